@@ -1,0 +1,31 @@
+"""The only clock. Nobody else imports `time`; tests pass `now` as an argument.
+
+Decisions use the monotonic clock (an NTP step or a changed time zone moves no window); the journal keeps both. On Linux
+CLOCK_MONOTONIC is one clock for all processes of a machine, so heartbeats and switch times compare across the wall.
+"""
+
+from __future__ import annotations
+
+import time
+from datetime import UTC, datetime
+
+now_ns = time.monotonic_ns
+"""Monotonic time in nanoseconds, the same in every process of this machine."""
+
+now_s = time.monotonic
+"""Monotonic time in seconds, as the event loop sees it."""
+
+
+def wall_s() -> float:
+    """Return seconds since 1970-01-01T00:00Z, for people and for the journal; never for a decision."""
+    return time.time()
+
+
+def iso(at_s: float) -> str:
+    """Return wall time `at_s` (seconds since the epoch) as RFC 3339 UTC with milliseconds."""
+    return datetime.fromtimestamp(at_s, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def sleep_s(seconds: float) -> None:
+    """Block the calling thread; only for the supervisor and the command line, which have no event loop."""
+    time.sleep(seconds)

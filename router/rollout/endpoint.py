@@ -1,0 +1,67 @@
+"""One replica of a target: where it listens. Parsed once, here, with errors that say what to write instead."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import Final
+from urllib.parse import urlsplit
+
+from router.errors import OperatorError
+
+_HOST: Final = re.compile(r"[A-Za-z0-9._\-]{1,253}|[0-9A-Fa-f:.]{2,45}")
+EXAMPLE: Final = "write it as http://HOST:PORT, for example http://127.0.0.1:9001"
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Endpoint:
+    """`host` is a name or an address without brackets; `port` is 1 to 65535."""
+
+    host: str
+    port: int
+
+    @property
+    def url(self) -> str:
+        """The canonical spelling, by which two endpoints compare equal."""
+        return f"http://{self.authority}"
+
+    @property
+    def authority(self) -> str:
+        """`host:port` as in a Host field (RFC 9110 §7.2); IPv6 in brackets."""
+        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+
+
+def parse_endpoint(url: str) -> Endpoint:
+    """Return the endpoint that `url` names; raise OperatorError (400, `endpoint_invalid`) naming value and remedy."""
+
+    def invalid(why: str) -> OperatorError:
+        return OperatorError(400, "endpoint_invalid", f"endpoint {url!r} {why}; {EXAMPLE}", exit_code=2)
+
+    try:
+        parts = urlsplit(url)
+        host, port = parts.hostname, parts.port
+    except ValueError as error:
+        raise invalid(f"is not a URL ({error})") from None
+    if parts.scheme != "http":
+        raise invalid(f"has the scheme {parts.scheme!r}, and only http is supported")
+    if not host:
+        raise invalid("has no host")
+    if not _HOST.fullmatch(host):
+        raise invalid(f"has the host {host!r}, which is neither a name nor an address")
+    if "@" in parts.netloc:
+        raise invalid("has user information, which would end up in logs and the journal")
+    if parts.path not in ("", "/") or parts.query or parts.fragment:
+        raise invalid("has a path: the client's own path is forwarded")
+    if port == 0:
+        raise invalid("has the port 0")
+    return Endpoint(host.lower(), port or 80)
+
+
+def parse_endpoints(urls: list[str]) -> tuple[Endpoint, ...]:
+    """Return the endpoints of one target, sorted and distinct; raise OperatorError for none or for more than 64."""
+    found = tuple(sorted({parse_endpoint(url) for url in urls}))
+    if not 1 <= len(found) <= 64:
+        raise OperatorError(
+            400, "endpoints_count", f"a version has 1 to 64 endpoints, not {len(found)}; {EXAMPLE}", exit_code=2
+        )
+    return found

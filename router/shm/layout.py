@@ -1,0 +1,151 @@
+"""Offsets and sizes of the wall, in 64-bit words. One place computes them; every process maps the same.
+
+    header | a block a service: route cell, 7 slot records, 7 base rows, sample ring | a lane a worker: lane header,
+    a lane-service row a service, a lane-slot row a slot
+
+Who writes: the header's control words and the service blocks: control. A lane: its worker, and the supervisor once that
+worker is dead. The header's supervisor words: the supervisor.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+from router.rollout.histogram import BUCKETS
+from router.rollout.outcome import OUTCOMES
+from router.rollout.route import SLOTS
+
+WORD_BYTES: Final = 8
+MAGIC: Final = 0x726F6C6C6261636B  # "rollback"
+VERSION: Final = 1
+SERVICES_MAX: Final = 16
+WORKERS_MAX: Final = 64
+
+# -- header: offsets within the first HEADER_WORDS words
+HEADER_WORDS: Final = 64
+H_MAGIC, H_VERSION, H_WORDS, H_WORKERS, H_SERVICES = range(5)
+H_BOOT: Final = 8  # control: the boot counter, once journalled
+H_CONTROL_READY: Final = 9  # control: 1 once its first routes are published
+H_CONTROL_HEARTBEAT_NS: Final = 10  # control: monotonic
+H_CONTROL_LAG_US: Final = 11  # control: worst loop lag of the last second
+H_DRAINING: Final = 16  # supervisor: 1 once it was told to stop
+H_SETTINGS: Final = 17  # supervisor: version of the settings document
+H_CONTROL_STARTS: Final = 18  # supervisor: how often control was started
+
+# -- route cell
+ROUTE_WORDS: Final = 8
+R_WORD, R_DECIDED_NS, R_STORED_NS = range(3)
+
+# -- slot record: contents of one slot
+SLOT_PAYLOAD_BYTES: Final = 8192
+SLOT_HEADER_WORDS: Final = 8
+S_INCARNATION, S_LENGTH, S_CRC, S_CUT_GENERATION = range(4)
+SLOT_WORDS: Final = SLOT_HEADER_WORDS + SLOT_PAYLOAD_BYTES // WORD_BYTES
+
+# -- lane-slot row: what one worker counted for one slot; cumulative unless called a gauge
+OUTCOME_COUNT: Final = len(OUTCOMES)
+ROLE_COUNT: Final = 3  # active, standby (a rescue), candidate
+L_CLAIMED: Final = 0  # attempts
+L_BEGUN: Final = 1
+L_FAULTS_UNBEGUN: Final = 2  # faults that had not begun
+L_OUTCOMES: Final = 3  # 13 words: how attempts ended
+L_RESCUED: Final = 16  # exchanges that left this slot for another one
+L_WAITING: Final = 17  # gauge: sent whole, no first byte yet
+L_WAITING_LONG: Final = 18  # gauge: of those, waiting for hang_wait_min_s or longer
+L_OLDEST_WAITING_NS: Final = 19  # gauge: since when (monotonic); 0: none waits
+L_LAST_BEGUN_NS: Final = 20  # gauge, monotonic
+L_GAP_MAX_US: Final = 21  # gauge: longest silence within a response so far
+L_ABANDONED_LONG: Final = 22  # clients that gave up after waiting for hang_wait_min_s or longer
+L_ENDPOINT_RETRIES: Final = 23  # further endpoints tried within one attempt
+L_STALE_CONNECTION: Final = 24  # reused connections that the backend closed as we wrote
+L_EXCHANGES: Final = 32  # 3 × 13 words: exchange ends by role and outcome
+L_SCALARS: Final = 80
+L_FIRST_BYTE: Final = 80  # histogram: first-byte times of begun responses, µs
+L_DURATION: Final = L_FIRST_BYTE + BUCKETS  # histogram: durations of begun responses, µs
+L_ABANDONED: Final = L_DURATION + BUCKETS  # histogram: waits that ended without a first byte, µs
+LANE_SLOT_WORDS: Final = L_ABANDONED + BUCKETS
+assert L_OUTCOMES + OUTCOME_COUNT <= L_RESCUED
+assert L_EXCHANGES + ROLE_COUNT * OUTCOME_COUNT <= L_SCALARS
+
+# -- lane-service row: what one worker knows of one service, whatever the slot
+LS_ACKNOWLEDGED: Final = 0  # generation from which this worker claims
+LS_ACCEPTED: Final = 1  # exchanges
+LS_ENDED: Final = 2  # 13 words: exchanges that ended without a claim
+LS_REFUSED_WORD: Final = 15  # last route word that could not be taken over (slot contents damaged); 0: none
+LANE_SERVICE_WORDS: Final = 16
+assert LS_ENDED + OUTCOME_COUNT <= LS_REFUSED_WORD
+
+# -- lane header: what one worker knows of itself
+W_PID: Final = 0
+W_HEARTBEAT_NS: Final = 1  # monotonic, every 100 ms
+W_LAG_US: Final = 2  # worst loop lag of the last second
+W_STARTS: Final = 3  # supervisor: how often this worker was started
+W_CONNECTIONS: Final = 4  # gauge: downstream connections
+W_ACCEPTED: Final = 5  # exchanges that matched no service
+W_ENDED: Final = 6  # 13 words: how they ended
+W_DRAINING: Final = 19  # gauge: 1 while this worker accepts no more
+W_CONNECTIONS_TOTAL: Final = 20
+W_LAG_SUM_US: Final = 21  # cumulative lateness beyond stall_s: a change means the loop stalled
+LANE_HEADER_WORDS: Final = 32
+assert W_ENDED + OUTCOME_COUNT <= W_DRAINING
+
+# -- sample ring: control's own memory of the past, so that its successor has one
+SAMPLE_SCALARS: Final = 32
+SAMPLE_HISTOGRAMS: Final = 3
+SAMPLE_WORDS: Final = SAMPLE_SCALARS + SAMPLE_HISTOGRAMS * BUCKETS
+TIERS: Final = (
+    ("tick", 0.1, 200, SAMPLE_SCALARS),
+    ("second", 1.0, 90, SAMPLE_WORDS),
+    ("decade", 10.0, 90, SAMPLE_WORDS),
+)
+"""(name, seconds between samples, samples kept, words a sample): 20 s, 90 s, 15 min. Histograms from 1 s on."""
+RING_HEADER_WORDS: Final = 8  # per slot: samples ever written, a word a tier
+RING_SLOT_WORDS: Final = RING_HEADER_WORDS + sum(kept * words for _, _, kept, words in TIERS)
+
+SERVICE_WORDS: Final = ROUTE_WORDS + SLOTS * (SLOT_WORDS + LANE_SLOT_WORDS + RING_SLOT_WORDS)
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """Where everything lies for `workers` workers and `services` services; all results are word offsets."""
+
+    workers: int
+    services: int
+
+    @property
+    def words(self) -> int:
+        """Size of the whole wall."""
+        return self.lane(self.workers)
+
+    @property
+    def _lane_words(self) -> int:
+        return LANE_HEADER_WORDS + self.services * (LANE_SERVICE_WORDS + SLOTS * LANE_SLOT_WORDS)
+
+    def route(self, service: int) -> int:
+        """The route cell of a service."""
+        return HEADER_WORDS + service * SERVICE_WORDS
+
+    def slot(self, service: int, slot: int) -> int:
+        """The slot record: what is in a slot."""
+        return self.route(service) + ROUTE_WORDS + slot * SLOT_WORDS
+
+    def base(self, service: int, slot: int) -> int:
+        """The base row: sums over all lanes at the moment the slot was filled, so that a version counts from zero."""
+        return self.slot(service, SLOTS) + slot * LANE_SLOT_WORDS
+
+    def ring(self, service: int, slot: int) -> int:
+        """The sample ring of a slot."""
+        return self.base(service, SLOTS) + slot * RING_SLOT_WORDS
+
+    def lane(self, worker: int) -> int:
+        """A worker's lane header."""
+        return HEADER_WORDS + self.services * SERVICE_WORDS + worker * self._lane_words
+
+    def lane_service(self, worker: int, service: int) -> int:
+        """A worker's row of a service."""
+        return self.lane(worker) + LANE_HEADER_WORDS + service * (LANE_SERVICE_WORDS + SLOTS * LANE_SLOT_WORDS)
+
+    def lane_slot(self, worker: int, service: int, slot: int) -> int:
+        """A worker's row of a slot."""
+        return self.lane_service(worker, service) + LANE_SERVICE_WORDS + slot * LANE_SLOT_WORDS

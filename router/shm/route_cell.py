@@ -1,0 +1,47 @@
+"""Publish and read the route word of a service.
+
+Publication: slot contents first, then the two time stamps, then one store of the word. x86-64 keeps stores in order; a
+machine that does not is covered by the CRC of the slot contents (slots.py), and the write to each worker's eventfd that
+follows is a full barrier. The word is stored by control alone, so a compare-and-set needs no lock: the comparison is made
+by its only writer.
+"""
+
+from __future__ import annotations
+
+from router import clock
+from router.errors import InternalError
+from router.rollout.route import Route, decode
+from router.shm import layout as at
+from router.shm.wall import Wall
+
+
+class RouteCell:
+    """The cell of one service; one writer (control), any number of readers."""
+
+    def __init__(self, wall: Wall, service: int) -> None:
+        self._words = wall.words
+        self.offset = wall.layout.route(service)
+
+    def word(self) -> int:
+        """Return the present word; 0 before the first publication."""
+        return self._words[self.offset + at.R_WORD]
+
+    def read(self) -> Route | None:
+        """Return the present route; None before the first publication."""
+        word = self.word()
+        return decode(word) if word else None
+
+    def publish(self, route: Route, decided_ns: int) -> int:
+        """Store `route`; return the monotonic nanosecond of the store. Raise InternalError if the generation does not grow."""
+        present = self.read()
+        if present is not None and route.generation <= present.generation:
+            raise InternalError("generation_stale", f"route {route.generation} after {present.generation}")
+        stored_ns = clock.now_ns()
+        self._words[self.offset + at.R_DECIDED_NS] = decided_ns
+        self._words[self.offset + at.R_STORED_NS] = stored_ns
+        self._words[self.offset + at.R_WORD] = route.encode()
+        return stored_ns
+
+    def stored_ns(self) -> int:
+        """Return when the present word was stored (monotonic)."""
+        return self._words[self.offset + at.R_STORED_NS]
