@@ -1,0 +1,174 @@
+"""What has happened, in the past tense: everything that the rollout machine is told."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+
+@dataclass(frozen=True, slots=True)
+class ProbeCompleted:
+    """One probe of one endpoint. `ms` is how long it took, `at_ns` when it ended (monotonic).
+
+    `connect_failed`: no connection came about. `inference`: the probe made the model work. `detail` says why it failed.
+    """
+
+    service: str
+    slot: int
+    version: str
+    endpoint_url: str
+    ok: bool
+    connect_failed: bool
+    detail: str
+    ms: float
+    at_ns: int
+    inference: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Override:
+    """The audited human decision to go against a quarantine or a missing check."""
+
+    actor: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class DeployAsked:
+    """Bring `version` in as candidate. `endpoints` are canonical URLs; `replace`: instead of a candidate under way."""
+
+    version: str
+    endpoints: tuple[str, ...]
+    actor: str
+    replace: bool = False
+    override: Override | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class SwitchAsked:
+    """Make `to` the active version; `verb` is `promoted` or `switched`, the type of the journal entry.
+
+    `checked`: a fresh probe of `to` has just succeeded (an unreachable version needs one).
+    """
+
+    to: str
+    actor: str
+    reason: str
+    verb: str = "switched"
+    override: Override | None = None
+    checked: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class RollbackAsked:
+    """Go back to the standby and quarantine the active version."""
+
+    reason: str
+    actor: str
+
+
+@dataclass(frozen=True, slots=True)
+class VerdictReached:
+    """The active version fails: a trigger with the action `rollback` is sustained.
+
+    `trigger` is its plain form (TriggerResult.as_dict()), `unreachable` whether its detail is that.
+    `shares` are (standby's, active's) share of faults among the attempts of the last 20 s and the standby's number of them;
+    None if too few.
+    """
+
+    trigger: dict[str, Any]
+    unreachable: bool
+    shares: tuple[float, float, int] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class StandbyChecked:
+    """The fresh inference probe that the gate had asked for has ended."""
+
+    ok: bool
+    detail: str
+    generation: int
+
+
+@dataclass(frozen=True, slots=True)
+class RetireAsked:
+    """Take `version` out; `cut`: end at once what it still serves."""
+
+    version: str
+    actor: str
+    cut: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class EndpointsAsked:
+    """The same version's replicas have moved."""
+
+    version: str
+    endpoints: tuple[str, ...]
+    actor: str
+
+
+@dataclass(frozen=True, slots=True)
+class FreezeAsked:
+    """Disable automation."""
+
+    actor: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class UnfreezeAsked:
+    """Enable automation again."""
+
+    actor: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class QuarantineAsked:
+    """Block a version."""
+
+    version: str
+    actor: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class ReleaseAsked:
+    """Lift the mark of a version."""
+
+    version: str
+    actor: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Ticked:
+    """Time has passed. `drained` are the slots without a role on which nothing is, nor can begin, any more."""
+
+    drained: frozenset[int] = field(default_factory=frozenset)
+
+
+@dataclass(frozen=True, slots=True)
+class Accepted:
+    """The active version has met the acceptance criteria, or its normal was estimated anew; `baseline` in plain form."""
+
+    baseline: dict[str, Any]
+
+
+Event = (
+    ProbeCompleted
+    | DeployAsked
+    | SwitchAsked
+    | RollbackAsked
+    | VerdictReached
+    | StandbyChecked
+    | RetireAsked
+    | EndpointsAsked
+    | FreezeAsked
+    | UnfreezeAsked
+    | QuarantineAsked
+    | ReleaseAsked
+    | Ticked
+    | Accepted
+)
