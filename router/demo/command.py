@@ -1,0 +1,244 @@
+"""The demo, from the first process to the last: promote a version, let it fail, see the router go back."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import tempfile
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import orjson
+from rich.console import Console
+
+from router import clock
+from router.demo.fault import KINDS, Kind
+from router.demo.load import Load
+from router.demo.office import Office
+from router.demo.processes import ModelProcess, end, start_router
+from router.demo.report import Counts, Report, counts
+from router.demo.stage import Stage
+from router.errors import OperatorError, RouterError, StartError
+from router.tasks import Tasks
+
+FAULTS: Final[tuple[Kind, ...]] = tuple(kind for kind in KINDS if kind != "none")
+SERVICE: Final = "demo"
+OLD: Final = "demo-v1"
+NEW: Final = "demo-v2"
+REQUESTS_MIN: Final = 1000
+
+_START_WITHIN_S: Final = 20.0
+_VERIFY_WITHIN_S: Final = 30.0
+_WARM_S: Final = 3.0
+_ROLLBACK_WITHIN_S: Final = 60.0
+_HEALTHY_FOR_S: Final = 3.0
+_HEALTHY_WITHIN_S: Final = 20.0
+_QUIET_WITHIN_S: Final = 5.0
+_LOOK_EVERY_S: Final = 0.1
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """How one fault is played. `rules` are the only ones that differ from the shipped defaults."""
+
+    requests_per_s: float
+    give_up_after_s: float
+    rules: dict[str, Any]
+
+
+_SLOW_RULES: Final = {
+    "warmup_s": 1.0,
+    "latency": {"slo_ms": 100.0, "window_s": 10.0, "sustained_s": 6.0, "fast_sustained_s": 3.0},
+}
+_PLANS: Final = {
+    "errors": Plan(150.0, 10.0, {}),
+    "crash": Plan(150.0, 10.0, {}),
+    "hang": Plan(60.0, 2.0, {}),
+    "slow": Plan(100.0, 10.0, _SLOW_RULES),
+}
+
+
+def run_demo(fault: Kind, headless: bool, as_json: bool) -> int:
+    """Play the demo with `fault`; return 0 only if the rollback happened, traffic is healthy again and all counts agree."""
+    if fault not in _PLANS:
+        raise OperatorError(400, "fault_unknown", f"fault {fault!r}: choose one of {', '.join(FAULTS)}", exit_code=2)
+    console = Console(stderr=as_json)
+    with tempfile.TemporaryDirectory(prefix="rollback-router-demo-") as folder:
+        try:
+            with Stage(console, headless or not console.is_terminal) as stage:
+                report = asyncio.run(Demo(fault, Path(folder), stage).play())
+        except RouterError as error:
+            log = Path(folder, "router.log")
+            console.print(f"{error}\n{log.read_text('utf-8') if log.exists() else ''}", markup=False, highlight=False)
+            return error.exit_code if isinstance(error, (OperatorError, StartError)) else 1
+    console.print(report.sentence(), highlight=False, soft_wrap=True)
+    if as_json:
+        Console(soft_wrap=True).print(orjson.dumps(report.as_dict()).decode(), markup=False, highlight=False)
+    return 0 if report.good else 1
+
+
+class Demo:
+    """One performance. Everything it starts is ended when it ends, however it ends."""
+
+    def __init__(self, fault: Kind, folder: Path, stage: Stage) -> None:
+        self._fault: Kind = fault
+        self._plan = _PLANS[fault]
+        self._folder = folder
+        self._stage = stage
+        self._tasks = Tasks()
+
+    async def play(self) -> Report:
+        """Play all acts; return what was found."""
+        async with AsyncExitStack() as ending:
+            ending.push_async_callback(self._tasks.close)
+            old = await self._model("v1", OLD, "none", ending)
+            new = await self._model("v2", NEW, self._fault, ending)
+            self._stage.act(f"Two model servers: {OLD} at {await old.url()}, {NEW} at {await new.url()}.")
+            data, admin = _free_ports(2)
+            settings = self._folder / "demo.toml"
+            settings.write_text(self._settings(data, admin, await old.url()), "utf-8")
+            router = await start_router(settings, self._folder / "router.log")
+            ending.push_async_callback(end, router)
+            office = await ending.enter_async_context(Office(f"http://127.0.0.1:{admin}", SERVICE))
+            await office.wait_ready(_START_WITHIN_S)
+            load = Load(f"http://127.0.0.1:{data}", self._plan.requests_per_s, self._plan.give_up_after_s)
+            sending = self._tasks.spawn(load.run(), "demo load")
+            return await self._acts(office, load, sending, new)
+
+    async def _acts(self, office: Office, load: Load, sending: asyncio.Task[None], new: ModelProcess) -> Report:
+        self._stage.act(
+            f"{self._plan.requests_per_s:g} requests a second on {OLD}; {NEW} is being verified.{self._note()}"
+        )
+        await office.deploy(NEW, await new.url())
+        await self._watch(office, _VERIFY_WITHIN_S, lambda document: _ready(document, NEW))
+        promoted = await office.promote(NEW)
+        self._stage.act(f"{NEW} is active, {OLD} stands by: swap {promoted['swap_us']} µs.")
+        await self._watch(office, _WARM_S, lambda _: False)
+        seen = max((entry["seq"] for entry in await office.journal(0)), default=0)
+        fault_ns = await new.begin_fault()
+        self._stage.act(f"{NEW} begins to fail: {self._fault}.")
+        entry = await self._rolled_back(office, seen)
+        if entry is not None:
+            self._stage.act(f"Rolled back to {entry['data']['to']}; waiting until every request succeeds again.")
+            await self._healthy(office, load)
+        load.stop()
+        await sending
+        document = await self._watch(office, _QUIET_WITHIN_S, lambda found: found["exchanges"]["in_flight"] == 0)
+        incident = await office.incident(entry["data"]["incident"]) if entry is not None else None
+        return self._report(load, document, fault_ns, entry, incident)
+
+    async def _rolled_back(self, office: Office, seen: int) -> dict[str, Any] | None:
+        """Return the journal's entry of the rollback; None if there is none in time."""
+        until_s = clock.now_s() + _ROLLBACK_WITHIN_S
+        while clock.now_s() < until_s:
+            for entry in await office.journal(seen):
+                if entry["type"] == "rolled_back":
+                    return entry
+            self._stage.show(await office.status())
+            await asyncio.sleep(_LOOK_EVERY_S)
+        return None
+
+    async def _healthy(self, office: Office, load: Load) -> None:
+        """Return once every request begun in the last seconds has succeeded, or when it takes too long."""
+
+        def healthy(_: dict[str, Any]) -> bool:
+            return load.healthy_for_s() >= _HEALTHY_FOR_S and load.started >= REQUESTS_MIN
+
+        await self._watch(office, _HEALTHY_WITHIN_S, healthy)
+
+    async def _watch(self, office: Office, seconds: float, enough: Any) -> dict[str, Any]:
+        """Show the service until `enough(document)`, at most `seconds`; return its document."""
+        until_s = clock.now_s() + seconds
+        while True:
+            document = await office.status()
+            self._stage.show(document)
+            if enough(document) or clock.now_s() >= until_s:
+                return document
+            await asyncio.sleep(_LOOK_EVERY_S)
+
+    async def _model(self, weights: str, name: str, fault: Kind, ending: AsyncExitStack) -> ModelProcess:
+        arguments = ["--version", weights, "--name", name, "--fault", fault, "--fault-after-signal"]
+        model = await ModelProcess.start(arguments, self._tasks)
+        ending.push_async_callback(model.end)
+        return model
+
+    def _note(self) -> str:
+        """Return the remark that the rules are not the shipped ones."""
+        if not self._plan.rules:
+            return ""
+        return f" The latency rule has demo-sized windows: {orjson.dumps(self._plan.rules).decode()}."
+
+    def _settings(self, data: int, admin: int, old_url: str) -> str:
+        lines = [
+            f'listen = "127.0.0.1:{data}"',
+            f'admin_listen = "127.0.0.1:{admin}"',
+            "workers = 2",
+            f"state_dir = {_quoted(str(self._folder / 'state'))}",
+            f"[services.{SERVICE}]",
+            f'active = {{ version = "{OLD}", endpoints = ["{old_url}"] }}',
+            'probe = { path = "/v2/health/ready" }',
+            f"[services.{SERVICE}.rules]",
+        ]
+        for name, value in self._plan.rules.items():
+            if isinstance(value, dict):
+                lines += [f"{name}.{member} = {number}" for member, number in value.items()]
+            else:
+                lines.append(f"{name} = {value}")
+        return "\n".join(lines) + "\n"
+
+    def _report(
+        self,
+        load: Load,
+        document: dict[str, Any],
+        fault_ns: int,
+        entry: dict[str, Any] | None,
+        incident: dict[str, Any] | None,
+    ) -> Report:
+        healthy_ns = load.healthy_since_ns()
+        found: Counts = counts(load.fates, document["exchanges"])
+        data, facts = entry["data"] if entry else {}, incident or {}
+        trigger = data.get("trigger") or {}
+        swap_us, confirmed_ms = facts.get("swap_us"), facts.get("confirmed_ms")
+        return Report(
+            fault=self._fault,
+            rolled_back=entry is not None,
+            healthy_again=load.healthy_for_s() >= _HEALTHY_FOR_S,
+            from_version=data.get("from"),
+            to_version=data.get("to"),
+            trigger=trigger.get("kind"),
+            trigger_detail=trigger.get("detail") or None,
+            reason=data.get("reason"),
+            fault_to_detection_s=(entry["monotonic_ns"] - fault_ns) / 1e9 if entry else None,
+            detection_to_confirmed_ms=None
+            if swap_us is None or confirmed_ms is None
+            else swap_us / 1000 + confirmed_ms,
+            fault_to_healthy_s=(healthy_ns - fault_ns) / 1e9 if entry and healthy_ns is not None else None,
+            swap_us=swap_us,
+            generation=data.get("generation"),
+            requests=len(load.fates),
+            client_errors=sum(fate.kind != "ok" for fate in load.fates),
+            rescued=document["rescued"],
+            counts=found,
+            settings=self._plan.rules,
+        )
+
+
+def _ready(document: dict[str, Any], version: str) -> bool:
+    return any(target["version"] == version and target["ready"] for target in document["targets"])
+
+
+def _quoted(text: str) -> str:
+    return orjson.dumps(text).decode()
+
+
+def _free_ports(number: int) -> list[int]:
+    """Return ports of 127.0.0.1 that were free a moment ago."""
+    sockets = [socket.socket() for _ in range(number)]
+    for bound in sockets:
+        bound.bind(("127.0.0.1", 0))
+    ports = [int(bound.getsockname()[1]) for bound in sockets]
+    for bound in sockets:
+        bound.close()
+    return ports

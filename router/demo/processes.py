@@ -1,0 +1,95 @@
+"""The demo's processes: two model servers and the router. Each is ended by its own process id."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import sys
+from asyncio.subprocess import DEVNULL, PIPE, Process
+from pathlib import Path
+from typing import Any, Final
+
+import orjson
+
+from router.errors import StartError
+from router.tasks import Tasks
+
+_EXIT_NOT_STARTED: Final = 1
+_START_WITHIN_S: Final = 15.0
+_END_WITHIN_S: Final = 10.0
+
+
+async def end(process: Process) -> int:
+    """Ask `process` to leave, insist after a while; return its exit code."""
+    if process.returncode is None:
+        process.terminate()
+        try:
+            return await asyncio.wait_for(process.wait(), _END_WITHIN_S)
+        except TimeoutError:
+            process.kill()
+    return await process.wait()
+
+
+class ModelProcess:
+    """A model server of the demo, and what it notes about itself."""
+
+    def __init__(self, process: Process, tasks: Tasks) -> None:
+        self._process = process
+        self._notes: dict[str, asyncio.Future[dict[str, Any]]] = {}
+        tasks.spawn(self._listen(), f"notes of model server {process.pid}")
+
+    @classmethod
+    async def start(cls, arguments: list[str], tasks: Tasks) -> ModelProcess:
+        """Start a model server with these arguments; return when it listens."""
+        command = [sys.executable, "-m", "router.demo.model_server", "--until-stdin-ends", *arguments]
+        server = cls(await asyncio.create_subprocess_exec(*command, stdin=PIPE, stdout=PIPE), tasks)
+        await server.note("listening")
+        return server
+
+    async def note(self, event: str) -> dict[str, Any]:
+        """Return what the server noted at `event`, waiting for it if need be."""
+        try:
+            return await asyncio.wait_for(asyncio.shield(self._expected(event)), _START_WITHIN_S)
+        except TimeoutError:
+            raise StartError(
+                "demo_model_silent", f"the model server noted no {event} in {_START_WITHIN_S:g} s", _EXIT_NOT_STARTED
+            ) from None
+
+    async def url(self) -> str:
+        """Return where it listens."""
+        return f"http://127.0.0.1:{(await self.note('listening'))['port']}"
+
+    async def begin_fault(self) -> int:
+        """Tell it to begin its fault; return the monotonic time in ns that it noted itself."""
+        self._process.send_signal(signal.SIGUSR1)
+        return int((await self.note("fault_begun"))["monotonic_ns"])
+
+    async def end(self) -> int:
+        """End it; return its exit code."""
+        return await end(self._process)
+
+    def _expected(self, event: str) -> asyncio.Future[dict[str, Any]]:
+        return self._notes.setdefault(event, asyncio.get_running_loop().create_future())
+
+    async def _listen(self) -> None:
+        assert self._process.stdout is not None
+        async for line in self._process.stdout:
+            said = orjson.loads(line)
+            if not (expected := self._expected(said["event"])).done():
+                expected.set_result(said)
+
+
+async def start_router(settings: Path, log: Path) -> Process:
+    """Start the router with a settings file; its output goes to `log`."""
+    with log.open("wb") as output:
+        return await asyncio.create_subprocess_exec(
+            sys.executable,
+            "-m",
+            "router",
+            "run",
+            "--config",
+            str(settings),
+            stdin=DEVNULL,
+            stdout=output,
+            stderr=output,
+        )

@@ -1,0 +1,101 @@
+"""What the demo found: figures from the journal, the incident and the clients, and whether all of them tell the same."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass
+from typing import Any, Final
+
+from router.demo.load import Fate
+
+_GROUP_OF_OUTCOME: Final = {"ok": "ok", "client_gone": "gave_up"}
+"""Every other outcome is an answer that the client counts as failed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Counts:
+    """The same requests, counted by the clients and by the router. `in_flight` is the router's."""
+
+    clients: dict[str, int]
+    router: dict[str, int]
+    in_flight: int
+
+    @property
+    def agree(self) -> bool:
+        """Whether both sides know the same requests, ended in the same ways, and none is left open."""
+        return self.clients == self.router and self.in_flight == 0
+
+
+def counts(fates: Iterable[Fate], exchanges: dict[str, Any]) -> Counts:
+    """Return both sides' counts; `exchanges` is that member of the service's document.
+
+    A request that could not reach the router is left out of the clients' side: the router cannot know it.
+    """
+    clients: Counter[str] = Counter(accepted=0, ok=0, gave_up=0, failed=0)
+    for fate in fates:
+        if fate.kind != "unreachable":
+            clients["accepted"] += 1
+            clients[fate.kind if fate.kind in ("ok", "gave_up") else "failed"] += 1
+    router: Counter[str] = Counter(accepted=exchanges["accepted"], ok=0, gave_up=0, failed=0)
+    for outcome, number in exchanges["ended"].items():
+        router[_GROUP_OF_OUTCOME.get(outcome, "failed")] += number
+    return Counts(dict(clients), dict(router), exchanges["in_flight"])
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """One demo. Times are None when the thing did not happen; `settings` are the rules that are not the shipped ones."""
+
+    fault: str
+    rolled_back: bool
+    healthy_again: bool
+    from_version: str | None
+    to_version: str | None
+    trigger: str | None
+    trigger_detail: str | None
+    reason: str | None
+    fault_to_detection_s: float | None
+    detection_to_confirmed_ms: float | None
+    fault_to_healthy_s: float | None
+    swap_us: int | None
+    generation: int | None
+    requests: int
+    client_errors: int
+    rescued: int
+    counts: Counts
+    settings: dict[str, Any]
+
+    @property
+    def good(self) -> bool:
+        """Whether everything happened that the demo is there to show."""
+        return self.rolled_back and self.healthy_again and self.counts.agree
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the JSON document, whose `from` and `to` are version labels."""
+        document = asdict(self)
+        both = document.pop("counts")
+        return {
+            "rolled_back": document.pop("rolled_back"),
+            "from": document.pop("from_version"),
+            "to": document.pop("to_version"),
+            **document,
+            "counts_agree": self.counts.agree,
+            "counts": both,
+        }
+
+    def sentence(self) -> str:
+        """Return what happened, why, how many clients saw it and how long it took."""
+        errors = f"{self.client_errors:,} of {self.requests:,} requests failed for their client"
+        if not self.rolled_back:
+            return f"No rollback within the time allowed (fault: {self.fault}); {errors}."
+        told = (
+            f"{self.from_version} was rolled back to {self.to_version} {self.fault_to_detection_s:.1f} s after the fault began, "
+            f"because of {self.trigger}{f' ({self.trigger_detail})' if self.trigger_detail else ''}: {self.reason}; {errors}, "
+            f"{self.rescued:,} were rescued, and every worker followed {self.detection_to_confirmed_ms:.1f} ms after the verdict."
+        )
+        if not self.healthy_again:
+            told += " Traffic did not become healthy again."
+        if not self.counts.agree:
+            told += f" The clients counted {self.counts.clients}, the router {self.counts.router}: they do not agree."
+        return told
