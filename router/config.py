@@ -80,6 +80,9 @@ class Timeouts(_Strict):
     write_timeout_s: Seconds = 60.0
     """A client that takes nothing of its response for so long is cut."""
     keepalive_idle_s: Seconds = 75.0
+    half_close_grace_s: Seconds = 2.0
+    """A client that closed its side before the response began is taken for gone after so long: a FIN alone does not
+    tell a half-close from a departure, and a departed client should not keep a model busy."""
     connect_timeout_s: Seconds = 2.0
     first_byte_timeout_s: Seconds = 120.0
     idle_timeout_s: Seconds = 60.0
@@ -346,3 +349,9 @@ class _Plain(_Strict):
 def client_environment() -> tuple[str | None, str | None]:
     """Return (admin URL, token) that the command line was given by environment."""
     return os.environ.get(ENV_PREFIX + "ADMIN_URL"), os.environ.get(ENV_PREFIX + "TOKEN")
+
+
+def systemd_environment() -> tuple[str | None, float | None]:
+    """Return ($NOTIFY_SOCKET, $WATCHDOG_USEC in seconds) as sd_notify(3) and sd_watchdog_enabled(3) define them."""
+    watchdog_us = os.environ.get("WATCHDOG_USEC", "")
+    return os.environ.get("NOTIFY_SOCKET"), int(watchdog_us) / 1e6 if watchdog_us.isdigit() else None

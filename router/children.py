@@ -1,0 +1,121 @@
+"""A child process of the supervisor: when it is started again, and when it counts as silent."""
+
+from __future__ import annotations
+
+import logging
+import signal
+import subprocess
+from collections.abc import Callable, Sequence
+from typing import Final
+
+log = logging.getLogger(__name__)
+
+RESTART_DELAY_MIN_S: Final = 0.1
+RESTART_DELAY_MAX_S: Final = 5.0
+RESTART_FORGET_S: Final = 30.0
+"""A child that lived this long starts its back-off anew."""
+START_GRACE_S: Final = 30.0
+"""A child that has not beaten yet may be importing on a busy machine: it is given at least this long."""
+
+
+class Backoff:
+    """The wait before a restart: 0.1 s, doubled at each quick death up to 5 s."""
+
+    def __init__(self) -> None:
+        self._next_s = RESTART_DELAY_MIN_S
+
+    def delay_s(self, alive_s: float) -> float:
+        """Return how long to wait after a life of `alive_s`."""
+        if alive_s >= RESTART_FORGET_S:
+            self._next_s = RESTART_DELAY_MIN_S
+        delay_s = self._next_s
+        self._next_s = min(delay_s * 2, RESTART_DELAY_MAX_S)
+        return delay_s
+
+
+class Child:
+    """One place for a process: control, or worker number `index` (None for control).
+
+    `heartbeat_ns` returns what the child last wrote into the wall; it may be its predecessor's.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        argv: Callable[[], Sequence[str]],
+        fds: Sequence[int],
+        heartbeat_ns: Callable[[], int],
+        index: int | None = None,
+    ) -> None:
+        self.name = name
+        self.index = index
+        self.settings_version = 0
+        self.started_ns = 0
+        self.restart_at_ns = 0
+        self._argv = argv
+        self._fds = tuple(fds)
+        self._heartbeat_ns = heartbeat_ns
+        self._backoff = Backoff()
+        self._process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def running(self) -> bool:
+        """Whether there is a process, dead or alive, that has not been reaped."""
+        return self._process is not None
+
+    @property
+    def pid(self) -> int:
+        """The process id; 0 between two lives."""
+        return self._process.pid if self._process else 0
+
+    @property
+    def up(self) -> bool:
+        """Whether this very process (not its predecessor) has shown a heartbeat."""
+        return self.running and self._heartbeat_ns() > self.started_ns
+
+    def start(self, now_ns: int, settings_version: int) -> None:
+        """Start the process. Its own process group keeps a Ctrl-C at the terminal for the supervisor alone."""
+        self.started_ns = now_ns
+        self.settings_version = settings_version
+        self._process = subprocess.Popen(
+            self._argv(), pass_fds=self._fds, stdin=subprocess.DEVNULL, process_group=0, close_fds=True
+        )
+
+    def send(self, number: signal.Signals) -> None:
+        """Send a signal to the process, if there is one."""
+        if self._process:
+            self._process.send_signal(number)
+
+    def ended(self) -> int | None:
+        """Return the exit status once, when the process has gone: negative for a signal; None while it lives."""
+        status = self._process.poll() if self._process else None
+        if status is not None:
+            self._process = None
+        return status
+
+    def wait(self) -> None:
+        """Block until the process has gone; only after a SIGKILL."""
+        if self._process:
+            self._process.wait()
+
+    def restart_after(self, now_ns: int) -> float:
+        """Set when it may start again; return the delay in seconds."""
+        delay_s = self._backoff.delay_s((now_ns - self.started_ns) / 1e9)
+        self.restart_at_ns = now_ns + round(delay_s * 1e9)
+        return delay_s
+
+    def silent_s(self, now_ns: int, watched_since_ns: int) -> float:
+        """Return how long nothing was heard, counted from `watched_since_ns` at the earliest."""
+        return (now_ns - max(self._heartbeat_ns(), self.started_ns, watched_since_ns)) / 1e9
+
+    def is_silent(self, now_ns: int, watched_since_ns: int, limit_s: float) -> bool:
+        """Return whether it has said nothing for longer than it may."""
+        allowed_s = limit_s if self.up else max(limit_s, START_GRACE_S)
+        return self.running and self.silent_s(now_ns, watched_since_ns) > allowed_s
+
+
+def describe(status: int) -> str:
+    """Return an exit status for people: `killed by SIGSEGV`, `exit code 3`."""
+    if status >= 0:
+        return f"exit code {status}"
+    return f"killed by {signal.Signals(-status).name if -status in list(signal.Signals) else f'signal {-status}'}"

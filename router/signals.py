@@ -1,0 +1,39 @@
+"""Signals as bytes to read: the supervisor waits for the next one or for its next tick, whichever comes first."""
+
+from __future__ import annotations
+
+import select
+import signal
+import socket
+from types import FrameType
+
+WATCHED = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGCHLD)
+
+
+class Signals:
+    """While entered, the `WATCHED` signals do nothing but wake `wait`. Main thread only (signal.set_wakeup_fd)."""
+
+    def __enter__(self) -> Signals:
+        self._inbox, self._outbox = socket.socketpair()
+        self._inbox.setblocking(False)
+        self._outbox.setblocking(False)
+        self._wakeup_before = signal.set_wakeup_fd(self._outbox.fileno(), warn_on_full_buffer=False)
+        self._handlers_before = {number: signal.signal(number, _only_wake) for number in WATCHED}
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for number, handler in self._handlers_before.items():
+            signal.signal(number, handler)
+        signal.set_wakeup_fd(self._wakeup_before)
+        self._inbox.close()
+        self._outbox.close()
+
+    def wait(self, timeout_s: float) -> list[int]:
+        """Return the numbers of the signals that came, in order; empty after `timeout_s`."""
+        if select.select([self._inbox], [], [], timeout_s)[0]:
+            return list(self._inbox.recv(256))
+        return []
+
+
+def _only_wake(_number: int, _frame: FrameType | None) -> None:
+    """Exist: without a handler Python would not write to the wake-up descriptor."""

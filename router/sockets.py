@@ -1,0 +1,105 @@
+"""The sockets that the supervisor binds once and keeps, so that a dying child refuses nobody.
+
+N data sockets share one port by SO_REUSEPORT; they are bound early, to fail early, and listen only once control has
+published a route. SO_REUSEPORT would let a second router of the same user in unseen, so a plain bind is tried first, and
+again at the moment of listening.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import socket
+from typing import Final
+
+from router import clock
+from router.config import Address
+from router.errors import StartError
+
+EXIT_PORT: Final = 4
+BACKLOG: Final = 4096
+RETRY_EVERY_S: Final = 0.05
+
+
+class DataSockets:
+    """One socket a worker, all on one address. `address` is where they really are, also if port 0 was asked for."""
+
+    def __init__(self, address: Address, count: int, patience_s: float = 0.0) -> None:
+        """Bind them; raise StartError (4). For `patience_s` wait for workers of a killed router to leave the port."""
+        _wait_until_free(address, "listen", patience_s)
+        first = _bind(address, "listen", share=True)
+        self.address = address_of(first)
+        self.sockets = [first, *(_bind(self.address, "listen", share=True) for _ in range(count - 1))]
+
+    def listen(self) -> None:
+        """Open the door; raise StartError (4) if another router has opened it meanwhile."""
+        _bind(self.address, "listen").close()
+        for sock in self.sockets:
+            sock.listen(BACKLOG)
+
+    def close(self) -> None:
+        """Give up our share; the port closes when its workers have given up theirs."""
+        for sock in self.sockets:
+            sock.close()
+
+
+def admin_socket(address: Address, patience_s: float = 0.0) -> socket.socket:
+    """Return the listening socket of the admin API; raise StartError (4)."""
+    _wait_until_free(address, "admin_listen", patience_s)
+    sock = _bind(address, "admin_listen")
+    sock.listen(BACKLOG)
+    return sock
+
+
+def address_of(sock: socket.socket) -> Address:
+    """Return where `sock` is bound."""
+    host, port = sock.getsockname()[:2]
+    return Address(host=host, port=port)
+
+
+def _wait_until_free(address: Address, setting: str, patience_s: float) -> None:
+    give_up_at_s = clock.now_s() + patience_s
+    while True:
+        try:
+            return _bind(address, setting).close()
+        except StartError as error:
+            if error.code != "port_in_use" or clock.now_s() >= give_up_at_s:
+                raise
+            clock.sleep_s(RETRY_EVERY_S)
+
+
+def _bind(address: Address, setting: str, *, share: bool = False) -> socket.socket:
+    try:
+        family, kind, protocol, _, where = socket.getaddrinfo(
+            address.host, address.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+        )[0]
+        sock = socket.socket(family, kind, protocol)
+    except OSError as error:
+        raise StartError("address_unknown", f"{setting} {address}: {error.strerror}", EXIT_PORT) from None
+    try:
+        # Past connections in TIME_WAIT must not keep a restarted router from its port.
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if share:
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        if family == socket.AF_INET6:
+            sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
+        sock.bind(where)
+    except OSError as error:
+        sock.close()
+        raise _refused(address, setting, error) from None
+    sock.setblocking(False)
+    return sock
+
+
+def _refused(address: Address, setting: str, error: OSError) -> StartError:
+    flag = "--listen" if setting == "listen" else "--admin"
+    if error.errno == errno.EADDRINUSE:
+        remedy = f"stop what listens there (`ss -ltnp 'sport = :{address.port}'` names it) or choose another: {flag} HOST:PORT"
+        return StartError("port_in_use", f"{setting} {address} is in use: {remedy}", EXIT_PORT)
+    if error.errno == errno.EACCES:
+        remedy = f"ports below 1024 need CAP_NET_BIND_SERVICE; or choose another: {flag} HOST:PORT"
+        return StartError("port_forbidden", f"{setting} {address} is not ours to open: {remedy}", EXIT_PORT)
+    remedy = f"this machine may not have that address (`ip address` lists them); choose another: {flag} HOST:PORT"
+    return StartError(
+        "address_unavailable", f"{setting} {address}: {os.strerror(error.errno or 0)}: {remedy}", EXIT_PORT
+    )
