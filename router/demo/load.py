@@ -96,7 +96,7 @@ class Load:
     def healthy_for_s(self) -> float:
         """Return for how long every request that was started has succeeded, up to the last answer."""
         since_ns = self.healthy_since_ns()
-        return 0.0 if since_ns is None else (max(fate.ended_ns for fate in self.fates) - since_ns) / 1e9
+        return 0.0 if since_ns is None else (max(fate.ended_ns for fate in self.since(since_ns)) - since_ns) / 1e9
 
     def healthy_since_ns(self) -> int | None:
         """Return the start of the first request from which on every one succeeded; None: the last one failed."""

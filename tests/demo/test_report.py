@@ -1,0 +1,118 @@
+"""What the demo says it found."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+from rich.console import Console
+
+from router.demo.load import Fate, Load
+from router.demo.report import Counts, Report, counts
+from router.demo.stage import table
+
+FATES = [
+    Fate("ok", 10, 20, 200, "demo-v1"),
+    Fate("http", 20, 30, 500, "demo-v2"),
+    Fate("cut", 21, 35),
+    Fate("gave_up", 22, 2022),
+    Fate("ok", 30, 40, 200, "demo-v1"),
+    Fate("ok", 31, 50, 200, "demo-v1"),
+]
+EXCHANGES = {"accepted": 6, "in_flight": 0, "ended": {"ok": 3, "server_error": 1, "truncated": 1, "client_gone": 1}}
+REPORT = Report(
+    fault="errors",
+    rolled_back=True,
+    healthy_again=True,
+    from_version="demo-v2",
+    to_version="demo-v1",
+    trigger="hard_failure",
+    trigger_detail="errors",
+    reason="12 of 12 attempts failed within 2 s",
+    fault_to_detection_s=0.4,
+    detection_to_confirmed_ms=1.25,
+    fault_to_healthy_s=0.45,
+    swap_us=90,
+    generation=17,
+    requests=1500,
+    client_errors=12,
+    rescued=0,
+    counts=counts(FATES, EXCHANGES),
+    settings={},
+)
+
+
+def test_clients_and_router_agree_by_kind_of_ending() -> None:
+    found = {"accepted": 6, "ok": 3, "gave_up": 1, "failed": 2}
+    assert counts(FATES, EXCHANGES) == Counts(found, found, 0)
+    assert REPORT.counts.agree
+
+
+@pytest.mark.parametrize(
+    "exchanges",
+    [
+        {**EXCHANGES, "accepted": 7},
+        {**EXCHANGES, "in_flight": 1},
+        {**EXCHANGES, "ended": {"ok": 4, "server_error": 1, "client_gone": 1}},
+    ],
+    ids=["one more accepted", "one in flight", "one ended otherwise"],
+)
+def test_any_difference_is_a_disagreement(exchanges: dict[str, object]) -> None:
+    found = counts(FATES, exchanges)
+    assert not found.agree
+    assert not replace(REPORT, counts=found).good
+
+
+def test_a_request_that_could_not_reach_the_router_is_no_disagreement() -> None:
+    assert counts([*FATES, Fate("unreachable", 40, 41)], EXCHANGES).agree
+
+
+def test_the_load_is_healthy_since_the_first_request_after_the_last_failed_one() -> None:
+    load = Load("http://127.0.0.1:1", 1.0, 1.0)
+    load.fates = list(FATES)
+    assert (load.first_failure_ns(), load.healthy_since_ns(), load.healthy_for_s()) == (30, 30, 20e-9)
+    assert load.kinds() == {"ok": 3, "http": 1, "cut": 1, "gave_up": 1}
+    load.fates = [Fate("ok", 1, 2), Fate("http", 3, 4, 500)]
+    assert (load.healthy_since_ns(), load.healthy_for_s()) == (None, 0.0)
+
+
+def test_the_closing_sentence_says_what_why_how_many_and_how_long() -> None:
+    assert REPORT.sentence() == (
+        "demo-v2 was rolled back to demo-v1 0.4 s after the fault began, because of hard_failure (errors): "
+        "12 of 12 attempts failed within 2 s; 12 of 1,500 requests failed for their client, 0 were rescued, "
+        "and every worker followed 1.2 ms after the verdict."
+    )
+
+
+def test_without_a_rollback_the_sentence_says_so() -> None:
+    failed = replace(REPORT, rolled_back=False, fault_to_detection_s=None)
+    assert not failed.good
+    assert failed.sentence() == (
+        "No rollback within the time allowed (fault: errors); 12 of 1,500 requests failed for their client."
+    )
+
+
+def test_the_json_document_has_every_promised_member() -> None:
+    document = REPORT.as_dict()
+    promised = {
+        *("rolled_back", "from", "to", "trigger", "fault", "fault_to_detection_s", "detection_to_confirmed_ms"),
+        *("swap_us", "requests", "client_errors", "rescued", "generation", "counts_agree", "settings"),
+    }
+    assert promised <= document.keys()
+    assert (document["from"], document["to"], document["counts_agree"]) == ("demo-v2", "demo-v1", True)
+
+
+def test_the_table_shows_a_window_and_says_nothing_where_nothing_is_known() -> None:
+    window = {"requests_per_s": 150.04, "faults": 3, "p50_ms": 1.5, "p99_ms": None}
+    targets = [
+        {"version": "demo-v2", "role": "active", "state": "active", "windows": {"10s": window}},
+        {"version": "demo-v1", "role": "standby", "state": "warm", "windows": {"10s": None}},
+    ]
+    console = Console(width=100)
+    with console.capture() as capture:
+        console.print(table({"targets": targets}))
+    rows = [line.strip("│ ").split("│") for line in capture.get().splitlines() if "demo-v" in line]
+    assert [[cell.strip() for cell in row] for row in rows] == [
+        ["demo-v2", "active", "active", "150.0", "3", "1.5", "–"],
+        ["demo-v1", "standby", "warm", "–", "–", "–", "–"],
+    ]
