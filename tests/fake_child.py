@@ -1,0 +1,65 @@
+"""A child of the supervisor for tests: it beats, and tells a datagram socket what happens to it.
+
+    python -m tests.fake_child REPORT_SOCKET control|worker BEHAVIOUR BOOT_JSON
+
+Behaviours: `steady`; `exit:N` leaves at once with N; `unready` (control) never becomes ready; `mute-once` beats once in its
+first life and never again; `busy` (worker) has one exchange in flight and ignores SIGTERM.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import select
+import signal
+import socket
+import sys
+
+from router import boot, clock
+from router.shm import document, layout, wall
+from router.signals import Signals
+
+
+def main() -> int:
+    report_path, kind, behaviour, argument = sys.argv[1:]
+    report = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+    report.connect(report_path)
+    given = boot.decode(boot.ControlBoot if kind == "control" else boot.WorkerBoot, argument)
+    name = "control" if kind == "control" else f"worker {given.index}"
+
+    def tell(*what: object) -> None:
+        report.send(" ".join([name, *map(str, what)]).encode())
+
+    if behaviour.startswith("exit:"):
+        return int(behaviour.removeprefix("exit:"))
+    memory = wall.attach(given.wall_fd)
+    if kind == "control":
+        beat, starts = layout.H_CONTROL_HEARTBEAT_NS, memory.words[layout.H_CONTROL_STARTS]
+    else:
+        lane = memory.layout.lane(given.index)
+        beat, starts = lane + layout.W_HEARTBEAT_NS, memory.words[lane + layout.W_STARTS]
+    if behaviour == "busy":
+        memory.words[memory.layout.lane_service(given.index, 0) + layout.LS_ACCEPTED] += 1
+    with Signals() as signals:
+        if kind == "control" and behaviour != "unready":
+            memory.words[layout.H_CONTROL_READY] = 1
+        memory.words[beat] = clock.now_ns()
+        tell("started", os.getpid(), argument if kind == "control" else starts)
+        while True:
+            if not (behaviour == "mute-once" and starts == 1):
+                memory.words[beat] = clock.now_ns()
+            if select.select([given.life_fd], [], [], 0)[0]:
+                tell("sees that the supervisor is gone")
+                return 0
+            for number in signals.wait(0.02):
+                if number == signal.SIGHUP:
+                    settings = json.loads(document.read(given.settings_fd))
+                    tell("SIGHUP", settings["timeouts"]["confirm_timeout_s"], settings["workers"])
+                elif number == signal.SIGTERM:
+                    tell("SIGTERM", "draining" if memory.words[layout.H_DRAINING] else "serving")
+                    if behaviour != "busy":
+                        return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
