@@ -72,13 +72,14 @@ class VerdictReached:
     """The active version fails: a trigger with the action `rollback` is sustained.
 
     `trigger` is its plain form (TriggerResult.as_dict()), `unreachable` whether its detail is that.
-    `shares` are (standby's, active's) share of faults among the attempts of the last 20 s and the standby's number of them;
-    None if too few.
+    `shares` are (standby's, active's) share of faults among the attempts of the last 20 s and the standby's number of them.
+    `evidence`: what the incident tells of its cost: requests, errors by outcome, rescued.
     """
 
     trigger: dict[str, Any]
     unreachable: bool
     shares: tuple[float, float, int] | None = None
+    evidence: dict[str, Any] | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,1 @@
+"""The only room with SQL: one SQLite file for each kind of thing that is kept."""

@@ -1,0 +1,222 @@
+"""What a person may do to versions other than switching: deploy, retire, move, mark, freeze; and why it is refused."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from router.errors import InternalError, OperatorError
+from router.rollout import entry as kinds
+from router.rollout import events as ev
+from router.rollout.commands import Command, CutSlot, FillSlot, PublishRoute, Record
+from router.rollout.registry import Registry
+from router.rollout.route import NO_SLOT, SLOTS, Flag, Route
+from router.rollout.target import CANDIDATES, ROLES, State, Target
+
+_REFUSED = 9
+
+
+class Admission:
+    """Rules over one registry; `generation` is that of the next route."""
+
+    def __init__(self, registry: Registry, generation: int) -> None:
+        self._registry = registry
+        self._generation = generation
+
+    def handle(self, event: ev.Event) -> list[Command]:
+        """Return what is to be done; raise OperatorError if it is refused."""
+        match event:
+            case ev.DeployAsked():
+                return self._deploy(event)
+            case ev.RetireAsked():
+                return self._retire(event)
+            case ev.EndpointsAsked():
+                return self._move(event)
+            case ev.QuarantineAsked():
+                return self._quarantine(event)
+            case ev.ReleaseAsked():
+                return self._release(event)
+            case ev.FreezeAsked() if self._registry.frozen is None:
+                return [Record(kinds.FROZEN, event.actor, {"reason": event.reason})]
+            case ev.UnfreezeAsked() if self._registry.frozen is not None:
+                return [Record(kinds.UNFROZEN, event.actor, {"reason": event.reason})]
+            case ev.FreezeAsked() | ev.UnfreezeAsked():
+                return []
+            case _:
+                raise InternalError("event_unknown", type(event).__name__)
+
+    def known(self, version: str) -> Target:
+        """Return the record of `version`; raise OperatorError (404) naming what is known."""
+        target = self._registry.targets.get(version)
+        if target is None:
+            names = ", ".join(sorted(self._registry.targets)[:20]) or "none"
+            raise OperatorError(
+                404,
+                "version_unknown",
+                f"service {self._registry.service} has no version {version!r}; it knows: {names}",
+                exit_code=_REFUSED,
+            )
+        return target
+
+    def route_after(self, states: dict[str, State], flags: Flag = Flag.NONE, placed: Target | None = None) -> Route:
+        """Return the route that the registry means once `states` hold (and `placed` is in its slot)."""
+        slots = {"active": NO_SLOT, "standby": NO_SLOT, "candidate": NO_SLOT}
+        targets = {**self._registry.targets, **({placed.version: placed} if placed else {})}
+        for version, target in targets.items():
+            role = ROLES.get(states.get(version, target.state))
+            if role is not None and target.slot is not None:
+                slots[role] = target.slot
+        return Route(self._generation, flags=flags, **slots)
+
+    # -- deploy
+    def _deploy(self, event: ev.DeployAsked) -> list[Command]:
+        registry = self._registry
+        known = registry.targets.get(event.version)
+        mark = registry.quarantines.get(event.version)
+        if mark and event.override is None:
+            raise OperatorError(
+                409,
+                "version_quarantined",
+                f"version {event.version} is quarantined: {mark['reason']}; release it, or override with actor and reason",
+                exit_code=_REFUSED,
+                facts={"quarantine": mark},
+            )
+        if known is not None and known.endpoints != event.endpoints:
+            raise OperatorError(
+                409,
+                "endpoints_differ",
+                f"version {event.version} is known at {', '.join(known.endpoints)}, not at {', '.join(event.endpoints)}: "
+                "take another label, or move the version (PUT versions/VERSION/endpoints)",
+                exit_code=_REFUSED,
+                facts={"endpoints": list(known.endpoints)},
+            )
+        if known is not None and known.state in ROLES:
+            return []
+        candidate = registry.candidate
+        if candidate is not None and candidate.state is State.VERIFYING and not event.replace:
+            raise OperatorError(
+                409,
+                "verifying",
+                f"version {candidate.version} is being verified: wait for it, or deploy with replace",
+                exit_code=_REFUSED,
+                facts={"candidate": candidate.version},
+            )
+        return self._bring_in(event, known, candidate)
+
+    def _bring_in(self, event: ev.DeployAsked, known: Target | None, candidate: Target | None) -> list[Command]:
+        fresh = known is None or known.slot is None
+        slot = self._free_slot() if known is None or known.slot is None else known.slot
+        incarnation = self._registry.incarnations[slot] + 1 if known is None or fresh else known.incarnation
+        states = {event.version: State.VERIFYING}
+        data: dict[str, Any] = {
+            "generation": self._generation,
+            "target": {
+                "version": event.version,
+                "endpoints": list(event.endpoints),
+                "slot": slot,
+                "incarnation": incarnation,
+            },
+        }
+        if candidate is not None:
+            states[candidate.version] = State.DRAINING
+            data["replaced"] = candidate.version
+        if event.override:
+            data["override"] = {"actor": event.override.actor, "reason": event.override.reason}
+            data["release"] = [event.version] if event.version in self._registry.quarantines else []
+        data["states"] = {version: state.value for version, state in states.items()}
+        placed = Target(event.version, event.endpoints, State.VERIFYING, slot, incarnation, 0, 0.0)
+        return [
+            Record(kinds.DEPLOYED, event.actor, data),
+            FillSlot(slot, incarnation, event.version, event.endpoints, fresh),
+            PublishRoute(self.route_after(states, placed=placed)),
+        ]
+
+    def _free_slot(self) -> int:
+        held = {target.slot for target in self._registry.holders()}
+        free = [slot for slot in range(SLOTS) if slot not in held]
+        if free:
+            # The one that was filled least often: a late reader of an old route meets the oldest tenant last.
+            return min(free, key=lambda slot: (self._registry.incarnations[slot], slot))
+        holders = [
+            {"version": target.version, "slot": target.slot, "state": target.state.value, "since_ns": target.since_ns}
+            for target in self._registry.holders()
+        ]
+        raise OperatorError(
+            409, "slots_busy", f"all {SLOTS} slots are held", exit_code=_REFUSED, facts={"held": holders}
+        )
+
+    # -- the rest
+    def _retire(self, event: ev.RetireAsked) -> list[Command]:
+        target = self.known(event.version)
+        if target.state is State.ACTIVE:
+            raise OperatorError(
+                409,
+                "version_in_use",
+                f"version {event.version} is active: switch to another one first",
+                exit_code=_REFUSED,
+            )
+        commands: list[Command] = []
+        if target.state in ROLES or target.state is State.UNREACHABLE:
+            commands += self._out(kinds.RETIRED, event.actor, target, {"reason": "retired", "cut": event.cut})
+        if event.cut and target.slot is not None:
+            if not commands:
+                data = {"version": target.version, "cut": True, "reason": "retired with cut"}
+                commands.append(Record(kinds.RETIRED, event.actor, data))
+            commands.append(CutSlot(target.slot, self._generation))
+        return commands
+
+    def _out(self, kind: str, actor: str, target: Target, data: dict[str, Any]) -> list[Command]:
+        """A version loses its role, or its place beside the roles, and drains."""
+        states = {target.version: State.DRAINING}
+        members: dict[str, Any] = {"states": {target.version: State.DRAINING.value}, **data}
+        if target.state not in ROLES:
+            return [Record(kind, actor, members)]
+        return [
+            Record(kind, actor, {"generation": self._generation, **members}),
+            PublishRoute(self.route_after(states)),
+        ]
+
+    def _move(self, event: ev.EndpointsAsked) -> list[Command]:
+        target = self.known(event.version)
+        if target.endpoints == event.endpoints:
+            return []
+        members: dict[str, Any] = {
+            "from": list(target.endpoints),
+            "target": {
+                "version": target.version,
+                "endpoints": list(event.endpoints),
+                "slot": target.slot,
+                "incarnation": target.incarnation,
+            },
+        }
+        if target.slot is None:
+            return [Record(kinds.MOVED, event.actor, members)]
+        return [
+            Record(kinds.MOVED, event.actor, {"generation": self._generation, **members}),
+            FillSlot(target.slot, target.incarnation, target.version, event.endpoints, fresh=False),
+            PublishRoute(self.route_after({})),
+        ]
+
+    def _quarantine(self, event: ev.QuarantineAsked) -> list[Command]:
+        target = self.known(event.version)
+        if target.state is State.ACTIVE:
+            raise OperatorError(
+                409,
+                "version_in_use",
+                f"version {event.version} is active: a rollback quarantines it",
+                exit_code=_REFUSED,
+            )
+        if event.version in self._registry.quarantines:
+            return []
+        data: dict[str, Any] = {
+            "quarantine": {event.version: {"reason": event.reason, "incident": None}},
+            "reason": event.reason,
+        }
+        if target.state in (*CANDIDATES, State.STANDBY, State.UNREACHABLE):
+            return self._out(kinds.QUARANTINED, event.actor, target, data)
+        return [Record(kinds.QUARANTINED, event.actor, data)]
+
+    def _release(self, event: ev.ReleaseAsked) -> list[Command]:
+        self.known(event.version)
+        if event.version not in self._registry.quarantines:
+            return []
+        return [Record(kinds.RELEASED, event.actor, {"release": [event.version], "reason": event.reason})]

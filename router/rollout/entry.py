@@ -1,0 +1,49 @@
+"""One fact of the journal. What the router is, is what its entries say: the registry is their fold and nothing else."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Final
+
+BOOT: Final = "boot"
+SEEDED: Final = "seeded"
+DEPLOYED: Final = "version_deployed"
+VERIFIED: Final = "version_verified"
+FAILED: Final = "version_failed"
+PROMOTED: Final = "promoted"
+SWITCHED: Final = "switched"
+ROLLED_BACK: Final = "rolled_back"
+CONFIRMED: Final = "confirmed"
+STANDBY_RESTORED: Final = "standby_restored"
+RETIRED: Final = "retired"
+DRAINED: Final = "drained"
+DRAIN_CUT: Final = "drain_cut"
+MOVED: Final = "endpoints_moved"
+QUARANTINED: Final = "quarantined"
+RELEASED: Final = "released"
+FROZEN: Final = "frozen"
+UNFROZEN: Final = "unfrozen"
+RECOVERED: Final = "recovered"
+ABANDONED: Final = "abandoned"
+ACCEPTED: Final = "accepted"
+BASELINE: Final = "baseline"
+NO_BETTER_TARGET: Final = "no_better_target"
+SETTINGS_CHANGED: Final = "settings_changed"
+IMPORTED: Final = "imported"
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """`at` is wall time in seconds, `monotonic_ns` the same moment on the clock of decisions, within `boot`.
+
+    `service` is "" for facts of the whole router. `data` is plain JSON data. `seq` is 0 until the journal has given it one.
+    """
+
+    type: str
+    service: str
+    actor: str
+    data: dict[str, Any]
+    at: float
+    monotonic_ns: int
+    boot: int
+    seq: int = 0

@@ -1,0 +1,50 @@
+"""A rollback retold as plain data: what failed, how far it was from its limit, what it cost, how long it took."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from router.rollout.entry import Entry
+from router.rollout.route import BOOT_SHIFT
+
+
+def incident_id(service: str, generation: int) -> str:
+    """Return the id of the rollback that published `generation`; unique because a generation is."""
+    return f"{service}-{generation >> BOOT_SHIFT}-{generation & (1 << BOOT_SHIFT) - 1}"
+
+
+def incident(entry: Entry) -> dict[str, Any]:
+    """Return the incident that a `rolled_back` entry tells.
+
+    `started_at` (wall seconds) is when the first fault of the evidence was seen, `evidence_since_s_before` how long that was
+    before the decision, `detection_at` the decision; `swap_us` and `confirmed_ms` come with the confirmation.
+    """
+    data = entry.data
+    trigger = data.get("trigger")
+    since_ns = trigger.get("evidence_since_ns") if trigger else None
+    before_s = max(0.0, (entry.monotonic_ns - since_ns) / 1e9) if since_ns else None
+    evidence = data.get("evidence") or {}
+    return {
+        "id": data["incident"],
+        "service": entry.service,
+        "from": data["from"],
+        "to": data["to"],
+        "trigger": trigger,
+        "reason": data["reason"],
+        "started_at": entry.at - before_s if before_s is not None else None,
+        "evidence_since_s_before": before_s,
+        "detection_at": entry.at,
+        "swap_us": None,
+        "confirmed_ms": None,
+        "generation": data["generation"],
+        "requests": evidence.get("requests"),
+        "errors": evidence.get("errors"),
+        "rescued": evidence.get("rescued"),
+        "manual": not data["automatic"],
+        "actor": entry.actor,
+    }
+
+
+def confirmed(told: dict[str, Any], entry: Entry) -> dict[str, Any]:
+    """Return the incident with the times of its `confirmed` entry."""
+    return {**told, "swap_us": entry.data["swap_us"], "confirmed_ms": entry.data["confirmed_ms"]}

@@ -1,0 +1,370 @@
+"""The rollout of one service as a state machine: (event, now) → commands.
+
+Theory. The registry holds what is; it is the fold of journal entries. `handle` reads it and answers with commands; among
+them is at most one `Record` that changes roles, and `PublishRoute` is always the route which that record means. `handle`
+changes no role itself: the performer folds the record when it is its turn (a person's change: journal, fold, store; a
+verdict's: fold, store, journal). So an event that is refused, and a command that fails, leave everything as it was; a
+failed one comes back as an event (`StandbyChecked(ok=False)`) or ends with its caller (a journal that cannot be written).
+What the machine remembers beside the registry (streaks of probes, a check under way, a hold) may be lost at any time.
+
+Switches, the whole table. The version that is named, the active and the standby move in one step or not at all:
+
+    asked              the named one is   it becomes   the active becomes   the standby becomes
+    promote, switch    ready              active       standby              draining
+    promote, switch    standby            active       standby              (was the named one)
+    promote, switch    unreachable        active       standby              draining
+    rollback           standby            active       draining + mark      (was the named one)
+    rollback, away     standby            active       unreachable          (was the named one)
+
+Automation asks for the last two alone, so it only ever goes from the active version to its standby. It needs
+`registry.automatic_left`, which a promotion or switch by a person sets and an automatic rollback clears: at most one
+automatic rollback per promotion.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Final
+
+from router.errors import InternalError, OperatorError
+from router.rollout import entry as kinds
+from router.rollout import events as ev
+from router.rollout.admission import Admission
+from router.rollout.commands import CheckStandby, ClearAlarm, Command, CutSlot, PublishRoute, RaiseAlarm, Record
+from router.rollout.incident import incident_id
+from router.rollout.registry import Registry
+from router.rollout.route import Flag, successor
+from router.rollout.streaks import Streaks
+from router.rollout.target import CANDIDATES, ROLES, State, Target
+
+_SECOND_NS: Final = 1_000_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class Move:
+    """What becomes of the three that a switch touches; None: there is none, or it stays."""
+
+    named: State
+    active: State
+    standby: State | None
+
+
+_FORWARD: Final = Move(State.ACTIVE, State.STANDBY, State.DRAINING)
+_CHANGE_OVER: Final = Move(State.ACTIVE, State.STANDBY, None)
+MOVES: Final = {
+    (kinds.PROMOTED, State.READY): _FORWARD,
+    (kinds.PROMOTED, State.STANDBY): _CHANGE_OVER,
+    (kinds.PROMOTED, State.UNREACHABLE): _FORWARD,
+    (kinds.SWITCHED, State.READY): _FORWARD,
+    (kinds.SWITCHED, State.STANDBY): _CHANGE_OVER,
+    (kinds.SWITCHED, State.UNREACHABLE): _FORWARD,
+    (kinds.ROLLED_BACK, State.STANDBY): Move(State.ACTIVE, State.DRAINING, None),
+    ("rolled_back_away", State.STANDBY): Move(State.ACTIVE, State.UNREACHABLE, None),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What the machine is told by the settings. `inference`: the probe makes the model work."""
+
+    inference: bool = False
+    warmup_probes: int = 5
+    recover_probes: int = 30
+    gate_probes: int = 3
+    gate_timeout_s: float = 1.0
+    gate_shares_min: int = 5
+    verify_timeout_s: float = 900.0
+    rollback_drain_timeout_s: float | None = 300.0
+    look_again_s: float = 1.0
+    calm_s: float = 30.0
+    """A held rollback is over once the verdict has not failed for so long."""
+
+
+@dataclass(slots=True)
+class _Check:
+    verdict: ev.VerdictReached
+    generation: int
+    since_ns: int
+
+
+class Machine:
+    """One service. `issued` is the newest generation that any command named, whether or not it was stored."""
+
+    def __init__(self, registry: Registry, limits: Limits) -> None:
+        self.registry = registry
+        self.limits = limits
+        self.streaks = Streaks()
+        self.issued = registry.generation
+        self.held: str | None = None
+        """Why an automatic rollback that is due is not made; None when none is due."""
+        self._check: _Check | None = None
+        self._look_ns = 0
+        self._failing_ns = 0
+        self._cut: set[tuple[int, int]] = set()
+
+    def handle(self, event: ev.Event, now_ns: int) -> list[Command]:
+        """Return what is to be done; raise OperatorError or InternalError, changing nothing, if the event is not legal."""
+        match event:
+            case ev.ProbeCompleted():
+                return self._probed(event)
+            case ev.Ticked():
+                return self._ticked(event, now_ns)
+            case ev.VerdictReached():
+                return self._verdict(event, now_ns)
+            case ev.StandbyChecked():
+                return self._checked(event, now_ns)
+            case ev.SwitchAsked():
+                return self._switch(event)
+            case ev.RollbackAsked():
+                return self._rollback(event.reason, event.actor, None)
+            case ev.Accepted():
+                return self._accepted(event)
+            case _:
+                return Admission(self.registry, self._next()).handle(event)
+
+    # -- switches
+    def _switch(self, event: ev.SwitchAsked) -> list[Command]:
+        target = Admission(self.registry, self._next()).known(event.to)
+        if target.state is State.ACTIVE:
+            return []
+        self._refuse_unfit(target, event)
+        move = MOVES.get((event.verb, target.state))
+        if move is None:
+            raise OperatorError(
+                409,
+                "version_not_ready",
+                f"version {target.version} is {target.state.value}: deploy it and wait until it is ready",
+                facts={"state": target.state.value},
+            )
+        data: dict[str, Any] = {"to": target.version, "reason": event.reason}
+        if event.override:
+            data["override"] = {"actor": event.override.actor, "reason": event.override.reason}
+            data["release"] = [target.version] if target.version in self.registry.quarantines else []
+        return self._move(event.verb, event.actor, target, move, data)
+
+    def _refuse_unfit(self, target: Target, event: ev.SwitchAsked) -> None:
+        """A mark, a connection that nobody answers, and a bad last probe need a person's word (or a check)."""
+        if event.override:
+            return
+        if mark := self.registry.quarantines.get(target.version):
+            raise OperatorError(
+                409,
+                "version_quarantined",
+                f"version {target.version} is quarantined: {mark['reason']}; release it, or override with actor and reason",
+                exit_code=9,
+                facts={"quarantine": mark},
+            )
+        if target.state is State.UNREACHABLE and not event.checked:
+            raise OperatorError(
+                409,
+                "version_unreachable",
+                f"version {target.version} was rolled back as unreachable and still is",
+                exit_code=9,
+            )
+        if target.state in ROLES and target.slot is not None and self.streaks.known_bad(target.slot, target.endpoints):
+            raise OperatorError(
+                409,
+                "version_not_ready",
+                f"version {target.version} is {target.state.value}, but its last probes failed: "
+                f"{self.streaks.detail(target.slot)}; repair it, or override with actor and reason",
+                exit_code=9,
+                facts={"state": target.state.value},
+            )
+
+    def _move(self, kind: str, actor: str, named: Target, move: Move, data: dict[str, Any]) -> list[Command]:
+        active, standby = self.registry.active, self.registry.standby
+        states = {named.version: move.named}
+        if active is not None:
+            states[active.version] = move.active
+        for other in (standby, self.registry.of_state(State.UNREACHABLE)):
+            if move.standby is not None and other is not None and other.version not in states:
+                states[other.version] = move.standby
+        generation = self._next()
+        record = Record(
+            kind,
+            actor,
+            {
+                "generation": generation,
+                "from": active.version if active else None,
+                "states": {version: state.value for version, state in states.items()},
+                **data,
+            },
+        )
+        return [record, self._publish(states, generation, Flag.FLEE if kind == kinds.ROLLED_BACK else Flag.NONE)]
+
+    def _rollback(self, reason: str, actor: str, verdict: ev.VerdictReached | None) -> list[Command]:
+        active, standby = self.registry.active, self.registry.standby
+        if active is None or standby is None:
+            raise OperatorError(409, "no_standby", f"nothing to roll back to: {self.registry.way_back()}", exit_code=9)
+        incident = incident_id(self.registry.service, self._next())
+        away = verdict is not None and verdict.unreachable
+        data: dict[str, Any] = {
+            "to": standby.version,
+            "reason": reason,
+            "incident": incident,
+            "automatic": verdict is not None,
+            "trigger": verdict.trigger if verdict else None,
+            "evidence": verdict.evidence if verdict else None,
+            "unreachable": away,
+        }
+        if not away:
+            data["quarantine"] = {active.version: {"reason": reason, "incident": incident}}
+            data["bounded"] = [active.version]
+        move = MOVES["rolled_back_away" if away else kinds.ROLLED_BACK, standby.state]
+        return self._move(kinds.ROLLED_BACK, actor, standby, move, data)
+
+    def _publish(self, states: dict[str, State], generation: int, flags: Flag = Flag.NONE) -> PublishRoute:
+        return PublishRoute(Admission(self.registry, generation).route_after(states, flags))
+
+    def _next(self) -> int:
+        return successor(max(self.issued, self.registry.generation))
+
+    # -- automation
+    def _verdict(self, event: ev.VerdictReached, now_ns: int) -> list[Command]:
+        self._failing_ns = now_ns
+        if self._check is not None and now_ns - self._check.since_ns < 3 * self.limits.gate_timeout_s * _SECOND_NS:
+            return []
+        self._check = None
+        if self.held is not None and now_ns < self._look_ns:
+            return []
+        if obstacles := self.obstacles(event.shares):
+            return self._hold(obstacles, event, now_ns)
+        standby = self.registry.standby
+        if standby is None or standby.slot is None:
+            raise InternalError("gate_passed_without_standby", self.registry.service)
+        if self.limits.inference:
+            self._check = _Check(event, self.registry.generation, now_ns)
+            return [CheckStandby(standby.slot, self.registry.generation, self.limits.gate_timeout_s)]
+        return self._go_back(event)
+
+    def obstacles(self, shares: tuple[float, float, int] | None = None) -> list[str]:
+        """Return why automation would not go back now; empty if the gate would pass (but for the fresh inference probe)."""
+        registry = self.registry
+        found = []
+        if registry.frozen:
+            found.append(f"frozen by {registry.frozen['actor']}: {registry.frozen['reason']}")
+        if missing := registry.way_back():
+            return [*found, missing]
+        standby = registry.standby
+        if not registry.automatic_left:
+            found.append("this promotion was rolled back once already; a further step needs a person")
+        if standby is not None and standby.slot is not None:
+            if standby.version in registry.quarantines:
+                found.append(f"{standby.version} is quarantined")
+            good = self.streaks.gate(standby.slot, standby.endpoints, self.limits.gate_probes)
+            if not good:
+                found.append(
+                    f"the last {self.limits.gate_probes} probes of {standby.version} were not all good: "
+                    f"{self.streaks.detail(standby.slot) or 'too few yet'}"
+                )
+        if shares is not None and shares[2] >= self.limits.gate_shares_min and shares[0] >= shares[1] / 2:
+            found.append(
+                f"{shares[0]:.0%} of the {shares[2]} requests rescued there in 20 s failed too (active: {shares[1]:.0%})"
+            )
+        return found
+
+    def _hold(self, obstacles: list[str], event: ev.VerdictReached, now_ns: int) -> list[Command]:
+        """Say once and loudly that nothing better exists, hold, and look again each second."""
+        detail = "; ".join(obstacles)
+        first, self.held = self.held is None, detail
+        self._look_ns = now_ns + int(self.limits.look_again_s * _SECOND_NS)
+        if not first:
+            return []
+        active = self.registry.active
+        data = {"active": active.version if active else None, "obstacles": obstacles, "trigger": event.trigger}
+        return [
+            Record(kinds.NO_BETTER_TARGET, "verdict", data),
+            RaiseAlarm("no_better_target", f"the active version fails and nothing better exists: {detail}"),
+        ]
+
+    def _checked(self, event: ev.StandbyChecked, now_ns: int) -> list[Command]:
+        check = self._check
+        if check is None or event.generation != check.generation or check.generation != self.registry.generation:
+            return []
+        self._check = None
+        obstacles = self.obstacles(check.verdict.shares)
+        if not event.ok:
+            obstacles.append(f"its fresh inference probe failed: {event.detail}")
+        return self._hold(obstacles, check.verdict, now_ns) if obstacles else self._go_back(check.verdict)
+
+    def _go_back(self, verdict: ev.VerdictReached) -> list[Command]:
+        reason = str(verdict.trigger.get("reason") or verdict.trigger.get("kind"))
+        commands = self._rollback(reason, "verdict", verdict)
+        return [*commands, *self._calm()]
+
+    def _calm(self) -> list[Command]:
+        if self.held is None:
+            return []
+        self.held = None
+        return [ClearAlarm("no_better_target")]
+
+    def _accepted(self, event: ev.Accepted) -> list[Command]:
+        active = self.registry.active
+        if active is None:
+            return []
+        kind = kinds.BASELINE if active.accepted else kinds.ACCEPTED
+        return [Record(kind, "control", {"version": active.version, "baseline": event.baseline})]
+
+    # -- probes and time
+    def _probed(self, event: ev.ProbeCompleted) -> list[Command]:
+        target = self.registry.in_slot(event.slot)
+        if target is None or target.version != event.version:
+            return []
+        self.streaks.note(event)
+        streak = self.streaks.shortest(event.slot, target.endpoints)
+        if target.state is State.VERIFYING and streak >= self.limits.warmup_probes:
+            return [self._verified(target, streak)]
+        restorable = target.state is State.UNREACHABLE and self.registry.standby is None
+        if restorable and target.version not in self.registry.quarantines and streak >= self.limits.recover_probes:
+            generation, states = self._next(), {target.version: State.STANDBY}
+            data = {"generation": generation, "states": {target.version: State.STANDBY.value}, "good_probes": streak}
+            return [Record(kinds.STANDBY_RESTORED, "control", data), self._publish(states, generation)]
+        return []
+
+    def _verified(self, target: Target, streak: int) -> Record:
+        return Record(kinds.VERIFIED, "control", {"states": {target.version: State.READY.value}, "good_probes": streak})
+
+    def _ticked(self, event: ev.Ticked, now_ns: int) -> list[Command]:
+        if self.held is not None and now_ns - self._failing_ns > self.limits.calm_s * _SECOND_NS:
+            return self._calm()
+        for target in self.registry.holders():
+            if commands := self._due(target, event, now_ns):
+                return commands
+        return []
+
+    def _due(self, target: Target, event: ev.Ticked, now_ns: int) -> list[Command]:
+        """Return what time has made due for one version; one thing a tick, the next tick sees the rest."""
+        age_s = (now_ns - target.since_ns) / _SECOND_NS
+        if target.state is State.VERIFYING and age_s > self.limits.verify_timeout_s:
+            return self._verification_failed(target)
+        if target.state in (State.DRAINING, State.FAILED) and target.slot in event.drained:
+            states = {target.version: State.RETIRED.value} if target.state is State.DRAINING else {}
+            return [
+                Record(
+                    kinds.DRAINED, "control", {"states": states, "freed": [target.version], "after_s": round(age_s, 3)}
+                )
+            ]
+        limit_s, slot = self.limits.rollback_drain_timeout_s, target.slot
+        if target.bounded and limit_s is not None and slot is not None and age_s > limit_s:
+            cut = (slot, target.roleless_generation)
+            if cut not in self._cut:
+                self._cut.add(cut)
+                return [
+                    CutSlot(slot, self.registry.generation),
+                    Record(kinds.DRAIN_CUT, "control", {"version": target.version, "after_s": round(age_s, 3)}),
+                ]
+        return []
+
+    def _verification_failed(self, target: Target) -> list[Command]:
+        generation, states = self._next(), {target.version: State.FAILED}
+        why = self.streaks.detail(target.slot if target.slot is not None else -1) or "no probe was good often enough"
+        reason = f"not ready after {self.limits.verify_timeout_s:g} s: {why}"
+        data = {"generation": generation, "states": {target.version: State.FAILED.value}, "reason": reason}
+        return [Record(kinds.FAILED, "control", data), self._publish(states, generation)]
+
+    def candidate_progress(self) -> tuple[int, int] | None:
+        """Return (good probes in a row, needed) of a candidate under verification."""
+        target = self.registry.of_state(*CANDIDATES)
+        if target is None or target.slot is None:
+            return None
+        return self.streaks.shortest(target.slot, target.endpoints), self.limits.warmup_probes

@@ -1,0 +1,281 @@
+"""What one service is: its versions, their states and history, quarantine, freeze, baseline. The fold of its journal.
+
+`apply` is the only way to change it, and an entry is the only thing it takes, so what is rebuilt from the journal at a start
+is what was there before. An entry that the rules do not allow raises and changes nothing. Every entry that changes roles
+carries the new state of every version it touches: a later one needs no earlier one to be understood.
+
+    data member    means
+    generation     the route that goes with it
+    states         {version: state after it}
+    target         {version, endpoints, slot, incarnation}: a version placed in a slot, or moved
+    bounded        versions whose drain is cut after rollback_drain_timeout_s
+    freed          versions that hold no slot any more
+    quarantine     {version: {reason, incident}}
+    release        versions whose mark is lifted
+    forced         true: the states are taken as they are (memory that outlived control; an assumption of the operator)
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any, Final
+
+from router.errors import InternalError
+from router.rollout import entry as kinds
+from router.rollout.entry import Entry
+from router.rollout.incident import confirmed, incident
+from router.rollout.route import NO_SLOT, SLOTS, Flag, Route, first_generation
+from router.rollout.target import CANDIDATES, ROLES, State, Target
+
+HISTORY_MAX: Final = 100
+INCIDENTS_MAX: Final = 200
+RETIRED_MAX: Final = 500
+
+SWITCHES: Final = frozenset({kinds.PROMOTED, kinds.SWITCHED, kinds.ROLLED_BACK})
+_ROLES_ONCE: Final = ("active", "standby", "candidate")
+
+
+class Registry:
+    """The folded facts of one service. Read its members; change it by `apply` alone."""
+
+    def __init__(self, service: str) -> None:
+        self.service = service
+        self.generation = 0
+        self.targets: dict[str, Target] = {}
+        self.quarantines: dict[str, dict[str, Any]] = {}
+        self.history: dict[str, list[dict[str, Any]]] = {}
+        self.incarnations = [0] * SLOTS
+        self.frozen: dict[str, Any] | None = None
+        self.automatic_left = False
+        """Whether the present promotion may still be rolled back by itself: at most once, by construction."""
+        self.active_since_ns = 0
+        self.baseline: dict[str, Any] | None = None
+        self.last_switch: dict[str, Any] | None = None
+        self.incidents: list[dict[str, Any]] = []
+        self.switches: dict[str, int] = {}
+        """Switches ever, by cause: `operator`, `verdict`."""
+        self.revision = 0
+        """Grows with every change of a state or of the generation: the compare of compare-and-set."""
+
+    # -- reading
+    def of_state(self, *states: State) -> Target | None:
+        """Return the version in one of `states`; there is at most one for a role."""
+        return next((target for target in self.targets.values() if target.state in states), None)
+
+    @property
+    def active(self) -> Target | None:
+        """The version that serves."""
+        return self.of_state(State.ACTIVE)
+
+    @property
+    def standby(self) -> Target | None:
+        """The version to go back to."""
+        return self.of_state(State.STANDBY)
+
+    @property
+    def candidate(self) -> Target | None:
+        """The version that is being brought in."""
+        return self.of_state(*CANDIDATES)
+
+    def in_slot(self, slot: int) -> Target | None:
+        """Return the version that holds `slot`."""
+        return next((target for target in self.targets.values() if target.slot == slot), None)
+
+    def holders(self) -> list[Target]:
+        """Return the versions that hold a slot, by slot."""
+        return sorted((t for t in self.targets.values() if t.slot is not None), key=lambda t: t.slot or 0)
+
+    def route(self, generation: int | None = None, flags: Flag = Flag.NONE) -> Route:
+        """Return the route that these states mean."""
+        active, standby, candidate = (
+            NO_SLOT if target is None or target.slot is None else target.slot
+            for target in (self.active, self.standby, self.candidate)
+        )
+        return Route(self.generation if generation is None else generation, active, standby, candidate, flags=flags)
+
+    def way_back(self) -> str | None:
+        """Return why automation could not go back now, as far as roles and marks say; None if it could."""
+        if self.active is None:
+            return "there is no active version"
+        if self.standby is None:
+            away = self.of_state(State.UNREACHABLE)
+            return f"{away.version} is unreachable since it was rolled back" if away else "there is no standby"
+        return None
+
+    # -- the fold
+    def apply(self, entry: Entry) -> None:
+        """Fold one entry; raise InternalError, changing nothing, if it is not possible here."""
+        if entry.type == kinds.BOOT:
+            self._boot(entry)
+            return
+        targets = self._targets_after(entry)
+        self._check(targets)
+        self.targets = targets
+        self._marks(entry)
+        match entry.type:
+            case kinds.FROZEN:
+                self.frozen = {"actor": entry.actor, "reason": entry.data["reason"], "at": entry.at}
+            case kinds.UNFROZEN:
+                self.frozen = None
+            case kinds.BASELINE | kinds.ACCEPTED:
+                self.baseline = entry.data["baseline"]
+            case kinds.CONFIRMED:
+                self._confirmed(entry)
+            case _ if entry.type in SWITCHES:
+                self._switched(entry)
+            case kinds.SEEDED | kinds.RECOVERED:
+                self.automatic_left = entry.data.get("automatic_left", True)
+                self.active_since_ns = entry.monotonic_ns
+            case _:
+                pass
+        self._note(entry)
+        self._forget()
+
+    def _boot(self, entry: Entry) -> None:
+        """A cold start: the roles stay, the clock and the generations start anew."""
+        self.generation = first_generation(entry.boot) + 1
+        self.revision += 1
+        self.active_since_ns = entry.monotonic_ns
+        self.targets = {
+            version: replace(target, since_ns=entry.monotonic_ns, roleless_generation=0)
+            for version, target in self.targets.items()
+        }
+
+    def _targets_after(self, entry: Entry) -> dict[str, Target]:
+        data = entry.data
+        targets = dict(self.targets)
+        generation = data.get("generation", self.generation)
+        states = {version: State(state) for version, state in data.get("states", {}).items()}
+        if placed := data.get("target"):
+            targets[placed["version"]] = self._placed(targets.get(placed["version"]), placed, states, entry)
+        for version, state in states.items():
+            known = targets.get(version)
+            if known is None:
+                raise InternalError("journal_inconsistent", f"{entry.type}: {version} of {self.service} is not known")
+            if known.state is not state:
+                change = known.forced if data.get("forced") else known.moved
+                targets[version] = change(state, at=entry.at, at_ns=entry.monotonic_ns, generation=generation)
+        for version in data.get("bounded", ()):
+            targets[version] = replace(targets[version], bounded=True)
+        for version in data.get("freed", ()):
+            targets[version] = replace(targets[version], slot=None)
+        if entry.type == kinds.ACCEPTED:
+            targets[data["version"]] = replace(targets[data["version"]], accepted=True)
+        return targets
+
+    def _placed(self, known: Target | None, placed: dict[str, Any], states: dict[str, State], entry: Entry) -> Target:
+        endpoints = tuple(placed["endpoints"])
+        slot, incarnation = placed.get("slot"), placed.get("incarnation", 0)
+        if known is not None:
+            return replace(known, endpoints=endpoints, slot=slot, incarnation=incarnation)
+        state = states[placed["version"]]
+        return Target(placed["version"], endpoints, state, slot, incarnation, entry.monotonic_ns, entry.at)
+
+    def _check(self, targets: dict[str, Target]) -> None:
+        """Two versions in one role or in one slot, or a role without a slot, are no state of affairs."""
+        roles = [target.role for target in targets.values() if target.state in ROLES]
+        slots = [target.slot for target in targets.values() if target.slot is not None]
+        homeless = [target.version for target in targets.values() if target.state in ROLES and target.slot is None]
+        if any(roles.count(role) > 1 for role in _ROLES_ONCE) or len(set(slots)) < len(slots) or homeless:
+            told = {target.version: (target.state.value, target.slot) for target in targets.values()}
+            raise InternalError("roles_inconsistent", f"{self.service}: {told}")
+
+    def _marks(self, entry: Entry) -> None:
+        data = entry.data
+        if "generation" in data:
+            self.generation = max(self.generation, data["generation"])
+        if "generation" in data or "states" in data:
+            self.revision += 1
+        if placed := data.get("target"):
+            if placed.get("slot") is not None:
+                slot = placed["slot"]
+                self.incarnations[slot] = max(self.incarnations[slot], placed["incarnation"])
+        for version, mark in data.get("quarantine", {}).items():
+            self.quarantines[version] = {**mark, "at": entry.at, "actor": entry.actor}
+        for version in data.get("release", ()):
+            self.quarantines.pop(version, None)
+
+    def _switched(self, entry: Entry) -> None:
+        data = entry.data
+        automatic = bool(data.get("automatic"))
+        if entry.type != kinds.ROLLED_BACK:
+            self.automatic_left = True
+        elif automatic:
+            self.automatic_left = False
+        self.active_since_ns = entry.monotonic_ns
+        cause = "verdict" if automatic else "operator"
+        self.switches[cause] = self.switches.get(cause, 0) + 1
+        self.last_switch = {
+            "at": entry.at,
+            "type": entry.type,
+            "from": data["from"],
+            "to": data["to"],
+            "cause": cause,
+            "actor": entry.actor,
+            "reason": data["reason"],
+            "generation": data["generation"],
+            "swap_us": None,
+            "confirmed_ms": None,
+            "trigger": data.get("trigger"),
+        }
+        if entry.type == kinds.ROLLED_BACK:
+            self.incidents = [*self.incidents, incident(entry)][-INCIDENTS_MAX:]
+
+    def _confirmed(self, entry: Entry) -> None:
+        generation = entry.data["generation"]
+        if self.last_switch and self.last_switch["generation"] == generation:
+            self.last_switch = confirmed(self.last_switch, entry)
+        self.incidents = [
+            confirmed(told, entry) if told["generation"] == generation else told for told in self.incidents
+        ]
+
+    def _note(self, entry: Entry) -> None:
+        """Keep for each version touched what happened to it."""
+        data = entry.data
+        touched = {*data.get("states", {}), *data.get("quarantine", {}), *data.get("release", ())}
+        if placed := data.get("target"):
+            touched.add(placed["version"])
+        for version in touched:
+            line = {"at": entry.at, "event": entry.type, "actor": entry.actor}
+            line |= {"state": data["states"][version]} if version in data.get("states", {}) else {}
+            line |= {name: data[name] for name in ("reason", "incident") if data.get(name)}
+            self.history[version] = [*self.history.get(version, ()), line][-HISTORY_MAX:]
+
+    def _forget(self) -> None:
+        """Drop the longest retired versions beyond `RETIRED_MAX`; never one that is quarantined."""
+        gone = [t for t in self.targets.values() if t.slot is None and t.version not in self.quarantines]
+        for target in sorted(gone, key=lambda t: t.since)[: max(0, len(gone) - RETIRED_MAX)]:
+            del self.targets[target.version]
+            self.history.pop(target.version, None)
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return everything, as plain data, for comparison."""
+        return {
+            "service": self.service,
+            "generation": self.generation,
+            "targets": {version: target.as_dict() for version, target in sorted(self.targets.items())},
+            "quarantines": self.quarantines,
+            "history": self.history,
+            "incarnations": self.incarnations,
+            "frozen": self.frozen,
+            "automatic_left": self.automatic_left,
+            "active_since_ns": self.active_since_ns,
+            "baseline": self.baseline,
+            "last_switch": self.last_switch,
+            "incidents": self.incidents,
+            "switches": self.switches,
+        }
+
+
+def rebuild(service: str, entries: Sequence[Entry]) -> Registry:
+    """Return the registry that `entries` (in order) mean for `service`; facts of the whole router count for it too.
+
+    An entry that a later `abandoned` names was journalled, but lost the race before its store: it never became true.
+    """
+    never_true = {entry.data["abandons"] for entry in entries if entry.type == kinds.ABANDONED}
+    registry = Registry(service)
+    for entry in entries:
+        if (entry.type == kinds.BOOT or entry.service == service) and entry.seq not in never_true:
+            registry.apply(entry)
+    return registry

@@ -1,0 +1,113 @@
+"""Our record of one backend version: label, endpoints, slot, state. Immutable; a change of state is a new record.
+
+What a state means, and which role the route gives it:
+
+    verifying    candidate   being probed, or waiting for it, until `warmup_probes` were good in a row
+    ready        candidate   may be promoted
+    failed       none        did not become ready in time
+    active       active      serves the traffic
+    standby      standby     the warm previous version to go back to
+    unreachable  none        rolled back because nobody could connect; stays warm, becomes standby after good probes
+    draining     none        serves what it has begun, claims nothing new
+    retired      none        holds no slot
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from enum import StrEnum
+from typing import Any, Final
+
+from router.errors import InternalError
+
+
+class State(StrEnum):
+    """Where a version stands; the values are the spelling in journal and API."""
+
+    VERIFYING = "verifying"
+    READY = "ready"
+    FAILED = "failed"
+    ACTIVE = "active"
+    STANDBY = "standby"
+    UNREACHABLE = "unreachable"
+    DRAINING = "draining"
+    RETIRED = "retired"
+
+
+_S = State
+LEGAL: Final = {
+    # from            to
+    _S.VERIFYING: frozenset({_S.READY, _S.FAILED, _S.DRAINING}),
+    _S.READY: frozenset({_S.ACTIVE, _S.DRAINING}),
+    _S.FAILED: frozenset({_S.VERIFYING}),
+    _S.ACTIVE: frozenset({_S.STANDBY, _S.UNREACHABLE, _S.DRAINING}),
+    _S.STANDBY: frozenset({_S.ACTIVE, _S.DRAINING}),
+    _S.UNREACHABLE: frozenset({_S.ACTIVE, _S.STANDBY, _S.VERIFYING, _S.DRAINING}),
+    _S.DRAINING: frozenset({_S.VERIFYING, _S.RETIRED}),
+    _S.RETIRED: frozenset({_S.VERIFYING}),
+}
+"""Every change of state there is. A version is born `verifying`, or by a seed `active` or `standby`."""
+
+CANDIDATES: Final = frozenset({_S.VERIFYING, _S.READY})
+ROLES: Final = {_S.ACTIVE: "active", _S.STANDBY: "standby", _S.VERIFYING: "candidate", _S.READY: "candidate"}
+WATCHED: Final = frozenset({*ROLES, _S.UNREACHABLE})
+"""States in which a version is probed and so kept warm."""
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """`endpoints` are canonical URLs; `slot` is None when it holds none; `incarnation` tells the slot's tenants apart.
+
+    `since_ns` is when the state began (monotonic), `since` the same on the wall clock (seconds). `roleless_generation` is
+    the first generation in which the version has no role any more. `bounded`: its drain ends by a cut (after a rollback).
+    """
+
+    version: str
+    endpoints: tuple[str, ...]
+    state: State
+    slot: int | None
+    incarnation: int
+    since_ns: int
+    since: float
+    roleless_generation: int = 0
+    bounded: bool = False
+    accepted: bool = False
+
+    @property
+    def role(self) -> str:
+        """`active`, `standby`, `candidate`, `draining` (holds a slot without a role) or `none`."""
+        return ROLES.get(self.state, "none" if self.slot is None or self.state is _S.UNREACHABLE else "draining")
+
+    def moved(self, state: State, *, at: float, at_ns: int, generation: int) -> Target:
+        """Return the record in `state`; raise InternalError if the table does not have that change."""
+        if state not in LEGAL[self.state]:
+            raise InternalError("transition_illegal", f"{self.version}: {self.state} cannot become {state}")
+        return self.forced(state, at=at, at_ns=at_ns, generation=generation)
+
+    def forced(self, state: State, *, at: float, at_ns: int, generation: int) -> Target:
+        """Return the record in `state` whatever it was: memory that outlived control knows better than the table."""
+        roleless = 0 if state in ROLES else generation if self.state in ROLES else self.roleless_generation
+        return replace(
+            self,
+            state=state,
+            slot=None if state is _S.RETIRED else self.slot,
+            since=at,
+            since_ns=at_ns,
+            roleless_generation=roleless,
+            bounded=False,
+        )
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the record as plain data."""
+        return {
+            "version": self.version,
+            "endpoints": list(self.endpoints),
+            "state": self.state.value,
+            "slot": self.slot,
+            "incarnation": self.incarnation,
+            "since_ns": self.since_ns,
+            "since": self.since,
+            "roleless_generation": self.roleless_generation,
+            "bounded": self.bounded,
+            "accepted": self.accepted,
+        }
