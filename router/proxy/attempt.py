@@ -1,0 +1,133 @@
+"""One try of an exchange on one slot: claimed, counted, ended with exactly one outcome, and scored only there.
+
+An attempt may use several endpoints of its target in turn; one that another endpoint recovers is no fault of the version.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from router import clock
+from router.rollout.histogram import MICROS_MAX
+from router.rollout.outcome import FAULTS, Outcome
+from router.shm import layout as at
+
+if TYPE_CHECKING:
+    from router.proxy.exchange import Exchange
+    from router.proxy.pool import Pool
+    from router.proxy.view import TargetView
+
+
+class Attempt:
+    """`touched`: a byte was written; `sent_s`: when the last one was; times in monotonic seconds, 0 for not yet."""
+
+    __slots__ = (
+        "_words",
+        "begun",
+        "claimed_s",
+        "exchange",
+        "generation",
+        "pool",
+        "retrying",
+        "role",
+        "row",
+        "sent_s",
+        "target",
+        "touched",
+        "tried",
+    )
+
+    def __init__(self, exchange: Exchange, target: TargetView, role: int, generation: int) -> None:
+        """Claim: choose `target` and count the attempt in flight, in one step. No await may stand between the two."""
+        self._words = words = exchange.plane.words
+        words[target.row + at.L_CLAIMED] += 1
+        target.open.add(exchange)
+        self.exchange = exchange
+        self.target = target
+        self.row = target.row
+        self.role = role
+        self.generation = generation
+        self.claimed_s = clock.now_s()
+        self.sent_s = 0.0
+        self.begun = False
+        self.touched = False
+        self.retrying = False
+        self.pool: Pool | None = None
+        self.tried: list[Pool] = []
+
+    def enter(self, pool: Pool) -> None:
+        """Use this endpoint."""
+        pool.in_flight += 1
+        self.pool = pool
+        self.tried.append(pool)
+        self.touched = False
+
+    def leave(self) -> None:
+        """Use it no more."""
+        if self.pool is not None:
+            self.pool.in_flight -= 1
+            self.pool.leave(self.exchange)
+            self.pool = None
+
+    def sent(self) -> None:
+        """The last byte of the request went upstream: the first-byte clock starts."""
+        self.sent_s = clock.now_s()
+        self.target.waiting.since[self.exchange] = self.sent_s
+
+    def answered(self, status: int, now_s: float) -> None:
+        """The final head is here; below 500 the response has begun."""
+        waited_since = self.target.waiting.since.pop(self.exchange, now_s)
+        if status < 500:
+            self.begun = True
+            self._words[self.row + at.L_BEGUN] += 1
+            self._words[self.row + at.L_LAST_BEGUN_NS] = int(now_s * 1e9)
+            count(self._words, self.row + at.L_FIRST_BYTE, now_s - waited_since)
+
+    def gave_up(self, wait_min_s: float) -> None:
+        """The client left. That is no fault, but before the first byte the age of its wait is evidence of a hang (§4)."""
+        if self.begun:
+            return
+        waited_s = clock.now_s() - (self.sent_s or self.claimed_s)
+        count(self._words, self.row + at.L_ABANDONED, waited_s)
+        if waited_s >= wait_min_s:
+            self._words[self.row + at.L_ABANDONED_LONG] += 1
+
+    def may_retry(self) -> bool:
+        """Return whether another endpoint is left and the target's budget allows it, and take from the budget."""
+        if len(self.tried) >= len(self.target.pools):
+            return False
+        if not self.retrying:
+            if not self.target.may_retry():
+                return False
+            self.target.retrying += 1
+            self.retrying = True
+        self._words[self.row + at.L_ENDPOINT_RETRIES] += 1
+        return True
+
+    def end(self, outcome: Outcome, paused_s: float) -> None:
+        """Count how it ended; `paused_s` seconds of it the backend was held back for a slow client."""
+        words, row, target = self._words, self.row, self.target
+        target.open.discard(self.exchange)
+        target.waiting.since.pop(self.exchange, None)
+        words[row + at.L_OUTCOMES + outcome] += 1
+        if self.begun:
+            count(words, row + at.L_DURATION, clock.now_s() - self.claimed_s - paused_s)
+        elif outcome in FAULTS:
+            words[row + at.L_FAULTS_UNBEGUN] += 1
+            if outcome == Outcome.TIMED_OUT and self.sent_s:
+                count(words, row + at.L_ABANDONED, clock.now_s() - self.sent_s)
+        if self.retrying:
+            target.retrying -= 1
+        self.leave()
+
+
+def count(words: memoryview, histogram: int, seconds: float) -> None:
+    """Count a duration; the arithmetic of rollout/histogram.py, inlined (0.25 µs)."""
+    micros = int(seconds * 1e6)
+    if micros < 8:
+        words[histogram + (micros if micros > 0 else 0)] += 1
+        return
+    if micros > MICROS_MAX:
+        micros = MICROS_MAX
+    length = micros.bit_length()
+    words[histogram + ((length - 3) << 3) + (micros >> (length - 4) & 7)] += 1

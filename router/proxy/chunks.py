@@ -1,0 +1,135 @@
+"""Find the end of a chunked body without re-chunking it (RFC 9112 §7.1).
+
+Strict: a size of at most 15 hexadecimal digits, extensions by the grammar, CRLF everywhere, nothing else. Only bytes that
+were understood are handed on, so what goes out is exactly one well-formed body. Fields of the trailer section that would
+frame, route or authenticate are dropped (RFC 9110 §6.5.1).
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+
+from router.errors import RouterError
+
+_TOKEN: Final = rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+"
+_QUOTED: Final = rb'"(?:[\t \x21\x23-\x5b\x5d-\x7e\x80-\xff]|\\[\t \x21-\x7e\x80-\xff])*"'
+_SIZE: Final = re.compile(
+    rb"([0-9A-Fa-f]{1,15})(?:[ \t]*;[ \t]*" + _TOKEN + rb"(?:[ \t]*=[ \t]*(?:" + _TOKEN + rb"|" + _QUOTED + rb"))?)*"
+)
+_PARTIAL_SIZE: Final = re.compile(rb"[0-9A-Fa-f]{1,15}(?:[ \t]*;[^\r\n\x00]*|[ \t]*)?\r?")
+_TRAILER_FIELD: Final = re.compile(rb"(" + _TOKEN + rb"):[\t \x21-\x7e\x80-\xff]*")
+_FORBIDDEN_TRAILERS: Final = frozenset(
+    (
+        *(
+            b"transfer-encoding",
+            b"content-length",
+            b"host",
+            b"connection",
+            b"keep-alive",
+            b"te",
+            b"trailer",
+            b"upgrade",
+        ),
+        *(b"authorization", b"proxy-authorization", b"proxy-authenticate", b"cookie", b"set-cookie", b"expect"),
+        *(b"content-encoding", b"content-type", b"content-range", b"max-forwards", b"cache-control", b"forwarded"),
+    )
+)
+LINE_BYTES_MAX: Final = 4096
+"""A size line with its extensions; real ones have under 20 bytes."""
+
+_SIZE_LINE, _DATA, _DATA_END, _TRAILERS, _DONE = range(5)
+
+
+class ChunkError(RouterError):
+    """The chunked framing is broken; `code` is `bad_chunk` or `body_too_large`."""
+
+
+class Chunks:
+    """A scanner that is fed the body as it arrives, cut anywhere.
+
+    `decode` hands on the payload alone (for a client of HTTP/1.0). After `done`, `rest` holds what followed the body.
+    """
+
+    def __init__(self, body_bytes_max: int, trailer_bytes_max: int, *, decode: bool = False) -> None:
+        self.done = False
+        self.rest = b""
+        self._state = _SIZE_LINE
+        self._left = 0
+        self._budget = body_bytes_max
+        self._trailer_bytes_max = trailer_bytes_max
+        self._decode = decode
+        self._kept = b""
+
+    def feed(self, data: bytes) -> bytes:
+        """Return the bytes to hand on; raise ChunkError at the first byte that cannot belong to a valid body."""
+        if self._kept:
+            data, self._kept = self._kept + data, b""
+        if self._state == _TRAILERS:
+            return self._trailers(data)
+        position, payload = 0, []
+        end = len(data)
+        while position < end:
+            if self._state == _DATA:
+                taken = min(self._left, end - position)
+                if self._decode:
+                    payload.append(data[position : position + taken])
+                position += taken
+                self._left -= taken
+                if self._left == 0:
+                    self._state = _DATA_END
+            elif self._state == _DATA_END:
+                if not b"\r\n".startswith(data[position : position + 2]):
+                    raise ChunkError("bad_chunk", "chunk data is not followed by CRLF")
+                if end - position < 2:
+                    break
+                position += 2
+                self._state = _SIZE_LINE
+            else:
+                line_end = self._size_line(data, position)
+                if line_end < 0:
+                    break
+                position = line_end
+                if self._state == _TRAILERS:
+                    out = b"".join(payload) if self._decode else data[:position]
+                    return out + self._trailers(data[position:])
+        self._kept = data[position:]
+        return b"".join(payload) if self._decode else data[:position]
+
+    def _size_line(self, data: bytes, start: int) -> int:
+        line_end = data.find(b"\r\n", start, start + LINE_BYTES_MAX)
+        if line_end < 0:
+            if len(data) - start >= LINE_BYTES_MAX or not _PARTIAL_SIZE.fullmatch(data, start):
+                raise ChunkError("bad_chunk", f"chunk size {data[start : start + 32]!r} is malformed or too long")
+            return -1
+        match = _SIZE.fullmatch(data, start, line_end)
+        if match is None:
+            raise ChunkError("bad_chunk", f"chunk size {data[start : min(line_end, start + 32)]!r} is malformed")
+        self._left = int(match[1], 16)
+        self._budget -= self._left
+        if self._budget < 0:
+            raise ChunkError("body_too_large", "the chunks together exceed body_bytes_max")
+        self._state = _DATA if self._left else _TRAILERS
+        return line_end + 2
+
+    def _trailers(self, data: bytes) -> bytes:
+        """The section after the last chunk: fields, then an empty line. Handed on only once it is whole."""
+        end = 0 if data.startswith(b"\r\n") else data.find(b"\r\n\r\n") + 2
+        if end == 1:
+            if len(data) > self._trailer_bytes_max or re.search(rb"(?<!\r)\n|\r[^\n]|\x00", data):
+                raise ChunkError("bad_chunk", "the trailer section is malformed or exceeds trailer_bytes_max")
+            self._kept = data
+            return b""
+        if end > self._trailer_bytes_max:
+            raise ChunkError("bad_chunk", "the trailer section exceeds trailer_bytes_max")
+        kept = []
+        for line in data[:end].split(b"\r\n")[:-1]:
+            match = _TRAILER_FIELD.fullmatch(line)
+            if match is None:
+                raise ChunkError("bad_chunk", f"trailer field {line[:32]!r} is malformed")
+            if match[1].lower().replace(b"_", b"-") not in _FORBIDDEN_TRAILERS:
+                kept.append(line + b"\r\n")
+        self.done = True
+        self._state = _DONE
+        self.rest = data[end + 2 :]
+        return b"" if self._decode else b"".join(kept) + b"\r\n"

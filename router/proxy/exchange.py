@@ -1,0 +1,398 @@
+"""One client request and its response: claim a target, relay, and record exactly one outcome (behaviour §2, §6).
+
+    claimed ─► connected ─► sent whole (waits for the first byte) ─► answered ─► ended
+       └────────── failed before its first response byte: another endpoint, then another target, or our own 502/504
+
+After the first byte towards the client the only honest error is to close: no second response is ever written into a
+started one, and a body that was cut gets no last chunk.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Final
+
+from router import clock
+from router.proxy import balancer, replies
+from router.proxy.attempt import Attempt
+from router.proxy.heads import CHUNKED, UNTIL_CLOSE, RequestHead, ResponseHead
+from router.proxy.view import ACTIVE, STANDBY, ServiceView, TargetView
+from router.rollout.outcome import Outcome, of_status
+from router.shm import layout as at
+
+if TYPE_CHECKING:
+    from router.proxy.downstream import Downstream
+    from router.proxy.plane import Plane
+    from router.proxy.upstream import Upstream
+
+_TRANSFER_ENCODING: Final = re.compile(rb"\r\ntransfer-encoding:[^\r\n]*", re.IGNORECASE)
+
+
+class Exchange:
+    """Lives from a complete request head to the end of its response. `body` holds request bytes that may still be needed:
+    all of them until a connection is there, afterwards only if the service's replay rule may want them again.
+    """
+
+    attempt: Attempt | None = None  # the present one, or the last
+    upstream: Upstream | None = None
+    body_complete = False
+    wholly_sent = False
+    answered = False
+    ended = False
+    status = 0
+    wrapping = False  # a body that ends with the connection is sent on in chunks
+    close_after = False
+    last_byte_s = 0.0
+    paused_at_s = 0.0
+    paused_s = 0.0
+
+    def __init__(
+        self, plane: Plane, service: ServiceView, downstream: Downstream, head: RequestHead, request_id: bytes
+    ) -> None:
+        self.plane = plane
+        self.service = service
+        self.downstream = downstream
+        self.head = head
+        self.request_id = request_id
+        self.body: list[bytes] | None = None
+        self.body_bytes = 0
+        self.visited: list[TargetView] = []
+
+    def __repr__(self) -> str:
+        version = self.attempt.target.version if self.attempt else None
+        return (
+            f"<Exchange {self.head.method!r} {self.head.path!r} on {version}: status {self.status}, ended {self.ended}>"
+        )
+
+    # ------------------------------------------------------------------ the request
+    def start(self, body: bytes, complete: bool) -> None:
+        """Claim the active target and send. `body` is what has arrived of it, `complete` says that this is all."""
+        service = self.service
+        self.body_complete = complete
+        self.body = [body] if body else []
+        self.body_bytes = len(body)
+        if self.plane.words[service.word_at] != service.word:
+            service.refresh()
+        if service.active is None:
+            self._answer(503, "no_route", f"service {service.options.name} has no active version", Outcome.REFUSED)
+        else:
+            self._claim(service.active, ACTIVE)
+
+    def _claim(self, target: TargetView, role: int) -> None:
+        route = self.service.route
+        assert route is not None
+        self.attempt = Attempt(self, target, role, route.generation)
+        self.visited.append(target)
+        if len(target.open) > self.plane.options.in_flight_max:
+            self._saturated("the version in service has no room for another request")
+        else:
+            self._dispatch(self.attempt)
+
+    def _saturated(self, detail: str) -> None:
+        self._end_attempt(Outcome.SATURATED)
+        self._answer(503, "saturated", detail, Outcome.SATURATED)
+
+    def _dispatch(self, attempt: Attempt) -> None:
+        """Send to an endpoint of the claimed target: over an idle connection now, or over a new one soon."""
+        pool = balancer.choose(attempt.target.pools, attempt.tried, attempt.claimed_s, self.plane.random)
+        if pool is None or pool.waiting >= self.plane.options.connect_waits_max:
+            self._saturated("too many requests wait for a connection to the version in service")
+            return
+        attempt.enter(pool)
+        upstream = pool.acquire(self)
+        if upstream is not None:
+            self.connected(upstream)
+        elif not self.body_complete:
+            self.downstream.hold_body()
+
+    def connected(self, upstream: Upstream) -> None:
+        """A connection is ours: head and what there is of the body leave in one write."""
+        attempt = self.attempt
+        assert attempt is not None
+        self.upstream = upstream
+        upstream.exchange = self
+        attempt.touched = True
+        head = self.head
+        ident = b"\r\n" if head.request_id is not None else b"X-Request-ID: %b\r\n\r\n" % self.request_id
+        upstream.send(b"".join((head.upstream, self.downstream.forwarded, ident, *(self.body or ()))))
+        if not self._replayable():
+            self.body = None
+        if self.body_complete:
+            self._sent(attempt)
+        else:
+            self.downstream.release_body()
+
+    def receive_body(self, data: bytes, complete: bool) -> None:
+        """More of the request's body; `complete` with its last bytes."""
+        self.body_complete = complete
+        if self.body is not None and data:
+            self.body.append(data)
+            self.body_bytes += len(data)
+            if self.upstream is not None and self.body_bytes > self.plane.options.replay_bytes_max:
+                self.body = None
+        if self.upstream is not None and self.attempt is not None:
+            if data:
+                self.upstream.send(data)
+            if complete:
+                self._sent(self.attempt)
+
+    def _sent(self, attempt: Attempt) -> None:
+        self.wholly_sent = True
+        if not self.answered:
+            self.service.idle.since.pop(self, None)
+            attempt.sent()
+
+    # ------------------------------------------------------------------ the response
+    def interim(self, status: int, raw: bytes) -> None:
+        """A 1xx response: handed on to clients of HTTP/1.1; a 100 only to those that asked for it (RFC 9110 §15.2)."""
+        if self.head.http11 and not self.answered and (status != 100 or self.head.expects_continue):
+            self.downstream.write(raw)
+
+    def respond(self, head: ResponseHead, data: bytes, *, complete: bool) -> None:
+        """The final head, with the whole body if `complete`."""
+        attempt = self.attempt
+        assert attempt is not None
+        now_s = clock.now_s()
+        self.status = head.status
+        attempt.answered(head.status, now_s)
+        self.answered = True
+        self.last_byte_s = now_s
+        if not complete:
+            self.service.idle.start(self, now_s)
+        self.downstream.write(self._response_head(attempt, head, complete) + data)
+
+    def _response_head(self, attempt: Attempt, head: ResponseHead, complete: bool) -> bytes:
+        """The head for the client: the backend's, what we add, and how this connection goes on."""
+        request = self.head
+        text = head.downstream
+        extra = attempt.target.served_version if self.service.options.served_version_header else b""
+        if not head.has_request_id:
+            extra += b"X-Request-ID: %b\r\n" % self.request_id
+        if head.length == UNTIL_CLOSE and not complete:
+            if request.http11:
+                self.wrapping = True
+                extra += b"Transfer-Encoding: chunked\r\n"
+            else:
+                self.close_after = True
+        elif head.length == CHUNKED and not request.http11:
+            self.close_after = not complete
+            text = _TRANSFER_ENCODING.sub(b"", text)
+        if self.close_after or not request.keep_alive or not self.body_complete or self.downstream.closing:
+            self.close_after = True
+            extra += b"Connection: close\r\n"
+        elif not request.http11:
+            extra += b"Connection: keep-alive\r\n"
+        return text + extra + b"\r\n"
+
+    def relay(self, data: bytes) -> None:
+        """More of the response's body."""
+        attempt = self.attempt
+        assert attempt is not None
+        now_s = clock.now_s()
+        if not self.paused_at_s:
+            gap_us = int((now_s - self.last_byte_s) * 1e6)
+            words, gap_at = self.plane.words, attempt.row + at.L_GAP_MAX_US
+            if gap_us > words[gap_at]:
+                words[gap_at] = gap_us
+            self.service.idle.start(self, now_s)
+        self.last_byte_s = now_s
+        self.downstream.write(b"%x\r\n%b\r\n" % (len(data), data) if self.wrapping else data)
+
+    def relay_last(self, data: bytes) -> None:
+        """The last of the response's body; may be empty."""
+        if self.wrapping:
+            data = b"%x\r\n%b\r\n0\r\n\r\n" % (len(data), data) if data else replies.LAST_CHUNK
+        if data:
+            self.downstream.write(data)
+
+    def completed(self) -> None:
+        """The response is whole."""
+        self.upstream = None
+        outcome = of_status(self.status)
+        self._end_attempt(outcome)
+        self._end(outcome)
+        self.downstream.exchange_ended(close=self.close_after)
+
+    # ------------------------------------------------------------------ what goes wrong
+    def connect_failed(self, error: OSError, *, ours: bool) -> None:
+        """No connection to this endpoint; nothing was sent."""
+        status = 504 if isinstance(error, TimeoutError) else 502
+        outcome = Outcome.ROUTER_FAULT if ours else Outcome.CONNECT_FAILED
+        self._fail(outcome, status, "connect_failed", f"no connection to the backend: {error}")
+
+    def lost(self, detail: str, *, stale: bool) -> None:
+        """The backend closed, reset or broke HTTP before its response was whole. `stale`: a reused connection that ended
+        without a byte.
+        """
+        self.upstream = None
+        if stale and self.attempt is not None:
+            self.plane.words[self.attempt.row + at.L_STALE_CONNECTION] += 1
+        self._fail(Outcome.TRUNCATED, 502, "upstream_broken", detail)
+
+    def first_byte_late(self) -> None:
+        """No first byte within `first_byte_timeout_s`."""
+        limit = self.service.options.first_byte_timeout_s
+        self._fail(Outcome.TIMED_OUT, 504, "upstream_timeout", f"no first byte within {limit} s", endpoints=False)
+
+    def idle_too_long(self) -> None:
+        """The backend was silent in its response, or took nothing of the request, for `idle_timeout_s`."""
+        limit = self.service.options.idle_timeout_s
+        self._fail(Outcome.TIMED_OUT, 504, "upstream_timeout", f"silent for {limit} s", endpoints=False)
+
+    def flee(self) -> None:
+        """This version was rolled back: move to the active one if nothing was answered and the replay rule allows."""
+        if not self.answered and not self.ended and self._may_move():
+            detail = "the version was rolled back while this request waited"
+            self._fail(Outcome.TIMED_OUT, 503, "rolled_back", detail, endpoints=False)
+
+    def cut(self) -> None:
+        """End now: drain limit, shutdown, or `retire --cut`."""
+        self._drop_upstream()
+        self._end_attempt(Outcome.CUT)
+        self._answer(503, "draining", "the request was ended by a drain", Outcome.CUT)
+
+    def client_gone(self) -> None:
+        """The client left before the end; the backend is told by closing."""
+        if self.ended:
+            return
+        if self.attempt is not None and self in self.attempt.target.open:
+            self.attempt.gave_up(self.service.options.hang_wait_min_s)
+        self._drop_upstream()
+        self._end_attempt(Outcome.CLIENT_GONE)
+        self._end(Outcome.CLIENT_GONE)
+
+    def client_broke(self, status: int, code: str, detail: str) -> None:
+        """The rest of the request is malformed, too large or too slow; what went upstream of it is cut, not completed."""
+        self._drop_upstream()
+        self._end_attempt(Outcome.CLIENT_GONE)
+        self._answer(status, code, detail, Outcome.REFUSED)
+
+    def _fail(self, outcome: Outcome, status: int, code: str, detail: str, *, endpoints: bool = True) -> None:
+        """Go on elsewhere if no byte was answered and the rules allow; else end."""
+        self._drop_upstream()
+        if self.ended:
+            return
+        if self.answered:
+            self._end_attempt(outcome)
+            self._end(outcome)
+            self.downstream.cut(reset=self.close_after)
+        elif not self._may_move() or not ((endpoints and self._retry()) or self._rescue(outcome)):
+            self._end_attempt(outcome)
+            self._answer(status, code, detail, outcome)
+
+    def _may_move(self) -> bool:
+        """Whether another endpoint or target may be tried: nothing was sent, or the service allows a replay."""
+        if self.attempt is not None and not self.attempt.touched:
+            return self.service.options.replay != "never"
+        return self._replayable() and self.body is not None
+
+    def _replayable(self) -> bool:
+        rule = self.service.options.replay
+        return rule == "always" or (rule == "idempotent" and self.head.idempotent)
+
+    def _retry(self) -> bool:
+        """Another endpoint of the same target."""
+        attempt = self.attempt
+        if attempt is None or attempt.target is not self.service.active or not attempt.may_retry():
+            return False
+        attempt.leave()
+        self._dispatch(attempt)
+        return True
+
+    def _rescue(self, outcome: Outcome) -> bool:
+        """Another target: the failed attempt stays a fault of the first, whatever becomes of this one."""
+        service, attempt = self.service, self.attempt
+        assert attempt is not None
+        if self.plane.words[service.word_at] != service.word:
+            service.refresh()
+        for target, role in ((service.active, ACTIVE), (service.standby, STANDBY)):
+            if target is None or target in self.visited or len(target.open) >= self.plane.options.in_flight_max:
+                continue
+            self.plane.words[attempt.row + at.L_RESCUED] += 1
+            self._end_attempt(outcome)
+            self._claim(target, role)
+            return True
+        return False
+
+    # ------------------------------------------------------------------ flow
+    def upstream_full(self) -> None:
+        """The backend takes less than the client sends."""
+        self.downstream.hold_body()
+        self.service.idle.start(self, clock.now_s())
+
+    def upstream_drained(self) -> None:
+        """The backend has caught up."""
+        if not self.answered:
+            self.service.idle.stop(self)
+        self.downstream.release_body()
+
+    def downstream_full(self) -> None:
+        """The client takes less than the backend sends: the backend is paused, and its clocks stand still."""
+        if self.upstream is not None:
+            self.upstream.pause()
+        self.service.idle.stop(self)
+        self.paused_at_s = clock.now_s()
+
+    def downstream_drained(self) -> None:
+        """The client has caught up."""
+        if not self.paused_at_s:
+            return
+        now_s = clock.now_s()
+        self.paused_s += now_s - self.paused_at_s
+        self.paused_at_s = 0.0
+        self.last_byte_s = now_s
+        if self.upstream is not None:
+            self.upstream.resume()
+            if self.answered:
+                self.service.idle.start(self, now_s)
+
+    # ------------------------------------------------------------------ the end
+    def _drop_upstream(self) -> None:
+        if self.upstream is not None:
+            self.upstream.abort()
+            self.upstream = None
+
+    def _end_attempt(self, outcome: Outcome) -> None:
+        """Count how the attempt ended, once."""
+        attempt = self.attempt
+        if attempt is None or self not in attempt.target.open:
+            return
+        self.service.idle.since.pop(self, None)
+        attempt.end(outcome, self.paused_s + (clock.now_s() - self.paused_at_s if self.paused_at_s else 0.0))
+
+    def _end(self, outcome: Outcome) -> None:
+        """Count how the exchange ended, once: under its last target, or under the service if there never was one."""
+        if self.ended:
+            return
+        self.ended = True
+        words, attempt = self.plane.words, self.attempt
+        if attempt is None:
+            words[self.service.row + at.LS_ENDED + outcome] += 1
+        else:
+            words[attempt.row + at.L_EXCHANGES + attempt.role * at.OUTCOME_COUNT + outcome] += 1
+        self.body = None
+        if self.plane.options.access_log:
+            self.plane.log_access(self, outcome)
+
+    def _answer(self, status: int, code: str, detail: str, outcome: Outcome) -> None:
+        """End with an answer of our own, or by closing if a response has begun."""
+        if self.ended:
+            return
+        self._end(outcome)
+        if self.answered:
+            self.downstream.cut(reset=self.close_after)
+            return
+        self.status = status
+        close = not self.head.keep_alive or not self.body_complete or self.downstream.closing
+        self.downstream.write(
+            replies.reply(
+                status,
+                code,
+                detail,
+                request_id=self.request_id,
+                path=self.head.path,
+                close=close,
+                head_only=self.head.method == b"HEAD",
+            )
+        )
+        self.downstream.exchange_ended(close=close)

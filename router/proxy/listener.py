@@ -1,0 +1,31 @@
+"""The inherited listening socket of one worker. The supervisor keeps it too, so a dying worker refuses nobody: its
+replacement finds the queue.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+
+from router.proxy.downstream import Downstream
+from router.proxy.plane import Plane
+
+
+class Listener:
+    """Accepts connections for a plane until it is stopped."""
+
+    def __init__(self, plane: Plane, listening: socket.socket) -> None:
+        self._plane = plane
+        self._socket = listening
+        self._server: asyncio.Server | None = None
+
+    async def start(self) -> None:
+        """Accept from now on."""
+        loop = asyncio.get_running_loop()
+        self._socket.setblocking(False)
+        self._server = await loop.create_server(lambda: Downstream(self._plane), sock=self._socket, backlog=4096)
+
+    def stop(self) -> None:
+        """Accept no more; connections that were accepted go on."""
+        if self._server is not None:
+            self._server.close()

@@ -1,0 +1,109 @@
+"""What a worker is told, as plain values read from the settings document: no validation here, `config.py` has done it."""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import dataclass
+from typing import Any
+
+
+@dataclass(frozen=True, slots=True)
+class ServiceOptions:
+    """One service as the data plane sees it; durations in seconds."""
+
+    name: str
+    hosts: frozenset[bytes]
+    path_prefix: bytes
+    replay: str
+    served_version_header: bool
+    first_byte_timeout_s: float
+    idle_timeout_s: float
+    hang_wait_min_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """Everything a worker needs; sizes in bytes, durations in seconds. Services are in the order of the wall."""
+
+    services: tuple[ServiceOptions, ...]
+    ready_path: bytes | None
+    access_log: bool
+    head_bytes_max: int
+    fields_max: int
+    body_bytes_max: int
+    trailer_bytes_max: int
+    connections_max: int
+    in_flight_max: int
+    connect_waits_max: int
+    buffer_bytes: int
+    replay_bytes_max: int
+    interim_responses_max: int
+    header_timeout_s: float
+    body_timeout_s: float
+    write_timeout_s: float
+    keepalive_idle_s: float
+    half_close_grace_s: float
+    connect_timeout_s: float
+    upstream_idle_s: float
+    shutdown_timeout_s: float
+    resolve_every_s: float
+    control_silent_s: float
+
+
+_LIMITS = (
+    "head_bytes_max",
+    "fields_max",
+    "body_bytes_max",
+    "trailer_bytes_max",
+    "connections_max",
+    "in_flight_max",
+    "connect_waits_max",
+    "buffer_bytes",
+    "replay_bytes_max",
+    "interim_responses_max",
+)
+_TIMEOUTS = (
+    "header_timeout_s",
+    "body_timeout_s",
+    "write_timeout_s",
+    "keepalive_idle_s",
+    "half_close_grace_s",
+    "connect_timeout_s",
+    "upstream_idle_s",
+    "shutdown_timeout_s",
+    "resolve_every_s",
+    "control_silent_s",
+)
+
+
+def from_document(document: dict[str, Any]) -> Options:
+    """Return the options in a settings document (`config.dump`)."""
+    limits, timeouts = document["limits"], document["timeouts"]
+    ready = document["ready_path"]
+    return Options(
+        services=tuple(_service(name, document["services"][name], timeouts) for name in sorted(document["services"])),
+        ready_path=None if ready == "none" else ready.encode(),
+        access_log=document["access_log"],
+        **{name: limits[name] for name in _LIMITS},
+        **{name: timeouts[name] for name in _TIMEOUTS},
+    )
+
+
+def _service(name: str, section: dict[str, Any], timeouts: dict[str, Any]) -> ServiceOptions:
+    return ServiceOptions(
+        name=name,
+        hosts=frozenset(host.encode() for host in section["hosts"]),
+        path_prefix=section["path_prefix"].encode(),
+        replay=section["replay"],
+        served_version_header=section["served_version_header"],
+        first_byte_timeout_s=section["first_byte_timeout_s"] or timeouts["first_byte_timeout_s"],
+        idle_timeout_s=section["idle_timeout_s"] or timeouts["idle_timeout_s"],
+        hang_wait_min_s=section["rules"]["hard_failure"]["hang_wait_min_s"],
+    )
+
+
+def from_descriptor(fd: int) -> Options:
+    """Return the options in the settings memory behind `fd`: eight bytes of length, little-endian, then JSON."""
+    length = int.from_bytes(os.pread(fd, 8, 0), "little")
+    return from_document(json.loads(os.pread(fd, length, 8)))

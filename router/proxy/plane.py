@@ -1,0 +1,257 @@
+"""The data plane of one worker: its services, its connections, its deadlines, and what it remembers of heads.
+
+One timer, every 100 ms: heartbeat, loop lag, deadlines, gauges. Everything else happens when bytes or the eventfd arrive.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+from random import Random
+from typing import Final
+
+import orjson
+
+from router import clock
+from router.proxy import heads, replies
+from router.proxy.deadlines import Deadlines
+from router.proxy.downstream import Downstream
+from router.proxy.exchange import Exchange
+from router.proxy.heads import RequestHead, ResponseHead
+from router.proxy.options import Options
+from router.proxy.resolver import Resolver
+from router.proxy.view import ServiceView
+from router.rollout.outcome import Outcome
+from router.rollout.route import NO_SLOT
+from router.shm import layout as at
+from router.shm.wall import Wall
+from router.tasks import Tasks
+
+log = logging.getLogger(__name__)
+access = logging.getLogger("router.access")
+
+SWEEP_S: Final = 0.1
+_LAG_PERIOD_SWEEPS: Final = 10
+_LINGER_S: Final = 2.0
+_REMEMBERED_MAX: Final = 1024
+_REMEMBERED_BYTES_MAX: Final = 4096
+"""Heads remembered per kind, and the longest one that is: at most 4 MiB of keys a kind and worker."""
+
+
+class Plane:
+    """Shared by every connection of one worker; nothing in it blocks."""
+
+    def __init__(self, index: int, wall: Wall, options: Options, tasks: Tasks, acks_fd: int) -> None:
+        # shared
+        self.index = index
+        self.wall = wall
+        self.words = wall.words
+        self.options = options
+        self.tasks = tasks
+        self.random = Random()
+        self.resolver = Resolver()
+        self.loop = asyncio.get_running_loop()
+        self._acks_fd = acks_fd
+        self._row = wall.layout.lane(index)
+        # connections and their waits
+        self.connections: set[Downstream] = set()
+        self.draining = False
+        self.now_s = clock.now_s()
+        self.header_wait: Deadlines[Downstream] = Deadlines(options.header_timeout_s, Downstream.header_late)
+        self.keepalive: Deadlines[Downstream] = Deadlines(options.keepalive_idle_s, Downstream.drain)
+        self.body_wait: Deadlines[Downstream] = Deadlines(options.body_timeout_s, Downstream.body_late)
+        self.write_wait: Deadlines[Downstream] = Deadlines(options.write_timeout_s, Downstream.gone)
+        self.half_closed: Deadlines[Downstream] = Deadlines(options.half_close_grace_s, Downstream.gone)
+        self.linger: Deadlines[Downstream] = Deadlines(_LINGER_S, Downstream.gone)
+        self._waits = (self.header_wait, self.keepalive, self.body_wait, self.write_wait, self.half_closed, self.linger)
+        # what is remembered
+        self._requests: dict[bytes, tuple[RequestHead, ServiceView | None]] = {}
+        self._responses: dict[bytes, ResponseHead] = {}
+        self._id_prefix = os.urandom(6).hex().encode()
+        self._id_number = 0
+        # services, longest prefix first
+        self.services = [ServiceView(self, number, service) for number, service in enumerate(options.services)]
+        self._by_prefix = sorted(
+            self.services, key=lambda view: (-len(view.options.path_prefix), not view.options.hosts)
+        )
+        self._lags_us = [0] * _LAG_PERIOD_SWEEPS
+        self._sweeps = 0
+        self._due_s = 0.0
+
+    # -- heads
+    def request_head(self, raw: bytes) -> tuple[RequestHead, ServiceView | None]:
+        """Return the translation of a whole head and the service that answers it; raise DownstreamError.
+
+        Remembered by the very bytes that passed the strict parser. A head with its own X-Request-ID will not come again.
+        """
+        known = self._requests.get(raw)
+        if known is not None:
+            return known
+        head = heads.parse_request(raw, self.options.fields_max)
+        found = (head, None if head.path == self.options.ready_path else self._match(head))
+        if head.request_id is None and len(raw) <= _REMEMBERED_BYTES_MAX:
+            if len(self._requests) >= _REMEMBERED_MAX:
+                self._requests.clear()
+            self._requests[raw] = found
+        return found
+
+    def response_head(self, raw: bytes) -> ResponseHead:
+        """Return the translation of a whole response head; raise UpstreamError."""
+        head = self._responses.get(raw)
+        if head is None:
+            head = heads.parse_response(raw)
+            if not head.has_request_id and len(raw) <= _REMEMBERED_BYTES_MAX:
+                if len(self._responses) >= _REMEMBERED_MAX:
+                    self._responses.clear()
+                self._responses[raw] = head
+        return head
+
+    def _match(self, head: RequestHead) -> ServiceView | None:
+        """Longest path prefix at a segment boundary among the services of this host; the path is compared as it came."""
+        host = head.host.rpartition(b":")[0] if not head.host.endswith(b"]") and b":" in head.host else head.host
+        path = head.path
+        for view in self._by_prefix:
+            prefix = view.options.path_prefix
+            if view.options.hosts and host not in view.options.hosts:
+                continue
+            if path.startswith(prefix) and (prefix.endswith(b"/") or path[len(prefix) :][:1] in (b"", b"/")):
+                return view
+            if path == b"*" and prefix == b"/":
+                return view
+        return None
+
+    def new_request_id(self) -> bytes:
+        """Return an identifier that no other request has: random per worker start, then a number."""
+        self._id_number += 1
+        return b"%b%010x" % (self._id_prefix, self._id_number)
+
+    # -- connections
+    def enter(self, downstream: Downstream) -> bool:
+        """Take a connection in; False if there is no room for it."""
+        self.words[self._row + at.W_CONNECTIONS_TOTAL] += 1
+        if len(self.connections) >= self.options.connections_max:
+            return False
+        self.connections.add(downstream)
+        self.header_wait.start(downstream, self.now_s)
+        return True
+
+    def leave(self, downstream: Downstream) -> None:
+        """A connection has ended."""
+        self.connections.discard(downstream)
+        self.forget_waits(downstream)
+        self.linger.stop(downstream)
+
+    def forget_waits(self, downstream: Downstream) -> None:
+        """None of its deadlines matters any more."""
+        for waits in self._waits:
+            waits.since.pop(downstream, None)
+
+    def count_refused(self) -> None:
+        """A request that was answered without a service."""
+        self.words[self._row + at.W_ACCEPTED] += 1
+        self.words[self._row + at.W_ENDED + Outcome.REFUSED] += 1
+
+    # -- the wall
+    def acknowledged(self) -> None:
+        """Wake control: this worker claims from a new generation."""
+        os.eventfd_write(self._acks_fd, 1)
+
+    def refresh(self) -> None:
+        """Take over what control has published."""
+        for service in self.services:
+            service.refresh()
+            service.obey_cuts()
+
+    def readiness(self, *, close: bool, head_only: bool) -> bytes:
+        """Return the readiness page, from shared memory alone (behaviour §6)."""
+        silent_s = (clock.now_ns() - self.words[at.H_CONTROL_HEARTBEAT_NS]) / 1e9
+        routed = {view.options.name: view.active is not None for view in self.services}
+        ways_back = {
+            view.options.name: view.route is not None and view.route.standby != NO_SLOT for view in self.services
+        }
+        ok = all(routed.values()) and bool(routed) and not self.draining
+        stale = silent_s > self.options.control_silent_s
+        detail: dict[str, object] = {"routed": routed, "way_back": ways_back, "control": "stale" if stale else "alive"}
+        if self.draining:
+            detail["draining"] = True
+        return replies.ready(ok, stale, detail, close=close, head_only=head_only)
+
+    def start(self) -> None:
+        """Begin the sweeps."""
+        self._due_s = clock.now_s() + SWEEP_S
+        self.sweep()
+
+    def sweep(self) -> None:
+        """Every 100 ms: heartbeat, loop lag, deadlines, gauges."""
+        self.now_s = now_s = clock.now_s()
+        self._measure_lag(now_s)
+        for waits in self._waits:
+            waits.sweep(now_s)
+        for service in self.services:
+            service.sweep(now_s)
+        self.words[self._row + at.W_CONNECTIONS] = len(self.connections)
+        self.words[self._row + at.W_HEARTBEAT_NS] = clock.now_ns()
+        self._due_s = now_s + SWEEP_S
+        self.loop.call_later(SWEEP_S, self.sweep)
+
+    def _measure_lag(self, now_s: float) -> None:
+        lag_us = max(0, int((now_s - self._due_s) * 1e6))
+        self._lags_us[self._sweeps % _LAG_PERIOD_SWEEPS] = lag_us
+        self._sweeps += 1
+        self.words[self._row + at.W_LAG_US] = max(self._lags_us)
+        if lag_us > 1_000_000:
+            self.words[self._row + at.W_LAG_SUM_US] += lag_us
+            log.warning("the event loop was late by %.1f s", lag_us / 1e6)
+
+    async def keep_resolving(self) -> None:
+        """Ask for the names of all endpoints again and again."""
+        while True:
+            await asyncio.sleep(self.options.resolve_every_s)
+            views = [target for service in self.services for target in service.targets.values()]
+            await self.resolver.refresh({pool.endpoint.host for target in views for pool in target.pools})
+
+    def reconfigure(self, options: Options) -> None:
+        """Take over changed settings; the set of services stays. What was remembered of heads is forgotten."""
+        self.options = options
+        self._requests.clear()
+        self._responses.clear()
+        for service, changed in zip(self.services, options.services, strict=True):
+            service.reconfigure(changed)
+        for waits, seconds in (
+            (self.header_wait, options.header_timeout_s),
+            (self.keepalive, options.keepalive_idle_s),
+            (self.body_wait, options.body_timeout_s),
+            (self.write_wait, options.write_timeout_s),
+            (self.half_closed, options.half_close_grace_s),
+        ):
+            waits.duration_s = seconds
+
+    # -- the end
+    async def drain(self) -> None:
+        """Answer what is under way, for at most `shutdown_timeout_s`, then cut."""
+        self.draining = True
+        self.words[self._row + at.W_DRAINING] = 1
+        for downstream in list(self.connections):
+            downstream.drain()
+        until_s = clock.now_s() + self.options.shutdown_timeout_s
+        while self.connections and clock.now_s() < until_s:
+            await asyncio.sleep(0.02)
+        for downstream in list(self.connections):
+            downstream.shut()
+
+    def log_access(self, exchange: Exchange, outcome: Outcome) -> None:
+        """Write one line of the access log."""
+        attempt = exchange.attempt
+        line = {
+            "method": exchange.head.method.decode("latin-1"),
+            "target": exchange.head.target.decode("latin-1"),
+            "service": exchange.service.options.name,
+            "version": attempt.target.version if attempt else None,
+            "generation": attempt.generation if attempt else None,
+            "status": exchange.status,
+            "outcome": outcome.label,
+            "request_id": exchange.request_id.decode("latin-1"),
+            "seconds": round(clock.now_s() - attempt.claimed_s, 6) if attempt else 0.0,
+        }
+        access.info("%s", orjson.dumps(line).decode())

@@ -1,0 +1,132 @@
+"""The upstream connections of one endpoint: idle ones to reuse, and requests that wait for a new one.
+
+Decisions are synchronous; only opening a connection awaits. A request that finds no idle connection starts one and takes
+whichever comes first, the new one or one that another request gives back.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+from collections import deque
+from typing import TYPE_CHECKING, Final
+
+from router import clock
+from router.proxy.upstream import Upstream
+from router.rollout.endpoint import Endpoint
+
+if TYPE_CHECKING:
+    from router.proxy.exchange import Exchange
+    from router.proxy.plane import Plane
+
+_OUR_OWN_FAULT: Final = frozenset((errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ENOBUFS, errno.EADDRNOTAVAIL))
+_REST_FIRST_S: Final = 0.1
+_REST_MAX_S: Final = 5.0
+_FRESH_S: Final = 0.5
+"""A connection idle for less is used unasked: its end would have been read by now. An older one is polled first."""
+
+
+class Pool:
+    """Connections to one endpoint. `in_flight` counts attempts, `idle` is ordered by the time of return."""
+
+    def __init__(self, plane: Plane, endpoint: Endpoint) -> None:
+        self._plane = plane
+        self.endpoint = endpoint
+        self.in_flight = 0
+        self.resting_until_s = 0.0
+        self.closed = False
+        self._rest_s = 0.0
+        self._idle: deque[Upstream] = deque()
+        self._waiting: deque[Exchange] = deque()
+        self._next_address = 0
+
+    def __repr__(self) -> str:
+        idle, waiting = len(self._idle), len(self._waiting)
+        return f"<Pool {self.endpoint.authority}: {self.in_flight} in flight, {idle} idle, {waiting} waiting>"
+
+    def acquire(self, exchange: Exchange) -> Upstream | None:
+        """Return an idle connection, or None: the exchange is then handed one, or told that there is none, later."""
+        now_s = clock.now_s()
+        while self._idle:
+            upstream = self._idle.pop()
+            age_s = now_s - upstream.idle_since_s
+            if age_s < upstream.idle_max_s and (age_s < _FRESH_S or not upstream.shows_eof()):
+                return upstream
+            upstream.close()
+        self._waiting.append(exchange)
+        self._plane.tasks.spawn(self._connect(), f"connect {self.endpoint.authority}")
+        return None
+
+    @property
+    def waiting(self) -> int:
+        """Requests that wait for a connection."""
+        return len(self._waiting)
+
+    def leave(self, exchange: Exchange) -> None:
+        """The exchange no longer wants a connection; the one being opened for it goes to the next or to the idle ones."""
+        if exchange in self._waiting:
+            self._waiting.remove(exchange)
+
+    def give_back(self, upstream: Upstream) -> None:
+        """A connection has finished its exchange and may be used again."""
+        if self.closed:
+            upstream.close()
+        elif self._waiting:
+            self._waiting.popleft().connected(upstream)
+        else:
+            upstream.idle_since_s = clock.now_s()
+            self._idle.append(upstream)
+
+    def forget(self, upstream: Upstream) -> None:
+        """An idle connection was closed by the backend."""
+        if upstream in self._idle:
+            self._idle.remove(upstream)
+
+    def expire(self, now_s: float) -> None:
+        """Close what has been idle too long; the oldest stand first."""
+        while self._idle and now_s - self._idle[0].idle_since_s >= self._idle[0].idle_max_s:
+            self._idle.popleft().close()
+
+    def close(self) -> None:
+        """Close the idle connections, and from now on each one that is given back."""
+        self.closed = True
+        while self._idle:
+            self._idle.pop().close()
+
+    async def _connect(self) -> None:
+        """Open one connection: the endpoint's addresses in turn, within `connect_timeout_s` altogether."""
+        error: OSError
+        try:
+            async with asyncio.timeout(self._plane.options.connect_timeout_s):
+                upstream = await self._open()
+        except TimeoutError:
+            error = TimeoutError(f"no connection within {self._plane.options.connect_timeout_s} s")
+        except OSError as failure:
+            error = failure
+        else:
+            self._rest_s = self.resting_until_s = 0.0
+            self.give_back(upstream)
+            return
+        self._rest_s = min(max(_REST_FIRST_S, self._rest_s * 2), _REST_MAX_S)
+        self.resting_until_s = clock.now_s() + self._rest_s
+        if self._waiting:
+            self._waiting.popleft().connect_failed(error, ours=error.errno in _OUR_OWN_FAULT)
+
+    async def _open(self) -> Upstream:
+        addresses = await self._plane.resolver.addresses(self.endpoint.host)
+        if not addresses:
+            raise ConnectionError(f"the name {self.endpoint.host} does not resolve")
+        failure: OSError | None = None
+        for _ in addresses:
+            host = addresses[self._next_address % len(addresses)]
+            self._next_address += 1
+            try:
+                _, upstream = await asyncio.get_running_loop().create_connection(
+                    lambda: Upstream(self._plane, self), host, self.endpoint.port
+                )
+            except OSError as error:
+                failure = error
+            else:
+                return upstream
+        assert failure is not None
+        raise failure

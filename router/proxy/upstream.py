@@ -1,0 +1,221 @@
+"""One connection to an endpoint: bytes from the target become a response head, a body and its end.
+
+The common case, a whole response with a Content-Length in one read, costs one look-up of the head and one comparison. What
+the backend breaks (a malformed head, conflicting lengths, an early end, bytes after the end) never looks whole: the exchange
+is told so, and the connection is not used again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import select
+from typing import TYPE_CHECKING, cast
+
+from router.errors import UpstreamError
+from router.proxy import heads
+from router.proxy.chunks import ChunkError, Chunks
+from router.proxy.heads import CHUNKED, UNTIL_CLOSE, ResponseHead
+
+if TYPE_CHECKING:
+    from router.proxy.exchange import Exchange
+    from router.proxy.plane import Plane
+    from router.proxy.pool import Pool
+
+
+class Upstream(asyncio.Protocol):
+    """`exchange` is None while the connection is idle; `used` counts the exchanges it has finished."""
+
+    def __init__(self, plane: Plane, pool: Pool) -> None:
+        # shared
+        self._plane = plane
+        self.pool = pool
+        # per connection
+        self.used = 0
+        self.idle_since_s = 0.0
+        self.idle_max_s = plane.options.upstream_idle_s
+        self._transport: asyncio.Transport | None = None
+        # per exchange
+        self.exchange: Exchange | None = None
+        self._buffer = b""
+        self._head: ResponseHead | None = None
+        self._left = 0
+        self._chunks: Chunks | None = None
+        self._interim = 0
+
+    # -- asyncio's callbacks
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Called by the loop once the connection stands."""
+        self._transport = cast(asyncio.Transport, transport)
+        self._transport.set_write_buffer_limits(high=self._plane.options.buffer_bytes)
+
+    def data_received(self, data: bytes) -> None:
+        """Called by the loop with whatever has arrived."""
+        exchange = self.exchange
+        if exchange is None:  # nothing was asked: an idle connection that speaks is of no use
+            self.pool.forget(self)
+            self.close()
+            return
+        try:
+            if self._head is None:
+                self._receive_head(exchange, self._buffer + data if self._buffer else data)
+            else:
+                self._receive_body(exchange, data)
+        except (UpstreamError, ChunkError) as error:
+            self._detach().lost(error.detail, stale=False)
+
+    def eof_received(self) -> bool:
+        """Called by the loop when the backend has closed its side; the transport then closes itself."""
+        if self.exchange is not None and self._head is not None and self._left == UNTIL_CLOSE:
+            self._finish(self.exchange, b"", reusable=False)
+        return False
+
+    def connection_lost(self, error: Exception | None) -> None:
+        """Called by the loop, once, whoever closed."""
+        self._transport = None
+        if self.exchange is None:
+            self.pool.forget(self)
+            return
+        untouched = self._head is None and not self._buffer
+        self._detach().lost(
+            str(error) if error else "the backend closed the connection", stale=untouched and self.used > 0
+        )
+
+    def pause_writing(self) -> None:
+        """Called by the loop when the backend takes less than we write."""
+        if self.exchange is not None:
+            self.exchange.upstream_full()
+
+    def resume_writing(self) -> None:
+        """Called by the loop when the backend has caught up."""
+        if self.exchange is not None:
+            self.exchange.upstream_drained()
+
+    # -- the exchange's verbs
+    def send(self, data: bytes) -> None:
+        """Write request bytes."""
+        if self._transport is not None:
+            self._transport.write(data)
+
+    def pause(self) -> None:
+        """Stop reading: the client is slower than the backend."""
+        if self._transport is not None:
+            self._transport.pause_reading()
+
+    def resume(self) -> None:
+        """Read again."""
+        if self._transport is not None:
+            self._transport.resume_reading()
+
+    def close(self) -> None:
+        """Close an idle connection."""
+        if self._transport is not None:
+            self._transport.close()
+
+    def abort(self) -> None:
+        """Leave the exchange and close at once: what is still under way is of no use to anyone."""
+        self.exchange = None
+        if self._transport is not None:
+            self._transport.abort()
+
+    def shows_eof(self) -> bool:
+        """Return whether the idle connection has something to read: its end, or bytes nobody asked for."""
+        if self._transport is None or self._transport.is_closing():
+            return True
+        poll = select.poll()
+        poll.register(self._transport.get_extra_info("socket").fileno(), select.POLLIN | select.POLLRDHUP)
+        return bool(poll.poll(0))
+
+    # -- the response
+    def _receive_head(self, exchange: Exchange, data: bytes) -> None:
+        end = data.find(b"\r\n\r\n")
+        if end < 0:
+            limit = self._plane.options.head_bytes_max
+            if len(data) > limit:
+                raise UpstreamError("upstream_broken", f"the response head exceeds {limit} bytes")
+            if heads.incomplete_is_hopeless(data):
+                raise UpstreamError("upstream_broken", "the response head has a bare CR or LF")
+            self._buffer = data
+            return
+        end += 4
+        head = self._plane.response_head(data[:end])
+        self._buffer = b""
+        if head.status < 200:
+            self._interim_response(exchange, head, data[:end])
+            if len(data) > end:
+                self._receive_head(exchange, data[end:])
+            return
+        self._head = head
+        bodyless = exchange.head.method == b"HEAD" or head.status in (204, 304)
+        self._left = 0 if bodyless else head.length
+        if self._left == len(data) - end:  # the whole response is here
+            exchange.respond(head, data[end:] if self._left else b"", complete=True)
+            self._end(exchange, reusable=True)
+            return
+        if bodyless or 0 <= self._left < len(data) - end:  # bytes after the end: answer, and drop the connection
+            exchange.respond(head, data[end : end + self._left], complete=True)
+            self._end(exchange, reusable=False)
+            return
+        if self._left == CHUNKED:
+            limits = self._plane.options
+            self._chunks = Chunks(1 << 62, limits.trailer_bytes_max, decode=not exchange.head.http11)
+        exchange.respond(head, b"", complete=False)
+        if len(data) > end and self.exchange is exchange:
+            self._receive_body(exchange, data[end:])
+
+    def _interim_response(self, exchange: Exchange, head: ResponseHead, raw: bytes) -> None:
+        self._interim += 1
+        if head.status == 101 or self._interim > self._plane.options.interim_responses_max:
+            raise UpstreamError(
+                "upstream_broken", f"unexpected interim response {head.status} (number {self._interim})"
+            )
+        exchange.interim(head.status, raw)
+
+    def _receive_body(self, exchange: Exchange, data: bytes) -> None:
+        if self._chunks is not None:
+            out = self._chunks.feed(data)
+            if self._chunks.done:
+                self._finish(exchange, out, reusable=not self._chunks.rest)
+            elif out:
+                exchange.relay(out)
+        elif self._left == UNTIL_CLOSE:
+            exchange.relay(data)
+        elif len(data) < self._left:
+            self._left -= len(data)
+            exchange.relay(data)
+        else:
+            self._finish(exchange, data[: self._left], reusable=len(data) == self._left)
+
+    def _finish(self, exchange: Exchange, data: bytes, *, reusable: bool) -> None:
+        exchange.relay_last(data)
+        self._end(exchange, reusable=reusable)
+
+    def _end(self, exchange: Exchange, *, reusable: bool) -> None:
+        """The response is complete: give the connection back, then let the exchange end."""
+        head = self._head
+        if head is None or self.exchange is not exchange:  # the client left while its answer was written
+            return
+        reusable = reusable and head.keep_alive and exchange.wholly_sent and head.length != UNTIL_CLOSE
+        self._reset()
+        if reusable and self._transport is not None and not self._transport.is_closing():
+            self.used += 1
+            if head.idle_timeout_s is not None:
+                self.idle_max_s = min(head.idle_timeout_s, 60.0)
+            self.pool.give_back(self)
+        else:
+            self.abort()
+        exchange.completed()
+
+    def _detach(self) -> Exchange:
+        exchange = self.exchange
+        assert exchange is not None
+        self._reset()
+        self.abort()
+        return exchange
+
+    def _reset(self) -> None:
+        self.exchange = None
+        self._head = None
+        self._chunks = None
+        self._buffer = b""
+        self._left = 0
+        self._interim = 0
