@@ -1,0 +1,44 @@
+"""One entry: `python -m benchmarks cost | swap | failover | memory [--quick]`. README.md says what each measures."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+
+from benchmarks import cost, failover, memory, swap
+from benchmarks.program import BenchmarkError
+
+
+def main() -> int:
+    """Run one benchmark; exit 1 with the reason when its figures cannot be had or trusted."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
+    parser.add_argument("--quick", action="store_true", help="a trial: fewer and shorter, its results are not kept")
+    names = parser.add_subparsers(dest="name", required=True)
+    one = names.add_parser("cost", help="CPU per request ÷ nginx and ÷ HAProxy")
+    one.add_argument("--rounds", type=int, help="interleaved rounds (9; quick: 3)")
+    names.add_parser("swap", help="swap_us and confirmed_ms over 1,000 switches under load")
+    one = names.add_parser("failover", help="fault to healthy for crash, errors and hang")
+    one.add_argument("--runs", type=int, help="runs of each fault (20; quick: 2)")
+    one.add_argument("--replay", default="unsent", choices=["never", "unsent", "idempotent", "always"])
+    one.add_argument("--only", choices=[fault.name for faults in failover.LINES.values() for fault in faults])
+    names.add_parser("memory", help="RSS at rest and per 1,000 idle connections")
+    for parsed in names.choices.values():
+        parsed.add_argument("--quick", action="store_true", default=argparse.SUPPRESS, help=argparse.SUPPRESS)
+    chosen = parser.parse_args()
+    try:
+        if chosen.name == "cost":
+            cost.run(chosen.quick, chosen.rounds)
+        elif chosen.name == "swap":
+            swap.run(chosen.quick)
+        elif chosen.name == "failover":
+            failover.run(chosen.quick, chosen.runs, chosen.replay, chosen.only)
+        else:
+            memory.run(chosen.quick)
+    except BenchmarkError as error:
+        print(f"benchmarks {chosen.name}: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

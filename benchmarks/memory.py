@@ -1,0 +1,106 @@
+"""Memory of the router at rest and per 1,000 idle keep-alive connections (each has made one request and waits)."""
+
+from __future__ import annotations
+
+import socket
+import tempfile
+import time
+from pathlib import Path
+from typing import Any, Final
+
+from benchmarks.figures import slope
+from benchmarks.program import BenchmarkError, allow_many_files, memory_kib
+from benchmarks.proxies import Nginx
+from benchmarks.results import table, write
+from benchmarks.subject import Router, service_toml
+
+REQUEST: Final = (
+    b"POST /v2/models/fraud/infer HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/json\r\n"
+    b"Content-Length: 2\r\n\r\n{}"
+)
+SETTLE_S: Final = 6.0
+"""Longer than `upstream_idle_s` (4): the backend connections of the last requests are closed."""
+
+
+def run(quick: bool) -> None:
+    """Measure, print the table, write results/memory.json."""
+    allow_many_files()
+    steps = [0, 1000, 2000] if quick else [0, 1000, 2000, 3000, 4000, 5000]
+    with tempfile.TemporaryDirectory(prefix="rollback-router-memory-") as name:
+        folder = Path(name)
+        backend = Nginx("backend-nginx.conf", folder, None)
+        try:
+            router = Router(folder / "router", service_toml("default", ("v1", backend.port)), workers=1)
+            try:
+                figures = _measure(router, steps)
+            finally:
+                router.stop()
+        finally:
+            backend.stop()
+    path = write("memory", quick, {"workers": 1, "connections": steps}, figures)
+    rows: list[list[object]] = [
+        [f"{kind}, at rest", f"{one['rss_mib']:.1f}", f"{one['pss_mib']:.1f}"]
+        for kind, one in figures["at_rest"].items()
+    ]
+    rows += [
+        [f"worker, {one['connections']:,} connections", f"{one['rss_mib']:.1f}", f"{one['pss_mib']:.1f}"]
+        for one in figures["with_connections"]
+    ]
+    per = f"{figures['rss_mib_per_1000_connections']:.2f}"
+    rows.append(["worker, per 1,000 idle connections", per, f"{figures['pss_mib_per_1000_connections']:.2f}"])
+    print(table("memory, MiB", ["what", "RSS", "PSS"], rows))
+    print(f"\nwritten: benchmarks/results/{path.name}")
+
+
+def _measure(router: Router, steps: list[int]) -> dict[str, Any]:
+    pids = router.pids()
+    kinds = {"supervisor": router.program.pid, "control": pids["control"][0], "worker": pids["worker"][0]}
+    time.sleep(SETTLE_S)
+    at_rest = {kind: _mib(pid) for kind, pid in kinds.items()}
+    at_rest["all processes"] = {
+        key: round(sum(_mib(pid)[key] for pid in pids["all"]), 2) for key in ("rss_mib", "pss_mib")
+    }
+    taken: list[dict[str, Any]] = []
+    connections: list[socket.socket] = []
+    try:
+        for step in steps:
+            while len(connections) < step:
+                connections.append(_asked_once(router.port))
+            time.sleep(SETTLE_S)
+            _check_all_open(connections)
+            taken.append({"connections": step, **_mib(kinds["worker"])})
+    finally:
+        for connection in connections:
+            connection.close()
+    xs = [one["connections"] for one in taken]
+    return {
+        "at_rest": at_rest,
+        "with_connections": taken,
+        "rss_mib_per_1000_connections": round(slope(xs, [one["rss_mib"] for one in taken]) * 1000, 3),
+        "pss_mib_per_1000_connections": round(slope(xs, [one["pss_mib"] for one in taken]) * 1000, 3),
+    }
+
+
+def _asked_once(port: int) -> socket.socket:
+    connection = socket.create_connection(("127.0.0.1", port), timeout=10)
+    connection.sendall(REQUEST)
+    answer = connection.recv(65536)
+    if not answer.startswith(b"HTTP/1.1 200"):
+        raise BenchmarkError(f"a request before idling was answered {answer[:200]!r}")
+    return connection
+
+
+def _check_all_open(connections: list[socket.socket]) -> None:
+    """Raise if the router has closed one: then we would measure fewer than we say."""
+    for connection in connections:
+        connection.setblocking(False)
+        try:
+            if connection.recv(1, socket.MSG_PEEK) == b"":
+                raise BenchmarkError("the router closed an idle connection during the measurement")
+        except BlockingIOError:
+            pass
+
+
+def _mib(pid: int) -> dict[str, float]:
+    rss_kib, pss_kib = memory_kib(pid)
+    return {"rss_mib": round(rss_kib / 1024, 2), "pss_mib": round(pss_kib / 1024, 2)}
