@@ -1,0 +1,45 @@
+"""The README's command: every fault is rolled back, and what the demo says is true."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import sys
+import time
+
+import pytest
+
+pytestmark = [pytest.mark.end_to_end, pytest.mark.timeout(120)]
+
+
+@pytest.mark.parametrize(
+    ("fault", "trigger", "detection_s", "seen_within_s"),
+    [
+        ("errors", ("hard_failure", "errors"), 5, 20),
+        ("crash", ("hard_failure", "unreachable"), 5, 20),
+        ("hang", ("hard_failure", "hang"), 20, 60),
+        ("slow", ("latency", None), 30, 60),
+    ],
+)
+async def test_demo(fault: str, trigger: tuple[str, str | None], detection_s: float, seen_within_s: float) -> None:
+    started = time.monotonic()
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "router", "demo", "--headless", "--json", "--fault", fault),
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+        env={name: value for name, value in os.environ.items() if not name.startswith("ROLLBACK_ROUTER_")},
+    )
+    output, said = await process.communicate()
+    took = time.monotonic() - started
+    assert process.returncode == 0, (said + output).decode()
+    found = json.loads(output.splitlines()[-1])
+    assert found["rolled_back"] is True
+    assert (found["from"], found["to"], found["fault"]) == ("demo-v2", "demo-v1", fault)
+    assert (found["trigger"], found["trigger_detail"]) == trigger
+    assert 0 < found["fault_to_detection_s"] < detection_s
+    assert 0 < found["detection_to_confirmed_ms"] < 1000
+    assert found["requests"] >= 1000
+    assert found["counts_agree"] is True
+    assert (found["settings"] == {}) == (fault != "slow")
+    assert took < seen_within_s

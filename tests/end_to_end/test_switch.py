@@ -1,0 +1,112 @@
+"""A manual switch under load: nothing is lost, nothing new goes to the old version, what has begun ends where it began."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+
+import aiohttp
+import pytest
+
+from tests import backends
+from tests.backends import Backend
+from tests.end_to_end.conftest import StartRouter
+from tests.end_to_end.real_router import RefusedError, Router, service_settings
+from tests.end_to_end.traffic import Traffic
+
+pytestmark = [pytest.mark.end_to_end, pytest.mark.timeout(90)]
+
+SWITCHES = 12
+
+
+def named(version: str) -> backends.Behaviour:
+    """Answer with the version's own name, or with a stream of 30 s (60 events) on /stream."""
+    stream = backends.tokens(60, 0.5, text=f"data: {version}\n\n".encode())
+
+    async def answer(connection: backends.Connection, request: backends.RawRequest) -> None:
+        if b"/stream" in request.line:
+            await stream.answer(connection, request)  # type: ignore[attr-defined]
+        else:
+            await connection.send(backends.response(200, version.encode()))
+
+    return backends.answering(answer)
+
+
+async def stream(router: Router) -> tuple[str | None, bytes, float]:
+    """Return (version that answered, whole body, seconds it took) of one event stream; it raises if it is cut."""
+    started = time.monotonic()
+    async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=60)) as session:
+        async with session.get(router.url + "/stream") as response:
+            body = await response.read()
+            return response.headers.get("X-Served-Version"), body, time.monotonic() - started
+
+
+async def test_switches_under_200_clients_lose_nothing_and_a_long_stream_ends_where_it_began(
+    start_router: StartRouter,
+) -> None:
+    async with Backend(named("v1")) as old, Backend(named("v2")) as new:
+        router = await start_router(service_settings(old.url, new.url))
+        await router.wait_ready("v2")
+        streaming = asyncio.create_task(stream(router))
+        await asyncio.sleep(0.5)
+        returned: list[tuple[float, str]] = []
+        async with Traffic(router.url, clients=200, pause_s=0.05) as traffic:
+            for number in range(SWITCHES):
+                await asyncio.sleep(0.4)
+                version = ("v2", "v1")[number % 2]
+                answer = await router.verb("switch", to=version, reason="rehearsal")
+                returned.append((time.monotonic(), version))
+                assert answer["confirmed"], answer
+                assert (answer["active"], answer["workers_unconfirmed"]) == (version, [])
+                assert answer["confirmed_ms"] < 1000
+                await asyncio.sleep(0.1)
+        assert set(traffic.endings()) == {200}
+        assert len(traffic.seen) > 2000
+        misrouted = []
+        for (since, version), (next_call, _) in zip(returned, [*returned[1:], (float("inf"), "")], strict=True):
+            # the next switch was asked for at least 0.4 s before it returned: only requests surely between the two count
+            between = [seen for seen in traffic.seen if since < seen.started and seen.ended < next_call - 0.3]
+            misrouted += [seen for seen in between if seen.version != version]
+            assert between
+        assert misrouted == []
+        version, body, took = await streaming
+        assert (version, body) == ("v1", b"data: v1\n\n" * 60)
+        assert took > 29
+
+
+async def test_a_switch_is_idempotent_and_a_stale_expectation_is_refused(start_router: StartRouter) -> None:
+    async with Backend(backends.ok()) as old, Backend(backends.ok()) as new:
+        router = await start_router(service_settings(old.url, new.url), workers=1)
+        await router.wait_ready("v2")
+        first = await router.verb("switch", to="v2", reason="once")
+        again = await router.verb("switch", to="v2", reason="twice")
+        assert (first["changed"], again["changed"]) == (True, False)
+        assert again["generation"] == first["generation"]
+        path = "/v1/services/default/switch"
+        with pytest.raises(RefusedError) as stale:
+            await router.call("POST", path, {"to": "v1"}, **{"If-Match": f'"{first["generation"] - 1}"'})
+        assert (stale.value.status, stale.value.code) == (412, "generation_stale")
+        assert stale.value.document["generation"] == first["generation"]
+        with pytest.raises(RefusedError) as mismatch:
+            await router.call("POST", path, {"to": "v1", "from": "v7"})
+        assert (mismatch.value.status, mismatch.value.code) == (409, "from_mismatch")
+        switched = await router.call("POST", path, {"to": "v1"}, **{"If-Match": f'"{first["generation"]}"'})
+        assert (switched["active"], switched["generation"]) == ("v1", first["generation"] + 1)
+
+
+async def test_two_switches_at_once_leave_one_route_and_one_history(start_router: StartRouter) -> None:
+    async with Backend(backends.ok()) as old, Backend(backends.ok()) as new:
+        router = await start_router(service_settings(old.url, new.url), workers=1)
+        await router.wait_ready("v2")
+        for number in range(10):
+            both = await asyncio.gather(
+                *(router.verb("switch", to=version, reason=str(number)) for version in ("v1", "v2")),
+                return_exceptions=True,
+            )
+            assert all(isinstance(answer, dict) or answer.status == 409 for answer in both), both
+        document = await router.service()
+        changes = [entry["data"] for entry in await router.journal("switched")]
+        assert changes[-1]["generation"] == document["generation"]
+        assert changes[-1]["to"] == document["active"]
+        generations = [change["generation"] for change in changes]
+        assert generations == sorted(set(generations))
