@@ -1,0 +1,239 @@
+"""The judge of one service: samples and facts go in, a verdict comes out. No I/O and no clock.
+
+Only the active version is judged, and only on what was counted since its promotion. What an attempt becomes is scored to the
+slot and incarnation it was claimed on, so a late failure of the previous version never touches the present one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Final
+
+from router.rollout.baseline import DAY_S, Baseline, Tally, estimate
+from router.rollout.error_rate import error_rate
+from router.rollout.evidence import Evidence
+from router.rollout.hard_failure import errors, hang, unreachable
+from router.rollout.histogram import quantile
+from router.rollout.latency import latency
+from router.rollout.rules import Rules
+from router.rollout.sustained import Sustained
+from router.rollout.trigger import View
+from router.rollout.verdict import TriggerResult, Verdict, conclude
+from router.rollout.window import SECOND_NS, Entry, History, Sample, Window
+
+TIMED_EVERY_NS: Final = 2 * SECOND_NS
+"""Histograms come once a second, and what was made of them holds until the next ones, but no longer than this."""
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """What the judge cannot see in the samples. Times are monotonic nanoseconds.
+
+    `unwell`: why the router's own numbers are not to be trusted now; None if they are.
+    `probes_unreachable_since_ns`: since when no endpoint of the active version accepts control's probes.
+    """
+
+    active_slot: int | None
+    standby_slot: int | None
+    promoted_at_ns: int
+    accepted: bool
+    probes_unreachable_since_ns: int | None = None
+    unwell: str | None = None
+
+
+class _Watch:
+    """What is remembered of one active version since its promotion."""
+
+    def __init__(self, key: tuple[int, int, int], rules: Rules, timeouts_are_long: bool) -> None:
+        self.key = key
+        self.evidence = Evidence(timeouts_are_long)
+        self.tally = Tally(key[2] + int(rules.warmup_s * SECOND_NS))
+        self.error_rate = Sustained()
+        self.slow = Sustained()
+        self.fast = Sustained()
+        self.clean_since_ns = key[2]
+        self.accepted = False
+        self.timed_at_ns = 0
+        self.latency: tuple[TriggerResult, TriggerResult] | None = None
+        self.p99_s: float | None = None
+
+    def add(self, entry: Entry) -> None:
+        self.evidence.add(entry)
+        self.tally.add(entry)
+
+
+class Judge:
+    """Keeps the past of each slot and judges the active one."""
+
+    def __init__(self, rules: Rules, first_byte_timeout_s: float, baseline: Baseline | None = None) -> None:
+        self.baseline = baseline
+        self._rules = rules
+        self._first_byte_timeout_s = first_byte_timeout_s
+        self._histories: dict[int, History] = {}
+        self._restored: dict[int, dict[str, Sequence[Sample]]] = {}
+        self._watch: _Watch | None = None
+
+    def reconfigure(self, rules: Rules, first_byte_timeout_s: float) -> None:
+        """Judge by other rules from now on; the past and what has been sustained so far stay."""
+        self._rules = rules
+        self._first_byte_timeout_s = first_byte_timeout_s
+        for history in self._histories.values():
+            history.stall_s = rules.stall_s
+        if self._watch is not None:
+            self._watch.latency = None
+            self._watch.evidence.timeouts_are_long = self._timeouts_are_long
+
+    @property
+    def _timeouts_are_long(self) -> bool:
+        return self._first_byte_timeout_s >= self._rules.hard_failure.hang_wait_min_s
+
+    def observe(self, slot: int, sample: Sample) -> list[str]:
+        """Take a sample of a slot in; return the names of the tiers that keep it."""
+        history = self._history(slot)
+        kept_in = history.append(sample)
+        watch, entry = self._watch, history.newest
+        if kept_in and entry is not None and watch is not None and watch.key[:2] == (slot, sample.incarnation):
+            watch.add(entry)
+        return kept_in
+
+    def restore(self, slot: int, tier: str, samples: Sequence[Sample]) -> None:
+        """Take over what a predecessor kept of a slot in one tier; to be called before the first `observe`.
+
+        What had been sustained is not kept and begins again, which can delay error_rate and latency by their period.
+        """
+        tiers = self._restored.setdefault(slot, {})
+        tiers[tier] = samples
+        order = ("tick", "second", "decade")
+        self._history(slot).restore({name: tiers[name] for name in order if name in tiers})
+        self._watch = None
+
+    def _history(self, slot: int) -> History:
+        return self._histories.setdefault(slot, History(self._rules.stall_s))
+
+    def window(self, slot: int, seconds: float, now_ns: int, *, histograms: bool = False) -> Window | None:
+        """Return what a slot did in the last `seconds`, whatever its role was; for status."""
+        history = self._histories.get(slot)
+        return history.window(seconds, now_ns, histograms=histograms) if history is not None else None
+
+    def share_of_faults(self, slot: int, seconds: float, now_ns: int) -> tuple[float, int] | None:
+        """Return (share of faults, requests) of a slot in the last `seconds`; None without requests. For the gate."""
+        window = self.window(slot, seconds, now_ns)
+        return None if window is None or window.rate is None else (window.rate, window.requests)
+
+    def acceptance(self, now_ns: int) -> tuple[int, float]:
+        """Return (requests, seconds without a failing trigger) of the active version since its promotion."""
+        watch = self._watch
+        window = watch.tally.window() if watch is not None else None
+        if watch is None or window is None:
+            return 0, 0.0
+        return window.requests, max(now_ns - watch.clean_since_ns, 0) / SECOND_NS
+
+    # -- judging
+    def evaluate(self, facts: Facts, now_ns: int) -> Verdict:
+        """Return the verdict on the active version; inconclusive without results if there is none or nothing is known."""
+        watch = self._watched(facts)
+        if watch is None:
+            return conclude(())
+        view = self._view(facts, watch, now_ns)
+        results = (
+            unreachable(view),
+            errors(view),
+            hang(view),
+            self._error_rate(view, watch),
+            self._latency(view, watch),
+        )
+        verdict = conclude(results)
+        if any(result.failing for result in results):
+            watch.clean_since_ns = now_ns
+            watch.tally.restart()
+        accepted = None if verdict.pending else self._accept(facts, watch, now_ns)
+        return verdict if accepted is None else replace(verdict, accepted=accepted)
+
+    def _watched(self, facts: Facts) -> _Watch | None:
+        """Return the watch over this very promotion; a new one reads what the history has of it."""
+        slot = facts.active_slot
+        history = self._histories.get(slot) if slot is not None else None
+        if slot is None or history is None or history.newest is None:
+            return None
+        key = (slot, history.newest.sample.incarnation, facts.promoted_at_ns)
+        if self._watch is None or self._watch.key != key:
+            self._watch = _Watch(key, self._rules, self._timeouts_are_long)
+            for entry in history.trail(facts.promoted_at_ns):
+                self._watch.add(entry)
+        return self._watch
+
+    def _view(self, facts: Facts, watch: _Watch, now_ns: int) -> View:
+        history = self._histories[watch.key[0]]
+        newest, full = history.newest, history.newest_full
+        stalled = newest is not None and newest.stalled
+        if full is None or full.at_ns != watch.timed_at_ns or now_ns - full.at_ns > TIMED_EVERY_NS:
+            watch.latency = None
+        if full is not None and full.at_ns != watch.timed_at_ns:
+            watch.timed_at_ns = full.at_ns
+            watch.p99_s = self._p99_s(full)
+        return View(
+            now_ns=now_ns,
+            promoted_at_ns=facts.promoted_at_ns,
+            history=history,
+            evidence=watch.evidence,
+            rules=self._rules,
+            first_byte_timeout_s=self._first_byte_timeout_s,
+            baseline=self._usable_baseline(),
+            hang_p99_s=watch.p99_s,
+            probes_unreachable_since_ns=facts.probes_unreachable_since_ns,
+            paused=facts.unwell or ("the router's own loop stalled just now" if stalled else None),
+        )
+
+    def _usable_baseline(self) -> Baseline | None:
+        baseline = self.baseline
+        return baseline if baseline is not None and baseline.requests >= self._rules.baseline_requests_min else None
+
+    def _p99_s(self, full: Entry) -> float | None:
+        """Return the p99 of all first-byte times of this incarnation, in seconds."""
+        times = full.sample.first_byte or ()
+        micros = quantile(times, 0.99) if sum(times) >= self._rules.hard_failure.hang_samples_min else None
+        return None if micros is None else micros / 1e6
+
+    def _error_rate(self, view: View, watch: _Watch) -> TriggerResult:
+        result = error_rate(view)
+        return self._held(result, watch.error_rate, view.now_ns)
+
+    def _latency(self, view: View, watch: _Watch) -> TriggerResult:
+        """Return the path that acts, else the one that fails and is nearer to acting, else the slow one."""
+        if watch.latency is None or view.paused or view.in_warmup:
+            found = latency(view)
+            watch.latency = None if view.paused or view.in_warmup else found
+        else:
+            found = watch.latency
+        slow = self._held(found[0], watch.slow, view.now_ns)
+        fast = self._held(found[1], watch.fast, view.now_ns)
+        if slow.failing or fast.state != "fail":
+            return slow
+        left = [path.sustained_needed_s - path.sustained_s for path in (slow, fast)]
+        return fast if slow.state != "fail" or left[1] <= left[0] else slow
+
+    def _held(self, result: TriggerResult, held: Sustained, now_ns: int) -> TriggerResult:
+        needed_s, share = result.sustained_needed_s, self._rules.sustained_share
+        held.tick(result.state, now_ns)
+        return result.sustained(held.held_s(needed_s, share), needed_s, held.is_sustained(needed_s, share))
+
+    # -- acceptance
+    def _accept(self, facts: Facts, watch: _Watch, now_ns: int) -> Baseline | None:
+        """Return a new baseline once the version has proven itself, and again each day; None otherwise."""
+        rules, window = self._rules, watch.tally.window()
+        if window is None or watch.tally.since_ns is None:
+            return None
+        if facts.accepted or watch.accepted:
+            due_s, requests_min = DAY_S, rules.baseline_requests_min
+            since_ns = watch.tally.since_ns
+        else:
+            due_s, requests_min = rules.accept_after_s, rules.accept_requests_min
+            since_ns = watch.clean_since_ns
+        if now_ns - since_ns < due_s * SECOND_NS or window.requests < max(requests_min, 1):
+            return None
+        watch.accepted = True
+        sure = rules.error_rate.baseline_confidence
+        self.baseline = estimate(window.requests, window.weighed_faults, sure, watch.tally.histograms())
+        watch.tally.restart()
+        return self.baseline

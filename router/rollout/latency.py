@@ -1,0 +1,79 @@
+"""Too many answers are later than the service's objective (behaviour §4).
+
+Judged by the share of late answers, not by a p99: a share is cheap, adds up over workers, and comes with exact bounds (the
+p99 of 50 samples is their maximum). Waits that ended without an answer after the objective are late; failures are not fast.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from router.rollout.baseline import lateness
+from router.rollout.confidence import is_above
+from router.rollout.rules import LatencyRule
+from router.rollout.trigger import View
+from router.rollout.verdict import State, TriggerResult
+from router.rollout.window import Window
+
+
+def latency(view: View) -> tuple[TriggerResult, TriggerResult]:
+    """Return (slow, fast path): some answers late for long, most answers very late. Neither is sustained yet."""
+    rule = view.rules.latency
+    slow = _path(view, rule, 1.0, rule.slo_share, rule.sustained_s)
+    fast = _path(view, rule, rule.fast_factor, rule.fast_share, rule.fast_sustained_s)
+    return slow, fast
+
+
+def _path(view: View, rule: LatencyRule, factor: float, share_max: float, sustained_s: float) -> TriggerResult:
+    if rule.slo_ms is None:
+        return _result(rule, "not_configured", "no slo_ms is set for this service", "set rules.latency.slo_ms")
+    limit_ms = rule.slo_ms * factor
+    base = replace(
+        _result(rule, "inconclusive", "", ""),
+        limit=share_max,
+        baseline=_normal(view, rule, limit_ms),
+        window_s=rule.window_s,
+        sustained_needed_s=sustained_s,
+    )
+    if view.paused:
+        return replace(base, reason=view.paused, distance="paused until the router itself is well")
+    if view.in_warmup:
+        reason = f"promoted less than {view.rules.warmup_s:g} s ago"
+        return replace(base, reason=reason, distance="decides after the warm-up")
+    window = view.window(rule.window_s, histograms=True)
+    return _judged(rule, base, window, limit_ms) if window is not None else _no_data(rule, base)
+
+
+def _no_data(rule: LatencyRule, base: TriggerResult) -> TriggerResult:
+    reason = f"no answer was timed in the last {rule.window_s:g} s"
+    return replace(base, reason=reason, distance=f"decides from {rule.requests_min} answers")
+
+
+def _judged(rule: LatencyRule, base: TriggerResult, window: Window, limit_ms: float) -> TriggerResult:
+    answered = window.duration if rule.slo_on == "last_byte" else window.first_byte
+    late, timed = lateness(answered or (), window.abandoned or (), limit_ms * 1000)
+    if not timed:
+        return _no_data(rule, base)
+    share, limit, normal = late / timed, base.limit or 0.0, base.baseline or 0.0
+    measured = "no baseline" if base.baseline is None else f"baseline {normal:.1%}"
+    what = "whole answers" if rule.slo_on == "last_byte" else "first bytes"
+    reason = f"{share:.1%} of {timed:.0f} {what} later than {limit_ms:g} ms in the last {rule.window_s:g} s, {measured}"
+    result = replace(base, value=share, samples=round(timed), reason=reason)
+    if timed < rule.requests_min:
+        return replace(result, distance=f"decides with {rule.requests_min - timed:.0f} more answers")
+    if share <= limit:
+        return replace(result, state="pass", distance=f"fails above {limit:.1%}")
+    if not is_above(late, timed, normal, rule.confidence):
+        sure = f"not above the baseline with {rule.confidence:.1%} confidence"
+        return replace(result, state="pass", reason=f"{reason}; {sure}", distance="needs more late answers")
+    return replace(result, state="fail", reason=f"{reason} (limit {limit:.1%})", evidence_since_ns=window.since_ns)
+
+
+def _normal(view: View, rule: LatencyRule, limit_ms: float) -> float | None:
+    if view.baseline is None:
+        return None
+    return view.baseline.late_share(limit_ms * 1000, last_byte=rule.slo_on == "last_byte")
+
+
+def _result(rule: LatencyRule, state: State, reason: str, distance: str) -> TriggerResult:
+    return TriggerResult("latency", "", state, rule.action, reason, distance)
