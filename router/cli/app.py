@@ -1,0 +1,53 @@
+"""The command line put together. Exit codes are listed in failure.py and in README."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from typing import Annotated
+
+import typer
+
+from router import __version__
+from router.cli import changes, doctor, failure, settings, start, views
+from router.errors import RouterError
+
+app = typer.Typer(
+    name="rollback-router",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,  # rich would double the time of --help
+    context_settings={"help_option_names": ["-h", "--help"]},
+    epilog="Exit codes: 0 done, 1 it did not become true, 2 usage, 3 settings, 4 port, 5 state directory, 6 journal corrupt, "
+    "7 same label with other endpoints, 8 router not reachable, 9 refused by the router, 10 internal.",
+)
+for part in (start, views, changes, doctor):
+    app.registered_commands += part.app.registered_commands
+app.add_typer(settings.app, name="config")
+
+
+def _version(asked: bool) -> None:
+    if asked:
+        typer.echo(f"rollback-router {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def root(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
+    """Keep the previous version of a model warm and swap back to it when the new one fails."""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command; return its exit code. Arguments default to those of the process."""
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    try:
+        app(words, prog_name="rollback-router")
+    except RouterError as error:
+        return failure.report(error, "--json" in words)
+    except SystemExit as leaving:
+        return leaving.code if isinstance(leaving.code, int) else 0
+    return 0

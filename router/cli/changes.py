@@ -1,0 +1,295 @@
+"""The commands that change something. Each returns once it is true in every worker, with exit code 0; 1 if it is not."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Final
+
+import typer
+
+from router import clock
+from router.cli import options as opt
+from router.cli import screen
+from router.cli.client import Client, Document, actor, segment
+from router.cli.failure import NOT_TRUE
+from router.errors import OperatorError
+
+app = typer.Typer()
+
+POLL_EVERY_S: Final = 0.2
+READY: Final = ("ready", "active", "standby")
+
+
+@app.command()
+def deploy(
+    version: opt.Version,
+    endpoints: opt.Endpoints,
+    replace: Annotated[bool, typer.Option(help="Instead of a candidate that is being verified.")] = False,
+    wait: Annotated[bool, typer.Option(help="Wait until it is ready or failed.")] = True,
+    override: opt.Override = "",
+    from_version: opt.FromVersion = "",
+    if_generation: opt.IfGeneration = None,
+    dry_run: opt.DryRun = False,
+    as_json: opt.AsJson = False,
+    service: opt.ServiceName = "",
+    admin: opt.AdminUrl = opt.ADMIN_DEFAULT,
+    token: opt.Token = "",
+) -> None:
+    """Bring a version in as candidate and verify it.
+
+    It takes no traffic yet; promote does that. It is ready after its warm-up probes were good in a row. With --no-wait the command returns at once.
+    """
+    client = Client(admin, token)
+    path = client.service(service)
+    body = {"version": version, "endpoints": endpoints, "replace": replace, **_believed(from_version, override)}
+    answer = client.change("POST", f"{path}/deploy", body, dry_run=dry_run, generation=if_generation)
+    if dry_run or not wait or answer.get("state") != "verifying":
+        _done(answer, as_json, f"{version}: {answer.get('state', 'would be verified')}")
+    else:
+        _wait_until_ready(client, path, version, as_json)
+
+
+@app.command()
+def promote(
+    version: opt.Version,
+    reason: opt.Reason = "",
+    override: opt.Override = "",
+    from_version: opt.FromVersion = "",
+    if_generation: opt.IfGeneration = None,
+    dry_run: opt.DryRun = False,
+    as_json: opt.AsJson = False,
+    service: opt.ServiceName = "",
+    admin: opt.AdminUrl = opt.ADMIN_DEFAULT,
+    token: opt.Token = "",
+) -> None:
+    """Make the verified candidate active.
+
+    The version that was active becomes the standby and stays warm.
+    """
+    body = {"version": version, "reason": reason, **_believed(from_version, override)}
+    _routed(Client(admin, token), service, "promote", body, if_generation, dry_run, as_json)
+
+
+@app.command()
+def rollback(
+    reason: opt.Reason = "",
+    from_version: opt.FromVersion = "",
+    if_generation: opt.IfGeneration = None,
+    dry_run: opt.DryRun = False,
+    as_json: opt.AsJson = False,
+    service: opt.ServiceName = "",
+    admin: opt.AdminUrl = opt.ADMIN_DEFAULT,
+    token: opt.Token = "",
+) -> None:
+    """Go back to the standby; quarantine what was active."""
+    body = {"reason": reason, **_believed(from_version)}
+    _routed(Client(admin, token), service, "rollback", body, if_generation, dry_run, as_json)
+
+
+@app.command()
+def switch(
+    to: opt.Version,
+    reason: opt.Reason = "",
+    override: opt.Override = "",
+    from_version: opt.FromVersion = "",
+    if_generation: opt.IfGeneration = None,
+    dry_run: opt.DryRun = False,
+    as_json: opt.AsJson = False,
+    service: opt.ServiceName = "",
+    admin: opt.AdminUrl = opt.ADMIN_DEFAULT,
+    token: opt.Token = "",
+) -> None:
+    """Make a healthy version active; quarantine nothing."""
+    body = {"to": to, "reason": reason, **_believed(from_version, override)}
+    _routed(Client(admin, token), service, "switch", body, if_generation, dry_run, as_json)
+
+
+@app.command()
+def retire(
+    version: opt.Version,
+    cut: Annotated[bool, typer.Option("--cut", help="End at once what it still serves.")] = False,
+    from_version: opt.FromVersion = "",
+    if_generation: opt.IfGeneration = None,
+    dry_run: opt.DryRun = False,
+    as_json: opt.AsJson = False,
+    service: opt.ServiceName = "",
+    admin: opt.AdminUrl = opt.ADMIN_DEFAULT,
+    token: opt.Token = "",
+) -> None:
+    """Take a version out and free its slot.
+
+    It finishes what it has begun; --cut ends that at once.
+    """
+    body = {"version": version, "cut": cut, **_believed(from_version)}
+    _routed(Client(admin, token), service, "retire", body, if_generation, dry_run, as_json)
+
+
+@app.command()
+def endpoints(
+    version: opt.Version,
+    urls: opt.Endpoints,
+    dry_run: opt.DryRun = False,
+    as_json: opt.AsJson = False,
+    service: opt.ServiceName = "",
+    admin: opt.AdminUrl = opt.ADMIN_DEFAULT,
+    token: opt.Token = "",
+) -> None:
+    """Tell where a version's replicas are now.
+
+    They are probed before use.
+    """
+    client = Client(admin, token)
+    path = f"{client.service(service)}/versions/{segment(version)}/endpoints"
+    answer = client.change("PUT", path, {"endpoints": urls}, dry_run=dry_run)
+    _done(answer, as_json, f"{version}: endpoints are now {', '.join(urls)}")
+
+
+@app.command()
+def freeze(
+    reason: opt.Reason = "",
+    dry_run: opt.DryRun = False,
+    as_json: opt.AsJson = False,
+    service: opt.ServiceName = "",
+    admin: opt.AdminUrl = opt.ADMIN_DEFAULT,
+    token: opt.Token = "",
+) -> None:
+    """Disable automatic rollback until unfreeze.
+
+    Your own commands still work.
+    """
+    _routed(Client(admin, token), service, "freeze", {"reason": reason}, None, dry_run, as_json)
+
+
+@app.command()
+def unfreeze(
+    reason: opt.Reason = "",
+    dry_run: opt.DryRun = False,
+    as_json: opt.AsJson = False,
+    service: opt.ServiceName = "",
+    admin: opt.AdminUrl = opt.ADMIN_DEFAULT,
+    token: opt.Token = "",
+) -> None:
+    """Enable automatic rollback again."""
+    _routed(Client(admin, token), service, "unfreeze", {"reason": reason}, None, dry_run, as_json)
+
+
+@app.command()
+def quarantine(
+    version: opt.Version,
+    reason: Annotated[str, typer.Option("--reason", "-m", metavar="TEXT", help="Why; kept in the journal.")],
+    dry_run: opt.DryRun = False,
+    as_json: opt.AsJson = False,
+    service: opt.ServiceName = "",
+    admin: opt.AdminUrl = opt.ADMIN_DEFAULT,
+    token: opt.Token = "",
+) -> None:
+    """Block a version until it is released.
+
+    Neither you nor automation can make it active without an override.
+    """
+    _mark(Client(admin, token), service, version, "quarantine", reason, dry_run, as_json)
+
+
+@app.command()
+def release(
+    version: opt.Version,
+    reason: Annotated[str, typer.Option("--reason", "-m", metavar="TEXT", help="Why; kept in the journal.")],
+    dry_run: opt.DryRun = False,
+    as_json: opt.AsJson = False,
+    service: opt.ServiceName = "",
+    admin: opt.AdminUrl = opt.ADMIN_DEFAULT,
+    token: opt.Token = "",
+) -> None:
+    """Lift the quarantine of a version."""
+    _mark(Client(admin, token), service, version, "release", reason, dry_run, as_json)
+
+
+def _believed(from_version: str, override: str = "") -> Document:
+    """Return the members that say what the caller believes and overrides."""
+    body: Document = {"from": from_version} if from_version else {}
+    return body | ({"override": {"actor": actor(), "reason": override}} if override else {})
+
+
+def _routed(
+    client: Client, service: str, verb: str, body: Document, generation: int | None, dry_run: bool, as_json: bool
+) -> None:
+    path = client.service(service)
+    answer = client.change("POST", f"{path}/{verb}", body, dry_run=dry_run, generation=generation)
+    _done(answer, as_json, f"{verb}: done")
+
+
+def _mark(client: Client, service: str, version: str, verb: str, reason: str, dry_run: bool, as_json: bool) -> None:
+    body = {"reason": reason} | ({"service": service} if service else {})
+    answer = client.change("POST", f"/v1/versions/{segment(version)}/{verb}", body, dry_run=dry_run)
+    _done(answer, as_json, f"{version}: {verb} done")
+
+
+def _done(answer: Document, as_json: bool, fallback: str) -> None:
+    """Show the answer; leave with 1 if not every worker confirmed."""
+    if as_json:
+        screen.show_json(answer)
+    else:
+        screen.say(str(answer.get("message") or fallback), *_remarks(answer))
+    if answer.get("confirmed") is False and answer.get("changed") is not False:
+        raise typer.Exit(NOT_TRUE)
+
+
+def _remarks(answer: Document) -> list[str]:
+    remarks = []
+    if answer.get("changed") and answer.get("confirmed"):
+        remarks.append(
+            f"generation {answer['generation']}: swapped in {answer['swap_us']:.0f} µs, "
+            f"confirmed by every worker {answer['confirmed_ms']:.1f} ms later"
+        )
+    if unconfirmed := answer.get("workers_unconfirmed"):
+        names = ", ".join(map(str, unconfirmed))
+        remarks.append(f"not confirmed by worker {names} yet: rollback-router status shows when they have")
+    if answer.get("journalled") is False:
+        remarks.append("not in the journal yet: rollback-router doctor says why")
+    if answer.get("incident"):
+        remarks.append(f"incident {answer['incident']}: rollback-router incidents {answer['incident']}")
+    return remarks
+
+
+def _wait_until_ready(client: Client, path: str, version: str, as_json: bool) -> None:
+    """Return when `version` is ready; leave with 1 when it has failed. The router itself bounds the wait."""
+    shown = ""
+    while True:
+        target = _target(client, path, version)
+        state = target.get("state")
+        if state in READY:
+            return _done({**target, "message": f"{version} is ready: rollback-router promote {version}"}, as_json, "")
+        if state != "verifying":
+            raise OperatorError(409, "deploy_failed", _failure(version, target), exit_code=NOT_TRUE, facts=target)
+        if not as_json and (progress := _progress(target)) != shown:
+            shown = progress
+            screen.console(stderr=True).print(f"{version}: {progress}", soft_wrap=True)
+        clock.sleep_s(POLL_EVERY_S)
+
+
+def _target(client: Client, path: str, version: str) -> Document:
+    """Return what the router knows of a version: while it has a slot all of it, afterwards its state."""
+    status = client.get(path)
+    held = [target for target in status["targets"] if target["version"] == version]
+    known = [
+        record
+        for record in ([] if held else client.get("/v1/versions")["versions"])
+        if record["version"] == version and record["service"] == status["service"]
+    ]
+    return dict((held or known or [{}])[0])
+
+
+def _progress(target: Document) -> str:
+    probes = [_probe(endpoint) for endpoint in target.get("endpoints", []) if isinstance(endpoint, dict)]
+    bad = [probe for probe in probes if probe]
+    return f"{target.get('good_probes', 0)} good probes in a row" + (f"; {'; '.join(bad)}" if bad else "")
+
+
+def _probe(endpoint: dict[str, Any]) -> str:
+    probe = endpoint.get("last_probe")
+    return f"{endpoint['url']}: {probe['detail']}" if probe and not probe["ok"] else ""
+
+
+def _failure(version: str, target: Document) -> str:
+    history = target.get("history") or [{}]
+    why = history[-1].get("reason") or history[-1].get("detail") or _progress(target)
+    return f"{version} did not become ready, it is {target.get('state') or 'gone'}: {why}"

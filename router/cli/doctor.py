@@ -1,0 +1,207 @@
+"""`doctor`: look at everything a router needs, from outside, and say what to do about what is wrong."""
+
+from __future__ import annotations
+
+import resource
+import socket
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Annotated, Any, Final
+from urllib.parse import urlsplit
+
+import typer
+
+from router import clock
+from router.cli import options as opt
+from router.cli import screen
+from router.cli.client import Client, Document
+from router.cli.failure import NOT_TRUE
+from router.errors import RouterError
+
+if TYPE_CHECKING:
+    from router.config import Address, Settings
+
+app = typer.Typer()
+
+CONNECT_TIMEOUT_S: Final = 2.0
+FILES_MIN: Final = 4096
+FREE_BYTES_MIN: Final = 100 << 20
+CLOCK_FLOOR_S: Final = 1_735_689_600.0  # 2025-01-01: a clock before it was never set
+CLOCK_STEP_S: Final = 5.0
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """One finding. `remedy` is empty when all is well."""
+
+    name: str
+    ok: bool
+    detail: str
+    remedy: str = ""
+
+
+@app.command()
+def doctor(
+    config: Annotated[str, typer.Option(metavar="FILE", help="The settings file that the router runs with.")] = "",
+    as_json: opt.AsJson = False,
+    admin: opt.AdminUrl = opt.ADMIN_DEFAULT,
+    token: opt.Token = "",
+) -> None:
+    """Check everything a router needs; exit code 1 if something is bad.
+
+    Settings, state directory, ports, workers, file limit, targets, clock and journal, each with what to do about it.
+    """
+    checks = list(examine(config, Client(admin, token, CONNECT_TIMEOUT_S)))
+    bad = [check for check in checks if not check.ok]
+    if as_json:
+        screen.show_json({"ok": not bad, "checks": [asdict(check) for check in checks]})
+    else:
+        rows = (("ok" if check.ok else "fail", check.name, check.detail, check.remedy) for check in checks)
+        screen.show(screen.table(("", "check", "found", "what to do"), rows))
+    if bad:
+        raise typer.Exit(NOT_TRUE)
+
+
+def examine(config: str, client: Client) -> Iterator[Check]:
+    """Yield every check. Without an answer of the router, only what can be seen without it."""
+    try:
+        settings = _load(config)
+        services = ", ".join(sorted(settings.services)) or "none (flags may bring one)"
+        yield Check("settings", True, f"{config or 'environment and defaults'}: good; services: {services}")
+    except RouterError as error:
+        settings = None
+        yield Check("settings", False, error.detail, "mend the file: rollback-router config check --config FILE")
+    try:
+        status = client.get("/v1/status")
+        yield Check("admin API", True, f"{client.url} answers, router {status['version']}")
+    except RouterError as error:
+        status = None
+        yield Check("admin API", False, error.detail, "start it (rollback-router run …) or name it: --admin URL")
+    yield _files()
+    yield _clock(clock.wall_s())
+    if status is not None:
+        yield from _running(status)
+        yield _journal(client)
+    elif settings is not None:
+        yield from _before_start(settings)
+
+
+def _load(config: str) -> Settings:
+    from pathlib import Path
+
+    from router.config import load
+
+    return load(Path(config) if config else None)
+
+
+def _files() -> Check:
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    remedy = "" if hard >= FILES_MIN else f"raise it to {FILES_MIN} or more: LimitNOFILE= in the unit, or ulimit -Hn"
+    return Check(
+        "file limit", hard >= FILES_MIN, f"{hard} open files allowed here ({soft} until the router asks)", remedy
+    )
+
+
+def _clock(now_s: float) -> Check:
+    good = now_s >= CLOCK_FLOOR_S
+    return Check("clock", good, f"it is {clock.iso(now_s)}", "" if good else "set it: timedatectl set-ntp true")
+
+
+def _before_start(settings: Settings) -> Iterator[Check]:
+    for name, address in (("listen", settings.listen), ("admin_listen", settings.admin_listen)):
+        yield _port(name, address)
+    yield _state(settings)
+    for name, service in sorted(settings.services.items()):
+        for seed in (service.active, service.standby):
+            for url in seed.endpoints if seed else ():
+                yield _target(f"target {name}/{seed.version if seed else ''}", url)
+
+
+def _port(name: str, address: Address) -> Check:
+    from router.sockets import admin_socket
+
+    try:
+        admin_socket(address).close()
+    except RouterError as error:
+        what, _, remedy = error.detail.partition(": ")
+        return Check(name, False, what, remedy)
+    return Check(name, True, f"{address} is free")
+
+
+def _state(settings: Settings) -> Check:
+    import shutil
+
+    from router.state_directory import StateDirectory
+
+    path = settings.resolved_state_dir()
+    try:
+        StateDirectory(path, patience_s=0.0).close()
+    except RouterError as error:
+        return Check("state directory", False, error.detail, "another directory: --state-dir DIR")
+    free_bytes = shutil.disk_usage(path).free
+    good = free_bytes >= FREE_BYTES_MIN
+    remedy = "" if good else f"free {FREE_BYTES_MIN >> 20} MiB or choose another: --state-dir DIR"
+    return Check("state directory", good, f"{path} is writable, {free_bytes >> 20} MiB free", remedy)
+
+
+def _target(name: str, url: str) -> Check:
+    parts = urlsplit(url)
+    try:
+        socket.create_connection((parts.hostname or "", parts.port or 80), CONNECT_TIMEOUT_S).close()
+    except OSError as error:
+        return Check(name, False, f"{url}: {error.strerror or error}", "start that model server, or mend its URL")
+    return Check(name, True, f"{url} accepts connections")
+
+
+def _running(status: Document) -> Iterator[Check]:
+    workers = status["workers"]
+    down = [str(worker["index"]) for worker in workers if not worker["up"]]
+    remedy = "see the router's log; it restarts them itself" if down else ""
+    found = f"worker {', '.join(down)} of {len(workers)} is down" if down else f"{len(workers)} up"
+    yield Check("workers", not down, found, remedy)
+    for alarm in status["alarms"]:
+        yield Check(f"alarm {alarm['code']}", False, alarm["detail"], "rollback-router explain")
+    for name, service in sorted(status["services"].items()):
+        way_back = bool(service["way_back"])
+        yield Check(
+            f"way back {name}",
+            way_back,
+            f"to {service['standby']}" if way_back else str(service["no_way_back"] or "no standby"),
+            "" if way_back else "rollback-router deploy VERSION URL…, then promote it",
+        )
+        for target in service["targets"]:
+            for endpoint in target["endpoints"]:
+                yield _probed(f"target {name}/{target['version']}", endpoint)
+
+
+def _probed(name: str, endpoint: dict[str, Any]) -> Check:
+    probe = endpoint.get("last_probe")
+    good = bool(endpoint["ready"])
+    detail = probe["detail"] if probe else "not probed yet"
+    return Check(
+        name, good, f"{endpoint['url']}: {detail}", "" if good else "rollback-router status; is that server well?"
+    )
+
+
+def _journal(client: Client) -> Check:
+    """Read the whole journal through the API: it must be readable, without a hole, and not from the future."""
+    count, last, after = 0, None, 0
+    try:
+        while entries := client.get(f"/v1/journal?after={after}&limit=1000")["entries"]:
+            for entry in entries:
+                if entry["seq"] != after + 1:
+                    return Check(
+                        "journal",
+                        False,
+                        f"entry {after + 1} is missing",
+                        "keep a copy of the state directory and report it",
+                    )
+                after = entry["seq"]
+            count, last = count + len(entries), entries[-1]["at"]
+    except RouterError as error:
+        return Check("journal", False, error.detail, "see the router's log; is the disk full?")
+    if last is not None and last > clock.iso(clock.wall_s() + CLOCK_STEP_S):
+        return Check(
+            "journal", False, f"its last entry is from the future: {last}", "the clock went back: timedatectl status"
+        )
+    return Check("journal", True, f"{count} entries, none missing; last at {last}")

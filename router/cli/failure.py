@@ -1,0 +1,84 @@
+"""How a refused or failed command ends: what is wrong on stderr, the next command to type, an exit code.
+
+0 done   1 it did not become true   2 usage   3 settings   4 port unavailable   5 state directory in use
+6 journal corrupt   7 same version label, other endpoints   8 router not reachable   9 refused by the router   10 internal
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from typing import Final
+
+from router.errors import InternalError, OperatorError, RouterError, StartError
+
+NOT_TRUE: Final = 1
+USAGE: Final = 2
+ENDPOINTS_DIFFER: Final = 7
+UNREACHABLE: Final = 8
+REFUSED: Final = 9
+INTERNAL: Final = 10
+
+NEXT: Final = {
+    "router_unreachable": "rollback-router run --blue URL --green URL   (or name the running one: --admin URL)",
+    "token_needed": "rollback-router … --token TOKEN   (or set ROLLBACK_ROUTER_TOKEN)",
+    "token_missing": "rollback-router … --token TOKEN   (or set ROLLBACK_ROUTER_TOKEN)",
+    "token_unknown": "rollback-router … --token TOKEN   (or set ROLLBACK_ROUTER_TOKEN)",
+    "service_needed": "rollback-router … --service NAME",
+    "service_unknown": "rollback-router status",
+    "version_unknown": "rollback-router versions",
+    "version_quarantined": "rollback-router explain; to go against it: … --override 'why it is good now'",
+    "version_unreachable": "rollback-router status   (it must answer its probe; then try again)",
+    "version_not_ready": "rollback-router status -w   (wait until it is ready), or: rollback-router deploy VERSION URL…",
+    "version_in_use": "rollback-router switch OTHER_VERSION   (then retire this one)",
+    "endpoints_differ": "rollback-router endpoints VERSION URL…   (the same version moved), or choose a new label",
+    "slots_busy": "rollback-router retire VERSION --cut   (ends what that version still serves)",
+    "no_standby": "rollback-router deploy VERSION URL… && rollback-router promote VERSION",
+    "verifying": "rollback-router status -w, or: rollback-router deploy VERSION URL… --replace",
+    "generation_stale": "rollback-router status   (it shows the present generation)",
+    "from_mismatch": "rollback-router status   (it shows which version is active)",
+    "lost_race": "rollback-router status   (another change came first)",
+    "journal_unavailable": "rollback-router doctor   (disk full? state directory read-only?)",
+    "incident_unknown": "rollback-router incidents",
+    "settings_invalid": "rollback-router config check --config FILE",
+    "settings_missing": "rollback-router config check --config FILE",
+}
+"""What to type next, by the code of the problem."""
+
+
+def exit_code(error: RouterError) -> int:
+    """Return the exit code for an error."""
+    match error:
+        case OperatorError() | StartError():
+            return error.exit_code
+        case InternalError():
+            return INTERNAL
+        case _:
+            return NOT_TRUE
+
+
+def of_problem(status: int, document: dict[str, object]) -> OperatorError:
+    """Return the error that a problem document (RFC 9457) of the admin API describes."""
+    code = str(document.get("code", f"http_{status}"))
+    detail = str(document.get("detail") or document.get("title") or f"the router answered {status}")
+    if code == "endpoints_differ":
+        ends_with = ENDPOINTS_DIFFER
+    elif status == 400:
+        ends_with = USAGE
+    else:
+        ends_with = INTERNAL if status == 500 else REFUSED
+    return OperatorError(status, code, detail, exit_code=ends_with, facts=document)
+
+
+def report(error: RouterError, as_json: bool) -> int:
+    """Say what is wrong and what to type next; return the exit code. With --json a document on stdout says the same."""
+    code = exit_code(error)
+    advice = NEXT.get(error.code)
+    if as_json:
+        facts = error.facts if isinstance(error, OperatorError) else {}
+        document = {**facts, "code": error.code, "detail": error.detail, "exit_code": code, "next": advice}
+        sys.stdout.write(json.dumps(document) + "\n")
+    sys.stderr.write(f"rollback-router: {error.detail}\n")
+    if advice:
+        sys.stderr.write(f"next: {advice}\n")
+    return code

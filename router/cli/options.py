@@ -1,0 +1,42 @@
+"""The options that several commands share, each described once."""
+
+from __future__ import annotations
+
+from typing import Annotated, Final
+
+import typer
+
+
+AdminUrl = Annotated[
+    str,
+    typer.Option("--admin", envvar="ROLLBACK_ROUTER_ADMIN_URL", metavar="URL", help="Its admin API."),
+]
+Token = Annotated[
+    str,
+    typer.Option(envvar="ROLLBACK_ROUTER_TOKEN", metavar="TOKEN", help="Bearer token, if it asks for one."),
+]
+ServiceName = Annotated[
+    str,
+    typer.Option("--service", metavar="NAME", help="Which service; may be left out if there is one."),
+]
+AsJson = Annotated[bool, typer.Option("--json", help="Print the router's document as JSON.")]
+Reason = Annotated[str, typer.Option("--reason", "-m", metavar="TEXT", help="Why; kept in the journal.")]
+Override = Annotated[
+    str,
+    typer.Option(
+        metavar="REASON", help="Go against a quarantine or a failed check; the reason and your name are journalled."
+    ),
+]
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Say what would happen, change nothing.")]
+IfGeneration = Annotated[
+    int | None,
+    typer.Option(metavar="N", help="Only if the route is still at this generation (see status)."),
+]
+FromVersion = Annotated[str, typer.Option("--from", metavar="VERSION", help="Only if this version is active.")]
+Version = Annotated[str, typer.Argument(metavar="VERSION", help="The label of a model version, e.g. fraud-v7.")]
+Endpoints = Annotated[
+    list[str], typer.Argument(metavar="URL…", help="Where its replicas listen, e.g. http://10.0.0.7:8000.")
+]
+ConfigFile = Annotated[str, typer.Option("--config", metavar="FILE", help="The settings file (TOML).")]
+
+ADMIN_DEFAULT: Final = "http://127.0.0.1:8081"

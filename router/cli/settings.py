@@ -1,0 +1,80 @@
+"""`config check` and `config show`: what the settings file says, and what the router would make of it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, Any
+
+import typer
+
+from router.cli import options as opt
+from router.cli import screen
+
+if TYPE_CHECKING:
+    from router.config import Settings
+
+app = typer.Typer(help="Check and show the settings.", no_args_is_help=True)
+
+
+@app.command()
+def check(config: opt.ConfigFile = "", as_json: opt.AsJson = False) -> None:
+    """Check the settings file and the environment; every wrong value is named, with its place. Exit code 3 if there is one."""
+    settings = _load(config)
+    services = sorted(settings.services)
+    if as_json:
+        screen.show_json({"ok": True, "services": services})
+        return
+    screen.say(
+        f"{config or 'the environment'}: good; services: {', '.join(services) or 'none, so run needs --blue URL'}"
+    )
+
+
+@app.command()
+def show(config: opt.ConfigFile = "", as_json: opt.AsJson = False) -> None:
+    """Print every setting as it is in effect, defaults included, as TOML. Token hashes are hidden."""
+    document = effective(_load(config))
+    if as_json:
+        screen.show_json(document)
+    else:
+        screen.say(*toml(document))
+
+
+def _load(config: str) -> Settings:
+    from pathlib import Path
+
+    from router.config import load
+
+    return load(Path(config) if config else None)
+
+
+def effective(settings: Settings) -> dict[str, Any]:
+    """Return the settings as plain data, without the hashes of tokens."""
+    document: dict[str, Any] = settings.model_dump(mode="json")
+    for name in ("listen", "admin_listen"):
+        document[name] = str(getattr(settings, name))
+    document["state_dir"] = str(settings.resolved_state_dir())
+    for token in document["admin"]["tokens"]:
+        token["sha256"] = "(hidden)"
+    return document
+
+
+def toml(document: Mapping[str, Any], place: tuple[str, ...] = ()) -> Iterator[str]:
+    """Yield the lines of `document` as TOML: plain values first, then the tables. What is not set is a comment."""
+    tables = {name: value for name, value in document.items() if isinstance(value, Mapping)}
+    for name, value in document.items():
+        if name not in tables:
+            yield f"# {name} is not set" if value is None else f"{name} = {_value(value)}"
+    for name, value in tables.items():
+        here = (*place, name if name.replace("-", "").replace("_", "").isalnum() else json.dumps(name))
+        yield ""
+        yield f"[{'.'.join(here)}]"
+        yield from toml(value, here)
+
+
+def _value(value: Any) -> str:
+    if isinstance(value, Mapping):
+        return "{ " + ", ".join(f"{name} = {_value(item)}" for name, item in value.items() if item is not None) + " }"
+    if isinstance(value, (list, tuple)):
+        return "[" + ", ".join(map(_value, value)) + "]"
+    return json.dumps(value, ensure_ascii=False)

@@ -1,0 +1,254 @@
+"""The commands that only look: status, explain, versions, incidents, journal."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Annotated, Any, Final
+
+import typer
+
+from router import clock
+from router.cli import options as opt
+from router.cli import screen
+from router.cli.client import Client, Document, segment
+
+if TYPE_CHECKING:
+    from rich.console import Group
+
+app = typer.Typer()
+
+WATCH_EVERY_S: Final = 1.0
+
+
+@app.command()
+def status(
+    watch: Annotated[bool, typer.Option("--watch", "-w", help="Once a second, until Ctrl-C.")] = False,
+    as_json: opt.AsJson = False,
+    admin: opt.AdminUrl = opt.ADMIN_DEFAULT,
+    token: opt.Token = "",
+) -> None:
+    """Show who serves, who stands by, and how they do."""
+    client = Client(admin, token)
+    if not watch:
+        document = client.get("/v1/status")
+        screen.show_json(document) if as_json else screen.show(overview(document))
+        return
+    try:
+        _watch(client, as_json)
+    except KeyboardInterrupt:
+        pass
+
+
+def _watch(client: Client, as_json: bool) -> None:
+    console = screen.console()
+    if as_json or not console.is_terminal:
+        while True:
+            document = client.get("/v1/status")
+            screen.show_json(document) if as_json else screen.show(overview(document))
+            clock.sleep_s(WATCH_EVERY_S)
+    from rich.live import Live
+
+    with Live(overview(client.get("/v1/status")), console=console, auto_refresh=False, screen=True) as live:
+        while True:
+            clock.sleep_s(WATCH_EVERY_S)
+            live.update(overview(client.get("/v1/status")), refresh=True)
+
+
+def overview(document: Document) -> Group:
+    """Return the status document as people read it."""
+    from rich.console import Group
+
+    up = sum(1 for worker in document["workers"] if worker["up"])
+    lines = [f"router {document['version']}, boot {document['boot']}, {up} of {len(document['workers'])} workers up"]
+    lines += [
+        f"ALARM {alarm['code']}{' (' + alarm['service'] + ')' if alarm.get('service') else ''}: {alarm['detail']}"
+        for alarm in document["alarms"]
+    ]
+    parts: list[Any] = list(lines)
+    for name, service in sorted(document["services"].items()):
+        parts += ["", *_service(name, service)]
+    return Group(*parts)
+
+
+def _service(name: str, service: Document) -> list[Any]:
+    way_back = (
+        "way back: " + (service["standby"] or "") if service["way_back"] else f"NO WAY BACK: {service['no_way_back']}"
+    )
+    columns = (
+        "version",
+        "role",
+        "state",
+        "ready",
+        "in flight",
+        "waiting",
+        "requests/s",
+        "p50",
+        "p99",
+        "faults",
+        "served",
+    )
+    lines: list[Any] = [
+        f"service {name}: {service['state']}, generation {service['generation']}, {way_back}",
+        screen.table(columns, (_target(target) for target in service["targets"])),
+    ]
+    if frozen := service.get("frozen"):
+        lines.append(f"FROZEN by {frozen['actor']} since {frozen['at']}: {frozen['reason'] or 'no reason given'}")
+    if verdict := service.get("verdict"):
+        lines.append(
+            f"verdict: {verdict['state']}"
+            + "".join(f"; {t['reason']}" for t in verdict["triggers"] if t["state"] == "fail")
+        )
+    if (acceptance := service.get("acceptance")) and not acceptance["accepted"]:
+        lines.append(
+            f"on probation: {acceptance['requests']} of {acceptance['requests_needed']} requests, "
+            f"{acceptance['seconds']:.0f} of {acceptance['seconds_needed']:.0f} s"
+        )
+    if last := service.get("last_switch"):
+        lines.append(
+            f"last switch: {last['at']} {last['from']} → {last['to']} by {last['cause']}: {last['reason'] or 'no reason given'}"
+        )
+    return lines
+
+
+def _target(target: Document) -> tuple[object, ...]:
+    window = (target.get("windows") or {}).get("10s") or {}
+    return (
+        target["version"],
+        target["role"],
+        target["state"],
+        screen.yes(target["ready"]),
+        target["in_flight"],
+        target["waiting"],
+        screen.number(window.get("requests_per_s")),
+        screen.number(window.get("p50_ms"), "ms"),
+        screen.number(window.get("p99_ms"), "ms"),
+        screen.percent(window.get("fault_rate")),
+        (target.get("totals") or {}).get("begun"),
+    )
+
+
+@app.command()
+def explain(
+    as_json: opt.AsJson = False,
+    service: opt.ServiceName = "",
+    admin: opt.AdminUrl = opt.ADMIN_DEFAULT,
+    token: opt.Token = "",
+) -> None:
+    """Show why the router did or did not act.
+
+    Every trigger with its value, limit, baseline and samples, and what is missing until it acts.
+    """
+    client = Client(admin, token)
+    document = client.get(f"{client.service(service)}/explain")
+    if as_json:
+        screen.show_json(document)
+        return
+    columns = ("trigger", "state", "action", "value", "limit", "baseline", "samples", "reason", "still missing")
+    gate = document["gate"]
+    screen.show(
+        document["summary"],
+        screen.table(columns, (_trigger(trigger) for trigger in document["triggers"])),
+        f"an automatic rollback {'would' if gate['would_pass'] else 'would not'} pass the gate"
+        + (f": {'; '.join(gate['reasons'])}" if gate["reasons"] else ""),
+    )
+
+
+def _trigger(trigger: Document) -> tuple[object, ...]:
+    name = trigger["kind"] + (f" ({trigger['detail']})" if trigger.get("detail") else "")
+    figures = (screen.number(trigger.get(member)) for member in ("value", "limit", "baseline"))
+    return (
+        name,
+        trigger["state"],
+        trigger.get("action"),
+        *figures,
+        trigger.get("samples"),
+        trigger.get("reason"),
+        trigger.get("distance"),
+    )
+
+
+@app.command()
+def versions(as_json: opt.AsJson = False, admin: opt.AdminUrl = opt.ADMIN_DEFAULT, token: opt.Token = "") -> None:
+    """List the versions with state and quarantine."""
+    document = Client(admin, token).get("/v1/versions")
+    if as_json:
+        screen.show_json(document)
+        return
+    rows = (
+        (
+            version["service"],
+            version["version"],
+            version["state"],
+            ", ".join(version["endpoints"]),
+            (version.get("quarantine") or {}).get("reason"),
+            (version["history"][-1]["at"] if version.get("history") else ""),
+        )
+        for version in document["versions"]
+    )
+    screen.show(screen.table(("service", "version", "state", "endpoints", "quarantined because", "last change"), rows))
+
+
+@app.command()
+def incidents(
+    incident: Annotated[str, typer.Argument(metavar="[ID]", help="One of them, in full.")] = "",
+    as_json: opt.AsJson = False,
+    admin: opt.AdminUrl = opt.ADMIN_DEFAULT,
+    token: opt.Token = "",
+) -> None:
+    """List the rollbacks, or show one in full.
+
+    What failed, by how much, how long it took, who or what decided.
+    """
+    client = Client(admin, token)
+    document = client.get(f"/v1/incidents/{segment(incident)}" if incident else "/v1/incidents")
+    if as_json:
+        screen.show_json(document)
+    elif incident:
+        screen.show(screen.table(("fact", "value"), ((name, _cell(value)) for name, value in document.items())))
+    else:
+        rows = (
+            (
+                i["id"],
+                i["started_at"],
+                i["service"],
+                i["from"],
+                i["to"],
+                i.get("reason"),
+                "yes" if i.get("manual") else "no",
+            )
+            for i in document["incidents"]
+        )
+        screen.show(screen.table(("id", "started", "service", "from", "to", "reason", "by hand"), rows))
+
+
+@app.command()
+def journal(
+    after: Annotated[int, typer.Option(metavar="SEQ", help="Entries after this number.")] = 0,
+    limit: Annotated[int, typer.Option(min=1, max=1000, help="At most so many.")] = 100,
+    as_json: opt.AsJson = False,
+    service: opt.ServiceName = "",
+    admin: opt.AdminUrl = opt.ADMIN_DEFAULT,
+    token: opt.Token = "",
+) -> None:
+    """Show the journal, oldest entry first."""
+    only = f"&service={segment(service)}" if service else ""
+    document = Client(admin, token).get(f"/v1/journal?after={after}&limit={limit}{only}")
+    if as_json:
+        screen.show_json(document)
+        return
+    rows = (
+        (
+            e["seq"],
+            e["at"],
+            e.get("service"),
+            e["type"],
+            e.get("actor"),
+            ", ".join(f"{k}={_cell(v)}" for k, v in e["data"].items()),
+        )
+        for e in document["entries"]
+    )
+    screen.show(screen.table(("seq", "at", "service", "what", "who", "facts"), rows))
+
+
+def _cell(value: object) -> str:
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
