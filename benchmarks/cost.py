@@ -80,7 +80,7 @@ def run(quick: bool, rounds: int | None) -> None:
     path = write("cost", quick, settings, {**figures, "rounds": [asdict(one) for one in taken]})
     for heads, figure in figures.items():
         print(show(heads, figure))
-    print(f"\nwritten: benchmarks/results/{path.name}")
+    print(f"\nwritten: benchmarks/{path.parent.name}/{path.name}")
 
 
 def summary(rounds: list[Round]) -> dict[str, Any]:

@@ -99,7 +99,7 @@ def run(quick: bool, runs: int | None, replay: str, only: str | None) -> None:
     result = "failover" if replay == "unsent" else f"failover-{replay}"
     path = write(result, quick, settings, {**figures, "runs": [asdict(one) for one in outcomes]})
     print(show(figures, replay))
-    print(f"\nwritten: benchmarks/results/{path.name}")
+    print(f"\nwritten: benchmarks/{path.parent.name}/{path.name}")
 
 
 def healthy_since_ns(records: Sequence[Record], fault_ns: int, now_ns: int) -> int | None:
@@ -239,7 +239,6 @@ class Line:
             if fault.linger:
                 await asyncio.sleep(TIMEOUT_S + 1)
             rescued = (await self._get())["rescued"] - rescued_before
-            await self._retire(version)
             await backend.stop()
             return Outcome(
                 fault=fault.name,
@@ -276,11 +275,6 @@ class Line:
             raise BenchmarkError(f"{self._service} {version}: {len(mine)} incidents instead of one")
         incident: dict[str, Any] = mine[0]
         return incident
-
-    async def _retire(self, version: str) -> None:
-        """Free the slot if the failed version still has one (an unreachable one is kept and probed)."""
-        if any(target["version"] == version for target in (await self._get())["targets"]):
-            await self._post("retire", version=version, cut=True)
 
     async def _until(self, holds: Callable[[dict[str, Any]], bool], what: str, timeout_s: float) -> None:
         deadline = time.monotonic() + timeout_s

@@ -49,7 +49,7 @@ def run(quick: bool) -> None:
     per = f"{figures['rss_mib_per_1000_connections']:.2f}"
     rows.append(["worker, per 1,000 idle connections", per, f"{figures['pss_mib_per_1000_connections']:.2f}"])
     print(table("memory, MiB", ["what", "RSS", "PSS"], rows))
-    print(f"\nwritten: benchmarks/results/{path.name}")
+    print(f"\nwritten: benchmarks/{path.parent.name}/{path.name}")
 
 
 def _measure(router: Router, steps: list[int]) -> dict[str, Any]:

@@ -39,8 +39,8 @@ def machine() -> dict[str, Any]:
 
 
 def write(name: str, quick: bool, settings: dict[str, Any], figures: dict[str, Any]) -> Path:
-    """Write results/NAME.json (a quick run: NAME-quick.json, which is not kept) and return its path."""
-    path = HOUSE / "results" / f"{name}{'-quick' if quick else ''}.json"
+    """Write results/NAME.json (a quick run: .cache/NAME.json, which is not kept) and return its path."""
+    path = HOUSE / (".cache" if quick else "results") / f"{name}.json"
     document = {
         "benchmark": name,
         "quick": quick,

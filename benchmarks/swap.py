@@ -56,7 +56,7 @@ def run(quick: bool) -> None:
     rows = [[name, *(f"{figures[name][key]:,}" for key in ("p50", "p99", "max"))] for name in FIGURES]
     rows += [[name, "", "", value] for name, value in figures.items() if name not in FIGURES]
     print(table(f"{switches:,} switches under load, {WORKERS} workers", ["figure", "p50", "p99", "max"], rows))
-    print(f"\nwritten: benchmarks/results/{path.name}")
+    print(f"\nwritten: benchmarks/{path.parent.name}/{path.name}")
 
 
 def summary(answers: list[dict[str, Any]]) -> dict[str, Any]:
