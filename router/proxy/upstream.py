@@ -8,8 +8,9 @@ is told so, and the connection is not used again.
 from __future__ import annotations
 
 import asyncio
+import os
 import select
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Final, cast
 
 from router.errors import UpstreamError
 from router.proxy import heads
@@ -20,6 +21,9 @@ if TYPE_CHECKING:
     from router.proxy.exchange import Exchange
     from router.proxy.plane import Plane
     from router.proxy.pool import Pool
+
+_REMAINS_READ_BYTES: Final = 65536
+_REMAINS_READS_MAX: Final = 64
 
 
 class Upstream(asyncio.Protocol):
@@ -71,7 +75,9 @@ class Upstream(asyncio.Protocol):
 
     def connection_lost(self, error: Exception | None) -> None:
         """Called by the loop, once, whoever closed."""
-        self._transport = None
+        transport, self._transport = self._transport, None
+        if self.exchange is not None and error is not None and transport is not None:
+            self._receive_remains(transport)
         if self.exchange is None:
             self.pool.forget(self)
             return
@@ -79,6 +85,20 @@ class Upstream(asyncio.Protocol):
         self._detach().lost(
             str(error) if error else "the backend closed the connection", stale=untouched and self.used > 0
         )
+
+    def _receive_remains(self, transport: asyncio.Transport) -> None:
+        """A backend may answer before it has read the request and close (RFC 9112 §9.6): our write fails then, and the loop
+        gives up without reading. What has arrived is still in the socket, and is the answer.
+        """
+        descriptor = transport.get_extra_info("socket").fileno()
+        for _ in range(_REMAINS_READS_MAX):
+            try:
+                data = os.read(descriptor, _REMAINS_READ_BYTES)
+            except OSError:
+                return
+            if not data or self.exchange is None:
+                return
+            self.data_received(data)
 
     def pause_writing(self) -> None:
         """Called by the loop when the backend takes less than we write."""
@@ -129,14 +149,15 @@ class Upstream(asyncio.Protocol):
     def _receive_head(self, exchange: Exchange, data: bytes) -> None:
         end = data.find(b"\r\n\r\n")
         if end < 0:
-            limit = self._plane.options.head_bytes_max
-            if len(data) > limit:
+            if len(data) > (limit := self._plane.options.head_bytes_max):
                 raise UpstreamError("upstream_broken", f"the response head exceeds {limit} bytes")
             if heads.incomplete_is_hopeless(data):
                 raise UpstreamError("upstream_broken", "the response head has a bare CR or LF")
             self._buffer = data
             return
         end += 4
+        if end > (limit := self._plane.options.head_bytes_max):
+            raise UpstreamError("upstream_broken", f"the response head exceeds {limit} bytes")
         head = self._plane.response_head(data[:end])
         self._buffer = b""
         if head.status < 200:
