@@ -24,6 +24,7 @@ from router.rollout.sample import Sample as Sample
 SECOND_NS: Final = 1_000_000_000
 TIERS: Final = (("tick", 0.1, 200), ("second", 1.0, 90), ("decade", 10.0, 90))
 """(name, seconds between samples, samples kept); shm/layout.py has room for the same."""
+_EARLY_NS: Final = 50_000_000
 
 _OUTCOMES_AT: Final = 5
 """Counters before the outcomes; see `Sample.counters`."""
@@ -107,9 +108,9 @@ class _Tier:
     def is_due(self, entry: Entry) -> bool:
         if self.every or not self.at:
             return True
-        # A tenth of a step early is on time; one without histograms waits for half a step for the one that has them.
-        due = self._step_ns * (0.9 if entry.histograms else 1.5)
-        return entry.at_ns - self.at[-1] >= due
+        # Half a tick early is on time; one without histograms gives way, for a while, to the one that has them.
+        due_ns = self._step_ns + (-_EARLY_NS if entry.histograms else SECOND_NS // 2)
+        return entry.at_ns - self.at[-1] >= due_ns
 
     def append(self, entry: Entry) -> None:
         self.at.append(entry.at_ns)

@@ -1,0 +1,165 @@
+"""A version under load, in samples of 100 ms: says what happened, reads like the lanes, needs no clock."""
+
+from __future__ import annotations
+
+from router.rollout.baseline import Baseline, estimate
+from router.rollout.histogram import BUCKETS, index
+from router.rollout.judge import Facts, Judge
+from router.rollout.outcome import OUTCOMES, Outcome
+from router.rollout.rules import Rules
+from router.rollout.verdict import TriggerResult, Verdict
+from router.rollout.window import SECOND_NS, Sample
+
+START_NS = 1_000 * SECOND_NS
+TICK_NS = SECOND_NS // 10
+
+
+def seconds(at_s: float) -> int:
+    """The simulator's time `at_s` seconds after its start."""
+    return START_NS + round(at_s * SECOND_NS)
+
+
+def normal(rate: float = 0.0, requests: int = 100_000, first_byte_ms: float = 5.0) -> Baseline:
+    """A baseline with this rate whose answers all took `first_byte_ms`."""
+    times = [0] * BUCKETS
+    times[index(int(first_byte_ms * 1000))] = requests
+    nothing = (0,) * BUCKETS
+    return estimate(requests, rate * requests, 0.95, (tuple(times), tuple(times), nothing))
+
+
+class Version:
+    """One slot's cumulative counters; every call of `tick` is the next sample."""
+
+    def __init__(self, incarnation: int = 1, at_ns: int = START_NS, role: int = 1) -> None:
+        self.incarnation, self.at_ns, self.role = incarnation, at_ns, role
+        self.claimed = self.begun = self.unbegun = self.rescued = self.abandoned_long = 0
+        self.outcomes = [0] * len(OUTCOMES)
+        self.last_begun_ns = 0
+        self.times = [0] * BUCKETS
+        self.durations = [0] * BUCKETS
+        self.given_up = [0] * BUCKETS
+        self._ticks = 0
+
+    def begin(self, number: int = 1, first_byte_ms: float = 5.0) -> None:
+        self.claimed += number
+        self.begun += number
+        self.times[index(int(first_byte_ms * 1000))] += number
+        if number:
+            self.last_begun_ns = self.at_ns
+
+    def end(self, outcome: Outcome, number: int = 1, duration_ms: float = 5.0) -> None:
+        self.outcomes[outcome] += number
+        self.durations[index(int(duration_ms * 1000))] += number
+
+    def answer(self, number: int = 1, outcome: Outcome = Outcome.OK, first_byte_ms: float = 5.0) -> None:
+        self.begin(number, first_byte_ms)
+        self.end(outcome, number, first_byte_ms)
+
+    def fail(self, number: int = 1, outcome: Outcome = Outcome.SERVER_ERROR) -> None:
+        """Requests that fail before they begin."""
+        self.claimed += number
+        self.unbegun += number
+        self.outcomes[outcome] += number
+
+    def leave(self, number: int = 1, waited_s: float = 2.0) -> None:
+        """Clients that give up on a first byte."""
+        self.claimed += number
+        self.outcomes[Outcome.CLIENT_GONE] += number
+        self.given_up[index(int(waited_s * 1e6))] += number
+        if waited_s >= 1:
+            self.abandoned_long += number
+
+    def sample(
+        self,
+        *,
+        after_s: float = 0.1,
+        waiting: int = 0,
+        waiting_long: int = 0,
+        oldest_ns: int = 0,
+        stalled: bool = False,
+    ) -> Sample:
+        full = self._ticks % 10 == 0
+        self._ticks += 1
+        found = Sample(
+            self.at_ns,
+            self.incarnation,
+            1,
+            self.role,
+            self.claimed,
+            self.begun,
+            self.unbegun,
+            tuple(self.outcomes),
+            self.rescued,
+            self.abandoned_long,
+            waiting,
+            waiting_long,
+            oldest_ns,
+            self.last_begun_ns,
+            0,
+            stalled,
+            tuple(self.times) if full else None,
+            tuple(self.durations) if full else None,
+            tuple(self.given_up) if full else None,
+        )
+        self.at_ns += round(after_s * SECOND_NS)
+        return found
+
+
+class Court:
+    """A judge, an active version in slot 0, and the time that passes between them."""
+
+    def __init__(
+        self, rules: Rules | None = None, baseline: Baseline | None = None, first_byte_timeout_s: float = 120.0
+    ) -> None:
+        self.judge = Judge(rules or Rules(), first_byte_timeout_s, baseline)
+        self.version = Version()
+        self.slot = 0
+        self.promoted_at_ns = START_NS
+        self.accepted = False
+        self.probes_unreachable_since_ns: int | None = None
+        self.unwell: str | None = None
+        self.now_ns = START_NS
+        self._owed = 0.0
+        self._owed_faults = 0.0
+        self.verdict = self.tick()
+
+    def facts(self) -> Facts:
+        return Facts(self.slot, None, self.promoted_at_ns, self.accepted, self.probes_unreachable_since_ns, self.unwell)
+
+    def tick(self, **gauges: object) -> Verdict:
+        """Sample, judge, and go on by 100 ms (`after_s`)."""
+        sample = self.version.sample(**gauges)  # type: ignore[arg-type]
+        self.judge.observe(self.slot, sample)
+        self.now_ns = sample.at_ns
+        self.verdict = self.judge.evaluate(self.facts(), self.now_ns)
+        return self.verdict
+
+    def run(
+        self,
+        for_s: float,
+        per_s: float = 100.0,
+        faults: float = 0.0,
+        outcome: Outcome = Outcome.SERVER_ERROR,
+        first_byte_ms: float = 5.0,
+        good: Outcome = Outcome.OK,
+    ) -> Verdict | None:
+        """Let a steady load pass; return the first verdict that acts, or None."""
+        for _ in range(round(for_s * 10)):
+            self._owed += per_s / 10
+            number = int(self._owed + 1e-9)
+            self._owed -= number
+            self._owed_faults += number * faults
+            bad = int(self._owed_faults + 1e-9)
+            self._owed_faults -= bad
+            self.version.answer(number - bad, good, first_byte_ms)
+            self.version.fail(bad, outcome)
+            if self.tick().failing:
+                return self.verdict
+        return None
+
+    def promote(self, version: Version, slot: int) -> None:
+        """From here on `version` is the active one, in `slot`."""
+        self.version, self.slot, self.promoted_at_ns, self.accepted = version, slot, self.now_ns, False
+
+    def result(self, name: str) -> TriggerResult:
+        return next(result for result in self.verdict.results if result.name == name)

@@ -1,0 +1,57 @@
+import pytest
+
+from router.errors import OperatorError
+from router.rollout.endpoint import EXAMPLE, Endpoint, parse_endpoint, parse_endpoints
+
+
+@pytest.mark.parametrize(
+    ("url", "expected"),
+    [
+        ("http://127.0.0.1:9001", "http://127.0.0.1:9001"),
+        ("http://Model-A.internal:80/", "http://model-a.internal:80"),
+        ("http://model", "http://model:80"),
+        ("http://[::1]:9001", "http://[::1]:9001"),
+    ],
+)
+def test_canonical_spelling(url: str, expected: str) -> None:
+    assert parse_endpoint(url).url == expected
+
+
+@pytest.mark.parametrize(
+    ("url", "why"),
+    [
+        ("https://model:443", "has the scheme 'https', and only http is supported"),
+        ("model:9001", "has the scheme 'model', and only http is supported"),
+        ("http://", "has no host"),
+        ("http://:9001", "has no host"),
+        ("http://mo del:1", "has the host 'mo del', which is neither a name nor an address"),
+        ("http://user:pw@model:1", "has user information, which would end up in logs and the journal"),
+        ("http://model:1/v1", "has a path: the client's own path is forwarded"),
+        ("http://model:1?a=b", "has a path: the client's own path is forwarded"),
+        ("http://model:0", "has the port 0"),
+    ],
+)
+def test_a_wrong_url_is_named_with_the_remedy(url: str, why: str) -> None:
+    with pytest.raises(OperatorError) as caught:
+        parse_endpoint(url)
+    error = caught.value
+    assert (error.status, error.code, error.exit_code) == (400, "endpoint_invalid", 2)
+    assert error.detail == f"endpoint {url!r} {why}; {EXAMPLE}"
+
+
+@pytest.mark.parametrize("url", ["http://model:65536", "http://model:x", "http://[::1"])
+def test_what_is_no_url_says_so(url: str) -> None:
+    with pytest.raises(OperatorError) as caught:
+        parse_endpoint(url)
+    assert caught.value.detail.startswith(f"endpoint {url!r} is not a URL (")
+
+
+def test_endpoints_are_sorted_and_distinct() -> None:
+    assert parse_endpoints(["http://b:1", "http://a:2", "http://B:1"]) == (Endpoint("a", 2), Endpoint("b", 1))
+
+
+@pytest.mark.parametrize("number", [0, 65])
+def test_their_number_is_bounded(number: int) -> None:
+    with pytest.raises(OperatorError) as caught:
+        parse_endpoints([f"http://model:{port + 1}" for port in range(number)])
+    assert caught.value.code == "endpoints_count"
