@@ -215,7 +215,7 @@ class Upstream(asyncio.Protocol):
         head = self._head
         if head is None or self.exchange is not exchange:  # the client left while its answer was written
             return
-        reusable = reusable and head.keep_alive and exchange.wholly_sent and head.length != UNTIL_CLOSE
+        reusable = reusable and head.keep_alive and exchange.wholly_sent
         self._reset()
         if reusable and self._transport is not None and not self._transport.is_closing():
             self.used += 1

@@ -1,0 +1,224 @@
+"""One worker's data plane in this process, on a wall of its own: the test plays control."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import socket
+from dataclasses import replace
+from types import TracebackType
+from typing import Any, Self
+
+from router.proxy.listener import Listener
+from router.proxy.options import Options, ServiceOptions
+from router.proxy.plane import Plane
+from router.rollout.outcome import OUTCOMES, Outcome
+from router.rollout.route import NO_SLOT, Flag, Route
+from router.shm import layout as at
+from router.shm import wall
+from router.shm.lanes import Lanes
+from router.shm.route_cell import RouteCell
+from router.shm.slots import SlotContent, Slots
+from router.tasks import Tasks
+
+SERVICE = ServiceOptions(
+    name="default",
+    hosts=frozenset(),
+    path_prefix=b"/",
+    replay="unsent",
+    served_version_header=True,
+    first_byte_timeout_s=5.0,
+    idle_timeout_s=5.0,
+    hang_wait_min_s=1.0,
+)
+OPTIONS = Options(
+    services=(SERVICE,),
+    ready_path=b"/-/ready",
+    access_log=False,
+    head_bytes_max=32768,
+    fields_max=100,
+    body_bytes_max=1 << 24,
+    trailer_bytes_max=16384,
+    connections_max=1000,
+    in_flight_max=100,
+    connect_waits_max=100,
+    buffer_bytes=65536,
+    replay_bytes_max=1 << 20,
+    interim_responses_max=32,
+    header_timeout_s=5.0,
+    body_timeout_s=5.0,
+    write_timeout_s=5.0,
+    keepalive_idle_s=5.0,
+    half_close_grace_s=2.0,
+    connect_timeout_s=1.0,
+    upstream_idle_s=4.0,
+    shutdown_timeout_s=2.0,
+    resolve_every_s=10.0,
+    control_silent_s=5.0,
+)
+
+
+class Client:
+    """A connection to the data port that speaks bytes."""
+
+    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.reader = reader
+        self.writer = writer
+
+    async def send(self, data: bytes) -> None:
+        self.writer.write(data)
+        await self.writer.drain()
+
+    async def head(self) -> bytes:
+        return await asyncio.wait_for(self.reader.readuntil(b"\r\n\r\n"), 5)
+
+    async def exactly(self, size: int) -> bytes:
+        return await asyncio.wait_for(self.reader.readexactly(size), 5)
+
+    async def response(self) -> tuple[int, bytes, bytes]:
+        """Return (status, head, body) of a response with Content-Length or without a body."""
+        head = await self.head()
+        status = int(head.split(b" ")[1])
+        length = field(head, b"content-length")
+        body = await self.exactly(int(length)) if length and status >= 200 else b""
+        return status, head, body
+
+    async def rest(self) -> bytes:
+        """Return everything until the router closes."""
+        return await asyncio.wait_for(self.reader.read(), 5)
+
+    async def ask(self, data: bytes) -> tuple[int, bytes, bytes]:
+        await self.send(data)
+        return await self.response()
+
+    def close(self) -> None:
+        self.writer.close()
+
+    def reset(self) -> None:
+        import struct
+
+        sock = self.writer.get_extra_info("socket")
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        self.writer.transport.abort()
+
+
+def field(head: bytes, name: bytes) -> bytes | None:
+    """Return the value of a header field."""
+    for line in head.split(b"\r\n")[1:]:
+        key, _, value = line.partition(b":")
+        if key.lower() == name:
+            return value.strip()
+    return None
+
+
+class Rig:
+    """`slots` maps slot → (version, endpoint URLs); the route is published with `route`."""
+
+    def __init__(self, options: Options = OPTIONS, **service: Any) -> None:
+        if service:
+            options = replace(options, services=(replace(SERVICE, **service),))
+        self.options = options
+        self.wall = wall.create(1, len(options.services))
+        self.lanes = Lanes(self.wall)
+        self.tasks = Tasks()
+        self._generation = 1 << 24
+        self._acks = os.eventfd(0, os.EFD_NONBLOCK)
+        self._clients: list[Client] = []
+
+    async def __aenter__(self) -> Self:
+        self.plane = Plane(0, self.wall, self.options, self.tasks, self._acks)
+        listening = socket.socket()
+        listening.bind(("127.0.0.1", 0))
+        listening.listen(128)
+        self.port = listening.getsockname()[1]
+        self.listener = Listener(self.plane, listening)
+        await self.listener.start()
+        self.plane.start()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        for client in self._clients:
+            client.close()
+        self.listener.stop()
+        await self.plane.drain()
+        await self.tasks.close()
+        if kind is None:
+            await self.quiet()
+            self.conserved()
+
+    # -- control's part
+    def fill(self, slot: int, version: str, *urls: str, service: int = 0, incarnation: int = 1) -> None:
+        Slots(self.wall, service).write(slot, SlotContent(incarnation, version, urls))
+
+    def route(
+        self,
+        active: int = NO_SLOT,
+        standby: int = NO_SLOT,
+        *,
+        service: int = 0,
+        flags: Flag = Flag.NONE,
+        wake: bool = True,
+    ) -> int:
+        self._generation += 1
+        RouteCell(self.wall, service).publish(Route(self._generation, active, standby, flags=flags), 0)
+        if wake:
+            self.plane.refresh()
+        return self._generation
+
+    def serve(self, url: str, standby: str | None = None) -> None:
+        """v1 at `url` is active, v2 at `standby` stands by."""
+        self.fill(0, "v1", url)
+        if standby:
+            self.fill(1, "v2", standby)
+        self.route(0, 1 if standby else NO_SLOT)
+
+    # -- the clients' part
+    async def client(self) -> Client:
+        client = Client(*await asyncio.open_connection("127.0.0.1", self.port, limit=1 << 24))
+        self._clients.append(client)
+        return client
+
+    async def ask(self, data: bytes) -> tuple[int, bytes, bytes]:
+        return await (await self.client()).ask(data)
+
+    # -- what was counted
+    def attempts(self, slot: int = 0, service: int = 0) -> dict[str, int]:
+        """Return the endings of attempts on a slot, without the zeroes."""
+        sums = self.lanes.slot_scalars(service, slot)
+        return {o.label: sums[at.L_OUTCOMES + o] for o in OUTCOMES if sums[at.L_OUTCOMES + o]}
+
+    def scalar(self, offset: int, slot: int = 0, service: int = 0) -> int:
+        return self.lanes.slot_scalars(service, slot)[offset]
+
+    def exchanges(self, service: int = 0) -> dict[str, int]:
+        """Return the endings of exchanges, without the zeroes."""
+        _, ends = self.lanes.exchanges(service)
+        return {Outcome(number).label: count for number, count in enumerate(ends) if count}
+
+    async def quiet(self) -> None:
+        """Return when nothing is in flight."""
+        async with asyncio.timeout(5):
+            while any(target.open for service in self.plane.services for target in self._targets(service)):
+                await asyncio.sleep(0)
+
+    def _targets(self, service: Any) -> list[Any]:
+        return [*service.targets.values(), *service.leaving]
+
+    def conserved(self) -> None:
+        """Every exchange and every attempt has ended exactly once."""
+        for service in range(len(self.options.services)):
+            accepted, ends = self.lanes.exchanges(service)
+            assert accepted == sum(ends), (accepted, ends)
+            for slot in range(7):
+                assert self.lanes.slot_in_flight(service, slot) == 0
+        accepted, ends = self.lanes.unmatched()
+        assert accepted == sum(ends)
+        for view in self.plane.services:
+            assert not view.idle.since, view.idle.since
+            for target in self._targets(view):
+                assert not target.open
+                assert not target.waiting.since
+                assert target.retrying == 0
+                assert all(pool.in_flight == 0 and pool.waiting == 0 for pool in target.pools), target.pools
