@@ -33,7 +33,7 @@ class DataSockets:
 
     def listen(self) -> None:
         """Open the door; raise StartError (4) if another router has opened it meanwhile."""
-        _bind(self.address, "listen").close()
+        check_free(self.address, "listen")
         for sock in self.sockets:
             sock.listen(BACKLOG)
 
@@ -51,6 +51,11 @@ def admin_socket(address: Address, patience_s: float = 0.0) -> socket.socket:
     return sock
 
 
+def check_free(address: Address, setting: str) -> None:
+    """Raise StartError (4) naming `setting` unless `address` can be bound by one who shares it with nobody."""
+    _bind(address, setting).close()
+
+
 def address_of(sock: socket.socket) -> Address:
     """Return where `sock` is bound."""
     host, port = sock.getsockname()[:2]
@@ -61,7 +66,7 @@ def _wait_until_free(address: Address, setting: str, patience_s: float) -> None:
     give_up_at_s = clock.now_s() + patience_s
     while True:
         try:
-            return _bind(address, setting).close()
+            return check_free(address, setting)
         except StartError as error:
             if error.code != "port_in_use" or clock.now_s() >= give_up_at_s:
                 raise

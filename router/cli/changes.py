@@ -36,7 +36,8 @@ def deploy(
 ) -> None:
     """Bring a version in as candidate and verify it.
 
-    It takes no traffic yet; promote does that. It is ready after its warm-up probes were good in a row. With --no-wait the command returns at once.
+    It takes no traffic yet; promote does that. It is ready after its warm-up probes were good in a row. With --no-wait the
+    command returns at once.
     """
     client = Client(admin, token)
     path = client.service(service)

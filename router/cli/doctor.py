@@ -47,9 +47,10 @@ def doctor(
     admin: opt.AdminUrl = opt.ADMIN_DEFAULT,
     token: opt.Token = "",
 ) -> None:
-    """Check everything a router needs; exit code 1 if something is bad.
+    """Check everything that a router needs.
 
     Settings, state directory, ports, workers, file limit, targets, clock and journal, each with what to do about it.
+    Exit code 1 if one is bad.
     """
     checks = list(examine(config, Client(admin, token, CONNECT_TIMEOUT_S)))
     bad = [check for check in checks if not check.ok]
@@ -118,10 +119,10 @@ def _before_start(settings: Settings) -> Iterator[Check]:
 
 
 def _port(name: str, address: Address) -> Check:
-    from router.sockets import admin_socket
+    from router.sockets import check_free
 
     try:
-        admin_socket(address).close()
+        check_free(address, name)
     except RouterError as error:
         what, _, remedy = error.detail.partition(": ")
         return Check(name, False, what, remedy)

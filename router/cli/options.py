@@ -6,7 +6,6 @@ from typing import Annotated, Final
 
 import typer
 
-
 AdminUrl = Annotated[
     str,
     typer.Option("--admin", envvar="ROLLBACK_ROUTER_ADMIN_URL", metavar="URL", help="Its admin API."),

@@ -1,0 +1,212 @@
+"""Every changing verb: what it asks, what it says, how it ends."""
+
+from __future__ import annotations
+
+import getpass
+import json
+from typing import Any
+
+import pytest
+
+from tests.cli.conftest import Command
+from tests.cli.fake_admin import FakeAdmin, service, status, target
+
+ME = getpass.getuser()
+PATH = "/v1/services/default"
+
+
+def result(**more: Any) -> dict[str, Any]:
+    return {
+        "service": "default",
+        "generation": 16777219,
+        "active": "green",
+        "standby": "blue",
+        "candidate": None,
+        "changed": True,
+        "confirmed": True,
+        "workers_unconfirmed": [],
+        "swap_us": 12.4,
+        "confirmed_ms": 1.31,
+        "journalled": True,
+        "incident": None,
+        "message": "green is active, blue stands by",
+        **more,
+    }
+
+
+VERBS = [
+    pytest.param(("promote", "green"), "POST", f"{PATH}/promote", {"version": "green", "reason": ""}, id="promote"),
+    pytest.param(
+        ("promote", "green", "-m", "tested", "--override", "my risk", "--from", "blue"),
+        "POST",
+        f"{PATH}/promote",
+        {"version": "green", "reason": "tested", "from": "blue", "override": {"actor": ME, "reason": "my risk"}},
+        id="promote with everything",
+    ),
+    pytest.param(("rollback", "--reason", "slow"), "POST", f"{PATH}/rollback", {"reason": "slow"}, id="rollback"),
+    pytest.param(("switch", "blue"), "POST", f"{PATH}/switch", {"to": "blue", "reason": ""}, id="switch"),
+    pytest.param(("retire", "blue", "--cut"), "POST", f"{PATH}/retire", {"version": "blue", "cut": True}, id="retire"),
+    pytest.param(("freeze", "-m", "night"), "POST", f"{PATH}/freeze", {"reason": "night"}, id="freeze"),
+    pytest.param(("unfreeze",), "POST", f"{PATH}/unfreeze", {"reason": ""}, id="unfreeze"),
+    pytest.param(
+        ("endpoints", "a/b", "http://h:1", "http://h:2"),
+        "PUT",
+        f"{PATH}/versions/a%2Fb/endpoints",
+        {"endpoints": ["http://h:1", "http://h:2"]},
+        id="endpoints of a label with a slash",
+    ),
+    pytest.param(
+        ("quarantine", "green", "-m", "bad"),
+        "POST",
+        "/v1/versions/green/quarantine",
+        {"reason": "bad"},
+        id="quarantine",
+    ),
+    pytest.param(
+        ("release", "green", "-m", "mended", "--service", "default"),
+        "POST",
+        "/v1/versions/green/release",
+        {"reason": "mended", "service": "default"},
+        id="release",
+    ),
+]
+
+
+@pytest.mark.parametrize(("words", "method", "path", "body"), VERBS)
+def test_asks_in_the_name_of_the_user(
+    admin: FakeAdmin, command: Command, words: tuple[str, ...], method: str, path: str, body: dict[str, Any]
+) -> None:
+    admin.answer(method, path, result())
+    assert command(*words, "--admin", admin.url) == (
+        0,
+        "green is active, blue stands by\ngeneration 16777219: swapped in 12 µs, confirmed by every worker 1.3 ms later\n",
+        "",
+    )
+    assert admin.asked[-1] == (method, path, {"actor": ME, **body})
+    assert admin.fields[-1]["Content-Type"] == "application/json"
+
+
+def test_already_so_is_a_success(admin: FakeAdmin, command: Command) -> None:
+    admin.answer("POST", f"{PATH}/promote", result(changed=False, message="green is active already"))
+    assert command("promote", "green", "--admin", admin.url) == (0, "green is active already\n", "")
+
+
+def test_not_confirmed_is_exit_1_and_names_the_workers(admin: FakeAdmin, command: Command) -> None:
+    admin.answer(
+        "POST", f"{PATH}/rollback", result(confirmed=False, workers_unconfirmed=[1, 3], journalled=False, incident="i7")
+    )
+    assert command("rollback", "--admin", admin.url) == (
+        1,
+        "green is active, blue stands by\n"
+        "not confirmed by worker 1, 3 yet: rollback-router status shows when they have\n"
+        "not in the journal yet: rollback-router doctor says why\n"
+        "incident i7: rollback-router incidents i7\n",
+        "",
+    )
+
+
+def test_dry_run_generation_and_token_reach_the_router(admin: FakeAdmin, command: Command) -> None:
+    path = f"{PATH}/switch?dry_run=true"
+    admin.answer("POST", path, result(changed=False, confirmed=False, message="would switch"))
+    words = ("switch", "blue", "--dry-run", "--if-generation", "5", "--token", "s3cret", "--admin", admin.url)
+    assert command(*words) == (0, "would switch\n", "")
+    assert admin.asked[-1][:2] == ("POST", path)
+    assert (admin.fields[-1]["If-Match"], admin.fields[-1]["Authorization"]) == ('"5"', "Bearer s3cret")
+
+
+def test_json_prints_the_answer_itself(admin: FakeAdmin, command: Command) -> None:
+    admin.answer("POST", f"{PATH}/promote", result())
+    code, out, _ = command("promote", "green", "--json", "--admin", admin.url)
+    assert (code, json.loads(out)) == (0, result())
+
+
+REFUSALS = [
+    pytest.param(
+        409, "version_quarantined", 9, "rollback-router explain; to go against it: … --override 'why it is good now'"
+    ),
+    pytest.param(
+        409,
+        "endpoints_differ",
+        7,
+        "rollback-router endpoints VERSION URL…   (the same version moved), or choose a new label",
+    ),
+    pytest.param(412, "generation_stale", 9, "rollback-router status   (it shows the present generation)"),
+    pytest.param(404, "version_unknown", 9, "rollback-router versions"),
+    pytest.param(400, "version_invalid", 2, None),
+    pytest.param(403, "role_too_low", 9, None),
+    pytest.param(503, "journal_unavailable", 9, "rollback-router doctor   (disk full? state directory read-only?)"),
+    pytest.param(500, "internal", 10, None),
+]
+
+
+@pytest.mark.parametrize(("http_status", "code", "exit_code", "advice"), REFUSALS, ids=lambda value: str(value)[:20])
+def test_a_refusal_says_why_and_what_to_type(
+    admin: FakeAdmin, command: Command, http_status: int, code: str, exit_code: int, advice: str | None
+) -> None:
+    admin.problem("POST", f"{PATH}/promote", http_status, code, "because of this", generation=9)
+    text = "rollback-router: because of this\n" + (f"next: {advice}\n" if advice else "")
+    assert command("promote", "green", "--admin", admin.url) == (exit_code, "", text)
+    ended, out, err = command("promote", "green", "--json", "--admin", admin.url)
+    assert (ended, err) == (exit_code, text)
+    assert json.loads(out) == {
+        "status": http_status, "code": code, "detail": "because of this", "generation": 9, "exit_code": exit_code, "next": advice,
+    }  # fmt: skip
+
+
+def test_several_services_must_be_named(command: Command) -> None:
+    with FakeAdmin().answer("GET", "/v1/status", status(service("a"), service("b"))) as admin:
+        assert command("rollback", "--admin", admin.url) == (
+            2,
+            "",
+            "rollback-router: there are several services, name one: a, b\nnext: rollback-router … --service NAME\n",
+        )
+        admin.answer("POST", "/v1/services/b/rollback", result())
+        assert command("rollback", "--service", "b", "--admin", admin.url)[0] == 0
+
+
+class TestDeploy:
+    BODY = {"actor": ME, "version": "v3", "endpoints": ["http://h:1"], "replace": False}
+
+    def accepted(self, admin: FakeAdmin) -> FakeAdmin:
+        return admin.answer("POST", f"{PATH}/deploy", {"state": "verifying", "version": "v3"}, 202)
+
+    def test_waits_until_ready(self, admin: FakeAdmin, command: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr("router.clock.sleep_s", lambda _: None)
+        bad = {
+            "url": "http://h:1",
+            "ready": False,
+            "last_probe": {"ok": False, "detail": "status 503", "ms": 1, "age_s": 0},
+        }
+        self.accepted(admin)
+        for good, state in ((0, "verifying"), (0, "verifying"), (5, "ready")):
+            v3 = target("v3", "candidate", state, good_probes=good, endpoints=[bad] if not good else [])
+            admin.answer("GET", PATH, service(targets=[v3]))
+        assert command("deploy", "v3", "http://h:1", "--admin", admin.url) == (
+            0,
+            "v3 is ready: rollback-router promote v3\n",
+            "v3: 0 good probes in a row; http://h:1: status 503\n",
+        )
+        assert admin.asked[1] == ("POST", f"{PATH}/deploy", self.BODY)
+
+    def test_failed_is_exit_1(self, admin: FakeAdmin, command: Command) -> None:
+        self.accepted(admin).answer("GET", PATH, service())
+        history = [{"at": "…", "event": "failed", "reason": "refused for 900 s"}]
+        record = {
+            "service": "default",
+            "version": "v3",
+            "state": "failed",
+            "endpoints": ["http://h:1"],
+            "history": history,
+        }
+        admin.answer("GET", "/v1/versions", {"versions": [record]})
+        assert command("deploy", "v3", "http://h:1", "--admin", admin.url) == (
+            1,
+            "",
+            "rollback-router: v3 did not become ready, it is failed: refused for 900 s\n",
+        )
+
+    def test_no_wait_returns_at_once(self, admin: FakeAdmin, command: Command) -> None:
+        self.accepted(admin)
+        words = ("deploy", "v3", "http://h:1", "--replace", "--no-wait", "--admin", admin.url)
+        assert command(*words) == (0, "v3: verifying\n", "")
+        assert admin.asked[-1][2] == {**self.BODY, "replace": True}

@@ -1,0 +1,63 @@
+"""The client against what is no router."""
+
+from __future__ import annotations
+
+import socket
+
+import pytest
+
+from router.cli.client import Client, segment
+from router.errors import OperatorError
+from tests.cli.conftest import Command
+from tests.cli.fake_admin import FakeAdmin, status
+
+
+def test_nobody_there_is_exit_8(command: Command) -> None:
+    with socket.socket() as taken:  # bound, not listening: refuses
+        taken.bind(("127.0.0.1", 0))
+        url = f"http://127.0.0.1:{taken.getsockname()[1]}"
+        assert command("status", "--admin", url) == (
+            8,
+            "",
+            f"rollback-router: no router answers at {url}: Connection refused\n"
+            "next: rollback-router run --blue URL --green URL   (or name the running one: --admin URL)\n",
+        )
+
+
+def test_something_else_there_is_exit_8(command: Command) -> None:
+    with FakeAdmin().answer("GET", "/v1/status", b"<html>") as other:
+        assert command("status", "--admin", other.url) == (
+            8,
+            "",
+            f"rollback-router: {other.url} answered 200, but not as a router's admin API\n",
+        )
+
+
+@pytest.mark.parametrize("url", ["127.0.0.1:8081", "ftp://h", "http://", "http://h:99999", "http://h/x"])
+def test_an_address_that_is_none_is_exit_2(command: Command, url: str) -> None:
+    code, out, err = command("status", "--admin", url)
+    assert (code, out) == (2, "")
+    assert err.startswith(f"rollback-router: --admin {url!r}: ")
+    assert err.endswith("; write it as http://127.0.0.1:8081\n")
+
+
+def test_environment_names_router_and_token(command: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+    with FakeAdmin().answer("GET", "/v1/versions", {"versions": []}) as admin:
+        monkeypatch.setenv("ROLLBACK_ROUTER_ADMIN_URL", admin.url)
+        monkeypatch.setenv("ROLLBACK_ROUTER_TOKEN", "t")
+        assert command("versions", "--json") == (0, '{"versions": []}\n', "")
+        assert admin.fields[0]["Authorization"] == "Bearer t"
+
+
+def test_silence_is_exit_8() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as mute:
+        client = Client(f"http://127.0.0.1:{mute.getsockname()[1]}", timeout_s=0.05)
+        with pytest.raises(OperatorError) as caught:
+            client.get("/v1/status")
+    assert (caught.value.code, caught.value.exit_code) == ("router_unreachable", 8)
+
+
+def test_the_only_service_need_not_be_named() -> None:
+    with FakeAdmin().answer("GET", "/v1/status", status()) as admin:
+        assert Client(admin.url).service("") == "/v1/services/default"
+    assert segment("a/b c") == "a%2Fb%20c"

@@ -1,0 +1,101 @@
+from __future__ import annotations
+
+import json
+import socket
+from pathlib import Path
+
+import pytest
+
+from router.cli.doctor import Check, _clock
+from tests.cli.conftest import Command
+from tests.cli.fake_admin import FakeAdmin, service, status
+
+
+def entries(*numbers: int, at: str = "2026-01-01T00:00:00.000Z") -> dict[str, object]:
+    return {"entries": [{"seq": number, "at": at} for number in numbers]}
+
+
+def findings(out: str) -> dict[str, tuple[bool, str, str]]:
+    return {check["name"]: (check["ok"], check["detail"], check["remedy"]) for check in json.loads(out)["checks"]}
+
+
+def test_all_is_well(command: Command) -> None:
+    with FakeAdmin() as admin:
+        admin.answer("GET", "/v1/status", status(service(targets=[])))
+        admin.answer("GET", "/v1/journal?after=0&limit=1000", entries(1, 2))
+        admin.answer("GET", "/v1/journal?after=2&limit=1000", entries(3))
+        admin.answer("GET", "/v1/journal?after=3&limit=1000", entries())
+        code, out, _ = command("doctor", "--json", "--admin", admin.url)
+        found = findings(out)
+        assert (code, json.loads(out)["ok"]) == (0, True)
+        assert list(found) == ["settings", "admin API", "file limit", "clock", "workers", "way back default", "journal"]
+        assert found["journal"] == (True, "3 entries, none missing; last at 2026-01-01T00:00:00.000Z", "")
+        code, out, _ = command("doctor", "--admin", admin.url)
+        assert (code, out.splitlines()[0].split()) == (0, ["check", "found", "what", "to", "do"])
+
+
+def test_names_what_is_wrong_with_a_running_router(command: Command) -> None:
+    ill = service(standby=None, way_back=False, no_way_back="green is quarantined")
+    probe = {"ok": False, "detail": "refused", "ms": 1.0, "age_s": 0.4}
+    ill["targets"][0]["endpoints"] = [{"url": "http://h:1", "ready": False, "last_probe": probe}]
+    document = status(
+        ill, alarms=[{"code": "journal_unavailable", "detail": "disk full", "since": "…", "service": None}]
+    )
+    document["workers"][0]["up"] = False
+    with FakeAdmin().answer("GET", "/v1/status", document) as admin:
+        admin.answer("GET", "/v1/journal?after=0&limit=1000", entries(1, 3))
+        code, out, _ = command("doctor", "--json", "--admin", admin.url)
+    found = findings(out)
+    assert code == 1
+    assert found["workers"] == (False, "worker 0 of 1 is down", "see the router's log; it restarts them itself")
+    assert found["alarm journal_unavailable"] == (False, "disk full", "rollback-router explain")
+    assert found["way back default"][:2] == (False, "green is quarantined")
+    assert found["target default/green"][:2] == (False, "http://h:1: refused")
+    assert found["target default/blue"][:2] == (True, "http://blue:80: not probed yet")
+    assert found["journal"] == (False, "entry 2 is missing", "keep a copy of the state directory and report it")
+
+
+def test_a_journal_from_the_future(command: Command) -> None:
+    with FakeAdmin().answer("GET", "/v1/status", status()) as admin:
+        admin.answer("GET", "/v1/journal?after=0&limit=1000", entries(1, at="2999-01-01T00:00:00.000Z"))
+        admin.answer("GET", "/v1/journal?after=1&limit=1000", entries())
+        _, out, _ = command("doctor", "--json", "--admin", admin.url)
+    assert findings(out)["journal"][0] is False
+
+
+def test_before_the_start_it_looks_at_ports_state_and_targets(command: Command, tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server, socket.socket() as refusing:
+        refusing.bind(("127.0.0.1", 0))
+        taken, closed = server.getsockname()[1], refusing.getsockname()[1]
+        file = tmp_path / "router.toml"
+        file.write_text(
+            f'listen = "127.0.0.1:{taken}"\nadmin_listen = "127.0.0.1:0"\nstate_dir = "{tmp_path}/state"\n[services.a]\n'
+            f'active = {{ version = "v1", endpoints = ["http://127.0.0.1:{taken}"] }}\n'
+            f'standby = {{ version = "v2", endpoints = ["http://127.0.0.1:{closed}"] }}\n'
+        )
+        nobody = f"http://127.0.0.1:{closed}"
+        code, out, _ = command("doctor", "--json", "--config", str(file), "--admin", nobody)
+    found = findings(out)
+    assert code == 1
+    assert found["admin API"][0] is False
+    assert found["listen"][:2] == (False, f"listen 127.0.0.1:{taken} is in use")
+    assert found["admin_listen"] == (True, "127.0.0.1:0 is free", "")
+    assert found["state directory"][0] is True
+    assert found["target a/v1"] == (True, f"http://127.0.0.1:{taken} accepts connections", "")
+    assert found["target a/v2"] == (False, f"{nobody}: Connection refused", "start that model server, or mend its URL")
+
+
+def test_bad_settings_are_one_finding(command: Command, tmp_path: Path) -> None:
+    file = tmp_path / "router.toml"
+    file.write_text("workers = 0")
+    with FakeAdmin().answer("GET", "/v1/status", status()) as admin:
+        admin.answer("GET", "/v1/journal?after=0&limit=1000", entries())
+        code, out, _ = command("doctor", "--json", "--config", str(file), "--admin", admin.url)
+    assert code == 1
+    assert findings(out)["settings"][:2] == (False, f"{file}: workers = 0: Input should be greater than or equal to 1")
+
+
+@pytest.mark.parametrize(("now_s", "ok"), [(0.0, False), (1_800_000_000.0, True)])
+def test_a_clock_that_was_never_set(now_s: float, ok: bool) -> None:
+    assert _clock(now_s).ok is ok
+    assert isinstance(_clock(now_s), Check)

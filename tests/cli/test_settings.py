@@ -1,0 +1,74 @@
+from __future__ import annotations
+
+import json
+import tomllib
+from pathlib import Path
+
+import pytest
+
+from router.cli.settings import effective, toml
+from router.config import load
+from tests.cli.conftest import Command
+
+GOOD = """
+admin_listen = "0.0.0.0:8081"
+state_dir = "/var/lib/router"
+[[admin.tokens]]
+name = "ci"
+role = "operator"
+sha256 = "{sha}"
+[services."fraud.v1"]
+active = {{ version = "v1", endpoints = ["http://h:1"] }}
+[services.other]
+path_prefix = "/other"
+probe = "none"
+""".format(sha="0" * 64)
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    path = tmp_path / "router.toml"
+    path.write_text(GOOD)
+    return path
+
+
+def test_check(command: Command, file: Path) -> None:
+    assert command("config", "check", "--config", str(file)) == (0, f"{file}: good; services: fraud.v1, other\n", "")
+    assert command("config", "check", "--config", str(file), "--json") == (
+        0,
+        '{"ok": true, "services": ["fraud.v1", "other"]}\n',
+        "",
+    )
+    assert command("config", "check") == (0, "the environment: good; services: none, so run needs --blue URL\n", "")
+
+
+def test_check_of_a_bad_file_is_exit_3_and_names_every_place(command: Command, file: Path) -> None:
+    file.write_text("wrokers = 2\n[limits]\nhead_bytes_max = -1\n")
+    code, out, err = command("config", "check", "--config", str(file))
+    assert (code, out) == (3, "")
+    assert err.splitlines()[0] == (
+        f"rollback-router: {file}: limits.head_bytes_max = -1: Input should be greater than or equal to 1; "
+        "wrokers = 2: there is no such setting"
+    )
+
+
+def test_show_is_toml_that_means_the_same_and_hides_tokens(command: Command, file: Path, tmp_path: Path) -> None:
+    code, out, _ = command("config", "show", "--config", str(file))
+    assert code == 0
+    assert "0" * 64 not in out
+    again = tmp_path / "again.toml"
+    again.write_text(out.replace("(hidden)", "0" * 64))
+    assert load(again).model_dump() == load(file).model_dump()
+
+
+def test_show_as_json_is_the_same_document(command: Command, file: Path) -> None:
+    code, out, _ = command("config", "show", "--config", str(file), "--json")
+    document = json.loads(out)
+    assert (code, document["admin"]["tokens"]) == (0, [{"name": "ci", "role": "operator", "sha256": "(hidden)"}])
+    assert document == effective(load(file))
+
+
+def test_toml_of_what_is_not_set() -> None:
+    lines = list(toml({"a": None, "b": [1, {"c": None, "d": "é\n"}], "t": {"x.y": {"z": True}}}))
+    assert lines == ["# a is not set", 'b = [1, { d = "é\\n" }]', "", "[t]", "", '[t."x.y"]', "z = true"]
+    assert tomllib.loads("\n".join(lines)) == {"b": [1, {"d": "é\n"}], "t": {"x.y": {"z": True}}}

@@ -1,0 +1,177 @@
+"""What people read. Whole screens, so a change of a table shows here."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from tests.cli.conftest import Command
+from tests.cli.fake_admin import FakeAdmin, service, status, target
+
+
+def test_status(admin: FakeAdmin, command: Command) -> None:
+    assert command("status", "--admin", admin.url) == (
+        0,
+        "router 0.1.0, boot 1, 1 of 1 workers up\n"
+        "\n"
+        "service default: probation, generation 16777218, way back: blue\n"
+        "version  role     state    ready  in flight  waiting  requests/s  p50     p99    faults  served\n"
+        "green    active   active   yes    3          0        10          2.5 ms  40 ms  1.00 %  11\n"
+        "blue     standby  standby  yes    3          0        10          2.5 ms  40 ms  1.00 %  11\n"
+        "verdict: pass\n"
+        "on probation: 12 of 500 requests, 3 of 600 s\n",
+        "",
+    )
+
+
+def test_status_says_what_is_wrong(command: Command) -> None:
+    bad = service(
+        state="no_active",
+        standby=None,
+        way_back=False,
+        no_way_back="blue is quarantined",
+        frozen={"actor": "ann", "at": "12:00", "reason": ""},
+        targets=[target("green", "active", "active", ready=False, windows={"10s": None, "60s": None})],
+        verdict={
+            "state": "fail",
+            "triggers": [{"kind": "error_rate", "detail": "", "state": "fail", "reason": "9 of 10"}],
+        },
+        acceptance={"accepted": True, "requests": 0, "requests_needed": 0, "seconds": 0, "seconds_needed": 0},
+        last_switch={"at": "11:59", "from": "blue", "to": "green", "cause": "operator", "reason": "", "generation": 2},
+    )
+    alarms = [
+        {"code": "no_better_target", "detail": "holding", "since": "12:00", "service": "default"},
+        {"code": "journal_unavailable", "detail": "disk full", "since": "12:00", "service": None},
+    ]
+    with FakeAdmin().answer("GET", "/v1/status", status(bad, alarms=alarms)) as admin:
+        assert command("status", "--admin", admin.url)[1] == (
+            "router 0.1.0, boot 1, 1 of 1 workers up\n"
+            "ALARM no_better_target (default): holding\n"
+            "ALARM journal_unavailable: disk full\n"
+            "\n"
+            "service default: no_active, generation 16777218, NO WAY BACK: blue is quarantined\n"
+            "version  role    state   ready  in flight  waiting  requests/s  p50  p99  faults  served\n"
+            "green    active  active  no     3          0        –           –    –    –       11\n"
+            "FROZEN by ann since 12:00: no reason given\n"
+            "verdict: fail; 9 of 10\n"
+            "last switch: 11:59 blue → green by operator: no reason given\n"
+        )
+
+
+def test_watch_goes_on_until_ctrl_c(admin: FakeAdmin, command: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+    slept: list[float] = []
+
+    def sleep(seconds: float) -> None:
+        slept.append(seconds)
+        if len(slept) == 3:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr("router.clock.sleep_s", sleep)
+    code, out, _ = command("status", "-w", "--json", "--admin", admin.url)
+    assert (code, [json.loads(line) for line in out.splitlines()], slept) == (0, [status()] * 3, [1.0] * 3)
+
+
+def test_explain(admin: FakeAdmin, command: Command) -> None:
+    triggers = [
+        {
+            "kind": "hard_failure", "detail": "errors", "state": "pass", "failing": False, "action": "rollback", "value": 0.0,
+            "limit": 0.9, "baseline": None, "samples": 40, "reason": "0 of 40", "distance": "10 faults more",
+        },
+        {
+            "kind": "latency", "detail": "", "state": "not_configured", "failing": False, "action": "rollback", "value": None,
+            "limit": None, "baseline": None, "samples": 0, "reason": "no slo_ms", "distance": "",
+        },
+    ]  # fmt: skip
+    document = {
+        "summary": "green is well",
+        "triggers": triggers,
+        "gate": {"would_pass": False, "reasons": ["2 of 3 probes"]},
+    }
+    admin.answer("GET", "/v1/services/default/explain", document)
+    assert command("explain", "--admin", admin.url)[1] == (
+        "green is well\n"
+        "trigger                state           action    value  limit  baseline  samples  reason     still missing\n"
+        "hard_failure (errors)  pass            rollback  0      0.9    –         40       0 of 40    10 faults more\n"
+        "latency                not_configured  rollback  –      –      –         0        no slo_ms  –\n"
+        "an automatic rollback would not pass the gate: 2 of 3 probes\n"
+    )
+
+
+def test_versions(admin: FakeAdmin, command: Command) -> None:
+    green = {
+        "service": "default", "version": "green", "state": "retired", "slot": None, "endpoints": ["http://h:1", "http://h:2"],
+        "quarantine": {"reason": "9 of 10 failed"}, "history": [{"at": "12:00", "event": "rolled_back"}],
+    }  # fmt: skip
+    admin.answer("GET", "/v1/versions", {"versions": [green]})
+    assert command("versions", "--admin", admin.url)[1] == (
+        "service  version  state    endpoints               quarantined because  last change\n"
+        "default  green    retired  http://h:1, http://h:2  9 of 10 failed       12:00\n"
+    )
+
+
+def test_incidents(admin: FakeAdmin, command: Command) -> None:
+    incident = {
+        "id": "i1",
+        "started_at": "12:00",
+        "service": "default",
+        "from": "green",
+        "to": "blue",
+        "reason": "9 of 10",
+        "manual": False,
+    }
+    admin.answer("GET", "/v1/incidents", {"incidents": [incident]}).answer("GET", "/v1/incidents/i1", incident)
+    assert command("incidents", "--admin", admin.url)[1] == (
+        "id  started  service  from   to    reason   by hand\ni1  12:00    default  green  blue  9 of 10  no\n"
+    )
+    assert command("incidents", "i1", "--admin", admin.url)[1].splitlines()[1::6] == [
+        "id          i1",
+        "manual      false",
+    ]
+
+
+def test_journal(admin: FakeAdmin, command: Command) -> None:
+    entry = {
+        "seq": 8,
+        "at": "12:00",
+        "service": "default",
+        "type": "promoted",
+        "actor": "ann",
+        "data": {"to": "green", "n": 1},
+    }
+    admin.answer("GET", "/v1/journal?after=7&limit=5&service=default", {"entries": [entry]})
+    assert command("journal", "--after", "7", "--limit", "5", "--service", "default", "--admin", admin.url)[1] == (
+        "seq  at     service  what      who  facts\n8    12:00  default  promoted  ann  to=green, n=1\n"
+    )
+
+
+@pytest.mark.parametrize("verb", ["status", "explain", "versions", "incidents", "journal"])
+def test_json_is_the_document_itself(admin: FakeAdmin, command: Command, verb: str) -> None:
+    document = {"anything": [1, None, "é"]}
+    paths = {
+        "explain": "/v1/services/default/explain",
+        "journal": "/v1/journal?after=0&limit=100",
+    }
+    path = paths.get(verb, f"/v1/{verb}")
+    expected = status() if verb == "status" else document
+    if verb != "status":
+        admin.answer("GET", path, document)
+    code, out, _ = command(verb, "--json", "--admin", admin.url)
+    assert (code, json.loads(out)) == (0, expected)
+
+
+def test_a_full_terminal_gets_colour_and_no_color_takes_it_away(monkeypatch: pytest.MonkeyPatch) -> None:
+    import io
+
+    from router.cli import screen
+
+    class Terminal(io.StringIO):
+        def isatty(self) -> bool:
+            return True
+
+    monkeypatch.setenv("TERM", "xterm-256color")
+    for no_color, coloured in ((None, True), ("1", False)):
+        monkeypatch.delenv("NO_COLOR", raising=False) if no_color is None else monkeypatch.setenv("NO_COLOR", no_color)
+        monkeypatch.setattr("sys.stdout", terminal := Terminal())
+        screen.show(screen.table(("state",), [("fail",)]))
+        assert ("\x1b[1;31m" in terminal.getvalue()) is coloured
