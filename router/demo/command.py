@@ -226,7 +226,7 @@ class Demo:
 
 
 def _ready(document: dict[str, Any], version: str) -> bool:
-    return any(target["version"] == version and target["ready"] for target in document["targets"])
+    return any(target["version"] == version and target["state"] == "ready" for target in document["targets"])
 
 
 def _quoted(text: str) -> str:

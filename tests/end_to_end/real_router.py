@@ -202,7 +202,7 @@ class Router:
 
         async def ready() -> bool:
             target = await self.target(version)
-            return target is not None and bool(target["ready"])
+            return target is not None and target["ready"] and target["state"] in ("ready", "standby")
 
         await until(ready, within_s, f"{version} is ready")
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import re
 import shutil
 import sys
 from collections.abc import Callable
@@ -161,7 +162,7 @@ async def test_the_data_port_refuses_and_no_backend_hears_of_it(start_router: St
             assert answer.startswith(first), (case, answer[:200])
             assert b"X-Router-Error: " in answer, case
             assert b"\r\nConnection: close\r\n" in answer, case
-            assert answer.count(b"HTTP/1.1 ") == 1, (case, "more than one answer")
+            assert len(re.findall(rb"HTTP/1\.1 \d{3} ", answer)) == 1, (case, "more than one answer")
         admin = await exchange(
             router.data_port, b"GET /v1/status HTTP/1.1\r\nHost: a\r\nX-Mark: yes\r\nConnection: close\r\n\r\n"
         )

@@ -243,6 +243,6 @@ async def test_a_frozen_service_is_not_rolled_back_by_itself(start_router: Start
             await asyncio.sleep(5)
             assert (await router.service())["active"] == "v2"
             explained = await router.call("GET", "/v1/services/default/explain")
-            assert explained["verdict"] == "fail" or explained["verdict"]["state"] == "fail"
+            assert (explained["verdict"], explained["frozen"]) == ("fail", True)
             await router.verb("unfreeze", reason="go on")
             await router.wait_active("v1", 5)
