@@ -1,0 +1,1 @@
+"""The office: HTTP in, a verb of the controller, JSON out. No policy lives here."""

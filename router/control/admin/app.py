@@ -1,0 +1,114 @@
+"""The admin's application: every route, and what surrounds each of them."""
+
+from __future__ import annotations
+
+import logging
+import re
+import socket
+import uuid
+from collections.abc import Awaitable, Callable
+from typing import Final
+
+from aiohttp import web
+from aiohttp.typedefs import Middleware
+
+from router.config import Settings
+from router.control.admin import changes, events, health, openapi, problems, records, status, versions
+from router.control.admin.events import EventStreams
+from router.control.admin.guard import Guard
+from router.control.admin.operation import Desk, Operation
+from router.control.verbs import Verbs
+from router.errors import OperatorError
+
+log = logging.getLogger(__name__)
+
+GUARD: Final = web.AppKey("guard", Guard)
+OPERATIONS: Final = web.AppKey("operations", tuple[Operation, ...])
+SHUTDOWN_TIMEOUT_S: Final = 2.0
+_REQUEST_ID: Final = re.compile(r"[!-~]{1,128}")
+_ID: Final = web.RequestKey("request_id", str)
+_BEGUN: Final = web.RequestKey("begun", bool)
+_FIELDS: Final = {
+    "Server": "rollback-router",
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "no-referrer",
+    "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
+    "Cache-Control": "no-store",
+}
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+
+def build(controller: Verbs, settings: Settings, streams: EventStreams | None = None) -> web.Application:
+    """Return the application. Tests pass `streams` of their own to shorten the heartbeat."""
+    guard = Guard(settings)
+    streams = EventStreams() if streams is None else streams
+    operations = (
+        *health.OPERATIONS,
+        *status.OPERATIONS,
+        *changes.OPERATIONS,
+        *versions.OPERATIONS,
+        *records.OPERATIONS,
+        *events.operations(streams),
+    )
+    description = health.described({})
+    description = health.described(openapi.describe((*operations, description)))
+    operations = (*operations, description)
+    application = web.Application(middlewares=[_surround(guard)])
+    application[GUARD] = guard
+    application[OPERATIONS] = operations
+    desk = Desk(controller, guard)
+    for operation in operations:
+        application.router.add_route(operation.method, operation.path, desk.handler(operation))
+        if operation.method == "GET" and operation.media_type != "text/event-stream":
+            application.router.add_route("HEAD", operation.path, desk.handler(operation))
+    application.on_response_prepare.append(_complete)
+    application.on_shutdown.append(streams.close)
+    return application
+
+
+async def serve(application: web.Application, sock: socket.socket) -> web.AppRunner:
+    """Answer on `sock`; `cleanup` of the returned runner stops, giving answers under way SHUTDOWN_TIMEOUT_S."""
+    runner = web.AppRunner(application, access_log=None, handle_signals=False, shutdown_timeout=SHUTDOWN_TIMEOUT_S)
+    await runner.setup()
+    await web.SockSite(runner, sock).start()
+    return runner
+
+
+def reconfigure(application: web.Application, settings: Settings) -> None:
+    """Take over tokens, hosts, origins and limits of other settings (SIGHUP)."""
+    application[GUARD].reconfigure(settings)
+
+
+def _surround(guard: Guard) -> Middleware:
+    """Return the middleware: a request id, Host and Origin checks, and an honest answer whatever goes wrong."""
+
+    @web.middleware
+    async def surround(request: web.Request, handler: Handler) -> web.StreamResponse:
+        given = request.headers.get("X-Request-ID", "")
+        request[_ID] = given if _REQUEST_ID.fullmatch(given) else uuid.uuid4().hex
+        try:
+            guard.admit(request)
+            if request.match_info.http_exception is not None:
+                guard.authorize(request, "viewer")  # which paths exist is for callers with a token
+            return await handler(request)
+        except OperatorError as refusal:
+            return problems.answer(refusal, request[_ID])
+        except web.HTTPException as error:
+            return problems.answer(problems.from_http(error, request), request[_ID])
+        except Exception:  # the admin's guard: a bug here costs one answer, never the process
+            log.exception("%s %r failed, request %s", request.method, request.path[:200], request[_ID])
+            if _BEGUN in request:
+                raise  # a second head on a begun answer would be a lie: aiohttp closes the connection
+            return problems.answer(problems.internal(), request[_ID])
+
+    return surround
+
+
+async def _complete(request: web.Request, response: web.StreamResponse) -> None:
+    """Every answer carries its request id and the fields that keep browsers from misusing it.
+
+    aiohttp answers an unknown `Expect` before any middleware: that answer gets its id here.
+    """
+    request[_BEGUN] = True
+    response.headers["X-Request-ID"] = request.get(_ID) or uuid.uuid4().hex
+    response.headers.update(_FIELDS)

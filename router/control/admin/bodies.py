@@ -1,0 +1,144 @@
+"""The bodies and queries of the admin API. Unknown members are refused by name; texts are bounded and visible."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+
+from router.config import NAME, version_label
+from router.errors import OperatorError
+from router.rollout.endpoint import parse_endpoints
+from router.rollout.events import Override
+
+
+def _visible(value: str) -> str:
+    if not value.isprintable():
+        raise ValueError("holds a control character, which would end up in logs and the journal")
+    return value
+
+
+def _canonical(urls: list[str]) -> list[str]:
+    try:
+        return [endpoint.url for endpoint in parse_endpoints(urls)]
+    except OperatorError as error:
+        raise ValueError(error.detail) from None
+
+
+Text = Annotated[str, Field(max_length=500), AfterValidator(_visible)]
+Actor = Annotated[str, Field(min_length=1, max_length=64), AfterValidator(_visible)]
+Why = Annotated[str, Field(min_length=1, max_length=500), AfterValidator(_visible)]
+Version = Annotated[str, Field(max_length=128), AfterValidator(version_label)]
+Url = Annotated[str, Field(max_length=300)]
+Endpoints = Annotated[list[Url], Field(min_length=1, max_length=64), AfterValidator(_canonical)]
+ServiceName = Annotated[str, Field(pattern=f"^(?:{NAME.pattern})$")]
+
+
+class _Body(BaseModel):
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+
+
+class OverrideBody(_Body):
+    """The audited decision to go against a quarantine or a missing check."""
+
+    actor: Actor
+    reason: Why
+
+    def plain(self) -> Override:
+        """Return it as the machine knows it."""
+        return Override(self.actor, self.reason)
+
+
+class _Change(_Body):
+    actor: Actor | None = None
+    """Who asks; used only where no tokens are configured, else the token's name counts."""
+
+
+class _RoutedChange(_Change):
+    from_version: Annotated[Version | None, Field(alias="from")] = None
+    """The version believed to be active; another one is a 409."""
+
+
+class Deploy(_RoutedChange):
+    """Bring a version in as candidate. `replace`: instead of a candidate that is being verified."""
+
+    version: Version
+    endpoints: Endpoints
+    replace: bool = False
+    override: OverrideBody | None = None
+
+
+class Promote(_RoutedChange):
+    """Make the candidate active."""
+
+    version: Version
+    reason: Text = ""
+    override: OverrideBody | None = None
+
+
+class Rollback(_RoutedChange):
+    """Go back to the standby and quarantine the active version."""
+
+    reason: Text = ""
+
+
+class Switch(_RoutedChange):
+    """Make `to` active."""
+
+    to: Version
+    reason: Text = ""
+    override: OverrideBody | None = None
+
+
+class Retire(_RoutedChange):
+    """Take a version out. `cut`: end at once what it still serves."""
+
+    version: Version
+    cut: bool = False
+
+
+class MoveEndpoints(_Change):
+    """Where the replicas of the version are now."""
+
+    endpoints: Endpoints
+
+
+class Automation(_Change):
+    """Disable or enable automation."""
+
+    reason: Text = ""
+
+
+class Mark(_Change):
+    """Block a version or lift the block. `service` may be left out where there is only one."""
+
+    service: ServiceName | None = None
+    reason: Why
+
+
+class _Query(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class NoQuery(_Query):
+    """No query."""
+
+
+class ChangeQuery(_Query):
+    """`dry_run`: check everything and say what would happen, change nothing."""
+
+    dry_run: bool = False
+
+
+class JournalQuery(_Query):
+    """`after`: sequence number of the last entry already known; `limit`: entries at most."""
+
+    after: Annotated[int, Field(ge=0, lt=1 << 63)] = 0
+    limit: Annotated[int, Field(ge=1, le=1000)] = 100
+    service: ServiceName | None = None
+
+
+class ReadyQuery(_Query):
+    """`verbose` is accepted for the habit's sake: each check is listed anyway."""
+
+    verbose: str | None = None

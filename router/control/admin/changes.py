@@ -1,0 +1,131 @@
+"""The verbs that change a service: deploy, promote, rollback, switch, retire, endpoints, freeze, unfreeze."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from router.control.admin import bodies
+from router.control.admin.bodies import ChangeQuery
+from router.control.admin.operation import Call, Operation
+from router.control.verbs import Document
+from router.rollout.events import Override
+
+
+async def deploy(call: Call) -> Document:
+    """Bring a version in as candidate."""
+    body = call.asked(bodies.Deploy)
+    return await call.verbs.deploy(
+        service=call.service,
+        version=body.version,
+        endpoints=body.endpoints,
+        actor=call.actor(),
+        replace=body.replace,
+        override=_signed(call, body.override),
+        expect=call.expect,
+        dry_run=call.dry_run,
+    )
+
+
+async def promote(call: Call) -> Document:
+    """Make the candidate active."""
+    body = call.asked(bodies.Promote)
+    return await call.verbs.promote(
+        service=call.service,
+        version=body.version,
+        actor=call.actor(),
+        reason=body.reason,
+        override=_signed(call, body.override),
+        expect=call.expect,
+        dry_run=call.dry_run,
+    )
+
+
+async def rollback(call: Call) -> Document:
+    """Go back to the standby."""
+    body = call.asked(bodies.Rollback)
+    return await call.verbs.rollback(
+        service=call.service, reason=body.reason, actor=call.actor(), expect=call.expect, dry_run=call.dry_run
+    )
+
+
+async def switch(call: Call) -> Document:
+    """Make a named version active."""
+    body = call.asked(bodies.Switch)
+    return await call.verbs.switch(
+        service=call.service,
+        to=body.to,
+        reason=body.reason,
+        actor=call.actor(),
+        override=_signed(call, body.override),
+        expect=call.expect,
+        dry_run=call.dry_run,
+    )
+
+
+async def retire(call: Call) -> Document:
+    """Take a version out."""
+    body = call.asked(bodies.Retire)
+    return await call.verbs.retire(
+        service=call.service,
+        version=body.version,
+        actor=call.actor(),
+        cut=body.cut,
+        expect=call.expect,
+        dry_run=call.dry_run,
+    )
+
+
+async def move_endpoints(call: Call) -> Document:
+    """Move the replicas of a version."""
+    body = call.asked(bodies.MoveEndpoints)
+    return await call.verbs.set_endpoints(
+        service=call.service,
+        version=call.version,
+        endpoints=body.endpoints,
+        actor=call.actor(),
+        dry_run=call.dry_run,
+    )
+
+
+async def freeze(call: Call) -> Document:
+    """Disable automation."""
+    reason = call.asked(bodies.Automation).reason
+    return await call.verbs.freeze(service=call.service, actor=call.actor(), reason=reason, dry_run=call.dry_run)
+
+
+async def unfreeze(call: Call) -> Document:
+    """Enable automation."""
+    reason = call.asked(bodies.Automation).reason
+    return await call.verbs.unfreeze(service=call.service, actor=call.actor(), reason=reason, dry_run=call.dry_run)
+
+
+def _signed(call: Call, override: bodies.OverrideBody | None) -> Override | None:
+    """An override keeps the name of the human who takes it on; a token's name is added to it, not replaced by it."""
+    if override is None:
+        return None
+    principal = call.principal
+    signed = not principal.by_token or override.actor == principal.name
+    actor = override.actor if signed else f"{override.actor} (token {principal.name})"
+    return Override(actor, override.reason)
+
+
+_SERVICE: Final = "/v1/services/{service}"
+
+OPERATIONS: Final = (
+    Operation("POST", f"{_SERVICE}/deploy", deploy, "Bring a version in as candidate and verify it",
+              "operator", bodies.Deploy, ChangeQuery, 202),
+    Operation("POST", f"{_SERVICE}/promote", promote, "Make the candidate active",
+              "operator", bodies.Promote, ChangeQuery),
+    Operation("POST", f"{_SERVICE}/rollback", rollback, "Go back to the standby and quarantine the active version",
+              "operator", bodies.Rollback, ChangeQuery),
+    Operation("POST", f"{_SERVICE}/switch", switch, "Make a named version active",
+              "operator", bodies.Switch, ChangeQuery),
+    Operation("POST", f"{_SERVICE}/retire", retire, "Take a version out",
+              "operator", bodies.Retire, ChangeQuery),
+    Operation("PUT", f"{_SERVICE}/versions/{{version:.+}}/endpoints", move_endpoints, "Move the replicas of a version",
+              "operator", bodies.MoveEndpoints, ChangeQuery),
+    Operation("POST", f"{_SERVICE}/freeze", freeze, "Disable automation",
+              "operator", bodies.Automation, ChangeQuery),
+    Operation("POST", f"{_SERVICE}/unfreeze", unfreeze, "Enable automation",
+              "operator", bodies.Automation, ChangeQuery),
+)  # fmt: skip

@@ -1,0 +1,105 @@
+"""Events as they happen, as Server-Sent Events. Whoever reads too slowly is dropped and reads /v1/journal instead."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Final
+
+import orjson
+from aiohttp import web
+
+from router.control.admin.operation import Call, Operation
+from router.control.broadcast import Queue
+from router.control.verbs import Document
+from router.errors import OperatorError
+
+STREAMS_MAX: Final = 64
+HEARTBEAT_S: Final = 15.0
+WRITE_TIMEOUT_S: Final = 5.0
+"""A reader that takes nothing for so long is dropped."""
+
+
+class EventStreams:
+    """The open event streams; `close` ends them, so that a shutdown need not wait for their readers."""
+
+    def __init__(self, heartbeat_s: float = HEARTBEAT_S, write_timeout_s: float = WRITE_TIMEOUT_S) -> None:
+        self._heartbeat_s = heartbeat_s
+        self._write_timeout_s = write_timeout_s
+        self._open: set[Queue] = set()
+        self._pauses: set[asyncio.Timeout] = set()
+        self._closed = False
+
+    def __len__(self) -> int:
+        return len(self._open)
+
+    async def close(self, _: web.Application) -> None:
+        """End every stream; one that waits for an event is woken."""
+        self._closed = True
+        for pause in self._pauses:
+            pause.reschedule(asyncio.get_running_loop().time())
+
+    async def stream(self, call: Call) -> web.StreamResponse:
+        """Send events until the reader leaves, is too slow, or we stop."""
+        if len(self._open) >= STREAMS_MAX:
+            raise OperatorError(503, "streams_exhausted", f"{STREAMS_MAX} event streams are open, which is the limit")
+        response = web.StreamResponse(headers={"Content-Type": "text/event-stream", "Cache-Control": "no-store"})
+        queue = call.verbs.subscribe()
+        self._open.add(queue)
+        try:
+            await response.prepare(call.request)
+            await self._send(response, b": connected\n\n")
+            await self._relay(queue, response)
+        except TimeoutError:
+            _abort(call.request)
+        except ConnectionError:
+            pass  # the reader has left
+        finally:
+            self._open.discard(queue)
+            call.verbs.unsubscribe(queue)
+        return response
+
+    async def _relay(self, queue: Queue, response: web.StreamResponse) -> None:
+        while not self._closed:
+            try:
+                event = await self._next(queue)
+            except TimeoutError:
+                await self._send(response, b": heartbeat\n\n")
+                continue
+            if event is None:
+                await self._send(response, b": dropped, read too slowly\n\n")
+                return
+            await self._send(response, _frame(event))
+
+    async def _next(self, queue: Queue) -> Document | None:
+        """Return the next event, None instead of those that were missed; raise TimeoutError if it is time for a heartbeat."""
+        pause = asyncio.timeout(self._heartbeat_s)
+        self._pauses.add(pause)
+        try:
+            async with pause:
+                return await queue.get()
+        finally:
+            self._pauses.discard(pause)
+
+    async def _send(self, response: web.StreamResponse, data: bytes) -> None:
+        async with asyncio.timeout(self._write_timeout_s):
+            await response.write(data)
+
+
+def _frame(event: Document) -> bytes:
+    """Return one event in the form of the HTML standard §9.2; JSON holds no line break."""
+    return b"id: %d\nevent: %s\ndata: %s\n\n" % (event["seq"], str(event["type"]).encode(), orjson.dumps(event))
+
+
+def _abort(request: web.Request) -> None:
+    if request.transport is not None:
+        request.transport.abort()
+
+
+def operations(streams: EventStreams) -> tuple[Operation, ...]:
+    """Return the route of these streams."""
+    return (
+        Operation(
+            "GET", "/v1/events", streams.stream, "Events as they happen (Server-Sent Events)",
+            media_type="text/event-stream",
+        ),
+    )  # fmt: skip

@@ -1,0 +1,90 @@
+"""For machines that watch the router: /livez, /readyz, /metrics; and a page for the human who opens the port."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+import orjson
+from aiohttp import web
+from prometheus_client import CONTENT_TYPE_LATEST
+
+from router import __version__
+from router.control import metrics
+from router.control.admin.bodies import ReadyQuery
+from router.control.admin.operation import Call, Operation, document_answer
+from router.control.verbs import Document
+from router.errors import OperatorError
+
+_PAGE: Final = f"""<!doctype html>
+<html lang="en"><head><meta charset="utf-8"><title>rollback-router</title></head>
+<body><h1>rollback-router {__version__}</h1>
+<ul><li><a href="/v1/status">/v1/status</a>: everything, one document</li>
+<li><a href="/v1/openapi.json">/v1/openapi.json</a>: every route of this API</li>
+<li><a href="/metrics">/metrics</a>, <a href="/readyz">/readyz</a>, <a href="/livez">/livez</a></li></ul>
+</body></html>
+"""
+
+
+async def page(call: Call) -> web.Response:
+    """The front page, which holds nothing that needs a token."""
+    return web.Response(text=_PAGE, content_type="text/html")
+
+
+async def livez(call: Call) -> Document:
+    """Control's event loop runs. Nothing else is looked at: a restart of us heals no backend."""
+    return {"status": "ok"}
+
+
+async def readyz(call: Call) -> web.Response:
+    """200 if requests are served, else 503. The checks are listed to callers who may read them."""
+    checks, degraded = readiness(call.verbs.status())
+    ready = all(check["ok"] for check in checks)
+    document: Document = {"ready": ready}
+    try:
+        call.guard.authorize(call.request, "viewer")
+    except OperatorError:
+        pass  # the code alone answers a probe without a token
+    else:
+        document |= {"checks": checks, "degraded": degraded}
+    return document_answer(document, 200 if ready else 503)
+
+
+def readiness(status: Document) -> tuple[list[dict[str, Any]], list[str]]:
+    """Return (checks that decide readiness, what is not as it should be but serves)."""
+    workers = [worker for worker in status["workers"] if worker["up"] and not worker["draining"]]
+    checks = [_check("workers", bool(workers), f"{len(workers)} of {len(status['workers'])} workers accept")]
+    degraded = []
+    for name, service in status["services"].items():
+        active = service["active"]
+        checks.append(_check(f"service {name}", active is not None, f"active: {active}" if active else "no_active"))
+        if not service["way_back"]:
+            degraded.append(f"service {name}: no_way_back ({service['no_way_back']})")
+    degraded += [f"{alarm['code']}: {alarm['detail']}" for alarm in status["alarms"]]
+    return checks, degraded
+
+
+def _check(name: str, ok: bool, detail: str) -> dict[str, Any]:
+    return {"name": name, "ok": ok, "detail": detail}
+
+
+async def prometheus(call: Call) -> web.Response:
+    """All figures in the Prometheus text format."""
+    return web.Response(body=metrics.render(call.verbs), headers={"Content-Type": CONTENT_TYPE_LATEST})
+
+
+def described(document: Document) -> Operation:
+    """Return the route that answers with the description of all routes."""
+    body = orjson.dumps(document)
+
+    async def openapi(call: Call) -> web.Response:
+        return web.Response(body=body, content_type="application/json")
+
+    return Operation("GET", "/v1/openapi.json", openapi, "This description (OpenAPI 3.1)")
+
+
+OPERATIONS: Final = (
+    Operation("GET", "/", page, "A page with links", role=None, media_type="text/html"),
+    Operation("GET", "/livez", livez, "Whether control runs", role=None),
+    Operation("GET", "/readyz", readyz, "Whether requests are served", role=None, query=ReadyQuery),
+    Operation("GET", "/metrics", prometheus, "All figures for Prometheus", media_type="text/plain"),
+)

@@ -1,0 +1,201 @@
+"""One route of the API, and what its handler is given. The path from bytes to a checked call is written here, once."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import re
+from collections import Counter
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Final, TypeVar
+
+import orjson
+from aiohttp import web
+from pydantic import BaseModel, ValidationError
+
+from router.config import NAME, version_label
+from router.control.admin import problems
+from router.control.admin.bodies import ChangeQuery, NoQuery
+from router.control.admin.guard import LOCAL, Guard, Principal, Role
+from router.control.admin.idempotency import Answer, IdempotencyKeys
+from router.control.expect import Expect
+from router.control.verbs import Document, Verbs
+from router.errors import OperatorError
+
+BODY_TIMEOUT_S: Final = 10.0
+_ETAG: Final = re.compile(r'"(\d{1,19})"')
+Model = TypeVar("Model", bound=BaseModel)
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """A request that has been admitted, authorized and parsed."""
+
+    request: web.Request
+    verbs: Verbs
+    guard: Guard
+    principal: Principal
+    body: BaseModel | None
+    query: BaseModel
+    expect: Expect
+
+    @property
+    def service(self) -> str:
+        """The service that the path names; whether it exists is the controller's to say."""
+        name = self.request.match_info["service"]
+        if not NAME.fullmatch(name):
+            raise OperatorError(404, "service_unknown", f"service {name[:63]!r} is not a possible name", exit_code=9)
+        return name
+
+    @property
+    def version(self) -> str:
+        """The version that the path names."""
+        try:
+            return version_label(self.request.match_info["version"])
+        except ValueError as error:
+            raise OperatorError(400, "version_invalid", str(error)[:400], exit_code=2) from None
+
+    @property
+    def dry_run(self) -> bool:
+        """Whether nothing may be changed."""
+        return self.queried(ChangeQuery).dry_run
+
+    def asked(self, model: type[Model]) -> Model:
+        """Return the body, which the operation declared to be a `model`."""
+        assert isinstance(self.body, model)
+        return self.body
+
+    def queried(self, model: type[Model]) -> Model:
+        """Return the query, which the operation declared to be a `model`."""
+        assert isinstance(self.query, model)
+        return self.query
+
+    def actor(self) -> str:
+        """Return whom the journal names."""
+        return self.principal.signs(getattr(self.body, "actor", None))
+
+
+@dataclass(frozen=True, slots=True)
+class Operation:
+    """One method on one path. `role` None: open to everybody who passes the Host and Origin checks.
+
+    A handler returns a document, answered as JSON with `status`, or a response of its own.
+    """
+
+    method: str
+    path: str
+    handler: Callable[[Call], Awaitable[Document | web.StreamResponse]]
+    summary: str
+    role: Role | None = "viewer"
+    body: type[BaseModel] | None = None
+    query: type[BaseModel] = NoQuery
+    status: int = 200
+    media_type: str = "application/json"
+
+
+class Desk:
+    """Takes requests for operations: authorize, parse, perform (once per Idempotency-Key), answer."""
+
+    def __init__(self, verbs: Verbs, guard: Guard) -> None:
+        self._verbs = verbs
+        self._guard = guard
+        self._keys = IdempotencyKeys()
+
+    def handler(self, operation: Operation) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
+        """Return the aiohttp handler of `operation`."""
+
+        async def handle(request: web.Request) -> web.StreamResponse:
+            principal = LOCAL if operation.role is None else self._guard.authorize(request, operation.role)
+            query = _parse_query(request, operation.query)
+            if operation.body is None:
+                return await self._read(operation, self._call(request, principal, None, query))
+            raw = await _read_body(request, self._guard.body_bytes_max)
+            body = _parse_body(raw, operation.body)
+            return await self._change(operation, self._call(request, principal, body, query), raw)
+
+        return handle
+
+    def _call(self, request: web.Request, principal: Principal, body: BaseModel | None, query: BaseModel) -> Call:
+        expect = Expect(_if_match(request), getattr(body, "from_version", None))
+        return Call(request, self._verbs, self._guard, principal, body, query, expect)
+
+    async def _read(self, operation: Operation, call: Call) -> web.StreamResponse:
+        result = await operation.handler(call)
+        return result if isinstance(result, web.StreamResponse) else document_answer(result, operation.status)
+
+    async def _change(self, operation: Operation, call: Call, raw: bytes) -> web.StreamResponse:
+        async def perform() -> Answer:
+            try:
+                result = await operation.handler(call)
+            except OperatorError as refusal:
+                return Answer(refusal.status, None, refusal)
+            assert isinstance(result, dict)
+            return Answer(operation.status, result)
+
+        fingerprint = hashlib.sha256(f"{call.request.method} {call.request.path_qs}\n".encode() + raw).hexdigest()
+        key = call.request.headers.get("Idempotency-Key")
+        answer, replayed = await self._keys.once(call.principal.name, key, fingerprint, perform)
+        if answer.document is None:
+            assert answer.refusal is not None
+            raise answer.refusal
+        response = document_answer(answer.document, answer.status)
+        if replayed:
+            response.headers["Idempotency-Replayed"] = "true"
+        return response
+
+
+def document_answer(document: Document, status: int = 200) -> web.Response:
+    """Return `document` as JSON; its generation, if it has one, is the ETag that `If-Match` takes."""
+    headers = {"ETag": f'"{document["generation"]}"'} if isinstance(document.get("generation"), int) else {}
+    return web.Response(status=status, body=orjson.dumps(document), content_type="application/json", headers=headers)
+
+
+def _if_match(request: web.Request) -> int | None:
+    fields = request.headers.getall("If-Match", [])
+    if not fields or fields == ["*"]:
+        return None
+    match = _ETAG.fullmatch(fields[0].strip()) if len(fields) == 1 else None
+    if match is None:
+        detail = 'If-Match takes one ETag of GET /v1/services/{service}, a generation in quotes: "16777217"'
+        raise OperatorError(400, "request_invalid", detail, exit_code=2)
+    return int(match[1])
+
+
+def _parse_query(request: web.Request, model: type[BaseModel]) -> BaseModel:
+    repeated = [name for name, count in Counter(name for name, _ in request.query.items()).items() if count > 1]
+    if repeated:
+        raise OperatorError(400, "request_invalid", f"query: {repeated[0][:64]!r} is given more than once", exit_code=2)
+    try:
+        return model.model_validate(dict(request.query))
+    except ValidationError as error:
+        raise problems.from_validation(error, "query") from None
+
+
+async def _read_body(request: web.Request, bytes_max: int) -> bytes:
+    fields = request.headers.getall("Content-Type", [])
+    charset = (request.charset or "utf-8").lower()
+    if request.content_type != "application/json" or len(fields) != 1 or charset != "utf-8":
+        raise OperatorError(415, "content_type", "send the body as JSON, with Content-Type: application/json")
+    if request.headers.get("Content-Encoding", "identity") != "identity":
+        raise OperatorError(415, "content_encoding", "send the body without Content-Encoding")
+    too_large = OperatorError(413, "body_too_large", f"the body is larger than admin.body_bytes_max = {bytes_max}")
+    if (request.content_length or 0) > bytes_max:
+        raise too_large
+    body = bytearray()
+    try:
+        async with asyncio.timeout(BODY_TIMEOUT_S):
+            async for chunk in request.content.iter_any():
+                body += chunk
+                if len(body) > bytes_max:
+                    raise too_large
+    except TimeoutError:
+        raise OperatorError(408, "request_timeout", f"no whole body within {BODY_TIMEOUT_S:g} s") from None
+    return bytes(body)
+
+
+def _parse_body(raw: bytes, model: type[BaseModel]) -> BaseModel:
+    try:
+        return model.model_validate_json(raw)
+    except ValidationError as error:
+        raise problems.from_validation(error, "body") from None

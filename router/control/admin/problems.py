@@ -1,0 +1,88 @@
+"""Error answers: problem documents (RFC 9457), with `code` for machines and `detail` for people."""
+
+from __future__ import annotations
+
+from http import HTTPStatus
+from typing import Any, Final
+
+import orjson
+from aiohttp import web
+from pydantic import ValidationError
+
+from router.errors import OperatorError
+
+CONTENT_TYPE: Final = "application/problem+json"
+_SHOWN_CHARS_MAX: Final = 120
+_ERRORS_SHOWN_MAX: Final = 8
+_CODES: Final = {"version": "version_invalid", "to": "version_invalid", "endpoints": "endpoint_invalid"}
+
+
+def answer(error: OperatorError, request_id: str) -> web.Response:
+    """Return the problem document of a refusal, with the header fields that its status calls for."""
+    members = {
+        **error.facts,
+        "type": "about:blank",
+        "title": HTTPStatus(error.status).phrase,
+        "status": error.status,
+        "detail": error.detail,
+        "code": error.code,
+        "request_id": request_id,
+    }
+    return web.Response(
+        status=error.status, body=orjson.dumps(members, default=str), content_type=CONTENT_TYPE, headers=_fields(error)
+    )
+
+
+def _fields(error: OperatorError) -> dict[str, str]:
+    match error.status:
+        case 401:  # RFC 9110 §11.6.1
+            return {"WWW-Authenticate": 'Bearer realm="rollback-router"'}
+        case 405:  # RFC 9110 §10.2.1
+            return {"Allow": ", ".join(error.facts["allow"])}  # type: ignore[arg-type]  # from_http put a list there
+        case 503:
+            return {"Retry-After": "1"}
+        case _:
+            return {}
+
+
+def internal() -> OperatorError:
+    """Return what a client is told of our own bug: nothing but that it is one. The log has the rest."""
+    return OperatorError(500, "internal", "the router failed at this request; its log names the cause", exit_code=10)
+
+
+def from_http(error: web.HTTPException, request: web.Request) -> OperatorError:
+    """Return the refusal for what aiohttp raises by itself: no such path, no such method."""
+    if isinstance(error, web.HTTPMethodNotAllowed):
+        allow = sorted(error.allowed_methods)
+        detail = f"{request.method} is not possible on {_shown(request.path)}; possible: {', '.join(allow)}"
+        return OperatorError(405, "method_not_allowed", detail, facts={"allow": allow})
+    if error.status == 404:
+        detail = f"there is no {_shown(request.path)}; GET /v1/openapi.json lists every path"
+        return OperatorError(404, "path_unknown", detail)
+    return OperatorError(error.status, "request_invalid", error.reason)
+
+
+def from_validation(error: ValidationError, what: str) -> OperatorError:
+    """Return the 400 that names every wrong place of `what` ("body", "query") and what belongs there."""
+    found = error.errors(include_url=False, include_context=False)[:_ERRORS_SHOWN_MAX]
+    errors = [{"place": _place(item["loc"], what), "problem": _problem(item)} for item in found]
+    detail = "; ".join(f"{item['place']}: {item['problem']}" for item in errors)
+    first = found[0]
+    code = _CODES.get(str(first["loc"][0]), "") if first["loc"] and first["type"] == "value_error" else ""
+    return OperatorError(400, code or "request_invalid", detail, exit_code=2, facts={"errors": errors})
+
+
+def _place(location: tuple[int | str, ...], what: str) -> str:
+    return _shown(".".join([what, *(str(part) for part in location)]))
+
+
+def _problem(item: Any) -> str:
+    if item["type"] == "extra_forbidden":
+        return "there is no such member"
+    return _shown(str(item["msg"]).removeprefix("Value error, "), 3 * _SHOWN_CHARS_MAX)
+
+
+def _shown(text: str, chars_max: int = _SHOWN_CHARS_MAX) -> str:
+    """Return a client's own words as they may stand in an answer and in a log: bounded, visible."""
+    visible = text if text.isprintable() else repr(text)[1:-1]
+    return visible if len(visible) <= chars_max else visible[:chars_max] + "…"

@@ -1,0 +1,30 @@
+"""What is: everything in one document, one service, and why it is so."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from router.control.admin.operation import Call, Operation
+from router.control.verbs import Document
+
+
+async def everything(call: Call) -> Document:
+    """The whole router."""
+    return call.verbs.status()
+
+
+async def service(call: Call) -> Document:
+    """One service."""
+    return call.verbs.service_status(call.service)
+
+
+async def explain(call: Call) -> Document:
+    """Why a service's triggers did or did not act."""
+    return call.verbs.explain(call.service)
+
+
+OPERATIONS: Final = (
+    Operation("GET", "/v1/status", everything, "Everything, one document"),
+    Operation("GET", "/v1/services/{service}", service, "One service; the ETag is its generation"),
+    Operation("GET", "/v1/services/{service}/explain", explain, "Every trigger, and why it did or did not act"),
+)

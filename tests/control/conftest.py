@@ -1,0 +1,87 @@
+"""An admin on loopback before a fake controller, and a client for it."""
+
+from __future__ import annotations
+
+import hashlib
+import socket
+from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import Any
+
+import aiohttp
+import pytest
+from aiohttp import web
+
+from router.config import Admin, Settings, Token
+from router.control.admin import app
+from router.control.admin.events import EventStreams
+from tests.control.fake_controller import FakeController
+
+
+class Office:
+    """A running admin. `call` sends one request and returns (status, header fields, JSON or text)."""
+
+    def __init__(self, controller: FakeController, application: web.Application, url: str) -> None:
+        self.controller = controller
+        self.application = application
+        self.url = url
+        self.session = aiohttp.ClientSession(cookie_jar=aiohttp.DummyCookieJar())
+
+    async def call(
+        self, method: str, path: str, headers: dict[str, str] | None = None, **how: Any
+    ) -> tuple[int, Any, Any]:
+        async with self.session.request(method, self.url + path, headers=headers, **how) as response:
+            is_json = response.content_type in ("application/json", "application/problem+json")
+            return (
+                response.status,
+                response.headers,
+                await (response.json(content_type=None) if is_json else response.text()),
+            )
+
+    async def refused(self, method: str, path: str, **how: Any) -> tuple[int, str]:
+        """Return (status, code) of what must be a whole problem document."""
+        status, headers, problem = await self.call(method, path, **how)
+        assert headers["Content-Type"] == "application/problem+json", problem
+        assert {"type", "title", "status", "detail", "code", "request_id"} <= set(problem)
+        assert (problem["status"], problem["request_id"]) == (status, headers["X-Request-ID"])
+        return status, problem["code"]
+
+
+StartOffice = Callable[..., Awaitable[Office]]
+
+
+@pytest.fixture
+async def start_office() -> AsyncIterator[StartOffice]:
+    """Start an admin with these settings; stopped at the end of the test."""
+    stops: list[Callable[[], Awaitable[None]]] = []
+
+    async def start(
+        admin: Admin | None = None,
+        listen: str = "127.0.0.1:8081",
+        streams: EventStreams | None = None,
+        controller: FakeController | None = None,
+    ) -> Office:
+        controller = controller or FakeController()
+        settings = Settings.model_validate({"admin": admin or Admin(), "admin_listen": listen})
+        application = app.build(controller, settings, streams)
+        sock = socket.socket()
+        sock.bind(("127.0.0.1", 0))
+        runner = await app.serve(application, sock)
+        office = Office(controller, application, f"http://127.0.0.1:{sock.getsockname()[1]}")
+        stops.extend((office.session.close, runner.cleanup))
+        return office
+
+    yield start
+    for stop in reversed(stops):
+        await stop()
+
+
+@pytest.fixture
+async def office(start_office: StartOffice) -> Office:
+    return await start_office()
+
+
+def token(name: str, role: str) -> Token:
+    """A token whose secret is `NAME-secret`."""
+    return Token.model_validate(
+        {"name": name, "role": role, "sha256": hashlib.sha256(f"{name}-secret".encode()).hexdigest()}
+    )

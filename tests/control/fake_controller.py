@@ -1,0 +1,176 @@
+"""A controller without a rollout: it notes what it was asked and answers with documents of the shapes README shows."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+from router.control.broadcast import Broadcast, Queue
+from router.control.tally import Tally
+from router.errors import OperatorError
+from router.shm import wall
+from router.shm.lanes import Lanes
+
+EVENTS_KEPT = 4
+
+
+def target(version: str, slot: int, role: str) -> dict[str, Any]:
+    window = {"requests": 40, "faults": 1, "fault_rate": 0.025, "requests_per_s": 4.0, "p50_ms": 3.0, "p99_ms": 9.0}
+    probed = {"ok": True, "detail": "ok", "ms": 1.5, "age_s": 0.4}
+    return {
+        "version": version, "slot": slot, "role": role, "state": "active", "ready": True, "good_probes": 7,
+        "endpoints": [{"url": f"http://127.0.0.1:900{slot}", "ready": True, "last_probe": probed}],
+        "in_flight": 2, "waiting": 1, "oldest_waiting_s": 0.25,
+        "totals": {"attempts": 42, "begun": 40, "rescued": 0, "outcomes": {"ok": 40}},
+        "windows": {"10s": window, "60s": None},
+    }  # fmt: skip
+
+
+def trigger(kind: str, detail: str, state: str, value: float | None, limit: float | None) -> dict[str, Any]:
+    return {
+        "kind": kind, "detail": detail, "state": state, "failing": False, "action": "rollback", "value": value,
+        "limit": limit, "baseline": None, "samples": 40, "window_s": 10.0, "sustained_s": 0.0,
+        "sustained_needed_s": 0.0, "reason": "why", "distance": "how far", "evidence_since_ns": None,
+    }  # fmt: skip
+
+
+class FakeController:
+    """Two versions of `fraud`: v2 active, v1 standby. `refusal` or `crash`, if set, is raised by every verb."""
+
+    def __init__(self) -> None:
+        self.wall = wall.create(workers=2, services=1)
+        self.lanes = Lanes(self.wall)
+        self.tally = Tally(["fraud"])
+        self.calls: list[tuple[str, dict[str, Any]]] = []
+        self.refusal: OperatorError | None = None
+        self.crash: Exception | None = None
+        self.gate: asyncio.Event | None = None
+        self.feed = Broadcast(EVENTS_KEPT)
+        self.service: dict[str, Any] = {
+            "service": "fraud", "generation": 16777218, "state": "probation", "active": "fraud-v2",
+            "standby": "fraud-v1", "candidate": None, "way_back": True, "no_way_back": None, "frozen": None,
+            "targets": [target("fraud-v2", 0, "active"), target("fraud-v1", 1, "standby")],
+            "exchanges": {"accepted": 42, "in_flight": 2, "ended": {"ok": 40}}, "rescued": 0, "last_switch": None,
+            "verdict": {"state": "pass", "triggers": []}, "baseline": None,
+            "acceptance": {"accepted": False, "requests": 40, "requests_needed": 500, "seconds": 9.0, "seconds_needed": 600.0},
+        }  # fmt: skip
+        self.triggers = [
+            trigger("hard_failure", "errors", "pass", 0.0, 0.9),
+            trigger("hard_failure", "hang", "inconclusive", None, 10.0),
+            trigger("error_rate", "", "fail", 0.5, 0.05),
+            trigger("latency", "", "not_configured", None, None),
+        ]
+        self.workers = [
+            {"index": index, "pid": 100 + index, "up": True, "heartbeat_age_s": 0.05, "loop_lag_s": 0.001,
+             "connections": 3, "starts": 1, "draining": False}
+            for index in range(2)
+        ]  # fmt: skip
+        self.blocked: dict[str, Any] | None = None
+
+    # -- reading
+    def status(self) -> dict[str, Any]:
+        self._asked("status")
+        return {
+            "version": "0", "boot": 1, "control": {"pid": 99, "started_at": "2026-11-22T00:00:00.000Z", "starts": 1},
+            "workers": self.workers, "alarms": [],
+            "settings": {"origin": "flags", "version": 1, "differences": []},
+            "unmatched": {"accepted": 0, "ended": {}}, "services": {"fraud": self.service},
+        }  # fmt: skip
+
+    def service_status(self, service: str) -> dict[str, Any]:
+        self._asked("service_status", service=service)
+        self._known(service)
+        return self.service
+
+    def explain(self, service: str) -> dict[str, Any]:
+        self._asked("explain", service=service)
+        self._known(service)
+        return {
+            "service": service, "active": "fraud-v2", "generation": 16777218, "frozen": None, "verdict": "pass",
+            "triggers": self.triggers, "gate": {"would_pass": True, "reasons": []}, "summary": "All is well.",
+        }  # fmt: skip
+
+    def versions(self) -> dict[str, Any]:
+        self._asked("versions")
+        return {
+            "versions": [
+                {"service": "fraud", "version": f"fraud-v{number}", "state": "active", "slot": number, "endpoints": [],
+                 "quarantine": self.blocked if number == 1 else None, "unreachable": False, "history": []}
+                for number in (1, 2)
+            ]
+        }  # fmt: skip
+
+    def incidents(self) -> dict[str, Any]:
+        self._asked("incidents")
+        return {"incidents": []}
+
+    def incident(self, incident_id: str) -> dict[str, Any]:
+        self._asked("incident", incident_id=incident_id)
+        raise OperatorError(404, "incident_unknown", f"there is no incident {incident_id!r}")
+
+    async def journal(self, after: int, limit: int, service: str | None) -> dict[str, Any]:
+        self._asked("journal", after=after, limit=limit, service=service)
+        return {"entries": []}
+
+    # -- events
+    def subscribe(self) -> Queue:
+        return self.feed.subscribe()
+
+    def unsubscribe(self, queue: Queue) -> None:
+        self.feed.unsubscribe(queue)
+
+    # -- changing
+    async def deploy(self, **asked: Any) -> dict[str, Any]:
+        return await self._change("deploy", asked, {"state": "verifying", "service": asked["service"]})
+
+    async def set_endpoints(self, **asked: Any) -> dict[str, Any]:
+        return await self._change("set_endpoints", asked, {"service": asked["service"], "changed": True})
+
+    async def promote(self, **asked: Any) -> dict[str, Any]:
+        return await self._change("promote", asked, self._switched())
+
+    async def rollback(self, **asked: Any) -> dict[str, Any]:
+        return await self._change("rollback", asked, self._switched())
+
+    async def switch(self, **asked: Any) -> dict[str, Any]:
+        return await self._change("switch", asked, self._switched())
+
+    async def retire(self, **asked: Any) -> dict[str, Any]:
+        return await self._change("retire", asked, {"changed": True})
+
+    async def freeze(self, **asked: Any) -> dict[str, Any]:
+        return await self._change("freeze", asked, {"changed": True})
+
+    async def unfreeze(self, **asked: Any) -> dict[str, Any]:
+        return await self._change("unfreeze", asked, {"changed": True})
+
+    async def quarantine(self, **asked: Any) -> dict[str, Any]:
+        return await self._change("quarantine", asked, {"changed": True})
+
+    async def release(self, **asked: Any) -> dict[str, Any]:
+        return await self._change("release", asked, {"changed": True})
+
+    async def _change(self, verb: str, asked: dict[str, Any], result: dict[str, Any]) -> dict[str, Any]:
+        self._asked(verb, **asked)
+        if self.gate is not None:
+            await self.gate.wait()
+        self._known(asked["service"])
+        return result
+
+    def _asked(self, verb: str, **asked: Any) -> None:
+        self.calls.append((verb, asked))
+        if self.refusal is not None:
+            raise self.refusal
+        if self.crash is not None:
+            raise self.crash
+
+    def _known(self, service: str) -> None:
+        if service != "fraud":
+            raise OperatorError(404, "service_unknown", f"service {service!r} is not known; known: fraud", exit_code=9)
+
+    def _switched(self) -> dict[str, Any]:
+        return {
+            "service": "fraud", "generation": 16777219, "active": "fraud-v1", "standby": None, "candidate": None,
+            "changed": True, "confirmed": True, "workers_unconfirmed": [], "swap_us": 180, "confirmed_ms": 0.9,
+            "journalled": True, "incident": None, "message": "fraud-v1 is active",
+        }  # fmt: skip
