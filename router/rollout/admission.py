@@ -191,7 +191,7 @@ class Admission:
         if target.slot is None:
             return [Record(kinds.MOVED, event.actor, members)]
         return [
-            Record(kinds.MOVED, event.actor, {"generation": self._generation, **members}),
+            Record(kinds.MOVED, event.actor, {"generation": self._generation, "states": {}, **members}),
             FillSlot(target.slot, target.incarnation, target.version, event.endpoints, fresh=False),
             PublishRoute(self.route_after({})),
         ]

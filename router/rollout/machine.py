@@ -97,6 +97,7 @@ class Machine:
         self.issued = registry.generation
         self.held: str | None = None
         """Why an automatic rollback that is due is not made; None when none is due."""
+        self._alarm: str | None = None
         self._check: _Check | None = None
         self._look_ns = 0
         self._failing_ns = 0
@@ -264,17 +265,23 @@ class Machine:
         return found
 
     def _hold(self, obstacles: list[str], event: ev.VerdictReached, now_ns: int) -> list[Command]:
-        """Say once and loudly that nothing better exists, hold, and look again each second."""
+        """Say once and loudly that nothing better exists, hold, and look again each second.
+
+        A person's freeze is told by an alarm of its own: it is what was asked for, and no finding about the standby.
+        """
         detail = "; ".join(obstacles)
-        first, self.held = self.held is None, detail
+        code = "automation_frozen" if self.registry.frozen else "no_better_target"
+        first, self.held, self._alarm = self._alarm != code, detail, code
         self._look_ns = now_ns + int(self.limits.look_again_s * _SECOND_NS)
         if not first:
             return []
         active = self.registry.active
+        if code == "automation_frozen":
+            return [RaiseAlarm(code, f"the active version fails and nothing is done about it: {detail}")]
         data = {"active": active.version if active else None, "obstacles": obstacles, "trigger": event.trigger}
         return [
             Record(kinds.NO_BETTER_TARGET, "verdict", data),
-            RaiseAlarm("no_better_target", f"the active version fails and nothing better exists: {detail}"),
+            RaiseAlarm(code, f"the active version fails and nothing better exists: {detail}"),
         ]
 
     def _checked(self, event: ev.StandbyChecked, now_ns: int) -> list[Command]:
@@ -295,8 +302,8 @@ class Machine:
     def _calm(self) -> list[Command]:
         if self.held is None:
             return []
-        self.held = None
-        return [ClearAlarm("no_better_target")]
+        self.held = self._alarm = None
+        return [ClearAlarm("no_better_target"), ClearAlarm("automation_frozen")]
 
     def _accepted(self, event: ev.Accepted) -> list[Command]:
         active = self.registry.active

@@ -5,8 +5,9 @@ is what was there before. An entry that the rules do not allow raises and change
 carries the new state of every version it touches: a later one needs no earlier one to be understood.
 
     data member    means
-    generation     the route that goes with it
-    states         {version: state after it}
+    generation     the route that goes with it, if there are states
+    states         {version: state after it}, empty if only the route is new
+    base           the generation on which it was decided
     target         {version, endpoints, slot, incarnation}: a version placed in a slot, or moved
     bounded        versions whose drain is cut after rollback_drain_timeout_s
     freed          versions that hold no slot any more
@@ -55,8 +56,6 @@ class Registry:
         self.incidents: list[dict[str, Any]] = []
         self.switches: dict[str, int] = {}
         """Switches ever, by cause: `operator`, `verdict`."""
-        self.revision = 0
-        """Grows with every change of a state or of the generation: the compare of compare-and-set."""
 
     # -- reading
     def of_state(self, *states: State) -> Target | None:
@@ -135,7 +134,6 @@ class Registry:
     def _boot(self, entry: Entry) -> None:
         """A cold start: the roles stay, the clock and the generations start anew."""
         self.generation = first_generation(entry.boot) + 1
-        self.revision += 1
         self.active_since_ns = entry.monotonic_ns
         self.targets = {
             version: replace(target, since_ns=entry.monotonic_ns, roleless_generation=0)
@@ -183,10 +181,7 @@ class Registry:
 
     def _marks(self, entry: Entry) -> None:
         data = entry.data
-        if "generation" in data:
-            self.generation = max(self.generation, data["generation"])
-        if "generation" in data or "states" in data:
-            self.revision += 1
+        self.generation = max(self.generation, published(entry) or 0)
         if placed := data.get("target"):
             if placed.get("slot") is not None:
                 slot = placed["slot"]
@@ -268,14 +263,37 @@ class Registry:
         }
 
 
-def rebuild(service: str, entries: Sequence[Entry]) -> Registry:
+def rebuild(service: str, entries: Sequence[Entry], stored: int | None = None) -> Registry:
     """Return the registry that `entries` (in order) mean for `service`; facts of the whole router count for it too.
 
-    An entry that a later `abandoned` names was journalled, but lost the race before its store: it never became true.
+    `stored` is the generation that shared memory holds, if it is alive.
     """
-    never_true = {entry.data["abandons"] for entry in entries if entry.type == kinds.ABANDONED}
     registry = Registry(service)
-    for entry in entries:
-        if (entry.type == kinds.BOOT or entry.service == service) and entry.seq not in never_true:
-            registry.apply(entry)
+    for entry in true_ones([e for e in entries if e.type == kinds.BOOT or e.service == service], stored):
+        registry.apply(entry)
     return registry
+
+
+def true_ones(entries: Sequence[Entry], stored: int | None = None) -> list[Entry]:
+    """Return the entries of one service that became true.
+
+    A person's change is journalled before its store, so some were journalled in vain: those that an `abandoned` entry
+    names, those that a later entry overtook (its `base`, the generation on which it was decided, is older than they are),
+    and those of which shared memory never saw the route.
+    """
+    abandoned = {entry.data["abandons"] for entry in entries if entry.type == kinds.ABANDONED}
+    result: list[Entry] = []
+    for entry in entries:
+        if (base := entry.data.get("base")) is not None:
+            result = [known for known in result if (published(known) or 0) <= base]
+        if entry.seq == 0 or entry.seq not in abandoned:
+            result.append(entry)
+    if stored is None:
+        return result
+    return [entry for entry in result if (published(entry) or 0) <= stored]
+
+
+def published(entry: Entry) -> int | None:
+    """Return the generation of the route that goes with `entry`; None for a fact that changes no route."""
+    generation: int | None = entry.data.get("generation") if "states" in entry.data else None
+    return generation

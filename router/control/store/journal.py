@@ -18,7 +18,6 @@ import threading
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Final, ParamSpec
 
 from router.control.store import rows
@@ -72,17 +71,17 @@ class JournalUnavailable(OperatorError):
 
 
 class Journal:
-    """Opened by `open_journal`. `on_trouble` is called on the event loop with why it cannot be written, None when it can."""
+    """`database` comes from opening.py, verified. `on_trouble` is called on the event loop with why the disk does not take
+    it any more, and with None once it does.
+    """
 
     def __init__(
         self,
         database: sqlite3.Connection,
-        path: Path,
         last_seq: int,
         fail_point: FailPoint,
         on_trouble: Callable[[str | None], None] = lambda why: None,
     ) -> None:
-        self.path = path
         self.on_trouble = on_trouble
         self._database = database
         self._last_seq = last_seq

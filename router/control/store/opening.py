@@ -26,7 +26,7 @@ def opened(state_dir: Path, at_s: float) -> tuple[sqlite3.Connection, list[Entry
     try:
         return _verified(path)
     except (Corrupt, sqlite3.DatabaseError, ValueError) as error:
-        raise _corrupt(path, error, at_s) from None
+        raise corrupt(state_dir, error, at_s) from None
     except OSError as error:
         raise StartError("journal_unreadable", f"{path}: {error.strerror}", EXIT_CORRUPT) from None
 
@@ -41,7 +41,9 @@ def _verified(path: Path) -> tuple[sqlite3.Connection, list[Entry]]:
         raise
 
 
-def _corrupt(path: Path, error: Exception, at_s: float) -> StartError:
+def corrupt(state_dir: Path, error: Exception, at_s: float) -> StartError:
+    """Return the error that ends the start: it names the file and its readable copy, and gives the command that continues."""
+    path = state_dir / FILE
     if isinstance(error, sqlite3.OperationalError) and "locked" in str(error):
         return StartError(
             "journal_busy", f"{path} is locked by another program ({error}): close that one first", EXIT_CORRUPT

@@ -1,0 +1,171 @@
+"""Where one service is judged: sample, verdict, events to its machine, commands to its conductor. No policy of its own."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from typing import Final
+
+from router.config import Service, Settings
+from router.control.alarms import Alarms
+from router.control.conductor import Change, Conductor
+from router.control.probes import Probes
+from router.control.sampler import Sampler, Wellness, evidence
+from router.rollout import entry as kinds
+from router.rollout.baseline import Baseline
+from router.rollout.events import Accepted, Event, ProbeCompleted, StandbyChecked, Ticked, VerdictReached
+from router.rollout.judge import Facts, Judge
+from router.rollout.machine import Limits
+from router.rollout.target import WATCHED
+from router.rollout.verdict import TriggerResult, Verdict, conclude
+from router.shm.lanes import Lanes
+from router.shm.samples import SampleRing
+
+log = logging.getLogger(__name__)
+GATE_WINDOW_S: Final = 20.0
+
+
+def limits(settings: Settings, service: Service) -> Limits:
+    """Return what the settings tell the machine of one service."""
+    drain = settings.timeouts.rollback_drain_timeout_s
+    probe = service.probe
+    told = Limits() if probe == "none" else Limits(False, probe.warmup_probes, probe.recover_probes)
+    return Limits(
+        inference=probe != "none" and probe.inference,
+        warmup_probes=told.warmup_probes,
+        recover_probes=told.recover_probes,
+        verify_timeout_s=settings.timeouts.verify_timeout_s,
+        rollback_drain_timeout_s=None if drain == "none" else drain,
+    )
+
+
+def first_byte_timeout_s(settings: Settings, service: Service) -> float:
+    """Return after how long an unanswered request of this service is a fault."""
+    return service.first_byte_timeout_s or settings.timeouts.first_byte_timeout_s
+
+
+class Bench:
+    """One service. `on_switch` is told of every automatic change that published a route."""
+
+    def __init__(
+        self,
+        conductor: Conductor,
+        settings: Settings,
+        lanes: Lanes,
+        ring: SampleRing,
+        alarms: Alarms,
+        on_switch: Callable[[Bench, Change], None],
+    ) -> None:
+        self.conductor = conductor
+        self.name = conductor.name
+        self.machine = conductor.machine
+        self.registry = conductor.registry
+        self.service = settings.services[self.name]
+        plain = self.registry.baseline
+        self.judge = Judge(
+            self.service.rules,
+            first_byte_timeout_s(settings, self.service),
+            Baseline.from_dict(plain) if plain else None,
+        )
+        self.verdict: Verdict = conclude(())
+        self.unwell: str | None = None
+        self._sampler = Sampler(conductor, self.judge, ring)
+        self._wellness = Wellness(lanes, conductor.index)
+        self._alarms = alarms
+        self._on_switch = on_switch
+        self._watched: dict[int, tuple[str, tuple[str, ...]]] = {}
+
+    def restore(self) -> None:
+        """Give the judge what a predecessor of this process has seen."""
+        self._sampler.restore()
+
+    def reconfigure(self, settings: Settings) -> None:
+        """Judge and probe by other settings from now on."""
+        self.service = settings.services.get(self.name, self.service)
+        self.machine.limits = limits(settings, self.service)
+        self.judge.reconfigure(self.service.rules, first_byte_timeout_s(settings, self.service))
+        self._watched = dict.fromkeys(self._watched, ("", ()))
+
+    # -- the tick
+    def tick(self, now_ns: int, stalled: bool) -> None:
+        """Look once: sample, judge, act."""
+        self._sampler.sample(now_ns, stalled)
+        self.unwell = self._wellness.unwell(now_ns, self.service.rules)
+        self.verdict = self.judge.evaluate(self._facts(), now_ns)
+        self.tell(Ticked(self.conductor.drained()), now_ns)
+        if self.verdict.accepted is not None:
+            self.tell(Accepted(self.verdict.accepted.as_dict()), now_ns)
+        if self.verdict.failing is not None:
+            self.tell(self._reached(self.verdict.failing, now_ns), now_ns)
+        self._observe(self.verdict.observing)
+
+    def _facts(self) -> Facts:
+        registry, streaks = self.registry, self.machine.streaks
+        active, standby = registry.active, registry.standby
+        since_ns = None
+        if active is not None and active.slot is not None:
+            since_ns = streaks.unreachable_since_ns(active.slot, active.endpoints)
+        return Facts(
+            active_slot=active.slot if active else None,
+            standby_slot=standby.slot if standby else None,
+            promoted_at_ns=registry.active_since_ns,
+            accepted=active is not None and active.accepted,
+            probes_unreachable_since_ns=since_ns,
+            unwell=self.unwell,
+        )
+
+    def _reached(self, failing: TriggerResult, now_ns: int) -> VerdictReached:
+        return VerdictReached(
+            trigger=failing.as_dict(),
+            unreachable=failing.detail == "unreachable",
+            shares=self.shares(now_ns),
+            evidence=evidence(self.judge, self.registry, failing.evidence_since_ns, now_ns),
+        )
+
+    def shares(self, now_ns: int) -> tuple[float, float, int] | None:
+        """Return (standby's, active's share of faults, the standby's attempts) of the last 20 s; None without any."""
+        active, standby = self.registry.active, self.registry.standby
+        if active is None or standby is None or active.slot is None or standby.slot is None:
+            return None
+        mine = self.judge.share_of_faults(standby.slot, GATE_WINDOW_S, now_ns)
+        its = self.judge.share_of_faults(active.slot, GATE_WINDOW_S, now_ns)
+        return None if mine is None or its is None else (mine[0], its[0], mine[1])
+
+    def _observe(self, observing: tuple[TriggerResult, ...]) -> None:
+        if observing:
+            told = "; ".join(f"{result.name} ({result.action}): {result.reason}" for result in observing)
+            self._alarms.up("would_roll_back", told, self.name)
+        else:
+            self._alarms.down("would_roll_back", self.name)
+
+    # -- events
+    def tell(self, event: Event, now_ns: int) -> None:
+        """Hand an event that needs no person to the machine and carry out what it asks for."""
+        commands = self.machine.handle(event, now_ns)
+        if not commands:
+            return
+        change = self.conductor.perform(commands, now_ns)
+        if change.entry is not None and change.entry.type == kinds.ROLLED_BACK:
+            self._on_switch(self, change)
+
+    def probed(self, event: ProbeCompleted) -> None:
+        """A probe of this service has ended."""
+        self.tell(event, event.at_ns)
+
+    def checked(self, event: StandbyChecked, now_ns: int) -> None:
+        """The probe that the gate had asked for has ended."""
+        self.tell(event, now_ns)
+
+    def watch(self, probes: Probes) -> None:
+        """Have exactly those versions probed that should be kept warm."""
+        wanted = {
+            target.slot: (target.version, target.endpoints)
+            for target in self.registry.holders()
+            if target.slot is not None and target.state in WATCHED
+        }
+        for slot in self._watched.keys() - wanted.keys():
+            probes.unwatch(self.name, slot)
+        for slot, (version, endpoints) in wanted.items():
+            if self._watched.get(slot) != (version, endpoints):
+                probes.watch(self.name, slot, version, endpoints, self.service.probe)
+        self._watched = wanted

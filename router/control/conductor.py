@@ -1,0 +1,354 @@
+"""Performs the commands of one service's machine, in the order that behaviour §5 prescribes.
+
+    a person's change       journal (fsync) → fold → store → wake                     the caller then waits for confirmation
+    an automatic rollback   fold → store → wake → journal, until the disk takes it    nothing waits for the disk
+
+While a person's change waits for the disk, a verdict may overtake it. The change then does not happen: it is answered 409
+`lost_race`, and what the journal already has of it is struck out by an `abandoned` entry.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Final
+
+import orjson
+
+from router import clock
+from router.control.alarms import Alarms
+from router.control.broadcast import Broadcast
+from router.control.crew import Crew
+from router.control.expect import Expect
+from router.control.store.journal import Journal
+from router.errors import OperatorError
+from router.failpoint import FailPoint
+from router.rollout import entry as kinds
+from router.rollout.commands import (
+    CheckStandby,
+    ClearAlarm,
+    Command,
+    CutSlot,
+    FillSlot,
+    PublishRoute,
+    RaiseAlarm,
+    Record,
+)
+from router.rollout.entry import Entry
+from router.rollout.events import Event
+from router.rollout.histogram import BUCKETS
+from router.rollout.machine import Machine
+from router.rollout.registry import SWITCHES, published
+from router.shm import layout as at
+from router.shm.lanes import Lanes
+from router.shm.route_cell import RouteCell
+from router.shm.slots import SlotContent, Slots
+from router.shm.wall import Wall
+
+log = logging.getLogger(__name__)
+ANYTHING: Final = Expect()
+HISTOGRAMS: Final = (at.L_FIRST_BYTE, at.L_DURATION, at.L_ABANDONED)
+
+
+@dataclass(frozen=True, slots=True)
+class Desk:
+    """What the conductors of all services share."""
+
+    wall: Wall
+    lanes: Lanes
+    journal: Journal
+    crew: Crew
+    alarms: Alarms
+    broadcast: Broadcast
+    fail_point: FailPoint
+    boot: int
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """What became of a change. `stored_ns` is None if no route was published; `entry` is the fact, None without any."""
+
+    entry: Entry | None
+    decided_ns: int
+    stored_ns: int | None
+
+    @property
+    def changed(self) -> bool:
+        """Whether anything is another way than before."""
+        return self.entry is not None
+
+    @property
+    def swap_us(self) -> int:
+        """Decision → store; for a person's change the journal's fsync lies in between."""
+        return 0 if self.stored_ns is None else max(0, (self.stored_ns - self.decided_ns) // 1000)
+
+
+class Conductor:
+    """One service: number `index` of the wall. `on_check` starts the probe that the gate asks for."""
+
+    def __init__(
+        self, name: str, index: int, machine: Machine, desk: Desk, on_check: Callable[[CheckStandby], None]
+    ) -> None:
+        self.name = name
+        self.index = index
+        self.machine = machine
+        self.registry = machine.registry
+        self.cell = RouteCell(desk.wall, index)
+        self.slots = Slots(desk.wall, index)
+        self.unjournalled: set[int] = set()
+        """Generations whose entry is not on the disk yet."""
+        self._desk = desk
+        self._on_check = on_check
+        self._lock = asyncio.Lock()
+
+    # -- a person's change
+    async def change(self, event: Event, expect: Expect = ANYTHING, *, dry_run: bool = False) -> Change:
+        """Make the change that `event` asks for; raise OperatorError, having changed nothing, if it is refused."""
+        self.refuse_stale(expect)
+        before = self.registry.generation
+        async with self._lock:
+            decided_ns = clock.now_ns()
+            commands = self._handled(event, decided_ns)
+            if not commands:
+                return Change(None, decided_ns, None)
+            if self.registry.generation != before:
+                raise self._lost_race()
+            entries = self._entries(commands, decided_ns)
+            if dry_run:
+                return Change(entries[0], decided_ns, None)
+            self._reserve(commands)
+            numbers = await self._desk.journal.append(*entries, on_late=self._strike_out)
+            if self.registry.generation != before or not self._still_true(event, commands):
+                self._strike_out(numbers)
+                raise self._lost_race()
+            entries = [replace(entry, seq=seq) for entry, seq in zip(entries, numbers, strict=True)]
+            self._fold(entries)
+            return Change(entries[0], decided_ns, self._carry_out(commands, decided_ns))
+
+    def refuse_stale(self, expect: Expect) -> None:
+        """Raise OperatorError (412, 409) if what the asker believes is no longer so."""
+        generation, active = self.registry.generation, self.registry.active
+        if expect.generation is not None and expect.generation != generation:
+            raise OperatorError(
+                412,
+                "generation_stale",
+                f"{self.name} is at generation {generation}, not {expect.generation}: read it again and decide anew",
+                exit_code=9,
+                facts={"generation": generation},
+            )
+        version = active.version if active else None
+        if expect.from_version is not None and expect.from_version != version:
+            raise OperatorError(
+                409,
+                "from_mismatch",
+                f"the active version of {self.name} is {version}, not {expect.from_version}",
+                exit_code=9,
+                facts={"generation": generation, "active": version},
+            )
+
+    def _lost_race(self) -> OperatorError:
+        generation, active = self.registry.generation, self.registry.active
+        return OperatorError(
+            409,
+            "lost_race",
+            f"another change of {self.name} came first; {active.version if active else 'no version'} is active now, "
+            f"generation {generation}: look, and decide anew",
+            exit_code=9,
+            facts={"generation": generation, "active": active.version if active else None},
+        )
+
+    def _handled(self, event: Event, now_ns: int) -> list[Command]:
+        try:
+            return self.machine.handle(event, now_ns)
+        except OperatorError as error:
+            if error.code == "slots_busy":
+                raise self._slots_busy(error, now_ns) from None
+            raise
+
+    def _slots_busy(self, error: OperatorError, now_ns: int) -> OperatorError:
+        held = [
+            {
+                "version": target.version,
+                "state": target.state.value,
+                "in_flight": self._desk.lanes.slot_in_flight(self.index, target.slot or 0),
+                "age_s": round((now_ns - target.since_ns) / 1e9, 1),
+            }
+            for target in self.registry.holders()
+        ]
+        told = ", ".join(
+            f"{item['version']} ({item['state']}, {item['in_flight']} in flight, {item['age_s']} s)" for item in held
+        )
+        return OperatorError(
+            409,
+            error.code,
+            f"{error.detail}: {told}; free one with: rollback-router retire VERSION --cut",
+            exit_code=error.exit_code,
+            facts={"held": held},
+        )
+
+    def _still_true(self, event: Event, commands: list[Command]) -> bool:
+        """Whether the same event would lead to the same change now, after the wait for the disk."""
+        try:
+            again = self.machine.handle(event, clock.now_ns())
+        except OperatorError:
+            return False
+        return _essence(again) == _essence(commands)
+
+    def _strike_out(self, numbers: Sequence[int]) -> None:
+        for seq in numbers:
+            record = Record(kinds.ABANDONED, "control", {"abandons": seq})
+            self._desk.journal.submit(self._entry(record, clock.now_ns()))
+
+    async def establish(self, record: Record) -> None:
+        """Journal a fact of the start, and fold it; raise JournalUnavailable if the disk does not take it."""
+        entry = self._entry(record, clock.now_ns())
+        (seq,) = await self._desk.journal.append(entry)
+        self._fold([replace(entry, seq=seq)])
+
+    # -- automation
+    def perform(self, commands: list[Command], decided_ns: int) -> Change:
+        """Carry out what needs no person: at once, and journal it as soon as the disk takes it."""
+        entries = self._entries(commands, decided_ns)
+        self._reserve(commands)
+        self._fold(entries)
+        stored_ns = self._carry_out(commands, decided_ns)
+        for entry in entries:
+            generation = published(entry) or 0
+            self.unjournalled.add(generation)
+            if not self._desk.journal.submit(entry, self._journalled(generation)):
+                self._desk.alarms.up("journal_overflow", f"{entry.type} of {self.name} is not kept", self.name)
+        return Change(entries[0] if entries else None, decided_ns, stored_ns)
+
+    def _journalled(self, generation: int) -> Callable[[int], None]:
+        return lambda seq: self.unjournalled.discard(generation)
+
+    # -- both
+    def _entries(self, commands: list[Command], now_ns: int) -> list[Entry]:
+        return [self._entry(command, now_ns) for command in commands if isinstance(command, Record)]
+
+    def _entry(self, record: Record, now_ns: int) -> Entry:
+        # Through JSON and back: what is folded now is to the bit what a restart will read.
+        data: dict[str, Any] = orjson.loads(orjson.dumps(record.data))
+        entry = Entry(record.type, self.name, record.actor, data, clock.wall_s(), now_ns, self._desk.boot)
+        if published(entry) is not None:
+            data.setdefault("base", self.registry.generation)
+        return entry
+
+    def _reserve(self, commands: list[Command]) -> None:
+        """No generation is issued twice, even if its route is never stored."""
+        issued = [command.route.generation for command in commands if isinstance(command, PublishRoute)]
+        self.machine.issued = max([self.machine.issued, *issued])
+
+    def _fold(self, entries: list[Entry]) -> None:
+        for entry in entries:
+            self.registry.apply(entry)
+            told = {key: value for key, value in entry.data.items() if key not in ("trigger", "baseline", "evidence")}
+            log.log(
+                logging.WARNING if entry.type in SWITCHES else logging.INFO,
+                "%s service=%s actor=%s %s",
+                entry.type,
+                self.name,
+                entry.actor,
+                orjson.dumps(told).decode(),
+            )
+            self._desk.broadcast.publish(described(entry))
+
+    def _carry_out(self, commands: list[Command], decided_ns: int) -> int | None:
+        stored_ns = None
+        for command in commands:
+            match command:
+                case FillSlot():
+                    self.fill(command)
+                case PublishRoute():
+                    self._desk.fail_point.hit("store.before")
+                    stored_ns = self.cell.publish(command.route, decided_ns)
+                    self._desk.fail_point.hit("store.after")
+                    self._desk.crew.wake()
+                case CutSlot():
+                    self.slots.cut(command.slot, command.generation)
+                    self._desk.crew.wake()
+                case CheckStandby():
+                    self._on_check(command)
+                case RaiseAlarm():
+                    self._desk.alarms.up(command.code, command.detail, self.name)
+                case ClearAlarm():
+                    self._desk.alarms.down(command.code, self.name)
+                case Record():
+                    pass
+        return stored_ns
+
+    def fill(self, command: FillSlot) -> None:
+        """Write a slot's contents; a fresh tenant counts from what the lanes have counted for the slot so far."""
+        if command.fresh:
+            self.machine.streaks.forget(command.slot)
+            words, row = self._desk.wall.words, self._desk.wall.layout.base(self.index, command.slot)
+            lanes = self._desk.lanes
+            for offset, count in enumerate(lanes.slot_scalars(self.index, command.slot)):
+                words[row + offset] = count
+            for which in HISTOGRAMS:
+                for bucket, count in enumerate(lanes.slot_histogram(self.index, command.slot, which)):
+                    words[row + which + bucket] = count
+        content = SlotContent(command.incarnation, command.version, command.endpoints)
+        self.slots.write(command.slot, content)
+
+    def scalars(self, slot: int) -> list[int]:
+        """Return the `L_SCALARS` counters of a slot since it was filled; gauges as they are."""
+        counts = self._desk.lanes.slot_scalars(self.index, slot)
+        row, words = self._desk.wall.layout.base(self.index, slot), self._desk.wall.words
+        return [count if offset in _GAUGES else count - words[row + offset] for offset, count in enumerate(counts)]
+
+    def histogram(self, slot: int, which: int) -> tuple[int, ...]:
+        """Return one histogram (`L_FIRST_BYTE`, …) of a slot since it was filled."""
+        counts = self._desk.lanes.slot_histogram(self.index, slot, which)
+        row = self._desk.wall.layout.base(self.index, slot) + which
+        base = self._desk.wall.words[row : row + BUCKETS].tolist()
+        return tuple(now - before for now, before in zip(counts, base, strict=True))
+
+    def drained(self) -> frozenset[int]:
+        """Return the slots without a role on which nothing is in flight and nothing can be claimed any more.
+
+        First who has acknowledged, then what is in flight: a claim made before the acknowledgement is counted by then.
+        """
+        found = []
+        for target in self.registry.holders():
+            if target.role != "draining" or target.slot is None:
+                continue
+            if self._desk.crew.behind(self.index, target.roleless_generation):
+                continue
+            if self._desk.lanes.slot_in_flight(self.index, target.slot) == 0:
+                found.append(target.slot)
+        return frozenset(found)
+
+
+_GAUGES: Final = frozenset(
+    {at.L_WAITING, at.L_WAITING_LONG, at.L_OLDEST_WAITING_NS, at.L_LAST_BEGUN_NS, at.L_GAP_MAX_US}
+)
+
+
+def _essence(commands: list[Command]) -> list[Any]:
+    """What has to be the same for a change to be the same change: all but the number of its route."""
+    result: list[Any] = []
+    for command in commands:
+        if isinstance(command, Record):
+            members = {key: value for key, value in command.data.items() if key not in ("generation", "incident")}
+            members["quarantine"] = sorted(command.data.get("quarantine", {}))
+            result.append((command.type, members))
+        elif isinstance(command, PublishRoute):
+            result.append(command.route.named())
+    return result
+
+
+def described(entry: Entry) -> dict[str, Any]:
+    """Return an entry as the journal's route and the event stream show it; `seq` is null until it is on the disk."""
+    return {
+        "seq": entry.seq or None,
+        "at": clock.iso(entry.at),
+        "monotonic_ns": entry.monotonic_ns,
+        "boot": entry.boot,
+        "service": entry.service or None,
+        "type": entry.type,
+        "actor": entry.actor,
+        "data": entry.data,
+    }

@@ -1,0 +1,388 @@
+"""The tick and the verbs. No policy: the machine decides, the conductor performs, this says what came of it.
+
+The verbs that change something take keyword arguments, raise OperatorError without having changed anything, and return when
+every live worker has confirmed, or say which has not (`confirm_timeout_s`).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+from collections.abc import Callable
+from typing import Any, Final
+
+from router import __version__, clock
+from router.config import Settings, version_label
+from router.control import status
+from router.control.alarms import Alarms
+from router.control.bench import Bench
+from router.control.broadcast import Broadcast
+from router.control.conductor import ANYTHING, Change, described
+from router.control.crew import Confirmation, Crew
+from router.control.expect import Expect
+from router.control.probes import Probes
+from router.control.recovery import differences
+from router.control.sampler import Stalls
+from router.control.store.journal import Journal
+from router.control.tally import Tally
+from router.errors import OperatorError
+from router.rollout import entry as kinds
+from router.rollout import events as ev
+from router.rollout.commands import CheckStandby, Record
+from router.rollout.endpoint import parse_endpoints
+from router.rollout.events import Override
+from router.rollout.outcome import OUTCOMES
+from router.rollout.registry import SWITCHES
+from router.rollout.target import WATCHED, State
+from router.shm import layout as at
+from router.shm.lanes import Lanes
+from router.shm.wall import Wall
+from router.tasks import Tasks
+
+log = logging.getLogger(__name__)
+TICK_S: Final = 0.1
+_REASONS: Final = {kinds.PROMOTED: "promote", kinds.SWITCHED: "switch", kinds.ROLLED_BACK: "rollback"}
+Document = dict[str, Any]
+
+
+class Controller:
+    """All services of this router. `benches` is filled by the composition root before the first tick."""
+
+    def __init__(
+        self, settings: Settings, wall: Wall, lanes: Lanes, crew: Crew, journal: Journal, alarms: Alarms, origin: str
+    ) -> None:
+        self.settings = settings
+        self.wall = wall
+        self.lanes = lanes
+        self.tally = Tally(sorted(settings.services))
+        self.alarms = alarms
+        self.broadcast = Broadcast()
+        self.tasks = Tasks()
+        self.probes = Probes(settings, self.tasks, self._probed)
+        self.benches: dict[str, Bench] = {}
+        self.differences: list[str] = []
+        self._origin = origin
+        self._crew = crew
+        self._journal = journal
+        self._stalls = Stalls(lanes, crew)
+        self._started_at = clock.iso(clock.wall_s())
+
+    # -- the tick
+    def tick(self, now_ns: int, own_lag_s: float) -> None:
+        """Look at everything once; `own_lag_s` is how late this look is. An error of ours is alarmed and stops no service."""
+        stall_s = min((bench.service.rules.stall_s for bench in self.benches.values()), default=1.0)
+        stalled = self._stalls.look(now_ns, own_lag_s, stall_s)
+        for bench in self.benches.values():
+            try:
+                bench.tick(now_ns, stalled)
+                bench.watch(self.probes)
+            except Exception as error:  # one of the four guards: the control tick
+                log.exception("tick of service=%s", bench.name)
+                self.alarms.up("router_fault", f"{type(error).__name__}: {error}", bench.name)
+
+    def reconfigure(self, settings: Settings) -> None:
+        """Take over other settings (SIGHUP); the set of services stays as it was at the start."""
+        self.settings = settings
+        for bench in self.benches.values():
+            bench.reconfigure(settings)
+        self.differences = differences(settings, {name: bench.registry for name, bench in self.benches.items()})
+        for bench in self.benches.values():
+            note = Record(kinds.SETTINGS_CHANGED, "operator", {"version": self.wall.words[at.H_SETTINGS]})
+            bench.conductor.perform([note], clock.now_ns())
+
+    def _probed(self, event: ev.ProbeCompleted) -> None:
+        bench = self.benches.get(event.service)
+        if bench is not None:
+            bench.probed(event)
+
+    def check(self, name: str) -> Callable[[CheckStandby], None]:
+        """Return what a conductor calls when the gate wants a fresh probe of service `name`."""
+        return lambda command: self._check(name, command)
+
+    def _check(self, name: str, command: CheckStandby) -> None:
+        async def ask() -> None:
+            result = await self.probes.probe_now(name, command.slot, command.timeout_s)
+            event = ev.StandbyChecked(result.ok, result.detail, command.generation)
+            self.benches[name].checked(event, clock.now_ns())
+
+        self.tasks.spawn(ask(), f"check standby of {name}")
+
+    def switched(self, bench: Bench, change: Change) -> None:
+        """An automatic rollback was stored: confirm it, count it, journal how long it took."""
+        self.tasks.spawn(self._confirm(bench, change), f"confirm {bench.name}")
+
+    async def _confirm(self, bench: Bench, change: Change) -> Confirmation:
+        """Wait for the workers; what this change was, and how long it took, becomes a fact too if it was a switch."""
+        entry = change.entry
+        if change.stored_ns is None or entry is None:
+            return Confirmation((), 0.0)
+        generation, timeout_s = entry.data["generation"], self.settings.timeouts.confirm_timeout_s
+        told = await self._crew.confirm(bench.conductor.index, generation, change.stored_ns, timeout_s)
+        code = "workers_unconfirmed"
+        if told.complete:
+            self.alarms.down(code, bench.name)
+        else:
+            self.alarms.up(code, f"workers {list(told.unconfirmed)} have not confirmed {generation}", bench.name)
+        if entry.type in SWITCHES:
+            trigger = entry.data.get("trigger")
+            reason = trigger["kind"] if trigger else _REASONS[entry.type]
+            self.tally.note(bench.name, reason, change.swap_us, told.confirmed_ms if told.complete else None)
+            data = {
+                "generation": generation,
+                "swap_us": change.swap_us,
+                "confirmed_ms": told.confirmed_ms if told.complete else None,
+                "workers_unconfirmed": list(told.unconfirmed),
+            }
+            bench.conductor.perform([Record(kinds.CONFIRMED, "control", data)], clock.now_ns())
+        return told
+
+    # -- verbs that change something
+    def bench(self, service: str) -> Bench:
+        """Return the bench of a service; raise OperatorError (404) naming those that there are."""
+        bench = self.benches.get(service)
+        if bench is None:
+            names = ", ".join(self.benches) or "none"
+            raise OperatorError(
+                404, "service_unknown", f"there is no service {service!r}; there are: {names}", exit_code=9
+            )
+        return bench
+
+    async def deploy(
+        self,
+        *,
+        service: str,
+        version: str,
+        endpoints: list[str],
+        actor: str,
+        replace: bool = False,
+        override: Override | None = None,
+        expect: Expect = ANYTHING,
+        dry_run: bool = False,
+    ) -> Document:
+        """Bring a version in as candidate; it is verified while this has long returned."""
+        bench = self.bench(service)
+        urls = tuple(endpoint.url for endpoint in parse_endpoints(endpoints))
+        event = ev.DeployAsked(_label(version), urls, actor, replace, override)
+        change = await bench.conductor.change(event, expect, dry_run=dry_run)
+        bench.watch(self.probes)
+        known = bench.registry.targets.get(version)
+        state = known.state.value if known and not (dry_run and change.changed) else State.VERIFYING.value
+        return {
+            "service": service,
+            "version": version,
+            "state": state,
+            "generation": bench.registry.generation,
+            "changed": change.changed,
+            "journalled": True,
+            "dry_run": dry_run,
+            "message": f"{version} is {state}" + (": promote it once it is ready" if state == "verifying" else ""),
+        }
+
+    async def promote(
+        self,
+        *,
+        service: str,
+        version: str,
+        actor: str,
+        reason: str = "",
+        override: Override | None = None,
+        expect: Expect = ANYTHING,
+        dry_run: bool = False,
+    ) -> Document:
+        """Make the candidate (or the standby) active."""
+        event = ev.SwitchAsked(version, actor, reason or "promoted", kinds.PROMOTED, override)
+        return await self._switch(service, event, expect, dry_run)
+
+    async def switch(
+        self,
+        *,
+        service: str,
+        to: str,
+        actor: str,
+        reason: str = "",
+        override: Override | None = None,
+        expect: Expect = ANYTHING,
+        dry_run: bool = False,
+    ) -> Document:
+        """Make `to` active; the version that was becomes the standby."""
+        event = ev.SwitchAsked(to, actor, reason or "switched", kinds.SWITCHED, override)
+        return await self._switch(service, event, expect, dry_run)
+
+    async def _switch(self, service: str, event: ev.SwitchAsked, expect: Expect, dry_run: bool) -> Document:
+        bench = self.bench(service)
+        target = bench.registry.targets.get(event.to)
+        checked = False
+        if target is not None and target.state is State.UNREACHABLE and target.slot is not None:
+            result = await self.probes.probe_now(service, target.slot, bench.machine.limits.gate_timeout_s)
+            checked = result.ok
+        event = ev.SwitchAsked(event.to, event.actor, event.reason, event.verb, event.override, checked)
+        return await self._change(bench, event, f"{event.to} is active", expect, dry_run)
+
+    async def rollback(
+        self, *, service: str, actor: str, reason: str = "", expect: Expect = ANYTHING, dry_run: bool = False
+    ) -> Document:
+        """Make the standby active and quarantine the version that was."""
+        bench = self.bench(service)
+        left, to = bench.registry.active, bench.registry.standby
+        told = f"rolled back from {left.version} to {to.version}; {left.version} is quarantined" if left and to else ""
+        event = ev.RollbackAsked(reason or "rolled back by a person", actor)
+        return await self._change(bench, event, told, expect, dry_run)
+
+    async def retire(
+        self,
+        *,
+        service: str,
+        version: str,
+        actor: str,
+        cut: bool = False,
+        expect: Expect = ANYTHING,
+        dry_run: bool = False,
+    ) -> Document:
+        """Take a version out of its role; it drains, or is cut, and then gives its slot back."""
+        bench = self.bench(service)
+        told = f"{version} " + ("is cut" if cut else "drains") + " and gives its slot back"
+        return await self._change(bench, ev.RetireAsked(version, actor, cut), told, expect, dry_run)
+
+    async def set_endpoints(
+        self, *, service: str, version: str, endpoints: list[str], actor: str, dry_run: bool = False
+    ) -> Document:
+        """Move the replicas of a version; the new ones are probed before they are used."""
+        bench = self.bench(service)
+        urls = tuple(endpoint.url for endpoint in parse_endpoints(endpoints))
+        target = bench.registry.targets.get(version)
+        if target is not None and target.state in WATCHED and target.endpoints != urls:
+            await self._refuse_dead(bench, version, urls)
+        event = ev.EndpointsAsked(version, urls, actor)
+        return await self._change(bench, event, f"{version} is at {', '.join(urls)}", ANYTHING, dry_run)
+
+    async def _refuse_dead(self, bench: Bench, version: str, urls: tuple[str, ...]) -> None:
+        probe = bench.service.probe
+        timeout_s = 2.0 if probe == "none" else probe.probe_timeout_s
+        results = await self.probes.check(urls, probe, timeout_s)
+        bad = [f"{url}: {result.detail}" for url, result in results.items() if not result.ok]
+        if bad:
+            raise OperatorError(
+                409,
+                "version_not_ready",
+                f"version {version} stays where it is, for not all of its new endpoints answer: {'; '.join(bad)}",
+                exit_code=9,
+            )
+
+    async def freeze(self, *, service: str, actor: str, reason: str = "", dry_run: bool = False) -> Document:
+        """Disable automation; people may still do everything."""
+        return await self._change(self.bench(service), ev.FreezeAsked(actor, reason), "frozen", ANYTHING, dry_run)
+
+    async def unfreeze(self, *, service: str, actor: str, reason: str = "", dry_run: bool = False) -> Document:
+        """Enable automation again."""
+        event = ev.UnfreezeAsked(actor, reason)
+        return await self._change(self.bench(service), event, "automation is enabled", ANYTHING, dry_run)
+
+    async def quarantine(
+        self, *, service: str, version: str, actor: str, reason: str = "", dry_run: bool = False
+    ) -> Document:
+        """Block a version; it loses its role, unless it is active: then this is refused."""
+        event = ev.QuarantineAsked(version, actor, reason)
+        return await self._change(self.bench(service), event, f"{version} is quarantined", ANYTHING, dry_run)
+
+    async def release(
+        self, *, service: str, version: str, actor: str, reason: str = "", dry_run: bool = False
+    ) -> Document:
+        """Lift the mark of a version."""
+        event = ev.ReleaseAsked(version, actor, reason)
+        return await self._change(self.bench(service), event, f"{version} is released", ANYTHING, dry_run)
+
+    async def _change(self, bench: Bench, event: ev.Event, told: str, expect: Expect, dry_run: bool) -> Document:
+        change = await bench.conductor.change(event, expect, dry_run=dry_run)
+        registry = bench.registry
+        if dry_run or not change.changed:
+            confirmation = Confirmation(tuple(self._crew.behind(bench.conductor.index, registry.generation)), 0.0)
+            message = f"would be done: {told}" if change.changed else f"nothing to do: {told} already"
+        else:
+            bench.watch(self.probes)
+            confirmation = await self._confirm(bench, change)
+            message = told
+        entry = change.entry
+        return {
+            "service": bench.name,
+            "generation": registry.generation
+            if entry is None or dry_run
+            else entry.data.get("generation", registry.generation),
+            **status.roles(registry),
+            "changed": change.changed,
+            "confirmed": confirmation.complete,
+            "workers_unconfirmed": list(confirmation.unconfirmed),
+            "swap_us": change.swap_us,
+            "confirmed_ms": confirmation.confirmed_ms,
+            "journalled": True,
+            "incident": entry.data.get("incident") if entry else None,
+            "dry_run": dry_run,
+            "message": message,
+        }
+
+    # -- verbs that read
+    def status(self) -> Document:
+        """Return everything: `/v1/status`."""
+        now_ns = clock.now_ns()
+        accepted, ended = self.lanes.unmatched()
+        words = self.wall.words
+        return {
+            "version": __version__,
+            "boot": words[at.H_BOOT],
+            "control": {"pid": os.getpid(), "started_at": self._started_at, "starts": words[at.H_CONTROL_STARTS]},
+            "workers": [status.worker(self.lanes.worker(index), now_ns) for index in range(self.lanes.workers)],
+            "alarms": self.alarms.listing(),
+            "settings": {"origin": self._origin, "version": words[at.H_SETTINGS], "differences": self.differences},
+            "journal": {"waiting": self._journal.waiting},
+            "unmatched": {
+                "accepted": accepted,
+                "ended": {outcome.label: ended[outcome] for outcome in OUTCOMES},
+            },
+            "services": {name: self.service_status(name) for name in self.benches},
+        }
+
+    def service_status(self, service: str) -> Document:
+        """Return one service: `/v1/services/{service}`."""
+        return status.service(self.bench(service), self.lanes, self.probes, clock.now_ns())
+
+    def explain(self, service: str) -> Document:
+        """Return why automation did or did not act."""
+        return status.explain(self.bench(service), clock.now_ns())
+
+    def versions(self) -> Document:
+        """Return all versions of all services."""
+        return {"versions": [told for bench in self.benches.values() for told in status.versions(bench)]}
+
+    def incidents(self) -> Document:
+        """Return all rollbacks, newest first."""
+        found = [told for bench in self.benches.values() for told in bench.registry.incidents]
+        found.sort(key=lambda told: -told["detection_at"])
+        return {"incidents": [status.incident(told) for told in found]}
+
+    def incident(self, incident_id: str) -> Document:
+        """Return one rollback; raise OperatorError (404)."""
+        for bench in self.benches.values():
+            for told in bench.registry.incidents:
+                if told["id"] == incident_id:
+                    return status.incident(told)
+        raise OperatorError(404, "incident_unknown", f"there is no incident {incident_id!r}", exit_code=9)
+
+    async def journal(self, after: int = 0, limit: int = 100, service: str | None = None) -> Document:
+        """Return journal entries with a number above `after`, oldest first."""
+        entries = await self._journal.entries(after, limit, service)
+        return {"entries": [described(entry) for entry in entries]}
+
+    def subscribe(self) -> asyncio.Queue[Document | None]:
+        """Return a queue that gets every event from now on."""
+        return self.broadcast.subscribe()
+
+    def unsubscribe(self, queue: asyncio.Queue[Document | None]) -> None:
+        """Forget that queue."""
+        self.broadcast.unsubscribe(queue)
+
+
+def _label(version: str) -> str:
+    try:
+        return version_label(version)
+    except ValueError as error:
+        raise OperatorError(400, "version_invalid", str(error), exit_code=2) from None

@@ -1,0 +1,222 @@
+"""How control comes to know, at its start, what is: from the journal, from shared memory that outlived it, or from seeds."""
+
+from __future__ import annotations
+
+import logging
+import sqlite3
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from router import clock
+from router.config import Service, Settings, TargetSeed
+from router.control.conductor import Conductor
+from router.control.store.opening import begun_anew, corrupt, opened
+from router.errors import InternalError, OperatorError, StartError
+from router.rollout import entry as kinds
+from router.rollout.commands import FillSlot, PublishRoute, Record
+from router.rollout.entry import Entry
+from router.rollout.recovered import assumed, recovered
+from router.rollout.registry import Registry, rebuild
+from router.rollout.target import State
+from router.shm import layout as at
+from router.shm.route_cell import RouteCell
+from router.shm.wall import Wall
+
+log = logging.getLogger(__name__)
+EXIT_ENDPOINTS: Final = 7
+EXIT_STATE: Final = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Past:
+    """What the journal says. `warm`: shared memory outlived the previous control, so its route words win."""
+
+    database: sqlite3.Connection
+    entries: list[Entry]
+    boot: int
+    warm: bool
+    begun_from: Path | None = None
+
+
+def read_past(state_dir: Path, wall: Wall, journal_from: str | None) -> Past:
+    """Open the journal; raise StartError (6) if it is corrupt. A warm start ignores `journal_from`: it was done before."""
+    warm = wall.words[at.H_BOOT] != 0
+    now_s = clock.wall_s()
+    begun_from = None
+    if journal_from is not None and not warm:
+        database, entries, begun = begun_anew(state_dir, Path(journal_from), now_s, _sensible)
+        begun_from = Path(journal_from) if begun else None
+    else:
+        database, entries = opened(state_dir, now_s)
+    boot = wall.words[at.H_BOOT] or max((entry.boot for entry in entries), default=0) + 1
+    return Past(database, entries, boot, warm, begun_from)
+
+
+def _sensible(entries: list[Entry]) -> list[Entry]:
+    """Keep the entries that fold although others are missing."""
+    registries: dict[str, Registry] = {entry.service: Registry(entry.service) for entry in entries if entry.service}
+    kept = []
+    for entry in entries:
+        concerned = (
+            list(registries.values())
+            if entry.type == kinds.BOOT
+            else [registries[entry.service]]
+            if entry.service
+            else []
+        )
+        try:
+            for registry in concerned:
+                registry.apply(entry)
+        except (InternalError, KeyError, TypeError, ValueError) as error:
+            log.warning("entry %d (%s) makes no sense without those that are lost: %s", entry.seq, entry.type, error)
+            continue
+        kept.append(entry)
+    return kept
+
+
+def boot_entries(past: Past) -> list[Entry]:
+    """Return what a cold start journals before anything else."""
+    now_ns, now_s = clock.now_ns(), clock.wall_s()
+    entries = [Entry(kinds.BOOT, "", "control", {"boot": past.boot}, now_s, now_ns, past.boot)]
+    if past.begun_from is not None:
+        data: dict[str, Any] = {"copy": str(past.begun_from), "entries": len(past.entries)}
+        entries.insert(0, Entry(kinds.IMPORTED, "", "operator", data, now_s, now_ns, past.boot))
+    return entries
+
+
+def registries(
+    settings: Settings, wall: Wall, entries: list[Entry], state_dir: Path, *, warm: bool
+) -> dict[str, Registry]:
+    """Return the registry of each service, in the order of the wall; raise StartError (6) if the journal contradicts itself."""
+    found = {}
+    for index, name in enumerate(sorted(settings.services)):
+        word = RouteCell(wall, index).read() if warm else None
+        try:
+            found[name] = rebuild(name, entries, word.generation if word else None)
+        except (InternalError, KeyError, TypeError, ValueError) as error:
+            raise corrupt(state_dir, error, clock.wall_s()) from None
+    return found
+
+
+def refuse_moved(settings: Settings, found: dict[str, Registry]) -> None:
+    """Raise StartError (7) if the settings name a known version with other endpoints than the journal."""
+    for name, service in settings.services.items():
+        for seed in _seeds(service):
+            known = found[name].targets.get(seed.version)
+            if known is not None and known.endpoints != tuple(seed.endpoints):
+                raise StartError(
+                    "endpoints_differ",
+                    f"service {name}: version {seed.version} is known at {', '.join(known.endpoints)} (journal), and the "
+                    f"settings say {', '.join(seed.endpoints)}: give the new servers a version label of their own, write the "
+                    "known endpoints into the settings, or start with --fresh, which archives the old state",
+                    EXIT_ENDPOINTS,
+                )
+
+
+def differences(settings: Settings, found: dict[str, Registry]) -> list[str]:
+    """Return where the settings' seeds differ from what the journal says; the journal wins."""
+    lines = []
+    for name, service in sorted(settings.services.items()):
+        registry = found.get(name)
+        if registry is None:
+            lines.append(f"services.{name} begins to exist with the next start")
+            continue
+        for role, seed, target in (
+            ("active", service.active, registry.active),
+            ("standby", service.standby, registry.standby),
+        ):
+            version = target.version if target else None
+            if seed is not None and seed.version != version:
+                lines.append(
+                    f"services.{name}.{role} is {seed.version} in the settings and {version or 'none'} by the journal, "
+                    "which wins: use promote, switch or deploy"
+                )
+            elif seed is not None and target is not None and tuple(seed.endpoints) != target.endpoints:
+                lines.append(f"services.{name}.{role} ({seed.version}) has other endpoints in the settings")
+    return lines
+
+
+async def settle(conductor: Conductor, service: Service, *, warm: bool, assume: str | None) -> None:
+    """Bring one service to what is true and publish it; the wall must hold the boot counter already."""
+    if warm and conductor.cell.word():
+        return _take_over(conductor)
+    for record in _first_facts(conductor.registry, service, assume):
+        await _journalled(conductor, record)
+    registry = conductor.registry
+    commands: list[FillSlot | PublishRoute] = [
+        FillSlot(target.slot, target.incarnation, target.version, target.endpoints, fresh=True)
+        for target in registry.holders()
+        if target.slot is not None
+    ]
+    conductor.perform([*commands, PublishRoute(registry.route())], clock.now_ns())
+    return None
+
+
+def _first_facts(registry: Registry, service: Service, assume: str | None) -> list[Record]:
+    if assume is not None:
+        return [assumed(registry, assume)]
+    if registry.targets or service.active is None:
+        return []
+    places = [(service.active, State.ACTIVE)] + ([(service.standby, State.STANDBY)] if service.standby else [])
+    return [
+        Record(
+            kinds.SEEDED,
+            "settings",
+            {
+                "generation": registry.generation,
+                "states": {seed.version: state.value},
+                "target": {
+                    "version": seed.version,
+                    "endpoints": list(seed.endpoints),
+                    "slot": slot,
+                    "incarnation": registry.incarnations[slot] + 1,
+                },
+            },
+        )
+        for slot, (seed, state) in enumerate(places)
+    ]
+
+
+async def _journalled(conductor: Conductor, record: Record) -> None:
+    try:
+        await conductor.establish(record)
+    except OperatorError as error:
+        raise StartError(error.code, f"{error.detail}; a first start needs a journal", EXIT_STATE) from None
+
+
+def _take_over(conductor: Conductor) -> None:
+    """The shared memory is alive: its word wins."""
+    word = conductor.cell.read()
+    if word is None:
+        raise InternalError("route_missing", conductor.name)
+    read = {slot: conductor.slots.read(slot) for slot in word.named()}
+    contents = {
+        slot: (content.version, content.endpoints, content.incarnation) for slot, content in read.items() if content
+    }
+    conductor.machine.issued = max(conductor.machine.issued, word.generation)
+    record = recovered(conductor.registry, word, contents)
+    if record is not None:
+        log.warning("%s: shared memory and journal differ; shared memory wins", conductor.name)
+        conductor.perform([record], clock.now_ns())
+
+
+def assumed_by_service(assume_active: str | None, found: dict[str, Registry]) -> dict[str, str]:
+    """Return which version is to be taken for active, by service, from `VERSION` or `SERVICE=VERSION[,SERVICE=VERSION]`."""
+    if assume_active is None:
+        return {}
+    result = {}
+    for part in assume_active.split(","):
+        service, _, version = part.rpartition("=")
+        names = [service] if service else [name for name, registry in found.items() if version in registry.targets]
+        for name in names:
+            if name in found and version in found[name].targets:
+                result[name] = version
+        if not result:
+            known = {name: sorted(registry.targets) for name, registry in found.items()}
+            raise StartError("version_unknown", f"--assume-active {part}: known are {known}", 2)
+    return result
+
+
+def _seeds(service: Service) -> list[TargetSeed]:
+    return [seed for seed in (service.active, service.standby) if seed is not None]

@@ -1,0 +1,138 @@
+"""Lanes → samples → judge and ring: what every slot of a service did, each tick; and whether we ourselves are well."""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import Final
+
+from router.control.conductor import HISTOGRAMS, Conductor
+from router.control.crew import Crew
+from router.rollout.judge import Judge
+from router.rollout.outcome import FAULTS, Outcome
+from router.rollout.registry import Registry
+from router.rollout.rules import Rules
+from router.rollout.sample import Sample
+from router.rollout.target import ROLES, Target
+from router.shm import layout as at
+from router.shm.lanes import Lanes
+from router.shm.samples import SampleRing
+
+SECOND_NS: Final = 1_000_000_000
+_ROLE_NUMBERS: Final = {"active": 1, "standby": 2, "candidate": 3}
+_UNWELL_S: Final = 60
+_UNWELL_FAULTS_MIN: Final = 5
+
+
+class Sampler:
+    """One service's samples. Histograms are read once a second, and only for slots with a role."""
+
+    def __init__(self, conductor: Conductor, judge: Judge, ring: SampleRing) -> None:
+        self._conductor = conductor
+        self._judge = judge
+        self._ring = ring
+        self._full_ns = 0
+
+    def restore(self) -> None:
+        """Give the judge the past that a predecessor of this process has kept."""
+        for target in self._conductor.registry.holders():
+            if target.slot is None:
+                continue
+            for tier, samples in self._ring.load(self._conductor.index, target.slot).items():
+                if samples and samples[-1].incarnation == target.incarnation:
+                    self._judge.restore(target.slot, tier, samples)
+
+    def sample(self, now_ns: int, stalled: bool) -> None:
+        """Take one sample of every slot that a version holds."""
+        full = now_ns - self._full_ns >= 0.95 * SECOND_NS
+        if full:
+            self._full_ns = now_ns
+        for target in self._conductor.registry.holders():
+            if target.slot is None:
+                continue
+            sample = self._sample(target, target.slot, now_ns, stalled, full and target.state in ROLES)
+            for tier in self._judge.observe(target.slot, sample):
+                self._ring.write(self._conductor.index, target.slot, tier, sample)
+
+    def _sample(self, target: Target, slot: int, now_ns: int, stalled: bool, full: bool) -> Sample:
+        conductor = self._conductor
+        counts = conductor.scalars(slot)
+        histograms = tuple(conductor.histogram(slot, which) for which in HISTOGRAMS) if full else (None, None, None)
+        return Sample(
+            at_ns=now_ns,
+            incarnation=target.incarnation,
+            generation=conductor.registry.generation,
+            role=_ROLE_NUMBERS.get(target.role, 0),
+            claimed=counts[at.L_CLAIMED],
+            begun=counts[at.L_BEGUN],
+            faults_unbegun=counts[at.L_FAULTS_UNBEGUN],
+            outcomes=tuple(counts[at.L_OUTCOMES : at.L_OUTCOMES + at.OUTCOME_COUNT]),
+            rescued=counts[at.L_RESCUED],
+            abandoned_long=counts[at.L_ABANDONED_LONG],
+            waiting=counts[at.L_WAITING],
+            waiting_long=counts[at.L_WAITING_LONG],
+            oldest_waiting_ns=counts[at.L_OLDEST_WAITING_NS],
+            last_begun_ns=counts[at.L_LAST_BEGUN_NS],
+            gap_max_us=counts[at.L_GAP_MAX_US],
+            stalled=stalled,
+            first_byte=histograms[0],
+            duration=histograms[1],
+            abandoned=histograms[2],
+        )
+
+
+class Stalls:
+    """Whether some living worker, or control, has been late by more than `stall_s` since the last look."""
+
+    def __init__(self, lanes: Lanes, crew: Crew) -> None:
+        self._lanes = lanes
+        self._crew = crew
+        self._lag_sums = [self._lanes.worker(index).lag_sum_us for index in range(lanes.workers)]
+
+    def look(self, now_ns: int, own_lag_s: float, stall_s: float) -> bool:
+        """Return whether the stretch since the last look stalled; `own_lag_s` is how late this look is."""
+        stalled = own_lag_s > stall_s
+        living = self._crew.living()
+        for index in range(self._lanes.workers):
+            worker = self._lanes.worker(index)
+            if worker.lag_sum_us != self._lag_sums[index]:
+                stalled, self._lag_sums[index] = True, worker.lag_sum_us
+            if index in living and worker.heartbeat_ns and now_ns - worker.heartbeat_ns > stall_s * SECOND_NS:
+                stalled = True
+        return stalled
+
+
+class Wellness:
+    """Whether the router's own faults make its numbers of a service doubtful (behaviour §2)."""
+
+    def __init__(self, lanes: Lanes, index: int) -> None:
+        self._lanes = lanes
+        self._index = index
+        self._seconds: deque[tuple[int, int, int]] = deque(maxlen=_UNWELL_S + 1)
+
+    def unwell(self, now_ns: int, rules: Rules) -> str | None:
+        """Return why error_rate and latency should pause; None while all is well."""
+        if not self._seconds or now_ns - self._seconds[-1][0] >= SECOND_NS:
+            _, ended = self._lanes.exchanges(self._index)
+            self._seconds.append((now_ns, sum(ended), ended[Outcome.ROUTER_FAULT]))
+        first, last = self._seconds[0], self._seconds[-1]
+        ended_count, faults = last[1] - first[1], last[2] - first[2]
+        if faults >= _UNWELL_FAULTS_MIN and faults > rules.router_fault_share_max * ended_count:
+            return f"the router itself failed {faults} of {ended_count} exchanges in {_UNWELL_S} s"
+        return None
+
+
+def evidence(judge: Judge, registry: Registry, since_ns: int | None, now_ns: int) -> dict[str, object] | None:
+    """Return what a failing active version has cost since `since_ns`: requests, errors by outcome, rescued."""
+    active = registry.active
+    if active is None or active.slot is None:
+        return None
+    seconds = (now_ns - since_ns) / SECOND_NS + 0.2 if since_ns else 20.0
+    window = judge.window(active.slot, seconds, now_ns)
+    if window is None:
+        return None
+    return {
+        "requests": window.requests,
+        "errors": {outcome.label: window.outcomes[outcome] for outcome in FAULTS if window.outcomes[outcome]},
+        "rescued": window.rescued,
+        "seconds": round(seconds, 3),
+    }
