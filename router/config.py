@@ -303,7 +303,9 @@ def _explain(error: ValidationError) -> str:
             if item["type"] in ("extra_forbidden", "unexpected_keyword_argument")
             else item["msg"]
         )
-        lines.append(f"{place} = {item['input']!r}: {hint.removeprefix('Value error, ')}"[:400])
+        # A whole table as value would bury the hint, which names what is wrong in it.
+        value = "" if isinstance(item["input"], (dict, BaseModel)) else f" = {item['input']!r}"[:200]
+        lines.append(f"{place}{value}: {hint.removeprefix('Value error, ')}")
     return "; ".join(lines)
 
 

@@ -79,8 +79,10 @@ def _bind(address: Address, setting: str, *, share: bool = False) -> socket.sock
             address.host, address.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
         )[0]
         sock = socket.socket(family, kind, protocol)
-    except OSError as error:
-        raise StartError("address_unknown", f"{setting} {address}: {error.strerror}", EXIT_PORT) from None
+    except (OSError, UnicodeError) as error:  # a label of more than 63 characters is a UnicodeError
+        why = error.strerror if isinstance(error, OSError) else error
+        remedy = "write an address or a name of this machine, for example 127.0.0.1"
+        raise StartError("address_unknown", f"{setting} {address}: {why}: {remedy}", EXIT_PORT) from None
     try:
         # Past connections in TIME_WAIT must not keep a restarted router from its port.
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)

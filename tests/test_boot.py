@@ -1,0 +1,29 @@
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from router import boot
+
+WORKER = boot.WorkerBoot(index=1, wall_fd=3, settings_fd=4, listen_fd=5, wake_fd=6, acks_fd=7, life_fd=8)
+CONTROL = boot.ControlBoot(
+    wall_fd=3, settings_fd=4, admin_fd=5, wake_fds=[6, 7], acks_fd=8, life_fd=9, state_dir="/s", settings_origin="o"
+)
+
+
+def test_round_trip() -> None:
+    assert boot.decode(boot.WorkerBoot, boot.encode(WORKER)) == WORKER
+    assert boot.decode(boot.ControlBoot, boot.encode(CONTROL)) == CONTROL
+
+
+def test_what_is_not_set_is_not_sent() -> None:
+    assert sorted(json.loads(boot.encode(CONTROL))) == [
+        "acks_fd", "admin_fd", "life_fd", "settings_fd", "settings_origin", "state_dir", "wake_fds", "wall_fd",
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize("argument", ['{"index": 1}', boot.encode(CONTROL)])
+def test_another_message_is_refused(argument: str) -> None:
+    with pytest.raises(TypeError):
+        boot.decode(boot.WorkerBoot, argument)

@@ -1,0 +1,84 @@
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from router.errors import StartError
+from router.state_directory import StateDirectory
+
+
+def test_is_made_locked_and_private(tmp_path: Path) -> None:
+    state = StateDirectory(tmp_path / "a" / "b")
+    assert state.path.stat().st_mode & 0o777 == 0o700
+    assert (state.path / "lock").read_text() == str(os.getpid())
+    assert state.unclean is False
+    state.close()
+    assert (state.path / "lock").read_text() == ""
+    again = StateDirectory(state.path)
+    assert again.unclean is False
+    again.close()
+
+
+def test_an_open_directory_is_closed_to_others(tmp_path: Path) -> None:
+    tmp_path.chmod(0o755)
+    StateDirectory(tmp_path).close()
+    assert tmp_path.stat().st_mode & 0o777 == 0o700
+
+
+def test_refused_while_another_holds_it(tmp_path: Path) -> None:
+    owner = StateDirectory(tmp_path)
+    with pytest.raises(StartError) as caught:
+        StateDirectory(tmp_path)
+    assert (caught.value.exit_code, caught.value.code, caught.value.detail) == (
+        5,
+        "state_in_use",
+        f"state directory {tmp_path} is in use by the router with pid {os.getpid()}: "
+        "stop that one first, or give this one its own: --state-dir DIR",
+    )
+    owner.close()
+
+
+def test_waits_for_the_children_of_a_killed_router(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    killed = StateDirectory(tmp_path)
+    (tmp_path / "lock").write_text("4194305")  # above PID_MAX_LIMIT: nobody
+    monkeypatch.setattr("router.clock.sleep_s", lambda _: os.close(killed.lock_fd))
+    successor = StateDirectory(tmp_path)
+    assert successor.unclean is True
+    successor.close()
+
+
+def test_does_not_wait_for_ever(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    killed = StateDirectory(tmp_path)
+    (tmp_path / "lock").write_text("4194305")
+    times = iter([0.0, 1.0, 6.0])
+    monkeypatch.setattr("router.clock.now_s", lambda: next(times))
+    monkeypatch.setattr("router.clock.sleep_s", lambda _: None)
+    with pytest.raises(StartError, match="in use by the router with pid 4194305"):
+        StateDirectory(tmp_path, patience_s=5.0)
+    killed.close()
+
+
+def test_a_place_that_cannot_be_one(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(StartError) as caught:
+        StateDirectory(tmp_path / "file" / "state")
+    assert (caught.value.exit_code, caught.value.detail) == (
+        5,
+        f"state directory {tmp_path}/file/state: Not a directory; make it writable for this user or choose "
+        "another: --state-dir DIR",
+    )
+
+
+def test_archive_moves_everything_but_the_lock(tmp_path: Path) -> None:
+    state = StateDirectory(tmp_path)
+    assert state.archive(0.0) is None
+    (tmp_path / "journal.db").write_text("facts")
+    (tmp_path / "reports").mkdir()
+    first = state.archive(0.0)
+    assert first == tmp_path / "archive-19700101T000000.000000Z"
+    assert (first / "journal.db").read_text() == "facts"
+    assert sorted(item.name for item in tmp_path.iterdir()) == [first.name, "lock"]
+    assert state.archive(1.0) is None, "an archive is not archived again"
+    state.close()
