@@ -228,7 +228,7 @@ class Downstream(asyncio.Protocol):
                 error.status,
                 error.code,
                 error.detail,
-                request_id=head.request_id or b"" if head else b"",
+                request_id=(head and head.request_id) or self._plane.new_request_id(),
                 path=head.path if head else b"",
                 close=True,
                 head_only=head is not None and head.method == b"HEAD",

@@ -88,7 +88,8 @@ class Upstream(asyncio.Protocol):
 
     def _receive_remains(self, transport: asyncio.Transport) -> None:
         """A backend may answer before it has read the request and close (RFC 9112 §9.6): our write fails then, and the loop
-        gives up without reading. What has arrived is still in the socket, and is the answer.
+        gives up without reading. What has arrived is still in the socket, and is the answer. The descriptor is still ours:
+        uvloop closes the handle only after `connection_lost` has returned (`UVBaseTransport._call_connection_lost`).
         """
         descriptor = transport.get_extra_info("socket").fileno()
         for _ in range(_REMAINS_READS_MAX):

@@ -1,0 +1,217 @@
+"""What clients send, in every cut and order, and how the connection goes on."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import replace
+
+import pytest
+
+from router.shm import layout as at
+from tests import backends
+from tests.backends import Backend
+from tests.proxy.rig import OPTIONS, Rig, field
+
+GET = b"GET /a?b=%20c HTTP/1.1\r\nHost: Test:1\r\n\r\n"
+POST = b"POST /infer HTTP/1.1\r\nHost: t\r\nContent-Length: 5\r\n\r\nhello"
+CHUNKED_POST = b"POST /infer HTTP/1.1\r\nHost: t\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n"
+
+
+@pytest.mark.parametrize("raw", [GET, POST, CHUNKED_POST], ids=["get", "length", "chunked"])
+async def test_every_cut_of_a_request_is_the_same_request(raw: bytes) -> None:
+    async with Backend(backends.ok()) as backend, Rig() as rig:
+        rig.serve(backend.url)
+        client = await rig.client()
+        assert (await client.ask(raw))[0] == 200
+        whole = backend.requests[0]
+        for cut in range(1, len(raw)):
+            await client.send(raw[:cut])
+            await asyncio.sleep(0)
+            assert (await client.ask(raw[cut:]))[0] == 200
+            assert (backend.requests[-1].line, backend.requests[-1].body) == (whole.line, whole.body)
+
+
+async def test_pipelined_requests_are_answered_in_order() -> None:
+    async with Backend(backends.echo()) as backend, Rig() as rig:
+        rig.serve(backend.url)
+        client = await rig.client()
+        paths = [b"/%d" % number for number in range(20)]
+        await client.send(b"".join(b"GET %b HTTP/1.1\r\nHost: t\r\n\r\n" % path for path in paths))
+        answers = [(await client.response())[2].split(b" ")[1] for _ in paths]
+        assert answers == paths
+
+
+async def test_valid_requests_before_garbage_are_served_then_400() -> None:
+    async with Backend(backends.ok()) as backend, Rig() as rig:
+        rig.serve(backend.url)
+        client = await rig.client()
+        await client.send(GET + POST + b"GARBAGE\r\n\r\n")
+        statuses = [(await client.response())[0] for _ in range(3)]
+        assert statuses == [200, 200, 400]
+        assert await client.rest() == b""
+        assert len(backend.requests) == 2
+
+
+async def test_bytes_after_connection_close_do_not_harm_the_request_before() -> None:
+    async with Backend(backends.ok()) as backend, Rig() as rig:
+        rig.serve(backend.url)
+        client = await rig.client()
+        await client.send(b"GET / HTTP/1.1\r\nHost: t\r\nConnection: close\r\n\r\nGARBAGE")
+        status, head, _ = await client.response()
+        assert (status, field(head, b"connection")) == (200, b"close")
+        assert await client.rest() == b""
+
+
+async def test_http_1_0_is_closed_unless_kept_alive() -> None:
+    async with Backend(backends.tokens(2, 0.0)) as backend, Rig() as rig:
+        rig.serve(backend.url)
+        client = await rig.client()
+        await client.send(b"GET / HTTP/1.0\r\n\r\n")
+        answer = await client.rest()
+        head, _, body = answer.partition(b"\r\n\r\n")
+        assert b"chunked" not in head
+        assert body == b"data: token\n\n" * 2
+        backend.behaviour = backends.ok()
+        client = await rig.client()
+        for _ in range(2):
+            status, head, _ = await client.ask(b"GET / HTTP/1.0\r\nConnection: keep-alive\r\n\r\n")
+            assert (status, field(head, b"connection")) == (200, b"keep-alive")
+
+
+async def test_expect_100_continue_is_asked_of_the_backend() -> None:
+    async with Backend(backends.continuing()) as backend, Rig() as rig:
+        rig.serve(backend.url)
+        client = await rig.client()
+        await client.send(b"POST / HTTP/1.1\r\nHost: t\r\nContent-Length: 5\r\nExpect: 100-continue\r\n\r\n")
+        assert await client.head() == b"HTTP/1.1 100 Continue\r\n\r\n"
+        assert (await client.ask(b"hello"))[0] == 200
+        assert backend.requests[0].body == b"hello"
+
+
+async def test_a_final_answer_instead_of_100_ends_the_connections() -> None:
+    async with Backend(backends.early(backends.response(417, b"no"), then_close=False)) as backend, Rig() as rig:
+        rig.serve(backend.url)
+        client = await rig.client()
+        await client.send(b"POST / HTTP/1.1\r\nHost: t\r\nContent-Length: 5\r\nExpect: 100-continue\r\n\r\n")
+        status, head, _ = await client.response()
+        assert (status, field(head, b"connection")) == (417, b"close")
+        assert await client.rest() == b""
+    assert rig.attempts() == {"client_error": 1}
+
+
+async def test_a_client_that_leaves_while_it_waits_frees_the_backend_and_is_no_fault() -> None:
+    async with Backend(backends.never()) as backend, Rig(hang_wait_min_s=0.1) as rig:
+        rig.serve(backend.url)
+        client = await rig.client()
+        await client.send(POST)
+        await asyncio.sleep(0.2)
+        client.reset()
+        async with asyncio.timeout(1):
+            while backend.open:
+                await asyncio.sleep(0)
+    assert rig.attempts() == {"client_gone": 1}
+    assert rig.scalar(at.L_ABANDONED_LONG) == 1
+    assert rig.scalar(at.L_FAULTS_UNBEGUN) == 0
+
+
+async def test_a_half_closed_client_is_still_answered() -> None:
+    async with Backend(backends.slow(0.1, b"late")) as backend, Rig() as rig:
+        rig.serve(backend.url)
+        client = await rig.client()
+        await client.send(POST)
+        client.writer.write_eof()
+        assert (await client.rest()).endswith(b"late")
+    assert rig.exchanges() == {"ok": 1}
+
+
+async def test_a_client_that_closed_is_taken_for_gone_after_the_grace() -> None:
+    async with Backend(backends.never()) as backend, Rig(replace(OPTIONS, half_close_grace_s=0.1)) as rig:
+        rig.serve(backend.url)
+        client = await rig.client()
+        await client.send(POST)
+        client.close()
+        await asyncio.sleep(0)
+        async with asyncio.timeout(2):
+            while not rig.attempts():
+                await asyncio.sleep(0)
+    assert rig.attempts() == {"client_gone": 1}
+
+
+LATE_CLIENTS = {
+    "head": (b"GET / HTTP/1.1\r\nHost:", 408),
+    "body": (b"POST / HTTP/1.1\r\nHost: t\r\nContent-Length: 10\r\n\r\nhell", 408),
+    "chunk": (b"POST / HTTP/1.1\r\nHost: t\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhe", 408),
+}
+
+
+@pytest.mark.parametrize(("raw", "status"), LATE_CLIENTS.values(), ids=LATE_CLIENTS)
+async def test_a_client_that_stops_is_408_and_no_fault(raw: bytes, status: int) -> None:
+    options = replace(OPTIONS, header_timeout_s=0.2, body_timeout_s=0.2)
+    async with Backend(backends.ok()) as backend, Rig(options) as rig:
+        rig.serve(backend.url)
+        client = await rig.client()
+        assert (await client.ask(raw))[0] == status
+        assert await client.rest() == b""
+        assert backend.requests == []
+    assert rig.scalar(at.L_FAULTS_UNBEGUN) == 0
+
+
+async def test_an_idle_connection_is_closed_silently() -> None:
+    async with Backend(backends.ok()) as backend, Rig(replace(OPTIONS, keepalive_idle_s=0.2)) as rig:
+        rig.serve(backend.url)
+        client = await rig.client()
+        assert (await client.ask(GET))[0] == 200
+        assert await client.rest() == b""
+
+
+async def test_a_bad_chunk_after_the_head_cuts_the_backend_without_a_last_chunk() -> None:
+    async with Backend(backends.ok()) as backend, Rig() as rig:
+        rig.serve(backend.url)
+        client = await rig.client()
+        await client.send(b"POST / HTTP/1.1\r\nHost: t\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n")
+        await asyncio.sleep(0.05)
+        assert (await client.ask(b"ZZ\r\n"))[0] == 400
+        assert await client.rest() == b""
+        assert backend.requests == []
+    assert rig.attempts() == {"client_gone": 1}
+    assert rig.exchanges() == {"refused": 1}
+
+
+async def test_a_declared_body_above_the_limit_is_413_and_reaches_nobody() -> None:
+    async with Backend(backends.ok()) as backend, Rig(replace(OPTIONS, body_bytes_max=100)) as rig:
+        rig.serve(backend.url)
+        assert (await rig.ask(b"POST / HTTP/1.1\r\nHost: t\r\nContent-Length: 101\r\n\r\n"))[0] == 413
+        raw = (
+            b"POST / HTTP/1.1\r\nHost: t\r\nTransfer-Encoding: chunked\r\n\r\n64\r\n"
+            + b"x" * 100
+            + b"\r\n1\r\nx\r\n0\r\n\r\n"
+        )
+        assert (await rig.ask(raw))[0] == 413
+        assert backend.requests == []
+
+
+async def test_one_connection_too_many_is_503() -> None:
+    async with Backend(backends.ok()) as backend, Rig(replace(OPTIONS, connections_max=1)) as rig:
+        rig.serve(backend.url)
+        assert (await rig.ask(GET))[0] == 200
+        other = await rig.client()
+        assert (await other.rest()).startswith(b"HTTP/1.1 503 ")
+
+
+async def test_a_slow_backend_holds_the_client_back() -> None:
+    async def slow_reader(connection: backends.Connection) -> None:
+        head = await connection.read_head()
+        await asyncio.sleep(0.3)
+        backend.requests.append(backends.RawRequest(head, await connection.read_body(head), 1))
+        await connection.send(backends.response(200, b"ok"))
+
+    size = 15 << 20  # more than the socket buffers of both connections take
+    async with Backend(slow_reader) as backend, Rig() as rig:
+        rig.serve(backend.url)
+        client = await rig.client()
+        client.writer.write(b"POST / HTTP/1.1\r\nHost: t\r\nContent-Length: %d\r\n\r\n" % size + b"x" * size)
+        await asyncio.sleep(0.2)
+        (exchange,) = rig.plane.services[0].active.open  # type: ignore[union-attr]
+        assert exchange.downstream._paused
+        assert (await client.response())[0] == 200
+        assert len(backend.requests[0].body) == size

@@ -1,0 +1,23 @@
+"""The worker's options are what the settings say."""
+
+from __future__ import annotations
+
+from router import config
+from router.proxy import options
+from router.shm import document
+
+
+def test_options_follow_the_settings_and_services_the_order_of_the_wall() -> None:
+    flags = {
+        "services": {"b": {"first_byte_timeout_s": 7, "path_prefix": "/b"}, "a": {"hosts": ["H"], "replay": "always"}}
+    }
+    settings = config.load(None, flags)
+    made = options.from_descriptor(document.create(config.dump(settings)))
+    assert [service.name for service in made.services] == ["a", "b"]
+    assert made.services[0].hosts == frozenset({b"h"})
+    assert made.services[0].replay == "always"
+    assert [service.first_byte_timeout_s for service in made.services] == [120.0, 7.0]
+    assert made.head_bytes_max == settings.limits.head_bytes_max
+    assert made.half_close_grace_s == settings.timeouts.half_close_grace_s
+    assert made.ready_path == b"/-/ready"
+    assert options.from_document({**settings.model_dump(), "ready_path": "none"}).ready_path is None

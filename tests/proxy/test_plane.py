@@ -1,0 +1,67 @@
+"""One worker as a whole: services, readiness, drain."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import replace
+
+from tests import backends
+from tests.backends import Backend
+from tests.proxy.rig import OPTIONS, Rig, field
+
+GET = b"GET /a?b=%20c HTTP/1.1\r\nHost: Test:1\r\n\r\n"
+POST = b"POST /infer HTTP/1.1\r\nHost: t\r\nContent-Length: 5\r\n\r\nhello"
+
+
+async def test_services_are_matched_by_host_and_longest_prefix_at_a_segment() -> None:
+    base = OPTIONS.services[0]
+    services = (
+        replace(base, name="a", path_prefix=b"/"),
+        replace(base, name="b", path_prefix=b"/models"),
+        replace(base, name="c", path_prefix=b"/models/x"),
+        replace(base, name="d", hosts=frozenset({b"other"})),
+    )
+    async with Rig(replace(OPTIONS, services=services)) as rig:
+        match = rig.plane.request_head
+        names = {
+            target: match(b"GET %b HTTP/1.1\r\nHost: %b\r\n\r\n" % (target, host))[1].options.name  # type: ignore[union-attr]
+            for host, target in [
+                (b"h", b"/"),
+                (b"h", b"/modelsX"),
+                (b"h", b"/models?x"),
+                (b"h:80", b"/models/y"),
+                (b"h", b"/models/x/y"),
+                (b"OTHER:81", b"/other"),
+            ]
+        }
+        assert names == {
+            b"/": "a",
+            b"/modelsX": "a",
+            b"/models?x": "b",
+            b"/models/y": "b",
+            b"/models/x/y": "c",
+            b"/other": "d",
+        }
+
+
+async def test_a_request_for_no_service_is_404() -> None:
+    service = replace(OPTIONS.services[0], path_prefix=b"/models")
+    async with Rig(replace(OPTIONS, services=(service,))) as rig:
+        status, _, body = await rig.ask(GET)
+        assert status == 404
+        assert b"no_service" in body
+
+
+async def test_drain_finishes_what_is_under_way() -> None:
+    async with Backend(backends.slow(0.2, b"done")) as backend, Rig() as rig:
+        rig.serve(backend.url)
+        client, idle = await rig.client(), await rig.client()
+        await idle.ask(GET)
+        await client.send(POST)
+        await asyncio.sleep(0.05)
+        rig.listener.stop()
+        draining = asyncio.create_task(rig.plane.drain())
+        status, head, body = await client.response()
+        assert (status, body, field(head, b"connection")) == (200, b"done", b"close")
+        assert await idle.rest() == b""
+        await draining
