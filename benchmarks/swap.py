@@ -49,13 +49,13 @@ def run(quick: bool) -> None:
         "requests_on_the_old_version_after_return": stale,
         "load_requests": load.requests,
         "load_requests_per_s": round(load.requests_per_s),
-        "load_errors": load.errors,
+        "load_errors": sum(load.errors.values()),
     }
     settings = {"workers": WORKERS, "connections": wrk.CONNECTIONS, "load": "wrk, closed loop, repeating heads"}
     path = write("swap", quick, settings, figures)
     rows = [[name, *(f"{figures[name][key]:,}" for key in ("p50", "p99", "max"))] for name in FIGURES]
-    rows += [[name, "", "", value] for name, value in figures.items() if name not in FIGURES]
     print(table(f"{switches:,} switches under load, {WORKERS} workers", ["figure", "p50", "p99", "max"], rows))
+    print(table("of these", ["what", "count"], [[k, f"{v:,}"] for k, v in figures.items() if k not in FIGURES]))
     print(f"\nwritten: benchmarks/{path.parent.name}/{path.name}")
 
 
