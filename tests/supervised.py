@@ -1,4 +1,7 @@
-"""Run a supervisor over fake children in a process of its own: `python -m tests.supervised REPORT_SOCKET SETTINGS CONTROL WORKER`."""
+"""Run a supervisor over fake children in a process of its own.
+
+python -m tests.supervised REPORT_SOCKET SETTINGS CONTROL_BEHAVIOUR WORKER_BEHAVIOUR
+"""
 
 from __future__ import annotations
 
