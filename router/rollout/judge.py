@@ -220,20 +220,25 @@ class Judge:
 
     # -- acceptance
     def _accept(self, facts: Facts, watch: _Watch, now_ns: int) -> Baseline | None:
-        """Return a new baseline once the version has proven itself, and again each day; None otherwise."""
+        """Return the baseline to judge by once the version has proven itself, and again each day; None otherwise.
+
+        A version that is surely worse than the baseline, but not so much that it fails, is accepted and leaves the baseline
+        as it is: only a whole day moves it upwards, else a slow degradation would become the new normal.
+        """
         rules, window = self._rules, watch.tally.window()
         if window is None or watch.tally.since_ns is None:
             return None
-        if facts.accepted or watch.accepted:
-            due_s, requests_min = DAY_S, rules.baseline_requests_min
-            since_ns = watch.tally.since_ns
-        else:
-            due_s, requests_min = rules.accept_after_s, rules.accept_requests_min
-            since_ns = watch.clean_since_ns
+        daily = facts.accepted or watch.accepted
+        since_ns = watch.tally.since_ns if daily else watch.clean_since_ns
+        due_s = DAY_S if daily else rules.accept_after_s
+        requests_min = rules.baseline_requests_min if daily else rules.accept_requests_min
         if now_ns - since_ns < due_s * SECOND_NS or window.requests < max(requests_min, 1):
             return None
-        watch.accepted = True
         sure = rules.error_rate.baseline_confidence
-        self.baseline = estimate(window.requests, window.weighed_faults, sure, watch.tally.histograms())
+        found = estimate(window.requests, window.weighed_faults, sure, watch.tally.histograms())
+        known = self._usable_baseline()
+        if daily or known is None or found.lower <= known.upper:
+            self.baseline = found
+        watch.accepted = True
         watch.tally.restart()
         return self.baseline

@@ -2,11 +2,14 @@
 
 Judged by the share of late answers, not by a p99: a share is cheap, adds up over workers, and comes with exact bounds (the
 p99 of 50 samples is their maximum). Waits that ended without an answer after the objective are late; failures are not fast.
+Answers of the warm-up are left out, also afterwards. The fast path, whose period is shorter than its window, also asks
+whether it still happens: else it would act on half a minute of slowness that is long over.
 """
 
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Final
 
 from router.rollout.baseline import lateness
 from router.rollout.confidence import is_above
@@ -14,6 +17,9 @@ from router.rollout.rules import LatencyRule
 from router.rollout.trigger import View
 from router.rollout.verdict import State, TriggerResult
 from router.rollout.window import Window
+
+STILL_S: Final = 10.0
+"""The latest answers, for the question whether it still happens."""
 
 
 def latency(view: View) -> tuple[TriggerResult, TriggerResult]:
@@ -40,8 +46,21 @@ def _path(view: View, rule: LatencyRule, factor: float, share_max: float, sustai
     if view.in_warmup:
         reason = f"promoted less than {view.rules.warmup_s:g} s ago"
         return replace(base, reason=reason, distance="decides after the warm-up")
-    window = view.window(rule.window_s, histograms=True)
-    return _judged(rule, base, window, limit_ms) if window is not None else _no_data(rule, base)
+    window = view.warm_window(rule.window_s)
+    if window is None:
+        return _no_data(rule, base)
+    result = _judged(rule, base, window, limit_ms)
+    return _still(view, rule, result, limit_ms) if factor > 1 and result.state == "fail" else result
+
+
+def _still(view: View, rule: LatencyRule, result: TriggerResult, limit_ms: float) -> TriggerResult:
+    """Return the failing result of the fast path, unless fewer than half as many of the latest answers are so late."""
+    window = view.warm_window(STILL_S)
+    late, timed = _lateness(rule, window, limit_ms) if window is not None else (0.0, 0.0)
+    if not timed or late / timed > rule.fast_share / 2:
+        return result
+    reason = f"{result.reason}, but no longer: {late / timed:.1%} in the last {STILL_S:g} s"
+    return replace(result, state="pass", reason=reason, distance="fails if it happens again", evidence_since_ns=None)
 
 
 def _no_data(rule: LatencyRule, base: TriggerResult) -> TriggerResult:
@@ -50,8 +69,7 @@ def _no_data(rule: LatencyRule, base: TriggerResult) -> TriggerResult:
 
 
 def _judged(rule: LatencyRule, base: TriggerResult, window: Window, limit_ms: float) -> TriggerResult:
-    answered = window.duration if rule.slo_on == "last_byte" else window.first_byte
-    late, timed = lateness(answered or (), window.abandoned or (), limit_ms * 1000)
+    late, timed = _lateness(rule, window, limit_ms)
     if not timed:
         return _no_data(rule, base)
     share, limit, normal = late / timed, base.limit or 0.0, base.baseline or 0.0
@@ -67,6 +85,11 @@ def _judged(rule: LatencyRule, base: TriggerResult, window: Window, limit_ms: fl
         sure = f"not above the baseline with {rule.confidence:.1%} confidence"
         return replace(result, state="pass", reason=f"{reason}; {sure}", distance="needs more late answers")
     return replace(result, state="fail", reason=f"{reason} (limit {limit:.1%})", evidence_since_ns=window.since_ns)
+
+
+def _lateness(rule: LatencyRule, window: Window, limit_ms: float) -> tuple[float, float]:
+    answered = window.duration if rule.slo_on == "last_byte" else window.first_byte
+    return lateness(answered or (), window.abandoned or (), limit_ms * 1000)
 
 
 def _normal(view: View, rule: LatencyRule, limit_ms: float) -> float | None:

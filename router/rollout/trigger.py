@@ -32,9 +32,14 @@ class View:
     probes_unreachable_since_ns: int | None = None
     paused: str | None = None
 
-    def window(self, seconds: float, *, histograms: bool = False) -> Window | None:
+    def window(self, seconds: float) -> Window | None:
         """Return the last `seconds` since the promotion."""
-        return self.history.window(seconds, self.now_ns, self.promoted_at_ns, histograms=histograms)
+        return self.history.window(seconds, self.now_ns, self.promoted_at_ns)
+
+    def warm_window(self, seconds: float) -> Window | None:
+        """Return the last `seconds` since the end of the warm-up, with histograms."""
+        since_ns = self.promoted_at_ns + int(self.rules.warmup_s * SECOND_NS)
+        return self.history.window(seconds, self.now_ns, since_ns, histograms=True)
 
     @property
     def in_warmup(self) -> bool:

@@ -119,6 +119,7 @@ class Court:
         self.probes_unreachable_since_ns: int | None = None
         self.unwell: str | None = None
         self.now_ns = START_NS
+        self.kept: dict[str, list[Sample]] = {"tick": [], "second": [], "decade": []}
         self._owed = 0.0
         self._owed_faults = 0.0
         self.verdict = self.tick()
@@ -129,7 +130,8 @@ class Court:
     def tick(self, **gauges: object) -> Verdict:
         """Sample, judge, and go on by 100 ms (`after_s`)."""
         sample = self.version.sample(**gauges)  # type: ignore[arg-type]
-        self.judge.observe(self.slot, sample)
+        for name in self.judge.observe(self.slot, sample):
+            self.kept[name].append(sample)
         self.now_ns = sample.at_ns
         self.verdict = self.judge.evaluate(self.facts(), self.now_ns)
         return self.verdict
@@ -142,8 +144,10 @@ class Court:
         outcome: Outcome = Outcome.SERVER_ERROR,
         first_byte_ms: float = 5.0,
         good: Outcome = Outcome.OK,
+        *,
+        go_on: bool = False,
     ) -> Verdict | None:
-        """Let a steady load pass; return the first verdict that acts, or None."""
+        """Let a steady load pass; return the first verdict that acts, or None. It ends there unless told to `go_on`."""
         for _ in range(round(for_s * 10)):
             self._owed += per_s / 10
             number = int(self._owed + 1e-9)
@@ -153,13 +157,20 @@ class Court:
             self._owed_faults -= bad
             self.version.answer(number - bad, good, first_byte_ms)
             self.version.fail(bad, outcome)
-            if self.tick().failing:
+            if self.tick().failing and not go_on:
                 return self.verdict
-        return None
+        return self.verdict if self.verdict.failing else None
 
     def promote(self, version: Version, slot: int) -> None:
         """From here on `version` is the active one, in `slot`."""
         self.version, self.slot, self.promoted_at_ns, self.accepted = version, slot, self.now_ns, False
+
+    def restart(self) -> None:
+        """Replace the judge by a successor that is given what the wall keeps."""
+        self.judge = Judge(Rules(), 120.0)
+        sizes = {"tick": 200, "second": 90, "decade": 90}
+        for name in ("decade", "tick", "second"):
+            self.judge.restore(self.slot, name, self.kept[name][-sizes[name] :])
 
     def result(self, name: str) -> TriggerResult:
         return next(result for result in self.verdict.results if result.name == name)

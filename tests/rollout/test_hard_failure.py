@@ -1,0 +1,416 @@
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from router.rollout.outcome import Outcome
+from router.rollout.rules import HardFailureRule, Rules
+from tests.rollout.simulator import START_NS, TICK_NS, Court, seconds
+
+
+def state(court: Court, detail: str) -> str:
+    return court.result(f"hard_failure.{detail}").state
+
+
+def idle(court: Court, for_s: float, **gauges: object) -> None:
+    for _ in range(round(for_s * 10)):
+        court.tick(**gauges)
+
+
+def quick_hang(**more: object) -> Rules:
+    return Rules(hard_failure=replace(HardFailureRule(hang_after_s=10.0), **more))
+
+
+# -- errors: bursts
+@pytest.mark.parametrize(
+    ("good", "bad", "expected"),
+    [
+        (0, 9, "pass"),
+        (0, 10, "fail"),
+        (1, 9, "pass"),
+        (1, 10, "fail"),
+        (2, 17, "pass"),  # 89.5 %
+        (2, 18, "fail"),  # 90 %
+        (100, 890, "pass"),
+        (100, 900, "fail"),
+    ],
+)
+def test_burst_needs_ten_faults_and_nine_in_ten(good: int, bad: int, expected: str) -> None:
+    court = Court()
+    court.version.answer(good)
+    court.version.fail(bad)
+    court.tick()
+    result = court.result("hard_failure.errors")
+    assert (result.state, result.failing, result.samples) == (expected, expected == "fail", good + bad)
+    assert court.verdict.failing == (result if expected == "fail" else None)
+
+
+def test_a_burst_tells_its_numbers() -> None:
+    court = Court()
+    court.run(3)
+    court.version.fail(190)
+    court.version.answer(10)
+    for _ in range(20):
+        court.tick()
+    result = court.result("hard_failure.errors")
+    assert (result.value, result.limit, result.samples, result.window_s) == (0.95, 0.9, 200, 2.0)
+    assert result.reason == "190 faults in 200 requests (95.0%) in the last 2 s; limits 10 and 90%"
+    assert (result.action, result.distance, result.evidence_since_ns) == ("rollback", "acts now", seconds(3.1))
+
+
+@pytest.mark.parametrize(("per_s", "within_s"), [(100.0, 2.0), (5.0, 2.5), (1.0, 11.0), (0.2, 25.0)])
+def test_everything_fails(per_s: float, within_s: float) -> None:
+    court = Court()
+    court.run(30, per_s)
+    begun_ns = court.now_ns
+    verdict = court.run(60, per_s, faults=1.0)
+    assert verdict is not None
+    assert verdict.failing is not None
+    assert verdict.failing.name == "hard_failure.errors"
+    assert court.now_ns - begun_ns <= within_s * 10 * TICK_NS
+
+
+def test_half_of_everything_is_no_hard_failure() -> None:
+    court = Court()
+    assert state(court, "errors") == "inconclusive"
+    for _ in range(200):
+        court.run(0.1, faults=0.5)
+        assert state(court, "errors") != "fail"
+
+
+# -- errors: streaks
+@pytest.mark.parametrize(
+    ("every_s", "faults", "expected"), [(2.5, 4, False), (2.4, 5, False), (2.5, 5, True), (2.4, 6, True)]
+)
+def test_streak_needs_five_faults_over_ten_seconds(every_s: float, faults: int, expected: bool) -> None:
+    court = Court()
+    for _ in range(faults):
+        assert court.verdict.failing is None
+        court.version.fail(1)
+        court.tick()
+        if _ < faults - 1:
+            idle(court, every_s - 0.1)
+    assert (court.verdict.failing is not None) is expected
+    if expected:
+        result = court.result("hard_failure.errors")
+        assert (result.value, result.limit, result.evidence_since_ns) == (float(faults), 5.0, seconds(0.1))
+
+
+def test_a_response_that_begins_ends_the_streak() -> None:
+    court = Court()
+    for number in range(9):
+        court.version.fail(1)
+        idle(court, 2.5)
+        if number == 4 - 1:
+            court.version.answer(1, Outcome.CLIENT_ERROR)
+            idle(court, 0.1)
+        assert (court.verdict.failing is not None) is (number >= 8)
+
+
+def test_streams_that_break_after_arrivals_have_ended_are_no_streak() -> None:
+    """5 % of long streams fail; no new one comes; their ends alone must not look like faults in a row."""
+    court = Court()
+    court.version.begin(1_200)
+    court.tick()
+    for _ in range(60):
+        court.version.end(Outcome.OK, 19)
+        court.version.end(Outcome.TRUNCATED, 1)
+        idle(court, 1.0)
+        assert court.verdict.failing is None
+
+
+def test_a_single_fault_after_a_quiet_hour_is_nothing() -> None:
+    court = Court()
+    court.run(60)
+    for _ in range(3_600):
+        court.tick(after_s=1.0)
+    court.version.fail(1)
+    court.tick()
+    assert court.verdict.failing is None
+    assert court.verdict.pending is False
+
+
+def test_an_old_streak_does_not_act_when_a_way_back_appears() -> None:
+    court = Court()
+    for _ in range(5):
+        court.version.fail(1)
+        idle(court, 2.5)
+    assert state(court, "errors") == "fail"
+    idle(court, 20)
+    assert state(court, "errors") != "fail"
+
+
+# -- errors: whose fault, and when
+@pytest.mark.parametrize("outcome", [Outcome.CLIENT_ERROR, Outcome.THROTTLED])
+def test_client_errors_are_no_faults(outcome: Outcome) -> None:
+    court = Court()
+    assert court.run(30, good=outcome) is None
+    assert (state(court, "errors"), court.result("hard_failure.errors").value) == ("pass", 0.0)
+
+
+def test_faults_from_before_the_promotion_do_not_count() -> None:
+    """Rescues on a failing standby are no evidence against it once it is promoted."""
+    court = Court()
+    court.version.fail(500)
+    idle(court, 2)
+    court.promoted_at_ns = court.now_ns
+    court.version.answer(1)
+    idle(court, 1)
+    assert state(court, "errors") == "pass"
+    court.version.fail(10)
+    court.tick()
+    assert state(court, "errors") == "fail"
+
+
+def test_faults_counted_while_we_stalled_do_not_count() -> None:
+    court = Court()
+    court.run(5)
+    court.version.fail(900, Outcome.TIMED_OUT)
+    court.tick(stalled=True)
+    assert court.verdict.failing is None
+    assert court.run(5) is None
+
+
+def test_under_lasting_stalls_what_the_target_answered_still_counts() -> None:
+    court = Court()
+    for _ in range(5):
+        court.version.fail(1, Outcome.SERVER_ERROR)
+        court.version.fail(20, Outcome.TIMED_OUT)
+        court.tick(stalled=True)
+        idle(court, 2.4, stalled=True)
+    assert court.result("hard_failure.errors").reason == (
+        "5 faults in a row over 10.0 s, nothing begun in between (limits 5 and 10 s)"
+    )
+
+
+# -- unreachable
+def refuse(court: Court, at_s: list[float]) -> None:
+    for tick in range(round(at_s[-1] * 10) + 1):
+        if any(round(at * 10) == tick for at in at_s):
+            court.version.fail(1, Outcome.CONNECT_FAILED)
+        court.tick()
+
+
+@pytest.mark.parametrize(
+    ("at_s", "expected"),
+    [([0, 1.0], "pass"), ([0, 0.4, 0.9], "pass"), ([0, 0.5, 1.0], "fail"), ([0, 5.0, 9.0], "fail")],
+)
+def test_live_traffic_needs_three_refusals_over_a_second(at_s: list[float], expected: str) -> None:
+    court = Court()
+    court.run(2)
+    refuse(court, at_s)
+    assert state(court, "unreachable") == expected
+
+
+def test_a_crash_under_load_is_unreachable_within_a_second_and_not_quarantined_for_errors() -> None:
+    court = Court()
+    court.promoted_at_ns = START_NS
+    begun_ns = court.now_ns
+    verdict = court.run(5, 200.0, faults=1.0, outcome=Outcome.CONNECT_FAILED)
+    assert verdict is not None
+    assert verdict.failing is not None
+    assert (verdict.failing.name, verdict.failing.evidence_since_ns) == ("hard_failure.unreachable", seconds(0.1))
+    assert court.now_ns - begun_ns == 11 * TICK_NS
+    assert state(court, "errors") == "inconclusive"
+
+
+def test_other_faults_beside_refusals_are_judged_as_errors_after_all() -> None:
+    court = Court()
+    court.version.fail(1, Outcome.CONNECT_FAILED)
+    court.tick()
+    for _ in range(25):
+        court.version.fail(10, Outcome.TRUNCATED)
+        court.tick()
+    assert court.verdict.failing is not None
+    assert court.verdict.failing.name == "hard_failure.errors"
+
+
+def test_whoever_answers_is_not_unreachable() -> None:
+    court = Court()
+    refuse(court, [0, 0.5])
+    court.version.fail(1, Outcome.SERVER_ERROR)
+    refuse(court, [0.2, 0.5])
+    assert state(court, "unreachable") != "fail"
+
+
+@pytest.mark.parametrize(("for_s", "expected"), [(0.9, "pass"), (1.0, "fail")])
+def test_one_refusal_and_the_probes_are_two_witnesses(for_s: float, expected: str) -> None:
+    court = Court()
+    court.run(2)
+    court.probes_unreachable_since_ns = court.version.at_ns
+    court.version.fail(1, Outcome.CONNECT_FAILED)
+    court.tick()
+    idle(court, for_s)
+    assert state(court, "unreachable") == expected
+
+
+@pytest.mark.parametrize(("for_s", "expected"), [(4.9, "pass"), (5.0, "fail")])
+def test_probes_alone_need_five_seconds(for_s: float, expected: str) -> None:
+    court = Court()
+    court.probes_unreachable_since_ns = court.now_ns
+    idle(court, for_s)
+    result = court.result("hard_failure.unreachable")
+    assert (result.state, result.value, result.limit) == (expected, pytest.approx(for_s), 5.0)
+
+
+def test_probes_that_traffic_contradicts_say_nothing() -> None:
+    court = Court()
+    court.probes_unreachable_since_ns = court.now_ns
+    assert court.run(10) is None
+    assert state(court, "unreachable") == "pass"
+
+
+# -- hang
+def wait(court: Court, for_s: float, waiting: int = 3, since_ns: int | None = None, **more: object) -> None:
+    since_ns = court.version.at_ns if since_ns is None else since_ns
+    for _ in range(round(for_s * 10)):
+        long = waiting if court.version.at_ns - since_ns >= 10 * TICK_NS else 0
+        court.tick(waiting=waiting, waiting_long=long, oldest_ns=since_ns, **more)
+
+
+@pytest.mark.parametrize(
+    ("waiting", "for_s", "expected"), [(3, 10.0, "pass"), (3, 10.1, "fail"), (2, 30.0, "pass"), (50, 10.1, "fail")]
+)
+def test_hang_needs_three_waits_and_its_time(waiting: int, for_s: float, expected: str) -> None:
+    court = Court(quick_hang())
+    court.run(5)
+    since_ns = court.version.at_ns
+    wait(court, for_s, waiting)
+    result = court.result("hard_failure.hang")
+    assert (result.state, result.samples) == (expected, waiting)
+    if expected == "fail":
+        assert (result.value, result.limit, result.evidence_since_ns) == (10.0, 10.0, since_ns)
+
+
+def test_clients_that_give_up_after_two_seconds_are_evidence() -> None:
+    court = Court(quick_hang())
+    court.run(5)
+    for _ in range(4):
+        wait(court, 2.0, 1)
+        court.version.leave(1, 2.0)
+        court.tick()
+        assert court.verdict.failing is None
+        idle(court, 0.4)
+    wait(court, 0.2, 1)
+    assert state(court, "hang") == "fail"
+    assert court.result("hard_failure.hang").samples == 4
+
+
+def test_timeouts_are_evidence() -> None:
+    court = Court(quick_hang(), first_byte_timeout_s=4.0)
+    court.run(5)
+    for _ in range(2):
+        wait(court, 4.0, 1)
+        court.version.fail(1, Outcome.TIMED_OUT)
+        court.tick()
+    wait(court, 2.0, 1)
+    assert court.result("hard_failure.hang").samples == 3
+    assert state(court, "hang") == "fail"
+
+
+def test_timeouts_shorter_than_a_long_wait_are_not() -> None:
+    court = Court(quick_hang(), first_byte_timeout_s=0.5)
+    for _ in range(30):
+        wait(court, 0.4, 1)
+        court.version.fail(1, Outcome.TIMED_OUT)
+        court.tick()
+    assert court.result("hard_failure.hang").samples == 0
+
+
+def test_impatient_clients_before_a_quiet_spell_are_no_hang() -> None:
+    """Three leave after 2 s, then nobody comes: nothing began for 10 s, but nobody waited for that either."""
+    court = Court(quick_hang())
+    court.run(5)
+    wait(court, 2.0, 3)
+    court.version.leave(3)
+    idle(court, 30)
+    assert court.verdict.failing is None
+    wait(court, 2.0, 1)
+    assert state(court, "hang") == "fail"  # but the next wait shows that it goes on
+    court.version.answer(1)
+    court.tick()
+    assert state(court, "hang") != "fail"
+
+
+def test_waits_a_quiet_minute_apart_are_two_stretches() -> None:
+    court = Court(quick_hang())
+    wait(court, 2.0, 3)
+    court.version.leave(3)
+    idle(court, 61)
+    wait(court, 2.0, 1)
+    assert (state(court, "hang"), court.result("hard_failure.hang").samples) == ("pass", 1)
+
+
+def test_the_first_waits_after_a_quiet_hour_are_no_hang() -> None:
+    court = Court(quick_hang())
+    court.run(5)
+    for _ in range(3_600):
+        court.tick(after_s=1.0)
+    wait(court, 5.0, 10)
+    assert state(court, "hang") == "pass"
+
+
+def test_a_response_that_begins_ends_the_hang_of_those_that_wait_on() -> None:
+    court = Court(quick_hang())
+    since_ns = court.version.at_ns
+    for _ in range(8):
+        wait(court, 9.0, 5, since_ns)
+        court.version.answer(1)
+        wait(court, 0.1, 5, since_ns)
+        assert court.verdict.failing is None
+
+
+@pytest.mark.parametrize(
+    ("p99_ms", "expected_s"), [(100, 10.0), (4_095, 12.3), (10_000, 30.0), (30_000, 50.0)], ids=str
+)
+def test_hang_after_is_three_times_the_p99_within_its_bounds(p99_ms: float, expected_s: float) -> None:
+    court = Court()
+    court.run(31, first_byte_ms=p99_ms)
+    assert court.result("hard_failure.hang").limit == pytest.approx(expected_s, rel=0.07)
+
+
+@pytest.mark.parametrize(("answers", "expected_s"), [(99, 120.0), (100, 10.0)])
+def test_hang_after_needs_a_hundred_samples(answers: int, expected_s: float) -> None:
+    court = Court()
+    court.version.answer(answers)
+    idle(court, 31)
+    assert court.result("hard_failure.hang").limit == expected_s
+
+
+@pytest.mark.parametrize(("for_s", "expected_s"), [(29.9, 120.0), (30.0, 10.0)])
+def test_hang_after_is_the_first_byte_timeout_during_the_warm_up(for_s: float, expected_s: float) -> None:
+    court = Court()
+    court.run(for_s)
+    assert court.result("hard_failure.hang").limit == expected_s
+
+
+def test_a_stall_of_ours_is_no_hang_unless_the_probes_confirm_it() -> None:
+    court = Court(quick_hang())
+    court.run(5)
+    wait(court, 20, 5, stalled=True)
+    assert court.verdict.failing is None
+    court.probes_unreachable_since_ns = court.now_ns
+    court.tick(waiting=5, waiting_long=5, stalled=True)
+    assert state(court, "hang") == "fail"
+
+
+def test_an_unwell_router_needs_the_probes_to_confirm() -> None:
+    court = Court(quick_hang())
+    court.unwell = "1.5 % of exchanges ended by our own fault"
+    refuse(court, [0, 0.5, 1.0])
+    wait(court, 10.1, 5)
+    hang, unreachable = court.result("hard_failure.hang"), court.result("hard_failure.unreachable")
+    assert (hang.state, unreachable.state) == ("inconclusive", "inconclusive")
+    assert hang.reason.endswith(", but 1.5 % of exchanges ended by our own fault")
+    court.probes_unreachable_since_ns = court.now_ns
+    wait(court, 1.1, 5)
+    assert state(court, "hang") == "fail"
+
+
+def test_an_unwell_router_still_sees_errors() -> None:
+    court = Court()
+    court.unwell = "a loop is late"
+    court.version.fail(10)
+    court.tick()
+    assert state(court, "errors") == "fail"
