@@ -179,16 +179,14 @@ async def _read_body(request: web.Request, bytes_max: int) -> bytes:
         raise OperatorError(415, "content_type", "send the body as JSON, with Content-Type: application/json")
     if request.headers.get("Content-Encoding", "identity") != "identity":
         raise OperatorError(415, "content_encoding", "send the body without Content-Encoding")
-    too_large = OperatorError(413, "body_too_large", f"the body is larger than admin.body_bytes_max = {bytes_max}")
-    if (request.content_length or 0) > bytes_max:
-        raise too_large
     body = bytearray()
     try:
         async with asyncio.timeout(BODY_TIMEOUT_S):
             async for chunk in request.content.iter_any():
                 body += chunk
                 if len(body) > bytes_max:
-                    raise too_large
+                    detail = f"the body is larger than admin.body_bytes_max = {bytes_max}"
+                    raise OperatorError(413, "body_too_large", detail)
     except TimeoutError:
         raise OperatorError(408, "request_timeout", f"no whole body within {BODY_TIMEOUT_S:g} s") from None
     return bytes(body)

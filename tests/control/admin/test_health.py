@@ -1,0 +1,42 @@
+"""Readiness, liveness, the front page."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.control.conftest import Office
+
+
+async def test_the_front_page_points_to_the_api(office: Office) -> None:
+    status, headers, page = await office.call("GET", "/")
+    assert (status, headers["Content-Type"]) == (200, "text/html; charset=utf-8")
+    assert 'href="/v1/status"' in page
+    assert 'href="/v1/openapi.json"' in page
+
+
+async def test_ready_lists_its_checks(office: Office) -> None:
+    office.controller.service |= {"way_back": False, "no_way_back": "quarantined"}
+    status, _, document = await office.call("GET", "/readyz?verbose")
+    assert (status, document) == (
+        200,
+        {
+            "ready": True,
+            "checks": [
+                {"name": "workers", "ok": True, "detail": "2 of 2 workers accept"},
+                {"name": "service fraud", "ok": True, "detail": "active: fraud-v2"},
+            ],
+            "degraded": ["service fraud: no_way_back (quarantined)"],
+        },
+    )
+
+
+@pytest.mark.parametrize("broken", ["no worker", "draining", "no active"])
+async def test_not_ready(office: Office, broken: str) -> None:
+    for worker in office.controller.workers:
+        worker["up"] = broken != "no worker"
+        worker["draining"] = broken == "draining"
+    if broken == "no active":
+        office.controller.service["active"] = None
+    status, _, document = await office.call("GET", "/readyz")
+    assert (status, document["ready"]) == (503, False)
+    assert (await office.call("GET", "/livez"))[0] == 200

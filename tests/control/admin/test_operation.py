@@ -1,0 +1,96 @@
+"""From bytes to a checked call: queries, bodies, preconditions, idempotency keys."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import pytest
+
+from router.config import Admin
+from router.errors import OperatorError
+from tests.control.conftest import Office, StartOffice
+
+
+@pytest.mark.parametrize("value", ["16777218", 'W/"1"', '"1", "2"', '"x"', '""'])
+async def test_an_if_match_that_is_no_generation_is_refused(office: Office, value: str) -> None:
+    how = {"headers": {"If-Match": value}, "json": {}}
+    assert await office.refused("POST", "/v1/services/fraud/rollback", **how) == (400, "request_invalid")
+    assert office.controller.calls == []
+
+
+async def test_the_same_key_gives_the_same_answer_without_a_second_change(office: Office) -> None:
+    how = {"headers": {"Idempotency-Key": "k1"}, "json": {"reason": "bad"}}
+    first = await office.call("POST", "/v1/services/fraud/rollback", **how)
+    second = await office.call("POST", "/v1/services/fraud/rollback", **how)
+    assert (first[0], first[2]) == (second[0], second[2])
+    assert ("Idempotency-Replayed" in first[1], second[1]["Idempotency-Replayed"]) == (False, "true")
+    assert len(office.controller.calls) == 1
+    other = {"headers": {"Idempotency-Key": "k1"}, "json": {"reason": "other"}}
+    assert await office.refused("POST", "/v1/services/fraud/rollback", **other) == (422, "idempotency_key_reused")
+
+
+async def test_a_second_request_with_the_key_waits_for_the_first(office: Office) -> None:
+    office.controller.gate = asyncio.Event()
+    how = {"headers": {"Idempotency-Key": "k1"}, "json": {}}
+    both = asyncio.gather(*(office.call("POST", "/v1/services/fraud/rollback", **how) for _ in range(2)))
+    while not office.controller.calls:
+        await asyncio.sleep(0)
+    office.controller.gate.set()
+    first, second = await both
+    assert (first[0], first[2]) == (second[0], second[2])
+    assert len(office.controller.calls) == 1
+
+
+async def test_a_refusal_is_remembered_and_a_failure_of_ours_is_not(office: Office) -> None:
+    how = {"headers": {"Idempotency-Key": "k1"}, "json": {}}
+    office.controller.refusal = OperatorError(503, "journal_unavailable", "disk full")
+    assert await office.refused("POST", "/v1/services/fraud/rollback", **how) == (503, "journal_unavailable")
+    office.controller.refusal = OperatorError(409, "no_standby", "nothing to go back to")
+    for _ in range(2):
+        assert await office.refused("POST", "/v1/services/fraud/rollback", **how) == (409, "no_standby")
+    assert len(office.controller.calls) == 2
+
+
+@pytest.mark.parametrize(
+    "query", ["dry_run=perhaps", "dryrun=true", "dry_run=true&dry_run=false", "dry_run="], ids=lambda query: query
+)
+async def test_a_bad_query_changes_nothing(office: Office, query: str) -> None:
+    path = f"/v1/services/fraud/freeze?{query}"
+    assert await office.refused("POST", path, json={}) == (400, "request_invalid")
+    assert office.controller.calls == []
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        pytest.param({"Content-Type": "text/plain"}, id="text"),
+        pytest.param({"Content-Type": "application/x-www-form-urlencoded"}, id="form"),
+        pytest.param({"Content-Type": "application/json; charset=utf-16"}, id="charset"),
+        pytest.param({"Content-Type": "application/jsonx"}, id="nearly"),
+        pytest.param({"Content-Type": ""}, id="none"),
+    ],
+)
+async def test_other_content_types_are_415(office: Office, headers: dict[str, str]) -> None:
+    how = {"data": b"{}", "headers": headers}
+    assert await office.refused("POST", "/v1/services/fraud/freeze", **how) == (415, "content_type")
+    assert office.controller.calls == []
+
+
+async def test_a_compressed_body_is_415(office: Office) -> None:
+    how = {"json": {}, "headers": {"Content-Encoding": "gzip"}}
+    assert await office.refused("POST", "/v1/services/fraud/freeze", **how) == (415, "content_encoding")
+
+
+async def test_a_body_above_the_limit_is_413_announced_or_not(start_office: StartOffice) -> None:
+    office = await start_office(Admin(body_bytes_max=100))
+    headers = {"Content-Type": "application/json"}
+
+    async def unannounced() -> Any:
+        for _ in range(3):
+            yield b" " * 50
+
+    for data in (b" " * 101, unannounced()):
+        how = {"data": data, "headers": headers}
+        assert await office.refused("POST", "/v1/services/fraud/freeze", **how) == (413, "body_too_large")
+    assert office.controller.calls == []

@@ -1,0 +1,41 @@
+"""How a refusal looks."""
+
+from __future__ import annotations
+
+from router.errors import OperatorError
+from tests.control.conftest import Office
+
+
+async def test_a_refusal_of_the_controller_keeps_its_status_code_and_facts(office: Office) -> None:
+    office.controller.refusal = OperatorError(
+        412, "generation_stale", "it is 9 by now", facts={"generation": 9, "status": 200}
+    )
+    status, headers, problem = await office.call(
+        "POST", "/v1/services/fraud/rollback", json={}, headers={"X-Request-ID": "abc"}
+    )
+    assert (status, headers["Content-Type"]) == (412, "application/problem+json")
+    assert problem == {
+        "type": "about:blank",
+        "title": "Precondition Failed",
+        "status": 412,
+        "detail": "it is 9 by now",
+        "code": "generation_stale",
+        "request_id": "abc",
+        "generation": 9,
+    }
+
+
+async def test_a_journal_that_is_away_is_a_503_that_may_be_tried_again(office: Office) -> None:
+    office.controller.refusal = OperatorError(503, "journal_unavailable", "disk full")
+    status, headers, _ = await office.call("POST", "/v1/services/fraud/rollback", json={})
+    assert (status, headers["Retry-After"]) == (503, "1")
+
+
+async def test_unknown_paths_and_methods(office: Office) -> None:
+    assert await office.refused("GET", "/v1/nothing") == (404, "path_unknown")
+    assert await office.refused("GET", "/v1/status/") == (404, "path_unknown")
+    assert await office.refused("GET", "/v1/services/other") == (404, "service_unknown")
+    assert await office.refused("GET", "/v1/services/%0d%0aX") == (404, "service_unknown")
+    assert await office.refused("GET", "/v1/incidents/x") == (404, "incident_unknown")
+    status, headers, problem = await office.call("DELETE", "/v1/status")
+    assert (status, headers["Allow"], problem["code"]) == (405, "GET, HEAD", "method_not_allowed")

@@ -1,0 +1,24 @@
+"""What the reading routes of the present hand to the controller, and give back."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from tests.control.conftest import Office
+
+
+@pytest.mark.parametrize(
+    ("path", "verb", "asked"),
+    [
+        pytest.param("/v1/status", "status", {}, id="status"),
+        pytest.param("/v1/services/fraud", "service_status", {"service": "fraud"}, id="service"),
+        pytest.param("/v1/services/fraud/explain", "explain", {"service": "fraud"}, id="explain"),
+    ],
+)  # fmt: skip
+async def test_reading(office: Office, path: str, verb: str, asked: dict[str, Any]) -> None:
+    status, headers, document = await office.call("GET", path)
+    assert (status, headers["Content-Type"]) == (200, "application/json")
+    assert office.controller.calls == [(verb, asked)]
+    assert isinstance(document, dict)
