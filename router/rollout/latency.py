@@ -27,7 +27,7 @@ def latency(view: View) -> tuple[TriggerResult, TriggerResult]:
     rule = view.rules.latency
     slow = _path(view, rule, 1.0, rule.slo_share, rule.sustained_s)
     fast = _path(view, rule, rule.fast_factor, rule.fast_share, rule.fast_sustained_s)
-    return slow, fast
+    return slow, _still(view, rule, fast) if fast.state == "fail" else fast
 
 
 def _path(view: View, rule: LatencyRule, factor: float, share_max: float, sustained_s: float) -> TriggerResult:
@@ -47,15 +47,13 @@ def _path(view: View, rule: LatencyRule, factor: float, share_max: float, sustai
         reason = f"promoted less than {view.rules.warmup_s:g} s ago"
         return replace(base, reason=reason, distance="decides after the warm-up")
     window = view.warm_window(rule.window_s)
-    if window is None:
-        return _no_data(rule, base)
-    result = _judged(rule, base, window, limit_ms)
-    return _still(view, rule, result, limit_ms) if factor > 1 and result.state == "fail" else result
+    return _judged(rule, base, window, limit_ms) if window is not None else _no_data(rule, base)
 
 
-def _still(view: View, rule: LatencyRule, result: TriggerResult, limit_ms: float) -> TriggerResult:
+def _still(view: View, rule: LatencyRule, result: TriggerResult) -> TriggerResult:
     """Return the failing result of the fast path, unless fewer than half as many of the latest answers are so late."""
     window = view.warm_window(STILL_S)
+    limit_ms = (rule.slo_ms or 0.0) * rule.fast_factor
     late, timed = _lateness(rule, window, limit_ms) if window is not None else (0.0, 0.0)
     if not timed or late / timed > rule.fast_share / 2:
         return result

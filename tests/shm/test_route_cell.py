@@ -1,0 +1,34 @@
+import pytest
+
+from router import clock
+from router.errors import InternalError
+from router.rollout.route import Route, first_generation
+from router.shm.route_cell import RouteCell
+from router.shm.wall import Wall
+
+FIRST = Route(first_generation(1) + 1, active=0, standby=1)
+
+
+def test_before_the_first_publication_there_is_no_route(wall: Wall) -> None:
+    cell = RouteCell(wall, 0)
+    assert (cell.word(), cell.read(), cell.stored_ns()) == (0, None, 0)
+
+
+def test_what_is_published_is_read(wall: Wall) -> None:
+    cell = RouteCell(wall, 1)
+    before_ns = clock.now_ns()
+    stored_ns = cell.publish(FIRST, decided_ns=before_ns)
+    assert cell.read() == FIRST
+    assert cell.word() == FIRST.encode()
+    assert before_ns <= stored_ns == cell.stored_ns() <= clock.now_ns()
+    assert RouteCell(wall, 0).read() is None
+
+
+@pytest.mark.parametrize("step", [0, -1])
+def test_a_generation_that_does_not_grow_changes_nothing(wall: Wall, step: int) -> None:
+    cell = RouteCell(wall, 0)
+    stored_ns = cell.publish(FIRST, 0)
+    with pytest.raises(InternalError) as caught:
+        cell.publish(Route(FIRST.generation + step, active=2), 0)
+    assert caught.value.code == "generation_stale"
+    assert (cell.read(), cell.stored_ns()) == (FIRST, stored_ns)

@@ -1,0 +1,111 @@
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from router.rollout.histogram import BUCKETS
+from router.rollout.judge import Judge
+from router.rollout.rules import Rules
+from router.rollout.sample import Sample
+from router.shm import layout as at
+from router.shm import wall as walls
+from router.shm.samples import SampleRing
+from router.shm.wall import Wall
+
+EMPTY: dict[str, list[Sample]] = {"tick": [], "second": [], "decade": []}
+FULL = {
+    name: tuple(range(number, number + BUCKETS)) for number, name in enumerate(("first_byte", "duration", "abandoned"))
+}
+
+
+def sample(number: int, incarnation: int = 1, **more: object) -> Sample:
+    bare = Sample(1_000 + number, incarnation, 2, 1, number, number, 0, tuple(range(13)))
+    return replace(bare, **more)  # type: ignore[arg-type]
+
+
+def test_an_unwritten_ring_is_empty(wall: Wall) -> None:
+    assert SampleRing(wall).load(0, 0) == EMPTY
+
+
+def test_what_was_written_is_loaded_by_a_successor(wall: Wall) -> None:
+    ring = SampleRing(wall)
+    ring.write(1, 6, "tick", sample(1))
+    ring.write(1, 6, "tick", sample(2))
+    ring.write(1, 6, "second", sample(2, **FULL))
+    ring.write(1, 6, "decade", sample(2, **FULL))
+    other = walls.attach(wall.fd)
+    assert SampleRing(other).load(1, 6) == {
+        "tick": [sample(1), sample(2)],
+        "second": [sample(2, **FULL)],
+        "decade": [sample(2, **FULL)],
+    }
+    assert SampleRing(other).load(1, 5) == SampleRing(other).load(0, 6) == EMPTY
+    other.close()
+
+
+def test_ticks_are_kept_without_histograms(wall: Wall) -> None:
+    ring = SampleRing(wall)
+    ring.write(0, 0, "tick", sample(1, **FULL))
+    assert ring.load(0, 0)["tick"] == [sample(1)]
+
+
+@pytest.mark.parametrize(("tier", "kept"), [(name, kept) for name, _, kept, _ in at.TIERS])
+def test_the_oldest_go_and_neighbours_are_not_touched(wall: Wall, tier: str, kept: int) -> None:
+    ring = SampleRing(wall)
+    ring.write(0, 2, "decade", sample(5))
+    ring.write(0, 4, "tick", sample(6))
+    for number in range(kept * 2 + 3):
+        ring.write(0, 3, tier, sample(number))
+    loaded = ring.load(0, 3)[tier]
+    assert loaded == [sample(number) for number in range(kept + 4, kept * 2 + 3)]
+    assert ring.load(0, 2)["decade"] == [sample(5)]
+    assert ring.load(0, 4)["tick"] == [sample(6)]
+
+
+def test_a_row_whose_writer_died_is_not_counted(wall: Wall) -> None:
+    """The count is increased after the row: half a row, of a ring that is full, must not be seen."""
+    ring = SampleRing(wall)
+    kept = at.TIERS[0][2]
+    for number in range(kept):
+        ring.write(0, 0, "tick", sample(number))
+    first_row = wall.layout.ring(0, 0) + at.RING_HEADER_WORDS
+    wall.words[first_row] = sample(kept).at_ns  # the next write began here, over the oldest row
+    assert SampleRing(wall).load(0, 0)["tick"] == [sample(number) for number in range(1, kept)]
+
+
+def test_of_two_incarnations_only_the_newer_is_loaded(wall: Wall) -> None:
+    ring = SampleRing(wall)
+    ring.write(0, 0, "second", sample(1, incarnation=4))
+    ring.write(0, 0, "tick", sample(2, incarnation=5))
+    assert ring.load(0, 0) == {**EMPTY, "tick": [sample(2, incarnation=5)]}
+
+
+def test_a_coarse_sample_remembers_the_stalls_since_the_one_before(wall: Wall) -> None:
+    ring = SampleRing(wall)
+    for number in range(1, 31):
+        ring.write(0, 0, "tick", sample(number, stalled=number == 13))
+        if number % 10 == 0:
+            ring.write(0, 0, "second", sample(number))
+    assert [one.stalled for one in ring.load(0, 0)["second"]] == [False, True, False]
+
+
+def test_an_unknown_tier_is_a_bug(wall: Wall) -> None:
+    with pytest.raises(KeyError):
+        SampleRing(wall).write(0, 0, "minute", sample(1))
+
+
+def test_a_restarted_judge_finds_its_past_in_the_wall(wall: Wall) -> None:
+    judge, ring = Judge(Rules(), 120.0), SampleRing(wall)
+    nothing = (0,) * BUCKETS
+    for number in range(1, 601):
+        histograms = dict.fromkeys(FULL, nothing) if number % 10 == 1 else {}
+        one = replace(sample(0, **histograms), at_ns=number * 100_000_000, begun=number * 4)
+        for tier in judge.observe(2, one):
+            ring.write(0, 2, tier, one)
+    successor = Judge(Rules(), 120.0)
+    for tier, samples in SampleRing(wall).load(0, 2).items():
+        successor.restore(2, tier, samples)
+    now_ns = 600 * 100_000_000
+    for asked_s in (2.0, 10.0, 50.0):
+        assert successor.window(2, asked_s, now_ns) == judge.window(2, asked_s, now_ns)

@@ -1,0 +1,78 @@
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+
+import pytest
+
+from router.errors import InternalError
+from router.shm import layout as at
+from router.shm import wall as walls
+from router.shm.wall import Wall
+
+PATTERNS = (0x5555_5555_5555_5555, 0xAAAA_AAAA_AAAA_AAAA)
+
+HAMMER = """
+import sys
+from router.shm import wall as walls
+words = walls.attach(int(sys.argv[1])).words
+offset, low, high = (int(argument) for argument in sys.argv[2:])
+sys.stdout.write("ready\\n")
+sys.stdout.flush()
+while words[offset + 1] == 0:
+    words[offset] = low
+    words[offset] = high
+"""
+
+
+def test_a_new_wall_describes_itself_and_is_zero() -> None:
+    wall = walls.create(2, 3)
+    header = [wall.words[offset] for offset in range(5)]
+    assert header == [at.MAGIC, at.VERSION, wall.layout.words, 2, 3]
+    assert not any(wall.words[5:].tolist())
+    wall.close()
+
+
+def test_two_mappings_are_one_memory(wall: Wall) -> None:
+    other = walls.attach(wall.fd)
+    assert other.layout == wall.layout
+    wall.words[wall.layout.lane(1)] = 42
+    assert other.words[wall.layout.lane(1)] == 42
+    other.close()
+
+
+@pytest.mark.parametrize(("workers", "services"), [(0, 1), (65, 1), (1, 0), (1, 17)])
+def test_sizes_are_bounded(workers: int, services: int) -> None:
+    with pytest.raises(InternalError) as caught:
+        walls.create(workers, services)
+    assert caught.value.code == "wall_size"
+
+
+@pytest.mark.parametrize("offset", [at.H_MAGIC, at.H_VERSION, at.H_WORDS, at.H_SERVICES])
+def test_memory_of_another_layout_is_refused(wall: Wall, offset: int) -> None:
+    wall.words[offset] += 1
+    with pytest.raises(InternalError) as caught:
+        walls.attach(wall.fd)
+    assert caught.value.code == "wall_layout"
+
+
+def test_the_descriptor_does_not_leak_into_children_that_are_not_told(wall: Wall) -> None:
+    assert not os.get_inheritable(wall.fd)
+
+
+def test_no_torn_word_is_ever_seen(wall: Wall) -> None:
+    """Another process stores two patterns that differ in every bit; a mixture of them would be a torn word."""
+    offset = wall.layout.lane(0) + at.W_HEARTBEAT_NS
+    wall.words[offset] = PATTERNS[0]
+    arguments = [str(number) for number in (wall.fd, offset, *PATTERNS)]
+    with subprocess.Popen(
+        [sys.executable, "-c", HAMMER, *arguments], pass_fds=(wall.fd,), stdout=subprocess.PIPE
+    ) as writer:
+        assert writer.stdout is not None
+        assert writer.stdout.readline() == b"ready\n"
+        words = wall.words
+        seen = [words[offset] for _ in range(300_000)]
+        words[offset + 1] = 1
+    assert writer.returncode == 0
+    assert set(seen) == set(PATTERNS)
