@@ -236,7 +236,7 @@ def _done(answer: Document, as_json: bool, fallback: str) -> None:
 
 def _remarks(answer: Document) -> list[str]:
     remarks = []
-    if answer.get("changed") and answer.get("confirmed"):
+    if answer.get("changed") and answer.get("confirmed") and answer.get("swap_us"):  # 0: no route was published
         remarks.append(
             f"generation {answer['generation']}: swapped in {answer['swap_us']:.0f} µs, "
             f"confirmed by every worker {answer['confirmed_ms']:.1f} ms later"

@@ -27,7 +27,7 @@ NEXT: Final = {
     "service_needed": "rollback-router … --service NAME",
     "service_unknown": "rollback-router status",
     "version_unknown": "rollback-router versions",
-    "version_quarantined": "rollback-router explain; to go against it: … --override 'why it is good now'",
+    "version_quarantined": "rollback-router release VERSION -m WHY, or the same again with --override WHY",
     "version_unreachable": "rollback-router status   (it must answer its probe; then try again)",
     "version_not_ready": "rollback-router status -w   (wait until it is ready), or: rollback-router deploy VERSION URL…",
     "version_in_use": "rollback-router switch OTHER_VERSION   (then retire this one)",

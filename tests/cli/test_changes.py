@@ -91,6 +91,11 @@ def test_already_so_is_a_success(admin: FakeAdmin, command: Command) -> None:
     assert command("promote", "green", "--admin", admin.url) == (0, "green is active already\n", "")
 
 
+def test_a_change_without_a_new_route_has_no_swap_to_tell(admin: FakeAdmin, command: Command) -> None:
+    admin.answer("POST", f"{PATH}/freeze", result(swap_us=0, confirmed_ms=0.0, message="frozen"))
+    assert command("freeze", "--admin", admin.url) == (0, "frozen\n", "")
+
+
 def test_not_confirmed_is_exit_1_and_names_the_workers(admin: FakeAdmin, command: Command) -> None:
     admin.answer(
         "POST", f"{PATH}/rollback", result(confirmed=False, workers_unconfirmed=[1, 3], journalled=False, incident="i7")
@@ -122,7 +127,7 @@ def test_json_prints_the_answer_itself(admin: FakeAdmin, command: Command) -> No
 
 REFUSALS = [
     pytest.param(
-        409, "version_quarantined", 9, "rollback-router explain; to go against it: … --override 'why it is good now'"
+        409, "version_quarantined", 9, "rollback-router release VERSION -m WHY, or the same again with --override WHY"
     ),
     pytest.param(
         409,
