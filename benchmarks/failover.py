@@ -28,6 +28,8 @@ from benchmarks.results import table, write
 from benchmarks.subject import Router, service_toml
 
 WORKERS: Final = 2
+GOOD: Final = "good"
+"""The version that serves before each run and after each rollback."""
 RATE: Final = 200.0
 HEALTHY_S: Final = 5.0
 PENDING_IS_BAD_S: Final = 1.0
@@ -67,11 +69,12 @@ class Outcome:
     number: int
     healthy_s: float
     rolled_back_s: float
-    """When the incident says that the route was published and confirmed, as seen from outside (polled each 50 ms)."""
+    """When the journal's entry says that the router decided to go back (same monotonic clock)."""
     trigger: str
     swap_us: float
     confirmed_ms: float
     rescued: int
+    """Requests begun on the failing version and answered well by the standby."""
     clients: dict[str, int]
 
     @property
@@ -126,6 +129,15 @@ def met_by(records: Sequence[Record], fault_ns: int, healthy_ns: int) -> dict[st
     return dict(Counter(record.outcome for record in met).most_common())
 
 
+def rescued(records: Sequence[Record], fault_ns: int, rolled_back_ns: int) -> int:
+    """Return how many requests that met the fault before the route had changed were answered well by `good`."""
+    return sum(
+        record.outcome == OK and record.served == GOOD and record.ended_ns >= fault_ns
+        for record in records
+        if record.begun_ns < rolled_back_ns
+    )
+
+
 def summary(outcomes: Sequence[Outcome]) -> dict[str, Any]:
     """Return the figures of one fault over its runs."""
     clients: Counter[str] = Counter()
@@ -173,7 +185,7 @@ def show(figures: dict[str, Any], replay: str) -> str:
 async def _all(folder: Path, lines: dict[str, list[Fault]], runs: int, replay: str) -> tuple[list[Outcome], float]:
     good = {name: await Backend.start(seed) for seed, name in enumerate(lines)}
     more = {name: [f'path_prefix = "/{name}"', f'replay = "{replay}"'] for name in lines}
-    services = "".join(service_toml(name, ("good", good[name].port), more=more[name]) for name in lines)
+    services = "".join(service_toml(name, (GOOD, good[name].port), more=more[name]) for name in lines)
     router = await asyncio.to_thread(Router, folder / "router", services, workers=WORKERS)
     try:
         work = [Line(router, name, faults, runs).run() for name, faults in lines.items()]
@@ -195,6 +207,7 @@ class Line:
         self._path = f"/v1/services/{service}"
         self._plan = [(fault, number) for fault in faults for number in range(1, runs + 1)]
         self._load: Load
+        self._seen_seq = 0
 
     async def run(self) -> tuple[list[Outcome], float]:
         """Return the outcomes and how late the load ever was, in seconds."""
@@ -225,20 +238,19 @@ class Line:
         version = self._version(position)
         await self._post("promote", version=version, reason="benchmark")
         await asyncio.sleep(fault.settle_s)
-        rescued_before = (await self._get())["rescued"]
         fault_ns = await backend.change(fault.order)
-        await self._until(lambda service: service["active"] == "good", f"roll {version} back", DEADLINE_S)
-        rolled_back_ns = time.monotonic_ns()
+        await self._until(lambda service: service["active"] == GOOD, f"roll {version} back", DEADLINE_S)
         coming = asyncio.create_task(self._bring(position + 1))
         healthy_ns = await self._healthy(fault_ns)
-        begun = self._first_under_way(fault_ns)
+        met = self._may_have_met(fault_ns)
         incident = await self._incident(version)
+        entry = await self._journalled(version)
+        rolled_back_ns = entry["monotonic_ns"]
         print(f"{fault.name} {number}: healthy after {(healthy_ns - fault_ns) / 1e9:.3f} s", flush=True)
 
         async def finish() -> Outcome:
             if fault.linger:
                 await asyncio.sleep(TIMEOUT_S + 1)
-            rescued = (await self._get())["rescued"] - rescued_before
             await backend.stop()
             return Outcome(
                 fault=fault.name,
@@ -248,13 +260,13 @@ class Line:
                 trigger=" ".join(filter(None, (incident["trigger"]["kind"], incident["trigger"]["detail"]))),
                 swap_us=incident["swap_us"],
                 confirmed_ms=incident["confirmed_ms"],
-                rescued=rescued,
-                clients=met_by(begun, fault_ns, healthy_ns),
+                rescued=rescued(met, fault_ns, rolled_back_ns),
+                clients=met_by(met, fault_ns, healthy_ns),
             )
 
         return finish(), coming
 
-    def _first_under_way(self, fault_ns: int) -> list[Record]:
+    def _may_have_met(self, fault_ns: int) -> list[Record]:
         """Return the records that can have met the fault: from one client timeout before it until now."""
         oldest_ns = fault_ns - int(TIMEOUT_S * 1e9)
         return [record for record in self._load.records if record.begun_ns >= oldest_ns]
@@ -269,12 +281,25 @@ class Line:
         raise BenchmarkError(f"{self._service}: clients were not well {DEADLINE_S:g} s after the rollback")
 
     async def _incident(self, version: str) -> dict[str, Any]:
-        found = await asyncio.to_thread(self._router.admin.get, "/v1/incidents")
+        found = await self._read("incidents")
         mine = [one for one in found["incidents"] if (one["service"], one["from"]) == (self._service, version)]
-        if len(mine) != 1:
-            raise BenchmarkError(f"{self._service} {version}: {len(mine)} incidents instead of one")
-        incident: dict[str, Any] = mine[0]
-        return incident
+        return self._only(mine, f"incidents of {version}")
+
+    async def _journalled(self, version: str) -> dict[str, Any]:
+        """Return the journal's entry of the rollback from `version`, which is newer than all that were looked at before."""
+        page = await self._read(f"journal?limit=1000&service={self._service}&after={self._seen_seq}")
+        entries = page["entries"]
+        self._seen_seq = entries[-1]["seq"] if entries else self._seen_seq
+        mine = [one for one in entries if one["type"] == "rolled_back" and one["data"]["from"] == version]
+        return self._only(mine, f"entries of the rollback from {version}")
+
+    async def _read(self, path: str) -> dict[str, Any]:
+        return await asyncio.to_thread(self._router.admin.get, f"/v1/{path}")
+
+    def _only(self, found: list[dict[str, Any]], what: str) -> dict[str, Any]:
+        if len(found) != 1:
+            raise BenchmarkError(f"{self._service}: {len(found)} {what} instead of one")
+        return found[0]
 
     async def _until(self, holds: Callable[[dict[str, Any]], bool], what: str, timeout_s: float) -> None:
         deadline = time.monotonic() + timeout_s
@@ -284,7 +309,7 @@ class Line:
             await asyncio.sleep(0.05)
 
     async def _get(self) -> dict[str, Any]:
-        return await asyncio.to_thread(self._router.admin.get, self._path)
+        return await self._read(f"services/{self._service}")
 
     async def _post(self, verb: str, **members: object) -> None:
         await asyncio.to_thread(lambda: self._router.admin.post(f"{self._path}/{verb}", **members))

@@ -26,11 +26,15 @@ OK: Final = "ok"
 
 @dataclass(slots=True)
 class Record:
-    """One request. `begun_ns` is when it was due; outcome `ok` means 200 with the whole expected body."""
+    """One request. `begun_ns` is when it was due; outcome `ok` means 200 with the whole expected body.
+
+    `served` is the version that the answer names.
+    """
 
     begun_ns: int
     ended_ns: int = 0
     outcome: str = PENDING
+    served: str = ""
 
 
 class Load:
@@ -130,10 +134,11 @@ class _Connection(asyncio.Protocol):
         else:
             self._transport.write(request)
 
-    def end(self, outcome: str) -> None:
+    def end(self, outcome: str, served: str = "") -> None:
         """Note how the request under way ended, if there is one."""
         if self._record is not None:
             self._record.outcome, self._record.ended_ns = outcome, time.monotonic_ns()
+            self._record.served = served
             self._record = None
 
     def abort(self) -> None:
@@ -150,7 +155,7 @@ class _Connection(asyncio.Protocol):
         body = self._buffer[end + 4 :]
         if len(body) < int(fields.get("content-length", "0")):
             return
-        self.end(_outcome(head, fields, body))
+        self.end(_outcome(head, fields, body), fields.get("x-served-version", ""))
         if fields.get("connection", "").lower() == "close":
             self.abort()
         else:

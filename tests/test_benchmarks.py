@@ -2,7 +2,7 @@
 
 import pytest
 
-from benchmarks.failover import healthy_since_ns, met_by
+from benchmarks.failover import GOOD, healthy_since_ns, met_by, rescued
 from benchmarks.figures import Ratio, median_ratio, quantile, slope
 from benchmarks.load import OK, Record
 
@@ -99,3 +99,15 @@ def test_what_the_fault_met() -> None:
         Record(6 * S, 7 * S, OK),  # begun when it was healthy again
     ]
     assert met_by(records, 3 * S, 6 * S) == {"reset": 2, "pending": 1, OK: 1}
+
+
+def test_what_was_rescued() -> None:
+    records = [
+        Record(1 * S, 2 * S, OK, GOOD),  # over before the fault
+        Record(2 * S, 4 * S, OK, GOOD),  # rescued
+        Record(2 * S, 4 * S, OK, "bad-1"),  # the failing version answered after all
+        Record(3 * S, 4 * S, "503 saturated by the router", GOOD),
+        Record(4 * S, 5 * S, OK, GOOD),  # rescued
+        Record(5 * S, 6 * S, OK, GOOD),  # begun on the new route
+    ]
+    assert rescued(records, 3 * S, 5 * S) == 2
