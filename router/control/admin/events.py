@@ -86,8 +86,12 @@ class EventStreams:
 
 
 def _frame(event: Document) -> bytes:
-    """Return one event in the form of the HTML standard §9.2; JSON holds no line break."""
-    return b"id: %d\nevent: %s\ndata: %s\n\n" % (event["seq"], str(event["type"]).encode(), orjson.dumps(event))
+    """Return one event in the form of the HTML standard §9.2; JSON holds no line break.
+
+    The id is the entry's place in the journal; an event that is told before it is journalled has none yet.
+    """
+    number = b"" if event["seq"] is None else b"id: %d\n" % event["seq"]
+    return number + b"event: %s\ndata: %s\n\n" % (str(event["type"]).encode(), orjson.dumps(event))
 
 
 def _abort(request: web.Request) -> None:

@@ -19,6 +19,10 @@ async def test_events_come_as_whole_frames(office: Office) -> None:
             b"id: 7\nevent: promoted\n"
             b'data: {"seq":7,"type":"promoted","service":"fraud","text":"a\\nb"}\n\n'
         )  # fmt: skip
+        office.controller.feed.publish({"seq": None, "type": "rolled_back"})
+        assert await response.content.readuntil(b"\n\n") == (
+            b'event: rolled_back\ndata: {"seq":null,"type":"rolled_back"}\n\n'
+        )
 
 
 async def test_silence_is_broken_by_heartbeats(start_office: StartOffice) -> None:
