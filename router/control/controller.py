@@ -84,6 +84,7 @@ class Controller:
     def reconfigure(self, settings: Settings) -> None:
         """Take over other settings (SIGHUP); the set of services stays as it was at the start."""
         self.settings = settings
+        self.probes.reconfigure(settings)
         for bench in self.benches.values():
             bench.reconfigure(settings)
         self.differences = differences(settings, {name: bench.registry for name, bench in self.benches.items()})

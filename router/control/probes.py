@@ -80,7 +80,7 @@ class Probes:
         self._tasks = tasks
         self._on_completed = on_completed
         self._sleep = sleep
-        self._connect_timeout_s = settings.timeouts.connect_timeout_s
+        self.reconfigure(settings)
         self._watched: dict[tuple[str, int], _Watched] = {}
         trace = aiohttp.TraceConfig()
         trace.on_connection_create_end.append(_note_new)
@@ -91,6 +91,10 @@ class Probes:
             auto_decompress=False,
             trace_configs=[trace],
         )
+
+    def reconfigure(self, settings: Settings) -> None:
+        """Take over another connect timeout; what is probed how, `watch` is told."""
+        self._connect_timeout_s = settings.timeouts.connect_timeout_s
 
     def watch(
         self, service: str, slot: int, version: str, endpoints: tuple[str, ...], probe: Probe | Literal["none"]

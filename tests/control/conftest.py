@@ -53,14 +53,15 @@ StartOffice = Callable[..., Awaitable[Office]]
 async def start_office() -> AsyncIterator[StartOffice]:
     """Start an admin with these settings; stopped at the end of the test."""
     stops: list[Callable[[], Awaitable[None]]] = []
+    controllers: list[FakeController] = []
 
     async def start(
         admin: Admin | None = None,
         listen: str = "127.0.0.1:8081",
         streams: EventStreams | None = None,
-        controller: FakeController | None = None,
     ) -> Office:
-        controller = controller or FakeController()
+        controller = FakeController()
+        controllers.append(controller)
         settings = Settings.model_validate({"admin": admin or Admin(), "admin_listen": listen})
         application = app.build(controller, settings, streams)
         sock = socket.socket()
@@ -73,6 +74,8 @@ async def start_office() -> AsyncIterator[StartOffice]:
     yield start
     for stop in reversed(stops):
         await stop()
+    for controller in controllers:
+        controller.close()
 
 
 @pytest.fixture

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from typing import Any
 
 from router.control.broadcast import Broadcast, Queue
@@ -66,6 +67,11 @@ class FakeController:
             for index in range(2)
         ]  # fmt: skip
         self.blocked: dict[str, Any] | None = None
+
+    def close(self) -> None:
+        """Give the wall back."""
+        os.close(self.wall.fd)
+        self.wall.close()
 
     # -- reading
     def status(self) -> dict[str, Any]:

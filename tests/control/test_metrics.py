@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
@@ -39,7 +41,7 @@ Key = tuple[str, frozenset[tuple[str, str]]]
 
 
 @pytest.fixture
-def controller() -> FakeController:
+def controller() -> Iterator[FakeController]:
     controller = FakeController()
     words, layout = controller.wall.words, controller.wall.layout
     base = layout.base(0, 0)
@@ -59,7 +61,8 @@ def controller() -> FakeController:
     controller.blocked = {"reason": "bad", "incident": "i1", "at": "", "actor": "control"}
     controller.tally.note("fraud", "error_rate", 180.0, 0.9)
     controller.tally.note("fraud", "a trigger of tomorrow", 180.0, None)
-    return controller
+    yield controller
+    controller.close()
 
 
 def samples(controller: FakeController) -> dict[Key, float]:

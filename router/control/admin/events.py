@@ -36,7 +36,8 @@ class EventStreams:
         """End every stream; one that waits for an event is woken."""
         self._closed = True
         for pause in self._pauses:
-            pause.reschedule(asyncio.get_running_loop().time())
+            if not pause.expired():
+                pause.reschedule(asyncio.get_running_loop().time())
 
     async def stream(self, call: Call) -> web.StreamResponse:
         """Send events until the reader leaves, is too slow, or we stop."""
