@@ -3,7 +3,8 @@
     python -m tests.fake_child REPORT_SOCKET control|worker BEHAVIOUR BOOT_JSON
 
 Behaviours: `steady`; `exit:N` leaves at once with N; `unready` (control) never becomes ready; `mute-once` beats once in its
-first life and never again; `busy` (worker) has one exchange in flight and ignores SIGTERM.
+first life and never again; `busy` (worker) has one exchange in flight and ignores SIGTERM; `slow` goes on for 20 rounds
+after it.
 """
 
 from __future__ import annotations
@@ -40,6 +41,7 @@ def main() -> int:
         beat, starts = lane + layout.W_HEARTBEAT_NS, memory.words[lane + layout.W_STARTS]
     if behaviour == "busy":
         memory.words[memory.layout.lane_service(given.index, 0) + layout.LS_ACCEPTED] += 1
+    rounds_left = -1
     with Signals() as signals:
         if kind == "control" and behaviour != "unready":
             memory.words[layout.H_CONTROL_READY] = 1
@@ -51,13 +53,19 @@ def main() -> int:
             if select.select([given.life_fd], [], [], 0)[0]:
                 tell("sees that the supervisor is gone")
                 return 0
+            if rounds_left == 0:
+                tell("leaves")
+                return 0
+            rounds_left -= 1
             for number in signals.wait(0.02):
                 if number == signal.SIGHUP:
                     settings = json.loads(document.read(given.settings_fd))
                     tell("SIGHUP", settings["timeouts"]["confirm_timeout_s"], settings["workers"])
                 elif number == signal.SIGTERM:
                     tell("SIGTERM", "draining" if memory.words[layout.H_DRAINING] else "serving")
-                    if behaviour != "busy":
+                    if behaviour == "slow":
+                        rounds_left = 20
+                    elif behaviour != "busy":
                         return 0
 
 

@@ -119,6 +119,25 @@ def test_announces_the_addresses_once_everything_beats_and_leaves_with_0(run: Ru
     assert (run.folder / "state" / "lock").read_text() == ""
 
 
+def test_control_judges_until_the_last_worker_has_left(run: Run) -> None:
+    run.start(worker="slow").serving()
+    run.send(signal.SIGTERM)
+    order = [run.wait_for("(worker . leaves|control SIGTERM) ?.*")[1] for _ in range(3)]
+    assert order[2] == "control SIGTERM"
+    assert run.leave()[0] == 0
+
+
+def test_control_holds_the_lock_too_so_two_never_write_one_journal(run: Run) -> None:
+    run.start()
+    holders = {name: _holds(run, name) for name in ("control", "worker 0", "worker 1")}
+    assert holders == {"control": True, "worker 0": False, "worker 1": False}
+
+
+def _holds(run: Run, name: str) -> bool:
+    descriptors = Path("/proc", run.wait_for(rf"{name} started (\d+) .*")[1], "fd").iterdir()
+    return run.folder / "state" / "lock" in [descriptor.readlink() for descriptor in descriptors]
+
+
 def test_control_is_told_everything_and_the_first_one_what_to_assume(run: Run) -> None:
     run.start()
     first = run.wait_for(r"control started (\d+) (.*)")
