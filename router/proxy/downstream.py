@@ -28,10 +28,13 @@ _EMPTY_LINES_MAX: Final = 4
 
 
 class Downstream(asyncio.Protocol):
-    """`exchange` is the request being answered, None in between; `closing`: the connection ends after this response."""
+    """`exchange` is the request being answered, None in between; `closing`: the connection ends after this response;
+    `congested`: the client takes less than we write, and gets no further answer until it has caught up.
+    """
 
     exchange: Exchange | None = None
     closing = False
+    congested = False
     forwarded = b""
     _transport: asyncio.Transport | None = None
     _buffer = b""
@@ -63,7 +66,7 @@ class Downstream(asyncio.Protocol):
             self._receive_body(data)
         elif self._lingering:
             return
-        elif self.exchange is not None or self._scheduled:
+        elif self.exchange is not None or self._scheduled or self.congested:
             self._buffer += data
             if len(self._buffer) > self._plane.options.buffer_bytes:
                 self._pause()
@@ -96,15 +99,19 @@ class Downstream(asyncio.Protocol):
 
     def pause_writing(self) -> None:
         """Called by the loop when the client takes less than we write."""
+        self.congested = True
         self._plane.write_wait.start(self, self._plane.now_s)
         if self.exchange is not None:
             self.exchange.downstream_full()
 
     def resume_writing(self) -> None:
         """Called by the loop when the client has caught up."""
+        self.congested = False
         self._plane.write_wait.stop(self)
         if self.exchange is not None:
             self.exchange.downstream_drained()
+        elif not self._lingering:
+            self._go_on()
 
     # -- requests
     def _receive_head(self, data: bytes) -> None:
@@ -261,13 +268,21 @@ class Downstream(asyncio.Protocol):
         if close or self.closing:
             self._close(linger=bool(self._left or self._chunks is not None or self._buffer))
             return
-        if self._paused:
-            self._resume()
-        if self._buffer:
-            self._scheduled = True
-            self._plane.loop.call_soon(self._next)
+        if self.congested:  # the next answer would only pile up: resume_writing goes on
+            return
+        if self._buffer or self._paused:
+            self._go_on()
         else:
             self._plane.keepalive.since[self] = self._plane.now_s
+
+    def _go_on(self) -> None:
+        if self._paused:
+            self._resume()
+        if not self._buffer:
+            self._plane.keepalive.since[self] = self._plane.now_s
+        elif not self._scheduled:
+            self._scheduled = True
+            self._plane.loop.call_soon(self._next)
 
     def _next(self) -> None:
         self._scheduled = False

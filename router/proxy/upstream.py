@@ -38,6 +38,7 @@ class Upstream(asyncio.Protocol):
         self.idle_since_s = 0.0
         self.idle_max_s = plane.options.upstream_idle_s
         self._transport: asyncio.Transport | None = None
+        self._paused = False
         # per exchange
         self.exchange: Exchange | None = None
         self._buffer = b""
@@ -120,10 +121,12 @@ class Upstream(asyncio.Protocol):
     def pause(self) -> None:
         """Stop reading: the client is slower than the backend."""
         if self._transport is not None:
+            self._paused = True
             self._transport.pause_reading()
 
     def resume(self) -> None:
         """Read again."""
+        self._paused = False
         if self._transport is not None:
             self._transport.resume_reading()
 
@@ -220,6 +223,10 @@ class Upstream(asyncio.Protocol):
         self._reset()
         if reusable and self._transport is not None and not self._transport.is_closing():
             self.used += 1
+            if (
+                self._paused
+            ):  # by the last bytes, for a client that has yet to take them: the next one has no part in that
+                self.resume()
             if head.idle_timeout_s is not None:
                 self.idle_max_s = min(head.idle_timeout_s, 60.0)
             self.pool.give_back(self)

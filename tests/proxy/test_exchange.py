@@ -168,3 +168,41 @@ async def test_a_slow_reader_holds_the_backend_back_and_memory_stays_bounded() -
         assert len(body) == size
         assert head.startswith(b"HTTP/1.1 200")
     assert rig.attempts() == {"ok": 1}
+
+
+async def test_a_backend_connection_held_back_for_one_client_is_not_held_back_for_the_next() -> None:
+    async with Backend(backends.ok()) as backend, Rig() as rig:
+        rig.serve(backend.url)
+        slow = await rig.client()
+        await asyncio.sleep(0.01)
+        (connection,) = rig.plane.connections
+        write = connection.write
+
+        def write_and_be_congested(data: bytes) -> None:
+            write(data)
+            connection.pause_writing()  # as the loop does when the client takes less than we write
+
+        connection.write = write_and_be_congested  # type: ignore[method-assign]
+        assert (await slow.ask(GET))[0] == 200
+        assert (await rig.ask(GET))[0] == 200
+        assert backend.connections == 1
+        await slow.send(GET)
+        assert (await rig.ask(GET))[0] == 200
+        assert len(backend.requests) == 3, "a client that takes nothing has to wait"
+        connection.resume_writing()
+        assert (await slow.response())[0] == 200
+
+
+async def test_a_client_that_pipelines_and_takes_nothing_is_not_answered_into_memory() -> None:
+    number, size = 300, 100_000
+    async with Backend(backends.sending(backends.response(200, b"x" * size))) as backend, Rig() as rig:
+        rig.serve(backend.url)
+        client = await rig.client()
+        client.reader._limit = 1024  # type: ignore[attr-defined]  # the reader stops taking bytes
+        await client.send(GET * number)
+        await asyncio.sleep(0.5)
+        assert len(backend.requests) < number / 2
+        client.reader._limit = 1 << 24  # type: ignore[attr-defined]
+        for _ in range(number):
+            assert (await client.response())[0] == 200
+    assert rig.attempts() == {"ok": number}
