@@ -88,7 +88,7 @@ class Control:
         found = recovery.registries(settings, wall, entries, self._state_dir, warm=past.warm)
         if not past.warm:
             recovery.refuse_moved(settings, found)
-        assumed = recovery.assumed_by_service(boot.assume_active, found) if past.begun_from else {}
+        assumed = recovery.assumed_by_service(boot.assume_active, settings, found) if past.begun_from else {}
         crew.listen()
         controller = Controller(settings, wall, lanes, crew, journal, alarms, boot.settings_origin)
         desk = Desk(wall, lanes, journal, crew, alarms, controller.broadcast, fail_point, past.boot)

@@ -208,9 +208,12 @@ class Conductor:
         self._fold([replace(entry, seq=seq)])
 
     # -- automation
-    def perform(self, commands: list[Command], decided_ns: int) -> Change:
-        """Carry out what needs no person: at once, and journal it as soon as the disk takes it."""
-        entries = self._entries(commands, decided_ns)
+    def perform(self, commands: list[Command], now_ns: int) -> Change:
+        """Carry out what needs no person: at once, and journal it as soon as the disk takes it. `now_ns` is when the facts
+        were seen that led to it.
+        """
+        decided_ns = clock.now_ns()
+        entries = self._entries(commands, now_ns)
         self._reserve(commands)
         self._fold(entries)
         stored_ns = self._carry_out(commands, decided_ns)

@@ -154,11 +154,13 @@ async def settle(conductor: Conductor, service: Service, *, warm: bool, assume: 
 
 
 def _first_facts(registry: Registry, service: Service, assume: str | None) -> list[Record]:
-    if assume is not None:
+    if assume in registry.targets:
         return [assumed(registry, assume)]
     if registry.targets or service.active is None:
         return []
-    places = [(service.active, State.ACTIVE)] + ([(service.standby, State.STANDBY)] if service.standby else [])
+    # Without any history the assumption chooses between the seeds.
+    seeds = sorted(_seeds(service), key=lambda seed: seed.version != assume)
+    places = zip(seeds, (State.ACTIVE, State.STANDBY), strict=False)
     return [
         Record(
             kinds.SEEDED,
@@ -201,20 +203,22 @@ def _take_over(conductor: Conductor) -> None:
         conductor.perform([record], clock.now_ns())
 
 
-def assumed_by_service(assume_active: str | None, found: dict[str, Registry]) -> dict[str, str]:
-    """Return which version is to be taken for active, by service, from `VERSION` or `SERVICE=VERSION[,SERVICE=VERSION]`."""
-    if assume_active is None:
-        return {}
+def assumed_by_service(assume_active: str | None, settings: Settings, found: dict[str, Registry]) -> dict[str, str]:
+    """Return which version is to be taken for active, by service, from `VERSION` or `SERVICE=VERSION[,SERVICE=VERSION]`.
+
+    A version is known by the journal, or by the settings of a service of which no history is left.
+    """
+    known = {
+        name: sorted(registry.targets) or [seed.version for seed in _seeds(settings.services[name])]
+        for name, registry in found.items()
+    }
     result = {}
-    for part in assume_active.split(","):
+    for part in assume_active.split(",") if assume_active else ():
         service, _, version = part.rpartition("=")
-        names = [service] if service else [name for name, registry in found.items() if version in registry.targets]
-        for name in names:
-            if name in found and version in found[name].targets:
-                result[name] = version
-        if not result:
-            known = {name: sorted(registry.targets) for name, registry in found.items()}
-            raise StartError("version_unknown", f"--assume-active {part}: known are {known}", 2)
+        names = [name for name in known if service in ("", name) and version in known[name]]
+        if not names:
+            raise StartError("version_unknown", f"--assume-active {part}: no such version; known are {known}", 2)
+        result.update(dict.fromkeys(names, version))
     return result
 
 

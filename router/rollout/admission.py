@@ -73,13 +73,7 @@ class Admission:
         known = registry.targets.get(event.version)
         mark = registry.quarantines.get(event.version)
         if mark and event.override is None:
-            raise OperatorError(
-                409,
-                "version_quarantined",
-                f"version {event.version} is quarantined: {mark['reason']}; release it, or override with actor and reason",
-                exit_code=_REFUSED,
-                facts={"quarantine": mark},
-            )
+            raise quarantined(event.version, mark)
         if known is not None and known.endpoints != event.endpoints:
             raise OperatorError(
                 409,
@@ -220,3 +214,15 @@ class Admission:
         if event.version not in self._registry.quarantines:
             return []
         return [Record(kinds.RELEASED, event.actor, {"release": [event.version], "reason": event.reason})]
+
+
+def quarantined(version: str, mark: dict[str, Any]) -> OperatorError:
+    """Return the refusal of a marked version, with the reason of the mark."""
+    told = f" (incident {mark['incident']})" if mark["incident"] else ""
+    return OperatorError(
+        409,
+        "version_quarantined",
+        f"version {version} is quarantined: {mark['reason']}{told}; release it, or override with actor and reason",
+        exit_code=_REFUSED,
+        facts={"quarantine": {name: mark[name] for name in ("reason", "incident", "actor")}},
+    )

@@ -29,7 +29,7 @@ from typing import Any, Final
 from router.errors import InternalError, OperatorError
 from router.rollout import entry as kinds
 from router.rollout import events as ev
-from router.rollout.admission import Admission
+from router.rollout.admission import Admission, quarantined
 from router.rollout.commands import CheckStandby, ClearAlarm, Command, CutSlot, PublishRoute, RaiseAlarm, Record
 from router.rollout.incident import incident_id
 from router.rollout.registry import Registry
@@ -128,33 +128,35 @@ class Machine:
         target = Admission(self.registry, self._next()).known(event.to)
         if target.state is State.ACTIVE:
             return []
-        self._refuse_unfit(target, event)
+        self._refuse_marked(target, event)
         move = MOVES.get((event.verb, target.state))
         if move is None:
+            todo = (
+                "wait until it is ready" if target.state is State.VERIFYING else "deploy it and wait until it is ready"
+            )
             raise OperatorError(
                 409,
                 "version_not_ready",
-                f"version {target.version} is {target.state.value}: deploy it and wait until it is ready",
+                f"version {target.version} is {target.state.value}: {todo}",
+                exit_code=9,
                 facts={"state": target.state.value},
             )
+        self._refuse_unfit(target, event)
         data: dict[str, Any] = {"to": target.version, "reason": event.reason}
         if event.override:
             data["override"] = {"actor": event.override.actor, "reason": event.override.reason}
             data["release"] = [target.version] if target.version in self.registry.quarantines else []
         return self._move(event.verb, event.actor, target, move, data)
 
+    def _refuse_marked(self, target: Target, event: ev.SwitchAsked) -> None:
+        mark = self.registry.quarantines.get(target.version)
+        if mark and event.override is None:
+            raise quarantined(target.version, mark)
+
     def _refuse_unfit(self, target: Target, event: ev.SwitchAsked) -> None:
-        """A mark, a connection that nobody answers, and a bad last probe need a person's word (or a check)."""
+        """A version that nobody can connect to, or whose last probes were all bad, needs a person's word."""
         if event.override:
             return
-        if mark := self.registry.quarantines.get(target.version):
-            raise OperatorError(
-                409,
-                "version_quarantined",
-                f"version {target.version} is quarantined: {mark['reason']}; release it, or override with actor and reason",
-                exit_code=9,
-                facts={"quarantine": mark},
-            )
         if target.state is State.UNREACHABLE and not event.checked:
             raise OperatorError(
                 409,
