@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import io
 import os
 import re
 import shutil
@@ -50,7 +51,7 @@ ADMIN_TABLE: list[tuple[str, str, str, Any, dict[str, str], int, str, str]] = [
     ),
     (
         "the same label elsewhere",
-        *("POST", "/deploy", {"version": "v2", "endpoints": ["http://127.0.0.1:1"]}, {}),
+        *("POST", "/deploy", {"version": "v1", "endpoints": ["http://127.0.0.1:1"]}, {}),
         *(409, "endpoints_differ", "http://127.0.0.1:1"),
     ),
     ("switch to a quarantined version", "POST", "/switch", {"to": "v2"}, {}, 409, "version_quarantined", "v2"),
@@ -84,7 +85,7 @@ async def test_the_admin_api_refuses_and_changes_nothing(start_router: StartRout
         before, entries = await router.service(), len(await router.journal())
         async with aiohttp.ClientSession() as session:
             for case, method, path, body, fields, status, code, named in ADMIN_TABLE:
-                given: dict[str, Any] = {"data": body} if isinstance(body, bytes) else {"json": body}
+                given: dict[str, Any] = {"data": io.BytesIO(body)} if isinstance(body, bytes) else {"json": body}
                 url = router.admin_url + SERVICE + path
                 async with session.request(method, url, **given, headers=fields) as response:
                     document = await response.json()
@@ -287,10 +288,8 @@ async def test_a_corrupt_journal_is_never_guessed_about(
         for number in range(30):
             await router.verb("freeze" if number % 2 else "unfreeze", reason=f"entry {number}")
         assert await router.stop() == 0
-        (journal,) = [
-            path for path in router.state.iterdir() if path.name.startswith("journal") and path.suffix == ".db"
-        ]
-        kept = journal.with_name("kept.db")
+        journal = router.state / "journal.sqlite"
+        kept = journal.with_name("kept.sqlite")
         shutil.copy(journal, kept)
         damage(journal)
         damaged = journal.read_bytes()
@@ -318,7 +317,7 @@ async def test_the_commands_exit_codes_say_who_refused(start_router: StartRouter
             (("switch", "v9"), 9, "v9"),
             (("switch", "v1", "--if-generation", "1"), 9, "generation"),
             (("deploy", "v3", "http://:1"), 2, "http://:1"),
-            (("deploy", "v2", "http://127.0.0.1:1"), 7, "v2"),
+            (("deploy", "v1", "http://127.0.0.1:1"), 7, "v1"),
         ):
             code, said = await run(*arguments, *admin)
             assert (code, named in said) == (expected, True), (arguments, said)
