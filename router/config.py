@@ -63,7 +63,7 @@ class Limits(_Strict):
     """Downstream connections per worker; the next one is answered 503 and closed."""
     in_flight_max: Count = 1024
     """Attempts in flight per target and worker; the next one is `saturated` (503)."""
-    connect_waits_max: Count = 256
+    connect_waits_max: Count = 1024
     """Requests per endpoint and worker that wait for a new backend connection."""
     buffer_bytes: Bytes = 64 * 1024
     """Write buffer of one connection above which the other side is paused."""

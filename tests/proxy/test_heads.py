@@ -2,10 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from router.errors import DownstreamError, UpstreamError
-from router.proxy.heads import CHUNKED, UNTIL_CLOSE, incomplete_is_hopeless, parse_request, parse_response
+from router.proxy.heads import (
+    CHUNKED,
+    UNTIL_CLOSE,
+    RequestHead,
+    incomplete_is_hopeless,
+    parse_carefully,
+    parse_request,
+    parse_response,
+)
 
 GET = b"GET / HTTP/1.1\r\nHost: a\r\n"
 
@@ -102,6 +114,42 @@ def test_what_is_refused_and_with_which_status(raw: bytes, status: int) -> None:
     with pytest.raises(DownstreamError) as caught:
         parse_request(raw, 100)
     assert caught.value.status == status, caught.value
+
+
+@pytest.mark.parametrize("raw", REFUSED, ids=[repr(raw[-44:]) for raw in REFUSED])
+def test_the_careful_path_alone_refuses_the_same(raw: bytes) -> None:
+    with pytest.raises(DownstreamError) as caught:
+        parse_carefully(raw, 100)
+    assert caught.value.status == REFUSED[raw]
+
+
+FIELDS = (
+    b"Content-Length: 5\r\n",
+    b"Connection: keep-alive\r\n",
+    b"Connection: Keep-Alive\r\n",
+    b"CONNECTION: close\r\n",
+    b"X-Request-ID: a-1\r\n",
+    b"x-request-id: \r\n",
+    b"X-A: \x80 b\r\n",
+    b"Expect: 100-continue\r\n",
+    b"X-Forwarded-For: 6.6.6.6\r\n",
+    b"traceparent: 00-1-2-01\r\n",
+    b"X-Under_score: 1\r\n",
+    b"Host_: b\r\n",
+)
+
+
+@given(st.lists(st.sampled_from(FIELDS), unique=True), st.sampled_from([b"/", b"/a?b=/c", b"/%2e%2e/\x80", b"/a_b"]))
+def test_the_quick_path_says_what_the_careful_one_says(fields: list[bytes], target: bytes) -> None:
+    raw = b"POST %b HTTP/1.1\r\nHost: Example:80\r\n%b\r\n" % (target, b"".join(fields))
+
+    def outcome(parse: Callable[[bytes, int], RequestHead]) -> RequestHead | int:
+        try:
+            return parse(raw, 100)
+        except DownstreamError as error:
+            return error.status
+
+    assert outcome(parse_request) == outcome(parse_carefully)
 
 
 def test_a_plain_head_is_forwarded_byte_for_byte() -> None:
