@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from router.rollout.outcome import Outcome
 from router.rollout.rules import ErrorRateRule, Rules, WindowPair
 from router.rollout.verdict import TriggerResult
-from tests.rollout.simulator import TICK_NS, Court, normal, seconds
+from tests.rollout.simulator import TICK_NS, Court, Version, normal, seconds
 
 ONE_PAIR = replace(ErrorRateRule(), windows=(WindowPair(60.0, 10.0, 50),))
 MINUTE = Rules(error_rate=ONE_PAIR)
@@ -189,8 +189,6 @@ def test_arrivals_that_end_leave_streams_that_accuse_nobody() -> None:
 
 
 def test_a_late_failure_of_the_previous_version_does_not_touch_the_next() -> None:
-    from tests.rollout.simulator import Version
-
     court = Court()
     court.run(60)
     old = court.version

@@ -395,6 +395,28 @@ def test_a_stall_of_ours_is_no_hang_unless_the_probes_confirm_it() -> None:
     assert state(court, "hang") == "fail"
 
 
+def test_the_time_that_we_slept_is_no_part_of_a_hang() -> None:
+    court = Court(quick_hang())
+    court.run(5)
+    since_ns = court.version.at_ns
+    wait(court, 20, 5, since_ns, stalled=True)
+    for _ in range(99):
+        wait(court, 0.1, 5, since_ns)
+        assert court.verdict.failing is None
+    wait(court, 0.3, 5, since_ns)
+    assert state(court, "hang") == "fail"
+
+
+def test_an_unwell_router_does_not_trust_refused_connections() -> None:
+    court = Court()
+    court.unwell = "out of descriptors"
+    assert court.run(5, faults=1.0, outcome=Outcome.CONNECT_FAILED) is None
+    assert (state(court, "unreachable"), state(court, "errors")) == ("inconclusive", "inconclusive")
+    court.probes_unreachable_since_ns = court.now_ns
+    court.tick()
+    assert state(court, "unreachable") == "fail"
+
+
 def test_an_unwell_router_needs_the_probes_to_confirm() -> None:
     court = Court(quick_hang())
     court.unwell = "1.5 % of exchanges ended by our own fault"
