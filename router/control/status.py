@@ -57,7 +57,7 @@ def service(bench: Bench, lanes: Lanes, probes: Probes, now_ns: int) -> Document
             "in_flight": accepted - sum(ended),
             "ended": {outcome.label: ended[outcome] for outcome in OUTCOMES},
         },
-        "rescued": sum(target["totals"]["rescued"] for target in targets),
+        "rescued": lanes.rescued(conductor.index),
         "last_switch": _last_switch(bench),
         "verdict": {
             "state": bench.verdict.state,

@@ -117,6 +117,12 @@ class Lanes:
         )
         return accepted, ends
 
+    def rescued(self, service: int) -> int:
+        """Return how many exchanges of a service ever left a failing slot for another one, whoever holds the slots now."""
+        layout = self._layout
+        rows = [layout.lane_slot(worker, service, slot) for worker in range(self.workers) for slot in range(SLOTS)]
+        return sum(self._words[row + at.L_RESCUED] for row in rows)
+
     def unmatched(self) -> tuple[int, list[int]]:
         """Return (accepted, ends by outcome) of exchanges that matched no service, over all lanes."""
         rows = [self._layout.lane(worker) for worker in range(self.workers)]

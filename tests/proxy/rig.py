@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import os
 import socket
+import struct
+from collections.abc import Callable
 from dataclasses import replace
 from types import TracebackType
 from typing import Any, Self
@@ -95,11 +97,16 @@ class Client:
         self.writer.close()
 
     def reset(self) -> None:
-        import struct
-
         sock = self.writer.get_extra_info("socket")
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         self.writer.transport.abort()
+
+
+async def until(condition: Callable[[], object], within_s: float = 5.0) -> None:
+    """Return as soon as `condition` is true."""
+    async with asyncio.timeout(within_s):
+        while not condition():
+            await asyncio.sleep(0.002)
 
 
 def field(head: bytes, name: bytes) -> bytes | None:

@@ -10,7 +10,7 @@ import pytest
 from router.shm import layout as at
 from tests import backends
 from tests.backends import Backend
-from tests.proxy.rig import OPTIONS, Rig, field
+from tests.proxy.rig import OPTIONS, Rig, field, until
 
 GET = b"GET /a?b=%20c HTTP/1.1\r\nHost: Test:1\r\n\r\n"
 POST = b"POST /infer HTTP/1.1\r\nHost: t\r\nContent-Length: 5\r\n\r\nhello"
@@ -100,11 +100,12 @@ async def test_a_final_answer_instead_of_100_ends_the_connections() -> None:
 
 
 async def test_a_client_that_leaves_while_it_waits_frees_the_backend_and_is_no_fault() -> None:
-    async with Backend(backends.never()) as backend, Rig(hang_wait_min_s=0.1) as rig:
+    async with Backend(backends.never()) as backend, Rig(hang_wait_min_s=0.01) as rig:
         rig.serve(backend.url)
         client = await rig.client()
         await client.send(POST)
-        await asyncio.sleep(0.2)
+        await until(lambda: len(backend.requests) == 1)
+        await asyncio.sleep(0.02)
         client.reset()
         async with asyncio.timeout(1):
             while backend.open:
@@ -201,17 +202,17 @@ async def test_one_connection_too_many_is_503() -> None:
 async def test_a_slow_backend_holds_the_client_back() -> None:
     async def slow_reader(connection: backends.Connection) -> None:
         head = await connection.read_head()
-        await asyncio.sleep(0.3)
+        await held_back.wait()
         backend.requests.append(backends.RawRequest(head, await connection.read_body(head), 1))
         await connection.send(backends.response(200, b"ok"))
 
+    held_back = asyncio.Event()
     size = 15 << 20  # more than the socket buffers of both connections take
     async with Backend(slow_reader) as backend, Rig() as rig:
         rig.serve(backend.url)
         client = await rig.client()
         client.writer.write(b"POST / HTTP/1.1\r\nHost: t\r\nContent-Length: %d\r\n\r\n" % size + b"x" * size)
-        await asyncio.sleep(0.2)
-        (exchange,) = rig.plane.services[0].active.open  # type: ignore[union-attr]
-        assert exchange.downstream._paused
+        await until(lambda: any(connection._paused for connection in rig.plane.connections))
+        held_back.set()
         assert (await client.response())[0] == 200
         assert len(backend.requests[0].body) == size
