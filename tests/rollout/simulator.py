@@ -174,3 +174,26 @@ class Court:
 
     def result(self, name: str) -> TriggerResult:
         return next(result for result in self.verdict.results if result.name == name)
+
+
+def state(court: Court, detail: str) -> str:
+    return court.result(f"hard_failure.{detail}").state
+
+
+def idle(court: Court, for_s: float, **gauges: object) -> None:
+    for _ in range(round(for_s * 10)):
+        court.tick(**gauges)
+
+
+def refuse(court: Court, at_s: list[float]) -> None:
+    for tick in range(round(at_s[-1] * 10) + 1):
+        if any(round(at * 10) == tick for at in at_s):
+            court.version.fail(1, Outcome.CONNECT_FAILED)
+        court.tick()
+
+
+def wait(court: Court, for_s: float, waiting: int = 3, since_ns: int | None = None, **more: object) -> None:
+    since_ns = court.version.at_ns if since_ns is None else since_ns
+    for _ in range(round(for_s * 10)):
+        long = waiting if court.version.at_ns - since_ns >= 10 * TICK_NS else 0
+        court.tick(waiting=waiting, waiting_long=long, oldest_ns=since_ns, **more)
