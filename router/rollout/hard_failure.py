@@ -168,12 +168,16 @@ def hang(view: View) -> TriggerResult:
 
 
 def hang_after_s(view: View) -> float:
-    """Return after how many seconds without a begun response the version is said to hang."""
+    """Return after how many seconds without a begun response the version is said to hang.
+
+    Before enough is known of the version it is the service's own limit, but never more than hang_after_max_s: a version
+    that hangs from its first request on would else be kept for as long as the longest answer may take (promise 4: < 60 s).
+    """
     rule = view.rules.hard_failure
     if rule.hang_after_s is not None:
         return rule.hang_after_s
     if view.hang_p99_s is None or view.in_warmup:
-        return view.first_byte_timeout_s
+        return min(view.first_byte_timeout_s, rule.hang_after_max_s)
     return min(max(HANG_FACTOR * view.hang_p99_s, rule.hang_after_min_s), rule.hang_after_max_s)
 
 
