@@ -5,7 +5,7 @@ An attempt may use several endpoints of its target in turn; one that another end
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from router import clock
 from router.rollout.histogram import MICROS_MAX
@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from router.proxy.exchange import Exchange
     from router.proxy.pool import Pool
     from router.proxy.view import TargetView
+
+_WHOLE: Final = frozenset((Outcome.OK, Outcome.CLIENT_ERROR, Outcome.THROTTLED))
 
 
 class Attempt:
@@ -84,10 +86,12 @@ class Attempt:
             count(self._words, self.row + at.L_FIRST_BYTE, now_s - waited_since)
 
     def gave_up(self, wait_min_s: float) -> None:
-        """The client left. That is no fault, but before the first byte the age of its wait is evidence of a hang (§4)."""
-        if self.begun:
+        """The client left. That is no fault, but the age of its wait for the first byte is evidence of a hang (§4); who
+        leaves in the middle of an upload waited for nobody.
+        """
+        if self.begun or not self.sent_s:
             return
-        waited_s = clock.now_s() - (self.sent_s or self.claimed_s)
+        waited_s = clock.now_s() - self.sent_s
         count(self._words, self.row + at.L_ABANDONED, waited_s)
         if waited_s >= wait_min_s:
             self._words[self.row + at.L_ABANDONED_LONG] += 1
@@ -111,7 +115,8 @@ class Attempt:
         target.waiting.since.pop(self.exchange, None)
         words[row + at.L_OUTCOMES + outcome] += 1
         if self.begun:
-            count(words, row + at.L_DURATION, clock.now_s() - self.claimed_s - paused_s)
+            if outcome in _WHOLE:  # a stream that was cut must not count as a quick answer
+                count(words, row + at.L_DURATION, clock.now_s() - self.claimed_s - paused_s)
         elif outcome in FAULTS:
             words[row + at.L_FAULTS_UNBEGUN] += 1
             if outcome == Outcome.TIMED_OUT and self.sent_s:

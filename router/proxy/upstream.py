@@ -223,7 +223,9 @@ class Upstream(asyncio.Protocol):
         self._reset()
         if reusable and self._transport is not None and not self._transport.is_closing():
             self.used += 1
-            if self._paused:  # by the last bytes, for a client that has yet to take them; the next one has no part in that
+            if (
+                self._paused
+            ):  # by the last bytes, for a client that has yet to take them; the next one has no part in that
                 self.resume()
             if head.idle_timeout_s is not None:
                 self.idle_max_s = min(head.idle_timeout_s, 60.0)

@@ -12,7 +12,7 @@ from router.rollout.histogram import BUCKETS, MICROS_MAX, index, quantile
 from router.shm import layout as at
 from tests import backends
 from tests.backends import Backend
-from tests.proxy.rig import OPTIONS, Rig
+from tests.proxy.rig import OPTIONS, Rig, until
 
 GET = b"GET / HTTP/1.1\r\nHost: t\r\n\r\n"
 
@@ -88,3 +88,28 @@ async def test_a_client_that_leaves_mid_stream_frees_the_backend() -> None:
                 await asyncio.sleep(0.01)
     assert rig.attempts() == {"client_gone": 1}
     assert rig.scalar(at.L_BEGUN) == 1
+
+
+async def test_a_stream_that_was_cut_is_no_quick_answer() -> None:
+    raw = backends.CHUNKED + backends.chunk(b"token")
+    async with Backend(backends.cut_after(raw, len(raw))) as backend, Rig() as rig:
+        rig.serve(backend.url)
+        client = await rig.client()
+        await client.send(GET)
+        await client.rest()
+    assert rig.attempts() == {"truncated": 1}
+    assert sum(rig.lanes.slot_histogram(0, 0, at.L_FIRST_BYTE)) == 1
+    assert sum(rig.lanes.slot_histogram(0, 0, at.L_DURATION)) == 0
+
+
+async def test_who_leaves_in_the_middle_of_an_upload_waited_for_nobody() -> None:
+    async with Backend(backends.never()) as backend, Rig(hang_wait_min_s=0.0) as rig:
+        rig.serve(backend.url)
+        client = await rig.client()
+        await client.send(b"POST / HTTP/1.1\r\nHost: t\r\nContent-Length: 10\r\n\r\nhell")
+        await until(lambda: backend.connections)
+        client.reset()
+        await until(rig.attempts)
+    assert rig.attempts() == {"client_gone": 1}
+    assert rig.scalar(at.L_ABANDONED_LONG) == 0
+    assert sum(rig.lanes.slot_histogram(0, 0, at.L_ABANDONED)) == 0
