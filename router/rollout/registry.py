@@ -19,6 +19,7 @@ carries the new state of every version it touches: a later one needs no earlier 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from copy import deepcopy
 from dataclasses import replace
 from typing import Any, Final
 
@@ -245,7 +246,10 @@ class Registry:
             self.history.pop(target.version, None)
 
     def as_dict(self) -> dict[str, Any]:
-        """Return everything, as plain data, for comparison."""
+        """Return a copy of everything, as plain data, for comparison."""
+        return deepcopy(self._plain())
+
+    def _plain(self) -> dict[str, Any]:
         return {
             "service": self.service,
             "generation": self.generation,

@@ -1,0 +1,85 @@
+"""A machine with its registry, played event by event: what tests of the rollout start from."""
+
+from __future__ import annotations
+
+import json
+
+from router.rollout import entry as kinds
+from router.rollout.commands import Command, PublishRoute, Record
+from router.rollout.entry import Entry
+from router.rollout.events import Event, ProbeCompleted, VerdictReached
+from router.rollout.machine import Limits, Machine
+from router.rollout.registry import Registry, published
+from router.rollout.route import first_generation
+
+SECOND = 1_000_000_000
+BOOT = first_generation(1) + 1
+TRIGGER = {"kind": "hard_failure", "detail": "errors", "reason": "10 of 10 failed", "evidence_since_ns": SECOND}
+AWAY = {"kind": "hard_failure", "detail": "unreachable", "reason": "refused", "evidence_since_ns": SECOND}
+
+
+class Play:
+    """`entries` is the journal; `tell` hands an event over, folds what it leads to and returns the commands."""
+
+    def __init__(self, limits: Limits | None = None) -> None:
+        self.registry = Registry("svc")
+        self.machine = Machine(self.registry, limits or Limits())
+        self.entries: list[Entry] = []
+        self.now_ns = 10 * SECOND
+        self.fold(Entry(kinds.BOOT, "", "control", {"boot": 1}, 0.0, 0, 1))
+
+    def fold(self, entry: Entry) -> None:
+        entry = Entry(
+            entry.type,
+            entry.service,
+            entry.actor,
+            json.loads(json.dumps(entry.data)),
+            entry.at,
+            entry.monotonic_ns,
+            entry.boot,
+            len(self.entries) + 1,
+        )
+        self.registry.apply(entry)
+        self.entries.append(entry)
+
+    def record(self, record: Record) -> None:
+        entry = Entry(record.type, "svc", record.actor, dict(record.data), self.now_ns / SECOND, self.now_ns, 1)
+        if published(entry) is not None:
+            entry.data["base"] = self.registry.generation
+        self.fold(entry)
+
+    def seed(self, active: str = "v1", standby: str | None = "v2") -> Play:
+        for slot, (version, state) in enumerate(((active, "active"), (standby, "standby"))):
+            if version is not None:
+                target = {"version": version, "endpoints": [f"http://{version}:1"], "slot": slot, "incarnation": 1}
+                data = {"generation": BOOT, "states": {version: state}, "target": target}
+                self.record(Record(kinds.SEEDED, "settings", data))
+        return self
+
+    def tell(self, event: Event, after_s: float = 0.0) -> list[Command]:
+        self.now_ns += int(after_s * SECOND)
+        commands = self.machine.handle(event, self.now_ns)
+        for command in commands:
+            if isinstance(command, Record):
+                self.record(command)
+            elif isinstance(command, PublishRoute):
+                assert command.route.named() == self.registry.route().named()
+        return commands
+
+    def probe(self, version: str, ok: bool = True, times: int = 1, refused: bool = False) -> list[Command]:
+        """Return the commands of the last of `times` probes of every endpoint."""
+        commands: list[Command] = []
+        target = self.registry.targets[version]
+        for _ in range(times):
+            for url in target.endpoints:
+                event = ProbeCompleted(
+                    "svc", target.slot or 0, version, url, ok, refused, "" if ok else "bad", 1.0, self.now_ns, False
+                )
+                commands = self.tell(event)
+        return commands
+
+    def verdict(self, away: bool = False, after_s: float = 0.0) -> list[Command]:
+        return self.tell(VerdictReached(AWAY if away else TRIGGER, away), after_s)
+
+    def states(self) -> dict[str, str]:
+        return {version: target.state.value for version, target in sorted(self.registry.targets.items())}

@@ -1,0 +1,109 @@
+"""Whatever is asked, in whatever order: the promises that hold by construction."""
+
+from __future__ import annotations
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from router.errors import OperatorError
+from router.rollout import events as ev
+from router.rollout.commands import Record
+from router.rollout.registry import rebuild
+from router.rollout.target import ROLES
+from tests.rollout.playbook import AWAY, TRIGGER, Play
+
+VERSIONS = st.sampled_from(["v1", "v2", "v3", "v4"])
+OVERRIDES = st.sampled_from([None, None, ev.Override("ann", "sure")])
+
+
+def _deploys(version: str, replace: bool, override: ev.Override | None) -> ev.DeployAsked:
+    return ev.DeployAsked(version, (f"http://{version}:1",), "ann", replace, override)
+
+
+EVENTS = st.one_of(
+    st.builds(_deploys, VERSIONS, st.booleans(), OVERRIDES),
+    st.builds(
+        ev.SwitchAsked,
+        VERSIONS,
+        st.just("ann"),
+        st.just("why"),
+        st.sampled_from(["promoted", "switched"]),
+        OVERRIDES,
+        st.booleans(),
+    ),
+    st.just(ev.RollbackAsked("bad", "ann")),
+    st.builds(ev.VerdictReached, st.just(TRIGGER), st.just(False)),
+    st.builds(ev.VerdictReached, st.just(AWAY), st.just(True)),
+    st.builds(ev.RetireAsked, VERSIONS, st.just("ann"), st.booleans()),
+    st.builds(ev.EndpointsAsked, VERSIONS, st.just(("http://moved:1",)), st.just("ann")),
+    st.builds(ev.QuarantineAsked, VERSIONS, st.just("ann"), st.just("odd")),
+    st.builds(ev.ReleaseAsked, VERSIONS, st.just("ann"), st.just("fine")),
+    st.sampled_from([ev.FreezeAsked("ann", "hold"), ev.UnfreezeAsked("ann", "go")]),
+    st.builds(ev.Ticked, st.frozensets(st.integers(0, 6))),
+    st.just(ev.Accepted({"requests": 500})),
+    st.tuples(VERSIONS, st.booleans(), st.sampled_from([1, 3, 5, 30])),
+)
+
+
+@settings(max_examples=150, deadline=None)
+@given(st.lists(st.tuples(EVENTS, st.sampled_from([0.1, 1.0, 400.0, 1000.0])), max_size=40))
+def test_promises_of_every_history(history: list[tuple[object, float]]) -> None:
+    play = Play().seed()
+    automatic_since_person = 0
+    for event, after_s in history:
+        marked = set(play.registry.quarantines)
+        roles = {version: target.role for version, target in play.registry.targets.items()}
+        before = play.registry.as_dict()
+        standby = play.registry.standby
+        play.now_ns += int(after_s * 1e9)
+        try:
+            if isinstance(event, tuple):
+                version, ok, times = event
+                commands = play.probe(version, ok, times) if version in play.registry.targets else []
+            else:
+                commands = play.tell(event)  # type: ignore[arg-type]
+        except OperatorError:
+            assert play.registry.as_dict() == before
+            continue
+
+        slots = [target.slot for target in play.registry.targets.values() if target.slot is not None]
+        held = [target.state for target in play.registry.targets.values() if target.state in ROLES]
+        assert len(slots) == len(set(slots))
+        assert len([ROLES[state] for state in held]) == len({ROLES[state] for state in held})
+
+        for record in (command for command in commands if isinstance(command, Record)):
+            if record.type == "rolled_back" and record.data["automatic"]:
+                automatic_since_person += 1
+                assert standby is not None
+                assert play.registry.active is not None
+                assert play.registry.active.version == standby.version
+                assert automatic_since_person <= 1
+            elif record.type in ("promoted", "switched"):
+                automatic_since_person = 0
+
+        if getattr(event, "override", None) is None:
+            for version in marked & set(play.registry.quarantines):
+                gained = play.registry.targets[version].role
+                assert gained not in ("active", "standby", "candidate") or gained == roles[version]
+
+    assert rebuild("svc", play.entries).as_dict() == play.registry.as_dict()
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.lists(st.tuples(EVENTS, st.sampled_from([0.1, 400.0])), max_size=15))
+def test_the_journal_says_after_every_prefix_what_was_true_then(history: list[tuple[object, float]]) -> None:
+    play = Play().seed()
+    told = {len(play.entries): play.registry.as_dict()}
+    for event, after_s in history:
+        play.now_ns += int(after_s * 1e9)
+        try:
+            if isinstance(event, tuple):
+                if event[0] in play.registry.targets:
+                    play.probe(*event)
+            else:
+                play.tell(event)  # type: ignore[arg-type]
+        except OperatorError:
+            continue
+        told[len(play.entries)] = play.registry.as_dict()
+    for length, state in told.items():
+        assert rebuild("svc", play.entries[:length]).as_dict() == state
