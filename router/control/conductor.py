@@ -22,7 +22,7 @@ from router.control.alarms import Alarms
 from router.control.broadcast import Broadcast
 from router.control.crew import Crew
 from router.control.expect import Expect
-from router.control.store.journal import Journal
+from router.control.store.journal import APPEND_TIMEOUT_S, Journal
 from router.errors import OperatorError
 from router.failpoint import FailPoint
 from router.rollout import entry as kinds
@@ -120,9 +120,11 @@ class Conductor:
                 return Change(entries[0], decided_ns, None)
             self._reserve(commands)
             numbers = await self._desk.journal.append(*entries, on_late=self._strike_out)
-            if self.registry.generation != before or not self._still_true(event, commands):
+            try:
+                self._refuse_overtaken(event, commands, before)
+            except OperatorError:
                 self._strike_out(numbers)
-                raise self._lost_race()
+                raise
             entries = [replace(entry, seq=seq) for entry, seq in zip(entries, numbers, strict=True)]
             self._fold(entries)
             return Change(entries[0], decided_ns, self._carry_out(commands, decided_ns))
@@ -188,24 +190,23 @@ class Conductor:
             facts={"held": held},
         )
 
-    def _still_true(self, event: Event, commands: list[Command]) -> bool:
-        """Whether the same event would lead to the same change now, after the wait for the disk."""
-        try:
-            again = self.machine.handle(event, clock.now_ns())
-        except OperatorError:
-            return False
-        return _essence(again) == _essence(commands)
+    def _refuse_overtaken(self, event: Event, commands: list[Command], generation: int) -> None:
+        """Raise OperatorError unless the same event would lead to the same change now, after the wait for the disk."""
+        if self.registry.generation != generation:
+            raise self._lost_race()
+        if _essence(self.machine.handle(event, clock.now_ns())) != _essence(commands):
+            raise self._lost_race()
 
     def _strike_out(self, numbers: Sequence[int]) -> None:
         for seq in numbers:
             record = Record(kinds.ABANDONED, "control", {"abandons": seq})
             self._desk.journal.submit(self._entry(record, clock.now_ns()))
 
-    async def establish(self, record: Record) -> None:
-        """Journal a fact of the start, and fold it; raise JournalUnavailable if the disk does not take it."""
-        entry = self._entry(record, clock.now_ns())
-        (seq,) = await self._desk.journal.append(entry)
-        self._fold([replace(entry, seq=seq)])
+    async def establish(self, *records: Record, timeout_s: float = APPEND_TIMEOUT_S) -> None:
+        """Journal facts of the start, and fold them; raise JournalUnavailable if the disk does not take them."""
+        entries = [self._entry(record, clock.now_ns()) for record in records]
+        numbers = await self._desk.journal.append(*entries, timeout_s=timeout_s)
+        self._fold([replace(entry, seq=seq) for entry, seq in zip(entries, numbers, strict=True)])
 
     # -- automation
     def perform(self, commands: list[Command], now_ns: int) -> Change:

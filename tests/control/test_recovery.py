@@ -1,0 +1,219 @@
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from router.control.store.rows import FILE, export
+from router.errors import StartError
+from router.rollout.entry import Entry
+from router.rollout.outcome import Outcome
+from router.rollout.route import Flag, Route, first_generation
+from router.shm.wall import Wall
+from tests.control.crew_of_fakes import Life, Workers, new_wall, settings
+
+
+class Machine:
+    """A computer: its disk stays, its memory goes with `restart`."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.wall: Wall
+        self.workers: Workers
+        self.fresh_memory(first=True)
+
+    def fresh_memory(self, first: bool = False) -> None:
+        if not first:
+            self.workers.close()
+            self.wall.close()
+        self.wall = new_wall()
+        self.workers = Workers(self.wall)
+
+    async def start(self, journal_from: str | None = None, assume: str | None = None, **service: object) -> Life:
+        told = settings(self.folder, **service)
+        return await Life(told, self.wall, self.workers, self.folder).begin(journal_from, assume)
+
+
+@pytest.fixture
+async def machine(tmp_path: Path) -> AsyncIterator[Machine]:
+    made = Machine(tmp_path)
+    yield made
+    made.workers.close()
+    made.wall.close()
+
+
+async def test_a_cold_start_goes_on_with_the_last_journalled_route_in_a_new_boot(machine: Machine) -> None:
+    life = await machine.start()
+    await life.controller.switch(service="svc", to="v2", actor="ann")
+    await life.end()
+    machine.fresh_memory()
+    life = await machine.start()
+    assert life.bench.conductor.cell.read() == Route(first_generation(2) + 1, active=1, standby=0)
+    assert life.controller.differences == [
+        "services.svc.active is v1 in the settings and v2 by the journal, which wins: use promote, switch or deploy",
+        "services.svc.standby is v2 in the settings and v1 by the journal, which wins: use promote, switch or deploy",
+    ]
+    assert [content.version for slot in (0, 1) if (content := life.bench.conductor.slots.read(slot))] == ["v1", "v2"]
+    await life.end()
+
+
+async def test_the_boot_counter_is_journalled_before_anything_else(machine: Machine) -> None:
+    life = await machine.start()
+    entries = (await life.controller.journal(0, 10))["entries"]
+    assert [(entry["type"], entry["data"].get("boot")) for entry in entries[:1]] == [("boot", 1)]
+    await life.end()
+
+
+async def test_a_warm_start_finds_the_word_and_changes_nothing(machine: Machine) -> None:
+    life = await machine.start()
+    await life.controller.switch(service="svc", to="v2", actor="ann")
+    live, word = life.bench.registry.as_dict(), life.bench.conductor.cell.word()
+    await life.end()
+    life = await machine.start()
+    assert (life.bench.registry.as_dict(), life.bench.conductor.cell.word()) == (live, word)
+    await life.end()
+
+
+async def test_a_warm_start_remembers_what_the_judge_has_seen(machine: Machine) -> None:
+    life = await machine.start()
+    life.tick(30, lambda: life.workers.serve(0, Outcome.OK, 2))
+    await life.end()
+    life = await machine.start()
+    window = life.bench.judge.window(0, 2.0, life.now_ns + 1)
+    assert window is not None
+    assert window.requests > 0
+    await life.end()
+
+
+async def test_a_journalled_change_that_was_never_stored_is_undone_by_a_warm_start(machine: Machine) -> None:
+    life = await machine.start()
+    before = life.bench.registry.as_dict()
+    generation = life.bench.registry.generation
+    data = {"generation": generation + 1, "base": generation, "from": "v1", "to": "v2", "reason": "x"}
+    data["states"] = {"v2": "active", "v1": "standby"}
+    await life.journal.append(Entry("switched", "svc", "ann", data, 1.0, 1, 1))
+    await life.end()
+    life = await machine.start()
+    assert life.bench.registry.as_dict() == before
+    assert life.bench.conductor.cell.read() == Route(generation, active=0, standby=1)
+    told = await life.controller.switch(service="svc", to="v2", actor="ann")
+    assert told["generation"] > generation + 1, "a generation was issued twice"
+    live = life.bench.registry.as_dict()
+    await life.end()
+    life = await machine.start()
+    assert life.bench.registry.as_dict() == live
+    await life.end()
+
+
+async def test_what_a_warm_start_has_undone_stays_undone_in_a_cold_one(machine: Machine) -> None:
+    life = await machine.start()
+    generation = life.bench.registry.generation
+    data = {"generation": generation + 1, "base": generation, "from": "v1", "to": "v2", "reason": "x"}
+    data["states"] = {"v2": "active", "v1": "standby"}
+    await life.journal.append(Entry("switched", "svc", "ann", data, 1.0, 1, 1))
+    await life.end()
+    life = await machine.start()
+    told = await life.controller.switch(service="svc", to="v1", actor="ann")
+    assert told["changed"] is False  # so it was said that v1 is active …
+    await life.end()
+    machine.fresh_memory()
+    life = await machine.start()
+    assert life.states() == {"v1": "active", "v2": "standby"}  # … and it still is when all processes were killed
+    await life.end()
+
+
+async def test_a_stored_rollback_that_was_never_journalled_is_recovered_by_a_warm_start(machine: Machine) -> None:
+    life = await machine.start()
+    route = Route(life.bench.registry.generation + 1, active=1, flags=Flag.FLEE)
+    life.bench.conductor.cell.publish(route, 0)
+    await life.end()
+    life = await machine.start()
+    assert life.bench.conductor.cell.read() == route
+    assert life.states() == {"v1": "draining", "v2": "active"}
+    assert list(life.bench.registry.quarantines) == ["v1"]
+    await life.until_idle()
+    entries = (await life.controller.journal(0, 100))["entries"]
+    assert [entry["type"] for entry in entries if entry["type"] == "recovered"] == ["recovered"]
+    live = life.bench.registry.as_dict()
+    await life.end()
+    life = await machine.start()
+    assert life.bench.registry.as_dict() == live
+    await life.end()
+
+
+async def test_a_known_label_with_other_endpoints_is_refused(machine: Machine) -> None:
+    await (await machine.start()).end()
+    machine.fresh_memory()
+    with pytest.raises(StartError) as caught:
+        await machine.start(standby={"version": "v2", "endpoints": ["http://127.0.0.1:99"]})
+    assert (caught.value.code, caught.value.exit_code) == ("endpoints_differ", 7)
+    for named in ("v2", "http://127.0.0.1:2", "http://127.0.0.1:99", "--fresh"):
+        assert named in caught.value.detail
+
+
+async def test_a_service_without_seeds_has_no_active_version(machine: Machine) -> None:
+    life = await machine.start(active=None, standby=None)
+    assert life.bench.conductor.cell.read() == Route(first_generation(1) + 1)
+    assert life.controller.service_status("svc")["state"] == "no_active"
+    await life.controller.deploy(service="svc", version="v1", endpoints=["http://127.0.0.1:1"], actor="ann")
+    life.probe("v1", times=5)
+    told = await life.controller.promote(service="svc", version="v1", actor="ann")
+    assert (told["active"], told["standby"]) == ("v1", None)
+    await life.end()
+
+
+def corrupt(machine: Machine) -> None:
+    (machine.folder / FILE).write_bytes(b"no database" * 1000)
+
+
+async def test_a_corrupt_journal_goes_on_from_its_copy_with_what_the_operator_assumes(machine: Machine) -> None:
+    life = await machine.start()
+    await life.controller.switch(service="svc", to="v2", actor="ann")
+    entries = await life.journal.entries()
+    await life.end()
+    corrupt(machine)
+    machine.fresh_memory()
+    with pytest.raises(StartError, match="corrupt"):
+        await machine.start()
+    copy = machine.folder / "copy.jsonl"
+    export(entries, copy)
+    life = await machine.start(str(copy), "v1")
+    assert life.states() == {"v1": "active", "v2": "draining"}
+    assert life.bench.conductor.cell.read() == Route(first_generation(2) + 1, active=0)
+    live = life.bench.registry.as_dict()
+    await life.end()
+    life = await machine.start()
+    assert life.bench.registry.as_dict() == live
+    await life.end()
+
+
+async def test_entries_that_make_no_sense_without_lost_ones_are_left_out(machine: Machine) -> None:
+    life = await machine.start()
+    await life.controller.switch(service="svc", to="v2", actor="ann")
+    entries = await life.journal.entries()
+    await life.end()
+    corrupt(machine)
+    machine.fresh_memory()
+    copy = machine.folder / "copy.jsonl"
+    export([entry for entry in entries if entry.data.get("states") != {"v1": "active"}], copy)
+    life = await machine.start(str(copy), "v2")
+    assert life.states() == {"v2": "active"}
+    await life.end()
+
+
+async def test_without_any_history_the_assumption_chooses_between_the_seeds(machine: Machine) -> None:
+    corrupt(machine)
+    copy = machine.folder / "copy.jsonl"
+    export([], copy)
+    life = await machine.start(str(copy), "svc=v2")
+    assert life.states() == {"v1": "standby", "v2": "active"}
+    await life.end()
+
+
+async def test_an_assumption_about_an_unknown_version(machine: Machine) -> None:
+    copy = machine.folder / "copy.jsonl"
+    export([], copy)
+    with pytest.raises(StartError) as caught:
+        await machine.start(str(copy), "v9")
+    assert (caught.value.code, caught.value.exit_code) == ("version_unknown", 2)
