@@ -1,0 +1,95 @@
+"""Order is what a crash at any instant survives: what has happened by the time each fail point is passed."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from router.control.conductor import Conductor, described
+from router.failpoint import FailPoint
+from router.rollout.entry import Entry
+from router.rollout.events import RollbackAsked, SwitchAsked, VerdictReached
+from tests.control.crew_of_fakes import Life, Workers, new_wall, settings
+from tests.rollout.playbook import TRIGGER
+
+
+class Trace(FailPoint):
+    """Notes each place that is passed, with the generation that the wall and the registry hold at that moment."""
+
+    def __init__(self, conductor: Conductor) -> None:
+        super().__init__()
+        self.conductor = conductor
+        self.passed: list[tuple[str, int, int]] = []
+
+    def hit(self, name: str) -> None:
+        base = (1 << 24) + 1
+        stored = (self.conductor.cell.word() >> 20) - base
+        self.passed.append((name, stored, self.conductor.registry.generation - base))
+
+
+@pytest.fixture
+async def life(tmp_path: Path) -> AsyncIterator[Life]:
+    wall = new_wall()
+    workers = Workers(wall)
+    made = await Life(settings(tmp_path), wall, workers, tmp_path).begin()
+    yield made
+    await made.end()
+    workers.close()
+    wall.close()
+
+
+def traced(life: Life) -> Trace:
+    trace = Trace(life.bench.conductor)
+    life.bench.conductor._desk = replace(life.bench.conductor._desk, fail_point=trace)
+    life.journal._fail_point = trace
+    return trace
+
+
+async def test_a_change_of_a_person_is_journalled_before_it_is_stored(life: Life) -> None:
+    trace = traced(life)
+    await life.bench.conductor.change(SwitchAsked("v2", "ann", "x"))
+    assert trace.passed == [
+        ("journal.before", 0, 0),
+        ("journal.after", 0, 0),
+        ("store.before", 0, 1),
+        ("store.after", 1, 1),
+    ]
+
+
+async def test_a_rollback_of_a_verdict_is_stored_before_it_is_journalled(life: Life) -> None:
+    trace = traced(life)
+    life.probe("v2", times=3)
+    life.bench.tell(VerdictReached(TRIGGER, False), life.now_ns)
+    assert life.bench.conductor.unjournalled == {(1 << 24) + 2}
+    await life.until_idle()
+    assert [place for place in trace.passed if place[0].startswith("store")] == [
+        ("store.before", 0, 1),
+        ("store.after", 1, 1),
+    ]
+    assert [name for name, _, _ in trace.passed][:2] == ["store.before", "store.after"]
+    assert ("journal.before", 1, 1) in trace.passed
+    assert life.bench.conductor.unjournalled == set()
+
+
+async def test_what_is_folded_now_is_what_a_restart_reads(life: Life) -> None:
+    await life.bench.conductor.change(RollbackAsked("bad", "ann"))
+    entries = await life.journal.entries(limit=100)
+    assert entries[-1].data["base"] == (1 << 24) + 1
+    assert life.bench.registry.incidents[0]["detection_at"] == entries[-1].at
+
+
+def test_an_entry_as_people_see_it() -> None:
+    entry = Entry("boot", "", "control", {"boot": 1}, 0.25, 7, 1, 3)
+    assert described(entry) == {
+        "seq": 3,
+        "at": "1970-01-01T00:00:00.250Z",
+        "monotonic_ns": 7,
+        "boot": 1,
+        "service": None,
+        "type": "boot",
+        "actor": "control",
+        "data": {"boot": 1},
+    }

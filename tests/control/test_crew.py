@@ -1,0 +1,77 @@
+from __future__ import annotations
+
+import os
+from collections.abc import AsyncIterator
+
+import pytest
+
+from router import clock
+from router.control.crew import Confirmation, Crew, process_exists
+from router.rollout.route import Route
+from router.shm import layout as at
+from router.shm.lanes import Lanes
+from router.shm.route_cell import RouteCell
+from router.shm.wall import Wall
+from tests.control.crew_of_fakes import DEAD, Workers, new_wall
+
+
+@pytest.fixture
+async def hands() -> AsyncIterator[tuple[Wall, Workers, Crew]]:
+    wall = new_wall()
+    workers = Workers(wall)
+    workers.listen()
+    crew = Crew(Lanes(wall), workers.wakes, workers.acks)
+    crew.listen()
+    yield wall, workers, crew
+    crew.deafen()
+    workers.close()
+    wall.close()
+
+
+def test_which_processes_exist() -> None:
+    assert process_exists(os.getpid())
+    assert process_exists(1)
+    assert not process_exists(DEAD)
+
+
+async def test_only_workers_with_a_process_are_waited_for(hands: tuple[Wall, Workers, Crew]) -> None:
+    wall, workers, crew = hands
+    assert crew.living() == [0, 1]
+    workers.live(1, DEAD)
+    assert crew.living() == [0]
+    wall.words[wall.layout.lane(0) + at.W_PID] = 0
+    assert crew.living() == []
+
+
+async def test_woken_workers_confirm(hands: tuple[Wall, Workers, Crew]) -> None:
+    wall, _, crew = hands
+    stored_ns = RouteCell(wall, 0).publish(Route(5, active=0), 0)
+    assert crew.behind(0, 5) == [0, 1]
+    crew.wake()
+    told = await crew.confirm(0, 5, stored_ns, 5.0)
+    assert (told.complete, told.unconfirmed) == (True, ())
+    assert 0 <= told.confirmed_ms < 5000
+
+
+async def test_who_did_not_confirm_is_named(hands: tuple[Wall, Workers, Crew]) -> None:
+    wall, workers, crew = hands
+    workers.deaf.add(0)
+    stored_ns = RouteCell(wall, 0).publish(Route(5, active=0), 0)
+    crew.wake()
+    told = await crew.confirm(0, 5, stored_ns, 0.02)
+    assert (told.complete, told.unconfirmed) == (False, (0,))
+    assert told.confirmed_ms >= 20
+
+
+async def test_a_wait_that_begins_too_late_looks_once(hands: tuple[Wall, Workers, Crew]) -> None:
+    wall, _, crew = hands
+    RouteCell(wall, 0).publish(Route(5, active=0), 0)
+    told = await crew.confirm(0, 5, clock.now_ns() - 10_000_000_000, 1.0)
+    assert told == Confirmation((0, 1), told.confirmed_ms)
+
+
+async def test_a_full_eventfd_wakes_anyway(hands: tuple[Wall, Workers, Crew]) -> None:
+    _, workers, crew = hands
+    os.eventfd_write(workers.wakes[0], 2**64 - 2)
+    crew.wake()
+    crew.acknowledged()
