@@ -97,7 +97,7 @@ class Control:
             service = settings.services[name]
             machine = Machine(registry, limits(settings, service))
             conductor = Conductor(name, index, machine, desk, controller.check(name))
-            await recovery.settle(conductor, service, warm=past.warm, assume=assumed.get(name))
+            await recovery.settle(conductor, service, entries, warm=past.warm, assume=assumed.get(name))
             bench = Bench(conductor, settings, lanes, ring, alarms, controller.switched)
             if past.warm:
                 bench.restore()

@@ -17,7 +17,7 @@ from router.rollout import entry as kinds
 from router.rollout.commands import FillSlot, PublishRoute, Record
 from router.rollout.entry import Entry
 from router.rollout.recovered import assumed, recovered
-from router.rollout.registry import Registry, rebuild
+from router.rollout.registry import Registry, in_vain, published, rebuild
 from router.rollout.target import State
 from router.shm import layout as at
 from router.shm.route_cell import RouteCell
@@ -26,6 +26,8 @@ from router.shm.wall import Wall
 log = logging.getLogger(__name__)
 EXIT_ENDPOINTS: Final = 7
 EXIT_STATE: Final = 5
+_TAKE_OVER_WAIT_S: Final = 1.0
+"""For the disk, at a warm start; the supervisor counts control's silence from its start on."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,10 +139,12 @@ def differences(settings: Settings, found: dict[str, Registry]) -> list[str]:
     return lines
 
 
-async def settle(conductor: Conductor, service: Service, *, warm: bool, assume: str | None) -> None:
+async def settle(
+    conductor: Conductor, service: Service, entries: list[Entry], *, warm: bool, assume: str | None
+) -> None:
     """Bring one service to what is true and publish it; the wall must hold the boot counter already."""
     if warm and conductor.cell.word():
-        return _take_over(conductor)
+        return await _take_over(conductor, entries)
     for record in _first_facts(conductor.registry, service, assume):
         await _journalled(conductor, record)
     registry = conductor.registry
@@ -187,8 +191,10 @@ async def _journalled(conductor: Conductor, record: Record) -> None:
         raise StartError(error.code, f"{error.detail}; a first start needs a journal", EXIT_STATE) from None
 
 
-def _take_over(conductor: Conductor) -> None:
-    """The shared memory is alive: its word wins."""
+async def _take_over(conductor: Conductor, entries: list[Entry]) -> None:
+    """The shared memory is alive: its word wins. Nobody is answered before that is on the disk, unless the disk takes
+    nothing: whoever is told that a version is active may rely on it also after the next kill.
+    """
     word = conductor.cell.read()
     if word is None:
         raise InternalError("route_missing", conductor.name)
@@ -196,11 +202,20 @@ def _take_over(conductor: Conductor) -> None:
     contents = {
         slot: (content.version, content.endpoints, content.incarnation) for slot, content in read.items() if content
     }
-    conductor.machine.issued = max(conductor.machine.issued, word.generation)
-    record = recovered(conductor.registry, word, contents)
-    if record is not None:
-        log.warning("%s: shared memory and journal differ; shared memory wins", conductor.name)
-        conductor.perform([record], clock.now_ns())
+    lost = in_vain(conductor.name, entries, word.generation)
+    issued = [published(entry) or 0 for entry in entries if entry.service == conductor.name]
+    conductor.machine.issued = max([conductor.machine.issued, word.generation, *issued])
+    records = [Record(kinds.ABANDONED, "control", {"abandons": entry.seq}) for entry in lost]
+    if (record := recovered(conductor.registry, word, contents)) is not None:
+        records.append(record)
+    if not records:
+        return
+    log.warning("%s: shared memory and journal differ; shared memory wins", conductor.name)
+    try:
+        await conductor.establish(*records, timeout_s=_TAKE_OVER_WAIT_S)
+    except OperatorError as error:
+        log.warning("%s: %s; going on without", conductor.name, error.detail)
+        conductor.perform(list(records), clock.now_ns())
 
 
 def assumed_by_service(assume_active: str | None, settings: Settings, found: dict[str, Registry]) -> dict[str, str]:

@@ -297,6 +297,14 @@ def true_ones(entries: Sequence[Entry], stored: int | None = None) -> list[Entry
     return [entry for entry in result if (published(entry) or 0) <= stored]
 
 
+def in_vain(service: str, entries: Sequence[Entry], stored: int) -> list[Entry]:
+    """Return the entries of `service` that count as true, although shared memory (at generation `stored`) never saw their
+    route: control died between the journal and the store. Unless they are struck out, a cold start would believe them.
+    """
+    own = [entry for entry in entries if entry.service == service]
+    return [entry for entry in true_ones(own) if (published(entry) or 0) > stored]
+
+
 def published(entry: Entry) -> int | None:
     """Return the generation of the route that goes with `entry`; None for a fact that changes no route."""
     generation: int | None = entry.data.get("generation") if "states" in entry.data else None

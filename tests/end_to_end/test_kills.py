@@ -219,7 +219,7 @@ async def test_a_stopped_worker_or_control_is_replaced(start_router: StartRouter
     more = "[timeouts]\nworker_silent_s = 2.0\ncontrol_silent_s = 2.0\n"
     async with Backend(backends.ok()) as old:
         router = await start_router(service_settings(old.url, more=more), workers=2)
-        status = await router.status()
+        status = await control_answers(router)
         for pid in (status["workers"][0]["pid"], status["control"]["pid"]):
             os.kill(pid, signal.SIGSTOP)
             await gone([pid], 10)
