@@ -23,6 +23,8 @@ from router.shm.samples import SampleRing
 
 log = logging.getLogger(__name__)
 GATE_WINDOW_S: Final = 20.0
+GATE_MARGIN_S: Final = 0.2
+"""Two ticks: a window's base is a sample from before its beginning."""
 
 
 def limits(settings: Settings, service: Service) -> Limits:
@@ -123,11 +125,17 @@ class Bench:
         )
 
     def shares(self, now_ns: int) -> tuple[float, float, int] | None:
-        """Return (standby's, active's share of faults, the standby's attempts) of the last 20 s; None without any."""
+        """Return (standby's, active's share of faults, the standby's attempts) of the last 20 s; None without any.
+
+        What the standby did while it was active is no rescue and does not count.
+        """
         active, standby = self.registry.active, self.registry.standby
         if active is None or standby is None or active.slot is None or standby.slot is None:
             return None
-        mine = self.judge.share_of_faults(standby.slot, GATE_WINDOW_S, now_ns)
+        standing_by_s = (now_ns - self.registry.active_since_ns) / 1e9 - GATE_MARGIN_S
+        if standing_by_s <= 0:
+            return None
+        mine = self.judge.share_of_faults(standby.slot, min(GATE_WINDOW_S, standing_by_s), now_ns)
         its = self.judge.share_of_faults(active.slot, GATE_WINDOW_S, now_ns)
         return None if mine is None or its is None else (mine[0], its[0], mine[1])
 

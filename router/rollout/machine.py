@@ -260,7 +260,8 @@ class Machine:
                     f"the last {self.limits.gate_probes} probes of {standby.version} were not all good: "
                     f"{self.streaks.detail(standby.slot) or 'too few yet'}"
                 )
-        if shares is not None and shares[2] >= self.limits.gate_shares_min and shares[0] >= shares[1] / 2:
+        # Without a fault there the standby is better, whatever the active version is blamed for (it may be slow only).
+        if shares is not None and shares[2] >= self.limits.gate_shares_min and shares[0] >= max(shares[1] / 2, 1e-9):
             found.append(
                 f"{shares[0]:.0%} of the {shares[2]} requests rescued there in 20 s failed too (active: {shares[1]:.0%})"
             )

@@ -121,6 +121,7 @@ async def test_of_two_changes_at_once_one_wins(life: Life) -> None:
     assert isinstance(two, OperatorError)
     assert (two.status, two.code, two.facts) == (409, "lost_race", {"generation": first(life, 2), "active": "v2"})
     assert life.states() == {"v1": "standby", "v2": "active", "v3": "ready"}
+    assert not {"promoted", "abandoned"} & set(await types(life))
 
 
 async def test_of_two_equal_changes_at_once_one_changes_something(life: Life) -> None:
@@ -432,3 +433,14 @@ def test_the_controller_has_every_verb_of_the_admin() -> None:
 
     missing = {name for name in vars(Verbs) if not name.startswith("_") and not hasattr(Controller, name)}
     assert missing - {"lanes", "wall", "tally"} == set()
+
+
+async def test_what_the_standby_did_while_it_was_active_is_no_rescue(life: Life) -> None:
+    bench, serve = life.bench, life.workers.serve
+    life.tick(30, lambda: (serve(0, Outcome.SERVER_ERROR, 3), serve(0, Outcome.OK, 2)))
+    await life.controller.switch(service="svc", to="v2", actor="ann")
+    bench.registry.active_since_ns = life.now_ns  # the judge's clock is ahead of the one that stamps facts
+    life.tick(10, lambda: serve(1, Outcome.SERVER_ERROR, 2))
+    assert bench.shares(life.now_ns) is None
+    life.tick(10, lambda: (serve(1, Outcome.SERVER_ERROR, 2), serve(0, Outcome.OK, 1)))
+    assert bench.shares(life.now_ns) == (0.0, 1.0, 10)

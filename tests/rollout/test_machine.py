@@ -242,8 +242,9 @@ def test_an_answer_that_nobody_waits_for_changes_nothing() -> None:
         ((0.49, 1.0, 5), True),
         ((0.5, 1.0, 5), False),
         ((1.0, 1.0, 50), False),
+        ((0.0, 0.0, 50), True),
     ],
-    ids=["none rescued", "too few", "better", "half as bad", "both bad"],
+    ids=["none rescued", "too few", "better", "half as bad", "both bad", "slow, and no fault anywhere"],
 )
 def test_the_standby_must_do_better_with_what_was_rescued(shares: tuple[float, float, int] | None, goes: bool) -> None:
     play = Play().seed("v2", "v1")
