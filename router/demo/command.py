@@ -41,11 +41,15 @@ _LOOK_EVERY_S: Final = 0.1
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """How one fault is played. `rules` are the only ones that differ from the shipped defaults."""
+    """How one fault is played. `rules` are the only ones that differ from the shipped defaults.
+
+    A client gives up after `give_up_after_s`, and calls an answer late after `late_after_s`.
+    """
 
     requests_per_s: float
     give_up_after_s: float
     rules: dict[str, Any]
+    late_after_s: float | None = None
 
 
 _SLOW_RULES: Final = {
@@ -56,7 +60,7 @@ _PLANS: Final = {
     "errors": Plan(150.0, 10.0, {}),
     "crash": Plan(150.0, 10.0, {}),
     "hang": Plan(60.0, 2.0, {}),
-    "slow": Plan(100.0, 10.0, _SLOW_RULES),
+    "slow": Plan(100.0, 10.0, _SLOW_RULES, late_after_s=0.3),
 }
 
 
@@ -103,7 +107,8 @@ class Demo:
             ending.push_async_callback(end, router)
             office = await ending.enter_async_context(Office(f"http://127.0.0.1:{admin}", SERVICE))
             await office.wait_ready(_START_WITHIN_S)
-            load = Load(f"http://127.0.0.1:{data}", self._plan.requests_per_s, self._plan.give_up_after_s)
+            plan = self._plan
+            load = Load(f"http://127.0.0.1:{data}", plan.requests_per_s, plan.give_up_after_s, plan.late_after_s)
             sending = self._tasks.spawn(load.run(), "demo load")
             return await self._acts(office, load, sending, new)
 
@@ -214,11 +219,12 @@ class Demo:
             detection_to_confirmed_ms=None
             if swap_us is None or confirmed_ms is None
             else swap_us / 1000 + confirmed_ms,
-            fault_to_healthy_s=(healthy_ns - fault_ns) / 1e9 if entry and healthy_ns is not None else None,
+            fault_to_healthy_s=max(0.0, (healthy_ns - fault_ns) / 1e9) if entry and healthy_ns is not None else None,
             swap_us=swap_us,
             generation=data.get("generation"),
             requests=len(load.fates),
             client_errors=sum(fate.kind != "ok" for fate in load.fates),
+            late_answers=load.late(),
             rescued=document["rescued"],
             counts=found,
             settings=self._plan.rules,

@@ -34,7 +34,7 @@ class Fate:
 
     `kind`: `ok`, `http` (a complete answer with `status` ≥ 400), `cut` (ended before its end), `gave_up` (the client's own
     limit), `unreachable` (the router did not take the connection). `version` is what X-Served-Version said.
-    `made_by_router` is the X-Router-Error code. Times are monotonic.
+    Times are monotonic.
     """
 
     kind: str
@@ -42,19 +42,27 @@ class Fate:
     ended_ns: int
     status: int | None = None
     version: str | None = None
-    made_by_router: str | None = None
+    first_byte_ns: int | None = None
+
+    def waited_s(self) -> float:
+        """Return how long the client waited for the first byte, or in vain."""
+        return ((self.first_byte_ns or self.ended_ns) - self.started_ns) / 1e9
 
 
 class Load:
     """Starts `requests_per_s` requests a second, whatever became of the earlier ones, until `stop`.
 
-    A client gives up after `give_up_after_s`.
+    A client gives up after `give_up_after_s`. An answer whose first byte took longer than `late_after_s` is late: complete,
+    but no sign of health.
     """
 
-    def __init__(self, url: str, requests_per_s: float, give_up_after_s: float) -> None:
+    def __init__(
+        self, url: str, requests_per_s: float, give_up_after_s: float, late_after_s: float | None = None
+    ) -> None:
         self._url = url
         self._requests_per_s = requests_per_s
         self._timeout = aiohttp.ClientTimeout(total=give_up_after_s)
+        self._late_after_s = late_after_s
         self._tasks = Tasks()
         self._stopped = asyncio.Event()
         self.started = 0
@@ -89,30 +97,33 @@ class Load:
         """Return how many requests ended in each way."""
         return dict(Counter(fate.kind for fate in self.fates))
 
-    def first_failure_ns(self) -> int | None:
-        """Return when the first failed request ended; None: none failed."""
-        return min((fate.ended_ns for fate in self.fates if fate.kind != "ok"), default=None)
+    def late(self) -> int:
+        """Return how many complete answers were late."""
+        return sum(fate.kind == "ok" and not self._well(fate) for fate in self.fates)
 
     def healthy_for_s(self) -> float:
-        """Return for how long every request that was started has succeeded, up to the last answer."""
+        """Return for how long every request that was started has gone well, up to the last answer."""
         since_ns = self.healthy_since_ns()
         return 0.0 if since_ns is None else (max(fate.ended_ns for fate in self.since(since_ns)) - since_ns) / 1e9
 
     def healthy_since_ns(self) -> int | None:
-        """Return the start of the first request from which on every one succeeded; None: the last one failed."""
-        last_failed_ns = max((fate.started_ns for fate in self.fates if fate.kind != "ok"), default=0)
-        return min((fate.started_ns for fate in self.fates if fate.started_ns > last_failed_ns), default=None)
+        """Return the start of the first request from which on every one went well; None: the last one did not."""
+        last_ns = max((fate.started_ns for fate in self.fates if not self._well(fate)), default=0)
+        return min((fate.started_ns for fate in self.fates if fate.started_ns > last_ns), default=None)
+
+    def _well(self, fate: Fate) -> bool:
+        return fate.kind == "ok" and (self._late_after_s is None or fate.waited_s() <= self._late_after_s)
 
 
 async def _fate(session: aiohttp.ClientSession, path: str, body: dict[str, Any], proof: bytes) -> Fate:
     started_ns = clock.now_ns()
     status: int | None = None
     version: str | None = None
-    by_router: str | None = None
+    first_byte_ns: int | None = None
     try:
         async with session.post(path, json=body) as response:
+            first_byte_ns = clock.now_ns()
             status, version = response.status, response.headers.get("X-Served-Version")
-            by_router = response.headers.get("X-Router-Error")
             whole = proof in await response.read()
         kind = "http" if status >= 400 else "ok" if whole else "cut"
     except TimeoutError:
@@ -121,4 +132,4 @@ async def _fate(session: aiohttp.ClientSession, path: str, body: dict[str, Any],
         kind = "unreachable"
     except (aiohttp.ClientError, ConnectionError):
         kind = "cut"
-    return Fate(kind, started_ns, clock.now_ns(), status, version, by_router)
+    return Fate(kind, started_ns, clock.now_ns(), status, version, first_byte_ns)

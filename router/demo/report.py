@@ -62,6 +62,7 @@ class Report:
     generation: int | None
     requests: int
     client_errors: int
+    late_answers: int
     rescued: int
     counts: Counts
     settings: dict[str, Any]
@@ -87,6 +88,7 @@ class Report:
     def sentence(self) -> str:
         """Return what happened, why, how many clients saw it and how long it took."""
         errors = f"{self.client_errors:,} of {self.requests:,} requests failed for their client"
+        errors += f" and {self.late_answers:,} were answered late" if self.late_answers else ""
         if not self.rolled_back:
             return f"No rollback within the time allowed (fault: {self.fault}); {errors}."
         told = (

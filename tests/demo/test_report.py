@@ -36,6 +36,7 @@ REPORT = Report(
     generation=17,
     requests=1500,
     client_errors=12,
+    late_answers=0,
     rescued=0,
     counts=counts(FATES, EXCHANGES),
     settings={},
@@ -70,10 +71,16 @@ def test_a_request_that_could_not_reach_the_router_is_no_disagreement() -> None:
 def test_the_load_is_healthy_since_the_first_request_after_the_last_failed_one() -> None:
     load = Load("http://127.0.0.1:1", 1.0, 1.0)
     load.fates = list(FATES)
-    assert (load.first_failure_ns(), load.healthy_since_ns(), load.healthy_for_s()) == (30, 30, 20e-9)
+    assert (load.healthy_since_ns(), load.healthy_for_s()) == (30, 20e-9)
     assert load.kinds() == {"ok": 3, "http": 1, "cut": 1, "gave_up": 1}
     load.fates = [Fate("ok", 1, 2), Fate("http", 3, 4, 500)]
     assert (load.healthy_since_ns(), load.healthy_for_s()) == (None, 0.0)
+
+
+def test_a_late_answer_is_no_error_and_no_sign_of_health() -> None:
+    load = Load("http://127.0.0.1:1", 1.0, 1.0, late_after_s=10e-9)
+    load.fates = [Fate("ok", 1, 90, 200, "v2", first_byte_ns=80), Fate("ok", 100, 190, 200, "v1", first_byte_ns=109)]
+    assert (load.late(), load.healthy_since_ns()) == (1, 100)
 
 
 def test_the_closing_sentence_says_what_why_how_many_and_how_long() -> None:
@@ -81,6 +88,13 @@ def test_the_closing_sentence_says_what_why_how_many_and_how_long() -> None:
         "demo-v2 was rolled back to demo-v1 0.4 s after the fault began, because of hard_failure (errors): "
         "12 of 12 attempts failed within 2 s; 12 of 1,500 requests failed for their client, 0 were rescued, "
         "and every worker followed 1.2 ms after the verdict."
+    )
+
+
+def test_late_answers_are_told() -> None:
+    assert (
+        "12 of 1,500 requests failed for their client and 70 were answered late, 0 were rescued"
+        in replace(REPORT, late_answers=70).sentence()
     )
 
 
