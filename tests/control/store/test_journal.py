@@ -94,9 +94,10 @@ async def test_a_busy_disk_refuses_people_and_keeps_the_verdict_for_later(tmp_pa
         assert (numbers, kept.waiting, troubles) == ([], 1, ["OperationalError: database is locked"])
         other.execute("ROLLBACK")
         other.close()
+        # What waited is written first, also if the next change comes before the next attempt.
+        assert await kept.append(entry("switched")) == [3]
         await until(lambda: numbers == [2])
         assert (kept.waiting, troubles) == (0, ["OperationalError: database is locked", None])
-        assert await kept.append(entry("switched")) == [3]
         assert [told.type for told in await kept.entries()] == ["promoted", "rolled_back", "switched"]
 
 
