@@ -37,6 +37,7 @@ _HEALTHY_FOR_S: Final = 3.0
 _HEALTHY_WITHIN_S: Final = 20.0
 _QUIET_WITHIN_S: Final = 5.0
 _LOOK_EVERY_S: Final = 0.1
+_LOG_LINES: Final = 30
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,8 +75,9 @@ def run_demo(fault: Kind, headless: bool, as_json: bool) -> int:
             with Stage(console, headless or not console.is_terminal) as stage:
                 report = asyncio.run(Demo(fault, Path(folder), stage).play())
         except RouterError as error:
-            log = Path(folder, "router.log")
-            console.print(f"{error}\n{log.read_text('utf-8') if log.exists() else ''}", markup=False, highlight=False)
+            console.print(
+                f"{error}\n{_tail(Path(folder, 'router.log'))}", markup=False, highlight=False, soft_wrap=True
+            )
             return error.exit_code if isinstance(error, (OperatorError, StartError)) else 1
     console.print(report.sentence(), highlight=False, soft_wrap=True)
     if as_json:
@@ -233,6 +235,11 @@ class Demo:
 
 def _ready(document: dict[str, Any], version: str) -> bool:
     return any(target["version"] == version and target["state"] == "ready" for target in document["targets"])
+
+
+def _tail(log: Path) -> str:
+    """Return the last lines that the router said."""
+    return "\n".join(log.read_text("utf-8", "replace").splitlines()[-_LOG_LINES:]) if log.exists() else ""
 
 
 def _quoted(text: str) -> str:

@@ -18,7 +18,7 @@ pytestmark = [pytest.mark.end_to_end, pytest.mark.timeout(120)]
     [
         ("errors", ("hard_failure", "errors"), 5, 20),
         ("crash", ("hard_failure", "unreachable"), 5, 20),
-        ("hang", ("hard_failure", "hang"), 20, 60),
+        ("hang", ("hard_failure", "hang"), 40, 60),
         ("slow", ("latency", None), 30, 60),
     ],
 )
