@@ -33,6 +33,8 @@ _FORBIDDEN_TRAILERS: Final = frozenset(
         ),
         *(b"authorization", b"proxy-authorization", b"proxy-authenticate", b"cookie", b"set-cookie", b"expect"),
         *(b"content-encoding", b"content-type", b"content-range", b"max-forwards", b"cache-control", b"forwarded"),
+        *(b"x-forwarded-for", b"x-forwarded-host", b"x-forwarded-proto", b"x-forwarded-port", b"x-real-ip"),
+        *(b"x-request-id", b"x-served-version", b"x-router-error"),
     )
 )
 LINE_BYTES_MAX: Final = 4096
@@ -58,6 +60,7 @@ class Chunks:
         self._left = 0
         self._budget = body_bytes_max
         self._trailer_bytes_max = trailer_bytes_max
+        self._excess_bytes = 0
         self._decode = decode
         self._kept = b""
 
@@ -106,6 +109,11 @@ class Chunks:
         if match is None:
             raise ChunkError("bad_chunk", f"chunk size {data[start : min(line_end, start + 32)]!r} is malformed")
         self._left = int(match[1], 16)
+        # A few bytes of payload in each 4 KiB of extensions cost us and the backend much and the sender little: as much
+        # again as the payload is fair, with 16 bytes for each line; what exceeds that is bounded over the whole body.
+        self._excess_bytes = max(0, self._excess_bytes + line_end - start - 16 - self._left)
+        if self._excess_bytes > LINE_BYTES_MAX * 4:
+            raise ChunkError("bad_chunk", "the chunk extensions exceed the payload by too much")
         self._budget -= self._left
         if self._budget < 0:
             raise ChunkError("body_too_large", "the chunks together exceed body_bytes_max")

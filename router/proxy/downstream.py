@@ -116,9 +116,10 @@ class Downstream(asyncio.Protocol):
     # -- requests
     def _receive_head(self, data: bytes) -> None:
         self._buffer = b""
-        for _ in range(_EMPTY_LINES_MAX):
-            if data[:2] == b"\r\n":
-                data = data[2:]
+        if data[:1] == b"\r":
+            came, data = data, self._without_empty_lines(data)
+        else:
+            came = data
         end = data.find(b"\r\n\r\n") + 4
         limit = self._plane.options.head_bytes_max
         if end > limit or (end == 3 and len(data) > limit):
@@ -127,12 +128,13 @@ class Downstream(asyncio.Protocol):
             self._refuse(DownstreamError(431 if line_fits else 414, code, f"the request head exceeds {limit} bytes"))
             return
         if end == 3:
-            if heads.incomplete_is_hopeless(data):
-                self._refuse(DownstreamError(400, "bad_request", "the request head has a bare CR or LF or a NUL"))
+            if heads.incomplete_is_hopeless(data) or heads.line_is_hopeless(data):
+                self._refuse(
+                    DownstreamError(400, "bad_request", "the request line is malformed or has a bare CR or LF")
+                )
                 return
-            self._buffer = data
-            if data:
-                self._plane.header_wait.since.setdefault(self, self._plane.now_s)
+            self._buffer = came  # with its empty lines: they count once, however they are cut, and are waited for
+            self._plane.header_wait.since.setdefault(self, self._plane.now_s)
             return
         self._plane.header_wait.since.pop(self, None)
         try:
@@ -141,6 +143,13 @@ class Downstream(asyncio.Protocol):
             self._refuse(error)
             return
         self._begin(head, service, data[end:])
+
+    @staticmethod
+    def _without_empty_lines(data: bytes) -> bytes:
+        for _ in range(_EMPTY_LINES_MAX):
+            if data[:2] == b"\r\n":
+                data = data[2:]
+        return data
 
     def _begin(self, head: RequestHead, service: ServiceView | None, rest: bytes) -> None:
         plane = self._plane
@@ -306,7 +315,7 @@ class Downstream(asyncio.Protocol):
     # -- deadlines
     def header_late(self) -> None:
         """`header_timeout_s` has passed without a whole head."""
-        if self._buffer:
+        if self._buffer.strip(b"\r\n"):
             self._refuse(DownstreamError(408, "request_timeout", "the request head did not arrive in time"))
         else:
             self._close(linger=False)

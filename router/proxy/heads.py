@@ -11,6 +11,7 @@ A translation depends on the bytes of the head alone, so `downstream` and `upstr
 from __future__ import annotations
 
 import re
+import socket
 from dataclasses import dataclass
 from typing import Final
 
@@ -25,11 +26,12 @@ _REQUEST_LINE: Final = re.compile(rb"([!#$%&'*+\-.^_`|~0-9A-Za-z]{1,40}) ([!-~\x
 _STATUS_LINE: Final = re.compile(rb"HTTP/1\.([01]) ([1-9]\d\d)(?: [\t \x21-\x7e\x80-\xff]*)?\r\n")
 _BARE_LINE_END: Final = re.compile(rb"(?<!\r)\n|\r(?!\n)(?!\Z)|\x00")
 _HOST: Final = re.compile(rb"\r\nhost:[ \t]*([^\r\n]*?)[ \t]*\r\n")
-_HOST_VALUE: Final = re.compile(rb"(?:[a-z0-9._~!$&'()*+;=%\-]+|\[[0-9a-f:.]+\])(?::\d{0,5})?")
+_HOST_VALUE: Final = re.compile(rb"(?:(?:[a-z0-9._~!$&'()*+;=\-]|%[0-9a-f]{2})+|\[([0-9a-f:.]{2,45})\])(?::\d{0,5})?")
 _LENGTH: Final = re.compile(rb"\r\ncontent-length:[ \t]*([0-9]{1,18})[ \t]*\r\n")
 _REQUEST_ID: Final = re.compile(rb"\r\nx-request-id:[ \t]*([\x21-\x7e]{1,128})[ \t]*\r\n")
 _PLAIN_START: Final = re.compile(
-    rb"([!#$%&'*+\-.^_`|~0-9A-Za-z]{1,40}) (/[!-~\x80-\xff]*) HTTP/1\.1\r\n[Hh][Oo][Ss][Tt]: ([A-Za-z0-9._~\-]+(?::\d{1,5})?)\r\n"
+    rb"([!#$%&'*+\-.^_`|~0-9A-Za-z]{1,40}) (/[!\x22$-~\x80-\xff]*) HTTP/1\.1\r\n"
+    rb"[Hh][Oo][Ss][Tt]: ([A-Za-z0-9._~\-]+(?::\d{1,5})?)\r\n"
 )
 """What nearly every request begins with: a path, HTTP/1.1, and Host as the first field (RFC 9110 §7.2 recommends it)."""
 _UNCOMMON: Final = re.compile(
@@ -42,7 +44,7 @@ _UNCOMMON_RESPONSE: Final = re.compile(
 )
 _UNDERSCORE_NAME: Final = re.compile(rb"\r\n[^:\r\n]*_")
 _KEEP_ALIVE_TIMEOUT: Final = re.compile(rb"\r\nkeep-alive:[^\r\n]*?timeout[ \t]*=[ \t]*(\d{1,6})")
-_ABSOLUTE: Final = re.compile(rb"https?://([^/?#]*)(.*)", re.IGNORECASE | re.DOTALL)
+_ABSOLUTE: Final = re.compile(rb"https?://([^/?]*)(.*)", re.IGNORECASE | re.DOTALL)
 
 _HOP_BY_HOP: Final = frozenset(
     (
@@ -65,8 +67,9 @@ _OURS: Final = frozenset(
     )
 )
 """Set by us alone: no client is trusted with them (trusted proxies are not built yet)."""
-_NEVER_REMOVED: Final = frozenset((b"host", b"content-length", b"transfer-encoding", b"content-type"))
-"""Framing and routing fields that a Connection field cannot take away."""
+_NEVER_REMOVED: Final = frozenset((b"host", b"content-length", b"transfer-encoding", b"content-type", b"x-request-id"))
+"""Framing and routing fields, and the one that names the request: a Connection field cannot take them away."""
+_FRAMING: Final = frozenset((b"content-length", b"transfer-encoding"))
 _REFUSED_METHODS: Final = frozenset((b"CONNECT", b"TRACE"))
 _IDEMPOTENT: Final = frozenset((b"GET", b"HEAD", b"PUT", b"DELETE", b"OPTIONS"))
 
@@ -113,6 +116,11 @@ class ResponseHead:
 def incomplete_is_hopeless(data: bytes) -> bool:
     """Return whether a head that has no end yet can never become a valid one (a bare CR or LF, a NUL)."""
     return _BARE_LINE_END.search(data) is not None
+
+
+def line_is_hopeless(data: bytes) -> bool:
+    """Return whether the request line is there and malformed, so that nobody waits for the rest (HTTP/0.9 has none)."""
+    return b"\r\n" in data and _REQUEST_LINE.match(data) is None
 
 
 def _refuse(code: str, detail: str, status: int = 400) -> DownstreamError:
@@ -173,6 +181,8 @@ def _plain_request(raw: bytes, start: re.Match[bytes], fields_max: int) -> Reque
     kept = lower.find(_KEEP_ALIVE_LINE)
     if kept >= 0 and lower.find(_KEEP_ALIVE_LINE, kept + 1) >= 0:
         return None
+    if kept >= 0 and lower.find(_KEEP_ALIVE_LINE, kept + 1) >= 0:
+        return None
     body = raw[:-2] if kept < 0 else raw[:kept] + raw[kept + len(_KEEP_ALIVE_LINE) - 2 : -2]
     upstream = b"%bX-Forwarded-Host: %b\r\n" % (body, host_raw)
     path = target.partition(b"?")[0] if b"?" in target else target
@@ -202,9 +212,23 @@ def _host(raw: bytes, lower: bytes, http11: bool) -> tuple[bytes, bytes]:
     found = _HOST.search(lower)
     if number != 1 or found is None:
         raise _refuse("bad_request", "exactly one Host field is required (RFC 9112 section 3.2)")
-    if not _HOST_VALUE.fullmatch(found[1]):
+    if not _is_authority(found[1]):
         raise _refuse("bad_request", "the Host field is malformed")
     return found[1], raw[found.start(1) : found.end(1)]
+
+
+def _is_authority(host: bytes) -> bool:
+    """RFC 3986 §3.2.2 and §3.2.3: a name or an address, and perhaps a port; never a user."""
+    found = _HOST_VALUE.fullmatch(host)
+    if found is None:
+        return False
+    if found[1] is None:
+        return True
+    try:
+        socket.inet_pton(socket.AF_INET6, found[1].decode())
+    except OSError:
+        return False
+    return True
 
 
 def _request_length(lower: bytes, http11: bool) -> int:
@@ -251,6 +275,8 @@ def _careful_request(
 ) -> RequestHead:
     fields = _fields(raw)
     tokens = _connection_tokens(fields)
+    if b"#" in target:
+        raise _refuse("bad_request", "the request target has a fragment (RFC 9112 section 3.2)")
     if not target.startswith(b"/"):
         target, host, host_raw = _other_form(method, target, host, host_raw)
     expects = _expectation(fields, http11, length)
@@ -282,11 +308,9 @@ def _other_form(method: bytes, target: bytes, host: bytes, host_raw: bytes) -> t
     if target == b"*" and method == b"OPTIONS":
         return target, host, host_raw
     found = _ABSOLUTE.fullmatch(target)
-    if found is None or not _HOST_VALUE.fullmatch(found[1].lower()):
+    if found is None or not _is_authority(found[1].lower()):
         raise _refuse("bad_request", "the request target is neither a path nor an http URL")
     path = found[2] if found[2].startswith(b"/") else b"/" + found[2]
-    if b"#" in path:
-        raise _refuse("bad_request", "the request target has a fragment")
     return path, found[1].lower(), found[1]
 
 
@@ -312,17 +336,22 @@ def parse_response(raw: bytes) -> ResponseHead:
     http11 = line[1] == b"1"
     length = _response_length(lower, http11)
     has_request_id = b"\r\nx-request-id:" in lower
-    if http11 and not _UNCOMMON_RESPONSE.search(lower):
-        return ResponseHead(int(line[2]), True, length, raw[:-2], has_request_id, None)
+    status = int(line[2])
+    bodyless = status < 200 or status == 204
+    if http11 and not (bodyless and length != UNTIL_CLOSE) and not _UNCOMMON_RESPONSE.search(lower):
+        return ResponseHead(status, True, length, raw[:-2], has_request_id, None)
     fields = _fields(raw)
     tokens = _connection_tokens(fields)
     removed = (_HOP_BY_HOP | _OURS | tokens) - _NEVER_REMOVED
+    if bodyless:  # RFC 9110 §8.6, RFC 9112 §6.1: no framing there; a client that believed it would read past the end
+        removed |= _FRAMING
     kept = [text for name, text in fields if name not in removed]
     status_line = b"HTTP/1.1" + raw[8 : line.end()]
     keep_alive = b"close" not in tokens if http11 else b"keep-alive" in tokens
     timeout = _KEEP_ALIVE_TIMEOUT.search(lower)
     idle_s = max(float(timeout[1]) - 1.0, 0.0) if timeout else None
-    return ResponseHead(int(line[2]), keep_alive, length, status_line + b"".join(kept), has_request_id, idle_s)
+    keep_alive = keep_alive and (not bodyless or length in (0, UNTIL_CLOSE))  # a body may yet come
+    return ResponseHead(status, keep_alive, length, status_line + b"".join(kept), has_request_id, idle_s)
 
 
 def _response_length(lower: bytes, http11: bool) -> int:

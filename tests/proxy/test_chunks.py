@@ -81,3 +81,14 @@ def test_any_payload_in_any_cut_comes_out_as_it_went_in(payload: list[bytes], st
         at, turn = at + step, turn + 1
     assert scan(parts) == (raw, b"")
     assert scan(parts, decode=True) == (b"".join(payload), b"")
+
+
+def test_extensions_without_end_are_refused_and_small_chunks_are_not() -> None:
+    with pytest.raises(ChunkError, match="extensions"):
+        Chunks(1 << 20, 1000).feed(b"1;a=%b\r\nx\r\n" % (b"b" * 4000) * 20)
+    assert Chunks(1 << 20, 1000).feed(b"1;ab=c\r\nx\r\n" * 10_000)
+
+
+def test_trailers_that_the_router_sets_itself_are_dropped() -> None:
+    chunks = Chunks(1 << 20, 1000)
+    assert chunks.feed(b"0\r\nX-Forwarded-For: 1\r\nX_Request_ID: 2\r\nX: y\r\n\r\n") == b"0\r\nX: y\r\n\r\n"

@@ -216,3 +216,18 @@ async def test_a_slow_backend_holds_the_client_back() -> None:
         held_back.set()
         assert (await client.response())[0] == 200
         assert len(backend.requests[0].body) == size
+
+
+async def test_an_empty_line_does_not_free_a_connection_of_its_deadline() -> None:
+    async with Backend(backends.ok()) as backend, Rig(replace(OPTIONS, header_timeout_s=0.2)) as rig:
+        rig.serve(backend.url)
+        client = await rig.client()
+        assert (await client.ask(GET))[0] == 200
+        await client.send(b"\r\n")
+        assert await client.rest() == b""
+
+
+async def test_a_malformed_request_line_is_refused_before_its_fields_come() -> None:
+    async with Backend(backends.ok()) as backend, Rig() as rig:
+        rig.serve(backend.url)
+        assert (await rig.ask(b"GET /\r\n"))[0] == 400

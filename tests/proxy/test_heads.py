@@ -270,3 +270,42 @@ def test_a_response_head_is_translated(raw: bytes, length: int, kept: bool, down
 def test_the_backends_own_idle_timeout_is_kept_with_a_second_to_spare() -> None:
     assert parse_response(OK + b"Keep-Alive: timeout=5, max=100\r\n\r\n").idle_timeout_s == 4.0
     assert parse_response(OK + b"\r\n").idle_timeout_s is None
+
+
+@pytest.mark.parametrize(
+    "line", [b"GET /a#b HTTP/1.1", b"GET /#", b"GET http://t/a#b HTTP/1.1", b"GET http://t#b HTTP/1.1"]
+)
+def test_a_target_with_a_fragment_is_refused(line: bytes) -> None:
+    with pytest.raises(DownstreamError) as refusal:
+        parse_request(line + b"\r\nHost: t\r\n\r\n", 100)
+    assert refusal.value.status == 400
+
+
+@pytest.mark.parametrize("host", [b"a%zz", b"a%4", b"[]", b"[...]", b"[1::2::3]", b"[::1]x", b"[v1.a]"])
+def test_a_host_that_is_no_name_and_no_address_is_refused(host: bytes) -> None:
+    with pytest.raises(DownstreamError) as refusal:
+        parse_request(b"GET / HTTP/1.1\r\nHost: " + host + b"\r\n\r\n", 100)
+    assert refusal.value.status == 400
+
+
+@pytest.mark.parametrize("host", [b"[::1]", b"[::ffff:1.2.3.4]:80", b"a%2Db", b"a:", b"a!b"])
+def test_a_host_by_the_grammar_is_taken(host: bytes) -> None:
+    assert parse_request(b"GET / HTTP/1.1\r\nHost: " + host + b"\r\n\r\n", 100).host == host.lower()
+
+
+def test_each_connection_field_is_removed_however_often_it_comes() -> None:
+    head = parse_request(b"GET / HTTP/1.1\r\nHost: t\r\n" + b"Connection: keep-alive\r\n" * 2 + b"\r\n", 100)
+    assert head.upstream == b"GET / HTTP/1.1\r\nHost: t\r\nX-Forwarded-Host: t\r\n"
+
+
+def test_connection_cannot_take_the_request_id_away() -> None:
+    head = parse_request(b"GET / HTTP/1.1\r\nHost: t\r\nX-Request-ID: a\r\nConnection: x-request-id\r\n\r\n", 100)
+    assert head.upstream == b"GET / HTTP/1.1\r\nHost: t\r\nX-Request-ID: a\r\nX-Forwarded-Host: t\r\n"
+
+
+@pytest.mark.parametrize("framing", [b"Content-Length: 5", b"Transfer-Encoding: chunked"])
+@pytest.mark.parametrize("status", [b"204", b"103"])
+def test_a_response_that_cannot_have_a_body_gets_no_framing(status: bytes, framing: bytes) -> None:
+    head = parse_response(b"HTTP/1.1 " + status + b" X\r\nX: y\r\n" + framing + b"\r\n\r\n")
+    assert head.downstream == b"HTTP/1.1 " + status + b" X\r\nX: y\r\n"
+    assert not head.keep_alive
