@@ -5,11 +5,9 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
-from rich.console import Console
 
 from router.demo.load import Fate, Load
 from router.demo.report import Counts, Report, counts
-from router.demo.stage import table
 
 FATES = [
     Fate("ok", 10, 20, 200, "demo-v1"),
@@ -114,19 +112,3 @@ def test_the_json_document_has_every_promised_member() -> None:
     }
     assert promised <= document.keys()
     assert (document["from"], document["to"], document["counts_agree"]) == ("demo-v2", "demo-v1", True)
-
-
-def test_the_table_shows_a_window_and_says_nothing_where_nothing_is_known() -> None:
-    window = {"requests_per_s": 150.04, "faults": 3, "p50_ms": 1.5, "p99_ms": None}
-    targets = [
-        {"version": "demo-v2", "role": "active", "state": "active", "windows": {"10s": window}},
-        {"version": "demo-v1", "role": "standby", "state": "warm", "windows": {"10s": None}},
-    ]
-    console = Console(width=100)
-    with console.capture() as capture:
-        console.print(table({"targets": targets}))
-    rows = [line.strip("│ ").split("│") for line in capture.get().splitlines() if "demo-v" in line]
-    assert [[cell.strip() for cell in row] for row in rows] == [
-        ["demo-v2", "active", "active", "150.0", "3", "1.5", "–"],
-        ["demo-v1", "standby", "warm", "–", "–", "–", "–"],
-    ]
