@@ -1,4 +1,4 @@
-"""One entry: `python -m benchmarks cost | swap | failover | memory [--quick]`. README.md says what each measures."""
+"""One entry: `python -m benchmarks cost | swap | failover | memory | peers [--quick]`. README.md says what each measures."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import argparse
 import sys
 
 from benchmarks import cost, failover, memory, swap
+from benchmarks.peers import run as peers
 from benchmarks.program import BenchmarkError
 
 
@@ -22,6 +23,12 @@ def main() -> int:
     one.add_argument("--replay", default="unsent", choices=["never", "unsent", "idempotent", "always"])
     one.add_argument("--only", choices=[fault.name for faults in failover.LINES.values() for fault in faults])
     names.add_parser("memory", help="RSS at rest and per 1,000 idle connections")
+    one = names.add_parser(
+        "peers", help="the router beside nginx, HAProxy, Envoy, Traefik, Caddy, model gateways, aiohttp"
+    )
+    one.add_argument("--rounds", type=int, help="interleaved rounds (7; quick: 3)")
+    one.add_argument("--work", metavar="a,b,…", help="works, by their letters (all; quick: a,b,f)")
+    one.add_argument("--peers", metavar="nginx,…", help="peers, by their names (all; quick: nginx,haproxy)")
     for parsed in names.choices.values():
         parsed.add_argument("--quick", action="store_true", default=argparse.SUPPRESS, help=argparse.SUPPRESS)
     chosen = parser.parse_args()
@@ -32,6 +39,8 @@ def main() -> int:
             swap.run(chosen.quick)
         elif chosen.name == "failover":
             failover.run(chosen.quick, chosen.runs, chosen.replay, chosen.only)
+        elif chosen.name == "peers":
+            peers.run(chosen.quick, chosen.rounds, chosen.work, chosen.peers)
         else:
             memory.run(chosen.quick)
     except BenchmarkError as error:

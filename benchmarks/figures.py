@@ -12,8 +12,8 @@ RESAMPLES: Final = 10_000
 
 
 @dataclass(frozen=True, slots=True)
-class Ratio:
-    """A median ratio and the bounds of its 95 % bootstrap interval."""
+class Interval:
+    """A median and the bounds of its 95 % bootstrap interval."""
 
     median: float
     low: float
@@ -21,6 +21,10 @@ class Ratio:
 
     def __str__(self) -> str:
         return f"{self.median:.3f} [{self.low:.3f}, {self.high:.3f}]"
+
+
+class Ratio(Interval):
+    """A median ratio and the bounds of its 95 % bootstrap interval."""
 
 
 def quantile(values: Sequence[float], share: float) -> float:
@@ -42,10 +46,15 @@ def median_ratio(ours: Sequence[float], theirs: Sequence[float], seed: int = 1) 
     """
     if len(ours) != len(theirs) or not ours:
         raise ValueError(f"{len(ours)} and {len(theirs)} rounds: a ratio needs the same number, at least one")
-    ratios = [a / b for a, b in zip(ours, theirs, strict=True)]
+    found = median_interval([a / b for a, b in zip(ours, theirs, strict=True)], seed)
+    return Ratio(found.median, found.low, found.high)
+
+
+def median_interval(values: Sequence[float], seed: int = 1) -> Interval:
+    """Return the median of one value per round, with the percentile bootstrap over rounds (10,000 resamples)."""
     chance = random.Random(seed)
-    medians = [statistics.median(chance.choices(ratios, k=len(ratios))) for _ in range(RESAMPLES)]
-    return Ratio(statistics.median(ratios), quantile(medians, 0.025), quantile(medians, 0.975))
+    medians = [statistics.median(chance.choices(values, k=len(values))) for _ in range(RESAMPLES)]
+    return Interval(statistics.median(values), quantile(medians, 0.025), quantile(medians, 0.975))
 
 
 def slope(xs: Sequence[float], ys: Sequence[float]) -> float:
