@@ -26,7 +26,7 @@ def main() -> int:
     one = names.add_parser(
         "peers", help="the router beside nginx, HAProxy, Envoy, Traefik, Caddy, model gateways, aiohttp"
     )
-    one.add_argument("--rounds", type=int, help="interleaved rounds (7; quick: 3)")
+    one.add_argument("--rounds", type=int, help="interleaved rounds (7; quick: 2)")
     one.add_argument("--work", metavar="a,b,…", help="works, by their letters (all; quick: a,b,f)")
     one.add_argument("--peers", metavar="nginx,…", help="peers, by their names (all; quick: nginx,haproxy)")
     for parsed in names.choices.values():

@@ -52,7 +52,7 @@ class Size:
 
 
 FULL: Final = Size(7, 2, 2, 5.0, 500, 100, 50, 500, 1000)
-QUICK: Final = Size(3, 1, 1, 1.5, 100, 100, 10, 300, 500)
+QUICK: Final = Size(2, 1, 1, 1.0, 100, 100, 10, 300, 500)
 
 
 class Comparison:
