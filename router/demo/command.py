@@ -31,7 +31,7 @@ REQUESTS_MIN: Final = 1000
 
 _START_WITHIN_S: Final = 20.0
 _VERIFY_WITHIN_S: Final = 30.0
-_WARM_S: Final = 3.0
+_WARM_S: Final = 2.0
 _ROLLBACK_WITHIN_S: Final = 60.0
 _HEALTHY_FOR_S: Final = 3.0
 _HEALTHY_WITHIN_S: Final = 20.0
