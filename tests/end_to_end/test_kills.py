@@ -194,6 +194,21 @@ async def test_a_start_that_dies_at_a_fail_point_can_be_repeated(
         await operator.compare()
 
 
+async def test_no_generation_is_issued_twice_even_if_nothing_was_changed_before_the_kill(
+    start_router: StartRouter,
+) -> None:
+    async with Backend(backends.ok()) as old:
+        router = await start_router(service_settings(old.url), workers=1)
+        generations = []
+        for _ in range(3):
+            generations.append((await router.service())["generation"])
+            await router.kill()
+            await router.start()
+        assert generations == sorted(set(generations))
+        assert (await router.status())["boot"] == 4
+        assert [entry["data"]["boot"] for entry in await router.journal("boot")] == [1, 2, 3, 4]
+
+
 async def test_a_killed_control_costs_no_request_and_a_killed_worker_only_its_own(start_router: StartRouter) -> None:
     async with Backend(backends.slow(0.02)) as old, Backend(backends.ok()) as new:
         router = await start_router(service_settings(old.url, new.url), workers=2)
@@ -224,6 +239,28 @@ async def test_a_stopped_worker_or_control_is_replaced(start_router: StartRouter
             os.kill(pid, signal.SIGSTOP)
             await gone([pid], 10)
             await control_answers(router, but_not=pid)
+
+
+async def test_traffic_flows_while_control_does_nothing_and_the_workers_say_so(start_router: StartRouter) -> None:
+    """SIGSTOP of control: it neither judges nor answers nor beats until the supervisor replaces it."""
+    more = "[timeouts]\ncontrol_silent_s = 2.0\n"
+    async with Backend(backends.ok()) as old:
+        router = await start_router(service_settings(old.url, more=more), workers=2)
+        stopped = (await router.status())["control"]["pid"]
+        told: set[tuple[int, str]] = set()
+
+        async def degraded() -> bool:
+            async with aiohttp.ClientSession() as session, session.get(router.url + "/-/ready") as response:
+                told.add((response.status, (await response.json())["status"]))
+            return (200, "degraded") in told
+
+        async with Traffic(router.url, clients=20, pause_s=0.01) as traffic:
+            os.kill(stopped, signal.SIGSTOP)
+            await until(degraded, 10, "a worker says degraded", every_s=0.01)
+            await control_answers(router, but_not=stopped)
+        assert set(traffic.endings()) == {200}
+        assert len(traffic.seen) > 1000
+        assert told == {(200, "ready"), (200, "degraded")}
 
 
 async def test_a_killed_model_server_is_rolled_back(start_router: StartRouter) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import statistics
 import time
 
 import aiohttp
@@ -72,6 +73,18 @@ async def test_switches_under_200_clients_lose_nothing_and_a_long_stream_ends_wh
         version, body, took = await streaming
         assert (version, body) == ("v1", b"data: v1\n\n" * 60)
         assert took > 29
+
+
+async def test_an_idle_router_confirms_in_milliseconds(start_router: StartRouter) -> None:
+    """Workers are woken and say so at once: by their timer alone the median would be 70 ms, by control's a second."""
+    async with Backend(backends.ok()) as old, Backend(backends.ok()) as new:
+        router = await start_router(service_settings(old.url, new.url), workers=2)
+        await router.wait_ready("v2")
+        took_ms = []
+        for number in range(15):
+            answer = await router.verb("switch", to=("v2", "v1")[number % 2], reason="rehearsal")
+            took_ms.append(answer["confirmed_ms"])
+        assert statistics.median(took_ms) < 40, took_ms
 
 
 async def test_a_switch_is_idempotent_and_a_stale_expectation_is_refused(start_router: StartRouter) -> None:

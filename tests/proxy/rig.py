@@ -174,6 +174,10 @@ class Rig:
             self.plane.refresh()
         return self._generation
 
+    def acknowledgements(self) -> int:
+        """Return how often control was woken since the last look."""
+        return os.eventfd_read(self._acks)
+
     def serve(self, url: str, standby: str | None = None) -> None:
         """v1 at `url` is active, v2 at `standby` stands by."""
         self.fill(0, "v1", url)

@@ -5,11 +5,16 @@ from __future__ import annotations
 import asyncio
 from dataclasses import replace
 
+import pytest
+
+from router import clock
+from router.shm import layout as at
 from tests import backends
 from tests.backends import Backend
 from tests.proxy.rig import OPTIONS, Rig, field
 
 GET = b"GET /a?b=%20c HTTP/1.1\r\nHost: Test:1\r\n\r\n"
+READY = b"GET /-/ready HTTP/1.1\r\nHost: t\r\n\r\n"
 POST = b"POST /infer HTTP/1.1\r\nHost: t\r\nContent-Length: 5\r\n\r\nhello"
 
 
@@ -50,6 +55,33 @@ async def test_a_request_for_no_service_is_404() -> None:
         status, _, body = await rig.ask(GET)
         assert status == 404
         assert b"no_service" in body
+
+
+@pytest.mark.parametrize(
+    ("silent_s", "told"),
+    [
+        (0.0, b'"status":"ready"'),
+        (4.0, b'"status":"ready"'),
+        (6.0, b'"status":"degraded"'),
+        (1e5, b'"status":"degraded"'),
+    ],
+)
+async def test_without_control_a_worker_is_ready_and_says_degraded(silent_s: float, told: bytes) -> None:
+    async with Backend(backends.ok(b"served")) as backend, Rig() as rig:
+        rig.serve(backend.url)
+        rig.wall.words[at.H_CONTROL_HEARTBEAT_NS] = max(0, clock.now_ns() - int(silent_s * 1e9))
+        status, _, body = await rig.ask(READY)
+        assert (status, told in body) == (200, True), body
+        assert (await rig.ask(POST))[2] == b"served"
+
+
+async def test_a_draining_worker_is_not_ready() -> None:
+    async with Backend(backends.ok()) as backend, Rig() as rig:
+        rig.serve(backend.url)
+        rig.plane.draining = True
+        status, head, body = await rig.ask(READY)
+        assert (status, field(head, b"retry-after")) == (503, b"1")
+        assert b'"draining":true' in body
 
 
 async def test_drain_finishes_what_is_under_way() -> None:

@@ -8,7 +8,7 @@ from router.rollout.route import NO_SLOT, Flag
 from router.shm import layout as at
 from tests import backends
 from tests.backends import Backend
-from tests.proxy.rig import Rig, field
+from tests.proxy.rig import Rig, field, until
 
 GET = b"GET /a?b=%20c HTTP/1.1\r\nHost: Test:1\r\n\r\n"
 POST = b"POST /infer HTTP/1.1\r\nHost: t\r\nContent-Length: 5\r\n\r\nhello"
@@ -38,6 +38,48 @@ async def test_the_route_is_read_for_every_claim_even_without_a_wake() -> None:
         assert rig.lanes.acknowledged(0, 0) == generation
 
 
+async def test_an_acknowledgement_wakes_control() -> None:
+    async with Backend(backends.ok()) as backend, Rig() as rig:
+        rig.serve(backend.url)
+        assert rig.acknowledgements() == 1
+        generation = rig.route(0)
+        assert rig.lanes.acknowledged(0, 0) == generation
+        assert rig.acknowledgements() == 1
+
+
+async def test_a_rescue_reads_the_route_as_well() -> None:
+    async with (
+        Backend(backends.never()) as hung,
+        Backend(backends.ok(b"standby of before")) as former,
+        Backend(backends.ok(b"active by now")) as new,
+        Rig(replay="always") as rig,
+    ):
+        rig.fill(2, "v3", new.url)
+        rig.serve(hung.url, former.url)
+        client = await rig.client()
+        await client.send(POST)
+        await until(lambda: hung.requests)
+        assert rig.plane.services[0].active is not None
+        (exchange,) = rig.plane.services[0].active.open
+        rig.route(2, 0, wake=False)
+        exchange.first_byte_late()
+        assert (await client.response())[2] == b"active by now"
+
+
+async def test_a_request_is_claimed_in_the_step_that_reads_its_last_byte() -> None:
+    """Nothing else runs between the reading of the route and the counting, so an acknowledgement is never too early."""
+    async with Backend(backends.ok(b"old")) as old, Backend(backends.ok(b"new")) as new, Rig() as rig:
+        rig.serve(old.url, new.url)
+        client = await rig.client()
+        await until(lambda: rig.plane.connections)
+        (downstream,) = rig.plane.connections
+        downstream.data_received(GET)
+        assert rig.scalar(at.L_CLAIMED) == 1
+        rig.route(1, 0)
+        assert (await client.response())[2] == b"old"
+        assert rig.attempts(0) == {"ok": 1}
+
+
 async def test_a_route_whose_slot_is_damaged_is_not_taken_over() -> None:
     async with Backend(backends.ok(b"old")) as old, Backend(backends.ok(b"new")) as new, Rig() as rig:
         rig.serve(old.url, new.url)
@@ -65,7 +107,7 @@ async def test_requests_that_wait_on_a_rolled_back_version_flee_where_replay_is_
     async with (
         Backend(backends.never()) as hung,
         Backend(backends.ok(b"way back")) as good,
-        Rig(replay="always") as rig,
+        Rig(replay="always", first_byte_timeout_s=60.0) as rig,
     ):
         rig.serve(hung.url, good.url)
         client = await rig.client()

@@ -88,6 +88,18 @@ def test_only_the_active_slot_is_judged() -> None:
         assert court.tick().failing is None
 
 
+def test_a_streak_of_another_slot_is_no_evidence() -> None:
+    court = Court()
+    other = Version(incarnation=9)
+    for tick in range(300):
+        other.fail(tick % 20 == 0)
+        other.leave(tick % 20 == 10)
+        court.judge.observe(1, other.sample())
+        assert court.tick().failing is None
+    assert court.result("hard_failure.errors").samples == 0
+    assert court.result("hard_failure.hang").samples == 0
+
+
 def test_going_back_judges_the_old_version_anew() -> None:
     """What the standby did by rescues, or in an earlier term of office, is not held against it."""
     court = Court()

@@ -1,8 +1,12 @@
+from types import SimpleNamespace
+from typing import cast
+
 import pytest
 
 from router import clock
 from router.errors import InternalError
 from router.rollout.route import Route, first_generation
+from router.shm import layout as at
 from router.shm.route_cell import RouteCell
 from router.shm.wall import Wall
 
@@ -32,3 +36,29 @@ def test_a_generation_that_does_not_grow_changes_nothing(wall: Wall, step: int) 
         cell.publish(Route(FIRST.generation + step, active=2), 0)
     assert caught.value.code == "generation_stale"
     assert (cell.read(), cell.stored_ns()) == (FIRST, stored_ns)
+
+
+class Notes:
+    """The words of a wall, and in which order they were written."""
+
+    def __init__(self, words: memoryview) -> None:
+        self.words = words
+        self.written: list[tuple[int, int]] = []
+
+    def __getitem__(self, offset: int) -> int:
+        return self.words[offset]
+
+    def __setitem__(self, offset: int, word: int) -> None:
+        self.words[offset] = word
+        self.written.append((offset, word))
+
+
+def test_a_route_is_published_by_one_store_and_that_is_the_last(wall: Wall) -> None:
+    notes = Notes(wall.words)
+    cell = RouteCell(cast(Wall, SimpleNamespace(words=notes, layout=wall.layout)), 1)
+    stored_ns = cell.publish(FIRST, decided_ns=7)
+    assert notes.written == [
+        (cell.offset + at.R_DECIDED_NS, 7),
+        (cell.offset + at.R_STORED_NS, stored_ns),
+        (cell.offset + at.R_WORD, FIRST.encode()),
+    ]
