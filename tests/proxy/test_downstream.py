@@ -171,8 +171,10 @@ async def test_a_bad_chunk_after_the_head_cuts_the_backend_without_a_last_chunk(
         client = await rig.client()
         await client.send(b"POST / HTTP/1.1\r\nHost: t\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n")
         await asyncio.sleep(0.05)
+        assert len(backend.open) == 1
         assert (await client.ask(b"ZZ\r\n"))[0] == 400
         assert await client.rest() == b""
+        await until(lambda: not backend.open)
         assert backend.requests == []
     assert rig.attempts() == {"client_gone": 1}
     assert rig.exchanges() == {"refused": 1}
