@@ -100,6 +100,15 @@ class Bench:
         if self.verdict.failing is not None:
             self.tell(self._reached(self.verdict.failing, now_ns), now_ns)
         self._observe(self.verdict.observing)
+        self._look_back()
+
+    def _look_back(self) -> None:
+        """A standby that has died is told before it is needed."""
+        failing = self.machine.no_way_back() if self.registry.standby is not None else None
+        if failing:
+            self._alarms.up("standby_failing", failing, self.name)
+        else:
+            self._alarms.down("standby_failing", self.name)
 
     def _facts(self) -> Facts:
         registry, streaks = self.registry, self.machine.streaks

@@ -127,7 +127,9 @@ class Conductor:
                 raise
             entries = [replace(entry, seq=seq) for entry, seq in zip(entries, numbers, strict=True)]
             self._fold(entries)
-            return Change(entries[0], decided_ns, self._carry_out(commands, decided_ns))
+            stored_ns = self._carry_out(commands, decided_ns)
+            self._tell(entries)
+            return Change(entries[0], decided_ns, stored_ns)
 
     def refuse_stale(self, expect: Expect) -> None:
         """Raise OperatorError (412, 409) if what the asker believes is no longer so."""
@@ -206,7 +208,9 @@ class Conductor:
         """Journal facts of the start, and fold them; raise JournalUnavailable if the disk does not take them."""
         entries = [self._entry(record, clock.now_ns()) for record in records]
         numbers = await self._desk.journal.append(*entries, timeout_s=timeout_s)
-        self._fold([replace(entry, seq=seq) for entry, seq in zip(entries, numbers, strict=True)])
+        entries = [replace(entry, seq=seq) for entry, seq in zip(entries, numbers, strict=True)]
+        self._fold(entries)
+        self._tell(entries)
 
     # -- automation
     def perform(self, commands: list[Command], now_ns: int) -> Change:
@@ -223,6 +227,7 @@ class Conductor:
             self.unjournalled.add(generation)
             if not self._desk.journal.submit(entry, self._journalled(generation)):
                 self._desk.alarms.up("journal_overflow", f"{entry.type} of {self.name} is not kept", self.name)
+        self._tell(entries)
         return Change(entries[0] if entries else None, decided_ns, stored_ns)
 
     def _journalled(self, generation: int) -> Callable[[int], None]:
@@ -248,6 +253,10 @@ class Conductor:
     def _fold(self, entries: list[Entry]) -> None:
         for entry in entries:
             self.registry.apply(entry)
+
+    def _tell(self, entries: list[Entry]) -> None:
+        """Log and broadcast facts. After the store: a log that nobody reads must not hold a rollback up."""
+        for entry in entries:
             told = {key: value for key, value in entry.data.items() if key not in ("trigger", "baseline", "evidence")}
             log.log(
                 logging.WARNING if entry.type in SWITCHES else logging.INFO,

@@ -40,7 +40,7 @@ def service(bench: Bench, lanes: Lanes, probes: Probes, now_ns: int) -> Document
     registry, conductor = bench.registry, bench.conductor
     accepted, ended = lanes.exchanges(conductor.index)
     targets = [_target(bench, target, lanes, probes, now_ns) for target in registry.holders()]
-    no_way_back = registry.way_back()
+    no_way_back = bench.machine.no_way_back()
     frozen = registry.frozen
     return {
         "service": bench.name,
@@ -196,7 +196,8 @@ def _summary(bench: Bench, obstacles: list[str]) -> str:
     near = next((result for result in bench.verdict.results if result.state == "fail"), None)
     if near is not None:
         return f"{active.version} may be failing: {near.reason}; {near.distance}."
-    back = f"{standby.version} is the way back" if standby else f"no way back: {bench.registry.way_back()}"
+    missing = bench.machine.no_way_back()
+    back = f"no way back: {missing}" if missing or standby is None else f"{standby.version} is the way back"
     if bench.verdict.state == "pass":
         return f"{active.version} works; {back}."
     return f"Not enough requests to say how {active.version} does; {back}."

@@ -240,6 +240,15 @@ class Machine:
             return [CheckStandby(standby.slot, self.registry.generation, self.limits.gate_timeout_s)]
         return self._go_back(event)
 
+    def no_way_back(self) -> str | None:
+        """Return why nobody could go back now: no standby, or one whose last probes all failed; None if one could."""
+        if missing := self.registry.way_back():
+            return missing
+        standby = self.registry.standby
+        if standby is not None and standby.slot is not None and self.streaks.known_bad(standby.slot, standby.endpoints):
+            return f"the last probes of {standby.version} failed: {self.streaks.detail(standby.slot)}"
+        return None
+
     def obstacles(self, shares: tuple[float, float, int] | None = None) -> list[str]:
         """Return why automation would not go back now; empty if the gate would pass (but for the fresh inference probe)."""
         registry = self.registry

@@ -168,3 +168,20 @@ async def test_what_it_did_as_active_does_not_count_against_the_standby(start: S
     life.tick(20)
     shares = life.bench.shares(life.now_ns)
     assert shares is None or shares[2] == 0
+
+
+async def test_a_standby_that_dies_is_told_before_it_is_needed(start: Start) -> None:
+    life = await start()
+    life.probe("v2", times=3)
+    life.tick(1)
+    assert life.controller.service_status("svc")["way_back"] is True
+    life.probe("v2", ok=False, refused=True)
+    life.tick(1)
+    told = life.controller.service_status("svc")
+    assert (told["way_back"], told["standby"]) == (False, "v2")
+    assert told["no_way_back"].startswith("the last probes of v2 failed: ")
+    assert [alarm["code"] for alarm in life.controller.alarms.listing()] == ["standby_failing"]
+    life.probe("v2")
+    life.tick(1)
+    assert life.controller.service_status("svc")["way_back"] is True
+    assert life.controller.alarms.listing() == []
