@@ -171,6 +171,8 @@ def _plain_request(raw: bytes, start: re.Match[bytes], fields_max: int) -> Reque
     else:
         request_id = None
     kept = lower.find(_KEEP_ALIVE_LINE)
+    if kept >= 0 and lower.find(_KEEP_ALIVE_LINE, kept + 1) >= 0:
+        return None
     body = raw[:-2] if kept < 0 else raw[:kept] + raw[kept + len(_KEEP_ALIVE_LINE) - 2 : -2]
     upstream = b"%bX-Forwarded-Host: %b\r\n" % (body, host_raw)
     path = target.partition(b"?")[0] if b"?" in target else target
