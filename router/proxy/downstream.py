@@ -81,7 +81,7 @@ class Downstream(asyncio.Protocol):
         within `half_close_grace_s`.
         """
         exchange = self.exchange
-        if exchange is None or not exchange.body_complete:
+        if exchange is None or not exchange.body_complete or exchange.head.upgrade:
             return False
         self.closing = True
         self._buffer = b""
@@ -261,6 +261,14 @@ class Downstream(asyncio.Protocol):
             self._resume()
             if self._left or self._chunks is not None:
                 self._plane.body_wait.start(self, self._plane.now_s)
+
+    def hand_over(self) -> tuple[asyncio.Transport, bytes]:
+        """Return the transport, for one who takes over from this protocol, and what the client has sent for him."""
+        assert self._transport is not None
+        held, self._buffer = self._buffer, b""
+        if self._paused:
+            self._resume()
+        return self._transport, held
 
     def exchange_ended(self, *, close: bool) -> None:
         """The response is written; go on with the next request, or close."""

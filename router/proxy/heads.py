@@ -68,6 +68,8 @@ _OURS: Final = frozenset(
 _NEVER_REMOVED: Final = frozenset((b"host", b"content-length", b"transfer-encoding", b"content-type"))
 """Framing and routing fields that a Connection field cannot take away."""
 _REFUSED_METHODS: Final = frozenset((b"CONNECT", b"TRACE"))
+_WEBSOCKET: Final = b"Connection: Upgrade\r\nUpgrade: websocket\r\n"
+"""The one upgrade that passes (RFC 9110 §7.8, RFC 6455 §4). Never h2c: it would go past every check we make."""
 _IDEMPOTENT: Final = frozenset((b"GET", b"HEAD", b"PUT", b"DELETE", b"OPTIONS"))
 
 _WIRE: Final = object()  # httptools calls only the callbacks that its protocol object has: none
@@ -89,6 +91,8 @@ class RequestHead:
     upstream: bytes
     request_id: bytes | None
     expects_continue: bool
+    upgrade: bool = False
+    """Whether the client asks for a WebSocket."""
 
     @property
     def idempotent(self) -> bool:
@@ -108,6 +112,8 @@ class ResponseHead:
     downstream: bytes
     has_request_id: bool
     idle_timeout_s: float | None
+    upgrade: bool = False
+    """Whether the backend names WebSocket as the protocol to go on with."""
 
 
 def incomplete_is_hopeless(data: bytes) -> bool:
@@ -234,9 +240,14 @@ def _fields(raw: bytes) -> list[tuple[bytes, bytes]]:
     return [(line.partition(b":")[0].lower(), line + b"\r\n") for line in raw.split(b"\r\n")[1:-2]]
 
 
-def _connection_tokens(fields: list[tuple[bytes, bytes]]) -> set[bytes]:
-    values = [line.partition(b":")[2] for name, line in fields if name == b"connection"]
+def _tokens(fields: list[tuple[bytes, bytes]], wanted: bytes) -> set[bytes]:
+    """Return the members of a list-valued field, lower-cased (RFC 9110 §5.6.1)."""
+    values = [line.partition(b":")[2] for name, line in fields if name == wanted]
     return {token.strip().lower() for value in values for token in value.split(b",")}
+
+
+def _names_websocket(fields: list[tuple[bytes, bytes]], tokens: set[bytes]) -> bool:
+    return b"upgrade" in tokens and b"websocket" in _tokens(fields, b"upgrade")
 
 
 def _careful_request(
@@ -250,7 +261,7 @@ def _careful_request(
     request_id: bytes | None,
 ) -> RequestHead:
     fields = _fields(raw)
-    tokens = _connection_tokens(fields)
+    tokens = _tokens(fields, b"connection")
     if not target.startswith(b"/"):
         target, host, host_raw = _other_form(method, target, host, host_raw)
     expects = _expectation(fields, http11, length)
@@ -264,11 +275,15 @@ def _careful_request(
         if name == b"x-request-id" and request_id is None:
             continue
         kept.append(line)
+    keyed = any(line[:18].lower() == b"sec-websocket-key:" for line in kept)
+    upgrade = keyed and method == b"GET" and http11 and length == 0 and _names_websocket(fields, tokens)
+    if upgrade:
+        kept.append(_WEBSOCKET)
     forwarded_host = b"X-Forwarded-Host: " + host_raw + b"\r\n" if host_raw else b""
     upstream = b"%s %s HTTP/1.1\r\nHost: %s\r\n%s%s" % (method, target, host_raw, b"".join(kept), forwarded_host)
     keep_alive = b"close" not in tokens if http11 else b"keep-alive" in tokens
     path = target.partition(b"?")[0]
-    return RequestHead(method, target, path, host, http11, keep_alive, length, upstream, request_id, expects)
+    return RequestHead(method, target, path, host, http11, keep_alive, length, upstream, request_id, expects, upgrade)
 
 
 def _looks_like_ours(name: bytes) -> bool:
@@ -315,14 +330,18 @@ def parse_response(raw: bytes) -> ResponseHead:
     if http11 and not _UNCOMMON_RESPONSE.search(lower):
         return ResponseHead(int(line[2]), True, length, raw[:-2], has_request_id, None)
     fields = _fields(raw)
-    tokens = _connection_tokens(fields)
+    tokens = _tokens(fields, b"connection")
     removed = (_HOP_BY_HOP | _OURS | tokens) - _NEVER_REMOVED
     kept = [text for name, text in fields if name not in removed]
+    status = int(line[2])
+    upgrade = http11 and status in (101, 426) and _names_websocket(fields, tokens)
+    if upgrade:
+        kept.append(_WEBSOCKET)
     status_line = b"HTTP/1.1" + raw[8 : line.end()]
     keep_alive = b"close" not in tokens if http11 else b"keep-alive" in tokens
     timeout = _KEEP_ALIVE_TIMEOUT.search(lower)
     idle_s = max(float(timeout[1]) - 1.0, 0.0) if timeout else None
-    return ResponseHead(int(line[2]), keep_alive, length, status_line + b"".join(kept), has_request_id, idle_s)
+    return ResponseHead(status, keep_alive, length, status_line + b"".join(kept), has_request_id, idle_s, upgrade)
 
 
 def _response_length(lower: bytes, http11: bool) -> int:

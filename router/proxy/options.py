@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 from dataclasses import dataclass
 from typing import Any
@@ -44,6 +45,7 @@ class Options:
     write_timeout_s: float
     keepalive_idle_s: float
     half_close_grace_s: float
+    tunnel_idle_s: float
     connect_timeout_s: float
     upstream_idle_s: float
     shutdown_timeout_s: float
@@ -85,6 +87,7 @@ def from_document(document: dict[str, Any]) -> Options:
         services=tuple(_service(name, document["services"][name], timeouts) for name in sorted(document["services"])),
         ready_path=None if ready == "none" else ready.encode(),
         access_log=document["access_log"],
+        tunnel_idle_s=math.inf if timeouts["tunnel_idle_s"] == "none" else timeouts["tunnel_idle_s"],
         **{name: limits[name] for name in _LIMITS},
         **{name: timeouts[name] for name in _TIMEOUTS},
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import os
 import socket
 import struct
@@ -52,6 +53,7 @@ OPTIONS = Options(
     write_timeout_s=5.0,
     keepalive_idle_s=5.0,
     half_close_grace_s=2.0,
+    tunnel_idle_s=math.inf,
     connect_timeout_s=1.0,
     upstream_idle_s=4.0,
     shutdown_timeout_s=2.0,
