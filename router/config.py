@@ -221,6 +221,7 @@ class Settings(BaseSettings):
     state_dir: Path | None = None
     ready_path: str | Literal["none"] = "/-/ready"
     access_log: bool = False
+    via: bool = True
     fail_point: str = ""
     admin: Admin = Admin()
     limits: Limits = Limits()
@@ -340,6 +341,7 @@ class _Plain(_Strict):
     state_dir: Path | None
     ready_path: str
     access_log: bool
+    via: bool
     fail_point: str
     admin: Admin
     limits: Limits

@@ -217,12 +217,21 @@ class Downstream(asyncio.Protocol):
         exchange.client_broke(status, error.code, error.detail)
 
     def _serve_unmatched(self, head: RequestHead, rest: bytes) -> None:
-        """The readiness page, or a request that no service answers."""
+        """The readiness page, a request for us alone, or one that no service answers."""
         plane = self._plane
         if head.path == plane.options.ready_path and head.method in (b"GET", b"HEAD") and head.length == 0:
             self._buffer = rest
             close = self.closing or not head.keep_alive
             self.write(plane.readiness(close=close, head_only=head.method == b"HEAD"))
+            self.exchange_ended(close=close)
+            return
+        if head.final:
+            close = self.closing or not head.keep_alive or head.length != 0
+            self.write(replies.allow(close=close))
+            if head.length:
+                self._close(linger=True)
+                return
+            self._buffer = rest
             self.exchange_ended(close=close)
             return
         self._refuse(DownstreamError(404, "no_service", "no service answers this host and path"), head)

@@ -30,6 +30,7 @@ class Options:
     services: tuple[ServiceOptions, ...]
     ready_path: bytes | None
     access_log: bool
+    via: bool
     head_bytes_max: int
     fields_max: int
     body_bytes_max: int
@@ -87,6 +88,7 @@ def from_document(document: dict[str, Any]) -> Options:
         services=tuple(_service(name, document["services"][name], timeouts) for name in sorted(document["services"])),
         ready_path=None if ready == "none" else ready.encode(),
         access_log=document["access_log"],
+        via=document["via"],
         tunnel_idle_s=math.inf if timeouts["tunnel_idle_s"] == "none" else timeouts["tunnel_idle_s"],
         **{name: limits[name] for name in _LIMITS},
         **{name: timeouts[name] for name in _TIMEOUTS},

@@ -69,6 +69,7 @@ class Plane:
         self.tunnel_idle: Deadlines[Tunnel] = Deadlines(options.tunnel_idle_s, Tunnel.idle_too_long)
         self.tunnel_close: Deadlines[Tunnel] = Deadlines(options.half_close_grace_s, Tunnel.close_late)
         # what is remembered
+        self._via = heads.VIA if options.via else b""
         self._requests: dict[bytes, tuple[RequestHead, ServiceView | None]] = {}
         self._responses: dict[bytes, ResponseHead] = {}
         self._id_prefix = os.urandom(6).hex().encode()
@@ -91,8 +92,8 @@ class Plane:
         known = self._requests.get(raw)
         if known is not None:
             return known
-        head = heads.parse_request(raw, self.options.fields_max)
-        found = (head, None if head.path == self.options.ready_path else self._match(head))
+        head = heads.parse_request(raw, self.options.fields_max, self._via)
+        found = (head, None if head.final or head.path == self.options.ready_path else self._match(head))
         if head.request_id is None and not head.upgrade and len(raw) <= _REMEMBERED_BYTES_MAX:
             if len(self._requests) >= _REMEMBERED_MAX:
                 self._requests.clear()
@@ -103,7 +104,7 @@ class Plane:
         """Return the translation of a whole response head; raise UpstreamError."""
         head = self._responses.get(raw)
         if head is None:
-            head = heads.parse_response(raw)
+            head = heads.parse_response(raw, self._via)
             if not head.has_request_id and not head.upgrade and len(raw) <= _REMEMBERED_BYTES_MAX:
                 if len(self._responses) >= _REMEMBERED_MAX:
                     self._responses.clear()
@@ -219,6 +220,7 @@ class Plane:
     def reconfigure(self, options: Options) -> None:
         """Take over changed settings; the set of services stays. What was remembered of heads is forgotten."""
         self.options = options
+        self._via = heads.VIA if options.via else b""
         self._requests.clear()
         self._responses.clear()
         for service, changed in zip(self.services, options.services, strict=True):

@@ -173,7 +173,7 @@ class Upstream(asyncio.Protocol):
             if head.upgrade and exchange.head.upgrade and head.length == UNTIL_CLOSE:  # RFC 9110 §8.6: it has no length
                 tunnel.open_tunnel(exchange, self, head, data[end:])
                 return
-            self._interim_response(exchange, head, data[:end])
+            self._interim_response(exchange, head)
             if len(data) > end:
                 self._receive_head(exchange, data[end:])
             return
@@ -195,13 +195,13 @@ class Upstream(asyncio.Protocol):
         if len(data) > end and self.exchange is exchange:
             self._receive_body(exchange, data[end:])
 
-    def _interim_response(self, exchange: Exchange, head: ResponseHead, raw: bytes) -> None:
+    def _interim_response(self, exchange: Exchange, head: ResponseHead) -> None:
         self._interim += 1
         if head.status == 101 or self._interim > self._plane.options.interim_responses_max:
             raise UpstreamError(
                 "upstream_broken", f"unexpected interim response {head.status} (number {self._interim})"
             )
-        exchange.interim(head.status, raw)
+        exchange.interim(head.status, head.downstream + b"\r\n")
 
     def _receive_body(self, exchange: Exchange, data: bytes) -> None:
         if self._chunks is not None:

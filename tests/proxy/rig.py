@@ -38,6 +38,7 @@ OPTIONS = Options(
     services=(SERVICE,),
     ready_path=b"/-/ready",
     access_log=False,
+    via=False,
     head_bytes_max=32768,
     fields_max=100,
     body_bytes_max=1 << 24,
