@@ -83,6 +83,8 @@ class Timeouts(_Strict):
     half_close_grace_s: Seconds = 2.0
     """A client that closed its side before the response began is taken for gone after so long: a FIN alone does not
     tell a half-close from a departure, and a departed client should not keep a model busy."""
+    tunnel_idle_s: Seconds | Literal["none"] = "none"
+    """A WebSocket on which neither side says anything for so long is ended; that is nobody's fault."""
     connect_timeout_s: Seconds = 2.0
     first_byte_timeout_s: Seconds = 120.0
     idle_timeout_s: Seconds = 60.0
@@ -219,6 +221,7 @@ class Settings(BaseSettings):
     state_dir: Path | None = None
     ready_path: str | Literal["none"] = "/-/ready"
     access_log: bool = False
+    via: bool = True
     fail_point: str = ""
     admin: Admin = Admin()
     limits: Limits = Limits()
@@ -338,6 +341,7 @@ class _Plain(_Strict):
     state_dir: Path | None
     ready_path: str
     access_log: bool
+    via: bool
     fail_point: str
     admin: Admin
     limits: Limits

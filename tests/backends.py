@@ -92,7 +92,8 @@ class Connection:
     def reset(self) -> None:
         """End with a RST instead of a FIN."""
         raw = self.writer.get_extra_info("socket")
-        raw.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        if raw is not None:  # it is None once the other side has ended the connection
+            raw.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         self.writer.transport.abort()
 
     def half_close(self) -> None:

@@ -115,7 +115,8 @@ class Attempt:
         target.waiting.since.pop(self.exchange, None)
         words[row + at.L_OUTCOMES + outcome] += 1
         if self.begun:
-            if outcome in _WHOLE:  # a stream that was cut must not count as a quick answer
+            # A stream that was cut must not count as a quick answer, nor a WebSocket as a slow one.
+            if outcome in _WHOLE and self.exchange.status != 101:
                 count(words, row + at.L_DURATION, clock.now_s() - self.claimed_s - paused_s)
         elif outcome in FAULTS:
             words[row + at.L_FAULTS_UNBEGUN] += 1

@@ -81,7 +81,7 @@ class Downstream(asyncio.Protocol):
         within `half_close_grace_s`.
         """
         exchange = self.exchange
-        if exchange is None or not exchange.body_complete:
+        if exchange is None or not exchange.body_complete or exchange.head.upgrade:
             return False
         self.closing = True
         self._buffer = b""
@@ -226,12 +226,21 @@ class Downstream(asyncio.Protocol):
         exchange.client_broke(status, error.code, error.detail)
 
     def _serve_unmatched(self, head: RequestHead, rest: bytes) -> None:
-        """The readiness page, or a request that no service answers."""
+        """The readiness page, a request for us alone, or one that no service answers."""
         plane = self._plane
         if head.path == plane.options.ready_path and head.method in (b"GET", b"HEAD") and head.length == 0:
             self._buffer = rest
             close = self.closing or not head.keep_alive
             self.write(plane.readiness(close=close, head_only=head.method == b"HEAD"))
+            self.exchange_ended(close=close)
+            return
+        if head.final:
+            close = self.closing or not head.keep_alive or head.length != 0
+            self.write(replies.allow(close=close))
+            if head.length:
+                self._close(linger=True)
+                return
+            self._buffer = rest
             self.exchange_ended(close=close)
             return
         self._refuse(DownstreamError(404, "no_service", "no service answers this host and path"), head)
@@ -270,6 +279,14 @@ class Downstream(asyncio.Protocol):
             self._resume()
             if self._left or self._chunks is not None:
                 self._plane.body_wait.start(self, self._plane.now_s)
+
+    def hand_over(self) -> tuple[asyncio.Transport, bytes]:
+        """Return the transport, for one who takes over from this protocol, and what the client has sent for him."""
+        assert self._transport is not None
+        held, self._buffer = self._buffer, b""
+        if self._paused:
+            self._resume()
+        return self._transport, held
 
     def exchange_ended(self, *, close: bool) -> None:
         """The response is written; go on with the next request, or close."""

@@ -21,6 +21,8 @@ from router.errors import DownstreamError, UpstreamError
 
 CHUNKED: Final = -1
 UNTIL_CLOSE: Final = -2
+VIA: Final = b"Via: 1.1 rollback-router\r\n"
+"""What a proxy adds to each message, with the version it received (RFC 9110 §7.6.3). A line of its own ends the list."""
 
 _REQUEST_LINE: Final = re.compile(rb"([!#$%&'*+\-.^_`|~0-9A-Za-z]{1,40}) ([!-~\x80-\xff]+) HTTP/(\d)\.(\d)\r\n")
 _STATUS_LINE: Final = re.compile(rb"HTTP/1\.([01]) ([1-9]\d\d)(?: [\t \x21-\x7e\x80-\xff]*)?\r\n")
@@ -71,6 +73,10 @@ _NEVER_REMOVED: Final = frozenset((b"host", b"content-length", b"transfer-encodi
 """Framing and routing fields, and the one that names the request: a Connection field cannot take them away."""
 _FRAMING: Final = frozenset((b"content-length", b"transfer-encoding"))
 _REFUSED_METHODS: Final = frozenset((b"CONNECT", b"TRACE"))
+_CAREFUL_METHODS: Final = _REFUSED_METHODS | {b"OPTIONS"}
+_FORWARDS_MAX: Final = 10**9
+_WEBSOCKET: Final = b"Connection: Upgrade\r\nUpgrade: websocket\r\n"
+"""The one upgrade that passes (RFC 9110 §7.8, RFC 6455 §4). Never h2c: it would go past every check we make."""
 _IDEMPOTENT: Final = frozenset((b"GET", b"HEAD", b"PUT", b"DELETE", b"OPTIONS"))
 
 _WIRE: Final = object()  # httptools calls only the callbacks that its protocol object has: none
@@ -92,6 +98,10 @@ class RequestHead:
     upstream: bytes
     request_id: bytes | None
     expects_continue: bool
+    upgrade: bool = False
+    """Whether the client asks for a WebSocket."""
+    final: bool = False
+    """Whether the request may go no further than to us (RFC 9110 §7.6.2)."""
 
     @property
     def idempotent(self) -> bool:
@@ -111,6 +121,8 @@ class ResponseHead:
     downstream: bytes
     has_request_id: bool
     idle_timeout_s: float | None
+    upgrade: bool = False
+    """Whether the backend names WebSocket as the protocol to go on with."""
 
 
 def incomplete_is_hopeless(data: bytes) -> bool:
@@ -127,17 +139,20 @@ def _refuse(code: str, detail: str, status: int = 400) -> DownstreamError:
     return DownstreamError(status, code, detail)
 
 
-def parse_request(raw: bytes, fields_max: int) -> RequestHead:
-    """Return the translation of a complete head (request line to empty line); raise DownstreamError with the status to answer."""
+def parse_request(raw: bytes, fields_max: int, via: bytes = b"") -> RequestHead:
+    """Return the translation of a complete head (request line to empty line); raise DownstreamError with the status to answer.
+
+    `via` is VIA, or empty for a proxy that does not name itself.
+    """
     plain = _PLAIN_START.match(raw)
     if plain is not None:
-        head = _plain_request(raw, plain, fields_max)
+        head = _plain_request(raw, plain, fields_max, via)
         if head is not None:
             return head
-    return parse_carefully(raw, fields_max)
+    return parse_carefully(raw, fields_max, via)
 
 
-def parse_carefully(raw: bytes, fields_max: int) -> RequestHead:
+def parse_carefully(raw: bytes, fields_max: int, via: bytes = b"") -> RequestHead:
     """Return the same as `parse_request`, whatever the head holds, at twice the cost."""
     line = _REQUEST_LINE.match(raw)
     if line is None:
@@ -156,17 +171,18 @@ def parse_carefully(raw: bytes, fields_max: int) -> RequestHead:
     length = _request_length(lower, http11)
     found = _REQUEST_ID.search(lower)
     request_id = raw[found.start(1) : found.end(1)] if found else None
-    return _careful_request(raw, method, target, http11, host, host_raw, length, request_id)
+    via = via if http11 else via.replace(b"1.1", b"1.0", 1)
+    return _careful_request(raw, method, target, http11, host, host_raw, length, request_id, via)
 
 
-def _plain_request(raw: bytes, start: re.Match[bytes], fields_max: int) -> RequestHead | None:
+def _plain_request(raw: bytes, start: re.Match[bytes], fields_max: int, via: bytes) -> RequestHead | None:
     """Translate a head that has nothing uncommon (half the cost of the careful path); None if it has.
 
     `tests/proxy/test_heads.py` holds the two paths against each other.
     """
     method, target, host_raw = start.groups()
     lower = raw.lower()
-    if method in _REFUSED_METHODS or b"_" in lower or _UNCOMMON.search(lower) or lower.count(b"\r\nhost:") != 1:
+    if method in _CAREFUL_METHODS or b"_" in lower or _UNCOMMON.search(lower) or lower.count(b"\r\nhost:") != 1:
         return None
     _strict_request(raw, method)
     if len(raw) > 4 * fields_max:  # a field has four bytes at the least
@@ -182,10 +198,8 @@ def _plain_request(raw: bytes, start: re.Match[bytes], fields_max: int) -> Reque
     kept = lower.find(_KEEP_ALIVE_LINE)
     if kept >= 0 and lower.find(_KEEP_ALIVE_LINE, kept + 1) >= 0:
         return None
-    if kept >= 0 and lower.find(_KEEP_ALIVE_LINE, kept + 1) >= 0:
-        return None
     body = raw[:-2] if kept < 0 else raw[:kept] + raw[kept + len(_KEEP_ALIVE_LINE) - 2 : -2]
-    upstream = b"%bX-Forwarded-Host: %b\r\n" % (body, host_raw)
+    upstream = b"%bX-Forwarded-Host: %b\r\n%b" % (body, host_raw, via)
     path = target.partition(b"?")[0] if b"?" in target else target
     return RequestHead(method, target, path, host_raw.lower(), True, True, length, upstream, request_id, False)
 
@@ -259,9 +273,14 @@ def _fields(raw: bytes) -> list[tuple[bytes, bytes]]:
     return [(line.partition(b":")[0].lower(), line + b"\r\n") for line in raw.split(b"\r\n")[1:-2]]
 
 
-def _connection_tokens(fields: list[tuple[bytes, bytes]]) -> set[bytes]:
-    values = [line.partition(b":")[2] for name, line in fields if name == b"connection"]
+def _tokens(fields: list[tuple[bytes, bytes]], wanted: bytes) -> set[bytes]:
+    """Return the members of a list-valued field, lower-cased (RFC 9110 §5.6.1)."""
+    values = [line.partition(b":")[2] for name, line in fields if name == wanted]
     return {token.strip().lower() for value in values for token in value.split(b",")}
+
+
+def _names_websocket(fields: list[tuple[bytes, bytes]], tokens: set[bytes]) -> bool:
+    return b"upgrade" in tokens and b"websocket" in _tokens(fields, b"upgrade")
 
 
 def _careful_request(
@@ -273,9 +292,10 @@ def _careful_request(
     host_raw: bytes,
     length: int,
     request_id: bytes | None,
+    via: bytes,
 ) -> RequestHead:
     fields = _fields(raw)
-    tokens = _connection_tokens(fields)
+    tokens = _tokens(fields, b"connection")
     if b"#" in target:
         raise _refuse("bad_request", "the request target has a fragment (RFC 9112 section 3.2)")
     if not target.startswith(b"/"):
@@ -291,11 +311,32 @@ def _careful_request(
         if name == b"x-request-id" and request_id is None:
             continue
         kept.append(line)
+    keyed = any(line[:18].lower() == b"sec-websocket-key:" for line in kept)
+    upgrade = keyed and method == b"GET" and http11 and length == 0 and _names_websocket(fields, tokens)
+    if upgrade:
+        kept.append(_WEBSOCKET)
+    final = method == b"OPTIONS" and _count_down(kept)
     forwarded_host = b"X-Forwarded-Host: " + host_raw + b"\r\n" if host_raw else b""
-    upstream = b"%s %s HTTP/1.1\r\nHost: %s\r\n%s%s" % (method, target, host_raw, b"".join(kept), forwarded_host)
+    fields_text = b"".join((*kept, forwarded_host, via))
+    upstream = b"%s %s HTTP/1.1\r\nHost: %s\r\n%s" % (method, target, host_raw, fields_text)
     keep_alive = b"close" not in tokens if http11 else b"keep-alive" in tokens
     path = target.partition(b"?")[0]
-    return RequestHead(method, target, path, host, http11, keep_alive, length, upstream, request_id, expects)
+    return RequestHead(
+        method, target, path, host, http11, keep_alive, length, upstream, request_id, expects, upgrade, final
+    )
+
+
+def _count_down(kept: list[bytes]) -> bool:
+    """Take one from Max-Forwards, in place; return whether it was zero (RFC 9110 §7.6.2)."""
+    places = [place for place, line in enumerate(kept) if line[:13].lower() == b"max-forwards:"]
+    if not places:
+        return False
+    value = kept[places[0]][13:].strip()
+    if len(places) > 1 or not value.isdigit():
+        raise _refuse("bad_request", "the Max-Forwards field is malformed or repeated")
+    left = int(value) if len(value) < 10 else _FORWARDS_MAX
+    kept[places[0]] = b"Max-Forwards: %d\r\n" % (left - 1)
+    return left == 0
 
 
 def _looks_like_ours(name: bytes) -> bool:
@@ -322,7 +363,7 @@ def _expectation(fields: list[tuple[bytes, bytes]], http11: bool, length: int) -
     return bool(values) and http11 and length != 0
 
 
-def parse_response(raw: bytes) -> ResponseHead:
+def parse_response(raw: bytes, via: bytes = b"") -> ResponseHead:
     """Return the translation of a complete response head; raise UpstreamError if it is not one unambiguous HTTP/1 head."""
     line = _STATUS_LINE.match(raw)
     if line is None:
@@ -340,19 +381,23 @@ def parse_response(raw: bytes) -> ResponseHead:
     status = int(line[2])
     bodyless = status < 200 or status == 204
     if http11 and not (bodyless and length != UNTIL_CLOSE) and not _UNCOMMON_RESPONSE.search(lower):
-        return ResponseHead(status, True, length, raw[:-2], has_request_id, None)
+        return ResponseHead(status, True, length, raw[:-2] + via, has_request_id, None)
     fields = _fields(raw)
-    tokens = _connection_tokens(fields)
+    tokens = _tokens(fields, b"connection")
     removed = (_HOP_BY_HOP | _OURS | tokens) - _NEVER_REMOVED
     if bodyless:  # RFC 9110 §8.6, RFC 9112 §6.1: no framing there; a client that believed it would read past the end
         removed |= _FRAMING
     kept = [text for name, text in fields if name not in removed]
+    upgrade = http11 and status in (101, 426) and _names_websocket(fields, tokens)
+    if upgrade:
+        kept.append(_WEBSOCKET)
+    kept.append(via if http11 else via.replace(b"1.1", b"1.0", 1))
     status_line = b"HTTP/1.1" + raw[8 : line.end()]
     keep_alive = b"close" not in tokens if http11 else b"keep-alive" in tokens
     timeout = _KEEP_ALIVE_TIMEOUT.search(lower)
     idle_s = max(float(timeout[1]) - 1.0, 0.0) if timeout else None
     keep_alive = keep_alive and (not bodyless or length in (0, UNTIL_CLOSE))  # a body may yet come
-    return ResponseHead(status, keep_alive, length, status_line + b"".join(kept), has_request_id, idle_s)
+    return ResponseHead(status, keep_alive, length, status_line + b"".join(kept), has_request_id, idle_s, upgrade)
 
 
 def _response_length(lower: bytes, http11: bool) -> int:

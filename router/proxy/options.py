@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 from dataclasses import dataclass
 from typing import Any
@@ -29,6 +30,7 @@ class Options:
     services: tuple[ServiceOptions, ...]
     ready_path: bytes | None
     access_log: bool
+    via: bool
     head_bytes_max: int
     fields_max: int
     body_bytes_max: int
@@ -44,6 +46,7 @@ class Options:
     write_timeout_s: float
     keepalive_idle_s: float
     half_close_grace_s: float
+    tunnel_idle_s: float
     connect_timeout_s: float
     upstream_idle_s: float
     shutdown_timeout_s: float
@@ -85,6 +88,8 @@ def from_document(document: dict[str, Any]) -> Options:
         services=tuple(_service(name, document["services"][name], timeouts) for name in sorted(document["services"])),
         ready_path=None if ready == "none" else ready.encode(),
         access_log=document["access_log"],
+        via=document["via"],
+        tunnel_idle_s=math.inf if timeouts["tunnel_idle_s"] == "none" else timeouts["tunnel_idle_s"],
         **{name: limits[name] for name in _LIMITS},
         **{name: timeouts[name] for name in _TIMEOUTS},
     )

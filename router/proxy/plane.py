@@ -21,6 +21,7 @@ from router.proxy.exchange import Exchange
 from router.proxy.heads import RequestHead, ResponseHead
 from router.proxy.options import Options
 from router.proxy.resolver import Resolver
+from router.proxy.tunnel import Tunnel
 from router.proxy.view import ServiceView
 from router.rollout.outcome import Outcome
 from router.rollout.route import NO_SLOT
@@ -65,7 +66,10 @@ class Plane:
         self.half_closed: Deadlines[Downstream] = Deadlines(options.half_close_grace_s, Downstream.gone)
         self.linger: Deadlines[Downstream] = Deadlines(_LINGER_S, Downstream.gone)
         self._waits = (self.header_wait, self.keepalive, self.body_wait, self.write_wait, self.half_closed, self.linger)
+        self.tunnel_idle: Deadlines[Tunnel] = Deadlines(options.tunnel_idle_s, Tunnel.idle_too_long)
+        self.tunnel_close: Deadlines[Tunnel] = Deadlines(options.half_close_grace_s, Tunnel.close_late)
         # what is remembered
+        self._via = heads.VIA if options.via else b""
         self._requests: dict[bytes, tuple[RequestHead, ServiceView | None]] = {}
         self._responses: dict[bytes, ResponseHead] = {}
         self._id_prefix = os.urandom(6).hex().encode()
@@ -88,9 +92,9 @@ class Plane:
         known = self._requests.get(raw)
         if known is not None:
             return known
-        head = heads.parse_request(raw, self.options.fields_max)
-        found = (head, None if head.path == self.options.ready_path else self._match(head))
-        if head.request_id is None and len(raw) <= _REMEMBERED_BYTES_MAX:
+        head = heads.parse_request(raw, self.options.fields_max, self._via)
+        found = (head, None if head.final or head.path == self.options.ready_path else self._match(head))
+        if head.request_id is None and not head.upgrade and len(raw) <= _REMEMBERED_BYTES_MAX:
             if len(self._requests) >= _REMEMBERED_MAX:
                 self._requests.clear()
             self._requests[raw] = found
@@ -100,8 +104,8 @@ class Plane:
         """Return the translation of a whole response head; raise UpstreamError."""
         head = self._responses.get(raw)
         if head is None:
-            head = heads.parse_response(raw)
-            if not head.has_request_id and len(raw) <= _REMEMBERED_BYTES_MAX:
+            head = heads.parse_response(raw, self._via)
+            if not head.has_request_id and not head.upgrade and len(raw) <= _REMEMBERED_BYTES_MAX:
                 if len(self._responses) >= _REMEMBERED_MAX:
                     self._responses.clear()
                 self._responses[raw] = head
@@ -188,6 +192,8 @@ class Plane:
         self._measure_lag(now_s)
         for waits in self._waits:
             waits.sweep(now_s)
+        self.tunnel_idle.sweep(now_s)
+        self.tunnel_close.sweep(now_s)
         for service in self.services:
             service.sweep(now_s)
         self.words[self._row + at.W_CONNECTIONS] = len(self.connections)
@@ -214,6 +220,7 @@ class Plane:
     def reconfigure(self, options: Options) -> None:
         """Take over changed settings; the set of services stays. What was remembered of heads is forgotten."""
         self.options = options
+        self._via = heads.VIA if options.via else b""
         self._requests.clear()
         self._responses.clear()
         for service, changed in zip(self.services, options.services, strict=True):
@@ -226,6 +233,8 @@ class Plane:
             (self.half_closed, options.half_close_grace_s),
         ):
             waits.duration_s = seconds
+        self.tunnel_idle.duration_s = options.tunnel_idle_s
+        self.tunnel_close.duration_s = options.half_close_grace_s
 
     # -- the end
     async def drain(self) -> None:

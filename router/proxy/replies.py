@@ -13,6 +13,7 @@ import orjson
 CONTINUE: Final = b"HTTP/1.1 100 Continue\r\n\r\n"
 LAST_CHUNK: Final = b"0\r\n\r\n"
 _OPENAI: Final = (b"/v1/chat", b"/v1/completions", b"/v1/embeddings")
+_ALLOW: Final = b"Allow: GET, HEAD, POST, PUT, DELETE, PATCH, OPTIONS"
 RETRY_AFTER_S: Final = 1
 
 
@@ -59,10 +60,18 @@ def reply(
     if status == 503:
         lines.append(b"Retry-After: %d" % RETRY_AFTER_S)
     if status == 405:
-        lines.append(b"Allow: GET, HEAD, POST, PUT, DELETE, PATCH, OPTIONS")
+        lines.append(_ALLOW)
     if close:
         lines.append(b"Connection: close")
     return b"\r\n".join(lines) + b"\r\n\r\n" + (b"" if head_only else body)
+
+
+def allow(*, close: bool) -> bytes:
+    """Return the answer to OPTIONS that may go no further (RFC 9110 §7.6.2, §9.3.7)."""
+    return b"HTTP/1.1 200 OK\r\n%b\r\nContent-Length: 0\r\n%b\r\n" % (
+        _ALLOW,
+        b"Connection: close\r\n" if close else b"",
+    )
 
 
 def ready(ok: bool, degraded: bool, detail: dict[str, object], *, close: bool, head_only: bool) -> bytes:

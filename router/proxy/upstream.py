@@ -13,7 +13,7 @@ import select
 from typing import TYPE_CHECKING, Final, cast
 
 from router.errors import UpstreamError
-from router.proxy import heads
+from router.proxy import heads, tunnel
 from router.proxy.chunks import ChunkError, Chunks
 from router.proxy.heads import CHUNKED, UNTIL_CLOSE, ResponseHead
 
@@ -141,6 +141,11 @@ class Upstream(asyncio.Protocol):
         if self._transport is not None:
             self._transport.abort()
 
+    def hand_over(self) -> asyncio.Transport:
+        """Return the transport, for one who takes over from this protocol."""
+        assert self._transport is not None
+        return self._transport
+
     def shows_eof(self) -> bool:
         """Return whether the idle connection has something to read: its end, or bytes nobody asked for."""
         if self._transport is None or self._transport.is_closing():
@@ -165,6 +170,9 @@ class Upstream(asyncio.Protocol):
         head = self._plane.response_head(data[:end])
         self._buffer = b""
         if head.status < 200:
+            if head.upgrade and exchange.head.upgrade and head.length == UNTIL_CLOSE:  # RFC 9110 §8.6: it has no length
+                tunnel.open_tunnel(exchange, self, head, data[end:])
+                return
             self._interim_response(exchange, head)
             if len(data) > end:
                 self._receive_head(exchange, data[end:])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import os
 import socket
 import struct
@@ -37,6 +38,7 @@ OPTIONS = Options(
     services=(SERVICE,),
     ready_path=b"/-/ready",
     access_log=False,
+    via=False,
     head_bytes_max=32768,
     fields_max=100,
     body_bytes_max=1 << 24,
@@ -52,6 +54,7 @@ OPTIONS = Options(
     write_timeout_s=5.0,
     keepalive_idle_s=5.0,
     half_close_grace_s=2.0,
+    tunnel_idle_s=math.inf,
     connect_timeout_s=1.0,
     upstream_idle_s=4.0,
     shutdown_timeout_s=2.0,

@@ -12,6 +12,7 @@ from router.errors import DownstreamError, UpstreamError
 from router.proxy.heads import (
     CHUNKED,
     UNTIL_CLOSE,
+    VIA,
     RequestHead,
     incomplete_is_hopeless,
     parse_carefully,
@@ -106,6 +107,11 @@ REFUSED: dict[bytes, int] = {
     GET + b"Transfer-Encoding:\x0bchunked\r\n\r\n": 400,
     b"POST / HTTP/1.0\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n": 400,
     GET + b"Expect: 200-ok\r\n\r\n": 417,
+    # how far
+    b"OPTIONS / HTTP/1.1\r\nHost: a\r\nMax-Forwards: -1\r\n\r\n": 400,
+    b"OPTIONS / HTTP/1.1\r\nHost: a\r\nMax-Forwards: 1\r\nMax-Forwards: 1\r\n\r\n": 400,
+    b"OPTIONS / HTTP/1.1\r\nHost: a\r\nMax-Forwards: \r\n\r\n": 400,
+    b"TRACE / HTTP/1.1\r\nHost: a\r\nMax-Forwards: 0\r\n\r\n": 405,
 }
 
 
@@ -150,6 +156,9 @@ def test_the_quick_path_says_what_the_careful_one_says(fields: list[bytes], targ
             return error.status
 
     assert outcome(parse_request) == outcome(parse_carefully)
+    assert outcome(lambda head, limit: parse_request(head, limit, VIA)) == outcome(
+        lambda head, limit: parse_carefully(head, limit, VIA)
+    )
 
 
 def test_a_plain_head_is_forwarded_byte_for_byte() -> None:
@@ -224,6 +233,34 @@ def test_an_incomplete_head_with_bare_line_ends_is_hopeless() -> None:
     assert not incomplete_is_hopeless(b"GET / HTTP/1.1\r\nHost: a\r")
 
 
+@pytest.mark.parametrize(
+    ("fields", "version", "last"),
+    [
+        (b"", b"1.1", b"X-Forwarded-Host: a\r\nVia: 1.1 rollback-router\r\n"),
+        (b"Via: 1.0 b\r\n", b"1.1", b"Via: 1.0 b\r\nX-Forwarded-Host: a\r\nVia: 1.1 rollback-router\r\n"),
+        (b"TE: x\r\nVia: 1.0 b\r\n", b"1.1", b"Via: 1.0 b\r\nX-Forwarded-Host: a\r\nVia: 1.1 rollback-router\r\n"),
+        (b"", b"1.0", b"X-Forwarded-Host: a\r\nVia: 1.0 rollback-router\r\n"),
+    ],
+)
+def test_via_ends_with_us_and_says_how_the_request_came(fields: bytes, version: bytes, last: bytes) -> None:
+    head = parse_request(b"GET / HTTP/%b\r\nHost: a\r\n%b\r\n" % (version, fields), 100, VIA)
+    assert head.upstream == b"GET / HTTP/1.1\r\nHost: a\r\n" + last
+
+
+@pytest.mark.parametrize(
+    ("value", "sent_on"), [(b"1", b"0"), (b"10", b"9"), (b"007", b"6"), (b"9" * 300, b"999999999")]
+)
+def test_max_forwards_of_options_counts_down(value: bytes, sent_on: bytes) -> None:
+    head = parse_request(b"OPTIONS / HTTP/1.1\r\nHost: a\r\nMax-Forwards: %b\r\n\r\n" % value, 100)
+    assert not head.final
+    assert head.upstream == b"OPTIONS / HTTP/1.1\r\nHost: a\r\nMax-Forwards: %b\r\nX-Forwarded-Host: a\r\n" % sent_on
+
+
+def test_max_forwards_of_zero_ends_here_for_options_alone() -> None:
+    assert parse_request(b"OPTIONS * HTTP/1.1\r\nHost: a\r\nMax-Forwards: 0\r\n\r\n", 100).final
+    assert not parse_request(GET + b"Max-Forwards: 0\r\n\r\n", 100).final
+
+
 OK = b"HTTP/1.1 200 OK\r\n"
 BROKEN = {
     "two lengths": OK + b"Content-Length: 1\r\nContent-Length: 1\r\n\r\n",
@@ -265,6 +302,19 @@ def test_a_broken_response_head_is_refused(raw: bytes) -> None:
 def test_a_response_head_is_translated(raw: bytes, length: int, kept: bool, downstream: bytes) -> None:
     head = parse_response(raw)
     assert (head.length, head.keep_alive, head.downstream) == (length, kept, downstream)
+
+
+@pytest.mark.parametrize(
+    ("raw", "via"),
+    [
+        (OK + b"Via: 1.1 b\r\n\r\n", b"Via: 1.1 b\r\nVia: 1.1 rollback-router\r\n"),
+        (OK + b"Connection: close\r\n\r\n", b"Via: 1.1 rollback-router\r\n"),
+        (b"HTTP/1.0 200 OK\r\n\r\n", b"Via: 1.0 rollback-router\r\n"),
+        (b"HTTP/1.1 103 Early\r\n\r\n", b"Via: 1.1 rollback-router\r\n"),
+    ],
+)
+def test_via_of_a_response_says_how_it_came(raw: bytes, via: bytes) -> None:
+    assert parse_response(raw, VIA).downstream == b"HTTP/1.1" + raw[8:].partition(b"\r\n")[0] + b"\r\n" + via
 
 
 def test_the_backends_own_idle_timeout_is_kept_with_a_second_to_spare() -> None:

@@ -97,3 +97,34 @@ async def test_drain_finishes_what_is_under_way() -> None:
         assert (status, body, field(head, b"connection")) == (200, b"done", b"close")
         assert await idle.rest() == b""
         await draining
+
+
+async def test_via_names_us_in_both_directions_also_when_the_head_is_remembered() -> None:
+    options = replace(OPTIONS, via=True)
+    async with Backend(backends.interim(103)) as backend, Rig(options) as rig:
+        rig.serve(backend.url)
+        client = await rig.client()
+        for _ in range(2):
+            await client.send(GET)
+            assert field(await client.head(), b"via") == b"1.1 rollback-router"
+            assert field((await client.response())[1], b"via") == b"1.1 rollback-router"
+            assert backend.requests[-1].field("via") == b"1.1 rollback-router"
+        rig.plane.reconfigure(replace(options, via=False))
+        await client.send(GET)
+        assert field(await client.head(), b"via") is None
+        assert field((await client.response())[1], b"via") is None
+        assert backend.requests[-1].field("via") is None
+
+
+async def test_options_that_may_go_no_further_is_answered_here() -> None:
+    ask = b"OPTIONS /a HTTP/1.1\r\nHost: t\r\nMax-Forwards: %d\r\n%b\r\n"
+    async with Backend(backends.ok()) as backend, Rig() as rig:
+        rig.serve(backend.url)
+        client = await rig.client()
+        status, head, _ = await client.ask(ask % (0, b""))
+        assert (status, field(head, b"allow")) == (200, b"GET, HEAD, POST, PUT, DELETE, PATCH, OPTIONS")
+        assert (await client.ask(ask % (1, b"")))[2] == b"ok"
+        assert [request.field("max-forwards") for request in backend.requests] == [b"0"]
+        status, head, _ = await client.ask(ask % (0, b"Content-Length: 5\r\n"))
+        assert (status, field(head, b"connection")) == (200, b"close")
+        assert await client.rest() == b""
