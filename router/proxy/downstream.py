@@ -12,10 +12,11 @@ import struct
 from typing import TYPE_CHECKING, Final, cast
 
 from router.errors import DownstreamError
-from router.proxy import heads, replies
+from router.proxy import replies, request_head
 from router.proxy.chunks import ChunkError, Chunks
 from router.proxy.exchange import Exchange
-from router.proxy.heads import CHUNKED, RequestHead
+from router.proxy.fields import CHUNKED
+from router.proxy.request_head import RequestHead
 from router.shm import layout as at
 
 if TYPE_CHECKING:
@@ -128,7 +129,7 @@ class Downstream(asyncio.Protocol):
             self._refuse(DownstreamError(431 if line_fits else 414, code, f"the request head exceeds {limit} bytes"))
             return
         if end == 3:
-            if heads.incomplete_is_hopeless(data) or heads.line_is_hopeless(data):
+            if request_head.incomplete_is_hopeless(data) or request_head.line_is_hopeless(data):
                 self._refuse(
                     DownstreamError(400, "bad_request", "the request line is malformed or has a bare CR or LF")
                 )

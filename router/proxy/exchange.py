@@ -15,7 +15,9 @@ from typing import TYPE_CHECKING, Final
 from router import clock
 from router.proxy import balancer, replies
 from router.proxy.attempt import Attempt
-from router.proxy.heads import CHUNKED, UNTIL_CLOSE, RequestHead, ResponseHead
+from router.proxy.fields import CHUNKED, UNTIL_CLOSE
+from router.proxy.request_head import RequestHead
+from router.proxy.response_head import ResponseHead
 from router.proxy.view import ACTIVE, STANDBY, ServiceView, TargetView
 from router.rollout.outcome import Outcome, of_status
 from router.shm import layout as at

@@ -14,13 +14,15 @@ from typing import Final
 import orjson
 
 from router import clock
-from router.proxy import heads, replies
+from router.proxy import replies, request_head, response_head
 from router.proxy.deadlines import Deadlines
 from router.proxy.downstream import Downstream
 from router.proxy.exchange import Exchange
-from router.proxy.heads import RequestHead, ResponseHead
+from router.proxy.fields import VIA
 from router.proxy.options import Options
+from router.proxy.request_head import RequestHead
 from router.proxy.resolver import Resolver
+from router.proxy.response_head import ResponseHead
 from router.proxy.tunnel import Tunnel
 from router.proxy.view import ServiceView
 from router.rollout.outcome import Outcome
@@ -69,7 +71,7 @@ class Plane:
         self.tunnel_idle: Deadlines[Tunnel] = Deadlines(options.tunnel_idle_s, Tunnel.idle_too_long)
         self.tunnel_close: Deadlines[Tunnel] = Deadlines(options.half_close_grace_s, Tunnel.close_late)
         # what is remembered
-        self._via = heads.VIA if options.via else b""
+        self._via = VIA if options.via else b""
         self._requests: dict[bytes, tuple[RequestHead, ServiceView | None]] = {}
         self._responses: dict[bytes, ResponseHead] = {}
         self._id_prefix = os.urandom(6).hex().encode()
@@ -92,7 +94,7 @@ class Plane:
         known = self._requests.get(raw)
         if known is not None:
             return known
-        head = heads.parse_request(raw, self.options.fields_max, self._via)
+        head = request_head.parse_request(raw, self.options.fields_max, self._via)
         found = (head, None if head.final or head.path == self.options.ready_path else self._match(head))
         if head.request_id is None and not head.upgrade and len(raw) <= _REMEMBERED_BYTES_MAX:
             if len(self._requests) >= _REMEMBERED_MAX:
@@ -104,7 +106,7 @@ class Plane:
         """Return the translation of a whole response head; raise UpstreamError."""
         head = self._responses.get(raw)
         if head is None:
-            head = heads.parse_response(raw, self._via)
+            head = response_head.parse_response(raw, self._via)
             if not head.has_request_id and not head.upgrade and len(raw) <= _REMEMBERED_BYTES_MAX:
                 if len(self._responses) >= _REMEMBERED_MAX:
                     self._responses.clear()
@@ -220,7 +222,7 @@ class Plane:
     def reconfigure(self, options: Options) -> None:
         """Take over changed settings; the set of services stays. What was remembered of heads is forgotten."""
         self.options = options
-        self._via = heads.VIA if options.via else b""
+        self._via = VIA if options.via else b""
         self._requests.clear()
         self._responses.clear()
         for service, changed in zip(self.services, options.services, strict=True):

@@ -19,7 +19,7 @@ from router import clock
 
 if TYPE_CHECKING:
     from router.proxy.exchange import Exchange
-    from router.proxy.heads import ResponseHead
+    from router.proxy.response_head import ResponseHead
     from router.proxy.upstream import Upstream
 
 _KEEPALIVE: Final = (

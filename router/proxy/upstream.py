@@ -13,9 +13,10 @@ import select
 from typing import TYPE_CHECKING, Final, cast
 
 from router.errors import UpstreamError
-from router.proxy import heads, tunnel
+from router.proxy import request_head, tunnel
 from router.proxy.chunks import ChunkError, Chunks
-from router.proxy.heads import CHUNKED, UNTIL_CLOSE, ResponseHead
+from router.proxy.fields import CHUNKED, UNTIL_CLOSE
+from router.proxy.response_head import ResponseHead
 
 if TYPE_CHECKING:
     from router.proxy.exchange import Exchange
@@ -160,7 +161,7 @@ class Upstream(asyncio.Protocol):
         if end < 0:
             if len(data) > (limit := self._plane.options.head_bytes_max):
                 raise UpstreamError("upstream_broken", f"the response head exceeds {limit} bytes")
-            if heads.incomplete_is_hopeless(data):
+            if request_head.incomplete_is_hopeless(data):
                 raise UpstreamError("upstream_broken", "the response head has a bare CR or LF")
             self._buffer = data
             return

@@ -9,16 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from router.errors import DownstreamError, UpstreamError
-from router.proxy.heads import (
-    CHUNKED,
-    UNTIL_CLOSE,
-    VIA,
-    RequestHead,
-    incomplete_is_hopeless,
-    parse_carefully,
-    parse_request,
-    parse_response,
-)
+from router.proxy.fields import CHUNKED, UNTIL_CLOSE, VIA
+from router.proxy.request_head import RequestHead, incomplete_is_hopeless, parse_carefully, parse_request
+from router.proxy.response_head import parse_response
 
 GET = b"GET / HTTP/1.1\r\nHost: a\r\n"
 
@@ -159,6 +152,13 @@ def test_the_quick_path_says_what_the_careful_one_says(fields: list[bytes], targ
     assert outcome(lambda head, limit: parse_request(head, limit, VIA)) == outcome(
         lambda head, limit: parse_carefully(head, limit, VIA)
     )
+
+
+def test_host_may_stand_anywhere() -> None:
+    raw = b"GET /a HTTP/1.1\r\nX-A: 1\r\nHOST: Example:80\r\nX-B: 2\r\n"
+    head = parse_request(raw + b"\r\n", 100)
+    assert head.upstream == raw + b"X-Forwarded-Host: Example:80\r\n"
+    assert head.host == parse_carefully(raw + b"\r\n", 100).host == b"example:80"
 
 
 def test_a_plain_head_is_forwarded_byte_for_byte() -> None:

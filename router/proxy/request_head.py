@@ -1,11 +1,11 @@
-"""Translate a request or response head: check it, decide its framing, remove what is for one hop only (RFC 9110, RFC 9112).
+"""Translate a request head: check it, decide its framing, remove what is for one hop only (RFC 9110, RFC 9112).
 
 Every head passes llhttp in its strict mode once, whole and without a callback per field (0.8 µs against 1.8 and the work in
 them). What llhttp lets through is refused here: two or no Host, HTTP/1.0 with Transfer-Encoding, versions other than 1.0 and
 1.1, look-alike names with an underscore, oversized heads. After that pass the head is known to be well formed, so a search
 in its lower-cased bytes is exact. Field bytes are never decoded: 0x80 to 0xff pass as they came.
 
-A translation depends on the bytes of the head alone, so `downstream` and `upstream` may remember it by those bytes.
+A translation depends on the bytes of the head alone, so it may be remembered by those bytes.
 """
 
 from __future__ import annotations
@@ -17,69 +17,39 @@ from typing import Final
 
 import httptools
 
-from router.errors import DownstreamError, UpstreamError
-
-CHUNKED: Final = -1
-UNTIL_CLOSE: Final = -2
-VIA: Final = b"Via: 1.1 rollback-router\r\n"
-"""What a proxy adds to each message, with the version it received (RFC 9110 §7.6.3). A line of its own ends the list."""
+from router.errors import DownstreamError
+from router.proxy.fields import (
+    CHUNKED,
+    HOP_BY_HOP,
+    LENGTH,
+    NEVER_REMOVED,
+    OURS,
+    WEBSOCKET,
+    WIRE,
+    fields_of,
+    names_websocket,
+    tokens_of,
+)
 
 _REQUEST_LINE: Final = re.compile(rb"([!#$%&'*+\-.^_`|~0-9A-Za-z]{1,40}) ([!-~\x80-\xff]+) HTTP/(\d)\.(\d)\r\n")
-_STATUS_LINE: Final = re.compile(rb"HTTP/1\.([01]) ([1-9]\d\d)(?: [\t \x21-\x7e\x80-\xff]*)?\r\n")
 _BARE_LINE_END: Final = re.compile(rb"(?<!\r)\n|\r(?!\n)(?!\Z)|\x00")
 _HOST: Final = re.compile(rb"\r\nhost:[ \t]*([^\r\n]*?)[ \t]*\r\n")
 _HOST_VALUE: Final = re.compile(rb"(?:(?:[a-z0-9._~!$&'()*+;=\-]|%[0-9a-f]{2})+|\[([0-9a-f:.]{2,45})\])(?::\d{0,5})?")
-_LENGTH: Final = re.compile(rb"\r\ncontent-length:[ \t]*([0-9]{1,18})[ \t]*\r\n")
 _REQUEST_ID: Final = re.compile(rb"\r\nx-request-id:[ \t]*([\x21-\x7e]{1,128})[ \t]*\r\n")
-_PLAIN_START: Final = re.compile(
-    rb"([!#$%&'*+\-.^_`|~0-9A-Za-z]{1,40}) (/[!\x22$-~]*) HTTP/1\.1\r\n"
-    rb"[Hh][Oo][Ss][Tt]: ([A-Za-z0-9._~\-]+(?::\d{1,5})?)\r\n"
-)
-"""What nearly every request begins with: a path, HTTP/1.1, and Host as the first field (RFC 9110 §7.2 recommends it)."""
+_PLAIN_LINE: Final = re.compile(rb"([!#$%&'*+\-.^_`|~0-9A-Za-z]{1,40}) (/[!\x22$-~]*) HTTP/1\.1\r\n")
+"""What nearly every request begins with: a path in ASCII without a fragment, and HTTP/1.1."""
+_PLAIN_HOST: Final = re.compile(rb"\r\nhost: ([a-z0-9._~\-]+(?::\d{1,5})?)\r\n")
 _UNCOMMON: Final = re.compile(
     rb"\r\n(?:connection:(?! keep-alive\r\n)|keep-alive|proxy-|te:|trailer|transfer-encoding|upgrade|expect|forwarded"
     rb"|x-forwarded-|x-real-ip|x-served-version|x-router-error|http2-settings)"
 )
 _KEEP_ALIVE_LINE: Final = b"\r\nconnection: keep-alive\r\n"
-_UNCOMMON_RESPONSE: Final = re.compile(
-    rb"\r\n(?:connection|keep-alive|proxy-|te:|trailer|transfer-encoding|upgrade|x-served-version|x-router-error)"
-)
-_UNDERSCORE_NAME: Final = re.compile(rb"\r\n[^:\r\n]*_")
-_KEEP_ALIVE_TIMEOUT: Final = re.compile(rb"\r\nkeep-alive:[^\r\n]*?timeout[ \t]*=[ \t]*(\d{1,6})")
 _ABSOLUTE: Final = re.compile(rb"https?://([^/?]*)(.*)", re.IGNORECASE | re.DOTALL)
 
-_HOP_BY_HOP: Final = frozenset(
-    (
-        *(b"connection", b"keep-alive", b"proxy-connection", b"proxy-authenticate", b"proxy-authorization"),
-        *(b"te", b"trailer", b"upgrade", b"http2-settings"),
-    )
-)
-"""RFC 9110 §7.6.1. Transfer-Encoding is one too, but the framing may stay as it is, so it is kept or replaced by us."""
-_OURS: Final = frozenset(
-    (
-        *(
-            b"forwarded",
-            b"x-forwarded-for",
-            b"x-forwarded-proto",
-            b"x-forwarded-host",
-            b"x-forwarded-port",
-            b"x-real-ip",
-        ),
-        *(b"x-served-version", b"x-router-error"),
-    )
-)
-"""Set by us alone: no client is trusted with them (trusted proxies are not built yet)."""
-_NEVER_REMOVED: Final = frozenset((b"host", b"content-length", b"transfer-encoding", b"content-type", b"x-request-id"))
-"""Framing and routing fields, and the one that names the request: a Connection field cannot take them away."""
-_FRAMING: Final = frozenset((b"content-length", b"transfer-encoding"))
 _REFUSED_METHODS: Final = frozenset((b"CONNECT", b"TRACE"))
 _CAREFUL_METHODS: Final = _REFUSED_METHODS | {b"OPTIONS"}
 _FORWARDS_MAX: Final = 10**9
-_WEBSOCKET: Final = b"Connection: Upgrade\r\nUpgrade: websocket\r\n"
-"""The one upgrade that passes (RFC 9110 §7.8, RFC 6455 §4). Never h2c: it would go past every check we make."""
 _IDEMPOTENT: Final = frozenset((b"GET", b"HEAD", b"PUT", b"DELETE", b"OPTIONS"))
-
-_WIRE: Final = object()  # httptools calls only the callbacks that its protocol object has: none
 
 
 @dataclass(slots=True)  # not frozen: that would make it 3 µs dearer; shared between requests, so nobody may change it
@@ -109,22 +79,6 @@ class RequestHead:
         return self.method in _IDEMPOTENT
 
 
-@dataclass(slots=True)
-class ResponseHead:
-    """A response as it will be handed on. `downstream` lacks the final empty line and the fields of this exchange;
-    `length` is the body's size in bytes, CHUNKED or UNTIL_CLOSE, before HEAD, 204 and 304 are considered.
-    """
-
-    status: int
-    keep_alive: bool
-    length: int
-    downstream: bytes
-    has_request_id: bool
-    idle_timeout_s: float | None
-    upgrade: bool = False
-    """Whether the backend names WebSocket as the protocol to go on with."""
-
-
 def incomplete_is_hopeless(data: bytes) -> bool:
     """Return whether a head that has no end yet can never become a valid one (a bare CR or LF, a NUL)."""
     return _BARE_LINE_END.search(data) is not None
@@ -144,7 +98,7 @@ def parse_request(raw: bytes, fields_max: int, via: bytes = b"") -> RequestHead:
 
     `via` is VIA, or empty for a proxy that does not name itself.
     """
-    plain = _PLAIN_START.match(raw)
+    plain = _PLAIN_LINE.match(raw)
     if plain is not None:
         head = _plain_request(raw, plain, fields_max, via)
         if head is not None:
@@ -180,9 +134,12 @@ def _plain_request(raw: bytes, start: re.Match[bytes], fields_max: int, via: byt
 
     `tests/proxy/test_heads.py` holds the two paths against each other.
     """
-    method, target, host_raw = start.groups()
+    method, target = start.groups()
     lower = raw.lower()
-    if method in _CAREFUL_METHODS or b"_" in lower or _UNCOMMON.search(lower) or lower.count(b"\r\nhost:") != 1:
+    host = _PLAIN_HOST.search(lower)
+    if host is None or lower.find(b"\r\nhost:", host.end(1)) >= 0 or b"_" in lower:
+        return None
+    if method in _CAREFUL_METHODS or _UNCOMMON.search(lower):
         return None
     _strict_request(raw, method)
     if len(raw) > 4 * fields_max:  # a field has four bytes at the least
@@ -199,9 +156,9 @@ def _plain_request(raw: bytes, start: re.Match[bytes], fields_max: int, via: byt
     if kept >= 0 and lower.find(_KEEP_ALIVE_LINE, kept + 1) >= 0:
         return None
     body = raw[:-2] if kept < 0 else raw[:kept] + raw[kept + len(_KEEP_ALIVE_LINE) - 2 : -2]
-    upstream = b"%bX-Forwarded-Host: %b\r\n%b" % (body, host_raw, via)
+    upstream = b"%bX-Forwarded-Host: %b\r\n%b" % (body, raw[host.start(1) : host.end(1)], via)
     path = target.partition(b"?")[0] if b"?" in target else target
-    return RequestHead(method, target, path, host_raw.lower(), True, True, length, upstream, request_id, False)
+    return RequestHead(method, target, path, host[1], True, True, length, upstream, request_id, False)
 
 
 def _limit_fields(lower: bytes, fields_max: int) -> None:
@@ -211,7 +168,7 @@ def _limit_fields(lower: bytes, fields_max: int) -> None:
 
 def _strict_request(raw: bytes, method: bytes) -> None:
     try:
-        httptools.HttpRequestParser(_WIRE).feed_data(raw)
+        httptools.HttpRequestParser(WIRE).feed_data(raw)
     except httptools.HttpParserUpgrade:
         pass  # well formed; the upgrade itself is not taken over
     except httptools.HttpParserInvalidMethodError:
@@ -262,25 +219,10 @@ def _content_length(lower: bytes) -> int:
     at = lower.find(b"\r\ncontent-length:")
     if at < 0:
         return 0
-    found = _LENGTH.match(lower, at)
+    found = LENGTH.match(lower, at)
     if found is None or lower.find(b"\r\ncontent-length:", found.end(1)) >= 0:
         raise _refuse("bad_request", "the Content-Length is malformed or repeated")
     return int(found[1])
-
-
-def _fields(raw: bytes) -> list[tuple[bytes, bytes]]:
-    """Return (lower-cased name, whole line with its CRLF) of each field of a head that llhttp has accepted."""
-    return [(line.partition(b":")[0].lower(), line + b"\r\n") for line in raw.split(b"\r\n")[1:-2]]
-
-
-def _tokens(fields: list[tuple[bytes, bytes]], wanted: bytes) -> set[bytes]:
-    """Return the members of a list-valued field, lower-cased (RFC 9110 §5.6.1)."""
-    values = [line.partition(b":")[2] for name, line in fields if name == wanted]
-    return {token.strip().lower() for value in values for token in value.split(b",")}
-
-
-def _names_websocket(fields: list[tuple[bytes, bytes]], tokens: set[bytes]) -> bool:
-    return b"upgrade" in tokens and b"websocket" in _tokens(fields, b"upgrade")
 
 
 def _careful_request(
@@ -294,14 +236,14 @@ def _careful_request(
     request_id: bytes | None,
     via: bytes,
 ) -> RequestHead:
-    fields = _fields(raw)
-    tokens = _tokens(fields, b"connection")
+    fields = fields_of(raw)
+    tokens = tokens_of(fields, b"connection")
     if b"#" in target:
         raise _refuse("bad_request", "the request target has a fragment (RFC 9112 section 3.2)")
     if not target.startswith(b"/"):
         target, host, host_raw = _other_form(method, target, host, host_raw)
     expects = _expectation(fields, http11, length)
-    removed = (_HOP_BY_HOP | _OURS | tokens) - _NEVER_REMOVED
+    removed = (HOP_BY_HOP | OURS | tokens) - NEVER_REMOVED
     kept = []
     for name, line in fields:
         if b"_" in name and _looks_like_ours(name):
@@ -312,9 +254,9 @@ def _careful_request(
             continue
         kept.append(line)
     keyed = any(line[:18].lower() == b"sec-websocket-key:" for line in kept)
-    upgrade = keyed and method == b"GET" and http11 and length == 0 and _names_websocket(fields, tokens)
+    upgrade = keyed and method == b"GET" and http11 and length == 0 and names_websocket(fields, tokens)
     if upgrade:
-        kept.append(_WEBSOCKET)
+        kept.append(WEBSOCKET)
     final = method == b"OPTIONS" and _count_down(kept)
     forwarded_host = b"X-Forwarded-Host: " + host_raw + b"\r\n" if host_raw else b""
     fields_text = b"".join((*kept, forwarded_host, via))
@@ -342,7 +284,7 @@ def _count_down(kept: list[bytes]) -> bool:
 def _looks_like_ours(name: bytes) -> bool:
     """Backends on WSGI or CGI read `_` as `-`, so a look-alike of a field we check or set would slip past (RFC 3875 §4.1.18)."""
     real = name.replace(b"_", b"-")
-    return real in _HOP_BY_HOP or real in _OURS or real in _NEVER_REMOVED or real == b"expect"
+    return real in HOP_BY_HOP or real in OURS or real in NEVER_REMOVED or real == b"expect"
 
 
 def _other_form(method: bytes, target: bytes, host: bytes, host_raw: bytes) -> tuple[bytes, bytes, bytes]:
@@ -361,56 +303,3 @@ def _expectation(fields: list[tuple[bytes, bytes]], http11: bool, length: int) -
     if any(value != b"100-continue" for value in values):
         raise _refuse("expectation_failed", "the only expectation served is 100-continue", 417)
     return bool(values) and http11 and length != 0
-
-
-def parse_response(raw: bytes, via: bytes = b"") -> ResponseHead:
-    """Return the translation of a complete response head; raise UpstreamError if it is not one unambiguous HTTP/1 head."""
-    line = _STATUS_LINE.match(raw)
-    if line is None:
-        raise UpstreamError("upstream_broken", f"the status line is malformed: {raw[:40]!r}")
-    try:
-        httptools.HttpResponseParser(_WIRE).feed_data(raw)
-    except httptools.HttpParserUpgrade:
-        pass
-    except httptools.HttpParserError as error:
-        raise UpstreamError("upstream_broken", f"the response head is malformed: {error}") from None
-    lower = raw.lower()
-    http11 = line[1] == b"1"
-    length = _response_length(lower, http11)
-    has_request_id = b"\r\nx-request-id:" in lower
-    status = int(line[2])
-    bodyless = status < 200 or status == 204
-    if http11 and not (bodyless and length != UNTIL_CLOSE) and not _UNCOMMON_RESPONSE.search(lower):
-        return ResponseHead(status, True, length, raw[:-2] + via, has_request_id, None)
-    fields = _fields(raw)
-    tokens = _tokens(fields, b"connection")
-    removed = (_HOP_BY_HOP | _OURS | tokens) - _NEVER_REMOVED
-    if bodyless:  # RFC 9110 §8.6, RFC 9112 §6.1: no framing there; a client that believed it would read past the end
-        removed |= _FRAMING
-    kept = [text for name, text in fields if name not in removed]
-    upgrade = http11 and status in (101, 426) and _names_websocket(fields, tokens)
-    if upgrade:
-        kept.append(_WEBSOCKET)
-    kept.append(via if http11 else via.replace(b"1.1", b"1.0", 1))
-    status_line = b"HTTP/1.1" + raw[8 : line.end()]
-    keep_alive = b"close" not in tokens if http11 else b"keep-alive" in tokens
-    timeout = _KEEP_ALIVE_TIMEOUT.search(lower)
-    idle_s = max(float(timeout[1]) - 1.0, 0.0) if timeout else None
-    keep_alive = keep_alive and (not bodyless or length in (0, UNTIL_CLOSE))  # a body may yet come
-    return ResponseHead(status, keep_alive, length, status_line + b"".join(kept), has_request_id, idle_s, upgrade)
-
-
-def _response_length(lower: bytes, http11: bool) -> int:
-    lengths, codings = lower.count(b"\r\ncontent-length:"), lower.count(b"\r\ntransfer-encoding:")
-    if codings:
-        if lengths or codings > 1 or not http11:
-            raise UpstreamError("upstream_broken", "the framing of the response is ambiguous (RFC 9112 section 6.1)")
-        if not re.search(rb"\r\ntransfer-encoding:[ \t]*chunked[ \t]*\r\n", lower):
-            raise UpstreamError("upstream_broken", "the transfer coding of the response is not chunked")
-        return CHUNKED
-    if not lengths:
-        return UNTIL_CLOSE
-    found = _LENGTH.search(lower)
-    if lengths > 1 or found is None:
-        raise UpstreamError("upstream_broken", "the Content-Length of the response is malformed or repeated")
-    return int(found[1])

@@ -1,0 +1,68 @@
+"""What request and response heads have in common: fields, framing, and what is for one hop only (RFC 9110 §7.6.1)."""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+
+CHUNKED: Final = -1
+UNTIL_CLOSE: Final = -2
+VIA: Final = b"Via: 1.1 rollback-router\r\n"
+"""What a proxy adds to each message, with the version it received (RFC 9110 §7.6.3). A line of its own ends the list."""
+
+LENGTH: Final = re.compile(rb"\r\ncontent-length:[ \t]*([0-9]{1,18})[ \t]*\r\n")
+
+HOP_BY_HOP: Final = frozenset(
+    (
+        *(b"connection", b"keep-alive", b"proxy-connection", b"proxy-authenticate", b"proxy-authorization"),
+        *(b"te", b"trailer", b"upgrade", b"http2-settings"),
+    )
+)
+"""RFC 9110 §7.6.1. Transfer-Encoding is one too, but the framing may stay as it is, so it is kept or replaced by us."""
+OURS: Final = frozenset(
+    (
+        *(
+            b"forwarded",
+            b"x-forwarded-for",
+            b"x-forwarded-proto",
+            b"x-forwarded-host",
+            b"x-forwarded-port",
+            b"x-real-ip",
+        ),
+        *(b"x-served-version", b"x-router-error"),
+    )
+)
+"""Set by us alone: no client is trusted with them (trusted proxies are not built yet)."""
+NEVER_REMOVED: Final = frozenset((b"host", b"content-length", b"transfer-encoding", b"content-type", b"x-request-id"))
+"""Framing and routing fields, and the one that names the request: a Connection field cannot take them away."""
+FRAMING: Final = frozenset((b"content-length", b"transfer-encoding"))
+WEBSOCKET: Final = b"Connection: Upgrade\r\nUpgrade: websocket\r\n"
+"""The one upgrade that passes (RFC 9110 §7.8, RFC 6455 §4). Never h2c: it would go past every check we make."""
+
+
+class _Deaf:
+    """httptools calls only the callbacks that its protocol object has: none. Said outright, for a look-up that fails costs
+    it ten times as much as one that finds None (2 of 3 µs per head).
+    """
+
+    on_message_begin = on_url = on_status = on_header = on_headers_complete = None
+    on_body = on_message_complete = on_chunk_header = on_chunk_complete = None
+
+
+WIRE: Final = _Deaf()
+
+
+def fields_of(raw: bytes) -> list[tuple[bytes, bytes]]:
+    """Return (lower-cased name, whole line with its CRLF) of each field of a head that llhttp has accepted."""
+    return [(line.partition(b":")[0].lower(), line + b"\r\n") for line in raw.split(b"\r\n")[1:-2]]
+
+
+def tokens_of(fields: list[tuple[bytes, bytes]], wanted: bytes) -> set[bytes]:
+    """Return the members of a list-valued field, lower-cased (RFC 9110 §5.6.1)."""
+    values = [line.partition(b":")[2] for name, line in fields if name == wanted]
+    return {token.strip().lower() for value in values for token in value.split(b",")}
+
+
+def names_websocket(fields: list[tuple[bytes, bytes]], tokens: set[bytes]) -> bool:
+    """Return whether the fields ask for, or grant, the upgrade to WebSocket and to nothing unnamed by Connection."""
+    return b"upgrade" in tokens and b"websocket" in tokens_of(fields, b"upgrade")
