@@ -68,7 +68,8 @@ class Attempt:
         """Use it no more."""
         if self.pool is not None:
             self.pool.in_flight -= 1
-            self.pool.leave(self.exchange)
+            if not self.touched:
+                self.pool.leave(self.exchange)
             self.pool = None
 
     def sent(self) -> None:
@@ -108,8 +109,8 @@ class Attempt:
         self._words[self.row + at.L_ENDPOINT_RETRIES] += 1
         return True
 
-    def end(self, outcome: Outcome, paused_s: float) -> None:
-        """Count how it ended; `paused_s` seconds of it the backend was held back for a slow client."""
+    def end(self, outcome: Outcome, lasted_s: float) -> None:
+        """Count how it ended; `lasted_s` from the claim to the last byte, less what a slow client held the backend back."""
         words, row, target = self._words, self.row, self.target
         target.open.discard(self.exchange)
         target.waiting.since.pop(self.exchange, None)
@@ -117,7 +118,7 @@ class Attempt:
         if self.begun:
             # A stream that was cut must not count as a quick answer, nor a WebSocket as a slow one.
             if outcome in _WHOLE and self.exchange.status != 101:
-                count(words, row + at.L_DURATION, clock.now_s() - self.claimed_s - paused_s)
+                count(words, row + at.L_DURATION, lasted_s)
         elif outcome in FAULTS:
             words[row + at.L_FAULTS_UNBEGUN] += 1
             if outcome == Outcome.TIMED_OUT and self.sent_s:

@@ -96,16 +96,25 @@ class Exchange:
 
     def _dispatch(self, attempt: Attempt) -> None:
         """Send to an endpoint of the claimed target: over an idle connection now, or over a new one soon."""
-        pool = balancer.choose(attempt.target.pools, attempt.tried, attempt.claimed_s, self.plane.random)
-        if pool is None or pool.waiting >= self.plane.options.connect_waits_max:
-            self._saturated("too many requests wait for a connection to the version in service")
-            return
+        pools = attempt.target.pools
+        if len(pools) == 1 and not attempt.tried:
+            pool = pools[0]
+        else:
+            chosen = balancer.choose(pools, attempt.tried, attempt.claimed_s, self.plane.random)
+            if chosen is None:
+                self._saturated("every endpoint of the version in service was tried")
+                return
+            pool = chosen
         attempt.enter(pool)
-        upstream = pool.acquire(self)
+        upstream = pool.take(attempt.claimed_s)
         if upstream is not None:
             self.connected(upstream)
-        elif not self.body_complete:
-            self.downstream.hold_body()
+        elif pool.waiting >= self.plane.options.connect_waits_max:
+            self._saturated("too many requests wait for a connection to the version in service")
+        else:
+            pool.wait(self)
+            if not self.body_complete:
+                self.downstream.hold_body()
 
     def connected(self, upstream: Upstream) -> None:
         """A connection is ours: head and what there is of the body leave in one write."""
@@ -202,6 +211,7 @@ class Exchange:
 
     def relay_last(self, data: bytes) -> None:
         """The last of the response's body; may be empty."""
+        self.last_byte_s = clock.now_s()
         if self.wrapping:
             data = b"%x\r\n%b\r\n0\r\n\r\n" % (len(data), data) if data else replies.LAST_CHUNK
         if data:
@@ -360,7 +370,8 @@ class Exchange:
         if attempt is None or self not in attempt.target.open:
             return
         self.service.idle.since.pop(self, None)
-        attempt.end(outcome, self.paused_s + (clock.now_s() - self.paused_at_s if self.paused_at_s else 0.0))
+        paused_s = self.paused_s + (self.last_byte_s - self.paused_at_s if self.paused_at_s else 0.0)
+        attempt.end(outcome, self.last_byte_s - attempt.claimed_s - paused_s)
 
     def _end(self, outcome: Outcome) -> None:
         """Count how the exchange ended, once: under its last target, or under the service if there never was one."""

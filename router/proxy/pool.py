@@ -44,18 +44,20 @@ class Pool:
         idle, waiting = len(self._idle), len(self._waiting)
         return f"<Pool {self.endpoint.authority}: {self.in_flight} in flight, {idle} idle, {waiting} waiting>"
 
-    def acquire(self, exchange: Exchange) -> Upstream | None:
-        """Return an idle connection, or None: the exchange is then handed one, or told that there is none, later."""
-        now_s = clock.now_s()
+    def take(self, now_s: float) -> Upstream | None:
+        """Return an idle connection that is still good, None if there is none."""
         while self._idle:
             upstream = self._idle.pop()
             age_s = now_s - upstream.idle_since_s
             if age_s < upstream.idle_max_s and (age_s < _FRESH_S or not upstream.shows_eof()):
                 return upstream
             upstream.close()
+        return None
+
+    def wait(self, exchange: Exchange) -> None:
+        """Open a connection; the exchange is handed it, or an earlier one, or told that there is none, later."""
         self._waiting.append(exchange)
         self._plane.tasks.spawn(self._connect(), f"connect {self.endpoint.authority}")
-        return None
 
     @property
     def waiting(self) -> int:
@@ -67,14 +69,14 @@ class Pool:
         if exchange in self._waiting:
             self._waiting.remove(exchange)
 
-    def give_back(self, upstream: Upstream) -> None:
-        """A connection has finished its exchange and may be used again."""
+    def give_back(self, upstream: Upstream, now_s: float) -> None:
+        """A connection has finished its exchange, or is new, and may be used."""
         if self.closed:
             upstream.close()
         elif self._waiting:
             self._waiting.popleft().connected(upstream)
         else:
-            upstream.idle_since_s = clock.now_s()
+            upstream.idle_since_s = now_s
             self._idle.append(upstream)
 
     def forget(self, upstream: Upstream) -> None:
@@ -105,7 +107,7 @@ class Pool:
             error = failure
         else:
             self._rest_s = self.resting_until_s = 0.0
-            self.give_back(upstream)
+            self.give_back(upstream, clock.now_s())
             return
         self._rest_s = min(max(_REST_FIRST_S, self._rest_s * 2), _REST_MAX_S)
         self.resting_until_s = clock.now_s() + self._rest_s

@@ -232,13 +232,11 @@ class Upstream(asyncio.Protocol):
         self._reset()
         if reusable and self._transport is not None and not self._transport.is_closing():
             self.used += 1
-            if (
-                self._paused
-            ):  # by the last bytes, for a client that has yet to take them; the next one has no part in that
+            if self._paused:  # by the last bytes, for a client that has yet to take them: no business of the next one
                 self.resume()
             if head.idle_timeout_s is not None:
                 self.idle_max_s = min(head.idle_timeout_s, 60.0)
-            self.pool.give_back(self)
+            self.pool.give_back(self, exchange.last_byte_s)
         else:
             self.abort()
         exchange.completed()
