@@ -97,14 +97,11 @@ class Exchange:
     def _dispatch(self, attempt: Attempt) -> None:
         """Send to an endpoint of the claimed target: over an idle connection now, or over a new one soon."""
         pools = attempt.target.pools
-        if len(pools) == 1 and not attempt.tried:
-            pool = pools[0]
-        else:
-            chosen = balancer.choose(pools, attempt.tried, attempt.claimed_s, self.plane.random)
-            if chosen is None:
-                self._saturated("every endpoint of the version in service was tried")
-                return
-            pool = chosen
+        alone = len(pools) == 1 and not attempt.tried
+        pool = pools[0] if alone else balancer.choose(pools, attempt.tried, attempt.claimed_s, self.plane.random)
+        if pool is None:
+            self._saturated("every endpoint of the version in service was tried")
+            return
         attempt.enter(pool)
         upstream = pool.take(attempt.claimed_s)
         if upstream is not None:
@@ -397,15 +394,5 @@ class Exchange:
             return
         self.status = status
         close = not self.head.keep_alive or not self.body_complete or self.downstream.closing
-        self.downstream.write(
-            replies.reply(
-                status,
-                code,
-                detail,
-                request_id=self.request_id,
-                path=self.head.path,
-                close=close,
-                head_only=self.head.method == b"HEAD",
-            )
-        )
+        self.downstream.write(replies.answer(self.head, self.request_id, status, code, detail, close=close))
         self.downstream.exchange_ended(close=close)

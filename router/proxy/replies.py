@@ -10,6 +10,8 @@ from typing import Final
 
 import orjson
 
+from router.proxy.request_head import RequestHead
+
 CONTINUE: Final = b"HTTP/1.1 100 Continue\r\n\r\n"
 LAST_CHUNK: Final = b"0\r\n\r\n"
 _OPENAI: Final = (b"/v1/chat", b"/v1/completions", b"/v1/embeddings")
@@ -72,6 +74,12 @@ def allow(*, close: bool) -> bytes:
         _ALLOW,
         b"Connection: close\r\n" if close else b"",
     )
+
+
+def answer(head: RequestHead, request_id: bytes, status: int, code: str, detail: str, *, close: bool) -> bytes:
+    """Return the whole response to the request with this head."""
+    head_only = head.method == b"HEAD"
+    return reply(status, code, detail, request_id=request_id, path=head.path, close=close, head_only=head_only)
 
 
 def ready(ok: bool, degraded: bool, detail: dict[str, object], *, close: bool, head_only: bool) -> bytes:

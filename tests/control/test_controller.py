@@ -250,67 +250,6 @@ async def test_freeze_and_unfreeze(life: Life) -> None:
     assert life.states()["v2"] == "active"
 
 
-async def test_a_slot_is_given_back_only_when_nothing_can_be_claimed_on_it(life: Life) -> None:
-    await life.controller.deploy(service="svc", version="v3", endpoints=["http://127.0.0.1:3"], actor="ann")
-    life.probe("v3", times=5)
-    life.workers.claim(1)
-    life.workers.deaf.add(1)
-    asking = asyncio.ensure_future(life.controller.promote(service="svc", version="v3", actor="ann"))
-    while life.states()["v3"] != "active":
-        await asyncio.sleep(0.002)
-    life.tick()
-    assert life.states()["v2"] == "draining"
-    life.workers.deaf.clear()
-    life.workers.acknowledge(1)
-    await asking
-    life.tick()
-    assert life.states()["v2"] == "draining", "one attempt is in flight"
-    life.workers.end(1, Outcome.OK)
-    life.tick()
-    assert life.states()["v2"] == "retired"
-
-
-async def test_a_stopped_worker_keeps_the_slot_and_a_dead_one_does_not(life: Life) -> None:
-    life.workers.deaf.add(1)
-    await life.controller.deploy(service="svc", version="v3", endpoints=["http://127.0.0.1:3"], actor="ann")
-    asking = asyncio.ensure_future(life.controller.retire(service="svc", version="v3", actor="ann"))
-    while life.states()["v3"] != "draining":
-        await asyncio.sleep(0.002)
-    life.tick()
-    assert life.states()["v3"] == "draining"
-    life.workers.live(1, DEAD)
-    life.workers.acknowledge(0)
-    await asking
-    life.tick()
-    assert life.states()["v3"] == "retired"
-
-
-async def test_seven_versions_and_one_more(life: Life) -> None:
-    for number in range(3, 8):
-        await life.controller.deploy(
-            service="svc", version=f"v{number}", endpoints=["http://127.0.0.1:3"], actor="ann", replace=True
-        )
-        life.workers.claim(number - 1)
-    with pytest.raises(OperatorError) as caught:
-        await life.controller.deploy(
-            service="svc", version="v8", endpoints=["http://127.0.0.1:3"], actor="ann", replace=True
-        )
-    error = caught.value
-    assert (error.status, error.code) == (409, "slots_busy")
-    assert "v3 (draining, 1 in flight," in error.detail
-    assert "retire VERSION --cut" in error.detail
-    await life.controller.retire(service="svc", version="v3", actor="ann", cut=True)
-    assert life.bench.conductor.slots.cut_generation(2) == first(life, 6)
-    life.workers.end(2, Outcome.CUT)
-    life.tick()
-    told = await life.controller.deploy(
-        service="svc", version="v8", endpoints=["http://127.0.0.1:3"], actor="ann", replace=True
-    )
-    assert told["state"] == "verifying"
-    assert life.bench.registry.targets["v8"].slot == 2
-    assert life.bench.conductor.scalars(2)[0] == 0, "the new tenant counts from zero"
-
-
 async def test_moved_endpoints_are_probed_before_they_are_used(life: Life) -> None:
     with pytest.raises(OperatorError) as caught:
         await life.controller.set_endpoints(service="svc", version="v2", endpoints=["http://127.0.0.1:1"], actor="ann")
