@@ -30,7 +30,9 @@ class Signals:
 
     def wait(self, timeout_s: float) -> list[int]:
         """Return the numbers of the signals that came, in order; empty after `timeout_s`."""
-        if select.select([self._inbox], [], [], timeout_s)[0]:
+        inbox = select.poll()  # select() itself knows descriptors below 1024 only
+        inbox.register(self._inbox, select.POLLIN)
+        if inbox.poll(timeout_s * 1000):
             return list(self._inbox.recv(256))
         return []
 

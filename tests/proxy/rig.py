@@ -157,6 +157,8 @@ class Rig:
         if kind is None:
             await self.quiet()
             self.conserved()
+        os.close(self._acks)
+        os.close(self.wall.fd)  # the mapping goes with its last reader
 
     # -- control's part
     def fill(self, slot: int, version: str, *urls: str, service: int = 0, incarnation: int = 1) -> None:
