@@ -122,6 +122,8 @@ class Exchange:
         attempt.touched = True
         head = self.head
         ident = b"\r\n" if head.request_id is not None else b"X-Request-ID: %b\r\n\r\n" % self.request_id
+        if not head.host:
+            ident = b"Host: %b\r\n%b" % (upstream.pool.endpoint.authority.encode(), ident)
         upstream.send(b"".join((head.upstream, self.downstream.forwarded, ident, *(self.body or ()))))
         if not self._replayable():
             self.body = None

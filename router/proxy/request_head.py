@@ -55,7 +55,8 @@ _IDEMPOTENT: Final = frozenset((b"GET", b"HEAD", b"PUT", b"DELETE", b"OPTIONS"))
 @dataclass(slots=True)  # not frozen: that would make it 3 µs dearer; shared between requests, so nobody may change it
 class RequestHead:
     """A request as it will be forwarded. `upstream` lacks the fields of this exchange (X-Forwarded-For, X-Request-ID) and
-    the final empty line; `length` is the body's size in bytes or CHUNKED.
+    the final empty line; `length` is the body's size in bytes or CHUNKED. `host` is empty if a client of HTTP/1.0 named none:
+    the exchange then names the endpoint, for many servers refuse an empty Host.
     """
 
     method: bytes
@@ -260,7 +261,8 @@ def _careful_request(
     final = method == b"OPTIONS" and _count_down(kept)
     forwarded_host = b"X-Forwarded-Host: " + host_raw + b"\r\n" if host_raw else b""
     fields_text = b"".join((*kept, forwarded_host, via))
-    upstream = b"%s %s HTTP/1.1\r\nHost: %s\r\n%s" % (method, target, host_raw, fields_text)
+    host_line = b"Host: " + host_raw + b"\r\n" if host_raw else b""
+    upstream = b"%b %b HTTP/1.1\r\n%b%b" % (method, target, host_line, fields_text)
     keep_alive = b"close" not in tokens if http11 else b"keep-alive" in tokens
     path = target.partition(b"?")[0]
     return RequestHead(

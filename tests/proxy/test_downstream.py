@@ -71,6 +71,7 @@ async def test_http_1_0_is_closed_unless_kept_alive() -> None:
         head, _, body = answer.partition(b"\r\n\r\n")
         assert b"chunked" not in head
         assert body == b"data: token\n\n" * 2
+        assert backend.requests[0].field("host") == b"127.0.0.1:%d" % backend.port
         backend.behaviour = backends.ok()
         client = await rig.client()
         for _ in range(2):
