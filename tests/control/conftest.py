@@ -1,10 +1,11 @@
-"""An admin on loopback before a fake controller, and a client for it."""
+"""An admin on loopback before a fake controller, and a client for it; a controller on a wall with workers that acknowledge."""
 
 from __future__ import annotations
 
 import hashlib
 import socket
 from collections.abc import AsyncIterator, Awaitable, Callable
+from pathlib import Path
 from typing import Any
 
 import aiohttp
@@ -14,6 +15,7 @@ from aiohttp import web
 from router.config import Admin, Settings, Token
 from router.control.admin import app
 from router.control.admin.events import EventStreams
+from tests.control.crew_of_fakes import Life, Workers, new_wall, settings
 from tests.control.fake_controller import FakeController
 
 
@@ -88,3 +90,14 @@ def token(name: str, role: str) -> Token:
     return Token.model_validate(
         {"name": name, "role": role, "sha256": hashlib.sha256(f"{name}-secret".encode()).hexdigest()}
     )
+
+
+@pytest.fixture
+async def life(tmp_path: Path) -> AsyncIterator[Life]:
+    wall = new_wall()
+    workers = Workers(wall)
+    made = await Life(settings(tmp_path), wall, workers, tmp_path).begin()
+    yield made
+    await made.end()
+    workers.close()
+    wall.close()

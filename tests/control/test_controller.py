@@ -3,7 +3,6 @@ from __future__ import annotations
 import asyncio
 import os
 import sqlite3
-from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
@@ -17,17 +16,6 @@ from router.rollout.events import Override
 from router.rollout.outcome import Outcome
 from router.rollout.route import Flag, Route
 from tests.control.crew_of_fakes import DEAD, Life, Workers, new_wall, settings
-
-
-@pytest.fixture
-async def life(tmp_path: Path) -> AsyncIterator[Life]:
-    wall = new_wall()
-    workers = Workers(wall)
-    made = await Life(settings(tmp_path), wall, workers, tmp_path).begin()
-    yield made
-    await made.end()
-    workers.close()
-    wall.close()
 
 
 def first(life: Life, plus: int = 0) -> int:

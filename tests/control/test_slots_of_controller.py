@@ -3,25 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
-from pathlib import Path
 
 import pytest
 
 from router.errors import OperatorError
 from router.rollout.outcome import Outcome
-from tests.control.crew_of_fakes import DEAD, Life, Workers, new_wall, settings
-
-
-@pytest.fixture
-async def life(tmp_path: Path) -> AsyncIterator[Life]:
-    wall = new_wall()
-    workers = Workers(wall)
-    made = await Life(settings(tmp_path), wall, workers, tmp_path).begin()
-    yield made
-    await made.end()
-    workers.close()
-    wall.close()
+from tests.control.crew_of_fakes import DEAD, Life
 
 
 def first(life: Life, plus: int = 0) -> int:

@@ -36,7 +36,7 @@ def _verified(path: Path) -> tuple[sqlite3.Connection, list[Entry]]:
     try:
         rows.prepare(database, path)
         return database, rows.verified(database)
-    except BaseException:
+    except BaseException:  # whatever it is goes on up; only the descriptor must not
         database.close()
         raise
 
