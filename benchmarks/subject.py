@@ -36,7 +36,7 @@ class Router:
         self.admin = Admin(self.admin_port)
         try:
             self.wait_until(self._ready, "be ready")
-        except BaseException:
+        except BaseException:  # goes on up; only the started processes must not stay
             self.program.stop()
             raise
 

@@ -190,7 +190,7 @@ class Running:
         try:
             self.program.wait_for_port(self.port, peer.start_timeout_s)
             wait_until_served(self.port, self.program, peer.name, peer.start_timeout_s)
-        except BaseException:
+        except BaseException:  # goes on up; only the started processes must not stay
             self.program.stop()
             raise
 

@@ -126,9 +126,7 @@ class Attempt:
         if self.retrying:
             target.retrying -= 1
         self.leave()
-        del (
-            self.exchange
-        )  # a cycle would keep every exchange until the garbage collector comes by (20 % of the CPU time)
+        del self.exchange  # a cycle would keep every exchange until the garbage collector comes by
 
 
 def count(words: memoryview, histogram: int, seconds: float) -> None:
