@@ -13,8 +13,8 @@ import socket
 from typing import Final
 
 from router import clock
-from router.config import Address
 from router.errors import StartError
+from router.sections import Address
 
 EXIT_PORT: Final = 4
 BACKLOG: Final = 4096

@@ -24,6 +24,7 @@ from router import __version__, boot, clock, config
 from router.children import Child, describe
 from router.config import Settings
 from router.errors import StartError
+from router.sections import Address
 from router.shm import document, wall
 from router.shm import layout as at
 from router.shm.lanes import Lanes
@@ -344,7 +345,7 @@ class Supervisor:
                 self._reap(child)
 
 
-def _where(asked: config.Address, bound: config.Address) -> config.Address:
+def _where(asked: Address, bound: Address) -> Address:
     """Return `bound` if `asked` left the port, or the address of the host name, to the system."""
     if asked.port in (0, bound.port) and asked.host in (bound.host, "localhost"):
         return bound

@@ -10,8 +10,9 @@ from typing import Any
 import pytest
 
 from router import config
-from router.config import Address, Settings, Timeouts, dump, load, parse, version_label
+from router.config import Settings, dump, load, parse
 from router.errors import StartError
+from router.sections import Address, Timeouts, version_label
 
 SEED = {"version": "v1", "endpoints": ["http://h:1"]}
 

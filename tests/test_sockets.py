@@ -5,8 +5,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from router.config import Address
 from router.errors import StartError
+from router.sections import Address
 from router.sockets import DataSockets, address_of, admin_socket, check_free
 
 ANY = Address(host="127.0.0.1", port=0)

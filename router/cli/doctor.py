@@ -19,7 +19,8 @@ from router.cli.failure import NOT_TRUE
 from router.errors import RouterError
 
 if TYPE_CHECKING:
-    from router.config import Address, Settings
+    from router.config import Settings
+    from router.sections import Address
 
 app = typer.Typer()
 

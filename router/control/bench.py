@@ -6,7 +6,7 @@ import logging
 from collections.abc import Callable
 from typing import Final
 
-from router.config import Service, Settings
+from router.config import Settings
 from router.control.alarms import Alarms
 from router.control.conductor import Change, Conductor
 from router.control.probes import Probes
@@ -18,6 +18,7 @@ from router.rollout.judge import Facts, Judge
 from router.rollout.machine import Limits
 from router.rollout.target import WATCHED
 from router.rollout.verdict import TriggerResult, Verdict, conclude
+from router.sections import Service
 from router.shm.lanes import Lanes
 from router.shm.samples import SampleRing
 

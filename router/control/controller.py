@@ -13,7 +13,7 @@ from collections.abc import Callable
 from typing import Any, Final
 
 from router import __version__, clock
-from router.config import Settings, version_label
+from router.config import Settings
 from router.control import status
 from router.control.alarms import Alarms
 from router.control.bench import Bench
@@ -35,6 +35,7 @@ from router.rollout.events import Override
 from router.rollout.outcome import OUTCOMES
 from router.rollout.registry import SWITCHES
 from router.rollout.target import WATCHED, State
+from router.sections import version_label
 from router.shm import layout as at
 from router.shm.lanes import Lanes
 from router.shm.wall import Wall

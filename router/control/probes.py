@@ -18,9 +18,10 @@ import aiohttp
 from yarl import URL
 
 from router import __version__, clock
-from router.config import Probe, Settings
+from router.config import Settings
 from router.rollout.endpoint import parse_endpoint
 from router.rollout.events import ProbeCompleted
+from router.sections import Probe
 from router.tasks import Tasks
 
 RESPONSE_BYTES_MAX: Final = 64 * 1024

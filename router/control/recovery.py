@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from router import clock
-from router.config import Service, Settings, TargetSeed
+from router.config import Settings
 from router.control.conductor import Conductor
 from router.control.store.opening import begun_anew, corrupt, opened
 from router.errors import InternalError, OperatorError, StartError
@@ -19,6 +19,7 @@ from router.rollout.entry import Entry
 from router.rollout.recovered import assumed, recovered
 from router.rollout.registry import Registry, in_vain, published, rebuild
 from router.rollout.target import State
+from router.sections import Service, TargetSeed
 from router.shm import layout as at
 from router.shm.route_cell import RouteCell
 from router.shm.wall import Wall

@@ -12,9 +12,10 @@ import aiohttp
 import pytest
 from aiohttp import web
 
-from router.config import Admin, Settings, Token
+from router.config import Settings
 from router.control.admin import app
 from router.control.admin.events import EventStreams
+from router.sections import Admin, Token
 from tests.control.crew_of_fakes import Life, Workers, new_wall, settings
 from tests.control.fake_controller import FakeController
 

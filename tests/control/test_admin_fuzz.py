@@ -18,8 +18,9 @@ from aiohttp.test_utils import make_mocked_request
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from router.config import VERSION_LABEL, Settings
+from router.config import Settings
 from router.control.admin import app
+from router.sections import VERSION_LABEL
 from tests.control.fake_controller import FakeController
 
 CHANGING = {

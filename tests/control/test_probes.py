@@ -9,9 +9,10 @@ from collections.abc import AsyncIterator
 import pytest
 
 from router import __version__
-from router.config import Probe, Settings
+from router.config import Settings
 from router.control.probes import RESPONSE_BYTES_MAX, Probes
 from router.rollout.events import ProbeCompleted
+from router.sections import Probe
 from router.tasks import Tasks
 from tests.control.scripted_server import answer, scripted
 

@@ -6,10 +6,10 @@ from typing import Annotated
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
-from router.config import NAME, version_label
 from router.errors import OperatorError
 from router.rollout.endpoint import parse_endpoints
 from router.rollout.events import Override
+from router.sections import NAME, version_label
 
 
 def _visible(value: str) -> str:

@@ -14,7 +14,6 @@ import orjson
 from aiohttp import web
 from pydantic import BaseModel, ValidationError
 
-from router.config import NAME, version_label
 from router.control.admin import problems
 from router.control.admin.bodies import ChangeQuery, NoQuery
 from router.control.admin.guard import LOCAL, Guard, Principal, Role
@@ -22,6 +21,7 @@ from router.control.admin.idempotency import Answer, IdempotencyKeys
 from router.control.expect import Expect
 from router.control.verbs import Document, Verbs
 from router.errors import OperatorError
+from router.sections import NAME, version_label
 
 BODY_TIMEOUT_S: Final = 10.0
 _ETAG: Final = re.compile(r'"(\d{1,19})"')

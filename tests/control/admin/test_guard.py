@@ -8,10 +8,11 @@ from typing import Any
 import aiohttp
 import pytest
 
-from router.config import Admin, Settings
+from router.config import Settings
 from router.control.admin import app
 from router.control.admin.openapi import template
 from router.rollout.events import Override
+from router.sections import Admin
 from tests.control.conftest import Office, StartOffice, token
 from tests.control.fake_controller import FakeController
 

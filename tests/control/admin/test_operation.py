@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from router.config import Admin
 from router.errors import OperatorError
+from router.sections import Admin
 from tests.control.conftest import Office, StartOffice
 
 

@@ -1,0 +1,208 @@
+"""What the settings consist of: each section with its members, their defaults, and what a value may be. A unit ends every name.
+
+`config.py` reads them from the file, the environment and the flags.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated, Any, Final, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+
+from router.errors import OperatorError
+from router.rollout.endpoint import parse_endpoints
+from router.rollout.rules import Rules
+
+NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._\-]{0,62}")
+VERSION_LABEL: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:/@+\-]{0,127}")
+
+Seconds = Annotated[float, Field(gt=0, le=86_400 * 31)]
+Count = Annotated[int, Field(ge=1, le=1_000_000_000)]
+Bytes = Annotated[int, Field(ge=1, le=1 << 50)]
+
+
+class Strict(BaseModel):
+    """An unknown member is an error, and nothing changes."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Address(Strict):
+    """HOST:PORT; an IPv6 host in brackets."""
+
+    host: str
+    port: Annotated[int, Field(ge=0, le=65535)]
+
+    @model_validator(mode="before")
+    @classmethod
+    def _from_text(cls, value: Any) -> Any:
+        if not isinstance(value, str):
+            return value
+        host, colon, port = value.rpartition(":")
+        if not colon or not port.isdigit():
+            raise ValueError(f"{value!r} is not HOST:PORT, for example 127.0.0.1:8080")
+        return {"host": host.strip("[]") or "0.0.0.0", "port": int(port)}
+
+    def __str__(self) -> str:
+        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+
+
+class Limits(Strict):
+    """What one client or one backend may take of us."""
+
+    head_bytes_max: Bytes = 32 * 1024
+    fields_max: Count = 100
+    body_bytes_max: Bytes = 1 << 30
+    trailer_bytes_max: Bytes = 16 * 1024
+    connections_max: Count = 10_000
+    """Downstream connections per worker; the next one is answered 503 and closed."""
+    in_flight_max: Count = 1024
+    """Attempts in flight per target and worker; the next one is `saturated` (503)."""
+    connect_waits_max: Count = 1024
+    """Requests per endpoint and worker that wait for a new backend connection."""
+    buffer_bytes: Bytes = 64 * 1024
+    """Write buffer of one connection above which the other side is paused."""
+    replay_bytes_max: Bytes = 1 << 20
+    interim_responses_max: Count = 32
+
+
+class Timeouts(Strict):
+    """Every wait has an end."""
+
+    header_timeout_s: Seconds = 10.0
+    body_timeout_s: Seconds = 30.0
+    """Silence of a client in the middle of its body."""
+    write_timeout_s: Seconds = 60.0
+    """A client that takes nothing of its response for so long is cut."""
+    keepalive_idle_s: Seconds = 75.0
+    half_close_grace_s: Seconds = 2.0
+    """A client that closed its side before the response began is taken for gone after so long: a FIN alone does not
+    tell a half-close from a departure, and a departed client should not keep a model busy."""
+    tunnel_idle_s: Seconds | Literal["none"] = "none"
+    """A WebSocket on which neither side says anything for so long is ended; that is nobody's fault."""
+    connect_timeout_s: Seconds = 2.0
+    first_byte_timeout_s: Seconds = 120.0
+    idle_timeout_s: Seconds = 60.0
+    """Silence of a backend in the middle of its response, or while it does not take the request."""
+    upstream_idle_s: Seconds = 4.0
+    confirm_timeout_s: Seconds = 1.0
+    rollback_drain_timeout_s: Seconds | Literal["none"] = 300.0
+    shutdown_timeout_s: Seconds = 30.0
+    verify_timeout_s: Seconds = 900.0
+    resolve_every_s: Seconds = 10.0
+    worker_silent_s: Seconds = 10.0
+    control_silent_s: Seconds = 5.0
+
+
+class Probe(Strict):
+    """How a target is asked whether it works. With a `body` it is an inference: it proves more than a liveness page."""
+
+    path: str = "/"
+    method: Literal["GET", "HEAD", "POST"] = "GET"
+    body: str | None = None
+    content_type: str = "application/json"
+    expect_status_below: Annotated[int, Field(ge=100, le=600)] = 500
+    expect_text: str | None = None
+    every_s: Seconds = 1.0
+    probe_timeout_s: Seconds = 2.0
+    warmup_probes: Count = 5
+    recover_probes: Count = 30
+
+    @field_validator("path")
+    @classmethod
+    def _origin_form(cls, value: str) -> str:
+        if not re.fullmatch(r"/[!-~]*", value):
+            raise ValueError(f'{value!r} is not a path: write it as /health (or probe = "none")')
+        return value
+
+    @property
+    def inference(self) -> bool:
+        """Whether this probe makes the model work."""
+        return self.method == "POST"
+
+
+class TargetSeed(Strict):
+    """A version and where its replicas listen."""
+
+    version: str
+    endpoints: Annotated[list[str], Field(min_length=1, max_length=64)]
+
+    @field_validator("version")
+    @classmethod
+    def _label(cls, value: str) -> str:
+        return version_label(value)
+
+    @field_validator("endpoints")
+    @classmethod
+    def _urls(cls, value: list[str]) -> list[str]:
+        try:
+            return [endpoint.url for endpoint in parse_endpoints(value)]
+        except OperatorError as error:
+            raise ValueError(error.detail) from None
+
+
+class Service(Strict):
+    """One model endpoint that clients call, matched by host and longest path prefix."""
+
+    hosts: list[str] = []
+    """Host names, without port, that this service answers; empty: any."""
+    path_prefix: str = "/"
+    active: TargetSeed | None = None
+    """Seeds an empty journal; afterwards the journal wins (behaviour §5)."""
+    standby: TargetSeed | None = None
+    probe: Probe | Literal["none"] = Probe()
+    rules: Rules = Rules()
+    replay: Literal["never", "unsent", "idempotent", "always"] = "unsent"
+    served_version_header: bool = True
+    first_byte_timeout_s: Seconds | None = None
+    """Overrides timeouts.first_byte_timeout_s for this service."""
+    idle_timeout_s: Seconds | None = None
+
+    @field_validator("path_prefix")
+    @classmethod
+    def _prefix(cls, value: str) -> str:
+        if not re.fullmatch(r"/[!-~]*", value):
+            raise ValueError(f"{value!r} must begin with / and hold visible ASCII only")
+        return value
+
+    @field_validator("hosts")
+    @classmethod
+    def _hosts(cls, value: list[str]) -> list[str]:
+        for host in value:
+            if not re.fullmatch(r"[A-Za-z0-9._\-]+|\[[0-9A-Fa-f:.]+\]", host):
+                raise ValueError(f"{host!r} is not a host name (write it without port)")
+        return [host.lower() for host in value]
+
+    @model_validator(mode="after")
+    def _distinct(self) -> Service:
+        if self.active and self.standby and self.active.version == self.standby.version:
+            raise ValueError(
+                f"active and standby are both version {self.active.version!r}: a way back needs another one"
+            )
+        return self
+
+
+class Token(Strict):
+    """A bearer token, kept as its SHA-256 (`printf %s TOKEN | sha256sum`)."""
+
+    name: Annotated[str, Field(pattern=r"^[A-Za-z0-9._@\-]{1,64}$")]
+    role: Literal["viewer", "operator", "admin"]
+    sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+
+
+class Admin(Strict):
+    """Who may use the admin API, and under which names it may be called."""
+
+    tokens: list[Token] = []
+    allowed_hosts: list[str] = []
+    """Further Host names beside the address it listens on and localhost (DNS rebinding)."""
+    allowed_origins: list[str] = []
+    body_bytes_max: Bytes = 1 << 20
+
+
+def version_label(value: str) -> str:
+    """Return `value` if it is a usable version label; raise ValueError that says what one looks like."""
+    if not VERSION_LABEL.fullmatch(value):
+        raise ValueError(f"version {value!r}: use letters, digits and . _ : / @ + -, at most 128, for example fraud-v7")
+    return value
