@@ -14,7 +14,7 @@ from pydantic import BaseModel, Field, ValidationError, field_validator, model_v
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, TomlConfigSettingsSource
 
 from router.errors import StartError
-from router.sections import NAME, Address, Admin, Limits, Service, Strict, Timeouts
+from router.sections import NAME, Address, Admin, FileMode, Limits, Service, Strict, Timeouts
 
 EXIT_SETTINGS: Final = 3
 ENV_PREFIX: Final = "ROLLBACK_ROUTER_"
@@ -31,7 +31,10 @@ class Settings(BaseSettings):
         nested_model_default_partial_update=True,
     )
     listen: Address = Address(host="127.0.0.1", port=8080)
+    listen_mode: FileMode = "0660"
+    """Who may connect to a Unix socket: writing to it is what connecting asks for (unix(7))."""
     admin_listen: Address = Address(host="127.0.0.1", port=8081)
+    admin_listen_mode: FileMode = "0600"
     workers: Annotated[int, Field(ge=1, le=64)] = Field(default_factory=lambda: min(len(os.sched_getaffinity(0)), 64))
     state_dir: Path | None = None
     ready_path: str | Literal["none"] = "/-/ready"
@@ -60,6 +63,8 @@ class Settings(BaseSettings):
 
     @model_validator(mode="after")
     def _admin_is_guarded(self) -> Settings:
+        if self.admin_listen.unix:  # its mode says who may connect
+            return self
         if self.admin_listen.host not in ("127.0.0.1", "::1", "localhost") and not self.admin.tokens:
             raise ValueError(
                 f"admin_listen {self.admin_listen} can be reached from outside: set admin.tokens or listen on 127.0.0.1"
@@ -67,13 +72,13 @@ class Settings(BaseSettings):
         return self
 
     def resolved_state_dir(self) -> Path:
-        """Return where the journal lives: the setting, $STATE_DIRECTORY, or the user's state folder by listen port."""
+        """Return where the journal lives: the setting, $STATE_DIRECTORY, or the user's state folder by listen port or path."""
         if self.state_dir is not None:
             return self.state_dir
         if given := os.environ.get("STATE_DIRECTORY"):
             return Path(given.split(":")[0])
         base = os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state"
-        return Path(base) / "rollback-router" / str(self.listen.port)
+        return Path(base) / "rollback-router" / (self.listen.unix.strip("/").replace("/", "-") or str(self.listen.port))
 
 
 def load(path: Path | None = None, flags: dict[str, Any] | None = None) -> Settings:
@@ -144,7 +149,9 @@ class _Plain(Strict):
     """The same fields without any source but the document itself."""
 
     listen: Address
+    listen_mode: str
     admin_listen: Address
+    admin_listen_mode: str
     workers: int
     state_dir: Path | None
     ready_path: str

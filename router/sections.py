@@ -11,7 +11,7 @@ from typing import Annotated, Any, Final, Literal
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from router.errors import OperatorError
-from router.rollout.endpoint import parse_endpoints
+from router.rollout.endpoint import UNIX, parse_endpoints, unix_path_is_wrong
 from router.rollout.rules import Rules
 
 NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._\-]{0,62}")
@@ -29,23 +29,40 @@ class Strict(BaseModel):
 
 
 class Address(Strict):
-    """HOST:PORT; an IPv6 host in brackets."""
+    """HOST:PORT, an IPv6 host in brackets; or unix:/PATH, then `host` is empty and `port` 0."""
 
     host: str
     port: Annotated[int, Field(ge=0, le=65535)]
+    unix: str = ""
 
     @model_validator(mode="before")
     @classmethod
     def _from_text(cls, value: Any) -> Any:
         if not isinstance(value, str):
             return value
+        if value.startswith(UNIX):
+            path = value.removeprefix(UNIX)
+            if wrong := unix_path_is_wrong(path):
+                raise ValueError(f"{value!r} {wrong}")
+            return {"host": "", "port": 0, "unix": path}
         host, colon, port = value.rpartition(":")
         if not colon or not port.isdigit():
-            raise ValueError(f"{value!r} is not HOST:PORT, for example 127.0.0.1:8080")
+            raise ValueError(f"{value!r} is not HOST:PORT, for example 127.0.0.1:8080, nor unix:/PATH")
         return {"host": host.strip("[]") or "0.0.0.0", "port": int(port)}
 
+    @property
+    def url(self) -> str:
+        """How a client is told of it."""
+        return str(self) if self.unix else f"http://{self}"
+
     def __str__(self) -> str:
+        if self.unix:
+            return f"{UNIX}{self.unix}"
         return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+
+
+FileMode = Annotated[str, Field(pattern=r"^0?[0-7]{3}$")]
+"""The permissions of a Unix socket, in octal."""
 
 
 class Limits(Strict):

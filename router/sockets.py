@@ -2,7 +2,8 @@
 
 N data sockets share one port by SO_REUSEPORT; they are bound early, to fail early, and listen only once control has
 published a route. SO_REUSEPORT would let a second router of the same user in unseen, so a plain bind is tried first, and
-again at the moment of listening.
+again at the moment of listening. A Unix socket is one for all workers: the kernel has no SO_REUSEPORT for them, and wakes
+every worker that waits for it; whoever comes first takes the connection.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ import os
 import socket
 from typing import Final
 
-from router import clock
+from router import clock, unix_socket
 from router.errors import StartError
 from router.sections import Address
 
@@ -24,40 +25,66 @@ RETRY_EVERY_S: Final = 0.05
 class DataSockets:
     """One socket a worker, all on one address. `address` is where they really are, also if port 0 was asked for."""
 
-    def __init__(self, address: Address, count: int, patience_s: float = 0.0) -> None:
-        """Bind them; raise StartError (4). For `patience_s` wait for workers of a killed router to leave the port."""
+    def __init__(self, address: Address, count: int, patience_s: float = 0.0, mode: str = "0660") -> None:
+        """Bind them; raise StartError (4). For `patience_s` wait for workers of a killed router to leave the port. `mode` is
+        that of a Unix socket.
+        """
         _wait_until_free(address, "listen", patience_s)
+        self._path_is: tuple[int, int] | None = None
+        if address.unix:
+            self.address = address
+            self.sockets = [unix_socket.bind(address, "listen", mode)] * count
+            self._path_is = unix_socket.identity(address.unix)
+            return
         first = _bind(address, "listen", share=True)
         self.address = address_of(first)
         self.sockets = [first, *(_bind(self.address, "listen", share=True) for _ in range(count - 1))]
 
     def listen(self) -> None:
         """Open the door; raise StartError (4) if another router has opened it meanwhile."""
-        check_free(self.address, "listen")
+        if self._path_is is None:
+            check_free(self.address, "listen")
+        elif unix_socket.identity(self.address.unix) != self._path_is:
+            raise unix_socket.in_use(self.address, "listen")
         for sock in self.sockets:
             sock.listen(BACKLOG)
 
     def close(self) -> None:
         """Give up our share; the port closes when its workers have given up theirs."""
+        unix_socket.remove(self.address.unix, self._path_is)
         for sock in self.sockets:
             sock.close()
 
 
-def admin_socket(address: Address, patience_s: float = 0.0) -> socket.socket:
-    """Return the listening socket of the admin API; raise StartError (4)."""
-    _wait_until_free(address, "admin_listen", patience_s)
-    sock = _bind(address, "admin_listen")
-    sock.listen(BACKLOG)
-    return sock
+class AdminSocket:
+    """The listening socket of the admin API."""
+
+    def __init__(self, address: Address, patience_s: float = 0.0, mode: str = "0600") -> None:
+        """Bind it and listen; raise StartError (4). `mode` is that of a Unix socket."""
+        _wait_until_free(address, "admin_listen", patience_s)
+        self.sock = unix_socket.bind(address, "admin_listen", mode) if address.unix else _bind(address, "admin_listen")
+        self.sock.listen(BACKLOG)
+        self.address = address_of(self.sock)
+        self._path_is = unix_socket.identity(address.unix) if address.unix else None
+
+    def close(self) -> None:
+        """Close it; the path of a Unix socket goes."""
+        unix_socket.remove(self.address.unix, self._path_is)
+        self.sock.close()
 
 
 def check_free(address: Address, setting: str) -> None:
     """Raise StartError (4) naming `setting` unless `address` can be bound by one who shares it with nobody."""
-    _bind(address, setting).close()
+    if address.unix:
+        unix_socket.check_free(address, setting)
+    else:
+        _bind(address, setting).close()
 
 
 def address_of(sock: socket.socket) -> Address:
     """Return where `sock` is bound."""
+    if sock.family == socket.AF_UNIX:
+        return Address(host="", port=0, unix=sock.getsockname())
     host, port = sock.getsockname()[:2]
     return Address(host=host, port=port)
 

@@ -29,7 +29,7 @@ from router.shm import document, wall
 from router.shm import layout as at
 from router.shm.lanes import Lanes
 from router.signals import Signals
-from router.sockets import DataSockets, address_of, admin_socket
+from router.sockets import AdminSocket, DataSockets
 from router.state_directory import PATIENCE_S, StateDirectory
 from router.systemd import Notifier
 
@@ -43,7 +43,16 @@ KILL_AFTER_S: Final = 5.0
 """What a child that was told to leave gets beyond its own time limit."""
 CONTROL: Final = (sys.executable, "-m", "router.control.app")
 WORKER: Final = (sys.executable, "-m", "router.worker")
-FIXED: Final = ("listen", "admin_listen", "workers", "state_dir", "ready_path", "fail_point")
+FIXED: Final = (
+    "listen",
+    "listen_mode",
+    "admin_listen",
+    "admin_listen_mode",
+    "workers",
+    "state_dir",
+    "ready_path",
+    "fail_point",
+)
 """Settings that only a restart can change."""
 
 
@@ -65,17 +74,20 @@ def run(
     """Run the router until it is told to stop; return the exit code. Raise StartError if it cannot start."""
     _raise_file_limit()
     state = StateDirectory(settings.resolved_state_dir().absolute())
+    doors: list[DataSockets | AdminSocket] = []
     try:
         if start.fresh and (archive := state.archive(clock.wall_s())):
             start.announce(f"--fresh: the old state is now in {archive}")
         patience_s = PATIENCE_S if state.unclean else 0.0
-        data = DataSockets(settings.listen, settings.workers, patience_s)
-        admin = admin_socket(settings.admin_listen, patience_s)
+        doors.append(data := DataSockets(settings.listen, settings.workers, patience_s, settings.listen_mode))
+        doors.append(admin := AdminSocket(settings.admin_listen, patience_s, settings.admin_listen_mode))
         bound = settings.model_copy(
-            update={"listen": data.address, "admin_listen": address_of(admin), "state_dir": state.path}
+            update={"listen": data.address, "admin_listen": admin.address, "state_dir": state.path}
         )
-        return Supervisor(bound, start, state, data, admin, control_argv, worker_argv).run()
+        return Supervisor(bound, start, state, data, admin.sock, control_argv, worker_argv).run()
     finally:
+        for door in doors:
+            door.close()
         state.close()
 
 
@@ -278,8 +290,8 @@ class Supervisor:
         settings = self._settings
         services = ", ".join(sorted(settings.services))
         self._start.announce(
-            f"rollback-router {__version__}: serving {services} on http://{settings.listen}, "
-            f"admin on http://{settings.admin_listen}, {settings.workers} workers, state in {settings.state_dir}"
+            f"rollback-router {__version__}: serving {services} on {settings.listen.url}, "
+            f"admin on {settings.admin_listen.url}, {settings.workers} workers, state in {settings.state_dir}"
         )
         self._notifier.send("READY=1", f"STATUS=serving {services} on {settings.listen}")
 
@@ -347,6 +359,8 @@ class Supervisor:
 
 def _where(asked: Address, bound: Address) -> Address:
     """Return `bound` if `asked` left the port, or the address of the host name, to the system."""
+    if asked.unix or bound.unix:
+        return asked
     if asked.port in (0, bound.port) and asked.host in (bound.host, "localhost"):
         return bound
     return asked

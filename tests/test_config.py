@@ -200,6 +200,8 @@ def test_where_the_state_is(monkeypatch: pytest.MonkeyPatch) -> None:
     assert load(None, flags).resolved_state_dir() == Path("/home/ann/.local/state/rollback-router/99")
     monkeypatch.setenv("XDG_STATE_HOME", "/xdg")
     assert load(None, flags).resolved_state_dir() == Path("/xdg/rollback-router/99")
+    unix = load(None, {"listen": "unix:/run/router/data.sock", "admin_listen": "unix:/run/router/admin.sock"})
+    assert unix.resolved_state_dir() == Path("/xdg/rollback-router/run-router-data.sock")
     monkeypatch.setenv("STATE_DIRECTORY", "/var/lib/router:/other")
     assert load(None, flags).resolved_state_dir() == Path("/var/lib/router")
     assert load(None, {**flags, "state_dir": "/here"}).resolved_state_dir() == Path("/here")

@@ -14,6 +14,7 @@ from router.sections import Address, Probe
         ("[::1]:0", "::1", 0, "[::1]:0"),
         (":80", "0.0.0.0", 80, "0.0.0.0:80"),
         ("router.internal:65535", "router.internal", 65535, "router.internal:65535"),
+        ("unix:/run/data.sock", "", 0, "unix:/run/data.sock"),
     ],
 )
 def test_an_address_is_read_and_shown(text: str, host: str, port: int, shown: str) -> None:

@@ -2,12 +2,13 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Iterator
+from contextlib import closing
 
 import pytest
 
 from router.errors import StartError
 from router.sections import Address
-from router.sockets import DataSockets, address_of, admin_socket, check_free
+from router.sockets import AdminSocket, DataSockets, check_free
 
 ANY = Address(host="127.0.0.1", port=0)
 
@@ -76,8 +77,8 @@ def _accept(sock: socket.socket) -> bool:
 
 
 def test_admin_listens_at_once() -> None:
-    with admin_socket(ANY) as admin:
-        address = address_of(admin)
+    with closing(AdminSocket(ANY)) as admin:
+        address = admin.address
         socket.create_connection((address.host, address.port), 1).close()
         assert refusal(address, "admin_listen").detail.endswith("choose another: --admin HOST:PORT")
 
@@ -104,11 +105,11 @@ def test_patience_ends(data: DataSockets, monkeypatch: pytest.MonkeyPatch) -> No
     monkeypatch.setattr("router.clock.now_s", lambda: next(times))
     monkeypatch.setattr("router.clock.sleep_s", slept.append)
     with pytest.raises(StartError, match="port_in_use"):
-        admin_socket(data.address, patience_s=5.0)
+        AdminSocket(data.address, patience_s=5.0)
     assert slept == [0.05, 0.05]
 
 
 def test_patience_is_rewarded(data: DataSockets, monkeypatch: pytest.MonkeyPatch) -> None:
     data.listen()
     monkeypatch.setattr("router.clock.sleep_s", lambda _: data.close())
-    admin_socket(data.address, patience_s=5.0).close()
+    AdminSocket(data.address, patience_s=5.0).close()

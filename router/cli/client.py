@@ -5,11 +5,13 @@ from __future__ import annotations
 import json
 import os
 import pwd
+import socket
 from typing import Any, Final
 from urllib.parse import quote, urlsplit
 
 from router.cli.failure import UNREACHABLE, USAGE, of_problem
 from router.errors import OperatorError
+from router.rollout.endpoint import UNIX, unix_path_is_wrong
 
 TIMEOUT_S: Final = 30.0
 ANSWER_BYTES_MAX: Final = 64 << 20
@@ -21,9 +23,17 @@ class Client:
     """One router's admin API. Every call opens its own connection and raises OperatorError unless it is answered 2xx."""
 
     def __init__(self, url: str, token: str = "", timeout_s: float = TIMEOUT_S) -> None:
-        """`url` is http://HOST:PORT (https where a proxy adds TLS)."""
+        """`url` is http://HOST:PORT (https where a proxy adds TLS), or unix:/PATH."""
         self.url = url.rstrip("/")
         self._timeout_s = timeout_s
+        self._fields = {"Accept": "application/json"} | ({"Authorization": f"Bearer {token}"} if token else {})
+        self._unix = self.url.removeprefix(UNIX) if url.startswith(UNIX) else ""
+        self._secure = False
+        self._place: tuple[str | None, int | None] = ("localhost", None)
+        if self._unix:
+            if wrong := unix_path_is_wrong(self._unix):
+                raise _bad_url(url, wrong)
+            return
         try:
             parts = urlsplit(self.url)
             self._place = (parts.hostname, parts.port)
@@ -32,7 +42,6 @@ class Client:
         if parts.scheme not in ("http", "https") or not parts.hostname or parts.path or parts.query:
             raise _bad_url(url, "it needs a scheme and a host, and no path")
         self._secure = parts.scheme == "https"
-        self._fields = {"Accept": "application/json"} | ({"Authorization": f"Bearer {token}"} if token else {})
 
     def get(self, path: str) -> Document:
         """Return the document at `path`."""
@@ -65,6 +74,10 @@ class Client:
         host, port = self._place
         connection = kind(str(host), port, timeout=self._timeout_s)
         try:
+            if self._unix:
+                connection.sock = socket.socket(socket.AF_UNIX)
+                connection.sock.settimeout(self._timeout_s)
+                connection.sock.connect(self._unix)
             connection.request(method, path, None if body is None else json.dumps(body), {**self._fields, **fields})
             response = connection.getresponse()
             status, answer = response.status, response.read(ANSWER_BYTES_MAX)

@@ -7,7 +7,6 @@ import socket
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Annotated, Any, Final
-from urllib.parse import urlsplit
 
 import typer
 
@@ -17,6 +16,7 @@ from router.cli import screen
 from router.cli.client import Client, Document
 from router.cli.failure import NOT_TRUE
 from router.errors import RouterError
+from router.rollout.endpoint import parse_endpoint
 
 if TYPE_CHECKING:
     from router.config import Settings
@@ -147,9 +147,14 @@ def _state(settings: Settings) -> Check:
 
 
 def _target(name: str, url: str) -> Check:
-    parts = urlsplit(url)
+    endpoint = parse_endpoint(url)
     try:
-        socket.create_connection((parts.hostname or "", parts.port or 80), CONNECT_TIMEOUT_S).close()
+        if endpoint.unix:
+            with socket.socket(socket.AF_UNIX) as asking:
+                asking.settimeout(CONNECT_TIMEOUT_S)
+                asking.connect(endpoint.unix)
+        else:
+            socket.create_connection((endpoint.host, endpoint.port), CONNECT_TIMEOUT_S).close()
     except OSError as error:
         return Check(name, False, f"{url}: {error.strerror or error}", "start that model server, or mend its URL")
     return Check(name, True, f"{url} accepts connections")

@@ -25,8 +25,8 @@ def run(
         typer.Option(metavar="PATH|none", help="Asked each second; below 500 is good. Default /."),
     ] = "",
     config: Annotated[str, typer.Option(metavar="FILE", help="Settings (TOML); flags win.")] = "",
-    listen: Annotated[str, typer.Option(metavar="HOST:PORT", help="Clients. Default 127.0.0.1:8080.")] = "",
-    admin: Annotated[str, typer.Option(metavar="HOST:PORT", help="Admin API. Default 127.0.0.1:8081.")] = "",
+    listen: Annotated[str, typer.Option(metavar="HOST:PORT|unix:/PATH", help="Clients. Default 127.0.0.1:8080.")] = "",
+    admin: Annotated[str, typer.Option(metavar="HOST:PORT|unix:/PATH", help="Admin API. Default 127.0.0.1:8081.")] = "",
     workers: Annotated[int | None, typer.Option(metavar="N", help="Worker processes. Default: the cores.")] = None,
     state_dir: Annotated[
         str,

@@ -9,7 +9,8 @@ evidence that a version is unreachable (behaviour §4).
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from types import SimpleNamespace
 from typing import Final, Literal
@@ -19,7 +20,7 @@ from yarl import URL
 
 from router import __version__, clock
 from router.config import Settings
-from router.rollout.endpoint import parse_endpoint
+from router.rollout.endpoint import Endpoint, parse_endpoint
 from router.rollout.events import ProbeCompleted
 from router.sections import Probe
 from router.tasks import Tasks
@@ -83,14 +84,8 @@ class Probes:
         self._sleep = sleep
         self.reconfigure(settings)
         self._watched: dict[tuple[str, int], _Watched] = {}
-        trace = aiohttp.TraceConfig()
-        trace.on_connection_create_end.append(_note_new)
-        trace.on_connection_reuseconn.append(_note_reused)
-        self._session = aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=_KEEPALIVE_S, ttl_dns_cache=_RESOLVED_FOR_S),
-            cookie_jar=aiohttp.DummyCookieJar(),
-            auto_decompress=False,
-            trace_configs=[trace],
+        self._session = _session(
+            aiohttp.TCPConnector(limit=0, keepalive_timeout=_KEEPALIVE_S, ttl_dns_cache=_RESOLVED_FOR_S)
         )
 
     def reconfigure(self, settings: Settings) -> None:
@@ -233,17 +228,31 @@ class Probes:
         attempt.connected = attempt.reused = False
         return await self._request_once(url, probe, attempt)
 
+    @asynccontextmanager
+    async def _session_of(self, endpoint: Endpoint) -> AsyncIterator[aiohttp.ClientSession]:
+        """The session that keeps connections open; for a Unix socket one of its own, for connecting there costs nothing."""
+        if not endpoint.unix:
+            yield self._session
+            return
+        connector = aiohttp.UnixConnector(endpoint.unix)
+        async with _session(connector) as session:
+            yield session
+
     async def _request_once(self, url: str, probe: Probe, attempt: _Attempt) -> str | None:
         body = probe.body.encode() if probe.body is not None else None
-        async with self._session.request(
-            probe.method,
-            URL(url + probe.path, encoded=True),
-            data=body,
-            headers=_HEADERS | ({"Content-Type": probe.content_type} if body is not None else {}),
-            allow_redirects=False,
-            timeout=aiohttp.ClientTimeout(total=None, sock_connect=self._connect_timeout_s),
-            trace_request_ctx=attempt,
-        ) as response:
+        endpoint = parse_endpoint(url)
+        async with (
+            self._session_of(endpoint) as session,
+            session.request(
+                probe.method,
+                URL(f"http://{endpoint.authority}{probe.path}", encoded=True),
+                data=body,
+                headers=_HEADERS | ({"Content-Type": probe.content_type} if body is not None else {}),
+                allow_redirects=False,
+                timeout=aiohttp.ClientTimeout(total=None, sock_connect=self._connect_timeout_s),
+                trace_request_ctx=attempt,
+            ) as response,
+        ):
             if response.status >= probe.expect_status_below:
                 return f"status {response.status}, expected below {probe.expect_status_below}"
             text = await _read(response)
@@ -260,9 +269,21 @@ class _Attempt:
     reused: bool = False
 
 
+def _session(connector: aiohttp.BaseConnector) -> aiohttp.ClientSession:
+    trace = aiohttp.TraceConfig()
+    trace.on_connection_create_end.append(_note_new)
+    trace.on_connection_reuseconn.append(_note_reused)
+    return aiohttp.ClientSession(
+        connector=connector, cookie_jar=aiohttp.DummyCookieJar(), auto_decompress=False, trace_configs=[trace]
+    )
+
+
 async def _connect(url: str, attempt: _Attempt) -> None:
     endpoint = parse_endpoint(url)
-    _, writer = await asyncio.open_connection(endpoint.host, endpoint.port)
+    if endpoint.unix:
+        _, writer = await asyncio.open_unix_connection(endpoint.unix)
+    else:
+        _, writer = await asyncio.open_connection(endpoint.host, endpoint.port)
     attempt.connected = True
     writer.close()
 

@@ -23,6 +23,7 @@ class Listener:
         """Accept from now on."""
         loop = asyncio.get_running_loop()
         self._socket.setblocking(False)
+        # A Unix socket too: create_unix_server would remove its path when one of the workers closes it (Python 3.13).
         self._server = await loop.create_server(lambda: Downstream(self._plane), sock=self._socket, backlog=4096)
 
     def stop(self) -> None:

@@ -217,7 +217,7 @@ class Plane:
         while True:
             await asyncio.sleep(self.options.resolve_every_s)
             views = [target for service in self.services for target in service.targets.values()]
-            await self.resolver.refresh({pool.endpoint.host for target in views for pool in target.pools})
+            await self.resolver.refresh({pool.endpoint.host for target in views for pool in target.pools} - {""})
 
     def reconfigure(self, options: Options) -> None:
         """Take over changed settings; the set of services stays. What was remembered of heads is forgotten."""

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 _OUR_OWN_FAULT: Final = frozenset((errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ENOBUFS, errno.EADDRNOTAVAIL))
 _REST_FIRST_S: Final = 0.1
 _REST_MAX_S: Final = 5.0
+_QUEUE_FULL_S: Final = 0.01
 _FRESH_S: Final = 0.5
 """A connection idle for less is used unasked: its end would have been read by now. An older one is polled first."""
 
@@ -42,7 +43,7 @@ class Pool:
 
     def __repr__(self) -> str:
         idle, waiting = len(self._idle), len(self._waiting)
-        return f"<Pool {self.endpoint.authority}: {self.in_flight} in flight, {idle} idle, {waiting} waiting>"
+        return f"<Pool {self.endpoint.url}: {self.in_flight} in flight, {idle} idle, {waiting} waiting>"
 
     def take(self, now_s: float) -> Upstream | None:
         """Return an idle connection that is still good, None if there is none."""
@@ -57,7 +58,7 @@ class Pool:
     def wait(self, exchange: Exchange) -> None:
         """Open a connection; the exchange is handed it, or an earlier one, or told that there is none, later."""
         self._waiting.append(exchange)
-        self._plane.tasks.spawn(self._connect(), f"connect {self.endpoint.authority}")
+        self._plane.tasks.spawn(self._connect(), f"connect {self.endpoint.url}")
 
     @property
     def waiting(self) -> int:
@@ -115,6 +116,8 @@ class Pool:
             self._waiting.popleft().connect_failed(error, ours=error.errno in _OUR_OWN_FAULT)
 
     async def _open(self) -> Upstream:
+        if self.endpoint.unix:
+            return await self._open_unix(self.endpoint.unix)
         addresses = await self._plane.resolver.addresses(self.endpoint.host)
         if not addresses:
             raise ConnectionError(f"the name {self.endpoint.host} does not resolve")
@@ -132,3 +135,15 @@ class Pool:
                 return upstream
         assert failure is not None
         raise failure
+
+    async def _open_unix(self, path: str) -> Upstream:
+        """A full queue refuses at once (EAGAIN, connect(2)) where TCP would have the client wait: so wait here."""
+        while True:
+            try:
+                _, upstream = await asyncio.get_running_loop().create_unix_connection(
+                    lambda: Upstream(self._plane, self), path
+                )
+            except BlockingIOError:
+                await asyncio.sleep(_QUEUE_FULL_S)
+            else:
+                return upstream

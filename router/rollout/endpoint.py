@@ -1,4 +1,7 @@
-"""One replica of a target: where it listens. Parsed once, here, with errors that say what to write instead."""
+"""One replica of a target: where it listens. Parsed once, here, with errors that say what to write instead.
+
+`http://HOST:PORT`, or `unix:/PATH` as nginx writes it.
+"""
 
 from __future__ import annotations
 
@@ -11,23 +14,33 @@ from router.errors import OperatorError
 
 _HOST: Final = re.compile(r"[A-Za-z0-9._\-]{1,253}|[0-9A-Fa-f:.]{2,45}")
 EXAMPLE: Final = "write it as http://HOST:PORT, for example http://127.0.0.1:9001"
+UNIX: Final = "unix:"
+UNIX_EXAMPLE: Final = "write it as unix:/PATH, for example unix:/run/model/http.sock"
+UNIX_PATH_BYTES_MAX: Final = 107
+"""What `sun_path` holds beside its final NUL (unix(7))."""
+_UNIX_PATH: Final = re.compile(r"/[!-~]*[!-.0-~]")
 
 
 @dataclass(frozen=True, slots=True, order=True)
 class Endpoint:
-    """`host` is a name or an address without brackets; `port` is 1 to 65535."""
+    """`host` is a name or an address without brackets; `port` is 1 to 65535. With `unix`, the path of a socket, both are
+    empty.
+    """
 
     host: str
     port: int
+    unix: str = ""
 
     @property
     def url(self) -> str:
         """The canonical spelling, by which two endpoints compare equal."""
-        return f"http://{self.authority}"
+        return f"{UNIX}{self.unix}" if self.unix else f"http://{self.authority}"
 
     @property
     def authority(self) -> str:
-        """`host:port` as in a Host field (RFC 9110 §7.2); IPv6 in brackets."""
+        """`host:port` as in a Host field (RFC 9110 §7.2); IPv6 in brackets. A socket has none: `localhost`, as nginx says."""
+        if self.unix:
+            return "localhost"
         return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
 
 
@@ -37,6 +50,10 @@ def parse_endpoint(url: str) -> Endpoint:
     def invalid(why: str) -> OperatorError:
         return OperatorError(400, "endpoint_invalid", f"endpoint {url!r} {why}; {EXAMPLE}", exit_code=2)
 
+    if url.startswith(UNIX):
+        if wrong := unix_path_is_wrong(url.removeprefix(UNIX)):
+            raise OperatorError(400, "endpoint_invalid", f"endpoint {url!r} {wrong}", exit_code=2)
+        return Endpoint("", 0, url.removeprefix(UNIX))
     try:
         parts = urlsplit(url)
         host, port = parts.hostname, parts.port
@@ -55,6 +72,17 @@ def parse_endpoint(url: str) -> Endpoint:
     if port == 0:
         raise invalid("has the port 0")
     return Endpoint(host.lower(), port or 80)
+
+
+def unix_path_is_wrong(path: str) -> str | None:
+    """Return why `path` cannot name a Unix socket, with the remedy; None if it can."""
+    if len(path) > UNIX_PATH_BYTES_MAX:
+        return (
+            f"has a path of {len(path)} bytes, and a Unix socket's may have {UNIX_PATH_BYTES_MAX}; choose a shorter one"
+        )
+    if not _UNIX_PATH.fullmatch(path):
+        return f"has no absolute path of visible ASCII characters; {UNIX_EXAMPLE}"
+    return None
 
 
 def parse_endpoints(urls: list[str]) -> tuple[Endpoint, ...]:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import socket
+import threading
+from pathlib import Path
 
 import pytest
 
@@ -33,7 +35,9 @@ def test_something_else_there_is_exit_8(command: Command) -> None:
         )
 
 
-@pytest.mark.parametrize("url", ["127.0.0.1:8081", "ftp://h", "http://", "http://h:99999", "http://h/x"])
+@pytest.mark.parametrize(
+    "url", ["127.0.0.1:8081", "ftp://h", "http://", "http://h:99999", "http://h/x", "unix:admin.sock"]
+)
 def test_an_address_that_is_none_is_exit_2(command: Command, url: str) -> None:
     code, out, err = command("status", "--admin", url)
     assert (code, out) == (2, "")
@@ -61,3 +65,25 @@ def test_the_only_service_need_not_be_named() -> None:
     with FakeAdmin().answer("GET", "/v1/status", status()) as admin:
         assert Client(admin.url).service("") == "/v1/services/default"
     assert segment("a/b c") == "a%2Fb%20c"
+
+
+def test_the_admin_on_a_unix_socket(tmp_path: Path) -> None:
+    with socket.socket(socket.AF_UNIX) as listening:
+        listening.bind(str(tmp_path / "admin.sock"))
+        listening.listen(1)
+        asked: list[bytes] = []
+
+        def answer() -> None:
+            connection = listening.accept()[0]
+            asked.append(connection.recv(4096))
+            connection.sendall(b'HTTP/1.1 200 OK\r\nContent-Length: 11\r\n\r\n{"a": true}')
+            connection.close()
+
+        thread = threading.Thread(target=answer)
+        thread.start()
+        assert Client(f"unix:{tmp_path}/admin.sock").get("/v1/status") == {"a": True}
+        thread.join()
+    assert asked[0].startswith(b"GET /v1/status HTTP/1.1\r\nHost: localhost\r\n")
+    with pytest.raises(OperatorError) as caught:
+        Client(f"unix:{tmp_path}/admin.sock").get("/v1/status")
+    assert caught.value.detail == f"no router answers at unix:{tmp_path}/admin.sock: Connection refused"

@@ -93,7 +93,7 @@ WRONG = [
     pytest.param(
         ("--blue", "http://h:1", "--listen", "8080"),
         3,
-        "the flags and the environment: listen = '8080': '8080' is not HOST:PORT, for example 127.0.0.1:8080",
+        "the flags and the environment: listen = '8080': '8080' is not HOST:PORT, for example 127.0.0.1:8080, nor unix:/PATH",
         id="no address",
     ),
     pytest.param(

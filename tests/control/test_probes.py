@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import socket
 from collections.abc import AsyncIterator
+from pathlib import Path
 
 import pytest
 
@@ -245,3 +246,19 @@ async def test_close_ends_every_task(rig: Rig) -> None:
         await rig.probes.close()
         await rig.tasks.close()
         assert (len(rig.tasks), rig.probes.targets("fraud", 0)) == (0, [])
+
+
+@pytest.mark.parametrize("probe", [Probe(path="/health"), "none"], ids=["request", "connection"])
+async def test_a_backend_on_a_unix_socket(rig: Rig, tmp_path: Path, probe: Probe | str) -> None:
+    async with scripted(answer()) as script:
+        server = await asyncio.start_unix_server(script.serve, tmp_path / "model.sock")
+        event = await rig.one(f"unix:{tmp_path}/model.sock", probe)
+        assert judged(event)[:2] == (True, False), event
+        if isinstance(probe, Probe):
+            assert script.requests[0].startswith(b"GET /health HTTP/1.1\r\nHost: localhost\r\n")
+        server.close()
+
+
+async def test_a_unix_socket_where_nobody_listens_is_no_connection(rig: Rig, tmp_path: Path) -> None:
+    event = await rig.one(f"unix:{tmp_path}/model.sock")
+    assert judged(event)[:2] == (False, True)

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
+import socket
+from pathlib import Path
+
 from router.shm import layout as at
 from tests import backends
 from tests.backends import Backend
@@ -33,3 +37,42 @@ async def test_a_stale_connection_is_counted_and_a_sent_post_is_not_repeated() -
         assert (await client.ask(POST))[0] == 502
     assert rig.scalar(at.L_STALE_CONNECTION) == 1
     assert len(backend.requests) == 1
+
+
+async def test_a_backend_on_a_unix_socket(tmp_path: Path) -> None:
+    path = str(tmp_path / "model.sock")
+    async with Backend(backends.ok()) as backend, Rig() as rig:
+        server = await asyncio.start_unix_server(backend._serve, path)
+        rig.serve(f"unix:{path}")
+        client = await rig.client()
+        for _ in range(3):
+            assert (await client.ask(POST))[0] == 200
+        assert backend.connections == 1
+        assert await rig.ask(b"GET / HTTP/1.0\r\n\r\n")
+        assert backend.requests[-1].field("host") == b"localhost"
+        server.close()
+
+
+async def test_a_socket_that_is_not_there_is_a_failed_connection(tmp_path: Path) -> None:
+    async with Rig() as rig:
+        rig.serve(f"unix:{tmp_path}/model.sock")
+        assert (await rig.ask(POST))[0] == 502
+    assert rig.attempts() == {"connect_failed": 1}
+
+
+async def test_a_full_queue_of_a_unix_socket_is_waited_for(tmp_path: Path) -> None:
+    """The kernel says EAGAIN at once (connect(2)); a TCP client would not notice."""
+    path = str(tmp_path / "model.sock")
+    listening = socket.socket(socket.AF_UNIX)
+    listening.bind(path)
+    listening.listen(0)
+    async with Backend(backends.ok()) as backend, Rig() as rig:
+        rig.serve(f"unix:{path}")
+        with socket.socket(socket.AF_UNIX) as first:
+            first.connect(path)
+            client = await rig.client()
+            await client.send(POST)
+            await asyncio.sleep(0.03)
+        server = await asyncio.start_unix_server(backend._serve, sock=listening)
+        assert (await client.response())[0] == 200
+        server.close()

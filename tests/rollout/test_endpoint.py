@@ -1,7 +1,7 @@
 import pytest
 
 from router.errors import OperatorError
-from router.rollout.endpoint import EXAMPLE, Endpoint, parse_endpoint, parse_endpoints
+from router.rollout.endpoint import EXAMPLE, UNIX_EXAMPLE, Endpoint, parse_endpoint, parse_endpoints
 
 
 @pytest.mark.parametrize(
@@ -11,6 +11,7 @@ from router.rollout.endpoint import EXAMPLE, Endpoint, parse_endpoint, parse_end
         ("http://Model-A.internal:80/", "http://model-a.internal:80"),
         ("http://model", "http://model:80"),
         ("http://[::1]:9001", "http://[::1]:9001"),
+        ("unix:/run/model/http.sock", "unix:/run/model/http.sock"),
     ],
 )
 def test_canonical_spelling(url: str, expected: str) -> None:
@@ -55,3 +56,29 @@ def test_their_number_is_bounded(number: int) -> None:
     with pytest.raises(OperatorError) as caught:
         parse_endpoints([f"http://model:{port + 1}" for port in range(number)])
     assert caught.value.code == "endpoints_count"
+
+
+def test_a_unix_socket_is_localhost_to_its_backend() -> None:
+    assert parse_endpoint("unix:/run/m.sock") == Endpoint("", 0, "/run/m.sock")
+    assert parse_endpoint("unix:/run/m.sock").authority == "localhost"
+
+
+@pytest.mark.parametrize(
+    ("path", "why"),
+    [
+        ("m.sock", f"has no absolute path of visible ASCII characters; {UNIX_EXAMPLE}"),
+        ("", f"has no absolute path of visible ASCII characters; {UNIX_EXAMPLE}"),
+        ("/run/", f"has no absolute path of visible ASCII characters; {UNIX_EXAMPLE}"),
+        ("/run/a b", f"has no absolute path of visible ASCII characters; {UNIX_EXAMPLE}"),
+        ("@abstract", f"has no absolute path of visible ASCII characters; {UNIX_EXAMPLE}"),
+        ("/" + "x" * 107, "has a path of 108 bytes, and a Unix socket's may have 107; choose a shorter one"),
+    ],
+)
+def test_a_wrong_path_is_named_with_the_remedy(path: str, why: str) -> None:
+    with pytest.raises(OperatorError) as caught:
+        parse_endpoint(f"unix:{path}")
+    assert caught.value.detail == f"endpoint {'unix:' + path!r} {why}"
+
+
+def test_the_longest_path_is_one_that_the_kernel_takes() -> None:
+    assert parse_endpoint("unix:/" + "x" * 106).unix == "/" + "x" * 106

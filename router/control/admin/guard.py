@@ -48,7 +48,9 @@ class Guard:
 
     def reconfigure(self, settings: Settings) -> None:
         """Take over other settings (SIGHUP); the next request is judged by them."""
-        own = settings.admin_listen.host.lower()
+        own = (
+            settings.admin_listen.host.lower() or "localhost"
+        )  # a Unix socket has no host; curl and nginx say localhost
         self.body_bytes_max = settings.admin.body_bytes_max
         self._tokens = settings.admin.tokens
         self._hosts = {"localhost", own, *(host.lower() for host in settings.admin.allowed_hosts)}
