@@ -216,6 +216,10 @@ class Admin(Strict):
     """Further Host names beside the address it listens on and localhost (DNS rebinding)."""
     allowed_origins: list[str] = []
     body_bytes_max: Bytes = 1 << 20
+    connections_max: Count = 256
+    """When reached, whoever has been idle longest makes room; 503 if every one has a request under way."""
+    header_timeout_s: Seconds = 10.0
+    keepalive_idle_s: Seconds = 75.0
 
 
 def version_label(value: str) -> str:

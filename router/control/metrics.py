@@ -8,7 +8,7 @@ folded from the log-linear buckets: a bucket, at most 12.5 % wide, counts where 
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 
 from prometheus_client import CollectorRegistry, generate_latest
@@ -37,10 +37,12 @@ _MIDDLES_US: Final = tuple((lower_bound(bucket) + lower_bound(bucket + 1)) / 2 f
 _FOLD: Final = tuple(bisect_left(BUCKETS_S, middle / 1e6) for middle in _MIDDLES_US)
 
 
-def render(controller: Verbs) -> bytes:
-    """Return all figures in the Prometheus text format 0.0.4 (escaping of label values included)."""
+def render(controller: Verbs, put_out: Mapping[str, int] | None = None) -> bytes:
+    """Return all figures in the Prometheus text format 0.0.4 (escaping of label values included). `put_out`: how many
+    connections the admin port has closed, by why.
+    """
     registry = CollectorRegistry(auto_describe=False)
-    registry.register(_Reading(controller))
+    registry.register(_Reading(controller, put_out or {}))
     return generate_latest(registry)
 
 
@@ -58,8 +60,9 @@ def fold(counts: Sequence[int]) -> tuple[list[tuple[str, float]], float]:
 class _Reading(Collector):
     """One scrape: the families in the order of behaviour §9."""
 
-    def __init__(self, controller: Verbs) -> None:
+    def __init__(self, controller: Verbs, put_out: Mapping[str, int]) -> None:
         self._controller = controller
+        self._put_out = put_out
 
     def collect(self) -> Iterator[Metric]:
         """Read everything once and give it out, family by family."""
@@ -72,6 +75,7 @@ class _Reading(Collector):
         yield from _triggers({name: controller.explain(name) for name in names})
         yield _quarantined(controller.versions())
         yield from _processes(status, controller.wall)
+        yield _door(self._put_out)
 
 
 def _traffic(status: Document, names: list[str], lanes: Lanes, wall: Wall) -> Iterator[Metric]:
@@ -230,6 +234,15 @@ def _processes(status: Document, wall: Wall) -> Iterator[Metric]:
         lag.add_metric([f"worker-{worker['index']}"], worker["loop_lag_s"])
     lag.add_metric(["control"], wall.words[at.H_CONTROL_LAG_US] / 1e6)
     yield from (up, lag)
+
+
+def _door(put_out: Mapping[str, int]) -> Metric:
+    family = CounterMetricFamily(
+        PREFIX + "admin_connections_closed", "Connections that the admin port has closed, by why.", labels=["why"]
+    )
+    for why, count in put_out.items():
+        family.add_metric([why], count)
+    return family
 
 
 def _cumulative(bounds: Sequence[float], counts: Sequence[int]) -> list[tuple[str, float]]:

@@ -12,8 +12,10 @@ from typing import Final
 from aiohttp import web
 from aiohttp.typedefs import Middleware
 
+from router import clock
 from router.config import Settings
 from router.control.admin import changes, events, health, openapi, problems, records, status, versions
+from router.control.admin.door import Door, GuardedSite
 from router.control.admin.events import EventStreams
 from router.control.admin.guard import Guard
 from router.control.admin.operation import Desk, Operation
@@ -22,6 +24,7 @@ from router.errors import OperatorError
 
 log = logging.getLogger(__name__)
 
+DOOR: Final = web.AppKey("door", Door)
 GUARD: Final = web.AppKey("guard", Guard)
 OPERATIONS: Final = web.AppKey("operations", tuple[Operation, ...])
 SHUTDOWN_TIMEOUT_S: Final = 2.0
@@ -40,10 +43,11 @@ Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 def build(controller: Verbs, settings: Settings, streams: EventStreams | None = None) -> web.Application:
     """Return the application. Tests pass `streams` of their own to shorten the heartbeat."""
+    door = Door(settings)
     guard = Guard(settings)
     streams = EventStreams() if streams is None else streams
     operations = (
-        *health.OPERATIONS,
+        *health.operations(door.counts),
         *status.OPERATIONS,
         *changes.OPERATIONS,
         *versions.OPERATIONS,
@@ -53,8 +57,9 @@ def build(controller: Verbs, settings: Settings, streams: EventStreams | None = 
     description = health.described({})
     description = health.described(openapi.describe((*operations, description)))
     operations = (*operations, description)
-    application = web.Application(middlewares=[_surround(guard)])
+    application = web.Application(middlewares=[_attend(door), _surround(guard)])
     application[GUARD] = guard
+    application[DOOR] = door
     application[OPERATIONS] = operations
     desk = Desk(controller, guard)
     for operation in operations:
@@ -70,13 +75,29 @@ async def serve(application: web.Application, sock: socket.socket) -> web.AppRun
     """Answer on `sock`; `cleanup` of the returned runner stops, giving answers under way SHUTDOWN_TIMEOUT_S."""
     runner = web.AppRunner(application, access_log=None, handle_signals=False, shutdown_timeout=SHUTDOWN_TIMEOUT_S)
     await runner.setup()
-    await web.SockSite(runner, sock).start()
+    await GuardedSite(runner, sock, application[DOOR]).start()
     return runner
 
 
 def reconfigure(application: web.Application, settings: Settings) -> None:
     """Take over tokens, hosts, origins and limits of other settings (SIGHUP)."""
     application[GUARD].reconfigure(settings)
+    application[DOOR].reconfigure(settings)
+
+
+def _attend(door: Door) -> Middleware:
+    """Return the middleware that tells the door when a request begins and when it was answered."""
+
+    @web.middleware
+    async def attend(request: web.Request, handler: Handler) -> web.StreamResponse:
+        transport = request.transport
+        door.begun(transport)
+        try:
+            return await handler(request)
+        finally:
+            door.ended(transport, clock.now_s())
+
+    return attend
 
 
 def _surround(guard: Guard) -> Middleware:

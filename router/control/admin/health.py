@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, Final
 
 import orjson
@@ -67,9 +68,13 @@ def _check(name: str, ok: bool, detail: str) -> dict[str, Any]:
     return {"name": name, "ok": ok, "detail": detail}
 
 
-async def prometheus(call: Call) -> web.Response:
-    """All figures in the Prometheus text format."""
-    return web.Response(body=metrics.render(call.verbs), headers={"Content-Type": CONTENT_TYPE_LATEST})
+def figures(put_out: Mapping[str, int]) -> Operation:
+    """Return the route of all figures for Prometheus; `put_out` counts what the door did."""
+
+    async def prometheus(call: Call) -> web.Response:
+        return web.Response(body=metrics.render(call.verbs, put_out), headers={"Content-Type": CONTENT_TYPE_LATEST})
+
+    return Operation("GET", "/metrics", prometheus, "All figures for Prometheus", media_type="text/plain")
 
 
 def described(document: Document) -> Operation:
@@ -82,9 +87,11 @@ def described(document: Document) -> Operation:
     return Operation("GET", "/v1/openapi.json", openapi, "This description (OpenAPI 3.1)")
 
 
-OPERATIONS: Final = (
-    Operation("GET", "/", page, "A page with links", role=None, media_type="text/html"),
-    Operation("GET", "/livez", livez, "Whether control runs", role=None),
-    Operation("GET", "/readyz", readyz, "Whether requests are served", role=None, query=ReadyQuery),
-    Operation("GET", "/metrics", prometheus, "All figures for Prometheus", media_type="text/plain"),
-)
+def operations(put_out: Mapping[str, int]) -> tuple[Operation, ...]:
+    """Return these routes; `put_out` counts the connections that the door has closed."""
+    return (
+        Operation("GET", "/", page, "A page with links", role=None, media_type="text/html"),
+        Operation("GET", "/livez", livez, "Whether control runs", role=None),
+        Operation("GET", "/readyz", readyz, "Whether requests are served", role=None, query=ReadyQuery),
+        figures(put_out),
+    )

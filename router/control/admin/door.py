@@ -1,0 +1,208 @@
+"""Who may stand in the door of the admin port: a bounded number of connections, none of which only sits there.
+
+aiohttp bounds neither the number of connections nor the time until a head is whole. When the door is full, whoever has
+waited longest without a request under way makes room for the newcomer: 2,000 connections that say nothing cannot keep the
+operator out. Nobody whose request is being answered is ever put out; if all are busy, the newcomer gets 503.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import socket
+from typing import Final, cast
+
+import orjson
+from aiohttp import web
+from aiohttp.web_protocol import RequestHandler
+
+from router import clock
+from router.config import Settings
+
+log = logging.getLogger(__name__)
+
+SWEEP_S: Final = 1.0
+_FULL: Final = orjson.dumps(
+    {"type": "about:blank", "title": "Service Unavailable", "status": 503, "code": "connections_exhausted",
+     "detail": "admin.connections_max requests are under way; try again"}
+)  # fmt: skip
+_REFUSAL: Final = (
+    b"HTTP/1.1 503 Service Unavailable\r\nContent-Type: application/problem+json\r\nContent-Length: %d\r\n"
+    b"Retry-After: 1\r\nConnection: close\r\n\r\n%b" % (len(_FULL), _FULL)
+)
+
+
+class Door:
+    """The connections of the admin port. `counts`: how many were put out, by why, since control began."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.counts = {"evicted": 0, "header_timeout": 0, "keepalive_idle": 0, "refused": 0}
+        self._visitors: dict[asyncio.BaseTransport, Visitor] = {}
+        self._waiting: dict[Visitor, float] = {}
+        self._told: dict[str, int] = dict(self.counts)
+        self._timer: asyncio.TimerHandle | None = None
+        self.reconfigure(settings)
+
+    def __len__(self) -> int:
+        return len(self._visitors)
+
+    def reconfigure(self, settings: Settings) -> None:
+        """Take over other settings (SIGHUP); who is there stays until the next sweep."""
+        self.connections_max = settings.admin.connections_max
+        self.header_timeout_s = settings.admin.header_timeout_s
+        self.keepalive_idle_s = settings.admin.keepalive_idle_s
+
+    # -- who comes and goes
+    def enter(self, visitor: Visitor, transport: asyncio.BaseTransport, now_s: float) -> bool:
+        """Let a new connection in, another one out if need be; False if all are busy."""
+        if len(self._visitors) >= self.connections_max:
+            oldest = next(iter(self._waiting), None)
+            if oldest is None:
+                self.counts["refused"] += 1
+                return False
+            self._put_out(oldest, "evicted")
+        self._visitors[transport] = visitor
+        self.waits(visitor, now_s)
+        return True
+
+    def leave(self, visitor: Visitor, transport: asyncio.BaseTransport) -> None:
+        """A connection has ended."""
+        self._visitors.pop(transport, None)
+        self._waiting.pop(visitor, None)
+
+    def waits(self, visitor: Visitor, now_s: float) -> None:
+        """From now on it owes us a head, or is idle."""
+        self._waiting.pop(visitor, None)
+        self._waiting[visitor] = now_s
+
+    # -- the middleware's part
+    def begun(self, transport: asyncio.BaseTransport | None) -> None:
+        """A whole head is here: the request is under way."""
+        if transport is not None and (visitor := self._visitors.get(transport)) is not None:
+            self._waiting.pop(visitor, None)
+
+    def ended(self, transport: asyncio.BaseTransport | None, now_s: float) -> None:
+        """It was answered."""
+        if transport is not None and (visitor := self._visitors.get(transport)) is not None:
+            visitor.between = True
+            self.waits(visitor, now_s)
+
+    # -- time
+    def sweep(self, now_s: float) -> None:
+        """Put out who has owed us a head, or was idle, for too long; say once a sweep what was done."""
+        for visitor, since_s in list(self._waiting.items()):
+            limit_s, why = (
+                (self.keepalive_idle_s, "keepalive_idle")
+                if visitor.between
+                else (self.header_timeout_s, "header_timeout")
+            )
+            if now_s - since_s >= limit_s:
+                self._put_out(visitor, why)
+        pressed = {why: self.counts[why] - self._told[why] for why in ("evicted", "refused")}
+        if any(pressed.values()):
+            self._told = dict(self.counts)
+            log.warning(
+                "admin.connections_max = %d is reached: %d idle connections put out, %d refused",
+                self.connections_max,
+                *pressed.values(),
+            )
+
+    def open(self) -> None:
+        """Sweep again and again from now on."""
+        self.sweep(clock.now_s())
+        self._timer = asyncio.get_running_loop().call_later(SWEEP_S, self.open)
+
+    def close(self) -> None:
+        """Sweep no more."""
+        if self._timer is not None:
+            self._timer.cancel()
+
+    def _put_out(self, visitor: Visitor, why: str) -> None:
+        self.counts[why] += 1
+        visitor.put_out()
+
+
+class Visitor(asyncio.Protocol):
+    """One connection, between the loop and aiohttp's protocol. `between`: it is idle after an answer."""
+
+    def __init__(self, door: Door, inner: RequestHandler) -> None:
+        self.between = False
+        self._door = door
+        self._inner = inner
+        self._transport: asyncio.Transport | None = None
+        self._entered = False
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Called by the loop for each accepted connection."""
+        self._transport = cast(asyncio.Transport, transport)
+        self._entered = self._door.enter(self, transport, clock.now_s())
+        if self._entered:
+            self._inner.connection_made(transport)
+        else:
+            self._transport.write(_REFUSAL)
+            self._transport.close()
+
+    def data_received(self, data: bytes) -> None:
+        """Called by the loop with whatever has arrived; the first byte after an answer starts the clock of the next head."""
+        if not self._entered:
+            return
+        if self.between:
+            self.between = False
+            self._door.waits(self, clock.now_s())
+        self._inner.data_received(data)
+
+    def eof_received(self) -> None:
+        """Called by the loop when the client has closed its side."""
+        if self._entered:
+            self._inner.eof_received()
+
+    def connection_lost(self, error: Exception | None) -> None:
+        """Called by the loop, once, whoever closed."""
+        transport, self._transport = self._transport, None
+        if self._entered and transport is not None:
+            self._door.leave(self, transport)
+            self._inner.connection_lost(error)
+
+    def pause_writing(self) -> None:
+        """Called by the loop when the client takes less than we write."""
+        if self._entered:
+            self._inner.pause_writing()
+
+    def resume_writing(self) -> None:
+        """Called by the loop when the client has caught up."""
+        if self._entered:
+            self._inner.resume_writing()
+
+    def put_out(self) -> None:
+        """Close at once: nothing of a request is under way."""
+        if self._transport is not None:
+            self._door.leave(self, self._transport)
+            self._transport.abort()
+
+
+class GuardedSite(web.BaseSite):
+    """aiohttp's site, with a door before its protocol."""
+
+    def __init__(self, runner: web.BaseRunner, sock: socket.socket, door: Door) -> None:
+        super().__init__(runner)
+        self._sock = sock
+        self._door = door
+
+    @property
+    def name(self) -> str:
+        """Where it listens."""
+        return str(self._sock.getsockname())
+
+    async def start(self) -> None:
+        """Accept from now on."""
+        await super().start()
+        make = self._runner.server
+        assert make is not None
+        loop = asyncio.get_running_loop()
+        self._server = await loop.create_server(lambda: Visitor(self._door, make()), sock=self._sock)
+        self._door.open()
+
+    async def stop(self) -> None:
+        """Accept no more."""
+        self._door.close()
+        await super().stop()
