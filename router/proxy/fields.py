@@ -33,6 +33,8 @@ OURS: Final = frozenset(
     )
 )
 """Set by us alone: no client is trusted with them (trusted proxies are not built yet)."""
+OURS_IN_RESPONSES: Final = frozenset((b"x-served-version", b"x-router-error"))
+"""The other fields that are ours in a request are the backend's own in a response, and pass."""
 NEVER_REMOVED: Final = frozenset((b"host", b"content-length", b"transfer-encoding", b"content-type", b"x-request-id"))
 """Framing and routing fields, and the one that names the request: a Connection field cannot take them away."""
 FRAMING: Final = frozenset((b"content-length", b"transfer-encoding"))

@@ -138,7 +138,7 @@ def _plain_request(raw: bytes, start: re.Match[bytes], fields_max: int, via: byt
     method, target = start.groups()
     lower = raw.lower()
     host = _PLAIN_HOST.search(lower)
-    if host is None or lower.find(b"\r\nhost:", host.end(1)) >= 0 or b"_" in lower:
+    if host is None or lower.count(b"\r\nhost:") != 1 or b"_" in lower:  # one out of form may stand before it
         return None
     if method in _CAREFUL_METHODS or _UNCOMMON.search(lower):
         return None

@@ -19,7 +19,7 @@ from router.proxy.fields import (
     HOP_BY_HOP,
     LENGTH,
     NEVER_REMOVED,
-    OURS,
+    OURS_IN_RESPONSES,
     UNTIL_CLOSE,
     WEBSOCKET,
     WIRE,
@@ -30,7 +30,7 @@ from router.proxy.fields import (
 
 _STATUS_LINE: Final = re.compile(rb"HTTP/1\.([01]) ([1-9]\d\d)(?: [\t \x21-\x7e\x80-\xff]*)?\r\n")
 _UNCOMMON_RESPONSE: Final = re.compile(
-    rb"\r\n(?:connection|keep-alive|proxy-|te:|trailer|transfer-encoding|upgrade|x-served-version|x-router-error)"
+    rb"\r\n(?:connection|keep-alive|proxy-|te:|trailer|transfer-encoding|upgrade|http2-settings|x-served-version|x-router-error)"
 )
 _KEEP_ALIVE_TIMEOUT: Final = re.compile(rb"\r\nkeep-alive:[^\r\n]*?timeout[ \t]*=[ \t]*(\d{1,6})")
 
@@ -72,7 +72,7 @@ def parse_response(raw: bytes, via: bytes = b"") -> ResponseHead:
         return ResponseHead(status, True, length, raw[:-2] + via, has_request_id, None)
     fields = fields_of(raw)
     tokens = tokens_of(fields, b"connection")
-    removed = (HOP_BY_HOP | OURS | tokens) - NEVER_REMOVED
+    removed = (HOP_BY_HOP | OURS_IN_RESPONSES | tokens) - NEVER_REMOVED
     if bodyless:  # RFC 9110 §8.6, RFC 9112 §6.1: no framing there; a client that believed it would read past the end
         removed |= FRAMING
     kept = [text for name, text in fields if name not in removed]

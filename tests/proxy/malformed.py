@@ -92,6 +92,9 @@ HOSTS: Final = [
     Bad("two equal Hosts", b"GET / HTTP/1.1\r\nHost: t\r\nHost: t\r\n\r\n"),
     Bad("two Hosts", b"GET / HTTP/1.1\r\nHost: t\r\nX: y\r\nhost: u\r\n\r\n"),
     Bad("two Hosts, absolute-form", b"GET http://t/ HTTP/1.1\r\nHost: t\r\nHost: u\r\n\r\n"),
+    Bad("two Hosts, the first empty", b"GET / HTTP/1.1\r\nHost:\r\nHost: t\r\n\r\n"),
+    Bad("two Hosts, the first malformed", b"GET / HTTP/1.1\r\nHost: u@b\r\nHost: t\r\n\r\n"),
+    Bad("two Hosts, no space in the first", b"GET / HTTP/1.1\r\nHost:u\r\nHost: t\r\n\r\n"),
     Bad("two Hosts in HTTP/1.0", b"GET / HTTP/1.0\r\nHost: t\r\nHost: u\r\n\r\n"),
     *(
         Bad(f"Host {value!r}", b"GET / HTTP/1.1\r\nHost: " + value + b"\r\n\r\n")

@@ -21,6 +21,8 @@ REFUSED: dict[bytes, int] = {
     GET + b"Host: a\r\n\r\n": 400,
     GET + b"host: b\r\n\r\n": 400,
     b"GET / HTTP/1.1\r\nHost: \r\n\r\n": 400,
+    b"GET / HTTP/1.1\r\nHost:\r\nHost: a\r\n\r\n": 400,
+    b"GET / HTTP/1.1\r\nHost: u@b\r\nHost: a\r\n\r\n": 400,
     b"GET / HTTP/1.1\r\nHost: a,b\r\n\r\n": 400,
     b"GET / HTTP/1.1\r\nHost: a b\r\n\r\n": 400,
     b"GET / HTTP/1.1\r\nHost: u@a\r\n\r\n": 400,
@@ -359,3 +361,9 @@ def test_a_response_that_cannot_have_a_body_gets_no_framing(status: bytes, frami
     head = parse_response(b"HTTP/1.1 " + status + b" X\r\nX: y\r\n" + framing + b"\r\n\r\n")
     assert head.downstream == b"HTTP/1.1 " + status + b" X\r\nX: y\r\n"
     assert not head.keep_alive
+
+
+@pytest.mark.parametrize("more", [b"", b"Keep-Alive: timeout=5\r\n"], ids=["quick path", "careful path"])
+def test_fields_that_are_ours_in_a_request_are_the_backends_own_in_a_response(more: bytes) -> None:
+    own = b"X-Forwarded-For: 1\r\nForwarded: for=1\r\nContent-Length: 0\r\n"
+    assert parse_response(OK + more + own + b"\r\n").downstream == OK + own
