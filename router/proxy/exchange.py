@@ -13,12 +13,12 @@ import re
 from typing import TYPE_CHECKING, Final
 
 from router import clock
-from router.proxy import balancer, replies
+from router.proxy import balancer, farewell, replies, rescue
 from router.proxy.attempt import Attempt
 from router.proxy.fields import CHUNKED, UNTIL_CLOSE
 from router.proxy.request_head import RequestHead
 from router.proxy.response_head import ResponseHead
-from router.proxy.view import ACTIVE, STANDBY, ServiceView, TargetView
+from router.proxy.view import ACTIVE, ServiceView, TargetView
 from router.rollout.outcome import Outcome, of_status
 from router.shm import layout as at
 
@@ -35,19 +35,6 @@ class Exchange:
     all of them until a connection is there, afterwards only if the service's replay rule may want them again.
     """
 
-    attempt: Attempt | None = None  # the present one, or the last
-    upstream: Upstream | None = None
-    body_complete = False
-    wholly_sent = False
-    answered = False
-    ended = False
-    status = 0
-    wrapping = False  # a body that ends with the connection is sent on in chunks
-    close_after = False
-    last_byte_s = 0.0
-    paused_at_s = 0.0
-    paused_s = 0.0
-
     def __init__(
         self, plane: Plane, service: ServiceView, downstream: Downstream, head: RequestHead, request_id: bytes
     ) -> None:
@@ -56,9 +43,21 @@ class Exchange:
         self.downstream = downstream
         self.head = head
         self.request_id = request_id
+        self.attempt: Attempt | None = None  # the present one, or the last
+        self.upstream: Upstream | None = None
+        self.visited: list[TargetView] = []
         self.body: list[bytes] | None = None
         self.body_bytes = 0
-        self.visited: list[TargetView] = []
+        self.body_complete = False
+        self.wholly_sent = False
+        self.answered = False
+        self.ended = False
+        self.status = 0
+        self.wrapping = False  # a body that ends with the connection is sent on in chunks
+        self.close_after = False
+        self.last_byte_s = 0.0
+        self.paused_at_s = 0.0
+        self.paused_s = 0.0
 
     def __repr__(self) -> str:
         version = self.attempt.target.version if self.attempt else None
@@ -78,9 +77,10 @@ class Exchange:
         if service.active is None:
             self._answer(503, "no_route", f"service {service.options.name} has no active version", Outcome.REFUSED)
         else:
-            self._claim(service.active, ACTIVE)
+            self.claim(service.active, ACTIVE)
 
-    def _claim(self, target: TargetView, role: int) -> None:
+    def claim(self, target: TargetView, role: int) -> None:
+        """Choose `target` and count this exchange there, in one step; then send."""
         route = self.service.route
         assert route is not None
         self.attempt = Attempt(self, target, role, route.generation)
@@ -88,13 +88,13 @@ class Exchange:
         if len(target.open) > self.plane.options.in_flight_max:
             self._saturated("the version in service has no room for another request")
         else:
-            self._dispatch(self.attempt)
+            self.dispatch(self.attempt)
 
     def _saturated(self, detail: str) -> None:
-        self._end_attempt(Outcome.SATURATED)
+        self.end_attempt(Outcome.SATURATED)
         self._answer(503, "saturated", detail, Outcome.SATURATED)
 
-    def _dispatch(self, attempt: Attempt) -> None:
+    def dispatch(self, attempt: Attempt) -> None:
         """Send to an endpoint of the claimed target: over an idle connection now, or over a new one soon."""
         pools = attempt.target.pools
         alone = len(pools) == 1 and not attempt.tried
@@ -125,7 +125,7 @@ class Exchange:
         if not head.host:
             ident = b"Host: %b\r\n%b" % (upstream.pool.endpoint.authority.encode(), ident)
         upstream.send(b"".join((head.upstream, self.downstream.forwarded, ident, *(self.body or ()))))
-        if not self._replayable():
+        if not rescue.replayable(self):
             self.body = None
         if self.body_complete:
             self._sent(attempt)
@@ -158,7 +158,7 @@ class Exchange:
         if self.head.http11 and not self.answered and (status != 100 or self.head.expects_continue):
             self.downstream.write(raw)
 
-    def respond(self, head: ResponseHead, data: bytes, *, complete: bool) -> None:
+    def respond(self, head: ResponseHead, data: bytes, complete: bool) -> None:
         """The final head, with the whole body if `complete`."""
         attempt = self.attempt
         assert attempt is not None
@@ -220,9 +220,9 @@ class Exchange:
         """The response is whole."""
         self.upstream = None
         outcome = of_status(self.status)
-        self._end_attempt(outcome)
+        self.end_attempt(outcome)
         self._end(outcome)
-        self.downstream.exchange_ended(close=self.close_after)
+        self.downstream.exchange_ended(self.close_after)
 
     # ------------------------------------------------------------------ what goes wrong
     def connect_failed(self, error: OSError, *, ours: bool) -> None:
@@ -252,14 +252,14 @@ class Exchange:
 
     def flee(self) -> None:
         """This version was rolled back: move to the active one if nothing was answered and the replay rule allows."""
-        if not self.answered and not self.ended and self._may_move():
+        if not self.answered and not self.ended and rescue.may_move(self):
             detail = "the version was rolled back while this request waited"
             self._fail(Outcome.TIMED_OUT, 503, "rolled_back", detail, endpoints=False)
 
     def cut(self) -> None:
         """End now: drain limit, shutdown, or `retire --cut`."""
         self._drop_upstream()
-        self._end_attempt(Outcome.CUT)
+        self.end_attempt(Outcome.CUT)
         self._answer(503, "draining", "the request was ended by a drain", Outcome.CUT)
 
     def client_gone(self) -> None:
@@ -269,13 +269,13 @@ class Exchange:
         if self.attempt is not None and self in self.attempt.target.open:
             self.attempt.gave_up(self.service.options.hang_wait_min_s)
         self._drop_upstream()
-        self._end_attempt(Outcome.CLIENT_GONE)
+        self.end_attempt(Outcome.CLIENT_GONE)
         self._end(Outcome.CLIENT_GONE)
 
     def client_broke(self, status: int, code: str, detail: str) -> None:
         """The rest of the request is malformed, too large or too slow; what went upstream of it is cut, not completed."""
         self._drop_upstream()
-        self._end_attempt(Outcome.CLIENT_GONE)
+        self.end_attempt(Outcome.CLIENT_GONE)
         self._answer(status, code, detail, Outcome.REFUSED)
 
     def _fail(self, outcome: Outcome, status: int, code: str, detail: str, *, endpoints: bool = True) -> None:
@@ -284,78 +284,12 @@ class Exchange:
         if self.ended:
             return
         if self.answered:
-            self._end_attempt(outcome)
+            self.end_attempt(outcome)
             self._end(outcome)
-            self.downstream.cut(reset=self.close_after)
-        elif not self._may_move() or not ((endpoints and self._retry()) or self._rescue(outcome)):
-            self._end_attempt(outcome)
+            farewell.cut(self.downstream, reset=self.close_after)
+        elif not rescue.moved(self, outcome, endpoints=endpoints):
+            self.end_attempt(outcome)
             self._answer(status, code, detail, outcome)
-
-    def _may_move(self) -> bool:
-        """Whether another endpoint or target may be tried: nothing was sent, or the service allows a replay."""
-        if self.attempt is not None and not self.attempt.touched:
-            return self.service.options.replay != "never"
-        return self._replayable() and self.body is not None
-
-    def _replayable(self) -> bool:
-        rule = self.service.options.replay
-        return rule == "always" or (rule == "idempotent" and self.head.idempotent)
-
-    def _retry(self) -> bool:
-        """Another endpoint of the same target."""
-        attempt = self.attempt
-        if attempt is None or attempt.target is not self.service.active or not attempt.may_retry():
-            return False
-        attempt.leave()
-        self._dispatch(attempt)
-        return True
-
-    def _rescue(self, outcome: Outcome) -> bool:
-        """Another target: the failed attempt stays a fault of the first, whatever becomes of this one."""
-        service, attempt = self.service, self.attempt
-        assert attempt is not None
-        if self.plane.words[service.word_at] != service.word:
-            service.refresh()
-        for target, role in ((service.active, ACTIVE), (service.standby, STANDBY)):
-            if target is None or target in self.visited or len(target.open) >= self.plane.options.in_flight_max:
-                continue
-            self.plane.words[attempt.row + at.L_RESCUED] += 1
-            self._end_attempt(outcome)
-            self._claim(target, role)
-            return True
-        return False
-
-    # ------------------------------------------------------------------ flow
-    def upstream_full(self) -> None:
-        """The backend takes less than the client sends."""
-        self.downstream.hold_body()
-        self.service.idle.start(self, clock.now_s())
-
-    def upstream_drained(self) -> None:
-        """The backend has caught up."""
-        if not self.answered:
-            self.service.idle.stop(self)
-        self.downstream.release_body()
-
-    def downstream_full(self) -> None:
-        """The client takes less than the backend sends: the backend is paused, and its clocks stand still."""
-        if self.upstream is not None:
-            self.upstream.pause()
-        self.service.idle.stop(self)
-        self.paused_at_s = clock.now_s()
-
-    def downstream_drained(self) -> None:
-        """The client has caught up."""
-        if not self.paused_at_s:
-            return
-        now_s = clock.now_s()
-        self.paused_s += now_s - self.paused_at_s
-        self.paused_at_s = 0.0
-        self.last_byte_s = now_s
-        if self.upstream is not None:
-            self.upstream.resume()
-            if self.answered:
-                self.service.idle.start(self, now_s)
 
     # ------------------------------------------------------------------ the end
     def _drop_upstream(self) -> None:
@@ -363,7 +297,7 @@ class Exchange:
             self.upstream.abort()
             self.upstream = None
 
-    def _end_attempt(self, outcome: Outcome) -> None:
+    def end_attempt(self, outcome: Outcome) -> None:
         """Count how the attempt ended, once."""
         attempt = self.attempt
         if attempt is None or self not in attempt.target.open:
@@ -392,9 +326,9 @@ class Exchange:
             return
         self._end(outcome)
         if self.answered:
-            self.downstream.cut(reset=self.close_after)
+            farewell.cut(self.downstream, reset=self.close_after)
             return
         self.status = status
         close = not self.head.keep_alive or not self.body_complete or self.downstream.closing
         self.downstream.write(replies.answer(self.head, self.request_id, status, code, detail, close=close))
-        self.downstream.exchange_ended(close=close)
+        self.downstream.exchange_ended(close)

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
+from typing import cast
 
 from router.proxy.downstream import Downstream
 from router.proxy.plane import Plane
@@ -24,7 +25,10 @@ class Listener:
         loop = asyncio.get_running_loop()
         self._socket.setblocking(False)
         # A Unix socket too: create_unix_server would remove its path when one of the workers closes it (Python 3.13).
-        self._server = await loop.create_server(lambda: Downstream(self._plane), sock=self._socket, backlog=4096)
+        self._server = await loop.create_server(self._protocol, sock=self._socket, backlog=4096)
+
+    def _protocol(self) -> asyncio.Protocol:
+        return cast(asyncio.Protocol, Downstream(self._plane))
 
     def stop(self) -> None:
         """Accept no more; connections that were accepted go on."""

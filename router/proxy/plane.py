@@ -14,7 +14,7 @@ from typing import Final
 import orjson
 
 from router import clock
-from router.proxy import replies, request_head, response_head
+from router.proxy import farewell, replies, request_head, response_head
 from router.proxy.deadlines import Deadlines
 from router.proxy.downstream import Downstream
 from router.proxy.exchange import Exchange
@@ -64,9 +64,9 @@ class Plane:
         self.header_wait: Deadlines[Downstream] = Deadlines(options.header_timeout_s, Downstream.header_late)
         self.keepalive: Deadlines[Downstream] = Deadlines(options.keepalive_idle_s, Downstream.drain)
         self.body_wait: Deadlines[Downstream] = Deadlines(options.body_timeout_s, Downstream.body_late)
-        self.write_wait: Deadlines[Downstream] = Deadlines(options.write_timeout_s, Downstream.gone)
-        self.half_closed: Deadlines[Downstream] = Deadlines(options.half_close_grace_s, Downstream.gone)
-        self.linger: Deadlines[Downstream] = Deadlines(_LINGER_S, Downstream.gone)
+        self.write_wait: Deadlines[Downstream] = Deadlines(options.write_timeout_s, farewell.drop)
+        self.half_closed: Deadlines[Downstream] = Deadlines(options.half_close_grace_s, farewell.drop)
+        self.linger: Deadlines[Downstream] = Deadlines(_LINGER_S, farewell.drop)
         self._waits = (self.header_wait, self.keepalive, self.body_wait, self.write_wait, self.half_closed, self.linger)
         self.tunnel_idle: Deadlines[Tunnel] = Deadlines(options.tunnel_idle_s, Tunnel.idle_too_long)
         self.tunnel_close: Deadlines[Tunnel] = Deadlines(options.half_close_grace_s, Tunnel.close_late)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import errno
 from collections import deque
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, cast
 
 from router import clock
 from router.proxy.upstream import Upstream
@@ -127,12 +127,12 @@ class Pool:
             self._next_address += 1
             try:
                 _, upstream = await asyncio.get_running_loop().create_connection(
-                    lambda: Upstream(self._plane, self), host, self.endpoint.port
+                    self._protocol, host, self.endpoint.port
                 )
             except OSError as error:
                 failure = error
             else:
-                return upstream
+                return cast(Upstream, upstream)
         assert failure is not None
         raise failure
 
@@ -140,10 +140,11 @@ class Pool:
         """A full queue refuses at once (EAGAIN, connect(2)) where TCP would have the client wait: so wait here."""
         while True:
             try:
-                _, upstream = await asyncio.get_running_loop().create_unix_connection(
-                    lambda: Upstream(self._plane, self), path
-                )
+                _, upstream = await asyncio.get_running_loop().create_unix_connection(self._protocol, path)
             except BlockingIOError:
                 await asyncio.sleep(_QUEUE_FULL_S)
             else:
-                return upstream
+                return cast(Upstream, upstream)
+
+    def _protocol(self) -> asyncio.Protocol:
+        return cast(asyncio.Protocol, Upstream(self._plane, self))

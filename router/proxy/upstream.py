@@ -13,7 +13,7 @@ import select
 from typing import TYPE_CHECKING, Final, cast
 
 from router.errors import UpstreamError
-from router.proxy import request_head, tunnel
+from router.proxy import flow, request_head, tunnel
 from router.proxy.chunks import ChunkError, Chunks
 from router.proxy.fields import CHUNKED, UNTIL_CLOSE
 from router.proxy.response_head import ResponseHead
@@ -27,8 +27,11 @@ _REMAINS_READ_BYTES: Final = 65536
 _REMAINS_READS_MAX: Final = 64
 
 
-class Upstream(asyncio.Protocol):
-    """`exchange` is None while the connection is idle; `used` counts the exchanges it has finished."""
+class Upstream:
+    """`exchange` is None while the connection is idle; `used` counts the exchanges it has finished.
+
+    A protocol of asyncio by its shape, without the base class: a compiled class has none that Python made.
+    """
 
     def __init__(self, plane: Plane, pool: Pool) -> None:
         # shared
@@ -106,12 +109,12 @@ class Upstream(asyncio.Protocol):
     def pause_writing(self) -> None:
         """Called by the loop when the backend takes less than we write."""
         if self.exchange is not None:
-            self.exchange.upstream_full()
+            flow.upstream_full(self.exchange)
 
     def resume_writing(self) -> None:
         """Called by the loop when the backend has caught up."""
         if self.exchange is not None:
-            self.exchange.upstream_drained()
+            flow.upstream_drained(self.exchange)
 
     # -- the exchange's verbs
     def send(self, data: bytes) -> None:
@@ -182,17 +185,17 @@ class Upstream(asyncio.Protocol):
         bodyless = exchange.head.method == b"HEAD" or head.status in (204, 304)
         self._left = 0 if bodyless else head.length
         if self._left == len(data) - end:  # the whole response is here
-            exchange.respond(head, data[end:] if self._left else b"", complete=True)
+            exchange.respond(head, data[end:] if self._left else b"", True)
             self._end(exchange, reusable=True)
             return
         if bodyless or 0 <= self._left < len(data) - end:  # bytes after the end: answer, and drop the connection
-            exchange.respond(head, data[end : end + self._left], complete=True)
+            exchange.respond(head, data[end : end + self._left], True)
             self._end(exchange, reusable=False)
             return
         if self._left == CHUNKED:
             limits = self._plane.options
             self._chunks = Chunks(1 << 62, limits.trailer_bytes_max, decode=not exchange.head.http11)
-        exchange.respond(head, b"", complete=False)
+        exchange.respond(head, b"", False)
         if len(data) > end and self.exchange is exchange:
             self._receive_body(exchange, data[end:])
 

@@ -187,7 +187,7 @@ class Wire:
     def resume_reading(self) -> None: ...
 
     def get_extra_info(self, name: str) -> Any:
-        return {"peername": ("127.0.0.1", 1), "socket": self}[name]
+        return {"peername": ("127.0.0.1", 1), "socket": self, "ssl_object": None}[name]
 
     def setsockopt(self, *_: object) -> None:
         self.reset = True

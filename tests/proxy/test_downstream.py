@@ -52,16 +52,6 @@ async def test_valid_requests_before_garbage_are_served_then_400() -> None:
         assert len(backend.requests) == 2
 
 
-async def test_bytes_after_connection_close_do_not_harm_the_request_before() -> None:
-    async with Backend(backends.ok()) as backend, Rig() as rig:
-        rig.serve(backend.url)
-        client = await rig.client()
-        await client.send(b"GET / HTTP/1.1\r\nHost: t\r\nConnection: close\r\n\r\nGARBAGE")
-        status, head, _ = await client.response()
-        assert (status, field(head, b"connection")) == (200, b"close")
-        assert await client.rest() == b""
-
-
 async def test_http_1_0_is_closed_unless_kept_alive() -> None:
     async with Backend(backends.tokens(2, 0.0)) as backend, Rig() as rig:
         rig.serve(backend.url)
@@ -116,29 +106,6 @@ async def test_a_client_that_leaves_while_it_waits_frees_the_backend_and_is_no_f
     assert rig.scalar(at.L_FAULTS_UNBEGUN) == 0
 
 
-async def test_a_half_closed_client_is_still_answered() -> None:
-    async with Backend(backends.slow(0.1, b"late")) as backend, Rig() as rig:
-        rig.serve(backend.url)
-        client = await rig.client()
-        await client.send(POST)
-        client.writer.write_eof()
-        assert (await client.rest()).endswith(b"late")
-    assert rig.exchanges() == {"ok": 1}
-
-
-async def test_a_client_that_closed_is_taken_for_gone_after_the_grace() -> None:
-    async with Backend(backends.never()) as backend, Rig(replace(OPTIONS, half_close_grace_s=0.1)) as rig:
-        rig.serve(backend.url)
-        client = await rig.client()
-        await client.send(POST)
-        client.close()
-        await asyncio.sleep(0)
-        async with asyncio.timeout(2):
-            while not rig.attempts():
-                await asyncio.sleep(0)
-    assert rig.attempts() == {"client_gone": 1}
-
-
 LATE_CLIENTS = {
     "head": (b"GET / HTTP/1.1\r\nHost:", 408),
     "body": (b"POST / HTTP/1.1\r\nHost: t\r\nContent-Length: 10\r\n\r\nhell", 408),
@@ -158,14 +125,6 @@ async def test_a_client_that_stops_is_408_and_no_fault(raw: bytes, status: int) 
     assert rig.scalar(at.L_FAULTS_UNBEGUN) == 0
 
 
-async def test_an_idle_connection_is_closed_silently() -> None:
-    async with Backend(backends.ok()) as backend, Rig(replace(OPTIONS, keepalive_idle_s=0.2)) as rig:
-        rig.serve(backend.url)
-        client = await rig.client()
-        assert (await client.ask(GET))[0] == 200
-        assert await client.rest() == b""
-
-
 async def test_a_bad_chunk_after_the_head_cuts_the_backend_without_a_last_chunk() -> None:
     async with Backend(backends.ok()) as backend, Rig() as rig:
         rig.serve(backend.url)
@@ -181,46 +140,6 @@ async def test_a_bad_chunk_after_the_head_cuts_the_backend_without_a_last_chunk(
     assert rig.exchanges() == {"refused": 1}
 
 
-async def test_a_declared_body_above_the_limit_is_413_and_reaches_nobody() -> None:
-    async with Backend(backends.ok()) as backend, Rig(replace(OPTIONS, body_bytes_max=100)) as rig:
-        rig.serve(backend.url)
-        assert (await rig.ask(b"POST / HTTP/1.1\r\nHost: t\r\nContent-Length: 101\r\n\r\n"))[0] == 413
-        raw = (
-            b"POST / HTTP/1.1\r\nHost: t\r\nTransfer-Encoding: chunked\r\n\r\n64\r\n"
-            + b"x" * 100
-            + b"\r\n1\r\nx\r\n0\r\n\r\n"
-        )
-        assert (await rig.ask(raw))[0] == 413
-        assert backend.requests == []
-
-
-async def test_one_connection_too_many_is_503() -> None:
-    async with Backend(backends.ok()) as backend, Rig(replace(OPTIONS, connections_max=1)) as rig:
-        rig.serve(backend.url)
-        assert (await rig.ask(GET))[0] == 200
-        other = await rig.client()
-        assert (await other.rest()).startswith(b"HTTP/1.1 503 ")
-
-
-async def test_a_slow_backend_holds_the_client_back() -> None:
-    async def slow_reader(connection: backends.Connection) -> None:
-        head = await connection.read_head()
-        await held_back.wait()
-        backend.requests.append(backends.RawRequest(head, await connection.read_body(head), 1))
-        await connection.send(backends.response(200, b"ok"))
-
-    held_back = asyncio.Event()
-    size = 15 << 20  # more than the socket buffers of both connections take
-    async with Backend(slow_reader) as backend, Rig() as rig:
-        rig.serve(backend.url)
-        client = await rig.client()
-        client.writer.write(b"POST / HTTP/1.1\r\nHost: t\r\nContent-Length: %d\r\n\r\n" % size + b"x" * size)
-        await until(lambda: any(connection._paused for connection in rig.plane.connections))
-        held_back.set()
-        assert (await client.response())[0] == 200
-        assert len(backend.requests[0].body) == size
-
-
 async def test_an_empty_line_does_not_free_a_connection_of_its_deadline() -> None:
     async with Backend(backends.ok()) as backend, Rig(replace(OPTIONS, header_timeout_s=0.2)) as rig:
         rig.serve(backend.url)
@@ -228,9 +147,3 @@ async def test_an_empty_line_does_not_free_a_connection_of_its_deadline() -> Non
         assert (await client.ask(GET))[0] == 200
         await client.send(b"\r\n")
         assert await client.rest() == b""
-
-
-async def test_a_malformed_request_line_is_refused_before_its_fields_come() -> None:
-    async with Backend(backends.ok()) as backend, Rig() as rig:
-        rig.serve(backend.url)
-        assert (await rig.ask(b"GET /\r\n"))[0] == 400

@@ -107,8 +107,8 @@ async def test_what_the_client_sends_before_the_101_waits_for_it_and_is_bounded(
         client = await rig.client()
         early = b"x" * 1_000_000
         client.writer.write(ASK + early)
-        await until(lambda: next(iter(rig.plane.connections))._paused)
-        assert len(next(iter(rig.plane.connections))._buffer) <= 2 * 65536 + 262144  # one read beyond the limit
+        await until(lambda: next(iter(rig.plane.connections)).paused)
+        assert len(next(iter(rig.plane.connections)).buffer) <= 2 * 65536 + 262144  # one read beyond the limit
         agree.set()
         await client.head()
         assert await client.exactly(len(early)) == early

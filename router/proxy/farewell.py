@@ -1,0 +1,58 @@
+"""How a client's connection ends: after its last answer, with a short wait for what the client still sends, or visibly cut."""
+
+from __future__ import annotations
+
+import socket
+import struct
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from router.proxy.downstream import Downstream
+
+_RESET_ON_CLOSE: Final = struct.pack("ii", 1, 0)
+
+
+def close(downstream: Downstream, *, linger: bool) -> None:
+    """Close after what is written has left. With `linger` only our side: bytes of the client that still come are read
+    and dropped for a while, lest a reset destroy the answer before the client reads it (RFC 9112 §9.6).
+    """
+    transport, plane = downstream.transport, downstream.plane
+    if transport is None or transport.is_closing() or downstream.lingering:
+        return
+    plane.forget_waits(downstream)
+    if not linger:
+        if transport.get_write_buffer_size():
+            plane.write_wait.start(downstream, plane.now_s)
+        transport.close()
+        return
+    downstream.lingering = True
+    downstream.body, downstream.buffer = None, b""
+    downstream.resume()
+    transport.write_eof()
+    plane.linger.start(downstream, plane.now_s)
+
+
+def cut(downstream: Downstream, *, reset: bool) -> None:
+    """End in the middle of a response, visibly: no last chunk, fewer bytes than announced, or a reset where only the
+    end of the connection would have told the end of the body.
+    """
+    downstream.exchange = None
+    transport = downstream.transport
+    if transport is None:
+        return
+    if reset:
+        sock = transport.get_extra_info("socket")
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET_ON_CLOSE)
+        transport.abort()
+    else:
+        transport.close()
+
+
+def drop(downstream: Downstream) -> None:
+    """The client takes nothing, or closed its side and nothing began: it is taken for gone."""
+    exchange, transport = downstream.exchange, downstream.transport
+    if exchange is not None and (transport is None or not exchange.answered or exchange.paused_at_s):
+        downstream.exchange = None
+        exchange.client_gone()
+    if transport is not None and downstream.exchange is None:
+        transport.abort()

@@ -1,0 +1,61 @@
+"""Answers given without an exchange: the readiness page, a request for us alone, and refusals."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from router.errors import DownstreamError
+from router.proxy import farewell, replies
+
+if TYPE_CHECKING:
+    from router.proxy.downstream import Downstream
+    from router.proxy.request_head import RequestHead
+
+
+def serve(downstream: Downstream, head: RequestHead, rest: bytes) -> None:
+    """Answer a request that no service takes; `rest` is what came behind its head."""
+    plane = downstream.plane
+    if head.path == plane.options.ready_path and head.method in (b"GET", b"HEAD") and head.length == 0:
+        downstream.buffer = rest
+        close = downstream.closing or not head.keep_alive
+        downstream.write(plane.readiness(close=close, head_only=head.method == b"HEAD"))
+        downstream.exchange_ended(close)
+    elif head.final:
+        _answer_options(downstream, head, rest)
+    else:
+        refuse(downstream, DownstreamError(404, "no_service", "no service answers this host and path"), head)
+
+
+def _answer_options(downstream: Downstream, head: RequestHead, rest: bytes) -> None:
+    close = downstream.closing or not head.keep_alive or head.length != 0
+    downstream.write(replies.allow(close=close))
+    if head.length:
+        farewell.close(downstream, linger=True)
+        return
+    downstream.buffer = rest
+    downstream.exchange_ended(close)
+
+
+def turn_away(downstream: Downstream) -> None:
+    """Answer a connection for which there is no room, and close it."""
+    detail = "this worker has no room for another connection"
+    downstream.write(replies.reply(503, "connections", detail, close=True))
+    farewell.close(downstream, linger=True)
+
+
+def refuse(downstream: Downstream, error: DownstreamError, head: RequestHead | None = None) -> None:
+    """Answer without a claim and close: nothing of this request reaches a backend, nor what stands behind it."""
+    plane = downstream.plane
+    plane.count_refused()
+    downstream.write(
+        replies.reply(
+            error.status,
+            error.code,
+            error.detail,
+            request_id=(head and head.request_id) or plane.new_request_id(),
+            path=head.path if head else b"",
+            close=True,
+            head_only=head is not None and head.method == b"HEAD",
+        )
+    )
+    farewell.close(downstream, linger=True)

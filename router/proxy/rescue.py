@@ -1,0 +1,56 @@
+"""Where a failed exchange goes on before its first response byte: another endpoint, then another target, or nowhere."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from router.proxy.view import ACTIVE, STANDBY
+from router.rollout.outcome import Outcome
+from router.shm import layout as at
+
+if TYPE_CHECKING:
+    from router.proxy.exchange import Exchange
+
+
+def moved(exchange: Exchange, outcome: Outcome, *, endpoints: bool) -> bool:
+    """Return whether the exchange goes on elsewhere; `endpoints`: another endpoint of the same target may do better."""
+    return may_move(exchange) and ((endpoints and _retry(exchange)) or _rescue(exchange, outcome))
+
+
+def may_move(exchange: Exchange) -> bool:
+    """Whether another endpoint or target may be tried: nothing was sent, or the service allows a replay."""
+    if exchange.attempt is not None and not exchange.attempt.touched:
+        return exchange.service.options.replay != "never"
+    return replayable(exchange) and exchange.body is not None
+
+
+def replayable(exchange: Exchange) -> bool:
+    """Whether the service allows to send this request once more."""
+    rule = exchange.service.options.replay
+    return rule == "always" or (rule == "idempotent" and exchange.head.idempotent)
+
+
+def _retry(exchange: Exchange) -> bool:
+    """Another endpoint of the same target."""
+    attempt = exchange.attempt
+    if attempt is None or attempt.target is not exchange.service.active or not attempt.may_retry():
+        return False
+    attempt.leave()
+    exchange.dispatch(attempt)
+    return True
+
+
+def _rescue(exchange: Exchange, outcome: Outcome) -> bool:
+    """Another target: the failed attempt stays a fault of the first, whatever becomes of this one."""
+    service, plane, attempt = exchange.service, exchange.plane, exchange.attempt
+    assert attempt is not None
+    if plane.words[service.word_at] != service.word:
+        service.refresh()
+    for target, role in ((service.active, ACTIVE), (service.standby, STANDBY)):
+        if target is None or target in exchange.visited or len(target.open) >= plane.options.in_flight_max:
+            continue
+        plane.words[attempt.row + at.L_RESCUED] += 1
+        exchange.end_attempt(outcome)
+        exchange.claim(target, role)
+        return True
+    return False
