@@ -63,6 +63,7 @@ async def test_a_rescue_reads_the_route_as_well() -> None:
         (exchange,) = rig.plane.services[0].active.open
         rig.route(2, 0, wake=False)
         exchange.first_byte_late()
+        del exchange
         assert (await client.response())[2] == b"active by now"
 
 
