@@ -18,6 +18,7 @@ NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._\-]{0,62}")
 VERSION_LABEL: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:/@+\-]{0,127}")
 
 Seconds = Annotated[float, Field(gt=0, le=86_400 * 31)]
+Delay = Annotated[float, Field(ge=0, le=3600)]
 Count = Annotated[int, Field(ge=1, le=1_000_000_000)]
 Bytes = Annotated[int, Field(ge=1, le=1 << 50)]
 
@@ -105,6 +106,10 @@ class Timeouts(Strict):
     upstream_idle_s: Seconds = 4.0
     confirm_timeout_s: Seconds = 1.0
     rollback_drain_timeout_s: Seconds | Literal["none"] = 300.0
+    shutdown_delay_s: Delay = 0.0
+    """Told to stop, the router says that it is not ready, and serves on for so long: until load balancers have seen it."""
+    shutdown_idle_s: Delay = 1.0
+    """What clients on idle connections get to send one more request before these are closed at a stop."""
     shutdown_timeout_s: Seconds = 30.0
     verify_timeout_s: Seconds = 900.0
     resolve_every_s: Seconds = 10.0

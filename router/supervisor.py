@@ -3,7 +3,8 @@
 No HTTP, no decisions. Its loop waits for a signal or for the next tick of 100 ms:
 
     control started → it is ready → the data sockets listen, workers started → all beat: announced
-    SIGTERM → workers told to finish → all gone → control told to finish → gone: the end
+    SIGTERM → not ready, but serving, for `shutdown_delay_s` →
+        workers told to finish → all gone → control told to finish → gone: the end
 
 Children hold the read end of a pipe of which we hold the other: when we die, however we die, they see its end.
 """
@@ -119,6 +120,7 @@ class Supervisor:
         self._notify_due_ns = 0
         self._serving = False
         self._announced = False
+        self._close_at_ns: int | None = None  # set: we were told to stop
         self._leave_by_ns: int | None = None  # set: we are draining
         self._control_told = False
         self._cut = 0
@@ -210,8 +212,8 @@ class Supervisor:
         if number == signal.SIGHUP:
             self._reload()
         elif number in (signal.SIGTERM, signal.SIGINT):
-            if self._leave_by_ns is None:
-                self._drain(now_ns)
+            if self._close_at_ns is None:
+                self._told_to_stop(now_ns)
             else:
                 log.warning("second %s: leaving at once", signal.Signals(number).name)
                 self._kill_all()
@@ -222,6 +224,8 @@ class Supervisor:
         if now_ns - self._ticked_ns > LATE_S * 1e9:
             self._watched_since_ns = now_ns
         self._ticked_ns = now_ns
+        if self._leave_by_ns is None and self._close_at_ns is not None and now_ns >= self._close_at_ns:
+            self._drain(now_ns)
         for child in (self._control, *self._workers):
             self._watch(child, now_ns)
         if self._exit_code is not None:
@@ -303,6 +307,11 @@ class Supervisor:
     # -- the settings, again
     def _reload(self) -> None:
         """Read the settings again and hand them on; a bad file changes nothing."""
+        self._notifier.send("RELOADING=1", f"MONOTONIC_USEC={clock.now_ns() // 1000}")
+        self._read_again()
+        self._notifier.send("READY=1")
+
+    def _read_again(self) -> None:
         try:
             new = self._start.reload()
         except StartError as error:
@@ -327,10 +336,20 @@ class Supervisor:
         log.info("settings reloaded from %s, version %d", self._start.origin, self._wall.words[at.H_SETTINGS])
 
     # -- the end
-    def _drain(self, now_ns: int) -> None:
-        log.info("told to stop: finishing what has begun, for at most %g s", self._settings.timeouts.shutdown_timeout_s)
+    def _told_to_stop(self, now_ns: int) -> None:
+        """Readiness first: who balances load sends clients elsewhere while we still take them all."""
+        timeouts = self._settings.timeouts
+        log.info(
+            "told to stop: not ready any more; in %g s the port closes, and what has begun ends within %g s",
+            *(timeouts.shutdown_delay_s, timeouts.shutdown_timeout_s),
+        )
         self._notifier.send("STOPPING=1")
         self._wall.words[at.H_DRAINING] = 1
+        self._close_at_ns = now_ns + round(timeouts.shutdown_delay_s * 1e9)
+        if self._close_at_ns <= now_ns:
+            self._drain(now_ns)
+
+    def _drain(self, now_ns: int) -> None:
         self._data.close()  # with the workers' own descriptors the port closes, and new clients go elsewhere
         self._leave_by_ns = now_ns + round((self._settings.timeouts.shutdown_timeout_s + KILL_AFTER_S) * 1e9)
         for worker in self._workers:

@@ -63,7 +63,7 @@ async def serve(boot: WorkerBoot) -> None:
     gc.collect()
     gc.freeze()  # what exists now lives as long as the process: later collections need not look at it
     await stop.wait()
-    listener.stop()
+    await listener.close_port()
     await plane.drain()
     await tasks.close()
 

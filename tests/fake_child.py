@@ -4,7 +4,8 @@
 
 Behaviours: `steady`; `exit:N` leaves at once with N; `unready` (control) never becomes ready; `mute-once` beats once in its
 first life and never again; `busy` (worker) has one exchange in flight and ignores SIGTERM; `slow` goes on for 20 rounds
-after it.
+after it;
+`watchful` (worker) tells when the wall says that the router is draining.
 """
 
 from __future__ import annotations
@@ -41,7 +42,7 @@ def main() -> int:
         beat, starts = lane + layout.W_HEARTBEAT_NS, memory.words[lane + layout.W_STARTS]
     if behaviour == "busy":
         memory.words[memory.layout.lane_service(given.index, 0) + layout.LS_ACCEPTED] += 1
-    rounds_left = -1
+    rounds_left, watching = -1, behaviour == "watchful"
     with Signals() as signals:
         if kind == "control" and behaviour != "unready":
             memory.words[layout.H_CONTROL_READY] = 1
@@ -53,6 +54,9 @@ def main() -> int:
             if select.select([given.life_fd], [], [], 0)[0]:
                 tell("sees that the supervisor is gone")
                 return 0
+            if watching and memory.words[layout.H_DRAINING]:
+                watching = False
+                tell("is not ready any more")
             if rounds_left == 0:
                 tell("leaves")
                 return 0

@@ -119,6 +119,16 @@ def test_announces_the_addresses_once_everything_beats_and_leaves_with_0(run: Ru
     assert (run.folder / "state" / "lock").read_text() == ""
 
 
+def test_at_a_stop_readiness_goes_first_and_the_workers_are_told_after_the_delay(run: Run) -> None:
+    run.settings.write_text(run.settings.read_text().replace("[serv", "timeouts.shutdown_delay_s = 0.3\n[serv", 1))
+    run.start(worker="watchful").serving()
+    run.send(signal.SIGTERM)
+    order = [run.wait_for(r"worker 0 (.*)")[1] for _ in range(3)]
+    assert order[0].startswith("started")
+    assert order[1:] == ["is not ready any more", "SIGTERM draining"]
+    assert run.leave()[0] == 0
+
+
 def test_control_judges_until_the_last_worker_has_left(run: Run) -> None:
     run.start(worker="slow").serving()
     run.send(signal.SIGTERM)

@@ -50,6 +50,7 @@ class Options:
     connect_timeout_s: float
     upstream_idle_s: float
     shutdown_timeout_s: float
+    shutdown_idle_s: float
     resolve_every_s: float
     control_silent_s: float
 
@@ -75,6 +76,7 @@ _TIMEOUTS = (
     "connect_timeout_s",
     "upstream_idle_s",
     "shutdown_timeout_s",
+    "shutdown_idle_s",
     "resolve_every_s",
     "control_silent_s",
 )

@@ -176,10 +176,11 @@ class Plane:
         ways_back = {
             view.options.name: view.route is not None and view.route.standby != NO_SLOT for view in self.services
         }
-        ok = all(routed.values()) and bool(routed) and not self.draining
+        draining = self.draining or bool(self.words[at.H_DRAINING])
+        ok = all(routed.values()) and bool(routed) and not draining
         stale = silent_s > self.options.control_silent_s
         detail: dict[str, object] = {"routed": routed, "way_back": ways_back, "control": "stale" if stale else "alive"}
-        if self.draining:
+        if draining:
             detail["draining"] = True
         return replies.ready(ok, stale, detail, close=close, head_only=head_only)
 
@@ -240,12 +241,21 @@ class Plane:
 
     # -- the end
     async def drain(self) -> None:
-        """Answer what is under way, for at most `shutdown_timeout_s`, then cut."""
+        """Answer what is under way, for at most `shutdown_timeout_s`, then cut.
+
+        A client that is about to send its next request on an idle connection would lose it if we closed now, so it has
+        `shutdown_idle_s` to do so; the answer tells it to come no more (RFC 9112 §9.6).
+        """
         self.draining = True
         self.words[self._row + at.W_DRAINING] = 1
+        until_s = clock.now_s() + self.options.shutdown_timeout_s
+        close_idle_s = min(until_s, clock.now_s() + self.options.shutdown_idle_s)
+        for downstream in self.connections:
+            downstream.closing = True
+        while self.connections and clock.now_s() < close_idle_s:
+            await asyncio.sleep(0.02)
         for downstream in list(self.connections):
             downstream.drain()
-        until_s = clock.now_s() + self.options.shutdown_timeout_s
         while self.connections and clock.now_s() < until_s:
             await asyncio.sleep(0.02)
         for downstream in list(self.connections):

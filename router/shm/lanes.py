@@ -59,7 +59,7 @@ class Lanes:
             words[row + at.W_STARTS],
             words[row + at.W_CONNECTIONS],
             words[row + at.W_CONNECTIONS_TOTAL],
-            bool(words[row + at.W_DRAINING]),
+            bool(words[row + at.W_DRAINING] or words[at.H_DRAINING]),
         )
 
     def acknowledged(self, worker: int, service: int) -> int:

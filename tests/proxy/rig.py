@@ -59,6 +59,7 @@ OPTIONS = Options(
     connect_timeout_s=1.0,
     upstream_idle_s=4.0,
     shutdown_timeout_s=2.0,
+    shutdown_idle_s=0.02,
     resolve_every_s=10.0,
     control_silent_s=5.0,
 )

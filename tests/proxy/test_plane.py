@@ -78,10 +78,23 @@ async def test_without_control_a_worker_is_ready_and_says_degraded(silent_s: flo
 async def test_a_draining_worker_is_not_ready() -> None:
     async with Backend(backends.ok()) as backend, Rig() as rig:
         rig.serve(backend.url)
-        rig.plane.draining = True
+        rig.wall.words[at.H_DRAINING] = 1  # the supervisor was told to stop; the port is open still
         status, head, body = await rig.ask(READY)
         assert (status, field(head, b"retry-after")) == (503, b"1")
         assert b'"draining":true' in body
+
+
+async def test_at_a_stop_an_idle_client_may_send_once_more_and_is_told_that_it_was_the_last() -> None:
+    async with Backend(backends.ok(b"done")) as backend, Rig(replace(OPTIONS, shutdown_idle_s=5.0)) as rig:
+        rig.serve(backend.url)
+        client = await rig.client()
+        assert field((await client.ask(GET))[1], b"connection") is None
+        draining = asyncio.create_task(rig.plane.drain())
+        await asyncio.sleep(0.01)
+        status, head, body = await client.ask(POST)
+        assert (status, body, field(head, b"connection")) == (200, b"done", b"close")
+        assert await client.rest() == b""
+        await asyncio.wait_for(draining, 1)
 
 
 async def test_drain_finishes_what_is_under_way() -> None:

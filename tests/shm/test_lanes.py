@@ -29,6 +29,8 @@ def test_a_worker_describes_itself(wall: Wall) -> None:
     assert Lanes(wall).worker(1) == WorkerState(1, 1, 2, 3, 4, 5, 6, 7, True)
     assert Lanes(wall).worker(0) == WorkerState(0, 0, 0, 0, 0, 0, 0, 0, False)
     assert Lanes(wall).workers == 2
+    wall.words[at.H_DRAINING] = 1
+    assert Lanes(wall).worker(0).draining, "the supervisor was told to stop: no worker is ready any more"
 
 
 def test_acknowledged_is_by_worker_and_service(wall: Wall) -> None:
