@@ -20,7 +20,6 @@ from router.shm import layout as at
 
 if TYPE_CHECKING:
     from router.proxy.plane import Plane
-    from router.proxy.view import ServiceView
 
 _ACCEPTED: Final = at.LS_ACCEPTED
 _EMPTY_LINES_MAX: Final = 4
@@ -130,11 +129,11 @@ class Downstream:
             return
         self.plane.header_wait.since.pop(self, None)
         try:
-            head, service = self.plane.request_head(data[:end])
+            head = self.plane.request_head(data[:end])
         except DownstreamError as error:
             front_desk.refuse(self, error)
             return
-        self._begin(head, service, data[end:])
+        self._begin(head, data[end:])
 
     def _incomplete_head(self, came: bytes, data: bytes, end: int) -> None:
         """Wait for the rest of a head, or refuse one that is too large or can never be valid."""
@@ -158,8 +157,9 @@ class Downstream:
                 data = data[2:]
         return data
 
-    def _begin(self, head: RequestHead, service: ServiceView | None, rest: bytes) -> None:
+    def _begin(self, head: RequestHead, rest: bytes) -> None:
         plane = self.plane
+        service = head.service
         length = head.length
         self.requests += 1
         if service is None:
