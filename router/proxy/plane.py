@@ -19,6 +19,7 @@ from router.proxy.deadlines import Deadlines
 from router.proxy.downstream import Downstream
 from router.proxy.exchange import Exchange
 from router.proxy.fields import VIA
+from router.proxy.forwarding import Forwarding
 from router.proxy.head_memory import HeadMemory
 from router.proxy.options import Options
 from router.proxy.request_head import RequestHead
@@ -69,6 +70,7 @@ class Plane:
         self.tunnel_idle: Deadlines[Tunnel] = Deadlines(options.tunnel_idle_s, Tunnel.idle_too_long)
         self.tunnel_close: Deadlines[Tunnel] = Deadlines(options.half_close_grace_s, Tunnel.close_late)
         # what is remembered
+        self.forwarding = Forwarding(options.forwarding)
         self._via = VIA if options.via else b""
         self._requests = HeadMemory(self._parse_request)
         self._responses = HeadMemory(self._parse_response)
@@ -209,6 +211,7 @@ class Plane:
     def reconfigure(self, options: Options) -> None:
         """Take over changed settings; the set of services stays. What was remembered of heads is forgotten."""
         self.options = options
+        self.forwarding = Forwarding(options.forwarding)
         self._via = VIA if options.via else b""
         self._requests.forget()
         self._responses.forget()
@@ -251,6 +254,7 @@ class Plane:
         """Write one line of the access log."""
         attempt = exchange.attempt
         line = {
+            "client": exchange.downstream.client,
             "method": exchange.head.method.decode("latin-1"),
             "target": exchange.head.target.decode("latin-1"),
             "service": exchange.service.options.name,

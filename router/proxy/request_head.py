@@ -208,13 +208,13 @@ def _host(raw: bytes, lower: bytes, http11: bool) -> tuple[bytes, bytes]:
     found = _HOST.search(lower)
     if number != 1 or found is None:
         raise _refuse("bad_request", "exactly one Host field is required (RFC 9112 section 3.2)")
-    if not _is_authority(found[1]):
+    if not is_authority(found[1]):
         raise _refuse("bad_request", "the Host field is malformed")
     return found[1], raw[found.start(1) : found.end(1)]
 
 
-def _is_authority(host: bytes) -> bool:
-    """RFC 3986 §3.2.2 and §3.2.3: a name or an address, and perhaps a port; never a user."""
+def is_authority(host: bytes) -> bool:
+    """Return whether lower-cased `host` is a name or an address, and perhaps a port; never a user (RFC 3986 §3.2.2, §3.2.3)."""
     found = _HOST_VALUE.fullmatch(host)
     if found is None:
         return False
@@ -317,7 +317,7 @@ def _other_form(method: bytes, target: bytes, host: bytes, host_raw: bytes) -> t
     if target == b"*" and method == b"OPTIONS":
         return target, host, host_raw
     found = _ABSOLUTE.fullmatch(target)
-    if found is None or not _is_authority(found[1].lower()):
+    if found is None or not is_authority(found[1].lower()):
         raise _refuse("bad_request", "the request target is neither a path nor an http URL")
     path = found[2] if found[2].startswith(b"/") else b"/" + found[2]
     return path, found[1].lower(), found[1]
