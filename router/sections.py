@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import ipaddress
 import re
 from typing import Annotated, Any, Final, Literal
 
@@ -84,6 +83,10 @@ class Limits(Strict):
     """Write buffer of one connection above which the other side is paused."""
     replay_bytes_max: Bytes = 1 << 20
     interim_responses_max: Count = 32
+    body_rate_min_bytes_per_s: Count | Literal[0, "none"] = 240
+    """What a client has to send of a body on average over timeouts.body_rate_grace_s; else 408. Kestrel's rate."""
+    write_rate_min_bytes_per_s: Count | Literal[0, "none"] = 240
+    """What it has to take while a response waits for it, on average over timeouts.write_rate_grace_s; else it is cut."""
 
 
 class Timeouts(Strict):
@@ -94,6 +97,9 @@ class Timeouts(Strict):
     """Silence of a client in the middle of its body."""
     write_timeout_s: Seconds = 60.0
     """A client that takes nothing of its response for so long is cut."""
+    body_rate_grace_s: Seconds = 30.0
+    """As long as a client may be silent: no connection that stalls for a while is cut for its rate before."""
+    write_rate_grace_s: Seconds = 30.0
     keepalive_idle_s: Seconds = 75.0
     half_close_grace_s: Seconds = 2.0
     """A client that closed its side before the response began is taken for gone after so long: a FIN alone does not
@@ -206,24 +212,6 @@ class Service(Strict):
         return self
 
 
-class Forwarding(Strict):
-    """Whose word counts for who the client is, and what backends are told of it."""
-
-    trusted: Annotated[list[str], Field(max_length=256)] = []
-    """Networks, or "unix", whose X-Forwarded-* are believed; from everybody else they are dropped and set anew."""
-    keep: list[Literal["for", "proto", "host", "port"]] = ["for", "proto", "host", "port"]
-    """Which X-Forwarded-* of a trusted proxy are believed: leave out those that it neither sets nor removes."""
-    forwarded: Literal["off", "append"] = "off"
-    """Whether backends get the Forwarded field, too (RFC 7239)."""
-    hops_max: Annotated[int, Field(ge=1, le=1000)] = 32
-    """The last so many members of a list are kept."""
-
-    @field_validator("trusted")
-    @classmethod
-    def _networks(cls, value: list[str]) -> list[str]:
-        return networks(value)
-
-
 class Token(Strict):
     """A bearer token, kept as its SHA-256 (`printf %s TOKEN | sha256sum`)."""
 
@@ -250,22 +238,4 @@ def version_label(value: str) -> str:
     """Return `value` if it is a usable version label; raise ValueError that says what one looks like."""
     if not VERSION_LABEL.fullmatch(value):
         raise ValueError(f"version {value!r}: use letters, digits and . _ : / @ + -, at most 128, for example fraud-v7")
-    return value
-
-
-def networks(value: list[str]) -> list[str]:
-    """Return `value` if every member is a network or "unix"; raise ValueError that says how to write one."""
-    for member in value:
-        if member == "unix":
-            continue
-        try:
-            network = ipaddress.ip_network(member, strict=False)
-        except ValueError:
-            raise ValueError(
-                f'{member!r} is no network: write 10.0.0.0/8, 2001:db8::/32, one address, or "unix"'
-            ) from None
-        if isinstance(network, ipaddress.IPv6Network) and network.network_address.ipv4_mapped is not None:
-            raise ValueError(f"{member!r} is IPv4 within IPv6: write the IPv4 network, which covers both")
-        if ipaddress.ip_address(member.partition("/")[0]) != network.network_address:
-            raise ValueError(f"{member!r} has bits outside its prefix: write {network}")
     return value

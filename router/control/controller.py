@@ -340,6 +340,7 @@ class Controller:
                 "accepted": accepted,
                 "ended": {outcome.label: ended[outcome] for outcome in OUTCOMES},
             },
+            "limited": self.lanes.limited(),
             "services": {name: self.service_status(name) for name in self.benches},
         }
 

@@ -68,14 +68,17 @@ class _Reading(Collector):
         """Read everything once and give it out, family by family."""
         controller = self._controller
         status = controller.status()
-        names = sorted(status["services"])
-        yield from _traffic(status, names, controller.lanes, controller.wall)
+        names, lanes = sorted(status["services"]), controller.lanes
+        yield from _traffic(status, names, lanes, controller.wall)
         yield from _targets(status)
         yield from _switches(controller.tally)
         yield from _triggers({name: controller.explain(name) for name in names})
         yield _quarantined(controller.versions())
         yield from _processes(status, controller.wall)
-        yield _door(self._put_out)
+        yield _counted(
+            "limited", "How often a limit on clients acted; the label is the setting.", "limit", lanes.limited()
+        )
+        yield _counted("admin_connections_closed", "Connections that the admin port has closed.", "why", self._put_out)
 
 
 def _traffic(status: Document, names: list[str], lanes: Lanes, wall: Wall) -> Iterator[Metric]:
@@ -236,12 +239,10 @@ def _processes(status: Document, wall: Wall) -> Iterator[Metric]:
     yield from (up, lag)
 
 
-def _door(put_out: Mapping[str, int]) -> Metric:
-    family = CounterMetricFamily(
-        PREFIX + "admin_connections_closed", "Connections that the admin port has closed, by why.", labels=["why"]
-    )
-    for why, count in put_out.items():
-        family.add_metric([why], count)
+def _counted(name: str, told: str, label: str, counts: Mapping[str, int]) -> Metric:
+    family = CounterMetricFamily(PREFIX + name, told, labels=[label])
+    for value, count in counts.items():
+        family.add_metric([value], count)
     return family
 
 

@@ -10,11 +10,9 @@ import asyncio
 from typing import TYPE_CHECKING, Final, cast
 
 from router.errors import DownstreamError
-from router.proxy import farewell, flow, front_desk, request_head
+from router.proxy import farewell, flow, front_desk, pace, request_head
 from router.proxy.chunks import ChunkError
 from router.proxy.exchange import Exchange
-from router.proxy.intermediary import Intermediary
-from router.proxy.networks import UNKNOWN
 from router.proxy.peer import Peer, peer_of
 from router.proxy.request_body import RequestBody
 from router.proxy.request_head import RequestHead
@@ -22,6 +20,7 @@ from router.shm import layout as at
 
 if TYPE_CHECKING:
     from router.proxy.plane import Plane
+    from router.proxy.view import ServiceView
 
 _ACCEPTED: Final = at.LS_ACCEPTED
 _EMPTY_LINES_MAX: Final = 4
@@ -31,8 +30,8 @@ _EMPTY_LINES_MAX: Final = 4
 class Downstream:
     """`exchange` is the request being answered, None in between; `closing`: the connection ends after this response;
     `congested`: the client takes less than we write, and gets no further answer until it has caught up; `lingering`: all is
-    said, and what still comes is dropped; `forwarded`: what backends are told of `client`, its address; `body`: the rest of
-    a body that is still to come; `buffer`: a head that has no end yet, or requests that wait; `requests`: how many were begun.
+    said, and what still comes is dropped; `body`: the rest of a body that is still to come; `buffer`: a head that has no end
+    yet, or requests that wait; `requests`: how many were begun.
 
     A protocol of asyncio by its shape, without the base class: a compiled class has none that Python made.
     """
@@ -43,8 +42,6 @@ class Downstream:
         self.peer = peer
         self.transport: asyncio.Transport | None = None
         self.forwarded = b""
-        self.client = UNKNOWN
-        self._translate = plane.request_head
         self.requests = 0
         self.exchange: Exchange | None = None
         self.body: RequestBody | None = None
@@ -53,6 +50,7 @@ class Downstream:
         self.congested = False
         self.lingering = False
         self.paused = False
+        self.silent_at_bytes = self.paced_bytes = 0  # what waited to be taken when pace.py last looked
         self._scheduled = False
 
     # -- asyncio's callbacks
@@ -62,9 +60,7 @@ class Downstream:
         self.transport = cast(asyncio.Transport, transport)
         self.transport.set_write_buffer_limits(high=plane.options.buffer_bytes)
         self.peer = self.peer or peer_of(transport)
-        self.forwarded, self.client = plane.forwarding.own_fields(self.peer), self.peer.address
-        if plane.forwarding.trusted.covers(self.client):
-            self._translate = Intermediary(self, self.peer).request_head
+        self.forwarded = self.peer.forwarded
         if not plane.enter(self):
             front_desk.turn_away(self)
 
@@ -100,7 +96,6 @@ class Downstream:
     def connection_lost(self, error: Exception | None) -> None:
         """Called by the loop, once, whoever closed."""
         self.transport = None
-        self._translate = self.plane.request_head  # an intermediary and its connection know each other
         self.plane.leave(self)
         if self.exchange is not None:
             exchange, self.exchange = self.exchange, None
@@ -109,14 +104,14 @@ class Downstream:
     def pause_writing(self) -> None:
         """Called by the loop when the client takes less than we write."""
         self.congested = True
-        self.plane.write_wait.start(self, self.plane.now_s)
+        flow.offer(self)
         if self.exchange is not None:
             flow.downstream_full(self.exchange)
 
     def resume_writing(self) -> None:
         """Called by the loop when the client has caught up."""
         self.congested = False
-        self.plane.write_wait.stop(self)
+        flow.taken(self)
         if self.exchange is not None:
             flow.downstream_drained(self.exchange)
         elif not self.lingering:
@@ -136,11 +131,11 @@ class Downstream:
             return
         self.plane.header_wait.since.pop(self, None)
         try:
-            head = self._translate(data[:end])
+            head, service = self.plane.request_head(data[:end])
         except DownstreamError as error:
             front_desk.refuse(self, error)
             return
-        self._begin(head, data[end:])
+        self._begin(head, service, data[end:])
 
     def _incomplete_head(self, came: bytes, data: bytes, end: int) -> None:
         """Wait for the rest of a head, or refuse one that is too large or can never be valid."""
@@ -164,9 +159,8 @@ class Downstream:
                 data = data[2:]
         return data
 
-    def _begin(self, head: RequestHead, rest: bytes) -> None:
+    def _begin(self, head: RequestHead, service: ServiceView | None, rest: bytes) -> None:
         plane = self.plane
-        service = head.service
         length = head.length
         self.requests += 1
         if service is None:
@@ -192,6 +186,8 @@ class Downstream:
             self._body_broken(exchange, error)
             return
         self._body_advanced(body)
+        if not body.done:
+            self.plane.body_pace.start(self, self.plane.now_s)
         exchange.start(out, body.done)
 
     def _receive_body(self, body: RequestBody, data: bytes) -> None:
@@ -228,6 +224,7 @@ class Downstream:
         """Take no more of the request's body for now; our waiting is not the client's slowness."""
         if self.body is not None:
             self.plane.body_wait.stop(self)
+            self.plane.body_pace.stop(self)
             self.pause()
 
     def release_body(self) -> None:
@@ -236,6 +233,7 @@ class Downstream:
             self.resume()
             if self.body is not None:
                 self.plane.body_wait.start(self, self.plane.now_s)
+                pace.want_body(self)
 
     def hand_over(self) -> tuple[asyncio.Transport, bytes]:
         """Return the transport, for one who takes over from this protocol, and what the client has sent for him."""
@@ -273,6 +271,7 @@ class Downstream:
     # -- deadlines
     def header_late(self) -> None:
         """`header_timeout_s` has passed without a whole head."""
+        self.plane.count_limit(at.LIMITED_HEADER_TIMEOUT)
         if self.buffer.strip(b"\r\n"):
             detail = "the request head did not arrive in time"
             front_desk.refuse(self, DownstreamError(408, "request_timeout", detail))
@@ -282,6 +281,7 @@ class Downstream:
     def body_late(self) -> None:
         """The client was silent within its body for `body_timeout_s`."""
         if self.exchange is not None:
+            self.plane.count_limit(at.LIMITED_BODY_TIMEOUT)
             self.exchange.client_broke(408, "request_timeout", "the request body did not arrive in time")
 
     def drain(self) -> None:

@@ -6,6 +6,8 @@ import socket
 import struct
 from typing import TYPE_CHECKING, Final
 
+from router.proxy import flow
+
 if TYPE_CHECKING:
     from router.proxy.downstream import Downstream
 
@@ -22,7 +24,7 @@ def close(downstream: Downstream, *, linger: bool) -> None:
     plane.forget_waits(downstream)
     if not linger:
         if transport.get_write_buffer_size():
-            plane.write_wait.start(downstream, plane.now_s)
+            flow.offer(downstream)
         transport.close()
         return
     downstream.lingering = True

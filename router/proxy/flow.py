@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from router import clock
 
 if TYPE_CHECKING:
+    from router.proxy.downstream import Downstream
     from router.proxy.exchange import Exchange
 
 
@@ -21,6 +22,21 @@ def upstream_drained(exchange: Exchange) -> None:
     if not exchange.answered:
         exchange.service.idle.stop(exchange)
     exchange.downstream.release_body()
+
+
+def offer(downstream: Downstream) -> None:
+    """From now on it is the client's turn to take what waits in our buffer (pace.py)."""
+    plane, transport = downstream.plane, downstream.transport
+    if transport is not None:
+        downstream.silent_at_bytes = downstream.paced_bytes = transport.get_write_buffer_size()
+        plane.write_wait.start(downstream, plane.now_s)
+        plane.write_pace.start(downstream, plane.now_s)
+
+
+def taken(downstream: Downstream) -> None:
+    """It has caught up."""
+    downstream.plane.write_wait.stop(downstream)
+    downstream.plane.write_pace.stop(downstream)
 
 
 def downstream_full(exchange: Exchange) -> None:

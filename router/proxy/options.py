@@ -24,16 +24,6 @@ class ServiceOptions:
 
 
 @dataclass(frozen=True, slots=True)
-class ForwardingOptions:
-    """Whose word counts for who the client is; networks as CIDR or `unix`."""
-
-    trusted: tuple[str, ...] = ()
-    keep: frozenset[str] = frozenset(("for", "proto", "host", "port"))
-    forwarded: bool = False
-    hops_max: int = 32
-
-
-@dataclass(frozen=True, slots=True)
 class Options:
     """Everything a worker needs; sizes in bytes, durations in seconds. Services are in the order of the wall."""
 
@@ -51,9 +41,13 @@ class Options:
     buffer_bytes: int
     replay_bytes_max: int
     interim_responses_max: int
+    body_rate_min_bytes_per_s: int
+    write_rate_min_bytes_per_s: int
     header_timeout_s: float
     body_timeout_s: float
     write_timeout_s: float
+    body_rate_grace_s: float
+    write_rate_grace_s: float
     keepalive_idle_s: float
     half_close_grace_s: float
     tunnel_idle_s: float
@@ -63,7 +57,6 @@ class Options:
     shutdown_idle_s: float
     resolve_every_s: float
     control_silent_s: float
-    forwarding: ForwardingOptions = ForwardingOptions()
 
 
 _LIMITS = (
@@ -77,11 +70,15 @@ _LIMITS = (
     "buffer_bytes",
     "replay_bytes_max",
     "interim_responses_max",
+    "body_rate_min_bytes_per_s",
+    "write_rate_min_bytes_per_s",
 )
 _TIMEOUTS = (
     "header_timeout_s",
     "body_timeout_s",
     "write_timeout_s",
+    "body_rate_grace_s",
+    "write_rate_grace_s",
     "keepalive_idle_s",
     "half_close_grace_s",
     "connect_timeout_s",
@@ -102,19 +99,9 @@ def from_document(document: dict[str, Any]) -> Options:
         ready_path=None if ready == "none" else ready.encode(),
         access_log=document["access_log"],
         via=document["via"],
-        forwarding=_forwarding(document["forwarding"]),
         tunnel_idle_s=math.inf if timeouts["tunnel_idle_s"] == "none" else timeouts["tunnel_idle_s"],
-        **{name: limits[name] for name in _LIMITS},
+        **{name: 0 if limits[name] == "none" else limits[name] for name in _LIMITS},
         **{name: timeouts[name] for name in _TIMEOUTS},
-    )
-
-
-def _forwarding(section: dict[str, Any]) -> ForwardingOptions:
-    return ForwardingOptions(
-        trusted=tuple(section["trusted"]),
-        keep=frozenset(section["keep"]),
-        forwarded=section["forwarded"] == "append",
-        hops_max=section["hops_max"],
     )
 
 

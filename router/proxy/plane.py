@@ -14,13 +14,11 @@ from typing import Final
 import orjson
 
 from router import clock
-from router.proxy import farewell, replies, request_head, response_head
+from router.proxy import farewell, pace, replies, request_head, response_head
 from router.proxy.deadlines import Deadlines
 from router.proxy.downstream import Downstream
 from router.proxy.exchange import Exchange
 from router.proxy.fields import VIA
-from router.proxy.forwarding import Forwarding
-from router.proxy.head_memory import HeadMemory
 from router.proxy.options import Options
 from router.proxy.request_head import RequestHead
 from router.proxy.resolver import Resolver
@@ -38,7 +36,12 @@ access = logging.getLogger("router.access")
 
 SWEEP_S: Final = 0.1
 _LAG_PERIOD_SWEEPS: Final = 10
+_LATE_S: Final = 0.5
+"""After a sweep later than this no client is late: what it has sent meanwhile is in the kernel, and is read before the next."""
 _LINGER_S: Final = 2.0
+_REMEMBERED_MAX: Final = 1024
+_REMEMBERED_BYTES_MAX: Final = 4096
+"""Heads remembered per kind, and the longest one that is: at most 4 MiB of keys a kind and worker."""
 
 
 class Plane:
@@ -63,21 +66,21 @@ class Plane:
         self.header_wait: Deadlines[Downstream] = Deadlines(options.header_timeout_s, Downstream.header_late)
         self.keepalive: Deadlines[Downstream] = Deadlines(options.keepalive_idle_s, Downstream.drain)
         self.body_wait: Deadlines[Downstream] = Deadlines(options.body_timeout_s, Downstream.body_late)
-        self.write_wait: Deadlines[Downstream] = Deadlines(options.write_timeout_s, farewell.drop)
+        self.body_pace: Deadlines[Downstream] = Deadlines(options.body_rate_grace_s, pace.body_due)
+        self.write_wait: Deadlines[Downstream] = Deadlines(options.write_timeout_s, pace.write_late)
+        self.write_pace: Deadlines[Downstream] = Deadlines(options.write_rate_grace_s, pace.write_due)
         self.half_closed: Deadlines[Downstream] = Deadlines(options.half_close_grace_s, farewell.drop)
         self.linger: Deadlines[Downstream] = Deadlines(_LINGER_S, farewell.drop)
-        self._waits = (self.header_wait, self.keepalive, self.body_wait, self.write_wait, self.half_closed, self.linger)
+        self._waits = (
+            *(self.header_wait, self.keepalive, self.body_wait, self.body_pace, self.write_wait, self.write_pace),
+            *(self.half_closed, self.linger),
+        )
         self.tunnel_idle: Deadlines[Tunnel] = Deadlines(options.tunnel_idle_s, Tunnel.idle_too_long)
         self.tunnel_close: Deadlines[Tunnel] = Deadlines(options.half_close_grace_s, Tunnel.close_late)
         # what is remembered
-        self.forwarding = Forwarding(options.forwarding)
         self._via = VIA if options.via else b""
-        self._requests = HeadMemory(self._parse_request)
-        self._responses = HeadMemory(self._parse_response)
-        self.request_head = self._requests.translate
-        """Bytes of a whole head → RequestHead; raises DownstreamError."""
-        self.response_head = self._responses.translate
-        """Bytes of a whole head → ResponseHead; raises UpstreamError."""
+        self._requests: dict[bytes, tuple[RequestHead, ServiceView | None]] = {}
+        self._responses: dict[bytes, ResponseHead] = {}
         self._id_prefix = os.urandom(6).hex().encode()
         self._id_number = 0
         # services, longest prefix first
@@ -90,14 +93,32 @@ class Plane:
         self._due_s = 0.0
 
     # -- heads
-    def _parse_request(self, raw: bytes) -> RequestHead:
-        head = request_head.parse_request(raw, self.options.fields_max, self._via)
-        if not head.final and head.path != self.options.ready_path:
-            head.service = self._match(head)
-        return head
+    def request_head(self, raw: bytes) -> tuple[RequestHead, ServiceView | None]:
+        """Return the translation of a whole head and the service that answers it; raise DownstreamError.
 
-    def _parse_response(self, raw: bytes) -> ResponseHead:
-        return response_head.parse_response(raw, self._via)
+        Remembered by the very bytes that passed the strict parser. A head with its own X-Request-ID will not come again.
+        """
+        known = self._requests.get(raw)
+        if known is not None:
+            return known
+        head = request_head.parse_request(raw, self.options.fields_max, self._via)
+        found = (head, None if head.final or head.path == self.options.ready_path else self._match(head))
+        if head.request_id is None and not head.upgrade and len(raw) <= _REMEMBERED_BYTES_MAX:
+            if len(self._requests) >= _REMEMBERED_MAX:
+                self._requests.clear()
+            self._requests[raw] = found
+        return found
+
+    def response_head(self, raw: bytes) -> ResponseHead:
+        """Return the translation of a whole response head; raise UpstreamError."""
+        head = self._responses.get(raw)
+        if head is None:
+            head = response_head.parse_response(raw, self._via)
+            if not head.has_request_id and not head.upgrade and len(raw) <= _REMEMBERED_BYTES_MAX:
+                if len(self._responses) >= _REMEMBERED_MAX:
+                    self._responses.clear()
+                self._responses[raw] = head
+        return head
 
     def _match(self, head: RequestHead) -> ServiceView | None:
         """Longest path prefix at a segment boundary among the services of this host; the path is compared as it came."""
@@ -144,6 +165,10 @@ class Plane:
         self.words[self._row + at.W_ACCEPTED] += 1
         self.words[self._row + at.W_ENDED + Outcome.REFUSED] += 1
 
+    def count_limit(self, limit: int) -> None:
+        """A limit on clients has acted; `limit` is one of `layout.LIMITED_…`."""
+        self.words[self._row + at.W_LIMITED + limit] += 1
+
     # -- the wall
     def acknowledged(self) -> None:
         """Wake control: this worker claims from a new generation."""
@@ -178,21 +203,19 @@ class Plane:
     def sweep(self) -> None:
         """Every 100 ms: heartbeat, loop lag, deadlines, gauges."""
         self.now_s = now_s = clock.now_s()
-        self._measure_lag(now_s)
-        for waits in self._waits:
-            waits.sweep(now_s)
-        self.tunnel_idle.sweep(now_s)
-        self.tunnel_close.sweep(now_s)
+        if self._measure_lag(now_s) < _LATE_S:
+            for waits in self._waits:
+                waits.sweep(now_s)
+            self.tunnel_idle.sweep(now_s)
+            self.tunnel_close.sweep(now_s)
         for service in self.services:
             service.sweep(now_s)
-        self._requests.refill()
-        self._responses.refill()
         self.words[self._row + at.W_CONNECTIONS] = len(self.connections)
         self.words[self._row + at.W_HEARTBEAT_NS] = clock.now_ns()
         self._due_s = now_s + SWEEP_S
         self.loop.call_later(SWEEP_S, self.sweep)
 
-    def _measure_lag(self, now_s: float) -> None:
+    def _measure_lag(self, now_s: float) -> float:
         lag_us = max(0, int((now_s - self._due_s) * 1e6))
         self._lags_us[self._sweeps % _LAG_PERIOD_SWEEPS] = lag_us
         self._sweeps += 1
@@ -200,6 +223,7 @@ class Plane:
         if lag_us > 1_000_000:
             self.words[self._row + at.W_LAG_SUM_US] += lag_us
             log.warning("the event loop was late by %.1f s", lag_us / 1e6)
+        return lag_us / 1e6
 
     async def keep_resolving(self) -> None:
         """Ask for the names of all endpoints again and again."""
@@ -211,17 +235,18 @@ class Plane:
     def reconfigure(self, options: Options) -> None:
         """Take over changed settings; the set of services stays. What was remembered of heads is forgotten."""
         self.options = options
-        self.forwarding = Forwarding(options.forwarding)
         self._via = VIA if options.via else b""
-        self._requests.forget()
-        self._responses.forget()
+        self._requests.clear()
+        self._responses.clear()
         for service, changed in zip(self.services, options.services, strict=True):
             service.reconfigure(changed)
         for waits, seconds in (
             (self.header_wait, options.header_timeout_s),
             (self.keepalive, options.keepalive_idle_s),
             (self.body_wait, options.body_timeout_s),
+            (self.body_pace, options.body_rate_grace_s),
             (self.write_wait, options.write_timeout_s),
+            (self.write_pace, options.write_rate_grace_s),
             (self.half_closed, options.half_close_grace_s),
         ):
             waits.duration_s = seconds
@@ -254,7 +279,6 @@ class Plane:
         """Write one line of the access log."""
         attempt = exchange.attempt
         line = {
-            "client": exchange.downstream.client,
             "method": exchange.head.method.decode("latin-1"),
             "target": exchange.head.target.decode("latin-1"),
             "service": exchange.service.options.name,

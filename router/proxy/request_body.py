@@ -12,7 +12,8 @@ if TYPE_CHECKING:
 
 
 class RequestBody:
-    """Framed by a length in bytes or by chunks. `received_bytes` counts what has arrived of it; after `done`, `rest` holds
+    """Framed by a length in bytes or by chunks. `received_bytes` counts what has arrived of it, `paced_bytes` is what that was
+    when pace.py last looked; after `done`, `rest` holds
     what followed the body.
     """
 
@@ -20,6 +21,7 @@ class RequestBody:
         self.done = False
         self.rest = b""
         self.received_bytes = 0
+        self.paced_bytes = 0
         self._left = length
         self._chunks: Chunks | None = None
         if length == CHUNKED:

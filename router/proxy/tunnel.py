@@ -16,6 +16,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Final, cast
 
 from router import clock
+from router.proxy import flow
 
 if TYPE_CHECKING:
     from router.proxy.exchange import Exchange
@@ -94,18 +95,24 @@ class Tunnel:
             self.spoke()
 
     def full(self, end: End) -> None:
-        """A side takes less than the other says. A client that takes nothing at all has `write_timeout_s`."""
+        """A side takes less than the other says. A client has to be as fast as with a response
+        (pace.py), a backend has `idle_timeout_s`, as with a request.
+        """
         end.other.pause()
         if end is self._client:
-            self._plane.write_wait.start(self.exchange.downstream, clock.now_s())
+            flow.offer(self.exchange.downstream)
             self.exchange.paused_at_s = clock.now_s()
+        else:
+            self.exchange.service.idle.start(self.exchange, clock.now_s())
 
     def drained(self, end: End) -> None:
         """It has caught up."""
         end.other.resume()
         if end is self._client:
-            self._plane.write_wait.stop(self.exchange.downstream)
+            flow.taken(self.exchange.downstream)
             self.exchange.paused_at_s = 0.0
+        else:
+            self.exchange.service.idle.stop(self.exchange)
 
     def lost(self, end: End, error: Exception | None) -> None:
         """A side is gone. Without an error, or after a regular close of either, that is a good end."""

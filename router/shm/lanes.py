@@ -129,6 +129,11 @@ class Lanes:
         ends = [sum(self._words[row + at.W_ENDED + outcome] for row in rows) for outcome in range(at.OUTCOME_COUNT)]
         return sum(self._words[row + at.W_ACCEPTED] for row in rows), ends
 
+    def limited(self) -> dict[str, int]:
+        """Return how often each limit on clients acted, over all lanes, by the setting's name."""
+        rows = [self._layout.lane(worker) + at.W_LIMITED for worker in range(self.workers)]
+        return {name: sum(self._words[row + number] for row in rows) for number, name in enumerate(at.LIMITS)}
+
     # -- reaping
     def reap(self, worker: int) -> int:
         """End as `cut` whatever a dead worker left in flight; return how many exchanges that were.

@@ -87,8 +87,29 @@ W_ENDED: Final = 6  # 13 words: how they ended
 W_DRAINING: Final = 19  # gauge: 1 once this worker accepts no more
 W_CONNECTIONS_TOTAL: Final = 20
 W_LAG_SUM_US: Final = 21  # cumulative lateness beyond stall_s: a change means the loop stalled
-LANE_HEADER_WORDS: Final = 32
+W_LIMITED: Final = 32  # a word a limit on clients: how often it acted
+LIMITS: Final = (
+    "connections_max",
+    "connections_per_client_max",
+    "requests_max",
+    "requests_per_connection_max",
+    "connection_age_max_s",
+    "header_timeout_s",
+    "body_timeout_s",
+    "body_rate_min_bytes_per_s",
+    "write_timeout_s",
+    "write_rate_min_bytes_per_s",
+    "descriptors",
+)
+"""In the order of their words; each is the setting to turn, the last one the process limit RLIMIT_NOFILE."""
+(
+    LIMITED_CONNECTIONS, LIMITED_PER_CLIENT, LIMITED_REQUESTS, LIMITED_PER_CONNECTION, LIMITED_AGE,
+    LIMITED_HEADER_TIMEOUT, LIMITED_BODY_TIMEOUT, LIMITED_BODY_RATE, LIMITED_WRITE_TIMEOUT, LIMITED_WRITE_RATE,
+    LIMITED_DESCRIPTORS,
+) = range(len(LIMITS))  # fmt: skip
+LANE_HEADER_WORDS: Final = 48
 assert W_ENDED + OUTCOME_COUNT <= W_DRAINING
+assert W_LIMITED + len(LIMITS) <= LANE_HEADER_WORDS
 
 # -- sample ring: control's own memory of the past, so that its successor has one
 SAMPLE_SCALARS: Final = 32

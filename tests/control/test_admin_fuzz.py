@@ -95,7 +95,7 @@ class Front:
         match_info.add_app(self.application)
         match_info.freeze()
         request._match_info = match_info
-        [surround] = self.application.middlewares
+        surround = self.application.middlewares[-1]
         response = await surround(request, match_info.handler)
         assert isinstance(response, web.Response)
         return response

@@ -34,6 +34,7 @@ FROZEN = {
     "rollback_router_quarantined_info": ("gauge", {"service", "version"}),
     "rollback_router_worker_up": ("gauge", {"worker"}),
     "rollback_router_loop_lag_seconds": ("gauge", {"process"}),
+    "rollback_router_limited": ("counter", {"limit"}),
     "rollback_router_admin_connections_closed": ("counter", {"why"}),
 }
 """Of behaviour's list only `seconds_since_last_drill` is missing: there are no drills yet."""

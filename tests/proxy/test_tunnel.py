@@ -305,12 +305,15 @@ async def test_the_side_that_is_slow_holds_the_other_back(side: str) -> None:
             while held == 0 or held != before:
                 await asyncio.sleep(0.05)
                 before, held = held, fast.get_write_buffer_size()
+        clock_of = rig.plane.write_pace if side == "client" else rig.plane.services[0].idle
+        assert len(clock_of.since) == 1, "it has to take something in time"
         client.writer.transport.resume_reading()  # type: ignore[attr-defined]
         go.set()
         if side == "client":
             received.extend(await client.exactly(len(data)))
         await until(lambda: len(received) == len(data))
         assert received == data
+        await until(lambda: not clock_of.since)
         client.writer.write_eof()
         await client.rest()
         await rig.quiet()

@@ -43,6 +43,7 @@ def test_offsets_of_a_row_are_distinct(prefix: str) -> None:
         ("L_", at.L_EXCHANGES, at.ROLE_COUNT * at.OUTCOME_COUNT),
         ("LS_", at.LS_ENDED, at.OUTCOME_COUNT),
         ("W_", at.W_ENDED, at.OUTCOME_COUNT),
+        ("W_", at.W_LIMITED, len(at.LIMITS)),
     ],
 )
 def test_nothing_lies_within_an_array(prefix: str, start: int, size: int) -> None:
