@@ -26,10 +26,12 @@ def check(data: bytes) -> None:
         return
     assert cut == (state, handed_on, rest), (cut, state, handed_on, rest)
     original, forwarded = _read(body), _read(handed_on)
-    if "bad" in (original[0], forwarded[0]):  # h11 knows no white space before an extension; the grammar does
-        assert re.search(rb"[ \t]+;", body), body
+    if re.search(rb"[ \t]+;", body):  # h11 knows no white space before an extension; the grammar does
         return
-    assert original == (state, payload, rest) or state == "more", (original, payload, rest)
+    if original[0] == "bad":  # by a trailer field that is dropped and so does no harm
+        assert re.search(rb"(?i)\n(content-length|transfer-encoding):", body), body
+    else:
+        assert original == (state, payload, rest) or state == "more", (original, payload, rest)
     if state == "done":
         assert forwarded == ("done", payload, b""), (forwarded, payload)
         assert plain_rest == rest

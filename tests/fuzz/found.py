@@ -8,7 +8,14 @@ FOUND: Final[dict[str, tuple[bytes, ...]]] = {
     "request_heads": (
         b"GET /a0 HTTP/1.1\r\nHost:\r\nHost: t\r\nX-Request-ID: mine\r\nRange: by t\r\nX:\ta\r\n\r\n",
         b"GET /a HTTP/1.0\r\nHost: t\r\nConnection: ke: [::1]:80\r\n",
+        b"OPTIONS /a HTTP/1.1\r\nMax-Forwards: 0\r\nHost: o",
     ),
-    "response_heads": (b"HTTP/1.1 204\r\nTransfensfer-Encoding: chunked\r\nX-Forwarded-For: 1\r\n",),
-    "chunked_bodies": (b'\x035    ;a;b=c;d="e;\\"f"\r\nhello\r\n0;x\r\n\r\n',),
+    "response_heads": (
+        b"HTTP/1.1 204\r\nTransfensfer-Encoding: chunked\r\nX-Forwarded-For: 1\r\n",
+        b"HTTP/1.1 204\r\nVia:\r\n\r\n",
+    ),
+    "chunked_bodies": (
+        b'\x035    ;a;b=c;d="e;\\"f"\r\nhello\r\n0;x\r\n\r\n',
+        b"\x031\r\na\r\n0\r\nContent-Length: X: 1\r\nX-B:\r\n\r\n",
+    ),
 }

@@ -41,7 +41,8 @@ def check(data: bytes) -> None:
         assert not incomplete_is_hopeless(raw[:cut]), raw[:cut]
         assert not line_is_hopeless(raw[:cut]), raw[:cut]
     _judge_client(raw, quick)
-    _judge_upstream(raw, quick)
+    if not quick.final:  # answered by ourselves, never sent on
+        _judge_upstream(raw, quick)
 
 
 def _outcome(raw: bytes, *, careful: bool) -> RequestHead | int:

@@ -54,7 +54,7 @@ def _judge_downstream(fields: list[tuple[bytes, bytes]], head: ResponseHead) -> 
     }
     changed = _CHANGED | (tokens - _KEPT) | (_FRAMING if bodyless else frozenset())
     kept = [line for name, line in fields if name not in changed]
-    arrived = [line for line in head.downstream.split(b"\r\n")[1:-1] if line[:5].lower() != b"via: "]
+    arrived = [line for line in head.downstream.split(b"\r\n")[1:-1] if line[:4].lower() != b"via:"]
     if head.upgrade:
         arrived = arrived[:-2]
     assert arrived == kept, head.downstream

@@ -37,6 +37,7 @@ class Recording(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         self.raw += data
         self.rest += data
+        self._recorder.moved += 1
         while (size := whole(self.rest)) > 0:
             self.requests.append(self.rest[:size])
             self.rest = self.rest[size:]
@@ -74,6 +75,7 @@ class Recorder:
 
     def __init__(self, answer: bytes = ANSWER) -> None:
         self.answer = answer
+        self.moved = 0
         self.connections: list[Recording] = []
 
     async def __aenter__(self) -> Self:
