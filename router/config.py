@@ -14,7 +14,7 @@ from pydantic import BaseModel, Field, ValidationError, field_validator, model_v
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, TomlConfigSettingsSource
 
 from router.errors import StartError
-from router.sections import NAME, Address, Admin, FileMode, Limits, Service, Strict, Timeouts
+from router.sections import NAME, Address, Admin, FileMode, Forwarding, Limits, Service, Strict, Timeouts
 
 EXIT_SETTINGS: Final = 3
 ENV_PREFIX: Final = "ROLLBACK_ROUTER_"
@@ -42,6 +42,7 @@ class Settings(BaseSettings):
     via: bool = True
     fail_point: str = ""
     admin: Admin = Admin()
+    forwarding: Forwarding = Forwarding()
     limits: Limits = Limits()
     timeouts: Timeouts = Timeouts()
     services: Annotated[dict[str, Service], Field(max_length=16)] = {}
@@ -159,6 +160,7 @@ class _Plain(Strict):
     via: bool
     fail_point: str
     admin: Admin
+    forwarding: Forwarding
     limits: Limits
     timeouts: Timeouts
     services: dict[str, Service]

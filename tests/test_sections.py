@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import pytest
+from pydantic import ValidationError
 
-from router.sections import Address, Probe
+from router.sections import Address, Forwarding, Probe
 
 
 @pytest.mark.parametrize(
@@ -24,3 +25,25 @@ def test_an_address_is_read_and_shown(text: str, host: str, port: int, shown: st
 
 def test_a_probe_that_makes_the_model_work_is_an_inference() -> None:
     assert [Probe(method=method).inference for method in ("GET", "HEAD", "POST")] == [False, False, True]
+
+
+@pytest.mark.parametrize(
+    ("member", "said"),
+    [
+        ("10.0.0.1/8", "'10.0.0.1/8' has bits outside its prefix: write 10.0.0.0/8"),
+        ("2001:db8::1/32", "'2001:db8::1/32' has bits outside its prefix: write 2001:db8::/32"),
+        ("::ffff:10.0.0.0/104", "'::ffff:10.0.0.0/104' is IPv4 within IPv6: write the IPv4 network, which covers both"),
+        ("localhost", "'localhost' is no network: write 10.0.0.0/8, 2001:db8::/32, one address, or \"unix\""),
+        ("10.0.0.0/33", "'10.0.0.0/33' is no network: write 10.0.0.0/8, 2001:db8::/32, one address, or \"unix\""),
+        ("", "'' is no network: write 10.0.0.0/8, 2001:db8::/32, one address, or \"unix\""),
+    ],
+)
+def test_what_is_no_network_is_named_with_the_remedy(member: str, said: str) -> None:
+    with pytest.raises(ValidationError) as refusal:
+        Forwarding(trusted=["10.0.0.0/8", member])
+    assert refusal.value.errors()[0]["msg"] == f"Value error, {said}"
+
+
+def test_networks_and_addresses_and_unix_sockets_may_be_trusted() -> None:
+    trusted = ["10.0.0.0/8", "192.0.2.1", "::1", "2001:db8::/32", "0.0.0.0/0", "::/0", "unix"]
+    assert Forwarding(trusted=trusted).trusted == trusted

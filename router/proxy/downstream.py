@@ -13,6 +13,8 @@ from router.errors import DownstreamError
 from router.proxy import farewell, flow, front_desk, pace, request_head
 from router.proxy.chunks import ChunkError
 from router.proxy.exchange import Exchange
+from router.proxy.intermediary import Intermediary
+from router.proxy.networks import UNKNOWN
 from router.proxy.peer import Peer, peer_of
 from router.proxy.request_body import RequestBody
 from router.proxy.request_head import RequestHead
@@ -20,7 +22,6 @@ from router.shm import layout as at
 
 if TYPE_CHECKING:
     from router.proxy.plane import Plane
-    from router.proxy.view import ServiceView
 
 _ACCEPTED: Final = at.LS_ACCEPTED
 _EMPTY_LINES_MAX: Final = 4
@@ -30,8 +31,8 @@ _EMPTY_LINES_MAX: Final = 4
 class Downstream:
     """`exchange` is the request being answered, None in between; `closing`: the connection ends after this response;
     `congested`: the client takes less than we write, and gets no further answer until it has caught up; `lingering`: all is
-    said, and what still comes is dropped; `body`: the rest of a body that is still to come; `buffer`: a head that has no end
-    yet, or requests that wait; `requests`: how many were begun.
+    said, and what still comes is dropped; `forwarded`: what backends are told of `client`, its address; `body`: the rest of
+    a body that is still to come; `buffer`: a head that has no end yet, or requests that wait; `requests`: how many were begun.
 
     A protocol of asyncio by its shape, without the base class: a compiled class has none that Python made.
     """
@@ -42,6 +43,8 @@ class Downstream:
         self.peer = peer
         self.transport: asyncio.Transport | None = None
         self.forwarded = b""
+        self.client = UNKNOWN
+        self._translate = plane.request_head
         self.requests = 0
         self.exchange: Exchange | None = None
         self.body: RequestBody | None = None
@@ -60,7 +63,9 @@ class Downstream:
         self.transport = cast(asyncio.Transport, transport)
         self.transport.set_write_buffer_limits(high=plane.options.buffer_bytes)
         self.peer = self.peer or peer_of(transport)
-        self.forwarded = self.peer.forwarded
+        self.forwarded, self.client = plane.forwarding.own_fields(self.peer), self.peer.address
+        if plane.forwarding.trusted.covers(self.client):
+            self._translate = Intermediary(self, self.peer).request_head
         if not plane.enter(self):
             front_desk.turn_away(self)
 
@@ -96,6 +101,7 @@ class Downstream:
     def connection_lost(self, error: Exception | None) -> None:
         """Called by the loop, once, whoever closed."""
         self.transport = None
+        self._translate = self.plane.request_head  # an intermediary and its connection know each other
         self.plane.leave(self)
         if self.exchange is not None:
             exchange, self.exchange = self.exchange, None
@@ -131,11 +137,11 @@ class Downstream:
             return
         self.plane.header_wait.since.pop(self, None)
         try:
-            head, service = self.plane.request_head(data[:end])
+            head = self._translate(data[:end])
         except DownstreamError as error:
             front_desk.refuse(self, error)
             return
-        self._begin(head, service, data[end:])
+        self._begin(head, data[end:])
 
     def _incomplete_head(self, came: bytes, data: bytes, end: int) -> None:
         """Wait for the rest of a head, or refuse one that is too large or can never be valid."""
@@ -159,8 +165,9 @@ class Downstream:
                 data = data[2:]
         return data
 
-    def _begin(self, head: RequestHead, service: ServiceView | None, rest: bytes) -> None:
+    def _begin(self, head: RequestHead, rest: bytes) -> None:
         plane = self.plane
+        service = head.service
         length = head.length
         self.requests += 1
         if service is None:

@@ -32,7 +32,7 @@ OURS: Final = frozenset(
         *(b"x-served-version", b"x-router-error"),
     )
 )
-"""Set by us alone: no client is trusted with them (trusted proxies are not built yet)."""
+"""Set by us alone. What a trusted proxy says in them is read by `forwarding.py`; a translation knows nothing of trust."""
 OURS_IN_RESPONSES: Final = frozenset((b"x-served-version", b"x-router-error"))
 """The other fields that are ours in a request are the backend's own in a response, and pass."""
 NEVER_REMOVED: Final = frozenset((b"host", b"content-length", b"transfer-encoding", b"content-type", b"x-request-id"))

@@ -24,6 +24,16 @@ class ServiceOptions:
 
 
 @dataclass(frozen=True, slots=True)
+class ForwardingOptions:
+    """Whose word counts for who the client is; networks as CIDR or `unix`."""
+
+    trusted: tuple[str, ...] = ()
+    keep: frozenset[str] = frozenset(("for", "proto", "host", "port"))
+    forwarded: bool = False
+    hops_max: int = 32
+
+
+@dataclass(frozen=True, slots=True)
 class Options:
     """Everything a worker needs; sizes in bytes, durations in seconds. Services are in the order of the wall."""
 
@@ -57,6 +67,7 @@ class Options:
     shutdown_idle_s: float
     resolve_every_s: float
     control_silent_s: float
+    forwarding: ForwardingOptions = ForwardingOptions()
 
 
 _LIMITS = (
@@ -99,9 +110,19 @@ def from_document(document: dict[str, Any]) -> Options:
         ready_path=None if ready == "none" else ready.encode(),
         access_log=document["access_log"],
         via=document["via"],
+        forwarding=_forwarding(document["forwarding"]),
         tunnel_idle_s=math.inf if timeouts["tunnel_idle_s"] == "none" else timeouts["tunnel_idle_s"],
         **{name: 0 if limits[name] == "none" else limits[name] for name in _LIMITS},
         **{name: timeouts[name] for name in _TIMEOUTS},
+    )
+
+
+def _forwarding(section: dict[str, Any]) -> ForwardingOptions:
+    return ForwardingOptions(
+        trusted=tuple(section["trusted"]),
+        keep=frozenset(section["keep"]),
+        forwarded=section["forwarded"] == "append",
+        hops_max=section["hops_max"],
     )
 
 

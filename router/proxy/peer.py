@@ -1,25 +1,32 @@
-"""Who the client of a connection is, and what the backend is told of it."""
+"""Who is at the other end of a connection."""
 
 from __future__ import annotations
 
 import asyncio
+import socket
 from dataclasses import dataclass
+
+from router.proxy.networks import UNIX, UNKNOWN, plain_address
 
 
 @dataclass(frozen=True, slots=True)
 class Peer:
-    """`address` is an IP address or `unknown`; `scheme` is that of the connection, `http` or `https`."""
+    """`address` is an IP address, UNIX or UNKNOWN; `scheme` is that of the connection, `http` or `https`."""
 
     address: str
     scheme: str
 
-    @property
-    def forwarded(self) -> bytes:
-        """The forwarding fields of every request on this connection; made once, when it is."""
-        return b"X-Forwarded-For: %b\r\nX-Forwarded-Proto: %b\r\n" % (self.address.encode(), self.scheme.encode())
-
 
 def peer_of(transport: asyncio.BaseTransport) -> Peer:
     """Return who is at the other end, as the kernel says."""
-    name = transport.get_extra_info("peername")
-    return Peer(name[0] if name else "unknown", "https" if transport.get_extra_info("ssl_object") else "http")
+    scheme = "https" if transport.get_extra_info("ssl_object") else "http"
+    return Peer(socket_address(transport.get_extra_info("socket"), transport.get_extra_info("peername")), scheme)
+
+
+def socket_address(sock: socket.socket, name: object) -> str:
+    """Return the address in `name`, what the kernel calls the peer of `sock`. One that is gone already has no name, and must
+    not pass for one on a Unix socket, which never has.
+    """
+    if isinstance(name, tuple) and name:
+        return plain_address(str(name[0]))
+    return UNIX if sock.family == socket.AF_UNIX else UNKNOWN

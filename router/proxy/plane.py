@@ -19,6 +19,8 @@ from router.proxy.deadlines import Deadlines
 from router.proxy.downstream import Downstream
 from router.proxy.exchange import Exchange
 from router.proxy.fields import VIA
+from router.proxy.forwarding import Forwarding
+from router.proxy.head_memory import HeadMemory
 from router.proxy.options import Options
 from router.proxy.request_head import RequestHead
 from router.proxy.resolver import Resolver
@@ -39,9 +41,6 @@ _LAG_PERIOD_SWEEPS: Final = 10
 _LATE_S: Final = 0.5
 """After a sweep later than this no client is late: what it has sent meanwhile is in the kernel, and is read before the next."""
 _LINGER_S: Final = 2.0
-_REMEMBERED_MAX: Final = 1024
-_REMEMBERED_BYTES_MAX: Final = 4096
-"""Heads remembered per kind, and the longest one that is: at most 4 MiB of keys a kind and worker."""
 
 
 class Plane:
@@ -78,9 +77,14 @@ class Plane:
         self.tunnel_idle: Deadlines[Tunnel] = Deadlines(options.tunnel_idle_s, Tunnel.idle_too_long)
         self.tunnel_close: Deadlines[Tunnel] = Deadlines(options.half_close_grace_s, Tunnel.close_late)
         # what is remembered
+        self.forwarding = Forwarding(options.forwarding)
         self._via = VIA if options.via else b""
-        self._requests: dict[bytes, tuple[RequestHead, ServiceView | None]] = {}
-        self._responses: dict[bytes, ResponseHead] = {}
+        self._requests = HeadMemory(self._parse_request)
+        self._responses = HeadMemory(self._parse_response)
+        self.request_head = self._requests.translate
+        """Bytes of a whole head → RequestHead; raises DownstreamError."""
+        self.response_head = self._responses.translate
+        """Bytes of a whole head → ResponseHead; raises UpstreamError."""
         self._id_prefix = os.urandom(6).hex().encode()
         self._id_number = 0
         # services, longest prefix first
@@ -93,32 +97,14 @@ class Plane:
         self._due_s = 0.0
 
     # -- heads
-    def request_head(self, raw: bytes) -> tuple[RequestHead, ServiceView | None]:
-        """Return the translation of a whole head and the service that answers it; raise DownstreamError.
-
-        Remembered by the very bytes that passed the strict parser. A head with its own X-Request-ID will not come again.
-        """
-        known = self._requests.get(raw)
-        if known is not None:
-            return known
+    def _parse_request(self, raw: bytes) -> RequestHead:
         head = request_head.parse_request(raw, self.options.fields_max, self._via)
-        found = (head, None if head.final or head.path == self.options.ready_path else self._match(head))
-        if head.request_id is None and not head.upgrade and len(raw) <= _REMEMBERED_BYTES_MAX:
-            if len(self._requests) >= _REMEMBERED_MAX:
-                self._requests.clear()
-            self._requests[raw] = found
-        return found
-
-    def response_head(self, raw: bytes) -> ResponseHead:
-        """Return the translation of a whole response head; raise UpstreamError."""
-        head = self._responses.get(raw)
-        if head is None:
-            head = response_head.parse_response(raw, self._via)
-            if not head.has_request_id and not head.upgrade and len(raw) <= _REMEMBERED_BYTES_MAX:
-                if len(self._responses) >= _REMEMBERED_MAX:
-                    self._responses.clear()
-                self._responses[raw] = head
+        if not head.final and head.path != self.options.ready_path:
+            head.service = self._match(head)
         return head
+
+    def _parse_response(self, raw: bytes) -> ResponseHead:
+        return response_head.parse_response(raw, self._via)
 
     def _match(self, head: RequestHead) -> ServiceView | None:
         """Longest path prefix at a segment boundary among the services of this host; the path is compared as it came."""
@@ -210,6 +196,8 @@ class Plane:
             self.tunnel_close.sweep(now_s)
         for service in self.services:
             service.sweep(now_s)
+        self._requests.refill()
+        self._responses.refill()
         self.words[self._row + at.W_CONNECTIONS] = len(self.connections)
         self.words[self._row + at.W_HEARTBEAT_NS] = clock.now_ns()
         self._due_s = now_s + SWEEP_S
@@ -235,9 +223,10 @@ class Plane:
     def reconfigure(self, options: Options) -> None:
         """Take over changed settings; the set of services stays. What was remembered of heads is forgotten."""
         self.options = options
+        self.forwarding = Forwarding(options.forwarding)
         self._via = VIA if options.via else b""
-        self._requests.clear()
-        self._responses.clear()
+        self._requests.forget()
+        self._responses.forget()
         for service, changed in zip(self.services, options.services, strict=True):
             service.reconfigure(changed)
         for waits, seconds in (
@@ -279,6 +268,7 @@ class Plane:
         """Write one line of the access log."""
         attempt = exchange.attempt
         line = {
+            "client": exchange.downstream.client,
             "method": exchange.head.method.decode("latin-1"),
             "target": exchange.head.target.decode("latin-1"),
             "service": exchange.service.options.name,

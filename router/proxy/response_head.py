@@ -50,6 +50,12 @@ class ResponseHead:
     upgrade: bool = False
     """Whether the backend names WebSocket as the protocol to go on with."""
 
+    def renewed(self, downstream: bytes, length: int, _request_id: bytes | None) -> ResponseHead:
+        """Return the same head with other values in it."""
+        return ResponseHead(
+            self.status, self.keep_alive, length, downstream, self.has_request_id, self.idle_timeout_s, self.upgrade
+        )
+
 
 def parse_response(raw: bytes, via: bytes = b"") -> ResponseHead:
     """Return the translation of a complete response head; raise UpstreamError if it is not one unambiguous HTTP/1 head."""

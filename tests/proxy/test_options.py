@@ -9,7 +9,8 @@ from router.shm import document
 
 def test_options_follow_the_settings_and_services_the_order_of_the_wall() -> None:
     flags = {
-        "services": {"b": {"first_byte_timeout_s": 7, "path_prefix": "/b"}, "a": {"hosts": ["H"], "replay": "always"}}
+        "forwarding": {"trusted": ["10.0.0.0/8", "unix"], "keep": ["for"], "forwarded": "append", "hops_max": 4},
+        "services": {"b": {"first_byte_timeout_s": 7, "path_prefix": "/b"}, "a": {"hosts": ["H"], "replay": "always"}},
     }
     settings = config.load(None, flags)
     made = options.from_descriptor(document.create(config.dump(settings)))
@@ -19,5 +20,7 @@ def test_options_follow_the_settings_and_services_the_order_of_the_wall() -> Non
     assert [service.first_byte_timeout_s for service in made.services] == [120.0, 7.0]
     assert made.head_bytes_max == settings.limits.head_bytes_max
     assert made.half_close_grace_s == settings.timeouts.half_close_grace_s
+    assert made.forwarding == options.ForwardingOptions(("10.0.0.0/8", "unix"), frozenset({"for"}), True, 4)
+    assert options.from_document(config.load(None).model_dump()).forwarding == options.ForwardingOptions()
     assert made.ready_path == b"/-/ready"
     assert options.from_document({**settings.model_dump(), "ready_path": "none"}).ready_path is None

@@ -29,7 +29,7 @@ async def test_services_are_matched_by_host_and_longest_prefix_at_a_segment() ->
     async with Rig(replace(OPTIONS, services=services)) as rig:
         match = rig.plane.request_head
         names = {
-            target: match(b"GET %b HTTP/1.1\r\nHost: %b\r\n\r\n" % (target, host))[1].options.name  # type: ignore[union-attr]
+            target: match(b"GET %b HTTP/1.1\r\nHost: %b\r\n\r\n" % (target, host)).service.options.name  # type: ignore[union-attr]
             for host, target in [
                 (b"h", b"/"),
                 (b"h", b"/modelsX"),
