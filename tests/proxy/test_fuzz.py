@@ -65,7 +65,7 @@ def _begun(stream: bytes) -> bytes:
     return stream
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture
 def stage() -> Iterator[Stage]:
     with Stage(Recorder(), Rig(replace(OPTIONS, via=False))) as one:
         yield one
@@ -87,7 +87,7 @@ async def relayed(stage: Stage, parts: list[bytes], number: int | None) -> tuple
     return wire.written, recorder.requests, recorder.rests
 
 
-SUPPRESSED = [HealthCheck.too_slow]
+SUPPRESSED = [HealthCheck.too_slow, HealthCheck.function_scoped_fixture]  # one stage for all examples of a test
 
 
 @settings(max_examples=150, deadline=None, derandomize=True, suppress_health_check=SUPPRESSED)

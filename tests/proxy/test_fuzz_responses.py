@@ -84,7 +84,7 @@ class _Side(asyncio.Protocol):
         speaker.done = True
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture
 def stage() -> Iterator[Stage]:
     options = replace(OPTIONS, services=tuple(replace(one, idle_timeout_s=1.0) for one in OPTIONS.services))
     with Stage(Speaker(), Rig(options)) as one:
@@ -120,7 +120,7 @@ def judge(model: Reading, found: Reading, version: bytes) -> None:
 
 
 VERSIONS = st.sampled_from((b"HTTP/1.1", b"HTTP/1.1", b"HTTP/1.0"))
-SUPPRESSED = [HealthCheck.too_slow, HealthCheck.function_scoped_fixture]
+SUPPRESSED = [HealthCheck.too_slow, HealthCheck.function_scoped_fixture]  # one stage for all examples of a test
 
 
 @settings(max_examples=200, deadline=None, derandomize=True, suppress_health_check=SUPPRESSED)
