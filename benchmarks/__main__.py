@@ -1,11 +1,11 @@
-"""One entry: `python -m benchmarks cost | swap | failover | memory | peers [--quick]`. README.md says what each measures."""
+"""`python -m benchmarks cost | swap | failover | memory | micro | peers [--quick]`. README.md says what each measures."""
 
 from __future__ import annotations
 
 import argparse
 import sys
 
-from benchmarks import cost, failover, memory, swap
+from benchmarks import cost, failover, memory, micro, swap
 from benchmarks.peers import run as peers
 from benchmarks.program import BenchmarkError
 
@@ -23,6 +23,8 @@ def main() -> int:
     one.add_argument("--replay", default="unsent", choices=["never", "unsent", "idempotent", "always"])
     one.add_argument("--only", choices=[fault.name for faults in failover.LINES.values() for fault in faults])
     names.add_parser("memory", help="RSS at rest and per 1,000 idle connections")
+    one = names.add_parser("micro", help="accounting, heads and chunks in process")
+    one.add_argument("--rounds", type=int, help="rounds (15; quick: 5)")
     one = names.add_parser(
         "peers", help="the router beside nginx, HAProxy, Envoy, Traefik, Caddy, model gateways, aiohttp"
     )
@@ -41,6 +43,8 @@ def main() -> int:
             failover.run(chosen.quick, chosen.runs, chosen.replay, chosen.only)
         elif chosen.name == "peers":
             peers.run(chosen.quick, chosen.rounds, chosen.work, chosen.peers)
+        elif chosen.name == "micro":
+            micro.run(chosen.quick, chosen.rounds)
         else:
             memory.run(chosen.quick)
     except BenchmarkError as error:

@@ -1,10 +1,12 @@
 """The statistics of the benchmarks: figures are only as good as the arithmetic under them."""
 
 import pytest
+import uvloop
 
 from benchmarks.failover import GOOD, healthy_since_ns, met_by, rescued
 from benchmarks.figures import Ratio, median_ratio, quantile, slope
 from benchmarks.load import OK, Record
+from benchmarks.micro import measure
 
 S = 1_000_000_000
 
@@ -111,3 +113,13 @@ def test_what_was_rescued() -> None:
         Record(5 * S, 6 * S, OK, GOOD),  # begun on the new route
     ]
     assert rescued(records, 3 * S, 5 * S) == 2
+
+
+def test_every_step_within_a_request_is_measured_in_every_round() -> None:
+    taken = uvloop.run(measure(2, batch=20))
+    assert {len(some) for some in taken.values()} == {2}
+    assert all(each_us > 0 for some in taken.values() for each_us in some)
+    assert {name.partition(",")[0].partition(":")[0] for name in taken} == {
+        *("request", "accounting", "request head", "response head"),
+        *(f"chunks of {size} bytes" for size in (64, 1024, 65536)),
+    }

@@ -134,6 +134,13 @@ def test_only_there(pattern: str, allowed: set[str]) -> None:
     assert found - allowed == set()
 
 
+def test_benchmarks_meet_the_router_over_http() -> None:
+    """But for the one that measures what HTTP does not show."""
+    importing = re.compile(r"^\s*(?:from|import) router\b", re.MULTILINE)
+    found = [path.name for path in (ROOT / "benchmarks").rglob("*.py") if importing.search(path.read_text())]
+    assert found == ["micro.py"]
+
+
 def test_tests_do_not_sleep() -> None:
     """Time is an argument. A few milliseconds between two looks at a real socket are no sleep."""
     sleeps = re.compile(r"\btime\.sleep\(|asyncio\.sleep\((0\.[1-9]|[1-9])")

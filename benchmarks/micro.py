@@ -1,0 +1,249 @@
+"""What the steps of one request cost in this process, in µs of CPU time: accounting, translation of heads, chunks, and all of it.
+
+The one benchmark that imports the router: what two counters cost among 20 µs of a request cannot be seen over HTTP. A client
+and a backend are transports that drop what is written to them, so no system call is part of a figure.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import math
+import os
+import socket
+import statistics
+import time
+from collections.abc import Callable, Iterator
+from itertools import count as numbers
+from typing import Any, Final
+
+import uvloop
+
+from benchmarks import results
+from router import config
+from router.proxy import attempt, options
+from router.proxy.chunks import Chunks
+from router.proxy.downstream import Downstream
+from router.proxy.peer import Peer
+from router.proxy.plane import Plane
+from router.proxy.request_head import parse_request
+from router.proxy.response_head import parse_response
+from router.proxy.upstream import Upstream
+from router.proxy.view import ACTIVE
+from router.rollout.outcome import Outcome
+from router.rollout.route import Route
+from router.shm import layout as at
+from router.shm import wall
+from router.shm.route_cell import RouteCell
+from router.shm.slots import SlotContent, Slots
+from router.tasks import Tasks
+
+ROUNDS: Final = 15
+BATCH: Final = 4000
+COUNTING_MAX_US: Final = 1.5
+"""The bar: windows, outcome and histogram together."""
+
+_BODY: Final = b"x" * 140
+_HEAD: Final = (
+    b"POST /v1/chat/completions HTTP/1.1\r\nHost: 127.0.0.1:8080\r\nUser-Agent: python-httpx/0.28.1\r\nAccept: */*\r\n"
+    b"Accept-Encoding: gzip, deflate\r\nConnection: keep-alive\r\nContent-Type: application/json\r\nContent-Length: 140\r\n%b\r\n"
+)
+_FRESH: Final = b"X-Request-ID: %032x\r\ntraceparent: 00-%032x-%016x-01\r\n"
+_RESPONSE: Final = (
+    b"HTTP/1.1 200 OK\r\nServer: nginx/1.22.1\r\nDate: Sun, 22 Nov 2026 22:18:04 GMT\r\nContent-Type: application/json\r\n"
+    b"Content-Length: 185\r\nConnection: keep-alive\r\n%b\r\n"
+)
+_FRESH_RESPONSE: Final = b"X-Completion-ID: %032x\r\n"
+_ANSWER: Final = b"y" * 185
+
+Step = tuple[str, Callable[[], float]]
+"""A name, and what measures one batch: µs per step."""
+
+
+class Nowhere:
+    """A transport that takes everything and keeps nothing."""
+
+    def __init__(self, alive: socket.socket) -> None:
+        self._alive = alive
+
+    def write(self, data: bytes) -> None: ...
+
+    def set_write_buffer_limits(self, high: int) -> None: ...
+
+    def get_extra_info(self, name: str) -> Any:
+        """`socket` is one that never has anything to read: a pooled connection that is alive."""
+        return {"peername": ("127.0.0.1", 1), "socket": self._alive}.get(name)
+
+    def is_closing(self) -> bool:
+        return False
+
+    def get_write_buffer_size(self) -> int:
+        return 0
+
+    def abort(self) -> None: ...
+
+    def close(self) -> None: ...
+
+
+class Bench:
+    """One worker's data plane at its default settings, one client connection, one backend connection."""
+
+    def __init__(self, memory: wall.Wall, acks_fd: int, alive: socket.socket, batch: int) -> None:
+        self._batch = batch
+        seed = {"version": "v1", "endpoints": ["http://127.0.0.1:9"]}
+        settings = config.load(flags={"services": {"default": {"active": seed}}})
+        self.plane = Plane(0, memory, options.from_document(json.loads(config.dump(settings))), Tasks(), acks_fd)
+        Slots(memory, 0).write(0, SlotContent(1, "v1", ("http://127.0.0.1:9",)))
+        RouteCell(memory, 0).publish(Route(1 << 24, 0), 0)
+        self.plane.refresh()
+        target = self.plane.services[0].active
+        assert target is not None
+        self.target = target
+        self.upstream: Any = Upstream(self.plane, target.pools[0])
+        self.upstream.connection_made(Nowhere(alive))
+        self.upstream.idle_max_s = math.inf
+        target.pools[0].give_back(self.upstream, self.plane.now_s)
+        self.downstream: Any = Downstream(self.plane, Peer("127.0.0.1", "http"))
+        self.downstream.connection_made(Nowhere(alive))
+        self._numbers = numbers(1)
+
+    def requests(self, fresh: bool) -> list[bytes]:
+        """New bytes objects, as a socket gives them; no two of the fresh ones are alike."""
+        if not fresh:
+            return [bytes(bytearray(_HEAD % b"" + _BODY)) for _ in range(self._batch)]
+        return [_HEAD % (_FRESH % (n, n, n)) + _BODY for n in self._some()]
+
+    def responses(self, fresh: bool) -> list[bytes]:
+        if not fresh:
+            return [bytes(bytearray(_RESPONSE % b"" + _ANSWER)) for _ in range(self._batch)]
+        return [_RESPONSE % (_FRESH_RESPONSE % n) + _ANSWER for n in self._some()]
+
+    def _some(self) -> Iterator[int]:
+        return (next(self._numbers) for _ in range(self._batch))
+
+    def whole(self, *, request: bool, response: bool) -> Callable[[], float]:
+        """A request and its response, from one read to the other's write."""
+        receive, answer = self.downstream.data_received, self.upstream.data_received
+
+        def batch() -> float:
+            pairs = list(zip(self.requests(request), self.responses(response), strict=True))
+            began = time.thread_time()
+            for asked, answered in pairs:
+                receive(asked)
+                answer(answered)
+            return self._each_us(began)
+
+        return batch
+
+    def heads(self, translate: Callable[[bytes], object], heads: Callable[[], list[bytes]]) -> Callable[[], float]:
+        def batch() -> float:
+            some = [raw[: raw.index(b"\r\n\r\n") + 4] for raw in heads()]
+            began = time.thread_time()
+            for raw in some:
+                translate(raw)
+            return self._each_us(began)
+
+        return batch
+
+    def attempts(self) -> float:
+        """The whole life of an attempt: claimed, sent, begun, ended; counters, histograms, clocks, sets of what is open."""
+        self.downstream.data_received(self.requests(False)[0])
+        exchange, target, began = self.downstream.exchange, self.target, time.thread_time()
+        exchange.status = 200
+        for _ in range(self._batch):
+            one = attempt.Attempt(exchange, target, ACTIVE, 1)
+            one.sent()
+            one.answered(200, one.sent_s)
+            one.end(Outcome.OK, 0.0123)
+        each_us = self._each_us(began)
+        self.upstream.data_received(self.responses(False)[0])
+        return each_us
+
+    def counting(self) -> float:
+        """What counts in it, and nothing else: six words and two histograms."""
+        words, row, service = self.plane.words, self.target.row, self.plane.services[0].row
+        count, began = attempt.count, time.thread_time()
+        for _ in range(self._batch):
+            words[service + at.LS_ACCEPTED] += 1
+            words[row + at.L_CLAIMED] += 1
+            words[row + at.L_BEGUN] += 1
+            words[row + at.L_LAST_BEGUN_NS] = int(12.3 * 1e9)
+            count(words, row + at.L_FIRST_BYTE, 0.0123)
+            words[row + at.L_OUTCOMES + Outcome.OK] += 1
+            count(words, row + at.L_DURATION, 0.0123)
+            words[row + at.L_EXCHANGES + ACTIVE * at.OUTCOME_COUNT + Outcome.OK] += 1
+        return self._each_us(began)
+
+    def _each_us(self, began: float) -> float:
+        return (time.thread_time() - began) / self._batch * 1e6
+
+    def steps(self) -> list[Step]:
+        plane = self.plane
+        return [
+            ("request, repeating heads", self.whole(request=False, response=False)),
+            ("request, fresh request head", self.whole(request=True, response=False)),
+            ("request, fresh heads both ways", self.whole(request=True, response=True)),
+            ("accounting: counters and histograms", self.counting),
+            ("accounting: an attempt from claim to end", self.attempts),
+            ("request head, known", self.heads(plane.request_head, lambda: self.requests(False))),
+            ("request head, by a template", self.heads(plane.request_head, lambda: self.requests(True))),
+            ("request head, carefully", self.heads(lambda raw: parse_request(raw, 100), lambda: self.requests(True))),
+            ("response head, known", self.heads(plane.response_head, lambda: self.responses(False))),
+            ("response head, by a template", self.heads(plane.response_head, lambda: self.responses(True))),
+            ("response head, carefully", self.heads(parse_response, lambda: self.responses(True))),
+            *((f"chunks of {size} bytes, per MB", _chunks(size)) for size in (64, 1024, 65536)),
+        ]
+
+
+def _chunks(size: int) -> Callable[[], float]:
+    """A megabyte (10⁶ bytes) of payload in chunks of one size, in reads of 64 KiB."""
+    stream = b"%x\r\n%b\r\n" % (size, b"z" * size) * (10**6 // size) + b"0\r\n\r\n"
+    reads = [stream[place : place + 65536] for place in range(0, len(stream), 65536)]
+
+    def batch() -> float:
+        chunks = Chunks(1 << 30, 16384)
+        began = time.thread_time()
+        for read in reads:
+            chunks.feed(read)
+        assert chunks.done
+        return (time.thread_time() - began) * 1e6
+
+    return batch
+
+
+async def measure(rounds: int, batch: int = BATCH) -> dict[str, list[float]]:
+    """Return the µs of CPU time of each step in each round; the rounds go through all steps in turns."""
+    memory, acks_fd = wall.create(1, 1), os.eventfd(0)
+    alive, other = socket.socketpair()
+    steps = Bench(memory, acks_fd, alive, batch).steps()
+    taken: dict[str, list[float]] = {name: [] for name, _ in steps}
+    for number in range(rounds + 1):  # the first round warms up
+        for name, step in steps:
+            each_us = step()
+            if number:
+                taken[name].append(each_us)
+        await asyncio.sleep(0)
+    for end in (alive, other):
+        end.close()
+    os.close(acks_fd)
+    os.close(memory.fd)
+    return taken
+
+
+def run(quick: bool, rounds: int | None = None) -> None:
+    """Measure all steps in turns, print the table, write results/micro.json."""
+    rounds = rounds or (5 if quick else ROUNDS)
+    taken = uvloop.run(measure(rounds))
+    figures = {
+        name: {"min_us": round(min(some), 3), "median_us": round(statistics.median(some), 3)}
+        for name, some in taken.items()
+    }
+    rows = [[name, f"{figure['min_us']:.2f}", f"{figure['median_us']:.2f}"] for name, figure in figures.items()]
+    print(
+        results.table(f"Steps in process, {rounds} rounds in turns of {BATCH}", ["step", "min µs", "median µs"], rows)
+    )
+    counted_us = figures["accounting: counters and histograms"]["median_us"]
+    met = "met" if counted_us < COUNTING_MAX_US else "missed"
+    print(f"\nCounters and histograms: {counted_us:.2f} µs of {COUNTING_MAX_US} µs a request: {met}.")
+    settings = {"rounds": rounds, "batch": BATCH, "compiled": not attempt.__file__.endswith(".py")}
+    print(f"Written: {results.write('micro', quick, settings, {'steps': figures, 'counting_max_us': COUNTING_MAX_US})}")
