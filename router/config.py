@@ -14,7 +14,7 @@ from pydantic import BaseModel, Field, ValidationError, field_validator, model_v
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, TomlConfigSettingsSource
 
 from router.errors import StartError
-from router.sections import NAME, Address, Admin, FileMode, Forwarding, Limits, Service, Strict, Timeouts
+from router.sections import NAME, Address, Admin, FileMode, Forwarding, Limits, Service, Strict, Timeouts, networks
 
 EXIT_SETTINGS: Final = 3
 ENV_PREFIX: Final = "ROLLBACK_ROUTER_"
@@ -35,6 +35,10 @@ class Settings(BaseSettings):
     """Who may connect to a Unix socket: writing to it is what connecting asks for (unix(7))."""
     admin_listen: Address = Address(host="127.0.0.1", port=8081)
     admin_listen_mode: FileMode = "0600"
+    proxy_protocol: Literal["off", "required"] = "off"
+    """Whether every connection begins with a PROXY header. Never guessed: a client could write one, too."""
+    proxy_protocol_from: Annotated[list[str], Field(max_length=256)] = []
+    """Networks, or "unix", of the balancers that write it; from everybody else nothing is taken."""
     workers: Annotated[int, Field(ge=1, le=64)] = Field(default_factory=lambda: min(len(os.sched_getaffinity(0)), 64))
     state_dir: Path | None = None
     ready_path: str | Literal["none"] = "/-/ready"
@@ -61,6 +65,20 @@ class Settings(BaseSettings):
                         f"services {other!r} and {name!r} both answer host {host!r}, prefix {service.path_prefix!r}"
                     )
         return value
+
+    @field_validator("proxy_protocol_from")
+    @classmethod
+    def _networks(cls, value: list[str]) -> list[str]:
+        return networks(value)
+
+    @model_validator(mode="after")
+    def _somebody_announces(self) -> Settings:
+        if self.proxy_protocol == "required" and not self.proxy_protocol_from:
+            raise ValueError(
+                "proxy_protocol is required, and proxy_protocol_from names nobody who may send it: "
+                'name the balancers\' networks, for example ["10.0.0.0/8"]'
+            )
+        return self
 
     @model_validator(mode="after")
     def _admin_is_guarded(self) -> Settings:
@@ -153,6 +171,8 @@ class _Plain(Strict):
     listen_mode: str
     admin_listen: Address
     admin_listen_mode: str
+    proxy_protocol: Literal["off", "required"]
+    proxy_protocol_from: list[str]
     workers: int
     state_dir: Path | None
     ready_path: str

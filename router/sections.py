@@ -88,6 +88,8 @@ class Limits(Strict):
     """What a client has to send of a body on average over timeouts.body_rate_grace_s; else 408. Kestrel's rate."""
     write_rate_min_bytes_per_s: Count | Literal[0, "none"] = 240
     """What it has to take while a response waits for it, on average over timeouts.write_rate_grace_s; else it is cut."""
+    proxy_header_bytes_max: Annotated[int, Field(ge=16, le=65551)] = 4096
+    """A PROXY header of version 2, its vectors included; version 1 ends at 107 bytes."""
 
 
 class Timeouts(Strict):

@@ -56,6 +56,17 @@ WRONG = [
         "listen = '8080': '8080' is not HOST:PORT, for example 127.0.0.1:8080",
         id="address without a colon",
     ),
+    pytest.param(
+        {"proxy_protocol": "required"},
+        "settings: proxy_protocol is required, and proxy_protocol_from names nobody who may send it: "
+        'name the balancers\' networks, for example ["10.0.0.0/8"]',
+        id="nobody announces",
+    ),
+    pytest.param(
+        {"proxy_protocol_from": ["10.0.0.1/8"]},
+        "proxy_protocol_from = ['10.0.0.1/8']: '10.0.0.1/8' has bits outside its prefix: write 10.0.0.0/8",
+        id="network of a balancer",
+    ),
     pytest.param({"listen": "h:99999"}, "listen.port = 99999: Input should be less than or equal to 65535", id="port"),
     pytest.param(
         {"limits": {"body_bytes_max": 0}},

@@ -79,6 +79,7 @@ class _Reading(Collector):
             "limited", "How often a limit on clients acted; the label is the setting.", "limit", lanes.limited()
         )
         yield _counted("admin_connections_closed", "Connections that the admin port has closed.", "why", self._put_out)
+        yield _introductions(lanes)
 
 
 def _traffic(status: Document, names: list[str], lanes: Lanes, wall: Wall) -> Iterator[Metric]:
@@ -243,6 +244,14 @@ def _counted(name: str, told: str, label: str, counts: Mapping[str, int]) -> Met
     family = CounterMetricFamily(PREFIX + name, told, labels=[label])
     for value, count in counts.items():
         family.add_metric([value], count)
+    return family
+
+
+def _introductions(lanes: Lanes) -> Metric:
+    family = CounterMetricFamily(
+        PREFIX + "proxy_headers_refused", "Connections that were closed for want of a PROXY header that we take."
+    )
+    family.add_metric([], lanes.proxy_headers_refused())
     return family
 
 

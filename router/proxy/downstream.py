@@ -37,10 +37,11 @@ class Downstream:
     A protocol of asyncio by its shape, without the base class: a compiled class has none that Python made.
     """
 
-    def __init__(self, plane: Plane, peer: Peer | None = None) -> None:
-        """`peer` is who the client is if somebody else has found that out; else the transport says so."""
+    def __init__(self, plane: Plane, announced: str = "") -> None:
+        """`announced` is the client's address if a balancer has said it; else the transport does."""
         self.plane = plane
-        self.peer = peer
+        self.peer: Peer | None = None
+        self._announced = announced
         self.transport: asyncio.Transport | None = None
         self.forwarded = b""
         self.client = UNKNOWN
@@ -62,7 +63,7 @@ class Downstream:
         plane = self.plane
         self.transport = cast(asyncio.Transport, transport)
         self.transport.set_write_buffer_limits(high=plane.options.buffer_bytes)
-        self.peer = self.peer or peer_of(transport)
+        self.peer = peer_of(transport, self._announced)
         self.forwarded, self.client = plane.forwarding.own_fields(self.peer), self.peer.address
         if plane.forwarding.trusted.covers(self.client):
             self._translate = Intermediary(self, self.peer).request_head

@@ -52,7 +52,10 @@ class Listener:
             self._servers.append(await loop.create_server(self._protocol, sock=listening, backlog=4096))
 
     def _protocol(self) -> asyncio.Protocol:
-        return cast(asyncio.Protocol, Downstream(self._plane))
+        return self._plane.introductions.usher(self._above)
+
+    def _above(self, announced: str) -> asyncio.Protocol:
+        return cast(asyncio.Protocol, Downstream(self._plane, announced))
 
     async def close_port(self) -> None:
         """Let nobody in any more, accept those who are, and stop; takes LAST_ACCEPT_S."""

@@ -34,6 +34,15 @@ class ForwardingOptions:
 
 
 @dataclass(frozen=True, slots=True)
+class IntroductionOptions:
+    """Whether connections begin with a PROXY header, and from which networks; of at most so many bytes (version 2)."""
+
+    required: bool = False
+    announcers: tuple[str, ...] = ()
+    header_bytes_max: int = 4096
+
+
+@dataclass(frozen=True, slots=True)
 class Options:
     """Everything a worker needs; sizes in bytes, durations in seconds. Services are in the order of the wall."""
 
@@ -68,6 +77,7 @@ class Options:
     resolve_every_s: float
     control_silent_s: float
     forwarding: ForwardingOptions = ForwardingOptions()
+    introduction: IntroductionOptions = IntroductionOptions()
 
 
 _LIMITS = (
@@ -111,6 +121,11 @@ def from_document(document: dict[str, Any]) -> Options:
         access_log=document["access_log"],
         via=document["via"],
         forwarding=_forwarding(document["forwarding"]),
+        introduction=IntroductionOptions(
+            document["proxy_protocol"] == "required",
+            tuple(document["proxy_protocol_from"]),
+            limits["proxy_header_bytes_max"],
+        ),
         tunnel_idle_s=math.inf if timeouts["tunnel_idle_s"] == "none" else timeouts["tunnel_idle_s"],
         **{name: 0 if limits[name] == "none" else limits[name] for name in _LIMITS},
         **{name: timeouts[name] for name in _TIMEOUTS},

@@ -17,9 +17,11 @@ class Peer:
     scheme: str
 
 
-def peer_of(transport: asyncio.BaseTransport) -> Peer:
-    """Return who is at the other end, as the kernel says."""
+def peer_of(transport: asyncio.BaseTransport, announced: str = "") -> Peer:
+    """Return who is at the other end: the `announced` address, or what the kernel says."""
     scheme = "https" if transport.get_extra_info("ssl_object") else "http"
+    if announced:
+        return Peer(announced, scheme)
     return Peer(socket_address(transport.get_extra_info("socket"), transport.get_extra_info("peername")), scheme)
 
 

@@ -21,6 +21,7 @@ from router.proxy.exchange import Exchange
 from router.proxy.fields import VIA
 from router.proxy.forwarding import Forwarding
 from router.proxy.head_memory import HeadMemory
+from router.proxy.introduction import Introductions
 from router.proxy.options import Options
 from router.proxy.request_head import RequestHead
 from router.proxy.resolver import Resolver
@@ -77,6 +78,7 @@ class Plane:
         self.tunnel_idle: Deadlines[Tunnel] = Deadlines(options.tunnel_idle_s, Tunnel.idle_too_long)
         self.tunnel_close: Deadlines[Tunnel] = Deadlines(options.half_close_grace_s, Tunnel.close_late)
         # what is remembered
+        self.introductions = Introductions(self, options)
         self.forwarding = Forwarding(options.forwarding)
         self._via = VIA if options.via else b""
         self._requests = HeadMemory(self._parse_request)
@@ -192,6 +194,7 @@ class Plane:
         if self._measure_lag(now_s) < _LATE_S:
             for waits in self._waits:
                 waits.sweep(now_s)
+            self.introductions.waits.sweep(now_s)
             self.tunnel_idle.sweep(now_s)
             self.tunnel_close.sweep(now_s)
         for service in self.services:
@@ -223,6 +226,7 @@ class Plane:
     def reconfigure(self, options: Options) -> None:
         """Take over changed settings; the set of services stays. What was remembered of heads is forgotten."""
         self.options = options
+        self.introductions.reconfigure(options)
         self.forwarding = Forwarding(options.forwarding)
         self._via = VIA if options.via else b""
         self._requests.forget()
@@ -251,6 +255,7 @@ class Plane:
         """
         self.draining = True
         self.words[self._row + at.W_DRAINING] = 1
+        self.introductions.abort()
         until_s = clock.now_s() + self.options.shutdown_timeout_s
         close_idle_s = min(until_s, clock.now_s() + self.options.shutdown_idle_s)
         for downstream in self.connections:

@@ -123,6 +123,11 @@ class Lanes:
         rows = [layout.lane_slot(worker, service, slot) for worker in range(self.workers) for slot in range(SLOTS)]
         return sum(self._words[row + at.L_RESCUED] for row in rows)
 
+    def proxy_headers_refused(self) -> int:
+        """Return how many connections were closed for want of a PROXY header, over all lanes."""
+        rows = (self._layout.lane(worker) for worker in range(self.workers))
+        return sum(self._words[row + at.W_PROXY_HEADERS_REFUSED] for row in rows)
+
     def unmatched(self) -> tuple[int, list[int]]:
         """Return (accepted, ends by outcome) of exchanges that matched no service, over all lanes."""
         rows = [self._layout.lane(worker) for worker in range(self.workers)]

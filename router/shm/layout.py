@@ -87,6 +87,7 @@ W_ENDED: Final = 6  # 13 words: how they ended
 W_DRAINING: Final = 19  # gauge: 1 once this worker accepts no more
 W_CONNECTIONS_TOTAL: Final = 20
 W_LAG_SUM_US: Final = 21  # cumulative lateness beyond stall_s: a change means the loop stalled
+W_PROXY_HEADERS_REFUSED: Final = 30  # connections closed for want of a PROXY header that we take
 W_LIMITED: Final = 32  # a word a limit on clients: how often it acted
 LIMITS: Final = (
     "connections_max",

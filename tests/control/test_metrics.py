@@ -36,6 +36,7 @@ FROZEN = {
     "rollback_router_loop_lag_seconds": ("gauge", {"process"}),
     "rollback_router_limited": ("counter", {"limit"}),
     "rollback_router_admin_connections_closed": ("counter", {"why"}),
+    "rollback_router_proxy_headers_refused": ("counter", set()),
 }
 """Of behaviour's list only `seconds_since_last_drill` is missing: there are no drills yet."""
 

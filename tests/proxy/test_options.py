@@ -9,6 +9,9 @@ from router.shm import document
 
 def test_options_follow_the_settings_and_services_the_order_of_the_wall() -> None:
     flags = {
+        "proxy_protocol": "required",
+        "proxy_protocol_from": ["10.0.0.0/8"],
+        "limits": {"proxy_header_bytes_max": 536},
         "forwarding": {"trusted": ["10.0.0.0/8", "unix"], "keep": ["for"], "forwarded": "append", "hops_max": 4},
         "services": {"b": {"first_byte_timeout_s": 7, "path_prefix": "/b"}, "a": {"hosts": ["H"], "replay": "always"}},
     }
@@ -20,7 +23,9 @@ def test_options_follow_the_settings_and_services_the_order_of_the_wall() -> Non
     assert [service.first_byte_timeout_s for service in made.services] == [120.0, 7.0]
     assert made.head_bytes_max == settings.limits.head_bytes_max
     assert made.half_close_grace_s == settings.timeouts.half_close_grace_s
+    assert made.introduction == options.IntroductionOptions(True, ("10.0.0.0/8",), 536)
     assert made.forwarding == options.ForwardingOptions(("10.0.0.0/8", "unix"), frozenset({"for"}), True, 4)
     assert options.from_document(config.load(None).model_dump()).forwarding == options.ForwardingOptions()
+    assert options.from_document(config.load(None).model_dump()).introduction == options.IntroductionOptions()
     assert made.ready_path == b"/-/ready"
     assert options.from_document({**settings.model_dump(), "ready_path": "none"}).ready_path is None

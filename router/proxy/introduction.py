@@ -1,0 +1,134 @@
+"""Connections on which an L4 balancer has yet to say whom it connects (`proxy_protocol = "required"`).
+
+Never guessed: where a header is required, whatever comes without one is closed, and a header counts only from
+`proxy_protocol_from`. If both were served on one port, a client behind the balancer could write the header itself
+(proxy-protocol.txt §2). It comes before everything else, TLS included. Nothing is answered: whoever speaks here
+without a header is not a client of ours.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Final, cast
+
+from router import clock
+from router.proxy.deadlines import Deadlines
+from router.proxy.networks import Networks
+from router.proxy.peer import peer_of
+from router.proxy.proxy_protocol import ProxyHeader, ProxyHeaderError
+from router.shm import layout as at
+
+if TYPE_CHECKING:
+    from router.proxy.options import Options
+    from router.proxy.plane import Plane
+
+log = logging.getLogger(__name__)
+_SAID_EVERY_S: Final = 10.0
+"""One refusal in so long is named in the log; a scanner must not fill it."""
+
+Above = Callable[[str], asyncio.Protocol]
+"""The announced address, or "" for whatever the connection shows → the protocol that serves the client."""
+
+
+class Introductions:
+    """Those of one worker that wait for their header."""
+
+    def __init__(self, plane: Plane, options: Options) -> None:
+        self.plane = plane
+        self.waits: Deadlines[Introduction] = Deadlines(options.header_timeout_s, Introduction.late)
+        self._said_s = -_SAID_EVERY_S
+        self.reconfigure(options)
+
+    def reconfigure(self, options: Options) -> None:
+        """Take over other settings, for connections that come from now on."""
+        self.waits.duration_s = options.header_timeout_s
+        self.announcers = Networks(options.introduction.announcers)
+        self._required = options.introduction.required
+
+    def usher(self, above: Above) -> asyncio.Protocol:
+        """Return what a new connection is given to."""
+        return Introduction(self, above) if self._required else above("")
+
+    def has_room(self) -> bool:
+        """Return whether one more may wait: they are connections, too."""
+        return len(self.waits.since) + len(self.plane.connections) < self.plane.options.connections_max
+
+    def refused(self, address: str, why: str) -> None:
+        """Count a connection that was closed, and say so now and then."""
+        plane = self.plane
+        word = plane.wall.layout.lane(plane.index) + at.W_PROXY_HEADERS_REFUSED
+        plane.words[word] += 1
+        now_s = clock.now_s()
+        if now_s - self._said_s >= _SAID_EVERY_S:
+            self._said_s = now_s
+            log.info("a connection from %s was closed (the worker's %d.): %s", address, plane.words[word], why)
+
+    def abort(self) -> None:
+        """Give up those that wait."""
+        for introduction in list(self.waits.since):
+            introduction.abort()
+
+
+class Introduction(asyncio.Protocol):
+    """One connection until its header is whole; then its transport is handed on."""
+
+    def __init__(self, introductions: Introductions, above: Above) -> None:
+        self._introductions = introductions
+        self._above = above
+        self._header = ProxyHeader(introductions.plane.options.introduction.header_bytes_max)
+        self._begun = False
+        self._transport: asyncio.Transport
+        self._address: str
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Called by the loop for each accepted connection."""
+        self._transport = cast(asyncio.Transport, transport)
+        self._address = peer_of(transport).address
+        if not self._introductions.announcers.covers(self._address):
+            self._refuse("it is not in proxy_protocol_from")
+        elif not self._introductions.has_room():
+            self._refuse("this worker has no room for another connection")
+        else:
+            self._introductions.waits.start(self, clock.now_s())
+
+    def data_received(self, data: bytes) -> None:
+        """Called by the loop with whatever has arrived."""
+        if self._transport.is_closing():
+            return
+        self._begun = True
+        try:
+            taken = self._header.feed(data)
+        except ProxyHeaderError as error:
+            self._refuse(str(error))
+            return
+        if self._header.announced is None:
+            return
+        self._introductions.waits.stop(self)
+        above = self._above(self._header.announced.source or "")
+        self._transport.set_protocol(above)
+        above.connection_made(self._transport)
+        if taken < len(data):
+            above.data_received(data[taken:])
+
+    def eof_received(self) -> None:
+        """Called by the loop when the other side has closed. If it never said a word, it only looked whether the port is open."""
+        if self._begun:
+            self._refuse("it ended within its PROXY header")
+
+    def connection_lost(self, error: Exception | None) -> None:
+        """Called by the loop, once, whoever closed."""
+        self._introductions.waits.stop(self)
+
+    def late(self) -> None:
+        """No whole header within `header_timeout_s`."""
+        self._refuse("its PROXY header did not arrive in time")
+
+    def abort(self) -> None:
+        """Close now."""
+        self._transport.abort()
+
+    def _refuse(self, why: str) -> None:
+        self._introductions.refused(self._address, why)
+        self.abort()
