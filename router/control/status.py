@@ -140,6 +140,7 @@ def _target(bench: Bench, target: Target, lanes: Lanes, probes: Probes, now_ns: 
             "attempts": counts[at.L_CLAIMED],
             "begun": counts[at.L_BEGUN],
             "rescued": counts[at.L_RESCUED],
+            "stale_connections": counts[at.L_STALE_CONNECTION],
             "outcomes": {outcome.label: counts[at.L_OUTCOMES + outcome] for outcome in OUTCOMES},
         },
         "windows": {name: window(bench, slot, seconds, now_ns) for name, seconds in WINDOWS},

@@ -25,6 +25,7 @@ from router.shm import layout as at
 if TYPE_CHECKING:
     from router.proxy.downstream import Downstream
     from router.proxy.plane import Plane
+    from router.proxy.pool import Pool
     from router.proxy.upstream import Upstream
 
 _TRANSFER_ENCODING: Final = re.compile(rb"\r\ntransfer-encoding:[^\r\n]*", re.IGNORECASE)
@@ -109,9 +110,13 @@ class Exchange:
         elif pool.waiting >= self.plane.options.connect_waits_max:
             self._saturated("too many requests wait for a connection to the version in service")
         else:
-            pool.wait(self)
-            if not self.body_complete:
-                self.downstream.hold_body()
+            self.wait(pool)
+
+    def wait(self, pool: Pool) -> None:
+        """Wait for a connection."""
+        pool.wait(self)
+        if not self.body_complete:
+            self.downstream.hold_body()
 
     def connected(self, upstream: Upstream) -> None:
         """A connection is ours: head and what there is of the body leave in one write."""
@@ -238,6 +243,8 @@ class Exchange:
         self.upstream = None
         if stale and self.attempt is not None:
             self.plane.words[self.attempt.row + at.L_STALE_CONNECTION] += 1
+            if rescue.renewed(self):
+                return
         self._fail(Outcome.TRUNCATED, 502, "upstream_broken", detail)
 
     def first_byte_late(self) -> None:

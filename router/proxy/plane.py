@@ -279,7 +279,7 @@ class Plane:
             "service": exchange.service.options.name,
             "version": attempt.target.version if attempt else None,
             "generation": attempt.generation if attempt else None,
-            "status": exchange.status,
+            "status": exchange.status or 499,  # nginx's number for a client that left before its answer began
             "outcome": outcome.label,
             "request_id": exchange.request_id.decode("latin-1"),
             "seconds": round(clock.now_s() - attempt.claimed_s, 6) if attempt else 0.0,

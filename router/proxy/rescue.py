@@ -9,6 +9,7 @@ from router.rollout.outcome import Outcome
 from router.shm import layout as at
 
 if TYPE_CHECKING:
+    from router.proxy.attempt import Attempt
     from router.proxy.exchange import Exchange
 
 
@@ -30,12 +31,37 @@ def replayable(exchange: Exchange) -> bool:
     return rule == "always" or (rule == "idempotent" and exchange.head.idempotent)
 
 
+def renewed(exchange: Exchange) -> bool:
+    """Return whether the exchange goes on over another connection to the same endpoint, because the backend closed the
+    reused one as we wrote: the end of a connection, not a fault of the version (RFC 9112 §9.3.1). Once an attempt.
+    """
+    attempt, limit = exchange.attempt, exchange.plane.options.connect_waits_max
+    if exchange.ended or attempt is None or attempt.pool is None or attempt.retrying or not may_move(exchange):
+        return False
+    if attempt.pool.closed or attempt.pool.waiting >= limit or not attempt.target.may_retry():
+        return False
+    attempt.target.retrying += 1
+    attempt.retrying = True
+    _not_sent(exchange, attempt)
+    exchange.wait(attempt.pool)
+    return True
+
+
+def _not_sent(exchange: Exchange, attempt: Attempt) -> None:
+    """What was sent is to be sent again: its clocks begin anew, at the end of their tables."""
+    attempt.touched = exchange.wholly_sent = False
+    attempt.sent_s = 0.0
+    attempt.target.waiting.stop(exchange)
+    exchange.service.idle.stop(exchange)
+
+
 def _retry(exchange: Exchange) -> bool:
     """Another endpoint of the same target."""
     attempt = exchange.attempt
     if attempt is None or attempt.target is not exchange.service.active or not attempt.may_retry():
         return False
     attempt.leave()
+    _not_sent(exchange, attempt)
     exchange.dispatch(attempt)
     return True
 

@@ -86,7 +86,7 @@ class Upstream:
         if self.exchange is None:
             self.pool.forget(self)
             return
-        untouched = self._head is None and not self._buffer
+        untouched = self._head is None and not self._buffer and not self._interim
         self._detach().lost(
             str(error) if error else "the backend closed the connection", stale=untouched and self.used > 0
         )
@@ -186,7 +186,8 @@ class Upstream:
         self._left = 0 if bodyless else head.length
         if self._left == len(data) - end:  # the whole response is here
             exchange.respond(head, data[end:] if self._left else b"", True)
-            self._end(exchange, reusable=True)
+            # A length without a body (HEAD): should the body come all the same, the next request must not be given it.
+            self._end(exchange, reusable=self._left == head.length or head.length == UNTIL_CLOSE)
             return
         if bodyless or 0 <= self._left < len(data) - end:  # bytes after the end: answer, and drop the connection
             exchange.respond(head, data[end : end + self._left], True)
