@@ -1,4 +1,4 @@
-"""`python -m benchmarks cost | swap | failover | memory | micro | peers [--quick]`. README.md says what each measures."""
+"""One entry: `python -m benchmarks cost | swap | failover | memory | micro | load | peers [--quick]`. README.md says more."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import sys
 from benchmarks import cost, failover, memory, micro, swap
 from benchmarks.peers import run as peers
 from benchmarks.program import BenchmarkError
+from benchmarks.soak import run as soak
 
 
 def main() -> int:
@@ -25,6 +26,9 @@ def main() -> int:
     names.add_parser("memory", help="RSS at rest and per 1,000 idle connections")
     one = names.add_parser("micro", help="accounting, heads and chunks in process")
     one.add_argument("--rounds", type=int, help="rounds (15; quick: 5)")
+    one = names.add_parser("load", help="many connections, huge bodies, streams, a backend that hangs")
+    one.add_argument("--parts", metavar="idle,body,streams,isolation", help="by their names (all)")
+    one.add_argument("--seconds", type=float, help="length of what is measured in each part but body (60; quick: 2)")
     one = names.add_parser(
         "peers", help="the router beside nginx, HAProxy, Envoy, Traefik, Caddy, model gateways, aiohttp"
     )
@@ -41,6 +45,8 @@ def main() -> int:
             swap.run(chosen.quick)
         elif chosen.name == "failover":
             failover.run(chosen.quick, chosen.runs, chosen.replay, chosen.only)
+        elif chosen.name == "load":
+            soak.run(chosen.quick, chosen.parts, chosen.seconds)
         elif chosen.name == "peers":
             peers.run(chosen.quick, chosen.rounds, chosen.work, chosen.peers)
         elif chosen.name == "micro":

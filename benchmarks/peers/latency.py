@@ -41,6 +41,7 @@ class OpenLoop:
 
     port: int
     rate: float
+    path: str = "/v1/chat/completions"
     latencies_us: list[float] = field(default_factory=list)
     lateness_max_s: float = 0.0
     """How late a request was sent at most: what the generator itself could not do better."""
@@ -50,8 +51,9 @@ class OpenLoop:
     def run(self, seconds: float) -> None:
         """Send for so long, then wait for the last answers."""
         request = (
-            b"POST /v1/chat/completions HTTP/1.1\r\nHost: 127.0.0.1:%d\r\nUser-Agent: benchmark\r\nAccept: */*\r\n"
-            b"Content-Type: application/json\r\nContent-Length: %d\r\n\r\n%b" % (self.port, len(BODY), BODY)
+            b"POST %b HTTP/1.1\r\nHost: 127.0.0.1:%d\r\nUser-Agent: benchmark\r\nAccept: */*\r\n"
+            b"Content-Type: application/json\r\nContent-Length: %d\r\n\r\n%b"
+            % (self.path.encode(), self.port, len(BODY), BODY)
         )
         left = round(self.rate * seconds)
         period_s = 1 / self.rate

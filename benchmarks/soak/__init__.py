@@ -1,0 +1,1 @@
+"""The router under much at once and for long: `python -m benchmarks load`."""
