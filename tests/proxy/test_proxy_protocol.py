@@ -51,6 +51,10 @@ GOOD: dict[str, tuple[bytes, str | None]] = {
     "v2 UNSPEC with anything": (v2(0x00, b"\xff" * 9), None),
     "v2 LOCAL": (v2(0x00, b"", 0x20), None),
     "v2 LOCAL with dummy addresses": (v2(0x11, bytes(12) + b"\x04", 0x20), None),
+    "v2 health check of an AWS NLB": (
+        v2(0x11, bytes.fromhex("030004bce5951f04004a") + bytes(74), 0x20),  # kubernetes/kubernetes#57250
+        None,
+    ),
     "v2 LOCAL of any family": (v2(0xFF, b"abc", 0x20), None),
     "v2 vectors": (v2(0x11, TCP4 + vector(4, b"") + vector(0xEA, b"\x01vpce-1") + vector(5, b"id" * 99)), "192.0.2.7"),
     "v2 checksum": (summed(0x11, TCP4), "192.0.2.7"),
