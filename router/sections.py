@@ -76,6 +76,12 @@ class Limits(Strict):
     trailer_bytes_max: Bytes = 16 * 1024
     connections_max: Count = 10_000
     """Downstream connections per worker; the next one is answered 503 and closed."""
+    connections_per_client_max: Count | Literal["none"] = "none"
+    """Of one client address, per worker; the next one is answered 429. Behind a load balancer all have one address."""
+    requests_per_connection_max: Count | Literal["none"] = "none"
+    """Then `Connection: close`. A connection of ours grows by nothing with its requests, so there is no need of it."""
+    requests_max: Count = 4096
+    """Requests under way per worker, of all versions together; the next one is `overloaded` (503)."""
     in_flight_max: Count = 1024
     """Attempts in flight per target and worker; the next one is `saturated` (503)."""
     connect_waits_max: Count = 1024
@@ -104,6 +110,8 @@ class Timeouts(Strict):
     """As long as a client may be silent: no connection that stalls for a while is cut for its rate before."""
     write_rate_grace_s: Seconds = 30.0
     keepalive_idle_s: Seconds = 75.0
+    connection_age_max_s: Seconds | Literal["none"] = "none"
+    """An older connection ends after the answer under way: clients spread anew, after a router was added, say."""
     half_close_grace_s: Seconds = 2.0
     """A client that closed its side before the response began is taken for gone after so long: a FIN alone does not
     tell a half-close from a departure, and a departed client should not keep a model busy."""

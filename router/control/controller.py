@@ -21,6 +21,7 @@ from router.control.broadcast import Broadcast
 from router.control.conductor import ANYTHING, Change, described
 from router.control.crew import Confirmation, Crew
 from router.control.expect import Expect
+from router.control.pressure import Pressure
 from router.control.probes import Probes
 from router.control.recovery import differences
 from router.control.sampler import Stalls
@@ -67,12 +68,14 @@ class Controller:
         self._crew = crew
         self._journal = journal
         self._stalls = Stalls(lanes, crew)
+        self._pressure = Pressure(lanes, alarms)
         self._started_at = clock.iso(clock.wall_s())
 
     # -- the tick
     def tick(self, now_ns: int, own_lag_s: float) -> None:
         """Look at everything once; `own_lag_s` is how late this look is. An error of ours is alarmed and stops no service."""
         stall_s = min((bench.service.rules.stall_s for bench in self.benches.values()), default=1.0)
+        self._pressure.look(now_ns)
         stalled = self._stalls.look(now_ns, own_lag_s, stall_s)
         for bench in self.benches.values():
             try:

@@ -32,7 +32,8 @@ class Downstream:
     """`exchange` is the request being answered, None in between; `closing`: the connection ends after this response;
     `congested`: the client takes less than we write, and gets no further answer until it has caught up; `lingering`: all is
     said, and what still comes is dropped; `forwarded`: what backends are told of `client`, its address; `body`: the rest of
-    a body that is still to come; `buffer`: a head that has no end yet, or requests that wait; `requests`: how many were begun.
+    a body that is still to come; `buffer`: a head that has no end yet, or requests that wait; `requests`: how many were begun;
+    with number `requests_max` it ends (0: never).
 
     A protocol of asyncio by its shape, without the base class: a compiled class has none that Python made.
     """
@@ -47,6 +48,7 @@ class Downstream:
         self.client = UNKNOWN
         self._translate = plane.request_head
         self.requests = 0
+        self.requests_max = plane.options.requests_per_connection_max
         self.exchange: Exchange | None = None
         self.body: RequestBody | None = None
         self.buffer = b""
@@ -67,8 +69,8 @@ class Downstream:
         self.forwarded, self.client = plane.forwarding.own_fields(self.peer), self.peer.address
         if plane.forwarding.trusted.covers(self.client):
             self._translate = Intermediary(self, self.peer).request_head
-        if not plane.enter(self):
-            front_desk.turn_away(self)
+        if (limit := plane.enter(self)) is not None:
+            front_desk.turn_away(self, limit)
 
     def data_received(self, data: bytes) -> None:
         """Called by the loop with whatever has arrived."""
@@ -171,6 +173,9 @@ class Downstream:
         service = head.service
         length = head.length
         self.requests += 1
+        if self.requests == self.requests_max:
+            self.closing = True
+            plane.count_limit(at.LIMITED_PER_CONNECTION)
         if service is None:
             front_desk.serve(self, head, rest)
             return

@@ -13,7 +13,7 @@ import re
 from typing import TYPE_CHECKING, Final
 
 from router import clock
-from router.proxy import balancer, farewell, replies, rescue
+from router.proxy import balancer, farewell, replies, rescue, room
 from router.proxy.attempt import Attempt
 from router.proxy.fields import CHUNKED, UNTIL_CLOSE
 from router.proxy.request_head import RequestHead
@@ -75,10 +75,13 @@ class Exchange:
         self.body_bytes = len(body)
         if self.plane.words[service.word_at] != service.word:
             service.refresh()
-        if service.active is None:
-            self._answer(503, "no_route", f"service {service.options.name} has no active version", Outcome.REFUSED)
+        active = service.active
+        if active is None:
+            self.answer(503, "no_route", f"service {service.options.name} has no active version", Outcome.REFUSED)
+        elif len(active.open) < active.quota or self.plane.room.admits(active):
+            self.claim(active, ACTIVE)
         else:
-            self.claim(service.active, ACTIVE)
+            room.turn_away(self, active)
 
     def claim(self, target: TargetView, role: int) -> None:
         """Choose `target` and count this exchange there, in one step; then send."""
@@ -86,14 +89,12 @@ class Exchange:
         assert route is not None
         self.attempt = Attempt(self, target, role, route.generation)
         self.visited.append(target)
-        if len(target.open) > self.plane.options.in_flight_max:
-            self._saturated("the version in service has no room for another request")
-        else:
-            self.dispatch(self.attempt)
+        self.dispatch(self.attempt)
 
-    def _saturated(self, detail: str) -> None:
+    def saturated(self, detail: str) -> None:
+        """The target has no room, and the claim ends."""
         self.end_attempt(Outcome.SATURATED)
-        self._answer(503, "saturated", detail, Outcome.SATURATED)
+        self.answer(503, "saturated", detail, Outcome.SATURATED)
 
     def dispatch(self, attempt: Attempt) -> None:
         """Send to an endpoint of the claimed target: over an idle connection now, or over a new one soon."""
@@ -101,14 +102,14 @@ class Exchange:
         alone = len(pools) == 1 and not attempt.tried
         pool = pools[0] if alone else balancer.choose(pools, attempt.tried, attempt.claimed_s, self.plane.random)
         if pool is None:
-            self._saturated("every endpoint of the version in service was tried")
+            self.saturated("every endpoint of the version in service was tried")
             return
         attempt.enter(pool)
         upstream = pool.take(attempt.claimed_s)
         if upstream is not None:
             self.connected(upstream)
         elif pool.waiting >= self.plane.options.connect_waits_max:
-            self._saturated("too many requests wait for a connection to the version in service")
+            self.saturated("too many requests wait for a connection to the version in service")
         else:
             self.wait(pool)
 
@@ -267,7 +268,7 @@ class Exchange:
         """End now: drain limit, shutdown, or `retire --cut`."""
         self._drop_upstream()
         self.end_attempt(Outcome.CUT)
-        self._answer(503, "draining", "the request was ended by a drain", Outcome.CUT)
+        self.answer(503, "draining", "the request was ended by a drain", Outcome.CUT)
 
     def client_gone(self) -> None:
         """The client left before the end; the backend is told by closing."""
@@ -283,7 +284,7 @@ class Exchange:
         """The rest of the request is malformed, too large or too slow; what went upstream of it is cut, not completed."""
         self._drop_upstream()
         self.end_attempt(Outcome.CLIENT_GONE)
-        self._answer(status, code, detail, Outcome.REFUSED)
+        self.answer(status, code, detail, Outcome.REFUSED)
 
     def _fail(self, outcome: Outcome, status: int, code: str, detail: str, *, endpoints: bool = True) -> None:
         """Go on elsewhere if no byte was answered and the rules allow; else end."""
@@ -296,7 +297,7 @@ class Exchange:
             farewell.cut(self.downstream, reset=self.close_after)
         elif not rescue.moved(self, outcome, endpoints=endpoints):
             self.end_attempt(outcome)
-            self._answer(status, code, detail, outcome)
+            self.answer(status, code, detail, outcome)
 
     # ------------------------------------------------------------------ the end
     def _drop_upstream(self) -> None:
@@ -327,7 +328,7 @@ class Exchange:
         if self.plane.options.access_log:
             self.plane.log_access(self, outcome)
 
-    def _answer(self, status: int, code: str, detail: str, outcome: Outcome) -> None:
+    def answer(self, status: int, code: str, detail: str, outcome: Outcome) -> None:
         """End with an answer of our own, or by closing if a response has begun."""
         if self.ended:
             return

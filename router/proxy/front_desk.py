@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from router.errors import DownstreamError
 from router.proxy import farewell, replies
+from router.shm import layout as at
 
 if TYPE_CHECKING:
     from router.proxy.downstream import Downstream
@@ -36,10 +37,15 @@ def _answer_options(downstream: Downstream, head: RequestHead, rest: bytes) -> N
     downstream.exchange_ended(close)
 
 
-def turn_away(downstream: Downstream) -> None:
-    """Answer a connection for which there is no room, and close it."""
-    detail = "this worker has no room for another connection"
-    downstream.write(replies.reply(503, "connections", detail, close=True))
+def turn_away(downstream: Downstream, limit: int) -> None:
+    """Answer a connection for which there is no room because of `limit` (`layout.LIMITED_…`), and close it."""
+    downstream.plane.count_limit(limit)
+    if limit == at.LIMITED_PER_CLIENT:
+        detail = "this worker has as many connections of this client as one may have"
+        downstream.write(replies.reply(429, "connections_per_client", detail, close=True))
+    else:
+        detail = "this worker has no room for another connection"
+        downstream.write(replies.reply(503, "connections", detail, close=True))
     farewell.close(downstream, linger=True)
 
 

@@ -53,7 +53,7 @@ class Introductions:
 
     def has_room(self) -> bool:
         """Return whether one more may wait: they are connections, too."""
-        return len(self.waits.since) + len(self.plane.connections) < self.plane.options.connections_max
+        return len(self.waits.since) + len(self.plane.connections) < self.plane.connections_max
 
     def refused(self, address: str, why: str) -> None:
         """Count a connection that was closed, and say so now and then."""

@@ -55,6 +55,9 @@ class Options:
     body_bytes_max: int
     trailer_bytes_max: int
     connections_max: int
+    connections_per_client_max: float
+    requests_per_connection_max: int
+    requests_max: int
     in_flight_max: int
     connect_waits_max: int
     buffer_bytes: int
@@ -70,6 +73,7 @@ class Options:
     keepalive_idle_s: float
     half_close_grace_s: float
     tunnel_idle_s: float
+    connection_age_max_s: float
     connect_timeout_s: float
     upstream_idle_s: float
     shutdown_timeout_s: float
@@ -86,6 +90,8 @@ _LIMITS = (
     "body_bytes_max",
     "trailer_bytes_max",
     "connections_max",
+    "requests_per_connection_max",
+    "requests_max",
     "in_flight_max",
     "connect_waits_max",
     "buffer_bytes",
@@ -126,7 +132,9 @@ def from_document(document: dict[str, Any]) -> Options:
             tuple(document["proxy_protocol_from"]),
             limits["proxy_header_bytes_max"],
         ),
-        tunnel_idle_s=math.inf if timeouts["tunnel_idle_s"] == "none" else timeouts["tunnel_idle_s"],
+        tunnel_idle_s=_or_never(timeouts["tunnel_idle_s"]),
+        connection_age_max_s=_or_never(timeouts["connection_age_max_s"]),
+        connections_per_client_max=_or_never(limits["connections_per_client_max"]),
         **{name: 0 if limits[name] == "none" else limits[name] for name in _LIMITS},
         **{name: timeouts[name] for name in _TIMEOUTS},
     )
@@ -139,6 +147,10 @@ def _forwarding(section: dict[str, Any]) -> ForwardingOptions:
         forwarded=section["forwarded"] == "append",
         hops_max=section["hops_max"],
     )
+
+
+def _or_never(value: float | str) -> float:
+    return math.inf if isinstance(value, str) else value
 
 
 def _service(name: str, section: dict[str, Any], timeouts: dict[str, Any]) -> ServiceOptions:

@@ -13,8 +13,9 @@ from typing import Final
 
 import orjson
 
-from router import clock
+from router import clock, descriptors
 from router.proxy import farewell, pace, replies, request_head, response_head
+from router.proxy.crowd import Crowd
 from router.proxy.deadlines import Deadlines
 from router.proxy.downstream import Downstream
 from router.proxy.exchange import Exchange
@@ -26,6 +27,7 @@ from router.proxy.options import Options
 from router.proxy.request_head import RequestHead
 from router.proxy.resolver import Resolver
 from router.proxy.response_head import ResponseHead
+from router.proxy.room import Room
 from router.proxy.tunnel import Tunnel
 from router.proxy.view import ServiceView
 from router.rollout.outcome import Outcome
@@ -60,7 +62,10 @@ class Plane:
         self._acks_fd = acks_fd
         self._row = wall.layout.lane(index)
         # connections and their waits
-        self.connections: set[Downstream] = set()
+        self._fit(options)
+        self.crowd = Crowd(self)
+        self.connections = self.crowd.members
+        self.room = Room(self)
         self.draining = False
         self.now_s = clock.now_s()
         self.header_wait: Deadlines[Downstream] = Deadlines(options.header_timeout_s, Downstream.header_late)
@@ -128,18 +133,26 @@ class Plane:
         return b"%b%010x" % (self._id_prefix, self._id_number)
 
     # -- connections
-    def enter(self, downstream: Downstream) -> bool:
-        """Take a connection in; False if there is no room for it."""
+    def _fit(self, options: Options) -> None:
+        """Limits on connections, as far as there are descriptors for them."""
+        shares = descriptors.share(
+            options.connections_max, options.requests_max, options.in_flight_max, descriptors.available()
+        )
+        self.connections_max, self.in_flight_max = shares.connections_max, shares.in_flight_max
+        if shares.complaint is not None and self.index == 0:  # it is the same for every worker
+            log.warning("%s", shares.complaint)
+
+    def enter(self, downstream: Downstream) -> int | None:
+        """Take a connection in; return the limit that it would exceed (`layout.LIMITED_…`), None if it is in."""
         self.words[self._row + at.W_CONNECTIONS_TOTAL] += 1
-        if len(self.connections) >= self.options.connections_max:
-            return False
-        self.connections.add(downstream)
-        self.header_wait.start(downstream, self.now_s)
-        return True
+        limit = self.crowd.refusal(downstream)
+        if limit is None:
+            self.header_wait.start(downstream, self.now_s)
+        return limit
 
     def leave(self, downstream: Downstream) -> None:
         """A connection has ended."""
-        self.connections.discard(downstream)
+        self.crowd.leave(downstream)
         self.forget_waits(downstream)
         self.linger.stop(downstream)
 
@@ -197,14 +210,24 @@ class Plane:
             self.introductions.waits.sweep(now_s)
             self.tunnel_idle.sweep(now_s)
             self.tunnel_close.sweep(now_s)
+        self.crowd.ages.sweep(now_s)
         for service in self.services:
             service.sweep(now_s)
+        self.room.deal()
+        self._watch_descriptors()
         self._requests.refill()
         self._responses.refill()
         self.words[self._row + at.W_CONNECTIONS] = len(self.connections)
         self.words[self._row + at.W_HEARTBEAT_NS] = clock.now_ns()
         self._due_s = now_s + SWEEP_S
         self.loop.call_later(SWEEP_S, self.sweep)
+
+    def _watch_descriptors(self) -> None:
+        """Is one left? libuv closes what it accepts without one, and tells nobody (`uv__emfile_trick`)."""
+        try:
+            os.close(os.dup(self._acks_fd))
+        except OSError:
+            self.count_limit(at.LIMITED_DESCRIPTORS)
 
     def _measure_lag(self, now_s: float) -> float:
         lag_us = max(0, int((now_s - self._due_s) * 1e6))
@@ -227,12 +250,15 @@ class Plane:
         """Take over changed settings; the set of services stays. What was remembered of heads is forgotten."""
         self.options = options
         self.introductions.reconfigure(options)
+        self._fit(options)
         self.forwarding = Forwarding(options.forwarding)
+        self.crowd.reconfigure()
         self._via = VIA if options.via else b""
         self._requests.forget()
         self._responses.forget()
         for service, changed in zip(self.services, options.services, strict=True):
             service.reconfigure(changed)
+        self.room.deal()
         for waits, seconds in (
             (self.header_wait, options.header_timeout_s),
             (self.keepalive, options.keepalive_idle_s),

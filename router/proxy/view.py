@@ -28,7 +28,7 @@ _READS_MAX: Final = 100
 
 class TargetView:
     """One version as this worker serves it. `open` are its attempts that have not ended, `waiting` those sent whole that
-    have no first byte yet; `row` is its row in this worker's lane.
+    have no first byte yet; `row` is its row in this worker's lane; `quota` is how many may be open without asking (room.py).
     """
 
     def __init__(self, plane: Plane, service: ServiceView, slot: int, content: SlotContent) -> None:
@@ -42,6 +42,7 @@ class TargetView:
             service.options.first_byte_timeout_s, lambda exchange: exchange.first_byte_late()
         )
         self.retrying = 0
+        self.quota = 0
         self._plane = plane
         self.pools: tuple[Pool, ...] = ()
         self.move_to(content.endpoints)

@@ -1,0 +1,37 @@
+"""What fits into the descriptors of a process."""
+
+from __future__ import annotations
+
+import pytest
+
+from router import descriptors
+from router.descriptors import share
+
+SHARES = {
+    "all of it": ((10_000, 4096, 1024, 20_000), (10_000, 1024)),
+    "exactly": ((1000, 500, 100, 1564), (1000, 100)),
+    "one too few": ((1000, 500, 100, 1563), (999, 100)),
+    "requests never outnumber connections": ((100, 4096, 1024, 264), (100, 100)),
+    "clients and backends get half each": ((10_000, 4096, 1024, 1024), (480, 480)),
+    "hardly any": ((10_000, 4096, 1024, 64), (16, 16)),
+    "next to none": ((10_000, 4096, 1024, 2), (1, 1)),
+}
+
+
+@pytest.mark.parametrize(("asked", "given"), SHARES.values(), ids=SHARES)
+def test_what_is_given(asked: tuple[int, int, int, int], given: tuple[int, int]) -> None:
+    shares = share(*asked)
+    assert (shares.connections_max, shares.in_flight_max) == given
+
+
+def test_limits_that_do_not_fit_are_told_with_the_remedy() -> None:
+    assert share(1000, 500, 100, 1564).complaint is None
+    assert share(1000, 500, 100, 1563).complaint == (
+        "limits.connections_max and limits.requests_max may take 1500 descriptors of a worker, and it has 1499 for them: it "
+        "takes 999 connections at most. Raise the hard limit (ulimit -Hn, LimitNOFILE= of systemd, --ulimit nofile= of "
+        "docker) or lower limits.connections_max"
+    )
+
+
+def test_the_process_says_how_many_it_has() -> None:
+    assert descriptors.available() > 0
