@@ -72,6 +72,8 @@ class Limits(Strict):
 
     head_bytes_max: Bytes = 32 * 1024
     fields_max: Count = 100
+    passes_max: Count = 8
+    """How often a request may have passed through routers of our name (Via) before it is taken for one in a loop: 508."""
     body_bytes_max: Bytes = 1 << 30
     trailer_bytes_max: Bytes = 16 * 1024
     connections_max: Count = 10_000

@@ -7,7 +7,8 @@ from typing import Final
 
 CHUNKED: Final = -1
 UNTIL_CLOSE: Final = -2
-VIA: Final = b"Via: 1.1 rollback-router\r\n"
+PSEUDONYM: Final = b"rollback-router"
+VIA: Final = b"Via: 1.1 %b\r\n" % PSEUDONYM
 """What a proxy adds to each message, with the version it received (RFC 9110 §7.6.3). A line of its own ends the list."""
 
 LENGTH: Final = re.compile(rb"\r\ncontent-length:[ \t]*([0-9]{1,18})[ \t]*\r\n")

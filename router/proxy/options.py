@@ -52,6 +52,7 @@ class Options:
     via: bool
     head_bytes_max: int
     fields_max: int
+    passes_max: int
     body_bytes_max: int
     trailer_bytes_max: int
     connections_max: int
@@ -87,6 +88,7 @@ class Options:
 _LIMITS = (
     "head_bytes_max",
     "fields_max",
+    "passes_max",
     "body_bytes_max",
     "trailer_bytes_max",
     "connections_max",

@@ -105,7 +105,7 @@ class Plane:
 
     # -- heads
     def _parse_request(self, raw: bytes) -> RequestHead:
-        head = request_head.parse_request(raw, self.options.fields_max, self._via)
+        head = request_head.parse_request(raw, self.options.fields_max, self._via, self.options.passes_max)
         if not head.final and head.path != self.options.ready_path:
             head.service = self._match(head)
         return head

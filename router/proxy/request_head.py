@@ -24,6 +24,7 @@ from router.proxy.fields import (
     LENGTH,
     NEVER_REMOVED,
     OURS,
+    PSEUDONYM,
     WEBSOCKET,
     WIRE,
     fields_of,
@@ -44,14 +45,16 @@ _PLAIN_LINE: Final = re.compile(rb"([!#$%&'*+\-.^_`|~0-9A-Za-z]{1,40}) (/[!\x22$
 _PLAIN_HOST: Final = re.compile(rb"\r\nhost: ([a-z0-9._~\-]+(?::\d{1,5})?)\r\n")
 _UNCOMMON: Final = re.compile(
     rb"\r\n(?:connection:(?! keep-alive\r\n)|keep-alive|proxy-|te:|trailer|transfer-encoding|upgrade|expect|forwarded"
-    rb"|x-forwarded-|x-real-ip|x-served-version|x-router-error|http2-settings)"
+    rb"|via:|x-forwarded-|x-real-ip|x-served-version|x-router-error|http2-settings)"
 )
 _KEEP_ALIVE_LINE: Final = b"\r\nconnection: keep-alive\r\n"
+_VIA_VALUE: Final = re.compile(rb"\r\nvia:([^\r\n]*)")
 _ABSOLUTE: Final = re.compile(rb"https?://([^/?]*)(.*)", re.IGNORECASE | re.DOTALL)
 
 _REFUSED_METHODS: Final = frozenset((b"CONNECT", b"TRACE"))
 _CAREFUL_METHODS: Final = _REFUSED_METHODS | {b"OPTIONS"}
 _FORWARDS_MAX: Final = 10**9
+PASSES_MAX: Final = 8
 _IDEMPOTENT: Final = frozenset((b"GET", b"HEAD", b"PUT", b"DELETE", b"OPTIONS"))
 
 
@@ -117,20 +120,20 @@ def _refuse(code: str, detail: str, status: int = 400) -> DownstreamError:
     return DownstreamError(status, code, detail)
 
 
-def parse_request(raw: bytes, fields_max: int, via: bytes = b"") -> RequestHead:
+def parse_request(raw: bytes, fields_max: int, via: bytes = b"", passes_max: int = PASSES_MAX) -> RequestHead:
     """Return the translation of a complete head (request line to empty line); raise DownstreamError with the status to answer.
 
-    `via` is VIA, or empty for a proxy that does not name itself.
+    `via` is VIA, or empty for a proxy that does not name itself; `passes_max` is how often one may have done so before.
     """
     plain = _PLAIN_LINE.match(raw)
     if plain is not None:
         head = _plain_request(raw, plain, fields_max, via)
         if head is not None:
             return head
-    return parse_carefully(raw, fields_max, via)
+    return parse_carefully(raw, fields_max, via, passes_max)
 
 
-def parse_carefully(raw: bytes, fields_max: int, via: bytes = b"") -> RequestHead:
+def parse_carefully(raw: bytes, fields_max: int, via: bytes = b"", passes_max: int = PASSES_MAX) -> RequestHead:
     """Return the same as `parse_request`, whatever the head holds, at two and a half times the cost."""
     line = _REQUEST_LINE.match(raw)
     if line is None:
@@ -144,6 +147,8 @@ def parse_carefully(raw: bytes, fields_max: int, via: bytes = b"") -> RequestHea
     _strict_request(raw if target.isascii() else raw.replace(target, b"/", 1), method)
     lower = raw.lower()
     _limit_fields(lower, fields_max)
+    if b"\r\nvia:" in lower:
+        _limit_passes(lower, passes_max)
     http11 = line[4] == b"1"
     host, host_raw = _host(raw, lower, http11)
     length = _request_length(lower, http11)
@@ -188,6 +193,15 @@ def _plain_request(raw: bytes, start: re.Match[bytes], fields_max: int, via: byt
 def _limit_fields(lower: bytes, fields_max: int) -> None:
     if lower.count(b"\r\n") - 2 > fields_max:
         raise _refuse("head_too_large", f"more than {fields_max} fields", 431)
+
+
+def _limit_passes(lower: bytes, passes_max: int) -> None:
+    """Routers may stand behind each other, so once is no loop; in a loop every pass adds one (RFC 9110 §7.6.3)."""
+    members = (member.split() for value in _VIA_VALUE.findall(lower) for member in value.split(b","))
+    if sum(member[1:2] == [PSEUDONYM] for member in members) >= passes_max:
+        raise _refuse(
+            "loop_detected", f"the request has passed through {passes_max} routers: do they form a loop?", 508
+        )
 
 
 def _strict_request(raw: bytes, method: bytes) -> None:

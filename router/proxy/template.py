@@ -37,7 +37,7 @@ H = TypeVar("H", bound=RequestHead | ResponseHead)
 
 VARIABLES_MAX: Final = 24
 """Values of one template: each costs 0.06 µs, and past this many two heads are hardly of one kind."""
-_INTERPRETED: Final = HOP_BY_HOP | {b"host", b"transfer-encoding", b"expect", b"max-forwards"}
+_INTERPRETED: Final = HOP_BY_HOP | {b"host", b"transfer-encoding", b"expect", b"max-forwards", b"via"}
 """Fields whose values decide something: literal in every template. Content-Length and X-Request-ID are point 3."""
 _DECIDE_BY_LENGTH: Final = frozenset((b"expect", b"upgrade"))
 _SINGLE: Final = (b"content-length", b"x-request-id")

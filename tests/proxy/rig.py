@@ -42,6 +42,7 @@ OPTIONS = Options(
     via=False,
     head_bytes_max=32768,
     fields_max=100,
+    passes_max=8,
     body_bytes_max=1 << 24,
     trailer_bytes_max=16384,
     connections_max=1000,

@@ -107,6 +107,8 @@ REFUSED: dict[bytes, int] = {
     b"OPTIONS / HTTP/1.1\r\nHost: a\r\nMax-Forwards: 1\r\nMax-Forwards: 1\r\n\r\n": 400,
     b"OPTIONS / HTTP/1.1\r\nHost: a\r\nMax-Forwards: \r\n\r\n": 400,
     b"TRACE / HTTP/1.1\r\nHost: a\r\nMax-Forwards: 0\r\n\r\n": 405,
+    GET + b"Via: 1.1 rollback-router\r\n" * 8 + b"\r\n": 508,
+    GET + b"vIA: 1.0 a" + b",1.1 Rollback-Router (x) " * 8 + b"\r\n\r\n": 508,
 }
 
 
@@ -137,6 +139,7 @@ FIELDS = (
     b"traceparent: 00-1-2-01\r\n",
     b"X-Under_score: 1\r\n",
     b"Host_: b\r\n",
+    b"Via: 1.1 a\r\n",
 )
 
 
@@ -247,6 +250,19 @@ def test_an_incomplete_head_with_bare_line_ends_is_hopeless() -> None:
 def test_via_ends_with_us_and_says_how_the_request_came(fields: bytes, version: bytes, last: bytes) -> None:
     head = parse_request(b"GET / HTTP/%b\r\nHost: a\r\n%b\r\n" % (version, fields), 100, VIA)
     assert head.upstream == b"GET / HTTP/1.1\r\nHost: a\r\n" + last
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        b"Via: 1.1 rollback-router\r\n" * 7,
+        b"Via: " + b"1.1 rollback-router-2, 1.1 a (1.1 rollback-router)," * 9 + b"\r\n",
+    ],
+    ids=["seven times", "others"],
+)
+def test_routers_may_stand_behind_each_other(values: bytes) -> None:
+    head = parse_request(GET + values + b"\r\n", 100, VIA)
+    assert head.upstream == GET + values + b"X-Forwarded-Host: a\r\n" + VIA
 
 
 @pytest.mark.parametrize(

@@ -141,3 +141,14 @@ async def test_options_that_may_go_no_further_is_answered_here() -> None:
         status, head, _ = await client.ask(ask % (0, b"Content-Length: 5\r\n"))
         assert (status, field(head, b"connection")) == (200, b"close")
         assert await client.rest() == b""
+
+
+async def test_a_loop_ends_after_so_many_passes() -> None:
+    """The backend is the router itself."""
+    async with Rig(replace(OPTIONS, via=True, passes_max=3)) as rig:
+        rig.serve(f"http://127.0.0.1:{rig.port}")
+        status, head, body = await rig.ask(GET)
+        assert (status, b'"code":"loop_detected"' in body) == (508, True)
+        assert head.count(b"Via: 1.1 rollback-router") == 3
+        assert b"3 routers" in body
+        assert rig.exchanges() == {"server_error": 3}
