@@ -6,10 +6,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
-from tests.fuzz import chunked_bodies, request_heads, response_heads
+from tests.fuzz import chunked_bodies, proxy_headers, request_heads, response_heads, templates
 from tests.proxy import hostile
 from tests.proxy.malformed import MALFORMED
 from tests.proxy.smuggling import FRAMING
+from tests.proxy.test_proxy_protocol import GOOD, LINES, OTHERS
 from tests.proxy.unusual import UNUSUAL
 
 SEED_BYTES_MAX: Final = 4096
@@ -62,10 +63,18 @@ def _bodies() -> list[bytes]:
     return [b"\x03" + raw.partition(b"\r\n\r\n")[2] for raw in messages]
 
 
+def _proxy_headers() -> list[bytes]:
+    good = [header for header, _ in GOOD.values()]
+    return [b"\x05" + header + b"GET / HTTP/1.1\r\n" for header in (*good, *LINES, *OTHERS)]
+
+
 TARGETS: Final[dict[str, tuple[Callable[[bytes], None], Callable[[], list[bytes]]]]] = {
     "request_heads": (request_heads.check, _requests),
     "response_heads": (response_heads.check, _responses),
     "chunked_bodies": (chunked_bodies.check, _bodies),
+    "request_templates": (templates.check_requests, templates.request_seeds),
+    "response_templates": (templates.check_responses, templates.response_seeds),
+    "proxy_headers": (proxy_headers.check, _proxy_headers),
 }
 """By name: what is checked of each input, and the inputs to begin with."""
 
