@@ -32,7 +32,11 @@ def main() -> int:
     one = names.add_parser(
         "peers", help="the router beside nginx, HAProxy, Envoy, Traefik, Caddy, model gateways, aiohttp"
     )
-    one.add_argument("--rounds", type=int, help="interleaved rounds (7; quick: 2)")
+    one.add_argument(
+        "--rounds",
+        type=int,
+        help="interleaved rounds of everything (7 of a and b for nginx, HAProxy and us, else 3; quick: 2)",
+    )
     one.add_argument("--work", metavar="a,b,…", help="works, by their letters (all; quick: a,b,f)")
     one.add_argument("--peers", metavar="nginx,…", help="peers, by their names (all; quick: nginx,haproxy)")
     for parsed in names.choices.values():

@@ -1,12 +1,13 @@
 """The peers benchmark: what it concludes from readings, and what its load takes for a whole answer."""
 
 import xml.etree.ElementTree as ElementTree
+from pathlib import Path
 
 import pytest
 
 from benchmarks.figures import Interval, median_interval
 from benchmarks.peers import chart, report
-from benchmarks.peers.comparison import Reading, turned
+from benchmarks.peers.comparison import FULL, Comparison, Reading, turned
 from benchmarks.peers.header_work import lacking
 from benchmarks.peers.latency import added, complete
 from benchmarks.peers.stream_backend import chunk
@@ -163,3 +164,22 @@ def test_the_chart_is_a_document_with_a_dot_per_peer() -> None:
     assert "a & b" in words
     assert "× 3.00 · 36 µs" in words
     assert "(c) nobody" not in words
+
+
+def _names(number: int, letter: str, tmp_path: Path) -> list[str]:
+    peers = ["nginx", "haproxy", "envoy", "vllm-router", "litellm"]
+    return Comparison(peers, {}, list(WORKS), FULL, tmp_path)._names_for(chosen(letter)[0], number)
+
+
+@pytest.mark.parametrize(
+    ("number", "letter", "names"),
+    [
+        pytest.param(0, "a", "router nginx haproxy envoy vllm-router litellm", id="first round: everybody"),
+        pytest.param(6, "a", "router nginx haproxy", id="last round: where the bar is close"),
+        pytest.param(0, "c", "router nginx haproxy envoy", id="a gateway has no route for it"),
+        pytest.param(0, "f", "router nginx haproxy envoy vllm-router", id="too slow a peer for it"),
+        pytest.param(0, "h", "router nginx haproxy envoy", id="who can run two workers"),
+    ],
+)
+def test_who_takes_part_when(number: int, letter: str, names: str, tmp_path: Path) -> None:
+    assert _names(number, letter, tmp_path) == names.split()

@@ -9,7 +9,7 @@ from typing import Final
 
 from benchmarks.figures import Interval
 
-WIDTH: Final = 860
+WIDTH: Final = 910
 LEFT: Final = 130
 RIGHT: Final = 640
 ROW: Final = 20

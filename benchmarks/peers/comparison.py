@@ -49,10 +49,15 @@ class Size:
     interval_ms: int
     idle_first: int
     idle_more: int
+    seldom_rounds: int
+    """Rounds for what is not in `OFTEN` on `OFTEN_ON`."""
 
 
-FULL: Final = Size(7, 2, 2, 5.0, 500, 100, 50, 500, 1000)
-QUICK: Final = Size(2, 1, 1, 1.0, 100, 100, 10, 300, 500)
+FULL: Final = Size(7, 1, 2, 3.0, 500, 100, 50, 500, 1000, 3)
+QUICK: Final = Size(2, 1, 1, 1.0, 100, 100, 10, 300, 500, 2)
+OFTEN: Final = frozenset((ROUTER, "nginx", "haproxy"))
+OFTEN_ON: Final = frozenset("ab")
+"""Where a bar is close and the rounds must tell."""
 
 
 class Comparison:
@@ -78,35 +83,39 @@ class Comparison:
         self._pair = cores[-2:]
 
     def round(self, number: int) -> None:
-        """Measure everything once."""
-        kinds = {work.kind for work in self._works}
+        """Measure everything that has its turn in this round once."""
+        works = [work for work in self._works if number < self._size.seldom_rounds or work.key in OFTEN_ON]
+        kinds = {work.kind for work in works}
         for kind_set, backend in (({"closed", "latency"}, self._nginx), ({"streams"}, self._streaming)):
             if kinds & kind_set:
                 with backend(number) as port:
-                    self._together(number, port, [work for work in self._works if work.kind in kind_set])
-        for work in self._works:
+                    self._together(number, port, [work for work in works if work.kind in kind_set])
+        for work in works:
             if work.kind in ("workers", "idle"):
                 with self._nginx(number) as port:
                     self._alone(number, port, work)
 
-    def _names_for(self, work: Work) -> list[str]:
+    def _names_for(self, work: Work, number: int) -> list[str]:
         names = [name for name in self._names if work.chat or name == ROUTER or not PEERS[name].chat_only]
+        names = [name for name in names if name == ROUTER or not PEERS[name].works or work.key in PEERS[name].works]
         if work.kind == "workers":
             names = [name for name in names if name == ROUTER or PEERS[name].workers]
+        if number >= self._size.seldom_rounds:
+            names = [name for name in names if name in OFTEN]
         return [name for name in names if name not in self.notes and f"{name}, {work.key}" not in self.notes]
 
     def _together(self, number: int, backend: int, works: list[Work]) -> None:
         with ExitStack() as stack:
             started: dict[str, Started] = {}
             for name in self._names:
-                if any(name in self._names_for(work) for work in works):
+                if any(name in self._names_for(work, number) for work in works):
                     with self._noting(name):
                         started[name] = self._start(name, number, backend, 1, [self._core])
                         stack.callback(started[name].stop)
             if works[0].kind != "streams" and number == 0:
                 self._look_at_headers(started)
             for work in works:
-                runs = {name: started[name] for name in self._names_for(work) if name in started}
+                runs = {name: started[name] for name in self._names_for(work, number) if name in started}
                 if work.kind == "closed":
                     self._closed(number, work, runs)
                 elif work.kind == "latency":
@@ -157,7 +166,7 @@ class Comparison:
                     self._keep(work, number, {name: values})
 
     def _alone(self, number: int, backend: int, work: Work) -> None:
-        for name in turned(self._names_for(work), number):
+        for name in turned(self._names_for(work, number), number):
             with self._noting(name, work):
                 if work.kind == "idle":
                     values = self._idle(name, number, backend)

@@ -46,6 +46,8 @@ class Peer:
     workers: bool = False
     """Can run with two workers or threads."""
     start_timeout_s: float = 20.0
+    works: str = ""
+    """Keys of the works it takes part in; empty: all that it has a route for."""
 
 
 DEBIAN: Final = (
@@ -147,12 +149,14 @@ FROM_PYPI: Final = (
             "one model, no key (permitted by its variable), no database",
             "--telemetry False",
             "model prices from the package",
+            "a and b alone: it serves about 100 requests/s",
         ),
         package="litellm[proxy]",
         program="bin/litellm",
         confs=("litellm.yaml",),
         chat_only=True,
         start_timeout_s=120.0,
+        works="ab",
     ),
 )
 PEERS: Final = {peer.name: peer for peer in (*DEBIAN, *FROM_PYPI)}

@@ -159,6 +159,12 @@ def panels(works: Sequence[Work], figures: dict[str, dict[str, dict[str, Any]]])
             over = Interval(1 / ratio.median, 1 / ratio.high, 1 / ratio.low)
             if name == ROUTER:
                 over = Interval(1.0, 1.0, 1.0)
-            rows.append((name, over, f"{one['figure']:,.1f} {work.unit}"))
+            rows.append((name, over, _words(work, one)))
         found.append((f"({work.key}) {work.title}", rows))
     return found
+
+
+def _words(work: Work, one: dict[str, Any]) -> str:
+    if work.kind == "latency":  # the dot stands for the whole p99: what is added may be nothing
+        return f"p99 {one['p99_us']:,.0f} µs, {one['figure']:,.0f} of it added"
+    return f"{one['figure']:,.2f} {work.unit}" if one["figure"] < 10 else f"{one['figure']:,.1f} {work.unit}"

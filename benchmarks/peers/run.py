@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import tempfile
 import time
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
 from benchmarks.peers import chart, report
-from benchmarks.peers.comparison import FULL, QUICK, Comparison
+from benchmarks.peers.comparison import FULL, OFTEN_ON, QUICK, Comparison
 from benchmarks.peers.environment import Environment
 from benchmarks.peers.peer import PEERS, ROUTER
 from benchmarks.peers.work import QUICK as QUICK_WORKS
@@ -26,7 +26,9 @@ def run(quick: bool, rounds: int | None, letters: str | None, names: str | None)
     except ValueError as error:
         raise BenchmarkError(str(error)) from None
     size = QUICK if quick else FULL
-    count = rounds or size.rounds
+    if rounds:
+        size = replace(size, rounds=rounds, seldom_rounds=rounds)
+    count = size.rounds if any(work.key in OFTEN_ON for work in works) else size.seldom_rounds
     environments, absent = provide(_names(quick, names))
     with tempfile.TemporaryDirectory(prefix="rollback-router-peers-") as folder:
         # nginx's worker runs as another user when the benchmark runs as root, and serves files from here.
@@ -90,7 +92,9 @@ def _tell(quick: bool, works: list[Work], comparison: Comparison, settings: dict
         },
     )
     picture = path.with_suffix(".svg")
-    subtitle = f"medians of {settings['rounds']} interleaved rounds with 95 % intervals; one core each; log scale"
+    rounds = sorted({one["rounds"] for figure in figures.values() for one in figure.values()})
+    number = f"{rounds[0]} to {rounds[-1]}" if len(rounds) > 1 else f"{rounds[0]}"
+    subtitle = f"medians of {number} interleaved rounds with 95 % intervals; one core each; log scale"
     picture.write_text(chart.draw(report.panels(works, figures), subtitle))
     for work in works:
         if figures[work.key]:
