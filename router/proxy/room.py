@@ -40,10 +40,7 @@ class Room:
 
     def admits(self, target: TargetView) -> bool:
         """Return whether a target that has used up its quota may have one attempt more."""
-        if len(target.open) >= self._plane.in_flight_max or self.deal() == 0:
-            return False
-        target.quota = max(target.quota, len(target.open) + 1)  # with less than one each, the one that asks gets it
-        return True
+        return len(target.open) < self._plane.in_flight_max and self.deal() > 0
 
 
 def turn_away(exchange: Exchange, target: TargetView) -> None:

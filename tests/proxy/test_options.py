@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 from router import config
 from router.proxy import options
 from router.shm import document
@@ -28,4 +30,9 @@ def test_options_follow_the_settings_and_services_the_order_of_the_wall() -> Non
     assert options.from_document(config.load(None).model_dump()).forwarding == options.ForwardingOptions()
     assert options.from_document(config.load(None).model_dump()).introduction == options.IntroductionOptions()
     assert made.ready_path == b"/-/ready"
+    assert (made.requests_max, made.requests_per_connection_max, made.connections_per_client_max) == (4096, 0, math.inf)
+    assert (made.body_rate_min_bytes_per_s, made.write_rate_grace_s, made.connection_age_max_s) == (240, 30.0, math.inf)
+    changed = {"limits": {"write_rate_min_bytes_per_s": "none", "connections_per_client_max": 7}}
+    limited = options.from_document(config.load(None, {**flags, **changed}).model_dump())
+    assert (limited.write_rate_min_bytes_per_s, limited.connections_per_client_max) == (0, 7)
     assert options.from_document({**settings.model_dump(), "ready_path": "none"}).ready_path is None
