@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Final, cast
 
 from router.errors import DownstreamError
 from router.proxy import farewell, flow, front_desk, pace, request_head
+from router.proxy.access_log import Ledger
 from router.proxy.chunks import ChunkError
 from router.proxy.exchange import Exchange
 from router.proxy.intermediary import Intermediary
@@ -46,6 +47,7 @@ class Downstream:
         self.transport: asyncio.Transport | None = None
         self.forwarded = b""
         self.client = UNKNOWN
+        self.ledger: Ledger | None = None
         self._translate = plane.request_head
         self.requests = 0
         self.requests_max = plane.options.requests_per_connection_max
@@ -64,6 +66,9 @@ class Downstream:
         """Called by the loop for each accepted connection."""
         plane = self.plane
         self.transport = cast(asyncio.Transport, transport)
+        if plane.options.access_log:
+            self.ledger = Ledger(self.transport)
+            self.transport = cast(asyncio.Transport, self.ledger)
         self.transport.set_write_buffer_limits(high=plane.options.buffer_bytes)
         self.peer = peer_of(transport, self._announced)
         self.forwarded, self.client = plane.forwarding.own_fields(self.peer), self.peer.address

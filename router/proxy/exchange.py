@@ -13,7 +13,7 @@ import re
 from typing import TYPE_CHECKING, Final
 
 from router import clock
-from router.proxy import balancer, farewell, replies, rescue, room
+from router.proxy import access_log, balancer, farewell, replies, rescue, room
 from router.proxy.attempt import Attempt
 from router.proxy.fields import CHUNKED, UNTIL_CLOSE
 from router.proxy.request_head import RequestHead
@@ -326,17 +326,18 @@ class Exchange:
             words[attempt.row + at.L_EXCHANGES + attempt.role * at.OUTCOME_COUNT + outcome] += 1
         self.body = None
         if self.plane.options.access_log:
-            self.plane.log_access(self, outcome)
+            access_log.exchange_ended(self, outcome)
 
     def answer(self, status: int, code: str, detail: str, outcome: Outcome) -> None:
         """End with an answer of our own, or by closing if a response has begun."""
         if self.ended:
             return
-        self._end(outcome)
         if self.answered:
+            self._end(outcome)
             farewell.cut(self.downstream, reset=self.close_after)
             return
         self.status = status
         close = not self.head.keep_alive or not self.body_complete or self.downstream.closing
         self.downstream.write(replies.answer(self.head, self.request_id, status, code, detail, close=close))
+        self._end(outcome)  # after it, so that the access log has its size
         self.downstream.exchange_ended(close)

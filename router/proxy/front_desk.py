@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from router.errors import DownstreamError
-from router.proxy import farewell, replies
+from router.proxy import access_log, farewell, replies
 from router.shm import layout as at
 
 if TYPE_CHECKING:
@@ -25,6 +25,8 @@ def serve(downstream: Downstream, head: RequestHead, rest: bytes) -> None:
         _answer_options(downstream, head, rest)
     else:
         refuse(downstream, DownstreamError(404, "no_service", "no service answers this host and path"), head)
+    if downstream.ledger is not None:  # nothing of this is in the access log, nor in the sizes of the next line
+        downstream.ledger.settle()
 
 
 def _answer_options(downstream: Downstream, head: RequestHead, rest: bytes) -> None:
@@ -53,15 +55,18 @@ def refuse(downstream: Downstream, error: DownstreamError, head: RequestHead | N
     """Answer without a claim and close: nothing of this request reaches a backend, nor what stands behind it."""
     plane = downstream.plane
     plane.count_refused()
+    request_id = (head and head.request_id) or plane.new_request_id()
     downstream.write(
         replies.reply(
             error.status,
             error.code,
             error.detail,
-            request_id=(head and head.request_id) or plane.new_request_id(),
+            request_id=request_id,
             path=head.path if head else b"",
             close=True,
             head_only=head is not None and head.method == b"HEAD",
         )
     )
+    if plane.options.access_log:
+        access_log.refused(downstream, error, head, request_id)
     farewell.close(downstream, linger=True)

@@ -11,14 +11,11 @@ import os
 from random import Random
 from typing import Final
 
-import orjson
-
 from router import clock, descriptors
 from router.proxy import farewell, pace, replies, request_head, response_head
 from router.proxy.crowd import Crowd
 from router.proxy.deadlines import Deadlines
 from router.proxy.downstream import Downstream
-from router.proxy.exchange import Exchange
 from router.proxy.fields import VIA
 from router.proxy.forwarding import Forwarding
 from router.proxy.head_memory import HeadMemory
@@ -37,7 +34,6 @@ from router.shm.wall import Wall
 from router.tasks import Tasks
 
 log = logging.getLogger(__name__)
-access = logging.getLogger("router.access")
 
 SWEEP_S: Final = 0.1
 _LAG_PERIOD_SWEEPS: Final = 10
@@ -294,20 +290,3 @@ class Plane:
             await asyncio.sleep(0.02)
         for downstream in list(self.connections):
             downstream.shut()
-
-    def log_access(self, exchange: Exchange, outcome: Outcome) -> None:
-        """Write one line of the access log."""
-        attempt = exchange.attempt
-        line = {
-            "client": exchange.downstream.client,
-            "method": exchange.head.method.decode("latin-1"),
-            "target": exchange.head.target.decode("latin-1"),
-            "service": exchange.service.options.name,
-            "version": attempt.target.version if attempt else None,
-            "generation": attempt.generation if attempt else None,
-            "status": exchange.status or 499,  # nginx's number for a client that left before its answer began
-            "outcome": outcome.label,
-            "request_id": exchange.request_id.decode("latin-1"),
-            "seconds": round(clock.now_s() - attempt.claimed_s, 6) if attempt else 0.0,
-        }
-        access.info("%s", orjson.dumps(line).decode())
