@@ -1,11 +1,11 @@
-"""One entry: `python -m benchmarks cost | swap | failover | memory | micro | load | peers [--quick]`. README.md says more."""
+"""`python -m benchmarks cost | swap | failover | memory | stale | micro | load | peers [--quick]`. README.md says more."""
 
 from __future__ import annotations
 
 import argparse
 import sys
 
-from benchmarks import cost, failover, memory, micro, swap
+from benchmarks import cost, failover, memory, micro, stale, swap
 from benchmarks.peers import run as peers
 from benchmarks.program import BenchmarkError
 from benchmarks.soak import run as soak
@@ -24,6 +24,7 @@ def main() -> int:
     one.add_argument("--replay", default="unsent", choices=["never", "unsent", "idempotent", "always"])
     one.add_argument("--only", choices=[fault.name for faults in failover.LINES.values() for fault in faults])
     names.add_parser("memory", help="RSS at rest and per 1,000 idle connections")
+    names.add_parser("stale", help="kept connections that the backend closes just as they are reused")
     one = names.add_parser("micro", help="accounting, heads and chunks in process")
     one.add_argument("--rounds", type=int, help="rounds (15; quick: 5)")
     one = names.add_parser("load", help="many connections, huge bodies, streams, a backend that hangs")
@@ -51,6 +52,8 @@ def main() -> int:
             failover.run(chosen.quick, chosen.runs, chosen.replay, chosen.only)
         elif chosen.name == "load":
             soak.run(chosen.quick, chosen.parts, chosen.seconds)
+        elif chosen.name == "stale":
+            stale.run(chosen.quick)
         elif chosen.name == "peers":
             peers.run(chosen.quick, chosen.rounds, chosen.work, chosen.peers)
         elif chosen.name == "micro":
