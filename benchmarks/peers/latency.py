@@ -10,6 +10,7 @@ import gc
 import select
 import socket
 import time
+from collections import deque
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -42,11 +43,14 @@ class OpenLoop:
     port: int
     rate: float
     path: str = "/v1/chat/completions"
+    queueing: bool = False
+    """Whether what is due beyond CONNECTIONS_MAX waits for a free connection, its time running, instead of ending the run."""
     latencies_us: list[float] = field(default_factory=list)
     lateness_max_s: float = 0.0
     """How late a request was sent at most: what the generator itself could not do better."""
     _idle: list[Client] = field(default_factory=list)
     _busy: dict[int, Client] = field(default_factory=dict)
+    _queue: deque[float] = field(default_factory=deque)
 
     def run(self, seconds: float) -> None:
         """Send for so long, then wait for the last answers."""
@@ -60,7 +64,7 @@ class OpenLoop:
         gc.disable()
         try:
             due_s = time.monotonic() + period_s
-            while left or self._busy:
+            while left or self._busy or self._queue:
                 now_s = time.monotonic()
                 while left and now_s >= due_s:
                     self.lateness_max_s = max(self.lateness_max_s, now_s - due_s)
@@ -72,6 +76,8 @@ class OpenLoop:
                 wait_s = max(due_s - time.monotonic(), 0) if left else 0.1
                 for number in select.select(list(self._busy), [], [], wait_s)[0]:
                     self._read(number)
+                while self._queue and len(self._busy) < CONNECTIONS_MAX:
+                    self._send(request, self._queue.popleft())
         finally:
             gc.enable()
             for client in [*self._idle, *self._busy.values()]:
@@ -79,6 +85,9 @@ class OpenLoop:
 
     def _send(self, request: bytes, due_s: float) -> None:
         if len(self._busy) >= CONNECTIONS_MAX:
+            if self.queueing:
+                self._queue.append(due_s)
+                return
             raise BenchmarkError(f"does not keep up with {self.rate:g} requests/s: {CONNECTIONS_MAX} wait")
         client = self._idle.pop() if self._idle else self._connect()
         client.due_s, client.buffer = due_s, b""

@@ -41,7 +41,7 @@ def _measure(size: Size, router: Router, ill: LoadProcess) -> list[Line]:
             ill.line()
             each_s = size.seconds / ROUNDS
             with LoadProcess("soak.pressure", router.port, "/ill", size.hung_per_s, each_s) as pressure:
-                load = OpenLoop(router.port, size.well_per_s, "/well")
+                load = OpenLoop(router.port, size.well_per_s, "/well", queueing=True)
                 load.run(each_s)
                 latencies_us += load.latencies_us
                 if state == "healthy":  # those that wait for one that hangs end with their clients

@@ -67,6 +67,6 @@ def _measure(size: Size, router: Router) -> list[Line]:
 
 def _latencies_us(port: int, rate: float, seconds: float) -> list[float]:
     """Return the latencies; an unanswered request, or another status than 200, ends the benchmark with an error."""
-    load = OpenLoop(port, rate, PATH)
+    load = OpenLoop(port, rate, PATH, queueing=True)
     load.run(seconds)
     return load.latencies_us
