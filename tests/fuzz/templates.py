@@ -30,6 +30,21 @@ _RESPONSES: Final = (
     b"HTTP/1.0 200 OK\r\nServer: a\r\nETag: b\r\n\r\n",
     b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nX-A: b\r\nForwarded: c\r\n\r\n",
 )
+_VALUES: Final = (
+    *(
+        b"",
+        b" 7",
+        b"\t7 ",
+        b" 1234567890123456789",
+        b" 123456789012345678",
+        b" +7",
+        b" 7,7",
+        b" \x80",
+        b" a\0",
+        b" a\x7f",
+    ),
+    *(b" " + b"i" * 128, b" " + b"i" * 129, b" a b", b" close", b" x-a", b" a\r\n b"),
+)
 Parse = Callable[[bytes], Any]
 
 
@@ -85,10 +100,24 @@ def _check(data: bytes, samples: list[bytes], parse: Parse) -> None:
 
 
 def request_seeds() -> list[bytes]:
-    """Each sample, shown to its own template."""
-    return [bytes((number,)) + raw for number, raw in enumerate(REQUESTS)]
+    """Each sample, shown to its own template: as it is, and with other values in each of its fields."""
+    return _seeds(REQUESTS)
 
 
 def response_seeds() -> list[bytes]:
     """The same for responses."""
-    return [bytes((number,)) + raw for number, raw in enumerate(RESPONSES)]
+    return _seeds(RESPONSES)
+
+
+def _seeds(samples: list[bytes]) -> list[bytes]:
+    return [bytes((number,)) + raw for number, sample in enumerate(samples) for raw in (sample, *_varied(sample))]
+
+
+def _varied(sample: bytes) -> list[bytes]:
+    start, *lines = sample[:-4].split(b"\r\n")
+    found = []
+    for number, line in enumerate(lines):
+        for value in _VALUES:
+            varied = [*lines[:number], line.partition(b":")[0] + b":" + value, *lines[number + 1 :]]
+            found.append(b"\r\n".join((start, *varied, b"", b"")))
+    return found
