@@ -24,7 +24,6 @@ from router import config
 from router.proxy import attempt, options
 from router.proxy.chunks import Chunks
 from router.proxy.downstream import Downstream
-from router.proxy.peer import Peer
 from router.proxy.plane import Plane
 from router.proxy.request_head import parse_request
 from router.proxy.response_head import parse_response
@@ -103,7 +102,7 @@ class Bench:
         self.upstream.connection_made(Nowhere(alive))
         self.upstream.idle_max_s = math.inf
         target.pools[0].give_back(self.upstream, self.plane.now_s)
-        self.downstream: Any = Downstream(self.plane, Peer("127.0.0.1", "http"))
+        self.downstream: Any = Downstream(self.plane, "127.0.0.1")
         self.downstream.connection_made(Nowhere(alive))
         self._numbers = numbers(1)
 
