@@ -7,6 +7,7 @@ Requests that arrive while one is being answered wait in `buffer` (RFC 9112 §9.
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Final, cast
 
 from router.errors import DownstreamError
@@ -48,7 +49,7 @@ class Downstream:
         self.forwarded = b""
         self.client = UNKNOWN
         self.ledger: Ledger | None = None
-        self._translate = plane.request_head
+        self._translate: Callable[[bytes], RequestHead] = plane.request_head
         self.requests = 0
         self.requests_max = plane.options.requests_per_connection_max
         self.exchange: Exchange | None = None
@@ -74,6 +75,8 @@ class Downstream:
         self.forwarded, self.client = plane.forwarding.own_fields(self.peer), self.peer.address
         if plane.forwarding.trusted.covers(self.client):
             self._translate = Intermediary(self, self.peer).request_head
+        if self.peer.scheme == "https":
+            self._translate = request_head.over_tls(self._translate)
         if (limit := plane.enter(self)) is not None:
             front_desk.turn_away(self, limit)
 

@@ -11,15 +11,20 @@ PSEUDONYM: Final = b"rollback-router"
 VIA: Final = b"Via: 1.1 %b\r\n" % PSEUDONYM
 """What a proxy adds to each message, with the version it received (RFC 9110 §7.6.3). A line of its own ends the list."""
 
+CHUNKED_LINE: Final = re.compile(rb"\r\ntransfer-encoding:[ \t]*chunked[ \t]*\r\n")
+CANONICAL_CHUNKED: Final = b"\r\nTransfer-Encoding: chunked\r\n"
+"""How the coding is handed on: it is for one hop (RFC 9112 §6.1), and not everybody takes tabs or capitals for what they are."""
 LENGTH: Final = re.compile(rb"\r\ncontent-length:[ \t]*([0-9]{1,18})[ \t]*\r\n")
 
 HOP_BY_HOP: Final = frozenset(
     (
         *(b"connection", b"keep-alive", b"proxy-connection", b"proxy-authenticate", b"proxy-authorization"),
-        *(b"te", b"trailer", b"upgrade", b"http2-settings"),
+        *(b"te", b"upgrade", b"http2-settings"),
     )
 )
-"""RFC 9110 §7.6.1. Transfer-Encoding is one too, but the framing may stay as it is, so it is kept or replaced by us."""
+"""RFC 9110 §7.6.1. Transfer-Encoding is one too, but the framing may stay as it is, so it is kept, as everybody writes it.
+Trailer is none (§6.6.2), and trailers are handed on.
+"""
 OURS: Final = frozenset(
     (
         *(
@@ -43,6 +48,15 @@ WEBSOCKET: Final = b"Connection: Upgrade\r\nUpgrade: websocket\r\n"
 """The one upgrade that passes (RFC 9110 §7.8, RFC 6455 §4). Never h2c: it would go past every check we make."""
 WIRE: Final = object()
 """The protocol of llhttp's passes: httptools calls only the callbacks that it has, none."""
+
+
+def canonical(raw: bytes) -> tuple[bytes, bytes]:
+    """Return the head with its field for chunks, if it has one in form, as everybody writes it; and that in lower case."""
+    lower = raw.lower()
+    if b"\r\ntransfer-encoding:" in lower and (found := CHUNKED_LINE.search(lower)) is not None:
+        raw = raw[: found.start()] + CANONICAL_CHUNKED + raw[found.end() :]
+        lower = raw.lower()
+    return raw, lower
 
 
 def fields_of(raw: bytes) -> list[tuple[bytes, bytes]]:

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import re
 import socket
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
@@ -20,6 +21,7 @@ import httptools
 from router.errors import DownstreamError
 from router.proxy.fields import (
     CHUNKED,
+    CHUNKED_LINE,
     HOP_BY_HOP,
     LENGTH,
     NEVER_REMOVED,
@@ -27,6 +29,7 @@ from router.proxy.fields import (
     PSEUDONYM,
     WEBSOCKET,
     WIRE,
+    canonical,
     fields_of,
     names_websocket,
     tokens_of,
@@ -44,12 +47,13 @@ _PLAIN_LINE: Final = re.compile(rb"([!#$%&'*+\-.^_`|~0-9A-Za-z]{1,40}) (/[!\x22$
 """What nearly every request begins with: a path in ASCII without a fragment, and HTTP/1.1."""
 _PLAIN_HOST: Final = re.compile(rb"\r\nhost: ([a-z0-9._~\-]+(?::\d{1,5})?)\r\n")
 _UNCOMMON: Final = re.compile(
-    rb"\r\n(?:connection:(?! keep-alive\r\n)|keep-alive|proxy-|te:|trailer|transfer-encoding|upgrade|expect|forwarded"
+    rb"\r\n(?:connection:(?! keep-alive\r\n)|keep-alive|proxy-|te:|transfer-encoding|upgrade|expect|forwarded"
     rb"|via:|x-forwarded-|x-real-ip|x-served-version|x-router-error|http2-settings)"
 )
 _KEEP_ALIVE_LINE: Final = b"\r\nconnection: keep-alive\r\n"
 _VIA_VALUE: Final = re.compile(rb"\r\nvia:([^\r\n]*)")
-_ABSOLUTE: Final = re.compile(rb"https?://([^/?]*)(.*)", re.IGNORECASE | re.DOTALL)
+_ABSOLUTE: Final = re.compile(rb"http(s?)://([^/?]*)(.*)", re.IGNORECASE | re.DOTALL)
+_SECURE_TARGET: Final = re.compile(rb"([A-Z\-]{1,40} http)s(://)", re.IGNORECASE)
 
 _REFUSED_METHODS: Final = frozenset((b"CONNECT", b"TRACE"))
 _CAREFUL_METHODS: Final = _REFUSED_METHODS | {b"OPTIONS"}
@@ -143,9 +147,9 @@ def parse_carefully(raw: bytes, fields_max: int, via: bytes = b"", passes_max: i
     method, target = line[1], line[2]
     if method in _REFUSED_METHODS:
         raise _refuse("method_refused", f"{method.decode()} is not proxied", 405)
+    raw, lower = canonical(raw)
     # llhttp's strict mode takes no obs-text in a target; the line is checked above, so it sees the head with another one.
     _strict_request(raw if target.isascii() else raw.replace(target, b"/", 1), method)
-    lower = raw.lower()
     _limit_fields(lower, fields_max)
     if b"\r\nvia:" in lower:
         _limit_passes(lower, passes_max)
@@ -188,6 +192,15 @@ def _plain_request(raw: bytes, start: re.Match[bytes], fields_max: int, via: byt
     upstream = b"%bX-Forwarded-Host: %b\r\n%b" % (body, raw[host.start(1) : host.end(1)], via)
     path = target.partition(b"?")[0] if b"?" in target else target
     return RequestHead(method, target, path, host[1], True, True, length, upstream, request_id, False)
+
+
+def over_tls(translate: Callable[[bytes], RequestHead]) -> Callable[[bytes], RequestHead]:
+    """Return the translation of heads on a connection with TLS: there, a target may be an https URL."""
+
+    def request_head(raw: bytes) -> RequestHead:
+        return translate(_SECURE_TARGET.sub(rb"\1\2", raw, count=1) if _SECURE_TARGET.match(raw) else raw)
+
+    return request_head
 
 
 def _limit_fields(lower: bytes, fields_max: int) -> None:
@@ -247,7 +260,7 @@ def _request_length(lower: bytes, http11: bool) -> int:
     if codings:
         if lengths or not http11 or codings > 1:
             raise _refuse("bad_request", "the framing is ambiguous (RFC 9112 section 6.1)")
-        if not re.search(rb"\r\ntransfer-encoding:[ \t]*chunked[ \t]*\r\n", lower):
+        if not CHUNKED_LINE.search(lower):
             raise _refuse("coding_unsupported", "the only transfer coding served is chunked", 501)
         return CHUNKED
     return _content_length(lower)
@@ -331,10 +344,12 @@ def _other_form(method: bytes, target: bytes, host: bytes, host_raw: bytes) -> t
     if target == b"*" and method == b"OPTIONS":
         return target, host, host_raw
     found = _ABSOLUTE.fullmatch(target)
-    if found is None or not is_authority(found[1].lower()):
+    if found is None or not is_authority(found[2].lower()):
         raise _refuse("bad_request", "the request target is neither a path nor an http URL")
-    path = found[2] if found[2].startswith(b"/") else b"/" + found[2]
-    return path, found[1].lower(), found[1]
+    if found[1]:
+        raise _refuse("misdirected", "an https URL is not served without TLS (RFC 9110 section 7.4)", 421)
+    path = found[3] if found[3].startswith(b"/") else b"/" + found[3]
+    return path, found[2].lower(), found[2]
 
 
 def _expectation(fields: list[tuple[bytes, bytes]], http11: bool, length: int) -> bool:

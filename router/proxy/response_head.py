@@ -15,6 +15,7 @@ import httptools
 from router.errors import UpstreamError
 from router.proxy.fields import (
     CHUNKED,
+    CHUNKED_LINE,
     FRAMING,
     HOP_BY_HOP,
     LENGTH,
@@ -23,6 +24,7 @@ from router.proxy.fields import (
     UNTIL_CLOSE,
     WEBSOCKET,
     WIRE,
+    canonical,
     fields_of,
     names_websocket,
     tokens_of,
@@ -30,7 +32,7 @@ from router.proxy.fields import (
 
 _STATUS_LINE: Final = re.compile(rb"HTTP/1\.([01]) ([1-9]\d\d)(?: [\t \x21-\x7e\x80-\xff]*)?\r\n")
 _UNCOMMON_RESPONSE: Final = re.compile(
-    rb"\r\n(?:connection|keep-alive|proxy-|te:|trailer|transfer-encoding|upgrade|http2-settings|x-served-version|x-router-error)"
+    rb"\r\n(?:connection|keep-alive|proxy-|te:|transfer-encoding|upgrade|http2-settings|x-served-version|x-router-error)"
 )
 _KEEP_ALIVE_TIMEOUT: Final = re.compile(rb"\r\nkeep-alive:[^\r\n]*?timeout[ \t]*=[ \t]*(\d{1,6})")
 
@@ -62,13 +64,13 @@ def parse_response(raw: bytes, via: bytes = b"") -> ResponseHead:
     line = _STATUS_LINE.match(raw)
     if line is None:
         raise UpstreamError("upstream_broken", f"the status line is malformed: {raw[:40]!r}")
+    raw, lower = canonical(raw)
     try:
         httptools.HttpResponseParser(WIRE).feed_data(raw)
     except httptools.HttpParserUpgrade:
         pass
     except httptools.HttpParserError as error:
         raise UpstreamError("upstream_broken", f"the response head is malformed: {error}") from None
-    lower = raw.lower()
     http11 = line[1] == b"1"
     length = _response_length(lower, http11)
     has_request_id = b"\r\nx-request-id:" in lower
@@ -99,7 +101,7 @@ def _response_length(lower: bytes, http11: bool) -> int:
     if codings:
         if lengths or codings > 1 or not http11:
             raise UpstreamError("upstream_broken", "the framing of the response is ambiguous (RFC 9112 section 6.1)")
-        if not re.search(rb"\r\ntransfer-encoding:[ \t]*chunked[ \t]*\r\n", lower):
+        if not CHUNKED_LINE.search(lower):
             raise UpstreamError("upstream_broken", "the transfer coding of the response is not chunked")
         return CHUNKED
     if not lengths:

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from router.errors import DownstreamError, UpstreamError
 from router.proxy.fields import CHUNKED, UNTIL_CLOSE, VIA
-from router.proxy.request_head import RequestHead, incomplete_is_hopeless, parse_carefully, parse_request
+from router.proxy.request_head import RequestHead, incomplete_is_hopeless, over_tls, parse_carefully, parse_request
 from router.proxy.response_head import parse_response
 
 GET = b"GET / HTTP/1.1\r\nHost: a\r\n"
@@ -218,6 +218,20 @@ def test_persistence(fields: bytes, version: bytes, kept: bool) -> None:
     assert parse_request(b"GET / HTTP/%b\r\nHost: a\r\n%b\r\n" % (version, fields), 100).keep_alive is kept
 
 
+def test_an_https_url_is_served_over_tls_alone() -> None:
+    def translate(raw: bytes) -> RequestHead:
+        return parse_request(raw, 100)
+
+    raw = b"GET HTTPS://t:1/p?q HTTP/1.1\r\nHost: t\r\n\r\n"
+    with pytest.raises(DownstreamError) as refusal:
+        translate(raw)
+    assert refusal.value.status == 421
+    head = over_tls(translate)(raw)
+    assert (head.target, head.host) == (b"/p?q", b"t:1")
+    plain = GET + b"X: GET https://t\r\n\r\n"
+    assert over_tls(translate)(plain) == translate(plain)
+
+
 def test_a_request_id_out_of_grammar_is_replaced() -> None:
     head = parse_request(GET + b"X-Request-ID: " + b"a" * 129 + b"\r\n\r\n", 100)
     assert head.request_id is None
@@ -310,7 +324,7 @@ def test_a_broken_response_head_is_refused(raw: bytes) -> None:
     [
         (OK + b"Content-Length: 5\r\n\r\n", 5, True, OK + b"Content-Length: 5\r\n"),
         (OK + b"\r\n", UNTIL_CLOSE, True, OK),
-        (OK + b"Transfer-Encoding: Chunked\r\n\r\n", CHUNKED, True, OK + b"Transfer-Encoding: Chunked\r\n"),
+        (OK + b"Transfer-Encoding: Chunked\r\n\r\n", CHUNKED, True, OK + b"Transfer-Encoding: chunked\r\n"),
         (OK + b"Connection: close, X-A\r\nX-A: 1\r\nX-B: 2\r\n\r\n", UNTIL_CLOSE, False, OK + b"X-B: 2\r\n"),
         (b"HTTP/1.0 200 OK\r\nContent-Length: 0\r\n\r\n", 0, False, OK + b"Content-Length: 0\r\n"),
         (b"HTTP/1.1 200\r\n\r\n", UNTIL_CLOSE, True, b"HTTP/1.1 200\r\n"),

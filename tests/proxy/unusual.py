@@ -38,9 +38,11 @@ def _method(method: bytes, body: bytes) -> Unusual:
 
 
 def _chunked(name: str, coding: bytes, body: bytes, arrives: bytes | None = None) -> Unusual:
-    line, field = b"POST /a HTTP/1.1", b"Transfer-Encoding: " + coding
+    line, field = b"POST /a HTTP/1.1", b"Transfer-Encoding:" + coding
     raw = line + b"\r\nHost: t\r\n" + field + b"\r\n\r\n" + body
-    return Unusual(f"chunked: {name}", raw, line, (field,), body if arrives is None else arrives)
+    return Unusual(
+        f"chunked: {name}", raw, line, (b"Transfer-Encoding: chunked",), body if arrives is None else arrives
+    )
 
 
 def _dropped(name: bytes, *fields: bytes) -> Unusual:
@@ -117,16 +119,19 @@ UNUSUAL: Final = [
     _method(b"PUT", b"\x00\r\n\r\n\xff"),
     _method(b"OPTIONS", b"hello"),
     _method(b"POST", b"GET / HTTP/1.1\r\nHost: t\r\n\r\n"),
-    _chunked("plain", b"chunked", HELLO),
-    _chunked("in upper case", b"CHUNKED", HELLO),
-    _chunked("in mixed case", b"Chunked", HELLO),
-    _chunked("extensions", b"chunked", b'5;a;b=c;d="e;\\"f"\r\nhello\r\n0;x\r\n\r\n'),
-    _chunked("leading zeroes", b"chunked", b"0005\r\nhello\r\n000\r\n\r\n"),
-    _chunked("upper-case size", b"chunked", b"A\r\n0123456789\r\n0\r\n\r\n"),
-    _chunked("empty", b"chunked", b"0\r\n\r\n"),
-    _chunked("trailers", b"chunked", b"1\r\na\r\n0\r\nX-Sum: 1\r\nX-B:\r\n\r\n"),
+    _chunked("plain", b" chunked", HELLO),
+    _chunked("in upper case", b" CHUNKED", HELLO),
+    _chunked("in mixed case", b" Chunked", HELLO),
+    _chunked("without a space", b"chunked", HELLO),
+    _chunked("between tabs", b"\tchunked\t", HELLO),
+    _chunked("between spaces", b"   chunked   ", HELLO),
+    _chunked("extensions", b" chunked", b'5;a;b=c;d="e;\\"f"\r\nhello\r\n0;x\r\n\r\n'),
+    _chunked("leading zeroes", b" chunked", b"0005\r\nhello\r\n000\r\n\r\n"),
+    _chunked("upper-case size", b" chunked", b"A\r\n0123456789\r\n0\r\n\r\n"),
+    _chunked("empty", b" chunked", b"0\r\n\r\n"),
+    _chunked("trailers", b" chunked", b"1\r\na\r\n0\r\nX-Sum: 1\r\nX-B:\r\n\r\n"),
     _chunked(
-        "forbidden trailers", b"chunked", b"0\r\nHost: u\r\nX: y\r\nContent-Length: 1\r\n\r\n", b"0\r\nX: y\r\n\r\n"
+        "forbidden trailers", b" chunked", b"0\r\nHost: u\r\nX: y\r\nContent-Length: 1\r\n\r\n", b"0\r\nX: y\r\n\r\n"
     ),
     _dropped(b"te", b"TE: trailers", b"Connection: TE"),
     _dropped(b"x-hop", b"X-Hop: 1", b"Connection: x-hop"),
