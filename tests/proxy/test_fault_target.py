@@ -126,6 +126,19 @@ async def test_a_connection_closed_as_we_reuse_it(replay: str, raw: bytes, statu
     assert windows(rig) == (({"ok": 2}, 2, 0) if status == 200 else ({"ok": 1, "truncated": 1}, 1, 1))
 
 
+async def test_a_connection_closed_in_the_middle_of_an_upload_gets_all_of_it_again() -> None:
+    """case 23: what was sent of the body is sent again, and what comes later behind it."""
+    async with Backend(closing_as_reused()) as backend, Rig(replay="always") as rig:
+        rig.serve(backend.url)
+        client = await rig.client()
+        assert (await client.ask(POST))[0] == 200
+        await client.send(POST[:-3])
+        await until(lambda: rig.scalar(at.L_STALE_CONNECTION))
+        assert (await client.ask(POST[-3:]))[0] == 200
+        assert [request.body for request in backend.requests] == [b"hello", b"hello"]
+    assert windows(rig) == ({"ok": 2}, 2, 0)
+
+
 async def test_a_second_stale_connection_is_not_tried_a_third_time() -> None:
     """case 23: one retry, then a fault of the version."""
 
