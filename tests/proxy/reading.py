@@ -66,7 +66,7 @@ def read(method: bytes, stream: bytes, *, closed: bool) -> Reading:
         head.status_code,
         end_to_end(head.headers),
         b"".join(body),
-        end_to_end(end.headers) if end else (),
+        trailers_of(end.headers) if end else (),
         tuple(interim),
         end is not None,
         reader.trailing_data[0] if end else b"",
@@ -81,3 +81,8 @@ def end_to_end(headers: Iterable[tuple[bytes, bytes]]) -> Fields:
         token.strip().lower() for name, value in headers if name == b"connection" for token in value.split(b",")
     } - {b"content-type"}
     return tuple((name, value) for name, value in headers if name not in _OURS | tokens)
+
+
+def trailers_of(headers: Iterable[tuple[bytes, bytes]]) -> Fields:
+    """Return the trailers that a proxy must hand on: none that frames or routes, as Host may after a change."""
+    return tuple((name, value) for name, value in headers if name.startswith(b"x-"))

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from tests.proxy.reading import Fields, end_to_end
+from tests.proxy.reading import Fields, end_to_end, trailers_of
 from tests.proxy.recorder import Recorder, Wire, statuses
 from tests.proxy.rig import OPTIONS, Rig, until
 from tests.proxy.stage import Stage
@@ -53,7 +53,7 @@ def read(stream: bytes) -> tuple[list[Request], bytes]:
         except h11.RemoteProtocolError:
             break
         fields = tuple((name, value) for name, value in end_to_end(head.headers) if name not in (*ADDED, b"expect"))
-        found.append(Request(head.method, head.target, fields, body, end_to_end(event.headers)))
+        found.append(Request(head.method, head.target, fields, body, trailers_of(event.headers)))
         stream = reader.trailing_data[0]
     return found, stream
 
