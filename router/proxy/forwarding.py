@@ -16,6 +16,10 @@ from router.proxy.options import ForwardingOptions
 from router.proxy.peer import Peer
 from router.proxy.request_head import is_authority
 
+_REMEMBERED_MAX: Final = 1024
+_REMEMBERED_BYTES_MAX: Final = 512
+"""Sets of claims remembered, and the longest that is: with what became of them about a MiB a worker."""
+
 Claims = list[tuple[bytes, bytes]]
 """What a head says of the client: (lower-cased name, value) of each such field, in the order in which they came."""
 
@@ -41,6 +45,22 @@ class Forwarding:
         self._keep = options.keep
         self._standard = options.forwarded
         self._hops_max = options.hops_max
+        self._remembered: dict[tuple[Peer, tuple[tuple[bytes, bytes], ...]], tuple[bytes, str, bool]] = {}
+
+    def believe(self, raw: bytes, peer: Peer) -> tuple[bytes, str, bool]:
+        """Return (what backends are told, the client's address, whether that names a host) for a whole head of a trusted
+        peer; raise DownstreamError. Clients come again: remembered, it costs a seventh (3.4 µs, 23.6 in that run).
+        """
+        claims = claims_of(raw)
+        key = (peer, tuple(claims))
+        known = self._remembered.get(key)
+        if known is None:
+            known = (*self.believed_fields(claims, peer), bool(self.believed_host(claims)))
+            if sum(len(value) for _, value in claims) <= _REMEMBERED_BYTES_MAX:
+                if len(self._remembered) >= _REMEMBERED_MAX:
+                    self._remembered.clear()
+                self._remembered[key] = known
+        return known
 
     def own_fields(self, peer: Peer) -> bytes:
         """Return what backends are told of a peer by what its connection shows."""

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from router.proxy.forwarding import claims_of
-
 if TYPE_CHECKING:
     from router.proxy.downstream import Downstream
     from router.proxy.peer import Peer
@@ -27,9 +25,8 @@ class Intermediary:
         """Return the translation of a whole head; raise DownstreamError."""
         downstream, forwarding = self._downstream, self._downstream.plane.forwarding
         head = downstream.plane.request_head(raw)
-        claims = claims_of(raw)
-        downstream.forwarded, downstream.client = forwarding.believed_fields(claims, self._peer)
-        if forwarding.believed_host(claims):
+        downstream.forwarded, downstream.client, names_host = forwarding.believe(raw, self._peer)
+        if names_host:
             head = head.renewed(_without_host(head.upstream), head.length, head.request_id)
         return head
 

@@ -79,6 +79,8 @@ class Networks:
         """Return whether a peer with this address is in one of them."""
         if address == UNIX:
             return self._unix
+        if not self._prefixes:
+            return False
         packed = packed_of(address)
         if packed is None:
             return False

@@ -173,3 +173,21 @@ def test_claims_are_found_in_the_order_in_which_they_came() -> None:
         (b"x-forwarded-for", b""),
         (b"x-forwarded-proto", b"f"),
     ]
+
+
+def test_what_was_believed_is_remembered_within_bounds() -> None:
+    rules = Forwarding(ForwardingOptions(trusted=TRUSTED))
+
+    def head(client: bytes) -> bytes:
+        return b"GET / HTTP/1.1\r\nX-Forwarded-For: %b\r\nX-Forwarded-Host: h\r\n\r\n" % client
+
+    told = rules.believe(head(b"192.0.2.7"), PROXY)
+    assert told[1:] == ("192.0.2.7", True)
+    assert rules.believe(head(b"192.0.2.7"), PROXY) is told
+    assert rules.believe(head(b"192.0.2.7"), Peer("10.0.0.2", "http"))[0] != told[0]
+    assert rules.believe(head(b"192.0.2.7"), Peer("10.0.0.1", "https"))[0] != told[0]
+    for number in range(1024):
+        rules.believe(head(b"192.0.2.%d:%d" % (number % 256, number)), PROXY)
+    assert rules.believe(head(b"192.0.2.7"), PROXY) is not told
+    long = head(b", ".join([b"192.0.2.7"] * 60))
+    assert rules.believe(long, PROXY) is not rules.believe(long, PROXY)
