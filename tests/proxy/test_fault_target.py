@@ -139,21 +139,45 @@ async def test_a_connection_closed_in_the_middle_of_an_upload_gets_all_of_it_aga
     assert windows(rig) == ({"ok": 2}, 2, 0)
 
 
-async def test_a_second_stale_connection_is_not_tried_a_third_time() -> None:
-    """case 23: one retry, then a fault of the version."""
+class Stuck:
+    """A resolver that never answers, so that no new connection comes about."""
 
-    async def always_reset(connection: backends.Connection) -> None:
+    async def addresses(self, _: str) -> list[str]:
+        await asyncio.Event().wait()
+        return []
+
+
+async def test_a_second_stale_connection_is_not_tried_a_third_time() -> None:
+    """case 23: while the retry waits, another request gives its connection back, which ends in the same way."""
+    stale, answer = asyncio.Event(), asyncio.Event()
+
+    async def behave(connection: backends.Connection) -> None:
+        await connection.read_request()
+        if connection.number == 2:
+            await answer.wait()
+        await connection.send(WHOLE)
         await connection.read_head()
+        await stale.wait()
         connection.reset()
 
-    async with Backend(closing_as_reused()) as backend, Rig(replay="always") as rig:
+    options = replace(OPTIONS, services=(replace(SERVICE, replay="always"),), connect_timeout_s=0.2)
+    async with Backend(behave) as backend, Rig(options) as rig:
         rig.serve(backend.url)
-        client = await rig.client()
-        assert (await client.ask(POST))[0] == 200
-        backend.behaviour = always_reset
-        assert (await client.ask(POST))[0] == 502
-        assert backend.connections == 2
-    assert windows(rig) == ({"ok": 1, "truncated": 1}, 1, 1)
+        first, second = await rig.client(), await rig.client()
+        assert (await first.ask(POST))[0] == 200
+        target = rig.plane.services[0].targets[0]
+        for number, client in enumerate((first, second), 1):
+            await client.send(POST)
+            await until(lambda number=number: len(target.waiting.since) == number)  # type: ignore[misc]
+        rig.plane.resolver = Stuck()  # type: ignore[assignment]
+        stale.set()
+        await until(lambda: target.pools[0].waiting)
+        answer.set()
+        assert (await second.response())[0] == 200
+        status, head, _ = await first.response()
+        assert (status, field(head, b"x-router-error")) == (502, b"upstream_broken")
+    assert rig.scalar(at.L_STALE_CONNECTION) == 2
+    assert windows(rig) == ({"ok": 2, "truncated": 1}, 2, 1)
 
 
 async def test_what_is_sent_again_waits_anew_behind_those_that_wait_already() -> None:
