@@ -320,4 +320,48 @@ EXPECTATIONS: Final = [
     Bad("websocket without Host", b"GET / HTTP/1.1\r\nUpgrade: websocket\r\nConnection: upgrade\r\n\r\n" + HIDDEN),
 ]
 
-MALFORMED: Final = [*FIELDS, *HOSTS, *REQUEST_LINES, *EXPECTATIONS]
+BEYOND: Final = [
+    Bad(
+        "one byte more than a head may have", b"GET /a HTTP/1.1\r\nHost: t\r\nX: " + b"a" * 32736 + b"\r\n\r\n", (431,)
+    ),
+    Bad("one empty line too many", b"\r\n" * 5 + HIDDEN),
+    Bad("a length of 19 digits", with_lines(LENGTH + b"0000000000000000005", body=b"hello")),
+    Bad("an https URL without TLS", b"GET https://t/ HTTP/1.1\r\nHost: t\r\n\r\n", (400, 421)),
+    Bad("an https URL in capitals", b"GET HTTPS://t/ HTTP/1.1\r\nHost: t\r\n\r\n", (400, 421)),
+    Bad("an https URL with nobody's path", b"OPTIONS https://t HTTP/1.1\r\nHost: t\r\n\r\n", (400, 421)),
+    *(
+        Bad(f"absolute {target!r}", b"GET " + target + b" HTTP/1.1\r\nHost: t\r\n\r\n")
+        for target in (
+            *(
+                b"ws://t/",
+                b"wss://t/",
+                b"http:t/",
+                b"http//t/",
+                b"http://?a",
+                b"http://:80/",
+                b"http://t\\u/",
+                b"http://t:8x/",
+            ),
+            *(
+                b"http://[v1.a]/",
+                b"http://[::1]x/",
+                b"http://%zz/",
+                b"http://t@/",
+                b"http://@t/",
+                b"http://t%/",
+                b"urn:a:b",
+                b"about:",
+            ),
+            *(b"@u/", b";/", b"&", b"%2f", b"t/a", b"javascript:a", b"data:,a", b"mailto:u@t", b"+", b"http://t,/"),
+        )
+    ),
+    Bad("HEAD of everything", b"HEAD * HTTP/1.1\r\nHost: t\r\n\r\n"),
+    Bad("a zone in Host", b"GET / HTTP/1.1\r\nHost: [fe80::1%25eth0]\r\n\r\n"),
+    with_field("two expectations in one field", b"Expect: 100-continue, 100-continue", 400, 417),
+    Bad("a NUL behind the head of a request", HIDDEN.replace(b"/hidden", b"/first") + b"\x00" + HIDDEN, served=1),
+    Bad("a bare CR between requests", HIDDEN.replace(b"/hidden", b"/first") + b"\r" + HIDDEN, served=1),
+    Bad("a bare LF between requests", HIDDEN.replace(b"/hidden", b"/first") + b"\n" + HIDDEN, served=1),
+    Bad("a space between requests", HIDDEN.replace(b"/hidden", b"/first") + b" " + HIDDEN, served=1),
+]
+
+MALFORMED: Final = [*BEYOND, *FIELDS, *HOSTS, *REQUEST_LINES, *EXPECTATIONS]
