@@ -28,6 +28,8 @@ class ControlBoot:
     assume_active: str | None = None
     """`run --assume-active`: the version to make active although the journal cannot say."""
     journal_from: str | None = None
+    resumes: bool | None = None
+    """Set after a take-over that failed: start from the journal, on a wall whose workers live."""
     """`run --journal-from`: the readable copy of a corrupt journal to go on from."""
 
 
@@ -38,7 +40,7 @@ class WorkerBoot:
     index: int
     wall_fd: int
     settings_fd: int
-    listen_fd: int
+    listen_fds: list[int]
     wake_fd: int
     acks_fd: int
     life_fd: int

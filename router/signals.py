@@ -5,6 +5,7 @@ from __future__ import annotations
 import select
 import signal
 import socket
+from collections.abc import Sequence
 from types import FrameType
 
 WATCHED = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGCHLD)
@@ -28,11 +29,14 @@ class Signals:
         self._inbox.close()
         self._outbox.close()
 
-    def wait(self, timeout_s: float) -> list[int]:
-        """Return the numbers of the signals that came, in order; empty after `timeout_s`."""
+    def wait(self, timeout_s: float, others: Sequence[int] = ()) -> list[int]:
+        """Return the numbers of the signals that came, in order; empty after `timeout_s`, or if one of `others` has something
+        to read first.
+        """
         inbox = select.poll()  # select() itself knows descriptors below 1024 only
-        inbox.register(self._inbox, select.POLLIN)
-        if inbox.poll(timeout_s * 1000):
+        for descriptor in (self._inbox.fileno(), *others):
+            inbox.register(descriptor, select.POLLIN)
+        if self._inbox.fileno() in dict(inbox.poll(timeout_s * 1000)):
             return list(self._inbox.recv(256))
         return []
 

@@ -23,22 +23,55 @@ RETRY_EVERY_S: Final = 0.05
 
 
 class DataSockets:
-    """One socket a worker, all on one address. `address` is where they really are, also if port 0 was asked for."""
+    """One socket a worker, or a Unix socket for all, on one address: `address`, where they really are, also if port 0 was
+    asked for.
+    """
+
+    _path_is: tuple[int, int] | None
 
     def __init__(self, address: Address, count: int, patience_s: float = 0.0, mode: str = "0660") -> None:
         """Bind them; raise StartError (4). For `patience_s` wait for workers of a killed router to leave the port. `mode` is
         that of a Unix socket.
         """
         _wait_until_free(address, "listen", patience_s)
-        self._path_is: tuple[int, int] | None = None
+        self._path_is = None
         if address.unix:
             self.address = address
-            self.sockets = [unix_socket.bind(address, "listen", mode)] * count
+            self.sockets = [unix_socket.bind(address, "listen", mode)]
             self._path_is = unix_socket.identity(address.unix)
             return
         first = _bind(address, "listen", share=True)
         self.address = address_of(first)
         self.sockets = [first, *(_bind(self.address, "listen", share=True) for _ in range(count - 1))]
+
+    @classmethod
+    def adopted(cls, sockets: list[socket.socket], count: int) -> DataSockets:
+        """Return those of another router, and as many more as `count` workers need; raise StartError (4).
+
+        The further ones are bound and do not listen: each worker opens its own when it can accept. None is ever closed because
+        there are fewer workers: some serve two then.
+        """
+        self = cls.__new__(cls)
+        self._path_is = None
+        self.sockets = sockets
+        self.address = address_of(sockets[0])
+        if not self.address.unix:
+            self.sockets += [_bind(self.address, "listen", share=True) for _ in range(count - len(sockets))]
+        return self
+
+    def of_worker(self, index: int, count: int) -> list[socket.socket]:
+        """Return the sockets of worker number `index` of `count`."""
+        if self.address.unix:
+            return self.sockets[:1]
+        return self.sockets[index::count]
+
+    def own(self) -> None:
+        """The path of a Unix socket is ours to remove."""
+        self._path_is = unix_socket.identity(self.address.unix) if self.address.unix else None
+
+    def disown(self) -> None:
+        """The path of a Unix socket is another's."""
+        self._path_is = None
 
     def listen(self) -> None:
         """Open the door; raise StartError (4) if another router has opened it meanwhile."""
@@ -59,13 +92,30 @@ class DataSockets:
 class AdminSocket:
     """The listening socket of the admin API."""
 
+    _path_is: tuple[int, int] | None
+
     def __init__(self, address: Address, patience_s: float = 0.0, mode: str = "0600") -> None:
         """Bind it and listen; raise StartError (4). `mode` is that of a Unix socket."""
         _wait_until_free(address, "admin_listen", patience_s)
         self.sock = unix_socket.bind(address, "admin_listen", mode) if address.unix else _bind(address, "admin_listen")
         self.sock.listen(BACKLOG)
         self.address = address_of(self.sock)
-        self._path_is = unix_socket.identity(address.unix) if address.unix else None
+        self.own()
+
+    @classmethod
+    def adopted(cls, sock: socket.socket) -> AdminSocket:
+        """Return that of another router."""
+        self = cls.__new__(cls)
+        self.sock, self.address, self._path_is = sock, address_of(sock), None
+        return self
+
+    def own(self) -> None:
+        """The path of a Unix socket is ours to remove."""
+        self._path_is = unix_socket.identity(self.address.unix) if self.address.unix else None
+
+    def disown(self) -> None:
+        """The path of a Unix socket is another's."""
+        self._path_is = None
 
     def close(self) -> None:
         """Close it; the path of a Unix socket goes."""

@@ -25,9 +25,13 @@ LOCK: Final = "lock"
 class StateDirectory:
     """A locked directory of mode 0700. `unclean` is whether the last router here was killed."""
 
-    def __init__(self, path: Path, patience_s: float = PATIENCE_S) -> None:
-        """Make and lock it; raise StartError (5) naming the process that holds it, or what forbids to write."""
+    def __init__(self, path: Path, patience_s: float = PATIENCE_S, *, lock: bool = True) -> None:
+        """Make and lock it; raise StartError (5) naming the process that holds it, or what forbids to write. Without `lock` it is
+        left to `take`.
+        """
         self.path = path
+        self.unclean = False
+        self._locked = False
         try:
             path.mkdir(mode=0o700, parents=True, exist_ok=True)
             path.chmod(0o700)
@@ -38,14 +42,34 @@ class StateDirectory:
                 f"state directory {path}: {error.strerror}; make it writable for this user or choose another: --state-dir DIR",
                 EXIT_STATE,
             ) from None
+        if not lock:
+            return
         try:
             self._lock(patience_s)
         except StartError:
             os.close(self.lock_fd)
             raise
         self.unclean = _owner(self.lock_fd) is not None
+        self._sign()
+
+    def _sign(self) -> None:
+        self._locked = True
         os.ftruncate(self.lock_fd, 0)
         os.pwrite(self.lock_fd, str(os.getpid()).encode(), 0)
+
+    def take(self) -> bool:
+        """Lock it if nobody has it; return whether it is ours."""
+        try:
+            fcntl.flock(self.lock_fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return False
+        self._sign()
+        return True
+
+    def give_up(self) -> None:
+        """Unlock it for a successor, and keep it open."""
+        self._locked = False
+        fcntl.flock(self.lock_fd, fcntl.LOCK_UN)
 
     def _lock(self, patience_s: float) -> None:
         give_up_at_s = clock.now_s() + patience_s
@@ -76,7 +100,8 @@ class StateDirectory:
 
     def close(self) -> None:
         """Unlock it: a clean end."""
-        os.ftruncate(self.lock_fd, 0)
+        if self._locked:
+            os.ftruncate(self.lock_fd, 0)
         os.close(self.lock_fd)
 
 

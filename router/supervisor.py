@@ -12,27 +12,26 @@ Children hold the read end of a pipe of which we hold the other: when we die, ho
 from __future__ import annotations
 
 import logging
-import os
-import resource
 import signal
-import socket
-import sys
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from typing import Final
 
-from router import __version__, boot, clock, config
+from router import __version__, clock, config, reload
 from router.children import Child, describe
 from router.config import Settings
 from router.errors import StartError
-from router.sections import Address
-from router.shm import document, wall
+from router.failpoint import FailPoint
+from router.handover import Handover
 from router.shm import layout as at
 from router.shm.lanes import Lanes
+from router.shm.samples import SampleRing
 from router.signals import Signals
 from router.sockets import AdminSocket, DataSockets
-from router.state_directory import PATIENCE_S, StateDirectory
+from router.staff import Staff
+from router.start import Start
+from router.state_directory import StateDirectory
 from router.systemd import Notifier
+from router.take_over import TakeOver
 
 log = logging.getLogger(__name__)
 
@@ -42,60 +41,6 @@ LATE_S: Final = 1.0
 """A tick later than this means that we stood still, perhaps with the whole machine: silence is counted from here."""
 KILL_AFTER_S: Final = 5.0
 """What a child that was told to leave gets beyond its own time limit."""
-CONTROL: Final = (sys.executable, "-m", "router.control.app")
-WORKER: Final = (sys.executable, "-m", "router.worker")
-FIXED: Final = (
-    "listen",
-    "listen_mode",
-    "admin_listen",
-    "admin_listen_mode",
-    "workers",
-    "state_dir",
-    "ready_path",
-    "fail_point",
-)
-"""Settings that only a restart can change."""
-
-
-@dataclass(frozen=True, slots=True)
-class Start:
-    """How this run was asked for. `reload` reads the settings again; `announce` shows a line to the person who started us."""
-
-    origin: str
-    reload: Callable[[], Settings]
-    announce: Callable[[str], None]
-    fresh: bool = False
-    assume_active: str | None = None
-    journal_from: str | None = None
-
-
-def run(
-    settings: Settings, start: Start, control_argv: Sequence[str] = CONTROL, worker_argv: Sequence[str] = WORKER
-) -> int:
-    """Run the router until it is told to stop; return the exit code. Raise StartError if it cannot start."""
-    _raise_file_limit()
-    state = StateDirectory(settings.resolved_state_dir().absolute())
-    doors: list[DataSockets | AdminSocket] = []
-    try:
-        if start.fresh and (archive := state.archive(clock.wall_s())):
-            start.announce(f"--fresh: the old state is now in {archive}")
-        patience_s = PATIENCE_S if state.unclean else 0.0
-        doors.append(data := DataSockets(settings.listen, settings.workers, patience_s, settings.listen_mode))
-        doors.append(admin := AdminSocket(settings.admin_listen, patience_s, settings.admin_listen_mode))
-        bound = settings.model_copy(
-            update={"listen": data.address, "admin_listen": admin.address, "state_dir": state.path}
-        )
-        return Supervisor(bound, start, state, data, admin.sock, control_argv, worker_argv).run()
-    finally:
-        for door in doors:
-            door.close()
-        state.close()
-
-
-def _raise_file_limit() -> None:
-    """Every connection is a descriptor: take what we are allowed; children inherit it."""
-    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
 class Supervisor:
@@ -107,15 +52,21 @@ class Supervisor:
         start: Start,
         state: StateDirectory,
         data: DataSockets,
-        admin: socket.socket,
+        admin: AdminSocket,
         control_argv: Sequence[str],
         worker_argv: Sequence[str],
+        old: TakeOver | None = None,
     ) -> None:
         self._settings = settings
         self._start = start
         self._data = data
-        self._wall = wall.create(settings.workers, len(settings.services))
-        self._lanes = Lanes(self._wall)
+        self._admin = admin
+        self._state = state
+        self._old = old  # set: we are taking over
+        self._handover: Handover | None = None
+        self._halted = False
+        self._control_status: int | None = None
+        self._failure: StartError | None = None
         self._notifier = Notifier(*config.systemd_environment())
         self._notify_due_ns = 0
         self._serving = False
@@ -126,64 +77,12 @@ class Supervisor:
         self._cut = 0
         self._exit_code: int | None = None
         self._watched_since_ns = self._ticked_ns = clock.now_ns()
-        self._wall.words[at.H_SETTINGS] = 1
-
-        settings_fd = document.create(config.dump(settings))
-        self._settings_fd = settings_fd
-        wakes = [os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK) for _ in range(settings.workers)]
-        acks = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
-        self._life_read, self._life_write = os.pipe()
-        shared = (self._wall.fd, settings_fd, acks, self._life_read)
-        self._control = Child(
-            "control",
-            lambda: (*control_argv, self._control_boot(admin.fileno(), wakes, acks, str(state.path))),
-            (*shared, admin.fileno(), *wakes, state.lock_fd),
-            lambda: self._wall.words[at.H_CONTROL_HEARTBEAT_NS],
-        )
-        self._workers = [
-            self._worker(index, worker_argv, data.sockets[index].fileno(), wakes[index], acks, shared)
-            for index in range(settings.workers)
-        ]
-
-    def _control_boot(self, admin_fd: int, wake_fds: list[int], acks_fd: int, state_dir: str) -> str:
-        first = not self._wall.words[at.H_CONTROL_READY]
-        return boot.encode(
-            boot.ControlBoot(
-                wall_fd=self._wall.fd,
-                settings_fd=self._settings_fd,
-                admin_fd=admin_fd,
-                wake_fds=wake_fds,
-                acks_fd=acks_fd,
-                life_fd=self._life_read,
-                state_dir=state_dir,
-                settings_origin=self._start.origin,
-                assume_active=self._start.assume_active if first else None,
-                journal_from=self._start.journal_from if first else None,
-            )
-        )
-
-    def _worker(
-        self, index: int, argv: Sequence[str], listen_fd: int, wake_fd: int, acks_fd: int, shared: tuple[int, ...]
-    ) -> Child:
-        argument = boot.encode(
-            boot.WorkerBoot(
-                index=index,
-                wall_fd=self._wall.fd,
-                settings_fd=self._settings_fd,
-                listen_fd=listen_fd,
-                wake_fd=wake_fd,
-                acks_fd=acks_fd,
-                life_fd=self._life_read,
-            )
-        )
-        heartbeat = self._wall.layout.lane(index) + at.W_HEARTBEAT_NS
-        return Child(
-            f"worker {index}",
-            lambda: (*argv, argument),
-            (*shared, listen_fd, wake_fd),
-            lambda: self._wall.words[heartbeat],
-            index,
-        )
+        self._staff = Staff(settings, start, state, data, admin, control_argv, worker_argv)
+        self._wall = self._staff.wall
+        self._lanes = Lanes(self._wall)
+        self._control, self._workers = self._staff.control, self._staff.workers
+        self._wall.words[at.H_STATE_LOCKED] = old is None
+        self._wall.words[at.H_PORT_SHARED] = self._wall.words[at.H_TAKING_OVER] = old is not None
 
     # -- the loop
     def run(self) -> int:
@@ -192,14 +91,19 @@ class Supervisor:
             with Signals() as signals:
                 while self._exit_code is None:
                     self._step(signals)
+            if self._failure is not None:
+                raise self._failure
             return self._exit_code
         finally:
             self._kill_all()
+            if self._handover is not None:
+                self._handover.close()
 
     def _step(self, signals: Signals) -> None:
         try:
             self.tick(clock.now_ns())
-            for number in signals.wait(TICK_S):
+            talks = self._handover or self._old
+            for number in signals.wait(TICK_S, talks.descriptors if talks else ()):
                 self.signalled(number, clock.now_ns())
         except StartError:
             raise
@@ -233,11 +137,12 @@ class Supervisor:
         if self._leave_by_ns is not None:
             self._leave(now_ns, self._leave_by_ns)
         elif not self._serving and self._wall.words[at.H_CONTROL_READY]:
-            self._data.listen()
+            if self._old is None:
+                self._data.listen()
             self._serving = True
-        elif not self._announced and all(worker.up for worker in self._workers):
-            self._announced = True
+        elif not self._announced and self._old is None and self.serving():
             self._announce()
+        self._talk(now_ns)
         self._feed_watchdog(now_ns)
 
     def _watch(self, child: Child, now_ns: int) -> None:
@@ -259,7 +164,7 @@ class Supervisor:
             child.send(signal.SIGHUP)  # only once it is up: before, it has no handler, and reads the settings anyway
 
     def _due(self, child: Child, now_ns: int) -> bool:
-        started = child is self._control or self._serving
+        started = not self._halted if child is self._control else self._serving
         return started and self._leave_by_ns is None and now_ns >= child.restart_at_ns
 
     def _silent_limit_s(self, child: Child) -> float:
@@ -274,7 +179,10 @@ class Supervisor:
 
     def _ended(self, child: Child, status: int, now_ns: int) -> None:
         cut = self._reap(child)
-        if self._leave_by_ns is not None:
+        if child is self._control and self._halted:
+            log.info("control left: %s", describe(status))
+            self._control_status = status
+        elif self._leave_by_ns is not None:
             log.info("%s left: %s", child.name, describe(status))
         elif not self._wall.words[at.H_CONTROL_READY]:
             log.error("control ended before it was ready: %s", describe(status))
@@ -291,7 +199,9 @@ class Supervisor:
         return cut
 
     def _announce(self) -> None:
+        self._announced = True
         settings = self._settings
+        self._handover = Handover(self._state.path, self, FailPoint(settings.fail_point))
         services = ", ".join(sorted(settings.services))
         self._start.announce(
             f"rollback-router {__version__}: serving {services} on {settings.listen.url}, "
@@ -303,6 +213,93 @@ class Supervisor:
         if self._notifier.watchdog_every_s is not None and now_ns >= self._notify_due_ns:
             self._notify_due_ns = now_ns + round(self._notifier.watchdog_every_s * 1e9)
             self._notifier.send("WATCHDOG=1")
+
+    # -- another router in our place: what handover.Old and take_over.New ask for
+    def _talk(self, now_ns: int) -> None:
+        if self._handover is not None:
+            self._handover.tick(now_ns)
+        elif self._old is not None and self._close_at_ns is None:
+            try:
+                self._old.tick(self, now_ns)
+            except StartError as error:
+                if not self._serving:
+                    raise
+                self._failure = error  # our workers have accepted connections: they finish them
+                self._told_to_stop(now_ns)
+
+    def refusal(self) -> str | None:
+        """Return why we cannot hand over now."""
+        return "it is being stopped" if self._close_at_ns is not None else None
+
+    def offer(self) -> tuple[dict[str, object], list[int]]:
+        """Return what a successor is told, and the sockets, which are shared from now on."""
+        self._wall.words[at.H_PORT_SHARED] = 1
+        return {"version": __version__}, [sock.fileno() for sock in (*self._data.sockets, self._admin.sock)]
+
+    def halt_control(self) -> None:
+        """Have control leave, for a while at least."""
+        self._halted = True
+        self._control_status = None if self._control.running else EXIT_INTERNAL
+        self._control.send(signal.SIGTERM)
+
+    def control_ended(self) -> int | None:
+        """Return the exit code of the control that was halted."""
+        return self._control_status
+
+    def release(self) -> None:
+        """Give up the lock of the state."""
+        self._state.give_up()
+
+    def retake(self) -> bool:
+        """Try to take it back."""
+        return self._state.take()
+
+    def resume(self, *, from_journal: bool) -> None:
+        """Go on as the only one. What another one has journalled is read as after a restart, by a control on a living wall."""
+        log.warning("going on; control %s", "starts from the journal" if from_journal else "goes on from shared memory")
+        self._wall.words[at.H_PORT_SHARED] = 0
+        self._halted = False
+        if from_journal:
+            self._staff.resumes = True
+            SampleRing(self._wall).forget_everything()
+            self._wall.words[at.H_BOOT] = 0
+
+    def hand_over(self, successor: int) -> None:
+        """Finish what has begun and leave; everything else is the successor's."""
+        self._notifier.send(f"MAINPID={successor}")
+        self._close_at_ns = now_ns = clock.now_ns()
+        for door in (self._data, self._admin):
+            door.disown()
+            door.close()
+        self._dismiss(now_ns)
+
+    def claims_nothing(self) -> bool:
+        """Return whether no worker begins a request any more."""
+        draining = (self._wall.layout.lane(index) + at.W_DRAINING for index in range(len(self._workers)))
+        pairs = zip(self._workers, draining, strict=True)
+        return all(not worker.running or self._wall.words[offset] == 2 for worker, offset in pairs)
+
+    def loaded(self) -> bool:
+        """Return whether control waits for the lock."""
+        return self._control.up
+
+    def lock(self) -> bool:
+        """Try to lock the state; control then goes on."""
+        if self._state.take():
+            self._wall.words[at.H_STATE_LOCKED] = 1
+        return bool(self._wall.words[at.H_STATE_LOCKED])
+
+    def serving(self) -> bool:
+        """Return whether every worker beats."""
+        return self._serving and all(worker.up for worker in self._workers)
+
+    def own(self) -> None:
+        """We are the router now."""
+        self._data.own()
+        self._admin.own()
+        self._wall.words[at.H_PORT_SHARED] = self._wall.words[at.H_TAKING_OVER] = 0
+        self._old = None
+        self._announce()
 
     # -- the settings, again
     def _reload(self) -> None:
@@ -317,21 +314,10 @@ class Supervisor:
         except StartError as error:
             log.error("settings not reloaded, nothing changed: %s", error.detail)
             return
-        old = self._settings
-        asked = {name: getattr(new, name) for name in FIXED} | {
-            "listen": _where(new.listen, old.listen),
-            "admin_listen": _where(new.admin_listen, old.admin_listen),
-            "state_dir": new.state_dir.absolute() if new.state_dir else old.state_dir,
-        }
-        needs_restart = [name for name in FIXED if asked[name] != getattr(old, name)]
-        if set(new.services) != set(old.services):
-            needs_restart.append("services")
+        self._settings, needs_restart = reload.merged(self._settings, new)
         if needs_restart:
             log.warning("these settings change only with a restart: %s", ", ".join(needs_restart))
-        kept = {name: getattr(old, name) for name in FIXED}
-        services = {name: new.services.get(name, service) for name, service in old.services.items()}
-        self._settings = new.model_copy(update={**kept, "services": services})
-        document.write(self._settings_fd, config.dump(self._settings))
+        self._staff.write(self._settings)
         self._wall.words[at.H_SETTINGS] += 1
         log.info("settings reloaded from %s, version %d", self._start.origin, self._wall.words[at.H_SETTINGS])
 
@@ -345,12 +331,17 @@ class Supervisor:
         )
         self._notifier.send("STOPPING=1")
         self._wall.words[at.H_DRAINING] = 1
+        if self._handover is not None:
+            self._handover.abort("it is being stopped")
         self._close_at_ns = now_ns + round(timeouts.shutdown_delay_s * 1e9)
         if self._close_at_ns <= now_ns:
             self._drain(now_ns)
 
     def _drain(self, now_ns: int) -> None:
         self._data.close()  # with the workers' own descriptors the port closes, and new clients go elsewhere
+        self._dismiss(now_ns)
+
+    def _dismiss(self, now_ns: int) -> None:
         self._leave_by_ns = now_ns + round((self._settings.timeouts.shutdown_timeout_s + KILL_AFTER_S) * 1e9)
         for worker in self._workers:
             worker.send(signal.SIGTERM)
@@ -374,12 +365,3 @@ class Supervisor:
                 child.wait()
                 child.ended()
                 self._reap(child)
-
-
-def _where(asked: Address, bound: Address) -> Address:
-    """Return `bound` if `asked` left the port, or the address of the host name, to the system."""
-    if asked.unix or bound.unix:
-        return asked
-    if asked.port in (0, bound.port) and asked.host in (bound.host, "localhost"):
-        return bound
-    return asked

@@ -56,14 +56,17 @@ async def serve(boot: WorkerBoot) -> None:
     )  # the terminal sends it to the whole group; the supervisor decides
     loop.add_signal_handler(signal.SIGHUP, reread)
     plane.refresh()
-    listener = Listener(plane, socket.socket(fileno=boot.listen_fd))
+    listener = Listener(plane, *(socket.socket(fileno=fd) for fd in boot.listen_fds))
     await listener.start()
     plane.start()
     tasks.spawn(plane.keep_resolving(), "resolver")
     gc.collect()
     gc.freeze()  # what exists now lives as long as the process: later collections need not look at it
     await stop.wait()
-    await listener.close_port()
+    if memory.words[at.H_DRAINING] and not memory.words[at.H_PORT_SHARED]:
+        await listener.close_port()
+    else:  # others accept from the same queue: a successor, or who takes the place of a killed supervisor
+        listener.stop()
     await plane.drain()
     await tasks.close()
 

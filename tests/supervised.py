@@ -9,8 +9,9 @@ import socket
 import sys
 from pathlib import Path
 
-from router import config, logs, supervisor
+from router import config, launch, logs
 from router.errors import StartError
+from router.start import Start
 
 
 def main() -> int:
@@ -19,16 +20,14 @@ def main() -> int:
     report.connect(report_path)
     logs.setup("supervisor")
     child = (sys.executable, "-m", "tests.fake_child", report_path)
-    start = supervisor.Start(
+    start = Start(
         origin=settings,
         reload=lambda: config.load(Path(settings)),
         announce=lambda line: report.send(f"announce {line}".encode()) and None,
         assume_active="v9",
     )
     try:
-        return supervisor.run(
-            config.load(Path(settings)), start, (*child, "control", control), (*child, "worker", worker)
-        )
+        return launch.run(config.load(Path(settings)), start, (*child, "control", control), (*child, "worker", worker))
     except StartError as error:
         sys.stderr.write(error.detail)
         return error.exit_code

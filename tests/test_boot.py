@@ -6,7 +6,7 @@ import pytest
 
 from router import boot
 
-WORKER = boot.WorkerBoot(index=1, wall_fd=3, settings_fd=4, listen_fd=5, wake_fd=6, acks_fd=7, life_fd=8)
+WORKER = boot.WorkerBoot(index=1, wall_fd=3, settings_fd=4, listen_fds=[5], wake_fd=6, acks_fd=7, life_fd=8)
 CONTROL = boot.ControlBoot(
     wall_fd=3, settings_fd=4, admin_fd=5, wake_fds=[6, 7], acks_fd=8, life_fd=9, state_dir="/s", settings_origin="o"
 )

@@ -34,6 +34,9 @@ GUARDS: Final = {"supervisor.py", "control/controller.py", "control/admin/app.py
 TESTED_ELSEWHERE: Final = {
     "__main__.py": "test_python_m_router_is_the_same_command",
     "worker.py": "a composition root without logic: every end-to-end test starts it",
+    "launch.py": "test_supervisor.py starts every router through it, test_take_over.py of end_to_end the others",
+    "staff.py": "test_supervisor.py: test_control_is_told_everything_and_the_first_one_what_to_assume",
+    "start.py": "plain data",
     "cli/options.py": "descriptions only: test_every_verb_explains_every_option",
     "cli/failure.py": "test_a_refusal_says_why_and_what_to_type",
     "demo/command.py": "the whole demo: tests/end_to_end/test_demo.py",

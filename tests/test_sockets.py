@@ -113,3 +113,16 @@ def test_patience_is_rewarded(data: DataSockets, monkeypatch: pytest.MonkeyPatch
     data.listen()
     monkeypatch.setattr("router.clock.sleep_s", lambda _: data.close())
     AdminSocket(data.address, patience_s=5.0).close()
+
+
+def test_adopted_sockets_serve_any_number_of_workers_and_none_is_closed(data: DataSockets) -> None:
+    data.listen()
+    fewer = DataSockets.adopted([sock.dup() for sock in data.sockets], 2)
+    assert [len(fewer.of_worker(index, 2)) for index in range(2)] == [2, 1]
+    more = DataSockets.adopted([sock.dup() for sock in data.sockets], 5)
+    assert [len(more.of_worker(index, 5)) for index in range(5)] == [1] * 5
+    assert {sock.getsockname() for sock in more.sockets} == {("127.0.0.1", data.address.port)}
+    accepting = [sock.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN) for sock in more.sockets]
+    assert accepting == [1, 1, 1, 0, 0], "a further worker opens its own when it can accept"
+    for sockets in (fewer, more):
+        sockets.close()

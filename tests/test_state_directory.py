@@ -82,3 +82,23 @@ def test_archive_moves_everything_but_the_lock(tmp_path: Path) -> None:
     assert sorted(item.name for item in tmp_path.iterdir()) == [first.name, "lock"]
     assert state.archive(1.0) is None, "an archive is not archived again"
     state.close()
+
+
+def test_a_lock_goes_from_one_to_the_other_and_back(tmp_path: Path) -> None:
+    old, new = StateDirectory(tmp_path), StateDirectory(tmp_path, lock=False)
+    assert not new.take()
+    old.give_up()
+    assert new.take()
+    assert not old.take()
+    assert old.path.joinpath("lock").read_text() == str(os.getpid())
+    new.close()
+    assert old.path.joinpath("lock").read_text() == ""
+    assert old.take()
+    old.close()
+
+
+def test_who_does_not_hold_the_lock_leaves_the_name_of_its_owner(tmp_path: Path) -> None:
+    old, new = StateDirectory(tmp_path), StateDirectory(tmp_path, lock=False)
+    new.close()
+    assert old.path.joinpath("lock").read_text() == str(os.getpid())
+    old.close()

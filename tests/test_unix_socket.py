@@ -28,8 +28,8 @@ def at(folder: Path, name: str = "data.sock") -> Address:
 def test_a_unix_socket_is_one_for_all_workers_and_goes_with_its_owner(tmp_path: Path) -> None:
     data = DataSockets(at(tmp_path), 3, mode="0620")
     path = tmp_path / "data.sock"
-    assert {sock.fileno() for sock in data.sockets} == {data.sockets[0].fileno()}
-    assert (len(data.sockets), data.address, path.stat().st_mode & 0o777) == (3, at(tmp_path), 0o620)
+    assert [data.of_worker(index, 3) for index in range(3)] == [data.sockets] * 3
+    assert (len(data.sockets), data.address, path.stat().st_mode & 0o777) == (1, at(tmp_path), 0o620)
     with socket.socket(socket.AF_UNIX) as early, pytest.raises(ConnectionRefusedError):
         early.connect(str(path))
     data.listen()
@@ -93,3 +93,16 @@ def test_the_admin_path_goes_too(tmp_path: Path) -> None:
     with closing(AdminSocket(at(tmp_path, "admin.sock"))):
         assert (tmp_path / "admin.sock").stat().st_mode & 0o777 == 0o600
     assert not (tmp_path / "admin.sock").exists()
+
+
+def test_a_path_that_was_handed_over_stays(tmp_path: Path) -> None:
+    data, admin = DataSockets(at(tmp_path), 1), AdminSocket(at(tmp_path, "admin.sock"))
+    taken = (DataSockets.adopted([data.sockets[0].dup()], 2), AdminSocket.adopted(admin.sock.dup()))
+    for door in (data, admin):
+        door.disown()
+        door.close()
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["admin.sock", "data.sock"]
+    for adopted in taken:
+        adopted.own()
+        adopted.close()
+    assert list(tmp_path.iterdir()) == []

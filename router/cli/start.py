@@ -36,6 +36,9 @@ def run(
         ),
     ] = "",
     fresh: Annotated[bool, typer.Option("--fresh", help="Archive the old state and begin anew.")] = False,
+    take_over: Annotated[
+        bool, typer.Option("--take-over", help="Take the place of the router that runs on the same state directory.")
+    ] = False,
     assume_active: Annotated[str, typer.Option(metavar="VERSION", help="The version to make active.")] = "",
     journal_from: Annotated[str, typer.Option(metavar="COPY", help="The readable copy to go on from.")] = "",
 ) -> None:
@@ -50,7 +53,8 @@ def run(
     from pathlib import Path
 
     from router import config as settings_of
-    from router import logs, supervisor
+    from router import launch, logs
+    from router.start import Start
 
     services = _services(blue, green, probe)
     flags: dict[str, Any] = {"services": {SERVICE: services}} if services else {}
@@ -59,19 +63,29 @@ def run(
     file = Path(config).absolute() if config else None
     settings = settings_of.load(file, flags)
     if not settings.services:
-        raise OperatorError(
-            400, "nothing_to_route", f"run needs to know your model servers, for example: {EXAMPLE}", exit_code=USAGE
-        )
+        detail = f"run needs to know your model servers, for example: {EXAMPLE}"
+        raise OperatorError(400, "nothing_to_route", detail, exit_code=USAGE)
+    _refuse_both(take_over, fresh=fresh, assume_active=assume_active, journal_from=journal_from)
     logs.setup("supervisor")
-    start = supervisor.Start(
+    start = Start(
         origin=str(file) if file else "the flags and the environment",
         reload=lambda: settings_of.load(file, flags),
         announce=lambda line: screen.console(stderr=True).print(line, soft_wrap=True),
         fresh=fresh,
         assume_active=assume_active or None,
         journal_from=journal_from or None,
+        take_over=take_over,
     )
-    raise typer.Exit(supervisor.run(settings, start))
+    raise typer.Exit(launch.run(settings, start))
+
+
+def _refuse_both(take_over: bool, **others: object) -> None:
+    """Raise OperatorError if a take-over is asked for together with another state than the one that there is."""
+    for name, value in others.items():
+        if take_over and value:
+            flag = f"--{name.replace('_', '-')}"
+            detail = f"--take-over goes on from the state of the router that runs: leave {flag} out"
+            raise OperatorError(400, "take_over_alone", detail, exit_code=USAGE)
 
 
 def _services(blue: str, green: str, probe: str) -> dict[str, Any]:

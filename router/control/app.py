@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
+import select
 import signal
 import socket
 import sys
@@ -44,6 +45,9 @@ from router.shm.wall import Wall, attach
 
 log = logging.getLogger(__name__)
 _LAG_TICKS: Final = 10
+_LOCK_LOOK_S: Final = 0.005
+EXIT_UNWRITTEN: Final = 11
+"""Of a control that was told to leave, and left facts behind that the disk did not take."""
 
 
 class Control:
@@ -55,10 +59,13 @@ class Control:
         self._settings = settings
         self._state_dir = Path(boot.state_dir)
         self._leave = asyncio.Event()
+        self.all_written = True
         self._lags: deque[float] = deque(maxlen=_LAG_TICKS)
 
     async def run(self) -> None:
         """Start, serve until told to leave, leave; raise StartError if it cannot start."""
+        if not await self._locked():
+            return
         past = recovery.read_past(self._state_dir, self._wall, self._boot.journal_from)
         journal, controller = await self._built(past)
         loop = asyncio.get_running_loop()
@@ -75,9 +82,19 @@ class Control:
             await runner.cleanup()
             await controller.probes.close()
             await controller.tasks.close()
-            await journal.close()
+            self.all_written = await journal.close()
 
     # -- start
+    async def _locked(self) -> bool:
+        """Wait until the state is ours, beating: another router may still write to it. False if the supervisor goes first."""
+        words = self._wall.words
+        while not words[at.H_STATE_LOCKED]:
+            words[at.H_CONTROL_HEARTBEAT_NS] = clock.now_ns()
+            if select.select([self._boot.life_fd], [], [], 0)[0]:
+                return False
+            await asyncio.sleep(_LOCK_LOOK_S)
+        return True
+
     async def _built(self, past: Past) -> tuple[Journal, Controller]:
         wall, settings, boot = self._wall, self._settings, self._boot
         lanes, alarms, fail_point = Lanes(wall), Alarms(), FailPoint(settings.fail_point)
@@ -86,7 +103,7 @@ class Control:
         journal = Journal(past.database, last_seq, fail_point, _alarm(alarms))
         entries = [*past.entries, *await self._begin_boot(past, journal)]
         found = recovery.registries(settings, wall, entries, self._state_dir, warm=past.warm)
-        if not past.warm:
+        if not past.warm and not boot.resumes:
             recovery.refuse_moved(settings, found)
         assumed = recovery.assumed_by_service(boot.assume_active, settings, found) if past.begun_from else {}
         crew.listen()
@@ -174,15 +191,16 @@ def main(argument: str) -> int:
     wall = attach(boot.wall_fd)
     settings = config.parse(document.read(boot.settings_fd))
 
-    async def live() -> None:
-        await Control(boot, wall, settings).run()
+    async def live() -> int:
+        control = Control(boot, wall, settings)
+        await control.run()
+        return 0 if control.all_written else EXIT_UNWRITTEN
 
     try:
-        uvloop.run(live())
+        return uvloop.run(live())
     except StartError as error:
         log.error("%s: %s", error.code, error.detail)
         return error.exit_code
-    return 0
 
 
 if __name__ == "__main__":

@@ -106,6 +106,7 @@ class Conductor:
     # -- a person's change
     async def change(self, event: Event, expect: Expect = ANYTHING, *, dry_run: bool = False) -> Change:
         """Make the change that `event` asks for; raise OperatorError, having changed nothing, if it is refused."""
+        self._refuse_while_taking_over()
         self.refuse_stale(expect)
         before = self.registry.generation
         async with self._lock:
@@ -130,6 +131,12 @@ class Conductor:
             stored_ns = self._carry_out(commands, decided_ns)
             self._tell(entries)
             return Change(entries[0], decided_ns, stored_ns)
+
+    def _refuse_while_taking_over(self) -> None:
+        """Workers of the router that was taken over claim by its last route for a moment: no change could be confirmed."""
+        if self._desk.wall.words[at.H_TAKING_OVER]:
+            detail = "this router is taking over from another one; nothing was changed, try again in a second"
+            raise OperatorError(503, "taking_over", detail, exit_code=9)
 
     def refuse_stale(self, expect: Expect) -> None:
         """Raise OperatorError (412, 409) if what the asker believes is no longer so."""

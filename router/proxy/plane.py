@@ -184,7 +184,7 @@ class Plane:
         ways_back = {
             view.options.name: view.route is not None and view.route.standby != NO_SLOT for view in self.services
         }
-        draining = self.draining or bool(self.words[at.H_DRAINING])
+        draining = (self.draining or bool(self.words[at.H_DRAINING])) and not self.words[at.H_PORT_SHARED]
         ok = all(routed.values()) and bool(routed) and not draining
         stale = silent_s > self.options.control_silent_s
         detail: dict[str, object] = {"routed": routed, "way_back": ways_back, "control": "stale" if stale else "alive"}
@@ -286,6 +286,7 @@ class Plane:
             await asyncio.sleep(0.02)
         for downstream in list(self.connections):
             downstream.drain()
+        self.words[self._row + at.W_DRAINING] = 2
         while self.connections and clock.now_s() < until_s:
             await asyncio.sleep(0.02)
         for downstream in list(self.connections):

@@ -32,6 +32,9 @@ H_CONTROL_LAG_US: Final = 11  # control: worst loop lag of the last second
 H_DRAINING: Final = 16  # supervisor: 1 once it was told to stop
 H_SETTINGS: Final = 17  # supervisor: version of the settings document
 H_CONTROL_STARTS: Final = 18  # supervisor: how often control was started
+H_STATE_LOCKED: Final = 19  # supervisor: 1 once the state is ours; control reads and writes nothing before
+H_TAKING_OVER: Final = 21  # supervisor: 1 while workers of another router may still claim by its route
+H_PORT_SHARED: Final = 20  # supervisor: 1 while another router has the data sockets too, or alone
 
 # -- route cell
 ROUTE_WORDS: Final = 8
@@ -84,7 +87,7 @@ W_STARTS: Final = 3  # supervisor: how often this worker was started
 W_CONNECTIONS: Final = 4  # gauge: downstream connections
 W_ACCEPTED: Final = 5  # exchanges that matched no service
 W_ENDED: Final = 6  # 13 words: how they ended
-W_DRAINING: Final = 19  # gauge: 1 once this worker accepts no more
+W_DRAINING: Final = 19  # gauge: 1 once this worker accepts no more, 2 once it begins no request any more
 W_CONNECTIONS_TOTAL: Final = 20
 W_LAG_SUM_US: Final = 21  # cumulative lateness beyond stall_s: a change means the loop stalled
 W_PROXY_HEADERS_REFUSED: Final = 30  # connections closed for want of a PROXY header that we take

@@ -10,6 +10,7 @@ from __future__ import annotations
 from array import array
 from typing import Final
 
+from router.rollout.route import SLOTS
 from router.rollout.sample import Sample
 from router.shm import layout as at
 from router.shm.wall import Wall
@@ -47,6 +48,14 @@ class SampleRing:
         found = {name: self._rows(service, slot, name) for name in _NAMES}
         newest = max((sample.incarnation for samples in found.values() for sample in samples), default=0)
         return {name: [one for one in samples if one.incarnation == newest] for name, samples in found.items()}
+
+    def forget_everything(self) -> None:
+        """Begin anew: what the rows count from is about to change."""
+        for service in range(self._layout.services):
+            for slot in range(SLOTS):
+                base = self._layout.ring(service, slot)
+                for number in range(len(at.TIERS)):
+                    self._words[base + number] = 0
 
     def _rows(self, service: int, slot: int, tier: str) -> list[Sample]:
         header, start, kept, size = self._ring(service, slot, tier)

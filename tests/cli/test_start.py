@@ -7,19 +7,20 @@ from typing import Any
 
 import pytest
 
-from router import supervisor
+from router import launch
 from router.config import Settings, load
 from router.errors import StartError
+from router.start import Start
 from tests.cli.conftest import Command
 
 EXAMPLE = "rollback-router run --blue http://127.0.0.1:9001 --green http://127.0.0.1:9002"
 
 
 @pytest.fixture
-def started(monkeypatch: pytest.MonkeyPatch) -> list[tuple[Settings, supervisor.Start]]:
+def started(monkeypatch: pytest.MonkeyPatch) -> list[tuple[Settings, Start]]:
     """What the supervisor was given; it leaves with 0 at once."""
-    calls: list[tuple[Settings, supervisor.Start]] = []
-    monkeypatch.setattr(supervisor, "run", lambda settings, start: calls.append((settings, start)) or 0)
+    calls: list[tuple[Settings, Start]] = []
+    monkeypatch.setattr(launch, "run", lambda settings, start: calls.append((settings, start)) or 0)
     monkeypatch.setattr("router.logs.setup", lambda process: None)
     return calls
 
@@ -111,10 +112,10 @@ def test_wrong_flags_start_nothing(
 
 
 def test_a_failed_start_is_its_exit_code(command: Command, monkeypatch: pytest.MonkeyPatch) -> None:
-    def refuse(settings: Settings, start: supervisor.Start) -> int:
+    def refuse(settings: Settings, start: Start) -> int:
         raise StartError("port_in_use", "listen 127.0.0.1:8080 is in use", 4)
 
-    monkeypatch.setattr(supervisor, "run", refuse)
+    monkeypatch.setattr(launch, "run", refuse)
     monkeypatch.setattr("router.logs.setup", lambda process: None)
     assert command("run", "--blue", "http://h:1") == (4, "", "rollback-router: listen 127.0.0.1:8080 is in use\n")
 

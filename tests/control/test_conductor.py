@@ -9,9 +9,11 @@ from pathlib import Path
 import pytest
 
 from router.control.conductor import Conductor, described
+from router.errors import OperatorError
 from router.failpoint import FailPoint
 from router.rollout.entry import Entry
 from router.rollout.events import RollbackAsked, SwitchAsked, VerdictReached
+from router.shm import layout as at
 from tests.control.crew_of_fakes import Life, Workers, new_wall, settings
 from tests.rollout.playbook import TRIGGER
 
@@ -57,6 +59,15 @@ async def test_a_change_of_a_person_is_journalled_before_it_is_stored(life: Life
         ("store.before", 0, 1),
         ("store.after", 1, 1),
     ]
+
+
+async def test_while_another_router_is_taken_over_no_change_is_made(life: Life) -> None:
+    life.bench.conductor._desk.wall.words[at.H_TAKING_OVER] = 1
+    with pytest.raises(OperatorError) as caught:
+        await life.bench.conductor.change(SwitchAsked("v2", "ann", "x"))
+    assert (caught.value.status, caught.value.code, caught.value.exit_code) == (503, "taking_over", 9)
+    life.bench.conductor._desk.wall.words[at.H_TAKING_OVER] = 0
+    assert (await life.bench.conductor.change(SwitchAsked("v2", "ann", "x"))).changed
 
 
 async def test_a_rollback_of_a_verdict_is_stored_before_it_is_journalled(life: Life) -> None:

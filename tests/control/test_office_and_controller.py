@@ -54,6 +54,7 @@ async def house(tmp_path: Path) -> AsyncIterator[House]:
             {"services": {"fraud": {"active": seeds[0], "standby": seeds[1], "probe": probe}}, "workers": 2}
         )
         memory = wall.create(workers=2, services=1)
+        memory.words[at.H_STATE_LOCKED] = 1
         sock = socket.socket()
         sock.bind(("127.0.0.1", 0))
         url = f"http://127.0.0.1:{sock.getsockname()[1]}"

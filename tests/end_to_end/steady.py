@@ -4,6 +4,7 @@ each time."""
 from __future__ import annotations
 
 import asyncio
+import time
 from collections import Counter
 from types import TracebackType
 from typing import Self
@@ -20,6 +21,8 @@ class Steady:
 
     def __init__(self, port: int, *, keeping: int = 8, new: int = 4, pause_s: float = 0.005) -> None:
         self.answered = 0
+        self.seen: list[tuple[float, bytes]] = []
+        """(when it was sent, the version that answered) of each answered request."""
         self.lost: Counter[str] = Counter()
         self.refused = 0
         self.announced = 0
@@ -59,6 +62,7 @@ class Steady:
         """Return whether the connection may be used again."""
         if reader.at_eof():  # closed between two requests: nothing is lost
             return False
+        began = time.monotonic()
         try:
             async with asyncio.timeout(20):
                 writer.write(REQUEST)
@@ -71,6 +75,7 @@ class Steady:
             self.lost[head[:12].decode()] += 1
             return False
         self.answered += 1
+        self.seen.append((began, head.partition(b"x-served-version: ")[2].split(b"\r\n")[0]))
         announced = b"connection: close" in head
         self.announced += announced
         return not announced

@@ -28,6 +28,15 @@ def test_an_unwritten_ring_is_empty(wall: Wall) -> None:
     assert SampleRing(wall).load(0, 0) == EMPTY
 
 
+def test_a_ring_can_begin_anew(wall: Wall) -> None:
+    ring = SampleRing(wall)
+    for service, slot in ((0, 0), (1, 6)):
+        for tier in EMPTY:
+            ring.write(service, slot, tier, sample(1, **FULL))
+    ring.forget_everything()
+    assert [ring.load(service, slot) for service, slot in ((0, 0), (1, 6))] == [EMPTY, EMPTY]
+
+
 def test_what_was_written_is_loaded_by_a_successor(wall: Wall) -> None:
     ring = SampleRing(wall)
     ring.write(1, 6, "tick", sample(1))

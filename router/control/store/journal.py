@@ -89,6 +89,7 @@ class Journal:
         self._jobs: queue.SimpleQueue[_Batch | _Read | None] = queue.SimpleQueue()
         self._backlog: deque[_Batch] = deque()
         self._submitted = 0
+        self._complete = True
         self._trouble: str | None = None
         self._loop = asyncio.get_running_loop()
         self._thread = threading.Thread(target=self._work, name="journal", daemon=True)
@@ -130,6 +131,7 @@ class Journal:
         """Have `entry` written as soon as the disk takes it; return at once, False if too many wait already."""
         if self._submitted >= BACKLOG_MAX:
             log.error("journal: %d entries wait for the disk; %s is not kept", self._submitted, entry.type)
+            self._complete = False
             return False
         self._submitted += 1
 
@@ -160,10 +162,11 @@ class Journal:
         self._jobs.put(_Read(after, limit, service, self._on_loop(read), self._on_loop(failed)))
         return await asyncio.wait_for(answer, APPEND_TIMEOUT_S)
 
-    async def close(self) -> None:
-        """Write what waits, if the disk takes it, and close the file."""
+    async def close(self) -> bool:
+        """Write what waits, if the disk takes it, and close the file; return whether it ever took everything."""
         self._jobs.put(None)
         await asyncio.to_thread(self._thread.join, APPEND_TIMEOUT_S)
+        return self._complete and not self._thread.is_alive() and not self._backlog
 
     def _on_loop(self, call: Callable[P, None]) -> Callable[P, None]:
         def hand_over(*args: P.args, **kwargs: P.kwargs) -> None:

@@ -111,7 +111,8 @@ async def test_a_read_only_file_refuses_people(tmp_path: Path) -> None:
     read_only = Journal(database, 1, FailPoint(), troubles.append)
     with pytest.raises(JournalUnavailable, match="readonly"):
         await read_only.append(entry())
-    await read_only.close()
+    assert read_only.submit(entry("rolled_back"))
+    assert await read_only.close() is False, "whoever takes over would not read it"
     assert troubles == ["OperationalError: attempt to write a readonly database"]
 
 

@@ -1,0 +1,76 @@
+"""How a router comes into being: by locking a state and opening doors, or by taking both over from another one."""
+
+from __future__ import annotations
+
+import resource
+import sys
+from collections.abc import Sequence
+from typing import Final
+
+from router import clock, reload
+from router.config import Settings
+from router.errors import StartError
+from router.failpoint import FailPoint
+from router.sockets import AdminSocket, DataSockets
+from router.start import Start
+from router.state_directory import EXIT_STATE, PATIENCE_S, StateDirectory
+from router.supervisor import Supervisor
+from router.take_over import TakeOver
+
+CONTROL: Final = (sys.executable, "-m", "router.control.app")
+WORKER: Final = (sys.executable, "-m", "router.worker")
+
+
+def run(
+    settings: Settings, start: Start, control_argv: Sequence[str] = CONTROL, worker_argv: Sequence[str] = WORKER
+) -> int:
+    """Run the router until it is told to stop; return the exit code. Raise StartError if it cannot start."""
+    _raise_file_limit()
+    if start.take_over:
+        return _take_over(settings, start, control_argv, worker_argv)
+    state = StateDirectory(settings.resolved_state_dir().absolute())
+    doors: list[DataSockets | AdminSocket] = []
+    try:
+        if start.fresh and (archive := state.archive(clock.wall_s())):
+            start.announce(f"--fresh: the old state is now in {archive}")
+        patience_s = PATIENCE_S if state.unclean else 0.0
+        doors.append(data := DataSockets(settings.listen, settings.workers, patience_s, settings.listen_mode))
+        doors.append(admin := AdminSocket(settings.admin_listen, patience_s, settings.admin_listen_mode))
+        bound = settings.model_copy(
+            update={"listen": data.address, "admin_listen": admin.address, "state_dir": state.path}
+        )
+        return Supervisor(bound, start, state, data, admin, control_argv, worker_argv).run()
+    finally:
+        for door in doors:
+            door.close()
+        state.close()
+
+
+def _take_over(settings: Settings, start: Start, control_argv: Sequence[str], worker_argv: Sequence[str]) -> int:
+    """Run in the place of the router that serves from the same state directory (handover.py)."""
+    path = settings.resolved_state_dir().absolute()
+    old = TakeOver(path, FailPoint(settings.fail_point))
+    doors: list[DataSockets | AdminSocket | StateDirectory] = []
+    try:
+        *listening, last = old.sockets
+        doors += [admin := AdminSocket.adopted(last), data := DataSockets.adopted(listening, settings.workers)]
+        for name, asked, held in (
+            ("listen", settings.listen, data.address),
+            ("admin_listen", settings.admin_listen, admin.address),
+        ):
+            if reload.where(asked, held) != held:
+                detail = f"{name} {asked}: the router to be taken over is at {held}; addresses change by a stop and a start only"
+                raise StartError("address_differs", detail, EXIT_STATE)
+        doors.append(state := StateDirectory(path, lock=False))
+        bound = settings.model_copy(update={"listen": data.address, "admin_listen": admin.address, "state_dir": path})
+        return Supervisor(bound, start, state, data, admin, control_argv, worker_argv, old).run()
+    finally:
+        for door in doors:
+            door.close()
+        old.close()
+
+
+def _raise_file_limit() -> None:
+    """Every connection is a descriptor: take what we are allowed; children inherit it."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
