@@ -157,8 +157,12 @@ class _Kind(Generic[H]):
         return self._variables.union(differing)
 
     def learn(self, raw: bytes, variables: frozenset[int], parse: Callable[[bytes], H]) -> None:
-        """Make the template; it must say of this head what the careful path said."""
+        """Make the template; it must say of this head what the careful path said, or nothing (a value may be out of its
+        grammar: that head needs the careful path each time, and must not buy the same template each time).
+        """
+        if self.template is not None and variables == self._variables:
+            return
         template = learn(raw, variables, parse)
-        if template is not None and template.fill(raw) == parse(raw):
+        if template is not None and template.fill(raw) in (None, parse(raw)):
             self.template = template
             self._variables = variables

@@ -120,6 +120,19 @@ def test_what_is_forgotten_is_learned_anew(memory: HeadMemory[RequestHead], pars
     assert careful(memory, parser, *raws) == 2
 
 
+def test_a_value_out_of_grammar_makes_a_template_for_the_others_and_buys_none_again(
+    memory: HeadMemory[RequestHead], parser: Parser
+) -> None:
+    odd = [fresh(number).replace(b"X-Request-ID: ", b"X-Request-ID: a ") for number in range(100, 120)]
+    careful(memory, parser, *odd[:3])
+    assert careful(memory, parser, *(fresh(number) for number in range(200, 210))) == 0
+    parser.asked = 0
+    for raw in odd[3:]:
+        memory.refill()
+        assert memory.translate(raw).request_id is None
+    assert parser.asked == len(odd[3:])
+
+
 def test_long_heads_are_not_kept(memory: HeadMemory[RequestHead], parser: Parser) -> None:
     raws = [fresh(number, more=b"X: " + b"a" * 4096 + b"\r\n") for number in (1, 1, 2, 2)]
     assert careful(memory, parser, *raws) == 4
