@@ -17,51 +17,42 @@ if TYPE_CHECKING:
     from router.proxy.pool import Pool
     from router.proxy.view import TargetView
 
-_WHOLE: Final = frozenset((Outcome.OK, Outcome.CLIENT_ERROR, Outcome.THROTTLED))
+_CLAIMED: Final = at.L_CLAIMED
+_BEGUN: Final = at.L_BEGUN
+_LAST_BEGUN_NS: Final = at.L_LAST_BEGUN_NS
+_FIRST_BYTE: Final = at.L_FIRST_BYTE
+_OUTCOMES: Final = at.L_OUTCOMES
+_DURATION: Final = at.L_DURATION
+_THROTTLED: Final = int(Outcome.THROTTLED)
+"""The last of the outcomes of a whole response that is no fault: ok, client_error, throttled."""
 
 
 class Attempt:
     """`touched`: a byte was written; `sent_s`: when the last one was; times in monotonic seconds, 0 for not yet."""
 
-    __slots__ = (
-        "_words",
-        "begun",
-        "claimed_s",
-        "exchange",
-        "generation",
-        "pool",
-        "retrying",
-        "role",
-        "row",
-        "sent_s",
-        "target",
-        "touched",
-        "tried",
-    )
-
-    def __init__(self, exchange: Exchange, target: TargetView, role: int, generation: int) -> None:
+    def __init__(self, exchange: Exchange, target: TargetView, role: int) -> None:
         """Claim: choose `target` and count the attempt in flight, in one step. No await may stand between the two."""
         self._words = words = exchange.plane.words
-        words[target.row + at.L_CLAIMED] += 1
+        words[target.row + _CLAIMED] += 1
         target.open.add(exchange)
         self.exchange = exchange
         self.target = target
         self.row = target.row
         self.role = role
-        self.generation = generation
+        self.generation = exchange.service.generation
         self.claimed_s = clock.now_s()
         self.sent_s = 0.0
         self.begun = False
         self.touched = False
         self.retrying = False
         self.pool: Pool | None = None
-        self.tried: list[Pool] = []
+        self.tried: tuple[Pool, ...] = ()
 
     def enter(self, pool: Pool) -> None:
         """Use this endpoint."""
         pool.in_flight += 1
         self.pool = pool
-        self.tried.append(pool)
+        self.tried = (*self.tried, pool) if self.tried else (pool,)
         self.touched = False
 
     def leave(self) -> None:
@@ -72,19 +63,20 @@ class Attempt:
                 self.pool.leave(self.exchange)
             self.pool = None
 
-    def sent(self) -> None:
+    def sent(self, now_s: float) -> None:
         """The last byte of the request went upstream: the first-byte clock starts."""
-        self.sent_s = clock.now_s()
-        self.target.waiting.since[self.exchange] = self.sent_s
+        self.sent_s = now_s
+        self.target.waiting.since[self.exchange] = now_s
 
     def answered(self, status: int, now_s: float) -> None:
         """The final head is here; below 500 the response has begun."""
-        waited_since = self.target.waiting.since.pop(self.exchange, now_s)
+        waited_since_s = self.target.waiting.since.pop(self.exchange, now_s)
         if status < 500:
+            words, row = self._words, self.row
             self.begun = True
-            self._words[self.row + at.L_BEGUN] += 1
-            self._words[self.row + at.L_LAST_BEGUN_NS] = int(now_s * 1e9)
-            count(self._words, self.row + at.L_FIRST_BYTE, now_s - waited_since)
+            words[row + _BEGUN] += 1
+            words[row + _LAST_BEGUN_NS] = int(now_s * 1e9)
+            count(words, row + _FIRST_BYTE, now_s - waited_since_s)
 
     def gave_up(self, wait_min_s: float) -> None:
         """The client left. That is no fault, but the age of its wait for the first byte is evidence of a hang (§4); who
@@ -113,12 +105,13 @@ class Attempt:
         """Count how it ended; `lasted_s` from the claim to the last byte, less what a slow client held the backend back."""
         words, row, target = self._words, self.row, self.target
         target.open.discard(self.exchange)
-        target.waiting.since.pop(self.exchange, None)
-        words[row + at.L_OUTCOMES + outcome] += 1
+        if not self.begun:
+            target.waiting.since.pop(self.exchange, None)
+        words[row + _OUTCOMES + outcome] += 1
         if self.begun:
             # A stream that was cut must not count as a quick answer, nor a WebSocket as a slow one.
-            if outcome in _WHOLE and self.exchange.status != 101:
-                count(words, row + at.L_DURATION, lasted_s)
+            if outcome <= _THROTTLED and self.exchange.status != 101:
+                count(words, row + _DURATION, lasted_s)
         elif outcome in FAULTS:
             words[row + at.L_FAULTS_UNBEGUN] += 1
             if outcome == Outcome.TIMED_OUT and self.sent_s:

@@ -7,27 +7,23 @@ and one more. The oldest entry is also the age of the oldest wait, for free. Pre
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Generic, TypeVar
-
-Waiter = TypeVar("Waiter")
+from typing import Any
 
 
-class Deadlines(Generic[Waiter]):
-    """Waits of one kind; `expired` is called once for each that lasts `duration_s` (seconds of the monotonic clock)."""
+class Deadlines:
+    """Waits of one kind, by who waits; `expired` is called once for each that lasts `duration_s` (monotonic seconds)."""
 
-    __slots__ = ("_expired", "duration_s", "since")
-
-    def __init__(self, duration_s: float, expired: Callable[[Waiter], None]) -> None:
+    def __init__(self, duration_s: float, expired: Callable[[Any], None]) -> None:
         self.duration_s = duration_s
-        self.since: dict[Waiter, float] = {}
+        self.since: dict[Any, float] = {}
         self._expired = expired
 
-    def start(self, waiter: Waiter, now_s: float) -> None:
+    def start(self, waiter: object, now_s: float) -> None:
         """Begin, or begin anew, the wait of `waiter`."""
         self.since.pop(waiter, None)
         self.since[waiter] = now_s
 
-    def stop(self, waiter: Waiter) -> float | None:
+    def stop(self, waiter: object) -> float | None:
         """End the wait; return since when it lasted, None if there was none."""
         return self.since.pop(waiter, None)
 

@@ -28,6 +28,9 @@ if TYPE_CHECKING:
     from router.proxy.pool import Pool
     from router.proxy.upstream import Upstream
 
+_OK: Final = Outcome.OK
+_EXCHANGES: Final = at.L_EXCHANGES
+_OUTCOME_COUNT: Final = at.OUTCOME_COUNT
 _TRANSFER_ENCODING: Final = re.compile(rb"\r\ntransfer-encoding:[^\r\n]*", re.IGNORECASE)
 
 
@@ -46,7 +49,7 @@ class Exchange:
         self.request_id = request_id
         self.attempt: Attempt | None = None  # the present one, or the last
         self.upstream: Upstream | None = None
-        self.visited: list[TargetView] = []
+        self.visited: tuple[TargetView, ...] = ()
         self.body: list[bytes] | None = None
         self.body_bytes = 0
         self.body_complete = False
@@ -85,11 +88,8 @@ class Exchange:
 
     def claim(self, target: TargetView, role: int) -> None:
         """Choose `target` and count this exchange there, in one step; then send."""
-        route = self.service.route
-        assert route is not None
-        self.attempt = Attempt(self, target, role, route.generation)
-        self.visited.append(target)
-        self.dispatch(self.attempt)
+        self.attempt = attempt = Attempt(self, target, role)
+        self.dispatch(attempt)
 
     def saturated(self, detail: str) -> None:
         """The target has no room, and the claim ends."""
@@ -107,7 +107,7 @@ class Exchange:
         attempt.enter(pool)
         upstream = pool.take(attempt.claimed_s)
         if upstream is not None:
-            self.connected(upstream)
+            self._send(attempt, upstream, attempt.claimed_s)
         elif pool.waiting >= self.plane.options.connect_waits_max:
             self.saturated("too many requests wait for a connection to the version in service")
         else:
@@ -120,21 +120,29 @@ class Exchange:
             self.downstream.hold_body()
 
     def connected(self, upstream: Upstream) -> None:
-        """A connection is ours: head and what there is of the body leave in one write."""
-        attempt = self.attempt
-        assert attempt is not None
+        """A connection that was waited for is ours."""
+        assert self.attempt is not None
+        self._send(self.attempt, upstream, clock.now_s())
+
+    def _send(self, attempt: Attempt, upstream: Upstream, now_s: float) -> None:
+        """Head and what there is of the body leave in one write."""
         self.upstream = upstream
         upstream.exchange = self
         attempt.touched = True
         head = self.head
-        ident = b"\r\n" if head.request_id is not None else b"X-Request-ID: %b\r\n\r\n" % self.request_id
-        if not head.host:
-            ident = b"Host: %b\r\n%b" % (upstream.pool.endpoint.authority.encode(), ident)
-        upstream.send(b"".join((head.upstream, self.downstream.forwarded, ident, *(self.body or ()))))
-        if not rescue.replayable(self):
-            self.body = None
+        text = head.upstream if head.host else b"%bHost: %b\r\n" % (head.upstream, upstream.pool.authority)
+        pieces = [text, self.downstream.forwarded]
+        if head.request_id is None:
+            pieces += (b"X-Request-ID: ", self.request_id, b"\r\n\r\n")
+        else:
+            pieces.append(b"\r\n")
+        if self.body is not None:
+            pieces += self.body
+            if self.service.never_resends or not rescue.replayable(self):
+                self.body = None
+        upstream.send(b"".join(pieces))
         if self.body_complete:
-            self._sent(attempt)
+            self._sent(attempt, now_s)
         else:
             self.downstream.release_body()
 
@@ -150,13 +158,14 @@ class Exchange:
             if data:
                 self.upstream.send(data)
             if complete:
-                self._sent(self.attempt)
+                self._sent(self.attempt, clock.now_s())
 
-    def _sent(self, attempt: Attempt) -> None:
+    def _sent(self, attempt: Attempt, now_s: float) -> None:
         self.wholly_sent = True
         if not self.answered:
-            self.service.idle.since.pop(self, None)
-            attempt.sent()
+            if attempt.claimed_s != now_s:  # not in the step of the claim, so an upload may have been waited for
+                self.service.idle.since.pop(self, None)
+            attempt.sent(now_s)
 
     # ------------------------------------------------------------------ the response
     def interim(self, status: int, raw: bytes) -> None:
@@ -175,30 +184,32 @@ class Exchange:
         self.last_byte_s = now_s
         if not complete:
             self.service.idle.start(self, now_s)
-        self.downstream.write(self._response_head(attempt, head, complete) + data)
-
-    def _response_head(self, attempt: Attempt, head: ResponseHead, complete: bool) -> bytes:
-        """The head for the client: the backend's, what we add, and how this connection goes on."""
-        request = self.head
-        text = head.downstream
-        extra = attempt.target.served_version if self.service.options.served_version_header else b""
+        request, downstream = self.head, self.downstream
+        pieces = [head.downstream, attempt.target.served_version if self.service.names_version else b""]
         if not head.has_request_id:
-            extra += b"X-Request-ID: %b\r\n" % self.request_id
+            pieces += (b"X-Request-ID: ", self.request_id, b"\r\n")
+        if not (complete and request.http11 and request.keep_alive and self.body_complete) or downstream.closing:
+            self._uncommon_response(head, complete, pieces)
+        pieces += (b"\r\n", data)
+        downstream.write(b"".join(pieces))
+
+    def _uncommon_response(self, head: ResponseHead, complete: bool, pieces: list[bytes]) -> None:
+        """How this connection goes on, and how the body is framed, where that is not as the backend has it."""
+        request = self.head
         if head.length == UNTIL_CLOSE and not complete:
             if request.http11:
                 self.wrapping = True
-                extra += b"Transfer-Encoding: chunked\r\n"
+                pieces.append(b"Transfer-Encoding: chunked\r\n")
             else:
                 self.close_after = True
         elif head.length == CHUNKED and not request.http11:
             self.close_after = not complete
-            text = _TRANSFER_ENCODING.sub(b"", text)
+            pieces[0] = _TRANSFER_ENCODING.sub(b"", pieces[0])
         if self.close_after or not request.keep_alive or not self.body_complete or self.downstream.closing:
             self.close_after = True
-            extra += b"Connection: close\r\n"
+            pieces.append(b"Connection: close\r\n")
         elif not request.http11:
-            extra += b"Connection: keep-alive\r\n"
-        return text + extra + b"\r\n"
+            pieces.append(b"Connection: keep-alive\r\n")
 
     def relay(self, data: bytes) -> None:
         """More of the response's body."""
@@ -225,7 +236,7 @@ class Exchange:
     def completed(self) -> None:
         """The response is whole."""
         self.upstream = None
-        outcome = of_status(self.status)
+        outcome = _OK if self.status < 400 else of_status(self.status)
         self.end_attempt(outcome)
         self._end(outcome)
         self.downstream.exchange_ended(self.close_after)
@@ -323,7 +334,7 @@ class Exchange:
         if attempt is None:
             words[self.service.row + at.LS_ENDED + outcome] += 1
         else:
-            words[attempt.row + at.L_EXCHANGES + attempt.role * at.OUTCOME_COUNT + outcome] += 1
+            words[attempt.row + _EXCHANGES + attempt.role * _OUTCOME_COUNT + outcome] += 1
         self.body = None
         if self.plane.options.access_log:
             access_log.exchange_ended(self, outcome)

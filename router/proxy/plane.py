@@ -41,6 +41,9 @@ _LATE_S: Final = 0.5
 """After a sweep later than this no client is late: what it has sent meanwhile is in the kernel, and is read before the next."""
 _LINGER_S: Final = 2.0
 
+_ID_ENDS: Final = tuple(b"%03x" % low for low in range(0x1000))
+"""The last three digits of an identifier: to format it whole costs 0.25 µs, this 0.1."""
+
 
 class Plane:
     """Shared by every connection of one worker; nothing in it blocks."""
@@ -64,20 +67,20 @@ class Plane:
         self.room = Room(self)
         self.draining = False
         self.now_s = clock.now_s()
-        self.header_wait: Deadlines[Downstream] = Deadlines(options.header_timeout_s, Downstream.header_late)
-        self.keepalive: Deadlines[Downstream] = Deadlines(options.keepalive_idle_s, Downstream.drain)
-        self.body_wait: Deadlines[Downstream] = Deadlines(options.body_timeout_s, Downstream.body_late)
-        self.body_pace: Deadlines[Downstream] = Deadlines(options.body_rate_grace_s, pace.body_due)
-        self.write_wait: Deadlines[Downstream] = Deadlines(options.write_timeout_s, pace.write_late)
-        self.write_pace: Deadlines[Downstream] = Deadlines(options.write_rate_grace_s, pace.write_due)
-        self.half_closed: Deadlines[Downstream] = Deadlines(options.half_close_grace_s, farewell.drop)
-        self.linger: Deadlines[Downstream] = Deadlines(_LINGER_S, farewell.drop)
+        self.header_wait = Deadlines(options.header_timeout_s, Downstream.header_late)
+        self.keepalive = Deadlines(options.keepalive_idle_s, Downstream.drain)
+        self.body_wait = Deadlines(options.body_timeout_s, Downstream.body_late)
+        self.body_pace = Deadlines(options.body_rate_grace_s, pace.body_due)
+        self.write_wait = Deadlines(options.write_timeout_s, pace.write_late)
+        self.write_pace = Deadlines(options.write_rate_grace_s, pace.write_due)
+        self.half_closed = Deadlines(options.half_close_grace_s, farewell.drop)
+        self.linger = Deadlines(_LINGER_S, farewell.drop)
         self._waits = (
             *(self.header_wait, self.keepalive, self.body_wait, self.body_pace, self.write_wait, self.write_pace),
             *(self.half_closed, self.linger),
         )
-        self.tunnel_idle: Deadlines[Tunnel] = Deadlines(options.tunnel_idle_s, Tunnel.idle_too_long)
-        self.tunnel_close: Deadlines[Tunnel] = Deadlines(options.half_close_grace_s, Tunnel.close_late)
+        self.tunnel_idle = Deadlines(options.tunnel_idle_s, Tunnel.idle_too_long)
+        self.tunnel_close = Deadlines(options.half_close_grace_s, Tunnel.close_late)
         # what is remembered
         self.introductions = Introductions(self, options)
         self.forwarding = Forwarding(options.forwarding)
@@ -89,6 +92,7 @@ class Plane:
         self.response_head = self._responses.translate
         """Bytes of a whole head → ResponseHead; raises UpstreamError."""
         self._id_prefix = os.urandom(6).hex().encode()
+        self._id_block = self._id_prefix + b"0000000"
         self._id_number = 0
         # services, longest prefix first
         self.services = [ServiceView(self, number, service) for number, service in enumerate(options.services)]
@@ -126,7 +130,10 @@ class Plane:
     def new_request_id(self) -> bytes:
         """Return an identifier that no other request has: random per worker start, then a number."""
         self._id_number += 1
-        return b"%b%010x" % (self._id_prefix, self._id_number)
+        low = self._id_number & 0xFFF
+        if not low:
+            self._id_block = b"%b%07x" % (self._id_prefix, self._id_number >> 12)
+        return self._id_block + _ID_ENDS[low]
 
     # -- connections
     def _fit(self, options: Options) -> None:

@@ -33,6 +33,7 @@ class Pool:
     def __init__(self, plane: Plane, endpoint: Endpoint) -> None:
         self._plane = plane
         self.endpoint = endpoint
+        self.authority = endpoint.authority.encode()
         self.in_flight = 0
         self.resting_until_s = 0.0
         self.closed = False

@@ -73,9 +73,15 @@ def _rescue(exchange: Exchange, outcome: Outcome) -> bool:
     if plane.words[service.word_at] != service.word:
         service.refresh()
     for target, role in ((service.active, ACTIVE), (service.standby, STANDBY)):
-        if target is None or target in exchange.visited or len(target.open) >= plane.in_flight_max:
+        if (
+            target is None
+            or target is attempt.target
+            or target in exchange.visited
+            or len(target.open) >= plane.in_flight_max
+        ):
             continue
         plane.words[attempt.row + at.L_RESCUED] += 1
+        exchange.visited = (*exchange.visited, attempt.target)
         exchange.end_attempt(outcome)
         exchange.claim(target, role)
         return True

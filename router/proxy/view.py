@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from router.proxy.plane import Plane
 
 ACTIVE, STANDBY, CANDIDATE = range(3)
+NEVER_RESENT: Final = ("never", "unsent")
+"""Replay rules under which no request leaves twice."""
 _READS_MAX: Final = 100
 """Readings of a slot whose CRC does not match, in one go; the 100 ms timer and the next request try again."""
 
@@ -38,7 +40,7 @@ class TargetView:
         self.row = plane.wall.layout.lane_slot(plane.index, service.index, slot)
         self.served_version = b"X-Served-Version: %s\r\n" % content.version.encode()
         self.open: set[Exchange] = set()
-        self.waiting: Deadlines[Exchange] = Deadlines(
+        self.waiting: Deadlines = Deadlines(
             service.options.first_byte_timeout_s, lambda exchange: exchange.first_byte_late()
         )
         self.retrying = 0
@@ -68,20 +70,25 @@ class TargetView:
 
 
 class ServiceView:
-    """One service. `active` and `standby` are None where the route names no slot."""
+    """One service. `active` and `standby` are None where the route names no slot; `generation` is that of the route;
+    `never_resends`: what was sent once is not sent to another backend.
+    """
 
     def __init__(self, plane: Plane, index: int, options: ServiceOptions) -> None:
         self.index = index
         self.options = options
+        self.names_version = options.served_version_header
+        self.never_resends = options.replay in NEVER_RESENT
         self.active: TargetView | None = None
         self.standby: TargetView | None = None
         self.route: Route | None = None
         self.word = 0
+        self.generation = 0
         self.row = plane.wall.layout.lane_service(plane.index, index)
         self.targets: dict[int, TargetView] = {}
         self.leaving: list[TargetView] = []
         """Views of versions that have no role any more and still have attempts open."""
-        self.idle: Deadlines[Exchange] = Deadlines(options.idle_timeout_s, lambda exchange: exchange.idle_too_long())
+        self.idle: Deadlines = Deadlines(options.idle_timeout_s, lambda exchange: exchange.idle_too_long())
         self._cuts = [0] * SLOTS
         self._plane = plane
         self._slots = Slots(plane.wall, index)
@@ -91,6 +98,8 @@ class ServiceView:
     def reconfigure(self, options: ServiceOptions) -> None:
         """Take over changed settings; waits that have begun keep their start."""
         self.options = options
+        self.names_version = options.served_version_header
+        self.never_resends = options.replay in NEVER_RESENT
         self.idle.duration_s = options.idle_timeout_s
         for target in self.targets.values():
             target.waiting.duration_s = options.first_byte_timeout_s
@@ -118,7 +127,7 @@ class ServiceView:
         self.targets = {slot: self._view(slot, content) for slot, content in contents.items()}
         self.active = self.targets[route.active] if route.active != NO_SLOT else None
         self.standby = self.targets[route.standby] if route.standby != NO_SLOT else None
-        self.route, self.word = route, word
+        self.route, self.word, self.generation = route, word, route.generation
         self._words[self.row + at.LS_REFUSED_WORD] = 0
         self._words[self.row + at.LS_ACKNOWLEDGED] = route.generation
         self._plane.acknowledged()
