@@ -8,6 +8,8 @@ utime + stime of a proxy's processes, read before and after each slice.
 from __future__ import annotations
 
 import statistics
+import subprocess
+import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import ExitStack
@@ -76,7 +78,9 @@ def run(quick: bool, rounds: int | None) -> None:
         "slice_s": slice_s,
         "connections": wrk.CONNECTIONS,
         "body_bytes": 140,
+        "build": _build(),
     }
+    print(f"measured: the installed router, {settings['build']}")
     path = write("cost", quick, settings, {**figures, "rounds": [asdict(one) for one in taken]})
     for heads, figure in figures.items():
         print(show(heads, figure))
@@ -147,6 +151,12 @@ def _round(number: int, folder: Path, backend: int, slice_s: int, core: int, oth
                     uses[proxy].load(heads, slice_s, other)
             for use in uses.values():
                 yield use.result(heads, number)
+
+
+def _build() -> str:
+    """Return which build is installed where the benchmarks run: the one that is measured."""
+    words = [sys.executable, "-c", "from router import build; print(build.flavour())"]
+    return subprocess.run(words, cwd="/", capture_output=True, text=True, check=True).stdout.strip()
 
 
 class Use:

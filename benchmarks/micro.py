@@ -150,8 +150,8 @@ class Bench:
         exchange, target, began = self.downstream.exchange, self.target, time.thread_time()
         exchange.status = 200
         for _ in range(self._batch):
-            one = attempt.Attempt(exchange, target, ACTIVE, 1)
-            one.sent()
+            one = attempt.Attempt(exchange, target, ACTIVE)
+            one.sent(one.claimed_s)
             one.answered(200, one.sent_s)
             one.end(Outcome.OK, 0.0123)
         each_us = self._each_us(began)
@@ -160,7 +160,7 @@ class Bench:
 
     def counting(self) -> float:
         """What counts in it, and nothing else: six words and two histograms."""
-        words, row, service = self.plane.words, self.target.row, self.plane.services[0].row
+        words, row, service = self.plane.wall.words, self.target.row, self.plane.services[0].row
         count, began = attempt.count, time.thread_time()
         for _ in range(self._batch):
             words[service + at.LS_ACCEPTED] += 1

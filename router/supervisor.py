@@ -16,7 +16,7 @@ import signal
 from collections.abc import Sequence
 from typing import Final
 
-from router import __version__, clock, config, reload
+from router import __version__, build, clock, config, reload
 from router.children import Child, describe
 from router.config import Settings
 from router.errors import StartError
@@ -204,7 +204,7 @@ class Supervisor:
         self._handover = Handover(self._state.path, self, FailPoint(settings.fail_point))
         services = ", ".join(sorted(settings.services))
         self._start.announce(
-            f"rollback-router {__version__}: serving {services} on {settings.listen.url}, "
+            f"rollback-router {__version__} ({build.flavour()}): serving {services} on {settings.listen.url}, "
             f"admin on {settings.admin_listen.url}, {settings.workers} workers, state in {settings.state_dir}"
         )
         self._notifier.send("READY=1", f"STATUS=serving {services} on {settings.listen}")

@@ -106,7 +106,7 @@ STARTED = r"worker {} started (\d+) {}"
 def test_announces_the_addresses_once_everything_beats_and_leaves_with_0(run: Run) -> None:
     line = run.start().wait_for("announce (.*)")[1]
     assert re.fullmatch(
-        r"rollback-router \S+: serving default on http://127\.0\.0\.1:[1-9]\d+, "
+        r"rollback-router \S+ \(pure Python\): serving default on http://127\.0\.0\.1:[1-9]\d+, "
         rf"admin on http://127\.0\.0\.1:[1-9]\d+, 2 workers, state in {run.folder}/state",
         line,
     )

@@ -75,7 +75,11 @@ def examine(config: str, client: Client) -> Iterator[Check]:
         yield Check("settings", False, error.detail, "mend the file: rollback-router config check --config FILE")
     try:
         status = client.get("/v1/status")
-        yield Check("admin API", True, f"{client.url} answers, router {status['version']}")
+        yield Check(
+            "admin API",
+            True,
+            f"{client.url} answers, router {status['version']} ({status.get('build', 'build unknown')})",
+        )
     except RouterError as error:
         status = None
         yield Check("admin API", False, error.detail, "start it (rollback-router run …) or name it: --admin URL")

@@ -12,7 +12,7 @@ import os
 from collections.abc import Callable
 from typing import Any, Final
 
-from router import __version__, clock
+from router import __version__, build, clock
 from router.config import Settings
 from router.control import status
 from router.control.alarms import Alarms
@@ -333,6 +333,7 @@ class Controller:
         words = self.wall.words
         return {
             "version": __version__,
+            "build": build.flavour(),
             "boot": words[at.H_BOOT],
             "control": {"pid": os.getpid(), "started_at": self._started_at, "starts": words[at.H_CONTROL_STARTS]},
             "workers": [status.worker(self.lanes.worker(index), now_ns) for index in range(self.lanes.workers)],

@@ -23,6 +23,7 @@ _LAST_BEGUN_NS: Final = at.L_LAST_BEGUN_NS
 _FIRST_BYTE: Final = at.L_FIRST_BYTE
 _OUTCOMES: Final = at.L_OUTCOMES
 _DURATION: Final = at.L_DURATION
+_MICROS_MAX: Final = MICROS_MAX
 _THROTTLED: Final = int(Outcome.THROTTLED)
 """The last of the outcomes of a whole response that is no fault: ok, client_error, throttled."""
 
@@ -32,8 +33,8 @@ class Attempt:
 
     def __init__(self, exchange: Exchange, target: TargetView, role: int) -> None:
         """Claim: choose `target` and count the attempt in flight, in one step. No await may stand between the two."""
-        self._words = words = exchange.plane.words
-        words[target.row + _CLAIMED] += 1
+        self.plane = plane = exchange.plane
+        plane.words[target.row + _CLAIMED] += 1
         target.open.add(exchange)
         self.exchange = exchange
         self.target = target
@@ -72,11 +73,11 @@ class Attempt:
         """The final head is here; below 500 the response has begun."""
         waited_since_s = self.target.waiting.since.pop(self.exchange, now_s)
         if status < 500:
-            words, row = self._words, self.row
+            plane, row = self.plane, self.row
             self.begun = True
-            words[row + _BEGUN] += 1
-            words[row + _LAST_BEGUN_NS] = int(now_s * 1e9)
-            count(words, row + _FIRST_BYTE, now_s - waited_since_s)
+            plane.words[row + _BEGUN] += 1
+            plane.words[row + _LAST_BEGUN_NS] = int(now_s * 1e9)
+            count(plane.words, row + _FIRST_BYTE, now_s - waited_since_s)
 
     def gave_up(self, wait_min_s: float) -> None:
         """The client left. That is no fault, but the age of its wait for the first byte is evidence of a hang (§4); who
@@ -85,9 +86,9 @@ class Attempt:
         if self.begun or not self.sent_s:
             return
         waited_s = clock.now_s() - self.sent_s
-        count(self._words, self.row + at.L_ABANDONED, waited_s)
+        count(self.plane.words, self.row + at.L_ABANDONED, waited_s)
         if waited_s >= wait_min_s:
-            self._words[self.row + at.L_ABANDONED_LONG] += 1
+            self.plane.words[self.row + at.L_ABANDONED_LONG] += 1
 
     def may_retry(self) -> bool:
         """Return whether another endpoint is left and the target's budget allows it, and take from the budget."""
@@ -98,24 +99,24 @@ class Attempt:
                 return False
             self.target.retrying += 1
             self.retrying = True
-        self._words[self.row + at.L_ENDPOINT_RETRIES] += 1
+        self.plane.words[self.row + at.L_ENDPOINT_RETRIES] += 1
         return True
 
     def end(self, outcome: Outcome, lasted_s: float) -> None:
         """Count how it ended; `lasted_s` from the claim to the last byte, less what a slow client held the backend back."""
-        words, row, target = self._words, self.row, self.target
+        plane, row, target = self.plane, self.row, self.target
         target.open.discard(self.exchange)
         if not self.begun:
             target.waiting.since.pop(self.exchange, None)
-        words[row + _OUTCOMES + outcome] += 1
+        plane.words[row + _OUTCOMES + outcome] += 1
         if self.begun:
             # A stream that was cut must not count as a quick answer, nor a WebSocket as a slow one.
             if outcome <= _THROTTLED and self.exchange.status != 101:
-                count(words, row + _DURATION, lasted_s)
+                count(plane.words, row + _DURATION, lasted_s)
         elif outcome in FAULTS:
-            words[row + at.L_FAULTS_UNBEGUN] += 1
+            plane.words[row + at.L_FAULTS_UNBEGUN] += 1
             if outcome == Outcome.TIMED_OUT and self.sent_s:
-                count(words, row + at.L_ABANDONED, clock.now_s() - self.sent_s)
+                count(plane.words, row + at.L_ABANDONED, clock.now_s() - self.sent_s)
         if self.retrying:
             target.retrying -= 1
         self.leave()
@@ -128,7 +129,7 @@ def count(words: memoryview, histogram: int, seconds: float) -> None:
     if micros < 8:
         words[histogram + (micros if micros > 0 else 0)] += 1
         return
-    if micros > MICROS_MAX:
-        micros = MICROS_MAX
+    if micros > _MICROS_MAX:
+        micros = _MICROS_MAX
     length = micros.bit_length()
     words[histogram + ((length - 3) << 3) + (micros >> (length - 4) & 7)] += 1

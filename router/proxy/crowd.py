@@ -30,7 +30,7 @@ class Crowd:
         self._plane = plane
         self.members: set[Downstream] = set()
         self.by_client: dict[str, int] = {}
-        self.ages: Deadlines[Downstream] = Deadlines(plane.options.connection_age_max_s, self._too_old)
+        self.ages = Deadlines(plane.options.connection_age_max_s, self._too_old)
 
     def refusal(self, downstream: Downstream) -> int | None:
         """Let a connection in; return the limit (`layout.LIMITED_…`) that it would exceed, None if it is in."""

@@ -137,7 +137,7 @@ class Downstream:
     # -- requests
     def _receive_head(self, data: bytes) -> None:
         self.buffer = b""
-        if data[:1] == b"\r":
+        if data.startswith(b"\r"):
             came, data = data, self._without_empty_lines(data)
         else:
             came = data

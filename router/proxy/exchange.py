@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from router.proxy.upstream import Upstream
 
 _OK: Final = Outcome.OK
+_GAP_MAX_US: Final = at.L_GAP_MAX_US
 _EXCHANGES: Final = at.L_EXCHANGES
 _OUTCOME_COUNT: Final = at.OUTCOME_COUNT
 _TRANSFER_ENCODING: Final = re.compile(rb"\r\ntransfer-encoding:[^\r\n]*", re.IGNORECASE)
@@ -99,15 +100,16 @@ class Exchange:
     def dispatch(self, attempt: Attempt) -> None:
         """Send to an endpoint of the claimed target: over an idle connection now, or over a new one soon."""
         pools = attempt.target.pools
+        now_s = clock.now_s() if attempt.tried else attempt.claimed_s
         alone = len(pools) == 1 and not attempt.tried
-        pool = pools[0] if alone else balancer.choose(pools, attempt.tried, attempt.claimed_s, self.plane.random)
+        pool = pools[0] if alone else balancer.choose(pools, attempt.tried, now_s, self.plane.random)
         if pool is None:
             self.saturated("every endpoint of the version in service was tried")
             return
         attempt.enter(pool)
-        upstream = pool.take(attempt.claimed_s)
+        upstream = pool.take(now_s)
         if upstream is not None:
-            self._send(attempt, upstream, attempt.claimed_s)
+            self._send(attempt, upstream, now_s)
         elif pool.waiting >= self.plane.options.connect_waits_max:
             self.saturated("too many requests wait for a connection to the version in service")
         else:
@@ -163,8 +165,7 @@ class Exchange:
     def _sent(self, attempt: Attempt, now_s: float) -> None:
         self.wholly_sent = True
         if not self.answered:
-            if attempt.claimed_s != now_s:  # not in the step of the claim, so an upload may have been waited for
-                self.service.idle.since.pop(self, None)
+            self.service.idle.since.pop(self, None)
             attempt.sent(now_s)
 
     # ------------------------------------------------------------------ the response
@@ -218,9 +219,9 @@ class Exchange:
         now_s = clock.now_s()
         if not self.paused_at_s:
             gap_us = int((now_s - self.last_byte_s) * 1e6)
-            words, gap_at = self.plane.words, attempt.row + at.L_GAP_MAX_US
-            if gap_us > words[gap_at]:
-                words[gap_at] = gap_us
+            plane, gap_at = self.plane, attempt.row + _GAP_MAX_US
+            if gap_us > plane.words[gap_at]:
+                plane.words[gap_at] = gap_us
             self.service.idle.start(self, now_s)
         self.last_byte_s = now_s
         self.downstream.write(b"%x\r\n%b\r\n" % (len(data), data) if self.wrapping else data)
@@ -330,14 +331,14 @@ class Exchange:
         if self.ended:
             return
         self.ended = True
-        words, attempt = self.plane.words, self.attempt
+        plane, attempt = self.plane, self.attempt
         if attempt is None:
-            words[self.service.row + at.LS_ENDED + outcome] += 1
+            plane.words[self.service.row + at.LS_ENDED + outcome] += 1
         else:
-            words[attempt.row + _EXCHANGES + attempt.role * _OUTCOME_COUNT + outcome] += 1
+            plane.words[attempt.row + _EXCHANGES + attempt.role * _OUTCOME_COUNT + outcome] += 1
         self.body = None
-        if self.plane.options.access_log:
-            access_log.exchange_ended(self, outcome)
+        if plane.options.access_log:
+            access_log.exchange_ended(self, Outcome(outcome))
 
     def answer(self, status: int, code: str, detail: str, outcome: Outcome) -> None:
         """End with an answer of our own, or by closing if a response has begun."""

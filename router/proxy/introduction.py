@@ -37,7 +37,7 @@ class Introductions:
 
     def __init__(self, plane: Plane, options: Options) -> None:
         self.plane = plane
-        self.waits: Deadlines[Introduction] = Deadlines(options.header_timeout_s, Introduction.late)
+        self.waits = Deadlines(options.header_timeout_s, Introduction.late)
         self._said_s = -_SAID_EVERY_S
         self.reconfigure(options)
 

@@ -38,7 +38,7 @@ class Pool:
         self.resting_until_s = 0.0
         self.closed = False
         self._rest_s = 0.0
-        self._idle: deque[Upstream] = deque()
+        self._idle: list[Upstream] = []
         self._waiting: deque[Exchange] = deque()
         self._next_address = 0
 
@@ -89,7 +89,7 @@ class Pool:
     def expire(self, now_s: float) -> None:
         """Close what has been idle too long; the oldest stand first."""
         while self._idle and now_s - self._idle[0].idle_since_s >= self._idle[0].idle_max_s:
-            self._idle.popleft().close()
+            self._idle.pop(0).close()
 
     def close(self) -> None:
         """Close the idle connections, and from now on each one that is given back."""

@@ -47,8 +47,7 @@ def turn_away(exchange: Exchange, target: TargetView) -> None:
     """Answer a request for which there is no room: 503, and a client may come again soon (Retry-After)."""
     plane = exchange.plane
     if len(target.open) >= plane.in_flight_max:  # of this version alone: that is to be seen at the version
-        assert exchange.service.route is not None
-        exchange.attempt = Attempt(exchange, target, ACTIVE, exchange.service.route.generation)
+        exchange.attempt = Attempt(exchange, target, ACTIVE)
         exchange.saturated("the version in service has no room for another request")
     else:
         plane.count_limit(at.LIMITED_REQUESTS)

@@ -130,6 +130,7 @@ def status(*services: dict[str, Any], **more: Any) -> dict[str, Any]:
     }
     return {
         "version": "0.1.0",
+        "build": "pure Python",
         "boot": 1,
         "control": {"pid": 6, "started_at": "2026-01-01T00:00:00.000Z", "starts": 1},
         "workers": [worker],

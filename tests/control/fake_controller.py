@@ -77,7 +77,8 @@ class FakeController:
     def status(self) -> dict[str, Any]:
         self._asked("status")
         return {
-            "version": "0", "boot": 1, "control": {"pid": 99, "started_at": "2026-11-22T00:00:00.000Z", "starts": 1},
+            "version": "0", "build": "compiled", "boot": 1,
+            "control": {"pid": 99, "started_at": "2026-11-22T00:00:00.000Z", "starts": 1},
             "workers": self.workers, "alarms": [],
             "settings": {"origin": "flags", "version": 1, "differences": []},
             "unmatched": {"accepted": 0, "ended": {}}, "services": {"fraud": self.service},

@@ -67,7 +67,8 @@ def left(plane: Plane) -> dict[str, Any]:
     """Return what is under way in a plane: its connections, its waits, its attempts and what endpoints hold of them."""
     found: dict[str, Any] = {"connections": len(plane.connections)}
     for owner in (plane, *plane.services, *targets(plane)):
-        for name, table in vars(owner).items():
+        for name in dir(owner):  # a compiled object keeps what is declared outside its __dict__
+            table = None if name.startswith("__") else getattr(owner, name, None)
             if isinstance(table, Deadlines) and table.since:
                 found[f"{type(owner).__name__}.{name}"] = list(table.since)
     for target in targets(plane):

@@ -34,7 +34,7 @@ def test_a_renewed_wait_stands_last_and_a_stopped_one_is_gone() -> None:
 
 
 def test_the_oldest_and_how_many_wait_long() -> None:
-    waits: Deadlines[str] = Deadlines(10.0, lambda _: None)
+    waits: Deadlines = Deadlines(10.0, lambda _: None)
     assert waits.oldest() is None
     for number in range(5):
         waits.start(str(number), 100.0 + number)
@@ -44,7 +44,7 @@ def test_the_oldest_and_how_many_wait_long() -> None:
 
 def test_an_expiry_may_stop_another_wait() -> None:
     expired: list[str] = []
-    waits: Deadlines[str]
+    waits: Deadlines
 
     def stop_the_other(name: str) -> None:
         expired.append(name)

@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 from dataclasses import replace
 
+from router import clock
+from router.proxy.upstream import Upstream
 from router.shm import layout as at
 from tests import backends
 from tests.backends import Backend
+from tests.proxy.quiet import alive
+from tests.proxy.recorder import Wire
 from tests.proxy.rig import OPTIONS, Rig, field
 
 GET = b"GET /a?b=%20c HTTP/1.1\r\nHost: Test:1\r\n\r\n"
@@ -64,3 +69,43 @@ async def test_a_full_target_is_503_saturated() -> None:
         for client in waiting:
             client.reset()
     assert rig.attempts() == {"saturated": 1, "client_gone": 2}
+
+
+async def test_ten_thousand_requests_leave_no_object_that_waits_for_the_garbage_collector() -> None:
+    """Behind transports that the test holds: the request path alone, at most one request under way."""
+    async with Rig() as rig:
+        rig.serve("http://127.0.0.1:9")
+        active = rig.plane.services[0].active
+        assert active is not None
+        client, backend = Wire(rig.plane), Transport()
+        upstream = Upstream(rig.plane, active.pools[0])
+        upstream.connection_made(backend)  # type: ignore[arg-type]
+        active.pools[0].give_back(upstream, clock.now_s())
+        gc.disable()
+        before = alive()
+        for _ in range(10_000):
+            client.feed(GET)
+            upstream.data_received(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
+            client.written = b""
+        after = alive()
+        gc.enable()
+        client.leave()
+        upstream.connection_lost(None)
+        del upstream
+    assert after == before
+    assert rig.attempts() == {"ok": 10_000}
+
+
+class Transport:
+    """One that drops what is written."""
+
+    def write(self, data: bytes) -> None: ...
+
+    def set_write_buffer_limits(self, high: int) -> None: ...
+
+    def is_closing(self) -> bool:
+        return False
+
+    def close(self) -> None: ...
+
+    def abort(self) -> None: ...

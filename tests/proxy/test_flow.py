@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+from typing import Any
 
+from router.proxy.downstream import Downstream
 from tests import backends
 from tests.backends import Backend
 from tests.proxy.rig import Rig, until
@@ -28,19 +30,28 @@ async def test_a_slow_reader_holds_the_backend_back_and_memory_stays_bounded() -
     assert rig.attempts() == {"ok": 1}
 
 
+class Congested:
+    """The transport of a connection whose client takes less than we write."""
+
+    def __init__(self, connection: Downstream) -> None:
+        self._transport = connection.transport
+        self._connection = connection
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._transport, name)
+
+    def write(self, data: bytes) -> None:
+        self._transport.write(data)  # type: ignore[union-attr]
+        self._connection.pause_writing()  # as the loop does
+
+
 async def test_a_backend_connection_held_back_for_one_client_is_not_held_back_for_the_next() -> None:
     async with Backend(backends.ok()) as backend, Rig() as rig:
         rig.serve(backend.url)
         slow = await rig.client()
         await asyncio.sleep(0.01)
         (connection,) = rig.plane.connections
-        write = connection.write
-
-        def write_and_be_congested(data: bytes) -> None:
-            write(data)
-            connection.pause_writing()  # as the loop does when the client takes less than we write
-
-        connection.write = write_and_be_congested  # type: ignore[method-assign]
+        connection.transport = Congested(connection)  # type: ignore[assignment]
         assert (await slow.ask(GET))[0] == 200
         assert (await rig.ask(GET))[0] == 200
         assert backend.connections == 1

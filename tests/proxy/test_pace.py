@@ -24,7 +24,7 @@ POST = b"POST / HTTP/1.1\r\nHost: t\r\nContent-Length: 100000\r\n\r\n"
 CHUNKED_POST = b"POST / HTTP/1.1\r\nHost: t\r\nTransfer-Encoding: chunked\r\n\r\n"
 
 
-def a_stretch_later(table: Deadlines[Downstream]) -> None:
+def a_stretch_later(table: Deadlines) -> None:
     table.sweep(clock.now_s() + 5.5)
 
 

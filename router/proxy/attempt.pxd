@@ -1,0 +1,40 @@
+cimport cython
+
+from router.proxy.exchange cimport Exchange
+from router.proxy.plane cimport Plane
+from router.proxy.pool cimport Pool
+from router.proxy.view cimport TargetView
+
+cdef Py_ssize_t _CLAIMED, _BEGUN, _LAST_BEGUN_NS, _FIRST_BYTE, _OUTCOMES, _DURATION, _THROTTLED
+cdef long long _MICROS_MAX
+
+
+@cython.final
+@cython.freelist(64)
+cdef class Attempt:
+    cdef public Plane plane
+    cdef public Exchange exchange
+    cdef public TargetView target
+    cdef public Py_ssize_t row
+    cdef public int role
+    cdef public long long generation
+    cdef public double claimed_s
+    cdef public double sent_s
+    cdef public bint begun
+    cdef public bint touched
+    cdef public bint retrying
+    cdef public Pool pool
+    cdef public tuple tried
+
+    cpdef enter(self, Pool pool)
+    cpdef leave(self)
+    cpdef sent(self, double now_s)
+    @cython.locals(row=Py_ssize_t, plane=Plane, waited_since_s=double)
+    cpdef answered(self, int status, double now_s)
+    cpdef bint may_retry(self) except -1
+    @cython.locals(row=Py_ssize_t, plane=Plane, target=TargetView)
+    cpdef end(self, Py_ssize_t outcome, double lasted_s)
+
+
+@cython.locals(micros=cython.longlong, length=int)
+cpdef count(unsigned long long[::1] words, Py_ssize_t histogram, double seconds)

@@ -1,0 +1,61 @@
+cimport cython
+
+from router.proxy.attempt cimport Attempt
+from router.proxy.downstream cimport Downstream
+from router.proxy.plane cimport Plane
+from router.proxy.pool cimport Pool
+from router.proxy.upstream cimport Upstream
+from router.proxy.view cimport ServiceView, TargetView
+
+cdef Py_ssize_t _OK, _GAP_MAX_US, _EXCHANGES, _OUTCOME_COUNT
+
+
+@cython.final
+@cython.freelist(64)
+cdef class Exchange:
+    cdef public Plane plane
+    cdef public ServiceView service
+    cdef public Downstream downstream
+    cdef public object head
+    cdef public bytes request_id
+    cdef public Attempt attempt
+    cdef public Upstream upstream
+    cdef public tuple visited
+    cdef public list body
+    cdef public Py_ssize_t body_bytes
+    cdef public bint body_complete
+    cdef public bint wholly_sent
+    cdef public bint answered
+    cdef public bint ended
+    cdef public int status
+    cdef public bint wrapping
+    cdef public bint close_after
+    cdef public double last_byte_s
+    cdef public double paused_at_s
+    cdef public double paused_s
+
+    @cython.locals(active=TargetView, service=ServiceView)
+    cpdef start(self, bytes body, bint complete)
+    cpdef claim(self, TargetView target, int role)
+    @cython.locals(now_s=double, pools=tuple, pool=Pool, upstream=Upstream)
+    cpdef dispatch(self, Attempt attempt)
+    cpdef connected(self, Upstream upstream)
+    @cython.locals(pieces=list)
+    cdef _send(self, Attempt attempt, Upstream upstream, double now_s)
+    cpdef receive_body(self, bytes data, bint complete)
+    cdef _sent(self, Attempt attempt, double now_s)
+    @cython.locals(now_s=double, downstream=Downstream, attempt=Attempt, pieces=list)
+    cpdef respond(self, object head, bytes data, bint complete)
+    cdef _uncommon_response(self, object head, bint complete, list pieces)
+    @cython.locals(now_s=double, gap_at=Py_ssize_t)
+    cpdef relay(self, bytes data)
+    cpdef relay_last(self, bytes data)
+    @cython.locals(outcome=Py_ssize_t)
+    cpdef completed(self)
+    @cython.locals(paused_s=double)
+    cpdef end_attempt(self, Py_ssize_t outcome)
+    cdef _end(self, Py_ssize_t outcome)
+    cpdef answer(self, int status, str code, str detail, object outcome)
+    cpdef saturated(self, str detail)
+    cpdef wait(self, Pool pool)
+    cdef _drop_upstream(self)

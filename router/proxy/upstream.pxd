@@ -1,0 +1,38 @@
+cimport cython
+
+from router.proxy.exchange cimport Exchange
+from router.proxy.plane cimport Plane
+from router.proxy.pool cimport Pool
+
+
+
+@cython.final
+cdef class Upstream:
+    cdef public Plane _plane
+    cdef public Pool pool
+    cdef public Py_ssize_t used
+    cdef public double idle_since_s
+    cdef public double idle_max_s
+    cdef public object _transport
+    cdef public bint _paused
+    cdef public Exchange exchange
+    cdef public bytes _buffer
+    cdef public object _head
+    cdef public Py_ssize_t _left
+    cdef public object _chunks
+    cdef public int _interim
+
+    cpdef send(self, bytes data)
+    cpdef pause(self)
+    cpdef resume(self)
+    cpdef close(self)
+    cpdef abort(self)
+    cpdef bint shows_eof(self) except -1
+    @cython.locals(end=Py_ssize_t, limit=Py_ssize_t, bodyless=bint)
+    cdef _receive_head(self, Exchange exchange, bytes data)
+    cdef _interim_response(self, Exchange exchange, object head)
+    cdef _receive_body(self, Exchange exchange, bytes data)
+    cdef _finish(self, Exchange exchange, bytes data, bint reusable)
+    cdef _end(self, Exchange exchange, bint reusable)
+    cdef _detach(self)
+    cdef _reset(self)
