@@ -15,7 +15,7 @@ import pytest
 from aiohttp import StreamReader, web
 from aiohttp.base_protocol import BaseProtocol
 from aiohttp.test_utils import make_mocked_request
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from router.config import Settings
@@ -124,7 +124,7 @@ def checked(front: Front, response: web.Response) -> None:
 
 
 @given(data=st.data())
-@settings(max_examples=400, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=400)
 def test_no_body_gives_a_500(front: Front, data: st.DataObject) -> None:
     verb = data.draw(st.sampled_from(sorted(CHANGING)))
     method = "PUT" if verb.endswith("endpoints") else "POST"
@@ -147,6 +147,6 @@ text = st.text(st.characters(min_codepoint=0x20, max_codepoint=0x7E), max_size=4
     name=st.sampled_from(["If-Match", "Idempotency-Key", "Content-Type", "X-Request-ID", "Host", "Origin", "Authorization"]),
     value=text,
 )  # fmt: skip
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=400)
 def test_no_path_and_no_field_gives_a_500(front: Front, method: str, parts: list[str], name: str, value: str) -> None:
     front.check(method, "/" + "/".join(parts), b"{}", {name: value})

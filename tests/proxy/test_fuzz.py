@@ -90,7 +90,7 @@ async def relayed(stage: Stage, parts: list[bytes], number: int | None) -> tuple
 SUPPRESSED = [HealthCheck.too_slow, HealthCheck.function_scoped_fixture]  # one stage for all examples of a test
 
 
-@settings(max_examples=150, deadline=None, derandomize=True, suppress_health_check=SUPPRESSED)
+@settings(max_examples=150, derandomize=True, suppress_health_check=SUPPRESSED)
 @given(stream=st.lists(requests(), min_size=1, max_size=4), cuts=CUTS)
 def test_a_stream_of_requests_arrives_as_h11_reads_it(stage: Stage, stream: list[bytes], cuts: set[int]) -> None:
     sent = b"".join(stream)
@@ -102,7 +102,7 @@ def test_a_stream_of_requests_arrives_as_h11_reads_it(stage: Stage, stream: list
     assert sorted(found[0] for found, _ in got) == sorted(read(sent)[0])
 
 
-@settings(max_examples=300, deadline=None, derandomize=True, suppress_health_check=SUPPRESSED)
+@settings(max_examples=300, derandomize=True, suppress_health_check=SUPPRESSED)
 @given(data=st.data(), stream=st.lists(requests(), min_size=1, max_size=3), cuts=CUTS)
 def test_of_a_changed_stream_only_what_h11_reads_reaches_the_backend(
     stage: Stage, data: st.DataObject, stream: list[bytes], cuts: set[int]

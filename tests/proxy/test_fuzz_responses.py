@@ -123,7 +123,7 @@ VERSIONS = st.sampled_from((b"HTTP/1.1", b"HTTP/1.1", b"HTTP/1.0"))
 SUPPRESSED = [HealthCheck.too_slow, HealthCheck.function_scoped_fixture]  # one stage for all examples of a test
 
 
-@settings(max_examples=200, deadline=None, derandomize=True, suppress_health_check=SUPPRESSED)
+@settings(max_examples=200, derandomize=True, suppress_health_check=SUPPRESSED)
 @given(response=responses(), version=VERSIONS, cuts=CUTS)
 def test_a_whole_response_arrives_whole(stage: Stage, response: Response, version: bytes, cuts: set[int]) -> None:
     model = read(response.method, response.raw, closed=response.closing)
@@ -134,7 +134,7 @@ def test_a_whole_response_arrives_whole(stage: Stage, response: Response, versio
     judge(model, found, version)
 
 
-@settings(max_examples=300, deadline=None, derandomize=True, suppress_health_check=SUPPRESSED)
+@settings(max_examples=300, derandomize=True, suppress_health_check=SUPPRESSED)
 @given(data=st.data(), response=responses(), version=VERSIONS, cuts=CUTS)
 def test_a_changed_response_is_read_as_h11_reads_it_or_is_broken(
     stage: Stage, data: st.DataObject, response: Response, version: bytes, cuts: set[int]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import socket
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from router.proxy.networks import UNIX
@@ -158,7 +158,6 @@ def test_nobody_waits_for_the_rest_of_what_is_no_header(raw: bytes, at: int) -> 
         header.feed(raw[at - 1 : at])
 
 
-@settings(deadline=None)
 @given(
     st.binary(max_size=400),
     st.integers(0, 400),

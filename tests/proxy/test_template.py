@@ -183,14 +183,14 @@ def judge(draw: st.DrawFn, parse: Callable[[bytes], Any], start: bytes, fields: 
         assert outcome(memory.translate, raw) == outcome(parse, raw), raw
 
 
-@settings(max_examples=EXAMPLES, deadline=None, derandomize=True)
+@settings(max_examples=EXAMPLES, derandomize=True)
 @given(st.data())
 def test_requests_are_translated_as_the_careful_path_does(data: st.DataObject) -> None:
     chosen = data.draw(st.lists(st.sampled_from(REQUEST_FIELDS[1:]), max_size=9))
     judge(data.draw, request, POST, [REQUEST_FIELDS[0], *chosen])
 
 
-@settings(max_examples=EXAMPLES, deadline=None, derandomize=True)
+@settings(max_examples=EXAMPLES, derandomize=True)
 @given(st.data())
 def test_responses_are_translated_as_the_careful_path_does(data: st.DataObject) -> None:
     start = data.draw(

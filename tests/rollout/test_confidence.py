@@ -24,7 +24,7 @@ def test_tail_is_that_of_scipy(k: int, n: int, p: float) -> None:
     assert confidence.at_least(k, n, p) == pytest.approx(expected, rel=1e-6, abs=1e-11)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(
     n=st.integers(1, 5_000),
     share=st.floats(0, 1),

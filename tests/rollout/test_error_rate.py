@@ -221,7 +221,7 @@ def test_an_unwell_router_pauses_it() -> None:
     assert (result.state, result.reason) == ("inconclusive", "1.5 % of exchanges ended by our own fault")
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(
     st.lists(
         st.tuples(
@@ -245,7 +245,7 @@ def test_what_clients_do_never_fails(ends: list[tuple[Outcome, int]]) -> None:
         assert not court.tick().pending
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(st.lists(st.tuples(st.integers(0, 30), st.integers(0, 4)), max_size=100), st.booleans())
 def test_no_fail_without_the_least_number_of_faults(ticks: list[tuple[int, int]], with_baseline: bool) -> None:
     court = Court(Rules(error_rate=replace(ErrorRateRule(), sustained_s=0.0)), normal() if with_baseline else None)

@@ -278,7 +278,7 @@ HASTY = Rules(
 )
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(EVENTS)
 def test_without_a_fault_of_the_target_nothing_ever_fails(events: list[tuple[str, int]]) -> None:
     court = Court(HASTY)
@@ -287,7 +287,7 @@ def test_without_a_fault_of_the_target_nothing_ever_fails(events: list[tuple[str
         assert not court.verdict.pending
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(EVENTS, st.lists(st.sampled_from([0] * 9 + [1]), max_size=80), st.sampled_from([int(o) for o in FAULTS]))
 def test_fewer_faults_than_any_limit_never_fail(events: list[tuple[str, int]], faults: list[int], outcome: int) -> None:
     """Four faults are below every minimum; two refused connections below that of `unreachable`."""

@@ -45,7 +45,7 @@ EVENTS = st.one_of(
 )
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(st.lists(st.tuples(EVENTS, st.sampled_from([0.1, 1.0, 400.0, 1000.0])), max_size=40))
 def test_promises_of_every_history(history: list[tuple[object, float]]) -> None:
     play = Play().seed()
@@ -89,7 +89,7 @@ def test_promises_of_every_history(history: list[tuple[object, float]]) -> None:
     assert rebuild("svc", play.entries).as_dict() == play.registry.as_dict()
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(st.lists(st.tuples(EVENTS, st.sampled_from([0.1, 400.0])), max_size=15))
 def test_the_journal_says_after_every_prefix_what_was_true_then(history: list[tuple[object, float]]) -> None:
     play = Play().seed()

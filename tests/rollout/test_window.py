@@ -240,7 +240,7 @@ TICKS = st.lists(
 )
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(TICKS, st.integers(1, 150), st.integers(0, 120))
 def test_a_window_is_the_sum_of_its_ticks(ticks: list[tuple[int, int, bool]], asked: int, promoted: int) -> None:
     """The naive model: add up the ticks within the window one by one, except the stalled ones and those after them."""

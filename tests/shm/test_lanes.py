@@ -75,7 +75,7 @@ def test_one_lane_alone() -> None:
 COUNTS = st.lists(st.integers(0, 20), min_size=len(OUTCOMES), max_size=len(OUTCOMES))
 
 
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     attempts=st.lists(st.tuples(st.integers(0, 9), COUNTS), min_size=SLOTS, max_size=SLOTS),
     exchanges=st.lists(COUNTS, min_size=SLOTS, max_size=SLOTS),
