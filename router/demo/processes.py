@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import ctypes
 import signal
 import sys
 from asyncio.subprocess import DEVNULL, PIPE, Process
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final
 
@@ -16,6 +18,7 @@ from router.tasks import Tasks
 
 _EXIT_NOT_STARTED: Final = 1
 _START_WITHIN_S: Final = 15.0
+_PR_SET_PDEATHSIG: Final = 1  # linux/prctl.h
 _END_WITHIN_S: Final = 10.0
 
 
@@ -79,8 +82,18 @@ class ModelProcess:
                 expected.set_result(said)
 
 
+def _dying_with_us() -> Callable[[], None]:
+    """Return what a child does before it becomes a program: have the kernel tell it to stop when we die, even by kill -9."""
+    prctl = ctypes.CDLL(None).prctl
+
+    def ask() -> None:
+        prctl(_PR_SET_PDEATHSIG, int(signal.SIGTERM), 0, 0, 0)
+
+    return ask
+
+
 async def start_router(settings: Path, log: Path) -> Process:
-    """Start the router with a settings file; its output goes to `log`."""
+    """Start the router with a settings file; its output goes to `log`. It does not outlive the demo."""
     with log.open("wb") as output:
         return await asyncio.create_subprocess_exec(
             sys.executable,
@@ -92,4 +105,5 @@ async def start_router(settings: Path, log: Path) -> Process:
             stdin=DEVNULL,
             stdout=output,
             stderr=output,
+            preexec_fn=_dying_with_us(),
         )

@@ -10,6 +10,8 @@ import time
 
 import pytest
 
+from tests.end_to_end.real_router import children, gone, until
+
 pytestmark = [pytest.mark.end_to_end, pytest.mark.timeout(120)]
 
 
@@ -43,3 +45,20 @@ async def test_demo(fault: str, trigger: tuple[str, str | None], detection_s: fl
     assert found["counts_agree"] is True
     assert (found["settings"] == {}) == (fault != "slow")
     assert took < seen_within_s
+
+
+async def test_a_demo_that_is_killed_leaves_no_process_behind() -> None:
+    demo = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "router", "demo", "--headless"), stdout=asyncio.subprocess.DEVNULL
+    )
+    started: set[int] = set()
+
+    async def whole() -> bool:
+        """Two model servers, and a router with control and two workers."""
+        started.update(children(demo.pid), *(children(pid) for pid in children(demo.pid)))
+        return len(started) >= 6
+
+    await until(whole, 40, "everything is started")
+    demo.kill()
+    await demo.wait()
+    await gone(list(started), 20)

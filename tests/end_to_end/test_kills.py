@@ -123,7 +123,7 @@ async def test_kills_at_random_times_lose_nothing_that_was_acknowledged(start_ro
     draw = random.Random(seed)
     victims = draw.sample(SCHEDULE, len(SCHEDULE))
     async with Backend(backends.ok()) as old, Backend(backends.ok()) as new:
-        router = await start_router(service_settings(old.url, new.url), workers=1)
+        router = await start_router(service_settings(old.url, new.url), workers=2)
         await router.wait_ready("v2")
         operator = Operator(router)
         for victim in victims:
