@@ -20,13 +20,27 @@ from tests.end_to_end.steady import Steady
 pytestmark = [pytest.mark.end_to_end, pytest.mark.timeout(90)]
 
 
+WEBSOCKET = (
+    b"GET /ws HTTP/1.1\r\nHost: t\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
+    b"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n"
+)
+SWITCHING = (
+    b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+    b"Sec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n\r\n"
+)
+
+
 def behaviour() -> backends.Behaviour:
-    """Answer in 5 ms, or with a stream of 4 s on /stream."""
+    """Answer in 5 ms, with a stream of 4 s on /stream, or on /ws with a WebSocket that sends back what comes."""
     stream = backends.tokens(40, 0.1, text=b"data: x\n\n")
 
     async def answer(connection: backends.Connection, request: backends.RawRequest) -> None:
         if b"/stream" in request.line:
             await stream.answer(connection, request)  # type: ignore[attr-defined]
+        elif b"/ws" in request.line:
+            await connection.send(SWITCHING)
+            while data := await connection.reader.read(100):
+                await connection.send(data)
         else:
             await asyncio.sleep(0.005)
             await connection.send(backends.response(200, b"ok"))
@@ -89,6 +103,9 @@ async def test_a_take_over_under_load_loses_nothing(start_router: StartRouter) -
         await router.wait_ready("v2")
         before = await router.verb("switch", to="v2", reason="before")
         old_pids = [router.pid, *children(router.pid)]
+        reader, writer = await asyncio.open_connection("127.0.0.1", router.data_port)
+        writer.write(WEBSOCKET)
+        assert (await reader.readuntil(b"\r\n\r\n")).startswith(b"HTTP/1.1 101 ")
         gaps: list[float] = []
         watching = asyncio.create_task(watch_admin(router, gaps))
         streaming = asyncio.create_task(stream(router))
@@ -97,6 +114,10 @@ async def test_a_take_over_under_load_loses_nothing(start_router: StartRouter) -
             new = await successor(router)
             assert router.process is not None
             refused, switched = await switch_as_soon_as_possible(router, "v1")
+            writer.write(b"still there")
+            assert await asyncio.wait_for(reader.readexactly(11), 5) == b"still there"
+            assert router.process.returncode is None
+            writer.close()
             assert await asyncio.wait_for(router.process.wait(), 30) == 0
             await asyncio.sleep(0.3)
         watching.cancel()
