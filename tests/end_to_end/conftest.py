@@ -35,3 +35,7 @@ async def start_router(tmp_path: Path) -> AsyncIterator[StartRouter]:
         for router in started:
             if router.process is not None and router.process.returncode is None:
                 await router.kill()
+            for process in router.successors:
+                if process.returncode is None:  # its children leave by themselves
+                    process.kill()
+                    await process.wait()

@@ -86,6 +86,8 @@ class Router:
     data_port: int = field(default_factory=free_port)
     admin_port: int = field(default_factory=free_port)
     process: asyncio.subprocess.Process | None = None
+    successors: list[asyncio.subprocess.Process] = field(default_factory=list)
+    """Routers that were started to take over from this one."""
 
     @property
     def url(self) -> str:

@@ -60,6 +60,7 @@ async def successor(router: Router, **environment: str) -> Router:
             stderr=log,
             env={**os.environ, **environment},
         )
+    router.successors.append(new.process)
     return new
 
 
@@ -210,7 +211,9 @@ async def test_settings_that_do_not_fit_leave_the_old_router_as_it_was(start_rou
         router = await start_router(service_settings(backend.url), workers=1)
         control = (await router.status())["control"]["pid"]
         moved = service_settings(other.url)  # the same label with other endpoints: exit 7, once the journal was read
-        new = await successor(Router(router.folder, moved, 1, router.data_port, router.admin_port))
+        other_settings = Router(router.folder, moved, 1, router.data_port, router.admin_port)
+        other_settings.successors = router.successors
+        new = await successor(other_settings)
         assert new.process is not None
         assert await asyncio.wait_for(new.process.wait(), 30) == 7
         router.command()  # the old settings again
