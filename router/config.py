@@ -14,7 +14,19 @@ from pydantic import BaseModel, Field, ValidationError, field_validator, model_v
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, TomlConfigSettingsSource
 
 from router.errors import StartError
-from router.sections import NAME, Address, Admin, FileMode, Forwarding, Limits, Service, Strict, Timeouts, networks
+from router.sections import (
+    NAME,
+    Address,
+    Admin,
+    FileMode,
+    Forwarding,
+    Limits,
+    ListenTls,
+    Service,
+    Strict,
+    Timeouts,
+    networks,
+)
 
 EXIT_SETTINGS: Final = 3
 ENV_PREFIX: Final = "ROLLBACK_ROUTER_"
@@ -45,6 +57,7 @@ class Settings(BaseSettings):
     access_log: bool = False
     via: bool = True
     fail_point: str = ""
+    tls: ListenTls = ListenTls()
     admin: Admin = Admin()
     forwarding: Forwarding = Forwarding()
     limits: Limits = Limits()
@@ -179,6 +192,7 @@ class _Plain(Strict):
     access_log: bool
     via: bool
     fail_point: str
+    tls: ListenTls
     admin: Admin
     forwarding: Forwarding
     limits: Limits

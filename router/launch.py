@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import logging
 import resource
 import sys
 from collections.abc import Sequence
 from typing import Final
 
-from router import clock, reload
+from router import certificates, clock, reload
 from router.config import Settings
 from router.errors import StartError
 from router.failpoint import FailPoint
@@ -17,6 +18,7 @@ from router.state_directory import EXIT_STATE, PATIENCE_S, StateDirectory
 from router.supervisor import Supervisor
 from router.take_over import TakeOver
 
+log = logging.getLogger(__name__)
 CONTROL: Final = (sys.executable, "-m", "router.control.app")
 WORKER: Final = (sys.executable, "-m", "router.worker")
 
@@ -26,6 +28,8 @@ def run(
 ) -> int:
     """Run the router until it is told to stop; return the exit code. Raise StartError if it cannot start."""
     _raise_file_limit()
+    for complaint in certificates.check(settings.model_dump(), clock.wall_s()):
+        log.warning("%s", complaint)
     if start.take_over:
         return _take_over(settings, start, control_argv, worker_argv)
     state = StateDirectory(settings.resolved_state_dir().absolute())

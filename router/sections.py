@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import ipaddress
 import re
-from typing import Annotated, Any, Final, Literal
+from typing import Annotated, Any, Final, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
@@ -22,6 +22,7 @@ Seconds = Annotated[float, Field(gt=0, le=86_400 * 31)]
 Delay = Annotated[float, Field(ge=0, le=3600)]
 Count = Annotated[int, Field(ge=1, le=1_000_000_000)]
 Bytes = Annotated[int, Field(ge=1, le=1 << 50)]
+FilePath = Annotated[str, Field(min_length=1, max_length=4096)]
 
 
 class Strict(BaseModel):
@@ -119,6 +120,10 @@ class Timeouts(Strict):
     tell a half-close from a departure, and a departed client should not keep a model busy."""
     tunnel_idle_s: Seconds | Literal["none"] = "none"
     """A WebSocket on which neither side says anything for so long is ended; that is nobody's fault."""
+    tls_handshake_timeout_s: Seconds = 10.0
+    """Of a client; that with a backend is part of connect_timeout_s."""
+    certificates_every_s: Seconds = 5.0
+    """How often certificate files are looked at for changes."""
     connect_timeout_s: Seconds = 2.0
     first_byte_timeout_s: Seconds = 120.0
     idle_timeout_s: Seconds = 60.0
@@ -164,6 +169,67 @@ class Probe(Strict):
         return self.method == "POST"
 
 
+class Certificate(Strict):
+    """PEM files: a certificate followed by its chain, and its key; without `key` that is in the same file."""
+
+    certificate: FilePath | None = None
+    key: FilePath | None = None
+    minimum_version: Literal["TLSv1.2", "TLSv1.3"] = "TLSv1.2"
+
+    @model_validator(mode="after")
+    def _whole(self) -> Self:
+        if self.key is not None and self.certificate is None:
+            raise ValueError(f"key {self.key!r} needs its certificate")
+        return self
+
+
+class NamedCertificate(Strict):
+    """A further certificate, for clients that ask for one of these names (SNI); `*.example.com` is one label deep."""
+
+    server_names: Annotated[list[str], Field(min_length=1, max_length=100)]
+    certificate: FilePath
+    key: FilePath | None = None
+
+    @field_validator("server_names")
+    @classmethod
+    def _names(cls, value: list[str]) -> list[str]:
+        for name in value:
+            if not re.fullmatch(r"(\*\.)?[A-Za-z0-9._\-]{1,253}", name):
+                raise ValueError(f"{name!r} is not a host name; write it as a.example.com or *.example.com")
+        return [name.lower() for name in value]
+
+
+class ListenTls(Certificate):
+    """TLS on `listen`, as soon as there is a certificate."""
+
+    certificates: Annotated[list[NamedCertificate], Field(max_length=100)] = []
+    client_ca: FilePath | None = None
+    """Clients have to show a certificate that it has signed."""
+    client_auth: Literal["required", "optional"] = "required"
+
+    @model_validator(mode="after")
+    def _needs_one(self) -> Self:
+        if self.certificate is None and (self.certificates or self.client_ca is not None):
+            raise ValueError("certificates and client_ca need a certificate: the one for clients without SNI")
+        return self
+
+
+class BackendTls(Certificate):
+    """How https endpoints are verified; certificate and key are shown to backends that ask for one."""
+
+    ca: FilePath | None = None
+    """Trusted instead of the system's authorities."""
+    server_name: Annotated[str, Field(pattern=r"^[A-Za-z0-9._:\-]{1,253}$")] | None = None
+    """Asked for, and looked for in the certificate, instead of the endpoint's host."""
+    verify: bool = True
+
+    @model_validator(mode="after")
+    def _verified(self) -> Self:
+        if self.ca is not None and not self.verify:
+            raise ValueError("ca says whom to trust and verify = false trusts everybody: leave one of them out")
+        return self
+
+
 class TargetSeed(Strict):
     """A version and where its replicas listen."""
 
@@ -200,6 +266,7 @@ class Service(Strict):
     first_byte_timeout_s: Seconds | None = None
     """Overrides timeouts.first_byte_timeout_s for this service."""
     idle_timeout_s: Seconds | None = None
+    backend_tls: BackendTls = BackendTls()
 
     @field_validator("path_prefix")
     @classmethod
@@ -263,6 +330,7 @@ class Admin(Strict):
     """When reached, whoever has been idle longest makes room; 503 if every one has a request under way."""
     header_timeout_s: Seconds = 10.0
     keepalive_idle_s: Seconds = 75.0
+    tls: Certificate = Certificate()
 
 
 def version_label(value: str) -> str:

@@ -16,7 +16,7 @@ import signal
 from collections.abc import Sequence
 from typing import Final
 
-from router import __version__, build, clock, config, reload
+from router import __version__, build, certificates, clock, config, reload
 from router.children import Child, describe
 from router.config import Settings
 from router.errors import StartError
@@ -311,6 +311,8 @@ class Supervisor:
     def _read_again(self) -> None:
         try:
             new = self._start.reload()
+            for complaint in certificates.check(new.model_dump(), clock.wall_s()):
+                log.warning("%s", complaint)
         except StartError as error:
             log.error("settings not reloaded, nothing changed: %s", error.detail)
             return

@@ -60,6 +60,7 @@ async def serve(boot: WorkerBoot) -> None:
     await listener.start()
     plane.start()
     tasks.spawn(plane.keep_resolving(), "resolver")
+    tasks.spawn(plane.handshakes.keep_fresh(), "certificate files")
     gc.collect()
     gc.freeze()  # what exists now lives as long as the process: later collections need not look at it
     await stop.wait()

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
+import ssl
 import struct
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
@@ -114,12 +115,14 @@ class Backend:
     connections: int = 0
     open: set[Connection] = field(default_factory=set)
     port: int = 0
+    tls: ssl.SSLContext | None = None
     _server: asyncio.Server | None = None
     _tasks: set[asyncio.Task[None]] = field(default_factory=set)
 
     async def start(self) -> Self:
         """Listen on a free port, or again on the one it had."""
-        self._server = await asyncio.start_server(self._serve, "127.0.0.1", self.port, backlog=1024, limit=1 << 22)
+        where = ("127.0.0.1", self.port)
+        self._server = await asyncio.start_server(self._serve, *where, backlog=1024, limit=1 << 22, ssl=self.tls)
         self.port = self._server.sockets[0].getsockname()[1]
         return self
 
@@ -145,7 +148,7 @@ class Backend:
 
     @property
     def url(self) -> str:
-        return f"http://127.0.0.1:{self.port}"
+        return f"{'https' if self.tls else 'http'}://127.0.0.1:{self.port}"
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.connections += 1

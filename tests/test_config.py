@@ -42,7 +42,7 @@ def service(**members: Any) -> dict[str, Any]:
     return {"services": {"a": {"active": SEED, **members}}}
 
 
-EXAMPLE = "write it as http://HOST:PORT, for example http://127.0.0.1:9001"
+EXAMPLE = "write it as http://HOST:PORT or https://HOST:PORT, for example http://127.0.0.1:9001"
 WRONG = [
     pytest.param({"wrokers": 2}, "wrokers = 2: there is no such setting", id="unknown"),
     pytest.param(

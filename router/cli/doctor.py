@@ -85,6 +85,8 @@ def examine(config: str, client: Client) -> Iterator[Check]:
         yield Check("admin API", False, error.detail, "start it (rollback-router run …) or name it: --admin URL")
     yield _files()
     yield _clock(clock.wall_s())
+    if settings is not None:
+        yield from _certificates(settings)
     if status is not None:
         yield from _running(status)
         yield _journal(client)
@@ -111,6 +113,23 @@ def _files() -> Check:
 def _clock(now_s: float) -> Check:
     good = now_s >= CLOCK_FLOOR_S
     return Check("clock", good, f"it is {clock.iso(now_s)}", "" if good else "set it: timedatectl set-ntp true")
+
+
+def _certificates(settings: Settings) -> Iterator[Check]:
+    from router import certificates
+
+    document, now_s = settings.model_dump(), clock.wall_s()
+    try:
+        for place, certificate, days in certificates.shown(document, now_s):
+            names = ", ".join(certificate.names) or "no name"
+            yield Check(place, True, f"{certificate.path} for {names}: {days} days left")
+        for complaint in certificates.check(document, now_s):
+            yield Check(
+                "TLS", False, complaint, "renew it and write the new pair over the old files; or mend the settings"
+            )
+    except RouterError as error:
+        what, _, remedy = error.detail.partition("; ")
+        yield Check("TLS", False, what, remedy)
 
 
 def _before_start(settings: Settings) -> Iterator[Check]:

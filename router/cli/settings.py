@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
+from router import clock
 from router.cli import options as opt
 from router.cli import screen
 
@@ -19,12 +20,17 @@ app = typer.Typer(help="Check and show the settings.", no_args_is_help=True)
 
 @app.command()
 def check(config: opt.ConfigFile = "", as_json: opt.AsJson = False) -> None:
-    """Check the settings file and the environment; every wrong value is named, with its place. Exit code 3 if there is one."""
+    """Check the settings file, the environment and certificate files; every wrong value is named, with its place. Exit code 3."""
+    from router import certificates
+
     settings = _load(config)
+    warnings = certificates.check(settings.model_dump(), clock.wall_s())
     services = sorted(settings.services)
     if as_json:
-        screen.show_json({"ok": True, "services": services})
+        screen.show_json({"ok": True, "services": services, "warnings": warnings})
         return
+    for warning in warnings:
+        screen.say(f"warning: {warning}")
     screen.say(
         f"{config or 'the environment'}: good; services: {', '.join(services) or 'none, so run needs --blue URL'}"
     )

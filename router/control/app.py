@@ -21,7 +21,7 @@ from typing import Final
 import uvloop
 from aiohttp import web
 
-from router import clock, config, logs
+from router import certificates, clock, config, logs
 from router.boot import ControlBoot, decode
 from router.config import Settings
 from router.control import recovery
@@ -74,7 +74,9 @@ class Control:
             loop.add_signal_handler(number, self._leave.set)
         loop.add_signal_handler(signal.SIGHUP, self._reread, controller, application)
         loop.add_reader(self._boot.life_fd, self._supervisor_gone)
-        runner = await admin.serve(application, socket.socket(fileno=self._boot.admin_fd))
+        tls = certificates.server_of(self._settings.admin.tls.model_dump())
+        context = certificates.server_context(tls) if tls is not None else None
+        runner = await admin.serve(application, socket.socket(fileno=self._boot.admin_fd), context)
         self._wall.words[at.H_CONTROL_READY] = 1
         try:
             await self._keep_ticking(controller)

@@ -264,7 +264,7 @@ class Controller:
     async def _refuse_dead(self, bench: Bench, version: str, urls: tuple[str, ...]) -> None:
         probe = bench.service.probe
         timeout_s = 2.0 if probe == "none" else probe.probe_timeout_s
-        results = await self.probes.check(urls, probe, timeout_s)
+        results = await self.probes.check(bench.name, urls, probe, timeout_s)
         bad = [f"{url}: {result.detail}" for url, result in results.items() if not result.ok]
         if bad:
             raise OperatorError(

@@ -9,6 +9,7 @@ evidence that a version is unreachable (behaviour §4).
 from __future__ import annotations
 
 import asyncio
+import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -18,8 +19,10 @@ from typing import Final, Literal
 import aiohttp
 from yarl import URL
 
-from router import __version__, clock
+from router import __version__, certificates, clock
+from router.certificates import BackendTls
 from router.config import Settings
+from router.errors import StartError
 from router.rollout.endpoint import Endpoint, parse_endpoint
 from router.rollout.events import ProbeCompleted
 from router.sections import Probe
@@ -89,8 +92,12 @@ class Probes:
         )
 
     def reconfigure(self, settings: Settings) -> None:
-        """Take over another connect timeout; what is probed how, `watch` is told."""
+        """Take over another connect timeout, and read the files of each service's `backend_tls` anew when they are needed;
+        what is probed how, `watch` is told.
+        """
         self._connect_timeout_s = settings.timeouts.connect_timeout_s
+        self._tls = {name: certificates.backend_of(s.backend_tls.model_dump()) for name, s in settings.services.items()}
+        self._contexts: dict[str, ssl.SSLContext] = {}
 
     def watch(
         self, service: str, slot: int, version: str, endpoints: tuple[str, ...], probe: Probe | Literal["none"]
@@ -135,10 +142,10 @@ class Probes:
         return ProbeResult(good > 0, detail, _ms_since(started_ns), all(result.connect_failed for result in results))
 
     async def check(
-        self, endpoints: tuple[str, ...], probe: Probe | Literal["none"], timeout_s: float
+        self, service: str, endpoints: tuple[str, ...], probe: Probe | Literal["none"], timeout_s: float
     ) -> dict[str, ProbeResult]:
         """Ask endpoints that are not watched (yet), each once; return the result by URL. Nothing is reported."""
-        asked = (self._ask(url, probe, timeout_s) for url in endpoints)
+        asked = (self._ask(service, url, probe, timeout_s) for url in endpoints)
         return dict(zip(endpoints, await asyncio.gather(*asked), strict=True))
 
     def targets(self, service: str, slot: int) -> list[dict[str, object]]:
@@ -159,7 +166,7 @@ class Probes:
         while True:
             started_ns = clock.now_ns()
             async with endpoint.lock:
-                self._report(watched, endpoint, await self._ask(endpoint.url, watched.probe, settings.probe_timeout_s))
+                self._report(watched, endpoint, await self._asked(watched, endpoint, settings.probe_timeout_s))
             await self._sleep(max(0.0, settings.every_s - _ms_since(started_ns) / 1000))
 
     async def _probe_within(self, watched: _Watched, endpoint: _Endpoint, timeout_s: float) -> ProbeResult:
@@ -171,7 +178,7 @@ class Probes:
             return ProbeResult(False, detail, _ms_since(started_ns))
         try:
             left_s = max(0.0, timeout_s - _ms_since(started_ns) / 1000)
-            result = await self._ask(endpoint.url, watched.probe, left_s)
+            result = await self._asked(watched, endpoint, left_s)
             self._report(watched, endpoint, result)
             return result
         finally:
@@ -197,24 +204,42 @@ class Probes:
             )
         )
 
-    async def _ask(self, url: str, probe: Probe | Literal["none"], timeout_s: float) -> ProbeResult:
+    async def _asked(self, watched: _Watched, endpoint: _Endpoint, timeout_s: float) -> ProbeResult:
+        return await self._ask(watched.service, endpoint.url, watched.probe, timeout_s)
+
+    async def _ask(self, service: str, url: str, probe: Probe | Literal["none"], timeout_s: float) -> ProbeResult:
         """Send one probe; every way in which the other side can fail becomes a result."""
         started_ns = clock.now_ns()
-        attempt = _Attempt()
+        attempt = _Attempt(tls=self._tls.get(service, BackendTls()))
         failed = None
         try:
             async with asyncio.timeout(timeout_s):
+                if url.startswith("https:"):
+                    attempt.context = await self._context(service, attempt.tls)
                 if probe == "none":
                     await _connect(url, attempt)
                 else:
                     failed = await self._request(url, probe, attempt)
         except TimeoutError:
             failed = f"no {'whole answer' if attempt.connected else 'connection'} within {timeout_s:g} s"
-        except (aiohttp.ClientError, OSError) as error:
-            failed = str(error) or type(error).__name__
+        except (
+            aiohttp.ClientError,
+            OSError,
+            ValueError,
+        ) as error:  # ValueError: a server_name that cannot be asked for
+            failed = _reason(error)
+        except StartError as error:
+            failed = error.detail
         detail = (failed or ("connected" if probe == "none" else "ok"))[:DETAIL_CHARS_MAX]
         connect_failed = failed is not None and not attempt.connected
         return ProbeResult(failed is None, detail, _ms_since(started_ns), connect_failed)
+
+    async def _context(self, service: str, tls: BackendTls) -> ssl.SSLContext:
+        context = self._contexts.get(service)
+        if context is None:
+            loop = asyncio.get_running_loop()
+            context = self._contexts[service] = await loop.run_in_executor(None, certificates.backend_context, tls)
+        return context
 
     async def _request(self, url: str, probe: Probe, attempt: _Attempt) -> str | None:
         """Return what is wrong with the answer, None if nothing is. A kept connection that the other side had closed
@@ -245,7 +270,9 @@ class Probes:
             self._session_of(endpoint) as session,
             session.request(
                 probe.method,
-                URL(f"http://{endpoint.authority}{probe.path}", encoded=True),
+                URL(f"{'https' if endpoint.secure else 'http'}://{endpoint.authority}{probe.path}", encoded=True),
+                ssl=attempt.context if attempt.context is not None else True,
+                server_hostname=attempt.tls.server_name if endpoint.secure else None,
                 data=body,
                 headers=_HEADERS | ({"Content-Type": probe.content_type} if body is not None else {}),
                 allow_redirects=False,
@@ -263,8 +290,10 @@ class Probes:
 
 @dataclass(slots=True)
 class _Attempt:
-    """What is known of the connection of one probe when it fails."""
+    """How one probe is to connect (`context` None: without TLS), and what is known of its connection when it fails."""
 
+    tls: BackendTls
+    context: ssl.SSLContext | None = None
     connected: bool = False
     reused: bool = False
 
@@ -283,9 +312,22 @@ async def _connect(url: str, attempt: _Attempt) -> None:
     if endpoint.unix:
         _, writer = await asyncio.open_unix_connection(endpoint.unix)
     else:
-        _, writer = await asyncio.open_connection(endpoint.host, endpoint.port)
+        _, writer = await asyncio.open_connection(
+            endpoint.host,
+            endpoint.port,
+            ssl=attempt.context,
+            server_hostname=(attempt.tls.server_name or endpoint.host) if endpoint.secure else None,
+        )
     attempt.connected = True
     writer.close()
+
+
+def _reason(error: Exception) -> str:
+    """Return why a probe failed; of TLS only what is wrong, for aiohttp's text buries it."""
+    cause = getattr(error, "certificate_error", None) or getattr(error, "os_error", None) or error.__cause__ or error
+    if isinstance(cause, ssl.SSLError):
+        return f"TLS: {certificates.why(cause)}"
+    return str(error) or type(error).__name__
 
 
 async def _read(response: aiohttp.ClientResponse) -> str:

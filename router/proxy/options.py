@@ -5,8 +5,11 @@ from __future__ import annotations
 import json
 import math
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
+
+from router import certificates
+from router.certificates import BackendTls, ServerTls
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,6 +24,7 @@ class ServiceOptions:
     first_byte_timeout_s: float
     idle_timeout_s: float
     hang_wait_min_s: float
+    backend_tls: BackendTls = field(default_factory=BackendTls)
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +87,9 @@ class Options:
     control_silent_s: float
     forwarding: ForwardingOptions = ForwardingOptions()
     introduction: IntroductionOptions = IntroductionOptions()
+    tls: ServerTls | None = None
+    tls_handshake_timeout_s: float = 10.0
+    certificates_every_s: float = 5.0
 
 
 _LIMITS = (
@@ -116,6 +123,8 @@ _TIMEOUTS = (
     "shutdown_idle_s",
     "resolve_every_s",
     "control_silent_s",
+    "tls_handshake_timeout_s",
+    "certificates_every_s",
 )
 
 
@@ -134,6 +143,7 @@ def from_document(document: dict[str, Any]) -> Options:
             tuple(document["proxy_protocol_from"]),
             limits["proxy_header_bytes_max"],
         ),
+        tls=certificates.server_of(document["tls"]),
         tunnel_idle_s=_or_never(timeouts["tunnel_idle_s"]),
         connection_age_max_s=_or_never(timeouts["connection_age_max_s"]),
         connections_per_client_max=_or_never(limits["connections_per_client_max"]),
@@ -165,6 +175,7 @@ def _service(name: str, section: dict[str, Any], timeouts: dict[str, Any]) -> Se
         first_byte_timeout_s=section["first_byte_timeout_s"] or timeouts["first_byte_timeout_s"],
         idle_timeout_s=section["idle_timeout_s"] or timeouts["idle_timeout_s"],
         hang_wait_min_s=section["rules"]["hard_failure"]["hang_wait_min_s"],
+        backend_tls=certificates.backend_of(section["backend_tls"]),
     )
 
 

@@ -18,6 +18,7 @@ from router.proxy.deadlines import Deadlines
 from router.proxy.downstream import Downstream
 from router.proxy.fields import VIA
 from router.proxy.forwarding import Forwarding
+from router.proxy.handshakes import Handshakes
 from router.proxy.head_memory import HeadMemory
 from router.proxy.introduction import Introductions
 from router.proxy.options import Options
@@ -79,6 +80,7 @@ class Plane:
             *(self.header_wait, self.keepalive, self.body_wait, self.body_pace, self.write_wait, self.write_pace),
             *(self.half_closed, self.linger),
         )
+        self.handshakes = Handshakes(self, options)
         self.tunnel_idle = Deadlines(options.tunnel_idle_s, Tunnel.idle_too_long)
         self.tunnel_close = Deadlines(options.half_close_grace_s, Tunnel.close_late)
         # what is remembered
@@ -213,6 +215,7 @@ class Plane:
             self.introductions.waits.sweep(now_s)
             self.tunnel_idle.sweep(now_s)
             self.tunnel_close.sweep(now_s)
+            self.handshakes.waits.sweep(now_s)
         self.crowd.ages.sweep(now_s)
         for service in self.services:
             service.sweep(now_s)
@@ -274,6 +277,7 @@ class Plane:
             waits.duration_s = seconds
         self.tunnel_idle.duration_s = options.tunnel_idle_s
         self.tunnel_close.duration_s = options.half_close_grace_s
+        self.handshakes.reconfigure(options)
 
     # -- the end
     async def drain(self) -> None:
@@ -291,6 +295,7 @@ class Plane:
             downstream.closing = True
         while self.connections and clock.now_s() < close_idle_s:
             await asyncio.sleep(0.02)
+        self.handshakes.abort()
         for downstream in list(self.connections):
             downstream.drain()
         self.words[self._row + at.W_DRAINING] = 2

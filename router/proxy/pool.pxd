@@ -9,6 +9,8 @@ from router.proxy.upstream cimport Upstream
 cdef class Pool:
     cdef public Plane _plane
     cdef public object endpoint
+    cdef public object _context
+    cdef public object _last
     cdef public bytes authority
     cdef public Py_ssize_t in_flight
     cdef public double resting_until_s

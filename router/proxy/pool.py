@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import ssl
 from collections import deque
 from typing import TYPE_CHECKING, Final, cast
 
 from router import clock
+from router.proxy.backend_tls import BackendContext
 from router.proxy.upstream import Upstream
 from router.rollout.endpoint import Endpoint
 
@@ -30,9 +32,12 @@ _FRESH_S: Final = 0.5
 class Pool:
     """Connections to one endpoint. `in_flight` counts attempts, `idle` is ordered by the time of return."""
 
-    def __init__(self, plane: Plane, endpoint: Endpoint) -> None:
+    def __init__(self, plane: Plane, endpoint: Endpoint, context: BackendContext) -> None:
+        """`context` is how an endpoint that speaks TLS is verified."""
         self._plane = plane
         self.endpoint = endpoint
+        self._context = context
+        self._last: ssl.SSLObject | None = None
         self.authority = endpoint.authority.encode()
         self.in_flight = 0
         self.resting_until_s = 0.0
@@ -106,7 +111,7 @@ class Pool:
         except TimeoutError:
             error = TimeoutError(f"no connection within {self._plane.options.connect_timeout_s} s")
         except OSError as failure:
-            error = failure
+            error = failure.with_traceback(None)  # its frames hold the connection, and this one holds it
         else:
             self._rest_s = self.resting_until_s = 0.0
             self.give_back(upstream, clock.now_s())
@@ -127,15 +132,22 @@ class Pool:
             host = addresses[self._next_address % len(addresses)]
             self._next_address += 1
             try:
-                _, upstream = await asyncio.get_running_loop().create_connection(
-                    self._protocol, host, self.endpoint.port
-                )
+                return await (self._open_tls(host) if self.endpoint.secure else self._open_tcp(host))
             except OSError as error:
                 failure = error
-            else:
-                return cast(Upstream, upstream)
         assert failure is not None
         raise failure
+
+    async def _open_tcp(self, host: str) -> Upstream:
+        _, upstream = await asyncio.get_running_loop().create_connection(self._protocol, host, self.endpoint.port)
+        return cast(Upstream, upstream)
+
+    async def _open_tls(self, host: str) -> Upstream:
+        upstream = Upstream(self._plane, self)
+        secured = await self._context.wrap(cast(asyncio.Protocol, upstream), self.endpoint, self._last)
+        await asyncio.get_running_loop().create_connection(lambda: secured.tls, host, self.endpoint.port)
+        self._last = (await secured.stands()).ssl
+        return upstream
 
     async def _open_unix(self, path: str) -> Upstream:
         """A full queue refuses at once (EAGAIN, connect(2)) where TCP would have the client wait: so wait here."""

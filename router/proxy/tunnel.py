@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Final, cast
 
 from router import clock
 from router.proxy import flow
+from router.proxy.tls import EndedWithoutNotice
 
 if TYPE_CHECKING:
     from router.proxy.exchange import Exchange
@@ -115,10 +116,12 @@ class Tunnel:
             self.exchange.service.idle.stop(self.exchange)
 
     def lost(self, end: End, error: Exception | None) -> None:
-        """A side is gone. Without an error, or after a regular close of either, that is a good end."""
+        """A side is gone. Without an error, or after a regular close of either, that is a good end; so is one without TLS's
+        close_notify, for a WebSocket says itself when it ends (RFC 6455 §7).
+        """
         if end is self._backend or not self.exchange.ended:
             self._forget()
-        if not self.exchange.ended and (error is None or self.closing):
+        if not self.exchange.ended and (error is None or self.closing or isinstance(error, EndedWithoutNotice)):
             self._finish()
 
     def idle_too_long(self) -> None:

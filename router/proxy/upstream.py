@@ -17,6 +17,7 @@ from router.proxy import flow, request_head, tunnel
 from router.proxy.chunks import ChunkError, Chunks
 from router.proxy.fields import CHUNKED, UNTIL_CLOSE
 from router.proxy.response_head import ResponseHead
+from router.proxy.tls import Tls
 
 if TYPE_CHECKING:
     from router.proxy.exchange import Exchange
@@ -81,7 +82,7 @@ class Upstream:
     def connection_lost(self, error: Exception | None) -> None:
         """Called by the loop, once, whoever closed."""
         transport, self._transport = self._transport, None
-        if self.exchange is not None and error is not None and transport is not None:
+        if self.exchange is not None and error is not None and transport is not None and not isinstance(transport, Tls):
             self._receive_remains(transport)
         if self.exchange is None:
             self.pool.forget(self)
@@ -154,6 +155,8 @@ class Upstream:
         """Return whether the idle connection has something to read: its end, or bytes nobody asked for."""
         if self._transport is None or self._transport.is_closing():
             return True
+        if isinstance(self._transport, Tls):
+            return self._transport.shows_eof()
         poll = select.poll()
         poll.register(self._transport.get_extra_info("socket").fileno(), select.POLLIN | select.POLLRDHUP)
         return bool(poll.poll(0))

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+from router.proxy.backend_tls import BackendContext
 from router.proxy.deadlines import Deadlines
 from router.proxy.pool import Pool
 from router.rollout.endpoint import parse_endpoint
@@ -46,6 +47,7 @@ class TargetView:
         self.retrying = 0
         self.quota = 0
         self._plane = plane
+        self._backend_context = service.backend_context
         self.pools: tuple[Pool, ...] = ()
         self.move_to(content.endpoints)
 
@@ -55,7 +57,10 @@ class TargetView:
     def move_to(self, urls: tuple[str, ...]) -> None:
         """Serve from these endpoints; pools of endpoints that stay are kept."""
         held = {pool.endpoint.url: pool for pool in self.pools}
-        self.pools = tuple(held.pop(url) if url in held else Pool(self._plane, parse_endpoint(url)) for url in urls)
+        self.pools = tuple(
+            held.pop(url) if url in held else Pool(self._plane, parse_endpoint(url), self._backend_context)
+            for url in urls
+        )
         for pool in held.values():
             pool.close()
 
@@ -79,6 +84,7 @@ class ServiceView:
         self.options = options
         self.names_version = options.served_version_header
         self.never_resends = options.replay in NEVER_RESENT
+        self.backend_context = BackendContext(options.backend_tls)
         self.active: TargetView | None = None
         self.standby: TargetView | None = None
         self.route: Route | None = None
@@ -100,6 +106,7 @@ class ServiceView:
         self.options = options
         self.names_version = options.served_version_header
         self.never_resends = options.replay in NEVER_RESENT
+        self.backend_context.reconfigure(options.backend_tls)
         self.idle.duration_s = options.idle_timeout_s
         for target in self.targets.values():
             target.waiting.duration_s = options.first_byte_timeout_s

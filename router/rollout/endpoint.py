@@ -1,6 +1,6 @@
 """One replica of a target: where it listens. Parsed once, here, with errors that say what to write instead.
 
-`http://HOST:PORT`, or `unix:/PATH` as nginx writes it.
+`http://HOST:PORT`, `https://HOST:PORT`, or `unix:/PATH` as nginx writes it.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 from router.errors import OperatorError
 
 _HOST: Final = re.compile(r"[A-Za-z0-9._\-]{1,253}|[0-9A-Fa-f:.]{2,45}")
-EXAMPLE: Final = "write it as http://HOST:PORT, for example http://127.0.0.1:9001"
+EXAMPLE: Final = "write it as http://HOST:PORT or https://HOST:PORT, for example http://127.0.0.1:9001"
 UNIX: Final = "unix:"
 UNIX_EXAMPLE: Final = "write it as unix:/PATH, for example unix:/run/model/http.sock"
 UNIX_PATH_BYTES_MAX: Final = 107
@@ -23,18 +23,21 @@ _UNIX_PATH: Final = re.compile(r"/[!-~]*[!-.0-~]")
 
 @dataclass(frozen=True, slots=True, order=True)
 class Endpoint:
-    """`host` is a name or an address without brackets; `port` is 1 to 65535. With `unix`, the path of a socket, both are
-    empty.
+    """`host` is a name or an address without brackets; `port` is 1 to 65535; `secure`: it speaks TLS. With `unix`, the path of
+    a socket, host and port are empty.
     """
 
     host: str
     port: int
     unix: str = ""
+    secure: bool = False
 
     @property
     def url(self) -> str:
         """The canonical spelling, by which two endpoints compare equal."""
-        return f"{UNIX}{self.unix}" if self.unix else f"http://{self.authority}"
+        if self.unix:
+            return f"{UNIX}{self.unix}"
+        return f"{'https' if self.secure else 'http'}://{self.authority}"
 
     @property
     def authority(self) -> str:
@@ -59,8 +62,8 @@ def parse_endpoint(url: str) -> Endpoint:
         host, port = parts.hostname, parts.port
     except ValueError as error:
         raise invalid(f"is not a URL ({error})") from None
-    if parts.scheme != "http":
-        raise invalid(f"has the scheme {parts.scheme!r}, and only http is supported")
+    if parts.scheme not in ("http", "https"):
+        raise invalid(f"has the scheme {parts.scheme!r}, and only http and https are supported")
     if not host:
         raise invalid("has no host")
     if not _HOST.fullmatch(host):
@@ -71,7 +74,8 @@ def parse_endpoint(url: str) -> Endpoint:
         raise invalid("has a path: the client's own path is forwarded")
     if port == 0:
         raise invalid("has the port 0")
-    return Endpoint(host.lower(), port or 80)
+    secure = parts.scheme == "https"
+    return Endpoint(host.lower(), port or (443 if secure else 80), secure=secure)
 
 
 def unix_path_is_wrong(path: str) -> str | None:

@@ -36,7 +36,7 @@ def test_check(command: Command, file: Path) -> None:
     assert command("config", "check", "--config", str(file)) == (0, f"{file}: good; services: fraud.v1, other\n", "")
     assert command("config", "check", "--config", str(file), "--json") == (
         0,
-        '{"ok": true, "services": ["fraud.v1", "other"]}\n',
+        '{"ok": true, "services": ["fraud.v1", "other"], "warnings": []}\n',
         "",
     )
     assert command("config", "check") == (0, "the environment: good; services: none, so run needs --blue URL\n", "")

@@ -88,7 +88,7 @@ WRONG = [
         ("--blue", "http://h:1", "--green", "h:2"),
         3,
         "the flags and the environment: services.default.standby.endpoints = ['h:2']: endpoint 'h:2' has the scheme 'h', and "
-        "only http is supported; write it as http://HOST:PORT, for example http://127.0.0.1:9001",
+        "only http and https are supported; write it as http://HOST:PORT or https://HOST:PORT, for example http://127.0.0.1:9001",
         id="no URL",
     ),
     pytest.param(

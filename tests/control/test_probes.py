@@ -207,7 +207,7 @@ async def test_probe_now_of_an_unwatched_slot_is_bad(rig: Rig) -> None:
 async def test_check_asks_endpoints_that_are_not_watched(rig: Rig) -> None:
     refused = closed_port()
     async with scripted(answer()) as server:
-        results = await rig.probes.check((server.url, refused), Probe(), 1.0)
+        results = await rig.probes.check("default", (server.url, refused), Probe(), 1.0)
         assert {url: (result.ok, result.connect_failed) for url, result in results.items()} == {
             server.url: (True, False),
             refused: (False, True),

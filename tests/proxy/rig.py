@@ -6,6 +6,7 @@ import asyncio
 import math
 import os
 import socket
+import ssl
 import struct
 from collections.abc import Callable
 from dataclasses import replace
@@ -204,8 +205,13 @@ class Rig:
         self.route(0, 1 if standby else NO_SLOT)
 
     # -- the clients' part
-    async def client(self) -> Client:
-        client = Client(*await asyncio.open_connection("127.0.0.1", self.port, limit=1 << 24))
+    async def client(self, tls: ssl.SSLContext | None = None, name: str = "localhost") -> Client:
+        """Return a connection; with `tls` behind a handshake that asks for `name`."""
+        client = Client(
+            *await asyncio.open_connection(
+                "127.0.0.1", self.port, limit=1 << 24, ssl=tls, server_hostname=name if tls else None
+            )
+        )
         self._clients.append(client)
         return client
 

@@ -21,8 +21,8 @@ def test_canonical_spelling(url: str, expected: str) -> None:
 @pytest.mark.parametrize(
     ("url", "why"),
     [
-        ("https://model:443", "has the scheme 'https', and only http is supported"),
-        ("model:9001", "has the scheme 'model', and only http is supported"),
+        ("ftp://model:443", "has the scheme 'ftp', and only http and https are supported"),
+        ("model:9001", "has the scheme 'model', and only http and https are supported"),
         ("http://", "has no host"),
         ("http://:9001", "has no host"),
         ("http://mo del:1", "has the host 'mo del', which is neither a name nor an address"),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import re
 import socket
+import ssl
 import uuid
 from collections.abc import Awaitable, Callable
 from typing import Final
@@ -71,11 +72,13 @@ def build(controller: Verbs, settings: Settings, streams: EventStreams | None = 
     return application
 
 
-async def serve(application: web.Application, sock: socket.socket) -> web.AppRunner:
-    """Answer on `sock`; `cleanup` of the returned runner stops, giving answers under way SHUTDOWN_TIMEOUT_S."""
+async def serve(application: web.Application, sock: socket.socket, tls: ssl.SSLContext | None = None) -> web.AppRunner:
+    """Answer on `sock`, over TLS if there is a context; `cleanup` of the returned runner stops, giving answers under way
+    SHUTDOWN_TIMEOUT_S.
+    """
     runner = web.AppRunner(application, access_log=None, handle_signals=False, shutdown_timeout=SHUTDOWN_TIMEOUT_S)
     await runner.setup()
-    await GuardedSite(runner, sock, application[DOOR]).start()
+    await GuardedSite(runner, sock, application[DOOR], tls).start()
     return runner
 
 

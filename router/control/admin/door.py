@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import socket
+import ssl
 from typing import Final, cast
 
 import orjson
@@ -21,6 +22,7 @@ from router.config import Settings
 
 log = logging.getLogger(__name__)
 
+_HANDSHAKE_TIMEOUT_S: Final = 10.0
 SWEEP_S: Final = 1.0
 _FULL: Final = orjson.dumps(
     {"type": "about:blank", "title": "Service Unavailable", "status": 503, "code": "connections_exhausted",
@@ -183,8 +185,11 @@ class Visitor(asyncio.Protocol):
 class GuardedSite(web.BaseSite):
     """aiohttp's site, with a door before its protocol."""
 
-    def __init__(self, runner: web.BaseRunner, sock: socket.socket, door: Door) -> None:
+    def __init__(
+        self, runner: web.BaseRunner, sock: socket.socket, door: Door, tls: ssl.SSLContext | None = None
+    ) -> None:
         super().__init__(runner)
+        self._tls = tls
         self._sock = sock
         self._door = door
 
@@ -199,7 +204,12 @@ class GuardedSite(web.BaseSite):
         make = self._runner.server
         assert make is not None
         loop = asyncio.get_running_loop()
-        self._server = await loop.create_server(lambda: Visitor(self._door, make()), sock=self._sock)
+        self._server = await loop.create_server(
+            lambda: Visitor(self._door, make()),
+            sock=self._sock,
+            ssl=self._tls,
+            ssl_handshake_timeout=_HANDSHAKE_TIMEOUT_S if self._tls else None,
+        )
         self._door.open()
 
     async def stop(self) -> None:

@@ -1,0 +1,292 @@
+"""Certificates: the contexts of OpenSSL that the settings ask for, what is wrong with their files, and until when they hold.
+
+Everything here reads files and so blocks: at start, in a command, or in a thread. Ciphers and curves are OpenSSL's own
+choice; versions below TLS 1.2 are not to be had (RFC 8996).
+"""
+
+from __future__ import annotations
+
+import os
+import ssl
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Final
+
+from router.errors import StartError
+
+EXIT_CERTIFICATE: Final = 3
+"""As for any other setting that cannot be used."""
+EXPIRES_SOON_DAYS: Final = 14
+_VERSIONS: Final = {"TLSv1.2": ssl.TLSVersion.TLSv1_2, "TLSv1.3": ssl.TLSVersion.TLSv1_3}
+_ALPN: Final = ["http/1.1"]
+
+
+@dataclass(frozen=True, slots=True)
+class Pair:
+    """A certificate with its chain, and its key: paths of PEM files. `names` are those of SNI that choose it."""
+
+    certificate: str
+    key: str
+    names: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class ServerTls:
+    """What a listener shows, and whom it asks for a certificate. `others` are chosen by SNI, else `pair` it is."""
+
+    pair: Pair
+    others: tuple[Pair, ...] = ()
+    minimum_version: str = "TLSv1.2"
+    client_ca: str | None = None
+    client_auth: str = "required"
+
+    @property
+    def files(self) -> tuple[str, ...]:
+        """Every file that it is made of."""
+        pairs = (self.pair, *self.others)
+        paths = [path for pair in pairs for path in (pair.certificate, pair.key)]
+        return tuple(dict.fromkeys((*paths, self.client_ca) if self.client_ca else paths))
+
+
+@dataclass(frozen=True, slots=True)
+class BackendTls:
+    """How a service's backends are verified, and what we show them."""
+
+    ca: str | None = None
+    server_name: str | None = None
+    verify: bool = True
+    minimum_version: str = "TLSv1.2"
+    pair: Pair | None = None
+
+
+def server_of(section: dict[str, Any]) -> ServerTls | None:
+    """Return what a `tls` section (plain data) asks for, None if it names no certificate."""
+    if section["certificate"] is None:
+        return None
+    others = tuple(
+        Pair(item["certificate"], item["key"] or item["certificate"], tuple(item["server_names"]))
+        for item in section.get("certificates", ())
+    )
+    return ServerTls(
+        pair=Pair(section["certificate"], section["key"] or section["certificate"]),
+        others=others,
+        minimum_version=section["minimum_version"],
+        client_ca=section.get("client_ca"),
+        client_auth=section.get("client_auth", "required"),
+    )
+
+
+def backend_of(section: dict[str, Any]) -> BackendTls:
+    """Return what a `backend_tls` section (plain data) asks for."""
+    certificate = section["certificate"]
+    return BackendTls(
+        ca=section["ca"],
+        server_name=section["server_name"],
+        verify=section["verify"],
+        minimum_version=section["minimum_version"],
+        pair=Pair(certificate, section["key"] or certificate) if certificate is not None else None,
+    )
+
+
+def signature(files: Iterable[str]) -> tuple[object, ...]:
+    """Return a value that changes when one of these files does; a missing file is a value, too."""
+    return tuple(_signature(path) for path in files)
+
+
+def _signature(path: str) -> object:
+    try:
+        found = os.stat(path)
+    except OSError as error:
+        return error.errno
+    return found.st_ino, found.st_size, found.st_mtime_ns
+
+
+# -- contexts
+def server_context(tls: ServerTls) -> ssl.SSLContext:
+    """Return the context of a listener; raise StartError (3) that names the file and the remedy."""
+    context = _one_server(tls, tls.pair)
+    others = {name.lower(): _one_server(tls, pair) for pair in tls.others for name in pair.names}
+    if others:
+        context.sni_callback = lambda connection, name, _: _choose(connection, name, others)
+    return context
+
+
+def _one_server(tls: ServerTls, pair: Pair) -> ssl.SSLContext:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.minimum_version = _VERSIONS[tls.minimum_version]
+    context.options |= ssl.OP_NO_RENEGOTIATION | ssl.OP_CIPHER_SERVER_PREFERENCE
+    context.set_alpn_protocols(_ALPN)
+    _show(context, pair)
+    if tls.client_ca is not None:
+        _trust(context, tls.client_ca, "client_ca")
+        context.verify_mode = ssl.CERT_REQUIRED if tls.client_auth == "required" else ssl.CERT_OPTIONAL
+    return context
+
+
+def _choose(connection: ssl.SSLObject | ssl.SSLSocket, name: str | None, others: dict[str, ssl.SSLContext]) -> None:
+    """Take the certificate of this name, or of its wildcard one label up; a name that nobody has gets the first one."""
+    if name:
+        asked = name.lower()
+        chosen = others.get(asked) or others.get("*." + asked.partition(".")[2])
+        if chosen is not None:
+            connection.context = chosen
+
+
+def backend_context(tls: BackendTls) -> ssl.SSLContext:
+    """Return the context towards a service's backends; raise StartError (3) that names the file and the remedy."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.minimum_version = _VERSIONS[tls.minimum_version]
+    context.set_alpn_protocols(_ALPN)
+    if not tls.verify:
+        context.check_hostname = False
+        context.verify_mode = ssl.CERT_NONE
+    elif tls.ca is not None:
+        _trust(context, tls.ca, "ca")
+    else:
+        context.load_default_certs()
+    if tls.pair is not None:
+        _show(context, tls.pair)
+    return context
+
+
+def _show(context: ssl.SSLContext, pair: Pair) -> None:
+    _readable(pair.certificate, "certificate")
+    _readable(pair.key, "key")
+    try:
+        context.load_cert_chain(pair.certificate, pair.key, password=_refuse_password)
+    except ssl.SSLError as error:
+        if error.reason == "KEY_VALUES_MISMATCH":
+            raise _unusable(f"key {pair.key} does not belong to certificate {pair.certificate}: name its own") from None
+        raise _unusable(
+            f"certificate {pair.certificate} with key {pair.key}: {why(error)}; both have to be PEM, the certificate "
+            "first, then its chain, and RSA keys of at least 2048 bits"
+        ) from None
+    except PermissionError:  # that of _refuse_password; the files can be read
+        remedy = f"openssl pkey -in {pair.key} -out PLAIN_KEY takes its password off; keep that file at mode 600"
+        raise _unusable(f"key {pair.key} is encrypted, and nobody is here to type its password: {remedy}") from None
+
+
+def _refuse_password() -> str:
+    """Exist: without it OpenSSL would ask the terminal."""
+    raise PermissionError
+
+
+def _trust(context: ssl.SSLContext, path: str, what: str) -> None:
+    _readable(path, what)
+    try:
+        context.load_verify_locations(path)
+    except ssl.SSLError as error:
+        raise _unusable(f"{what} {path}: {why(error)}; it has to hold certificates in PEM") from None
+
+
+def _readable(path: str, what: str) -> None:
+    try:
+        with open(path, "rb") as file:
+            file.read(1)
+    except OSError as error:
+        remedy = "give the user of the router the right to read it" if error.errno == 13 else "name one that exists"
+        raise _unusable(f"{what} {path}: {error.strerror}; {remedy}") from None
+
+
+def _unusable(detail: str) -> StartError:
+    return StartError("certificate_unusable", detail, EXIT_CERTIFICATE)
+
+
+def why(error: BaseException) -> str:
+    """Return in a few words why TLS failed: `certificate has expired`, `tlsv1 alert unknown ca`."""
+    if isinstance(error, ssl.SSLCertVerificationError):
+        return error.verify_message.rstrip(".")
+    if isinstance(error, ssl.SSLError) and error.reason:
+        return error.reason.lower().replace("_", " ")
+    return str(error) or type(error).__name__
+
+
+# -- what the files say
+@dataclass(frozen=True, slots=True)
+class Certificate:
+    """The first certificate of a file. `names` are its DNS names and addresses."""
+
+    path: str
+    names: tuple[str, ...]
+    since: datetime
+    until: datetime
+
+    def days_left(self, now_s: float) -> int:
+        """Return for how many whole days it still holds; below 0 it has expired."""
+        return int((self.until.timestamp() - now_s) // 86_400)
+
+    def complaint(self, now_s: float) -> str | None:
+        """Return what a person should know of its dates, None if nothing."""
+        if now_s < self.since.timestamp():
+            return f"certificate {self.path} is not valid before {self.since:%Y-%m-%d %H:%M} UTC"
+        days = self.days_left(now_s)
+        if days < 0:
+            return f"certificate {self.path} has expired on {self.until:%Y-%m-%d %H:%M} UTC"
+        if days < EXPIRES_SOON_DAYS:
+            return f"certificate {self.path} expires on {self.until:%Y-%m-%d %H:%M} UTC, in {days} days"
+        return None
+
+
+def read(path: str) -> Certificate:
+    """Return the first certificate of a PEM file; raise StartError (3)."""
+    from cryptography import x509  # 70 ms and 18 MB that workers need not spend
+
+    _readable(path, "certificate")
+    try:
+        with open(path, "rb") as file:
+            found = x509.load_pem_x509_certificate(file.read())
+    except ValueError as error:
+        raise _unusable(f"certificate {path} is not PEM: {error}") from None
+    names: list[str] = []
+    try:
+        alternatives = found.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+    except x509.ExtensionNotFound:
+        pass
+    else:
+        names += alternatives.get_values_for_type(x509.DNSName)
+        names += map(str, alternatives.get_values_for_type(x509.IPAddress))
+    return Certificate(path, tuple(names), found.not_valid_before_utc, found.not_valid_after_utc)
+
+
+def complaints(tls: ServerTls, now_s: float) -> Iterator[str]:
+    """Yield what is wrong with usable certificates: their dates, and names of SNI that they do not cover."""
+    for pair in (tls.pair, *tls.others):
+        certificate = read(pair.certificate)
+        complaint = certificate.complaint(now_s)
+        if complaint:
+            yield complaint
+        held = {name.lower() for name in certificate.names}
+        for name in pair.names:
+            if name.lower() not in held and "*." + name.lower().partition(".")[2] not in held:
+                yield f"certificate {pair.certificate} does not hold the name {name}, only {', '.join(sorted(held)) or 'none'}"
+
+
+def check(settings: dict[str, Any], now_s: float) -> list[str]:
+    """Return what a person should know of the TLS of these settings (plain data); raise StartError (3) for files that
+    cannot be used.
+    """
+    found: list[str] = []
+    for section in (settings["tls"], settings["admin"]["tls"]):
+        tls = server_of(section)
+        if tls is not None:
+            server_context(tls)
+            found += complaints(tls, now_s)
+    for name, service in sorted(settings["services"].items()):
+        backend = backend_of(service["backend_tls"])
+        if backend.ca is not None or backend.pair is not None:
+            backend_context(backend)
+        if backend.pair is not None and (complaint := read(backend.pair.certificate).complaint(now_s)):
+            found.append(complaint)
+        if not backend.verify:
+            found.append(f"services.{name}.backend_tls.verify is false: whoever answers passes for its backend")
+    return found
+
+
+def shown(settings: dict[str, Any], now_s: float) -> Iterator[tuple[str, Certificate, int]]:
+    """Yield (setting, certificate, whole days left) of each certificate that clients are shown; raise StartError (3)."""
+    for place, section in (("tls", settings["tls"]), ("admin.tls", settings["admin"]["tls"])):
+        tls = server_of(section)
+        for pair in (tls.pair, *tls.others) if tls is not None else ():
+            certificate = read(pair.certificate)
+            yield place, certificate, certificate.days_left(now_s)

@@ -1,0 +1,103 @@
+"""TLS towards the backends of one service: the verification that its settings ask for, and one connection's handshake."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import ssl
+from functools import partial
+
+from router import certificates
+from router.certificates import BackendTls
+from router.errors import StartError
+from router.proxy.tls import Tls, Wrap
+from router.rollout.endpoint import Endpoint
+
+log = logging.getLogger(__name__)
+
+
+class BackendContext:
+    """The context of one service, made from files, in a thread, when it is first needed and after each reload."""
+
+    def __init__(self, options: BackendTls) -> None:
+        self._options = options
+        self._context: ssl.SSLContext | None = None
+        self._fresh = False
+        self._making = asyncio.Lock()
+        self._failing: dict[Endpoint, str] = {}
+
+    def reconfigure(self, options: BackendTls) -> None:
+        """Take over other settings; the files are read anew even where the settings name the same."""
+        self._options = options
+        self._fresh = False
+
+    async def wrap(self, above: asyncio.Protocol, endpoint: Endpoint, last: ssl.SSLObject | None) -> Secured:
+        """Return `above` behind a handshake with `endpoint`; raise ConnectionError without a context. The session of the
+        `last` connection to it is taken up if there is one, which spares both sides the certificate (RFC 8446 §2.2).
+
+        A name is sent as SNI (RFC 6066 §3) and must be in the certificate; an address must be in it as an address.
+        """
+        context = await self._current()
+        session = last.session if last is not None and last.context is context else None
+        name = self._options.server_name or endpoint.host
+        try:
+            return Secured(above, partial(context.wrap_bio, server_hostname=name, session=session), self, endpoint)
+        except ValueError as error:
+            raise ConnectionError(f"TLS: {name!r} cannot be asked for: {error}") from None
+
+    async def _current(self) -> ssl.SSLContext:
+        async with self._making:
+            if not self._fresh:
+                loop = asyncio.get_running_loop()
+                try:
+                    self._context = await loop.run_in_executor(None, certificates.backend_context, self._options)
+                except StartError as error:
+                    log.error("backend_tls is not taken over: %s", error.detail)
+                self._fresh = self._context is not None
+        if self._context is None:
+            raise ConnectionError("TLS: the files of backend_tls cannot be used")
+        return self._context
+
+    def tell(self, endpoint: Endpoint, error: Exception | None) -> None:
+        """Say in the log why handshakes with an endpoint fail: once for each reason, and again after one that stood."""
+        reason = None if error is None else certificates.why(error)
+        if reason is not None and self._failing.get(endpoint) != reason:
+            log.warning("TLS handshakes with %s fail: %s", endpoint.url, reason)
+        if reason is None:
+            self._failing.pop(endpoint, None)
+        else:
+            self._failing[endpoint] = reason
+
+
+class Secured:
+    """One connection to a backend in its making."""
+
+    def __init__(self, above: asyncio.Protocol, wrap: Wrap, context: BackendContext, endpoint: Endpoint) -> None:
+        self._context = context
+        self._endpoint = endpoint
+        self._standing: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self.tls = Tls(above, wrap, self)
+
+    def begun(self, tls: Tls) -> None:
+        """The connection below stands."""
+
+    def ended(self, tls: Tls, error: Exception | None) -> None:
+        """The handshake is over; one that was given up says nothing."""
+        if self._standing.done():
+            return
+        self._context.tell(self._endpoint, error)
+        if error is None:
+            self._standing.set_result(None)
+        else:
+            self._standing.set_exception(ConnectionError(f"TLS: {certificates.why(error)}"))
+
+    async def stands(self) -> Tls:
+        """Wait for the handshake; raise ConnectionError that says why it failed. Cancelled, it ends the connection."""
+        try:
+            await self._standing
+        except BaseException:
+            self.tls.abort()
+            raise
+        if self.tls.is_closing():
+            raise ConnectionError("the backend closed the connection right after the TLS handshake")
+        return self.tls

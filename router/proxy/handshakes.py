@@ -1,0 +1,112 @@
+"""The TLS handshakes of one worker's listener: with which certificate, for how long, how many stood and how many failed.
+
+The files are looked at every `certificates_every_s` and at each SIGHUP, in a thread. A pair that cannot be used changes
+nothing and is said in the log; connections that stand keep what they have, new handshakes get the new certificate.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import ssl
+from functools import partial
+from typing import TYPE_CHECKING, Final
+
+from router import certificates, clock
+from router.certificates import ServerTls
+from router.errors import StartError
+from router.proxy.deadlines import Deadlines
+from router.proxy.options import Options
+from router.proxy.tls import Tls
+from router.shm import layout as at
+
+if TYPE_CHECKING:
+    from router.proxy.plane import Plane
+
+log = logging.getLogger(__name__)
+_SAID_EVERY_S: Final = 10.0
+"""One failed handshake in so long is named in the log; a scanner must not fill it."""
+
+
+class Handshakes:
+    """`context` is that of the next handshake, None where the listener speaks plain HTTP."""
+
+    def __init__(self, plane: Plane, options: Options) -> None:
+        """Raise StartError if the files cannot be used."""
+        self._plane = plane
+        self._row = plane.wall.layout.lane(plane.index)
+        self._tls = options.tls
+        self._signature = certificates.signature(options.tls.files) if options.tls else ()
+        self.context: ssl.SSLContext | None = certificates.server_context(options.tls) if options.tls else None
+        self.waits = Deadlines(options.tls_handshake_timeout_s, Tls.late)
+        self._said_s = 0.0
+
+    def guard(self, above: asyncio.Protocol) -> asyncio.Protocol:
+        """Return what a new connection is given to: `above` itself, or TLS with `above` behind its handshake."""
+        if self.context is None:
+            return above
+        return Tls(above, partial(self.context.wrap_bio, server_side=True), self)
+
+    def begun(self, tls: Tls) -> None:
+        """A client has connected. Without room for it, it is not worth a handshake."""
+        plane = self._plane
+        if len(self.waits.since) + len(plane.connections) >= plane.options.connections_max:
+            tls.abort()
+        self.waits.start(tls, clock.now_s())
+
+    def ended(self, tls: Tls, error: Exception | None) -> None:
+        """Its handshake stands or has failed."""
+        self.waits.stop(tls)
+        self._plane.words[self._row + at.W_HANDSHAKES] += 1
+        if error is None:
+            return
+        self._plane.words[self._row + at.W_HANDSHAKES_FAILED] += 1
+        now_s = clock.now_s()
+        if now_s - self._said_s >= _SAID_EVERY_S:
+            self._said_s = now_s
+            failed = self._plane.words[self._row + at.W_HANDSHAKES_FAILED]
+            log.info("a TLS handshake failed (the worker's %d.): %s", failed, certificates.why(error))
+
+    def abort(self) -> None:
+        """Give up those that are under way."""
+        for tls in list(self.waits.since):
+            tls.abort()
+
+    # -- certificates
+    def reconfigure(self, options: Options) -> None:
+        """Take over other settings, and read the files again even where the settings name the same."""
+        self.waits.duration_s = options.tls_handshake_timeout_s
+        self._tls = options.tls
+        self._plane.tasks.spawn(self._load(options.tls), "certificates")
+
+    async def keep_fresh(self) -> None:
+        """Look at the files again and again; take over those that have changed."""
+        while True:
+            await asyncio.sleep(self._plane.options.certificates_every_s)
+            await self.look_again()
+
+    async def look_again(self) -> None:
+        """Take over the files if they have changed."""
+        tls = self._tls
+        if tls is not None:
+            loop = asyncio.get_running_loop()
+            if await loop.run_in_executor(None, certificates.signature, tls.files) != self._signature:
+                await self._load(tls)
+
+    async def _load(self, tls: ServerTls | None) -> None:
+        """Read the files. What cannot be used changes nothing, and is read again when the files change again."""
+        loop = asyncio.get_running_loop()
+        signature: tuple[object, ...] = ()
+        context = None
+        if tls is not None:
+            signature = await loop.run_in_executor(None, certificates.signature, tls.files)
+            try:
+                context = await loop.run_in_executor(None, certificates.server_context, tls)
+            except StartError as error:
+                self._signature = signature
+                log.error("certificates not reloaded, the old ones stay in use: %s", error.detail)
+                return
+        if tls is self._tls:  # else other settings have come meanwhile, and their own reading with them
+            self._signature, self.context = signature, context
+            if tls is not None:
+                log.info("certificate %s is in use for new connections", tls.pair.certificate)

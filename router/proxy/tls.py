@@ -1,0 +1,301 @@
+"""TLS on one connection: a protocol to the transport below it, a transport to the protocol above it.
+
+The protocols above need not know of it: they pause, half-close, reset and read buffer sizes as over plain TCP, which uvloop's
+own TLS does not offer (`write_eof` raises, buffer sizes leave out the transport below, and what was read while the protocol
+was paused is thrown away when the peer closes). Nothing is buffered here but an incomplete record: ciphertext goes straight
+into the transport below, and while the protocol above is paused nothing more is read.
+
+An end without close_notify may be forged (RFC 8446 §6.1): it is told as an error (`EndedWithoutNotice`), never as an end of
+file, so that a body which only the end of the connection delimits is not whole by it (RFC 9112 §9.8).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import select
+import ssl
+from collections.abc import Callable
+from typing import Any, Final, Protocol, cast
+
+from router.certificates import why
+from router.proxy import replies
+
+_READ_BYTES: Final = 65536
+_BELOW_READS_MAX: Final = 64
+_HANDSHAKE_RECORD: Final = 0x16
+_PLAIN_HTTP: Final = replies.reply(400, "tls_required", "this port speaks TLS: ask again with https://", close=True)
+
+Wrap = Callable[[ssl.MemoryBIO, ssl.MemoryBIO], ssl.SSLObject]
+"""(what came, what goes) → one side of a TLS connection: `SSLContext.wrap_bio` with its further arguments."""
+
+
+class EndedWithoutNotice(ConnectionError):
+    """The peer has closed the connection below, but not TLS."""
+
+
+class Handshake(Protocol):
+    """Who waits for a handshake. Both are called once."""
+
+    def begun(self, tls: Tls) -> None:
+        """A connection was made; the handshake starts."""
+
+    def ended(self, tls: Tls, error: Exception | None) -> None:
+        """It stands if `error` is None, else it never will."""
+
+
+class Tls(asyncio.Transport, asyncio.Protocol):
+    """`up`: the handshake is done, and the protocol above has had its `connection_made`."""
+
+    def __init__(self, above: asyncio.BaseProtocol, wrap: Wrap, handshake: Handshake) -> None:
+        super().__init__()
+        self.up = False
+        self._above = cast(asyncio.Protocol, above)
+        self._handshake: Handshake | None = handshake
+        self._came, self._goes = ssl.MemoryBIO(), ssl.MemoryBIO()
+        self.ssl = wrap(self._came, self._goes)
+        self._below: asyncio.Transport
+        self._unread = True  # not a byte has come yet
+        self._paused = False
+        self._said_goodbye = False
+        self._heard_goodbye = False
+        self._held = False  # the peer's goodbye, heard while we were paused
+        self._error: Exception | None = None
+
+    def __repr__(self) -> str:
+        return f"<Tls {self.ssl.version()} of {self._above!r}: up {self.up}>"
+
+    # -- a protocol to the connection below
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Called by the loop, or by a protocol that hands its transport over."""
+        self._below = cast(asyncio.Transport, transport)
+        if self._handshake is not None:
+            self._handshake.begun(self)
+        if not self.ssl.server_side:
+            self._shake_hands()
+
+    def data_received(self, data: bytes) -> None:
+        """Called by the loop with ciphertext."""
+        if self.up:
+            self._came.write(data)
+            self._deliver()
+        elif self._unread and self.ssl.server_side and data[0] != _HANDSHAKE_RECORD:
+            self._refuse(data)
+        elif self._handshake is not None:
+            self._unread = False
+            self._came.write(data)
+            self._shake_hands()
+
+    def eof_received(self) -> bool:
+        """Called by the loop at the end of the connection below; after a close_notify our direction may go on."""
+        if self.up and self._heard_goodbye:
+            return True
+        self._error = self._error or EndedWithoutNotice("the connection ended without TLS's close_notify")
+        return False
+
+    def connection_lost(self, error: Exception | None) -> None:
+        """Called by the loop, once, whoever closed."""
+        if not self.up:
+            self._fail(error or ConnectionResetError("the connection ended within the TLS handshake"))
+            return
+        if error is not None:
+            self._read_below()
+        self._above.connection_lost(self._error or error)
+
+    def pause_writing(self) -> None:
+        """Called by the loop when the peer takes less than is written."""
+        if self.up:
+            self._above.pause_writing()
+
+    def resume_writing(self) -> None:
+        """Called by the loop when the peer has caught up."""
+        if self.up:
+            self._above.resume_writing()
+
+    # -- the handshake
+    def _shake_hands(self) -> None:
+        try:
+            self.ssl.do_handshake()
+        except ssl.SSLWantReadError:
+            self._flush()
+            return
+        except ssl.SSLError as error:  # the alert that says so is in what goes
+            self._flush()
+            self._fail(error)
+            return
+        self._flush()
+        handshake, self._handshake = self._handshake, None
+        self.up = True
+        self._above.connection_made(self)
+        if handshake is not None:
+            handshake.ended(self, None)
+        if not self._below.is_closing():
+            self._deliver()
+
+    def late(self) -> None:
+        """The handshake takes too long."""
+        self._fail(TimeoutError("the TLS handshake took too long"))
+        self._below.abort()
+
+    def _fail(self, error: Exception) -> None:
+        handshake, self._handshake = self._handshake, None
+        self._below.close()
+        if handshake is not None:
+            handshake.ended(self, error)
+
+    def _refuse(self, data: bytes) -> None:
+        """Whoever speaks HTTP to this port is told in HTTP; anybody else is not answered."""
+        if data[:1].isalpha():
+            self._below.write(_PLAIN_HTTP)
+        self._fail(ConnectionError("the client does not speak TLS"))
+
+    # -- what came
+    def _deliver(self) -> None:
+        """Hand on all that can be read, as one piece; then the peer's goodbye."""
+        parts = []
+        came, reading = self._came, self.ssl
+        try:
+            while came.pending or reading.pending():
+                part = reading.read(_READ_BYTES)
+                if not part:
+                    self._heard_goodbye = True
+                    break
+                parts.append(part)
+        except ssl.SSLWantReadError:
+            pass
+        except ssl.SSLZeroReturnError:
+            self._heard_goodbye = True
+        except ssl.SSLError as error:  # an alert, or bytes that are no TLS
+            self._error = ConnectionError(f"TLS: {why(error)}")
+        if self._goes.pending:
+            self._flush()
+        if parts:
+            self._above.data_received(parts[0] if len(parts) == 1 else b"".join(parts))
+        if self._error is not None:
+            self._below.abort()
+        elif self._heard_goodbye:
+            self._held = self._paused
+            if not self._held:
+                self._hear_goodbye()
+
+    def _hear_goodbye(self) -> None:
+        """The peer has said all; what comes after it is none of our business (RFC 8446 §6.1)."""
+        if not self._below.is_closing() and not self._above.eof_received():
+            self.close()
+
+    def _read_below(self) -> bool:
+        """Take what the loop has not read from the descriptor; return whether the end of the connection was among it.
+
+        The descriptor is still ours in `connection_lost`: uvloop closes the handle only after it has returned.
+        """
+        descriptor = self._below.get_extra_info("socket").fileno()
+        for _ in range(_BELOW_READS_MAX):
+            try:
+                data = os.read(descriptor, _READ_BYTES)
+            except BlockingIOError:
+                return False
+            except OSError:
+                return True
+            if not data:
+                return True
+            self._came.write(data)
+            self._deliver()
+        return False
+
+    def shows_eof(self) -> bool:
+        """Return whether the peer has ended this idle connection. That it can be read proves nothing: a session ticket or a
+        change of keys may have come (RFC 8446 §4.6).
+        """
+        if self._below.is_closing() or self._heard_goodbye or self._error is not None:
+            return True
+        poll = select.poll()
+        poll.register(self._below.get_extra_info("socket").fileno(), select.POLLIN | select.POLLRDHUP)
+        if not poll.poll(0):
+            return False
+        return self._read_below() or self._heard_goodbye or self._error is not None or self._below.is_closing()
+
+    # -- a transport to the protocol above
+    def write(self, data: bytes | bytearray | memoryview) -> None:
+        """Encrypt and send; nothing may follow our goodbye."""
+        if self._said_goodbye or self._below.is_closing() or not data:
+            return
+        try:
+            sent = self.ssl.write(data)
+            while sent < len(data):  # a record holds 16 KiB
+                sent += self.ssl.write(memoryview(data)[sent:])
+        except ssl.SSLError as error:
+            self._error = ConnectionError(f"TLS: {why(error)}")
+            self._below.abort()
+            return
+        self._below.write(self._goes.read())
+
+    def write_eof(self) -> None:
+        """Say goodbye and close our direction; the other one goes on."""
+        self._say_goodbye()
+        if not self._below.is_closing():
+            self._below.write_eof()
+
+    def can_write_eof(self) -> bool:
+        """Yes: TLS 1.3 ends its directions one by one, and peers that speak 1.2 close when they are told."""
+        return True
+
+    def close(self) -> None:
+        """Say goodbye, and close once everything has left."""
+        self._say_goodbye()
+        self._below.close()
+
+    def abort(self) -> None:
+        """Close at once; what waits to be written is dropped."""
+        self._below.abort()
+
+    def _say_goodbye(self) -> None:
+        if self._said_goodbye or not self.up or self._below.is_closing():
+            return
+        self._said_goodbye = True
+        try:
+            self.ssl.unwrap()
+        except ssl.SSLError:  # it has been said, and the peer's is not here yet
+            pass
+        self._flush()
+
+    def _flush(self) -> None:
+        data = self._goes.read()
+        if data and not self._below.is_closing():
+            self._below.write(data)
+
+    def pause_reading(self) -> None:
+        """Read no more, in this step either."""
+        self._paused = True
+        self._below.pause_reading()
+
+    def resume_reading(self) -> None:
+        """Read again; a goodbye that was heard meanwhile comes first."""
+        self._paused = False
+        if self._held:
+            self._held = False
+            asyncio.get_running_loop().call_soon(self._hear_goodbye)
+        self._below.resume_reading()
+
+    def is_closing(self) -> bool:
+        """Return whether the connection ends, whoever ended it."""
+        return self._below.is_closing()
+
+    def set_protocol(self, protocol: asyncio.BaseProtocol) -> None:
+        """Hand on to another one from now on."""
+        self._above = cast(asyncio.Protocol, protocol)
+
+    def get_protocol(self) -> asyncio.BaseProtocol:
+        """Return who is above."""
+        return self._above
+
+    def set_write_buffer_limits(self, high: int | None = None, low: int | None = None) -> None:
+        """In bytes of ciphertext, in the transport below."""
+        self._below.set_write_buffer_limits(high, low)
+
+    def get_write_buffer_size(self) -> int:
+        """Return the bytes of ciphertext that wait to be sent."""
+        return self._below.get_write_buffer_size()
+
+    def get_extra_info(self, name: str, default: Any = None) -> Any:
+        """Return `ssl_object`, or what the transport below knows."""
+        return self.ssl if name == "ssl_object" else self._below.get_extra_info(name, default)

@@ -1,0 +1,35 @@
+"""The admin port over TLS, and a command that speaks to it."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from pathlib import Path
+
+import pytest
+
+from router import certificates
+from router.certificates import ServerTls
+from router.cli.client import Client
+from router.config import Settings
+from router.control.admin import app
+from router.errors import OperatorError
+from tests.authority import Authority
+from tests.control.fake_controller import FakeController
+
+
+async def test_a_command_trusts_the_authority_that_it_is_told_of(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    authority = Authority(tmp_path)
+    sock = socket.socket()
+    sock.bind(("127.0.0.1", 0))
+    sock.listen()
+    context = certificates.server_context(ServerTls(authority.pair()))
+    runner = await app.serve(app.build(FakeController(), Settings()), sock, context)
+    client = Client(f"https://127.0.0.1:{sock.getsockname()[1]}")
+    with pytest.raises(OperatorError, match="no router answers at https"):
+        await asyncio.to_thread(client.get, "/v1/status")
+    monkeypatch.setenv("SSL_CERT_FILE", authority.file)
+    assert await asyncio.to_thread(client.get, "/v1/status")
+    await runner.cleanup()

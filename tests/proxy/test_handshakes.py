@@ -1,0 +1,215 @@
+"""TLS on the listener: handshakes that stand, that fail, that stall; certificates that change under load."""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from cryptography import x509
+
+from router.certificates import ServerTls
+from router.shm import layout as at
+from tests import backends
+from tests.authority import Authority
+from tests.backends import Backend
+from tests.proxy.rig import OPTIONS, Client, Rig, until
+
+GET = b"GET / HTTP/1.1\r\nHost: t\r\n\r\n"
+
+
+def secured(tls: ServerTls, **changed: float) -> Rig:
+    return Rig(replace(OPTIONS, tls=tls, **changed))  # type: ignore[arg-type]
+
+
+def counted(rig: Rig) -> tuple[int, int]:
+    """Return (handshakes that ended, of these failed)."""
+    row = rig.wall.layout.lane(0)
+    return rig.wall.words[row + at.W_HANDSHAKES], rig.wall.words[row + at.W_HANDSHAKES_FAILED]
+
+
+def shown(client: Client) -> tuple[str, ...]:
+    """Return the names in the certificate that the router showed."""
+    der = client.writer.get_extra_info("ssl_object").getpeercert(binary_form=True)
+    names = x509.load_der_x509_certificate(der).extensions.get_extension_for_class(x509.SubjectAlternativeName)
+    return tuple(names.value.get_values_for_type(x509.DNSName))
+
+
+@pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3], ids=str)
+async def test_requests_over_one_connection_say_https(version: ssl.TLSVersion, tmp_path: Path) -> None:
+    authority = Authority(tmp_path)
+    context = authority.client()
+    context.maximum_version = version
+    context.set_alpn_protocols(["h2", "http/1.1"])
+    async with Backend(backends.ok()) as backend, secured(ServerTls(authority.pair())) as rig:
+        rig.serve(backend.url)
+        client = await rig.client(context)
+        assert client.writer.get_extra_info("ssl_object").selected_alpn_protocol() == "http/1.1"
+        for _ in range(3):
+            assert (await client.ask(GET))[::2] == (200, b"ok")
+        assert {request.field("x-forwarded-proto") for request in backend.requests} == {b"https"}
+        assert counted(rig) == (1, 0)
+
+
+async def test_an_answer_that_closes_says_goodbye_before_it(tmp_path: Path) -> None:
+    """ssl raises for an end without close_notify."""
+    authority = Authority(tmp_path)
+    async with Backend(backends.ok()) as backend, secured(ServerTls(authority.pair())) as rig:
+        rig.serve(backend.url)
+        for request in (b"GET / HTTP/1.1\r\nHost: t\r\nConnection: close\r\n\r\n", b"GET / HTTP/9.9\r\n\r\n"):
+            client = await rig.client(authority.client())
+            await client.send(request)
+            assert b"\r\nConnection: close\r\n" in await client.rest()
+
+
+async def test_plain_http_is_told_so_and_other_bytes_are_not_answered(tmp_path: Path) -> None:
+    async with secured(ServerTls(Authority(tmp_path).pair())) as rig:
+        client = await rig.client()
+        status, head, _ = await client.ask(GET)
+        assert (status, b"X-Router-Error: tls_required" in head) == (400, True)
+        assert await client.rest() == b""
+        client = await rig.client()
+        await client.send(b"\x00\x01")
+        assert await client.rest() == b""
+        assert counted(rig) == (2, 2)
+
+
+@pytest.mark.parametrize("sent", [0, 1, 4, 40], ids=lambda size: f"{size} bytes of a hello")
+async def test_a_handshake_that_stalls_is_given_up(sent: int, tmp_path: Path) -> None:
+    authority = Authority(tmp_path)
+    hello, out = ssl.MemoryBIO(), ssl.MemoryBIO()
+    with pytest.raises(ssl.SSLWantReadError):
+        authority.client().wrap_bio(hello, out, server_hostname="localhost").do_handshake()
+    async with secured(ServerTls(authority.pair()), tls_handshake_timeout_s=0.05) as rig:
+        client = await rig.client()
+        if sent:
+            await client.send(out.read(sent))
+        assert await client.rest() == b""
+        assert counted(rig) == (1, 1)
+        assert not rig.plane.connections
+
+
+async def test_a_reset_within_the_handshake_is_counted(tmp_path: Path) -> None:
+    async with secured(ServerTls(Authority(tmp_path).pair())) as rig:
+        client = await rig.client()
+        await client.send(b"\x16\x03\x01")
+        await until(lambda: rig.plane.handshakes.waits.since)
+        client.reset()
+        await until(lambda: counted(rig) == (1, 1))
+
+
+async def test_handshakes_are_connections_too(tmp_path: Path) -> None:
+    async with secured(ServerTls(Authority(tmp_path).pair()), connections_max=2) as rig:
+        waiting = [await rig.client() for _ in range(2)]
+        await until(lambda: len(rig.plane.handshakes.waits.since) == 2)
+        assert await (await rig.client()).rest() == b""
+        assert len(waiting) == len(rig.plane.handshakes.waits.since)
+
+
+@pytest.mark.parametrize("auth", ["required", "optional"])
+async def test_certificates_of_clients(auth: str, tmp_path: Path) -> None:
+    authority, stranger = Authority(tmp_path), Authority(tmp_path, "stranger")
+    pair = authority.pair()
+    known = authority.client(authority.pair("client.test", file="client"))
+    unknown = authority.client(stranger.pair("client.test", file="stranger-client"))
+    async with Backend(backends.ok()) as backend:
+        tls = ServerTls(pair, client_ca=authority.file, client_auth=auth)
+        async with secured(tls) as rig:
+            rig.serve(backend.url)
+            assert (await (await rig.client(known)).ask(GET))[0] == 200
+            for context, admitted in ((authority.client(), auth == "optional"), (unknown, False)):
+                client = await rig.client(context)
+                if admitted:
+                    assert (await client.ask(GET))[0] == 200
+                else:
+                    with pytest.raises((ssl.SSLError, ConnectionError, asyncio.IncompleteReadError)):
+                        await client.ask(GET)
+
+
+async def test_sni_chooses_the_certificate(tmp_path: Path) -> None:
+    authority = Authority(tmp_path)
+    first = authority.pair("localhost")
+    other = replace(authority.pair("a.test", "*.b.test", file="other"), names=("a.test", "*.b.test"))
+    async with secured(ServerTls(first, (other,))) as rig:
+        for name in ("a.test", "A.TEST", "x.b.test"):
+            assert shown(await rig.client(authority.client(), name)) == ("a.test", "*.b.test")
+        assert shown(await rig.client(authority.client(), "localhost")) == ("localhost",)
+        context = authority.client()
+        context.check_hostname = False
+        for name in ("x.y.b.test", "b.test", "127.0.0.1"):  # an address is never sent as SNI
+            assert shown(await rig.client(context, name)) == ("localhost",)
+
+
+def spoil(path: str) -> None:
+    Path(path).write_text("broken")
+
+
+async def test_a_new_pair_is_shown_to_new_connections_and_a_bad_one_changes_nothing(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    authority = Authority(tmp_path)
+    context = authority.client()
+    context.check_hostname = False
+    pair = authority.pair("one.test")
+    async with Backend(backends.ok()) as backend, secured(ServerTls(pair)) as rig:
+        rig.serve(backend.url)
+        old = await rig.client(context)
+        names: list[tuple[str, ...]] = []
+
+        async def connect_all_the_time() -> None:
+            while ("three.test",) not in names and len(names) < 500:
+                client = await rig.client(context)
+                names.append(shown(client))
+                assert (await client.ask(GET))[0] == 200
+                client.close()
+
+        load = asyncio.ensure_future(connect_all_the_time())
+        authority.pair("two.test")
+        await rig.plane.handshakes.look_again()
+        await until(lambda: ("two.test",) in names)
+        spoil(pair.key)
+        for _ in range(2):
+            await rig.plane.handshakes.look_again()
+        rig.plane.handshakes.reconfigure(rig.options)  # as SIGHUP does
+        await until(lambda: len(caplog.messages) == 2)
+        assert all("the old ones stay in use" in line for line in caplog.messages)
+        caplog.clear()
+        assert shown(await rig.client(context)) == ("two.test",)
+        authority.pair("three.test")
+        await rig.plane.handshakes.look_again()
+        await asyncio.wait_for(load, 5)
+        assert (await old.ask(GET))[0] == 200, "who is connected is not touched"
+        assert counted(rig)[1] == 0, "and nobody was refused"
+
+
+async def test_tls_can_be_switched_on_and_off_by_reload(tmp_path: Path) -> None:
+    authority = Authority(tmp_path)
+    async with Backend(backends.ok()) as backend, Rig() as rig:
+        rig.serve(backend.url)
+        plain = await rig.client()
+        tls = replace(rig.options, tls=ServerTls(authority.pair()))
+        rig.plane.reconfigure(tls)
+        await until(lambda: rig.plane.handshakes.context)
+        assert (await (await rig.client(authority.client())).ask(GET))[0] == 200
+        assert (await plain.ask(GET))[0] == 200
+        rig.plane.reconfigure(rig.options)
+        await until(lambda: not rig.plane.handshakes.context)
+        assert (await rig.ask(GET))[0] == 200
+
+
+async def test_openssl_speaks_to_it(tmp_path: Path) -> None:
+    authority = Authority(tmp_path)
+    async with Backend(backends.ok(b"hello")) as backend, secured(ServerTls(authority.pair())) as rig:
+        rig.serve(backend.url)
+        client = await asyncio.create_subprocess_exec(
+            *("openssl", "s_client", "-connect", f"127.0.0.1:{rig.port}", "-CAfile", authority.file, "-quiet"),
+            *("-verify_return_error", "-servername", "localhost", "-ign_eof"),
+            stdin=asyncio.subprocess.PIPE,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.DEVNULL,
+        )
+        ask = b"GET / HTTP/1.1\r\nHost: t\r\nConnection: close\r\n\r\n"
+        out, _ = await asyncio.wait_for(client.communicate(ask), 10)
+        assert out.endswith(b"\r\n\r\nhello")

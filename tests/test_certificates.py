@@ -1,0 +1,129 @@
+"""Certificate files: what is wrong with them is said with the file and the remedy; what is right makes a context."""
+
+from __future__ import annotations
+
+import os
+import ssl
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from router import certificates, clock
+from router.certificates import BackendTls, Pair, ServerTls
+from router.config import load
+from router.errors import StartError
+from tests.authority import Authority
+
+Spoil = Callable[[Pair, Authority], Pair]
+
+
+def _written(pair: Pair, text: str) -> Pair:
+    Path(pair.certificate).write_text(text)
+    return pair
+
+
+def _encrypted(pair: Pair, _: Authority) -> Pair:
+    from cryptography.hazmat.primitives import serialization as s
+
+    key = s.load_pem_private_key(Path(pair.key).read_bytes(), None)
+    locked = s.BestAvailableEncryption(b"secret")
+    Path(pair.key).write_bytes(key.private_bytes(s.Encoding.PEM, s.PrivateFormat.PKCS8, locked))
+    return pair
+
+
+SPOILT: dict[str, tuple[Spoil, str]] = {
+    "missing": (
+        lambda p, _: replace(p, certificate="/nowhere.pem"),
+        "certificate /nowhere.pem: No such file or directory; name one",
+    ),
+    "no key": (
+        lambda p, _: replace(p, key="/nowhere.key"),
+        "key /nowhere.key: No such file or directory; name one that exists",
+    ),
+    "not PEM": (lambda p, _: _written(p, "hello"), "both have to be PEM"),
+    "another's key": (lambda p, a: replace(p, key=a.pair(file="other").key), "does not belong to certificate"),
+    "encrypted": (_encrypted, "is encrypted, and nobody is here to type its password: openssl pkey -in"),
+}
+
+
+@pytest.mark.parametrize(("spoil", "text"), SPOILT.values(), ids=SPOILT)
+def test_a_pair_that_cannot_be_used_is_named_with_the_remedy(spoil: Spoil, text: str, tmp_path: Path) -> None:
+    authority = Authority(tmp_path)
+    with pytest.raises(StartError) as caught:
+        certificates.server_context(ServerTls(spoil(authority.pair(), authority)))
+    assert (caught.value.code, caught.value.exit_code) == ("certificate_unusable", 3)
+    assert text in caught.value.detail
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
+def test_a_key_that_is_not_ours_to_read(tmp_path: Path) -> None:
+    pair = Authority(tmp_path).pair()
+    Path(pair.key).chmod(0)
+    with pytest.raises(StartError, match=r"Permission denied; give the user of the router the right to read it"):
+        certificates.server_context(ServerTls(pair))
+
+
+def test_a_ca_without_certificates_is_named(tmp_path: Path) -> None:
+    (tmp_path / "ca.pem").write_text("hello")
+    with pytest.raises(StartError, match="it has to hold certificates in PEM"):
+        certificates.backend_context(BackendTls(ca=str(tmp_path / "ca.pem")))
+
+
+def test_dates_and_names_of_usable_certificates(tmp_path: Path) -> None:
+    authority, now_s = Authority(tmp_path), clock.wall_s()
+
+    def complaints(*names: str, days: float, sni: tuple[str, ...] = ()) -> list[str]:
+        pair = authority.pair(*names, days=days)
+        return list(certificates.complaints(ServerTls(pair, (replace(pair, names=sni),) if sni else ()), now_s))
+
+    assert complaints("a.test", days=30) == []
+    assert "expires on" in complaints("a.test", days=3.5)[0]
+    assert complaints("a.test", days=3.5)[0].endswith("in 3 days")
+    assert "has expired on" in complaints("a.test", days=-0.5)[0]
+    assert complaints("a.test", "*.b.test", days=30, sni=("a.test", "x.b.test")) == []
+    assert "does not hold the name c.test, only a.test" in complaints("a.test", days=30, sni=("c.test",))[0]
+    assert certificates.read(authority.pair("a.test", "127.0.0.1").certificate).names == ("a.test", "127.0.0.1")
+
+
+def test_a_signature_changes_with_the_file(tmp_path: Path) -> None:
+    authority = Authority(tmp_path)
+    files = ServerTls(authority.pair(), client_ca=authority.file).files
+    before = certificates.signature(files)
+    assert certificates.signature(files) == before
+    authority.pair()
+    assert certificates.signature(files) != before
+    Path(files[0]).unlink()
+    assert certificates.signature(files)[0] == 2  # ENOENT
+
+
+def test_settings_are_checked_as_a_whole(tmp_path: Path) -> None:
+    authority = Authority(tmp_path)
+    pair = authority.pair()
+    flags = {
+        "tls": {"certificate": pair.certificate, "key": pair.key},
+        "services": {
+            "a": {"backend_tls": {"verify": False}},
+            "b": {"path_prefix": "/b", "backend_tls": {"ca": authority.file}},
+        },
+    }
+    document = load(None, flags).model_dump()
+    assert certificates.check(document, clock.wall_s()) == [
+        "services.a.backend_tls.verify is false: whoever answers passes for its backend"
+    ]
+    [(place, certificate, days)] = certificates.shown(document, clock.wall_s())
+    assert (place, certificate.path, days) == ("tls", pair.certificate, 29)
+    Path(authority.file).unlink()
+    with pytest.raises(StartError, match="name one that exists"):
+        certificates.check(document, clock.wall_s())
+
+
+def test_contexts_refuse_what_is_old(tmp_path: Path) -> None:
+    for context in (
+        certificates.server_context(ServerTls(Authority(tmp_path).pair())),
+        certificates.backend_context(BackendTls()),
+    ):
+        assert context.minimum_version == ssl.TLSVersion.TLSv1_2
+    assert certificates.backend_context(BackendTls()).verify_mode == ssl.CERT_REQUIRED
+    assert certificates.backend_context(BackendTls(verify=False)).verify_mode == ssl.CERT_NONE
