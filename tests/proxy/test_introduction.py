@@ -5,19 +5,22 @@ from __future__ import annotations
 import asyncio
 import logging
 import socket
+import ssl
 from dataclasses import replace
 from pathlib import Path
 
 import orjson
 import pytest
 
+from router.certificates import ServerTls
 from router.proxy.listener import Listener
 from router.proxy.options import ForwardingOptions, IntroductionOptions, Options
 from router.shm import layout as at
 from tests import backends
+from tests.authority import Authority
 from tests.backends import Backend
 from tests.proxy.rig import OPTIONS, Client, Rig, until
-from tests.proxy.test_proxy_protocol import TCP6, v2, vector
+from tests.proxy.test_proxy_protocol import TCP4, TCP6, v2, vector
 
 GET = b"GET / HTTP/1.1\r\nHost: t\r\nConnection: close\r\n\r\n"
 LINE = b"PROXY TCP4 192.0.2.7 10.0.0.1 4711 443\r\n"
@@ -212,3 +215,41 @@ async def test_the_log_names_the_client_and_now_and_then_a_refusal(caplog: pytes
     said = [record.getMessage() for record in caplog.records if record.name == "router.proxy.introduction"]
     assert said == ["a connection from 127.0.0.1 was closed (the worker's 1.): it does not begin with a PROXY header"]
     assert rig.wall.words[rig.wall.layout.lane(0) + at.W_PROXY_HEADERS_REFUSED] == 3
+
+
+@pytest.mark.parametrize("apart", [False, True], ids=["in one", "apart"])
+@pytest.mark.parametrize("header", [LINE, v2(0x11, TCP4)], ids=["v1", "v2"])
+async def test_the_header_comes_before_tls(tmp_path: Path, header: bytes, apart: bool) -> None:
+    authority = Authority(tmp_path)
+    options = required(options=replace(OPTIONS, tls=ServerTls(authority.pair())))
+    async with Backend(backends.ok()) as backend, Rig(options) as rig:
+        rig.serve(backend.url)
+        raw = await rig.client()
+        came, goes = ssl.MemoryBIO(), ssl.MemoryBIO()
+        tls = authority.client().wrap_bio(came, goes, server_hostname="localhost")
+        with pytest.raises(ssl.SSLWantReadError):
+            tls.do_handshake()
+        if apart:
+            await raw.send(header)
+            await until(lambda: not rig.plane.introductions.waits.since)
+            header = b""
+        await raw.send(header + goes.read())
+        while not tls.version() or goes.pending == 0:
+            came.write(await asyncio.wait_for(raw.reader.read(65536), 5))
+            try:
+                tls.do_handshake()
+                tls.write(GET)
+            except ssl.SSLWantReadError:
+                await raw.send(goes.read())
+        await raw.send(goes.read())
+        await until(lambda: backend.requests)
+        assert backend.requests[0].field("x-forwarded-for") == b"192.0.2.7"
+        assert backend.requests[0].field("x-forwarded-proto") == b"https"
+
+
+async def test_tls_without_a_header_is_closed(tmp_path: Path) -> None:
+    authority = Authority(tmp_path)
+    async with Rig(required(options=replace(OPTIONS, tls=ServerTls(authority.pair())))) as rig:
+        with pytest.raises((ConnectionError, ssl.SSLError)):
+            await rig.client(authority.client())
+    assert refused(rig) == 1
