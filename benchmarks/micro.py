@@ -28,7 +28,6 @@ from router.proxy.plane import Plane
 from router.proxy.request_head import parse_request
 from router.proxy.response_head import parse_response
 from router.proxy.upstream import Upstream
-from router.proxy.view import ACTIVE
 from router.rollout.outcome import Outcome
 from router.rollout.route import Route
 from router.shm import layout as at
@@ -150,7 +149,7 @@ class Bench:
         exchange, target, began = self.downstream.exchange, self.target, time.thread_time()
         exchange.status = 200
         for _ in range(self._batch):
-            one = attempt.Attempt(exchange, target, ACTIVE)
+            one = attempt.Attempt(exchange, target, at.ROLE_ACTIVE)
             one.sent(one.claimed_s)
             one.answered(200, one.sent_s)
             one.end(Outcome.OK, 0.0123)
@@ -170,7 +169,7 @@ class Bench:
             count(words, row + at.L_FIRST_BYTE, 0.0123)
             words[row + at.L_OUTCOMES + Outcome.OK] += 1
             count(words, row + at.L_DURATION, 0.0123)
-            words[row + at.L_EXCHANGES + ACTIVE * at.OUTCOME_COUNT + Outcome.OK] += 1
+            words[row + at.L_EXCHANGES + at.ROLE_ACTIVE * at.OUTCOME_COUNT + Outcome.OK] += 1
         return self._each_us(began)
 
     def _each_us(self, began: float) -> float:

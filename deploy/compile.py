@@ -23,9 +23,7 @@ DIRECTIVES = {
     "language_level": 3,
     # Types come from the .pxd alone; annotations in the source are for people and mypy.
     "annotation_typing": False,
-    # Indices into the wall are sums of offsets that layout.py asserts; a check of each costs a tenth of the request.
-    "boundscheck": False,
-    "wraparound": False,
+    # Indices are checked as Python checks them. That the wall is there is not asked at each counter: a plane begins with it.
     "initializedcheck": False,
     "binding": False,
     "auto_pickle": False,

@@ -7,7 +7,7 @@ from router.proxy.pool cimport Pool
 from router.proxy.upstream cimport Upstream
 from router.proxy.view cimport ServiceView, TargetView
 
-cdef Py_ssize_t _OK, _GAP_MAX_US, _EXCHANGES, _OUTCOME_COUNT
+cdef Py_ssize_t _OK, _ACTIVE, _GAP_MAX_US, _EXCHANGES, _OUTCOME_COUNT
 
 
 @cython.final

@@ -18,7 +18,7 @@ from router.proxy.attempt import Attempt
 from router.proxy.fields import CHUNKED, UNTIL_CLOSE
 from router.proxy.request_head import RequestHead
 from router.proxy.response_head import ResponseHead
-from router.proxy.view import ACTIVE, ServiceView, TargetView
+from router.proxy.view import ServiceView, TargetView
 from router.rollout.outcome import Outcome, of_status
 from router.shm import layout as at
 
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from router.proxy.upstream import Upstream
 
 _OK: Final = Outcome.OK
+_ACTIVE: Final = at.ROLE_ACTIVE
 _GAP_MAX_US: Final = at.L_GAP_MAX_US
 _EXCHANGES: Final = at.L_EXCHANGES
 _OUTCOME_COUNT: Final = at.OUTCOME_COUNT
@@ -83,7 +84,7 @@ class Exchange:
         if active is None:
             self.answer(503, "no_route", f"service {service.options.name} has no active version", Outcome.REFUSED)
         elif len(active.open) < active.quota or self.plane.room.admits(active):
-            self.claim(active, ACTIVE)
+            self.claim(active, _ACTIVE)
         else:
             room.turn_away(self, active)
 
@@ -91,6 +92,11 @@ class Exchange:
         """Choose `target` and count this exchange there, in one step; then send."""
         self.attempt = attempt = Attempt(self, target, role)
         self.dispatch(attempt)
+
+    def crowded_out(self, target: TargetView) -> None:
+        """Count a claim that ends at once: too many are in flight on this version alone, and that is to be seen there."""
+        self.attempt = Attempt(self, target, _ACTIVE)
+        self.saturated("the version in service has no room for another request")
 
     def saturated(self, detail: str) -> None:
         """The target has no room, and the claim ends."""

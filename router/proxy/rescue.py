@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from router.proxy.view import ACTIVE, STANDBY
 from router.rollout.outcome import Outcome
 from router.shm import layout as at
 
@@ -72,7 +71,7 @@ def _rescue(exchange: Exchange, outcome: Outcome) -> bool:
     assert attempt is not None
     if plane.words[service.word_at] != service.word:
         service.refresh()
-    for target, role in ((service.active, ACTIVE), (service.standby, STANDBY)):
+    for target, role in ((service.active, at.ROLE_ACTIVE), (service.standby, at.ROLE_STANDBY)):
         if (
             target is None
             or target is attempt.target

@@ -10,8 +10,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from router.proxy.attempt import Attempt
-from router.proxy.view import ACTIVE
 from router.rollout.outcome import Outcome
 from router.shm import layout as at
 
@@ -47,8 +45,7 @@ def turn_away(exchange: Exchange, target: TargetView) -> None:
     """Answer a request for which there is no room: 503, and a client may come again soon (Retry-After)."""
     plane = exchange.plane
     if len(target.open) >= plane.in_flight_max:  # of this version alone: that is to be seen at the version
-        exchange.attempt = Attempt(exchange, target, ACTIVE)
-        exchange.saturated("the version in service has no room for another request")
+        exchange.crowded_out(target)
     else:
         plane.count_limit(at.LIMITED_REQUESTS)
         exchange.answer(503, "overloaded", "this worker has requests_max requests under way", Outcome.REFUSED)

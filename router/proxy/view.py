@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     from router.proxy.options import ServiceOptions
     from router.proxy.plane import Plane
 
-ACTIVE, STANDBY, CANDIDATE = range(3)
 NEVER_RESENT: Final = ("never", "unsent")
 """Replay rules under which no request leaves twice."""
 _READS_MAX: Final = 100

@@ -48,7 +48,8 @@ SLOT_WORDS: Final = SLOT_HEADER_WORDS + SLOT_PAYLOAD_BYTES // WORD_BYTES
 
 # -- lane-slot row: what one worker counted for one slot; cumulative unless called a gauge
 OUTCOME_COUNT: Final = len(OUTCOMES)
-ROLE_COUNT: Final = 3  # active, standby (a rescue), candidate
+ROLE_COUNT: Final = 3
+ROLE_ACTIVE, ROLE_STANDBY, ROLE_CANDIDATE = range(ROLE_COUNT)  # standby: a rescue
 L_CLAIMED: Final = 0  # attempts
 L_BEGUN: Final = 1
 L_FAULTS_UNBEGUN: Final = 2  # faults that had not begun
