@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 
@@ -17,10 +18,12 @@ async def start_router(tmp_path: Path) -> AsyncIterator[StartRouter]:
     """Start routers with settings; at the end each that still runs is checked and stopped, and must leave with 0."""
     started: list[Router] = []
 
-    async def start(settings: str, *, workers: int = 2, **environment: str) -> Router:
+    async def start(
+        settings: str, *, workers: int = 2, tls: ssl.SSLContext | None = None, **environment: str
+    ) -> Router:
         folder = tmp_path / f"router{len(started)}"
         folder.mkdir()
-        router = Router(folder, settings, workers)
+        router = Router(folder, settings, workers, tls=tls)
         started.append(router)
         return await router.start(**environment)
 

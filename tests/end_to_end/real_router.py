@@ -7,6 +7,7 @@ import os
 import re
 import signal
 import socket
+import ssl
 import sys
 import time
 from collections.abc import Awaitable, Callable
@@ -88,10 +89,12 @@ class Router:
     process: asyncio.subprocess.Process | None = None
     successors: list[asyncio.subprocess.Process] = field(default_factory=list)
     """Routers that were started to take over from this one."""
+    tls: ssl.SSLContext | None = None
+    """What its clients trust; None: they speak plain HTTP."""
 
     @property
     def url(self) -> str:
-        return f"http://127.0.0.1:{self.data_port}"
+        return f"{'https' if self.tls else 'http'}://127.0.0.1:{self.data_port}"
 
     @property
     def admin_url(self) -> str:
@@ -141,7 +144,7 @@ class Router:
             pytest.fail(f"the router left with {self.process.returncode}:\n{self.log[-4000:]}")
         try:
             async with aiohttp.ClientSession() as session:
-                async with session.get(f"{self.url}/-/ready") as response:
+                async with session.get(f"{self.url}/-/ready", ssl=self.tls or True) as response:
                     if response.status != 200 or "degraded" in await response.text():
                         return False
                 async with session.get(f"{self.admin_url}/readyz") as response:

@@ -4,6 +4,7 @@ each time."""
 from __future__ import annotations
 
 import asyncio
+import ssl
 import time
 from collections import Counter
 from types import TracebackType
@@ -13,13 +14,16 @@ REQUEST = b"POST /infer HTTP/1.1\r\nHost: t\r\nContent-Length: 2\r\n\r\n{}"
 
 
 class Steady:
-    """While entered, `keeping` clients on kept connections and `new` ones ask 127.0.0.1:`port`, pausing `pause_s`.
+    """While entered, `keeping` clients on kept connections and `new` ones ask 127.0.0.1:`port`, pausing
+    `pause_s`; `tls`: what they trust.
 
     `lost` counts requests that were sent and not answered with 200, by how; `refused` connections that were not let in. A kept
     connection that the router closed between two requests, or announced to close, is taken anew.
     """
 
-    def __init__(self, port: int, *, keeping: int = 8, new: int = 4, pause_s: float = 0.005) -> None:
+    def __init__(
+        self, port: int, *, keeping: int = 8, new: int = 4, pause_s: float = 0.005, tls: ssl.SSLContext | None = None
+    ) -> None:
         self.answered = 0
         self.seen: list[tuple[float, bytes]] = []
         """(when it was sent, the version that answered) of each answered request."""
@@ -28,6 +32,7 @@ class Steady:
         self.announced = 0
         self._port = port
         self._pause_s = pause_s
+        self._tls = tls
         self._kinds = [True] * keeping + [False] * new
         self._stopping = False
         self._tasks: list[asyncio.Task[None]] = []
@@ -45,7 +50,9 @@ class Steady:
     async def _client(self, keep: bool) -> None:
         while not self._stopping:
             try:
-                reader, writer = await asyncio.wait_for(asyncio.open_connection("127.0.0.1", self._port), 10)
+                reader, writer = await asyncio.wait_for(
+                    asyncio.open_connection("127.0.0.1", self._port, ssl=self._tls), 10
+                )
             except OSError:
                 self.refused += 1
                 await asyncio.sleep(0.05)

@@ -82,19 +82,19 @@ class Announced(Router):
 
 
 @asynccontextmanager
-async def balancer(name: str, settings: str, folder: Path, **ports: int) -> AsyncIterator[None]:
-    """Run nginx or HAProxy with these settings."""
+async def balancer(name: str, settings: str, folder: Path, **values: int | str) -> AsyncIterator[None]:
+    """Run nginx or HAProxy with these settings, in which `values` have their places; it listens at port `one`."""
     program = shutil.which(name, path="/usr/sbin:/usr/bin:/usr/local/sbin:/usr/local/bin")
     assert program, f"{name} is missing: tests/run installs it"
     file = folder / f"{name}.conf"
-    file.write_text(settings.format(folder=folder, **ports))
+    file.write_text(settings.format(folder=folder, **values))
     flags = ("-c", str(file)) if name == "nginx" else ("-db", "-f", str(file))
     process = await asyncio.create_subprocess_exec(program, *flags, stderr=asyncio.subprocess.DEVNULL)
     try:
 
         async def listens() -> bool:
             try:
-                (await asyncio.open_connection("127.0.0.1", ports["one"]))[1].close()
+                (await asyncio.open_connection("127.0.0.1", values["one"]))[1].close()
             except ConnectionError:
                 return False
             return True

@@ -1,0 +1,134 @@
+"""TLS on both sides of a real router: nginx behind it, certificates that change, break and are not to be trusted."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import ssl
+from pathlib import Path
+
+import httpx
+import pytest
+
+from tests.authority import Authority
+from tests.end_to_end.conftest import StartRouter
+from tests.end_to_end.real_router import Router, free_port, service_settings, until
+from tests.end_to_end.steady import Steady
+from tests.end_to_end.test_load_balancers import balancer
+
+pytestmark = [pytest.mark.end_to_end, pytest.mark.timeout(60)]
+
+NGINX = """daemon off; master_process off; pid {folder}/pid; error_log /dev/null;
+events {{ worker_connections 100; }}
+http {{ access_log off; client_body_temp_path {folder}/a; proxy_temp_path {folder}/b; fastcgi_temp_path {folder}/c;
+uwsgi_temp_path {folder}/d; scgi_temp_path {folder}/e;
+server {{ listen 127.0.0.1:{one} ssl; ssl_certificate {known}.pem; ssl_certificate_key {known}.key;
+location / {{ return 200 hello; }} }}
+server {{ listen 127.0.0.1:{two} ssl; ssl_certificate {unknown}.pem; ssl_certificate_key {unknown}.key;
+location / {{ return 200 hello; }} }} }}
+"""
+SETTINGS = """
+[services.default.backend_tls]
+ca = "{ca}"
+
+[services.stranger]
+path_prefix = "/stranger"
+active = {{ version = "s1", endpoints = ["https://127.0.0.1:{stranger}"] }}
+probe = {{ every_s = 0.1 }}
+backend_tls = {{ ca = "{ca}" }}
+
+[tls]
+certificate = "{pair.certificate}"
+key = "{pair.key}"
+
+[timeouts]
+certificates_every_s = 0.1
+"""
+
+
+async def shown(router: Router) -> set[str]:
+    """Return the names in the certificate that a new connection gets."""
+    _, writer = await asyncio.open_connection("127.0.0.1", router.data_port, ssl=router.tls)
+    names = writer.get_extra_info("peercert")["subjectAltName"]
+    writer.close()
+    return {name for _, name in names}
+
+
+async def everywhere(router: Router, name: str) -> bool:
+    """Return whether ten new connections get the certificate of `name`: the kernel deals them out to the workers."""
+    return all([name in await shown(router) for _ in range(10)])
+
+
+async def test_certificates_on_both_sides(start_router: StartRouter, tmp_path: Path) -> None:
+    authority, stranger = Authority(tmp_path), Authority(tmp_path, "stranger")
+    pair = authority.pair("127.0.0.1", "one.test")
+    authority.pair("127.0.0.1", file="known")
+    stranger.pair("127.0.0.1", file="unknown")
+    values = {name: str(tmp_path / name) for name in ("known", "unknown")}
+    one, two = free_port(), free_port()
+    async with balancer("nginx", NGINX, tmp_path, one=one, two=two, **values):
+        told = service_settings(
+            f"https://127.0.0.1:{one}", more=SETTINGS.format(ca=authority.file, stranger=two, pair=pair)
+        )
+        router = await start_router(told, tls=authority.client())
+        await reached(router)
+        await refused(router, two)
+        assert await everywhere(router, "one.test")
+        async with Steady(router.data_port, keeping=4, new=2, tls=router.tls) as load:
+            authority.pair("127.0.0.1", "two.test")
+            await until(lambda: everywhere(router, "two.test"), 5, "the new certificate is shown")
+            spoil(pair.key)
+            os.kill(router.pid, signal.SIGHUP)
+            await until(lambda: said(router, "the old ones stay in use"), 5, "the workers name the broken pair")
+            await until(
+                lambda: said(router, "settings not reloaded, nothing changed: certificate"),
+                5,
+                "the supervisor refuses it",
+            )
+            assert await everywhere(router, "two.test")
+            authority.pair("127.0.0.1", "three.test")
+            await until(lambda: everywhere(router, "three.test"), 5, "the mended pair is shown")
+        assert (load.lost, load.refused) == ({}, 0)
+        assert load.answered > 100
+
+
+def spoil(path: str) -> None:
+    Path(path).write_text("broken")
+
+
+async def said(router: Router, words: str) -> bool:
+    return words in router.log
+
+
+async def reached(router: Router) -> None:
+    """A probe is good, and httpx is answered, if it trusts the authority that the router's certificate is of."""
+
+    async def good() -> bool:
+        target = await router.target("v1")
+        return target is not None and target["ready"]
+
+    await until(good, 5, "probes over TLS are good")
+    async with httpx.AsyncClient(base_url=router.url, verify=router.tls) as client:  # type: ignore[arg-type]
+        answer = await client.post("/infer", json={})
+        assert (answer.status_code, answer.text, answer.headers["x-served-version"]) == (200, "hello", "v1")
+    async with httpx.AsyncClient(base_url=router.url, verify=ssl.create_default_context()) as client:
+        with pytest.raises(httpx.ConnectError, match="CERTIFICATE_VERIFY_FAILED"):
+            await client.get("/")
+
+
+async def refused(router: Router, port: int) -> None:
+    """A backend whose certificate is of another authority gets no request, and no good probe."""
+    reason = "TLS: unable to get local issuer certificate"
+    async with httpx.AsyncClient(base_url=router.url, verify=router.tls) as client:  # type: ignore[arg-type]
+        answer = await client.get("/stranger")
+        assert (answer.status_code, answer.headers["x-router-error"]) == (502, "connect_failed")
+        assert reason in answer.json()["detail"]
+
+    async def unreachable() -> bool:
+        [target] = (await router.status())["services"]["stranger"]["targets"]
+        [endpoint] = target["endpoints"]
+        probe = endpoint["last_probe"]
+        return not target["ready"] and probe is not None and probe["detail"] == reason
+
+    await until(unreachable, 5, f"nobody trusts the backend at port {port}")
