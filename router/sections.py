@@ -53,10 +53,9 @@ class Address(Strict):
             raise ValueError(f"{value!r} is not HOST:PORT, for example 127.0.0.1:8080, nor unix:/PATH")
         return {"host": host.strip("[]") or "0.0.0.0", "port": int(port)}
 
-    @property
-    def url(self) -> str:
-        """How a client is told of it."""
-        return str(self) if self.unix else f"http://{self}"
+    def url(self, secure: bool) -> str:
+        """How a client is told of it; `secure`: TLS is spoken there."""
+        return str(self) if self.unix else f"{'https' if secure else 'http'}://{self}"
 
     def __str__(self) -> str:
         if self.unix:

@@ -203,9 +203,11 @@ class Supervisor:
         settings = self._settings
         self._handover = Handover(self._state.path, self, FailPoint(settings.fail_point))
         services = ", ".join(sorted(settings.services))
+        data_url = settings.listen.url(settings.tls.certificate is not None)
+        admin_url = settings.admin_listen.url(settings.admin.tls.certificate is not None)
         self._start.announce(
-            f"rollback-router {__version__} ({build.flavour()}): serving {services} on {settings.listen.url}, "
-            f"admin on {settings.admin_listen.url}, {settings.workers} workers, state in {settings.state_dir}"
+            f"rollback-router {__version__} ({build.flavour()}): serving {services} on {data_url}, admin on {admin_url}, "
+            f"{settings.workers} workers, state in {settings.state_dir}"
         )
         self._notifier.send("READY=1", f"STATUS=serving {services} on {settings.listen}")
 

@@ -47,3 +47,16 @@ def test_what_is_no_network_is_named_with_the_remedy(member: str, said: str) -> 
 def test_networks_and_addresses_and_unix_sockets_may_be_trusted() -> None:
     trusted = ["10.0.0.0/8", "192.0.2.1", "::1", "2001:db8::/32", "0.0.0.0/0", "::/0", "unix"]
     assert Forwarding(trusted=trusted).trusted == trusted
+
+
+@pytest.mark.parametrize(
+    ("text", "plain", "secured"),
+    [
+        ("127.0.0.1:8080", "http://127.0.0.1:8080", "https://127.0.0.1:8080"),
+        ("[::1]:8080", "http://[::1]:8080", "https://[::1]:8080"),
+        ("unix:/run/r.sock", "unix:/run/r.sock", "unix:/run/r.sock"),
+    ],
+)
+def test_how_clients_are_told_of_an_address(text: str, plain: str, secured: str) -> None:
+    address = Address.model_validate(text)
+    assert (address.url(secure=False), address.url(secure=True)) == (plain, secured)

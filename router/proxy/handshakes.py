@@ -48,11 +48,15 @@ class Handshakes:
         return Tls(above, partial(self.context.wrap_bio, server_side=True), self)
 
     def begun(self, tls: Tls) -> None:
-        """A client has connected. Without room for it, it is not worth a handshake."""
+        """A client has connected. Without room for it, it is closed without an answer: the 503 of plain HTTP would cost a
+        handshake, many times what the request costs that we refuse, and just when there is too much to do.
+        """
         plane = self._plane
-        if len(self.waits.since) + len(plane.connections) >= plane.options.connections_max:
-            tls.abort()
-        self.waits.start(tls, clock.now_s())
+        if len(self.waits.since) + len(plane.connections) >= plane.connections_max:
+            plane.count_limit(at.LIMITED_CONNECTIONS)
+            tls.turn_away()
+        else:
+            self.waits.start(tls, clock.now_s())
 
     def ended(self, tls: Tls, error: Exception | None) -> None:
         """Its handshake stands or has failed."""

@@ -132,6 +132,11 @@ class Tls(asyncio.Transport, asyncio.Protocol):
         if not self._below.is_closing():
             self._deliver()
 
+    def turn_away(self) -> None:
+        """Close without a handshake; nobody is told of its end."""
+        self._handshake = None
+        self._below.abort()
+
     def late(self) -> None:
         """The handshake takes too long."""
         self._fail(TimeoutError("the TLS handshake took too long"))

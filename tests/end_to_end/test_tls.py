@@ -72,6 +72,8 @@ async def test_certificates_on_both_sides(start_router: StartRouter, tmp_path: P
             f"https://127.0.0.1:{one}", more=SETTINGS.format(ca=authority.file, stranger=two, pair=pair)
         )
         router = await start_router(told, tls=authority.client())
+        line = f": serving default, stranger on {router.url}, admin on {router.admin_url}, "
+        await until(lambda: said(router, line), 5, "the start says https")
         await reached(router)
         await refused(router, two)
         assert await everywhere(router, "one.test")

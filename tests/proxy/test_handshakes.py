@@ -101,11 +101,13 @@ async def test_a_reset_within_the_handshake_is_counted(tmp_path: Path) -> None:
 
 
 async def test_handshakes_are_connections_too(tmp_path: Path) -> None:
+    """Who finds no room is closed unanswered, and counted where plain HTTP's 503 is: not as a handshake that failed."""
     async with secured(ServerTls(Authority(tmp_path).pair()), connections_max=2) as rig:
         waiting = [await rig.client() for _ in range(2)]
         await until(lambda: len(rig.plane.handshakes.waits.since) == 2)
         assert await (await rig.client()).rest() == b""
         assert len(waiting) == len(rig.plane.handshakes.waits.since)
+        assert (rig.lanes.limited()["connections_max"], counted(rig)) == (1, (0, 0))
 
 
 @pytest.mark.parametrize("auth", ["required", "optional"])
