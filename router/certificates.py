@@ -284,9 +284,17 @@ def check(settings: dict[str, Any], now_s: float) -> list[str]:
 
 
 def shown(settings: dict[str, Any], now_s: float) -> Iterator[tuple[str, Certificate, int]]:
-    """Yield (setting, certificate, whole days left) of each certificate that clients are shown; raise StartError (3)."""
+    """Yield (setting, certificate, whole days left) of each certificate that clients or backends are shown; raise
+    StartError (3).
+    """
+    places: list[tuple[str, Pair]] = []
     for place, section in (("tls", settings["tls"]), ("admin.tls", settings["admin"]["tls"])):
         tls = server_of(section)
-        for pair in (tls.pair, *tls.others) if tls is not None else ():
-            certificate = read(pair.certificate)
-            yield place, certificate, certificate.days_left(now_s)
+        places += [(place, pair) for pair in ((tls.pair, *tls.others) if tls is not None else ())]
+    for name, service in sorted(settings["services"].items()):
+        backend = backend_of(service["backend_tls"])
+        if backend.pair is not None:
+            places.append((f"services.{name}.backend_tls", backend.pair))
+    for place, pair in places:
+        certificate = read(pair.certificate)
+        yield place, certificate, certificate.days_left(now_s)

@@ -78,6 +78,7 @@ class Control:
         context = certificates.server_context(tls) if tls is not None else None
         runner = await admin.serve(application, socket.socket(fileno=self._boot.admin_fd), context)
         self._wall.words[at.H_CONTROL_READY] = 1
+        controller.tasks.spawn(controller.expiry.keep_looking(), "certificates")
         try:
             await self._keep_ticking(controller)
         finally:

@@ -21,6 +21,7 @@ from router.control.broadcast import Broadcast
 from router.control.conductor import ANYTHING, Change, described
 from router.control.crew import Confirmation, Crew
 from router.control.expect import Expect
+from router.control.expiry import Expiry
 from router.control.pressure import Pressure
 from router.control.probes import Probes
 from router.control.recovery import differences
@@ -59,6 +60,7 @@ class Controller:
         self.lanes = lanes
         self.tally = Tally(sorted(settings.services))
         self.alarms = alarms
+        self.expiry = Expiry(settings, alarms)
         self.broadcast = Broadcast()
         self.tasks = Tasks()
         self.probes = Probes(settings, self.tasks, self._probed)
@@ -89,6 +91,7 @@ class Controller:
         """Take over other settings (SIGHUP); the set of services stays as it was at the start."""
         self.settings = settings
         self.probes.reconfigure(settings)
+        self.expiry.reconfigure(settings)
         for bench in self.benches.values():
             bench.reconfigure(settings)
         self.differences = differences(settings, {name: bench.registry for name, bench in self.benches.items()})

@@ -16,6 +16,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Histo
 from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 
+from router.control.expiry import Expiry
 from router.control.tally import BUCKETS_S as SWITCH_BUCKETS_S
 from router.control.tally import Spread, Tally
 from router.control.verbs import Document, Verbs
@@ -80,6 +81,7 @@ class _Reading(Collector):
         )
         yield _counted("admin_connections_closed", "Connections that the admin port has closed.", "why", self._put_out)
         yield _introductions(lanes)
+        yield from _tls(lanes, controller.expiry)
 
 
 def _traffic(status: Document, names: list[str], lanes: Lanes, wall: Wall) -> Iterator[Metric]:
@@ -253,6 +255,21 @@ def _introductions(lanes: Lanes) -> Metric:
     )
     family.add_metric([], lanes.proxy_headers_refused())
     return family
+
+
+def _tls(lanes: Lanes, expiry: Expiry) -> Iterator[Metric]:
+    total, failed = lanes.handshakes()
+    handshakes = CounterMetricFamily(PREFIX + "tls_handshakes", "TLS handshakes of clients that have ended.")
+    failures = CounterMetricFamily(PREFIX + "tls_handshakes_failed", "Of these, those that failed.")
+    expires = GaugeMetricFamily(
+        PREFIX + "certificate_expires_timestamp_seconds", "Until when the certificate in this file holds.",
+        labels=["setting", "certificate"],
+    )  # fmt: skip
+    handshakes.add_metric([], total)
+    failures.add_metric([], failed)
+    for place, certificate, _ in expiry.found:
+        expires.add_metric([place, _label(certificate.path)], certificate.until.timestamp())
+    yield from (handshakes, failures, expires)
 
 
 def _cumulative(bounds: Sequence[float], counts: Sequence[int]) -> list[tuple[str, float]]:

@@ -6,6 +6,7 @@ from typing import Any, Protocol
 
 from router.control.broadcast import Queue
 from router.control.expect import Expect
+from router.control.expiry import Expiry
 from router.control.tally import Tally
 from router.rollout.events import Override
 from router.shm.lanes import Lanes
@@ -21,6 +22,7 @@ class Verbs(Protocol):
     lanes: Lanes
     wall: Wall
     tally: Tally
+    expiry: Expiry
 
     def status(self) -> Document:
         """Everything, one document."""

@@ -128,6 +128,13 @@ class Lanes:
         rows = (self._layout.lane(worker) for worker in range(self.workers))
         return sum(self._words[row + at.W_PROXY_HEADERS_REFUSED] for row in rows)
 
+    def handshakes(self) -> tuple[int, int]:
+        """Return (TLS handshakes of clients that have ended, of these failed), over all lanes."""
+        rows = [self._layout.lane(worker) for worker in range(self.workers)]
+        return sum(self._words[row + at.W_HANDSHAKES] for row in rows), sum(
+            self._words[row + at.W_HANDSHAKES_FAILED] for row in rows
+        )
+
     def unmatched(self) -> tuple[int, list[int]]:
         """Return (accepted, ends by outcome) of exchanges that matched no service, over all lanes."""
         rows = [self._layout.lane(worker) for worker in range(self.workers)]

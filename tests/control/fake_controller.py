@@ -6,7 +6,10 @@ import asyncio
 import os
 from typing import Any
 
+from router.config import Settings
+from router.control.alarms import Alarms
 from router.control.broadcast import Broadcast, Queue
+from router.control.expiry import Expiry
 from router.control.tally import Tally
 from router.errors import OperatorError
 from router.shm import wall
@@ -42,6 +45,7 @@ class FakeController:
         self.wall = wall.create(workers=2, services=1)
         self.lanes = Lanes(self.wall)
         self.tally = Tally(["fraud"])
+        self.expiry = Expiry(Settings(), Alarms())
         self.calls: list[tuple[str, dict[str, Any]]] = []
         self.refusal: OperatorError | None = None
         self.crash: Exception | None = None

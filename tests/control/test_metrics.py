@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from datetime import UTC, datetime
 
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
+from router.certificates import Certificate
 from router.control.metrics import BUCKETS_S, fold, render
 from router.rollout.histogram import BUCKETS, index
 from router.rollout.outcome import Outcome
@@ -37,6 +39,9 @@ FROZEN = {
     "rollback_router_limited": ("counter", {"limit"}),
     "rollback_router_admin_connections_closed": ("counter", {"why"}),
     "rollback_router_proxy_headers_refused": ("counter", set()),
+    "rollback_router_tls_handshakes": ("counter", set()),
+    "rollback_router_tls_handshakes_failed": ("counter", set()),
+    "rollback_router_certificate_expires_timestamp_seconds": ("gauge", {"setting", "certificate"}),
 }
 """Of behaviour's list only `seconds_since_last_drill` is missing: there are no drills yet."""
 
@@ -51,7 +56,11 @@ def controller() -> Iterator[FakeController]:
     words[base + at.L_EXCHANGES + Outcome.OK] = 1000  # of the slot's previous tenant
     words[base + at.L_FIRST_BYTE + index(2_000)] = 1000
     words[base + at.L_RESCUED] = 5
+    held = datetime(2026, 1, 1, tzinfo=UTC), datetime(2030, 1, 1, tzinfo=UTC)
+    controller.expiry.found = [("tls", Certificate("/c.pem", (), *held), 1000)]
     for worker in range(2):
+        words[layout.lane(worker) + at.W_HANDSHAKES] = 20 + worker
+        words[layout.lane(worker) + at.W_HANDSHAKES_FAILED] = 2 + worker
         row = layout.lane_slot(worker, 0, 0)
         words[row + at.L_EXCHANGES + Outcome.OK] = 600
         words[row + at.L_FIRST_BYTE + index(2_000)] = 500
@@ -103,6 +112,9 @@ def test_values(controller: FakeController) -> None:
         key("time_to_first_byte_seconds_bucket", **v2, le="0.025"): 0,
         key("time_to_first_byte_seconds_bucket", **v2, le="0.05"): 40,
         key("time_to_first_byte_seconds_bucket", **v2, le="+Inf"): 40,
+        key("tls_handshakes_total"): 41,
+        key("tls_handshakes_failed_total"): 5,
+        key("certificate_expires_timestamp_seconds", setting="tls", certificate="/c.pem"): 1893456000,
         key("rescued_requests_total", **v2): 3,
         key("in_flight_requests", **v2): 2,
         key("waiting_requests", **v2): 1,

@@ -88,9 +88,11 @@ async def test_certificates_on_both_sides(start_router: StartRouter, tmp_path: P
                 5,
                 "the supervisor refuses it",
             )
+            await until(lambda: alarmed(router), 5, "an alarm is up")
             assert await everywhere(router, "two.test")
             authority.pair("127.0.0.1", "three.test")
             await until(lambda: everywhere(router, "three.test"), 5, "the mended pair is shown")
+            await until(lambda: said(router, "alarm certificate_unusable is over"), 5, "the alarm is over")
         assert (load.lost, load.refused) == ({}, 0)
         assert load.answered > 100
 
@@ -101,6 +103,10 @@ def spoil(path: str) -> None:
 
 async def said(router: Router, words: str) -> bool:
     return words in router.log
+
+
+async def alarmed(router: Router) -> bool:
+    return "certificate_unusable" in [alarm["code"] for alarm in (await router.status())["alarms"]]
 
 
 async def reached(router: Router) -> None:
