@@ -203,11 +203,6 @@ class _Plain(Strict):
         return {name: getattr(self, name) for name in type(self).model_fields}
 
 
-def client_environment() -> tuple[str | None, str | None]:
-    """Return (admin URL, token) that the command line was given by environment."""
-    return os.environ.get(ENV_PREFIX + "ADMIN_URL"), os.environ.get(ENV_PREFIX + "TOKEN")
-
-
 def systemd_environment() -> tuple[str | None, float | None]:
     """Return ($NOTIFY_SOCKET, $WATCHDOG_USEC in seconds) as sd_notify(3) and sd_watchdog_enabled(3) define them."""
     watchdog_us = os.environ.get("WATCHDOG_USEC", "")

@@ -11,7 +11,7 @@ FIXED: Final = (
     *("listen", "listen_mode", "admin_listen", "admin_listen_mode", "workers"),
     *("state_dir", "ready_path", "fail_point"),
 )
-"""Settings that only a restart can change."""
+"""Settings that only a restart can change; of `admin`, `tls` is one, too."""
 
 
 def merged(old: Settings, new: Settings) -> tuple[Settings, list[str]]:
@@ -24,7 +24,10 @@ def merged(old: Settings, new: Settings) -> tuple[Settings, list[str]]:
     needs_restart = [name for name in FIXED if asked[name] != getattr(old, name)]
     if set(new.services) != set(old.services):
         needs_restart.append("services")
+    if new.admin.tls != old.admin.tls:
+        needs_restart.append("admin.tls")
     kept = {name: getattr(old, name) for name in FIXED}
+    kept["admin"] = new.admin.model_copy(update={"tls": old.admin.tls})
     services = {name: new.services.get(name, service) for name, service in old.services.items()}
     return new.model_copy(update={**kept, "services": services}), needs_restart
 

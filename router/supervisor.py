@@ -337,6 +337,7 @@ class Supervisor:
         self._wall.words[at.H_DRAINING] = 1
         if self._handover is not None:
             self._handover.abort("it is being stopped")
+            self._wall.words[at.H_PORT_SHARED] = 0  # a successor that was asked about leaves, too
         self._close_at_ns = now_ns + round(timeouts.shutdown_delay_s * 1e9)
         if self._close_at_ns <= now_ns:
             self._drain(now_ns)

@@ -8,6 +8,7 @@ has become another's, has lost.
 from __future__ import annotations
 
 import errno
+import logging
 import os
 import socket
 import stat
@@ -17,6 +18,7 @@ from router.errors import StartError
 from router.sections import Address
 
 EXIT_PORT: Final = 4
+log = logging.getLogger(__name__)
 
 
 def check_free(address: Address, setting: str) -> None:
@@ -70,8 +72,12 @@ def identity(path: str) -> tuple[int, int] | None:
 
 def remove(path: str, own: tuple[int, int] | None) -> None:
     """Remove the path, if it still is `own` (of `identity`)."""
-    if own is not None and identity(path) == own:
+    if own is None or identity(path) != own:
+        return
+    try:
         os.unlink(path)
+    except OSError as error:  # it is stale from now on, and no reason not to stop
+        log.warning("%s stays behind: %s", path, error.strerror)
 
 
 def in_use(address: Address, setting: str) -> StartError:

@@ -66,7 +66,8 @@ def main() -> int:
                     settings = json.loads(document.read(given.settings_fd))
                     tell("SIGHUP", settings["timeouts"]["confirm_timeout_s"], settings["workers"])
                 elif number == signal.SIGTERM:
-                    tell("SIGTERM", "draining" if memory.words[layout.H_DRAINING] else "serving")
+                    shared = ", the port is shared" if memory.words[layout.H_PORT_SHARED] else ""
+                    tell("SIGTERM", ("draining" if memory.words[layout.H_DRAINING] else "serving") + shared)
                     if behaviour == "slow":
                         rounds_left = 20
                     elif behaviour != "busy":

@@ -28,6 +28,9 @@ def test_what_cannot_change_stays_and_is_named() -> None:
     assert (result.workers, result.listen_mode, result.access_log) == (2, "0660", True)
     assert {name: service.replay for name, service in result.services.items()} == {"a": "always", "b": "unsent"}
     assert merged(old, settings(services=SERVICES)) == (old, [])
+    changed = settings(services=SERVICES, admin={"tls": {"minimum_version": "TLSv1.3"}, "connections_max": 9})
+    result, needs_restart = merged(old, changed)
+    assert (needs_restart, result.admin.tls, result.admin.connections_max) == (["admin.tls"], old.admin.tls, 9)
     assert merged(old, settings(state_dir=None, services=SERVICES))[0].state_dir == Path("/state")
 
 

@@ -14,6 +14,9 @@ from pathlib import Path
 
 import pytest
 
+from router import envelope
+from router.handover import DOOR, PROTOCOL
+
 SETTINGS = """
 listen = "127.0.0.1:0"
 admin_listen = "127.0.0.1:0"
@@ -126,6 +129,26 @@ def test_at_a_stop_readiness_goes_first_and_the_workers_are_told_after_the_delay
     order = [run.wait_for(r"worker 0 (.*)")[1] for _ in range(3)]
     assert order[0].startswith("started")
     assert order[1:] == ["is not ready any more", "SIGTERM draining"]
+    assert run.leave()[0] == 0
+
+
+def test_a_stop_within_a_take_over_is_a_stop_like_any_other(run: Run) -> None:
+    """Were the port still taken for another's, it would close without draining its queue, and readiness would stay."""
+    run.start().serving()
+    with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as new:
+        new.connect(str(run.folder / "state" / DOOR))
+        envelope.send(new, {"say": "ask", "protocol": PROTOCOL})
+        new.settimeout(10)
+        offered = envelope.receive(new)
+        assert offered is not None
+        assert offered[0]["say"] == "offer"
+        for descriptor in offered[1]:
+            os.close(descriptor)
+        run.send(signal.SIGTERM)
+        assert run.wait_for("worker 0 SIGTERM (.*)")[1] == "draining"
+        refused = envelope.receive(new)
+        assert refused is not None
+        assert refused[0] == {"say": "refused", "why": "it is being stopped"}
     assert run.leave()[0] == 0
 
 

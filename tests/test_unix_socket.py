@@ -11,7 +11,7 @@ import pytest
 from router.errors import StartError
 from router.sections import Address
 from router.sockets import AdminSocket, DataSockets
-from router.unix_socket import check_free
+from router.unix_socket import check_free, identity, remove
 
 
 def refusal(address: Address) -> StartError:
@@ -106,3 +106,18 @@ def test_a_path_that_was_handed_over_stays(tmp_path: Path) -> None:
         adopted.own()
         adopted.close()
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_path_that_cannot_be_removed_is_told_and_ends_no_stop(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    path = str(tmp_path / "data.sock")
+    with closing(socket.socket(socket.AF_UNIX)) as sock:
+        sock.bind(path)
+
+        def refuse(_: str) -> None:
+            raise PermissionError(13, "Permission denied")
+
+        monkeypatch.setattr("os.unlink", refuse)
+        remove(path, identity(path))
+    assert caplog.messages == [f"{path} stays behind: Permission denied"]

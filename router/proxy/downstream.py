@@ -66,6 +66,7 @@ class Downstream:
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Called by the loop for each accepted connection."""
         plane = self.plane
+        self.closing = plane.draining
         self.transport = cast(asyncio.Transport, transport)
         if plane.options.access_log:
             self.ledger = Ledger(self.transport)

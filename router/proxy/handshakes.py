@@ -51,9 +51,7 @@ class Handshakes:
         """A client has connected. Without room for it, it is closed without an answer: the 503 of plain HTTP would cost a
         handshake, many times what the request costs that we refuse, and just when there is too much to do.
         """
-        plane = self._plane
-        if len(self.waits.since) + len(plane.connections) >= plane.connections_max:
-            plane.count_limit(at.LIMITED_CONNECTIONS)
+        if self._plane.is_full():
             tls.turn_away()
         else:
             self.waits.start(tls, clock.now_s())

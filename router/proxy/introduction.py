@@ -51,10 +51,6 @@ class Introductions:
         """Return what a new connection is given to."""
         return Introduction(self, above) if self._required else above("")
 
-    def has_room(self) -> bool:
-        """Return whether one more may wait: they are connections, too."""
-        return len(self.waits.since) + len(self.plane.connections) < self.plane.connections_max
-
     def refused(self, address: str, why: str) -> None:
         """Count a connection that was closed, and say so now and then."""
         plane = self.plane
@@ -88,7 +84,7 @@ class Introduction(asyncio.Protocol):
         self._address = peer_of(transport).address
         if not self._introductions.announcers.covers(self._address):
             self._refuse("it is not in proxy_protocol_from")
-        elif not self._introductions.has_room():
+        elif self._introductions.plane.is_full():
             self._refuse("this worker has no room for another connection")
         else:
             self._introductions.waits.start(self, clock.now_s())

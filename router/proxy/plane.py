@@ -147,6 +147,17 @@ class Plane:
         if shares.complaint is not None and self.index == 0:  # it is the same for every worker
             log.warning("%s", shares.complaint)
 
+    def visitors(self) -> int:
+        """Return how many connections there are, those included whose PROXY header or TLS handshake is not over."""
+        return len(self.connections) + len(self.introductions.waits.since) + len(self.handshakes.waits.since)
+
+    def is_full(self) -> bool:
+        """Return whether one more would be too many; if so, that is counted."""
+        full = self.visitors() >= self.connections_max
+        if full:
+            self.count_limit(at.LIMITED_CONNECTIONS)
+        return full
+
     def enter(self, downstream: Downstream) -> int | None:
         """Take a connection in; return the limit that it would exceed (`layout.LIMITED_…`), None if it is in."""
         self.words[self._row + at.W_CONNECTIONS_TOTAL] += 1
@@ -284,17 +295,18 @@ class Plane:
         """Answer what is under way, for at most `shutdown_timeout_s`, then cut.
 
         A client that is about to send its next request on an idle connection would lose it if we closed now, so it has
-        `shutdown_idle_s` to do so; the answer tells it to come no more (RFC 9112 §9.6).
+        `shutdown_idle_s` to do so, and so has one whose PROXY header or handshake is under way; the answer tells it to come
+        no more (RFC 9112 §9.6).
         """
         self.draining = True
         self.words[self._row + at.W_DRAINING] = 1
-        self.introductions.abort()
         until_s = clock.now_s() + self.options.shutdown_timeout_s
         close_idle_s = min(until_s, clock.now_s() + self.options.shutdown_idle_s)
         for downstream in self.connections:
             downstream.closing = True
-        while self.connections and clock.now_s() < close_idle_s:
+        while self.visitors() and clock.now_s() < close_idle_s:
             await asyncio.sleep(0.02)
+        self.introductions.abort()
         self.handshakes.abort()
         for downstream in list(self.connections):
             downstream.drain()

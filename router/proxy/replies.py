@@ -12,7 +12,6 @@ import orjson
 
 from router.proxy.request_head import RequestHead
 
-CONTINUE: Final = b"HTTP/1.1 100 Continue\r\n\r\n"
 LAST_CHUNK: Final = b"0\r\n\r\n"
 _OPENAI: Final = (b"/v1/chat", b"/v1/completions", b"/v1/embeddings")
 _ALLOW: Final = b"Allow: GET, HEAD, POST, PUT, DELETE, PATCH, OPTIONS"

@@ -35,7 +35,7 @@ from router.rollout.incident import incident_id
 from router.rollout.registry import Registry
 from router.rollout.route import Flag, successor
 from router.rollout.streaks import Streaks
-from router.rollout.target import CANDIDATES, ROLES, State, Target
+from router.rollout.target import ROLES, State, Target
 
 _SECOND_NS: Final = 1_000_000_000
 
@@ -380,10 +380,3 @@ class Machine:
         reason = f"not ready after {self.limits.verify_timeout_s:g} s: {why}"
         data = {"generation": generation, "states": {target.version: State.FAILED.value}, "reason": reason}
         return [Record(kinds.FAILED, "control", data), self._publish(states, generation)]
-
-    def candidate_progress(self) -> tuple[int, int] | None:
-        """Return (good probes in a row, needed) of a candidate under verification."""
-        target = self.registry.of_state(*CANDIDATES)
-        if target is None or target.slot is None:
-            return None
-        return self.streaks.shortest(target.slot, target.endpoints), self.limits.warmup_probes

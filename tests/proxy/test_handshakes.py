@@ -110,6 +110,20 @@ async def test_handshakes_are_connections_too(tmp_path: Path) -> None:
         assert (rig.lanes.limited()["connections_max"], counted(rig)) == (1, (0, 0))
 
 
+async def test_a_handshake_that_is_under_way_when_a_drain_begins_costs_nobody_a_request(tmp_path: Path) -> None:
+    authority = Authority(tmp_path)
+    async with Backend(backends.ok()) as backend, secured(ServerTls(authority.pair()), shutdown_idle_s=5) as rig:
+        rig.serve(backend.url)
+        client = await rig.client()
+        await until(lambda: rig.plane.handshakes.waits.since)
+        draining = asyncio.ensure_future(rig.plane.drain())
+        await asyncio.sleep(0)
+        await client.writer.start_tls(authority.client(), server_hostname="localhost")
+        status, head, _ = await client.ask(GET)
+        assert (status, b"\r\nConnection: close\r\n" in head) == (200, True)
+        await draining
+
+
 @pytest.mark.parametrize("auth", ["required", "optional"])
 async def test_certificates_of_clients(auth: str, tmp_path: Path) -> None:
     authority, stranger = Authority(tmp_path), Authority(tmp_path, "stranger")

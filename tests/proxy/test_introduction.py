@@ -148,14 +148,29 @@ async def test_those_who_wait_for_their_header_are_connections_too() -> None:
         third = await rig.client()
         assert await ends(third) == b""
         assert refused(rig) == 1
+        assert rig.lanes.limited()["connections_max"] == 1
 
 
-async def test_a_drain_waits_for_no_header() -> None:
-    async with Rig(required()) as rig:
+async def test_a_drain_gives_up_a_header_that_does_not_come() -> None:
+    async with Rig(required(options=replace(OPTIONS, shutdown_idle_s=0.05))) as rig:
         client = await rig.client()
         await until(lambda: rig.plane.introductions.waits.since)
         draining = asyncio.ensure_future(rig.plane.drain())
         assert await ends(client) == b""
+        await draining
+
+
+async def test_a_header_that_is_on_its_way_when_a_drain_begins_costs_nobody_a_request() -> None:
+    async with Backend(backends.ok()) as backend, Rig(required(options=replace(OPTIONS, shutdown_idle_s=5))) as rig:
+        rig.serve(backend.url)
+        client = await rig.client()
+        await client.send(LINE[:9])
+        await until(lambda: rig.plane.introductions.waits.since)
+        draining = asyncio.ensure_future(rig.plane.drain())
+        await asyncio.sleep(0)
+        await client.send(LINE[9:] + b"GET / HTTP/1.1\r\nHost: t\r\n\r\n")
+        status, head, _ = await client.response()
+        assert (status, b"\r\nConnection: close\r\n" in head) == (200, True)
         await draining
 
 
