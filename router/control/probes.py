@@ -235,10 +235,11 @@ class Probes:
         return ProbeResult(failed is None, detail, _ms_since(started_ns), connect_failed)
 
     async def _context(self, service: str, tls: BackendTls) -> ssl.SSLContext:
-        context = self._contexts.get(service)
+        contexts = self._contexts  # those of other settings that come meanwhile are none of ours
+        context = contexts.get(service)
         if context is None:
             loop = asyncio.get_running_loop()
-            context = self._contexts[service] = await loop.run_in_executor(None, certificates.backend_context, tls)
+            context = contexts[service] = await loop.run_in_executor(None, certificates.backend_context, tls)
         return context
 
     async def _request(self, url: str, probe: Probe, attempt: _Attempt) -> str | None:

@@ -2,11 +2,14 @@ from __future__ import annotations
 
 import json
 import socket
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from router.certificates import Pair
 from router.cli.doctor import Check, _clock
+from tests.authority import Authority
 from tests.cli.conftest import Command
 from tests.cli.fake_admin import FakeAdmin, service, status
 
@@ -99,3 +102,40 @@ def test_bad_settings_are_one_finding(command: Command, tmp_path: Path) -> None:
 def test_a_clock_that_was_never_set(now_s: float, ok: bool) -> None:
     assert _clock(now_s).ok is ok
     assert isinstance(_clock(now_s), Check)
+
+
+def certified(tmp_path: Path, pair: Pair, more: str = "") -> str:
+    file = tmp_path / "router.toml"
+    file.write_text(f'[tls]\ncertificate = "{pair.certificate}"\nkey = "{pair.key}"\n{more}')
+    return str(file)
+
+
+@pytest.mark.parametrize(
+    ("days", "complaint"), [(30, None), (3, "expires on"), (-2, "has expired on")], ids=["good", "soon", "over"]
+)
+def test_certificates_are_looked_at(command: Command, tmp_path: Path, days: int, complaint: str | None) -> None:
+    authority = Authority(tmp_path)
+    pair = authority.pair("a.test", "127.0.0.1", days=days)
+    _, out, _ = command("doctor", "--json", "--config", certified(tmp_path, pair), "--admin", "http://127.0.0.1:1")
+    found = findings(out)
+    assert found["tls"] == (True, f"{pair.certificate} for a.test, 127.0.0.1: {days - 1} days left", "")
+    if complaint is None:
+        assert "TLS" not in found
+    else:
+        ok, detail, remedy = found["TLS"]
+        assert not ok
+        assert detail.startswith(f"certificate {pair.certificate} {complaint} ")
+        assert remedy == "renew it and write the new pair over the old files; or mend the settings"
+
+
+def test_a_key_of_another_certificate_and_backends_that_nobody_verifies(command: Command, tmp_path: Path) -> None:
+    authority = Authority(tmp_path)
+    pair, other = authority.pair(), authority.pair(file="other")
+    file = certified(tmp_path, replace(pair, key=other.key))
+    code, out, _ = command("doctor", "--json", "--config", file, "--admin", "http://127.0.0.1:1")
+    detail = f"key {other.key} does not belong to certificate {pair.certificate}: name its own"
+    assert (code, findings(out)["TLS"][:2]) == (1, (False, detail))
+    file = certified(tmp_path, pair, "[services.a.backend_tls]\nverify = false\n")
+    code, out, _ = command("doctor", "--json", "--config", file, "--admin", "http://127.0.0.1:1")
+    detail = "services.a.backend_tls.verify is false: whoever answers passes for its backend"
+    assert (code, findings(out)["TLS"][:2]) == (1, (False, detail))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import ssl
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
@@ -42,10 +43,10 @@ class ScriptedServer:
 
 
 @asynccontextmanager
-async def scripted(*answers: bytes | None) -> AsyncIterator[ScriptedServer]:
+async def scripted(*answers: bytes | None, tls: ssl.SSLContext | None = None) -> AsyncIterator[ScriptedServer]:
     script = ScriptedServer(list(answers))
-    server = await asyncio.start_server(script.serve, "127.0.0.1", 0)
-    script.url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+    server = await asyncio.start_server(script.serve, "127.0.0.1", 0, ssl=tls)
+    script.url = f"{'https' if tls else 'http'}://127.0.0.1:{server.sockets[0].getsockname()[1]}"
     try:
         yield script
     finally:
