@@ -61,7 +61,11 @@ def exchange_ended(exchange: Exchange, outcome: Outcome) -> None:
 
 
 def refused(downstream: Downstream, error: DownstreamError, head: RequestHead | None, request_id: bytes) -> None:
-    """Write the line of a request that was answered without an exchange; one that is malformed has no method and no target."""
+    """Write the line of a request that was answered without an exchange; one that is malformed has no method and no target,
+    and comes from whoever is at the other end: the client that the connection last spoke for may be another one.
+    """
+    if head is None and downstream.peer is not None:
+        downstream.client = downstream.peer.address
     _write(
         downstream,
         head,

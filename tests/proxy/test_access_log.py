@@ -116,6 +116,16 @@ async def test_the_client_is_the_right_most_that_is_not_trusted_and_nothing_brea
     assert lines()[1]["target"] == '/"%0a\xff'
 
 
+async def test_what_is_malformed_is_not_told_of_the_client_before_it(lines: Lines) -> None:
+    trusting = replace(LOGGED, forwarding=ForwardingOptions(trusted=("127.0.0.0/8",)))
+    async with Backend(backends.ok()) as backend, Rig(trusting) as rig:
+        rig.serve(backend.url)
+        client = await rig.client()
+        await client.ask(POST.replace(b"Host", b"X-Forwarded-For: 203.0.113.9\r\nHost"))
+        assert (await client.ask(b"GET / HTTP/1.1\r\n\r\n"))[0] == 400
+    assert [line["client"] for line in lines()] == ["203.0.113.9", "127.0.0.1"]
+
+
 async def test_a_connection_from_before_the_log_has_lines_without_a_size(lines: Lines) -> None:
     async with Backend(backends.ok()) as backend, Rig() as rig:
         rig.serve(backend.url)

@@ -81,6 +81,7 @@ class Door:
     def begun(self, transport: asyncio.BaseTransport | None) -> None:
         """A whole head is here: the request is under way."""
         if transport is not None and (visitor := self._visitors.get(transport)) is not None:
+            visitor.between = False  # sent ahead, it began without a byte that would have said so
             self._waiting.pop(visitor, None)
 
     def ended(self, transport: asyncio.BaseTransport | None, now_s: float) -> None:

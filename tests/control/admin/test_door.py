@@ -104,6 +104,21 @@ async def test_if_everybody_is_being_answered_the_next_one_is_told_to_come_back(
     busy[1].close()
 
 
+async def test_a_request_that_was_sent_ahead_is_being_answered_when_its_body_comes(start_office: StartOffice) -> None:
+    office = await start_office(Admin())
+    office.controller.gate = asyncio.Event()
+    door, busy = door_of(office), await link(office)
+    assert await ask(busy, LIVEZ + SLOW_FREEZE + b"Content-Length: 2\r\n\r\n") == b"HTTP/1.1 200 OK"
+    await until(lambda: len(door) == 1 and not door._waiting)
+    busy[1].write(b"{}")
+    await until(lambda: office.controller.calls)
+    door.sweep(clock.now_s() + 100)
+    assert len(door) == 1
+    office.controller.gate.set()
+    assert (await asyncio.wait_for(busy[0].readline(), 5)) == b"HTTP/1.1 200 OK\r\n"
+    busy[1].close()
+
+
 async def test_a_head_has_its_time_from_the_first_byte_and_an_idle_connection_its_own(
     start_office: StartOffice,
 ) -> None:
