@@ -55,7 +55,8 @@ _VIA_VALUE: Final = re.compile(rb"\r\nvia:([^\r\n]*)")
 _ABSOLUTE: Final = re.compile(rb"http(s?)://([^/?]*)(.*)", re.IGNORECASE | re.DOTALL)
 _SECURE_TARGET: Final = re.compile(rb"([A-Z\-]{1,40} http)s(://)", re.IGNORECASE)
 
-_REFUSED_METHODS: Final = frozenset((b"CONNECT", b"TRACE"))
+_REFUSED_METHODS: Final = frozenset((b"CONNECT", b"TRACE", b"TRACK", b"PRI"))
+_EXTENSION_METHOD: Final = re.compile(rb"[A-Z][A-Z0-9_\-]*")
 _CAREFUL_METHODS: Final = _REFUSED_METHODS | {b"OPTIONS"}
 _FORWARDS_MAX: Final = 10**9
 PASSES_MAX: Final = 8
@@ -222,10 +223,13 @@ def _strict_request(raw: bytes, method: bytes) -> None:
         httptools.HttpRequestParser(WIRE).feed_data(raw)
     except httptools.HttpParserUpgrade:
         pass  # well formed; the upgrade itself is not taken over
-    except httptools.HttpParserInvalidMethodError:
-        raise _refuse("method_unknown", f"the method {method[:40].decode()} is not implemented", 501) from None
     except httptools.HttpParserError as error:
-        raise _refuse("bad_request", f"the request head is malformed: {error}") from None
+        if method == b"POST":
+            raise _refuse("bad_request", f"the request head is malformed: {error}") from None
+        if not _EXTENSION_METHOD.fullmatch(method):  # not `head`: who ignores case sends no body with its length
+            raise _refuse("method_unknown", f"the method {method.decode()} is not implemented", 501) from None
+        # llhttp knows some methods only, others are valid (RFC 9110 §16.1): it sees the head with one that it knows.
+        _strict_request(b"POST" + raw.removeprefix(method), b"POST")
 
 
 def _host(raw: bytes, lower: bytes, http11: bool) -> tuple[bytes, bytes]:

@@ -31,6 +31,7 @@ from router.proxy.fields import (
 )
 
 _STATUS_LINE: Final = re.compile(rb"HTTP/1\.([01]) ([1-9]\d\d)(?: [\t \x21-\x7e\x80-\xff]*)?\r\n")
+_STATUS_WITHOUT_SPACE: Final = len(b"HTTP/1.1 200\r\n")
 _UNCOMMON_RESPONSE: Final = re.compile(
     rb"\r\n(?:connection|keep-alive|proxy-|te:|transfer-encoding|upgrade|http2-settings|x-served-version|x-router-error)"
 )
@@ -71,6 +72,8 @@ def parse_response(raw: bytes, via: bytes = b"") -> ResponseHead:
         pass
     except httptools.HttpParserError as error:
         raise UpstreamError("upstream_broken", f"the response head is malformed: {error}") from None
+    if line.end() == _STATUS_WITHOUT_SPACE:
+        raw = raw[:12] + b" " + raw[12:]  # servers must send it, also without a reason (RFC 9112 §4)
     http11 = line[1] == b"1"
     length = _response_length(lower, http11)
     has_request_id = b"\r\nx-request-id:" in lower
@@ -88,7 +91,7 @@ def parse_response(raw: bytes, via: bytes = b"") -> ResponseHead:
     if upgrade:
         kept.append(WEBSOCKET)
     kept.append(via if http11 else via.replace(b"1.1", b"1.0", 1))
-    status_line = b"HTTP/1.1" + raw[8 : line.end()]
+    status_line = b"HTTP/1.1" + raw[8 : raw.index(b"\n") + 1]
     keep_alive = b"close" not in tokens if http11 else b"keep-alive" in tokens
     timeout = _KEEP_ALIVE_TIMEOUT.search(lower)
     idle_s = max(float(timeout[1]) - 1.0, 0.0) if timeout else None

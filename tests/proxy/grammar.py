@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from string import ascii_letters, digits, hexdigits
+from string import ascii_letters, ascii_uppercase, digits, hexdigits
 from typing import Final
 
 TOKEN: Final = frozenset((ascii_letters + digits + "!#$%&'*+-.^_`|~").encode())
 VALUE: Final = frozenset((0x09, *range(0x20, 0x7F), *range(0x80, 0x100)))
+UPPER: Final = frozenset(ascii_uppercase.encode())
+METHOD: Final = UPPER | frozenset(digits.encode()) | frozenset(b"-_")
+"""Narrower than a token: in the methods that are registered, and those that are extensions, nothing else is seen."""
 TARGET: Final = frozenset((*range(0x21, 0x7F), *range(0x80, 0x100))) - frozenset(b"#")
 """Wider than RFC 3986 §3.3, as browsers and models' clients are; spaces, controls and fragments are refused."""
 HOST: Final = frozenset((ascii_letters + digits + "-._~!$&'()*+;=").encode())
@@ -20,8 +23,8 @@ END: Final = b"0\r\n\r\n"
 
 REQUESTS: Final[tuple[tuple[str, bytes, bytes, frozenset[int]], ...]] = (
     # name, before, behind, what may stand between
-    ("within a method", b"G", b"T /a HTTP/1.1\r\nHost: t\r\n\r\n", frozenset(b"E")),
-    ("before a method", b"", b"GET /a HTTP/1.1\r\nHost: t\r\n\r\n", NONE),
+    ("within a method", b"G", b"T /a HTTP/1.1\r\nHost: t\r\n\r\n", METHOD),
+    ("before a method", b"", b"GET /a HTTP/1.1\r\nHost: t\r\n\r\n", UPPER),
     ("behind a method", b"GET", b"/a HTTP/1.1\r\nHost: t\r\n\r\n", frozenset(b" ")),
     ("within a target", b"GET /a", b"b HTTP/1.1\r\nHost: t\r\n\r\n", TARGET),
     ("within a query", b"GET /?a", b"b HTTP/1.1\r\nHost: t\r\n\r\n", TARGET),

@@ -282,7 +282,7 @@ REQUEST_LINES: Final = [
                 b"GET,POST",
                 b"G@T",
                 b"GET/",
-                b"FOO",
+                b"head",
             ),
             *(
                 b"X" * 41,
@@ -294,8 +294,11 @@ REQUEST_LINES: Final = [
                 b"\xff",
                 b'"GET"',
                 b"G{T",
-                b"DEBUG",
+                b"Trace",
                 b"_GET",
+                b"!GET",
+                b"GET!",
+                b"brew",
             ),
         )
     ),

@@ -55,8 +55,9 @@ REFUSED: dict[bytes, int] = {
     b"PRI * HTTP/2.0\r\nHost: a\r\n\r\n": 505,
     b"CONNECT a:1 HTTP/1.1\r\nHost: a:1\r\n\r\n": 405,
     b"TRACE / HTTP/1.1\r\nHost: a\r\n\r\n": 405,
-    b"BREW / HTTP/1.1\r\nHost: a\r\n\r\n": 501,
-    b"get / HTTP/1.1\r\nHost: a\r\n\r\n": 501,
+    b"TRACK / HTTP/1.1\r\nHost: a\r\n\r\n": 405,
+    b"BREW / HTTP/1.1\r\nHost: a\r\nA : b\r\n\r\n": 400,
+    b"head / HTTP/1.1\r\nHost: a\r\n\r\n": 501,
     b"G(T / HTTP/1.1\r\nHost: a\r\n\r\n": 400,
     # fields
     GET + b"A : b\r\n\r\n": 400,
@@ -327,7 +328,7 @@ def test_a_broken_response_head_is_refused(raw: bytes) -> None:
         (OK + b"Transfer-Encoding: Chunked\r\n\r\n", CHUNKED, True, OK + b"Transfer-Encoding: chunked\r\n"),
         (OK + b"Connection: close, X-A\r\nX-A: 1\r\nX-B: 2\r\n\r\n", UNTIL_CLOSE, False, OK + b"X-B: 2\r\n"),
         (b"HTTP/1.0 200 OK\r\nContent-Length: 0\r\n\r\n", 0, False, OK + b"Content-Length: 0\r\n"),
-        (b"HTTP/1.1 200\r\n\r\n", UNTIL_CLOSE, True, b"HTTP/1.1 200\r\n"),
+        (b"HTTP/1.1 200\r\n\r\n", UNTIL_CLOSE, True, b"HTTP/1.1 200 \r\n"),
         (OK + b"X-Served-Version: forged\r\n\r\n", UNTIL_CLOSE, True, OK),
     ],
 )
