@@ -41,11 +41,11 @@ if TYPE_CHECKING:
 _REQUEST_LINE: Final = re.compile(rb"([!#$%&'*+\-.^_`|~0-9A-Za-z]{1,40}) ([!-~\x80-\xff]+) HTTP/(\d)\.(\d)\r\n")
 _BARE_LINE_END: Final = re.compile(rb"(?<!\r)\n|\r(?!\n)(?!\Z)|\x00")
 _HOST: Final = re.compile(rb"\r\nhost:[ \t]*([^\r\n]*?)[ \t]*\r\n")
-_HOST_VALUE: Final = re.compile(rb"(?:(?:[a-z0-9._~!$&'()*+;=\-]|%[0-9a-f]{2})+|\[([0-9a-f:.]{2,45})\])(?::\d{0,5})?")
+_HOST_VALUE: Final = re.compile(rb"(?:(?:[a-z0-9._~!$&'()*+;=\-]|%[0-9a-f]{2})+|\[([0-9a-f:.]{2,45})\])(?::(\d{0,5}))?")
 _REQUEST_ID: Final = re.compile(rb"\r\nx-request-id:[ \t]*([\x21-\x7e]{1,128})[ \t]*\r\n")
 _PLAIN_LINE: Final = re.compile(rb"([!#$%&'*+\-.^_`|~0-9A-Za-z]{1,40}) (/[!\x22$-~]*) HTTP/1\.1\r\n")
 """What nearly every request begins with: a path in ASCII without a fragment, and HTTP/1.1."""
-_PLAIN_HOST: Final = re.compile(rb"\r\nhost: ([a-z0-9._~\-]+(?::\d{1,5})?)\r\n")
+_PLAIN_HOST: Final = re.compile(rb"\r\nhost: ([a-z0-9._~\-]+(?::(?:[1-5]?\d{1,4}|6[0-4]\d{3}))?)\r\n")
 _UNCOMMON: Final = re.compile(
     rb"\r\n(?:connection:(?! keep-alive\r\n)|keep-alive|proxy-|te:|transfer-encoding|upgrade|expect|forwarded"
     rb"|via:|x-forwarded-|x-real-ip|x-served-version|x-router-error|http2-settings)"
@@ -58,6 +58,7 @@ _SECURE_TARGET: Final = re.compile(rb"([A-Z\-]{1,40} http)s(://)", re.IGNORECASE
 _REFUSED_METHODS: Final = frozenset((b"CONNECT", b"TRACE", b"TRACK", b"PRI"))
 _EXTENSION_METHOD: Final = re.compile(rb"[A-Z][A-Z0-9_\-]*")
 _CAREFUL_METHODS: Final = _REFUSED_METHODS | {b"OPTIONS"}
+_PORT_MAX: Final = 65535
 _FORWARDS_MAX: Final = 10**9
 PASSES_MAX: Final = 8
 _IDEMPOTENT: Final = frozenset((b"GET", b"HEAD", b"PUT", b"DELETE", b"OPTIONS"))
@@ -247,7 +248,7 @@ def _host(raw: bytes, lower: bytes, http11: bool) -> tuple[bytes, bytes]:
 def is_authority(host: bytes) -> bool:
     """Return whether lower-cased `host` is a name or an address, and perhaps a port; never a user (RFC 3986 §3.2.2, §3.2.3)."""
     found = _HOST_VALUE.fullmatch(host)
-    if found is None:
+    if found is None or int(found[2] or 0) > _PORT_MAX:
         return False
     if found[1] is None:
         return True
