@@ -15,7 +15,7 @@ from tests.end_to_end.conftest import StartRouter
 from tests.end_to_end.real_router import RefusedError, Router, service_settings
 from tests.end_to_end.traffic import Traffic
 
-pytestmark = [pytest.mark.end_to_end, pytest.mark.timeout(90)]
+pytestmark = [pytest.mark.end_to_end, pytest.mark.alone, pytest.mark.timeout(90)]
 
 SWITCHES = 12
 

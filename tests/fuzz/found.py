@@ -9,6 +9,7 @@ FOUND: Final[dict[str, tuple[bytes, ...]]] = {
         b"GET /a0 HTTP/1.1\r\nHost:\r\nHost: t\r\nX-Request-ID: mine\r\nRange: by t\r\nX:\ta\r\n\r\n",
         b"GET /a HTTP/1.0\r\nHost: t\r\nConnection: ke: [::1]:80\r\n",
         b"OPTIONS /a HTTP/1.1\r\nMax-Forwards: 0\r\nHost: o",
+        b"OPTIONS http://t:1 HTTP/1.1\r\nHost: u\r\n\r\n",
     ),
     "response_heads": (
         b"HTTP/1.1 204\r\nTransfensfer-Encoding: chunked\r\nX-Forwarded-For: 1\r\n",

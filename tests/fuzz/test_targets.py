@@ -27,6 +27,7 @@ def test_what_was_found_once_keeps_the_promises(target: str) -> None:
 
 
 @pytest.mark.end_to_end
+@pytest.mark.alone
 @pytest.mark.timeout(120)
 def test_a_search_guided_by_coverage_finds_nothing() -> None:
     """All targets at the same time. What it finds is to be added to tests/fuzz/found.py."""
