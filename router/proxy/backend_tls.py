@@ -22,14 +22,15 @@ class BackendContext:
     def __init__(self, options: BackendTls) -> None:
         self._options = options
         self._context: ssl.SSLContext | None = None
-        self._fresh = False
+        self._asked = 1
+        self._made = 0  # which asking it is of: another one may come while files are read
         self._making = asyncio.Lock()
         self._failing: dict[Endpoint, str] = {}
 
     def reconfigure(self, options: BackendTls) -> None:
         """Take over other settings; the files are read anew even where the settings name the same."""
         self._options = options
-        self._fresh = False
+        self._asked += 1
 
     async def wrap(self, above: asyncio.Protocol, endpoint: Endpoint, last: ssl.SSLObject | None) -> Secured:
         """Return `above` behind a handshake with `endpoint`; raise ConnectionError without a context. The session of the
@@ -47,13 +48,15 @@ class BackendContext:
 
     async def _current(self) -> ssl.SSLContext:
         async with self._making:
-            if not self._fresh:
+            asked = self._asked
+            if self._made != asked:
                 loop = asyncio.get_running_loop()
                 try:
                     self._context = await loop.run_in_executor(None, certificates.backend_context, self._options)
                 except StartError as error:
                     log.error("backend_tls is not taken over: %s", error.detail)
-                self._fresh = self._context is not None
+                if self._context is not None:
+                    self._made = asked
         if self._context is None:
             raise ConnectionError("TLS: the files of backend_tls cannot be used")
         return self._context

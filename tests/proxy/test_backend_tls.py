@@ -10,6 +10,8 @@ from pathlib import Path
 import pytest
 
 from router.certificates import BackendTls, Pair
+from router.proxy.backend_tls import BackendContext
+from router.rollout.endpoint import parse_endpoint
 from router.shm import layout as at
 from tests import backends
 from tests.authority import Authority
@@ -60,6 +62,23 @@ async def test_who_is_trusted(case: Case, tmp_path: Path, caplog: pytest.LogCapt
             assert rig.attempts() == {"connect_failed": 1}
             assert caplog.messages == [f"TLS handshakes with {backend.url} fail: {case.refused}"]
     assert backend.requests == []
+
+
+async def test_http_1_is_what_backends_are_asked_for(tmp_path: Path) -> None:
+    """One that speaks both would choose h2 (RFC 7301 §3.2)."""
+    authority, chosen = Authority(tmp_path), list[str | None]()
+    server = authority.server()
+    server.set_alpn_protocols(["h2", "http/1.1"])
+
+    async def behave(connection: backends.Connection) -> None:
+        chosen.append(connection.writer.get_extra_info("ssl_object").selected_alpn_protocol())
+        await connection.read_request()
+        await connection.send(backends.response())
+
+    async with Backend(behave, tls=server) as backend, Rig(backend_tls=BackendTls(ca=authority.file)) as rig:
+        rig.serve(backend.url)
+        assert (await rig.ask(GET))[0] == 200
+    assert chosen == ["http/1.1"]
 
 
 async def test_connections_are_reused_and_sessions_taken_up(tmp_path: Path) -> None:
@@ -198,3 +217,30 @@ async def test_large_bodies_pass_both_ways_and_a_slow_reader_loses_nothing(tmp_p
             client.writer.transport.resume_reading()  # type: ignore[attr-defined]
             status, _, got = await client.response()
             assert (status, got == body) == (200, True)
+
+
+async def test_what_is_read_while_a_reload_comes_is_not_kept(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    authority, stranger = Authority(tmp_path), Authority(tmp_path, "stranger")
+    async with Backend(backends.ok(), tls=authority.server()) as backend:
+        endpoint = parse_endpoint(backend.url)
+        context = BackendContext(BackendTls(ca=authority.file))
+        asking = asyncio.ensure_future(context.wrap(asyncio.Protocol(), endpoint, None))
+        await asyncio.sleep(0)  # the file is being read, in a thread
+        context.reconfigure(BackendTls(ca=stranger.file))
+        first = (await asking).tls.ssl.context
+        assert (await context.wrap(asyncio.Protocol(), endpoint, None)).tls.ssl.context is not first
+        last = (await context.wrap(asyncio.Protocol(), endpoint, None)).tls.ssl.context
+        context.reconfigure(BackendTls(ca=str(tmp_path / "none.pem")))
+        assert (await context.wrap(asyncio.Protocol(), endpoint, None)).tls.ssl.context is last, "it cannot be read"
+        assert [line[:30] for line in caplog.messages] == ["backend_tls is not taken over:"]
+        caplog.clear()
+
+
+async def test_a_reading_that_is_given_up_is_begun_again(tmp_path: Path) -> None:
+    context = BackendContext(BackendTls(ca=Authority(tmp_path).file))
+    endpoint = parse_endpoint("https://127.0.0.1:1")
+    asking = asyncio.ensure_future(context.wrap(asyncio.Protocol(), endpoint, None))
+    await asyncio.sleep(0)
+    asking.cancel()
+    assert isinstance((await asyncio.gather(asking, return_exceptions=True))[0], asyncio.CancelledError)
+    assert (await context.wrap(asyncio.Protocol(), endpoint, None)).tls.ssl.context.verify_mode == ssl.CERT_REQUIRED
