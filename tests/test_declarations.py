@@ -29,6 +29,9 @@ def of_source(module: str) -> dict[str, tuple[set[str], set[str]]]:
                 if isinstance(attribute, ast.Attribute) and isinstance(attribute.ctx, ast.Store)
                 if isinstance(attribute.value, ast.Name) and attribute.value.id == "self"
             }
+            # The fields of a dataclass are its annotations.
+            annotated = [part.target for part in node.body if isinstance(part, ast.AnnAssign)]
+            stores |= {target.id for target in annotated if isinstance(target, ast.Name)}
             found[node.name] = (stores, {part.name for part in node.body if isinstance(part, ast.FunctionDef)})
     return found
 

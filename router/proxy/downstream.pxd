@@ -2,6 +2,7 @@ cimport cython
 
 from router.proxy.exchange cimport Exchange
 from router.proxy.plane cimport Plane
+from router.proxy.request_head cimport RequestHead
 from router.proxy.view cimport ServiceView
 
 cdef Py_ssize_t _ACCEPTED
@@ -30,11 +31,11 @@ cdef class Downstream:
     cdef public Py_ssize_t paced_bytes
     cdef public bint _scheduled
 
-    @cython.locals(end=Py_ssize_t, limit=Py_ssize_t, came=bytes)
+    @cython.locals(end=Py_ssize_t, limit=Py_ssize_t, came=bytes, text=cython.p_char)
     cdef _receive_head(self, bytes data)
     cdef _incomplete_head(self, bytes came, bytes data, Py_ssize_t end)
-    @cython.locals(length=Py_ssize_t, exchange=Exchange)
-    cdef _begin(self, object head, bytes rest)
+    @cython.locals(length=Py_ssize_t, exchange=Exchange, plane=Plane, service=ServiceView)
+    cdef _begin(self, RequestHead head, bytes rest)
     cdef _begin_body(self, Exchange exchange, object body, bytes rest)
     cdef _receive_body(self, object body, bytes data)
     cdef _body_advanced(self, object body)

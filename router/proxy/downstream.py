@@ -142,18 +142,19 @@ class Downstream:
             came, data = data, self._without_empty_lines(data)
         else:
             came = data
+        text = data  # compiled, a char *: slices within the bounds of `data` need no slice object
         end = data.find(b"\r\n\r\n") + 4
-        limit = self.plane.options.head_bytes_max
+        limit = self.plane.head_bytes_max
         if end > limit or end == 3:
             self._incomplete_head(came, data, end)
             return
         self.plane.header_wait.since.pop(self, None)
         try:
-            head = self._translate(data[:end])
+            head = self._translate(text[:end])
         except DownstreamError as error:
             front_desk.refuse(self, error)
             return
-        self._begin(head, data[end:])
+        self._begin(head, text[end : len(data)])
 
     def _incomplete_head(self, came: bytes, data: bytes, end: int) -> None:
         """Wait for the rest of a head, or refuse one that is too large or can never be valid."""
@@ -188,15 +189,17 @@ class Downstream:
         if service is None:
             front_desk.serve(self, head, rest)
             return
-        if length > plane.options.body_bytes_max:
+        if length > plane.body_bytes_max:
             detail = f"the body of {length} bytes exceeds body_bytes_max ({plane.options.body_bytes_max})"
             front_desk.refuse(self, DownstreamError(413, "body_too_large", detail), head)
             return
         plane.words[service.row + _ACCEPTED] += 1
         self.exchange = exchange = Exchange(plane, service, self, head, head.request_id or plane.new_request_id())
-        if 0 <= length <= len(rest):
+        if length == len(rest):
+            exchange.start(rest, True)
+        elif 0 <= length < len(rest):
             self.buffer = rest[length:]
-            exchange.start(rest[:length] if length else b"", True)
+            exchange.start(rest[:length], True)
         else:
             self.body = body = RequestBody(length, plane.options)
             self._begin_body(exchange, body, rest)

@@ -4,6 +4,8 @@ from router.proxy.attempt cimport Attempt
 from router.proxy.downstream cimport Downstream
 from router.proxy.plane cimport Plane
 from router.proxy.pool cimport Pool
+from router.proxy.request_head cimport RequestHead
+from router.proxy.response_head cimport ResponseHead
 from router.proxy.upstream cimport Upstream
 from router.proxy.view cimport ServiceView, TargetView
 
@@ -16,7 +18,7 @@ cdef class Exchange:
     cdef public Plane plane
     cdef public ServiceView service
     cdef public Downstream downstream
-    cdef public object head
+    cdef public RequestHead head
     cdef public bytes request_id
     cdef public Attempt attempt
     cdef public Upstream upstream
@@ -40,13 +42,13 @@ cdef class Exchange:
     @cython.locals(now_s=double, pools=tuple, pool=Pool, upstream=Upstream)
     cpdef dispatch(self, Attempt attempt)
     cpdef connected(self, Upstream upstream)
-    @cython.locals(pieces=list)
+    @cython.locals(pieces=list, head=RequestHead)
     cdef _send(self, Attempt attempt, Upstream upstream, double now_s)
     cpdef receive_body(self, bytes data, bint complete)
     cdef _sent(self, Attempt attempt, double now_s)
-    @cython.locals(now_s=double, downstream=Downstream, attempt=Attempt, pieces=list)
-    cpdef respond(self, object head, bytes data, bint complete)
-    cdef _uncommon_response(self, object head, bint complete, list pieces)
+    @cython.locals(now_s=double, downstream=Downstream, attempt=Attempt, pieces=list, request=RequestHead, named=bytes)
+    cpdef respond(self, ResponseHead head, bytes data, bint complete)
+    cdef _uncommon_response(self, ResponseHead head, bint complete, list pieces)
     @cython.locals(now_s=double, gap_at=Py_ssize_t)
     cpdef relay(self, bytes data)
     cpdef relay_last(self, bytes data)

@@ -139,11 +139,10 @@ class Exchange:
         attempt.touched = True
         head = self.head
         text = head.upstream if head.host else b"%bHost: %b\r\n" % (head.upstream, upstream.pool.authority)
-        pieces = [text, self.downstream.forwarded]
         if head.request_id is None:
-            pieces += (b"X-Request-ID: ", self.request_id, b"\r\n\r\n")
+            pieces = [text, self.downstream.forwarded, b"X-Request-ID: ", self.request_id, b"\r\n\r\n"]
         else:
-            pieces.append(b"\r\n")
+            pieces = [text, self.downstream.forwarded, b"\r\n"]
         if self.body is not None:
             pieces += self.body
             if self.service.never_resends or not rescue.replayable(self):
@@ -192,21 +191,24 @@ class Exchange:
         if not complete:
             self.service.idle.start(self, now_s)
         request, downstream = self.head, self.downstream
-        pieces = [head.downstream, attempt.target.served_version if self.service.names_version else b""]
-        if not head.has_request_id:
-            pieces += (b"X-Request-ID: ", self.request_id, b"\r\n")
+        named = attempt.target.served_version if self.service.names_version else b""
+        if head.has_request_id:
+            pieces = [head.downstream, named, b"\r\n", data]
+        else:
+            pieces = [head.downstream, named, b"X-Request-ID: ", self.request_id, b"\r\n", b"\r\n", data]
         if not (complete and request.http11 and request.keep_alive and self.body_complete) or downstream.closing:
             self._uncommon_response(head, complete, pieces)
-        pieces += (b"\r\n", data)
         downstream.write(b"".join(pieces))
 
     def _uncommon_response(self, head: ResponseHead, complete: bool, pieces: list[bytes]) -> None:
-        """How this connection goes on, and how the body is framed, where that is not as the backend has it."""
+        """How this connection goes on, and how the body is framed, where that is not as the backend has it; the last two
+        pieces are the end of the head and the body.
+        """
         request = self.head
         if head.length == UNTIL_CLOSE and not complete:
             if request.http11:
                 self.wrapping = True
-                pieces.append(b"Transfer-Encoding: chunked\r\n")
+                pieces.insert(-2, b"Transfer-Encoding: chunked\r\n")
             else:
                 self.close_after = True
         elif head.length == CHUNKED and not request.http11:
@@ -214,9 +216,9 @@ class Exchange:
             pieces[0] = _TRANSFER_ENCODING.sub(b"", pieces[0])
         if self.close_after or not request.keep_alive or not self.body_complete or self.downstream.closing:
             self.close_after = True
-            pieces.append(b"Connection: close\r\n")
+            pieces.insert(-2, b"Connection: close\r\n")
         elif not request.http11:
-            pieces.append(b"Connection: keep-alive\r\n")
+            pieces.insert(-2, b"Connection: keep-alive\r\n")
 
     def relay(self, data: bytes) -> None:
         """More of the response's body."""

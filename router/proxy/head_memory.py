@@ -18,13 +18,13 @@ price of two requests.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Final, Generic, TypeVar
+from typing import Any, Final
 
 from router.proxy.request_head import RequestHead
 from router.proxy.response_head import ResponseHead
 from router.proxy.template import Template, learn, may_differ, names_of
 
-H = TypeVar("H", bound=RequestHead | ResponseHead)
+Head = RequestHead | ResponseHead
 
 HEAD_BYTES_MAX: Final = 4096
 """The longest head that is remembered or learned from."""
@@ -37,15 +37,17 @@ BUDGET: Final = 16
 """What may be learned between two sweeps: so many samples compared, or one template compiled."""
 
 
-class HeadMemory(Generic[H]):
-    """Heads of requests, or of responses; `parse` is the careful path, which raises what the caller raises."""
+class HeadMemory:
+    """Heads of requests, or of responses; `parse` is the careful path, which raises what the caller raises. Not generic, for
+    a compiled class inherits from nothing: who makes one says what comes out.
+    """
 
-    def __init__(self, parse: Callable[[bytes], H]) -> None:
+    def __init__(self, parse: Callable[[bytes], Head]) -> None:
         self._parse = parse
-        self._heads: dict[bytes, H] = {}
-        self._older_heads: dict[bytes, H] = {}
-        self._kinds: dict[bytes, list[_Kind[H]]] = {}
-        self._older_kinds: dict[bytes, list[_Kind[H]]] = {}
+        self._heads: dict[bytes, Head] = {}
+        self._older_heads: dict[bytes, Head] = {}
+        self._kinds: dict[bytes, list[_Kind]] = {}
+        self._older_kinds: dict[bytes, list[_Kind]] = {}
         self._kinds_number = 0
         self._budget = BUDGET
         self._latest = b""
@@ -60,7 +62,7 @@ class HeadMemory(Generic[H]):
         """Renew the budget for learning; called at every sweep."""
         self._budget = BUDGET
 
-    def translate(self, raw: bytes) -> H:
+    def translate(self, raw: bytes) -> Any:
         """Return the translation of a whole head; raise what the careful path raises."""
         head = self._heads.get(raw)
         if head is not None:
@@ -82,7 +84,7 @@ class HeadMemory(Generic[H]):
                 return head
         return self._translate_carefully(raw)
 
-    def _translate_carefully(self, raw: bytes) -> H:
+    def _translate_carefully(self, raw: bytes) -> Any:
         head = self._older_heads.pop(raw, None)
         if head is None:
             line = raw[: raw.find(b"\r\n")]
@@ -96,7 +98,7 @@ class HeadMemory(Generic[H]):
         self._remember(raw, head)
         return head
 
-    def _remember(self, raw: bytes, head: H) -> None:
+    def _remember(self, raw: bytes, head: Head) -> None:
         if len(self._heads) >= HEADS_MAX:
             self._heads, self._older_heads = {}, self._heads
         self._heads[raw] = head
@@ -134,7 +136,7 @@ class HeadMemory(Generic[H]):
         self._kinds.setdefault(line, []).append(_Kind(lines))
 
 
-class _Kind(Generic[H]):
+class _Kind:
     """One kind of heads under a start line: a sample of it, what differs, and the template once a second was seen."""
 
     __slots__ = ("_names", "_sample", "_variables", "template")
@@ -143,7 +145,7 @@ class _Kind(Generic[H]):
         self._sample = sample
         self._names = names_of(sample)
         self._variables: frozenset[int] = frozenset()
-        self.template: Template[H] | None = None
+        self.template: Template | None = None
 
     def widened(self, lines: list[bytes]) -> frozenset[int] | None:
         """Return what differs among the heads of this kind and this one; None if it is of another kind."""
@@ -156,7 +158,7 @@ class _Kind(Generic[H]):
                 return None
         return self._variables.union(differing)
 
-    def learn(self, raw: bytes, variables: frozenset[int], parse: Callable[[bytes], H]) -> None:
+    def learn(self, raw: bytes, variables: frozenset[int], parse: Callable[[bytes], Head]) -> None:
         """Make the template; it must say of this head what the careful path said, or nothing (a value may be out of its
         grammar: that head needs the careful path each time, and must not buy the same template each time).
         """

@@ -17,6 +17,8 @@ cdef class Plane:
     cdef public Deadlines body_wait
     cdef public Deadlines write_wait
     cdef public Py_ssize_t _row
+    cdef public Py_ssize_t head_bytes_max
+    cdef public Py_ssize_t body_bytes_max
     cdef public object request_head
     cdef public object response_head
     cdef public bytes _id_block

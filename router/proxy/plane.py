@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
+from collections.abc import Callable
 from random import Random
 from typing import Final
 
@@ -89,9 +90,9 @@ class Plane:
         self._via = VIA if options.via else b""
         self._requests = HeadMemory(self._parse_request)
         self._responses = HeadMemory(self._parse_response)
-        self.request_head = self._requests.translate
+        self.request_head: Callable[[bytes], RequestHead] = self._requests.translate
         """Bytes of a whole head → RequestHead; raises DownstreamError."""
-        self.response_head = self._responses.translate
+        self.response_head: Callable[[bytes], ResponseHead] = self._responses.translate
         """Bytes of a whole head → ResponseHead; raises UpstreamError."""
         self._id_prefix = os.urandom(6).hex().encode()
         self._id_block = self._id_prefix + b"0000000"
@@ -139,7 +140,8 @@ class Plane:
 
     # -- connections
     def _fit(self, options: Options) -> None:
-        """Limits on connections, as far as there are descriptors for them."""
+        """Limits that every request is held against, and those on connections, as far as there are descriptors for them."""
+        self.head_bytes_max, self.body_bytes_max = options.head_bytes_max, options.body_bytes_max
         shares = descriptors.share(
             options.connections_max, options.requests_max, options.in_flight_max, descriptors.available()
         )

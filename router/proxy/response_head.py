@@ -38,11 +38,13 @@ _UNCOMMON_RESPONSE: Final = re.compile(
 _KEEP_ALIVE_TIMEOUT: Final = re.compile(rb"\r\nkeep-alive:[^\r\n]*?timeout[ \t]*=[ \t]*(\d{1,6})")
 
 
-@dataclass(slots=True)
+@dataclass
 class ResponseHead:
     """A response as it will be handed on. `downstream` lacks the final empty line and the fields of this exchange;
     `length` is the body's size in bytes, CHUNKED or UNTIL_CLOSE, before HEAD, 204 and 304 are considered.
     """
+
+    __slots__ = ("downstream", "has_request_id", "idle_timeout_s", "keep_alive", "length", "status", "upgrade")
 
     status: int
     keep_alive: bool
@@ -50,7 +52,7 @@ class ResponseHead:
     downstream: bytes
     has_request_id: bool
     idle_timeout_s: float | None
-    upgrade: bool = False
+    upgrade: bool
     """Whether the backend names WebSocket as the protocol to go on with."""
 
     def renewed(self, downstream: bytes, length: int, _request_id: bytes | None) -> ResponseHead:
@@ -80,7 +82,7 @@ def parse_response(raw: bytes, via: bytes = b"") -> ResponseHead:
     status = int(line[2])
     bodyless = status < 200 or status == 204
     if http11 and not (bodyless and length != UNTIL_CLOSE) and not _UNCOMMON_RESPONSE.search(lower):
-        return ResponseHead(status, True, length, raw[:-2] + via, has_request_id, None)
+        return ResponseHead(status, True, length, raw[:-2] + via, has_request_id, None, False)
     fields = fields_of(raw)
     tokens = tokens_of(fields, b"connection")
     removed = (HOP_BY_HOP | OURS_IN_RESPONSES | tokens) - NEVER_REMOVED

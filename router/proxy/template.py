@@ -26,14 +26,14 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Collection
 from dataclasses import fields
-from typing import Any, Final, Generic, TypeVar, cast
+from typing import Any, Final
 
 from router.errors import RouterError
 from router.proxy.fields import HOP_BY_HOP
 from router.proxy.request_head import RequestHead
 from router.proxy.response_head import ResponseHead
 
-H = TypeVar("H", bound=RequestHead | ResponseHead)
+Head = RequestHead | ResponseHead
 
 VARIABLES_MAX: Final = 24
 """Values of one template: each costs 0.06 µs, and past this many two heads are hardly of one kind."""
@@ -55,20 +55,20 @@ _MARK: Final = b"1%03d70518293746"
 _MARKED: Final = re.compile(_MARK.replace(b"%03d", rb"(\d{3})"))
 
 
-class Template(Generic[H]):
+class Template:
     """Takes heads of one kind; `fill` is None for any other."""
 
     __slots__ = ("_form", "_fullmatch", "_head", "_ident_at", "_length_at")
 
-    def __init__(self, pattern: bytes, form: bytes, head: H, length_at: int, ident_at: int) -> None:
+    def __init__(self, pattern: bytes, form: bytes, head: Head, length_at: int, ident_at: int) -> None:
         self._fullmatch = re.compile(pattern, re.DOTALL).fullmatch
         self._form = form
         self._head = head
         self._length_at = length_at
         self._ident_at = ident_at
 
-    def fill(self, raw: bytes) -> H | None:
-        """Return the translation of a whole head if it is of this kind."""
+    def fill(self, raw: bytes) -> Any:
+        """Return the translation of a whole head if it is of this kind, else None."""
         found = self._fullmatch(raw)
         if found is None:
             return None
@@ -76,7 +76,7 @@ class Template(Generic[H]):
         head = self._head
         length = int(values[self._length_at]) if self._length_at >= 0 else head.length
         ident = values[self._ident_at] if self._ident_at >= 0 else None
-        return cast(H, head.renewed(self._form % values, length, ident))
+        return head.renewed(self._form % values, length, ident)
 
 
 def names_of(lines: list[bytes]) -> list[bytes]:
@@ -89,7 +89,7 @@ def may_differ(name: bytes) -> bool:
     return name not in _INTERPRETED
 
 
-def learn(raw: bytes, variables: Collection[int], parse: Callable[[bytes], H]) -> Template[H] | None:
+def learn(raw: bytes, variables: Collection[int], parse: Callable[[bytes], Head]) -> Template | None:
     """Return the template of heads like `raw`, one that `parse` accepts, whose values may differ in the field lines with
     these numbers; None if there can be none.
     """
@@ -144,7 +144,7 @@ def _group(line: bytes, name: bytes, kept: bool) -> bytes:
     return re.escape(line[: _value_at(line, name)]) + (b"(" if kept else b"(?:") + value + b")"
 
 
-def _means_what_it_says(head: H, names: list[bytes], variables: Collection[int], kept: list[int]) -> bool:
+def _means_what_it_says(head: Head, names: list[bytes], variables: Collection[int], kept: list[int]) -> bool:
     """Whether the marks are seen in the text, and those of the two fields with a meaning as what they mean, and nowhere else."""
     if head.upgrade or (isinstance(head, ResponseHead) and (head.status < 200 or head.status == 204)):
         return False

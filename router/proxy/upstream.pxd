@@ -3,6 +3,7 @@ cimport cython
 from router.proxy.exchange cimport Exchange
 from router.proxy.plane cimport Plane
 from router.proxy.pool cimport Pool
+from router.proxy.response_head cimport ResponseHead
 
 
 
@@ -17,7 +18,7 @@ cdef class Upstream:
     cdef public bint _paused
     cdef public Exchange exchange
     cdef public bytes _buffer
-    cdef public object _head
+    cdef public ResponseHead _head
     cdef public Py_ssize_t _left
     cdef public object _chunks
     cdef public int _interim
@@ -28,11 +29,12 @@ cdef class Upstream:
     cpdef close(self)
     cpdef abort(self)
     cpdef bint shows_eof(self) except -1
-    @cython.locals(end=Py_ssize_t, limit=Py_ssize_t, bodyless=bint)
+    @cython.locals(end=Py_ssize_t, limit=Py_ssize_t, bodyless=bint, head=ResponseHead, text=cython.p_char)
     cdef _receive_head(self, Exchange exchange, bytes data)
-    cdef _interim_response(self, Exchange exchange, object head)
+    cdef _interim_response(self, Exchange exchange, ResponseHead head)
     cdef _receive_body(self, Exchange exchange, bytes data)
     cdef _finish(self, Exchange exchange, bytes data, bint reusable)
+    @cython.locals(head=ResponseHead)
     cdef _end(self, Exchange exchange, bint reusable)
     cdef _detach(self)
     cdef _reset(self)

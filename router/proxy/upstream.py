@@ -163,6 +163,7 @@ class Upstream:
 
     # -- the response
     def _receive_head(self, exchange: Exchange, data: bytes) -> None:
+        text = data  # compiled, a char *: slices within the bounds of `data` need no slice object
         end = data.find(b"\r\n\r\n")
         if end < 0:
             if len(data) > (limit := self._plane.options.head_bytes_max):
@@ -172,9 +173,9 @@ class Upstream:
             self._buffer = data
             return
         end += 4
-        if end > (limit := self._plane.options.head_bytes_max):
+        if end > (limit := self._plane.head_bytes_max):
             raise UpstreamError("upstream_broken", f"the response head exceeds {limit} bytes")
-        head = self._plane.response_head(data[:end])
+        head = self._plane.response_head(text[:end])
         self._buffer = b""
         if head.status < 200:
             if head.upgrade and exchange.head.upgrade and head.length == UNTIL_CLOSE:  # RFC 9110 §8.6: it has no length
@@ -188,7 +189,7 @@ class Upstream:
         bodyless = exchange.head.method == b"HEAD" or head.status in (204, 304)
         self._left = 0 if bodyless else head.length
         if self._left == len(data) - end:  # the whole response is here
-            exchange.respond(head, data[end:] if self._left else b"", True)
+            exchange.respond(head, text[end : len(data)] if self._left else b"", True)
             # A length without a body (HEAD): should the body come all the same, the next request must not be given it.
             self._end(exchange, reusable=self._left == head.length or head.length == UNTIL_CLOSE)
             return

@@ -27,7 +27,7 @@ def parser() -> Parser:
 
 
 @pytest.fixture
-def memory(parser: Parser) -> HeadMemory[RequestHead]:
+def memory(parser: Parser) -> HeadMemory:
     return HeadMemory(parser)
 
 
@@ -35,7 +35,7 @@ def fresh(number: int, path: bytes = b"a", more: bytes = b"") -> bytes:
     return KIND % (path, more, number, number, number)
 
 
-def careful(memory: HeadMemory[RequestHead], parser: Parser, *raws: bytes) -> int:
+def careful(memory: HeadMemory, parser: Parser, *raws: bytes) -> int:
     """How many of these heads went the careful path; each is translated rightly."""
     took = 0
     for raw in raws:
@@ -45,23 +45,23 @@ def careful(memory: HeadMemory[RequestHead], parser: Parser, *raws: bytes) -> in
     return took
 
 
-def test_a_head_that_comes_again_is_known(memory: HeadMemory[RequestHead], parser: Parser) -> None:
+def test_a_head_that_comes_again_is_known(memory: HeadMemory, parser: Parser) -> None:
     assert careful(memory, parser, *[fresh(1)] * 5) == 1
     assert memory.translate(fresh(1)) is memory.translate(fresh(1))
 
 
-def test_two_heads_of_a_kind_make_a_template(memory: HeadMemory[RequestHead], parser: Parser) -> None:
+def test_two_heads_of_a_kind_make_a_template(memory: HeadMemory, parser: Parser) -> None:
     assert careful(memory, parser, *(fresh(number) for number in range(100, 200))) == 2
 
 
-def test_a_head_taken_twice_by_a_template_is_then_known_by_its_bytes(memory: HeadMemory[RequestHead]) -> None:
+def test_a_head_taken_twice_by_a_template_is_then_known_by_its_bytes(memory: HeadMemory) -> None:
     for number in (100, 101):
         memory.translate(fresh(number))
     assert memory.translate(fresh(102)) is not memory.translate(fresh(102))
     assert memory.translate(fresh(102)) is memory.translate(fresh(102))
 
 
-def test_heads_of_many_clients_have_a_template_each(memory: HeadMemory[RequestHead], parser: Parser) -> None:
+def test_heads_of_many_clients_have_a_template_each(memory: HeadMemory, parser: Parser) -> None:
     kinds = [b"X-%d: a\r\n" % number for number in range(KINDS_PER_LINE_MAX)]
     for number in (100, 101):
         for kind in kinds:
@@ -70,7 +70,7 @@ def test_heads_of_many_clients_have_a_template_each(memory: HeadMemory[RequestHe
     assert careful(memory, parser, *(fresh(number, more=kind) for number in range(102, 110) for kind in kinds)) == 0
 
 
-def test_a_template_widens_to_what_differs(memory: HeadMemory[RequestHead], parser: Parser) -> None:
+def test_a_template_widens_to_what_differs(memory: HeadMemory, parser: Parser) -> None:
     agents = [b"User-Agent: %d\r\n" % number for number in range(20)]
     careful(memory, parser, fresh(100, more=agents[0]), fresh(101, more=agents[0]))
     memory.refill()
@@ -78,9 +78,7 @@ def test_a_template_widens_to_what_differs(memory: HeadMemory[RequestHead], pars
     assert careful(memory, parser, *(fresh(103, more=agent) for agent in agents)) == 0
 
 
-def test_learning_ends_with_its_budget_and_goes_on_with_the_next(
-    memory: HeadMemory[RequestHead], parser: Parser
-) -> None:
+def test_learning_ends_with_its_budget_and_goes_on_with_the_next(memory: HeadMemory, parser: Parser) -> None:
     paths = [b"p%d" % number for number in range(4)]
     assert careful(memory, parser, *(fresh(100 + number, path) for path in paths for number in range(9))) == 9 * 4 - 7
     for number in range(2):
@@ -89,7 +87,7 @@ def test_learning_ends_with_its_budget_and_goes_on_with_the_next(
     assert careful(memory, parser, *(fresh(300 + number, paths[1]) for number in range(9))) == 0
 
 
-def test_heads_that_never_come_again_push_out_only_their_like(memory: HeadMemory[RequestHead], parser: Parser) -> None:
+def test_heads_that_never_come_again_push_out_only_their_like(memory: HeadMemory, parser: Parser) -> None:
     used = fresh(1)
     careful(memory, parser, used, fresh(2, b"b"), fresh(3, b"b"))
     for number in range(20 * HEADS_MAX):
@@ -102,7 +100,7 @@ def test_heads_that_never_come_again_push_out_only_their_like(memory: HeadMemory
     assert len(kinds) <= 2 * KINDS_MAX
 
 
-def test_kinds_of_one_start_line_push_out_only_the_least_used(memory: HeadMemory[RequestHead], parser: Parser) -> None:
+def test_kinds_of_one_start_line_push_out_only_the_least_used(memory: HeadMemory, parser: Parser) -> None:
     careful(memory, parser, fresh(100), fresh(101), fresh(102))
     for number in range(20 * KINDS_PER_LINE_MAX):
         memory.refill()
@@ -112,7 +110,7 @@ def test_kinds_of_one_start_line_push_out_only_the_least_used(memory: HeadMemory
     assert [len(kinds) for kinds in memory._kinds.values()] == [KINDS_PER_LINE_MAX]
 
 
-def test_what_is_forgotten_is_learned_anew(memory: HeadMemory[RequestHead], parser: Parser) -> None:
+def test_what_is_forgotten_is_learned_anew(memory: HeadMemory, parser: Parser) -> None:
     raws = [fresh(number) for number in range(100, 110)]
     careful(memory, parser, *raws)
     memory.forget()
@@ -121,7 +119,7 @@ def test_what_is_forgotten_is_learned_anew(memory: HeadMemory[RequestHead], pars
 
 
 def test_a_value_out_of_grammar_makes_a_template_for_the_others_and_buys_none_again(
-    memory: HeadMemory[RequestHead], parser: Parser
+    memory: HeadMemory, parser: Parser
 ) -> None:
     odd = [fresh(number).replace(b"X-Request-ID: ", b"X-Request-ID: a ") for number in range(100, 120)]
     careful(memory, parser, *odd[:3])
@@ -133,7 +131,7 @@ def test_a_value_out_of_grammar_makes_a_template_for_the_others_and_buys_none_ag
     assert parser.asked == len(odd[3:])
 
 
-def test_long_heads_are_not_kept(memory: HeadMemory[RequestHead], parser: Parser) -> None:
+def test_long_heads_are_not_kept(memory: HeadMemory, parser: Parser) -> None:
     raws = [fresh(number, more=b"X: " + b"a" * 4096 + b"\r\n") for number in (1, 1, 2, 2)]
     assert careful(memory, parser, *raws) == 4
 

@@ -173,7 +173,7 @@ def plain_variants(draw: st.DrawFn, start: bytes, fields: list[tuple[bytes, byte
 
 
 def judge(draw: st.DrawFn, parse: Callable[[bytes], Any], start: bytes, fields: list[tuple[bytes, bytes]]) -> None:
-    memory: HeadMemory[Any] = HeadMemory(parse)
+    memory: HeadMemory = HeadMemory(parse)
     raws = [
         *plain_variants(draw, start, fields),
         *(edited(draw, start, fields) for _ in range(draw(st.integers(1, 4)))),
@@ -272,7 +272,7 @@ def test_a_parser_that_refuses_the_probe_makes_no_template() -> None:
             raise DownstreamError(400, "bad_request", "an address is required")
         return request(raw)
 
-    memory: HeadMemory[RequestHead] = HeadMemory(strict)
+    memory: HeadMemory = HeadMemory(strict)
     for number in range(5):
         memory.refill()
         raw = FRESH.replace(b"10.0.0.2", b"%d" % number)

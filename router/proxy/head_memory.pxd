@@ -1,0 +1,31 @@
+cimport cython
+
+from router.proxy.template cimport Template
+
+
+@cython.final
+cdef class HeadMemory:
+    cdef public object _parse
+    cdef public dict _heads
+    cdef public dict _older_heads
+    cdef public dict _kinds
+    cdef public dict _older_kinds
+    cdef public Py_ssize_t _kinds_number
+    cdef public Py_ssize_t _budget
+    cdef public bytes _latest
+
+    @cython.locals(kinds=list, kind=_Kind, template=Template, place=Py_ssize_t)
+    cpdef translate(self, bytes raw)
+    cdef _translate_carefully(self, bytes raw)
+    cdef _remember(self, bytes raw, object head)
+    cdef _renew(self, bytes line)
+    cdef _make_room(self, Py_ssize_t number)
+    cdef _learn(self, bytes line, bytes raw)
+
+
+@cython.final
+cdef class _Kind:
+    cdef public list _sample
+    cdef public list _names
+    cdef public frozenset _variables
+    cdef public Template template
