@@ -14,6 +14,8 @@ FOUND: Final[dict[str, tuple[bytes, ...]]] = {
     "response_heads": (
         b"HTTP/1.1 204\r\nTransfensfer-Encoding: chunked\r\nX-Forwarded-For: 1\r\n",
         b"HTTP/1.1 204\r\nVia:\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\nTransfer-ENcoding: chunked\r\n\r\n5\r\nhel",
+        b"HTTP/1.1 200 O\xb3\r\nTrailer: Transfer-Encoding: gzi",
     ),
     "chunked_bodies": (
         b'\x035    ;a;b=c;d="e;\\"f"\r\nhello\r\n0;x\r\n\r\n',

@@ -20,7 +20,7 @@ FIELDS_MAX = 100
 _CHANGED = frozenset(
     (
         *(b"host", b"connection", b"keep-alive", b"proxy-connection", b"proxy-authenticate", b"proxy-authorization"),
-        *(b"te", b"trailer", b"upgrade", b"http2-settings", b"forwarded", b"x-forwarded-for", b"x-forwarded-proto"),
+        *(b"te", b"upgrade", b"http2-settings", b"forwarded", b"x-forwarded-for", b"x-forwarded-proto"),
         *(b"x-forwarded-host", b"x-forwarded-port", b"x-real-ip", b"x-served-version", b"x-router-error"),
         *(b"expect", b"max-forwards", b"x-request-id", b"via", b"transfer-encoding"),
     )

@@ -11,7 +11,7 @@ from router.proxy.response_head import ResponseHead, parse_response
 _CHANGED = frozenset(
     (
         *(b"connection", b"keep-alive", b"proxy-connection", b"proxy-authenticate", b"proxy-authorization"),
-        *(b"te", b"trailer", b"upgrade", b"http2-settings", b"x-served-version", b"x-router-error", b"via"),
+        *(b"te", b"upgrade", b"http2-settings", b"x-served-version", b"x-router-error", b"via"),
     )
 )
 _KEPT = frozenset((b"host", b"content-length", b"transfer-encoding", b"content-type", b"x-request-id"))
@@ -53,7 +53,7 @@ def _judge_downstream(fields: list[tuple[bytes, bytes]], head: ResponseHead) -> 
         for token in line.partition(b":")[2].split(b",")
     }
     changed = _CHANGED | (tokens - _KEPT) | (_FRAMING if bodyless else frozenset())
-    kept = [line for name, line in fields if name not in changed]
+    kept = [_canonical(name, line) for name, line in fields if name not in changed]
     arrived = [line for line in head.downstream.split(b"\r\n")[1:-1] if line[:4].lower() != b"via:"]
     if head.upgrade:
         arrived = arrived[:-2]
@@ -73,3 +73,8 @@ def _read(raw: bytes) -> tuple[int, int]:
     if b"transfer-encoding" in fields:
         return event.status_code, CHUNKED
     return event.status_code, int(fields.get(b"content-length", UNTIL_CLOSE))
+
+
+def _canonical(name: bytes, line: bytes) -> bytes:
+    """The coding is handed on as everybody writes it."""
+    return b"Transfer-Encoding: chunked" if name == b"transfer-encoding" else line
