@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from router import clock
+from router.clock import now_s as monotonic_s
 from router.rollout.histogram import MICROS_MAX
 from router.rollout.outcome import FAULTS, Outcome
 from router.shm import layout as at
@@ -41,7 +41,7 @@ class Attempt:
         self.row = target.row
         self.role = role
         self.generation = exchange.service.generation
-        self.claimed_s = clock.now_s()
+        self.claimed_s = monotonic_s()
         self.sent_s = 0.0
         self.begun = False
         self.touched = False
@@ -85,7 +85,7 @@ class Attempt:
         """
         if self.begun or not self.sent_s:
             return
-        waited_s = clock.now_s() - self.sent_s
+        waited_s = monotonic_s() - self.sent_s
         count(self.plane.words, self.row + at.L_ABANDONED, waited_s)
         if waited_s >= wait_min_s:
             self.plane.words[self.row + at.L_ABANDONED_LONG] += 1
@@ -116,7 +116,7 @@ class Attempt:
         elif outcome in FAULTS:
             plane.words[row + at.L_FAULTS_UNBEGUN] += 1
             if outcome == Outcome.TIMED_OUT and self.sent_s:
-                count(plane.words, row + at.L_ABANDONED, clock.now_s() - self.sent_s)
+                count(plane.words, row + at.L_ABANDONED, monotonic_s() - self.sent_s)
         if self.retrying:
             target.retrying -= 1
         self.leave()

@@ -12,7 +12,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Final
 
-from router import clock
+from router.clock import now_s as monotonic_s
 from router.proxy import access_log, balancer, farewell, replies, rescue, room
 from router.proxy.attempt import Attempt
 from router.proxy.fields import CHUNKED, UNTIL_CLOSE
@@ -106,7 +106,7 @@ class Exchange:
     def dispatch(self, attempt: Attempt) -> None:
         """Send to an endpoint of the claimed target: over an idle connection now, or over a new one soon."""
         pools = attempt.target.pools
-        now_s = clock.now_s() if attempt.tried else attempt.claimed_s
+        now_s = monotonic_s() if attempt.tried else attempt.claimed_s
         alone = len(pools) == 1 and not attempt.tried
         pool = pools[0] if alone else balancer.choose(pools, attempt.tried, now_s, self.plane.random)
         if pool is None:
@@ -130,7 +130,7 @@ class Exchange:
     def connected(self, upstream: Upstream) -> None:
         """A connection that was waited for is ours."""
         assert self.attempt is not None
-        self._send(self.attempt, upstream, clock.now_s())
+        self._send(self.attempt, upstream, monotonic_s())
 
     def _send(self, attempt: Attempt, upstream: Upstream, now_s: float) -> None:
         """Head and what there is of the body leave in one write."""
@@ -165,7 +165,7 @@ class Exchange:
             if data:
                 self.upstream.send(data)
             if complete:
-                self._sent(self.attempt, clock.now_s())
+                self._sent(self.attempt, monotonic_s())
 
     def _sent(self, attempt: Attempt, now_s: float) -> None:
         self.wholly_sent = True
@@ -183,7 +183,7 @@ class Exchange:
         """The final head, with the whole body if `complete`."""
         attempt = self.attempt
         assert attempt is not None
-        now_s = clock.now_s()
+        now_s = monotonic_s()
         self.status = head.status
         attempt.answered(head.status, now_s)
         self.answered = True
@@ -224,7 +224,7 @@ class Exchange:
         """More of the response's body."""
         attempt = self.attempt
         assert attempt is not None
-        now_s = clock.now_s()
+        now_s = monotonic_s()
         if not self.paused_at_s:
             gap_us = int((now_s - self.last_byte_s) * 1e6)
             plane, gap_at = self.plane, attempt.row + _GAP_MAX_US
@@ -236,7 +236,7 @@ class Exchange:
 
     def relay_last(self, data: bytes) -> None:
         """The last of the response's body; may be empty."""
-        self.last_byte_s = clock.now_s()
+        self.last_byte_s = monotonic_s()
         if self.wrapping:
             data = b"%x\r\n%b\r\n0\r\n\r\n" % (len(data), data) if data else replies.LAST_CHUNK
         if data:
