@@ -78,7 +78,9 @@ def compile_sources(root: Path, made: Path, sources: list[Path]) -> list[str]:
         for module in modules:
             module.extra_compile_args = ["-O2", "-g0"]
         # What Cython complains of is a mistake in the source, and no reason for a pure wheel.
-        modules = cythonize(modules, compiler_directives=DIRECTIVES, quiet=True, force=True, nthreads=os.cpu_count() or 1)
+        modules = cythonize(
+            modules, compiler_directives=DIRECTIVES, quiet=True, force=True, nthreads=os.cpu_count() or 1
+        )
         command = build_ext(Distribution({"ext_modules": modules}))
         command.build_lib, command.build_temp, command.parallel = "lib", "temp", os.cpu_count()
         command.ensure_finalized()

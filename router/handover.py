@@ -25,6 +25,8 @@ import logging
 import os
 import signal
 import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final, Protocol
 
@@ -121,7 +123,8 @@ class Handover:
         elif self._step == "resuming" and self._old.retake():
             self._resume(from_journal=True)
         elif self._new is not None and now_ns > self._due_ns:
-            self._give_up(f"it did not go on within {TAKE_OVER_TIMEOUT_S:g} s")
+            limit_s = ASK_TIMEOUT_S if self._step == "asked" else TAKE_OVER_TIMEOUT_S
+            self._give_up(f"it did not go on within {limit_s:g} s")
 
     def abort(self, why: str) -> None:
         """The old router was told to stop: there is nothing to hand over any more."""
@@ -231,7 +234,7 @@ class Handover:
         log.warning("take-over by process %d: it is gone at step %s; going on here", self._pid, self._step)
         self._hang_up()
         if self._step == "offered":
-            self._resume(from_journal=None)
+            self._resume(from_journal=False)
         elif self._step == "released":
             self._step = "resuming"
         elif self._step == "asked":
@@ -254,13 +257,9 @@ class Handover:
             _say(self._new, {"say": "refused", "why": why})
         self._hang_up()
 
-    def _resume(self, *, from_journal: bool | None) -> None:
-        """`from_journal` is None if control never left."""
+    def _resume(self, *, from_journal: bool) -> None:
         self._step = "idle"
-        if from_journal is None:
-            self._old.resume(from_journal=False)
-        else:
-            self._old.resume(from_journal=from_journal)
+        self._old.resume(from_journal=from_journal)
 
     def _hang_up(self) -> None:
         if self._new is not None:
@@ -288,15 +287,11 @@ def _drain(sock: socket.socket) -> None:
         pass
 
 
-class within:
+@contextmanager
+def within(folder: Path) -> Iterator[str]:
     """While entered, a short name for a folder: a Unix socket's path has 107 bytes, and a state directory's may have more."""
-
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
-
-    def __enter__(self) -> str:
-        self._fd = os.open(self._folder, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
-        return f"/proc/self/fd/{self._fd}"
-
-    def __exit__(self, *_: object) -> None:
-        os.close(self._fd)
+    descriptor = os.open(folder, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        yield f"/proc/self/fd/{descriptor}"
+    finally:
+        os.close(descriptor)

@@ -3,7 +3,23 @@
 from __future__ import annotations
 
 import logging
+import math
 import sys
+
+
+class Seldom:
+    """Lets one line in `every_s` seconds through: what a stranger can cause must not fill the log."""
+
+    def __init__(self, every_s: float) -> None:
+        self._every_s = every_s
+        self._said_s = -math.inf
+
+    def due(self, now_s: float) -> bool:
+        """Return whether a line may be written now; if so, the next one waits."""
+        if now_s - self._said_s < self._every_s:
+            return False
+        self._said_s = now_s
+        return True
 
 
 def setup(process: str, level: int = logging.INFO) -> None:

@@ -256,7 +256,7 @@ class Service(Strict):
     """Host names, without port, that this service answers; empty: any."""
     path_prefix: str = "/"
     active: TargetSeed | None = None
-    """Seeds an empty journal; afterwards the journal wins (behaviour §5)."""
+    """Seeds an empty journal; afterwards the journal wins."""
     standby: TargetSeed | None = None
     probe: Probe | Literal["none"] = Probe()
     rules: Rules = Rules()

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import os
 import ssl
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
 
@@ -57,12 +59,30 @@ def test_a_pair_that_cannot_be_used_is_named_with_the_remedy(spoil: Spoil, text:
     assert text in caught.value.detail
 
 
-@pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
-def test_a_key_that_is_not_ours_to_read(tmp_path: Path) -> None:
-    pair = Authority(tmp_path).pair()
-    Path(pair.key).chmod(0)
-    with pytest.raises(StartError, match=r"Permission denied; give the user of the router the right to read it"):
+@contextmanager
+def an_ordinary_user() -> Iterator[None]:
+    """Root may read everything: be nobody meanwhile."""
+    root = os.geteuid() == 0
+    if root:
+        os.seteuid(65534)
+    try:
+        yield
+    finally:
+        if root:
+            os.seteuid(0)
+
+
+def test_a_key_that_is_not_ours_to_read() -> None:
+    with TemporaryDirectory() as name:  # not below tmp_path, which nobody else may enter
+        folder = Path(name)
+        folder.chmod(0o755)
+        pair = Authority(folder).pair()
         certificates.server_context(ServerTls(pair))
+        Path(pair.key).chmod(0)
+        with an_ordinary_user(), pytest.raises(StartError) as caught:
+            certificates.server_context(ServerTls(pair))
+    assert pair.key in caught.value.detail
+    assert "Permission denied; give the user of the router the right to read it" in caught.value.detail
 
 
 def test_a_ca_without_certificates_is_named(tmp_path: Path) -> None:

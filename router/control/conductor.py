@@ -1,4 +1,4 @@
-"""Performs the commands of one service's machine, in the order that behaviour §5 prescribes.
+"""Performs the commands of one service's machine, in the order that survives a crash at any instant.
 
     a person's change       journal (fsync) → fold → store → wake                     the caller then waits for confirmation
     an automatic rollback   fold → store → wake → journal, until the disk takes it    nothing waits for the disk

@@ -1,4 +1,4 @@
-"""Prometheus text from the lanes, the status and the tally. Names and labels are frozen (behaviour §9): dashboards live on them.
+"""Prometheus text from the lanes, the status and the tally. Names and labels are frozen: dashboards live on them.
 
 Counters of a version begin at zero when it comes into its slot (the lanes' sums minus the slot's base row). Histograms are
 folded from the log-linear buckets: a bucket, at most 12.5 % wide, counts where its middle lies, so only a sample within
@@ -59,7 +59,7 @@ def fold(counts: Sequence[int]) -> tuple[list[tuple[str, float]], float]:
 
 
 class _Reading(Collector):
-    """One scrape: the families in the order of behaviour §9."""
+    """One scrape: the families one after the other."""
 
     def __init__(self, controller: Verbs, put_out: Mapping[str, int]) -> None:
         self._controller = controller

@@ -3,7 +3,7 @@
 One task an endpoint, so two probes of one endpoint never overlap; a slow endpoint delays nobody else. Connections stay
 open between probes, redirects are not followed, and at most `RESPONSE_BYTES_MAX` of an answer are read. A connection that
 could not be made (`connect_failed`) is told from an answer that was wrong, late or broken off: only the first can be
-evidence that a version is unreachable (behaviour §4).
+evidence that a version is unreachable (README, "Triggers").
 """
 
 from __future__ import annotations

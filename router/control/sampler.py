@@ -102,7 +102,7 @@ class Stalls:
 
 
 class Wellness:
-    """Whether the router's own faults make its numbers of a service doubtful (behaviour §2)."""
+    """Whether the router's own faults make its numbers of a service doubtful (README, "Outcomes")."""
 
     def __init__(self, lanes: Lanes, index: int) -> None:
         self._lanes = lanes

@@ -30,6 +30,7 @@ def worker(state: WorkerState, now_ns: int) -> Document:
         "heartbeat_age_s": None if age_s is None else round(max(0.0, age_s), 3),
         "loop_lag_s": state.lag_us / 1e6,
         "connections": state.connections,
+        "connections_total": state.connections_total,
         "starts": state.starts,
         "draining": state.draining,
     }

@@ -80,7 +80,7 @@ class Attempt:
             count(plane.words, row + _FIRST_BYTE, now_s - waited_since_s)
 
     def gave_up(self, wait_min_s: float) -> None:
-        """The client left. That is no fault, but the age of its wait for the first byte is evidence of a hang (§4); who
+        """The client left. That is no fault, but the age of its wait for the first byte is evidence of a hang; who
         leaves in the middle of an upload waited for nobody.
         """
         if self.begun or not self.sent_s:

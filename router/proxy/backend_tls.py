@@ -98,7 +98,7 @@ class Secured:
         """Wait for the handshake; raise ConnectionError that says why it failed. Cancelled, it ends the connection."""
         try:
             await self._standing
-        except BaseException:
+        except BaseException:  # goes on up, a cancellation too; only the connection must not stay
             self.tls.abort()
             raise
         if self.tls.is_closing():

@@ -1,4 +1,4 @@
-"""One client request and its response: claim a target, relay, and record exactly one outcome (behaviour §2, §6).
+"""One client request and its response: claim a target, relay, and record exactly one outcome (README, "Outcomes").
 
     claimed ─► connected ─► sent whole (waits for the first byte) ─► answered ─► ended
        └────────── failed before its first response byte: another endpoint, then another target, or our own 502/504

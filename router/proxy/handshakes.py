@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Final
 from router import certificates, clock
 from router.certificates import ServerTls
 from router.errors import StartError
+from router.logs import Seldom
 from router.proxy.deadlines import Deadlines
 from router.proxy.options import Options
 from router.proxy.tls import Tls
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 _SAID_EVERY_S: Final = 10.0
-"""One failed handshake in so long is named in the log; a scanner must not fill it."""
+"""One refusal in so long is named in the log; a scanner must not fill it."""
 
 
 class Handshakes:
@@ -39,7 +40,7 @@ class Handshakes:
         self._signature = certificates.signature(options.tls.files) if options.tls else ()
         self.context: ssl.SSLContext | None = certificates.server_context(options.tls) if options.tls else None
         self.waits = Deadlines(options.tls_handshake_timeout_s, Tls.late)
-        self._said_s = 0.0
+        self._seldom = Seldom(_SAID_EVERY_S)
 
     def guard(self, above: asyncio.Protocol) -> asyncio.Protocol:
         """Return what a new connection is given to: `above` itself, or TLS with `above` behind its handshake."""
@@ -63,9 +64,7 @@ class Handshakes:
         if error is None:
             return
         self._plane.words[self._row + at.W_HANDSHAKES_FAILED] += 1
-        now_s = clock.now_s()
-        if now_s - self._said_s >= _SAID_EVERY_S:
-            self._said_s = now_s
+        if self._seldom.due(clock.now_s()):
             failed = self._plane.words[self._row + at.W_HANDSHAKES_FAILED]
             log.info("a TLS handshake failed (the worker's %d.): %s", failed, certificates.why(error))
 

@@ -14,6 +14,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Final, cast
 
 from router import clock
+from router.logs import Seldom
 from router.proxy.deadlines import Deadlines
 from router.proxy.networks import Networks
 from router.proxy.peer import peer_of
@@ -38,7 +39,7 @@ class Introductions:
     def __init__(self, plane: Plane, options: Options) -> None:
         self.plane = plane
         self.waits = Deadlines(options.header_timeout_s, Introduction.late)
-        self._said_s = -_SAID_EVERY_S
+        self._seldom = Seldom(_SAID_EVERY_S)
         self.reconfigure(options)
 
     def reconfigure(self, options: Options) -> None:
@@ -56,9 +57,7 @@ class Introductions:
         plane = self.plane
         word = plane.wall.layout.lane(plane.index) + at.W_PROXY_HEADERS_REFUSED
         plane.words[word] += 1
-        now_s = clock.now_s()
-        if now_s - self._said_s >= _SAID_EVERY_S:
-            self._said_s = now_s
+        if self._seldom.due(clock.now_s()):
             log.info("a connection from %s was closed (the worker's %d.): %s", address, plane.words[word], why)
 
     def abort(self) -> None:

@@ -200,7 +200,7 @@ class Plane:
             service.obey_cuts()
 
     def readiness(self, *, close: bool, head_only: bool) -> bytes:
-        """Return the readiness page, from shared memory alone (behaviour §6)."""
+        """Return the readiness page, from shared memory alone."""
         silent_s = (clock.now_ns() - self.words[at.H_CONTROL_HEARTBEAT_NS]) / 1e9
         routed = {view.options.name: view.active is not None for view in self.services}
         ways_back = {

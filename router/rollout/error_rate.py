@@ -1,4 +1,4 @@
-"""The share of faults is above what is normal for this service, with confidence, and still is (behaviour §4).
+"""The share of faults is above what is normal for this service, with confidence, and still is (README, "Triggers").
 
 The long window of a pair gives the evidence, the short one says that it still happens (SRE workbook, chapter 5). The
 confidence is that of the exact bound, so a few unlucky requests never look like a regression.

@@ -1,4 +1,4 @@
-"""The version does not work at all: it refuses connections, fails nearly everything, or hangs (behaviour §4).
+"""The version does not work at all: it refuses connections, fails nearly everything, or hangs (README, "Triggers").
 
 These act at the first tick that shows them, and they act while our own loop is unwell, too; but then waits and refused
 connections, which may be our own doing, count only if control's own probes see the same.

@@ -36,11 +36,6 @@ def merge(histograms: Sequence[Sequence[int]]) -> list[int]:
     return [sum(counts) for counts in zip(*histograms, strict=True)]
 
 
-def subtract(newer: Sequence[int], older: Sequence[int]) -> list[int]:
-    """Return what was counted between two readings of one cumulative histogram."""
-    return [after - before for after, before in zip(newer, older, strict=True)]
-
-
 def quantile(counts: Sequence[int], share: float) -> float | None:
     """Return the duration in µs below which `share` (0 to 1) of the samples lie; None without samples."""
     total = sum(counts)

@@ -1,4 +1,4 @@
-"""Too many answers are later than the service's objective (behaviour §4).
+"""Too many answers are later than the service's objective (README, "Triggers").
 
 Judged by the share of late answers, not by a p99: a share is cheap, adds up over workers, and comes with exact bounds (the
 p99 of 50 samples is their maximum). Waits that ended without an answer after the objective are late; failures are not fast.

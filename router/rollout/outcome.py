@@ -1,4 +1,4 @@
-"""How an attempt or an exchange ended, and whose fault it was (behaviour §2). The numbers are offsets in shared memory."""
+"""How an attempt or an exchange ended, and whose fault it was (README, "Outcomes"). The numbers are offsets in shared memory."""
 
 from __future__ import annotations
 

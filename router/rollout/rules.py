@@ -1,4 +1,4 @@
-"""The settings of the triggers as plain values (behaviour §4). Defaults are the shipped ones; a unit ends every name.
+"""The settings of the triggers as plain values (README, "Triggers"). Defaults are the shipped ones; a unit ends every name.
 
 `config.py` fills these from TOML, environment and flags, and refuses unknown members.
 """

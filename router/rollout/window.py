@@ -73,7 +73,7 @@ class Window:
 
     @property
     def rate(self) -> float | None:
-        """Share of requests at fault, 0 to 1 (behaviour §2); None without requests."""
+        """Share of requests at fault, 0 to 1 (README, "Outcomes"); None without requests."""
         return self.weighed_faults / self.requests if self.requests else None
 
 

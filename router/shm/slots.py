@@ -37,7 +37,7 @@ class Slots:
         self._service = service
 
     def write(self, slot: int, content: SlotContent) -> None:
-        """Fill a slot. The caller has made sure that nobody reads the old contents any more (behaviour §5)."""
+        """Fill a slot. The caller has made sure that nobody reads the old contents any more."""
         payload = json.dumps({"version": content.version, "endpoints": list(content.endpoints)}).encode()
         if len(payload) > at.SLOT_PAYLOAD_BYTES:
             raise InternalError(

@@ -125,6 +125,7 @@ def status(*services: dict[str, Any], **more: Any) -> dict[str, Any]:
         "heartbeat_age_s": 0.1,
         "loop_lag_s": 0.0,
         "connections": 1,
+        "connections_total": 5,
         "starts": 1,
         "draining": False,
     }

@@ -67,7 +67,7 @@ class FakeController:
         ]
         self.workers = [
             {"index": index, "pid": 100 + index, "up": True, "heartbeat_age_s": 0.05, "loop_lag_s": 0.001,
-             "connections": 3, "starts": 1, "draining": False}
+             "connections": 3, "connections_total": 40, "starts": 1, "draining": False}
             for index in range(2)
         ]  # fmt: skip
         self.blocked: dict[str, Any] | None = None

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 
@@ -14,7 +12,7 @@ from router.failpoint import FailPoint
 from router.rollout.entry import Entry
 from router.rollout.events import RollbackAsked, SwitchAsked, VerdictReached
 from router.shm import layout as at
-from tests.control.crew_of_fakes import Life, Workers, new_wall, settings
+from tests.control.crew_of_fakes import Life
 from tests.rollout.playbook import TRIGGER
 
 
@@ -30,17 +28,6 @@ class Trace(FailPoint):
         base = (1 << 24) + 1
         stored = (self.conductor.cell.word() >> 20) - base
         self.passed.append((name, stored, self.conductor.registry.generation - base))
-
-
-@pytest.fixture
-async def life(tmp_path: Path) -> AsyncIterator[Life]:
-    wall = new_wall()
-    workers = Workers(wall)
-    made = await Life(settings(tmp_path), wall, workers, tmp_path).begin()
-    yield made
-    await made.end()
-    workers.close()
-    wall.close()
 
 
 def traced(life: Life) -> Trace:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import socket
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +15,7 @@ from router.rollout.events import ProbeCompleted
 from router.sections import Probe
 from router.tasks import Tasks
 from tests.authority import Authority
+from tests.backend_certificates import CASES, Case
 from tests.control.scripted_server import answer, scripted
 
 
@@ -42,30 +42,6 @@ class Rig:
 
 def settings(**backend_tls: Any) -> Any:
     return load(None, {"services": {"fraud": {"backend_tls": backend_tls}}})
-
-
-@dataclass
-class Case:
-    """A backend's certificate, the service's settings (`ca`: the authority that issued it), and the reason of a refusal."""
-
-    names: tuple[str, ...] = ("127.0.0.1",)
-    days: float = 30
-    trusted: bool = True
-    settings: dict[str, object] = field(default_factory=dict)
-    refused: str | None = None
-
-
-CASES = {
-    "an address in the certificate": Case(),
-    "a name instead of the address": Case(("model.test",), settings={"server_name": "model.test"}),
-    "expired": Case(days=-1, refused="certificate has expired"),
-    "another address": Case(("127.0.0.2",), refused="IP address mismatch, certificate is not valid for '127.0.0.1'"),
-    "another name": Case(
-        settings={"server_name": "a.test"}, refused="Hostname mismatch, certificate is not valid for 'a.test'"
-    ),
-    "unknown authority": Case(trusted=False, refused="unable to get local issuer certificate"),
-    "not verified": Case(("x.test",), days=-1, trusted=False, settings={"verify": False}),
-}
 
 
 @pytest.mark.parametrize("probe", [None, "none"], ids=["a request", "a connection"])

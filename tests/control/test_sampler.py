@@ -1,8 +1,5 @@
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-from pathlib import Path
-
 import pytest
 
 from router.control.crew import Crew
@@ -14,20 +11,9 @@ from router.shm import layout as at
 from router.shm.lanes import Lanes
 from router.shm.samples import SampleRing
 from router.shm.wall import Wall
-from tests.control.crew_of_fakes import DEAD, Life, Workers, new_wall, settings
+from tests.control.crew_of_fakes import DEAD, Life, Workers, new_wall
 
 SECOND = 1_000_000_000
-
-
-@pytest.fixture
-async def life(tmp_path: Path) -> AsyncIterator[Life]:
-    wall = new_wall()
-    workers = Workers(wall)
-    made = await Life(settings(tmp_path), wall, workers, tmp_path).begin()
-    yield made
-    await made.end()
-    workers.close()
-    wall.close()
 
 
 async def test_a_sample_is_what_the_lanes_counted_since_the_slot_was_filled(life: Life) -> None:

@@ -1,8 +1,5 @@
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-from pathlib import Path
-
 import pytest
 
 from router.control import status
@@ -10,18 +7,7 @@ from router.rollout.histogram import index
 from router.rollout.outcome import Outcome
 from router.shm import layout as at
 from router.shm.lanes import WorkerState
-from tests.control.crew_of_fakes import Life, Workers, new_wall, settings
-
-
-@pytest.fixture
-async def life(tmp_path: Path) -> AsyncIterator[Life]:
-    wall = new_wall()
-    workers = Workers(wall)
-    made = await Life(settings(tmp_path), wall, workers, tmp_path).begin()
-    yield made
-    await made.end()
-    workers.close()
-    wall.close()
+from tests.control.crew_of_fakes import Life
 
 
 @pytest.mark.parametrize(
@@ -36,6 +22,7 @@ def test_a_worker(heartbeat_ns: int, up: bool, age_s: float | None) -> None:
         "heartbeat_age_s": age_s,
         "loop_lag_s": 0.0015,
         "connections": 3,
+        "connections_total": 9,
         "starts": 2,
         "draining": False,
     }

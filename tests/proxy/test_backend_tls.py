@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import ssl
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -15,35 +15,12 @@ from router.rollout.endpoint import parse_endpoint
 from router.shm import layout as at
 from tests import backends
 from tests.authority import Authority
+from tests.backend_certificates import CASES, Case
 from tests.backends import Backend
 from tests.proxy.rig import OPTIONS, Rig, until
 
 GET = b"GET / HTTP/1.1\r\nHost: t\r\n\r\n"
 ERROR = b'"detail":"no connection to the backend: '
-
-
-@dataclass
-class Case:
-    """A backend's certificate, the service's settings (`ca`: the authority that issued it), and the reason of a refusal."""
-
-    names: tuple[str, ...] = ("127.0.0.1",)
-    days: float = 30
-    trusted: bool = True
-    settings: dict[str, object] = field(default_factory=dict)
-    refused: str | None = None
-
-
-CASES = {
-    "an address in the certificate": Case(),
-    "a name instead of the address": Case(("model.test",), settings={"server_name": "model.test"}),
-    "expired": Case(days=-1, refused="certificate has expired"),
-    "another address": Case(("127.0.0.2",), refused="IP address mismatch, certificate is not valid for '127.0.0.1'"),
-    "another name": Case(
-        settings={"server_name": "a.test"}, refused="Hostname mismatch, certificate is not valid for 'a.test'"
-    ),
-    "unknown authority": Case(trusted=False, refused="unable to get local issuer certificate"),
-    "not verified": Case(("x.test",), days=-1, trusted=False, settings={"verify": False}),
-}
 
 
 @pytest.mark.parametrize("case", CASES.values(), ids=CASES)

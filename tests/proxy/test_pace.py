@@ -16,6 +16,7 @@ from router.proxy.deadlines import Deadlines
 from router.proxy.downstream import Downstream
 from tests import backends
 from tests.backends import Backend
+from tests.proxy.late_reader import reading_late
 from tests.proxy.rig import OPTIONS, Client, Rig, until
 
 OWED = 1200
@@ -82,22 +83,16 @@ async def test_a_body_at_the_rate_goes_on_and_each_stretch_counts_for_itself() -
 
 
 async def test_a_body_that_we_hold_back_is_not_the_clients_slowness() -> None:
-    async def slow_reader(connection: backends.Connection) -> None:
-        head = await connection.read_head()
-        await held_back.wait()
-        backend.requests.append(backends.RawRequest(head, await connection.read_body(head), 1))
-        await connection.send(backends.response(200, b"ok"))
-
-    held_back = asyncio.Event()
+    let_through = asyncio.Event()
     size = 15 << 20  # more than the socket buffers of both connections take
-    async with Backend(slow_reader) as backend, Rig() as rig:
+    async with Backend(reading_late(let_through)) as backend, Rig() as rig:
         rig.serve(backend.url)
         client = await rig.client()
         client.writer.write(b"POST / HTTP/1.1\r\nHost: t\r\nContent-Length: %d\r\n\r\n" % size + b"x" * size)
         await until(lambda: any(connection.paused for connection in rig.plane.connections))
         assert not rig.plane.body_pace.since
         a_stretch_later(rig.plane.body_pace)
-        held_back.set()
+        let_through.set()
         assert (await client.response())[0] == 200
     assert (rig.attempts(), limited(rig)) == ({"ok": 1}, {})
 
