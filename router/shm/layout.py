@@ -1,10 +1,10 @@
 """Offsets and sizes of the wall, in 64-bit words. One place computes them; every process maps the same.
 
     header | a block a service: route cell, 7 slot records, 7 base rows, sample ring | a lane a worker: lane header,
-    a lane-service row a service, a lane-slot row a slot
+    a lane-service row a service, a lane-slot row a slot | two capture rings a worker
 
 Who writes: the header's control words and the service blocks: control. A lane: its worker, and the supervisor once that
-worker is dead. The header's supervisor words: the supervisor.
+worker is dead. A capture ring: its worker. The header's supervisor words: the supervisor.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from router.rollout.route import SLOTS
 
 WORD_BYTES: Final = 8
 MAGIC: Final = 0x726F6C6C6261636B  # "rollback"
-VERSION: Final = 1
+VERSION: Final = 2
 SERVICES_MAX: Final = 16
 WORKERS_MAX: Final = 64
 
@@ -131,6 +131,20 @@ TIERS: Final = (
 RING_HEADER_WORDS: Final = 8  # per slot: samples ever written, a word a tier
 RING_SLOT_WORDS: Final = RING_HEADER_WORDS + sum(kept * words for _, _, kept, words in TIERS)
 
+# -- capture ring: what a worker has kept of requests; pages of it that were never written cost no memory
+CAPTURE_RINGS: Final = 2
+CAPTURE_FAILURES, CAPTURE_INPUTS = range(CAPTURE_RINGS)
+CAPTURE_HEADER_WORDS: Final = 8
+C_WRITTEN, C_POSITION = range(2)  # records ever written; bytes ever written, gaps at the end included
+CAPTURES_KEPT: Final = 1024
+CAPTURE_ENTRY_WORDS: Final = 8
+E_NUMBER, E_AT_NS, E_SERVICE, E_POSITION, E_LENGTH, E_CRC = range(6)
+CAPTURE_RING_BYTES: Final = 1 << 20
+CAPTURE_BYTES_MAX: Final = CAPTURE_RING_BYTES // 4
+"""Of one record: a ring holds at least three."""
+CAPTURE_WORDS: Final = CAPTURE_HEADER_WORDS + CAPTURES_KEPT * CAPTURE_ENTRY_WORDS + CAPTURE_RING_BYTES // WORD_BYTES
+assert E_CRC < CAPTURE_ENTRY_WORDS
+
 SERVICE_WORDS: Final = ROUTE_WORDS + SLOTS * (SLOT_WORDS + LANE_SLOT_WORDS + RING_SLOT_WORDS)
 
 
@@ -144,7 +158,7 @@ class Layout:
     @property
     def words(self) -> int:
         """Size of the whole wall."""
-        return self.lane(self.workers)
+        return self.captures(self.workers, 0)
 
     @property
     def _lane_words(self) -> int:
@@ -177,3 +191,7 @@ class Layout:
     def lane_slot(self, worker: int, service: int, slot: int) -> int:
         """A worker's row of a slot."""
         return self.lane_service(worker, service) + LANE_SERVICE_WORDS + slot * LANE_SLOT_WORDS
+
+    def captures(self, worker: int, ring: int) -> int:
+        """A worker's capture ring: CAPTURE_FAILURES or CAPTURE_INPUTS."""
+        return self.lane(self.workers) + (worker * CAPTURE_RINGS + ring) * CAPTURE_WORDS
