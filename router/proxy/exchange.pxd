@@ -32,6 +32,7 @@ cdef class Exchange:
     cdef public int status
     cdef public bint wrapping
     cdef public bint close_after
+    cdef public object witness
     cdef public double last_byte_s
     cdef public double paused_at_s
     cdef public double paused_s

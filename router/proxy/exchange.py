@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from router.proxy.plane import Plane
     from router.proxy.pool import Pool
     from router.proxy.upstream import Upstream
+    from router.proxy.witness import Witness
 
 _OK: Final = Outcome.OK
 _ACTIVE: Final = at.ROLE_ACTIVE
@@ -61,6 +62,7 @@ class Exchange:
         self.status = 0
         self.wrapping = False  # a body that ends with the connection is sent on in chunks
         self.close_after = False
+        self.witness: Witness | None = None
         self.last_byte_s = 0.0
         self.paused_at_s = 0.0
         self.paused_s = 0.0
@@ -78,6 +80,8 @@ class Exchange:
         self.body_complete = complete
         self.body = [body] if body else []
         self.body_bytes = len(body)
+        if service.witnesses is not None and not service.witnesses.admits(self):
+            return
         if self.plane.words[service.word_at] != service.word:
             service.refresh()
         active = service.active
@@ -166,6 +170,8 @@ class Exchange:
                 self.upstream.send(data)
             if complete:
                 self._sent(self.attempt, monotonic_s())
+        if self.witness is not None:
+            self.witness.received(self, data)
 
     def _sent(self, attempt: Attempt, now_s: float) -> None:
         self.wholly_sent = True
@@ -199,6 +205,8 @@ class Exchange:
         if not (complete and request.http11 and request.keep_alive and self.body_complete) or downstream.closing:
             self._uncommon_response(head, complete, pieces)
         downstream.write(b"".join(pieces))
+        if self.witness is not None:
+            self.witness.responds(self, head, data)
 
     def _uncommon_response(self, head: ResponseHead, complete: bool, pieces: list[bytes]) -> None:
         """How this connection goes on, and how the body is framed, where that is not as the backend has it; the last two
@@ -233,10 +241,14 @@ class Exchange:
             self.service.idle.start(self, now_s)
         self.last_byte_s = now_s
         self.downstream.write(b"%x\r\n%b\r\n" % (len(data), data) if self.wrapping else data)
+        if self.witness is not None:
+            self.witness.relays(data)
 
     def relay_last(self, data: bytes) -> None:
         """The last of the response's body; may be empty."""
         self.last_byte_s = monotonic_s()
+        if self.witness is not None:
+            self.witness.relays(data)
         if self.wrapping:
             data = b"%x\r\n%b\r\n0\r\n\r\n" % (len(data), data) if data else replies.LAST_CHUNK
         if data:
@@ -345,6 +357,8 @@ class Exchange:
         else:
             plane.words[attempt.row + _EXCHANGES + attempt.role * _OUTCOME_COUNT + outcome] += 1
         self.body = None
+        if self.witness is not None:
+            self.witness.ended(self, Outcome(outcome))
         if plane.options.access_log:
             access_log.exchange_ended(self, Outcome(outcome))
 

@@ -13,6 +13,14 @@ from router.certificates import BackendTls, ServerTls
 
 
 @dataclass(frozen=True, slots=True)
+class WitnessOptions:
+    """How many bytes of a request's and of a response's body are kept until the exchange has ended; 0 and 0: nothing is."""
+
+    request_bytes_max: int = 0
+    response_bytes_max: int = 0
+
+
+@dataclass(frozen=True, slots=True)
 class ServiceOptions:
     """One service as the data plane sees it; durations in seconds."""
 
@@ -25,6 +33,7 @@ class ServiceOptions:
     idle_timeout_s: float
     hang_wait_min_s: float
     backend_tls: BackendTls = field(default_factory=BackendTls)
+    witness: WitnessOptions = WitnessOptions()
 
 
 @dataclass(frozen=True, slots=True)

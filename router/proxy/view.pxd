@@ -23,6 +23,7 @@ cdef class ServiceView:
     cdef public object options
     cdef public bint names_version
     cdef public bint never_resends
+    cdef public object witnesses
     cdef public TargetView active
     cdef public TargetView standby
     cdef public object route

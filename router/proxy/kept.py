@@ -1,0 +1,51 @@
+"""A body that is kept while it passes, up to a limit: of one that is larger nothing is left but that it was too large."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from router.proxy.chunks import Chunks
+
+_UNBOUNDED: Final = 1 << 62
+"""The framing was checked, and its limits asked, when it came."""
+
+
+class Kept:
+    """Pieces as they came, `framed` if there are chunks around them. They are shared with who sends them on: keeping them costs
+    no copy. `bytes_kept` counts them with their framing.
+    """
+
+    __slots__ = ("_pieces", "bytes_kept", "bytes_max", "framed")
+
+    def __init__(self, bytes_max: int, *, framed: bool) -> None:
+        self.bytes_max = bytes_max
+        self.bytes_kept = 0
+        self.framed = framed
+        self._pieces: list[bytes] | None = []
+
+    def add(self, data: bytes) -> None:
+        """Keep the next piece, or drop everything if that would be too much."""
+        if self._pieces is None:
+            return
+        if self.bytes_kept + len(data) > self.bytes_max:
+            self.drop()
+        elif data:
+            self._pieces.append(data)
+            self.bytes_kept += len(data)
+
+    def drop(self) -> None:
+        """Keep nothing of it any more."""
+        self._pieces = None
+        self.bytes_kept = 0
+
+    @property
+    def too_large(self) -> bool:
+        """Whether it was more than is kept."""
+        return self._pieces is None
+
+    def payload(self) -> bytes | None:
+        """Return what was kept, without framing; None if it was too large. To be called once the body is whole."""
+        if self._pieces is None:
+            return None
+        raw = b"".join(self._pieces)
+        return Chunks(_UNBOUNDED, _UNBOUNDED, decode=True).feed(raw) if self.framed else raw
