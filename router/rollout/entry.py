@@ -30,6 +30,13 @@ BASELINE: Final = "baseline"
 NO_BETTER_TARGET: Final = "no_better_target"
 SETTINGS_CHANGED: Final = "settings_changed"
 IMPORTED: Final = "imported"
+PROPOSED: Final = "proposed"
+EVIDENCE_ADDED: Final = "evidence_added"
+APPROVED: Final = "approved"
+DENIED: Final = "denied"
+PROPOSAL_EXPIRED: Final = "proposal_expired"
+WITHDRAWN: Final = "withdrawn"
+DECISION_REFUSED: Final = "decision_refused"
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +48,8 @@ class DeployAsked:
 class SwitchAsked:
     """Make `to` the active version; `verb` is `promoted` or `switched`, the type of the journal entry.
 
-    `checked`: a fresh probe of `to` has just succeeded (an unreachable version needs one).
+    `checked`: a fresh probe of `to` has just succeeded (an unreachable version needs one). `approved` is the proposal whose
+    approval this is.
     """
 
     to: str
@@ -57,6 +58,7 @@ class SwitchAsked:
     verb: str = "switched"
     override: Override | None = None
     checked: bool = False
+    approved: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,13 +75,51 @@ class VerdictReached:
 
     `trigger` is its plain form (TriggerResult.as_dict()), `unreachable` whether its detail is that.
     `shares` are (standby's, active's) share of faults among the attempts of the last 20 s and the standby's number of them.
-    `evidence`: what the incident tells of its cost: requests, errors by outcome, rescued.
+    `evidence`: what the incident tells of its cost: requests, errors by outcome, rescued. `proposal`: nobody has decided on
+    it in time, and a rollback is its default.
     """
 
     trigger: dict[str, Any]
     unreachable: bool
     shares: tuple[float, float, int] | None = None
     evidence: dict[str, Any] | None = None
+    proposal: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ProposalDue:
+    """Something says that the active `version` should go back, and a person is to decide.
+
+    `cause` names what says so, the same each time it says it: a rule's name (`latency`), or `business:` and the alert's own
+    name. `trigger` is its plain form (TriggerResult.as_dict()), `alert` a short summary of the alert, `impact` what it has
+    cost so far (requests, errors, rescued). Nothing comes of it if `version` is not active, if the same cause is part of a
+    proposal that waits, or was denied not long ago.
+    """
+
+    version: str
+    cause: str
+    trigger: dict[str, Any]
+    alert: dict[str, Any] | None = None
+    impact: dict[str, Any] | None = None
+    actor: str = "verdict"
+
+
+@dataclass(frozen=True, slots=True)
+class ProposalDecided:
+    """A person has decided. `four_eyes`: who decides on a promotion is known to be somebody, and not who asked for it.
+
+    `shares` as in VerdictReached, `impact` as in ProposalDue; `checked` as in SwitchAsked.
+    """
+
+    proposal: str
+    verb: Literal["approve", "deny"]
+    actor: str
+    reason: str = ""
+    override: Override | None = None
+    four_eyes: bool = False
+    shares: tuple[float, float, int] | None = None
+    impact: dict[str, Any] | None = None
+    checked: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,6 +203,8 @@ Event = (
     | SwitchAsked
     | RollbackAsked
     | VerdictReached
+    | ProposalDue
+    | ProposalDecided
     | StandbyChecked
     | RetireAsked
     | EndpointsAsked

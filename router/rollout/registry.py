@@ -27,6 +27,7 @@ from router.errors import InternalError
 from router.rollout import entry as kinds
 from router.rollout.entry import Entry
 from router.rollout.incident import confirmed, incident
+from router.rollout.proposal import Proposals
 from router.rollout.route import NO_SLOT, SLOTS, Flag, Route, first_generation
 from router.rollout.target import CANDIDATES, ROLES, State, Target
 
@@ -57,6 +58,7 @@ class Registry:
         self.incidents: list[dict[str, Any]] = []
         self.switches: dict[str, int] = {}
         """Switches ever, by cause: `operator`, `verdict`."""
+        self.proposals = Proposals(service)
 
     # -- reading
     def of_state(self, *states: State) -> Target | None:
@@ -108,6 +110,7 @@ class Registry:
         """Fold one entry; raise InternalError, changing nothing, if it is not possible here."""
         if entry.type == kinds.BOOT:
             self._boot(entry)
+            self.proposals.apply(entry)
             return
         targets = self._targets_after(entry)
         self._check(targets)
@@ -129,6 +132,7 @@ class Registry:
                 self.active_since_ns = entry.monotonic_ns
             case _:
                 pass
+        self.proposals.apply(entry)
         self._note(entry)
         self._forget()
 
@@ -264,6 +268,7 @@ class Registry:
             "last_switch": self.last_switch,
             "incidents": self.incidents,
             "switches": self.switches,
+            "proposals": self.proposals.as_dict(),
         }
 
 

@@ -45,7 +45,7 @@ class Play:
     def record(self, record: Record) -> None:
         entry = Entry(record.type, "svc", record.actor, dict(record.data), self.now_ns / SECOND, self.now_ns, 1)
         if published(entry) is not None:
-            entry.data["base"] = self.registry.generation
+            entry.data.setdefault("base", self.registry.generation)
         self.fold(entry)
 
     def seed(self, active: str = "v1", standby: str | None = "v2") -> Play:
