@@ -14,19 +14,13 @@ from pydantic import BaseModel, Field, ValidationError, field_validator, model_v
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, TomlConfigSettingsSource
 
 from router.errors import StartError
-from router.sections import (
-    NAME,
-    Address,
-    Admin,
-    FileMode,
-    Forwarding,
-    Limits,
-    ListenTls,
-    Service,
-    Strict,
-    Timeouts,
-    networks,
-)
+from router.sections.address import Address, FileMode
+from router.sections.admin import Admin
+from router.sections.forwarding import Forwarding, networks
+from router.sections.limits import Limits, Timeouts
+from router.sections.service import Service
+from router.sections.tls import ListenTls
+from router.sections.values import NAME, Strict
 
 EXIT_SETTINGS: Final = 3
 ENV_PREFIX: Final = "ROLLBACK_ROUTER_"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from router.config import Settings
-from router.sections import Address
+from router.sections.address import Address
 
 FIXED: Final = (
     *("listen", "listen_mode", "admin_listen", "admin_listen_mode", "workers"),

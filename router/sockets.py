@@ -15,7 +15,7 @@ from typing import Final
 
 from router import clock, unix_socket
 from router.errors import StartError
-from router.sections import Address
+from router.sections.address import Address
 
 EXIT_PORT: Final = 4
 BACKLOG: Final = 4096

@@ -15,7 +15,7 @@ import stat
 from typing import Final
 
 from router.errors import StartError
-from router.sections import Address
+from router.sections.address import Address
 
 EXIT_PORT: Final = 4
 log = logging.getLogger(__name__)

@@ -12,7 +12,9 @@ import pytest
 from router import config
 from router.config import Settings, dump, load, parse
 from router.errors import StartError
-from router.sections import Address, Timeouts, version_label
+from router.sections.address import Address
+from router.sections.limits import Timeouts
+from router.sections.values import version_label
 
 SEED = {"version": "v1", "endpoints": ["http://h:1"]}
 

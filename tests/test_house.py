@@ -36,7 +36,13 @@ TESTED_ELSEWHERE: Final = {
     "worker.py": "a composition root without logic: every end-to-end test starts it",
     "launch.py": "test_supervisor.py starts every router through it, test_take_over.py of end_to_end the others",
     "staff.py": "test_supervisor.py: test_control_is_told_everything_and_the_first_one_what_to_assume",
+    "rollout/gate.py": "test_machine.py: what the gate says is seen in what the machine does",
+    "rollout/upkeep.py": "test_machine.py: probes and time are events of the machine",
     "start.py": "plain data",
+    **dict.fromkeys(
+        (f"sections/{name}.py" for name in ("admin", "limits", "service", "tls", "values")),
+        "test_config.py: what the settings may be is tested through `config.load`",
+    ),
     "cli/options.py": "descriptions only: test_every_verb_explains_every_option",
     "cli/failure.py": "test_a_refusal_says_why_and_what_to_type",
     "demo/command.py": "the whole demo: tests/end_to_end/test_demo.py",
@@ -45,6 +51,8 @@ TESTED_ELSEWHERE: Final = {
     "demo/processes.py": "the whole demo: tests/end_to_end/test_demo.py",
     "demo/stage.py": "the whole demo: tests/end_to_end/test_demo.py",
     "rollout/trigger.py": "the view through which the tests of every trigger look",
+    "control/offices.py": "a composition root without logic: every end-to-end test starts it",
+    "control/view.py": "test_controller.py: what is changed there is read through it",
     "control/app.py": "a composition root without logic: every end-to-end test starts it",
 }
 

@@ -6,7 +6,7 @@ import pytest
 
 from router.config import Settings, load
 from router.reload import merged, where
-from router.sections import Address
+from router.sections.address import Address
 
 SERVICES = {"a": {"path_prefix": "/a"}, "b": {}}
 

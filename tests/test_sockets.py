@@ -7,7 +7,7 @@ from contextlib import closing
 import pytest
 
 from router.errors import StartError
-from router.sections import Address
+from router.sections.address import Address
 from router.sockets import AdminSocket, DataSockets, check_free
 
 ANY = Address(host="127.0.0.1", port=0)

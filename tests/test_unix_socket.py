@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from router.errors import StartError
-from router.sections import Address
+from router.sections.address import Address
 from router.sockets import AdminSocket, DataSockets
 from router.unix_socket import check_free, identity, remove
 

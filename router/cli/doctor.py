@@ -20,7 +20,7 @@ from router.rollout.endpoint import parse_endpoint
 
 if TYPE_CHECKING:
     from router.config import Settings
-    from router.sections import Address
+    from router.sections.address import Address
 
 app = typer.Typer()
 

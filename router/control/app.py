@@ -31,6 +31,7 @@ from router.control.bench import Bench, limits
 from router.control.conductor import Conductor, Desk
 from router.control.controller import TICK_S, Controller
 from router.control.crew import Crew
+from router.control.offices import Premises, open_offices
 from router.control.recovery import Past
 from router.control.store.journal import Journal
 from router.errors import OperatorError, StartError
@@ -67,9 +68,10 @@ class Control:
         if not await self._locked():
             return
         past = recovery.read_past(self._state_dir, self._wall, self._boot.journal_from)
-        journal, controller = await self._built(past)
+        journal, controller, entries = await self._built(past)
         loop = asyncio.get_running_loop()
-        application = admin.build(controller, self._settings)
+        controller.offices, operations = open_offices(Premises(controller, self._settings, self._state_dir, entries))
+        application = admin.build(controller, self._settings, operations)
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._leave.set)
         loop.add_signal_handler(signal.SIGHUP, self._reread, controller, application)
@@ -83,6 +85,8 @@ class Control:
             await self._keep_ticking(controller)
         finally:
             await runner.cleanup()
+            for office in controller.offices:
+                await office.close()
             await controller.probes.close()
             await controller.tasks.close()
             self.all_written = await journal.close()
@@ -98,7 +102,7 @@ class Control:
             await asyncio.sleep(_LOCK_LOOK_S)
         return True
 
-    async def _built(self, past: Past) -> tuple[Journal, Controller]:
+    async def _built(self, past: Past) -> tuple[Journal, Controller, list[Entry]]:
         wall, settings, boot = self._wall, self._settings, self._boot
         lanes, alarms, fail_point = Lanes(wall), Alarms(), FailPoint(settings.fail_point)
         crew = Crew(lanes, boot.wake_fds, boot.acks_fd)
@@ -111,7 +115,7 @@ class Control:
         assumed = recovery.assumed_by_service(boot.assume_active, settings, found) if past.begun_from else {}
         crew.listen()
         controller = Controller(settings, wall, lanes, crew, journal, alarms, boot.settings_origin)
-        desk = Desk(wall, lanes, journal, crew, alarms, controller.broadcast, fail_point, past.boot)
+        desk = Desk(wall, lanes, journal, crew, alarms, controller.broadcast, fail_point, past.boot, controller.told)
         ring = SampleRing(wall)
         for index, (name, registry) in enumerate(found.items()):
             service = settings.services[name]
@@ -123,10 +127,10 @@ class Control:
                 bench.restore()
             bench.watch(controller.probes)
             controller.benches[name] = bench
-        controller.differences = recovery.differences(settings, found)
-        for line in controller.differences:
+        controller.view.differences = recovery.differences(settings, found)
+        for line in controller.view.differences:
             log.warning("%s", line)
-        return journal, controller
+        return journal, controller, entries
 
     async def _begin_boot(self, past: Past, journal: Journal) -> list[Entry]:
         """Journal the boot counter before anything else: with it, no generation is ever issued twice."""

@@ -15,10 +15,10 @@ from router.rollout import entry as kinds
 from router.rollout.baseline import Baseline
 from router.rollout.events import Accepted, Event, ProbeCompleted, StandbyChecked, Ticked, VerdictReached
 from router.rollout.judge import Facts, Judge
-from router.rollout.machine import Limits
+from router.rollout.limits import Limits
 from router.rollout.target import WATCHED
 from router.rollout.verdict import TriggerResult, Verdict, conclude
-from router.sections import Service
+from router.sections.service import Service
 from router.shm.lanes import Lanes
 from router.shm.samples import SampleRing
 
@@ -105,7 +105,7 @@ class Bench:
 
     def _look_back(self) -> None:
         """A standby that has died is told before it is needed."""
-        failing = self.machine.no_way_back() if self.registry.standby is not None else None
+        failing = self.machine.gate.no_way_back() if self.registry.standby is not None else None
         if failing:
             self._alarms.up("standby_failing", failing, self.name)
         else:

@@ -64,6 +64,8 @@ class Desk:
     broadcast: Broadcast
     fail_point: FailPoint
     boot: int
+    told: Callable[[Entry], None] = lambda entry: None
+    """Takes each fact for the offices."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -274,6 +276,7 @@ class Conductor:
                 orjson.dumps(told).decode(),
             )
             self._desk.broadcast.publish(described(entry))
+            self._desk.told(entry)
 
     def _carry_out(self, commands: list[Command], decided_ns: int) -> int | None:
         stored_ns = None

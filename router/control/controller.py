@@ -6,38 +6,38 @@ every live worker has confirmed, or say which has not (`confirm_timeout_s`).
 
 from __future__ import annotations
 
-import asyncio
 import logging
-import os
-from collections.abc import Callable
-from typing import Any, Final
+from collections.abc import Callable, Sequence
+from typing import Any, Final, ParamSpec
 
-from router import __version__, build, clock
+from router import clock
 from router.config import Settings
 from router.control import status
 from router.control.alarms import Alarms
 from router.control.bench import Bench
 from router.control.broadcast import Broadcast
-from router.control.conductor import ANYTHING, Change, described
+from router.control.conductor import ANYTHING, Change
 from router.control.crew import Confirmation, Crew
 from router.control.expect import Expect
 from router.control.expiry import Expiry
+from router.control.office import Office
 from router.control.pressure import Pressure
 from router.control.probes import Probes
 from router.control.recovery import differences
 from router.control.sampler import Stalls
 from router.control.store.journal import Journal
 from router.control.tally import Tally
+from router.control.view import View
 from router.errors import OperatorError
 from router.rollout import entry as kinds
 from router.rollout import events as ev
 from router.rollout.commands import CheckStandby, Record
 from router.rollout.endpoint import parse_endpoints
+from router.rollout.entry import Entry
 from router.rollout.events import Override
-from router.rollout.outcome import OUTCOMES
 from router.rollout.registry import SWITCHES
 from router.rollout.target import WATCHED, State
-from router.sections import version_label
+from router.sections.values import version_label
 from router.shm import layout as at
 from router.shm.lanes import Lanes
 from router.shm.wall import Wall
@@ -45,8 +45,10 @@ from router.tasks import Tasks
 
 log = logging.getLogger(__name__)
 TICK_S: Final = 0.1
+_OFFICES_EVERY_NS: Final = 1_000_000_000
 _REASONS: Final = {kinds.PROMOTED: "promote", kinds.SWITCHED: "switch", kinds.ROLLED_BACK: "rollback"}
 Document = dict[str, Any]
+P = ParamSpec("P")
 
 
 class Controller:
@@ -65,13 +67,14 @@ class Controller:
         self.tasks = Tasks()
         self.probes = Probes(settings, self.tasks, self._probed)
         self.benches: dict[str, Bench] = {}
-        self.differences: list[str] = []
-        self._origin = origin
+        self.offices: Sequence[Office] = ()
+        self.view = View(self, journal, origin)
         self._crew = crew
         self._journal = journal
         self._stalls = Stalls(lanes, crew)
         self._pressure = Pressure(lanes, alarms)
-        self._started_at = clock.iso(clock.wall_s())
+        self._facts: list[Entry] = []
+        self._offices_at_ns = 0
 
     # -- the tick
     def tick(self, now_ns: int, own_lag_s: float) -> None:
@@ -80,21 +83,50 @@ class Controller:
         self._pressure.look(now_ns)
         stalled = self._stalls.look(now_ns, own_lag_s, stall_s)
         for bench in self.benches.values():
-            try:
-                bench.tick(now_ns, stalled)
-                bench.watch(self.probes)
-            except Exception as error:  # one of the four guards: the control tick
-                log.exception("tick of service=%s", bench.name)
-                self.alarms.up("router_fault", f"{type(error).__name__}: {error}", bench.name)
+            self._guarded(bench.name, self._judge, bench, now_ns, stalled)
+        self._tell_offices(now_ns)
+
+    def _judge(self, bench: Bench, now_ns: int, stalled: bool) -> None:
+        bench.tick(now_ns, stalled)
+        bench.watch(self.probes)
+
+    def told(self, entry: Entry) -> None:
+        """Keep a fact for the offices: they are told after the services were judged."""
+        self._facts.append(entry)
+
+    def _tell_offices(self, now_ns: int) -> None:
+        facts, self._facts = self._facts, []
+        due = now_ns - self._offices_at_ns >= _OFFICES_EVERY_NS
+        if due:
+            self._offices_at_ns = now_ns
+        for office in self.offices:
+            name = type(office).__name__
+            for entry in facts:
+                self._guarded(name, office.told, entry)
+            if due:
+                self._guarded(name, office.tick, now_ns)
+
+    def _guarded(self, who: str, call: Callable[P, None], *args: P.args, **kwargs: P.kwargs) -> None:
+        try:
+            call(*args, **kwargs)
+        except Exception as error:  # one of the four guards: the control tick
+            log.exception("tick of %s", who)
+            told = f"{type(error).__name__}: {error}"
+            if who in self.benches:
+                self.alarms.up("router_fault", told, who)
+            else:
+                self.alarms.up("router_fault", f"{who}: {told}")
 
     def reconfigure(self, settings: Settings) -> None:
         """Take over other settings (SIGHUP); the set of services stays as it was at the start."""
         self.settings = settings
         self.probes.reconfigure(settings)
         self.expiry.reconfigure(settings)
+        for office in self.offices:
+            office.reconfigure(settings)
         for bench in self.benches.values():
             bench.reconfigure(settings)
-        self.differences = differences(settings, {name: bench.registry for name, bench in self.benches.items()})
+        self.view.differences = differences(settings, {name: bench.registry for name, bench in self.benches.items()})
         for bench in self.benches.values():
             note = Record(kinds.SETTINGS_CHANGED, "operator", {"version": self.wall.words[at.H_SETTINGS]})
             bench.conductor.perform([note], clock.now_ns())
@@ -146,16 +178,6 @@ class Controller:
         return told
 
     # -- verbs that change something
-    def bench(self, service: str) -> Bench:
-        """Return the bench of a service; raise OperatorError (404) naming those that there are."""
-        bench = self.benches.get(service)
-        if bench is None:
-            names = ", ".join(self.benches) or "none"
-            raise OperatorError(
-                404, "service_unknown", f"there is no service {service!r}; there are: {names}", exit_code=9
-            )
-        return bench
-
     async def deploy(
         self,
         *,
@@ -169,7 +191,7 @@ class Controller:
         dry_run: bool = False,
     ) -> Document:
         """Bring a version in as candidate; it is verified while this has long returned."""
-        bench = self.bench(service)
+        bench = self.view.bench(service)
         urls = tuple(endpoint.url for endpoint in parse_endpoints(endpoints))
         event = ev.DeployAsked(_label(version), urls, actor, replace, override)
         change = await bench.conductor.change(event, expect, dry_run=dry_run)
@@ -218,7 +240,7 @@ class Controller:
         return await self._switch(service, event, expect, dry_run)
 
     async def _switch(self, service: str, event: ev.SwitchAsked, expect: Expect, dry_run: bool) -> Document:
-        bench = self.bench(service)
+        bench = self.view.bench(service)
         target = bench.registry.targets.get(event.to)
         checked = False
         if target is not None and target.state is State.UNREACHABLE and target.slot is not None:
@@ -231,7 +253,7 @@ class Controller:
         self, *, service: str, actor: str, reason: str = "", expect: Expect = ANYTHING, dry_run: bool = False
     ) -> Document:
         """Make the standby active and quarantine the version that was."""
-        bench = self.bench(service)
+        bench = self.view.bench(service)
         left, to = bench.registry.active, bench.registry.standby
         told = f"rolled back from {left.version} to {to.version}; {left.version} is quarantined" if left and to else ""
         event = ev.RollbackAsked(reason or "rolled back by a person", actor)
@@ -248,7 +270,7 @@ class Controller:
         dry_run: bool = False,
     ) -> Document:
         """Take a version out of its role; it drains, or is cut, and then gives its slot back."""
-        bench = self.bench(service)
+        bench = self.view.bench(service)
         told = f"{version} " + ("is cut" if cut else "drains") + " and gives its slot back"
         return await self._change(bench, ev.RetireAsked(version, actor, cut), told, expect, dry_run)
 
@@ -256,7 +278,7 @@ class Controller:
         self, *, service: str, version: str, endpoints: list[str], actor: str, dry_run: bool = False
     ) -> Document:
         """Move the replicas of a version; the new ones are probed before they are used."""
-        bench = self.bench(service)
+        bench = self.view.bench(service)
         urls = tuple(endpoint.url for endpoint in parse_endpoints(endpoints))
         target = bench.registry.targets.get(version)
         if target is not None and target.state in WATCHED and target.endpoints != urls:
@@ -279,26 +301,26 @@ class Controller:
 
     async def freeze(self, *, service: str, actor: str, reason: str = "", dry_run: bool = False) -> Document:
         """Disable automation; people may still do everything."""
-        return await self._change(self.bench(service), ev.FreezeAsked(actor, reason), "frozen", ANYTHING, dry_run)
+        return await self._change(self.view.bench(service), ev.FreezeAsked(actor, reason), "frozen", ANYTHING, dry_run)
 
     async def unfreeze(self, *, service: str, actor: str, reason: str = "", dry_run: bool = False) -> Document:
         """Enable automation again."""
         event = ev.UnfreezeAsked(actor, reason)
-        return await self._change(self.bench(service), event, "automation is enabled", ANYTHING, dry_run)
+        return await self._change(self.view.bench(service), event, "automation is enabled", ANYTHING, dry_run)
 
     async def quarantine(
         self, *, service: str, version: str, actor: str, reason: str = "", dry_run: bool = False
     ) -> Document:
         """Block a version; it loses its role, unless it is active: then this is refused."""
         event = ev.QuarantineAsked(version, actor, reason)
-        return await self._change(self.bench(service), event, f"{version} is quarantined", ANYTHING, dry_run)
+        return await self._change(self.view.bench(service), event, f"{version} is quarantined", ANYTHING, dry_run)
 
     async def release(
         self, *, service: str, version: str, actor: str, reason: str = "", dry_run: bool = False
     ) -> Document:
         """Lift the mark of a version."""
         event = ev.ReleaseAsked(version, actor, reason)
-        return await self._change(self.bench(service), event, f"{version} is released", ANYTHING, dry_run)
+        return await self._change(self.view.bench(service), event, f"{version} is released", ANYTHING, dry_run)
 
     async def _change(self, bench: Bench, event: ev.Event, told: str, expect: Expect, dry_run: bool) -> Document:
         change = await bench.conductor.change(event, expect, dry_run=dry_run)
@@ -327,68 +349,6 @@ class Controller:
             "dry_run": dry_run,
             "message": message,
         }
-
-    # -- verbs that read
-    def status(self) -> Document:
-        """Return everything: `/v1/status`."""
-        now_ns = clock.now_ns()
-        accepted, ended = self.lanes.unmatched()
-        words = self.wall.words
-        return {
-            "version": __version__,
-            "build": build.flavour(),
-            "boot": words[at.H_BOOT],
-            "control": {"pid": os.getpid(), "started_at": self._started_at, "starts": words[at.H_CONTROL_STARTS]},
-            "workers": [status.worker(self.lanes.worker(index), now_ns) for index in range(self.lanes.workers)],
-            "alarms": self.alarms.listing(),
-            "settings": {"origin": self._origin, "version": words[at.H_SETTINGS], "differences": self.differences},
-            "journal": {"waiting": self._journal.waiting},
-            "unmatched": {
-                "accepted": accepted,
-                "ended": {outcome.label: ended[outcome] for outcome in OUTCOMES},
-            },
-            "limited": self.lanes.limited(),
-            "services": {name: self.service_status(name) for name in self.benches},
-        }
-
-    def service_status(self, service: str) -> Document:
-        """Return one service: `/v1/services/{service}`."""
-        return status.service(self.bench(service), self.lanes, self.probes, clock.now_ns())
-
-    def explain(self, service: str) -> Document:
-        """Return why automation did or did not act."""
-        return status.explain(self.bench(service), clock.now_ns())
-
-    def versions(self) -> Document:
-        """Return all versions of all services."""
-        return {"versions": [told for bench in self.benches.values() for told in status.versions(bench)]}
-
-    def incidents(self) -> Document:
-        """Return all rollbacks, newest first."""
-        found = [told for bench in self.benches.values() for told in bench.registry.incidents]
-        found.sort(key=lambda told: -told["detection_at"])
-        return {"incidents": [status.incident(told) for told in found]}
-
-    def incident(self, incident_id: str) -> Document:
-        """Return one rollback; raise OperatorError (404)."""
-        for bench in self.benches.values():
-            for told in bench.registry.incidents:
-                if told["id"] == incident_id:
-                    return status.incident(told)
-        raise OperatorError(404, "incident_unknown", f"there is no incident {incident_id!r}", exit_code=9)
-
-    async def journal(self, after: int = 0, limit: int = 100, service: str | None = None) -> Document:
-        """Return journal entries with a number above `after`, oldest first."""
-        entries = await self._journal.entries(after, limit, service)
-        return {"entries": [described(entry) for entry in entries]}
-
-    def subscribe(self) -> asyncio.Queue[Document | None]:
-        """Return a queue that gets every event from now on."""
-        return self.broadcast.subscribe()
-
-    def unsubscribe(self, queue: asyncio.Queue[Document | None]) -> None:
-        """Forget that queue."""
-        self.broadcast.unsubscribe(queue)
 
 
 def _label(version: str) -> str:

@@ -68,13 +68,13 @@ class _Reading(Collector):
     def collect(self) -> Iterator[Metric]:
         """Read everything once and give it out, family by family."""
         controller = self._controller
-        status = controller.status()
+        status = controller.view.status()
         names, lanes = sorted(status["services"]), controller.lanes
         yield from _traffic(status, names, lanes, controller.wall)
         yield from _targets(status)
         yield from _switches(controller.tally)
-        yield from _triggers({name: controller.explain(name) for name in names})
-        yield _quarantined(controller.versions())
+        yield from _triggers({name: controller.view.explain(name) for name in names})
+        yield _quarantined(controller.view.versions())
         yield from _processes(status, controller.wall)
         yield _counted(
             "limited", "How often a limit on clients acted; the label is the setting.", "limit", lanes.limited()
@@ -82,6 +82,8 @@ class _Reading(Collector):
         yield _counted("admin_connections_closed", "Connections that the admin port has closed.", "why", self._put_out)
         yield _introductions(lanes)
         yield from _tls(lanes, controller.expiry)
+        for office in controller.offices:
+            yield from office.metrics()
 
 
 def _traffic(status: Document, names: list[str], lanes: Lanes, wall: Wall) -> Iterator[Metric]:

@@ -25,7 +25,7 @@ from router.config import Settings
 from router.errors import StartError
 from router.rollout.endpoint import Endpoint, parse_endpoint
 from router.rollout.events import ProbeCompleted
-from router.sections import Probe
+from router.sections.probe import Probe
 from router.tasks import Tasks
 
 RESPONSE_BYTES_MAX: Final = 64 * 1024

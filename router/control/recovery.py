@@ -19,7 +19,7 @@ from router.rollout.entry import Entry
 from router.rollout.recovered import assumed, recovered
 from router.rollout.registry import Registry, in_vain, published, rebuild
 from router.rollout.target import State
-from router.sections import Service, TargetSeed
+from router.sections.service import Service, TargetSeed
 from router.shm import layout as at
 from router.shm.route_cell import RouteCell
 from router.shm.wall import Wall

@@ -41,7 +41,7 @@ def service(bench: Bench, lanes: Lanes, probes: Probes, now_ns: int) -> Document
     registry, conductor = bench.registry, bench.conductor
     accepted, ended = lanes.exchanges(conductor.index)
     targets = [_target(bench, target, lanes, probes, now_ns) for target in registry.holders()]
-    no_way_back = bench.machine.no_way_back()
+    no_way_back = bench.machine.gate.no_way_back()
     frozen = registry.frozen
     return {
         "service": bench.name,
@@ -172,7 +172,7 @@ def window(bench: Bench, slot: int, seconds: float, now_ns: int) -> Document | N
 def explain(bench: Bench, now_ns: int) -> Document:
     """Return why automation did or did not act: `/v1/services/{service}/explain`."""
     registry, verdict = bench.registry, bench.verdict
-    obstacles = bench.machine.obstacles(bench.shares(now_ns))
+    obstacles = bench.machine.gate.obstacles(bench.shares(now_ns))
     active = registry.active
     return {
         "service": bench.name,
@@ -198,7 +198,7 @@ def _summary(bench: Bench, obstacles: list[str]) -> str:
     near = next((result for result in bench.verdict.results if result.state == "fail"), None)
     if near is not None:
         return f"{active.version} may be failing: {near.reason}; {near.distance}."
-    missing = bench.machine.no_way_back()
+    missing = bench.machine.gate.no_way_back()
     back = f"no way back: {missing}" if missing or standby is None else f"{standby.version} is the way back"
     if bench.verdict.state == "pass":
         return f"{active.version} works; {back}."

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, Protocol
 
 from router.control.broadcast import Queue
 from router.control.expect import Expect
 from router.control.expiry import Expiry
+from router.control.office import Office
 from router.control.tally import Tally
 from router.rollout.events import Override
 from router.shm.lanes import Lanes
@@ -16,13 +18,8 @@ Document = dict[str, Any]
 """A JSON object; README shows one of each kind."""
 
 
-class Verbs(Protocol):
-    """The controller as the admin sees it. Changing verbs return when every worker has confirmed, or say who has not."""
-
-    lanes: Lanes
-    wall: Wall
-    tally: Tally
-    expiry: Expiry
+class View(Protocol):
+    """What may be read."""
 
     def status(self) -> Document:
         """Everything, one document."""
@@ -50,6 +47,20 @@ class Verbs(Protocol):
 
     def unsubscribe(self, queue: Queue) -> None:
         """Forget a queue."""
+
+
+class Verbs(Protocol):
+    """The controller as the admin sees it. Changing verbs return when every worker has confirmed, or say who has not."""
+
+    lanes: Lanes
+    wall: Wall
+    tally: Tally
+    expiry: Expiry
+    offices: Sequence[Office]
+
+    @property
+    def view(self) -> View:
+        """What may be read."""
 
     async def deploy(
         self,

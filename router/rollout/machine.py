@@ -30,12 +30,15 @@ from router.errors import InternalError, OperatorError
 from router.rollout import entry as kinds
 from router.rollout import events as ev
 from router.rollout.admission import Admission, quarantined
-from router.rollout.commands import CheckStandby, ClearAlarm, Command, CutSlot, PublishRoute, RaiseAlarm, Record
+from router.rollout.commands import CheckStandby, ClearAlarm, Command, PublishRoute, RaiseAlarm, Record
+from router.rollout.gate import Gate
 from router.rollout.incident import incident_id
+from router.rollout.limits import Limits
 from router.rollout.registry import Registry
 from router.rollout.route import Flag, successor
 from router.rollout.streaks import Streaks
 from router.rollout.target import ROLES, State, Target
+from router.rollout.upkeep import Upkeep
 
 _SECOND_NS: Final = 1_000_000_000
 
@@ -63,23 +66,6 @@ MOVES: Final = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class Limits:
-    """What the machine is told by the settings. `inference`: the probe makes the model work."""
-
-    inference: bool = False
-    warmup_probes: int = 5
-    recover_probes: int = 30
-    gate_probes: int = 3
-    gate_timeout_s: float = 1.0
-    gate_shares_min: int = 5
-    verify_timeout_s: float = 900.0
-    rollback_drain_timeout_s: float | None = 300.0
-    look_again_s: float = 1.0
-    calm_s: float = 30.0
-    """A held rollback is over once the verdict has not failed for so long."""
-
-
 @dataclass(slots=True)
 class _Check:
     verdict: ev.VerdictReached
@@ -101,13 +87,18 @@ class Machine:
         self._check: _Check | None = None
         self._look_ns = 0
         self._failing_ns = 0
-        self._cut: set[tuple[int, int]] = set()
+        self._cuts: set[tuple[int, int]] = set()
+
+    @property
+    def gate(self) -> Gate:
+        """What stands between the active version and its standby now."""
+        return Gate(self.registry, self.streaks, self.limits)
 
     def handle(self, event: ev.Event, now_ns: int) -> list[Command]:
         """Return what is to be done; raise OperatorError or InternalError, changing nothing, if the event is not legal."""
         match event:
             case ev.ProbeCompleted():
-                return self._probed(event)
+                return self._upkeep().probed(event)
             case ev.Ticked():
                 return self._ticked(event, now_ns)
             case ev.VerdictReached():
@@ -230,7 +221,7 @@ class Machine:
         self._check = None
         if self.held is not None and now_ns < self._look_ns:
             return []
-        if obstacles := self.obstacles(event.shares):
+        if obstacles := self.gate.obstacles(event.shares):
             return self._hold(obstacles, event, now_ns)
         standby = self.registry.standby
         if standby is None or standby.slot is None:
@@ -239,42 +230,6 @@ class Machine:
             self._check = _Check(event, self.registry.generation, now_ns)
             return [CheckStandby(standby.slot, self.registry.generation, self.limits.gate_timeout_s)]
         return self._go_back(event)
-
-    def no_way_back(self) -> str | None:
-        """Return why nobody could go back now: no standby, or one whose last probes all failed; None if one could."""
-        if missing := self.registry.way_back():
-            return missing
-        standby = self.registry.standby
-        if standby is not None and standby.slot is not None and self.streaks.known_bad(standby.slot, standby.endpoints):
-            return f"the last probes of {standby.version} failed: {self.streaks.detail(standby.slot)}"
-        return None
-
-    def obstacles(self, shares: tuple[float, float, int] | None = None) -> list[str]:
-        """Return why automation would not go back now; empty if the gate would pass (but for the fresh inference probe)."""
-        registry = self.registry
-        found = []
-        if registry.frozen:
-            found.append(f"frozen by {registry.frozen['actor']}: {registry.frozen['reason']}")
-        if missing := registry.way_back():
-            return [*found, missing]
-        standby = registry.standby
-        if not registry.automatic_left:
-            found.append("this promotion was rolled back once already; a further step needs a person")
-        if standby is not None and standby.slot is not None:
-            if standby.version in registry.quarantines:
-                found.append(f"{standby.version} is quarantined")
-            good = self.streaks.gate(standby.slot, standby.endpoints, self.limits.gate_probes)
-            if not good:
-                found.append(
-                    f"the last {self.limits.gate_probes} probes of {standby.version} were not all good: "
-                    f"{self.streaks.detail(standby.slot) or 'too few yet'}"
-                )
-        # Without a fault there the standby is better, whatever the active version is blamed for (it may be slow only).
-        if shares is not None and shares[2] >= self.limits.gate_shares_min and shares[0] >= max(shares[1] / 2, 1e-9):
-            found.append(
-                f"{shares[0]:.0%} of the {shares[2]} requests rescued there in 20 s failed too (active: {shares[1]:.0%})"
-            )
-        return found
 
     def _hold(self, obstacles: list[str], event: ev.VerdictReached, now_ns: int) -> list[Command]:
         """Say once and loudly that nothing better exists, hold, and look again each second.
@@ -301,7 +256,7 @@ class Machine:
         if check is None or event.generation != check.generation or check.generation != self.registry.generation:
             return []
         self._check = None
-        obstacles = self.obstacles(check.verdict.shares)
+        obstacles = self.gate.obstacles(check.verdict.shares)
         if not event.ok:
             obstacles.append(f"its fresh inference probe failed: {event.detail}")
         return self._hold(obstacles, check.verdict, now_ns) if obstacles else self._go_back(check.verdict)
@@ -325,58 +280,10 @@ class Machine:
         return [Record(kind, "control", {"version": active.version, "baseline": event.baseline})]
 
     # -- probes and time
-    def _probed(self, event: ev.ProbeCompleted) -> list[Command]:
-        target = self.registry.in_slot(event.slot)
-        if target is None or target.version != event.version:
-            return []
-        self.streaks.note(event)
-        streak = self.streaks.shortest(event.slot, target.endpoints)
-        if target.state is State.VERIFYING and streak >= self.limits.warmup_probes:
-            return [self._verified(target, streak)]
-        restorable = target.state is State.UNREACHABLE and self.registry.standby is None
-        if restorable and target.version not in self.registry.quarantines and streak >= self.limits.recover_probes:
-            generation, states = self._next(), {target.version: State.STANDBY}
-            data = {"generation": generation, "states": {target.version: State.STANDBY.value}, "good_probes": streak}
-            return [Record(kinds.STANDBY_RESTORED, "control", data), self._publish(states, generation)]
-        return []
-
-    def _verified(self, target: Target, streak: int) -> Record:
-        return Record(kinds.VERIFIED, "control", {"states": {target.version: State.READY.value}, "good_probes": streak})
-
     def _ticked(self, event: ev.Ticked, now_ns: int) -> list[Command]:
         if self.held is not None and now_ns - self._failing_ns > self.limits.calm_s * _SECOND_NS:
             return self._calm()
-        for target in self.registry.holders():
-            if commands := self._due(target, event, now_ns):
-                return commands
-        return []
+        return self._upkeep().ticked(event, now_ns)
 
-    def _due(self, target: Target, event: ev.Ticked, now_ns: int) -> list[Command]:
-        """Return what time has made due for one version; one thing a tick, the next tick sees the rest."""
-        age_s = (now_ns - target.since_ns) / _SECOND_NS
-        if target.state is State.VERIFYING and age_s > self.limits.verify_timeout_s:
-            return self._verification_failed(target)
-        if target.state in (State.DRAINING, State.FAILED) and target.slot in event.drained:
-            states = {target.version: State.RETIRED.value} if target.state is State.DRAINING else {}
-            return [
-                Record(
-                    kinds.DRAINED, "control", {"states": states, "freed": [target.version], "after_s": round(age_s, 3)}
-                )
-            ]
-        limit_s, slot = self.limits.rollback_drain_timeout_s, target.slot
-        if target.bounded and limit_s is not None and slot is not None and age_s > limit_s:
-            cut = (slot, target.roleless_generation)
-            if cut not in self._cut:
-                self._cut.add(cut)
-                return [
-                    CutSlot(slot, self.registry.generation),
-                    Record(kinds.DRAIN_CUT, "control", {"version": target.version, "after_s": round(age_s, 3)}),
-                ]
-        return []
-
-    def _verification_failed(self, target: Target) -> list[Command]:
-        generation, states = self._next(), {target.version: State.FAILED}
-        why = self.streaks.detail(target.slot if target.slot is not None else -1) or "no probe was good often enough"
-        reason = f"not ready after {self.limits.verify_timeout_s:g} s: {why}"
-        data = {"generation": generation, "states": {target.version: State.FAILED.value}, "reason": reason}
-        return [Record(kinds.FAILED, "control", data), self._publish(states, generation)]
+    def _upkeep(self) -> Upkeep:
+        return Upkeep(self.registry, self.streaks, self.limits, self._next(), self._cuts)

@@ -15,7 +15,7 @@ from aiohttp import web
 from router.config import Settings
 from router.control.admin import app
 from router.control.admin.events import EventStreams
-from router.sections import Admin, Token
+from router.sections.admin import Admin, Token
 from tests.control.crew_of_fakes import Life, Workers, new_wall, settings
 from tests.control.fake_controller import FakeController
 
@@ -66,7 +66,7 @@ async def start_office() -> AsyncIterator[StartOffice]:
         controller = FakeController()
         controllers.append(controller)
         settings = Settings.model_validate({"admin": admin or Admin(), "admin_listen": listen})
-        application = app.build(controller, settings, streams)
+        application = app.build(controller, settings, streams=streams)
         sock = socket.socket()
         sock.bind(("127.0.0.1", 0))
         runner = await app.serve(application, sock)

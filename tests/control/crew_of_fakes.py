@@ -141,7 +141,8 @@ class Life:
         self.controller = Controller(told, wall, lanes, crew, self.journal, alarms, "a test")
         await self.controller.probes.close()
         self.controller.probes = QuietProbes(told, self.controller.tasks, lambda event: None)
-        desk = Desk(wall, lanes, self.journal, crew, alarms, self.controller.broadcast, FailPoint(), past.boot)
+        broadcast, hand_on = self.controller.broadcast, self.controller.told
+        desk = Desk(wall, lanes, self.journal, crew, alarms, broadcast, FailPoint(), past.boot, hand_on)
         machine = Machine(found["svc"], limits(told, told.services["svc"]))
         conductor = Conductor("svc", 0, machine, desk, self.controller.check("svc"))
         await recovery.settle(conductor, told.services["svc"], entries, warm=past.warm, assume=assumed.get("svc"))
@@ -149,7 +150,7 @@ class Life:
         if past.warm:
             self.bench.restore()
         self.controller.benches["svc"] = self.bench
-        self.controller.differences = recovery.differences(told, found)
+        self.controller.view.differences = recovery.differences(told, found)
         return self
 
     async def end(self) -> None:

@@ -10,6 +10,7 @@ from router.config import Settings
 from router.control.alarms import Alarms
 from router.control.broadcast import Broadcast, Queue
 from router.control.expiry import Expiry
+from router.control.office import Office
 from router.control.tally import Tally
 from router.errors import OperatorError
 from router.shm import wall
@@ -51,6 +52,7 @@ class FakeController:
         self.crash: Exception | None = None
         self.gate: asyncio.Event | None = None
         self.feed = Broadcast(EVENTS_KEPT)
+        self.offices: tuple[Office, ...] = ()
         self.service: dict[str, Any] = {
             "service": "fraud", "generation": 16777218, "state": "probation", "active": "fraud-v2",
             "standby": "fraud-v1", "candidate": None, "way_back": True, "no_way_back": None, "frozen": None,
@@ -78,6 +80,10 @@ class FakeController:
         self.wall.close()
 
     # -- reading
+    @property
+    def view(self) -> FakeController:
+        return self
+
     def status(self) -> dict[str, Any]:
         self._asked("status")
         return {

@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 
 from router.config import Settings
 from router.control.admin import app
-from router.sections import VERSION_LABEL
+from router.sections.values import VERSION_LABEL
 from tests.control.fake_controller import FakeController
 
 CHANGING = {

@@ -8,7 +8,7 @@ import pytest
 
 from router.control.bench import first_byte_timeout_s, limits
 from router.control.probes import ProbeResult
-from router.rollout.machine import Limits
+from router.rollout.limits import Limits
 from router.rollout.outcome import Outcome
 from tests.control.crew_of_fakes import Life, Workers, new_wall, settings
 
@@ -141,7 +141,7 @@ async def test_probes_alone_show_that_nobody_can_connect(start: Start) -> None:
     life.tick(2)
     assert life.states() == {"v1": "unreachable", "v2": "active"}
     assert life.bench.registry.quarantines == {}
-    assert life.controller.service_status("svc")["no_way_back"] == "v1 is unreachable since it was rolled back"
+    assert life.controller.view.service_status("svc")["no_way_back"] == "v1 is unreachable since it was rolled back"
     life.probe("v1", times=30)
     assert life.states() == {"v1": "standby", "v2": "active"}
 
@@ -149,11 +149,11 @@ async def test_probes_alone_show_that_nobody_can_connect(start: Start) -> None:
 async def test_an_accepted_version_leaves_its_baseline_in_the_journal(start: Start) -> None:
     life = await start(rules={"accept_after_s": 2, "accept_requests_min": 10})
     life.tick(40, lambda: life.workers.serve(0, Outcome.OK))
-    status = life.controller.service_status("svc")
+    status = life.controller.view.service_status("svc")
     assert (status["state"], status["acceptance"]["accepted"]) == ("accepted", True)
     assert status["baseline"]["faults"] == 0
     await life.until_idle()
-    entries = (await life.controller.journal(0, 100))["entries"]
+    entries = (await life.controller.view.journal(0, 100))["entries"]
     assert [entry["type"] for entry in entries if entry["service"]][2:] == ["accepted"]
 
 
@@ -174,14 +174,14 @@ async def test_a_standby_that_dies_is_told_before_it_is_needed(start: Start) -> 
     life = await start()
     life.probe("v2", times=3)
     life.tick(1)
-    assert life.controller.service_status("svc")["way_back"] is True
+    assert life.controller.view.service_status("svc")["way_back"] is True
     life.probe("v2", ok=False, refused=True)
     life.tick(1)
-    told = life.controller.service_status("svc")
+    told = life.controller.view.service_status("svc")
     assert (told["way_back"], told["standby"]) == (False, "v2")
     assert told["no_way_back"].startswith("the last probes of v2 failed: ")
     assert [alarm["code"] for alarm in life.controller.alarms.listing()] == ["standby_failing"]
     life.probe("v2")
     life.tick(1)
-    assert life.controller.service_status("svc")["way_back"] is True
+    assert life.controller.view.service_status("svc")["way_back"] is True
     assert life.controller.alarms.listing() == []

@@ -23,7 +23,7 @@ def first(life: Life, plus: int = 0) -> int:
 
 
 async def types(life: Life) -> list[str]:
-    return [entry["type"] for entry in (await life.controller.journal(0, 1000))["entries"]]
+    return [entry["type"] for entry in (await life.controller.view.journal(0, 1000))["entries"]]
 
 
 async def test_a_switch_answers_when_every_worker_has_confirmed(life: Life) -> None:
@@ -62,11 +62,11 @@ async def test_the_answer_names_the_worker_that_did_not_confirm(tmp_path: Path) 
     workers.deaf.add(1)
     answer = await life.controller.switch(service="svc", to="v2", actor="ann")
     assert (answer["confirmed"], answer["workers_unconfirmed"]) == (False, [1])
-    assert [alarm["code"] for alarm in life.controller.status()["alarms"]] == ["workers_unconfirmed"]
+    assert [alarm["code"] for alarm in life.controller.view.status()["alarms"]] == ["workers_unconfirmed"]
     workers.live(1, DEAD)
     answer = await life.controller.switch(service="svc", to="v1", actor="ann")
     assert (answer["confirmed"], answer["workers_unconfirmed"]) == (True, [])
-    assert life.controller.status()["alarms"] == []
+    assert life.controller.view.status()["alarms"] == []
     await life.end()
     workers.close()
     wall.close()
@@ -136,16 +136,16 @@ async def test_a_rollback_by_a_person(life: Life) -> None:
     told = await life.controller.rollback(service="svc", reason="bad", actor="ann")
     assert (told["incident"], told["active"], told["standby"]) == ("svc-1-2", "v2", None)
     assert life.bench.conductor.cell.read() == Route(first(life, 1), active=1, flags=Flag.FLEE)
-    incident = life.controller.incident("svc-1-2")
+    incident = life.controller.view.incident("svc-1-2")
     assert (incident["manual"], incident["actor"], incident["swap_us"]) == (True, "ann", told["swap_us"])
-    assert life.controller.incidents() == {"incidents": [incident]}
+    assert life.controller.view.incidents() == {"incidents": [incident]}
     life.tick()
     assert life.states() == {"v1": "retired", "v2": "active"}
     with pytest.raises(OperatorError) as caught:
         await life.controller.promote(service="svc", version="v1", actor="ann")
     assert caught.value.code == "version_quarantined"
     with pytest.raises(OperatorError) as caught:
-        life.controller.incident("svc-1-3")
+        life.controller.view.incident("svc-1-3")
     assert (caught.value.status, caught.value.code) == (404, "incident_unknown")
 
 
@@ -160,13 +160,13 @@ async def test_a_verdict_goes_back_by_itself(life: Life) -> None:
     await life.until_idle()
     life.tick()
     assert life.states() == {"v1": "retired", "v2": "active"}
-    told = life.controller.incidents()["incidents"][0]
+    told = life.controller.view.incidents()["incidents"][0]
     assert (told["from"], told["to"], told["manual"], told["actor"]) == ("v1", "v2", False, "verdict")
     assert (told["trigger"]["kind"], told["trigger"]["detail"]) == ("hard_failure", "errors")
     assert told["errors"] == {"server_error": told["requests"]}
     assert told["confirmed_ms"] is not None
     assert life.controller.tally.services["svc"].switches["hard_failure"] == 1
-    last = life.controller.service_status("svc")["last_switch"]
+    last = life.controller.view.service_status("svc")["last_switch"]
     assert (last["cause"], last["journalled"]) == ("verdict", True)
 
 
@@ -181,11 +181,11 @@ async def test_a_journal_that_cannot_be_written_delays_no_rollback(life: Life) -
     assert life.states() == {"v1": "active", "v2": "standby"}
     life.tick(30, lambda: failing(life) if life.states()["v1"] == "active" else None)
     assert life.bench.conductor.cell.read() == Route(first(life, 2), active=1, flags=Flag.FLEE)
-    assert life.controller.service_status("svc")["last_switch"]["journalled"] is False
+    assert life.controller.view.service_status("svc")["last_switch"]["journalled"] is False
     other.execute("ROLLBACK")
     other.close()
     await life.until_idle()
-    assert life.controller.service_status("svc")["last_switch"]["journalled"] is True
+    assert life.controller.view.service_status("svc")["last_switch"]["journalled"] is True
     assert (await types(life))[3:] == ["rolled_back", "confirmed"]
 
 
@@ -220,15 +220,15 @@ async def test_both_bad_holds_and_says_so_once(life: Life) -> None:
     await life.until_idle()
     assert life.states() == {"v1": "active", "v2": "standby"}
     assert (await types(life)).count("no_better_target") == 1
-    status = life.controller.service_status("svc")
+    status = life.controller.view.service_status("svc")
     assert status["state"] == "no_better_target"
-    assert [alarm["code"] for alarm in life.controller.status()["alarms"]].count("no_better_target") == 1
-    assert "automation holds" in life.controller.explain("svc")["summary"]
+    assert [alarm["code"] for alarm in life.controller.view.status()["alarms"]].count("no_better_target") == 1
+    assert "automation holds" in life.controller.view.explain("svc")["summary"]
 
 
 async def test_freeze_and_unfreeze(life: Life) -> None:
     assert (await life.controller.freeze(service="svc", actor="ann", reason="night"))["changed"] is True
-    frozen = life.controller.service_status("svc")["frozen"]
+    frozen = life.controller.view.service_status("svc")["frozen"]
     assert (frozen["actor"], frozen["reason"]) == ("ann", "night")
     life.probe("v2", times=3)
     life.tick(30, lambda: failing(life))
@@ -285,7 +285,7 @@ async def test_an_unknown_service(life: Life, verb: str) -> None:
 
 
 async def test_events_are_told_to_listeners(life: Life) -> None:
-    queue = life.controller.subscribe()
+    queue = life.controller.view.subscribe()
     await life.controller.freeze(service="svc", actor="ann", reason="night")
     event = queue.get_nowait()
     assert event is not None
@@ -295,7 +295,7 @@ async def test_events_are_told_to_listeners(life: Life) -> None:
         "ann",
         {"reason": "night"},
     )
-    life.controller.unsubscribe(queue)
+    life.controller.view.unsubscribe(queue)
     await life.controller.unfreeze(service="svc", actor="ann")
     assert queue.empty()
 
@@ -306,14 +306,14 @@ async def test_one_broken_service_is_alarmed_and_stops_no_tick(life: Life, monke
 
     monkeypatch.setattr(life.bench, "tick", broken)
     life.controller.tick(life.now_ns, 0.0)
-    assert [(alarm["code"], alarm["detail"]) for alarm in life.controller.status()["alarms"]] == [
+    assert [(alarm["code"], alarm["detail"]) for alarm in life.controller.view.status()["alarms"]] == [
         ("router_fault", "RuntimeError: boom")
     ]
 
 
 async def test_the_status_of_a_fresh_router(life: Life) -> None:
     life.workers.serve(0, Outcome.OK, 3)
-    status = life.controller.status()
+    status = life.controller.view.status()
     assert status["boot"] == 1
     assert status["control"]["pid"] == os.getpid()
     assert [(worker["index"], worker["up"]) for worker in status["workers"]] == [(0, True), (1, True)]
@@ -329,7 +329,7 @@ async def test_the_status_of_a_fresh_router(life: Life) -> None:
         ("v2", "standby", 1),
     ]
     assert service["targets"][0]["totals"]["attempts"] == 3
-    versions = life.controller.versions()["versions"]
+    versions = life.controller.view.versions()["versions"]
     assert [(told["version"], told["state"], told["quarantine"]) for told in versions] == [
         ("v2", "standby", None),
         ("v1", "active", None),
@@ -339,7 +339,7 @@ async def test_the_status_of_a_fresh_router(life: Life) -> None:
 async def test_other_settings_are_taken_over(life: Life) -> None:
     changed = settings(life.folder, standby={"version": "v7", "endpoints": ["http://127.0.0.1:7"]})
     life.controller.reconfigure(changed)
-    assert life.controller.differences == [
+    assert life.controller.view.differences == [
         "services.svc.standby is v7 in the settings and v2 by the journal, which wins: use promote, switch or deploy"
     ]
     await life.until_idle()
@@ -350,16 +350,17 @@ async def test_an_override_is_journalled_with_its_actor(life: Life) -> None:
     life.probe("v2", ok=False)
     override = Override("bob", "the probe is wrong")
     await life.controller.switch(service="svc", to="v2", actor="ann", override=override)
-    entries = (await life.controller.journal(0, 100))["entries"]
+    entries = (await life.controller.view.journal(0, 100))["entries"]
     switched = next(entry for entry in entries if entry["type"] == "switched")
     assert switched["data"]["override"] == {"actor": "bob", "reason": "the probe is wrong"}
 
 
 def test_the_controller_has_every_verb_of_the_admin() -> None:
-    from router.control.verbs import Verbs
+    from router.control import verbs, view
 
-    missing = {name for name in vars(Verbs) if not name.startswith("_") and not hasattr(Controller, name)}
-    assert missing - {"lanes", "wall", "tally"} == set()
+    for asked, answered in ((verbs.Verbs, Controller), (verbs.View, view.View)):
+        missing = {name for name in vars(asked) if not name.startswith("_") and not hasattr(answered, name)}
+        assert missing - {"lanes", "wall", "tally", "view"} == set()
 
 
 async def test_what_the_standby_did_while_it_was_active_is_no_rescue(life: Life) -> None:

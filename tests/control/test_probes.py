@@ -13,7 +13,7 @@ from router import __version__
 from router.config import Settings
 from router.control.probes import RESPONSE_BYTES_MAX, Probes
 from router.rollout.events import ProbeCompleted
-from router.sections import Probe
+from router.sections.probe import Probe
 from router.tasks import Tasks
 from tests.control.scripted_server import answer, scripted
 

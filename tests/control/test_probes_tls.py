@@ -12,7 +12,7 @@ import pytest
 from router.config import load
 from router.control.probes import Probes
 from router.rollout.events import ProbeCompleted
-from router.sections import Probe
+from router.sections.probe import Probe
 from router.tasks import Tasks
 from tests.authority import Authority
 from tests.backend_certificates import CASES, Case

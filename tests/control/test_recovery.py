@@ -50,7 +50,7 @@ async def test_a_cold_start_goes_on_with_the_last_journalled_route_in_a_new_boot
     machine.fresh_memory()
     life = await machine.start()
     assert life.bench.conductor.cell.read() == Route(first_generation(2) + 1, active=1, standby=0)
-    assert life.controller.differences == [
+    assert life.controller.view.differences == [
         "services.svc.active is v1 in the settings and v2 by the journal, which wins: use promote, switch or deploy",
         "services.svc.standby is v2 in the settings and v1 by the journal, which wins: use promote, switch or deploy",
     ]
@@ -60,7 +60,7 @@ async def test_a_cold_start_goes_on_with_the_last_journalled_route_in_a_new_boot
 
 async def test_the_boot_counter_is_journalled_before_anything_else(machine: Machine) -> None:
     life = await machine.start()
-    entries = (await life.controller.journal(0, 10))["entries"]
+    entries = (await life.controller.view.journal(0, 10))["entries"]
     assert [(entry["type"], entry["data"].get("boot")) for entry in entries[:1]] == [("boot", 1)]
     await life.end()
 
@@ -133,7 +133,7 @@ async def test_a_stored_rollback_that_was_never_journalled_is_recovered_by_a_war
     assert life.states() == {"v1": "draining", "v2": "active"}
     assert list(life.bench.registry.quarantines) == ["v1"]
     await life.until_idle()
-    entries = (await life.controller.journal(0, 100))["entries"]
+    entries = (await life.controller.view.journal(0, 100))["entries"]
     assert [entry["type"] for entry in entries if entry["type"] == "recovered"] == ["recovered"]
     live = life.bench.registry.as_dict()
     await life.end()
@@ -155,7 +155,7 @@ async def test_a_known_label_with_other_endpoints_is_refused(machine: Machine) -
 async def test_a_service_without_seeds_has_no_active_version(machine: Machine) -> None:
     life = await machine.start(active=None, standby=None)
     assert life.bench.conductor.cell.read() == Route(first_generation(1) + 1)
-    assert life.controller.service_status("svc")["state"] == "no_active"
+    assert life.controller.view.service_status("svc")["state"] == "no_active"
     await life.controller.deploy(service="svc", version="v1", endpoints=["http://127.0.0.1:1"], actor="ann")
     life.probe("v1", times=5)
     told = await life.controller.promote(service="svc", version="v1", actor="ann")

@@ -16,7 +16,7 @@ def first(life: Life, plus: int = 0) -> int:
 
 
 async def types(life: Life) -> list[str]:
-    return [entry["type"] for entry in (await life.controller.journal(0, 1000))["entries"]]
+    return [entry["type"] for entry in (await life.controller.view.journal(0, 1000))["entries"]]
 
 
 async def test_a_slot_is_given_back_only_when_nothing_can_be_claimed_on_it(life: Life) -> None:

@@ -74,7 +74,7 @@ async def test_a_rollback_is_under_way_until_the_failed_version_has_drained(life
     life.workers.claim(0)
     await life.controller.rollback(service="svc", reason="bad", actor="ann")
     life.tick()
-    told = life.controller.service_status("svc")
+    told = life.controller.view.service_status("svc")
     assert (told["state"], told["way_back"]) == ("rolling_back", False)
     assert [(target["version"], target["role"], target["quarantined"]) for target in told["targets"]] == [
         ("v1", "draining", "bad"),
@@ -82,7 +82,7 @@ async def test_a_rollback_is_under_way_until_the_failed_version_has_drained(life
     ]
     life.workers.end(0, Outcome.OK)
     life.tick()
-    assert life.controller.service_status("svc")["state"] == "probation"
+    assert life.controller.view.service_status("svc")["state"] == "probation"
 
 
 def test_times_are_for_people() -> None:

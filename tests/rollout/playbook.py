@@ -8,7 +8,8 @@ from router.rollout import entry as kinds
 from router.rollout.commands import Command, PublishRoute, Record
 from router.rollout.entry import Entry
 from router.rollout.events import Event, ProbeCompleted, VerdictReached
-from router.rollout.machine import Limits, Machine
+from router.rollout.limits import Limits
+from router.rollout.machine import Machine
 from router.rollout.registry import Registry, published
 from router.rollout.route import first_generation
 

@@ -5,7 +5,7 @@ import pytest
 from router.errors import OperatorError
 from router.rollout import events as ev
 from router.rollout.commands import CheckStandby, ClearAlarm, CutSlot, FillSlot, PublishRoute, RaiseAlarm, Record
-from router.rollout.machine import Limits
+from router.rollout.limits import Limits
 from router.rollout.route import Flag, Route
 from tests.rollout.playbook import AWAY, BOOT, SECOND, TRIGGER, Play
 
@@ -259,7 +259,7 @@ def test_one_bad_endpoint_of_three_does_not_close_the_gate() -> None:
     for url, good in (("http://a:1", True), ("http://b:1", False), ("http://c:1", True)):
         for _ in range(3):
             play.tell(ev.ProbeCompleted("svc", 1, "v1", url, good, not good, "", 1.0, play.now_ns, False))
-    assert play.machine.obstacles() == []
+    assert play.machine.gate.obstacles() == []
 
 
 def test_the_drain_of_a_failed_version_is_cut_once() -> None:

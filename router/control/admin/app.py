@@ -7,7 +7,7 @@ import re
 import socket
 import ssl
 import uuid
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Final
 
 from aiohttp import web
@@ -42,8 +42,13 @@ _FIELDS: Final = {
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
-def build(controller: Verbs, settings: Settings, streams: EventStreams | None = None) -> web.Application:
-    """Return the application. Tests pass `streams` of their own to shorten the heartbeat."""
+def build(
+    controller: Verbs,
+    settings: Settings,
+    further: Sequence[Operation] = (),
+    streams: EventStreams | None = None,
+) -> web.Application:
+    """Return the application; `further` are the offices' routes. Tests pass `streams` to shorten the heartbeat."""
     door = Door(settings)
     guard = Guard(settings)
     streams = EventStreams() if streams is None else streams
@@ -54,6 +59,7 @@ def build(controller: Verbs, settings: Settings, streams: EventStreams | None = 
         *versions.OPERATIONS,
         *records.OPERATIONS,
         *events.operations(streams),
+        *further,
     )
     description = health.described({})
     description = health.described(openapi.describe((*operations, description)))

@@ -38,7 +38,7 @@ async def livez(call: Call) -> Document:
 
 async def readyz(call: Call) -> web.Response:
     """200 if requests are served, else 503. The checks are listed to callers who may read them."""
-    checks, degraded = readiness(call.verbs.status())
+    checks, degraded = readiness(call.verbs.view.status())
     ready = all(check["ok"] for check in checks)
     document: Document = {"ready": ready}
     try:

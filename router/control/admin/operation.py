@@ -21,7 +21,7 @@ from router.control.admin.idempotency import Answer, IdempotencyKeys
 from router.control.expect import Expect
 from router.control.verbs import Document, Verbs
 from router.errors import OperatorError
-from router.sections import NAME, version_label
+from router.sections.values import NAME, version_label
 
 BODY_TIMEOUT_S: Final = 10.0
 _ETAG: Final = re.compile(r'"(\d{1,19})"')

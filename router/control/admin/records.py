@@ -11,18 +11,18 @@ from router.control.verbs import Document
 
 async def incidents(call: Call) -> Document:
     """All rollbacks."""
-    return call.verbs.incidents()
+    return call.verbs.view.incidents()
 
 
 async def incident(call: Call) -> Document:
     """One rollback."""
-    return call.verbs.incident(call.request.match_info["incident"])
+    return call.verbs.view.incident(call.request.match_info["incident"])
 
 
 async def journal(call: Call) -> Document:
     """Entries after a sequence number, oldest first."""
     query = call.queried(JournalQuery)
-    return await call.verbs.journal(after=query.after, limit=query.limit, service=query.service)
+    return await call.verbs.view.journal(after=query.after, limit=query.limit, service=query.service)
 
 
 OPERATIONS: Final = (

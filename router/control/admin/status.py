@@ -10,17 +10,17 @@ from router.control.verbs import Document
 
 async def everything(call: Call) -> Document:
     """The whole router."""
-    return call.verbs.status()
+    return call.verbs.view.status()
 
 
 async def service(call: Call) -> Document:
     """One service."""
-    return call.verbs.service_status(call.service)
+    return call.verbs.view.service_status(call.service)
 
 
 async def explain(call: Call) -> Document:
     """Why a service's triggers did or did not act."""
-    return call.verbs.explain(call.service)
+    return call.verbs.view.explain(call.service)
 
 
 OPERATIONS: Final = (

@@ -13,7 +13,7 @@ from router.errors import OperatorError
 
 async def list_all(call: Call) -> Document:
     """All versions."""
-    return call.verbs.versions()
+    return call.verbs.view.versions()
 
 
 async def quarantine(call: Call) -> Document:
@@ -36,7 +36,7 @@ def _service(call: Call) -> str:
     named = call.asked(bodies.Mark).service
     if named is not None:
         return named
-    services = sorted(call.verbs.status()["services"])
+    services = sorted(call.verbs.view.status()["services"])
     if len(services) == 1:
         return str(services[0])
     detail = f"body.service: name the service, one of {', '.join(services)}"

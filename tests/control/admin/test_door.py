@@ -12,7 +12,7 @@ from router.config import Settings
 from router.control.admin import app
 from router.control.admin.app import DOOR
 from router.control.admin.door import Door
-from router.sections import Admin
+from router.sections.admin import Admin
 from tests.control.conftest import Office, StartOffice
 
 LIVEZ = b"GET /livez HTTP/1.1\r\nHost: localhost\r\n\r\n"

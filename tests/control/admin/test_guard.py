@@ -12,7 +12,7 @@ from router.config import Settings
 from router.control.admin import app
 from router.control.admin.openapi import template
 from router.rollout.events import Override
-from router.sections import Admin
+from router.sections.admin import Admin
 from tests.control.conftest import Office, StartOffice, token
 from tests.control.fake_controller import FakeController
 

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from router.errors import OperatorError
-from router.sections import Admin
+from router.sections.admin import Admin
 from tests.control.conftest import Office, StartOffice
 
 

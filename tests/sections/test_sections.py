@@ -5,7 +5,9 @@ from __future__ import annotations
 import pytest
 from pydantic import ValidationError
 
-from router.sections import Address, Forwarding, Probe
+from router.sections.address import Address
+from router.sections.forwarding import Forwarding
+from router.sections.probe import Probe
 
 
 @pytest.mark.parametrize(

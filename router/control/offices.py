@@ -1,0 +1,29 @@
+"""Which offices there are, and the routes through which people reach them: the composition root of control's offices."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from router.config import Settings
+from router.control.admin.operation import Operation
+from router.control.controller import Controller
+from router.control.office import Office
+from router.rollout.entry import Entry
+
+
+@dataclass(frozen=True, slots=True)
+class Premises:
+    """What offices are built from. `entries`: every fact of the journal before this start, oldest first;
+    those of the start itself are told at the first tick."""
+
+    controller: Controller
+    settings: Settings
+    state_dir: Path
+    entries: Sequence[Entry]
+
+
+def open_offices(premises: Premises) -> tuple[tuple[Office, ...], tuple[Operation, ...]]:
+    """Return the offices of this router and their routes."""
+    return (), ()

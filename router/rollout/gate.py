@@ -1,0 +1,56 @@
+"""What stands between a failing active version and its standby: why automation would not go back now."""
+
+from __future__ import annotations
+
+from router.rollout.limits import Limits
+from router.rollout.registry import Registry
+from router.rollout.streaks import Streaks
+
+
+class Gate:
+    """Looks at one registry and at the probes of its targets; decides nothing else and changes nothing."""
+
+    def __init__(self, registry: Registry, streaks: Streaks, limits: Limits) -> None:
+        self.limits = limits
+        self._registry = registry
+        self._streaks = streaks
+
+    def no_way_back(self) -> str | None:
+        """Return why nobody could go back now: no standby, or one whose last probes all failed; None if one could."""
+        if missing := self._registry.way_back():
+            return missing
+        standby = self._registry.standby
+        if (
+            standby is not None
+            and standby.slot is not None
+            and self._streaks.known_bad(standby.slot, standby.endpoints)
+        ):
+            return f"the last probes of {standby.version} failed: {self._streaks.detail(standby.slot)}"
+        return None
+
+    def obstacles(self, shares: tuple[float, float, int] | None = None) -> list[str]:
+        """Return why automation would not go back now; empty if the gate would pass (but for the fresh inference probe)."""
+        registry = self._registry
+        found = []
+        if registry.frozen:
+            found.append(f"frozen by {registry.frozen['actor']}: {registry.frozen['reason']}")
+        if missing := registry.way_back():
+            return [*found, missing]
+        standby = registry.standby
+        if not registry.automatic_left:
+            found.append("this promotion was rolled back once already; a further step needs a person")
+        if standby is not None and standby.slot is not None:
+            if standby.version in registry.quarantines:
+                found.append(f"{standby.version} is quarantined")
+            good = self._streaks.gate(standby.slot, standby.endpoints, self.limits.gate_probes)
+            if not good:
+                found.append(
+                    f"the last {self.limits.gate_probes} probes of {standby.version} were not all good: "
+                    f"{self._streaks.detail(standby.slot) or 'too few yet'}"
+                )
+        # Without a fault there the standby is better, whatever the active version is blamed for (it may be slow only).
+        if shares is not None and shares[2] >= self.limits.gate_shares_min and shares[0] >= max(shares[1] / 2, 1e-9):
+            found.append(
+                f"{shares[0]:.0%} of the {shares[2]} requests rescued there in 20 s failed too (active: {shares[1]:.0%})"
+            )
+        return found

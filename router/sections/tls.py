@@ -1,0 +1,71 @@
+"""Certificates: for clients, for operators, for backends."""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated, Literal, Self
+
+from pydantic import Field, field_validator, model_validator
+
+from router.sections.values import FilePath, Strict
+
+
+class Certificate(Strict):
+    """PEM files: a certificate followed by its chain, and its key; without `key` that is in the same file."""
+
+    certificate: FilePath | None = None
+    key: FilePath | None = None
+    minimum_version: Literal["TLSv1.2", "TLSv1.3"] = "TLSv1.2"
+
+    @model_validator(mode="after")
+    def _whole(self) -> Self:
+        if self.key is not None and self.certificate is None:
+            raise ValueError(f"key {self.key!r} needs its certificate")
+        return self
+
+
+class NamedCertificate(Strict):
+    """A further certificate, for clients that ask for one of these names (SNI); `*.example.com` is one label deep."""
+
+    server_names: Annotated[list[str], Field(min_length=1, max_length=100)]
+    certificate: FilePath
+    key: FilePath | None = None
+
+    @field_validator("server_names")
+    @classmethod
+    def _names(cls, value: list[str]) -> list[str]:
+        for name in value:
+            if not re.fullmatch(r"(\*\.)?[A-Za-z0-9._\-]{1,253}", name):
+                raise ValueError(f"{name!r} is not a host name; write it as a.example.com or *.example.com")
+        return [name.lower() for name in value]
+
+
+class ListenTls(Certificate):
+    """TLS on `listen`, as soon as there is a certificate."""
+
+    certificates: Annotated[list[NamedCertificate], Field(max_length=100)] = []
+    client_ca: FilePath | None = None
+    """Clients have to show a certificate that it has signed."""
+    client_auth: Literal["required", "optional"] = "required"
+
+    @model_validator(mode="after")
+    def _needs_one(self) -> Self:
+        if self.certificate is None and (self.certificates or self.client_ca is not None):
+            raise ValueError("certificates and client_ca need a certificate: the one for clients without SNI")
+        return self
+
+
+class BackendTls(Certificate):
+    """How https endpoints are verified; certificate and key are shown to backends that ask for one."""
+
+    ca: FilePath | None = None
+    """Trusted instead of the system's authorities."""
+    server_name: Annotated[str, Field(pattern=r"^[A-Za-z0-9._:\-]{1,253}$")] | None = None
+    """Asked for, and looked for in the certificate, instead of the endpoint's host."""
+    verify: bool = True
+
+    @model_validator(mode="after")
+    def _verified(self) -> Self:
+        if self.ca is not None and not self.verify:
+            raise ValueError("ca says whom to trust and verify = false trusts everybody: leave one of them out")
+        return self

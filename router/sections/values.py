@@ -1,0 +1,30 @@
+"""What a value may be: the kinds of members that the sections share. A unit ends every name."""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated, Final
+
+from pydantic import BaseModel, ConfigDict, Field
+
+NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._\-]{0,62}")
+VERSION_LABEL: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:/@+\-]{0,127}")
+
+Seconds = Annotated[float, Field(gt=0, le=86_400 * 31)]
+Delay = Annotated[float, Field(ge=0, le=3600)]
+Count = Annotated[int, Field(ge=1, le=1_000_000_000)]
+Bytes = Annotated[int, Field(ge=1, le=1 << 50)]
+FilePath = Annotated[str, Field(min_length=1, max_length=4096)]
+
+
+class Strict(BaseModel):
+    """An unknown member is an error, and nothing changes."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+def version_label(value: str) -> str:
+    """Return `value` if it is a usable version label; raise ValueError that says what one looks like."""
+    if not VERSION_LABEL.fullmatch(value):
+        raise ValueError(f"version {value!r}: use letters, digits and . _ : / @ + -, at most 128, for example fraud-v7")
+    return value
