@@ -1,0 +1,270 @@
+"""The history: what each version of each service did, ten seconds a row. A SQLite file of its own (WAL), one writer thread.
+
+It is no journal: what cannot be written in time is lost and leaves a gap, and nobody waits for it. A disk that is full, or
+hangs, costs rows and raises an alarm; a file that is damaged is moved aside, and a new one is begun.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import queue
+import sqlite3
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Final, ParamSpec, TypeVar
+
+from router.control.store.history_file import FILE, HistoryFile, Marks
+from router.errors import OperatorError
+from router.rollout.row import Mark, Reading, Row, mark, row
+
+log = logging.getLogger(__name__)
+
+QUEUE_MAX: Final = 64
+"""Batches that wait for the disk: ten minutes of one service. Further ones are dropped."""
+ROWS_MAX: Final = 50_000
+"""Rows that one reading returns at most: about two days of three versions and the service itself."""
+READERS_MAX: Final = 3
+"""Readings at a time. One that the disk does not answer keeps its thread; it must not take all that control has."""
+READ_TIMEOUT_S: Final = 20.0
+CLOSE_TIMEOUT_S: Final = 2.0
+_SHRINK_MAX: Final = 24
+_DAY_MS: Final = 86_400_000
+
+P = ParamSpec("P")
+Answer = TypeVar("Answer")
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """What was read of one service. Wall time `at_s` is the moment `at_ns` of the monotonic clock."""
+
+    service: str
+    boot: int
+    at_s: float
+    at_ns: int
+    readings: tuple[Reading, ...]
+
+    def at_ms(self, reading: Reading) -> int:
+        """Return the wall time of a reading."""
+        return round(self.at_s * 1000 - (self.at_ns - reading.at_ns) / 1e6)
+
+
+class HistoryUnavailable(OperatorError):
+    """503: the file cannot be read now; nothing depends on it but what people want to see."""
+
+    def __init__(self, why: str) -> None:
+        super().__init__(503, "history_unavailable", f"the history cannot be read: {why}", exit_code=9)
+
+
+class History:
+    """`on_trouble` is called on the event loop with why rows are being lost, and with None once they no longer are;
+    `on_aside` with the name that a damaged file has got.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        keep_days: float,
+        file_bytes_max: int,
+        on_trouble: Callable[[str | None], None] = lambda why: None,
+        on_aside: Callable[[str], None] = lambda name: None,
+    ) -> None:
+        self.keep_days = keep_days
+        self.file_bytes_max = file_bytes_max
+        self.dropped = 0
+        """Batches that were lost since this process began."""
+        self.used_bytes = 0
+        self.path = folder / FILE
+        self.on_trouble = on_trouble
+        self.on_aside = on_aside
+        self._jobs: queue.Queue[Batch | None] = queue.Queue(QUEUE_MAX)
+        self._file: HistoryFile | None = None
+        self._marks: Marks = {}
+        self._trouble: str | None = None
+        self._suspect = False
+        self._leaving = threading.Event()
+        self._looked = threading.Event()
+        self._reading = threading.Semaphore(READERS_MAX)
+        self._loop = asyncio.get_running_loop()
+        self._thread = threading.Thread(target=self._work, name="history", daemon=True)
+        self._thread.start()
+
+    # -- on the event loop
+    def submit(self, batch: Batch) -> bool:
+        """Have the rows of `batch` written; return at once, False if it is lost because too many wait for the disk."""
+        try:
+            self._jobs.put_nowait(batch)
+        except queue.Full:
+            self.dropped += 1
+            self.on_trouble(f"{QUEUE_MAX} batches wait for the disk; rows are being lost")
+            self._trouble = "slow"  # so that the writer says when it is over
+            return False
+        return True
+
+    async def rows(
+        self, service: str, since_s: float, until_s: float, version: str | None = None, limit: int = ROWS_MAX
+    ) -> list[Row]:
+        """Return the rows of `service` that ended within wall time (since_s, until_s], oldest first.
+
+        `version` None: of every version, and of the service itself as its clients saw it (version ""). A stretch without
+        rows is unknown, not quiet. Raise HistoryUnavailable (503) if the file cannot be read.
+        """
+        return await self.read(
+            lambda file: list(file.rows(service, int(since_s * 1000), int(until_s * 1000), version, limit))
+        )
+
+    async def read(self, ask: Callable[[HistoryFile], Answer]) -> Answer:
+        """Return what `ask` finds in the file, in a thread and on a connection of its own."""
+
+        def asked() -> Answer:
+            try:
+                self._looked.wait(READ_TIMEOUT_S)  # the writer makes the file
+                file = HistoryFile.to_read(self.path)
+                try:
+                    return ask(file)
+                finally:
+                    file.close()
+            finally:
+                self._reading.release()
+
+        if not self._reading.acquire(blocking=False):
+            raise HistoryUnavailable(f"{READERS_MAX} others read it just now: try again in a moment")
+        try:
+            return await asyncio.wait_for(asyncio.to_thread(asked), READ_TIMEOUT_S)
+        except TimeoutError:
+            raise HistoryUnavailable(f"no answer from the disk within {READ_TIMEOUT_S:g} s") from None
+        except sqlite3.Error as error:
+            self._suspect = self._suspect or _damaged(error)
+            raise HistoryUnavailable(str(error)) from None
+
+    async def close(self) -> None:
+        """Write what waits, if the disk takes it within CLOSE_TIMEOUT_S, and close the file."""
+        self._leaving.set()
+        try:
+            self._jobs.put_nowait(None)
+        except queue.Full:
+            pass  # the writer looks at `_leaving` too
+        await asyncio.to_thread(self._thread.join, CLOSE_TIMEOUT_S)
+
+    def _on_loop(self, call: Callable[P, None], *args: P.args, **kwargs: P.kwargs) -> None:
+        try:
+            self._loop.call_soon_threadsafe(lambda: call(*args, **kwargs))
+        except RuntimeError:  # the loop has ended: nobody waits any more
+            pass
+
+    # -- on the writer thread
+    def _work(self) -> None:
+        self._ready()
+        self._looked.set()
+        while (batch := self._next()) is not None:
+            self._write(batch)
+        if self._file is not None:
+            self._file.close()
+
+    def _next(self) -> Batch | None:
+        if self._leaving.is_set() and self._jobs.empty():
+            return None
+        return self._jobs.get()
+
+    def _ready(self) -> HistoryFile | None:
+        """Return the open file; None, having said why, if there is none to be had now."""
+        if self._file is not None and not self._suspect:
+            return self._file
+        try:
+            if self._file is not None:  # suspect, and a connection that has read a page does not look at it again
+                self._file.close()
+                self._file = None
+            self._file = HistoryFile.opened(self.path)
+            if self._suspect:
+                self._verify(self._file)
+            self._marks = self._file.marks() | self._marks
+        except sqlite3.Error as error:
+            if not _damaged(error):
+                self._say(f"{type(error).__name__}: {error}")
+                return None
+            self._move_aside(error)
+        except OSError as error:
+            self._say(f"{self.path}: {error.strerror}")
+            return None
+        return self._file
+
+    def _verify(self, file: HistoryFile) -> None:
+        (found,) = file.database.execute("PRAGMA quick_check(1)").fetchone()
+        self._suspect = False
+        if found != "ok":
+            raise sqlite3.DatabaseError(found)
+
+    def _move_aside(self, error: sqlite3.Error) -> None:
+        """Keep the damaged file under another name and begin a new one; what was read last is still in memory."""
+        if self._file is not None:
+            self._file.close()
+        self._file, self._suspect = None, False
+        name = f"history.corrupt-{datetime.now(UTC):%Y%m%dT%H%M%S.%fZ}.sqlite"
+        try:
+            for suffix in ("", "-wal", "-shm"):
+                part = self.path.with_name(self.path.name + suffix)
+                if part.exists():
+                    os.rename(part, self.path.with_name(name + suffix))
+            self._file = HistoryFile.opened(self.path)
+        except (OSError, sqlite3.Error) as failed:
+            self._say(f"{self.path} is damaged ({error}) and cannot be replaced: {failed}")
+            return
+        log.error("%s is damaged (%s): kept as %s, a new one is begun", self.path, error, name)
+        self._on_loop(self.on_aside, name)
+
+    def _write(self, batch: Batch) -> None:
+        file = self._ready()
+        if file is None:
+            self.dropped += 1
+            return
+        rows, marks = self._rows(batch)
+        keep_from_ms = int(batch.at_s * 1000 - self.keep_days * _DAY_MS)
+        try:
+            file.write(batch.service, batch.boot, rows, marks, keep_from_ms)
+            self._bound(file)
+        except sqlite3.Error as error:
+            self.dropped += 1
+            if _damaged(error):
+                self._move_aside(error)
+            else:
+                self._say(f"{type(error).__name__}: {error}")
+            return
+        for slot, known in marks.items():
+            self._marks[batch.service, slot] = batch.boot, known
+        self._say(None)
+
+    def _rows(self, batch: Batch) -> tuple[list[Row], dict[int, Mark]]:
+        """Return the rows of a batch and the marks to count the next ones from; these are kept only once the rows are."""
+        rows, marks = [], {}
+        for reading in batch.readings:
+            boot, known = self._marks.get((batch.service, reading.slot), (batch.boot, None))
+            made = row(known if boot == batch.boot else None, reading, batch.at_ms(reading), batch.boot)
+            if made is not None:
+                rows.append(made)
+            marks[reading.slot] = mark(reading)
+        return rows, marks
+
+    def _bound(self, file: HistoryFile) -> None:
+        self.used_bytes = file.used_bytes()
+        for _ in range(_SHRINK_MAX):
+            if self.used_bytes <= self.file_bytes_max:
+                return
+            file.shrink()
+            self.used_bytes = file.used_bytes()
+
+    def _say(self, trouble: str | None) -> None:
+        if trouble != self._trouble:
+            self._trouble = trouble
+            self._on_loop(self.on_trouble, trouble)
+
+
+def _damaged(error: sqlite3.Error) -> bool:
+    """Whether the file itself is no database of ours, not merely not to be had now."""
+    return isinstance(error, sqlite3.DatabaseError) and not isinstance(
+        error, sqlite3.OperationalError | sqlite3.IntegrityError | sqlite3.ProgrammingError
+    )

@@ -1,0 +1,208 @@
+"""The history's file: its schema, its rows, the last reading of each slot, and what is deleted from it and when.
+
+Rows lie in the order in which they are read, by service and wall time, so there is no second index. Pages of deleted rows
+are used again: the file does not shrink, and does not grow beyond what it once held.
+"""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any, Final
+
+import orjson
+
+from router.rollout.histogram import BUCKETS
+from router.rollout.row import Mark, Row
+
+FILE: Final = "history.sqlite"
+SCHEMA_VERSION: Final = 1
+HOUR_MS: Final = 3_600_000
+_BUSY_TIMEOUT_S: Final = 1.0
+_COUNTS: Final = tuple(name for name in Row._fields[5:-2])
+"""Every column from `span_ms` to `verdict`: whole numbers."""
+_SCHEMA: Final = f"""
+CREATE TABLE names (id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE) STRICT;
+CREATE TABLE rows (
+    service INTEGER NOT NULL,
+    at_ms INTEGER NOT NULL,
+    slot INTEGER NOT NULL,
+    monotonic_ms INTEGER NOT NULL,
+    version INTEGER NOT NULL,
+    boot INTEGER NOT NULL,
+    {", ".join(f"{name} INTEGER NOT NULL" for name in _COUNTS)},
+    failing TEXT NOT NULL,
+    histograms BLOB NOT NULL,
+    PRIMARY KEY (service, at_ms, slot, monotonic_ms)
+) STRICT, WITHOUT ROWID;
+CREATE TABLE marks (
+    service TEXT NOT NULL,
+    slot INTEGER NOT NULL,
+    boot INTEGER NOT NULL,
+    mark TEXT NOT NULL,
+    PRIMARY KEY (service, slot)
+) STRICT, WITHOUT ROWID;
+PRAGMA user_version = {SCHEMA_VERSION};
+"""
+_MEMBERS: Final = ("at_ms", "slot", "monotonic_ms", "version", "boot", *_COUNTS, "failing", "histograms")
+assert Row._fields == _MEMBERS
+_INSERT: Final = f"INSERT INTO rows (service, {', '.join(_MEMBERS)}) VALUES (?{', ?' * len(_MEMBERS)})"
+_SELECT: Final = (
+    f"SELECT {', '.join('names.name' if name == 'version' else f'rows.{name}' for name in _MEMBERS)} "
+    "FROM rows JOIN names ON names.id = rows.version WHERE rows.service = ? AND rows.at_ms > ? AND rows.at_ms <= ?"
+)
+Marks = dict[tuple[str, int], tuple[int, Mark]]
+"""(boot, mark) by service and slot."""
+
+
+class HistoryFile:
+    """One connection: of the writer, or of a reader. Everything raises sqlite3.Error."""
+
+    def __init__(self, database: sqlite3.Connection) -> None:
+        self.database = database
+        self._names: dict[str, int] = {}
+
+    @classmethod
+    def opened(cls, path: Path) -> HistoryFile:
+        """Open or make the file (mode 0600, WAL). A commit is no fsync: the last seconds may be lost with the power."""
+        os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
+        database = sqlite3.connect(path, timeout=_BUSY_TIMEOUT_S, isolation_level=None, check_same_thread=False)
+        try:
+            (found,) = database.execute("PRAGMA user_version").fetchone()
+            if found not in (0, SCHEMA_VERSION):
+                raise sqlite3.DatabaseError(f"it has schema {found}, and this release knows {SCHEMA_VERSION}")
+            database.execute("PRAGMA journal_mode = WAL")
+            database.execute("PRAGMA synchronous = NORMAL")
+            database.execute("PRAGMA cell_size_check = ON")
+            if found == 0:
+                database.executescript("BEGIN IMMEDIATE;" + _SCHEMA + "COMMIT;")
+            return cls(database)
+        except sqlite3.Error:
+            database.close()
+            raise
+
+    @classmethod
+    def to_read(cls, path: Path) -> HistoryFile:
+        """Open what there is beside its writer; raise sqlite3.OperationalError if there is none."""
+        uri = f"{path.absolute().as_uri()}?mode=rw"
+        database = sqlite3.connect(uri, uri=True, timeout=_BUSY_TIMEOUT_S, isolation_level=None)
+        try:
+            database.execute("PRAGMA query_only = ON")
+        except sqlite3.Error:
+            database.close()
+            raise
+        return cls(database)
+
+    def close(self) -> None:
+        """Close the connection."""
+        self.database.close()
+
+    # -- writing
+    def write(self, service: str, boot: int, rows: Iterable[Row], marks: dict[int, Mark], keep_from_ms: int) -> None:
+        """Add rows of a service and the marks behind them, and delete up to an hour of what ended before `keep_from_ms`."""
+        database = self.database
+        database.execute("BEGIN IMMEDIATE")
+        try:
+            number = self._id(service)
+            database.executemany(_INSERT, [(number, *row[:3], self._id(row.version), *row[4:]) for row in rows])
+            database.executemany(
+                "INSERT OR REPLACE INTO marks VALUES (?, ?, ?, ?)",
+                [(service, slot, boot, _written(mark)) for slot, mark in marks.items()],
+            )
+            self._delete(number, keep_from_ms)
+            database.execute("COMMIT")
+        except sqlite3.Error:
+            self._names.clear()  # names of a transaction that did not happen
+            if database.in_transaction:
+                database.execute("ROLLBACK")
+            raise
+
+    def _id(self, name: str) -> int:
+        known = self._names.get(name)
+        if known is None:
+            self.database.execute("INSERT OR IGNORE INTO names (name) VALUES (?)", [name])
+            (known,) = self.database.execute("SELECT id FROM names WHERE name = ?", [name]).fetchone()
+            self._names[name] = known
+        return int(known)
+
+    def _delete(self, service: int, before_ms: int) -> None:
+        """Little at a time: after a pause of days a deletion of everything due would take seconds."""
+        (oldest_ms,) = self.database.execute("SELECT min(at_ms) FROM rows WHERE service = ?", [service]).fetchone()
+        if oldest_ms is not None and oldest_ms <= before_ms:
+            until_ms = min(before_ms, oldest_ms + HOUR_MS)
+            self.database.execute("DELETE FROM rows WHERE service = ? AND at_ms <= ?", [service, until_ms])
+
+    def shrink(self) -> None:
+        """Delete the oldest hour there is, whichever service it is of."""
+        oldest = [
+            (at_ms, service)
+            for (service,) in self.database.execute("SELECT id FROM names").fetchall()
+            for (at_ms,) in self.database.execute("SELECT min(at_ms) FROM rows WHERE service = ?", [service])
+            if at_ms is not None
+        ]
+        if oldest:
+            at_ms, service = min(oldest)
+            self.database.execute("DELETE FROM rows WHERE service = ? AND at_ms <= ?", [service, at_ms + HOUR_MS])
+
+    def used_bytes(self) -> int:
+        """Return how much of the file holds anything."""
+        (pages,) = self.database.execute("PRAGMA page_count").fetchone()
+        (free,) = self.database.execute("PRAGMA freelist_count").fetchone()
+        (size,) = self.database.execute("PRAGMA page_size").fetchone()
+        return int((pages - free) * size)
+
+    def marks(self) -> Marks:
+        """Return the last reading of every slot."""
+        found = self.database.execute("SELECT service, slot, boot, mark FROM marks")
+        return {(service, slot): (boot, _read(text)) for service, slot, boot, text in found}
+
+    # -- reading
+    def rows(
+        self, service: str, since_ms: int, until_ms: int, version: str | None = None, limit: int = -1
+    ) -> Iterator[Row]:
+        """Yield the rows that ended after `since_ms` and not after `until_ms`, oldest first, at most `limit` (−1: all).
+
+        `version` None: of all versions and of the service itself (version ""); else only those of that name.
+        """
+        numbers = self._known(service, version)
+        if numbers is not None:
+            only, values = ("", []) if version is None else (" AND rows.version = ?", [numbers[1]])
+            order = " ORDER BY rows.at_ms, rows.slot, rows.monotonic_ms LIMIT ?"
+            found = self.database.execute(_SELECT + only + order, [numbers[0], since_ms, until_ms, *values, limit])
+            yield from map(Row._make, found)
+
+    def _known(self, *names: str | None) -> list[int] | None:
+        """Return the numbers of these names (0 for None); None if one was never written."""
+        numbers = []
+        for name in names:
+            found = (
+                (0,)
+                if name is None
+                else self.database.execute("SELECT id FROM names WHERE name = ?", [name]).fetchone()
+            )
+            if found is None:
+                return None
+            numbers.append(found[0])
+        return numbers
+
+
+def _written(mark: Mark) -> str:
+    histograms = mark.histograms and [
+        [(bucket, count) for bucket, count in enumerate(counts) if count] for counts in mark.histograms
+    ]
+    return orjson.dumps([*mark[:4], histograms]).decode()
+
+
+def _read(text: str) -> Mark:
+    incarnation, at_ns, left_out_ns, counters, sparse = orjson.loads(text)
+    if sparse is None:
+        return Mark(incarnation, at_ns, left_out_ns, tuple(counters), None)
+    histograms: list[Any] = []
+    for pairs in sparse:
+        counts = [0] * BUCKETS
+        for bucket, count in pairs:
+            counts[bucket] = count
+        histograms.append(tuple(counts))
+    return Mark(incarnation, at_ns, left_out_ns, tuple(counters), (histograms[0], histograms[1], histograms[2]))

@@ -1,0 +1,222 @@
+"""What one version of a service, or the service as its clients saw it, did in about ten seconds: a row of the history.
+
+A reading is cumulative; a row is the difference of two readings of the same slot and incarnation, so a restarted control that
+still has the last reading counts nothing twice and loses nothing. A stretch longer than `SPAN_MAX_S` makes no row: what is
+not known in time is a gap, and a gap is no row, never a row of zeros.
+
+Histograms are kept as those buckets that counted: one byte for the bucket, and one, two or four for its count.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Sequence
+from dataclasses import dataclass
+from operator import sub
+from typing import Final, NamedTuple
+
+from router.rollout.histogram import BUCKETS
+from router.rollout.outcome import OUTCOMES
+from router.rollout.sample import Counters, Histograms
+from router.rollout.window import count_faults, differences
+
+SPAN_MAX_S: Final = 30.0
+ROLES: Final = ("service", "active", "standby", "candidate", "draining", "none")
+"""A row's `role` is an index into these; `service`: exchanges as the clients saw them, whichever version answered."""
+SERVICE_SLOT: Final = -1
+UNDECIDED, PASSED, FAILED = range(3)
+"""A row's `verdict`: no trigger could decide in it, none failed, or at least one failed (whether or not it acted)."""
+_OUTCOMES_AT: Final = 5
+_HEAD: Final = struct.Struct("<BBBB")
+_WIDTHS: Final = "BHI"
+Sparse = tuple[bytes, Sequence[int]]
+"""(buckets in rising order, a byte each; how often each of them was counted)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """One slot at one monotonic time. `counters` as in `Sample.counters`; of the service itself `claimed` is what was
+    accepted, and the outcomes are those of exchanges. `left_out_ns`: how much of its time we ourselves stalled so far.
+
+    `zero_ns`: if no earlier reading is known, it has counted from zero since then; None: nothing is known of its past.
+    """
+
+    slot: int
+    version: str
+    incarnation: int
+    generation: int
+    role: str
+    at_ns: int
+    left_out_ns: int
+    counters: Counters
+    histograms: Histograms | None = None
+    waiting: int = 0
+    waiting_long: int = 0
+    ready: bool = False
+    verdict: int = UNDECIDED
+    failing: str = ""
+    zero_ns: int | None = None
+
+
+class Mark(NamedTuple):
+    """What of the last reading of a slot is needed for the next row."""
+
+    incarnation: int
+    at_ns: int
+    left_out_ns: int
+    counters: Counters
+    histograms: Histograms | None
+
+
+class Row(NamedTuple):
+    """`at_ms`: wall time of its end. `monotonic_ms`, within `boot`: the same moment; `span_ms`: how long it is, by the same
+    clock, so a wall clock that jumps changes no length. `stalled_ms`: how much of it we ourselves stalled.
+
+    Counts are those of the stretch; `waiting`, `waiting_long` and `ready` (its last probes were good) those of its end.
+    `failing` names the triggers that failed in it, with `!` those whose action was due. `histograms` is empty if unknown.
+    """
+
+    at_ms: int
+    slot: int
+    monotonic_ms: int
+    version: str
+    boot: int
+    span_ms: int
+    generation: int
+    role: int
+    incarnation: int
+    stalled_ms: int
+    claimed: int
+    begun: int
+    faults_unbegun: int
+    rescued: int
+    abandoned_long: int
+    ok: int
+    client_error: int
+    throttled: int
+    server_error: int
+    connect_failed: int
+    timed_out: int
+    truncated: int
+    invalid: int
+    client_gone: int
+    saturated: int
+    refused: int
+    cut: int
+    router_fault: int
+    waiting: int
+    waiting_long: int
+    ready: int
+    verdict: int
+    failing: str
+    histograms: bytes
+
+    @property
+    def outcomes(self) -> tuple[int, ...]:
+        """The 13 ends, in the order of outcome.py."""
+        return (
+            self.ok, self.client_error, self.throttled, self.server_error, self.connect_failed, self.timed_out,
+            self.truncated, self.invalid, self.client_gone, self.saturated, self.refused, self.cut, self.router_fault,
+        )  # fmt: skip
+
+    @property
+    def requests(self) -> int:
+        """Attempts that came to something: begun, or at fault before they began."""
+        return self.begun + self.faults_unbegun
+
+    @property
+    def faults(self) -> int:
+        """Ends that the target caused."""
+        return count_faults(self.outcomes)
+
+    @property
+    def since_ms(self) -> int:
+        """Wall time of its beginning, by the clock as it was at its end."""
+        return self.at_ms - self.span_ms
+
+
+_FIRST_OUTCOME: Final = Row._fields.index("ok")
+assert Row._fields[_FIRST_OUTCOME : _FIRST_OUTCOME + len(OUTCOMES)] == tuple(outcome.label for outcome in OUTCOMES)
+
+
+def mark(reading: Reading) -> Mark:
+    """Return what the next row of this slot will be counted from."""
+    return Mark(reading.incarnation, reading.at_ns, reading.left_out_ns, reading.counters, reading.histograms)
+
+
+def row(known: Mark | None, reading: Reading, at_ms: int, boot: int) -> Row | None:
+    """Return the row from `known` to `reading` (whose wall time is `at_ms`); None if that stretch is unknown or a gap."""
+    base = known if known is not None and known.incarnation == reading.incarnation else _zero(reading)
+    if base is None or not 0 < reading.at_ns - base.at_ns <= SPAN_MAX_S * 1e9:
+        return None
+    counters = tuple(map(sub, reading.counters, base.counters))
+    if min(counters) < 0:  # counters that went back are those of somebody else
+        return None
+    packed = b""
+    if reading.histograms is not None and base.histograms is not None:
+        packed = pack(differences(reading.histograms, base.histograms))
+    # Both ends are rounded alike, so that the spans of rows in a row add up to the time.
+    monotonic_ms = reading.at_ns // 1_000_000
+    return Row._make(
+        (
+            at_ms,
+            reading.slot,
+            monotonic_ms,
+            reading.version,
+            boot,
+            monotonic_ms - base.at_ns // 1_000_000,
+            reading.generation,
+            ROLES.index(reading.role),
+            reading.incarnation,
+            max(0, reading.left_out_ns - base.left_out_ns) // 1_000_000,
+            *counters,
+            reading.waiting,
+            reading.waiting_long,
+            int(reading.ready),
+            reading.verdict,
+            reading.failing,
+            packed,
+        )
+    )
+
+
+def _zero(reading: Reading) -> Mark | None:
+    if reading.zero_ns is None:
+        return None
+    nothing = (0,) * BUCKETS
+    counters = (0,) * (_OUTCOMES_AT + len(OUTCOMES))
+    return Mark(reading.incarnation, reading.zero_ns, reading.left_out_ns, counters, (nothing, nothing, nothing))
+
+
+def pack(histograms: Histograms) -> bytes:
+    """Return first-byte times, durations and abandoned waits in few bytes."""
+    kept = [[(bucket, count) for bucket, count in enumerate(counts) if count > 0] for counts in histograms]
+    most = max((count for pairs in kept for _, count in pairs), default=0)
+    width = 0 if most < 1 << 8 else 1 if most < 1 << 16 else 2
+    parts = [_HEAD.pack(width, *map(len, kept))]
+    for pairs in kept:
+        parts.append(bytes(bucket for bucket, _ in pairs))
+        parts.append(struct.pack(f"<{len(pairs)}{_WIDTHS[width]}", *(min(count, 0xFFFFFFFF) for _, count in pairs)))
+    return b"".join(parts)
+
+
+def unpack(packed: bytes) -> tuple[Sparse, Sparse, Sparse] | None:
+    """Return the three histograms that `pack` wrote, sparse; None if they are unknown."""
+    if not packed:
+        return None
+    width, *lengths = _HEAD.unpack_from(packed)
+    found, place = [], _HEAD.size
+    for length in lengths:
+        buckets = packed[place : place + length]
+        place += length
+        found.append((buckets, struct.unpack_from(f"<{length}{_WIDTHS[width]}", packed, place)))
+        place += length << width
+    return found[0], found[1], found[2]
+
+
+def dense(sparse: Sparse) -> tuple[int, ...]:
+    """Return one histogram as `BUCKETS` counts."""
+    counts = [0] * BUCKETS
+    for bucket, count in zip(*sparse, strict=True):
+        counts[bucket] = count
+    return tuple(counts)
