@@ -17,6 +17,7 @@ from router.errors import StartError
 from router.sections.address import Address, FileMode
 from router.sections.admin import Admin
 from router.sections.forwarding import Forwarding, networks
+from router.sections.incidents import Incidents
 from router.sections.limits import Limits, Timeouts
 from router.sections.service import Service
 from router.sections.tls import ListenTls
@@ -56,6 +57,7 @@ class Settings(BaseSettings):
     forwarding: Forwarding = Forwarding()
     limits: Limits = Limits()
     timeouts: Timeouts = Timeouts()
+    incidents: Incidents = Incidents()
     services: Annotated[dict[str, Service], Field(max_length=16)] = {}
 
     @field_validator("services")
@@ -191,6 +193,7 @@ class _Plain(Strict):
     forwarding: Forwarding
     limits: Limits
     timeouts: Timeouts
+    incidents: Incidents
     services: dict[str, Service]
 
     def fields(self) -> dict[str, Any]:

@@ -10,6 +10,7 @@ from pydantic import Field, field_validator, model_validator
 from router.errors import OperatorError
 from router.rollout.endpoint import parse_endpoints
 from router.rollout.rules import Rules
+from router.sections.objective import Objective
 from router.sections.probe import Probe
 from router.sections.tls import BackendTls
 from router.sections.values import Seconds, Strict, version_label
@@ -52,6 +53,7 @@ class Service(Strict):
     """Overrides timeouts.first_byte_timeout_s for this service."""
     idle_timeout_s: Seconds | None = None
     backend_tls: BackendTls = BackendTls()
+    objective: Objective = Objective()
 
     @field_validator("path_prefix")
     @classmethod
