@@ -1,0 +1,1 @@
+"""Cases: what was captured of failing requests, the suite of each service, and its replay against a version."""
