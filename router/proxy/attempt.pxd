@@ -34,6 +34,7 @@ cdef class Attempt:
     cpdef bint may_retry(self) except -1
     @cython.locals(row=Py_ssize_t, plane=Plane, target=TargetView)
     cpdef end(self, Py_ssize_t outcome, double lasted_s)
+    cdef _failed(self, Py_ssize_t outcome)
 
 
 @cython.locals(micros=cython.longlong, length=int)

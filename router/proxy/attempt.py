@@ -113,14 +113,22 @@ class Attempt:
             # A stream that was cut must not count as a quick answer, nor a WebSocket as a slow one.
             if outcome <= _THROTTLED and self.exchange.status != 101:
                 count(plane.words, row + _DURATION, lasted_s)
+            elif outcome in FAULTS:
+                self._failed(outcome)
         elif outcome in FAULTS:
             plane.words[row + at.L_FAULTS_UNBEGUN] += 1
             if outcome == Outcome.TIMED_OUT and self.sent_s:
                 count(plane.words, row + at.L_ABANDONED, monotonic_s() - self.sent_s)
+            self._failed(outcome)
         if self.retrying:
             target.retrying -= 1
         self.leave()
         del self.exchange  # a cycle would keep every exchange until the garbage collector comes by
+
+    def _failed(self, outcome: int) -> None:
+        failures = self.exchange.service.failures
+        if failures is not None:
+            failures.attempt_failed(self.exchange, self, outcome)
 
 
 def count(words: memoryview, histogram: int, seconds: float) -> None:

@@ -33,6 +33,7 @@ cdef class Exchange:
     cdef public bint wrapping
     cdef public bint close_after
     cdef public object witness
+    cdef public list failed
     cdef public double last_byte_s
     cdef public double paused_at_s
     cdef public double paused_s

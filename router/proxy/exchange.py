@@ -10,7 +10,7 @@ started one, and a body that was cut gets no last chunk.
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from router.clock import now_s as monotonic_s
 from router.proxy import access_log, balancer, farewell, replies, rescue, room
@@ -63,6 +63,7 @@ class Exchange:
         self.wrapping = False  # a body that ends with the connection is sent on in chunks
         self.close_after = False
         self.witness: Witness | None = None
+        self.failed: list[dict[str, Any]] | None = None  # attempts that failed, if they are kept (failures.py)
         self.last_byte_s = 0.0
         self.paused_at_s = 0.0
         self.paused_s = 0.0
@@ -359,6 +360,8 @@ class Exchange:
         self.body = None
         if self.witness is not None:
             self.witness.ended(self, Outcome(outcome))
+        if self.failed is not None and self.service.failures is not None:
+            self.service.failures.ended(self, outcome)
         if plane.options.access_log:
             access_log.exchange_ended(self, Outcome(outcome))
 

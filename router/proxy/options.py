@@ -34,6 +34,8 @@ class ServiceOptions:
     hang_wait_min_s: float
     backend_tls: BackendTls = field(default_factory=BackendTls)
     witness: WitnessOptions = WitnessOptions()
+    captured_headers: frozenset[bytes] | None = None
+    """Fields, in lower case, that are kept of a request at which a version failed; None: nothing is kept of it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -185,7 +187,18 @@ def _service(name: str, section: dict[str, Any], timeouts: dict[str, Any]) -> Se
         idle_timeout_s=section["idle_timeout_s"] or timeouts["idle_timeout_s"],
         hang_wait_min_s=section["rules"]["hard_failure"]["hang_wait_min_s"],
         backend_tls=certificates.backend_of(section["backend_tls"]),
+        witness=_witness(section["cases"]),
+        captured_headers=_captured_headers(section["cases"]),
     )
+
+
+def _witness(cases: dict[str, Any]) -> WitnessOptions:
+    kept_bytes_max = cases["body_bytes_max"] if cases["capture"] and cases["bodies"] else 0
+    return WitnessOptions(kept_bytes_max, kept_bytes_max)
+
+
+def _captured_headers(cases: dict[str, Any]) -> frozenset[bytes] | None:
+    return frozenset(name.encode() for name in cases["headers"]) if cases["capture"] else None
 
 
 def from_descriptor(fd: int) -> Options:

@@ -24,6 +24,7 @@ cdef class ServiceView:
     cdef public bint names_version
     cdef public bint never_resends
     cdef public object witnesses
+    cdef public object failures
     cdef public TargetView active
     cdef public TargetView standby
     cdef public object route

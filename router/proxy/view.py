@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Final
 
 from router.proxy.backend_tls import BackendContext
 from router.proxy.deadlines import Deadlines
+from router.proxy.failures import failures_of
 from router.proxy.pool import Pool
 from router.proxy.witness import witnesses_of
 from router.rollout.endpoint import parse_endpoint
@@ -76,7 +77,8 @@ class TargetView:
 
 class ServiceView:
     """One service. `active` and `standby` are None where the route names no slot; `generation` is that of the route;
-    `never_resends`: what was sent once is not sent to another backend; `witnesses` is None unless somebody asks about bodies.
+    `never_resends`: what was sent once is not sent to another backend; `witnesses` is None unless somebody asks about bodies,
+    `failures` unless failing requests are kept.
     """
 
     def __init__(self, plane: Plane, index: int, options: ServiceOptions) -> None:
@@ -85,6 +87,7 @@ class ServiceView:
         self.names_version = options.served_version_header
         self.never_resends = options.replay in NEVER_RESENT
         self.witnesses = witnesses_of(plane, options)
+        self.failures = failures_of(plane, index, options)
         self.backend_context = BackendContext(options.backend_tls)
         self.active: TargetView | None = None
         self.standby: TargetView | None = None
@@ -108,6 +111,7 @@ class ServiceView:
         self.names_version = options.served_version_header
         self.never_resends = options.replay in NEVER_RESENT
         self.witnesses = witnesses_of(self._plane, options)
+        self.failures = failures_of(self._plane, self.index, options)
         self.backend_context.reconfigure(options.backend_tls)
         self.idle.duration_s = options.idle_timeout_s
         for target in self.targets.values():

@@ -10,6 +10,7 @@ from pydantic import Field, field_validator, model_validator
 from router.errors import OperatorError
 from router.rollout.endpoint import parse_endpoints
 from router.rollout.rules import Rules
+from router.sections.cases import Cases
 from router.sections.objective import Objective
 from router.sections.probe import Probe
 from router.sections.tls import BackendTls
@@ -54,6 +55,7 @@ class Service(Strict):
     idle_timeout_s: Seconds | None = None
     backend_tls: BackendTls = BackendTls()
     objective: Objective = Objective()
+    cases: Cases = Cases()
 
     @field_validator("path_prefix")
     @classmethod

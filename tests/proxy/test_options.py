@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import math
+from typing import Any
+
+import pytest
 
 from router import config
 from router.proxy import options
@@ -36,3 +39,19 @@ def test_options_follow_the_settings_and_services_the_order_of_the_wall() -> Non
     limited = options.from_document(config.load(None, {**flags, **changed}).model_dump())
     assert (limited.write_rate_min_bytes_per_s, limited.connections_per_client_max) == (0, 7)
     assert options.from_document({**settings.model_dump(), "ready_path": "none"}).ready_path is None
+
+
+@pytest.mark.parametrize(
+    ("cases", "kept_bytes_max", "headers"),
+    [
+        pytest.param({}, 0, {b"accept", b"content-type", b"traceparent", b"x-request-id"}, id="by default no bodies"),
+        pytest.param({"bodies": True, "body_bytes_max": 99, "headers": ["X-A"]}, 99, {b"x-a"}, id="with bodies"),
+        pytest.param({"bodies": True, "capture": False}, 0, None, id="off"),
+    ],
+)
+def test_what_is_kept_of_failing_requests(
+    cases: dict[str, Any], kept_bytes_max: int, headers: set[bytes] | None
+) -> None:
+    made = options.from_document(config.load(None, {"services": {"a": {"cases": cases}}}).model_dump()).services[0]
+    assert made.witness == options.WitnessOptions(kept_bytes_max, kept_bytes_max)
+    assert made.captured_headers == headers
