@@ -17,6 +17,7 @@ from router.errors import StartError
 from router.sections.address import Address, FileMode
 from router.sections.admin import Admin
 from router.sections.forwarding import Forwarding, networks
+from router.sections.history import HistoryKept
 from router.sections.incidents import Incidents
 from router.sections.limits import Limits, Timeouts
 from router.sections.service import Service
@@ -58,6 +59,7 @@ class Settings(BaseSettings):
     limits: Limits = Limits()
     timeouts: Timeouts = Timeouts()
     incidents: Incidents = Incidents()
+    history: HistoryKept = HistoryKept()
     services: Annotated[dict[str, Service], Field(max_length=16)] = {}
 
     @field_validator("services")
@@ -194,6 +196,7 @@ class _Plain(Strict):
     limits: Limits
     timeouts: Timeouts
     incidents: Incidents
+    history: HistoryKept
     services: dict[str, Service]
 
     def fields(self) -> dict[str, Any]:

@@ -6,10 +6,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from router import clock
 from router.config import Settings
 from router.control.admin.operation import Operation
 from router.control.controller import Controller
+from router.control.historian import Historian
 from router.control.office import Office
+from router.control.store.history import History
 from router.rollout.entry import Entry
 
 
@@ -26,4 +29,7 @@ class Premises:
 
 def open_offices(premises: Premises) -> tuple[tuple[Office, ...], tuple[Operation, ...]]:
     """Return the offices of this router and their routes."""
-    return (), ()
+    settings = premises.settings
+    history = History(premises.state_dir, settings.history.keep_days, settings.history.file_bytes_max)
+    historian = Historian(premises.controller, history, clock.now_ns())
+    return (historian,), ()

@@ -119,6 +119,19 @@ class Judge:
         history = self._histories.get(slot)
         return history.window(seconds, now_ns, histograms=histograms) if history is not None else None
 
+    @property
+    def seen_ns(self) -> int:
+        """When it last took a sample in, of whichever slot; 0 before the first."""
+        return max((history.newest.at_ns for history in self._histories.values() if history.newest), default=0)
+
+    def newest(self, slot: int) -> Entry | None:
+        """Return the last entry of a slot that has histograms; if that is long ago, because it has no role, simply the last."""
+        history = self._histories.get(slot)
+        if history is None or history.newest is None:
+            return None
+        last, full = history.newest, history.newest_full
+        return last if full is None or last.at_ns - full.at_ns > TIMED_EVERY_NS else full
+
     def share_of_faults(self, slot: int, seconds: float, now_ns: int) -> tuple[float, int] | None:
         """Return (share of faults, requests) of a slot in the last `seconds`; None without requests. For the gate."""
         window = self.window(slot, seconds, now_ns)

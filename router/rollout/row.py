@@ -147,16 +147,17 @@ def mark(reading: Reading) -> Mark:
 def row(known: Mark | None, reading: Reading, at_ms: int, boot: int) -> Row | None:
     """Return the row from `known` to `reading` (whose wall time is `at_ms`); None if that stretch is unknown or a gap."""
     base = known if known is not None and known.incarnation == reading.incarnation else _zero(reading)
-    if base is None or not 0 < reading.at_ns - base.at_ns <= SPAN_MAX_S * 1e9:
+    if base is None or reading.at_ns - base.at_ns > SPAN_MAX_S * 1e9:
         return None
+    # Both ends are rounded alike, so that the spans of rows in a row add up to the time.
+    monotonic_ms = reading.at_ns // 1_000_000
+    span_ms = monotonic_ms - base.at_ns // 1_000_000
     counters = tuple(map(sub, reading.counters, base.counters))
-    if min(counters) < 0:  # counters that went back are those of somebody else
+    if span_ms <= 0 or min(counters) < 0:  # counters that went back are those of somebody else
         return None
     packed = b""
     if reading.histograms is not None and base.histograms is not None:
         packed = pack(differences(reading.histograms, base.histograms))
-    # Both ends are rounded alike, so that the spans of rows in a row add up to the time.
-    monotonic_ms = reading.at_ns // 1_000_000
     return Row._make(
         (
             at_ms,
@@ -164,7 +165,7 @@ def row(known: Mark | None, reading: Reading, at_ms: int, boot: int) -> Row | No
             monotonic_ms,
             reading.version,
             boot,
-            monotonic_ms - base.at_ns // 1_000_000,
+            span_ms,
             reading.generation,
             ROLES.index(reading.role),
             reading.incarnation,

@@ -55,6 +55,10 @@ class Service(Strict):
     idle_timeout_s: Seconds | None = None
     backend_tls: BackendTls = BackendTls()
     objective: Objective = Objective()
+    standby_cost_per_hour: Annotated[float, Field(ge=0, le=1e9)] | None = None
+    """What it costs to keep one standby warm for an hour; without it `report` says hours and no money."""
+    standby_cost_currency: Annotated[str, Field(pattern=r"^[A-Za-z$€£¥]{0,8}$")] = ""
+    """How the report calls that money, for example EUR."""
     cases: Cases = Cases()
 
     @field_validator("path_prefix")
