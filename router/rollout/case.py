@@ -36,7 +36,7 @@ _STRICT: Final[dict[str, Any]] = {"extra": "forbid"}
 @dataclass(frozen=True, slots=True)
 class Request:
     """What is sent. `target` is path and query; the body is text or base64, None if there is none or it was not kept;
-    `body_bytes` is its length as the client sent it, `body_sha256` its hash before redaction ("" for an empty one).
+    `body_bytes` is its length as the client sent it.
     """
 
     __pydantic_config__: ClassVar[dict[str, Any]] = _STRICT
@@ -46,7 +46,6 @@ class Request:
     body: str | None = None
     body_base64: str | None = None
     body_bytes: int = 0
-    body_sha256: str = ""
     redacted: bool = False
 
     @property
@@ -101,9 +100,8 @@ class Case:
     @property
     def id(self) -> str:
         """The same for the same request: twelve hexadecimal digits over method, target and body."""
-        body = self.request.body_sha256 or hashlib.sha256(self.request.content).hexdigest()
-        text = f"{self.request.method}\n{self.request.target}\n{body}"
-        return hashlib.sha256(text.encode()).hexdigest()[:12]
+        begin = f"{self.request.method}\n{self.request.target}\n".encode()
+        return hashlib.sha256(begin + self.request.content).hexdigest()[:12]
 
     @property
     def captured(self) -> bool:

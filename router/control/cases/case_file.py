@@ -31,7 +31,7 @@ _METHOD: Final = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]{1,40}")
 _TARGET: Final = re.compile(r"(/[!-~]{0,8191}|\*)")
 _FIELD_NAME: Final = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]{1,100}")
 _FIELD_VALUE: Final = re.compile(r"[\t -~\x80-\U0010ffff]{0,8192}")
-_SET_BY_US: Final = frozenset(("host", "content-length", "transfer-encoding", "connection", "expect", "upgrade", "te"))
+_SET_BY_US: Final = frozenset(("content-length", "transfer-encoding", "connection", "expect", "upgrade", "te"))
 _STATUS: Final = re.compile(STATUS_PATTERN)
 
 

@@ -10,7 +10,7 @@ from router.errors import OperatorError
 from router.rollout.case import Case, Expect, Request
 
 CAPTURED = Case(
-    Request("POST", "/score", {"content-type": "application/json"}, '{"x": 1}', None, 8, "ab" * 32, True),
+    Request("POST", "/score", {"content-type": "application/json"}, '{"x": 1}', None, 8, True),
     Expect("2xx", 250.0, None, '{"score": 0.5}', ignore_paths=("id",), relative_tolerance=0.0),
     by="rollback",
     at=1_700_000_000.5,
@@ -25,12 +25,11 @@ HEAD = b'{"schema":"rollback-router/cases","version":1,"service":"fraud"}\n'
 def test_a_file_to_the_byte() -> None:
     assert exported([CAPTURED, WRITTEN], "fraud") == (
         HEAD + b'{"id":"%s","request":{"method":"POST","target":"/score","headers":{"content-type":"application/json"},'
-        b'"body":"{\\"x\\": 1}","body_bytes":8,"body_sha256":"%s","redacted":true},'
+        b'"body":"{\\"x\\": 1}","body_bytes":8,"redacted":true},'
         b'"expect":{"status":"2xx","latency_ms_max":250.0,"body":"{\\"score\\": 0.5}","relative_tolerance":0.0,'
         b'"ignore_paths":["id"]},"by":"rollback","at":1700000000.5,"version":"fraud-v8","incident":"fraud-1-9",'
         b'"failed":{"outcome":"server_error","status":500}}\n'
-        b'{"id":"%s","request":{"method":"GET","target":"/health"}}\n'
-        % (CAPTURED.id.encode(), b"ab" * 32, WRITTEN.id.encode())
+        b'{"id":"%s","request":{"method":"GET","target":"/health"}}\n' % (CAPTURED.id.encode(), WRITTEN.id.encode())
     )
 
 
@@ -66,8 +65,8 @@ def test_what_a_person_says_explicitly_is_kept() -> None:
                      "request.target: '/\\r\\nX: y' is no path with a query: write it as /v1/score?k=5", id="target that splits"),
         pytest.param({"request": {"method": "GET", "target": "/", "headers": {"Cookie": "a"}}},
                      "request.headers.Cookie: holds credentials, which cases never keep: leave it out", id="credentials"),
-        pytest.param({"request": {"method": "GET", "target": "/", "headers": {"Host": "a"}}},
-                     "request.headers.Host: is set when the case is sent: leave it out", id="framing"),
+        pytest.param({"request": {"method": "GET", "target": "/", "headers": {"TE": "a"}}},
+                     "request.headers.TE: is set when the case is sent: leave it out", id="framing"),
         pytest.param({"request": {"method": "GET", "target": "/", "headers": {"a": "b\r\nc: d"}}},
                      "request.headers.a: has a control character, or more than 8192 characters", id="header that splits"),
         pytest.param({"request": {"method": "GET", "target": "/", "headers": {"a b": "c"}}},
