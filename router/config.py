@@ -20,6 +20,7 @@ from router.sections.forwarding import Forwarding, networks
 from router.sections.history import HistoryKept
 from router.sections.incidents import Incidents
 from router.sections.limits import Limits, Timeouts
+from router.sections.mlflow import MlflowServer
 from router.sections.service import Service
 from router.sections.tls import ListenTls
 from router.sections.values import NAME, Strict
@@ -60,6 +61,7 @@ class Settings(BaseSettings):
     timeouts: Timeouts = Timeouts()
     incidents: Incidents = Incidents()
     history: HistoryKept = HistoryKept()
+    mlflow: MlflowServer = MlflowServer()
     services: Annotated[dict[str, Service], Field(max_length=16)] = {}
 
     @field_validator("services")
@@ -197,6 +199,7 @@ class _Plain(Strict):
     timeouts: Timeouts
     incidents: Incidents
     history: HistoryKept
+    mlflow: MlflowServer
     services: dict[str, Service]
 
     def fields(self) -> dict[str, Any]:

@@ -7,10 +7,10 @@ from typing import Annotated, Any, Final
 import typer
 
 from router import clock
+from router.cli import duration, screen
 from router.cli import options as opt
-from router.cli import screen
 from router.cli.client import Client, Document, actor, segment
-from router.cli.failure import NOT_TRUE
+from router.cli.failure import NOT_TRUE, USAGE
 from router.errors import OperatorError
 
 app = typer.Typer()
@@ -21,11 +21,15 @@ READY: Final = ("ready", "active", "standby")
 
 @app.command()
 def deploy(
-    version: opt.Version,
-    endpoints: opt.Endpoints,
+    version: Annotated[
+        str, typer.Argument(metavar="VERSION", help="Its label, or models:/NAME/3, models:/NAME@ALIAS.")
+    ],
+    endpoints: opt.EndpointsIfNew = None,
+    artifact: opt.Artifact = "",
     replace: Annotated[bool, typer.Option(help="Instead of a candidate that is being verified.")] = False,
     wait: Annotated[bool, typer.Option(help="Wait until it is ready or failed.")] = True,
     override: opt.Override = "",
+    override_for: opt.OverrideFor = "",
     from_version: opt.FromVersion = "",
     if_generation: opt.IfGeneration = None,
     dry_run: opt.DryRun = False,
@@ -41,12 +45,14 @@ def deploy(
     """
     client = Client(admin, token)
     path = client.service(service)
-    body = {"version": version, "endpoints": endpoints, "replace": replace, **_believed(from_version, override)}
+    body = {"version": version, "replace": replace, **_believed(from_version, override, override_for)}
+    body |= {"endpoints": endpoints} if endpoints else {}
+    body |= {"artifact": artifact} if artifact else {}
     answer = client.change("POST", f"{path}/deploy", body, dry_run=dry_run, generation=if_generation)
     if dry_run or not wait or answer.get("state") != "verifying":
-        _done(answer, as_json, f"{version}: {answer.get('state', 'would be verified')}")
+        done(answer, as_json, f"{version}: {answer.get('state', 'would be verified')}")
     else:
-        _wait_until_ready(client, path, version, as_json)
+        _wait_until_ready(client, path, answer.get("version", version), as_json)
 
 
 @app.command()
@@ -54,6 +60,7 @@ def promote(
     version: opt.Version,
     reason: opt.Reason = "",
     override: opt.Override = "",
+    override_for: opt.OverrideFor = "",
     from_version: opt.FromVersion = "",
     if_generation: opt.IfGeneration = None,
     dry_run: opt.DryRun = False,
@@ -66,7 +73,7 @@ def promote(
 
     The version that was active becomes the standby and stays warm.
     """
-    body = {"version": version, "reason": reason, **_believed(from_version, override)}
+    body = {"version": version, "reason": reason, **_believed(from_version, override, override_for)}
     _routed(Client(admin, token), service, "promote", body, if_generation, dry_run, as_json)
 
 
@@ -91,6 +98,7 @@ def switch(
     to: opt.Version,
     reason: opt.Reason = "",
     override: opt.Override = "",
+    override_for: opt.OverrideFor = "",
     from_version: opt.FromVersion = "",
     if_generation: opt.IfGeneration = None,
     dry_run: opt.DryRun = False,
@@ -100,7 +108,7 @@ def switch(
     token: opt.Token = "",
 ) -> None:
     """Make a healthy version active; quarantine nothing."""
-    body = {"to": to, "reason": reason, **_believed(from_version, override)}
+    body = {"to": to, "reason": reason, **_believed(from_version, override, override_for)}
     _routed(Client(admin, token), service, "switch", body, if_generation, dry_run, as_json)
 
 
@@ -141,7 +149,7 @@ def endpoints(
     client = Client(admin, token)
     path = f"{client.service(service)}/versions/{segment(version)}/endpoints"
     answer = client.change("PUT", path, {"endpoints": urls}, dry_run=dry_run)
-    _done(answer, as_json, f"{version}: endpoints are now {', '.join(urls)}")
+    done(answer, as_json, f"{version}: endpoints are now {', '.join(urls)}")
 
 
 @app.command()
@@ -173,41 +181,13 @@ def unfreeze(
     _routed(Client(admin, token), service, "unfreeze", {"reason": reason}, None, dry_run, as_json)
 
 
-@app.command()
-def quarantine(
-    version: opt.Version,
-    reason: Annotated[str, typer.Option("--reason", "-m", metavar="TEXT", help="Why; kept in the journal.")],
-    dry_run: opt.DryRun = False,
-    as_json: opt.AsJson = False,
-    service: opt.ServiceName = "",
-    admin: opt.AdminUrl = opt.ADMIN_DEFAULT,
-    token: opt.Token = "",
-) -> None:
-    """Block a version until it is released.
-
-    Neither you nor automation can make it active without an override.
-    """
-    _mark(Client(admin, token), service, version, "quarantine", reason, dry_run, as_json)
-
-
-@app.command()
-def release(
-    version: opt.Version,
-    reason: Annotated[str, typer.Option("--reason", "-m", metavar="TEXT", help="Why; kept in the journal.")],
-    dry_run: opt.DryRun = False,
-    as_json: opt.AsJson = False,
-    service: opt.ServiceName = "",
-    admin: opt.AdminUrl = opt.ADMIN_DEFAULT,
-    token: opt.Token = "",
-) -> None:
-    """Lift the quarantine of a version."""
-    _mark(Client(admin, token), service, version, "release", reason, dry_run, as_json)
-
-
-def _believed(from_version: str, override: str = "") -> Document:
+def _believed(from_version: str, override: str = "", override_for: str = "") -> Document:
     """Return the members that say what the caller believes and overrides."""
     body: Document = {"from": from_version} if from_version else {}
-    return body | ({"override": {"actor": actor(), "reason": override}} if override else {})
+    if override_for and not override:
+        raise OperatorError(400, "override_missing", "--override-for needs --override REASON", exit_code=USAGE)
+    lasting = {"expires_after_s": duration.seconds(override_for)} if override_for else {}
+    return body | ({"override": {"actor": actor(), "reason": override, **lasting}} if override else {})
 
 
 def _routed(
@@ -215,16 +195,10 @@ def _routed(
 ) -> None:
     path = client.service(service)
     answer = client.change("POST", f"{path}/{verb}", body, dry_run=dry_run, generation=generation)
-    _done(answer, as_json, f"{verb}: done")
+    done(answer, as_json, f"{verb}: done")
 
 
-def _mark(client: Client, service: str, version: str, verb: str, reason: str, dry_run: bool, as_json: bool) -> None:
-    body = {"reason": reason} | ({"service": service} if service else {})
-    answer = client.change("POST", f"/v1/versions/{segment(version)}/{verb}", body, dry_run=dry_run)
-    _done(answer, as_json, f"{version}: {verb} done")
-
-
-def _done(answer: Document, as_json: bool, fallback: str) -> None:
+def done(answer: Document, as_json: bool, fallback: str) -> None:
     """Show the answer; leave with 1 if not every worker confirmed."""
     if as_json:
         screen.show_json(answer)
@@ -258,7 +232,7 @@ def _wait_until_ready(client: Client, path: str, version: str, as_json: bool) ->
         target = _target(client, path, version)
         state = target.get("state")
         if state in READY:
-            return _done({**target, "message": f"{version} is ready: rollback-router promote {version}"}, as_json, "")
+            return done({**target, "message": f"{version} is ready: rollback-router promote {version}"}, as_json, "")
         if state != "verifying":
             raise OperatorError(409, "deploy_failed", _failure(version, target), exit_code=NOT_TRUE, facts=target)
         if not as_json and (progress := _progress(target)) != shown:

@@ -26,6 +26,11 @@ Override = Annotated[
         metavar="REASON", help="Go against a quarantine or a failed check; the reason and your name are journalled."
     ),
 ]
+OverrideFor = Annotated[
+    str,
+    typer.Option(metavar="TIME", help="A quarantine that --override lifts is back after it, e.g. 2h."),
+]
+Artifact = Annotated[str, typer.Option(metavar="URI", help="Where its files are, e.g. s3://models/fraud/7.")]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Say what would happen, change nothing.")]
 IfGeneration = Annotated[
     int | None,
@@ -35,6 +40,10 @@ FromVersion = Annotated[str, typer.Option("--from", metavar="VERSION", help="Onl
 Version = Annotated[str, typer.Argument(metavar="VERSION", help="The label of a model version, e.g. fraud-v7.")]
 Endpoints = Annotated[
     list[str], typer.Argument(metavar="URL…", help="Where its replicas listen, e.g. http://10.0.0.7:8000.")
+]
+EndpointsIfNew = Annotated[
+    list[str] | None,
+    typer.Argument(metavar="[URL…]", help="Where its replicas listen; needed for a version that is not known yet."),
 ]
 ConfigFile = Annotated[str, typer.Option("--config", metavar="FILE", help="The settings file (TOML).")]
 

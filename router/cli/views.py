@@ -1,4 +1,4 @@
-"""The commands that only look: status, explain, versions, incidents, journal."""
+"""The commands that only look: status, explain, incidents, journal."""
 
 from __future__ import annotations
 
@@ -165,27 +165,6 @@ def _trigger(trigger: Document) -> tuple[object, ...]:
         trigger.get("reason"),
         trigger.get("distance"),
     )
-
-
-@app.command()
-def versions(as_json: opt.AsJson = False, admin: opt.AdminUrl = opt.ADMIN_DEFAULT, token: opt.Token = "") -> None:
-    """List the versions with state and quarantine."""
-    document = Client(admin, token).get("/v1/versions")
-    if as_json:
-        screen.show_json(document)
-        return
-    rows = (
-        (
-            version["service"],
-            version["version"],
-            version["state"],
-            ", ".join(version["endpoints"]),
-            (version.get("quarantine") or {}).get("reason"),
-            (version["history"][-1]["at"] if version.get("history") else ""),
-        )
-        for version in document["versions"]
-    )
-    screen.show(screen.table(("service", "version", "state", "endpoints", "quarantined because", "last change"), rows))
 
 
 @app.command()

@@ -20,6 +20,7 @@ from router.control.conductor import ANYTHING, Change
 from router.control.crew import Confirmation, Crew
 from router.control.expect import Expect
 from router.control.expiry import Expiry
+from router.control.model import Models
 from router.control.office import Office
 from router.control.pressure import Pressure
 from router.control.probes import Probes
@@ -37,7 +38,6 @@ from router.rollout.entry import Entry
 from router.rollout.events import Override
 from router.rollout.registry import SWITCHES
 from router.rollout.target import WATCHED, State
-from router.sections.values import version_label
 from router.shm import layout as at
 from router.shm.lanes import Lanes
 from router.shm.wall import Wall
@@ -68,6 +68,7 @@ class Controller:
         self.probes = Probes(settings, self.tasks, self._probed)
         self.benches: dict[str, Bench] = {}
         self.offices: Sequence[Office] = ()
+        self.models = Models()
         self.view = View(self, journal, origin)
         self._crew = crew
         self._journal = journal
@@ -185,6 +186,7 @@ class Controller:
         version: str,
         endpoints: list[str],
         actor: str,
+        artifact: str | None = None,
         replace: bool = False,
         override: Override | None = None,
         expect: Expect = ANYTHING,
@@ -192,8 +194,9 @@ class Controller:
     ) -> Document:
         """Bring a version in as candidate; it is verified while this has long returned."""
         bench = self.view.bench(service)
-        urls = tuple(endpoint.url for endpoint in parse_endpoints(endpoints))
-        event = ev.DeployAsked(_label(version), urls, actor, replace, override)
+        model = await self.models.named(service, version, endpoints, artifact, override)
+        version = model.version
+        event = ev.DeployAsked(version, model.endpoints, actor, replace, override, model.origin)
         change = await bench.conductor.change(event, expect, dry_run=dry_run)
         bench.watch(self.probes)
         known = bench.registry.targets.get(version)
@@ -316,11 +319,19 @@ class Controller:
         return await self._change(self.view.bench(service), event, f"{version} is quarantined", ANYTHING, dry_run)
 
     async def release(
-        self, *, service: str, version: str, actor: str, reason: str = "", dry_run: bool = False
+        self,
+        *,
+        service: str,
+        version: str,
+        actor: str,
+        reason: str = "",
+        expires_after_s: float | None = None,
+        dry_run: bool = False,
     ) -> Document:
-        """Lift the mark of a version."""
-        event = ev.ReleaseAsked(version, actor, reason)
-        return await self._change(self.view.bench(service), event, f"{version} is released", ANYTHING, dry_run)
+        """Lift the mark of a version, for good or for a while."""
+        event = ev.ReleaseAsked(version, actor, reason, expires_after_s)
+        told = f"{version} is released" + (f" for {expires_after_s:g} s" if expires_after_s is not None else "")
+        return await self._change(self.view.bench(service), event, told, ANYTHING, dry_run)
 
     async def _change(self, bench: Bench, event: ev.Event, told: str, expect: Expect, dry_run: bool) -> Document:
         change = await bench.conductor.change(event, expect, dry_run=dry_run)
@@ -349,10 +360,3 @@ class Controller:
             "dry_run": dry_run,
             "message": message,
         }
-
-
-def _label(version: str) -> str:
-    try:
-        return version_label(version)
-    except ValueError as error:
-        raise OperatorError(400, "version_invalid", str(error), exit_code=2) from None

@@ -8,7 +8,9 @@ from pathlib import Path
 
 from router import clock
 from router.config import Settings
+from router.control.admin import versions
 from router.control.admin.operation import Operation
+from router.control.archive import Archive
 from router.control.controller import Controller
 from router.control.historian import Historian
 from router.control.office import Office
@@ -32,4 +34,7 @@ def open_offices(premises: Premises) -> tuple[tuple[Office, ...], tuple[Operatio
     settings = premises.settings
     history = History(premises.state_dir, settings.history.keep_days, settings.history.file_bytes_max)
     historian = Historian(premises.controller, history, clock.now_ns())
-    return (historian,), ()
+    archive = Archive(premises.controller)
+    offices: list[Office] = [historian, archive]
+    operations = [*versions.operations(archive)]
+    return tuple(offices), tuple(operations)

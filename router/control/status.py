@@ -10,7 +10,7 @@ from router.control.probes import Probes
 from router.rollout.histogram import quantile
 from router.rollout.outcome import OUTCOMES
 from router.rollout.registry import Registry
-from router.rollout.target import CANDIDATES, State, Target
+from router.rollout.target import CANDIDATES, Target
 from router.shm import layout as at
 from router.shm.lanes import Lanes, WorkerState
 
@@ -203,29 +203,6 @@ def _summary(bench: Bench, obstacles: list[str]) -> str:
     if bench.verdict.state == "pass":
         return f"{active.version} works; {back}."
     return f"Not enough requests to say how {active.version} does; {back}."
-
-
-def versions(bench: Bench) -> list[Document]:
-    """Return the versions of one service with marks and history, newest first."""
-    registry = bench.registry
-    result = []
-    for target in sorted(registry.targets.values(), key=lambda target: -target.since):
-        mark = registry.quarantines.get(target.version)
-        history = registry.history.get(target.version, [])
-        result.append(
-            {
-                "service": bench.name,
-                "version": target.version,
-                "state": target.state.value,
-                "slot": target.slot,
-                "endpoints": list(target.endpoints),
-                "quarantine": {**mark, "at": clock.iso(mark["at"])} if mark else None,
-                "unreachable": target.state is State.UNREACHABLE,
-                "accepted": target.accepted,
-                "history": [{**line, "at": clock.iso(line["at"])} for line in history],
-            }
-        )
-    return result
 
 
 def incident(told: Document) -> Document:

@@ -68,6 +68,7 @@ class Verbs(Protocol):
         service: str,
         version: str,
         endpoints: list[str],
+        artifact: str | None,
         actor: str,
         replace: bool,
         override: Override | None,
@@ -124,5 +125,7 @@ class Verbs(Protocol):
     async def quarantine(self, *, service: str, version: str, actor: str, reason: str, dry_run: bool) -> Document:
         """Block a version."""
 
-    async def release(self, *, service: str, version: str, actor: str, reason: str, dry_run: bool) -> Document:
-        """Lift the block of a version."""
+    async def release(
+        self, *, service: str, version: str, actor: str, reason: str, expires_after_s: float | None, dry_run: bool
+    ) -> Document:
+        """Lift the block of a version, for good or for a while."""

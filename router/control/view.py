@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from typing import Any, Protocol
 
 from router import __version__, build, clock
-from router.control import status
+from router.control import catalogue, status
 from router.control.alarms import Alarms
 from router.control.bench import Bench
 from router.control.broadcast import Broadcast
@@ -94,7 +94,7 @@ class View:
 
     def versions(self) -> Document:
         """Return all versions of all services."""
-        return {"versions": [told for bench in self._floor.benches.values() for told in status.versions(bench)]}
+        return {"versions": [told for bench in self._floor.benches.values() for told in catalogue.versions(bench)]}
 
     def incidents(self) -> Document:
         """Return all rollbacks, newest first."""

@@ -1,13 +1,15 @@
-"""What a person may do to versions other than switching: deploy, retire, move, mark, freeze; and why it is refused."""
+"""What a person may do to versions other than switching: register, deploy, retire, move, mark, freeze; why it is refused."""
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 from router.errors import InternalError, OperatorError
 from router.rollout import entry as kinds
 from router.rollout import events as ev
 from router.rollout.commands import Command, CutSlot, FillSlot, PublishRoute, Record
+from router.rollout.registration import endpoints_of, refuse_other_origin, registration
 from router.rollout.registry import Registry
 from router.rollout.route import NO_SLOT, SLOTS, Flag, Route
 from router.rollout.target import CANDIDATES, ROLES, State, Target
@@ -22,17 +24,19 @@ class Admission:
         self._registry = registry
         self._generation = generation
 
-    def handle(self, event: ev.Event) -> list[Command]:
+    def handle(self, event: ev.Event, now_ns: int) -> list[Command]:
         """Return what is to be done; raise OperatorError if it is refused."""
         match event:
+            case ev.RegisterAsked():
+                return registration(self._registry, event)
             case ev.DeployAsked():
-                return self._deploy(event)
+                return self._deploy(event, now_ns)
             case ev.RetireAsked():
                 return self._retire(event)
             case ev.EndpointsAsked():
                 return self._move(event)
             case ev.QuarantineAsked():
-                return self._quarantine(event)
+                return self._quarantine(event, now_ns)
             case ev.ReleaseAsked():
                 return self._release(event)
             case ev.FreezeAsked() if self._registry.frozen is None:
@@ -68,21 +72,14 @@ class Admission:
         return Route(self._generation, flags=flags, **slots)
 
     # -- deploy
-    def _deploy(self, event: ev.DeployAsked) -> list[Command]:
+    def _deploy(self, event: ev.DeployAsked, now_ns: int) -> list[Command]:
         registry = self._registry
         known = registry.targets.get(event.version)
-        mark = registry.quarantines.get(event.version)
+        mark = registry.mark(event.version, now_ns)
         if mark and event.override is None:
             raise quarantined(event.version, mark)
-        if known is not None and known.endpoints != event.endpoints:
-            raise OperatorError(
-                409,
-                "endpoints_differ",
-                f"version {event.version} is known at {', '.join(known.endpoints)}, not at {', '.join(event.endpoints)}: "
-                "take another label, or move the version (PUT versions/VERSION/endpoints)",
-                exit_code=_REFUSED,
-                facts={"endpoints": list(known.endpoints)},
-            )
+        event = replace(event, endpoints=endpoints_of(registry, event.version, event.endpoints))
+        refuse_other_origin(registry, event.version, event.origin)
         if known is not None and known.state in ROLES:
             return []
         candidate = registry.candidate
@@ -113,9 +110,9 @@ class Admission:
         if candidate is not None:
             states[candidate.version] = State.DRAINING
             data["replaced"] = candidate.version
+        data |= event.origin.told()
         if event.override:
-            data["override"] = {"actor": event.override.actor, "reason": event.override.reason}
-            data["release"] = [event.version] if event.version in self._registry.quarantines else []
+            data |= overridden(self._registry, event.version, event.override)
         data["states"] = {version: state.value for version, state in states.items()}
         placed = Target(event.version, event.endpoints, State.VERIFYING, slot, incarnation, 0, 0.0)
         return [
@@ -149,6 +146,9 @@ class Admission:
                 exit_code=_REFUSED,
             )
         commands: list[Command] = []
+        if target.state is State.REGISTERED:
+            states = {event.version: State.RETIRED.value}
+            return [Record(kinds.RETIRED, event.actor, {"states": states, "reason": "retired"})]
         if target.state in ROLES or target.state is State.UNREACHABLE:
             commands += self._out(kinds.RETIRED, event.actor, target, {"reason": "retired", "cut": event.cut})
         if event.cut and target.slot is not None:
@@ -190,7 +190,7 @@ class Admission:
             PublishRoute(self.route_after({})),
         ]
 
-    def _quarantine(self, event: ev.QuarantineAsked) -> list[Command]:
+    def _quarantine(self, event: ev.QuarantineAsked, now_ns: int) -> list[Command]:
         target = self.known(event.version)
         if target.state is State.ACTIVE:
             raise OperatorError(
@@ -199,7 +199,7 @@ class Admission:
                 f"version {event.version} is active: a rollback quarantines it",
                 exit_code=_REFUSED,
             )
-        if event.version in self._registry.quarantines:
+        if self._registry.mark(event.version, now_ns) is not None:
             return []
         data: dict[str, Any] = {
             "quarantine": {event.version: {"reason": event.reason, "incident": None}},
@@ -211,9 +211,31 @@ class Admission:
 
     def _release(self, event: ev.ReleaseAsked) -> list[Command]:
         self.known(event.version)
-        if event.version not in self._registry.quarantines:
+        if event.version not in self._registry.quarantines and event.version not in self._registry.lifts:
             return []
-        return [Record(kinds.RELEASED, event.actor, {"release": [event.version], "reason": event.reason})]
+        data: dict[str, Any] = {"release": [event.version], "reason": event.reason}
+        if event.expires_after_s is not None:
+            data["lifted_for_s"] = {event.version: event.expires_after_s}
+        return [Record(kinds.RELEASED, event.actor, data)]
+
+    def returned(self, version: str, mark: dict[str, Any]) -> list[Command]:
+        """The time for which a mark was lifted is over: it is back, and takes the version's role, unless it is active."""
+        target = self.known(version)
+        reason = f"the time for which its quarantine was lifted is over; it was quarantined because: {mark['reason']}"
+        data = {"quarantine": {version: mark}, "reason": reason}
+        if target.state in (*CANDIDATES, State.STANDBY, State.UNREACHABLE):
+            return self._out(kinds.QUARANTINE_RETURNED, "control", target, data)
+        return [Record(kinds.QUARANTINE_RETURNED, "control", data)]
+
+
+def overridden(registry: Registry, version: str, override: ev.Override) -> dict[str, Any]:
+    """Return the members that tell of an override: whose, why, and what it lifts for how long."""
+    told: dict[str, Any] = {"override": {"actor": override.actor, "reason": override.reason}}
+    marked = version in registry.quarantines or version in registry.lifts
+    told["release"] = [version] if marked else []
+    if marked and override.expires_after_s is not None:
+        told["lifted_for_s"] = {version: override.expires_after_s}
+    return told
 
 
 def quarantined(version: str, mark: dict[str, Any]) -> OperatorError:

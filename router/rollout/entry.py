@@ -7,6 +7,7 @@ from typing import Any, Final
 
 BOOT: Final = "boot"
 SEEDED: Final = "seeded"
+REGISTERED: Final = "version_registered"
 DEPLOYED: Final = "version_deployed"
 VERIFIED: Final = "version_verified"
 FAILED: Final = "version_failed"
@@ -21,6 +22,7 @@ DRAIN_CUT: Final = "drain_cut"
 MOVED: Final = "endpoints_moved"
 QUARANTINED: Final = "quarantined"
 RELEASED: Final = "released"
+QUARANTINE_RETURNED: Final = "quarantine_returned"
 FROZEN: Final = "frozen"
 UNFROZEN: Final = "unfrozen"
 RECOVERED: Final = "recovered"
@@ -37,6 +39,8 @@ DENIED: Final = "denied"
 PROPOSAL_EXPIRED: Final = "proposal_expired"
 WITHDRAWN: Final = "withdrawn"
 DECISION_REFUSED: Final = "decision_refused"
+MLFLOW_TOLD: Final = "mlflow_told"
+MLFLOW_GIVEN_UP: Final = "mlflow_given_up"
 
 
 @dataclass(frozen=True, slots=True)

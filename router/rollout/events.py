@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,21 +27,52 @@ class ProbeCompleted:
 
 @dataclass(frozen=True, slots=True)
 class Override:
-    """The audited human decision to go against a quarantine or a missing check."""
+    """The audited human decision to go against a quarantine or a missing check. `expires_after_s`: then a mark that it has
+    lifted is back; None: it is lifted for good.
+    """
 
     actor: str
     reason: str
+    expires_after_s: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """Where a version comes from: the URI of the model's files, and a registry's name for it (`models:/fraud/3`)."""
+
+    artifact: str | None = None
+    source: str | None = None
+
+    def told(self) -> dict[str, str]:
+        """Return what is known of it, as members of a journal entry."""
+        return {name: uri for name, uri in (("artifact", self.artifact), ("source", self.source)) if uri is not None}
+
+
+UNKNOWN: Final = Origin()
+
+
+@dataclass(frozen=True, slots=True)
+class RegisterAsked:
+    """Make `version` known without deploying it. No `endpoints`: those that are known."""
+
+    version: str
+    endpoints: tuple[str, ...]
+    actor: str
+    origin: Origin = UNKNOWN
 
 
 @dataclass(frozen=True, slots=True)
 class DeployAsked:
-    """Bring `version` in as candidate. `endpoints` are canonical URLs; `replace`: instead of a candidate under way."""
+    """Bring `version` in as candidate. `endpoints` are canonical URLs, none: those that are known; `replace`: instead of a
+    candidate under way.
+    """
 
     version: str
     endpoints: tuple[str, ...]
     actor: str
     replace: bool = False
     override: Override | None = None
+    origin: Origin = UNKNOWN
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,11 +207,12 @@ class QuarantineAsked:
 
 @dataclass(frozen=True, slots=True)
 class ReleaseAsked:
-    """Lift the mark of a version."""
+    """Lift the mark of a version, for good or until it comes back `expires_after_s` from now."""
 
     version: str
     actor: str
     reason: str
+    expires_after_s: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -199,6 +231,7 @@ class Accepted:
 
 Event = (
     ProbeCompleted
+    | RegisterAsked
     | DeployAsked
     | SwitchAsked
     | RollbackAsked

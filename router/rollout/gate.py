@@ -40,8 +40,6 @@ class Gate:
         if not registry.automatic_left:
             found.append("this promotion was rolled back once already; a further step needs a person")
         if standby is not None and standby.slot is not None:
-            if standby.version in registry.quarantines:
-                found.append(f"{standby.version} is quarantined")
             good = self._streaks.gate(standby.slot, standby.endpoints, self.limits.gate_probes)
             if not good:
                 found.append(

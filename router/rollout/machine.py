@@ -29,7 +29,7 @@ from typing import Any, Final
 from router.errors import InternalError, OperatorError
 from router.rollout import entry as kinds
 from router.rollout import events as ev
-from router.rollout.admission import Admission, quarantined
+from router.rollout.admission import Admission, overridden, quarantined
 from router.rollout.commands import CheckStandby, ClearAlarm, Command, PublishRoute, RaiseAlarm, Record
 from router.rollout.gate import Gate
 from router.rollout.incident import incident_id
@@ -106,20 +106,21 @@ class Machine:
             case ev.StandbyChecked():
                 return self._checked(event, now_ns)
             case ev.SwitchAsked():
-                return self._switch(event)
+                return self._switch(event, now_ns)
             case ev.RollbackAsked():
                 return self._rollback(event.reason, event.actor, None)
             case ev.Accepted():
                 return self._accepted(event)
             case _:
-                return Admission(self.registry, self._next()).handle(event)
+                return Admission(self.registry, self._next()).handle(event, now_ns)
 
     # -- switches
-    def _switch(self, event: ev.SwitchAsked) -> list[Command]:
+    def _switch(self, event: ev.SwitchAsked, now_ns: int) -> list[Command]:
         target = Admission(self.registry, self._next()).known(event.to)
         if target.state is State.ACTIVE:
             return []
-        self._refuse_marked(target, event)
+        if (mark := self.registry.mark(target.version, now_ns)) is not None and event.override is None:
+            raise quarantined(target.version, mark)
         move = MOVES.get((event.verb, target.state))
         if move is None:
             todo = (
@@ -135,14 +136,8 @@ class Machine:
         self._refuse_unfit(target, event)
         data: dict[str, Any] = {"to": target.version, "reason": event.reason}
         if event.override:
-            data["override"] = {"actor": event.override.actor, "reason": event.override.reason}
-            data["release"] = [target.version] if target.version in self.registry.quarantines else []
+            data |= overridden(self.registry, target.version, event.override)
         return self._move(event.verb, event.actor, target, move, data)
-
-    def _refuse_marked(self, target: Target, event: ev.SwitchAsked) -> None:
-        mark = self.registry.quarantines.get(target.version)
-        if mark and event.override is None:
-            raise quarantined(target.version, mark)
 
     def _refuse_unfit(self, target: Target, event: ev.SwitchAsked) -> None:
         """A version that nobody can connect to, or whose last probes were all bad, needs a person's word."""
@@ -190,6 +185,8 @@ class Machine:
         active, standby = self.registry.active, self.registry.standby
         if active is None or standby is None:
             raise OperatorError(409, "no_standby", f"nothing to roll back to: {self.registry.way_back()}", exit_code=9)
+        if (mark := self.registry.quarantines.get(standby.version)) is not None:
+            raise quarantined(standby.version, mark)
         incident = incident_id(self.registry.service, self._next())
         away = verdict is not None and verdict.unreachable
         data: dict[str, Any] = {

@@ -11,8 +11,10 @@ carries the new state of every version it touches: a later one needs no earlier 
     target         {version, endpoints, slot, incarnation}: a version placed in a slot, or moved
     bounded        versions whose drain is cut after rollback_drain_timeout_s
     freed          versions that hold no slot any more
-    quarantine     {version: {reason, incident}}
+    quarantine     {version: {reason, incident}}; a mark that returns has its `actor` and `at`, too
     release        versions whose mark is lifted
+    lifted_for_s   {version: seconds} of those among them whose mark comes back
+    artifact, source  where the version of `target` comes from
     forced         true: the states are taken as they are (memory that outlived control; an assumption of the operator)
 """
 
@@ -27,13 +29,18 @@ from router.errors import InternalError
 from router.rollout import entry as kinds
 from router.rollout.entry import Entry
 from router.rollout.incident import confirmed, incident
+from router.rollout.lift import Lift, lifted
+from router.rollout.pedigree import Pedigree, pedigrees_after
 from router.rollout.proposal import Proposals
 from router.rollout.route import NO_SLOT, SLOTS, Flag, Route, first_generation
 from router.rollout.target import CANDIDATES, ROLES, State, Target
+from router.rollout.tenure import Tenures
 
 HISTORY_MAX: Final = 100
+"""Lines of one version; what was live when is kept beside them (tenure.py)."""
 INCIDENTS_MAX: Final = 200
 RETIRED_MAX: Final = 500
+"""Versions without a slot."""
 
 SWITCHES: Final = frozenset({kinds.PROMOTED, kinds.SWITCHED, kinds.ROLLED_BACK})
 _ROLES_ONCE: Final = ("active", "standby", "candidate")
@@ -47,6 +54,10 @@ class Registry:
         self.generation = 0
         self.targets: dict[str, Target] = {}
         self.quarantines: dict[str, dict[str, Any]] = {}
+        self.lifts: dict[str, Lift] = {}
+        """Marks that are lifted for a while."""
+        self.pedigrees: dict[str, Pedigree] = {}
+        self.tenures = Tenures()
         self.history: dict[str, list[dict[str, Any]]] = {}
         self.incarnations = [0] * SLOTS
         self.frozen: dict[str, Any] | None = None
@@ -96,6 +107,13 @@ class Registry:
         )
         return Route(self.generation if generation is None else generation, active, standby, candidate, flags=flags)
 
+    def mark(self, version: str, now_ns: int) -> dict[str, Any] | None:
+        """Return the quarantine that blocks `version` now, also one of which nobody has noted yet that it is back."""
+        if (mark := self.quarantines.get(version)) is not None:
+            return mark
+        lift = self.lifts.get(version)
+        return lift.mark if lift is not None and lift.over(now_ns) else None
+
     def way_back(self) -> str | None:
         """Return why automation could not go back now, as far as roles and marks say; None if it could."""
         if self.active is None:
@@ -103,6 +121,8 @@ class Registry:
         if self.standby is None:
             away = self.of_state(State.UNREACHABLE)
             return f"{away.version} is unreachable since it was rolled back" if away else "there is no standby"
+        if (mark := self.quarantines.get(self.standby.version)) is not None:
+            return f"{self.standby.version} is quarantined: {mark['reason']}"
         return None
 
     # -- the fold
@@ -116,6 +136,8 @@ class Registry:
         self._check(targets)
         self.targets = targets
         self._marks(entry)
+        self.pedigrees = pedigrees_after(self.pedigrees, entry)
+        self.tenures.note(entry, self.active.version if self.active else None)
         match entry.type:
             case kinds.FROZEN:
                 self.frozen = {"actor": entry.actor, "reason": entry.data["reason"], "at": entry.at}
@@ -144,6 +166,7 @@ class Registry:
             version: replace(target, since_ns=entry.monotonic_ns, roleless_generation=0)
             for version, target in self.targets.items()
         }
+        self.lifts = {version: lift.rebooted(entry) for version, lift in self.lifts.items()}
 
     def _targets_after(self, entry: Entry) -> dict[str, Target]:
         data = entry.data
@@ -192,9 +215,14 @@ class Registry:
                 slot = placed["slot"]
                 self.incarnations[slot] = max(self.incarnations[slot], placed["incarnation"])
         for version, mark in data.get("quarantine", {}).items():
-            self.quarantines[version] = {**mark, "at": entry.at, "actor": entry.actor}
+            self.lifts.pop(version, None)
+            self.quarantines[version] = {"at": entry.at, "actor": entry.actor, **mark}
         for version in data.get("release", ()):
-            self.quarantines.pop(version, None)
+            lift = self.lifts.pop(version, None)
+            mark = self.quarantines.pop(version, lift.mark if lift else None)
+            after_s = data.get("lifted_for_s", {}).get(version)
+            if mark is not None and after_s is not None:
+                self.lifts[version] = lifted(mark, entry, after_s)
 
     def _switched(self, entry: Entry) -> None:
         data = entry.data
@@ -243,11 +271,13 @@ class Registry:
             self.history[version] = [*self.history.get(version, ()), line][-HISTORY_MAX:]
 
     def _forget(self) -> None:
-        """Drop the longest retired versions beyond `RETIRED_MAX`; never one that is quarantined."""
-        gone = [t for t in self.targets.values() if t.slot is None and t.version not in self.quarantines]
-        for target in sorted(gone, key=lambda t: t.since)[: max(0, len(gone) - RETIRED_MAX)]:
+        """Drop the longest retired versions beyond `RETIRED_MAX`, accepted ones last; never one that is quarantined."""
+        marked = self.quarantines.keys() | self.lifts.keys()
+        gone = [t for t in self.targets.values() if t.slot is None and t.version not in marked]
+        for target in sorted(gone, key=lambda t: (t.accepted, t.since))[: max(0, len(gone) - RETIRED_MAX)]:
             del self.targets[target.version]
             self.history.pop(target.version, None)
+            self.pedigrees.pop(target.version, None)
 
     def as_dict(self) -> dict[str, Any]:
         """Return a copy of everything, as plain data, for comparison."""
@@ -259,6 +289,9 @@ class Registry:
             "generation": self.generation,
             "targets": {version: target.as_dict() for version, target in sorted(self.targets.items())},
             "quarantines": self.quarantines,
+            "lifts": {version: lift.as_dict() for version, lift in self.lifts.items()},
+            "pedigrees": {version: pedigree.as_dict() for version, pedigree in self.pedigrees.items()},
+            "tenures": self.tenures.kept,
             "history": self.history,
             "incarnations": self.incarnations,
             "frozen": self.frozen,

@@ -2,6 +2,7 @@
 
 What a state means, and which role the route gives it:
 
+    registered   none        known, and not deployed yet; holds no slot
     verifying    candidate   being probed, or waiting for it, until `warmup_probes` were good in a row
     ready        candidate   may be promoted
     failed       none        did not become ready in time
@@ -24,6 +25,7 @@ from router.errors import InternalError
 class State(StrEnum):
     """Where a version stands; the values are the spelling in journal and API."""
 
+    REGISTERED = "registered"
     VERIFYING = "verifying"
     READY = "ready"
     FAILED = "failed"
@@ -37,6 +39,7 @@ class State(StrEnum):
 _S = State
 LEGAL: Final = {
     # from            to
+    _S.REGISTERED: frozenset({_S.VERIFYING, _S.RETIRED}),
     _S.VERIFYING: frozenset({_S.READY, _S.FAILED, _S.DRAINING}),
     _S.READY: frozenset({_S.ACTIVE, _S.DRAINING}),
     _S.FAILED: frozenset({_S.VERIFYING}),
@@ -46,7 +49,7 @@ LEGAL: Final = {
     _S.DRAINING: frozenset({_S.VERIFYING, _S.RETIRED}),
     _S.RETIRED: frozenset({_S.VERIFYING}),
 }
-"""Every change of state there is. A version is born `verifying`, or by a seed `active` or `standby`."""
+"""Every change of state there is. A version is born `registered` or `verifying`, or by a seed `active` or `standby`."""
 
 CANDIDATES: Final = frozenset({_S.VERIFYING, _S.READY})
 ROLES: Final = {_S.ACTIVE: "active", _S.STANDBY: "standby", _S.VERIFYING: "candidate", _S.READY: "candidate"}

@@ -49,6 +49,9 @@ class Upkeep:
 
     def ticked(self, event: ev.Ticked, now_ns: int) -> list[Command]:
         """Return what time has made due."""
+        for version, lift in self._registry.lifts.items():
+            if lift.over(now_ns):
+                return Admission(self._registry, self._generation).returned(version, lift.mark)
         for target in self._registry.holders():
             if commands := self._due(target, event, now_ns):
                 return commands

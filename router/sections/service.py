@@ -11,8 +11,10 @@ from router.errors import OperatorError
 from router.rollout.endpoint import parse_endpoints
 from router.rollout.rules import Rules
 from router.sections.cases import Cases
+from router.sections.mlflow import RegisteredModel
 from router.sections.objective import Objective
 from router.sections.probe import Probe
+from router.sections.retention import Retention
 from router.sections.tls import BackendTls
 from router.sections.values import Seconds, Strict, version_label
 
@@ -60,6 +62,8 @@ class Service(Strict):
     standby_cost_currency: Annotated[str, Field(pattern=r"^[A-Za-z$€£¥]{0,8}$")] = ""
     """How the report calls that money, for example EUR."""
     cases: Cases = Cases()
+    retention: Retention = Retention()
+    mlflow: RegisteredModel = RegisteredModel()
 
     @field_validator("path_prefix")
     @classmethod

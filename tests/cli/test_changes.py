@@ -56,18 +56,15 @@ VERBS = [
         id="endpoints of a label with a slash",
     ),
     pytest.param(
-        ("quarantine", "green", "-m", "bad"),
+        ("switch", "blue", "--override", "my risk", "--override-for", "90m"),
         "POST",
-        "/v1/versions/green/quarantine",
-        {"reason": "bad"},
-        id="quarantine",
-    ),
-    pytest.param(
-        ("release", "green", "-m", "mended", "--service", "default"),
-        "POST",
-        "/v1/versions/green/release",
-        {"reason": "mended", "service": "default"},
-        id="release",
+        f"{PATH}/switch",
+        {
+            "to": "blue",
+            "reason": "",
+            "override": {"actor": ME, "reason": "my risk", "expires_after_s": 5400.0},
+        },
+        id="switch for a while",
     ),
 ]
 
@@ -215,3 +212,17 @@ class TestDeploy:
         words = ("deploy", "v3", "http://h:1", "--replace", "--no-wait", "--admin", admin.url)
         assert command(*words) == (0, "v3: verifying\n", "")
         assert admin.asked[-1][2] == {**self.BODY, "replace": True}
+
+    def test_a_registered_model_is_waited_for_by_its_label(self, admin: FakeAdmin, command: Command) -> None:
+        admin.answer("POST", f"{PATH}/deploy", {"service": "default", "version": "fraud-v3", "state": "verifying"}, 202)
+        admin.answer("GET", PATH, service(targets=[target("fraud-v3", "candidate", "ready")]))
+        words = ("deploy", "models:/fraud@champion", "--artifact", "s3://m/3", "--admin", admin.url)
+        assert command(*words) == (0, "fraud-v3 is ready: rollback-router promote fraud-v3\n", "")
+        asked = {"actor": ME, "version": "models:/fraud@champion", "replace": False, "artifact": "s3://m/3"}
+        assert [body for method, _, body in admin.asked if method == "POST"] == [asked]
+
+
+def test_an_override_for_a_while_needs_an_override(admin: FakeAdmin, command: Command) -> None:
+    code, _, said = command("switch", "blue", "--override-for", "2h", "--admin", admin.url)
+    assert (code, said) == (2, "rollback-router: --override-for needs --override REASON\n")
+    assert [method for method, _, _ in admin.asked if method != "GET"] == []

@@ -98,18 +98,6 @@ def test_explain(admin: FakeAdmin, command: Command) -> None:
     )
 
 
-def test_versions(admin: FakeAdmin, command: Command) -> None:
-    green = {
-        "service": "default", "version": "green", "state": "retired", "slot": None, "endpoints": ["http://h:1", "http://h:2"],
-        "quarantine": {"reason": "9 of 10 failed"}, "history": [{"at": "12:00", "event": "rolled_back"}],
-    }  # fmt: skip
-    admin.answer("GET", "/v1/versions", {"versions": [green]})
-    assert command("versions", "--admin", admin.url)[1] == (
-        "service  version  state    endpoints               quarantined because  last change\n"
-        "default  green    retired  http://h:1, http://h:2  9 of 10 failed       12:00\n"
-    )
-
-
 def test_incidents(admin: FakeAdmin, command: Command) -> None:
     incident = {
         "id": "i1",

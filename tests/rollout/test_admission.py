@@ -19,7 +19,7 @@ def test_the_route_that_states_mean() -> None:
 
 def test_an_event_that_is_none_of_its_business() -> None:
     with pytest.raises(InternalError, match="Ticked"):
-        Admission(Play().registry, BOOT + 1).handle(Ticked())
+        Admission(Play().registry, BOOT + 1).handle(Ticked(), 0)
 
 
 @pytest.mark.parametrize(("incident", "told"), [(None, "bad;"), ("svc-1-2", "bad (incident svc-1-2);")])

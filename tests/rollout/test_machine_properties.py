@@ -13,7 +13,7 @@ from router.rollout.target import ROLES
 from tests.rollout.playbook import AWAY, TRIGGER, Play
 
 VERSIONS = st.sampled_from(["v1", "v2", "v3", "v4"])
-OVERRIDES = st.sampled_from([None, None, ev.Override("ann", "sure")])
+OVERRIDES = st.sampled_from([None, None, ev.Override("ann", "sure"), ev.Override("ann", "for now", 500.0)])
 
 
 def _deploys(version: str, replace: bool, override: ev.Override | None) -> ev.DeployAsked:
@@ -37,7 +37,8 @@ EVENTS = st.one_of(
     st.builds(ev.RetireAsked, VERSIONS, st.just("ann"), st.booleans()),
     st.builds(ev.EndpointsAsked, VERSIONS, st.just(("http://moved:1",)), st.just("ann")),
     st.builds(ev.QuarantineAsked, VERSIONS, st.just("ann"), st.just("odd")),
-    st.builds(ev.ReleaseAsked, VERSIONS, st.just("ann"), st.just("fine")),
+    st.builds(ev.ReleaseAsked, VERSIONS, st.just("ann"), st.just("fine"), st.sampled_from([None, 2.0, 500.0])),
+    st.builds(ev.RegisterAsked, VERSIONS, st.sampled_from([(), ("http://v4:1",)]), st.just("ann")),
     st.sampled_from([ev.FreezeAsked("ann", "hold"), ev.UnfreezeAsked("ann", "go")]),
     st.builds(ev.Ticked, st.frozensets(st.integers(0, 6))),
     st.just(ev.Accepted({"requests": 500})),
@@ -85,6 +86,10 @@ def test_promises_of_every_history(history: list[tuple[object, float]]) -> None:
             for version in marked & set(play.registry.quarantines):
                 gained = play.registry.targets[version].role
                 assert gained not in ("active", "standby", "candidate") or gained == roles[version]
+
+        live = play.registry.tenures.open
+        assert (live["version"] if live else None) == (play.registry.active.version if play.registry.active else None)
+        assert not play.registry.lifts.keys() & play.registry.quarantines.keys()
 
     assert rebuild("svc", play.entries).as_dict() == play.registry.as_dict()
 

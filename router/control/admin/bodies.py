@@ -31,6 +31,9 @@ Why = Annotated[str, Field(min_length=1, max_length=500), AfterValidator(_visibl
 Version = Annotated[str, Field(max_length=128), AfterValidator(version_label)]
 Url = Annotated[str, Field(max_length=300)]
 Endpoints = Annotated[list[Url], Field(min_length=1, max_length=64), AfterValidator(_canonical)]
+Uri = Annotated[str, Field(min_length=1, max_length=1000), AfterValidator(_visible)]
+Lasting = Annotated[float, Field(ge=1, le=86_400 * 366)]
+"""Seconds for which a quarantine is lifted."""
 ServiceName = Annotated[str, Field(pattern=f"^(?:{NAME.pattern})$")]
 
 
@@ -43,10 +46,12 @@ class OverrideBody(_Body):
 
     actor: Actor
     reason: Why
+    expires_after_s: Lasting | None = None
+    """Then a quarantine that it has lifted is back."""
 
     def plain(self) -> Override:
         """Return it as the machine knows it."""
-        return Override(self.actor, self.reason)
+        return Override(self.actor, self.reason, self.expires_after_s)
 
 
 class _Change(_Body):
@@ -60,10 +65,13 @@ class _RoutedChange(_Change):
 
 
 class Deploy(_RoutedChange):
-    """Bring a version in as candidate. `replace`: instead of a candidate that is being verified."""
+    """Bring a version in as candidate. `replace`: instead of a candidate that is being verified. Endpoints may be left out
+    if the version is known, or if `version` names one in MLflow (`models:/fraud/3`) that has them.
+    """
 
     version: Version
-    endpoints: Endpoints
+    endpoints: Endpoints | None = None
+    artifact: Uri | None = None
     replace: bool = False
     override: OverrideBody | None = None
 
@@ -116,6 +124,22 @@ class Mark(_Change):
     reason: Why
 
 
+class Release(Mark):
+    """Lift the block of a version, for good or for a while."""
+
+    expires_after_s: Lasting | None = None
+    """Then it is back."""
+
+
+class Register(_Change):
+    """Make a version known without deploying it, or correct its artifact."""
+
+    service: ServiceName | None = None
+    version: Version
+    endpoints: Endpoints | None = None
+    artifact: Uri | None = None
+
+
 class _Query(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -128,6 +152,12 @@ class ChangeQuery(_Query):
     """`dry_run`: check everything and say what would happen, change nothing."""
 
     dry_run: bool = False
+
+
+class ServiceQuery(_Query):
+    """`service` may be left out where there is only one."""
+
+    service: ServiceName | None = None
 
 
 class JournalQuery(_Query):

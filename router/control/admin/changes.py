@@ -17,7 +17,8 @@ async def deploy(call: Call) -> Document:
     return await call.verbs.deploy(
         service=call.service,
         version=body.version,
-        endpoints=body.endpoints,
+        endpoints=body.endpoints or [],
+        artifact=body.artifact,
         actor=call.actor(),
         replace=body.replace,
         override=_signed(call, body.override),
@@ -106,7 +107,7 @@ def _signed(call: Call, override: bodies.OverrideBody | None) -> Override | None
     principal = call.principal
     signed = not principal.by_token or override.actor == principal.name
     actor = override.actor if signed else f"{override.actor} (token {principal.name})"
-    return Override(actor, override.reason)
+    return Override(actor, override.reason, override.expires_after_s)
 
 
 _SERVICE: Final = "/v1/services/{service}"

@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import Final
 
 from router.control.admin import bodies
-from router.control.admin.bodies import ChangeQuery
+from router.control.admin.bodies import ChangeQuery, ServiceQuery
 from router.control.admin.operation import Call, Operation
+from router.control.archive import Archive
 from router.control.verbs import Document
 from router.errors import OperatorError
 
@@ -26,14 +27,19 @@ async def quarantine(call: Call) -> Document:
 
 async def release(call: Call) -> Document:
     """Lift the block of a version."""
-    reason = call.asked(bodies.Mark).reason
+    body = call.asked(bodies.Release)
     return await call.verbs.release(
-        service=_service(call), version=call.version, actor=call.actor(), reason=reason, dry_run=call.dry_run
+        service=_service(call),
+        version=call.version,
+        actor=call.actor(),
+        reason=body.reason,
+        expires_after_s=body.expires_after_s,
+        dry_run=call.dry_run,
     )
 
 
 def _service(call: Call) -> str:
-    named = call.asked(bodies.Mark).service
+    named: str | None = getattr(call.body, "service", None)
     if named is not None:
         return named
     services = sorted(call.verbs.view.status()["services"])
@@ -43,10 +49,43 @@ def _service(call: Call) -> str:
     raise OperatorError(400, "request_invalid", detail, exit_code=2)
 
 
+def operations(archive: Archive) -> tuple[Operation, ...]:
+    """Return the routes to what `archive` knows."""
+
+    async def one(call: Call) -> Document:
+        return archive.version(call.version, call.queried(ServiceQuery).service)
+
+    async def live(call: Call) -> Document:
+        return archive.live(call.service)
+
+    async def retention(call: Call) -> Document:
+        return archive.retention(call.service)
+
+    async def register(call: Call) -> Document:
+        body = call.asked(bodies.Register)
+        return await archive.register(
+            service=_service(call),
+            version=body.version,
+            endpoints=body.endpoints or [],
+            artifact=body.artifact,
+            actor=call.actor(),
+            dry_run=call.dry_run,
+        )
+
+    return (
+        Operation("POST", "/v1/versions", register, "Make a version known without deploying it, or correct its artifact",
+                  "operator", bodies.Register, ChangeQuery, 201),
+        Operation("GET", "/v1/versions/{version:.+}", one, "One version: where it comes from, when it was live, how it fared",
+                  query=ServiceQuery),
+        Operation("GET", "/v1/services/{service}/live", live, "What was live when, oldest first"),
+        Operation("GET", "/v1/services/{service}/retention", retention, "Which versions and artifacts may be deleted"),
+    )  # fmt: skip
+
+
 OPERATIONS: Final = (
     Operation("GET", "/v1/versions", list_all, "All versions with their history and marks"),
     Operation("POST", "/v1/versions/{version:.+}/quarantine", quarantine, "Block a version",
               "operator", bodies.Mark, ChangeQuery),
     Operation("POST", "/v1/versions/{version:.+}/release", release, "Lift the block of a version",
-              "operator", bodies.Mark, ChangeQuery),
+              "operator", bodies.Release, ChangeQuery),
 )  # fmt: skip

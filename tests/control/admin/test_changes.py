@@ -16,8 +16,13 @@ DEPLOY = {"version": "fraud-v3", "endpoints": ["http://127.0.0.1:9003/"]}
 
 CHANGES = [
     pytest.param("POST", "/v1/services/fraud/deploy", DEPLOY, 202, "deploy",
-                 {"version": "fraud-v3", "endpoints": ["http://127.0.0.1:9003"], "replace": False, "override": None,
-                  "expect": NONE}, id="deploy"),
+                 {"version": "fraud-v3", "endpoints": ["http://127.0.0.1:9003"], "artifact": None, "replace": False,
+                  "override": None, "expect": NONE}, id="deploy"),
+    pytest.param("POST", "/v1/services/fraud/deploy",
+                 {"version": "models:/fraud/3", "artifact": "s3://m/3",
+                  "override": {"actor": "ada", "reason": "I know", "expires_after_s": 60}}, 202, "deploy",
+                 {"version": "models:/fraud/3", "endpoints": [], "artifact": "s3://m/3", "replace": False,
+                  "override": Override("ada", "I know", 60.0), "expect": NONE}, id="deploy of a registered model"),
     pytest.param("POST", "/v1/services/fraud/promote",
                  {"version": "v3", "reason": "better", "override": {"actor": "ada", "reason": "I know"}}, 200, "promote",
                  {"version": "v3", "reason": "better", "override": Override("ada", "I know"), "expect": NONE}, id="promote"),

@@ -14,7 +14,7 @@ from tests.control.fake_controller import FakeController
 
 CHANGES = {
     "deploy": "Deploy", "promote": "Promote", "rollback": "Rollback", "switch": "Switch", "retire": "Retire",
-    "endpoints": "MoveEndpoints", "freeze": "Automation", "unfreeze": "Automation", "quarantine": "Mark", "release": "Mark",
+    "endpoints": "MoveEndpoints", "freeze": "Automation", "unfreeze": "Automation", "quarantine": "Mark", "release": "Release",
 }  # fmt: skip
 
 

@@ -12,7 +12,9 @@ MARKS = [
     pytest.param("POST", "/v1/versions/v1/quarantine", {"reason": "bias", "service": "fraud"}, 200, "quarantine",
                  {"version": "v1", "reason": "bias"}, id="quarantine"),
     pytest.param("POST", "/v1/versions/org/m:v1/release", {"reason": "fixed", "service": "fraud"}, 200, "release",
-                 {"version": "org/m:v1", "reason": "fixed"}, id="release"),
+                 {"version": "org/m:v1", "reason": "fixed", "expires_after_s": None}, id="release"),
+    pytest.param("POST", "/v1/versions/v1/release", {"reason": "look", "expires_after_s": 7200, "service": "fraud"}, 200,
+                 "release", {"version": "v1", "reason": "look", "expires_after_s": 7200.0}, id="release for a while"),
 ]  # fmt: skip
 
 
@@ -33,3 +35,10 @@ async def test_listing(office: Office) -> None:
 async def test_the_only_service_need_not_be_named_for_a_mark(office: Office) -> None:
     await office.call("POST", "/v1/versions/v1/quarantine", json={"reason": "bias"})
     assert office.controller.calls[-1][1]["service"] == "fraud"
+
+
+@pytest.mark.parametrize("lasting", [0, -1, 1e9, "2h", True])
+async def test_for_how_long_a_mark_may_be_lifted(office: Office, lasting: object) -> None:
+    body = {"reason": "look", "expires_after_s": lasting}
+    assert await office.refused("POST", "/v1/versions/v1/release", json=body) == (400, "request_invalid")
+    assert [verb for verb, _ in office.controller.calls if verb == "release"] == []

@@ -1,0 +1,205 @@
+"""The commands about versions themselves: what is known of them, which may be deleted, and the marks that block them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from router.cli import duration, screen
+from router.cli import options as opt
+from router.cli.changes import done
+from router.cli.client import Client, Document, segment
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+
+app = typer.Typer()
+
+Why = Annotated[str, typer.Option("--reason", "-m", metavar="TEXT", help="Why; kept in the journal.")]
+
+
+@app.command()
+def versions(
+    version: Annotated[str, typer.Argument(metavar="[VERSION]", help="One of them, in full.")] = "",
+    deletable: Annotated[
+        bool, typer.Option("--deletable", help="Which may be deleted, and why others may not.")
+    ] = False,
+    live: Annotated[bool, typer.Option("--live", help="What was live when.")] = False,
+    as_json: opt.AsJson = False,
+    service: opt.ServiceName = "",
+    admin: opt.AdminUrl = opt.ADMIN_DEFAULT,
+    token: opt.Token = "",
+) -> None:
+    """List the versions, or show one in full.
+
+    Where it comes from, when it was live, how it fared, and what blocks it.
+    """
+    client = Client(admin, token)
+    if deletable:
+        _shown(client.get(f"{client.service(service)}/retention"), as_json, _deletable)
+    elif live:
+        _shown(client.get(f"{client.service(service)}/live"), as_json, _live)
+    elif version:
+        query = f"?service={segment(service)}" if service else ""
+        _shown(client.get(f"/v1/versions/{segment(version)}{query}"), as_json, _detail)
+    else:
+        document = client.get("/v1/versions")
+        if service:
+            document["versions"] = [told for told in document["versions"] if told["service"] == service]
+        _shown(document, as_json, _listing)
+
+
+@app.command()
+def register(
+    version: Annotated[
+        str, typer.Argument(metavar="VERSION", help="Its label, or models:/NAME/3, models:/NAME@ALIAS.")
+    ],
+    endpoints: opt.EndpointsIfNew = None,
+    artifact: opt.Artifact = "",
+    dry_run: opt.DryRun = False,
+    as_json: opt.AsJson = False,
+    service: opt.ServiceName = "",
+    admin: opt.AdminUrl = opt.ADMIN_DEFAULT,
+    token: opt.Token = "",
+) -> None:
+    """Make a version known, or correct its artifact.
+
+    It is not deployed; afterwards deploy VERSION needs no endpoints.
+    """
+    body: Document = {"version": version} | ({"service": service} if service else {})
+    body |= {"endpoints": endpoints} if endpoints else {}
+    body |= {"artifact": artifact} if artifact else {}
+    answer = Client(admin, token).change("POST", "/v1/versions", body, dry_run=dry_run)
+    done(answer, as_json, f"{version} is registered")
+
+
+@app.command()
+def quarantine(
+    version: opt.Version,
+    reason: Why,
+    dry_run: opt.DryRun = False,
+    as_json: opt.AsJson = False,
+    service: opt.ServiceName = "",
+    admin: opt.AdminUrl = opt.ADMIN_DEFAULT,
+    token: opt.Token = "",
+) -> None:
+    """Block a version until it is released.
+
+    Neither you nor automation can make it active without an override.
+    """
+    _mark(Client(admin, token), service, version, "quarantine", {"reason": reason}, dry_run, as_json)
+
+
+@app.command()
+def release(
+    version: opt.Version,
+    reason: Why,
+    lasting: Annotated[
+        str, typer.Option("--for", metavar="TIME", help="The quarantine is back after it, e.g. 2h.")
+    ] = "",
+    dry_run: opt.DryRun = False,
+    as_json: opt.AsJson = False,
+    service: opt.ServiceName = "",
+    admin: opt.AdminUrl = opt.ADMIN_DEFAULT,
+    token: opt.Token = "",
+) -> None:
+    """Lift the quarantine of a version, for good or --for a while."""
+    body: Document = {"reason": reason} | ({"expires_after_s": duration.seconds(lasting)} if lasting else {})
+    _mark(Client(admin, token), service, version, "release", body, dry_run, as_json)
+
+
+def _mark(client: Client, service: str, version: str, verb: str, body: Document, dry_run: bool, as_json: bool) -> None:
+    body |= {"service": service} if service else {}
+    answer = client.change("POST", f"/v1/versions/{segment(version)}/{verb}", body, dry_run=dry_run)
+    done(answer, as_json, f"{version}: {verb} done")
+
+
+def _shown(document: Document, as_json: bool, people: Callable[[Document], None]) -> None:
+    screen.show_json(document) if as_json else people(document)
+
+
+def _listing(document: Document) -> None:
+    rows = (
+        (
+            version["service"],
+            version["version"],
+            version["state"],
+            ", ".join(_facts(version)),
+            ", ".join(version["endpoints"]),
+            version.get("artifact"),
+            (version.get("quarantine") or {}).get("reason"),
+            (version["history"][-1]["at"] if version.get("history") else ""),
+        )
+        for version in document["versions"]
+    )
+    columns = ("service", "version", "state", "facts", "endpoints", "artifact", "quarantined because", "last change")
+    screen.show(screen.table(columns, rows))
+
+
+def _facts(version: Document) -> list[str]:
+    lifted = version.get("lifted")
+    told = {
+        "accepted": version.get("accepted"),
+        "rolled back": version.get("rolled_back"),
+        "quarantined": version.get("quarantine"),
+        f"released until {lifted['until']}" if lifted else "": lifted,
+    }
+    return [fact for fact, true in told.items() if true]
+
+
+def _detail(version: Document) -> None:
+    registered, mark, lifted = version["registered"] or {}, version["quarantine"] or {}, version["lifted"] or {}
+    rolled_back = version["rolled_back"] or {}
+    facts = (
+        ("service", version["service"]),
+        ("version", version["version"]),
+        ("state", version["state"]),
+        ("endpoints", ", ".join(version["endpoints"])),
+        ("artifact", version["artifact"]),
+        ("source", version["source"]),
+        ("registered", _signed(registered.get("at"), registered.get("by"))),
+        ("accepted", version["accepted_at"] or screen.yes(version["accepted"])),
+        ("rolled back", _signed(rolled_back.get("at"), rolled_back.get("incident"), rolled_back.get("reason"))),
+        ("quarantined", _signed(mark.get("at"), mark.get("actor"), mark.get("reason"))),
+        ("released until", _signed(lifted.get("until"), lifted.get("actor"), lifted.get("reason"))),
+    )
+    screen.show(screen.table(("fact", "value"), (fact for fact in facts if fact[1])))
+    screen.show("", *_tenures(version["live"]))
+    lines = (
+        (line["at"], line["event"], line.get("state"), line["actor"], line.get("reason")) for line in version["history"]
+    )
+    screen.show("", screen.table(("at", "what", "state", "who", "why"), lines))
+
+
+def _signed(*parts: object) -> str:
+    return ", ".join(str(part) for part in parts if part)
+
+
+def _live(document: Document) -> None:
+    screen.show(*_tenures(document["live"]))
+    if document["dropped"]:
+        screen.say(f"{document['dropped']} older ones are in the journal only")
+
+
+def _tenures(live: list[Document]) -> list[RenderableType]:
+    rows = (
+        (
+            tenure["version"],
+            tenure["since"],
+            tenure["until"] or "now",
+            _signed(tenure["begun"]["event"], tenure["begun"]["actor"], tenure["begun"]["reason"]),
+            _signed(*((tenure["ended"] or {}).get(name) for name in ("event", "actor", "reason", "incident"))),
+        )
+        for tenure in live
+    )
+    return [screen.table(("version", "live from", "until", "through", "ended through"), rows)]
+
+
+def _deletable(document: Document) -> None:
+    kept = ((v["version"], "no", v["artifact"], "; ".join(v["because"])) for v in document["kept"])
+    free = ((v["version"], "yes", v["artifact"], "") for v in document["deletable"])
+    screen.show(screen.table(("version", "may be deleted", "artifact", "kept because"), [*kept, *free]))
+    artifacts = document["artifacts_deletable"]
+    screen.say(*(["artifacts that may be deleted:", *artifacts] if artifacts else ["no artifact may be deleted"]))

@@ -1,0 +1,81 @@
+"""How a model registry names a version: `models:/fraud/3`, or `models:/fraud@champion` for whatever the alias points to.
+
+What is read from such a version, and which label it gets here, is decided here too; the wording of the tags is MLflow's
+users' to know: README, "Versions", lists them.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Final
+
+from router.errors import OperatorError
+
+SCHEME: Final = "models:/"
+TAG_ENDPOINTS: Final = "rollback_router.endpoints"
+TAG_LABEL: Final = "rollback_router.version"
+TAG_REASON: Final = "rollback.reason"
+TAG_INCIDENT: Final = "rollback.incident"
+TAG_AT: Final = "rollback.at"
+TAG_QUARANTINED: Final = "rollback.quarantined"
+_NAMED: Final = re.compile(r"models:/([^/:@]{1,100})(?:/(\d{1,9})|@([\w\-]{1,100}))")
+_NO: Final = frozenset({"false", "no", "0", ""})
+
+
+@dataclass(frozen=True, slots=True)
+class ModelUri:
+    """A registered model and either the number of one of its versions or an alias."""
+
+    name: str
+    number: str | None = None
+    alias: str | None = None
+
+    def __str__(self) -> str:
+        return f"{SCHEME}{self.name}" + (f"/{self.number}" if self.number is not None else f"@{self.alias}")
+
+
+def parse(text: str) -> ModelUri:
+    """Return what `text` names; raise OperatorError (400) that says how to write one."""
+    match = _NAMED.fullmatch(text)
+    if match is None:
+        detail = f"{text[:200]!r}: write a registered model as models:/NAME/NUMBER or models:/NAME@ALIAS"
+        raise OperatorError(400, "model_uri_invalid", detail, exit_code=2)
+    number = match[2]
+    return ModelUri(match[1], None if number is None else str(int(number)), match[3])
+
+
+def numbered(source: str | None) -> ModelUri | None:
+    """Return the model version that a pedigree's `source` names; None if there is none."""
+    match = _NAMED.fullmatch(source or "")
+    return ModelUri(match[1], match[2]) if match and match[2] is not None else None
+
+
+def label(uri: ModelUri, tags: Mapping[str, str]) -> str:
+    """Return the version label here: that of the tag, else the same one for the same number always, `fraud-v3`."""
+    return tags.get(TAG_LABEL, "").strip() or f"{uri.name}-v{uri.number}"
+
+
+def endpoints(uri: ModelUri, tags: Mapping[str, str]) -> list[str]:
+    """Return the URLs of the servers; raise OperatorError (409) if the tag is missing."""
+    found = [url for url in re.split(r"[\s,]+", tags.get(TAG_ENDPOINTS, "")) if url]
+    if not found:
+        raise OperatorError(
+            409,
+            "endpoints_needed",
+            f"{uri} has no tag {TAG_ENDPOINTS}: set it to the URLs of its servers, with commas between them, or name them",
+            exit_code=9,
+        )
+    return found
+
+
+def quarantine(tags: Mapping[str, str]) -> dict[str, str | None] | None:
+    """Return why the version is quarantined there, and by which incident; None if it is not.
+
+    A version that was rolled back has a reason; it is quarantined unless the tag for that says no.
+    """
+    reason, marked = tags.get(TAG_REASON), tags.get(TAG_QUARANTINED)
+    if (marked is None and reason is None) or (marked is not None and marked.strip().lower() in _NO):
+        return None
+    return {"reason": reason or "no reason given", "incident": tags.get(TAG_INCIDENT) or None}
