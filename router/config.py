@@ -16,6 +16,7 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, Settings
 from router.errors import StartError
 from router.sections.address import Address, FileMode
 from router.sections.admin import Admin
+from router.sections.alerts import Alerts
 from router.sections.forwarding import Forwarding, networks
 from router.sections.history import HistoryKept
 from router.sections.incidents import Incidents
@@ -56,6 +57,7 @@ class Settings(BaseSettings):
     fail_point: str = ""
     tls: ListenTls = ListenTls()
     admin: Admin = Admin()
+    alerts: Alerts = Alerts()
     forwarding: Forwarding = Forwarding()
     limits: Limits = Limits()
     timeouts: Timeouts = Timeouts()
@@ -91,6 +93,16 @@ class Settings(BaseSettings):
                 "proxy_protocol is required, and proxy_protocol_from names nobody who may send it: "
                 'name the balancers\' networks, for example ["10.0.0.0/8"]'
             )
+        return self
+
+    @model_validator(mode="after")
+    def _alerts_are_about_us(self) -> Settings:
+        for number, known in enumerate(self.alerts.map):
+            if known.service is not None and known.service not in self.services:
+                names = ", ".join(sorted(self.services)) or "none"
+                raise ValueError(
+                    f"alerts.map.{number}.service {known.service!r}: there is no such service; there are: {names}"
+                )
         return self
 
     @model_validator(mode="after")
@@ -194,6 +206,7 @@ class _Plain(Strict):
     fail_point: str
     tls: ListenTls
     admin: Admin
+    alerts: Alerts
     forwarding: Forwarding
     limits: Limits
     timeouts: Timeouts

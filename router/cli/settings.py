@@ -60,7 +60,7 @@ def effective(settings: Settings) -> dict[str, Any]:
     for name in ("listen", "admin_listen"):
         document[name] = str(getattr(settings, name))
     document["state_dir"] = str(settings.resolved_state_dir())
-    for token in document["admin"]["tokens"]:
+    for token in [*document["admin"]["tokens"], *document["alerts"]["tokens"]]:
         token["sha256"] = "(hidden)"
     return document
 

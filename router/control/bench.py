@@ -77,6 +77,8 @@ class Bench:
         self._alarms = alarms
         self._on_switch = on_switch
         self._watched: dict[int, tuple[str, tuple[str, ...]]] = {}
+        self.sources: list[Callable[[int], tuple[TriggerResult, ...]]] = []
+        """Who else has something to say of the active version; asked at each tick, with its time."""
 
     def restore(self) -> None:
         """Give the judge what a predecessor of this process has seen."""
@@ -94,7 +96,7 @@ class Bench:
         """Look once: sample, judge, act."""
         self._sampler.sample(now_ns, stalled)
         self.unwell = self._wellness.unwell(now_ns, self.service.rules)
-        self.verdict = self.judge.evaluate(self._facts(), now_ns)
+        self.verdict = self.judge.evaluate(self._facts(now_ns), now_ns)
         self.tell(Ticked(self.conductor.drained()), now_ns)
         if self.verdict.accepted is not None:
             self.tell(Accepted(self.verdict.accepted.as_dict()), now_ns)
@@ -111,7 +113,7 @@ class Bench:
         else:
             self._alarms.down("standby_failing", self.name)
 
-    def _facts(self) -> Facts:
+    def _facts(self, now_ns: int) -> Facts:
         registry, streaks = self.registry, self.machine.streaks
         active, standby = registry.active, registry.standby
         since_ns = None
@@ -124,6 +126,7 @@ class Bench:
             accepted=active is not None and active.accepted,
             probes_unreachable_since_ns=since_ns,
             unwell=self.unwell,
+            heard=tuple(result for source in self.sources for result in source(now_ns)),
         )
 
     def _reached(self, failing: TriggerResult, now_ns: int) -> VerdictReached:

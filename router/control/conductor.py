@@ -222,9 +222,11 @@ class Conductor:
         self._tell(entries)
 
     # -- automation
-    def perform(self, commands: list[Command], now_ns: int) -> Change:
-        """Carry out what needs no person: at once, and journal it as soon as the disk takes it. `now_ns` is when the facts
-        were seen that led to it.
+    def perform(
+        self, commands: list[Command], now_ns: int, on_disk: Callable[[int], None] = lambda seq: None
+    ) -> Change:
+        """Carry out what needs no person: at once, and journal it as soon as the disk takes it; `on_disk` is told the number
+        of each fact then. `now_ns` is when the facts were seen that led to it.
         """
         decided_ns = clock.now_ns()
         entries = self._entries(commands, now_ns)
@@ -234,13 +236,17 @@ class Conductor:
         for entry in entries:
             generation = published(entry) or 0
             self.unjournalled.add(generation)
-            if not self._desk.journal.submit(entry, self._journalled(generation)):
+            if not self._desk.journal.submit(entry, self._journalled(generation, on_disk)):
                 self._desk.alarms.up("journal_overflow", f"{entry.type} of {self.name} is not kept", self.name)
         self._tell(entries)
         return Change(entries[0] if entries else None, decided_ns, stored_ns)
 
-    def _journalled(self, generation: int) -> Callable[[int], None]:
-        return lambda seq: self.unjournalled.discard(generation)
+    def _journalled(self, generation: int, on_disk: Callable[[int], None]) -> Callable[[int], None]:
+        def written(seq: int) -> None:
+            self.unjournalled.discard(generation)
+            on_disk(seq)
+
+        return written
 
     # -- both
     def _entries(self, commands: list[Command], now_ns: int) -> list[Entry]:

@@ -8,8 +8,9 @@ from pathlib import Path
 
 from router import clock
 from router.config import Settings
-from router.control.admin import versions
+from router.control.admin import hooks, versions
 from router.control.admin.operation import Operation
+from router.control.alerts import Alerts
 from router.control.archive import Archive
 from router.control.controller import Controller
 from router.control.historian import Historian
@@ -35,6 +36,7 @@ def open_offices(premises: Premises) -> tuple[tuple[Office, ...], tuple[Operatio
     history = History(premises.state_dir, settings.history.keep_days, settings.history.file_bytes_max)
     historian = Historian(premises.controller, history, clock.now_ns())
     archive = Archive(premises.controller)
-    offices: list[Office] = [historian, archive]
-    operations = [*versions.operations(archive)]
+    alerts = Alerts(premises.controller, settings, premises.entries)
+    offices: list[Office] = [historian, archive, alerts]
+    operations = [*versions.operations(archive), *hooks.operations(alerts)]
     return tuple(offices), tuple(operations)

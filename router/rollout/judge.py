@@ -34,7 +34,8 @@ class Facts:
     """What the judge cannot see in the samples. Times are monotonic nanoseconds.
 
     `unwell`: why the router's own numbers are not to be trusted now; None if they are.
-    `probes_unreachable_since_ns`: since when no endpoint of the active version accepts control's probes.
+    `probes_unreachable_since_ns`: since when no endpoint of the active version accepts control's probes. `heard`: what others
+    than the samples say of the active version.
     """
 
     active_slot: int | None
@@ -43,6 +44,7 @@ class Facts:
     accepted: bool
     probes_unreachable_since_ns: int | None = None
     unwell: str | None = None
+    heard: tuple[TriggerResult, ...] = ()
 
 
 class _Watch:
@@ -158,6 +160,7 @@ class Judge:
             hang(view),
             self._error_rate(view, watch),
             self._latency(view, watch),
+            *facts.heard,
         )
         verdict = conclude(results)
         if any(result.failing for result in results):

@@ -85,6 +85,22 @@ class LatencyRule:
 
 
 @dataclass(frozen=True, slots=True)
+class QualityRule:
+    """Somebody who looks at inputs and outputs says that the active version does not do well."""
+
+    __pydantic_config__: ClassVar[dict[str, Any]] = _STRICT
+    action: Action = "rollback"
+
+
+@dataclass(frozen=True, slots=True)
+class BusinessRule:
+    """A business metric suffers. Whether the model is to blame is for a person to say: never by itself."""
+
+    __pydantic_config__: ClassVar[dict[str, Any]] = _STRICT
+    action: Literal["ask", "observe"] = "ask"
+
+
+@dataclass(frozen=True, slots=True)
 class Rules:
     """Everything the judge of one service is told."""
 
@@ -92,6 +108,8 @@ class Rules:
     hard_failure: HardFailureRule = field(default_factory=HardFailureRule)
     error_rate: ErrorRateRule = field(default_factory=ErrorRateRule)
     latency: LatencyRule = field(default_factory=LatencyRule)
+    quality: QualityRule = field(default_factory=QualityRule)
+    business: BusinessRule = field(default_factory=BusinessRule)
     sustained_share: float = 0.8
     """Sustained: fail at every conclusive tick of the period and in at least this share of its ticks."""
     warmup_s: float = 30.0

@@ -8,15 +8,16 @@ from typing import Any, Literal
 from router.rollout.baseline import Baseline
 from router.rollout.rules import Action
 
-Kind = Literal["hard_failure", "error_rate", "latency"]
-Detail = Literal["errors", "unreachable", "hang", ""]
+Kind = Literal["hard_failure", "error_rate", "latency", "quality", "business"]
+Detail = Literal["errors", "unreachable", "hang", "alert", ""]
 State = Literal["pass", "fail", "inconclusive", "not_configured"]
 
 
 @dataclass(frozen=True, slots=True)
 class TriggerResult:
-    """What one trigger found at one tick. `value`, `limit` and `baseline` are shares (0 to 1) or, for `unreachable` and
-    `hang`, seconds; None is "no such number", never zero. `samples`: the requests, faults or waits it rests on.
+    """What one trigger found at one tick. `value`, `limit` and `baseline` are shares (0 to 1), for `unreachable` and `hang`
+    seconds, for `alert` a number of alerts; None is "no such number", never zero. `samples`: the requests, faults, waits or
+    alerts it rests on.
     """
 
     kind: Kind
@@ -80,6 +81,7 @@ def conclude(results: tuple[TriggerResult, ...], accepted: Baseline | None = Non
     due = [result for result in results if result.failing]
     failing = next((result for result in due if result.action == "rollback"), None)
     observing = tuple(result for result in due if result.action != "rollback")
-    decided = any(result.state in ("pass", "fail") for result in results)
+    # That nobody complains says nothing of a version that nobody asks.
+    decided = any(result.state in ("pass", "fail") and result.detail != "alert" for result in results)
     state: Literal["pass", "fail", "inconclusive"] = "fail" if failing else "pass" if decided else "inconclusive"
     return Verdict(state, results, failing, observing, accepted)

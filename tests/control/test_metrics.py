@@ -16,6 +16,13 @@ from router.shm import layout as at
 from tests.control.conftest import Office
 from tests.control.fake_controller import FakeController
 
+OF_OFFICES = {
+    "rollback_router_alerts",
+    "rollback_router_alerts_standing",
+    "rollback_router_history_batches_dropped",
+    "rollback_router_history_bytes",
+}
+"""Families that offices add; frozen, too."""
 FROZEN = {
     "rollback_router_requests": ("counter", {"service", "version", "role", "outcome"}),
     "rollback_router_request_duration_seconds": ("histogram", {"service", "version"}),

@@ -21,7 +21,7 @@ from router.control.app import Control
 from router.shm import document, wall
 from router.shm import layout as at
 from tests.control.scripted_server import ScriptedServer, answer, scripted
-from tests.control.test_metrics import FROZEN
+from tests.control.test_metrics import FROZEN, OF_OFFICES
 
 
 class House:
@@ -156,7 +156,7 @@ async def test_the_exposition_of_a_real_controller_has_the_frozen_names(house: H
     await house.until("/v1/services/fraud", lambda found: found["way_back"])
     async with house.session.get(house.url + "/metrics") as response:
         families = list(text_string_to_metric_families(await response.text()))
-    assert {family.name for family in families} == set(FROZEN)
+    assert {family.name for family in families} == set(FROZEN) | OF_OFFICES
     samples = {sample.name: sample for family in families for sample in family.samples}
     assert samples["rollback_router_way_back"].value == 1
     active = samples["rollback_router_active_info"].labels

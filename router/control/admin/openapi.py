@@ -51,7 +51,7 @@ _SWITCHING: Final = ("/promote", "/rollback", "/switch")
 
 def describe(operations: Sequence[Operation]) -> dict[str, Any]:
     """Return the OpenAPI document of `operations`."""
-    bodies = sorted({op.body for op in operations if op.body is not None}, key=lambda model: model.__name__)
+    bodies = sorted({body for op in operations if (body := _body(op)) is not None}, key=lambda model: model.__name__)
     _, schemas = models_json_schema([(model, "validation") for model in bodies], ref_template=_REFERENCE)
     paths: dict[str, dict[str, Any]] = {}
     for operation in operations:
@@ -87,10 +87,14 @@ def _described(operation: Operation) -> dict[str, Any]:
     }
     if operation.role is not None:
         described |= {"security": [{"bearer": []}], "x-role": operation.role}
-    if operation.body is not None:
-        schema = {"$ref": _REFERENCE.format(model=operation.body.__name__)}
+    if (body := _body(operation)) is not None:
+        schema = {"$ref": _REFERENCE.format(model=body.__name__)}
         described["requestBody"] = {"required": True, "content": {"application/json": {"schema": schema}}}
     return described
+
+
+def _body(operation: Operation) -> type[BaseModel] | None:
+    return operation.body or operation.takes
 
 
 def _answer(operation: Operation) -> dict[str, Any]:

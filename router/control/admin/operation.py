@@ -92,6 +92,8 @@ class Operation:
     query: type[BaseModel] = NoQuery
     status: int = 200
     media_type: str = "application/json"
+    takes: type[BaseModel] | None = None
+    """What the handler reads by itself, for the description."""
 
 
 class Desk:
@@ -110,7 +112,7 @@ class Desk:
             query = _parse_query(request, operation.query)
             if operation.body is None:
                 return await self._read(operation, self._call(request, principal, None, query))
-            raw = await _read_body(request, self._guard.body_bytes_max)
+            raw = await read_body(request, self._guard.body_bytes_max)
             body = _parse_body(raw, operation.body)
             return await self._change(operation, self._call(request, principal, body, query), raw)
 
@@ -172,11 +174,19 @@ def _parse_query(request: web.Request, model: type[BaseModel]) -> BaseModel:
         raise problems.from_validation(error, "query") from None
 
 
-async def _read_body(request: web.Request, bytes_max: int) -> bytes:
+async def read_body(
+    request: web.Request,
+    bytes_max: int,
+    setting: str = "admin.body_bytes_max",
+    media_types: tuple[str, ...] = ("application/json",),
+) -> bytes:
+    """Return the body; raise OperatorError 413, naming `setting`, 415 or 408."""
     fields = request.headers.getall("Content-Type", [])
     charset = (request.charset or "utf-8").lower()
-    if request.content_type != "application/json" or len(fields) != 1 or charset != "utf-8":
-        raise OperatorError(415, "content_type", "send the body as JSON, with Content-Type: application/json")
+    if request.content_type not in media_types or len(fields) != 1 or charset != "utf-8":
+        raise OperatorError(
+            415, "content_type", f"send the body as JSON, with Content-Type: {' or '.join(media_types)}"
+        )
     if request.headers.get("Content-Encoding", "identity") != "identity":
         raise OperatorError(415, "content_encoding", "send the body without Content-Encoding")
     body = bytearray()
@@ -185,7 +195,7 @@ async def _read_body(request: web.Request, bytes_max: int) -> bytes:
             async for chunk in request.content.iter_any():
                 body += chunk
                 if len(body) > bytes_max:
-                    detail = f"the body is larger than admin.body_bytes_max = {bytes_max}"
+                    detail = f"the body is larger than {setting} = {bytes_max}"
                     raise OperatorError(413, "body_too_large", detail)
     except TimeoutError:
         raise OperatorError(408, "request_timeout", f"no whole body within {BODY_TIMEOUT_S:g} s") from None

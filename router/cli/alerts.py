@@ -1,0 +1,47 @@
+"""`alerts`: what came in, and what became of each."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from router.cli import options as opt
+from router.cli import screen
+from router.cli.client import Client, Document
+
+app = typer.Typer()
+
+
+@app.command()
+def alerts(
+    limit: Annotated[int, typer.Option(min=1, max=1000, help="At most so many.")] = 100,
+    as_json: opt.AsJson = False,
+    admin: opt.AdminUrl = opt.ADMIN_DEFAULT,
+    token: opt.Token = "",
+) -> None:
+    """List the alerts that came in.
+
+    Newest first, with what became of each.
+    """
+    document = Client(admin, token).get(f"/v1/alerts?limit={limit}")
+    if as_json:
+        screen.show_json(document)
+        return
+    columns = ("heard", "service", "kind", "alert", "state", "about", "fate", "because", "says", "sender")
+    screen.show(screen.table(columns, (_row(alert) for alert in document["alerts"])))
+
+
+def _row(alert: Document) -> tuple[object, ...]:
+    return (
+        alert["heard_at"],
+        alert["service"],
+        alert["kind"],
+        alert["name"],
+        alert["status"],
+        alert["about"] or alert["version"],
+        alert["fate"],
+        alert["detail"],
+        alert["summary"],
+        alert["sender"],
+    )

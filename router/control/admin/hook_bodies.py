@@ -1,0 +1,191 @@
+"""What alerts look like when they come in: Alertmanager and Grafana, our own simple form, CloudEvents. All become reports.
+
+Members that are not known are taken as what they are in webhooks of others, news; only our own form refuses them.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Annotated, Any, Final, Literal, TypeVar
+
+import orjson
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError
+
+from router.control.admin import problems
+from router.errors import OperatorError
+from router.rollout.alert import Report
+from router.sections.values import NAME
+
+CLOUD_EVENT: Final = "application/cloudevents+json"
+LABELS_MAX: Final = 64
+_BINARY: Final = "ce-"
+_FINGERPRINT: Final = re.compile(r"[!-~]{1,128}")
+_SUMMARIES: Final = ("summary", "description", "message")
+
+Labels = Annotated[dict[Annotated[str, Field(max_length=256)], Annotated[str, Field(max_length=8192)]],
+                   Field(max_length=LABELS_MAX)]  # fmt: skip
+Status = Literal["firing", "resolved"]
+Model = TypeVar("Model", bound=BaseModel)
+
+
+class _Foreign(BaseModel):
+    model_config = ConfigDict(extra="ignore", frozen=True)
+
+
+class _Own(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class _AmAlert(_Foreign):
+    status: Status
+    labels: Labels
+    annotations: Labels = {}
+    startsAt: AwareDatetime
+    fingerprint: Annotated[str, Field(pattern=r"^[!-~]{1,128}$")]
+
+
+class AlertmanagerBody(_Foreign):
+    """A webhook of Alertmanager (version 4) or Grafana; each of its alerts is looked at by itself."""
+
+    alerts: list[_AmAlert]
+    truncatedAlerts: Annotated[int, Field(ge=0)] = 0
+
+
+class SimpleAlert(_Own):
+    """One alert. With `kind` and `service` it says by itself what it is; without, its labels have to fit an alerts.map.
+
+    `id` and `starts_at` are what it is known by; without `starts_at` an id is taken once.
+    """
+
+    id: Annotated[str, Field(pattern=r"^[!-~]{1,128}$")]
+    status: Status = "firing"
+    starts_at: AwareDatetime | None = None
+    kind: Literal["quality", "business"] | None = None
+    service: Annotated[str, Field(pattern=f"^(?:{NAME.pattern})$")] | None = None
+    version: Annotated[str, Field(min_length=1, max_length=128)] | None = None
+    summary: Annotated[str, Field(max_length=8192)] = ""
+    labels: Labels = {}
+
+
+class _CloudEvent(_Foreign):
+    specversion: Literal["1.0"]
+    id: Annotated[str, Field(min_length=1, max_length=1024)]
+    source: Annotated[str, Field(min_length=1, max_length=2048)]
+    type: Annotated[str, Field(min_length=1, max_length=1024)]
+    subject: Annotated[str, Field(max_length=1024)] | None = None
+    time: AwareDatetime | None = None
+    data: Any = None
+
+
+def from_alertmanager(raw: bytes) -> tuple[list[Report], int]:
+    """Return the alerts of a webhook, and how many its sender has cut off; raise OperatorError 400."""
+    body = _parsed(AlertmanagerBody, raw)
+    reports = [
+        Report(
+            fingerprint=alert.fingerprint,
+            status=alert.status,
+            starts_at=_seconds(alert.startsAt),
+            labels=alert.labels,
+            summary=next((alert.annotations[name] for name in _SUMMARIES if alert.annotations.get(name)), ""),
+        )
+        for alert in body.alerts
+    ]
+    return reports, body.truncatedAlerts
+
+
+def from_alert(raw: bytes, media_type: str, fields: Mapping[str, str]) -> Report:
+    """Return the alert of a request: a CloudEvent in structured or binary mode, or our own form; raise OperatorError 400."""
+    if media_type == CLOUD_EVENT:
+        return _from_event(_parsed(_CloudEvent, raw))
+    attributes = {
+        name.lower()[len(_BINARY) :]: value for name, value in fields.items() if name.lower().startswith(_BINARY)
+    }
+    if "specversion" in attributes:
+        return _from_event(_checked(_CloudEvent, {**attributes, "data": _json(raw)}))
+    simple = _parsed(SimpleAlert, raw)
+    return Report(
+        fingerprint=simple.id,
+        status=simple.status,
+        starts_at=_seconds(simple.starts_at),
+        labels=simple.labels,
+        summary=simple.summary,
+        kind=simple.kind,
+        service=simple.service,
+        version=simple.version,
+    )
+
+
+def _from_event(event: _CloudEvent) -> Report:
+    """Its data may be of our form; of anything else the map sees the labels ce_type, ce_source and ce_subject."""
+    data = event.data if isinstance(event.data, dict) else {}
+    labels = data.get("labels")
+    told = {name: text for name, text in labels.items() if isinstance(text, str)} if isinstance(labels, dict) else {}
+    known = dict(list(told.items())[:LABELS_MAX])
+    known |= {"ce_type": event.type, "ce_source": event.source, "ce_subject": event.subject or ""}
+    kind = _text(data, "kind")
+    if kind not in (None, "quality", "business"):
+        raise _invalid(f"data.kind is {kind[:64]!r}: it is quality or business")
+    status = _text(data, "status") or "firing"
+    if status not in ("firing", "resolved"):
+        raise _invalid(f"data.status is {status[:64]!r}: it is firing or resolved")
+    alert_id = _text(data, "id")
+    return Report(
+        # What resolves an alert is another event with another id: then the data has to say of which alert it speaks.
+        fingerprint=alert_id if alert_id and _FINGERPRINT.fullmatch(alert_id) else _digest(event.source, event.id),
+        status=status,  # type: ignore[arg-type]  # compared above
+        starts_at=_starts_at(data) if alert_id else _seconds(event.time),
+        labels=known,
+        summary=_text(data, "summary") or event.type,
+        kind=kind,  # type: ignore[arg-type]  # compared above
+        service=_text(data, "service"),
+        version=_text(data, "version"),
+    )
+
+
+def _starts_at(data: Mapping[str, Any]) -> float | None:
+    told = _text(data, "starts_at")
+    if told is None:
+        return None
+    try:
+        at = datetime.fromisoformat(told)
+    except ValueError:
+        raise _invalid(f"data.starts_at is {told[:64]!r}: write it as 2026-11-23T04:00:00Z") from None
+    return _seconds(at if at.tzinfo else at.replace(tzinfo=UTC))
+
+
+def _text(data: Mapping[str, Any], name: str) -> str | None:
+    value = data.get(name)
+    return value if isinstance(value, str) and value else None
+
+
+def _digest(*parts: str) -> str:
+    return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:32]
+
+
+def _seconds(at: datetime | None) -> float | None:
+    return None if at is None else at.timestamp()
+
+
+def _json(raw: bytes) -> Any:
+    try:
+        return orjson.loads(raw) if raw else None
+    except orjson.JSONDecodeError as error:
+        raise _invalid(f"the body is no JSON: {str(error)[:200]}") from None
+
+
+def _parsed(model: type[Model], raw: bytes) -> Model:
+    return _checked(model, _json(raw))
+
+
+def _checked(model: type[Model], document: Any) -> Model:
+    try:
+        return model.model_validate(document)
+    except ValidationError as error:
+        raise problems.from_validation(error, "body") from None
+
+
+def _invalid(detail: str) -> OperatorError:
+    return OperatorError(400, "request_invalid", detail, exit_code=2)

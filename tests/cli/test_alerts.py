@@ -1,0 +1,33 @@
+"""`alerts`: the whole screen."""
+
+from __future__ import annotations
+
+import json
+
+from tests.cli.conftest import Command
+from tests.cli.fake_admin import FakeAdmin
+
+ALERT = {
+    "service": "fraud", "kind": "quality", "name": "Drift", "summary": "PSI 0.41", "fingerprint": "f1", "version": None,
+    "about": "fraud-v8", "status": "firing", "fate": "counts", "detail": "it counts against fraud-v8", "sender": "am",
+    "starts_at": "2026-11-23T04:00:00.000Z", "at": "2026-11-23T04:00:30.000Z", "heard_at": "2026-11-23T04:05:00.000Z",
+    "labels": {}, "seq": 7,
+}  # fmt: skip
+OTHER = ALERT | {"about": None, "version": "fraud-v7", "fate": "version_inactive", "detail": "it is about fraud-v7"}
+
+
+def test_alerts(admin: FakeAdmin, command: Command) -> None:
+    document = {"remembered": 2, "alerts": [ALERT, OTHER]}
+    admin.answer("GET", "/v1/alerts?limit=100", document)
+    assert command("alerts", "--admin", admin.url) == (
+        0,
+        "heard                     service  kind     alert  state   about     fate              because"
+        "                     says      sender\n"
+        "2026-11-23T04:05:00.000Z  fraud    quality  Drift  firing  fraud-v8  counts            it counts against fraud-v8"
+        "  PSI 0.41  am\n"
+        "2026-11-23T04:05:00.000Z  fraud    quality  Drift  firing  fraud-v7  version_inactive  it is about fraud-v7"
+        "        PSI 0.41  am\n",
+        "",
+    )
+    code, out, _ = command("alerts", "--json", "--admin", admin.url)
+    assert (code, json.loads(out)) == (0, document)

@@ -1,0 +1,131 @@
+"""Payloads of others, and our own, become reports."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+
+import orjson
+import pytest
+
+from router.control.admin.hook_bodies import CLOUD_EVENT, from_alert, from_alertmanager
+from router.errors import OperatorError
+from router.rollout.alert import Report
+
+AT = datetime(2026, 11, 23, 4, 0, tzinfo=UTC).timestamp()
+LABELS = {"alertname": "Drift", "signal": "quality"}
+ALERT: dict[str, Any] = {
+    "status": "firing", "labels": LABELS, "annotations": {"description": "PSI 0.4", "summary": ""},
+    "startsAt": "2026-11-23T04:00:00Z", "endsAt": "0001-01-01T00:00:00Z", "fingerprint": "c26c5a1f6f6f6f6f",
+}  # fmt: skip
+GRAFANA = ALERT | {
+    "startsAt": "2026-11-23T05:00:00+01:00", "values": {"B": 22, "C": 1}, "silenceURL": "http://g/silence",
+    "dashboardURL": "http://g/d/1", "panelURL": "", "orgId": 1, "imageURL": "",
+}  # fmt: skip
+EVENT: dict[str, Any] = {
+    "specversion": "1.0", "id": "e1", "source": "/drift", "type": "io.seldon.serving.inference.drift",
+    "time": "2026-11-23T04:00:00Z", "datacontenttype": "application/json",
+}  # fmt: skip
+
+
+def simple(body: dict[str, Any]) -> Report:
+    return from_alert(orjson.dumps(body), "application/json", {})
+
+
+@pytest.mark.parametrize(
+    ("alert", "top"),
+    [
+        pytest.param(ALERT, {"version": "4", "groupKey": "{}"}, id="Alertmanager"),
+        pytest.param(GRAFANA, {"version": "1", "orgId": 1, "title": "[FIRING:1]", "state": "alerting"}, id="Grafana"),
+    ],
+)
+def test_webhooks(alert: dict[str, Any], top: dict[str, Any]) -> None:
+    reports, truncated = from_alertmanager(orjson.dumps({**top, "truncatedAlerts": 3, "alerts": [alert]}))
+    assert reports == [Report("c26c5a1f6f6f6f6f", "firing", AT, LABELS, "PSI 0.4")]
+    assert truncated == 3
+
+
+def test_our_own_form() -> None:
+    assert simple({"id": "x", "kind": "quality", "service": "fraud"}) == Report(
+        "x", "firing", None, {}, "", "quality", "fraud"
+    )
+    told = {
+        "id": "x", "status": "resolved", "starts_at": "2026-11-23T04:00:00Z", "kind": "business", "service": "fraud",
+        "version": "v8", "summary": "fewer sales", "labels": LABELS,
+    }  # fmt: skip
+    assert simple(told) == Report("x", "resolved", AT, LABELS, "fewer sales", "business", "fraud", "v8")
+
+
+def test_cloud_events() -> None:
+    seen = {**LABELS, "ce_type": EVENT["type"], "ce_source": "/drift", "ce_subject": ""}
+    data = {"kind": "quality", "service": "fraud", "version": "v8", "summary": "drift", "labels": LABELS | {"n": 3}}
+    structured = from_alert(orjson.dumps(EVENT | {"data": data}), CLOUD_EVENT, {})
+    assert structured == Report(structured.fingerprint, "firing", AT, seen, "drift", "quality", "fraud", "v8")
+    fields = {f"Ce-{name.title()}": value for name, value in EVENT.items() if name != "datacontenttype"}
+    assert from_alert(orjson.dumps(data), "application/json", fields) == structured
+    other = from_alert(orjson.dumps(EVENT | {"id": "e2", "data": data}), CLOUD_EVENT, {})
+    assert other.fingerprint != structured.fingerprint
+
+
+def test_events_of_others_are_seen_by_their_type_alone() -> None:
+    found = from_alert(orjson.dumps(EVENT | {"data": {"data": {"is_drift": 1}, "meta": {}}}), CLOUD_EVENT, {})
+    assert (found.kind, found.service, found.summary) == (None, None, EVENT["type"])
+    assert found.labels["ce_type"] == EVENT["type"]
+    assert from_alert(orjson.dumps(EVENT | {"data": [1]}), CLOUD_EVENT, {}).labels == found.labels
+
+
+def test_an_event_may_say_of_which_alert_it_speaks() -> None:
+    data = {"id": "a1", "starts_at": "2026-11-23T04:00:00", "kind": "quality", "service": "fraud"}
+    raised = from_alert(orjson.dumps(EVENT | {"data": data}), CLOUD_EVENT, {})
+    ended = from_alert(orjson.dumps(EVENT | {"id": "e2", "data": data | {"status": "resolved"}}), CLOUD_EVENT, {})
+    assert (raised.fingerprint, raised.starts_at) == (ended.fingerprint, ended.starts_at) == ("a1", AT)
+    assert (raised.status, ended.status) == ("firing", "resolved")
+
+
+@pytest.mark.parametrize(
+    ("raw", "place"),
+    [
+        pytest.param(b"{", "no JSON", id="cut off"),
+        pytest.param(b"", "body", id="empty"),
+        pytest.param(b"[]", "body", id="a list"),
+        pytest.param(b'{"version": "4"}', "body.alerts", id="no alerts"),
+        pytest.param(orjson.dumps({"alerts": [ALERT | {"status": "burning"}]}), "body.alerts.0.status", id="status"),
+        pytest.param(
+            orjson.dumps({"alerts": [ALERT | {"startsAt": "yesterday"}]}), "body.alerts.0.startsAt", id="start"
+        ),
+        pytest.param(orjson.dumps({"alerts": [ALERT | {"startsAt": "2026-11-23T04:00:00"}]}), "startsAt", id="no zone"),
+        pytest.param(
+            orjson.dumps({"alerts": [ALERT | {"fingerprint": "a b"}]}), "body.alerts.0.fingerprint", id="print"
+        ),
+        pytest.param(orjson.dumps({"alerts": [ALERT | {"labels": {"a": 1}}]}), "body.alerts.0.labels.a", id="label"),
+        pytest.param(
+            orjson.dumps({"alerts": [ALERT | {"labels": {f"l{n}": "" for n in range(65)}}]}), "labels", id="65 labels"
+        ),
+        pytest.param(b'{"alerts":' * 2000, "no JSON", id="deep"),
+    ],
+)
+def test_what_is_no_webhook(raw: bytes, place: str) -> None:
+    with pytest.raises(OperatorError, match="request_invalid") as refusal:
+        from_alertmanager(raw)
+    assert refusal.value.status == 400
+    assert place in refusal.value.detail
+
+
+@pytest.mark.parametrize(
+    ("body", "media_type", "fields", "place"),
+    [
+        pytest.param({"kind": "quality"}, "application/json", {}, "body.id", id="no id"),
+        pytest.param({"id": "x", "severity": 1}, "application/json", {}, "body.severity", id="unknown member"),
+        pytest.param({"id": "x", "kind": "latency"}, "application/json", {}, "body.kind", id="unknown kind"),
+        pytest.param({"id": "x", "service": "a b"}, "application/json", {}, "body.service", id="no name"),
+        pytest.param(EVENT | {"specversion": "0.3"}, CLOUD_EVENT, {}, "body.specversion", id="older event"),
+        pytest.param({}, "application/json", {"ce-specversion": "1.0"}, "body.id", id="binary without id"),
+        pytest.param(EVENT | {"data": {"kind": "latency"}}, CLOUD_EVENT, {}, "data.kind", id="event of unknown kind"),
+        pytest.param(EVENT | {"data": {"status": "on"}}, CLOUD_EVENT, {}, "data.status", id="event of unknown status"),
+        pytest.param(EVENT | {"data": {"id": "a", "starts_at": "x"}}, CLOUD_EVENT, {}, "data.starts_at", id="start"),
+    ],
+)
+def test_what_is_no_alert(body: dict[str, Any], media_type: str, fields: dict[str, str], place: str) -> None:
+    with pytest.raises(OperatorError, match="request_invalid") as refusal:
+        from_alert(orjson.dumps(body), media_type, fields)
+    assert place in refusal.value.detail

@@ -1,0 +1,106 @@
+"""The hooks over HTTP: what is let in, what is refused, and that a hook's token opens nothing else."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from router.control.admin.app import reconfigure
+from tests.control.conftest import token
+from tests.control.hook_house import BEARER, OPEN, HookHouse, firing, hook_house, webhook
+
+AM, ALERT = "/v1/hooks/alertmanager", "/v1/hooks/alert"
+DIRECT = {"id": "x1", "kind": "quality", "service": "svc", "summary": "PSI 0.4"}
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "fields", "expected"),
+    [
+        pytest.param(AM, webhook(firing()), {}, (401, "token_missing"), id="unsigned"),
+        pytest.param(AM, webhook(firing()), {"Authorization": "Bearer x"}, (401, "token_invalid"), id="foreign token"),
+        pytest.param(AM, b"{", None, (400, "request_invalid"), id="cut off"),
+        pytest.param(AM, {"alerts": [{}]}, None, (400, "request_invalid"), id="malformed"),
+        pytest.param(AM, b"x" * 5000, None, (413, "body_too_large"), id="oversized"),
+        pytest.param(AM, b"", {**BEARER, "Content-Type": "text/plain"}, (415, "content_type"), id="no JSON"),
+        pytest.param(AM, b"", {**BEARER, "Content-Encoding": "gzip"}, (415, "content_encoding"), id="compressed"),
+        pytest.param(ALERT, DIRECT | {"service": "other"}, None, (422, "service_unknown"), id="unknown service"),
+        pytest.param(ALERT, {"id": "x", "kind": "quality"}, None, (422, "service_missing"), id="no service"),
+        pytest.param(ALERT, {"id": "x", "labels": {"a": "b"}}, None, (422, "unmapped"), id="no map"),
+        pytest.param(
+            ALERT, b"[]", {**BEARER, "Content-Type": "application/cloudevents-batch+json"}, (415, "content_type"),
+            id="a batch"),
+    ],
+)  # fmt: skip
+async def test_refused_without_effect(
+    tmp_path: Path, path: str, body: Any, fields: dict[str, str] | None, expected: tuple[int, str]
+) -> None:
+    async with hook_house(tmp_path, {**OPEN, "body_bytes_max": 4096}) as house:
+        before = await house.get("/v1/journal")
+        status, problem = await house.post(path, body, fields)
+        assert (status, problem["code"]) == expected
+        assert {"type", "title", "status", "detail", "request_id"} <= set(problem)
+        assert (await house.get("/v1/alerts"))["alerts"] == []
+        assert await house.get("/v1/journal") == before
+
+
+async def test_closed_until_somebody_may_send(tmp_path: Path) -> None:
+    async with hook_house(tmp_path, {}) as house:
+        status, problem = await house.post(ALERT, DIRECT)
+        assert (status, problem["code"]) == (403, "hooks_closed")
+
+
+async def test_a_bad_alert_does_not_cost_the_good_ones_beside_it(tmp_path: Path) -> None:
+    async with hook_house(tmp_path) as house:
+        bad, good = firing("f1", service="other"), firing("f2")
+        status, document = await house.post(AM, webhook(bad, good, truncatedAlerts=4))
+        assert (status, document["truncated"]) == (200, 4)
+        assert [(found["fingerprint"], found["service"], found["result"]) for found in document["alerts"]] == [
+            ("f1", None, "service_unknown"),
+            ("f2", "svc", "counts"),
+        ]
+
+
+async def test_one_alert_is_known_by_its_id(tmp_path: Path) -> None:
+    async with hook_house(tmp_path) as house:
+        assert await house.post(ALERT, DIRECT) == (
+            200,
+            {"fingerprint": "x1", "service": "svc", "result": "counts", "detail": "it counts against v1"},
+        )
+        assert (await house.post(ALERT, DIRECT))[1]["result"] == "duplicate"
+        assert (await house.post(ALERT, DIRECT | {"status": "resolved"}))[1]["result"] == "resolved"
+        assert (await house.get("/v1/alerts"))["alerts"][0]["status"] == "resolved"
+
+
+async def test_a_cloud_event(tmp_path: Path) -> None:
+    maps = [{"kind": "quality", "matchers": {"ce_type": "drift"}, "service": "svc"}]
+    async with hook_house(tmp_path, {**OPEN, "map": maps}) as house:
+        event = {"specversion": "1.0", "id": "1", "source": "/detector", "type": "drift", "data": {"is_drift": 1}}
+        fields = {**BEARER, "Content-Type": "application/cloudevents+json"}
+        assert (await house.post(ALERT, event, fields))[1]["result"] == "counts"
+        assert (await house.post(ALERT, event, fields))[1]["result"] == "duplicate"
+
+
+async def test_a_token_of_the_hooks_opens_nothing_else(tmp_path: Path) -> None:
+    async with hook_house(tmp_path) as house:
+        await _with_admin_tokens(house)
+        assert (await house.post(ALERT, DIRECT))[0] == 200
+        for method, path in (("GET", "/v1/alerts"), ("GET", "/v1/status"), ("POST", "/v1/services/svc/rollback")):
+            async with house.session.request(method, house.url + path, json={}, headers=BEARER) as response:
+                assert (response.status, (await response.json(content_type=None))["code"]) == (401, "token_invalid")
+        status, problem = await house.post(ALERT, DIRECT, {"Authorization": "Bearer ann-secret"})
+        assert (status, problem["code"]) == (401, "token_invalid"), "nor does an admin's token send alerts"
+
+
+async def _with_admin_tokens(house: HookHouse) -> None:
+    admin = house.life.settings.admin.model_copy(update={"tokens": [token("ann", "admin")]})
+    reconfigure(house.application, house.life.settings.model_copy(update={"admin": admin}))
+
+
+async def test_the_description_tells_what_they_take(tmp_path: Path) -> None:
+    async with hook_house(tmp_path) as house:
+        described = (await house.get("/v1/openapi.json"))["paths"]
+        for path, model in ((AM, "AlertmanagerBody"), (ALERT, "SimpleAlert")):
+            schema = described[path]["post"]["requestBody"]["content"]["application/json"]["schema"]
+            assert schema["$ref"].endswith(f"/{model}")
