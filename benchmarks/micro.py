@@ -28,8 +28,11 @@ from router.proxy.plane import Plane
 from router.proxy.request_head import parse_request
 from router.proxy.response_head import parse_response
 from router.proxy.upstream import Upstream
+from router.rollout import validator
 from router.rollout.outcome import Outcome
 from router.rollout.route import Route
+from router.rollout.schema import Schema
+from router.rollout.stream_end import StreamEnd
 from router.shm import layout as at
 from router.shm import wall
 from router.shm.route_cell import RouteCell
@@ -53,6 +56,26 @@ _RESPONSE: Final = (
 )
 _FRESH_RESPONSE: Final = b"X-Completion-ID: %032x\r\n"
 _ANSWER: Final = b"y" * 185
+
+_FLOATS: Final = ",".join(str(number / 7) for number in range(64)).encode()
+_TENSOR: Final = b'{"%bs":[{"name":"x","shape":[1,64],"datatype":"FP32","data":[' + _FLOATS + b"]}]}"
+_TENSOR_SCHEMA: Final = """{"type": "object", "required": ["%ss"], "properties": {"%ss": {"type": "array", "items": {
+    "type": "object", "required": ["name", "shape", "datatype", "data"], "properties": {
+    "shape": {"type": "array", "items": {"type": "integer"}}, "datatype": {"enum": ["FP32", "FP64"]},
+    "data": {"type": "array", "items": {"type": "number"}, "minItems": 64, "maxItems": 64}}}}}}"""
+"""A body of the Open Inference Protocol with 64 floats, and a schema that looks at each of them."""
+_INFER: Final = (
+    b"POST /v2/models/m/infer HTTP/1.1\r\nHost: 127.0.0.1:8080\r\nContent-Type: application/json\r\n"
+    b"Content-Length: %d\r\n\r\n"
+)
+_INFERRED: Final = (
+    b"HTTP/1.1 200 OK\r\nServer: nginx/1.22.1\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n"
+)
+VALIDATION: Final = {
+    "request_schema": _TENSOR_SCHEMA.replace("%s", "input"),
+    "response_schema": _TENSOR_SCHEMA.replace("%s", "output"),
+    "response_finite": ["/outputs/*/data"],
+}
 
 Step = tuple[str, Callable[[], float]]
 """A name, and what measures one batch: µs per step."""
@@ -83,13 +106,28 @@ class Nowhere:
     def close(self) -> None: ...
 
 
+class AtOnce:
+    """A loop whose next turn is now."""
+
+    def call_soon(self, callback: Callable[..., object], *arguments: object) -> None:
+        callback(*arguments)
+
+
 class Bench:
     """One worker's data plane at its default settings, one client connection, one backend connection."""
 
-    def __init__(self, memory: wall.Wall, acks_fd: int, alive: socket.socket, batch: int) -> None:
+    def __init__(
+        self,
+        memory: wall.Wall,
+        acks_fd: int,
+        alive: socket.socket,
+        batch: int,
+        validation: dict[str, Any] | None = None,
+    ) -> None:
         self._batch = batch
         seed = {"version": "v1", "endpoints": ["http://127.0.0.1:9"]}
-        settings = config.load(flags={"services": {"default": {"active": seed}}})
+        service = {"active": seed, "validation": validation or {}}
+        settings = config.load(flags={"services": {"default": service}})
         self.plane = Plane(0, memory, options.from_document(json.loads(config.dump(settings))), Tasks(), acks_fd)
         Slots(memory, 0).write(0, SlotContent(1, "v1", ("http://127.0.0.1:9",)))
         RouteCell(memory, 0).publish(Route(1 << 24, 0), 0)
@@ -129,6 +167,22 @@ class Bench:
             for asked, answered in pairs:
                 receive(asked)
                 answer(answered)
+            return self._each_us(began)
+
+        return batch
+
+    def inferred(self) -> Callable[[], float]:
+        """An inference and its answer of 64 floats each; what waits for the next turn of the loop is done at once."""
+        self.plane.loop = AtOnce()  # type: ignore[assignment]
+        body, answer = _TENSOR.replace(b"%b", b"input"), _TENSOR.replace(b"%b", b"output")
+        asked, answered = _INFER % len(body) + body, _INFERRED % len(answer) + answer
+        receive, reply = self.downstream.data_received, self.upstream.data_received
+
+        def batch() -> float:
+            began = time.thread_time()
+            for _ in range(self._batch):
+                receive(asked)
+                reply(answered)
             return self._each_us(began)
 
         return batch
@@ -193,6 +247,31 @@ class Bench:
         ]
 
 
+def _validators(batch: int) -> list[Step]:
+    """What each look at a body or an event costs by itself."""
+    body, answer = _TENSOR.replace(b"%b", b"input"), _TENSOR.replace(b"%b", b"output")
+    schema = Schema(str(VALIDATION["request_schema"]))
+    finite = validator.AnswerRules(finite=(("outputs", "*", "data"),))
+    whole = validator.AnswerRules(schema=Schema(str(VALIDATION["response_schema"])), finite=finite.finite)
+    end, event = StreamEnd("[DONE]"), b'data: {"choices":[{"delta":{"content":" token"}}]}\n\n'
+
+    def times(look: Callable[[], object]) -> Callable[[], float]:
+        def measured() -> float:
+            began = time.thread_time()
+            for _ in range(batch):
+                look()
+            return (time.thread_time() - began) / batch * 1e6
+
+        return measured
+
+    return [
+        ("request of 64 floats against a schema", times(lambda: validator.request_complaint(schema, body))),
+        ("answer of 64 floats: finite", times(lambda: validator.answer_complaint(finite, answer))),
+        ("answer of 64 floats: finite, schema", times(lambda: validator.answer_complaint(whole, answer))),
+        ("event of a stream, for its end", times(lambda: end.feed(event))),
+    ]
+
+
 def _chunks(size: int) -> Callable[[], float]:
     """A megabyte (10⁶ bytes) of payload in chunks of one size, in reads of 64 KiB."""
     stream = b"%x\r\n%b\r\n" % (size, b"z" * size) * (10**6 // size) + b"0\r\n\r\n"
@@ -213,7 +292,15 @@ async def measure(rounds: int, batch: int = BATCH) -> dict[str, list[float]]:
     """Return the µs of CPU time of each step in each round; the rounds go through all steps in turns."""
     memory, acks_fd = wall.create(1, 1), os.eventfd(0)
     alive, other = socket.socketpair()
-    steps = Bench(memory, acks_fd, alive, batch).steps()
+    steps = Bench(memory, acks_fd, alive, batch).steps() + _validators(batch)
+    walls = [wall.create(1, 1) for _ in range(2)]
+    for name, settings, other_memory in zip(("without", "with"), ({}, VALIDATION), walls, strict=True):
+        steps.append(
+            (
+                f"inference of 64 floats, {name} validators",
+                Bench(other_memory, acks_fd, alive, batch, settings).inferred(),
+            )
+        )
     taken: dict[str, list[float]] = {name: [] for name, _ in steps}
     for number in range(rounds + 1):  # the first round warms up
         for name, step in steps:
@@ -224,7 +311,8 @@ async def measure(rounds: int, batch: int = BATCH) -> dict[str, list[float]]:
     for end in (alive, other):
         end.close()
     os.close(acks_fd)
-    os.close(memory.fd)
+    for one in (memory, *walls):
+        os.close(one.fd)
     return taken
 
 

@@ -28,8 +28,8 @@ LINES_MAX: Final = 400
 FUNCTION_LINES_MAX: Final = 60
 FORBIDDEN_NAMES: Final = {"utils.py", "helpers.py", "common.py", "base.py", "constants.py", "types.py", "manager.py"}
 
-GUARDS: Final = {"supervisor.py", "control/controller.py", "control/admin/app.py", "proxy/downstream.py"}
-"""Where a broad except may stand: supervisor loop, control tick, admin middleware, per connection."""
+GUARDS: Final = {"supervisor.py", "control/controller.py", "control/admin/app.py", "proxy/inspection.py"}
+"""Where a broad except may stand: supervisor loop, control tick, admin middleware, validators of a connection."""
 
 TESTED_ELSEWHERE: Final = {
     "__main__.py": "test_python_m_router_is_the_same_command",

@@ -98,6 +98,8 @@ def _service(name: str, service: Document) -> list[Any]:
             f"verdict: {verdict['state']}"
             + "".join(f"; {t['reason']}" for t in verdict["triggers"] if t["state"] == "fail")
         )
+    if validated := _validated(service):
+        lines.append(validated)
     if (acceptance := service.get("acceptance")) and not acceptance["accepted"]:
         lines.append(
             f"on probation: {acceptance['requests']} of {acceptance['requests_needed']} requests, "
@@ -108,6 +110,13 @@ def _service(name: str, service: Document) -> list[Any]:
             f"last switch: {last['at']} {last['from']} → {last['to']} by {last['cause']}: {last['reason'] or 'no reason given'}"
         )
     return lines
+
+
+def _validated(document: Document) -> str:
+    """What validators found: "validated: request ok 10, schema 2; response ok 8"; empty without validators."""
+    found = document.get("validated") or {}
+    told = (f"{what} " + ", ".join(f"{result} {count}" for result, count in by.items()) for what, by in found.items())
+    return f"validated: {'; '.join(told)}" if found else ""
 
 
 def _target(target: Document) -> tuple[object, ...]:
@@ -150,6 +159,7 @@ def explain(
         screen.table(columns, (_trigger(trigger) for trigger in document["triggers"])),
         f"an automatic rollback {'would' if gate['would_pass'] else 'would not'} pass the gate"
         + (f": {'; '.join(gate['reasons'])}" if gate["reasons"] else ""),
+        *filter(None, (_validated(document),)),
     )
 
 

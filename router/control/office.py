@@ -31,6 +31,10 @@ class Office:
         """Return members to be added to the status of `service`."""
         return {}
 
+    def explain(self, service: str) -> dict[str, Any]:
+        """Return members to be added to what explains why automation did or did not act in `service`."""
+        return {}
+
     def metrics(self) -> Iterable[Metric]:
         """Return metric families of its own."""
         return ()

@@ -16,6 +16,7 @@ from router.control.controller import Controller
 from router.control.historian import Historian
 from router.control.office import Office
 from router.control.store.history import History
+from router.control.validators import Validators
 from router.rollout.entry import Entry
 
 
@@ -37,6 +38,11 @@ def open_offices(premises: Premises) -> tuple[tuple[Office, ...], tuple[Operatio
     historian = Historian(premises.controller, history, clock.now_ns())
     archive = Archive(premises.controller)
     alerts = Alerts(premises.controller, settings, premises.entries)
-    offices: list[Office] = [historian, archive, alerts]
+    offices: list[Office] = [
+        historian,
+        archive,
+        alerts,
+        Validators(premises.controller),
+    ]
     operations = [*versions.operations(archive), *hooks.operations(alerts)]
     return tuple(offices), tuple(operations)

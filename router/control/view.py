@@ -90,7 +90,10 @@ class View:
 
     def explain(self, service: str) -> Document:
         """Return why automation did or did not act."""
-        return status.explain(self.bench(service), clock.now_ns())
+        told = status.explain(self.bench(service), clock.now_ns())
+        for office in self._floor.offices:
+            told |= office.explain(service)
+        return told
 
     def versions(self) -> Document:
         """Return all versions of all services."""

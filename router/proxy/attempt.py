@@ -102,7 +102,7 @@ class Attempt:
         self.plane.words[self.row + at.L_ENDPOINT_RETRIES] += 1
         return True
 
-    def end(self, outcome: Outcome, lasted_s: float) -> None:
+    def end(self, outcome: int, lasted_s: float) -> None:
         """Count how it ended; `lasted_s` from the claim to the last byte, less what a slow client held the backend back."""
         plane, row, target = self.plane, self.row, self.target
         target.open.discard(self.exchange)

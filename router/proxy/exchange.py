@@ -183,6 +183,8 @@ class Exchange:
     # ------------------------------------------------------------------ the response
     def interim(self, status: int, raw: bytes) -> None:
         """A 1xx response: handed on to clients of HTTP/1.1; a 100 only to those that asked for it (RFC 9110 §15.2)."""
+        if self.witness is not None and self.witness.answers_continue(status):
+            return
         if self.head.http11 and not self.answered and (status != 100 or self.head.expects_continue):
             self.downstream.write(raw)
 
@@ -258,7 +260,9 @@ class Exchange:
     def completed(self) -> None:
         """The response is whole."""
         self.upstream = None
-        outcome = _OK if self.status < 400 else of_status(self.status)
+        outcome: int = _OK if self.status < 400 else of_status(self.status)
+        if self.witness is not None and (outcome := self.witness.judged(self, outcome)) < 0:
+            return
         self.end_attempt(outcome)
         self._end(outcome)
         self.downstream.exchange_ended(self.close_after)
@@ -299,6 +303,9 @@ class Exchange:
 
     def cut(self) -> None:
         """End now: drain limit, shutdown, or `retire --cut`."""
+        if self.witness is not None and self.witness.pending:
+            self.completed()
+            return
         self._drop_upstream()
         self.end_attempt(Outcome.CUT)
         self.answer(503, "draining", "the request was ended by a drain", Outcome.CUT)
@@ -307,11 +314,14 @@ class Exchange:
         """The client left before the end; the backend is told by closing."""
         if self.ended:
             return
-        if self.attempt is not None and self in self.attempt.target.open:
+        outcome: int = Outcome.CLIENT_GONE
+        if self.witness is not None and self.witness.pending:
+            outcome = self.witness.verdict(self)
+        elif self.attempt is not None and self in self.attempt.target.open:
             self.attempt.gave_up(self.service.options.hang_wait_min_s)
         self._drop_upstream()
-        self.end_attempt(Outcome.CLIENT_GONE)
-        self._end(Outcome.CLIENT_GONE)
+        self.end_attempt(outcome)
+        self._end(outcome)
 
     def client_broke(self, status: int, code: str, detail: str) -> None:
         """The rest of the request is malformed, too large or too slow; what went upstream of it is cut, not completed."""
@@ -338,7 +348,7 @@ class Exchange:
             self.upstream.abort()
             self.upstream = None
 
-    def end_attempt(self, outcome: Outcome) -> None:
+    def end_attempt(self, outcome: int) -> None:
         """Count how the attempt ended, once."""
         attempt = self.attempt
         if attempt is None or self not in attempt.target.open:
@@ -347,7 +357,7 @@ class Exchange:
         paused_s = self.paused_s + (self.last_byte_s - self.paused_at_s if self.paused_at_s else 0.0)
         attempt.end(outcome, self.last_byte_s - attempt.claimed_s - paused_s)
 
-    def _end(self, outcome: Outcome) -> None:
+    def _end(self, outcome: int) -> None:
         """Count how the exchange ended, once: under its last target, or under the service if there never was one."""
         if self.ended:
             return

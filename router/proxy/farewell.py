@@ -53,7 +53,9 @@ def cut(downstream: Downstream, *, reset: bool) -> None:
 def drop(downstream: Downstream) -> None:
     """The client takes nothing, or closed its side and nothing began: it is taken for gone."""
     exchange, transport = downstream.exchange, downstream.transport
-    if exchange is not None and (transport is None or not exchange.answered or exchange.paused_at_s):
+    if exchange is not None and (
+        transport is None or not exchange.answered or exchange.paused_at_s or exchange.upstream is None
+    ):
         downstream.exchange = None
         exchange.client_gone()
     if transport is not None and downstream.exchange is None:

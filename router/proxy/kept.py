@@ -47,5 +47,14 @@ class Kept:
         """Return what was kept, without framing; None if it was too large. To be called once the body is whole."""
         if self._pieces is None:
             return None
-        raw = b"".join(self._pieces)
-        return Chunks(_UNBOUNDED, _UNBOUNDED, decode=True).feed(raw) if self.framed else raw
+        return unframed(b"".join(self._pieces), framed=self.framed)
+
+
+def unframed(raw: bytes, *, framed: bool) -> bytes:
+    """Return the payload of a whole body: without its chunks, if it is `framed`."""
+    return payload_of_chunks().feed(raw) if framed else raw
+
+
+def payload_of_chunks() -> Chunks:
+    """Return what takes the payload out of chunks as they pass."""
+    return Chunks(_UNBOUNDED, _UNBOUNDED, decode=True)

@@ -21,6 +21,25 @@ class WitnessOptions:
 
 
 @dataclass(frozen=True, slots=True)
+class ValidationOptions:
+    """What is held against which rules (sections/validation.py); schemas as JSON, labels as (pointer, allowed)."""
+
+    methods: frozenset[bytes] = frozenset((b"POST",))
+    paths: tuple[bytes, ...] = ()
+    request_schema: str | None = None
+    request_bytes_max: int = 256 * 1024
+    request_bytes_held_max: int = 64 << 20
+    response_not_empty: bool = False
+    response_json: bool = False
+    response_schema: str | None = None
+    response_finite: tuple[str, ...] = ()
+    response_label_in: tuple[tuple[str, tuple[Any, ...]], ...] = ()
+    response_share: float = 1.0
+    response_bytes_max: int = 256 * 1024
+    stream_end: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class ServiceOptions:
     """One service as the data plane sees it; durations in seconds."""
 
@@ -36,6 +55,7 @@ class ServiceOptions:
     witness: WitnessOptions = WitnessOptions()
     captured_headers: frozenset[bytes] | None = None
     """Fields, in lower case, that are kept of a request at which a version failed; None: nothing is kept of it."""
+    validation: ValidationOptions = ValidationOptions()
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,6 +140,7 @@ _LIMITS = (
     "body_rate_min_bytes_per_s",
     "write_rate_min_bytes_per_s",
 )
+_CONVERTED = ("methods", "paths", "response_finite", "response_label_in")
 _TIMEOUTS = (
     "header_timeout_s",
     "body_timeout_s",
@@ -189,6 +210,17 @@ def _service(name: str, section: dict[str, Any], timeouts: dict[str, Any]) -> Se
         backend_tls=certificates.backend_of(section["backend_tls"]),
         witness=_witness(section["cases"]),
         captured_headers=_captured_headers(section["cases"]),
+        validation=_validation(section["validation"]),
+    )
+
+
+def _validation(section: dict[str, Any]) -> ValidationOptions:
+    return ValidationOptions(
+        **{name: section[name] for name in ValidationOptions.__slots__ if name not in _CONVERTED},
+        methods=frozenset(method.encode() for method in section["methods"]),
+        paths=tuple(path.encode() for path in section["paths"]),
+        response_finite=tuple(section["response_finite"]),
+        response_label_in=tuple((rule["pointer"], tuple(rule["allowed"])) for rule in section["response_label_in"]),
     )
 
 

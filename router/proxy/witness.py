@@ -1,74 +1,225 @@
-"""Who keeps a request and its response until they have ended, for those who ask afterwards what was in them.
+"""Who keeps a request and its response until they have ended, for those who ask what is in them: validators, captured cases.
 
 A service that nobody asks about has no `Witnesses`; then a request costs one test of an attribute at each step, and nothing is
 kept. A witness never holds its exchange: each call brings it along, so that nothing waits for the garbage collector.
+
+A request whose body is checked is held until it is whole, before it is claimed: nothing of it has reached a backend when it is
+refused. What is held is bounded for each (`request_bytes_max`) and for all (`request_bytes_held_max`); beyond that it goes on
+unchecked. The client's deadlines hold meanwhile, and `Expect: 100-continue` is answered here, because nobody else can.
+
+An answer is looked at in the turn of the loop after its last byte was written, so that the client does not wait for it; the
+exchange ends with what was found. Whoever leaves in between has had a whole answer: that is the end that counts.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import logging
+from typing import TYPE_CHECKING, Final
 
 from router.proxy.fields import CHUNKED
-from router.proxy.kept import Kept
+from router.proxy.inspection import Answer, Inspection, Stream
+from router.proxy.kept import Kept, unframed
+from router.rollout.outcome import Outcome
+from router.shm import layout as at
 
 if TYPE_CHECKING:
     from router.proxy.exchange import Exchange
     from router.proxy.options import ServiceOptions
     from router.proxy.plane import Plane
     from router.proxy.response_head import ResponseHead
-    from router.rollout.outcome import Outcome
+
+log = logging.getLogger(__name__)
+CONTINUE: Final = b"HTTP/1.1 100 Continue\r\n\r\n"
+LATER: Final = -1
+"""Instead of an outcome: it is found in the next turn of the loop."""
 
 
 class Witnesses:
-    """Of one service in one worker: how much is kept, and whether at all."""
+    """Of one service in one worker: what is kept, what is checked, and how many bytes are held until they are whole."""
 
-    def __init__(self, plane: Plane, options: ServiceOptions) -> None:
+    def __init__(self, plane: Plane, options: ServiceOptions, inspection: Inspection | None = None) -> None:
         self.plane = plane
         self.options = options.witness
+        self.inspection = inspection
+        self.held_bytes = 0
 
     def admits(self, exchange: Exchange) -> bool:
-        """An exchange starts: give it a witness, and return whether it may be claimed now."""
-        if exchange.witness is None:
-            exchange.witness = Witness(self, exchange)
-        return True
+        """An exchange starts: give it a witness, and return whether it may be claimed now. If not, it is held, and starts
+        again later, or was answered.
+        """
+        if exchange.witness is not None:
+            return True
+        exchange.witness = witness = Witness(self, exchange)
+        inspection = self.inspection
+        if inspection is None or not inspection.covers(exchange.head):
+            return True
+        witness.covered = True
+        if not inspection.reads(exchange.head):
+            return True
+        if exchange.body_complete:
+            return not witness.refuses(exchange)
+        return not witness.holds(exchange)
 
 
 class Witness:
     """Of one exchange. `head` and `response` are those of the answer that the client gets, once it has begun; an answer
-    of our own has none.
+    of our own has none. `complaint`: why the answer is invalid. `pending`: the answer is whole and not yet looked at.
     """
 
-    __slots__ = ("_witnesses", "head", "request", "response")
+    __slots__ = (
+        *("_check", "_continued", "_held_bytes", "_holding", "_witnesses"),
+        *("complaint", "covered", "head", "pending", "request", "response"),
+    )
 
     def __init__(self, witnesses: Witnesses, exchange: Exchange) -> None:
         self._witnesses = witnesses
+        self._check: Stream | Answer | None = None
+        self._continued = False
+        self._holding = False
+        self._held_bytes = 0
+        self.covered = False
+        self.pending = False
+        self.complaint: str | None = None
         self.head: ResponseHead | None = None
         self.response: Kept | None = None
         self.request = Kept(witnesses.options.request_bytes_max, framed=exchange.head.length == CHUNKED)
         for piece in exchange.body or ():
             self.request.add(piece)
 
-    def received(self, exchange: Exchange, data: bytes) -> None:
-        """More of the request's body."""
-        self.request.add(data)
+    # -- the request
+    def holds(self, exchange: Exchange) -> bool:
+        """Keep the exchange from being claimed until its body is whole; return whether it is."""
+        self._holding = True
+        if exchange.head.expects_continue and exchange.head.http11 and not exchange.body_bytes:
+            self._continued = True
+            exchange.downstream.write(CONTINUE)
+        return self._has_room(exchange)
 
+    def received(self, exchange: Exchange, data: bytes) -> None:
+        """More of the request's body, which the exchange has taken."""
+        self.request.add(data)
+        if not self._holding:
+            return
+        if exchange.body_complete:
+            self._let_go()
+            if not self.refuses(exchange):
+                _go_on(exchange)
+        elif not self._has_room(exchange):
+            _go_on(exchange)
+
+    def refuses(self, exchange: Exchange) -> bool:
+        """Return whether the whole body is not what the service takes; then it is answered so."""
+        inspection = self._witnesses.inspection
+        assert inspection is not None
+        found = inspection.request(unframed(b"".join(exchange.body or ()), framed=self.request.framed))
+        if found is None:
+            return False
+        detail = f"the request is not what {inspection.name} takes: {found}"
+        exchange.answer(422, "request_invalid_schema", detail, Outcome.REFUSED)
+        return True
+
+    def answers_continue(self, status: int) -> bool:
+        """Whether this interim response has been sent already: the client got its 100 from us."""
+        return status == 100 and self._continued
+
+    def _has_room(self, exchange: Exchange) -> bool:
+        """Count what is held; return False, and hold no more, if that is too much."""
+        witnesses = self._witnesses
+        assert witnesses.inspection is not None
+        options = witnesses.inspection.options
+        witnesses.held_bytes += exchange.body_bytes - self._held_bytes
+        self._held_bytes = exchange.body_bytes
+        if exchange.body_bytes > options.request_bytes_max:
+            witnesses.inspection.count("request", "unchecked_large")
+        elif witnesses.held_bytes > options.request_bytes_held_max:
+            witnesses.inspection.count("request", "unchecked_full")
+        else:
+            return True
+        self._let_go()
+        return False
+
+    def _let_go(self) -> None:
+        self._holding = False
+        self._witnesses.held_bytes -= self._held_bytes
+        self._held_bytes = 0
+
+    # -- the response
     def responds(self, exchange: Exchange, head: ResponseHead, data: bytes) -> None:
         """The final head, and what came of the body with it."""
         self.head = head
         framed = head.length == CHUNKED and exchange.head.http11
-        self.response = Kept(self._witnesses.options.response_bytes_max, framed=framed)
-        self.response.add(data)
+        inspection, bytes_max = self._witnesses.inspection, self._witnesses.options.response_bytes_max
+        if self.covered and inspection is not None and exchange.attempt is not None:
+            self._check = inspection.looks_at(exchange.head, head, exchange.attempt.row, framed=framed)
+            if self._check is not None and self._check.what == "response":
+                bytes_max = max(bytes_max, inspection.options.response_bytes_max)
+        self.response = Kept(bytes_max, framed=framed)
+        self.relays(data)
 
     def relays(self, data: bytes) -> None:
         """More of the response's body, as it goes to the client but for chunks that are ours."""
         if self.response is not None:
             self.response.add(data)
+            if self._check is not None:
+                self._check.feed(data)
+
+    # -- the end
+    def judged(self, exchange: Exchange, outcome: int) -> int:
+        """The response is whole: return `outcome`, `invalid`, or LATER if it is to be asked again."""
+        if self.pending:
+            return self.verdict(exchange)
+        if self._check is None or outcome != Outcome.OK:
+            return outcome
+        if not exchange.body_complete:  # the request goes on arriving, and its client's end is still to be seen
+            assert self._witnesses.inspection is not None
+            self._witnesses.inspection.count(self._check.what, "unchecked_early")
+            return outcome
+        self.pending = True
+        exchange.service.idle.stop(exchange)
+        self._witnesses.plane.loop.call_soon(_settle, exchange)
+        return LATER
+
+    def verdict(self, exchange: Exchange) -> int:
+        """Look at a whole answer that is pending; return how the exchange ended."""
+        self.pending = False
+        inspection, check, attempt, response = self._witnesses.inspection, self._check, exchange.attempt, self.response
+        assert inspection is not None
+        assert check is not None
+        assert attempt is not None
+        assert response is not None
+        found = inspection.answer(check, response.payload(), attempt.row, attempt.target.version)
+        if response.bytes_kept > self._witnesses.options.response_bytes_max:
+            response.drop()  # kept for the check alone: whether bodies may be kept longer is another setting
+        if found is None:
+            return Outcome.OK
+        self.complaint = str(found)
+        return Outcome.INVALID
 
     def ended(self, exchange: Exchange, outcome: Outcome) -> None:
         """The exchange has ended and is counted."""
+        self._let_go()
 
 
-def witnesses_of(plane: Plane, options: ServiceOptions) -> Witnesses | None:
-    """Return the witnesses of a service; None if nobody asks for any."""
+def _go_on(exchange: Exchange) -> None:
+    """What was held starts, with what has come of it."""
+    exchange.start(b"".join(exchange.body or ()), exchange.body_complete)
+
+
+def _settle(exchange: Exchange) -> None:
+    if not exchange.ended:
+        exchange.completed()
+
+
+def witnesses_of(plane: Plane, row: int, options: ServiceOptions) -> Witnesses | None:
+    """Return the witnesses of a service, whose row in the lane is `row`; None if nobody asks for any."""
+    inspection: Inspection | None = None
+    try:
+        inspection = Inspection(plane, options.name, row, options.validation)
+    except ValueError as error:  # the settings were good when they were read: an installation that has lost a library
+        log.error("service=%s goes on without validators: %s", options.name, error)
+        plane.words[row + at.LS_VALIDATED + at.VALIDATED.index(("request", "fault"))] += 1
+    if inspection is not None and not inspection.wanted:
+        inspection = None
     kept = options.witness
-    return Witnesses(plane, options) if kept.request_bytes_max or kept.response_bytes_max else None
+    wanted = inspection is not None or kept.request_bytes_max or kept.response_bytes_max
+    return Witnesses(plane, options, inspection) if wanted else None

@@ -16,6 +16,7 @@ from router.sections.objective import Objective
 from router.sections.probe import Probe
 from router.sections.retention import Retention
 from router.sections.tls import BackendTls
+from router.sections.validation import Validation
 from router.sections.values import Seconds, Strict, version_label
 
 
@@ -56,6 +57,7 @@ class Service(Strict):
     """Overrides timeouts.first_byte_timeout_s for this service."""
     idle_timeout_s: Seconds | None = None
     backend_tls: BackendTls = BackendTls()
+    validation: Validation = Validation()
     objective: Objective = Objective()
     standby_cost_per_hour: Annotated[float, Field(ge=0, le=1e9)] | None = None
     """What it costs to keep one standby warm for an hour; without it `report` says hours and no money."""

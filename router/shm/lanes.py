@@ -146,6 +146,11 @@ class Lanes:
         rows = [self._layout.lane(worker) + at.W_LIMITED for worker in range(self.workers)]
         return {name: sum(self._words[row + number] for row in rows) for number, name in enumerate(at.LIMITS)}
 
+    def validated(self, service: int) -> dict[tuple[str, str], int]:
+        """Return what the validators of a service found so far, over all lanes: counts by (what, result)."""
+        rows = [self._layout.lane_service(worker, service) + at.LS_VALIDATED for worker in range(self.workers)]
+        return {pair: sum(self._words[row + number] for row in rows) for number, pair in enumerate(at.VALIDATED)}
+
     # -- reaping
     def reap(self, worker: int) -> int:
         """End as `cut` whatever a dead worker left in flight; return how many exchanges that were.

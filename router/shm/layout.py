@@ -77,8 +77,19 @@ LS_ACKNOWLEDGED: Final = 0  # generation from which this worker claims
 LS_ACCEPTED: Final = 1  # exchanges
 LS_ENDED: Final = 2  # 13 words: exchanges that ended without a claim
 LS_REFUSED_WORD: Final = 15  # last route word that could not be taken over (slot contents damaged); 0: none
-LANE_SERVICE_WORDS: Final = 16
+LS_VALIDATED: Final = 16  # a word a member of VALIDATED
+VALIDATED: Final = (
+    *(("request", result) for result in ("ok", "json", "schema")),
+    *(("request", f"unchecked_{why}") for why in ("type", "encoded", "large", "full")),
+    *(("response", result) for result in ("ok", "empty", "json", "schema", "finite", "label")),
+    *(("response", f"unchecked_{why}") for why in ("encoded", "large", "early")),
+    *(("stream", result) for result in ("ok", "empty", "end", "unchecked_encoded", "unchecked_early")),
+    *((what, "fault") for what in ("request", "response", "stream")),
+)
+"""What was held against what, and what came of it. `fault`: a validator of ours broke, and what it looked at passed."""
+LANE_SERVICE_WORDS: Final = 48
 assert LS_ENDED + OUTCOME_COUNT <= LS_REFUSED_WORD
+assert LS_VALIDATED + len(VALIDATED) <= LANE_SERVICE_WORDS
 
 # -- lane header: what one worker knows of itself
 W_PID: Final = 0

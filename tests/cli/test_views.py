@@ -87,6 +87,7 @@ def test_explain(admin: FakeAdmin, command: Command) -> None:
         "summary": "green is well",
         "triggers": triggers,
         "gate": {"would_pass": False, "reasons": ["2 of 3 probes"]},
+        "validated": {"request": {"ok": 10, "schema": 2}, "response": {"ok": 8}},
     }
     admin.answer("GET", "/v1/services/default/explain", document)
     assert command("explain", "--admin", admin.url)[1] == (
@@ -95,6 +96,7 @@ def test_explain(admin: FakeAdmin, command: Command) -> None:
         "hard_failure (errors)  pass            rollback  0      0.9    –         40       0 of 40    10 faults more\n"
         "latency                not_configured  rollback  –      –      –         0        no slo_ms  –\n"
         "an automatic rollback would not pass the gate: 2 of 3 probes\n"
+        "validated: request ok 10, schema 2; response ok 8\n"
     )
 
 

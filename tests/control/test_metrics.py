@@ -21,6 +21,7 @@ OF_OFFICES = {
     "rollback_router_alerts_standing",
     "rollback_router_history_batches_dropped",
     "rollback_router_history_bytes",
+    "rollback_router_validated",
 }
 """Families that offices add; frozen, too."""
 FROZEN = {

@@ -12,6 +12,30 @@ from router.proxy import options
 from router.shm import document
 
 
+def test_validators_are_what_the_section_says() -> None:
+    section = {
+        "methods": ["POST", "PUT"],
+        "paths": ["/v2"],
+        "request_schema": '{"type": "object"}',
+        "response_finite": ["/a"],
+        "response_label_in": [{"pointer": "/l", "allowed": [True, 1, "x"]}],
+        "stream_end": "[DONE]",
+    }
+    (service,) = options.from_document(
+        config.load(None, {"services": {"a": {"validation": section}}}).model_dump()
+    ).services
+    assert service.validation == options.ValidationOptions(
+        methods=frozenset({b"POST", b"PUT"}),
+        paths=(b"/v2",),
+        request_schema='{"type": "object"}',
+        response_finite=("/a",),
+        response_label_in=(("/l", (True, 1, "x")),),
+        stream_end="[DONE]",
+    )
+    (plain,) = options.from_document(config.load(None, {"services": {"a": {}}}).model_dump()).services
+    assert plain.validation == options.ValidationOptions(), "the defaults are those of the section"
+
+
 def test_options_follow_the_settings_and_services_the_order_of_the_wall() -> None:
     flags = {
         "proxy_protocol": "required",
