@@ -199,12 +199,13 @@ def _routed(
 
 
 def done(answer: Document, as_json: bool, fallback: str) -> None:
-    """Show the answer; leave with 1 if not every worker confirmed."""
+    """Show the answer; leave with 1 if not every worker confirmed, or if somebody has to approve first."""
     if as_json:
         screen.show_json(answer)
     else:
         screen.say(str(answer.get("message") or fallback), *_remarks(answer))
-    if answer.get("confirmed") is False and answer.get("changed") is not False:
+    unconfirmed = answer.get("confirmed") is False and answer.get("changed") is not False
+    if unconfirmed or answer.get("awaits"):
         raise typer.Exit(NOT_TRUE)
 
 

@@ -45,6 +45,12 @@ NEXT: Final = {
     "lost_race": "rollback-router status   (another change came first)",
     "journal_unavailable": "rollback-router doctor   (disk full? state directory read-only?)",
     "incident_unknown": "rollback-router incidents",
+    "proposal_unknown": "rollback-router proposals --all",
+    "proposal_decided": "rollback-router proposals ID   (who decided, and why)",
+    "proposal_expired": "rollback-router rollback -m WHY, if it should go back all the same",
+    "proposal_withdrawn": "rollback-router status   (it shows which version is active)",
+    "four_eyes": "somebody else types: rollback-router approve ID; or go on alone: the same again with --override WHY",
+    "standby_unfit": "rollback-router status   (why the standby is not ready), or the same again with --override WHY",
     "settings_invalid": "rollback-router config check --config FILE",
     "settings_missing": "rollback-router config check --config FILE",
 }

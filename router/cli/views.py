@@ -93,6 +93,10 @@ def _service(name: str, service: Document) -> list[Any]:
     ]
     if frozen := service.get("frozen"):
         lines.append(f"FROZEN by {frozen['actor']} since {frozen['at']}: {frozen['reason'] or 'no reason given'}")
+    lines += [
+        f"WAITS for a person: {waiting['id']}, {waiting['kind']} of {waiting['version']}, until {waiting['expires_at']}"
+        for waiting in service.get("proposals", ())
+    ]
     if verdict := service.get("verdict"):
         lines.append(
             f"verdict: {verdict['state']}"

@@ -13,9 +13,18 @@ from router.control.probes import Probes
 from router.control.sampler import Sampler, Wellness, evidence
 from router.rollout import entry as kinds
 from router.rollout.baseline import Baseline
-from router.rollout.events import Accepted, Event, ProbeCompleted, StandbyChecked, Ticked, VerdictReached
+from router.rollout.events import (
+    Accepted,
+    Event,
+    ProbeCompleted,
+    ProposalDue,
+    StandbyChecked,
+    Ticked,
+    VerdictReached,
+)
 from router.rollout.judge import Facts, Judge
 from router.rollout.limits import Limits
+from router.rollout.proposal import Terms
 from router.rollout.target import WATCHED
 from router.rollout.verdict import TriggerResult, Verdict, conclude
 from router.sections.service import Service
@@ -39,6 +48,19 @@ def limits(settings: Settings, service: Service) -> Limits:
         recover_probes=told.recover_probes,
         verify_timeout_s=settings.timeouts.verify_timeout_s,
         rollback_drain_timeout_s=None if drain == "none" else drain,
+        proposals=terms(service),
+    )
+
+
+def terms(service: Service) -> Terms:
+    """Return what the settings say of decisions that wait for a person."""
+    told = service.proposals
+    return Terms(
+        expire_after_s=told.expire_after_s,
+        at_expiry=told.at_expiry,
+        repeat_after_s=told.repeat_after_s,
+        promote_needs_approval=service.promote_needs == "approval",
+        promotion_expire_after_s=told.promotion_expire_after_s,
     )
 
 
@@ -103,6 +125,8 @@ class Bench:
         if self.verdict.failing is not None:
             self.tell(self._reached(self.verdict.failing, now_ns), now_ns)
         self._observe(self.verdict.observing)
+        self._ask(self.verdict.observing, now_ns)
+        self._go_on_without(now_ns)
         self._look_back()
 
     def _look_back(self) -> None:
@@ -134,8 +158,12 @@ class Bench:
             trigger=failing.as_dict(),
             unreachable=failing.detail == "unreachable",
             shares=self.shares(now_ns),
-            evidence=evidence(self.judge, self.registry, failing.evidence_since_ns, now_ns),
+            evidence=self.impact(failing.evidence_since_ns, now_ns),
         )
+
+    def impact(self, since_ns: int | None, now_ns: int) -> dict[str, object] | None:
+        """Return what the active version has cost since `since_ns`, without it in the last 20 s: requests, errors, rescued."""
+        return evidence(self.judge, self.registry, since_ns, now_ns)
 
     def shares(self, now_ns: int) -> tuple[float, float, int] | None:
         """Return (standby's, active's share of faults, the standby's attempts) of the last 20 s; None without any.
@@ -153,11 +181,41 @@ class Bench:
         return None if mine is None or its is None else (mine[0], its[0], mine[1])
 
     def _observe(self, observing: tuple[TriggerResult, ...]) -> None:
-        if observing:
-            told = "; ".join(f"{result.name} ({result.action}): {result.reason}" for result in observing)
+        only = [result for result in observing if result.action == "observe"]
+        if only:
+            told = "; ".join(f"{result.name} ({result.action}): {result.reason}" for result in only)
             self._alarms.up("would_roll_back", told, self.name)
         else:
             self._alarms.down("would_roll_back", self.name)
+
+    def _ask(self, observing: tuple[TriggerResult, ...], now_ns: int) -> None:
+        """A rule with the action `ask` is sustained: a person decides. What waits for one is an alarm."""
+        active, proposals = self.registry.active, self.registry.proposals
+        for result in observing:
+            if result.action == "ask" and active is not None and proposals.wants(active.version, result.name, now_ns):
+                impact = self.impact(result.evidence_since_ns, now_ns)
+                self.tell(ProposalDue(active.version, result.name, result.as_dict(), impact=impact), now_ns)
+        waiting = [proposal for proposal in proposals.pending() if proposal.kind == "rollback"]
+        if waiting:
+            told = [f"{p.id}: should {p.version} go back to {p.to or 'nothing'}? {p.reason}" for p in waiting]
+            self._alarms.up("proposal_waiting", "; ".join(told), self.name)
+        else:
+            self._alarms.down("proposal_waiting", self.name)
+
+    def _go_on_without(self, now_ns: int) -> None:
+        """Nobody has decided in time, and a rollback is the default: it goes through the gate of every automatic one."""
+        for proposal in self.registry.proposals.pending():
+            if proposal.state == "due" and self.registry.active is not None:
+                trigger = proposal.evidence[0]["trigger"]
+                since_ns = trigger.get("evidence_since_ns")
+                reached = VerdictReached(
+                    trigger=trigger,
+                    unreachable=trigger.get("detail") == "unreachable",
+                    shares=self.shares(now_ns),
+                    evidence=self.impact(since_ns, now_ns),
+                    proposal=proposal.id,
+                )
+                self.tell(reached, now_ns)
 
     # -- events
     def tell(self, event: Event, now_ns: int) -> None:

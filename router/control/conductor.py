@@ -361,7 +361,9 @@ def _essence(commands: list[Command]) -> list[Any]:
     result: list[Any] = []
     for command in commands:
         if isinstance(command, Record):
-            members = {key: value for key, value in command.data.items() if key not in ("generation", "incident")}
+            members = {
+                key: value for key, value in command.data.items() if key not in ("generation", "base", "incident")
+            }
             members["quarantine"] = sorted(command.data.get("quarantine", {}))
             result.append((command.type, members))
         elif isinstance(command, PublishRoute):

@@ -333,6 +333,10 @@ class Controller:
         told = f"{version} is released" + (f" for {expires_after_s:g} s" if expires_after_s is not None else "")
         return await self._change(self.view.bench(service), event, told, ANYTHING, dry_run)
 
+    async def decide(self, *, service: str, event: ev.ProposalDecided, told: str, dry_run: bool = False) -> Document:
+        """Approve or deny a proposal; `told` says what is true then."""
+        return await self._change(self.view.bench(service), event, told, ANYTHING, dry_run)
+
     async def _change(self, bench: Bench, event: ev.Event, told: str, expect: Expect, dry_run: bool) -> Document:
         change = await bench.conductor.change(event, expect, dry_run=dry_run)
         registry = bench.registry
@@ -344,6 +348,9 @@ class Controller:
             confirmation = await self._confirm(bench, change)
             message = told
         entry = change.entry
+        awaits = _awaited(bench, event, entry)
+        if awaits is not None:
+            message = f"{'would wait' if dry_run else 'waits'} for approval: rollback-router approve {awaits}"
         return {
             "service": bench.name,
             "generation": registry.generation
@@ -357,6 +364,15 @@ class Controller:
             "confirmed_ms": confirmation.confirmed_ms,
             "journalled": True,
             "incident": entry.data.get("incident") if entry else None,
+            "awaits": awaits,
             "dry_run": dry_run,
             "message": message,
         }
+
+
+def _awaited(bench: Bench, event: ev.Event, entry: Entry | None) -> str | None:
+    """Return the proposal that somebody has to approve before what was asked is done; None if it is done."""
+    if entry is not None:
+        return str(entry.data["proposal"]) if entry.type == kinds.PROPOSED else None
+    known = bench.registry.proposals.about("promotion", event.to) if isinstance(event, ev.SwitchAsked) else None
+    return known.id if known else None

@@ -8,9 +8,11 @@ from pathlib import Path
 
 from router import clock
 from router.config import Settings
-from router.control.admin import hooks, versions
+from router.control import proposal_links
+from router.control.admin import hooks, proposals, versions
 from router.control.admin.operation import Operation
 from router.control.alerts import Alerts
+from router.control.approvals import Approvals
 from router.control.archive import Archive
 from router.control.controller import Controller
 from router.control.historian import Historian
@@ -33,16 +35,22 @@ class Premises:
 
 def open_offices(premises: Premises) -> tuple[tuple[Office, ...], tuple[Operation, ...]]:
     """Return the offices of this router and their routes."""
-    settings = premises.settings
+    controller, settings = premises.controller, premises.settings
     history = History(premises.state_dir, settings.history.keep_days, settings.history.file_bytes_max)
-    historian = Historian(premises.controller, history, clock.now_ns())
-    archive = Archive(premises.controller)
-    alerts = Alerts(premises.controller, settings, premises.entries)
+    historian = Historian(controller, history, clock.now_ns())
+    archive = Archive(controller)
+    alerts = Alerts(controller, settings, premises.entries)
+    approvals = Approvals(controller, settings, proposal_links.opened(premises.state_dir, controller.alarms))
     offices: list[Office] = [
         historian,
         archive,
         alerts,
-        Validators(premises.controller),
+        approvals,
+        Validators(controller),
     ]
-    operations = [*versions.operations(archive), *hooks.operations(alerts)]
+    operations = [
+        *versions.operations(archive),
+        *hooks.operations(alerts),
+        *proposals.operations(approvals),
+    ]
     return tuple(offices), tuple(operations)

@@ -36,9 +36,14 @@ class Gate:
             found.append(f"frozen by {registry.frozen['actor']}: {registry.frozen['reason']}")
         if missing := registry.way_back():
             return [*found, missing]
-        standby = registry.standby
         if not registry.automatic_left:
             found.append("this promotion was rolled back once already; a further step needs a person")
+        return found + self.unfit(shares)
+
+    def unfit(self, shares: tuple[float, float, int] | None = None) -> list[str]:
+        """Return why the standby would be no better, whoever asks; empty if there is nothing against it, or none."""
+        standby = self._registry.standby
+        found = []
         if standby is not None and standby.slot is not None:
             good = self._streaks.gate(standby.slot, standby.endpoints, self.limits.gate_probes)
             if not good:

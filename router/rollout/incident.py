@@ -42,6 +42,7 @@ def incident(entry: Entry) -> dict[str, Any]:
         "rescued": evidence.get("rescued"),
         "manual": not data["automatic"],
         "actor": entry.actor,
+        "proposal": data.get("proposal"),
     }
 
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+
+from router.rollout.proposal import Terms
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,3 +22,4 @@ class Limits:
     look_again_s: float = 1.0
     calm_s: float = 30.0
     """A held rollback is over once the verdict has not failed for so long."""
+    proposals: Terms = field(default_factory=Terms)

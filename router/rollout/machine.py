@@ -18,7 +18,7 @@ Switches, the whole table. The version that is named, the active and the standby
 
 Automation asks for the last two alone, so it only ever goes from the active version to its standby. It needs
 `registry.automatic_left`, which a promotion or switch by a person sets and an automatic rollback clears: at most one
-automatic rollback per promotion.
+automatic rollback per promotion. A proposal is decided by a switch of this table, too (approval.py).
 """
 
 from __future__ import annotations
@@ -27,13 +27,16 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from router.errors import InternalError, OperatorError
+from router.rollout import approval
 from router.rollout import entry as kinds
 from router.rollout import events as ev
 from router.rollout.admission import Admission, overridden, quarantined
+from router.rollout.approval import FORWARD
 from router.rollout.commands import CheckStandby, ClearAlarm, Command, PublishRoute, RaiseAlarm, Record
 from router.rollout.gate import Gate
 from router.rollout.incident import incident_id
 from router.rollout.limits import Limits
+from router.rollout.proposal import Proposal
 from router.rollout.registry import Registry
 from router.rollout.route import Flag, successor
 from router.rollout.streaks import Streaks
@@ -109,6 +112,10 @@ class Machine:
                 return self._switch(event, now_ns)
             case ev.RollbackAsked():
                 return self._rollback(event.reason, event.actor, None)
+            case ev.ProposalDue():
+                return approval.due(self.registry, self.limits.proposals, event, now_ns)
+            case ev.ProposalDecided():
+                return self._decided(event, now_ns)
             case ev.Accepted():
                 return self._accepted(event)
             case _:
@@ -134,7 +141,12 @@ class Machine:
                 facts={"state": target.state.value},
             )
         self._refuse_unfit(target, event)
+        terms = self.limits.proposals
+        if terms.promote_needs_approval and target.state in FORWARD and not (event.approved or event.override):
+            return approval.promotion(self.registry, terms, event)
         data: dict[str, Any] = {"to": target.version, "reason": event.reason}
+        if event.approved:
+            data["proposal"] = event.approved
         if event.override:
             data |= overridden(self.registry, target.version, event.override)
         return self._move(event.verb, event.actor, target, move, data)
@@ -181,7 +193,9 @@ class Machine:
         )
         return [record, self._publish(states, generation, Flag.FLEE if kind == kinds.ROLLED_BACK else Flag.NONE)]
 
-    def _rollback(self, reason: str, actor: str, verdict: ev.VerdictReached | None) -> list[Command]:
+    def _rollback(
+        self, reason: str, actor: str, verdict: ev.VerdictReached | None, told: dict[str, Any] | None = None
+    ) -> list[Command]:
         active, standby = self.registry.active, self.registry.standby
         if active is None or standby is None:
             raise OperatorError(409, "no_standby", f"nothing to roll back to: {self.registry.way_back()}", exit_code=9)
@@ -197,7 +211,10 @@ class Machine:
             "trigger": verdict.trigger if verdict else None,
             "evidence": verdict.evidence if verdict else None,
             "unreachable": away,
+            **(told or {}),
         }
+        if verdict is not None and verdict.proposal:
+            data["proposal"] = verdict.proposal
         if not away:
             data["quarantine"] = {active.version: {"reason": reason, "incident": incident}}
             data["bounded"] = [active.version]
@@ -209,6 +226,27 @@ class Machine:
 
     def _next(self) -> int:
         return successor(max(self.issued, self.registry.generation))
+
+    # -- what people decide
+    def _decided(self, event: ev.ProposalDecided, now_ns: int) -> list[Command]:
+        proposal = approval.decidable(self.registry, event, now_ns)
+        if event.verb == "deny":
+            return [approval.denied(proposal, self.limits.proposals, event)]
+        commands = self._approved(proposal, event, now_ns)
+        switched = next(command for command in commands if isinstance(command, Record))
+        return [*commands, approval.approved(proposal, event, switched)]
+
+    def _approved(self, proposal: Proposal, event: ev.ProposalDecided, now_ns: int) -> list[Command]:
+        """Return the switch itself. A freeze stops automation, not a person; what speaks against the standby stops both."""
+        if proposal.kind == "promotion":
+            verb, why = proposal.verb, proposal.reason
+            asked = ev.SwitchAsked(proposal.version, event.actor, why, verb, event.override, event.checked, proposal.id)
+            return self._switch(asked, now_ns)
+        obstacles = self.gate.unfit(event.shares)
+        if obstacles and event.override is None:
+            raise approval.unfit(obstacles)
+        told = {"proposal": proposal.id, "trigger": proposal.evidence[0]["trigger"], "evidence": event.impact}
+        return self._rollback(proposal.reason, event.actor, None, told)
 
     # -- automation
     def _verdict(self, event: ev.VerdictReached, now_ns: int) -> list[Command]:
@@ -253,10 +291,17 @@ class Machine:
         if check is None or event.generation != check.generation or check.generation != self.registry.generation:
             return []
         self._check = None
+        if self._was_decided(check.verdict):
+            return []
         obstacles = self.gate.obstacles(check.verdict.shares)
         if not event.ok:
             obstacles.append(f"its fresh inference probe failed: {event.detail}")
         return self._hold(obstacles, check.verdict, now_ns) if obstacles else self._go_back(check.verdict)
+
+    def _was_decided(self, verdict: ev.VerdictReached) -> bool:
+        """Whether a person has denied, while the standby was asked, what was due because nobody had."""
+        known = self.registry.proposals.known.get(verdict.proposal or "")
+        return known is not None and not known.pending
 
     def _go_back(self, verdict: ev.VerdictReached) -> list[Command]:
         reason = str(verdict.trigger.get("reason") or verdict.trigger.get("kind"))
@@ -280,7 +325,7 @@ class Machine:
     def _ticked(self, event: ev.Ticked, now_ns: int) -> list[Command]:
         if self.held is not None and now_ns - self._failing_ns > self.limits.calm_s * _SECOND_NS:
             return self._calm()
-        return self._upkeep().ticked(event, now_ns)
+        return approval.look(self.registry, self.limits.proposals, now_ns) or self._upkeep().ticked(event, now_ns)
 
     def _upkeep(self) -> Upkeep:
         return Upkeep(self.registry, self.streaks, self.limits, self._next(), self._cuts)

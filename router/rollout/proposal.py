@@ -125,6 +125,14 @@ class Proposals:
         known = self._quiet.get((version, cause))
         return known is not None and now_ns < known[2]
 
+    def wants(self, version: str, cause: str, now_ns: int) -> bool:
+        """Whether `cause` would say something new about the active `version`: it is no evidence yet, and nobody has answered
+        it lately.
+        """
+        waiting = self.about("rollback", version)
+        known = waiting is not None and (cause in waiting.causes or len(waiting.evidence) >= EVIDENCE_MAX)
+        return not known and not self.is_quiet(version, cause, now_ns)
+
     # -- the fold
     def apply(self, entry: Entry) -> None:
         """Fold one entry. One that decides what is decided already changes nothing: a change that was journalled in vain may

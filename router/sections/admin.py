@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from router.sections.tls import Certificate
 from router.sections.values import Bytes, Count, Seconds, Strict
@@ -25,9 +26,18 @@ class Admin(Strict):
     allowed_hosts: list[str] = []
     """Further Host names beside the address it listens on and localhost (DNS rebinding)."""
     allowed_origins: list[str] = []
+    public_url: str | None = None
+    """Where people reach this API, if not at its own address: links in notifications begin with it, and its host is allowed."""
     body_bytes_max: Bytes = 1 << 20
     connections_max: Count = 256
     """When reached, whoever has been idle longest makes room; 503 if every one has a request under way."""
     header_timeout_s: Seconds = 10.0
     keepalive_idle_s: Seconds = 75.0
     tls: Certificate = Certificate()
+
+    @field_validator("public_url")
+    @classmethod
+    def _url(cls, value: str | None) -> str | None:
+        if value is not None and not re.fullmatch(r"https?://[A-Za-z0-9._\-\[\]:]{1,253}(/[A-Za-z0-9._~/\-]*)?", value):
+            raise ValueError(f"{value!r}: write it as https://rollback.example.com, with a path if a proxy adds one")
+        return value.rstrip("/") if value else value

@@ -14,6 +14,7 @@ from router.sections.cases import Cases
 from router.sections.mlflow import RegisteredModel
 from router.sections.objective import Objective
 from router.sections.probe import Probe
+from router.sections.proposals import Proposals
 from router.sections.retention import Retention
 from router.sections.tls import BackendTls
 from router.sections.validation import Validation
@@ -58,6 +59,9 @@ class Service(Strict):
     idle_timeout_s: Seconds | None = None
     backend_tls: BackendTls = BackendTls()
     validation: Validation = Validation()
+    promote_needs: Literal["nothing", "approval"] = "nothing"
+    """`approval`: a candidate becomes active by two people, one who asks and one who approves."""
+    proposals: Proposals = Proposals()
     objective: Objective = Objective()
     standby_cost_per_hour: Annotated[float, Field(ge=0, le=1e9)] | None = None
     """What it costs to keep one standby warm for an hour; without it `report` says hours and no money."""

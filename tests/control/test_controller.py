@@ -43,6 +43,7 @@ async def test_a_switch_answers_when_every_worker_has_confirmed(life: Life) -> N
         "confirmed_ms": 0,
         "journalled": True,
         "incident": None,
+        "awaits": None,
         "dry_run": False,
         "message": "v2 is active",
     }

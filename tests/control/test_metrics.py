@@ -22,6 +22,7 @@ OF_OFFICES = {
     "rollback_router_history_batches_dropped",
     "rollback_router_history_bytes",
     "rollback_router_validated",
+    "rollback_router_proposals",
 }
 """Families that offices add; frozen, too."""
 FROZEN = {

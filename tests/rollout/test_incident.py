@@ -33,5 +33,6 @@ def test_an_automatic_rollback_retold() -> None:
             "rescued": None,
             "manual": False,
             "actor": "verdict",
+            "proposal": None,
         }
     ]

@@ -35,8 +35,7 @@ _BEGUN: Final = web.RequestKey("begun", bool)
 _FIELDS: Final = {
     "Server": "rollback-router",
     "X-Content-Type-Options": "nosniff",
-    "Referrer-Policy": "no-referrer",
-    "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
+    "Content-Security-Policy": "default-src 'none'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'",
     "Cache-Control": "no-store",
 }
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
@@ -142,3 +141,4 @@ async def _complete(request: web.Request, response: web.StreamResponse) -> None:
     request[_BEGUN] = True
     response.headers["X-Request-ID"] = request.get(_ID) or uuid.uuid4().hex
     response.headers.update(_FIELDS)
+    response.headers.setdefault("Referrer-Policy", "no-referrer")  # a page with a form needs another one

@@ -21,7 +21,7 @@ async def deploy(call: Call) -> Document:
         artifact=body.artifact,
         actor=call.actor(),
         replace=body.replace,
-        override=_signed(call, body.override),
+        override=signed(call, body.override),
         expect=call.expect,
         dry_run=call.dry_run,
     )
@@ -35,7 +35,7 @@ async def promote(call: Call) -> Document:
         version=body.version,
         actor=call.actor(),
         reason=body.reason,
-        override=_signed(call, body.override),
+        override=signed(call, body.override),
         expect=call.expect,
         dry_run=call.dry_run,
     )
@@ -57,7 +57,7 @@ async def switch(call: Call) -> Document:
         to=body.to,
         reason=body.reason,
         actor=call.actor(),
-        override=_signed(call, body.override),
+        override=signed(call, body.override),
         expect=call.expect,
         dry_run=call.dry_run,
     )
@@ -100,8 +100,8 @@ async def unfreeze(call: Call) -> Document:
     return await call.verbs.unfreeze(service=call.service, actor=call.actor(), reason=reason, dry_run=call.dry_run)
 
 
-def _signed(call: Call, override: bodies.OverrideBody | None) -> Override | None:
-    """An override keeps the name of the human who takes it on; a token's name is added to it, not replaced by it."""
+def signed(call: Call, override: bodies.OverrideBody | None) -> Override | None:
+    """Return the override as it is journalled: with the name of the human who takes it on, to which a token's name is added."""
     if override is None:
         return None
     principal = call.principal

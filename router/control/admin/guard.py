@@ -54,6 +54,8 @@ class Guard:
         self.body_bytes_max = settings.admin.body_bytes_max
         self._tokens = settings.admin.tokens
         self._hosts = {"localhost", own, *(host.lower() for host in settings.admin.allowed_hosts)}
+        if settings.admin.public_url:
+            self._hosts.add(urlsplit(settings.admin.public_url).hostname or own)
         self._origins = set(settings.admin.allowed_origins)
         self._only_loopback = own == "localhost" or (_address(own) or _UNSPECIFIED).is_loopback
 

@@ -24,6 +24,8 @@ from router.errors import OperatorError
 from router.sections.values import NAME, version_label
 
 BODY_TIMEOUT_S: Final = 10.0
+ACCEPTED: Final = 202
+"""Of a change that `awaits` somebody's approval: a document with this member is answered so."""
 _ETAG: Final = re.compile(r'"(\d{1,19})"')
 Model = TypeVar("Model", bound=BaseModel)
 
@@ -133,7 +135,7 @@ class Desk:
             except OperatorError as refusal:
                 return Answer(refusal.status, None, refusal)
             assert isinstance(result, dict)
-            return Answer(operation.status, result)
+            return Answer(ACCEPTED if result.get("awaits") else operation.status, result)
 
         fingerprint = hashlib.sha256(f"{call.request.method} {call.request.path_qs}\n".encode() + raw).hexdigest()
         key = call.request.headers.get("Idempotency-Key")

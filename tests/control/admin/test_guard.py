@@ -204,7 +204,7 @@ async def test_browsers_are_told_to_be_careful(office: Office) -> None:
         } == {
             "Server": "rollback-router",
             "X-Content-Type-Options": "nosniff",
-            "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
+            "Content-Security-Policy": "default-src 'none'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'",
             "Cache-Control": "no-store",
             "Referrer-Policy": "no-referrer",
         }

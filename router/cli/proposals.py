@@ -1,0 +1,107 @@
+"""The commands that decide what waits for a person: proposals, approve, deny."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from router.cli import options as opt
+from router.cli import screen
+from router.cli.changes import done
+from router.cli.client import Client, Document, actor, segment
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+app = typer.Typer()
+
+Id = Annotated[str, typer.Argument(metavar="ID", help="Of the proposal, as `proposals` lists it.")]
+
+
+@app.command()
+def proposals(
+    proposal: Annotated[str, typer.Argument(metavar="[ID]", help="One of them, in full.")] = "",
+    everything: Annotated[bool, typer.Option("--all", help="Those that were decided, too.")] = False,
+    as_json: opt.AsJson = False,
+    service: opt.ServiceName = "",
+    admin: opt.AdminUrl = opt.ADMIN_DEFAULT,
+    token: opt.Token = "",
+) -> None:
+    """List what waits for a person, or show one proposal in full.
+
+    With its evidence, until when, and what is done if nobody decides.
+    """
+    client = Client(admin, token)
+    if proposal:
+        document = client.get(f"/v1/proposals/{segment(proposal)}")
+        screen.show_json(document) if as_json else screen.show(_in_full(document))
+        return
+    asked = [f"service={segment(service)}"] if service else []
+    asked += [] if everything else ["state=pending"]
+    document = client.get("/v1/proposals" + (f"?{'&'.join(asked)}" if asked else ""))
+    if as_json:
+        screen.show_json(document)
+        return
+    columns = ("id", "state", "service", "version", "would be active", "because", "expires", "then")
+    screen.show(screen.table(columns, (_row(found) for found in document["proposals"])))
+
+
+def _row(found: Document) -> tuple[object, ...]:
+    names = ("id", "state", "service", "version", "to", "reason", "expires_at", "at_expiry")
+    return tuple(found[name] for name in names)
+
+
+def _in_full(document: Document) -> Table:
+    rows = [(name, _cell(value)) for name, value in document.items() if name != "evidence"]
+    for item in document["evidence"]:
+        told = {name: value for name, value in item.items() if name != "cause" and value is not None}
+        rows.append((f"evidence: {item['cause']}", _cell(told)))
+    return screen.table(("fact", "value"), rows)
+
+
+def _cell(value: object) -> str:
+    return value if isinstance(value, str) else "" if value is None else json.dumps(value, ensure_ascii=False)
+
+
+@app.command()
+def approve(
+    proposal: Id,
+    reason: opt.Reason = "",
+    override: opt.Override = "",
+    dry_run: opt.DryRun = False,
+    as_json: opt.AsJson = False,
+    admin: opt.AdminUrl = opt.ADMIN_DEFAULT,
+    token: opt.Token = "",
+) -> None:
+    """Do what a proposal proposes: roll back, or promote.
+
+    A standby that does not work either needs an override. Who asked for a promotion cannot approve it where tokens tell
+    people apart.
+    """
+    body: Document = {"reason": reason}
+    if override:
+        body["override"] = {"actor": actor(), "reason": override}
+    _decide(Client(admin, token), proposal, "approve", body, dry_run, as_json)
+
+
+@app.command()
+def deny(
+    proposal: Id,
+    reason: opt.Reason = "",
+    dry_run: opt.DryRun = False,
+    as_json: opt.AsJson = False,
+    admin: opt.AdminUrl = opt.ADMIN_DEFAULT,
+    token: opt.Token = "",
+) -> None:
+    """Leave everything as it is.
+
+    The same cause does not ask again for a while (services.NAME.proposals.repeat_after_s).
+    """
+    _decide(Client(admin, token), proposal, "deny", {"reason": reason}, dry_run, as_json)
+
+
+def _decide(client: Client, proposal: str, verb: str, body: Document, dry_run: bool, as_json: bool) -> None:
+    answer = client.change("POST", f"/v1/proposals/{segment(proposal)}/{verb}", body, dry_run=dry_run)
+    done(answer, as_json, f"{proposal}: {verb} done")
