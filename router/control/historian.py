@@ -2,12 +2,14 @@
 
 Nothing is counted for it: it takes the judge's newest sample, and the difference to the last one is made on the writer's
 thread. A row ends where a role changes, so that no row mixes a version's time as standby with its time as active one.
+Histograms are read once a second: those of a row may begin and end up to a second earlier than its counts.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
-from typing import Final
+from typing import Any, Final
 
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 from prometheus_client.metrics_core import Metric
@@ -18,12 +20,20 @@ from router.control.bench import Bench
 from router.control.controller import Controller
 from router.control.office import Office
 from router.control.store.history import Batch, History
+from router.control.store.history_file import Step
+from router.errors import OperatorError
 from router.rollout.entry import Entry
-from router.rollout.row import FAILED, PASSED, SERVICE_SLOT, UNDECIDED, Reading
+from router.rollout.period import period
+from router.rollout.row import FAILED, PASSED, ROLES, SERVICE_SLOT, UNDECIDED, Reading
 from router.rollout.target import Target
 from router.shm import layout as at
 
 EVERY_NS: Final = 10_000_000_000
+STEPS: Final = 360
+"""Steps of a period, unless somebody asks for more."""
+POINTS_MAX: Final = 3_000
+"""To write so many as JSON takes control's loop about a millisecond."""
+_VERDICTS: Final = ("undecided", "pass", "fail")
 _EARLY_NS: Final = 500_000_000
 """Half the time between two ticks: a row is as near to ten seconds as it can be."""
 
@@ -129,8 +139,9 @@ class Historian(Office):
         stretch.generation = bench.registry.generation
 
     def _slot(self, bench: Bench, target: Target, stretch: _Stretch) -> Reading | None:
-        if target.slot is None or (entry := bench.judge.newest(target.slot)) is None:
+        if target.slot is None or (newest := bench.judge.newest(target.slot)) is None:
             return None
+        entry, histograms = newest
         sample = entry.sample
         role, incarnation = stretch.roles.get(target.slot, (target.role, target.incarnation))
         if incarnation != target.incarnation or sample.incarnation != target.incarnation:
@@ -145,7 +156,7 @@ class Historian(Office):
             at_ns=sample.at_ns,
             left_out_ns=entry.at_ns - entry.running_ns,
             counters=sample.counters(),
-            histograms=sample.histograms,
+            histograms=histograms,
             waiting=sample.waiting,
             waiting_long=sample.waiting_long,
             ready=bench.machine.streaks.ready(target.slot, target.endpoints),
@@ -180,6 +191,34 @@ class Historian(Office):
             return stretch.read_ns
         return self._since_ns if self._controller.wall.words[at.H_CONTROL_STARTS] <= 1 else None
 
+    async def points(
+        self, service: str, since: str, until: str, step_s: float | None, version: str | None
+    ) -> dict[str, Any]:
+        """Return what each version did from `since` to `until` in steps of `step_s`; a step without rows is unknown.
+
+        Raise OperatorError: 404 without such a service, 400 for what is no period, 503 if the file cannot be read.
+        """
+        self._controller.view.bench(service)
+        try:
+            asked = period(since, until, clock.wall_s())
+        except ValueError as error:
+            raise OperatorError(400, "period_invalid", str(error), exit_code=2) from None
+        step_s = step_s or max(10.0, math.ceil(asked.seconds / STEPS / 10) * 10.0)
+        since_ms, until_ms, step_ms = int(asked.since_s * 1000), int(asked.until_s * 1000), int(step_s * 1000)
+        points = await self.history.read(
+            lambda file: [
+                _point(step) for step in file.steps(service, since_ms, until_ms, step_ms, version, POINTS_MAX)
+            ]
+        )
+        return {
+            "service": service,
+            "since": clock.iso(asked.since_s),
+            "until": clock.iso(asked.until_s),
+            "step_s": step_s,
+            "complete": len(points) < POINTS_MAX,
+            "points": points,
+        }
+
     def metrics(self) -> Iterable[Metric]:
         """How much is kept, and how much was lost."""
         prefix = "rollback_router_history_"
@@ -195,3 +234,21 @@ class Historian(Office):
         for name, bench in self._controller.benches.items():
             self._read(bench, self._stretches[name], bench.judge.seen_ns)
         await self.history.close()
+
+
+def _point(step: Step) -> dict[str, Any]:
+    exchanges = step.version == ""
+    return {
+        "at": clock.iso(step.at_ms / 1000),
+        "version": step.version or None,
+        "role": ROLES[step.role],
+        "seconds": step.span_ms / 1000,
+        "requests": step.claimed if exchanges else step.begun + step.faults_unbegun,
+        "faults": step.faults,
+        "rescued": step.rescued,
+        "abandoned_long": step.abandoned_long,
+        "stalled_s": step.stalled_ms / 1000,
+        "waiting_max": step.waiting_max,
+        "ready": None if exchanges else bool(step.ready),
+        "verdict": _VERDICTS[step.verdict] if exchanges or ROLES[step.role] == "active" else None,
+    }

@@ -9,6 +9,7 @@ from pathlib import Path
 from router import clock
 from router.config import Settings
 from router.control import proposal_links
+from router.control.admin import history as histories
 from router.control.admin import hooks, proposals, versions
 from router.control.admin.operation import Operation
 from router.control.alerts import Alerts
@@ -18,6 +19,7 @@ from router.control.controller import Controller
 from router.control.historian import Historian
 from router.control.office import Office
 from router.control.store.history import History
+from router.control.success import Success
 from router.control.validators import Validators
 from router.rollout.entry import Entry
 
@@ -38,17 +40,20 @@ def open_offices(premises: Premises) -> tuple[tuple[Office, ...], tuple[Operatio
     controller, settings = premises.controller, premises.settings
     history = History(premises.state_dir, settings.history.keep_days, settings.history.file_bytes_max)
     historian = Historian(controller, history, clock.now_ns())
+    success = Success(controller, history, premises.entries, clock.now_ns())
     archive = Archive(controller)
     alerts = Alerts(controller, settings, premises.entries)
     approvals = Approvals(controller, settings, proposal_links.opened(premises.state_dir, controller.alarms))
     offices: list[Office] = [
         historian,
+        success,
         archive,
         alerts,
         approvals,
         Validators(controller),
     ]
     operations = [
+        *histories.operations(historian, success),
         *versions.operations(archive),
         *hooks.operations(alerts),
         *proposals.operations(approvals),

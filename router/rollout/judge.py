@@ -20,6 +20,7 @@ from router.rollout.hard_failure import errors, hang, unreachable
 from router.rollout.histogram import quantile
 from router.rollout.latency import latency
 from router.rollout.rules import Rules
+from router.rollout.sample import Histograms
 from router.rollout.sustained import Sustained
 from router.rollout.trigger import View
 from router.rollout.verdict import TriggerResult, Verdict, conclude
@@ -126,13 +127,17 @@ class Judge:
         """When it last took a sample in, of whichever slot; 0 before the first."""
         return max((history.newest.at_ns for history in self._histories.values() if history.newest), default=0)
 
-    def newest(self, slot: int) -> Entry | None:
-        """Return the last entry of a slot that has histograms; if that is long ago, because it has no role, simply the last."""
+    def newest(self, slot: int) -> tuple[Entry, Histograms | None] | None:
+        """Return the last entry of a slot, and the newest histograms, which may be a second older; None if they are older
+        than that, because the slot has no role.
+        """
         history = self._histories.get(slot)
         if history is None or history.newest is None:
             return None
         last, full = history.newest, history.newest_full
-        return last if full is None or last.at_ns - full.at_ns > TIMED_EVERY_NS else full
+        if full is None or last.at_ns - full.at_ns > TIMED_EVERY_NS:
+            return last, None
+        return last, full.sample.histograms
 
     def share_of_faults(self, slot: int, seconds: float, now_ns: int) -> tuple[float, int] | None:
         """Return (share of faults, requests) of a slot in the last `seconds`; None without requests. For the gate."""

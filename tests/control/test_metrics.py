@@ -19,8 +19,18 @@ from tests.control.fake_controller import FakeController
 OF_OFFICES = {
     "rollback_router_alerts",
     "rollback_router_alerts_standing",
+    "rollback_router_change_failure_share",
+    "rollback_router_deployments",
     "rollback_router_history_batches_dropped",
     "rollback_router_history_bytes",
+    "rollback_router_history_coverage_share",
+    "rollback_router_stability_share",
+    "rollback_router_standby_cost",
+    "rollback_router_standby_hours",
+    "rollback_router_time_to_detect_seconds",
+    "rollback_router_time_to_restore_seconds",
+    "rollback_router_uptime_by_time_share",
+    "rollback_router_uptime_share",
     "rollback_router_validated",
     "rollback_router_proposals",
 }

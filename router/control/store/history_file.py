@@ -10,12 +10,15 @@ import os
 import sqlite3
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import orjson
 
+from router.rollout import row
 from router.rollout.histogram import BUCKETS
+from router.rollout.outcome import FAULTS, OUTCOMES
 from router.rollout.row import Mark, Row
+from router.rollout.success import FAILED, Totals
 
 FILE: Final = "history.sqlite"
 SCHEMA_VERSION: Final = 1
@@ -53,8 +56,47 @@ _SELECT: Final = (
     f"SELECT {', '.join('names.name' if name == 'version' else f'rows.{name}' for name in _MEMBERS)} "
     "FROM rows JOIN names ON names.id = rows.version WHERE rows.service = ? AND rows.at_ms > ? AND rows.at_ms <= ?"
 )
+_FAILS: Final = " + ".join(outcome.label for outcome in FAILED)
+_TOTALS: Final = f"""
+SELECT count(*), sum(span_ms), sum(claimed), sum(rescued), {", ".join(f"sum({outcome.label})" for outcome in OUTCOMES)},
+    sum(CASE WHEN counted > 0 AND failed <= share * counted THEN span_ms END),
+    sum(CASE WHEN failed > share * counted THEN span_ms END),
+    sum(CASE WHEN counted = 0 THEN span_ms END),
+    sum(CASE WHEN verdict = {row.PASSED} THEN span_ms END),
+    sum(CASE WHEN verdict = {row.FAILED} THEN span_ms END),
+    sum(CASE WHEN verdict = {row.UNDECIDED} THEN span_ms END)
+FROM (SELECT *, ok + {_FAILS} AS counted, {_FAILS} AS failed, ? AS share FROM rows
+      WHERE service = ? AND at_ms > ? AND at_ms <= ? AND slot = {row.SERVICE_SLOT})
+"""
+_FAULTS: Final = " + ".join(outcome.label for outcome in FAULTS)
+_STEPS: Final = f"""
+SELECT at_ms / ? * ?, names.name, role, sum(span_ms), sum(claimed), sum(begun), sum(faults_unbegun), sum({_FAULTS}),
+    sum(rescued), sum(abandoned_long), sum(stalled_ms), max(waiting), min(ready), max(verdict), count(*)
+FROM rows JOIN names ON names.id = rows.version
+WHERE service = ? AND at_ms > ? AND at_ms <= ?{{only}} GROUP BY 1, 2, 3 ORDER BY 1, 2, 3 LIMIT ?
+"""
 Marks = dict[tuple[str, int], tuple[int, Mark]]
 """(boot, mark) by service and slot."""
+
+
+class Step(NamedTuple):
+    """Rows of one version in one role, summed. `at_ms`: where the step begins; spans in ms of monotonic time."""
+
+    at_ms: int
+    version: str
+    role: int
+    span_ms: int
+    claimed: int
+    begun: int
+    faults_unbegun: int
+    faults: int
+    rescued: int
+    abandoned_long: int
+    stalled_ms: int
+    waiting_max: int
+    ready: int
+    verdict: int
+    rows: int
 
 
 class HistoryFile:
@@ -172,6 +214,31 @@ class HistoryFile:
             order = " ORDER BY rows.at_ms, rows.slot, rows.monotonic_ms LIMIT ?"
             found = self.database.execute(_SELECT + only + order, [numbers[0], since_ms, until_ms, *values, limit])
             yield from map(Row._make, found)
+
+    def totals(self, service: str, since_ms: int, until_ms: int, fault_share_max: float) -> Totals:
+        """Return the sums over the rows that ended after `since_ms` and not after `until_ms`.
+
+        More than `fault_share_max` of the requests at fault make a row a bad one.
+        """
+        numbers = self._known(service)
+        values = [fault_share_max, numbers[0] if numbers else 0, since_ms, until_ms]
+        found = self.database.execute(_TOTALS, values).fetchone()
+        rows, ms, accepted, rescued, *rest = (value or 0 for value in found)
+        outcomes, spans = tuple(rest[: len(OUTCOMES)]), [span_ms / 1000 for span_ms in rest[len(OUTCOMES) :]]
+        return Totals(rows, ms / 1000, accepted, rescued, outcomes, *spans)
+
+    def steps(
+        self, service: str, since_ms: int, until_ms: int, step_ms: int, version: str | None, limit: int
+    ) -> list[Step]:
+        """Return the rows of a period summed by steps of `step_ms`, by version and role, oldest first, at most `limit`."""
+        numbers = self._known(service, version)
+        if numbers is None:
+            return []
+        only, values = ("", []) if version is None else (" AND version = ?", [numbers[1]])
+        found = self.database.execute(
+            _STEPS.format(only=only), [step_ms, step_ms, numbers[0], since_ms, until_ms, *values, limit]
+        )
+        return [Step._make(values) for values in found]
 
     def _known(self, *names: str | None) -> list[int] | None:
         """Return the numbers of these names (0 for None); None if one was never written."""

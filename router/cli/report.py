@@ -1,0 +1,150 @@
+"""`report`: what the router was good for, in figures, with how much each of them rests on."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Annotated
+
+import typer
+
+from router.cli import options as opt
+from router.cli import screen
+from router.cli.client import Client, Document, segment
+
+app = typer.Typer()
+
+
+@app.command()
+def report(
+    since: Annotated[str, typer.Option(metavar="WHEN", help="30d, 12h, 2026-11-01, 2026-11-01T08:00Z.")] = "30d",
+    until: Annotated[str, typer.Option(metavar="WHEN", help="As for --since; now if it is left out.")] = "",
+    markdown: Annotated[
+        bool, typer.Option("--markdown", help="Print tables of Markdown, for a page or a mail.")
+    ] = False,
+    as_json: opt.AsJson = False,
+    service: Annotated[str, typer.Option("--service", metavar="NAME", help="Only this service.")] = "",
+    admin: opt.AdminUrl = opt.ADMIN_DEFAULT,
+    token: opt.Token = "",
+) -> None:
+    """Show what the router was good for.
+
+    Uptime, stability, deployments, failed changes, times to detect and restore, and what the standby cost.
+    """
+    client = Client(admin, token)
+    names = [service] if service else sorted(client.get("/v1/status")["services"])
+    asked = f"since={segment(since)}" + (f"&until={segment(until)}" if until else "")
+    reports = [client.get(f"/v1/services/{segment(name)}/report?{asked}") for name in names]
+    if as_json:
+        screen.show_json({"reports": reports})
+    elif markdown:
+        screen.say(*(line for told in reports for line in in_markdown(told)))
+    else:
+        for number, told in enumerate(reports):
+            screen.show(
+                *([""] if number else []), heading(told), screen.table(("figure", "value", "rests on"), rows(told))
+            )
+
+
+def heading(told: Document) -> str:
+    """Return which service and period this is, and how much of it is known."""
+    coverage = told["coverage"]
+    return (
+        f"service {told['service']}, {told['since']} to {told['until']}: "
+        f"rows of {screen.percent(coverage['share'])} of that time are kept"
+        + ("" if told["journal_complete"] else "; older facts of the journal are left out")
+    )
+
+
+def rows(told: Document) -> Iterator[tuple[str, str, str]]:
+    """Yield (figure, value, what it rests on); a value that cannot be said is empty."""
+    uptime, by_time, stability = told["uptime"], told["uptime_by_time"], told["stability"]
+    yield (
+        "uptime, by requests",
+        _percent(uptime["share"]),
+        f"{uptime['requests']} requests, {uptime['failed']} failed, {uptime['rescued']} rescued"
+        + (f"; with 95 % confidence at least {_percent(uptime['at_least'])}" if uptime["requests"] else ""),
+    )
+    yield (
+        "uptime, by time",
+        _percent(by_time["share"]),
+        f"{_long(by_time['seconds'])} with traffic, {_long(by_time['bad_s'])} with more than "
+        f"{_percent(by_time['fault_share_max'])} failed; {_long(by_time['idle_s'])} without",
+    )
+    yield (
+        "stability of the model",
+        _percent(stability["share"]),
+        f"{_long(stability['within_s'])} within limits, {_long(stability['outside_s'])} outside, "
+        f"{_long(stability['undecided_s'])} undecided",
+    )
+    yield from _changes(told)
+    yield from (
+        _time(told, name, f"time to {name.rpartition('_')[2]}") for name in ("time_to_detect", "time_to_restore")
+    )
+    yield _standby(told["standby"])
+
+
+def _changes(told: Document) -> Iterator[tuple[str, str, str]]:
+    made, failures, rollbacks = told["deployments"], told["change_failures"], told["rollbacks"]
+    yield (
+        "deployments",
+        f"{screen.number(made['per_week'])} a week" if made["per_week"] is not None else "",
+        f"{made['count']} in {screen.number(made['days'])} days; {made['back_and_forth']} switches back and forth not counted",
+    )
+    between = failures["between"]
+    yield (
+        "change failure rate",
+        _percent(failures["share"]),
+        f"{failures['failed']} of {failures['deployments']} were rolled back"
+        + (f", {failures['unreachable']} because nobody could connect" if failures["unreachable"] else "")
+        + (f"; with 95 % confidence {_percent(between[0])} to {_percent(between[1])}" if between else ""),
+    )
+    yield (
+        "rollbacks",
+        str(rollbacks["automatic"] + rollbacks["manual"]),
+        f"{rollbacks['automatic']} automatic, {rollbacks['manual']} by a person"
+        + (f": {', '.join(rollbacks['incidents'])}" if rollbacks["incidents"] else ""),
+    )
+
+
+def _time(told: Document, name: str, title: str) -> tuple[str, str, str]:
+    spread = told[name]
+    value = f"{_long(spread['median_s'])} (p95 {_long(spread['p95_s'])})" if spread["n"] else ""
+    return title, value, f"{spread['n']} of {spread['rollbacks']} rollbacks of which it is known"
+
+
+def _standby(told: Document) -> tuple[str, str, str]:
+    value = f"{screen.number(told['hours'])} h"
+    if told["cost"] is None:
+        return "warm standby", value, "set standby_cost_per_hour to see what that cost"
+    price = f"{told['price_per_hour']:g} {told['currency'] or ''}".rstrip()
+    return "warm standby", f"{value}, {told['cost']:.2f} {told['currency'] or ''}".rstrip(), f"at {price} an hour"
+
+
+def in_markdown(told: Document) -> Iterator[str]:
+    """Yield the lines of one report as Markdown."""
+    yield from (f"## {told['service']}", "", heading(told) + ".", "", "| figure | value | rests on |", "|---|---|---|")
+    for line in rows(told):
+        yield _cells(line)
+    yield ""
+
+
+def _cells(cells: Sequence[str]) -> str:
+    return "| " + " | ".join(cell.replace("|", "\\|") or "–" for cell in cells) + " |"
+
+
+def _percent(share: float | None) -> str:
+    """Return a share as per cent with as many digits as it takes to tell it from 100."""
+    if share is None:
+        return ""
+    digits = 2
+    while digits < 6 and share != 1 and f"{share * 100:.{digits}f}" == f"{100:.{digits}f}":
+        digits += 1
+    return f"{share * 100:.{digits}f} %"
+
+
+def _long(seconds: float) -> str:
+    """Return a length of time in the largest unit that it fills twice."""
+    for unit, size in (("d", 86_400), ("h", 3_600), ("min", 60)):
+        if seconds >= 2 * size:
+            return f"{seconds / size:.1f} {unit}"
+    return f"{seconds:.3g} s"

@@ -1,0 +1,71 @@
+from __future__ import annotations
+
+import socket
+from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import Any
+
+import aiohttp
+import pytest
+
+from router.config import Settings
+from router.control.admin import app
+from router.control.admin.history import operations
+from tests.control.fake_controller import FakeController
+
+Ask = Callable[[str], Awaitable[tuple[int, Any]]]
+
+
+class Heard:
+    """Answers with what it was asked."""
+
+    async def report(self, *asked: object) -> dict[str, Any]:
+        return {"report": asked}
+
+    async def points(self, *asked: object) -> dict[str, Any]:
+        return {"points": asked}
+
+
+@pytest.fixture
+async def ask() -> AsyncIterator[Ask]:
+    controller = FakeController()
+    application = app.build(controller, Settings(), operations(Heard(), Heard()))
+    sock = socket.socket()
+    sock.bind(("127.0.0.1", 0))
+    runner = await app.serve(application, sock)
+    async with aiohttp.ClientSession() as session:
+
+        async def get(path: str) -> tuple[int, Any]:
+            async with session.get(f"http://127.0.0.1:{sock.getsockname()[1]}/v1/services/svc/{path}") as response:
+                return response.status, await response.json(content_type=None)
+
+        yield get
+    await runner.cleanup()
+    controller.close()
+
+
+@pytest.mark.parametrize(
+    ("path", "answer"),
+    [
+        ("report", {"report": ["svc", "30d", ""]}),
+        ("report?since=2026-11-01&until=1d", {"report": ["svc", "2026-11-01", "1d"]}),
+        ("history", {"points": ["svc", "1h", "", None, None]}),
+        ("history?since=7d&until=1d&step_s=60&version=fraud-v7", {"points": ["svc", "7d", "1d", 60.0, "fraud-v7"]}),
+    ],
+)
+async def test_what_is_asked_reaches_the_office(ask: Ask, path: str, answer: dict[str, Any]) -> None:
+    assert await ask(path) == (200, answer)
+
+
+@pytest.mark.parametrize(
+    ("path", "code"),
+    [
+        ("report?from=1d", "request_invalid"),
+        (f"report?since={'9' * 41}", "request_invalid"),
+        ("history?step_s=1", "request_invalid"),
+        ("history?step_s=x", "request_invalid"),
+        ("history?version=%20", "version_invalid"),
+    ],
+)
+async def test_other_questions_are_refused(ask: Ask, path: str, code: str) -> None:
+    status, problem = await ask(path)
+    assert (status, problem["code"]) == (400, code)
