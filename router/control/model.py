@@ -22,8 +22,8 @@ class Model:
     origin: Origin
 
 
-Finder = Callable[[str, ModelUri, Override | None], Awaitable[tuple[str, list[str], Origin]]]
-"""(service, URI, override) → (label, endpoints, origin) as the registry outside has them."""
+Finder = Callable[[str, ModelUri, list[str], Override | None], Awaitable[tuple[str, list[str], Origin]]]
+"""(service, URI, endpoints if they are named here, override) → (label, endpoints, origin)."""
 
 
 class Models:
@@ -46,8 +46,7 @@ class Models:
                     f"{version}: no model registry is configured; set mlflow.tracking_uri, or name label and endpoints"
                 )
                 raise OperatorError(409, "mlflow_not_configured", detail, exit_code=9)
-            version, found, origin = await self.finder(service, uri, override)
-            endpoints = endpoints or found
+            version, endpoints, origin = await self.finder(service, uri, endpoints, override)
             origin = Origin(artifact or origin.artifact, origin.source)
         return Model(_label(version), _urls(endpoints), origin)
 

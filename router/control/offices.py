@@ -18,6 +18,7 @@ from router.control.archive import Archive
 from router.control.controller import Controller
 from router.control.historian import Historian
 from router.control.office import Office
+from router.control.registrar import Registrar
 from router.control.store.history import History
 from router.control.success import Success
 from router.control.validators import Validators
@@ -48,6 +49,7 @@ def open_offices(premises: Premises) -> tuple[tuple[Office, ...], tuple[Operatio
         historian,
         success,
         archive,
+        Registrar(premises.controller, settings, premises.entries),
         alerts,
         approvals,
         Validators(controller),

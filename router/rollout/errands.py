@@ -25,7 +25,8 @@ REASON_CHARS_MAX: Final = 500
 @dataclass(frozen=True, slots=True)
 class Errand:
     """Write `tags` to `model`; then, if `serves` is not None, let the service's alias point to that number again, provided
-    that it still points to `model`. `at` (wall seconds) is when it was rolled back, quarantined or released.
+    that it still points to `model`. `at` is when it was rolled back or quarantined, `since` when that had to be told (wall
+    seconds).
     """
 
     service: str
@@ -35,6 +36,7 @@ class Errand:
     tags: tuple[tuple[str, str], ...]
     serves: str | None
     at: float
+    since: float
 
 
 class Errands:
@@ -84,7 +86,7 @@ def _begun(entry: Entry, pedigrees: Mapping[str, Pedigree]) -> list[Errand]:
         number = serving.number if serving is not None and serving.name == model.name else None
         token = f"{entry.boot}-{entry.monotonic_ns}"
         at = marks.get(version, {}).get("at", entry.at)
-        found.append(Errand(entry.service, version, token, model, tuple(tags.items()), number, at))
+        found.append(Errand(entry.service, version, token, model, tuple(tags.items()), number, at, entry.at))
     return found
 
 

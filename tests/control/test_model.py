@@ -8,8 +8,10 @@ from router.rollout.events import Origin, Override
 from router.rollout.model_uri import ModelUri
 
 
-async def finder(service: str, uri: ModelUri, override: Override | None) -> tuple[str, list[str], Origin]:
-    return f"{service}-v{uri.number}", ["http://found:1/"], Origin("s3://m/3", str(uri))
+async def finder(
+    service: str, uri: ModelUri, endpoints: list[str], override: Override | None
+) -> tuple[str, list[str], Origin]:
+    return f"{service}-v{uri.number}", endpoints or ["http://found:1/"], Origin("s3://m/3", str(uri))
 
 
 async def test_a_label_needs_no_registry() -> None:

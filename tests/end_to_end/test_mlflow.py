@@ -1,0 +1,102 @@
+"""A real router beside a real MLflow: what is registered there is deployed here, what was rolled back here is known there."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests import backends
+from tests.backends import Backend
+from tests.end_to_end.conftest import StartRouter
+from tests.end_to_end.mlflow_server import MlflowServer, running
+from tests.end_to_end.real_router import RefusedError, Router, children, service_settings, until
+
+pytestmark = [pytest.mark.end_to_end, pytest.mark.timeout(150)]
+
+
+@pytest.fixture
+def mlflow(tmp_path: Path) -> Iterator[MlflowServer]:
+    """It takes six seconds to start on an idle machine."""
+    with running(tmp_path) as server:
+        server.call("POST", "registered-models/create", {"name": "fraud"})
+        yield server
+
+
+async def refused(router: Router, version: str) -> tuple[int, str | None]:
+    with pytest.raises(RefusedError) as caught:
+        await router.verb("deploy", version=version)
+    return caught.value.status, caught.value.code
+
+
+async def deployed(router: Router, uri: str) -> str:
+    """Deploy and promote a registered model; return its label here."""
+    label = str((await router.verb("deploy", version=uri))["version"])
+    await router.wait_ready(label)
+    await router.verb("promote", version=label, reason=f"{uri} is the next one")
+    return label
+
+
+async def untold(router: Router) -> int:
+    return len((await router.service())["mlflow"]["waiting"])
+
+
+async def test_a_rollback_is_known_there_although_it_hung_and_control_was_killed_meanwhile(
+    mlflow: MlflowServer, start_router: StartRouter
+) -> None:
+    async with Backend(backends.ok(b"0")) as seed, Backend(backends.ok(b"1")) as one, Backend(backends.ok(b"2")) as two:
+        first, second = mlflow.add("fraud", one.url), mlflow.add("fraud", two.url)
+        settings = f'[mlflow]\ntracking_uri = "{mlflow.url}"\nretry_max_s = 1.0\ntimeout_s = 2.0\n'
+        settings += service_settings(seed.url, None)
+        settings += '\n[services.default.mlflow]\nmodel = "fraud"\nalias = "champion"\n'
+        router = await start_router(settings)
+        tag = {"name": "fraud", "version": first, "key": "rollback.quarantined"}
+        mlflow.call("POST", "model-versions/set-tag", {**tag, "value": "true"})
+        assert await refused(router, f"models:/fraud/{first}") == (409, "version_quarantined")
+        assert await refused(router, "models:/fraud/999") == (404, "mlflow_refused")
+        assert await refused(router, "models:/fraud@champion") == (404, "mlflow_refused")
+        mlflow.call("POST", "model-versions/set-tag", {**tag, "value": "false"})
+        assert await deployed(router, f"models:/fraud/{first}") == f"fraud-v{first}"
+        mlflow.call("POST", "registered-models/alias", {"name": "fraud", "alias": "champion", "version": second})
+        failed = await deployed(router, "models:/fraud@champion")
+        assert failed == f"fraud-v{second}"
+
+        mlflow.hang()
+        began_s = time.monotonic()
+        back = await router.verb("rollback", reason="wrong scores")
+        assert (back["active"], back["confirmed"], time.monotonic() - began_s < 2.0) == (f"fraud-v{first}", True, True)
+        assert await refused(router, failed) == (409, "version_quarantined")
+        began_s = time.monotonic()
+        assert await refused(router, "models:/fraud@champion") == (503, "mlflow_unreachable")
+        assert time.monotonic() - began_s < 5.0
+
+        async def alarmed() -> bool:
+            return "mlflow_unreachable" in {alarm["code"] for alarm in (await router.status())["alarms"]}
+
+        await until(alarmed, 5, "the alarm is up")
+        control = (await router.status())["control"]["pid"]
+        assert control in children(router.pid)
+        await router.kill([control])
+        await until(router.ready, 15, "control is back")
+        assert await untold(router) == 1
+
+        mlflow.go_on()
+
+        async def told() -> bool:
+            return await untold(router) == 0
+
+        await until(told, 10, "MLflow was told")
+        tags = await asyncio.to_thread(mlflow.tags, "fraud", second)
+        assert {name: tags[name] for name in tags if name.startswith("rollback.")} == {
+            "rollback.reason": "wrong scores",
+            "rollback.incident": back["incident"],
+            "rollback.quarantined": "true",
+            "rollback.at": (await router.call("GET", f"/v1/incidents/{back['incident']}"))["detection_at"],
+        }
+        assert await asyncio.to_thread(mlflow.alias, "fraud", "champion") == first
+        assert not await alarmed()
+        known = await router.call("GET", f"/v1/versions/{failed}")
+        assert (known["source"], known["artifact"]) == (f"models:/fraud/{second}", "s3://models/fraud")
