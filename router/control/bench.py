@@ -151,6 +151,8 @@ class Bench:
             probes_unreachable_since_ns=since_ns,
             unwell=self.unwell,
             heard=tuple(result for source in self.sources for result in source(now_ns)),
+            probation_since_ns=registry.probation_since_ns,
+            rehearsing=registry.rehearsing,
         )
 
     def _reached(self, failing: TriggerResult, now_ns: int) -> VerdictReached:
@@ -224,7 +226,7 @@ class Bench:
         if not commands:
             return
         change = self.conductor.perform(commands, now_ns)
-        if change.entry is not None and change.entry.type == kinds.ROLLED_BACK:
+        if change.entry is not None and change.entry.type in (kinds.ROLLED_BACK, kinds.DRILL_SWITCHED):
             self._on_switch(self, change)
 
     def probed(self, event: ProbeCompleted) -> None:

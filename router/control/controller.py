@@ -36,7 +36,6 @@ from router.rollout.commands import CheckStandby, Record
 from router.rollout.endpoint import parse_endpoints
 from router.rollout.entry import Entry
 from router.rollout.events import Override
-from router.rollout.registry import SWITCHES
 from router.rollout.target import WATCHED, State
 from router.shm import layout as at
 from router.shm.lanes import Lanes
@@ -46,7 +45,12 @@ from router.tasks import Tasks
 log = logging.getLogger(__name__)
 TICK_S: Final = 0.1
 _OFFICES_EVERY_NS: Final = 1_000_000_000
-_REASONS: Final = {kinds.PROMOTED: "promote", kinds.SWITCHED: "switch", kinds.ROLLED_BACK: "rollback"}
+_REASONS: Final = {
+    kinds.PROMOTED: "promote",
+    kinds.SWITCHED: "switch",
+    kinds.ROLLED_BACK: "rollback",
+    kinds.DRILL_SWITCHED: "drill",
+}
 Document = dict[str, Any]
 P = ParamSpec("P")
 
@@ -70,7 +74,7 @@ class Controller:
         self.offices: Sequence[Office] = ()
         self.models = Models()
         self.view = View(self, journal, origin)
-        self._crew = crew
+        self.crew = crew
         self._journal = journal
         self._stalls = Stalls(lanes, crew)
         self._pressure = Pressure(lanes, alarms)
@@ -159,13 +163,13 @@ class Controller:
         if change.stored_ns is None or entry is None:
             return Confirmation((), 0.0)
         generation, timeout_s = entry.data["generation"], self.settings.timeouts.confirm_timeout_s
-        told = await self._crew.confirm(bench.conductor.index, generation, change.stored_ns, timeout_s)
+        told = await self.crew.confirm(bench.conductor.index, generation, change.stored_ns, timeout_s)
         code = "workers_unconfirmed"
         if told.complete:
             self.alarms.down(code, bench.name)
         else:
             self.alarms.up(code, f"workers {list(told.unconfirmed)} have not confirmed {generation}", bench.name)
-        if entry.type in SWITCHES:
+        if entry.type in _REASONS:
             trigger = entry.data.get("trigger")
             reason = trigger["kind"] if trigger else _REASONS[entry.type]
             self.tally.note(bench.name, reason, change.swap_us, told.confirmed_ms if told.complete else None)
@@ -341,7 +345,7 @@ class Controller:
         change = await bench.conductor.change(event, expect, dry_run=dry_run)
         registry = bench.registry
         if dry_run or not change.changed:
-            confirmation = Confirmation(tuple(self._crew.behind(bench.conductor.index, registry.generation)), 0.0)
+            confirmation = Confirmation(tuple(self.crew.behind(bench.conductor.index, registry.generation)), 0.0)
             message = f"would be done: {told}" if change.changed else f"nothing to do: {told} already"
         else:
             bench.watch(self.probes)

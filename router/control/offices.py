@@ -9,6 +9,7 @@ from pathlib import Path
 from router import clock
 from router.config import Settings
 from router.control import proposal_links
+from router.control.admin import drills as drill_routes
 from router.control.admin import history as histories
 from router.control.admin import hooks, proposals, versions
 from router.control.admin.operation import Operation
@@ -16,6 +17,7 @@ from router.control.alerts import Alerts
 from router.control.approvals import Approvals
 from router.control.archive import Archive
 from router.control.controller import Controller
+from router.control.drills import Drills
 from router.control.historian import Historian
 from router.control.office import Office
 from router.control.registrar import Registrar
@@ -38,13 +40,14 @@ class Premises:
 
 def open_offices(premises: Premises) -> tuple[tuple[Office, ...], tuple[Operation, ...]]:
     """Return the offices of this router and their routes."""
-    controller, settings = premises.controller, premises.settings
+    controller, settings, entries = premises.controller, premises.settings, premises.entries
     history = History(premises.state_dir, settings.history.keep_days, settings.history.file_bytes_max)
     historian = Historian(controller, history, clock.now_ns())
     success = Success(controller, history, premises.entries, clock.now_ns())
     archive = Archive(controller)
-    alerts = Alerts(controller, settings, premises.entries)
+    alerts = Alerts(controller, settings, entries)
     approvals = Approvals(controller, settings, proposal_links.opened(premises.state_dir, controller.alarms))
+    drills = Drills(controller, settings, entries)
     offices: list[Office] = [
         historian,
         success,
@@ -53,11 +56,13 @@ def open_offices(premises: Premises) -> tuple[tuple[Office, ...], tuple[Operatio
         alerts,
         approvals,
         Validators(controller),
+        drills,
     ]
     operations = [
         *histories.operations(historian, success),
         *versions.operations(archive),
         *hooks.operations(alerts),
         *proposals.operations(approvals),
+        *drill_routes.operations(drills),
     ]
     return tuple(offices), tuple(operations)

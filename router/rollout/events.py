@@ -163,6 +163,15 @@ class StandbyChecked:
 
 
 @dataclass(frozen=True, slots=True)
+class DrillMoveAsked:
+    """The next swap of drill `drill` is due: to the standby, or `home`. `why` says what went wrong, if anything did."""
+
+    drill: str
+    home: bool
+    why: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class RetireAsked:
     """Take `version` out; `cut`: end at once what it still serves."""
 
@@ -239,6 +248,7 @@ Event = (
     | ProposalDue
     | ProposalDecided
     | StandbyChecked
+    | DrillMoveAsked
     | RetireAsked
     | EndpointsAsked
     | FreezeAsked

@@ -29,16 +29,24 @@ class Gate:
         return None
 
     def obstacles(self, shares: tuple[float, float, int] | None = None) -> list[str]:
-        """Return why automation would not go back now; empty if the gate would pass (but for the fresh inference probe)."""
+        """Return why automation would not go back now; empty if the gate would pass (but for the fresh inference probe).
+
+        From a drill it may always go home: that is no further step, and what was asked for.
+        """
         registry = self._registry
+        if registry.rehearsing:
+            return self.to_standby(shares)
         found = []
         if registry.frozen:
             found.append(f"frozen by {registry.frozen['actor']}: {registry.frozen['reason']}")
-        if missing := registry.way_back():
-            return [*found, missing]
-        if not registry.automatic_left:
+        if not registry.automatic_left and not registry.way_back():
             found.append("this promotion was rolled back once already; a further step needs a person")
-        return found + self.unfit(shares)
+        return found + self.to_standby(shares)
+
+    def to_standby(self, shares: tuple[float, float, int] | None = None) -> list[str]:
+        """Return why nobody should go to the standby, be it for an exercise; empty if the gate would pass."""
+        missing = self._registry.way_back()
+        return [missing] if missing else self.unfit(shares)
 
     def unfit(self, shares: tuple[float, float, int] | None = None) -> list[str]:
         """Return why the standby would be no better, whoever asks; empty if there is nothing against it, or none."""

@@ -13,12 +13,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
-from router.rollout.baseline import DAY_S, Baseline, Tally, estimate
+from router.rollout.baseline import DAY_S, Baseline, estimate
 from router.rollout.error_rate import error_rate
 from router.rollout.evidence import Evidence
 from router.rollout.hard_failure import errors, hang, unreachable
 from router.rollout.histogram import quantile
 from router.rollout.latency import latency
+from router.rollout.probation import Key, Probation
 from router.rollout.rules import Rules
 from router.rollout.sample import Histograms
 from router.rollout.sustained import Sustained
@@ -34,6 +35,8 @@ TIMED_EVERY_NS: Final = 2 * SECOND_NS
 class Facts:
     """What the judge cannot see in the samples. Times are monotonic nanoseconds.
 
+    `promoted_at_ns` is since when the active version serves; `probation_since_ns` when it was promoted, if that was before
+    (a drill lay between). `rehearsing`: it serves for a drill, so nobody is on probation.
     `unwell`: why the router's own numbers are not to be trusted now; None if they are.
     `probes_unreachable_since_ns`: since when no endpoint of the active version accepts control's probes. `heard`: what others
     than the samples say of the active version.
@@ -46,27 +49,22 @@ class Facts:
     probes_unreachable_since_ns: int | None = None
     unwell: str | None = None
     heard: tuple[TriggerResult, ...] = ()
+    probation_since_ns: int | None = None
+    rehearsing: bool = False
 
 
 class _Watch:
-    """What is remembered of one active version since its promotion."""
+    """What is remembered of one active version since it began to serve."""
 
-    def __init__(self, key: tuple[int, int, int], rules: Rules, timeouts_are_long: bool) -> None:
+    def __init__(self, key: tuple[int, int, int], timeouts_are_long: bool) -> None:
         self.key = key
         self.evidence = Evidence(timeouts_are_long)
-        self.tally = Tally(key[2] + int(rules.warmup_s * SECOND_NS))
         self.error_rate = Sustained()
         self.slow = Sustained()
         self.fast = Sustained()
-        self.clean_since_ns = key[2]
-        self.accepted = False
         self.timed_at_ns = 0
         self.latency: tuple[TriggerResult, TriggerResult] | None = None
         self.p99_s: float | None = None
-
-    def add(self, entry: Entry) -> None:
-        self.evidence.add(entry)
-        self.tally.add(entry)
 
 
 class Judge:
@@ -79,6 +77,7 @@ class Judge:
         self._histories: dict[int, History] = {}
         self._restored: dict[int, dict[str, Sequence[Sample]]] = {}
         self._watch: _Watch | None = None
+        self._probation: Probation | None = None
 
     def reconfigure(self, rules: Rules, first_byte_timeout_s: float) -> None:
         """Judge by other rules from now on; the past and what has been sustained so far stay."""
@@ -98,9 +97,12 @@ class Judge:
         """Take a sample of a slot in; return the names of the tiers that keep it."""
         history = self._history(slot)
         kept_in = history.append(sample)
-        watch, entry = self._watch, history.newest
-        if kept_in and entry is not None and watch is not None and watch.key[:2] == (slot, sample.incarnation):
-            watch.add(entry)
+        watch, probation, entry = self._watch, self._probation, history.newest
+        if kept_in and entry is not None:
+            if watch is not None and watch.key[:2] == (slot, sample.incarnation):
+                watch.evidence.add(entry)
+            if probation is not None and probation.key[:2] == (slot, sample.incarnation):
+                probation.add(entry)
         return kept_in
 
     def restore(self, slot: int, tier: str, samples: Sequence[Sample]) -> None:
@@ -146,11 +148,11 @@ class Judge:
 
     def acceptance(self, now_ns: int) -> tuple[int, float]:
         """Return (requests, seconds without a failing trigger) of the active version since its promotion."""
-        watch = self._watch
-        window = watch.tally.window() if watch is not None else None
-        if watch is None or window is None:
+        probation = self._probation
+        window = probation.tally.window() if probation is not None else None
+        if probation is None or window is None:
             return 0, 0.0
-        return window.requests, max(now_ns - watch.clean_since_ns, 0) / SECOND_NS
+        return window.requests, probation.clean_s(now_ns)
 
     # -- judging
     def evaluate(self, facts: Facts, now_ns: int) -> Verdict:
@@ -168,10 +170,12 @@ class Judge:
             *facts.heard,
         )
         verdict = conclude(results)
+        probation = self._on_probation(facts, watch.key, now_ns)
+        if probation is None:
+            return verdict
         if any(result.failing for result in results):
-            watch.clean_since_ns = now_ns
-            watch.tally.restart()
-        accepted = None if verdict.pending else self._accept(facts, watch, now_ns)
+            probation.failed(now_ns)
+        accepted = None if verdict.pending else self._accept(facts, probation, now_ns)
         return verdict if accepted is None else replace(verdict, accepted=accepted)
 
     def _watched(self, facts: Facts) -> _Watch | None:
@@ -182,9 +186,9 @@ class Judge:
             return None
         key = (slot, history.newest.sample.incarnation, facts.promoted_at_ns)
         if self._watch is None or self._watch.key != key:
-            self._watch = _Watch(key, self._rules, self._timeouts_are_long)
+            self._watch = _Watch(key, self._timeouts_are_long)
             for entry in history.trail(facts.promoted_at_ns):
-                self._watch.add(entry)
+                self._watch.evidence.add(entry)
         return self._watch
 
     def _view(self, facts: Facts, watch: _Watch, now_ns: int) -> View:
@@ -243,26 +247,41 @@ class Judge:
         return result.sustained(held.held_s(needed_s, share), needed_s, held.is_sustained(needed_s, share))
 
     # -- acceptance
-    def _accept(self, facts: Facts, watch: _Watch, now_ns: int) -> Baseline | None:
+    def _on_probation(self, facts: Facts, key: Key, now_ns: int) -> Probation | None:
+        """Return what the active version has shown since its promotion; None while a drill is away."""
+        if facts.rehearsing:
+            if self._probation is not None:
+                self._probation.pause(now_ns)
+            return None
+        since_ns = facts.promoted_at_ns if facts.probation_since_ns is None else facts.probation_since_ns
+        key = (*key[:2], since_ns)
+        if self._probation is None or self._probation.key != key:
+            self._probation = Probation(key, self._rules.warmup_s)
+            for entry in self._histories[key[0]].trail(since_ns):
+                self._probation.add(entry)
+        self._probation.go_on(now_ns)
+        return self._probation
+
+    def _accept(self, facts: Facts, probation: Probation, now_ns: int) -> Baseline | None:
         """Return the baseline to judge by once the version has proven itself, and again each day; None otherwise.
 
         A version that is surely worse than the baseline, but not so much that it fails, is accepted and leaves the baseline
         as it is: only a whole day moves it upwards, else a slow degradation would become the new normal.
         """
-        rules, window = self._rules, watch.tally.window()
-        if window is None or watch.tally.since_ns is None:
+        rules, window = self._rules, probation.tally.window()
+        if window is None or probation.tally.since_ns is None:
             return None
-        daily = facts.accepted or watch.accepted
-        since_ns = watch.tally.since_ns if daily else watch.clean_since_ns
+        daily = facts.accepted or probation.accepted
+        lasted_s = (now_ns - probation.tally.since_ns) / SECOND_NS if daily else probation.clean_s(now_ns)
         due_s = DAY_S if daily else rules.accept_after_s
         requests_min = rules.baseline_requests_min if daily else rules.accept_requests_min
-        if now_ns - since_ns < due_s * SECOND_NS or window.requests < max(requests_min, 1):
+        if lasted_s < due_s or window.requests < max(requests_min, 1):
             return None
         sure = rules.error_rate.baseline_confidence
-        found = estimate(window.requests, window.weighed_faults, sure, watch.tally.histograms())
+        found = estimate(window.requests, window.weighed_faults, sure, probation.tally.histograms())
         known = self._usable_baseline()
         if daily or known is None or found.lower <= known.upper:
             self.baseline = found
-        watch.accepted = True
-        watch.tally.restart()
+        probation.accepted = True
+        probation.tally.restart()
         return self.baseline

@@ -15,10 +15,13 @@ Switches, the whole table. The version that is named, the active and the standby
     promote, switch    unreachable        active       standby              draining
     rollback           standby            active       draining + mark      (was the named one)
     rollback, away     standby            active       unreachable          (was the named one)
+    drill, both ways   standby            active       standby              (was the named one)
 
-Automation asks for the last two alone, so it only ever goes from the active version to its standby. It needs
+Automation asks for the two rollbacks alone (a drill is asked for by a person or a schedule, and drill.py says when), so it
+only ever goes from the active version to its standby. It needs
 `registry.automatic_left`, which a promotion or switch by a person sets and an automatic rollback clears: at most one
-automatic rollback per promotion. A proposal is decided by a switch of this table, too (approval.py).
+automatic rollback per promotion. A proposal is decided by a switch of this table, too (approval.py). While a drill is away,
+a verdict against the version that serves goes home instead.
 """
 
 from __future__ import annotations
@@ -66,12 +69,13 @@ MOVES: Final = {
     (kinds.SWITCHED, State.UNREACHABLE): _FORWARD,
     (kinds.ROLLED_BACK, State.STANDBY): Move(State.ACTIVE, State.DRAINING, None),
     ("rolled_back_away", State.STANDBY): Move(State.ACTIVE, State.UNREACHABLE, None),
+    (kinds.DRILL_SWITCHED, State.STANDBY): _CHANGE_OVER,
 }
 
 
 @dataclass(slots=True)
 class _Check:
-    verdict: ev.VerdictReached
+    cause: ev.VerdictReached | ev.DrillMoveAsked
     generation: int
     since_ns: int
 
@@ -86,6 +90,8 @@ class Machine:
         self.issued = registry.generation
         self.held: str | None = None
         """Why an automatic rollback that is due is not made; None when none is due."""
+        self.drill_held: str | None = None
+        """Why the swap of a drill that is due was not made; None when none is due, or it goes on."""
         self._alarm: str | None = None
         self._check: _Check | None = None
         self._look_ns = 0
@@ -116,6 +122,8 @@ class Machine:
                 return approval.due(self.registry, self.limits.proposals, event, now_ns)
             case ev.ProposalDecided():
                 return self._decided(event, now_ns)
+            case ev.DrillMoveAsked():
+                return self._drill(event, now_ns)
             case ev.Accepted():
                 return self._accepted(event)
             case _:
@@ -172,7 +180,9 @@ class Machine:
                 facts={"state": target.state.value},
             )
 
-    def _move(self, kind: str, actor: str, named: Target, move: Move, data: dict[str, Any]) -> list[Command]:
+    def _move(
+        self, kind: str, actor: str, named: Target, move: Move, data: dict[str, Any], *, flee: bool = False
+    ) -> list[Command]:
         active, standby = self.registry.active, self.registry.standby
         states = {named.version: move.named}
         if active is not None:
@@ -191,7 +201,7 @@ class Machine:
                 **data,
             },
         )
-        return [record, self._publish(states, generation, Flag.FLEE if kind == kinds.ROLLED_BACK else Flag.NONE)]
+        return [record, self._publish(states, generation, Flag.FLEE if flee else Flag.NONE)]
 
     def _rollback(
         self, reason: str, actor: str, verdict: ev.VerdictReached | None, told: dict[str, Any] | None = None
@@ -219,7 +229,7 @@ class Machine:
             data["quarantine"] = {active.version: {"reason": reason, "incident": incident}}
             data["bounded"] = [active.version]
         move = MOVES["rolled_back_away" if away else kinds.ROLLED_BACK, standby.state]
-        return self._move(kinds.ROLLED_BACK, actor, standby, move, data)
+        return self._move(kinds.ROLLED_BACK, actor, standby, move, data, flee=True)
 
     def _publish(self, states: dict[str, State], generation: int, flags: Flag = Flag.NONE) -> PublishRoute:
         return PublishRoute(Admission(self.registry, generation).route_after(states, flags))
@@ -251,20 +261,28 @@ class Machine:
     # -- automation
     def _verdict(self, event: ev.VerdictReached, now_ns: int) -> list[Command]:
         self._failing_ns = now_ns
-        if self._check is not None and now_ns - self._check.since_ns < 3 * self.limits.gate_timeout_s * _SECOND_NS:
+        if self._checking(now_ns) and self._check is not None and isinstance(self._check.cause, ev.VerdictReached):
             return []
         self._check = None
         if self.held is not None and now_ns < self._look_ns:
             return []
         if obstacles := self.gate.obstacles(event.shares):
             return self._hold(obstacles, event, now_ns)
+        return self._ask_standby(event, now_ns) or self._go_back(event)
+
+    def _ask_standby(self, cause: ev.VerdictReached | ev.DrillMoveAsked, now_ns: int) -> list[Command]:
+        """Ask for the gate's fresh inference probe, if the service has one."""
         standby = self.registry.standby
         if standby is None or standby.slot is None:
             raise InternalError("gate_passed_without_standby", self.registry.service)
-        if self.limits.inference:
-            self._check = _Check(event, self.registry.generation, now_ns)
-            return [CheckStandby(standby.slot, self.registry.generation, self.limits.gate_timeout_s)]
-        return self._go_back(event)
+        if not self.limits.inference:
+            return []
+        self._check = _Check(cause, self.registry.generation, now_ns)
+        return [CheckStandby(standby.slot, self.registry.generation, self.limits.gate_timeout_s)]
+
+    def _checking(self, now_ns: int) -> bool:
+        limit_ns = 3 * self.limits.gate_timeout_s * _SECOND_NS
+        return self._check is not None and now_ns - self._check.since_ns < limit_ns
 
     def _hold(self, obstacles: list[str], event: ev.VerdictReached, now_ns: int) -> list[Command]:
         """Say once and loudly that nothing better exists, hold, and look again each second.
@@ -290,13 +308,14 @@ class Machine:
         check = self._check
         if check is None or event.generation != check.generation or check.generation != self.registry.generation:
             return []
-        self._check = None
-        if self._was_decided(check.verdict):
+        self._check, cause = None, check.cause
+        failed = [] if event.ok else [f"its fresh inference probe failed: {event.detail}"]
+        if isinstance(cause, ev.DrillMoveAsked):
+            return self._rehearse(cause, failed)
+        if self._was_decided(cause):
             return []
-        obstacles = self.gate.obstacles(check.verdict.shares)
-        if not event.ok:
-            obstacles.append(f"its fresh inference probe failed: {event.detail}")
-        return self._hold(obstacles, check.verdict, now_ns) if obstacles else self._go_back(check.verdict)
+        obstacles = self.gate.obstacles(cause.shares) + failed
+        return self._hold(obstacles, cause, now_ns) if obstacles else self._go_back(cause)
 
     def _was_decided(self, verdict: ev.VerdictReached) -> bool:
         """Whether a person has denied, while the standby was asked, what was due because nobody had."""
@@ -305,8 +324,45 @@ class Machine:
 
     def _go_back(self, verdict: ev.VerdictReached) -> list[Command]:
         reason = str(verdict.trigger.get("reason") or verdict.trigger.get("kind"))
+        if self.registry.rehearsing and self.registry.drill is not None:
+            home = ev.DrillMoveAsked(self.registry.drill["drill"], True, reason)
+            return [*self._rehearse(home, []), *self._calm()]
         commands = self._rollback(reason, "verdict", verdict)
         return [*commands, *self._calm()]
+
+    # -- drills
+    def _drill(self, event: ev.DrillMoveAsked, now_ns: int) -> list[Command]:
+        """Make the swap of a drill that is due, through the gate of an automatic rollback."""
+        if self._checking(now_ns):
+            return []
+        self._check = None
+        obstacles = self._against(event)
+        return [] if obstacles else self._ask_standby(event, now_ns) or self._rehearse(event, [])
+
+    def _against(self, event: ev.DrillMoveAsked) -> list[str]:
+        """Return, and note, why the swap is not made: the standby is not fit, or the roles are not those of the drill."""
+        registry = self.registry
+        drill, active = registry.drill, registry.active
+        left = drill and drill["to" if event.home else "from"]
+        if drill is None or drill["drill"] != event.drill or active is None or active.version != left:
+            found = [f"drill {event.drill} is not under way from {active.version if active else 'no version'}"]
+        else:
+            frozen = registry.frozen if not event.home else None
+            found = [f"frozen by {frozen['actor']}: {frozen['reason']}"] if frozen else []
+            found += self.gate.to_standby()
+        self.drill_held = "; ".join(found) or None
+        return found
+
+    def _rehearse(self, event: ev.DrillMoveAsked, failed: list[str]) -> list[Command]:
+        """Change the two roles over. Nothing that has begun is touched; what waits on a version that fails may leave it."""
+        standby = self.registry.standby
+        if found := self._against(event) + failed:
+            self.drill_held = "; ".join(found)
+        if found or standby is None:
+            return []
+        data = {"to": standby.version, "drill": event.drill, "home": event.home, "reason": event.why}
+        move = MOVES[kinds.DRILL_SWITCHED, standby.state]
+        return self._move(kinds.DRILL_SWITCHED, "drill", standby, move, data, flee=bool(event.why))
 
     def _calm(self) -> list[Command]:
         if self.held is None:

@@ -64,9 +64,13 @@ class Registry:
         self.automatic_left = False
         """Whether the present promotion may still be rolled back by itself: at most once, by construction."""
         self.active_since_ns = 0
+        self.probation_since_ns = 0
+        """When the active version was promoted; a drill begins no new probation."""
         self.baseline: dict[str, Any] | None = None
         self.last_switch: dict[str, Any] | None = None
         self.incidents: list[dict[str, Any]] = []
+        self.drill: dict[str, Any] | None = None
+        """The real drill under way, as it was started; `away`: its standby serves."""
         self.switches: dict[str, int] = {}
         """Switches ever, by cause: `operator`, `verdict`."""
         self.proposals = Proposals(service)
@@ -125,6 +129,11 @@ class Registry:
             return f"{self.standby.version} is quarantined: {mark['reason']}"
         return None
 
+    @property
+    def rehearsing(self) -> bool:
+        """Whether the version that serves does so for a drill."""
+        return self.drill is not None and bool(self.drill["away"])
+
     # -- the fold
     def apply(self, entry: Entry) -> None:
         """Fold one entry; raise InternalError, changing nothing, if it is not possible here."""
@@ -147,11 +156,13 @@ class Registry:
                 self.baseline = entry.data["baseline"]
             case kinds.CONFIRMED:
                 self._confirmed(entry)
+            case kinds.DRILL_STARTED | kinds.DRILL_SWITCHED | kinds.DRILL_ENDED:
+                self._drilled(entry)
             case _ if entry.type in SWITCHES:
                 self._switched(entry)
             case kinds.SEEDED | kinds.RECOVERED:
                 self.automatic_left = entry.data.get("automatic_left", True)
-                self.active_since_ns = entry.monotonic_ns
+                self._took_over(entry)
             case _:
                 pass
         self.proposals.apply(entry)
@@ -161,7 +172,7 @@ class Registry:
     def _boot(self, entry: Entry) -> None:
         """A cold start: the roles stay, the clock and the generations start anew."""
         self.generation = first_generation(entry.boot) + 1
-        self.active_since_ns = entry.monotonic_ns
+        self.active_since_ns = self.probation_since_ns = entry.monotonic_ns
         self.targets = {
             version: replace(target, since_ns=entry.monotonic_ns, roleless_generation=0)
             for version, target in self.targets.items()
@@ -231,7 +242,8 @@ class Registry:
             self.automatic_left = True
         elif automatic:
             self.automatic_left = False
-        self.active_since_ns = entry.monotonic_ns
+        self.active_since_ns = self.probation_since_ns = entry.monotonic_ns
+        self.drill = None
         cause = "verdict" if automatic else "operator"
         self.switches[cause] = self.switches.get(cause, 0) + 1
         self.last_switch = {
@@ -249,6 +261,28 @@ class Registry:
         }
         if entry.type == kinds.ROLLED_BACK:
             self.incidents = [*self.incidents, incident(entry)][-INCIDENTS_MAX:]
+
+    def _took_over(self, entry: Entry) -> None:
+        """Seeds, or what shared memory knew better; of a drill it knows which version serves, and nothing else."""
+        self.active_since_ns = entry.monotonic_ns
+        if self.drill is None:
+            self.probation_since_ns = entry.monotonic_ns
+        elif self.active is not None:
+            self.drill = {**self.drill, "away": self.active.version == self.drill["to"]}
+
+    def _drilled(self, entry: Entry) -> None:
+        """A drill changes which version serves, and since when; it is no switch, and nobody's probation."""
+        data = entry.data
+        if entry.type == kinds.DRILL_STARTED:
+            self.drill = {**data, "actor": entry.actor, "away": False} if data["mode"] == "real" else self.drill
+        elif entry.type == kinds.DRILL_SWITCHED:
+            self.active_since_ns = entry.monotonic_ns
+            if self.drill is not None:
+                self.drill = {**self.drill, "away": not data["home"]}
+        elif self.drill is not None and self.drill["drill"] == data["drill"]:
+            if self.drill["away"]:  # it stays: from here on that is the version to be proven
+                self.probation_since_ns = self.active_since_ns
+            self.drill = None
 
     def _confirmed(self, entry: Entry) -> None:
         generation = entry.data["generation"]
@@ -297,6 +331,8 @@ class Registry:
             "frozen": self.frozen,
             "automatic_left": self.automatic_left,
             "active_since_ns": self.active_since_ns,
+            "probation_since_ns": self.probation_since_ns,
+            "drill": self.drill,
             "baseline": self.baseline,
             "last_switch": self.last_switch,
             "incidents": self.incidents,

@@ -11,6 +11,7 @@ from router.errors import OperatorError
 from router.rollout.endpoint import parse_endpoints
 from router.rollout.rules import Rules
 from router.sections.cases import Cases
+from router.sections.drill import Drilling
 from router.sections.mlflow import RegisteredModel
 from router.sections.objective import Objective
 from router.sections.probe import Probe
@@ -70,6 +71,7 @@ class Service(Strict):
     cases: Cases = Cases()
     retention: Retention = Retention()
     mlflow: RegisteredModel = RegisteredModel()
+    drill: Drilling = Drilling()
 
     @field_validator("path_prefix")
     @classmethod

@@ -1,0 +1,144 @@
+"""The command `drill`: rehearse the way back, wait until it is over, show what it came to."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Final
+
+import typer
+
+from router import clock
+from router.cli import options as opt
+from router.cli import screen
+from router.cli.client import Client, Document, segment
+from router.cli.failure import NOT_TRUE, USAGE
+from router.errors import OperatorError
+
+app = typer.Typer()
+
+POLL_EVERY_S: Final = 0.5
+MARGIN_S: Final = 90.0
+"""What a drill may take beyond its hold: the gate, the way home (30 s at most), confirmations."""
+
+
+@app.command()
+def drill(
+    service: Annotated[str, typer.Argument(metavar="[SERVICE]", help="May be left out if there is one.")] = "",
+    hold: Annotated[
+        float | None,
+        typer.Option(metavar="SECONDS", min=1, max=300, help="How long the standby serves; default: settings."),
+    ] = None,
+    shadow: Annotated[bool, typer.Option("--shadow", help="Everything but the swap.")] = False,
+    force: Annotated[
+        bool, typer.Option("--force", help="Also on probation, soon after a rollback, or beside a verification.")
+    ] = False,
+    stop: Annotated[bool, typer.Option("--stop", help="End the drill under way: go home now.")] = False,
+    listed: Annotated[bool, typer.Option("--list", help="Show the drills there were.")] = False,
+    reason: opt.Reason = "",
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say whether it would be safe, change nothing.")] = False,
+    as_json: opt.AsJson = False,
+    admin: opt.AdminUrl = opt.ADMIN_DEFAULT,
+    token: opt.Token = "",
+) -> None:
+    """Rehearse a rollback: swap to the standby, hold, swap back.
+
+    Nothing is cut or quarantined. It ends early if anything gets worse; exit code 0 only if it passed. It goes home by itself
+    even if this command is interrupted.
+    """
+    client = Client(admin, token)
+    if sum((stop, listed, shadow)) > 1:
+        raise OperatorError(400, "usage", "--stop, --list and --shadow exclude each other", exit_code=USAGE)
+    if listed:
+        _list(client, service, as_json)
+        return
+    path = f"{client.service(service)}/drill"
+    if stop:
+        begun = client.change("POST", f"{path}/stop", {})
+    else:
+        body = {"shadow": shadow, "force": force, "reason": reason, **({"hold_s": hold} if hold else {})}
+        begun = client.change("POST", path, body, dry_run=dry_run)
+    if dry_run:
+        screen.show_json(begun) if as_json else screen.say(begun["message"])
+        return
+    told = _wait(client, begun, as_json)
+    screen.show_json(told) if as_json else _show(told)
+    if told["result"] not in ("passed", *(("stopped",) if stop else ())):
+        raise typer.Exit(NOT_TRUE)
+
+
+def _wait(client: Client, begun: Document, as_json: bool) -> Document:
+    """Return the drill once it is over; its bounds are the router's."""
+    if begun["result"] is None and not as_json:
+        there = begun["swaps"][0] if begun["swaps"] else {}
+        screen.console(stderr=True).print(
+            f"{begun['drill']}: {begun['to']} serves instead of {begun['from']}, {_took(there)}; "
+            f"home in {begun['hold_s']:g} s (now: rollback-router drill --stop)",
+            soft_wrap=True,
+        )
+    told = begun
+    for _ in range(int((begun["hold_s"] + MARGIN_S) / POLL_EVERY_S)):
+        if told["result"] is not None:
+            return told
+        clock.sleep_s(POLL_EVERY_S)
+        told = client.get(f"/v1/drills/{segment(begun['drill'])}")
+    raise OperatorError(
+        504, "drill_not_over", f"{begun['drill']} is still {told['phase']}: rollback-router status", exit_code=NOT_TRUE
+    )
+
+
+def _took(swap: dict[str, Any]) -> str:
+    if swap.get("swap_us") is None or swap.get("confirmed_ms") is None:
+        return "not confirmed"
+    return f"swapped in {swap['swap_us']} µs, confirmed by every worker {swap['confirmed_ms']:.1f} ms later"
+
+
+def _show(told: Document) -> None:
+    """Show one drill as people read it."""
+    screen.say(f"{told['drill']} {told['result']}" + (f": {'; '.join(told['reasons'])}" if told["reasons"] else ""))
+    for swap in told.get("swaps", ()):
+        way = f"home to {told['from']}" if swap["home"] else f"to {told['to']}"
+        screen.say(f"{way}: generation {swap['generation']}, {_took(swap)}")
+    if told["mode"] == "shadow" and "probe_ms" in told:
+        screen.say(
+            f"nothing was swapped: probe {told['probe_ms']:.1f} ms, gate {told['gate_us']} µs, route {told['encode_us']} µs, "
+            f"journal {told['journal_ms']:.1f} ms"
+        )
+    rows = [(name, told[name]) for name in ("before", "during") if told.get(name)]
+    if rows:
+        columns = ("", "requests", "faults", "p50", "p99")
+        screen.show(screen.table(columns, (_figures(name, figures) for name, figures in rows)))
+    if told.get("clients"):
+        screen.say("clients saw: " + ", ".join(f"{count} {outcome}" for outcome, count in told["clients"].items()))
+
+
+def _figures(name: str, figures: Document) -> tuple[object, ...]:
+    times = (screen.number(figures[member], "ms") for member in ("p50_ms", "p99_ms"))
+    return (name, figures["requests"], screen.percent(figures["fault_share"]), *times)
+
+
+def _list(client: Client, service: str, as_json: bool) -> None:
+    document = client.get("/v1/drills" + (f"?service={segment(service)}" if service else ""))
+    if as_json:
+        screen.show_json(document)
+        return
+    for name, standing in sorted(document["services"].items()):
+        last = standing["last_passed_at"] or "never"
+        following = f"; next {standing['next_at']}" if standing["next_at"] else ""
+        screen.say(f"service {name}: last passed {last}{' (OVERDUE)' if standing['overdue'] else ''}{following}")
+    columns = ("drill", "started", "mode", "by", "from", "to", "away", "result", "because")
+    screen.show(screen.table(columns, (_row(told) for told in document["drills"])))
+
+
+def _row(told: Document) -> tuple[object, ...]:
+    away = screen.number(told.get("away_s"), "s")
+    result = told["result"] or told["phase"]
+    return (
+        told["drill"],
+        told["started_at"],
+        told["mode"],
+        told["actor"],
+        told["from"],
+        told["to"],
+        away,
+        result,
+        "; ".join(told.get("reasons") or ()),
+    )

@@ -1,0 +1,124 @@
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from router.cli import drill as drill_command
+from tests.cli.conftest import Command
+from tests.cli.fake_admin import FakeAdmin
+
+PATH = "/v1/services/default/drill"
+ONE = "/v1/drills/default-drill-3"
+SWAP = {"home": False, "generation": 5, "at": "then", "swap_us": 41, "confirmed_ms": 2.13, "workers_unconfirmed": []}
+FIGURES = {"requests": 120, "fault_share": 0.0, "p50_ms": 5.0, "p99_ms": 9.1}
+
+
+@pytest.fixture(autouse=True)
+def _no_sleep(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(drill_command.clock, "sleep_s", lambda seconds: None)
+
+
+def told(result: str | None, phase: str = "over", **more: Any) -> dict[str, Any]:
+    return {
+        "drill": "default-drill-3", "service": "default", "mode": "real", "by": "operator", "actor": "ann", "reason": "",
+        "from": "v1", "to": "v2", "hold_s": 10.0, "phase": phase, "result": result, "reasons": [],
+        "started_at": "2026-11-24T09:00:00.000Z", "ended_at": None, "swaps": [SWAP], "away_s": 10.4,
+        "before": FIGURES, "during": FIGURES, "clients": {"ok": 104}, **more,
+    }  # fmt: skip
+
+
+def test_it_waits_until_the_drill_is_over(command: Command, admin: FakeAdmin) -> None:
+    admin.answer("POST", PATH, told(None, "away"), 202)
+    admin.answer("GET", ONE, told(None, "home")).answer(
+        "GET", ONE, told("passed", swaps=[SWAP, {**SWAP, "home": True, "generation": 6}])
+    )
+    code, out, err = command("drill", "--hold", "10", "-m", "Tuesday", "--admin", admin.url)
+    assert err == (
+        "default-drill-3: v2 serves instead of v1, swapped in 41 µs, confirmed by every worker 2.1 ms later; "
+        "home in 10 s (now: rollback-router drill --stop)\n"
+    )
+    assert out.splitlines() == [
+        "default-drill-3 passed",
+        "to v2: generation 5, swapped in 41 µs, confirmed by every worker 2.1 ms later",
+        "home to v1: generation 6, swapped in 41 µs, confirmed by every worker 2.1 ms later",
+        "        requests  faults  p50   p99",
+        "before  120       0.00 %  5 ms  9.1 ms",
+        "during  120       0.00 %  5 ms  9.1 ms",
+        "clients saw: 104 ok",
+    ]
+    assert code == 0
+    body = next(body for method, _, body in admin.asked if method == "POST")
+    assert body is not None
+    assert {name: body[name] for name in body if name != "actor"} == {
+        "shadow": False,
+        "force": False,
+        "reason": "Tuesday",
+        "hold_s": 10.0,
+    }
+
+
+@pytest.mark.parametrize(
+    ("words", "result", "code"),
+    [
+        pytest.param((), "aborted", 1, id="aborted"),
+        pytest.param((), "stayed", 1, id="stayed"),
+        pytest.param((), "stopped", 1, id="stopped by another"),
+        pytest.param(("--stop",), "stopped", 0, id="stopped as asked"),
+    ],
+)
+def test_how_it_ends(command: Command, admin: FakeAdmin, words: tuple[str, ...], result: str, code: int) -> None:
+    path = f"{PATH}/stop" if words else PATH
+    admin.answer("POST", path, told(None, "away"), 202).answer("GET", ONE, told(result, reasons=["because"]))
+    found, out, _ = command("drill", "default", *words, "--admin", admin.url)
+    assert (found, out.splitlines()[0]) == (code, f"default-drill-3 {result}: because")
+
+
+def test_a_shadow_is_over_when_it_is_answered(command: Command, admin: FakeAdmin) -> None:
+    figures = {"probe_ms": 3.2, "gate_us": 20, "encode_us": 4, "journal_ms": 1.5}
+    admin.answer("POST", PATH, told("passed", mode="shadow", swaps=[], during=None, clients=None, **figures), 202)
+    code, out, err = command("drill", "--shadow", "--admin", admin.url)
+    assert (code, err) == (0, "")
+    assert "nothing was swapped: probe 3.2 ms, gate 20 µs, route 4 µs, journal 1.5 ms" in out
+
+
+def test_a_refusal_ends_with_nine(command: Command, admin: FakeAdmin) -> None:
+    admin.problem("POST", PATH, 409, "drill_unsafe", "no drill of default now: v2 is cold")
+    code, out, err = command("drill", "--admin", admin.url)
+    assert (code, out) == (9, "")
+    assert "no drill of default now: v2 is cold" in err
+
+
+def test_a_dry_run(command: Command, admin: FakeAdmin) -> None:
+    admin.answer("POST", f"{PATH}?dry_run=true", {"message": "a drill would be safe now"}, 202)
+    assert command("drill", "--dry-run", "--admin", admin.url)[:2] == (0, "a drill would be safe now\n")
+
+
+def test_what_excludes_each_other(command: Command, admin: FakeAdmin) -> None:
+    assert command("drill", "--stop", "--list", "--admin", admin.url)[0] == 2
+
+
+def test_it_does_not_wait_for_ever(command: Command, admin: FakeAdmin) -> None:
+    admin.answer("POST", PATH, told(None, "away"), 202).answer("GET", ONE, told(None, "away"))
+    code, _, err = command("drill", "--admin", admin.url)
+    assert code == 1
+    assert "default-drill-3 is still away" in err
+
+
+def listing() -> dict[str, Any]:
+    standing = {"last_passed_at": None, "overdue": True, "next_at": "2026-12-01T09:00:00.000Z"}
+    return {"drills": [told("passed")], "services": {"default": standing}}
+
+
+def test_the_list(command: Command, admin: FakeAdmin) -> None:
+    admin.answer("GET", "/v1/drills", listing())
+    code, out, _ = command("drill", "--list", "--admin", admin.url)
+    assert code == 0
+    assert out.splitlines() == [
+        "service default: last passed never (OVERDUE); next 2026-12-01T09:00:00.000Z",
+        "drill            started                   mode  by   from  to  away    result  because",
+        "default-drill-3  2026-11-24T09:00:00.000Z  real  ann  v1    v2  10.4 s  passed  –",
+    ]
+    admin.answer("GET", "/v1/drills?service=default", listing())
+    assert json.loads(command("drill", "default", "--list", "--json", "--admin", admin.url)[1]) == listing()

@@ -1,0 +1,106 @@
+"""The way back rehearsed with real processes under load: no request fails, whoever is killed, and home it goes."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import time
+from typing import Any
+
+import pytest
+
+from tests import backends
+from tests.backends import Backend
+from tests.end_to_end.conftest import StartRouter
+from tests.end_to_end.real_router import SERVICE, RefusedError, Router, service_settings, until
+from tests.end_to_end.traffic import Traffic
+
+pytestmark = [pytest.mark.end_to_end, pytest.mark.timeout(120)]
+
+INFERENCE = (
+    f'[services.{SERVICE}.probe]\nmethod = "POST"\npath = "/health"\nbody = "{{}}"\nevery_s = 0.1\n'
+    f"[services.{SERVICE}.drill]\nhold_s = 1.0\n"
+)
+
+
+def drilled(old: Backend, new: Backend) -> str:
+    plain = service_settings(old.url, new.url, INFERENCE)
+    return "\n".join(line for line in plain.splitlines() if not line.startswith("probe =")) + "\n"
+
+
+async def begin(router: Router, **how: Any) -> dict[str, Any]:
+    """Begin a drill as soon as the standby is warm; the version is on probation, so it has to be forced."""
+
+    async def begun() -> dict[str, Any] | None:
+        try:
+            return await router.verb("drill", force=True, **how)
+        except RefusedError as refused:
+            if {refusal["code"] for refusal in refused.document["refusals"]} != {"standby_not_ready"}:
+                raise
+            return None
+
+    found: dict[str, Any] = await until(begun, 10, "a drill begins")
+    return found
+
+
+async def over(router: Router, drill: str, within_s: float = 10.0) -> dict[str, Any]:
+    async def ended() -> dict[str, Any] | None:
+        told = await router.call("GET", f"/v1/drills/{drill}")
+        return told if told["result"] else None
+
+    found: dict[str, Any] = await until(ended, within_s, f"{drill} is over")
+    return found
+
+
+async def test_a_drill_under_load_fails_no_request_and_a_failing_standby_ends_it(start_router: StartRouter) -> None:
+    async with Backend(backends.ok()) as old, Backend(backends.ok()) as new:
+        router = await start_router(drilled(old, new))
+        async with Traffic(router.url, per_s=60) as traffic:
+            begun = await begin(router)
+            there, since = begun["swaps"][0], time.monotonic()
+            assert (begun["phase"], there["workers_unconfirmed"]) == ("away", [])
+            await asyncio.sleep(0.3)
+            assert traffic.versions(since=since) == {"v2"}, "claimed on the old version after the answer"
+            report = await over(router, begun["drill"])
+            assert (report["result"], report["reasons"]) == ("passed", [])
+            assert traffic.endings() == {200: len(traffic.seen)}
+            await asyncio.sleep(0.3)
+            assert traffic.versions(since=time.monotonic() - 0.25) == {"v1"}
+            assert all(swap["confirmed_ms"] < 1000 and swap["swap_us"] < 100_000 for swap in report["swaps"])
+            assert (report["during"]["requests"] > 20, report["during"]["faults"], report["gate_ms"] < 1500) == (
+                True,
+                0,
+                True,
+            )
+            assert set(report["clients"]) == {"ok"}
+            shadow = await router.verb("drill", force=True, shadow=True)
+            assert (shadow["result"], shadow.get("swaps", [])) == ("passed", [])
+
+            begun = await begin(router, hold_s=60)
+            new.behaviour = backends.status(500)
+            report = await over(router, begun["drill"])
+            assert report["result"] == "aborted", report
+            assert (await router.service())["active"] == "v1"
+        assert [entry["data"]["home"] for entry in await router.journal("drill_switched")] == [False, True, False, True]
+        assert await router.journal("rolled_back") == []
+        assert (await router.call("GET", "/v1/incidents"))["incidents"] == []
+        new.behaviour = backends.ok()
+
+
+async def test_control_killed_in_the_middle_comes_back_and_goes_home(start_router: StartRouter) -> None:
+    async with Backend(backends.ok()) as old, Backend(backends.ok()) as new:
+        router = await start_router(drilled(old, new))
+        async with Traffic(router.url, per_s=40) as traffic:
+            begun = await begin(router, hold_s=300)
+            os.kill((await router.status())["control"]["pid"], signal.SIGKILL)
+            await asyncio.sleep(0.2)
+            await until(router.ready, 10, "control is back")
+            report = await over(router, begun["drill"])
+            assert (report["result"], report["reasons"]) == (
+                "stopped",
+                ["control was started anew while it was under way"],
+            )
+            assert (await router.service())["active"] == "v1"
+            assert traffic.endings() == {200: len(traffic.seen)}
+        assert report["swaps"][-1]["home"]
