@@ -171,6 +171,10 @@ def _told(proposal: Proposal, event: ProposalDecided) -> str:
     return f"rolled back from {proposal.version} to {proposal.to}; {proposal.version} is quarantined"
 
 
+def _name(trigger: Document) -> str:
+    return f"{trigger['kind']}.{trigger['detail']}" if trigger.get("detail") else str(trigger["kind"])
+
+
 def described(proposal: Proposal, bench: Bench) -> Document:
     """Return a proposal as people see it; `now` says what its trigger says at this moment, null if none of ours does."""
     states = {result.name: result.state for result in bench.verdict.results}
@@ -190,7 +194,7 @@ def described(proposal: Proposal, bench: Bench) -> Document:
         "left_s": round(max(0.0, (proposal.deadline_ns - clock.now_ns()) / 1e9), 1) if waits else None,
         "at_expiry": proposal.at_expiry,
         "evidence": [
-            {**item, "at": clock.iso(item["at"]), "now": states.get(item["cause"]) if waits else None}
+            {**item, "at": clock.iso(item["at"]), "now": states.get(_name(item["trigger"])) if waits else None}
             for item in proposal.evidence
         ],
         "decided_by": proposal.decided_by,

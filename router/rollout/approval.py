@@ -24,8 +24,10 @@ _EXPIRED: Final = 'nobody decided in time; "hold" is the default'
 # -- asking
 def due(registry: Registry, terms: Terms, event: ev.ProposalDue, now_ns: int) -> list[Command]:
     """Return what opens a proposal of a rollback, or adds to the one that waits; nothing if it would only be said again."""
-    active, standby, proposals = registry.active, registry.standby, registry.proposals
-    if active is None or active.version != event.version or not proposals.wants(event.version, event.cause, now_ns):
+    standby, proposals = registry.standby, registry.proposals
+    if registry.rehearsing or _serving(registry) != event.version:
+        return []
+    if not proposals.wants(event.version, event.cause, now_ns):
         return []
     item = {"cause": event.cause, "trigger": event.trigger, "alert": event.alert, "impact": event.impact}
     known = proposals.about("rollback", event.version)
@@ -57,10 +59,17 @@ def _opening(
         "number": number,
         "kind": kind,
         "version": version,
-        "from": registry.active.version if registry.active else None,
+        "from": _serving(registry),
         "to": to,
         "reason": reason,
     }
+
+
+def _serving(registry: Registry) -> str | None:
+    """Return the version that is active, or will be again once a drill has come home."""
+    if registry.rehearsing and registry.drill is not None:
+        return str(registry.drill["from"])
+    return registry.active.version if registry.active else None
 
 
 # -- time
@@ -79,10 +88,8 @@ def look(registry: Registry, terms: Terms, now_ns: int) -> list[Command]:
 
 def moot(registry: Registry, proposal: Proposal) -> str | None:
     """Return why there is nothing left to decide, because the versions are not what they were; None if there is."""
-    active, last = registry.active, registry.last_switch
-    version = active.version if active else None
-    changed = version != proposal.left
-    if changed:
+    version, last = _serving(registry), registry.last_switch
+    if version != proposal.left:
         why = f": {last['type'].replace('_', ' ')} by {last['actor']}" if last else ""
         return f"{proposal.left} is no longer active, {version or 'no version'} is{why}"
     if proposal.kind == "promotion":

@@ -6,7 +6,16 @@ import pytest
 
 from router.rollout import entry as kinds
 from router.rollout.approval import FORWARD
-from router.rollout.events import DeployAsked, Override, ProposalDecided, RollbackAsked, SwitchAsked, Ticked
+from router.rollout.commands import Record
+from router.rollout.events import (
+    DeployAsked,
+    DrillMoveAsked,
+    Override,
+    ProposalDecided,
+    RollbackAsked,
+    SwitchAsked,
+    Ticked,
+)
 from router.rollout.proposal import Terms
 from router.rollout.target import State
 from tests.rollout.asking import ID, PROMOTE, PROMOTION, approve, asked, candidate, proposal, refused, types
@@ -104,3 +113,17 @@ def test_rollback_and_promotion_may_wait_side_by_side() -> None:
     play.tell(approve())
     assert play.states()["v2"] == "active"
     assert types(play.tell(Ticked())) == ["withdrawn"], "v3 was to follow v1, which is gone"
+
+
+def test_a_drill_is_no_change_of_the_active_version() -> None:
+    """While it is away, nobody is asked about the standby that serves; what waits goes on waiting."""
+    play = candidate()
+    play.tell(PROMOTE)
+    play.record(Record(kinds.DRILL_STARTED, "ann", {"drill": "d1", "mode": "real", "from": "v1", "to": "v2"}))
+    play.tell(DrillMoveAsked("d1", home=False))
+    assert play.states()["v2"] == "active"
+    assert play.tell(asked("v2")) == []
+    assert play.tell(asked("v1")) == []
+    assert types(play.tell(Ticked())) == []
+    assert types(play.tell(approve("bob", PROMOTION))) == ["promoted", "approved"]
+    assert play.states()["v3"] == "active"

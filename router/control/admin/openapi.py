@@ -43,10 +43,12 @@ _SWITCHED: Final[dict[str, Any]] = {
         "confirmed_ms": {"type": "number", "description": "store → last worker"},
         "journalled": {"type": "boolean"},
         "incident": {"type": ["string", "null"]},
+        "awaits": {"type": ["string", "null"], "description": "202: the proposal that somebody has to approve first"},
         "message": {"type": "string"},
     },
 }
 _SWITCHING: Final = ("/promote", "/rollback", "/switch")
+_AWAITING: Final = ("/promote", "/switch")
 
 
 def describe(operations: Sequence[Operation]) -> dict[str, Any]:
@@ -85,6 +87,9 @@ def _described(operation: Operation) -> dict[str, Any]:
             "default": _problem("refused: nothing was changed"),
         },
     }
+    if operation.path.endswith(_AWAITING):
+        content = {"application/json": {"schema": _answer(operation)}}
+        described["responses"]["202"] = {"description": "it waits for approval: `awaits`", "content": content}
     if operation.role is not None:
         described |= {"security": [{"bearer": []}], "x-role": operation.role}
     if (body := _body(operation)) is not None:

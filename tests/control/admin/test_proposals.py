@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import socket
 from collections.abc import AsyncIterator, Callable
@@ -267,6 +268,9 @@ async def test_a_promotion_that_needs_approval_is_accepted_and_waits(desk: Desk)
     async with desk.session.post(f"{desk.url}/v1/services/svc/promote", json={"version": "v3"}) as response:
         answer = await response.json()
     assert (response.status, answer["awaits"], answer["active"]) == (202, "svc-promotion-1", "v1")
+    described = json.loads((await desk.call("GET", "/v1/openapi.json"))[1])["paths"]
+    for verb, statuses in (("promote", ["200", "202", "default"]), ("rollback", ["200", "default"])):
+        assert sorted(described[f"/v1/services/{{service}}/{verb}"]["post"]["responses"]) == statuses
     async with desk.session.post(f"{desk.url}/v1/proposals/svc-promotion-1/approve", json={}) as response:
         answer = await response.json()
     assert (response.status, answer["awaits"], answer["active"]) == (200, None, "v3")
