@@ -9,13 +9,15 @@ from pathlib import Path
 from router import clock
 from router.config import Settings
 from router.control import proposal_links
+from router.control.admin import cases, hooks, proposals, versions
 from router.control.admin import drills as drill_routes
 from router.control.admin import history as histories
-from router.control.admin import hooks, proposals, versions
 from router.control.admin.operation import Operation
 from router.control.alerts import Alerts
 from router.control.approvals import Approvals
 from router.control.archive import Archive
+from router.control.cases.desk import CaseDesk
+from router.control.cases.office import CaseOffice
 from router.control.controller import Controller
 from router.control.drills import Drills
 from router.control.historian import Historian
@@ -48,6 +50,7 @@ def open_offices(premises: Premises) -> tuple[tuple[Office, ...], tuple[Operatio
     alerts = Alerts(controller, settings, entries)
     approvals = Approvals(controller, settings, proposal_links.opened(premises.state_dir, controller.alarms))
     drills = Drills(controller, settings, entries)
+    case_office = CaseOffice(controller, settings, premises.state_dir, entries)
     offices: list[Office] = [
         historian,
         success,
@@ -57,6 +60,7 @@ def open_offices(premises: Premises) -> tuple[tuple[Office, ...], tuple[Operatio
         approvals,
         Validators(controller),
         drills,
+        case_office,
     ]
     operations = [
         *histories.operations(historian, success),
@@ -64,5 +68,6 @@ def open_offices(premises: Premises) -> tuple[tuple[Office, ...], tuple[Operatio
         *hooks.operations(alerts),
         *proposals.operations(approvals),
         *drill_routes.operations(drills),
+        *cases.operations(CaseDesk(case_office)),
     ]
     return tuple(offices), tuple(operations)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import base64
 import hashlib
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from math import isclose, isnan
 from typing import Any, ClassVar, Final
 
@@ -102,6 +102,10 @@ class Case:
         """The same for the same request: twelve hexadecimal digits over method, target and body."""
         begin = f"{self.request.method}\n{self.request.target}\n".encode()
         return hashlib.sha256(begin + self.request.content).hexdigest()[:12]
+
+    def signed(self, by: str, at_s: float) -> Case:
+        """Return it as written by `by` at `at_s` (wall time)."""
+        return replace(self, by=by, at=at_s)
 
     @property
     def captured(self) -> bool:

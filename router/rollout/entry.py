@@ -46,6 +46,10 @@ WITHDRAWN: Final = "withdrawn"
 DECISION_REFUSED: Final = "decision_refused"
 MLFLOW_TOLD: Final = "mlflow_told"
 MLFLOW_GIVEN_UP: Final = "mlflow_given_up"
+CASES_FROZEN: Final = "cases_frozen"
+CASES_CHECKED: Final = "cases_checked"
+CASES_ADDED: Final = "cases_added"
+CASES_REMOVED: Final = "cases_removed"
 
 
 @dataclass(frozen=True, slots=True)

@@ -39,6 +39,7 @@ from router.rollout.commands import CheckStandby, ClearAlarm, Command, PublishRo
 from router.rollout.gate import Gate
 from router.rollout.incident import incident_id
 from router.rollout.limits import Limits
+from router.rollout.proof import Proof
 from router.rollout.proposal import Proposal
 from router.rollout.registry import Registry
 from router.rollout.route import Flag, successor
@@ -88,6 +89,8 @@ class Machine:
         self.limits = limits
         self.streaks = Streaks()
         self.issued = registry.generation
+        self.proof = Proof()
+        """What the candidate has shown; told from outside (control/cases)."""
         self.held: str | None = None
         """Why an automatic rollback that is due is not made; None when none is due."""
         self.drill_held: str | None = None
@@ -179,6 +182,8 @@ class Machine:
                 exit_code=9,
                 facts={"state": target.state.value},
             )
+        if target.state is State.READY and (refusal := self.proof.refusal(target)) is not None:
+            raise refusal
 
     def _move(
         self, kind: str, actor: str, named: Target, move: Move, data: dict[str, Any], *, flee: bool = False

@@ -21,6 +21,8 @@ OF_OFFICES = {
     "rollback_router_alerts_standing",
     "rollback_router_change_failure_share",
     "rollback_router_deployments",
+    "rollback_router_cases",
+    "rollback_router_cases_failing",
     "rollback_router_history_batches_dropped",
     "rollback_router_history_bytes",
     "rollback_router_history_coverage_share",

@@ -18,10 +18,12 @@ from typing import Final
 import orjson
 
 from router.control.cases.case_file import parsed, plain
+from router.errors import OperatorError
 from router.rollout.case import Case
 from router.rollout.suite import Held, expired, to_drop
 
 FILE: Final = "cases.sqlite"
+EXPIRE_AFTER_S: Final = 30 * 86_400.0
 SCHEMA_VERSION: Final = 1
 _BUSY_TIMEOUT_S: Final = 1.0
 _ASIDE: Final = "cases.unreadable-"
@@ -131,47 +133,71 @@ class CasesFile:
         return None if row is None else Stored(parsed(orjson.loads(row[1])), row[0])
 
     # -- writing
-    def add(self, service: str, cases: Iterable[Case], caps: Caps, now_s: float) -> Added:
-        """Add cases in one transaction. One that a person wrote is not replaced by a captured one of the same request."""
+    def add(
+        self,
+        service: str,
+        cases: Iterable[Case],
+        caps: Caps,
+        now_s: float,
+        *,
+        whole: bool = False,
+        dry_run: bool = False,
+    ) -> Added:
+        """Add cases in one transaction. One that a person wrote is not replaced by a captured one of the same request.
+
+        With `whole`, all of them or none: raise OperatorError (409, `cases_full`). With `dry_run` nothing is changed.
+        """
+        self._database.execute("BEGIN IMMEDIATE")
+        try:
+            done = self._add(service, cases, caps, now_s)
+            if whole and (done.refused or set(done.dropped) & {*done.added, *done.known}):
+                raise _full(caps)
+        except BaseException:  # whatever it is goes on up; only nothing of it stays
+            self._database.execute("ROLLBACK")
+            raise
+        self._database.execute("ROLLBACK" if dry_run else "COMMIT")
+        if (done.dropped or done.known) and not dry_run:
+            self.forget()
+        return done
+
+    def _add(self, service: str, cases: Iterable[Case], caps: Caps, now_s: float) -> Added:
         added: list[str] = []
         known: list[str] = []
         dropped: list[str] = []
         refused: list[str] = []
-        with self._transaction():
-            for case in cases:
-                held = {one.id: one for one in self.held(service)}
-                document = orjson.dumps(plain(case))
-                new = Held(case.id, now_s, len(document), case.captured)
-                if case.id in held and case.captured and not held[case.id].captured:
-                    known.append(case.id)
-                    continue
-                going = to_drop(list(held.values()), new, caps.cases_max, caps.bytes_max)
-                if going is None:
-                    refused.append(case.id)
-                    continue
-                self._delete(service, going)
-                self._database.execute(
-                    "INSERT OR REPLACE INTO cases VALUES (?, ?, ?, ?, ?, ?)",
-                    [service, new.id, new.added_at, new.captured, new.size_bytes, document],
-                )
-                (known if case.id in held else added).append(case.id)
-                dropped += going
-        if dropped or known:
-            self.forget()
+        for case in cases:
+            held = {one.id: one for one in self.held(service)}
+            document = orjson.dumps(plain(case))
+            new = Held(case.id, now_s, len(document), case.captured)
+            if case.id in held and case.captured and not held[case.id].captured:
+                known.append(case.id)
+                continue
+            going = to_drop(list(held.values()), new, caps.cases_max, caps.bytes_max)
+            if going is None:
+                refused.append(case.id)
+                continue
+            self._delete(service, going)
+            self._database.execute(
+                "INSERT OR REPLACE INTO cases VALUES (?, ?, ?, ?, ?, ?)",
+                [service, new.id, new.added_at, new.captured, new.size_bytes, document],
+            )
+            (known if case.id in held else added).append(case.id)
+            dropped += going
         return Added(tuple(added), tuple(known), tuple(dropped), tuple(refused))
 
     def remove(self, service: str, names: Sequence[str]) -> int:
         """Delete cases; return how many there were, once nothing is left of them."""
-        with self._transaction():
-            count = self._delete(service, names)
+        count = self._delete(service, names)
         self.forget()
         return count
 
     def expire(self, after_s: dict[str, float], now_s: float) -> dict[str, int]:
-        """Delete the captured cases that are older than their service's limit; return how many, by service."""
+        """Delete the captured cases that are older than their service's limit (EXPIRE_AFTER_S for a service that is no more);
+        return how many, by service.
+        """
         gone = {}
-        for service, limit_s in after_s.items():
-            if names := expired(self.held(service), now_s, limit_s):
+        for (service,) in self._database.execute("SELECT DISTINCT service FROM cases").fetchall():
+            if names := expired(self.held(service), now_s, after_s.get(service, EXPIRE_AFTER_S)):
                 gone[service] = self.remove(service, names)
         return gone
 
@@ -187,9 +213,15 @@ class CasesFile:
         if busy:
             raise sqlite3.OperationalError("the file is in use: what was deleted is still in its write-ahead log")
 
-    def _transaction(self) -> sqlite3.Connection:
-        self._database.execute("BEGIN IMMEDIATE")
-        return self._database
+
+def _full(caps: Caps) -> OperatorError:
+    return OperatorError(
+        409,
+        "cases_full",
+        f"there is no room for all of them: a service has at most cases_max = {caps.cases_max} cases of bytes_max = "
+        f"{caps.bytes_max} bytes in all; remove some, or raise the limits; nothing was added",
+        exit_code=9,
+    )
 
 
 def put_aside(path: Path, at_s: float) -> str:

@@ -9,7 +9,18 @@ from pathlib import Path
 
 import pytest
 
-from router.control.store.cases_file import FILE, Added, Caps, CasesFile, Stored, Summary, discard_aside, put_aside
+from router.control.store.cases_file import (
+    EXPIRE_AFTER_S,
+    FILE,
+    Added,
+    Caps,
+    CasesFile,
+    Stored,
+    Summary,
+    discard_aside,
+    put_aside,
+)
+from router.errors import OperatorError
 from router.rollout.case import Case, Request
 
 CAPS = Caps(100, 1 << 20)
@@ -166,3 +177,23 @@ def test_a_suite_is_told_from_what_it_was(file: CasesFile) -> None:
         seen.add(file.summary("a").revision)
     assert len(seen) == 4
     assert (file.summary("a").cases, file.summary("a").size_bytes > 0, file.summary("b").cases) == (1, True, 0)
+
+
+def test_what_a_person_adds_is_added_whole_or_not_at_all(file: CasesFile) -> None:
+    file.add("a", [case(1, by="ann"), case(2)], CAPS, 10.0)
+    for cases, caps in (
+        ([case(3, by="ann"), case(4, by="ann")], Caps(2, 1 << 20)),
+        ([case(3), case(4)], Caps(2, 1 << 20)),
+        ([case(3, by="ann")], Caps(9, 10)),
+    ):
+        with pytest.raises(OperatorError, match="cases_full"):
+            file.add("a", cases, caps, 20.0, whole=True)
+        assert ids(file) == sorted([case(1).id, case(2).id])
+    assert file.add("a", [case(3)], CAPS, 20.0, whole=True, dry_run=True) == Added((case(3).id,))
+    assert ids(file) == sorted([case(1).id, case(2).id])
+
+
+def test_the_cases_of_a_service_that_is_no_more_expire_too(file: CasesFile) -> None:
+    file.add("gone", [case(1)], CAPS, 10.0)
+    assert file.expire({"a": 1.0}, 10.0 + EXPIRE_AFTER_S - 1) == {}
+    assert file.expire({"a": 1.0}, 10.0 + EXPIRE_AFTER_S) == {"gone": 1}

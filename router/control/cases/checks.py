@@ -1,0 +1,142 @@
+"""The checks under way and the last ones that ended: a job each, with its progress. They are in memory: what counts of them
+for a promotion is a fact of the journal.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Coroutine
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from router import clock
+from router.errors import OperatorError
+from router.rollout.case import Result
+from router.tasks import Tasks
+
+log = logging.getLogger(__name__)
+KEPT_MAX: Final = 20
+"""Of one service."""
+RUNNING_MAX: Final = 4
+"""Of one service."""
+
+
+@dataclass(slots=True)
+class Check:
+    """One check. `state`: running, passed, failing, cancelled or broken (`error` says why); `automatic`: of a candidate."""
+
+    id: str
+    service: str
+    version: str
+    by: str
+    automatic: bool
+    started_at: float
+    total: int = 0
+    state: str = "running"
+    error: str = ""
+    ended_at: float | None = None
+    results: list[Result] = field(default_factory=list)
+    task: asyncio.Task[None] | None = None
+
+    @property
+    def failing(self) -> list[str]:
+        """The cases that have failed so far."""
+        return [result.id for result in self.results if result.state == "fail"]
+
+    def progress(self) -> dict[str, Any]:
+        """Return it as plain data, without its results."""
+        counts = {state: sum(result.state == state for result in self.results) for state in ("pass", "fail", "skipped")}
+        return {
+            "id": self.id,
+            "service": self.service,
+            "version": self.version,
+            "by": self.by,
+            "automatic": self.automatic,
+            "state": self.state,
+            "error": self.error or None,
+            "started_at": clock.iso(self.started_at),
+            "ended_at": clock.iso(self.ended_at) if self.ended_at is not None else None,
+            "total": self.total,
+            "done": len(self.results),
+            "passed": counts["pass"],
+            "failed": counts["fail"],
+            "skipped": counts["skipped"],
+        }
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return it as plain data."""
+        return {**self.progress(), "results": [result.as_dict() for result in self.results]}
+
+
+class Checks:
+    """All of them, by service."""
+
+    def __init__(self, tasks: Tasks) -> None:
+        self._tasks = tasks
+        self._checks: dict[str, list[Check]] = {}
+        self._number = 0
+
+    def start(
+        self,
+        service: str,
+        version: str,
+        by: str,
+        run: Callable[[Check], Coroutine[Any, Any, None]],
+        *,
+        automatic: bool = False,
+    ) -> Check:
+        """Begin a check, which `run` fills; raise OperatorError (409) if too many run."""
+        checks = self._checks.setdefault(service, [])
+        if sum(check.state == "running" for check in checks) >= RUNNING_MAX:
+            raise OperatorError(
+                409,
+                "checks_running",
+                f"{RUNNING_MAX} checks of {service} are running: wait for one, or cancel it",
+                exit_code=9,
+            )
+        self._number += 1
+        started_at = clock.wall_s()
+        check = Check(f"{int(started_at)}-{self._number}", service, version, by, automatic, started_at)
+        checks.append(check)
+        check.task = self._tasks.spawn(self._run(check, run), f"check {version} of {service}")
+        ended = [one for one in checks if one.state != "running"]
+        for one in ended[: max(0, len(checks) - KEPT_MAX)]:
+            checks.remove(one)
+        return check
+
+    async def _run(self, check: Check, run: Callable[[Check], Coroutine[Any, Any, None]]) -> None:
+        try:
+            await run(check)
+            check.state = "failing" if check.failing else "passed"
+        except OperatorError as error:
+            check.state, check.error = "broken", error.detail
+            log.warning("check %s of %s: %s", check.id, check.version, error.detail)
+        except asyncio.CancelledError:
+            check.state = "cancelled"
+            raise
+        finally:
+            if check.state == "running":
+                check.state = "broken"
+            check.ended_at = clock.wall_s()
+
+    def of(self, service: str) -> list[Check]:
+        """Return the checks of a service, newest first."""
+        return self._checks.get(service, [])[::-1]
+
+    def named(self, service: str, name: str) -> Check:
+        """Return one check; raise OperatorError (404)."""
+        found = next((check for check in self.of(service) if check.id == name), None)
+        if found is None:
+            detail = f"there is no check {name[:40]!r} of {service}; the last {KEPT_MAX} are kept while control lives"
+            raise OperatorError(404, "check_unknown", detail, exit_code=9)
+        return found
+
+    def automatic(self, service: str) -> Check | None:
+        """Return the last check of a candidate."""
+        return next((check for check in self.of(service) if check.automatic), None)
+
+    def cancel(self, check: Check) -> None:
+        """End a check that still runs; what it has sent is sent."""
+        if check.state == "running" and check.task is not None:
+            check.task.cancel()

@@ -1,0 +1,112 @@
+"""Makes cases of what a rolled-back version failed at: a moment after the rollback, once, whoever may have been killed meanwhile.
+
+A rollback without its `cases_frozen` fact is due. The requests are in shared memory, which outlives control, so its successor
+finds both: the fact that is there, and the one that is missing.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from router import clock
+from router.control.cases.captured import Captured, cases_of
+from router.control.controller import Controller
+from router.control.store.cases import CaseStore
+from router.control.store.cases_file import Added, Caps
+from router.errors import OperatorError
+from router.rollout import entry as kinds
+from router.rollout.commands import Record
+from router.rollout.entry import Entry
+
+log = logging.getLogger(__name__)
+
+DELAY_NS: Final = 2_000_000_000
+"""After the rollback: what it has sent on to the other version has mostly been answered by then."""
+RETRY_NS: Final = 10_000_000_000
+FAILURES_MAX: Final = 4096
+"""Looked at for one incident."""
+CASES_MAX: Final = 50
+"""Made of one incident: it may not displace what was learnt from all others."""
+
+
+@dataclass(slots=True)
+class Due:
+    """A rollback whose cases are not frozen yet. `next_ns`: when it is tried (again); `busy`: it is being tried."""
+
+    service: str
+    version: str
+    incident: str
+    rolled_back_ns: int
+    next_ns: int
+    busy: bool = False
+
+
+class Freezer:
+    """`boot` is that of the living wall: rollbacks of earlier ones left nothing in it."""
+
+    def __init__(self, controller: Controller, captured: Captured, store: CaseStore, boot: int) -> None:
+        self._controller = controller
+        self._captured = captured
+        self._store = store
+        self._boot = boot
+        self.due: dict[str, Due] = {}
+        """By incident."""
+
+    def look_back(self, entries: Sequence[Entry]) -> None:
+        """Take in the facts of the journal; a change that was struck out has not happened."""
+        abandoned = {entry.data.get("abandons") for entry in entries if entry.type == kinds.ABANDONED}
+        for entry in entries:
+            if entry.seq not in abandoned:
+                self.told(entry)
+
+    def told(self, entry: Entry) -> None:
+        """A fact: a rollback is due, frozen cases are done with."""
+        if entry.type == kinds.CASES_FROZEN:
+            self.due.pop(entry.data["incident"], None)
+        elif entry.type == kinds.ROLLED_BACK and entry.boot == self._boot and entry.service in self._controller.benches:
+            data = entry.data
+            if data.get("from") and self._controller.benches[entry.service].service.cases.capture:
+                at_ns = entry.monotonic_ns
+                due = Due(entry.service, data["from"], data["incident"], at_ns, at_ns + DELAY_NS)
+                self.due.setdefault(due.incident, due)
+
+    def tick(self, now_ns: int) -> None:
+        """Begin with what is due."""
+        for due in self.due.values():
+            if not due.busy and now_ns >= due.next_ns:
+                due.busy = True
+                self._controller.tasks.spawn(self._freeze(due), f"cases of {due.incident}")
+
+    async def _freeze(self, due: Due) -> None:
+        bench = self._controller.benches[due.service]
+        settings = bench.service.cases
+        since_ns = due.rolled_back_ns - int(settings.freeze_window_s * 1e9)
+        until_ns = due.rolled_back_ns + 2 * DELAY_NS
+        try:
+            told = await self._captured.failures(due.service, since_ns, until_ns, FAILURES_MAX)
+            cases = cases_of(told, due.version, due.incident, min(CASES_MAX, settings.cases_max))
+            caps = Caps(settings.cases_max, settings.bytes_max)
+            added = await self._store.call(lambda file: file.add(due.service, cases, caps, clock.wall_s()))
+        except OperatorError as error:
+            due.next_ns, due.busy = clock.now_ns() + RETRY_NS, False
+            self._controller.alarms.up("cases_not_kept", f"the cases of {due.incident}: {error.detail}", due.service)
+            return
+        self._controller.alarms.down("cases_not_kept", due.service)
+        seen = sum(failure["version"] == due.version for failure in told)
+        bench.conductor.perform([Record(kinds.CASES_FROZEN, "control", _fact(due, added, seen))], clock.now_ns())
+        self.due.pop(due.incident, None)
+        log.info("incident %s: %d cases of %d failing requests", due.incident, len(added.added), seen)
+
+
+def _fact(due: Due, added: Added, seen: int) -> dict[str, object]:
+    return {
+        "incident": due.incident,
+        "version": due.version,
+        "seen": seen,
+        "cases": [*added.added, *added.known],
+        "dropped": len(added.dropped),
+        "refused": len(added.refused),
+    }

@@ -1,0 +1,260 @@
+"""The office of cases: freezes them after a rollback, lets them expire, and has every candidate show that they work in it.
+
+It looks about once a second and does nothing itself that takes long: files are on the store's thread, shared memory is read
+on another one, checks are tasks. What a promotion asks of it is in memory, in the machine (rollout/proof.py).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any, Final
+
+from prometheus_client.core import GaugeMetricFamily
+from prometheus_client.metrics_core import Metric
+
+from router import certificates, clock
+from router.config import Settings
+from router.control.bench import Bench
+from router.control.cases.captured import Captured
+from router.control.cases.checks import Check, Checks
+from router.control.cases.freezer import Freezer
+from router.control.cases.replay import Place, Way, replayed
+from router.control.controller import Controller
+from router.control.office import Office
+from router.control.store.cases import CaseStore
+from router.control.store.cases_file import Summary, discard_aside
+from router.errors import OperatorError, StartError
+from router.rollout import entry as kinds
+from router.rollout.case import Limits
+from router.rollout.commands import Record
+from router.rollout.entry import Entry
+from router.rollout.proof import Checked, Proof
+from router.rollout.target import State, Target
+from router.shm import layout as at
+
+log = logging.getLogger(__name__)
+
+TIDY_EVERY_NS: Final = 60_000_000_000
+AGAIN_NS: Final = 10_000_000_000
+RETRY_S: Final = 10.0
+"""After an automatic check that broke off."""
+FAILING_NAMED_MAX: Final = 100
+
+
+class CaseOffice(Office):
+    """Of all services. `captured` is what others read of failing requests."""
+
+    def __init__(self, controller: Controller, settings: Settings, state_dir: Path, entries: Sequence[Entry]) -> None:
+        self.controller = controller
+        self.captured = Captured(controller.wall, settings)
+        self.store = CaseStore(state_dir, self._put_aside)
+        self.checks = Checks(controller.tasks)
+        self._freezer = Freezer(controller, self.captured, self.store, controller.wall.words[at.H_BOOT])
+        self._summaries: dict[str, Summary] = {}
+        self._checked: dict[str, dict[str, Checked]] = {name: {} for name in controller.benches}
+        self._next_load_ns = self._next_tidy_ns = 0
+        self._loading = False
+        self._freezer.look_back(entries)
+        for entry in entries:
+            self._fold(entry)
+
+    # -- what control calls
+    def told(self, entry: Entry) -> None:
+        """A rollback is due to be frozen; a change of the suite is to be looked at."""
+        self._freezer.told(entry)
+        self._fold(entry)
+        if entry.type in (kinds.CASES_FROZEN, kinds.CASES_ADDED, kinds.CASES_REMOVED):
+            self._next_load_ns = 0
+        if entry.type == kinds.VERIFIED:
+            self._prove(self.controller.benches[entry.service])
+
+    def tick(self, now_ns: int) -> None:
+        """Do what is due."""
+        self._freezer.tick(now_ns)
+        if now_ns >= self._next_load_ns and not self._loading:
+            self._loading, self._next_load_ns = True, now_ns + AGAIN_NS
+            self.controller.tasks.spawn(self._load(), "cases")
+        if now_ns >= self._next_tidy_ns:
+            self._next_tidy_ns = now_ns + TIDY_EVERY_NS
+            self.controller.tasks.spawn(self._tidy(), "expired cases")
+        for bench in self.controller.benches.values():
+            self._prove(bench)
+
+    def reconfigure(self, settings: Settings) -> None:
+        """Other limits and rules count from now on."""
+        self.captured.reconfigure(settings)
+
+    def status(self, service: str) -> dict[str, Any]:
+        """How many cases there are, and what the candidate has shown."""
+        bench, summary = self.controller.benches[service], self._summaries.get(service, Summary())
+        candidate, check = bench.registry.candidate, self.checks.automatic(service)
+        shown = check.progress() if check and candidate and check.version == candidate.version else None
+        checked = self._proof(bench).of(candidate) if candidate else None
+        return {
+            "cases": {
+                "count": summary.cases,
+                "size_bytes": summary.size_bytes,
+                "on_promote": bench.service.cases.on_promote,
+                "pending": self._unproven(bench) is not None,
+                "failing": list(checked.failing) if checked else [],
+                "check": shown,
+            }
+        }
+
+    def metrics(self) -> Iterable[Metric]:
+        """How many cases a service has, and how many of them its candidate fails."""
+        cases = GaugeMetricFamily("rollback_router_cases", "Regression cases.", labels=["service"])
+        failing = GaugeMetricFamily(
+            "rollback_router_cases_failing", "Cases that the candidate fails.", labels=["service", "version"]
+        )
+        for name, bench in self.controller.benches.items():
+            cases.add_metric([name], self._summaries.get(name, Summary()).cases)
+            candidate = bench.registry.candidate
+            if candidate is not None and (checked := self._proof(bench).of(candidate)) is not None:
+                failing.add_metric([name, candidate.version], checked.failed)
+        return (cases, failing)
+
+    async def close(self) -> None:
+        """Checks end with control; the file is closed."""
+        await self.store.close()
+
+    # -- the suite
+    def _put_aside(self, name: str, why: str) -> None:
+        self.controller.alarms.up("cases_unreadable", f"the file of cases was unreadable ({why}) and is kept as {name}")
+
+    async def _load(self) -> None:
+        names = list(self.controller.benches)
+        try:
+            found = await self.store.call(lambda file: {name: file.summary(name) for name in names})
+        except OperatorError as error:
+            self.controller.alarms.up("cases_unavailable", error.detail)
+        else:
+            self.controller.alarms.down("cases_unavailable")
+            self._summaries = found
+            for bench in self.controller.benches.values():
+                bench.machine.proof = self._proof(bench)
+        finally:
+            self._loading = False
+
+    async def _tidy(self) -> None:
+        """Delete what has expired. Whoever is in the way of that is told of: it is a promise."""
+        after_s = {name: bench.service.cases.expire_after_s for name, bench in self.controller.benches.items()}
+        now_s = clock.wall_s()
+        try:
+            gone = await self.store.call(lambda file: file.expire(after_s, now_s))
+            await self.store.call(lambda _: discard_aside(self.store.folder, now_s, max(after_s.values())))
+        except OperatorError as error:
+            self.controller.alarms.up("cases_not_deleted", error.detail)
+            self._next_tidy_ns = clock.now_ns() + AGAIN_NS
+            return
+        self.controller.alarms.down("cases_not_deleted")
+        for service, count in gone.items():
+            if service in self.controller.benches:
+                fact = Record(kinds.CASES_REMOVED, "control", {"count": count, "why": "expired"})
+                self.controller.benches[service].conductor.perform([fact], clock.now_ns())
+
+    # -- the proof
+    def _fold(self, entry: Entry) -> None:
+        if entry.type == kinds.CASES_CHECKED and entry.service in self._checked:
+            data = entry.data
+            self._checked[entry.service][data["version"]] = Checked(
+                *(data["version"], data["incarnation"], data["revision"], data["cases"], data["failed"]),
+                tuple(data["failing"]),
+            )
+
+    def _proof(self, bench: Bench) -> Proof:
+        required = bench.service.cases.on_promote == "require"
+        return Proof(required, self._summaries.get(bench.name, Summary()).revision, self._checked[bench.name])
+
+    def _unproven(self, bench: Bench) -> Target | None:
+        """Return the candidate, if it is ready and has to be checked still."""
+        candidate = bench.registry.candidate
+        if candidate is None or candidate.state is not State.READY or bench.service.cases.on_promote == "off":
+            return None
+        return candidate if self._proof(bench).wanted(candidate) else None
+
+    def _prove(self, bench: Bench) -> None:
+        """Tell the machine what is known, and find out what is not."""
+        bench.machine.proof = self._proof(bench)
+        candidate, check = bench.registry.candidate, self.checks.automatic(bench.name)
+        if check is not None and check.state == "running":
+            if candidate is None or check.version != candidate.version:
+                self.checks.cancel(check)
+            return
+        unproven = self._unproven(bench)
+        if unproven is not None and not _broke_off(check, unproven.version):
+            self.begin(bench, unproven, "control", automatic=True)
+
+    # -- checks
+    def begin(
+        self,
+        bench: Bench,
+        target: Target,
+        by: str,
+        *,
+        names: Sequence[str] = (),
+        asked: bool = False,
+        automatic: bool = False,
+    ) -> Check:
+        """Begin a check of `target`, of all cases or the named ones; raise OperatorError (409) if too many run."""
+
+        async def run(check: Check) -> None:
+            suite, summary = await self.store.call(lambda file: (file.suite(bench.name), file.summary(bench.name)))
+            chosen = [stored.case for stored in suite if not names or stored.case.id in names]
+            check.total = len(chosen)
+            await replayed(chosen, await self._where(bench, target), _way(bench, asked=asked), check.results.append)
+            if not names:
+                self._conclude(bench, target, check, summary.revision)
+
+        return self.checks.start(bench.name, target.version, by, run, automatic=automatic)
+
+    def _conclude(self, bench: Bench, target: Target, check: Check, revision: str) -> None:
+        failing = check.failing
+        fact = {
+            "version": target.version,
+            "incarnation": target.incarnation,
+            "revision": revision,
+            "cases": check.total,
+            "passed": sum(result.state == "pass" for result in check.results),
+            "failed": len(failing),
+            "failing": failing[:FAILING_NAMED_MAX],
+        }
+        bench.conductor.perform([Record(kinds.CASES_CHECKED, check.by, fact)], clock.now_ns())
+
+    async def _where(self, bench: Bench, target: Target) -> Place:
+        if not any(url.startswith("https:") for url in target.endpoints):
+            return Place(target.endpoints)
+        tls = certificates.backend_of(bench.service.backend_tls.model_dump())
+        try:
+            context = await asyncio.to_thread(certificates.backend_context, tls)
+        except StartError as error:
+            raise OperatorError(409, error.code, error.detail, exit_code=9) from None
+        return Place(target.endpoints, context, tls.server_name)
+
+
+def _broke_off(check: Check | None, version: str) -> bool:
+    """Whether the last check of this version ended without a result just now: it is tried again, but not at once."""
+    if check is None or check.version != version or check.state not in ("broken", "cancelled"):
+        return False
+    return clock.wall_s() - (check.ended_at or 0.0) < RETRY_S
+
+
+def _way(bench: Bench, *, asked: bool) -> Way:
+    settings, slo_ms = bench.service.cases, bench.service.rules.latency.slo_ms
+    limits = Limits(
+        latency_ms_max=slo_ms if settings.latency_ms_max is None else settings.latency_ms_max,
+        equal=settings.equal,
+        relative_tolerance=settings.relative_tolerance,
+        absolute_tolerance=settings.absolute_tolerance,
+        ignore_paths=tuple(settings.ignore_paths),
+    )
+    return Way(
+        limits,
+        settings.check_concurrency,
+        settings.check_timeout_s,
+        replay=bench.service.replay,
+        asked=asked,
+    )

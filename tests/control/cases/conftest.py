@@ -1,0 +1,108 @@
+"""A life of control with its office of cases: time passes when a test says so."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+from typing import Any
+
+import orjson
+import pytest
+
+from router import clock
+from router.control.cases.desk import CaseDesk
+from router.control.cases.office import CaseOffice
+from router.rollout.entry import Entry
+from router.shm import layout as at
+from router.shm.captures import CaptureRing
+from tests.control.cases.test_captured import record
+from tests.control.crew_of_fakes import Life, Workers, new_wall, settings
+
+TENTH_NS = 100_000_000
+
+
+class Clinic:
+    """`life` with an office of cases. `now_ns` runs ahead of the real clock by what tests let pass."""
+
+    def __init__(self, life: Life, entries: list[Entry]) -> None:
+        self.life = life
+        self.controller = life.controller
+        self.bench = life.bench
+        self.office = CaseOffice(life.controller, life.settings, life.folder, entries)
+        self.desk = CaseDesk(self.office)
+        self.now_ns = clock.now_ns()
+        life.controller.offices = (self.office,)
+
+    def fail(self, *records: bytes, worker: int = 0) -> None:
+        for one in records or (record(),):
+            CaptureRing(self.life.wall, worker, at.CAPTURE_FAILURES).write(clock.now_ns(), 0, one)
+
+    async def rollback(self, reason: str = "broken") -> dict[str, Any]:
+        return await self.controller.rollback(service="svc", actor="ann", reason=reason)
+
+    def tick(self, seconds: float = 0.1) -> None:
+        for _ in range(round(seconds * 10)):
+            self.now_ns += TENTH_NS
+            for index in range(self.life.wall.layout.workers):
+                self.life.wall.words[self.life.wall.layout.lane(index) + at.W_HEARTBEAT_NS] = self.now_ns
+            self.controller.tick(self.now_ns, 0.0)
+
+    async def until(self, condition: Callable[[], object]) -> None:
+        """Let time pass, a tenth of a second a turn, until `condition` is true."""
+        async with asyncio.timeout(10):
+            while not condition():
+                self.tick()
+                await asyncio.sleep(0.002)
+
+    def status(self) -> dict[str, Any]:
+        told: dict[str, Any] = self.office.status("svc")["cases"]
+        return told
+
+    async def journal(self, *kinds: str) -> list[dict[str, Any]]:
+        await self.settle()
+        found = await self.life.journal.entries(0, 1000)
+        return [{"type": one.type, "actor": one.actor, **one.data} for one in found if one.type in kinds]
+
+    async def settle(self) -> None:
+        await self.life.until_idle()
+
+    def alarms(self) -> list[str]:
+        return [alarm["code"] for alarm in self.controller.alarms.listing()]
+
+    async def candidate(self, url: str, version: str = "v3") -> None:
+        """Bring in a version whose probes are good."""
+        await self.controller.deploy(service="svc", version=version, endpoints=[url], actor="ann")
+        self.life.probe(version, times=5)
+
+    async def end(self) -> None:
+        await self.controller.tasks.close()
+        await self.office.close()
+        await self.life.end()
+
+
+async def clinic_over(folder: Path, life: Life, **service: Any) -> Clinic:
+    begun = await life.begin()
+    return Clinic(begun, await begun.journal.entries(0, 1000))
+
+
+@pytest.fixture
+async def clinics(tmp_path: Path) -> AsyncIterator[Callable[..., Any]]:
+    """Begin a life over the same wall and folder; the one before has ended, or was killed (`end` was not called)."""
+    wall = new_wall()
+    workers = Workers(wall)
+    begun: list[Clinic] = []
+
+    async def begin(**service: Any) -> Clinic:
+        told = settings(tmp_path, **service)
+        begun.append(await clinic_over(tmp_path, Life(told, wall, workers, tmp_path)))
+        return begun[-1]
+
+    yield begin
+    await begun[-1].end()
+    workers.close()
+    wall.close()
+
+
+def bodies(suite: list[Any]) -> list[str]:
+    return sorted(orjson.loads(stored.case.request.body)["x"] for stored in suite)

@@ -1,0 +1,119 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from router.control.cases import freezer
+from router.rollout import entry as kinds
+from router.rollout.entry import Entry
+from router.shm import layout as at
+from router.shm.captures import CaptureRing
+from tests.control.cases.conftest import Clinic, bodies
+from tests.control.cases.test_captured import attempt, record
+
+Begin = Callable[..., Any]
+FAILED = [record(b'{"x": %d}' % number, attempts=[attempt("v1")]) for number in range(3)]
+
+
+async def frozen(clinic: Clinic) -> list[dict[str, Any]]:
+    return await clinic.journal(kinds.CASES_FROZEN)
+
+
+async def test_what_the_version_failed_at_becomes_cases_a_moment_after_the_rollback(clinics: Begin) -> None:
+    clinic = await clinics()
+    clinic.fail(*FAILED, record(b'{"x": 9}', attempts=[attempt("v2")]))
+    incident = (await clinic.rollback())["incident"]
+    clinic.tick(1.5)
+    clinic.fail(record(b'{"x": 7}', attempts=[attempt("v1")]))  # was under way at the rollback
+    assert clinic.office.store._jobs.empty()
+    await clinic.until(lambda: clinic.status()["count"] == 4)
+    suite = await clinic.office.store.call(lambda file: file.suite("svc"))
+    assert bodies(suite) == [0, 1, 2, 7]
+    assert {(one.case.incident, one.case.version, one.case.by) for one in suite} == {(incident, "v1", "rollback")}
+    (fact,) = await frozen(clinic)
+    assert sorted(fact.pop("cases")) == sorted(one.case.id for one in suite)
+    assert fact == {
+        "type": "cases_frozen", "actor": "control", "incident": incident, "version": "v1",
+        "seen": 4, "dropped": 0, "refused": 0,
+    }  # fmt: skip
+    assert clinic.alarms() == []
+
+
+async def test_a_control_that_was_killed_right_after_the_swap_leaves_that_to_its_successor(clinics: Begin) -> None:
+    first = await clinics()
+    first.fail(*FAILED)
+    await first.rollback()
+    await first.end()  # nothing was frozen: no tick came after the rollback
+    second = await clinics()
+    await second.until(lambda: second.status()["count"] == 3)
+    assert len(await frozen(second)) == 1
+    await second.end()
+    third = await clinics()
+    third.tick(5)
+    await third.settle()
+    assert len(await frozen(third)) == 1, "once is enough"
+
+
+async def test_after_a_new_boot_nothing_is_due(clinics: Begin) -> None:
+    first = await clinics()
+    await first.rollback()
+    await first.end()
+    first.life.wall.words[at.H_BOOT] = 0
+    second = await clinics()
+    second.tick(5)
+    await second.settle()
+    assert (await frozen(second), second.office._freezer.due) == ([], {})
+
+
+async def test_a_change_that_was_struck_out_is_no_rollback(clinics: Begin) -> None:
+    first = await clinics()
+    await first.rollback()
+    (rolled,) = [one for one in await first.life.journal.entries(0, 1000) if one.type == kinds.ROLLED_BACK]
+    abandoned = Entry(kinds.ABANDONED, "svc", "control", {"abandons": rolled.seq}, 0.0, 0, rolled.boot, 99)
+    first.office._freezer.due.clear()
+    first.office._freezer.look_back([rolled, abandoned])
+    assert first.office._freezer.due == {}
+    first.office._freezer.look_back([rolled])
+    assert len(first.office._freezer.due) == 1
+
+
+async def test_without_capture_nothing_is_due(clinics: Begin) -> None:
+    clinic = await clinics(cases={"capture": False})
+    await clinic.rollback()
+    clinic.tick(3)
+    await clinic.settle()
+    assert await frozen(clinic) == []
+
+
+async def test_old_failures_are_not_of_this_incident(clinics: Begin) -> None:
+    clinic = await clinics(cases={"freeze_window_s": 0.001})
+    CaptureRing(clinic.life.wall, 0, at.CAPTURE_FAILURES).write(clinic.now_ns - 10**9, 0, FAILED[0])
+    await clinic.rollback()
+    clinic.tick()
+    await clinic.until(lambda: not clinic.office._freezer.due)
+    assert [fact["seen"] for fact in await frozen(clinic)] == [0]
+
+
+async def test_a_disk_that_takes_nothing_holds_up_no_rollback_and_is_tried_again(
+    clinics: Begin, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(freezer, "RETRY_NS", 0)
+    clinic = await clinics()
+    clinic.office.store._path.mkdir()
+    clinic.fail(*FAILED)
+    assert (await clinic.rollback())["active"] == "v2"
+    await clinic.until(lambda: "cases_not_kept" in clinic.alarms())
+    clinic.office.store._path.rmdir()
+    await clinic.until(lambda: clinic.status()["count"] == 3)
+    await clinic.until(lambda: not clinic.alarms())
+
+
+async def test_one_incident_does_not_fill_the_suite(clinics: Begin, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(freezer, "CASES_MAX", 2)
+    clinic = await clinics()
+    clinic.fail(*FAILED)
+    await clinic.rollback()
+    await clinic.until(lambda: clinic.status()["count"])
+    assert [(fact["seen"], len(fact["cases"])) for fact in await frozen(clinic)] == [(3, 2)]

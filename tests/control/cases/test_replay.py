@@ -1,0 +1,174 @@
+from __future__ import annotations
+
+import asyncio
+from dataclasses import replace
+
+import pytest
+from aiohttp import web
+
+from router.control.cases.replay import ANSWER_BYTES_MAX, Place, Way, replayed
+from router.rollout.case import Case, Expect, Limits, Request, Result
+from tests.control.cases.model_server import model_server
+from tests.control.scripted_server import answer, scripted
+from tests.proxy.test_rescue import closed_port
+
+WAY = Way(replay="always", timeout_s=2.0)
+
+
+def post(body: str, target: str = "/score", **more: object) -> Case:
+    return Case(Request("POST", target, body=body, body_bytes=len(body)), by="rollback", **more)  # type: ignore[arg-type]
+
+
+def states(results: list[Result]) -> list[str]:
+    return [result.state for result in results]
+
+
+async def test_cases_are_sent_as_they_were_and_judged_in_their_order() -> None:
+    asked = Case(
+        Request(
+            "POST",
+            "/score?k=%20x",
+            {
+                "content-type": "text/x",
+                "accept": "a/b",
+                "x-request-id": "old",
+                "traceparent": "old",
+                "host": "models.example",
+            },
+            "hello",
+        ),
+        by="ann",
+    )
+    async with model_server(lambda body: (500 if body == b"bad" else 200, b"{}")) as server:
+        results = await replayed(
+            [asked, post("bad"), post("good"), Case(Request("GET", "/x"))], Place((server.url,)), WAY
+        )
+    assert states(results) == ["pass", "fail", "pass", "pass"]
+    assert [result.id for result in results[:2]] == [asked.id, post("bad").id]
+    sent = next(request for request in server.requests if request[3] == b"hello")
+    headers = sent[2]
+    assert sent[:2] == ("POST", "/score?k=%20x")
+    assert headers == {
+        "host": "models.example",
+        "content-type": "text/x",
+        "accept": "a/b",
+        "accept-encoding": "identity",
+        "user-agent": headers["user-agent"],
+        "x-request-id": f"check-{asked.id}",
+        "content-length": "5",
+        "connection": "close",
+    }
+    get = next(request for request in server.requests if request[0] == "GET")
+    assert "content-type" not in get[2], "nothing is added that a model might look at"
+
+
+async def test_what_may_not_be_sent_is_not() -> None:
+    async with model_server() as server:
+        results = await replayed([post("x")], Place((server.url,)), replace(WAY, replay="unsent"))
+        assert (states(results), server.requests) == (["skipped"], [])
+        assert states(await replayed([post("x")], Place((server.url,)), replace(WAY, replay="never", asked=True))) == [
+            "pass"
+        ]
+
+
+async def test_cases_are_spread_over_endpoints_and_a_dead_one_fails_its_own() -> None:
+    dead = await closed_port()
+    async with model_server() as server:
+        results = await replayed([post(str(number)) for number in range(4)], Place((server.url, dead)), WAY)
+    assert states(results) == ["pass", "fail", "pass", "fail"]
+    assert results[1].problems[0].startswith(f"no connection to {dead}: ")
+
+
+async def test_no_more_than_so_many_at_a_time_and_each_is_told_as_it_comes() -> None:
+    told: list[Result] = []
+    async with model_server() as server:
+        results = await replayed(
+            [post(str(n)) for n in range(20)], Place((server.url,)), replace(WAY, concurrency=3), told.append
+        )
+    assert (server.most <= 3, len(told), states(results)) == (True, 20, ["pass"] * 20)
+
+
+async def test_a_version_that_hangs_fails_each_in_its_time_and_all_in_theirs() -> None:
+    way = replace(WAY, concurrency=2, timeout_s=0.03, run_timeout_s=0.05)
+    async with model_server() as server:
+        server.hangs = True
+        results = await replayed([post(str(number)) for number in range(9)], Place((server.url,)), way)
+    assert states(results) == ["fail"] * 9
+    assert results[0].problems == ("no first byte within 0.03 s",)
+    assert results[8].problems == ("the whole check did not end within 0.05 s",)
+
+
+@pytest.mark.parametrize(
+    ("raw", "problem"),
+    [
+        pytest.param(b"", "the answer broke off: Server disconnected", id="hung up"),
+        pytest.param(answer(200, b"x" * 9)[:-4], "the answer broke off: Response payload is not completed", id="cut"),
+        pytest.param(b"\x00garbage\r\n\r\n", "the answer broke off: ", id="no HTTP"),
+    ],
+)
+async def test_an_answer_that_is_none(raw: bytes, problem: str) -> None:
+    async with scripted(raw, b"") as server:
+        results = await replayed([post("x")], Place((server.url,)), replace(WAY, timeout_s=0.3))
+    assert states(results) == ["fail"]
+    assert results[0].problems[0].startswith(problem) or results[0].problems[0].startswith("no whole answer within")
+
+
+async def test_a_long_answer_is_good_by_its_status_and_not_compared() -> None:
+    async with model_server(lambda body: (200, b"x" * (ANSWER_BYTES_MAX + 1))) as server:
+        plain, compared = post("1"), post("2", expect=Expect(body="x", equal=True))
+        results = await replayed([plain, compared], Place((server.url,)), WAY)
+    assert states(results) == ["pass", "fail"]
+    assert results[1].problems == (f"the answer is longer than {ANSWER_BYTES_MAX} bytes and is not compared",)
+
+
+async def test_a_redirect_is_an_answer() -> None:
+    async with scripted(answer(302, b"", b"Location: http://127.0.0.1:1/")) as server:
+        results = await replayed([post("x")], Place((server.url,)), WAY)
+    assert (states(results), results[0].status) == (["pass"], 302)
+
+
+async def test_limits_and_a_recorded_answer() -> None:
+    case = post("x", expect=Expect("2xx", body='{"score": 0.5, "id": 1}'))
+    way = replace(WAY, limits=Limits(equal=True, ignore_paths=("id",)))
+    async with model_server(lambda body: (200, b'{"score": 0.7, "id": 2}')) as server:
+        results = await replayed([case], Place((server.url,)), way)
+    assert results[0].problems == ("score: 0.7, recorded 0.5",)
+
+
+async def test_a_base_url_with_a_path_and_fields_that_an_entrance_wants() -> None:
+    async with model_server() as server:
+        place = Place((f"{server.url}/tenant/",), headers={"Authorization": "Bearer ci"})
+        await replayed([post("x")], place, WAY)
+    assert (server.requests[0][1], server.requests[0][2]["authorization"]) == ("/tenant/score", "Bearer ci")
+
+
+async def test_a_unix_socket(tmp_path: object) -> None:
+    async def handle(_: web.Request) -> web.Response:
+        return web.Response(text="{}")
+
+    application = web.Application()
+    application.router.add_route("*", "/{path:.*}", handle)
+    runner = web.AppRunner(application, access_log=None)
+    await runner.setup()
+    await web.UnixSite(runner, f"{tmp_path}/s").start()
+    assert states(await replayed([post("x")], Place((f"unix:{tmp_path}/s",)), WAY)) == ["pass"]
+    await runner.cleanup()
+
+
+async def test_nothing_to_do() -> None:
+    assert await replayed([], Place(("http://127.0.0.1:1",)), WAY) == []
+
+
+async def test_a_check_that_is_cancelled_sends_no_more() -> None:
+    async with model_server() as server:
+        server.hangs = True
+        cases = [post(str(number)) for number in range(9)]
+        task = asyncio.get_running_loop().create_task(
+            replayed(cases, Place((server.url,)), replace(WAY, concurrency=2))
+        )
+        while len(server.requests) < 2:
+            await asyncio.sleep(0.002)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        assert len(server.requests) == 2

@@ -1,0 +1,111 @@
+"""The routes of cases through a whole admin: what is asked for, by whom, and what is answered."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import AsyncIterator, Callable
+from typing import Any
+
+import aiohttp
+import pytest
+
+from router.config import Settings
+from router.control.admin import app, cases
+from router.rollout.case import Case, Request
+from router.sections.admin import Admin
+from tests.control.cases.case_examples import written_case
+from tests.control.cases.conftest import Clinic
+from tests.control.cases.model_server import model_server
+from tests.control.conftest import token
+
+ID = Case(Request("POST", "/score", body='{"x": 1}')).id
+PATH = "/v1/services/svc/cases"
+Ask = Callable[..., Any]
+
+
+@pytest.fixture
+async def clinic(clinics: Callable[..., Any]) -> Clinic:
+    made: Clinic = await clinics()
+    return made
+
+
+@pytest.fixture
+async def ask(clinic: Clinic) -> AsyncIterator[Ask]:
+    """Ask as a viewer or an operator; returns (status, document)."""
+    tokens = [token("vera", "viewer"), token("olga", "operator")]
+    settings = Settings.model_validate({"admin": Admin(tokens=tokens)})
+    application = app.build(clinic.controller, settings, cases.operations(clinic.desk))  # type: ignore[arg-type]
+    sock = socket.socket()
+    sock.bind(("127.0.0.1", 0))
+    runner = await app.serve(application, sock)
+    session = aiohttp.ClientSession(f"http://127.0.0.1:{sock.getsockname()[1]}")
+
+    async def asked(method: str, path: str, body: Any = None, who: str = "olga") -> tuple[int, Any]:
+        headers = {"Authorization": f"Bearer {who}-secret"}
+        async with session.request(method, path, json=body, headers=headers) as response:
+            return response.status, await response.json(content_type=None)
+
+    yield asked
+    await session.close()
+    await runner.cleanup()
+
+
+async def test_a_case_from_its_first_to_its_last_day(ask: Ask) -> None:
+    assert (await ask("POST", f"{PATH}?dry_run=true", {"cases": [written_case()]}))[1]["added"] == [ID]
+    assert await ask("GET", PATH) == (200, {"service": "svc", "cases": []})
+    status, told = await ask("POST", PATH, {"cases": [written_case()]})
+    assert (status, told["added"]) == (200, [ID])
+    assert (await ask("GET", f"{PATH}/{ID}"))[1]["by"] == "olga"
+    assert await ask("DELETE", f"{PATH}/{ID}", {}) == (200, {"service": "svc", "removed": [ID]})
+    assert (await ask("GET", f"{PATH}/{ID}"))[0] == 404
+
+
+async def test_what_clients_have_sent_is_for_operators(ask: Ask) -> None:
+    await ask("POST", PATH, {"cases": [written_case()]})
+    for path in (PATH, f"{PATH}/{ID}"):
+        assert "body" not in str(await ask("GET", path, who="vera"))
+        assert (await ask("GET", f"{path}?full=true", who="vera"))[0] == 403
+        assert '{"x": 1}' in str(await ask("GET", f"{path}?full=true"))
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "body"),
+    [
+        ("POST", PATH, {"cases": [written_case()]}),
+        ("DELETE", f"{PATH}/{ID}", {}),
+        ("POST", "/v1/services/svc/check", {"version": "v1"}),
+        ("DELETE", "/v1/services/svc/checks/1-1", {}),
+    ],
+)
+async def test_changes_are_for_operators(ask: Ask, method: str, path: str, body: Any) -> None:
+    assert (await ask(method, path, body, who="vera"))[0] == 403
+
+
+async def test_a_check_with_its_progress_and_its_end(clinic: Clinic, ask: Ask) -> None:
+    async with model_server(lambda body: (500, b"")) as server:
+        await clinic.candidate(server.url)
+        await ask("POST", PATH, {"cases": [written_case()]})
+        status, begun = await ask(
+            "POST", "/v1/services/svc/check", {"version": "v3", "cases": [ID], "replay_all": True}
+        )
+        assert (status, begun["state"]) == (202, "running")
+        path = f"/v1/services/svc/checks/{begun['id']}"
+        await clinic.until(lambda: clinic.desk.check_named("svc", begun["id"])["state"] != "running")
+        assert (await ask("GET", path, who="vera"))[1]["results"][0]["problems"] == ["status 500, expected below 500"]
+        assert (await ask("DELETE", path, {}))[1]["state"] == "failing", "it had ended"
+        assert [check["id"] for check in (await ask("GET", "/v1/services/svc/checks"))[1]["checks"]] == [begun["id"]]
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "code"),
+    [
+        pytest.param(PATH, {"cases": []}, "request_invalid", id="none"),
+        pytest.param(PATH, {"cases": [1]}, "request_invalid", id="no object"),
+        pytest.param(PATH, {"cases": [written_case() | {"x": 1}]}, "case_invalid", id="unknown member"),
+        pytest.param("/v1/services/svc/check", {"version": "v1", "cases": ["../etc"]}, "request_invalid", id="no id"),
+        pytest.param("/v1/services/svc/check", {"version": "v 1"}, "version_invalid", id="no label"),
+    ],
+)
+async def test_a_body_that_is_none_is_refused(ask: Ask, path: str, body: Any, code: str) -> None:
+    status, problem = await ask("POST", path, body)
+    assert (status, problem["code"]) == (400, code)
