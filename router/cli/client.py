@@ -67,7 +67,17 @@ class Client:
             name = names[0]
         return f"/v1/services/{segment(name)}"
 
+    def text(self, path: str) -> str:
+        """Return what is at `path`, which is no JSON."""
+        status, answer = self._exchanged("GET", path, None, {"Accept": "*/*"})
+        if not 200 <= status < 300:
+            self._understood(status, answer)
+        return answer.decode("utf-8", "replace")
+
     def _call(self, method: str, path: str, body: Document | None, fields: dict[str, str]) -> Document:
+        return self._understood(*self._exchanged(method, path, body, fields))
+
+    def _exchanged(self, method: str, path: str, body: Document | None, fields: dict[str, str]) -> tuple[int, bytes]:
         import http.client  # 15 ms that --help need not take
 
         kind = http.client.HTTPSConnection if self._secure else http.client.HTTPConnection
@@ -80,12 +90,11 @@ class Client:
                 connection.sock.connect(self._unix)
             connection.request(method, path, None if body is None else json.dumps(body), {**self._fields, **fields})
             response = connection.getresponse()
-            status, answer = response.status, response.read(ANSWER_BYTES_MAX)
+            return response.status, response.read(ANSWER_BYTES_MAX)
         except (OSError, http.client.HTTPException) as error:
             raise self._unreachable(error) from None
         finally:
             connection.close()
-        return self._understood(status, answer)
 
     def _understood(self, status: int, answer: bytes) -> Document:
         try:

@@ -1,4 +1,4 @@
-"""The commands that only look: status, explain, incidents, journal."""
+"""The commands that only look: status, explain, journal."""
 
 from __future__ import annotations
 
@@ -179,39 +179,6 @@ def _trigger(trigger: Document) -> tuple[object, ...]:
         trigger.get("reason"),
         trigger.get("distance"),
     )
-
-
-@app.command()
-def incidents(
-    incident: Annotated[str, typer.Argument(metavar="[ID]", help="One of them, in full.")] = "",
-    as_json: opt.AsJson = False,
-    admin: opt.AdminUrl = opt.ADMIN_DEFAULT,
-    token: opt.Token = "",
-) -> None:
-    """List the rollbacks, or show one in full.
-
-    What failed, by how much, how long it took, who or what decided.
-    """
-    client = Client(admin, token)
-    document = client.get(f"/v1/incidents/{segment(incident)}" if incident else "/v1/incidents")
-    if as_json:
-        screen.show_json(document)
-    elif incident:
-        screen.show(screen.table(("fact", "value"), ((name, _cell(value)) for name, value in document.items())))
-    else:
-        rows = (
-            (
-                i["id"],
-                i["started_at"],
-                i["service"],
-                i["from"],
-                i["to"],
-                i.get("reason"),
-                "yes" if i.get("manual") else "no",
-            )
-            for i in document["incidents"]
-        )
-        screen.show(screen.table(("id", "started", "service", "from", "to", "reason", "by hand"), rows))
 
 
 @app.command()

@@ -213,13 +213,16 @@ class Conductor:
             record = Record(kinds.ABANDONED, "control", {"abandons": seq})
             self._desk.journal.submit(self._entry(record, clock.now_ns()))
 
-    async def establish(self, *records: Record, timeout_s: float = APPEND_TIMEOUT_S) -> None:
-        """Journal facts of the start, and fold them; raise JournalUnavailable if the disk does not take them."""
+    async def establish(self, *records: Record, timeout_s: float = APPEND_TIMEOUT_S) -> list[Entry]:
+        """Journal facts, fold and return them; raise JournalUnavailable if the disk does not take them (in time: what it
+        takes later is struck out).
+        """
         entries = [self._entry(record, clock.now_ns()) for record in records]
-        numbers = await self._desk.journal.append(*entries, timeout_s=timeout_s)
+        numbers = await self._desk.journal.append(*entries, timeout_s=timeout_s, on_late=self._strike_out)
         entries = [replace(entry, seq=seq) for entry, seq in zip(entries, numbers, strict=True)]
         self._fold(entries)
         self._tell(entries)
+        return entries
 
     # -- automation
     def perform(

@@ -12,6 +12,7 @@ from router.control import proposal_links
 from router.control.admin import cases, hooks, proposals, versions
 from router.control.admin import drills as drill_routes
 from router.control.admin import history as histories
+from router.control.admin import incidents as incident_routes
 from router.control.admin.operation import Operation
 from router.control.alerts import Alerts
 from router.control.approvals import Approvals
@@ -21,6 +22,8 @@ from router.control.cases.office import CaseOffice
 from router.control.controller import Controller
 from router.control.drills import Drills
 from router.control.historian import Historian
+from router.control.incidents.cabinet import Cabinet
+from router.control.incidents.office import Incidents
 from router.control.office import Office
 from router.control.registrar import Registrar
 from router.control.store.history import History
@@ -46,7 +49,9 @@ def open_offices(premises: Premises) -> tuple[tuple[Office, ...], tuple[Operatio
     history = History(premises.state_dir, settings.history.keep_days, settings.history.file_bytes_max)
     historian = Historian(controller, history, clock.now_ns())
     success = Success(controller, history, premises.entries, clock.now_ns())
-    archive = Archive(controller)
+    cabinet = Cabinet(premises.state_dir, settings.incidents.kept_max)
+    incidents = Incidents(controller, settings, cabinet, entries)
+    archive = Archive(controller, incidents.understood)
     alerts = Alerts(controller, settings, entries)
     approvals = Approvals(controller, settings, proposal_links.opened(premises.state_dir, controller.alarms))
     drills = Drills(controller, settings, entries)
@@ -61,6 +66,7 @@ def open_offices(premises: Premises) -> tuple[tuple[Office, ...], tuple[Operatio
         Validators(controller),
         drills,
         case_office,
+        incidents,
     ]
     operations = [
         *histories.operations(historian, success),
@@ -69,5 +75,6 @@ def open_offices(premises: Premises) -> tuple[tuple[Office, ...], tuple[Operatio
         *proposals.operations(approvals),
         *drill_routes.operations(drills),
         *cases.operations(CaseDesk(case_office)),
+        *incident_routes.operations(incidents),
     ]
     return tuple(offices), tuple(operations)

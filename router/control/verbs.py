@@ -33,12 +33,6 @@ class View(Protocol):
     def versions(self) -> Document:
         """All versions with their history and marks."""
 
-    def incidents(self) -> Document:
-        """All rollbacks, newest first."""
-
-    def incident(self, incident_id: str) -> Document:
-        """One rollback."""
-
     async def journal(self, after: int, limit: int, service: str | None) -> Document:
         """Journal entries with a sequence number above `after`, oldest first."""
 

@@ -1,4 +1,4 @@
-"""What the admin may read: status, explanations, versions, incidents, the journal, events as they happen."""
+"""What the admin may read: status, explanations, versions, the journal, events as they happen."""
 
 from __future__ import annotations
 
@@ -98,20 +98,6 @@ class View:
     def versions(self) -> Document:
         """Return all versions of all services."""
         return {"versions": [told for bench in self._floor.benches.values() for told in catalogue.versions(bench)]}
-
-    def incidents(self) -> Document:
-        """Return all rollbacks, newest first."""
-        found = [told for bench in self._floor.benches.values() for told in bench.registry.incidents]
-        found.sort(key=lambda told: -told["detection_at"])
-        return {"incidents": [status.incident(told) for told in found]}
-
-    def incident(self, incident_id: str) -> Document:
-        """Return one rollback; raise OperatorError (404)."""
-        for bench in self._floor.benches.values():
-            for told in bench.registry.incidents:
-                if told["id"] == incident_id:
-                    return status.incident(told)
-        raise OperatorError(404, "incident_unknown", f"there is no incident {incident_id!r}", exit_code=9)
 
     async def journal(self, after: int = 0, limit: int = 100, service: str | None = None) -> Document:
         """Return journal entries with a number above `after`, oldest first."""

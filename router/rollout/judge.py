@@ -141,6 +141,11 @@ class Judge:
             return last, None
         return last, full.sample.histograms
 
+    def trail(self, slot: int) -> list[Entry]:
+        """Return what is known of a slot, oldest first, each stretch as fine as it was kept."""
+        history = self._histories.get(slot)
+        return list(history.trail()) if history is not None else []
+
     def share_of_faults(self, slot: int, seconds: float, now_ns: int) -> tuple[float, int] | None:
         """Return (share of faults, requests) of a slot in the last `seconds`; None without requests. For the gate."""
         window = self.window(slot, seconds, now_ns)

@@ -53,7 +53,7 @@ class FakeAdmin:
                 self.end_headers()
                 self.wfile.write(answer)
 
-            do_GET = do_POST = do_PUT = _serve
+            do_GET = do_POST = do_PUT = do_PATCH = _serve
 
             def log_message(self, *_: object) -> None:
                 pass

@@ -100,26 +100,6 @@ def test_explain(admin: FakeAdmin, command: Command) -> None:
     )
 
 
-def test_incidents(admin: FakeAdmin, command: Command) -> None:
-    incident = {
-        "id": "i1",
-        "started_at": "12:00",
-        "service": "default",
-        "from": "green",
-        "to": "blue",
-        "reason": "9 of 10",
-        "manual": False,
-    }
-    admin.answer("GET", "/v1/incidents", {"incidents": [incident]}).answer("GET", "/v1/incidents/i1", incident)
-    assert command("incidents", "--admin", admin.url)[1] == (
-        "id  started  service  from   to    reason   by hand\ni1  12:00    default  green  blue  9 of 10  no\n"
-    )
-    assert command("incidents", "i1", "--admin", admin.url)[1].splitlines()[1::6] == [
-        "id          i1",
-        "manual      false",
-    ]
-
-
 def test_journal(admin: FakeAdmin, command: Command) -> None:
     entry = {
         "seq": 8,
@@ -135,7 +115,7 @@ def test_journal(admin: FakeAdmin, command: Command) -> None:
     )
 
 
-@pytest.mark.parametrize("verb", ["status", "explain", "versions", "incidents", "journal"])
+@pytest.mark.parametrize("verb", ["status", "explain", "versions", "journal"])
 def test_json_is_the_document_itself(admin: FakeAdmin, command: Command, verb: str) -> None:
     document = {"anything": [1, None, "é"]}
     paths = {

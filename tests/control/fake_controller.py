@@ -117,14 +117,6 @@ class FakeController:
             ]
         }  # fmt: skip
 
-    def incidents(self) -> dict[str, Any]:
-        self._asked("incidents")
-        return {"incidents": []}
-
-    def incident(self, incident_id: str) -> dict[str, Any]:
-        self._asked("incident", incident_id=incident_id)
-        raise OperatorError(404, "incident_unknown", f"there is no incident {incident_id!r}")
-
     async def journal(self, after: int, limit: int, service: str | None) -> dict[str, Any]:
         self._asked("journal", after=after, limit=limit, service=service)
         return {"entries": []}

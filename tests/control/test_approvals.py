@@ -123,7 +123,7 @@ async def test_an_approval_is_a_real_rollback(start: Start) -> None:
         "yes",
         answer["incident"],
     )
-    assert life.controller.view.incident(answer["incident"])["proposal"] == ID
+    assert life.bench.registry.incidents[-1]["proposal"] == ID
     await life.until_idle()
     entries = (await life.controller.view.journal(0, 100))["entries"]
     made = {entry["type"]: entry for entry in entries}

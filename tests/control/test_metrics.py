@@ -26,6 +26,7 @@ OF_OFFICES = {
     "rollback_router_history_batches_dropped",
     "rollback_router_history_bytes",
     "rollback_router_history_coverage_share",
+    "rollback_router_incidents_open",
     "rollback_router_stability_share",
     "rollback_router_standby_cost",
     "rollback_router_standby_hours",

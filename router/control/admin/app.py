@@ -35,9 +35,13 @@ _BEGUN: Final = web.RequestKey("begun", bool)
 _FIELDS: Final = {
     "Server": "rollback-router",
     "X-Content-Type-Options": "nosniff",
-    "Content-Security-Policy": "default-src 'none'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'",
     "Cache-Control": "no-store",
 }
+_UNLESS_SAID: Final = {
+    "Content-Security-Policy": "default-src 'none'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'",
+    "Referrer-Policy": "no-referrer",
+}
+"""A page with a form needs another referrer policy, one with a style names it."""
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
@@ -141,4 +145,5 @@ async def _complete(request: web.Request, response: web.StreamResponse) -> None:
     request[_BEGUN] = True
     response.headers["X-Request-ID"] = request.get(_ID) or uuid.uuid4().hex
     response.headers.update(_FIELDS)
-    response.headers.setdefault("Referrer-Policy", "no-referrer")  # a page with a form needs another one
+    for name, value in _UNLESS_SAID.items():
+        response.headers.setdefault(name, value)

@@ -132,5 +132,9 @@ def _fields(operation: Operation) -> list[dict[str, Any]]:
     """Return the header fields that changes take."""
     if operation.body is None:
         return []
-    names = ["Idempotency-Key", *(["If-Match"] if "from_version" in operation.body.model_fields else [])]
+    names = ["Idempotency-Key", *(["If-Match"] if _is_conditional(operation) else [])]
     return [{"name": name, "in": "header", "required": False, "schema": {"type": "string"}} for name in names]
+
+
+def _is_conditional(operation: Operation) -> bool:
+    return operation.method == "PATCH" or (operation.body is not None and "from_version" in operation.body.model_fields)

@@ -150,8 +150,9 @@ class Desk:
 
 
 def document_answer(document: Document, status: int = 200) -> web.Response:
-    """Return `document` as JSON; its generation, if it has one, is the ETag that `If-Match` takes."""
-    headers = {"ETag": f'"{document["generation"]}"'} if isinstance(document.get("generation"), int) else {}
+    """Return `document` as JSON; its revision or generation, if it has one, is the ETag that `If-Match` takes."""
+    number = document.get("revision", document.get("generation"))
+    headers = {"ETag": f'"{number}"'} if isinstance(number, int) else {}
     return web.Response(status=status, body=orjson.dumps(document), content_type="application/json", headers=headers)
 
 
@@ -161,7 +162,7 @@ def _if_match(request: web.Request) -> int | None:
         return None
     match = _ETAG.fullmatch(fields[0].strip()) if len(fields) == 1 else None
     if match is None:
-        detail = 'If-Match takes one ETag of GET /v1/services/{service}, a generation in quotes: "16777217"'
+        detail = 'If-Match takes the ETag that GET gave, a number in quotes, for a service its generation: "16777217"'
         raise OperatorError(400, "request_invalid", detail, exit_code=2)
     return int(match[1])
 

@@ -1,4 +1,4 @@
-"""What was: incidents and the journal."""
+"""What was: the journal."""
 
 from __future__ import annotations
 
@@ -9,24 +9,10 @@ from router.control.admin.operation import Call, Operation
 from router.control.verbs import Document
 
 
-async def incidents(call: Call) -> Document:
-    """All rollbacks."""
-    return call.verbs.view.incidents()
-
-
-async def incident(call: Call) -> Document:
-    """One rollback."""
-    return call.verbs.view.incident(call.request.match_info["incident"])
-
-
 async def journal(call: Call) -> Document:
     """Entries after a sequence number, oldest first."""
     query = call.queried(JournalQuery)
     return await call.verbs.view.journal(after=query.after, limit=query.limit, service=query.service)
 
 
-OPERATIONS: Final = (
-    Operation("GET", "/v1/incidents", incidents, "All rollbacks, newest first"),
-    Operation("GET", "/v1/incidents/{incident}", incident, "One rollback"),
-    Operation("GET", "/v1/journal", journal, "Journal entries, oldest first", query=JournalQuery),
-)
+OPERATIONS: Final = (Operation("GET", "/v1/journal", journal, "Journal entries, oldest first", query=JournalQuery),)

@@ -1,4 +1,4 @@
-"""Incidents and the journal."""
+"""The journal."""
 
 from __future__ import annotations
 
@@ -12,7 +12,6 @@ from tests.control.conftest import Office
 @pytest.mark.parametrize(
     ("path", "verb", "asked"),
     [
-        pytest.param("/v1/incidents", "incidents", {}, id="incidents"),
         pytest.param("/v1/journal", "journal", {"after": 0, "limit": 100, "service": None}, id="journal"),
         pytest.param("/v1/journal?after=7&limit=2&service=fraud", "journal",
                      {"after": 7, "limit": 2, "service": "fraud"}, id="journal, query"),

@@ -1,0 +1,166 @@
+"""The rollbacks: listed, shown in full, saved as a page, and completed by what people find out."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from router.cli import options as opt
+from router.cli import screen
+from router.cli.client import Client, Document, segment
+from router.cli.failure import USAGE
+from router.errors import OperatorError
+
+app = typer.Typer()
+
+_EDITS = ("root_cause", "owner", "severity", "status", "comment", "add_action", "done", "drop")
+
+
+@app.command()
+def incidents(
+    incident: Annotated[str, typer.Argument(metavar="[ID]", help="One of them, in full.")] = "",
+    root_cause: Annotated[str, typer.Option(metavar="TEXT", help="Say what the cause was.")] = "",
+    owner: Annotated[str, typer.Option(metavar="NAME", help="Who takes care; with --add-action: of that action.")] = "",
+    severity: Annotated[str, typer.Option(metavar="sev1…sev4", help="How bad it was.")] = "",
+    status: Annotated[str, typer.Option(metavar="STATUS", help="open, then reviewed, then closed.")] = "",
+    add_action: Annotated[str, typer.Option(metavar="TEXT", help="Something to be done.")] = "",
+    kind: Annotated[str, typer.Option(metavar="KIND", help="Of the action: corrective or preventive.")] = "corrective",
+    due: Annotated[str, typer.Option(metavar="DATE", help="Of the action, for example 2026-12-31.")] = "",
+    done: Annotated[str, typer.Option(metavar="ACTION", help="An action is done, for example a1.")] = "",
+    drop: Annotated[str, typer.Option(metavar="ACTION", help="An action will not be done.")] = "",
+    comment: Annotated[str, typer.Option(metavar="TEXT", help="Whatever else should be kept.")] = "",
+    html: Annotated[str, typer.Option(metavar="FILE", help="Save the report as one page; - is stdout.")] = "",
+    md: Annotated[str, typer.Option(metavar="FILE", help="Save the report as Markdown; - is stdout.")] = "",
+    as_json: opt.AsJson = False,
+    admin: opt.AdminUrl = opt.ADMIN_DEFAULT,
+    token: opt.Token = "",
+) -> None:
+    """List the rollbacks, show or save one, add to it.
+
+    What failed, by how much, what it cost, how long it took, who or what decided, and what it may come from.
+    """
+    client = Client(admin, token)
+    edit = _edit(root_cause, owner, severity, status, add_action, kind, due, done, drop, comment)
+    if not incident:
+        if edit or html or md:
+            raise OperatorError(
+                400, "incident_needed", "say which incident: rollback-router incidents ID …", exit_code=USAGE
+            )
+        document = client.get("/v1/incidents")
+        screen.show_json(document) if as_json else screen.show(_listed(document))
+        return
+    path = f"/v1/incidents/{segment(incident)}"
+    document = client.get(path)
+    if edit:
+        # Only if nobody else has added something since it was read.
+        document = client.change("PATCH", path, edit, generation=document["revision"])
+    for file, suffix in ((html, ".html"), (md, ".md")):
+        if file:
+            _save(client.text(f"{path}{suffix}"), file)
+    if as_json:
+        screen.show_json(document)
+    elif not html and not md:
+        screen.show(*_whole(document))
+
+
+def _edit(
+    root_cause: str,
+    owner: str,
+    severity: str,
+    status: str,
+    what: str,
+    kind: str,
+    due: str,
+    done: str,
+    drop: str,
+    comment: str,
+) -> Document:
+    """Return the body of a change; empty if nothing is to be changed."""
+    named = {"root_cause": root_cause, "severity": severity, "status": status, "comment": comment}
+    if what:
+        action = {"what": what, "kind": kind, "owner": owner, "due": due}
+        named["add_actions"] = [{name: value for name, value in action.items() if value}]  # type: ignore[assignment]
+    else:
+        named["owner"] = owner
+        if due:
+            raise OperatorError(400, "action_needed", "--due belongs to --add-action", exit_code=USAGE)
+    changed = [{"id": action, "state": state} for action, state in ((done, "done"), (drop, "dropped")) if action]
+    named["change_actions"] = changed  # type: ignore[assignment]
+    return {name: value for name, value in named.items() if value}
+
+
+def _save(text: str, file: str) -> None:
+    if file == "-":
+        sys.stdout.write(text)
+        return
+    try:
+        Path(file).write_text(text, "utf-8")
+    except OSError as error:
+        raise OperatorError(400, "file_unwritable", f"{file}: {error.strerror}", exit_code=USAGE) from None
+    screen.say(f"saved {file}")
+
+
+def _listed(document: Document) -> Any:
+    columns = ("id", "started", "service", "from", "to", "reason", "by hand", "status", "owner")
+    rows = (
+        (
+            one["id"],
+            one["started_at"] or one.get("detection_at"),
+            one["service"],
+            one["from"],
+            one["to"],
+            one.get("reason"),
+            screen.yes(one.get("manual")),
+            one.get("status"),
+            one.get("owner"),
+        )
+        for one in document["incidents"]
+    )
+    return screen.table(columns, rows)
+
+
+def _whole(i: Document) -> list[Any]:
+    """Return the incident as people read it on a terminal."""
+    review, durations, impact = i["review"], i["durations"], i["impact"]
+    parts: list[Any] = [f"{i['id']}: {review['status']}, {review['severity'] or 'no severity yet'}", i["summary"]]
+    parts += [f"note: {note}" for note in i["record"]["notes"]]
+    figures = (
+        ("fault → decision", screen.number(durations["fault_to_decision_s"], "s")),
+        ("decision → swap", screen.number(durations["decision_to_store_us"], "µs")),
+        ("swap → last worker", screen.number(durations["store_to_last_worker_ms"], "ms")),
+        ("fault → recovered", screen.number(durations["fault_to_recovered_s"], "s")),
+        ("requests meanwhile", impact["requests"]),
+        ("errors", ", ".join(f"{count} {name}" for name, count in (impact["errors"] or {}).items())),
+        ("rescued", impact["rescued"]),
+        ("failed for clients, at most", impact["failed_max"]),
+        ("share of the error budget", screen.percent((impact["budget"] or {}).get("share"))),
+    )
+    parts += ["", screen.table(("what", "how much"), figures)]
+    lines = ((line["at"], f"{line['t_s']:+.3f} s", line["actor"], line["text"]) for line in i["timeline"])
+    parts += ["", screen.table(("time", "from decision", "who", "what happened"), lines)]
+    if i["candidates"]:
+        rows = ((one["strength"], one["claim"], "; ".join(one["evidence"])) for one in i["candidates"])
+        parts += ["", screen.table(("evidence", "it may be", "because"), rows)]
+    return [*parts, "", *_people(i["id"], review)]
+
+
+def _people(incident: str, review: Document) -> list[Any]:
+    parts: list[Any] = [
+        f"owner: {review['owner'] or 'nobody yet'}",
+        f"root cause: {review['root_cause'] or 'not known yet'}",
+    ]
+    if review["actions"]:
+        columns = ("action", "state", "kind", "owner", "due", "what")
+        parts.append(
+            screen.table(
+                columns,
+                ([one.get(name if name != "action" else "id") for name in columns] for one in review["actions"]),
+            )
+        )
+    parts += [f"{comment['at']} {comment['actor']}: {comment['text']}" for comment in review["comments"]]
+    if not review["root_cause"]:
+        parts.append(f"next: rollback-router incidents {incident} --root-cause TEXT   (a page: --html FILE)")
+    return parts

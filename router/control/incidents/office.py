@@ -1,0 +1,304 @@
+"""Opens an incident for each rollback, watches what follows, keeps its files, takes what people add.
+
+The samples around a rollback are frozen at once, and again while the fine ones are still there, until `incidents.after_s`
+have passed. All else comes from the journal, so a control that died over it leaves nothing behind that its successor could
+not put together: from the journal, from the sample ring in shared memory, and from the files as far as they were written.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import OrderedDict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Final
+
+import orjson
+from prometheus_client.core import GaugeMetricFamily
+from prometheus_client.metrics_core import Metric
+
+from router import clock
+from router.config import Settings
+from router.control import status
+from router.control.controller import Controller
+from router.control.incidents import report
+from router.control.incidents.cabinet import Cabinet, Files
+from router.control.incidents.document import FORMAT, Document, Sources, document
+from router.control.incidents.glance import BEFORE_S, Glance
+from router.control.incidents.past import trail_of
+from router.control.office import Office
+from router.errors import OperatorError
+from router.rollout import entry as kinds
+from router.rollout.aftermath import Frozen
+from router.rollout.chronicle import Chronicle, Story, opens
+from router.rollout.commands import Record
+from router.rollout.entry import Entry
+from router.rollout.registry import true_ones
+from router.rollout.review import Edit, Reviews
+from router.rollout.window import SECOND_NS
+from router.shm import layout as at
+
+log = logging.getLogger(__name__)
+LOOKS_S: Final = (0.0, 5.0, 60.0)
+"""After the decision; then every 60 s, and at the end."""
+REMEMBERED_MAX: Final = 50
+"""Incidents whose frozen samples are in memory; the others are read from their files when they are asked for."""
+HANGING_S: Final = 10.0
+"""A disk that takes longer for one incident is alarmed."""
+_FILES_CODE: Final = "incident_files_unwritable"
+
+
+@dataclass(slots=True)
+class _Watch:
+    """An incident whose `after` is not over. `due_ns`: when it is looked at next."""
+
+    story: Story
+    due_ns: int
+
+
+class Incidents(Office):
+    """The incidents of all services."""
+
+    def __init__(self, controller: Controller, settings: Settings, cabinet: Cabinet, entries: Sequence[Entry]) -> None:
+        self._controller = controller
+        self._settings = settings.incidents
+        self._cabinet = cabinet
+        cabinet.on_trouble = self._trouble
+        self._chronicle = Chronicle()
+        self._reviews = Reviews()
+        self._frozen: OrderedDict[str, Frozen] = OrderedDict()
+        self._watches: dict[str, _Watch] = {}
+        self._changed: set[str] = set()
+        self._lock = asyncio.Lock()
+        self._freezing = asyncio.Lock()
+        self._rendering = asyncio.Lock()
+        for entry in _true_ones(entries):
+            self._chronicle.apply(entry)
+            self._reviews.apply(entry)
+        controller.tasks.spawn(self._take_up(list(self._chronicle.stories.values())), "incidents of before")
+
+    # -- what an office does
+    def told(self, entry: Entry) -> None:
+        """Fold a fact; a rollback opens an incident."""
+        changed = self._chronicle.apply(entry)
+        self._reviews.apply(entry)
+        self._changed |= changed
+        if opens(entry):
+            self._open(self._chronicle.stories[entry.data["incident"]], entry.monotonic_ns)
+
+    def tick(self, now_ns: int) -> None:
+        """Look again where it is time, and have written what has changed."""
+        for incident, watch in list(self._watches.items()):
+            if now_ns >= watch.due_ns or watch.story.closed:
+                self._look(incident, watch, now_ns)
+        changed, self._changed = self._changed, set()
+        for incident in changed:
+            self._write(incident)
+        if self._cabinet.busy_s() > HANGING_S:
+            self._trouble(f"no answer from the disk for {self._cabinet.busy_s():.0f} s")
+
+    def _trouble(self, why: str | None) -> None:
+        """The disk does not take the files, or (None) does again."""
+        if why is None:
+            self._controller.alarms.down(_FILES_CODE)
+        else:
+            told = f"the reports of incidents cannot be written: {why}; they are kept in memory and tried again"
+            self._controller.alarms.up(_FILES_CODE, told)
+
+    def reconfigure(self, settings: Settings) -> None:
+        """Watch and keep by other settings from now on."""
+        self._settings = settings.incidents
+        self._cabinet.kept_max = settings.incidents.kept_max
+
+    def status(self, service: str) -> dict[str, Any]:
+        """Name the incidents of a service that nobody has closed."""
+        return {"incidents_open": self._open_ones(service)}
+
+    def metrics(self) -> Iterable[Metric]:
+        """How many incidents are open."""
+        family = GaugeMetricFamily(
+            "rollback_router_incidents_open", "Incidents that nobody has closed.", labels=["service"]
+        )
+        for service in sorted(self._controller.benches):
+            family.add_metric([service], len(self._open_ones(service)))
+        return [family]
+
+    async def close(self) -> None:
+        """Have everything written that has changed."""
+        for incident in self._changed:
+            await self._rendered(incident)
+        await self._cabinet.close()
+
+    def _open_ones(self, service: str) -> list[str]:
+        told = self._controller.benches[service].registry.incidents
+        return [one["id"] for one in reversed(told) if self._reviews.of(one["id"]).status != "closed"]
+
+    # -- freezing
+    def _open(self, story: Story, now_ns: int) -> None:
+        self._watches[story.incident] = _Watch(story, now_ns)
+        self._look(story.incident, self._watches[story.incident], now_ns)
+
+    def _look(self, incident: str, watch: _Watch, now_ns: int) -> None:
+        """Freeze what the samples say now. Gathering them takes microseconds, what is made of them is a thread's work."""
+        decided_ns = watch.story.opening.monotonic_ns
+        after_ns = int(self._settings.after_s * SECOND_NS)
+        passed_s = (now_ns - decided_ns) / SECOND_NS
+        following_s = next((at_s for at_s in LOOKS_S if at_s > passed_s), (passed_s // 60 + 1) * 60)
+        watch.due_ns = decided_ns + min(int(following_s * SECOND_NS), after_ns)
+        glance = self._glance(watch.story, now_ns)
+        if glance.whole:
+            del self._watches[incident]
+        self._controller.tasks.spawn(self._freeze(glance), f"samples of {incident}")
+
+    def _glance(self, story: Story, now_ns: int, known: Frozen | None = None, *, kept: bool = False) -> Glance:
+        """`kept`: look into shared memory, too, for what the judge of this control has not seen."""
+        bench = self._controller.benches[story.service]
+        wall = self._controller.wall if kept else None
+        left, back = (trail_of(bench, story.places.get(version or ""), wall) for version in story.ends)
+        target = bench.registry.targets.get(story.ends[0] or "")
+        whole = story.closed or now_ns - story.opening.monotonic_ns >= int(self._settings.after_s * SECOND_NS)
+        endpoints = target.endpoints if target else ()
+        return Glance(story, known, (left, back), endpoints, now_ns, whole, reconstructed=kept)
+
+    async def _freeze(self, glance: Glance) -> None:
+        async with self._freezing:  # one after the other: each goes on where the last one ended
+            known = glance.known or self._frozen.get(glance.story.incident)
+            self._remember(glance.story.incident, await asyncio.to_thread(replace(glance, known=known).frozen))
+        self._changed.add(glance.story.incident)
+
+    def _remember(self, incident: str, frozen: Frozen) -> None:
+        self._frozen[incident] = frozen
+        self._frozen.move_to_end(incident)
+        while len(self._frozen) > REMEMBERED_MAX:
+            self._frozen.popitem(last=False)
+
+    # -- after a restart
+    async def _take_up(self, stories: list[Story]) -> None:
+        """Go on where a predecessor was: complete what is not whole, write what has no file."""
+        now_ns, boot = clock.now_ns(), self._controller.wall.words[at.H_BOOT]
+        written = await self._cabinet.listing()
+        for story in stories[-self._settings.kept_max :]:
+            told = self._told(story.incident)
+            if told is None or story.incident in self._watches:
+                continue
+            fresh = story.opening.boot == boot and now_ns - story.opening.monotonic_ns < BEFORE_S * SECOND_NS
+            if fresh:
+                await self._go_on(story)
+            elif written is not None and written.get(story.incident, 0.0) < self._changed_at(story):
+                self._changed.add(story.incident)
+
+    def _changed_at(self, story: Story) -> float:
+        """When something was last added; a file that is older was not written after it."""
+        return max(story.lines.kept[-1].at, self._reviews.of(story.incident).at or 0.0)
+
+    async def _go_on(self, story: Story) -> None:
+        filed = await self._filed(story.incident)
+        if filed is not None and filed["whole"]:
+            return
+        now_ns = clock.now_ns()
+        await self._freeze(self._glance(story, now_ns, filed, kept=True))
+        if not self._frozen[story.incident]["whole"]:
+            self._watches[story.incident] = _Watch(story, now_ns)
+
+    async def _filed(self, incident: str) -> Frozen | None:
+        """Return what the file of an incident keeps of its samples; None if there is none that can be read."""
+        raw = await self._cabinet.read(incident)
+        if raw is None:
+            return None
+        try:
+            filed = orjson.loads(raw)
+            newer = filed["record"]["format"] > FORMAT
+            frozen: Frozen | None = None if newer else filed["frozen"]
+        except (orjson.JSONDecodeError, KeyError, TypeError) as error:
+            log.warning("the file of incident %s cannot be used: %r", incident, error)
+            return None
+        return frozen
+
+    # -- documents
+    def understood(self) -> set[str]:
+        """Return the incidents of which people have said the root cause."""
+        return self._reviews.understood()
+
+    def listing(self) -> Document:
+        """Return all incidents in short, newest first."""
+        found = [told for bench in self._controller.benches.values() for told in bench.registry.incidents]
+        found.sort(key=lambda told: -told["detection_at"])
+        return {"incidents": [{**status.incident(told), **self._in_short(told["id"])} for told in found]}
+
+    def _in_short(self, incident: str) -> Document:
+        review = self._reviews.of(incident)
+        return {name: getattr(review, name) for name in ("status", "severity", "owner", "revision")}
+
+    def _told(self, incident: str) -> Document | None:
+        for bench in self._controller.benches.values():
+            for told in bench.registry.incidents:
+                if told["id"] == incident:
+                    return told
+        return None
+
+    async def document(self, incident: str) -> Document:
+        """Return one incident; raise OperatorError (404)."""
+        return await asyncio.to_thread(document, await self._sources(incident))
+
+    async def _sources(self, incident: str) -> Sources:
+        if self._told(incident) is None:
+            raise OperatorError(404, "incident_unknown", f"there is no incident {incident!r}", exit_code=9)
+        frozen = self._frozen.get(incident) or await self._filed(incident)
+        return self._gathered(incident, frozen)
+
+    def _gathered(self, incident: str, frozen: Frozen | None) -> Sources:
+        told, story = self._told(incident), self._chronicle.stories.get(incident)
+        assert told is not None
+        still = replace(story, lines=story.lines.copy()) if story is not None else None
+        return Sources(told, self._reviews.of(incident), still, frozen, incident in self._watches)
+
+    def _write(self, incident: str) -> None:
+        if self._told(incident) is None:
+            return
+        self._controller.tasks.spawn(self._rendered(incident), f"files of {incident}")
+
+    async def _rendered(self, incident: str) -> None:
+        """Of an older one what its file keeps of the samples stays."""
+        async with self._rendering:  # so that the files of what was known last are put last
+            frozen = self._frozen.get(incident) or await self._filed(incident)
+            self._cabinet.put(incident, await asyncio.to_thread(_files, self._gathered(incident, frozen)))
+
+    # -- what people add
+    async def edit(self, incident: str, edit: Edit, actor: str, revision: int | None) -> Document:
+        """Journal an edit and return the incident; raise OperatorError, having changed nothing, if it is refused.
+
+        `revision`: only if the review is still that one (412).
+        """
+        told = self._told(incident)
+        if told is None:
+            raise OperatorError(404, "incident_unknown", f"there is no incident {incident!r}", exit_code=9)
+        async with self._lock:
+            review = self._reviews.of(incident)
+            if revision is not None and revision != review.revision:
+                detail = f"incident {incident} is at revision {review.revision}, not {revision}: read it again and decide anew"
+                raise OperatorError(412, "revision_stale", detail, exit_code=9, facts={"revision": review.revision})
+            conductor = self._controller.benches[told["service"]].conductor
+            record = Record(kinds.INCIDENT_EDITED, actor, {"incident": incident, **review.checked(edit)})
+            for entry in await conductor.establish(record):
+                self._reviews.apply(entry)
+        return await self.document(incident)
+
+
+def _files(sources: Sources) -> Files:
+    """Return everything rendered; some 40 ms of CPU, on a thread."""
+    made = document(sources)
+    picture = report.svg(made)
+    files = {
+        ".json": orjson.dumps({**made, "frozen": sources.frozen}, option=orjson.OPT_INDENT_2) + b"\n",
+        ".md": report.markdown(made).encode(),
+        ".html": report.html(made).encode(),
+    }
+    return {**files, ".svg": picture.encode()} if picture else files
+
+
+def _true_ones(entries: Sequence[Entry]) -> list[Entry]:
+    """Return the facts of all services that became true, in their order."""
+    services = {entry.service for entry in entries}
+    found = [entry for name in services for entry in true_ones([e for e in entries if e.service == name])]
+    return sorted(found, key=lambda entry: entry.seq)

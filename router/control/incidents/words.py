@@ -1,0 +1,83 @@
+"""How values of an incident are written for people: durations, shares, counts; and any text as Markdown that shows it."""
+
+from __future__ import annotations
+
+import re
+from typing import Any, Final
+
+from router.rollout.cause import spoken
+
+UNKNOWN: Final = "unknown"
+_MARKUP: Final = re.compile(r"([\\`*_{}\[\]<>#|~!&])")
+_MARKUP_AT_START: Final = re.compile(r"^(\s*)([-+=]|\d+[.)])")
+_RATIOS: Final = frozenset({"error_rate", "latency", "quality"})
+
+
+def known(value: object) -> str:
+    """Return `value`, or that it is unknown."""
+    return UNKNOWN if value is None or value == "" else str(value)
+
+
+def seconds(value: float | None) -> str:
+    """Return a duration given in seconds."""
+    return UNKNOWN if value is None else spoken(value) if value >= 0.95 else f"{value * 1000:.0f} ms"
+
+
+def micros(value: float | None) -> str:
+    """Return a duration given in microseconds."""
+    if value is None:
+        return UNKNOWN
+    return f"{value:.0f} µs" if value < 10_000 else seconds(value / 1e6)
+
+
+def millis(value: float | None) -> str:
+    """Return a duration given in milliseconds."""
+    return UNKNOWN if value is None else f"{value:.3g} ms" if value < 950 else spoken(value / 1000)
+
+
+def share(value: float | None) -> str:
+    """Return a share (0 to 1) as per cent."""
+    if value is None:
+        return UNKNOWN
+    return f"{value * 100:.3g} %"
+
+
+def count(value: float | None) -> str:
+    """Return a whole number with narrow spaces between its thousands."""
+    return UNKNOWN if value is None else f"{value:,.0f}".replace(",", "\u202f")
+
+
+def clock(value: str | None) -> str:
+    """Return the time of day of an RFC 3339 time, for a table that has the date above it."""
+    return UNKNOWN if value is None else value[11:23]
+
+
+def signed(at_s: float) -> str:
+    """Return a time before or after the decision, with its sign."""
+    if abs(at_s) < 0.0005:
+        return "0"
+    size = f"{abs(at_s) * 1000:.3g} ms" if abs(at_s) < 0.95 else spoken(abs(at_s))
+    return f"{'−' if at_s < 0 else '+'}{size}"
+
+
+def trigger_value(trigger: dict[str, Any], member: str) -> str:
+    """Return one number of a trigger in its unit: a share of requests, or seconds."""
+    value = trigger.get(member)
+    if value is None:
+        return "none"
+    if trigger.get("kind") in _RATIOS or trigger.get("detail") == "errors":
+        return share(value)
+    return f"{value:g} s" if trigger.get("kind") == "hard_failure" else f"{value:g}"
+
+
+def errors(by_class: dict[str, int] | None) -> str:
+    """Return counts by class in one line."""
+    if by_class is None:
+        return UNKNOWN
+    return ", ".join(f"{count(number)} {kind}" for kind, number in by_class.items()) or "none"
+
+
+def md(value: object) -> str:
+    """Return any text as Markdown that shows it: no markup, in one line of a table or paragraph."""
+    text = " ".join(str(value).split())
+    return _MARKUP_AT_START.sub(r"\1\\\2", _MARKUP.sub(r"\\\1", text))

@@ -1,0 +1,213 @@
+"""What the samples say of a rollback: the course of each of the two versions, and what it cost.
+
+Frozen soon after the decision, while the finest samples are still there, and completed later. What is frozen is plain data,
+so that it can be put into a file and taken up again by another process: every later look is joined to it by `joined`.
+
+    member     of one version
+    points     [end_ns, seconds, requests, faults, rescued, p50_ms, p99_ms], one a second or ten, oldest first
+    readings   {start, decision, last}: [at_ns, claimed, begun, faults_unbegun, rescued, abandoned_long, 13 outcomes],
+               cumulative, as they were counted when the trouble began, at the decision, and at the last look
+    fault_ns   when the last fault was counted; None without any since the trouble began
+
+Times are monotonic. The readings are the counters as they are; points leave out what we ourselves slept through.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from operator import sub
+from typing import Any, Final
+
+from router.rollout.histogram import quantile
+from router.rollout.outcome import FAULTS, OUTCOMES, Outcome
+from router.rollout.window import SECOND_NS, Entry, between, count_faults
+
+POINTS_MAX: Final = 600
+"""Of one version: 15 min in steps of 10 s, and of 1 s where they are known."""
+Frozen = dict[str, Any]
+_OUTCOMES_AT: Final = 6
+_SECOND_MIN_NS: Final = 950_000_000
+
+
+def look(trail: Sequence[Entry], start_ns: int, decided_ns: int, known: Frozen | None = None) -> Frozen | None:
+    """Return what `trail` (one slot, oldest first) says; None if it says nothing. The trouble began at `start_ns`.
+
+    Points that `known` has already are left out: they are what costs the time.
+    """
+    if not trail:
+        return None
+    until_ns = known["points"][-1][0] if known and known["points"] else 0
+    return {
+        "points": points(entry for entry in trail if entry.at_ns >= until_ns),
+        "readings": {
+            "start": _reading(trail, start_ns - 1),  # the first fault is in the sample of that moment
+            "decision": _reading(trail, decided_ns),
+            "last": _reading(trail, trail[-1].at_ns),
+        },
+        "fault_ns": _last_fault_ns(trail, start_ns),
+    }
+
+
+def points(trail: Iterable[Entry]) -> list[list[float | int | None]]:
+    """Return the stretches between the entries that have histograms."""
+    found: list[list[float | int | None]] = []
+    base: Entry | None = None
+    for entry in trail:
+        if entry.histograms is None:
+            continue
+        if base is not None:
+            window = between(base, replace(entry, histograms=None))  # of the three only the first is asked for
+            times = tuple(map(sub, entry.histograms[0], base.histograms[0])) if base.histograms is not None else ()
+            p50_us, p99_us = quantile(times, 0.5), quantile(times, 0.99)
+            found.append(
+                [
+                    entry.at_ns,
+                    round(window.covered_s, 3),
+                    window.requests,
+                    round(window.weighed_faults, 2),
+                    window.rescued,
+                    None if p50_us is None else round(p50_us / 1000, 3),
+                    None if p99_us is None else round(p99_us / 1000, 3),
+                ]
+            )
+        base = entry
+    return found[-POINTS_MAX:]
+
+
+def onset_ns(trail: Sequence[Entry], decided_ns: int, limit: float) -> int | None:
+    """Return since when the share of faults was above `limit` up to the decision, looked at second by second, with at most
+    two below it in a row; None if it was not. A single fault long before is no beginning, though it may be evidence.
+    """
+    since: int | None = None
+    below = 0
+    later: Entry | None = None
+    for entry in reversed(trail):
+        if entry.at_ns > decided_ns or (later is not None and later.at_ns - entry.at_ns < _SECOND_MIN_NS):
+            continue
+        if later is not None and (window := between(entry, replace(later, histograms=None))).requests:
+            if window.weighed_faults > limit * window.requests:
+                since, below = entry.at_ns, 0
+            elif (below := below + 1) > 2:
+                break
+        later = entry
+    return since
+
+
+def joined(earlier: Frozen | None, later: Frozen | None) -> Frozen | None:
+    """Return what two looks at one version say together: the earlier one's points as far as they go, then the later one's."""
+    if earlier is None or later is None:
+        return earlier or later
+    until_ns = earlier["points"][-1][0] if earlier["points"] else 0
+    # A stretch that began before is not cut in two: half of it was told already.
+    further = [point for point in later["points"] if point[0] - point[1] * SECOND_NS >= until_ns - SECOND_NS // 10]
+    return {
+        "points": [*earlier["points"], *further][-POINTS_MAX:],
+        "readings": {
+            "start": earlier["readings"]["start"],
+            "decision": earlier["readings"]["decision"],
+            "last": later["readings"]["last"],
+        },
+        "fault_ns": later["fault_ns"] if _faults(later) > _faults(earlier) else earlier["fault_ns"],
+    }
+
+
+def _faults(frozen: Frozen) -> int:
+    return count_faults(frozen["readings"]["last"][_OUTCOMES_AT:])
+
+
+def _reading(trail: Sequence[Entry], at_ns: int) -> list[int]:
+    """Return the newest reading at or before `at_ns`, else the oldest there is."""
+    found = next((entry for entry in reversed(trail) if entry.at_ns <= at_ns), trail[0])
+    return [found.at_ns, *found.sample.counters()]
+
+
+def _last_fault_ns(trail: Sequence[Entry], start_ns: int) -> int | None:
+    found, faults = None, 0
+    for entry in trail:
+        now = count_faults(entry.sample.outcomes)
+        if now > faults and entry.at_ns >= start_ns and entry is not trail[0]:
+            found = entry.at_ns
+        faults = now
+    return found
+
+
+def impact(left: Frozen | None, back: Frozen | None) -> dict[str, Any] | None:
+    """Return what it cost, from the failing version's look and that of the one gone back to; None if nothing is known.
+
+    `requests`, `errors`: attempts on the failing version from the beginning of the trouble to the last look. `rescued` of
+    them left for the other version, which `answered` so many until the decision. `failed_max` is how many requests can have
+    failed as clients saw it: an error that another endpoint made good is still among them.
+    """
+    if left is None:
+        return None
+    start, last = left["readings"]["start"], left["readings"]["last"]
+    grown = [after - before for before, after in zip(start[1:], last[1:], strict=True)]
+    _, begun, unbegun, rescued = grown[:4]
+    outcomes = grown[_OUTCOMES_AT - 1 :]
+    errors = {outcome.label: outcomes[outcome] for outcome in FAULTS if outcomes[outcome]}
+    gone = outcomes[Outcome.CLIENT_GONE]
+    told: dict[str, Any] = {
+        "requests": begun + unbegun,
+        "errors": errors,
+        "rescued": rescued,
+        "clients_gone": gone,
+        "failed_max": max(0, sum(errors.values()) - rescued),
+        "rescue": None,
+    }
+    if back is not None and rescued:
+        before, after = back["readings"]["start"], back["readings"]["decision"]
+        ended = [then - now for now, then in zip(before[_OUTCOMES_AT:], after[_OUTCOMES_AT:], strict=True)]
+        failed = sum(ended[outcome] for outcome in FAULTS)
+        told["rescue"] = {
+            "answered": ended[Outcome.OK],
+            "failed": failed,
+            "other": sum(ended) - ended[Outcome.OK] - failed,
+        }
+    return told
+
+
+def periods(frozen: Frozen | None, start_ns: int | None, decided_ns: int) -> dict[str, dict[str, Any] | None]:
+    """Return what one version did `before` the trouble, `during` it (until the decision) and `after`, from its points."""
+    start = decided_ns if start_ns is None else start_ns
+    ends = {"before": (0, start), "during": (start, decided_ns), "after": (decided_ns, 1 << 63)}
+    found = frozen["points"] if frozen else []
+    return {
+        name: _period([point for point in found if since_ns < _middle_ns(point) <= until_ns])
+        for name, (since_ns, until_ns) in ends.items()
+    }
+
+
+def _middle_ns(point: Sequence[Any]) -> float:
+    return float(point[0] - point[1] * SECOND_NS / 2)
+
+
+def _period(found: list[list[Any]]) -> dict[str, Any] | None:
+    seconds = sum(point[1] for point in found)
+    if not seconds:
+        return None
+    requests, faults = sum(point[2] for point in found), sum(point[3] for point in found)
+    middle = [(point[5], point[2]) for point in found if point[5] is not None]
+    slow = [point[6] for point in found if point[6] is not None]
+    return {
+        "seconds": round(seconds, 1),
+        "requests": requests,
+        "requests_per_s": round(requests / seconds, 3),
+        "faults": round(faults, 1),
+        "fault_rate": round(faults / requests, 6) if requests else None,
+        "p50_ms": _weighed_median(middle),
+        "p99_worst_ms": max(slow) if slow else None,
+    }
+
+
+def _weighed_median(values: list[tuple[float, int]]) -> float | None:
+    """Return the median of medians, each by its number of requests: near the p50 of all, which is not kept."""
+    half, seen = sum(count for _, count in values) / 2, 0
+    for value, count in sorted(values):
+        seen += count
+        if seen >= half:
+            return value
+    return None
+
+
+assert len(OUTCOMES) == 13

@@ -1,0 +1,129 @@
+"""What people add to an incident: severity, owner, root cause, actions, comments, and how far they are with it.
+
+An edit is a journal entry `incident_edited`. Its data, every member but the first two only where it is changed:
+
+    data member     means
+    incident        which one
+    revision        the review's number after this edit, from 1
+    edit            a word of its own, so that an entry that is met twice counts once
+    set             {status, severity, owner, root_cause}
+    add_actions     [{id, kind, what, owner, due}]; ids are never given twice
+    change_actions  [{id, and of state, owner, due what is changed}]
+    comment         a text
+
+    status    may become
+    open      reviewed
+    reviewed  closed, open
+    closed    open
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import asdict, dataclass, replace
+from typing import Any, Final
+
+from router.errors import OperatorError
+from router.rollout import entry as kinds
+from router.rollout.entry import Entry
+
+MOVES: Final = {"open": ("reviewed",), "reviewed": ("closed", "open"), "closed": ("open",)}
+ACTIONS_MAX: Final = 50
+COMMENTS_MAX: Final = 100
+REVISIONS_MAX: Final = 500
+"""Edits of one incident; the journal keeps each for ever."""
+_SEEN_MAX: Final = 1000
+Edit = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Review:
+    """The people's part of one incident; None is "nobody has said". `at` and `actor` are those of the last edit."""
+
+    revision: int = 0
+    status: str = "open"
+    severity: str | None = None
+    owner: str | None = None
+    root_cause: str | None = None
+    actions: tuple[dict[str, Any], ...] = ()
+    comments: tuple[dict[str, Any], ...] = ()
+    at: float | None = None
+    actor: str | None = None
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return it as plain data."""
+        return asdict(self)
+
+    def checked(self, edit: Edit) -> Edit:
+        """Return `edit` as it may be journalled, with revision and ids; raise OperatorError (409, 404) if it is refused."""
+        status = edit.get("set", {}).get("status")
+        if status is not None and status != self.status and status not in MOVES[self.status]:
+            todo = " or ".join(MOVES[self.status])
+            raise _refused("incident_status", f"the incident is {self.status}; from there it becomes {todo}")
+        if self.revision >= REVISIONS_MAX:
+            raise _refused("incident_full", f"the incident was edited {REVISIONS_MAX} times, which is the limit")
+        if len(self.actions) + len(edit.get("add_actions", ())) > ACTIONS_MAX:
+            raise _refused("incident_full", f"an incident has at most {ACTIONS_MAX} actions")
+        if edit.get("comment") and len(self.comments) >= COMMENTS_MAX:
+            raise _refused("incident_full", f"an incident has at most {COMMENTS_MAX} comments")
+        known = [action["id"] for action in self.actions]
+        for change in edit.get("change_actions", ()):
+            if change["id"] not in known:
+                listed = ", ".join(known) or "none"
+                raise OperatorError(
+                    404, "action_unknown", f"there is no action {change['id']!r}; there are: {listed}", exit_code=9
+                )
+        added = [
+            {**action, "id": f"a{number}"}
+            for number, action in enumerate(edit.get("add_actions", ()), len(self.actions) + 1)
+        ]
+        return {**edit, "revision": self.revision + 1, **({"add_actions": added} if added else {})}
+
+    def edited(self, edit: Edit, actor: str, at: float) -> Review:
+        """Return the review after an edit that `checked` has passed."""
+        changed = {change["id"]: change for change in edit.get("change_actions", ())}
+        actions = [{**action, **changed.get(action["id"], {})} for action in self.actions]
+        actions += [{"state": "open", **action} for action in edit.get("add_actions", ())]
+        comments = self.comments
+        if text := edit.get("comment"):
+            comments = (*comments, {"at": at, "actor": actor, "text": text})
+        return replace(
+            self,
+            **edit.get("set", {}),
+            revision=self.revision + 1,
+            actions=tuple(actions),
+            comments=comments,
+            at=at,
+            actor=actor,
+        )
+
+
+class Reviews:
+    """The reviews of all incidents: the fold of the entries that edit them."""
+
+    def __init__(self) -> None:
+        self._reviews: dict[str, Review] = {}
+        self._seen: deque[str] = deque(maxlen=_SEEN_MAX)
+
+    def of(self, incident: str) -> Review:
+        """Return the review of an incident; an empty one if nobody has edited it."""
+        return self._reviews.get(incident, _NOTHING)
+
+    def apply(self, entry: Entry) -> None:
+        """Take an entry in; one of another kind, or one that was taken in just now, changes nothing."""
+        if entry.type != kinds.INCIDENT_EDITED or entry.data["edit"] in self._seen:
+            return
+        self._seen.append(entry.data["edit"])
+        incident = entry.data["incident"]
+        self._reviews[incident] = self.of(incident).edited(entry.data, entry.actor, entry.at)
+
+    def understood(self) -> set[str]:
+        """Return the incidents of which the root cause is known."""
+        return {incident for incident, review in self._reviews.items() if review.root_cause}
+
+
+_NOTHING: Final = Review()
+
+
+def _refused(code: str, detail: str) -> OperatorError:
+    return OperatorError(409, code, detail, exit_code=9)

@@ -1,0 +1,136 @@
+"""`incidents`: whole screens, what is sent, what is saved."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.cli.conftest import Command
+from tests.cli.fake_admin import FakeAdmin
+
+PATH = "/v1/incidents/i1"
+INCIDENT: dict[str, Any] = {
+    "id": "i1",
+    "summary": "green failed.",
+    "revision": 3,
+    "review": {"status": "open", "severity": None, "owner": None, "root_cause": None, "actions": [], "comments": []},
+    "record": {"notes": ["The trigger is unknown."]},
+    "durations": {
+        "fault_to_decision_s": 9.9, "decision_to_store_us": 41, "store_to_last_worker_ms": None, "fault_to_recovered_s": None,
+    },
+    "impact": {"requests": 1005, "errors": {"timed_out": 5}, "rescued": 0, "failed_max": 5, "budget": None},
+    "timeline": [{"at": "12:00", "t_s": -9.9, "actor": None, "text": "the first fault"}],
+    "candidates": [{"strength": "some", "claim": "a hang", "evidence": ["5 of 5"]}],
+}  # fmt: skip
+
+
+def test_the_list(admin: FakeAdmin, command: Command) -> None:
+    one = {
+        "id": "i1", "started_at": None, "detection_at": "12:00", "service": "default", "from": "green", "to": "blue",
+        "reason": "9 of 10", "manual": False, "status": "open", "owner": None,
+    }  # fmt: skip
+    admin.answer("GET", "/v1/incidents", {"incidents": [one]})
+    assert command("incidents", "--admin", admin.url)[1] == (
+        "id  started  service  from   to    reason   by hand  status  owner\n"
+        "i1  12:00    default  green  blue  9 of 10  no       open    –\n"
+    )
+
+
+def test_one_in_full(admin: FakeAdmin, command: Command) -> None:
+    admin.answer("GET", PATH, INCIDENT)
+    assert command("incidents", "i1", "--admin", admin.url)[1] == (
+        "i1: open, no severity yet\n"
+        "green failed.\n"
+        "note: The trigger is unknown.\n"
+        "\n"
+        "what                         how much\n"
+        "fault → decision             9.9 s\n"
+        "decision → swap              41 µs\n"
+        "swap → last worker           –\n"
+        "fault → recovered            –\n"
+        "requests meanwhile           1005\n"
+        "errors                       5 timed_out\n"
+        "rescued                      0\n"
+        "failed for clients, at most  5\n"
+        "share of the error budget    –\n"
+        "\n"
+        "time   from decision  who  what happened\n"
+        "12:00  -9.900 s       –    the first fault\n"
+        "\n"
+        "evidence  it may be  because\n"
+        "some      a hang     5 of 5\n"
+        "\n"
+        "owner: nobody yet\n"
+        "root cause: not known yet\n"
+        "next: rollback-router incidents i1 --root-cause TEXT   (a page: --html FILE)\n"
+    )
+
+
+def test_what_people_added(admin: FakeAdmin, command: Command) -> None:
+    action = {"id": "a1", "state": "done", "kind": "preventive", "owner": "bob", "due": None, "what": "a test"}
+    comment = {"at": "13:00", "actor": "ann", "text": "hm"}
+    people = {**INCIDENT["review"], "owner": "ann", "root_cause": "null", "actions": [action], "comments": [comment]}
+    admin.answer("GET", PATH, {**INCIDENT, "review": people})
+    assert command("incidents", "i1", "--admin", admin.url)[1].splitlines()[-5:] == [
+        "owner: ann",
+        "root cause: null",
+        "action  state  kind        owner  due  what",
+        "a1      done   preventive  bob    –    a test",
+        "13:00 ann: hm",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("words", "body"),
+    [
+        (["--root-cause", "null", "--owner", "ann"], {"root_cause": "null", "owner": "ann"}),
+        (["--severity", "sev1", "--status", "reviewed"], {"severity": "sev1", "status": "reviewed"}),
+        (
+            ["--add-action", "a test", "--owner", "bob", "--due", "2026-12-31", "--kind", "preventive"],
+            {"add_actions": [{"what": "a test", "kind": "preventive", "owner": "bob", "due": "2026-12-31"}]},
+        ),
+        (["--done", "a1", "--comment", "hm"], {"change_actions": [{"id": "a1", "state": "done"}], "comment": "hm"}),
+        (["--drop", "a2"], {"change_actions": [{"id": "a2", "state": "dropped"}]}),
+    ],
+)
+def test_what_is_added_is_sent_for_the_revision_that_was_read(
+    admin: FakeAdmin, command: Command, words: list[str], body: dict[str, Any]
+) -> None:
+    admin.answer("GET", PATH, INCIDENT).answer("PATCH", PATH, INCIDENT)
+    assert command("incidents", "i1", *words, "--admin", admin.url)[0] == 0
+    method, _, sent = admin.asked[-1]
+    assert sent is not None
+    actor = sent.pop("actor")
+    assert (method, sent, bool(actor), admin.fields[-1]["If-Match"]) == ("PATCH", body, True, '"3"')
+
+
+def test_a_report_is_saved(admin: FakeAdmin, command: Command, tmp_path: Path) -> None:
+    page = b"<!doctype html>\xc3\xa9"
+    admin.answer("GET", PATH, INCIDENT).answer("GET", f"{PATH}.html", page).answer("GET", f"{PATH}.md", b"# x\n")
+    file = tmp_path / "i1.html"
+    assert command("incidents", "i1", "--html", str(file), "--admin", admin.url)[:2] == (0, f"saved {file}\n")
+    assert file.read_bytes() == page
+    assert command("incidents", "i1", "--md", "-", "--admin", admin.url)[:2] == (0, "# x\n")
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "said"),
+    [
+        (["--root-cause", "x"], 2, "say which incident: rollback-router incidents ID …"),
+        (["--html", "x"], 2, "say which incident: rollback-router incidents ID …"),
+        (["i1", "--due", "2026-12-31"], 2, "--due belongs to --add-action"),
+        (["i1", "--html", "/nowhere/x.html"], 2, "/nowhere/x.html: No such file or directory"),
+    ],
+)
+def test_what_makes_no_sense(admin: FakeAdmin, command: Command, words: list[str], code: int, said: str) -> None:
+    admin.answer("GET", PATH, INCIDENT).answer("GET", f"{PATH}.html", b"x")
+    found, _, err = command("incidents", *words, "--admin", admin.url)
+    assert (found, err.splitlines()[0]) == (code, f"rollback-router: {said}")
+
+
+def test_somebody_was_faster(admin: FakeAdmin, command: Command) -> None:
+    admin.answer("GET", PATH, INCIDENT).problem("PATCH", PATH, 412, "revision_stale", "it is at revision 4")
+    code, _, err = command("incidents", "i1", "--comment", "x", "--admin", admin.url)
+    assert (code, err.splitlines()[1].partition("   ")[0]) == (9, "next: rollback-router incidents ID")

@@ -1,0 +1,44 @@
+from __future__ import annotations
+
+import dataclasses
+
+from router.control.incidents.glance import beginning_ns
+from router.rollout.window import SECOND_NS
+from tests.control.incidents.played import INCIDENT, Played
+from tests.rollout.simulator import seconds
+
+
+def test_a_second_look_keeps_what_the_first_one_saw_finer(played: Played) -> None:
+    glance = played.glance()
+    later, alone = glance.frozen(), dataclasses.replace(glance, known=None).frozen()
+    assert later["left"]["fault_ns"] == seconds(70.5)
+    assert alone["left"]["fault_ns"] == seconds(71), "after two minutes only whole seconds are kept"
+    ends = [point[0] for point in later["left"]["points"]]
+    assert ends == sorted(set(ends))
+    assert (ends[0], ends[-1]) == (seconds(1), seconds(190))
+    assert sum(point[2] for point in later["left"]["points"]) == 7005
+
+
+def test_a_look_at_nothing_takes_nothing_away(played: Played) -> None:
+    glance = played.glance()
+    assert dataclasses.replace(glance, trails=((), ())).frozen()["left"] == glance.known["left"]
+    blind = dataclasses.replace(glance, trails=((), ()), known=None).frozen()
+    assert (blind["left"], blind["back"], blind["endpoints"]) == (
+        None,
+        None,
+        ["http://fraud-v8:1", "http://fraud-v8:2"],
+    )
+
+
+def test_trouble_of_unknown_beginning_begins_with_the_promotion_or_a_quarter_of_an_hour_before(played: Played) -> None:
+    manual = Played(before_s=5, fail_s=2, after_s=6, trigger=None).chronicle.stories[INCIDENT]
+    assert beginning_ns(manual) == seconds(1.0)
+    assert manual.promoted is not None
+    earlier = dataclasses.replace(manual, promoted=dataclasses.replace(manual.promoted, boot=2))
+    assert beginning_ns(earlier) == manual.opening.monotonic_ns - 900 * SECOND_NS
+    assert beginning_ns(played.chronicle.stories[INCIDENT]) == seconds(60.1)
+
+
+def test_what_was_put_together_anew_stays_marked(played: Played) -> None:
+    again = dataclasses.replace(played.glance(), reconstructed=True).frozen()
+    assert dataclasses.replace(played.glance(), known=again).frozen()["reconstructed"] is True
