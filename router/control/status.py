@@ -195,6 +195,9 @@ def _summary(bench: Bench, obstacles: list[str]) -> str:
     if failing is not None:
         act = f"but automation holds: {'; '.join(obstacles)}" if obstacles else "and is being rolled back"
         return f"{active.version} fails ({failing.reason}), {act}."
+    waiting = next((proposal for proposal in bench.registry.proposals.pending() if proposal.kind == "rollback"), None)
+    if waiting is not None:
+        return f"{waiting.version} may have to go back ({waiting.reason}); {waiting.id} waits for a person."
     near = next((result for result in bench.verdict.results if result.state == "fail"), None)
     if near is not None:
         return f"{active.version} may be failing: {near.reason}; {near.distance}."

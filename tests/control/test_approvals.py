@@ -319,6 +319,7 @@ async def test_a_rule_that_asks_opens_a_proposal_and_alarms(start: Start) -> Non
     assert life.states() == {"v1": "active", "v2": "standby"}
     [alarm] = life.controller.alarms.listing()
     assert (alarm["code"], alarm["detail"].startswith(f"{ID}: should v1 go back to v2? ")) == ("proposal_waiting", True)
+    assert life.controller.view.explain("svc")["summary"].endswith(f"; {ID} waits for a person.")
     [told] = life.controller.view.service_status("svc")["proposals"]
     assert (told["id"], told["state"], told["at_expiry"], told["opened_by"]) == (ID, "open", "hold", "verdict")
     [item] = told["evidence"]
