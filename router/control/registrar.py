@@ -53,7 +53,8 @@ class Registrar(Office):
         self._wait_s = RETRY_MIN_S
         self.reconfigure(settings)
         for name, bench in controller.benches.items():
-            for entry in true_ones([entry for entry in entries if entry.service == name]):
+            own = [entry for entry in entries if entry.service == name]
+            for entry in true_ones(own, bench.registry.generation):  # not what was journalled and never stored
                 self._errands.apply(entry, bench.registry.pedigrees)
 
     def reconfigure(self, settings: Settings) -> None:

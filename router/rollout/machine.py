@@ -214,7 +214,8 @@ class Machine:
         active, standby = self.registry.active, self.registry.standby
         if active is None or standby is None:
             raise OperatorError(409, "no_standby", f"nothing to roll back to: {self.registry.way_back()}", exit_code=9)
-        if (mark := self.registry.quarantines.get(standby.version)) is not None:
+        mark = self.registry.quarantines.get(standby.version)
+        if mark is not None and standby.version not in (told or {}).get("release", ()):
             raise quarantined(standby.version, mark)
         incident = incident_id(self.registry.service, self._next())
         away = verdict is not None and verdict.unreachable
@@ -261,6 +262,8 @@ class Machine:
         if obstacles and event.override is None:
             raise approval.unfit(obstacles)
         told = {"proposal": proposal.id, "trigger": proposal.evidence[0]["trigger"], "evidence": event.impact}
+        if event.override is not None and (standby := self.registry.standby) is not None:
+            told |= overridden(self.registry, standby.version, event.override)
         return self._rollback(proposal.reason, event.actor, None, told)
 
     # -- automation

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import pytest
 
 from router.control import catalogue
 from router.control.archive import Archive
 from router.errors import OperatorError
-from router.rollout.events import Override, Ticked
+from router.rollout.events import Origin, Override, RegisterAsked, Ticked
 from tests.control.crew_of_fakes import Life
+from tests.rollout.playbook import Play
 
 URL = ["http://127.0.0.1:3"]
 
@@ -72,6 +75,20 @@ async def test_what_may_be_deleted(life: Life) -> None:
     assert archive.retention("svc")["artifacts_deletable"] == []
     understood = Archive(life.controller, lambda: [incident]).retention("svc")
     assert understood["artifacts_deletable"] == ["s3://m/v4"]
+
+
+async def test_an_artifact_that_another_service_needs_stays(life: Life) -> None:
+    archive = Archive(life.controller)
+    await deployed(life, "v3")
+    life.tick(2)
+    incident = (await life.controller.rollback(service="svc", reason="bad", actor="bob"))["incident"]
+    life.tick(2)
+    archive = Archive(life.controller, lambda: [incident])
+    assert archive.retention("svc")["artifacts_deletable"] == ["s3://m/v3"]
+    other = Play().seed("v1", None)
+    other.tell(RegisterAsked("v1", (), "ann", Origin("s3://m/v3")))
+    life.controller.benches["other"] = SimpleNamespace(registry=other.registry, service=life.bench.service)  # type: ignore[assignment]
+    assert archive.retention("svc")["artifacts_deletable"] == []
 
 
 @pytest.mark.parametrize(

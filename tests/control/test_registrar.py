@@ -28,6 +28,7 @@ class FakeMlflow(Mlflow):
     def __init__(self, *_: object) -> None:
         self.versions: dict[tuple[str, str], ModelVersion] = {}
         self.aliases: dict[tuple[str, str], str] = {}
+        self.written: list[tuple[str, str, str]] = []
         self.fails: Exception | None = None
         self.hangs: asyncio.Event | None = None
         self.calls = 0
@@ -58,6 +59,7 @@ class FakeMlflow(Mlflow):
 
     async def set_tag(self, uri: ModelUri, key: str, value: str) -> None:
         (await self.version(uri)).tags[key] = value
+        self.written.append((uri.number or "", key, value))
 
     async def set_alias(self, name: str, alias: str, number: str) -> None:
         await self._called()
@@ -291,6 +293,25 @@ async def test_an_alias_is_not_moved_to_what_serves_no_longer(life: Life, fake: 
     assert fake.aliases["fraud", "champion"] == "2"
 
 
+async def test_what_was_overtaken_while_others_were_told_is_not_told(life: Life, fake: FakeMlflow) -> None:
+    registrar = await second(life, fake.add("3"))
+    await life.controller.deploy(service="svc", version="models:/fraud/3", endpoints=[], actor="ann")
+    fake.fails = DOWN
+    await life.controller.rollback(service="svc", reason="bad", actor="ann")
+    await life.controller.quarantine(service="svc", version="fraud-v3", reason="bias", actor="ann")
+    await turn(life)
+    assert len(registrar.status("svc")["mlflow"]["waiting"]) == 2
+    fake.fails, fake.hangs = None, asyncio.Event()
+    registrar.tick(registrar._due_ns)
+    await asyncio.sleep(0)
+    await life.controller.release(service="svc", version="fraud-v3", reason="fair", actor="ann")
+    life.controller.tick(clock.now_ns(), 0.0)
+    fake.hangs.set()
+    await turn(life, lambda: registrar.status("svc")["mlflow"]["waiting"] == [])
+    marks = [(number, value) for number, key, value in fake.written if key == "rollback.quarantined"]
+    assert marks == [("2", "true"), ("3", "false")]
+
+
 async def test_without_a_server_nothing_is_asked_and_what_waits_is_kept(life: Life, fake: FakeMlflow) -> None:
     registrar = await second(life, fake)
     registrar.reconfigure(settings(life.folder))
@@ -308,6 +329,17 @@ async def test_without_a_server_nothing_is_asked_and_what_waits_is_kept(life: Li
     assert [(sample.labels, sample.value) for sample in family.samples] == [({"service": "svc"}, 1)]
     registrar.tick(clock.now_ns())
     await turn(life, lambda: registrar.status("svc")["mlflow"]["waiting"] == [])
+
+
+async def test_a_rollback_that_was_never_stored_is_not_told(life: Life, fake: FakeMlflow) -> None:
+    await second(life, fake)
+    generation = life.bench.registry.generation + 1
+    data = {
+        "generation": generation, "base": generation - 1, "from": "fraud-v2", "to": "fraud-v1", "reason": "lost", "incident": "i",
+        "states": {"fraud-v1": "active"}, "quarantine": {"fraud-v2": {"reason": "lost", "incident": "i"}}, "automatic": False,
+    }  # fmt: skip
+    entries = [*await life.journal.entries(0, 1000, None), Entry("rolled_back", "svc", "ann", data, 1.0, 1, 1, 999)]
+    assert office(life, fake, entries).status("svc")["mlflow"]["waiting"] == []
 
 
 async def test_a_router_without_mlflow_says_nothing_of_it(life: Life) -> None:
