@@ -178,7 +178,7 @@ def _is_mirrored(path: Path) -> bool:
 
 
 EXAMPLE: Final = ROOT / "deploy" / "router.example.toml"
-SETTING: Final = re.compile(r"^#(?: unset: )?([a-z_]+) = ", re.MULTILINE)
+SETTING: Final = re.compile(r"^#(?: unset: )?([a-z0-9_]+) = ", re.MULTILINE)
 
 
 def places(document: dict[str, Any], place: str = "") -> Iterator[str]:

@@ -107,7 +107,7 @@ def _service(name: str, service: Document) -> list[Any]:
     if (acceptance := service.get("acceptance")) and not acceptance["accepted"]:
         lines.append(
             f"on probation: {acceptance['requests']} of {acceptance['requests_needed']} requests, "
-            f"{acceptance['seconds']:.0f} of {acceptance['seconds_needed']:.0f} s"
+            f"{acceptance['seconds']:.0f} of {acceptance['seconds_needed']:.0f} s{_unmet(acceptance)}"
         )
     if last := service.get("last_switch"):
         lines.append(
@@ -121,6 +121,12 @@ def _validated(document: Document) -> str:
     found = document.get("validated") or {}
     told = (f"{what} " + ", ".join(f"{result} {count}" for result, count in by.items()) for what, by in found.items())
     return f"validated: {'; '.join(told)}" if found else ""
+
+
+def _unmet(acceptance: Document) -> str:
+    """Return what else stands against acceptance."""
+    unmet = [c for c in acceptance.get("criteria", ()) if c["state"] in ("not_met", "unknown")]
+    return "".join(f"; {c['name']}: {c['reason']}" for c in unmet if c["name"] not in ("requests", "seconds"))
 
 
 def _target(target: Document) -> tuple[object, ...]:

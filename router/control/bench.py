@@ -12,6 +12,7 @@ from router.control.conductor import Change, Conductor
 from router.control.probes import Probes
 from router.control.sampler import Sampler, Wellness, evidence
 from router.rollout import entry as kinds
+from router.rollout.acceptance import Criterion
 from router.rollout.baseline import Baseline
 from router.rollout.events import (
     Accepted,
@@ -91,16 +92,27 @@ class Bench:
             self.service.rules,
             first_byte_timeout_s(settings, self.service),
             Baseline.from_dict(plain) if plain else None,
+            self.service.acceptance,
         )
         self.verdict: Verdict = conclude(())
         self.unwell: str | None = None
         self._sampler = Sampler(conductor, self.judge, ring)
+        self._seen: Facts | None = None
         self._wellness = Wellness(lanes, conductor.index)
         self._alarms = alarms
         self._on_switch = on_switch
         self._watched: dict[int, tuple[str, tuple[str, ...]]] = {}
         self.sources: list[Callable[[int], tuple[TriggerResult, ...]]] = []
         """Who else has something to say of the active version; asked at each tick, with its time."""
+        self.checked_cases: Callable[[str], tuple[bool, str] | None] | None = None
+        """Says of a version whether the last check of the captured cases has passed, and how many; None: nobody knows."""
+
+    def criteria(self, now_ns: int) -> tuple[Criterion, ...]:
+        """Return what the active version has to show before it is accepted, and what it has shown; empty once it is."""
+        active = self.registry.active
+        if active is None or active.accepted or self.registry.rehearsing or self._seen is None:
+            return ()
+        return self.judge.criteria(self._seen, now_ns)
 
     def restore(self) -> None:
         """Give the judge what a predecessor of this process has seen."""
@@ -110,7 +122,9 @@ class Bench:
         """Judge and probe by other settings from now on."""
         self.service = settings.services.get(self.name, self.service)
         self.machine.limits = limits(settings, self.service)
-        self.judge.reconfigure(self.service.rules, first_byte_timeout_s(settings, self.service))
+        self.judge.reconfigure(
+            self.service.rules, first_byte_timeout_s(settings, self.service), self.service.acceptance
+        )
         self._watched = dict.fromkeys(self._watched, ("", ()))
 
     # -- the tick
@@ -118,7 +132,8 @@ class Bench:
         """Look once: sample, judge, act."""
         self._sampler.sample(now_ns, stalled)
         self.unwell = self._wellness.unwell(now_ns, self.service.rules)
-        self.verdict = self.judge.evaluate(self._facts(now_ns), now_ns)
+        self._seen = self._facts(now_ns)
+        self.verdict = self.judge.evaluate(self._seen, now_ns)
         self.tell(Ticked(self.conductor.drained()), now_ns)
         if self.verdict.accepted is not None:
             self.tell(Accepted(self.verdict.accepted.as_dict()), now_ns)
@@ -153,6 +168,8 @@ class Bench:
             heard=tuple(result for source in self.sources for result in source(now_ns)),
             probation_since_ns=registry.probation_since_ns,
             rehearsing=registry.rehearsing,
+            criteria=registry.criteria.known,
+            cases=self.checked_cases(active.version) if active is not None and self.checked_cases else None,
         )
 
     def _reached(self, failing: TriggerResult, now_ns: int) -> VerdictReached:

@@ -9,6 +9,8 @@ from pathlib import Path
 from router import clock
 from router.config import Settings
 from router.control import proposal_links
+from router.control.acceptances import Acceptances
+from router.control.admin import acceptance as acceptance_routes
 from router.control.admin import cases, hooks, proposals, versions
 from router.control.admin import drills as drill_routes
 from router.control.admin import history as histories
@@ -56,6 +58,7 @@ def open_offices(premises: Premises) -> tuple[tuple[Office, ...], tuple[Operatio
     approvals = Approvals(controller, settings, proposal_links.opened(premises.state_dir, controller.alarms))
     drills = Drills(controller, settings, entries)
     case_office = CaseOffice(controller, settings, premises.state_dir, entries)
+    acceptances = Acceptances(controller, entries)
     offices: list[Office] = [
         historian,
         success,
@@ -67,6 +70,7 @@ def open_offices(premises: Premises) -> tuple[tuple[Office, ...], tuple[Operatio
         drills,
         case_office,
         incidents,
+        acceptances,
     ]
     operations = [
         *histories.operations(historian, success),
@@ -76,5 +80,6 @@ def open_offices(premises: Premises) -> tuple[tuple[Office, ...], tuple[Operatio
         *drill_routes.operations(drills),
         *cases.operations(CaseDesk(case_office)),
         *incident_routes.operations(incidents),
+        *acceptance_routes.operations(acceptances),
     ]
     return tuple(offices), tuple(operations)

@@ -106,14 +106,15 @@ def _baseline(bench: Bench) -> Document | None:
 
 
 def _acceptance(bench: Bench, now_ns: int) -> Document:
-    rules, active = bench.service.rules, bench.registry.active
+    asked, active = bench.service.acceptance, bench.registry.active
     requests, seconds = bench.judge.acceptance(now_ns)
     return {
         "accepted": active is not None and active.accepted,
         "requests": requests,
-        "requests_needed": rules.accept_requests_min,
+        "requests_needed": asked.requests_min,
         "seconds": round(seconds, 1),
-        "seconds_needed": rules.accept_after_s,
+        "seconds_needed": asked.after_s,
+        "criteria": [criterion.as_dict() for criterion in bench.criteria(now_ns)],
     }
 
 

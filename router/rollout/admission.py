@@ -39,6 +39,10 @@ class Admission:
                 return self._quarantine(event, now_ns)
             case ev.ReleaseAsked():
                 return self._release(event)
+            case ev.CriterionSet():
+                return [*self._registry.criteria.set(event.metric, event.limit, event.actor, event.reason)]
+            case ev.CriterionRemoved():
+                return [*self._registry.criteria.remove(event.metric, event.actor, event.reason)]
             case ev.FreezeAsked() if self._registry.frozen is None:
                 return [Record(kinds.FROZEN, event.actor, {"reason": event.reason})]
             case ev.UnfreezeAsked() if self._registry.frozen is not None:

@@ -238,6 +238,25 @@ class Accepted:
     baseline: dict[str, Any]
 
 
+@dataclass(frozen=True, slots=True)
+class CriterionSet:
+    """Versions are accepted only if `metric` (acceptance.py) is at most `limit`."""
+
+    metric: str
+    limit: float
+    actor: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class CriterionRemoved:
+    """The criterion of `metric` that a rollback or a person had added is no more."""
+
+    metric: str
+    actor: str
+    reason: str
+
+
 Event = (
     ProbeCompleted
     | RegisterAsked
@@ -249,6 +268,8 @@ Event = (
     | ProposalDecided
     | StandbyChecked
     | DrillMoveAsked
+    | CriterionSet
+    | CriterionRemoved
     | RetireAsked
     | EndpointsAsked
     | FreezeAsked

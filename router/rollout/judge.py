@@ -9,16 +9,18 @@ tick of each second that brings histograms (CPython 3.11, medians of 540 and 60 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
-from typing import Final
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, Final
 
+from router.rollout.acceptance import Acceptance, Criterion, Shown, criteria
 from router.rollout.baseline import DAY_S, Baseline, estimate
 from router.rollout.error_rate import error_rate
 from router.rollout.evidence import Evidence
 from router.rollout.hard_failure import errors, hang, unreachable
 from router.rollout.histogram import quantile
 from router.rollout.latency import latency
+from router.rollout.outcome import Outcome
 from router.rollout.probation import Key, Probation
 from router.rollout.rules import Rules
 from router.rollout.sample import Histograms
@@ -36,7 +38,8 @@ class Facts:
     """What the judge cannot see in the samples. Times are monotonic nanoseconds.
 
     `promoted_at_ns` is since when the active version serves; `probation_since_ns` when it was promoted, if that was before
-    (a drill lay between). `rehearsing`: it serves for a drill, so nobody is on probation.
+    (a drill lay between). `rehearsing`: it serves for a drill, so nobody is on probation. `criteria` are those that rollbacks
+    and people have added to the settings', `cases` (passed, detail) of the last check of the captured cases.
     `unwell`: why the router's own numbers are not to be trusted now; None if they are.
     `probes_unreachable_since_ns`: since when no endpoint of the active version accepts control's probes. `heard`: what others
     than the samples say of the active version.
@@ -51,6 +54,8 @@ class Facts:
     heard: tuple[TriggerResult, ...] = ()
     probation_since_ns: int | None = None
     rehearsing: bool = False
+    criteria: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    cases: tuple[bool, str] | None = None
 
 
 class _Watch:
@@ -70,8 +75,15 @@ class _Watch:
 class Judge:
     """Keeps the past of each slot and judges the active one."""
 
-    def __init__(self, rules: Rules, first_byte_timeout_s: float, baseline: Baseline | None = None) -> None:
+    def __init__(
+        self,
+        rules: Rules,
+        first_byte_timeout_s: float,
+        baseline: Baseline | None = None,
+        acceptance: Acceptance | None = None,
+    ) -> None:
         self.baseline = baseline
+        self._acceptance = acceptance or Acceptance()
         self._rules = rules
         self._first_byte_timeout_s = first_byte_timeout_s
         self._histories: dict[int, History] = {}
@@ -79,9 +91,10 @@ class Judge:
         self._watch: _Watch | None = None
         self._probation: Probation | None = None
 
-    def reconfigure(self, rules: Rules, first_byte_timeout_s: float) -> None:
+    def reconfigure(self, rules: Rules, first_byte_timeout_s: float, acceptance: Acceptance | None = None) -> None:
         """Judge by other rules from now on; the past and what has been sustained so far stay."""
         self._rules = rules
+        self._acceptance = acceptance or Acceptance()
         self._first_byte_timeout_s = first_byte_timeout_s
         for history in self._histories.values():
             history.stall_s = rules.stall_s
@@ -278,9 +291,11 @@ class Judge:
             return None
         daily = facts.accepted or probation.accepted
         lasted_s = (now_ns - probation.tally.since_ns) / SECOND_NS if daily else probation.clean_s(now_ns)
-        due_s = DAY_S if daily else rules.accept_after_s
-        requests_min = rules.baseline_requests_min if daily else rules.accept_requests_min
+        due_s = DAY_S if daily else self._acceptance.after_s
+        requests_min = rules.baseline_requests_min if daily else self._acceptance.requests_min
         if lasted_s < due_s or window.requests < max(requests_min, 1):
+            return None
+        if not daily and not self._meets(facts, probation, now_ns):
             return None
         sure = rules.error_rate.baseline_confidence
         found = estimate(window.requests, window.weighed_faults, sure, probation.tally.histograms())
@@ -290,3 +305,28 @@ class Judge:
         probation.accepted = True
         probation.tally.restart()
         return self.baseline
+
+    def _meets(self, facts: Facts, probation: Probation, now_ns: int) -> bool:
+        """Whether every criterion is met, looked at once a second: it adds histograms up."""
+        if now_ns - probation.looked_ns < SECOND_NS:
+            return False
+        probation.looked_ns = now_ns
+        return all(criterion.passes for criterion in self.criteria(facts, now_ns))
+
+    def criteria(self, facts: Facts, now_ns: int) -> tuple[Criterion, ...]:
+        """Return the acceptance criteria of the version on probation with what it has shown; empty without one."""
+        probation, asked = self._probation, self._acceptance
+        window = probation.tally.window() if probation is not None else None
+        if probation is None or window is None:
+            return ()
+        shown = Shown(
+            window.requests,
+            probation.clean_s(now_ns),
+            window.weighed_faults,
+            window.outcomes[Outcome.INVALID],
+            *(probation.tally.histograms() or ((), (), ())),
+            longest_wait_s=probation.longest_wait_s(asked.after_s, now_ns),
+            quality_alerts=sum(result.kind == "quality" and result.state == "fail" for result in facts.heard),
+            cases=facts.cases,
+        )
+        return criteria(shown, asked, facts.criteria, self._rules.latency, self._usable_baseline())

@@ -5,8 +5,15 @@ A drill interrupts it: what the version does meanwhile is counted (it finishes w
 
 from __future__ import annotations
 
+from collections import deque
+from typing import Final
+
 from router.rollout.baseline import Tally
 from router.rollout.window import SECOND_NS, Entry
+
+WAITS_EVERY_NS: Final = 10 * SECOND_NS
+WAITS_MAX: Final = 8_640
+"""A day of ten seconds each; waits of longer ago are forgotten."""
 
 Key = tuple[int, int, int]
 """(slot, incarnation, when it was promoted in monotonic nanoseconds)."""
@@ -19,12 +26,26 @@ class Probation:
         self.key = key
         self.tally = Tally(key[2] + int(warmup_s * SECOND_NS))
         self.accepted = False
+        self.looked_ns = 0
         self._clean_since_ns = key[2]
         self._paused_ns: int | None = None
+        self._waits: deque[tuple[int, float]] = deque(maxlen=WAITS_MAX)
 
     def add(self, entry: Entry) -> None:
         """Take the next sample of the version in."""
         self.tally.add(entry)
+        oldest_ns = entry.sample.oldest_waiting_ns
+        if not oldest_ns or entry.stalled:
+            return
+        bucket, wait_s = entry.at_ns // WAITS_EVERY_NS, (entry.at_ns - max(oldest_ns, self.key[2])) / SECOND_NS
+        if self._waits and self._waits[-1][0] == bucket:
+            wait_s = max(wait_s, self._waits.pop()[1])
+        self._waits.append((bucket, wait_s))
+
+    def longest_wait_s(self, seconds: float, now_ns: int) -> float:
+        """Return the longest wait for a first byte that was seen in the last `seconds`, ten seconds more or less; 0: none."""
+        first = (now_ns - int(seconds * SECOND_NS)) // WAITS_EVERY_NS
+        return max((wait_s for bucket, wait_s in self._waits if bucket >= first), default=0.0)
 
     def failed(self, now_ns: int) -> None:
         """A trigger has failed: it begins again."""

@@ -27,6 +27,7 @@ from typing import Any, Final
 
 from router.errors import InternalError
 from router.rollout import entry as kinds
+from router.rollout.added_criteria import AddedCriteria
 from router.rollout.entry import Entry
 from router.rollout.incident import confirmed, incident
 from router.rollout.lift import Lift, lifted
@@ -74,6 +75,7 @@ class Registry:
         self.switches: dict[str, int] = {}
         """Switches ever, by cause: `operator`, `verdict`."""
         self.proposals = Proposals(service)
+        self.criteria = AddedCriteria()
 
     # -- reading
     def of_state(self, *states: State) -> Target | None:
@@ -166,6 +168,7 @@ class Registry:
             case _:
                 pass
         self.proposals.apply(entry)
+        self.criteria.apply(entry)
         self._note(entry)
         self._forget()
 
@@ -338,6 +341,7 @@ class Registry:
             "incidents": self.incidents,
             "switches": self.switches,
             "proposals": self.proposals.as_dict(),
+            "criteria": self.criteria.known,
         }
 
 

@@ -114,8 +114,6 @@ class Rules:
     """Sustained: fail at every conclusive tick of the period and in at least this share of its ticks."""
     warmup_s: float = 30.0
     """After a promotion the latency trigger is inconclusive for so long; errors count from the first request."""
-    accept_after_s: float = 600.0
-    accept_requests_min: int = 500
     baseline_requests_min: int = 200
     stall_s: float = 1.0
     """A loop that was late by more than this makes error_rate and latency pause: the stall was ours."""

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import re
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, field_validator, model_validator
 
 from router.errors import OperatorError
+from router.rollout.acceptance import Acceptance
 from router.rollout.endpoint import parse_endpoints
 from router.rollout.rules import Rules
+from router.sections.acceptance import refuse_impossible, refuse_moved
 from router.sections.cases import Cases
 from router.sections.drill import Drilling
 from router.sections.mlflow import RegisteredModel
@@ -72,6 +74,7 @@ class Service(Strict):
     retention: Retention = Retention()
     mlflow: RegisteredModel = RegisteredModel()
     drill: Drilling = Drilling()
+    acceptance: Acceptance = Acceptance()
 
     @field_validator("path_prefix")
     @classmethod
@@ -87,6 +90,17 @@ class Service(Strict):
             if not re.fullmatch(r"[A-Za-z0-9._\-]+|\[[0-9A-Fa-f:.]+\]", host):
                 raise ValueError(f"{host!r} is not a host name (write it without port)")
         return [host.lower() for host in value]
+
+    @model_validator(mode="before")
+    @classmethod
+    def _moved(cls, value: Any) -> Any:
+        refuse_moved(value.get("rules") if isinstance(value, dict) else None)
+        return value
+
+    @model_validator(mode="after")
+    def _acceptable(self) -> Service:
+        refuse_impossible(self.acceptance, self.rules.latency)
+        return self
 
     @model_validator(mode="after")
     def _distinct(self) -> Service:

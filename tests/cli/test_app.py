@@ -15,8 +15,8 @@ VERBS = [command.name or command.callback.__name__ for command in app.registered
 
 def test_knows_every_verb() -> None:
     assert sorted([*VERBS, "config"]) == [
-        "alerts", "approve", "config", "demo", "deny", "deploy", "doctor", "drill", "endpoints", "explain", "freeze",
-        "incidents", "journal", "promote", "proposals", "quarantine", "register", "release", "report", "retire",
+        "acceptance", "alerts", "approve", "config", "demo", "deny", "deploy", "doctor", "drill", "endpoints", "explain",
+        "freeze", "incidents", "journal", "promote", "proposals", "quarantine", "register", "release", "report", "retire",
         "rollback", "run", "status", "switch", "unfreeze", "versions",
     ]  # fmt: skip
 

@@ -147,7 +147,7 @@ async def test_probes_alone_show_that_nobody_can_connect(start: Start) -> None:
 
 
 async def test_an_accepted_version_leaves_its_baseline_in_the_journal(start: Start) -> None:
-    life = await start(rules={"accept_after_s": 2, "accept_requests_min": 10})
+    life = await start(acceptance={"after_s": 2, "requests_min": 10})
     life.tick(40, lambda: life.workers.serve(0, Outcome.OK))
     status = life.controller.view.service_status("svc")
     assert (status["state"], status["acceptance"]["accepted"]) == ("accepted", True)

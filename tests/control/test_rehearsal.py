@@ -118,7 +118,8 @@ async def test_it_stays_when_the_version_from_before_has_died(begin: Begin) -> N
 
 async def test_a_worker_that_does_not_follow_ends_it(begin: Begin) -> None:
     stage = await (await begin()).accept()
-    stage.told.timeouts.__dict__["confirm_timeout_s"] = 0.02
+    soon = stage.told.timeouts.model_copy(update={"confirm_timeout_s": 0.02})
+    stage.life.controller.settings = stage.told.model_copy(update={"timeouts": soon})
     stage.workers.deaf.add(1)
     begun = await stage.ask(hold_s=60.0)
     assert begun["swaps"][0]["workers_unconfirmed"] == [1]

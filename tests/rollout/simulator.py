@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from router.rollout.acceptance import Acceptance
 from router.rollout.baseline import Baseline, estimate
 from router.rollout.histogram import BUCKETS, index
 from router.rollout.judge import Facts, Judge
@@ -109,9 +110,13 @@ class Court:
     """A judge, an active version in slot 0, and the time that passes between them."""
 
     def __init__(
-        self, rules: Rules | None = None, baseline: Baseline | None = None, first_byte_timeout_s: float = 120.0
+        self,
+        rules: Rules | None = None,
+        baseline: Baseline | None = None,
+        first_byte_timeout_s: float = 120.0,
+        acceptance: Acceptance | None = None,
     ) -> None:
-        self.judge = Judge(rules or Rules(), first_byte_timeout_s, baseline)
+        self.judge = Judge(rules or Rules(), first_byte_timeout_s, baseline, acceptance)
         self.version = Version()
         self.slot = 0
         self.promoted_at_ns = START_NS

@@ -1,11 +1,10 @@
 from __future__ import annotations
 
-from dataclasses import replace
-
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from router.rollout.acceptance import Acceptance
 from router.rollout.judge import Facts, Judge
 from router.rollout.outcome import FAULTS, Outcome
 from router.rollout.rules import ErrorRateRule, HardFailureRule, LatencyRule, Rules
@@ -140,7 +139,7 @@ def test_a_version_is_accepted_after_ten_minutes_and_five_hundred_requests() -> 
 
 @pytest.mark.parametrize(("requests", "accepted"), [(499, False), (500, True)])
 def test_acceptance_needs_requests(requests: int, accepted: bool) -> None:
-    court = Court(replace(Rules(), accept_after_s=10.0))
+    court = Court(acceptance=Acceptance(after_s=10.0))
     court.version.answer(requests)
     for _ in range(100):
         court.tick()
@@ -148,7 +147,7 @@ def test_acceptance_needs_requests(requests: int, accepted: bool) -> None:
 
 
 def test_a_failing_trigger_begins_the_time_again() -> None:
-    court = Court(replace(Rules(), accept_after_s=60.0))
+    court = Court(acceptance=Acceptance(after_s=60.0))
     court.run(50)
     assert court.run(5, faults=1.0, go_on=True) is not None
     court.run(59, go_on=True)
@@ -160,7 +159,7 @@ def test_a_failing_trigger_begins_the_time_again() -> None:
 
 
 def test_nothing_is_accepted_while_a_verdict_is_pending() -> None:
-    court = Court(replace(Rules(latency=LatencyRule(slo_ms=100.0)), accept_after_s=60.0))
+    court = Court(Rules(latency=LatencyRule(slo_ms=100.0)), acceptance=Acceptance(after_s=60.0))
     court.run(100, first_byte_ms=200.0)
     assert (court.verdict.pending, court.judge.baseline) == (True, None)
 
@@ -172,11 +171,11 @@ def test_acceptance_can_be_watched() -> None:
 
 
 def test_a_version_surely_worse_than_normal_does_not_become_the_normal_at_once() -> None:
-    court = Court(replace(Rules(), accept_after_s=60.0), baseline=normal(0.001))
+    court = Court(acceptance=Acceptance(after_s=60.0), baseline=normal(0.001))
     known = court.judge.baseline
     court.run(61, faults=0.01)
     assert court.judge.baseline == known
-    court = Court(replace(Rules(), accept_after_s=60.0), baseline=normal(0.02))
+    court = Court(acceptance=Acceptance(after_s=60.0), baseline=normal(0.02))
     court.run(61, faults=0.01)
     assert court.judge.baseline is not None
     assert court.judge.baseline.rate == pytest.approx(0.01)

@@ -2,13 +2,13 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from router.rollout.acceptance import Acceptance
 from router.rollout.judge import Facts
 from router.rollout.outcome import Outcome
 from router.rollout.probation import Probation
-from router.rollout.rules import Rules
 from tests.rollout.simulator import START_NS, Court, Version, seconds
 
-RULES = Rules(accept_after_s=20.0, accept_requests_min=100)
+ASKED = Acceptance(after_s=20.0, requests_min=100)
 
 
 class Rehearsed(Court):
@@ -16,7 +16,7 @@ class Rehearsed(Court):
 
     def __init__(self) -> None:
         self.away = False
-        super().__init__(RULES)
+        super().__init__(acceptance=ASKED)
 
     def facts(self) -> Facts:
         return replace(super().facts(), probation_since_ns=START_NS, rehearsing=self.away)

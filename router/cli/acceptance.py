@@ -1,0 +1,83 @@
+"""The command `acceptance`: what versions have to show before they are accepted."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from router.cli import options as opt
+from router.cli import screen
+from router.cli.client import Client, Document, segment
+from router.cli.failure import USAGE
+from router.errors import OperatorError
+
+app = typer.Typer()
+
+
+@app.command()
+def acceptance(
+    limit: Annotated[
+        str, typer.Option("--set", metavar="METRIC=LIMIT", help="Add a criterion, or change its limit.")
+    ] = "",
+    remove: Annotated[str, typer.Option(metavar="METRIC", help="Take an added criterion away.")] = "",
+    reason: opt.Reason = "",
+    dry_run: opt.DryRun = False,
+    as_json: opt.AsJson = False,
+    service: opt.ServiceName = "",
+    admin: opt.AdminUrl = opt.ADMIN_DEFAULT,
+    token: opt.Token = "",
+) -> None:
+    """Show or edit what a version has to show before it is accepted.
+
+    Metrics: fault_share, invalid_share, late_share (0 to 1), first_byte_p99_ms, longest_wait_s, quality_alerts.
+    """
+    if (limit or remove) and not reason:
+        raise OperatorError(400, "usage", "say why: --reason TEXT, it is kept in the journal", exit_code=USAGE)
+    if limit and remove:
+        raise OperatorError(400, "usage", "--set and --remove exclude each other", exit_code=USAGE)
+    client = Client(admin, token)
+    path = f"{client.service(service)}/acceptance"
+    if limit:
+        told = client.change("PUT", path, {**_limit(limit), "reason": reason}, dry_run=dry_run)
+    elif remove:
+        told = client.change("DELETE", f"{path}/{segment(remove)}", {"reason": reason}, dry_run=dry_run)
+    else:
+        told = client.get(path)
+    screen.show_json(told) if as_json else _show(told)
+
+
+def _limit(text: str) -> Document:
+    metric, _, limit = text.partition("=")
+    try:
+        return {"metric": metric.strip(), "limit": float(limit)}
+    except ValueError:
+        why = "write it as METRIC=LIMIT, for example fault_share=0.005"
+        raise OperatorError(400, "usage", f"--set {text!r}: {why}", exit_code=USAGE) from None
+
+
+def _show(told: Document) -> None:
+    if told.get("dry_run"):
+        screen.say("nothing was changed: " + ("it would be" if told["changed"] else "it is so already"))
+    standing = "is accepted" if told["accepted"] else "is on probation"
+    screen.say(
+        f"service {told['service']}: {told['active'] or 'no version'} {standing if told['active'] else 'is active'}"
+    )
+    if told["criteria"]:
+        columns = ("criterion", "state", "value", "limit", "samples", "from", "reason")
+        screen.show(screen.table(columns, (_row(criterion) for criterion in told["criteria"])))
+    limits = ", ".join(f"{metric} ≤ {limit:g}" for metric, limit in told["settings"].items())
+    screen.say(f"the settings ask: {limits or 'no limit'}")
+    if told["added"]:
+        names = ("added", "limit", "from", "at", "because")
+        screen.show(screen.table(names, (_added(added) for added in told["added"])))
+
+
+def _row(criterion: Document) -> tuple[object, ...]:
+    figures = (screen.number(criterion[member]) for member in ("value", "limit"))
+    name, state = criterion["name"], criterion["state"]
+    return (name, state, *figures, criterion["samples"], criterion["origin"], criterion["reason"])
+
+
+def _added(added: Document) -> tuple[object, ...]:
+    return (added["metric"], screen.number(added["limit"]), added["origin"], added["at"], added["reason"])
