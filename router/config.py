@@ -22,6 +22,7 @@ from router.sections.history import HistoryKept
 from router.sections.incidents import Incidents
 from router.sections.limits import Limits, Timeouts
 from router.sections.mlflow import MlflowServer
+from router.sections.notify import Channel
 from router.sections.service import Service
 from router.sections.tls import ListenTls
 from router.sections.values import NAME, Strict
@@ -58,6 +59,7 @@ class Settings(BaseSettings):
     tls: ListenTls = ListenTls()
     admin: Admin = Admin()
     alerts: Alerts = Alerts()
+    notify: Annotated[list[Channel], Field(max_length=16)] = []
     forwarding: Forwarding = Forwarding()
     limits: Limits = Limits()
     timeouts: Timeouts = Timeouts()
@@ -94,6 +96,14 @@ class Settings(BaseSettings):
                 'name the balancers\' networks, for example ["10.0.0.0/8"]'
             )
         return self
+
+    @field_validator("notify")
+    @classmethod
+    def _channels(cls, value: list[Channel]) -> list[Channel]:
+        names = [channel.name for channel in value]
+        if twice := sorted({name for name in names if names.count(name) > 1}):
+            raise ValueError(f"the channel {twice[0]!r} is there twice")
+        return value
 
     @model_validator(mode="after")
     def _alerts_are_about_us(self) -> Settings:
@@ -164,7 +174,9 @@ def _explain(error: ValidationError) -> str:
             else item["msg"]
         )
         # A whole table as value would bury the hint, which names what is wrong in it.
-        value = "" if isinstance(item["input"], (dict, BaseModel)) else f" = {item['input']!r}"[:200]
+        # The address of a channel may be a secret.
+        hidden = isinstance(item["input"], (dict, BaseModel)) or place.endswith(".url")
+        value = "" if hidden else f" = {item['input']!r}"[:200]
         lines.append(f"{place}{value}: {hint.removeprefix('Value error, ')}")
     return "; ".join(lines)
 
@@ -207,6 +219,7 @@ class _Plain(Strict):
     tls: ListenTls
     admin: Admin
     alerts: Alerts
+    notify: list[Channel]
     forwarding: Forwarding
     limits: Limits
     timeouts: Timeouts

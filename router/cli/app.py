@@ -17,6 +17,7 @@ from router.cli import (
     drill,
     failure,
     incidents,
+    notify,
     proposals,
     report,
     settings,
@@ -38,6 +39,7 @@ app = typer.Typer(
 for part in (start, views, changes, versions, alerts, proposals, incidents, report, drill, acceptance, doctor):
     app.registered_commands += part.app.registered_commands
 app.add_typer(settings.app, name="config")
+app.add_typer(notify.app, name="notify")
 
 
 def _version(asked: bool) -> None:

@@ -24,7 +24,7 @@ def check(config: opt.ConfigFile = "", as_json: opt.AsJson = False) -> None:
     from router import certificates
 
     settings = _load(config)
-    warnings = certificates.check(settings.model_dump(), clock.wall_s())
+    warnings = [*certificates.check(settings.model_dump(), clock.wall_s()), *_secrets(settings)]
     services = sorted(settings.services)
     if as_json:
         screen.show_json({"ok": True, "services": services, "warnings": warnings})
@@ -46,6 +46,18 @@ def show(config: opt.ConfigFile = "", as_json: opt.AsJson = False) -> None:
         screen.say(*toml(document))
 
 
+def _secrets(settings: Settings) -> list[str]:
+    """Return what is wrong with secrets in files, and with what channels need."""
+    if not settings.notify and not settings.alerts.hmac_secret_file:
+        return []
+    from router.control.hook_keys import HookKeys
+    from router.control.senders import complaint
+
+    found = [f"notify {channel.name}: {why}" for channel in settings.notify if (why := complaint(channel)) is not None]
+    trouble = HookKeys(settings.alerts).trouble
+    return found if trouble is None else [*found, trouble]
+
+
 def _load(config: str) -> Settings:
     from pathlib import Path
 
@@ -62,6 +74,9 @@ def effective(settings: Settings) -> dict[str, Any]:
     document["state_dir"] = str(settings.resolved_state_dir())
     for token in [*document["admin"]["tokens"], *document["alerts"]["tokens"]]:
         token["sha256"] = "(hidden)"
+    for channel in document["notify"]:
+        if channel["url"] is not None:
+            channel["url"] = "(hidden)"
     return document
 
 

@@ -26,9 +26,10 @@ from router.control.store.journal import APPEND_TIMEOUT_S, JournalUnavailable
 from router.errors import OperatorError
 from router.rollout import entry as kinds
 from router.rollout.alert import Alert, Judged, Kind, Report, Unusable, judged, short, understood
-from router.rollout.alert_book import AlertBook, Remembered, data_of, not_configured, result
+from router.rollout.alert_book import AlertBook, Remembered, data_of, live, not_configured, result
 from router.rollout.commands import Record
 from router.rollout.entry import Entry
+from router.rollout.events import ProposalDue
 from router.rollout.verdict import TriggerResult
 
 UNUSABLE_UP_S: Final = 3600.0
@@ -94,6 +95,7 @@ class Alerts(Office):
         for outcome in outcomes:
             self._counts[outcome.service or "", outcome.result] += 1
         self._alarm([outcome for outcome in outcomes if outcome.unusable])
+        self._propose()
         if waits and (await asyncio.wait(waits, timeout=APPEND_TIMEOUT_S))[1]:
             raise JournalUnavailable("it has not taken the alert, which counts nevertheless", in_doubt=True)
         return outcomes
@@ -177,9 +179,27 @@ class Alerts(Office):
             return not_configured(kind, action)
         return result(kind, action, standing, self.settings.fresh_s, clock.wall_s(), now_ns)
 
+    def _propose(self) -> None:
+        """Ask people about each live alert whose rule says `ask`; the machine knows which it has asked about before."""
+        now_ns, now_s = clock.now_ns(), clock.wall_s()
+        for bench in self._controller.benches.values():
+            for kind in _KINDS:
+                said = self._result(bench, kind, now_ns)
+                if said.action != "ask" or said.state != "fail":
+                    continue
+                for found in live(self._standing(bench, kind), self.settings.fresh_s, now_s):
+                    cause = f"{kind}:{found.data['name']}"
+                    if not bench.registry.proposals.wants(found.data["about"], cause, now_ns):
+                        continue
+                    cost = bench.impact(said.evidence_since_ns, now_ns)
+                    told = {name: found.data[name] for name in ("name", "summary", "fingerprint", "labels")}
+                    due = ProposalDue(found.data["about"], cause, said.as_dict(), told, cost, found.actor)
+                    bench.tell(due, now_ns)
+
     # -- the office
     def tick(self, now_ns: int) -> None:
-        """Let an old alarm go."""
+        """Ask people where nobody could be asked before, and let an old alarm go."""
+        self._propose()
         if self._unusable_at_s is not None and clock.now_s() - self._unusable_at_s > UNUSABLE_UP_S:
             self._unusable_at_s = None
             self._controller.alarms.down("alert_unusable")

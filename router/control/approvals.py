@@ -19,6 +19,7 @@ from router.rollout import approval
 from router.rollout import entry as kinds
 from router.rollout.commands import Record
 from router.rollout.events import Override, ProposalDecided
+from router.rollout.notice import Notice
 from router.rollout.proposal import Proposal
 from router.rollout.target import State
 
@@ -80,6 +81,15 @@ class Approvals(Office):
             for state in STATES:
                 family.add_metric([name, state], proposals.ended.get(state, 0) + waiting.count(state))
         yield family
+
+    def links_in(self, notice: Notice) -> dict[str, str]:
+        """Return what decides the proposal that a notice is about: nothing once it is decided."""
+        if notice.topic != "proposal" or notice.service not in self._controller.benches:
+            return {}
+        known = self._controller.benches[notice.service].registry.proposals.known.get(notice.data["proposal"])
+        found = self.links.links(known, self._settings) if known is not None else {}
+        named = (("Approve", found.get("approve_url")), ("Deny", found.get("deny_url")))
+        return {name: url for name, url in named if url is not None}
 
     # -- deciding
     async def decide(

@@ -11,7 +11,7 @@ from router.config import Settings
 from router.control import proposal_links
 from router.control.acceptances import Acceptances
 from router.control.admin import acceptance as acceptance_routes
-from router.control.admin import cases, hooks, proposals, versions
+from router.control.admin import cases, hooks, notify, proposals, versions
 from router.control.admin import drills as drill_routes
 from router.control.admin import history as histories
 from router.control.admin import incidents as incident_routes
@@ -26,6 +26,7 @@ from router.control.drills import Drills
 from router.control.historian import Historian
 from router.control.incidents.cabinet import Cabinet
 from router.control.incidents.office import Incidents
+from router.control.notify import Notify
 from router.control.office import Office
 from router.control.registrar import Registrar
 from router.control.store.history import History
@@ -59,6 +60,8 @@ def open_offices(premises: Premises) -> tuple[tuple[Office, ...], tuple[Operatio
     drills = Drills(controller, settings, entries)
     case_office = CaseOffice(controller, settings, premises.state_dir, entries)
     acceptances = Acceptances(controller, entries)
+    channels = Notify(controller, settings, premises.state_dir, premises.entries)
+    channels.link_makers.append(approvals.links_in)
     offices: list[Office] = [
         historian,
         success,
@@ -71,6 +74,7 @@ def open_offices(premises: Premises) -> tuple[tuple[Office, ...], tuple[Operatio
         case_office,
         incidents,
         acceptances,
+        channels,
     ]
     operations = [
         *histories.operations(historian, success),
@@ -81,5 +85,6 @@ def open_offices(premises: Premises) -> tuple[tuple[Office, ...], tuple[Operatio
         *cases.operations(CaseDesk(case_office)),
         *incident_routes.operations(incidents),
         *acceptance_routes.operations(acceptances),
+        *notify.operations(channels),
     ]
     return tuple(offices), tuple(operations)

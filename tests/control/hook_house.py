@@ -67,9 +67,9 @@ async def hook_house(folder: Path, alerts: dict[str, Any] | None = None, **servi
     wall = new_wall()
     workers = Workers(wall)
     settings = told(folder, OPEN if alerts is None else alerts, **service)
-    past = await _past(folder)
+    before = await past(folder)
     life = await Life(settings, wall, workers, folder).begin()
-    office = Alerts(life.controller, settings, past)
+    office = Alerts(life.controller, settings, before)
     life.controller.offices = (office,)
     application = app.build(life.controller, settings, hooks.operations(office))
     sock = socket.socket()
@@ -87,7 +87,8 @@ async def hook_house(folder: Path, alerts: dict[str, Any] | None = None, **servi
         wall.close()
 
 
-async def _past(folder: Path) -> list[Entry]:
+async def past(folder: Path) -> list[Entry]:
+    """Return the facts of the journal in `folder`, as an office gets them at its start."""
     database, entries = opened(folder, clock.wall_s())
     database.close()
     return entries

@@ -143,8 +143,27 @@ async def test_a_business_alert_never_acts_by_itself(tmp_path: Path) -> None:
         house.life.tick(20)
         assert house.life.states() == {"v1": "active", "v2": "standby"}
         explained = await house.get("/v1/services/svc/explain")
+        (proposal,) = house.life.bench.registry.proposals.pending()
+        assert (proposal.version, proposal.to, proposal.opened_by) == ("v1", "v2", "am")
+        assert proposal.evidence[0]["cause"] == "business:Drift"
+        assert proposal.evidence[0]["alert"]["summary"] == "PSI 0.41 > 0.25"
         said = {(found["kind"], found["state"], found["action"]) for found in explained["triggers"][-2:]}
         assert said == {("quality", "pass", "rollback"), ("business", "fail", "ask")}
+
+
+async def test_each_alert_that_asks_is_evidence_of_its_own(tmp_path: Path) -> None:
+    async with hook_house(tmp_path, rules={"quality": {"action": "ask"}}) as house:
+        house.warm()
+        await results(
+            house, firing("f1", signal="business"), firing("f2", signal="business", alertname="Sales"), firing("f3")
+        )
+        for _ in range(3):
+            house.life.tick(10)
+            house.office.tick(0)
+        assert house.life.states() == {"v1": "active", "v2": "standby"}
+        (proposal,) = house.life.bench.registry.proposals.pending()
+        causes = [item["cause"] for item in proposal.evidence]
+        assert causes == ["quality:Drift", "business:Drift", "business:Sales"]
 
 
 async def test_a_restart_remembers(tmp_path: Path) -> None:
@@ -213,7 +232,7 @@ async def test_the_alarm_of_unusable_alerts_goes_after_an_hour(tmp_path: Path, m
         house.office.tick(0)
         assert house.alarms() == ["alert_unusable"]
         later_s = clock.now_s() + 3601
-        monkeypatch.setattr("router.control.alerts.clock", SimpleNamespace(now_s=lambda: later_s))
+        monkeypatch.setattr("router.control.alerts.clock", SimpleNamespace(**{**vars(clock), "now_s": lambda: later_s}))
         house.office.tick(0)
         assert house.alarms() == []
 

@@ -1,0 +1,65 @@
+"""`notify list` and `notify test`: do notifications arrive?"""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from router.cli import options as opt
+from router.cli import screen
+from router.cli.client import Client, Document
+from router.cli.failure import NOT_TRUE
+
+app = typer.Typer(help="Show and test the notification channels.", no_args_is_help=True)
+
+
+@app.command("list")
+def listing(as_json: opt.AsJson = False, admin: opt.AdminUrl = opt.ADMIN_DEFAULT, token: opt.Token = "") -> None:
+    """List the channels: what they sent, what waits, what fails."""
+    document = Client(admin, token).get("/v1/notify")
+    if as_json:
+        screen.show_json(document)
+        return
+    columns = ("channel", "kind", "sent", "given up", "dropped", "waiting", "failing", "last error")
+    screen.show(screen.table(columns, (_row(channel) for channel in document["channels"])))
+
+
+@app.command("test")
+def try_out(
+    channel: Annotated[str, typer.Argument(metavar="[CHANNEL]", help="Only this one.")] = "",
+    as_json: opt.AsJson = False,
+    admin: opt.AdminUrl = opt.ADMIN_DEFAULT,
+    token: opt.Token = "",
+) -> None:
+    """Send a test message through each channel and say what came back.
+
+    Exit code 1 if one did not deliver.
+    """
+    body: Document = {"channel": channel} if channel else {}
+    document = Client(admin, token, timeout_s=90).change("POST", "/v1/notify/test", body)
+    if as_json:
+        screen.show_json(document)
+    elif not document["channels"]:
+        screen.say("no channel is configured: add [[notify]] to the settings")
+    else:
+        rows = (
+            (c["channel"], c["kind"], screen.yes(c["ok"]), f"{c['ms']:.0f} ms", c["detail"])
+            for c in document["channels"]
+        )
+        screen.show(screen.table(("channel", "kind", "delivered", "took", "what came back"), rows))
+    if not all(c["ok"] for c in document["channels"]):
+        raise typer.Exit(NOT_TRUE)
+
+
+def _row(channel: Document) -> tuple[object, ...]:
+    return (
+        channel["channel"],
+        channel["kind"],
+        channel["sent"],
+        channel["given_up"],
+        channel["dropped"],
+        channel["pending"],
+        screen.yes(channel["failing"]),
+        channel["last_error"],
+    )

@@ -1,0 +1,177 @@
+"""Notices that have to be delivered, and which were: one SQLite file, written by one thread, so that none is lost in a restart.
+
+A notice is put here when it is made and marked when it was delivered or given up; a marked one stays for KEPT_S without its
+text, so that a fact which is told again after a restart is not sent again. The file is no journal: if it cannot be read it is
+moved aside, and if the disk does not take something, delivery goes on from memory.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import queue
+import sqlite3
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final
+
+import orjson
+
+log = logging.getLogger(__name__)
+
+FILE: Final = "outbox.sqlite"
+SCHEMA_VERSION: Final = 1
+KEPT_S: Final = 7 * 86_400.0
+KEPT_MAX: Final = 20_000
+"""Finished notices that are remembered at most."""
+JOBS_MAX: Final = 10_000
+CLOSE_TIMEOUT_S: Final = 5.0
+_BUSY_TIMEOUT_S: Final = 1.0
+_PRUNE: Final = """
+DELETE FROM notices WHERE notice IS NULL AND (at < ? OR number <= (SELECT max(number) FROM notices) - ?)
+"""
+_SCHEMA: Final = f"""
+CREATE TABLE notices (
+    number INTEGER PRIMARY KEY,
+    channel TEXT NOT NULL,
+    id TEXT NOT NULL,
+    at REAL NOT NULL,
+    notice TEXT,
+    UNIQUE (channel, id)
+) STRICT;
+CREATE TABLE channels (name TEXT PRIMARY KEY, since REAL NOT NULL) STRICT;
+PRAGMA user_version = {SCHEMA_VERSION};
+"""
+
+
+@dataclass(slots=True)
+class Stock:
+    """What the file held at the start. `pending` are (channel, notice), oldest first; `known` are (channel, id)."""
+
+    pending: list[tuple[str, dict[str, Any]]] = field(default_factory=list)
+    known: set[tuple[str, str]] = field(default_factory=set)
+    since: dict[str, float] = field(default_factory=dict)
+    """Since when a channel exists: it is not told what was before."""
+    put_aside: Path | None = None
+    """Where an unreadable predecessor of the file is now."""
+
+
+class Outbox:
+    """The open file. `on_trouble` is called on the event loop with why it is not written any more, and None once it is."""
+
+    def __init__(self, database: sqlite3.Connection, on_trouble: Callable[[str | None], None]) -> None:
+        self._database = database
+        self._on_trouble = on_trouble
+        self._jobs: queue.SimpleQueue[tuple[str, tuple[Any, ...]] | None] = queue.SimpleQueue()
+        self._trouble: str | None = None
+        self._loop = asyncio.get_running_loop()
+        self._thread = threading.Thread(target=self._work, name="outbox", daemon=True)
+        self._thread.start()
+
+    def put(self, channel: str, notice: dict[str, Any], at: float) -> None:
+        """Keep a notice until `finished`."""
+        text = orjson.dumps(notice).decode()
+        self._do("INSERT OR IGNORE INTO notices (channel, id, at, notice) VALUES (?, ?, ?, ?)",
+                 channel, notice["id"], at, text)  # fmt: skip
+
+    def finished(self, channel: str, notice_id: str) -> None:
+        """It was delivered, or given up."""
+        self._do("UPDATE notices SET notice = NULL WHERE channel = ? AND id = ?", channel, notice_id)
+
+    def opened_channel(self, name: str, since: float) -> None:
+        """Remember since when a channel exists."""
+        self._do("INSERT OR IGNORE INTO channels (name, since) VALUES (?, ?)", name, since)
+
+    def closed_channel(self, name: str) -> None:
+        """A channel is gone from the settings, and what it was owed with it."""
+        self._do("DELETE FROM channels WHERE name = ?", name)
+        self._do("DELETE FROM notices WHERE channel = ?", name)
+
+    def prune(self, now_s: float) -> None:
+        """Forget finished notices that are old, or too many."""
+        self._do(_PRUNE, now_s - KEPT_S, KEPT_MAX)
+
+    async def close(self) -> None:
+        """Write what waits and close the file."""
+        self._jobs.put(None)
+        await asyncio.to_thread(self._thread.join, CLOSE_TIMEOUT_S)
+
+    def _do(self, statement: str, *values: Any) -> None:
+        if self._jobs.qsize() < JOBS_MAX:
+            self._jobs.put((statement, values))
+
+    # -- on the writer thread
+    def _work(self) -> None:
+        while (job := self._jobs.get()) is not None:
+            try:
+                self._database.execute(*job)
+            except sqlite3.Error as error:
+                self._say(f"{type(error).__name__}: {error}")
+            else:
+                self._say(None)
+        self._database.close()
+
+    def _say(self, trouble: str | None) -> None:
+        if trouble == self._trouble:
+            return
+        self._trouble = trouble
+        try:
+            self._loop.call_soon_threadsafe(self._on_trouble, trouble)
+        except RuntimeError:  # the loop has ended: nobody listens any more
+            pass
+
+
+def opened(state_dir: Path, now_s: float) -> tuple[sqlite3.Connection, Stock]:
+    """Return the file and what it holds; one that cannot be read is moved aside. Raise OSError if none can be made."""
+    path = state_dir / FILE
+    try:
+        return _read(path, now_s)
+    except sqlite3.DatabaseError as error:
+        aside = _put_aside(path, now_s)
+        log.error("%s cannot be read (%s); it is now %s, and deliveries begin anew", path, error, aside)
+        database, stock = _read(path, now_s)
+        stock.put_aside = aside
+        return database, stock
+
+
+def _read(path: Path, now_s: float) -> tuple[sqlite3.Connection, Stock]:
+    os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
+    database = sqlite3.connect(path, timeout=_BUSY_TIMEOUT_S, isolation_level=None, check_same_thread=False)
+    try:
+        database.execute("PRAGMA journal_mode = WAL")
+        database.execute("PRAGMA synchronous = NORMAL")
+        (version,) = database.execute("PRAGMA user_version").fetchone()
+        if version == 0:
+            database.executescript("BEGIN IMMEDIATE;" + _SCHEMA + "COMMIT;")
+        elif version != SCHEMA_VERSION:
+            raise sqlite3.DatabaseError(f"schema {version}, this release knows {SCHEMA_VERSION}")
+        database.execute(_PRUNE, (now_s - KEPT_S, KEPT_MAX))
+        return database, _stock(database)
+    except sqlite3.DatabaseError:
+        database.close()
+        raise
+
+
+def _stock(database: sqlite3.Connection) -> Stock:
+    stock = Stock()
+    for channel, notice_id, text in database.execute("SELECT channel, id, notice FROM notices ORDER BY number"):
+        stock.known.add((channel, notice_id))
+        if text is not None:
+            try:
+                stock.pending.append((channel, orjson.loads(text)))
+            except orjson.JSONDecodeError as error:
+                raise sqlite3.DatabaseError(f"notice {notice_id} is damaged: {error}") from None
+    stock.since = dict(database.execute("SELECT name, since FROM channels"))
+    return stock
+
+
+def _put_aside(path: Path, now_s: float) -> Path:
+    aside = path.with_name(f"{path.name}.unreadable-{now_s:.0f}")
+    for suffix in ("", "-wal", "-shm"):
+        part = path.with_name(path.name + suffix)
+        if part.exists():
+            os.replace(part, f"{aside}{suffix}")
+    return aside

@@ -1,0 +1,59 @@
+"""People are told of a real rollback, and it takes no longer for receivers that hang or fail, nor for a kill in between."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import pytest
+
+from tests import backends
+from tests.backends import Backend
+from tests.control.receiver import Receiver, receiving
+from tests.end_to_end.conftest import StartRouter
+from tests.end_to_end.real_router import Router, service_settings, until
+
+pytestmark = [pytest.mark.end_to_end, pytest.mark.timeout(60)]
+
+
+def settings(url: str, **receivers: Receiver) -> str:
+    channels = "".join(
+        f'[[notify]]\nname = "{name}"\nkind = "webhook"\nurl = "{receiver.url}"\nevents = ["rollback", "switch"]\n'
+        for name, receiver in receivers.items()
+    )
+    return channels + service_settings(url)
+
+
+async def rolled_back(router: Router, old: Backend, new: Backend) -> dict[str, Any]:
+    await router.promote_new("v2", new.url)
+    await router.wait_ready("v1")
+    return await router.verb("rollback", reason="wrong scores")
+
+
+async def test_receivers_that_hang_or_fail_hold_nothing_up(start_router: StartRouter) -> None:
+    async with Backend(backends.ok()) as old, Backend(backends.ok()) as new:
+        async with receiving(None) as hangs, receiving(500) as fails, receiving() as works:
+            router = await start_router(settings(old.url, hangs=hangs, fails=fails, works=works))
+            done = await rolled_back(router, old, new)
+            assert done["confirmed"]
+            assert done["confirmed_ms"] < 250, done
+            async with asyncio.timeout(10):
+                await works.until(2)
+            promoted, back = works.events()
+            assert (promoted["type"], back["type"]) == ("dev.rollback-router.switch", "dev.rollback-router.rollback")
+            assert back["data"]["swap_us"] == done["swap_us"]
+            assert back["data"]["reason"] == "wrong scores"
+
+            # Control is killed: what hangs and fails is still owed, and the channel that works hears nothing twice.
+            control = (await router.status())["control"]["pid"]
+            before = len(fails.got)
+            fails.statuses = [200]
+            await router.kill([control])
+
+            async def both() -> bool:
+                return len({event["id"] for event in fails.events()[before:]}) == 2
+
+            await until(both, 15, "what was owed is delivered")
+            assert [event["id"] for event in fails.events()[-2:]] == [promoted["id"], back["id"]], "in their order"
+            assert len(works.got) == 2
+            assert "SECRET" not in router.log
