@@ -44,6 +44,8 @@ RETIRED_MAX: Final = 500
 """Versions without a slot."""
 
 SWITCHES: Final = frozenset({kinds.PROMOTED, kinds.SWITCHED, kinds.ROLLED_BACK})
+_MOVING: Final = frozenset({"states", "target", "bounded", "freed"})
+"""Members of entries that change what a version is: a start folds every entry there is, and most have none of them."""
 _ROLES_ONCE: Final = ("active", "standby", "candidate")
 
 
@@ -143,12 +145,14 @@ class Registry:
             self._boot(entry)
             self.proposals.apply(entry)
             return
-        targets = self._targets_after(entry)
-        self._check(targets)
-        self.targets = targets
+        if entry.type == kinds.ACCEPTED or not _MOVING.isdisjoint(entry.data):
+            targets = self._targets_after(entry)
+            self._check(targets)
+            self.targets = targets
+            active = self.active
+            self.tenures.note(entry, active.version if active else None)
         self._marks(entry)
         self.pedigrees = pedigrees_after(self.pedigrees, entry)
-        self.tenures.note(entry, self.active.version if self.active else None)
         match entry.type:
             case kinds.FROZEN:
                 self.frozen = {"actor": entry.actor, "reason": entry.data["reason"], "at": entry.at}
@@ -309,6 +313,8 @@ class Registry:
 
     def _forget(self) -> None:
         """Drop the longest retired versions beyond `RETIRED_MAX`, accepted ones last; never one that is quarantined."""
+        if len(self.targets) <= RETIRED_MAX:
+            return
         marked = self.quarantines.keys() | self.lifts.keys()
         gone = [t for t in self.targets.values() if t.slot is None and t.version not in marked]
         for target in sorted(gone, key=lambda t: (t.accepted, t.since))[: max(0, len(gone) - RETIRED_MAX)]:
@@ -365,11 +371,15 @@ def true_ones(entries: Sequence[Entry], stored: int | None = None) -> list[Entry
     """
     abandoned = {entry.data["abandons"] for entry in entries if entry.type == kinds.ABANDONED}
     result: list[Entry] = []
+    newest = (
+        0  # of the generations in `result`: hardly an entry overtakes any, and looking each time would take n² steps
+    )
     for entry in entries:
-        if (base := entry.data.get("base")) is not None:
-            result = [known for known in result if (published(known) or 0) <= base]
+        if (base := entry.data.get("base")) is not None and base < newest:
+            result, newest = [known for known in result if (published(known) or 0) <= base], base
         if entry.seq == 0 or entry.seq not in abandoned:
             result.append(entry)
+            newest = max(newest, published(entry) or 0)
     if stored is None:
         return result
     return [entry for entry in result if (published(entry) or 0) <= stored]

@@ -6,9 +6,10 @@ import pytest
 
 from router.errors import InternalError
 from router.rollout import entry as kinds
+from router.rollout import registry
 from router.rollout.entry import Entry
 from router.rollout.events import DeployAsked, RollbackAsked, SwitchAsked
-from router.rollout.registry import HISTORY_MAX, RETIRED_MAX, Registry, rebuild, true_ones
+from router.rollout.registry import HISTORY_MAX, RETIRED_MAX, Registry, published, rebuild, true_ones
 from router.rollout.route import Route, first_generation
 from tests.rollout.playbook import BOOT, SECOND, Play
 
@@ -77,6 +78,22 @@ def test_a_route_that_shared_memory_never_saw_never_became_true() -> None:
     assert rebuild("svc", play.entries, stored=BOOT).as_dict() == before
     assert rebuild("svc", play.entries, stored=BOOT + 1).as_dict() == play.registry.as_dict()
     assert len(true_ones(play.entries, BOOT)) == len(play.entries) - 1
+
+
+def test_a_start_looks_at_each_entry_a_few_times_however_many_there_are(monkeypatch: pytest.MonkeyPatch) -> None:
+    looks = 0
+
+    def counted(entry: Entry) -> int | None:
+        nonlocal looks
+        looks += 1
+        return published(entry)
+
+    play = Play().seed()
+    for number in range(300):
+        play.tell(SwitchAsked("v2" if number % 2 == 0 else "v1", "ann", "x"))
+    monkeypatch.setattr(registry, "published", counted)
+    assert len(true_ones(play.entries, play.registry.generation)) == len(play.entries)
+    assert looks <= 3 * len(play.entries)
 
 
 def test_confirmations_reach_the_last_switch_and_the_incident() -> None:
