@@ -104,8 +104,6 @@ class Bench:
         self._watched: dict[int, tuple[str, tuple[str, ...]]] = {}
         self.sources: list[Callable[[int], tuple[TriggerResult, ...]]] = []
         """Who else has something to say of the active version; asked at each tick, with its time."""
-        self.checked_cases: Callable[[str], tuple[bool, str] | None] | None = None
-        """Says of a version whether the last check of the captured cases has passed, and how many; None: nobody knows."""
 
     def criteria(self, now_ns: int) -> tuple[Criterion, ...]:
         """Return what the active version has to show before it is accepted, and what it has shown; empty once it is."""
@@ -169,7 +167,7 @@ class Bench:
             probation_since_ns=registry.probation_since_ns,
             rehearsing=registry.rehearsing,
             criteria=registry.criteria.known,
-            cases=self.checked_cases(active.version) if active is not None and self.checked_cases else None,
+            cases=self.machine.proof.shown(active) if active is not None else None,
         )
 
     def _reached(self, failing: TriggerResult, now_ns: int) -> VerdictReached:

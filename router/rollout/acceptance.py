@@ -52,7 +52,7 @@ class Acceptance:
     invalid_share_max: float | None = None
     quality_alerts_max: float | None = 0.0
     cases: Literal["required", "off"] = "off"
-    """Whether the last check of the captured cases against the version has to have passed."""
+    """Whether the last check of the captured cases against this deployment of the version has to have passed."""
     learn: bool = True
     """Whether the trigger of an automatic rollback adds its metric and limit for the next versions."""
 

@@ -39,6 +39,13 @@ class Proof:
         fits = found is not None and (found.incarnation, found.revision) == (target.incarnation, self.revision)
         return found if fits else None
 
+    def shown(self, target: Target) -> tuple[bool, str] | None:
+        """Return (passed, detail) of the last check of this very deployment, whatever the suite was; None without one."""
+        found = self.checked.get(target.version)
+        if found is not None and found.incarnation == target.incarnation:
+            return not found.failed, f"{found.cases - found.failed} of {found.cases} cases passed"
+        return None if self.revision else (True, "there are no cases")
+
     def wanted(self, target: Target) -> bool:
         """Whether this candidate has to be checked still."""
         return bool(self.revision) and self.of(target) is None

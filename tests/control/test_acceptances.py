@@ -11,6 +11,7 @@ from router.errors import OperatorError
 from router.rollout import entry as kinds
 from router.rollout.entry import Entry
 from router.rollout.outcome import Outcome
+from router.rollout.proof import Checked, Proof
 from tests.control.crew_of_fakes import Life, Workers, new_wall, settings
 
 Start = Callable[..., Awaitable[tuple[Life, Acceptances]]]
@@ -118,6 +119,7 @@ async def test_people_edit_and_it_is_journalled(start: Start) -> None:
 
 async def test_a_version_that_falls_short_is_not_accepted(start: Start) -> None:
     life, office = await start(acceptance={"after_s": 1, "requests_min": 5, "cases": "required"})
+    life.bench.machine.proof = Proof(revision="r1")
     life.tick(50, lambda: life.workers.serve(0, Outcome.OK, 5))
     status = life.controller.view.service_status("svc")
     assert (status["state"], status["acceptance"]["accepted"]) == ("probation", False)
@@ -129,7 +131,7 @@ async def test_a_version_that_falls_short_is_not_accepted(start: Start) -> None:
     ]
     unmet = [criterion for criterion in life.bench.criteria(life.now_ns) if not criterion.passes]
     assert [(criterion.name, criterion.state) for criterion in unmet] == [("cases", "unknown")]
-    life.bench.checked_cases = lambda version: (version == "v1", "3 of 3 passed")
+    life.bench.machine.proof = Proof(revision="r1", checked={"v1": Checked("v1", 1, "r1", 3, 0, ())})
     life.tick(12, lambda: life.workers.serve(0, Outcome.OK, 5))
     assert life.controller.view.service_status("svc")["state"] == "accepted"
     assert office.show("svc")["criteria"] == []

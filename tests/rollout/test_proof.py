@@ -48,3 +48,18 @@ def test_the_refusal_names_some_of_the_failing_cases() -> None:
 )
 def test_a_check_is_wanted(known: Proof, wanted: bool) -> None:
     assert known.wanted(TARGET) is wanted
+
+
+@pytest.mark.parametrize(
+    ("known", "shown"),
+    [
+        pytest.param(proof(PASSED), (True, "2 of 2 cases passed"), id="passed"),
+        pytest.param(proof(FAILED), (False, "8 of 20 cases passed"), id="failing"),
+        pytest.param(proof(replace(PASSED, revision="1-abc")), (True, "2 of 2 cases passed"), id="cases came later"),
+        pytest.param(proof(replace(PASSED, incarnation=4)), None, id="an earlier deployment"),
+        pytest.param(proof(None), None, id="never checked"),
+        pytest.param(proof(None, revision=""), (True, "there are no cases"), id="no cases"),
+    ],
+)
+def test_what_acceptance_asks(known: Proof, shown: tuple[bool, str] | None) -> None:
+    assert known.shown(TARGET) == shown
