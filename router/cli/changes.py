@@ -9,6 +9,7 @@ import typer
 from router import clock
 from router.cli import duration, screen
 from router.cli import options as opt
+from router.cli.check import until_checked
 from router.cli.client import Client, Document, actor, segment
 from router.cli.failure import NOT_TRUE, USAGE
 from router.errors import OperatorError
@@ -233,13 +234,29 @@ def _wait_until_ready(client: Client, path: str, version: str, as_json: bool) ->
         target = _target(client, path, version)
         state = target.get("state")
         if state in READY:
-            return done({**target, "message": f"{version} is ready: rollback-router promote {version}"}, as_json, "")
+            shown_cases = until_checked(client, path, version, quiet=as_json) if state == "ready" else {}
+            return _ready(version, target, shown_cases, as_json)
         if state != "verifying":
             raise OperatorError(409, "deploy_failed", _failure(version, target), exit_code=NOT_TRUE, facts=target)
         if not as_json and (progress := _progress(target)) != shown:
             shown = progress
             screen.console(stderr=True).print(f"{version}: {progress}", soft_wrap=True)
         clock.sleep_s(POLL_EVERY_S)
+
+
+def _ready(version: str, target: Document, cases: Document, as_json: bool) -> None:
+    """Say that it is ready, and what it has shown of the cases; leave with 1 if these stop its promotion."""
+    check = cases.get("check") or {}
+    facts = {**target, "cases": cases or None}
+    if cases.get("failing") and cases["on_promote"] == "require":
+        names = ", ".join(cases["failing"][:10])
+        detail = f"{version} is ready, but {check.get('failed', len(cases['failing']))} cases fail on it: {names}"
+        raise OperatorError(409, "cases_failing", detail, exit_code=NOT_TRUE, facts=facts)
+    if check.get("state") == "broken":
+        detail = f"{version} is ready, but its cases could not be checked: {check.get('error')}"
+        raise OperatorError(409, "cases_pending", detail, exit_code=NOT_TRUE, facts=facts)
+    shown = f", {check['passed']} of {check['total']} cases pass" if check.get("total") else ""
+    done({**facts, "message": f"{version} is ready{shown}: rollback-router promote {version}"}, as_json, "")
 
 
 def _target(client: Client, path: str, version: str) -> Document:

@@ -22,23 +22,24 @@ from router.shm.captures import CaptureRing
 if TYPE_CHECKING:
     from router.proxy.attempt import Attempt
     from router.proxy.exchange import Exchange
-    from router.proxy.options import ServiceOptions
+    from router.proxy.options import ServiceOptions, WitnessOptions
     from router.proxy.plane import Plane
 
 BURST: Final = 50
 RATE_PER_S: Final = 10.0
 TARGET_BYTES_MAX: Final = 8192
 FIELD_BYTES_MAX: Final = 1024
-_WHOLE: Final = (Outcome.OK, Outcome.CLIENT_ERROR, Outcome.THROTTLED, Outcome.SERVER_ERROR)
+_WHOLE: Final = (Outcome.OK, Outcome.CLIENT_ERROR, Outcome.THROTTLED, Outcome.SERVER_ERROR, Outcome.INVALID)
 
 
 class Failures:
     """Of the service with this index in the wall, in one worker."""
 
-    def __init__(self, plane: Plane, index: int, headers: frozenset[bytes]) -> None:
+    def __init__(self, plane: Plane, index: int, headers: frozenset[bytes], bodies: WitnessOptions) -> None:
         self._ring = CaptureRing(plane.wall, plane.index, at.CAPTURE_FAILURES)
         self._index = index
         self._headers = headers
+        self._bodies = bodies
         self._tokens = float(BURST)
         self._counted_s = 0.0
 
@@ -77,10 +78,10 @@ class Failures:
         request = response = None
         fields: dict[str, str] = {}
         if witness is not None:
-            request = _payload(witness.request) if exchange.body_complete else None
+            request = _payload(witness.request, self._bodies.request_bytes_max) if exchange.body_complete else None
             if witness.head is not None and witness.response is not None:
                 fields = self._allowed(witness.head.downstream)
-                response = _payload(witness.response) if outcome in _WHOLE else None
+                response = _payload(witness.response, self._bodies.response_bytes_max) if outcome in _WHOLE else None
         elif head.length == 0:
             request = b""
         assert failed is not None
@@ -98,6 +99,7 @@ class Failures:
             "rescue": _attempt(attempt, outcome, exchange.status) if attempt is not None and rescued else None,
             "response_headers": fields,
             "response_whole": response is not None,
+            "complaint": witness.complaint if witness is not None else None,
         }
         return document, request or b"", response or b""
 
@@ -113,7 +115,8 @@ class Failures:
 
 def failures_of(plane: Plane, index: int, options: ServiceOptions) -> Failures | None:
     """Return where failing requests of a service are kept; None if nobody wants them."""
-    return None if options.captured_headers is None else Failures(plane, index, options.captured_headers)
+    headers = options.captured_headers
+    return None if headers is None else Failures(plane, index, headers, options.witness)
 
 
 def _attempt(attempt: Attempt, outcome: Outcome, status: int) -> dict[str, Any]:
@@ -130,5 +133,6 @@ def _attempt(attempt: Attempt, outcome: Outcome, status: int) -> dict[str, Any]:
     }
 
 
-def _payload(kept: Kept) -> bytes | None:
-    return None if kept.too_large else kept.payload()
+def _payload(kept: Kept, bytes_max: int) -> bytes | None:
+    """Return a body; None if it was too large, or is there for the validators alone."""
+    return None if kept.too_large or kept.bytes_kept > bytes_max else kept.payload()

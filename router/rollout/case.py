@@ -124,6 +124,7 @@ class Answer:
     body: bytes = b""
     complete: bool = True
     error: str = ""
+    content_type: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -192,12 +193,13 @@ def unsendable(case: Case, replay: str, *, asked: bool) -> str | None:
     return f'{request.method} is sent again only with replay = "always" (POST) or when asked for (--replay-all)'
 
 
-def judged(case: Case, answer: Answer, limits: Limits) -> Result:
-    """Return whether `answer` is good enough for `case`."""
+def judged(case: Case, answer: Answer, limits: Limits, complaint: str | None = None) -> Result:
+    """Return whether `answer` is good enough for `case`; `complaint` is what the service's validators say of it."""
     if not answer.error and answer.status in _CREDENTIALS_WANTED and case.expect.status == NO_FAULT:
         problem = f"status {answer.status}: it wants credentials, which cases never hold"
         return Result(case.id, "skipped", (problem,), answer.status, answer.first_byte_ms)
-    problems = tuple(_problems(case.expect, answer, limits))[:PROBLEMS_MAX]
+    found = [*_problems(case.expect, answer, limits), *([f"invalid: {complaint}"] if complaint else [])]
+    problems = tuple(found[:PROBLEMS_MAX])
     return Result(case.id, "fail" if problems else "pass", problems, answer.status, answer.first_byte_ms)
 
 

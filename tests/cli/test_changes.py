@@ -190,6 +190,27 @@ class TestDeploy:
         )
         assert admin.asked[1] == ("POST", f"{PATH}/deploy", self.BODY)
 
+    @pytest.mark.parametrize(
+        ("cases", "code", "told"),
+        [
+            pytest.param({"count": 0, "failing": [], "check": None}, 0, "v3 is ready: ", id="no cases"),
+            pytest.param({"failing": [], "check": {"state": "passed", "passed": 4, "total": 4}}, 0,
+                         "v3 is ready, 4 of 4 cases pass: ", id="passed"),
+            pytest.param({"failing": ["c1", "c2"], "check": {"state": "failing", "failed": 2}}, 1,
+                         "v3 is ready, but 2 cases fail on it: c1, c2", id="failing"),
+            pytest.param({"failing": [], "pending": True, "check": {"state": "broken", "error": "no disk"}}, 1,
+                         "v3 is ready, but its cases could not be checked: no disk", id="broken"),
+            pytest.param({"on_promote": "report", "failing": ["c1"], "check": {"state": "failing", "passed": 1, "total": 2}}, 0,
+                         "v3 is ready, 1 of 2 cases pass: ", id="told only"),
+        ],
+    )  # fmt: skip
+    def test_cases_count(self, admin: FakeAdmin, command: Command, cases: dict[str, Any], code: int, told: str) -> None:
+        cases = {"pending": False, "on_promote": "require", **cases}
+        ready = service(targets=[target("v3", "candidate", "ready")], candidate="v3", cases=cases)
+        self.accepted(admin).answer("GET", PATH, ready)
+        found, out, err = command("deploy", "v3", "http://h:1", "--admin", admin.url)
+        assert (found, told in out + err) == (code, True), out + err
+
     def test_failed_is_exit_1(self, admin: FakeAdmin, command: Command) -> None:
         self.accepted(admin).answer("GET", PATH, service())
         history = [{"at": "…", "event": "failed", "reason": "refused for 900 s"}]

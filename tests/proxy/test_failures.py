@@ -9,7 +9,7 @@ import orjson
 import pytest
 
 from router.proxy.failures import BURST, Failures
-from router.proxy.options import WitnessOptions
+from router.proxy.options import ValidationOptions, WitnessOptions
 from router.shm import layout as at
 from router.shm.captures import CaptureRing
 from tests import backends
@@ -68,6 +68,7 @@ async def test_a_server_error_is_kept_without_bodies_and_without_secrets() -> No
         "rescue": None,
         "response_headers": {},
         "response_whole": False,
+        "complaint": None,
         "request_kept": 0,
         "response_kept": 0,
     }
@@ -170,14 +171,14 @@ async def test_a_storm_of_errors_is_sampled() -> None:
 
 async def test_tokens_come_back_with_time() -> None:
     async with Rig(captured_headers=HEADERS) as rig:
-        failures = Failures(rig.plane, 0, HEADERS)
+        failures = Failures(rig.plane, 0, HEADERS, KEEPS)
         assert [failures._admits(1000.0) for _ in range(BURST + 2)] == [True] * BURST + [False] * 2
         assert [failures._admits(now_s) for now_s in (1000.05, 1000.1, 1000.11)] == [False, True, False]
 
 
 async def test_what_does_not_fit_goes_the_response_first() -> None:
     async with Rig(captured_headers=HEADERS) as rig:
-        failures = Failures(rig.plane, 0, HEADERS)
+        failures = Failures(rig.plane, 0, HEADERS, KEEPS)
         large = b"x" * (at.CAPTURE_BYTES_MAX - 1000)
         failures.keep({"case": 1}, large, large)
         failures.keep({"case": 2}, b"x" * at.CAPTURE_BYTES_MAX, b"y")
@@ -203,3 +204,24 @@ async def test_other_settings_count_from_the_next_failure_on() -> None:
         rig.plane.reconfigure(replace(rig.options, services=(service,)))
         await rig.ask(GET)
         assert len(kept(rig)) == 1
+
+
+@pytest.mark.parametrize(
+    ("witness", "bodies"),
+    [
+        pytest.param(KEEPS, b"hello" + b'{"score": NaN}', id="where bodies are kept"),
+        pytest.param(WitnessOptions(), b"", id="not because the validators read them"),
+    ],
+)
+async def test_an_answer_that_a_validator_rejects_is_kept_with_why(witness: WitnessOptions, bodies: bytes) -> None:
+    checks = ValidationOptions(response_finite=("",))
+    async with (
+        Backend(backends.ok(b'{"score": NaN}')) as backend,
+        Rig(captured_headers=HEADERS, witness=witness, validation=checks) as rig,
+    ):
+        rig.serve(backend.url)
+        await rig.ask(POST)
+        await until(lambda: kept(rig))
+        ((document, found),) = kept(rig)
+    assert summary(document["attempts"][0]) == ("v1", "invalid", 200, True)
+    assert (document["complaint"], found) == ("a number that is not finite at /score", bodies)

@@ -54,9 +54,9 @@ class Captured:
         redacted; read in a thread.
 
         Each has `at` (wall seconds), `at_ns` (monotonic), `version`, `endpoint`, `outcome`, `status`, `lasted_ms`, `method`,
-        `target`, `headers`, `request_id`, `request_bytes`, `rescue` (what another version made of it, with `version`,
-        `outcome`, `fault`, `status`, `lasted_ms`; else None), `response_headers`, and where they were kept `request` and
-        `response` as `{"body": text}` or `{"body_base64": text}`.
+        `target`, `headers`, `request_id`, `request_bytes`, `complaint` (of a validator), `rescue` (what another version made
+        of it, with `version`, `outcome`, `fault`, `status`, `lasted_ms`; else None), `response_headers`, and where they were
+        kept `request` and `response` as `{"body": text}` or `{"body_base64": text}`.
         """
         moment = Moment(clock.now_ns(), clock.wall_s())
         asked = (self._wall, self._index[service], self._services[service], since_ns, until_ns, limit, moment)
@@ -91,6 +91,7 @@ def _told(capture: Capture, rules: Redaction, moment: Moment) -> dict[str, Any]:
         "headers": _fields(rules, kept["headers"]),
         "request_id": kept["request_id"],
         "request_bytes": kept["request_bytes"],
+        "complaint": kept["complaint"],
         "rescue": kept["rescue"] or (attempts[-1] if len(attempts) > 1 else None),
         "response_headers": _fields(rules, kept["response_headers"]),
         **({"request": request[0]} if request is not None else {}),
@@ -154,5 +155,7 @@ def _case(failure: dict[str, Any], incident: str) -> Case:
         at=round(failure["at"], 3),
         version=failure["version"],
         incident=incident,
-        failed={name: failure[name] for name in ("outcome", "status", "endpoint", "lasted_ms", "request_id")},
+        failed={
+            name: failure[name] for name in ("outcome", "status", "complaint", "endpoint", "lasted_ms", "request_id")
+        },
     )

@@ -22,6 +22,7 @@ from router.control.cases.captured import Captured
 from router.control.cases.checks import Check, Checks
 from router.control.cases.freezer import Freezer
 from router.control.cases.replay import Place, Way, replayed
+from router.control.cases.validity import Validity
 from router.control.controller import Controller
 from router.control.office import Office
 from router.control.store.cases import CaseStore
@@ -257,4 +258,5 @@ def _way(bench: Bench, *, asked: bool) -> Way:
         settings.check_timeout_s,
         replay=bench.service.replay,
         asked=asked,
+        complaint=Validity(bench.service.validation).complaint,
     )

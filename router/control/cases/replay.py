@@ -48,6 +48,8 @@ class Way:
     run_timeout_s: float = RUN_TIMEOUT_S
     replay: str = "unsent"
     asked: bool = False
+    complaint: Callable[[Case, Answer], str | None] = lambda case, answer: None
+    """What the service's validators say of an answer."""
 
 
 async def replayed(
@@ -77,7 +79,8 @@ async def _result(
     if left_s <= 0:
         return Result(case.id, "fail", (f"the whole check did not end within {way.run_timeout_s:g} s",))
     url = place.urls[number % len(place.urls)]
-    return judged(case, await _answer(case, session, url, place, left_s), way.limits)
+    answer = await _answer(case, session, url, place, left_s)
+    return judged(case, answer, way.limits, way.complaint(case, answer))
 
 
 async def _answer(case: Case, session: aiohttp.ClientSession, url: str, place: Place, timeout_s: float) -> Answer:
@@ -110,7 +113,7 @@ async def _asked(case: Case, session: aiohttp.ClientSession, url: str, place: Pl
         first_byte_ms = (clock.now_ns() - started_ns) / 1e6
         begun.append(url)
         body, complete = await _body(response)
-        return Answer(response.status, first_byte_ms, body, complete)
+        return Answer(response.status, first_byte_ms, body, complete, content_type=response.content_type)
 
 
 def _headers(case: Case, place: Place) -> dict[str, str]:

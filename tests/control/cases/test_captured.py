@@ -38,6 +38,7 @@ def record(request: bytes = b'{"x": 1}', response: bytes = b"", **more: Any) -> 
         "attempts": [attempt()],
         "rescue": None,
         "response_headers": {},
+        "complaint": None,
         "response_whole": bool(response),
         "request_kept": len(request),
         "response_kept": len(response),
@@ -71,6 +72,7 @@ def test_a_failure_as_plain_data(wall: Wall) -> None:
             "headers": {"content-type": "application/json", "x-request-id": "r1"},
             "request_id": "r1",
             "request_bytes": 8,
+            "complaint": None,
             "rescue": None,
             "response_headers": {},
             "request": {"body": '{"x": 1}'},
@@ -131,6 +133,7 @@ def test_a_case_of_a_failure(wall: Wall) -> None:
             failed={
                 "outcome": "server_error",
                 "status": 500,
+                "complaint": None,
                 "endpoint": "http://h:1",
                 "lasted_ms": 12.5,
                 "request_id": "r1",

@@ -1,0 +1,193 @@
+"""`cases`: what the next version of a service has to pass; looked at, added, removed, carried from one router to another."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+# not within TYPE_CHECKING: typer looks at the class when the command is built
+from typer.core import TyperGroup
+
+from router.cli import options as opt
+from router.cli import screen
+from router.cli.client import Client, Document, segment
+from router.cli.failure import USAGE
+from router.errors import OperatorError
+
+if TYPE_CHECKING:
+    from router.rollout.case import Case
+
+
+class _CasesGroup(TyperGroup):
+    """`cases ID` is short for `cases show ID`."""
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+        """Take a word that is no command for the id of a case."""
+        known = args[0] in self.commands or args[0].startswith("-")
+        return super().resolve_command(ctx, args if known else ["show", *args])
+
+
+app = typer.Typer(
+    cls=_CasesGroup,
+    help="List, add and carry over the regression cases.",
+    invoke_without_command=True,
+)
+CaseFile = Annotated[str, typer.Argument(metavar="FILE")]
+
+
+@app.callback()
+def listing(
+    context: typer.Context,
+    as_json: opt.AsJson = False,
+    service: opt.ServiceName = "",
+    admin: opt.AdminUrl = opt.ADMIN_DEFAULT,
+    token: opt.Token = "",
+) -> None:
+    """List the cases of a service, newest first."""
+    if context.invoked_subcommand is not None:
+        return
+    client = Client(admin, token)
+    document = client.get(f"{client.service(service)}/cases")
+    if as_json:
+        screen.show_json(document)
+        return
+    if not document["cases"]:
+        screen.say("there are no cases yet: a rollback makes some, and so does: rollback-router cases add FILE")
+        return
+    columns = ("id", "request", "expects", "failed as", "version", "incident", "by", "expires")
+    screen.show(screen.table(columns, (_row(case) for case in document["cases"])))
+
+
+def _row(case: Document) -> tuple[object, ...]:
+    request, failed = case["request"], case.get("failed", {})
+    return (
+        case["id"],
+        f"{request['method']} {request['target']}" + ("" if case["sendable"] else " (its body was not kept)"),
+        case.get("expect", {}).get("status", "no_fault"),
+        failed.get("outcome"),
+        case.get("version"),
+        case.get("incident"),
+        case.get("by"),
+        case["expires_at"] or "never",
+    )
+
+
+@app.command()
+def show(
+    case: Annotated[str, typer.Argument(metavar="ID")],
+    service: opt.ServiceName = "",
+    admin: opt.AdminUrl = opt.ADMIN_DEFAULT,
+    token: opt.Token = "",
+) -> None:
+    """Show one case with what is sent and expected, as JSON (for operators)."""
+    client = Client(admin, token)
+    document = client.get(f"{client.service(service)}/cases/{segment(case)}?full=true")
+    screen.say(json.dumps(document, indent=2, ensure_ascii=False))
+
+
+@app.command()
+def add(
+    file: CaseFile,
+    note: Annotated[str, typer.Option("--note", "-m", metavar="TEXT", help="What it is about.")] = "",
+    dry_run: opt.DryRun = False,
+    as_json: opt.AsJson = False,
+    service: opt.ServiceName = "",
+    admin: opt.AdminUrl = opt.ADMIN_DEFAULT,
+    token: opt.Token = "",
+) -> None:
+    """Add a case that you have written: one JSON object with `request` and `expect`."""
+    from router.control.cases.case_file import parsed, plain
+
+    try:
+        document = json.loads(_read(file))
+    except ValueError as error:
+        raise OperatorError(400, "case_invalid", f"{file} is no JSON: {error}", exit_code=USAGE) from None
+    case = parsed(document, file)
+    _send(Client(admin, token), service, [plain(case) | ({"note": note} if note else {})], dry_run, as_json)
+
+
+@app.command(name="import")
+def import_(
+    file: CaseFile,
+    dry_run: opt.DryRun = False,
+    as_json: opt.AsJson = False,
+    service: opt.ServiceName = "",
+    admin: opt.AdminUrl = opt.ADMIN_DEFAULT,
+    token: opt.Token = "",
+) -> None:
+    """Add all cases of a file that `cases export` wrote, or none of them."""
+    from router.control.cases.case_file import imported, plain
+
+    cases: list[Case] = imported(_read(file))
+    if not cases:
+        screen.say(f"{file} has no cases")
+        return
+    _send(Client(admin, token), service, [plain(case) for case in cases], dry_run, as_json)
+
+
+@app.command()
+def export(
+    file: CaseFile,
+    service: opt.ServiceName = "",
+    admin: opt.AdminUrl = opt.ADMIN_DEFAULT,
+    token: opt.Token = "",
+) -> None:
+    """Write all cases into a file, for another router or for CI (for operators)."""
+    from router.control.cases.case_file import exported, parsed
+
+    client = Client(admin, token)
+    document = client.get(f"{client.service(service)}/cases?full=true")
+    stored = ("added_at", "expires_at", "sendable")
+    plain = [{name: value for name, value in case.items() if name not in stored} for case in document["cases"]]
+    data = exported([parsed(case) for case in plain], document["service"])
+    try:
+        Path(file).write_bytes(data)
+    except OSError as error:
+        raise OperatorError(400, "case_file_unwritable", f"{file}: {error.strerror}", exit_code=USAGE) from None
+    screen.say(f"{len(plain)} cases in {file}: check them anywhere with rollback-router check --url URL --cases {file}")
+
+
+@app.command()
+def remove(
+    case: Annotated[list[str], typer.Argument(metavar="ID…")],
+    service: opt.ServiceName = "",
+    admin: opt.AdminUrl = opt.ADMIN_DEFAULT,
+    token: opt.Token = "",
+) -> None:
+    """Delete cases for good."""
+    client = Client(admin, token)
+    path = client.service(service)
+    for name in case:
+        client.change("DELETE", f"{path}/cases/{segment(name)}", {})
+        screen.say(f"{name} is deleted")
+
+
+def _read(file: str) -> bytes:
+    try:
+        return Path(file).read_bytes()
+    except OSError as error:
+        raise OperatorError(400, "case_file_unreadable", f"{file}: {error.strerror}", exit_code=USAGE) from None
+
+
+def _send(client: Client, service: str, cases: list[Document], dry_run: bool, as_json: bool) -> None:
+    answer = client.change(
+        "POST", f"{client.service(service)}/cases", {"cases": [_bare(case) for case in cases]}, dry_run=dry_run
+    )
+    if as_json:
+        screen.show_json(answer)
+        return
+    would = "would be " if dry_run else ""
+    parts = [f"{len(answer['added'])} {would}added"]
+    parts += [
+        f"{len(answer[name])} {told}"
+        for name, told in (("known", "known before"), ("dropped", "older ones gone"))
+        if answer[name]
+    ]
+    screen.say(f"cases: {', '.join(parts)}", *(f"  {name}" for name in answer["added"][:20]))
+
+
+def _bare(case: Document) -> Document:
+    return {name: value for name, value in case.items() if name != "id"}

@@ -1,0 +1,228 @@
+"""`check`: does a version pass the service's cases? Asked of the router, or, in CI, of any URL without one."""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from router import clock
+from router.cli import junit, screen
+from router.cli import options as opt
+from router.cli.client import Client, Document, segment
+from router.cli.failure import NOT_TRUE, USAGE
+from router.errors import OperatorError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from router.control.cases.replay import Place, Way
+    from router.rollout.case import Case
+
+app = typer.Typer()
+
+POLL_EVERY_S = 0.2
+
+
+@app.command()
+def check(
+    version: Annotated[str, typer.Argument(metavar="[VERSION]", help="Asked of the router: one that it knows.")] = "",
+    url: Annotated[str, typer.Option(metavar="URL", help="Without a router: where the model server answers.")] = "",
+    cases: Annotated[str, typer.Option(metavar="FILE", help="With --url: cases that `cases export` wrote.")] = "",
+    only: Annotated[
+        list[str] | None, typer.Option("--case", metavar="ID", help="Only this case; may be repeated.")
+    ] = None,
+    replay_all: Annotated[
+        bool, typer.Option("--replay-all", help="Send also what the service would not send again by itself.")
+    ] = False,
+    report: Annotated[str, typer.Option("--junit", metavar="FILE", help="Write the results as JUnit XML.")] = "",
+    header: Annotated[
+        list[str] | None,
+        typer.Option("--header", "-H", metavar="'NAME: VALUE'", help="With --url: sent with every case."),
+    ] = None,
+    ca: Annotated[str, typer.Option(metavar="FILE", help="With --url: the authority of its certificate (PEM).")] = "",
+    concurrency: Annotated[int, typer.Option(min=1, max=64, help="With --url: cases at a time.")] = 4,
+    timeout_s: Annotated[float, typer.Option(min=0.1, max=3600, help="With --url: for one case.")] = 30.0,
+    latency_ms_max: Annotated[
+        float | None, typer.Option(min=0.001, help="With --url: for the first byte, where a case does not say it.")
+    ] = None,
+    equal: Annotated[
+        bool, typer.Option("--equal", help="With --url: answers have to equal the recorded ones.")
+    ] = False,
+    as_json: opt.AsJson = False,
+    service: opt.ServiceName = "",
+    admin: opt.AdminUrl = opt.ADMIN_DEFAULT,
+    token: opt.Token = "",
+) -> None:
+    """Replay the regression cases against a version.
+
+    Exit code 0 if none fails, 1 if one does. With --url and --cases no router is needed: every case of the file is sent.
+    """
+    if bool(version) == bool(url) or bool(url) != bool(cases):
+        detail = "name a VERSION that the router knows, or --url URL with --cases FILE"
+        raise OperatorError(400, "check_what", detail, exit_code=USAGE)
+    if url:
+        from router.control.cases.replay import Way
+        from router.rollout.case import Limits
+
+        way = Way(Limits(latency_ms_max, equal), concurrency, timeout_s, asked=True)
+        told, titles = _of_url(url, _chosen(cases, only or []), _place(url, header or [], ca), way, quiet=as_json)
+    else:
+        told, titles = _of_router(Client(admin, token), service, version, only or [], replay_all, quiet=as_json)
+    if report:
+        junit.write(report, junit.document(f"cases on {version or url}", told["results"], titles))
+    if as_json:
+        screen.show_json(told)
+    else:
+        _show(told, titles)
+    if told["state"] != "passed":
+        raise typer.Exit(NOT_TRUE)
+
+
+# -- by the router
+def _of_router(
+    client: Client, service: str, version: str, only: list[str], replay_all: bool, *, quiet: bool
+) -> tuple[Document, dict[str, str]]:
+    path = client.service(service)
+    titles = {
+        case["id"]: _title(case["request"], case.get("note", "")) for case in client.get(f"{path}/cases")["cases"]
+    }
+    begun = client.change("POST", f"{path}/check", {"version": version, "cases": only, "replay_all": replay_all})
+    place = f"{path}/checks/{segment(begun['id'])}"
+    try:
+        with _progress(quiet) as show:
+            while (told := client.get(place))["state"] == "running":
+                show(told["done"], told["total"])
+                clock.sleep_s(POLL_EVERY_S)
+    except KeyboardInterrupt:
+        client.change("DELETE", place, {})
+        raise
+    return told, titles
+
+
+def until_checked(client: Client, path: str, version: str, *, quiet: bool) -> Document:
+    """Return what a ready candidate has shown of the service's cases: the member `cases` of its status. The router bounds the
+    wait: each case has its time, and so have all of them.
+    """
+    with _progress(quiet) as show:
+        while True:
+            status = client.get(path)
+            told: Document = status.get("cases") or {}
+            check = told.get("check") or {}
+            if not told.get("pending") or status["candidate"] != version or check.get("state") == "broken":
+                return told
+            show(check.get("done", 0), check.get("total", 0))
+            clock.sleep_s(POLL_EVERY_S)
+
+
+# -- by ourselves
+def _chosen(file: str, only: list[str]) -> list[Case]:
+    from router.control.cases.case_file import imported
+
+    try:
+        cases = imported(Path(file).read_bytes())
+    except OSError as error:
+        raise OperatorError(400, "case_file_unreadable", f"--cases {file}: {error.strerror}", exit_code=USAGE) from None
+    if missing := [name for name in only if name not in {case.id for case in cases}]:
+        raise OperatorError(404, "case_unknown", f"{file} has no case {', '.join(missing)}", exit_code=USAGE)
+    return [case for case in cases if not only or case.id in only]
+
+
+def _place(url: str, headers: list[str], ca: str) -> Place:
+    from urllib.parse import urlsplit
+
+    from router.control.cases.replay import Place
+
+    try:
+        parts = urlsplit(url)
+        usable = parts.scheme in ("http", "https") and bool(parts.hostname) and not (parts.query or parts.fragment)
+        _ = parts.port
+    except ValueError:
+        usable = False
+    if not usable and not url.startswith("unix:/"):
+        told = f"--url {url!r}: write it as http://HOST:PORT, perhaps with a path that precedes that of each case"
+        raise OperatorError(400, "url_invalid", told, exit_code=USAGE)
+    sent = {}
+    for line in headers:
+        name, colon, value = line.partition(":")
+        if not colon or not name.strip() or not line.isprintable():
+            raise OperatorError(400, "header_invalid", f"--header {line!r}: write it as 'NAME: VALUE'", exit_code=USAGE)
+        sent[name.strip()] = value.strip()
+    return Place((url,), _context(ca) if ca else None, headers=sent)
+
+
+def _context(ca: str) -> Any:
+    import ssl
+
+    try:
+        return ssl.create_default_context(cafile=ca)
+    except (OSError, ssl.SSLError) as error:
+        raise OperatorError(400, "ca_unusable", f"--ca {ca}: {error}", exit_code=USAGE) from None
+
+
+def _of_url(url: str, cases: list[Case], place: Place, way: Way, *, quiet: bool) -> tuple[Document, dict[str, str]]:
+    import asyncio
+
+    from router.control.cases.replay import replayed
+
+    done = 0
+    with _progress(quiet) as show:
+
+        def tell(_: object) -> None:
+            nonlocal done
+            done += 1
+            show(done, len(cases))
+
+        results = [result.as_dict() for result in asyncio.run(replayed(cases, place, way, tell))]
+    counts = {state: sum(result["state"] == state for result in results) for state in ("pass", "fail", "skipped")}
+    titles = {
+        case.id: _title({"method": case.request.method, "target": case.request.target}, case.note) for case in cases
+    }
+    return {
+        "url": url,
+        "state": "failing" if counts["fail"] else "passed",
+        "total": len(cases),
+        "done": len(results),
+        "passed": counts["pass"],
+        "failed": counts["fail"],
+        "skipped": counts["skipped"],
+        "results": results,
+    }, titles
+
+
+# -- what people see
+def _title(request: Document, note: str) -> str:
+    return f"{request['method']} {request['target']}" + (f" ({note})" if note else "")
+
+
+@contextmanager
+def _progress(quiet: bool) -> Iterator[Callable[[int, int], None]]:
+    """Show how far it is, on a terminal only."""
+    console = None if quiet else screen.console(stderr=True)
+    if console is None or not console.is_terminal:
+        yield lambda done, total: None
+        return
+    from rich.progress import Progress
+
+    with Progress(console=console, transient=True) as bar:
+        task = bar.add_task("cases", total=None)
+        yield lambda done, total: bar.update(task, completed=done, total=total or None)
+
+
+def _show(told: Document, titles: dict[str, str]) -> None:
+    rows = [
+        (result["id"], titles.get(result["id"], ""), result["state"], "; ".join(result["problems"]))
+        for result in told["results"]
+        if result["state"] != "pass"
+    ]
+    if rows:
+        screen.show(screen.table(("case", "request", "result", "why"), rows))
+    if told.get("error"):
+        screen.say(f"the check broke off: {told['error']}")
+    if not told["total"] and told["state"] == "passed":
+        screen.say("there are no cases: nothing was checked")
+        return
+    counts = f"{told['passed']} of {told['total']} cases pass, {told['failed']} fail"
+    screen.say(counts + (f", {told['skipped']} were not sent or prove nothing" if told["skipped"] else ""))
