@@ -5,9 +5,11 @@ from pathlib import Path
 
 import pytest
 
+from router import clock
 from router.control.store.rows import FILE, export
 from router.errors import StartError
 from router.rollout.entry import Entry
+from router.rollout.events import Ticked
 from router.rollout.outcome import Outcome
 from router.rollout.route import Flag, Route, first_generation
 from router.shm.wall import Wall
@@ -217,3 +219,23 @@ async def test_an_assumption_about_an_unknown_version(machine: Machine) -> None:
     with pytest.raises(StartError) as caught:
         await machine.start(str(copy), "v9")
     assert (caught.value.code, caught.value.exit_code) == ("version_unknown", 2)
+
+
+async def test_a_quarantine_that_was_lifted_for_a_while_comes_back_in_a_later_boot(machine: Machine) -> None:
+    life = await machine.start()
+    await life.controller.quarantine(service="svc", version="v2", reason="bias", actor="ann")
+    await life.controller.release(service="svc", version="v2", reason="look", actor="ann", expires_after_s=0.2)
+    await life.until_idle()
+    assert life.bench.registry.quarantines == {}
+    await life.end()
+    machine.fresh_memory()
+    life = await machine.start()
+    lift = life.bench.registry.lifts["v2"]
+    assert lift.until_ns <= clock.now_ns() + 200_000_000, "counted from the first one's wall clock"
+    life.bench.tell(Ticked(), lift.until_ns)
+    await life.until_idle()
+    assert life.bench.registry.quarantines["v2"]["reason"] == "bias"
+    assert [entry["type"] for entry in (await life.controller.view.journal(0, 100))["entries"]][
+        -1
+    ] == "quarantine_returned"
+    await life.end()
