@@ -19,6 +19,7 @@ from router.cli import (
     drill,
     failure,
     incidents,
+    inputs,
     notify,
     proposals,
     report,
@@ -38,7 +39,21 @@ app = typer.Typer(
     epilog="Exit codes: 0 done, 1 it did not become true, 2 usage, 3 settings, 4 port, 5 state directory, 6 journal corrupt, "
     "7 same label with other endpoints, 8 router not reachable, 9 refused by the router, 10 internal.",
 )
-for part in (start, views, changes, versions, alerts, proposals, incidents, report, drill, acceptance, check, doctor):
+for part in (
+    start,
+    views,
+    changes,
+    versions,
+    alerts,
+    inputs,
+    proposals,
+    incidents,
+    report,
+    drill,
+    acceptance,
+    check,
+    doctor,
+):
     app.registered_commands += part.app.registered_commands
 app.add_typer(settings.app, name="config")
 app.add_typer(cases.app, name="cases")

@@ -102,8 +102,7 @@ def _service(name: str, service: Document) -> list[Any]:
             f"verdict: {verdict['state']}"
             + "".join(f"; {t['reason']}" for t in verdict["triggers"] if t["state"] == "fail")
         )
-    if validated := _validated(service):
-        lines.append(validated)
+    lines += filter(None, (_validated(service), _inputs(service)))
     if (acceptance := service.get("acceptance")) and not acceptance["accepted"]:
         lines.append(
             f"on probation: {acceptance['requests']} of {acceptance['requests_needed']} requests, "
@@ -114,6 +113,12 @@ def _service(name: str, service: Document) -> list[Any]:
             f"last switch: {last['at']} {last['from']} → {last['to']} by {last['cause']}: {last['reason'] or 'no reason given'}"
         )
     return lines
+
+
+def _inputs(document: Document) -> str:
+    """Whether the requests have drifted; empty where nobody looks."""
+    inputs = document.get("inputs")
+    return f"inputs: {'DRIFTED, ' if inputs['drifting'] else ''}{inputs['reason'] or inputs['state']}" if inputs else ""
 
 
 def _validated(document: Document) -> str:
@@ -169,7 +174,7 @@ def explain(
         screen.table(columns, (_trigger(trigger) for trigger in document["triggers"])),
         f"an automatic rollback {'would' if gate['would_pass'] else 'would not'} pass the gate"
         + (f": {'; '.join(gate['reasons'])}" if gate["reasons"] else ""),
-        *filter(None, (_validated(document),)),
+        *filter(None, (_validated(document), _inputs(document))),
     )
 
 

@@ -15,6 +15,7 @@ from router.control.admin import cases, hooks, notify, proposals, versions
 from router.control.admin import drills as drill_routes
 from router.control.admin import history as histories
 from router.control.admin import incidents as incident_routes
+from router.control.admin import inputs as input_routes
 from router.control.admin.operation import Operation
 from router.control.alerts import Alerts
 from router.control.approvals import Approvals
@@ -26,6 +27,7 @@ from router.control.drills import Drills
 from router.control.historian import Historian
 from router.control.incidents.cabinet import Cabinet
 from router.control.incidents.office import Incidents
+from router.control.inputs import Inputs
 from router.control.notify import Notify
 from router.control.office import Office
 from router.control.registrar import Registrar
@@ -57,6 +59,7 @@ def open_offices(premises: Premises) -> tuple[tuple[Office, ...], tuple[Operatio
     archive = Archive(controller, incidents.understood)
     alerts = Alerts(controller, settings, entries)
     approvals = Approvals(controller, settings, proposal_links.opened(premises.state_dir, controller.alarms))
+    inputs = Inputs(controller, settings, entries)
     drills = Drills(controller, settings, entries)
     case_office = CaseOffice(controller, settings, premises.state_dir, entries)
     acceptances = Acceptances(controller, entries)
@@ -70,6 +73,7 @@ def open_offices(premises: Premises) -> tuple[tuple[Office, ...], tuple[Operatio
         alerts,
         approvals,
         Validators(controller),
+        inputs,
         drills,
         case_office,
         incidents,
@@ -80,6 +84,7 @@ def open_offices(premises: Premises) -> tuple[tuple[Office, ...], tuple[Operatio
         *histories.operations(historian, success),
         *versions.operations(archive),
         *hooks.operations(alerts),
+        *input_routes.operations(inputs),
         *proposals.operations(approvals),
         *drill_routes.operations(drills),
         *cases.operations(CaseDesk(case_office)),

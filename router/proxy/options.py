@@ -40,6 +40,14 @@ class ValidationOptions:
 
 
 @dataclass(frozen=True, slots=True)
+class InputOptions:
+    """Of how many requests, at most, control is shown the body."""
+
+    samples_per_s: float
+    body_bytes_max: int
+
+
+@dataclass(frozen=True, slots=True)
 class ServiceOptions:
     """One service as the data plane sees it; durations in seconds."""
 
@@ -56,6 +64,7 @@ class ServiceOptions:
     captured_headers: frozenset[bytes] | None = None
     """Fields, in lower case, that are kept of a request at which a version failed; None: nothing is kept of it."""
     validation: ValidationOptions = ValidationOptions()
+    inputs: InputOptions | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -211,7 +220,14 @@ def _service(name: str, section: dict[str, Any], timeouts: dict[str, Any]) -> Se
         witness=_witness(section["cases"]),
         captured_headers=_captured_headers(section["cases"]),
         validation=_validation(section["validation"]),
+        inputs=_inputs(section["inputs"]),
     )
+
+
+def _inputs(section: dict[str, Any]) -> InputOptions | None:
+    if not section["fields"] and not section["learn_fields"]:
+        return None
+    return InputOptions(section["samples_per_s"], section["body_bytes_max"])
 
 
 def _validation(section: dict[str, Any]) -> ValidationOptions:

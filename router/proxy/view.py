@@ -94,7 +94,7 @@ class ServiceView:
         self.word = 0
         self.generation = 0
         self.row = plane.wall.layout.lane_service(plane.index, index)
-        self.witnesses = witnesses_of(plane, self.row, options)
+        self.witnesses = witnesses_of(plane, index, options)
         self.targets: dict[int, TargetView] = {}
         self.leaving: list[TargetView] = []
         """Views of versions that have no role any more and still have attempts open."""
@@ -110,7 +110,7 @@ class ServiceView:
         self.options = options
         self.names_version = options.served_version_header
         self.never_resends = options.replay in NEVER_RESENT
-        self.witnesses = witnesses_of(self._plane, self.row, options)
+        self.witnesses = witnesses_of(self._plane, self.index, options)
         self.failures = failures_of(self._plane, self.index, options)
         self.backend_context.reconfigure(options.backend_tls)
         self.idle.duration_s = options.idle_timeout_s

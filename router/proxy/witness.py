@@ -17,6 +17,7 @@ import logging
 from typing import TYPE_CHECKING, Final
 
 from router.proxy.fields import CHUNKED
+from router.proxy.input_samples import InputSamples
 from router.proxy.inspection import Answer, Inspection, Stream
 from router.proxy.kept import Kept, unframed
 from router.rollout.outcome import Outcome
@@ -35,12 +36,21 @@ LATER: Final = -1
 
 
 class Witnesses:
-    """Of one service in one worker: what is kept, what is checked, and how many bytes are held until they are whole."""
+    """Of one service in one worker: what is kept, what is checked, of what control gets samples, and how many bytes are held
+    until they are whole.
+    """
 
-    def __init__(self, plane: Plane, options: ServiceOptions, inspection: Inspection | None = None) -> None:
+    def __init__(
+        self,
+        plane: Plane,
+        options: ServiceOptions,
+        inspection: Inspection | None = None,
+        samples: InputSamples | None = None,
+    ) -> None:
         self.plane = plane
         self.options = options.witness
         self.inspection = inspection
+        self.samples = samples
         self.held_bytes = 0
 
     def admits(self, exchange: Exchange) -> bool:
@@ -49,12 +59,11 @@ class Witnesses:
         """
         if exchange.witness is not None:
             return True
-        exchange.witness = witness = Witness(self, exchange)
         inspection = self.inspection
-        if inspection is None or not inspection.covers(exchange.head):
-            return True
-        witness.covered = True
-        if not inspection.reads(exchange.head):
+        covered = inspection is not None and inspection.covers(exchange.head)
+        sampled = covered and self.samples is not None and self.samples.is_due()
+        exchange.witness = witness = Witness(self, exchange, covered=covered, sampled=sampled)
+        if inspection is None or not covered or not inspection.reads(exchange.head):
             return True
         if exchange.body_complete:
             return not witness.refuses(exchange)
@@ -67,22 +76,28 @@ class Witness:
     """
 
     __slots__ = (
-        *("_check", "_continued", "_held_bytes", "_holding", "_witnesses"),
+        *("_check", "_continued", "_held_bytes", "_holding", "_sampled", "_witnesses"),
         *("complaint", "covered", "head", "pending", "request", "response"),
     )
 
-    def __init__(self, witnesses: Witnesses, exchange: Exchange) -> None:
+    def __init__(
+        self, witnesses: Witnesses, exchange: Exchange, *, covered: bool = False, sampled: bool = False
+    ) -> None:
         self._witnesses = witnesses
+        self._sampled = sampled
         self._check: Stream | Answer | None = None
         self._continued = False
         self._holding = False
         self._held_bytes = 0
-        self.covered = False
+        self.covered = covered
         self.pending = False
         self.complaint: str | None = None
         self.head: ResponseHead | None = None
         self.response: Kept | None = None
-        self.request = Kept(witnesses.options.request_bytes_max, framed=exchange.head.length == CHUNKED)
+        bytes_max = witnesses.options.request_bytes_max
+        if sampled and witnesses.samples is not None:
+            bytes_max = max(bytes_max, witnesses.samples.bytes_max)
+        self.request = Kept(bytes_max, framed=exchange.head.length == CHUNKED)
         for piece in exchange.body or ():
             self.request.add(piece)
 
@@ -198,6 +213,15 @@ class Witness:
     def ended(self, exchange: Exchange, outcome: Outcome) -> None:
         """The exchange has ended and is counted."""
         self._let_go()
+        if self._sampled and exchange.body_complete:
+            self._give_sample()
+
+    def _give_sample(self) -> None:
+        samples, body = self._witnesses.samples, self.request.payload()
+        if body is not None and samples is not None and len(body) <= samples.bytes_max:
+            samples.keep(body)
+        if self.request.bytes_kept > self._witnesses.options.request_bytes_max:
+            self.request.drop()  # kept for this alone, as above
 
 
 def _go_on(exchange: Exchange) -> None:
@@ -210,16 +234,18 @@ def _settle(exchange: Exchange) -> None:
         exchange.completed()
 
 
-def witnesses_of(plane: Plane, row: int, options: ServiceOptions) -> Witnesses | None:
-    """Return the witnesses of a service, whose row in the lane is `row`; None if nobody asks for any."""
+def witnesses_of(plane: Plane, index: int, options: ServiceOptions) -> Witnesses | None:
+    """Return the witnesses of the service with this index in the wall; None if nobody asks for any."""
+    row = plane.wall.layout.lane_service(plane.index, index)
     inspection: Inspection | None = None
     try:
         inspection = Inspection(plane, options.name, row, options.validation)
     except ValueError as error:  # the settings were good when they were read: an installation that has lost a library
         log.error("service=%s goes on without validators: %s", options.name, error)
         plane.words[row + at.LS_VALIDATED + at.VALIDATED.index(("request", "fault"))] += 1
-    if inspection is not None and not inspection.wanted:
+    samples = InputSamples(plane, index, options.inputs) if options.inputs is not None and inspection else None
+    if inspection is not None and not inspection.wanted and samples is None:
         inspection = None
     kept = options.witness
     wanted = inspection is not None or kept.request_bytes_max or kept.response_bytes_max
-    return Witnesses(plane, options, inspection) if wanted else None
+    return Witnesses(plane, options, inspection, samples) if wanted else None

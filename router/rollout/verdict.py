@@ -9,7 +9,7 @@ from router.rollout.baseline import Baseline
 from router.rollout.rules import Action
 
 Kind = Literal["hard_failure", "error_rate", "latency", "quality", "business"]
-Detail = Literal["errors", "unreachable", "hang", "alert", ""]
+Detail = Literal["errors", "unreachable", "hang", "alert", "inputs", ""]
 State = Literal["pass", "fail", "inconclusive", "not_configured"]
 
 
@@ -82,6 +82,6 @@ def conclude(results: tuple[TriggerResult, ...], accepted: Baseline | None = Non
     failing = next((result for result in due if result.action == "rollback"), None)
     observing = tuple(result for result in due if result.action != "rollback")
     # That nobody complains says nothing of a version that nobody asks.
-    decided = any(result.state in ("pass", "fail") and result.detail != "alert" for result in results)
+    decided = any(result.state in ("pass", "fail") and result.detail not in ("alert", "inputs") for result in results)
     state: Literal["pass", "fail", "inconclusive"] = "fail" if failing else "pass" if decided else "inconclusive"
     return Verdict(state, results, failing, observing, accepted)

@@ -14,6 +14,7 @@ from router.rollout.rules import Rules
 from router.sections.acceptance import refuse_impossible, refuse_moved
 from router.sections.cases import Cases
 from router.sections.drill import Drilling
+from router.sections.inputs import Inputs
 from router.sections.mlflow import RegisteredModel
 from router.sections.objective import Objective
 from router.sections.probe import Probe
@@ -62,6 +63,7 @@ class Service(Strict):
     idle_timeout_s: Seconds | None = None
     backend_tls: BackendTls = BackendTls()
     validation: Validation = Validation()
+    inputs: Inputs = Inputs()
     promote_needs: Literal["nothing", "approval"] = "nothing"
     """`approval`: a candidate becomes active by two people, one who asks and one who approves."""
     proposals: Proposals = Proposals()

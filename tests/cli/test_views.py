@@ -88,6 +88,7 @@ def test_explain(admin: FakeAdmin, command: Command) -> None:
         "triggers": triggers,
         "gate": {"would_pass": False, "reasons": ["2 of 3 probes"]},
         "validated": {"request": {"ok": 10, "schema": 2}, "response": {"ok": 8}},
+        "inputs": {"drifting": True, "state": "fail", "reason": "/amount is missing in 9.0% of 500 requests"},
     }
     admin.answer("GET", "/v1/services/default/explain", document)
     assert command("explain", "--admin", admin.url)[1] == (
@@ -97,6 +98,7 @@ def test_explain(admin: FakeAdmin, command: Command) -> None:
         "latency                not_configured  rollback  –      –      –         0        no slo_ms  –\n"
         "an automatic rollback would not pass the gate: 2 of 3 probes\n"
         "validated: request ok 10, schema 2; response ok 8\n"
+        "inputs: DRIFTED, /amount is missing in 9.0% of 500 requests\n"
     )
 
 

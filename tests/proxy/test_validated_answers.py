@@ -8,7 +8,7 @@ from random import Random
 
 import pytest
 
-from router.proxy import inspection
+from router.proxy import farewell, inspection
 from router.proxy.options import ValidationOptions
 from router.shm import layout as at
 from tests import backends
@@ -115,7 +115,7 @@ async def test_a_client_that_leaves_in_the_middle_is_gone() -> None:
         assert validated(rig) == {}
 
 
-@pytest.mark.parametrize("how", ["reset", "cut", "shut", "retired", "nothing"])
+@pytest.mark.parametrize("how", ["reset", "cut", "shut", "dropped", "retired", "nothing"])
 async def test_whatever_happens_before_it_was_looked_at_it_was_whole(how: str) -> None:
     async with Backend(backends.sending(fields(b"{"))) as backend, Rig(validation=ANSWERS) as rig:
         rig.serve(backend.url)
@@ -131,6 +131,9 @@ async def test_whatever_happens_before_it_was_looked_at_it_was_whole(how: str) -
         elif how == "shut":
             for downstream in list(rig.plane.connections):
                 downstream.shut()
+        elif how == "dropped":  # by a client that takes nothing, at that very moment
+            for downstream in list(rig.plane.connections):
+                farewell.drop(downstream)
         elif how == "cut":
             next(iter(target.open)).cut()
         elif how == "retired":
@@ -138,6 +141,8 @@ async def test_whatever_happens_before_it_was_looked_at_it_was_whole(how: str) -
             rig.route(1)
         deferring.go_on()
         assert (rig.exchanges(), rig.attempts()) == ({"invalid": 1}, {"invalid": 1})
+        if how == "dropped":
+            await until(lambda: not rig.plane.connections)
         if how in ("cut", "nothing", "retired"):
             await client.send(ASK)
             assert (await client.response())[0] == 200

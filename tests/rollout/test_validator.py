@@ -15,6 +15,7 @@ EXPECTED: Final = "unexpected character, expected a JSON value"
 ALL = AnswerRules(json=True, finite=((),))
 DATA = AnswerRules(finite=(pointer.parse("/outputs/*/data"),))
 LABEL = AnswerRules(labels=(labels("/label", ["fraud", "ok", 1]),))
+TRUE = AnswerRules(labels=(labels("/label", [True]),))
 
 
 @pytest.mark.parametrize(
@@ -73,6 +74,11 @@ NULL, INFINITE = "null where a number is expected", "a number that is not finite
         pytest.param(
             LABEL, b'{"label": ["ok"]}',
             Complaint("label", "/label", "a label that is not among the allowed ones"), id="a list",
+        ),
+        pytest.param(TRUE, b'{"label": true}', None, id="a truth value as label"),
+        pytest.param(
+            TRUE, b'{"label": 1}',
+            Complaint("label", "/label", "a label that is not among the allowed ones"), id="1 is not true",
         ),
         pytest.param(LABEL, b"{}", Complaint("label", "/label", "there is no label"), id="no label"),
     ],

@@ -1,0 +1,63 @@
+"""`inputs`: whether requests are still like those of a good time, and learning anew what is good."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from router.cli import options as opt
+from router.cli import screen
+from router.cli.client import Client, Document
+
+app = typer.Typer()
+
+
+@app.command()
+def inputs(
+    relearn: Annotated[bool, typer.Option("--relearn", help="Forget what was good, and learn it anew.")] = False,
+    reason: opt.Reason = "",
+    as_json: opt.AsJson = False,
+    service: opt.ServiceName = "",
+    admin: opt.AdminUrl = opt.ADMIN_DEFAULT,
+    token: opt.Token = "",
+) -> None:
+    """Show whether the requests have drifted.
+
+    What is known of each of their fields, and what is above its limit.
+    """
+    client = Client(admin, token)
+    path = client.service(service)
+    if relearn:
+        document = client.change("POST", f"{path}/inputs/relearn", {"reason": reason})
+        screen.show_json(document) if as_json else screen.say(document["message"])
+        return
+    found = client.get(path).get("inputs")
+    if as_json:
+        screen.show_json(found or {})
+    elif not found:
+        screen.say("nothing is looked at: name fields in [services.NAME.inputs]")
+    else:
+        _show(found)
+
+
+def _show(found: Document) -> None:
+    reference = found["reference"]
+    screen.say(f"{'DRIFTED: ' if found['drifting'] else ''}{found['reason'] or found['state']}")
+    if reference is None:
+        return
+    screen.say(f"good is what {reference['version']} got in {reference['requests']} requests")
+    columns = ("field", "kind", "from", "to", "categories", "usually missing", "outside is judged")
+    rows = [
+        (
+            name,
+            known["kind"],
+            screen.number(known["low"]),
+            screen.number(known["high"]),
+            known["categories"] or None,
+            screen.percent(known["usual_missing"]),
+            screen.yes(known["judged"]),
+        )
+        for name, known in reference["fields"].items()
+    ]
+    screen.show(screen.table(columns, rows))

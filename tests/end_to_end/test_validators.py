@@ -1,0 +1,66 @@
+"""A version that answers 200 with NaN is rolled back by itself; what no model can take is refused; a bad schema is not taken."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+from typing import Any
+
+import aiohttp
+import pytest
+
+from tests import backends
+from tests.backends import Backend
+from tests.end_to_end.conftest import StartRouter
+from tests.end_to_end.real_router import SERVICE, Router, service_settings, until
+from tests.end_to_end.traffic import Traffic
+
+pytestmark = [pytest.mark.end_to_end, pytest.mark.timeout(60)]
+VALIDATION = f"""
+[services.{SERVICE}.validation]
+request_schema = "SCHEMA"
+response_finite = ["/scores"]
+"""
+
+
+async def refused(router: Router, body: bytes) -> tuple[int, str | None]:
+    async with aiohttp.ClientSession() as session:
+        headers = {"Content-Type": "application/json"}
+        async with session.post(router.url + "/infer", data=body, headers=headers) as response:
+            return response.status, response.headers.get("X-Router-Error")
+
+
+async def test_a_version_that_answers_nan_is_rolled_back(start_router: StartRouter, tmp_path: Any) -> None:
+    schema = tmp_path / "schema.json"
+    schema.write_text('{"type": "object", "required": ["inputs"]}')
+    good, nan = backends.ok(b'{"scores": [0.1, 0.9]}'), backends.ok(b'{"scores": [0.1, NaN]}')
+    async with Backend(good) as old, Backend(good) as new:
+        router = await start_router(service_settings(old.url, more=VALIDATION.replace("SCHEMA", str(schema))))
+        assert await refused(router, b'{"rows": []}') == (422, "request_invalid_schema")
+        assert [request for request in old.requests if b"rows" in request.body] == []
+        schema.write_text('{"type": "objekt"}')
+        os.kill(router.pid, signal.SIGHUP)
+
+        async def said() -> bool:
+            return "settings not reloaded, nothing changed" in router.log and "no usable JSON Schema" in router.log
+
+        await until(said, 5, "the refusal of the new schema")
+        assert await refused(router, b'{"rows": []}') == (422, "request_invalid_schema")
+
+        await router.promote_new("v2", new.url)
+        async with Traffic(router.url, per_s=60) as traffic:
+            await asyncio.sleep(1)
+            new.behaviour = nan
+
+            async def entry() -> dict[str, Any] | None:
+                found = await router.journal("rolled_back")
+                return found[0] if found else None
+
+            data = (await until(entry, 15, "a rollback"))["data"]
+            assert set(traffic.endings()) == {200}
+        assert (data["from"], data["to"], data["trigger"]["kind"]) == ("v2", "v1", "hard_failure")
+        assert data["evidence"]["errors"].keys() == {"invalid"}
+        validated = (await router.service())["validated"]
+        assert validated["request"]["schema"] == 2
+        assert validated["response"]["finite"] >= 10
