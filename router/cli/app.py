@@ -11,6 +11,7 @@ import typer
 from router import __version__
 from router.cli import (
     acceptance,
+    advise,
     alerts,
     cases,
     changes,
@@ -49,6 +50,7 @@ for part in (
     proposals,
     incidents,
     report,
+    advise,
     drill,
     acceptance,
     check,

@@ -17,6 +17,7 @@ from router.control.admin import history as histories
 from router.control.admin import incidents as incident_routes
 from router.control.admin import inputs as input_routes
 from router.control.admin.operation import Operation
+from router.control.advisor import Advisor
 from router.control.alerts import Alerts
 from router.control.approvals import Approvals
 from router.control.archive import Archive
@@ -54,6 +55,7 @@ def open_offices(premises: Premises) -> tuple[tuple[Office, ...], tuple[Operatio
     history = History(premises.state_dir, settings.history.keep_days, settings.history.file_bytes_max)
     historian = Historian(controller, history, clock.now_ns())
     success = Success(controller, history, premises.entries, clock.now_ns())
+    advisor = Advisor(controller, history, success, entries)
     cabinet = Cabinet(premises.state_dir, settings.incidents.kept_max)
     incidents = Incidents(controller, settings, cabinet, entries)
     archive = Archive(controller, incidents.understood)
@@ -68,6 +70,7 @@ def open_offices(premises: Premises) -> tuple[tuple[Office, ...], tuple[Operatio
     offices: list[Office] = [
         historian,
         success,
+        advisor,
         archive,
         Registrar(premises.controller, settings, premises.entries),
         alerts,
@@ -81,7 +84,7 @@ def open_offices(premises: Premises) -> tuple[tuple[Office, ...], tuple[Operatio
         channels,
     ]
     operations = [
-        *histories.operations(historian, success),
+        *histories.operations(historian, success, advisor),
         *versions.operations(archive),
         *hooks.operations(alerts),
         *input_routes.operations(inputs),

@@ -124,8 +124,8 @@ class Ledger:
             self.complete = False
 
     def account(self) -> Account:
-        """Return what all that comes to."""
-        return _Reckoning(self._entries).account(self.complete)
+        """Return what all that comes to. Another thread may ask while facts are added."""
+        return _Reckoning(list(self._entries)).account(self.complete)
 
 
 def _slim(entry: Entry) -> Entry:

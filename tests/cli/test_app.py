@@ -15,7 +15,7 @@ VERBS = [command.name or command.callback.__name__ for command in app.registered
 
 def test_knows_every_verb() -> None:
     assert sorted([*VERBS, "cases", "config", "notify"]) == [
-        "acceptance", "alerts", "approve", "cases", "check", "config", "demo", "deny", "deploy", "doctor", "drill",
+        "acceptance", "advise", "alerts", "approve", "cases", "check", "config", "demo", "deny", "deploy", "doctor", "drill",
         "endpoints", "explain", "freeze", "incidents", "inputs", "journal", "notify", "promote", "proposals", "quarantine",
         "register", "release", "report", "retire", "rollback", "run", "status", "switch", "unfreeze", "versions",
     ]  # fmt: skip

@@ -33,8 +33,22 @@ class HistoryQuery(_Query):
     version: Version | None = None
 
 
+class AdviceQuery(_Query):
+    """`days`: how far back; `false_alarms_per_month`: how many are thought bearable."""
+
+    days: Annotated[float, Field(ge=0.01, le=366)] = 30.0
+    false_alarms_per_month: Annotated[float, Field(ge=0, le=1000)] = 1.0
+
+
+class Advice(Protocol):
+    """Who replays the rows."""
+
+    async def advise(self, service: str, days: float, per_month_max: float) -> Document:
+        """What other limits would have done."""
+
+
 class Reports(Protocol):
-    """The offices behind these routes."""
+    """Who adds up what was."""
 
     async def report(self, service: str, since: str, until: str) -> Document:
         """The figures of a period."""
@@ -47,7 +61,7 @@ class Past(Protocol):
         """The rows of a period, summed by steps."""
 
 
-def operations(past: Past, reports: Reports) -> tuple[Operation, ...]:
+def operations(past: Past, reports: Reports, advisor: Advice) -> tuple[Operation, ...]:
     """Return the routes of the history."""
 
     async def history(call: Call) -> Document:
@@ -58,7 +72,15 @@ def operations(past: Past, reports: Reports) -> tuple[Operation, ...]:
         query = call.queried(ReportQuery)
         return await reports.report(call.service, query.since, query.until)
 
+    async def advise(call: Call) -> Document:
+        query = call.queried(AdviceQuery)
+        return await advisor.advise(call.service, query.days, query.false_alarms_per_month)
+
     return (
+        Operation(
+            "GET", "/v1/services/{service}/advise", advise, "What stricter and looser limits would have done, and which to set",
+            query=AdviceQuery,
+        ),
         Operation(
             "GET", "/v1/services/{service}/history", history, "What each version did, in steps of ten seconds or more",
             query=HistoryQuery,

@@ -16,8 +16,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Final, ParamSpec, TypeVar
+from typing import Final, ParamSpec, TypeVar, cast
 
+from router.control.aside import Aside, Hanging
 from router.control.store.history_file import FILE, HistoryFile, Marks
 from router.errors import OperatorError
 from router.rollout.row import Mark, Reading, Row, mark, row
@@ -29,7 +30,7 @@ QUEUE_MAX: Final = 64
 ROWS_MAX: Final = 50_000
 """Rows that one reading returns at most: about two days of three versions and the service itself."""
 READERS_MAX: Final = 3
-"""Readings at a time. One that the disk does not answer keeps its thread; it must not take all that control has."""
+"""Readings at a time; one that the disk does not answer counts until it does."""
 READ_TIMEOUT_S: Final = 20.0
 CLOSE_TIMEOUT_S: Final = 2.0
 _SHRINK_MAX: Final = 24
@@ -89,7 +90,7 @@ class History:
         self._suspect = False
         self._leaving = threading.Event()
         self._looked = threading.Event()
-        self._reading = threading.Semaphore(READERS_MAX)
+        self._aside = Aside("history", READERS_MAX)
         self._loop = asyncio.get_running_loop()
         self._thread = threading.Thread(target=self._work, name="history", daemon=True)
         self._thread.start()
@@ -121,26 +122,27 @@ class History:
     async def read(self, ask: Callable[[HistoryFile], Answer]) -> Answer:
         """Return what `ask` finds in the file, in a thread and on a connection of its own."""
 
-        def asked() -> Answer:
+        def asked() -> tuple[Answer | None, sqlite3.Error | None]:
+            self._looked.wait(READ_TIMEOUT_S)  # the writer makes the file
             try:
-                self._looked.wait(READ_TIMEOUT_S)  # the writer makes the file
                 file = HistoryFile.to_read(self.path)
                 try:
-                    return ask(file)
+                    return ask(file), None
                 finally:
                     file.close()
-            finally:
-                self._reading.release()
+            except sqlite3.Error as error:
+                return None, error
 
-        if not self._reading.acquire(blocking=False):
-            raise HistoryUnavailable(f"{READERS_MAX} others read it just now: try again in a moment")
         try:
-            return await asyncio.wait_for(asyncio.to_thread(asked), READ_TIMEOUT_S)
+            found, error = await asyncio.wait_for(self._aside.call(asked), READ_TIMEOUT_S)
+        except Hanging:
+            raise HistoryUnavailable(f"{READERS_MAX} others read it just now: try again in a moment") from None
         except TimeoutError:
             raise HistoryUnavailable(f"no answer from the disk within {READ_TIMEOUT_S:g} s") from None
-        except sqlite3.Error as error:
+        if error is not None:
             self._suspect = self._suspect or _damaged(error)
-            raise HistoryUnavailable(str(error)) from None
+            raise HistoryUnavailable(str(error))
+        return cast(Answer, found)
 
     async def close(self) -> None:
         """Write what waits, if the disk takes it within CLOSE_TIMEOUT_S, and close the file."""

@@ -215,6 +215,16 @@ class HistoryFile:
             found = self.database.execute(_SELECT + only + order, [numbers[0], since_ms, until_ms, *values, limit])
             yield from map(Row._make, found)
 
+    def active(self, service: str, since_ms: int, until_ms: int, *, every: int = 1, due: bool = False) -> Iterator[Row]:
+        """Yield the rows of active versions, oldest first; of `every` so many one, or those in which an action was `due`."""
+        numbers = self._known(service)
+        if numbers is not None:
+            only = f" AND rows.role = {row.ROLES.index('active')} AND rows.monotonic_ms / 10000 % ? = 0"
+            only += " AND instr(rows.failing, '!') > 0" if due else ""
+            order = " ORDER BY rows.at_ms, rows.monotonic_ms"
+            found = self.database.execute(_SELECT + only + order, [numbers[0], since_ms, until_ms, every])
+            yield from map(Row._make, found)
+
     def totals(self, service: str, since_ms: int, until_ms: int, fault_share_max: float) -> Totals:
         """Return the sums over the rows that ended after `since_ms` and not after `until_ms`.
 

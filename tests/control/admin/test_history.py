@@ -21,6 +21,9 @@ class Heard:
     async def report(self, *asked: object) -> dict[str, Any]:
         return {"report": asked}
 
+    async def advise(self, *asked: object) -> dict[str, Any]:
+        return {"advise": asked}
+
     async def points(self, *asked: object) -> dict[str, Any]:
         return {"points": asked}
 
@@ -28,7 +31,7 @@ class Heard:
 @pytest.fixture
 async def ask() -> AsyncIterator[Ask]:
     controller = FakeController()
-    application = app.build(controller, Settings(), operations(Heard(), Heard()))
+    application = app.build(controller, Settings(), operations(Heard(), Heard(), Heard()))
     sock = socket.socket()
     sock.bind(("127.0.0.1", 0))
     runner = await app.serve(application, sock)
@@ -48,6 +51,8 @@ async def ask() -> AsyncIterator[Ask]:
     [
         ("report", {"report": ["svc", "30d", ""]}),
         ("report?since=2026-11-01&until=1d", {"report": ["svc", "2026-11-01", "1d"]}),
+        ("advise", {"advise": ["svc", 30.0, 1.0]}),
+        ("advise?days=7&false_alarms_per_month=0.5", {"advise": ["svc", 7.0, 0.5]}),
         ("history", {"points": ["svc", "1h", "", None, None]}),
         ("history?since=7d&until=1d&step_s=60&version=fraud-v7", {"points": ["svc", "7d", "1d", 60.0, "fraud-v7"]}),
     ],
@@ -61,6 +66,7 @@ async def test_what_is_asked_reaches_the_office(ask: Ask, path: str, answer: dic
     [
         ("report?from=1d", "request_invalid"),
         (f"report?since={'9' * 41}", "request_invalid"),
+        ("advise?days=0", "request_invalid"),
         ("history?step_s=1", "request_invalid"),
         ("history?step_s=x", "request_invalid"),
         ("history?version=%20", "version_invalid"),

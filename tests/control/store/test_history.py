@@ -262,12 +262,12 @@ async def test_a_reading_that_cannot_be_had_is_503_and_says_why(tmp_path: Path) 
     async with keeper(tmp_path) as kept:
         await written(kept, 0)
         for _ in range(histories.READERS_MAX):
-            kept.history._reading.acquire()
+            kept.history._aside._free.acquire()
         with pytest.raises(HistoryUnavailable, match="others read it just now") as refused:
             await kept.rows()
         assert (refused.value.status, refused.value.code) == (503, "history_unavailable")
     (tmp_path / FILE).unlink()
-    kept.history._reading.release()
+    kept.history._aside._free.release()
     with pytest.raises(HistoryUnavailable, match="unable to open"):
         await kept.rows()
 

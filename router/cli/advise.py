@@ -1,0 +1,100 @@
+"""`advise`: what other limits would have done with what was, and which to set."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Annotated, Any, Final
+
+import typer
+
+from router import clock
+from router.cli import options as opt
+from router.cli import screen
+from router.cli.client import Client, Document
+
+app = typer.Typer()
+TIMEOUT_S: Final = 120.0
+"""A month of rows is replayed in 10 to 20 s, longer on a busy machine."""
+_COLUMNS: Final = ("", "limits", "rollbacks seen", "s before", "alarms", "false", "false a month", "at 95 %")
+_SHOWN: Final = 5
+
+
+@app.command()
+def advise(
+    service: Annotated[str, typer.Argument(metavar="[SERVICE]", help="Which; may be left out if there is one.")] = "",
+    days: Annotated[float, typer.Option(metavar="N", min=0.01, max=366, help="How far back.")] = 30.0,
+    false_alarms_per_month: Annotated[
+        float, typer.Option(metavar="N", min=0, max=1000, help="How many are bearable.")
+    ] = 1.0,
+    as_json: opt.AsJson = False,
+    admin: opt.AdminUrl = opt.ADMIN_DEFAULT,
+    token: opt.Token = "",
+) -> None:
+    """Replay what was against looser and stricter limits.
+
+    What would have fired, how long before the real rollbacks and how often falsely, and settings to paste.
+    """
+    path = Client(admin, token).service(service)
+    asked = f"{path}/advise?days={days:g}&false_alarms_per_month={false_alarms_per_month:g}"
+    told = Client(admin, token, TIMEOUT_S).get(asked)
+    if as_json:
+        screen.show_json(told)
+        return
+    screen.show(*_heading(told))
+    for kind, found in told["kinds"].items():
+        number = len(told["rollbacks"])
+        screen.show(
+            "",
+            f"{kind} (action {found['action']})",
+            screen.table(_COLUMNS, (_trial(trial, found["proposed"], number) for trial in found["trials"])),
+            f"proposed: {found['proposed']}; {found['why']}",
+            *_false_alarms(found),
+        )
+    screen.show("", *_ending(told))
+
+
+def _heading(told: Document) -> Iterator[str]:
+    yield (
+        f"service {told['service']}: {screen.number(told['days'])} days of active versions in {told['rows']} rows since "
+        f"{told['since']}, {len(told['rollbacks'])} rollbacks"
+    )
+    for rollback in told["rollbacks"]:
+        yield f"  {clock.iso(rollback['at_s'])}  {rollback['left']} left, by {rollback['by']}"
+
+
+def _trial(trial: Document, proposed: str, rollbacks: int) -> tuple[object, ...]:
+    between = trial["false_per_month_between"]
+    leads = trial["leads_s"]
+    return (
+        f"→ {trial['name']}" if trial["name"] == proposed else trial["name"],
+        ", ".join(f"{name} = {value}" for name, value in trial["settings"].items()),
+        f"{len(trial['caught'])} of {rollbacks}",
+        ", ".join(f"{lead:.0f}" for lead in leads),
+        f"{trial['alarms']}{' or more' if trial['exhausted_ms'] else ''}",
+        trial["false"],
+        screen.number(trial["false_per_month"]),
+        f"{screen.number(between[0])} to {screen.number(between[1])}" if between else "",
+    )
+
+
+def _false_alarms(found: Document) -> Iterator[str]:
+    """Yield those of the rule that is proposed: somebody should look at them."""
+    trial: dict[str, Any] = next(one for one in found["trials"] if one["name"] == found["proposed"])
+    for alarm in trial["false_alarms"][:_SHOWN]:
+        yield f"  false alarm {clock.iso(alarm['at_ms'] / 1000)} {alarm['version']}: {alarm['reason']}"
+    if trial["false"] > _SHOWN:
+        yield f"  and {trial['false'] - _SHOWN} more (--json)"
+
+
+def _ending(told: Document) -> Iterator[str]:
+    for seen in told["observed"]:
+        yield (
+            f"observed by the running router: {seen['trigger']} would have acted on {seen['version']} from "
+            f"{clock.iso(seen['at_ms'] / 1000)} to {clock.iso(seen['until_ms'] / 1000)}"
+        )
+    if told["settings"]:
+        yield "settings to paste (then SIGHUP); a table that is there already is to be changed instead:"
+        yield "\n" + told["settings"]
+    else:
+        yield "nothing to change"
+    yield from told["notes"]

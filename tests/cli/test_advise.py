@@ -1,0 +1,83 @@
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from tests.cli.conftest import Command
+from tests.cli.fake_admin import FakeAdmin
+
+ASKED = "/v1/services/default/advise?days=30&false_alarms_per_month=1"
+ALARM = {
+    "at_ms": 1_763_900_000_000, "until_ms": 1_763_900_600_000, "version": "v1", "value": 0.1, "limit": 0.02, "samples": 60,
+    "reason": "6 faults in 60 requests (10.0%)",
+}  # fmt: skip
+
+
+def trial(name: str, **more: Any) -> dict[str, Any]:
+    return {
+        "name": name, "settings": {}, "alarms": 1, "caught": [0], "leads_s": [12.0], "false": 0, "false_per_month": 0.0,
+        "false_per_month_between": [0.0, 6.42], "seconds": 1.2e6, "exhausted_ms": None, "false_alarms": [], **more,
+    }  # fmt: skip
+
+
+def told(**more: Any) -> dict[str, Any]:
+    strict = trial(
+        "twice as strict", settings={"rate_floor": 0.01}, alarms=8, leads_s=[700.0], false=7, false_per_month=15.1,
+        false_per_month_between=[7.1, 28.4], false_alarms=[ALARM] * 7, exhausted_ms=1,
+    )  # fmt: skip
+    return {
+        "service": "default", "since": "2026-10-24T00:00:00.000Z", "until": "2026-11-23T00:00:00.000Z", "days": 14.0,
+        "rows": 120_960, "rollbacks": [{"at_s": 1_763_900_700.0, "left": "v1", "by": "error_rate"}],
+        "kinds": {
+            "error_rate": {
+                "action": "observe", "proposed": "twice as strict", "why": "1 instead of 1 rollbacks seen",
+                "trials": [trial("as it is"), strict],
+            }
+        },
+        "settings": "[services.default.rules.error_rate]\nrate_floor = 0.01\n",
+        "observed": [{"trigger": "error_rate", "version": "v1", "at_ms": 1_763_900_000_000, "until_ms": 1_763_900_060_000}],
+        "notes": ["False means: no rollback followed."], "took_s": 7.5, **more,
+    }  # fmt: skip
+
+
+def test_advice_as_people_read_it(admin: FakeAdmin, command: Command) -> None:
+    admin.answer("GET", ASKED, told())
+    false = "  false alarm 2025-11-23T12:13:20.000Z v1: 6 faults in 60 requests (10.0%)\n"
+    assert command("advise", "--admin", admin.url) == (
+        0,
+        "service default: 14 days of active versions in 120960 rows since 2026-10-24T00:00:00.000Z, 1 rollbacks\n"
+        "  2025-11-23T12:25:00.000Z  v1 left, by error_rate\n"
+        "\n"
+        "error_rate (action observe)\n"
+        "                   limits             rollbacks seen  s before  alarms     false  false a month  at 95 %\n"
+        "as it is           –                  1 of 1          12        1          0      0              0 to 6.42\n"
+        "→ twice as strict  rate_floor = 0.01  1 of 1          700       8 or more  7      15.1           7.1 to 28.4\n"
+        "proposed: twice as strict; 1 instead of 1 rollbacks seen\n"
+        f"{false * 5}"
+        "  and 2 more (--json)\n"
+        "\n"
+        "observed by the running router: error_rate would have acted on v1 from 2025-11-23T12:13:20.000Z to "
+        "2025-11-23T12:14:20.000Z\n"
+        "settings to paste (then SIGHUP); a table that is there already is to be changed instead:\n"
+        "\n"
+        "[services.default.rules.error_rate]\n"
+        "rate_floor = 0.01\n"
+        "\n"
+        "False means: no rollback followed.\n",
+        "",
+    )
+
+
+def test_advice_for_programs_and_for_one_service(admin: FakeAdmin, command: Command) -> None:
+    path = "/v1/services/fraud/advise?days=7.5&false_alarms_per_month=0.2"
+    admin.answer("GET", path, told(service="fraud"))
+    words = ("advise", "fraud", "--days", "7.5", "--false-alarms-per-month", "0.2", "--json", "--admin", admin.url)
+    code, out, _ = command(*words)
+    assert (code, json.loads(out)) == (0, told(service="fraud"))
+    assert [path for _, path, _ in admin.asked] == [path]
+
+
+def test_nothing_to_change_is_said(admin: FakeAdmin, command: Command) -> None:
+    admin.answer("GET", ASKED, told(settings="", observed=[], kinds={}, rollbacks=[]))
+    code, out, _ = command("advise", "--admin", admin.url)
+    assert (code, out.splitlines()[-2:]) == (0, ["nothing to change", "False means: no rollback followed."])
