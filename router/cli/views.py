@@ -97,6 +97,8 @@ def _service(name: str, service: Document) -> list[Any]:
         f"WAITS for a person: {waiting['id']}, {waiting['kind']} of {waiting['version']}, until {waiting['expires_at']}"
         for waiting in service.get("proposals", ())
     ]
+    if drill := (service.get("drill") or {}).get("under_way"):
+        lines.append(f"DRILL {drill} is under way: rollback-router drill --stop ends it")
     if verdict := service.get("verdict"):
         lines.append(
             f"verdict: {verdict['state']}"

@@ -85,6 +85,8 @@ def _state(bench: Bench) -> str:
         return "no_active"
     if bench.machine.held is not None:
         return "no_better_target"
+    if registry.rehearsing:
+        return "drill"
     if any(target.bounded for target in registry.holders()):
         return "rolling_back"
     return "accepted" if active.accepted else "probation"

@@ -44,7 +44,7 @@ class Situation:
     """Workers that live."""
     workers_behind: tuple[int, ...] = ()
     proposal: str | None = None
-    """The id of one that nobody has decided: it would be withdrawn with its version."""
+    """The id of one that nobody has decided: somebody should look at this version before it is played with."""
     under_way: str | None = None
     """The id of the drill of this or another service that is not over."""
 

@@ -59,6 +59,16 @@ def test_status_says_what_is_wrong(command: Command) -> None:
         )
 
 
+def test_status_says_that_a_drill_is_under_way_and_what_stands_against_acceptance(command: Command) -> None:
+    unmet = {"name": "fault_share", "state": "not_met", "reason": "1.20%, limit 0.50%"}
+    probation = {"accepted": False, "requests": 9, "requests_needed": 500, "seconds": 9, "seconds_needed": 600}
+    shown = service(drill={"under_way": "default-drill-3"}, acceptance={**probation, "criteria": [unmet]})
+    with FakeAdmin().answer("GET", "/v1/status", status(shown)) as admin:
+        out = command("status", "--admin", admin.url)[1]
+    assert "DRILL default-drill-3 is under way: rollback-router drill --stop ends it\n" in out
+    assert "on probation: 9 of 500 requests, 9 of 600 s; fault_share: 1.20%, limit 0.50%\n" in out
+
+
 def test_watch_goes_on_until_ctrl_c(admin: FakeAdmin, command: Command, monkeypatch: pytest.MonkeyPatch) -> None:
     slept: list[float] = []
 

@@ -163,6 +163,7 @@ async def test_a_scheduled_one_waits_for_its_turn(begin: Begin) -> None:
     await stage.ask()
     at_s = due_s(stage)
     stage.drills.keep_time(at_s, stage.life.now_ns)
+    await stage.play(0.2)
     assert len(stage.drills.listing()["drills"]) == 1
     await stage.play(HOLD_S + 3)
     stage.drills.keep_time(at_s + 6, stage.life.now_ns)

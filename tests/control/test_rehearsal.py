@@ -42,6 +42,7 @@ async def test_there_and_back_with_its_report(begin: Begin) -> None:
     begun = await stage.ask(reason="Tuesday")
     assert (begun["phase"], begun["drill"], begun["from"], begun["to"]) == ("away", "svc-drill-1", "v1", "v2")
     assert (stage.active, stage.drills.under_way()) == ("v2", "svc-drill-1")
+    assert stage.life.controller.view.service_status("svc")["state"] == "drill"
     assert begun["swaps"][0]["workers_unconfirmed"] == []
     await stage.play(HOLD_S + 2)
     assert (stage.active, stage.drills.under_way()) == ("v1", None)
@@ -74,6 +75,14 @@ async def test_it_goes_home_when_the_standby_fails(begin: Begin, outcome: Outcom
     assert (stage.registry.quarantines, stage.registry.incidents, stage.registry.automatic_left) == ({}, [], True)
     codes = [alarm["code"] for alarm in stage.life.controller.alarms.listing()]
     assert codes == ["drill_failed"]
+
+
+async def test_a_rule_that_asks_asks_nobody_during_a_drill(begin: Begin) -> None:
+    stage = await (await begin(rules={"hard_failure": {"action": "ask"}})).accept()
+    await stage.play(2, stage.serve(count=3))
+    await stage.ask(hold_s=60.0)
+    await stage.play(3, lambda: stage.serve(Outcome.SERVER_ERROR if stage.active == "v2" else Outcome.OK, 12)())
+    assert (stage.active, stage.registry.proposals.known) == ("v1", {})
 
 
 async def test_it_goes_home_when_some_requests_fail(begin: Begin) -> None:
@@ -121,9 +130,16 @@ async def test_a_worker_that_does_not_follow_ends_it(begin: Begin) -> None:
     soon = stage.told.timeouts.model_copy(update={"confirm_timeout_s": 0.02})
     stage.life.controller.settings = stage.told.model_copy(update={"timeouts": soon})
     stage.workers.deaf.add(1)
+
+    def hear_again_once_it_was_told() -> None:
+        drill = stage.drills.rehearsals["svc"].drill
+        if drill is not None and drill.is_confirmed:
+            stage.workers.deaf.clear()
+            stage.life.controller.settings = stage.told
+
+    stage.load = hear_again_once_it_was_told
     begun = await stage.ask(hold_s=60.0)
     assert begun["swaps"][0]["workers_unconfirmed"] == [1]
-    stage.workers.deaf.clear()
     await stage.play(3)
     report = stage.drills.show("svc-drill-1")
     assert (stage.active, report["result"]) == ("v1", "aborted")

@@ -28,6 +28,7 @@ def window(times_ms: dict[float, int], faults: int = 0) -> Window:
     [
         pytest.param(served(600), served(100), 0, id="nothing failed"),
         pytest.param(served(600), served(100, 1), 0, id="a single error says nothing"),
+        pytest.param(served(600), served(1, 1), 0, id="the first one fails"),
         pytest.param(served(600), served(100, 4), 1, id="four of a hundred where none of 600 failed"),
         pytest.param(served(600, 5), served(1000, 9), 0, id="as many as before"),
         pytest.param(served(3), served(2, 2), 1, id="both requests, whatever was not seen before"),
