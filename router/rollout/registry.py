@@ -23,6 +23,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from copy import deepcopy
 from dataclasses import replace
+from heapq import nsmallest
 from typing import Any, Final
 
 from router.errors import InternalError
@@ -82,7 +83,7 @@ class Registry:
     # -- reading
     def of_state(self, *states: State) -> Target | None:
         """Return the version in one of `states`; there is at most one for a role."""
-        return next((target for target in self.targets.values() if target.state in states), None)
+        return next((target for target in reversed(self.targets.values()) if target.state in states), None)
 
     @property
     def active(self) -> Target | None:
@@ -145,7 +146,8 @@ class Registry:
             self._boot(entry)
             self.proposals.apply(entry)
             return
-        if entry.type == kinds.ACCEPTED or not _MOVING.isdisjoint(entry.data):
+        moved = entry.type == kinds.ACCEPTED or not _MOVING.isdisjoint(entry.data)
+        if moved:
             targets = self._targets_after(entry)
             self._check(targets)
             self.targets = targets
@@ -174,7 +176,8 @@ class Registry:
         self.proposals.apply(entry)
         self.criteria.apply(entry)
         self._note(entry)
-        self._forget()
+        if moved and len(self.targets) > RETIRED_MAX:
+            self._forget()
 
     def _boot(self, entry: Entry) -> None:
         """A cold start: the roles stay, the clock and the generations start anew."""
@@ -218,9 +221,10 @@ class Registry:
 
     def _check(self, targets: dict[str, Target]) -> None:
         """Two versions in one role or in one slot, or a role without a slot, are no state of affairs."""
-        roles = [target.role for target in targets.values() if target.state in ROLES]
-        slots = [target.slot for target in targets.values() if target.slot is not None]
-        homeless = [target.version for target in targets.values() if target.state in ROLES and target.slot is None]
+        held = [target for target in targets.values() if target.slot is not None or target.state in ROLES]
+        roles = [target.role for target in held if target.state in ROLES]
+        slots = [target.slot for target in held if target.slot is not None]
+        homeless = [target.version for target in held if target.slot is None]
         if any(roles.count(role) > 1 for role in _ROLES_ONCE) or len(set(slots)) < len(slots) or homeless:
             told = {target.version: (target.state.value, target.slot) for target in targets.values()}
             raise InternalError("roles_inconsistent", f"{self.service}: {told}")
@@ -313,21 +317,16 @@ class Registry:
 
     def _forget(self) -> None:
         """Drop the longest retired versions beyond `RETIRED_MAX`, accepted ones last; never one that is quarantined."""
-        if len(self.targets) <= RETIRED_MAX:
-            return
         marked = self.quarantines.keys() | self.lifts.keys()
         gone = [t for t in self.targets.values() if t.slot is None and t.version not in marked]
-        for target in sorted(gone, key=lambda t: (t.accepted, t.since))[: max(0, len(gone) - RETIRED_MAX)]:
+        for target in nsmallest(len(gone) - RETIRED_MAX, gone, key=lambda t: (t.accepted, t.since)):
             del self.targets[target.version]
             self.history.pop(target.version, None)
             self.pedigrees.pop(target.version, None)
 
     def as_dict(self) -> dict[str, Any]:
         """Return a copy of everything, as plain data, for comparison."""
-        return deepcopy(self._plain())
-
-    def _plain(self) -> dict[str, Any]:
-        return {
+        told = {
             "service": self.service,
             "generation": self.generation,
             "targets": {version: target.as_dict() for version, target in sorted(self.targets.items())},
@@ -349,6 +348,7 @@ class Registry:
             "proposals": self.proposals.as_dict(),
             "criteria": self.criteria.known,
         }
+        return deepcopy(told)
 
 
 def rebuild(service: str, entries: Sequence[Entry], stored: int | None = None) -> Registry:
