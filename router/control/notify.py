@@ -29,7 +29,7 @@ from router.errors import OperatorError
 from router.rollout import entry as kinds
 from router.rollout.bulletin import Bulletin
 from router.rollout.entry import Entry
-from router.rollout.notice import Notice, restored
+from router.rollout.notice import Notice, completed, restored
 from router.sections.notify import Channel
 from router.tasks import Tasks
 
@@ -120,6 +120,10 @@ class Notify(Office):
         """Put what `entry` makes due into the queues."""
         for notice in self._bulletin.told(entry, clock.now_ns()):
             self._spread(notice)
+
+    def incident_whole(self, opening: Entry) -> None:
+        """Tell that the record of a rollback is complete."""
+        self._spread(completed(opening, clock.wall_s()))
 
     def tick(self, now_ns: int) -> None:
         """Say which channels fail; tell of switches that nobody confirmed, and of new alarms."""

@@ -67,6 +67,7 @@ def open_offices(premises: Premises) -> tuple[tuple[Office, ...], tuple[Operatio
     acceptances = Acceptances(controller, entries)
     channels = Notify(controller, settings, premises.state_dir, premises.entries)
     channels.link_makers.append(approvals.links_in)
+    incidents.on_whole = channels.incident_whole
     offices: list[Office] = [
         historian,
         success,

@@ -21,6 +21,8 @@ from router.rollout.rules import Action
 from router.rollout.verdict import TriggerResult
 
 SECOND_NS: Final = 1_000_000_000
+STANDING_MAX: Final = 1000
+"""Alerts of one service and kind that stand at a time: looked at every tick, 0.3 ms. One is enough to fail."""
 Key = tuple[str, str, float | None]
 
 
@@ -93,8 +95,9 @@ class AlertBook:
         self._newest[key[:2]] = key
         found = Remembered(entry.service, dict(data), entry.at, entry.at, entry.actor, over, entry.seq)
         self._known[key] = found
-        if data["about"] is not None:
-            self._counting.setdefault((entry.service, data["kind"]), {})[key] = found
+        counting = self._counting.setdefault((entry.service, data["kind"]), {})
+        if data["about"] is not None and len(counting) < STANDING_MAX:
+            counting[key] = found
         while len(self._known) > self.remembered_max:
             self._forget_oldest()
 

@@ -7,13 +7,13 @@ that care can tell a duplicate (delivery is at least once).
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Final, Literal
 
 from router.rollout import entry as kinds
 from router.rollout.entry import Entry
 
-Topic = Literal["rollback", "switch", "no_better_target", "proposal", "drill", "alert", "alarm", "test"]
+Topic = Literal["rollback", "switch", "no_better_target", "proposal", "drill", "incident", "alert", "alarm", "test"]
 Severity = Literal["critical", "warning", "info"]
 
 TRIGGER_MEMBERS: Final = ("kind", "detail", "value", "limit", "baseline", "samples", "window_s", "reason")
@@ -59,6 +59,20 @@ def identity(entry: Entry) -> str:
     if entry.type in SWITCHES:
         return f"{service}-{entry.type}-{entry.data['generation']}"
     return f"{service}-{entry.type}-{entry.boot}-{entry.monotonic_ns}"
+
+
+def completed(opening: Entry, at: float) -> Notice:
+    """Return what is told when the record of a rollback is complete; `opening` is the fact of that rollback."""
+    told, incident = _rolled_back(opening, {}), opening.data["incident"]
+    return replace(
+        told,
+        id=f"{incident}-complete",
+        topic="incident",
+        severity="info",
+        title=f"{opening.service}: the record of incident {incident} is complete",
+        at=at,
+        path=f"/v1/incidents/{incident}.html",
+    )
 
 
 # -- one function a kind of fact

@@ -154,6 +154,7 @@ async def test_a_full_queue_drops_the_oldest_that_is_not_under_way(start: StartL
 
 
 async def test_other_settings_are_tried_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("router.control.delivery.PAUSE_MIN_S", 100.0)
     line = Line(Scripted(DOWN))
     line.delivery.offer(notice(0))
     async with asyncio.timeout(5):

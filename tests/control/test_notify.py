@@ -15,6 +15,8 @@ from router.control import notify as office_of_notices
 from router.control.notify import Notify
 from router.control.store import outbox
 from router.errors import OperatorError
+from router.rollout import entry as kinds
+from router.rollout.entry import Entry
 from tests.control.crew_of_fakes import Life, Workers, new_wall, settings
 from tests.control.hook_house import past
 from tests.control.receiver import Receiver, receiving
@@ -153,6 +155,21 @@ async def test_a_fact_whose_notice_was_never_made_is_told_after_the_restart(star
         await start(channel("works", works))
         await works.until(1)
         assert works.events()[0]["data"]["reason"] == "wrong scores"
+
+
+async def test_what_was_journalled_in_vain_is_not_told(start: Start, tmp_path: Path) -> None:
+    async with receiving() as works:
+        life, office = await start(channel("works", works))
+        await office.close()
+        data = {"generation": 5, "states": {}, "from": "v1", "to": "v2", "reason": "never stored"}
+        facts = [
+            Entry(kinds.PROMOTED, "svc", "ann", data, clock.wall_s(), 1, 1, 90),
+            Entry(kinds.ABANDONED, "svc", "control", {"abandons": 90}, clock.wall_s(), 2, 1, 91),
+        ]
+        again = Notify(life.controller, life.settings, tmp_path, facts)
+        again.tick(clock.now_ns() + 10_000_000_000)
+        assert [len(delivery) for delivery in again.deliveries.values()] == [0]
+        await again.close()
 
 
 async def test_a_new_channel_is_not_told_of_the_past(start: Start) -> None:

@@ -9,7 +9,7 @@ import pytest
 
 from router.rollout import entry as kinds
 from router.rollout.entry import Entry
-from router.rollout.notice import notice, observed, restored
+from router.rollout.notice import completed, notice, observed, restored
 
 NS = 1_000_000_000
 TRIGGER = {
@@ -143,6 +143,15 @@ def test_drills() -> None:
     told = notice(entry(kinds.DRILL_REFUSED, refused, "schedule"))
     assert told is not None
     assert (told.severity, dict(told.facts)["Because"]) == ("warning", "frozen")
+
+
+def test_a_complete_record_names_the_same_figures() -> None:
+    told, rolled = completed(entry(kinds.ROLLED_BACK, ROLLED), 5.0), notice(entry(kinds.ROLLED_BACK, ROLLED))
+    assert rolled is not None
+    assert (told.id, told.topic, told.at) == ("fraud-1-3-complete", "incident", 5.0)
+    assert told.title == "fraud: the record of incident fraud-1-3 is complete"
+    assert told.facts == rolled.facts
+    assert told.path == "/v1/incidents/fraud-1-3.html"
 
 
 def test_the_same_fact_has_the_same_id_whether_the_disk_has_it_or_not() -> None:

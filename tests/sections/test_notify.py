@@ -18,7 +18,7 @@ HOOK: dict[str, Any] = {"name": "ops", "kind": "webhook", "url": "https://hooks.
 
 def test_a_channel_is_told_of_everything_that_matters() -> None:
     assert Channel.model_validate(HOOK).events == list(TOPICS)
-    assert set(TOPICS) == {"rollback", "switch", "no_better_target", "proposal", "drill", "alarm"}
+    assert set(TOPICS) == {"rollback", "switch", "no_better_target", "proposal", "drill", "incident", "alarm"}
 
 
 @pytest.mark.parametrize(

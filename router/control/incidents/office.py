@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import OrderedDict
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
@@ -63,6 +63,8 @@ class Incidents(Office):
     def __init__(self, controller: Controller, settings: Settings, cabinet: Cabinet, entries: Sequence[Entry]) -> None:
         self._controller = controller
         self._settings = settings.incidents
+        self.on_whole: Callable[[Entry], None] = lambda opening: None
+        """Told the fact that opened an incident once its record is complete."""
         self._cabinet = cabinet
         cabinet.on_trouble = self._trouble
         self._chronicle = Chronicle()
@@ -166,6 +168,8 @@ class Incidents(Office):
             known = glance.known or self._frozen.get(glance.story.incident)
             self._remember(glance.story.incident, await asyncio.to_thread(replace(glance, known=known).frozen))
         self._changed.add(glance.story.incident)
+        if glance.whole:
+            self.on_whole(glance.story.opening)
 
     def _remember(self, incident: str, frozen: Frozen) -> None:
         self._frozen[incident] = frozen

@@ -45,6 +45,15 @@ async def test_refused_without_effect(
         assert await house.get("/v1/journal") == before
 
 
+async def test_nobody_gets_in_without_a_token_or_a_signature_that_was_checked(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with hook_house(tmp_path) as house:
+        monkeypatch.setattr(house.office.keys, "sender", lambda fields: None)
+        status, problem = await house.post(ALERT, DIRECT, {})
+        assert (status, problem["code"]) == (401, "signature_missing")
+
+
 async def test_closed_until_somebody_may_send(tmp_path: Path) -> None:
     async with hook_house(tmp_path, {}) as house:
         status, problem = await house.post(ALERT, DIRECT)

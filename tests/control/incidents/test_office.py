@@ -77,8 +77,11 @@ async def filed(life: Life, office: Incidents) -> dict[str, Any]:
 
 
 async def test_a_verdict_opens_an_incident_that_grows_until_it_is_whole(life: Life, office: Incidents) -> None:
+    whole: list[str] = []
+    office.on_whole = lambda opening: whole.append(opening.data["incident"])
     await rolled_back(life)
     made = await office.document(ONE)
+    assert whole == []
     assert (made["record"]["complete"], made["from"], made["to"], made["manual"]) == (False, "v1", "v2", False)
     assert made["windows"]["left"]["periods"]["before"]["requests"] > 300
     assert made["windows"]["left"]["periods"]["during"]["fault_rate"] > 0.9
@@ -86,6 +89,7 @@ async def test_a_verdict_opens_an_incident_that_grows_until_it_is_whole(life: Li
     live(life, 125, answering(life, 1))
     made = await filed(life, office)
     assert (made["record"]["complete"], made["record"]["notes"]) == (True, [])
+    assert whole == [ONE], "once"
     assert made["windows"]["back"]["periods"]["after"]["seconds"] > 110
     assert made["times"]["recovered"] is not None
     assert sorted(path.name for path in (life.folder / "incidents").iterdir()) == [
