@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from itertools import islice
 from typing import Any, Final
 
 EVERY: Final = "*"
@@ -39,31 +39,35 @@ def spell(parts: Pointer | list[Any]) -> str:
     return "".join("/" + str(part).replace("~", "~0").replace("/", "~1") for part in parts)
 
 
-def values(document: Any, pointer: Pointer) -> Iterator[tuple[Pointer, Any]]:
-    """Yield (place, value) of everything that `pointer` names; MISSING where it leads nowhere. Under `*` only what is
+def values(document: Any, pointer: Pointer) -> list[tuple[Pointer, Any]]:
+    """Return (place, value) of everything that `pointer` names; MISSING where it leads nowhere. Under `*` only what is
     there counts: an empty list has no missing elements, but what is no list and no object has one.
     """
-    left = VALUES_MAX
-    for place, value in _values(document, pointer, ()):
-        yield place, value
-        left -= 1
-        if not left:
-            return
+    found: list[tuple[Pointer, Any]] = [((), document)]
+    for part in pointer:
+        found = _below(found, part)
+    return found
 
 
-def _values(value: Any, pointer: Pointer, place: Pointer) -> Iterator[tuple[Pointer, Any]]:
-    if not pointer:
-        yield place, value
-        return
-    part, rest = pointer[0], pointer[1:]
-    if part == EVERY and isinstance(value, (list, dict)):
-        members = value.items() if isinstance(value, dict) else enumerate(value)
-        for name, member in members:
-            yield from _values(member, rest, (*place, str(name)))
-        return
-    if isinstance(value, dict) and part in value:
-        yield from _values(value[part], rest, (*place, part))
-    elif isinstance(value, list) and part.isdecimal() and int(part) < len(value):
-        yield from _values(value[int(part)], rest, (*place, part))
-    else:
-        yield (*place, part), MISSING
+def _below(found: list[tuple[Pointer, Any]], part: str) -> list[tuple[Pointer, Any]]:
+    below: list[tuple[Pointer, Any]] = []
+    for place, value in found:
+        if value is MISSING:
+            below.append((place, MISSING))
+        elif part == EVERY and isinstance(value, (list, dict)):
+            left = VALUES_MAX - len(below)
+            members = value.items() if isinstance(value, dict) else enumerate(value)
+            below += [((*place, str(name)), member) for name, member in islice(members, left)]
+        else:
+            below.append(((*place, part), _member(value, part)))
+        if len(below) >= VALUES_MAX:
+            break
+    return below
+
+
+def _member(value: Any, part: str) -> Any:
+    if isinstance(value, dict):
+        return value.get(part, MISSING)
+    if isinstance(value, list) and part.isdecimal() and int(part) < len(value):
+        return value[int(part)]
+    return MISSING

@@ -14,6 +14,8 @@ from router.sections.values import Bytes, FilePath, Strict
 SCHEMA_BYTES_MAX = 256 * 1024
 Pointer = Annotated[str, Field(max_length=500)]
 Share = Annotated[float, Field(gt=0, le=1)]
+Checked = Annotated[Bytes, Field(le=1 << 24)]
+"""A look at so many bytes is done in one piece, and the worker does nothing else meanwhile."""
 
 
 class LabelIn(Strict):
@@ -37,7 +39,7 @@ class Validation(Strict):
     """Path prefixes, at a segment's end; empty: every path of the service."""
     request_schema: FilePath | None = None
     """A file with a JSON Schema, or its text. The file is read when the settings are, and again at SIGHUP."""
-    request_bytes_max: Bytes = 256 * 1024
+    request_bytes_max: Checked = 256 * 1024
     """A larger body passes unchecked, and is counted."""
     request_bytes_held_max: Bytes = 64 << 20
     """Of all bodies that a worker holds until they are whole; beyond it they pass unchecked."""
@@ -49,7 +51,7 @@ class Validation(Strict):
     response_label_in: Annotated[list[LabelIn], Field(max_length=64)] = []
     response_share: Share = 1.0
     """Of the answers that are checked. After one that is invalid all of that version are, for ten seconds."""
-    response_bytes_max: Bytes = 256 * 1024
+    response_bytes_max: Checked = 256 * 1024
     """A larger answer is not checked, and is counted."""
     stream_end: Annotated[str, Field(pattern=r"^[!-~]([ -~]{0,62}[!-~])?$")] | None = None
     """The data of the last event of an event stream, for example [DONE]."""

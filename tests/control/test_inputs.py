@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import threading
 from typing import Any
 
 import pytest
@@ -12,6 +13,7 @@ from router.config import Settings
 from router.control import metrics
 from router.control.inputs import FRESH_NS, Inputs
 from router.rollout.baseline import estimate
+from router.rollout.drift import DriftJudge, Opinion
 from router.rollout.entry import Entry
 from router.rollout.events import Accepted
 from router.shm import layout as at
@@ -135,6 +137,25 @@ async def test_where_it_is_asked_for_it_is_a_trigger(day: Day, action: str) -> N
     assert (stale.state, stale.failing) == ("inconclusive", False)
 
 
+async def test_people_are_asked_or_it_goes_back(day: Day) -> None:
+    day.office.reconfigure(day.settings(action="ask"))
+    await day.pass_by(6)
+    await day.pass_by(8, amount=500)
+    day.life.probe("v2", times=3)
+    day.life.controller.tick(day.life.now_ns, 0.0)
+    day.life.controller.tick(day.life.now_ns + SECOND_NS // 10, 0.0)
+    (proposed,) = await day.journal("proposed")
+    assert proposed["evidence"]["trigger"]["detail"] == "inputs"
+    day.office.reconfigure(day.settings(action="rollback"))
+    day.life.controller.tick(day.life.now_ns + SECOND_NS // 5, 0.0)
+    (rolled_back,) = await day.journal("rolled_back")
+    assert (rolled_back["to"], rolled_back["trigger"]["kind"], rolled_back["trigger"]["detail"]) == (
+        "v2",
+        "quality",
+        "inputs",
+    )
+
+
 async def test_a_restart_knows_what_was_learned(day: Day) -> None:
     await day.pass_by(6)
     (learned,) = await day.journal("inputs_learned")
@@ -183,6 +204,19 @@ async def test_a_tick_starts_one_look_at_a_time(day: Day) -> None:
     while len(day.life.controller.tasks):
         await asyncio.sleep(0.001)
     assert day.inputs["state"] == "inconclusive"
+
+
+async def test_a_look_that_hangs_keeps_no_rollback_waiting(day: Day, monkeypatch: pytest.MonkeyPatch) -> None:
+    goes_on = threading.Event()
+    monkeypatch.setattr(DriftJudge, "take", lambda *_: goes_on.wait(5) and Opinion())
+    try:
+        day.office.tick(day.life.now_ns)
+        done = await asyncio.wait_for(day.life.controller.rollback(service="svc", actor="ann", reason="look"), 2)
+        assert (done["active"], done["confirmed"]) == ("v2", True)
+        day.office.tick(day.life.now_ns)
+        assert day.office.status("svc")["inputs"]["state"] == "not_configured"
+    finally:
+        goes_on.set()
 
 
 async def test_figures(day: Day) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
 import signal
 from typing import Any
@@ -21,6 +20,14 @@ VALIDATION = f"""
 [services.{SERVICE}.validation]
 request_schema = "SCHEMA"
 response_finite = ["/scores"]
+
+[services.{SERVICE}.inputs]
+fields = [{{ pointer = "/inputs", kind = "number" }}]
+samples_per_s = 20
+
+[services.{SERVICE}.acceptance]
+after_s = 1.0
+requests_min = 20
 """
 
 
@@ -50,7 +57,12 @@ async def test_a_version_that_answers_nan_is_rolled_back(start_router: StartRout
 
         await router.promote_new("v2", new.url)
         async with Traffic(router.url, per_s=60) as traffic:
-            await asyncio.sleep(1)
+
+            async def learns() -> bool:
+                inputs = (await router.service())["inputs"]
+                return bool(inputs["learned"] and inputs["unreadable"] == 0)
+
+            await until(learns, 10, "requests being learned once the version was accepted")
             new.behaviour = nan
 
             async def entry() -> dict[str, Any] | None:

@@ -57,6 +57,7 @@ def test_labels_keep_their_kinds() -> None:
         pytest.param(
             {"request_bytes_max": 2, "request_bytes_held_max": 1}, "exceeds request_bytes_held_max", id="held"
         ),
+        pytest.param({"response_bytes_max": 1 << 25}, "less than or equal to 16777216", id="too large a look"),
         pytest.param({"schema": "x"}, "there is no such setting", id="unknown"),
     ],
 )
