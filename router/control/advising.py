@@ -80,7 +80,7 @@ def advice(job: Job) -> dict[str, Any]:
         kinds[kind], changes[kind] = _kind(kind, found, job, days)
     return {
         "service": job.service,
-        "days": round(days, 3),
+        "days": round(days, 5),
         "rows": tape.rows,
         "rollbacks": [{"at_s": one.at_s, "left": one.left, "by": one.by} for one in job.rollbacks],
         "kinds": kinds,

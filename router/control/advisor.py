@@ -56,7 +56,8 @@ class Advisor(Office):
     def told(self, entry: Entry) -> None:
         """Remember from when on which baseline held."""
         if entry.type in (kinds.BASELINE, kinds.ACCEPTED) and entry.service in self._baselines:
-            self._baselines[entry.service].append((int(entry.at * 1000), entry.data["baseline"]))
+            if plain := entry.data.get("baseline"):
+                self._baselines[entry.service].append((int(entry.at * 1000), plain))
 
     async def advise(self, service: str, days: float, per_month_max: float) -> Document:
         """Return what other limits would have done in the last `days`, and which to set.

@@ -35,6 +35,7 @@ async def test_the_report_counts_what_the_clients_counted(start_router: StartRou
         assert await router.stop() == 0
         await router.start()
         found = await router.call("GET", f"/v1/services/{SERVICE}/report?since=1h")
+        advice = await router.call("GET", f"/v1/services/{SERVICE}/advise?days=1")
 
     failed = sum(not seen.ok for seen in traffic.seen)
     assert failed >= 10
@@ -46,6 +47,9 @@ async def test_the_report_counts_what_the_clients_counted(start_router: StartRou
     assert found["time_to_detect"]["n"] == 1
     assert 0 < found["time_to_detect"]["median_s"] < decided - began + 0.2
     assert found["standby"]["hours"] * 3600 < 60
+    assert [(made["left"], made["by"]) for made in advice["rollbacks"]] == [("v2", "hard_failure.errors")]
+    assert set(advice["kinds"]) == {"hard_failure", "error_rate", "latency"}
+    assert 0 < advice["days"] < 0.01
     past = await router.call("GET", f"/v1/services/{SERVICE}/history?since=1h&step_s=3600&version=v2")
     assert {point["role"] for point in past["points"]} >= {"candidate", "active"}
     assert sum(point["faults"] for point in past["points"] if point["role"] == "active") >= failed - 12

@@ -83,12 +83,11 @@ class History:
         self.path = folder / FILE
         self.on_trouble = on_trouble
         self.on_aside = on_aside
-        self._jobs: queue.Queue[Batch | None] = queue.Queue(QUEUE_MAX)
+        self._jobs: queue.SimpleQueue[Batch | None] = queue.SimpleQueue()  # written in C: to put takes no lock of ours
         self._file: HistoryFile | None = None
         self._marks: Marks = {}
         self._trouble: str | None = None
         self._suspect = False
-        self._leaving = threading.Event()
         self._looked = threading.Event()
         self._aside = Aside("history", READERS_MAX)
         self._loop = asyncio.get_running_loop()
@@ -98,13 +97,12 @@ class History:
     # -- on the event loop
     def submit(self, batch: Batch) -> bool:
         """Have the rows of `batch` written; return at once, False if it is lost because too many wait for the disk."""
-        try:
-            self._jobs.put_nowait(batch)
-        except queue.Full:
+        if self._jobs.qsize() >= QUEUE_MAX:
             self.dropped += 1
             self.on_trouble(f"{QUEUE_MAX} batches wait for the disk; rows are being lost")
             self._trouble = "slow"  # so that the writer says when it is over
             return False
+        self._jobs.put(batch)
         return True
 
     async def rows(
@@ -146,11 +144,7 @@ class History:
 
     async def close(self) -> None:
         """Write what waits, if the disk takes it within CLOSE_TIMEOUT_S, and close the file."""
-        self._leaving.set()
-        try:
-            self._jobs.put_nowait(None)
-        except queue.Full:
-            pass  # the writer looks at `_leaving` too
+        self._jobs.put(None)
         await asyncio.to_thread(self._thread.join, CLOSE_TIMEOUT_S)
 
     def _on_loop(self, call: Callable[P, None], *args: P.args, **kwargs: P.kwargs) -> None:
@@ -163,15 +157,10 @@ class History:
     def _work(self) -> None:
         self._ready()
         self._looked.set()
-        while (batch := self._next()) is not None:
+        while (batch := self._jobs.get()) is not None:
             self._write(batch)
         if self._file is not None:
             self._file.close()
-
-    def _next(self) -> Batch | None:
-        if self._leaving.is_set() and self._jobs.empty():
-            return None
-        return self._jobs.get()
 
     def _ready(self) -> HistoryFile | None:
         """Return the open file; None, having said why, if there is none to be had now."""
