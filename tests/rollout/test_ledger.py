@@ -101,6 +101,17 @@ def test_a_version_that_comes_again_is_another_deployment() -> None:
     assert [made.ended_by is not None for made in story.account.deployments] == [True, True]
 
 
+def test_a_version_that_came_back_and_failed_again_is_still_one_failed_deployment() -> None:
+    story = Story().seed().deploy(1, "v2", "v1", "v0").roll_back(2, "v2", "v1")
+    story.tell("standby_restored", 3, states={"v2": "standby"})
+    story.tell("switched", 4, **{"from": "v1"}, to="v2", states={"v2": "active", "v1": "standby"}).roll_back(
+        5, "v2", "v1"
+    )
+    (deployment,) = story.account.deployments
+    assert deployment.ended_by == story.account.rollbacks[0], "what ended it first"
+    assert len(story.account.rollbacks) == 2
+
+
 def test_a_rollback_of_what_was_seeded_is_no_failed_change() -> None:
     account = Story().seed().roll_back(1, "v1", "v0").account
     assert (account.deployments, len(account.rollbacks)) == ((), 1)

@@ -7,6 +7,7 @@ from dataclasses import replace
 import pytest
 
 from router.rollout import replay as replays
+from router.rollout import tape as tapes
 from router.rollout.baseline import Baseline
 from router.rollout.replay import AGAIN_S, CALM_S, ReplayedKind, Trial, replay
 from router.rollout.rules import ErrorRateRule, HardFailureRule, LatencyRule, Rules
@@ -153,8 +154,10 @@ def test_stricter_rules_never_see_less() -> None:
     assert 0 < seen[0] < seen[-1]
 
 
-def test_the_tape_has_the_sums_of_the_windows_it_stands_for() -> None:
-    story, tape = Recording().play(1_200, faults=0.1, first_byte_ms=80.0), Tape()
+def test_the_tape_has_the_sums_of_the_windows_it_stands_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tapes, "_TRIM", 150)
+    story, tape = Recording().play(800, faults=0.1, first_byte_ms=80.0), Tape()
+    story.play(20, faults=0.5, stalled_s=3.0).play(1_200, faults=0.1, first_byte_ms=80.0)
     trial = Trial("tried", "latency", LATENT, 120.0)
     trial.enroll(tape)
     for row in story.rows:
@@ -162,7 +165,7 @@ def test_the_tape_has_the_sums_of_the_windows_it_stands_for() -> None:
         view = tape.view(LATENT, None, 120.0)
         for seconds in (10.0, 60.0, 300.0, 900.0):
             window = view.window(seconds)
-            assert window is not None
+            assert window is not None, "also around a stall"
             assert tape.faults(seconds) == (window.faults, window.requests)
         timed = view.history.window(60.0, view.now_ns, histograms=True)
         assert timed is not None
