@@ -27,6 +27,7 @@ def versions(
         bool, typer.Option("--deletable", help="Which may be deleted, and why others may not.")
     ] = False,
     live: Annotated[bool, typer.Option("--live", help="What was live when.")] = False,
+    limit: Annotated[int, typer.Option(min=1, max=10_000, help="Of --live, the newest so many.")] = 100,
     as_json: opt.AsJson = False,
     service: opt.ServiceName = "",
     admin: opt.AdminUrl = opt.ADMIN_DEFAULT,
@@ -40,7 +41,7 @@ def versions(
     if deletable:
         _shown(client.get(f"{client.service(service)}/retention"), as_json, _deletable)
     elif live:
-        _shown(client.get(f"{client.service(service)}/live"), as_json, _live)
+        _shown(client.get(f"{client.service(service)}/live?limit={limit}"), as_json, _live)
     elif version:
         query = f"?service={segment(service)}" if service else ""
         _shown(client.get(f"/v1/versions/{segment(version)}{query}"), as_json, _detail)
@@ -179,6 +180,8 @@ def _signed(*parts: object) -> str:
 
 def _live(document: Document) -> None:
     screen.show(*_tenures(document["live"]))
+    if document["earlier"]:
+        screen.say(f"{document['earlier']} earlier ones: --limit shows more")
     if document["dropped"]:
         screen.say(f"{document['dropped']} older ones are in the journal only")
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Iterable
 
 from router import clock
@@ -14,6 +15,7 @@ from router.errors import OperatorError
 from router.rollout.events import RegisterAsked
 from router.rollout.retention import Retained, deletable, retained
 from router.rollout.target import Target
+from router.rollout.tenure import TENURES_MAX
 
 
 class Archive(Office):
@@ -35,14 +37,15 @@ class Archive(Office):
                 self._controller.alarms.down("quarantined_version_active", name)
 
     # -- what people ask
-    def version(self, version: str, service: str | None) -> Document:
+    async def version(self, version: str, service: str | None) -> Document:
         """Return one version in full; raise OperatorError (404, or 400 if several services have it)."""
         bench, target = self._found(version, service)
-        return catalogue.version(bench, target)
+        return await asyncio.to_thread(catalogue.version, catalogue.shelf(bench.registry), target)
 
-    def live(self, service: str) -> Document:
-        """Return what was live when."""
-        return catalogue.live(self._controller.view.bench(service).registry)
+    async def live(self, service: str, limit: int = TENURES_MAX) -> Document:
+        """Return what was live when: the newest `limit`."""
+        bench = self._controller.view.bench(service)
+        return await asyncio.to_thread(catalogue.live, catalogue.shelf(bench.registry), limit)
 
     def retention(self, service: str) -> Document:
         """Return what has to be kept, and which artifacts no version of any service keeps."""

@@ -1,37 +1,88 @@
-"""What the admin API shows of versions: state, origin, marks, history, and when they were live. Times are RFC 3339 for people."""
+"""What the admin API shows of versions: state, origin, marks, history, and when they were live. Times are RFC 3339 for people.
+
+A service may have 500 versions with 100 lines each and 10,000 tenures: what is shown of them is made in a thread, from a shelf.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from dataclasses import dataclass
 from typing import Any
 
 from router import clock
-from router.control.bench import Bench
+from router.rollout.lift import Lift
+from router.rollout.pedigree import Pedigree
 from router.rollout.registry import Registry
 from router.rollout.target import State, Target
 
 Document = dict[str, Any]
 
 
-def versions(bench: Bench) -> list[Document]:
-    """Return the versions of one service with marks and history, newest first."""
-    latest = {tenure["version"]: tenure for tenure in bench.registry.tenures.kept}
-    targets = sorted(bench.registry.targets.values(), key=lambda target: -target.since)
-    return [{**_version(bench, target), "last_live": _last(latest.get(target.version))} for target in targets]
+@dataclass(frozen=True, slots=True)
+class Shelf:
+    """What a registry knows of its versions at one moment; nobody changes it, so any thread may read it."""
+
+    service: str
+    targets: tuple[Target, ...]
+    quarantines: dict[str, Document]
+    lifts: dict[str, Lift]
+    pedigrees: dict[str, Pedigree]
+    history: dict[str, list[Document]]
+    tenures: list[Document]
+    dropped: int
+    incidents: list[Document]
 
 
-def version(bench: Bench, target: Target) -> Document:
+def shelf(registry: Registry) -> Shelf:
+    """Return the shelf of a service; its members are replaced in the registry, never changed, but for what holds them."""
+    return Shelf(
+        registry.service,
+        tuple(registry.targets.values()),
+        dict(registry.quarantines),
+        dict(registry.lifts),
+        dict(registry.pedigrees),
+        dict(registry.history),
+        list(registry.tenures.kept),
+        registry.tenures.dropped,
+        registry.incidents,
+    )
+
+
+def versions(shelves: Iterable[Shelf]) -> list[Document]:
+    """Return the versions of each service with marks and history, newest first."""
+    return [told for kept in shelves for told in _listed(kept)]
+
+
+def _listed(kept: Shelf) -> list[Document]:
+    latest = {tenure["version"]: tenure for tenure in kept.tenures}
+    targets = sorted(kept.targets, key=lambda target: -target.since)
+    return [{**_version(kept, target), "last_live": _last(latest.get(target.version))} for target in targets]
+
+
+def version(kept: Shelf, target: Target) -> Document:
     """Return one version with every time that it was live."""
-    live = [tenure_document(tenure) for tenure in bench.registry.tenures.of(target.version)]
-    incidents = [told["id"] for told in bench.registry.incidents if told["from"] == target.version]
-    return {**_version(bench, target), "live": live, "incidents": incidents}
+    live = [_tenure(tenure) for tenure in kept.tenures if tenure["version"] == target.version]
+    incidents = [told["id"] for told in kept.incidents if told["from"] == target.version]
+    return {**_version(kept, target), "live": live, "incidents": incidents}
 
 
-def _version(bench: Bench, target: Target) -> Document:
-    registry = bench.registry
-    pedigree, lift = registry.pedigrees.get(target.version), registry.lifts.get(target.version)
+def live(kept: Shelf, limit: int) -> Document:
+    """Return what was live when, the newest `limit`, oldest first. `earlier`: how many more are kept; `dropped`: how many
+    only the journal has.
+    """
+    return {
+        "service": kept.service,
+        "live": [_tenure(tenure) for tenure in kept.tenures[-limit:]],
+        "earlier": max(0, len(kept.tenures) - limit),
+        "dropped": kept.dropped,
+    }
+
+
+def _version(kept: Shelf, target: Target) -> Document:
+    pedigree, lift = kept.pedigrees.get(target.version), kept.lifts.get(target.version)
     rolled_back = pedigree.rolled_back if pedigree else None
     return {
-        "service": bench.name,
+        "service": kept.service,
         "version": target.version,
         "state": target.state.value,
         "slot": target.slot,
@@ -39,7 +90,7 @@ def _version(bench: Bench, target: Target) -> Document:
         "artifact": pedigree.artifact if pedigree else None,
         "source": pedigree.source if pedigree else None,
         "registered": {"by": pedigree.registered_by, "at": clock.iso(pedigree.registered_at)} if pedigree else None,
-        "quarantine": _at(registry.quarantines.get(target.version)),
+        "quarantine": _at(kept.quarantines.get(target.version)),
         "lifted": None
         if lift is None
         else _at({"actor": lift.actor, "reason": lift.reason, "at": lift.at, "until": clock.iso(lift.until)}),
@@ -47,29 +98,19 @@ def _version(bench: Bench, target: Target) -> Document:
         "accepted": target.accepted,
         "accepted_at": clock.iso(pedigree.accepted_at) if pedigree and pedigree.accepted_at is not None else None,
         "rolled_back": _at(rolled_back),
-        "history": [_at(line) for line in registry.history.get(target.version, [])],
+        "history": [_at(line) for line in kept.history.get(target.version, [])],
     }
 
 
-def tenure_document(tenure: Document) -> Document:
-    """Return one stretch of time in which a version was active."""
+def _tenure(tenure: Document) -> Document:
     until = tenure["until"]
     return {**tenure, "since": clock.iso(tenure["since"]), "until": None if until is None else clock.iso(until)}
-
-
-def live(registry: Registry) -> Document:
-    """Return what was live when: `/v1/services/{service}/live`. `dropped`: older ones, which only the journal has."""
-    return {
-        "service": registry.service,
-        "live": [tenure_document(tenure) for tenure in registry.tenures.kept],
-        "dropped": registry.tenures.dropped,
-    }
 
 
 def _last(tenure: Document | None) -> Document | None:
     if tenure is None:
         return None
-    told = tenure_document(tenure)
+    told = _tenure(tenure)
     return {"since": told["since"], "until": told["until"]}
 
 

@@ -74,7 +74,7 @@ class _Reading(Collector):
         yield from _targets(status)
         yield from _switches(controller.tally)
         yield from _triggers({name: controller.view.explain(name) for name in names})
-        yield _quarantined(controller.view.versions())
+        yield _quarantined(controller.view.quarantined())
         yield from _processes(status, controller.wall)
         yield _counted(
             "limited", "How often a limit on clients acted; the label is the setting.", "limit", lanes.limited()
@@ -221,14 +221,13 @@ def _worst_by_name(results: list[dict[str, Any]]) -> dict[str, dict[str, Any]]:
     return found
 
 
-def _quarantined(versions: Document) -> Metric:
+def _quarantined(blocked: list[tuple[str, str]]) -> Metric:
     family = GaugeMetricFamily(
         PREFIX + "quarantined_info", f"Versions that are blocked, the first {_QUARANTINED_MAX}.",
         labels=["service", "version"],
     )  # fmt: skip
-    blocked = [item for item in versions["versions"] if item["quarantine"] is not None]
-    for item in blocked[:_QUARANTINED_MAX]:
-        family.add_metric([item["service"], _label(item["version"])], 1.0)
+    for service, version in blocked[:_QUARANTINED_MAX]:
+        family.add_metric([service, _label(version)], 1.0)
     return family
 
 

@@ -30,8 +30,11 @@ class View(Protocol):
     def explain(self, service: str) -> Document:
         """Every trigger of a service, why it did or did not act."""
 
-    def versions(self) -> Document:
+    async def versions(self) -> Document:
         """All versions with their history and marks."""
+
+    def quarantined(self) -> list[tuple[str, str]]:
+        """Service and label of each version that is blocked."""
 
     async def journal(self, after: int, limit: int, service: str | None) -> Document:
         """Journal entries with a sequence number above `after`, oldest first."""

@@ -95,9 +95,16 @@ class View:
             told |= office.explain(service)
         return told
 
-    def versions(self) -> Document:
+    async def versions(self) -> Document:
         """Return all versions of all services."""
-        return {"versions": [told for bench in self._floor.benches.values() for told in catalogue.versions(bench)]}
+        shelves = [catalogue.shelf(bench.registry) for bench in self._floor.benches.values()]
+        return {"versions": await asyncio.to_thread(catalogue.versions, shelves)}
+
+    def quarantined(self) -> list[tuple[str, str]]:
+        """Return service and label of each version that is blocked."""
+        return [
+            (name, version) for name, bench in self._floor.benches.items() for version in bench.registry.quarantines
+        ]
 
     async def journal(self, after: int = 0, limit: int = 100, service: str | None = None) -> Document:
         """Return journal entries with a number above `after`, oldest first."""

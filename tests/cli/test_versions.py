@@ -63,9 +63,14 @@ def test_one_in_full(admin: FakeAdmin, command: Command) -> None:
 
 def test_what_was_live_when(admin: FakeAdmin, command: Command) -> None:
     present = {**TENURE, "version": "blue", "since": "12:00", "until": None, "ended": None, "begun": BY_VERDICT}
-    admin.answer("GET", "/v1/services/default/live", {"service": "default", "live": [TENURE, present], "dropped": 4})
-    assert command("versions", "--live", "--admin", admin.url)[1].splitlines()[2:] == [
+    admin.answer(
+        "GET",
+        "/v1/services/default/live?limit=2",
+        {"service": "default", "live": [TENURE, present], "earlier": 3, "dropped": 4},
+    )
+    assert command("versions", "--live", "--limit", "2", "--admin", admin.url)[1].splitlines()[2:] == [
         "blue     12:00      now    rolled_back, verdict, 9 of 10 failed  –",
+        "3 earlier ones: --limit shows more",
         "4 older ones are in the journal only",
     ]
 

@@ -107,7 +107,10 @@ class FakeController:
             "triggers": self.triggers, "gate": {"would_pass": True, "reasons": []}, "summary": "All is well.",
         }  # fmt: skip
 
-    def versions(self) -> dict[str, Any]:
+    def quarantined(self) -> list[tuple[str, str]]:
+        return [("fraud", "fraud-v1")] if self.blocked else []
+
+    async def versions(self) -> dict[str, Any]:
         self._asked("versions")
         return {
             "versions": [

@@ -29,13 +29,13 @@ async def test_a_version_from_its_registration_to_its_rollback(life: Life) -> No
     archive = Archive(life.controller)
     told = await archive.register(service="svc", version="v3", endpoints=URL, actor="ann", artifact="s3://m/v3")
     assert (told["changed"], told["message"]) == (True, "v3 is registered")
-    assert archive.version("v3", None)["state"] == "registered"
+    assert (await archive.version("v3", None))["state"] == "registered"
     again = await archive.register(service="svc", version="v3", endpoints=[], actor="ann")
     assert (again["changed"], again["message"]) == (False, "v3 is registered already")
     await deployed(life)
     rolled_back = await life.controller.rollback(service="svc", reason="wrong scores", actor="bob")
 
-    version = archive.version("v3", "svc")
+    version = await archive.version("v3", "svc")
     assert (version["registered"]["by"], version["artifact"], version["source"]) == ("ann", "s3://m/v3", None)
     assert [line["event"] for line in version["history"]] == [
         "version_registered", "version_deployed", "version_verified", "promoted", "rolled_back",
@@ -44,12 +44,19 @@ async def test_a_version_from_its_registration_to_its_rollback(life: Life) -> No
     assert (live["begun"]["actor"], live["ended"]["actor"], live["to"]) == ("ann", "bob", "v1")
     assert version["rolled_back"]["incident"] == live["ended"]["incident"] == rolled_back["incident"]
     assert version["incidents"] == [rolled_back["incident"]]
-    listed = {told["version"]: told for told in catalogue.versions(life.bench)}
+    listed = {told["version"]: told for told in catalogue.versions([catalogue.shelf(life.bench.registry)])}
     assert listed["v3"]["last_live"] == {"since": live["since"], "until": live["until"]}
     assert listed["v2"]["last_live"] is None
-    assert [(told["version"], told["until"] is None) for told in archive.live("svc")["live"]] == [
+    assert [(told["version"], told["until"] is None) for told in (await archive.live("svc"))["live"]] == [
         ("v1", False), ("v3", False), ("v1", True),
     ]  # fmt: skip
+
+
+async def test_of_a_long_past_the_newest_is_shown(life: Life) -> None:
+    for version in ("v2", "v1", "v2"):
+        await life.controller.switch(service="svc", to=version, actor="ann")
+    told = await Archive(life.controller).live("svc", 2)
+    assert ([tenure["version"] for tenure in told["live"]], told["earlier"], told["dropped"]) == (["v1", "v2"], 2, 0)
 
 
 async def test_a_dry_run_registers_nothing(life: Life) -> None:
@@ -97,14 +104,14 @@ async def test_an_artifact_that_another_service_needs_stays(life: Life) -> None:
 )
 async def test_what_is_not_known(life: Life, version: str, service: str | None, status: int, code: str) -> None:
     with pytest.raises(OperatorError) as caught:
-        Archive(life.controller).version(version, service)
+        await Archive(life.controller).version(version, service)
     assert (caught.value.status, caught.value.code) == (status, code)
 
 
 async def test_a_version_of_several_services_has_to_be_named_with_one(life: Life) -> None:
     life.controller.benches["other"] = life.bench
     with pytest.raises(OperatorError) as caught:
-        Archive(life.controller).version("v1", None)
+        await Archive(life.controller).version("v1", None)
     assert (caught.value.status, caught.value.code) == (400, "service_needed")
 
 
@@ -115,7 +122,7 @@ async def test_a_quarantine_that_comes_back_under_an_active_version_is_alarmed(l
     sure = Override("ann", "I know", 60.0)
     await life.controller.deploy(service="svc", version="v2", endpoints=[], actor="ann", override=sure)
     life.probe("v2", times=5)
-    shown = archive.version("v2", None)
+    shown = await archive.version("v2", None)
     assert (shown["quarantine"], shown["lifted"]["actor"], shown["lifted"]["reason"]) == (None, "ann", "I know")
     await life.controller.promote(service="svc", version="v2", actor="ann")
     archive.tick(life.now_ns)

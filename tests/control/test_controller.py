@@ -326,7 +326,7 @@ async def test_the_status_of_a_fresh_router(life: Life) -> None:
         ("v2", "standby", 1),
     ]
     assert service["targets"][0]["totals"]["attempts"] == 3
-    versions = life.controller.view.versions()["versions"]
+    versions = (await life.controller.view.versions())["versions"]
     assert [(told["version"], told["state"], told["quarantine"]) for told in versions] == [
         ("v2", "standby", None),
         ("v1", "active", None),

@@ -9,6 +9,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 from router.errors import OperatorError
 from router.rollout.endpoint import parse_endpoints
 from router.rollout.events import Override
+from router.rollout.tenure import TENURES_MAX
 from router.sections.values import NAME, version_label
 
 
@@ -158,6 +159,12 @@ class ServiceQuery(_Query):
     """`service` may be left out where there is only one."""
 
     service: ServiceName | None = None
+
+
+class LiveQuery(_Query):
+    """`limit`: the newest so many."""
+
+    limit: Annotated[int, Field(ge=1, le=TENURES_MAX)] = 100
 
 
 class JournalQuery(_Query):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from router.control.admin import bodies
-from router.control.admin.bodies import ChangeQuery, ServiceQuery
+from router.control.admin.bodies import ChangeQuery, LiveQuery, ServiceQuery
 from router.control.admin.operation import Call, Operation
 from router.control.archive import Archive
 from router.control.verbs import Document
@@ -14,7 +14,7 @@ from router.errors import OperatorError
 
 async def list_all(call: Call) -> Document:
     """All versions."""
-    return call.verbs.view.versions()
+    return await call.verbs.view.versions()
 
 
 async def quarantine(call: Call) -> Document:
@@ -53,10 +53,10 @@ def operations(archive: Archive) -> tuple[Operation, ...]:
     """Return the routes to what `archive` knows."""
 
     async def one(call: Call) -> Document:
-        return archive.version(call.version, call.queried(ServiceQuery).service)
+        return await archive.version(call.version, call.queried(ServiceQuery).service)
 
     async def live(call: Call) -> Document:
-        return archive.live(call.service)
+        return await archive.live(call.service, call.queried(LiveQuery).limit)
 
     async def retention(call: Call) -> Document:
         return archive.retention(call.service)
@@ -77,7 +77,7 @@ def operations(archive: Archive) -> tuple[Operation, ...]:
                   "operator", bodies.Register, ChangeQuery, 201),
         Operation("GET", "/v1/versions/{version:.+}", one, "One version: where it comes from, when it was live, how it fared",
                   query=ServiceQuery),
-        Operation("GET", "/v1/services/{service}/live", live, "What was live when, oldest first"),
+        Operation("GET", "/v1/services/{service}/live", live, "What was live when, oldest first", query=LiveQuery),
         Operation("GET", "/v1/services/{service}/retention", retention, "Which versions and artifacts may be deleted"),
     )  # fmt: skip
 
