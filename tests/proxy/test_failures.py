@@ -8,7 +8,9 @@ from typing import Any
 import orjson
 import pytest
 
+from router.proxy import failures
 from router.proxy.failures import BURST, Failures
+from router.proxy.kept import Kept
 from router.proxy.options import ValidationOptions, WitnessOptions
 from router.shm import layout as at
 from router.shm.captures import CaptureRing
@@ -171,17 +173,17 @@ async def test_a_storm_of_errors_is_sampled() -> None:
 
 async def test_tokens_come_back_with_time() -> None:
     async with Rig(captured_headers=HEADERS) as rig:
-        failures = Failures(rig.plane, 0, HEADERS, KEEPS)
-        assert [failures._admits(1000.0) for _ in range(BURST + 2)] == [True] * BURST + [False] * 2
-        assert [failures._admits(now_s) for now_s in (1000.05, 1000.1, 1000.11)] == [False, True, False]
+        keeper = Failures(rig.plane, 0, HEADERS, KEEPS)
+        assert [keeper._admits(1000.0) for _ in range(BURST + 2)] == [True] * BURST + [False] * 2
+        assert [keeper._admits(now_s) for now_s in (1000.05, 1000.1, 1000.11)] == [False, True, False]
 
 
 async def test_what_does_not_fit_goes_the_response_first() -> None:
     async with Rig(captured_headers=HEADERS) as rig:
-        failures = Failures(rig.plane, 0, HEADERS, KEEPS)
+        keeper = Failures(rig.plane, 0, HEADERS, KEEPS)
         large = b"x" * (at.CAPTURE_BYTES_MAX - 1000)
-        failures.keep({"case": 1}, large, large)
-        failures.keep({"case": 2}, b"x" * at.CAPTURE_BYTES_MAX, b"y")
+        keeper.keep({"case": 1}, large, large)
+        keeper.keep({"case": 2}, b"x" * at.CAPTURE_BYTES_MAX, b"y")
         assert [(one["case"], one["request_kept"], one["response_kept"], len(bodies)) for one, bodies in kept(rig)] == [
             (1, len(large), 0, len(large)),
             (2, 0, 0, 0),
@@ -225,3 +227,10 @@ async def test_an_answer_that_a_validator_rejects_is_kept_with_why(witness: Witn
         ((document, found),) = kept(rig)
     assert summary(document["attempts"][0]) == ("v1", "invalid", 200, True)
     assert (document["complaint"], found) == ("a number that is not finite at /score", bodies)
+
+
+@pytest.mark.parametrize(("bytes_max", "found"), [(5, b"hello"), (4, None), (0, None)])
+def test_a_body_that_is_there_for_others_is_not_taken(bytes_max: int, found: bytes | None) -> None:
+    held = Kept(64, framed=False)
+    held.add(b"hello")
+    assert failures._payload(held, bytes_max) == found
