@@ -54,8 +54,9 @@ def _secrets(settings: Settings) -> list[str]:
     from router.control.senders import complaint
 
     found = [f"notify {channel.name}: {why}" for channel in settings.notify if (why := complaint(channel)) is not None]
-    trouble = HookKeys(settings.alerts).trouble
-    return found if trouble is None else [*found, trouble]
+    keys = HookKeys(settings.alerts)
+    keys.load()
+    return found if keys.trouble is None else [*found, keys.trouble]
 
 
 def _load(config: str) -> Settings:

@@ -17,6 +17,7 @@ from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamil
 
 from router import clock
 from router.config import Settings
+from router.control.aside import Aside, Hanging
 from router.control.bench import Bench
 from router.control.controller import Controller
 from router.control.hook_keys import HookKeys
@@ -34,6 +35,7 @@ from router.rollout.verdict import TriggerResult
 
 UNUSABLE_UP_S: Final = 3600.0
 """How long after the last one the alarm about unusable alerts stays up."""
+SECRET_WAIT_S: Final = 5.0
 SHOWN_MAX: Final = 10
 AT_A_TIME: Final = 5
 """Alerts that are taken in before others get their turn on the loop."""
@@ -68,6 +70,7 @@ class Alerts(Office):
         self._counts: Counter[tuple[str, str]] = Counter()
         self._tokens, self._tokens_at_s = 0.0, 0.0
         self._unusable_at_s: float | None = None
+        self._aside = Aside("secret of the hooks", 2)
         self.reconfigure(settings)
         self._tokens = float(self.settings.alerts_per_minute_max)
         for bench in controller.benches.values():
@@ -77,10 +80,21 @@ class Alerts(Office):
         """Take over other maps, limits and keys; what is remembered stays."""
         self.settings = settings.alerts
         self.keys = HookKeys(settings.alerts)
+        self._controller.tasks.spawn(self._load(self.keys), "secret of the hooks")
         self._book.remembered_max = settings.alerts.remembered_max
         self._maps = [known.plain() for known in settings.alerts.map]
-        if self.keys.trouble is not None:
-            self._controller.alarms.up("alerts_secret_unusable", self.keys.trouble)
+
+    async def _load(self, keys: HookKeys) -> None:
+        """Read the secret. Until then, and if its disk hangs, signatures are refused, and an alarm says why."""
+        try:
+            async with asyncio.timeout(SECRET_WAIT_S):
+                await self._aside.call(keys.load)
+        except (TimeoutError, Hanging):
+            pass
+        if keys is not self.keys:
+            return
+        if keys.trouble is not None:
+            self._controller.alarms.up("alerts_secret_unusable", keys.trouble)
         else:
             self._controller.alarms.down("alerts_secret_unusable")
 
@@ -206,6 +220,8 @@ class Alerts(Office):
     def tick(self, now_ns: int) -> None:
         """Ask people where nobody could be asked before, and let an old alarm go."""
         self._propose()
+        if self.keys.trouble is None:
+            self._controller.alarms.down("alerts_secret_unusable")
         if self._unusable_at_s is not None and clock.now_s() - self._unusable_at_s > UNUSABLE_UP_S:
             self._unusable_at_s = None
             self._controller.alarms.down("alert_unusable")

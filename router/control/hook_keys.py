@@ -18,17 +18,27 @@ SIGNED: Final = "signed"
 
 
 class HookKeys:
-    """The tokens and the secret of one state of the settings. `trouble`: why the secret cannot be used."""
+    """The tokens and the secret of one state of the settings. `trouble`: why the secret cannot be used.
+
+    The secret is not there before `load`, which reads a file and may hang with its disk: call it aside.
+    """
 
     def __init__(self, settings: Alerts) -> None:
         self._settings = settings
         self._secret: bytes | None = None
-        self.trouble: str | None = None
-        if settings.hmac_secret_file is not None:
-            try:
-                self._secret = secret(settings.hmac_secret_file)
-            except (OSError, ValueError) as error:
-                self.trouble = f"alerts.hmac_secret_file {settings.hmac_secret_file}: {_why(error)}"
+        path = settings.hmac_secret_file
+        self.trouble: str | None = None if path is None else f"alerts.hmac_secret_file {path} is being read"
+
+    def load(self) -> None:
+        """Read the secret, if there is one; afterwards `trouble` says why it cannot be used."""
+        path = self._settings.hmac_secret_file
+        if path is None:
+            return
+        try:
+            self._secret = secret(path)
+            self.trouble = None
+        except (OSError, ValueError) as error:
+            self.trouble = f"alerts.hmac_secret_file {path}: {_why(error)}"
 
     def sender(self, fields: Mapping[str, str]) -> str | None:
         """Return the name of the token that the request carries, None if only its signature can tell; before its body is read.

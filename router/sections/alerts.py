@@ -79,6 +79,11 @@ class Alerts(Strict):
     def _verifiable(self) -> Self:
         if self.signature_required and self.hmac_secret_file is None:
             raise ValueError("signature_required needs hmac_secret_file")
+        if self.alerts_per_minute_max < self.alerts_max:
+            raise ValueError(
+                f"alerts_per_minute_max = {self.alerts_per_minute_max} is less than alerts_max = {self.alerts_max}: "
+                "a request of so many would never be taken"
+            )
         return self
 
     @property

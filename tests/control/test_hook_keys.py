@@ -28,7 +28,9 @@ def secret_file(tmp_path: Path) -> str:
 
 
 def keys(**settings: Any) -> HookKeys:
-    return HookKeys(Alerts.model_validate(settings))
+    made = HookKeys(Alerts.model_validate(settings))
+    made.load()
+    return made
 
 
 def signed(body: bytes = BODY, at: float = NOW, secret: bytes = SECRET, **more: str) -> CIMultiDict[str]:

@@ -30,6 +30,7 @@ def test_a_map_as_the_judgement_knows_it() -> None:
         pytest.param({"map": [QUALITY | {"matchers": {"a b": "c"}}]}, "map.0.matchers", id="no label"),
         pytest.param({"signature_required": True}, "needs hmac_secret_file", id="nothing to verify with"),
         pytest.param({"tokens": [{"name": "am", "sha256": "secret"}]}, "tokens.0.sha256", id="a token in plain"),
+        pytest.param({"alerts_per_minute_max": 50}, "would never be taken", id="a rate below one request"),
         pytest.param({"body_bytes_max": 2 << 20}, "body_bytes_max", id="bodies as large as control's patience"),
     ],
 )

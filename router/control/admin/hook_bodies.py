@@ -23,6 +23,8 @@ CLOUD_EVENT: Final = "application/cloudevents+json"
 LABELS_MAX: Final = 64
 _BINARY: Final = "ce-"
 _FINGERPRINT: Final = re.compile(r"[!-~]{1,128}")
+_LATEST_S: Final = 253_370_764_800.0
+"""The beginning of the year 9999."""
 _SUMMARIES: Final = ("summary", "description", "message")
 
 Labels = Annotated[dict[Annotated[str, Field(max_length=256)], Annotated[str, Field(max_length=8192)]],
@@ -166,7 +168,8 @@ def _digest(*parts: str) -> str:
 
 
 def _seconds(at: datetime | None) -> float | None:
-    return None if at is None else at.timestamp()
+    """Return seconds since 1970, within what can be shown: what lies beyond is stale either way."""
+    return None if at is None else min(max(at.timestamp(), 0.0), _LATEST_S)
 
 
 def _json(raw: bytes) -> Any:

@@ -7,11 +7,30 @@ from typing import Any
 
 import orjson
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
+from router import clock
 from router.control.admin.hook_bodies import CLOUD_EVENT, from_alert, from_alertmanager
 from router.errors import OperatorError
 from router.rollout.alert import Report
 
+MEMBERS = [
+    *(
+        "alerts",
+        "status",
+        "labels",
+        "annotations",
+        "startsAt",
+        "fingerprint",
+        "id",
+        "starts_at",
+        "kind",
+        "service",
+        "version",
+    ),
+    *("summary", "specversion", "source", "type", "time", "data", "truncatedAlerts"),
+]
 AT = datetime(2026, 11, 23, 4, 0, tzinfo=UTC).timestamp()
 LABELS = {"alertname": "Drift", "signal": "quality"}
 ALERT: dict[str, Any] = {
@@ -43,6 +62,50 @@ def test_webhooks(alert: dict[str, Any], top: dict[str, Any]) -> None:
     reports, truncated = from_alertmanager(orjson.dumps({**top, "truncatedAlerts": 3, "alerts": [alert]}))
     assert reports == [Report("c26c5a1f6f6f6f6f", "firing", AT, LABELS, "PSI 0.4")]
     assert truncated == 3
+
+
+@pytest.mark.parametrize(
+    ("starts_at", "expected"),
+    [("0001-01-01T00:00:00+14:00", 0.0), ("9999-12-31T23:59:59-14:00", 253_370_764_800.0)],
+)
+def test_times_that_no_calendar_shows(starts_at: str, expected: float) -> None:
+    found = simple({"id": "x", "starts_at": starts_at})
+    assert found.starts_at == expected
+    assert clock.iso(expected)
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(),
+    lambda inner: (
+        st.lists(inner, max_size=4)
+        | st.dictionaries(st.text(max_size=12) | st.sampled_from(MEMBERS), inner, max_size=6)
+    ),
+    max_leaves=20,
+)
+
+
+@given(JSON | st.fixed_dictionaries({}, optional=dict.fromkeys(MEMBERS, JSON)))
+@settings(max_examples=80, deadline=None)
+def test_whatever_comes_is_a_report_or_a_refusal(document: Any) -> None:
+    try:
+        raw = orjson.dumps(document)
+    except TypeError:  # integers beyond 64 bits, lone surrogates: no JSON that anybody sends
+        return
+    refusals: list[int] = []
+    readers = (
+        lambda: from_alertmanager(raw),
+        lambda: from_alert(raw, "application/json", {}),
+        lambda: from_alert(raw, CLOUD_EVENT, {}),
+        lambda: from_alert(
+            raw, "application/json", {"ce-specversion": "1.0", "ce-id": "1", "ce-source": "s", "ce-type": "t"}
+        ),
+    )
+    for read in readers:
+        try:
+            read()
+        except OperatorError as refusal:
+            refusals.append(refusal.status)
+    assert set(refusals) <= {400}
 
 
 def test_our_own_form() -> None:
