@@ -136,7 +136,7 @@ def _whole(i: Document) -> list[Any]:
         ("errors", ", ".join(f"{count} {name}" for name, count in (impact["errors"] or {}).items())),
         ("rescued", impact["rescued"]),
         ("failed for clients, at most", impact["failed_max"]),
-        ("share of the error budget", screen.percent((impact["budget"] or {}).get("share"))),
+        ("share of the error budget", _budget(impact["budget"])),
     )
     parts += ["", screen.table(("what", "how much"), figures)]
     lines = ((line["at"], f"{line['t_s']:+.3f} s", line["actor"], line["text"]) for line in i["timeline"])
@@ -144,7 +144,29 @@ def _whole(i: Document) -> list[Any]:
     if i["candidates"]:
         rows = ((one["strength"], one["claim"], "; ".join(one["evidence"])) for one in i["candidates"])
         parts += ["", screen.table(("evidence", "it may be", "because"), rows)]
+    if i["failures"]["items"]:
+        parts += ["", f"failing requests: {i['failures']['why']}", _failing(i["failures"]["items"])]
     return [*parts, "", *_people(i["id"], review)]
+
+
+def _failing(items: list[Document]) -> Any:
+    columns = ("time", "request", "endpoint", "ended as", "status", "rescued")
+    rows = (
+        (
+            one["at"],
+            f"{one['method']} {one['path']}",
+            one["endpoint"],
+            one["outcome"],
+            one["status"],
+            None if one["rescue"] is None else f"{one['rescue']['version']}: {one['rescue']['outcome']}",
+        )
+        for one in items
+    )
+    return screen.table(columns, rows)
+
+
+def _budget(budget: Document | None) -> str | None:
+    return None if budget is None else f"{screen.percent(budget['share'])} ({budget['basis']})"
 
 
 def _people(incident: str, review: Document) -> list[Any]:

@@ -28,6 +28,7 @@ from router.control.drills import Drills
 from router.control.historian import Historian
 from router.control.incidents.cabinet import Cabinet
 from router.control.incidents.office import Incidents
+from router.control.incidents.surroundings import Surroundings
 from router.control.inputs import Inputs
 from router.control.notify import Notify
 from router.control.office import Office
@@ -57,13 +58,14 @@ def open_offices(premises: Premises) -> tuple[tuple[Office, ...], tuple[Operatio
     success = Success(controller, history, premises.entries, clock.now_ns())
     advisor = Advisor(controller, history, success, entries)
     cabinet = Cabinet(premises.state_dir, settings.incidents.kept_max)
-    incidents = Incidents(controller, settings, cabinet, entries)
+    case_office = CaseOffice(controller, settings, premises.state_dir, entries)
+    around = Surroundings(case_office.captured.failures, history)
+    incidents = Incidents(controller, settings, cabinet, entries, around)
     archive = Archive(controller, incidents.understood)
     alerts = Alerts(controller, settings, entries)
     approvals = Approvals(controller, settings, proposal_links.opened(premises.state_dir, controller.alarms))
     inputs = Inputs(controller, settings, entries)
     drills = Drills(controller, settings, entries)
-    case_office = CaseOffice(controller, settings, premises.state_dir, entries)
     acceptances = Acceptances(controller, entries)
     channels = Notify(controller, settings, premises.state_dir, premises.entries)
     channels.link_makers.append(approvals.links_in)

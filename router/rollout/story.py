@@ -87,6 +87,44 @@ def _edited(data: _Data) -> str:
     return "; ".join(said) or "edited"
 
 
+def _alert(data: _Data) -> str:
+    about = f", against {data['about']}" if data["about"] else f": {data['detail']}"
+    return f"{data['kind']} alert {data['name']} {data['status']}{_summary(data)}{about}"
+
+
+def _summary(data: _Data) -> str:
+    return f" ({data['summary']})" if data.get("summary") else ""
+
+
+def _proposed(data: _Data) -> str:
+    what = f"should {data['version']} go back to {data['to']}?"
+    if data["kind"] == "promotion":
+        what = f"may {data['to']} become active?"
+    return f"proposal {data['proposal']}: {what}{_because(data)}"
+
+
+def _decided(how: str) -> Callable[[_Data], str]:
+    return lambda data: f"proposal {data['proposal']} {how}{_because(data)}"
+
+
+def _frozen_cases(data: _Data) -> str:
+    return f"{len(data['cases'])} regression cases were made of {data['seen']} failing requests of {data['version']}"
+
+
+def _checked_cases(data: _Data) -> str:
+    return f"{data['version']} fails {data['failed']} of {data['cases']} regression cases"
+
+
+def _criterion(data: _Data) -> str:
+    return f"to be accepted, versions need {data['metric']} of at most {data['limit']:g}{_because(data)}"
+
+
+def _drift(data: _Data) -> str:
+    if data["state"] == "over":
+        return f"requests to {data['version']} are like the learned ones again"
+    return f"requests to {data['version']} have drifted{_because(data)}"
+
+
 _TOLD: Final[dict[str, Callable[[_Data], str]]] = {
     kinds.BOOT: lambda data: f"the router was started (boot {data['boot']})",
     kinds.SEEDED: lambda data: f"{data['target']['version']} came in by the settings",
@@ -116,4 +154,33 @@ _TOLD: Final[dict[str, Callable[[_Data], str]]] = {
     kinds.NO_BETTER_TARGET: lambda data: f"held: {data['active']} fails and {'; '.join(data['obstacles'])}",
     kinds.SETTINGS_CHANGED: lambda data: f"the settings were read again (version {data['version']})",
     kinds.INCIDENT_EDITED: _edited,
+    kinds.REGISTERED: lambda data: f"{data['target']['version']} was made known",
+    kinds.QUARANTINE_RETURNED: lambda data: (
+        f"the quarantine of {', '.join(data['quarantine'])} is back{_because(data)}"
+    ),
+    kinds.ALERT: _alert,
+    kinds.PROPOSED: _proposed,
+    kinds.EVIDENCE_ADDED: lambda data: (
+        f"proposal {data['proposal']} has more evidence: {data['evidence']['trigger']['reason']}"
+    ),
+    kinds.APPROVED: _decided("was approved"),
+    kinds.DENIED: _decided("was denied"),
+    kinds.PROPOSAL_EXPIRED: _decided("has expired"),
+    kinds.WITHDRAWN: _decided("was withdrawn"),
+    kinds.DECISION_REFUSED: _decided("could not be decided"),
+    kinds.CASES_FROZEN: _frozen_cases,
+    kinds.CASES_CHECKED: _checked_cases,
+    kinds.CRITERION_ADDED: _criterion,
+    kinds.CRITERION_SET: _criterion,
+    kinds.CRITERION_REMOVED: lambda data: f"the criterion {data['metric']} was taken away{_because(data)}",
+    kinds.DRILL_STARTED: lambda data: f"drill {data['drill']} began",
+    kinds.DRILL_SWITCHED: lambda data: f"drill {data['drill']}: {data['to']} became active",
+    kinds.DRILL_ENDED: lambda data: f"drill {data['drill']} ended: {data['result']}",
+    kinds.DRILL_REFUSED: lambda data: f"drill {data['drill']} was refused: {'; '.join(data['reasons'])}",
+    kinds.INPUTS_LEARNED: lambda data: (
+        f"what requests are like was learned from {data['reference']['samples']} of them"
+    ),
+    kinds.INPUT_DRIFT: _drift,
+    kinds.MLFLOW_TOLD: lambda data: "MLflow was told",
+    kinds.MLFLOW_GIVEN_UP: lambda data: f"MLflow could not be told{_because(data)}",
 }

@@ -20,7 +20,11 @@ INCIDENT: dict[str, Any] = {
     "durations": {
         "fault_to_decision_s": 9.9, "decision_to_store_us": 41, "store_to_last_worker_ms": None, "fault_to_recovered_s": None,
     },
-    "impact": {"requests": 1005, "errors": {"timed_out": 5}, "rescued": 0, "failed_max": 5, "budget": None},
+    "impact": {"requests": 1005, "errors": {"timed_out": 5}, "rescued": 0, "failed_max": 5,
+        "budget": {"share": 0.05, "basis": "99.9 % of 100000 requests in 30 days"}},
+    "failures": {"why": "all 1 that were captured", "items": [
+        {"at": "12:01", "method": "POST", "path": "/infer", "endpoint": "http://a:1", "outcome": "timed_out", "status": None,
+         "rescue": {"version": "blue", "outcome": "ok", "status": 200}}]},
     "timeline": [{"at": "12:00", "t_s": -9.9, "actor": None, "text": "the first fault"}],
     "candidates": [{"strength": "some", "claim": "a hang", "evidence": ["5 of 5"]}],
 }  # fmt: skip
@@ -54,13 +58,17 @@ def test_one_in_full(admin: FakeAdmin, command: Command) -> None:
         "errors                       5 timed_out\n"
         "rescued                      0\n"
         "failed for clients, at most  5\n"
-        "share of the error budget    –\n"
+        "share of the error budget    5.00 % (99.9 % of 100000 requests in 30 days)\n"
         "\n"
         "time   from decision  who  what happened\n"
         "12:00  -9.900 s       –    the first fault\n"
         "\n"
         "evidence  it may be  because\n"
         "some      a hang     5 of 5\n"
+        "\n"
+        "failing requests: all 1 that were captured\n"
+        "time   request      endpoint    ended as   status  rescued\n"
+        "12:01  POST /infer  http://a:1  timed_out  –       blue: ok\n"
         "\n"
         "owner: nobody yet\n"
         "root cause: not known yet\n"

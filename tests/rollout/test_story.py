@@ -8,9 +8,17 @@ from router.rollout import entry as kinds
 from router.rollout.entry import Entry
 from router.rollout.story import TEXT_CHARS_MAX, line
 
+ALERT = {
+    "kind": "business",
+    "name": "refunds",
+    "status": "firing",
+    "summary": "up 40 %",
+    "detail": "it began long ago",
+}
 
-def told(kind: str, **data: Any) -> str:
-    return line(Entry(kind, "svc", "ann", data, 1.0, 2, 3, 4)).text
+
+def told(_kind: str, **data: Any) -> str:
+    return line(Entry(_kind, "svc", "ann", data, 1.0, 2, 3, 4)).text
 
 
 @pytest.mark.parametrize(
@@ -38,6 +46,28 @@ def told(kind: str, **data: Any) -> str:
         (told(kinds.INCIDENT_EDITED, set={"root_cause": "x", "status": "reviewed"}), "root cause set; now reviewed"),
         (told("alert_received", reason="drift"), "alert received: drift"),
         (told("cases_frozen"), "cases frozen"),
+        (
+            told(kinds.CASES_FROZEN, cases=["a", "b"], seen=3, version="v2"),
+            "2 regression cases were made of 3 failing requests of v2",
+        ),
+        (told(kinds.CASES_CHECKED, version="v3", failed=1, cases=2), "v3 fails 1 of 2 regression cases"),
+        (told(kinds.ALERT, **ALERT, about="v2"), "business alert refunds firing (up 40 %), against v2"),
+        (told(kinds.ALERT, **ALERT, about=None), "business alert refunds firing (up 40 %): it began long ago"),
+        (
+            told(kinds.PROPOSED, proposal="p-1", kind="rollback", version="v2", to="v1", reason="refunds"),
+            "proposal p-1: should v2 go back to v1?: refunds",
+        ),
+        (
+            told(kinds.PROPOSED, proposal="p-2", kind="promotion", version="v2", to="v2", reason=""),
+            "proposal p-2: may v2 become active?",
+        ),
+        (told(kinds.APPROVED, proposal="p-1", reason="yes"), "proposal p-1 was approved: yes"),
+        (
+            told(kinds.CRITERION_SET, metric="late_share", limit=0.02, reason="sla"),
+            "to be accepted, versions need late_share of at most 0.02: sla",
+        ),
+        (told(kinds.DRILL_REFUSED, drill="d-1", reasons=["frozen"]), "drill d-1 was refused: frozen"),
+        (told(kinds.INPUT_DRIFT, state="over", version="v2"), "requests to v2 are like the learned ones again"),
         (told(kinds.DRAINED), "drained"),
     ],
 )

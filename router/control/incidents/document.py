@@ -11,6 +11,7 @@ from typing import Any, Final
 
 from router import clock
 from router.control.incidents import words
+from router.control.incidents.surroundings import budget
 from router.rollout import entry as kinds
 from router.rollout.aftermath import Frozen, impact, periods
 from router.rollout.cause import Scene, candidates
@@ -192,7 +193,7 @@ def _impact(sources: Sources, times: dict[str, float | None]) -> Document:
         "until": _iso(told["detection_at"] if frozen is None else _at(sources, frozen["until_ns"])),
         "seconds_affected": None if began is None or over is None else round(max(0.0, over - began), 3),
         "clients": (frozen or {}).get("clients"),
-        "budget": (frozen or {}).get("budget"),
+        "budget": budget((frozen or {}).get("volume"), cost["failed_max"]),
     }
 
 

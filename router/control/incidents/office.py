@@ -27,6 +27,7 @@ from router.control.incidents.cabinet import Cabinet, Files
 from router.control.incidents.document import FORMAT, Document, Sources, document
 from router.control.incidents.glance import BEFORE_S, Glance
 from router.control.incidents.past import trail_of
+from router.control.incidents.surroundings import Surroundings
 from router.control.office import Office
 from router.errors import OperatorError
 from router.rollout import entry as kinds
@@ -60,8 +61,16 @@ class _Watch:
 class Incidents(Office):
     """The incidents of all services."""
 
-    def __init__(self, controller: Controller, settings: Settings, cabinet: Cabinet, entries: Sequence[Entry]) -> None:
+    def __init__(
+        self,
+        controller: Controller,
+        settings: Settings,
+        cabinet: Cabinet,
+        entries: Sequence[Entry],
+        around: Surroundings | None = None,
+    ) -> None:
         self._controller = controller
+        self._around = around
         self._settings = settings.incidents
         self.on_whole: Callable[[Entry], None] = lambda opening: None
         """Told the fact that opened an incident once its record is complete."""
@@ -166,10 +175,32 @@ class Incidents(Office):
     async def _freeze(self, glance: Glance) -> None:
         async with self._freezing:  # one after the other: each goes on where the last one ended
             known = glance.known or self._frozen.get(glance.story.incident)
-            self._remember(glance.story.incident, await asyncio.to_thread(replace(glance, known=known).frozen))
+            seen = await asyncio.to_thread(replace(glance, known=known).frozen)
+            self._remember(glance.story.incident, await self._joined(glance, known or {}, seen))
         self._changed.add(glance.story.incident)
         if glance.whole:
             self.on_whole(glance.story.opening)
+
+    async def _joined(self, glance: Glance, known: Frozen, seen: Frozen) -> Frozen:
+        """Return `seen` with what is known of the time around it. Later looks find no more requests than earlier ones, once
+        workers have overwritten some; how many a service has in all is asked aside, for it is asked of a disk."""
+        if self._around is None:
+            return seen
+        found = await self._around.failures(glance.story, seen["start_ns"], self._settings.failures_max)
+        earlier = known.get("failures")
+        if glance.whole or not known:
+            self._controller.tasks.spawn(self._measured(glance.story), f"volume of {glance.story.incident}")
+        kept = earlier if earlier and earlier["seen"] >= found["seen"] else found
+        return {**seen, "failures": kept, "volume": known.get("volume")}
+
+    async def _measured(self, story: Story) -> None:
+        """Ask how many requests there are in the window of what was promised."""
+        assert self._around is not None
+        service = self._controller.benches[story.service].service
+        volume = await self._around.volume(story.service, service.objective, story.opening.at)
+        if volume is not None and (frozen := self._frozen.get(story.incident)) is not None:
+            self._frozen[story.incident] = {**frozen, "volume": volume}
+            self._changed.add(story.incident)
 
     def _remember(self, incident: str, frozen: Frozen) -> None:
         self._frozen[incident] = frozen

@@ -12,9 +12,13 @@ import pytest
 
 from router.control.incidents.cabinet import Cabinet
 from router.control.incidents.office import Incidents
+from router.control.incidents.surroundings import Surroundings
 from router.errors import OperatorError
 from router.rollout.outcome import Outcome
+from router.rollout.success import Totals
+from router.sections.objective import Objective
 from tests.control.crew_of_fakes import Life, Workers, new_wall, settings
+from tests.control.incidents.test_surroundings import Rows, failure
 
 ONE = "svc-1-2"
 NEW = {"what": "a test", "kind": "preventive", "owner": None, "due": None}
@@ -98,6 +102,42 @@ async def test_a_verdict_opens_an_incident_that_grows_until_it_is_whole(life: Li
     kinds = {line["kind"] for line in made["timeline"]}
     assert kinds >= {"seeded", "started", "rolled_back", "swapped", "confirmed", "recovered", "drained"}
     assert office.status("svc") == {"incidents_open": [ONE]}
+
+
+async def test_what_was_captured_and_the_budget_are_kept_with_it(life: Life) -> None:
+    """A later look finds less: workers have overwritten some. The history's disk may take its time."""
+    captured = [[failure(2, "v1"), failure(1, "v1")], [failure(2, "v1")]]
+
+    async def failures(*_: Any) -> list[dict[str, Any]]:
+        return captured.pop(0) if captured else []
+
+    slow = asyncio.Event()
+
+    class Slow(Rows):
+        async def read(self, _: Any) -> Any:
+            await slow.wait()
+            return await super().read(_)
+
+    bench = life.controller.benches["svc"]
+    bench.service = bench.service.model_copy(update={"objective": Objective(availability=0.99)})
+    around = Surroundings(failures, Slow(Totals(accepted=2_592_000, seconds=2_592_000.0)))  # type: ignore[arg-type]
+    office = Incidents(life.controller, life.settings, Cabinet(life.folder, 10), [], around)
+    life.controller.offices = (office,)
+    life.probe("v2", times=3)
+    live(life, 5, answering(life, 0))
+    live(life, 4, failing(life))
+    live(life, 7, answering(life, 1))
+    async with asyncio.timeout(5):
+        while not office._frozen.get(ONE, {}).get("failures"):
+            await asyncio.sleep(0.002)
+    made = await office.document(ONE)
+    assert ([one["request_id"] for one in made["failures"]["items"]], made["impact"]["budget"]) == (["r1", "r2"], None)
+    slow.set()
+    await settled(life)
+    made = await filed(life, office)
+    assert made["impact"]["budget"]["basis"] == "99 % of 2\u202f592\u202f000 requests in 30 days"
+    assert [one["request_id"] for one in made["failures"]["items"]] == ["r1", "r2"]
+    await office.close()
 
 
 async def test_a_person_who_goes_back_opens_one_too_and_a_switch_does_not(life: Life, office: Incidents) -> None:

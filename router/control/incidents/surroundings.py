@@ -1,0 +1,97 @@
+"""What others know of the time around a rollback: which requests failed, and how many a service has in all.
+
+Of a request stays what it was and how it ended, not what was in it: bodies and header fields are kept with the cases, where
+they are redacted and really deleted; a record stays for years.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+from router import clock
+from router.control.incidents import words
+from router.control.store.history import History
+from router.errors import OperatorError
+from router.rollout.chronicle import Story
+from router.rollout.story import shortened
+from router.sections.objective import Objective
+
+Document = dict[str, Any]
+Captured = Callable[[str, int, int, int], Awaitable[list[Document]]]
+"""Returns failing requests of a service between two monotonic moments, at most so many, newest first: Captured.failures."""
+LOOKED_AT_MAX: Final = 4096
+AFTER_NS: Final = 4_000_000_000
+"""After the decision: until then requests end that had begun on the failing version."""
+BEFORE_NS: Final = 1_000_000_000
+_TARGET_CHARS_MAX: Final = 200
+_DAY_S: Final = 86_400
+_WELL_KNOWN: Final = 0.99
+_RESCUE: Final = ("version", "outcome", "status")
+_KEPT: Final = ("endpoint", "method", "outcome", "status", "complaint", "request_id", "lasted_ms", "request_bytes")
+
+
+@dataclass(frozen=True, slots=True)
+class Surroundings:
+    """`history` keeps how many requests there are."""
+
+    captured: Captured
+    history: History
+
+    async def failures(self, story: Story, since_ns: int, items_max: int) -> Document:
+        """Return the requests that failed on the version left from `since_ns` on, as `failing` does. Takes milliseconds, in
+        a thread: they are in shared memory, and the oldest ones may have been overwritten."""
+        until_ns = story.opening.monotonic_ns + AFTER_NS
+        found = await self.captured(story.service, since_ns - BEFORE_NS, until_ns, LOOKED_AT_MAX)
+        return failing([one for one in reversed(found) if one["version"] == story.ends[0]], items_max)
+
+    async def volume(self, service: str, promised: Objective, until_s: float) -> Document | None:
+        """Return what was promised, and {requests, seconds}: how many a service had in how much of that window; None if
+        nothing was promised, the history knows nothing, or it cannot be read now. Waits for a disk."""
+        if promised.availability is None:
+            return None
+        since_ms, until_ms = int((until_s - promised.window_days * _DAY_S) * 1000), int(until_s * 1000)
+        try:
+            totals = await self.history.read(lambda file: file.totals(service, since_ms, until_ms, 1.0))
+        except OperatorError:
+            return None
+        counted = {"requests": totals.accepted, "seconds": round(totals.seconds, 1)}
+        return {**promised.model_dump(), **counted} if totals.accepted and totals.seconds else None
+
+
+def failing(found: Sequence[Document], items_max: int) -> Document:
+    """Return {known, seen, why, items}: the first and the last of `found` (oldest first), `items_max` in all."""
+    first, last = (items_max + 1) // 2, items_max // 2
+    chosen = found if len(found) <= items_max else [*found[:first], *found[len(found) - last :]]
+    why = f"all {len(found)} that were captured"
+    if len(found) > items_max:
+        why = f"the first {first} and the last {last} of {len(found)} that were captured"
+    if not found:
+        why = "no failing requests were captured"
+    return {"known": bool(found), "seen": len(found), "why": why, "items": [_item(one) for one in chosen]}
+
+
+def _item(found: Document) -> Document:
+    rescue = found["rescue"]
+    return {
+        "at": clock.iso(found["at"]),
+        "path": shortened(found["target"], _TARGET_CHARS_MAX),
+        **{name: found[name] for name in _KEPT},
+        "rescue": None if rescue is None else {name: rescue[name] for name in _RESCUE},
+    }
+
+
+def budget(volume: Document | None, failed: int | None) -> Document | None:
+    """Return {share, basis}: how much of what may fail in the window has failed; None if nobody knows.
+
+    A window of which only a part is known is taken to be like that part.
+    """
+    if not volume or failed is None:
+        return None
+    window_s = volume["window_days"] * _DAY_S
+    requests = volume["requests"] * max(1.0, window_s / volume["seconds"])
+    told = f"{volume['availability'] * 100:.6g} % of {words.count(requests)} requests in {volume['window_days']:g} days"
+    if volume["seconds"] < _WELL_KNOWN * window_s:
+        told += f", estimated from {words.seconds(volume['seconds'])}"
+    return {"share": round(failed / (requests * (1 - volume["availability"])), 6), "basis": told}
