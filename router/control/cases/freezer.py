@@ -77,7 +77,7 @@ class Freezer:
         """Begin with what is due."""
         for due in self.due.values():
             if not due.busy and now_ns >= due.next_ns:
-                due.busy = True
+                due.busy, due.next_ns = True, now_ns + RETRY_NS
                 self._controller.tasks.spawn(self._freeze(due), f"cases of {due.incident}")
 
     async def _freeze(self, due: Due) -> None:
@@ -91,9 +91,10 @@ class Freezer:
             caps = Caps(settings.cases_max, settings.bytes_max)
             added = await self._store.call(lambda file: file.add(due.service, cases, caps, clock.wall_s()))
         except OperatorError as error:
-            due.next_ns, due.busy = clock.now_ns() + RETRY_NS, False
             self._controller.alarms.up("cases_not_kept", f"the cases of {due.incident}: {error.detail}", due.service)
             return
+        finally:
+            due.busy = False
         self._controller.alarms.down("cases_not_kept", due.service)
         seen = sum(failure["version"] == due.version for failure in told)
         bench.conductor.perform([Record(kinds.CASES_FROZEN, "control", _fact(due, added, seen))], clock.now_ns())

@@ -244,7 +244,8 @@ def _broke_off(check: Check | None, version: str) -> bool:
 
 
 def _way(bench: Bench, *, asked: bool) -> Way:
-    settings, slo_ms = bench.service.cases, bench.service.rules.latency.slo_ms
+    settings, latency = bench.service.cases, bench.service.rules.latency
+    slo_ms = latency.slo_ms if latency.slo_on == "first_byte" else None
     limits = Limits(
         latency_ms_max=slo_ms if settings.latency_ms_max is None else settings.latency_ms_max,
         equal=settings.equal,
