@@ -62,8 +62,8 @@ def test_error_rate_acts_when_the_judge_acted(faults: float, baseline: Baseline 
 )
 def test_latency_acts_when_the_judge_acted(late_ms: float, sustained_s: float) -> None:
     rules = replace(LATENT, latency=replace(LATENT.latency, sustained_s=sustained_s), warmup_s=10.0)
-    truth = acted(rules, None, 60, 120, first_byte_ms=late_ms)
-    found = alarms("latency", Recording().play(60).play(140, first_byte_ms=late_ms), rules)
+    truth = acted(rules, None, 40, 100, first_byte_ms=late_ms)
+    found = alarms("latency", Recording().play(40).play(120, first_byte_ms=late_ms), rules)
     assert (truth is None) == (found == []) == (late_ms == 20.0)
     if truth is not None:
         assert found[0] - truth[0] == pytest.approx(6, abs=15)
@@ -116,9 +116,9 @@ def test_a_row_in_which_we_stalled_is_left_out_with_the_next_one() -> None:
 
 def test_the_baseline_is_the_one_of_that_time() -> None:
     """A version at 6 % is normal where 6 % were accepted."""
-    story = Recording().play(900, faults=0.06).play(900, faults=0.06)
+    story = Recording().play(600, faults=0.06).play(400, faults=0.06)
     trial = Trial("tried", "error_rate", Rules(), 120.0)
-    half_ms = WALL_MS + 900_000
+    half_ms = WALL_MS + 600_000
     replay(story.rows, [trial], lambda at_ms: normal(0.06) if at_ms <= half_ms else normal(0.001))
     assert [alarm.at_ms > half_ms for alarm in trial.alarms] == [True]
 
@@ -141,11 +141,12 @@ def test_a_limit_far_below_what_is_normal_ends_its_trial_soon(monkeypatch: pytes
     assert trial.seconds < 4 * AGAIN_S
 
 
-def test_stricter_rules_never_see_less() -> None:
-    """Also over the trimming of what no window reaches: 15 hours of rows with a trouble every 75 minutes."""
+def test_stricter_rules_never_see_less(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tapes, "_TRIM", 300)
+    """Also over the trimming of what no window reaches: five hours of rows with a trouble every 40 minutes."""
     story = Recording()
-    for number in range(12):
-        story.play(4200, faults=0.002).play(300, faults=0.02 + number * 0.02)
+    for number in range(8):
+        story.play(2100, faults=0.002).play(300, faults=0.02 + number * 0.03)
     seen = []
     for factor in (2.0, 1.0, 0.5, 0.25):
         rule = ErrorRateRule(rate_floor=0.02 * factor, rate_floor_without_baseline=0.05 * factor)

@@ -143,16 +143,16 @@ async def test_old_rows_go_an_hour_at_a_time(tmp_path: Path) -> None:
 
 
 async def test_the_file_stays_within_its_bound(tmp_path: Path) -> None:
-    async with keeper(tmp_path, file_bytes_max=300_000) as kept:
-        for step in range(1, 4_001):
+    async with keeper(tmp_path, file_bytes_max=100_000) as kept:
+        for step in range(1, 1_501):
             while not kept.note(step * 10, step, zero_ns=0):
                 await asyncio.sleep(0.002)
         await until(lambda: kept.history._jobs.empty())
-        assert kept.history.used_bytes <= 300_000
+        assert kept.history.used_bytes <= 100_000
         begun = await kept.begun()
-        assert begun[-1][0] == 40_000, "the newest stay"
+        assert begun[-1][0] == 15_000, "the newest stay"
         assert begun[0][0] > 3_600, "the oldest went"
-        assert os.stat(tmp_path / FILE).st_size < 400_000
+        assert os.stat(tmp_path / FILE).st_size < 200_000
 
 
 @pytest.mark.parametrize(
@@ -181,10 +181,10 @@ def _schema(path: Path, number: int) -> None:
 
 async def test_damage_that_shows_while_it_runs_moves_the_file_aside_too(tmp_path: Path) -> None:
     async with keeper(tmp_path) as kept:
-        for step in range(1, 400):
+        for step in range(1, 200):
             while not kept.note(step * 10, step, zero_ns=0):
                 await asyncio.sleep(0.002)
-        await written(kept, 399)
+        await written(kept, 199)
         assert kept.history._file is not None
         kept.history._file.database.execute("PRAGMA wal_checkpoint(TRUNCATE)")
         size = (tmp_path / FILE).stat().st_size
@@ -193,11 +193,11 @@ async def test_damage_that_shows_while_it_runs_moves_the_file_aside_too(tmp_path
             file.write(os.urandom(size - 4096))
         with pytest.raises(HistoryUnavailable):
             await kept.rows()
-        kept.note(4_000, 400)
+        kept.note(2_000, 200)
         await until(lambda: bool(kept.aside))
-        kept.note(4_010, 410)
+        kept.note(2_010, 210)
         await written(kept, 2)
-        assert await kept.begun() == [(4000, 10, 1), (4010, 10, 10)], "what was read last is still known"
+        assert await kept.begun() == [(2000, 10, 1), (2010, 10, 10)], "what was read last is still known"
 
 
 class FullDisk(HistoryFile):
@@ -293,7 +293,7 @@ def busy(step: int) -> Reading:
 async def test_a_busy_row_takes_a_few_hundred_bytes(tmp_path: Path) -> None:
     """The bound that README promises: a busy service with an idle standby stays below 150 MB in 30 days."""
     async with keeper(tmp_path) as kept:
-        for step in range(1, 1_001):
+        for step in range(1, 401):
             active, at_ns = busy(step), step * 10 * SECOND_NS
             standby = replace(reading(step * 10, 0, zero_ns=0), slot=1, version="v2", role="standby")
             told = replace(active, slot=-1, version="", role="service", histograms=None)
@@ -301,6 +301,6 @@ async def test_a_busy_row_takes_a_few_hundred_bytes(tmp_path: Path) -> None:
                 await asyncio.sleep(0.002)
         await until(lambda: kept.history._jobs.empty())
         await asyncio.sleep(0.02)
-        a_step = kept.history.used_bytes / 1_000
+        a_step = kept.history.used_bytes / 400
         print(f"{a_step:.0f} bytes per ten seconds, {a_step * 259_200 / 1e6:.0f} MB in 30 days")
         assert a_step * 259_200 < 150e6
