@@ -55,7 +55,7 @@ def advise(
 
 def _heading(told: Document) -> Iterator[str]:
     yield (
-        f"service {told['service']}: {screen.number(told['days'])} days of active versions in {told['rows']} rows since "
+        f"service {told['service']}: {screen.long(told['days'] * 86_400)} of active versions in {told['rows']} rows since "
         f"{told['since']}, {len(told['rollbacks'])} rollbacks"
     )
     for rollback in told["rollbacks"]:

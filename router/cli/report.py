@@ -50,7 +50,7 @@ def heading(told: Document) -> str:
     coverage = told["coverage"]
     return (
         f"service {told['service']}, {told['since']} to {told['until']}: "
-        f"rows of {screen.percent(coverage['share'])} of that time are kept"
+        f"rows of {screen.long(coverage['seconds'])} of that time are kept"
         + ("" if told["journal_complete"] else "; older facts of the journal are left out")
     )
 
@@ -67,14 +67,14 @@ def rows(told: Document) -> Iterator[tuple[str, str, str]]:
     yield (
         "uptime, by time",
         _percent(by_time["share"]),
-        f"{_long(by_time['seconds'])} with traffic, {_long(by_time['bad_s'])} with more than "
-        f"{_percent(by_time['fault_share_max'])} failed; {_long(by_time['idle_s'])} without",
+        f"{screen.long(by_time['seconds'])} with traffic, {screen.long(by_time['bad_s'])} with more than "
+        f"{_percent(by_time['fault_share_max'])} failed; {screen.long(by_time['idle_s'])} without",
     )
     yield (
         "stability of the model",
         _percent(stability["share"]),
-        f"{_long(stability['within_s'])} within limits, {_long(stability['outside_s'])} outside, "
-        f"{_long(stability['undecided_s'])} undecided",
+        f"{screen.long(stability['within_s'])} within limits, {screen.long(stability['outside_s'])} outside, "
+        f"{screen.long(stability['undecided_s'])} undecided",
     )
     yield from _changes(told)
     yield from (
@@ -88,7 +88,7 @@ def _changes(told: Document) -> Iterator[tuple[str, str, str]]:
     yield (
         "deployments",
         f"{screen.number(made['per_week'])} a week" if made["per_week"] is not None else "",
-        f"{made['count']} in {screen.number(made['days'])} days; {made['back_and_forth']} switches back and forth not counted",
+        f"{made['count']} in {screen.long(made['days'] * 86_400)}; {made['back_and_forth']} switches back and forth not counted",
     )
     between = failures["between"]
     yield (
@@ -108,7 +108,7 @@ def _changes(told: Document) -> Iterator[tuple[str, str, str]]:
 
 def _time(told: Document, name: str, title: str) -> tuple[str, str, str]:
     spread = told[name]
-    value = f"{_long(spread['median_s'])} (p95 {_long(spread['p95_s'])})" if spread["n"] else ""
+    value = f"{screen.long(spread['median_s'])} (p95 {screen.long(spread['p95_s'])})" if spread["n"] else ""
     return title, value, f"{spread['n']} of {spread['rollbacks']} rollbacks of which it is known"
 
 
@@ -140,11 +140,3 @@ def _percent(share: float | None) -> str:
     while digits < 6 and share != 1 and f"{share * 100:.{digits}f}" == f"{100:.{digits}f}":
         digits += 1
     return f"{share * 100:.{digits}f} %"
-
-
-def _long(seconds: float) -> str:
-    """Return a length of time in the largest unit that it fills twice."""
-    for unit, size in (("d", 86_400), ("h", 3_600), ("min", 60)):
-        if seconds >= 2 * size:
-            return f"{seconds / size:.1f} {unit}"
-    return f"{seconds:.3g} s"

@@ -72,3 +72,11 @@ def number(value: float | None, unit: str = "") -> str:
         return ""
     digits = f"{value:.4g}" if abs(value) < 10_000 else f"{value:.0f}"
     return f"{digits} {unit}".rstrip()
+
+
+def long(seconds: float) -> str:
+    """Return a length of time in the largest unit that it fills twice."""
+    for unit, size in (("d", 86_400), ("h", 3_600), ("min", 60)):
+        if seconds >= 2 * size:
+            return f"{seconds / size:.1f} {unit}"
+    return f"{seconds:.3g} s"

@@ -26,12 +26,13 @@ LATE_S: Final = 15.0
 MONTH_S: Final = 30 * 86_400.0
 DAYS_MIN: Final = 7.0
 _SURE: Final = 0.95
-_FACTORS: Final = ((2.0, "twice as loose"), (0.5, "twice as strict"), (0.25, "4 × as strict"), (0.1, "10 × as strict"))
+_LOOSER: Final = "twice as loose"
+_FACTORS: Final = ((2.0, _LOOSER), (0.5, "twice as strict"), (0.25, "4 × as strict"), (0.1, "10 × as strict"))
 _SHOWN_MAX: Final = 20
 KINDS: Final[tuple[ReplayedKind, ...]] = ("hard_failure", "error_rate", "latency")
 NOTES: Final = (
     "Rows are ten seconds long: an alarm is dated up to ten seconds late, and of hard_failure only errors are replayed, not "
-    "hangs and refused connections.",
+    "hangs and refused connections; trouble of seconds is thinned by the rest of its row.",
     "False means: no rollback of that version followed within 30 minutes. Look at them: some may have been right.",
 )
 
@@ -142,8 +143,14 @@ def _round_ms(value: float) -> float:
 
 
 def judged(trial: Trial, rollbacks: Sequence[Rollback]) -> Outcome:
-    """Return what the alarms of a trial were worth."""
+    """Return what the alarms of a trial were worth.
+
+    What the running router rolled back by this kind of trigger the present rule has seen, and every stricter one would have,
+    though rows may be too coarse to show it: with no lead.
+    """
     leads: dict[int, float] = {}
+    if trial.name != _LOOSER:
+        leads = {number: 0.0 for number, one in enumerate(rollbacks) if one.by.partition(".")[0] == trial.kind}
     false = []
     for alarm in trial.alarms:
         number = _followed(alarm, rollbacks)

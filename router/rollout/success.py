@@ -31,6 +31,8 @@ FAILED: Final = (
 COUNTED: Final = (Outcome.OK, *FAILED)
 """Ends that count for uptime at all. Client errors, throttling, clients that left and requests refused at the door do not."""
 WEEK_S: Final = 604_800.0
+DAY_S: Final = 86_400.0
+"""Of less nobody knows how much a week has of it."""
 _SURE: Final = 0.95
 
 
@@ -121,8 +123,8 @@ def _changes(period: Period, known: Period, account: Account) -> dict[str, Any]:
     return {
         "deployments": {
             "count": number,
-            "per_week": number / known.seconds * WEEK_S if known.seconds else None,
-            "days": known.seconds / 86_400,
+            "per_week": number / known.seconds * WEEK_S if known.seconds >= DAY_S else None,
+            "days": known.seconds / DAY_S,
             "back_and_forth": sum(_within(at, period) for at in account.back_and_forth),
         },
         "change_failures": {

@@ -45,7 +45,7 @@ def test_advice_as_people_read_it(admin: FakeAdmin, command: Command) -> None:
     false = "  false alarm 2025-11-23T12:13:20.000Z v1: 6 faults in 60 requests (10.0%)\n"
     assert command("advise", "--admin", admin.url) == (
         0,
-        "service default: 14 days of active versions in 120960 rows since 2026-10-24T00:00:00.000Z, 1 rollbacks\n"
+        "service default: 14.0 d of active versions in 120960 rows since 2026-10-24T00:00:00.000Z, 1 rollbacks\n"
         "  2025-11-23T12:25:00.000Z  v1 left, by error_rate\n"
         "\n"
         "error_rate (action observe)\n"

@@ -5,7 +5,8 @@ from typing import Any
 
 import pytest
 
-from router.cli.report import _long, _percent
+from router.cli import screen
+from router.cli.report import _percent
 from tests.cli.conftest import Command
 from tests.cli.fake_admin import FakeAdmin, service, status
 
@@ -34,12 +35,12 @@ def test_the_report_as_people_read_it(admin: FakeAdmin, command: Command) -> Non
     admin.answer("GET", ASKED, told())
     assert command("report", "--admin", admin.url) == (
         0,
-        "service default, 2026-10-24T00:00:00.000Z to 2026-11-23T00:00:00.000Z: rows of 10.00 % of that time are kept\n"
+        "service default, 2026-10-24T00:00:00.000Z to 2026-11-23T00:00:00.000Z: rows of 3.0 d of that time are kept\n"
         "figure                  value               rests on\n"
         "uptime, by requests     99.90 %             1000 requests, 1 failed, 0 rescued; with 95 % confidence at least 99.50 %\n"
         "uptime, by time         99.99 %             2.3 d with traffic, 20 s with more than 2.00 % failed; 16.4 h without\n"
         "stability of the model  99.80 %             2.9 d within limits, 8.3 min outside, 2.6 h undecided\n"
-        "deployments             7 a week            3 in 3 days; 1 switches back and forth not counted\n"
+        "deployments             7 a week            3 in 3.0 d; 1 switches back and forth not counted\n"
         "change failure rate     33.33 %             1 of 3 were rolled back; with 95 % confidence 1.00 % to 91.00 %\n"
         "rollbacks               1                   1 automatic, 0 by a person: default-1-7\n"
         "time to detect          2.5 s (p95 2.5 s)   1 of 1 rollbacks of which it is known\n"
@@ -56,7 +57,7 @@ def test_the_report_for_a_page(admin: FakeAdmin, command: Command) -> None:
     assert code == 0
     assert lines[:6] == [
         "## default", "",
-        "service default, 2026-10-24T00:00:00.000Z to 2026-11-23T00:00:00.000Z: rows of 10.00 % of that time are kept.",
+        "service default, 2026-10-24T00:00:00.000Z to 2026-11-23T00:00:00.000Z: rows of 3.0 d of that time are kept.",
         "", "| figure | value | rests on |", "|---|---|---|",
     ]  # fmt: skip
     assert lines[-2] == "| warm standby | 1 h | set standby_cost_per_hour to see what that cost |"
@@ -103,4 +104,4 @@ def test_what_is_not_100_per_cent_is_not_written_so(share: float | None, text: s
     ("seconds", "text"), [(0.25, "0.25 s"), (119, "119 s"), (120, "2.0 min"), (7_200, "2.0 h"), (172_800, "2.0 d")]
 )
 def test_lengths_of_time(seconds: float, text: str) -> None:
-    assert _long(seconds) == text
+    assert screen.long(seconds) == text

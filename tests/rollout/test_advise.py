@@ -72,6 +72,13 @@ def test_which_alarm_was_right(at_s: float, until_s: float, left: str, caught: b
     assert (found.caught == (0,)) is caught
 
 
+def test_what_the_present_rule_did_it_has_seen_and_a_stricter_one_would_have() -> None:
+    happened = [Rollback(WALL_MS / 1000 + 1_000, "v1", "error_rate"), Rollback(WALL_MS / 1000, "v1", "latency")]
+    assert judged(trial(name="as it is"), happened).leads_s == (0.0,)
+    assert judged(trial(700, name="twice as strict"), happened).leads_s == (300.0,)
+    assert judged(trial(name="twice as loose"), happened).caught == ()
+
+
 def test_two_days_without_a_false_alarm_say_fewer_than_45_a_month() -> None:
     found = judged(trial(days=2), [])
     assert found.per_month == 0

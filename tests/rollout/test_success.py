@@ -91,6 +91,12 @@ def test_of_a_part_only_what_lies_in_it() -> None:
     assert found["standby"]["hours"] == pytest.approx(2)
 
 
+def test_what_a_few_hours_hold_is_not_told_by_the_week() -> None:
+    hours = Period(START_S + 22 * HOUR_S, START_S + 26 * HOUR_S)
+    found = report("svc", hours, Totals(), scenario(), 0.02, Price(), NOW)
+    assert (found["deployments"]["count"], found["deployments"]["per_week"]) == (1, None)
+
+
 def test_without_data_there_are_no_numbers() -> None:
     found = report("svc", PERIOD, Totals(), Story().account, 0.02, Price(), NOW)
     assert found["uptime"]["share"] is None
