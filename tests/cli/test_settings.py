@@ -42,6 +42,23 @@ def test_check(command: Command, file: Path) -> None:
     assert command("config", "check") == (0, "the environment: good; services: none, so run needs --blue URL\n", "")
 
 
+def test_check_says_what_is_wrong_with_secrets_in_files(command: Command, file: Path, tmp_path: Path) -> None:
+    (tmp_path / "slack.url").write_text("https://hooks.example.com/T0/very-secret")
+    channel = '[[notify]]\nname = "{name}"\nkind = "slack"\nurl_file = "{path}"\n'
+    alerts = f'[alerts]\nhmac_secret_file = "{tmp_path}/none"\n'
+    good, bad = (channel.format(name=name, path=tmp_path / path) for name, path in (("a", "slack.url"), ("b", "none")))
+    file.write_text(file.read_text() + good + bad + alerts)
+    code, out, _ = command("config", "check", "--config", str(file))
+    assert (code, out.splitlines()[:2]) == (
+        0,
+        [
+            f"warning: notify b: {tmp_path}/none: No such file or directory",
+            f"warning: alerts.hmac_secret_file {tmp_path}/none: No such file or directory",
+        ],
+    )
+    assert "very-secret" not in out
+
+
 def test_check_of_a_bad_file_is_exit_3_and_names_every_place(command: Command, file: Path) -> None:
     file.write_text("wrokers = 2\n[limits]\nhead_bytes_max = -1\n")
     code, out, err = command("config", "check", "--config", str(file))

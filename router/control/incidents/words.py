@@ -61,10 +61,12 @@ def signed(at_s: float) -> str:
 
 
 def trigger_value(trigger: dict[str, Any], member: str) -> str:
-    """Return one number of a trigger in its unit: a share of requests, or seconds."""
+    """Return one number of a trigger in its unit: a share of requests, seconds, or alerts."""
     value = trigger.get(member)
     if value is None:
         return "none"
+    if trigger.get("detail") == "alert":
+        return f"{value:g}"
     if trigger.get("kind") in _RATIOS or trigger.get("detail") == "errors":
         return share(value)
     return f"{value:g} s" if trigger.get("kind") == "hard_failure" else f"{value:g}"
