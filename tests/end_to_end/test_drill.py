@@ -8,6 +8,7 @@ import signal
 import time
 from typing import Any
 
+import aiohttp
 import pytest
 
 from tests import backends
@@ -27,6 +28,24 @@ INFERENCE = (
 def drilled(old: Backend, new: Backend) -> str:
     plain = service_settings(old.url, new.url, INFERENCE)
     return "\n".join(line for line in plain.splitlines() if not line.startswith("probe =")) + "\n"
+
+
+def served(version: str) -> backends.Behaviour:
+    """Answer, or on /stream send 20 events in 2 s."""
+    stream = backends.tokens(20, 0.1, text=f"data: {version}\n\n".encode())
+
+    async def answer(connection: backends.Connection, request: backends.RawRequest) -> None:
+        behaviour = stream if b"/stream" in request.line else backends.ok()
+        await behaviour.answer(connection, request)  # type: ignore[attr-defined]
+
+    return backends.answering(answer)
+
+
+async def stream(router: Router, began: asyncio.Event) -> bytes:
+    """Return a whole event stream, having said when it began; it raises if it is cut."""
+    async with aiohttp.ClientSession() as session, session.get(router.url + "/stream") as response:
+        began.set()
+        return await response.read()
 
 
 async def begin(router: Router, **how: Any) -> dict[str, Any]:
@@ -54,12 +73,16 @@ async def over(router: Router, drill: str, within_s: float = 10.0) -> dict[str, 
 
 
 async def test_a_drill_under_load_fails_no_request_and_a_failing_standby_ends_it(start_router: StartRouter) -> None:
-    async with Backend(backends.ok()) as old, Backend(backends.ok()) as new:
+    async with Backend(served("v1")) as old, Backend(served("v2")) as new:
         router = await start_router(drilled(old, new))
-        async with Traffic(router.url, per_s=60) as traffic:
+        async with Traffic(router.url, per_s=60) as traffic, asyncio.TaskGroup() as streams:
+            began = asyncio.Event()
+            from_before = streams.create_task(stream(router, began))
+            await asyncio.wait_for(began.wait(), 10)
             begun = await begin(router)
             there, since = begun["swaps"][0], time.monotonic()
             assert (begun["phase"], there["workers_unconfirmed"]) == ("away", [])
+            from_the_hold = streams.create_task(stream(router, began))
             await asyncio.sleep(0.3)
             assert traffic.versions(since=since) == {"v2"}, "claimed on the old version after the answer"
             report = await over(router, begun["drill"])
@@ -74,6 +97,7 @@ async def test_a_drill_under_load_fails_no_request_and_a_failing_standby_ends_it
                 True,
             )
             assert set(report["clients"]) == {"ok"}
+            assert (await from_before, await from_the_hold) == (b"data: v1\n\n" * 20, b"data: v2\n\n" * 20)
             shadow = await router.verb("drill", force=True, shadow=True)
             assert (shadow["result"], shadow.get("swaps", [])) == ("passed", [])
 
@@ -85,7 +109,6 @@ async def test_a_drill_under_load_fails_no_request_and_a_failing_standby_ends_it
         assert [entry["data"]["home"] for entry in await router.journal("drill_switched")] == [False, True, False, True]
         assert await router.journal("rolled_back") == []
         assert (await router.call("GET", "/v1/incidents"))["incidents"] == []
-        new.behaviour = backends.ok()
 
 
 async def test_control_killed_in_the_middle_comes_back_and_goes_home(start_router: StartRouter) -> None:
