@@ -176,8 +176,15 @@ def explain(
         screen.table(columns, (_trigger(trigger) for trigger in document["triggers"])),
         f"an automatic rollback {'would' if gate['would_pass'] else 'would not'} pass the gate"
         + (f": {'; '.join(gate['reasons'])}" if gate["reasons"] else ""),
-        *filter(None, (_validated(document), _inputs(document))),
+        *filter(None, (_validated(document), _inputs(document), _asked(document))),
     )
+
+
+def _asked(document: Document) -> str:
+    """Return what stands against acceptance; empty if nothing does, or the version is accepted."""
+    unmet = [c for c in document.get("acceptance", ()) if c["state"] in ("not_met", "unknown")]
+    told = "; ".join(f"{criterion['name']}: {criterion['reason']}" for criterion in unmet)
+    return f"on probation: {told}" if told else ""
 
 
 def _trigger(trigger: Document) -> tuple[object, ...]:

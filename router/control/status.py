@@ -186,6 +186,7 @@ def explain(bench: Bench, now_ns: int) -> Document:
         "verdict": verdict.state,
         "triggers": [result.as_dict() for result in verdict.results],
         "gate": {"would_pass": not obstacles, "reasons": obstacles},
+        "acceptance": [criterion.as_dict() for criterion in bench.criteria(now_ns)],
         "summary": _summary(bench, obstacles),
     }
 
@@ -196,7 +197,8 @@ def _summary(bench: Bench, obstacles: list[str]) -> str:
         return f"Service {bench.name} has no active version."
     failing = bench.verdict.failing
     if failing is not None:
-        act = f"but automation holds: {'; '.join(obstacles)}" if obstacles else "and is being rolled back"
+        goes = "the drill goes home" if bench.registry.rehearsing else "is being rolled back"
+        act = f"but automation holds: {'; '.join(obstacles)}" if obstacles else f"and {goes}"
         return f"{active.version} fails ({failing.reason}), {act}."
     waiting = next((proposal for proposal in bench.registry.proposals.pending() if proposal.kind == "rollback"), None)
     if waiting is not None:

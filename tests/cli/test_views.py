@@ -99,6 +99,10 @@ def test_explain(admin: FakeAdmin, command: Command) -> None:
         "gate": {"would_pass": False, "reasons": ["2 of 3 probes"]},
         "validated": {"request": {"ok": 10, "schema": 2}, "response": {"ok": 8}},
         "inputs": {"drifting": True, "state": "fail", "reason": "/amount is missing in 9.0% of 500 requests"},
+        "acceptance": [
+            {"name": "requests", "state": "not_met", "reason": "9 of 500"},
+            {"name": "cases", "state": "not_configured", "reason": "off"},
+        ],
     }
     admin.answer("GET", "/v1/services/default/explain", document)
     assert command("explain", "--admin", admin.url)[1] == (
@@ -109,6 +113,7 @@ def test_explain(admin: FakeAdmin, command: Command) -> None:
         "an automatic rollback would not pass the gate: 2 of 3 probes\n"
         "validated: request ok 10, schema 2; response ok 8\n"
         "inputs: DRIFTED, /amount is missing in 9.0% of 500 requests\n"
+        "on probation: requests: 9 of 500\n"
     )
 
 
