@@ -9,7 +9,7 @@ import pytest
 
 from router import clock
 from router.control import metrics
-from router.control.historian import Historian
+from router.control.historian import Historian, _point
 from router.control.store.history import History
 from router.control.store.history_file import FILE
 from router.errors import OperatorError
@@ -197,15 +197,17 @@ async def test_the_past_is_shown_in_steps(life: Life, kept: Historian) -> None:
     shown = await kept.points("svc", "1h", "2100-01-01", None, None)
     # These rows lie in the near future: the fake clock is faster than the true one.
     assert (shown["step_s"], shown["complete"]) == (10.0, True)
-    ahead = await kept.history.read(lambda file: file.steps("svc", 0, 1 << 60, 3_600_000, None, 10))
+    ahead = await kept.history.read(lambda file: file.steps("svc", 0, 1 << 60, 3_600_000, None, 10, times=False))
     assert {(step.version, ROLES[step.role]) for step in ahead} == {
         ("v1", "active"),
         ("v2", "standby"),
         ("", "service"),
     }
-    only = await kept.history.read(lambda file: file.steps("svc", 0, 1 << 60, 3_600_000, "v1", 10))
+    only = await kept.history.read(lambda file: file.steps("svc", 0, 1 << 60, 3_600_000, "v1", 10, times=True))
     assert sum(step.begun for step in only) == 602
     assert {(step.ready, step.verdict) for step in only} <= {(0, 1), (1, 1)}
+    assert [step.times_us for step in only] == [None], "these workers time nothing"
+    assert _point(only[0]._replace(times_us="[1500.0,20000.0]"))["p99_ms"] == 20.0
     with pytest.raises(OperatorError, match="no service 'nobody'"):
         await kept.points("nobody", "1h", "", None, None)
     with pytest.raises(OperatorError, match="write 30d"):

@@ -15,9 +15,9 @@ from typing import Any, Final, NamedTuple
 import orjson
 
 from router.rollout import row
-from router.rollout.histogram import BUCKETS
+from router.rollout.histogram import BUCKETS, quantile
 from router.rollout.outcome import FAULTS, OUTCOMES
-from router.rollout.row import Mark, Row
+from router.rollout.row import Mark, Row, unpack
 from router.rollout.success import FAILED, Totals
 
 FILE: Final = "history.sqlite"
@@ -71,7 +71,7 @@ FROM (SELECT *, ok + {_FAILS} AS counted, {_FAILS} AS failed, ? AS share FROM ro
 _FAULTS: Final = " + ".join(outcome.label for outcome in FAULTS)
 _STEPS: Final = f"""
 SELECT at_ms / ? * ?, names.name, role, sum(span_ms), sum(claimed), sum(begun), sum(faults_unbegun), sum({_FAULTS}),
-    sum(rescued), sum(abandoned_long), sum(stalled_ms), max(waiting), min(ready), max(verdict), count(*)
+    sum(rescued), sum(abandoned_long), sum(stalled_ms), max(waiting), min(ready), max(verdict), count(*), {{times}}
 FROM rows JOIN names ON names.id = rows.version
 WHERE service = ? AND at_ms > ? AND at_ms <= ?{{only}} GROUP BY 1, 2, 3 ORDER BY 1, 2, 3 LIMIT ?
 """
@@ -97,6 +97,25 @@ class Step(NamedTuple):
     ready: int
     verdict: int
     rows: int
+    times_us: str | None
+    """Median and p99 of the first-byte times, as JSON; None if they were not asked for, or there are none."""
+
+
+class _Times:
+    """An aggregate of SQLite: packed histograms → median and p99 of first-byte times in µs, as JSON."""
+
+    def __init__(self) -> None:
+        self._counts = [0] * BUCKETS
+
+    def step(self, packed: Any) -> None:
+        if sparse := unpack(packed):
+            for bucket, count in zip(*sparse[0], strict=True):
+                self._counts[bucket] += count
+
+    def finalize(self) -> str | None:
+        if not any(self._counts):
+            return None
+        return orjson.dumps([quantile(self._counts, share) for share in (0.5, 0.99)]).decode()
 
 
 class HistoryFile:
@@ -238,15 +257,22 @@ class HistoryFile:
         return Totals(rows, ms / 1000, accepted, rescued, outcomes, *spans)
 
     def steps(
-        self, service: str, since_ms: int, until_ms: int, step_ms: int, version: str | None, limit: int
+        self, service: str, since_ms: int, until_ms: int, step_ms: int, version: str | None, limit: int, *, times: bool
     ) -> list[Step]:
-        """Return the rows of a period summed by steps of `step_ms`, by version and role, oldest first, at most `limit`."""
+        """Return the rows of a period summed by steps of `step_ms`, by version and role, oldest first, at most `limit`.
+
+        With `times` those of first bytes too, at 10 µs of Python a row.
+        """
         numbers = self._known(service, version)
         if numbers is None:
             return []
         only, values = ("", []) if version is None else (" AND version = ?", [numbers[1]])
+        asked = "NULL"
+        if times:
+            self.database.create_aggregate("first_byte_times", 1, _Times)
+            asked = "first_byte_times(histograms)"
         found = self.database.execute(
-            _STEPS.format(only=only), [step_ms, step_ms, numbers[0], since_ms, until_ms, *values, limit]
+            _STEPS.format(only=only, times=asked), [step_ms, step_ms, numbers[0], since_ms, until_ms, *values, limit]
         )
         return [Step._make(values) for values in found]
 

@@ -9,11 +9,13 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import orjson
 import pytest
 
 from router.control.store import history as histories
 from router.control.store.history import Batch, History, HistoryUnavailable
 from router.control.store.history_file import FILE, HistoryFile
+from router.rollout.histogram import lower_bound
 from router.rollout.outcome import OUTCOMES
 from router.rollout.row import Reading, Row
 from tests.rollout.test_row import SECOND_NS, reading
@@ -87,6 +89,25 @@ async def test_what_was_read_is_found_again_by_time_and_version(tmp_path: Path) 
         assert await kept.history.rows("svc", START_S, START_S + 20, limit=2) == rows[:2]
         assert kept.said == []
     assert oct(os.stat(tmp_path / FILE).st_mode & 0o777) == "0o600"
+
+
+async def test_steps_have_sums_and_if_asked_for_times(tmp_path: Path) -> None:
+    async with keeper(tmp_path) as kept:
+        for step in range(1, 7):
+            kept.note(step * 10, 100 * step, zero_ns=0)
+        await written(kept, 6)
+        since_ms = int(START_S * 1000)
+        asked = ("svc", since_ms, since_ms + 60_000, 30_000, None, 100)
+        found = await kept.history.read(lambda file: file.steps(*asked, times=True))
+        plain = await kept.history.read(lambda file: file.steps(*asked, times=False))
+        assert [(one.at_ms - since_ms, one.begun, one.span_ms, one.rows) for one in found] == [
+(10_000, 300, 30_000, 3), (40_000, 300, 30_000, 3),
+        ]  # fmt: skip
+        low, high = lower_bound(100), lower_bound(101)
+        for one in found:
+            p50_us, p99_us = orjson.loads(one.times_us or "")
+            assert low < p50_us < p99_us < high
+        assert [one._replace(times_us=None) for one in found] == plain
 
 
 async def test_a_restarted_control_goes_on_where_its_predecessor_stopped(tmp_path: Path) -> None:
