@@ -269,7 +269,8 @@ class HistoryFile:
         only, values = ("", []) if version is None else (" AND version = ?", [numbers[1]])
         asked = "NULL"
         if times:
-            self.database.create_aggregate("first_byte_times", 1, _Times)
+            aggregate: Any = _Times  # its declaration knows whole numbers only
+            self.database.create_aggregate("first_byte_times", 1, aggregate)
             asked = "first_byte_times(histograms)"
         found = self.database.execute(
             _STEPS.format(only=only, times=asked), [step_ms, step_ms, numbers[0], since_ms, until_ms, *values, limit]

@@ -58,6 +58,13 @@ async def until(true: Callable[[], bool]) -> None:
             await asyncio.sleep(0.002)
 
 
+async def reached(kept: Keeper, at_s: float) -> None:
+    """Wait for the row that ends `at_s` seconds after the start; what came with it is then done, too."""
+    async with asyncio.timeout(20):
+        while not (begun := await kept.begun()) or begun[-1][0] < at_s:
+            await asyncio.sleep(0.002)
+
+
 async def written(kept: Keeper, count: int) -> None:
     async with asyncio.timeout(10):
         while len(await kept.rows()) < count:
@@ -158,9 +165,7 @@ async def test_old_rows_go_an_hour_at_a_time(tmp_path: Path) -> None:
         for step, left in enumerate(([0, 1, 2, 3, 4, 5], [2, 3, 4, 5], [4, 5], [5], [5])):
             assert [round(at_s / 3600) for at_s, _, _ in await kept.begun() if at_s < DAY_S] == left
             kept.note(late_s + step, 60, incarnation=9, zero_ns=int((late_s - 5) * SECOND_NS))
-            await until(lambda: kept.history._jobs.empty())
-            await written(kept, 1)
-            await asyncio.sleep(0.02)
+            await reached(kept, late_s + step)
 
 
 async def test_the_file_stays_within_its_bound(tmp_path: Path) -> None:
@@ -168,7 +173,8 @@ async def test_the_file_stays_within_its_bound(tmp_path: Path) -> None:
         for step in range(1, 1_501):
             while not kept.note(step * 10, step, zero_ns=0):
                 await asyncio.sleep(0.002)
-        await until(lambda: kept.history._jobs.empty())
+        await reached(kept, 15_000)
+        await kept.history.close()
         assert kept.history.used_bytes <= 100_000
         begun = await kept.begun()
         assert begun[-1][0] == 15_000, "the newest stay"
@@ -320,8 +326,8 @@ async def test_a_busy_row_takes_a_few_hundred_bytes(tmp_path: Path) -> None:
             told = replace(active, slot=-1, version="", role="service", histograms=None)
             while not kept.history.submit(Batch("svc", 1, START_S + step * 10, at_ns, (active, standby, told))):
                 await asyncio.sleep(0.002)
-        await until(lambda: kept.history._jobs.empty())
-        await asyncio.sleep(0.02)
+        await reached(kept, 4_000)
+        await kept.history.close()
         a_step = kept.history.used_bytes / 400
         print(f"{a_step:.0f} bytes per ten seconds, {a_step * 259_200 / 1e6:.0f} MB in 30 days")
         assert a_step * 259_200 < 150e6
