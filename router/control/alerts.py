@@ -7,6 +7,7 @@ to be bad. Its sender is answered when the disk has it, and asked to come again 
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -33,6 +34,7 @@ from router.rollout.entry import Entry
 from router.rollout.events import ProposalDue
 from router.rollout.verdict import TriggerResult
 
+log = logging.getLogger(__name__)
 UNUSABLE_UP_S: Final = 3600.0
 """How long after the last one the alarm about unusable alerts stays up."""
 SECRET_WAIT_S: Final = 5.0
@@ -66,7 +68,10 @@ class Alerts(Office):
         self._controller = controller
         self._book = AlertBook(settings.alerts.remembered_max)
         for entry in entries:
-            self._book.apply(entry)
+            try:
+                self._book.apply(entry)
+            except (KeyError, TypeError, ValueError) as error:  # of a journal that was begun from an edited copy
+                log.warning("entry %d is no alert that makes sense: %r", entry.seq, error)
         self._counts: Counter[tuple[str, str]] = Counter()
         self._tokens, self._tokens_at_s = 0.0, 0.0
         self._unusable_at_s: float | None = None

@@ -8,6 +8,7 @@ are looked through again for some that never got there.
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
@@ -33,6 +34,7 @@ from router.rollout.notice import Notice, completed, restored
 from router.sections.notify import Channel
 from router.tasks import Tasks
 
+log = logging.getLogger(__name__)
 RECALL_S: Final = 86_400.0
 """Facts of the last day are told after a restart if they were not told before."""
 KNOWN_MAX: Final = 50_000
@@ -68,9 +70,7 @@ class Notify(Office):
         self.deliveries: dict[str, Delivery] = {}
         for channel in settings.notify:
             self._begin(channel)
-        for name, plain in stock.pending:
-            if name in self.deliveries:
-                self.deliveries[name].offer(restored(plain))
+        self._take_up(stock.pending)
         self._recall(entries)
 
     def _opened(self) -> tuple[Outbox | None, Stock]:
@@ -106,14 +106,26 @@ class Notify(Office):
                 self._outbox.opened_channel(channel.name, self._since[channel.name])
         self._running[channel.name] = self._tasks.spawn(delivery.run(), f"notify {channel.name}")
 
+    def _take_up(self, pending: Sequence[tuple[str, dict[str, Any]]]) -> None:
+        """Queue what a predecessor has left. What another release wrote and this one does not know costs no start."""
+        for name, plain in pending:
+            try:
+                if name in self.deliveries:
+                    self.deliveries[name].offer(restored(plain))
+            except (KeyError, TypeError, ValueError) as error:
+                log.warning("a notification to %s cannot be read: %r", name, error)
+
     def _recall(self, entries: Sequence[Entry]) -> None:
         """Tell what a predecessor did not come to: it may have died between a fact and its notice."""
         since = clock.wall_s() - RECALL_S
         recent = [entry for entry in entries if entry.at >= since] if self.deliveries else []
         in_vain = {entry.data["abandons"] for entry in recent if entry.type == kinds.ABANDONED}
         for entry in recent:
-            if entry.seq not in in_vain:
-                self.told(entry)
+            try:
+                if entry.seq not in in_vain:
+                    self.told(entry)
+            except (KeyError, TypeError, ValueError) as error:
+                log.warning("entry %d (%s) is not told: %r", entry.seq, entry.type, error)
 
     # -- facts
     def told(self, entry: Entry) -> None:

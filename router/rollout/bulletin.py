@@ -33,6 +33,7 @@ class Bulletin:
     def told(self, entry: Entry, now_ns: int) -> list[Notice]:
         """Return the notices that `entry` makes due."""
         if entry.type in SWITCHES:
+            notice(entry)  # one that cannot be told raises now, and does not wait for that
             self._waiting[entry.service, entry.data["generation"]] = (entry, now_ns)
             return self._first() if len(self._waiting) > WAITING_MAX else []
         if entry.type == kinds.CONFIRMED:

@@ -10,9 +10,11 @@ from typing import Any
 import pytest
 
 from router import clock
+from router.control.alerts import Alerts
 from router.control.hook_keys import HookKeys
 from router.rollout import entry as kinds
 from router.rollout.alert import Report
+from router.rollout.entry import Entry
 from tests.control.hook_house import OPEN, QUALITY, TOKEN, HookHouse, firing, hook_house, told, webhook
 
 AM = "/v1/hooks/alertmanager"
@@ -213,6 +215,13 @@ async def test_too_many_have_no_effect(tmp_path: Path) -> None:
         status, problem = await house.post(AM, webhook(firing("f3"), firing("f4")))
         assert (status, problem["code"]) == (503, "alert_rate")
         assert (await house.get("/v1/alerts"))["remembered"] == 2
+
+
+async def test_an_alert_of_an_edited_journal_costs_no_start(tmp_path: Path) -> None:
+    async with hook_house(tmp_path) as house:
+        entry = Entry(kinds.ALERT, "svc", "am", {"fate": "counts"}, clock.wall_s(), 0, 1, 9)
+        office = Alerts(house.life.controller, house.life.settings, [entry])
+        assert office.recent(9)["alerts"] == []
 
 
 async def test_other_settings(tmp_path: Path) -> None:

@@ -157,12 +157,16 @@ async def test_a_fact_whose_notice_was_never_made_is_told_after_the_restart(star
         assert works.events()[0]["data"]["reason"] == "wrong scores"
 
 
-async def test_what_was_journalled_in_vain_is_not_told(start: Start, tmp_path: Path) -> None:
+async def test_what_was_journalled_in_vain_or_makes_no_sense_is_not_told(start: Start, tmp_path: Path) -> None:
     async with receiving() as works:
         life, office = await start(channel("works", works))
+        assert office._outbox is not None
+        office._outbox.put("works", {"id": "of another release"}, clock.wall_s())
         await office.close()
         data = {"generation": 5, "states": {}, "from": "v1", "to": "v2", "reason": "never stored"}
         facts = [
+            Entry(kinds.ROLLED_BACK, "svc", "ann", {"generation": 4}, clock.wall_s(), 0, 1, 88),
+            Entry(kinds.NO_BETTER_TARGET, "svc", "ann", {}, clock.wall_s(), 0, 1, 89),
             Entry(kinds.PROMOTED, "svc", "ann", data, clock.wall_s(), 1, 1, 90),
             Entry(kinds.ABANDONED, "svc", "control", {"abandons": 90}, clock.wall_s(), 2, 1, 91),
         ]
