@@ -48,15 +48,16 @@ def show(config: opt.ConfigFile = "", as_json: opt.AsJson = False) -> None:
 
 def _secrets(settings: Settings) -> list[str]:
     """Return what is wrong with secrets in files, and with what channels need."""
-    if not settings.notify and not settings.alerts.hmac_secret_file:
+    if not settings.notify and not settings.alerts.hmac_secret_file and not settings.mlflow.secret_file:
         return []
+    from router.control import mlflow
     from router.control.hook_keys import HookKeys
     from router.control.senders import complaint
 
     found = [f"notify {channel.name}: {why}" for channel in settings.notify if (why := complaint(channel)) is not None]
     keys = HookKeys(settings.alerts)
     keys.load()
-    return found if keys.trouble is None else [*found, keys.trouble]
+    return [*found, *(trouble for trouble in (keys.trouble, mlflow.complaint(settings.mlflow)) if trouble is not None)]
 
 
 def _load(config: str) -> Settings:

@@ -136,6 +136,15 @@ class Mlflow:
         return OperatorError(503, "mlflow_unreachable", detail, exit_code=_REFUSED)
 
 
+def complaint(server: MlflowServer) -> str | None:
+    """Return what is wrong with the file of the secret; None if nothing is."""
+    try:
+        _credentials(server)
+    except (OSError, ValueError) as error:
+        return f"mlflow.secret_file {server.secret_file}: {getattr(error, 'strerror', None) or error}"
+    return None
+
+
 def _credentials(server: MlflowServer) -> dict[str, str]:
     """Return the header field that says who we are; raise OSError or ValueError if the file is of no use."""
     if server.secret_file is None:

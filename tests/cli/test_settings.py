@@ -45,15 +45,16 @@ def test_check(command: Command, file: Path) -> None:
 def test_check_says_what_is_wrong_with_secrets_in_files(command: Command, file: Path, tmp_path: Path) -> None:
     (tmp_path / "slack.url").write_text("https://hooks.example.com/T0/very-secret")
     channel = '[[notify]]\nname = "{name}"\nkind = "slack"\nurl_file = "{path}"\n'
-    alerts = f'[alerts]\nhmac_secret_file = "{tmp_path}/none"\n'
+    alerts = f'[alerts]\nhmac_secret_file = "{tmp_path}/none"\n[mlflow]\nsecret_file = "{tmp_path}/none"\n'
     good, bad = (channel.format(name=name, path=tmp_path / path) for name, path in (("a", "slack.url"), ("b", "none")))
     file.write_text(file.read_text() + good + bad + alerts)
     code, out, _ = command("config", "check", "--config", str(file))
-    assert (code, out.splitlines()[:2]) == (
+    assert (code, out.splitlines()[:3]) == (
         0,
         [
             f"warning: notify b: {tmp_path}/none: No such file or directory",
             f"warning: alerts.hmac_secret_file {tmp_path}/none: No such file or directory",
+            f"warning: mlflow.secret_file {tmp_path}/none: No such file or directory",
         ],
     )
     assert "very-secret" not in out
