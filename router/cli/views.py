@@ -104,7 +104,7 @@ def _service(name: str, service: Document) -> list[Any]:
             f"verdict: {verdict['state']}"
             + "".join(f"; {t['reason']}" for t in verdict["triggers"] if t["state"] == "fail")
         )
-    lines += filter(None, (_validated(service), _inputs(service)))
+    lines += filter(None, (_validated(service), _inputs(service), _cases(service)))
     if (acceptance := service.get("acceptance")) and not acceptance["accepted"]:
         lines.append(
             f"on probation: {acceptance['requests']} of {acceptance['requests_needed']} requests, "
@@ -121,6 +121,21 @@ def _inputs(document: Document) -> str:
     """Whether the requests have drifted; empty where nobody looks."""
     inputs = document.get("inputs")
     return f"inputs: {'DRIFTED, ' if inputs['drifting'] else ''}{inputs['reason'] or inputs['state']}" if inputs else ""
+
+
+def _cases(service: Document) -> str:
+    """What the candidate has shown of the regression cases: "cases: 12, of which v3 fails 2"; empty without any."""
+    told, candidate = service.get("cases") or {}, service.get("candidate")
+    if not told.get("count"):
+        return ""
+    check = told.get("check") or {}
+    if not candidate:
+        return f"cases: {told['count']}"
+    if told["failing"]:
+        return f"cases: {told['count']}, of which {candidate} fails {check.get('failed', len(told['failing']))}"
+    if told["pending"]:
+        return f"cases: {check.get('done', 0)} of {told['count']} checked on {candidate}"
+    return f"cases: {told['count']}" + (f", {candidate} fails none" if told["on_promote"] != "off" else "")
 
 
 def _validated(document: Document) -> str:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import io
 import json
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
 
 import pytest
+from rich.console import Console
 
 from router.cli import check as checking
 from router.control.cases.case_file import exported
@@ -201,3 +203,15 @@ def test_a_candidate_is_waited_for_until_it_is_checked(admin: FakeAdmin, monkeyp
     admin._script["GET", PATH].clear()
     admin.answer("GET", PATH, {"candidate": "v3"})
     assert checking.until_checked(client, PATH, "v3", quiet=True) == {}
+
+
+def test_on_a_terminal_a_bar_shows_how_far_it_is(
+    router: FakeAdmin, command: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    terminal = Console(file=io.StringIO(), force_terminal=True, width=80, highlight=False)
+    monkeypatch.setattr(checking.screen, "console", lambda *, stderr=False: terminal)
+    for document in (told("running", result(GOOD, "pass")), PASSED):
+        router.answer("GET", f"{PATH}/checks/7-1", document)
+    assert command("check", "v3", "--admin", router.url)[0] == 0
+    assert "cases" in terminal.file.getvalue()  # type: ignore[attr-defined]
+    assert "2 of 2 cases pass" in terminal.file.getvalue()  # type: ignore[attr-defined]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from typing import Any
 
 import pytest
 
@@ -162,3 +163,25 @@ def test_a_full_terminal_gets_colour_and_no_color_takes_it_away(monkeypatch: pyt
         monkeypatch.setattr("sys.stdout", terminal := Terminal())
         screen.show(screen.table(("state",), [("fail",)]))
         assert ("\x1b[1;31m" in terminal.getvalue()) is coloured
+
+
+@pytest.mark.parametrize(
+    ("cases", "candidate", "line"),
+    [
+        pytest.param({"count": 0}, "v3", None, id="no cases"),
+        pytest.param({}, None, "cases: 12", id="no candidate"),
+        pytest.param({"pending": True}, "v3", "cases: 0 of 12 checked on v3", id="pending"),
+        pytest.param({"pending": True, "check": {"done": 5}}, "v3", "cases: 5 of 12 checked on v3", id="running"),
+        pytest.param({"failing": ["a", "b"]}, "v3", "cases: 12, of which v3 fails 2", id="failing"),
+        pytest.param({}, "v3", "cases: 12, v3 fails none", id="passed"),
+        pytest.param({"on_promote": "off"}, "v3", "cases: 12", id="off"),
+    ],
+)
+def test_status_says_what_the_candidate_has_shown(
+    admin: FakeAdmin, command: Command, cases: dict[str, Any], candidate: str | None, line: str | None
+) -> None:
+    told = {"count": 12, "failing": [], "pending": False, "on_promote": "require", "check": None, **cases}
+    admin._script["GET", "/v1/status"].clear()
+    admin.answer("GET", "/v1/status", status(service(cases=told, candidate=candidate)))
+    code, out, _ = command("status", "--admin", admin.url)
+    assert (code, [found for found in out.splitlines() if found.startswith("cases:")]) == (0, [line] if line else [])
