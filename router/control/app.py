@@ -127,6 +127,7 @@ class Control:
                 bench.restore()
             bench.watch(controller.probes)
             controller.benches[name] = bench
+            controller.confirm_left(bench)
         controller.view.differences = recovery.differences(settings, found)
         for line in controller.view.differences:
             log.warning("%s", line)

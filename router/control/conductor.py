@@ -12,7 +12,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from typing import Any, Final
 
 import orjson
@@ -43,6 +43,7 @@ from router.rollout.machine import Machine
 from router.rollout.registry import SWITCHES, published
 from router.shm import layout as at
 from router.shm.lanes import Lanes
+from router.shm.note import Note
 from router.shm.route_cell import RouteCell
 from router.shm.slots import SlotContent, Slots
 from router.shm.wall import Wall
@@ -99,6 +100,7 @@ class Conductor:
         self.registry = machine.registry
         self.cell = RouteCell(desk.wall, index)
         self.slots = Slots(desk.wall, index)
+        self.note = Note(desk.wall, index)
         self.unjournalled: set[int] = set()
         """Generations whose entry is not on the disk yet."""
         self._desk = desk
@@ -213,11 +215,11 @@ class Conductor:
             record = Record(kinds.ABANDONED, "control", {"abandons": seq})
             self._desk.journal.submit(self._entry(record, clock.now_ns()))
 
-    async def establish(self, *records: Record, timeout_s: float = APPEND_TIMEOUT_S) -> list[Entry]:
+    async def establish(self, *facts: Record | Entry, timeout_s: float = APPEND_TIMEOUT_S) -> list[Entry]:
         """Journal facts, fold and return them; raise JournalUnavailable if the disk does not take them (in time: what it
         takes later is struck out).
         """
-        entries = [self._entry(record, clock.now_ns()) for record in records]
+        entries = [fact if isinstance(fact, Entry) else self._entry(fact, clock.now_ns()) for fact in facts]
         numbers = await self._desk.journal.append(*entries, timeout_s=timeout_s, on_late=self._strike_out)
         entries = [replace(entry, seq=seq) for entry, seq in zip(entries, numbers, strict=True)]
         self._fold(entries)
@@ -235,6 +237,9 @@ class Conductor:
         entries = self._entries(commands, now_ns)
         self._reserve(commands)
         self._fold(entries)
+        for entry in entries:
+            if (generation := published(entry)) is not None:  # until it is journalled, it outlives us there
+                self.note.write(generation, orjson.dumps(asdict(entry)))
         stored_ns = self._carry_out(commands, decided_ns)
         for entry in entries:
             generation = published(entry) or 0

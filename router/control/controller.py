@@ -157,7 +157,16 @@ class Controller:
         """An automatic rollback was stored: confirm it, count it, journal how long it took."""
         self.tasks.spawn(self._confirm(bench, change), f"confirm {bench.name}")
 
-    async def _confirm(self, bench: Bench, change: Change) -> Confirmation:
+    def confirm_left(self, bench: Bench) -> None:
+        """A predecessor died between a switch and its confirmation: do that for it, by the times that the workers keep."""
+        last, cell = bench.registry.last_switch, bench.conductor.cell
+        route = cell.read()
+        if last is not None and last["swap_us"] is None and route and route.generation == last["generation"]:
+            entry = Entry(last["type"], bench.name, "control", last, 0.0, 0, 0)
+            change = Change(entry, cell.decided_ns(), cell.stored_ns())
+            self.tasks.spawn(self._confirm(bench, change, late=True), f"confirm {bench.name}")
+
+    async def _confirm(self, bench: Bench, change: Change, late: bool = False) -> Confirmation:
         """Wait for the workers; what this change was, and how long it took, becomes a fact too if it was a switch."""
         entry = change.entry
         if change.stored_ns is None or entry is None:
@@ -172,12 +181,14 @@ class Controller:
         if entry.type in _REASONS:
             trigger = entry.data.get("trigger")
             reason = trigger["kind"] if trigger else _REASONS[entry.type]
-            self.tally.note(bench.name, reason, change.swap_us, told.confirmed_ms if told.complete else None)
+            took_ms = told.confirmed_ms if not late else max((ms for _, ms in told.workers_ms), default=None)
+            self.tally.note(bench.name, reason, change.swap_us, took_ms if told.complete else None)
             data = {
                 "generation": generation,
                 "swap_us": change.swap_us,
-                "confirmed_ms": told.confirmed_ms if told.complete else None,
+                "confirmed_ms": took_ms if told.complete else None,
                 "workers_unconfirmed": list(told.unconfirmed),
+                "workers_ms": told.workers_ms,
             }
             bench.conductor.perform([Record(kinds.CONFIRMED, "control", data)], clock.now_ns())
         return told

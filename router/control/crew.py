@@ -27,10 +27,13 @@ def process_exists(pid: int) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class Confirmation:
-    """`unconfirmed` are the live workers that have not acknowledged; `confirmed_ms` is store → last worker, or → given up."""
+    """`unconfirmed` are the live workers that have not acknowledged; `confirmed_ms` is store → last worker, or → given up.
+    `workers_ms` is (worker, store → its acknowledgement) of those whose last one was for this very route.
+    """
 
     unconfirmed: tuple[int, ...]
     confirmed_ms: float
+    workers_ms: tuple[tuple[int, float], ...] = ()
 
     @property
     def complete(self) -> bool:
@@ -100,4 +103,11 @@ class Crew:
                 pass
             finally:
                 self._waiting.discard(again)
-        return Confirmation(tuple(behind), round((clock.now_ns() - stored_ns) / 1e6, 3))
+        took_ms = round((clock.now_ns() - stored_ns) / 1e6, 3)
+        return Confirmation(tuple(behind), took_ms, self._followed(service, generation, stored_ns))
+
+    def _followed(self, service: int, generation: int, stored_ns: int) -> tuple[tuple[int, float], ...]:
+        lanes = self._lanes
+        followed = [index for index in self.living() if lanes.acknowledged(index, service) == generation]
+        times = ((index, (lanes.acknowledged_ns(index, service) - stored_ns) / 1e6) for index in followed)
+        return tuple((index, round(ms, 3)) for index, ms in times if ms >= 0)  # else its replacement read it later

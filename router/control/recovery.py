@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import logging
 import sqlite3
+from copy import deepcopy
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
+
+import orjson
 
 from router import clock
 from router.config import Settings
@@ -18,6 +21,7 @@ from router.rollout.commands import FillSlot, PublishRoute, Record
 from router.rollout.entry import Entry
 from router.rollout.recovered import assumed, recovered
 from router.rollout.registry import Registry, in_vain, published, rebuild
+from router.rollout.route import Route
 from router.rollout.target import State
 from router.sections.service import Service, TargetSeed
 from router.shm import layout as at
@@ -206,17 +210,35 @@ async def _take_over(conductor: Conductor, entries: list[Entry]) -> None:
     lost = in_vain(conductor.name, entries, word.generation)
     issued = [published(entry) or 0 for entry in entries if entry.service == conductor.name]
     conductor.machine.issued = max([conductor.machine.issued, word.generation, *issued])
-    records = [Record(kinds.ABANDONED, "control", {"abandons": entry.seq}) for entry in lost]
-    if (record := recovered(conductor.registry, word, contents)) is not None:
-        records.append(record)
-    if not records:
+    facts: list[Record | Entry] = [Record(kinds.ABANDONED, "control", {"abandons": entry.seq}) for entry in lost]
+    found = _noted(conductor, word) or recovered(conductor.registry, word, contents)
+    if found is not None:
+        facts.append(found)
+    if not facts:
         return
     log.warning("%s: shared memory and journal differ; shared memory wins", conductor.name)
     try:
-        await conductor.establish(*records, timeout_s=_TAKE_OVER_WAIT_S)
+        await conductor.establish(*facts, timeout_s=_TAKE_OVER_WAIT_S)
     except OperatorError as error:
         log.warning("%s: %s; going on without", conductor.name, error.detail)
-        conductor.perform(list(records), clock.now_ns())
+        now_ns = found.monotonic_ns if isinstance(found, Entry) else clock.now_ns()
+        conductor.perform([Record(fact.type, fact.actor, fact.data) for fact in facts], now_ns)
+
+
+def _noted(conductor: Conductor, word: Route) -> Entry | None:
+    """Return the fact that the predecessor had stored this very route for, and could not journal; None without one."""
+    kept, registry = conductor.note.read(), conductor.registry
+    if kept is None or kept[0] != word.generation or word.generation == registry.generation:
+        return None
+    trial = deepcopy(registry)
+    try:
+        entry = Entry(**orjson.loads(kept[1]))
+        trial.apply(entry)
+    except (orjson.JSONDecodeError, InternalError, KeyError, TypeError, ValueError) as error:
+        log.warning("%s: the note of route %d does not fit the journal: %r", conductor.name, word.generation, error)
+        return None
+    fits = trial.generation == word.generation and trial.route().named() == word.named()
+    return entry if fits else None
 
 
 def assumed_by_service(assume_active: str | None, settings: Settings, found: dict[str, Registry]) -> dict[str, str]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+from router import clock
 from router.proxy.backend_tls import BackendContext
 from router.proxy.deadlines import Deadlines
 from router.proxy.failures import failures_of
@@ -142,6 +143,7 @@ class ServiceView:
         self.standby = self.targets[route.standby] if route.standby != NO_SLOT else None
         self.route, self.word, self.generation = route, word, route.generation
         self._words[self.row + at.LS_REFUSED_WORD] = 0
+        self._words[self.row + at.LS_ACKNOWLEDGED_NS] = clock.now_ns()
         self._words[self.row + at.LS_ACKNOWLEDGED] = route.generation
         self._plane.acknowledged()
         for slot, target in before.items():

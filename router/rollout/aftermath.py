@@ -14,7 +14,7 @@ Times are monotonic. The readings are the counters as they are; points leave out
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from operator import sub
 from typing import Any, Final
@@ -26,8 +26,10 @@ from router.rollout.window import SECOND_NS, Entry, between, count_faults
 POINTS_MAX: Final = 600
 """Of one version: 15 min in steps of 10 s, and of 1 s where they are known."""
 Frozen = dict[str, Any]
+Point = list[Any]
 _OUTCOMES_AT: Final = 6
 _SECOND_MIN_NS: Final = 950_000_000
+_GAP_NS: Final = 1_500_000_000
 
 
 def look(trail: Sequence[Entry], start_ns: int, decided_ns: int, known: Frozen | None = None) -> Frozen | None:
@@ -37,9 +39,10 @@ def look(trail: Sequence[Entry], start_ns: int, decided_ns: int, known: Frozen |
     """
     if not trail:
         return None
-    until_ns = known["points"][-1][0] if known and known["points"] else 0
+    settled = _settled(known["points"]) if known else []
+    until_ns = settled[-1][0] or 0 if settled else 0
     return {
-        "points": points(entry for entry in trail if entry.at_ns >= until_ns),
+        "points": points([entry for entry in trail if entry.at_ns >= until_ns], decided_ns),
         "readings": {
             "start": _reading(trail, start_ns - 1),  # the first fault is in the sample of that moment
             "decision": _reading(trail, decided_ns),
@@ -49,30 +52,55 @@ def look(trail: Sequence[Entry], start_ns: int, decided_ns: int, known: Frozen |
     }
 
 
-def points(trail: Iterable[Entry]) -> list[list[float | int | None]]:
-    """Return the stretches between the entries that have histograms."""
-    found: list[list[float | int | None]] = []
+def points(trail: Sequence[Entry], decided_ns: int) -> list[Point]:
+    """Return the stretches between the entries that have histograms. Where there are none for longer than a second, as of a
+    version that has lost its role, they are a second long without times, and one ends with the decision.
+    """
+    found: list[Point] = []
     base: Entry | None = None
-    for entry in trail:
-        if entry.histograms is None:
-            continue
-        if base is not None:
-            window = between(base, replace(entry, histograms=None))  # of the three only the first is asked for
-            times = tuple(map(sub, entry.histograms[0], base.histograms[0])) if base.histograms is not None else ()
-            p50_us, p99_us = quantile(times, 0.5), quantile(times, 0.99)
-            found.append(
-                [
-                    entry.at_ns,
-                    round(window.covered_s, 3),
-                    window.requests,
-                    round(window.weighed_faults, 2),
-                    window.rescued,
-                    None if p50_us is None else round(p50_us / 1000, 3),
-                    None if p99_us is None else round(p99_us / 1000, 3),
-                ]
-            )
-        base = entry
+    for entry, full_ns in zip(trail, _next_full_ns(trail), strict=True):
+        if base is None or entry.histograms is not None or entry is trail[-1]:
+            is_end = True
+        else:
+            decides = base.at_ns < decided_ns <= entry.at_ns
+            is_end = full_ns - base.at_ns > _GAP_NS and (decides or entry.at_ns - base.at_ns >= _SECOND_MIN_NS)
+        if is_end:
+            if base is not None:
+                found.append(_point(base, entry))
+            base = entry
     return found[-POINTS_MAX:]
+
+
+def _next_full_ns(trail: Sequence[Entry]) -> list[int]:
+    """Return for each entry when the next one with histograms comes."""
+    result, following = [], 1 << 63
+    for entry in reversed(trail):
+        following = entry.at_ns if entry.histograms is not None else following
+        result.append(following)
+    return result[::-1]
+
+
+def _point(base: Entry, entry: Entry) -> Point:
+    window = between(base, replace(entry, histograms=None))  # of the three only the first is asked for
+    times: tuple[int, ...] = ()
+    if base.histograms is not None and entry.histograms is not None:
+        times = tuple(map(sub, entry.histograms[0], base.histograms[0]))
+    p50_us, p99_us = quantile(times, 0.5), quantile(times, 0.99)
+    return [
+        entry.at_ns,
+        round(window.covered_s, 3),
+        window.requests,
+        round(window.weighed_faults, 2),
+        window.rescued,
+        None if p50_us is None else round(p50_us / 1000, 3),
+        None if p99_us is None else round(p99_us / 1000, 3),
+    ]
+
+
+def _settled(found: list[Point]) -> list[Point]:
+    """Return `found` without an end that a later look sees better: less than a second, without times."""
+    unsettled = found and found[-1][5] is None and (found[-1][1] or 0) < _SECOND_MIN_NS / SECOND_NS
+    return found[:-1] if unsettled else found
 
 
 def onset_ns(trail: Sequence[Entry], decided_ns: int, limit: float) -> int | None:
@@ -98,11 +126,12 @@ def joined(earlier: Frozen | None, later: Frozen | None) -> Frozen | None:
     """Return what two looks at one version say together: the earlier one's points as far as they go, then the later one's."""
     if earlier is None or later is None:
         return earlier or later
-    until_ns = earlier["points"][-1][0] if earlier["points"] else 0
+    settled = _settled(earlier["points"])
+    until_ns = settled[-1][0] if settled else 0
     # A stretch that began before is not cut in two: half of it was told already.
     further = [point for point in later["points"] if point[0] - point[1] * SECOND_NS >= until_ns - SECOND_NS // 10]
     return {
-        "points": [*earlier["points"], *further][-POINTS_MAX:],
+        "points": [*settled, *further][-POINTS_MAX:],
         "readings": {
             "start": earlier["readings"]["start"],
             "decision": earlier["readings"]["decision"],

@@ -11,6 +11,7 @@ from typing import Any, Final
 
 from router.rollout import entry as kinds
 from router.rollout.entry import Entry
+from router.rollout.incident import opens
 from router.rollout.registry import SWITCHES
 from router.rollout.story import Line, line
 
@@ -131,15 +132,6 @@ class Chronicle:
             return set()
         story.lines.add(line(entry))
         return {story.incident}
-
-
-def opens(entry: Entry) -> bool:
-    """Return whether `entry` opens an incident: a rollback, or one that was found stored when control came back.
-
-    A drill rolls back, too, and is none.
-    """
-    told = entry.type in (kinds.ROLLED_BACK, kinds.RECOVERED)
-    return told and bool(entry.data.get("incident")) and not entry.data.get("drill")
 
 
 def _begin_anew(service: _Service, entry: Entry) -> None:

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Final
 
+from router.rollout import entry as kinds
 from router.rollout.entry import Entry
 from router.rollout.route import BOOT_SHIFT
+
+INCIDENTS_MAX: Final = 200
+"""Of one service."""
 
 
 def incident_id(service: str, generation: int) -> str:
@@ -44,6 +48,21 @@ def incident(entry: Entry) -> dict[str, Any]:
         "actor": entry.actor,
         "proposal": data.get("proposal"),
     }
+
+
+def opens(entry: Entry) -> bool:
+    """Return whether `entry` opens an incident: a rollback, or one that was found stored when control came back."""
+    return entry.type in (kinds.ROLLED_BACK, kinds.RECOVERED) and bool(entry.data.get("incident"))
+
+
+def incidents_after(incidents: list[dict[str, Any]], entry: Entry) -> list[dict[str, Any]]:
+    """Return the incidents of a service, oldest first, after one more fact; at most INCIDENTS_MAX."""
+    if opens(entry):
+        return [*incidents, incident(entry)][-INCIDENTS_MAX:]
+    if entry.type == kinds.CONFIRMED:
+        generation = entry.data["generation"]
+        return [confirmed(told, entry) if told["generation"] == generation else told for told in incidents]
+    return incidents
 
 
 def confirmed(told: dict[str, Any], entry: Entry) -> dict[str, Any]:

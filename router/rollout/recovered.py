@@ -7,6 +7,7 @@ from typing import Any
 
 from router.rollout import entry as kinds
 from router.rollout.commands import Record
+from router.rollout.incident import incident_id
 from router.rollout.registry import Registry
 from router.rollout.route import NO_SLOT, Flag, Route
 from router.rollout.target import CANDIDATES, ROLES, State
@@ -45,11 +46,17 @@ def recovered(
     fled = bool(word.flags & Flag.FLEE) and left is not None and states.get(left.version) is State.DRAINING
     if fled and left is not None:
         reason = "it was rolled back, and control died before the reason was journalled"
-        data["quarantine"] = {left.version: {"reason": reason, "incident": None}}
+        incident = incident_id(registry.service, word.generation)
+        data |= {"incident": incident, "from": left.version, "to": _served(states), "reason": reason, "automatic": True}
+        data["quarantine"] = {left.version: {"reason": reason, "incident": incident}}
         data["bounded"] = [left.version]
     data["automatic_left"] = registry.automatic_left and not fled
     data["states"] = {version: state.value for version, state in states.items()}
     return Record(kinds.RECOVERED, "control", data)
+
+
+def _served(states: Mapping[str, State]) -> str | None:
+    return next((version for version, state in states.items() if state is State.ACTIVE), None)
 
 
 def assumed(registry: Registry, version: str) -> Record:

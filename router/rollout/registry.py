@@ -30,7 +30,7 @@ from router.errors import InternalError
 from router.rollout import entry as kinds
 from router.rollout.added_criteria import AddedCriteria
 from router.rollout.entry import Entry
-from router.rollout.incident import confirmed, incident
+from router.rollout.incident import confirmed, incidents_after
 from router.rollout.lift import Lift, lifted
 from router.rollout.pedigree import Pedigree, pedigrees_after
 from router.rollout.proposal import Proposals
@@ -40,7 +40,6 @@ from router.rollout.tenure import Tenures
 
 HISTORY_MAX: Final = 100
 """Lines of one version; what was live when is kept beside them (tenure.py)."""
-INCIDENTS_MAX: Final = 200
 RETIRED_MAX: Final = 500
 """Versions without a slot."""
 
@@ -175,6 +174,7 @@ class Registry:
                 pass
         self.proposals.apply(entry)
         self.criteria.apply(entry)
+        self.incidents = incidents_after(self.incidents, entry)
         self._note(entry)
         if moved and len(self.targets) > RETIRED_MAX:
             self._forget()
@@ -270,8 +270,6 @@ class Registry:
             "confirmed_ms": None,
             "trigger": data.get("trigger"),
         }
-        if entry.type == kinds.ROLLED_BACK:
-            self.incidents = [*self.incidents, incident(entry)][-INCIDENTS_MAX:]
 
     def _took_over(self, entry: Entry) -> None:
         """Seeds, or what shared memory knew better; of a drill it knows which version serves, and nothing else."""
@@ -299,9 +297,6 @@ class Registry:
         generation = entry.data["generation"]
         if self.last_switch and self.last_switch["generation"] == generation:
             self.last_switch = confirmed(self.last_switch, entry)
-        self.incidents = [
-            confirmed(told, entry) if told["generation"] == generation else told for told in self.incidents
-        ]
 
     def _note(self, entry: Entry) -> None:
         """Keep for each version touched what happened to it."""

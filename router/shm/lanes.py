@@ -66,6 +66,10 @@ class Lanes:
         """Return the generation from which `worker` claims; 0 before its first route."""
         return self._words[self._layout.lane_service(worker, service) + at.LS_ACKNOWLEDGED]
 
+    def acknowledged_ns(self, worker: int, service: int) -> int:
+        """Return when (monotonic) `worker` acknowledged that generation; 0 before its first route."""
+        return self._words[self._layout.lane_service(worker, service) + at.LS_ACKNOWLEDGED_NS]
+
     # -- sums over the lanes
     def slot_scalars(self, service: int, slot: int) -> list[int]:
         """Return the `L_SCALARS` counters of a slot summed over the lanes, ends before claims. Gauges that do not add

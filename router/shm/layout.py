@@ -1,6 +1,6 @@
 """Offsets and sizes of the wall, in 64-bit words. One place computes them; every process maps the same.
 
-    header | a block a service: route cell, 7 slot records, 7 base rows, sample ring | a lane a worker: lane header,
+    header | a block a service: route cell, 7 slot records, 7 base rows, sample ring, note | a lane a worker: lane header,
     a lane-service row a service, a lane-slot row a slot | two capture rings a worker
 
 Who writes: the header's control words and the service blocks: control. A lane: its worker, and the supervisor once that
@@ -87,9 +87,10 @@ VALIDATED: Final = (
     *((what, "fault") for what in ("request", "response", "stream")),
 )
 """What was held against what, and what came of it. `fault`: a validator of ours broke, and what it looked at passed."""
+LS_ACKNOWLEDGED_NS: Final = 47  # when it acknowledged (monotonic); written before the generation is
 LANE_SERVICE_WORDS: Final = 48
 assert LS_ENDED + OUTCOME_COUNT <= LS_REFUSED_WORD
-assert LS_VALIDATED + len(VALIDATED) <= LANE_SERVICE_WORDS
+assert LS_VALIDATED + len(VALIDATED) <= LS_ACKNOWLEDGED_NS
 
 # -- lane header: what one worker knows of itself
 W_PID: Final = 0
@@ -156,7 +157,13 @@ CAPTURE_BYTES_MAX: Final = CAPTURE_RING_BYTES // 4
 CAPTURE_WORDS: Final = CAPTURE_HEADER_WORDS + CAPTURES_KEPT * CAPTURE_ENTRY_WORDS + CAPTURE_RING_BYTES // WORD_BYTES
 assert E_CRC < CAPTURE_ENTRY_WORDS
 
-SERVICE_WORDS: Final = ROUTE_WORDS + SLOTS * (SLOT_WORDS + LANE_SLOT_WORDS + RING_SLOT_WORDS)
+# -- note: the fact that goes with a route which was stored before it was journalled
+NOTE_HEADER_WORDS: Final = 8
+N_GENERATION, N_LENGTH, N_CRC = range(3)
+NOTE_BYTES_MAX: Final = 16 * 1024
+NOTE_WORDS: Final = NOTE_HEADER_WORDS + NOTE_BYTES_MAX // WORD_BYTES
+
+SERVICE_WORDS: Final = ROUTE_WORDS + SLOTS * (SLOT_WORDS + LANE_SLOT_WORDS + RING_SLOT_WORDS) + NOTE_WORDS
 
 
 @dataclass(frozen=True, slots=True)
@@ -190,6 +197,10 @@ class Layout:
     def ring(self, service: int, slot: int) -> int:
         """The sample ring of a slot."""
         return self.base(service, SLOTS) + slot * RING_SLOT_WORDS
+
+    def note(self, service: int) -> int:
+        """The note of a service."""
+        return self.ring(service, SLOTS)
 
     def lane(self, worker: int) -> int:
         """A worker's lane header."""

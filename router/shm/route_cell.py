@@ -42,6 +42,10 @@ class RouteCell:
         self._words[self.offset + at.R_WORD] = route.encode()
         return stored_ns
 
+    def decided_ns(self) -> int:
+        """Return when the present word was decided on (monotonic)."""
+        return self._words[self.offset + at.R_DECIDED_NS]
+
     def stored_ns(self) -> int:
         """Return when the present word was stored (monotonic)."""
         return self._words[self.offset + at.R_STORED_NS]

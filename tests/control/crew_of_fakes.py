@@ -73,6 +73,7 @@ class Workers:
             return
         for service in range(self.wall.layout.services):
             row = self.wall.layout.lane_service(index, service)
+            self.wall.words[row + at.LS_ACKNOWLEDGED_NS] = clock.now_ns()
             self.wall.words[row + at.LS_ACKNOWLEDGED] = RouteCell(self.wall, service).word() >> 20
         os.eventfd_write(self.acks, 1)
 
@@ -150,6 +151,7 @@ class Life:
         if past.warm:
             self.bench.restore()
         self.controller.benches["svc"] = self.bench
+        self.controller.confirm_left(self.bench)
         self.controller.view.differences = recovery.differences(told, found)
         return self
 

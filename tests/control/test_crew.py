@@ -51,6 +51,20 @@ async def test_woken_workers_confirm(hands: tuple[Wall, Workers, Crew]) -> None:
     told = await crew.confirm(0, 5, stored_ns, 5.0)
     assert (told.complete, told.unconfirmed) == (True, ())
     assert 0 <= told.confirmed_ms < 5000
+    assert [index for index, _ in told.workers_ms] == [0, 1]
+    assert all(0 <= ms <= told.confirmed_ms for _, ms in told.workers_ms)
+
+
+async def test_only_acknowledgements_of_this_very_route_have_a_time(hands: tuple[Wall, Workers, Crew]) -> None:
+    wall, workers, crew = hands
+    stored_ns = RouteCell(wall, 0).publish(Route(5, active=0), 0)
+    workers.acknowledge(0)
+    RouteCell(wall, 0).publish(Route(6, active=0), 0)
+    workers.acknowledge(1)
+    told = await crew.confirm(0, 5, stored_ns, 1.0)
+    assert [index for index, _ in told.workers_ms] == [0]
+    replaced = await crew.confirm(0, 5, clock.now_ns(), 1.0)
+    assert replaced.workers_ms == (), "what was acknowledged before the store was acknowledged for another reason"
 
 
 async def test_who_did_not_confirm_is_named(hands: tuple[Wall, Workers, Crew]) -> None:

@@ -9,7 +9,7 @@ from router import clock
 from router.control.store.rows import FILE, export
 from router.errors import StartError
 from router.rollout.entry import Entry
-from router.rollout.events import Ticked
+from router.rollout.events import Ticked, VerdictReached
 from router.rollout.outcome import Outcome
 from router.rollout.route import Flag, Route, first_generation
 from router.shm.wall import Wall
@@ -134,6 +134,9 @@ async def test_a_stored_rollback_that_was_never_journalled_is_recovered_by_a_war
     assert life.bench.conductor.cell.read() == route
     assert life.states() == {"v1": "draining", "v2": "active"}
     assert list(life.bench.registry.quarantines) == ["v1"]
+    (incident,) = life.bench.registry.incidents
+    assert (incident["id"], incident["from"], incident["to"], incident["manual"]) == ("svc-1-2", "v1", "v2", False)
+    assert (incident["trigger"], incident["started_at"]) == (None, None), "nobody knows why any more"
     await life.until_idle()
     entries = (await life.controller.view.journal(0, 100))["entries"]
     assert [entry["type"] for entry in entries if entry["type"] == "recovered"] == ["recovered"]
@@ -141,6 +144,56 @@ async def test_a_stored_rollback_that_was_never_journalled_is_recovered_by_a_war
     await life.end()
     life = await machine.start()
     assert life.bench.registry.as_dict() == live
+    await life.end()
+
+
+def forgetful(life: Life) -> None:
+    """Have the journal lose what is submitted: control dies before the disk has it."""
+    life.journal.submit = lambda entry, on_done=None: True  # type: ignore[method-assign,assignment,misc]
+
+
+@pytest.mark.parametrize("away", [False, True], ids=["quarantined", "unreachable"])
+async def test_why_a_stored_rollback_was_made_outlives_a_control_that_could_not_journal_it(
+    machine: Machine, away: bool
+) -> None:
+    life = await machine.start()
+    life.probe("v2", times=3)
+    forgetful(life)
+    trigger = {"kind": "hard_failure", "reason": "10 of 10 failed", "evidence_since_ns": life.now_ns}
+    life.bench.tell(VerdictReached(trigger, unreachable=away, evidence={"requests": 10}), life.now_ns + 5_000_000_000)
+    before = life.bench.registry.as_dict()
+    await life.controller.tasks.close()
+    await life.end()
+    life = await machine.start()
+    after = life.bench.registry.as_dict()
+    await life.until_idle()
+    entries = (await life.controller.view.journal(0, 100))["entries"]
+    assert [entry["type"] for entry in entries][-2:] == ["rolled_back", "confirmed"]
+    assert {**after, "last_switch": None, "incidents": []} == {**before, "last_switch": None, "incidents": []}
+    (incident,) = life.bench.registry.incidents
+    assert (incident["trigger"], incident["evidence_since_s_before"], incident["requests"]) == (trigger, 5.0, 10)
+    assert incident["swap_us"] is not None
+    assert incident["confirmed_ms"] is not None, "the workers keep when they followed"
+    assert ("v1" in life.bench.registry.quarantines) is not away
+    live = life.bench.registry.as_dict()
+    await life.end()
+    life = await machine.start()
+    assert life.bench.registry.as_dict() == live
+    await life.end()
+
+
+async def test_a_note_that_does_not_lead_to_the_route_is_not_believed(machine: Machine) -> None:
+    life = await machine.start()
+    life.probe("v2", times=3)
+    forgetful(life)
+    life.bench.tell(VerdictReached({"kind": "hard_failure", "reason": "x"}, unreachable=False), life.now_ns)
+    generation, payload = life.bench.conductor.note.read() or (0, b"")
+    life.bench.conductor.note.write(generation, payload.replace(b'"v2":"active"', b'"v9":"active"'))
+    await life.controller.tasks.close()
+    await life.end()
+    life = await machine.start()
+    assert life.states() == {"v1": "draining", "v2": "active"}
+    assert life.bench.registry.incidents[0]["reason"].startswith("it was rolled back, and control died before")
     await life.end()
 
 

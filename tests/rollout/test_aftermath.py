@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 from router.rollout.aftermath import POINTS_MAX, impact, joined, look, onset_ns, periods, points
 from router.rollout.outcome import Outcome
 from router.rollout.window import Entry, History
@@ -19,17 +21,48 @@ def lived(*acts: tuple[float, int, int], version: Version | None = None) -> list
 
 
 def test_points_are_the_stretches_between_histograms() -> None:
-    assert points(lived((2, 10, 0), (1, 5, 5))) == [
+    assert points(lived((2, 10, 0), (1, 5, 5)), 0) == [
         [seconds(1), 1.0, 100, 0, 0, 4.864, 5.115],
         [seconds(2), 1.0, 100, 0, 0, 4.864, 5.115],
         [seconds(3), 1.0, 100, 50, 0, 4.864, 5.115],
     ]
-    assert points([]) == []
+    assert points([], 0) == []
 
 
 def test_who_is_silent_has_no_time_and_who_says_nothing_has_no_look() -> None:
-    assert points(lived((1, 0, 0))) == [[seconds(1), 1.0, 0, 0, 0, None, None]]
+    assert points(lived((1, 0, 0)), 0) == [[seconds(1), 1.0, 0, 0, 0, None, None]]
     assert look([], START_NS, START_NS) is None
+
+
+def test_a_version_that_has_lost_its_role_is_told_by_its_counters_alone() -> None:
+    version, history = Version(), History()
+    for tick in range(41):
+        sample = version.sample()
+        nothing = {"first_byte": None, "duration": None, "abandoned": None} if tick > 20 else {}
+        history.append(replace(sample, **nothing))
+        version.fail(1)
+    told = [(point[0], point[1], point[2], point[6]) for point in points(list(history.trail()), seconds(2.3))]
+    assert told == [
+        (seconds(1), 1.0, 10, None),
+        (seconds(2), 1.0, 10, None),
+        (seconds(2.3), 0.3, 3, None),
+        (seconds(3.3), 1.0, 10, None),
+        (seconds(4), 0.7, 7, None),
+    ]
+
+
+def test_an_end_that_a_later_look_sees_whole_is_seen_whole() -> None:
+    version, history = Version(), History()
+    one = None
+    for tick in range(31):
+        history.append(version.sample())
+        version.answer(1)
+        if tick == 25:
+            one = look(list(history.trail()), seconds(1), seconds(1))
+    assert one is not None
+    assert one["points"][-1][:3] == [seconds(2.5), 0.5, 5]
+    both = joined(one, look(list(history.trail()), seconds(1), seconds(1), one))
+    assert [point[:3] for point in (both or {})["points"]] == [[seconds(at), 1.0, 10] for at in (1, 2, 3)]
 
 
 def test_the_beginning_of_a_share_of_faults() -> None:
@@ -47,7 +80,7 @@ def test_looks_are_joined_without_a_stretch_twice() -> None:
     one = look(first, seconds(1), seconds(3))
     both = joined(one, look([*first, *lived((2, 10, 0), version=version)[1:]], seconds(1), seconds(3), one))
     assert both is not None
-    assert [point[0] for point in both["points"]] == [seconds(at) for at in (1, 2, 3, 4, 5)]
+    assert [point[0] for point in both["points"]] == [seconds(at) for at in (1, 2, 3, 4, 5, 5.1)]
     assert joined(None, one) == joined(one, None) == one
     assert joined(None, None) is None
 

@@ -3,7 +3,7 @@ from __future__ import annotations
 from typing import Any
 
 from router.rollout import entry as kinds
-from router.rollout.chronicle import INCIDENTS_MAX, LINES_MAX, Chronicle, opens
+from router.rollout.chronicle import INCIDENTS_MAX, LINES_MAX, Chronicle
 from router.rollout.entry import Entry
 
 
@@ -86,14 +86,3 @@ def test_stories_and_their_lines_are_bounded() -> None:
         scribe.switch(kinds.ROLLED_BACK, "v2", "v1", incident=f"i{number + 1}")
     assert len(scribe.chronicle.stories) == INCIDENTS_MAX
     assert "i0" not in scribe.chronicle.stories
-
-
-def test_what_opens_an_incident() -> None:
-    def entry(kind: str, **data: Any) -> Entry:
-        return Entry(kind, "svc", "ann", data, 1.0, 1, 1, 1)
-
-    assert opens(entry(kinds.ROLLED_BACK, incident="i1"))
-    assert opens(entry(kinds.RECOVERED, incident="i1"))
-    assert not opens(entry(kinds.RECOVERED))
-    assert not opens(entry(kinds.SWITCHED, incident=None))
-    assert not opens(entry(kinds.ROLLED_BACK, incident="i1", drill=True))

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
-from router.rollout.incident import incident_id
+from router.rollout import entry as kinds
+from router.rollout.entry import Entry
+from router.rollout.incident import INCIDENTS_MAX, incident_id, incidents_after, opens
 from router.rollout.route import first_generation
 from tests.rollout.playbook import SECOND, TRIGGER, Play
 
@@ -36,3 +38,26 @@ def test_an_automatic_rollback_retold() -> None:
             "proposal": None,
         }
     ]
+
+
+def entry(kind: str, **data: object) -> Entry:
+    told = {"from": "v2", "to": "v1", "reason": "", "automatic": True, "generation": 7, **data}
+    return Entry(kind, "svc", "ann", told, 1.0, 1, 1, 1)
+
+
+def test_what_opens_an_incident() -> None:
+    assert opens(entry(kinds.ROLLED_BACK, incident="i1"))
+    assert opens(entry(kinds.RECOVERED, incident="i1"))
+    assert not opens(entry(kinds.RECOVERED))
+    assert not opens(entry(kinds.SWITCHED, incident=None))
+    assert not opens(entry(kinds.INCIDENT_EDITED, incident="i1"))
+
+
+def test_incidents_are_bounded_and_confirmed_by_their_route() -> None:
+    incidents: list[dict[str, object]] = []
+    for number in range(INCIDENTS_MAX + 5):
+        incidents = incidents_after(incidents, entry(kinds.ROLLED_BACK, incident=f"i{number}", generation=number))
+    assert (len(incidents), incidents[0]["id"]) == (INCIDENTS_MAX, "i5")
+    incidents = incidents_after(incidents, entry(kinds.CONFIRMED, generation=9, swap_us=3, confirmed_ms=1.5))
+    assert [(told["id"], told["swap_us"]) for told in incidents if told["confirmed_ms"]] == [("i9", 3)]
+    assert incidents_after(incidents, entry(kinds.FROZEN)) is incidents

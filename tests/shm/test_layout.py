@@ -16,6 +16,7 @@ def test_nothing_overlaps_and_nothing_is_left_over(workers: int, services: int) 
         pieces += [(layout.slot(service, slot), at.SLOT_WORDS) for slot in range(SLOTS)]
         pieces += [(layout.base(service, slot), at.LANE_SLOT_WORDS) for slot in range(SLOTS)]
         pieces += [(layout.ring(service, slot), at.RING_SLOT_WORDS) for slot in range(SLOTS)]
+        pieces.append((layout.note(service), at.NOTE_WORDS))
     for worker in range(workers):
         pieces.append((layout.lane(worker), at.LANE_HEADER_WORDS))
         for service in range(services):

@@ -32,16 +32,17 @@ from router.control.office import Office
 from router.errors import OperatorError
 from router.rollout import entry as kinds
 from router.rollout.aftermath import Frozen
-from router.rollout.chronicle import Chronicle, Story, opens
+from router.rollout.chronicle import Chronicle, Story
 from router.rollout.commands import Record
 from router.rollout.entry import Entry
+from router.rollout.incident import opens
 from router.rollout.registry import true_ones
 from router.rollout.review import Edit, Reviews
 from router.rollout.window import SECOND_NS
 from router.shm import layout as at
 
 log = logging.getLogger(__name__)
-LOOKS_S: Final = (0.0, 5.0, 60.0)
+LOOKS_S: Final = (0.0, 5.0, 15.0, 30.0, 60.0)
 """After the decision; then every 60 s, and at the end."""
 REMEMBERED_MAX: Final = 50
 """Incidents whose frozen samples are in memory; the others are read from their files when they are asked for."""
@@ -81,6 +82,7 @@ class Incidents(Office):
         self._frozen: OrderedDict[str, Frozen] = OrderedDict()
         self._watches: dict[str, _Watch] = {}
         self._changed: set[str] = set()
+        self._since_ns = clock.now_ns()
         self._lock = asyncio.Lock()
         self._freezing = asyncio.Lock()
         self._rendering = asyncio.Lock()
@@ -96,7 +98,10 @@ class Incidents(Office):
         self._reviews.apply(entry)
         self._changed |= changed
         if opens(entry):
-            self._open(self._chronicle.stories[entry.data["incident"]], entry.monotonic_ns)
+            story = self._chronicle.stories[entry.data["incident"]]
+            self._watches[story.incident] = watch = _Watch(story, entry.monotonic_ns)
+            # One that is older than we are was stored by a predecessor, and its note made a fact only now.
+            self._look(story.incident, watch, entry.monotonic_ns, kept=entry.monotonic_ns < self._since_ns)
 
     def tick(self, now_ns: int) -> None:
         """Look again where it is time, and have written what has changed."""
@@ -146,18 +151,14 @@ class Incidents(Office):
         return [one["id"] for one in reversed(told) if self._reviews.of(one["id"]).status != "closed"]
 
     # -- freezing
-    def _open(self, story: Story, now_ns: int) -> None:
-        self._watches[story.incident] = _Watch(story, now_ns)
-        self._look(story.incident, self._watches[story.incident], now_ns)
-
-    def _look(self, incident: str, watch: _Watch, now_ns: int) -> None:
+    def _look(self, incident: str, watch: _Watch, now_ns: int, *, kept: bool = False) -> None:
         """Freeze what the samples say now. Gathering them takes microseconds, what is made of them is a thread's work."""
         decided_ns = watch.story.opening.monotonic_ns
         after_ns = int(self._settings.after_s * SECOND_NS)
         passed_s = (now_ns - decided_ns) / SECOND_NS
         following_s = next((at_s for at_s in LOOKS_S if at_s > passed_s), (passed_s // 60 + 1) * 60)
         watch.due_ns = decided_ns + min(int(following_s * SECOND_NS), after_ns)
-        glance = self._glance(watch.story, now_ns)
+        glance = self._glance(watch.story, now_ns, kept=kept)
         if glance.whole:
             del self._watches[incident]
         self._controller.tasks.spawn(self._freeze(glance), f"samples of {incident}")
@@ -177,7 +178,8 @@ class Incidents(Office):
             known = glance.known or self._frozen.get(glance.story.incident)
             seen = await asyncio.to_thread(replace(glance, known=known).frozen)
             self._remember(glance.story.incident, await self._joined(glance, known or {}, seen))
-        self._changed.add(glance.story.incident)
+        self._changed.discard(glance.story.incident)
+        await self._rendered(glance.story.incident)
         if glance.whole:
             self.on_whole(glance.story.opening)
 
@@ -191,7 +193,8 @@ class Incidents(Office):
         if glance.whole or not known:
             self._controller.tasks.spawn(self._measured(glance.story), f"volume of {glance.story.incident}")
         kept = earlier if earlier and earlier["seen"] >= found["seen"] else found
-        return {**seen, "failures": kept, "volume": known.get("volume")}
+        now = self._frozen.get(glance.story.incident) or known  # which may have been measured meanwhile
+        return {**seen, "failures": kept, "volume": now.get("volume")}
 
     async def _measured(self, story: Story) -> None:
         """Ask how many requests there are in the window of what was promised."""
