@@ -92,6 +92,7 @@ async def test_one_that_hangs_and_one_that_fails_hold_up_nobody(start: Start) ->
         await works.until(1)
         await hangs.until(1)
         await fails.until(1)
+        await _until(lambda: not len(office.deliveries["works"]))
         assert {name: len(found) for name, found in office.deliveries.items()} == {"hangs": 1, "fails": 1, "works": 0}
         assert office.status("svc") == {"notifications": {"pending": 2, "failing": []}}
         slowest_ms = 0.0
@@ -99,7 +100,7 @@ async def test_one_that_hangs_and_one_that_fails_hold_up_nobody(start: Start) ->
             begun_ns = clock.now_ns()
             life.controller.tick(life.now_ns, 0.0)
             slowest_ms = max(slowest_ms, (clock.now_ns() - begun_ns) / 1e6)
-        assert slowest_ms < 50, "a tick never waits for a receiver"
+        assert slowest_ms < 1000, "a tick never waits for a receiver, whose time is 10 s"
 
 
 async def test_a_channel_that_fails_is_an_alarm_which_the_others_hear_of(
