@@ -307,6 +307,8 @@ async def test_what_was_overtaken_while_others_were_told_is_not_told(life: Life,
     await life.controller.release(service="svc", version="fraud-v3", reason="fair", actor="ann")
     life.controller.tick(clock.now_ns(), 0.0)
     fake.hangs.set()
+    await life.until_idle()
+    registrar.tick(clock.now_ns())
     await turn(life, lambda: registrar.status("svc")["mlflow"]["waiting"] == [])
     marks = [(number, value) for number, key, value in fake.written if key == "rollback.quarantined"]
     assert marks == [("2", "true"), ("3", "false")]
