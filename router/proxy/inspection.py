@@ -110,7 +110,7 @@ class Inspection:
     # -- requests
     def reads(self, head: RequestHead) -> bool:
         """Whether the body of this request can be held against the schema; if not, that is counted."""
-        if self.schema is None:
+        if self.schema is None or (head.method == b"GET" and head.length == 0):
             return False
         kind = _TYPE.search(head.upstream)
         if kind is not None and not _JSON.fullmatch(kind[1]):

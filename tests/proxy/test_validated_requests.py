@@ -118,6 +118,13 @@ async def test_only_these_paths() -> None:
         assert [(await rig.ask(post(BAD, path)))[0] for path in paths] == [422, 422, 200, 200]
 
 
+async def test_a_get_without_a_body_has_nothing_to_check() -> None:
+    async with Backend(backends.ok()) as backend, Rig(validation=replace(REQUESTS, methods=frozenset({b"GET"}))) as rig:
+        rig.serve(backend.url)
+        assert (await rig.ask(b"GET /infer HTTP/1.1\r\nHost: t\r\n\r\n"))[0] == 200
+        assert (await rig.ask(post(BAD).replace(b"POST", b"GET", 1)))[0] == 422
+
+
 async def test_pipelined_requests_are_answered_in_order() -> None:
     async with Backend(backends.echo()) as backend, Rig(validation=REQUESTS) as rig:
         rig.serve(backend.url)
