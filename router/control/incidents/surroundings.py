@@ -24,7 +24,8 @@ Captured = Callable[[str, int, int, int], Awaitable[list[Document]]]
 LOOKED_AT_MAX: Final = 4096
 AFTER_NS: Final = 4_000_000_000
 """After the decision: until then requests end that had begun on the failing version."""
-BEFORE_NS: Final = 1_000_000_000
+BEFORE_NS: Final = 300_000_000_000
+"""Before the decision: an alert begins later than what it is about, and cases are made of as much (freeze_window_s)."""
 _TARGET_CHARS_MAX: Final = 200
 _DAY_S: Final = 86_400
 _WELL_KNOWN: Final = 0.99
@@ -40,10 +41,11 @@ class Surroundings:
     history: History
 
     async def failures(self, story: Story, since_ns: int, items_max: int) -> Document:
-        """Return the requests that failed on the version left from `since_ns` on, as `failing` does. Takes milliseconds, in
-        a thread: they are in shared memory, and the oldest ones may have been overwritten."""
-        until_ns = story.opening.monotonic_ns + AFTER_NS
-        found = await self.captured(story.service, since_ns - BEFORE_NS, until_ns, LOOKED_AT_MAX)
+        """Return the requests that failed on the version left from `since_ns` on, or shortly before the decision, as
+        `failing` does. Takes milliseconds, in a thread: they are in shared memory, the oldest may have been overwritten."""
+        decided_ns = story.opening.monotonic_ns
+        since_ns = min(since_ns, decided_ns - BEFORE_NS)
+        found = await self.captured(story.service, since_ns, decided_ns + AFTER_NS, LOOKED_AT_MAX)
         return failing([one for one in reversed(found) if one["version"] == story.ends[0]], items_max)
 
     async def volume(self, service: str, promised: Objective, until_s: float) -> Document | None:

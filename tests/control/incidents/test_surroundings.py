@@ -76,9 +76,13 @@ async def test_only_what_failed_on_the_version_that_was_left_counts(played: Play
         asked.append(what)
         return [failure(3), failure(2, "fraud-v7"), failure(1)]
 
-    told = await Surroundings(captured, Rows(None)).failures(story, 5_000_000_000, 20)  # type: ignore[arg-type]
+    decided_ns = story.opening.monotonic_ns
+    around = Surroundings(captured, Rows(None))  # type: ignore[arg-type]
+    told = await around.failures(story, decided_ns - 10**12, 20)
     assert [one["request_id"] for one in told["items"]] == ["r1", "r3"]
-    assert asked == [("fraud", 4_000_000_000, story.opening.monotonic_ns + 4_000_000_000, 4096)]
+    await around.failures(story, decided_ns - 10**9, 20)
+    until_ns = decided_ns + 4 * 10**9
+    assert asked == [("fraud", decided_ns - ago, until_ns, 4096) for ago in (10**12, 300 * 10**9)]
 
 
 @pytest.mark.parametrize(
