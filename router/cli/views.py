@@ -110,6 +110,9 @@ def _service(name: str, service: Document) -> list[Any]:
             f"on probation: {acceptance['requests']} of {acceptance['requests_needed']} requests, "
             f"{acceptance['seconds']:.0f} of {acceptance['seconds_needed']:.0f} s{_unmet(acceptance)}"
         )
+    if left_open := service.get("incidents_open"):
+        more = f" and {len(left_open) - 3} more" if len(left_open) > 3 else ""
+        lines.append(f"open incidents: {', '.join(left_open[:3])}{more}: rollback-router incidents {left_open[0]}")
     if last := service.get("last_switch"):
         lines.append(
             f"last switch: {last['at']} {last['from']} → {last['to']} by {last['cause']}: {last['reason'] or 'no reason given'}"

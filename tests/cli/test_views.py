@@ -70,6 +70,13 @@ def test_status_says_that_a_drill_is_under_way_and_what_stands_against_acceptanc
     assert "on probation: 9 of 500 requests, 9 of 600 s; fault_share: 1.20%, limit 0.50%\n" in out
 
 
+def test_status_names_the_newest_open_incidents(command: Command) -> None:
+    left_open = service(incidents_open=["i5", "i4", "i3", "i2", "i1"])
+    with FakeAdmin().answer("GET", "/v1/status", status(left_open)) as admin:
+        said = command("status", "--admin", admin.url)[1].splitlines()
+    assert "open incidents: i5, i4, i3 and 2 more: rollback-router incidents i5" in said
+
+
 def test_watch_goes_on_until_ctrl_c(admin: FakeAdmin, command: Command, monkeypatch: pytest.MonkeyPatch) -> None:
     slept: list[float] = []
 

@@ -182,13 +182,21 @@ async def test_why_a_stored_rollback_was_made_outlives_a_control_that_could_not_
     await life.end()
 
 
-async def test_a_note_that_does_not_lead_to_the_route_is_not_believed(machine: Machine) -> None:
+@pytest.mark.parametrize(
+    ("said", "instead"),
+    [(b'"v2":"active"', b'"v9":"active"'), (b'"v2":"active","v1":"draining"', b'"v2":"standby","v1":"active"')],
+    ids=["it cannot be", "it leads elsewhere"],
+)
+async def test_a_note_that_does_not_lead_to_the_route_is_not_believed(
+    machine: Machine, said: bytes, instead: bytes
+) -> None:
     life = await machine.start()
     life.probe("v2", times=3)
     forgetful(life)
     life.bench.tell(VerdictReached({"kind": "hard_failure", "reason": "x"}, unreachable=False), life.now_ns)
     generation, payload = life.bench.conductor.note.read() or (0, b"")
-    life.bench.conductor.note.write(generation, payload.replace(b'"v2":"active"', b'"v9":"active"'))
+    assert said in payload
+    life.bench.conductor.note.write(generation, payload.replace(said, instead))
     await life.controller.tasks.close()
     await life.end()
     life = await machine.start()
