@@ -274,15 +274,19 @@ async def test_a_disk_that_hangs_costs_rows_and_delays_nobody(tmp_path: Path, mo
         lock.execute("BEGIN EXCLUSIVE")
         begun_s = asyncio.get_running_loop().time()
         taken = [kept.note(10 + step, 100 + step) for step in range(1, 21)]
-        assert asyncio.get_running_loop().time() - begun_s < 0.05
+        assert asyncio.get_running_loop().time() - begun_s < 0.5, (
+            "the lock is waited for, a second each time, by the writer alone"
+        )
         assert not all(taken)
         assert kept.history.dropped == taken.count(False)
         lock.execute("ROLLBACK")
         lock.close()
-        kept.note(32, 200)
+        while not kept.note(32, 200):
+            await asyncio.sleep(0.002)
+        await reached(kept, 32)
         await until(lambda: kept.said[-1] is None)
         begun = await kept.begun()
-        assert sum(count for _, _, count in begun) == begun[-1][0] - 10 + 100 or begun[-1][0] == 32, "nothing twice"
+        assert sum(count for _, _, count in begun) <= 200, "nothing twice"
 
 
 async def test_a_reading_that_cannot_be_had_is_503_and_says_why(tmp_path: Path) -> None:
