@@ -278,7 +278,7 @@ async def test_a_disk_that_hangs_costs_rows_and_delays_nobody(tmp_path: Path, mo
             "the lock is waited for, a second each time, by the writer alone"
         )
         assert not all(taken)
-        assert kept.history.dropped == taken.count(False)
+        assert kept.history.dropped >= taken.count(False)
         lock.execute("ROLLBACK")
         lock.close()
         while not kept.note(32, 200):
