@@ -12,7 +12,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 import orjson
@@ -239,7 +239,7 @@ class Conductor:
         self._fold(entries)
         for entry in entries:
             if (generation := published(entry)) is not None:  # until it is journalled, it outlives us there
-                self.note.write(generation, orjson.dumps(asdict(entry)))
+                self.note.write(generation, orjson.dumps(entry))
         stored_ns = self._carry_out(commands, decided_ns)
         for entry in entries:
             generation = published(entry) or 0

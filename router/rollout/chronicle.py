@@ -1,7 +1,7 @@
 """What happened around each rollback: the fold of the journal that an incident's timeline is read from.
 
 An incident's story begins with what happened since the promotion before it, and goes on until the next switch of its
-service, which is its last line; what people do to the incident is added at any time.
+service, which is its last line, or for FOLLOWED_S; what people do to the incident is added at any time.
 """
 
 from __future__ import annotations
@@ -18,6 +18,8 @@ from router.rollout.story import Line, line
 LINES_MAX: Final = 200
 """Of one story. The first ones and the newest ones stay."""
 _FIRST_KEPT: Final = 20
+FOLLOWED_S: Final = 3600.0
+"""What happens later to a service is no longer about this rollback, and would have its files written for ever."""
 INCIDENTS_MAX: Final = 200
 """Stories that are kept, of all services; the oldest goes first."""
 _UNTOLD: Final = frozenset({kinds.BASELINE, kinds.ABANDONED, kinds.IMPORTED})
@@ -107,6 +109,8 @@ class Chronicle:
     def _told(self, service: _Service, entry: Entry) -> set[str]:
         told, story = line(entry), service.story
         service.recent.add(told)
+        if story is not None and entry.at - story.opening.at > FOLLOWED_S:
+            story.closed = True
         if story is None or story.closed:
             return set()
         story.lines.add(told)

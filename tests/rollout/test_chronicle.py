@@ -3,7 +3,7 @@ from __future__ import annotations
 from typing import Any
 
 from router.rollout import entry as kinds
-from router.rollout.chronicle import INCIDENTS_MAX, LINES_MAX, Chronicle
+from router.rollout.chronicle import FOLLOWED_S, INCIDENTS_MAX, LINES_MAX, Chronicle
 from router.rollout.entry import Entry
 
 
@@ -42,6 +42,15 @@ def test_a_story_begins_with_the_promotion_and_ends_with_the_next_switch() -> No
     assert (story.closed, story.ends, story.service) == (True, ("v2", "v1"), "svc")
     assert story.promoted is not None
     assert story.promoted.version == "v2"
+
+
+def test_a_story_is_over_after_an_hour_but_for_what_people_do() -> None:
+    scribe = Scribe()
+    scribe.switch(kinds.ROLLED_BACK, "v2", "v1", incident="i1")
+    scribe.seq += int(FOLLOWED_S)
+    assert scribe.tell(kinds.FROZEN) == set()
+    assert scribe.tell(kinds.INCIDENT_EDITED, incident="i1", comment="hm") == {"i1"}
+    assert scribe.lines("i1") == ["rolled_back", "incident_edited"]
 
 
 def test_a_second_rollback_closes_the_first_story_and_begins_with_it() -> None:
