@@ -15,7 +15,8 @@ from typing import Any, ClassVar, Final
 
 import orjson
 
-from router.rollout.json_path import covers, path_of
+from router.rollout import pointer
+from router.rollout.pointed import covers
 
 PROBLEMS_MAX: Final = 8
 NO_FAULT: Final = "no_fault"
@@ -250,7 +251,7 @@ def differences(
     wanted: Any, found: Any, relative: float, absolute: float, ignore_paths: Sequence[str] = ()
 ) -> Iterator[str]:
     """Yield where two JSON values differ. Numbers are equal within `relative` (of the larger) or `absolute`."""
-    ignored = [path_of(path) for path in ignore_paths]
+    ignored = [pointer.parse(path, any_depth=True) for path in ignore_paths]
     stack: list[tuple[tuple[str, ...], Any, Any]] = [((), wanted, found)]
     while stack:
         place, left, right = stack.pop()

@@ -1,4 +1,6 @@
-"""Places in a JSON document: JSON pointers (RFC 6901), in which `*` stands for every member or element."""
+"""Places in a JSON document: JSON pointers (RFC 6901), in which `*` stands for every member or element and, where a document
+is walked (pointed.py), `**` for any depth, none included.
+"""
 
 from __future__ import annotations
 
@@ -6,6 +8,7 @@ from itertools import islice
 from typing import Any, Final
 
 EVERY: Final = "*"
+ANY_DEPTH: Final = "**"
 PARTS_MAX: Final = 32
 VALUES_MAX: Final = 4096
 """Values that one pointer names in one document; what `*` names beyond is not looked at."""
@@ -22,13 +25,18 @@ MISSING: Final = Missing()
 Pointer = tuple[str, ...]
 
 
-def parse(text: str) -> Pointer:
-    """Return the parts of a pointer; raise ValueError that says how to write one. "" is the whole document."""
+def parse(text: str, *, any_depth: bool = False) -> Pointer:
+    """Return the parts of a pointer; raise ValueError that says how to write one. "" is the whole document.
+
+    `any_depth`: whether it may hold `**`.
+    """
     if text and not text.startswith("/"):
         raise ValueError(
             f'{text!r} is no JSON pointer: write /outputs/0/data, /outputs/*/data, or "" for the whole body'
         )
     parts = tuple(part.replace("~1", "/").replace("~0", "~") for part in text.split("/")[1:])
+    if ANY_DEPTH in parts and not any_depth:
+        raise ValueError(f"{text[:40]!r}: ** is not understood here, only * for every member or element")
     if len(parts) > PARTS_MAX:
         raise ValueError(f"{text[:40]!r}… has {len(parts)} parts, at most {PARTS_MAX} are looked at")
     return parts

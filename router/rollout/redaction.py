@@ -14,7 +14,8 @@ from typing import Any, Final
 
 import orjson
 
-from router.rollout.json_path import begun, path_of, stepped
+from router.rollout import pointer
+from router.rollout.pointed import begun, stepped
 
 REDACTED: Final = "[redacted]"
 
@@ -43,7 +44,7 @@ def redaction(paths: Sequence[str], patterns: Sequence[str], query: Sequence[str
             compiled.append(re.compile(pattern))
         except re.error as error:
             raise ValueError(f"{pattern!r} is no regular expression: {error}") from None
-    return Redaction(tuple(path_of(path) for path in paths), tuple(compiled), frozenset(query))
+    return Redaction(tuple(pointer.parse(path, any_depth=True) for path in paths), tuple(compiled), frozenset(query))
 
 
 def text(rules: Redaction, value: str) -> str:

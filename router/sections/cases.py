@@ -7,8 +7,8 @@ from typing import Annotated, Final, Literal
 
 from pydantic import Field, field_validator
 
+from router.rollout import pointer
 from router.rollout.case import NEVER_KEPT
-from router.rollout.json_path import path_of
 from router.rollout.redaction import redaction
 from router.sections.values import Bytes, Count, Seconds, Strict
 
@@ -29,7 +29,7 @@ class Cases(Strict):
     query: Rules = []
     """Parameters whose values are kept; those of all others are redacted."""
     redact_paths: Rules = []
-    """Places in JSON bodies: `user.cards.*.number`, `**.email`."""
+    """Places in JSON bodies, as pointers: `/user/cards/*/number`, `/**/email`."""
     redact_patterns: Rules = []
     """Regular expressions, for texts anywhere in a body or target."""
     freeze_window_s: Seconds = 300.0
@@ -64,7 +64,7 @@ class Cases(Strict):
     @classmethod
     def _paths(cls, value: list[str]) -> list[str]:
         for path in value:
-            path_of(path)
+            pointer.parse(path, any_depth=True)
         return value
 
     @field_validator("redact_patterns")

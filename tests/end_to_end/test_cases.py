@@ -23,7 +23,7 @@ POISONED = tuple(f'{{"user":{{"name":"Ann"}},"amount":-{number}}}'.encode() for 
 SETTINGS = f"""replay = "always"
 [services.{SERVICE}.cases]
 bodies = true
-redact_paths = ["user.name"]
+redact_paths = ["/user/name"]
 """
 
 

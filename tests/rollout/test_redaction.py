@@ -14,21 +14,21 @@ DEEP = b'{"a":' * 1000 + b'{"email":"x@y.org"}' + b"}" * 1000
     ("paths", "patterns", "before", "after"),
     [
         pytest.param([], [], b'{"a": 1}', b'{"a": 1}', id="no rules: to the byte"),
-        pytest.param(["b"], [], b'{"a": 1}', b'{"a": 1}', id="nothing to redact: to the byte"),
-        pytest.param(["user.name"], [], b'{"user":{"name":"Ann","age":3}}',
+        pytest.param(["/b"], [], b'{"a": 1}', b'{"a": 1}', id="nothing to redact: to the byte"),
+        pytest.param(["/user/name"], [], b'{"user":{"name":"Ann","age":3}}',
                      b'{"user":{"name":"[redacted]","age":3}}', id="a text"),
-        pytest.param(["$.age"], [], b'{"age":31,"name":"x"}', b'{"age":0,"name":"x"}', id="a number"),
-        pytest.param(["**"], [], b'[true,null,1.5,"x",{}]', b'[false,null,0,"[redacted]",{}]', id="each keeps its kind"),
-        pytest.param(["items.*.id"], [], b'{"items":[{"id":"a","v":1},{"id":"b"}]}',
+        pytest.param(["/age"], [], b'{"age":31,"name":"x"}', b'{"age":0,"name":"x"}', id="a number"),
+        pytest.param(["/**"], [], b'[true,null,1.5,"x",{}]', b'[false,null,0,"[redacted]",{}]', id="each keeps its kind"),
+        pytest.param(["/items/*/id"], [], b'{"items":[{"id":"a","v":1},{"id":"b"}]}',
                      b'{"items":[{"id":"[redacted]","v":1},{"id":"[redacted]"}]}', id="any item"),
-        pytest.param(["items.1"], [], b'{"items":[{"id":"a"},{"id":"b","x":2}]}',
+        pytest.param(["/items/1"], [], b'{"items":[{"id":"a"},{"id":"b","x":2}]}',
                      b'{"items":[{"id":"a"},{"id":"[redacted]","x":0}]}', id="everything below"),
-        pytest.param(["**.email"], [], b'{"email":"a","u":[{"email":"b"}],"emails":"c"}',
+        pytest.param(["/**/email"], [], b'{"email":"a","u":[{"email":"b"}],"emails":"c"}',
                      b'{"email":"[redacted]","u":[{"email":"[redacted]"}],"emails":"c"}', id="at any depth"),
         pytest.param([], [r"\d{4}-\d{4}"], b'{"note":"card 1234-5678.","1234-5678":1}',
                      b'{"note":"card [redacted].","[redacted]":1}', id="a pattern, in names too"),
         pytest.param([], [r"\d{4}"], b"plain 1234", b"plain [redacted]", id="a pattern in what is no JSON"),
-        pytest.param(["a"], [], b"plain", None, id="no JSON: paths cannot be applied"),
+        pytest.param(["/a"], [], b"plain", None, id="no JSON: paths cannot be applied"),
         pytest.param([], ["x"], b"\xff\xfe", None, id="no text: patterns cannot be applied"),
         pytest.param([], ["x"], b"", b"", id="empty"),
     ],
@@ -44,8 +44,8 @@ def test_a_body_that_was_cut_is_dropped_if_there_are_rules_and_kept_if_not() -> 
 
 
 def test_depth_is_no_trouble() -> None:
-    assert redacting.body(redaction(["**.name"], [], []), DEEP, complete=True) == DEEP
-    assert redacting.body(redaction(["**.email"], [], []), DEEP, complete=True) is None, "too deep to be written again"
+    assert redacting.body(redaction(["/**/name"], [], []), DEEP, complete=True) == DEEP
+    assert redacting.body(redaction(["/**/email"], [], []), DEEP, complete=True) is None, "too deep to be written again"
 
 
 @pytest.mark.parametrize(
@@ -66,8 +66,7 @@ def test_a_target(before: str, after: str) -> None:
 @pytest.mark.parametrize(
     ("paths", "patterns", "told"),
     [
-        pytest.param(["a..b"], [], "'a..b' is no path into JSON", id="path"),
-        pytest.param([""], [], "'' is no path into JSON", id="empty path"),
+        pytest.param(["a.b"], [], "'a.b' is no JSON pointer", id="path"),
         pytest.param([], ["("], "'(' is no regular expression: missing )", id="pattern"),
     ],
 )

@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING, Any, Final
 import orjson
 
 from router.errors import OperatorError
+from router.rollout import pointer
 from router.rollout.case import NEVER_KEPT, STATUS_PATTERN, Case, Expect, Request
-from router.rollout.json_path import path_of
 
 if TYPE_CHECKING:
     from pydantic import TypeAdapter
@@ -106,7 +106,7 @@ def _wrong(case: Case) -> Iterable[tuple[str, str]]:
             yield f"expect.{member}", f"{value} is not a number from 0 on"
     for path in expect.ignore_paths or ():
         try:
-            path_of(path)
+            pointer.parse(path, any_depth=True)
         except ValueError as error:
             yield "expect.ignore_paths", str(error)
     for member, length in (("note", 500), ("by", 64)):

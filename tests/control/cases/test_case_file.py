@@ -11,7 +11,7 @@ from router.rollout.case import Case, Expect, Request
 
 CAPTURED = Case(
     Request("POST", "/score", {"content-type": "application/json"}, '{"x": 1}', None, 8, True),
-    Expect("2xx", 250.0, None, '{"score": 0.5}', ignore_paths=("id",), relative_tolerance=0.0),
+    Expect("2xx", 250.0, None, '{"score": 0.5}', ignore_paths=("/id",), relative_tolerance=0.0),
     by="rollback",
     at=1_700_000_000.5,
     version="fraud-v8",
@@ -27,7 +27,7 @@ def test_a_file_to_the_byte() -> None:
         HEAD + b'{"id":"%s","request":{"method":"POST","target":"/score","headers":{"content-type":"application/json"},'
         b'"body":"{\\"x\\": 1}","body_bytes":8,"redacted":true},'
         b'"expect":{"status":"2xx","latency_ms_max":250.0,"body":"{\\"score\\": 0.5}","relative_tolerance":0.0,'
-        b'"ignore_paths":["id"]},"by":"rollback","at":1700000000.5,"version":"fraud-v8","incident":"fraud-1-9",'
+        b'"ignore_paths":["/id"]},"by":"rollback","at":1700000000.5,"version":"fraud-v8","incident":"fraud-1-9",'
         b'"failed":{"outcome":"server_error","status":500}}\n'
         b'{"id":"%s","request":{"method":"GET","target":"/health"}}\n' % (CAPTURED.id.encode(), WRITTEN.id.encode())
     )
@@ -80,8 +80,9 @@ def test_what_a_person_says_explicitly_is_kept() -> None:
         pytest.param({"expect": {"status": "20x"}},
                      'expect.status: \'20x\': write "no_fault", a class as "2xx", or one as "200"', id="status"),
         pytest.param({"expect": {"latency_ms_max": -1}}, "expect.latency_ms_max: -1.0 is not a number from 0 on", id="negative"),
-        pytest.param({"expect": {"ignore_paths": ["a..b"]}},
-                     "expect.ignore_paths: 'a..b' is no path into JSON: write it as user.cards.*.number or **.email", id="path"),
+        pytest.param({"expect": {"ignore_paths": ["a.b"]}},
+                     "expect.ignore_paths: 'a.b' is no JSON pointer: write /outputs/0/data, /outputs/*/data, or \"\" for the "
+                     "whole body", id="path"),
         pytest.param({"note": "a\x1b[2J"}, "note: at most 500 printable characters", id="note"),
         pytest.param({"at": -5}, "at: -5.0 is no time in seconds since 1970", id="time"),
         pytest.param({"failed": {"x": "a" * 10_000}}, "failed: more than 10000 bytes", id="failed"),
