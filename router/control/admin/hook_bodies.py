@@ -120,6 +120,11 @@ def from_alert(raw: bytes, media_type: str, fields: Mapping[str, str]) -> Report
     )
 
 
+def is_binary(fields: Mapping[str, str]) -> bool:
+    """Return whether header fields say that the body is the data of a CloudEvent, and they its attributes."""
+    return any(name.lower() == f"{_BINARY}specversion" for name in fields)
+
+
 def _from_event(event: _CloudEvent) -> Report:
     """Its data may be of our form; of anything else the map sees the labels ce_type, ce_source and ce_subject."""
     data = event.data if isinstance(event.data, dict) else {}

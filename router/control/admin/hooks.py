@@ -13,7 +13,14 @@ from aiohttp import web
 from pydantic import BaseModel, ConfigDict, Field
 
 from router import clock
-from router.control.admin.hook_bodies import CLOUD_EVENT, AlertmanagerBody, SimpleAlert, from_alert, from_alertmanager
+from router.control.admin.hook_bodies import (
+    CLOUD_EVENT,
+    AlertmanagerBody,
+    SimpleAlert,
+    from_alert,
+    from_alertmanager,
+    is_binary,
+)
 from router.control.admin.operation import Call, Operation, read_body
 from router.control.alerts import Alerts, Outcome
 from router.control.hook_keys import SIGNED
@@ -41,6 +48,11 @@ def operations(office: Alerts) -> tuple[Operation, ...]:
 
     async def alert(call: Call) -> Document:
         raw, sender = await _authentic(office, call.request, (_JSON, CLOUD_EVENT))
+        if sender == SIGNED and is_binary(call.request.headers):
+            detail = (
+                "the attributes of this CloudEvent are header fields, which are not signed: send it in structured mode"
+            )
+            raise OperatorError(401, "signature_incomplete", detail, exit_code=9)
         report = from_alert(raw, call.request.content_type, call.request.headers)
         (outcome,) = await office.take([report], sender)
         if outcome.unusable or outcome.result == "unmapped":

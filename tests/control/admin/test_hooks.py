@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import hashlib
+import hmac
 from pathlib import Path
 from typing import Any
 
+import orjson
 import pytest
 
+from router import clock
 from router.control.admin.app import reconfigure
 from tests.control.conftest import token
 from tests.control.hook_house import BEARER, OPEN, HookHouse, firing, hook_house, webhook
@@ -85,6 +89,22 @@ async def test_a_cloud_event(tmp_path: Path) -> None:
         fields = {**BEARER, "Content-Type": "application/cloudevents+json"}
         assert (await house.post(ALERT, event, fields))[1]["result"] == "counts"
         assert (await house.post(ALERT, event, fields))[1]["result"] == "duplicate"
+
+
+async def test_what_is_not_signed_is_not_believed(tmp_path: Path) -> None:
+    """The attributes of a binary CloudEvent are header fields: whoever saw one signed request could send it as many others."""
+    (tmp_path / "secret").write_bytes(b"s" * 32)
+    async with hook_house(tmp_path, {**OPEN, "hmac_secret_file": str(tmp_path / "secret")}) as house:
+        house.office.keys.load()
+        body = orjson.dumps({"kind": "quality", "service": "svc"})
+        stamp = str(int(clock.wall_s()))
+        mac = hmac.new(b"s" * 32, stamp.encode() + b":" + body, hashlib.sha256).hexdigest()
+        signed = {"X-Grafana-Alerting-Signature": mac, "X-Grafana-Alerting-Timestamp": stamp}
+        event = {"Ce-SpecVersion": "1.0", "ce-id": "1", "ce-source": "/detector", "ce-type": "drift"}
+        status, problem = await house.post(ALERT, body, {**signed, **event})
+        assert (status, problem["code"]) == (401, "signature_incomplete")
+        assert (await house.get("/v1/alerts"))["alerts"] == []
+        assert (await house.post(ALERT, body, {**signed, **event, **BEARER}))[1]["result"] == "counts"
 
 
 async def test_a_token_of_the_hooks_opens_nothing_else(tmp_path: Path) -> None:
