@@ -3,6 +3,10 @@
 A redacted value keeps its kind, so that a request stays one that a model accepts: a text becomes `[redacted]`, a number 0, a
 truth value false. Where a rule cannot be applied, because a body is no JSON or was cut, the body is dropped: better no case
 than a secret in one.
+
+What a pattern costs is the client's to choose, and it holds the interpreter, so that the judge waits: one for addresses of
+mail takes 27 s for 64 KiB of the letter a, and 9 ms for 1,024 characters of it. A text that is longer than TEXT_CHARS_MAX is
+not searched: where there are patterns it goes as a whole.
 """
 
 from __future__ import annotations
@@ -18,6 +22,7 @@ from router.rollout import pointer
 from router.rollout.pointed import begun, stepped
 
 REDACTED: Final = "[redacted]"
+TEXT_CHARS_MAX: Final = 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +53,9 @@ def redaction(paths: Sequence[str], patterns: Sequence[str], query: Sequence[str
 
 
 def text(rules: Redaction, value: str) -> str:
-    """Return `value` without what the patterns find."""
+    """Return `value` without what the patterns find; without anything of it, if it is too long for them."""
+    if rules.patterns and len(value) > TEXT_CHARS_MAX:
+        return REDACTED
     for pattern in rules.patterns:
         value = pattern.sub(REDACTED, value)
     return value
@@ -62,7 +69,13 @@ def target(rules: Redaction, value: str) -> str:
         name, equals, content = part.partition("=")
         stays = not equals or name in rules.query
         kept.append(text(rules, part) if stays else f"{text(rules, name)}={_in_query(content)}")
-    return text(rules, path) + mark + "&".join(kept)
+    return _path(rules, path) + mark + "&".join(kept)
+
+
+def _path(rules: Redaction, path: str) -> str:
+    """Return a path that is one still: without its first slash it could not be sent again."""
+    found = text(rules, path)
+    return f"/{found}" if path.startswith("/") and not found.startswith("/") else found
 
 
 def _in_query(content: str) -> str:
@@ -88,7 +101,8 @@ def body(rules: Redaction, content: bytes, *, complete: bool) -> bytes | None:
 
 def _plain(rules: Redaction, content: bytes) -> bytes | None:
     try:
-        return text(rules, content.decode()).encode()
+        told = content.decode()
+        return text(rules, told).encode() if len(told) <= TEXT_CHARS_MAX else None
     except UnicodeDecodeError:
         return None
 

@@ -56,6 +56,8 @@ def test_depth_is_no_trouble() -> None:
             "/v1/score?user=ann&k=5&debug&e=", "/v1/score?user=redacted&k=5&debug&e=", id="values go, unless named"
         ),
         pytest.param("/users/1234-5678/x?k=1234-5678", "/users/[redacted]/x?k=[redacted]", id="patterns everywhere"),
+        pytest.param("/1234-5678/x", "/[redacted]/x", id="a part of a path"),
+        pytest.param("/1234-5678" + "x" * 1024, "/[redacted]", id="too long to be searched"),
         pytest.param("*", "*", id="asterisk"),
     ],
 )
@@ -73,3 +75,30 @@ def test_a_target(before: str, after: str) -> None:
 def test_a_wrong_rule_is_named(paths: list[str], patterns: list[str], told: str) -> None:
     with pytest.raises(ValueError, match=r"^" + re.escape(told)):
         redaction(paths, patterns, [])
+
+
+def test_a_pattern_that_finds_the_first_slash_leaves_a_path() -> None:
+    assert redacting.target(redaction([], [r"/users/\w+"], []), "/users/ann/x") == "/[redacted]/x"
+
+
+LONG = b"a" * 65_536
+MAIL = r"[\w.+-]+@[\w-]+\.[\w.-]+"
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        pytest.param(b'{"a":"%b","b":"x@y.org"}' % LONG, b'{"a":"[redacted]","b":"[redacted]"}', id="a text"),
+        pytest.param(b'{"%b":1}' % LONG, b'{"[redacted]":1}', id="a name"),
+        pytest.param(LONG, None, id="no JSON"),
+        pytest.param(b'{"a":"%b"}' % LONG[:1024], b'{"a":"%b"}' % LONG[:1024], id="as long as is searched"),
+    ],
+)
+def test_no_text_of_a_client_makes_a_pattern_slow(before: bytes, after: bytes | None) -> None:
+    """Before there was a limit, each of them but the last took half a minute, and nothing else ran meanwhile."""
+    assert redacting.body(redaction([], [MAIL], []), before, complete=True) == after
+
+
+def test_without_patterns_a_text_may_be_as_long_as_it_is() -> None:
+    body = b'{"a":"%b"}' % LONG
+    assert redacting.body(redaction(["/b"], [], []), body, complete=True) == body

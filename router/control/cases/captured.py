@@ -11,6 +11,7 @@ import orjson
 
 from router import clock
 from router.config import Settings
+from router.control.cases.case_file import unfit
 from router.rollout import redaction as redacting
 from router.rollout.case import NEVER_KEPT, NO_FAULT, Case, Expect, Request, written
 from router.rollout.redaction import Redaction, redaction
@@ -115,7 +116,8 @@ def cases_of(told: Sequence[dict[str, Any]], version: str, incident: str, cases_
     """Return the cases that failures of `version` make: each request once, of every kind (method, path, outcome) some.
 
     No case is what failed on the other version too, for then nobody knows whether it can be answered at all; what could not
-    connect; and what was not kept whole.
+    connect; what was not kept whole; and what could not be read again, because redaction made it too long for a case, or because
+    the settings keep a field that is ours to set: one of these would make the whole suite unreadable.
     """
     kinds: dict[tuple[str, str, str], dict[str, Case]] = {}
     for failure in told:
@@ -125,6 +127,8 @@ def cases_of(told: Sequence[dict[str, Any]], version: str, incident: str, cases_
         if rescue is not None and rescue["fault"]:
             continue
         case = _case(failure, incident)
+        if unfit(case):
+            continue
         kind = (failure["method"], failure["target"].partition("?")[0], failure["outcome"])
         kinds.setdefault(kind, {}).setdefault(case.id, case)
     chosen: dict[str, Case] = {}

@@ -68,6 +68,11 @@ def parsed(document: object, place: str = "") -> Case:
     return case
 
 
+def unfit(case: Case) -> bool:
+    """Return whether `case` is one that `parsed` would refuse."""
+    return next(iter(_wrong(case)), None) is not None
+
+
 @cache
 def _adapter() -> TypeAdapter[Case]:
     from pydantic import TypeAdapter  # 60 ms that commands need not take

@@ -6,6 +6,7 @@ finds both: the fact that is there, and the one that is missing.
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -87,7 +88,8 @@ class Freezer:
         until_ns = due.rolled_back_ns + 2 * DELAY_NS
         try:
             told = await self._captured.failures(due.service, since_ns, until_ns, FAILURES_MAX)
-            cases = cases_of(told, due.version, due.incident, min(CASES_MAX, settings.cases_max))
+            most = min(CASES_MAX, settings.cases_max)
+            cases = await asyncio.to_thread(cases_of, told, due.version, due.incident, most)
             caps = Caps(settings.cases_max, settings.bytes_max)
             added = await self._store.call(lambda file: file.add(due.service, cases, caps, clock.wall_s()))
         except OperatorError as error:

@@ -163,6 +163,28 @@ def test_what_makes_no_case(wall: Wall, changed: dict[str, Any]) -> None:
     assert cases(wall) == []
 
 
+@pytest.mark.parametrize(
+    ("request_body", "changed", "rules"),
+    [
+        pytest.param(b"1", {"target": "/" + "4" * 1000}, {"redact_patterns": ["4"]}, id="a target that grew"),
+        pytest.param(b"4" * 1000 + b"x", {"target": "/" + "\x80"}, {}, id="a target that is no ASCII"),
+        pytest.param(
+            b"[" + b",".join([b'"%b"' % (b"4" * 900)] * 130) + b"]",
+            {},
+            {"redact_patterns": ["4"]},
+            id="a body that grew",
+        ),
+        pytest.param(b"1", {"headers": {"te": "trailers"}}, {}, id="a field that is ours to set"),
+    ],
+)
+def test_what_could_not_be_read_again_makes_no_case(
+    wall: Wall, request_body: bytes, changed: dict[str, Any], rules: dict[str, Any]
+) -> None:
+    write(wall, record(request_body, **changed))
+    assert len(read(wall, **rules)) == 1
+    assert cases(wall, **rules) == []
+
+
 def test_of_every_kind_some(wall: Wall) -> None:
     for number in range(9):
         write(wall, record(b"%d" % number, target="/common"), at_ns=number)
