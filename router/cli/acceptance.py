@@ -66,8 +66,11 @@ def _show(told: Document) -> None:
     if told["criteria"]:
         columns = ("criterion", "state", "value", "limit", "samples", "from", "reason")
         screen.show(screen.table(columns, (_row(criterion) for criterion in told["criteria"])))
-    limits = ", ".join(f"{metric} ≤ {limit:g}" for metric, limit in told["settings"].items())
-    screen.say(f"the settings ask: {limits or 'no limit'}")
+    needed = told["needed"]
+    asked = [f"{needed['requests']} requests", f"{needed['seconds']:g} s"]
+    asked += ["every case"] if needed["cases"] == "required" else []
+    asked += [f"{metric} ≤ {limit:g}" for metric, limit in told["settings"].items()]
+    screen.say(f"the settings ask: {', '.join(asked)}")
     if told["added"]:
         names = ("added", "limit", "from", "at", "because")
         screen.show(screen.table(names, (_added(added) for added in told["added"])))

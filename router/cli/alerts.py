@@ -29,7 +29,7 @@ def alerts(
         screen.show_json(document)
         return
     columns = ("heard", "service", "kind", "alert", "state", "about", "fate", "because", "says", "sender")
-    screen.show(screen.table(columns, (_row(alert) for alert in document["alerts"])))
+    screen.show_table(columns, (_row(alert) for alert in document["alerts"]), "no alert came in yet: see alerts.tokens")
 
 
 def _row(alert: Document) -> tuple[object, ...]:

@@ -22,7 +22,7 @@ MARGIN_S: Final = 90.0
 
 @app.command()
 def drill(
-    service: Annotated[str, typer.Argument(metavar="[SERVICE]", help="May be left out if there is one.")] = "",
+    name: Annotated[str, typer.Argument(metavar="[SERVICE]", help="May be left out if there is one.")] = "",
     hold: Annotated[
         float | None,
         typer.Option(metavar="SECONDS", min=1, max=300, help="How long the standby serves; default: settings."),
@@ -36,6 +36,7 @@ def drill(
     reason: opt.Reason = "",
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say whether it would be safe, change nothing.")] = False,
     as_json: opt.AsJson = False,
+    service: Annotated[str, typer.Option(metavar="NAME", help="The same as SERVICE.")] = "",
     admin: opt.AdminUrl = opt.ADMIN_DEFAULT,
     token: opt.Token = "",
 ) -> None:
@@ -47,6 +48,9 @@ def drill(
     client = Client(admin, token)
     if sum((stop, listed, shadow)) > 1:
         raise OperatorError(400, "usage", "--stop, --list and --shadow exclude each other", exit_code=USAGE)
+    if name and service and name != service:
+        raise OperatorError(400, "usage", f"SERVICE and --service differ: {name}, {service}", exit_code=USAGE)
+    service = name or service
     if listed:
         _list(client, service, as_json)
         return
@@ -125,7 +129,9 @@ def _list(client: Client, service: str, as_json: bool) -> None:
         following = f"; next {standing['next_at']}" if standing["next_at"] else ""
         screen.say(f"service {name}: last passed {last}{' (OVERDUE)' if standing['overdue'] else ''}{following}")
     columns = ("drill", "started", "mode", "by", "from", "to", "away", "result", "because")
-    screen.show(screen.table(columns, (_row(told) for told in document["drills"])))
+    screen.show_table(
+        columns, (_row(told) for told in document["drills"]), "there was no drill yet: rollback-router drill"
+    )
 
 
 def _row(told: Document) -> tuple[object, ...]:

@@ -56,7 +56,6 @@ NEXT: Final = {
     "drill_unknown": "rollback-router drill --list",
     "criterion_unknown": "rollback-router acceptance",
     "metric_unknown": "rollback-router acceptance --help",
-    "period_invalid": "rollback-router report --since 30d",
     "model_not_ready": "the same again, once MLflow says READY",
     "role_insufficient": "the same again with --token TOKEN of somebody who may",
     "history_unavailable": "rollback-router doctor   (disk full? state directory read-only?)",

@@ -119,7 +119,8 @@ def _listed(document: Document) -> Any:
         )
         for one in document["incidents"]
     )
-    return screen.table(columns, rows)
+    found = list(rows)
+    return screen.table(columns, found) if found else "there is no incident: nothing was rolled back yet"
 
 
 def _whole(i: Document) -> list[Any]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Final
 
 import typer
 
@@ -11,7 +11,18 @@ from router.cli import screen
 from router.cli.client import Client, Document
 from router.cli.failure import NOT_TRUE
 
-app = typer.Typer(help="Show and test the notification channels.", no_args_is_help=True)
+app = typer.Typer()
+
+NONE: Final = "no channel is configured: add [[notify]] to the settings"
+
+
+@app.callback(invoke_without_command=True)
+def notify(
+    context: typer.Context, as_json: opt.AsJson = False, admin: opt.AdminUrl = opt.ADMIN_DEFAULT, token: opt.Token = ""
+) -> None:
+    """Show and test the notification channels."""
+    if context.invoked_subcommand is None:
+        listing(as_json, admin, token)
 
 
 @app.command("list")
@@ -22,7 +33,7 @@ def listing(as_json: opt.AsJson = False, admin: opt.AdminUrl = opt.ADMIN_DEFAULT
         screen.show_json(document)
         return
     columns = ("channel", "kind", "sent", "given up", "dropped", "waiting", "failing", "last error")
-    screen.show(screen.table(columns, (_row(channel) for channel in document["channels"])))
+    screen.show_table(columns, (_row(channel) for channel in document["channels"]), NONE)
 
 
 @app.command("test")
@@ -41,7 +52,7 @@ def try_out(
     if as_json:
         screen.show_json(document)
     elif not document["channels"]:
-        screen.say("no channel is configured: add [[notify]] to the settings")
+        screen.say(NONE)
     else:
         rows = (
             (c["channel"], c["kind"], screen.yes(c["ok"]), f"{c['ms']:.0f} ms", c["detail"])

@@ -45,7 +45,8 @@ def proposals(
         screen.show_json(document)
         return
     columns = ("id", "state", "service", "version", "would be active", "because", "expires", "then")
-    screen.show(screen.table(columns, (_row(found) for found in document["proposals"])))
+    without = "there was no proposal yet" if everything else "nothing waits for a person: --all shows what was decided"
+    screen.show_table(columns, (_row(found) for found in document["proposals"]), without)
 
 
 def _row(found: Document) -> tuple[object, ...]:
@@ -54,11 +55,29 @@ def _row(found: Document) -> tuple[object, ...]:
 
 
 def _in_full(document: Document) -> Table:
-    rows = [(name, _cell(value)) for name, value in document.items() if name != "evidence"]
+    rows = [(name, _cell(value)) for name, value in document.items() if name != "evidence" and value is not None]
     for item in document["evidence"]:
-        told = {name: value for name, value in item.items() if name != "cause" and value is not None}
-        rows.append((f"evidence: {item['cause']}", _cell(told)))
+        rows += [("evidence", text) for text in _told(item)]
     return screen.table(("fact", "value"), rows)
+
+
+def _told(item: Document) -> list[str]:
+    """Return one piece of evidence in lines."""
+    trigger, alert, cost = (item.get(name) or {} for name in ("trigger", "alert", "impact"))
+    figures = [
+        f"{name} {trigger[name]:g}"
+        for name in ("value", "limit", "baseline", "samples")
+        if trigger.get(name) is not None
+    ]
+    shown = f" ({', '.join(figures)})" if figures else ""
+    lines = [f"{item['cause']}: {trigger.get('reason', '')}{shown}; now: {item.get('now') or 'unknown'}"]
+    lines += [f"alert {alert['name']}: {alert['summary']}"] if alert else []
+    if cost:
+        errors = ", ".join(f"{count} {name}" for name, count in cost["errors"].items()) or "no errors"
+        lines.append(
+            f"so far: {cost['requests']} requests in {cost['seconds']:g} s, {errors}, {cost['rescued']} rescued"
+        )
+    return lines
 
 
 def _cell(value: object) -> str:

@@ -56,6 +56,12 @@ def table(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> Table:
     return made
 
 
+def show_table(columns: Sequence[str], rows: Iterable[Sequence[object]], without: str) -> None:
+    """Print a table; where it has no rows the sentence `without` instead."""
+    found = list(rows)
+    show(table(columns, found) if found else without)
+
+
 def yes(value: object) -> str:
     """Return `yes` or `no`."""
     return "yes" if value else "no"

@@ -115,7 +115,7 @@ def _service(name: str, service: Document) -> list[Any]:
         lines.append(f"open incidents: {', '.join(left_open[:3])}{more}: rollback-router incidents {left_open[0]}")
     if last := service.get("last_switch"):
         lines.append(
-            f"last switch: {last['at']} {last['from']} → {last['to']} by {last['cause']}: {last['reason'] or 'no reason given'}"
+            f"last switch: {last['at']} {last['from']} → {last['to']} by {last['actor']}: {last['reason'] or 'no reason given'}"
         )
     return lines
 

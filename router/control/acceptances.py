@@ -30,10 +30,10 @@ class Acceptances(Office):
                 self.told(rollbacks[-1])
 
     def told(self, entry: Entry) -> None:
-        """Learn from an automatic rollback."""
+        """Learn from a rollback that a trigger has caused: by itself, or because it asked and a person approved."""
         bench = self._controller.benches.get(entry.service)
         trigger = entry.data.get("trigger") if entry.type == kinds.ROLLED_BACK else None
-        if bench is None or not trigger or not entry.data.get("automatic") or not bench.service.acceptance.learn:
+        if bench is None or not trigger or not bench.service.acceptance.learn:
             return
         rules = bench.service.rules
         if (found := learned(trigger, rules.error_rate.rate_floor, rules.latency.slo_share)) is None:
@@ -54,6 +54,11 @@ class Acceptances(Office):
             "accepted": active is not None and active.accepted,
             "criteria": [criterion.as_dict() for criterion in bench.criteria(clock.now_ns())],
             "settings": bench.service.acceptance.limits(),
+            "needed": {
+                "requests": bench.service.acceptance.requests_min,
+                "seconds": bench.service.acceptance.after_s,
+                "cases": bench.service.acceptance.cases,
+            },
             "added": _added(bench),
         }
 

@@ -6,7 +6,18 @@ from bisect import bisect_left
 from dataclasses import dataclass, field
 from typing import Final
 
-REASONS: Final = ("promote", "switch", "rollback", "drill", "hard_failure", "error_rate", "latency", "other")
+REASONS: Final = (
+    "promote",
+    "switch",
+    "rollback",
+    "drill",
+    "hard_failure",
+    "error_rate",
+    "latency",
+    "quality",
+    "business",
+    "other",
+)
 """The verb of an operator or the trigger of a verdict; a fixed set, so that the label has few values."""
 
 BUCKETS_S: Final = (0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0)

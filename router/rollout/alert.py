@@ -47,6 +47,8 @@ class Report:
     kind: Kind | None = None
     service: str | None = None
     version: str | None = None
+    name: str = ""
+    """What it is called where no label `alertname` says it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,7 +132,7 @@ def understood(report: Report, maps: Sequence[LabelMap]) -> Alert | Unusable:
             return Unusable("service_missing", f"its label {fitting.service_label!r} should name a service")
     if kind is None or service is None:
         return Unusable("service_missing", "it names no service")
-    name = short(labels.get("alertname", ""), LABEL_CHARS_MAX) or kind
+    name = short(labels.get("alertname", "") or report.name, LABEL_CHARS_MAX) or kind
     summary = short(report.summary, TEXT_CHARS_MAX)
     named = None if version is None else short(version, VERSION_CHARS_MAX)
     kept = short_labels(labels)

@@ -228,7 +228,8 @@ class DriftJudge:
         rules = self._rules
         taught = self._teacher.seen if self._teacher is not None else 0
         if known is None:
-            told = f"nothing is known of good requests yet ({taught} of {rules.learn_samples} learned)"
+            needs = f"{rules.learn_samples} over {rules.learn_s:g} s, of an accepted version"
+            told = f"nothing is known of good requests yet ({taught} learned; it needs {needs})"
             return Opinion("inconclusive", told, learned=taught, unreadable=self._unreadable)
         findings = self._findings(known)
         worst = max(findings, key=lambda found: (found.fails, found.share / found.limit), default=None)

@@ -11,6 +11,7 @@ from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Final, Literal
 
 from router.rollout import entry as kinds
+from router.rollout.cause import spoken
 from router.rollout.entry import Entry
 
 Topic = Literal["rollback", "switch", "no_better_target", "proposal", "drill", "incident", "alert", "alarm", "test"]
@@ -175,7 +176,6 @@ def _proposed(entry: Entry, times: Mapping[str, Any]) -> Notice:
     )
     evidence = data.get("evidence") or {}
     alert = evidence.get("alert")
-    minutes = data["expire_after_s"] / 60
     return Notice(
         id=identity(entry),
         topic="proposal",
@@ -191,7 +191,7 @@ def _proposed(entry: Entry, times: Mapping[str, Any]) -> Notice:
             *((("Alert", f"{alert['name']}: {alert['summary']}"),) if alert else ()),
             ("Reason", data["reason"]),
             ("Asked by", entry.actor),
-            ("Decide within", f"{minutes:g} min, else {data['at_expiry']}"),
+            ("Decide within", f"{spoken(data['expire_after_s'])}, else {data['at_expiry']}"),
             ("Proposal", data["proposal"]),
         ),
         data={

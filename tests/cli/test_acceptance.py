@@ -22,6 +22,7 @@ def told(**more: Any) -> dict[str, Any]:
     }
     return {
         "service": "default", "active": "v3", "accepted": False, "settings": {"quality_alerts": 0.0},
+        "needed": {"requests": 500, "seconds": 600.0, "cases": "required"},
         "criteria": [{"name": "fault_share", "state": "not_met", **shared}],
         "added": [{**added, "at": "2026-11-23T09:00:00.000Z"}], **more,
     }  # fmt: skip
@@ -35,7 +36,7 @@ def test_how_the_active_version_stands(command: Command, admin: FakeAdmin) -> No
         "service default: v3 is on probation",
         "criterion    state    value  limit  samples  from         reason",
         "fault_share  not_met  0.012  0.005  500      default-1-4  1.20%, limit 0.50%",
-        "the settings ask: quality_alerts ≤ 0",
+        "the settings ask: 500 requests, 600 s, every case, quality_alerts ≤ 0",
         "added        limit  from         at                        because",
         "fault_share  0.005  default-1-4  2026-11-23T09:00:00.000Z  v2 failed",
     ]

@@ -31,3 +31,6 @@ def test_alerts(admin: FakeAdmin, command: Command) -> None:
     )
     code, out, _ = command("alerts", "--json", "--admin", admin.url)
     assert (code, json.loads(out)) == (0, document)
+    admin.answer("GET", "/v1/alerts?limit=1", {"remembered": 0, "alerts": []})
+    said = command("alerts", "--limit", "1", "--admin", admin.url)[1]
+    assert said == "no alert came in yet: see alerts.tokens\n"

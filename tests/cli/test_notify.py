@@ -20,6 +20,7 @@ def test_list(admin: FakeAdmin, command: Command) -> None:
         "ops      slack  3     0         0        1        yes      the receiver answered 500\n",
         "",
     )
+    assert command("notify", "--admin", admin.url)[1] == command("notify", "list", "--admin", admin.url)[1]
     assert command("notify", "list", "--json", "--admin", admin.url)[1].startswith('{"channels"')
 
 

@@ -10,7 +10,11 @@ from tests.cli.fake_admin import FakeAdmin
 WAITING: dict[str, Any] = {
     "id": "svc-rollback-1", "service": "svc", "kind": "rollback", "state": "open", "version": "v2", "from": "v2", "to": "v1",
     "reason": "late", "expires_at": "12:30", "at_expiry": "hold", "decided_by": None,
-    "evidence": [{"cause": "latency", "trigger": {"value": 0.5}, "alert": None, "now": "fail"}],
+    "evidence": [{
+        "cause": "business:a1", "trigger": {"value": 1.0, "limit": 0.0, "samples": 1, "reason": "refunds"},
+        "alert": {"name": "Refunds", "summary": "40 % up"},
+        "impact": {"requests": 43, "seconds": 1.2, "errors": {"server_error": 2}, "rescued": 0}, "now": "fail",
+    }, {"cause": "latency", "trigger": {"reason": "late"}}],
 }  # fmt: skip
 ANSWER: dict[str, Any] = {
     "changed": True, "confirmed": True, "generation": 7, "swap_us": 0, "message": "svc-rollback-1 is denied", "awaits": None,
@@ -32,7 +36,10 @@ def test_what_waits_is_listed(command: Command) -> None:
 def test_the_listing_can_be_narrowed_or_widened(command: Command) -> None:
     answers = FakeAdmin().answer("GET", "/v1/proposals?service=svc", {"proposals": []})
     with answers.answer("GET", "/v1/proposals", {"proposals": []}) as admin:
-        assert command("proposals", "--all", "--service", "svc", "--admin", admin.url)[0] == 0
+        assert command("proposals", "--all", "--service", "svc", "--admin", admin.url)[:2] == (
+            0,
+            "there was no proposal yet\n",
+        )
         assert command("proposals", "--all", "--admin", admin.url)[0] == 0
 
 
@@ -40,7 +47,13 @@ def test_one_in_full(command: Command) -> None:
     with FakeAdmin().answer("GET", PATH, WAITING) as admin:
         code, out, _ = command("proposals", "svc-rollback-1", "--admin", admin.url)
         assert (code, out.splitlines()[0].split()) == (0, ["fact", "value"])
-        assert out.splitlines()[-1] == 'evidence: latency  {"trigger": {"value": 0.5}, "now": "fail"}'
+        assert [line.partition("  ")[2].strip() for line in out.splitlines() if line.startswith("evidence")] == [
+            "business:a1: refunds (value 1, limit 0, samples 1); now: fail",
+            "alert Refunds: 40 % up",
+            "so far: 43 requests in 1.2 s, 2 server_error, 0 rescued",
+            "latency: late; now: unknown",
+        ]
+        assert "decided_by" not in out
         assert json.loads(command("proposals", "svc-rollback-1", "--json", "--admin", admin.url)[1]) == WAITING
 
 

@@ -39,7 +39,15 @@ def test_status_says_what_is_wrong(command: Command) -> None:
             "triggers": [{"kind": "error_rate", "detail": "", "state": "fail", "reason": "9 of 10"}],
         },
         acceptance={"accepted": True, "requests": 0, "requests_needed": 0, "seconds": 0, "seconds_needed": 0},
-        last_switch={"at": "11:59", "from": "blue", "to": "green", "cause": "operator", "reason": "", "generation": 2},
+        last_switch={
+            "at": "11:59",
+            "from": "blue",
+            "to": "green",
+            "cause": "operator",
+            "actor": "ann",
+            "reason": "",
+            "generation": 2,
+        },
     )
     alarms = [
         {"code": "no_better_target", "detail": "holding", "since": "12:00", "service": "default"},
@@ -56,7 +64,7 @@ def test_status_says_what_is_wrong(command: Command) -> None:
             "green    active  active  no     3          0        –           –    –    –       11\n"
             "FROZEN by ann since 12:00: no reason given\n"
             "verdict: fail; 9 of 10\n"
-            "last switch: 11:59 blue → green by operator: no reason given\n"
+            "last switch: 11:59 blue → green by ann: no reason given\n"
         )
 
 

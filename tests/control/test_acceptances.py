@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -66,6 +67,14 @@ async def test_a_verdict_teaches(start: Start) -> None:
     life.tick()
     standing = {criterion["name"]: criterion for criterion in office.show("svc")["criteria"]}
     assert standing["fault_share"]["origin"] == added["origin"], "asked of the version that serves now, too"
+
+
+async def test_what_a_person_approved_teaches_as_well(start: Start) -> None:
+    life, office = await start()
+    approved = replace(rolled_back(), actor="ann", data={**rolled_back().data, "automatic": False, "proposal": "p-1"})
+    office.told(approved)
+    await life.until_idle()
+    assert [(one["metric"], one["limit"]) for one in office.show("svc")["added"]] == [("longest_wait_s", 12.0)]
 
 
 @pytest.mark.parametrize(

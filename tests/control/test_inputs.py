@@ -191,7 +191,10 @@ async def test_other_settings_hold_from_the_next_look_on(day: Day) -> None:
     await day.pass_by(6)
     day.office.reconfigure(day.settings(fields=[{"pointer": "/other"}]))
     await day.pass_by(1)
-    assert day.inputs["reason"] == "nothing is known of good requests yet (50 of 200 learned)"
+    assert (
+        day.inputs["reason"]
+        == "nothing is known of good requests yet (50 learned; it needs 200 over 2 s, of an accepted version)"
+    )
     day.office.reconfigure(settings(day.life.folder))
     await day.pass_by(1)
     assert day.life.controller.view.service_status("svc")["inputs"] is None

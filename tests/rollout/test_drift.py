@@ -58,7 +58,10 @@ def test_it_is_learned_once_and_told_once() -> None:
     said = days.pass_by(60)
     told = [opinion.reference for opinion in said if opinion.reference is not None]
     assert [reference.version for reference in told] == ["v1"]
-    assert said[5].reason == "nothing is known of good requests yet (60 of 200 learned)"
+    assert (
+        said[5].reason
+        == "nothing is known of good requests yet (60 learned; it needs 200 over 20 s, of an accepted version)"
+    )
     assert days.opinion.state == "pass"
 
 

@@ -114,6 +114,7 @@ def from_alert(raw: bytes, media_type: str, fields: Mapping[str, str]) -> Report
         starts_at=_seconds(simple.starts_at),
         labels=simple.labels,
         summary=simple.summary,
+        name=simple.id,
         kind=simple.kind,
         service=simple.service,
         version=simple.version,
@@ -146,6 +147,7 @@ def _from_event(event: _CloudEvent) -> Report:
         starts_at=_starts_at(data) if alert_id else _seconds(event.time),
         labels=known,
         summary=_text(data, "summary") or event.type,
+        name=alert_id or "",
         kind=kind,  # type: ignore[arg-type]  # compared above
         service=_text(data, "service"),
         version=_text(data, "version"),

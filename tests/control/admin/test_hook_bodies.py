@@ -110,13 +110,13 @@ def test_whatever_comes_is_a_report_or_a_refusal(document: Any) -> None:
 
 def test_our_own_form() -> None:
     assert simple({"id": "x", "kind": "quality", "service": "fraud"}) == Report(
-        "x", "firing", None, {}, "", "quality", "fraud"
+        "x", "firing", None, {}, "", "quality", "fraud", name="x"
     )
     told = {
         "id": "x", "status": "resolved", "starts_at": "2026-11-23T04:00:00Z", "kind": "business", "service": "fraud",
         "version": "v8", "summary": "fewer sales", "labels": LABELS,
     }  # fmt: skip
-    assert simple(told) == Report("x", "resolved", AT, LABELS, "fewer sales", "business", "fraud", "v8")
+    assert simple(told) == Report("x", "resolved", AT, LABELS, "fewer sales", "business", "fraud", "v8", "x")
 
 
 def test_cloud_events() -> None:
@@ -142,6 +142,7 @@ def test_an_event_may_say_of_which_alert_it_speaks() -> None:
     raised = from_alert(orjson.dumps(EVENT | {"data": data}), CLOUD_EVENT, {})
     ended = from_alert(orjson.dumps(EVENT | {"id": "e2", "data": data | {"status": "resolved"}}), CLOUD_EVENT, {})
     assert (raised.fingerprint, raised.starts_at) == (ended.fingerprint, ended.starts_at) == ("a1", AT)
+    assert raised.name == "a1"
     assert (raised.status, ended.status) == ("firing", "resolved")
 
 
