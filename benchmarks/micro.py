@@ -28,11 +28,11 @@ from router.proxy.plane import Plane
 from router.proxy.request_head import parse_request
 from router.proxy.response_head import parse_response
 from router.proxy.upstream import Upstream
-from router.rollout import validator
 from router.rollout.outcome import Outcome
+from router.rollout.quality import validator
+from router.rollout.quality.schema import Schema
+from router.rollout.quality.stream_end import StreamEnd
 from router.rollout.route import Route
-from router.rollout.schema import Schema
-from router.rollout.stream_end import StreamEnd
 from router.shm import layout as at
 from router.shm import wall
 from router.shm.route_cell import RouteCell

@@ -18,7 +18,7 @@ from router.cli.failure import USAGE
 from router.errors import OperatorError
 
 if TYPE_CHECKING:
-    from router.rollout.case import Case
+    from router.rollout.cases.case import Case
 
 
 class _CasesGroup(TyperGroup):

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from router.control.cases.replay import Place, Way
-    from router.rollout.case import Case
+    from router.rollout.cases.case import Case
 
 app = typer.Typer()
 
@@ -65,7 +65,7 @@ def check(
         raise OperatorError(400, "check_what", detail, exit_code=USAGE)
     if url:
         from router.control.cases.replay import Way
-        from router.rollout.case import Limits
+        from router.rollout.cases.case import Limits
 
         way = Way(Limits(latency_ms_max, equal), concurrency, timeout_s, asked=True)
         told, titles = _of_url(url, _chosen(cases, only or []), _place(url, header or [], ca), way, quiet=as_json)

@@ -50,9 +50,9 @@ def _secrets(settings: Settings) -> list[str]:
     """Return what is wrong with secrets in files, and with what channels need."""
     if not settings.notify and not settings.alerts.hmac_secret_file and not settings.mlflow.secret_file:
         return []
-    from router.control import mlflow
-    from router.control.hook_keys import HookKeys
-    from router.control.senders import complaint
+    from router.control.alerts.hook_keys import HookKeys
+    from router.control.notify.senders import complaint
+    from router.control.versions import mlflow
 
     found = [f"notify {channel.name}: {why}" for channel in settings.notify if (why := complaint(channel)) is not None]
     keys = HookKeys(settings.alerts)

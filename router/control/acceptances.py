@@ -10,7 +10,7 @@ from router.control.bench import Bench
 from router.control.controller import Controller
 from router.control.office import Office
 from router.rollout import entry as kinds
-from router.rollout.acceptance import learned
+from router.rollout.acceptance.acceptance import learned
 from router.rollout.commands import Record
 from router.rollout.entry import Entry
 from router.rollout.events import CriterionRemoved, CriterionSet, Event

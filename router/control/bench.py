@@ -12,7 +12,7 @@ from router.control.conductor import Change, Conductor
 from router.control.probes import Probes
 from router.control.sampler import Sampler, Wellness, evidence
 from router.rollout import entry as kinds
-from router.rollout.acceptance import Criterion
+from router.rollout.acceptance.acceptance import Criterion
 from router.rollout.baseline import Baseline
 from router.rollout.events import (
     Accepted,
@@ -25,7 +25,7 @@ from router.rollout.events import (
 )
 from router.rollout.judge import Facts, Judge
 from router.rollout.limits import Limits
-from router.rollout.proposal import Terms
+from router.rollout.proposals.proposal import Terms
 from router.rollout.target import WATCHED
 from router.rollout.verdict import TriggerResult, Verdict, conclude
 from router.sections.service import Service

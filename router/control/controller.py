@@ -20,7 +20,6 @@ from router.control.conductor import ANYTHING, Change
 from router.control.crew import Confirmation, Crew
 from router.control.expect import Expect
 from router.control.expiry import Expiry
-from router.control.model import Models
 from router.control.office import Office
 from router.control.pressure import Pressure
 from router.control.probes import Probes
@@ -28,6 +27,7 @@ from router.control.recovery import differences
 from router.control.sampler import Stalls
 from router.control.store.journal import Journal
 from router.control.tally import Tally
+from router.control.versions.model import Models
 from router.control.view import View
 from router.errors import OperatorError
 from router.rollout import entry as kinds

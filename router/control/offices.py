@@ -8,7 +8,6 @@ from pathlib import Path
 
 from router import clock
 from router.config import Settings
-from router.control import proposal_links
 from router.control.acceptances import Acceptances
 from router.control.admin import acceptance as acceptance_routes
 from router.control.admin import cases, hooks, notify, proposals, versions
@@ -17,25 +16,26 @@ from router.control.admin import history as histories
 from router.control.admin import incidents as incident_routes
 from router.control.admin import inputs as input_routes
 from router.control.admin.operation import Operation
-from router.control.advisor import Advisor
-from router.control.alerts import Alerts
-from router.control.approvals import Approvals
-from router.control.archive import Archive
+from router.control.alerts.alerts import Alerts
 from router.control.cases.desk import CaseDesk
 from router.control.cases.office import CaseOffice
 from router.control.controller import Controller
-from router.control.drills import Drills
-from router.control.historian import Historian
+from router.control.drills.drills import Drills
+from router.control.history.advisor import Advisor
+from router.control.history.historian import Historian
+from router.control.history.success import Success
 from router.control.incidents.cabinet import Cabinet
 from router.control.incidents.office import Incidents
 from router.control.incidents.surroundings import Surroundings
-from router.control.inputs import Inputs
-from router.control.notify import Notify
+from router.control.notify.notify import Notify
 from router.control.office import Office
-from router.control.registrar import Registrar
+from router.control.proposals import proposal_links
+from router.control.proposals.approvals import Approvals
+from router.control.quality.inputs import Inputs
+from router.control.quality.validators import Validators
 from router.control.store.history import History
-from router.control.success import Success
-from router.control.validators import Validators
+from router.control.versions.archive import Archive
+from router.control.versions.registrar import Registrar
 from router.rollout.entry import Entry
 
 

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from typing import Any, Protocol
 
 from router import __version__, build, clock
-from router.control import catalogue, status
+from router.control import status
 from router.control.alarms import Alarms
 from router.control.bench import Bench
 from router.control.broadcast import Broadcast
@@ -16,6 +16,7 @@ from router.control.conductor import described
 from router.control.office import Office
 from router.control.probes import Probes
 from router.control.store.journal import Journal
+from router.control.versions import catalogue
 from router.errors import OperatorError
 from router.rollout.outcome import OUTCOMES
 from router.shm import layout as at

@@ -1,4 +1,4 @@
-"""Some of the request bodies of a service, put into this worker's ring for control, which knows what is usual (rollout/drift.py).
+"""Some of the request bodies of a service, put into this worker's ring for control, which knows what is usual.
 
 At most so many a second, at even distances: learning and judging costs the worker one copy each (2 µs for 1 KiB).
 """

@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, Final
 from router.clock import now_s as monotonic_s
 from router.proxy.kept import payload_of_chunks
 from router.rollout import pointer
-from router.rollout.schema import Schema
-from router.rollout.stream_end import StreamEnd
-from router.rollout.validator import AnswerRules, Complaint, answer_complaint, labels, request_complaint
+from router.rollout.quality.schema import Schema
+from router.rollout.quality.stream_end import StreamEnd
+from router.rollout.quality.validator import AnswerRules, Complaint, answer_complaint, labels, request_complaint
 from router.shm import layout as at
 
 if TYPE_CHECKING:

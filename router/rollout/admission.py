@@ -9,10 +9,10 @@ from router.errors import InternalError, OperatorError
 from router.rollout import entry as kinds
 from router.rollout import events as ev
 from router.rollout.commands import Command, CutSlot, FillSlot, PublishRoute, Record
-from router.rollout.registration import endpoints_of, refuse_other_origin, registration
 from router.rollout.registry import Registry
 from router.rollout.route import NO_SLOT, SLOTS, Flag, Route
 from router.rollout.target import CANDIDATES, ROLES, State, Target
+from router.rollout.versions.registration import endpoints_of, refuse_other_origin, registration
 
 _REFUSED = 9
 

@@ -13,7 +13,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
-from router.rollout.acceptance import Acceptance, Criterion, Shown, criteria
+from router.rollout.acceptance.acceptance import Acceptance, Criterion, Shown, criteria
+from router.rollout.acceptance.probation import Key, Probation
 from router.rollout.baseline import DAY_S, Baseline, estimate
 from router.rollout.error_rate import error_rate
 from router.rollout.evidence import Evidence
@@ -21,7 +22,6 @@ from router.rollout.hard_failure import errors, hang, unreachable
 from router.rollout.histogram import quantile
 from router.rollout.latency import latency
 from router.rollout.outcome import Outcome
-from router.rollout.probation import Key, Probation
 from router.rollout.rules import Rules
 from router.rollout.sample import Histograms
 from router.rollout.sustained import Sustained

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from router.rollout.proposal import Terms
+from router.rollout.proposals.proposal import Terms
 
 
 @dataclass(frozen=True, slots=True)

@@ -30,17 +30,17 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from router.errors import InternalError, OperatorError
-from router.rollout import approval
 from router.rollout import entry as kinds
 from router.rollout import events as ev
 from router.rollout.admission import Admission, overridden, quarantined
-from router.rollout.approval import FORWARD
+from router.rollout.cases.proof import Proof
 from router.rollout.commands import CheckStandby, ClearAlarm, Command, PublishRoute, RaiseAlarm, Record
 from router.rollout.gate import Gate
-from router.rollout.incident import incident_id
+from router.rollout.incidents.incident import incident_id
 from router.rollout.limits import Limits
-from router.rollout.proof import Proof
-from router.rollout.proposal import Proposal
+from router.rollout.proposals import approval
+from router.rollout.proposals.approval import FORWARD
+from router.rollout.proposals.proposal import Proposal
 from router.rollout.registry import Registry
 from router.rollout.route import Flag, successor
 from router.rollout.streaks import Streaks

@@ -7,7 +7,7 @@ from typing import Any
 
 from router.rollout import entry as kinds
 from router.rollout.commands import Record
-from router.rollout.incident import incident_id
+from router.rollout.incidents.incident import incident_id
 from router.rollout.registry import Registry
 from router.rollout.route import NO_SLOT, Flag, Route
 from router.rollout.target import CANDIDATES, ROLES, State

@@ -28,15 +28,15 @@ from typing import Any, Final
 
 from router.errors import InternalError
 from router.rollout import entry as kinds
-from router.rollout.added_criteria import AddedCriteria
+from router.rollout.acceptance.added_criteria import AddedCriteria
 from router.rollout.entry import Entry
-from router.rollout.incident import confirmed, incidents_after
-from router.rollout.lift import Lift, lifted
-from router.rollout.pedigree import Pedigree, pedigrees_after
-from router.rollout.proposal import Proposals
+from router.rollout.incidents.incident import confirmed, incidents_after
+from router.rollout.proposals.proposal import Proposals
 from router.rollout.route import NO_SLOT, SLOTS, Flag, Route, first_generation
 from router.rollout.target import CANDIDATES, ROLES, State, Target
-from router.rollout.tenure import Tenures
+from router.rollout.versions.lift import Lift, lifted
+from router.rollout.versions.pedigree import Pedigree, pedigrees_after
+from router.rollout.versions.tenure import Tenures
 
 HISTORY_MAX: Final = 100
 """Lines of one version; what was live when is kept beside them (tenure.py)."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from router.rollout.acceptance import SHARES, Acceptance
+from router.rollout.acceptance.acceptance import SHARES, Acceptance
 from router.rollout.rules import LatencyRule
 
 MOVED: Final = {"accept_after_s": "acceptance.after_s", "accept_requests_min": "acceptance.requests_min"}

@@ -6,8 +6,8 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
-from router.rollout.alert import LabelMap
-from router.rollout.label_pattern import bounded
+from router.rollout.alerts.alert import LabelMap
+from router.rollout.alerts.label_pattern import bounded
 from router.sections.values import NAME, Bytes, Count, FilePath, Seconds, Strict
 
 LabelName = Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_.\-]{0,127}$")]

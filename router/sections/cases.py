@@ -8,8 +8,8 @@ from typing import Annotated, Final, Literal
 from pydantic import Field, field_validator
 
 from router.rollout import pointer
-from router.rollout.case import NEVER_KEPT
-from router.rollout.redaction import redaction
+from router.rollout.cases.case import NEVER_KEPT
+from router.rollout.cases.redaction import redaction
 from router.sections.values import Bytes, Count, Seconds, Strict
 
 _FIELD_NAME: Final = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]{1,100}")

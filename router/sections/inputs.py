@@ -6,8 +6,9 @@ from typing import Annotated, Literal
 
 from pydantic import Field, field_validator
 
-from router.rollout import inputs, pointer
-from router.rollout.drift import DriftRules
+from router.rollout import pointer
+from router.rollout.quality import inputs
+from router.rollout.quality.drift import DriftRules
 from router.rollout.rules import Action
 from router.sections.values import Bytes, Count, Seconds, Strict
 

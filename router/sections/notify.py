@@ -7,7 +7,7 @@ from urllib.parse import urlsplit
 
 from pydantic import Field, field_validator, model_validator
 
-from router.rollout.notice import Topic
+from router.rollout.notices.notice import Topic
 from router.sections.values import NAME, Count, FilePath, Seconds, Strict
 
 TOPICS: Final[tuple[Topic, ...]] = tuple(topic for topic in get_args(Topic) if topic not in ("alert", "test"))

@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, field_validator, model_validator
 
 from router.errors import OperatorError
-from router.rollout.acceptance import Acceptance
+from router.rollout.acceptance.acceptance import Acceptance
 from router.rollout.endpoint import parse_endpoints
 from router.rollout.rules import Rules
 from router.sections.acceptance import refuse_impossible, refuse_moved

@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 from pydantic import Field, field_validator, model_validator
 
 from router.rollout import pointer
-from router.rollout.schema import Schema
+from router.rollout.quality.schema import Schema
 from router.sections.values import Bytes, FilePath, Strict
 
 SCHEMA_BYTES_MAX = 256 * 1024

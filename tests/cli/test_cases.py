@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from router.control.cases.case_file import exported, imported, plain
-from router.rollout.case import Case, Expect, Request
+from router.rollout.cases.case import Case, Expect, Request
 from tests.cli.conftest import Command
 from tests.cli.fake_admin import FakeAdmin
 

@@ -13,7 +13,7 @@ from rich.console import Console
 
 from router.cli import check as checking
 from router.control.cases.case_file import exported
-from router.rollout.case import Case, Expect, Request
+from router.rollout.cases.case import Case, Expect, Request
 from tests.cli.conftest import Command
 from tests.cli.fake_admin import FakeAdmin
 

@@ -15,7 +15,7 @@ from aiohttp import web
 from router import clock
 from router.config import Settings
 from router.control.admin import app, hooks
-from router.control.alerts import Alerts
+from router.control.alerts.alerts import Alerts
 from router.control.store.opening import opened
 from router.rollout.entry import Entry
 from tests.control.crew_of_fakes import Life, Workers, new_wall, settings

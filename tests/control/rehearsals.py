@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from router.control.drills import Drills
+from router.control.drills.drills import Drills
 from router.rollout import entry as kinds
 from router.rollout.baseline import estimate
 from router.rollout.commands import Record

@@ -10,9 +10,9 @@ import pytest
 from router.control.acceptances import Acceptances
 from router.errors import OperatorError
 from router.rollout import entry as kinds
+from router.rollout.cases.proof import Checked, Proof
 from router.rollout.entry import Entry
 from router.rollout.outcome import Outcome
-from router.rollout.proof import Checked, Proof
 from tests.control.crew_of_fakes import Life, Workers, new_wall, settings
 
 Start = Callable[..., Awaitable[tuple[Life, Acceptances]]]

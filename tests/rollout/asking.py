@@ -11,7 +11,7 @@ from router.rollout import entry as kinds
 from router.rollout.commands import Command, Record
 from router.rollout.events import DeployAsked, ProposalDecided, ProposalDue, RollbackAsked, SwitchAsked
 from router.rollout.limits import Limits
-from router.rollout.proposal import Proposal, Terms
+from router.rollout.proposals.proposal import Proposal, Terms
 from tests.rollout.playbook import SECOND, Play
 
 SLOW = {"kind": "latency", "detail": "", "reason": "half of them are late", "evidence_since_ns": SECOND}

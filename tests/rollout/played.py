@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from router.rollout.history.row import Mark, Reading, Row, mark, row
 from router.rollout.outcome import Outcome
-from router.rollout.row import Mark, Reading, Row, mark, row
 from router.rollout.window import SECOND_NS
 from tests.rollout.simulator import START_NS, Version
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from router.rollout.acceptance import Acceptance
+from router.rollout.acceptance.acceptance import Acceptance
 from router.rollout.baseline import Baseline, estimate
 from router.rollout.histogram import BUCKETS, index
 from router.rollout.judge import Facts, Judge

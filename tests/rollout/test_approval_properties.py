@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from router.errors import OperatorError
 from router.rollout import events as ev
 from router.rollout.limits import Limits
-from router.rollout.proposal import Terms
+from router.rollout.proposals.proposal import Terms
 from router.rollout.registry import rebuild
 from tests.rollout.asking import SLOW
 from tests.rollout.playbook import TRIGGER, Play

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from router.rollout.acceptance import Acceptance
+from router.rollout.acceptance.acceptance import Acceptance
 from router.rollout.judge import Facts, Judge
 from router.rollout.outcome import FAULTS, Outcome
 from router.rollout.rules import ErrorRateRule, HardFailureRule, LatencyRule, Rules

@@ -5,7 +5,6 @@ from __future__ import annotations
 import pytest
 
 from router.rollout import entry as kinds
-from router.rollout.approval import FORWARD
 from router.rollout.commands import Record
 from router.rollout.events import (
     DeployAsked,
@@ -16,7 +15,8 @@ from router.rollout.events import (
     SwitchAsked,
     Ticked,
 )
-from router.rollout.proposal import Terms
+from router.rollout.proposals.approval import FORWARD
+from router.rollout.proposals.proposal import Terms
 from router.rollout.target import State
 from tests.rollout.asking import ID, PROMOTE, PROMOTION, approve, asked, candidate, proposal, refused, types
 from tests.rollout.playbook import SECOND

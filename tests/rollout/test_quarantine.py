@@ -19,7 +19,7 @@ from router.rollout.events import (
     VerdictReached,
 )  # fmt: skip
 from router.rollout.limits import Limits
-from router.rollout.proposal import Terms
+from router.rollout.proposals.proposal import Terms
 from tests.rollout.asking import PROMOTION, approve, asked
 from tests.rollout.playbook import TRIGGER, Play
 

@@ -8,7 +8,7 @@ import pytest
 from pydantic import ValidationError
 
 from router.config import Settings
-from router.rollout.alert import LabelMap
+from router.rollout.alerts.alert import LabelMap
 from router.sections.alerts import AlertMap, Alerts
 
 QUALITY = {"kind": "quality", "matchers": {"signal": "quality"}}

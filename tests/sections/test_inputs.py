@@ -9,8 +9,8 @@ import pytest
 from router import config
 from router.errors import StartError
 from router.proxy import options
-from router.rollout.drift import DriftRules
-from router.rollout.inputs import field
+from router.rollout.quality.drift import DriftRules
+from router.rollout.quality.inputs import field
 
 
 def loaded(**section: Any) -> config.Settings:

@@ -8,7 +8,7 @@ import pytest
 from pydantic import ValidationError
 
 from router.control.bench import terms
-from router.rollout.proposal import Terms
+from router.rollout.proposals.proposal import Terms
 from router.sections.proposals import Proposals
 from router.sections.service import Service
 

@@ -9,7 +9,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 from router.errors import OperatorError
 from router.rollout.endpoint import parse_endpoints
 from router.rollout.events import Override
-from router.rollout.tenure import TENURES_MAX
+from router.rollout.versions.tenure import TENURES_MAX
 from router.sections.values import NAME, version_label
 
 

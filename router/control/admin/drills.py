@@ -6,7 +6,7 @@ from pydantic import BaseModel, ConfigDict
 
 from router.control.admin.bodies import Actor, ChangeQuery, ServiceName, Text
 from router.control.admin.operation import Call, Operation
-from router.control.drills import Drills
+from router.control.drills.drills import Drills
 from router.control.verbs import Document
 from router.sections.drill import Hold
 

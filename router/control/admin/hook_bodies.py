@@ -16,7 +16,7 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationErro
 
 from router.control.admin import problems
 from router.errors import OperatorError
-from router.rollout.alert import Report
+from router.rollout.alerts.alert import Report
 from router.sections.values import NAME
 
 CLOUD_EVENT: Final = "application/cloudevents+json"

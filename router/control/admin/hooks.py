@@ -22,8 +22,8 @@ from router.control.admin.hook_bodies import (
     is_binary,
 )
 from router.control.admin.operation import Call, Operation, read_body
-from router.control.alerts import Alerts, Outcome
-from router.control.hook_keys import SIGNED
+from router.control.alerts.alerts import Alerts, Outcome
+from router.control.alerts.hook_keys import SIGNED
 from router.control.verbs import Document
 from router.errors import OperatorError
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from router.control.admin import bodies
 from router.control.admin.operation import Call, Operation
-from router.control.inputs import Inputs
+from router.control.quality.inputs import Inputs
 from router.control.verbs import Document
 
 

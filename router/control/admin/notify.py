@@ -8,7 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from router.control.admin.bodies import Actor
 from router.control.admin.operation import Call, Operation
-from router.control.notify import Notify
+from router.control.notify.notify import Notify
 from router.control.verbs import Document
 
 

@@ -17,8 +17,8 @@ from router.control.admin import bodies, proposal_page
 from router.control.admin.bodies import ChangeQuery
 from router.control.admin.changes import signed
 from router.control.admin.operation import BODY_TIMEOUT_S, Call, Operation
-from router.control.approvals import Approvals
-from router.control.proposal_links import VERBS
+from router.control.proposals.approvals import Approvals
+from router.control.proposals.proposal_links import VERBS
 from router.control.verbs import Document
 from router.errors import OperatorError
 

@@ -7,8 +7,8 @@ from typing import Final
 from router.control.admin import bodies
 from router.control.admin.bodies import ChangeQuery, LiveQuery, ServiceQuery
 from router.control.admin.operation import Call, Operation
-from router.control.archive import Archive
 from router.control.verbs import Document
+from router.control.versions.archive import Archive
 from router.errors import OperatorError
 
 

@@ -12,9 +12,9 @@ import orjson
 from router import clock
 from router.config import Settings
 from router.control.cases.case_file import unfit
-from router.rollout import redaction as redacting
-from router.rollout.case import NEVER_KEPT, NO_FAULT, Case, Expect, Request, written
-from router.rollout.redaction import Redaction, redaction
+from router.rollout.cases import redaction as redacting
+from router.rollout.cases.case import NEVER_KEPT, NO_FAULT, Case, Expect, Request, written
+from router.rollout.cases.redaction import Redaction, redaction
 from router.sections.cases import Cases
 from router.shm import layout as at
 from router.shm.captures import Capture, CaptureRing

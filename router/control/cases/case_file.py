@@ -17,7 +17,7 @@ import orjson
 
 from router.errors import OperatorError
 from router.rollout import pointer
-from router.rollout.case import NEVER_KEPT, STATUS_PATTERN, Case, Expect, Request
+from router.rollout.cases.case import NEVER_KEPT, STATUS_PATTERN, Case, Expect, Request
 
 if TYPE_CHECKING:
     from pydantic import TypeAdapter

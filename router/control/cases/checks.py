@@ -12,7 +12,7 @@ from typing import Any, Final
 
 from router import clock
 from router.errors import OperatorError
-from router.rollout.case import Result
+from router.rollout.cases.case import Result
 from router.tasks import Tasks
 
 log = logging.getLogger(__name__)

@@ -1,7 +1,7 @@
 """The office of cases: freezes them after a rollback, lets them expire, and has every candidate show that they work in it.
 
 It looks about once a second and does nothing itself that takes long: files are on the store's thread, shared memory is read
-on another one, checks are tasks. What a promotion asks of it is in memory, in the machine (rollout/proof.py).
+on another one, checks are tasks. What a promotion asks of it is in memory, in the machine (rollout/cases/proof.py).
 """
 
 from __future__ import annotations
@@ -29,10 +29,10 @@ from router.control.store.cases import CaseStore
 from router.control.store.cases_file import Summary, discard_aside
 from router.errors import OperatorError, StartError
 from router.rollout import entry as kinds
-from router.rollout.case import Limits
+from router.rollout.cases.case import Limits
+from router.rollout.cases.proof import Checked, Proof
 from router.rollout.commands import Record
 from router.rollout.entry import Entry
-from router.rollout.proof import Checked, Proof
 from router.rollout.target import State, Target
 from router.shm import layout as at
 

@@ -16,7 +16,7 @@ import aiohttp
 from yarl import URL
 
 from router import __version__, clock
-from router.rollout.case import Answer, Case, Limits, Result, judged, unsendable
+from router.rollout.cases.case import Answer, Case, Limits, Result, judged, unsendable
 from router.rollout.endpoint import parse_endpoint
 
 ANSWER_BYTES_MAX: Final = 1 << 20

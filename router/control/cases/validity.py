@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from router.rollout import pointer
-from router.rollout.case import Answer, Case
-from router.rollout.schema import Schema
-from router.rollout.stream_end import StreamEnd
-from router.rollout.validator import AnswerRules, answer_complaint, labels
+from router.rollout.cases.case import Answer, Case
+from router.rollout.quality.schema import Schema
+from router.rollout.quality.stream_end import StreamEnd
+from router.rollout.quality.validator import AnswerRules, answer_complaint, labels
 from router.sections.validation import Validation
 
 _BODILESS = (204, 205, 206)

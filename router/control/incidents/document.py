@@ -13,10 +13,10 @@ from router import clock
 from router.control.incidents import words
 from router.control.incidents.surroundings import budget
 from router.rollout import entry as kinds
-from router.rollout.aftermath import Frozen, impact, periods
-from router.rollout.cause import Scene, candidates
-from router.rollout.chronicle import Story
-from router.rollout.review import Review
+from router.rollout.incidents.aftermath import Frozen, impact, periods
+from router.rollout.incidents.cause import Scene, candidates
+from router.rollout.incidents.chronicle import Story
+from router.rollout.incidents.review import Review
 from router.rollout.window import SECOND_NS
 
 FORMAT: Final = 1

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from router.rollout.aftermath import Frozen, joined, look, onset_ns
-from router.rollout.chronicle import Story
+from router.rollout.incidents.aftermath import Frozen, joined, look, onset_ns
+from router.rollout.incidents.chronicle import Story
 from router.rollout.window import SECOND_NS, Entry
 
 BEFORE_S: Final = 900.0

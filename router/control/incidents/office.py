@@ -31,13 +31,13 @@ from router.control.incidents.surroundings import Surroundings
 from router.control.office import Office
 from router.errors import OperatorError
 from router.rollout import entry as kinds
-from router.rollout.aftermath import Frozen
-from router.rollout.chronicle import Chronicle, Story
 from router.rollout.commands import Record
 from router.rollout.entry import Entry
-from router.rollout.incident import opens
+from router.rollout.incidents.aftermath import Frozen
+from router.rollout.incidents.chronicle import Chronicle, Story
+from router.rollout.incidents.incident import opens
+from router.rollout.incidents.review import Edit, Reviews
 from router.rollout.registry import true_ones
-from router.rollout.review import Edit, Reviews
 from router.rollout.window import SECOND_NS
 from router.shm import layout as at
 

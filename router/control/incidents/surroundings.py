@@ -14,8 +14,8 @@ from router import clock
 from router.control.incidents import words
 from router.control.store.history import History
 from router.errors import OperatorError
-from router.rollout.chronicle import Story
-from router.rollout.story import shortened
+from router.rollout.incidents.chronicle import Story
+from router.rollout.incidents.story import shortened
 from router.sections.objective import Objective
 
 Document = dict[str, Any]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Any, Final
 
-from router.rollout.cause import spoken
+from router.rollout.incidents.cause import spoken
 
 UNKNOWN: Final = "unknown"
 _MARKUP: Final = re.compile(r"([\\`*_{}\[\]<>#|~!&])")

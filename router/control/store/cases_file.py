@@ -19,8 +19,8 @@ import orjson
 
 from router.control.cases.case_file import parsed, plain
 from router.errors import OperatorError
-from router.rollout.case import Case
-from router.rollout.suite import Held, expired, to_drop
+from router.rollout.cases.case import Case
+from router.rollout.cases.suite import Held, expired, to_drop
 
 FILE: Final = "cases.sqlite"
 EXPIRE_AFTER_S: Final = 30 * 86_400.0

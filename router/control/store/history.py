@@ -21,7 +21,7 @@ from typing import Final, ParamSpec, TypeVar, cast
 from router.control.aside import Aside, Hanging
 from router.control.store.history_file import FILE, HistoryFile, Marks
 from router.errors import OperatorError
-from router.rollout.row import Mark, Reading, Row, mark, row
+from router.rollout.history.row import Mark, Reading, Row, mark, row
 
 log = logging.getLogger(__name__)
 

@@ -14,11 +14,11 @@ from typing import Any, Final, NamedTuple
 
 import orjson
 
-from router.rollout import row
 from router.rollout.histogram import BUCKETS, quantile
+from router.rollout.history import row
+from router.rollout.history.row import Mark, Row, unpack
+from router.rollout.history.success import FAILED, Totals
 from router.rollout.outcome import FAULTS, OUTCOMES
-from router.rollout.row import Mark, Row, unpack
-from router.rollout.success import FAILED, Totals
 
 FILE: Final = "history.sqlite"
 SCHEMA_VERSION: Final = 1

@@ -10,7 +10,7 @@ import pytest
 
 from router.config import Settings
 from router.control.admin import app, drills
-from router.control.drills import Drills
+from router.control.drills.drills import Drills
 from router.errors import OperatorError
 from tests.control.conftest import Office
 from tests.control.fake_controller import FakeController

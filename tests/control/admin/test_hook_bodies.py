@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from router import clock
 from router.control.admin.hook_bodies import CLOUD_EVENT, from_alert, from_alertmanager
 from router.errors import OperatorError
-from router.rollout.alert import Report
+from router.rollout.alerts.alert import Report
 
 MEMBERS = [
     *(

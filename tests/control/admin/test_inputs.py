@@ -7,7 +7,7 @@ import socket
 import aiohttp
 
 from router.control.admin import app, inputs
-from router.control.inputs import Inputs
+from router.control.quality.inputs import Inputs
 from tests.control.crew_of_fakes import Life
 
 

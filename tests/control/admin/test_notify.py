@@ -9,10 +9,10 @@ import aiohttp
 
 from router.control.admin import app
 from router.control.admin import notify as routes
-from router.control.notify import Notify
+from router.control.notify.notify import Notify
 from tests.control.crew_of_fakes import Life
+from tests.control.notify.test_notify import channel, told
 from tests.control.receiver import receiving
-from tests.control.test_notify import channel, told
 
 
 async def test_channels_are_listed_and_tried_out(life: Life, tmp_path: Path) -> None:

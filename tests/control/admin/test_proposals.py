@@ -15,10 +15,10 @@ import pytest
 from router import clock
 from router.config import Settings
 from router.control.admin import app, proposals
-from router.control.approvals import Approvals
-from router.control.proposal_links import ProposalLinks
+from router.control.proposals.approvals import Approvals
+from router.control.proposals.proposal_links import ProposalLinks
 from router.rollout.events import ProposalDue
-from router.rollout.proposal import Terms
+from router.rollout.proposals.proposal import Terms
 from router.rollout.target import State
 from tests.control.conftest import token
 from tests.control.crew_of_fakes import Life

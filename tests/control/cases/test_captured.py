@@ -7,7 +7,7 @@ import orjson
 import pytest
 
 from router.control.cases.captured import Captured, Moment, cases_of, failures
-from router.rollout.case import Case, Expect, Request
+from router.rollout.cases.case import Case, Expect, Request
 from router.sections.cases import Cases
 from router.shm import layout as at
 from router.shm.captures import CaptureRing

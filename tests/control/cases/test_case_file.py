@@ -7,7 +7,7 @@ import pytest
 
 from router.control.cases.case_file import exported, imported, parsed, plain
 from router.errors import OperatorError
-from router.rollout.case import Case, Expect, Request
+from router.rollout.cases.case import Case, Expect, Request
 
 CAPTURED = Case(
     Request("POST", "/score", {"content-type": "application/json"}, '{"x": 1}', None, 8, True),

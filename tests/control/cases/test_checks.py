@@ -7,7 +7,7 @@ import pytest
 from router.control.cases import checks
 from router.control.cases.checks import Check, Checks
 from router.errors import OperatorError
-from router.rollout.case import Result
+from router.rollout.cases.case import Result
 from router.tasks import Tasks
 
 

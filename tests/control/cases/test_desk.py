@@ -7,7 +7,7 @@ import pytest
 
 from router.errors import OperatorError
 from router.rollout import entry as kinds
-from router.rollout.case import Case, Request
+from router.rollout.cases.case import Case, Request
 from tests.control.cases.case_examples import written_case
 from tests.control.cases.conftest import Clinic
 from tests.control.cases.model_server import model_server

@@ -7,7 +7,7 @@ import pytest
 from aiohttp import web
 
 from router.control.cases.replay import ANSWER_BYTES_MAX, Place, Way, replayed
-from router.rollout.case import Case, Expect, Limits, Request, Result
+from router.rollout.cases.case import Case, Expect, Limits, Request, Result
 from tests.control.cases.model_server import model_server
 from tests.control.scripted_server import answer, scripted
 from tests.proxy.test_rescue import closed_port

@@ -11,7 +11,7 @@ import pytest
 
 from router.config import Settings
 from router.control.admin import app, cases
-from router.rollout.case import Case, Request
+from router.rollout.cases.case import Case, Request
 from router.sections.admin import Admin
 from tests.control.cases.case_examples import written_case
 from tests.control.cases.conftest import Clinic

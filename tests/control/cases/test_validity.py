@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from router.control.cases.validity import Validity
-from router.rollout.case import Answer, Case, Request
+from router.rollout.cases.case import Answer, Case, Request
 from router.sections.validation import Validation
 from tests.control.cases.model_server import model_server
 

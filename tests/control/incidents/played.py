@@ -8,10 +8,10 @@ from typing import Any
 from router.control.incidents.document import Sources
 from router.control.incidents.glance import Glance
 from router.rollout import entry as kinds
-from router.rollout.chronicle import Chronicle
 from router.rollout.entry import Entry
-from router.rollout.incident import confirmed, incident
-from router.rollout.review import Reviews
+from router.rollout.incidents.chronicle import Chronicle
+from router.rollout.incidents.incident import confirmed, incident
+from router.rollout.incidents.review import Reviews
 from router.rollout.window import SECOND_NS, History
 from tests.rollout.simulator import START_NS, Version, seconds
 

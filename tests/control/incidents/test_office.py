@@ -14,8 +14,8 @@ from router.control.incidents.cabinet import Cabinet
 from router.control.incidents.office import Incidents
 from router.control.incidents.surroundings import Surroundings
 from router.errors import OperatorError
+from router.rollout.history.success import Totals
 from router.rollout.outcome import Outcome
-from router.rollout.success import Totals
 from router.sections.objective import Objective
 from tests.control.crew_of_fakes import Life, Workers, new_wall, settings
 from tests.control.incidents.test_surroundings import Rows, failure

@@ -9,7 +9,7 @@ import pytest
 from router.control.incidents.document import document
 from router.control.incidents.surroundings import Surroundings, budget, failing
 from router.control.store.history import HistoryUnavailable
-from router.rollout.success import Totals
+from router.rollout.history.success import Totals
 from router.sections.objective import Objective
 from tests.control.incidents.played import Played
 

@@ -10,7 +10,7 @@ from router.control.store import cases as store
 from router.control.store.cases import CaseStore, CasesUnavailable
 from router.control.store.cases_file import FILE, Caps, CasesFile
 from router.errors import OperatorError
-from router.rollout.case import Case, Request
+from router.rollout.cases.case import Case, Request
 from tests.proxy.rig import until
 
 CASE = Case(Request("GET", "/"), by="rollback")

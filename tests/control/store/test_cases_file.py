@@ -21,7 +21,7 @@ from router.control.store.cases_file import (
     put_aside,
 )
 from router.errors import OperatorError
-from router.rollout.case import Case, Request
+from router.rollout.cases.case import Case, Request
 
 CAPS = Caps(100, 1 << 20)
 SECRET = "4111-1111-1111-1111"

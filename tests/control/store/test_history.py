@@ -16,9 +16,9 @@ from router.control.store import history as histories
 from router.control.store.history import Batch, History, HistoryUnavailable
 from router.control.store.history_file import FILE, HistoryFile
 from router.rollout.histogram import lower_bound
+from router.rollout.history.row import Reading, Row
 from router.rollout.outcome import OUTCOMES
-from router.rollout.row import Reading, Row
-from tests.rollout.test_row import SECOND_NS, reading
+from tests.rollout.history.test_row import SECOND_NS, reading
 
 DAY_S = 86_400.0
 START_S = 1_700_000_000.0

@@ -1,0 +1,1 @@
+"""What validators and samples of requests say."""

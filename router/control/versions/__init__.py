@@ -1,0 +1,1 @@
+"""What is known of versions, here and at a model registry."""

@@ -1,0 +1,1 @@
+"""What a promoted version has to show."""

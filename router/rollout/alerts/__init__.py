@@ -1,0 +1,1 @@
+"""Alerts from outside, and what they say of the active version."""

@@ -1,0 +1,1 @@
+"""Captured requests that must work in the next version."""

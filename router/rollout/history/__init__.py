@@ -1,0 +1,1 @@
+"""What was, row by row, and what can be learned from it."""

@@ -1,0 +1,1 @@
+"""A rollback retold: what happened, what it cost, what may have caused it."""

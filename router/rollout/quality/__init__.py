@@ -1,0 +1,1 @@
+"""Whether requests are what the model knows, and answers are answers."""

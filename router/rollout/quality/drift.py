@@ -1,0 +1,274 @@
+"""Whether the requests of now are still those that the model knows: each field against its shape of a good time.
+
+A finding is a share of requests: in which a field is missing, in which it is outside of its range or has a category that was
+never seen, which the schema refused. One fails if it is above its limit with confidence: the larger of `share_min` and twice
+what was usual. Drift is what fails for `sustained_s`; it is looked for anew when another version becomes active.
+
+Cost: a request of 32 fields takes about 0.1 ms; at most a few a second and worker come here, in a thread of control.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+import orjson
+
+from router.rollout.confidence import is_above, upper_bound
+from router.rollout.quality.inputs import Field, Reference, Teacher
+from router.rollout.quality.inputs import field as field_of
+from router.rollout.quality.shape import SURE
+from router.rollout.sustained import Sustained
+from router.rollout.verdict import State
+from router.rollout.window import SECOND_NS
+
+REJECTED: Final = "(request_schema)"
+BUCKETS: Final = 30
+USUAL_FACTOR: Final = 2.0
+
+
+@dataclass(frozen=True, slots=True)
+class DriftRules:
+    """What is looked at, and when it has drifted. No field and not `learn_fields`: nothing."""
+
+    fields: tuple[Field, ...] = ()
+    learn_fields: bool = False
+    learn_samples: int = 1000
+    learn_s: float = 600.0
+    share_min: float = 0.05
+    confidence: float = 0.999
+    window_s: float = 300.0
+    samples_min: int = 100
+    sustained_s: float = 60.0
+    sustained_share: float = 0.8
+
+    @property
+    def wanted(self) -> bool:
+        """Whether anything is to be looked at."""
+        return self.learn_fields or bool(self.fields)
+
+
+@dataclass(frozen=True, slots=True)
+class Surroundings:
+    """Of a look: the active version and since when (monotonic), whether it is accepted and nothing of it fails, and how many
+    requests the schema has seen and refused since the start.
+    """
+
+    version: str
+    since_ns: int
+    well: bool
+    seen: int = 0
+    refused: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One share of the window's requests. `what`: missing, out, rejected; `limit` as above; `usual` is of the good time."""
+
+    field: str
+    what: str
+    share: float
+    limit: float
+    usual: float
+    samples: int
+    fails: bool
+
+    def __str__(self) -> str:
+        told = {
+            "missing": f"{self.field} is missing in",
+            "out": f"{self.field} is outside of what was seen in good times in",
+            "rejected": "the schema refuses",
+        }[self.what]
+        return (
+            f"{told} {self.share:.1%} of {self.samples} requests (limit {self.limit:.1%}, usual up to {self.usual:.1%})"
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Opinion:
+    """What is to be said of the requests now. `worst`: the finding that is furthest above its limit, or nearest to it;
+    `drifted`: it has failed for long enough; `reference` is set at the look at which a new one was learned.
+    """
+
+    state: State = "not_configured"
+    reason: str = ""
+    worst: Finding | None = None
+    drifted: bool = False
+    sustained_s: float = 0.0
+    failing: tuple[Finding, ...] = ()
+    learned: int = 0
+    unreadable: int = 0
+    reference: Reference | None = None
+
+
+@dataclass(slots=True)
+class _Counts:
+    """Of a stretch of time: requests with all fields known, and how often a finding was true of them."""
+
+    at_ns: int
+    samples: int = 0
+    seen: int = 0
+    refused: int = 0
+    found: dict[tuple[str, str], int] = field(default_factory=dict)
+
+
+class DriftJudge:
+    """One service; used by one thread at a time."""
+
+    def __init__(self, rules: DriftRules, reference: Reference | None = None) -> None:
+        self.reference = reference
+        self._rules = rules
+        self._teacher: Teacher | None = None
+        self._key: tuple[str, int] | None = None
+        self._buckets: deque[_Counts] = deque(maxlen=BUCKETS)
+        self._sustained = Sustained()
+        self._schema: tuple[int, int] | None = None
+        self._taught = [0, 0]
+        self._unreadable = 0
+
+    def reconfigure(self, rules: DriftRules) -> None:
+        """Judge by other rules; what is known stays as far as the fields do."""
+        if rules.fields != self._rules.fields or rules.learn_fields != self._rules.learn_fields:
+            self._teacher = None
+            self._begin_anew()
+        self._rules = rules
+
+    def relearn(self) -> None:
+        """Forget what was good: the world has changed, and somebody says so."""
+        self.reference = self._teacher = None
+        self._begin_anew()
+
+    def _begin_anew(self) -> None:
+        self._buckets.clear()
+        self._sustained = Sustained()
+
+    def take(self, bodies: Iterable[bytes], now: Surroundings, now_ns: int) -> Opinion:
+        """Take some requests in and say what is to be said at `now_ns` (monotonic)."""
+        if not self._rules.wanted:
+            return Opinion()
+        if self._key != (now.version, now.since_ns):
+            self._key = (now.version, now.since_ns)
+            self._begin_anew()
+        counts = self._bucket(now_ns)
+        documents = [document for body in bodies if (document := self._read(body)) is not None]
+        refused = self._count_refused(counts, now)
+        known = self._known()
+        if known is not None:
+            for document in documents:
+                self._count(counts, known, document)
+        learned = self._learn(documents, refused, now, now_ns)
+        return self._opinion(self._known(), learned, now_ns)
+
+    def _known(self) -> Reference | None:
+        """The reference, if it is about the fields that are asked for now."""
+        asked = tuple((field.name, field.kind) for field in self._rules.fields)
+        return self.reference if self.reference is not None and self.reference.asked == asked else None
+
+    def _read(self, body: bytes) -> Any:
+        try:
+            return orjson.loads(body)
+        except orjson.JSONDecodeError:
+            self._unreadable += 1
+            return None
+
+    # -- counting
+    def _bucket(self, now_ns: int) -> _Counts:
+        each_ns = int(self._rules.window_s * SECOND_NS) // BUCKETS
+        while self._buckets and now_ns - self._buckets[0].at_ns > self._rules.window_s * SECOND_NS:
+            self._buckets.popleft()
+        if not self._buckets or now_ns - self._buckets[-1].at_ns >= each_ns:
+            self._buckets.append(_Counts(now_ns))
+        return self._buckets[-1]
+
+    def _count_refused(self, counts: _Counts, now: Surroundings) -> tuple[int, int]:
+        before, self._schema = self._schema, (now.seen, now.refused)
+        seen, refused = (now.seen - before[0], now.refused - before[1]) if before is not None else (0, 0)
+        counts.seen += max(seen, 0)
+        counts.refused += max(refused, 0)
+        return max(seen, 0), max(refused, 0)
+
+    def _count(self, counts: _Counts, known: Reference, document: Any) -> None:
+        counts.samples += 1
+        for name, shape in known.shapes.items():
+            values = field_of(name).values(document)
+            if not values:
+                counts.found[name, "missing"] = counts.found.get((name, "missing"), 0) + 1
+            elif shape.steady and shape.is_out(values):
+                counts.found[name, "out"] = counts.found.get((name, "out"), 0) + 1
+
+    # -- learning
+    def _learn(
+        self, documents: Sequence[Any], refused: tuple[int, int], now: Surroundings, now_ns: int
+    ) -> Reference | None:
+        known = self._known()
+        if not now.well or (known is not None and known.version == now.version) or self._is_failing():
+            self._teacher = None
+            return None
+        rules = self._rules
+        if self._teacher is None or self._teacher.version != now.version:
+            self._teacher = Teacher(now.version, rules.fields, rules.learn_samples, rules.learn_s)
+            self._taught = [0, 0]
+        for document in documents:
+            self._teacher.take(document, now_ns)
+        self._taught = [sum(pair) for pair in zip(self._taught, refused, strict=True)]
+        usual = upper_bound(self._taught[1], self._taught[0], SURE) if self._taught[0] else 0.0
+        learned = self._teacher.reference(now_ns, usual)
+        if learned is not None:
+            self.reference, self._teacher = learned, None
+            self._begin_anew()
+        return learned
+
+    def _is_failing(self) -> bool:
+        return any(finding.fails for finding in self._findings(self._known()))
+
+    # -- judging
+    def _opinion(self, known: Reference | None, learned: Reference | None, now_ns: int) -> Opinion:
+        rules = self._rules
+        taught = self._teacher.seen if self._teacher is not None else 0
+        if known is None:
+            needs = f"{rules.learn_samples} over {rules.learn_s:g} s, of an accepted version"
+            told = f"nothing is known of good requests yet ({taught} learned; it needs {needs})"
+            return Opinion("inconclusive", told, learned=taught, unreadable=self._unreadable)
+        findings = self._findings(known)
+        worst = max(findings, key=lambda found: (found.fails, found.share / found.limit), default=None)
+        state: State = "inconclusive" if worst is None else "fail" if worst.fails else "pass"
+        self._sustained.tick(state, now_ns)
+        held_s = self._sustained.held_s(rules.sustained_s, rules.sustained_share)
+        samples = sum(counts.samples for counts in self._buckets)
+        reason = str(worst) if worst else f"{samples} requests were looked at, {rules.samples_min} are needed"
+        return Opinion(
+            state,
+            reason,
+            worst,
+            state == "fail" and self._sustained.is_sustained(rules.sustained_s, rules.sustained_share),
+            held_s,
+            tuple(found for found in findings if found.fails),
+            taught,
+            self._unreadable,
+            learned,
+        )
+
+    def _findings(self, known: Reference | None) -> list[Finding]:
+        if known is None:
+            return []
+        found = []
+        samples = sum(counts.samples for counts in self._buckets)
+        for name, shape in known.shapes.items():
+            found.append(self._finding(name, "missing", samples, shape.usual_missing))
+            if shape.steady:
+                found.append(self._finding(name, "out", samples, shape.usual_out))
+        seen, refused = (sum(getattr(counts, what) for counts in self._buckets) for what in ("seen", "refused"))
+        if seen:
+            found.append(self._judged(REJECTED, "rejected", refused, seen, known.usual_rejected))
+        return [finding for finding in found if finding.samples >= self._rules.samples_min]
+
+    def _finding(self, name: str, what: str, samples: int, usual: float) -> Finding:
+        count = sum(counts.found.get((name, what), 0) for counts in self._buckets)
+        return self._judged(name, what, count, samples, usual)
+
+    def _judged(self, name: str, what: str, count: int, samples: int, usual: float) -> Finding:
+        limit = min(max(self._rules.share_min, USUAL_FACTOR * usual), 1.0)
+        fails = samples >= self._rules.samples_min and is_above(count, samples, limit, self._rules.confidence)
+        return Finding(name, what, count / samples if samples else 0.0, limit, usual, samples, fails)

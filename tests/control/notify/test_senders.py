@@ -1,0 +1,167 @@
+"""One attempt: what goes out, what comes back, and that no secret is in what is said about it."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import threading
+from pathlib import Path
+from typing import Any
+
+import orjson
+import pytest
+
+from router.control.notify import senders
+from router.control.notify.senders import DeliveryFailedError, HttpSender, complaint, sender_of
+from router.sections.notify import Channel
+from tests.control.notify.test_messages import LINKS, NOTICE
+from tests.control.receiver import receiving
+
+
+def channel(**settings: Any) -> Channel:
+    return Channel.model_validate({"name": "ops", "kind": "webhook"} | settings)
+
+
+async def sent(told: Channel) -> str:
+    sender = sender_of(told, "http://router")
+    try:
+        async with asyncio.timeout(told.timeout_s):
+            return await sender.send(NOTICE, LINKS)
+    finally:
+        await sender.close()
+
+
+async def failed(told: Channel) -> DeliveryFailedError:
+    with pytest.raises(DeliveryFailedError) as failure:
+        await sent(told)
+    assert "SECRET" not in failure.value.detail
+    return failure.value
+
+
+async def test_a_webhook(tmp_path: Path) -> None:
+    (tmp_path / "secret").write_text("a secret of sixteen")
+    async with receiving() as receiver:
+        told = channel(url=receiver.url, hmac_secret_file=str(tmp_path / "secret"))
+        assert await sent(told) == "200 ok"
+        ((fields, body),) = receiver.got
+        assert orjson.loads(body)["id"] == NOTICE.id
+        assert fields["Content-Type"].startswith("application/cloudevents+json")
+        assert fields["webhook-signature"].startswith("v1,")
+
+
+async def test_slack_with_its_address_in_a_file(tmp_path: Path) -> None:
+    async with receiving() as receiver:
+        (tmp_path / "url").write_text(receiver.url + "\n")
+        assert await sent(channel(kind="slack", url_file=str(tmp_path / "url"))) == "200 ok"
+        ((fields, body),) = receiver.got
+        assert orjson.loads(body)["attachments"]
+        assert fields["Content-Type"].startswith("application/json")
+
+
+@pytest.mark.parametrize(
+    ("status", "refused"),
+    [(500, False), (503, False), (429, False), (408, False), (400, True), (404, True), (302, True)],
+)
+async def test_what_a_receiver_says_no_with(status: int, refused: bool) -> None:
+    async with receiving(status) as receiver:
+        failure = await failed(channel(url=receiver.url))
+        assert (failure.detail, failure.refused) == (f"the receiver answered {status} not now", refused)
+        assert len(receiver.got) == 1, "redirects are not followed"
+
+
+async def test_nobody_there() -> None:
+    with socket.socket() as bound:
+        bound.bind(("127.0.0.1", 0))
+        failure = await failed(channel(url=f"http://127.0.0.1:{bound.getsockname()[1]}/SECRET"))
+    assert failure.detail == "no connection: Connection refused"
+
+
+async def test_an_address_that_is_none() -> None:
+    assert (await failed(channel(url="http://a..b/SECRET"))).detail == "its URL is none that can be asked"
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [(None, "No such file or directory"), ("", "is empty"), ("x" * 9000, "has more than 8192 bytes"),
+     ("ftp://SECRET", "holds no URL"), ("two words://SECRET", "this is no URL")],
+)  # fmt: skip
+async def test_files_that_hold_no_address(tmp_path: Path, content: str | None, said: str) -> None:
+    file = tmp_path / "url"
+    if content is not None:
+        file.write_text(content)
+    told = channel(url_file=str(file))
+    assert said in (await failed(told)).detail
+    assert said in (complaint(told) or "")
+
+
+async def test_a_file_is_read_again_after_a_failure(tmp_path: Path) -> None:
+    file = tmp_path / "url"
+    async with receiving(404) as old, receiving() as new:
+        file.write_text(old.url)
+        sender = HttpSender(channel(url_file=str(file)), "http://router")
+        with pytest.raises(DeliveryFailedError):
+            await sender.send(NOTICE, {})
+        file.write_text(new.url)
+        assert await sender.send(NOTICE, {}) == "200 ok"
+        await sender.close()
+
+
+async def test_a_name_server_that_hangs_takes_no_thread_of_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    go_on = threading.Event()
+    real = socket.getaddrinfo
+
+    def slow(host: Any, *rest: Any, **more: Any) -> Any:
+        if host == "hangs.example":
+            go_on.wait()
+            raise socket.gaierror(socket.EAI_AGAIN, "too late")
+        return real(host, *rest, **more)
+
+    monkeypatch.setattr(socket, "getaddrinfo", slow)
+    sender = HttpSender(channel(url="http://hangs.example/SECRET"), "http://router")
+    for _ in range(3):
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(0.02):
+                await sender.send(NOTICE, {})
+    # One attempt waits for the name server, however many there were; it has a thread of its own.
+    assert [thread.name for thread in threading.enumerate() if thread.name.startswith("notify")] == ["notify ops"]
+    assert await asyncio.to_thread(lambda: 1) == 1
+    go_on.set()
+    with pytest.raises(DeliveryFailedError, match="no connection"):
+        await sender.send(NOTICE, {})
+    await sender.close()
+
+
+APPRISE = pytest.mark.filterwarnings("ignore::DeprecationWarning")
+"""Of what it imports."""
+
+
+@APPRISE
+async def test_apprise_delivers() -> None:
+    pytest.importorskip("apprise")
+    async with receiving() as receiver:
+        url = receiver.url.replace("http://", "json://")
+        assert await sent(channel(kind="apprise", url=url)) == "apprise has delivered it"
+        (event,) = receiver.events()
+        assert event["title"] == NOTICE.title
+        assert event["message"].startswith("From: v8")
+        assert event["type"] == "failure"
+
+
+@APPRISE
+async def test_apprise_fails_and_says_no_secret(caplog: pytest.LogCaptureFixture) -> None:
+    async with receiving(500) as receiver:
+        told = channel(kind="apprise", url=receiver.url.replace("http://", "json://"))
+        assert (await failed(told)).detail == "apprise could not deliver it"
+    assert (await failed(channel(kind="apprise", url="nosuch://SECRET"))).detail == (
+        "apprise does not know this kind of URL"
+    )
+    assert "SECRET" not in caplog.text
+
+
+async def test_the_extra_is_named_where_it_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(__import__("sys").modules, "apprise", None)
+    told = channel(kind="apprise", url="json://127.0.0.1/SECRET")
+    assert "pip install 'rollback-router[apprise]'" in (await failed(told)).detail
+    monkeypatch.setattr(senders.importlib.util, "find_spec", lambda name: None)
+    assert complaint(told) == senders.EXTRA
+    assert complaint(channel(url="http://x")) is None

@@ -1,0 +1,63 @@
+from __future__ import annotations
+
+from router.rollout import entry as kinds
+from router.rollout.entry import Entry
+from router.rollout.incidents.incident import INCIDENTS_MAX, incident_id, incidents_after, opens
+from router.rollout.route import first_generation
+from tests.rollout.playbook import SECOND, TRIGGER, Play
+
+
+def test_an_incident_is_named_after_its_boot_and_route() -> None:
+    assert incident_id("fraud", first_generation(3) + 17) == "fraud-3-17"
+
+
+def test_an_automatic_rollback_retold() -> None:
+    play = Play().seed("v2", "v1")
+    play.probe("v1", times=3)
+    play.now_ns = 4 * SECOND
+    play.verdict()
+    assert play.registry.incidents == [
+        {
+            "id": "svc-1-2",
+            "service": "svc",
+            "from": "v2",
+            "to": "v1",
+            "trigger": TRIGGER,
+            "reason": "10 of 10 failed",
+            "started_at": 1.0,
+            "evidence_since_s_before": 3.0,
+            "detection_at": 4.0,
+            "swap_us": None,
+            "confirmed_ms": None,
+            "generation": first_generation(1) + 2,
+            "requests": None,
+            "errors": None,
+            "rescued": None,
+            "manual": False,
+            "actor": "verdict",
+            "proposal": None,
+        }
+    ]
+
+
+def entry(kind: str, **data: object) -> Entry:
+    told = {"from": "v2", "to": "v1", "reason": "", "automatic": True, "generation": 7, **data}
+    return Entry(kind, "svc", "ann", told, 1.0, 1, 1, 1)
+
+
+def test_what_opens_an_incident() -> None:
+    assert opens(entry(kinds.ROLLED_BACK, incident="i1"))
+    assert opens(entry(kinds.RECOVERED, incident="i1"))
+    assert not opens(entry(kinds.RECOVERED))
+    assert not opens(entry(kinds.SWITCHED, incident=None))
+    assert not opens(entry(kinds.INCIDENT_EDITED, incident="i1"))
+
+
+def test_incidents_are_bounded_and_confirmed_by_their_route() -> None:
+    incidents: list[dict[str, object]] = []
+    for number in range(INCIDENTS_MAX + 5):
+        incidents = incidents_after(incidents, entry(kinds.ROLLED_BACK, incident=f"i{number}", generation=number))
+    assert (len(incidents), incidents[0]["id"]) == (INCIDENTS_MAX, "i5")
+    incidents = incidents_after(incidents, entry(kinds.CONFIRMED, generation=9, swap_us=3, confirmed_ms=1.5))
+    assert [(told["id"], told["swap_us"]) for told in incidents if told["confirmed_ms"]] == [("i9", 3)]
+    assert incidents_after(incidents, entry(kinds.FROZEN)) is incidents

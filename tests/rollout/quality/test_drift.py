@@ -1,0 +1,189 @@
+"""Requests that are not those of the good time are told, with numbers, and only when it is sure and lasts."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from random import Random
+from typing import Any
+
+import pytest
+
+from router.rollout.quality.drift import REJECTED, DriftJudge, DriftRules, Opinion, Surroundings
+from router.rollout.quality.inputs import field
+
+SECOND_NS = 1_000_000_000
+RULES = DriftRules(
+    (field("/amount", "number"), field("/country", "category")), learn_samples=200, learn_s=20.0, sustained_s=10.0
+)
+WELL = Surroundings("v1", 1, well=True)
+
+
+class Days:
+    """A judge, and requests that pass by it: ten a second."""
+
+    def __init__(self, rules: DriftRules = RULES) -> None:
+        self.judge = DriftJudge(rules)
+        self.now_ns = 10**12
+        self.opinion = Opinion()
+        self._random = Random(7)
+
+    def pass_by(self, seconds: int, now: Surroundings = WELL, **changed: Any) -> list[Opinion]:
+        """Let requests pass; a changed member may be a function of a random number, or "missing"."""
+        said = []
+        for _ in range(seconds):
+            self.now_ns += SECOND_NS
+            bodies = [json.dumps(self._request(changed)).encode() for _ in range(10)]
+            self.opinion = self.judge.take(bodies, now, self.now_ns)
+            said.append(self.opinion)
+        return said
+
+    def _request(self, changed: dict[str, Any]) -> dict[str, Any]:
+        random = self._random
+        request = {"amount": random.uniform(0, 100), "country": random.choice(["de", "fr", "nl"])}
+        for name, value in changed.items():
+            request[name] = value(random.random()) if callable(value) else value
+        return {name: value for name, value in request.items() if value != "missing"}
+
+
+def learned() -> Days:
+    days = Days()
+    days.pass_by(21)
+    assert days.judge.reference is not None
+    return days
+
+
+def test_it_is_learned_once_and_told_once() -> None:
+    days = Days()
+    said = days.pass_by(60)
+    told = [opinion.reference for opinion in said if opinion.reference is not None]
+    assert [reference.version for reference in told] == ["v1"]
+    assert (
+        said[5].reason
+        == "nothing is known of good requests yet (60 learned; it needs 200 over 20 s, of an accepted version)"
+    )
+    assert days.opinion.state == "pass"
+
+
+def test_nothing_is_learned_of_a_version_that_is_not_well() -> None:
+    days = Days()
+    days.pass_by(60, replace(WELL, well=False))
+    assert (days.judge.reference, days.opinion.state, days.opinion.learned) == (None, "inconclusive", 0)
+
+
+@pytest.mark.parametrize(
+    ("changed", "field_", "what", "share"),
+    [
+        pytest.param({"amount": lambda r: 500 if r < 0.3 else 50}, "/amount", "out", 0.3, id="range"),
+        pytest.param({"country": lambda r: "us" if r < 0.3 else "de"}, "/country", "out", 0.3, id="category"),
+        pytest.param({"country": lambda r: "missing" if r < 0.3 else "de"}, "/country", "missing", 0.3, id="missing"),
+        pytest.param({"amount": lambda r: "12" if r < 0.3 else 50}, "/amount", "out", 0.3, id="kind"),
+    ],
+)
+def test_what_has_drifted_is_told_with_its_numbers(
+    changed: dict[str, Any], field_: str, what: str, share: float
+) -> None:
+    days = learned()
+    said = days.pass_by(60, **changed)
+    assert days.opinion.drifted
+    worst = days.opinion.worst
+    assert worst is not None
+    assert (worst.field, worst.what) == (field_, what)
+    assert worst.share == pytest.approx(share, abs=0.08)
+    assert worst.share > worst.limit >= 0.05
+    first = next(number for number, opinion in enumerate(said) if opinion.state == "fail")
+    drifted = next(number for number, opinion in enumerate(said) if opinion.drifted)
+    assert drifted - first >= RULES.sustained_s
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        pytest.param({}, id="the same"),
+        pytest.param({"amount": lambda r: 500 if r < 0.02 else 50}, id="two per cent"),
+        pytest.param({"further": lambda r: r}, id="a field that nobody asked about"),
+    ],
+)
+def test_what_is_no_drift(changed: dict[str, Any]) -> None:
+    days = learned()
+    said = days.pass_by(400, **changed)
+    assert {opinion.state for opinion in said[20:]} == {"pass"}
+
+
+def test_it_is_over_when_it_is_over() -> None:
+    days = learned()
+    days.pass_by(60, country="us")
+    assert days.opinion.drifted
+    days.pass_by(320)
+    assert (days.opinion.state, days.opinion.drifted) == ("pass", False)
+
+
+def test_too_few_say_nothing() -> None:
+    days = Days(replace(RULES, samples_min=1000))
+    days.pass_by(21)
+    days.pass_by(60, country="us")
+    assert days.opinion.state == "inconclusive"
+    assert days.opinion.reason == "600 requests were looked at, 1000 are needed"
+
+
+def test_another_active_version_is_judged_anew_and_learned_when_it_is_accepted() -> None:
+    days = learned()
+    days.pass_by(60, country="us")
+    days.pass_by(5, Surroundings("v2", 2, well=False), country="us")
+    assert days.opinion.state == "inconclusive", "fifty requests since"
+    days.pass_by(60, Surroundings("v2", 2, well=True), country="us")
+    assert days.opinion.drifted, "what has drifted is no good time"
+    assert days.judge.reference is not None
+    assert days.judge.reference.version == "v1"
+    days.pass_by(360, Surroundings("v2", 2, well=True))
+    assert days.judge.reference.version == "v2"
+
+
+def test_people_may_say_that_this_is_the_new_normal() -> None:
+    days = learned()
+    days.pass_by(60, country="us")
+    days.judge.relearn()
+    days.pass_by(60, country="us")
+    assert (days.opinion.state, days.opinion.drifted) == ("pass", False)
+
+
+def test_what_the_schema_refuses_drifts_too() -> None:
+    days = learned()
+    for seconds in range(30):
+        days.pass_by(1, replace(WELL, seen=100 * seconds, refused=20 * seconds))
+    worst = days.opinion.worst
+    assert worst is not None
+    assert (worst.field, worst.what, worst.samples) == (REJECTED, "rejected", 2900)
+    assert str(worst).startswith("the schema refuses 20.0% of 2900 requests (limit 5.0%")
+
+
+def test_what_is_no_json_is_counted_and_passed_over() -> None:
+    days = learned()
+    opinion = days.judge.take([b"{", b"\xff"], WELL, days.now_ns + 1)
+    assert (opinion.unreadable, opinion.state) == (2, "inconclusive")
+
+
+def test_other_fields_are_learned_anew() -> None:
+    days = learned()
+    days.judge.reconfigure(replace(RULES, fields=(field("/amount", "number"),)))
+    days.pass_by(1)
+    assert days.opinion.reason.startswith("nothing is known")
+    days.pass_by(30)
+    assert days.judge.reference is not None
+    assert days.judge.reference.shapes.keys() == {"/amount"}
+
+
+def test_fields_may_be_learned_from_requests() -> None:
+    days = Days(replace(RULES, fields=(), learn_fields=True))
+    days.pass_by(21)
+    assert days.judge.reference is not None
+    assert {name: shape.kind for name, shape in days.judge.reference.shapes.items()} == {
+        "/amount": "number",
+        "/country": "category",
+    }
+
+
+def test_nothing_is_looked_at_unless_it_is_asked_for() -> None:
+    days = Days(DriftRules())
+    days.pass_by(3)
+    assert days.opinion == Opinion()
