@@ -7,6 +7,7 @@ from typing import Annotated, Any, Final
 from pydantic import BaseModel, ConfigDict, Field
 
 from router.control.admin.bodies import Actor, ChangeQuery, Version
+from router.control.admin.guard import RANKS
 from router.control.admin.operation import Call, Operation
 from router.control.cases.desk import CaseDesk
 from router.control.verbs import Document
@@ -80,7 +81,8 @@ def operations(desk: CaseDesk) -> tuple[Operation, ...]:
         return desk.checks(call.service)
 
     async def check_named(call: Call) -> Document:
-        return desk.check_named(call.service, call.request.match_info["check"])
+        full = RANKS[call.principal.role] >= RANKS["operator"]
+        return desk.check_named(call.service, call.request.match_info["check"], full=full)
 
     async def cancel(call: Call) -> Document:
         return desk.cancel(call.service, call.request.match_info["check"])

@@ -64,9 +64,9 @@ class Check:
             "skipped": counts["skipped"],
         }
 
-    def as_dict(self) -> dict[str, Any]:
-        """Return it as plain data."""
-        return {**self.progress(), "results": [result.as_dict() for result in self.results]}
+    def as_dict(self, *, full: bool = True) -> dict[str, Any]:
+        """Return it as plain data; without `full` nothing of what was answered or recorded."""
+        return {**self.progress(), "results": [result.as_dict(full=full) for result in self.results]}
 
 
 class Checks:

@@ -84,10 +84,10 @@ class CaseDesk:
         self._bench(service)
         return {"service": service, "checks": [check.progress() for check in self._office.checks.of(service)]}
 
-    def check_named(self, service: str, name: str) -> Document:
-        """Return one check with its results; raise OperatorError (404)."""
+    def check_named(self, service: str, name: str, *, full: bool = True) -> Document:
+        """Return one check with its results, `full`: with what differs in answers; raise OperatorError (404)."""
         self._bench(service)
-        return self._office.checks.named(service, name).as_dict()
+        return self._office.checks.named(service, name).as_dict(full=full)
 
     def cancel(self, service: str, name: str) -> Document:
         """End a check; raise OperatorError (404)."""

@@ -31,6 +31,8 @@ NEVER_KEPT: Final = frozenset(
 )
 """Header fields that hold credentials: whatever the settings or a file say, no case has them."""
 _CREDENTIALS_WANTED: Final = (401, 403, 407)
+_RECORDED: Final = ", recorded "
+_DIFFERS: Final = "it differs from the recorded answer"
 _STRICT: Final[dict[str, Any]] = {"extra": "forbid"}
 
 
@@ -149,12 +151,13 @@ class Result:
     status: int = 0
     first_byte_ms: float = 0.0
 
-    def as_dict(self) -> dict[str, Any]:
-        """Return it as plain data."""
+    def as_dict(self, *, full: bool = True) -> dict[str, Any]:
+        """Return it as plain data; without `full` nothing of what was answered or recorded."""
+        problems = self.problems if full else tuple(_DIFFERS if _RECORDED in told else told for told in self.problems)
         return {
             "id": self.id,
             "state": self.state,
-            "problems": list(self.problems),
+            "problems": list(problems),
             "status": self.status or None,
             "first_byte_ms": round(self.first_byte_ms, 3) if self.status else None,
         }
@@ -266,7 +269,7 @@ def differences(
             pairs = list(enumerate(zip(left, right, strict=False)))
             stack.extend(((*place, str(number)), a, b) for number, (a, b) in reversed(pairs))
         elif not _equal(left, right, relative, absolute):
-            yield f"{_shown(place)}: {_brief(right)}, recorded {_brief(left)}"
+            yield f"{_shown(place)}: {_brief(right)}{_RECORDED}{_brief(left)}"
 
 
 def _missing(

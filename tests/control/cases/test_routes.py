@@ -96,6 +96,19 @@ async def test_a_check_with_its_progress_and_its_end(clinic: Clinic, ask: Ask) -
         assert [check["id"] for check in (await ask("GET", "/v1/services/svc/checks"))[1]["checks"]] == [begun["id"]]
 
 
+async def test_what_differs_in_an_answer_is_for_operators(clinic: Clinic, ask: Ask) -> None:
+    async with model_server(lambda body: (200, b'{"name": "Ann"}')) as server:
+        await clinic.candidate(server.url)
+        await ask("POST", PATH, {"cases": [written_case(body='{"name": "Bob"}', equal=True)]})
+        _, begun = await ask("POST", "/v1/services/svc/check", {"version": "v3", "replay_all": True})
+        path = f"/v1/services/svc/checks/{begun['id']}"
+        await clinic.until(lambda: clinic.desk.check_named("svc", begun["id"])["state"] != "running")
+        shown = {who: (await ask("GET", path, who=who))[1]["results"][0]["problems"] for who in ("olga", "vera")}
+        (told,) = shown["olga"]
+        assert told.endswith('name: "Ann", recorded "Bob"')
+        assert shown["vera"] == ["it differs from the recorded answer"]
+
+
 @pytest.mark.parametrize(
     ("path", "body", "code"),
     [
