@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from router.errors import OperatorError
+from router.rollout.alerts.alert import short
 
 SCHEME: Final = "models:/"
 TAG_ENDPOINTS: Final = "rollback_router.endpoints"
@@ -21,6 +22,8 @@ TAG_INCIDENT: Final = "rollback.incident"
 TAG_AT: Final = "rollback.at"
 TAG_QUARANTINED: Final = "rollback.quarantined"
 _NAMED: Final = re.compile(r"models:/([^/:@]{1,100})(?:/(\d{1,9})|@([\w\-]{1,100}))")
+REASON_CHARS_MAX: Final = 500
+INCIDENT_CHARS_MAX: Final = 128
 _NO: Final = frozenset({"false", "no", "0", ""})
 
 
@@ -78,4 +81,5 @@ def quarantine(tags: Mapping[str, str]) -> dict[str, str | None] | None:
     reason, marked = tags.get(TAG_REASON), tags.get(TAG_QUARANTINED)
     if (marked is None and reason is None) or (marked is not None and marked.strip().lower() in _NO):
         return None
-    return {"reason": reason or "no reason given", "incident": tags.get(TAG_INCIDENT) or None}
+    incident = short(tags.get(TAG_INCIDENT, ""), INCIDENT_CHARS_MAX)
+    return {"reason": short(reason or "", REASON_CHARS_MAX) or "no reason given", "incident": incident or None}

@@ -66,6 +66,10 @@ def test_without_endpoints_it_says_which_tag_to_set(tags: dict[str, str]) -> Non
         pytest.param({"rollback.quarantined": "yes"}, {"reason": "no reason given", "incident": None}, id="by hand"),
         pytest.param({"rollback.reason": "slow", "rollback.quarantined": "False"}, None, id="released"),
         pytest.param({"rollback.quarantined": "0"}, None, id="never marked"),
+        pytest.param(
+            {"rollback.reason": "\x1b]0;owned\x07" + "x" * 9000, "rollback.incident": "\x1b[2J"},
+            {"reason": "]0;owned " + "x" * 490 + "…", "incident": "[2J"}, id="what a terminal would obey",
+        ),
     ],
 )  # fmt: skip
 def test_quarantined_there(tags: dict[str, str], quarantined: dict[str, str | None] | None) -> None:
