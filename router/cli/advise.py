@@ -10,7 +10,8 @@ import typer
 from router import clock
 from router.cli import options as opt
 from router.cli import screen
-from router.cli.client import Client, Document
+from router.cli.client import Client, Document, one_service
+from router.cli.duration import seconds
 
 app = typer.Typer()
 TIMEOUT_S: Final = 120.0
@@ -21,12 +22,13 @@ _SHOWN: Final = 5
 
 @app.command()
 def advise(
-    service: Annotated[str, typer.Argument(metavar="[SERVICE]", help="Which; may be left out if there is one.")] = "",
-    days: Annotated[float, typer.Option(metavar="N", min=0.01, max=366, help="How far back.")] = 30.0,
+    name: Annotated[str, typer.Argument(metavar="[SERVICE]", help="May be left out if there is one.")] = "",
+    since: Annotated[str, typer.Option(metavar="TIME", help="How far back: 30d, 12h.")] = "30d",
     false_alarms_per_month: Annotated[
         float, typer.Option(metavar="N", min=0, max=1000, help="How many are bearable.")
     ] = 1.0,
     as_json: opt.AsJson = False,
+    service: opt.SameService = "",
     admin: opt.AdminUrl = opt.ADMIN_DEFAULT,
     token: opt.Token = "",
 ) -> None:
@@ -34,8 +36,8 @@ def advise(
 
     What would have fired, how long before the real rollbacks and how often falsely, and settings to paste.
     """
-    path = Client(admin, token).service(service)
-    asked = f"{path}/advise?days={days:g}&false_alarms_per_month={false_alarms_per_month:g}"
+    path = Client(admin, token).service(one_service(name, service))
+    asked = f"{path}/advise?days={seconds(since) / 86_400:g}&false_alarms_per_month={false_alarms_per_month:g}"
     told = Client(admin, token, TIMEOUT_S).get(asked)
     if as_json:
         screen.show_json(told)

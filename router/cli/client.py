@@ -136,3 +136,10 @@ def _bad_url(url: str, why: str) -> OperatorError:
     return OperatorError(
         400, "admin_url_invalid", f"--admin {url!r}: {why}; write it as http://127.0.0.1:8081", exit_code=USAGE
     )
+
+
+def one_service(argument: str, option: str) -> str:
+    """Return the service that is named in one way or in both; raise OperatorError (usage) if these differ."""
+    if argument and option and argument != option:
+        raise OperatorError(400, "usage", f"SERVICE and --service differ: {argument}, {option}", exit_code=USAGE)
+    return argument or option

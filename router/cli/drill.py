@@ -9,7 +9,7 @@ import typer
 from router import clock
 from router.cli import options as opt
 from router.cli import screen
-from router.cli.client import Client, Document, segment
+from router.cli.client import Client, Document, one_service, segment
 from router.cli.failure import NOT_TRUE, USAGE
 from router.errors import OperatorError
 
@@ -36,7 +36,7 @@ def drill(
     reason: opt.Reason = "",
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say whether it would be safe, change nothing.")] = False,
     as_json: opt.AsJson = False,
-    service: Annotated[str, typer.Option(metavar="NAME", help="The same as SERVICE.")] = "",
+    service: opt.SameService = "",
     admin: opt.AdminUrl = opt.ADMIN_DEFAULT,
     token: opt.Token = "",
 ) -> None:
@@ -48,9 +48,7 @@ def drill(
     client = Client(admin, token)
     if sum((stop, listed, shadow)) > 1:
         raise OperatorError(400, "usage", "--stop, --list and --shadow exclude each other", exit_code=USAGE)
-    if name and service and name != service:
-        raise OperatorError(400, "usage", f"SERVICE and --service differ: {name}, {service}", exit_code=USAGE)
-    service = name or service
+    service = one_service(name, service)
     if listed:
         _list(client, service, as_json)
         return

@@ -18,6 +18,7 @@ ServiceName = Annotated[
     str,
     typer.Option("--service", metavar="NAME", help="Which service; may be left out if there is one."),
 ]
+SameService = Annotated[str, typer.Option("--service", metavar="NAME", help="The same as SERVICE.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print the router's document as JSON.")]
 Reason = Annotated[str, typer.Option("--reason", "-m", metavar="TEXT", help="Why; kept in the journal.")]
 Override = Annotated[

@@ -9,8 +9,9 @@ from router import clock
 from router.control.bench import Bench
 from router.control.controller import Controller
 from router.control.office import Office
+from router.errors import OperatorError
 from router.rollout import entry as kinds
-from router.rollout.acceptance.acceptance import learned
+from router.rollout.acceptance.acceptance import NOT_LATE, learned
 from router.rollout.commands import Record
 from router.rollout.entry import Entry
 from router.rollout.events import CriterionRemoved, CriterionSet, Event
@@ -64,6 +65,8 @@ class Acceptances(Office):
 
     async def set(self, *, service: str, metric: str, limit: float, actor: str, reason: str, dry_run: bool) -> Document:
         """Set the limit of a metric; raise OperatorError, having changed nothing."""
+        if metric == "late_share" and self._controller.view.bench(service).service.rules.latency.slo_ms is None:
+            raise OperatorError(409, "metric_not_measured", f"{metric}: {NOT_LATE}", exit_code=9)
         return await self._change(service, CriterionSet(metric, limit, actor, reason), dry_run)
 
     async def remove(self, *, service: str, metric: str, actor: str, reason: str, dry_run: bool) -> Document:

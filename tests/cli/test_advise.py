@@ -71,7 +71,7 @@ def test_advice_as_people_read_it(admin: FakeAdmin, command: Command) -> None:
 def test_advice_for_programs_and_for_one_service(admin: FakeAdmin, command: Command) -> None:
     path = "/v1/services/fraud/advise?days=7.5&false_alarms_per_month=0.2"
     admin.answer("GET", path, told(service="fraud"))
-    words = ("advise", "fraud", "--days", "7.5", "--false-alarms-per-month", "0.2", "--json", "--admin", admin.url)
+    words = ("advise", "fraud", "--since", "180h", "--false-alarms-per-month", "0.2", "--json", "--admin", admin.url)
     code, out, _ = command(*words)
     assert (code, json.loads(out)) == (0, told(service="fraud"))
     assert [path for _, path, _ in admin.asked] == [path]

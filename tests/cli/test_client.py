@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from router.cli.client import Client, segment
+from router.cli.client import Client, one_service, segment
 from router.errors import OperatorError
 from tests.cli.conftest import Command
 from tests.cli.fake_admin import FakeAdmin, status
@@ -87,3 +87,9 @@ def test_the_admin_on_a_unix_socket(tmp_path: Path) -> None:
     with pytest.raises(OperatorError) as caught:
         Client(f"unix:{tmp_path}/admin.sock").get("/v1/status")
     assert caught.value.detail == f"no router answers at unix:{tmp_path}/admin.sock: Connection refused"
+
+
+def test_a_service_is_named_in_either_way() -> None:
+    assert [one_service(*named) for named in (("", ""), ("a", ""), ("", "a"), ("a", "a"))] == ["", "a", "a", "a"]
+    with pytest.raises(OperatorError, match="SERVICE and --service differ: a, b"):
+        one_service("a", "b")

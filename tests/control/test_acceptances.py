@@ -124,6 +124,8 @@ async def test_people_edit_and_it_is_journalled(start: Start) -> None:
     }
     with pytest.raises(OperatorError, match="there is no service 'other'"):
         office.show("other")
+    with pytest.raises(OperatorError, match="slo_ms is not set"):
+        await office.set(metric="late_share", limit=0.02, **how)
 
 
 async def test_a_version_that_falls_short_is_not_accepted(start: Start) -> None:

@@ -62,6 +62,9 @@ class Acceptance:
         return {metric: limit for metric, limit in found.items() if limit is not None}
 
 
+NOT_LATE: Final = "rules.latency.slo_ms is not set, so nobody knows what late is"
+
+
 @dataclass(frozen=True, slots=True)
 class Shown:
     """What a version has shown since a trigger last failed. `cases`: (passed, detail) of its last check, None without one."""
@@ -113,6 +116,9 @@ def criteria(
         _at_least("seconds", round(shown.clean_s, 1), asked.after_s, shown.requests),
     ]
     for metric, (limit, origin) in strictest(asked, added).items():
+        if metric == "late_share" and latency.slo_ms is None:
+            found.append(Criterion(metric, "not_configured", None, limit, reason=NOT_LATE, origin=origin))
+            continue
         value, samples = _measured(metric, shown, latency)
         found.append(_at_most(metric, value, limit, samples, origin))
     if asked.fault_factor_max is not None:
@@ -160,8 +166,7 @@ def _measured(metric: str, shown: Shown, latency: LatencyRule) -> tuple[float | 
         case "invalid_share":
             return (shown.invalid / shown.requests if shown.requests else None), shown.requests
         case "late_share":
-            if latency.slo_ms is None:
-                return None, 0
+            assert latency.slo_ms is not None
             answered = shown.duration if latency.slo_on == "last_byte" else shown.first_byte
             late, timed = lateness(answered, shown.abandoned, latency.slo_ms * 1000)
             return (late / timed if timed else None), round(timed)

@@ -237,7 +237,7 @@ def _drilled(entry: Entry, times: Mapping[str, Any]) -> Notice:
         at=entry.at,
         facts=(
             ("Service", entry.service),
-            ("Drill", f"{data['mode']}, from {data['from']} to {data['to']} and back"),
+            ("Drill", f"{data['mode']}, from {data['from']} to {data['to']}"),
             ("Result", result),
             *((("Because", reasons),) if reasons else ()),
             *(

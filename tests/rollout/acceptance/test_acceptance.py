@@ -78,7 +78,7 @@ def test_a_p99_and_whole_answers() -> None:
     assert (criterion.state, criterion.value) == ("not_met", pytest.approx(500, rel=0.1))
     whole = LatencyRule(slo_ms=100.0, slo_on="last_byte")
     assert found("late_share", shown, latency=whole, late_share_max=0.05).state == "met"
-    assert found("late_share", shown, latency=LatencyRule(), late_share_max=0.05).state == "unknown"
+    assert found("late_share", shown, latency=LatencyRule(), late_share_max=0.05).state == "not_configured"
 
 
 @pytest.mark.parametrize(
