@@ -8,6 +8,8 @@ from router.proxy.chunks import Chunks
 
 _UNBOUNDED: Final = 1 << 62
 """The framing was checked, and its limits asked, when it came."""
+PIECE_BYTES: Final = 64
+"""What a piece costs beside its bytes: a client that sends them two at a time has 30 times as much memory kept as it sends."""
 
 
 class Kept:
@@ -37,6 +39,11 @@ class Kept:
         """Keep nothing of it any more."""
         self._pieces = None
         self.bytes_kept = 0
+
+    @property
+    def cost_bytes(self) -> int:
+        """Memory that is taken by what is kept."""
+        return 0 if self._pieces is None else self.bytes_kept + PIECE_BYTES * len(self._pieces)
 
     @property
     def too_large(self) -> bool:

@@ -5,7 +5,9 @@ kept. A witness never holds its exchange: each call brings it along, so that not
 
 A request whose body is checked is held until it is whole, before it is claimed: nothing of it has reached a backend when it is
 refused. What is held is bounded for each (`request_bytes_max`) and for all (`request_bytes_held_max`); beyond that it goes on
-unchecked. The client's deadlines hold meanwhile, and `Expect: 100-continue` is answered here, because nobody else can.
+unchecked. What is kept while it passes is bounded for each, and for all by KEPT_BYTES_MAX; beyond that the bodies of newer ones
+are not kept. For all, a piece that was read counts PIECE_BYTES more. The client's deadlines hold meanwhile, and
+`Expect: 100-continue` is answered here, because nobody else can.
 
 An answer is looked at in the turn of the loop after its last byte was written, so that the client does not wait for it; the
 exchange ends with what was found. Whoever leaves in between has had a whole answer: that is the end that counts.
@@ -19,7 +21,7 @@ from typing import TYPE_CHECKING, Final
 from router.proxy.fields import CHUNKED
 from router.proxy.input_samples import InputSamples
 from router.proxy.inspection import Answer, Inspection, Stream
-from router.proxy.kept import Kept, unframed
+from router.proxy.kept import PIECE_BYTES, Kept, unframed
 from router.rollout.outcome import Outcome
 from router.shm import layout as at
 
@@ -31,6 +33,8 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 CONTINUE: Final = b"HTTP/1.1 100 Continue\r\n\r\n"
+KEPT_BYTES_MAX: Final = 64 << 20
+"""Of one service in one worker, for all requests under way."""
 LATER: Final = -1
 """Instead of an outcome: it is found in the next turn of the loop."""
 
@@ -52,6 +56,7 @@ class Witnesses:
         self.inspection = inspection
         self.samples = samples
         self.held_bytes = 0
+        self.kept_bytes = 0
 
     def admits(self, exchange: Exchange) -> bool:
         """An exchange starts: give it a witness, and return whether it may be claimed now. If not, it is held, and starts
@@ -76,7 +81,7 @@ class Witness:
     """
 
     __slots__ = (
-        *("_check", "_continued", "_held_bytes", "_holding", "_sampled", "_witnesses"),
+        *("_check", "_continued", "_held_bytes", "_holding", "_kept_bytes", "_sampled", "_witnesses"),
         *("complaint", "covered", "head", "pending", "request", "response"),
     )
 
@@ -89,6 +94,7 @@ class Witness:
         self._continued = False
         self._holding = False
         self._held_bytes = 0
+        self._kept_bytes = 0
         self.covered = covered
         self.pending = False
         self.complaint: str | None = None
@@ -100,6 +106,7 @@ class Witness:
         self.request = Kept(bytes_max, framed=exchange.head.length == CHUNKED)
         for piece in exchange.body or ():
             self.request.add(piece)
+        self._keep()
 
     # -- the request
     def holds(self, exchange: Exchange) -> bool:
@@ -113,6 +120,7 @@ class Witness:
     def received(self, exchange: Exchange, data: bytes) -> None:
         """More of the request's body, which the exchange has taken."""
         self.request.add(data)
+        self._keep()
         if not self._holding:
             return
         if exchange.body_complete:
@@ -142,8 +150,9 @@ class Witness:
         witnesses = self._witnesses
         assert witnesses.inspection is not None
         options = witnesses.inspection.options
-        witnesses.held_bytes += exchange.body_bytes - self._held_bytes
-        self._held_bytes = exchange.body_bytes
+        held_bytes = exchange.body_bytes + PIECE_BYTES * len(exchange.body or ())
+        witnesses.held_bytes += held_bytes - self._held_bytes
+        self._held_bytes = held_bytes
         if exchange.body_bytes > options.request_bytes_max:
             witnesses.inspection.count("request", "unchecked_large")
         elif witnesses.held_bytes > options.request_bytes_held_max:
@@ -157,6 +166,18 @@ class Witness:
         self._holding = False
         self._witnesses.held_bytes -= self._held_bytes
         self._held_bytes = 0
+
+    def _keep(self) -> None:
+        """Count what is kept; keep nothing of this one if that is too much for all."""
+        witnesses, response = self._witnesses, self.response
+        kept_bytes = self.request.cost_bytes + (response.cost_bytes if response is not None else 0)
+        if witnesses.kept_bytes + kept_bytes - self._kept_bytes > KEPT_BYTES_MAX:
+            self.request.drop()
+            if response is not None:
+                response.drop()
+            kept_bytes = 0
+        witnesses.kept_bytes += kept_bytes - self._kept_bytes
+        self._kept_bytes = kept_bytes
 
     # -- the response
     def responds(self, exchange: Exchange, head: ResponseHead, data: bytes) -> None:
@@ -175,6 +196,7 @@ class Witness:
         """More of the response's body, as it goes to the client but for chunks that are ours."""
         if self.response is not None:
             self.response.add(data)
+            self._keep()
             if self._check is not None:
                 self._check.feed(data)
 
@@ -213,6 +235,8 @@ class Witness:
     def ended(self, exchange: Exchange, outcome: Outcome) -> None:
         """The exchange has ended and is counted."""
         self._let_go()
+        self._witnesses.kept_bytes -= self._kept_bytes
+        self._kept_bytes = 0
         if self._sampled and exchange.body_complete:
             self._give_sample()
 

@@ -5,10 +5,12 @@ from __future__ import annotations
 import asyncio
 import json
 from dataclasses import replace
+from functools import partial
 
 import pytest
 
 from router.proxy import inspection
+from router.proxy.kept import PIECE_BYTES
 from router.proxy.options import ValidationOptions
 from tests import backends
 from tests.backends import Backend
@@ -149,18 +151,40 @@ async def test_who_waits_for_a_100_gets_one() -> None:
 
 
 async def test_what_all_requests_hold_is_bounded() -> None:
-    bounded = replace(REQUESTS, request_bytes_held_max=70)
+    bounded = replace(REQUESTS, request_bytes_held_max=70 + PIECE_BYTES)
     async with Backend(backends.ok()) as backend, Rig(validation=bounded) as rig:
         rig.serve(backend.url)
         first, second = await rig.client(), await rig.client()
         body = b'{"inputs": ["' + b"x" * 45
         await first.send(post(body + b'"]}')[:-3])
-        await until(lambda: held_bytes(rig) == len(body))
+        await until(lambda: held_bytes(rig) == len(body) + PIECE_BYTES)
         await second.send(post(body + b'"]}')[:-3])
         await until(lambda: validated(rig) == {"request.unchecked_full": 1})
         assert (await second.ask(b'"]}'))[0] == 200
-        assert held_bytes(rig) == len(body)
+        assert held_bytes(rig) == len(body) + PIECE_BYTES
         assert (await first.ask(b'"]}'))[0] == 422
+
+
+def _holds(rig: Rig, wanted: int) -> bool:
+    return held_bytes(rig) == wanted
+
+
+async def test_a_body_in_small_pieces_is_held_for_what_it_costs() -> None:
+    bounded = replace(REQUESTS, request_bytes_held_max=3 * PIECE_BYTES)
+    async with Backend(backends.ok()) as backend, Rig(validation=bounded) as rig:
+        rig.serve(backend.url)
+        client = await rig.client()
+        request = post(GOOD)
+        await client.send(request[: -len(GOOD)])
+        for pieces in (1, 2):
+            await client.send(GOOD[2 * pieces - 2 : 2 * pieces])
+            await until(partial(_holds, rig, 2 * pieces + pieces * PIECE_BYTES))
+        await client.send(GOOD[4:6])
+        await until(lambda: validated(rig) == {"request.unchecked_full": 1})
+        await client.send(GOOD[6:])
+        assert (await client.response())[0] == 200
+        assert (validated(rig), held_bytes(rig)) == ({"request.unchecked_full": 1}, 0)
+        assert [request.body for request in backend.requests] == [GOOD]
 
 
 async def test_a_client_that_stops_is_late_as_ever() -> None:

@@ -6,13 +6,15 @@ import asyncio
 
 import pytest
 
+from router.proxy import witness
 from router.proxy.exchange import Exchange
+from router.proxy.kept import PIECE_BYTES
 from router.proxy.options import WitnessOptions
 from router.proxy.witness import Witness, Witnesses
 from router.rollout.outcome import Outcome
 from tests import backends
 from tests.backends import Backend
-from tests.proxy.rig import Rig
+from tests.proxy.rig import Rig, until
 
 POST = b"POST /infer HTTP/1.1\r\nHost: t\r\nContent-Length: 5\r\n\r\nhello"
 CHUNKED_POST = b"POST /infer HTTP/1.1\r\nHost: t\r\nTransfer-Encoding: chunked\r\n\r\n"
@@ -112,3 +114,21 @@ async def test_chunks_that_are_ours_are_not_in_it() -> None:
         await client.head()
         assert await client.exactly(21) == b"b\r\nuntil close\r\n0\r\n\r\n"
         assert listening.told == [("ok", b"hello", 200, b"until close")]
+
+
+async def test_what_all_keep_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(witness, "KEPT_BYTES_MAX", 2 * PIECE_BYTES)
+    async with Backend(backends.never()) as backend, Rig(witness=KEEPS) as rig:
+        rig.serve(backend.url)
+        listening = Listening(rig)
+        clients = [await rig.client(), await rig.client()]
+        await clients[0].send(POST)
+        await until(lambda: len(backend.requests) == 1)
+        await clients[1].send(POST)
+        await until(lambda: len(backend.requests) == 2)
+        assert listening.kept_bytes == 5 + PIECE_BYTES, "of the second one nothing is kept"
+        for client in clients:
+            client.reset()
+        await until(lambda: len(listening.told) == 2)
+        assert sorted(told[1] or b"" for told in listening.told) == [b"", b"hello"]
+        assert listening.kept_bytes == 0
