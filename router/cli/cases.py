@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
+import os
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -103,7 +103,7 @@ def add(
 
     try:
         document = json.loads(_read(file))
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise OperatorError(400, "case_invalid", f"{file} is no JSON: {error}", exit_code=USAGE) from None
     case = parsed(document, file)
     _send(Client(admin, token), service, [plain(case) | ({"note": note} if note else {})], dry_run, as_json)
@@ -144,7 +144,8 @@ def export(
     plain = [{name: value for name, value in case.items() if name not in stored} for case in document["cases"]]
     data = exported([parsed(case) for case in plain], document["service"])
     try:
-        Path(file).write_bytes(data)
+        with open(file, "wb", opener=_private) as written:
+            written.write(data)
     except OSError as error:
         raise OperatorError(400, "case_file_unwritable", f"{file}: {error.strerror}", exit_code=USAGE) from None
     screen.say(f"{len(plain)} cases in {file}: check them anywhere with rollback-router check --url URL --cases {file}")
@@ -165,9 +166,17 @@ def remove(
         screen.say(f"{name} is deleted")
 
 
+def _private(path: str, flags: int) -> int:
+    """A file that holds what clients have sent is for its owner alone."""
+    return os.open(path, flags, 0o600)
+
+
 def _read(file: str) -> bytes:
+    from router.control.cases.case_file import FILE_BYTES_MAX
+
     try:
-        return Path(file).read_bytes()
+        with open(file, "rb") as opened:
+            return opened.read(FILE_BYTES_MAX + 1)  # who is asked to take more refuses it
     except OSError as error:
         raise OperatorError(400, "case_file_unreadable", f"{file}: {error.strerror}", exit_code=USAGE) from None
 

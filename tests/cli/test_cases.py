@@ -93,6 +93,7 @@ def test_what_is_exported_is_imported(admin: FakeAdmin, command: Command, tmp_pa
     code, out, _ = command("cases", "export", str(file), "--admin", admin.url)
     assert (code, out.split(":")[0]) == (0, f"2 cases in {file}")
     assert file.read_bytes() == exported([WRITTEN, CAPTURED], "default")
+    assert file.stat().st_mode & 0o777 == 0o600, "there are bodies of clients in it"
     assert imported(file.read_bytes()) == [WRITTEN, CAPTURED]
     answer = {"service": "default", "added": [WRITTEN.id], "known": [CAPTURED.id], "dropped": ["x"], "dry_run": False}
     admin.answer("POST", PATH, answer)

@@ -57,7 +57,11 @@ def parsed(document: object, place: str = "") -> Case:
     if isinstance(document, dict):
         document = {name: value for name, value in document.items() if name != "id"}
     try:
-        case = _adapter().validate_json(orjson.dumps(document), strict=True)
+        text = orjson.dumps(document)
+    except orjson.JSONEncodeError as error:  # deeper than 254, or a whole number of more than 64 bits
+        raise _invalid(place, "", f"cannot be kept as JSON: {error}") from None
+    try:
+        case = _adapter().validate_json(text, strict=True)
     except ValidationError as error:
         found = error.errors(include_url=False, include_context=False, include_input=False)[0]
         member = ".".join(str(part) for part in found["loc"])

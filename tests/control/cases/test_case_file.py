@@ -124,3 +124,13 @@ def test_a_file_that_is_none_is_refused_whole(data: bytes, told: str) -> None:
 def test_what_is_no_object_is_no_case(document: object) -> None:
     with pytest.raises(OperatorError):
         parsed(document)
+
+
+def test_a_case_that_is_deeper_than_can_be_written_is_refused() -> None:
+    line = b'{"request":{"method":"GET","target":"/"},"failed":' + b'{"a":' * 500 + b"1" + b"}" * 501
+    with pytest.raises(OperatorError) as caught:
+        imported(HEAD + line)
+    assert (caught.value.code, caught.value.detail) == (
+        "case_invalid",
+        "line 2: cannot be kept as JSON: Recursion limit reached",
+    )

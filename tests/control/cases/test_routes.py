@@ -115,6 +115,7 @@ async def test_what_differs_in_an_answer_is_for_operators(clinic: Clinic, ask: A
         pytest.param(PATH, {"cases": []}, "request_invalid", id="none"),
         pytest.param(PATH, {"cases": [1]}, "request_invalid", id="no object"),
         pytest.param(PATH, {"cases": [written_case() | {"x": 1}]}, "case_invalid", id="unknown member"),
+        pytest.param(PATH, {"cases": [written_case() | {"at": 10**30}]}, "case_invalid", id="more than 64 bits"),
         pytest.param("/v1/services/svc/check", {"version": "v1", "cases": ["../etc"]}, "request_invalid", id="no id"),
         pytest.param("/v1/services/svc/check", {"version": "v 1"}, "version_invalid", id="no label"),
     ],
