@@ -15,6 +15,7 @@ import socket
 import sys
 from collections import deque
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
@@ -139,11 +140,11 @@ class Control:
             return []
         entries = recovery.boot_entries(past)
         try:
-            await journal.append(*entries)
+            numbers = await journal.append(*entries)
         except OperatorError as error:
             raise StartError(error.code, f"{error.detail}; a start needs a journal", recovery.EXIT_STATE) from None
         self._wall.words[at.H_BOOT] = past.boot
-        return entries
+        return [replace(entry, seq=seq) for entry, seq in zip(entries, numbers, strict=True)]
 
     # -- life
     async def _keep_ticking(self, controller: Controller) -> None:

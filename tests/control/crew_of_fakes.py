@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -126,9 +127,9 @@ class Life:
             entries = list(past.entries)
             if not past.warm:
                 begun = recovery.boot_entries(past)
-                await self.journal.append(*begun)
+                numbers = await self.journal.append(*begun)
                 wall.words[at.H_BOOT] = past.boot
-                entries += begun
+                entries += [replace(entry, seq=seq) for entry, seq in zip(begun, numbers, strict=True)]
             found = recovery.registries(told, wall, entries, self.folder, warm=past.warm)
             if not past.warm:
                 recovery.refuse_moved(told, found)

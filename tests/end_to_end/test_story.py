@@ -125,6 +125,30 @@ async def failed_and_went_back(router: Router, receiver: Receiver) -> dict[str, 
     return await told_incident(router, told["incident"])
 
 
+async def restarted(router: Router, incident: str) -> None:
+    """Start the router anew, shared memory gone: nothing of all this is, and the story goes on in its order."""
+    assert await router.stop() == 0
+    await router.start()
+    made = await router.call("GET", f"/v1/incidents/{incident}")
+    assert len(made["failures"]["items"]) == 5
+    assert (await router.call("GET", f"/v1/services/{SERVICE}/cases"))["cases"][4]["incident"] == incident
+    added = (await router.call("GET", f"/v1/services/{SERVICE}/acceptance"))["added"]
+    assert [(one["metric"], one["reason"]) for one in added] == [("fault_share", incident)]
+    assert (await router.call("GET", f"/v1/proposals/{made['proposal']}"))["state"] == "approved"
+    assert [alert["fate"] for alert in (await router.call("GET", "/v1/alerts"))["alerts"]] == ["counts"]
+    second = (await router.verb("rollback", reason="a second look"))["incident"]
+
+    async def told() -> list[str] | None:
+        lines = (await router.call("GET", f"/v1/incidents/{second}"))["timeline"]
+        texts = [line["text"] for line in lines]
+        return texts if "decided: back from v4 to v1; v4 is quarantined: a second look" in texts else None
+
+    texts = await until(told, 5, "the second incident has its timeline")
+    order = ("v4 was accepted", "the router was started (boot 2)", "decided: back from v4 to v1; v4 is quarantined: ")
+    places = [next(place for place, text in enumerate(texts) if text.startswith(what)) for what in order]
+    assert places == sorted(places), texts
+
+
 async def test_from_an_alert_to_a_better_version(start_router: StartRouter) -> None:
     async with (
         receiving() as receiver,
@@ -189,3 +213,4 @@ async def test_from_an_alert_to_a_better_version(start_router: StartRouter) -> N
         assert kinds.count("rollback") == 1, "once, although control was killed around it"
         assert (kinds.count("alert"), kinds.count("switch")) == (1, 2)
         assert [alarm["code"] for alarm in (await router.status())["alarms"]] == []
+        await restarted(router, incident["id"])

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, Final
@@ -58,17 +59,23 @@ class CaseOffice(Office):
         self._checked: dict[str, dict[str, Checked]] = {name: {} for name in controller.benches}
         self._next_load_ns = self._next_tidy_ns = 0
         self._loading = False
+        self._changes: Counter[str] = Counter()
+        """How often the suite of a service has changed, as far as is known, and below how often when it was read."""
+        self._read: Counter[str] = Counter()
         self._freezer.look_back(entries)
         for entry in entries:
             self._fold(entry)
+        for bench in controller.benches.values():
+            bench.machine.proof = self._proof(bench)
 
     # -- what control calls
     def told(self, entry: Entry) -> None:
         """A rollback is due to be frozen; a change of the suite is to be looked at."""
         self._freezer.told(entry)
         self._fold(entry)
-        if entry.type in (kinds.CASES_FROZEN, kinds.CASES_ADDED, kinds.CASES_REMOVED):
-            self._next_load_ns = 0
+        if entry.service in self._checked:
+            bench = self.controller.benches[entry.service]
+            bench.machine.proof = self._proof(bench)  # not read yet, a suite that has changed lets nobody pass
         if entry.type == kinds.VERIFIED:
             self._prove(self.controller.benches[entry.service])
 
@@ -127,14 +134,14 @@ class CaseOffice(Office):
         self.controller.alarms.up("cases_unreadable", f"the file of cases was unreadable ({why}) and is kept as {name}")
 
     async def _load(self) -> None:
-        names = list(self.controller.benches)
+        names, changes = list(self.controller.benches), self._changes.copy()
         try:
             found = await self.store.call(lambda file: {name: file.summary(name) for name in names})
         except OperatorError as error:
             self.controller.alarms.up("cases_unavailable", error.detail)
         else:
             self.controller.alarms.down("cases_unavailable")
-            self._summaries = found
+            self._summaries, self._read = found, changes
             for bench in self.controller.benches.values():
                 bench.machine.proof = self._proof(bench)
         finally:
@@ -159,6 +166,9 @@ class CaseOffice(Office):
 
     # -- the proof
     def _fold(self, entry: Entry) -> None:
+        if entry.type in (kinds.CASES_FROZEN, kinds.CASES_ADDED, kinds.CASES_REMOVED):
+            self._next_load_ns = 0
+            self._changes[entry.service] += 1
         if entry.type == kinds.CASES_CHECKED and entry.service in self._checked:
             data = entry.data
             self._checked[entry.service][data["version"]] = Checked(
@@ -168,7 +178,11 @@ class CaseOffice(Office):
 
     def _proof(self, bench: Bench) -> Proof:
         required = bench.service.cases.on_promote == "require"
-        return Proof(required, self._summaries.get(bench.name, Summary()).revision, self._checked[bench.name])
+        revision, stale = self._summaries.get(bench.name, Summary()).revision, self._stale(bench)
+        return Proof(required, revision, self._checked[bench.name], stale)
+
+    def _stale(self, bench: Bench) -> bool:
+        return self._changes[bench.name] != self._read[bench.name]
 
     def _unproven(self, bench: Bench) -> Target | None:
         """Return the candidate, if it is ready and has to be checked still."""
@@ -186,7 +200,7 @@ class CaseOffice(Office):
                 self.checks.cancel(check)
             return
         unproven = self._unproven(bench)
-        if unproven is not None and not _broke_off(check, unproven.version):
+        if unproven is not None and not self._stale(bench) and not _broke_off(check, unproven.version):
             self.begin(bench, unproven, "control", automatic=True)
 
     # -- checks

@@ -26,17 +26,23 @@ class Checked:
 @dataclass(frozen=True, slots=True)
 class Proof:
     """What is known of one service. `required`: failing cases stop a promotion; `revision` of the suite is "" without cases;
-    `checked` by version: the last check of all cases.
+    `checked` by version: the last check of all cases. `stale`: the suite has changed, or there is one, and it was not read
+    since: what it asks is not known.
     """
 
     required: bool = False
     revision: str = ""
     checked: Mapping[str, Checked] = field(default_factory=dict)
+    stale: bool = False
 
     def of(self, target: Target) -> Checked | None:
         """Return the check that counts for this candidate: of this very deployment, against the suite as it is."""
         found = self.checked.get(target.version)
-        fits = found is not None and (found.incarnation, found.revision) == (target.incarnation, self.revision)
+        fits = (
+            found is not None
+            and not self.stale
+            and (found.incarnation, found.revision) == (target.incarnation, self.revision)
+        )
         return found if fits else None
 
     def shown(self, target: Target) -> tuple[bool, str] | None:
@@ -44,15 +50,15 @@ class Proof:
         found = self.checked.get(target.version)
         if found is not None and found.incarnation == target.incarnation:
             return not found.failed, f"{found.cases - found.failed} of {found.cases} cases passed"
-        return None if self.revision else (True, "there are no cases")
+        return None if self.revision or self.stale else (True, "there are no cases")
 
     def wanted(self, target: Target) -> bool:
         """Whether this candidate has to be checked still."""
-        return bool(self.revision) and self.of(target) is None
+        return (self.stale or bool(self.revision)) and self.of(target) is None
 
     def refusal(self, target: Target) -> OperatorError | None:
         """Return why the candidate may not be promoted without an override; None if nothing is against it."""
-        if not self.required or not self.revision:
+        if not self.required or not (self.revision or self.stale):
             return None
         found = self.of(target)
         if found is None:

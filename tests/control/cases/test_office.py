@@ -11,6 +11,7 @@ from router import clock
 from router.control.cases import office
 from router.errors import OperatorError
 from router.rollout import entry as kinds
+from router.rollout.entry import Entry
 from router.rollout.events import Override
 from tests.control.cases.case_examples import written_case
 from tests.control.cases.conftest import Clinic
@@ -95,6 +96,19 @@ async def test_a_case_that_is_removed_or_added_is_looked_at_again(clinics: Begin
         await clinic.desk.add("svc", [written_case(7)], "ann")
         await clinic.until(lambda: clinic.status()["failing"] == [bad])
         assert (await refusal(clinic))[0] == "cases_failing"
+
+
+async def test_a_suite_that_was_not_read_since_it_changed_lets_nobody_pass(clinics: Begin) -> None:
+    """A rollback freezes cases, and the next version is ready a moment later: before the office has looked again."""
+    clinic = await clinics()
+    async with model_server() as server:
+        await clinic.candidate(server.url)
+        await clinic.until(lambda: not clinic.status()["pending"])
+        fact = {"incident": "svc-1-9", "version": "v9", "seen": 1, "cases": ["x"], "dropped": 0, "refused": 0}
+        clinic.office.told(Entry(kinds.CASES_FROZEN, "svc", "control", fact, 1.0, 2, 1, 99))
+        assert ((await refusal(clinic))[0], clinic.status()["pending"]) == ("cases_pending", True)
+        await clinic.until(lambda: not clinic.status()["pending"])
+        assert (await promote(clinic))["active"] == "v3"
 
 
 @pytest.mark.parametrize(("mode", "checks"), [("report", 1), ("off", 0)])

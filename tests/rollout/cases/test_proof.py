@@ -29,6 +29,9 @@ def proof(checked: Checked | None, required: bool = True, revision: str = "2-abc
         pytest.param(proof(replace(PASSED, revision="1-abc")), "cases_pending", id="another suite"),
         pytest.param(proof(replace(PASSED, version="v2")), "cases_pending", id="another version"),
         pytest.param(Proof(), None, id="nothing is known"),
+        pytest.param(replace(proof(PASSED), stale=True), "cases_pending", id="passed, but the suite has changed since"),
+        pytest.param(Proof(True, stale=True), "cases_pending", id="the suite was not read yet"),
+        pytest.param(Proof(False, stale=True), None, id="not read yet, not required"),
     ],
 )
 def test_a_promotion(known: Proof, code: str | None) -> None:
@@ -44,7 +47,13 @@ def test_the_refusal_names_some_of_the_failing_cases() -> None:
 
 @pytest.mark.parametrize(
     ("known", "wanted"),
-    [(proof(None), True), (proof(PASSED), False), (proof(FAILED), False), (proof(None, revision=""), False)],
+    [
+        (proof(None), True),
+        (proof(PASSED), False),
+        (proof(FAILED), False),
+        (proof(None, revision=""), False),
+        (replace(proof(PASSED), stale=True), True),
+    ],
 )
 def test_a_check_is_wanted(known: Proof, wanted: bool) -> None:
     assert known.wanted(TARGET) is wanted
@@ -59,6 +68,7 @@ def test_a_check_is_wanted(known: Proof, wanted: bool) -> None:
         pytest.param(proof(replace(PASSED, incarnation=4)), None, id="an earlier deployment"),
         pytest.param(proof(None), None, id="never checked"),
         pytest.param(proof(None, revision=""), (True, "there are no cases"), id="no cases"),
+        pytest.param(Proof(True, stale=True), None, id="the suite was not read yet"),
     ],
 )
 def test_what_acceptance_asks(known: Proof, shown: tuple[bool, str] | None) -> None:
