@@ -14,6 +14,7 @@ from router.rollout.target import ROLES
 from tests.rollout.playbook import AWAY, TRIGGER, Play
 
 VERSIONS = st.sampled_from(["v1", "v2", "v3", "v4"])
+METRICS = st.sampled_from(["fault_share", "late_share"])
 OVERRIDES = st.sampled_from([None, None, ev.Override("ann", "sure"), ev.Override("ann", "for now", 500.0)])
 
 
@@ -43,6 +44,16 @@ EVENTS = st.one_of(
     st.sampled_from([ev.FreezeAsked("ann", "hold"), ev.UnfreezeAsked("ann", "go")]),
     st.builds(ev.Ticked, st.frozensets(st.integers(0, 6))),
     st.just(ev.Accepted({"requests": 500})),
+    st.builds(ev.CriterionSet, METRICS, st.sampled_from([0.01, 0.5]), st.just("ann"), st.just("sure")),
+    st.builds(ev.CriterionRemoved, METRICS, st.just("ann"), st.just("sure")),
+    st.builds(ev.ProposalDue, VERSIONS, st.sampled_from(["latency", "business:churn"]), st.just(TRIGGER)),
+    st.builds(
+        ev.ProposalDecided,
+        st.sampled_from(["svc-rollback-1", "svc-rollback-2"]),
+        st.sampled_from(["approve", "deny"]),
+        st.just("ann"),
+        override=OVERRIDES,
+    ),
     st.tuples(VERSIONS, st.booleans(), st.sampled_from([1, 3, 5, 30])),
     st.sampled_from(["drill", "away", "home", "over"]),
     st.just("there"),

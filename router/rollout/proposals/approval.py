@@ -131,8 +131,11 @@ def decidable(registry: Registry, event: ev.ProposalDecided, now_ns: int) -> Pro
 
 
 def denied(proposal: Proposal, terms: Terms, event: ev.ProposalDecided) -> Record:
-    """Return the fact that it shall not be; the same causes are silent for a while."""
+    """Return the fact that it shall not be; the same causes are silent for a while. It names them: one that comes while the
+    disk takes the denial makes it another one, which was not asked for.
+    """
     data = {**_about(proposal), "reason": event.reason, "repeat_after_s": terms.repeat_after_s}
+    data["causes"] = list(proposal.causes)
     return Record(kinds.DENIED, event.actor, data)
 
 

@@ -290,3 +290,16 @@ def test_a_default_that_was_denied_while_the_standby_was_asked_is_not_made() -> 
     play.tell(deny())
     assert play.tell(StandbyChecked(True, "", check.generation)) == []
     assert play.states() == {"v1": "active", "v2": "standby"}
+
+
+def test_evidence_that_comes_while_a_denial_is_written_is_not_denied_with_it() -> None:
+    """The journal has the denial first, memory the evidence: a restart would not know that this cause shall be silent. What is
+    not the same any more is refused when the disk has it (conductor.py), so the person looks again.
+    """
+    play = played()
+    play.tell(asked())
+    before = play.machine.handle(deny(), play.now_ns)
+    assert types(play.tell(asked(cause="business:churn"))) == ["evidence_added"]
+    assert play.machine.handle(deny(), play.now_ns) != before
+    play.tell(deny())
+    assert rebuild("svc", play.entries).as_dict() == play.registry.as_dict()
