@@ -167,7 +167,7 @@ async def test_from_an_alert_to_a_better_version(start_router: StartRouter) -> N
         asked = f"proposal {SERVICE}-rollback-1"
         for expected in (
             ("alertmanager", "business alert RefundsHigh firing (refunds are 40 % up), against v2"),
-            ("alertmanager", f"{asked}: should v2 go back to v1?: alert RefundsHigh: refunds are 40 % up"),
+            ("alertmanager", f"{asked}: should v2 go back to v1? (alert RefundsHigh: refunds are 40 % up)"),
             ("Ann (link)", f"{asked} was approved: refunds rise"),
             ("control", "5 regression cases were made of 5 failing requests of v2"),
         ):

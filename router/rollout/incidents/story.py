@@ -100,7 +100,7 @@ def _proposed(data: _Data) -> str:
     what = f"should {data['version']} go back to {data['to']}?"
     if data["kind"] == "promotion":
         what = f"may {data['to']} become active?"
-    return f"proposal {data['proposal']}: {what}{_because(data)}"
+    return f"proposal {data['proposal']}: {what}" + (f" ({data['reason']})" if data.get("reason") else "")
 
 
 def _decided(how: str) -> Callable[[_Data], str]:

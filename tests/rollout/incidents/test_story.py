@@ -55,7 +55,7 @@ def told(_kind: str, **data: Any) -> str:
         (told(kinds.ALERT, **ALERT, about=None), "business alert refunds firing (up 40 %): it began long ago"),
         (
             told(kinds.PROPOSED, proposal="p-1", kind="rollback", version="v2", to="v1", reason="refunds"),
-            "proposal p-1: should v2 go back to v1?: refunds",
+            "proposal p-1: should v2 go back to v1? (refunds)",
         ),
         (
             told(kinds.PROPOSED, proposal="p-2", kind="promotion", version="v2", to="v2", reason=""),
