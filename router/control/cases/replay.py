@@ -21,6 +21,8 @@ from router.rollout.endpoint import parse_endpoint
 
 ANSWER_BYTES_MAX: Final = 1 << 20
 """Of an answer longer than this the rest is not waited for; it is good by its status, and compared with nothing."""
+AT_ONCE_BYTES_MAX: Final = 2048
+"""An answer up to this is judged where it came. One of 1 MiB takes a second to compare: on a thread, for control has to tick."""
 RUN_TIMEOUT_S: Final = 900.0
 """For all cases of one run: what is not answered by then has failed."""
 CONNECT_TIMEOUT_S: Final = 5.0
@@ -80,6 +82,12 @@ async def _result(
         return Result(case.id, "fail", (f"the whole check did not end within {way.run_timeout_s:g} s",))
     url = place.urls[number % len(place.urls)]
     answer = await _answer(case, session, url, place, left_s)
+    if len(answer.body) <= AT_ONCE_BYTES_MAX:
+        return _judged(case, answer, way)
+    return await asyncio.to_thread(_judged, case, answer, way)
+
+
+def _judged(case: Case, answer: Answer, way: Way) -> Result:
     return judged(case, answer, way.limits, way.complaint(case, answer))
 
 

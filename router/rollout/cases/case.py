@@ -10,6 +10,7 @@ import base64
 import hashlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import chain, islice
 from math import isclose, isnan
 from typing import Any, ClassVar, Final
 
@@ -202,8 +203,8 @@ def judged(case: Case, answer: Answer, limits: Limits, complaint: str | None = N
     if not answer.error and answer.status in _CREDENTIALS_WANTED and case.expect.status == NO_FAULT:
         problem = f"status {answer.status}: it wants credentials, which cases never hold"
         return Result(case.id, "skipped", (problem,), answer.status, answer.first_byte_ms)
-    found = [*_problems(case.expect, answer, limits), *([f"invalid: {complaint}"] if complaint else [])]
-    problems = tuple(found[:PROBLEMS_MAX])
+    found = chain(_problems(case.expect, answer, limits), [f"invalid: {complaint}"] if complaint else [])
+    problems = tuple(islice(found, PROBLEMS_MAX))
     return Result(case.id, "fail" if problems else "pass", problems, answer.status, answer.first_byte_ms)
 
 

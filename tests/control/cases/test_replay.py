@@ -1,13 +1,14 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from dataclasses import replace
 
 import pytest
 from aiohttp import web
 
 from router.control.cases.replay import ANSWER_BYTES_MAX, Place, Way, replayed
-from router.rollout.cases.case import Case, Expect, Limits, Request, Result
+from router.rollout.cases.case import Answer, Case, Expect, Limits, Request, Result
 from tests.control.cases.model_server import model_server
 from tests.control.scripted_server import answer, scripted
 from tests.proxy.test_rescue import closed_port
@@ -172,3 +173,20 @@ async def test_a_check_that_is_cancelled_sends_no_more() -> None:
         with pytest.raises(asyncio.CancelledError):
             await task
         assert len(server.requests) == 2
+
+
+@pytest.mark.parametrize(
+    ("body", "aside"), [pytest.param(b"1" * 2048, False, id="short"), pytest.param(b"1" * 2049, True, id="long")]
+)
+async def test_a_long_answer_is_judged_aside(body: bytes, aside: bool) -> None:
+    """To compare one of 1 MiB took a second, in which control judged nothing else."""
+    seen: list[threading.Thread] = []
+
+    def complaint(case: Case, answer: Answer) -> str | None:
+        seen.append(threading.current_thread())
+        return "odd"
+
+    async with model_server(lambda _: (200, body)) as server:
+        [result] = await replayed([post("x")], Place((server.url,)), replace(WAY, complaint=complaint))
+    assert result.problems == ("invalid: odd",)
+    assert (seen[0] is not threading.main_thread()) == aside
