@@ -147,8 +147,8 @@ class Router:
                 async with session.get(f"{self.url}/-/ready", ssl=self.tls or True) as response:
                     if response.status != 200 or "degraded" in await response.text():
                         return False
-                async with session.get(f"{self.admin_url}/readyz") as response:
-                    return response.status == 200
+                async with session.get(f"{self.admin_url}/v1/status") as response:
+                    return response.status == 200 and all(worker["up"] for worker in (await response.json())["workers"])
         except aiohttp.ClientError:
             return False
 
