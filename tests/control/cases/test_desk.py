@@ -1,10 +1,12 @@
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
 from typing import Any
 
 import pytest
 
+from router.control.cases import case_file, desk
 from router.errors import OperatorError
 from router.rollout import entry as kinds
 from router.rollout.cases.case import Case, Request
@@ -47,6 +49,19 @@ async def test_a_captured_case_says_when_it_goes(clinics: Begin) -> None:
     await clinic.desk.add("svc", [written_case() | {"by": "rollback"}], "ann")
     told = await clinic.desk.one("svc", CASE.id, full=False)
     assert (told["by"], told["expires_at"] > told["added_at"]) == ("rollback", True)
+
+
+async def test_a_file_full_of_cases_is_looked_at_aside(clinics: Begin, monkeypatch: pytest.MonkeyPatch) -> None:
+    clinic = await clinics()
+    seen: list[threading.Thread] = []
+
+    def parsed(document: object, place: str) -> Case:
+        seen.append(threading.current_thread())
+        return case_file.parsed(document, place)
+
+    monkeypatch.setattr(desk, "parsed", parsed)
+    await clinic.desk.add("svc", [written_case()], "ann")
+    assert [thread is threading.main_thread() for thread in seen] == [False]
 
 
 async def test_what_is_wrong_is_named_and_nothing_is_added(clinics: Begin) -> None:
