@@ -6,16 +6,15 @@ import asyncio
 import importlib.util
 import logging
 import os
-import socket
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Final, Protocol
 
 import aiohttp
-from aiohttp.abc import AbstractResolver, ResolveResult
 
 from router import clock
 from router.control.aside import Aside, Hanging
+from router.control.aside_resolver import AsideResolver
 from router.control.notify.messages import USER_AGENT, cloud_event, plain, signing_secret, slack, webhook_fields
 from router.errors import RouterError
 from router.rollout.alerts.alert import short
@@ -123,28 +122,6 @@ class _Secrets:
         return url, signing_secret(secret_text(secret)) if secret is not None else None
 
 
-class _Resolver(AbstractResolver):
-    """Resolves names aside, see there."""
-
-    def __init__(self, aside: Aside) -> None:
-        self._aside = aside
-
-    async def resolve(
-        self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_INET
-    ) -> list[ResolveResult]:
-        try:
-            found = await self._aside.call(lambda: socket.getaddrinfo(host, port, family, socket.SOCK_STREAM))
-        except Hanging:
-            raise OSError(None, "the name server hangs") from None
-        return [
-            ResolveResult(hostname=host, host=str(where[0]), port=int(where[1]), family=kind, proto=proto, flags=0)
-            for kind, _, proto, _, where in found
-        ]
-
-    async def close(self) -> None:
-        pass
-
-
 class HttpSender:
     """Webhooks: CloudEvents, or what Slack takes. Redirects are not followed: they could lead a secret elsewhere."""
 
@@ -153,7 +130,7 @@ class HttpSender:
         self._source = source
         aside = Aside(f"notify {channel.name}", CALLS_MAX)
         self._secrets = _Secrets(channel, aside)
-        connector = aiohttp.TCPConnector(limit=1, resolver=_Resolver(aside), ttl_dns_cache=60, force_close=True)
+        connector = aiohttp.TCPConnector(limit=1, resolver=AsideResolver(aside), ttl_dns_cache=60, force_close=True)
         self._session = aiohttp.ClientSession(
             connector=connector, cookie_jar=aiohttp.DummyCookieJar(), timeout=aiohttp.ClientTimeout(total=None)
         )

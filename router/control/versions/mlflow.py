@@ -17,6 +17,8 @@ import aiohttp
 import orjson
 
 from router import __version__
+from router.control.aside import Aside
+from router.control.aside_resolver import AsideResolver
 from router.errors import OperatorError
 from router.rollout.versions.model_uri import ModelUri
 from router.sections.mlflow import MlflowServer
@@ -24,6 +26,8 @@ from router.sections.mlflow import MlflowServer
 ANSWER_BYTES_MAX: Final = 1 << 20
 SECRET_BYTES_MAX: Final = 64 << 10
 DETAIL_CHARS_MAX: Final = 300
+CALLS_MAX: Final = 4
+"""Names that are being resolved at a time."""
 _REFUSED: Final = 9
 
 
@@ -52,6 +56,7 @@ class Mlflow:
         self._server = server
         self._root = f"{server.tracking_uri}/api/2.0/mlflow"
         self._timeout = aiohttp.ClientTimeout(total=server.timeout_s, connect=server.connect_timeout_s)
+        self._aside = Aside("mlflow", CALLS_MAX)
         self._identity: asyncio.Future[dict[str, str]] | None = None
 
     async def version(self, uri: ModelUri) -> ModelVersion:
@@ -92,7 +97,8 @@ class Mlflow:
         try:
             async with asyncio.timeout(self._server.timeout_s):  # reading the secret counts, too: its disk may hang
                 headers |= await self._identified()
-                async with aiohttp.ClientSession(timeout=self._timeout) as session:
+                connector = aiohttp.TCPConnector(resolver=AsideResolver(self._aside), force_close=True)
+                async with aiohttp.ClientSession(connector=connector, timeout=self._timeout) as session:
                     url = f"{self._root}/{path}"
                     async with session.request(
                         method, url, json=body, headers=headers, allow_redirects=False

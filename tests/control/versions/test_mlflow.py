@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import base64
 import os
+import socket
+import threading
 from pathlib import Path
 
 import orjson
@@ -167,3 +169,17 @@ async def test_one_thread_waits_for_a_secret_on_a_disk_that_hangs(tmp_path: Path
         assert await asyncio.wait_for(asyncio.shield(hanging._identity or asyncio.Future()), 5) == {
             "Authorization": "Bearer token"
         }
+
+
+async def test_its_name_is_resolved_aside(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The threads of the loop resolve names for the gate."""
+    seen: list[str] = []
+
+    def hangs(*_: object) -> list[object]:
+        seen.append(threading.current_thread().name)
+        raise OSError(None, "nobody knows it")
+
+    monkeypatch.setattr(socket, "getaddrinfo", hangs)
+    with pytest.raises(OperatorError, match="mlflow_unreachable"):
+        await server("http://models.example").version(FRAUD_3)
+    assert set(seen) == {"mlflow"}
