@@ -172,11 +172,10 @@ def _private(path: str, flags: int) -> int:
 
 
 def _read(file: str) -> bytes:
-    from router.control.cases.case_file import FILE_BYTES_MAX
+    from router.control.cases.case_file import read
 
     try:
-        with open(file, "rb") as opened:
-            return opened.read(FILE_BYTES_MAX + 1)  # who is asked to take more refuses it
+        return read(file)
     except OSError as error:
         raise OperatorError(400, "case_file_unreadable", f"{file}: {error.strerror}", exit_code=USAGE) from None
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from contextlib import contextmanager
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -119,10 +118,10 @@ def until_checked(client: Client, path: str, version: str, *, quiet: bool) -> Do
 
 # -- by ourselves
 def _chosen(file: str, only: list[str]) -> list[Case]:
-    from router.control.cases.case_file import imported
+    from router.control.cases.case_file import imported, read
 
     try:
-        cases = imported(Path(file).read_bytes())
+        cases = imported(read(file))
     except OSError as error:
         raise OperatorError(400, "case_file_unreadable", f"--cases {file}: {error.strerror}", exit_code=USAGE) from None
     if missing := [name for name in only if name not in {case.id for case in cases}]:

@@ -147,6 +147,12 @@ def exported(cases: Iterable[Case], service: str) -> bytes:
     return b"".join(orjson.dumps(line, option=orjson.OPT_APPEND_NEWLINE) for line in (head, *map(plain, cases)))
 
 
+def read(path: str) -> bytes:
+    """Return what a file holds, or one byte more than `imported` takes, so that it refuses it; raise OSError."""
+    with open(path, "rb") as opened:
+        return opened.read(FILE_BYTES_MAX + 1)
+
+
 def imported(data: bytes) -> list[Case]:
     """Return the cases of a file; raise OperatorError (400, `case_file_invalid`, `case_invalid`) naming line and member."""
     if len(data) > FILE_BYTES_MAX:

@@ -67,8 +67,12 @@ def target(rules: Redaction, value: str) -> str:
     kept = []
     for part in query.split("&") if query else ():
         name, equals, content = part.partition("=")
-        stays = not equals or name in rules.query
-        kept.append(text(rules, part) if stays else f"{text(rules, name)}={_in_query(content)}")
+        if name in rules.query:
+            kept.append(text(rules, part))
+        elif equals:
+            kept.append(f"{text(rules, name)}={_in_query(content)}")
+        else:  # it may be a name or a value, a token for example
+            kept.append(_in_query(part))
     return _path(rules, path) + mark + "&".join(kept)
 
 
