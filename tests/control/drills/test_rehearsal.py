@@ -104,7 +104,7 @@ async def test_it_goes_home_when_the_standby_hangs(begin: Begin) -> None:
     row = stage.life.wall.layout.lane_slot(0, 0, 1)
     stage.life.wall.words[row + at.L_WAITING] = 4
     stage.life.wall.words[row + at.L_WAITING_LONG] = 4
-    await stage.play(2)
+    await stage.play(4)
     assert stage.active == "v1"
     assert stage.drills.show("svc-drill-1")["reasons"] == [
         "4 of 4 first bytes took longer than 500 ms (before: 0 of 0; limit 20.0%)"
