@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import socket
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from aiohttp import web
 from router.config import Settings
 from router.control.admin import app
 from router.control.admin.events import EventStreams
+from router.control.admin.operation import Operation
 from router.sections.admin import Admin, Token
 from tests.control.crew_of_fakes import Life, Workers, new_wall, settings
 from tests.control.fake_controller import FakeController
@@ -52,33 +54,38 @@ class Office:
 StartOffice = Callable[..., Awaitable[Office]]
 
 
+@asynccontextmanager
+async def serving(application: web.Application) -> AsyncIterator[str]:
+    """Serve an admin on loopback; give its URL."""
+    sock = socket.socket()
+    sock.bind(("127.0.0.1", 0))
+    runner = await app.serve(application, sock)
+    try:
+        yield f"http://127.0.0.1:{sock.getsockname()[1]}"
+    finally:
+        await runner.cleanup()
+
+
 @pytest.fixture
 async def start_office() -> AsyncIterator[StartOffice]:
     """Start an admin with these settings; stopped at the end of the test."""
-    stops: list[Callable[[], Awaitable[None]]] = []
-    controllers: list[FakeController] = []
+    async with AsyncExitStack() as stack:
 
-    async def start(
-        admin: Admin | None = None,
-        listen: str = "127.0.0.1:8081",
-        streams: EventStreams | None = None,
-    ) -> Office:
-        controller = FakeController()
-        controllers.append(controller)
-        settings = Settings.model_validate({"admin": admin or Admin(), "admin_listen": listen})
-        application = app.build(controller, settings, streams=streams)
-        sock = socket.socket()
-        sock.bind(("127.0.0.1", 0))
-        runner = await app.serve(application, sock)
-        office = Office(controller, application, f"http://127.0.0.1:{sock.getsockname()[1]}")
-        stops.extend((office.session.close, runner.cleanup))
-        return office
+        async def start(
+            admin: Admin | None = None,
+            listen: str = "127.0.0.1:8081",
+            streams: EventStreams | None = None,
+            further: Sequence[Operation] = (),
+        ) -> Office:
+            controller = FakeController()
+            stack.callback(controller.close)
+            settings = Settings.model_validate({"admin": admin or Admin(), "admin_listen": listen})
+            application = app.build(controller, settings, further, streams)
+            office = Office(controller, application, await stack.enter_async_context(serving(application)))
+            stack.push_async_callback(office.session.close)
+            return office
 
-    yield start
-    for stop in reversed(stops):
-        await stop()
-    for controller in controllers:
-        controller.close()
+        yield start
 
 
 @pytest.fixture

@@ -199,6 +199,11 @@ async def test_a_rolled_back_version_is_quarantined_until_a_human_says_otherwise
                 await router.verb(verb, **body)
             assert (refused.value.status, refused.value.code) == (409, "version_quarantined"), verb
             assert str(entry["data"]["incident"]) in str(refused.value.document)
+
+        async def drained() -> bool:
+            return await router.target("v2") is None
+
+        await until(drained, 10, "v2 has given its slot back: until then a deploy may lose the race against that")
         override = {"actor": "ann", "reason": "the model file was damaged on disk and is mended"}
         await router.verb("deploy", version="v2", endpoints=[new.url], override=override)
         await router.wait_ready("v2")

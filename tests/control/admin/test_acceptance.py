@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-import socket
-from collections.abc import AsyncIterator
 from typing import Any, cast
 
 import pytest
 
-from router.config import Settings
 from router.control.acceptances import Acceptances
-from router.control.admin import acceptance, app
-from tests.control.conftest import Office
-from tests.control.fake_controller import FakeController
+from router.control.admin import acceptance
+from tests.control.conftest import Office, StartOffice
 
 PATH = "/v1/services/fraud/acceptance"
 
@@ -34,17 +30,9 @@ class FakeAcceptances:
 
 
 @pytest.fixture
-async def rooms() -> AsyncIterator[tuple[Office, FakeAcceptances]]:
-    controller, fake = FakeController(), FakeAcceptances()
-    application = app.build(controller, Settings(), acceptance.operations(cast(Acceptances, fake)))
-    sock = socket.socket()
-    sock.bind(("127.0.0.1", 0))
-    runner = await app.serve(application, sock)
-    office = Office(controller, application, f"http://127.0.0.1:{sock.getsockname()[1]}")
-    yield office, fake
-    await office.session.close()
-    await runner.cleanup()
-    controller.close()
+async def rooms(start_office: StartOffice) -> tuple[Office, FakeAcceptances]:
+    fake = FakeAcceptances()
+    return await start_office(further=acceptance.operations(cast(Acceptances, fake))), fake
 
 
 async def test_show_set_and_remove(rooms: tuple[Office, FakeAcceptances]) -> None:

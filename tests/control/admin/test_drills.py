@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-import socket
-from collections.abc import AsyncIterator
 from typing import Any, cast
 
 import pytest
 
-from router.config import Settings
-from router.control.admin import app, drills
+from router.control.admin import drills
 from router.control.drills.drills import Drills
 from router.errors import OperatorError
-from tests.control.conftest import Office
-from tests.control.fake_controller import FakeController
+from tests.control.conftest import Office, StartOffice
 
 FIELDS = {"Content-Type": "application/json"}
 
@@ -42,17 +38,9 @@ class FakeDrills:
 
 
 @pytest.fixture
-async def rooms() -> AsyncIterator[tuple[Office, FakeDrills]]:
-    controller, fake = FakeController(), FakeDrills()
-    application = app.build(controller, Settings(), drills.operations(cast(Drills, fake)))
-    sock = socket.socket()
-    sock.bind(("127.0.0.1", 0))
-    runner = await app.serve(application, sock)
-    office = Office(controller, application, f"http://127.0.0.1:{sock.getsockname()[1]}")
-    yield office, fake
-    await office.session.close()
-    await runner.cleanup()
-    controller.close()
+async def rooms(start_office: StartOffice) -> tuple[Office, FakeDrills]:
+    fake = FakeDrills()
+    return await start_office(further=drills.operations(cast(Drills, fake))), fake
 
 
 async def test_a_drill_is_asked_for_with_its_terms(rooms: tuple[Office, FakeDrills]) -> None:

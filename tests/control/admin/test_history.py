@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import socket
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
 
@@ -10,6 +9,7 @@ import pytest
 from router.config import Settings
 from router.control.admin import app
 from router.control.admin.history import operations
+from tests.control.conftest import serving
 from tests.control.fake_controller import FakeController
 
 Ask = Callable[[str], Awaitable[tuple[int, Any]]]
@@ -32,17 +32,13 @@ class Heard:
 async def ask() -> AsyncIterator[Ask]:
     controller = FakeController()
     application = app.build(controller, Settings(), operations(Heard(), Heard(), Heard()))
-    sock = socket.socket()
-    sock.bind(("127.0.0.1", 0))
-    runner = await app.serve(application, sock)
-    async with aiohttp.ClientSession() as session:
+    async with serving(application) as url, aiohttp.ClientSession(url) as session:
 
         async def get(path: str) -> tuple[int, Any]:
-            async with session.get(f"http://127.0.0.1:{sock.getsockname()[1]}/v1/services/svc/{path}") as response:
+            async with session.get(f"/v1/services/svc/{path}") as response:
                 return response.status, await response.json(content_type=None)
 
         yield get
-    await runner.cleanup()
     controller.close()
 
 

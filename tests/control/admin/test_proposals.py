@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-import socket
 from collections.abc import AsyncIterator, Callable
 from dataclasses import replace
 from typing import Any
@@ -20,7 +19,7 @@ from router.control.proposals.proposal_links import ProposalLinks
 from router.rollout.events import ProposalDue
 from router.rollout.proposals.proposal import Terms
 from router.rollout.target import State
-from tests.control.conftest import token
+from tests.control.conftest import serving, token
 from tests.control.crew_of_fakes import Life
 
 SLOW = {
@@ -70,15 +69,12 @@ async def desk(life: Life, admin: dict[str, Any]) -> AsyncIterator[Desk]:
     approvals = Approvals(life.controller, told, ProposalLinks(b"k" * 32))
     life.controller.offices = (approvals,)
     application = app.build(life.controller, told, proposals.operations(approvals))
-    sock = socket.socket()
-    sock.bind(("127.0.0.1", 0))
-    runner = await app.serve(application, sock)
-    desk = Desk(life, approvals, f"http://127.0.0.1:{sock.getsockname()[1]}")
-    life.probe("v2", times=3)
-    desk.ask()
-    yield desk
-    await desk.session.close()
-    await runner.cleanup()
+    async with serving(application) as url:
+        desk = Desk(life, approvals, url)
+        life.probe("v2", times=3)
+        desk.ask()
+        yield desk
+        await desk.session.close()
 
 
 # -- by the API

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import socket
 from collections.abc import AsyncIterator, Callable
 from typing import Any
 
@@ -16,7 +15,7 @@ from router.sections.admin import Admin
 from tests.control.cases.case_examples import written_case
 from tests.control.cases.conftest import Clinic
 from tests.control.cases.model_server import model_server
-from tests.control.conftest import token
+from tests.control.conftest import serving, token
 
 ID = Case(Request("POST", "/score", body='{"x": 1}')).id
 PATH = "/v1/services/svc/cases"
@@ -35,19 +34,14 @@ async def ask(clinic: Clinic) -> AsyncIterator[Ask]:
     tokens = [token("vera", "viewer"), token("olga", "operator")]
     settings = Settings.model_validate({"admin": Admin(tokens=tokens)})
     application = app.build(clinic.controller, settings, cases.operations(clinic.desk))  # type: ignore[arg-type]
-    sock = socket.socket()
-    sock.bind(("127.0.0.1", 0))
-    runner = await app.serve(application, sock)
-    session = aiohttp.ClientSession(f"http://127.0.0.1:{sock.getsockname()[1]}")
+    async with serving(application) as url, aiohttp.ClientSession(url) as session:
 
-    async def asked(method: str, path: str, body: Any = None, who: str = "olga") -> tuple[int, Any]:
-        headers = {"Authorization": f"Bearer {who}-secret"}
-        async with session.request(method, path, json=body, headers=headers) as response:
-            return response.status, await response.json(content_type=None)
+        async def asked(method: str, path: str, body: Any = None, who: str = "olga") -> tuple[int, Any]:
+            headers = {"Authorization": f"Bearer {who}-secret"}
+            async with session.request(method, path, json=body, headers=headers) as response:
+                return response.status, await response.json(content_type=None)
 
-    yield asked
-    await session.close()
-    await runner.cleanup()
+        yield asked
 
 
 async def test_a_case_from_its_first_to_its_last_day(ask: Ask) -> None:

@@ -137,7 +137,6 @@ APPRISE = pytest.mark.filterwarnings("ignore::DeprecationWarning")
 
 @APPRISE
 async def test_apprise_delivers() -> None:
-    pytest.importorskip("apprise")
     async with receiving() as receiver:
         url = receiver.url.replace("http://", "json://")
         assert await sent(channel(kind="apprise", url=url)) == "apprise has delivered it"

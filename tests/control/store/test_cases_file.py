@@ -78,7 +78,7 @@ def test_the_caps_hold_and_the_oldest_captured_go(file: CasesFile) -> None:
 
 def test_all_of_what_is_added_or_nothing(file: CasesFile) -> None:
     class Broken(Exception):
-        pass
+        """Of whoever gives the cases."""
 
     def cases() -> Iterator[Case]:
         yield case(1)
