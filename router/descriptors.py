@@ -7,19 +7,22 @@ from dataclasses import dataclass
 from typing import Final
 
 SPARE: Final = 64
-"""For what a worker has beside its connections: sockets it listens on, the loop's own, shared memory, look-ups of names."""
+"""For what a worker has beside its connections: sockets it listens on, the loop's own, shared memory, look-ups of names; and
+for the guests of its reserve (proxy/reserve.py), a third of it.
+"""
 
 
 @dataclass(frozen=True, slots=True)
 class Shares:
     """What fits: client connections, and attempts in flight per target. `wanted`: how many descriptors all limits together
-    could take; `usable`: how many there are.
+    could take; `usable`: how many there are; `reserve`: guests beyond `connections_max`, from what is spare.
     """
 
     connections_max: int
     in_flight_max: int
     wanted: int
     usable: int
+    reserve: int
 
     @property
     def complaint(self) -> str | None:
@@ -35,11 +38,13 @@ class Shares:
 
 def share(connections_max: int, requests_max: int, in_flight_max: int, descriptors: int) -> Shares:
     """Return what fits into `descriptors`. No target gets more than half of them: one that hangs must not exhaust us."""
-    usable = descriptors - min(SPARE, descriptors // 2)
+    spare = min(SPARE, descriptors // 2)
+    usable = descriptors - spare
     half = max(1, usable // 2)
     backends = min(requests_max, connections_max)
     connections = connections_max if connections_max + backends <= usable else max(1, usable - min(backends, half))
-    return Shares(min(connections, connections_max), min(in_flight_max, half), connections_max + backends, usable)
+    limits = min(connections, connections_max), min(in_flight_max, half)
+    return Shares(*limits, connections_max + backends, usable, max(1, spare // 3))
 
 
 def available() -> int:

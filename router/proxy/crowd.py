@@ -33,15 +33,19 @@ class Crowd:
         self.ages = Deadlines(plane.options.connection_age_max_s, self._too_old)
 
     def refusal(self, downstream: Downstream) -> int | None:
-        """Let a connection in; return the limit (`layout.LIMITED_…`) that it would exceed, None if it is in."""
+        """Let a connection in, or make it a guest (reserve.py); return the limit (`layout.LIMITED_…`) that it would exceed, None
+        if it is in.
+        """
         plane = self._plane
-        if len(self.members) >= plane.connections_max:
-            return at.LIMITED_CONNECTIONS
         if plane.options.connections_per_client_max < math.inf and self._is_client(address := _address(downstream)):
             number = self.by_client.get(address, 0)
             if number >= plane.options.connections_per_client_max:
                 return at.LIMITED_PER_CLIENT
             self.by_client[address] = number + 1
+        if plane.is_full():
+            self.members.add(downstream)
+            plane.reserve.serve(downstream)
+            return None
         self.members.add(downstream)
         if self.ages.duration_s < math.inf:
             self.ages.start(downstream, plane.now_s)
@@ -52,6 +56,7 @@ class Crowd:
         if downstream not in self.members:
             return
         self.members.remove(downstream)
+        self._plane.reserve.leave(downstream)
         self.ages.stop(downstream)
         if self.by_client:
             self._discount(_address(downstream))

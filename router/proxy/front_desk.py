@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from router.errors import DownstreamError
 from router.proxy import access_log, farewell, replies
@@ -11,6 +11,8 @@ from router.shm import layout as at
 if TYPE_CHECKING:
     from router.proxy.downstream import Downstream
     from router.proxy.request_head import RequestHead
+
+NO_ROOM: Final = "this worker has no room for another connection"
 
 
 def serve(downstream: Downstream, head: RequestHead, rest: bytes) -> None:
@@ -39,16 +41,15 @@ def _answer_options(downstream: Downstream, head: RequestHead, rest: bytes) -> N
     downstream.exchange_ended(close)
 
 
-def turn_away(downstream: Downstream, limit: int) -> None:
+def turn_away(downstream: Downstream, limit: int, *, linger: bool = True) -> None:
     """Answer a connection for which there is no room because of `limit` (`layout.LIMITED_…`), and close it."""
     downstream.plane.count_limit(limit)
     if limit == at.LIMITED_PER_CLIENT:
         detail = "this worker has as many connections of this client as one may have"
         downstream.write(replies.reply(429, "connections_per_client", detail, close=True))
     else:
-        detail = "this worker has no room for another connection"
-        downstream.write(replies.reply(503, "connections", detail, close=True))
-    farewell.close(downstream, linger=True)
+        downstream.write(replies.reply(503, "connections", NO_ROOM, close=True))
+    farewell.close(downstream, linger=linger)
 
 
 def refuse(downstream: Downstream, error: DownstreamError, head: RequestHead | None = None) -> None:

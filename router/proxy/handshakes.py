@@ -18,6 +18,7 @@ from router.errors import StartError
 from router.logs import Seldom
 from router.proxy.deadlines import Deadlines
 from router.proxy.options import Options
+from router.proxy.peer import peer_of
 from router.proxy.tls import Tls
 from router.shm import layout as at
 
@@ -42,24 +43,37 @@ class Handshakes:
         self.waits = Deadlines(options.tls_handshake_timeout_s, Tls.late)
         self._seldom = Seldom(_SAID_EVERY_S)
 
-    def guard(self, above: asyncio.Protocol) -> asyncio.Protocol:
-        """Return what a new connection is given to: `above` itself, or TLS with `above` behind its handshake."""
+    def guard(self, above: asyncio.Protocol, announced: str = "") -> asyncio.Protocol:
+        """Return what a new connection is given to: `above` itself, or TLS with `above` behind its handshake. `announced` is
+        the client's address if a balancer has said it.
+        """
         if self.context is None:
             return above
-        return Tls(above, partial(self.context.wrap_bio, server_side=True), self)
+        return Tls(above, partial(self.context.wrap_bio, server_side=True), self, announced)
 
     def begun(self, tls: Tls) -> None:
         """A client has connected. Without room for it, it is closed without an answer: the 503 of plain HTTP would cost a
-        handshake, many times what the request costs that we refuse, and just when there is too much to do.
+        handshake, many times what the request costs that we refuse, and just when there is too much to do. A few may go on
+        as guests, for a health check is among them (reserve.py).
         """
+        reserve = self._plane.reserve
         if self._plane.is_full():
-            tls.turn_away()
-        else:
-            self.waits.start(tls, clock.now_s())
+            address = peer_of(tls, tls.announced).address
+            if not reserve.may_shake_hands(address):
+                self._no_room(tls)
+                return
+            reserve.take(tls, address, self._no_room)
+        self.waits.start(tls, clock.now_s())
+
+    def _no_room(self, tls: Tls) -> None:
+        self._plane.count_limit(at.LIMITED_CONNECTIONS)
+        self.waits.stop(tls)
+        tls.turn_away()
 
     def ended(self, tls: Tls, error: Exception | None) -> None:
         """Its handshake stands or has failed."""
         self.waits.stop(tls)
+        self._plane.reserve.leave(tls)
         self._plane.words[self._row + at.W_HANDSHAKES] += 1
         if error is None:
             return

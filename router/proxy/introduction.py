@@ -71,6 +71,7 @@ class Introduction(asyncio.Protocol):
 
     def __init__(self, introductions: Introductions, above: Above) -> None:
         self._introductions = introductions
+        self._plane = introductions.plane
         self._above = above
         self._header = ProxyHeader(introductions.plane.options.introduction.header_bytes_max)
         self._begun = False
@@ -83,9 +84,9 @@ class Introduction(asyncio.Protocol):
         self._address = peer_of(transport).address
         if not self._introductions.announcers.covers(self._address):
             self._refuse("it is not in proxy_protocol_from")
-        elif self._introductions.plane.is_full():
-            self._refuse("this worker has no room for another connection")
         else:
+            if self._plane.is_full():
+                self._plane.reserve.take(self, self._address, Introduction.no_room)
             self._introductions.waits.start(self, clock.now_s())
 
     def data_received(self, data: bytes) -> None:
@@ -100,7 +101,7 @@ class Introduction(asyncio.Protocol):
             return
         if self._header.announced is None:
             return
-        self._introductions.waits.stop(self)
+        self._leave()
         above = self._above(self._header.announced.source or "")
         self._transport.set_protocol(above)
         above.connection_made(self._transport)
@@ -114,15 +115,24 @@ class Introduction(asyncio.Protocol):
 
     def connection_lost(self, error: Exception | None) -> None:
         """Called by the loop, once, whoever closed."""
-        self._introductions.waits.stop(self)
+        self._leave()
 
     def late(self) -> None:
         """No whole header within `header_timeout_s`."""
         self._refuse("its PROXY header did not arrive in time")
 
+    def no_room(self) -> None:
+        """It was a guest of the reserve, and its header did not come in time."""
+        self._plane.count_limit(at.LIMITED_CONNECTIONS)
+        self._refuse("this worker has no room for another connection")
+
     def abort(self) -> None:
         """Close now."""
         self._transport.abort()
+
+    def _leave(self) -> None:
+        self._introductions.waits.stop(self)
+        self._plane.reserve.leave(self)
 
     def _refuse(self, why: str) -> None:
         self._introductions.refused(self._address, why)

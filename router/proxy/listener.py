@@ -55,7 +55,8 @@ class Listener:
         return self._plane.introductions.usher(self._above)
 
     def _above(self, announced: str) -> asyncio.Protocol:
-        return self._plane.handshakes.guard(cast(asyncio.Protocol, Downstream(self._plane, announced)))
+        above = cast(asyncio.Protocol, Downstream(self._plane, announced))
+        return self._plane.handshakes.guard(above, announced)
 
     async def close_port(self) -> None:
         """Let nobody in any more, accept those who are, and stop; takes LAST_ACCEPT_S."""

@@ -50,6 +50,14 @@ def packed_of(text: str) -> bytes | None:
     return packed[12:] if packed.startswith(_MAPPED) else packed
 
 
+def client_of(address: str) -> str:
+    """Return who counts as one client: an IPv4 address, the /64 of an IPv6 address, or what is no address as it is. A /64 is
+    the least that one subscriber gets (RFC 6177 §2), and a single host may use any address of it.
+    """
+    packed = packed_of(address) if ":" in address else None
+    return address if packed is None or len(packed) == 4 else f"{text_of(packed[:8] + bytes(8))}/64"
+
+
 def text_of(packed: bytes) -> str:
     """Return the text of four or sixteen bytes."""
     return socket.inet_ntop(socket.AF_INET if len(packed) == 4 else socket.AF_INET6, packed)

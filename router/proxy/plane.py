@@ -24,6 +24,7 @@ from router.proxy.head_memory import HeadMemory
 from router.proxy.introduction import Introductions
 from router.proxy.options import Options
 from router.proxy.request_head import RequestHead
+from router.proxy.reserve import Reserve
 from router.proxy.resolver import Resolver
 from router.proxy.response_head import ResponseHead
 from router.proxy.room import Room
@@ -63,6 +64,7 @@ class Plane:
         self._acks_fd = acks_fd
         self._row = wall.layout.lane(index)
         # connections and their waits
+        self.reserve = Reserve(self)
         self._fit(options)
         self.crowd = Crowd(self)
         self.connections = self.crowd.members
@@ -146,6 +148,7 @@ class Plane:
             options.connections_max, options.requests_max, options.in_flight_max, descriptors.available()
         )
         self.connections_max, self.in_flight_max = shares.connections_max, shares.in_flight_max
+        self.reserve.guests_max = shares.reserve
         if shares.complaint is not None and self.index == 0:  # it is the same for every worker
             log.warning("%s", shares.complaint)
 
@@ -154,17 +157,14 @@ class Plane:
         return len(self.connections) + len(self.introductions.waits.since) + len(self.handshakes.waits.since)
 
     def is_full(self) -> bool:
-        """Return whether one more would be too many; if so, that is counted."""
-        full = self.visitors() >= self.connections_max
-        if full:
-            self.count_limit(at.LIMITED_CONNECTIONS)
-        return full
+        """Return whether one more would be too many, guests of the reserve apart."""
+        return self.visitors() - len(self.reserve) >= self.connections_max
 
     def enter(self, downstream: Downstream) -> int | None:
         """Take a connection in; return the limit that it would exceed (`layout.LIMITED_…`), None if it is in."""
         self.words[self._row + at.W_CONNECTIONS_TOTAL] += 1
         limit = self.crowd.refusal(downstream)
-        if limit is None:
+        if limit is None and downstream not in self.reserve.guests:
             self.header_wait.start(downstream, self.now_s)
         return limit
 
@@ -229,6 +229,7 @@ class Plane:
             self.tunnel_idle.sweep(now_s)
             self.tunnel_close.sweep(now_s)
             self.handshakes.waits.sweep(now_s)
+            self.reserve.waits.sweep(now_s)
         self.crowd.ages.sweep(now_s)
         for service in self.services:
             service.sweep(now_s)

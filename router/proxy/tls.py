@@ -45,10 +45,13 @@ class Handshake(Protocol):
 
 
 class Tls(asyncio.Transport, asyncio.Protocol):
-    """`up`: the handshake is done, and the protocol above has had its `connection_made`."""
+    """`up`: the handshake is done, and the protocol above has had its `connection_made`; `announced`: the peer's address if a
+    balancer has said it.
+    """
 
-    def __init__(self, above: asyncio.BaseProtocol, wrap: Wrap, handshake: Handshake) -> None:
+    def __init__(self, above: asyncio.BaseProtocol, wrap: Wrap, handshake: Handshake, announced: str = "") -> None:
         super().__init__()
+        self.announced = announced
         self.up = False
         self._above = cast(asyncio.Protocol, above)
         self._handshake: Handshake | None = handshake
@@ -126,9 +129,9 @@ class Tls(asyncio.Transport, asyncio.Protocol):
         self._flush()
         handshake, self._handshake = self._handshake, None
         self.up = True
-        self._above.connection_made(self)
         if handshake is not None:
             handshake.ended(self, None)
+        self._above.connection_made(self)
         if not self._below.is_closing():
             self._deliver()
 
