@@ -49,7 +49,8 @@ class Handshakes:
         """
         if self.context is None:
             return above
-        return Tls(above, partial(self.context.wrap_bio, server_side=True), self, announced)
+        wrap = partial(self.context.wrap_bio, server_side=True)
+        return Tls(above, wrap, self, announced, serves=True)
 
     def begun(self, tls: Tls) -> None:
         """A client has connected. Without room for it, it is closed without an answer: the 503 of plain HTTP would cost a

@@ -21,6 +21,7 @@ from router.proxy.fields import VIA
 from router.proxy.forwarding import Forwarding
 from router.proxy.handshakes import Handshakes
 from router.proxy.head_memory import HeadMemory
+from router.proxy.heap import Heap, trimmer
 from router.proxy.introduction import Introductions
 from router.proxy.options import Options
 from router.proxy.request_head import RequestHead
@@ -69,6 +70,7 @@ class Plane:
         self.crowd = Crowd(self)
         self.connections = self.crowd.members
         self.room = Room(self)
+        self.heap = Heap(trimmer())
         self.draining = False
         self.now_s = clock.now_s()
         self.header_wait = Deadlines(options.header_timeout_s, Downstream.header_late)
@@ -235,6 +237,7 @@ class Plane:
             service.sweep(now_s)
         self.room.deal()
         self._watch_descriptors()
+        self.heap.look(self.visitors(), now_s)
         self._requests.refill()
         self._responses.refill()
         self.words[self._row + at.W_CONNECTIONS] = len(self.connections)

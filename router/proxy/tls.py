@@ -7,6 +7,9 @@ into the transport below, and while the protocol above is paused nothing more is
 
 An end without close_notify may be forged (RFC 8446 §6.1): it is told as an error (`EndedWithoutNotice`), never as an end of
 file, so that a body which only the end of the connection delimits is not whole by it (RFC 9112 §9.8).
+
+The server's side makes OpenSSL's objects when the first record of a handshake is whole: they take about 40 KiB, which a client
+that connects and sends nothing, or a part of its ClientHello, must not cost.
 """
 
 from __future__ import annotations
@@ -24,6 +27,9 @@ from router.proxy import replies
 _READ_BYTES: Final = 65536
 _BELOW_READS_MAX: Final = 64
 _HANDSHAKE_RECORD: Final = 0x16
+_RECORD_HEAD_BYTES: Final = 5
+_RECORD_BYTES_MAX: Final = 16384
+"""Of a record in the clear (RFC 8446 §5.1)."""
 _PLAIN_HTTP: Final = replies.reply(400, "tls_required", "this port speaks TLS: ask again with https://", close=True)
 
 Wrap = Callable[[ssl.MemoryBIO, ssl.MemoryBIO], ssl.SSLObject]
@@ -46,27 +52,46 @@ class Handshake(Protocol):
 
 class Tls(asyncio.Transport, asyncio.Protocol):
     """`up`: the handshake is done, and the protocol above has had its `connection_made`; `announced`: the peer's address if a
-    balancer has said it.
+    balancer has said it; `serves`: we are the server. `ssl` is there from the first whole record on.
     """
 
-    def __init__(self, above: asyncio.BaseProtocol, wrap: Wrap, handshake: Handshake, announced: str = "") -> None:
+    ssl: ssl.SSLObject
+
+    def __init__(
+        self,
+        above: asyncio.BaseProtocol,
+        wrap: Wrap,
+        handshake: Handshake,
+        announced: str = "",
+        *,
+        serves: bool = False,
+    ) -> None:
         super().__init__()
         self.announced = announced
         self.up = False
         self._above = cast(asyncio.Protocol, above)
         self._handshake: Handshake | None = handshake
-        self._came, self._goes = ssl.MemoryBIO(), ssl.MemoryBIO()
-        self.ssl = wrap(self._came, self._goes)
+        self._wrap: Wrap | None = wrap
+        self._came: ssl.MemoryBIO
+        self._goes: ssl.MemoryBIO
         self._below: asyncio.Transport
-        self._unread = True  # not a byte has come yet
+        self._serves = serves
+        self._first = b""  # what has come of the first record
         self._paused = False
         self._said_goodbye = False
         self._heard_goodbye = False
         self._held = False  # the peer's goodbye, heard while we were paused
         self._error: Exception | None = None
+        if not serves:
+            self._make(wrap)
 
     def __repr__(self) -> str:
-        return f"<Tls {self.ssl.version()} of {self._above!r}: up {self.up}>"
+        return f"<Tls {self.ssl.version() if self.up else None} of {self._above!r}: up {self.up}>"
+
+    def _make(self, wrap: Wrap) -> None:
+        self._wrap = None
+        self._came, self._goes = ssl.MemoryBIO(), ssl.MemoryBIO()
+        self.ssl = wrap(self._came, self._goes)
 
     # -- a protocol to the connection below
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -74,7 +99,7 @@ class Tls(asyncio.Transport, asyncio.Protocol):
         self._below = cast(asyncio.Transport, transport)
         if self._handshake is not None:
             self._handshake.begun(self)
-        if not self.ssl.server_side:
+        if not self._serves:
             self._shake_hands()
 
     def data_received(self, data: bytes) -> None:
@@ -82,12 +107,26 @@ class Tls(asyncio.Transport, asyncio.Protocol):
         if self.up:
             self._came.write(data)
             self._deliver()
-        elif self._unread and self.ssl.server_side and data[0] != _HANDSHAKE_RECORD:
-            self._refuse(data)
-        elif self._handshake is not None:
-            self._unread = False
+        elif self._handshake is None:
+            return
+        elif self._wrap is not None:
+            self._receive_first(self._wrap, self._first + data)
+        else:
             self._came.write(data)
             self._shake_hands()
+
+    def _receive_first(self, wrap: Wrap, data: bytes) -> None:
+        """Wait until the first record is whole. OpenSSL is shown at once what can never be one: its alert says so."""
+        if data[0] != _HANDSHAKE_RECORD:
+            self._refuse(data)
+            return
+        self._first = data
+        if _is_incomplete(data):
+            return
+        self._first = b""
+        self._make(wrap)
+        self._came.write(data)
+        self._shake_hands()
 
     def eof_received(self) -> bool:
         """Called by the loop at the end of the connection below; after a close_notify our direction may go on."""
@@ -147,6 +186,7 @@ class Tls(asyncio.Transport, asyncio.Protocol):
 
     def _fail(self, error: Exception) -> None:
         handshake, self._handshake = self._handshake, None
+        self._first = b""
         self._below.close()
         if handshake is not None:
             handshake.ended(self, error)
@@ -306,4 +346,16 @@ class Tls(asyncio.Transport, asyncio.Protocol):
 
     def get_extra_info(self, name: str, default: Any = None) -> Any:
         """Return `ssl_object`, or what the transport below knows."""
-        return self.ssl if name == "ssl_object" else self._below.get_extra_info(name, default)
+        if name != "ssl_object":
+            return self._below.get_extra_info(name, default)
+        return self.ssl if self._wrap is None else default
+
+
+def _is_incomplete(record: bytes) -> bool:
+    """Return whether more has to come of a record that is well-formed so far: type, version 3.x, length (RFC 8446 §5.1)."""
+    if record[1:2] not in (b"", b"\x03"):
+        return False
+    length = int.from_bytes(record[3:_RECORD_HEAD_BYTES], "big")
+    return len(record) < _RECORD_HEAD_BYTES or (
+        length <= _RECORD_BYTES_MAX and len(record) - _RECORD_HEAD_BYTES < length
+    )

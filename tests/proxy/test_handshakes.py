@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import ssl
+import weakref
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -89,6 +92,114 @@ async def test_a_handshake_that_stalls_is_given_up(sent: int, tmp_path: Path) ->
         assert await client.rest() == b""
         assert counted(rig) == (1, 1)
         assert not rig.plane.connections
+
+
+def hello(authority: Authority) -> bytes:
+    out = ssl.MemoryBIO()
+    with pytest.raises(ssl.SSLWantReadError):
+        authority.client().wrap_bio(ssl.MemoryBIO(), out, server_hostname="localhost").do_handshake()
+    return out.read()
+
+
+HALF_OPEN: dict[str, tuple[Callable[[bytes], bytes], bool]] = {
+    "nothing": (lambda hello: b"", False),
+    "a byte": (lambda hello: hello[:1], False),
+    "a part of a hello": (lambda hello: hello[:-1], False),
+    "a hello": (lambda hello: hello, True),
+    "a hello and a part of a record": (lambda hello: hello + b"\x14\x03", True),
+    "a hello in small records": (
+        lambda hello: b"".join(b"\x16\x03\x01\x00\x01" + bytes([byte]) for byte in hello[5:-1]),
+        True,
+    ),
+}
+"""What a client has sent when it falls silent, and whether OpenSSL has been needed for it."""
+FAREWELLS: dict[str, Callable[[Rig, Client], object]] = {
+    "leaves": lambda rig, client: client.close(),
+    "resets": lambda rig, client: client.reset(),
+    "is late": lambda rig, client: rig.plane.handshakes.waits.sweep(1e12),
+    "sends nonsense": lambda rig, client: client.writer.write(b"\x16\x03\x03\xff\xff" + b"x" * 70_000),
+    "is cut by a stop": lambda rig, client: rig.plane.handshakes.abort(),
+}
+
+
+@pytest.mark.parametrize("farewell", FAREWELLS)
+@pytest.mark.parametrize("sent", HALF_OPEN)
+async def test_nothing_is_left_of_a_half_open_handshake(sent: str, farewell: str, tmp_path: Path) -> None:
+    """No object of it, and without a run of the garbage collector: under load nobody waits for one."""
+    authority = Authority(tmp_path)
+    pattern, needs_openssl = HALF_OPEN[sent]
+    async with secured(ServerTls(authority.pair())) as rig:
+        client = await rig.client()
+        data = pattern(hello(authority))
+        client.writer.write(data)
+        await until(lambda: rig.plane.handshakes.waits.since)
+        [tls] = rig.plane.handshakes.waits.since
+        await until(lambda tls=tls: not data or tls._first == data or tls._wrap is None)
+        assert hasattr(tls, "ssl") == needs_openssl
+        left = [weakref.ref(tls)]
+        if needs_openssl:
+            left.append(weakref.ref(tls.ssl))
+        del tls
+        gc.disable()
+        try:
+            FAREWELLS[farewell](rig, client)
+            await until(lambda: not rig.plane.handshakes.waits.since)
+            await until(lambda: not any(ref() for ref in left))
+        finally:
+            gc.enable()
+        assert (rig.plane.visitors(), counted(rig)) == (0, (1, 1))
+
+
+async def test_nothing_is_left_of_a_connection_that_stood(tmp_path: Path) -> None:
+    authority = Authority(tmp_path)
+    async with Backend(backends.ok()) as backend, secured(ServerTls(authority.pair())) as rig:
+        rig.serve(backend.url)
+        for ending in ("close", "reset"):
+            client = await rig.client(authority.client())
+            assert (await client.ask(GET))[0] == 200
+            [downstream] = rig.plane.connections
+            tls = downstream.transport
+            left = [weakref.ref(tls), weakref.ref(tls.ssl)]
+            del downstream, tls
+            gc.disable()
+            try:
+                getattr(client, ending)()
+                await until(lambda: not rig.plane.connections)
+                await until(lambda left=left: not any(ref() for ref in left))
+            finally:
+                gc.enable()
+
+
+@pytest.mark.parametrize("pieces", [1, 2, 7], ids=lambda size: f"{size} bytes at a time")
+async def test_a_hello_may_come_in_pieces(pieces: int, tmp_path: Path) -> None:
+    authority = Authority(tmp_path)
+    context = authority.client()
+    async with Backend(backends.ok()) as backend, secured(ServerTls(authority.pair())) as rig:
+        rig.serve(backend.url)
+        came, out = ssl.MemoryBIO(), ssl.MemoryBIO()
+        peer = context.wrap_bio(came, out, server_hostname="localhost")
+        client = await rig.client()
+        while True:
+            try:
+                peer.do_handshake()
+                break
+            except ssl.SSLWantReadError:
+                data = out.read()
+                for start in range(0, len(data), pieces):
+                    await client.send(data[start : start + pieces])
+                    await asyncio.sleep(0)
+                came.write(await asyncio.wait_for(client.reader.read(65536), 5))
+        peer.write(GET)
+        await client.send(out.read())
+        answer = b""
+        while b"ok" not in answer:
+            came.write(await asyncio.wait_for(client.reader.read(65536), 5))
+            while True:
+                try:
+                    answer += peer.read(65536)
+                except ssl.SSLWantReadError:
+                    break
+        assert answer.startswith(b"HTTP/1.1 200 ")
 
 
 async def test_a_reset_within_the_handshake_is_counted(tmp_path: Path) -> None:
