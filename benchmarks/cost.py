@@ -155,7 +155,7 @@ def _round(number: int, folder: Path, backend: int, slice_s: int, core: int, oth
 
 def _build() -> str:
     """Return which build is installed where the benchmarks run: the one that is measured."""
-    words = [sys.executable, "-c", "from router import build; print(build.flavour())"]
+    words = [sys.executable, "-P", "-c", "from router import build; print(build.flavour())"]
     return subprocess.run(words, cwd="/", capture_output=True, text=True, check=True).stdout.strip()
 
 

@@ -31,7 +31,7 @@ class Router:
             f'listen = "127.0.0.1:{self.port}"\nadmin_listen = "127.0.0.1:{self.admin_port}"\n'
             f'workers = {workers}\nstate_dir = "{folder / "state"}"\n\n{services}'
         )
-        command = [sys.executable, "-m", "router", "run", "--config", str(settings)]
+        command = [sys.executable, "-P", "-m", "router", "run", "--config", str(settings)]
         self.program = Program(command, folder / "router.log", cores=cores)
         self.admin = Admin(self.admin_port)
         try:

@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import sys
 
-from router.cli.app import main
+from router import interpreter
+
+interpreter.forget_working_directory(as_module=__name__ == "__main__")
+
+from router.cli.app import main  # noqa: E402 (nothing else may be imported while the working directory is searched)
 
 if __name__ == "__main__":
     sys.exit(main())

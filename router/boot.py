@@ -1,7 +1,8 @@
 """What a child process is told when it is born: which inherited descriptors are what. One JSON argument, read here only.
 
 All `*_fd` are descriptor numbers that the supervisor passes on; `life_fd` is the read end of a pipe whose end of file means
-that the supervisor is gone.
+that the supervisor is gone; `updates_fd` is a socket on which newer settings come (shm/document.py). The argument is for all to
+read (ps): nothing in it is a secret.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ class ControlBoot:
 
     wall_fd: int
     settings_fd: int
+    updates_fd: int
     admin_fd: int
     wake_fds: list[int]
     acks_fd: int
@@ -40,6 +42,7 @@ class WorkerBoot:
     index: int
     wall_fd: int
     settings_fd: int
+    updates_fd: int
     listen_fds: list[int]
     wake_fd: int
     acks_fd: int

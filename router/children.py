@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import signal
 import subprocess
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Final
 
 log = logging.getLogger(__name__)
@@ -36,16 +36,18 @@ class Backoff:
 class Child:
     """One place for a process: control, or worker number `index` (None for control).
 
-    `heartbeat_ns` returns what the child last wrote into the wall; it may be its predecessor's.
+    `heartbeat_ns` returns what the child last wrote into the wall; it may be its predecessor's. `argv` and
+    `fds` are asked at every start. `environment` None: ours.
     """
 
     def __init__(
         self,
         name: str,
         argv: Callable[[], Sequence[str]],
-        fds: Sequence[int],
+        fds: Callable[[], Sequence[int]],
         heartbeat_ns: Callable[[], int],
         index: int | None = None,
+        environment: Mapping[str, str] | None = None,
     ) -> None:
         self.name = name
         self.index = index
@@ -53,7 +55,8 @@ class Child:
         self.started_ns = 0
         self.restart_at_ns = 0
         self._argv = argv
-        self._fds = tuple(fds)
+        self._fds = fds
+        self._environment = environment
         self._heartbeat_ns = heartbeat_ns
         self._backoff = Backoff()
         self._process: subprocess.Popen[bytes] | None = None
@@ -78,7 +81,12 @@ class Child:
         self.started_ns = now_ns
         self.settings_version = settings_version
         self._process = subprocess.Popen(
-            self._argv(), pass_fds=self._fds, stdin=subprocess.DEVNULL, process_group=0, close_fds=True
+            self._argv(),
+            pass_fds=self._fds(),
+            env=self._environment,
+            stdin=subprocess.DEVNULL,
+            process_group=0,
+            close_fds=True,
         )
 
     def send(self, number: signal.Signals) -> None:

@@ -196,6 +196,29 @@ def dump(settings: Settings) -> bytes:
     return settings.model_dump_json().encode()
 
 
+_OF_A_WORKER: Final = frozenset(
+    (
+        *("proxy_protocol", "proxy_protocol_from", "ready_path", "access_log", "via"),
+        *("tls", "forwarding", "limits", "timeouts"),
+    )
+)
+_OF_A_SERVICE: Final = frozenset(
+    (
+        *("hosts", "path_prefix", "replay", "served_version_header", "first_byte_timeout_s", "idle_timeout_s"),
+        *("rules", "backend_tls", "cases", "validation", "inputs"),
+    )
+)
+
+
+def dump_for_workers(settings: Settings) -> bytes:
+    """Return what workers read of the settings (proxy/options.py), as JSON. What control alone needs may be a secret: tokens,
+    addresses of notifications, what probes send.
+    """
+    services: Any = {"__all__": set(_OF_A_SERVICE)}
+    wanted: Any = {**dict.fromkeys(_OF_A_WORKER, True), "services": services}
+    return settings.model_dump_json(include=wanted).encode()
+
+
 def parse(document: bytes) -> Settings:
     """Return the settings that `dump` wrote."""
     return Settings.model_construct(**_Plain.model_validate_json(document).fields())

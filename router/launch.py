@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import logging
 import resource
-import sys
 from collections.abc import Sequence
 from typing import Final
 
-from router import certificates, clock, reload
+from router import certificates, clock, interpreter, reload
 from router.config import Settings
 from router.errors import StartError
 from router.failpoint import FailPoint
@@ -19,8 +18,8 @@ from router.supervisor import Supervisor
 from router.take_over import TakeOver
 
 log = logging.getLogger(__name__)
-CONTROL: Final = (sys.executable, "-m", "router.control.app")
-WORKER: Final = (sys.executable, "-m", "router.worker")
+CONTROL: Final = tuple(interpreter.command("router.control.app"))
+WORKER: Final = tuple(interpreter.command("router.worker"))
 
 
 def run(

@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 
-from router import boot, config
+from router import boot, config, interpreter
 from router.children import Child
 from router.config import Settings
 from router.shm import document, wall
@@ -37,17 +37,19 @@ class Staff:
         self.wall.words[at.H_SETTINGS] = 1
         self.resumes = False
         self._start = start
-        self._settings_fd = document.create(config.dump(settings))
+        self._control_fd, self._worker_fd = _documents(settings)
         wakes = [os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK) for _ in range(settings.workers)]
         self._acks = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
         self._life, self._life_write = os.pipe()
-        self._shared = (self.wall.fd, self._settings_fd, self._acks, self._life)
+        self._shared = (self.wall.fd, self._acks, self._life)
+        self._channels: dict[str, _Channel] = {}
         admin_fd = admin.sock.fileno()
         self.control = Child(
             "control",
             lambda: (*control_argv, self._control_boot(admin_fd, wakes, str(state.path))),
-            (*self._shared, admin_fd, *wakes, state.lock_fd),
+            lambda: (*self._shared, self._control_fd, self._updates("control"), admin_fd, *wakes, state.lock_fd),
             lambda: self.wall.words[at.H_CONTROL_HEARTBEAT_NS],
+            environment=interpreter.environment(interpreter.OUTWARD),
         )
         self.workers = [
             self._worker(index, worker_argv, [sock.fileno() for sock in data.of_worker(index, settings.workers)], wake)
@@ -55,15 +57,32 @@ class Staff:
         ]
 
     def write(self, settings: Settings) -> None:
-        """Hand on other settings; who is to read them is told by a signal."""
-        document.write(self._settings_fd, config.dump(settings))
+        """Make other settings the present ones; `deliver` hands them on."""
+        before = self._control_fd, self._worker_fd
+        self._control_fd, self._worker_fd = _documents(settings)
+        for fd in before:
+            os.close(fd)
+
+    def deliver(self, child: Child) -> bool:
+        """Hand the present settings to a child; return False if it has not taken the ones before yet."""
+        fd = self._control_fd if child is self.control else self._worker_fd
+        return document.send(self._channels[child.name].ours, fd)
+
+    def _updates(self, name: str, *, renew: bool = False) -> int:
+        """Return the child's end of its channel; a new life begins with an empty one."""
+        if renew and name in self._channels:
+            self._channels.pop(name).close()
+        if name not in self._channels:
+            self._channels[name] = _Channel()
+        return self._channels[name].theirs.fileno()
 
     def _control_boot(self, admin_fd: int, wake_fds: list[int], state_dir: str) -> str:
         first = not self.wall.words[at.H_CONTROL_READY]
         return boot.encode(
             boot.ControlBoot(
                 wall_fd=self.wall.fd,
-                settings_fd=self._settings_fd,
+                settings_fd=self._control_fd,
+                updates_fd=self._updates("control", renew=True),
                 admin_fd=admin_fd,
                 wake_fds=wake_fds,
                 acks_fd=self._acks,
@@ -77,22 +96,44 @@ class Staff:
         )
 
     def _worker(self, index: int, argv: Sequence[str], listen_fds: list[int], wake_fd: int) -> Child:
-        argument = boot.encode(
-            boot.WorkerBoot(
-                index=index,
-                wall_fd=self.wall.fd,
-                settings_fd=self._settings_fd,
-                listen_fds=listen_fds,
-                wake_fd=wake_fd,
-                acks_fd=self._acks,
-                life_fd=self._life,
+        name = f"worker {index}"
+
+        def argument() -> str:
+            return boot.encode(
+                boot.WorkerBoot(
+                    index=index,
+                    wall_fd=self.wall.fd,
+                    settings_fd=self._worker_fd,
+                    updates_fd=self._updates(name, renew=True),
+                    listen_fds=listen_fds,
+                    wake_fd=wake_fd,
+                    acks_fd=self._acks,
+                    life_fd=self._life,
+                )
             )
-        )
+
         heartbeat = self.wall.layout.lane(index) + at.W_HEARTBEAT_NS
         return Child(
-            f"worker {index}",
-            lambda: (*argv, argument),
-            (*self._shared, *listen_fds, wake_fd),
+            name,
+            lambda: (*argv, argument()),
+            lambda: (*self._shared, self._worker_fd, self._updates(name), *listen_fds, wake_fd),
             lambda: self.wall.words[heartbeat],
             index,
+            interpreter.environment(),
         )
+
+
+class _Channel:
+    """A pair of sockets over which one child gets newer settings."""
+
+    def __init__(self) -> None:
+        self.ours, self.theirs = document.channel()
+
+    def close(self) -> None:
+        self.ours.close()
+        self.theirs.close()
+
+
+def _documents(settings: Settings) -> tuple[int, int]:
+    """Return the descriptors of the settings as control and as a worker may see them."""
+    return document.create(config.dump(settings)), document.create(config.dump_for_workers(settings))

@@ -159,7 +159,7 @@ class Supervisor:
                 child.silent_s(now_ns, self._watched_since_ns),
             )
             child.send(signal.SIGKILL)
-        elif child.up and child.settings_version != self._wall.words[at.H_SETTINGS]:
+        elif child.up and child.settings_version != self._wall.words[at.H_SETTINGS] and self._staff.deliver(child):
             child.settings_version = self._wall.words[at.H_SETTINGS]
             child.send(signal.SIGHUP)  # only once it is up: before, it has no handler, and reads the settings anyway
 

@@ -18,8 +18,8 @@ from router.boot import WorkerBoot
 from router.proxy import options as proxy_options
 from router.proxy.listener import Listener
 from router.proxy.plane import Plane
+from router.shm import document, wall
 from router.shm import layout as at
-from router.shm import wall
 from router.tasks import Tasks
 
 log = logging.getLogger(__name__)
@@ -46,6 +46,8 @@ async def serve(boot: WorkerBoot) -> None:
         stop.set()
 
     def reread() -> None:
+        if not document.receive(boot.updates_fd, boot.settings_fd):
+            log.warning("told to read the settings again, and there are no newer ones")
         plane.reconfigure(proxy_options.from_descriptor(boot.settings_fd))
 
     loop.add_reader(boot.wake_fd, wake)

@@ -63,8 +63,9 @@ def main() -> int:
             rounds_left -= 1
             for number in signals.wait(0.02):
                 if number == signal.SIGHUP:
+                    document.receive(given.updates_fd, given.settings_fd)
                     settings = json.loads(document.read(given.settings_fd))
-                    tell("SIGHUP", settings["timeouts"]["confirm_timeout_s"], settings["workers"])
+                    tell("SIGHUP", settings["timeouts"]["confirm_timeout_s"], settings.get("workers", "unseen"))
                 elif number == signal.SIGTERM:
                     shared = ", the port is shared" if memory.words[layout.H_PORT_SHARED] else ""
                     tell("SIGTERM", ("draining" if memory.words[layout.H_DRAINING] else "serving") + shared)

@@ -6,9 +6,19 @@ import pytest
 
 from router import boot
 
-WORKER = boot.WorkerBoot(index=1, wall_fd=3, settings_fd=4, listen_fds=[5], wake_fd=6, acks_fd=7, life_fd=8)
+WORKER = boot.WorkerBoot(
+    index=1, wall_fd=3, settings_fd=4, updates_fd=9, listen_fds=[5], wake_fd=6, acks_fd=7, life_fd=8
+)
 CONTROL = boot.ControlBoot(
-    wall_fd=3, settings_fd=4, admin_fd=5, wake_fds=[6, 7], acks_fd=8, life_fd=9, state_dir="/s", settings_origin="o"
+    wall_fd=3,
+    settings_fd=4,
+    updates_fd=10,
+    admin_fd=5,
+    wake_fds=[6, 7],
+    acks_fd=8,
+    life_fd=9,
+    state_dir="/s",
+    settings_origin="o",
 )
 
 
@@ -19,7 +29,8 @@ def test_round_trip() -> None:
 
 def test_what_is_not_set_is_not_sent() -> None:
     assert sorted(json.loads(boot.encode(CONTROL))) == [
-        "acks_fd", "admin_fd", "life_fd", "settings_fd", "settings_origin", "state_dir", "wake_fds", "wall_fd",
+        "acks_fd", "admin_fd", "life_fd", "settings_fd", "settings_origin", "state_dir", "updates_fd", "wake_fds",
+        "wall_fd",
     ]  # fmt: skip
 
 

@@ -21,7 +21,7 @@ class TestBackoff:
 
 
 def child(heartbeat_ns: int = 0) -> Child:
-    return Child("worker 0", lambda: [sys.executable, "-c", "pass"], (), lambda: heartbeat_ns, 0)
+    return Child("worker 0", lambda: [sys.executable, "-c", "pass"], tuple, lambda: heartbeat_ns, 0)
 
 
 def reap(born: Child) -> int | None:
@@ -64,7 +64,7 @@ def test_restart_waits_for_its_delay() -> None:
 
 
 def test_signals_reach_the_process_and_nobody_once_it_is_gone() -> None:
-    born = Child("control", lambda: [sys.executable, "-c", "import signal; signal.pause()"], (), lambda: 0)
+    born = Child("control", lambda: [sys.executable, "-c", "import signal; signal.pause()"], tuple, lambda: 0)
     born.start(now_ns=S, settings_version=1)
     born.send(signal.SIGKILL)
     assert reap(born) == -signal.SIGKILL

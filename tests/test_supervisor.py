@@ -176,13 +176,15 @@ def test_control_is_told_everything_and_the_first_one_what_to_assume(run: Run) -
     first = run.wait_for(r"control started (\d+) (.*)")
     told = json.loads(first[2])
     assert sorted(told) == [
-        "acks_fd", "admin_fd", "assume_active", "life_fd", "settings_fd", "settings_origin", "state_dir", "wake_fds", "wall_fd",
+        "acks_fd", "admin_fd", "assume_active", "life_fd", "settings_fd", "settings_origin", "state_dir", "updates_fd",
+        "wake_fds", "wall_fd",
     ]  # fmt: skip
     assert (told["assume_active"], told["settings_origin"]) == ("v9", str(run.settings))
     run.serving()
     os.kill(int(first[1]), signal.SIGKILL)
     second = json.loads(run.wait_for(r"control started (\d+) (.*)")[2])
-    assert second == {name: value for name, value in told.items() if name != "assume_active"}
+    own = ("assume_active", "updates_fd")
+    assert {**second, "updates_fd": 0} == {**{name: told[name] for name in told if name not in own}, "updates_fd": 0}
 
 
 def test_a_killed_worker_is_restarted_and_its_lane_reaped(run: Run) -> None:
@@ -235,10 +237,28 @@ def test_sighup_hands_on_good_settings_and_names_what_needs_a_restart(run: Run) 
     run.start().serving()
     run.write(workers=3, confirm=2.5)
     run.send(signal.SIGHUP)
-    for name in ("worker 0", "worker 1", "control"):
-        run.wait_for(rf"{name} SIGHUP 2\.5 2")
+    for name in ("worker 0", "worker 1"):
+        run.wait_for(rf"{name} SIGHUP 2\.5 unseen")
+    run.wait_for(r"control SIGHUP 2\.5 2")
     run.send(signal.SIGTERM)
     assert "these settings change only with a restart: workers" in run.leave()[1]
+
+
+def test_each_of_many_reloads_reaches_a_child_and_one_that_was_born_between(run: Run) -> None:
+    run.start().serving()
+    pid = int(run.wait_for(STARTED.format(0, 1))[1])
+    for number in range(1, 16):
+        run.write(confirm=number)
+        run.send(signal.SIGHUP)
+        for name in ("worker 1", "control"):
+            run.wait_for(rf"{name} SIGHUP {number}\.0 .*")
+    os.kill(pid, signal.SIGKILL)
+    run.wait_for(STARTED.format(0, 2))
+    run.write(confirm=33.0)
+    run.send(signal.SIGHUP)
+    run.wait_for(r"worker 0 SIGHUP 33\.0 unseen")
+    run.send(signal.SIGTERM)
+    assert run.leave()[0] == 0
 
 
 def test_sighup_with_a_bad_file_changes_nothing(run: Run) -> None:

@@ -172,11 +172,9 @@ class Control:
 
     def _reread(self, controller: Controller, application: web.Application) -> None:
         """SIGHUP: the supervisor has validated and written other settings; services themselves need a restart."""
-        try:
-            settings = config.parse(document.read(self._boot.settings_fd))
-        except ValueError as error:  # torn: the signal that follows the write brings the whole one
-            log.warning("the settings document does not parse: %s", error)
-            return
+        if not document.receive(self._boot.updates_fd, self._boot.settings_fd):
+            log.warning("told to read the settings again, and there are no newer ones")
+        settings = config.parse(document.read(self._boot.settings_fd))
         self._settings = settings
         controller.reconfigure(settings)
         admin.reconfigure(application, settings)

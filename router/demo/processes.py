@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import ctypes
 import signal
-import sys
 from asyncio.subprocess import DEVNULL, PIPE, Process
 from collections.abc import Callable
 from pathlib import Path
@@ -13,6 +12,7 @@ from typing import Any, Final
 
 import orjson
 
+from router import interpreter
 from router.errors import StartError
 from router.tasks import Tasks
 
@@ -44,8 +44,9 @@ class ModelProcess:
     @classmethod
     async def start(cls, arguments: list[str], tasks: Tasks) -> ModelProcess:
         """Start a model server with these arguments; return when it listens."""
-        command = [sys.executable, "-m", "router.demo.model_server", "--until-stdin-ends", *arguments]
-        server = cls(await asyncio.create_subprocess_exec(*command, stdin=PIPE, stdout=PIPE), tasks)
+        command = interpreter.command("router.demo.model_server", "--until-stdin-ends", *arguments)
+        environment = interpreter.environment()
+        server = cls(await asyncio.create_subprocess_exec(*command, stdin=PIPE, stdout=PIPE, env=environment), tasks)
         await server.note("listening")
         return server
 
@@ -96,12 +97,8 @@ async def start_router(settings: Path, log: Path) -> Process:
     """Start the router with a settings file; its output goes to `log`. It does not outlive the demo."""
     with log.open("wb") as output:
         return await asyncio.create_subprocess_exec(
-            sys.executable,
-            "-m",
-            "router",
-            "run",
-            "--config",
-            str(settings),
+            *interpreter.command("router", "run", "--config", str(settings)),
+            env=interpreter.whole_environment(),
             stdin=DEVNULL,
             stdout=output,
             stderr=output,

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import json
 import math
-import os
 from dataclasses import dataclass, field
 from typing import Any
 
 from router import certificates
 from router.certificates import BackendTls, ServerTls
+from router.shm import document as memory
 
 
 @dataclass(frozen=True, slots=True)
@@ -250,6 +250,5 @@ def _captured_headers(cases: dict[str, Any]) -> frozenset[bytes] | None:
 
 
 def from_descriptor(fd: int) -> Options:
-    """Return the options in the settings memory behind `fd`: eight bytes of length, little-endian, then JSON."""
-    length = int.from_bytes(os.pread(fd, 8, 0), "little")
-    return from_document(json.loads(os.pread(fd, length, 8)))
+    """Return the options in the settings memory behind `fd`."""
+    return from_document(json.loads(memory.read(fd)))

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import mmap
-import os
 
 from router.errors import InternalError
 from router.shm import layout as at
+from router.shm import sealed
 from router.shm.layout import Layout
 
 
@@ -39,8 +39,7 @@ def create(workers: int, services: int) -> Wall:
             "wall_size", f"{workers} workers (max {at.WORKERS_MAX}), {services} services (max {at.SERVICES_MAX})"
         )
     layout = Layout(workers, services)
-    fd = os.memfd_create("rollback-router-wall", os.MFD_CLOEXEC)
-    os.ftruncate(fd, layout.words * at.WORD_BYTES)
+    fd = sealed.of_size("rollback-router-wall", layout.words * at.WORD_BYTES)
     wall = Wall(fd, layout)
     for offset, value in (
         (at.H_MAGIC, at.MAGIC),
@@ -54,7 +53,8 @@ def create(workers: int, services: int) -> Wall:
 
 
 def attach(fd: int) -> Wall:
-    """Map the wall behind an inherited descriptor; raise InternalError unless it is of this very layout."""
+    """Map the wall behind an inherited descriptor; raise InternalError unless it is of this very layout, and its size sealed."""
+    sealed.check(fd, sealed.SIZE, "wall")
     with mmap.mmap(fd, at.HEADER_WORDS * at.WORD_BYTES) as header, memoryview(header) as raw, raw.cast("Q") as words:
         found = (words[at.H_MAGIC], words[at.H_VERSION], words[at.H_WORDS])
         workers, services = words[at.H_WORKERS], words[at.H_SERVICES]

@@ -60,9 +60,11 @@ async def house(tmp_path: Path) -> AsyncIterator[House]:
         sock.bind(("127.0.0.1", 0))
         url = f"http://127.0.0.1:{sock.getsockname()[1]}"
         life_read, life_write = os.pipe()
+        updates = document.channel()
         boot = ControlBoot(
             wall_fd=memory.fd,
             settings_fd=document.create(config.dump(settings)),
+            updates_fd=updates[1].fileno(),
             admin_fd=sock.detach(),
             wake_fds=[os.eventfd(0, os.EFD_NONBLOCK) for _ in range(2)],
             acks_fd=os.eventfd(0, os.EFD_NONBLOCK),
@@ -78,6 +80,8 @@ async def house(tmp_path: Path) -> AsyncIterator[House]:
         await house.session.close()
         os.close(life_write)
         await living
+        for end in updates:
+            end.close()
         for fd in (memory.fd, boot.settings_fd, boot.acks_fd, life_read, *boot.wake_fds):
             os.close(fd)
 

@@ -8,7 +8,6 @@ import re
 import signal
 import socket
 import ssl
-import sys
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
@@ -18,6 +17,8 @@ from typing import Any
 import aiohttp
 import orjson
 import pytest
+
+from router import interpreter
 
 SERVICE = "default"
 _BAD_LOG = re.compile(r"Traceback|crashed|never retrieved|was never awaited|RuntimeWarning")
@@ -89,6 +90,8 @@ class Router:
     process: asyncio.subprocess.Process | None = None
     successors: list[asyncio.subprocess.Process] = field(default_factory=list)
     """Routers that were started to take over from this one."""
+    cwd: Path | None = None
+    program: tuple[str, ...] = tuple(interpreter.command("router"))
     tls: ssl.SSLContext | None = None
     """What its clients trust; None: they speak plain HTTP."""
 
@@ -122,7 +125,7 @@ class Router:
             f'workers = {self.workers}\nstate_dir = "{self.state}"\n{self.settings}',
             "utf-8",
         )
-        return [sys.executable, "-m", "router", "run", "--config", str(file)]
+        return [*self.program, "run", "--config", str(file)]
 
     async def start(self, *, within_s: float = 20.0, **environment: str) -> Router:
         """Start it; return when it takes traffic."""
@@ -133,6 +136,7 @@ class Router:
                 stdout=log,
                 stderr=log,
                 env=_ENVIRONMENT | environment,
+                cwd=self.cwd,
             )
         await until(self.ready, within_s, f"the router is ready\n{self.log[-2000:]}")
         return self

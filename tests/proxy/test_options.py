@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 from typing import Any
 
@@ -79,3 +80,29 @@ def test_what_is_kept_of_failing_requests(
     made = options.from_document(config.load(None, {"services": {"a": {"cases": cases}}}).model_dump()).services[0]
     assert made.witness == options.WitnessOptions(kept_bytes_max, kept_bytes_max)
     assert made.captured_headers == headers
+
+
+def test_a_worker_is_shown_all_that_it_needs_and_nothing_that_is_controls_own() -> None:
+    flags = {
+        "admin": {"tokens": [{"name": "ann", "role": "admin", "sha256": "5ec" + "0" * 61}]},
+        "notify": [{"name": "chat", "kind": "slack", "url": "https://chat.example/5ec"}],
+        "mlflow": {"tracking_uri": "http://mlflow.example:5000"},
+        "alerts": {"map": [{"kind": "quality", "matchers": {"alertname": "5ec"}}]},
+        "limits": {"connections_max": 77},
+        "services": {
+            "a": {
+                "active": {"version": "v1", "endpoints": ["http://127.0.0.1:9001"]},
+                "probe": {"path": "/probe-5ec"},
+                "rules": {"hard_failure": {"hang_wait_min_s": 7.0}},
+                "validation": {"request_schema": '{"type": "object"}'},
+            }
+        },
+    }
+    settings = config.load(None, flags)
+    shown = config.dump_for_workers(settings)
+    assert options.from_document(json.loads(shown)) == options.from_document(settings.model_dump())
+    assert b"5ec" not in shown
+    assert b"5ec" in config.dump(settings)
+    own = json.loads(shown)
+    assert not own.keys() & {"admin", "notify", "mlflow", "alerts", "incidents", "history", "state_dir", "fail_point"}
+    assert not own["services"]["a"].keys() & {"active", "standby", "probe", "proposals", "drill", "mlflow"}

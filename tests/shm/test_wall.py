@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import fcntl
 import os
 import subprocess
 import sys
@@ -60,6 +61,24 @@ def test_memory_of_another_layout_is_refused(wall: Wall, offset: int) -> None:
 
 def test_the_descriptor_does_not_leak_into_children_that_are_not_told(wall: Wall) -> None:
     assert not os.get_inheritable(wall.fd)
+
+
+def test_nobody_cuts_it_under_those_who_have_mapped_it(wall: Wall) -> None:
+    size = os.fstat(wall.fd).st_size
+    for other in (0, size - 1, size + 1):
+        with pytest.raises(PermissionError):
+            os.ftruncate(wall.fd, other)
+    with pytest.raises(PermissionError):
+        fcntl.fcntl(wall.fd, fcntl.F_ADD_SEALS, fcntl.F_SEAL_WRITE)
+    os.pwrite(wall.fd, bytes(8), size - 8)
+
+
+def test_memory_that_could_be_cut_is_not_mapped(wall: Wall) -> None:
+    fd = os.memfd_create("like a wall", os.MFD_ALLOW_SEALING)
+    os.pwrite(fd, bytes(wall.bytes), 0)
+    with pytest.raises(InternalError, match="of the wall has seals 0x0"):
+        walls.attach(fd)
+    os.close(fd)
 
 
 def test_no_torn_word_is_ever_seen(wall: Wall) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import subprocess
-import sys
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -11,7 +10,7 @@ from typing import Any, Final
 
 import orjson
 
-from router import clock
+from router import clock, interpreter
 from router.control.aside import Aside, Hanging
 from router.control.bench import first_byte_timeout_s
 from router.control.controller import Controller
@@ -96,9 +95,15 @@ class Advisor(Office):
 
 def _ask(job: Job) -> tuple[Document | None, str]:
     """Have `job` done; return the advice, or None and why there is none. This waits, on a thread of its own."""
-    command = [sys.executable, "-m", "router.control.history.advising"]
     try:
-        done = subprocess.run(command, input=job.encode(), capture_output=True, timeout=TIMEOUT_S, check=False)
+        done = subprocess.run(
+            interpreter.command("router.control.history.advising"),
+            env=interpreter.environment(),
+            input=job.encode(),
+            capture_output=True,
+            timeout=TIMEOUT_S,
+            check=False,
+        )
     except subprocess.TimeoutExpired:
         return None, f"to replay it takes more than {TIMEOUT_S:g} s: ask for fewer days"
     if done.returncode:
