@@ -1,7 +1,7 @@
 """Certificates: the contexts of OpenSSL that the settings ask for, what is wrong with their files, and until when they hold.
 
-Everything here reads files and so blocks: at start, in a command, or in a thread. Ciphers and curves are OpenSSL's own
-choice; versions below TLS 1.2 are not to be had (RFC 8996).
+Everything here reads files and so blocks: at start, in a command, or in a thread. Curves are OpenSSL's own choice, and so are
+the suites of TLS 1.3; versions below TLS 1.2 are not to be had (RFC 8996).
 """
 
 from __future__ import annotations
@@ -20,6 +20,15 @@ EXIT_CERTIFICATE: Final = 3
 EXPIRES_SOON_DAYS: Final = 14
 _VERSIONS: Final = {"TLSv1.2": ssl.TLSVersion.TLSv1_2, "TLSv1.3": ssl.TLSVersion.TLSv1_3}
 _ALPN: Final = ["http/1.1"]
+AEAD: Final = (
+    "ECDHE-ECDSA-AES256-GCM-SHA384",
+    "ECDHE-RSA-AES256-GCM-SHA384",
+    "ECDHE-ECDSA-AES128-GCM-SHA256",
+    "ECDHE-RSA-AES128-GCM-SHA256",
+    "ECDHE-ECDSA-CHACHA20-POLY1305",
+    "ECDHE-RSA-CHACHA20-POLY1305",
+)
+"""The suites of TLS 1.2 with authenticated encryption and forward secrecy (RFC 9325 §4.2); none of them is CBC."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +47,7 @@ class ServerTls:
     pair: Pair
     others: tuple[Pair, ...] = ()
     minimum_version: str = "TLSv1.2"
+    ciphers: tuple[str, ...] = AEAD
     client_ca: str | None = None
     client_auth: str = "required"
 
@@ -57,6 +67,7 @@ class BackendTls:
     server_name: str | None = None
     verify: bool = True
     minimum_version: str = "TLSv1.2"
+    ciphers: tuple[str, ...] = ()
     pair: Pair | None = None
 
 
@@ -72,6 +83,7 @@ def server_of(section: dict[str, Any]) -> ServerTls | None:
         pair=Pair(section["certificate"], section["key"] or section["certificate"]),
         others=others,
         minimum_version=section["minimum_version"],
+        ciphers=tuple(section["ciphers"]),
         client_ca=section.get("client_ca"),
         client_auth=section.get("client_auth", "required"),
     )
@@ -85,6 +97,7 @@ def backend_of(section: dict[str, Any]) -> BackendTls:
         server_name=section["server_name"],
         verify=section["verify"],
         minimum_version=section["minimum_version"],
+        ciphers=tuple(section["ciphers"]),
         pair=Pair(certificate, section["key"] or certificate) if certificate is not None else None,
     )
 
@@ -115,6 +128,7 @@ def server_context(tls: ServerTls) -> ssl.SSLContext:
 def _one_server(tls: ServerTls, pair: Pair) -> ssl.SSLContext:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.minimum_version = _VERSIONS[tls.minimum_version]
+    _restrict(context, tls.ciphers)
     context.options |= ssl.OP_NO_RENEGOTIATION | ssl.OP_CIPHER_SERVER_PREFERENCE
     context.set_alpn_protocols(_ALPN)
     _show(context, pair)
@@ -137,6 +151,7 @@ def backend_context(tls: BackendTls) -> ssl.SSLContext:
     """Return the context towards a service's backends; raise StartError (3) that names the file and the remedy."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.minimum_version = _VERSIONS[tls.minimum_version]
+    _restrict(context, tls.ciphers)
     context.set_alpn_protocols(_ALPN)
     if not tls.verify:
         context.check_hostname = False
@@ -148,6 +163,17 @@ def backend_context(tls: BackendTls) -> ssl.SSLContext:
     if tls.pair is not None:
         _show(context, tls.pair)
     return context
+
+
+def _restrict(context: ssl.SSLContext, ciphers: tuple[str, ...]) -> None:
+    """Allow these suites of TLS 1.2 alone; none given: OpenSSL's own choice."""
+    if ciphers:
+        try:
+            context.set_ciphers(":".join(ciphers))
+        except ssl.SSLError:
+            raise _unusable(
+                f"ciphers {', '.join(ciphers)}: this OpenSSL has none of them; `openssl ciphers -v` lists all"
+            ) from None
 
 
 def _show(context: ssl.SSLContext, pair: Pair) -> None:

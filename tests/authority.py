@@ -20,10 +20,12 @@ class Authority:
         self.file = str(folder / f"{name}.pem")
         self._issuer.cert_pem.write_to_path(self.file)
 
-    def pair(self, *names: str, file: str = "server", days: float = 30) -> Pair:
+    def pair(self, *names: str, file: str = "server", days: float = 30, rsa: bool = False) -> Pair:
         """Return a certificate for `names` that holds for `days` more (below 0: it has expired), written anew."""
         issued = self._issuer.issue_cert(
-            *(names or ("localhost", "127.0.0.1")), not_after=datetime.now(UTC) + timedelta(days=days)
+            *(names or ("localhost", "127.0.0.1")),
+            not_after=datetime.now(UTC) + timedelta(days=days),
+            key_type=trustme.KeyType.RSA if rsa else trustme.KeyType.ECDSA,
         )
         pair = Pair(str(self._folder / f"{file}.pem"), str(self._folder / f"{file}.key"))
         Path(pair.certificate).write_bytes(b"".join(blob.bytes() for blob in issued.cert_chain_pems))

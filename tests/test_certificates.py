@@ -147,3 +147,28 @@ def test_contexts_refuse_what_is_old(tmp_path: Path) -> None:
         assert context.minimum_version == ssl.TLSVersion.TLSv1_2
     assert certificates.backend_context(BackendTls()).verify_mode == ssl.CERT_REQUIRED
     assert certificates.backend_context(BackendTls(verify=False)).verify_mode == ssl.CERT_NONE
+
+
+def suites(context: ssl.SSLContext) -> set[str]:
+    return {cipher["name"] for cipher in context.get_ciphers() if cipher["protocol"] != "TLSv1.3"}
+
+
+def test_the_admin_port_has_the_same_suites_and_backends_are_given_the_choice(tmp_path: Path) -> None:
+    pair = Authority(tmp_path).pair()
+    files = {"certificate": pair.certificate, "key": pair.key}
+    document = load(None, {"tls": files, "admin": {"tls": files}}).model_dump()
+    for section in (document["tls"], document["admin"]["tls"]):
+        tls = certificates.server_of(section)
+        assert tls is not None
+        assert suites(certificates.server_context(tls)) == set(certificates.AEAD)
+    plain = suites(ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT))
+    assert suites(certificates.backend_context(BackendTls())) == plain > set(certificates.AEAD)
+    chosen = ["ECDHE-RSA-AES128-GCM-SHA256"]
+    settings = load(None, {"services": {"a": {"backend_tls": {"ciphers": chosen}}}}).model_dump()
+    backend = certificates.backend_of(settings["services"]["a"]["backend_tls"])
+    assert suites(certificates.backend_context(backend)) == set(chosen)
+
+
+def test_suites_that_this_openssl_lacks_are_named(tmp_path: Path) -> None:
+    with pytest.raises(StartError, match="ciphers NONE-SUCH: this OpenSSL has none of them"):
+        certificates.server_context(ServerTls(Authority(tmp_path).pair(), ciphers=("NONE-SUCH",)))

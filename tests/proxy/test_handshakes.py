@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import re
 import ssl
 import weakref
 from collections.abc import Callable
@@ -13,7 +14,7 @@ from pathlib import Path
 import pytest
 from cryptography import x509
 
-from router.certificates import ServerTls
+from router.certificates import AEAD, ServerTls
 from router.shm import layout as at
 from tests import backends
 from tests.authority import Authority
@@ -340,3 +341,46 @@ async def test_openssl_speaks_to_it(tmp_path: Path) -> None:
         ask = b"GET / HTTP/1.1\r\nHost: t\r\nConnection: close\r\n\r\n"
         out, _ = await asyncio.wait_for(client.communicate(ask), 10)
         assert out.endswith(b"\r\n\r\nhello")
+
+
+async def agreed(port: int, *arguments: str) -> str:
+    """Return the suite that `openssl s_client` agrees on with this port, empty if none."""
+    client = await asyncio.create_subprocess_exec(
+        *("openssl", "s_client", "-connect", f"127.0.0.1:{port}", "-servername", "localhost", "-brief", *arguments),
+        stdin=asyncio.subprocess.DEVNULL,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.STDOUT,
+    )
+    out, _ = await asyncio.wait_for(client.communicate(), 20)
+    found = re.search(rb"^Ciphersuite: (\S+)$", out, re.MULTILINE)
+    return found[1].decode() if found else ""
+
+
+OLD = ("ECDHE-{}-AES128-SHA256", "ECDHE-{}-AES256-SHA384", "ECDHE-{}-AES128-SHA")
+
+
+@pytest.mark.parametrize("key", ["RSA", "ECDSA"])
+async def test_tls_1_2_is_authenticated_encryption_with_forward_secrecy(key: str, tmp_path: Path) -> None:
+    old = [name.format(key) for name in OLD]
+    if key == "RSA":
+        old += ["AES128-SHA", "AES128-GCM-SHA256", "DHE-RSA-AES128-GCM-SHA256", "DHE-RSA-AES256-SHA256"]
+    async with secured(ServerTls(Authority(tmp_path).pair(rsa=key == "RSA"))) as rig:
+        for name in AEAD:
+            expected = name if f"-{key}-" in name else ""
+            assert (name, await agreed(rig.port, "-tls1_2", "-cipher", name)) == (name, expected)
+        for name in old:
+            assert (name, await agreed(rig.port, "-tls1_2", "-cipher", name)) == (name, "")
+        assert await agreed(rig.port, "-tls1_2", "-cipher", ":".join(old)) == ""
+        assert await agreed(rig.port, "-tls1_2") in AEAD, "who offers everything gets one of these"
+        assert await agreed(rig.port, "-tls1_3") == "TLS_AES_256_GCM_SHA384"
+        assert await agreed(rig.port, "-tls1_1", "-cipher", "ALL:@SECLEVEL=0") == ""
+
+
+async def test_whoever_needs_other_suites_names_them(tmp_path: Path) -> None:
+    tls = ServerTls(Authority(tmp_path).pair(rsa=True), ciphers=("AES128-SHA", "ECDHE-RSA-AES128-SHA256"))
+    async with secured(tls) as rig:
+        for name in tls.ciphers:
+            assert await agreed(rig.port, "-tls1_2", "-cipher", name) == name
+        assert await agreed(rig.port, "-tls1_2") == "AES128-SHA", "the router's order counts"
+        assert await agreed(rig.port, "-tls1_2", "-cipher", AEAD[1]) == ""
+        assert await agreed(rig.port) == "TLS_AES_256_GCM_SHA384", "TLS 1.3 is not affected"
