@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import os
 import ssl
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
 
+from router.certificate_names import Shown, choose, plain
 from router.errors import StartError
 
 EXIT_CERTIFICATE: Final = 3
@@ -118,15 +119,26 @@ def _signature(path: str) -> object:
 # -- contexts
 def server_context(tls: ServerTls) -> ssl.SSLContext:
     """Return the context of a listener; raise StartError (3) that names the file and the remedy."""
-    context = _one_server(tls, tls.pair)
-    others = {name.lower(): _one_server(tls, pair) for pair in tls.others for name in pair.names}
-    if others:
-        context.sni_callback = lambda connection, name, _: _choose(connection, name, others)
-    return context
+    pairs = (tls.pair, *tls.others)
+    contexts = [_one_server(tls, pair) for pair in pairs]
+    if tls.others:
+        by_name = {plain(name): place for place, pair in enumerate(pairs) for name in pair.names}
+        held = tuple(frozenset(map(plain, read(pair.certificate).names)) for pair in pairs)
+        for place, context in enumerate(contexts):
+            context.shown = Shown(held, by_name, place)
+        others = dict(enumerate(contexts[1:], 1))  # without the first, which would hold itself
+        contexts[0].sni_callback = lambda connection, name, _: _choose(connection, name, others, by_name)
+    return contexts[0]
 
 
-def _one_server(tls: ServerTls, pair: Pair) -> ssl.SSLContext:
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+class ServerContext(ssl.SSLContext):
+    """What a client is shown: `shown` says which certificate it is, None where the listener has only one."""
+
+    shown: Shown | None = None
+
+
+def _one_server(tls: ServerTls, pair: Pair) -> ServerContext:
+    context = ServerContext(ssl.PROTOCOL_TLS_SERVER)
     context.minimum_version = _VERSIONS[tls.minimum_version]
     _restrict(context, tls.ciphers)
     context.options |= ssl.OP_NO_RENEGOTIATION | ssl.OP_CIPHER_SERVER_PREFERENCE
@@ -138,13 +150,16 @@ def _one_server(tls: ServerTls, pair: Pair) -> ssl.SSLContext:
     return context
 
 
-def _choose(connection: ssl.SSLObject | ssl.SSLSocket, name: str | None, others: dict[str, ssl.SSLContext]) -> None:
+def _choose(
+    connection: ssl.SSLObject | ssl.SSLSocket,
+    name: str | None,
+    others: Mapping[int, ssl.SSLContext],
+    by_name: Mapping[str, int],
+) -> None:
     """Take the certificate of this name, or of its wildcard one label up; a name that nobody has gets the first one."""
-    if name:
-        asked = name.lower()
-        chosen = others.get(asked) or others.get("*." + asked.partition(".")[2])
-        if chosen is not None:
-            connection.context = chosen
+    place = choose(plain(name), by_name) if name else None
+    if place is not None:
+        connection.context = others[place]
 
 
 def backend_context(tls: BackendTls) -> ssl.SSLContext:

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Final, cast
 
 from router.errors import DownstreamError
-from router.proxy import farewell, flow, front_desk, pace, request_head
+from router.proxy import farewell, flow, front_desk, misdirection, pace, request_head
 from router.proxy.access_log import Ledger
 from router.proxy.chunks import ChunkError
 from router.proxy.exchange import Exchange
@@ -77,7 +77,7 @@ class Downstream:
         if plane.forwarding.trusted.covers(self.client):
             self._translate = Intermediary(self, self.peer).request_head
         if self.peer.scheme == "https":
-            self._translate = request_head.over_tls(self._translate)
+            self._translate = misdirection.guard(self, request_head.over_tls(self._translate))
         if (limit := plane.enter(self)) is not None:
             front_desk.turn_away(self, limit)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from router.errors import DownstreamError
-from router.proxy import access_log, farewell, replies
+from router.proxy import access_log, farewell, misdirection, replies
 from router.shm import layout as at
 
 if TYPE_CHECKING:
@@ -23,6 +23,9 @@ def serve(downstream: Downstream, head: RequestHead, rest: bytes) -> None:
         close = downstream.closing or not head.keep_alive
         downstream.write(plane.readiness(close=close, head_only=head.method == b"HEAD"))
         downstream.exchange_ended(close)
+    elif misdirection.is_misdirected(downstream, head):
+        detail = "this connection was made with the certificate of another host: connect anew, with this host as SNI"
+        refuse(downstream, DownstreamError(421, "misdirected", detail), head)
     elif head.final:
         _answer_options(downstream, head, rest)
     else:

@@ -1,0 +1,67 @@
+"""Requests whose Host belongs to another certificate than the one that their connection was made with (RFC 9110 §15.5.20).
+
+A certificate is chosen by SNI, once for a connection; each request of it names its host anew. Where that host is another
+certificate's, the client has not verified who answers for it, and was not asked what that certificate's clients are asked:
+the request is answered 421 and reaches no backend. What the connection's own certificate covers is served.
+
+A connection of a trusted proxy (`[forwarding] trusted`) is exempt: it carries requests of many clients for many hosts.
+"""
+
+from __future__ import annotations
+
+import ssl
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Final
+
+from router.certificate_names import Shown
+from router.certificates import ServerContext
+
+if TYPE_CHECKING:
+    from router.proxy.downstream import Downstream
+    from router.proxy.request_head import RequestHead
+
+Translate = Callable[[bytes], "RequestHead"]
+HOSTS_REMEMBERED_MAX: Final = 32
+"""Hosts of one connection whose verdict is kept; with more of them, all are looked up anew."""
+
+
+def guard(downstream: Downstream, translate: Translate) -> Translate:
+    """Return the translation of heads on a connection with TLS: a misdirected request has no service there."""
+    shown = shown_to(downstream)
+    if shown is None:
+        return translate
+    verdicts: dict[bytes, bool] = {}
+
+    def request_head(raw: bytes) -> RequestHead:
+        head = translate(raw)
+        verdict = verdicts.get(head.host)
+        if verdict is None:
+            if len(verdicts) >= HOSTS_REMEMBERED_MAX:
+                verdicts.clear()
+            verdict = verdicts[head.host] = shown.misdirects(head.host)
+        if verdict and head.service is not None:
+            head = head.renewed(head.upstream, head.length, head.request_id)  # the head itself is shared and remembered
+            head.service = None
+        return head
+
+    return request_head
+
+
+def is_misdirected(downstream: Downstream, head: RequestHead) -> bool:
+    """Return whether a request without a service came over the wrong connection; asked only of those."""
+    shown = shown_to(downstream)
+    return shown is not None and shown.misdirects(head.host)
+
+
+def shown_to(downstream: Downstream) -> Shown | None:
+    """Return the certificate that this client was shown, None if the listener has only one, or the client is a trusted proxy."""
+    transport, peer = downstream.transport, downstream.peer
+    connection: ssl.SSLObject | None = transport.get_extra_info("ssl_object") if transport is not None else None
+    context = connection.context if connection is not None else None
+    if (
+        not isinstance(context, ServerContext)
+        or peer is None
+        or downstream.plane.forwarding.trusted.covers(peer.address)
+    ):
+        return None
+    return context.shown
