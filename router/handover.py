@@ -93,8 +93,7 @@ class Handover:
         self._door.setblocking(False)
         self._path.unlink(missing_ok=True)
         with within(folder) as short:
-            self._door.bind(f"{short}/{DOOR}")
-        self._path.chmod(0o600)
+            unix_socket.bind_with_mode(self._door, f"{short}/{DOOR}", 0o600)
         self._identity = unix_socket.identity(str(self._path))
         self._door.listen(4)
 

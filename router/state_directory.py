@@ -7,13 +7,16 @@ the journal. A clean stop empties the file; a pid that is still in it says that 
 from __future__ import annotations
 
 import fcntl
+import logging
 import os
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
 
-from router import clock
+from router import clock, owned
 from router.errors import StartError
+
+log = logging.getLogger(__name__)
 
 EXIT_STATE: Final = 5
 PATIENCE_S: Final = 5.0
@@ -26,7 +29,8 @@ class StateDirectory:
     """A locked directory of mode 0700. `unclean` is whether the last router here was killed."""
 
     def __init__(self, path: Path, patience_s: float = PATIENCE_S, *, lock: bool = True) -> None:
-        """Make and lock it; raise StartError (5) naming the process that holds it, or what forbids to write. Without `lock` it is
+        """Make and lock it; raise StartError (5) naming the process that holds it, whose it
+        is, or what forbids to write. Without `lock` it is
         left to `take`.
         """
         self.path = path
@@ -34,14 +38,21 @@ class StateDirectory:
         self._locked = False
         try:
             path.mkdir(mode=0o700, parents=True, exist_ok=True)
-            path.chmod(0o700)
-            self.lock_fd = os.open(path / LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            owned.close_to_others(path)
+            self.lock_fd = owned.opened(path / LOCK, os.O_RDWR | os.O_CREAT)
+        except owned.NotOurs as error:
+            detail = f"state directory {path}: {error.strerror}; or choose another: --state-dir DIR"
+            raise StartError("state_not_ours", detail, EXIT_STATE) from None
         except OSError as error:
             raise StartError(
                 "state_unwritable",
                 f"state directory {path}: {error.strerror}; make it writable for this user or choose another: --state-dir DIR",
                 EXIT_STATE,
             ) from None
+        if (why := owned.exposed(path)) is not None:
+            log.warning(
+                "state directory %s: %s, who can replace it; choose a place that root or this user owns", path, why
+            )
         if not lock:
             return
         try:

@@ -52,13 +52,21 @@ def bind(address: Address, setting: str, mode: str) -> socket.socket:
             os.unlink(address.unix)
         except FileNotFoundError:
             pass
-        sock.bind(address.unix)
-        os.chmod(address.unix, int(mode, 8))  # nobody can connect before `listen`, so there is no open moment
+        bind_with_mode(sock, address.unix, int(mode, 8))
     except OSError as error:
         sock.close()
         raise _refused(address, setting, error) from None
     sock.setblocking(False)
     return sock
+
+
+def bind_with_mode(sock: socket.socket, path: str, mode: int) -> None:
+    """Bind; the path has `mode` from the first moment on. A chmod afterwards would follow a link that was put in its place."""
+    before = os.umask(0o777 & ~mode)
+    try:
+        sock.bind(path)
+    finally:
+        os.umask(before)
 
 
 def identity(path: str) -> tuple[int, int] | None:

@@ -102,3 +102,73 @@ def test_who_does_not_hold_the_lock_leaves_the_name_of_its_owner(tmp_path: Path)
     new.close()
     assert old.path.joinpath("lock").read_text() == str(os.getpid())
     old.close()
+
+
+def test_a_link_is_followed_if_it_is_ours_and_what_is_behind_it_keeps_its_mode(tmp_path: Path) -> None:
+    """As systemd makes one for StateDirectory= with DynamicUser=, mode 0755."""
+    (tmp_path / "private").mkdir()
+    (tmp_path / "private").chmod(0o755)
+    (tmp_path / "state").symlink_to("private")
+    StateDirectory(tmp_path / "state").close()
+    assert (tmp_path / "private").stat().st_mode & 0o777 == 0o755
+    (tmp_path / "private").chmod(0o775)
+    assert refusal(tmp_path / "state") == (
+        "state_not_ours",
+        f"state directory {tmp_path}/state: state can be written by others (mode 775): chmod 700 {tmp_path}/private; "
+        "or choose another: --state-dir DIR",
+    )
+
+
+def test_a_directory_that_users_share_is_refused_and_keeps_its_mode(tmp_path: Path) -> None:
+    tmp_path.chmod(0o1777)
+    code, detail = refusal(tmp_path)
+    assert code == "state_not_ours"
+    assert "is shared by users (mode 1777): name a directory of its own" in detail
+    assert tmp_path.stat().st_mode & 0o7777 == 0o1777
+    tmp_path.chmod(0o777)
+    StateDirectory(tmp_path).close()
+    assert tmp_path.stat().st_mode & 0o7777 == 0o700
+
+
+@pytest.mark.parametrize("kind", ["symbolic link", "hard link", "FIFO"])
+def test_a_lock_that_is_another_file_is_not_written(tmp_path: Path, kind: str) -> None:
+    state, precious = tmp_path / "state", tmp_path / "precious"
+    state.mkdir()
+    precious.write_text("4711")
+    precious.chmod(0o644)
+    if kind == "symbolic link":
+        (state / "lock").symlink_to(precious)
+    elif kind == "hard link":
+        (state / "lock").hardlink_to(precious)
+    else:
+        os.mkfifo(state / "lock")
+    code, detail = refusal(state)
+    assert (code, "lock " in detail, kind in detail) == ("state_not_ours", True, True)
+    assert (precious.read_text(), precious.stat().st_mode & 0o777) == ("4711", 0o644)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root gives a file to another user")
+def test_what_belongs_to_another_user_is_refused_even_for_root(tmp_path: Path) -> None:
+    foreign = tmp_path / "foreign"
+    foreign.mkdir(mode=0o755)
+    os.chown(foreign, 4242, 4242)
+    assert refusal(foreign) == (
+        "state_not_ours",
+        f"state directory {foreign}: foreign belongs to uid 4242, and this router runs as root (uid 0): run it as that user, "
+        f"or hand it over (chown -R 0 {foreign}); or choose another: --state-dir DIR",
+    )
+    assert (foreign.stat().st_mode & 0o777, list(foreign.iterdir())) == (0o755, [])
+    (tmp_path / "own").mkdir(mode=0o755)
+    (tmp_path / "link").symlink_to("own")
+    os.lchown(tmp_path / "link", 4242, 4242)
+    assert "link is a symbolic link, which belongs to uid 4242" in refusal(tmp_path / "link")[1]
+    (tmp_path / "own" / "lock").touch()
+    os.chown(tmp_path / "own" / "lock", 4242, 4242)
+    assert "lock belongs to uid 4242" in refusal(tmp_path / "own")[1]
+
+
+def refusal(path: Path) -> tuple[str, str]:
+    with pytest.raises(StartError) as caught:
+        StateDirectory(path)
+    assert caught.value.exit_code == 5
+    return caught.value.code, caught.value.detail

@@ -17,7 +17,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
-from router import clock
+from router import clock, owned
 
 log = logging.getLogger(__name__)
 FOLDER: Final = "incidents"
@@ -125,7 +125,8 @@ class Cabinet:
 
     def _names(self) -> dict[str, float]:
         try:
-            return {path.stem: path.stat().st_mtime for path in self._ours()}
+            owned.folder(self._folder, make=False)
+            return {path.stem: path.lstat().st_mtime for path in self._ours()}
         except OSError:
             return {}
 
@@ -136,15 +137,15 @@ class Cabinet:
         if not _OURS.fullmatch(incident):
             return None
         try:
-            with (self._folder / f"{incident}.json").open("rb") as file:
-                return file.read(FILE_BYTES_MAX)
+            owned.folder(self._folder, make=False)
+            return owned.read(self._folder / f"{incident}.json", FILE_BYTES_MAX)
         except OSError:
             return None
 
     def _store(self, incident: str, files: Files) -> bool:
         self._busy_since_s = clock.now_s()
         try:
-            self._folder.mkdir(mode=0o700, exist_ok=True)
+            owned.folder(self._folder)
             for suffix in _SUFFIXES:
                 self._replace(f"{incident}{suffix}", files.get(suffix))
             self._prune()
@@ -165,7 +166,8 @@ class Cabinet:
             place.unlink(missing_ok=True)
             return
         try:
-            fd = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+            beside.unlink(missing_ok=True)  # never cut what may have another name
+            fd = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
             with os.fdopen(fd, "wb") as file:
                 file.write(contents)
                 file.flush()
@@ -185,7 +187,7 @@ class Cabinet:
         found = self._ours()
         if len(found) <= self.kept_max:
             return
-        found.sort(key=lambda path: path.stat().st_mtime_ns)
+        found.sort(key=lambda path: path.lstat().st_mtime_ns)
         for path in found[: len(found) - self.kept_max]:
             log.info("the files of incident %s make room for newer ones", path.stem)
             for suffix in _SUFFIXES:

@@ -15,6 +15,7 @@ import secrets
 from pathlib import Path
 from typing import Final
 
+from router import owned
 from router.config import Settings
 from router.control.alarms import Alarms
 from router.rollout.proposals.proposal import Proposal
@@ -94,10 +95,12 @@ def opened(state_dir: Path, alarms: Alarms) -> ProposalLinks:
 
 
 def _read(path: Path) -> bytes:
-    secret = path.read_bytes()
-    if len(secret) != SECRET_BYTES:
-        raise ValueError(f"holds {len(secret)} bytes instead of {SECRET_BYTES}")
-    path.chmod(0o600)
+    with os.fdopen(owned.opened(path, os.O_RDONLY), "rb") as file:
+        os.fchmod(file.fileno(), 0o600)
+        size_bytes = os.fstat(file.fileno()).st_size
+        secret = file.read(SECRET_BYTES)
+    if size_bytes != SECRET_BYTES:
+        raise ValueError(f"holds {size_bytes} bytes instead of {SECRET_BYTES}")
     return secret
 
 

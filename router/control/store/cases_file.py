@@ -17,6 +17,7 @@ from typing import Final
 
 import orjson
 
+from router import owned
 from router.control.cases.case_file import parsed, plain
 from router.errors import OperatorError
 from router.rollout.cases.case import Case
@@ -80,7 +81,7 @@ class CasesFile:
     """One connection; every method raises sqlite3.Error if the file does not do what is asked."""
 
     def __init__(self, path: Path) -> None:
-        os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
+        owned.database(path)
         self._database = sqlite3.connect(path, timeout=_BUSY_TIMEOUT_S, isolation_level=None, check_same_thread=False)
         try:
             self._prepare()
@@ -239,7 +240,7 @@ def discard_aside(folder: Path, now_s: float, after_s: float) -> list[str]:
     """Delete what was put aside longer than `after_s` ago: captured requests are in it, too."""
     gone = []
     for path in folder.glob(f"{_ASIDE}*"):
-        if now_s - path.stat().st_mtime >= after_s:
+        if now_s - path.lstat().st_mtime >= after_s:
             path.unlink()
             gone.append(path.name)
     return sorted(gone)

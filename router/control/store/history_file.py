@@ -6,7 +6,6 @@ are used again: the file does not shrink, and does not grow beyond what it once 
 
 from __future__ import annotations
 
-import os
 import sqlite3
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -14,6 +13,7 @@ from typing import Any, Final, NamedTuple
 
 import orjson
 
+from router import owned
 from router.rollout.histogram import BUCKETS, quantile
 from router.rollout.history import row
 from router.rollout.history.row import Mark, Row, unpack
@@ -128,7 +128,7 @@ class HistoryFile:
     @classmethod
     def opened(cls, path: Path) -> HistoryFile:
         """Open or make the file (mode 0600, WAL). A commit is no fsync: the last seconds may be lost with the power."""
-        os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
+        owned.database(path)
         database = sqlite3.connect(path, timeout=_BUSY_TIMEOUT_S, isolation_level=None, check_same_thread=False)
         try:
             (found,) = database.execute("PRAGMA user_version").fetchone()
@@ -147,6 +147,12 @@ class HistoryFile:
     @classmethod
     def to_read(cls, path: Path) -> HistoryFile:
         """Open what there is beside its writer; raise sqlite3.OperationalError if there is none."""
+        try:
+            owned.companions(
+                path
+            )  # by their names: to close a descriptor would unlock the file for the writer of this process
+        except OSError as error:
+            raise sqlite3.OperationalError(error.strerror) from None
         uri = f"{path.absolute().as_uri()}?mode=rw"
         database = sqlite3.connect(uri, uri=True, timeout=_BUSY_TIMEOUT_S, isolation_level=None)
         try:

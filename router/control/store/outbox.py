@@ -20,6 +20,8 @@ from typing import Any, Final
 
 import orjson
 
+from router import owned
+
 log = logging.getLogger(__name__)
 
 FILE: Final = "outbox.sqlite"
@@ -138,7 +140,7 @@ def opened(state_dir: Path, now_s: float) -> tuple[sqlite3.Connection, Stock]:
 
 
 def _read(path: Path, now_s: float) -> tuple[sqlite3.Connection, Stock]:
-    os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
+    owned.database(path)
     database = sqlite3.connect(path, timeout=_BUSY_TIMEOUT_S, isolation_level=None, check_same_thread=False)
     try:
         database.execute("PRAGMA journal_mode = WAL")

@@ -12,11 +12,13 @@ from typing import Any, Final
 
 import orjson
 
+from router import owned
 from router.errors import StartError
 from router.rollout.entry import Entry
 
 FILE: Final = "journal.sqlite"
 SCHEMA_VERSION: Final = 1
+EXIT_STATE: Final = 5
 EXIT_CORRUPT: Final = 6
 _BUSY_TIMEOUT_S: Final = 1.0
 _COLUMNS: Final = "seq, at, monotonic_ns, boot, service, type, actor, data, crc"
@@ -82,8 +84,13 @@ def select(database: sqlite3.Connection, after: int, limit: int, service: str | 
 
 
 def connect(path: Path) -> sqlite3.Connection:
-    """Open or make the file (mode 0600), WAL, every commit an fsync; raise sqlite3.DatabaseError if it is none."""
-    os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
+    """Open or make the file (mode 0600), WAL, every commit an fsync; raise sqlite3.DatabaseError if it is none, and
+    StartError (5) if it, or a companion, is not ours.
+    """
+    try:
+        owned.database(path)
+    except owned.NotOurs as error:
+        raise StartError("state_not_ours", f"{path}: {error.strerror}", EXIT_STATE) from None
     database = sqlite3.connect(path, timeout=_BUSY_TIMEOUT_S, isolation_level=None, check_same_thread=False)
     try:
         database.execute("PRAGMA journal_mode = WAL")

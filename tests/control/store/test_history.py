@@ -308,7 +308,8 @@ async def test_a_folder_that_takes_no_file_is_said_and_nothing_else(tmp_path: Pa
     async with keeper(tmp_path) as kept:
         kept.note(10, 100, zero_ns=0)
         await until(lambda: bool(kept.said))
-        assert kept.said == [f"{tmp_path / FILE}: Is a directory"]
+        wrong = f"{FILE} is a directory where a file of this router belongs: move it away"
+        assert kept.said == [f"{tmp_path / FILE}: {wrong}"]
 
 
 def busy(step: int) -> Reading:

@@ -1,0 +1,167 @@
+"""Files and folders that must be ours alone: regular, of one name, owned by the user that the router runs as, no link.
+
+What another user has put in the place of such a file (a link to something precious, a second name of it, a FIFO that never
+answers) is not opened, truncated, chmodded or written. Every refusal is an OSError whose `strerror` names the file, what is
+wrong with it and the remedy, so that it is told wherever any other trouble with the file is told.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import pwd
+import stat
+from pathlib import Path
+from typing import Final
+
+_COMPANIONS: Final = ("-wal", "-shm", "-journal")
+_KINDS: Final = (
+    (stat.S_ISLNK, "a symbolic link"),
+    (stat.S_ISDIR, "a directory"),
+    (stat.S_ISFIFO, "a FIFO"),
+    (stat.S_ISSOCK, "a socket"),
+    (stat.S_ISCHR, "a device"),
+    (stat.S_ISBLK, "a device"),
+    (stat.S_ISREG, "a file"),
+)
+
+
+class NotOurs(PermissionError):
+    """What is there is not this router's own."""
+
+
+def opened(path: Path, flags: int, mode: int = 0o600) -> int:
+    """Return the descriptor of a regular file of ours; raise OSError for anything else, which is left as it is.
+
+    Without O_TRUNC: what is not ours must not be cut before it was looked at.
+    """
+    check(path)  # to open a device may have an effect already
+    fd = os.open(path, (flags & ~os.O_TRUNC) | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY, mode)
+    try:
+        _refuse(path, os.fstat(fd))
+        if flags & os.O_TRUNC:
+            os.ftruncate(fd, 0)
+    except OSError:
+        os.close(fd)
+        raise
+    return fd
+
+
+def read(path: Path, bytes_max: int) -> bytes:
+    """Return up to `bytes_max` bytes of a file of ours; raise OSError."""
+    with os.fdopen(opened(path, os.O_RDONLY), "rb") as file:
+        return file.read(bytes_max)
+
+
+def check(path: Path) -> None:
+    """Raise OSError unless there is nothing, or a regular file of ours."""
+    try:
+        found = os.lstat(path)
+    except FileNotFoundError:
+        return
+    _refuse(path, found)
+
+
+def database(path: Path) -> None:
+    """Have a file of ours (mode 0600) at `path` for SQLite, which opens it by its name, and nothing else at the names of its
+    companions; raise OSError.
+    """
+    os.close(opened(path, os.O_RDWR | os.O_CREAT))
+    companions(path)
+
+
+def companions(path: Path) -> None:
+    """Raise OSError unless a database and its companions are files of ours, as far as they exist."""
+    for suffix in ("", *_COMPANIONS):
+        check(path.with_name(path.name + suffix))
+
+
+def folder(path: Path, *, make: bool = True) -> None:
+    """Have a folder of ours at `path`, which others cannot write to; raise OSError. `make`: mode 0700, if there is nothing."""
+    if make and not os.path.lexists(path):
+        path.mkdir(mode=0o700)
+    found = os.lstat(path)
+    if not stat.S_ISDIR(found.st_mode):
+        raise _refusal(path, f"is {_kind(found)} where a directory of this router belongs", "move it away")
+    if found.st_uid != os.geteuid():
+        raise _refusal(path, _foreign(found.st_uid), _hand_over(path))
+    if found.st_mode & 0o022:
+        raise _refusal(path, f"can be written by others (mode {found.st_mode & 0o7777:o})", f"chmod 700 {path}")
+
+
+def close_to_others(path: Path) -> None:
+    """Give the directory `path` mode 0700; raise OSError if it is another user's, or one that users share.
+
+    A link to a directory is followed if root or we made it (systemd's DynamicUser= makes one), and the mode behind it is left
+    as it is: who made the link need not have meant that.
+    """
+    named = os.lstat(path)
+    is_link = stat.S_ISLNK(named.st_mode)
+    if is_link and named.st_uid not in (0, os.geteuid()):
+        raise _refusal(path, f"is a symbolic link, which {_foreign(named.st_uid)}", "name the directory itself")
+    fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC | (0 if is_link else os.O_NOFOLLOW))
+    try:
+        found = os.fstat(fd)
+        mode = stat.S_IMODE(found.st_mode)
+        if found.st_uid != os.geteuid():
+            raise _refusal(path, _foreign(found.st_uid), _hand_over(path))
+        if mode & stat.S_ISVTX and mode & 0o022:
+            raise _refusal(
+                path, f"is shared by users (mode {mode:o})", "name a directory of its own, for example one below it"
+            )
+        if is_link and mode & 0o022:
+            raise _refusal(path, f"can be written by others (mode {mode:o})", f"chmod 700 {os.path.realpath(path)}")
+        if not is_link and mode != 0o700:
+            os.fchmod(fd, 0o700)
+    finally:
+        os.close(fd)
+
+
+def exposed(path: Path) -> str | None:
+    """Return why others can put another directory in the place of `path`; None if they cannot.
+
+    No reason to refuse: in a container the folder of a volume is often open to all, and nobody else is there.
+    """
+    for above in Path(os.path.realpath(path)).parents[:-1]:
+        try:
+            found = os.stat(above)
+        except OSError:
+            continue
+        if found.st_uid not in (0, os.geteuid()):
+            return f"{above} belongs to {user(found.st_uid)}"
+        if found.st_mode & 0o002 and not found.st_mode & stat.S_ISVTX:
+            return f"{above} can be written by everybody (mode {stat.S_IMODE(found.st_mode):o})"
+    return None
+
+
+def user(uid: int) -> str:
+    """Return `alice (uid 1000)`, or `uid 1000` for one without a name."""
+    try:
+        return f"{pwd.getpwuid(uid).pw_name} (uid {uid})"
+    except KeyError:
+        return f"uid {uid}"
+
+
+def _refuse(path: Path, found: os.stat_result) -> None:
+    if not stat.S_ISREG(found.st_mode):
+        raise _refusal(path, f"is {_kind(found)} where a file of this router belongs", "move it away")
+    if found.st_uid != os.geteuid():
+        raise _refusal(path, _foreign(found.st_uid), f"move it away, or chown {os.geteuid()} it if it is this router's")
+    if found.st_nlink > 1:
+        raise _refusal(path, f"has {found.st_nlink} names (hard links)", "copy it, and put the copy in its place")
+
+
+def _foreign(uid: int) -> str:
+    return f"belongs to {user(uid)}, and this router runs as {user(os.geteuid())}"
+
+
+def _hand_over(path: Path) -> str:
+    return f"run it as that user, or hand it over (chown -R {os.geteuid()} {path})"
+
+
+def _kind(found: os.stat_result) -> str:
+    return next((name for test, name in _KINDS if test(found.st_mode)), "no file")
+
+
+def _refusal(path: Path, what: str, remedy: str) -> NotOurs:
+    return NotOurs(errno.EPERM, f"{path.name} {what}: {remedy}", str(path))
