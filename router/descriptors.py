@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import resource
 from dataclasses import dataclass
 from typing import Final
@@ -45,6 +46,49 @@ def share(connections_max: int, requests_max: int, in_flight_max: int, descripto
     connections = connections_max if connections_max + backends <= usable else max(1, usable - min(backends, half))
     limits = min(connections, connections_max), min(in_flight_max, half)
     return Shares(*limits, connections_max + backends, usable, max(1, spare // 3))
+
+
+REMEDY: Final = "Raise the hard limit (ulimit -Hn, LimitNOFILE= of systemd, --ulimit nofile= of docker)"
+CONTROL_SPARE: Final = 16
+"""For what control opens beside the connections to its admin port: probes, files of SQLite, notifications, modules."""
+ADMIN_CONNECTIONS_MIN: Final = 4
+_CONTROL: Final = 30
+"""What control holds beside one descriptor a worker (measured: 29)."""
+_SUPERVISOR: Final = 24
+"""What the supervisor holds beside two descriptors a worker (measured: 15), and what it needs to start a child."""
+
+
+def needed(workers: int) -> int:
+    """Return how many descriptors a process of a router needs at least: control with a few connections, or the supervisor."""
+    return max(_CONTROL + CONTROL_SPARE + ADMIN_CONNECTIONS_MIN + workers, _SUPERVISOR + 2 * workers)
+
+
+def shortage(workers: int, descriptors: int) -> str | None:
+    """Return why a router cannot run with so many descriptors a process; None if it can."""
+    if descriptors >= needed(workers):
+        return None
+    return (
+        f"a process may have {descriptors} descriptors, and a router with {workers} workers needs {needed(workers)} at least. "
+        f"{REMEDY} or set fewer workers"
+    )
+
+
+def admin_connections(asked: int, left: int) -> int:
+    """Return how many connections the admin port takes if control may open `left` more descriptors."""
+    return min(asked, max(ADMIN_CONNECTIONS_MIN, left - CONTROL_SPARE))
+
+
+def admin_complaint(asked: int, given: int) -> str:
+    """Return what to tell an operator whose admin port takes fewer connections than it should."""
+    return (
+        f"admin.connections_max = {asked} does not fit into the {available()} descriptors of control: the admin port takes "
+        f"{given} connections. {REMEDY} or lower admin.connections_max"
+    )
+
+
+def left() -> int:
+    """Return how many descriptors this process may still open."""
+    return available() - len(os.listdir("/proc/self/fd"))
 
 
 def available() -> int:

@@ -7,8 +7,8 @@ import resource
 from collections.abc import Sequence
 from typing import Final
 
-from router import certificates, clock, interpreter, reload
-from router.config import Settings
+from router import certificates, clock, descriptors, interpreter, reload
+from router.config import EXIT_SETTINGS, Settings
 from router.errors import StartError
 from router.failpoint import FailPoint
 from router.sockets import AdminSocket, DataSockets
@@ -27,6 +27,8 @@ def run(
 ) -> int:
     """Run the router until it is told to stop; return the exit code. Raise StartError if it cannot start."""
     _raise_file_limit()
+    if shortage := descriptors.shortage(settings.workers, descriptors.available()):
+        raise StartError("descriptors_too_few", shortage, EXIT_SETTINGS)
     for complaint in certificates.check(settings.model_dump(), clock.wall_s()):
         log.warning("%s", complaint)
     if start.take_over:

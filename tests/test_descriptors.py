@@ -35,3 +35,29 @@ def test_limits_that_do_not_fit_are_told_with_the_remedy() -> None:
 
 def test_the_process_says_how_many_it_has() -> None:
     assert descriptors.available() > 0
+
+
+@pytest.mark.parametrize(
+    ("workers", "least"), [(1, 51), (2, 52), (14, 64), (50, 124), (1000, 2024)], ids=lambda number: str(number)
+)
+def test_a_router_needs_so_many_and_says_so(workers: int, least: int) -> None:
+    assert descriptors.shortage(workers, least) is None
+    assert descriptors.shortage(workers, least - 1) == (
+        f"a process may have {least - 1} descriptors, and a router with {workers} workers needs {least} at least. Raise the "
+        "hard limit (ulimit -Hn, LimitNOFILE= of systemd, --ulimit nofile= of docker) or set fewer workers"
+    )
+
+
+@pytest.mark.parametrize(("asked", "left", "given"), [(256, 1000, 256), (256, 272, 256), (256, 271, 255), (256, 36, 20),
+                                                      (256, 3, 4), (2, 3, 2)])  # fmt: skip
+def test_the_admin_port_takes_what_is_left(asked: int, left: int, given: int) -> None:
+    assert descriptors.admin_connections(asked, left) == given
+
+
+def test_what_is_left_is_what_may_be_opened_less_what_is_open() -> None:
+    before = descriptors.left()
+    with open("/dev/null", "rb"):
+        assert descriptors.left() == before - 1
+    complaint = descriptors.admin_complaint(256, 20)
+    assert "admin.connections_max = 256 does not fit into the " in complaint
+    assert ": the admin port takes 20 connections. Raise the hard limit" in complaint

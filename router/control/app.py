@@ -22,7 +22,7 @@ from typing import Final
 import uvloop
 from aiohttp import web
 
-from router import certificates, clock, config, logs
+from router import certificates, clock, config, descriptors, logs
 from router.boot import ControlBoot, decode
 from router.config import Settings
 from router.control import recovery
@@ -79,6 +79,7 @@ class Control:
         loop.add_reader(self._boot.life_fd, self._supervisor_gone)
         tls = certificates.server_of(self._settings.admin.tls.model_dump())
         context = certificates.server_context(tls) if tls is not None else None
+        admin.fit(application, descriptors.left())
         runner = await admin.serve(application, socket.socket(fileno=self._boot.admin_fd), context)
         self._wall.words[at.H_CONTROL_READY] = 1
         controller.tasks.spawn(controller.expiry.keep_looking(), "certificates")

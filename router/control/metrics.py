@@ -38,12 +38,15 @@ _MIDDLES_US: Final = tuple((lower_bound(bucket) + lower_bound(bucket + 1)) / 2 f
 _FOLD: Final = tuple(bisect_left(BUCKETS_S, middle / 1e6) for middle in _MIDDLES_US)
 
 
-def render(controller: Verbs, put_out: Mapping[str, int] | None = None) -> bytes:
+def render(
+    controller: Verbs, put_out: Mapping[str, int] | None = None, wrong: Mapping[str, int] | None = None
+) -> bytes:
     """Return all figures in the Prometheus text format 0.0.4 (escaping of label values included). `put_out`: how many
-    connections the admin port has closed, by why.
+    connections the admin port has closed, by why; `wrong`: how many requests it could not read or had
+    wrong credentials, by why.
     """
     registry = CollectorRegistry(auto_describe=False)
-    registry.register(_Reading(controller, put_out or {}))
+    registry.register(_Reading(controller, put_out or {}, wrong or {}))
     return generate_latest(registry)
 
 
@@ -61,9 +64,10 @@ def fold(counts: Sequence[int]) -> tuple[list[tuple[str, float]], float]:
 class _Reading(Collector):
     """One scrape: the families one after the other."""
 
-    def __init__(self, controller: Verbs, put_out: Mapping[str, int]) -> None:
+    def __init__(self, controller: Verbs, put_out: Mapping[str, int], wrong: Mapping[str, int]) -> None:
         self._controller = controller
         self._put_out = put_out
+        self._wrong = wrong
 
     def collect(self) -> Iterator[Metric]:
         """Read everything once and give it out, family by family."""
@@ -80,6 +84,8 @@ class _Reading(Collector):
             "limited", "How often a limit on clients acted; the label is the setting.", "limit", lanes.limited()
         )
         yield _counted("admin_connections_closed", "Connections that the admin port has closed.", "why", self._put_out)
+        yield _counted("admin_refused", "Requests at the admin port that were no HTTP or had wrong credentials; throttled: "
+                       "of these, answered 429.", "why", self._wrong)  # fmt: skip
         yield _introductions(lanes)
         yield from _tls(lanes, controller.expiry)
         for office in controller.offices:

@@ -67,6 +67,7 @@ FROZEN = {
     "rollback_router_loop_lag_seconds": ("gauge", {"process"}),
     "rollback_router_limited": ("counter", {"limit"}),
     "rollback_router_admin_connections_closed": ("counter", {"why"}),
+    "rollback_router_admin_refused": ("counter", {"why"}),
     "rollback_router_proxy_headers_refused": ("counter", set()),
     "rollback_router_tls_handshakes": ("counter", set()),
     "rollback_router_tls_handshakes_failed": ("counter", set()),
@@ -107,7 +108,7 @@ def controller() -> Iterator[FakeController]:
 
 
 def samples(controller: FakeController) -> dict[Key, float]:
-    families = text_string_to_metric_families(render(controller, {"evicted": 3}).decode())
+    families = text_string_to_metric_families(render(controller, {"evicted": 3}, {"throttled": 2}).decode())
     return {
         (sample.name, frozenset(sample.labels.items())): sample.value
         for family in families
@@ -122,7 +123,7 @@ def key(name: str, **labels: str) -> Key:
 def test_names_types_and_labels_are_the_frozen_ones(controller: FakeController) -> None:
     found = {
         family.name: (family.type, {name for sample in family.samples for name in sample.labels} - {"le"})
-        for family in text_string_to_metric_families(render(controller, {"evicted": 3}).decode())
+        for family in text_string_to_metric_families(render(controller, {"evicted": 3}, {"throttled": 2}).decode())
     }
     assert found == FROZEN
 

@@ -17,7 +17,7 @@ Metric = Annotated[str, Field(pattern=r"^[a-z0-9_]{1,64}$")]
 class Removal(BaseModel):
     """Take an added criterion away."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
 
     reason: Why
     actor: Actor | None = None

@@ -7,15 +7,17 @@ import re
 import socket
 import ssl
 import uuid
+from collections import ChainMap
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Final
 
 from aiohttp import web
 from aiohttp.typedefs import Middleware
 
-from router import clock
+from router import clock, descriptors
 from router.config import Settings
-from router.control.admin import changes, events, health, openapi, problems, records, status, versions
+from router.control.admin import changes, events, health, openapi, problems, records, refusals, status, versions
+from router.control.admin.conversation import FIELDS, reason
 from router.control.admin.door import Door, GuardedSite
 from router.control.admin.events import EventStreams
 from router.control.admin.guard import Guard
@@ -32,11 +34,6 @@ SHUTDOWN_TIMEOUT_S: Final = 2.0
 _REQUEST_ID: Final = re.compile(r"[!-~]{1,128}")
 _ID: Final = web.RequestKey("request_id", str)
 _BEGUN: Final = web.RequestKey("begun", bool)
-_FIELDS: Final = {
-    "Server": "rollback-router",
-    "X-Content-Type-Options": "nosniff",
-    "Cache-Control": "no-store",
-}
 _UNLESS_SAID: Final = {
     "Content-Security-Policy": "default-src 'none'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'",
     "Referrer-Policy": "no-referrer",
@@ -56,7 +53,7 @@ def build(
     guard = Guard(settings)
     streams = EventStreams() if streams is None else streams
     operations = (
-        *health.operations(door.counts),
+        *health.operations(door.counts, ChainMap(guard.attempts.counts, door.malformed.counts)),
         *status.OPERATIONS,
         *changes.OPERATIONS,
         *versions.OPERATIONS,
@@ -67,7 +64,7 @@ def build(
     description = health.described({})
     description = health.described(openapi.describe((*operations, description)))
     operations = (*operations, description)
-    application = web.Application(middlewares=[_attend(door), _surround(guard)])
+    application = web.Application(middlewares=[_attend(door), _surround(guard, door)])
     application[GUARD] = guard
     application[DOOR] = door
     application[OPERATIONS] = operations
@@ -97,6 +94,15 @@ def reconfigure(application: web.Application, settings: Settings) -> None:
     application[DOOR].reconfigure(settings)
 
 
+def fit(application: web.Application, descriptors_left: int) -> None:
+    """Take no more connections than there are descriptors for, and say so where that is less than the settings ask for."""
+    door = application[DOOR]
+    asked, fitting = door.connections_max, descriptors.admin_connections(door.connections_max, descriptors_left)
+    if fitting < asked:
+        log.warning("%s", descriptors.admin_complaint(asked, fitting))
+        door.fit(fitting)
+
+
 def _attend(door: Door) -> Middleware:
     """Return the middleware that tells the door when a request begins and when it was answered."""
 
@@ -112,7 +118,7 @@ def _attend(door: Door) -> Middleware:
     return attend
 
 
-def _surround(guard: Guard) -> Middleware:
+def _surround(guard: Guard, door: Door) -> Middleware:
     """Return the middleware: a request id, Host and Origin checks, and an honest answer whatever goes wrong."""
 
     @web.middleware
@@ -121,20 +127,29 @@ def _surround(guard: Guard) -> Middleware:
         request[_ID] = given if _REQUEST_ID.fullmatch(given) else uuid.uuid4().hex
         try:
             guard.admit(request)
-            if request.match_info.http_exception is not None:
+            if request.match_info.http_exception is not None and not refusals.is_link(request):
                 guard.authorize(request, "viewer")  # which paths exist is for callers with a token
             return await handler(request)
         except OperatorError as refusal:
-            return problems.answer(refusal, request[_ID])
+            return refusals.answer(guard.judged(request, refusal), request, request[_ID])
         except web.HTTPException as error:
-            return problems.answer(problems.from_http(error, request), request[_ID])
+            return refusals.answer(refusals.from_http(error, request), request, request[_ID])
+        except web.RequestPayloadError as error:
+            door.malformed.found(request.remote, error)
+            return refusals.answer(_body_malformed(error), request, request[_ID])
+        except ConnectionError:
+            raise  # whoever asked has left: aiohttp ends the connection
         except Exception:  # the admin's guard: a bug here costs one answer, never the process
             log.exception("%s %r failed, request %s", request.method, request.path[:200], request[_ID])
             if _BEGUN in request:
                 raise  # a second head on a begun answer would be a lie: aiohttp closes the connection
-            return problems.answer(problems.internal(), request[_ID])
+            return refusals.answer(problems.internal(), request, request[_ID])
 
     return surround
+
+
+def _body_malformed(error: Exception) -> OperatorError:
+    return OperatorError(400, "body_malformed", f"the framing of the body is broken: {reason(error)}")
 
 
 async def _complete(request: web.Request, response: web.StreamResponse) -> None:
@@ -143,7 +158,7 @@ async def _complete(request: web.Request, response: web.StreamResponse) -> None:
     aiohttp answers an unknown `Expect` before any middleware: that answer gets its id here.
     """
     request[_BEGUN] = True
-    response.headers["X-Request-ID"] = request.get(_ID) or uuid.uuid4().hex
-    response.headers.update(_FIELDS)
+    response.headers["X-Request-ID"] = request.get(_ID) or response.headers.get("X-Request-ID") or uuid.uuid4().hex
+    response.headers.update(FIELDS)
     for name, value in _UNLESS_SAID.items():
         response.headers.setdefault(name, value)

@@ -31,7 +31,7 @@ Actor = Annotated[str, Field(min_length=1, max_length=64), AfterValidator(_visib
 Why = Annotated[str, Field(min_length=1, max_length=500), AfterValidator(_visible)]
 Version = Annotated[str, Field(max_length=128), AfterValidator(version_label)]
 Url = Annotated[str, Field(max_length=300)]
-Endpoints = Annotated[list[Url], Field(min_length=1, max_length=64), AfterValidator(_canonical)]
+Endpoints = Annotated[list[Url], Field(min_length=1, max_length=64, fail_fast=True), AfterValidator(_canonical)]
 Uri = Annotated[str, Field(min_length=1, max_length=1000), AfterValidator(_visible)]
 Lasting = Annotated[float, Field(ge=1, le=86_400 * 366)]
 """Seconds for which a quarantine is lifted."""

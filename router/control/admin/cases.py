@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Annotated, Any, Final
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from router.control.admin.bodies import Actor, ChangeQuery, Version
 from router.control.admin.guard import RANKS
+from router.control.admin.json_text import LARGE
 from router.control.admin.operation import Call, Operation
 from router.control.cases.desk import CaseDesk
 from router.control.verbs import Document
 
 CASES_MAX: Final = 10_000
+_BOUNDS: Final = replace(LARGE, members_max=CASES_MAX, long_integers=True)
 _SERVICE: Final = "/v1/services/{service}"
 CaseId = Annotated[str, Field(pattern=r"^[0-9a-f]{12}$")]
 
@@ -26,7 +29,7 @@ class _Body(BaseModel):
 class AddCases(_Body):
     """Cases as they stand in a file, without its first line."""
 
-    cases: Annotated[list[dict[str, Any]], Field(min_length=1, max_length=CASES_MAX)]
+    cases: Annotated[list[dict[str, Any]], Field(min_length=1, max_length=CASES_MAX, fail_fast=True)]
 
 
 class RemoveCase(_Body):
@@ -41,7 +44,7 @@ class CheckCases(_Body):
     """`replay_all`: send also what the service's replay rule would not send again. `cases`: only these."""
 
     version: Version
-    cases: Annotated[list[CaseId], Field(max_length=CASES_MAX)] = []
+    cases: Annotated[list[CaseId], Field(max_length=CASES_MAX, fail_fast=True)] = []
     replay_all: bool = False
 
 
@@ -89,7 +92,8 @@ def operations(desk: CaseDesk) -> tuple[Operation, ...]:
 
     return (
         Operation("GET", f"{_SERVICE}/cases", listing, "Regression cases of a service, newest first", query=CasesQuery),
-        Operation("POST", f"{_SERVICE}/cases", add, "Add cases, all or none", "operator", AddCases, ChangeQuery),
+        Operation("POST", f"{_SERVICE}/cases", add, "Add cases, all or none", "operator", AddCases, ChangeQuery,
+                  bounds=_BOUNDS),
         Operation("GET", f"{_SERVICE}/cases/{{case}}", one, "One case", query=CasesQuery),
         Operation("DELETE", f"{_SERVICE}/cases/{{case}}", remove, "Remove a case for good", "operator", RemoveCase),
         Operation("POST", f"{_SERVICE}/check", check, "Replay the cases against a version",

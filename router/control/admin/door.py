@@ -15,10 +15,10 @@ from typing import Final, cast
 
 import orjson
 from aiohttp import web
-from aiohttp.web_protocol import RequestHandler
 
 from router import clock
 from router.config import Settings
+from router.control.admin.conversation import FIELDS, Conversation, Malformed
 
 log = logging.getLogger(__name__)
 
@@ -26,11 +26,12 @@ _HANDSHAKE_TIMEOUT_S: Final = 10.0
 SWEEP_S: Final = 1.0
 _FULL: Final = orjson.dumps(
     {"type": "about:blank", "title": "Service Unavailable", "status": 503, "code": "connections_exhausted",
-     "detail": "admin.connections_max requests are under way; try again"}
+     "detail": "admin.connections_max requests are under way; try again", "request_id": "none"}
 )  # fmt: skip
 _REFUSAL: Final = (
     b"HTTP/1.1 503 Service Unavailable\r\nContent-Type: application/problem+json\r\nContent-Length: %d\r\n"
-    b"Retry-After: 1\r\nConnection: close\r\n\r\n%b" % (len(_FULL), _FULL)
+    b"Retry-After: 1\r\n%bX-Request-ID: none\r\nConnection: close\r\n\r\n%b"
+    % (len(_FULL), b"".join(f"{name}: {value}\r\n".encode() for name, value in FIELDS.items()), _FULL)
 )
 
 
@@ -39,6 +40,8 @@ class Door:
 
     def __init__(self, settings: Settings) -> None:
         self.counts = {"evicted": 0, "header_timeout": 0, "keepalive_idle": 0, "refused": 0}
+        self.malformed = Malformed()
+        self._fitting: int | None = None
         self._visitors: dict[asyncio.BaseTransport, Visitor] = {}
         self._waiting: dict[Visitor, float] = {}
         self._told: dict[str, int] = dict(self.counts)
@@ -50,9 +53,15 @@ class Door:
 
     def reconfigure(self, settings: Settings) -> None:
         """Take over other settings (SIGHUP); who is there stays until the next sweep."""
-        self.connections_max = settings.admin.connections_max
+        asked = settings.admin.connections_max
+        self.connections_max = asked if self._fitting is None else min(asked, self._fitting)
         self.header_timeout_s = settings.admin.header_timeout_s
         self.keepalive_idle_s = settings.admin.keepalive_idle_s
+
+    def fit(self, connections: int) -> None:
+        """From now on there are never more than `connections`, whatever the settings say: descriptors are lacking."""
+        self._fitting = connections
+        self.connections_max = min(self.connections_max, connections)
 
     # -- who comes and goes
     def enter(self, visitor: Visitor, transport: asyncio.BaseTransport, now_s: float) -> bool:
@@ -128,7 +137,7 @@ class Door:
 class Visitor(asyncio.Protocol):
     """One connection, between the loop and aiohttp's protocol. `between`: it is idle after an answer."""
 
-    def __init__(self, door: Door, inner: RequestHandler) -> None:
+    def __init__(self, door: Door, inner: Conversation) -> None:
         self.between = False
         self._door = door
         self._inner = inner
@@ -206,7 +215,7 @@ class GuardedSite(web.BaseSite):
         assert make is not None
         loop = asyncio.get_running_loop()
         self._server = await loop.create_server(
-            lambda: Visitor(self._door, make()),
+            lambda: Visitor(self._door, Conversation(make, self._door.malformed)),
             sock=self._sock,
             ssl=self._tls,
             ssl_handshake_timeout=_HANDSHAKE_TIMEOUT_S if self._tls else None,

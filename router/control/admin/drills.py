@@ -14,7 +14,7 @@ from router.sections.drill import Hold
 class Drill(BaseModel):
     """Rehearse the way back. `shadow`: everything but the swap; `force`: go against what may be gone against."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
 
     shadow: bool = False
     hold_s: Hold | None = None
@@ -26,7 +26,7 @@ class Drill(BaseModel):
 class Stop(BaseModel):
     """Go home now."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
 
     actor: Actor | None = None
 

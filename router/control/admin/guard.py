@@ -15,7 +15,9 @@ from urllib.parse import urlsplit
 
 from aiohttp import web
 
+from router import clock
 from router.config import Settings
+from router.control.admin.attempts import Attempts
 from router.errors import OperatorError
 
 Role = Literal["viewer", "operator", "admin"]
@@ -44,6 +46,7 @@ class Guard:
     """The settings of the admin in the form in which they are asked at every request."""
 
     def __init__(self, settings: Settings) -> None:
+        self.attempts = Attempts()
         self.reconfigure(settings)
 
     def reconfigure(self, settings: Settings) -> None:
@@ -75,6 +78,10 @@ class Guard:
         if request.method not in _SAFE_METHODS and request.headers.get("Sec-Fetch-Site") == "cross-site":
             if "Origin" not in request.headers:
                 raise OperatorError(403, "origin_not_allowed", "a change asked by another site's page is refused")
+
+    def judged(self, request: web.Request, refusal: OperatorError) -> OperatorError:
+        """Return how a refused request is answered: 429 if its credentials were wrong, and its address has sent many such."""
+        return self.attempts.judged(request.remote, refusal, clock.now_s())
 
     def authenticate(self, request: web.Request) -> Principal:
         """Return who calls; raise OperatorError 401 without a valid token where tokens are set."""

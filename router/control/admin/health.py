@@ -43,8 +43,10 @@ async def readyz(call: Call) -> web.Response:
     document: Document = {"ready": ready}
     try:
         call.guard.authorize(call.request, "viewer")
-    except OperatorError:
-        pass  # the code alone answers a probe without a token
+    except OperatorError as refusal:
+        call.guard.judged(
+            call.request, refusal
+        )  # the code alone answers a probe without a token; a wrong one is counted
     else:
         document |= {"checks": checks, "degraded": degraded}
     return document_answer(document, 200 if ready else 503)
@@ -68,11 +70,13 @@ def _check(name: str, ok: bool, detail: str) -> dict[str, Any]:
     return {"name": name, "ok": ok, "detail": detail}
 
 
-def figures(put_out: Mapping[str, int]) -> Operation:
-    """Return the route of all figures for Prometheus; `put_out` counts what the door did."""
+def figures(put_out: Mapping[str, int], wrong: Mapping[str, int]) -> Operation:
+    """Return the route of all figures for Prometheus; `put_out` counts what the door did, `wrong` what it could not take."""
 
     async def prometheus(call: Call) -> web.Response:
-        return web.Response(body=metrics.render(call.verbs, put_out), headers={"Content-Type": CONTENT_TYPE_LATEST})
+        return web.Response(
+            body=metrics.render(call.verbs, put_out, wrong), headers={"Content-Type": CONTENT_TYPE_LATEST}
+        )
 
     return Operation("GET", "/metrics", prometheus, "All figures for Prometheus", media_type="text/plain")
 
@@ -87,11 +91,11 @@ def described(document: Document) -> Operation:
     return Operation("GET", "/v1/openapi.json", openapi, "This description (OpenAPI 3.1)")
 
 
-def operations(put_out: Mapping[str, int]) -> tuple[Operation, ...]:
-    """Return these routes; `put_out` counts the connections that the door has closed."""
+def operations(put_out: Mapping[str, int], wrong: Mapping[str, int]) -> tuple[Operation, ...]:
+    """Return these routes; `put_out` counts the connections that the door has closed, `wrong` what was refused."""
     return (
         Operation("GET", "/", page, "A page with links", role=None, media_type="text/html"),
         Operation("GET", "/livez", livez, "Whether control runs", role=None),
         Operation("GET", "/readyz", readyz, "Whether requests are served", role=None, query=ReadyQuery),
-        figures(put_out),
+        figures(put_out, wrong),
     )

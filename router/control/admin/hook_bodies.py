@@ -9,12 +9,11 @@ import hashlib
 import re
 from collections.abc import Mapping
 from datetime import UTC, datetime
-from typing import Annotated, Any, Final, Literal, TypeVar
+from typing import Annotated, Any, Final, Literal
 
-import orjson
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError
 
-from router.control.admin import problems
+from router.control.admin import json_text, problems
 from router.errors import OperatorError
 from router.rollout.alerts.alert import Report
 from router.sections.values import NAME
@@ -27,18 +26,18 @@ _LATEST_S: Final = 253_370_764_800.0
 """The beginning of the year 9999."""
 _SUMMARIES: Final = ("summary", "description", "message")
 
+
 Labels = Annotated[dict[Annotated[str, Field(max_length=256)], Annotated[str, Field(max_length=8192)]],
                    Field(max_length=LABELS_MAX)]  # fmt: skip
 Status = Literal["firing", "resolved"]
-Model = TypeVar("Model", bound=BaseModel)
 
 
 class _Foreign(BaseModel):
-    model_config = ConfigDict(extra="ignore", frozen=True)
+    model_config = ConfigDict(extra="ignore", strict=True, frozen=True)
 
 
 class _Own(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
 
 
 class _AmAlert(_Foreign):
@@ -52,7 +51,7 @@ class _AmAlert(_Foreign):
 class AlertmanagerBody(_Foreign):
     """A webhook of Alertmanager (version 4) or Grafana; each of its alerts is looked at by itself."""
 
-    alerts: list[_AmAlert]
+    alerts: Annotated[list[_AmAlert], Field(fail_fast=True)]
     truncatedAlerts: Annotated[int, Field(ge=0)] = 0
 
 
@@ -84,7 +83,7 @@ class _CloudEvent(_Foreign):
 
 def from_alertmanager(raw: bytes) -> tuple[list[Report], int]:
     """Return the alerts of a webhook, and how many its sender has cut off; raise OperatorError 400."""
-    body = _parsed(AlertmanagerBody, raw)
+    body = json_text.parse(raw, AlertmanagerBody, json_text.LARGE)
     reports = [
         Report(
             fingerprint=alert.fingerprint,
@@ -101,13 +100,13 @@ def from_alertmanager(raw: bytes) -> tuple[list[Report], int]:
 def from_alert(raw: bytes, media_type: str, fields: Mapping[str, str]) -> Report:
     """Return the alert of a request: a CloudEvent in structured or binary mode, or our own form; raise OperatorError 400."""
     if media_type == CLOUD_EVENT:
-        return _from_event(_parsed(_CloudEvent, raw))
+        return _from_event(json_text.parse(raw, _CloudEvent, json_text.LARGE))
     attributes = {
         name.lower()[len(_BINARY) :]: value for name, value in fields.items() if name.lower().startswith(_BINARY)
     }
     if "specversion" in attributes:
-        return _from_event(_checked(_CloudEvent, {**attributes, "data": _json(raw)}))
-    simple = _parsed(SimpleAlert, raw)
+        return _from_event(_from_fields({**attributes, "data": json_text.read(raw, json_text.LARGE) if raw else None}))
+    simple = json_text.parse(raw, SimpleAlert, json_text.LARGE)
     return Report(
         fingerprint=simple.id,
         status=simple.status,
@@ -179,20 +178,10 @@ def _seconds(at: datetime | None) -> float | None:
     return None if at is None else min(max(at.timestamp(), 0.0), _LATEST_S)
 
 
-def _json(raw: bytes) -> Any:
+def _from_fields(attributes: dict[str, Any]) -> _CloudEvent:
+    """Return the event whose attributes are header fields, which are all texts: its time is one, too."""
     try:
-        return orjson.loads(raw) if raw else None
-    except orjson.JSONDecodeError as error:
-        raise _invalid(f"the body is no JSON: {str(error)[:200]}") from None
-
-
-def _parsed(model: type[Model], raw: bytes) -> Model:
-    return _checked(model, _json(raw))
-
-
-def _checked(model: type[Model], document: Any) -> Model:
-    try:
-        return model.model_validate(document)
+        return _CloudEvent.model_validate(attributes, strict=False)
     except ValidationError as error:
         raise problems.from_validation(error, "body") from None
 

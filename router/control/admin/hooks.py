@@ -13,6 +13,7 @@ from aiohttp import web
 from pydantic import BaseModel, ConfigDict, Field
 
 from router import clock
+from router.control.admin import json_text
 from router.control.admin.hook_bodies import (
     CLOUD_EVENT,
     AlertmanagerBody,
@@ -42,7 +43,7 @@ def operations(office: Alerts) -> tuple[Operation, ...]:
 
     async def alertmanager(call: Call) -> Document:
         raw, sender = await _authentic(office, call.request, (_JSON,))
-        reports, truncated = from_alertmanager(raw)
+        reports, truncated = await json_text.aside(len(raw), lambda: from_alertmanager(raw))
         outcomes = await office.take(reports, sender)
         return {"alerts": [_shown(outcome) for outcome in outcomes], "truncated": truncated}
 
@@ -53,7 +54,8 @@ def operations(office: Alerts) -> tuple[Operation, ...]:
                 "the attributes of this CloudEvent are header fields, which are not signed: send it in structured mode"
             )
             raise OperatorError(401, "signature_incomplete", detail, exit_code=9)
-        report = from_alert(raw, call.request.content_type, call.request.headers)
+        request = call.request
+        report = await json_text.aside(len(raw), lambda: from_alert(raw, request.content_type, request.headers))
         (outcome,) = await office.take([report], sender)
         if outcome.unusable or outcome.result == "unmapped":
             raise OperatorError(422, outcome.result, outcome.detail, exit_code=9)

@@ -71,8 +71,8 @@ class IncidentEdit(_Part):
     severity: Literal["sev1", "sev2", "sev3", "sev4"] | None = None
     owner: Actor | None = None
     root_cause: LongText | None = None
-    add_actions: Annotated[list[NewAction], Field(max_length=ADDED_MAX)] = []
-    change_actions: Annotated[list[ChangedAction], Field(max_length=ADDED_MAX)] = []
+    add_actions: Annotated[list[NewAction], Field(max_length=ADDED_MAX, fail_fast=True)] = []
+    change_actions: Annotated[list[ChangedAction], Field(max_length=ADDED_MAX, fail_fast=True)] = []
     comment: Text = ""
 
     def plain(self) -> dict[str, Any]:
@@ -115,7 +115,7 @@ def operations(office: Incidents) -> tuple[Operation, ...]:
 
         return show
 
-    one = "/v1/incidents/{incident:[^/]+}"
+    one = "/v1/incidents/{incident:[^/.]+}"
     return (
         Operation("GET", "/v1/incidents", listed, "All rollbacks in short, newest first"),
         Operation("GET", f"{one}.md", shown("text/markdown", report.markdown), "One rollback as Markdown",

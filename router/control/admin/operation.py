@@ -14,7 +14,7 @@ import orjson
 from aiohttp import web
 from pydantic import BaseModel, ValidationError
 
-from router.control.admin import problems
+from router.control.admin import json_text, problems
 from router.control.admin.bodies import ChangeQuery, NoQuery
 from router.control.admin.guard import LOCAL, Guard, Principal, Role
 from router.control.admin.idempotency import Answer, IdempotencyKeys
@@ -24,6 +24,7 @@ from router.errors import OperatorError
 from router.sections.values import NAME, version_label
 
 BODY_TIMEOUT_S: Final = 10.0
+QUERY_PARAMETERS_MAX: Final = 32
 ACCEPTED: Final = 202
 """Of a change that `awaits` somebody's approval: a document with this member is answered so."""
 _ETAG: Final = re.compile(r'"(\d{1,19})"')
@@ -96,6 +97,8 @@ class Operation:
     media_type: str = "application/json"
     takes: type[BaseModel] | None = None
     """What the handler reads by itself, for the description."""
+    bounds: json_text.Bounds = json_text.USUAL
+    """Of its body."""
 
 
 class Desk:
@@ -115,7 +118,8 @@ class Desk:
             if operation.body is None:
                 return await self._read(operation, self._call(request, principal, None, query))
             raw = await read_body(request, self._guard.body_bytes_max)
-            body = _parse_body(raw, operation.body)
+            model, bounds = operation.body, operation.bounds
+            body = await json_text.aside(len(raw), lambda: json_text.parse(raw, model, bounds))
             return await self._change(operation, self._call(request, principal, body, query), raw)
 
         return handle
@@ -168,6 +172,9 @@ def _if_match(request: web.Request) -> int | None:
 
 
 def _parse_query(request: web.Request, model: type[BaseModel]) -> BaseModel:
+    if model.model_config.get("extra") == "forbid" and request.query_string.count("&") >= QUERY_PARAMETERS_MAX:
+        detail = f"query: it has more than {QUERY_PARAMETERS_MAX} parameters, and this route has fewer"
+        raise OperatorError(400, "request_invalid", detail, exit_code=2)
     repeated = [name for name, count in Counter(name for name, _ in request.query.items()).items() if count > 1]
     if repeated:
         raise OperatorError(400, "request_invalid", f"query: {repeated[0][:64]!r} is given more than once", exit_code=2)
@@ -203,10 +210,3 @@ async def read_body(
     except TimeoutError:
         raise OperatorError(408, "request_timeout", f"no whole body within {BODY_TIMEOUT_S:g} s") from None
     return bytes(body)
-
-
-def _parse_body(raw: bytes, model: type[BaseModel]) -> BaseModel:
-    try:
-        return model.model_validate_json(raw)
-    except ValidationError as error:
-        raise problems.from_validation(error, "body") from None

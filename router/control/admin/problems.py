@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from http import HTTPStatus
 from typing import Any, Final
 
@@ -13,7 +14,9 @@ from router.errors import OperatorError
 
 CONTENT_TYPE: Final = "application/problem+json"
 _SHOWN_CHARS_MAX: Final = 120
-_ERRORS_SHOWN_MAX: Final = 8
+ERRORS_SHOWN_MAX: Final = 20
+"""Of what one body has wrong; `errors_total` counts the others too."""
+_UNKNOWN: Final = "there is no such member"
 _CODES: Final = {"version": "version_invalid", "to": "version_invalid", "endpoints": "endpoint_invalid"}
 
 
@@ -29,16 +32,19 @@ def answer(error: OperatorError, request_id: str) -> web.Response:
         "request_id": request_id,
     }
     return web.Response(
-        status=error.status, body=orjson.dumps(members, default=str), content_type=CONTENT_TYPE, headers=_fields(error)
+        status=error.status, body=orjson.dumps(members, default=str), content_type=CONTENT_TYPE, headers=fields(error)
     )
 
 
-def _fields(error: OperatorError) -> dict[str, str]:
+def fields(error: OperatorError) -> dict[str, str]:
+    """Return the header fields that the status of a refusal calls for."""
     match error.status:
         case 401:  # RFC 9110 §11.6.1
             return {"WWW-Authenticate": 'Bearer realm="rollback-router"'}
         case 405:  # RFC 9110 §10.2.1
             return {"Allow": ", ".join(error.facts["allow"])}  # type: ignore[arg-type]  # from_http put a list there
+        case 429:  # RFC 6585 §4
+            return {"Retry-After": str(error.facts["retry_after_s"])}
         case 503:
             return {"Retry-After": "1"}
         case _:
@@ -54,35 +60,52 @@ def from_http(error: web.HTTPException, request: web.Request) -> OperatorError:
     """Return the refusal for what aiohttp raises by itself: no such path, no such method."""
     if isinstance(error, web.HTTPMethodNotAllowed):
         allow = sorted(error.allowed_methods)
-        detail = f"{request.method} is not possible on {_shown(request.path)}; possible: {', '.join(allow)}"
+        detail = f"{request.method} is not possible on {shown(request.path)}; possible: {', '.join(allow)}"
         return OperatorError(405, "method_not_allowed", detail, facts={"allow": allow})
     if error.status == 404:
-        detail = f"there is no {_shown(request.path)}; GET /v1/openapi.json lists every path"
+        detail = f"there is no {shown(request.path)}; GET /v1/openapi.json lists every path"
         return OperatorError(404, "path_unknown", detail)
     return OperatorError(error.status, "request_invalid", error.reason)
 
 
 def from_validation(error: ValidationError, what: str) -> OperatorError:
     """Return the 400 that names every wrong place of `what` ("body", "query") and what belongs there."""
-    found = error.errors(include_url=False, include_context=False)[:_ERRORS_SHOWN_MAX]
+    found = error.errors(include_url=False, include_context=False, include_input=False)[:ERRORS_SHOWN_MAX]
     errors = [{"place": _place(item["loc"], what), "problem": _problem(item)} for item in found]
-    detail = "; ".join(f"{item['place']}: {item['problem']}" for item in errors)
     first = found[0]
     code = _CODES.get(str(first["loc"][0]), "") if first["loc"] and first["type"] == "value_error" else ""
-    return OperatorError(400, code or "request_invalid", detail, exit_code=2, facts={"errors": errors})
+    return _several(code or "request_invalid", errors, error.error_count())
+
+
+def wrong(code: str, place: str, problem: str) -> OperatorError:
+    """Return the 400 that names one wrong place of a request."""
+    return _several(code, [{"place": shown(place), "problem": shown(problem, 3 * _SHOWN_CHARS_MAX)}], 1)
+
+
+def unknown_members(names: Sequence[str], what: str) -> OperatorError:
+    """Return the 400 that names the first members of `what` that it does not have, and how many there are."""
+    errors = [{"place": _place((name,), what), "problem": _UNKNOWN} for name in names[:ERRORS_SHOWN_MAX]]
+    return _several("request_invalid", errors, len(names))
+
+
+def _several(code: str, errors: list[dict[str, str]], total: int) -> OperatorError:
+    detail = "; ".join(f"{item['place']}: {item['problem']}" for item in errors)
+    if total > len(errors):
+        detail += f"; and {total - len(errors)} more"
+    return OperatorError(400, code, detail, exit_code=2, facts={"errors": errors, "errors_total": total})
 
 
 def _place(location: tuple[int | str, ...], what: str) -> str:
-    return _shown(".".join([what, *(str(part) for part in location)]))
+    return shown(".".join([what, *(str(part) for part in location)]))
 
 
 def _problem(item: Any) -> str:
     if item["type"] == "extra_forbidden":
-        return "there is no such member"
-    return _shown(str(item["msg"]).removeprefix("Value error, "), 3 * _SHOWN_CHARS_MAX)
+        return _UNKNOWN
+    return shown(str(item["msg"]).removeprefix("Value error, "), 3 * _SHOWN_CHARS_MAX)
 
 
-def _shown(text: str, chars_max: int = _SHOWN_CHARS_MAX) -> str:
+def shown(text: str, chars_max: int = _SHOWN_CHARS_MAX) -> str:
     """Return a client's own words as they may stand in an answer and in a log: bounded, visible."""
     visible = text if text.isprintable() else repr(text)[1:-1]
     return visible if len(visible) <= chars_max else visible[:chars_max] + "…"

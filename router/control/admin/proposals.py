@@ -7,7 +7,7 @@ button on it sends a POST to the same address. Such a POST needs no token: the s
 from __future__ import annotations
 
 import asyncio
-from typing import Annotated, Any, Final, Literal
+from typing import Annotated, Final, Literal
 from urllib.parse import parse_qs
 
 from aiohttp import web
@@ -17,13 +17,13 @@ from router.control.admin import bodies, proposal_page
 from router.control.admin.bodies import ChangeQuery
 from router.control.admin.changes import signed
 from router.control.admin.operation import BODY_TIMEOUT_S, Call, Operation
+from router.control.admin.refusals import LINK_FOREIGN
 from router.control.proposals.approvals import Approvals
 from router.control.proposals.proposal_links import VERBS
 from router.control.verbs import Document
 from router.errors import OperatorError
 
 FORM_BYTES_MAX: Final = 8192
-_FOREIGN: Final = "this link is not valid: it is cut off or altered, or was not made by this router"
 _PATH: Final = "/decide/{proposal}/{verb}/{until_s}/{signature}"
 _ACTOR: Final[TypeAdapter[str]] = TypeAdapter(bodies.Actor)
 _REASON: Final[TypeAdapter[str]] = TypeAdapter(bodies.Text)
@@ -71,10 +71,10 @@ def operations(approvals: Approvals) -> tuple[Operation, ...]:
         return await _decide(approvals, call, "deny")
 
     async def look(call: Call) -> web.Response:
-        return await _answered(_look(approvals, call.request))
+        return await _look(approvals, call.request)
 
     async def press(call: Call) -> web.Response:
-        return await _answered(_press(approvals, call.request))
+        return await _press(approvals, call.request)
 
     proposal = "/v1/proposals/{proposal}"
     html = {"role": None, "query": LinkQuery, "media_type": "text/html"}
@@ -102,15 +102,6 @@ async def _decide(approvals: Approvals, call: Call, verb: str) -> Document:
 
 
 # -- by a link
-async def _answered(asked: Any) -> web.Response:
-    """Return a page also where it is refused: people look at it, in a browser."""
-    try:
-        response: web.Response = await asked
-        return response
-    except OperatorError as refusal:
-        return proposal_page.refused(refusal.status, refusal.detail)
-
-
 async def _look(approvals: Approvals, request: web.Request) -> web.Response:
     verb, proposal_id = _admitted(approvals, request)
     return proposal_page.question(approvals.document(proposal_id), verb)
@@ -131,10 +122,10 @@ def _admitted(approvals: Approvals, request: web.Request) -> tuple[str, str]:
     try:
         proposal, _ = approvals.find(told["proposal"])
     except OperatorError:
-        raise OperatorError(404, "link_invalid", _FOREIGN) from None
+        raise OperatorError(404, "link_invalid", LINK_FOREIGN) from None
     number = int(until) if until.isascii() and until.isdigit() and len(until) < 20 else -1
     if verb not in VERBS or not approvals.links.is_ours(proposal, verb, number, told["signature"]):
-        raise OperatorError(404, "link_invalid", _FOREIGN)
+        raise OperatorError(404, "link_invalid", LINK_FOREIGN)
     approvals.check_link(proposal, verb)
     return verb, proposal.id
 

@@ -11,6 +11,9 @@ from router.control.verbs import Document
 from router.control.versions.archive import Archive
 from router.errors import OperatorError
 
+_NOT_A_VERB: Final = "(?!.+/(?:quarantine|release)$)"
+"""A version whose name ends so is written with %2F: `/v1/versions/a%2Fquarantine`."""
+
 
 async def list_all(call: Call) -> Document:
     """All versions."""
@@ -75,7 +78,8 @@ def operations(archive: Archive) -> tuple[Operation, ...]:
     return (
         Operation("POST", "/v1/versions", register, "Make a version known without deploying it, or correct its artifact",
                   "operator", bodies.Register, ChangeQuery, 201),
-        Operation("GET", "/v1/versions/{version:.+}", one, "One version: where it comes from, when it was live, how it fared",
+        Operation("GET", f"/v1/versions/{{version:{_NOT_A_VERB}.+}}", one,
+                  "One version: where it comes from, when it was live, how it fared",
                   query=ServiceQuery),
         Operation("GET", "/v1/services/{service}/live", live, "What was live when, oldest first", query=LiveQuery),
         Operation("GET", "/v1/services/{service}/retention", retention, "Which versions and artifacts may be deleted"),

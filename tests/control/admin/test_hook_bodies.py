@@ -165,7 +165,7 @@ def test_an_event_may_say_of_which_alert_it_speaks() -> None:
         pytest.param(
             orjson.dumps({"alerts": [ALERT | {"labels": {f"l{n}": "" for n in range(65)}}]}), "labels", id="65 labels"
         ),
-        pytest.param(b'{"alerts":' * 2000, "no JSON", id="deep"),
+        pytest.param(b'{"alerts":' * 2000, "nested deeper than 64", id="deep"),
     ],
 )
 def test_what_is_no_webhook(raw: bytes, place: str) -> None:
@@ -193,3 +193,32 @@ def test_what_is_no_alert(body: dict[str, Any], media_type: str, fields: dict[st
     with pytest.raises(OperatorError, match="request_invalid") as refusal:
         from_alert(orjson.dumps(body), media_type, fields)
     assert place in refusal.value.detail
+
+
+@pytest.mark.parametrize(
+    ("raw", "place"),
+    [
+        (b'{"id": "a", "id": "b"}', "body.id"),
+        (b'{"id": "a", "labels": {"x": "1", "x": "2"}}', "body.labels.x"),
+        (b'{"id": 7}', "body.id"),
+        (b'{"id": "a", "labels": {"x": 1}}', "body.labels.x"),
+        (b'{"id": "a", "starts_at": 1764000000}', "body.starts_at"),
+        (b'{"id": "a", "summary": true}', "body.summary"),
+        (b'{"id": "a", "summary": "\\ud800"}', "body"),
+        (b'\xef\xbb\xbf{"id": "a"}', "body"),
+        (b'{"id": "a"} x', "body"),
+    ],
+)
+def test_our_own_form_is_strict(raw: bytes, place: str) -> None:
+    with pytest.raises(OperatorError) as refusal:
+        from_alert(raw, "application/json", {})
+    assert (refusal.value.status, refusal.value.facts["errors"][0]["place"]) == (400, place)  # type: ignore[index]
+
+
+def test_a_repeated_name_in_a_webhook_is_refused_and_a_large_webhook_is_not() -> None:
+    with pytest.raises(OperatorError, match="member_repeated"):
+        from_alertmanager(b'{"alerts": [{"labels": {"a": "1", "a": "2"}}]}')
+    reports, _ = from_alertmanager(
+        orjson.dumps({"alerts": [ALERT] * 2000, "groupLabels": {}, "news": {"x": [1.5, None]}})
+    )
+    assert len(reports) == 2000

@@ -27,7 +27,8 @@ SLOW = {
     "evidence_since_ns": None,
 }  # fmt: skip
 ID = "svc-rollback-1"
-FORM = {"Content-Type": "application/x-www-form-urlencoded"}
+BROWSER = {"Accept": "text/html,application/xhtml+xml,*/*;q=0.8"}
+FORM = {"Content-Type": "application/x-www-form-urlencoded", **BROWSER}
 
 
 class Desk:

@@ -1,0 +1,92 @@
+"""Wrong credentials: tokens, signatures of alerts, signatures of links. Counted, logged seldom, answered 429 when an address
+sends many.
+
+Only what is wrong is throttled. A right token from the same address goes on: whoever shares an address (NAT, a reverse proxy)
+with one who guesses is not locked out. Tokens and signatures have 256 bits, so that guessing is hopeless either way; what is
+bounded here is the log, and what a sender that was set up wrongly can do.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import logging
+import math
+from collections import OrderedDict
+from typing import Final
+
+from router.errors import OperatorError
+from router.logs import Seldom
+
+log = logging.getLogger(__name__)
+BURST: Final = 30
+"""Wrong credentials that one address may send at once; each is answered 401 (of a link: 404)."""
+REFILL_S: Final = 2.0
+"""After which it may send one more."""
+ADDRESSES_MAX: Final = 4096
+LOG_EVERY_S: Final = 60.0
+WRONG: Final = ("link_invalid", "signature_invalid", "token_invalid")
+THROTTLED: Final = "throttled"
+
+
+class Attempts:
+    """What each address (of IPv6: each /64) may still send. `counts`: wrong credentials since control began, by what they were;
+    of these, `throttled` were answered 429.
+    """
+
+    def __init__(self) -> None:
+        self.counts = {THROTTLED: 0, **dict.fromkeys(WRONG, 0)}
+        self._left: OrderedDict[str, tuple[float, float]] = OrderedDict()
+        self._log = Seldom(LOG_EVERY_S)
+        self._told = 0
+
+    def __len__(self) -> int:
+        return len(self._left)
+
+    def judged(self, address: str | None, refusal: OperatorError, now_s: float) -> OperatorError:
+        """Return how a request is refused: as it is, or with 429 if its credentials are wrong and its address has sent many."""
+        if refusal.code not in WRONG:
+            return refusal
+        self.counts[refusal.code] += 1
+        place = network(address)
+        left, at_s = self._left.pop(place, (float(BURST), now_s))
+        left = min(float(BURST), left + (now_s - at_s) / REFILL_S)
+        self._say(place, refusal.code, now_s)
+        answer = refusal
+        if left >= 1:
+            left -= 1
+        else:
+            self.counts[THROTTLED] += 1
+            answer = _throttled(max(1, math.ceil((1 - left) * REFILL_S)))
+        self._left[place] = (left, now_s)
+        if len(self._left) > ADDRESSES_MAX:
+            self._left.popitem(last=False)
+        return answer
+
+    def _say(self, place: str, code: str, now_s: float) -> None:
+        if self._log.due(now_s):
+            total = sum(self.counts[wrong] for wrong in WRONG)
+            log.warning(
+                "admin port: %d wrong credentials since the last such line, the last (%s) from %s",
+                total - self._told,
+                code,
+                place,
+            )
+            self._told = total
+
+
+def network(address: str | None) -> str:
+    """Return whom an address is counted for: itself, of IPv6 its /64; one name for everything that has no address."""
+    try:
+        known = ipaddress.ip_address((address or "").partition("%")[0])
+    except ValueError:
+        return "a Unix socket"
+    if isinstance(known, ipaddress.IPv6Address):
+        if known.ipv4_mapped is not None:
+            return str(known.ipv4_mapped)
+        return str(ipaddress.ip_network((known, 64), strict=False))
+    return str(known)
+
+
+def _throttled(after_s: int) -> OperatorError:
+    detail = f"too many wrong credentials came from this address; send the right one, or wait {after_s} s"
+    return OperatorError(429, "credentials_throttled", detail, exit_code=9, facts={"retry_after_s": after_s})

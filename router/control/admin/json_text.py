@@ -1,0 +1,212 @@
+"""JSON texts of requests, held to one meaning and to limits before anything is made of them.
+
+RFC 8259 leaves to parsers what a repeated name means, how large a number may be and whether a lone surrogate is a character;
+what one of them reads another way than we do is refused (as RFC 7493, I-JSON, asks). What is refused is named with its place.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import math
+import re
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Any, Final, NoReturn, TypeVar
+
+from pydantic import BaseModel, ValidationError
+
+from router.control.admin import problems
+from router.errors import OperatorError
+
+DEPTH_MAX: Final = 64
+MEMBERS_MAX: Final = 256
+"""Of one object. Each unknown member costs an error of its own, 4 us each."""
+BYTES_MAX: Final = 1 << 18
+VALUES_MAX: Final = 12_000
+"""More than any body has that is of use, but for files of cases: those ask for other bounds."""
+ON_LOOP_BYTES_MAX: Final = 1 << 15
+"""Longer texts are read in a thread: the loop waits for a part of that time only (the interpreter changes threads)."""
+_INTEGER_MAX: Final = 1 << 63
+_SURROGATE: Final = re.compile(rb"\\u[dD][89a-fA-F]")
+_STRING: Final = re.compile(rb'"(?:[^"\\]++|\\.)*+"', re.DOTALL)
+_PIECE: Final = re.compile(rb'(?:[^"]{1,10000}+|"(?:[^"\\]++|\\.)*+"){0,1000}+', re.DOTALL)
+"""One search of the whole would hold the interpreter, and with it the loop, for 70 ms."""
+_BOM: Final = b"\xef\xbb\xbf"
+Model = TypeVar("Model", bound=BaseModel)
+Result = TypeVar("Result")
+
+
+class _Repeated(dict[str, Any]):
+    """An object with a name that is given more than once."""
+
+    name = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Bounds:
+    """Of a text: how many bytes it has, how many members one object, how many values there are in all, and how many objects
+    and lists among them, as commas and brackets outside of strings tell.
+
+    `long_integers`: integers of more than 64 bits pass, because whoever asks refuses them with a better place.
+    """
+
+    members_max: int = MEMBERS_MAX
+    bytes_max: int = BYTES_MAX
+    values_max: int = VALUES_MAX
+    containers_max: int = VALUES_MAX
+    long_integers: bool = False
+
+
+USUAL: Final = Bounds()
+LARGE: Final = Bounds(bytes_max=1 << 50, values_max=100_000, containers_max=50_000)
+"""Of webhooks and files of cases: 10,000 cases of 1 MiB have 10 values each."""
+
+
+def read(raw: bytes, bounds: Bounds = USUAL) -> Any:
+    """Return the value of a JSON text; raise OperatorError 400 naming what is wrong with it, and where.
+
+    Numbers are within 64 bits and finite, texts are Unicode.
+    """
+    if len(raw) > bounds.bytes_max:
+        raise _invalid(f"has {len(raw)} bytes, {bounds.bytes_max} is the most that this route has use for")
+    _count(raw, bounds)
+    text = _decoded(raw)
+    repeated: list[_Repeated] = []
+
+    def made(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        if len(pairs) > bounds.members_max:
+            raise ValueError(f"an object has {len(pairs)} members, {bounds.members_max} is the most")
+        made = dict(pairs)
+        if len(made) < len(pairs):
+            made = _Repeated(made)
+            repeated.append(made)
+            seen: set[str] = set()
+            made.name = next(name for name, _ in pairs if name in seen or seen.add(name))  # type: ignore[func-returns-value]
+        return made
+
+    try:
+        value = json.loads(text, object_pairs_hook=made, parse_constant=_constant)
+    except RecursionError:
+        raise _invalid(f"is nested deeper than {DEPTH_MAX}") from None
+    except ValueError as error:
+        raise _invalid(f"is no JSON: {_reason(error)}") from None
+    if repeated:
+        raise _twice(value)
+    _limits(value, bounds, texts=_SURROGATE.search(raw) is not None)
+    return value
+
+
+def parse(raw: bytes, model: type[Model], bounds: Bounds = USUAL, what: str = "body") -> Model:
+    """Return the `model` that a JSON text holds; raise OperatorError 400 naming every place that is wrong, up to a limit."""
+    value = read(raw, bounds)
+    if model.model_config.get("extra") == "forbid" and isinstance(value, dict):
+        _refuse_unknown(value, model, what)
+    try:
+        return model.model_validate_json(raw)
+    except ValidationError as error:
+        raise problems.from_validation(error, what) from None
+
+
+async def aside(size_bytes: int, work: Callable[[], Result]) -> Result:
+    """Return the result of `work`, which reads a text of `size_bytes`: done in a thread if it would hold the loop."""
+    if size_bytes <= ON_LOOP_BYTES_MAX:
+        return work()
+    return await asyncio.to_thread(work)
+
+
+def _count(raw: bytes, bounds: Bounds) -> None:
+    containers = raw.count(b"[") + raw.count(b"{")
+    values = containers + raw.count(b",")
+    if values <= bounds.values_max and containers <= bounds.containers_max:
+        return
+    if bounds is USUAL:  # no string of a usual body is so long that it matters
+        raise _invalid(f"has more than {bounds.values_max} values")
+    at = containers = values = 0
+    while (end := _PIECE.match(raw, at).end()) > at:  # type: ignore[union-attr]  # it matches nothing, too
+        outside = _STRING.sub(b"", raw[at:end])
+        containers += outside.count(b"[") + outside.count(b"{")
+        values += outside.count(b",")
+        at = end
+        if containers > bounds.containers_max:
+            raise _invalid(f"has more than {bounds.containers_max} objects and lists")
+        if containers + values > bounds.values_max:
+            raise _invalid(f"has more than {bounds.values_max} values")
+
+
+def _decoded(raw: bytes) -> str:
+    if raw.startswith(_BOM):
+        raise _invalid("begins with a byte order mark (RFC 8259 §8.1): leave it out")
+    try:
+        return raw.decode()
+    except UnicodeDecodeError as error:
+        raise _invalid(f"is no UTF-8: byte {error.start} is {raw[error.start]:#04x}") from None
+
+
+def _refuse_unknown(value: dict[str, Any], model: type[BaseModel], what: str) -> None:
+    known = {field.alias or name for name, field in model.model_fields.items()}
+    unknown = [name for name in value if name not in known]
+    if len(unknown) > problems.ERRORS_SHOWN_MAX:
+        raise problems.unknown_members(unknown, what)
+
+
+def _limits(value: Any, bounds: Bounds, *, texts: bool) -> None:
+    """Look at every value, level by level."""
+    level: list[Any] = [value]
+    for _ in range(DEPTH_MAX):
+        below: list[Any] = []
+        for item in level:
+            kind = type(item)
+            if kind is dict:
+                below += item.values()
+                if texts:
+                    _characters(item)
+            elif kind is list:
+                below += item
+            elif kind is float and not math.isfinite(item):
+                raise _invalid("holds a number beyond 1.8e308")
+            elif kind is int and not bounds.long_integers and not -_INTEGER_MAX <= item < 2 * _INTEGER_MAX:
+                raise _invalid("holds an integer of more than 64 bits")
+            elif texts and kind is str:
+                _characters((item,))
+        if not below:
+            return
+        level = below
+    raise _invalid(f"is nested deeper than {DEPTH_MAX}")
+
+
+def _characters(texts: Iterable[str]) -> None:
+    for text in texts:
+        try:
+            text.encode()
+        except UnicodeEncodeError as error:
+            lone = f"\\u{ord(text[error.start]):04x}"
+            raise _invalid(f"holds {lone}, half of a surrogate pair, which is no character") from None
+
+
+def _twice(value: Any) -> OperatorError:
+    """Return the refusal that says where a name is given twice."""
+    waiting: list[tuple[str, Any]] = [("body", value)]
+    while waiting:
+        place, item = waiting.pop()
+        if isinstance(item, _Repeated):
+            return problems.wrong("member_repeated", f"{place}.{item.name}", "the member is given more than once")
+        if isinstance(item, dict):
+            waiting += [(f"{place}.{name}", inner) for name, inner in item.items()]
+        elif isinstance(item, list):
+            waiting += [(f"{place}.{number}", inner) for number, inner in enumerate(item)]
+    return _invalid("has a member that is given more than once, within a value that is itself given twice")
+
+
+def _constant(name: str) -> NoReturn:
+    raise ValueError(f"{name} is no number of JSON")
+
+
+def _reason(error: ValueError) -> str:
+    if isinstance(error, json.JSONDecodeError):
+        return f"{error.msg} at line {error.lineno} column {error.colno}"
+    return "an integer has too many digits" if "limit" in str(error) and "digits" in str(error) else str(error)
+
+
+def _invalid(problem: str) -> OperatorError:
+    return problems.wrong("request_invalid", "body", problem)

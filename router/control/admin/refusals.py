@@ -1,0 +1,46 @@
+"""How a refusal is answered: with a problem document (RFC 9457); with a page where a browser follows a link of a notification."""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+
+from aiohttp import web
+
+from router.control.admin import problems, proposal_page
+from router.errors import OperatorError
+
+LINKS: Final = "/decide/"
+LINK_FOREIGN: Final = "this link is not valid: it is cut off or altered, or was not made by this router"
+_PAGES: Final = ("text/html", "application/xhtml+xml")
+_NEVER: Final = re.compile(r"q=0(?:\.0{0,3})?")
+
+
+def answer(refusal: OperatorError, request: web.BaseRequest, request_id: str) -> web.Response:
+    """Return the answer of a refused request: a page where a browser has followed a link, else a problem document."""
+    if not (is_link(request) and wants_page(",".join(request.headers.getall("Accept", [])))):
+        return problems.answer(refusal, request_id)
+    page = proposal_page.refused(refusal.status, refusal.detail)
+    page.headers.update(problems.fields(refusal))
+    return page
+
+
+def is_link(request: web.BaseRequest) -> bool:
+    """Return whether the request is for a link that people follow, or for what a mail program has left of one."""
+    return request.rel_url.raw_path.startswith(LINKS)
+
+
+def wants_page(accept: str) -> bool:
+    """Return whether an `Accept` field names HTML, as those of browsers do; `*/*` alone is what programs send."""
+    for part in accept.split(",")[:64]:
+        name, *parameters = (piece.strip().lower() for piece in part.split(";"))
+        if name in _PAGES and not any(_NEVER.fullmatch(parameter) for parameter in parameters):
+            return True
+    return False
+
+
+def from_http(error: web.HTTPException, request: web.Request) -> OperatorError:
+    """Return the refusal for what aiohttp raises by itself; of a link that is cut off, what a person can do with it."""
+    if error.status == 404 and is_link(request):
+        return OperatorError(404, "link_invalid", LINK_FOREIGN)
+    return problems.from_http(error, request)

@@ -1,0 +1,79 @@
+"""A router with few descriptors: it runs with smaller limits, which it says, or it does not start and says what it needs."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import suppress
+from pathlib import Path
+
+import aiohttp
+import pytest
+
+from tests.end_to_end.real_router import Router, until
+
+pytestmark = pytest.mark.end_to_end
+SETTINGS = """
+[services.default]
+active = { version = "v1", endpoints = ["http://127.0.0.1:9"] }
+"""
+
+
+class Limited(Router):
+    """It may have `files` descriptors a process."""
+
+    files = 64
+
+    def command(self) -> list[str]:
+        return ["prlimit", f"--nofile={self.files}:{self.files}", *super().command()]
+
+
+def router(folder: Path, files: int) -> Limited:
+    made = Limited(folder, SETTINGS)
+    made.files = files
+    return made
+
+
+@pytest.mark.parametrize("files", [16, 32, 51])
+async def test_with_too_few_it_does_not_start_and_says_why(tmp_path: Path, files: int) -> None:
+    process = await asyncio.create_subprocess_exec(
+        *router(tmp_path, files).command(), stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT
+    )
+    said, _ = await asyncio.wait_for(process.communicate(), 30)
+    assert process.returncode == 3, said
+    assert f"a process may have {files} descriptors, and a router with 2 workers needs 52 at least".encode() in said
+    assert b"ulimit -Hn" in said
+    assert b"Traceback" not in said
+
+
+@pytest.mark.parametrize("files", [52, 64, 100, 256])
+async def test_with_few_it_runs_and_its_admin_port_takes_a_crowd(tmp_path: Path, files: int) -> None:
+    running = router(tmp_path, files)
+    crowd: list[asyncio.StreamWriter] = []
+    try:
+        await running.start(within_s=60)
+        for port in (running.admin_port, running.data_port):
+            for _ in range(files):
+                with suppress(OSError):
+                    crowd.append((await asyncio.open_connection("127.0.0.1", port))[1])
+
+        async def answered() -> bool:
+            try:
+                async with aiohttp.ClientSession() as session:
+                    body = {"reason": "few descriptors"}
+                    async with session.post(f"{running.admin_url}/v1/services/default/freeze", json=body) as response:
+                        return response.status == 200
+            except aiohttp.ClientError:
+                return False
+
+        await until(answered, 10, f"the admin port answers\n{running.log[-3000:]}")
+        taken = min(256, files - 44)
+        assert (f"admin.connections_max = 256 does not fit into the {files} descriptors of control" in running.log) == (
+            taken < 256
+        )
+        assert "may take 14096 descriptors of a worker" in running.log
+        assert "Traceback" not in running.log
+        assert "unable to open" not in running.log
+    finally:
+        for writer in crowd:
+            writer.close()
+        await running.stop()
