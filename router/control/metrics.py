@@ -81,7 +81,7 @@ class _Reading(Collector):
         yield _quarantined(controller.view.quarantined())
         yield from _processes(status, controller.wall)
         yield _counted(
-            "limited", "How often a limit on clients acted; the label is the setting.", "limit", lanes.limited()
+            "limited", "How often a limit on clients acted; the label is its name.", "limit", lanes.limited()
         )
         yield _counted("admin_connections_closed", "Connections that the admin port has closed.", "why", self._put_out)
         yield _counted("admin_refused", "Requests at the admin port that were no HTTP or had wrong credentials; throttled: "
@@ -159,6 +159,9 @@ def _targets(status: Document) -> Iterator[Metric]:
     by_target = ["service", "version"]
     in_flight = GaugeMetricFamily(PREFIX + "in_flight_requests", "Attempts that have not ended.", labels=by_target)
     waiting = GaugeMetricFamily(PREFIX + "waiting_requests", "Attempts without a first byte yet.", labels=by_target)
+    tunnels = GaugeMetricFamily(
+        PREFIX + "tunnels", "WebSockets, and requests for one that have no answer yet.", labels=by_target
+    )
     oldest = GaugeMetricFamily(PREFIX + "oldest_waiting_seconds", "Age of the oldest of them.", labels=by_target)
     active = GaugeMetricFamily(
         PREFIX + "active_info", "The version that serves.", labels=["service", "version", "generation"]
@@ -172,12 +175,13 @@ def _targets(status: Document) -> Iterator[Metric]:
             labels = [name, _label(target["version"])]
             in_flight.add_metric(labels, target["in_flight"])
             waiting.add_metric(labels, target["waiting"])
+            tunnels.add_metric(labels, target["tunnels"])
             oldest.add_metric(labels, target["oldest_waiting_s"] or 0.0)
             ready.add_metric([*labels, target["role"]], float(target["ready"]))
         if service["active"] is not None:
             active.add_metric([name, _label(service["active"]), str(service["generation"])], 1.0)
         way_back.add_metric([name], float(service["way_back"]))
-    yield from (in_flight, waiting, oldest, active, ready, way_back)
+    yield from (in_flight, waiting, tunnels, oldest, active, ready, way_back)
 
 
 def _switches(tally: Tally) -> Iterator[Metric]:

@@ -138,6 +138,7 @@ def _target(bench: Bench, target: Target, lanes: Lanes, probes: Probes, now_ns: 
         "quarantined": mark["reason"] if mark else None,
         "in_flight": lanes.slot_in_flight(bench.conductor.index, slot),
         "waiting": counts[at.L_WAITING],
+        "tunnels": counts[at.L_TUNNELS],
         "oldest_waiting_s": round(max(0, now_ns - oldest_ns) / 1e9, 3) if oldest_ns else None,
         "since": clock.iso(target.since),
         "totals": {

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from typing import Any, Protocol
 
 from router import __version__, build, clock
-from router.control import status
+from router.control import pressure, status
 from router.control.alarms import Alarms
 from router.control.bench import Bench
 from router.control.broadcast import Broadcast
@@ -79,6 +79,7 @@ class View:
                 "ended": {outcome.label: ended[outcome] for outcome in OUTCOMES},
             },
             "limited": self._floor.lanes.limited(),
+            "holdings": pressure.merged(self._floor.lanes.holdings(now_ns)),
             "services": {name: self.service_status(name) for name in self._floor.benches},
         }
 

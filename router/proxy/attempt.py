@@ -36,6 +36,8 @@ class Attempt:
         self.plane = plane = exchange.plane
         plane.words[target.row + _CLAIMED] += 1
         target.open.add(exchange)
+        if exchange.head.upgrade:
+            target.upgrades += 1
         self.exchange = exchange
         self.target = target
         self.row = target.row
@@ -106,6 +108,8 @@ class Attempt:
         """Count how it ended; `lasted_s` from the claim to the last byte, less what a slow client held the backend back."""
         plane, row, target = self.plane, self.row, self.target
         target.open.discard(self.exchange)
+        if self.exchange.head.upgrade:
+            target.upgrades -= 1
         if not self.begun:
             target.waiting.since.pop(self.exchange, None)
         plane.words[row + _OUTCOMES + outcome] += 1

@@ -13,7 +13,7 @@ import re
 from typing import TYPE_CHECKING, Any, Final
 
 from router.clock import now_s as monotonic_s
-from router.proxy import access_log, balancer, farewell, replies, rescue, room
+from router.proxy import access_log, balancer, farewell, replies, rescue
 from router.proxy.attempt import Attempt
 from router.proxy.fields import CHUNKED, UNTIL_CLOSE
 from router.proxy.request_head import RequestHead
@@ -88,10 +88,8 @@ class Exchange:
         active = service.active
         if active is None:
             self.answer(503, "no_route", f"service {service.options.name} has no active version", Outcome.REFUSED)
-        elif len(active.open) < active.quota or self.plane.room.admits(active):
+        elif (len(active.open) < active.quota and not self.head.upgrade) or self.plane.room.admitted(self, active):
             self.claim(active, _ACTIVE)
-        else:
-            room.turn_away(self, active)
 
     def claim(self, target: TargetView, role: int) -> None:
         """Choose `target` and count this exchange there, in one step; then send."""
@@ -122,6 +120,7 @@ class Exchange:
         if upstream is not None:
             self._send(attempt, upstream, now_s)
         elif pool.waiting >= self.plane.options.connect_waits_max:
+            self.plane.count_limit(at.LIMITED_CONNECT_WAITS)
             self.saturated("too many requests wait for a connection to the version in service")
         else:
             self.wait(pool)

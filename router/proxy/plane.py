@@ -34,6 +34,7 @@ from router.proxy.view import ServiceView
 from router.rollout.outcome import Outcome
 from router.rollout.route import NO_SLOT
 from router.shm import layout as at
+from router.shm.holdings import HoldingsRecord
 from router.shm.wall import Wall
 from router.tasks import Tasks
 
@@ -71,6 +72,7 @@ class Plane:
         self.connections = self.crowd.members
         self.room = Room(self)
         self.heap = Heap(trimmer())
+        self.holdings = HoldingsRecord(wall, index)
         self.draining = False
         self.now_s = clock.now_s()
         self.header_wait = Deadlines(options.header_timeout_s, Downstream.header_late)
@@ -235,7 +237,7 @@ class Plane:
         self.crowd.ages.sweep(now_s)
         for service in self.services:
             service.sweep(now_s)
-        self.room.deal()
+        self.room.sweep(now_s)
         self._watch_descriptors()
         self.heap.look(self.visitors(), now_s)
         self._requests.refill()

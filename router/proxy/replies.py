@@ -58,7 +58,7 @@ def reply(
     ]
     if request_id:
         lines.append(b"X-Request-ID: " + request_id)
-    if status == 503:
+    if status in (429, 503):
         lines.append(b"Retry-After: %d" % RETRY_AFTER_S)
     if status == 405:
         lines.append(_ALLOW)

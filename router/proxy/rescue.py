@@ -76,7 +76,7 @@ def _rescue(exchange: Exchange, outcome: Outcome) -> bool:
             target is None
             or target is attempt.target
             or target in exchange.visited
-            or len(target.open) >= plane.in_flight_max
+            or not plane.room.fits(exchange, target)
         ):
             continue
         plane.words[attempt.row + at.L_RESCUED] += 1

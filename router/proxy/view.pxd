@@ -13,6 +13,7 @@ cdef class TargetView:
     cdef public Deadlines waiting
     cdef public Py_ssize_t retrying
     cdef public Py_ssize_t quota
+    cdef public Py_ssize_t upgrades
     cdef public tuple pools
     cdef public Plane _plane
 

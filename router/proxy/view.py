@@ -13,6 +13,7 @@ from router import clock
 from router.proxy.backend_tls import BackendContext
 from router.proxy.deadlines import Deadlines
 from router.proxy.failures import failures_of
+from router.proxy.places import Places
 from router.proxy.pool import Pool
 from router.proxy.witness import witnesses_of
 from router.rollout.endpoint import parse_endpoint
@@ -33,7 +34,8 @@ _READS_MAX: Final = 100
 
 class TargetView:
     """One version as this worker serves it. `open` are its attempts that have not ended, `waiting` those sent whole that
-    have no first byte yet; `row` is its row in this worker's lane; `quota` is how many may be open without asking (room.py).
+    have no first byte yet; `row` is its row in this worker's lane; `quota` is how many may be open without asking (room.py),
+    `upgrades` how many of them are tunnels or may become one, `books` who holds the places of all and of tunnels.
     """
 
     def __init__(self, plane: Plane, service: ServiceView, slot: int, content: SlotContent) -> None:
@@ -48,6 +50,8 @@ class TargetView:
         )
         self.retrying = 0
         self.quota = 0
+        self.upgrades = 0
+        self.books = (Places(), Places())
         self._plane = plane
         self._backend_context = service.backend_context
         self.pools: tuple[Pool, ...] = ()
@@ -201,6 +205,7 @@ class ServiceView:
     def _write_gauges(self, target: TargetView, now_s: float) -> None:
         words, row = self._words, target.row
         oldest = target.waiting.oldest()
+        words[row + at.L_TUNNELS] = target.upgrades
         words[row + at.L_WAITING] = len(target.waiting.since)
         words[row + at.L_WAITING_LONG] = target.waiting.longer_than(self.options.hang_wait_min_s, now_s)
         words[row + at.L_OLDEST_WAITING_NS] = int(oldest * 1e9) if oldest is not None else 0

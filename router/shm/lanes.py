@@ -11,11 +11,13 @@ taken while the worker counts is never too small.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 from router.rollout.histogram import BUCKETS
 from router.rollout.outcome import Outcome
 from router.rollout.route import SLOTS
 from router.shm import layout as at
+from router.shm.holdings import HoldingsRecord
 from router.shm.wall import Wall
 
 
@@ -40,6 +42,7 @@ class Lanes:
     def __init__(self, wall: Wall) -> None:
         self._words = wall.words
         self._layout = wall.layout
+        self._holdings = [HoldingsRecord(wall, worker) for worker in range(wall.layout.workers)]
 
     @property
     def workers(self) -> int:
@@ -155,6 +158,10 @@ class Lanes:
         rows = [self._layout.lane_service(worker, service) + at.LS_VALIDATED for worker in range(self.workers)]
         return {pair: sum(self._words[row + number] for row in rows) for number, pair in enumerate(at.VALIDATED)}
 
+    def holdings(self, now_ns: int) -> list[dict[str, Any]]:
+        """Return what workers have said lately of who holds their places (proxy/holdings.py), by worker."""
+        return [told for record in self._holdings if (told := record.read(now_ns)) is not None]
+
     # -- reaping
     def reap(self, worker: int) -> int:
         """End as `cut` whatever a dead worker left in flight; return how many exchanges that were.
@@ -171,7 +178,7 @@ class Lanes:
             for slot in range(SLOTS):
                 slot_row = self._layout.lane_slot(worker, service, slot)
                 words[slot_row + at.L_OUTCOMES + Outcome.CUT] += self._in_flight(slot_row)
-                for gauge in (at.L_WAITING, at.L_WAITING_LONG, at.L_OLDEST_WAITING_NS):
+                for gauge in (at.L_WAITING, at.L_WAITING_LONG, at.L_OLDEST_WAITING_NS, at.L_TUNNELS):
                     words[slot_row + gauge] = 0
                 ended += sum(
                     words[slot_row + at.L_EXCHANGES : slot_row + at.L_EXCHANGES + at.ROLE_COUNT * at.OUTCOME_COUNT]
@@ -184,4 +191,5 @@ class Lanes:
         )
         words[header + at.W_ENDED + Outcome.CUT] += open_unmatched
         words[header + at.W_CONNECTIONS] = 0
+        self._holdings[worker].clear()
         return cut + open_unmatched

@@ -1,10 +1,10 @@
 """Offsets and sizes of the wall, in 64-bit words. One place computes them; every process maps the same.
 
     header | a block a service: route cell, 7 slot records, 7 base rows, sample ring, note | a lane a worker: lane header,
-    a lane-service row a service, a lane-slot row a slot | two capture rings a worker
+    a lane-service row a service, a lane-slot row a slot | two capture rings a worker | a record of holdings a worker
 
 Who writes: the header's control words and the service blocks: control. A lane: its worker, and the supervisor once that
-worker is dead. A capture ring: its worker. The header's supervisor words: the supervisor.
+worker is dead. A capture ring: its worker. Holdings: like a lane. The header's supervisor words: the supervisor.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from router.rollout.route import SLOTS
 
 WORD_BYTES: Final = 8
 MAGIC: Final = 0x726F6C6C6261636B  # "rollback"
-VERSION: Final = 2
+VERSION: Final = 3
 SERVICES_MAX: Final = 16
 WORKERS_MAX: Final = 64
 
@@ -63,6 +63,7 @@ L_GAP_MAX_US: Final = 21  # gauge: longest silence within a response so far
 L_ABANDONED_LONG: Final = 22  # clients that gave up after waiting for hang_wait_min_s or longer
 L_ENDPOINT_RETRIES: Final = 23  # further endpoints tried within one attempt
 L_STALE_CONNECTION: Final = 24  # reused connections that the backend closed as we wrote
+L_TUNNELS: Final = 25  # gauge: WebSockets, and requests for one that have no answer yet
 L_EXCHANGES: Final = 32  # 3 × 13 words: exchange ends by role and outcome
 L_SCALARS: Final = 80
 L_FIRST_BYTE: Final = 80  # histogram: first-byte times of begun responses, µs
@@ -119,14 +120,21 @@ LIMITS: Final = (
     "write_timeout_s",
     "write_rate_min_bytes_per_s",
     "descriptors",
+    "in_flight_max",
+    "connect_waits_max",
+    "tunnels",
+    "client_share",
+    "client_share_cut",
 )
-"""In the order of their words; each is the setting to turn, the last one the process limit RLIMIT_NOFILE."""
+"""In the order of their words; each is the setting to turn, but for `descriptors`, the process limit RLIMIT_NOFILE, and the
+last three: `tunnels` take half of in_flight_max or requests_max, a client's share is limited while others are refused.
+"""
 (
     LIMITED_CONNECTIONS, LIMITED_PER_CLIENT, LIMITED_REQUESTS, LIMITED_PER_CONNECTION, LIMITED_AGE,
     LIMITED_HEADER_TIMEOUT, LIMITED_BODY_TIMEOUT, LIMITED_BODY_RATE, LIMITED_WRITE_TIMEOUT, LIMITED_WRITE_RATE,
-    LIMITED_DESCRIPTORS,
+    LIMITED_DESCRIPTORS, LIMITED_IN_FLIGHT, LIMITED_CONNECT_WAITS, LIMITED_TUNNELS, LIMITED_SHARE, LIMITED_SHARE_CUT,
 ) = range(len(LIMITS))  # fmt: skip
-LANE_HEADER_WORDS: Final = 48
+LANE_HEADER_WORDS: Final = 64
 assert W_ENDED + OUTCOME_COUNT <= W_DRAINING
 assert W_LIMITED + len(LIMITS) <= LANE_HEADER_WORDS
 
@@ -157,6 +165,12 @@ CAPTURE_BYTES_MAX: Final = CAPTURE_RING_BYTES // 4
 CAPTURE_WORDS: Final = CAPTURE_HEADER_WORDS + CAPTURES_KEPT * CAPTURE_ENTRY_WORDS + CAPTURE_RING_BYTES // WORD_BYTES
 assert E_CRC < CAPTURE_ENTRY_WORDS
 
+# -- holdings: who holds the places of a worker, while clients are refused for want of one
+HOLDINGS_HEADER_WORDS: Final = 8
+HO_AT_NS, HO_LENGTH, HO_CRC = range(3)
+HOLDINGS_BYTES_MAX: Final = 64 * 1024
+HOLDINGS_WORDS: Final = HOLDINGS_HEADER_WORDS + HOLDINGS_BYTES_MAX // WORD_BYTES
+
 # -- note: the fact that goes with a route which was stored before it was journalled
 NOTE_HEADER_WORDS: Final = 8
 N_GENERATION, N_LENGTH, N_CRC = range(3)
@@ -176,7 +190,7 @@ class Layout:
     @property
     def words(self) -> int:
         """Size of the whole wall."""
-        return self.captures(self.workers, 0)
+        return self.holdings(self.workers)
 
     @property
     def _lane_words(self) -> int:
@@ -217,3 +231,7 @@ class Layout:
     def captures(self, worker: int, ring: int) -> int:
         """A worker's capture ring: CAPTURE_FAILURES or CAPTURE_INPUTS."""
         return self.lane(self.workers) + (worker * CAPTURE_RINGS + ring) * CAPTURE_WORDS
+
+    def holdings(self, worker: int) -> int:
+        """A worker's record of who holds its places."""
+        return self.captures(self.workers, 0) + worker * HOLDINGS_WORDS

@@ -25,7 +25,7 @@ def target(version: str, slot: int, role: str) -> dict[str, Any]:
     return {
         "version": version, "slot": slot, "role": role, "state": "active", "ready": True, "good_probes": 7,
         "endpoints": [{"url": f"http://127.0.0.1:900{slot}", "ready": True, "last_probe": probed}],
-        "in_flight": 2, "waiting": 1, "oldest_waiting_s": 0.25,
+        "in_flight": 2, "waiting": 1, "tunnels": 1, "oldest_waiting_s": 0.25,
         "totals": {"attempts": 42, "begun": 40, "rescued": 0, "outcomes": {"ok": 40}},
         "windows": {"10s": window, "60s": None},
     }  # fmt: skip

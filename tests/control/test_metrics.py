@@ -51,6 +51,7 @@ FROZEN = {
     "rollback_router_time_to_first_byte_seconds": ("histogram", {"service", "version"}),
     "rollback_router_in_flight_requests": ("gauge", {"service", "version"}),
     "rollback_router_waiting_requests": ("gauge", {"service", "version"}),
+    "rollback_router_tunnels": ("gauge", {"service", "version"}),
     "rollback_router_oldest_waiting_seconds": ("gauge", {"service", "version"}),
     "rollback_router_active_info": ("gauge", {"service", "version", "generation"}),
     "rollback_router_target_ready": ("gauge", {"service", "version", "role"}),

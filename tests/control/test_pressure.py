@@ -1,12 +1,17 @@
-"""The alarm of overload: up while limits on all clients act, over after ten quiet seconds."""
+"""The alarms of overload: up while limits on all clients act, over after ten quiet seconds."""
 
 from __future__ import annotations
 
+import pytest
+
+from router import clock
 from router.control.alarms import Alarms
 from router.control.pressure import Pressure
 from router.shm import layout as at
 from router.shm import wall
+from router.shm.holdings import HoldingsRecord
 from router.shm.lanes import Lanes
+from router.shm.wall import Wall
 
 SECOND_NS = 1_000_000_000
 
@@ -44,4 +49,68 @@ def test_limits_on_one_client_alarm_nobody() -> None:
     for limit in (at.LIMITED_PER_CLIENT, at.LIMITED_HEADER_TIMEOUT, at.LIMITED_BODY_RATE, at.LIMITED_WRITE_RATE):
         memory.words[memory.layout.lane(0) + at.W_LIMITED + limit] += 1
     pressure.look(SECOND_NS)
+    assert alarms.listing() == []
+
+
+def document(full: bool = True, **clients: int) -> dict[str, object]:
+    """Return what a worker tells of streams that these clients hold."""
+    zeroes = dict.fromkeys(("tunnels", "streams", "waiting", "sending"), 0)
+    by_client = [{"client": name, **zeroes, "streams": number} for name, number in clients.items()]
+    target = {"service": "fraud", "version": "v8", **zeroes, "streams": sum(clients.values()), "clients": by_client}
+    return {"full": full, "targets": [target]}
+
+
+def test_saturation_says_who_holds_what_over_all_workers() -> None:
+    memory = wall.create(2, 1)
+    alarms = Alarms()
+    pressure = Pressure(Lanes(memory), alarms)
+    now_ns = clock.now_ns()
+    pressure.look(now_ns)
+    assert alarms.listing() == []
+    HoldingsRecord(memory, 0).write(document(a=3, b=1))
+    HoldingsRecord(memory, 1).write(document(b=5))
+    memory.words[memory.layout.lane(1) + at.W_LIMITED + at.LIMITED_IN_FLIGHT] += 7
+    pressure.look(now_ns + SECOND_NS)
+    (alarm,) = alarms.listing()
+    assert (alarm["code"], alarm["detail"]) == (
+        "saturated",
+        "limits reached in the last 10 s: in_flight_max 7 times; fraud v8 holds 9 streams (of these b 6, a 3)",
+    )
+
+
+def test_saturation_is_over_when_nobody_is_refused_and_something_is_free() -> None:
+    memory = wall.create(1, 1)
+    alarms, record = Alarms(), HoldingsRecord(memory, 0)
+    pressure = Pressure(Lanes(memory), alarms)
+    start_ns = clock.now_ns()
+    pressure.look(start_ns)
+    memory.words[memory.layout.lane(0) + at.W_LIMITED + at.LIMITED_TUNNELS] += 1
+    record.write(document(a=8))
+    for second in range(1, 31):
+        pressure.look(start_ns + second * SECOND_NS)
+        rewrite(record, document(a=8), start_ns + second * SECOND_NS, memory)
+        assert [alarm["code"] for alarm in alarms.listing()] == ["saturated"], "nobody asks, and nothing is free"
+    assert "nobody asks" in alarms.listing()[0]["detail"]
+    rewrite(record, document(full=False, a=7), start_ns + 30 * SECOND_NS, memory)
+    pressure.look(start_ns + 31 * SECOND_NS)
+    assert alarms.listing() == []
+
+
+def rewrite(record: HoldingsRecord, told: dict[str, object], at_ns: int, memory: Wall) -> None:
+    """Write as if it were `at_ns`."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(clock, "now_ns", lambda: at_ns)
+        record.write(told)
+
+
+def test_a_worker_that_died_or_hangs_keeps_no_alarm_up() -> None:
+    memory = wall.create(1, 1)
+    alarms = Alarms()
+    pressure = Pressure(Lanes(memory), alarms)
+    start_ns = clock.now_ns()
+    pressure.look(start_ns)
+    memory.words[memory.layout.lane(0) + at.W_LIMITED + at.LIMITED_IN_FLIGHT] += 1
+    HoldingsRecord(memory, 0).write(document(a=8))
+    for second in range(1, 13):
+        pressure.look(start_ns + second * SECOND_NS)
     assert alarms.listing() == []

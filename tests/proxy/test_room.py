@@ -92,7 +92,7 @@ async def test_what_a_version_alone_may_have_is_counted_at_the_version() -> None
         assert (status, field(head, b"x-router-error")) == (503, b"saturated")
         gate.open.set()
     assert rig.attempts() == {"ok": 2, "saturated": 1}
-    assert limited(rig) == {}
+    assert limited(rig) == {"in_flight_max": 1}
 
 
 async def test_a_client_that_leaves_gives_its_place_back() -> None:

@@ -23,6 +23,7 @@ def test_nothing_overlaps_and_nothing_is_left_over(workers: int, services: int) 
             pieces.append((layout.lane_service(worker, service), at.LANE_SERVICE_WORDS))
             pieces += [(layout.lane_slot(worker, service, slot), at.LANE_SLOT_WORDS) for slot in range(SLOTS)]
         pieces += [(layout.captures(worker, ring), at.CAPTURE_WORDS) for ring in range(at.CAPTURE_RINGS)]
+        pieces.append((layout.holdings(worker), at.HOLDINGS_WORDS))
     pieces.sort()
     assert [start + size for start, size in pieces] == [start for start, _ in pieces[1:]] + [layout.words]
 
@@ -33,7 +34,7 @@ def offsets(prefix: str) -> dict[str, int]:
     return found
 
 
-@pytest.mark.parametrize("prefix", ["H_", "R_", "S_", "L_", "LS_", "W_", "C_", "E_"])
+@pytest.mark.parametrize("prefix", ["H_", "R_", "S_", "L_", "LS_", "W_", "C_", "E_", "HO_"])
 def test_offsets_of_a_row_are_distinct(prefix: str) -> None:
     assert len(set(offsets(prefix).values())) == len(offsets(prefix))
 

@@ -1,0 +1,83 @@
+"""One client holds all WebSockets and streams of every worker: others are served, an alarm says who it is, and it ends."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import pytest
+
+from tests.backends import Backend
+from tests.end_to_end.conftest import StartRouter
+from tests.end_to_end.real_router import Router, service_settings, until
+from tests.proxy.rig import Client
+from tests.proxy.test_saturation import HEAVY, OTHER, QUICK, STREAM, model
+from tests.proxy.test_tunnel import ASK
+
+pytestmark = [pytest.mark.end_to_end, pytest.mark.alone, pytest.mark.timeout(120)]
+
+PLACES = 16
+SETTINGS = f"[limits]\nin_flight_max = {PLACES}\n"
+READY = b"GET /-/ready HTTP/1.1\r\nHost: t\r\n\r\n"
+Streams = tuple[asyncio.StreamReader, asyncio.StreamWriter]
+
+
+async def test_one_client_with_everything_costs_others_nothing_for_long(start_router: StartRouter) -> None:
+    async with Backend(model) as backend:
+        router = await start_router(SETTINGS + service_settings(backend.url).replace("/health", "/quick"), workers=2)
+        held = [await ask(router, HEAVY, raw) for raw in (ASK, STREAM) for _ in range(6 * PLACES)]
+        assert {status for status, _ in held} >= {101, 200, 503}
+        in_flight = await until(lambda: full(router), 5, "both workers are full")
+        assert in_flight == 2 * PLACES
+        assert (await router.target("v1") or {})["tunnels"] == PLACES, "half of each worker"
+
+        async def served() -> bool:
+            status, (_, writer) = await ask(router, OTHER, QUICK)
+            writer.close()
+            return status == 200
+
+        alarm = await until(lambda: saturated(router), 10, "the alarm is up")
+        assert HEAVY in alarm["detail"]
+        assert f"{PLACES} tunnels" in alarm["detail"]
+        (holdings,) = (await router.status())["holdings"]
+        assert (holdings["tunnels"], holdings["clients"][0]["client"]) == (PLACES, HEAVY)
+        for _ in range(8):  # at both workers: the kernel deals connections out
+            await served()
+        await asyncio.wait_for(until(lambda: all_of(served, 8), 30, "the other one is served by both workers"), 40)
+        for _ in range(8):
+            status, (_, writer) = await ask(router, HEAVY, READY)
+            writer.close()
+            assert status == 200
+        document = await router.service()
+        assert (document["active"], document["verdict"]["state"]) == ("v1", "pass")
+        for _, (reader, writer) in held:
+            if not writer.transport.is_closing():  # some were cut
+                Client(reader, writer).reset()
+            writer.close()
+        await until(lambda: over(router), 40, "the alarm is over by itself")
+        await router.check()
+
+
+async def ask(router: Router, address: str, raw: bytes) -> tuple[int, Streams]:
+    streams = await asyncio.open_connection("127.0.0.1", router.data_port, local_addr=(address, 0))
+    streams[1].write(raw)
+    head = await asyncio.wait_for(streams[0].readuntil(b"\r\n\r\n"), 10)
+    return int(head.split(b" ")[1]), streams
+
+
+async def all_of(condition: Any, times: int) -> bool:
+    return all([await condition() for _ in range(times)])
+
+
+async def full(router: Router) -> int:
+    target = await router.target("v1")
+    return target["in_flight"] if target and target["in_flight"] >= 2 * PLACES else 0
+
+
+async def saturated(router: Router) -> dict[str, Any] | None:
+    alarms = (await router.status())["alarms"]
+    return next((alarm for alarm in alarms if alarm["code"] == "saturated" and HEAVY in alarm["detail"]), None)
+
+
+async def over(router: Router) -> bool:
+    return not any(alarm["code"] == "saturated" for alarm in (await router.status())["alarms"])
