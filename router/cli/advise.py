@@ -96,7 +96,8 @@ def _ending(told: Document) -> Iterator[str]:
         )
     if told["settings"]:
         yield "settings to paste (then SIGHUP); a table that is there already is to be changed instead:"
-        yield "\n" + told["settings"]
+        yield ""
+        yield from told["settings"].split("\n")
     else:
         yield "nothing to change"
     yield from told["notes"]

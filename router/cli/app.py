@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
-from typing import Annotated
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Annotated, Any, Final
 
 import typer
+from typer.core import TyperGroup
 
 from router import __version__
 from router.cli import (
@@ -30,9 +32,39 @@ from router.cli import (
     views,
 )
 from router.errors import RouterError
+from router.printable import printable_lines
+
+USAGE_ERROR: Final[type[Exception]] = typer.BadParameter.__mro__[2]
+"""click's ClickException, which typer carries along under a name of its own."""
+
+
+class Commands(TyperGroup):
+    """The commands. What a usage error quotes of the command line is escaped like everything else that is printed."""
+
+    def make_context(self, *given: Any, **more: Any) -> Any:
+        """Read the options that stand before the command."""
+        with _printable_usage_errors():
+            return super().make_context(*given, **more)
+
+    def invoke(self, ctx: Any) -> Any:
+        """Read the command's options, and run it."""
+        with _printable_usage_errors():
+            return super().invoke(ctx)
+
+
+@contextmanager
+def _printable_usage_errors() -> Iterator[None]:
+    try:
+        yield
+    except USAGE_ERROR as error:
+        found: Any = error
+        found.message = printable_lines(found.message)
+        raise
+
 
 app = typer.Typer(
     name="rollback-router",
+    cls=Commands,
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,  # rich would double the time of --help

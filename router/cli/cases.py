@@ -85,7 +85,7 @@ def show(
     """Show one case with what is sent and expected, as JSON (for operators)."""
     client = Client(admin, token)
     document = client.get(f"{client.service(service)}/cases/{segment(case)}?full=true")
-    screen.say(json.dumps(document, indent=2, ensure_ascii=False))
+    screen.write(json.dumps(document, indent=2, ensure_ascii=False) + "\n")
 
 
 @app.command()

@@ -6,11 +6,11 @@
 
 from __future__ import annotations
 
-import json
-import sys
 from typing import Final
 
+from router.cli import screen
 from router.errors import InternalError, OperatorError, RouterError, StartError
+from router.printable import printable
 
 NOT_TRUE: Final = 1
 USAGE: Final = 2
@@ -106,8 +106,8 @@ def report(error: RouterError, as_json: bool) -> int:
     if as_json:
         facts = error.facts if isinstance(error, OperatorError) else {}
         document = {**facts, "code": error.code, "detail": error.detail, "exit_code": code, "next": advice}
-        sys.stdout.write(json.dumps(document) + "\n")
-    sys.stderr.write(f"rollback-router: {error.detail}\n")
+        screen.show_json(document)
+    screen.write(f"rollback-router: {printable(error.detail)}\n", stderr=True)
     if advice:
-        sys.stderr.write(f"next: {advice}\n")
+        screen.write(f"next: {advice}\n", stderr=True)
     return code

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -94,7 +93,7 @@ def _edit(
 
 def _save(text: str, file: str) -> None:
     if file == "-":
-        sys.stdout.write(text)
+        screen.write(text)
         return
     try:
         Path(file).write_text(text, "utf-8")
@@ -150,6 +149,12 @@ def _whole(i: Document) -> list[Any]:
     return [*parts, "", *_people(i["id"], review)]
 
 
+def _told(heading: str, text: str) -> list[str]:
+    """Return a text of several lines, those behind the first one indented: none of them looks like a line of ours."""
+    first, *more = text.split("\n")
+    return [f"{heading} {first}", *(f"  {line}" for line in more)]
+
+
 def _failing(items: list[Document]) -> Any:
     columns = ("time", "request", "endpoint", "ended as", "status", "rescued")
     rows = (
@@ -171,10 +176,8 @@ def _budget(budget: Document | None) -> str | None:
 
 
 def _people(incident: str, review: Document) -> list[Any]:
-    parts: list[Any] = [
-        f"owner: {review['owner'] or 'nobody yet'}",
-        f"root cause: {review['root_cause'] or 'not known yet'}",
-    ]
+    parts: list[Any] = [f"owner: {review['owner'] or 'nobody yet'}"]
+    parts += _told("root cause:", review["root_cause"] or "not known yet")
     if review["actions"]:
         columns = ("action", "state", "kind", "owner", "due", "what")
         parts.append(
@@ -183,7 +186,8 @@ def _people(incident: str, review: Document) -> list[Any]:
                 ([one.get(name if name != "action" else "id") for name in columns] for one in review["actions"]),
             )
         )
-    parts += [f"{comment['at']} {comment['actor']}: {comment['text']}" for comment in review["comments"]]
+    for comment in review["comments"]:
+        parts += _told(f"{comment['at']} {comment['actor']}:", comment["text"])
     if not review["root_cause"]:
         parts.append(f"next: rollback-router incidents {incident} --root-cause TEXT   (a page: --html FILE)")
     return parts

@@ -1,16 +1,14 @@
-"""The results of a check as JUnit XML, which CI systems show."""
+"""The results of a check as JUnit XML, which CI systems show. XML 1.0 has no place for control characters: they are escaped."""
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 from xml.etree import ElementTree
 
 from router.errors import OperatorError
-
-_NOT_XML: Final = re.compile(r"[^\t\n\r -\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+from router.printable import printable
 
 
 def document(suite: str, results: Sequence[dict[str, Any]], titles: dict[str, str]) -> bytes:
@@ -18,16 +16,16 @@ def document(suite: str, results: Sequence[dict[str, Any]], titles: dict[str, st
     counts = {state: sum(result["state"] == state for result in results) for state in ("fail", "skipped")}
     root = ElementTree.Element("testsuites")
     attributes = {"tests": str(len(results)), "failures": str(counts["fail"]), "skipped": str(counts["skipped"])}
-    made = ElementTree.SubElement(root, "testsuite", {"name": _text(suite), "errors": "0", **attributes})
+    made = ElementTree.SubElement(root, "testsuite", {"name": printable(suite), "errors": "0", **attributes})
     for result in results:
         seconds = f"{(result['first_byte_ms'] or 0.0) / 1000:.3f}"
         name = " ".join(part for part in (result["id"], titles.get(result["id"], "")) if part)
         case = ElementTree.SubElement(
-            made, "testcase", {"classname": _text(suite), "name": _text(name), "time": seconds}
+            made, "testcase", {"classname": printable(suite), "name": printable(name), "time": seconds}
         )
         if result["state"] != "pass":
             kind = "failure" if result["state"] == "fail" else "skipped"
-            problems = [_text(problem) for problem in result["problems"]]
+            problems = [printable(problem) for problem in result["problems"]]
             told = ElementTree.SubElement(case, kind, {"message": problems[0] if problems else ""})
             if kind == "failure":
                 told.text = "\n".join(problems)
@@ -41,8 +39,3 @@ def write(path: str, report: bytes) -> None:
         Path(path).write_bytes(report)
     except OSError as error:
         raise OperatorError(400, "junit_unwritable", f"--junit {path}: {error.strerror}", exit_code=2) from None
-
-
-def _text(value: str) -> str:
-    """XML 1.0 has no place for control characters, however they are written."""
-    return _NOT_XML.sub("\ufffd", value)

@@ -1,4 +1,7 @@
-"""What people see: tables and sentences. Colour only on a terminal and without NO_COLOR; elsewhere plain, unwrapped text."""
+"""What people see: tables and sentences. Colour only on a terminal and without NO_COLOR; elsewhere plain, unwrapped text.
+
+Every command prints through here, and what is not printable is escaped here (router/printable.py); markup is shown as it stands.
+"""
 
 from __future__ import annotations
 
@@ -6,6 +9,8 @@ import json
 import sys
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any, Final
+
+from router.printable import printable, printable_lines
 
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
@@ -20,15 +25,15 @@ STYLES: Final = {
 
 def console(*, stderr: bool = False) -> Console:
     """Return a console for stdout or stderr as it is now."""
-    from rich.console import Console
+    from router.terminal import PrintableConsole
 
     stream = sys.stderr if stderr else sys.stdout
     width = None if stream.isatty() else PLAIN_COLUMNS
-    return Console(file=stream, width=width, highlight=False, markup=False, emoji=False)
+    return PrintableConsole(file=stream, width=width, highlight=False, markup=False, emoji=False)
 
 
 def say(*lines: str) -> None:
-    """Print sentences on stdout, without wrapping."""
+    """Print sentences on stdout, each in one line, without wrapping."""
     for line in lines:
         console().print(line, soft_wrap=True)
 
@@ -41,7 +46,17 @@ def show(*parts: RenderableType) -> None:
 
 def show_json(document: Any) -> None:
     """Print one JSON document in one line."""
-    sys.stdout.write(json.dumps(document) + "\n")
+    sys.stdout.write(as_json(document) + "\n")
+
+
+def as_json(document: Any) -> str:
+    """Return one JSON document in one line of printable ASCII."""
+    return json.dumps(document).replace("\x7f", "\\u007f")
+
+
+def write(text: str, *, stderr: bool = False) -> None:
+    """Write a text of several lines as it is, but for what is not printable."""
+    (sys.stderr if stderr else sys.stdout).write(printable_lines(text))
 
 
 def table(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> Table:
@@ -51,7 +66,7 @@ def table(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> Table:
 
     made = Table(*columns, box=None, pad_edge=False, header_style="bold")
     for row in rows:
-        texts = ["–" if cell is None or cell == "" else str(cell) for cell in row]
+        texts = ["–" if cell is None or cell == "" else printable(str(cell)) for cell in row]
         made.add_row(*(Text(text, style=STYLES.get(text, "")) for text in texts))
     return made
 

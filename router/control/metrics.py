@@ -20,6 +20,7 @@ from router.control.expiry import Expiry
 from router.control.tally import BUCKETS_S as SWITCH_BUCKETS_S
 from router.control.tally import Spread, Tally
 from router.control.verbs import Document, Verbs
+from router.printable import printable
 from router.rollout.histogram import BUCKETS, lower_bound
 from router.rollout.outcome import OUTCOMES
 from router.rollout.route import SLOTS
@@ -293,5 +294,4 @@ def _cumulative(bounds: Sequence[float], counts: Sequence[int]) -> list[tuple[st
 
 def _label(value: str) -> str:
     """Return a label value: bounded and visible; quotes and backslashes are escaped by prometheus-client."""
-    visible = value if value.isprintable() else "".join(char if char.isprintable() else "?" for char in value)
-    return visible[:_LABEL_CHARS_MAX]
+    return printable(value)[:_LABEL_CHARS_MAX]

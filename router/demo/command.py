@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, Final
 
 import orjson
-from rich.console import Console
+from rich.text import Text
 
 from router import clock
 from router.demo.fault import KINDS, Kind
@@ -21,7 +21,10 @@ from router.demo.processes import ModelProcess, end, start_router
 from router.demo.report import Counts, Report, counts
 from router.demo.stage import Stage
 from router.errors import OperatorError, RouterError, StartError
+from router.printable import printable
+from router.printable_json import json_bytes
 from router.tasks import Tasks
+from router.terminal import PrintableConsole
 
 FAULTS: Final[tuple[Kind, ...]] = tuple(kind for kind in KINDS if kind != "none")
 SERVICE: Final = "demo"
@@ -69,19 +72,17 @@ def run_demo(fault: Kind, headless: bool, as_json: bool) -> int:
     """Play the demo with `fault`; return 0 only if the rollback happened, traffic is healthy again and all counts agree."""
     if fault not in _PLANS:
         raise OperatorError(400, "fault_unknown", f"fault {fault!r}: choose one of {', '.join(FAULTS)}", exit_code=2)
-    console = Console(stderr=as_json)
+    console = PrintableConsole(stderr=as_json)
     with tempfile.TemporaryDirectory(prefix="rollback-router-demo-") as folder:
         try:
             with Stage(console, headless or not console.is_terminal) as stage:
                 report = asyncio.run(Demo(fault, Path(folder), stage).play())
         except RouterError as error:
-            console.print(
-                f"{error}\n{_tail(Path(folder, 'router.log'))}", markup=False, highlight=False, soft_wrap=True
-            )
+            console.print(Text(f"{printable(str(error))}\n{_tail(Path(folder, 'router.log'))}"), soft_wrap=True)
             return error.exit_code if isinstance(error, (OperatorError, StartError)) else 1
-    console.print(report.sentence(), highlight=False, soft_wrap=True)
+    console.print(report.sentence(), soft_wrap=True)
     if as_json:
-        Console(soft_wrap=True).print(orjson.dumps(report.as_dict()).decode(), markup=False, highlight=False)
+        PrintableConsole(soft_wrap=True).print(json_bytes(report.as_dict()).decode())
     return 0 if report.good else 1
 
 

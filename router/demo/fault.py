@@ -9,10 +9,10 @@ import sys
 from collections.abc import Callable
 from typing import Final, Literal, get_args
 
-import orjson
 from aiohttp import web
 
 from router import clock
+from router.printable_json import json_bytes
 
 Kind = Literal["none", "errors", "slow", "hang", "crash"]
 KINDS: Final[tuple[Kind, ...]] = get_args(Kind)
@@ -21,7 +21,7 @@ CRASH_EXIT_CODE: Final = 70
 
 def note(event: str, **facts: object) -> None:
     """Write one JSON line to standard output: what happened, and when (`monotonic_ns`, one clock on this machine)."""
-    sys.stdout.write(orjson.dumps({"event": event, "monotonic_ns": clock.now_ns(), **facts}).decode() + "\n")
+    sys.stdout.write(json_bytes({"event": event, "monotonic_ns": clock.now_ns(), **facts}).decode() + "\n")
     sys.stdout.flush()
 
 

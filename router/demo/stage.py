@@ -39,7 +39,7 @@ class Stage:
         """Say what happens now."""
         self._act = text
         if self._live is None:
-            self._console.print(text, highlight=False, soft_wrap=True)
+            self._console.print(text, soft_wrap=True)
         else:
             self._live.update(self.picture())
 

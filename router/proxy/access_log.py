@@ -1,6 +1,7 @@
 """A line of JSON for each request, if `access_log` is on: who, what, by which version, how it ended, how much and how long.
 
-Whatever clients send is escaped by the encoder: a line is a line. Bytes outside of ASCII are read as Latin-1.
+Whatever clients send is escaped, by the encoder and as in every log (logs.py): a line is a line. Bytes outside of ASCII are
+read as Latin-1.
 """
 
 from __future__ import annotations

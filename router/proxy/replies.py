@@ -8,8 +8,8 @@ from __future__ import annotations
 from http import HTTPStatus
 from typing import Final
 
-import orjson
-
+from router.printable import printable
+from router.printable_json import json_bytes
 from router.proxy.request_head import RequestHead
 
 LAST_CHUNK: Final = b"0\r\n\r\n"
@@ -20,13 +20,13 @@ RETRY_AFTER_S: Final = 1
 
 def _body(status: int, code: str, detail: str, request_id: bytes, path: bytes) -> tuple[bytes, bytes]:
     """Return (content type, body): the OpenAI error object, that of the Open Inference Protocol, or a problem."""
-    ident = request_id.decode("latin-1")
+    ident, detail = request_id.decode("latin-1"), printable(detail)
     if path.startswith(_OPENAI):
         kind = "invalid_request_error" if status < 500 else "server_error"
         error = {"message": detail, "type": kind, "param": None, "code": code, "request_id": ident}
-        return b"application/json", orjson.dumps({"error": error})
+        return b"application/json", json_bytes({"error": error})
     if path.startswith(b"/v2"):
-        return b"application/json", orjson.dumps({"error": detail, "code": code, "request_id": ident})
+        return b"application/json", json_bytes({"error": detail, "code": code, "request_id": ident})
     problem = {
         "type": "about:blank",
         "title": HTTPStatus(status).phrase,
@@ -35,7 +35,7 @@ def _body(status: int, code: str, detail: str, request_id: bytes, path: bytes) -
         "code": code,
         "request_id": ident,
     }
-    return b"application/problem+json", orjson.dumps(problem)
+    return b"application/problem+json", json_bytes(problem)
 
 
 def reply(
@@ -84,7 +84,7 @@ def answer(head: RequestHead, request_id: bytes, status: int, code: str, detail:
 def ready(ok: bool, degraded: bool, detail: dict[str, object], *, close: bool, head_only: bool) -> bytes:
     """Return the answer of `ready_path`: 200, 200 with `degraded`, or 503."""
     state = "degraded" if ok and degraded else "ready" if ok else "unavailable"
-    body = orjson.dumps({"status": state, **detail})
+    body = json_bytes({"status": state, **detail})
     status = b"200 OK" if ok else b"503 Service Unavailable\r\nRetry-After: %d" % RETRY_AFTER_S
     return (
         b"HTTP/1.1 %s\r\nContent-Type: application/json\r\nContent-Length: %d\r\nCache-Control: no-store\r\n%s\r\n%s"

@@ -26,7 +26,7 @@ def test_a_report_to_the_byte() -> None:
         '    <testcase classname="cases on v3" name="a POST /score" time="0.013" />\n'
         '    <testcase classname="cases on v3" name="b" time="0.000">\n'
         '      <failure message="status 500">status 500\n'
-        "it is &lt;late&gt; &amp; \ufffd[31mred</failure>\n"
+        "it is &lt;late&gt; &amp; \\u001b[31mred</failure>\n"
         "    </testcase>\n"
         '    <testcase classname="cases on v3" name="c" time="0.000">\n'
         '      <skipped message="POST is not sent again" />\n'

@@ -7,6 +7,7 @@ from typing import Annotated
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from router.errors import OperatorError
+from router.printable import printable
 from router.rollout.endpoint import parse_endpoints
 from router.rollout.events import Override
 from router.rollout.versions.tenure import TENURES_MAX
@@ -14,7 +15,7 @@ from router.sections.values import NAME, version_label
 
 
 def _visible(value: str) -> str:
-    if not value.isprintable():
+    if printable(value) != value:
         raise ValueError("holds a control character, which would end up in logs and the journal")
     return value
 

@@ -5,13 +5,13 @@ from __future__ import annotations
 import asyncio
 from typing import Final
 
-import orjson
 from aiohttp import web
 
 from router.control.admin.operation import Call, Operation
 from router.control.broadcast import Queue
 from router.control.verbs import Document
 from router.errors import OperatorError
+from router.printable_json import json_bytes
 
 STREAMS_MAX: Final = 64
 HEARTBEAT_S: Final = 15.0
@@ -92,7 +92,7 @@ def _frame(event: Document) -> bytes:
     The id is the entry's place in the journal; an event that is told before it is journalled has none yet.
     """
     number = b"" if event["seq"] is None else b"id: %d\n" % event["seq"]
-    return number + b"event: %s\ndata: %s\n\n" % (str(event["type"]).encode(), orjson.dumps(event))
+    return number + b"event: %s\ndata: %s\n\n" % (str(event["type"]).encode(), json_bytes(event))
 
 
 def _abort(request: web.Request) -> None:

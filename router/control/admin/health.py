@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Final
 
-import orjson
 from aiohttp import web
 from prometheus_client import CONTENT_TYPE_LATEST
 
@@ -15,6 +14,7 @@ from router.control.admin.bodies import ReadyQuery
 from router.control.admin.operation import Call, Operation, document_answer
 from router.control.verbs import Document
 from router.errors import OperatorError
+from router.printable_json import json_bytes
 
 _PAGE: Final = f"""<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><title>rollback-router</title></head>
@@ -83,7 +83,7 @@ def figures(put_out: Mapping[str, int], wrong: Mapping[str, int]) -> Operation:
 
 def described(document: Document) -> Operation:
     """Return the route that answers with the description of all routes."""
-    body = orjson.dumps(document)
+    body = json_bytes(document)
 
     async def openapi(call: Call) -> web.Response:
         return web.Response(body=body, content_type="application/json")

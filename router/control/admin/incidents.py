@@ -17,13 +17,14 @@ from router.control.incidents import report
 from router.control.incidents.office import Incidents
 from router.control.verbs import Document
 from router.errors import OperatorError
+from router.printable import printable
 
 ADDED_MAX: Final = 20
 """Actions that one edit adds or changes."""
 
 
 def _legible(value: str) -> str:
-    if not value.replace("\n", "").replace("\t", "").isprintable():
+    if printable(text := value.replace("\n", "").replace("\t", "")) != text:
         raise ValueError("holds a control character, which would end up in logs and the journal")
     return value
 

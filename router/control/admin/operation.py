@@ -10,7 +10,6 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Final, TypeVar
 
-import orjson
 from aiohttp import web
 from pydantic import BaseModel, ValidationError
 
@@ -21,6 +20,7 @@ from router.control.admin.idempotency import Answer, IdempotencyKeys
 from router.control.expect import Expect
 from router.control.verbs import Document, Verbs
 from router.errors import OperatorError
+from router.printable_json import json_bytes
 from router.sections.values import NAME, version_label
 
 BODY_TIMEOUT_S: Final = 10.0
@@ -157,7 +157,7 @@ def document_answer(document: Document, status: int = 200) -> web.Response:
     """Return `document` as JSON; its revision or generation, if it has one, is the ETag that `If-Match` takes."""
     number = document.get("revision", document.get("generation"))
     headers = {"ETag": f'"{number}"'} if isinstance(number, int) else {}
-    return web.Response(status=status, body=orjson.dumps(document), content_type="application/json", headers=headers)
+    return web.Response(status=status, body=json_bytes(document), content_type="application/json", headers=headers)
 
 
 def _if_match(request: web.Request) -> int | None:

@@ -6,11 +6,12 @@ from collections.abc import Sequence
 from http import HTTPStatus
 from typing import Any, Final
 
-import orjson
 from aiohttp import web
 from pydantic import ValidationError
 
 from router.errors import OperatorError
+from router.printable import printable
+from router.printable_json import json_bytes
 
 CONTENT_TYPE: Final = "application/problem+json"
 _SHOWN_CHARS_MAX: Final = 120
@@ -27,12 +28,12 @@ def answer(error: OperatorError, request_id: str) -> web.Response:
         "type": "about:blank",
         "title": HTTPStatus(error.status).phrase,
         "status": error.status,
-        "detail": error.detail,
+        "detail": printable(error.detail),
         "code": error.code,
         "request_id": request_id,
     }
     return web.Response(
-        status=error.status, body=orjson.dumps(members, default=str), content_type=CONTENT_TYPE, headers=fields(error)
+        status=error.status, body=json_bytes(members, default=str), content_type=CONTENT_TYPE, headers=fields(error)
     )
 
 
@@ -107,5 +108,5 @@ def _problem(item: Any) -> str:
 
 def shown(text: str, chars_max: int = _SHOWN_CHARS_MAX) -> str:
     """Return a client's own words as they may stand in an answer and in a log: bounded, visible."""
-    visible = text if text.isprintable() else repr(text)[1:-1]
+    visible = printable(text)
     return visible if len(visible) <= chars_max else visible[:chars_max] + "…"

@@ -7,13 +7,14 @@ the very address of the page. For that the page's referrer policy is `same-origi
 
 from __future__ import annotations
 
+import html
 from collections.abc import Iterable
-from html import escape
 from typing import Any, Final
 
 from aiohttp import web
 
 from router.control.verbs import Document
+from router.printable import printable
 
 _FIELDS: Final = {"Referrer-Policy": "same-origin"}
 _BUTTONS: Final = {
@@ -77,6 +78,11 @@ def refused(status: int, detail: str) -> web.Response:
 def _table(rows: Iterable[tuple[str, Any]]) -> str:
     cells = (f"<tr><th>{escape(str(name))}</th><td>{escape(_text(value))}</td></tr>" for name, value in rows)
     return f"<table>{''.join(cells)}</table>"
+
+
+def escape(text: str) -> str:
+    """Return `text` as HTML that shows it."""
+    return html.escape(printable(text))
 
 
 def _text(value: Any) -> str:

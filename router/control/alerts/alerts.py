@@ -26,8 +26,9 @@ from router.control.metrics import PREFIX
 from router.control.office import Office
 from router.control.store.journal import APPEND_TIMEOUT_S, JournalUnavailable
 from router.errors import OperatorError
+from router.printable import short
 from router.rollout import entry as kinds
-from router.rollout.alerts.alert import Alert, Judged, Kind, Report, Unusable, judged, short, understood
+from router.rollout.alerts.alert import Alert, Judged, Kind, Report, Unusable, judged, understood
 from router.rollout.alerts.alert_book import AlertBook, Remembered, data_of, live, not_configured, result
 from router.rollout.commands import Record
 from router.rollout.entry import Entry

@@ -16,6 +16,8 @@ from typing import TYPE_CHECKING, Any, Final
 import orjson
 
 from router.errors import OperatorError
+from router.printable import printable
+from router.printable_json import json_bytes
 from router.rollout import pointer
 from router.rollout.cases.case import NEVER_KEPT, STATUS_PATTERN, Case, Expect, Request
 
@@ -120,7 +122,7 @@ def _wrong(case: Case) -> Iterable[tuple[str, str]]:
             yield "expect.ignore_paths", str(error)
     for member, length in (("note", 500), ("by", 64)):
         text = getattr(case, member)
-        if len(text) > length or not (text.isprintable()):
+        if len(text) > length or printable(text) != text:
             yield member, f"at most {length} printable characters"
     if not 0 <= case.at < 1e11:
         yield "at", f"{case.at} is no time in seconds since 1970"
@@ -144,7 +146,7 @@ def _wrong_headers(headers: dict[str, str]) -> Iterable[tuple[str, str]]:
 def exported(cases: Iterable[Case], service: str) -> bytes:
     """Return the file: a line that says what it is, then a line a case."""
     head = {"schema": SCHEMA, "version": SCHEMA_VERSION, "service": service}
-    return b"".join(orjson.dumps(line, option=orjson.OPT_APPEND_NEWLINE) for line in (head, *map(plain, cases)))
+    return b"".join(json_bytes(line, orjson.OPT_APPEND_NEWLINE) for line in (head, *map(plain, cases)))
 
 
 def read(path: str) -> bytes:

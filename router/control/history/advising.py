@@ -22,6 +22,7 @@ from pydantic import TypeAdapter
 
 from router import clock
 from router.control.store.history_file import HistoryFile
+from router.printable import printable
 from router.rollout.baseline import Baseline
 from router.rollout.history import advise
 from router.rollout.history.advise import KINDS, Outcome, Rollback
@@ -129,7 +130,7 @@ def main() -> int:
     try:
         told = advice(decode(sys.stdin.buffer.read()))
     except sqlite3.Error as error:
-        sys.stderr.write(f"{error}\n")
+        sys.stderr.write(f"{printable(str(error))}\n")
         return EXIT_UNREADABLE
     sys.stdout.buffer.write(orjson.dumps(told))
     return 0

@@ -6,12 +6,13 @@ apart by nearly everybody, and whatever is drawn stands in the report's table as
 
 from __future__ import annotations
 
+import html
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from html import escape
 from typing import Final
 
 from router.control.incidents.axis import Axis, spread_axis, time_axis, value_axis
+from router.printable import printable
 
 WIDTH: Final = 960
 _LEFT, _RIGHT, _TOP = 64, 24, 100
@@ -258,6 +259,11 @@ def _described(picture: Picture, bin_s: int) -> str:
         f"{picture.left[0]} and {picture.back[0]}: requests per second, faults in per cent of requests, first-byte times in "
         f"milliseconds; steps of {bin_s} s or more. Marks: {marks}. The table below has the figures."
     )
+
+
+def escape(text: str) -> str:
+    """Return `text` as XML that shows it; XML has no place for control characters, however they are written."""
+    return html.escape(printable(text))
 
 
 def _short(text: str, chars_max: int) -> str:

@@ -30,6 +30,7 @@ from router.control.incidents.past import trail_of
 from router.control.incidents.surroundings import Surroundings
 from router.control.office import Office
 from router.errors import OperatorError
+from router.printable_json import json_bytes
 from router.rollout import entry as kinds
 from router.rollout.commands import Record
 from router.rollout.entry import Entry
@@ -328,7 +329,7 @@ def _files(sources: Sources) -> Files:
     made = document(sources)
     picture = report.svg(made)
     files = {
-        ".json": orjson.dumps({**made, "frozen": sources.frozen}, option=orjson.OPT_INDENT_2) + b"\n",
+        ".json": json_bytes({**made, "frozen": sources.frozen}, orjson.OPT_INDENT_2) + b"\n",
         ".md": report.markdown(made).encode(),
         ".html": report.html(made).encode(),
     }

@@ -1,7 +1,7 @@
 """A document as Markdown, as HTML in one file, and as a picture.
 
 Paths, field values and texts in it come from clients: in HTML everything is escaped and the page's policy lets nothing run
-or load; in Markdown whatever could be markup is escaped.
+or load; in Markdown whatever could be markup is escaped. In both, and in the picture, so is what is not printable.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from router.control.incidents.chart import STYLE as CHART_STYLE
 from router.control.incidents.chart import Mark, Picture, Point, chart
 from router.control.incidents.document import Document
 from router.control.incidents.words import UNKNOWN
+from router.printable import printable_lines
 
 if TYPE_CHECKING:
     from jinja2 import Environment
@@ -73,6 +74,7 @@ def _environment() -> Environment:
     made = Environment(
         loader=PackageLoader("router.control.incidents"),
         autoescape=select_autoescape(["html"]),
+        finalize=_shown,
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
@@ -86,6 +88,11 @@ def _environment() -> Environment:
         )
     }  # fmt: skip
     return made
+
+
+def _shown(value: Any) -> Any:
+    """Every value that a page shows passes here; pictures and styles are our own."""
+    return printable_lines(value) if type(value) is str else value
 
 
 def _safe(text: str) -> Any:

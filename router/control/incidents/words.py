@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from typing import Any, Final
 
+from router.printable import printable_lines
 from router.rollout.incidents.cause import spoken
 
 UNKNOWN: Final = "unknown"
@@ -81,5 +82,5 @@ def errors(by_class: dict[str, int] | None) -> str:
 
 def md(value: object) -> str:
     """Return any text as Markdown that shows it: no markup, in one line of a table or paragraph."""
-    text = " ".join(str(value).split())
+    text = " ".join(printable_lines(str(value)).split())
     return _MARKUP_AT_START.sub(r"\1\\\2", _MARKUP.sub(r"\\\1", text))

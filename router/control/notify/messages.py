@@ -8,9 +8,9 @@ import hmac
 from collections.abc import Mapping
 from typing import Final
 
-import orjson
-
 from router import __version__, clock
+from router.printable import printable
+from router.printable_json import json_bytes
 from router.rollout.notices.notice import Notice
 
 TYPE_PREFIX: Final = "dev.rollback-router."
@@ -41,7 +41,7 @@ def cloud_event(notice: Notice, source: str, links: Links) -> bytes:
             "links": dict(links),
         },
     }
-    return orjson.dumps(event)
+    return json_bytes(event)
 
 
 def webhook_fields(notice: Notice, body: bytes, secret: bytes | None, now_s: float) -> dict[str, str]:
@@ -76,7 +76,9 @@ def signing_secret(text: str) -> bytes:
 
 def slack(notice: Notice, links: Links) -> bytes:
     """Return the notice for an incoming webhook of Slack, or of what is compatible with it (Mattermost, Rocket.Chat)."""
-    fields = [{"title": label, "value": _escaped(text), "short": len(text) < 40} for label, text in notice.facts]
+    fields = [
+        {"title": _escaped(label), "value": _escaped(text), "short": len(text) < 40} for label, text in notice.facts
+    ]
     message = {
         "text": f"*{_escaped(notice.title)}*",
         "attachments": [
@@ -90,15 +92,16 @@ def slack(notice: Notice, links: Links) -> bytes:
             }
         ],
     }
-    return orjson.dumps(message)
+    return json_bytes(message)
 
 
 def _escaped(text: str) -> str:
     """Slack reads &, < and > as markup; nothing that came in with an alert may become a link or a mention."""
-    return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+    return printable(text).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
 
 
 def plain(notice: Notice, links: Links) -> str:
     """Return the body of the notice as plain text; its title goes beside it."""
     lines = [f"{label}: {text}" for label, text in notice.facts]
-    return "\n".join([*lines, *(f"{name}: {url}" for name, url in links.items()), f"Id: {notice.id}"])
+    lines += [*(f"{name}: {url}" for name, url in links.items()), f"Id: {notice.id}"]
+    return "\n".join(map(printable, lines))

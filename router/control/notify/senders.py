@@ -17,7 +17,7 @@ from router.control.aside import Aside, Hanging
 from router.control.aside_resolver import AsideResolver
 from router.control.notify.messages import USER_AGENT, cloud_event, plain, signing_secret, slack, webhook_fields
 from router.errors import RouterError
-from router.rollout.alerts.alert import short
+from router.printable import printable, short
 from router.rollout.notices.notice import Notice
 from router.sections.notify import Channel, is_http, receiver
 
@@ -189,7 +189,7 @@ class AppriseSender:
         body = plain(notice, links)
         try:
             delivered = await self._aside.call(
-                lambda: _through_apprise(url, notice.title, body, _TYPES[notice.severity])
+                lambda: _through_apprise(url, printable(notice.title), body, _TYPES[notice.severity])
             )
         except Hanging:
             raise DeliveryFailedError(f"{CALLS_MAX} earlier calls of apprise still hang") from None

@@ -20,6 +20,7 @@ from router import __version__
 from router.control.aside import Aside
 from router.control.aside_resolver import AsideResolver
 from router.errors import OperatorError
+from router.printable import printable
 from router.rollout.versions.model_uri import ModelUri
 from router.sections.mlflow import MlflowServer
 
@@ -137,7 +138,7 @@ class Mlflow:
         return document
 
     def _unreachable(self, why: str) -> OperatorError:
-        shown = why if why.isprintable() else repr(why)[1:-1]
+        shown = printable(why)
         detail = f"MLflow at {self._server.tracking_uri} is of no use now: {shown[:DETAIL_CHARS_MAX]}"
         return OperatorError(503, "mlflow_unreachable", detail, exit_code=_REFUSED)
 

@@ -18,6 +18,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final, Literal
 
+from router.printable import short
 from router.rollout.alerts.label_pattern import matches
 
 Kind = Literal["quality", "business"]
@@ -157,12 +158,6 @@ def judged(alert: Alert, active: str | None, active_since: float, fresh_s: float
     if alert.version is None and alert.starts_at is not None and alert.starts_at < active_since:
         return Judged("before_promotion", f"it names no version and began before {active} was active")
     return Judged("counts", f"it counts against {active}", active)
-
-
-def short(text: str, chars_max: int) -> str:
-    """Return a stranger's words as they may stand in journal and log: one visible line, bounded."""
-    visible = " ".join("".join(char if char.isprintable() else " " for char in text[: 4 * chars_max]).split())
-    return visible if len(visible) <= chars_max else visible[: chars_max - 1] + "…"
 
 
 def short_labels(labels: Mapping[str, str]) -> dict[str, str]:

@@ -10,6 +10,7 @@ from __future__ import annotations
 from typing import Any, Final, Literal
 
 from router.errors import OperatorError
+from router.printable import printable
 from router.rollout import entry as kinds
 from router.rollout import events as ev
 from router.rollout.commands import Command, Record
@@ -161,8 +162,9 @@ def unfit(obstacles: list[str]) -> OperatorError:
 
 def unknown(proposal_id: str) -> OperatorError:
     """Return the refusal of an id that names nothing."""
-    shown = proposal_id if proposal_id.isprintable() else repr(proposal_id)[1:-1]
-    return OperatorError(404, "proposal_unknown", f"there is no proposal {shown[:128]!r}", exit_code=_REFUSED)
+    return OperatorError(
+        404, "proposal_unknown", f"there is no proposal '{printable(proposal_id[:128])}'", exit_code=_REFUSED
+    )
 
 
 def _decided(proposal: Proposal) -> OperatorError:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from typing import Any, Final
 
+from router.printable import printable
 from router.rollout import pointer
 
 MESSAGE_CHARS_MAX: Final = 200
@@ -52,5 +53,5 @@ class Schema:
 
 def short(text: str) -> str:
     """Return `text` in one visible line of bounded length."""
-    visible = "".join(char if char.isprintable() else "?" for char in text[: MESSAGE_CHARS_MAX + 1])
+    visible = printable(text[: MESSAGE_CHARS_MAX + 1])
     return visible if len(visible) <= MESSAGE_CHARS_MAX else f"{visible[:MESSAGE_CHARS_MAX]}…"

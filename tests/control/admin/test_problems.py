@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from router.errors import OperatorError
 from tests.control.conftest import Office
+from tests.hostile_text import HOSTILE, found_in
 
 
 async def test_a_refusal_of_the_controller_keeps_its_status_code_and_facts(office: Office) -> None:
@@ -38,3 +39,10 @@ async def test_unknown_paths_and_methods(office: Office) -> None:
     assert await office.refused("GET", "/v1/services/%0d%0aX") == (404, "service_unknown")
     status, headers, problem = await office.call("DELETE", "/v1/status")
     assert (status, headers["Allow"], problem["code"]) == (405, "GET, HEAD", "method_not_allowed")
+
+
+async def test_what_a_problem_tells_people_is_printable_and_its_facts_are_kept(office: Office) -> None:
+    office.controller.refusal = OperatorError(409, "generation_stale", f"{HOSTILE}\n\ud800", facts={"told": HOSTILE})
+    _, _, problem = await office.call("POST", "/v1/services/fraud/rollback", json={})
+    assert found_in(problem["detail"].replace("\n", "\x00")) == []
+    assert problem["told"] == HOSTILE

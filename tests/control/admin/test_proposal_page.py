@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from router.control.admin import proposal_page
+from tests.hostile_text import HOSTILE, found_in
 
 PROPOSAL: dict[str, Any] = {
     "id": "svc-rollback-1", "service": "svc", "kind": "rollback", "state": "open", "version": "v2", "from": "v2", "to": "v1",
@@ -52,3 +53,21 @@ def test_what_came_of_it() -> None:
     assert "<p>done</p>\n</body>" in str(proposal_page.done("done", None).text)
     page = proposal_page.refused(410, "too <late>")
     assert (page.status, "<p>too &lt;late&gt;</p>" in str(page.text)) == (410, True)
+
+
+def test_no_page_holds_what_is_not_printable() -> None:
+    evidence = [
+        {
+            "cause": HOSTILE,
+            "trigger": {"reason": HOSTILE},
+            "alert": {"summary": HOSTILE, HOSTILE: HOSTILE},
+            "now": HOSTILE,
+        }
+    ]
+    hostile = PROPOSAL | {"reason": HOSTILE, "opened_by": HOSTILE, "version": HOSTILE, "evidence": evidence}
+    pages = [
+        proposal_page.question(hostile, "approve"),
+        proposal_page.done(HOSTILE, HOSTILE),
+        proposal_page.refused(404, HOSTILE),
+    ]
+    assert [found_in(page.text or "") for page in pages] == [[], [], []]

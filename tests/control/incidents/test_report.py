@@ -14,6 +14,8 @@ import pytest
 from router.control.incidents import report
 from router.control.incidents.document import document
 from tests.control.incidents.played import Played
+from tests.hostile_text import HOSTILE as UNPRINTABLE
+from tests.hostile_text import ORDINARY, found_in
 
 HOSTILE = "/x?<script>alert(1)</script>|`y`](http://evil)\"'><img src=x onerror=alert(1)>&amp;"
 
@@ -119,3 +121,31 @@ def test_the_markdown_of_a_whole_incident(played: Played) -> None:
     assert "| fraud-v8 | during | 10 s | 1\u202f000 | 100 | 300 | 30 % | 4.86 ms | 5.12 ms |" in lines
     assert "| error\\_rate | 30 % | 2 % | 0.1 % | 1\u202f000 | 60 s | 9.5 s |" in lines
     assert "| 04:01:10.000 | 0 | the new route was stored: one 64-bit word |  |" in lines
+
+
+def everywhere(text: str) -> dict[str, Any]:
+    """Return the document of an incident in which `text` stands wherever strangers or people can write."""
+    played = Played(before_s=20, fail_s=5, after_s=10)
+    played.edit(set={"owner": text, "root_cause": text}, comment=text)
+    played.edit(add_actions=[{"what": text, "kind": "preventive", "owner": text, "due": None}])
+    played.opening.data["trigger"]["reason"] = played.opening.data["reason"] = text
+    one = failure(path=text, endpoint=text, method=text, outcome=text, status=text)
+    made = document(played.sources(failures={"known": True, "why": text, "items": [one]}))
+    made["windows"]["left"]["version"] = made["from"] = made["to"] = text
+    return made
+
+
+def test_no_page_holds_what_is_not_printable() -> None:
+    made = everywhere(UNPRINTABLE)
+    pages = (report.html(made), report.markdown(made), report.svg(made) or "")
+    assert [found_in(page) for page in pages] == [[], [], []]
+    assert all("u009b" in page for page in pages), "it is shown, not lost"
+    ElementTree.fromstring(pages[2])
+
+
+def test_ordinary_words_stay_on_every_page() -> None:
+    text = " ".join(word for word in ORDINARY if word.isalpha() or ord(word[0]) > 0x2000)
+    made = everywhere(text)
+    assert text in report.html(made)
+    assert text.replace("\u3000", " ") in report.markdown(made), "any space is one space there"
+    assert text[:30] in (report.svg(made) or "")

@@ -5,12 +5,14 @@ from __future__ import annotations
 import base64
 import hashlib
 import hmac
+from dataclasses import replace
 
 import orjson
 import pytest
 
 from router.control.notify.messages import USER_AGENT, cloud_event, plain, signing_secret, slack, webhook_fields
 from router.rollout.notices.notice import Notice
+from tests.hostile_text import HOSTILE, found_in
 
 NOTICE = Notice(
     id="fraud-rolled_back-7",
@@ -106,3 +108,15 @@ def test_secrets(text: str, expected: bytes) -> None:
 def test_secrets_that_are_none(text: str, said: str) -> None:
     with pytest.raises(ValueError, match=said):
         signing_secret(text)
+
+
+def test_no_message_holds_what_is_not_printable() -> None:
+    notice = replace(NOTICE, title=HOSTILE, facts=((HOSTILE, HOSTILE + "\nFrom: forged"),), data={"told": HOSTILE})
+    event, message = cloud_event(notice, "https://router.example.com", LINKS), slack(notice, LINKS)
+    assert [found_in(raw.decode()) for raw in (event, message)] == [[], []]
+    assert orjson.loads(event)["data"]["told"] == HOSTILE, "data are kept"
+    told = orjson.loads(message)
+    (attachment,) = told["attachments"]
+    shown = [told["text"], attachment["fallback"], *attachment["fields"][0].values(), plain(notice, LINKS)]
+    assert [found_in(str(text)) for text in shown] == [[]] * len(shown)
+    assert "\nFrom" not in plain(notice, LINKS)

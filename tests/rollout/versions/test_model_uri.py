@@ -68,7 +68,7 @@ def test_without_endpoints_it_says_which_tag_to_set(tags: dict[str, str]) -> Non
         pytest.param({"rollback.quarantined": "0"}, None, id="never marked"),
         pytest.param(
             {"rollback.reason": "\x1b]0;owned\x07" + "x" * 9000, "rollback.incident": "\x1b[2J"},
-            {"reason": "]0;owned " + "x" * 490 + "…", "incident": "[2J"}, id="what a terminal would obey",
+            {"reason": "\\u001b]0;owned\\u0007" + "x" * 479 + "…", "incident": "\\u001b[2J"}, id="what a terminal would obey",
         ),
     ],
 )  # fmt: skip
