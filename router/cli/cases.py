@@ -55,7 +55,9 @@ def listing(
         screen.show_json(document)
         return
     if not document["cases"]:
-        screen.say("there are no cases yet: a rollback makes some, and so does: rollback-router cases add FILE")
+        screen.say(
+            "there are no cases yet: a rollback makes some (its incident says why not); yours: rollback-router cases add FILE"
+        )
         return
     columns = ("id", "request", "expects", "failed as", "version", "incident", "by", "expires")
     screen.show(screen.table(columns, (_row(case) for case in document["cases"])))

@@ -165,8 +165,8 @@ def window(bench: Bench, slot: int, seconds: float, now_ns: int) -> Document | N
     p50_us, p99_us = quantile(times, 0.5), quantile(times, 0.99)
     return {
         "requests": found.requests,
-        "faults": found.faults,
-        "fault_rate": found.rate,
+        "faults": found.failed,
+        "fault_rate": found.failed_share,
         "requests_per_s": round(found.requests / found.covered_s, 3) if found.covered_s > 0 else None,
         "p50_ms": None if p50_us is None else round(p50_us / 1000, 3),
         "p99_ms": None if p99_us is None else round(p99_us / 1000, 3),

@@ -11,6 +11,7 @@ from dataclasses import replace
 from statistics import NormalDist
 
 from router.rollout.confidence import is_above
+from router.rollout.figures import among
 from router.rollout.rules import ErrorRateRule, WindowPair
 from router.rollout.trigger import View
 from router.rollout.verdict import State, TriggerResult
@@ -56,9 +57,9 @@ def _pair(view: View, rule: ErrorRateRule, pair: WindowPair) -> TriggerResult:
     if long.requests < pair.requests_min:
         missing = pair.requests_min - long.requests
         return replace(result, state="inconclusive", distance=f"decides with {missing} more requests")
-    if long.faults < rule.faults_min:
-        return replace(result, distance=f"fails with {rule.faults_min - long.faults} more faults at the earliest")
-    if not is_above(long.weighed_faults, long.requests, limit_of(view), rule.confidence):
+    if long.failed < rule.faults_min:
+        return replace(result, distance=f"fails with {rule.faults_min - long.failed} more faults at the earliest")
+    if not is_above(long.failed, long.requests, limit_of(view), rule.confidence):
         return replace(result, distance=_to_limit(view, rule, long))
     return _still(view, rule, pair, result, long.since_ns)
 
@@ -68,7 +69,7 @@ def _to_limit(view: View, rule: ErrorRateRule, long: Window) -> str:
     limit, number = limit_of(view), long.requests
     deviation = NormalDist().inv_cdf(rule.confidence) * math.sqrt(number * limit * (1 - limit)) if limit < 1 else 0.0
     needed = max(number * limit + deviation, rule.faults_min)
-    missing = max(math.ceil(needed - long.weighed_faults), 1)
+    missing = max(math.ceil(needed - long.failed), 1)
     return f"fails with about {missing} more faults among {number} requests ({needed / number:.1%})"
 
 
@@ -76,7 +77,7 @@ def _still(
     view: View, rule: ErrorRateRule, pair: WindowPair, result: TriggerResult, long_since_ns: int
 ) -> TriggerResult:
     short = view.window(pair.short_s)
-    rate, needed = short.rate if short is not None else None, still_of(view)
+    rate, needed = short.failed_share if short is not None else None, still_of(view)
     sure = f"with {rule.confidence:.1%} confidence above {limit_of(view):.1%}"
     if rate is None:
         reason = f"{result.reason}, {sure}, but no requests in the last {pair.short_s:g} s"
@@ -91,10 +92,9 @@ def _still(
 
 def _measured(view: View, pair: WindowPair, long: Window) -> TriggerResult:
     normal = f"baseline {view.baseline.rate:.2%}" if view.baseline is not None else "no baseline"
-    rate = long.rate or 0.0
-    reason = f"{long.faults} faults in {long.requests} requests ({rate:.1%}) in the last {pair.long_s:g} s, {normal}"
+    reason = f"{among(long.failed, long.requests)} in the last {pair.long_s:g} s, {normal}"
     result = _result(view, "pass", reason, "")
-    return replace(result, value=long.rate, samples=long.requests, window_s=pair.long_s)
+    return replace(result, value=long.failed_share, samples=long.requests, window_s=pair.long_s)
 
 
 def _result(view: View, state: State, reason: str, distance: str) -> TriggerResult:

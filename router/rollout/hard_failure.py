@@ -10,6 +10,7 @@ from dataclasses import replace
 from typing import Final
 
 from router.rollout.evidence import Run
+from router.rollout.figures import among
 from router.rollout.rules import HardFailureRule
 from router.rollout.trigger import View
 from router.rollout.verdict import Detail, State, TriggerResult
@@ -91,8 +92,8 @@ def errors(view: View) -> TriggerResult:
 
 
 def _is_burst(rule: HardFailureRule, window: Window) -> bool:
-    rate = window.rate
-    return rate is not None and window.faults >= rule.burst_faults_min and rate >= rule.burst_fault_share
+    rate = window.failed_share
+    return rate is not None and window.failed >= rule.burst_faults_min and rate >= rule.burst_fault_share
 
 
 def _is_streak(view: View) -> bool:
@@ -120,14 +121,13 @@ def _deferred(view: View, failed: TriggerResult) -> TriggerResult:
 
 
 def _burst(rule: HardFailureRule, seconds: float, window: Window) -> TriggerResult:
-    share = window.rate or 0.0
-    reason = f"{window.faults} faults in {window.requests} requests ({share:.1%}) in the last {seconds:g} s"
+    reason = f"{among(window.failed, window.requests)} in the last {seconds:g} s"
     result = _result(
         rule,
         "errors",
         "pass",
         reason,
-        value=window.rate,
+        value=window.failed_share,
         limit=rule.burst_fault_share,
         samples=window.requests,
         window_s=seconds,

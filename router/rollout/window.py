@@ -17,6 +17,7 @@ from dataclasses import dataclass, replace
 from operator import add, sub
 from typing import Final
 
+from router.rollout.figures import share, whole
 from router.rollout.outcome import FAULTS, OUTCOMES, Outcome
 from router.rollout.sample import Counters, Histograms
 from router.rollout.sample import Sample as Sample
@@ -73,8 +74,18 @@ class Window:
 
     @property
     def rate(self) -> float | None:
-        """Share of requests at fault, 0 to 1 (README, "Outcomes"); None without requests."""
-        return self.weighed_faults / self.requests if self.requests else None
+        """Share of requests at fault, 0 to 1 (README, "Outcomes"), weighed; None without requests."""
+        return share(self.weighed_faults, self.requests)
+
+    @property
+    def failed(self) -> int:
+        """Requests of this window at fault, whole ones: what triggers decide on is what is told."""
+        return whole(self.weighed_faults, self.requests)
+
+    @property
+    def failed_share(self) -> float | None:
+        """`failed` of `requests`; None without requests."""
+        return share(self.failed, self.requests)
 
 
 def count_faults(outcomes: Sequence[int]) -> int:

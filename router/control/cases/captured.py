@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final
@@ -121,14 +122,9 @@ def cases_of(told: Sequence[dict[str, Any]], version: str, incident: str, cases_
     """
     kinds: dict[tuple[str, str, str], dict[str, Case]] = {}
     for failure in told:
-        rescue = failure["rescue"]
-        if failure["version"] != version or failure["outcome"] in _NOT_ABOUT_THE_REQUEST or not failure["complete"]:
-            continue
-        if rescue is not None and rescue["fault"]:
+        if failure["version"] != version or left_out(failure, incident):
             continue
         case = _case(failure, incident)
-        if unfit(case):
-            continue
         kind = (failure["method"], failure["target"].partition("?")[0], failure["outcome"])
         kinds.setdefault(kind, {}).setdefault(case.id, case)
     chosen: dict[str, Case] = {}
@@ -139,6 +135,24 @@ def cases_of(told: Sequence[dict[str, Any]], version: str, incident: str, cases_
                 case = queue.pop(0)
                 chosen.setdefault(case.id, case)
     return list(chosen.values())
+
+
+def left_out(failure: dict[str, Any], incident: str) -> str:
+    """Return why a failing request makes no case; empty if it makes one."""
+    rescue = failure["rescue"]
+    if failure["outcome"] in _NOT_ABOUT_THE_REQUEST:
+        return "could not connect"
+    if not failure["complete"]:
+        return "not kept whole (cases.bodies, cases.body_bytes_max)"
+    if rescue is not None and rescue["fault"]:
+        return "failed on the standby too"
+    return "could not be read again" if unfit(_case(failure, incident)) else ""
+
+
+def why_not(told: Sequence[dict[str, Any]], version: str, incident: str) -> dict[str, int]:
+    """Return how many failures of `version` make no case, by reason; the most frequent one first."""
+    reasons = Counter(left_out(failure, incident) for failure in told if failure["version"] == version)
+    return {reason: count for reason, count in reasons.most_common() if reason}
 
 
 def _case(failure: dict[str, Any], incident: str) -> Case:

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from router import clock
-from router.control.cases.captured import Captured, cases_of
+from router.control.cases.captured import Captured, cases_of, why_not
 from router.control.controller import Controller
 from router.control.store.cases import CaseStore
 from router.control.store.cases_file import Added, Caps
@@ -90,6 +90,7 @@ class Freezer:
             told = await self._captured.failures(due.service, since_ns, until_ns, FAILURES_MAX)
             most = min(CASES_MAX, settings.cases_max)
             cases = await asyncio.to_thread(cases_of, told, due.version, due.incident, most)
+            none_of = await asyncio.to_thread(why_not, told, due.version, due.incident)
             caps = Caps(settings.cases_max, settings.bytes_max)
             added = await self._store.call(lambda file: file.add(due.service, cases, caps, clock.wall_s()))
         except OperatorError as error:
@@ -99,12 +100,14 @@ class Freezer:
             due.busy = False
         self._controller.alarms.down("cases_not_kept", due.service)
         seen = sum(failure["version"] == due.version for failure in told)
-        bench.conductor.perform([Record(kinds.CASES_FROZEN, "control", _fact(due, added, seen))], clock.now_ns())
+        bench.conductor.perform(
+            [Record(kinds.CASES_FROZEN, "control", _fact(due, added, seen, none_of))], clock.now_ns()
+        )
         self.due.pop(due.incident, None)
         log.info("incident %s: %d cases of %d failing requests", due.incident, len(added.added), seen)
 
 
-def _fact(due: Due, added: Added, seen: int) -> dict[str, object]:
+def _fact(due: Due, added: Added, seen: int, none_of: dict[str, int]) -> dict[str, object]:
     return {
         "incident": due.incident,
         "version": due.version,
@@ -112,4 +115,5 @@ def _fact(due: Due, added: Added, seen: int) -> dict[str, object]:
         "cases": [*added.added, *added.known],
         "dropped": len(added.dropped),
         "refused": len(added.refused),
+        **({"left_out": none_of} if none_of else {}),
     }

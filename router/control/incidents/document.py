@@ -49,6 +49,7 @@ def document(sources: Sources) -> Document:
     durations = _durations(told, times)
     return {
         **told,
+        **{name: cost[name] for name in ("requests", "errors", "rescued")},
         "summary": _summary(told, durations, cost),
         "started_at": _iso(told["started_at"]),
         "detection_at": _iso(told["detection_at"]),
@@ -85,11 +86,13 @@ def _summary(told: Document, durations: Document, cost: Document) -> str:
         ]
     if durations["fault_to_recovered_s"] is not None:
         said.append(f"It lasted {words.seconds(durations['fault_to_recovered_s'])} from the first fault to recovery.")
-    failed, rescued = cost["failed_max"], cost["rescued"]
+    failed, rescued, gone = cost["failed_max"], cost["rescued"], cost["clients_gone"]
     if failed:
         said.append(f"At most {words.count(failed)} request{'' if failed == 1 else 's'} failed for clients.")
     elif failed == 0:
         said.append("No request failed for clients.")
+    if gone:
+        said.append(f"{words.count(gone)} client{' has' if gone == 1 else 's have'} left while waiting.")
     if rescued:
         said.append(f"{words.count(rescued)} {'was' if rescued == 1 else 'were'} rescued on {back}.")
     return " ".join(said)
@@ -186,7 +189,14 @@ def _impact(sources: Sources, times: dict[str, float | None]) -> Document:
         errors = told["errors"]
         failed = None if errors is None else max(0, sum(errors.values()) - (told["rescued"] or 0))
         cost = {name: told[name] for name in ("requests", "errors", "rescued")}
-        cost |= {"clients_gone": None, "failed_max": failed, "rescue": None}
+        seen = None if errors is None else sum(errors.values())
+        cost |= {
+            "failed": seen,
+            "failed_until_decision": seen,
+            "clients_gone": None,
+            "failed_max": failed,
+            "rescue": None,
+        }
     return {
         **cost,
         "since": _iso(began if frozen is None else _at(sources, frozen["start_ns"])),

@@ -84,7 +84,7 @@ def _environment() -> Environment:
         filter.__name__: filter
         for filter in (
             words.known, words.seconds, words.micros, words.millis, words.share, words.count, words.clock, words.signed,
-            words.md, words.trigger_value, words.errors,
+            words.md, words.trigger_value, words.errors, words.failed, words.fate,
         )
     }  # fmt: skip
     return made

@@ -26,6 +26,7 @@ AFTER_NS: Final = 4_000_000_000
 """After the decision: until then requests end that had begun on the failing version."""
 BEFORE_NS: Final = 300_000_000_000
 """Before the decision: an alert begins later than what it is about, and cases are made of as much (freeze_window_s)."""
+_SPAN: Final = "(requests, not attempts; from 5 min before the decision to 4 s after it)"
 _TARGET_CHARS_MAX: Final = 200
 _DAY_S: Final = 86_400
 _WELL_KNOWN: Final = 0.99
@@ -66,9 +67,9 @@ def failing(found: Sequence[Document], items_max: int) -> Document:
     """Return {known, seen, why, items}: the first and the last of `found` (oldest first), `items_max` in all."""
     first, last = (items_max + 1) // 2, items_max // 2
     chosen = found if len(found) <= items_max else [*found[:first], *found[len(found) - last :]]
-    why = f"all {len(found)} that were captured"
+    why = f"all {len(found)} that were captured {_SPAN}"
     if len(found) > items_max:
-        why = f"the first {first} and the last {last} of {len(found)} that were captured"
+        why = f"the first {first} and the last {last} of {len(found)} that were captured {_SPAN}"
     if not found:
         why = "no failing requests were captured"
     return {"known": bool(found), "seen": len(found), "why": why, "items": [_item(one) for one in chosen]}

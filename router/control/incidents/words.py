@@ -80,6 +80,26 @@ def errors(by_class: dict[str, int] | None) -> str:
     return ", ".join(f"{count(number)} {kind}" for kind, number in by_class.items()) or "none"
 
 
+def failed(impact: dict[str, Any]) -> str:
+    """Return how many attempts failed, and which part of them until the decision."""
+    total, until = impact["failed"], impact["failed_until_decision"]
+    if total is None:
+        return UNKNOWN
+    return f"{count(total)}, {count(until)} of them until the decision"
+
+
+def fate(rescue: dict[str, int]) -> str:
+    """Return what became of what was rescued until the decision; the parts add up."""
+    told = (
+        ("answered", "answered"),
+        ("failed", "failed again"),
+        ("other", "otherwise ended"),
+        ("under_way", "under way then"),
+    )
+    parts = [f"{count(rescue[name])} {text}" for name, text in told if rescue[name]]
+    return f"{count(rescue['rescued'])} of them until the decision" + (f": {', '.join(parts)}" if parts else "")
+
+
 def md(value: object) -> str:
     """Return any text as Markdown that shows it: no markup, in one line of a table or paragraph."""
     text = " ".join(printable_lines(str(value)).split())

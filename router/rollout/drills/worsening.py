@@ -84,7 +84,7 @@ def doing(
         late, timed = lateness(times, timing.abandoned or (), limit_ms * 1000)
     return Doing(
         window.requests if window is not None else 0,
-        window.weighed_faults if window is not None else 0.0,
+        float(window.failed) if window is not None else 0.0,
         timed + waiting_late,
         late + waiting_late,
         limit_ms,

@@ -19,8 +19,8 @@ from dataclasses import replace
 from operator import sub
 from typing import Any, Final
 
+from router.rollout.figures import share, spell, toll
 from router.rollout.histogram import quantile
-from router.rollout.outcome import FAULTS, OUTCOMES, Outcome
 from router.rollout.window import SECOND_NS, Entry, between, count_faults
 
 POINTS_MAX: Final = 600
@@ -90,7 +90,7 @@ def _point(base: Entry, entry: Entry) -> Point:
         entry.at_ns,
         round(window.covered_s, 3),
         window.requests,
-        round(window.weighed_faults, 2),
+        window.failed,
         window.rescued,
         None if p50_us is None else round(p50_us / 1000, 3),
         None if p99_us is None else round(p99_us / 1000, 3),
@@ -114,7 +114,7 @@ def onset_ns(trail: Sequence[Entry], decided_ns: int, limit: float) -> int | Non
         if entry.at_ns > decided_ns or (later is not None and later.at_ns - entry.at_ns < _SECOND_MIN_NS):
             continue
         if later is not None and (window := between(entry, replace(later, histograms=None))).requests:
-            if window.weighed_faults > limit * window.requests:
+            if window.failed > limit * window.requests:
                 since, below = entry.at_ns, 0
             elif (below := below + 1) > 2:
                 break
@@ -162,48 +162,45 @@ def _last_fault_ns(trail: Sequence[Entry], start_ns: int) -> int | None:
 
 
 def impact(left: Frozen | None, back: Frozen | None) -> dict[str, Any] | None:
-    """Return what it cost, from the failing version's look and that of the one gone back to; None if nothing is known.
-
-    `requests`, `errors`: attempts on the failing version from the beginning of the trouble to the last look. `rescued` of
-    them left for the other version, which `answered` so many until the decision. `failed_max` is how many requests can have
-    failed as clients saw it: an error that another endpoint made good is still among them.
+    """Return what it cost (figures.py, `toll`), from the failing version's look and that of the one gone back to; None if nothing
+    is known.
     """
-    if left is None:
-        return None
-    start, last = left["readings"]["start"], left["readings"]["last"]
-    grown = [after - before for before, after in zip(start[1:], last[1:], strict=True)]
-    _, begun, unbegun, rescued = grown[:4]
-    outcomes = grown[_OUTCOMES_AT - 1 :]
-    errors = {outcome.label: outcomes[outcome] for outcome in FAULTS if outcomes[outcome]}
-    gone = outcomes[Outcome.CLIENT_GONE]
-    told: dict[str, Any] = {
-        "requests": begun + unbegun,
-        "errors": errors,
-        "rescued": rescued,
-        "clients_gone": gone,
-        "failed_max": max(0, sum(errors.values()) - rescued),
-        "rescue": None,
-    }
-    if back is not None and rescued:
-        before, after = back["readings"]["start"], back["readings"]["decision"]
-        ended = [then - now for now, then in zip(before[_OUTCOMES_AT:], after[_OUTCOMES_AT:], strict=True)]
-        failed = sum(ended[outcome] for outcome in FAULTS)
-        told["rescue"] = {
-            "answered": ended[Outcome.OK],
-            "failed": failed,
-            "other": sum(ended) - ended[Outcome.OK] - failed,
-        }
-    return told
+    return None if left is None else toll(left["readings"], back and back["readings"])
 
 
 def periods(frozen: Frozen | None, start_ns: int | None, decided_ns: int) -> dict[str, dict[str, Any] | None]:
-    """Return what one version did `before` the trouble, `during` it (until the decision) and `after`, from its points."""
+    """Return what one version did `before` the trouble, `during` it (until the decision) and `after`.
+
+    Times are of its points. So are requests and faults of `before`; those of `during` and `after` are of the readings, and
+    add up to what `impact` tells.
+    """
     start = decided_ns if start_ns is None else start_ns
     ends = {"before": (0, start), "during": (start, decided_ns), "after": (decided_ns, 1 << 63)}
     found = frozen["points"] if frozen else []
-    return {
+    told = {
         name: _period([point for point in found if since_ns < _middle_ns(point) <= until_ns])
         for name, (since_ns, until_ns) in ends.items()
+    }
+    if frozen is not None and start_ns is not None:
+        readings = frozen["readings"]
+        told["during"] = _counted(told["during"], readings["start"], readings["decision"])
+        told["after"] = _counted(told["after"], readings["decision"], readings["last"])
+    return told
+
+
+def _counted(period: dict[str, Any] | None, earlier: Sequence[int], later: Sequence[int]) -> dict[str, Any] | None:
+    """Return `period` with the counts between two readings; without points, but with counts, times are unknown."""
+    seconds, done = (later[0] - earlier[0]) / SECOND_NS, spell(earlier, later)
+    if period is None and (seconds <= 0 or not done.requests):
+        return None
+    length_s = seconds if seconds > 0 else (period or {})["seconds"]
+    return {
+        **(period or {"p50_ms": None, "p99_worst_ms": None}),
+        "seconds": round(length_s, 1),
+        "requests": done.requests,
+        "requests_per_s": round(done.requests / length_s, 3),
+        "faults": done.failed,
+        "fault_rate": share(done.failed, done.requests),
     }
 
 
@@ -222,8 +219,8 @@ def _period(found: list[list[Any]]) -> dict[str, Any] | None:
         "seconds": round(seconds, 1),
         "requests": requests,
         "requests_per_s": round(requests / seconds, 3),
-        "faults": round(faults, 1),
-        "fault_rate": round(faults / requests, 6) if requests else None,
+        "faults": faults,
+        "fault_rate": share(faults, requests),
         "p50_ms": _weighed_median(middle),
         "p99_worst_ms": max(slow) if slow else None,
     }
@@ -237,6 +234,3 @@ def _weighed_median(values: list[tuple[float, int]]) -> float | None:
         if seen >= half:
             return value
     return None
-
-
-assert len(OUTCOMES) == 13

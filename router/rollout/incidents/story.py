@@ -108,7 +108,14 @@ def _decided(how: str) -> Callable[[_Data], str]:
 
 
 def _frozen_cases(data: _Data) -> str:
-    return f"{len(data['cases'])} regression cases were made of {data['seen']} failing requests of {data['version']}"
+    made, seen = len(data["cases"]), data["seen"]
+    if not seen:
+        return f"no regression case was made: no failing request of {data['version']} was captured"
+    why = [f"{count} {reason}" for reason, count in data.get("left_out", {}).items()]
+    if same := seen - made - sum(data.get("left_out", {}).values()) if "left_out" in data else 0:
+        why.append(f"{same} like another one, or beyond the limit")
+    told = f"{made} regression cases were made of {seen} failing requests of {data['version']}"
+    return told + (f"; no case: {', '.join(why)}" if why else "")
 
 
 def _checked_cases(data: _Data) -> str:

@@ -109,13 +109,18 @@ def test_what_it_cost() -> None:
     later, behind = look(list(history.trail()), START_NS, seconds(9)), look(list(other.trail()), START_NS, seconds(9))
     behind = joined(look(back_trail, START_NS, seconds(9)), behind)
     behind["readings"]["decision"] = behind["readings"]["last"]  # type: ignore[index]
-    assert impact(joined(start, later), behind) == {
+    both = joined(start, later)
+    assert both is not None
+    both["readings"]["decision"] = both["readings"]["last"]
+    assert impact(both, behind) == {
         "requests": 120,
         "errors": {"timed_out": 20},
         "rescued": 8,
         "clients_gone": 3,
-        "failed_max": 12,
-        "rescue": {"answered": 6, "failed": 2, "other": 0},
+        "failed": 20,
+        "failed_until_decision": 20,
+        "failed_max": 14,
+        "rescue": {"rescued": 8, "answered": 6, "failed": 2, "other": 0, "under_way": 0},
     }
     assert impact(None, behind) is None
 
@@ -123,6 +128,8 @@ def test_what_it_cost() -> None:
 def test_periods_without_time_are_unknown() -> None:
     trail = look(lived((4, 10, 0)), seconds(1), seconds(2))
     told = periods(trail, seconds(1), seconds(2))
-    assert [told[name] and told[name]["requests"] for name in ("before", "during", "after")] == [100, 100, 200]
+    assert [told[name] and told[name]["requests"] for name in ("before", "during", "after")] == [100, 110, 200], (
+        "the sample in which the trouble began is part of it"
+    )
     assert periods(trail, None, seconds(2))["during"] is None
     assert periods(None, None, seconds(2)) == {"before": None, "during": None, "after": None}

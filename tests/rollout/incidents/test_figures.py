@@ -1,0 +1,96 @@
+"""One definition of each figure: parts are never more than the whole, and shares are of the numbers beside them."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from router.rollout.figures import Spell, among, rescue, share, spell, toll, whole
+from router.rollout.outcome import FAULTS, OUTCOMES, Outcome
+from router.rollout.window import Window
+
+COUNT = st.integers(0, 300)
+GROWTH = st.tuples(*[COUNT] * (5 + len(OUTCOMES)))
+
+
+def readings(*growths: tuple[int, ...]) -> dict[str, list[int]]:
+    """Return {start, decision, last}, each of which has grown by what is given."""
+    now = [0] * (6 + len(OUTCOMES))
+    told = {}
+    for at, (name, grown) in enumerate(zip(("start", "decision", "last"), growths, strict=True)):
+        now = [at, *(before + more for before, more in zip(now[1:], grown, strict=True))]
+        told[name] = now
+    return told
+
+
+@given(GROWTH, GROWTH, GROWTH, GROWTH)
+def test_the_toll_of_any_samples_adds_up(
+    start: tuple[int, ...], grown: tuple[int, ...], later: tuple[int, ...], other: tuple[int, ...]
+) -> None:
+    left, back = readings(start, grown, later), readings(start, other, later)
+    told = toll(left, back)
+    during, after = spell(left["start"], left["decision"]), spell(left["decision"], left["last"])
+    assert told["failed"] == sum(told["errors"].values()) == during.failed + after.failed <= told["requests"]
+    assert told["failed_until_decision"] == during.failed
+    assert told["requests"] == during.requests + after.requests
+    assert told["rescued"] <= told["requests"]
+    assert told["failed_max"] <= told["failed"] + told["rescued"]
+    parts = dict(told["rescue"] or {})
+    if parts:
+        among_them = parts.pop("rescued")
+        assert sum(parts.values()) == among_them <= told["rescued"]
+        assert min(parts.values()) >= 0
+        assert parts["failed"] <= told["failed_max"]
+
+
+@given(st.integers(0, 400), st.integers(0, 400), st.tuples(*[st.integers(0, 400)] * len(OUTCOMES)))
+def test_a_window_prints_the_share_of_its_two_numbers(begun: int, unbegun: int, outcomes: tuple[int, ...]) -> None:
+    ends = list(outcomes)
+    ends[Outcome.CONNECT_FAILED] += unbegun
+    window = Window(0, 1, 1.0, 0, begun, unbegun, 0, 0, tuple(ends))
+    failed, requests, printed = re.fullmatch(
+        r"(\d+) faults in (\d+) requests \((.*)%\)", among(window.failed, window.requests)
+    ).groups()  # type: ignore[union-attr]
+    assert int(failed) <= int(requests)
+    assert float(printed) == pytest.approx(100 * int(failed) / int(requests) if int(requests) else 0.0, abs=0.051)
+    assert window.failed_share == share(window.failed, window.requests)
+    assert abs(window.failed - window.weighed_faults) <= 0.5 + 1e-9
+    if window.requests and ends[Outcome.OK] + sum(ends[fault] for fault in FAULTS) <= begun:
+        assert window.failed == window.faults, "no stream that began before: what is counted is what is told"
+
+
+def test_the_one_of_the_issue_is_told_rightly() -> None:
+    """15 requests, 15 faults, of which one belongs to an earlier request."""
+    ends = [0] * len(OUTCOMES)
+    ends[Outcome.SERVER_ERROR], ends[Outcome.OK] = 15, 1
+    window = Window(0, 1, 1.0, 15, 15, 0, 0, 0, tuple(ends))
+    assert among(window.failed, window.requests) == "14 faults in 15 requests (93.3%)"
+
+
+@pytest.mark.parametrize(
+    ("rescued", "ok", "failed", "gone", "parts"),
+    [
+        (61, 63, 0, 0, (61, 0, 0, 0)),
+        (61, 63, 2, 0, (59, 2, 0, 0)),
+        (61, 40, 1, 3, (40, 1, 3, 17)),
+        (0, 5, 5, 0, (0, 0, 0, 0)),
+        (3, 0, 9, 0, (0, 3, 0, 0)),
+    ],
+    ids=["it answered others too", "and failed some", "some are under way", "nothing was rescued", "all failed again"],
+)
+def test_what_became_of_the_rescued_adds_up(
+    rescued: int, ok: int, failed: int, gone: int, parts: tuple[int, ...]
+) -> None:
+    ends = [0] * len(OUTCOMES)
+    ends[Outcome.OK], ends[Outcome.TIMED_OUT], ends[Outcome.CLIENT_GONE] = ok, failed, gone
+    told = rescue(rescued, Spell(ok + failed, 0, tuple(ends)))
+    assert tuple(told[name] for name in ("answered", "failed", "other", "under_way")) == parts
+    assert sum(parts) == rescued == told["rescued"]
+
+
+def test_no_requests_have_no_share() -> None:
+    assert share(0, 0) is None
+    assert whole(0.0, 0) == 0
