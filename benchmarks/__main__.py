@@ -1,11 +1,11 @@
-"""`python -m benchmarks cost | swap | failover | memory | stale | micro | load | peers [--quick]`. README.md says more."""
+"""`python -m benchmarks cost | swap | failover | memory | stale | micro | load | takeover | peers [--quick]`: see README.md."""
 
 from __future__ import annotations
 
 import argparse
 import sys
 
-from benchmarks import cost, failover, memory, micro, stale, swap
+from benchmarks import cost, failover, memory, micro, stale, swap, takeover
 from benchmarks.peers import run as peers
 from benchmarks.program import BenchmarkError
 from benchmarks.soak import run as soak
@@ -25,6 +25,10 @@ def main() -> int:
     one.add_argument("--only", choices=[fault.name for faults in failover.LINES.values() for fault in faults])
     names.add_parser("memory", help="RSS at rest and per 1,000 idle connections")
     names.add_parser("stale", help="kept connections that the backend closes just as they are reused")
+    one = names.add_parser("takeover", help="take-overs beside a load of 5, with clients that never retry")
+    one.add_argument("--take-overs", type=int, metavar="N", help="how many (50; quick: 3)")
+    one.add_argument("--hogs", type=int, default=takeover.HOGS, help="processes that use all CPU that they get (5)")
+    one.add_argument("--tls", action="store_true", help="the clients speak TLS")
     one = names.add_parser("micro", help="accounting, heads and chunks in process")
     one.add_argument("--rounds", type=int, help="rounds (15; quick: 5)")
     one = names.add_parser("load", help="many connections, huge bodies, streams, a backend that hangs")
@@ -52,6 +56,8 @@ def main() -> int:
             failover.run(chosen.quick, chosen.runs, chosen.replay, chosen.only)
         elif chosen.name == "load":
             soak.run(chosen.quick, chosen.parts, chosen.seconds)
+        elif chosen.name == "takeover":
+            takeover.run(chosen.quick, chosen.take_overs, chosen.hogs, chosen.tls)
         elif chosen.name == "stale":
             stale.run(chosen.quick)
         elif chosen.name == "peers":

@@ -47,6 +47,9 @@ class WorkerBoot:
     wake_fd: int
     acks_fd: int
     life_fd: int
+    state_dir: str
+    inlet_fd: int | None = None
+    """Through which connections of the router that is taken over come."""
 
 
 def encode(boot: ControlBoot | WorkerBoot) -> str:

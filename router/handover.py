@@ -25,13 +25,12 @@ import logging
 import os
 import signal
 import socket
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final, Protocol
 
 from router import envelope, unix_socket
 from router.failpoint import FailPoint
+from router.inlets import TOKEN_MAX, within
 
 log = logging.getLogger(__name__)
 
@@ -50,8 +49,10 @@ class Old(Protocol):
     def refusal(self) -> str | None:
         """Return why it cannot hand over now, None if it can."""
 
-    def offer(self) -> tuple[dict[str, Any], list[int]]:
-        """Return what the new one has to know, and the sockets; from now on they are shared."""
+    def offer(self, inlets: int) -> tuple[dict[str, Any], list[int]]:
+        """Return what the new one has to know, and the sockets; from now on they are shared. `inlets`: the token of those through
+        which it takes over connections (inlets.py); 0 if it has none.
+        """
 
     def halt_control(self) -> None:
         """Have control leave."""
@@ -179,7 +180,7 @@ class Handover:
         said = message.get("say")
         self._due_ns = now_ns + round(TAKE_OVER_TIMEOUT_S * 1e9)
         if self._step == "asked" and said == "ask" and message.get("protocol") == PROTOCOL:
-            self._offer()
+            self._offer(message.get("inlets"))
         elif self._step == "offered" and said == "ready":
             log.info("take-over by process %d: it is ready, control leaves", self._pid)
             self._old.halt_control()
@@ -194,13 +195,13 @@ class Handover:
             self._give_up(f"{said!r} is not what it should say now")
 
     # -- steps
-    def _offer(self) -> None:
+    def _offer(self, inlets: object) -> None:
         assert self._new is not None
         if why := self._old.refusal():
             self._refuse(why)
             self._step = "idle"
             return
-        told, descriptors = self._old.offer()
+        told, descriptors = self._old.offer(inlets if isinstance(inlets, int) and 0 < inlets < TOKEN_MAX else 0)
         self._step = "offered"
         try:
             envelope.send(self._new, {"say": "offer", "pid": os.getpid(), **told}, descriptors)
@@ -284,13 +285,3 @@ def _drain(sock: socket.socket) -> None:
         sock.recv(1)
     except OSError:
         pass
-
-
-@contextmanager
-def within(folder: Path) -> Iterator[str]:
-    """While entered, a short name for a folder: a Unix socket's path has 107 bytes, and a state directory's may have more."""
-    descriptor = os.open(folder, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        yield f"/proc/self/fd/{descriptor}"
-    finally:
-        os.close(descriptor)

@@ -11,6 +11,7 @@ from router import certificates, clock, descriptors, interpreter, reload
 from router.config import EXIT_SETTINGS, Settings
 from router.errors import StartError
 from router.failpoint import FailPoint
+from router.inlets import Inlets
 from router.sockets import AdminSocket, DataSockets
 from router.start import Start
 from router.state_directory import EXIT_STATE, PATIENCE_S, StateDirectory
@@ -54,8 +55,9 @@ def run(
 def _take_over(settings: Settings, start: Start, control_argv: Sequence[str], worker_argv: Sequence[str]) -> int:
     """Run in the place of the router that serves from the same state directory (handover.py)."""
     path = settings.resolved_state_dir().absolute()
-    old = TakeOver(path, FailPoint(settings.fail_point))
-    doors: list[DataSockets | AdminSocket | StateDirectory] = []
+    inlets = Inlets(path, settings.workers)
+    old = TakeOver(path, FailPoint(settings.fail_point), inlets.token)
+    doors: list[DataSockets | AdminSocket | StateDirectory | Inlets] = [inlets]
     try:
         *listening, last = old.sockets
         doors += [admin := AdminSocket.adopted(last), data := DataSockets.adopted(listening, settings.workers)]
@@ -68,7 +70,7 @@ def _take_over(settings: Settings, start: Start, control_argv: Sequence[str], wo
                 raise StartError("address_differs", detail, EXIT_STATE)
         doors.append(state := StateDirectory(path, lock=False))
         bound = settings.model_copy(update={"listen": data.address, "admin_listen": admin.address, "state_dir": path})
-        return Supervisor(bound, start, state, data, admin, control_argv, worker_argv, old).run()
+        return Supervisor(bound, start, state, data, admin, control_argv, worker_argv, old, inlets).run()
     finally:
         for door in doors:
             door.close()

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from router import boot, config, interpreter
 from router.children import Child
 from router.config import Settings
+from router.inlets import Inlets
 from router.shm import document, wall
 from router.shm import layout as at
 from router.sockets import AdminSocket, DataSockets
@@ -32,6 +33,7 @@ class Staff:
         admin: AdminSocket,
         control_argv: Sequence[str],
         worker_argv: Sequence[str],
+        inlets: Inlets | None = None,
     ) -> None:
         self.wall = wall.create(settings.workers, len(settings.services))
         self.wall.words[at.H_SETTINGS] = 1
@@ -52,7 +54,14 @@ class Staff:
             environment=interpreter.environment(interpreter.OUTWARD),
         )
         self.workers = [
-            self._worker(index, worker_argv, [sock.fileno() for sock in data.of_worker(index, settings.workers)], wake)
+            self._worker(
+                index,
+                worker_argv,
+                str(state.path),
+                inlets,
+                [sock.fileno() for sock in data.of_worker(index, settings.workers)],
+                wake,
+            )
             for index, wake in enumerate(wakes)
         ]
 
@@ -95,8 +104,17 @@ class Staff:
             )
         )
 
-    def _worker(self, index: int, argv: Sequence[str], listen_fds: list[int], wake_fd: int) -> Child:
+    def _worker(
+        self,
+        index: int,
+        argv: Sequence[str],
+        state_dir: str,
+        inlets: Inlets | None,
+        listen_fds: list[int],
+        wake_fd: int,
+    ) -> Child:
         name = f"worker {index}"
+        inlet_fds = [inlets.sockets[index].fileno()] if inlets is not None else []
 
         def argument() -> str:
             return boot.encode(
@@ -109,6 +127,8 @@ class Staff:
                     wake_fd=wake_fd,
                     acks_fd=self._acks,
                     life_fd=self._life,
+                    state_dir=state_dir,
+                    inlet_fd=inlet_fds[0] if inlet_fds else None,
                 )
             )
 
@@ -116,7 +136,7 @@ class Staff:
         return Child(
             name,
             lambda: (*argv, argument()),
-            lambda: (*self._shared, self._worker_fd, self._updates(name), *listen_fds, wake_fd),
+            lambda: (*self._shared, self._worker_fd, self._updates(name), *listen_fds, *inlet_fds, wake_fd),
             lambda: self.wall.words[heartbeat],
             index,
             interpreter.environment(),

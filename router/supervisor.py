@@ -22,6 +22,7 @@ from router.config import Settings
 from router.errors import StartError
 from router.failpoint import FailPoint
 from router.handover import Handover
+from router.inlets import Inlets
 from router.shm import layout as at
 from router.shm.lanes import Lanes
 from router.shm.samples import SampleRing
@@ -56,6 +57,7 @@ class Supervisor:
         control_argv: Sequence[str],
         worker_argv: Sequence[str],
         old: TakeOver | None = None,
+        inlets: Inlets | None = None,
     ) -> None:
         self._settings = settings
         self._start = start
@@ -63,6 +65,7 @@ class Supervisor:
         self._admin = admin
         self._state = state
         self._old = old  # set: we are taking over
+        self._inlets = inlets
         self._handover: Handover | None = None
         self._halted = False
         self._control_status: int | None = None
@@ -77,7 +80,7 @@ class Supervisor:
         self._cut = 0
         self._exit_code: int | None = None
         self._watched_since_ns = self._ticked_ns = clock.now_ns()
-        self._staff = Staff(settings, start, state, data, admin, control_argv, worker_argv)
+        self._staff = Staff(settings, start, state, data, admin, control_argv, worker_argv, inlets)
         self._wall = self._staff.wall
         self._lanes = Lanes(self._wall)
         self._control, self._workers = self._staff.control, self._staff.workers
@@ -140,6 +143,7 @@ class Supervisor:
             if self._old is None:
                 self._data.listen()
             self._serving = True
+            self._watched_since_ns = now_ns  # workers that were started before beat from now on
         elif not self._announced and self._old is None and self.serving():
             self._announce()
         self._talk(now_ns)
@@ -151,7 +155,7 @@ class Supervisor:
         elif not child.running:
             if self._due(child, now_ns):
                 self._launch(child, now_ns)
-        elif child.is_silent(now_ns, self._watched_since_ns, self._silent_limit_s(child)):
+        elif self._speaks(child) and child.is_silent(now_ns, self._watched_since_ns, self._silent_limit_s(child)):
             log.error(
                 "%s (pid %d) has been silent for %.1f s: killed",
                 child.name,
@@ -163,8 +167,12 @@ class Supervisor:
             child.settings_version = self._wall.words[at.H_SETTINGS]
             child.send(signal.SIGHUP)  # only once it is up: before, it has no handler, and reads the settings anyway
 
+    def _speaks(self, child: Child) -> bool:
+        """Return whether it should beat by now: a worker that is started early in a take-over first waits for a route."""
+        return self._serving or child is self._control
+
     def _due(self, child: Child, now_ns: int) -> bool:
-        started = not self._halted if child is self._control else self._serving
+        started = not self._halted if child is self._control else self._serving or self._inlets is not None
         return started and self._leave_by_ns is None and now_ns >= child.restart_at_ns
 
     def _silent_limit_s(self, child: Child) -> float:
@@ -184,7 +192,7 @@ class Supervisor:
             self._control_status = status
         elif self._leave_by_ns is not None:
             log.info("%s left: %s", child.name, describe(status))
-        elif not self._wall.words[at.H_CONTROL_READY]:
+        elif child is self._control and not self._wall.words[at.H_CONTROL_READY]:
             log.error("control ended before it was ready: %s", describe(status))
             self._exit_code = status if status > 0 else EXIT_INTERNAL
         else:
@@ -233,8 +241,9 @@ class Supervisor:
         """Return why we cannot hand over now."""
         return "it is being stopped" if self._close_at_ns is not None else None
 
-    def offer(self) -> tuple[dict[str, object], list[int]]:
+    def offer(self, inlets: int) -> tuple[dict[str, object], list[int]]:
         """Return what a successor is told, and the sockets, which are shared from now on."""
+        self._wall.words[at.H_INLETS] = inlets
         self._wall.words[at.H_PORT_SHARED] = 1
         return {"version": __version__}, [sock.fileno() for sock in (*self._data.sockets, self._admin.sock)]
 
@@ -259,7 +268,7 @@ class Supervisor:
     def resume(self, *, from_journal: bool) -> None:
         """Go on as the only one. What another one has journalled is read as after a restart, by a control on a living wall."""
         log.warning("going on; control %s", "starts from the journal" if from_journal else "goes on from shared memory")
-        self._wall.words[at.H_PORT_SHARED] = 0
+        self._wall.words[at.H_PORT_SHARED] = self._wall.words[at.H_INLETS] = 0
         self._halted = False
         if from_journal:
             self._staff.resumes = True
@@ -294,6 +303,11 @@ class Supervisor:
     def serving(self) -> bool:
         """Return whether every worker beats."""
         return self._serving and all(worker.up for worker in self._workers)
+
+    def open_inlets(self) -> None:
+        """Take over connections of clients from now on."""
+        if self._inlets is not None:
+            self._inlets.open()
 
     def own(self) -> None:
         """We are the router now."""
@@ -337,7 +351,7 @@ class Supervisor:
         self._wall.words[at.H_DRAINING] = 1
         if self._handover is not None:
             self._handover.abort("it is being stopped")
-            self._wall.words[at.H_PORT_SHARED] = 0  # a successor that was asked about leaves, too
+            self._wall.words[at.H_PORT_SHARED] = self._wall.words[at.H_INLETS] = 0  # a successor leaves, too
         self._close_at_ns = now_ns + round(timeouts.shutdown_delay_s * 1e9)
         if self._close_at_ns <= now_ns:
             self._drain(now_ns)

@@ -15,7 +15,8 @@ from typing import Any, Final, Protocol
 from router import clock, envelope
 from router.errors import StartError
 from router.failpoint import FailPoint
-from router.handover import ASK_TIMEOUT_S, DOOR, PROTOCOL, TAKE_OVER_TIMEOUT_S, within
+from router.handover import ASK_TIMEOUT_S, DOOR, PROTOCOL, TAKE_OVER_TIMEOUT_S
+from router.inlets import within
 
 log = logging.getLogger(__name__)
 
@@ -34,6 +35,9 @@ class New(Protocol):
     def serving(self) -> bool:
         """Return whether every worker serves."""
 
+    def open_inlets(self) -> None:
+        """Take over connections of clients from now on."""
+
     def own(self) -> None:
         """The sockets are ours alone."""
 
@@ -41,8 +45,10 @@ class New(Protocol):
 class TakeOver:
     """A connection to the router that serves from `folder`. `sockets` are its data sockets, then the admin's."""
 
-    def __init__(self, folder: Path, fail_point: FailPoint) -> None:
-        """Ask for the sockets; raise StartError (5) if there is no router, or if it refuses."""
+    def __init__(self, folder: Path, fail_point: FailPoint, inlets: int = 0) -> None:
+        """Ask for the sockets, and say by which token our inlets are found (0: we have none); raise StartError (5) if there is no
+        router, or if it refuses.
+        """
         self._step = "offered"
         self._fail_point = fail_point
         self._since_ns = self._asked_ns = clock.now_ns()
@@ -53,7 +59,7 @@ class TakeOver:
                 self._sock.connect(f"{short}/{DOOR}")
             foreign = envelope.peer(self._sock)[1] != os.getuid()
             if not foreign:
-                self._say("ask", protocol=PROTOCOL)
+                self._say("ask", protocol=PROTOCOL, inlets=inlets)
             got = None if foreign else envelope.receive(self._sock)
         except TimeoutError:
             self.close()
@@ -99,6 +105,7 @@ class TakeOver:
             self._go("locked", now_ns)
         elif self._step == "locked" and new.serving():
             self._go("serving", now_ns)
+            new.open_inlets()
             self._say("serving")
         elif self._step == "serving" and heard in ("yours", "dead"):
             log.info("taken over from process %s within %.2f s", self.told["pid"], (now_ns - self._asked_ns) / 1e9)

@@ -9,12 +9,15 @@ import os
 import signal
 import socket
 import sys
+from pathlib import Path
+from typing import Final
 
 import uvloop
 
 from router import boot as boots
-from router import logs
+from router import clock, logs
 from router.boot import WorkerBoot
+from router.proxy import handoff
 from router.proxy import options as proxy_options
 from router.proxy.listener import Listener
 from router.proxy.plane import Plane
@@ -23,6 +26,9 @@ from router.shm import layout as at
 from router.tasks import Tasks
 
 log = logging.getLogger(__name__)
+ROUTE_LOOK_S: Final = 0.02
+ORPHAN_WAIT_S: Final = 15.0
+"""A worker whose supervisor was killed within a take-over serves on until the new workers serve, at most for so long."""
 
 
 async def serve(boot: WorkerBoot) -> None:
@@ -34,7 +40,7 @@ async def serve(boot: WorkerBoot) -> None:
     row = memory.layout.lane(boot.index)
     memory.words[row + at.W_PID] = os.getpid()
     memory.words[row + at.W_DRAINING] = 0
-    stop = asyncio.Event()
+    stop, orphan = asyncio.Event(), asyncio.Event()
 
     def wake() -> None:
         os.eventfd_read(boot.wake_fd)
@@ -43,6 +49,7 @@ async def serve(boot: WorkerBoot) -> None:
     def orphaned() -> None:
         log.warning("the supervisor is gone: finishing what is under way")
         loop.remove_reader(boot.life_fd)
+        orphan.set()
         stop.set()
 
     def reread() -> None:
@@ -57,21 +64,40 @@ async def serve(boot: WorkerBoot) -> None:
         signal.SIGINT, lambda: None
     )  # the terminal sends it to the whole group; the supervisor decides
     loop.add_signal_handler(signal.SIGHUP, reread)
+    while not memory.words[at.H_CONTROL_READY] and not stop.is_set():  # started early, to take over
+        await asyncio.sleep(ROUTE_LOOK_S)
     plane.refresh()
     listener = Listener(plane, *(socket.socket(fileno=fd) for fd in boot.listen_fds))
     await listener.start()
     plane.start()
+    if boot.inlet_fd is not None:
+        handoff.Adoption(plane, socket.socket(fileno=boot.inlet_fd)).start()
     tasks.spawn(plane.keep_resolving(), "resolver")
     tasks.spawn(plane.handshakes.keep_fresh(), "certificate files")
     gc.collect()
     gc.freeze()  # what exists now lives as long as the process: later collections need not look at it
     await stop.wait()
-    if memory.words[at.H_DRAINING] and not memory.words[at.H_PORT_SHARED]:
-        await listener.close_port()
-    else:  # others accept from the same queue: a successor, or who takes the place of a killed supervisor
-        listener.stop()
-    await plane.drain()
+    await leave(plane, listener, boot, wait_s=ORPHAN_WAIT_S if orphan.is_set() else 0.0)
     await tasks.close()
+
+
+async def leave(plane: Plane, listener: Listener, boot: WorkerBoot, *, wait_s: float) -> None:
+    """Hand on the connections to a successor, if there is one or comes within `wait_s`; finish what is left."""
+    words = plane.words
+    if words[at.H_DRAINING] and not words[at.H_PORT_SHARED]:
+        await listener.close_port()
+        await plane.drain()
+        return
+    outlets = await handoff.outlets_of(Path(boot.state_dir), words[at.H_INLETS], wait_s)
+    until_s = clock.now_s() + plane.options.shutdown_timeout_s
+    listener.stop()  # others accept from the same queue: a successor, or who takes the place of a killed supervisor
+    if outlets:
+        on = handoff.Handoff(plane, outlets)
+        await on.run(until_s)
+        await plane.drain(until_s)
+        await on.end(until_s)
+    else:
+        await plane.drain(until_s)
 
 
 def main() -> None:

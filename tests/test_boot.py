@@ -7,7 +7,7 @@ import pytest
 from router import boot
 
 WORKER = boot.WorkerBoot(
-    index=1, wall_fd=3, settings_fd=4, updates_fd=9, listen_fds=[5], wake_fd=6, acks_fd=7, life_fd=8
+    index=1, wall_fd=3, settings_fd=4, updates_fd=9, listen_fds=[5], wake_fd=6, acks_fd=7, life_fd=8, state_dir="/s"
 )
 CONTROL = boot.ControlBoot(
     wall_fd=3,

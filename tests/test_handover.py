@@ -30,8 +30,9 @@ class Noting:
     def refusal(self) -> str | None:
         return self.why
 
-    def offer(self) -> tuple[dict[str, Any], list[int]]:
+    def offer(self, inlets: int) -> tuple[dict[str, Any], list[int]]:
         self.asked.append("offer")
+        self.inlets = inlets
         return {"version": "9"}, [0, 1]
 
     def halt_control(self) -> None:

@@ -33,6 +33,9 @@ class Noting:
     def serving(self) -> bool:
         return "serving" in self.has
 
+    def open_inlets(self) -> None:
+        self.has.add("inlets")
+
     def own(self) -> None:
         self.owns = True
 
@@ -51,7 +54,7 @@ class Rig:
         def serve() -> None:
             self.old = self._door.accept()[0]
             self.old.settimeout(5)
-            assert envelope.receive(self.old) == ({"say": "ask", "protocol": 1}, [])
+            assert envelope.receive(self.old) == ({"say": "ask", "protocol": 1, "inlets": 7}, [])
             given = [socket.socket() for _ in range(descriptors)]
             envelope.send(self.old, answer, [sock.fileno() for sock in given])
             for sock in given:
@@ -60,7 +63,7 @@ class Rig:
         thread = threading.Thread(target=serve)
         thread.start()
         try:
-            return TakeOver(self.folder, FailPoint())
+            return TakeOver(self.folder, FailPoint(), 7)
         finally:
             thread.join()
 

@@ -39,10 +39,10 @@ class Crowd:
         plane = self._plane
         if plane.options.connections_per_client_max < math.inf and self._is_client(address := _address(downstream)):
             number = self.by_client.get(address, 0)
-            if number >= plane.options.connections_per_client_max:
+            if number >= plane.options.connections_per_client_max and not downstream.adopted:
                 return at.LIMITED_PER_CLIENT
             self.by_client[address] = number + 1
-        if plane.is_full():
+        if plane.is_full() and not downstream.adopted:
             self.members.add(downstream)
             plane.reserve.serve(downstream)
             return None
@@ -85,9 +85,9 @@ class Crowd:
         return address not in _NOBODY and not self._plane.forwarding.trusted.covers(address)
 
     def _too_old(self, downstream: Downstream) -> None:
-        """It ends after what is being answered: its client connects anew, perhaps to a worker or router that is less busy."""
+        """It ends with its next answer, which says so: the client connects anew, perhaps to one that is less busy."""
         self._plane.count_limit(at.LIMITED_AGE)
-        downstream.drain()
+        downstream.closing = True
 
 
 def _address(downstream: Downstream) -> str:

@@ -24,6 +24,9 @@ cdef class Downstream:
     cdef public object body
     cdef public bytes buffer
     cdef public bint closing
+    cdef public bint ended
+    cdef public bint adopted
+    cdef public bint held
     cdef public bint congested
     cdef public bint lingering
     cdef public bint paused
@@ -45,5 +48,7 @@ cdef class Downstream:
     cpdef release_body(self)
     cpdef exchange_ended(self, bint close)
     cdef _go_on(self)
+    cpdef hold(self)
+    cpdef go_on(self)
     cpdef pause(self)
     cpdef resume(self)

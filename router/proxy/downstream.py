@@ -35,7 +35,8 @@ class Downstream:
     `congested`: the client takes less than we write, and gets no further answer until it has caught up; `lingering`: all is
     said, and what still comes is dropped; `forwarded`: what backends are told of `client`, its address; `body`: the rest of
     a body that is still to come; `buffer`: a head that has no end yet, or requests that wait; `requests`: how many were begun;
-    with number `requests_max` it ends (0: never).
+    with number `requests_max` it ends (0: never); `ended`: the client has closed its side; `held`: no further request is begun
+    here, because another process takes the connection over (handoff.py); `adopted`: we have taken it over, whatever limits say.
 
     A protocol of asyncio by its shape, without the base class: a compiled class has none that Python made.
     """
@@ -56,6 +57,9 @@ class Downstream:
         self.body: RequestBody | None = None
         self.buffer = b""
         self.closing = False
+        self.ended = False
+        self.adopted = False
+        self.held = False
         self.congested = False
         self.lingering = False
         self.paused = False
@@ -66,13 +70,14 @@ class Downstream:
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Called by the loop for each accepted connection."""
         plane = self.plane
-        self.closing = plane.draining
+        self.closing = self.closing or plane.draining
         self.transport = cast(asyncio.Transport, transport)
         if plane.options.access_log:
             self.ledger = Ledger(self.transport)
             self.transport = cast(asyncio.Transport, self.ledger)
         self.transport.set_write_buffer_limits(high=plane.options.buffer_bytes)
-        self.peer = peer_of(transport, self._announced)
+        if self.peer is None:  # else it was adopted, and another process knows
+            self.peer = peer_of(transport, self._announced)
         self.forwarded, self.client = plane.forwarding.own_fields(self.peer), self.peer.address
         if plane.forwarding.trusted.covers(self.client):
             self._translate = Intermediary(self, self.peer).request_head
@@ -80,6 +85,8 @@ class Downstream:
             self._translate = misdirection.guard(self, request_head.over_tls(self._translate))
         if (limit := plane.enter(self)) is not None:
             front_desk.turn_away(self, limit)
+        elif plane.handing_on:
+            self.hold()
 
     def data_received(self, data: bytes) -> None:
         """Called by the loop with whatever has arrived."""
@@ -87,7 +94,7 @@ class Downstream:
             self._receive_body(self.body, data)
         elif self.lingering:
             return
-        elif self.exchange is not None or self._scheduled or self.congested:
+        elif self.exchange is not None or self._scheduled or self.congested or self.held:
             self.buffer += data
             if len(self.buffer) > self.plane.options.buffer_bytes:
                 self.pause()
@@ -104,7 +111,7 @@ class Downstream:
         exchange = self.exchange
         if exchange is None or not exchange.body_complete or exchange.head.upgrade:
             return False
-        self.closing = True
+        self.closing = self.ended = True
         self.buffer = b""
         if not exchange.answered:
             self.plane.half_closed.start(self, self.plane.now_s)
@@ -268,10 +275,17 @@ class Downstream:
         return self.transport, held
 
     def exchange_ended(self, close: bool) -> None:
-        """The response is written; go on with the next request, or close."""
+        """The response is written; go on with the next request, or close. Where its head did not say `Connection: close`,
+        because nobody knew then, the client may be sending its next request: that one is answered, and told.
+        """
         self.exchange = None
-        if close or self.closing:
-            farewell.close(self, linger=self.body is not None or bool(self.buffer))
+        if close or self.ended:
+            rest = self.body is not None or bool(self.buffer)
+            pipeline = self.closing and not self.ended and self not in self.plane.reserve.guests  # may be on its way
+            farewell.close(self, linger=rest or pipeline)
+            return
+        if self.held:
+            self.pause()
             return
         if self.congested:  # the next answer would only pile up: resume_writing goes on
             return
@@ -281,6 +295,8 @@ class Downstream:
             self.plane.keepalive.since[self] = self.plane.now_s
 
     def _go_on(self) -> None:
+        if self.held:
+            return
         self.resume()
         if not self.buffer:
             self.plane.keepalive.since[self] = self.plane.now_s
@@ -290,8 +306,27 @@ class Downstream:
 
     def _next(self) -> None:
         self._scheduled = False
-        if self.exchange is None and not self.lingering and self.transport is not None:
+        if self.exchange is None and not self.lingering and not self.held and self.transport is not None:
             self._receive_head(self.buffer)
+
+    # -- another process takes over
+    def hold(self) -> None:
+        """Begin no further request; what comes from now on is for whoever takes the connection over."""
+        if self in self.plane.reserve.guests:  # its one answer is ours
+            return
+        self.held = True
+        if self.exchange is None:
+            self.plane.keepalive.stop(self)
+            self.plane.header_wait.stop(self)
+            self.pause()
+
+    def go_on(self) -> None:
+        """Nobody takes it over after all; or we have taken it over, with what is in `buffer`."""
+        self.held = False
+        self.closing = True
+        if self.exchange is None and not self.lingering and self.transport is not None:
+            self.plane.header_wait.stop(self)
+            self._go_on()
 
     # -- deadlines
     def header_late(self) -> None:
@@ -300,8 +335,10 @@ class Downstream:
         if self.buffer.strip(b"\r\n"):
             detail = "the request head did not arrive in time"
             front_desk.refuse(self, DownstreamError(408, "request_timeout", detail))
-        else:
+        elif self.buffer:
             farewell.close(self, linger=False)
+        else:
+            self.drain()
 
     def body_late(self) -> None:
         """The client was silent within its body for `body_timeout_s`."""
@@ -310,10 +347,11 @@ class Downstream:
             self.exchange.client_broke(408, "request_timeout", "the request body did not arrive in time")
 
     def drain(self) -> None:
-        """Close as soon as nothing is being answered; a request whose head has begun to arrive is answered first."""
+        """Close as soon as nothing is being answered; a request that has begun to arrive is answered first."""
         self.closing = True
-        if self.exchange is None and not self.buffer and not self.lingering:
-            farewell.close(self, linger=False)
+        idle = self.exchange is None and not self.buffer and not self.lingering and not self.congested
+        if idle and not farewell.close_idle(self):
+            self.plane.header_wait.start(self, self.plane.now_s)
 
     def shut(self) -> None:
         """Close now, whatever is under way."""

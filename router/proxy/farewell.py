@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import socket
 import struct
 from typing import TYPE_CHECKING, Final
 
+from router import descriptors
 from router.proxy import flow
 
 if TYPE_CHECKING:
@@ -32,6 +34,32 @@ def close(downstream: Downstream, *, linger: bool) -> None:
     downstream.resume()
     transport.write_eof()
     plane.linger.start(downstream, plane.now_s)
+
+
+def close_idle(downstream: Downstream) -> bool:
+    """Close a connection on which nothing is under way; False, and nothing is done, if bytes have come that were not read yet.
+
+    Closed upon such bytes, the kernel would answer a request with a reset (RFC 1122 §4.2.2.13). The FIN leaves in the same
+    step, for the loop closes a turn later: who sends after it has come knows. What is left is the way of the FIN to the client.
+    """
+    transport = downstream.transport
+    if transport is None or transport.is_closing():
+        return True
+    descriptor = transport.get_extra_info("socket").fileno()
+    if descriptors.unread_bytes(descriptor):
+        return False
+    if transport.get_extra_info("ssl_object") is None and not transport.get_write_buffer_size():
+        _half_close(descriptor)
+    close(downstream, linger=False)
+    return True
+
+
+def _half_close(descriptor: int) -> None:
+    with socket.socket(fileno=os.dup(descriptor)) as same:
+        try:
+            same.shutdown(socket.SHUT_WR)
+        except OSError:  # the client is gone
+            pass
 
 
 def cut(downstream: Downstream, *, reset: bool) -> None:

@@ -45,6 +45,9 @@ _LAG_PERIOD_SWEEPS: Final = 10
 _LATE_S: Final = 0.5
 """After a sweep later than this no client is late: what it has sent meanwhile is in the kernel, and is read before the next."""
 _LINGER_S: Final = 2.0
+_DRAIN_LOOK_S: Final = 0.02
+_LAST_LINGER_S: Final = 0.2
+"""When only connections are left on which all is said, their clients have so long to close theirs before the process leaves."""
 
 _ID_ENDS: Final = tuple(b"%03x" % low for low in range(0x1000))
 """The last three digits of an identifier: to format it whole costs 0.25 µs, this 0.1."""
@@ -74,6 +77,7 @@ class Plane:
         self.heap = Heap(trimmer())
         self.holdings = HoldingsRecord(wall, index)
         self.draining = False
+        self.handing_on = False
         self.now_s = clock.now_s()
         self.header_wait = Deadlines(options.header_timeout_s, Downstream.header_late)
         self.keepalive = Deadlines(options.keepalive_idle_s, Downstream.drain)
@@ -169,7 +173,8 @@ class Plane:
         self.words[self._row + at.W_CONNECTIONS_TOTAL] += 1
         limit = self.crowd.refusal(downstream)
         if limit is None and downstream not in self.reserve.guests:
-            self.header_wait.start(downstream, self.now_s)
+            # while draining, whoever has sent nothing is idle: as long as that may last
+            (self.keepalive if self.draining else self.header_wait).start(downstream, self.now_s)
         return limit
 
     def leave(self, downstream: Downstream) -> None:
@@ -294,32 +299,52 @@ class Plane:
             (self.half_closed, options.half_close_grace_s),
         ):
             waits.duration_s = seconds
+        if self.draining:
+            self.keepalive.duration_s = min(options.shutdown_idle_s, options.keepalive_idle_s)
         self.tunnel_idle.duration_s = options.tunnel_idle_s
         self.tunnel_close.duration_s = options.half_close_grace_s
         self.handshakes.reconfigure(options)
 
     # -- the end
-    async def drain(self) -> None:
-        """Answer what is under way, for at most `shutdown_timeout_s`, then cut.
+    async def drain(self, until_s: float | None = None) -> None:
+        """Answer what is under way until `until_s` (by default for `shutdown_timeout_s`), then cut.
 
         A client that is about to send its next request on an idle connection would lose it if we closed now, so it has
         `shutdown_idle_s` to do so, and so has one whose PROXY header or handshake is under way; the answer tells it to come
-        no more (RFC 9112 §9.6).
+        no more (RFC 9112 §9.6). One whose answer began before it could say so has that time from the answer's end.
         """
-        self.draining = True
         self.words[self._row + at.W_DRAINING] = 1
-        until_s = clock.now_s() + self.options.shutdown_timeout_s
-        close_idle_s = min(until_s, clock.now_s() + self.options.shutdown_idle_s)
-        for downstream in self.connections:
-            downstream.closing = True
-        while self.visitors() and clock.now_s() < close_idle_s:
-            await asyncio.sleep(0.02)
+        began_s = self.now_s = clock.now_s()
+        until_s = until_s if until_s is not None else began_s + self.options.shutdown_timeout_s
+        self._begin_to_drain(began_s)
+        alone_s = 0.0
+        while self.visitors() and (now_s := clock.now_s()) < until_s and alone_s < _LAST_LINGER_S:
+            alone_s = 0.0 if self.visitors() > len(self.linger.since) else alone_s + _DRAIN_LOOK_S
+            if now_s >= began_s + self.options.shutdown_idle_s:
+                self.introductions.abort()
+                self.handshakes.abort()
+                self._no_more_claims()
+            await asyncio.sleep(_DRAIN_LOOK_S)
         self.introductions.abort()
         self.handshakes.abort()
         for downstream in list(self.connections):
-            downstream.drain()
-        self.words[self._row + at.W_DRAINING] = 2
-        while self.connections and clock.now_s() < until_s:
-            await asyncio.sleep(0.02)
-        for downstream in list(self.connections):
             downstream.shut()
+        self.words[self._row + at.W_DRAINING] = 2
+
+    def _begin_to_drain(self, now_s: float) -> None:
+        """Tell every connection with its next answer, and let an idle one be idle for `shutdown_idle_s` from now on."""
+        self.draining = True
+        self.keepalive.duration_s = min(self.options.shutdown_idle_s, self.options.keepalive_idle_s)
+        for downstream in self.connections:
+            downstream.closing = True
+            if downstream in self.header_wait.since and not downstream.buffer:
+                self.header_wait.stop(downstream)
+                self.keepalive.start(downstream, now_s)
+        for downstream in list(self.keepalive.since):
+            self.keepalive.start(downstream, now_s)
+
+    def _no_more_claims(self) -> None:
+        """Say so to a successor that waits for it, once it is true; from then on nobody is waited for."""
+        if self.words[at.H_PORT_SHARED] and not self.keepalive.since and not self.header_wait.since:
+            self.words[self._row + at.W_DRAINING] = 2
+            self.keepalive.duration_s = 0.0

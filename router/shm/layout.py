@@ -34,6 +34,7 @@ H_SETTINGS: Final = 17  # supervisor: version of the settings document
 H_CONTROL_STARTS: Final = 18  # supervisor: how often control was started
 H_STATE_LOCKED: Final = 19  # supervisor: 1 once the state is ours; control reads and writes nothing before
 H_TAKING_OVER: Final = 21  # supervisor: 1 while workers of another router may still claim by its route
+H_INLETS: Final = 22  # supervisor: the token of the inlets (inlets.py) of the router that takes over; 0: it has none
 H_PORT_SHARED: Final = 20  # supervisor: 1 while another router has the data sockets too, or alone
 
 # -- route cell

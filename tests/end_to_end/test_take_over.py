@@ -110,7 +110,10 @@ async def test_a_take_over_under_load_loses_nothing(start_router: StartRouter) -
         gaps: list[float] = []
         watching = asyncio.create_task(watch_admin(router, gaps))
         streaming = asyncio.create_task(stream(router))
-        async with Steady(router.data_port, keeping=20, new=10) as clients:
+        idle = Steady(
+            router.data_port, keeping=40, new=0, pause_s=1.0
+        )  # between two requests when the old workers leave
+        async with idle, Steady(router.data_port, keeping=20, new=10) as clients:
             await asyncio.sleep(0.5)
             new = await successor(router)
             assert router.process is not None
@@ -126,6 +129,7 @@ async def test_a_take_over_under_load_loses_nothing(start_router: StartRouter) -
         after = [version for began, version in clients.seen if began > switched]
         assert set(after) == {b"v1"}, "also the workers that are leaving claim nothing by the old route any more"
         assert (clients.lost, clients.refused) == ({}, 0)
+        assert (idle.lost, idle.refused) == ({}, 0)
         assert await streaming == b"data: x\n\n" * 40, "it began on the old router and ended there"
         await gone(old_pids)
         document = await new.service()

@@ -16,7 +16,7 @@ from typing import Final, cast
 import orjson
 from aiohttp import web
 
-from router import clock
+from router import clock, descriptors
 from router.config import Settings
 from router.control.admin.conversation import FIELDS, Conversation, Malformed
 
@@ -67,7 +67,7 @@ class Door:
     def enter(self, visitor: Visitor, transport: asyncio.BaseTransport, now_s: float) -> bool:
         """Let a new connection in, another one out if need be; False if all are busy."""
         if len(self._visitors) >= self.connections_max:
-            oldest = next(iter(self._waiting), None)
+            oldest = next((one for one in self._waiting if not one.has_unread()), next(iter(self._waiting), None))
             if oldest is None:
                 self.counts["refused"] += 1
                 return False
@@ -108,7 +108,7 @@ class Door:
                 if visitor.between
                 else (self.header_timeout_s, "header_timeout")
             )
-            if now_s - since_s >= limit_s:
+            if now_s - since_s >= limit_s and not (visitor.between and visitor.has_unread()):
                 self._put_out(visitor, why)
         pressed = {why: self.counts[why] - self._told[why] for why in ("evicted", "refused")}
         if any(pressed.values()):
@@ -184,6 +184,11 @@ class Visitor(asyncio.Protocol):
         """Called by the loop when the client has caught up."""
         if self._entered:
             self._inner.resume_writing()
+
+    def has_unread(self) -> bool:
+        """Return whether the kernel holds bytes of it: a request may be among them, which a close would lose."""
+        sock = self._transport.get_extra_info("socket") if self._transport is not None else None
+        return sock is not None and descriptors.unread_bytes(sock.fileno()) > 0
 
     def put_out(self) -> None:
         """Close at once: nothing of a request is under way."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 from collections.abc import Callable
 
 import pytest
@@ -170,3 +171,25 @@ async def test_limits_of_other_settings_hold_at_once_and_show_in_the_figures(sta
     figures = (await office.call("GET", "/metrics"))[2]
     assert 'rollback_router_admin_connections_closed_total{why="header_timeout"} 1.0\n' in figures
     silent[1].close()
+
+
+async def test_a_request_that_comes_as_its_connection_is_put_out_is_answered(start_office: StartOffice) -> None:
+    """What the kernel holds unread may be a request: neither the idle time nor a newcomer closes upon it."""
+    office = await start_office(Admin(connections_max=2, keepalive_idle_s=75))
+    door = door_of(office)
+    first, second = await link(office), await link(office)
+    assert await ask(first) == await ask(second) == b"HTTP/1.1 200 OK"
+    await until(lambda: sum(visitor.between for visitor in door._waiting) == 2)
+    send_now(first, LIVEZ)
+    door.sweep(clock.now_s() + 76)
+    assert await ended(second)
+    assert (await asyncio.wait_for(first[0].readline(), 5)) == b"HTTP/1.1 200 OK\r\n"
+    assert door.counts["keepalive_idle"] == 1
+    first[1].close()
+    second[1].close()
+
+
+def send_now(to: Link, data: bytes) -> None:
+    """Write into the kernel without a turn of the loop."""
+    with socket.socket(fileno=socket.dup(to[1].get_extra_info("socket").fileno())) as same:
+        assert same.send(data) == len(data)
