@@ -127,10 +127,10 @@ async def test_no_output_holds_what_is_not_printable(start_router: StartRouter, 
             router = await start_router(settings, workers=1)
             await router.promote_new("v2", new.url)
             await router.wait_ready("v1")
-            taken = await alert(router, HOSTILE)
             new.behaviour = healthy_but(backends.status(500))
             await strangers_speak(router)
             await router.wait_active("v1", 20)
+            taken = await alert(router, HOSTILE)  # by itself it would roll back before enough has failed
             with pytest.raises(RefusedError) as refused:
                 await router.verb("freeze", reason=HOSTILE)
             await router.verb("freeze", reason=GOOD)
