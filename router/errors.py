@@ -42,6 +42,11 @@ class OperatorError(RouterError):
         self.exit_code = exit_code
         self.facts = facts or {}
 
+    @property
+    def in_doubt(self) -> bool:
+        """Whether it may have been changed after all (JournalUnavailable)."""
+        return False
+
 
 class StartError(RouterError):
     """The router cannot start: bad settings, a port in use, a state directory in use, a corrupt journal."""

@@ -1,26 +1,34 @@
-"""Places where a test may kill the process. In production none is armed and `hit` is one dictionary look-up.
+"""Places where a test may kill the process, or have a thread hang. In production none is armed and `hit` is one dictionary
+look-up.
 
 Armed by the setting `fail_point = "NAME:N"` (environment `ROLLBACK_ROUTER_FAIL_POINT`): the Nth time NAME is passed, the
-process ends by SIGKILL, as in a power cut. Names: `journal.before`, `journal.after`, `store.before`, `store.after`.
+process ends by SIGKILL, as in a power cut. `NAME:N:hang` blocks the thread there for ever instead, as a disk does that does
+not answer. Names: `journal.before`, `journal.handed`, `journal.after`, `mark.before`, `mark.after`, `store.before`,
+`store.after`.
 """
 
 from __future__ import annotations
 
 import os
 import signal
+import threading
 
 
 class FailPoint:
-    """Counts down to one SIGKILL; unarmed when `spec` is empty."""
+    """Counts down to one SIGKILL, or one hang; unarmed when `spec` is empty."""
 
     def __init__(self, spec: str = "") -> None:
-        name, _, count = spec.partition(":")
+        name, _, rest = spec.partition(":")
+        count, _, how = rest.partition(":")
         self._left = {name: int(count or "1")} if name else {}
+        self._hangs = how == "hang"
 
     def hit(self, name: str) -> None:
-        """Die here if this is the armed place and its turn has come."""
+        """Die or hang here if this is the armed place and its turn has come."""
         if name not in self._left:
             return
         self._left[name] -= 1
         if self._left[name] == 0:
+            if self._hangs:
+                threading.Event().wait()
             os.kill(os.getpid(), signal.SIGKILL)

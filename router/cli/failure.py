@@ -44,6 +44,7 @@ NEXT: Final = {
     "from_mismatch": "rollback-router status   (it shows which version is active)",
     "lost_race": "rollback-router status   (another change came first)",
     "journal_unavailable": "rollback-router doctor   (disk full? state directory read-only?)",
+    "change_in_doubt": "rollback-router status   (shows whether it is still in doubt)",
     "incident_unknown": "rollback-router incidents",
     "incident_needed": "rollback-router incidents",
     "incident_status": "rollback-router incidents ID   (open, then reviewed, then closed)",
@@ -73,6 +74,7 @@ NEXT: Final = {
     "settings_missing": "rollback-router config check --config FILE",
 }
 """What to type next, by the code of the problem."""
+NEXT_IN_DOUBT: Final = "rollback-router status   (shows whether it is still in doubt), then decide anew"
 
 
 def exit_code(error: RouterError) -> int:
@@ -94,6 +96,8 @@ def of_problem(status: int, document: dict[str, object]) -> OperatorError:
         ends_with = ENDPOINTS_DIFFER
     elif status == 400:
         ends_with = USAGE
+    elif document.get("in_doubt"):
+        ends_with = NOT_TRUE
     else:
         ends_with = INTERNAL if status == 500 else REFUSED
     return OperatorError(status, code, detail, exit_code=ends_with, facts=document)
@@ -102,9 +106,9 @@ def of_problem(status: int, document: dict[str, object]) -> OperatorError:
 def report(error: RouterError, as_json: bool) -> int:
     """Say what is wrong and what to type next; return the exit code. With --json a document on stdout says the same."""
     code = exit_code(error)
-    advice = NEXT.get(error.code)
+    facts = error.facts if isinstance(error, OperatorError) else {}
+    advice = NEXT_IN_DOUBT if facts.get("in_doubt") else NEXT.get(error.code)
     if as_json:
-        facts = error.facts if isinstance(error, OperatorError) else {}
         document = {**facts, "code": error.code, "detail": error.detail, "exit_code": code, "next": advice}
         screen.show_json(document)
     screen.write(f"rollback-router: {printable(error.detail)}\n", stderr=True)

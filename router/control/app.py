@@ -25,13 +25,14 @@ from aiohttp import web
 from router import certificates, clock, config, descriptors, logs
 from router.boot import ControlBoot, decode
 from router.config import Settings
-from router.control import recovery
+from router.control import doubts, recovery
 from router.control.admin import app as admin
 from router.control.alarms import Alarms
 from router.control.bench import Bench, limits
 from router.control.conductor import Conductor, Desk
 from router.control.controller import TICK_S, Controller
 from router.control.crew import Crew
+from router.control.doubts import DoubtAlarm
 from router.control.offices import Premises, open_offices
 from router.control.recovery import Past
 from router.control.store.journal import Journal
@@ -109,9 +110,11 @@ class Control:
         lanes, alarms, fail_point = Lanes(wall), Alarms(), FailPoint(settings.fail_point)
         crew = Crew(lanes, boot.wake_fds, boot.acks_fd)
         last_seq = past.entries[-1].seq if past.entries else 0
-        journal = Journal(past.database, last_seq, fail_point, _alarm(alarms))
+        said = (_alarm(alarms), _mark_alarm(alarms), DoubtAlarm(alarms).told)
+        journal = Journal(past.database, last_seq, fail_point, *said)
         entries = [*past.entries, *await self._begin_boot(past, journal)]
         found = recovery.registries(settings, wall, entries, self._state_dir, warm=past.warm)
+        stored = recovery.stored(settings, wall) if past.warm else {}
         if not past.warm and not boot.resumes:
             recovery.refuse_moved(settings, found)
         assumed = recovery.assumed_by_service(boot.assume_active, settings, found) if past.begun_from else {}
@@ -130,6 +133,8 @@ class Control:
             bench.watch(controller.probes)
             controller.benches[name] = bench
             controller.confirm_left(bench)
+        conductors = {name: bench.conductor for name, bench in controller.benches.items()}
+        doubts.settle(journal, past.entries, conductors, stored)
         controller.view.differences = recovery.differences(settings, found)
         for line in controller.view.differences:
             log.warning("%s", line)
@@ -188,6 +193,16 @@ def _alarm(alarms: Alarms) -> Callable[[str | None], None]:
             alarms.down("journal_unavailable")
         else:
             alarms.up("journal_unavailable", f"the journal cannot be written: {why}; automatic rollback goes on")
+
+    return tell
+
+
+def _mark_alarm(alarms: Alarms) -> Callable[[str | None], None]:
+    def tell(why: str | None) -> None:
+        if why is None:
+            alarms.down("journal_mark_unwritable")
+        else:
+            alarms.up("journal_mark_unwritable", f"{why}; a start would not see that the journal's end is missing")
 
     return tell
 

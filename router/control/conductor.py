@@ -4,14 +4,14 @@
     an automatic rollback   fold → store → wake → journal, until the disk takes it    nothing waits for the disk
 
 While a person's change waits for the disk, a verdict may overtake it. The change then does not happen: it is answered 409
-`lost_race`, and what the journal already has of it is struck out by an `abandoned` entry.
+`lost_race`, and what the journal already has of it is struck out by an `abandoned` entry before that answer.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
@@ -25,7 +25,6 @@ from router.control.expect import Expect
 from router.control.store.journal import APPEND_TIMEOUT_S, Journal
 from router.errors import OperatorError
 from router.failpoint import FailPoint
-from router.rollout import entry as kinds
 from router.rollout.commands import (
     CheckStandby,
     ClearAlarm,
@@ -117,6 +116,7 @@ class Conductor:
             decided_ns = clock.now_ns()
             commands = self._handled(event, decided_ns)
             if not commands:
+                self._refuse_in_doubt()
                 return Change(None, decided_ns, None)
             if self.registry.generation != before:
                 raise self._lost_race()
@@ -124,13 +124,13 @@ class Conductor:
             if dry_run:
                 return Change(entries[0], decided_ns, None)
             self._reserve(commands)
-            numbers = await self._desk.journal.append(*entries, on_late=self._strike_out)
+            numbers = await self._desk.journal.append(*entries)
+            entries = [replace(entry, seq=seq) for entry, seq in zip(entries, numbers, strict=True)]
             try:
                 self._refuse_overtaken(event, commands, before)
             except OperatorError:
-                self._strike_out(numbers)
+                await self._desk.journal.strike_out(entries)  # before it is said that nothing was changed
                 raise
-            entries = [replace(entry, seq=seq) for entry, seq in zip(entries, numbers, strict=True)]
             self._fold(entries)
             stored_ns = self._carry_out(commands, decided_ns)
             self._tell(entries)
@@ -141,6 +141,16 @@ class Conductor:
         if self._desk.wall.words[at.H_TAKING_OVER]:
             detail = "this router is taking over from another one; nothing was changed, try again in a second"
             raise OperatorError(503, "taking_over", detail, exit_code=9)
+
+    def _refuse_in_doubt(self) -> None:
+        """It is so already, but a change in doubt may come true at the next start: that cannot be promised."""
+        doubt = next((one for one in self._desk.journal.doubts if one.service == self.name), None)
+        if doubt is not None:
+            detail = (
+                f"it is so now, but change {doubt.seq} ({doubt.type}) of {self.name} is in doubt, and may come true with the "
+                "next start: ask again when it is decided, status shows it; nothing was changed"
+            )
+            raise OperatorError(503, "change_in_doubt", detail, exit_code=9, facts={"seq": doubt.seq})
 
     def refuse_stale(self, expect: Expect) -> None:
         """Raise OperatorError (412, 409) if what the asker believes is no longer so."""
@@ -210,17 +220,10 @@ class Conductor:
         if _essence(self.machine.handle(event, clock.now_ns())) != _essence(commands):
             raise self._lost_race()
 
-    def _strike_out(self, numbers: Sequence[int]) -> None:
-        for seq in numbers:
-            record = Record(kinds.ABANDONED, "control", {"abandons": seq})
-            self._desk.journal.submit(self._entry(record, clock.now_ns()))
-
     async def establish(self, *facts: Record | Entry, timeout_s: float = APPEND_TIMEOUT_S) -> list[Entry]:
-        """Journal facts, fold and return them; raise JournalUnavailable if the disk does not take them (in time: what it
-        takes later is struck out).
-        """
+        """Journal facts, fold and return them; raise JournalUnavailable if the disk does not take them, or not in time."""
         entries = [fact if isinstance(fact, Entry) else self._entry(fact, clock.now_ns()) for fact in facts]
-        numbers = await self._desk.journal.append(*entries, timeout_s=timeout_s, on_late=self._strike_out)
+        numbers = await self._desk.journal.append(*entries, timeout_s=timeout_s)
         entries = [replace(entry, seq=seq) for entry, seq in zip(entries, numbers, strict=True)]
         self._fold(entries)
         self._tell(entries)

@@ -85,6 +85,7 @@ class Controller:
     def tick(self, now_ns: int, own_lag_s: float) -> None:
         """Look at everything once; `own_lag_s` is how late this look is. An error of ours is alarmed and stops no service."""
         stall_s = min((bench.service.rules.stall_s for bench in self.benches.values()), default=1.0)
+        self._journal.look(now_ns)
         self._pressure.look(now_ns)
         stalled = self._stalls.look(now_ns, own_lag_s, stall_s)
         for bench in self.benches.values():

@@ -106,6 +106,12 @@ def registries(
     return found
 
 
+def stored(settings: Settings, wall: Wall) -> dict[str, int]:
+    """Return the generation that shared memory holds, by service."""
+    words = {name: RouteCell(wall, index).read() for index, name in enumerate(sorted(settings.services))}
+    return {name: word.generation for name, word in words.items() if word is not None}
+
+
 def refuse_moved(settings: Settings, found: dict[str, Registry]) -> None:
     """Raise StartError (7) if the settings name a known version with other endpoints than the journal."""
     for name, service in settings.services.items():

@@ -73,7 +73,11 @@ class View:
             ],
             "alarms": self._floor.alarms.listing(),
             "settings": {"origin": self._origin, "version": words[at.H_SETTINGS], "differences": self.differences},
-            "journal": {"waiting": self._journal.waiting},
+            "journal": {
+                "waiting": self._journal.waiting,
+                "in_doubt": [doubt.described() for doubt in self._journal.doubts],
+                "decided": [doubt.described() for doubt in self._journal.decided],
+            },
             "unmatched": {
                 "accepted": accepted,
                 "ended": {outcome.label: ended[outcome] for outcome in OUTCOMES},

@@ -155,6 +155,16 @@ def test_a_refusal_says_why_and_what_to_type(
     }  # fmt: skip
 
 
+def test_a_change_in_doubt_is_no_refusal(admin: FakeAdmin, command: Command) -> None:
+    admin.problem("POST", f"{PATH}/promote", 503, "journal_unavailable", "change 7 is in doubt", in_doubt=True, seq=7)
+    advice = "rollback-router status   (shows whether it is still in doubt), then decide anew"
+    text = f"rollback-router: change 7 is in doubt\nnext: {advice}\n"
+    assert command("promote", "green", "--admin", admin.url) == (1, "", text)
+    ended, out, _ = command("promote", "green", "--json", "--admin", admin.url)
+    told = json.loads(out)
+    assert (ended, told["in_doubt"], told["seq"], told["exit_code"], told["next"]) == (1, True, 7, 1, advice)
+
+
 def test_several_services_must_be_named(command: Command) -> None:
     with FakeAdmin().answer("GET", "/v1/status", status(service("a"), service("b"))) as admin:
         assert command("rollback", "--admin", admin.url) == (

@@ -10,12 +10,13 @@ from typing import Any
 
 from router import clock
 from router.config import Settings
-from router.control import recovery
+from router.control import doubts, recovery
 from router.control.alarms import Alarms
 from router.control.bench import Bench, limits
 from router.control.conductor import Conductor, Desk
 from router.control.controller import Controller
 from router.control.crew import Crew
+from router.control.doubts import DoubtAlarm
 from router.control.probes import Probes
 from router.control.store.journal import Journal
 from router.errors import StartError
@@ -122,7 +123,8 @@ class Life:
         past = recovery.read_past(self.folder, wall, journal_from)
         lanes, alarms = Lanes(wall), Alarms()
         crew = Crew(lanes, self.workers.wakes, self.workers.acks)
-        self.journal = Journal(past.database, past.entries[-1].seq if past.entries else 0, FailPoint())
+        last_seq = past.entries[-1].seq if past.entries else 0
+        self.journal = Journal(past.database, last_seq, FailPoint(), on_doubt=DoubtAlarm(alarms).told)
         try:
             entries = list(past.entries)
             if not past.warm:
@@ -131,6 +133,7 @@ class Life:
                 wall.words[at.H_BOOT] = past.boot
                 entries += [replace(entry, seq=seq) for entry, seq in zip(begun, numbers, strict=True)]
             found = recovery.registries(told, wall, entries, self.folder, warm=past.warm)
+            stored = recovery.stored(told, wall) if past.warm else {}
             if not past.warm:
                 recovery.refuse_moved(told, found)
             assumed = recovery.assumed_by_service(assume, told, found)
@@ -153,6 +156,7 @@ class Life:
             self.bench.restore()
         self.controller.benches["svc"] = self.bench
         self.controller.confirm_left(self.bench)
+        doubts.settle(self.journal, past.entries, {"svc": conductor}, stored)
         self.controller.view.differences = recovery.differences(told, found)
         return self
 

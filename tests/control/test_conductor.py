@@ -33,7 +33,7 @@ class Trace(FailPoint):
 def traced(life: Life) -> Trace:
     trace = Trace(life.bench.conductor)
     life.bench.conductor._desk = replace(life.bench.conductor._desk, fail_point=trace)
-    life.journal._fail_point = trace
+    life.journal._writer._fail_point = trace
     return trace
 
 
@@ -42,7 +42,11 @@ async def test_a_change_of_a_person_is_journalled_before_it_is_stored(life: Life
     await life.bench.conductor.change(SwitchAsked("v2", "ann", "x"))
     assert trace.passed == [
         ("journal.before", 0, 0),
+        ("mark.before", 0, 0),  # that it is handed to the disk
+        ("journal.handed", 0, 0),
         ("journal.after", 0, 0),
+        ("mark.before", 0, 0),  # that the disk has it
+        ("mark.after", 0, 0),
         ("store.before", 0, 1),
         ("store.after", 1, 1),
     ]

@@ -16,6 +16,7 @@ from router import clock
 from router.control.admin import problems
 from router.errors import OperatorError
 
+SERVER_ERROR: Final = 500
 KEYS_MAX: Final = 1000
 KEPT_S: Final = 24 * 3600.0
 _KEY: Final = re.compile(r"[!-~]{1,255}")
@@ -29,12 +30,21 @@ class Answer:
     document: dict[str, object] | None
     refusal: OperatorError | None = None
 
+    @property
+    def in_doubt(self) -> bool:
+        """Whether the change may be made after all."""
+        return self.refusal is not None and self.refusal.in_doubt
+
 
 @dataclass(slots=True)
 class _Kept:
     fingerprint: str
     since_s: float
     answer: asyncio.Future[Answer]
+
+    def stale(self) -> bool:
+        """Whether it was kept as a change in doubt, which is decided now."""
+        return self.answer.done() and self.answer.result().status >= SERVER_ERROR and not self.answer.result().in_doubt
 
 
 class IdempotencyKeys:
@@ -50,7 +60,8 @@ class IdempotencyKeys:
         """Return (answer, whether it was given before). A request that comes while the first is under way waits for it.
 
         Raise OperatorError 422 if the key was used for another request, 400 if it is no key. An answer of 500 or more
-        is not kept: nothing was changed, so the client may try again.
+        is not kept: nothing was changed, so the client may try again. One that leaves the change in doubt is kept as long
+        as it is: then the change is struck out, and the client may try again, too.
         """
         if key is None:
             return await perform(), False
@@ -58,7 +69,7 @@ class IdempotencyKeys:
             raise OperatorError(400, "request_invalid", "Idempotency-Key is 1 to 255 visible ASCII characters")
         self._forget()
         known = self._kept.get((owner, key))
-        if known is not None:
+        if known is not None and not known.stale():
             if known.fingerprint != fingerprint:
                 raise OperatorError(422, "idempotency_key_reused", "this Idempotency-Key was used for another request")
             return await asyncio.shield(known.answer), True
@@ -76,7 +87,7 @@ class IdempotencyKeys:
             answer = await perform()
             return answer
         finally:
-            if answer is None or answer.status >= 500:
+            if answer is None or (answer.status >= SERVER_ERROR and not answer.in_doubt):
                 self._kept.pop(place, None)
             kept.answer.set_result(answer or Answer(500, None, problems.internal()))
 

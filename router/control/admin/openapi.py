@@ -29,6 +29,15 @@ _PROBLEM: Final[dict[str, Any]] = {
             "type": "object", "properties": {"place": {"type": "string"}, "problem": {"type": "string"}}}},
         "errors_total": {"type": "integer", "description": "how many wrong places there are in all"},
         "retry_after_s": {"type": "integer", "description": "of a 429: too many wrong credentials from this address"},
+        "in_doubt": {
+            "type": "boolean",
+            "description": "with journal_unavailable. true: the disk may have the change, which is not in effect now; the "
+            "next start may complete it. false: nothing was changed",
+        },
+        "seq": {
+            "type": "integer",
+            "description": "with in_doubt: the change's number, as in `journal.in_doubt` of status",
+        },
     },
 }  # fmt: skip
 _SWITCHED: Final[dict[str, Any]] = {
@@ -88,7 +97,7 @@ def _described(operation: Operation) -> dict[str, Any]:
                 "description": "done",
                 "content": {operation.media_type: {"schema": _answer(operation)}},
             },
-            "default": _problem("refused: nothing was changed"),
+            "default": _problem("refused: nothing was changed, unless `in_doubt` is true"),
         },
     }
     if operation.path.endswith(_AWAITING):

@@ -123,7 +123,7 @@ class Alerts(Office):
         self._alarm([outcome for outcome in outcomes if outcome.unusable])
         self._propose()
         if waits and (await asyncio.wait(waits, timeout=APPEND_TIMEOUT_S))[1]:
-            raise JournalUnavailable("it has not taken the alert, which counts nevertheless", in_doubt=True)
+            raise _unwritten()
         return outcomes
 
     def _admit(self, count: int) -> None:
@@ -154,7 +154,7 @@ class Alerts(Office):
         if not known.over:
             self._book.heard(alert, clock.wall_s())
         if known.seq == 0:
-            raise JournalUnavailable("it has not taken the alert, which counts nevertheless", in_doubt=True)
+            raise _unwritten()
         detail = f"known since {clock.iso(known.at)}: {known.data['fate']}"
         return Outcome(report.fingerprint, "duplicate", detail, bench.name)
 
@@ -256,6 +256,13 @@ class Alerts(Office):
             for kind in _KINDS:
                 standing.add_metric([bench.name, kind], len(self._standing(bench, kind)))
         return came, standing
+
+
+def _unwritten() -> JournalUnavailable:
+    return JournalUnavailable(
+        f"no answer from the disk within {APPEND_TIMEOUT_S:g} s",
+        consequence="the alert counts nevertheless, and is written as soon as the disk takes it",
+    )
 
 
 def shown(found: Remembered) -> Document:

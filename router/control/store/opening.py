@@ -9,7 +9,9 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
-from router.control.store import rows
+from router import owned
+from router.control.store import mark, rows
+from router.control.store.mark import Mark
 from router.control.store.rows import EXIT_CORRUPT, FILE, Corrupt
 from router.errors import StartError
 from router.rollout import entry as kinds
@@ -32,13 +34,48 @@ def opened(state_dir: Path, at_s: float) -> tuple[sqlite3.Connection, list[Entry
 
 
 def _verified(path: Path) -> tuple[sqlite3.Connection, list[Entry]]:
+    try:
+        found = mark.read(path.with_name(mark.FILE))
+    except owned.NotOurs as error:
+        raise StartError("state_not_ours", f"{path.with_name(mark.FILE)}: {error.strerror}", rows.EXIT_STATE) from None
     database = rows.connect(path)
     try:
         rows.prepare(database, path)
-        return database, rows.verified(database)
+        entries = rows.verified(database)
+        if found is not None:
+            _refuse_incomplete(found, entries, rows.checksums(database, 1, found.seq))
+        return database, entries
     except BaseException:  # whatever it is goes on up; only the descriptor must not
-        database.close()
+        _close_as_it_is(database, path)
         raise
+
+
+def _refuse_incomplete(found: Mark, entries: list[Entry], checksums: dict[int, int]) -> None:
+    """Raise Corrupt if the journal does not hold what its mark says that it held; `checksums` are those of its rows."""
+    if entries and found.first and found.first != checksums.get(1):
+        raise Corrupt(f"{mark.FILE} beside it belongs to another journal, which had {found.seq} entries")
+    if len(entries) < found.seq:
+        raise Corrupt(
+            f"its end is missing: {mark.FILE} says that {found.seq} entries were written and acknowledged, up to generation "
+            f"{found.generation}, and there are {len(entries)}"
+        )
+    if found.seq and found.crc and found.crc != checksums.get(found.seq):
+        raise Corrupt(f"{mark.FILE} says that entry {found.seq} is another one than the one that is there")
+
+
+def _close_as_it_is(database: sqlite3.Connection, path: Path) -> None:
+    """Close a damaged journal without SQLite's last checkpoint, which would delete the WAL: it is the evidence."""
+    try:
+        keeper = sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)
+    except sqlite3.Error:
+        return database.close()
+    try:
+        keeper.execute("SELECT count(*) FROM sqlite_master").fetchone()
+    except sqlite3.Error:
+        pass
+    finally:
+        database.close()
+        keeper.close()
 
 
 def corrupt(state_dir: Path, error: Exception, at_s: float) -> StartError:
@@ -91,10 +128,13 @@ def begun_anew(
             )
     found = renumbered(sieve(rows.imported(copy)))
     _put_aside(path, at_s)
-    database, _ = _verified(path)
+    database = rows.connect(path)
+    rows.prepare(database, path)
     database.execute("BEGIN IMMEDIATE")
     database.executemany(rows.INSERT, [rows.row(entry.seq, entry) for entry in found])
     database.execute("COMMIT")
+    # Last: until then a start without this copy is refused, as what the old mark speaks of is missing.
+    mark.put_aside(path.with_name(mark.FILE), f"journal.corrupt-{_stamp(at_s)}.mark")
     return database, found, True
 
 

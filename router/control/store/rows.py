@@ -15,6 +15,7 @@ import orjson
 from router import owned
 from router.errors import StartError
 from router.rollout.entry import Entry
+from router.rollout.registry import published
 
 FILE: Final = "journal.sqlite"
 SCHEMA_VERSION: Final = 1
@@ -129,6 +130,20 @@ def verified(database: sqlite3.Connection) -> list[Entry]:
         if entry.seq != expected:
             raise Corrupt(f"entry {expected} is missing")
     return entries
+
+
+def checksums(database: sqlite3.Connection, *numbers: int) -> dict[int, int]:
+    """Return the checksums of rows, by number."""
+    places = ", ".join("?" * len(numbers))
+    return dict(database.execute(f"SELECT seq, crc FROM entries WHERE seq IN ({places})", numbers).fetchall())
+
+
+def ends(database: sqlite3.Connection, last_seq: int, after: int) -> tuple[int, int, int]:
+    """Return the checksums of the first row and of row `last_seq`, and the highest generation published behind `after`."""
+    crcs = checksums(database, 1, last_seq)
+    found = database.execute(f"SELECT {_COLUMNS} FROM entries WHERE seq > ?", [after])
+    generation = max((published(entry_of(values)) or 0 for values in found), default=0)
+    return crcs.get(1, 0), crcs.get(last_seq, 0), generation
 
 
 def readable(path: Path) -> list[Entry]:

@@ -7,6 +7,8 @@ import asyncio
 import pytest
 
 from router.control.admin.idempotency import KEPT_S, KEYS_MAX, Answer, IdempotencyKeys
+from router.control.store.batch import JournalUnavailable
+from router.control.store.doubt import STRUCK_OUT, Doubt
 from router.errors import OperatorError
 
 
@@ -89,3 +91,21 @@ async def test_what_is_no_key_is_refused(key: str) -> None:
     with pytest.raises(OperatorError) as refused:
         await IdempotencyKeys(Now()).once("ops", key, "f", Counted())
     assert (refused.value.status, refused.value.code) == (400, "request_invalid")
+
+
+async def test_a_change_in_doubt_gets_the_same_answer_until_it_is_decided() -> None:
+    keys, doubt = IdempotencyKeys(Now()), Doubt(7, 1, 9, "switched", "svc", "ann", 1000.0)
+    asked = 0
+
+    async def perform() -> Answer:
+        nonlocal asked
+        asked += 1
+        return Answer(503, None, JournalUnavailable("no answer", doubt=doubt))
+
+    first, _ = await keys.once("ops", "k", "f", perform)
+    assert await keys.once("ops", "k", "f", perform) == (first, True)
+    assert asked == 1
+    doubt.outcome = STRUCK_OUT
+    assert (await keys.once("ops", "k", "f", Counted()))[1] is False, "it was not made: it may be asked for again"
+    assert (await keys.once("ops", "k", "f", perform))[1] is True
+    assert asked == 1

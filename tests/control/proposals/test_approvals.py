@@ -95,7 +95,7 @@ class SlowDisk(FailPoint):
         self.armed = True
         self.reached = threading.Event()
         self.free = threading.Event()
-        life.journal._fail_point = self
+        life.journal._writer._fail_point = self
 
     def hit(self, name: str) -> None:
         if name == "journal.before" and self.armed:

@@ -61,7 +61,7 @@ async def test_only_its_owner_may_read_it(tmp_path: Path) -> None:
     async with journal(tmp_path) as (kept, _, _):
         await kept.append(entry())
         modes = {name: oct(os.stat(tmp_path / name).st_mode & 0o777) for name in os.listdir(tmp_path)}
-        assert modes == dict.fromkeys((FILE, f"{FILE}-wal", f"{FILE}-shm"), "0o600")
+        assert modes == dict.fromkeys((FILE, f"{FILE}-wal", f"{FILE}-shm", "journal.mark"), "0o600")
 
 
 async def test_every_commit_is_an_fsync(tmp_path: Path) -> None:
@@ -160,18 +160,18 @@ def test_a_full_disk_refuses_people_and_takes_the_verdict_once_there_is_room(tmp
     assert [found.seq for found in opened(tmp_path, 0.0)[1]] == list(range(1, len(opened(tmp_path, 0.0)[1]) + 1))
 
 
-async def test_no_answer_in_time_is_told_as_doubt_and_the_late_one_is_reported(tmp_path: Path) -> None:
+async def test_what_never_reached_the_disk_is_refused_and_not_written_later(tmp_path: Path) -> None:
     async with journal(tmp_path) as (kept, _, _):
         await kept.append(entry())
         other = sqlite3.connect(tmp_path / FILE, isolation_level=None)
         other.execute("BEGIN EXCLUSIVE")
-        late: list[list[int]] = []
-        with pytest.raises(JournalUnavailable) as caught:
-            await kept.append(entry("switched"), timeout_s=0.05, on_late=lambda numbers: late.append(list(numbers)))
-        assert caught.value.in_doubt
+        with pytest.raises(JournalUnavailable, match="nothing was changed") as caught:
+            await kept.append(entry("switched"), timeout_s=0.05)
+        assert (caught.value.in_doubt, caught.value.facts) == (False, {"in_doubt": False})
         other.execute("ROLLBACK")
         other.close()
-        await until(lambda: late == [[2]])
+        assert await kept.append(entry("frozen")) == [2]
+        assert [told.type for told in await kept.entries()] == ["promoted", "frozen"]
 
 
 async def test_an_unfinished_tail_is_dropped_in_silence(tmp_path: Path) -> None:
