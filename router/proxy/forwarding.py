@@ -19,6 +19,11 @@ from router.proxy.request_head import is_authority
 _REMEMBERED_MAX: Final = 1024
 _REMEMBERED_BYTES_MAX: Final = 512
 """Sets of claims remembered, and the longest that is: with what became of them about a MiB a worker."""
+_FORWARDED_BYTES_MAX: Final = 8192
+_FORWARDED_PAIRS_MAX: Final = 256
+"""Of the whole field, which is read from its beginning: with `hops_max` (32) elements of all four parameters of RFC 7239 half of
+it is used.
+"""
 
 Claims = list[tuple[bytes, bytes]]
 """What a head says of the client: (lower-cased name, value) of each such field, in the order in which they came."""
@@ -132,14 +137,25 @@ def _element(peer: Peer) -> bytes:
     return b"for=%b;proto=%b" % (b'"[%b]"' % name if b":" in name else name, peer.scheme.encode())
 
 
+def _separators(value: bytes) -> int:
+    return value.count(b",") + value.count(b";")
+
+
 def _elements(claims: Claims) -> list[bytes]:
     """Return the forwarded-elements of a trusted peer; raise DownstreamError if they are malformed.
 
     This field cannot be read from the right: an open quote, which a client may have sent, swallows what a proxy appended
     to it. Dropped, the client would pass for the proxy; so the request is refused.
     """
-    elements = []
-    for value in _values(claims, b"forwarded"):
+    elements: list[bytes] = []
+    values = _values(claims, b"forwarded")
+    if sum(map(len, values)) > _FORWARDED_BYTES_MAX or sum(map(_separators, values)) > _FORWARDED_PAIRS_MAX:
+        raise DownstreamError(
+            400,
+            "bad_request",
+            f"the Forwarded field exceeds {_FORWARDED_BYTES_MAX} bytes or {_FORWARDED_PAIRS_MAX} pairs",
+        )
+    for value in values:
         at, comma = 0, b""
         while at < len(value) or comma:
             found = _ELEMENT.match(value, at)

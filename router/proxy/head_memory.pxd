@@ -2,6 +2,8 @@ cimport cython
 
 from router.proxy.template cimport Template
 
+cdef Py_ssize_t _HEAD_BYTES_MAX
+
 
 @cython.final
 cdef class HeadMemory:

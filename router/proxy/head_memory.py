@@ -28,6 +28,7 @@ Head = RequestHead | ResponseHead
 
 HEAD_BYTES_MAX: Final = 4096
 """The longest head that is remembered or learned from."""
+_HEAD_BYTES_MAX: Final = HEAD_BYTES_MAX
 HEADS_MAX: Final = 512
 """Heads in a generation: at most 4 MiB of them a kind and worker."""
 KINDS_MAX: Final = 128
@@ -64,6 +65,8 @@ class HeadMemory:
 
     def translate(self, raw: bytes) -> Any:
         """Return the translation of a whole head; raise what the careful path raises."""
+        if len(raw) > _HEAD_BYTES_MAX:  # nothing is known of one, and nobody may have 16 templates tried on all of it
+            return self._parse(raw)
         head = self._heads.get(raw)
         if head is not None:
             return head
@@ -92,7 +95,7 @@ class HeadMemory:
                 self._renew(line)
                 return self.translate(raw)
             head = self._parse(raw)
-            if head.upgrade or len(raw) > HEAD_BYTES_MAX:
+            if head.upgrade:
                 return head
             self._learn(line, raw)
         self._remember(raw, head)

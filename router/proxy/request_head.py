@@ -29,7 +29,9 @@ from router.proxy.fields import (
     PSEUDONYM,
     WEBSOCKET,
     WIRE,
+    ListTooLongError,
     canonical,
+    check_list,
     fields_of,
     names_websocket,
     tokens_of,
@@ -40,8 +42,12 @@ if TYPE_CHECKING:
 
 _REQUEST_LINE: Final = re.compile(rb"([!#$%&'*+\-.^_`|~0-9A-Za-z]{1,40}) ([!-~\x80-\xff]+) HTTP/(\d)\.(\d)\r\n")
 _BARE_LINE_END: Final = re.compile(rb"(?<!\r)\n|\r(?!\n)(?!\Z)|\x00")
-_HOST: Final = re.compile(rb"\r\nhost:[ \t]*([^\r\n]*?)[ \t]*\r\n")
-_HOST_VALUE: Final = re.compile(rb"(?:(?:[a-z0-9._~!$&'()*+;=\-]|%[0-9a-f]{2})+|\[([0-9a-f:.]{2,45})\])(?::(\d{0,5}))?")
+_HOST: Final = re.compile(rb"\r\nhost:[ \t]*+([^\r\n]*)\r\n")
+_HOST_VALUE: Final = re.compile(
+    rb"(?:(?:[a-z0-9._~!$&'()*+;=\-]++|%[0-9a-f]{2})++|\[([0-9a-f:.]{2,45})\])(?::(\d{0,5}))?"
+)
+_HOST_BYTES_MAX: Final = 1024
+"""Names have at most 255 (RFC 1035 §2.3.4)."""
 _REQUEST_ID: Final = re.compile(rb"\r\nx-request-id:[ \t]*([\x21-\x7e]{1,128})[ \t]*\r\n")
 _PLAIN_LINE: Final = re.compile(rb"([!#$%&'*+\-.^_`|~0-9A-Za-z]{1,40}) (/[!\x22$-~]*) HTTP/1\.1\r\n")
 """What nearly every request begins with: a path in ASCII without a fragment, and HTTP/1.1."""
@@ -51,7 +57,6 @@ _UNCOMMON: Final = re.compile(
     rb"|via:|x-forwarded-|x-real-ip|x-served-version|x-router-error|http2-settings)"
 )
 _KEEP_ALIVE_LINE: Final = b"\r\nconnection: keep-alive\r\n"
-_VIA_VALUE: Final = re.compile(rb"\r\nvia:([^\r\n]*)")
 _ABSOLUTE: Final = re.compile(rb"http(s?)://([^/?]*)(.*)", re.IGNORECASE | re.DOTALL)
 _SECURE_TARGET: Final = re.compile(rb"([A-Z\-]{1,40} http)s(://)", re.IGNORECASE)
 
@@ -117,14 +122,16 @@ class RequestHead:
         )
 
 
-def incomplete_is_hopeless(data: bytes) -> bool:
-    """Return whether a head that has no end yet can never become a valid one (a bare CR or LF, a NUL)."""
-    return _BARE_LINE_END.search(data) is not None
+def incomplete_is_hopeless(data: bytes, start: int = 0) -> bool:
+    """Return whether a head that has no end yet can never become a valid one (a bare CR or LF, a NUL); only what stands from
+    `start` on is looked at.
+    """
+    return _BARE_LINE_END.search(data, start) is not None
 
 
-def line_is_hopeless(data: bytes) -> bool:
+def line_is_hopeless(data: bytes, start: int = 0) -> bool:
     """Return whether the request line is there and malformed, so that nobody waits for the rest (HTTP/0.9 has none)."""
-    return b"\r\n" in data and _REQUEST_LINE.match(data) is None
+    return data.find(b"\r\n", start) >= 0 and _REQUEST_LINE.match(data, start) is None
 
 
 def _refuse(code: str, detail: str, status: int = 400) -> DownstreamError:
@@ -146,6 +153,13 @@ def parse_request(raw: bytes, fields_max: int, via: bytes = b"", passes_max: int
 
 def parse_carefully(raw: bytes, fields_max: int, via: bytes = b"", passes_max: int = PASSES_MAX) -> RequestHead:
     """Return the same as `parse_request`, whatever the head holds, at two and a half times the cost."""
+    try:
+        return _parse_carefully(raw, fields_max, via, passes_max)
+    except ListTooLongError as error:
+        raise _refuse("head_too_large", error.detail, 431) from None
+
+
+def _parse_carefully(raw: bytes, fields_max: int, via: bytes, passes_max: int) -> RequestHead:
     line = _REQUEST_LINE.match(raw)
     if line is None:
         raise _refuse("bad_request", "the request line is malformed (RFC 9112 section 3)")
@@ -219,7 +233,11 @@ def _limit_fields(lower: bytes, fields_max: int) -> None:
 
 def _limit_passes(lower: bytes, passes_max: int) -> None:
     """Routers may stand behind each other, so once is no loop; in a loop every pass adds one (RFC 9110 §7.6.3)."""
-    members = (member.split() for value in _VIA_VALUE.findall(lower) for member in value.split(b","))
+    values = [line[4:] for line in lower.split(b"\r\n") if line.startswith(b"via:")]
+    if sum(value.count(PSEUDONYM) for value in values) < passes_max:
+        return
+    check_list("Via", values)
+    members = (member.split(None, 2) for value in values for member in value.split(b","))
     if sum(member[1:2] == [PSEUDONYM] for member in members) >= passes_max:
         raise _refuse(
             "loop_detected", f"the request has passed through {passes_max} routers: do they form a loop?", 508
@@ -247,14 +265,15 @@ def _host(raw: bytes, lower: bytes, http11: bool) -> tuple[bytes, bytes]:
     found = _HOST.search(lower)
     if number != 1 or found is None:
         raise _refuse("bad_request", "exactly one Host field is required (RFC 9112 section 3.2)")
-    if not is_authority(found[1]):
+    host = found[1].rstrip(b" \t")
+    if not is_authority(host):
         raise _refuse("bad_request", "the Host field is malformed")
-    return found[1], raw[found.start(1) : found.end(1)]
+    return host, raw[found.start(1) : found.start(1) + len(host)]
 
 
 def is_authority(host: bytes) -> bool:
     """Return whether lower-cased `host` is a name or an address, and perhaps a port; never a user (RFC 3986 §3.2.2, §3.2.3)."""
-    found = _HOST_VALUE.fullmatch(host)
+    found = _HOST_VALUE.fullmatch(host) if len(host) <= _HOST_BYTES_MAX else None
     if found is None or int(found[2] or 0) > _PORT_MAX:
         return False
     if found[1] is None:

@@ -24,6 +24,7 @@ from router.proxy.fields import (
     UNTIL_CLOSE,
     WEBSOCKET,
     WIRE,
+    ListTooLongError,
     canonical,
     fields_of,
     names_websocket,
@@ -84,12 +85,15 @@ def parse_response(raw: bytes, via: bytes = b"") -> ResponseHead:
     if http11 and not (bodyless and length != UNTIL_CLOSE) and not _UNCOMMON_RESPONSE.search(lower):
         return ResponseHead(status, True, length, raw[:-2] + via, has_request_id, None, False)
     fields = fields_of(raw)
-    tokens = tokens_of(fields, b"connection")
+    try:
+        tokens = tokens_of(fields, b"connection")
+        upgrade = http11 and status in (101, 426) and names_websocket(fields, tokens)
+    except ListTooLongError as error:
+        raise UpstreamError("upstream_broken", f"the response head has {error.detail}") from None
     removed = (HOP_BY_HOP | OURS_IN_RESPONSES | tokens) - NEVER_REMOVED
     if bodyless:  # RFC 9110 §8.6, RFC 9112 §6.1: no framing there; a client that believed it would read past the end
         removed |= FRAMING
     kept = [text for name, text in fields if name not in removed]
-    upgrade = http11 and status in (101, 426) and names_websocket(fields, tokens)
     if upgrade:
         kept.append(WEBSOCKET)
     kept.append(via if http11 else via.replace(b"1.1", b"1.0", 1))
