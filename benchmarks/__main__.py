@@ -31,8 +31,10 @@ def main() -> int:
     one.add_argument("--tls", action="store_true", help="the clients speak TLS")
     one = names.add_parser("micro", help="accounting, heads and chunks in process")
     one.add_argument("--rounds", type=int, help="rounds (15; quick: 5)")
-    one = names.add_parser("load", help="many connections, huge bodies, streams, a backend that hangs")
-    one.add_argument("--parts", metavar="idle,body,streams,isolation", help="by their names (all)")
+    one = names.add_parser(
+        "load", help="many connections, huge bodies, streams, a backend that hangs, endless pipelining"
+    )
+    one.add_argument("--parts", metavar="idle,body,streams,isolation,pipelining", help="by their names (all)")
     one.add_argument("--seconds", type=float, help="length of what is measured in each part but body (60; quick: 2)")
     one = names.add_parser(
         "peers", help="the router beside nginx, HAProxy, Envoy, Traefik, Caddy, model gateways, aiohttp"

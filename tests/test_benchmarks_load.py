@@ -39,5 +39,5 @@ def test_a_chunked_body_is_read_whole_in_every_cut(cut: int) -> None:
 
 
 def test_an_unknown_part_is_named() -> None:
-    with pytest.raises(BenchmarkError, match="no part nonsense: idle, body, streams, isolation"):
+    with pytest.raises(BenchmarkError, match="no part nonsense: idle, body, streams, isolation, pipelining"):
         run.run(True, "idle,nonsense", None)

@@ -11,7 +11,7 @@ from typing import Final
 
 from benchmarks.program import BenchmarkError, allow_many_files
 from benchmarks.results import table, write
-from benchmarks.soak import body, idle, isolation, streaming
+from benchmarks.soak import body, idle, isolation, pipelining, streaming
 from benchmarks.soak.size import FULL, QUICK, Line, Size
 
 PARTS: Final[dict[str, tuple[str, Callable[[Size, Path], list[Line]]]]] = {
@@ -19,12 +19,14 @@ PARTS: Final[dict[str, tuple[str, Callable[[Size, Path], list[Line]]]]] = {
     "body": ("huge bodies", body.run),
     "streams": ("slow event streams beside requests", streaming.run),
     "isolation": ("a service beside one that hangs", isolation.run),
+    "pipelining": ("clients that pipeline without end", pipelining.run),
 }
 NOT_DEFAULTS: Final = {
     "idle": f"workers = {idle.WORKERS}; {' '.join(idle.SETTINGS).strip()}",
     "body": f"workers = 1; {' '.join(body.SETTINGS).strip()}",
     "streams": "workers = 1; two services by path",
     "isolation": "workers = 1; two services by path",
+    "pipelining": "workers = 1",
 }
 
 

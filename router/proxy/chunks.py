@@ -39,6 +39,8 @@ _FORBIDDEN_TRAILERS: Final = frozenset(
 )
 LINE_BYTES_MAX: Final = 4096
 """A size line with its extensions; real ones have under 20 bytes."""
+_EXCESS_BYTES_MAX: Final = LINE_BYTES_MAX * 4
+_SIZE_DIGITS_MAX: Final = 15
 
 _SIZE_LINE, _DATA, _DATA_END, _TRAILERS, _DONE = range(5)
 
@@ -50,27 +52,42 @@ class ChunkError(RouterError):
 class Chunks:
     """A scanner that is fed the body as it arrives, cut anywhere.
 
-    `decode` hands on the payload alone (for a client of HTTP/1.0). After `done`, `rest` holds what followed the body.
+    `decode` hands on the payload alone (for a client of HTTP/1.0). After `done`, what stands in `data` from `end` on followed
+    the body. With `lines_max` one call reads so many size lines at most, so that tiny chunks do not take the loop from others:
+    then `data` from `end` on is the rest, to be fed again.
     """
 
-    def __init__(self, body_bytes_max: int, trailer_bytes_max: int, *, decode: bool = False) -> None:
+    def __init__(
+        self, body_bytes_max: int, trailer_bytes_max: int, *, decode: bool = False, lines_max: int = 1 << 62
+    ) -> None:
         self.done = False
-        self.rest = b""
+        self.data = b""
+        self.end = 0
         self._state = _SIZE_LINE
         self._left = 0
         self._budget = body_bytes_max
         self._trailer_bytes_max = trailer_bytes_max
+        self._lines_max = lines_max
         self._excess_bytes = 0
         self._decode = decode
         self._kept = b""
 
-    def feed(self, data: bytes) -> bytes:
-        """Return the bytes to hand on; raise ChunkError at the first byte that cannot belong to a valid body."""
+    @property
+    def rest(self) -> bytes:
+        """What followed the body, or is to be fed again."""
+        return self.data[self.end :]
+
+    def feed(self, data: bytes, start: int = 0) -> bytes:
+        """Return the bytes to hand on of `data` from `start` on; raise ChunkError at the first byte that cannot belong to a
+        valid body.
+        """
         if self._kept:
-            data, self._kept = self._kept + data, b""
+            data, start, self._kept = self._kept + data[start:], 0, b""
+        self.data = data
         if self._state == _TRAILERS:
-            return self._trailers(data)
-        position, payload = 0, []
+            return self._trailers(start)
+        position, lines = start, 0
+        payload: list[bytes] = []
         end = len(data)
         while position < end:
             if self._state == _DATA:
@@ -89,17 +106,55 @@ class Chunks:
                 position += 2
                 self._state = _SIZE_LINE
             else:
+                if lines == self._lines_max:
+                    self.end = position
+                    return b"".join(payload) if self._decode else data[start:position]
+                lines += 1
                 line_end = self._size_line(data, position)
                 if line_end < 0:
                     break
                 position = line_end
                 if self._state == _TRAILERS:
-                    out = b"".join(payload) if self._decode else data[:position]
-                    return out + self._trailers(data[position:])
+                    out = b"".join(payload) if self._decode else data[start:position]
+                    return out + self._trailers(position)
+        self.data, self.end = b"", 0
         self._kept = data[position:]
-        return b"".join(payload) if self._decode else data[:position]
+        if self._decode:
+            return b"".join(payload)
+        return data if start == 0 and position == end else data[start:position]
 
     def _size_line(self, data: bytes, start: int) -> int:
+        """Read one, and return where it ends; -1 if that is not here yet."""
+        size, position, end = 0, start, min(len(data) - 1, start + _SIZE_DIGITS_MAX)
+        while position < end:
+            octet = data[position]
+            if 48 <= octet <= 57:
+                size = size * 16 + octet - 48
+            elif 97 <= octet <= 102 or 65 <= octet <= 70:
+                size = size * 16 + (octet & 7) + 9
+            else:
+                break
+            position += 1
+        if position > start and position < len(data) - 1 and data[position] == 13 and data[position + 1] == 10:
+            line_end = position
+            self._left = size
+        else:
+            line_end = self._size_line_carefully(data, start)
+            if line_end < 0:
+                return -1
+        # A few bytes of payload in each 4 KiB of extensions cost us and the backend much and the sender little: as much
+        # again as the payload is fair, with 16 bytes for each line; what exceeds that is bounded over the whole body.
+        self._excess_bytes = max(0, self._excess_bytes + line_end - start - 16 - self._left)
+        if self._excess_bytes > _EXCESS_BYTES_MAX:
+            raise ChunkError("bad_chunk", "the chunk extensions exceed the payload by too much")
+        self._budget -= self._left
+        if self._budget < 0:
+            raise ChunkError("body_too_large", "the chunks together exceed body_bytes_max")
+        self._state = _DATA if self._left else _TRAILERS
+        return line_end + 2
+
+    def _size_line_carefully(self, data: bytes, start: int) -> int:
+        """Read one that is not merely digits; return where its CRLF begins, -1 if that is not here yet."""
         line_end = data.find(b"\r\n", start, start + LINE_BYTES_MAX)
         if line_end < 0:
             if len(data) - start >= LINE_BYTES_MAX or not _PARTIAL_SIZE.fullmatch(data, start):
@@ -109,29 +164,23 @@ class Chunks:
         if match is None:
             raise ChunkError("bad_chunk", f"chunk size {data[start : min(line_end, start + 32)]!r} is malformed")
         self._left = int(match[1], 16)
-        # A few bytes of payload in each 4 KiB of extensions cost us and the backend much and the sender little: as much
-        # again as the payload is fair, with 16 bytes for each line; what exceeds that is bounded over the whole body.
-        self._excess_bytes = max(0, self._excess_bytes + line_end - start - 16 - self._left)
-        if self._excess_bytes > LINE_BYTES_MAX * 4:
-            raise ChunkError("bad_chunk", "the chunk extensions exceed the payload by too much")
-        self._budget -= self._left
-        if self._budget < 0:
-            raise ChunkError("body_too_large", "the chunks together exceed body_bytes_max")
-        self._state = _DATA if self._left else _TRAILERS
-        return line_end + 2
+        return line_end
 
-    def _trailers(self, data: bytes) -> bytes:
+    def _trailers(self, start: int) -> bytes:
         """The section after the last chunk: fields, then an empty line. Handed on only once it is whole."""
-        end = 0 if data.startswith(b"\r\n") else data.find(b"\r\n\r\n") + 2
+        data = self.data
+        end = start if data.startswith(b"\r\n", start) else data.find(b"\r\n\r\n", start) + 2
         if end == 1:
+            data = data[start:]
             if len(data) > self._trailer_bytes_max or re.search(rb"(?<!\r)\n|\r[^\n]|\x00", data):
                 raise ChunkError("bad_chunk", "the trailer section is malformed or exceeds trailer_bytes_max")
             self._kept = data
+            self.data, self.end = b"", 0
             return b""
-        if end > self._trailer_bytes_max:
+        if end - start > self._trailer_bytes_max:
             raise ChunkError("bad_chunk", "the trailer section exceeds trailer_bytes_max")
         kept = []
-        for line in data[:end].split(b"\r\n")[:-1]:
+        for line in data[start:end].split(b"\r\n")[:-1]:
             match = _TRAILER_FIELD.fullmatch(line)
             if match is None:
                 raise ChunkError("bad_chunk", f"trailer field {line[:32]!r} is malformed")
@@ -139,5 +188,5 @@ class Chunks:
                 kept.append(line + b"\r\n")
         self.done = True
         self._state = _DONE
-        self.rest = data[end + 2 :]
+        self.end = end + 2
         return b"" if self._decode else b"".join(kept) + b"\r\n"

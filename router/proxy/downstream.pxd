@@ -5,7 +5,7 @@ from router.proxy.plane cimport Plane
 from router.proxy.request_head cimport RequestHead
 from router.proxy.view cimport ServiceView
 
-cdef Py_ssize_t _ACCEPTED
+cdef Py_ssize_t _ACCEPTED, _LARGE_READ_BYTES
 
 
 @cython.final
@@ -32,23 +32,32 @@ cdef class Downstream:
     cdef public bint paused
     cdef public Py_ssize_t silent_at_bytes
     cdef public Py_ssize_t paced_bytes
-    cdef public bint _scheduled
+    cdef public Py_ssize_t at
+    cdef public Py_ssize_t searched
+    cdef public Py_ssize_t steps
+    cdef public Py_ssize_t buffer_bytes_max
+    cdef public bint waiting
+    cdef public bint resting
+    cdef public bint holding
 
-    @cython.locals(end=Py_ssize_t, limit=Py_ssize_t, came=bytes, text=cython.p_char)
-    cdef _receive_head(self, bytes data)
-    cdef _incomplete_head(self, bytes came, bytes data, Py_ssize_t end)
-    @cython.locals(length=Py_ssize_t, exchange=Exchange, plane=Plane, service=ServiceView)
-    cdef _begin(self, RequestHead head, bytes rest)
-    cdef _begin_body(self, Exchange exchange, object body, bytes rest)
-    cdef _receive_body(self, object body, bytes data)
+    cdef _append(self, bytes data)
+    @cython.locals(begin=Py_ssize_t, end=Py_ssize_t, limit=Py_ssize_t, text=cython.p_char)
+    cdef _receive_head(self, bytes data, Py_ssize_t start)
+    cpdef keep(self, bytes data, Py_ssize_t start)
+    @cython.locals(length=Py_ssize_t, left=Py_ssize_t, exchange=Exchange, plane=Plane, service=ServiceView, text=cython.p_char)
+    cdef _begin(self, RequestHead head, bytes data, Py_ssize_t end)
+    cdef _begin_body(self, Exchange exchange, object body, bytes data, Py_ssize_t start)
+    cdef _receive_body(self, object body, bytes data, Py_ssize_t start)
     cdef _body_advanced(self, object body)
-    cdef _body_broken(self, Exchange exchange, object error)
     cpdef write(self, bytes data)
-    cpdef hold_body(self)
-    cpdef release_body(self)
+    cpdef drop_input(self)
     cpdef exchange_ended(self, bint close)
-    cdef _go_on(self)
+    cdef _next(self)
+    cpdef rest(self)
+    cdef _ask(self)
     cpdef hold(self)
     cpdef go_on(self)
+    cpdef take_turn(self)
+    cpdef read_on(self)
     cpdef pause(self)
     cpdef resume(self)

@@ -1,7 +1,9 @@
 """One connection of a client: bytes become requests, one after the other, and their responses go back in that order.
 
 The common case, a whole request in one read on a connection that is between requests, costs one look-up of the head.
-Requests that arrive while one is being answered wait in `buffer` (RFC 9112 §9.3.2), bounded by pausing the client.
+Requests that arrive while one is being answered wait in `buffer` (RFC 9112 §9.3.2). While more than `buffer_bytes` wait the
+client is not read, so a connection holds at most that and one read. What waits is taken from the front by moving `at`, never
+by cutting it off, one request in a turn of the loop (turns.py).
 """
 
 from __future__ import annotations
@@ -11,7 +13,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Final, cast
 
 from router.errors import DownstreamError
-from router.proxy import farewell, flow, front_desk, misdirection, pace, request_head
+from router.proxy import farewell, flow, front_desk, misdirection, request_head
 from router.proxy.access_log import Ledger
 from router.proxy.chunks import ChunkError
 from router.proxy.exchange import Exchange
@@ -20,23 +22,25 @@ from router.proxy.networks import UNKNOWN
 from router.proxy.peer import Peer, peer_of
 from router.proxy.request_body import RequestBody
 from router.proxy.request_head import RequestHead
-from router.shm import layout as at
+from router.proxy.turns import GREEDY_STEPS, LARGE_READ_BYTES
+from router.shm import layout
 
 if TYPE_CHECKING:
     from router.proxy.plane import Plane
 
-_ACCEPTED: Final = at.LS_ACCEPTED
-_EMPTY_LINES_MAX: Final = 4
-"""Empty lines before a request line that are ignored (RFC 9112 §2.2 asks for one)."""
+_ACCEPTED: Final = layout.LS_ACCEPTED
+_LARGE_READ_BYTES: Final = LARGE_READ_BYTES
 
 
 class Downstream:
     """`exchange` is the request being answered, None in between; `closing`: the connection ends after this response;
     `congested`: the client takes less than we write, and gets no further answer until it has caught up; `lingering`: all is
     said, and what still comes is dropped; `forwarded`: what backends are told of `client`, its address; `body`: the rest of
-    a body that is still to come; `buffer`: a head that has no end yet, or requests that wait; `requests`: how many were begun;
-    with number `requests_max` it ends (0: never); `ended`: the client has closed its side; `held`: no further request is begun
-    here, because another process takes the connection over (handoff.py); `adopted`: we have taken it over, whatever limits say.
+    a body that is still to come; `buffer`: a head that has no end yet, or what waits, from `at` on; `requests`: how many were
+    begun; with number `requests_max` it ends (0: never); `ended`: the client has closed its side; `held`: no further request is
+    begun here, because another process takes the connection over (handoff.py); `adopted`: we have taken it over, whatever
+    limits say. `waiting`: it asked for a turn of the loop; `resting`: it reads
+    nothing until then; `holding`: it reads nothing because the backend takes no more of the body.
 
     A protocol of asyncio by its shape, without the base class: a compiled class has none that Python made.
     """
@@ -56,6 +60,10 @@ class Downstream:
         self.exchange: Exchange | None = None
         self.body: RequestBody | None = None
         self.buffer = b""
+        self.at = 0
+        self.searched = 0  # so much of a head in `buffer` is known to have no end
+        self.steps = 0  # taken since nothing was left
+        self.buffer_bytes_max = plane.options.buffer_bytes
         self.closing = False
         self.ended = False
         self.adopted = False
@@ -64,7 +72,7 @@ class Downstream:
         self.lingering = False
         self.paused = False
         self.silent_at_bytes = self.paced_bytes = 0  # what waited to be taken when pace.py last looked
-        self._scheduled = False
+        self.waiting = self.resting = self.holding = False
 
     # -- asyncio's callbacks
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -90,17 +98,29 @@ class Downstream:
 
     def data_received(self, data: bytes) -> None:
         """Called by the loop with whatever has arrived."""
+        if len(data) >= _LARGE_READ_BYTES:
+            self.rest()
         if self.body is not None:
-            self._receive_body(self.body, data)
+            if self.buffer:
+                self._append(data)
+            else:
+                self._receive_body(self.body, data, 0)
         elif self.lingering:
             return
-        elif self.exchange is not None or self._scheduled or self.congested or self.held:
-            self.buffer += data
-            if len(self.buffer) > self.plane.options.buffer_bytes:
-                self.pause()
+        elif self.exchange is not None or self.congested or self.buffer or self.waiting or self.held:
+            self._append(data)
         else:
             self.plane.keepalive.since.pop(self, None)
-            self._receive_head(self.buffer + data if self.buffer else data)
+            self._receive_head(data, 0)
+
+    def _append(self, data: bytes) -> None:
+        """Keep what cannot be looked at now, and go on at once with a head that waits for nothing but its end."""
+        self.buffer = self.buffer[self.at :] + data if self.buffer else data
+        self.at = 0
+        if self.body is None and self.exchange is None and not (self.congested or self.waiting or self.held):
+            self._receive_head(self.buffer, 0)
+        elif len(self.buffer) > self.buffer_bytes_max:
+            self.pause()
 
     def eof_received(self) -> bool:
         """Called by the loop when the client has closed its side; True keeps ours open.
@@ -112,7 +132,7 @@ class Downstream:
         if exchange is None or not exchange.body_complete or exchange.head.upgrade:
             return False
         self.closing = self.ended = True
-        self.buffer = b""
+        self.keep(b"", 0)
         if not exchange.answered:
             self.plane.half_closed.start(self, self.plane.now_s)
         return True
@@ -140,61 +160,48 @@ class Downstream:
         if self.exchange is not None:
             flow.downstream_drained(self.exchange)
         elif not self.lingering:
-            self._go_on()
+            self._next()
 
     # -- requests
-    def _receive_head(self, data: bytes) -> None:
-        self.buffer = b""
-        if data.startswith(b"\r"):
-            came, data = data, self._without_empty_lines(data)
-        else:
-            came = data
+    def _receive_head(self, data: bytes, start: int) -> None:
+        """Begin the request whose head begins at `start`, if it is whole; what is behind it waits."""
+        begin = start
+        if data.startswith(b"\r", start):
+            begin = front_desk.behind_empty_lines(data, start)
         text = data  # compiled, a char *: slices within the bounds of `data` need no slice object
-        end = data.find(b"\r\n\r\n") + 4
+        end = data.find(b"\r\n\r\n", begin if begin > start + self.searched else start + self.searched) + 4
         limit = self.plane.head_bytes_max
-        if end > limit or end == 3:
-            self._incomplete_head(came, data, end)
+        if end - begin > limit or end == 3:
+            front_desk.wait_for_head(self, data, start, begin, end)
             return
+        self.searched = 0
         self.plane.header_wait.since.pop(self, None)
         try:
-            head = self._translate(text[:end])
+            head = self._translate(text[begin:end])
         except DownstreamError as error:
             front_desk.refuse(self, error)
             return
-        self._begin(head, text[end : len(data)])
+        self._begin(head, data, end)
 
-    def _incomplete_head(self, came: bytes, data: bytes, end: int) -> None:
-        """Wait for the rest of a head, or refuse one that is too large or can never be valid."""
-        limit = self.plane.options.head_bytes_max
-        if end > limit or len(data) > limit:
-            line_fits = 0 <= data.find(b"\r\n") < limit
-            code = "head_too_large" if line_fits else "target_too_long"
-            detail = f"the request head exceeds {limit} bytes"
-            front_desk.refuse(self, DownstreamError(431 if line_fits else 414, code, detail))
-        elif request_head.incomplete_is_hopeless(data) or request_head.line_is_hopeless(data):
-            detail = "the request line is malformed or has a bare CR or LF"
-            front_desk.refuse(self, DownstreamError(400, "bad_request", detail))
+    def keep(self, data: bytes, start: int) -> None:
+        """What stands in `data` from `start` on is to be looked at later."""
+        if start < len(data):
+            self.buffer, self.at = data, start
         else:
-            self.buffer = came  # with its empty lines: they count once, however they are cut, and are waited for
-            self.plane.header_wait.since.setdefault(self, self.plane.now_s)
+            self.buffer, self.at = b"", 0
 
-    @staticmethod
-    def _without_empty_lines(data: bytes) -> bytes:
-        for _ in range(_EMPTY_LINES_MAX):
-            if data[:2] == b"\r\n":
-                data = data[2:]
-        return data
-
-    def _begin(self, head: RequestHead, rest: bytes) -> None:
+    def _begin(self, head: RequestHead, data: bytes, end: int) -> None:
+        """Begin the request with this head, which ends at `end`."""
+        text = data
         plane = self.plane
-        service = head.service
-        length = head.length
+        service, length, left = head.service, head.length, len(data) - end
         self.requests += 1
         if self.requests == self.requests_max:
             self.closing = True
-            plane.count_limit(at.LIMITED_PER_CONNECTION)
+            plane.count_limit(layout.LIMITED_PER_CONNECTION)
         if service is None:
-            front_desk.serve(self, head, rest)
+            self.keep(data, end)
+            front_desk.serve(self, head)
             return
         if length > plane.body_bytes_max:
             detail = f"the body of {length} bytes exceeds body_bytes_max ({plane.options.body_bytes_max})"
@@ -202,49 +209,56 @@ class Downstream:
             return
         plane.words[service.row + _ACCEPTED] += 1
         self.exchange = exchange = Exchange(plane, service, self, head, head.request_id or plane.new_request_id())
-        if length == len(rest):
-            exchange.start(rest, True)
-        elif 0 <= length < len(rest):
-            self.buffer = rest[length:]
-            exchange.start(rest[:length], True)
+        if length == left:
+            self.buffer = b""
+            self.at = 0
+            exchange.start(text[end : len(data)], True)
+        elif 0 <= length < left:
+            self.buffer = data
+            self.at = end + length
+            exchange.start(text[end : end + length], True)
+            if left - length > self.buffer_bytes_max:
+                self.read_on()
         else:
             self.body = body = RequestBody(length, plane.options)
-            self._begin_body(exchange, body, rest)
+            self._begin_body(exchange, body, data, end)
 
-    def _begin_body(self, exchange: Exchange, body: RequestBody, rest: bytes) -> None:
+    def _begin_body(self, exchange: Exchange, body: RequestBody, data: bytes, start: int) -> None:
         try:
-            out = body.feed(rest)
+            out = body.feed(data, start)
         except ChunkError as error:
-            self._body_broken(exchange, error)
+            exchange.client_broke(413 if error.code == "body_too_large" else 400, error.code, error.detail)
             return
         self._body_advanced(body)
         if not body.done:
             self.plane.body_pace.start(self, self.plane.now_s)
         exchange.start(out, body.done)
+        self.read_on()
 
-    def _receive_body(self, body: RequestBody, data: bytes) -> None:
+    def _receive_body(self, body: RequestBody, data: bytes, start: int) -> None:
         exchange = self.exchange
         if exchange is None:  # answered before the body ended: what still comes is thrown away until the client stops
+            self.keep(b"", 0)
             return
         try:
-            out = body.feed(data)
+            out = body.feed(data, start)
         except ChunkError as error:
-            self._body_broken(exchange, error)
+            exchange.client_broke(413 if error.code == "body_too_large" else 400, error.code, error.detail)
             return
         self._body_advanced(body)
         if out or body.done:
             exchange.receive_body(out, body.done)
 
     def _body_advanced(self, body: RequestBody) -> None:
+        """Keep what stands behind what was taken: the next request, or more of a body of which one step took its share."""
+        self.keep(body.data, body.end)
         if body.done:
-            self.body, self.buffer = None, body.rest
+            self.body = None
             self.plane.body_wait.since.pop(self, None)
         else:
             self.plane.body_wait.start(self, self.plane.now_s)
-
-    def _body_broken(self, exchange: Exchange, error: ChunkError) -> None:
-        status = 413 if error.code == "body_too_large" else 400
-        exchange.client_broke(status, error.code, error.detail)
+            if self.buffer:
+                self.rest()
 
     # -- the exchange's verbs
     def write(self, data: bytes) -> None:
@@ -252,27 +266,12 @@ class Downstream:
         if self.transport is not None:
             self.transport.write(data)
 
-    def hold_body(self) -> None:
-        """Take no more of the request's body for now; our waiting is not the client's slowness."""
-        if self.body is not None:
-            self.plane.body_wait.stop(self)
-            self.plane.body_pace.stop(self)
-            self.pause()
-
-    def release_body(self) -> None:
-        """Take the body again."""
-        if self.paused:
-            self.resume()
-            if self.body is not None:
-                self.plane.body_wait.start(self, self.plane.now_s)
-                pace.want_body(self)
-
-    def hand_over(self) -> tuple[asyncio.Transport, bytes]:
-        """Return the transport, for one who takes over from this protocol, and what the client has sent for him."""
-        assert self.transport is not None
-        held, self.buffer = self.buffer, b""
-        self.resume()
-        return self.transport, held
+    def drop_input(self) -> None:
+        """Forget what has come and was not looked at, and read again."""
+        self.body = None
+        self.keep(b"", 0)
+        self.holding = self.resting = False
+        self.read_on()
 
     def exchange_ended(self, close: bool) -> None:
         """The response is written; go on with the next request, or close. Where its head did not say `Connection: close`,
@@ -285,29 +284,68 @@ class Downstream:
             farewell.close(self, linger=rest or pipeline)
             return
         if self.held:
+            self.keep(self.buffer[self.at :], 0)
             self.pause()
             return
+        self.holding = False
         if self.congested:  # the next answer would only pile up: resume_writing goes on
             return
-        if self.buffer or self.paused:
-            self._go_on()
-        else:
-            self.plane.keepalive.since[self] = self.plane.now_s
+        self._next()
 
-    def _go_on(self) -> None:
-        if self.held:
-            return
-        self.resume()
-        if not self.buffer:
-            self.plane.keepalive.since[self] = self.plane.now_s
-        elif not self._scheduled:
-            self._scheduled = True
-            self.plane.loop.call_soon(self._next)
+    # -- turns of the loop
+    @property
+    def greedy(self) -> bool:
+        """Whether it has had its next request waiting for a long time (turns.py)."""
+        return self.steps > GREEDY_STEPS
 
     def _next(self) -> None:
-        self._scheduled = False
-        if self.exchange is None and not self.lingering and not self.held and self.transport is not None:
-            self._receive_head(self.buffer)
+        """Ask for a turn if something waits, else for a request."""
+        if self.held:
+            return
+        if self.buffer:
+            self._ask()
+        else:
+            self.steps = 0
+            self.plane.keepalive.since[self] = self.plane.now_s
+        if self.paused or self.buffer:
+            self.read_on()
+
+    def rest(self) -> None:
+        """Read no more in this turn of the loop."""
+        self.resting = True
+        self.pause()
+        self._ask()
+
+    def _ask(self) -> None:
+        if not self.waiting:
+            self.waiting = True
+            self.plane.turns.ask(self)
+
+    def take_turn(self) -> None:
+        """A turn of the loop is ours: one request, or one step of a body."""
+        self.waiting = self.resting = False
+        if self.transport is None or self.transport.is_closing():
+            return
+        if self.buffer and not self.lingering:
+            self.steps += 1
+            if self.body is not None:
+                if not self.holding:
+                    self._receive_body(self.body, self.buffer, self.at)
+            elif self.exchange is None and not (self.congested or self.held):
+                self._receive_head(self.buffer, self.at)
+        self.read_on()
+
+    def read_on(self) -> None:
+        """Read if nothing speaks against it."""
+        if (
+            self.holding
+            or self.resting
+            or (self.held and self.exchange is None)
+            or len(self.buffer) - self.at > self.buffer_bytes_max
+        ):
+            self.pause()
+        elif self.paused:
+            self.resume()
 
     # -- another process takes over
     def hold(self) -> None:
@@ -316,6 +354,7 @@ class Downstream:
             return
         self.held = True
         if self.exchange is None:
+            self.keep(self.buffer[self.at :], 0)
             self.plane.keepalive.stop(self)
             self.plane.header_wait.stop(self)
             self.pause()
@@ -326,26 +365,9 @@ class Downstream:
         self.closing = True
         if self.exchange is None and not self.lingering and self.transport is not None:
             self.plane.header_wait.stop(self)
-            self._go_on()
+            self._next()
 
     # -- deadlines
-    def header_late(self) -> None:
-        """`header_timeout_s` has passed without a whole head."""
-        self.plane.count_limit(at.LIMITED_HEADER_TIMEOUT)
-        if self.buffer.strip(b"\r\n"):
-            detail = "the request head did not arrive in time"
-            front_desk.refuse(self, DownstreamError(408, "request_timeout", detail))
-        elif self.buffer:
-            farewell.close(self, linger=False)
-        else:
-            self.drain()
-
-    def body_late(self) -> None:
-        """The client was silent within its body for `body_timeout_s`."""
-        if self.exchange is not None:
-            self.plane.count_limit(at.LIMITED_BODY_TIMEOUT)
-            self.exchange.client_broke(408, "request_timeout", "the request body did not arrive in time")
-
     def drain(self) -> None:
         """Close as soon as nothing is being answered; a request that has begun to arrive is answered first."""
         self.closing = True

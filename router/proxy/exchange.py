@@ -13,9 +13,10 @@ import re
 from typing import TYPE_CHECKING, Any, Final
 
 from router.clock import now_s as monotonic_s
-from router.proxy import access_log, balancer, farewell, replies, rescue
+from router.proxy import access_log, balancer, farewell, flow, replies, rescue
 from router.proxy.attempt import Attempt
 from router.proxy.fields import CHUNKED, UNTIL_CLOSE
+from router.proxy.kept import PIECE_BYTES
 from router.proxy.request_head import RequestHead
 from router.proxy.response_head import ResponseHead
 from router.proxy.view import ServiceView, TargetView
@@ -129,7 +130,7 @@ class Exchange:
         """Wait for a connection."""
         pool.wait(self)
         if not self.body_complete:
-            self.downstream.hold_body()
+            flow.hold_body(self.downstream)
 
     def connected(self, upstream: Upstream) -> None:
         """A connection that was waited for is ours."""
@@ -155,7 +156,7 @@ class Exchange:
         if self.body_complete:
             self._sent(attempt, now_s)
         else:
-            self.downstream.release_body()
+            flow.release_body(self.downstream)
 
     def receive_body(self, data: bytes, complete: bool) -> None:
         """More of the request's body; `complete` with its last bytes."""
@@ -163,7 +164,8 @@ class Exchange:
         if self.body is not None and data:
             self.body.append(data)
             self.body_bytes += len(data)
-            if self.upstream is not None and self.body_bytes > self.plane.options.replay_bytes_max:
+            kept_bytes = self.body_bytes + PIECE_BYTES * len(self.body)
+            if self.upstream is not None and kept_bytes > self.plane.options.replay_bytes_max:
                 self.body = None
         if self.upstream is not None and self.attempt is not None:
             if data:

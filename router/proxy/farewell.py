@@ -30,8 +30,7 @@ def close(downstream: Downstream, *, linger: bool) -> None:
         transport.close()
         return
     downstream.lingering = True
-    downstream.body, downstream.buffer = None, b""
-    downstream.resume()
+    downstream.drop_input()
     transport.write_eof()
     plane.linger.start(downstream, plane.now_s)
 

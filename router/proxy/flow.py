@@ -11,9 +11,33 @@ if TYPE_CHECKING:
     from router.proxy.exchange import Exchange
 
 
+def hold_body(downstream: Downstream) -> None:
+    """Take no more of the request's body for now; our waiting is not the client's slowness."""
+    if downstream.body is not None:
+        downstream.plane.body_wait.stop(downstream)
+        downstream.plane.body_pace.stop(downstream)
+        downstream.holding = True
+        downstream.pause()
+
+
+def release_body(downstream: Downstream) -> None:
+    """Take the body again."""
+    if not downstream.holding:
+        return
+    plane, body = downstream.plane, downstream.body
+    downstream.holding = False
+    if body is not None:
+        if downstream.buffer:
+            downstream.rest()
+        plane.body_wait.start(downstream, plane.now_s)
+        body.paced_bytes = body.received_bytes  # it is the client's turn from now on (pace.py)
+        plane.body_pace.start(downstream, plane.now_s)
+    downstream.read_on()
+
+
 def upstream_full(exchange: Exchange) -> None:
     """The backend takes less than the client sends."""
-    exchange.downstream.hold_body()
+    hold_body(exchange.downstream)
     exchange.service.idle.start(exchange, clock.now_s())
 
 
@@ -21,7 +45,7 @@ def upstream_drained(exchange: Exchange) -> None:
     """The backend has caught up."""
     if not exchange.answered:
         exchange.service.idle.stop(exchange)
-    exchange.downstream.release_body()
+    release_body(exchange.downstream)
 
 
 def offer(downstream: Downstream) -> None:

@@ -165,7 +165,7 @@ def _may_go(downstream: Downstream) -> bool:
         transport is not None
         and downstream.held
         and downstream.exchange is None
-        and not (downstream.lingering or downstream.congested or downstream.ended or downstream._scheduled)
+        and not (downstream.lingering or downstream.congested or downstream.ended or downstream.waiting)
         and not transport.is_closing()
         and not transport.get_write_buffer_size()
     )

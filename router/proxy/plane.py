@@ -13,7 +13,7 @@ from random import Random
 from typing import Final
 
 from router import clock, descriptors
-from router.proxy import farewell, pace, replies, request_head, response_head
+from router.proxy import farewell, front_desk, pace, replies, request_head, response_head
 from router.proxy.crowd import Crowd
 from router.proxy.deadlines import Deadlines
 from router.proxy.downstream import Downstream
@@ -30,6 +30,7 @@ from router.proxy.resolver import Resolver
 from router.proxy.response_head import ResponseHead
 from router.proxy.room import Room
 from router.proxy.tunnel import Tunnel
+from router.proxy.turns import Turns
 from router.proxy.view import ServiceView
 from router.rollout.outcome import Outcome
 from router.rollout.route import NO_SLOT
@@ -66,6 +67,7 @@ class Plane:
         self.random = Random()
         self.resolver = Resolver()
         self.loop = asyncio.get_running_loop()
+        self.turns = Turns(self.loop)
         self._acks_fd = acks_fd
         self._row = wall.layout.lane(index)
         # connections and their waits
@@ -79,9 +81,9 @@ class Plane:
         self.draining = False
         self.handing_on = False
         self.now_s = clock.now_s()
-        self.header_wait = Deadlines(options.header_timeout_s, Downstream.header_late)
+        self.header_wait = Deadlines(options.header_timeout_s, front_desk.header_late)
         self.keepalive = Deadlines(options.keepalive_idle_s, Downstream.drain)
-        self.body_wait = Deadlines(options.body_timeout_s, Downstream.body_late)
+        self.body_wait = Deadlines(options.body_timeout_s, front_desk.body_late)
         self.body_pace = Deadlines(options.body_rate_grace_s, pace.body_due)
         self.write_wait = Deadlines(options.write_timeout_s, pace.write_late)
         self.write_pace = Deadlines(options.write_rate_grace_s, pace.write_due)

@@ -18,8 +18,10 @@ from typing import TYPE_CHECKING, Final, cast
 from router import clock
 from router.proxy import flow
 from router.proxy.tls import EndedWithoutNotice
+from router.proxy.turns import LARGE_READ_BYTES
 
 if TYPE_CHECKING:
+    from router.proxy.downstream import Downstream
     from router.proxy.exchange import Exchange
     from router.proxy.response_head import ResponseHead
     from router.proxy.upstream import Upstream
@@ -57,8 +59,8 @@ class Tunnel:
     def __init__(self, exchange: Exchange, upstream: Upstream) -> None:
         self.exchange = exchange
         self.closing = False
-        self._plane = exchange.plane
-        client, held = exchange.downstream.hand_over()
+        self.plane = exchange.plane
+        client, held = _hand_over(exchange.downstream)
         backend = upstream.hand_over()
         self._unwritten = (0, 0)
         self._client = End(self, client, exchange.downstream.connection_lost)
@@ -79,7 +81,7 @@ class Tunnel:
 
     def spoke(self) -> None:
         """One of the two said something."""
-        plane = self._plane
+        plane = self.plane
         if self.closing:
             plane.tunnel_close.start(self, clock.now_s())
         elif plane.tunnel_idle.duration_s < math.inf:
@@ -88,7 +90,7 @@ class Tunnel:
     def closed(self, end: End) -> None:
         """A side has said all it had to say: tell the other, and wait for its answer."""
         self.closing = True
-        self._plane.tunnel_idle.stop(self)
+        self.plane.tunnel_idle.stop(self)
         if end.other.ended:
             self._finish()
         else:
@@ -153,14 +155,15 @@ class Tunnel:
         self.exchange.completed()
 
     def _forget(self) -> None:
-        self._plane.tunnel_idle.stop(self)
-        self._plane.tunnel_close.stop(self)
+        self.plane.tunnel_idle.stop(self)
+        self.plane.tunnel_close.stop(self)
 
 
 class End(asyncio.Protocol):
     """One side. `ended`: it has closed its direction; `full`: it takes less than the other says."""
 
     other: End
+    greedy = False
 
     def __init__(
         self, tunnel: Tunnel, transport: asyncio.Transport, afterwards: Callable[[Exception | None], None]
@@ -171,10 +174,13 @@ class End(asyncio.Protocol):
         self._tunnel = tunnel
         self._afterwards = afterwards
         self._paused = False
+        self._resting = False
 
     def data_received(self, data: bytes) -> None:
         """Called by the loop with whatever has arrived."""
         if not self._tunnel.exchange.ended and not self.other.transport.is_closing():
+            if len(data) >= LARGE_READ_BYTES:
+                self._rest()
             self.other.transport.write(data)
             self._tunnel.spoke()
 
@@ -201,16 +207,38 @@ class End(asyncio.Protocol):
         self._tunnel.drained(self)
 
     def pause(self) -> None:
-        """Listen no more for now: the other side is full."""
+        """Read no more for now: the other side is full."""
         if not self._paused and not self.transport.is_closing():
             self._paused = True
             self.transport.pause_reading()
 
     def resume(self) -> None:
-        """Listen again."""
+        """Read again."""
         if self._paused and not self.transport.is_closing():
             self._paused = False
+            if not self._resting:
+                self.transport.resume_reading()
+
+    def _rest(self) -> None:
+        """Read no more in this turn of the loop (turns.py)."""
+        if not self._resting and not self.transport.is_closing():
+            self._resting = True
+            self.transport.pause_reading()
+            self._tunnel.plane.turns.ask(self)
+
+    def take_turn(self) -> None:
+        """Its turn of the loop has come."""
+        self._resting = False
+        if not self._paused and not self.transport.is_closing():
             self.transport.resume_reading()
+
+
+def _hand_over(downstream: Downstream) -> tuple[asyncio.Transport, bytes]:
+    """Return the client's transport, and what the client has sent behind its request."""
+    assert downstream.transport is not None
+    held = downstream.buffer[downstream.at :]
+    downstream.drop_input()
+    return downstream.transport, held
 
 
 def _keep_alive(transport: asyncio.Transport) -> None:

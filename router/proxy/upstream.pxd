@@ -5,7 +5,7 @@ from router.proxy.plane cimport Plane
 from router.proxy.pool cimport Pool
 from router.proxy.response_head cimport ResponseHead
 
-
+cdef Py_ssize_t _LARGE_READ_BYTES
 
 @cython.final
 cdef class Upstream:
@@ -16,6 +16,7 @@ cdef class Upstream:
     cdef public double idle_max_s
     cdef public object _transport
     cdef public bint _paused
+    cdef public bint _resting
     cdef public Exchange exchange
     cdef public bytes _buffer
     cdef public ResponseHead _head
@@ -26,6 +27,8 @@ cdef class Upstream:
     cpdef send(self, bytes data)
     cpdef pause(self)
     cpdef resume(self)
+    cdef _rest(self)
+    cpdef take_turn(self)
     cpdef close(self)
     cpdef abort(self)
     cpdef bint shows_eof(self) except -1

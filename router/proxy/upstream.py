@@ -18,6 +18,7 @@ from router.proxy.chunks import ChunkError, Chunks
 from router.proxy.fields import CHUNKED, UNTIL_CLOSE
 from router.proxy.response_head import ResponseHead
 from router.proxy.tls import Tls
+from router.proxy.turns import LARGE_READ_BYTES
 
 if TYPE_CHECKING:
     from router.proxy.exchange import Exchange
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 
 _REMAINS_READ_BYTES: Final = 65536
 _REMAINS_READS_MAX: Final = 64
+_LARGE_READ_BYTES: Final = LARGE_READ_BYTES
 
 
 class Upstream:
@@ -44,6 +46,7 @@ class Upstream:
         self.idle_max_s = plane.options.upstream_idle_s
         self._transport: asyncio.Transport | None = None
         self._paused = False
+        self._resting = False  # it reads nothing until its turn of the loop (turns.py)
         # per exchange
         self.exchange: Exchange | None = None
         self._buffer = b""
@@ -65,6 +68,8 @@ class Upstream:
             self.pool.forget(self)
             self.close()
             return
+        if len(data) >= _LARGE_READ_BYTES:
+            self._rest()
         try:
             if self._head is None:
                 self._receive_head(exchange, self._buffer + data if self._buffer else data)
@@ -132,7 +137,25 @@ class Upstream:
     def resume(self) -> None:
         """Read again."""
         self._paused = False
-        if self._transport is not None:
+        if self._transport is not None and not self._resting:
+            self._transport.resume_reading()
+
+    def _rest(self) -> None:
+        """Read no more in this turn of the loop."""
+        if self._transport is not None and not self._resting and not self._transport.is_closing():
+            self._resting = True
+            self._transport.pause_reading()
+            self._plane.turns.ask(self)
+
+    @property
+    def greedy(self) -> bool:
+        """Never: what a backend sends is what a client asked for."""
+        return False
+
+    def take_turn(self) -> None:
+        """Its turn of the loop has come."""
+        self._resting = False
+        if self._transport is not None and not self._paused and not self._transport.is_closing():
             self._transport.resume_reading()
 
     def close(self) -> None:
@@ -149,6 +172,9 @@ class Upstream:
     def hand_over(self) -> asyncio.Transport:
         """Return the transport, for one who takes over from this protocol."""
         assert self._transport is not None
+        if self._resting:
+            self._paused = True  # whoever has it now says when it is read
+            self._transport.resume_reading()
         return self._transport
 
     def shows_eof(self) -> bool:
@@ -216,7 +242,7 @@ class Upstream:
         if self._chunks is not None:
             out = self._chunks.feed(data)
             if self._chunks.done:
-                self._finish(exchange, out, reusable=not self._chunks.rest)
+                self._finish(exchange, out, reusable=self._chunks.end == len(self._chunks.data))
             elif out:
                 exchange.relay(out)
         elif self._left == UNTIL_CLOSE:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 from typing import Any
 
 from router.proxy.downstream import Downstream
 from tests import backends
 from tests.backends import Backend
 from tests.proxy.late_reader import reading_late
-from tests.proxy.rig import Rig, until
+from tests.proxy.rig import OPTIONS, Rig, until
 
 GET = b"GET /a?b=%20c HTTP/1.1\r\nHost: Test:1\r\n\r\n"
 POST = b"POST /infer HTTP/1.1\r\nHost: t\r\nContent-Length: 5\r\n\r\nhello"
@@ -83,12 +84,12 @@ async def test_a_client_that_pipelines_and_takes_nothing_is_not_answered_into_me
 
 async def test_a_slow_backend_holds_the_client_back() -> None:
     let_through = asyncio.Event()
-    size = 15 << 20  # more than the socket buffers of both connections take
-    async with Backend(reading_late(let_through)) as backend, Rig() as rig:
+    size = 40 << 20  # more than the socket buffers of both connections take
+    async with Backend(reading_late(let_through)) as backend, Rig(replace(OPTIONS, body_bytes_max=size)) as rig:
         rig.serve(backend.url)
         client = await rig.client()
         client.writer.write(b"POST / HTTP/1.1\r\nHost: t\r\nContent-Length: %d\r\n\r\n" % size + b"x" * size)
-        await until(lambda: any(connection.paused for connection in rig.plane.connections))
+        await until(lambda: any(connection.holding for connection in rig.plane.connections))
         let_through.set()
         assert (await client.response())[0] == 200
         assert len(backend.requests[0].body) == size

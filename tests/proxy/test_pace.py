@@ -84,12 +84,12 @@ async def test_a_body_at_the_rate_goes_on_and_each_stretch_counts_for_itself() -
 
 async def test_a_body_that_we_hold_back_is_not_the_clients_slowness() -> None:
     let_through = asyncio.Event()
-    size = 15 << 20  # more than the socket buffers of both connections take
-    async with Backend(reading_late(let_through)) as backend, Rig() as rig:
+    size = 40 << 20  # more than the socket buffers of both connections take
+    async with Backend(reading_late(let_through)) as backend, Rig(replace(OPTIONS, body_bytes_max=size)) as rig:
         rig.serve(backend.url)
         client = await rig.client()
         client.writer.write(b"POST / HTTP/1.1\r\nHost: t\r\nContent-Length: %d\r\n\r\n" % size + b"x" * size)
-        await until(lambda: any(connection.paused for connection in rig.plane.connections))
+        await until(lambda: any(connection.holding for connection in rig.plane.connections))
         assert not rig.plane.body_pace.since
         a_stretch_later(rig.plane.body_pace)
         let_through.set()
