@@ -212,9 +212,7 @@ class Journal:
         """A change is in doubt from now on."""
         self.doubts.append(doubt)
         told = (doubt.seq, doubt.type, doubt.service, doubt.actor)
-        log.error(
-            "change %d (%s service=%s actor=%s) is in doubt: it was handed to the disk, which does not answer", *told
-        )
+        log.error("change %d (%s service=%s actor=%s) is in doubt: the disk may have it", *told)
         self.on_doubt(doubt)
 
     def settled(self, doubt: Doubt, outcome: str) -> None:
