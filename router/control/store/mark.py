@@ -3,10 +3,10 @@
     before a commit    write: these numbers are handed to the disk         (a doubt)
     the commit         fsync of the WAL
     after it           write: it reaches to this row, with this checksum   then the change is acknowledged
-    at once, beside    fdatasync of the mark, on a thread of its own        nobody waits for it
+    soon, beside       fdatasync of the mark, on a thread of its own        nobody waits for it
 
 A write without a sync outlives any process, so after a kill the mark is exact. After a power cut it may lack what was
-written within its last two syncs. It never says more than the disk has: it is written after the fsync of the commit.
+written in its last SYNC_AFTER_S and two syncs. It never says more than the disk has: it is written after the fsync of the commit.
 
 Two pages, written in turn, so that a torn one leaves the other. A page is a checksum, a length and JSON.
 """
@@ -34,6 +34,8 @@ PAGE_BYTES: Final = 4096
 DOUBTS_MAX: Final = 8
 """Doubts that are kept; there is one at a time, unless a slow disk takes changes late, one after the other."""
 CLOSE_TIMEOUT_S: Final = 2.0
+SYNC_AFTER_S: Final = 0.02
+"""What is written within it shares a sync, so that a burst of commits does not compete with syncs of the mark."""
 _HEAD_BYTES: Final = 18
 
 
@@ -98,7 +100,7 @@ class MarkFile:
         self._mark = Mark()
         self._file = -1
         self._due = threading.Event()
-        self._ended = False
+        self._closing = threading.Event()
         self._thread = threading.Thread(target=self._keep_syncing, name="journal mark", daemon=True)
 
     def begin(self, found: Mark | None) -> None:
@@ -143,7 +145,7 @@ class MarkFile:
         """Sync what was written, if the disk takes it."""
         if self._file < 0:
             return
-        self._ended = True
+        self._closing.set()
         self._due.set()
         self._thread.join(CLOSE_TIMEOUT_S)
         if not self._thread.is_alive():
@@ -151,8 +153,9 @@ class MarkFile:
             self._file = -1
 
     def _keep_syncing(self) -> None:
-        while not self._ended:
+        while not self._closing.is_set():
             self._due.wait()
+            self._closing.wait(SYNC_AFTER_S)
             self._due.clear()
             self.syncing_since_ns = clock.now_ns()
             try:
