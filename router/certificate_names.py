@@ -7,9 +7,13 @@ compared as the system writes them.
 from __future__ import annotations
 
 import ipaddress
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Final
 from urllib.parse import unquote
+
+_HOST_BYTES_MAX: Final = 3 * 255 + len(":65535")
+"""Of a Host that a certificate may hold: a name of DNS, each byte percent-encoded, and a port."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,11 +30,30 @@ class Shown:
         """Return whether a request for `host` (a Host field, in lower case) belongs to another certificate alone. No host, and
         one that no certificate knows, belong to none.
         """
+        if len(host) > _HOST_BYTES_MAX:
+            return False
         name = plain(_without_port(host))
         chosen = choose(name, self.by_name)
         if (chosen or 0) == self.place or _is_among(name, self.certificates[self.place]):
             return False
         return chosen is not None or any(_is_among(name, held) for held in self.certificates)
+
+    def told(self) -> tuple[list[str], list[str]]:
+        """Return what another process has to know of the certificate: the names that it holds, and those that choose it."""
+        return sorted(self.certificates[self.place]), sorted(self._choosing(self.place))
+
+    def among(self, held: Sequence[str], choosing: Sequence[str]) -> Shown:
+        """Return what a connection of another process was made with, by what was `told` there: the same certificate of this
+        listener, or one that this listener does not have, which no name chooses.
+        """
+        names = frozenset(held)
+        for place, certificate in enumerate(self.certificates):
+            if certificate == names and self._choosing(place) == frozenset(choosing):
+                return replace(self, place=place)
+        return replace(self, certificates=(*self.certificates, names), place=len(self.certificates))
+
+    def _choosing(self, place: int) -> frozenset[str]:
+        return frozenset(name for name, chosen in self.by_name.items() if chosen == place)
 
 
 def choose(name: str, by_name: Mapping[str, int]) -> int | None:

@@ -1,7 +1,8 @@
 """A take-over hands the clients' connections on to the new router's workers, so none is closed and no request is lost.
 
-    message      {"address": the client's, "scheme": "http" | "https"}
-    descriptors  the connection; a memfd with bytes that were read and not answered, if there are any
+    message      {"address": the client's, "scheme": "http" | "https", "certificate": the names that it holds, and those that
+                 choose it, null if there is only one, "held": whether there is a second descriptor}
+    descriptors  the connection; a sealed memfd with bytes that were read and not answered, if there are any
 
 A server that closes an idle connection may cross with a request on its way (RFC 9112 §9.5), so we do not close them. An idle
 connection goes at once, any other when its answer is written: bytes that come meanwhile stay in the socket. From the first step
@@ -21,17 +22,22 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, cast
 
 from router import clock, inlets
+from router.certificate_names import Shown
+from router.certificates import ServerContext
+from router.proxy import misdirection
 from router.proxy.downstream import Downstream
 from router.proxy.peer import Peer
 from router.proxy.relay import Relay
 from router.shm import layout as at
+from router.shm import sealed
 
 if TYPE_CHECKING:
     from router.proxy.plane import Plane
 
 log = logging.getLogger(__name__)
 
-MESSAGE_BYTES_MAX: Final = 1024
+MESSAGE_BYTES_MAX: Final = 65536
+"""Names of a certificate that do not fit are left out."""
 _LOOK_S: Final = 0.02
 _FULL_S: Final = 0.001
 """How long to wait when every inlet is full: the kernel holds some ten messages for each."""
@@ -105,7 +111,7 @@ class Handoff:
         while self._outlets and _may_go(downstream):
             transport = downstream.transport
             assert transport is not None
-            if self._send(downstream.peer, transport.get_extra_info("socket").fileno(), downstream.buffer):
+            if self._send(downstream, transport.get_extra_info("socket").fileno()):
                 downstream.buffer = b""
                 transport.abort()
                 return
@@ -120,20 +126,21 @@ class Handoff:
         with theirs:
             await self._plane.loop.connect_accepted_socket(lambda: inner, ours)
             while self._outlets and _may_go(downstream):
-                if self._send(downstream.peer, theirs.fileno(), downstream.buffer):
+                if self._send(downstream, theirs.fileno()):
                     self._relays.append(relay)
                     _relay_from(downstream, outer)
                     return
                 await asyncio.sleep(_FULL_S)
         relay.abort()
 
-    def _send(self, peer: Peer | None, descriptor: int, held: bytes) -> bool:
+    def _send(self, downstream: Downstream, descriptor: int) -> bool:
         """Send one connection to whichever worker has room, beginning with the next in turn; False: none has, now."""
+        peer, shown, held = downstream.peer, misdirection.made_with(downstream), downstream.buffer
         assert peer is not None
-        message = json.dumps({"address": peer.address, "scheme": peer.scheme}).encode()
+        message = _message(peer, shown, held)
         descriptors = [descriptor]
         if held:
-            descriptors.append(_memory(held))
+            descriptors.append(sealed.holding("held", held))
         try:
             for outlet in self._in_turn():
                 try:
@@ -182,10 +189,12 @@ def _relay_from(downstream: Downstream, outer: Any) -> None:
     downstream.connection_lost(None)
 
 
-def _memory(held: bytes) -> int:
-    descriptor = os.memfd_create("held")
-    os.write(descriptor, held)
-    return descriptor
+def _message(peer: Peer, shown: Shown | None, held: bytes) -> bytes:
+    told = {"address": peer.address, "scheme": peer.scheme, "certificate": shown and shown.told(), "held": bool(held)}
+    message = json.dumps(told).encode()
+    if len(message) > MESSAGE_BYTES_MAX:
+        message = json.dumps(told | {"certificate": ([], [])}).encode()
+    return message
 
 
 class Adoption:
@@ -216,20 +225,33 @@ class Adoption:
         if not descriptors:  # the kernel had no descriptor left for it
             log.error("a connection of the old router was lost: no descriptor is left for it (ulimit -n)")
             return
+        told = json.loads(raw)
+        sock = socket.socket(fileno=descriptors[0])
+        if (
+            told["held"] and not descriptors[1:]
+        ):  # what follows is the middle of a request, and must not pass for its beginning
+            log.error("a connection of the old router was lost: no descriptor is left for its bytes (ulimit -n)")
+            sock.close()
+            return
         downstream = Downstream(self._plane)
         downstream.closing = downstream.adopted = True
         if descriptors[1:]:
             downstream.buffer = _contents(descriptors[1])
-        told = json.loads(raw)
-        downstream.peer = Peer(told["address"], told["scheme"])
-        sock = socket.socket(fileno=descriptors[0])
+        downstream.peer = Peer(told["address"], told["scheme"], self._shown(told["certificate"]))
         sock.setblocking(False)
         await self._plane.loop.connect_accepted_socket(lambda: cast(asyncio.Protocol, downstream), sock)
         if not self._plane.handing_on:
             downstream.go_on()
 
+    def _shown(self, told: tuple[list[str], list[str]] | None) -> Shown | None:
+        """Return which certificate of ours a connection was made with, None where either router has only one."""
+        context = self._plane.handshakes.context
+        ours = context.shown if isinstance(context, ServerContext) else None
+        return ours.among(*told) if ours is not None and told is not None else None
+
 
 def _contents(descriptor: int) -> bytes:
     with open(descriptor, "rb") as file:
+        sealed.check(descriptor, sealed.CONTENTS, "bytes held of a connection")
         file.seek(0)
         return file.read()

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 Translate = Callable[[bytes], "RequestHead"]
 HOSTS_REMEMBERED_MAX: Final = 32
 """Hosts of one connection whose verdict is kept; with more of them, all are looked up anew."""
+HOST_REMEMBERED_BYTES_MAX: Final = 255
+"""A Host may be as long as a head: 32 of these would be 1 MiB for one connection."""
 
 
 def guard(downstream: Downstream, translate: Translate) -> Translate:
@@ -36,9 +38,11 @@ def guard(downstream: Downstream, translate: Translate) -> Translate:
         head = translate(raw)
         verdict = verdicts.get(head.host)
         if verdict is None:
+            verdict = shown.misdirects(head.host)
             if len(verdicts) >= HOSTS_REMEMBERED_MAX:
                 verdicts.clear()
-            verdict = verdicts[head.host] = shown.misdirects(head.host)
+            if len(head.host) <= HOST_REMEMBERED_BYTES_MAX:
+                verdicts[head.host] = verdict
         if verdict and head.service is not None:
             head = head.renewed(head.upstream, head.length, head.request_id)  # the head itself is shared and remembered
             head.service = None
@@ -55,13 +59,16 @@ def is_misdirected(downstream: Downstream, head: RequestHead) -> bool:
 
 def shown_to(downstream: Downstream) -> Shown | None:
     """Return the certificate that this client was shown, None if the listener has only one, or the client is a trusted proxy."""
+    peer = downstream.peer
+    if peer is None or downstream.plane.forwarding.trusted.covers(peer.address):
+        return None
+    return made_with(downstream)
+
+
+def made_with(downstream: Downstream) -> Shown | None:
+    """Return the certificate that this connection was made with, here or in the process that handed it on."""
     transport, peer = downstream.transport, downstream.peer
     connection: ssl.SSLObject | None = transport.get_extra_info("ssl_object") if transport is not None else None
-    context = connection.context if connection is not None else None
-    if (
-        not isinstance(context, ServerContext)
-        or peer is None
-        or downstream.plane.forwarding.trusted.covers(peer.address)
-    ):
-        return None
-    return context.shown
+    if connection is None:
+        return peer.shown if peer is not None else None
+    return connection.context.shown if isinstance(connection.context, ServerContext) else None

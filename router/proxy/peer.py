@@ -6,15 +6,19 @@ import asyncio
 import socket
 from dataclasses import dataclass
 
+from router.certificate_names import Shown
 from router.proxy.networks import UNIX, UNKNOWN, plain_address
 
 
 @dataclass(frozen=True, slots=True)
 class Peer:
-    """`address` is an IP address, UNIX or UNKNOWN; `scheme` is that of the connection, `http` or `https`."""
+    """`address` is an IP address, UNIX or UNKNOWN; `scheme` is that of the connection, `http` or `https`. `shown`: with which
+    certificate another process made the connection, if we have taken it over.
+    """
 
     address: str
     scheme: str
+    shown: Shown | None = None
 
 
 def peer_of(transport: asyncio.BaseTransport, announced: str = "") -> Peer:

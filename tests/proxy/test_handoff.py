@@ -10,6 +10,8 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+import pytest
+
 from router import clock, inlets
 from router.certificates import ServerTls
 from router.inlets import Inlets
@@ -20,6 +22,7 @@ from tests.authority import Authority
 from tests.backends import Backend
 from tests.proxy.quiet import targets
 from tests.proxy.rig import OPTIONS, Client, Rig, field, until
+from tests.proxy.test_misdirection import request, tls_of
 
 GET = b"GET / HTTP/1.1\r\nHost: a\r\n\r\n"
 POST = b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\nhello"
@@ -225,3 +228,24 @@ async def test_what_was_taken_over_is_handed_on_again(tmp_path: Path) -> None:
             mine.close()
             for target in targets(pair.new.plane):
                 target.retire()
+
+
+@pytest.mark.parametrize("hosts", [("x.b.test", "shared.test"), ("unknown.test",)])
+async def test_what_a_client_verified_goes_with_its_connection(hosts: tuple[str, ...], tmp_path: Path) -> None:
+    certificates = replace(OPTIONS, tls=tls_of(Authority(tmp_path)))
+    async with (
+        Backend(backends.ok()) as backend,
+        two(tmp_path, certificates, certificates, to=backend.url) as pair,
+    ):
+        clients = {}
+        for host in ("a.test", *hosts):
+            context = Authority(tmp_path, "other").client()
+            context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+            clients[host] = await pair.old.client(context, "a.test")
+            assert (await clients[host].ask(request("a.test")))[0] == 200
+        handing = pair.hand_on()
+        await until(lambda: not pair.old.plane.connections)
+        for host, client in clients.items():
+            assert (await client.ask(request(host)))[0] == (421 if "b.test" in host or "shared" in host else 200)
+            client.close()
+        await handing

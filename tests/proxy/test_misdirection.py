@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import inspect
 import ssl
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -12,7 +13,9 @@ from pathlib import Path
 import orjson
 import pytest
 
+from router.certificate_names import Shown
 from router.certificates import Pair, ServerTls
+from router.proxy.misdirection import HOST_REMEMBERED_BYTES_MAX, HOSTS_REMEMBERED_MAX
 from router.proxy.options import ForwardingOptions, IntroductionOptions, Options
 from router.shm import layout as at
 from tests import backends
@@ -288,3 +291,26 @@ async def test_the_access_log_says_what_was_refused(tmp_path: Path, caplog: pyte
         assert await it.ask("a.test", "x.b.test", "/secret?x=1") == 421
         [line] = [orjson.loads(text) for text in caplog.messages if text.startswith("{")]
         assert (line["status"], line["code"], line["target"]) == (421, "misdirected", "/secret?x=1")
+
+
+def test_a_connection_of_another_process_is_known_by_its_certificate() -> None:
+    """The same one of ours, wherever it stands now, or one that we do not have: then it is held against what it covers."""
+    a, b, c = frozenset(("a.test",)), frozenset(("*.b.test", "shared.test")), frozenset(("c.test", "shared.test"))
+    before = Shown((a, b), {"x.b.test": 1}, 1)
+    moved = Shown((a, c, b), {"c.test": 1, "x.b.test": 2}, 0).among(*before.told())
+    assert moved.place == 2
+    gone = Shown((a, c), {"c.test": 1}, 0).among(*before.told())
+    assert [gone.misdirects(host) for host in (b"x.b.test", b"shared.test", b"other.test")] == [False] * 3
+    assert [gone.misdirects(host) for host in (b"a.test", b"c.test:443")] == [True] * 2
+    nameless = gone.among([], [])
+    assert [nameless.misdirects(host) for host in (b"a.test", b"shared.test", b"other.test")] == [True, True, False]
+
+
+async def test_long_hosts_are_not_remembered(tmp_path: Path) -> None:
+    async with stage(tmp_path) as it:
+        client = await it.client("a.test")
+        for number in range(40):
+            assert (await client.ask(request(f"h{number}" + "a" * 30_000)))[0] == 200
+        (downstream,) = it.rig.plane.connections
+        kept = inspect.getclosurevars(downstream._translate).nonlocals["verdicts"]
+        assert sum(map(len, kept)) <= HOSTS_REMEMBERED_MAX * HOST_REMEMBERED_BYTES_MAX
