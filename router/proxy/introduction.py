@@ -52,6 +52,10 @@ class Introductions:
         """Return what a new connection is given to."""
         return Introduction(self, above) if self._required else above("")
 
+    def announces(self, address: str) -> bool:
+        """Return whether a balancer that announces clients is there."""
+        return self._required and self.announcers.covers(address)
+
     def refused(self, address: str, why: str) -> None:
         """Count a connection that was closed, and say so now and then."""
         plane = self.plane

@@ -8,6 +8,9 @@ The reserve is small and never refuses: a newcomer puts out the oldest guest of 
 silent connections and slow heads of one address, however many, never put out the one guest of another. Over TLS a guest costs
 a handshake, many times what is refused, so there are HANDSHAKES_PER_S of them, at most HANDSHAKES_PER_CLIENT_S of one client;
 the others are closed unanswered.
+
+Many addresses could take all of both. A balancer that the settings name (`[forwarding] trusted`, `proxy_protocol_from`) competes
+with none of them: with up to BALANCER_GUESTS it goes last, and it has its HANDSHAKES_PER_CLIENT_S besides.
 """
 
 from __future__ import annotations
@@ -31,6 +34,8 @@ GUEST_S: Final = 2.0
 """Health checks give up after one to five seconds, and send their request at once."""
 HANDSHAKES_PER_S: Final = 32
 HANDSHAKES_PER_CLIENT_S: Final = 8
+BALANCER_GUESTS: Final = 4
+"""A balancer with more of them competes with everybody: it carries clients' connections, not health checks alone."""
 
 Evict = Callable[[Any], None]
 
@@ -41,10 +46,11 @@ class Reserve:
     def __init__(self, plane: Plane) -> None:
         self._plane = plane
         self.guests_max = 1
-        self.guests: dict[Any, tuple[str, Evict]] = {}
+        self.guests: dict[Any, tuple[str, bool, Evict]] = {}  # by client, and whether it is a balancer
         self.waits = Deadlines(GUEST_S, self._put_out)
         self._second = 0
         self._handshakes: Counter[str] = Counter()
+        self._of_all = 0
 
     def __len__(self) -> int:
         return len(self.guests)
@@ -53,7 +59,7 @@ class Reserve:
         """Take a connection in; `evict` closes it if it has to go, and is called at most once."""
         if len(self.guests) >= self.guests_max:
             self._put_out(self._first_to_go())
-        self.guests[guest] = (client_of(address), evict)
+        self.guests[guest] = (client_of(address), self._is_balancer(address), evict)
         self.waits.start(guest, self._plane.now_s)
 
     def leave(self, guest: object) -> None:
@@ -67,8 +73,13 @@ class Reserve:
         if second != self._second:
             self._second = second
             self._handshakes.clear()
-        if self._handshakes[client] >= HANDSHAKES_PER_CLIENT_S or self._handshakes.total() >= HANDSHAKES_PER_S:
+            self._of_all = 0
+        if self._handshakes[client] >= HANDSHAKES_PER_CLIENT_S:
             return False
+        if not self._is_balancer(address):
+            if self._of_all >= HANDSHAKES_PER_S:
+                return False
+            self._of_all += 1
         self._handshakes[client] += 1
         return True
 
@@ -79,11 +90,19 @@ class Reserve:
         self.take(downstream, downstream.client, _turn_away)
 
     def _first_to_go(self) -> object:
-        crowded = Counter(client for client, _ in self.guests.values()).most_common(1)[0][0]
-        return next(guest for guest, (client, _) in self.guests.items() if client == crowded)
+        number = Counter(client for client, _, _ in self.guests.values())
+        last = {
+            client for client, balancer, _ in self.guests.values() if balancer and number[client] <= BALANCER_GUESTS
+        }
+        crowded = (number - Counter(dict.fromkeys(last, BALANCER_GUESTS)) or number).most_common(1)[0][0]
+        return next(guest for guest, (client, _, _) in self.guests.items() if client == crowded)
+
+    def _is_balancer(self, address: str) -> bool:
+        plane = self._plane
+        return plane.forwarding.trusted.covers(address) or plane.introductions.announces(address)
 
     def _put_out(self, guest: object) -> None:
-        _, evict = self.guests[guest]
+        _, _, evict = self.guests[guest]
         self.leave(guest)
         evict(guest)
 

@@ -14,7 +14,7 @@ import pytest
 
 from router import clock
 from router.certificates import ServerTls
-from router.proxy.options import IntroductionOptions
+from router.proxy.options import ForwardingOptions, IntroductionOptions
 from router.proxy.reserve import GUEST_S, HANDSHAKES_PER_CLIENT_S, HANDSHAKES_PER_S
 from tests import backends
 from tests.authority import Authority
@@ -171,8 +171,56 @@ async def test_handshakes_of_guests_are_rationed_by_client() -> None:
         assert reserve.may_shake_hands("192.0.2.4")
 
 
+async def test_many_clients_take_no_handshake_from_a_balancer() -> None:
+    """Whoever is trusted, or announces clients, is one of few: its health checks do not compete with everybody's guests."""
+    trusting = {
+        "forwarding": ForwardingOptions(trusted=("10.0.0.0/8",)),
+        "introduction": IntroductionOptions(required=True, announcers=("192.168.0.0/16",)),
+    }
+    async with full(0, **trusting) as rig:
+        reserve = rig.plane.reserve
+        for number in range(HANDSHAKES_PER_S):
+            assert reserve.may_shake_hands(f"192.0.2.{number}")
+        assert not reserve.may_shake_hands("192.0.2.250")
+        for balancer in ("10.0.0.1", "192.168.0.1"):
+            granted = sum(reserve.may_shake_hands(balancer) for _ in range(100))
+            assert granted == HANDSHAKES_PER_CLIENT_S
+        rig.plane.now_s += 1
+        assert [reserve.may_shake_hands("10.0.0.1") for _ in range(3)] == [True] * 3
+        taken = sum(reserve.may_shake_hands(f"192.0.2.{number}") for number in range(100))
+        assert taken == HANDSHAKES_PER_S, "and it takes none of theirs"
+
+
+async def test_many_clients_put_out_each_other_and_no_balancer() -> None:
+    """As many addresses as places: the oldest guest of theirs goes, though the balancer's is older."""
+    async with full(forwarding=ForwardingOptions(trusted=("10.0.0.0/8",))) as rig:
+        reserve, out = rig.plane.reserve, []
+        reserve.take("check", "10.0.0.1", out.append)
+        for number in range(3 * reserve.guests_max):
+            reserve.take(number, f"192.0.2.{number}", out.append)
+        assert out == list(range(2 * reserve.guests_max + 1))
+        for number in range(3 * reserve.guests_max):
+            reserve.take(f"check {number}", f"10.0.0.{number}", out.append)
+        assert "check" in out, "balancers alone put out each other"
+        assert len(reserve) == reserve.guests_max
+        for guest in list(reserve.guests):
+            reserve.leave(guest)
+        for number in range(reserve.guests_max):
+            reserve.take(f"carried {number}", "10.0.0.1", out.append)
+        reserve.take("stranger", "192.0.2.1", out.append)
+        reserve.take("last", "10.0.0.1", out.append)
+        assert "stranger" in reserve.guests, "one balancer's crowd is a crowd like others"
+        for guest in list(reserve.guests):
+            reserve.leave(guest)
+
+
 async def test_a_stop_ends_guests_as_well() -> None:
     async with full() as rig:
         guests = await silent(rig, 2)
+        await until(lambda: len(rig.plane.reserve) == 2)
         await asyncio.wait_for(rig.plane.drain(), 3)
-        assert [await guest.rest() for guest in guests] == [b"", b""]
+        ends = [
+            await guest.rest() for guest in guests
+        ]  # put out after GUEST_S or cut by the stop, which takes as long here
+        assert all(end == b"" or end.startswith(b"HTTP/1.1 503 ") for end in ends), ends
+        assert rig.plane.visitors() == 0
