@@ -8,6 +8,9 @@ never limited, however many addresses press. While pressed, who has reached its 
 theirs: as many as these ask for in a second, at least one, at most one of SHARE_PARTS. So a client that asks for much loses
 little when the others ask for little. Where nobody below its share was let in for STUCK_S, places are to be cleared: as many
 as were refused to them, within the same bound. A single client is never limited: nobody else is refused.
+
+Requests of one client that are slow by their nature look like a version that hangs, as long as no others get in to show the
+difference. So after WITNESS_S without a place one of those below their share is let in besides, and the next when it has ended.
 """
 
 from __future__ import annotations
@@ -18,6 +21,8 @@ from typing import Final
 HOLD_S: Final = 60.0
 """Clients that were refused come again within it, with whatever back-off, and find the place that was kept for them."""
 STUCK_S: Final = 10.0
+WITNESS_S: Final = 2.0
+"""A fraction of what it takes to say that a version hangs (`hang_after_min_s`)."""
 SHARE_PARTS: Final = 8
 _WANTING_MAX: Final = 1024
 _SECOND_S: Final = 1.0
@@ -73,6 +78,12 @@ class Places:
             return False
         self._above_s = now_s
         return free <= self.kept_free(places)
+
+    def is_witness(self, client: str | None, places: int, now_s: float) -> bool:
+        """Return whether `client`, for whom no place is left, may have one besides: nobody below its share got one for long."""
+        if client is None or not self.pressed or now_s - self._served_s < WITNESS_S:
+            return False
+        return self._starved > 0 and self.held.get(client, 0) < self.share(places)
 
     def kept_free(self, places: int) -> int:
         """Return how many places are left to those below their share."""

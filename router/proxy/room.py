@@ -3,7 +3,8 @@
 A counter would be touched twice by every request. Instead a target may have `quota` attempts open without asking, which costs
 the one comparison that `in_flight_max` costs anyway. Who has reached its quota asks here: all open attempts are counted, and
 what is left is dealt out anew. What is dealt out is never more than is left, so the limit holds at every moment (only a
-rescue, which was counted before, may come on top until the next sweep); and nobody is refused while anything is left.
+rescue, which was counted before, may come on top until the next sweep, and one request of those whom a single client leaves
+no place); and nobody is refused while anything is left.
 
 A tunnel may last for days, so tunnels take at most half of the places: requests still pass. Requests for one always ask here,
 and count from their claim on. While clients are refused because another holds the places, quotas are 0: then everybody asks
@@ -119,13 +120,21 @@ class Room:
             return at.LIMITED_SHARE
         for bound in bounds:
             if bound.used >= bound.places:
+                if self._is_witness(exchange, bound, client):
+                    continue
                 if bound.book.counted_s != now_s and not bound.book.pressed:  # once a sweep, however many are refused
                     bound.book.count(self._held(bound), now_s)
                 bound.book.refused(client, bound.places, now_s)
                 return bound.limit
         for bound in pressed:
-            bound.book.let_in(client, bound.places, now_s)
+            if bound.used < bound.places:
+                bound.book.let_in(client, bound.places, now_s)
         return None
+
+    def _is_witness(self, exchange: Exchange, bound: Bound, client: str | None) -> bool:
+        """Return whether a request is let in as the one beyond the bound, to show whether the version answers others."""
+        one_more = bound.used == bound.places and not exchange.head.upgrade
+        return one_more and bound.book.is_witness(client, bound.places, self._plane.now_s)
 
     def _request_bounds(self, target: TargetView) -> tuple[Bound, ...]:
         plane, targets = self._plane, self._targets()

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import time
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 import pytest
@@ -11,12 +13,13 @@ from tests.backends import Backend
 from tests.end_to_end.conftest import StartRouter
 from tests.end_to_end.real_router import Router, service_settings, until
 from tests.proxy.rig import Client
-from tests.proxy.test_saturation import HEAVY, OTHER, QUICK, STREAM, model
+from tests.proxy.test_saturation import HEAVY, HUNG, OTHER, QUICK, STREAM, model
 from tests.proxy.test_tunnel import ASK
 
 pytestmark = [pytest.mark.end_to_end, pytest.mark.alone, pytest.mark.timeout(120)]
 
 PLACES = 16
+HANG_S = 5.0
 SETTINGS = f"[limits]\nin_flight_max = {PLACES}\n"
 READY = b"GET /-/ready HTTP/1.1\r\nHost: t\r\n\r\n"
 Streams = tuple[asyncio.StreamReader, asyncio.StreamWriter]
@@ -56,6 +59,51 @@ async def test_one_client_with_everything_costs_others_nothing_for_long(start_ro
             writer.close()
         await until(lambda: over(router), 40, "the alarm is over by itself")
         await router.check()
+
+
+@pytest.mark.parametrize("hangs", [False, True], ids=["others are answered", "the version hangs for all"])
+async def test_slow_requests_of_one_client_are_no_version_that_hangs(hangs: bool, start_router: StartRouter) -> None:
+    """Every place waits, and nothing would begin if others were refused; a version that does hang is rolled back all the same."""
+    async with Backend(model) as good, Backend(model) as new:
+        rules = f"[services.default.rules.hard_failure]\nhang_after_s = {HANG_S}\n"
+        router = await start_router(
+            SETTINGS + service_settings(good.url).replace("/health", "/quick") + rules, workers=2
+        )
+        await router.promote_new("v2", new.url)
+        raw = HUNG if hangs else QUICK
+        held = [await opened(router, HEAVY, HUNG) for _ in range(6 * PLACES)]
+        await until(lambda: waits(router), 5, "both workers are full")
+        others: list[Streams] = []
+
+        async def other() -> str:
+            others.append(await opened(router, OTHER, raw))
+            await asyncio.sleep(0.05)
+            return str((await router.service())["active"])
+
+        if hangs:
+            await until(lambda: is_v1(other), 4 * HANG_S, "the version that hangs is rolled back")
+        else:
+            until_s = time.monotonic() + 2.5 * HANG_S
+            while time.monotonic() < until_s:
+                assert await other() == "v2", await router.service()
+        for _, writer in (*held, *others):
+            writer.transport.abort()
+        await router.check()
+
+
+async def opened(router: Router, address: str, raw: bytes) -> Streams:
+    streams = await asyncio.open_connection("127.0.0.1", router.data_port, local_addr=(address, 0))
+    streams[1].write(raw)
+    return streams
+
+
+async def is_v1(other: Callable[[], Awaitable[str]]) -> bool:
+    return await other() == "v1"
+
+
+async def waits(router: Router) -> bool:
+    target = await router.target("v2")
+    return target is not None and target["in_flight"] >= 2 * PLACES
 
 
 async def ask(router: Router, address: str, raw: bytes) -> tuple[int, Streams]:

@@ -12,7 +12,7 @@ import pytest
 
 from router import clock
 from router.proxy.options import ForwardingOptions, IntroductionOptions
-from router.proxy.places import HOLD_S, STUCK_S
+from router.proxy.places import HOLD_S, STUCK_S, WITNESS_S
 from router.proxy.room import WAITED_MIN_S
 from router.rollout.outcome import FAULTS
 from router.shm import layout as at
@@ -161,6 +161,49 @@ async def test_tunnels_of_all_services_together_take_at_most_half_of_requests_ma
             for path, number in ((b"/a", 4), (b"/b", 1)):
                 await hold(rig, number, ASK.replace(b"/ws", path))
             assert await status(rig, ASK.replace(b"/ws", b"/c"), HEAVY) == (503, b"tunnels")
+
+
+# -- whether the version answers others
+@pytest.mark.parametrize("raw", KINDS.values(), ids=KINDS)
+async def test_others_show_that_the_version_answers(raw: bytes) -> None:
+    """Else slow requests of one client, and nobody else's, would pass for a version that hangs."""
+    async with saturable() as rig:
+        await hold(rig, PLACES, raw)
+        assert await status(rig, QUICK, OTHER) == (503, b"saturated")
+        rig.plane.now_s += WITNESS_S
+        for address in (OTHER, THIRD, OTHER):
+            assert (await status(rig, QUICK, address))[0] == 200
+            await until(lambda: held(rig) == PLACES)
+            assert await status(rig, QUICK, HEAVY) == (429, b"client_share"), "it has its share"
+        assert blames_nobody(rig)
+
+
+async def test_one_other_is_let_in_at_a_time() -> None:
+    """A version that hangs for it, too, is none the better for it; a tunnel shows nothing."""
+    async with saturable() as rig:
+        await hold(rig, PLACES, HUNG)
+        assert await status(rig, QUICK, OTHER) == (503, b"saturated")
+        rig.plane.now_s += WITNESS_S
+        assert await status(rig, ASK, OTHER) == (503, b"saturated")
+        (one,) = await hold(rig, 1, HUNG, OTHER)
+        for address in (OTHER, THIRD):
+            assert await status(rig, QUICK, address) == (503, b"saturated")
+        assert held(rig) == PLACES + 1
+        one.reset()
+        await until(lambda: held(rig) == PLACES)
+        assert (await status(rig, QUICK, THIRD))[0] == 200
+
+
+async def test_clients_with_their_share_show_nothing() -> None:
+    """Nobody holds more than others: then none is let in beyond the limit."""
+    async with saturable() as rig:
+        for address in (HEAVY, OTHER):
+            await hold(rig, PLACES // 2, HUNG, address)
+        for address in (HEAVY, OTHER):
+            assert (await status(rig, QUICK, address))[0] == 503
+            rig.plane.now_s += WITNESS_S
+        assert await status(rig, QUICK, OTHER) == (503, b"saturated")
+        assert held(rig) == PLACES
 
 
 # -- a client's share
