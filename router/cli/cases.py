@@ -35,6 +35,7 @@ app = typer.Typer(
     help="List, add and carry over the regression cases.",
     invoke_without_command=True,
 )
+ROLLBACKS_TOLD = 5
 CaseFile = Annotated[str, typer.Argument(metavar="FILE")]
 
 
@@ -55,12 +56,24 @@ def listing(
         screen.show_json(document)
         return
     if not document["cases"]:
-        screen.say(
-            "there are no cases yet: a rollback makes some (its incident says why not); yours: rollback-router cases add FILE"
-        )
-        return
-    columns = ("id", "request", "expects", "failed as", "version", "incident", "by", "expires")
-    screen.show(screen.table(columns, (_row(case) for case in document["cases"])))
+        screen.say("there are no cases yet: a rollback makes some, and so does: rollback-router cases add FILE")
+    else:
+        columns = ("id", "request", "expects", "failed as", "version", "incident", "by", "expires")
+        screen.show(screen.table(columns, (_row(case) for case in document["cases"])))
+    screen.say(*_without(document))
+
+
+def _without(document: Document) -> list[str]:
+    """Say of the last rollbacks that have no case in the list why; at most ROLLBACKS_TOLD of them."""
+    having = {case.get("incident") for case in document["cases"]}
+    without = [made for made in document.get("rollbacks", ()) if made["incident"] not in having]
+    return [f"{made['incident']}: {made['why']}{_gone(made)}" for made in without[:ROLLBACKS_TOLD]]
+
+
+def _gone(made: Document) -> str:
+    """Say where the cases of a rollback are that is not in the list."""
+    gone = " (none of them is here: they have expired, were removed, gave way to newer ones, or another rollback had made them)"
+    return gone if made["made"] else ""
 
 
 def _row(case: Document) -> tuple[object, ...]:

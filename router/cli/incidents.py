@@ -127,13 +127,16 @@ def _whole(i: Document) -> list[Any]:
     review, durations, impact = i["review"], i["durations"], i["impact"]
     parts: list[Any] = [f"{i['id']}: {review['status']}, {review['severity'] or 'no severity yet'}", i["summary"]]
     parts += [f"note: {note}" for note in i["record"]["notes"]]
+    until = impact.get("failed_until_decision")
+    fault = "faults above the limit" if i.get("times", {}).get("onset") else "fault"
     figures = (
-        ("fault → decision", screen.number(durations["fault_to_decision_s"], "s")),
+        (f"{fault} → decision", screen.number(durations["fault_to_decision_s"], "s")),
         ("decision → swap", screen.number(durations["decision_to_store_us"], "µs")),
         ("swap → last worker", screen.number(durations["store_to_last_worker_ms"], "ms")),
-        ("fault → recovered", screen.number(durations["fault_to_recovered_s"], "s")),
+        (f"{fault} → recovered", screen.number(durations["fault_to_recovered_s"], "s")),
         ("requests meanwhile", impact["requests"]),
         ("errors", ", ".join(f"{count} {name}" for name, count in (impact["errors"] or {}).items())),
+        *((("errors until the decision", until),) if until is not None else ()),
         ("rescued", impact["rescued"]),
         ("failed for clients, at most", impact["failed_max"]),
         ("share of the error budget", _budget(impact["budget"])),

@@ -11,6 +11,7 @@ from router.cli import options as opt
 from router.cli import screen
 from router.cli.changes import done
 from router.cli.client import Client, Document, actor, segment
+from router.rollout.figures import told
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -65,10 +66,9 @@ def _told(item: Document) -> list[str]:
     """Return one piece of evidence in lines."""
     trigger, alert, cost = (item.get(name) or {} for name in ("trigger", "alert", "impact"))
     figures = [
-        f"{name} {trigger[name]:g}"
-        for name in ("value", "limit", "baseline", "samples")
-        if trigger.get(name) is not None
+        f"{name} {told(trigger, name)}" for name in ("value", "limit", "baseline") if trigger.get(name) is not None
     ]
+    figures += [f"samples {trigger['samples']:g}"] if trigger.get("samples") is not None else []
     shown = f" ({', '.join(figures)})" if figures else ""
     lines = [f"{item['cause']}: {trigger.get('reason', '')}{shown}; now: {item.get('now') or 'unknown'}"]
     lines += [f"alert {alert['name']}: {alert['summary']}"] if alert else []

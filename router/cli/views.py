@@ -11,6 +11,7 @@ from router import clock
 from router.cli import options as opt
 from router.cli import screen
 from router.cli.client import Client, Document, segment
+from router.rollout.figures import told
 
 if TYPE_CHECKING:
     from rich.console import Group
@@ -207,7 +208,8 @@ def _asked(document: Document) -> str:
 
 def _trigger(trigger: Document) -> tuple[object, ...]:
     name = trigger["kind"] + (f" ({trigger['detail']})" if trigger.get("detail") else "")
-    figures = (screen.number(trigger.get(member)) for member in ("value", "limit", "baseline"))
+    members = ("value", "limit", "baseline")
+    figures = (told(trigger, member) if trigger.get(member) is not None else "" for member in members)
     return (
         name,
         trigger["state"],

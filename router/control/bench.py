@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
-from typing import Final
+from typing import Any, Final
 
 from router.config import Settings
 from router.control.alarms import Alarms
@@ -175,12 +175,12 @@ class Bench:
             trigger=failing.as_dict(),
             unreachable=failing.detail == "unreachable",
             shares=self.shares(now_ns),
-            evidence=self.impact(failing.evidence_since_ns, now_ns),
+            evidence=self.impact(failing.as_dict(), now_ns),
         )
 
-    def impact(self, since_ns: int | None, now_ns: int) -> dict[str, object] | None:
-        """Return what the active version has cost since `since_ns`, without it in the last 20 s: requests, errors, rescued."""
-        return evidence(self.judge, self.registry, since_ns, now_ns)
+    def impact(self, trigger: dict[str, Any], now_ns: int) -> dict[str, object] | None:
+        """Return what the active version has cost since the beginning of what `trigger` tells (sampler.py, `evidence`)."""
+        return evidence(self.judge, self.registry, trigger.get("evidence_since_ns"), now_ns, trigger)
 
     def shares(self, now_ns: int) -> tuple[float, float, int] | None:
         """Return (standby's, active's share of faults, the standby's attempts) of the last 20 s; None without any.
@@ -210,12 +210,13 @@ class Bench:
         active, proposals = self.registry.active, self.registry.proposals
         for result in observing:
             if result.action == "ask" and active is not None and proposals.wants(active.version, result.name, now_ns):
-                impact = self.impact(result.evidence_since_ns, now_ns)
-                self.tell(ProposalDue(active.version, result.name, result.as_dict(), impact=impact), now_ns)
+                told = result.as_dict()
+                impact = self.impact(told, now_ns)
+                self.tell(ProposalDue(active.version, result.name, told, impact=impact), now_ns)
         waiting = [proposal for proposal in proposals.pending() if proposal.kind == "rollback"]
         if waiting:
-            told = [f"{p.id}: should {p.version} go back to {p.to or 'nothing'}? {p.reason}" for p in waiting]
-            self._alarms.up("proposal_waiting", "; ".join(told), self.name)
+            asked = [f"{p.id}: should {p.version} go back to {p.to or 'nothing'}? {p.reason}" for p in waiting]
+            self._alarms.up("proposal_waiting", "; ".join(asked), self.name)
         else:
             self._alarms.down("proposal_waiting", self.name)
 
@@ -224,12 +225,11 @@ class Bench:
         for proposal in self.registry.proposals.pending():
             if proposal.state == "due" and self.registry.active is not None:
                 trigger = proposal.evidence[0]["trigger"]
-                since_ns = trigger.get("evidence_since_ns")
                 reached = VerdictReached(
                     trigger=trigger,
                     unreachable=trigger.get("detail") == "unreachable",
                     shares=self.shares(now_ns),
-                    evidence=self.impact(since_ns, now_ns),
+                    evidence=self.impact(trigger, now_ns),
                     proposal=proposal.id,
                 )
                 self.tell(reached, now_ns)

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections import deque
-from typing import Final
+from collections.abc import Mapping
+from typing import Any, Final
 
 from router.control.conductor import HISTOGRAMS, Conductor
 from router.control.crew import Crew
+from router.rollout.figures import spell
+from router.rollout.incidents.aftermath import beginning_ns, reading
 from router.rollout.judge import Judge
-from router.rollout.outcome import FAULTS, Outcome
+from router.rollout.outcome import Outcome
 from router.rollout.registry import Registry
 from router.rollout.rules import Rules
 from router.rollout.sample import Sample
@@ -21,6 +24,8 @@ SECOND_NS: Final = 1_000_000_000
 _ROLE_NUMBERS: Final = {"active": 1, "standby": 2, "candidate": 3}
 _UNWELL_S: Final = 60
 _UNWELL_FAULTS_MIN: Final = 5
+_UNKNOWN_SINCE_NS: Final = 20 * SECOND_NS
+NO_TRIGGER: Final[Mapping[str, Any]] = {}
 
 
 class Sampler:
@@ -121,18 +126,18 @@ class Wellness:
         return None
 
 
-def evidence(judge: Judge, registry: Registry, since_ns: int | None, now_ns: int) -> dict[str, object] | None:
-    """Return what a failing active version has cost since `since_ns`: requests, errors by outcome, rescued."""
+def evidence(
+    judge: Judge, registry: Registry, since_ns: int | None, now_ns: int, trigger: Mapping[str, Any] = NO_TRIGGER
+) -> dict[str, object] | None:
+    """Return what a failing active version has cost from the beginning of the trouble until now: requests, errors by outcome,
+    rescued, seconds. Counted as its incident counts (figures.py) from the same moment, 20 s before where none is known.
+    """
     active = registry.active
-    if active is None or active.slot is None:
+    trail = judge.trail(active.slot) if active is not None and active.slot is not None else []
+    if not trail:
         return None
-    seconds = (now_ns - since_ns) / SECOND_NS + 0.2 if since_ns else 20.0
-    window = judge.window(active.slot, seconds, now_ns)
-    if window is None:
-        return None
-    return {
-        "requests": window.requests,
-        "errors": {outcome.label: window.outcomes[outcome] for outcome in FAULTS if window.outcomes[outcome]},
-        "rescued": window.rescued,
-        "seconds": round(seconds, 3),
-    }
+    start_ns = beginning_ns(since_ns or now_ns - _UNKNOWN_SINCE_NS, trigger, trail, now_ns)
+    earlier, later = reading(trail, start_ns - 1), reading(trail, now_ns)
+    cost = spell(earlier, later)
+    seconds = round((later[0] - earlier[0]) / SECOND_NS, 3)
+    return {"requests": cost.requests, "errors": cost.errors, "rescued": cost.rescued, "seconds": seconds}

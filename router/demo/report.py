@@ -93,8 +93,9 @@ class Report:
             return f"No rollback within the time allowed (fault: {self.fault}); {errors}."
         told = (
             f"{self.from_version} was rolled back to {self.to_version} {self.fault_to_detection_s:.1f} s after the fault began, "
-            f"because of {self.trigger}{f' ({self.trigger_detail})' if self.trigger_detail else ''}: {self.reason}; {errors}, "
-            f"{self.rescued:,} were rescued, and every worker followed {self.detection_to_confirmed_ms:.1f} ms after the verdict."
+            f"because of {self.trigger}{f' ({self.trigger_detail})' if self.trigger_detail else ''}: {self.reason}. "
+            f"In all, {errors}, {self.rescued:,} were rescued on {self.to_version}. "
+            f"Every worker followed {self.detection_to_confirmed_ms:.1f} ms after the verdict."
         )
         if not self.healthy_again:
             told += " Traffic did not become healthy again."

@@ -8,15 +8,18 @@ share      failed / requests, of the two numbers that stand beside it
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 from router.rollout.outcome import FAULTS, OUTCOMES, Outcome
 
 OUTCOMES_AT: Final = 6
 """Where the outcomes begin in a reading: [at_ns, claimed, begun, faults_unbegun, rescued, abandoned_long, 13 outcomes]."""
+CAPTURED_AFTER_NS: Final = 4_000_000_000
+"""After the decision: until then requests end that had begun on the failing version. What is captured later is not counted."""
 _BEGUN, _UNBEGUN, _RESCUED = 2, 3, 4
+_SHARES: Final = frozenset({"error_rate", "latency", "quality"})
 Reading = Sequence[int]
 
 
@@ -28,6 +31,28 @@ def whole(weighed: float, requests: int) -> int:
 def share(failed: float, requests: float) -> float | None:
     """Return the share of requests that failed, 0 to 1; None without requests."""
     return failed / requests if requests else None
+
+
+def unit(trigger: Mapping[str, Any]) -> Literal["share", "seconds", "count"]:
+    """Return what value, limit and baseline of a trigger are: shares of requests, seconds, or counts of alerts or faults."""
+    kind, detail = trigger.get("kind"), trigger.get("detail")
+    if detail == "alert":
+        return "count"
+    if detail == "errors":
+        # Of faults in a row value and limit are counts, of a burst they are shares.
+        return "count" if max(trigger.get("value") or 0, trigger.get("limit") or 0) > 1 else "share"
+    if kind == "hard_failure":
+        return "seconds"
+    return "share" if kind in _SHARES else "count"
+
+
+def told(trigger: Mapping[str, Any], member: str) -> str:
+    """Return value, limit or baseline of a trigger in its unit: `93.3 %`, `10.4 s`, `5`; `none` without it."""
+    value = trigger.get(member)
+    if value is None:
+        return "none"
+    shown = {"share": f"{value * 100:.3g} %", "seconds": f"{value:.3g} s", "count": f"{value:g}"}
+    return shown[unit(trigger)]
 
 
 def among(failed: int, requests: int) -> str:

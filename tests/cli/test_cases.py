@@ -44,6 +44,49 @@ def test_an_empty_suite_says_where_cases_come_from(admin: FakeAdmin, command: Co
     assert json.loads(command("cases", "--json", "--admin", admin.url)[1]) == {"service": "default", "cases": []}
 
 
+def test_a_rollback_that_made_no_case_says_why(admin: FakeAdmin, command: Command) -> None:
+    lost = {
+        "incident": "i-1-8",
+        "version": "v7",
+        "seen": None,
+        "made": None,
+        "left_out": {},
+        "why": "not looked at yet",
+    }
+    none = {
+        "incident": "i-1-7",
+        "version": "v6",
+        "seen": 15,
+        "made": 0,
+        "left_out": {"could not connect": 15},
+        "why": "15 not",
+    }
+    gone = {"incident": "i-1-6", "version": "v5", "seen": 2, "made": 2, "left_out": {}, "why": "2 were made"}
+    told = [
+        "i-1-8: not looked at yet",
+        "i-1-7: 15 not",
+        "i-1-6: 2 were made (none of them is here: they have expired, ",
+    ]
+    admin.answer("GET", PATH, {"service": "default", "cases": [], "rollbacks": [lost, none, gone]})
+    lines = command("cases", "--admin", admin.url)[1].splitlines()
+    assert lines[0].startswith("there are no cases yet")
+    assert [line[: len(start)] for line, start in zip(lines[1:], told, strict=True)] == told
+
+
+def test_a_rollback_whose_cases_are_listed_is_not_told_again(admin: FakeAdmin, command: Command) -> None:
+    none = {
+        "incident": "i-1-7",
+        "version": "v6",
+        "seen": 15,
+        "made": 0,
+        "left_out": {"could not connect": 15},
+        "why": "15 not",
+    }
+    listed = none | {"incident": "i-1-9", "made": 1}
+    admin.answer("GET", PATH, {"service": "default", "cases": [stored(CAPTURED)], "rollbacks": [listed, none]})
+    assert command("cases", "--admin", admin.url)[1].splitlines()[2:] == ["i-1-7: 15 not"]
+
+
 @pytest.mark.parametrize("words", [("cases",), ("cases", "show")])
 def test_one_case_in_full(admin: FakeAdmin, command: Command, words: tuple[str, ...]) -> None:
     admin.answer("GET", f"{PATH}/{WRITTEN.id}?full=true", stored(WRITTEN))

@@ -124,7 +124,7 @@ def test_explain(admin: FakeAdmin, command: Command) -> None:
     assert command("explain", "--admin", admin.url)[1] == (
         "green is well\n"
         "trigger                state           action    value  limit  baseline  samples  reason     still missing\n"
-        "hard_failure (errors)  pass            rollback  0      0.9    –         40       0 of 40    10 faults more\n"
+        "hard_failure (errors)  pass            rollback  0 %    90 %   –         40       0 of 40    10 faults more\n"
         "latency                not_configured  rollback  –      –      –         0        no slo_ms  –\n"
         "an automatic rollback would not pass the gate: 2 of 3 probes\n"
         "validated: request ok 10, schema 2; response ok 8\n"

@@ -48,7 +48,7 @@ async def test_the_evidence_of_an_incident(life: Life) -> None:
     life.workers.serve(0, Outcome.CLIENT_GONE, 3)
     life.tick()
     told = evidence(life.bench.judge, life.bench.registry, begun_ns, life.now_ns)
-    assert told == {"requests": 13, "errors": {"server_error": 10}, "rescued": 0, "seconds": 0.8}
+    assert told == {"requests": 13, "errors": {"server_error": 10}, "rescued": 0, "seconds": 0.7}
 
 
 def stalls(wall: Wall, workers: Workers) -> Stalls:

@@ -84,8 +84,8 @@ def test_a_late_answer_is_no_error_and_no_sign_of_health() -> None:
 def test_the_closing_sentence_says_what_why_how_many_and_how_long() -> None:
     assert REPORT.sentence() == (
         "demo-v2 was rolled back to demo-v1 0.4 s after the fault began, because of hard_failure (errors): "
-        "12 of 12 attempts failed within 2 s; 12 of 1,500 requests failed for their client, 0 were rescued, "
-        "and every worker followed 1.2 ms after the verdict."
+        "12 of 12 attempts failed within 2 s. In all, 12 of 1,500 requests failed for their client, 0 were rescued on demo-v1. "
+        "Every worker followed 1.2 ms after the verdict."
     )
 
 

@@ -94,7 +94,7 @@ def operations(office: Incidents) -> tuple[Operation, ...]:
     """Return the routes of the incidents."""
 
     async def listed(call: Call) -> Document:
-        return office.listing()
+        return await office.listing()
 
     async def whole(call: Call) -> Document:
         return await office.document(call.request.match_info["incident"])

@@ -15,6 +15,7 @@ from aiohttp import web
 
 from router.control.verbs import Document
 from router.printable import printable
+from router.rollout.figures import told
 
 _FIELDS: Final = {"Referrer-Policy": "same-origin"}
 _BUTTONS: Final = {
@@ -51,11 +52,11 @@ def question(proposal: Document, verb: str) -> web.Response:
 
 def _evidence(item: Document) -> Iterable[tuple[str, object]]:
     trigger: Document = item.get("trigger") or {}
-    figures = [
-        f"{name} {trigger[name]}" for name in ("value", "limit", "baseline", "samples") if trigger.get(name) is not None
+    known = [
+        f"{name} {told(trigger, name)}" for name in ("value", "limit", "baseline") if trigger.get(name) is not None
     ]
-    told = trigger.get("reason") or ""
-    yield f"evidence: {item['cause']}", told + (f" ({', '.join(figures)})" if figures else "")
+    known += [f"samples {trigger['samples']}"] if trigger.get("samples") is not None else []
+    yield f"evidence: {item['cause']}", (trigger.get("reason") or "") + (f" ({', '.join(known)})" if known else "")
     for name, value in (item.get("alert") or {}).items():
         yield f"alert: {name}", value
     for name, value in (item.get("impact") or {}).items():

@@ -217,7 +217,7 @@ class Alerts(Office):
                     cause = f"{kind}:{found.data['name']}"
                     if not bench.registry.proposals.wants(found.data["about"], cause, now_ns):
                         continue
-                    cost = bench.impact(said.evidence_since_ns, now_ns)
+                    cost = bench.impact(said.as_dict(), now_ns)
                     told = {name: found.data[name] for name in ("name", "summary", "fingerprint", "labels")}
                     due = ProposalDue(found.data["about"], cause, said.as_dict(), told, cost, found.actor)
                     bench.tell(due, now_ns)

@@ -30,11 +30,13 @@ class CaseDesk:
         return self._office.controller.view.bench(service)
 
     async def listing(self, service: str, *, full: bool) -> Document:
-        """Return the cases of a service, newest first; `full`: with header fields and bodies."""
+        """Return the cases of a service, newest first, and what its last rollbacks made of their failing requests; `full`: with
+        header fields and bodies."""
         bench = self._bench(service)
         suite = await self._store.call(lambda file: file.suite(service))
         limit_s = bench.service.cases.expire_after_s
-        return {"service": service, "cases": [shown(stored, limit_s, full=full) for stored in suite]}
+        cases = [shown(stored, limit_s, full=full) for stored in suite]
+        return {"service": service, "cases": cases, "rollbacks": self._office.rollbacks(service)}
 
     async def one(self, service: str, name: str, *, full: bool) -> Document:
         """Return one case; raise OperatorError (404)."""

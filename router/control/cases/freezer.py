@@ -21,11 +21,13 @@ from router.errors import OperatorError
 from router.rollout import entry as kinds
 from router.rollout.commands import Record
 from router.rollout.entry import Entry
+from router.rollout.figures import CAPTURED_AFTER_NS
 
 log = logging.getLogger(__name__)
 
-DELAY_NS: Final = 2_000_000_000
-"""After the rollback: what it has sent on to the other version has mostly been answered by then."""
+DELAY_NS: Final = CAPTURED_AFTER_NS
+"""After the rollback: what it has sent on to the other version has mostly been answered by then, and the incident's page
+counts the failing requests of the same time."""
 RETRY_NS: Final = 10_000_000_000
 FAILURES_MAX: Final = 4096
 """Looked at for one incident."""
@@ -85,7 +87,7 @@ class Freezer:
         bench = self._controller.benches[due.service]
         settings = bench.service.cases
         since_ns = due.rolled_back_ns - int(settings.freeze_window_s * 1e9)
-        until_ns = due.rolled_back_ns + 2 * DELAY_NS
+        until_ns = due.rolled_back_ns + DELAY_NS
         try:
             told = await self._captured.failures(due.service, since_ns, until_ns, FAILURES_MAX)
             most = min(CASES_MAX, settings.cases_max)
@@ -100,14 +102,13 @@ class Freezer:
             due.busy = False
         self._controller.alarms.down("cases_not_kept", due.service)
         seen = sum(failure["version"] == due.version for failure in told)
-        bench.conductor.perform(
-            [Record(kinds.CASES_FROZEN, "control", _fact(due, added, seen, none_of))], clock.now_ns()
-        )
+        fact = _fact(due, added, seen, none_of, settings.freeze_window_s)
+        bench.conductor.perform([Record(kinds.CASES_FROZEN, "control", fact)], clock.now_ns())
         self.due.pop(due.incident, None)
         log.info("incident %s: %d cases of %d failing requests", due.incident, len(added.added), seen)
 
 
-def _fact(due: Due, added: Added, seen: int, none_of: dict[str, int]) -> dict[str, object]:
+def _fact(due: Due, added: Added, seen: int, none_of: dict[str, int], window_s: float) -> dict[str, object]:
     return {
         "incident": due.incident,
         "version": due.version,
@@ -115,5 +116,6 @@ def _fact(due: Due, added: Added, seen: int, none_of: dict[str, int]) -> dict[st
         "cases": [*added.added, *added.known],
         "dropped": len(added.dropped),
         "refused": len(added.refused),
-        **({"left_out": none_of} if none_of else {}),
+        "left_out": none_of,
+        "window_s": window_s,
     }

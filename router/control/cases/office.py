@@ -34,6 +34,9 @@ from router.rollout.cases.case import Limits
 from router.rollout.cases.proof import Checked, Proof
 from router.rollout.commands import Record
 from router.rollout.entry import Entry
+from router.rollout.incidents.incident import INCIDENTS_MAX
+from router.rollout.incidents.story import frozen_cases
+from router.rollout.route import BOOT_SHIFT
 from router.rollout.target import State, Target
 from router.shm import layout as at
 
@@ -44,6 +47,12 @@ AGAIN_NS: Final = 10_000_000_000
 RETRY_S: Final = 10.0
 """After an automatic check that broke off."""
 FAILING_NAMED_MAX: Final = 100
+ROLLBACKS_TOLD: Final = 20
+"""Of a service: of so many the list of cases says what they made."""
+RETOLD_S: Final = 60.0
+"""A rollback of less than that ago may not have been told to this office yet."""
+_EARLY: Final = "not looked at yet: cases are made some seconds after a rollback"
+_LOST: Final = "no cases were made: the router ended before its failing requests were looked at, or captured none"
 
 
 class CaseOffice(Office):
@@ -56,6 +65,8 @@ class CaseOffice(Office):
         self.checks = Checks(controller.tasks)
         self._freezer = Freezer(controller, self.captured, self.store, controller.wall.words[at.H_BOOT])
         self._summaries: dict[str, Summary] = {}
+        self._frozen: dict[str, dict[str, Any]] = {name: {} for name in controller.benches}
+        """By service and incident: what became of its failing requests (`cases_frozen`), the oldest first."""
         self._checked: dict[str, dict[str, Checked]] = {name: {} for name in controller.benches}
         self._next_load_ns = self._next_tidy_ns = 0
         self._loading = False
@@ -111,6 +122,28 @@ class CaseOffice(Office):
                 "check": shown,
             }
         }
+
+    def rollbacks(self, service: str) -> list[dict[str, Any]]:
+        """Return what the last rollbacks of a service made cases of, newest first, each as {incident, version, seen, made,
+        left_out, why}: `why` is for people, and says why there are none. Numbers that nobody knows are None."""
+        told = self.controller.benches[service].registry.incidents[-ROLLBACKS_TOLD:]
+        return [self._made(service, one) for one in reversed(told)]
+
+    def _made(self, service: str, told: dict[str, Any]) -> dict[str, Any]:
+        incident, version = told["id"], told["from"]
+        fact = self._frozen[service].get(incident)
+        if fact is None:
+            why = self._why_unknown(service, told)
+            return {"incident": incident, "version": version, "seen": None, "made": None, "left_out": {}, "why": why}
+        made = {"seen": fact["seen"], "made": len(fact["cases"]), "left_out": fact.get("left_out", {})}
+        return {"incident": incident, "version": fact["version"], **made, "why": frozen_cases(fact)}
+
+    def _why_unknown(self, service: str, told: dict[str, Any]) -> str:
+        if not self.controller.benches[service].service.cases.capture:
+            return "nothing was captured: [cases] capture is off"
+        boot = self.controller.wall.words[at.H_BOOT]
+        fresh = told["generation"] >> BOOT_SHIFT == boot and clock.wall_s() - told["detection_at"] < RETOLD_S
+        return _EARLY if fresh or told["id"] in self._freezer.due else _LOST
 
     def metrics(self) -> Iterable[Metric]:
         """How many cases a service has, and how many of them its candidate fails."""
@@ -169,6 +202,11 @@ class CaseOffice(Office):
         if entry.type in (kinds.CASES_FROZEN, kinds.CASES_ADDED, kinds.CASES_REMOVED):
             self._next_load_ns = 0
             self._changes[entry.service] += 1
+        if entry.type == kinds.CASES_FROZEN and entry.service in self._frozen:
+            frozen = self._frozen[entry.service]
+            frozen[entry.data["incident"]] = entry.data
+            if len(frozen) > INCIDENTS_MAX:
+                del frozen[next(iter(frozen))]
         if entry.type == kinds.CASES_CHECKED and entry.service in self._checked:
             data = entry.data
             self._checked[entry.service][data["version"]] = Checked(

@@ -24,6 +24,8 @@ FORMAT: Final = 1
 Document = dict[str, Any]
 _ONSET_MIN_S: Final = 1.5
 """Points are a second wide: a beginning that lies nearer to the first fault is the first fault."""
+SHORT: Final = ("requests", "errors", "rescued")
+"""What the list of incidents tells of the cost, too."""
 POINT: Final = ("t_s", "seconds", "requests", "faults", "rescued", "p50_ms", "p99_ms")
 
 
@@ -49,8 +51,8 @@ def document(sources: Sources) -> Document:
     durations = _durations(told, times)
     return {
         **told,
-        **{name: cost[name] for name in ("requests", "errors", "rescued")},
-        "summary": _summary(told, durations, cost),
+        **{name: cost[name] for name in SHORT},
+        "summary": _summary(told, durations, cost, times["onset"]),
         "started_at": _iso(told["started_at"]),
         "detection_at": _iso(told["detection_at"]),
         "times": {name: _iso(at) for name, at in times.items()},
@@ -73,7 +75,7 @@ def document(sources: Sources) -> Document:
     }
 
 
-def _summary(told: Document, durations: Document, cost: Document) -> str:
+def _summary(told: Document, durations: Document, cost: Document, onset: float | None) -> str:
     """The incident in a few sentences."""
     left, back = words.known(told["from"]), words.known(told["to"])
     if told["manual"]:
@@ -85,7 +87,8 @@ def _summary(told: Document, durations: Document, cost: Document) -> str:
             f"{left} failed in service {told['service']} ({told['reason']}); the router went back to {back} by itself."
         ]
     if durations["fault_to_recovered_s"] is not None:
-        said.append(f"It lasted {words.seconds(durations['fault_to_recovered_s'])} from the first fault to recovery.")
+        since = "the first fault" if onset is None else "when faults stayed above the limit"
+        said.append(f"It lasted {words.seconds(durations['fault_to_recovered_s'])} from {since} to recovery.")
     failed, rescued, gone = cost["failed_max"], cost["rescued"], cost["clients_gone"]
     if failed:
         said.append(f"At most {words.count(failed)} request{'' if failed == 1 else 's'} failed for clients.")
@@ -182,28 +185,39 @@ def _durations(told: Document, times: dict[str, float | None]) -> Document:
 
 def _impact(sources: Sources, times: dict[str, float | None]) -> Document:
     """What the samples say; else what was known at the decision."""
-    told, frozen = sources.told, sources.frozen
-    cost = impact(frozen["left"], frozen["back"]) if frozen else None
+    told, frozen, left = sources.told, sources.frozen, _left(sources)
+    cost = cost_of(told, frozen)
     began, over = times["onset"] or times["started"], times["recovered"]
-    if cost is None:
-        errors = told["errors"]
-        failed = None if errors is None else max(0, sum(errors.values()) - (told["rescued"] or 0))
-        cost = {name: told[name] for name in ("requests", "errors", "rescued")}
-        seen = None if errors is None else sum(errors.values())
-        cost |= {
-            "failed": seen,
-            "failed_until_decision": seen,
-            "clients_gone": None,
-            "failed_max": failed,
-            "rescue": None,
-        }
+    # An alert may have begun long before the oldest sample.
+    since = (
+        began if frozen is None or left is None else _at(sources, max(frozen["start_ns"], left["readings"]["start"][0]))
+    )
     return {
         **cost,
-        "since": _iso(began if frozen is None else _at(sources, frozen["start_ns"])),
-        "until": _iso(told["detection_at"] if frozen is None else _at(sources, frozen["until_ns"])),
+        "since": _iso(since),
+        "until": _iso(told["detection_at"] if frozen is None or left is None else _at(sources, frozen["until_ns"])),
         "seconds_affected": None if began is None or over is None else round(max(0.0, over - began), 3),
         "clients": (frozen or {}).get("clients"),
         "budget": budget((frozen or {}).get("volume"), cost["failed_max"]),
+    }
+
+
+def cost_of(told: Document, frozen: Frozen | None) -> Document:
+    """Return what an incident cost, for every place that tells it (figures.py, `toll`): what the samples say; where they are
+    lost, or not looked at yet, what was counted at the decision.
+    """
+    cost = impact(frozen["left"], frozen["back"]) if frozen else None
+    if cost is not None:
+        return cost
+    errors = told["errors"]
+    seen = None if errors is None else sum(errors.values())
+    return {
+        **{name: told[name] for name in SHORT},
+        "failed": seen,
+        "failed_until_decision": seen,
+        "clients_gone": None,
+        "failed_max": None if seen is None else max(0, seen - (told["rescued"] or 0)),
+        "rescue": None,
     }
 
 

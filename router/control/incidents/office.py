@@ -23,8 +23,8 @@ from router.config import Settings
 from router.control import status
 from router.control.controller import Controller
 from router.control.incidents import report
-from router.control.incidents.cabinet import Cabinet, Files
-from router.control.incidents.document import FORMAT, Document, Sources, document
+from router.control.incidents.cabinet import READ_TIMEOUT_S, Cabinet, Files
+from router.control.incidents.document import FORMAT, SHORT, Document, Sources, cost_of, document
 from router.control.incidents.glance import BEFORE_S, Glance
 from router.control.incidents.past import trail_of
 from router.control.incidents.surroundings import Surroundings
@@ -81,6 +81,8 @@ class Incidents(Office):
         self._chronicle = Chronicle()
         self._reviews = Reviews()
         self._frozen: OrderedDict[str, Frozen] = OrderedDict()
+        self._costs: dict[str, Document] = {}
+        """What the list tells of each, as far as it is known."""
         self._watches: dict[str, _Watch] = {}
         self._changed: set[str] = set()
         self._since_ns = clock.now_ns()
@@ -208,6 +210,7 @@ class Incidents(Office):
 
     def _remember(self, incident: str, frozen: Frozen) -> None:
         self._frozen[incident] = frozen
+        self._note_cost(incident, frozen)
         self._frozen.move_to_end(incident)
         while len(self._frozen) > REMEMBERED_MAX:
             self._frozen.popitem(last=False)
@@ -252,6 +255,8 @@ class Incidents(Office):
         except (orjson.JSONDecodeError, KeyError, TypeError) as error:
             log.warning("the file of incident %s cannot be used: %r", incident, error)
             return None
+        if frozen is not None and incident not in self._frozen:
+            self._note_cost(incident, frozen)
         return frozen
 
     # -- documents
@@ -259,15 +264,39 @@ class Incidents(Office):
         """Return the incidents of which people have said the root cause."""
         return self._reviews.understood()
 
-    def listing(self) -> Document:
-        """Return all incidents in short, newest first."""
+    async def listing(self) -> Document:
+        """Return all incidents in short, newest first, each with the cost that its page tells."""
         found = [told for bench in self._controller.benches.values() for told in bench.registry.incidents]
         found.sort(key=lambda told: -told["detection_at"])
-        return {"incidents": [{**status.incident(told), **self._in_short(told["id"])} for told in found]}
+        known = [told["id"] for told in found]
+        self._costs = {incident: cost for incident, cost in self._costs.items() if incident in set(known)}
+        await self._read_costs([incident for incident in known if incident not in self._costs])
+        return {"incidents": [{**status.incident(told), **self._in_short(told)} for told in found]}
 
-    def _in_short(self, incident: str) -> Document:
-        review = self._reviews.of(incident)
-        return {name: getattr(review, name) for name in ("status", "severity", "owner", "revision")}
+    async def _read_costs(self, incidents: Sequence[str]) -> None:
+        """Find out what the files say that nobody has read since the start. A disk that hangs is not waited for."""
+        written = await self._cabinet.listing() if incidents else None
+        try:
+            async with asyncio.timeout(READ_TIMEOUT_S):
+                for incident in incidents:
+                    if incident in (written or ()):
+                        await self._filed(incident)
+        except TimeoutError:
+            log.warning(
+                "the list of incidents tells what was known at the decision: their files cannot be read in time"
+            )
+
+    def _in_short(self, told: Document) -> Document:
+        """The cost, whether it is complete, and what people have said."""
+        cost, review = self._costs.get(told["id"]), self._reviews.of(told["id"])
+        said = {name: getattr(review, name) for name in ("status", "severity", "owner", "revision")}
+        return {**(cost or {"complete": False}), **said}
+
+    def _note_cost(self, incident: str, frozen: Frozen) -> None:
+        """Keep what the list of incidents tells: frozen samples of most are in files alone."""
+        if (told := self._told(incident)) is not None:
+            cost = cost_of(told, frozen)
+            self._costs[incident] = {**{name: cost[name] for name in SHORT}, "complete": bool(frozen["whole"])}
 
     def _told(self, incident: str) -> Document | None:
         for bench in self._controller.benches.values():

@@ -14,19 +14,17 @@ from router import clock
 from router.control.incidents import words
 from router.control.store.history import History
 from router.errors import OperatorError
+from router.rollout.figures import CAPTURED_AFTER_NS
 from router.rollout.incidents.chronicle import Story
-from router.rollout.incidents.story import shortened
+from router.rollout.incidents.story import WINDOW_S, shortened
 from router.sections.objective import Objective
 
 Document = dict[str, Any]
 Captured = Callable[[str, int, int, int], Awaitable[list[Document]]]
 """Returns failing requests of a service between two monotonic moments, at most so many, newest first: Captured.failures."""
 LOOKED_AT_MAX: Final = 4096
-AFTER_NS: Final = 4_000_000_000
-"""After the decision: until then requests end that had begun on the failing version."""
-BEFORE_NS: Final = 300_000_000_000
+BEFORE_NS: Final = int(WINDOW_S * 1e9)
 """Before the decision: an alert begins later than what it is about, and cases are made of as much (freeze_window_s)."""
-_SPAN: Final = "(requests, not attempts; from 5 min before the decision to 4 s after it)"
 _TARGET_CHARS_MAX: Final = 200
 _DAY_S: Final = 86_400
 _WELL_KNOWN: Final = 0.99
@@ -46,8 +44,12 @@ class Surroundings:
         `failing` does. Takes milliseconds, in a thread: they are in shared memory, the oldest may have been overwritten."""
         decided_ns = story.opening.monotonic_ns
         since_ns = min(since_ns, decided_ns - BEFORE_NS)
-        found = await self.captured(story.service, since_ns, decided_ns + AFTER_NS, LOOKED_AT_MAX)
-        return failing([one for one in reversed(found) if one["version"] == story.ends[0]], items_max)
+        found = await self.captured(story.service, since_ns, decided_ns + CAPTURED_AFTER_NS, LOOKED_AT_MAX)
+        before_s, after_s = (decided_ns - since_ns) / 1e9, CAPTURED_AFTER_NS / 1e9
+        span = (
+            f" (requests, not attempts; from {words.seconds(before_s)} before the decision to {after_s:g} s after it)"
+        )
+        return failing([one for one in reversed(found) if one["version"] == story.ends[0]], items_max, span)
 
     async def volume(self, service: str, promised: Objective, until_s: float) -> Document | None:
         """Return what was promised, and {requests, seconds}: how many a service had in how much of that window; None if
@@ -63,13 +65,14 @@ class Surroundings:
         return {**promised.model_dump(), **counted} if totals.accepted and totals.seconds else None
 
 
-def failing(found: Sequence[Document], items_max: int) -> Document:
-    """Return {known, seen, why, items}: the first and the last of `found` (oldest first), `items_max` in all."""
+def failing(found: Sequence[Document], items_max: int, span: str = "") -> Document:
+    """Return {known, seen, why, items}: the first and the last of `found` (oldest first), `items_max` in all; `span` says
+    what they are and of which time."""
     first, last = (items_max + 1) // 2, items_max // 2
     chosen = found if len(found) <= items_max else [*found[:first], *found[len(found) - last :]]
-    why = f"all {len(found)} that were captured {_SPAN}"
+    why = f"all {len(found)} that were captured{span}"
     if len(found) > items_max:
-        why = f"the first {first} and the last {last} of {len(found)} that were captured {_SPAN}"
+        why = f"the first {first} and the last {last} of {len(found)} that were captured{span}"
     if not found:
         why = "no failing requests were captured"
     return {"known": bool(found), "seen": len(found), "why": why, "items": [_item(one) for one in chosen]}

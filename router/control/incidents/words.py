@@ -6,12 +6,13 @@ import re
 from typing import Any, Final
 
 from router.printable import printable_lines
+from router.rollout.figures import told
+from router.rollout.incidents import durations
 from router.rollout.incidents.cause import spoken
 
 UNKNOWN: Final = "unknown"
 _MARKUP: Final = re.compile(r"([\\`*_{}\[\]<>#|~!&])")
 _MARKUP_AT_START: Final = re.compile(r"^(\s*)([-+=]|\d+[.)])")
-_RATIOS: Final = frozenset({"error_rate", "latency", "quality"})
 
 
 def known(value: object) -> str:
@@ -21,19 +22,17 @@ def known(value: object) -> str:
 
 def seconds(value: float | None) -> str:
     """Return a duration given in seconds."""
-    return UNKNOWN if value is None else spoken(value) if value >= 0.95 else f"{value * 1000:.0f} ms"
+    return UNKNOWN if value is None else durations.seconds(value)
 
 
 def micros(value: float | None) -> str:
     """Return a duration given in microseconds."""
-    if value is None:
-        return UNKNOWN
-    return f"{value:.0f} µs" if value < 10_000 else seconds(value / 1e6)
+    return UNKNOWN if value is None else durations.micros(value)
 
 
 def millis(value: float | None) -> str:
     """Return a duration given in milliseconds."""
-    return UNKNOWN if value is None else f"{value:.3g} ms" if value < 950 else spoken(value / 1000)
+    return UNKNOWN if value is None else durations.millis(value)
 
 
 def share(value: float | None) -> str:
@@ -62,15 +61,8 @@ def signed(at_s: float) -> str:
 
 
 def trigger_value(trigger: dict[str, Any], member: str) -> str:
-    """Return one number of a trigger in its unit: a share of requests, seconds, or alerts."""
-    value = trigger.get(member)
-    if value is None:
-        return "none"
-    if trigger.get("detail") == "alert":
-        return f"{value:g}"
-    if trigger.get("kind") in _RATIOS or trigger.get("detail") == "errors":
-        return share(value)
-    return f"{value:g} s" if trigger.get("kind") == "hard_failure" else f"{value:g}"
+    """Return one number of a trigger in its unit: a share of requests, seconds, alerts, or faults in a row."""
+    return told(trigger, member)
 
 
 def errors(by_class: dict[str, int] | None) -> str:

@@ -170,7 +170,7 @@ class Approvals(Office):
 
 def _impact(proposal: Proposal, bench: Bench) -> dict[str, Any] | None:
     trigger = proposal.evidence[0]["trigger"] if proposal.evidence else None
-    return bench.impact(trigger.get("evidence_since_ns"), clock.now_ns()) if trigger else None
+    return bench.impact(trigger, clock.now_ns()) if trigger else None
 
 
 def _told(proposal: Proposal, event: ProposalDecided) -> str:

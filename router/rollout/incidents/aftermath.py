@@ -5,8 +5,9 @@ so that it can be put into a file and taken up again by another process: every l
 
     member     of one version
     points     [end_ns, seconds, requests, faults, rescued, p50_ms, p99_ms], one a second or ten, oldest first
-    readings   {start, decision, last}: [at_ns, claimed, begun, faults_unbegun, rescued, abandoned_long, 13 outcomes],
-               cumulative, as they were counted when the trouble began, at the decision, and at the last look
+    readings   {first, start, decision, last}: [at_ns, claimed, begun, faults_unbegun, rescued, abandoned_long, 13 outcomes],
+               cumulative: as they were at the oldest sample, when the trouble began, at the decision, at the last look;
+               files of older releases have no `first`
     fault_ns   when the last fault was counted; None without any since the trouble began
 
 Times are monotonic. The readings are the counters as they are; points leave out what we ourselves slept through.
@@ -14,7 +15,7 @@ Times are monotonic. The readings are the counters as they are; points leave out
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from operator import sub
 from typing import Any, Final
@@ -44,9 +45,10 @@ def look(trail: Sequence[Entry], start_ns: int, decided_ns: int, known: Frozen |
     return {
         "points": points([entry for entry in trail if entry.at_ns >= until_ns], decided_ns),
         "readings": {
-            "start": _reading(trail, start_ns - 1),  # the first fault is in the sample of that moment
-            "decision": _reading(trail, decided_ns),
-            "last": _reading(trail, trail[-1].at_ns),
+            "first": reading(trail, 0),
+            "start": reading(trail, start_ns - 1),  # the first fault is in the sample of that moment
+            "decision": reading(trail, decided_ns),
+            "last": reading(trail, trail[-1].at_ns),
         },
         "fault_ns": _last_fault_ns(trail, start_ns),
     }
@@ -122,6 +124,15 @@ def onset_ns(trail: Sequence[Entry], decided_ns: int, limit: float) -> int | Non
     return since
 
 
+def beginning_ns(since_ns: int, trigger: Mapping[str, Any], trail: Sequence[Entry], decided_ns: int) -> int:
+    """Return since when what a version does is part of the trouble: `since_ns`, the first fault of the evidence; where the
+    trigger is about the share of faults over a long window, the moment from which it was above the limit, if that is later.
+    """
+    if trigger.get("kind") != "error_rate" or not trigger.get("limit"):
+        return since_ns
+    return max(since_ns, onset_ns(trail, decided_ns, trigger["limit"]) or 0)
+
+
 def joined(earlier: Frozen | None, later: Frozen | None) -> Frozen | None:
     """Return what two looks at one version say together: the earlier one's points as far as they go, then the later one's."""
     if earlier is None or later is None:
@@ -133,8 +144,7 @@ def joined(earlier: Frozen | None, later: Frozen | None) -> Frozen | None:
     return {
         "points": [*settled, *further][-POINTS_MAX:],
         "readings": {
-            "start": earlier["readings"]["start"],
-            "decision": earlier["readings"]["decision"],
+            **earlier["readings"],
             "last": later["readings"]["last"],
         },
         "fault_ns": later["fault_ns"] if _faults(later) > _faults(earlier) else earlier["fault_ns"],
@@ -145,7 +155,7 @@ def _faults(frozen: Frozen) -> int:
     return count_faults(frozen["readings"]["last"][_OUTCOMES_AT:])
 
 
-def _reading(trail: Sequence[Entry], at_ns: int) -> list[int]:
+def reading(trail: Sequence[Entry], at_ns: int) -> list[int]:
     """Return the newest reading at or before `at_ns`, else the oldest there is."""
     found = next((entry for entry in reversed(trail) if entry.at_ns <= at_ns), trail[0])
     return [found.at_ns, *found.sample.counters()]
@@ -171,8 +181,8 @@ def impact(left: Frozen | None, back: Frozen | None) -> dict[str, Any] | None:
 def periods(frozen: Frozen | None, start_ns: int | None, decided_ns: int) -> dict[str, dict[str, Any] | None]:
     """Return what one version did `before` the trouble, `during` it (until the decision) and `after`.
 
-    Times are of its points. So are requests and faults of `before`; those of `during` and `after` are of the readings, and
-    add up to what `impact` tells.
+    Times are of its points, requests and faults of the readings: each sample is in one period, and those of `during` and
+    `after` add up to what `impact` tells. The sample that showed the first fault is the first one of `during`.
     """
     start = decided_ns if start_ns is None else start_ns
     ends = {"before": (0, start), "during": (start, decided_ns), "after": (decided_ns, 1 << 63)}
@@ -183,6 +193,8 @@ def periods(frozen: Frozen | None, start_ns: int | None, decided_ns: int) -> dic
     }
     if frozen is not None and start_ns is not None:
         readings = frozen["readings"]
+        if "first" in readings:
+            told["before"] = _counted(told["before"], readings["first"], readings["start"])
         told["during"] = _counted(told["during"], readings["start"], readings["decision"])
         told["after"] = _counted(told["after"], readings["decision"], readings["last"])
     return told

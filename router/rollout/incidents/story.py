@@ -10,6 +10,8 @@ from router.rollout import entry as kinds
 from router.rollout.entry import Entry
 
 TEXT_CHARS_MAX: Final = 400
+WINDOW_S: Final = 300.0
+"""Of failing requests, if nothing else is said: so long before the decision they are looked for."""
 _Data = dict[str, Any]
 
 
@@ -107,14 +109,18 @@ def _decided(how: str) -> Callable[[_Data], str]:
     return lambda data: f"proposal {data['proposal']} {how}{_because(data)}"
 
 
-def _frozen_cases(data: _Data) -> str:
+def frozen_cases(data: _Data) -> str:
+    """Return what became of the failing requests of a version: how many made cases, and why the others made none."""
     made, seen = len(data["cases"]), data["seen"]
+    window_s = data.get("window_s", WINDOW_S)
+    span = f" in the {window_s:g} s before the decision and the 4 s after it" if window_s != WINDOW_S else ""
     if not seen:
-        return f"no regression case was made: no failing request of {data['version']} was captured"
+        return f"no regression case was made: no failing request of {data['version']} was captured{span}"
     why = [f"{count} {reason}" for reason, count in data.get("left_out", {}).items()]
-    if same := seen - made - sum(data.get("left_out", {}).values()) if "left_out" in data else 0:
+    if same := max(0, seen - made - sum(data["left_out"].values())) if "left_out" in data else 0:
         why.append(f"{same} like another one, or beyond the limit")
-    told = f"{made} regression cases were made of {seen} failing requests of {data['version']}"
+    told = f"{made} regression case{' was' if made == 1 else 's were'} made of {seen} failing "
+    told += f"request{'' if seen == 1 else 's'} of {data['version']}{span}"
     return told + (f"; no case: {', '.join(why)}" if why else "")
 
 
@@ -175,7 +181,7 @@ _TOLD: Final[dict[str, Callable[[_Data], str]]] = {
     kinds.PROPOSAL_EXPIRED: _decided("has expired"),
     kinds.WITHDRAWN: _decided("was withdrawn"),
     kinds.DECISION_REFUSED: _decided("could not be decided"),
-    kinds.CASES_FROZEN: _frozen_cases,
+    kinds.CASES_FROZEN: frozen_cases,
     kinds.CASES_CHECKED: _checked_cases,
     kinds.CRITERION_ADDED: _criterion,
     kinds.CRITERION_SET: _criterion,

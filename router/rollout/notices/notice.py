@@ -12,13 +12,14 @@ from typing import Any, Final, Literal
 
 from router.rollout import entry as kinds
 from router.rollout.entry import Entry
+from router.rollout.figures import unit
 from router.rollout.incidents.cause import spoken
+from router.rollout.incidents.durations import micros, millis
 
 Topic = Literal["rollback", "switch", "no_better_target", "proposal", "drill", "incident", "alert", "alarm", "test"]
 Severity = Literal["critical", "warning", "info"]
 
 TRIGGER_MEMBERS: Final = ("kind", "detail", "value", "limit", "baseline", "samples", "window_s", "reason")
-_SECONDS: Final = ("unreachable", "hang")
 
 
 @dataclass(frozen=True, slots=True)
@@ -269,9 +270,8 @@ def observed(trigger: Mapping[str, Any] | None) -> tuple[tuple[str, str], ...]:
 
 
 def _figure(trigger: Mapping[str, Any], value: float) -> str:
-    if trigger.get("detail") in _SECONDS:
-        return f"{value:.1f} s"
-    return f"{value:g}" if trigger.get("detail") == "alert" else f"{value:.2%}"
+    shown = {"share": f"{value:.2%}", "seconds": f"{value:.1f} s", "count": f"{value:g}"}
+    return shown[unit(trigger)]
 
 
 def _trigger(trigger: Mapping[str, Any] | None) -> dict[str, Any] | None:
@@ -284,9 +284,9 @@ def _time_taken(entry: Entry, times: Mapping[str, Any]) -> tuple[tuple[str, str]
     if since_ns:
         parts.append(f"decided {max(0.0, (entry.monotonic_ns - since_ns) / 1e9):.1f} s after the first sign")
     if times:
-        parts.append(f"swap {times['swap_us'] / 1000:.1f} ms")
+        parts.append(f"swap {micros(times['swap_us'])}")
     if times and times["confirmed_ms"] is not None:
-        parts.append(f"every worker followed within {times['confirmed_ms']:.1f} ms")
+        parts.append(f"every worker followed within {millis(times['confirmed_ms'])}")
     elif times:
         parts.append(f"workers {times['workers_unconfirmed']} have not confirmed")
     return (("Time taken", "; ".join(parts)),) if parts else ()

@@ -27,7 +27,7 @@ class OneIncident:
         self.made = made
         self.edits: list[tuple[Any, ...]] = []
 
-    def listing(self) -> dict[str, Any]:
+    async def listing(self) -> dict[str, Any]:
         return {"incidents": [{"id": INCIDENT}]}
 
     async def document(self, incident: str) -> dict[str, Any]:

@@ -36,7 +36,7 @@ async def test_what_the_version_failed_at_becomes_cases_a_moment_after_the_rollb
     assert sorted(fact.pop("cases")) == sorted(one.case.id for one in suite)
     assert fact == {
         "type": "cases_frozen", "actor": "control", "incident": incident, "version": "v1",
-        "seen": 4, "dropped": 0, "refused": 0,
+        "seen": 4, "dropped": 0, "refused": 0, "left_out": {}, "window_s": 300.0,
     }  # fmt: skip
     assert clinic.alarms() == []
 
@@ -117,3 +117,59 @@ async def test_one_incident_does_not_fill_the_suite(clinics: Begin, monkeypatch:
     await clinic.rollback()
     await clinic.until(lambda: clinic.status()["count"])
     assert [(fact["seen"], len(fact["cases"])) for fact in await frozen(clinic)] == [(3, 2)]
+
+
+@pytest.mark.parametrize(
+    ("records", "made", "left_out", "why"),
+    [
+        ([], 0, {}, "no regression case was made: no failing request of v1 was captured"),
+        (
+            [record(b"{}", attempts=[attempt("v1", outcome="connect_failed")]) for _ in range(3)], 0, {"could not connect": 3},
+            "0 regression cases were made of 3 failing requests of v1; no case: 3 could not connect",
+        ),
+        (
+            [FAILED[0], FAILED[0]], 1, {},
+            "1 regression case was made of 2 failing requests of v1; no case: 1 like another one, or beyond the limit",
+        ),
+        (FAILED, 3, {}, "3 regression cases were made of 3 failing requests of v1"),
+    ],
+    ids=["nothing failed", "nobody could connect", "the same twice", "all of them"],
+)  # fmt: skip
+async def test_the_list_of_cases_says_what_a_rollback_made(
+    clinics: Begin, records: list[bytes], made: int, left_out: dict[str, int], why: str
+) -> None:
+    """Also to the one who asks too early, and after control was killed."""
+    clinic = await clinics()
+    for one in records:
+        clinic.fail(one)
+    incident = (await clinic.rollback())["incident"]
+    (early,) = (await clinic.desk.listing("svc", full=False))["rollbacks"]
+    assert (early["incident"], early["seen"], early["why"][:17]) == (incident, None, "not looked at yet")
+    await clinic.until(lambda: clinic.office.rollbacks("svc")[0]["seen"] is not None)
+    expected = {
+        "incident": incident, "version": "v1", "seen": len(records), "made": made, "left_out": left_out, "why": why,
+    }  # fmt: skip
+    listed = await clinic.desk.listing("svc", full=False)
+    assert (listed["rollbacks"], len(listed["cases"])) == ([expected], made)
+    await clinic.settle()
+    await clinic.end()
+    second = await clinics()
+    assert (await second.desk.listing("svc", full=False))["rollbacks"] == [expected]
+
+
+async def test_without_capture_the_list_of_cases_says_so(clinics: Begin) -> None:
+    clinic = await clinics(cases={"capture": False})
+    await clinic.rollback()
+    clinic.tick(5)
+    (told,) = (await clinic.desk.listing("svc", full=False))["rollbacks"]
+    assert told["why"] == "nothing was captured: [cases] capture is off"
+
+
+async def test_after_a_new_boot_the_list_of_cases_says_that_requests_are_lost(clinics: Begin) -> None:
+    first = await clinics()
+    await first.rollback()
+    await first.end()
+    first.life.wall.words[at.H_BOOT] = 0
+    second = await clinics()
+    (told,) = (await second.desk.listing("svc", full=False))["rollbacks"]
+    assert (told["made"], told["why"][:44]) == (None, "no cases were made: the router ended before ")

@@ -46,7 +46,7 @@ async def ask(clinic: Clinic) -> AsyncIterator[Ask]:
 
 async def test_a_case_from_its_first_to_its_last_day(ask: Ask) -> None:
     assert (await ask("POST", f"{PATH}?dry_run=true", {"cases": [written_case()]}))[1]["added"] == [ID]
-    assert await ask("GET", PATH) == (200, {"service": "svc", "cases": []})
+    assert await ask("GET", PATH) == (200, {"service": "svc", "cases": [], "rollbacks": []})
     status, told = await ask("POST", PATH, {"cases": [written_case()]})
     assert (status, told["added"]) == (200, [ID])
     assert (await ask("GET", f"{PATH}/{ID}"))[1]["by"] == "olga"

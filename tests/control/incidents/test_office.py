@@ -143,10 +143,10 @@ async def test_what_was_captured_and_the_budget_are_kept_with_it(life: Life) -> 
 async def test_a_person_who_goes_back_opens_one_too_and_a_switch_does_not(life: Life, office: Incidents) -> None:
     await life.controller.switch(service="svc", to="v2", actor="ann")
     await settled(life)
-    assert office.listing() == {"incidents": []}
+    assert await office.listing() == {"incidents": []}
     told = await life.controller.rollback(service="svc", actor="ann", reason="wrong scores")
     await settled(life)
-    (short,) = office.listing()["incidents"]
+    (short,) = (await office.listing())["incidents"]
     assert (short["id"], short["manual"], short["status"], short["owner"]) == (told["incident"], True, "open", None)
     made = await office.document(told["incident"])
     assert made["summary"].startswith("ann took v2 out of service svc and went back to v1: wrong scores.")

@@ -40,6 +40,7 @@ def test_values_as_people_read_them(told: str, shown: str) -> None:
     [
         ("error_rate", "", 0.3, "30 %"),
         ("hard_failure", "errors", 1.0, "100 %"),
+        ("hard_failure", "errors", 6.0, "6"),
         ("hard_failure", "hang", 10.5, "10.5 s"),
         ("business", "alert", 3.0, "3"),
         ("quality", "alert", 1.0, "1"),

@@ -128,8 +128,8 @@ def test_what_it_cost() -> None:
 def test_periods_without_time_are_unknown() -> None:
     trail = look(lived((4, 10, 0)), seconds(1), seconds(2))
     told = periods(trail, seconds(1), seconds(2))
-    assert [told[name] and told[name]["requests"] for name in ("before", "during", "after")] == [100, 110, 200], (
-        "the sample in which the trouble began is part of it"
+    assert [told[name] and told[name]["requests"] for name in ("before", "during", "after")] == [90, 110, 200], (
+        "the sample in which the trouble began is part of it, and counted once"
     )
     assert periods(trail, None, seconds(2))["during"] is None
     assert periods(None, None, seconds(2)) == {"before": None, "during": None, "after": None}

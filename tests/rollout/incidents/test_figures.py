@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from router.rollout.figures import Spell, among, rescue, share, spell, toll, whole
+from router.rollout.figures import Spell, among, rescue, share, spell, told, toll, whole
 from router.rollout.outcome import FAULTS, OUTCOMES, Outcome
 from router.rollout.window import Window
 
@@ -94,3 +94,22 @@ def test_what_became_of_the_rescued_adds_up(
 def test_no_requests_have_no_share() -> None:
     assert share(0, 0) is None
     assert whole(0.0, 0) == 0
+
+
+@pytest.mark.parametrize(
+    ("kind", "detail", "value", "limit", "texts"),
+    [
+        ("hard_failure", "errors", 0.957, 0.9, ("95.7 %", "90 %")),
+        ("hard_failure", "errors", 6.0, 5.0, ("6", "5")),
+        ("hard_failure", "hang", 10.44, 10.0, ("10.4 s", "10 s")),
+        ("hard_failure", "unreachable", 1.0, 1.0, ("1 s", "1 s")),
+        ("error_rate", "", 0.139, 0.02, ("13.9 %", "2 %")),
+        ("quality", "inputs", 0.4, None, ("40 %", "none")),
+        ("business", "alert", 2.0, 0.0, ("2", "0")),
+    ],
+)
+def test_a_number_of_a_trigger_has_one_unit(
+    kind: str, detail: str, value: float, limit: float | None, texts: tuple[str, str]
+) -> None:
+    trigger = {"kind": kind, "detail": detail, "value": value, "limit": limit}
+    assert (told(trigger, "value"), told(trigger, "limit")) == texts

@@ -40,7 +40,7 @@ def test_a_rollback_names_everything() -> None:
         ("Observed", "12.00% against a limit of 5.00%, normal is 0.40%"),
         ("Samples", "100 in 60 s"),
         ("Reason", "12.00 % of 100"),
-        ("Time taken", "decided 13.0 s after the first sign; swap 0.1 ms; every worker followed within 3.2 ms"),
+        ("Time taken", "decided 13.0 s after the first sign; swap 85 µs; every worker followed within 3.25 ms"),
         ("Incident", "fraud-1-3"),
     )
     assert told.data["trigger"]["samples"] == 100
@@ -56,7 +56,7 @@ def test_a_rollback_names_everything() -> None:
         pytest.param({}, {}, "rolled back by itself", "decided 13.0 s after the first sign", id="not confirmed yet"),
         pytest.param(
             {"trigger": None}, TIMES | {"confirmed_ms": None, "workers_unconfirmed": [1]}, "rolled back by itself",
-            "swap 0.1 ms; workers [1] have not confirmed", id="a worker is late"),
+            "swap 85 µs; workers [1] have not confirmed", id="a worker is late"),
     ],
 )  # fmt: skip
 def test_what_is_not_known_is_not_told(
@@ -75,6 +75,10 @@ def test_what_is_not_known_is_not_told(
          "10.4 s against a limit of 10.0 s"),
         (TRIGGER | {"kind": "quality", "detail": "alert", "value": 1.0, "limit": 0.0, "baseline": None},
          "1 against a limit of 0"),
+        (TRIGGER | {"kind": "hard_failure", "detail": "errors", "value": 6.0, "limit": 5.0, "baseline": None},
+         "6 against a limit of 5"),
+        (TRIGGER | {"kind": "hard_failure", "detail": "errors", "value": 0.95, "limit": 0.9, "baseline": None},
+         "95.00% against a limit of 90.00%"),
     ],
 )  # fmt: skip
 def test_figures_have_their_unit(trigger: dict[str, Any], expected: str) -> None:
