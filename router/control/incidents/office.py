@@ -81,8 +81,8 @@ class Incidents(Office):
         self._chronicle = Chronicle()
         self._reviews = Reviews()
         self._frozen: OrderedDict[str, Frozen] = OrderedDict()
-        self._costs: dict[str, Document] = {}
-        """What the list tells of each, as far as it is known."""
+        self._costs: dict[str, Document | None] = {}
+        """What the list tells of each; None where no file says it."""
         self._watches: dict[str, _Watch] = {}
         self._changed: set[str] = set()
         self._since_ns = clock.now_ns()
@@ -268,19 +268,21 @@ class Incidents(Office):
         """Return all incidents in short, newest first, each with the cost that its page tells."""
         found = [told for bench in self._controller.benches.values() for told in bench.registry.incidents]
         found.sort(key=lambda told: -told["detection_at"])
-        known = [told["id"] for told in found]
-        self._costs = {incident: cost for incident, cost in self._costs.items() if incident in set(known)}
+        known = dict.fromkeys(told["id"] for told in found)
+        self._costs = {incident: cost for incident, cost in self._costs.items() if incident in known}
         await self._read_costs([incident for incident in known if incident not in self._costs])
         return {"incidents": [{**status.incident(told), **self._in_short(told)} for told in found]}
 
     async def _read_costs(self, incidents: Sequence[str]) -> None:
         """Find out what the files say that nobody has read since the start. A disk that hangs is not waited for."""
         written = await self._cabinet.listing() if incidents else None
+        if written is None:
+            return
         try:
             async with asyncio.timeout(READ_TIMEOUT_S):
                 for incident in incidents:
-                    if incident in (written or ()):
-                        await self._filed(incident)
+                    if incident not in written or await self._filed(incident) is None:
+                        self._costs.setdefault(incident, None)
         except TimeoutError:
             log.warning(
                 "the list of incidents tells what was known at the decision: their files cannot be read in time"

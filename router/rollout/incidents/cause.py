@@ -18,7 +18,7 @@ Candidate = dict[str, Any]
 RECENT_S: Final = 3600.0
 """A change longer before the first fault than this is not named."""
 _SHARE: Final = 0.9
-"""Of the captured failures: what so many of them have in common is named."""
+"""Of the failing requests that a record lists: what so many of them have in common is named."""
 _CAPTURED_MIN: Final = 3
 _RESCUES_MIN: Final = 5
 _ERRORS_MIN: Final = 5
@@ -75,7 +75,9 @@ def _standby(scene: Scene) -> Candidate | None:
     if rescue is None or rescue["answered"] + rescue["failed"] < _RESCUES_MIN:
         return None
     answered, failed = rescue["answered"], rescue["failed"]
-    told = f"{answered} of the {answered + failed} requests that were rescued on {scene.other} until the decision succeeded"
+    rescued = rescue.get("rescued", answered + failed)
+    told = f"of {rescued} requests that were rescued on {scene.other} until the decision "
+    told += f"{answered} succeeded, {failed} failed again"
     if failed == 0:
         return _candidate(
             "version", "strong", f"it is {scene.version}, not the requests and not what both depend on", told
@@ -112,7 +114,7 @@ def _errors(scene: Scene) -> Candidate | None:
     statuses = Counter(failure["status"] for failure in scene.failures if failure.get("status"))
     seen = ", ".join(f"{status} ({number}×)" for status, number in statuses.most_common(3))
     told = f"{count} of {total} errors are {kind}"
-    return _candidate("errors", "some", _KINDS[kind], told, f"statuses of the captured ones: {seen}" if seen else "")
+    return _candidate("errors", "some", _KINDS[kind], told, f"statuses of the listed ones: {seen}" if seen else "")
 
 
 def _late(scene: Scene) -> Candidate | None:
@@ -135,13 +137,14 @@ def _endpoint(scene: Scene) -> Candidate | None:
     several = len(scene.endpoints) > 1
     if count < _SHARE * len(endpoints):
         return _candidate(
-            "endpoint", "weak", f"{first} failed first", f"the oldest captured failure is there, of {len(endpoints)}"
+            "endpoint",
+            "weak",
+            f"{first} failed first",
+            f"the oldest of the {len(endpoints)} listed failing requests is there",
         )
     if not several:
         return None
-    told = (
-        f"{count} of {len(endpoints)} captured failures are there; {scene.version} has {len(scene.endpoints)} endpoints"
-    )
+    told = f"{count} of {len(endpoints)} listed failing requests are there; {scene.version} has {len(scene.endpoints)} endpoints"
     return _candidate("endpoint", "some", f"one replica: {endpoint}", told)
 
 
@@ -152,7 +155,9 @@ def _path(scene: Scene) -> Candidate | None:
     path, count = Counter(paths).most_common(1)[0]
     if count < _SHARE * len(paths):
         return None
-    told = f"{count} of {len(paths)} captured failures asked for it; whether others do not fail there is not known"
+    told = (
+        f"{count} of {len(paths)} listed failing requests asked for it; whether others do not fail there is not known"
+    )
     return _candidate("path", "weak", f"requests for {path}", told)
 
 

@@ -116,3 +116,16 @@ def test_no_cases_are_told_with_a_reason(left_out: dict[str, int]) -> None:
         else "no failing request"
     )
     assert expected in said
+
+
+def test_the_candidate_speaks_of_the_same_rescued_requests(made: dict[str, Any]) -> None:
+    """Also where some of them were under way: of 150, not of those alone that had ended."""
+    told = [text for one in made["candidates"] for text in one["evidence"] if "rescued" in text]
+    rescue = made["impact"]["rescue"]
+    if not rescue or rescue["answered"] + rescue["failed"] < 5:
+        assert told == []
+        return
+    assert told == [
+        f"of {rescue['rescued']} requests that were rescued on fraud-v7 until the decision {rescue['answered']} succeeded, "
+        f"{rescue['failed']} failed again"
+    ]
