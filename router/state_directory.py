@@ -6,6 +6,7 @@ the journal. A clean stop empties the file; a pid that is still in it says that 
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import logging
 import os
@@ -46,7 +47,7 @@ class StateDirectory:
         except OSError as error:
             raise StartError(
                 "state_unwritable",
-                f"state directory {path}: {error.strerror}; make it writable for this user or choose another: --state-dir DIR",
+                f"state directory {path}: {_remedy(error)} or choose another: --state-dir DIR",
                 EXIT_STATE,
             ) from None
         if (why := owned.exposed(path)) is not None:
@@ -117,8 +118,20 @@ class StateDirectory:
 
 
 def _owner(lock_fd: int) -> int | None:
-    text = os.pread(lock_fd, 20, 0).decode(errors="replace").strip()
-    return int(text) if text.isdigit() else None
+    text = os.pread(lock_fd, 20, 0).strip()
+    return int(text) if text.isdigit() and len(text) < 10 else None  # pids have at most 22 bits
+
+
+def _remedy(error: OSError) -> str:
+    match error.errno:
+        case errno.EEXIST | errno.ENOTDIR:
+            return f"{error.filename} is no directory, or a link to nothing; remove it"
+        case errno.ENOSPC | errno.EDQUOT:
+            return f"{error.strerror}; make room"
+        case errno.ENAMETOOLONG | errno.ELOOP:
+            return f"{error.strerror}; correct it"
+        case _:
+            return f"{error.strerror}; make it writable for this user"
 
 
 def _alive(pid: int | None) -> bool:

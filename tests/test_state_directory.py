@@ -66,9 +66,23 @@ def test_a_place_that_cannot_be_one(tmp_path: Path) -> None:
         StateDirectory(tmp_path / "file" / "state")
     assert (caught.value.exit_code, caught.value.detail) == (
         5,
-        f"state directory {tmp_path}/file/state: Not a directory; make it writable for this user or choose "
-        "another: --state-dir DIR",
+        f"state directory {tmp_path}/file/state: {tmp_path}/file/state is no directory, or a link to nothing; remove it or "
+        "choose another: --state-dir DIR",
     )
+    (tmp_path / "dangling").symlink_to(tmp_path / "nothing")
+    for name in ("file", "dangling"):
+        with pytest.raises(StartError, match=f"{name} is no directory, or a link to nothing; remove it or choose"):
+            StateDirectory(tmp_path / name)
+    with pytest.raises(StartError, match="File name too long; correct it or choose"):
+        StateDirectory(tmp_path / ("x" * 300))
+
+
+@pytest.mark.parametrize("text", ["\u00b2", "\u0663", "99999999999999999999", "-1", "x"])
+def test_a_lock_that_names_no_process_stops_nobody(tmp_path: Path, text: str) -> None:
+    (tmp_path / "lock").write_text(text)
+    state = StateDirectory(tmp_path)
+    assert (state.unclean, (tmp_path / "lock").read_text()) == (False, str(os.getpid()))
+    state.close()
 
 
 def test_archive_moves_everything_but_the_lock(tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ from router.cli.failure import USAGE
 from router.errors import OperatorError
 
 _UNITS_S: Final = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86_400}
-_WRITTEN: Final = re.compile(r"(\d{1,9}(?:\.\d{1,3})?)([smhd]?)")
+_WRITTEN: Final = re.compile(r"([0-9]{1,9}(?:\.[0-9]{1,3})?)([smhd]?)")
 
 
 def seconds(text: str) -> float:

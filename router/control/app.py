@@ -7,6 +7,7 @@ says that it is ready, and then ticks. It leaves on SIGTERM and when the supervi
 from __future__ import annotations
 
 import asyncio
+import gc
 import logging
 import os
 import select
@@ -82,6 +83,8 @@ class Control:
         context = certificates.server_context(tls) if tls is not None else None
         admin.fit(application, descriptors.left())
         runner = await admin.serve(application, socket.socket(fileno=self._boot.admin_fd), context)
+        gc.collect()
+        gc.freeze()  # what lives as long as the process: a collection that looks at all of it holds the loop
         self._wall.words[at.H_CONTROL_READY] = 1
         controller.tasks.spawn(controller.expiry.keep_looking(), "certificates")
         try:

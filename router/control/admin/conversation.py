@@ -8,9 +8,11 @@ from __future__ import annotations
 import asyncio
 import logging
 import uuid
+from collections.abc import Callable
 from typing import Any, Final
 
 from aiohttp import web
+from aiohttp.http import HttpVersion11, RawRequestMessage
 from aiohttp.http_exceptions import HttpProcessingError, LineTooLong
 from aiohttp.web_protocol import RequestHandler
 from aiohttp.web_request import BaseRequest
@@ -31,6 +33,36 @@ FIELDS: Final = {
 }
 """Of every answer. `Server` names no version."""
 _TOO_LARGE: Final = ("Got more than", "Too many headers")
+
+
+_AWAITED: Final = web.RequestKey("body_awaited", bool)
+Factory = Callable[..., web.BaseRequest]
+
+
+def continued_late(made: Factory) -> Factory:
+    """Return a maker of requests from which aiohttp does not see that a client waits for 100: it would send it before any
+    check. `ask_for_body` sends it when everything but the body is right (RFC 9110 §10.1.1).
+    """
+
+    def make(message: RawRequestMessage, *further: Any) -> web.BaseRequest:
+        waits = message.version >= HttpVersion11 and message.headers.get("Expect", "").lower() == "100-continue"
+        if waits:
+            fields = message.headers.copy()
+            del fields["Expect"]
+            message = message._replace(headers=type(message.headers)(fields))
+        request = made(message, *further)
+        if waits:
+            request[_AWAITED] = True
+        return request
+
+    return make
+
+
+async def ask_for_body(request: web.Request) -> None:
+    """Tell a client that waits for it to send the body."""
+    if request.pop(_AWAITED, False):
+        await request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+        request.writer.output_size = 0  # it is no part of the answer
 
 
 class Malformed:

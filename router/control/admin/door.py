@@ -18,7 +18,7 @@ from aiohttp import web
 
 from router import clock, descriptors
 from router.config import Settings
-from router.control.admin.conversation import FIELDS, Conversation, Malformed
+from router.control.admin.conversation import FIELDS, Conversation, Malformed, continued_late
 
 log = logging.getLogger(__name__)
 
@@ -218,6 +218,7 @@ class GuardedSite(web.BaseSite):
         await super().start()
         make = self._runner.server
         assert make is not None
+        make.request_factory = continued_late(make.request_factory)
         loop = asyncio.get_running_loop()
         self._server = await loop.create_server(
             lambda: Visitor(self._door, Conversation(make, self._door.malformed)),

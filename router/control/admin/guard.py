@@ -23,6 +23,8 @@ from router.errors import OperatorError
 Role = Literal["viewer", "operator", "admin"]
 RANKS: Final[dict[Role, int]] = {"viewer": 0, "operator": 1, "admin": 2}
 _SAFE_METHODS: Final = ("GET", "HEAD")
+_ONCE: Final = ("Authorization", "Content-Encoding", "Idempotency-Key")
+"""Another reader of the request might take the other one."""
 _UNSPECIFIED: Final = ipaddress.ip_address("0.0.0.0")
 
 
@@ -63,7 +65,7 @@ class Guard:
         self._only_loopback = own == "localhost" or (_address(own) or _UNSPECIFIED).is_loopback
 
     def admit(self, request: web.Request) -> None:
-        """Raise OperatorError 421 for a foreign Host (RFC 9110 §15.5.20), 403 for a foreign Origin."""
+        """Raise OperatorError 421 for a foreign Host (RFC 9110 §15.5.20), 403 for a foreign Origin, 400 for a repeated field."""
         hosts = request.headers.getall("Host", [])
         if len(hosts) != 1 or not self._host_allowed(hosts[0]):
             raise OperatorError(
@@ -71,6 +73,8 @@ class Guard:
                 "host_not_allowed",
                 "this Host is not one of ours; call us by the address we listen on, or add it to admin.allowed_hosts",
             )
+        if repeated := next((name for name in _ONCE if len(request.headers.getall(name, [])) > 1), None):
+            raise OperatorError(400, "field_repeated", f"{repeated} is given more than once", exit_code=2)
         if not all(self._origin_allowed(origin) for origin in request.headers.getall("Origin", [])):
             raise OperatorError(
                 403, "origin_not_allowed", "this Origin may not call the admin API; add it to admin.allowed_origins"

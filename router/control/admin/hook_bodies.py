@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Annotated, Any, Final, Literal
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
 from router.control.admin import json_text, problems
 from router.errors import OperatorError
@@ -25,11 +25,33 @@ _FINGERPRINT: Final = re.compile(r"[!-~]{1,128}")
 _LATEST_S: Final = 253_370_764_800.0
 """The beginning of the year 9999."""
 _SUMMARIES: Final = ("summary", "description", "message")
+_TIME: Final = re.compile(r"(\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d(?::\d\d(?:\.\d{1,9})?)?)([Zz]|[+-]\d\d:\d\d)?", re.ASCII)
+"""RFC 3339 §5.6, which Alertmanager, Grafana and CloudEvents write; seconds may be left out."""
+
+
+def _moment(text: str) -> datetime:
+    """Return the time that a text names; raise ValueError. A number in quotes names none, nor does a week or a day."""
+    if (found := _TIME.fullmatch(text)) is not None:
+        try:
+            at = datetime.fromisoformat(text.upper())
+        except ValueError:
+            pass
+        else:
+            return at if found[2] else at.replace(tzinfo=UTC)
+    raise ValueError(f"{text[:64]!r} is no time: write it as 2026-11-23T04:00:00Z (RFC 3339)")
+
+
+def _with_zone(text: str) -> str:
+    _moment(text)
+    if text[-1] not in "Zz" and text[-6] not in "+-":
+        raise ValueError(f"{text[:64]!r} has no time zone: write it as 2026-11-23T04:00:00Z (RFC 3339)")
+    return text
 
 
 Labels = Annotated[dict[Annotated[str, Field(max_length=256)], Annotated[str, Field(max_length=8192)]],
                    Field(max_length=LABELS_MAX)]  # fmt: skip
 Status = Literal["firing", "resolved"]
+Time = Annotated[str, Field(json_schema_extra={"format": "date-time"}), AfterValidator(_with_zone)]
 
 
 class _Foreign(BaseModel):
@@ -44,7 +66,7 @@ class _AmAlert(_Foreign):
     status: Status
     labels: Labels
     annotations: Labels = {}
-    startsAt: AwareDatetime
+    startsAt: Time
     fingerprint: Annotated[str, Field(pattern=r"^[!-~]{1,128}$")]
 
 
@@ -63,7 +85,7 @@ class SimpleAlert(_Own):
 
     id: Annotated[str, Field(pattern=r"^[!-~]{1,128}$")]
     status: Status = "firing"
-    starts_at: AwareDatetime | None = None
+    starts_at: Time | None = None
     kind: Literal["quality", "business"] | None = None
     service: Annotated[str, Field(pattern=f"^(?:{NAME.pattern})$")] | None = None
     version: Annotated[str, Field(min_length=1, max_length=128)] | None = None
@@ -77,13 +99,13 @@ class _CloudEvent(_Foreign):
     source: Annotated[str, Field(min_length=1, max_length=2048)]
     type: Annotated[str, Field(min_length=1, max_length=1024)]
     subject: Annotated[str, Field(max_length=1024)] | None = None
-    time: AwareDatetime | None = None
+    time: Time | None = None
     data: Any = None
 
 
 def from_alertmanager(raw: bytes) -> tuple[list[Report], int]:
     """Return the alerts of a webhook, and how many its sender has cut off; raise OperatorError 400."""
-    body = json_text.parse(raw, AlertmanagerBody, json_text.LARGE)
+    body = json_text.parse(raw, AlertmanagerBody, json_text.HOOK)
     reports = [
         Report(
             fingerprint=alert.fingerprint,
@@ -100,13 +122,13 @@ def from_alertmanager(raw: bytes) -> tuple[list[Report], int]:
 def from_alert(raw: bytes, media_type: str, fields: Mapping[str, str]) -> Report:
     """Return the alert of a request: a CloudEvent in structured or binary mode, or our own form; raise OperatorError 400."""
     if media_type == CLOUD_EVENT:
-        return _from_event(json_text.parse(raw, _CloudEvent, json_text.LARGE))
+        return _from_event(json_text.parse(raw, _CloudEvent, json_text.HOOK))
     attributes = {
         name.lower()[len(_BINARY) :]: value for name, value in fields.items() if name.lower().startswith(_BINARY)
     }
     if "specversion" in attributes:
-        return _from_event(_from_fields({**attributes, "data": json_text.read(raw, json_text.LARGE) if raw else None}))
-    simple = json_text.parse(raw, SimpleAlert, json_text.LARGE)
+        return _from_event(_from_fields({**attributes, "data": json_text.read(raw, json_text.HOOK) if raw else None}))
+    simple = json_text.parse(raw, SimpleAlert, json_text.HOOK)
     return Report(
         fingerprint=simple.id,
         status=simple.status,
@@ -158,10 +180,9 @@ def _starts_at(data: Mapping[str, Any]) -> float | None:
     if told is None:
         return None
     try:
-        at = datetime.fromisoformat(told)
-    except ValueError:
-        raise _invalid(f"data.starts_at is {told[:64]!r}: write it as 2026-11-23T04:00:00Z") from None
-    return _seconds(at if at.tzinfo else at.replace(tzinfo=UTC))
+        return _seconds(told)
+    except ValueError as error:
+        raise _invalid(f"data.starts_at: {error}") from None
 
 
 def _text(data: Mapping[str, Any], name: str) -> str | None:
@@ -173,9 +194,9 @@ def _digest(*parts: str) -> str:
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:32]
 
 
-def _seconds(at: datetime | None) -> float | None:
+def _seconds(told: str | None) -> float | None:
     """Return seconds since 1970, within what can be shown: what lies beyond is stale either way."""
-    return None if at is None else min(max(at.timestamp(), 0.0), _LATEST_S)
+    return None if told is None else min(max(_moment(told).timestamp(), 0.0), _LATEST_S)
 
 
 def _from_fields(attributes: dict[str, Any]) -> _CloudEvent:

@@ -31,9 +31,12 @@ def _legible(value: str) -> str:
 
 def _date(value: str) -> str:
     try:
-        return datetime.date.fromisoformat(value).isoformat()
+        at = datetime.date.fromisoformat(value)
+        if at.isoformat() == value:  # it takes 20261231 and 2026-W53-4 too
+            return value
     except ValueError:
-        raise ValueError(f"{value[:20]!r} is not a date: write it as 2026-12-31") from None
+        pass
+    raise ValueError(f"{value[:20]!r} is not a date: write it as 2026-12-31")
 
 
 LongText = Annotated[str, Field(min_length=1, max_length=4000), AfterValidator(_legible)]

@@ -13,7 +13,7 @@ from typing import Final, TypeVar
 from aiohttp import web
 from pydantic import BaseModel, ValidationError
 
-from router.control.admin import json_text, problems
+from router.control.admin import conversation, json_text, problems
 from router.control.admin.bodies import ChangeQuery, NoQuery
 from router.control.admin.guard import LOCAL, Guard, Principal, Role
 from router.control.admin.idempotency import Answer, IdempotencyKeys
@@ -27,7 +27,7 @@ BODY_TIMEOUT_S: Final = 10.0
 QUERY_PARAMETERS_MAX: Final = 32
 ACCEPTED: Final = 202
 """Of a change that `awaits` somebody's approval: a document with this member is answered so."""
-_ETAG: Final = re.compile(r'"(\d{1,19})"')
+_ETAG: Final = re.compile(r'"([0-9]{1,19})"')
 Model = TypeVar("Model", bound=BaseModel)
 
 
@@ -190,7 +190,7 @@ async def read_body(
     setting: str = "admin.body_bytes_max",
     media_types: tuple[str, ...] = ("application/json",),
 ) -> bytes:
-    """Return the body; raise OperatorError 413, naming `setting`, 415 or 408."""
+    """Return the body; raise OperatorError 413, naming `setting`, 415, 501 or 408. Nothing of it is asked for before that."""
     fields = request.headers.getall("Content-Type", [])
     charset = (request.charset or "utf-8").lower()
     if request.content_type not in media_types or len(fields) != 1 or charset != "utf-8":
@@ -199,14 +199,22 @@ async def read_body(
         )
     if request.headers.get("Content-Encoding", "identity") != "identity":
         raise OperatorError(415, "content_encoding", "send the body without Content-Encoding")
+    if [name.lower() for name in request.headers.getall("Transfer-Encoding", [])] not in ([], ["chunked"]):
+        raise OperatorError(501, "transfer_encoding", "send the body with Content-Length, or with chunked alone")
+    if (request.content_length or 0) > bytes_max:
+        raise _too_large(setting, bytes_max)
     body = bytearray()
     try:
         async with asyncio.timeout(BODY_TIMEOUT_S):
+            await conversation.ask_for_body(request)
             async for chunk in request.content.iter_any():
                 body += chunk
                 if len(body) > bytes_max:
-                    detail = f"the body is larger than {setting} = {bytes_max}"
-                    raise OperatorError(413, "body_too_large", detail)
+                    raise _too_large(setting, bytes_max)
     except TimeoutError:
         raise OperatorError(408, "request_timeout", f"no whole body within {BODY_TIMEOUT_S:g} s") from None
     return bytes(body)
+
+
+def _too_large(setting: str, bytes_max: int) -> OperatorError:
+    return OperatorError(413, "body_too_large", f"the body is larger than {setting} = {bytes_max}")

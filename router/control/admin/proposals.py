@@ -16,6 +16,7 @@ from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 from router.control.admin import bodies, proposal_page
 from router.control.admin.bodies import ChangeQuery
 from router.control.admin.changes import signed
+from router.control.admin.conversation import ask_for_body
 from router.control.admin.operation import BODY_TIMEOUT_S, Call, Operation
 from router.control.admin.refusals import LINK_FOREIGN
 from router.control.proposals.approvals import Approvals
@@ -136,6 +137,7 @@ async def _form(request: web.Request) -> dict[str, str]:
         raise OperatorError(415, "content_type", "press the button on the page of the link")
     try:
         async with asyncio.timeout(BODY_TIMEOUT_S):
+            await ask_for_body(request)
             raw = await request.content.read(FORM_BYTES_MAX + 1)
             while len(raw) <= FORM_BYTES_MAX and (more := await request.content.read(FORM_BYTES_MAX + 1)):
                 raw += more

@@ -29,7 +29,7 @@ CLOSE_TIMEOUT_S: Final = 3.0
 FILE_BYTES_MAX: Final = 4 << 20
 """Nothing larger is read: no file of ours is."""
 _SUFFIXES: Final = (".json", ".svg", ".md", ".html")
-_OURS: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._\-]*-\d+-\d+")
+_OURS: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._\-]*-[0-9]+-[0-9]+")
 _Found = bytes | dict[str, float] | None
 Files = dict[str, bytes]
 """Contents by suffix; what has none is deleted."""

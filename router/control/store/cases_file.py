@@ -150,8 +150,8 @@ class CasesFile:
         """
         self._database.execute("BEGIN IMMEDIATE")
         try:
-            done = self._add(service, cases, caps, now_s)
-            if whole and (done.refused or set(done.dropped) & {*done.added, *done.known}):
+            done = self._add(service, cases, caps, now_s, whole=whole)
+            if whole and set(done.dropped) & {*done.added, *done.known}:
                 raise _full(caps)
         except BaseException:  # whatever it is goes on up; only nothing of it stays
             self._database.execute("ROLLBACK")
@@ -161,28 +161,38 @@ class CasesFile:
             self.forget()
         return done
 
-    def _add(self, service: str, cases: Iterable[Case], caps: Caps, now_s: float) -> Added:
+    def _add(self, service: str, cases: Iterable[Case], caps: Caps, now_s: float, *, whole: bool) -> Added:
         added: list[str] = []
         known: list[str] = []
         dropped: list[str] = []
         refused: list[str] = []
+        held = {one.id: one for one in self.held(service)}
+        size_bytes = sum(one.size_bytes for one in held.values())
         for case in cases:
-            held = {one.id: one for one in self.held(service)}
             document = orjson.dumps(plain(case))
             new = Held(case.id, now_s, len(document), case.captured)
-            if case.id in held and case.captured and not held[case.id].captured:
+            old = held.get(new.id)
+            if old is not None and case.captured and not old.captured:
                 known.append(case.id)
                 continue
-            going = to_drop(list(held.values()), new, caps.cases_max, caps.bytes_max)
+            going: list[str] | None = []
+            if len(held) >= caps.cases_max or size_bytes + new.size_bytes > caps.bytes_max:
+                # Only then: it looks at all that are held, and 10,000 cases would take minutes.
+                going = to_drop(list(held.values()), new, caps.cases_max, caps.bytes_max)
             if going is None:
+                if whole:
+                    raise _full(caps)
                 refused.append(case.id)
                 continue
             self._delete(service, going)
+            size_bytes += new.size_bytes - sum(held.pop(name).size_bytes for name in going)
+            size_bytes -= old.size_bytes if old is not None else 0
+            held[new.id] = new
             self._database.execute(
                 "INSERT OR REPLACE INTO cases VALUES (?, ?, ?, ?, ?, ?)",
                 [service, new.id, new.added_at, new.captured, new.size_bytes, document],
             )
-            (known if case.id in held else added).append(case.id)
+            (known if old is not None else added).append(case.id)
             dropped += going
         return Added(tuple(added), tuple(known), tuple(dropped), tuple(refused))
 

@@ -10,7 +10,8 @@ import pytest
 
 from router.control.admin import app, conversation
 from router.control.admin.conversation import Malformed, reason
-from tests.control.conftest import Office, StartOffice
+from router.sections.admin import Admin
+from tests.control.conftest import Office, StartOffice, token
 
 HOST = b"Host: localhost\r\n"
 POST = b"POST /v1/services/fraud/freeze HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
@@ -94,6 +95,49 @@ async def test_what_is_odd_but_right(office: Office, name: str, caplog: pytest.L
     raw, status = TWINS[name]
     assert int((await exchange(office, raw)).split()[1]) == status
     assert caplog.records == []
+
+
+WAITS = b"Content-Type: application/json\r\nExpect: 100-continue\r\n"
+FREEZE = b"POST /v1/services/svc/freeze HTTP/1.1\r\n"
+TOKEN = b"Authorization: Bearer ann-secret\r\n"
+
+
+@pytest.mark.parametrize(
+    ("raw", "status"),
+    [
+        (FREEZE + HOST + WAITS + b"Content-Length: 2\r\n\r\n", 401),
+        (FREEZE + HOST + b"Authorization: Bearer guess\r\n" + WAITS + b"Content-Length: 2\r\n\r\n", 401),
+        (FREEZE + b"Host: evil.example\r\n" + TOKEN + WAITS + b"Content-Length: 2\r\n\r\n", 421),
+        (FREEZE + HOST + TOKEN + WAITS + b"Content-Length: 9999999\r\n\r\n", 413),
+        (FREEZE + HOST + TOKEN + b"Expect: 100-Continue\r\nContent-Length: 2\r\n\r\n", 415),
+        (b"PUT /v1/services/svc/freeze HTTP/1.1\r\n" + HOST + TOKEN + WAITS + b"Content-Length: 2\r\n\r\n", 405),
+        (b"POST /v1/nothing HTTP/1.1\r\n" + HOST + TOKEN + WAITS + b"Content-Length: 2\r\n\r\n", 404),
+        (FREEZE + HOST + TOKEN + WAITS + b"Content-Length: 2\r\n\r\n", 100),
+        (FREEZE + HOST + TOKEN + WAITS + b"Transfer-Encoding: chunked\r\n\r\n", 100),
+    ],
+)
+async def test_no_body_is_asked_for_that_nobody_would_read(start_office: StartOffice, raw: bytes, status: int) -> None:
+    office = await start_office(Admin(tokens=(token("ann", "admin"),)))
+    assert int((await exchange(office, raw)).split()[1]) == status
+
+
+@pytest.mark.parametrize(
+    ("fields", "status"),
+    [
+        (b"Content-Length: 9999999\r\n\r\n", 413),
+        (b"Transfer-Encoding: gzip, chunked\r\n\r\n2\r\n{}\r\n0\r\n\r\n", 501),
+        (b"Content-Encoding: identity\r\nContent-Encoding: gzip\r\nContent-Length: 2\r\n\r\n{}", 400),
+        (b"Authorization: Bearer a\r\nAuthorization: Bearer b\r\nContent-Length: 2\r\n\r\n{}", 400),
+        (b"Idempotency-Key: a\r\nIdempotency-Key: b\r\nContent-Length: 2\r\n\r\n{}", 400),
+        ('If-Match: "\u0663"\r\nContent-Length: 2\r\n\r\n{}'.encode(), 400),
+        (
+            b"Idempotency-Key: a\r\nAuthorization: Bearer b\r\nContent-Encoding: identity\r\nContent-Length: 2\r\n\r\n{}",
+            200,
+        ),
+    ],
+)
+async def test_a_request_that_could_be_read_in_two_ways(office: Office, fields: bytes, status: int) -> None:
+    assert int((await exchange(office, POST + fields)).split()[1]) == status
 
 
 @pytest.mark.parametrize("raw", [b"POST /livez HTTP/1.1\r\n", b"GET /v1/nothing HTTP/1.1\r\n"])

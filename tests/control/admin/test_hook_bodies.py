@@ -74,6 +74,45 @@ def test_times_that_no_calendar_shows(starts_at: str, expected: float) -> None:
     assert clock.iso(expected)
 
 
+@pytest.mark.parametrize(
+    "told",
+    ["1764000000", "1764000000.5", "-1", "20261123T040000Z", "2026-11-23", "2026-11-23T04:00:00", "2026-W47-1T04:00Z", "",
+     "\u0662026-11-23T04:00:00Z", "2026-02-30T04:00:00Z", "2026-11-23T04:00:00Z ", "0000-01-01T00:00:00Z", "1" * 900_000,
+     1764000000, 1.5, True],
+)  # fmt: skip
+def test_a_number_is_no_time(told: object) -> None:
+    event = {"specversion": "1.0", "id": "1", "source": "s", "type": "t"}
+    for refused in (
+        lambda: simple({"id": "x", "starts_at": told}),
+        lambda: from_alertmanager(orjson.dumps({"alerts": [{**ALERT, "startsAt": told}]})),
+        lambda: from_alert(orjson.dumps({**event, "time": told}), CLOUD_EVENT, {}),
+        lambda: from_alert(b"{}", "application/json", {f"ce-{n}": str(v) for n, v in {**event, "time": told}.items()}),
+    ):
+        with pytest.raises(OperatorError) as refusal:
+            refused()
+        assert (refusal.value.status, refusal.value.code) == (400, "request_invalid")
+        assert len(refusal.value.detail) < 400
+
+
+@pytest.mark.parametrize(
+    "told",
+    ["2026-11-23T04:00:00Z", "2026-11-23t04:00:00z", "2026-11-23 06:00:00.000000000+02:00", "2026-11-23T04:00Z",
+     "2026-11-22T23:00:00.0-05:00"],
+)  # fmt: skip
+def test_times_of_rfc_3339(told: str) -> None:
+    assert simple({"id": "x", "starts_at": told}).starts_at == 1795406400.0
+    data = {"id": "x", "starts_at": told}
+    event = {"specversion": "1.0", "id": "1", "source": "s", "type": "t", "data": data}
+    assert from_alert(orjson.dumps(event), CLOUD_EVENT, {}).starts_at == 1795406400.0
+
+
+@pytest.mark.parametrize("told", ["1764000000", "11111111111", "2026-W47-1", "2026-11-23"])
+def test_a_number_in_the_data_of_an_event_is_no_time(told: str) -> None:
+    event = {"specversion": "1.0", "id": "1", "source": "s", "type": "t", "data": {"id": "x", "starts_at": told}}
+    with pytest.raises(OperatorError, match="is no time"):
+        from_alert(orjson.dumps(event), CLOUD_EVENT, {})
+
+
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(),
     lambda inner: (

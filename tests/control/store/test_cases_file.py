@@ -179,6 +179,24 @@ def test_a_suite_is_told_from_what_it_was(file: CasesFile) -> None:
     assert (file.summary("a").cases, file.summary("a").size_bytes > 0, file.summary("b").cases) == (1, True, 0)
 
 
+def test_many_cases_are_looked_at_once(file: CasesFile, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A look at all that are held for each that is added took more than 10 s for 7,000, and held the file for all."""
+    looks: list[str] = []
+    monkeypatch.setattr(file, "held", lambda service: looks.append(service) or CasesFile.held(file, service))
+    file.add("a", [case(1, by="ann")], Caps(9000, 1 << 30), 10.0)
+    done = file.add("a", [case(number, by="ann") for number in range(500)], Caps(9000, 1 << 30), 20.0, whole=True)
+    assert (len(done.added), done.known, len(looks)) == (499, (case(1).id,), 2)
+    with pytest.raises(OperatorError, match="cases_full"):
+        file.add("a", [case(number, by="ann") for number in range(500, 510)], Caps(505, 1 << 30), 30.0, whole=True)
+    assert file.summary("a").cases == 500
+    sizes = file.summary("a").size_bytes
+    assert (
+        file.add("a", [case(1, by="ann"), case(1, by="ann")], Caps(500, sizes), 40.0, whole=True).known
+        == (case(1).id,) * 2
+    )
+    assert file.summary("a").size_bytes == sizes
+
+
 def test_what_a_person_adds_is_added_whole_or_not_at_all(file: CasesFile) -> None:
     file.add("a", [case(1, by="ann"), case(2)], CAPS, 10.0)
     for cases, caps in (
