@@ -20,6 +20,7 @@ from hypothesis import strategies as st
 
 from router.config import Settings
 from router.control.admin import app
+from router.printable import printable
 from router.sections.values import VERSION_LABEL
 from tests.control.fake_controller import FakeController
 
@@ -114,11 +115,11 @@ def checked(front: Front, response: web.Response) -> None:
     if response.status >= 400:
         document = orjson.loads(response.body)
         assert (response.content_type, document["status"]) == ("application/problem+json", response.status)
-        assert document["detail"].isprintable()
+        assert printable(document["detail"]) == document["detail"]
     for _, asked in front.controller.calls:
         for name, value in asked.items():
             if isinstance(value, str):
-                assert value.isprintable(), (name, value)
+                assert printable(value) == value, (name, value)
             if name in ("version", "to"):
                 assert VERSION_LABEL.fullmatch(value)
 
