@@ -23,4 +23,5 @@ def test_a_trial_of_every_load_holds() -> None:
         "body",
         "streams",
         "isolation",
+        "pipelining",
     ]
