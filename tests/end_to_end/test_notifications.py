@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import sqlite3
 from typing import Any
 
 import pytest
@@ -30,6 +31,16 @@ async def rolled_back(router: Router, old: Backend, new: Backend) -> dict[str, A
     return await router.verb("rollback", reason="wrong scores")
 
 
+def recorded(router: Router, channel: str) -> int:
+    """Return how many notices the outbox remembers as delivered; what is not remembered yet is sent again after a kill."""
+    database = sqlite3.connect(f"file:{router.state / 'outbox.sqlite'}?mode=ro", uri=True)
+    try:
+        asked = "SELECT count(*) FROM notices WHERE channel = ? AND notice IS NULL"
+        return int(database.execute(asked, (channel,)).fetchone()[0])
+    finally:
+        database.close()
+
+
 async def test_receivers_that_hang_or_fail_hold_nothing_up(start_router: StartRouter) -> None:
     async with Backend(backends.ok()) as old, Backend(backends.ok()) as new:
         async with receiving(None) as hangs, receiving(500) as fails, receiving() as works:
@@ -42,6 +53,11 @@ async def test_receivers_that_hang_or_fail_hold_nothing_up(start_router: StartRo
             assert (promoted["type"], back["type"]) == ("dev.rollback-router.switch", "dev.rollback-router.rollback")
             assert back["data"]["swap_us"] == done["swap_us"]
             assert back["data"]["reason"] == "wrong scores"
+
+            async def both_recorded() -> bool:
+                return recorded(router, "works") == 2
+
+            await until(both_recorded, 10, "both deliveries are in the outbox")
 
             # Control is killed: what hangs and fails is still owed, and the channel that works hears nothing twice.
             control = (await router.status())["control"]["pid"]

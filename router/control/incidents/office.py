@@ -49,6 +49,8 @@ REMEMBERED_MAX: Final = 50
 """Incidents whose frozen samples are in memory; the others are read from their files when they are asked for."""
 HANGING_S: Final = 10.0
 """A disk that takes longer for one incident is alarmed."""
+CONFIRM_WAIT_S: Final = 5.0
+"""Beyond `confirm_timeout_s`, since the decision or this control's start: a record without confirmation is complete then."""
 _FILES_CODE: Final = "incident_files_unwritable"
 
 
@@ -172,9 +174,17 @@ class Incidents(Office):
         wall = self._controller.wall if kept else None
         left, back = (trail_of(bench, story.places.get(version or ""), wall) for version in story.ends)
         target = bench.registry.targets.get(story.ends[0] or "")
-        whole = story.closed or now_ns - story.opening.monotonic_ns >= int(self._settings.after_s * SECOND_NS)
+        over = now_ns - story.opening.monotonic_ns >= int(self._settings.after_s * SECOND_NS)
+        whole = story.closed or (over and not self._confirming(story, now_ns))
         endpoints = target.endpoints if target else ()
         return Glance(story, known, (left, back), endpoints, now_ns, whole, reconstructed=kept)
+
+    def _confirming(self, story: Story, now_ns: int) -> bool:
+        """Whether the workers' confirmation is to come yet: a start makes the one that its predecessor did not journal."""
+        if story.confirmed is not None or story.opening.type != kinds.ROLLED_BACK:
+            return False
+        wait_s = self._controller.settings.timeouts.confirm_timeout_s + CONFIRM_WAIT_S
+        return now_ns - max(story.opening.monotonic_ns, self._since_ns) < int(wait_s * SECOND_NS)
 
     async def _freeze(self, glance: Glance) -> None:
         async with self._freezing:  # one after the other: each goes on where the last one ended

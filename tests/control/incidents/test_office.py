@@ -11,7 +11,7 @@ import orjson
 import pytest
 
 from router.control.incidents.cabinet import Cabinet
-from router.control.incidents.office import Incidents
+from router.control.incidents.office import CONFIRM_WAIT_S, Incidents
 from router.control.incidents.surroundings import Surroundings
 from router.errors import OperatorError
 from router.rollout.history.success import Totals
@@ -196,14 +196,15 @@ async def test_of_two_edits_of_one_revision_one_wins(life: Life, office: Inciden
     assert (one["review"]["owner"], two.code) == ("ann", "revision_stale")
 
 
-async def again(before: Life, *, wall: bool = True) -> tuple[Life, Incidents]:
-    """Another control, over the same wall or over a new one."""
+async def again(before: Life, *, wall: bool = True, lost: str = "") -> tuple[Life, Incidents]:
+    """Another control, over the same wall or over a new one. It finds no facts of the type `lost` at its start."""
     await before.end()
     memory = before.wall if wall else new_wall()
     workers = before.workers if wall else Workers(memory)
     life = await Life(before.settings, memory, workers, before.folder).begin()
     life.now_ns = before.now_ns
-    return life, opened(life, await life.journal.entries(0, 1000))
+    found = await life.journal.entries(0, 1000)
+    return life, opened(life, [entry for entry in found if entry.type != lost])
 
 
 @pytest.mark.parametrize("files", [False, True], ids=["killed before any file was written", "files were written"])
@@ -233,6 +234,38 @@ async def test_a_successor_completes_the_record_from_journal_and_shared_memory(t
     await office.close()
     workers.close()
     wall.close()
+
+
+@pytest.mark.parametrize("comes", [True, False], ids=["it comes", "it never comes"])
+async def test_a_record_is_not_complete_before_a_successor_has_confirmed(tmp_path: Path, comes: bool) -> None:
+    wall = new_wall()
+    workers = Workers(wall)
+    first = await Life(settings(tmp_path), wall, workers, tmp_path).begin()
+    await rolled_back(first)
+    live(first, 125, answering(first, 1))
+    second, office = await again(first, lost="confirmed")
+    office._since_ns = second.now_ns
+    await settled(second)
+    live(second, 2.2)
+    await second.until_idle()
+    made = await office.document(ONE)
+    assert (made["record"]["complete"], "confirmed" in _kinds(made)) == (False, False)
+    if comes:
+        (confirmation,) = [one for one in await second.journal.entries(0, 1000) if one.type == "confirmed"]
+        second.controller.told(confirmation)
+    else:
+        live(second, CONFIRM_WAIT_S)
+    await settled(second)
+    made = await office.document(ONE)
+    assert (made["record"]["complete"], "confirmed" in _kinds(made), "worker" in _kinds(made)) == (True, comes, comes)
+    await second.end()
+    await office.close()
+    workers.close()
+    wall.close()
+
+
+def _kinds(made: dict[str, Any]) -> set[str]:
+    return {line["kind"] for line in made["timeline"]}
 
 
 @pytest.mark.parametrize("kept", [True, False], ids=["the file is there", "the file is lost"])
