@@ -119,13 +119,17 @@ class Router:
 
     def command(self) -> list[str]:
         """Write the settings file; return the command that runs with it."""
+        return [*self.program, *self.arguments()]
+
+    def arguments(self) -> list[str]:
+        """Write the settings file; return what follows the program's name in the command that runs with it."""
         file = self.folder / "router.toml"
         file.write_text(
             f'listen = "127.0.0.1:{self.data_port}"\nadmin_listen = "127.0.0.1:{self.admin_port}"\n'
             f'workers = {self.workers}\nstate_dir = "{self.state}"\n{self.settings}',
             "utf-8",
         )
-        return [*self.program, "run", "--config", str(file)]
+        return ["run", "--config", str(file)]
 
     async def start(self, *, within_s: float = 20.0, **environment: str) -> Router:
         """Start it; return when it takes traffic."""

@@ -265,7 +265,7 @@ async def test_the_same_label_with_other_endpoints_is_refused_at_the_start(start
         router = await start_router(service_settings(old.url), workers=1)
         assert await router.stop() == 0
         router.settings = service_settings("http://127.0.0.1:9")
-        code, said = await run(*router.command()[3:])
+        code, said = await run(*router.arguments())
         assert code == 7, said
         for named in (old.url, "http://127.0.0.1:9", "--fresh"):
             assert named in said
@@ -298,7 +298,7 @@ async def test_a_corrupt_journal_is_never_guessed_about(
         shutil.copy(journal, kept)
         damage(journal)
         damaged = journal.read_bytes()
-        code, said = await run(*router.command()[3:])
+        code, said = await run(*router.arguments())
         assert code == 6, said
         assert str(journal) in said
         assert "--assume-active" in said
