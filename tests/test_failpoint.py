@@ -2,6 +2,8 @@ from __future__ import annotations
 
 import os
 import signal
+import threading
+from pathlib import Path
 
 import pytest
 
@@ -27,3 +29,18 @@ def test_kills_at_the_armed_place_and_turn(
     for turn in range(1, 6):  # noqa: B007  read by the fake kill
         point.hit(passed)
     assert killed == ([(dies_at, os.getpid(), signal.SIGKILL)] if dies_at else [])
+
+
+def test_blocks_until_the_fifo_is_read_and_then_goes_on(tmp_path: Path) -> None:
+    fifo = tmp_path / "disk"
+    os.mkfifo(fifo)
+    point = FailPoint(f"store.before:2:{fifo}")
+    point.hit("store.before")
+    thread = threading.Thread(target=point.hit, args=["store.before"], daemon=True)
+    thread.start()
+    thread.join(0.05)
+    assert thread.is_alive()
+    os.close(os.open(fifo, os.O_RDONLY))
+    thread.join(5)
+    assert not thread.is_alive()
+    point.hit("store.before")

@@ -36,6 +36,7 @@ from router.control.quality.validators import Validators
 from router.control.store.history import History
 from router.control.versions.archive import Archive
 from router.control.versions.registrar import Registrar
+from router.failpoint import FailPoint
 from router.rollout.entry import Entry
 
 
@@ -57,7 +58,7 @@ def open_offices(premises: Premises) -> tuple[tuple[Office, ...], tuple[Operatio
     historian = Historian(controller, history, clock.now_ns())
     success = Success(controller, history, premises.entries, clock.now_ns())
     advisor = Advisor(controller, history, success, entries)
-    cabinet = Cabinet(premises.state_dir, settings.incidents.kept_max)
+    cabinet = Cabinet(premises.state_dir, settings.incidents.kept_max, FailPoint(settings.fail_point))
     case_office = CaseOffice(controller, settings, premises.state_dir, entries)
     around = Surroundings(case_office.captured.failures, history)
     incidents = Incidents(controller, settings, cabinet, entries, around)

@@ -28,6 +28,8 @@ FILES = ("journal", "history", "cases", "outbox")
 NOISE_S = 0.75
 """What two rollbacks of the same kind may differ by on a busy machine: the trigger looks ten times a second, for a second."""
 LAG_S = 0.2
+INCIDENT = f"{SERVICE}-1-7"
+"""The second rollback. Each round takes three generations: deployed, promoted, rolled back."""
 ALARMS = {
     "journal_unavailable",
     "history_unavailable",
@@ -74,13 +76,9 @@ async def mlflow() -> AsyncIterator[str]:
 
 
 @contextmanager
-def hanging_disk(state: Path, incident: str) -> Iterator[None]:
-    """Somebody else holds every database of the router's, and the file of the incident is one that takes nothing."""
+def hanging_disk(state: Path, disk: Path) -> Iterator[None]:
+    """Somebody else holds every database of the router's; whoever writes the files of INCIDENT waits for the FIFO `disk`."""
     locked = [sqlite3.connect(state / f"{name}.sqlite", isolation_level=None, timeout=20) for name in FILES]
-    folder = state / "incidents"
-    folder.mkdir(exist_ok=True)
-    pipe = folder / f".{incident}.json.new"
-    os.mkfifo(pipe)
     try:
         for database in locked:
             database.execute("BEGIN IMMEDIATE")
@@ -88,9 +86,7 @@ def hanging_disk(state: Path, incident: str) -> Iterator[None]:
     finally:
         for database in locked:
             database.close()
-        reader = os.open(pipe, os.O_RDONLY | os.O_NONBLOCK)  # whoever waits to write gets on, and fails
-        pipe.unlink(missing_ok=True)
-        os.close(reader)
+        os.close(os.open(disk, os.O_RDONLY | os.O_NONBLOCK))  # whoever waits gets on
 
 
 async def lag_s(router: Router) -> float:
@@ -134,7 +130,9 @@ def settings(url: str, tracking_uri: str, **channels: tuple[str, str]) -> str:
     )
 
 
-async def test_nothing_waits_for_what_hangs_and_all_of_it_is_told(start_router: StartRouter) -> None:
+async def test_nothing_waits_for_what_hangs_and_all_of_it_is_told(start_router: StartRouter, tmp_path: Path) -> None:
+    disk = tmp_path / "disk"
+    os.mkfifo(disk)
     async with (
         mlflow() as tracking_uri,
         receiving(None) as hook,
@@ -145,7 +143,8 @@ async def test_nothing_waits_for_what_hangs_and_all_of_it_is_told(start_router: 
     ):
         channels = {"hook": ("webhook", hook.url), "chat": ("slack", chat.url)}
         channels["pager"] = ("apprise", hook.url.replace("http://", "json://"))
-        router = await start_router(settings(old.url, tracking_uri, **channels))
+        point = f"incident.{INCIDENT}:1:{disk}"
+        router = await start_router(settings(old.url, tracking_uri, **channels), ROLLBACK_ROUTER_FAIL_POINT=point)
 
         async def promoted(number: int, backend: Backend) -> None:
             await router.verb("deploy", version=f"models:/fraud/{number}", endpoints=[backend.url])
@@ -156,11 +155,11 @@ async def test_nothing_waits_for_what_hangs_and_all_of_it_is_told(start_router: 
         await promoted(3, first)
         plain_s, plain_lag_s = await crashed(router, first)
         await promoted(4, second)
-        incident = f"{SERVICE}-1-{(await router.service())['generation'] % (1 << 24) + 1}"
-        with hanging_disk(router.state, incident):
+        assert f"{SERVICE}-1-{(await router.service())['generation'] % (1 << 24) + 1}" == INCIDENT
+        with hanging_disk(router.state, disk):
             await asyncio.sleep(1)
             hung_s, hung_lag_s = await crashed(router, second)
-            assert (await router.call("GET", f"/v1/incidents/{incident}"))["from"] == "v4"
+            assert (await router.call("GET", f"/v1/incidents/{INCIDENT}"))["from"] == "v4"
             assert hung_s <= plain_s + NOISE_S, (plain_s, hung_s)
             assert hung_lag_s < max(LAG_S, 2 * plain_lag_s), (plain_lag_s, hung_lag_s)
 
@@ -169,11 +168,12 @@ async def test_nothing_waits_for_what_hangs_and_all_of_it_is_told(start_router: 
                 return codes >= ALARMS and bool(codes & CASES)
 
             await until(told, 25, "each is an alarm")
+            assert not (router.state / "incidents" / f"{INCIDENT}.json").exists()
             assert await lag_s(router) < max(LAG_S, 2 * plain_lag_s)
 
         async def recovered() -> bool:
             codes = {alarm["code"] for alarm in (await router.status())["alarms"]}
-            files = (router.state / "incidents" / f"{incident}.json").exists()
+            files = (router.state / "incidents" / f"{INCIDENT}.json").exists()
             return files and not codes & (CASES | ALARMS - {"mlflow_unreachable", "notification_failing"})
 
         await until(recovered, 25, "what was owed to the disk is on it")

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Final
 
 from router import clock, owned
+from router.failpoint import FailPoint
 
 log = logging.getLogger(__name__)
 FOLDER: Final = "incidents"
@@ -38,10 +39,11 @@ Files = dict[str, bytes]
 class Cabinet:
     """`on_trouble` is called on the event loop with why the disk does not take the files, and with None once it does."""
 
-    def __init__(self, state_dir: Path, kept_max: int) -> None:
+    def __init__(self, state_dir: Path, kept_max: int, fail_point: FailPoint | None = None) -> None:
         self.on_trouble: Callable[[str | None], None] = lambda why: None
         self.kept_max = kept_max
         self._folder = state_dir / FOLDER
+        self._fail_point = fail_point or FailPoint()
         self._pending: OrderedDict[str, Files] = OrderedDict()
         self._reads: deque[tuple[str | None, asyncio.Future[_Found]]] = deque()
         self._wake = threading.Condition()
@@ -63,6 +65,11 @@ class Cabinet:
     def waiting(self) -> int:
         """Incidents whose newest files are not on the disk."""
         return len(self._pending)
+
+    @property
+    def trouble(self) -> str | None:
+        """Why the disk refused the files when they were last written; None if it took them."""
+        return self._trouble
 
     def busy_s(self) -> float:
         """Return how long the thread has been at the disk for one thing."""
@@ -145,6 +152,7 @@ class Cabinet:
     def _store(self, incident: str, files: Files) -> bool:
         self._busy_since_s = clock.now_s()
         try:
+            self._fail_point.hit(f"incident.{incident}")
             owned.folder(self._folder)
             for suffix in _SUFFIXES:
                 self._replace(f"{incident}{suffix}", files.get(suffix))

@@ -80,6 +80,7 @@ class Incidents(Office):
         """Told the fact that opened an incident once its record is complete."""
         self._cabinet = cabinet
         cabinet.on_trouble = self._trouble
+        self._disk_hangs = False
         self._chronicle = Chronicle()
         self._reviews = Reviews()
         self._frozen: OrderedDict[str, Frozen] = OrderedDict()
@@ -116,8 +117,12 @@ class Incidents(Office):
         changed, self._changed = self._changed, set()
         for incident in changed:
             self._write(incident)
-        if self._cabinet.busy_s() > HANGING_S:
-            self._trouble(f"no answer from the disk for {self._cabinet.busy_s():.0f} s")
+        busy_s, hung = self._cabinet.busy_s(), self._disk_hangs
+        self._disk_hangs = busy_s > HANGING_S
+        if self._disk_hangs:
+            self._trouble(f"no answer from the disk for {busy_s:.0f} s")
+        elif hung:  # the cabinet tells of what failed, and it had nothing to tell if the disk took the files at last
+            self._trouble(self._cabinet.trouble)
 
     def _trouble(self, why: str | None) -> None:
         """The disk does not take the files, or (None) does again."""

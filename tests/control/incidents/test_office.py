@@ -11,7 +11,7 @@ import orjson
 import pytest
 
 from router.control.incidents.cabinet import Cabinet
-from router.control.incidents.office import CONFIRM_WAIT_S, Incidents
+from router.control.incidents.office import CONFIRM_WAIT_S, HANGING_S, Incidents
 from router.control.incidents.surroundings import Surroundings
 from router.errors import OperatorError
 from router.rollout.history.success import Totals
@@ -328,6 +328,37 @@ async def test_a_disk_that_takes_no_files_is_alarmed_and_holds_nothing_up(life: 
     assert alarm["code"] == "incident_files_unwritable"
     assert life.states()["v2"] == "active"
     assert (await office.document(ONE))["windows"] is not None
+
+
+@pytest.mark.parametrize("at_last", [None, "No space left on device"], ids=["takes them", "refuses them"])
+async def test_a_disk_that_hung_is_no_alarm_once_it_took_the_files(life: Life, at_last: str | None) -> None:
+    class Disk:
+        on_trouble: Any = None
+        trouble: str | None = None
+        hung_s = 0.0
+
+        def busy_s(self) -> float:
+            return self.hung_s
+
+        async def listing(self) -> dict[str, float]:
+            return {}
+
+    disk: Any = Disk()
+    office = Incidents(life.controller, life.settings, disk, [])
+
+    def told() -> list[str]:
+        office.tick(life.now_ns)
+        return [str(alarm["detail"]) for alarm in life.controller.alarms.listing()]
+
+    disk.hung_s = HANGING_S
+    assert told() == []
+    disk.hung_s = HANGING_S + 2
+    (hangs,) = told()
+    assert "no answer from the disk for 12 s" in hangs
+    disk.hung_s, disk.trouble = 0.0, at_last
+    after = told()
+    assert [at_last in why for why in after if at_last] == ([True] if at_last else [])
+    assert bool(after) is bool(at_last)
 
 
 async def test_a_slot_with_another_tenant_tells_nothing_of_this_one(life: Life, office: Incidents) -> None:
