@@ -71,6 +71,8 @@ def _rescue(exchange: Exchange, outcome: Outcome) -> bool:
     assert attempt is not None
     if plane.words[service.word_at] != service.word:
         service.refresh()
+        if exchange.ended or exchange.attempt is not attempt:  # the route was a rollback's: this exchange has fled
+            return True
     for target, role in ((service.active, at.ROLE_ACTIVE), (service.standby, at.ROLE_STANDBY)):
         if (
             target is None

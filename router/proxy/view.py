@@ -177,7 +177,8 @@ class ServiceView:
         for target in (*self.leaving, *self.targets.values()):
             if target is not self.active:
                 for exchange in list(target.open):
-                    exchange.flee()
+                    if exchange in target.open:  # one that fled may have had a newer route taken over
+                        exchange.flee()
 
     def obey_cuts(self) -> None:
         """End the attempts that control has told us to end."""

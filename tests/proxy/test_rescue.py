@@ -7,6 +7,7 @@ from dataclasses import replace
 
 import pytest
 
+from router.rollout.route import Flag
 from router.shm import layout as at
 from tests import backends
 from tests.backends import Backend
@@ -99,3 +100,26 @@ async def test_a_body_larger_than_the_replay_limit_is_not_tried_again() -> None:
         await client.send(b"POST / HTTP/1.1\r\nHost: t\r\nContent-Length: 4000\r\n\r\n" + b"x" * 500)
         await asyncio.sleep(0.05)
         assert (await client.ask(b"x" * 3500))[0] == 502
+
+
+async def test_a_rollback_that_is_noticed_by_the_rescue_sends_the_request_once() -> None:
+    async with (
+        Backend(backends.never()) as failed,
+        Backend(backends.ok(b"way back")) as good,
+        Backend(backends.ok(b"the other")) as other,
+        Rig(replay="always") as rig,
+    ):
+        rig.serve(failed.url, good.url)
+        rig.fill(2, "v3", other.url)
+        clients = [await rig.client() for _ in range(3)]
+        for client in clients:
+            await client.send(POST)
+        await asyncio.sleep(0.05)
+        rig.route(1, 2, flags=Flag.FLEE, wake=False)
+        await failed.stop()
+        assert [(await client.response())[2] for client in clients] == [b"way back"] * 3
+        for client in clients:
+            assert (await client.ask(POST))[2] == b"way back", "the connection is in step"
+    assert rig.attempts(1) == {"ok": 6}
+    assert rig.attempts(2) == {}
+    assert (len(good.requests), len(other.requests)) == (6, 0)
