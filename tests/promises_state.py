@@ -97,8 +97,6 @@ STATE: Final = (
     Guard(9, "control/test_recovery.py::test_why_a_stored_rollback_was_made_outlives_a_control_that_could_not_journal_it",
           "control/controller.py", "Controller.confirm_left",
           "self.tasks.spawn(self._confirm(bench, change, late=True)"),
-    Guard(9, "control/test_recovery.py::test_why_a_stored_rollback_was_made_outlives_a_control_that_could_not_journal_it",
-          "proxy/view.py", "ServiceView._take_over", "self._words[self.row + at.LS_ACKNOWLEDGED_NS] = clock.now_ns()"),
     Guard(9, "end_to_end/test_kills.py::test_no_generation_is_issued_twice_even_if_nothing_was_changed_before_the_kill",
           "control/app.py", "Control._begin_boot", "numbers = await journal.append(*entries)"),
     Guard(9, "test_supervisor.py::test_a_killed_worker_is_restarted_and_its_lane_reaped",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
+from router import clock
 from router.rollout.route import NO_SLOT, Flag
 from router.shm import layout as at
 from tests import backends
@@ -42,8 +43,10 @@ async def test_an_acknowledgement_wakes_control() -> None:
     async with Backend(backends.ok()) as backend, Rig() as rig:
         rig.serve(backend.url)
         assert rig.acknowledgements() == 1
+        before_ns = clock.now_ns()
         generation = rig.route(0)
         assert rig.lanes.acknowledged(0, 0) == generation
+        assert before_ns <= rig.lanes.acknowledged_ns(0, 0) <= clock.now_ns()
         assert rig.acknowledgements() == 1
 
 
