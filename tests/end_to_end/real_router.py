@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import os
+import random
 import re
 import signal
 import socket
@@ -26,10 +28,20 @@ _ENVIRONMENT = {name: value for name, value in os.environ.items() if not name.st
 
 
 def free_port() -> int:
-    """Return a port of 127.0.0.1 that was free a moment ago."""
-    with socket.socket() as bound:
-        bound.bind(("127.0.0.1", 0))
-        return int(bound.getsockname()[1])
+    """Return a port of 127.0.0.1 that was free a moment ago.
+
+    It lies below the range from which the kernel takes the ports of outgoing connections (ip_local_port_range, 32768 to 60999
+    by default): a router that is started again needs the same port, and a connection of a test beside it must not have it.
+    """
+    while True:
+        with socket.socket() as bound:
+            try:
+                bound.bind(("127.0.0.1", random.randrange(16_384, 32_768)))
+            except OSError as error:
+                if error.errno != errno.EADDRINUSE:
+                    raise
+                continue
+            return int(bound.getsockname()[1])
 
 
 async def until(condition: Callable[[], Awaitable[Any]], within_s: float, what: str, every_s: float = 0.05) -> Any:
