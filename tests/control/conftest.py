@@ -18,7 +18,7 @@ from router.control.admin import app
 from router.control.admin.events import EventStreams
 from router.control.admin.operation import Operation
 from router.sections.admin import Admin, Token
-from tests.control.crew_of_fakes import Life, Workers, new_wall, settings
+from tests.control.crew_of_fakes import Life, FakeWorkers, new_wall, settings
 from tests.control.fake_controller import FakeController
 
 
@@ -103,7 +103,7 @@ def token(name: str, role: str) -> Token:
 @pytest.fixture
 async def life(tmp_path: Path) -> AsyncIterator[Life]:
     wall = new_wall()
-    workers = Workers(wall)
+    workers = FakeWorkers(wall)
     made = await Life(settings(tmp_path), wall, workers, tmp_path).begin()
     yield made
     await made.end()

@@ -46,7 +46,7 @@ def settings(state_dir: Path, **service: Any) -> Settings:
     return Settings.model_validate({"workers": 2, "state_dir": state_dir, "services": {"svc": told}})
 
 
-class Workers:
+class FakeWorkers:
     """Two workers that live in this process; those in `deaf` acknowledge nothing."""
 
     def __init__(self, wall: Wall) -> None:
@@ -108,7 +108,7 @@ class QuietProbes(Probes):
 class Life:
     """One life of control over a wall that may outlive it."""
 
-    def __init__(self, told: Settings, wall: Wall, workers: Workers, folder: Path) -> None:
+    def __init__(self, told: Settings, wall: Wall, workers: FakeWorkers, folder: Path) -> None:
         self.settings = told
         self.wall = wall
         self.workers = workers

@@ -18,7 +18,7 @@ from router.control.admin import app, hooks
 from router.control.alerts.alerts import Alerts
 from router.control.store.opening import opened
 from router.rollout.entry import Entry
-from tests.control.crew_of_fakes import Life, Workers, new_wall, settings
+from tests.control.crew_of_fakes import Life, FakeWorkers, new_wall, settings
 
 TOKEN = {"name": "am", "sha256": hashlib.sha256(b"am-secret").hexdigest()}
 BEARER = {"Authorization": "Bearer am-secret"}
@@ -65,7 +65,7 @@ class HookHouse:
 @asynccontextmanager
 async def hook_house(folder: Path, alerts: dict[str, Any] | None = None, **service: Any) -> AsyncIterator[HookHouse]:
     wall = new_wall()
-    workers = Workers(wall)
+    workers = FakeWorkers(wall)
     settings = told(folder, OPEN if alerts is None else alerts, **service)
     before = await past(folder)
     life = await Life(settings, wall, workers, folder).begin()

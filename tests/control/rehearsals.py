@@ -15,7 +15,7 @@ from router.rollout.entry import Entry
 from router.rollout.outcome import Outcome
 from router.shm import layout as at
 from router.shm.wall import Wall
-from tests.control.crew_of_fakes import Life, Workers, settings
+from tests.control.crew_of_fakes import Life, FakeWorkers, settings
 
 HOLD_S = 3.0
 
@@ -23,7 +23,7 @@ HOLD_S = 3.0
 class Stage:
     """`begin` a life on a wall that may outlive it; then `play` seconds of it."""
 
-    def __init__(self, wall: Wall, workers: Workers, folder: Path, **service: Any) -> None:
+    def __init__(self, wall: Wall, workers: FakeWorkers, folder: Path, **service: Any) -> None:
         self.workers = workers
         self.told = settings(folder, **{"drill": {"hold_s": HOLD_S}, **service})
         self.life = Life(self.told, wall, workers, folder)

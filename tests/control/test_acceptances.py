@@ -13,7 +13,7 @@ from router.rollout import entry as kinds
 from router.rollout.cases.proof import Checked, Proof
 from router.rollout.entry import Entry
 from router.rollout.outcome import Outcome
-from tests.control.crew_of_fakes import Life, Workers, new_wall, settings
+from tests.control.crew_of_fakes import Life, FakeWorkers, new_wall, settings
 
 Start = Callable[..., Awaitable[tuple[Life, Acceptances]]]
 
@@ -21,7 +21,7 @@ Start = Callable[..., Awaitable[tuple[Life, Acceptances]]]
 @pytest.fixture
 async def start(tmp_path: Path) -> AsyncIterator[Start]:
     wall = new_wall()
-    workers = Workers(wall)
+    workers = FakeWorkers(wall)
     lives: list[Life] = []
 
     async def begin(entries: list[Entry] | None = None, **service: Any) -> tuple[Life, Acceptances]:

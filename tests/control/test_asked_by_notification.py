@@ -13,7 +13,7 @@ import aiohttp
 from router.config import Settings
 from router.control.admin import app
 from router.control.offices import Premises, open_offices
-from tests.control.crew_of_fakes import Life, Workers, new_wall, settings
+from tests.control.crew_of_fakes import Life, FakeWorkers, new_wall, settings
 from tests.control.hook_house import BEARER, firing, webhook
 from tests.control.receiver import receiving
 
@@ -29,7 +29,7 @@ async def test_a_business_alert_asks_a_person_who_decides_by_the_link(tmp_path: 
             "notify": [{"name": "on-call", "kind": "webhook", "url": people.url, "events": ["proposal", "rollback"]}],
         })  # fmt: skip
         wall = new_wall()
-        workers = Workers(wall)
+        workers = FakeWorkers(wall)
         life = await Life(told, wall, workers, tmp_path).begin()
         life.controller.offices, operations = open_offices(Premises(life.controller, told, tmp_path, ()))
         sock = socket.socket()

@@ -10,7 +10,7 @@ from router.control.bench import first_byte_timeout_s, limits
 from router.control.probes import ProbeResult
 from router.rollout.limits import Limits
 from router.rollout.outcome import Outcome
-from tests.control.crew_of_fakes import Life, Workers, new_wall, settings
+from tests.control.crew_of_fakes import Life, FakeWorkers, new_wall, settings
 
 Start = Callable[..., Awaitable[Life]]
 
@@ -18,7 +18,7 @@ Start = Callable[..., Awaitable[Life]]
 @pytest.fixture
 async def start(tmp_path: Path) -> AsyncIterator[Start]:
     wall = new_wall()
-    workers = Workers(wall)
+    workers = FakeWorkers(wall)
     lives: list[Life] = []
 
     async def begin(**service: Any) -> Life:

@@ -15,7 +15,7 @@ from router.errors import OperatorError
 from router.rollout.events import Override
 from router.rollout.outcome import Outcome
 from router.rollout.route import Flag, Route
-from tests.control.crew_of_fakes import DEAD, Life, Workers, new_wall, settings
+from tests.control.crew_of_fakes import DEAD, Life, FakeWorkers, new_wall, settings
 
 
 def first(life: Life, plus: int = 0) -> int:
@@ -56,7 +56,7 @@ async def test_a_switch_answers_when_every_worker_has_confirmed(life: Life) -> N
 
 async def test_the_answer_names_the_worker_that_did_not_confirm(tmp_path: Path) -> None:
     wall = new_wall()
-    workers = Workers(wall)
+    workers = FakeWorkers(wall)
     told = settings(tmp_path)
     told = told.model_copy(update={"timeouts": told.timeouts.model_copy(update={"confirm_timeout_s": 0.05})})
     life = await Life(told, wall, workers, tmp_path).begin()

@@ -12,13 +12,13 @@ from router.shm import layout as at
 from router.shm.lanes import Lanes
 from router.shm.route_cell import RouteCell
 from router.shm.wall import Wall
-from tests.control.crew_of_fakes import DEAD, Workers, new_wall
+from tests.control.crew_of_fakes import DEAD, FakeWorkers, new_wall
 
 
 @pytest.fixture
-async def hands() -> AsyncIterator[tuple[Wall, Workers, Crew]]:
+async def hands() -> AsyncIterator[tuple[Wall, FakeWorkers, Crew]]:
     wall = new_wall()
-    workers = Workers(wall)
+    workers = FakeWorkers(wall)
     workers.listen()
     crew = Crew(Lanes(wall), workers.wakes, workers.acks)
     crew.listen()
@@ -34,7 +34,7 @@ def test_which_processes_exist() -> None:
     assert not process_exists(DEAD)
 
 
-async def test_only_workers_with_a_process_are_waited_for(hands: tuple[Wall, Workers, Crew]) -> None:
+async def test_only_workers_with_a_process_are_waited_for(hands: tuple[Wall, FakeWorkers, Crew]) -> None:
     wall, workers, crew = hands
     assert crew.living() == [0, 1]
     workers.live(1, DEAD)
@@ -43,7 +43,7 @@ async def test_only_workers_with_a_process_are_waited_for(hands: tuple[Wall, Wor
     assert crew.living() == []
 
 
-async def test_woken_workers_confirm(hands: tuple[Wall, Workers, Crew]) -> None:
+async def test_woken_workers_confirm(hands: tuple[Wall, FakeWorkers, Crew]) -> None:
     wall, _, crew = hands
     stored_ns = RouteCell(wall, 0).publish(Route(5, active=0), 0)
     assert crew.behind(0, 5) == [0, 1]
@@ -55,7 +55,7 @@ async def test_woken_workers_confirm(hands: tuple[Wall, Workers, Crew]) -> None:
     assert all(0 <= ms <= told.confirmed_ms for _, ms in told.workers_ms)
 
 
-async def test_only_acknowledgements_of_this_very_route_have_a_time(hands: tuple[Wall, Workers, Crew]) -> None:
+async def test_only_acknowledgements_of_this_very_route_have_a_time(hands: tuple[Wall, FakeWorkers, Crew]) -> None:
     wall, workers, crew = hands
     stored_ns = RouteCell(wall, 0).publish(Route(5, active=0), 0)
     workers.acknowledge(0)
@@ -67,7 +67,7 @@ async def test_only_acknowledgements_of_this_very_route_have_a_time(hands: tuple
     assert replaced.workers_ms == (), "what was acknowledged before the store was acknowledged for another reason"
 
 
-async def test_who_did_not_confirm_is_named(hands: tuple[Wall, Workers, Crew]) -> None:
+async def test_who_did_not_confirm_is_named(hands: tuple[Wall, FakeWorkers, Crew]) -> None:
     wall, workers, crew = hands
     workers.deaf.add(0)
     stored_ns = RouteCell(wall, 0).publish(Route(5, active=0), 0)
@@ -77,14 +77,14 @@ async def test_who_did_not_confirm_is_named(hands: tuple[Wall, Workers, Crew]) -
     assert told.confirmed_ms >= 20
 
 
-async def test_a_wait_that_begins_too_late_looks_once(hands: tuple[Wall, Workers, Crew]) -> None:
+async def test_a_wait_that_begins_too_late_looks_once(hands: tuple[Wall, FakeWorkers, Crew]) -> None:
     wall, _, crew = hands
     RouteCell(wall, 0).publish(Route(5, active=0), 0)
     told = await crew.confirm(0, 5, clock.now_ns() - 10_000_000_000, 1.0)
     assert told == Confirmation((0, 1), told.confirmed_ms)
 
 
-async def test_a_full_eventfd_wakes_anyway(hands: tuple[Wall, Workers, Crew]) -> None:
+async def test_a_full_eventfd_wakes_anyway(hands: tuple[Wall, FakeWorkers, Crew]) -> None:
     _, workers, crew = hands
     os.eventfd_write(workers.wakes[0], 2**64 - 2)
     crew.wake()

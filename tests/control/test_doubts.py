@@ -22,7 +22,7 @@ from router.errors import OperatorError
 from router.rollout import entry as kinds
 from router.rollout.commands import Record
 from router.rollout.events import VerdictReached
-from tests.control.crew_of_fakes import Life, Workers, new_wall, settings
+from tests.control.crew_of_fakes import Life, FakeWorkers, new_wall, settings
 from tests.control.hung_disk import HungDisk
 from tests.proxy.rig import until
 
@@ -42,7 +42,7 @@ TRIGGER: dict[str, Any] = {"kind": "error_rate", "detail": "", "state": "fail", 
 @pytest.fixture
 async def life(tmp_path: Path) -> AsyncIterator[Life]:
     wall = new_wall()
-    workers = Workers(wall)
+    workers = FakeWorkers(wall)
     place = tmp_path / "state"
     place.mkdir()
     begun = await Life(settings(place), wall, workers, place).begin()
@@ -104,14 +104,14 @@ def alarms(life: Life) -> list[str]:
     return [alarm["code"] for alarm in life.controller.alarms.listing()]
 
 
-async def after_a_kill(life: Life, tmp_path: Path) -> tuple[Life, Workers]:
+async def after_a_kill(life: Life, tmp_path: Path) -> tuple[Life, FakeWorkers]:
     """Begin a life on a new wall with the files as they are now."""
     place = tmp_path / "after"
     place.mkdir()
     for name in (FILE, f"{FILE}-wal", mark.FILE):
         shutil.copy(life.folder / name, place / name)
     wall = new_wall()
-    workers = Workers(wall)
+    workers = FakeWorkers(wall)
     return await Life(settings(place), wall, workers, place).begin(), workers
 
 

@@ -13,7 +13,7 @@ from router.rollout.events import Ticked, VerdictReached
 from router.rollout.outcome import Outcome
 from router.rollout.route import Flag, Route, first_generation
 from router.shm.wall import Wall
-from tests.control.crew_of_fakes import Life, Workers, new_wall, settings
+from tests.control.crew_of_fakes import Life, FakeWorkers, new_wall, settings
 
 
 class Machine:
@@ -22,7 +22,7 @@ class Machine:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.wall: Wall
-        self.workers: Workers
+        self.workers: FakeWorkers
         self.fresh_memory(first=True)
 
     def fresh_memory(self, first: bool = False) -> None:
@@ -30,7 +30,7 @@ class Machine:
             self.workers.close()
             self.wall.close()
         self.wall = new_wall()
-        self.workers = Workers(self.wall)
+        self.workers = FakeWorkers(self.wall)
 
     async def start(self, journal_from: str | None = None, assume: str | None = None, **service: object) -> Life:
         told = settings(self.folder, **service)

@@ -11,7 +11,7 @@ from router.shm import layout as at
 from router.shm.lanes import Lanes
 from router.shm.samples import SampleRing
 from router.shm.wall import Wall
-from tests.control.crew_of_fakes import DEAD, Life, Workers, new_wall
+from tests.control.crew_of_fakes import DEAD, Life, FakeWorkers, new_wall
 
 SECOND = 1_000_000_000
 
@@ -51,14 +51,14 @@ async def test_the_evidence_of_an_incident(life: Life) -> None:
     assert told == {"requests": 13, "errors": {"server_error": 10}, "rescued": 0, "seconds": 0.7}
 
 
-def stalls(wall: Wall, workers: Workers) -> Stalls:
+def stalls(wall: Wall, workers: FakeWorkers) -> Stalls:
     lanes = Lanes(wall)
     return Stalls(lanes, Crew(lanes, workers.wakes, workers.acks))
 
 
 async def test_our_own_stalls_are_seen() -> None:
     wall = new_wall()
-    workers = Workers(wall)
+    workers = FakeWorkers(wall)
     for index_ in (0, 1):
         wall.words[wall.layout.lane(index_) + at.W_HEARTBEAT_NS] = 10 * SECOND
     looking = stalls(wall, workers)

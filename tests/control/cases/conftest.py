@@ -17,7 +17,7 @@ from router.rollout.entry import Entry
 from router.shm import layout as at
 from router.shm.captures import CaptureRing
 from tests.control.cases.test_captured import record
-from tests.control.crew_of_fakes import Life, Workers, new_wall, settings
+from tests.control.crew_of_fakes import Life, FakeWorkers, new_wall, settings
 
 TENTH_NS = 100_000_000
 
@@ -90,7 +90,7 @@ async def clinic_over(folder: Path, life: Life, **service: Any) -> Clinic:
 async def clinics(tmp_path: Path) -> AsyncIterator[Callable[..., Any]]:
     """Begin a life over the same wall and folder; the one before has ended, or was killed (`end` was not called)."""
     wall = new_wall()
-    workers = Workers(wall)
+    workers = FakeWorkers(wall)
     begun: list[Clinic] = []
 
     async def begin(**service: Any) -> Clinic:

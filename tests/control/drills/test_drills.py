@@ -11,7 +11,7 @@ from router.control.drills.drills import LATE_MAX_S
 from router.errors import OperatorError
 from router.rollout import entry as kinds
 from router.rollout.entry import Entry
-from tests.control.crew_of_fakes import Workers, new_wall
+from tests.control.crew_of_fakes import FakeWorkers, new_wall
 from tests.control.rehearsals import HOLD_S, Stage
 
 Begin = Callable[..., Awaitable[Stage]]
@@ -22,7 +22,7 @@ DAY_S = 86_400.0
 @pytest.fixture
 async def begin(tmp_path: Path) -> AsyncIterator[Begin]:
     wall = new_wall()
-    workers = Workers(wall)
+    workers = FakeWorkers(wall)
     stages: list[Stage] = []
 
     async def start(entries: list[Entry] | None = None, **service: Any) -> Stage:

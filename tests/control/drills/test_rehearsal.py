@@ -10,7 +10,7 @@ from router.control.probes import ProbeResult
 from router.errors import OperatorError
 from router.rollout.outcome import Outcome
 from router.shm import layout as at
-from tests.control.crew_of_fakes import Workers, new_wall
+from tests.control.crew_of_fakes import FakeWorkers, new_wall
 from tests.control.rehearsals import HOLD_S, Stage
 
 Begin = Callable[..., Awaitable[Stage]]
@@ -20,7 +20,7 @@ Begin = Callable[..., Awaitable[Stage]]
 async def begin(tmp_path: Path) -> AsyncIterator[Begin]:
     """Begin a life, or the next one on the same wall."""
     wall = new_wall()
-    workers = Workers(wall)
+    workers = FakeWorkers(wall)
     stages: list[Stage] = []
 
     async def start(**service: Any) -> Stage:

@@ -15,7 +15,7 @@ from router.errors import OperatorError
 from router.rollout.history.row import ROLES, Row
 from router.rollout.outcome import Outcome
 from router.shm import layout as at
-from tests.control.crew_of_fakes import Life, Workers, new_wall, settings
+from tests.control.crew_of_fakes import Life, FakeWorkers, new_wall, settings
 
 SECOND_NS = 1_000_000_000
 
@@ -125,7 +125,7 @@ async def test_a_candidate_counts_from_when_it_came(life: Life, kept: Historian)
 
 async def test_a_restarted_control_counts_nothing_twice(tmp_path: Path) -> None:
     wall = new_wall()
-    workers = Workers(wall)
+    workers = FakeWorkers(wall)
     wall.words[at.H_CONTROL_STARTS] = 1
     life = await Life(settings(tmp_path), wall, workers, tmp_path).begin()
     kept = opened(life)

@@ -17,7 +17,7 @@ from router.errors import OperatorError
 from router.rollout.history.success import Totals
 from router.rollout.outcome import Outcome
 from router.sections.objective import Objective
-from tests.control.crew_of_fakes import Life, Workers, new_wall, settings
+from tests.control.crew_of_fakes import Life, FakeWorkers, new_wall, settings
 from tests.control.incidents.test_surroundings import Rows, failure
 
 ONE = "svc-1-2"
@@ -200,7 +200,7 @@ async def again(before: Life, *, wall: bool = True, lost: str = "") -> tuple[Lif
     """Another control, over the same wall or over a new one. It finds no facts of the type `lost` at its start."""
     await before.end()
     memory = before.wall if wall else new_wall()
-    workers = before.workers if wall else Workers(memory)
+    workers = before.workers if wall else FakeWorkers(memory)
     life = await Life(before.settings, memory, workers, before.folder).begin()
     life.now_ns = before.now_ns
     found = await life.journal.entries(0, 1000)
@@ -210,7 +210,7 @@ async def again(before: Life, *, wall: bool = True, lost: str = "") -> tuple[Lif
 @pytest.mark.parametrize("files", [False, True], ids=["killed before any file was written", "files were written"])
 async def test_a_successor_completes_the_record_from_journal_and_shared_memory(tmp_path: Path, files: bool) -> None:
     wall = new_wall()
-    workers = Workers(wall)
+    workers = FakeWorkers(wall)
     first = await Life(settings(tmp_path), wall, workers, tmp_path).begin()
     office = opened(first)
     await rolled_back(first)
@@ -239,7 +239,7 @@ async def test_a_successor_completes_the_record_from_journal_and_shared_memory(t
 @pytest.mark.parametrize("comes", [True, False], ids=["it comes", "it never comes"])
 async def test_a_record_is_not_complete_before_a_successor_has_confirmed(tmp_path: Path, comes: bool) -> None:
     wall = new_wall()
-    workers = Workers(wall)
+    workers = FakeWorkers(wall)
     first = await Life(settings(tmp_path), wall, workers, tmp_path).begin()
     await rolled_back(first)
     live(first, 125, answering(first, 1))
@@ -271,7 +271,7 @@ def _kinds(made: dict[str, Any]) -> set[str]:
 @pytest.mark.parametrize("kept", [True, False], ids=["the file is there", "the file is lost"])
 async def test_after_a_cold_start_the_samples_are_those_of_the_file_or_unknown(tmp_path: Path, kept: bool) -> None:
     wall = new_wall()
-    first = await Life(settings(tmp_path), wall, Workers(wall), tmp_path).begin()
+    first = await Life(settings(tmp_path), wall, FakeWorkers(wall), tmp_path).begin()
     office = opened(first)
     await rolled_back(first)
     await filed(first, office)

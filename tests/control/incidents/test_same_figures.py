@@ -37,7 +37,7 @@ from router.rollout.outcome import Outcome
 from router.rollout.verdict import TriggerResult
 from router.shm import layout as at
 from router.terminal import PrintableConsole
-from tests.control.crew_of_fakes import Life, Workers, new_wall, settings
+from tests.control.crew_of_fakes import Life, FakeWorkers, new_wall, settings
 
 ONE = "svc-1-2"
 FIGURES = ("requests", "errors", "rescued")
@@ -142,7 +142,7 @@ EVENTS = {found.__name__: found for found in (errors, rescued, unreachable, low_
 async def begin(tmp_path: Path) -> AsyncIterator[Callable[..., Any]]:
     """Begin a control; one that is there already is killed: nothing of it is closed but what would leak."""
     wall = new_wall()
-    workers = Workers(wall)
+    workers = FakeWorkers(wall)
     scenes: list[Scene] = []
 
     async def begun() -> Scene:

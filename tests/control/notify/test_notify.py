@@ -17,7 +17,7 @@ from router.control.store import outbox
 from router.errors import OperatorError
 from router.rollout import entry as kinds
 from router.rollout.entry import Entry
-from tests.control.crew_of_fakes import Life, Workers, new_wall, settings
+from tests.control.crew_of_fakes import Life, FakeWorkers, new_wall, settings
 from tests.control.hook_house import past
 from tests.control.receiver import Receiver, receiving
 
@@ -36,7 +36,7 @@ def told(folder: Path, *channels: dict[str, Any]) -> Settings:
 async def start(tmp_path: Path) -> AsyncIterator[Start]:
     """Begin a life with these channels; each ends the one before."""
     wall = new_wall()
-    workers = Workers(wall)
+    workers = FakeWorkers(wall)
     lives: list[tuple[Life, Notify]] = []
 
     async def end() -> None:

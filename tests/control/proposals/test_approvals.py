@@ -21,7 +21,7 @@ from router.rollout.events import Override, ProposalDue, Ticked, VerdictReached
 from router.rollout.outcome import Outcome
 from router.shm import layout as at
 from router.shm.wall import Wall
-from tests.control.crew_of_fakes import Life, Workers, new_wall, settings
+from tests.control.crew_of_fakes import Life, FakeWorkers, new_wall, settings
 from tests.rollout.playbook import SECOND, TRIGGER
 
 SLOW = {"kind": "latency", "detail": "", "reason": "half of them are late", "evidence_since_ns": None}
@@ -34,9 +34,9 @@ Start = Callable[..., Awaitable[Life]]
 async def start(tmp_path: Path) -> AsyncIterator[Start]:
     """Begin a life; with `again` the one before has ended, with `cold` its memory is gone, too."""
     wall = new_wall()
-    workers = Workers(wall)
+    workers = FakeWorkers(wall)
     lives: list[Life] = []
-    over: list[tuple[Wall, Workers]] = []
+    over: list[tuple[Wall, FakeWorkers]] = []
 
     async def begin(again: bool = False, cold: bool = False, **service: Any) -> Life:
         nonlocal wall, workers
@@ -45,7 +45,7 @@ async def start(tmp_path: Path) -> AsyncIterator[Start]:
         if cold:
             over.append((wall, workers))
             wall = new_wall()
-            workers = Workers(wall)
+            workers = FakeWorkers(wall)
         life = await Life(settings(tmp_path, **service), wall, workers, tmp_path).begin()
         lives.append(life)
         life.controller.offices = (office(life),)
