@@ -20,24 +20,24 @@ from typing import Any, Final
 import uvloop
 
 from benchmarks import results
-from router import config
-from router.proxy import attempt, options
-from router.proxy.chunks import Chunks
-from router.proxy.downstream import Downstream
-from router.proxy.plane import Plane
-from router.proxy.request_head import parse_request
-from router.proxy.response_head import parse_response
-from router.proxy.upstream import Upstream
+from router.proxy import options
+from router.proxy.data_plane import DataPlane
+from router.proxy.engine import attempt
+from router.proxy.engine.downstream import Downstream
+from router.proxy.engine.upstream import Upstream
+from router.proxy.http1.chunked import ChunkedBody
+from router.proxy.http1.request_head import parse_request
+from router.proxy.http1.response_head import parse_response
+from router.rollout.model.route import Route
 from router.rollout.outcome import Outcome
-from router.rollout.quality import validator
-from router.rollout.quality.schema import Schema
-from router.rollout.quality.stream_end import StreamEnd
-from router.rollout.route import Route
+from router.rollout.quality import validators
+from router.rollout.quality.validators import Schema, StreamEnd
+from router.runtime.tasks import Tasks
+from router.settings import loader
 from router.shm import layout as at
-from router.shm import wall
+from router.shm import segment
 from router.shm.route_cell import RouteCell
-from router.shm.slots import SlotContent, Slots
-from router.tasks import Tasks
+from router.shm.slots import SlotRecord, Slots
 
 ROUNDS: Final = 15
 BATCH: Final = 4000
@@ -118,7 +118,7 @@ class Bench:
 
     def __init__(
         self,
-        memory: wall.Wall,
+        memory: segment.Segment,
         acks_fd: int,
         alive: socket.socket,
         batch: int,
@@ -127,9 +127,9 @@ class Bench:
         self._batch = batch
         seed = {"version": "v1", "endpoints": ["http://127.0.0.1:9"]}
         service = {"active": seed, "validation": validation or {}}
-        settings = config.load(flags={"services": {"default": service}})
-        self.plane = Plane(0, memory, options.from_document(json.loads(config.dump(settings))), Tasks(), acks_fd)
-        Slots(memory, 0).write(0, SlotContent(1, "v1", ("http://127.0.0.1:9",)))
+        settings = loader.load(flags={"services": {"default": service}})
+        self.plane = DataPlane(0, memory, options.from_document(json.loads(loader.dump(settings))), Tasks(), acks_fd)
+        Slots(memory, 0).write(0, SlotRecord(1, "v1", ("http://127.0.0.1:9",)))
         RouteCell(memory, 0).publish(Route(1 << 24, 0), 0)
         self.plane.refresh()
         target = self.plane.services[0].active
@@ -138,7 +138,7 @@ class Bench:
         self.upstream: Any = Upstream(self.plane, target.pools[0])
         self.upstream.connection_made(Nowhere(alive))
         self.upstream.idle_max_s = math.inf
-        target.pools[0].give_back(self.upstream, self.plane.now_s)
+        target.pools[0].release(self.upstream, self.plane.now_s)
         self.downstream: Any = Downstream(self.plane, "127.0.0.1")
         self.downstream.connection_made(Nowhere(alive))
         self._numbers = numbers(1)
@@ -213,7 +213,7 @@ class Bench:
 
     def counting(self) -> float:
         """What counts in it, and nothing else: six words and two histograms."""
-        words, row, service = self.plane.wall.words, self.target.row, self.plane.services[0].row
+        words, row, service = self.plane.segment.words, self.target.row, self.plane.services[0].row
         count, began = attempt.count, time.thread_time()
         for _ in range(self._batch):
             words[service + at.LS_ACCEPTED] += 1
@@ -251,8 +251,8 @@ def _validators(batch: int) -> list[Step]:
     """What each look at a body or an event costs by itself."""
     body, answer = _TENSOR.replace(b"%b", b"input"), _TENSOR.replace(b"%b", b"output")
     schema = Schema(str(VALIDATION["request_schema"]))
-    finite = validator.AnswerRules(finite=(("outputs", "*", "data"),))
-    whole = validator.AnswerRules(schema=Schema(str(VALIDATION["response_schema"])), finite=finite.finite)
+    finite = validators.AnswerRules(finite=(("outputs", "*", "data"),))
+    whole = validators.AnswerRules(schema=Schema(str(VALIDATION["response_schema"])), finite=finite.finite)
     end, event = StreamEnd("[DONE]"), b'data: {"choices":[{"delta":{"content":" token"}}]}\n\n'
 
     def times(look: Callable[[], object]) -> Callable[[], float]:
@@ -265,9 +265,9 @@ def _validators(batch: int) -> list[Step]:
         return measured
 
     return [
-        ("request of 64 floats against a schema", times(lambda: validator.request_complaint(schema, body))),
-        ("answer of 64 floats: finite", times(lambda: validator.answer_complaint(finite, answer))),
-        ("answer of 64 floats: finite, schema", times(lambda: validator.answer_complaint(whole, answer))),
+        ("request of 64 floats against a schema", times(lambda: validators.request_complaint(schema, body))),
+        ("answer of 64 floats: finite", times(lambda: validators.answer_complaint(finite, answer))),
+        ("answer of 64 floats: finite, schema", times(lambda: validators.answer_complaint(whole, answer))),
         ("event of a stream, for its end", times(lambda: end.feed(event))),
     ]
 
@@ -278,7 +278,7 @@ def _chunks(size: int) -> Callable[[], float]:
     reads = [stream[place : place + 65536] for place in range(0, len(stream), 65536)]
 
     def batch() -> float:
-        chunks = Chunks(1 << 30, 16384)
+        chunks = ChunkedBody(1 << 30, 16384)
         began = time.thread_time()
         for read in reads:
             chunks.feed(read)
@@ -290,10 +290,10 @@ def _chunks(size: int) -> Callable[[], float]:
 
 async def measure(rounds: int, batch: int = BATCH) -> dict[str, list[float]]:
     """Return the µs of CPU time of each step in each round; the rounds go through all steps in turns."""
-    memory, acks_fd = wall.create(1, 1), os.eventfd(0)
+    memory, acks_fd = segment.create(1, 1), os.eventfd(0)
     alive, other = socket.socketpair()
     steps = Bench(memory, acks_fd, alive, batch).steps() + _validators(batch)
-    walls = [wall.create(1, 1) for _ in range(2)]
+    walls = [segment.create(1, 1) for _ in range(2)]
     for name, settings, other_memory in zip(("without", "with"), ({}, VALIDATION), walls, strict=True):
         steps.append(
             (

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 
-from router import interpreter
+from router.runtime import interpreter
 
 interpreter.forget_working_directory(as_module=__name__ == "__main__")
 

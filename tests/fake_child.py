@@ -17,16 +17,16 @@ import signal
 import socket
 import sys
 
-from router import boot, clock
-from router.shm import document, layout, wall
-from router.signals import Signals
+from router.runtime import child_args, clock
+from router.shm import layout, segment, settings_memory
+from router.supervisor.signals import Signals
 
 
 def main() -> int:
     report_path, kind, behaviour, argument = sys.argv[1:]
     report = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
     report.connect(report_path)
-    given = boot.decode(boot.ControlBoot if kind == "control" else boot.WorkerBoot, argument)
+    given = child_args.decode(child_args.ControlArgs if kind == "control" else child_args.WorkerArgs, argument)
     name = "control" if kind == "control" else f"worker {given.index}"
 
     def tell(*what: object) -> None:
@@ -34,7 +34,7 @@ def main() -> int:
 
     if behaviour.startswith("exit:"):
         return int(behaviour.removeprefix("exit:"))
-    memory = wall.attach(given.wall_fd)
+    memory = segment.attach(given.segment_fd)
     if kind == "control":
         beat, starts = layout.H_CONTROL_HEARTBEAT_NS, memory.words[layout.H_CONTROL_STARTS]
     else:
@@ -63,8 +63,8 @@ def main() -> int:
             rounds_left -= 1
             for number in signals.wait(0.02):
                 if number == signal.SIGHUP:
-                    document.receive(given.updates_fd, given.settings_fd)
-                    settings = json.loads(document.read(given.settings_fd))
+                    settings_memory.receive(given.updates_fd, given.settings_fd)
+                    settings = json.loads(settings_memory.read(given.settings_fd))
                     tell("SIGHUP", settings["timeouts"]["confirm_timeout_s"], settings.get("workers", "unseen"))
                 elif number == signal.SIGTERM:
                     shared = ", the port is shared" if memory.words[layout.H_PORT_SHARED] else ""

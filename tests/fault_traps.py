@@ -10,20 +10,20 @@ TRAPS: Final[dict[int, Case]] = {
     1: Case(
         "bytes behind a message with Connection: close, in the same read",
         "C",
-        ("proxy/test_farewell.py::test_bytes_after_connection_close_do_not_harm_the_request_before",),
+        ("proxy/engine/test_closing.py::test_bytes_after_connection_close_do_not_harm_the_request_before",),
     ),
     2: Case("llhttp takes HTTP/0.9 and HTTP/2.0", "C", (f"{REFUSED}[case 4: HTTP/2.0", SMUGGLED)),
     3: Case("a 502 in a response that has begun", "U", (TARGET + "test_at_every_byte_a_response_may_end", BROKEN)),
     4: Case(
         "a cut body that looks whole",
         "U",
-        ("proxy/test_upstream.py::test_a_body_that_was_cut_never_looks_whole", BROKEN),
+        ("proxy/engine/test_upstream.py::test_a_body_that_was_cut_never_looks_whole", BROKEN),
     ),
     5: Case(
         "absolute-form targets",
         "C",
         (
-            "proxy/test_heads.py::test_the_authority_of_an_absolute_target_wins",
+            "proxy/http1/test_heads.py::test_the_authority_of_an_absolute_target_wins",
             "proxy/test_unusual.py::test_served_unchanged",
         ),
     ),
@@ -42,15 +42,15 @@ TRAPS: Final[dict[int, Case]] = {
         "a bad or late chunk after the head was forwarded",
         "C",
         (
-            "proxy/test_downstream.py::test_a_bad_chunk_after_the_head_cuts_the_backend_without_a_last_chunk",
-            "proxy/test_downstream.py::test_a_client_that_stops_is_408_and_no_fault[chunk",
+            "proxy/engine/test_downstream.py::test_a_bad_chunk_after_the_head_cuts_the_backend_without_a_last_chunk",
+            "proxy/engine/test_downstream.py::test_a_client_that_stops_is_408_and_no_fault[chunk",
         ),
     ),
     10: Case(
         "Expect",
         "C",
         (
-            "proxy/test_heads.py::test_expect_is_passed_on_only_with_a_body",
+            "proxy/http1/test_heads.py::test_expect_is_passed_on_only_with_a_body",
             CASES[15].tests[0],
             CASES[15].tests[1],
             SMUGGLED,
@@ -61,15 +61,15 @@ TRAPS: Final[dict[int, Case]] = {
     13: Case(
         "underscores in the names of framing fields",
         "C",
-        ("proxy/test_heads.py::test_what_is_refused_and_with_which_status", SMUGGLED),
+        ("proxy/http1/test_heads.py::test_what_is_refused_and_with_which_status", SMUGGLED),
     ),
     14: Case("line ends of str.splitlines", "C", (SMUGGLED, BROKEN)),
     15: Case(
         "trailers that frame, route or authenticate",
         "C",
         (
-            "proxy/test_chunks.py::test_every_cut_gives_the_same_bytes_without_forbidden_trailers",
-            "proxy/test_chunks.py::test_trailers_that_the_router_sets_itself_are_dropped",
+            "proxy/http1/test_chunks.py::test_every_cut_gives_the_same_bytes_without_forbidden_trailers",
+            "proxy/http1/test_chunks.py::test_trailers_that_the_router_sets_itself_are_dropped",
         ),
     ),
 }

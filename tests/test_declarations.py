@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 PROXY = Path(__file__).parent.parent / "router" / "proxy"
-DECLARED = sorted(path.stem for path in PROXY.glob("*.pxd"))
+DECLARED = sorted(str(path.relative_to(PROXY).with_suffix("")) for path in PROXY.rglob("*.pxd"))
 CLASS = re.compile(r"^cdef class (\w+):\n((?:[ \t]+\S.*\n|\n)*)", re.MULTILINE)
 ATTRIBUTE = re.compile(r"^    cdef (?:public |readonly )?[\w \[\]:]+?(\w+)$", re.MULTILINE)
 METHOD = re.compile(r"^    c(?:p?)def (?:[\w ]+ )?(\w+)\(", re.MULTILINE)

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from router.cli import options as opt
-from router.cli import screen
+from router.cli import output
 from router.cli.client import Client, Document, segment
 from router.cli.failure import USAGE
 from router.errors import OperatorError
@@ -44,7 +44,7 @@ def acceptance(
         told = client.change("DELETE", f"{path}/{segment(remove)}", {"reason": reason}, dry_run=dry_run)
     else:
         told = client.get(path)
-    screen.show_json(told) if as_json else _show(told)
+    output.show_json(told) if as_json else _show(told)
 
 
 def _limit(text: str) -> Document:
@@ -58,29 +58,29 @@ def _limit(text: str) -> Document:
 
 def _show(told: Document) -> None:
     if told.get("dry_run"):
-        screen.say("nothing was changed: " + ("it would be" if told["changed"] else "it is so already"))
+        output.say("nothing was changed: " + ("it would be" if told["changed"] else "it is so already"))
     standing = "is accepted" if told["accepted"] else "is on probation"
-    screen.say(
+    output.say(
         f"service {told['service']}: {told['active'] or 'no version'} {standing if told['active'] else 'is active'}"
     )
     if told["criteria"]:
         columns = ("criterion", "state", "value", "limit", "samples", "from", "reason")
-        screen.show(screen.table(columns, (_row(criterion) for criterion in told["criteria"])))
+        output.show(output.table(columns, (_row(criterion) for criterion in told["criteria"])))
     needed = told["needed"]
     asked = [f"{needed['requests']} requests", f"{needed['seconds']:g} s"]
     asked += ["every case"] if needed["cases"] == "required" else []
     asked += [f"{metric} ≤ {limit:g}" for metric, limit in told["settings"].items()]
-    screen.say(f"the settings ask: {', '.join(asked)}")
+    output.say(f"the settings ask: {', '.join(asked)}")
     if told["added"]:
         names = ("added", "limit", "from", "at", "because")
-        screen.show(screen.table(names, (_added(added) for added in told["added"])))
+        output.show(output.table(names, (_added(added) for added in told["added"])))
 
 
 def _row(criterion: Document) -> tuple[object, ...]:
-    figures = (screen.number(criterion[member]) for member in ("value", "limit"))
+    figures = (output.number(criterion[member]) for member in ("value", "limit"))
     name, state = criterion["name"], criterion["state"]
     return (name, state, *figures, criterion["samples"], criterion["origin"], criterion["reason"])
 
 
 def _added(added: Document) -> tuple[object, ...]:
-    return (added["metric"], screen.number(added["limit"]), added["origin"], added["at"], added["reason"])
+    return (added["metric"], output.number(added["limit"]), added["origin"], added["at"], added["reason"])

@@ -7,11 +7,11 @@ from typing import Annotated, Any, Final
 
 import typer
 
-from router import clock
 from router.cli import options as opt
-from router.cli import screen
+from router.cli import output
 from router.cli.client import Client, Document, one_service
-from router.cli.duration import seconds
+from router.cli.options import seconds
+from router.runtime import clock
 
 app = typer.Typer()
 TIMEOUT_S: Final = 120.0
@@ -40,24 +40,24 @@ def advise(
     asked = f"{path}/advise?days={seconds(since) / 86_400:g}&false_alarms_per_month={false_alarms_per_month:g}"
     told = Client(admin, token, TIMEOUT_S).get(asked)
     if as_json:
-        screen.show_json(told)
+        output.show_json(told)
         return
-    screen.show(*_heading(told))
+    output.show(*_heading(told))
     for kind, found in told["kinds"].items():
         number = len(told["rollbacks"])
-        screen.show(
+        output.show(
             "",
             f"{kind} (action {found['action']})",
-            screen.table(_COLUMNS, (_trial(trial, found["proposed"], number) for trial in found["trials"])),
+            output.table(_COLUMNS, (_trial(trial, found["proposed"], number) for trial in found["trials"])),
             f"proposed: {found['proposed']}; {found['why']}",
             *_false_alarms(found),
         )
-    screen.show("", *_ending(told))
+    output.show("", *_ending(told))
 
 
 def _heading(told: Document) -> Iterator[str]:
     yield (
-        f"service {told['service']}: {screen.long(told['days'] * 86_400)} of active versions in {told['rows']} rows since "
+        f"service {told['service']}: {output.long(told['days'] * 86_400)} of active versions in {told['rows']} rows since "
         f"{told['since']}, {len(told['rollbacks'])} rollbacks"
     )
     for rollback in told["rollbacks"]:
@@ -74,8 +74,8 @@ def _trial(trial: Document, proposed: str, rollbacks: int) -> tuple[object, ...]
         ", ".join(f"{lead:.0f}" for lead in leads),
         f"{trial['alarms']}{' or more' if trial['exhausted_ms'] else ''}",
         trial["false"],
-        screen.number(trial["false_per_month"]),
-        f"{screen.number(between[0])} to {screen.number(between[1])}" if between else "",
+        output.number(trial["false_per_month"]),
+        f"{output.number(between[0])} to {output.number(between[1])}" if between else "",
     )
 
 

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from router.cli import options as opt
-from router.cli import screen
+from router.cli import output
 from router.cli.client import Client, Document
 
 app = typer.Typer()
@@ -26,10 +26,10 @@ def alerts(
     """
     document = Client(admin, token).get(f"/v1/alerts?limit={limit}")
     if as_json:
-        screen.show_json(document)
+        output.show_json(document)
         return
     columns = ("heard", "service", "kind", "alert", "state", "about", "fate", "because", "says", "sender")
-    screen.show_table(columns, (_row(alert) for alert in document["alerts"]), "no alert came in yet: see alerts.tokens")
+    output.show_table(columns, (_row(alert) for alert in document["alerts"]), "no alert came in yet: see alerts.tokens")
 
 
 def _row(alert: Document) -> tuple[object, ...]:

@@ -26,13 +26,13 @@ from router.cli import (
     notify,
     proposals,
     report,
+    run,
     settings,
-    start,
+    status,
     versions,
-    views,
 )
 from router.errors import RouterError
-from router.printable import printable_lines
+from router.runtime.printable import printable_lines
 
 USAGE_ERROR: Final[type[Exception]] = typer.BadParameter.__mro__[2]
 """click's ClickException, which typer carries along under a name of its own."""
@@ -73,8 +73,8 @@ app = typer.Typer(
     "7 same label with other endpoints, 8 router not reachable, 9 refused by the router, 10 internal.",
 )
 for part in (
-    start,
-    views,
+    run,
+    status,
     changes,
     versions,
     alerts,

@@ -12,7 +12,7 @@ import typer
 from typer.core import TyperGroup
 
 from router.cli import options as opt
-from router.cli import screen
+from router.cli import output
 from router.cli.client import Client, Document, segment
 from router.cli.failure import USAGE
 from router.errors import OperatorError
@@ -53,14 +53,14 @@ def listing(
     client = Client(admin, token)
     document = client.get(f"{client.service(service)}/cases")
     if as_json:
-        screen.show_json(document)
+        output.show_json(document)
         return
     if not document["cases"]:
-        screen.say("there are no cases yet: a rollback makes some, and so does: rollback-router cases add FILE")
+        output.say("there are no cases yet: a rollback makes some, and so does: rollback-router cases add FILE")
     else:
         columns = ("id", "request", "expects", "failed as", "version", "incident", "by", "expires")
-        screen.show(screen.table(columns, (_row(case) for case in document["cases"])))
-    screen.say(*_without(document))
+        output.show(output.table(columns, (_row(case) for case in document["cases"])))
+    output.say(*_without(document))
 
 
 def _without(document: Document) -> list[str]:
@@ -100,7 +100,7 @@ def show(
     """Show one case with what is sent and expected, as JSON (for operators)."""
     client = Client(admin, token)
     document = client.get(f"{client.service(service)}/cases/{segment(case)}?full=true")
-    screen.write(json.dumps(document, indent=2, ensure_ascii=False) + "\n")
+    output.write(json.dumps(document, indent=2, ensure_ascii=False) + "\n")
 
 
 @app.command()
@@ -114,7 +114,7 @@ def add(
     token: opt.Token = "",
 ) -> None:
     """Add a case that you have written: one JSON object with `request` and `expect`."""
-    from router.control.cases.case_file import parsed, plain
+    from router.control.store.case_format import parsed, plain
 
     try:
         document = json.loads(_read(file))
@@ -134,11 +134,11 @@ def import_(
     token: opt.Token = "",
 ) -> None:
     """Add all cases of a file that `cases export` wrote, or none of them."""
-    from router.control.cases.case_file import imported, plain
+    from router.control.store.case_format import imported, plain
 
     cases: list[Case] = imported(_read(file))
     if not cases:
-        screen.say(f"{file} has no cases")
+        output.say(f"{file} has no cases")
         return
     _send(Client(admin, token), service, [plain(case) for case in cases], dry_run, as_json)
 
@@ -151,7 +151,7 @@ def export(
     token: opt.Token = "",
 ) -> None:
     """Write all cases into a file, for another router or for CI (for operators)."""
-    from router.control.cases.case_file import exported, parsed
+    from router.control.store.case_format import exported, parsed
 
     client = Client(admin, token)
     document = client.get(f"{client.service(service)}/cases?full=true")
@@ -163,7 +163,7 @@ def export(
             written.write(data)
     except OSError as error:
         raise OperatorError(400, "case_file_unwritable", f"{file}: {error.strerror}", exit_code=USAGE) from None
-    screen.say(f"{len(plain)} cases in {file}: check them anywhere with rollback-router check --url URL --cases {file}")
+    output.say(f"{len(plain)} cases in {file}: check them anywhere with rollback-router check --url URL --cases {file}")
 
 
 @app.command()
@@ -178,7 +178,7 @@ def remove(
     path = client.service(service)
     for name in case:
         client.change("DELETE", f"{path}/cases/{segment(name)}", {})
-        screen.say(f"{name} is deleted")
+        output.say(f"{name} is deleted")
 
 
 def _private(path: str, flags: int) -> int:
@@ -187,7 +187,7 @@ def _private(path: str, flags: int) -> int:
 
 
 def _read(file: str) -> bytes:
-    from router.control.cases.case_file import read
+    from router.control.store.case_format import read
 
     try:
         return read(file)
@@ -200,7 +200,7 @@ def _send(client: Client, service: str, cases: list[Document], dry_run: bool, as
         "POST", f"{client.service(service)}/cases", {"cases": [_bare(case) for case in cases]}, dry_run=dry_run
     )
     if as_json:
-        screen.show_json(answer)
+        output.show_json(answer)
         return
     would = "would be " if dry_run else ""
     parts = [f"{len(answer['added'])} {would}added"]
@@ -209,7 +209,7 @@ def _send(client: Client, service: str, cases: list[Document], dry_run: bool, as
         for name, told in (("known", "known before"), ("dropped", "older ones gone"))
         if answer[name]
     ]
-    screen.say(f"cases: {', '.join(parts)}", *(f"  {name}" for name in answer["added"][:20]))
+    output.say(f"cases: {', '.join(parts)}", *(f"  {name}" for name in answer["added"][:20]))
 
 
 def _bare(case: Document) -> Document:

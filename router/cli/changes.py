@@ -6,13 +6,13 @@ from typing import Annotated, Any, Final
 
 import typer
 
-from router import clock
-from router.cli import duration, screen
+from router.cli import options, output
 from router.cli import options as opt
 from router.cli.check import until_checked
 from router.cli.client import Client, Document, actor, segment
 from router.cli.failure import NOT_TRUE, USAGE
 from router.errors import OperatorError
+from router.runtime import clock
 
 app = typer.Typer()
 
@@ -187,7 +187,7 @@ def _believed(from_version: str, override: str = "", override_for: str = "") -> 
     body: Document = {"from": from_version} if from_version else {}
     if override_for and not override:
         raise OperatorError(400, "override_missing", "--override-for needs --override REASON", exit_code=USAGE)
-    lasting = {"expires_after_s": duration.seconds(override_for)} if override_for else {}
+    lasting = {"expires_after_s": options.seconds(override_for)} if override_for else {}
     return body | ({"override": {"actor": actor(), "reason": override, **lasting}} if override else {})
 
 
@@ -202,9 +202,9 @@ def _routed(
 def done(answer: Document, as_json: bool, fallback: str) -> None:
     """Show the answer; leave with 1 if not every worker confirmed, or if somebody has to approve first."""
     if as_json:
-        screen.show_json(answer)
+        output.show_json(answer)
     else:
-        screen.say(str(answer.get("message") or fallback), *_remarks(answer))
+        output.say(str(answer.get("message") or fallback), *_remarks(answer))
     unconfirmed = answer.get("confirmed") is False and answer.get("changed") is not False
     if unconfirmed or answer.get("awaits"):
         raise typer.Exit(NOT_TRUE)
@@ -240,7 +240,7 @@ def _wait_until_ready(client: Client, path: str, version: str, as_json: bool) ->
             raise OperatorError(409, "deploy_failed", _failure(version, target), exit_code=NOT_TRUE, facts=target)
         if not as_json and (progress := _progress(target)) != shown:
             shown = progress
-            screen.console(stderr=True).print(f"{version}: {progress}", soft_wrap=True)
+            output.console(stderr=True).print(f"{version}: {progress}", soft_wrap=True)
         clock.sleep_s(POLL_EVERY_S)
 
 

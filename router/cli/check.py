@@ -7,17 +7,17 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from router import clock
-from router.cli import junit, screen
+from router.cli import junit, output
 from router.cli import options as opt
 from router.cli.client import Client, Document, segment
 from router.cli.failure import NOT_TRUE, USAGE
 from router.errors import OperatorError
+from router.runtime import clock
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from router.control.cases.replay import Place, Way
+    from router.control.cases.runner import RunOptions, RunTarget
     from router.rollout.cases.case import Case
 
 app = typer.Typer()
@@ -63,17 +63,17 @@ def check(
         detail = "name a VERSION that the router knows, or --url URL with --cases FILE"
         raise OperatorError(400, "check_what", detail, exit_code=USAGE)
     if url:
-        from router.control.cases.replay import Way
-        from router.rollout.cases.case import Limits
+        from router.control.cases.runner import RunOptions
+        from router.rollout.cases.comparison import ComparisonLimits
 
-        way = Way(Limits(latency_ms_max, equal), concurrency, timeout_s, asked=True)
+        way = RunOptions(ComparisonLimits(latency_ms_max, equal), concurrency, timeout_s, asked=True)
         told, titles = _of_url(url, _chosen(cases, only or []), _place(url, header or [], ca), way, quiet=as_json)
     else:
         told, titles = _of_router(Client(admin, token), service, version, only or [], replay_all, quiet=as_json)
     if report:
         junit.write(report, junit.document(f"cases on {version or url}", told["results"], titles))
     if as_json:
-        screen.show_json(told)
+        output.show_json(told)
     else:
         _show(told, titles)
     if told["state"] != "passed":
@@ -118,7 +118,7 @@ def until_checked(client: Client, path: str, version: str, *, quiet: bool) -> Do
 
 # -- by ourselves
 def _chosen(file: str, only: list[str]) -> list[Case]:
-    from router.control.cases.case_file import imported, read
+    from router.control.store.case_format import imported, read
 
     try:
         cases = imported(read(file))
@@ -129,10 +129,10 @@ def _chosen(file: str, only: list[str]) -> list[Case]:
     return [case for case in cases if not only or case.id in only]
 
 
-def _place(url: str, headers: list[str], ca: str) -> Place:
+def _place(url: str, headers: list[str], ca: str) -> RunTarget:
     from urllib.parse import urlsplit
 
-    from router.control.cases.replay import Place
+    from router.control.cases.runner import RunTarget
 
     try:
         parts = urlsplit(url)
@@ -149,7 +149,7 @@ def _place(url: str, headers: list[str], ca: str) -> Place:
         if not colon or not name.strip() or not line.isprintable():
             raise OperatorError(400, "header_invalid", f"--header {line!r}: write it as 'NAME: VALUE'", exit_code=USAGE)
         sent[name.strip()] = value.strip()
-    return Place((url,), _context(ca) if ca else None, headers=sent)
+    return RunTarget((url,), _context(ca) if ca else None, headers=sent)
 
 
 def _context(ca: str) -> Any:
@@ -161,10 +161,12 @@ def _context(ca: str) -> Any:
         raise OperatorError(400, "ca_unusable", f"--ca {ca}: {error}", exit_code=USAGE) from None
 
 
-def _of_url(url: str, cases: list[Case], place: Place, way: Way, *, quiet: bool) -> tuple[Document, dict[str, str]]:
+def _of_url(
+    url: str, cases: list[Case], place: RunTarget, way: RunOptions, *, quiet: bool
+) -> tuple[Document, dict[str, str]]:
     import asyncio
 
-    from router.control.cases.replay import replayed
+    from router.control.cases.runner import replayed
 
     done = 0
     with _progress(quiet) as show:
@@ -199,7 +201,7 @@ def _title(request: Document, note: str) -> str:
 @contextmanager
 def _progress(quiet: bool) -> Iterator[Callable[[int, int], None]]:
     """Show how far it is, on a terminal only."""
-    console = None if quiet else screen.console(stderr=True)
+    console = None if quiet else output.console(stderr=True)
     if console is None or not console.is_terminal:
         yield lambda done, total: None
         return
@@ -217,11 +219,11 @@ def _show(told: Document, titles: dict[str, str]) -> None:
         if result["state"] != "pass"
     ]
     if rows:
-        screen.show(screen.table(("case", "request", "result", "why"), rows))
+        output.show(output.table(("case", "request", "result", "why"), rows))
     if told.get("error"):
-        screen.say(f"the check broke off: {told['error']}")
+        output.say(f"the check broke off: {told['error']}")
     if not told["total"] and told["state"] == "passed":
-        screen.say("there are no cases: nothing was checked")
+        output.say("there are no cases: nothing was checked")
         return
     counts = f"{told['passed']} of {told['total']} cases pass, {told['failed']} fail"
-    screen.say(counts + (f", {told['skipped']} were not sent or prove nothing" if told["skipped"] else ""))
+    output.say(counts + (f", {told['skipped']} were not sent or prove nothing" if told["skipped"] else ""))

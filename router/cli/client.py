@@ -11,7 +11,7 @@ from urllib.parse import quote, urlsplit
 
 from router.cli.failure import UNREACHABLE, USAGE, of_problem
 from router.errors import OperatorError
-from router.rollout.endpoint import UNIX, unix_path_is_wrong
+from router.rollout.model.endpoint import UNIX, unix_path_is_wrong
 
 TIMEOUT_S: Final = 30.0
 ANSWER_BYTES_MAX: Final = 64 << 20

@@ -10,17 +10,17 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
-from router import clock
 from router.cli import options as opt
-from router.cli import screen
+from router.cli import output
 from router.cli.client import Client, Document
 from router.cli.failure import NOT_TRUE
 from router.errors import RouterError
-from router.rollout.endpoint import parse_endpoint
+from router.rollout.model.endpoint import parse_endpoint
+from router.runtime import clock
 
 if TYPE_CHECKING:
-    from router.config import Settings
-    from router.sections.address import Address
+    from router.settings.sections.address import Address
+    from router.settings.settings import Settings
 
 app = typer.Typer()
 
@@ -32,7 +32,7 @@ CLOCK_STEP_S: Final = 5.0
 
 
 @dataclass(frozen=True, slots=True)
-class Check:
+class DoctorCheck:
     """One finding. `remedy` is empty when all is well."""
 
     name: str
@@ -56,33 +56,33 @@ def doctor(
     checks = list(examine(config, Client(admin, token, CONNECT_TIMEOUT_S)))
     bad = [check for check in checks if not check.ok]
     if as_json:
-        screen.show_json({"ok": not bad, "checks": [asdict(check) for check in checks]})
+        output.show_json({"ok": not bad, "checks": [asdict(check) for check in checks]})
     else:
         rows = (("ok" if check.ok else "fail", check.name, check.detail, check.remedy) for check in checks)
-        screen.show(screen.table(("", "check", "found", "what to do"), rows))
+        output.show(output.table(("", "check", "found", "what to do"), rows))
     if bad:
         raise typer.Exit(NOT_TRUE)
 
 
-def examine(config: str, client: Client) -> Iterator[Check]:
+def examine(config: str, client: Client) -> Iterator[DoctorCheck]:
     """Yield every check. Without an answer of the router, only what can be seen without it."""
     try:
         settings = _load(config)
         services = ", ".join(sorted(settings.services)) or "none (flags may bring one)"
-        yield Check("settings", True, f"{config or 'environment and defaults'}: good; services: {services}")
+        yield DoctorCheck("settings", True, f"{config or 'environment and defaults'}: good; services: {services}")
     except RouterError as error:
         settings = None
-        yield Check("settings", False, error.detail, "mend the file: rollback-router config check --config FILE")
+        yield DoctorCheck("settings", False, error.detail, "mend the file: rollback-router config check --config FILE")
     try:
         status = client.get("/v1/status")
-        yield Check(
+        yield DoctorCheck(
             "admin API",
             True,
             f"{client.url} answers, router {status['version']} ({status.get('build', 'build unknown')})",
         )
     except RouterError as error:
         status = None
-        yield Check("admin API", False, error.detail, "start it (rollback-router run …) or name it: --admin URL")
+        yield DoctorCheck("admin API", False, error.detail, "start it (rollback-router run …) or name it: --admin URL")
     yield _files()
     yield _clock(clock.wall_s())
     if settings is not None:
@@ -97,42 +97,42 @@ def examine(config: str, client: Client) -> Iterator[Check]:
 def _load(config: str) -> Settings:
     from pathlib import Path
 
-    from router.config import load
+    from router.settings.loader import load
 
     return load(Path(config) if config else None)
 
 
-def _files() -> Check:
+def _files() -> DoctorCheck:
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     remedy = "" if hard >= FILES_MIN else f"raise it to {FILES_MIN} or more: LimitNOFILE= in the unit, or ulimit -Hn"
-    return Check(
+    return DoctorCheck(
         "file limit", hard >= FILES_MIN, f"{hard} open files allowed here ({soft} until the router asks)", remedy
     )
 
 
-def _clock(now_s: float) -> Check:
+def _clock(now_s: float) -> DoctorCheck:
     good = now_s >= CLOCK_FLOOR_S
-    return Check("clock", good, f"it is {clock.iso(now_s)}", "" if good else "set it: timedatectl set-ntp true")
+    return DoctorCheck("clock", good, f"it is {clock.iso(now_s)}", "" if good else "set it: timedatectl set-ntp true")
 
 
-def _certificates(settings: Settings) -> Iterator[Check]:
-    from router import certificates
+def _certificates(settings: Settings) -> Iterator[DoctorCheck]:
+    from router.tls import contexts
 
     document, now_s = settings.model_dump(), clock.wall_s()
     try:
-        for place, certificate, days in certificates.shown(document, now_s):
+        for place, certificate, days in contexts.shown(document, now_s):
             names = ", ".join(certificate.names) or "no name"
-            yield Check(place, True, f"{certificate.path} for {names}: {days} days left")
-        for complaint in certificates.check(document, now_s):
-            yield Check(
+            yield DoctorCheck(place, True, f"{certificate.path} for {names}: {days} days left")
+        for complaint in contexts.check(document, now_s):
+            yield DoctorCheck(
                 "TLS", False, complaint, "renew it and write the new pair over the old files; or mend the settings"
             )
     except RouterError as error:
         what, _, remedy = error.detail.partition("; ")
-        yield Check("TLS", False, what, remedy)
+        yield DoctorCheck("TLS", False, what, remedy)
 
 
-def _before_start(settings: Settings) -> Iterator[Check]:
+def _before_start(settings: Settings) -> Iterator[DoctorCheck]:
     for name, address in (("listen", settings.listen), ("admin_listen", settings.admin_listen)):
         yield _port(name, address)
     yield _state(settings)
@@ -142,34 +142,34 @@ def _before_start(settings: Settings) -> Iterator[Check]:
                 yield _target(f"target {name}/{seed.version if seed else ''}", url)
 
 
-def _port(name: str, address: Address) -> Check:
-    from router.sockets import check_free
+def _port(name: str, address: Address) -> DoctorCheck:
+    from router.supervisor.sockets import check_free
 
     try:
         check_free(address, name)
     except RouterError as error:
         what, _, remedy = error.detail.partition(": ")
-        return Check(name, False, what, remedy)
-    return Check(name, True, f"{address} is free")
+        return DoctorCheck(name, False, what, remedy)
+    return DoctorCheck(name, True, f"{address} is free")
 
 
-def _state(settings: Settings) -> Check:
+def _state(settings: Settings) -> DoctorCheck:
     import shutil
 
-    from router.state_directory import StateDirectory
+    from router.supervisor.state_directory import StateDirectory
 
     path = settings.resolved_state_dir()
     try:
         StateDirectory(path, patience_s=0.0).close()
     except RouterError as error:
-        return Check("state directory", False, error.detail, "another directory: --state-dir DIR")
+        return DoctorCheck("state directory", False, error.detail, "another directory: --state-dir DIR")
     free_bytes = shutil.disk_usage(path).free
     good = free_bytes >= FREE_BYTES_MIN
     remedy = "" if good else f"free {FREE_BYTES_MIN >> 20} MiB or choose another: --state-dir DIR"
-    return Check("state directory", good, f"{path} is writable, {free_bytes >> 20} MiB free", remedy)
+    return DoctorCheck("state directory", good, f"{path} is writable, {free_bytes >> 20} MiB free", remedy)
 
 
-def _target(name: str, url: str) -> Check:
+def _target(name: str, url: str) -> DoctorCheck:
     endpoint = parse_endpoint(url)
     try:
         if endpoint.unix:
@@ -179,21 +179,21 @@ def _target(name: str, url: str) -> Check:
         else:
             socket.create_connection((endpoint.host, endpoint.port), CONNECT_TIMEOUT_S).close()
     except OSError as error:
-        return Check(name, False, f"{url}: {error.strerror or error}", "start that model server, or mend its URL")
-    return Check(name, True, f"{url} accepts connections")
+        return DoctorCheck(name, False, f"{url}: {error.strerror or error}", "start that model server, or mend its URL")
+    return DoctorCheck(name, True, f"{url} accepts connections")
 
 
-def _running(status: Document) -> Iterator[Check]:
+def _running(status: Document) -> Iterator[DoctorCheck]:
     workers = status["workers"]
     down = [str(worker["index"]) for worker in workers if not worker["up"]]
     remedy = "see the router's log; it restarts them itself" if down else ""
     found = f"worker {', '.join(down)} of {len(workers)} is down" if down else f"{len(workers)} up"
-    yield Check("workers", not down, found, remedy)
+    yield DoctorCheck("workers", not down, found, remedy)
     for alarm in status["alarms"]:
-        yield Check(f"alarm {alarm['code']}", False, alarm["detail"], "rollback-router explain")
+        yield DoctorCheck(f"alarm {alarm['code']}", False, alarm["detail"], "rollback-router explain")
     for name, service in sorted(status["services"].items()):
         way_back = bool(service["way_back"])
-        yield Check(
+        yield DoctorCheck(
             f"way back {name}",
             way_back,
             f"to {service['standby']}" if way_back else str(service["no_way_back"] or "no standby"),
@@ -204,23 +204,23 @@ def _running(status: Document) -> Iterator[Check]:
                 yield _probed(f"target {name}/{target['version']}", endpoint)
 
 
-def _probed(name: str, endpoint: dict[str, Any]) -> Check:
+def _probed(name: str, endpoint: dict[str, Any]) -> DoctorCheck:
     probe = endpoint.get("last_probe")
     good = bool(endpoint["ready"])
     detail = probe["detail"] if probe else "not probed yet"
-    return Check(
+    return DoctorCheck(
         name, good, f"{endpoint['url']}: {detail}", "" if good else "rollback-router status; is that server well?"
     )
 
 
-def _journal(client: Client) -> Check:
+def _journal(client: Client) -> DoctorCheck:
     """Read the whole journal through the API: it must be readable, without a hole, and not from the future."""
     count, last, after = 0, None, 0
     try:
         while entries := client.get(f"/v1/journal?after={after}&limit=1000")["entries"]:
             for entry in entries:
                 if entry["seq"] != after + 1:
-                    return Check(
+                    return DoctorCheck(
                         "journal",
                         False,
                         f"entry {after + 1} is missing",
@@ -229,9 +229,9 @@ def _journal(client: Client) -> Check:
                 after = entry["seq"]
             count, last = count + len(entries), entries[-1]["at"]
     except RouterError as error:
-        return Check("journal", False, error.detail, "see the router's log; is the disk full?")
+        return DoctorCheck("journal", False, error.detail, "see the router's log; is the disk full?")
     if last is not None and last > clock.iso(clock.wall_s() + CLOCK_STEP_S):
-        return Check(
+        return DoctorCheck(
             "journal", False, f"its last entry is from the future: {last}", "the clock went back: timedatectl status"
         )
-    return Check("journal", True, f"{count} entries, none missing; last at {last}")
+    return DoctorCheck("journal", True, f"{count} entries, none missing; last at {last}")

@@ -6,12 +6,12 @@ from typing import Annotated, Any, Final
 
 import typer
 
-from router import clock
 from router.cli import options as opt
-from router.cli import screen
+from router.cli import output
 from router.cli.client import Client, Document, one_service, segment
 from router.cli.failure import NOT_TRUE, USAGE
 from router.errors import OperatorError
+from router.runtime import clock
 
 app = typer.Typer()
 
@@ -59,10 +59,10 @@ def drill(
         body = {"shadow": shadow, "force": force, "reason": reason, **({"hold_s": hold} if hold else {})}
         begun = client.change("POST", path, body, dry_run=dry_run)
     if dry_run:
-        screen.show_json(begun) if as_json else screen.say(begun["message"])
+        output.show_json(begun) if as_json else output.say(begun["message"])
         return
     told = _wait(client, begun, as_json)
-    screen.show_json(told) if as_json else _show(told)
+    output.show_json(told) if as_json else _show(told)
     if told["result"] not in ("passed", *(("stopped",) if stop else ())):
         raise typer.Exit(NOT_TRUE)
 
@@ -71,7 +71,7 @@ def _wait(client: Client, begun: Document, as_json: bool) -> Document:
     """Return the drill once it is over; its bounds are the router's."""
     if begun["result"] is None and not as_json:
         there = begun["swaps"][0] if begun["swaps"] else {}
-        screen.console(stderr=True).print(
+        output.console(stderr=True).print(
             f"{begun['drill']}: {begun['to']} serves instead of {begun['from']}, {_took(there)}; "
             f"home in {begun['hold_s']:g} s (now: rollback-router drill --stop)",
             soft_wrap=True,
@@ -95,45 +95,45 @@ def _took(swap: dict[str, Any]) -> str:
 
 def _show(told: Document) -> None:
     """Show one drill as people read it."""
-    screen.say(f"{told['drill']} {told['result']}" + (f": {'; '.join(told['reasons'])}" if told["reasons"] else ""))
+    output.say(f"{told['drill']} {told['result']}" + (f": {'; '.join(told['reasons'])}" if told["reasons"] else ""))
     for swap in told.get("swaps", ()):
         way = f"home to {told['from']}" if swap["home"] else f"to {told['to']}"
-        screen.say(f"{way}: generation {swap['generation']}, {_took(swap)}")
+        output.say(f"{way}: generation {swap['generation']}, {_took(swap)}")
     if told["mode"] == "shadow" and "probe_ms" in told:
-        screen.say(
+        output.say(
             f"nothing was swapped: probe {told['probe_ms']:.1f} ms, gate {told['gate_us']} µs, route {told['encode_us']} µs, "
             f"journal {told['journal_ms']:.1f} ms"
         )
     rows = [(name, told[name]) for name in ("before", "during") if told.get(name)]
     if rows:
         columns = ("", "requests", "faults", "p50", "p99")
-        screen.show(screen.table(columns, (_figures(name, figures) for name, figures in rows)))
+        output.show(output.table(columns, (_figures(name, figures) for name, figures in rows)))
     if told.get("clients"):
-        screen.say("clients saw: " + ", ".join(f"{count} {outcome}" for outcome, count in told["clients"].items()))
+        output.say("clients saw: " + ", ".join(f"{count} {outcome}" for outcome, count in told["clients"].items()))
 
 
 def _figures(name: str, figures: Document) -> tuple[object, ...]:
-    times = (screen.number(figures[member], "ms") for member in ("p50_ms", "p99_ms"))
-    return (name, figures["requests"], screen.percent(figures["fault_share"]), *times)
+    times = (output.number(figures[member], "ms") for member in ("p50_ms", "p99_ms"))
+    return (name, figures["requests"], output.percent(figures["fault_share"]), *times)
 
 
 def _list(client: Client, service: str, as_json: bool) -> None:
     document = client.get("/v1/drills" + (f"?service={segment(service)}" if service else ""))
     if as_json:
-        screen.show_json(document)
+        output.show_json(document)
         return
     for name, standing in sorted(document["services"].items()):
         last = standing["last_passed_at"] or "never"
         following = f"; next {standing['next_at']}" if standing["next_at"] else ""
-        screen.say(f"service {name}: last passed {last}{' (OVERDUE)' if standing['overdue'] else ''}{following}")
+        output.say(f"service {name}: last passed {last}{' (OVERDUE)' if standing['overdue'] else ''}{following}")
     columns = ("drill", "started", "mode", "by", "from", "to", "away", "result", "because")
-    screen.show_table(
+    output.show_table(
         columns, (_row(told) for told in document["drills"]), "there was no drill yet: rollback-router drill"
     )
 
 
 def _row(told: Document) -> tuple[object, ...]:
-    away = screen.number(told.get("away_s"), "s")
+    away = output.number(told.get("away_s"), "s")
     result = told["result"] or told["phase"]
     return (
         told["drill"],

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from typing import Final
 
-from router.cli import screen
+from router.cli import output
 from router.errors import InternalError, OperatorError, RouterError, StartError
-from router.printable import printable
+from router.runtime.printable import printable
 
 NOT_TRUE: Final = 1
 USAGE: Final = 2
@@ -110,8 +110,8 @@ def report(error: RouterError, as_json: bool) -> int:
     advice = NEXT_IN_DOUBT if facts.get("in_doubt") else NEXT.get(error.code)
     if as_json:
         document = {**facts, "code": error.code, "detail": error.detail, "exit_code": code, "next": advice}
-        screen.show_json(document)
-    screen.write(f"rollback-router: {printable(error.detail)}\n", stderr=True)
+        output.show_json(document)
+    output.write(f"rollback-router: {printable(error.detail)}\n", stderr=True)
     if advice:
-        screen.write(f"next: {advice}\n", stderr=True)
+        output.write(f"next: {advice}\n", stderr=True)
     return code

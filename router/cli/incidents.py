@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from router.cli import options as opt
-from router.cli import screen
+from router.cli import output
 from router.cli.client import Client, Document, segment
 from router.cli.failure import USAGE
 from router.errors import OperatorError
@@ -49,7 +49,7 @@ def incidents(
                 400, "incident_needed", "say which incident: rollback-router incidents ID …", exit_code=USAGE
             )
         document = client.get("/v1/incidents")
-        screen.show_json(document) if as_json else screen.show(_listed(document))
+        output.show_json(document) if as_json else output.show(_listed(document))
         return
     path = f"/v1/incidents/{segment(incident)}"
     document = client.get(path)
@@ -60,9 +60,9 @@ def incidents(
         if file:
             _save(client.text(f"{path}{suffix}"), file)
     if as_json:
-        screen.show_json(document)
+        output.show_json(document)
     elif not html and not md:
-        screen.show(*_whole(document))
+        output.show(*_whole(document))
 
 
 def _edit(
@@ -93,13 +93,13 @@ def _edit(
 
 def _save(text: str, file: str) -> None:
     if file == "-":
-        screen.write(text)
+        output.write(text)
         return
     try:
         Path(file).write_text(text, "utf-8")
     except OSError as error:
         raise OperatorError(400, "file_unwritable", f"{file}: {error.strerror}", exit_code=USAGE) from None
-    screen.say(f"saved {file}")
+    output.say(f"saved {file}")
 
 
 def _listed(document: Document) -> Any:
@@ -112,14 +112,14 @@ def _listed(document: Document) -> Any:
             one["from"],
             one["to"],
             one.get("reason"),
-            screen.yes(one.get("manual")),
+            output.yes(one.get("manual")),
             one.get("status"),
             one.get("owner"),
         )
         for one in document["incidents"]
     )
     found = list(rows)
-    return screen.table(columns, found) if found else "there is no incident: nothing was rolled back yet"
+    return output.table(columns, found) if found else "there is no incident: nothing was rolled back yet"
 
 
 def _whole(i: Document) -> list[Any]:
@@ -130,10 +130,10 @@ def _whole(i: Document) -> list[Any]:
     until = impact.get("failed_until_decision")
     fault = "faults above the limit" if i.get("times", {}).get("onset") else "fault"
     figures = (
-        (f"{fault} → decision", screen.number(durations["fault_to_decision_s"], "s")),
-        ("decision → swap", screen.number(durations["decision_to_store_us"], "µs")),
-        ("swap → last worker", screen.number(durations["store_to_last_worker_ms"], "ms")),
-        (f"{fault} → recovered", screen.number(durations["fault_to_recovered_s"], "s")),
+        (f"{fault} → decision", output.number(durations["fault_to_decision_s"], "s")),
+        ("decision → swap", output.number(durations["decision_to_store_us"], "µs")),
+        ("swap → last worker", output.number(durations["store_to_last_worker_ms"], "ms")),
+        (f"{fault} → recovered", output.number(durations["fault_to_recovered_s"], "s")),
         ("requests meanwhile", impact["requests"]),
         ("errors", ", ".join(f"{count} {name}" for name, count in (impact["errors"] or {}).items())),
         *((("errors until the decision", until),) if until is not None else ()),
@@ -141,12 +141,12 @@ def _whole(i: Document) -> list[Any]:
         ("failed for clients, at most", impact["failed_max"]),
         ("share of the error budget", _budget(impact["budget"])),
     )
-    parts += ["", screen.table(("what", "how much"), figures)]
+    parts += ["", output.table(("what", "how much"), figures)]
     lines = ((line["at"], f"{line['t_s']:+.3f} s", line["actor"], line["text"]) for line in i["timeline"])
-    parts += ["", screen.table(("time", "from decision", "who", "what happened"), lines)]
+    parts += ["", output.table(("time", "from decision", "who", "what happened"), lines)]
     if i["candidates"]:
         rows = ((one["strength"], one["claim"], "; ".join(one["evidence"])) for one in i["candidates"])
-        parts += ["", screen.table(("evidence", "it may be", "because"), rows)]
+        parts += ["", output.table(("evidence", "it may be", "because"), rows)]
     if i["failures"]["items"]:
         parts += ["", f"failing requests: {i['failures']['why']}", _failing(i["failures"]["items"])]
     return [*parts, "", *_people(i["id"], review)]
@@ -171,11 +171,11 @@ def _failing(items: list[Document]) -> Any:
         )
         for one in items
     )
-    return screen.table(columns, rows)
+    return output.table(columns, rows)
 
 
 def _budget(budget: Document | None) -> str | None:
-    return None if budget is None else f"{screen.percent(budget['share'])} ({budget['basis']})"
+    return None if budget is None else f"{output.percent(budget['share'])} ({budget['basis']})"
 
 
 def _people(incident: str, review: Document) -> list[Any]:
@@ -184,7 +184,7 @@ def _people(incident: str, review: Document) -> list[Any]:
     if review["actions"]:
         columns = ("action", "state", "kind", "owner", "due", "what")
         parts.append(
-            screen.table(
+            output.table(
                 columns,
                 ([one.get(name if name != "action" else "id") for name in columns] for one in review["actions"]),
             )

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from router.cli import options as opt
-from router.cli import screen
+from router.cli import output
 from router.cli.client import Client, Document
 
 app = typer.Typer()
@@ -30,34 +30,34 @@ def inputs(
     path = client.service(service)
     if relearn:
         document = client.change("POST", f"{path}/inputs/relearn", {"reason": reason})
-        screen.show_json(document) if as_json else screen.say(document["message"])
+        output.show_json(document) if as_json else output.say(document["message"])
         return
     found = client.get(path).get("inputs")
     if as_json:
-        screen.show_json(found or {})
+        output.show_json(found or {})
     elif not found:
-        screen.say("nothing is looked at: name fields in [services.NAME.inputs]")
+        output.say("nothing is looked at: name fields in [services.NAME.inputs]")
     else:
         _show(found)
 
 
 def _show(found: Document) -> None:
     reference = found["reference"]
-    screen.say(f"{'DRIFTED: ' if found['drifting'] else ''}{found['reason'] or found['state']}")
+    output.say(f"{'DRIFTED: ' if found['drifting'] else ''}{found['reason'] or found['state']}")
     if reference is None:
         return
-    screen.say(f"good is what {reference['version']} got in {reference['requests']} requests")
+    output.say(f"good is what {reference['version']} got in {reference['requests']} requests")
     columns = ("field", "kind", "from", "to", "categories", "usually missing", "outside is judged")
     rows = [
         (
             name,
             known["kind"],
-            screen.number(known["low"]),
-            screen.number(known["high"]),
+            output.number(known["low"]),
+            output.number(known["high"]),
             known["categories"] or None,
-            screen.percent(known["usual_missing"]),
-            screen.yes(known["judged"]),
+            output.percent(known["usual_missing"]),
+            output.yes(known["judged"]),
         )
         for name, known in reference["fields"].items()
     ]
-    screen.show(screen.table(columns, rows))
+    output.show(output.table(columns, rows))

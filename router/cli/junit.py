@@ -8,7 +8,7 @@ from typing import Any
 from xml.etree import ElementTree
 
 from router.errors import OperatorError
-from router.printable import printable
+from router.runtime.printable import printable
 
 
 def document(suite: str, results: Sequence[dict[str, Any]], titles: dict[str, str]) -> bytes:

@@ -7,7 +7,7 @@ from typing import Annotated, Final
 import typer
 
 from router.cli import options as opt
-from router.cli import screen
+from router.cli import output
 from router.cli.client import Client, Document
 from router.cli.failure import NOT_TRUE
 
@@ -30,10 +30,10 @@ def listing(as_json: opt.AsJson = False, admin: opt.AdminUrl = opt.ADMIN_DEFAULT
     """List the channels: what they sent, what waits, what fails."""
     document = Client(admin, token).get("/v1/notify")
     if as_json:
-        screen.show_json(document)
+        output.show_json(document)
         return
     columns = ("channel", "kind", "sent", "given up", "dropped", "waiting", "failing", "last error")
-    screen.show_table(columns, (_row(channel) for channel in document["channels"]), NONE)
+    output.show_table(columns, (_row(channel) for channel in document["channels"]), NONE)
 
 
 @app.command("test")
@@ -50,15 +50,15 @@ def try_out(
     body: Document = {"channel": channel} if channel else {}
     document = Client(admin, token, timeout_s=90).change("POST", "/v1/notify/test", body)
     if as_json:
-        screen.show_json(document)
+        output.show_json(document)
     elif not document["channels"]:
-        screen.say(NONE)
+        output.say(NONE)
     else:
         rows = (
-            (c["channel"], c["kind"], screen.yes(c["ok"]), f"{c['ms']:.0f} ms", c["detail"])
+            (c["channel"], c["kind"], output.yes(c["ok"]), f"{c['ms']:.0f} ms", c["detail"])
             for c in document["channels"]
         )
-        screen.show(screen.table(("channel", "kind", "delivered", "took", "what came back"), rows))
+        output.show(output.table(("channel", "kind", "delivered", "took", "what came back"), rows))
     if not all(c["ok"] for c in document["channels"]):
         raise typer.Exit(NOT_TRUE)
 
@@ -71,6 +71,6 @@ def _row(channel: Document) -> tuple[object, ...]:
         channel["given_up"],
         channel["dropped"],
         channel["pending"],
-        screen.yes(channel["failing"]),
+        output.yes(channel["failing"]),
         channel["last_error"],
     )

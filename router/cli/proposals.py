@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from router.cli import options as opt
-from router.cli import screen
+from router.cli import output
 from router.cli.changes import done
 from router.cli.client import Client, Document, actor, segment
-from router.rollout.figures import told
+from router.rollout.stats.figures import told
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -37,17 +37,17 @@ def proposals(
     client = Client(admin, token)
     if proposal:
         document = client.get(f"/v1/proposals/{segment(proposal)}")
-        screen.show_json(document) if as_json else screen.show(_in_full(document))
+        output.show_json(document) if as_json else output.show(_in_full(document))
         return
     asked = [f"service={segment(service)}"] if service else []
     asked += [] if everything else ["state=pending"]
     document = client.get("/v1/proposals" + (f"?{'&'.join(asked)}" if asked else ""))
     if as_json:
-        screen.show_json(document)
+        output.show_json(document)
         return
     columns = ("id", "state", "service", "version", "would be active", "because", "expires", "then")
     without = "there was no proposal yet" if everything else "nothing waits for a person: --all shows what was decided"
-    screen.show_table(columns, (_row(found) for found in document["proposals"]), without)
+    output.show_table(columns, (_row(found) for found in document["proposals"]), without)
 
 
 def _row(found: Document) -> tuple[object, ...]:
@@ -59,7 +59,7 @@ def _in_full(document: Document) -> Table:
     rows = [(name, _cell(value)) for name, value in document.items() if name != "evidence" and value is not None]
     for item in document["evidence"]:
         rows += [("evidence", text) for text in _told(item)]
-    return screen.table(("fact", "value"), rows)
+    return output.table(("fact", "value"), rows)
 
 
 def _told(item: Document) -> list[str]:

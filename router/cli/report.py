@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from router.cli import options as opt
-from router.cli import screen
+from router.cli import output
 from router.cli.client import Client, Document, segment
 
 app = typer.Typer()
@@ -35,13 +35,13 @@ def report(
     asked = f"since={segment(since)}" + (f"&until={segment(until)}" if until else "")
     reports = [client.get(f"/v1/services/{segment(name)}/report?{asked}") for name in names]
     if as_json:
-        screen.show_json({"reports": reports})
+        output.show_json({"reports": reports})
     elif markdown:
-        screen.say(*(line for told in reports for line in in_markdown(told)))
+        output.say(*(line for told in reports for line in in_markdown(told)))
     else:
         for number, told in enumerate(reports):
-            screen.show(
-                *([""] if number else []), heading(told), screen.table(("figure", "value", "rests on"), rows(told))
+            output.show(
+                *([""] if number else []), heading(told), output.table(("figure", "value", "rests on"), rows(told))
             )
 
 
@@ -50,7 +50,7 @@ def heading(told: Document) -> str:
     coverage = told["coverage"]
     return (
         f"service {told['service']}, {told['since']} to {told['until']}: "
-        f"rows of {screen.long(coverage['seconds'])} of that time are kept"
+        f"rows of {output.long(coverage['seconds'])} of that time are kept"
         + ("" if told["journal_complete"] else "; older facts of the journal are left out")
     )
 
@@ -67,14 +67,14 @@ def rows(told: Document) -> Iterator[tuple[str, str, str]]:
     yield (
         "uptime, by time",
         _percent(by_time["share"]),
-        f"{screen.long(by_time['seconds'])} with traffic, {screen.long(by_time['bad_s'])} with more than "
-        f"{_percent(by_time['fault_share_max'])} failed; {screen.long(by_time['idle_s'])} without",
+        f"{output.long(by_time['seconds'])} with traffic, {output.long(by_time['bad_s'])} with more than "
+        f"{_percent(by_time['fault_share_max'])} failed; {output.long(by_time['idle_s'])} without",
     )
     yield (
         "stability of the model",
         _percent(stability["share"]),
-        f"{screen.long(stability['within_s'])} within limits, {screen.long(stability['outside_s'])} outside, "
-        f"{screen.long(stability['undecided_s'])} undecided",
+        f"{output.long(stability['within_s'])} within limits, {output.long(stability['outside_s'])} outside, "
+        f"{output.long(stability['undecided_s'])} undecided",
     )
     yield from _changes(told)
     yield from (
@@ -87,8 +87,8 @@ def _changes(told: Document) -> Iterator[tuple[str, str, str]]:
     made, failures, rollbacks = told["deployments"], told["change_failures"], told["rollbacks"]
     yield (
         "deployments",
-        f"{screen.number(made['per_week'])} a week" if made["per_week"] is not None else "",
-        f"{made['count']} in {screen.long(made['days'] * 86_400)}; {made['back_and_forth']} switches back and forth not counted",
+        f"{output.number(made['per_week'])} a week" if made["per_week"] is not None else "",
+        f"{made['count']} in {output.long(made['days'] * 86_400)}; {made['back_and_forth']} switches back and forth not counted",
     )
     between = failures["between"]
     yield (
@@ -108,12 +108,12 @@ def _changes(told: Document) -> Iterator[tuple[str, str, str]]:
 
 def _time(told: Document, name: str, title: str) -> tuple[str, str, str]:
     spread = told[name]
-    value = f"{screen.long(spread['median_s'])} (p95 {screen.long(spread['p95_s'])})" if spread["n"] else ""
+    value = f"{output.long(spread['median_s'])} (p95 {output.long(spread['p95_s'])})" if spread["n"] else ""
     return title, value, f"{spread['n']} of {spread['rollbacks']} rollbacks of which it is known"
 
 
 def _standby(told: Document) -> tuple[str, str, str]:
-    value = f"{screen.number(told['hours'])} h"
+    value = f"{output.number(told['hours'])} h"
     if told["cost"] is None:
         return "warm standby", value, "set standby_cost_per_hour to see what that cost"
     price = f"{told['price_per_hour']:g} {told['currency'] or ''}".rstrip()

@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
-from router import clock
 from router.cli import options as opt
-from router.cli import screen
+from router.cli import output
+from router.runtime import clock
 
 if TYPE_CHECKING:
-    from router.config import Settings
+    from router.settings.settings import Settings
 
 app = typer.Typer(help="Check and show the settings.", no_args_is_help=True)
 
@@ -21,17 +21,17 @@ app = typer.Typer(help="Check and show the settings.", no_args_is_help=True)
 @app.command()
 def check(config: opt.ConfigFile = "", as_json: opt.AsJson = False) -> None:
     """Check the settings file, the environment and certificate files; every wrong value is named, with its place. Exit code 3."""
-    from router import certificates
+    from router.tls import contexts
 
     settings = _load(config)
-    warnings = [*certificates.check(settings.model_dump(), clock.wall_s()), *_secrets(settings)]
+    warnings = [*contexts.check(settings.model_dump(), clock.wall_s()), *_secrets(settings)]
     services = sorted(settings.services)
     if as_json:
-        screen.show_json({"ok": True, "services": services, "warnings": warnings})
+        output.show_json({"ok": True, "services": services, "warnings": warnings})
         return
     for warning in warnings:
-        screen.say(f"warning: {warning}")
-    screen.say(
+        output.say(f"warning: {warning}")
+    output.say(
         f"{config or 'the environment'}: good; services: {', '.join(services) or 'none, so run needs --blue URL'}"
     )
 
@@ -41,29 +41,32 @@ def show(config: opt.ConfigFile = "", as_json: opt.AsJson = False) -> None:
     """Print every setting as it is in effect, defaults included, as TOML. Token hashes are hidden."""
     document = effective(_load(config))
     if as_json:
-        screen.show_json(document)
+        output.show_json(document)
     else:
-        screen.say(*toml(document))
+        output.say(*toml(document))
 
 
 def _secrets(settings: Settings) -> list[str]:
     """Return what is wrong with secrets in files, and with what channels need."""
     if not settings.notify and not settings.alerts.hmac_secret_file and not settings.mlflow.secret_file:
         return []
-    from router.control.alerts.hook_keys import HookKeys
+    from router.control.alerts.keys import HookKeys
     from router.control.notify.senders import complaint
-    from router.control.versions import mlflow
+    from router.control.versions import mlflow_client
 
     found = [f"notify {channel.name}: {why}" for channel in settings.notify if (why := complaint(channel)) is not None]
     keys = HookKeys(settings.alerts)
     keys.load()
-    return [*found, *(trouble for trouble in (keys.trouble, mlflow.complaint(settings.mlflow)) if trouble is not None)]
+    return [
+        *found,
+        *(trouble for trouble in (keys.trouble, mlflow_client.complaint(settings.mlflow)) if trouble is not None),
+    ]
 
 
 def _load(config: str) -> Settings:
     from pathlib import Path
 
-    from router.config import load
+    from router.settings.loader import load
 
     return load(Path(config) if config else None)
 

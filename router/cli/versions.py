@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from router.cli import duration, screen
+from router.cli import options, output
 from router.cli import options as opt
 from router.cli.changes import done
 from router.cli.client import Client, Document, segment
@@ -107,7 +107,7 @@ def release(
     token: opt.Token = "",
 ) -> None:
     """Lift the quarantine of a version, for good or --for a while."""
-    body: Document = {"reason": reason} | ({"expires_after_s": duration.seconds(lasting)} if lasting else {})
+    body: Document = {"reason": reason} | ({"expires_after_s": options.seconds(lasting)} if lasting else {})
     _mark(Client(admin, token), service, version, "release", body, dry_run, as_json)
 
 
@@ -118,7 +118,7 @@ def _mark(client: Client, service: str, version: str, verb: str, body: Document,
 
 
 def _shown(document: Document, as_json: bool, people: Callable[[Document], None]) -> None:
-    screen.show_json(document) if as_json else people(document)
+    output.show_json(document) if as_json else people(document)
 
 
 def _listing(document: Document) -> None:
@@ -136,7 +136,7 @@ def _listing(document: Document) -> None:
         for version in document["versions"]
     )
     columns = ("service", "version", "state", "facts", "endpoints", "artifact", "quarantined because", "last change")
-    screen.show(screen.table(columns, rows))
+    output.show(output.table(columns, rows))
 
 
 def _facts(version: Document) -> list[str]:
@@ -161,17 +161,17 @@ def _detail(version: Document) -> None:
         ("artifact", version["artifact"]),
         ("source", version["source"]),
         ("registered", _signed(registered.get("at"), registered.get("by"))),
-        ("accepted", version["accepted_at"] or screen.yes(version["accepted"])),
+        ("accepted", version["accepted_at"] or output.yes(version["accepted"])),
         ("rolled back", _signed(rolled_back.get("at"), rolled_back.get("incident"), rolled_back.get("reason"))),
         ("quarantined", _signed(mark.get("at"), mark.get("actor"), mark.get("reason"))),
         ("released until", _signed(lifted.get("until"), lifted.get("actor"), lifted.get("reason"))),
     )
-    screen.show(screen.table(("fact", "value"), (fact for fact in facts if fact[1])))
-    screen.show("", *_tenures(version["live"]))
+    output.show(output.table(("fact", "value"), (fact for fact in facts if fact[1])))
+    output.show("", *_tenures(version["live"]))
     lines = (
         (line["at"], line["event"], line.get("state"), line["actor"], line.get("reason")) for line in version["history"]
     )
-    screen.show("", screen.table(("at", "what", "state", "who", "why"), lines))
+    output.show("", output.table(("at", "what", "state", "who", "why"), lines))
 
 
 def _signed(*parts: object) -> str:
@@ -179,11 +179,11 @@ def _signed(*parts: object) -> str:
 
 
 def _live(document: Document) -> None:
-    screen.show(*_tenures(document["live"]))
+    output.show(*_tenures(document["live"]))
     if document["earlier"]:
-        screen.say(f"{document['earlier']} earlier ones: --limit shows more")
+        output.say(f"{document['earlier']} earlier ones: --limit shows more")
     if document["dropped"]:
-        screen.say(f"{document['dropped']} older ones are in the journal only")
+        output.say(f"{document['dropped']} older ones are in the journal only")
 
 
 def _tenures(live: list[Document]) -> list[RenderableType]:
@@ -197,12 +197,12 @@ def _tenures(live: list[Document]) -> list[RenderableType]:
         )
         for tenure in live
     )
-    return [screen.table(("version", "live from", "until", "through", "ended through"), rows)]
+    return [output.table(("version", "live from", "until", "through", "ended through"), rows)]
 
 
 def _deletable(document: Document) -> None:
     kept = ((v["version"], "no", v["artifact"], "; ".join(v["because"])) for v in document["kept"])
     free = ((v["version"], "yes", v["artifact"], "") for v in document["deletable"])
-    screen.show(screen.table(("version", "may be deleted", "artifact", "kept because"), [*kept, *free]))
+    output.show(output.table(("version", "may be deleted", "artifact", "kept because"), [*kept, *free]))
     artifacts = document["artifacts_deletable"]
-    screen.say(*(["artifacts that may be deleted:", *artifacts] if artifacts else ["no artifact may be deleted"]))
+    output.say(*(["artifacts that may be deleted:", *artifacts] if artifacts else ["no artifact may be deleted"]))

@@ -5,20 +5,20 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, Protocol
 
-from router.control.broadcast import Queue
-from router.control.expect import Expect
-from router.control.expiry import Expiry
-from router.control.office import Office
-from router.control.tally import Tally
-from router.rollout.events import Override
-from router.shm.lanes import Lanes
-from router.shm.wall import Wall
+from router.control.addon import Addon
+from router.control.core.executor import Preconditions
+from router.control.monitors.broadcast import Queue
+from router.control.monitors.certificates import CertificateMonitor
+from router.control.monitors.switch_stats import SwitchStats
+from router.rollout.model.events import Override
+from router.shm.segment import Segment
+from router.shm.worker_stats import WorkerStats
 
 Document = dict[str, Any]
 """A JSON object; README shows one of each kind."""
 
 
-class View(Protocol):
+class QueriesProtocol(Protocol):
     """What may be read."""
 
     def status(self) -> Document:
@@ -49,14 +49,14 @@ class View(Protocol):
 class Verbs(Protocol):
     """The controller as the admin sees it. Changing verbs return when every worker has confirmed, or say who has not."""
 
-    lanes: Lanes
-    wall: Wall
-    tally: Tally
-    expiry: Expiry
-    offices: Sequence[Office]
+    worker_stats: WorkerStats
+    segment: Segment
+    switch_stats: SwitchStats
+    certificates: CertificateMonitor
+    addons: Sequence[Addon]
 
     @property
-    def view(self) -> View:
+    def view(self) -> QueriesProtocol:
         """What may be read."""
 
     async def deploy(
@@ -69,7 +69,7 @@ class Verbs(Protocol):
         actor: str,
         replace: bool,
         override: Override | None,
-        expect: Expect,
+        expect: Preconditions,
         dry_run: bool,
     ) -> Document:
         """Bring a version in as candidate and begin to verify it."""
@@ -82,12 +82,14 @@ class Verbs(Protocol):
         actor: str,
         reason: str,
         override: Override | None,
-        expect: Expect,
+        expect: Preconditions,
         dry_run: bool,
     ) -> Document:
         """Make the candidate active."""
 
-    async def rollback(self, *, service: str, reason: str, actor: str, expect: Expect, dry_run: bool) -> Document:
+    async def rollback(
+        self, *, service: str, reason: str, actor: str, expect: Preconditions, dry_run: bool
+    ) -> Document:
         """Make the standby active and quarantine the version that was."""
 
     async def switch(
@@ -98,13 +100,13 @@ class Verbs(Protocol):
         reason: str,
         actor: str,
         override: Override | None,
-        expect: Expect,
+        expect: Preconditions,
         dry_run: bool,
     ) -> Document:
         """Make `to` active."""
 
     async def retire(
-        self, *, service: str, version: str, actor: str, cut: bool, expect: Expect, dry_run: bool
+        self, *, service: str, version: str, actor: str, cut: bool, expect: Preconditions, dry_run: bool
     ) -> Document:
         """Take a version out of its slot."""
 

@@ -13,18 +13,18 @@ from typing import Any, Final
 import orjson
 from rich.text import Text
 
-from router import clock
+from router.demo.admin_client import AdminClient
+from router.demo.display import Display
 from router.demo.fault import KINDS, Kind
 from router.demo.load import Load
-from router.demo.office import Office
 from router.demo.processes import ModelProcess, end, start_router
-from router.demo.report import Counts, Report, counts
-from router.demo.stage import Stage
+from router.demo.report import Counts, DemoReport, counts
 from router.errors import OperatorError, RouterError, StartError
-from router.printable import printable
-from router.printable_json import json_bytes
-from router.tasks import Tasks
-from router.terminal import PrintableConsole
+from router.runtime import clock
+from router.runtime.printable import printable
+from router.runtime.printable_json import json_bytes
+from router.runtime.tasks import Tasks
+from router.runtime.terminal import PrintableConsole
 
 FAULTS: Final[tuple[Kind, ...]] = tuple(kind for kind in KINDS if kind != "none")
 SERVICE: Final = "demo"
@@ -44,7 +44,7 @@ _LOG_LINES: Final = 30
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
+class DemoPlan:
     """How one fault is played. `rules` are the only ones that differ from the shipped defaults.
 
     A client gives up after `give_up_after_s`, and calls an answer late after `late_after_s`.
@@ -61,10 +61,10 @@ _SLOW_RULES: Final = {
     "latency": {"slo_ms": 100.0, "window_s": 10.0, "sustained_s": 6.0, "fast_sustained_s": 3.0},
 }
 _PLANS: Final = {
-    "errors": Plan(150.0, 10.0, {}),
-    "crash": Plan(150.0, 10.0, {}),
-    "hang": Plan(60.0, 2.0, {}),
-    "slow": Plan(100.0, 10.0, _SLOW_RULES, late_after_s=0.3),
+    "errors": DemoPlan(150.0, 10.0, {}),
+    "crash": DemoPlan(150.0, 10.0, {}),
+    "hang": DemoPlan(60.0, 2.0, {}),
+    "slow": DemoPlan(100.0, 10.0, _SLOW_RULES, late_after_s=0.3),
 }
 
 
@@ -75,7 +75,7 @@ def run_demo(fault: Kind, headless: bool, as_json: bool) -> int:
     console = PrintableConsole(stderr=as_json)
     with tempfile.TemporaryDirectory(prefix="rollback-router-demo-") as folder:
         try:
-            with Stage(console, headless or not console.is_terminal) as stage:
+            with Display(console, headless or not console.is_terminal) as stage:
                 report = asyncio.run(Demo(fault, Path(folder), stage).play())
         except RouterError as error:
             console.print(Text(f"{printable(str(error))}\n{_tail(Path(folder, 'router.log'))}"), soft_wrap=True)
@@ -89,14 +89,14 @@ def run_demo(fault: Kind, headless: bool, as_json: bool) -> int:
 class Demo:
     """One performance. Everything it starts is ended when it ends, however it ends."""
 
-    def __init__(self, fault: Kind, folder: Path, stage: Stage) -> None:
+    def __init__(self, fault: Kind, folder: Path, stage: Display) -> None:
         self._fault: Kind = fault
         self._plan = _PLANS[fault]
         self._folder = folder
         self._stage = stage
         self._tasks = Tasks()
 
-    async def play(self) -> Report:
+    async def play(self) -> DemoReport:
         """Play all acts; return what was found."""
         async with AsyncExitStack() as ending:
             ending.push_async_callback(self._tasks.close)
@@ -108,14 +108,16 @@ class Demo:
             settings.write_text(self._settings(data, admin, await old.url()), "utf-8")
             router = await start_router(settings, self._folder / "router.log")
             ending.push_async_callback(end, router)
-            office = await ending.enter_async_context(Office(f"http://127.0.0.1:{admin}", SERVICE))
+            office = await ending.enter_async_context(AdminClient(f"http://127.0.0.1:{admin}", SERVICE))
             await office.wait_ready(_START_WITHIN_S)
             plan = self._plan
             load = Load(f"http://127.0.0.1:{data}", plan.requests_per_s, plan.give_up_after_s, plan.late_after_s)
             sending = self._tasks.spawn(load.run(), "demo load")
             return await self._acts(office, load, sending, new)
 
-    async def _acts(self, office: Office, load: Load, sending: asyncio.Task[None], new: ModelProcess) -> Report:
+    async def _acts(
+        self, office: AdminClient, load: Load, sending: asyncio.Task[None], new: ModelProcess
+    ) -> DemoReport:
         self._stage.act(
             f"{self._plan.requests_per_s:g} requests a second on {OLD}; {NEW} is being verified.{self._note()}"
         )
@@ -137,7 +139,7 @@ class Demo:
         incident = await office.incident(entry["data"]["incident"]) if entry is not None else None
         return self._report(load, document, fault_ns, entry, incident)
 
-    async def _rolled_back(self, office: Office, seen: int) -> dict[str, Any] | None:
+    async def _rolled_back(self, office: AdminClient, seen: int) -> dict[str, Any] | None:
         """Return the journal's entry of the rollback; None if there is none in time."""
         until_s = clock.now_s() + _ROLLBACK_WITHIN_S
         while clock.now_s() < until_s:
@@ -148,7 +150,7 @@ class Demo:
             await asyncio.sleep(_LOOK_EVERY_S)
         return None
 
-    async def _healthy(self, office: Office, load: Load) -> None:
+    async def _healthy(self, office: AdminClient, load: Load) -> None:
         """Return once every request begun in the last seconds has succeeded, or when it takes too long."""
 
         def healthy(_: dict[str, Any]) -> bool:
@@ -156,7 +158,7 @@ class Demo:
 
         await self._watch(office, _HEALTHY_WITHIN_S, healthy)
 
-    async def _watch(self, office: Office, seconds: float, enough: Any) -> dict[str, Any]:
+    async def _watch(self, office: AdminClient, seconds: float, enough: Any) -> dict[str, Any]:
         """Show the service until `enough(document)`, at most `seconds`; return its document."""
         until_s = clock.now_s() + seconds
         while True:
@@ -203,13 +205,13 @@ class Demo:
         fault_ns: int,
         entry: dict[str, Any] | None,
         incident: dict[str, Any] | None,
-    ) -> Report:
+    ) -> DemoReport:
         healthy_ns = load.healthy_since_ns()
         found: Counts = counts(load.fates, document["exchanges"])
         data, facts = entry["data"] if entry else {}, incident or {}
         trigger = data.get("trigger") or {}
         swap_us, confirmed_ms = facts.get("swap_us"), facts.get("confirmed_ms")
-        return Report(
+        return DemoReport(
             fault=self._fault,
             rolled_back=entry is not None,
             healthy_again=load.healthy_for_s() >= _HEALTHY_FOR_S,

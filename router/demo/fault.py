@@ -11,8 +11,8 @@ from typing import Final, Literal, get_args
 
 from aiohttp import web
 
-from router import clock
-from router.printable_json import json_bytes
+from router.runtime import clock
+from router.runtime.printable_json import json_bytes
 
 Kind = Literal["none", "errors", "slow", "hang", "crash"]
 KINDS: Final[tuple[Kind, ...]] = get_args(Kind)

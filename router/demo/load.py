@@ -10,9 +10,9 @@ from typing import Any, Final
 
 import aiohttp
 
-from router import clock
 from router.demo.model_server import CHAT_MODEL, MODEL
-from router.tasks import Tasks
+from router.runtime import clock
+from router.runtime.tasks import Tasks
 
 _STREAM_EVERY: Final = 20
 """Each so-many-th request is a token stream, the others are inferences."""

@@ -19,11 +19,11 @@ from typing import Any, Final
 import orjson
 from aiohttp import web
 
-from router import clock
 from router.demo import scorer
-from router.demo.chatter import Chatter
 from router.demo.fault import KINDS, Fault, note
+from router.demo.language_model import Chatter
 from router.errors import DownstreamError
+from router.runtime import clock
 
 MODEL: Final = "demo"
 CHAT_MODEL: Final = "demo-chat"

@@ -12,9 +12,9 @@ from typing import Any, Final
 
 import orjson
 
-from router import interpreter
 from router.errors import StartError
-from router.tasks import Tasks
+from router.runtime import interpreter
+from router.runtime.tasks import Tasks
 
 _EXIT_NOT_STARTED: Final = 1
 _START_WITHIN_S: Final = 15.0

@@ -44,7 +44,7 @@ def counts(fates: Iterable[Fate], exchanges: dict[str, Any]) -> Counts:
 
 
 @dataclass(frozen=True, slots=True)
-class Report:
+class DemoReport:
     """One demo. Times are None when the thing did not happen; `settings` are the rules that are not the shipped ones."""
 
     fault: str

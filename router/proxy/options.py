@@ -7,13 +7,13 @@ import math
 from dataclasses import dataclass, field
 from typing import Any
 
-from router import certificates
-from router.certificates import BackendTls, ServerTls
-from router.shm import document as memory
+from router.shm import settings_memory as memory
+from router.tls import contexts
+from router.tls.contexts import BackendTls, ServerTls
 
 
 @dataclass(frozen=True, slots=True)
-class WitnessOptions:
+class TapOptions:
     """How many bytes of a request's and of a response's body are kept until the exchange has ended; 0 and 0: nothing is."""
 
     request_bytes_max: int = 0
@@ -22,7 +22,7 @@ class WitnessOptions:
 
 @dataclass(frozen=True, slots=True)
 class ValidationOptions:
-    """What is held against which rules (sections/validation.py); schemas as JSON, labels as (pointer, allowed)."""
+    """What is held against which rules (settings/sections/validation.py); schemas as JSON, labels as (pointer, allowed)."""
 
     methods: frozenset[bytes] = frozenset((b"POST",))
     paths: tuple[bytes, ...] = ()
@@ -60,7 +60,7 @@ class ServiceOptions:
     idle_timeout_s: float
     hang_wait_min_s: float
     backend_tls: BackendTls = field(default_factory=BackendTls)
-    witness: WitnessOptions = WitnessOptions()
+    tap: TapOptions = TapOptions()
     captured_headers: frozenset[bytes] | None = None
     """Fields, in lower case, that are kept of a request at which a version failed; None: nothing is kept of it."""
     validation: ValidationOptions = ValidationOptions()
@@ -78,11 +78,11 @@ class ForwardingOptions:
 
 
 @dataclass(frozen=True, slots=True)
-class IntroductionOptions:
+class ProxyProtocolOptions:
     """Whether connections begin with a PROXY header, and from which networks; of at most so many bytes (version 2)."""
 
     required: bool = False
-    announcers: tuple[str, ...] = ()
+    allowed_senders: tuple[str, ...] = ()
     header_bytes_max: int = 4096
 
 
@@ -126,7 +126,7 @@ class Options:
     resolve_every_s: float
     control_silent_s: float
     forwarding: ForwardingOptions = ForwardingOptions()
-    introduction: IntroductionOptions = IntroductionOptions()
+    proxy_protocol: ProxyProtocolOptions = ProxyProtocolOptions()
     tls: ServerTls | None = None
     tls_handshake_timeout_s: float = 10.0
     certificates_every_s: float = 5.0
@@ -179,12 +179,12 @@ def from_document(document: dict[str, Any]) -> Options:
         access_log=document["access_log"],
         via=document["via"],
         forwarding=_forwarding(document["forwarding"]),
-        introduction=IntroductionOptions(
+        proxy_protocol=ProxyProtocolOptions(
             document["proxy_protocol"] == "required",
             tuple(document["proxy_protocol_from"]),
             limits["proxy_header_bytes_max"],
         ),
-        tls=certificates.server_of(document["tls"]),
+        tls=contexts.server_of(document["tls"]),
         tunnel_idle_s=_or_never(timeouts["tunnel_idle_s"]),
         connection_age_max_s=_or_never(timeouts["connection_age_max_s"]),
         connections_per_client_max=_or_never(limits["connections_per_client_max"]),
@@ -216,8 +216,8 @@ def _service(name: str, section: dict[str, Any], timeouts: dict[str, Any]) -> Se
         first_byte_timeout_s=section["first_byte_timeout_s"] or timeouts["first_byte_timeout_s"],
         idle_timeout_s=section["idle_timeout_s"] or timeouts["idle_timeout_s"],
         hang_wait_min_s=section["rules"]["hard_failure"]["hang_wait_min_s"],
-        backend_tls=certificates.backend_of(section["backend_tls"]),
-        witness=_witness(section["cases"]),
+        backend_tls=contexts.backend_of(section["backend_tls"]),
+        tap=_witness(section["cases"]),
         captured_headers=_captured_headers(section["cases"]),
         validation=_validation(section["validation"]),
         inputs=_inputs(section["inputs"]),
@@ -240,9 +240,9 @@ def _validation(section: dict[str, Any]) -> ValidationOptions:
     )
 
 
-def _witness(cases: dict[str, Any]) -> WitnessOptions:
+def _witness(cases: dict[str, Any]) -> TapOptions:
     kept_bytes_max = cases["body_bytes_max"] if cases["capture"] and cases["bodies"] else 0
-    return WitnessOptions(kept_bytes_max, kept_bytes_max)
+    return TapOptions(kept_bytes_max, kept_bytes_max)
 
 
 def _captured_headers(cases: dict[str, Any]) -> frozenset[bytes] | None:

@@ -10,9 +10,9 @@ import json
 import zlib
 from typing import Any, Final
 
-from router import clock
+from router.runtime import clock
 from router.shm import layout as at
-from router.shm.wall import Wall
+from router.shm.segment import Segment
 
 FRESH_S: Final = 5.0
 """A record is renewed every second; an older one says nothing of now."""
@@ -21,10 +21,10 @@ FRESH_S: Final = 5.0
 class HoldingsRecord:
     """That of worker number `worker`. `told`: there is one."""
 
-    def __init__(self, wall: Wall, worker: int) -> None:
-        self._words = wall.words
-        self._bytes = wall.bytes
-        self._start = wall.layout.holdings(worker)
+    def __init__(self, segment: Segment, worker: int) -> None:
+        self._words = segment.words
+        self._bytes = segment.bytes
+        self._start = segment.layout.holdings(worker)
 
     @property
     def told(self) -> bool:
@@ -32,7 +32,7 @@ class HoldingsRecord:
         return bool(self._words[self._start + at.HO_LENGTH])
 
     def write(self, document: dict[str, Any]) -> None:
-        """Say who holds what now. A document that does not fit is not told: proxy/holdings.py keeps within the bound."""
+        """Say who holds what now. A document that does not fit is not told: proxy/engine/holdings.py keeps within the bound."""
         payload = json.dumps(document).encode()
         if len(payload) > at.HOLDINGS_BYTES_MAX:
             self.clear()

@@ -12,9 +12,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
-from router.rollout.histogram import BUCKETS
+from router.rollout.model.route import SLOTS
 from router.rollout.outcome import OUTCOMES
-from router.rollout.route import SLOTS
+from router.rollout.stats.histogram import BUCKETS
 
 WORD_BYTES: Final = 8
 MAGIC: Final = 0x726F6C6C6261636B  # "rollback"

@@ -8,19 +8,19 @@ by its only writer.
 
 from __future__ import annotations
 
-from router import clock
 from router.errors import InternalError
-from router.rollout.route import Route, decode
+from router.rollout.model.route import Route, decode
+from router.runtime import clock
 from router.shm import layout as at
-from router.shm.wall import Wall
+from router.shm.segment import Segment
 
 
 class RouteCell:
     """The cell of one service; one writer (control), any number of readers."""
 
-    def __init__(self, wall: Wall, service: int) -> None:
-        self._words = wall.words
-        self.offset = wall.layout.route(service)
+    def __init__(self, segment: Segment, service: int) -> None:
+        self._words = segment.words
+        self.offset = segment.layout.route(service)
 
     def word(self) -> int:
         """Return the present word; 0 before the first publication."""

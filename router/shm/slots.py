@@ -13,12 +13,12 @@ from dataclasses import dataclass
 
 from router.errors import InternalError
 from router.shm import layout as at
-from router.shm.wall import Wall
+from router.shm.segment import Segment
 
 
 @dataclass(frozen=True, slots=True)
-class SlotContent:
-    """`endpoints` are canonical URLs (rollout/endpoint.py)."""
+class SlotRecord:
+    """`endpoints` are canonical URLs (rollout/model/endpoint.py)."""
 
     incarnation: int
     version: str
@@ -32,42 +32,42 @@ def _crc(slot: int, incarnation: int, payload: bytes) -> int:
 class Slots:
     """The seven slot records of one service; one writer (control)."""
 
-    def __init__(self, wall: Wall, service: int) -> None:
-        self._wall = wall
+    def __init__(self, segment: Segment, service: int) -> None:
+        self._segment = segment
         self._service = service
 
-    def write(self, slot: int, content: SlotContent) -> None:
+    def write(self, slot: int, content: SlotRecord) -> None:
         """Fill a slot. The caller has made sure that nobody reads the old contents any more."""
         payload = json.dumps({"version": content.version, "endpoints": list(content.endpoints)}).encode()
         if len(payload) > at.SLOT_PAYLOAD_BYTES:
             raise InternalError(
                 "slot_too_large", f"version {content.version!r}: {len(payload)} bytes, {at.SLOT_PAYLOAD_BYTES} fit"
             )
-        start, words = self._wall.layout.slot(self._service, slot), self._wall.words
+        start, words = self._segment.layout.slot(self._service, slot), self._segment.words
         words[start + at.S_CRC] = 0
         first_byte = (start + at.SLOT_HEADER_WORDS) * at.WORD_BYTES
-        self._wall.bytes[first_byte : first_byte + len(payload)] = payload
+        self._segment.bytes[first_byte : first_byte + len(payload)] = payload
         words[start + at.S_INCARNATION] = content.incarnation
         words[start + at.S_LENGTH] = len(payload)
         words[start + at.S_CRC] = _crc(slot, content.incarnation, payload)
 
-    def read(self, slot: int) -> SlotContent | None:
+    def read(self, slot: int) -> SlotRecord | None:
         """Return the contents; None while they are being written, or if they were never written or are damaged."""
-        start, words = self._wall.layout.slot(self._service, slot), self._wall.words
+        start, words = self._segment.layout.slot(self._service, slot), self._segment.words
         incarnation, length, crc = (words[start + offset] for offset in (at.S_INCARNATION, at.S_LENGTH, at.S_CRC))
         if not 0 < length <= at.SLOT_PAYLOAD_BYTES:
             return None
         first_byte = (start + at.SLOT_HEADER_WORDS) * at.WORD_BYTES
-        payload = bytes(self._wall.bytes[first_byte : first_byte + length])
+        payload = bytes(self._segment.bytes[first_byte : first_byte + length])
         if crc != _crc(slot, incarnation, payload):
             return None
         document = json.loads(payload)
-        return SlotContent(incarnation, document["version"], tuple(document["endpoints"]))
+        return SlotRecord(incarnation, document["version"], tuple(document["endpoints"]))
 
     def cut(self, slot: int, generation: int) -> None:
         """Tell the workers to end every attempt on `slot` that was claimed under `generation` or earlier."""
-        self._wall.words[self._wall.layout.slot(self._service, slot) + at.S_CUT_GENERATION] = generation
+        self._segment.words[self._segment.layout.slot(self._service, slot) + at.S_CUT_GENERATION] = generation
 
     def cut_generation(self, slot: int) -> int:
         """Return the newest generation of which attempts on `slot` must end; 0 for none."""
-        return self._wall.words[self._wall.layout.slot(self._service, slot) + at.S_CUT_GENERATION]
+        return self._segment.words[self._segment.layout.slot(self._service, slot) + at.S_CUT_GENERATION]

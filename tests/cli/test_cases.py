@@ -8,13 +8,13 @@ from typing import Any
 
 import pytest
 
-from router.control.cases.case_file import exported, imported, plain
-from router.rollout.cases.case import Case, Expect, Request
+from router.control.store.case_format import exported, imported, plain
+from router.rollout.cases.case import Case, Expectation, Request
 from tests.cli.conftest import Command
 from tests.cli.fake_admin import FakeAdmin
 
 PATH = "/v1/services/default/cases"
-WRITTEN = Case(Request("POST", "/score", body='{"x": 1}'), Expect("2xx"), by="ann", at=5.0)
+WRITTEN = Case(Request("POST", "/score", body='{"x": 1}'), Expectation("2xx"), by="ann", at=5.0)
 CAPTURED = Case(
     Request("POST", "/score", body="{}", body_bytes=2), by="rollback", version="v8", incident="i-1-9",
     failed={"outcome": "timed_out"},

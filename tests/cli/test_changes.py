@@ -183,7 +183,7 @@ class TestDeploy:
         return admin.answer("POST", f"{PATH}/deploy", {"state": "verifying", "version": "v3"}, 202)
 
     def test_waits_until_ready(self, admin: FakeAdmin, command: Command, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr("router.clock.sleep_s", lambda _: None)
+        monkeypatch.setattr("router.runtime.clock.sleep_s", lambda _: None)
         bad = {
             "url": "http://h:1",
             "ready": False,

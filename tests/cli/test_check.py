@@ -12,8 +12,8 @@ import pytest
 from rich.console import Console
 
 from router.cli import check as checking
-from router.control.cases.case_file import exported
-from router.rollout.cases.case import Case, Expect, Request
+from router.control.store.case_format import exported
+from router.rollout.cases.case import Case, Expectation, Request
 from tests.cli.conftest import Command
 from tests.cli.fake_admin import FakeAdmin
 
@@ -38,7 +38,7 @@ FAILING = told("failing", result(GOOD, "pass"), result(BAD, "fail", "status 500,
 
 @pytest.fixture
 def router(admin: FakeAdmin, monkeypatch: pytest.MonkeyPatch) -> FakeAdmin:
-    monkeypatch.setattr("router.clock.sleep_s", lambda _: None)
+    monkeypatch.setattr("router.runtime.clock.sleep_s", lambda _: None)
     summary = [{"id": case.id, "request": {"method": "POST", "target": case.request.target}} for case in (GOOD, BAD)]
     admin.answer("GET", f"{PATH}/cases", {"cases": [{**summary[0], "note": "the usual"}, summary[1]]})
     return admin.answer("POST", f"{PATH}/check", {"id": "7-1"}, 202)
@@ -88,7 +88,7 @@ def test_who_interrupts_cancels(router: FakeAdmin, command: Command, monkeypatch
     def interrupt(_: float) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("router.clock.sleep_s", interrupt)
+    monkeypatch.setattr("router.runtime.clock.sleep_s", interrupt)
     router.answer("GET", f"{PATH}/checks/7-1", told("running")).answer("DELETE", f"{PATH}/checks/7-1", {})
     assert command("check", "v3", "--admin", router.url)[0] != 0
     assert router.asked[-1][:2] == ("DELETE", f"{PATH}/checks/7-1")
@@ -153,7 +153,7 @@ def test_a_url_is_sent_every_case_of_a_file(model: FakeAdmin, command: Command, 
 
 
 def test_limits_on_the_command_line(model: FakeAdmin, command: Command, tmp_path: Path) -> None:
-    recorded = Case(Request("POST", "/good", body="1"), Expect(body='{"score": 0.9}'))
+    recorded = Case(Request("POST", "/good", body="1"), Expectation(body='{"score": 0.9}'))
     (tmp_path / "c").write_bytes(exported([recorded], "fraud"))
     words = ("check", "--url", model.url, "--cases", str(tmp_path / "c"))
     assert command(*words)[0] == 0
@@ -186,7 +186,7 @@ def test_a_file_with_another_schema(model: FakeAdmin, command: Command, tmp_path
 
 
 def test_a_candidate_is_waited_for_until_it_is_checked(admin: FakeAdmin, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("router.clock.sleep_s", lambda _: None)
+    monkeypatch.setattr("router.runtime.clock.sleep_s", lambda _: None)
     client = checking.Client(admin.url)
     running = {"pending": True, "check": {"state": "running", "done": 1, "total": 2}}
     shown = {"pending": False, "failing": [], "check": {"state": "passed"}}
@@ -209,7 +209,7 @@ def test_on_a_terminal_a_bar_shows_how_far_it_is(
     router: FakeAdmin, command: Command, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     terminal = Console(file=io.StringIO(), force_terminal=True, width=80, highlight=False)
-    monkeypatch.setattr(checking.screen, "console", lambda *, stderr=False: terminal)
+    monkeypatch.setattr(checking.output, "console", lambda *, stderr=False: terminal)
     for document in (told("running", result(GOOD, "pass")), PASSED):
         router.answer("GET", f"{PATH}/checks/7-1", document)
     assert command("check", "v3", "--admin", router.url)[0] == 0

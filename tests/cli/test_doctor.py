@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from router.certificates import Pair
-from router.cli.doctor import Check, _clock
-from tests.authority import Authority
+from router.cli.doctor import DoctorCheck, _clock
+from router.tls.contexts import Pair
+from tests.certificate_authority import Authority
 from tests.cli.conftest import Command
 from tests.cli.fake_admin import FakeAdmin, service, status
 
@@ -101,7 +101,7 @@ def test_bad_settings_are_one_finding(command: Command, tmp_path: Path) -> None:
 @pytest.mark.parametrize(("now_s", "ok"), [(0.0, False), (1_800_000_000.0, True)])
 def test_a_clock_that_was_never_set(now_s: float, ok: bool) -> None:
     assert _clock(now_s).ok is ok
-    assert isinstance(_clock(now_s), Check)
+    assert isinstance(_clock(now_s), DoctorCheck)
 
 
 def certified(tmp_path: Path, pair: Pair, more: str = "") -> str:

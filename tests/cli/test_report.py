@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from router.cli import screen
+from router.cli import output
 from router.cli.report import _percent
 from tests.cli.conftest import Command
 from tests.cli.fake_admin import FakeAdmin, service, status
@@ -104,4 +104,4 @@ def test_what_is_not_100_per_cent_is_not_written_so(share: float | None, text: s
     ("seconds", "text"), [(0.25, "0.25 s"), (119, "119 s"), (120, "2.0 min"), (7_200, "2.0 h"), (172_800, "2.0 d")]
 )
 def test_lengths_of_time(seconds: float, text: str) -> None:
-    assert screen.long(seconds) == text
+    assert output.long(seconds) == text

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from router.cli.settings import effective, toml
-from router.config import load
+from router.settings.loader import load
 from tests.cli.conftest import Command
 
 GOOD = """

@@ -13,20 +13,20 @@ import aiohttp
 import pytest
 from aiohttp import web
 
-from router.config import Settings
 from router.control.admin import app
 from router.control.admin.events import EventStreams
 from router.control.admin.operation import Operation
-from router.sections.admin import Admin, Token
-from tests.control.crew_of_fakes import Life, FakeWorkers, new_wall, settings
+from router.settings.sections.admin import Admin, Token
+from router.settings.settings import Settings
+from tests.control.control_harness import ControlHarness, FakeWorkers, new_wall, settings
 from tests.control.fake_controller import FakeController
 
 
 class Office:
     """A running admin. `call` sends one request and returns (status, header fields, JSON or text)."""
 
-    def __init__(self, controller: FakeController, application: web.Application, url: str) -> None:
-        self.controller = controller
+    def __init__(self, control_loop: FakeController, application: web.Application, url: str) -> None:
+        self.control_loop = control_loop
         self.application = application
         self.url = url
         self.session = aiohttp.ClientSession(cookie_jar=aiohttp.DummyCookieJar())
@@ -77,11 +77,11 @@ async def start_office() -> AsyncIterator[StartOffice]:
             streams: EventStreams | None = None,
             further: Sequence[Operation] = (),
         ) -> Office:
-            controller = FakeController()
-            stack.callback(controller.close)
+            control_loop = FakeController()
+            stack.callback(control_loop.close)
             settings = Settings.model_validate({"admin": admin or Admin(), "admin_listen": listen})
-            application = app.build(controller, settings, further, streams)
-            office = Office(controller, application, await stack.enter_async_context(serving(application)))
+            application = app.build(control_loop, settings, further, streams)
+            office = Office(control_loop, application, await stack.enter_async_context(serving(application)))
             stack.push_async_callback(office.session.close)
             return office
 
@@ -101,11 +101,11 @@ def token(name: str, role: str) -> Token:
 
 
 @pytest.fixture
-async def life(tmp_path: Path) -> AsyncIterator[Life]:
-    wall = new_wall()
-    workers = FakeWorkers(wall)
-    made = await Life(settings(tmp_path), wall, workers, tmp_path).begin()
+async def life(tmp_path: Path) -> AsyncIterator[ControlHarness]:
+    segment = new_wall()
+    workers = FakeWorkers(segment)
+    made = await ControlHarness(settings(tmp_path), segment, workers, tmp_path).begin()
     yield made
     await made.end()
     workers.close()
-    wall.close()
+    segment.close()

@@ -6,15 +6,15 @@ import asyncio
 import os
 from typing import Any
 
-from router.config import Settings
-from router.control.alarms import Alarms
-from router.control.broadcast import Broadcast, Queue
-from router.control.expiry import Expiry
-from router.control.office import Office
-from router.control.tally import Tally
+from router.control.addon import Addon
+from router.control.monitors.alarms import Alarms
+from router.control.monitors.broadcast import Broadcast, Queue
+from router.control.monitors.certificates import CertificateMonitor
+from router.control.monitors.switch_stats import SwitchStats
 from router.errors import OperatorError
-from router.shm import wall
-from router.shm.lanes import Lanes
+from router.settings.settings import Settings
+from router.shm import segment
+from router.shm.worker_stats import WorkerStats
 
 EVENTS_KEPT = 4
 
@@ -43,16 +43,16 @@ class FakeController:
     """Two versions of `fraud`: v2 active, v1 standby. `refusal` or `crash`, if set, is raised by every verb."""
 
     def __init__(self) -> None:
-        self.wall = wall.create(workers=2, services=1)
-        self.lanes = Lanes(self.wall)
-        self.tally = Tally(["fraud"])
-        self.expiry = Expiry(Settings(), Alarms())
+        self.segment = segment.create(workers=2, services=1)
+        self.worker_stats = WorkerStats(self.segment)
+        self.switch_stats = SwitchStats(["fraud"])
+        self.certificates = CertificateMonitor(Settings(), Alarms())
         self.calls: list[tuple[str, dict[str, Any]]] = []
         self.refusal: OperatorError | None = None
         self.crash: Exception | None = None
         self.gate: asyncio.Event | None = None
         self.feed = Broadcast(EVENTS_KEPT)
-        self.offices: tuple[Office, ...] = ()
+        self.addons: tuple[Addon, ...] = ()
         self.service: dict[str, Any] = {
             "service": "fraud", "generation": 16777218, "state": "probation", "active": "fraud-v2",
             "standby": "fraud-v1", "candidate": None, "way_back": True, "no_way_back": None, "frozen": None,
@@ -76,8 +76,8 @@ class FakeController:
 
     def close(self) -> None:
         """Give the wall back."""
-        os.close(self.wall.fd)
-        self.wall.close()
+        os.close(self.segment.fd)
+        self.segment.close()
 
     # -- reading
     @property

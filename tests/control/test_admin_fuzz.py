@@ -18,10 +18,10 @@ from aiohttp.test_utils import make_mocked_request
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from router.config import Settings
 from router.control.admin import app
-from router.printable import printable
-from router.sections.values import VERSION_LABEL
+from router.runtime.printable import printable
+from router.settings.sections.values import VERSION_LABEL
+from router.settings.settings import Settings
 from tests.control.fake_controller import FakeController
 
 CHANGING = {
@@ -78,12 +78,12 @@ class Front:
 
     def __init__(self, runner: asyncio.Runner) -> None:
         self.runner = runner
-        self.controller = FakeController()
-        self.application = app.build(self.controller, Settings())
+        self.control_loop = FakeController()
+        self.application = app.build(self.control_loop, Settings())
         self.application.freeze()
 
     def check(self, method: str, path: str, body: bytes, headers: dict[str, str]) -> None:
-        self.controller.calls.clear()
+        self.control_loop.calls.clear()
         checked(self, self.runner.run(self.ask(method, path, body, headers)))
 
     async def ask(self, method: str, path: str, body: bytes, headers: dict[str, str]) -> web.Response:
@@ -116,7 +116,7 @@ def checked(front: Front, response: web.Response) -> None:
         document = orjson.loads(response.body)
         assert (response.content_type, document["status"]) == ("application/problem+json", response.status)
         assert printable(document["detail"]) == document["detail"]
-    for _, asked in front.controller.calls:
+    for _, asked in front.control_loop.calls:
         for name, value in asked.items():
             if isinstance(value, str):
                 assert printable(value) == value, (name, value)

@@ -7,12 +7,12 @@ import threading
 
 import pytest
 
-from router.control.aside import Aside, Hanging
+from router.control.bulkhead import Bulkhead, BulkheadFull
 from router.errors import InternalError
 
 
 async def test_a_call_returns_or_raises_what_it_does() -> None:
-    aside = Aside("a test", 1)
+    aside = Bulkhead("a test", 1)
     assert await aside.call(lambda: threading.current_thread().name) == "a test"
     with pytest.raises(OSError, match="no such"):
         await aside.call(lambda: _raise(OSError("no such")))
@@ -25,7 +25,7 @@ async def test_a_bug_is_told_and_hangs_nobody(monkeypatch: pytest.MonkeyPatch) -
     told: list[str] = []
     monkeypatch.setattr(threading, "excepthook", lambda args: told.append(repr(args.exc_value)))
     with pytest.raises(InternalError, match="call_crashed"):
-        await Aside("a test", 1).call(lambda: _raise(KeyError("x")))
+        await Bulkhead("a test", 1).call(lambda: _raise(KeyError("x")))
     async with asyncio.timeout(5):
         while not told:
             await asyncio.sleep(0.002)
@@ -33,12 +33,12 @@ async def test_a_bug_is_told_and_hangs_nobody(monkeypatch: pytest.MonkeyPatch) -
 
 
 async def test_calls_that_hang_are_counted_until_they_return() -> None:
-    aside, go_on = Aside("a test", 2), threading.Event()
+    aside, go_on = Bulkhead("a test", 2), threading.Event()
     for _ in range(2):
         with pytest.raises(TimeoutError):
             async with asyncio.timeout(0.01):
                 await aside.call(go_on.wait)
-    with pytest.raises(Hanging):
+    with pytest.raises(BulkheadFull):
         await aside.call(go_on.wait)
     go_on.set()
     async with asyncio.timeout(5):
@@ -46,10 +46,10 @@ async def test_calls_that_hang_are_counted_until_they_return() -> None:
             await asyncio.sleep(0.002)
 
 
-async def _free(aside: Aside) -> bool:
+async def _free(aside: Bulkhead) -> bool:
     try:
         return await aside.call(lambda: True)
-    except Hanging:
+    except BulkheadFull:
         return False
 
 

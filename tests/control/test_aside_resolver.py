@@ -5,12 +5,11 @@ import threading
 
 import pytest
 
-from router.control.aside import Aside
-from router.control.aside_resolver import AsideResolver
+from router.control.bulkhead import Bulkhead, BulkheadResolver
 
 
 async def test_addresses_as_a_connector_wants_them() -> None:
-    [found] = await AsideResolver(Aside("test", 1)).resolve("127.0.0.1", 80)
+    [found] = await BulkheadResolver(Bulkhead("test", 1)).resolve("127.0.0.1", 80)
     assert (found["hostname"], found["host"], found["port"], found["family"]) == (
         "127.0.0.1",
         "127.0.0.1",
@@ -27,9 +26,9 @@ async def test_a_name_server_that_hangs_takes_no_thread_of_others(monkeypatch: p
         return []
 
     monkeypatch.setattr(socket, "getaddrinfo", asked)
-    aside = Aside("test", 1)
-    assert await AsideResolver(aside).resolve("models.example") == []
+    aside = Bulkhead("test", 1)
+    assert await BulkheadResolver(aside).resolve("models.example") == []
     assert seen == ["test"]
     aside._free.acquire()  # an earlier call has not returned
     with pytest.raises(OSError, match="the name server hangs"):
-        await AsideResolver(aside).resolve("models.example")
+        await BulkheadResolver(aside).resolve("models.example")

@@ -8,7 +8,7 @@ from importlib.resources import files
 import pytest
 
 from router.demo import scorer, training
-from router.demo.chatter import Chatter
+from router.demo.language_model import Chatter
 from router.demo.scorer import Layer, Scorer
 
 

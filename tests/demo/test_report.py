@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from router.demo.load import Fate, Load
-from router.demo.report import Counts, Report, counts
+from router.demo.report import Counts, DemoReport, counts
 
 FATES = [
     Fate("ok", 10, 20, 200, "demo-v1"),
@@ -18,7 +18,7 @@ FATES = [
     Fate("ok", 31, 50, 200, "demo-v1"),
 ]
 EXCHANGES = {"accepted": 6, "in_flight": 0, "ended": {"ok": 3, "server_error": 1, "truncated": 1, "client_gone": 1}}
-REPORT = Report(
+REPORT = DemoReport(
     fault="errors",
     rolled_back=True,
     healthy_again=True,

@@ -20,7 +20,7 @@ import aiohttp
 import orjson
 import pytest
 
-from router import interpreter
+from router.runtime import interpreter
 
 SERVICE = "default"
 _BAD_LOG = re.compile(r"Traceback|crashed|never retrieved|was never awaited|RuntimeWarning")

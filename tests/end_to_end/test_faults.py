@@ -14,14 +14,14 @@ from pathlib import Path
 import aiohttp
 import pytest
 
-from router.shm import wall
-from router.shm.lanes import Lanes
+from router.shm import segment
+from router.shm.worker_stats import WorkerStats
 from tests import backends
 from tests.backends import Backend
 from tests.end_to_end.conftest import StartRouter
 from tests.end_to_end.real_router import RefusedError, Router, service_settings, until
 from tests.end_to_end.traffic import Traffic
-from tests.proxy.quiet import conserved
+from tests.proxy.leak_check import conserved
 
 pytestmark = [pytest.mark.end_to_end, pytest.mark.timeout(60)]
 
@@ -29,20 +29,20 @@ KILLS = 6
 
 
 @contextmanager
-def lanes(router: Router) -> Iterator[Lanes]:
+def worker_stats(router: Router) -> Iterator[WorkerStats]:
     """Look at the shared memory of a running router, as its own processes do."""
     folder = Path(f"/proc/{router.pid}/fd")
     name = next(name for name in os.listdir(folder) if "rollback-router-wall" in os.readlink(folder / name))
     fd = os.open(folder / name, os.O_RDWR)
-    found = wall.attach(fd)
+    found = segment.attach(fd)
     try:
-        yield Lanes(found)
+        yield WorkerStats(found)
     finally:
         found.close()
         os.close(fd)
 
 
-async def settled(found: Lanes) -> None:
+async def settled(found: WorkerStats) -> None:
     """Return when nothing is in flight in any lane; then every lane, and their sum, must be conserved."""
 
     async def quiet() -> bool:
@@ -57,7 +57,7 @@ async def test_workers_killed_under_load_lose_only_what_they_had_open(start_rout
     """case 36: kill -9 of a worker again and again: nobody is refused, every lane is conserved, its place is filled again."""
     async with Backend(backends.slow(0.01)) as backend:
         router = await start_router(service_settings(backend.url), workers=2)
-        with lanes(router) as found:
+        with worker_stats(router) as found:
             open_then, replaced_s = 0, []
             async with Traffic(router.url, per_s=200, give_up_s=8.0) as traffic:
                 for kill in range(KILLS):
@@ -89,7 +89,7 @@ async def test_a_worker_that_stood_still_goes_on_and_counts_nothing_twice(start_
     """case 38: SIGSTOP for less than `worker_silent_s`; `test_kills.py` has the one that is replaced."""
     async with Backend(backends.ok()) as backend:
         router = await start_router(service_settings(backend.url), workers=2)
-        with lanes(router) as found:
+        with worker_stats(router) as found:
             pid = found.worker(0).pid
             async with Traffic(router.url, clients=20, pause_s=0.01) as traffic:
                 await asyncio.sleep(0.5)

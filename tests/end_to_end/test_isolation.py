@@ -117,7 +117,7 @@ tokens = [{{ name = "ann", sha256 = "{sha256(SECRET.encode()).hexdigest()}" }}]
         await router.start(**dict.fromkeys(PLANTED, SECRET))
         environments = {pid: told(pid, "environ") for pid in children(router.pid)}
         commands = {pid: told(pid, "cmdline") for pid in environments}
-        workers = [pid for pid, command in commands.items() if "router.worker" in command]
+        workers = [pid for pid, command in commands.items() if "router.proxy.main" in command]
         assert len(workers) == 2
         (control,) = set(environments) - set(workers)
         assert SECRET in told(router.pid, "environ"), "it was planted"

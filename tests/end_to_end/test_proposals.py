@@ -10,7 +10,7 @@ from typing import Any
 import aiohttp
 import pytest
 
-from router.control.proposals.proposal_links import SECRET, ProposalLinks
+from router.control.proposals.links import SECRET, ProposalLinks
 from tests import backends
 from tests.backends import Backend
 from tests.end_to_end.conftest import StartRouter

@@ -12,9 +12,9 @@ import pytest
 from tests.backends import Backend
 from tests.end_to_end.conftest import StartRouter
 from tests.end_to_end.real_router import Router, service_settings, until
+from tests.proxy.engine.test_tunnel import ASK
 from tests.proxy.rig import Client
 from tests.proxy.test_saturation import HEAVY, HUNG, OTHER, QUICK, STREAM, model
-from tests.proxy.test_tunnel import ASK
 
 pytestmark = [pytest.mark.end_to_end, pytest.mark.alone, pytest.mark.timeout(120)]
 

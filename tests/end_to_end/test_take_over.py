@@ -10,7 +10,7 @@ import time
 import aiohttp
 import pytest
 
-from router.supervisor import EXIT_INTERNAL
+from router.supervisor.supervisor import EXIT_INTERNAL
 from tests import backends
 from tests.backends import Backend
 from tests.end_to_end.conftest import StartRouter

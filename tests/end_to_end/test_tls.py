@@ -12,7 +12,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from tests.authority import Authority
+from tests.certificate_authority import Authority
 from tests.end_to_end.conftest import StartRouter
 from tests.end_to_end.real_router import Router, children, free_port, service_settings, until
 from tests.end_to_end.steady import Steady

@@ -6,7 +6,7 @@ import re
 
 import h11
 
-from router.proxy.chunks import ChunkError, Chunks
+from router.proxy.http1.chunked import ChunkedBody, ChunkError
 
 _HEAD = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
 _BODY_BYTES_MAX = 1 << 16
@@ -44,7 +44,7 @@ def check(data: bytes) -> None:
 
 def _scan(pieces: list[bytes], *, decode: bool) -> Result:
     """Return (`done`, `more` or `bad`, what was handed on, what followed)."""
-    chunks = Chunks(_BODY_BYTES_MAX, _TRAILER_BYTES_MAX, decode=decode)
+    chunks = ChunkedBody(_BODY_BYTES_MAX, _TRAILER_BYTES_MAX, decode=decode)
     out, rest = [], []
     try:
         for piece in pieces:
@@ -52,7 +52,7 @@ def _scan(pieces: list[bytes], *, decode: bool) -> Result:
                 rest.append(piece)
             else:
                 out.append(chunks.feed(piece))
-                rest.append(chunks.rest)
+                rest.append(chunks.excess)
     except ChunkError:
         return "bad", b"", b""
     return "done" if chunks.done else "more", b"".join(out), b"".join(rest)

@@ -8,9 +8,9 @@ from typing import Final
 
 from tests.fuzz import chunked_bodies, proxy_headers, request_heads, response_heads, templates
 from tests.proxy import hostile
+from tests.proxy.http1.test_proxy_header import GOOD, LINES, OTHERS
 from tests.proxy.malformed import MALFORMED
 from tests.proxy.smuggling import FRAMING
-from tests.proxy.test_proxy_protocol import GOOD, LINES, OTHERS
 from tests.proxy.unusual import UNUSUAL
 
 SEED_BYTES_MAX: Final = 4096

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import ipaddress
 
-from router.proxy.networks import UNIX
-from router.proxy.proxy_protocol import SIGNATURE, ProxyHeader, ProxyHeaderError
+from router.proxy.addresses import UNIX
+from router.proxy.http1.proxy_header import SIGNATURE, ProxyHeader, ProxyHeaderError
 
 BYTES_MAX = 536
 _V1_BYTES_MAX = 107
@@ -39,8 +39,8 @@ def _read(pieces: list[bytes]) -> Result:
     header, taken = ProxyHeader(BYTES_MAX), 0
     try:
         for piece in pieces:
-            if header.announced is None and piece:
+            if header.source is None and piece:
                 taken += header.feed(piece)
     except ProxyHeaderError:
         return "refused", None, 0
-    return ("announced", header.announced.source, taken) if header.announced else ("more", None, taken)
+    return ("announced", header.source.source, taken) if header.source else ("more", None, taken)

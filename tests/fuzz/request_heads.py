@@ -7,13 +7,13 @@ from dataclasses import replace
 import h11
 
 from router.errors import DownstreamError
-from router.proxy.fields import CHUNKED
-from router.proxy.request_head import (
+from router.proxy.http1.fields import CHUNKED
+from router.proxy.http1.request_head import (
     RequestHead,
-    incomplete_is_hopeless,
-    line_is_hopeless,
+    can_never_be_valid,
     parse_carefully,
     parse_request,
+    request_line_is_malformed,
 )
 
 FIELDS_MAX = 100
@@ -38,8 +38,8 @@ def check(data: bytes) -> None:
         assert 400 <= quick < 600
         return
     for cut in {1, len(raw) // 3, len(raw) // 2, len(raw) - 3, len(raw) - 1} - {0}:
-        assert not incomplete_is_hopeless(raw[:cut]), raw[:cut]
-        assert not line_is_hopeless(raw[:cut]), raw[:cut]
+        assert not can_never_be_valid(raw[:cut]), raw[:cut]
+        assert not request_line_is_malformed(raw[:cut]), raw[:cut]
     _judge_client(raw, quick)
     if not quick.final:  # answered by ourselves, never sent on
         _judge_upstream(raw, quick)

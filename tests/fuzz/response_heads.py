@@ -5,8 +5,8 @@ from __future__ import annotations
 import h11
 
 from router.errors import UpstreamError
-from router.proxy.fields import CHUNKED, UNTIL_CLOSE
-from router.proxy.response_head import ResponseHead, parse_response
+from router.proxy.http1.fields import CHUNKED, UNTIL_CLOSE
+from router.proxy.http1.response_head import ResponseHead, parse_response
 
 _CHANGED = frozenset(
     (

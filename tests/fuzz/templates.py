@@ -10,9 +10,9 @@ from functools import lru_cache
 from typing import Any, Final
 
 from router.errors import RouterError
-from router.proxy import template
-from router.proxy.request_head import parse_carefully
-from router.proxy.response_head import parse_response
+from router.proxy.http1 import head_template
+from router.proxy.http1.request_head import parse_carefully
+from router.proxy.http1.response_head import parse_response
 from tests.proxy import hostile
 from tests.proxy.unusual import UNUSUAL
 
@@ -76,8 +76,10 @@ RESPONSES: Final = _heads([*_RESPONSES, *(case.raw for case in hostile.EXCESSIVE
 @lru_cache(maxsize=1024)
 def _learned(raw: bytes, parse: Parse) -> Any:
     """Return the widest template of heads like this one."""
-    names = template.names_of(raw[:-4].split(b"\r\n")[1:])
-    return template.learn(raw, [number for number, name in enumerate(names) if template.may_differ(name)], parse)
+    names = head_template.names_of(raw[:-4].split(b"\r\n")[1:])
+    return head_template.compile_template(
+        raw, [number for number, name in enumerate(names) if head_template.may_differ(name)], parse
+    )
 
 
 def check_requests(data: bytes) -> None:
@@ -94,7 +96,7 @@ def _check(data: bytes, samples: list[bytes], parse: Parse) -> None:
     sample = samples[data[0] % len(samples)] if data else samples[0]
     learned = _learned(sample, parse)
     raw = data[1:].partition(b"\r\n\r\n")[0].removesuffix(b"\r\n") + b"\r\n\r\n"
-    filled = learned.fill(raw) if learned is not None else None
+    filled = learned.translate(raw) if learned is not None else None
     if filled is not None:
         assert filled == _result(parse, raw), (sample, raw)
 

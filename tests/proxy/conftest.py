@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 import pytest
 import uvloop
 
-from tests.proxy.quiet import open_sockets
+from tests.proxy.leak_check import open_sockets
 
 
 def pytest_asyncio_loop_factories(

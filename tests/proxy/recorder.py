@@ -11,8 +11,8 @@ from typing import Any, Self
 
 import h11
 
-from router.proxy.downstream import Downstream
-from router.proxy.plane import Plane
+from router.proxy.data_plane import DataPlane
+from router.proxy.engine.downstream import Downstream
 from tests.backends import response
 
 ANSWER = response(200, b"ok")
@@ -136,7 +136,7 @@ def h11_requests(raw: bytes) -> tuple[list[tuple[bytes, bytes, bytes]], bool]:
 class Wire:
     """A client's connection as a transport that the test holds: what the router writes is in `written`."""
 
-    def __init__(self, plane: Plane) -> None:
+    def __init__(self, plane: DataPlane) -> None:
         self._loop = plane.loop
         self.written = b""
         self.closed = False

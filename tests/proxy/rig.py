@@ -13,18 +13,18 @@ from dataclasses import replace
 from types import TracebackType
 from typing import Any, Self
 
-from router.proxy.listener import Listener
+from router.proxy.accept.listener import Listener
+from router.proxy.data_plane import DataPlane
 from router.proxy.options import Options, ServiceOptions
-from router.proxy.plane import Plane
+from router.rollout.model.route import NO_SLOT, Flag, Route
 from router.rollout.outcome import OUTCOMES, Outcome
-from router.rollout.route import NO_SLOT, Flag, Route
+from router.runtime.tasks import Tasks
 from router.shm import layout as at
-from router.shm import wall
-from router.shm.lanes import Lanes
+from router.shm import segment
 from router.shm.route_cell import RouteCell
-from router.shm.slots import SlotContent, Slots
-from router.tasks import Tasks
-from tests.proxy.quiet import Quiet, targets
+from router.shm.slots import SlotRecord, Slots
+from router.shm.worker_stats import WorkerStats
+from tests.proxy.leak_check import LeakCheck, targets
 
 SERVICE = ServiceOptions(
     name="default",
@@ -140,16 +140,16 @@ class Rig:
         if service:
             options = replace(options, services=(replace(SERVICE, **service),))
         self.options = options
-        self.wall = wall.create(1, len(options.services))
-        self.lanes = Lanes(self.wall)
+        self.segment = segment.create(1, len(options.services))
+        self.worker_stats = WorkerStats(self.segment)
         self.tasks = Tasks()
         self._generation = 1 << 24
         self._acks = os.eventfd(0, os.EFD_NONBLOCK)
         self._clients: list[Client] = []
 
     async def __aenter__(self) -> Self:
-        self._quiet = Quiet()
-        self.plane = Plane(0, self.wall, self.options, self.tasks, self._acks)
+        self._quiet = LeakCheck()
+        self.plane = DataPlane(0, self.segment, self.options, self.tasks, self._acks)
         listening = socket.socket()
         listening.bind(("127.0.0.1", 0))
         listening.listen(128)
@@ -167,16 +167,16 @@ class Rig:
         self.listener.stop()
         await self.plane.drain()
         if kind is None:
-            await self._quiet.settle(self.plane, self.lanes, self.tasks)
+            await self._quiet.settle(self.plane, self.worker_stats, self.tasks)
         await self.tasks.close()
         self.plane.services.clear()  # they and the plane know each other, and would keep the wall until a full collection
         self.plane._by_prefix.clear()
         os.close(self._acks)
-        os.close(self.wall.fd)  # the mapping goes with its last reader
+        os.close(self.segment.fd)  # the mapping goes with its last reader
 
     # -- control's part
     def fill(self, slot: int, version: str, *urls: str, service: int = 0, incarnation: int = 1) -> None:
-        Slots(self.wall, service).write(slot, SlotContent(incarnation, version, urls))
+        Slots(self.segment, service).write(slot, SlotRecord(incarnation, version, urls))
 
     def route(
         self,
@@ -188,7 +188,7 @@ class Rig:
         wake: bool = True,
     ) -> int:
         self._generation += 1
-        RouteCell(self.wall, service).publish(Route(self._generation, active, standby, flags=flags), 0)
+        RouteCell(self.segment, service).publish(Route(self._generation, active, standby, flags=flags), 0)
         if wake:
             self.plane.refresh()
         return self._generation
@@ -221,17 +221,17 @@ class Rig:
     # -- what was counted
     def attempts(self, slot: int = 0, service: int = 0) -> dict[str, int]:
         """Return the endings of attempts on a slot, without the zeroes."""
-        sums = self.lanes.slot_scalars(service, slot)
+        sums = self.worker_stats.slot_scalars(service, slot)
         return {o.label: sums[at.L_OUTCOMES + o] for o in OUTCOMES if sums[at.L_OUTCOMES + o]}
 
     def scalar(self, offset: int, slot: int = 0, service: int = 0) -> int:
-        return self.lanes.slot_scalars(service, slot)[offset]
+        return self.worker_stats.slot_scalars(service, slot)[offset]
 
     def exchanges(self, service: int = 0) -> dict[str, int]:
         """Return the endings of exchanges, without the zeroes."""
-        _, ends = self.lanes.exchanges(service)
+        _, ends = self.worker_stats.exchanges(service)
         return {Outcome(number).label: count for number, count in enumerate(ends) if count}
 
     async def quiet(self) -> None:
         """Return when nothing is in flight."""
-        await until(lambda: not any(target.open for target in targets(self.plane)))
+        await until(lambda: not any(target.in_flight for target in targets(self.plane)))

@@ -31,7 +31,7 @@ def faults(rig: Rig) -> int:
 
 
 def unmatched(rig: Rig) -> int:
-    return rig.lanes.unmatched()[0]
+    return rig.worker_stats.unmatched()[0]
 
 
 @dataclass(frozen=True)
@@ -170,11 +170,14 @@ async def test_a_client_that_resets_cancels_upstream_at_once(
     assert [(line["status"], line["outcome"]) for line in lines] == ([(logged, "client_gone")] if logged else [])
     assert rig.attempts() == rig.exchanges() == ({"client_gone": 1} if logged else {})
     assert faults(rig) == 0
-    assert sum(rig.lanes.slot_histogram(0, 0, at.L_ABANDONED)) == censored
+    assert sum(rig.worker_stats.slot_histogram(0, 0, at.L_ABANDONED)) == censored
 
 
 async def test_slow_clients_hold_nobody_up_and_end_by_their_deadline() -> None:
-    """case 11: slowloris: heads and bodies that never end; `tests/proxy/test_attempt.py` and `test_flow.py` have slow readers."""
+    """case 11: slowloris: heads and bodies that never end.
+
+    `tests/proxy/engine/test_attempt.py` and `test_flow_control.py` have slow readers.
+    """
     options = replace(
         OPTIONS,
         header_timeout_s=30.0,

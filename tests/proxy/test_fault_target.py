@@ -168,7 +168,7 @@ async def test_a_second_stale_connection_is_not_tried_a_third_time() -> None:
         target = rig.plane.services[0].targets[0]
         for number, client in enumerate((first, second), 1):
             await client.send(POST)
-            await until(lambda number=number: len(target.waiting.since) == number)  # type: ignore[misc]
+            await until(lambda number=number: len(target.awaiting_first_byte.since) == number)  # type: ignore[misc]
         rig.plane.resolver = Stuck()  # type: ignore[assignment]
         stale.set()
         await until(lambda: target.pools[0].waiting)
@@ -197,7 +197,7 @@ async def test_what_is_sent_again_waits_anew_behind_those_that_wait_already() ->
         rig.serve(backend.url)
         first, second = await rig.client(), await rig.client()
         assert (await first.ask(POST))[0] == 200
-        table = rig.plane.services[0].targets[0].waiting.since
+        table = rig.plane.services[0].targets[0].awaiting_first_byte.since
         for number, client in enumerate((first, second), 1):
             await client.send(POST)
             await until(lambda number=number: len(table) == number)  # type: ignore[misc]

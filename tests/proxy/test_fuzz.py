@@ -11,10 +11,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from tests.proxy.persistent_rig import Stage
 from tests.proxy.reading import Fields, end_to_end, trailers_of
 from tests.proxy.recorder import Recorder, Wire, statuses
 from tests.proxy.rig import OPTIONS, Rig, until
-from tests.proxy.stage import Stage
 from tests.proxy.streams import CUTS, changed, pieces, requests
 
 ADDED = (b"x-forwarded-for", b"x-forwarded-proto", b"x-forwarded-host")

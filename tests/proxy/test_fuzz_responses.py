@@ -13,10 +13,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from tests.proxy.persistent_rig import Stage
 from tests.proxy.reading import Reading, read
 from tests.proxy.recorder import Wire
 from tests.proxy.rig import OPTIONS, Rig, until
-from tests.proxy.stage import Stage
 from tests.proxy.streams import CUTS, Response, changed, pieces, responses
 
 

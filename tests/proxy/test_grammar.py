@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from router import clock
-from router.proxy.upstream import Upstream
+from router.proxy.engine.upstream import Upstream
+from router.runtime import clock
 from tests.proxy.grammar import REQUESTS, RESPONSES, filled
 from tests.proxy.recorder import Recorder, Wire, statuses
 from tests.proxy.rig import Rig
@@ -74,7 +74,7 @@ def answered(rig: Rig, alive: socket.socket, answer: list[bytes]) -> tuple[Wire,
     pool = rig.plane.services[0].active.pools[0]  # type: ignore[union-attr]
     upstream, transport = Upstream(rig.plane, pool), Silent(alive)
     upstream.connection_made(transport)  # type: ignore[arg-type]
-    pool.give_back(upstream, clock.now_s())
+    pool.release(upstream, clock.now_s())
     wire = Wire(rig.plane)
     wire.feed(GET)
     for piece in answer:
@@ -82,7 +82,7 @@ def answered(rig: Rig, alive: socket.socket, answer: list[bytes]) -> tuple[Wire,
             upstream.data_received(piece)
     given_up = transport.aborted
     upstream.abort()
-    pool.forget(upstream)
+    pool.remove(upstream)
     return wire, given_up
 
 

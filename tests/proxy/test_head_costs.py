@@ -14,13 +14,13 @@ from collections.abc import Callable
 import pytest
 
 from router.errors import RouterError
-from router.proxy.fields import LIST_MEMBERS_MAX, VIA
-from router.proxy.forwarding import Forwarding
-from router.proxy.head_memory import HEAD_BYTES_MAX, HeadMemory
+from router.proxy.addresses import Peer
+from router.proxy.http1.fields import LIST_MEMBERS_MAX, VIA
+from router.proxy.http1.forwarding import Forwarding
+from router.proxy.http1.head_cache import HEAD_BYTES_MAX, HeadCache
+from router.proxy.http1.request_head import RequestHead, is_authority, parse_request
+from router.proxy.http1.response_head import parse_response
 from router.proxy.options import ForwardingOptions
-from router.proxy.peer import Peer
-from router.proxy.request_head import RequestHead, is_authority, parse_request
-from router.proxy.response_head import parse_response
 
 SIZE = 30_000
 START = b"GET / HTTP/1.1\r\nHost: a\r\n"
@@ -125,8 +125,8 @@ def test_no_claim_of_a_trusted_proxy_does_either(field: bytes, member: bytes, us
     forwarding = Forwarding(ForwardingOptions(trusted=("10.0.0.0/8",), keep=keep, forwarded=True, hops_max=32))
     value = member * (SIZE // len(member)) + (b"a=b" if member == MEMBERS["elements"] else b"")
     raw, peer = START + field + b": " + value + b"\r\n\r\n", Peer("10.0.0.1", "http")
-    assert peak_bytes(lambda: forwarding.believe(raw, peer)) <= 4 * SIZE
-    assert seconds(lambda: forwarding.believe(raw, peer)) <= QUADRATIC * usual[1]
+    assert peak_bytes(lambda: forwarding.trusted_fields(raw, peer)) <= 4 * SIZE
+    assert seconds(lambda: forwarding.trusted_fields(raw, peer)) <= QUADRATIC * usual[1]
 
 
 @pytest.mark.parametrize(
@@ -178,9 +178,9 @@ def test_templates_are_not_tried_on_heads_that_none_can_take() -> None:
         parsed.append(raw)
         return parse(raw)
 
-    memory = HeadMemory(translate)
+    memory = HeadCache(translate)
     raw = START + b"X: " + b"a" * HEAD_BYTES_MAX + b"\r\n\r\n"
     for _ in range(3):
         memory.translate(raw)
     assert parsed == [raw] * 3
-    assert memory._heads == memory._kinds == {}
+    assert memory._heads == memory._shapes == {}

@@ -11,12 +11,12 @@ from pathlib import Path
 
 import pytest
 
-from router import clock
-from router.certificates import ServerTls
 from router.proxy.options import Options
+from router.runtime import clock
+from router.tls.contexts import ServerTls
 from tests import backends
-from tests.authority import Authority
 from tests.backends import Backend
+from tests.certificate_authority import Authority
 from tests.proxy.rig import OPTIONS, Client, Rig, field, until
 
 GET = b"GET / HTTP/1.1\r\nHost: a\r\n\r\n"
@@ -29,7 +29,7 @@ def idle_for_too_long(rig: Rig) -> None:
 
 
 def too_old(rig: Rig) -> None:
-    rig.plane.crowd.ages.sweep(clock.now_s() + 61)
+    rig.plane.limiter.ages.sweep(clock.now_s() + 61)
 
 
 def shorter_by_a_reload(rig: Rig) -> None:

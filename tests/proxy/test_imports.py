@@ -8,7 +8,8 @@ from pathlib import Path
 
 import router.proxy
 
-MODULES = sorted({path.name.partition(".")[0] for path in Path(router.proxy.__path__[0]).glob("[a-z]*.py")})
+ROOT = Path(router.proxy.__path__[0])
+MODULES = sorted(".".join(path.relative_to(ROOT).with_suffix("").parts) for path in ROOT.rglob("[a-z]*.py"))
 EACH_FIRST = """
 import asyncio, importlib, os, sys, httptools, orjson, uvloop
 failed = []

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from router.proxy.networks import UNIX, UNKNOWN, Networks, address_of, plain_address
+from router.proxy.addresses import UNIX, UNKNOWN, Networks, address_of, plain_address
 
 MEMBERS = {
     b"192.0.2.1": "192.0.2.1",

@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from router import config
 from router.proxy import options
-from router.shm import document
+from router.settings import loader
+from router.shm import settings_memory
 
 
 def test_validators_are_what_the_section_says() -> None:
@@ -23,7 +23,7 @@ def test_validators_are_what_the_section_says() -> None:
         "stream_end": "[DONE]",
     }
     (service,) = options.from_document(
-        config.load(None, {"services": {"a": {"validation": section}}}).model_dump()
+        loader.load(None, {"services": {"a": {"validation": section}}}).model_dump()
     ).services
     assert service.validation == options.ValidationOptions(
         methods=frozenset({b"POST", b"PUT"}),
@@ -33,7 +33,7 @@ def test_validators_are_what_the_section_says() -> None:
         response_label_in=(("/l", (True, 1, "x")),),
         stream_end="[DONE]",
     )
-    (plain,) = options.from_document(config.load(None, {"services": {"a": {}}}).model_dump()).services
+    (plain,) = options.from_document(loader.load(None, {"services": {"a": {}}}).model_dump()).services
     assert plain.validation == options.ValidationOptions(), "the defaults are those of the section"
 
 
@@ -45,23 +45,23 @@ def test_options_follow_the_settings_and_services_the_order_of_the_wall() -> Non
         "forwarding": {"trusted": ["10.0.0.0/8", "unix"], "keep": ["for"], "forwarded": "append", "hops_max": 4},
         "services": {"b": {"first_byte_timeout_s": 7, "path_prefix": "/b"}, "a": {"hosts": ["H"], "replay": "always"}},
     }
-    settings = config.load(None, flags)
-    made = options.from_descriptor(document.create(config.dump(settings)))
+    settings = loader.load(None, flags)
+    made = options.from_descriptor(settings_memory.create(loader.dump(settings)))
     assert [service.name for service in made.services] == ["a", "b"]
     assert made.services[0].hosts == frozenset({b"h"})
     assert made.services[0].replay == "always"
     assert [service.first_byte_timeout_s for service in made.services] == [120.0, 7.0]
     assert made.head_bytes_max == settings.limits.head_bytes_max
     assert made.half_close_grace_s == settings.timeouts.half_close_grace_s
-    assert made.introduction == options.IntroductionOptions(True, ("10.0.0.0/8",), 536)
+    assert made.proxy_protocol == options.ProxyProtocolOptions(True, ("10.0.0.0/8",), 536)
     assert made.forwarding == options.ForwardingOptions(("10.0.0.0/8", "unix"), frozenset({"for"}), True, 4)
-    assert options.from_document(config.load(None).model_dump()).forwarding == options.ForwardingOptions()
-    assert options.from_document(config.load(None).model_dump()).introduction == options.IntroductionOptions()
+    assert options.from_document(loader.load(None).model_dump()).forwarding == options.ForwardingOptions()
+    assert options.from_document(loader.load(None).model_dump()).proxy_protocol == options.ProxyProtocolOptions()
     assert made.ready_path == b"/-/ready"
     assert (made.requests_max, made.requests_per_connection_max, made.connections_per_client_max) == (4096, 0, math.inf)
     assert (made.body_rate_min_bytes_per_s, made.write_rate_grace_s, made.connection_age_max_s) == (240, 30.0, math.inf)
     changed = {"limits": {"write_rate_min_bytes_per_s": "none", "connections_per_client_max": 7}}
-    limited = options.from_document(config.load(None, {**flags, **changed}).model_dump())
+    limited = options.from_document(loader.load(None, {**flags, **changed}).model_dump())
     assert (limited.write_rate_min_bytes_per_s, limited.connections_per_client_max) == (0, 7)
     assert options.from_document({**settings.model_dump(), "ready_path": "none"}).ready_path is None
 
@@ -77,8 +77,8 @@ def test_options_follow_the_settings_and_services_the_order_of_the_wall() -> Non
 def test_what_is_kept_of_failing_requests(
     cases: dict[str, Any], kept_bytes_max: int, headers: set[bytes] | None
 ) -> None:
-    made = options.from_document(config.load(None, {"services": {"a": {"cases": cases}}}).model_dump()).services[0]
-    assert made.witness == options.WitnessOptions(kept_bytes_max, kept_bytes_max)
+    made = options.from_document(loader.load(None, {"services": {"a": {"cases": cases}}}).model_dump()).services[0]
+    assert made.tap == options.TapOptions(kept_bytes_max, kept_bytes_max)
     assert made.captured_headers == headers
 
 
@@ -98,11 +98,11 @@ def test_a_worker_is_shown_all_that_it_needs_and_nothing_that_is_controls_own() 
             }
         },
     }
-    settings = config.load(None, flags)
-    shown = config.dump_for_workers(settings)
+    settings = loader.load(None, flags)
+    shown = loader.dump_for_workers(settings)
     assert options.from_document(json.loads(shown)) == options.from_document(settings.model_dump())
     assert b"5ec" not in shown
-    assert b"5ec" in config.dump(settings)
+    assert b"5ec" in loader.dump(settings)
     own = json.loads(shown)
     assert not own.keys() & {"admin", "notify", "mlflow", "alerts", "incidents", "history", "state_dir", "fail_point"}
     assert not own["services"]["a"].keys() & {"active", "standby", "probe", "proposals", "drill", "mlflow"}

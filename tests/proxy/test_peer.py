@@ -8,8 +8,7 @@ from typing import Any
 
 import pytest
 
-from router.proxy.networks import UNIX, UNKNOWN
-from router.proxy.peer import Peer, peer_of
+from router.proxy.addresses import UNIX, UNKNOWN, Peer, peer_of
 
 
 class Socket:

@@ -8,17 +8,18 @@ from typing import Any
 
 import pytest
 
-from router.certificates import ServerTls
-from router.proxy import flow, request_head
-from router.proxy.plane import Plane
-from router.proxy.request_body import LINES_PER_STEP
+from router.proxy.data_plane import DataPlane
+from router.proxy.engine import flow_control
+from router.proxy.http1 import request_head
+from router.proxy.http1.chunked import LINES_PER_STEP
+from router.tls.contexts import ServerTls
 from tests import backends
-from tests.authority import Authority
 from tests.backends import Backend
+from tests.certificate_authority import Authority
+from tests.proxy.accept.test_tls_acceptor import secured
 from tests.proxy.late_reader import reading_late
 from tests.proxy.recorder import Recorder, Wire
 from tests.proxy.rig import OPTIONS, Rig, until
-from tests.proxy.test_handshakes import secured
 
 READ_BYTES = 256_000
 """What uvloop reads at once."""
@@ -36,7 +37,7 @@ KINDS = {
 class Source(Wire):
     """A client whose bytes arrive only while it is read; `held` is what the router keeps of them."""
 
-    def __init__(self, plane: Plane) -> None:
+    def __init__(self, plane: DataPlane) -> None:
         self.reading = True
         self.most_held = 0
         super().__init__(plane)
@@ -146,7 +147,7 @@ async def test_a_backend_that_catches_up_does_not_let_a_full_buffer_be_read() ->
         source = Source(rig.plane)
         source.feed(KINDS["bodies"] + GET % 1 * 5000)
         assert not source.reading
-        flow.release_body(source.protocol)
+        flow_control.release_body(source.protocol)
         assert not source.reading
         source.leave()
 
@@ -201,14 +202,14 @@ async def test_chunks_that_wait_for_their_turn_wait_for_the_backend_as_well() ->
         source = Source(rig.plane)
         source.feed(b"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n")
         await until(lambda: source.protocol.exchange.upstream)
-        flow.hold_body(source.protocol)
+        flow_control.hold_body(source.protocol)
         source.feed(raw)
         held = source.held
         for _ in range(20):
             await asyncio.sleep(0)
         assert source.held == held
         assert not source.reading
-        flow.release_body(source.protocol)
+        flow_control.release_body(source.protocol)
         await until(lambda: source.held == 0 and source.reading)
         source.feed(b"0\r\n\r\n")
         let_through.set()
@@ -219,13 +220,13 @@ async def test_chunks_that_wait_for_their_turn_wait_for_the_backend_as_well() ->
 
 async def test_a_head_that_comes_byte_by_byte_is_searched_once(monkeypatch: pytest.MonkeyPatch) -> None:
     looked: list[int] = []
-    search = request_head.incomplete_is_hopeless
+    search = request_head.can_never_be_valid
 
     def counted(data: bytes, start: int = 0) -> bool:
         looked.append(len(data) - start)
         return search(data, start)
 
-    monkeypatch.setattr(request_head, "incomplete_is_hopeless", counted)
+    monkeypatch.setattr(request_head, "can_never_be_valid", counted)
     raw = b"\r\nGET /" + b"a" * 3000 + b" HTTP/1.1\r\nHost: a\r\nX: " + b"b" * 3000 + b"\r\n\r\n"
     async with Recorder() as backend, Rig() as rig:
         rig.serve(backend.url)

@@ -10,16 +10,16 @@ from typing import Any
 
 import pytest
 
-from router import clock
-from router.proxy.options import ForwardingOptions, IntroductionOptions
-from router.proxy.places import HOLD_S, STUCK_S, WITNESS_S
-from router.proxy.room import WAITED_MIN_S
+from router.proxy.options import ForwardingOptions, ProxyProtocolOptions
+from router.proxy.routing.client_shares import HOLD_S, STUCK_S, WITNESS_S
+from router.proxy.routing.concurrency import WAITED_MIN_S
 from router.rollout.outcome import FAULTS
+from router.runtime import clock
 from router.shm import layout as at
 from tests import backends
 from tests.backends import Backend, Connection
+from tests.proxy.engine.test_tunnel import ASK, SWITCH
 from tests.proxy.rig import OPTIONS, Client, Rig, field, until
-from tests.proxy.test_tunnel import ASK, SWITCH
 
 HEAVY, OTHER, THIRD = "127.0.0.2", "127.0.0.3", "127.0.0.4"
 PLACES = 16
@@ -75,7 +75,7 @@ async def hold(rig: Rig, number: int, raw: bytes, address: str = HEAVY) -> list[
 
 
 def held(rig: Rig) -> int:
-    return sum(len(target.open) for service in rig.plane.services for target in service.targets.values())
+    return sum(len(target.in_flight) for service in rig.plane.services for target in service.targets.values())
 
 
 async def status(rig: Rig, raw: bytes, address: str) -> tuple[int, bytes | None]:
@@ -88,11 +88,11 @@ async def status(rig: Rig, raw: bytes, address: str) -> tuple[int, bytes | None]
 
 
 def limited(rig: Rig) -> dict[str, int]:
-    return {name: count for name, count in rig.lanes.limited().items() if count}
+    return {name: count for name, count in rig.worker_stats.limited().items() if count}
 
 
 def later(rig: Rig, seconds: float) -> None:
-    rig.plane.room.sweep(clock.now_s() + seconds)
+    rig.plane.concurrency.sweep(clock.now_s() + seconds)
 
 
 async def first_told(clients: list[Client], end: bool) -> bytes:
@@ -109,7 +109,7 @@ def age(rig: Rig, seconds: float) -> None:
     """Have everything that is under way be older."""
     for service in rig.plane.services:
         for target in service.targets.values():
-            for exchange in target.open:
+            for exchange in target.in_flight:
                 assert exchange.attempt is not None
                 exchange.attempt.claimed_s -= seconds
 
@@ -342,14 +342,14 @@ async def test_a_trusted_proxy_announces_who_it_is_on_each_request() -> None:
 
 
 async def test_the_proxy_protocol_announces_clients_and_a_64_is_one() -> None:
-    introduction = IntroductionOptions(required=True, announcers=("127.0.0.0/8",))
+    introduction = ProxyProtocolOptions(required=True, allowed_senders=("127.0.0.0/8",))
 
     def by(raw: bytes, client: str) -> bytes:
         family = b"TCP6" if ":" in client else b"TCP4"
         own = b"2001:db8::ff" if ":" in client else b"192.0.2.255"
         return b"PROXY %b %b %b 5000 80\r\n" % (family, client.encode(), own) + raw
 
-    async with saturable(introduction=introduction) as rig:
+    async with saturable(proxy_protocol=introduction) as rig:
         clients = [(await hold(rig, 1, by(STREAM, f"2001:db8:0:1::{number:x}")))[0] for number in range(1, PLACES + 1)]
         assert (await status(rig, by(QUICK, "2001:db8:0:1::abcd"), HEAVY))[0] == 503
         assert not rig.plane.services[0].active.books[0].pressed, "it is the same client"
@@ -371,11 +371,11 @@ async def test_control_is_told_who_holds_what_as_long_as_somebody_is_refused_or_
             *await hold(rig, 2, STREAM, OTHER),
         ]
         await until(lambda: rig.scalar(at.L_WAITING) == 3)
-        assert rig.lanes.holdings(clock.now_ns()) == []
+        assert rig.worker_stats.holdings(clock.now_ns()) == []
         assert (await status(rig, QUICK, HEAVY))[0] == 503
         for _ in range(10):
             later(rig, 0)
-        (told,) = rig.lanes.holdings(clock.now_ns())
+        (told,) = rig.worker_stats.holdings(clock.now_ns())
         counts = {"tunnels": 4, "streams": 5, "waiting": 3, "sending": 2}
         assert told["targets"] == [
             {"service": "default", "version": "v1", **counts, "streams": 7, "clients": [
@@ -386,9 +386,9 @@ async def test_control_is_told_who_holds_what_as_long_as_somebody_is_refused_or_
         assert told["full"]
         for _ in range(10):
             later(rig, 20)
-        assert rig.lanes.holdings(clock.now_ns()) != [], "nobody asks, but nothing is free"
+        assert rig.worker_stats.holdings(clock.now_ns()) != [], "nobody asks, but nothing is free"
         clients[0].reset()
         await until(lambda: held(rig) == PLACES - 1)
         for _ in range(10):
             later(rig, 20)
-        assert rig.lanes.holdings(clock.now_ns()) == []
+        assert rig.worker_stats.holdings(clock.now_ns()) == []

@@ -27,14 +27,14 @@ def chunked(*pieces: bytes) -> list[bytes]:
 
 def validated(rig: Rig) -> dict[str, int]:
     """Return what the validators counted, without the zeroes."""
-    row = rig.wall.layout.lane_service(0, 0) + at.LS_VALIDATED
-    counts = {f"{what}.{result}": rig.wall.words[row + number] for number, (what, result) in enumerate(at.VALIDATED)}
+    row = rig.segment.layout.lane_service(0, 0) + at.LS_VALIDATED
+    counts = {f"{what}.{result}": rig.segment.words[row + number] for number, (what, result) in enumerate(at.VALIDATED)}
     return {name: count for name, count in counts.items() if count}
 
 
 def held_bytes(rig: Rig) -> int:
     """Return how many bytes of requests are held until they are whole."""
-    witnesses = rig.plane.services[0].witnesses
+    witnesses = rig.plane.services[0].tap
     assert witnesses is not None
     return witnesses.held_bytes
 

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import json
 
-from router.rollout import entry as kinds
-from router.rollout.commands import Command, PublishRoute, Record
-from router.rollout.entry import Entry
-from router.rollout.events import Event, ProbeCompleted, VerdictReached
-from router.rollout.limits import Limits
-from router.rollout.machine import Machine
-from router.rollout.registry import Registry, published
-from router.rollout.route import first_generation
+from router.rollout.machine.limits import RolloutLimits
+from router.rollout.machine.machine import Machine
+from router.rollout.machine.registry import Registry
+from router.rollout.model import entry as kinds
+from router.rollout.model.commands import Command, PublishRoute, Record
+from router.rollout.model.entry import Entry, route_generation
+from router.rollout.model.events import Event, ProbeCompleted, VerdictReached
+from router.rollout.model.route import first_generation
 
 SECOND = 1_000_000_000
 BOOT = first_generation(1) + 1
@@ -22,9 +22,9 @@ AWAY = {"kind": "hard_failure", "detail": "unreachable", "reason": "refused", "e
 class Play:
     """`entries` is the journal; `tell` hands an event over, folds what it leads to and returns the commands."""
 
-    def __init__(self, limits: Limits | None = None) -> None:
+    def __init__(self, limits: RolloutLimits | None = None) -> None:
         self.registry = Registry("svc")
-        self.machine = Machine(self.registry, limits or Limits())
+        self.machine = Machine(self.registry, limits or RolloutLimits())
         self.entries: list[Entry] = []
         self.now_ns = 10 * SECOND
         self.fold(Entry(kinds.BOOT, "", "control", {"boot": 1}, 0.0, 0, 1))
@@ -45,7 +45,7 @@ class Play:
 
     def record(self, record: Record) -> None:
         entry = Entry(record.type, "svc", record.actor, dict(record.data), self.now_ns / SECOND, self.now_ns, 1)
-        if published(entry) is not None:
+        if route_generation(entry) is not None:
             entry.data.setdefault("base", self.registry.generation)
         self.fold(entry)
 

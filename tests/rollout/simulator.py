@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from router.rollout.acceptance.acceptance import Acceptance
-from router.rollout.baseline import Baseline, estimate
-from router.rollout.histogram import BUCKETS, index
-from router.rollout.judge import Facts, Judge
+from router.rollout.judge.baseline import Baseline, estimate
+from router.rollout.judge.criteria import Acceptance
+from router.rollout.judge.judge import Judge, JudgeInputs
+from router.rollout.judge.rules import Rules
+from router.rollout.judge.verdict import TriggerResult, Verdict
 from router.rollout.outcome import OUTCOMES, Outcome
-from router.rollout.rules import Rules
-from router.rollout.verdict import TriggerResult, Verdict
-from router.rollout.window import SECOND_NS, Sample
+from router.rollout.stats.histogram import BUCKETS, index
+from router.rollout.stats.window import SECOND_NS, Sample
 
 START_NS = 1_000 * SECOND_NS
 TICK_NS = SECOND_NS // 10
@@ -129,8 +129,10 @@ class Court:
         self._owed_faults = 0.0
         self.verdict = self.tick()
 
-    def facts(self) -> Facts:
-        return Facts(self.slot, None, self.promoted_at_ns, self.accepted, self.probes_unreachable_since_ns, self.unwell)
+    def facts(self) -> JudgeInputs:
+        return JudgeInputs(
+            self.slot, None, self.promoted_at_ns, self.accepted, self.probes_unreachable_since_ns, self.unwell
+        )
 
     def tick(self, **gauges: object) -> Verdict:
         """Sample, judge, and go on by 100 ms (`after_s`)."""

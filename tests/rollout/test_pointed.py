@@ -1,7 +1,6 @@
 import pytest
 
-from router.rollout.pointed import covers
-from router.rollout.pointer import parse
+from router.rollout.json_pointer import covers, parse
 
 
 @pytest.mark.parametrize(

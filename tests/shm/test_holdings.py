@@ -2,28 +2,28 @@
 
 from __future__ import annotations
 
-from router import clock
+from router.runtime import clock
 from router.shm import layout as at
-from router.shm import wall
+from router.shm import segment
 from router.shm.holdings import FRESH_S, HoldingsRecord
-from router.shm.lanes import Lanes
+from router.shm.worker_stats import WorkerStats
 
 TOLD = {"full": True, "targets": []}
 
 
 def test_what_was_written_is_read_until_it_is_old_or_cleared() -> None:
-    memory = wall.create(2, 1)
+    memory = segment.create(2, 1)
     record, now_ns = HoldingsRecord(memory, 1), clock.now_ns()
     assert (record.told, record.read(now_ns)) == (False, None)
     record.write(TOLD)
-    assert (record.told, Lanes(memory).holdings(now_ns)) == (True, [TOLD])
+    assert (record.told, WorkerStats(memory).holdings(now_ns)) == (True, [TOLD])
     assert record.read(clock.now_ns() + int(FRESH_S * 1e9)) is None
     record.clear()
     assert (record.told, record.read(now_ns)) == (False, None)
 
 
 def test_one_changed_bit_is_noticed() -> None:
-    memory = wall.create(1, 1)
+    memory = segment.create(1, 1)
     record = HoldingsRecord(memory, 0)
     record.write(TOLD)
     first = (memory.layout.holdings(0) + at.HOLDINGS_HEADER_WORDS) * at.WORD_BYTES
@@ -35,16 +35,16 @@ def test_one_changed_bit_is_noticed() -> None:
 
 
 def test_what_does_not_fit_is_not_told() -> None:
-    record = HoldingsRecord(wall.create(1, 1), 0)
+    record = HoldingsRecord(segment.create(1, 1), 0)
     record.write(TOLD)
     record.write({"full": True, "targets": ["x" * at.HOLDINGS_BYTES_MAX]})
     assert not record.told
 
 
 def test_a_dead_worker_holds_nothing() -> None:
-    memory = wall.create(1, 1)
+    memory = segment.create(1, 1)
     HoldingsRecord(memory, 0).write(TOLD)
     memory.words[memory.layout.lane_slot(0, 0, 3) + at.L_TUNNELS] = 7
-    lanes = Lanes(memory)
-    lanes.reap(0)
-    assert (lanes.holdings(clock.now_ns()), lanes.slot_scalars(0, 3)[at.L_TUNNELS]) == ([], 0)
+    worker_stats = WorkerStats(memory)
+    worker_stats.close_dead_worker(0)
+    assert (worker_stats.holdings(clock.now_ns()), worker_stats.slot_scalars(0, 3)[at.L_TUNNELS]) == ([], 0)

@@ -2,7 +2,7 @@ import itertools
 
 import pytest
 
-from router.rollout.route import SLOTS
+from router.rollout.model.route import SLOTS
 from router.shm import layout as at
 from router.shm.layout import Layout
 

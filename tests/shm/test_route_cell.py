@@ -3,34 +3,34 @@ from typing import cast
 
 import pytest
 
-from router import clock
 from router.errors import InternalError
-from router.rollout.route import Route, first_generation
+from router.rollout.model.route import Route, first_generation
+from router.runtime import clock
 from router.shm import layout as at
 from router.shm.route_cell import RouteCell
-from router.shm.wall import Wall
+from router.shm.segment import Segment
 
 FIRST = Route(first_generation(1) + 1, active=0, standby=1)
 
 
-def test_before_the_first_publication_there_is_no_route(wall: Wall) -> None:
-    cell = RouteCell(wall, 0)
+def test_before_the_first_publication_there_is_no_route(segment: Segment) -> None:
+    cell = RouteCell(segment, 0)
     assert (cell.word(), cell.read(), cell.stored_ns()) == (0, None, 0)
 
 
-def test_what_is_published_is_read(wall: Wall) -> None:
-    cell = RouteCell(wall, 1)
+def test_what_is_published_is_read(segment: Segment) -> None:
+    cell = RouteCell(segment, 1)
     before_ns = clock.now_ns()
     stored_ns = cell.publish(FIRST, decided_ns=before_ns)
     assert cell.read() == FIRST
     assert cell.word() == FIRST.encode()
     assert before_ns <= stored_ns == cell.stored_ns() <= clock.now_ns()
-    assert RouteCell(wall, 0).read() is None
+    assert RouteCell(segment, 0).read() is None
 
 
 @pytest.mark.parametrize("step", [0, -1])
-def test_a_generation_that_does_not_grow_changes_nothing(wall: Wall, step: int) -> None:
-    cell = RouteCell(wall, 0)
+def test_a_generation_that_does_not_grow_changes_nothing(segment: Segment, step: int) -> None:
+    cell = RouteCell(segment, 0)
     stored_ns = cell.publish(FIRST, 0)
     with pytest.raises(InternalError) as caught:
         cell.publish(Route(FIRST.generation + step, active=2), 0)
@@ -53,9 +53,9 @@ class Notes:
         self.written.append((offset, word))
 
 
-def test_a_route_is_published_by_one_store_and_that_is_the_last(wall: Wall) -> None:
-    notes = Notes(wall.words)
-    cell = RouteCell(cast(Wall, SimpleNamespace(words=notes, layout=wall.layout)), 1)
+def test_a_route_is_published_by_one_store_and_that_is_the_last(segment: Segment) -> None:
+    notes = Notes(segment.words)
+    cell = RouteCell(cast(Segment, SimpleNamespace(words=notes, layout=segment.layout)), 1)
     stored_ns = cell.publish(FIRST, decided_ns=7)
     assert notes.written == [
         (cell.offset + at.R_DECIDED_NS, 7),

@@ -2,68 +2,68 @@ import pytest
 
 from router.errors import InternalError
 from router.shm import layout as at
-from router.shm.slots import SlotContent, Slots
-from router.shm.wall import Wall
+from router.shm.segment import Segment
+from router.shm.slots import SlotRecord, Slots
 
-CONTENT = SlotContent(7, "fraud-v7", ("http://127.0.0.1:9001", "http://127.0.0.1:9002"))
-
-
-def test_an_empty_slot_has_no_content(wall: Wall) -> None:
-    assert [Slots(wall, 0).read(slot) for slot in range(7)] == [None] * 7
+CONTENT = SlotRecord(7, "fraud-v7", ("http://127.0.0.1:9001", "http://127.0.0.1:9002"))
 
 
-def test_content_comes_back_whole_and_only_there(wall: Wall) -> None:
-    slots = Slots(wall, 1)
+def test_an_empty_slot_has_no_content(segment: Segment) -> None:
+    assert [Slots(segment, 0).read(slot) for slot in range(7)] == [None] * 7
+
+
+def test_content_comes_back_whole_and_only_there(segment: Segment) -> None:
+    slots = Slots(segment, 1)
     slots.write(6, CONTENT)
     assert slots.read(6) == CONTENT
     assert [slots.read(slot) for slot in range(6)] == [None] * 6
-    assert Slots(wall, 0).read(6) is None
+    assert Slots(segment, 0).read(6) is None
 
 
-def test_a_shorter_successor_leaves_nothing_of_its_predecessor(wall: Wall) -> None:
-    slots = Slots(wall, 0)
+def test_a_shorter_successor_leaves_nothing_of_its_predecessor(segment: Segment) -> None:
+    slots = Slots(segment, 0)
     slots.write(0, CONTENT)
-    successor = SlotContent(8, "b", ("http://b:1",))
+    successor = SlotRecord(8, "b", ("http://b:1",))
     slots.write(0, successor)
     assert slots.read(0) == successor
 
 
 @pytest.mark.parametrize("offset", [at.S_INCARNATION, at.S_LENGTH, at.S_CRC, at.SLOT_HEADER_WORDS])
-def test_a_damaged_record_is_not_read(wall: Wall, offset: int) -> None:
-    slots = Slots(wall, 0)
+def test_a_damaged_record_is_not_read(segment: Segment, offset: int) -> None:
+    slots = Slots(segment, 0)
     slots.write(2, CONTENT)
-    wall.words[wall.layout.slot(0, 2) + offset] ^= 1
+    segment.words[segment.layout.slot(0, 2) + offset] ^= 1
     assert slots.read(2) is None
 
 
 @pytest.mark.parametrize("length", [0, at.SLOT_PAYLOAD_BYTES + 1, (1 << 64) - 1])
-def test_an_impossible_length_is_not_followed(wall: Wall, length: int) -> None:
-    slots = Slots(wall, 0)
+def test_an_impossible_length_is_not_followed(segment: Segment, length: int) -> None:
+    slots = Slots(segment, 0)
     slots.write(2, CONTENT)
-    wall.words[wall.layout.slot(0, 2) + at.S_LENGTH] = length
+    segment.words[segment.layout.slot(0, 2) + at.S_LENGTH] = length
     assert slots.read(2) is None
 
 
-def test_the_record_of_another_slot_does_not_pass_for_this_one(wall: Wall) -> None:
-    slots = Slots(wall, 0)
+def test_the_record_of_another_slot_does_not_pass_for_this_one(segment: Segment) -> None:
+    slots = Slots(segment, 0)
     slots.write(2, CONTENT)
-    source, target = wall.layout.slot(0, 2), wall.layout.slot(0, 3)
-    wall.words[target : target + at.SLOT_WORDS] = wall.words[source : source + at.SLOT_WORDS]
+    source, target = segment.layout.slot(0, 2), segment.layout.slot(0, 3)
+    segment.words[target : target + at.SLOT_WORDS] = segment.words[source : source + at.SLOT_WORDS]
     assert slots.read(3) is None
 
 
-def test_what_does_not_fit_is_refused_and_changes_nothing(wall: Wall) -> None:
-    slots = Slots(wall, 0)
+def test_what_does_not_fit_is_refused_and_changes_nothing(segment: Segment) -> None:
+    slots = Slots(segment, 0)
     slots.write(0, CONTENT)
     endpoints = tuple(f"http://{'a' * 200}:{port}" for port in range(1, 65))
     with pytest.raises(InternalError) as caught:
-        slots.write(0, SlotContent(8, "big", endpoints))
+        slots.write(0, SlotRecord(8, "big", endpoints))
     assert caught.value.code == "slot_too_large"
     assert slots.read(0) == CONTENT
 
 
-def test_cut(wall: Wall) -> None:
-    slots = Slots(wall, 0)
+def test_cut(segment: Segment) -> None:
+    slots = Slots(segment, 0)
     assert slots.cut_generation(4) == 0
     slots.cut(4, 99)
     assert (slots.cut_generation(4), slots.cut_generation(3)) == (99, 0)

@@ -14,21 +14,23 @@ from typing import Final
 from aiohttp import web
 from aiohttp.typedefs import Middleware
 
-from router import clock, descriptors
-from router.config import Settings
-from router.control.admin import changes, events, health, openapi, problems, records, refusals, status, versions
-from router.control.admin.conversation import FIELDS, reason
-from router.control.admin.door import Door, GuardedSite
+from router.control.admin import changes, events, health, openapi, problems, reads, refusals
+from router.control.admin import reads as admin_reads
+from router.control.admin.auth import AccessPolicy
+from router.control.admin.connections import ConnectionLimiter, LimitedSite
 from router.control.admin.events import EventStreams
-from router.control.admin.guard import Guard
-from router.control.admin.operation import Desk, Operation
+from router.control.admin.http_protocol import FIELDS, reason
+from router.control.admin.operation import Dispatcher, Operation
 from router.control.verbs import Verbs
+from router.control.versions import routes as version_routes
 from router.errors import OperatorError
+from router.runtime import clock, fd_limits
+from router.settings.settings import Settings
 
 log = logging.getLogger(__name__)
 
-DOOR: Final = web.AppKey("door", Door)
-GUARD: Final = web.AppKey("guard", Guard)
+DOOR: Final = web.AppKey("door", ConnectionLimiter)
+GUARD: Final = web.AppKey("guard", AccessPolicy)
 OPERATIONS: Final = web.AppKey("operations", tuple[Operation, ...])
 SHUTDOWN_TIMEOUT_S: Final = 2.0
 _REQUEST_ID: Final = re.compile(r"[!-~]{1,128}")
@@ -43,21 +45,21 @@ Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
 def build(
-    controller: Verbs,
+    control_loop: Verbs,
     settings: Settings,
     further: Sequence[Operation] = (),
     streams: EventStreams | None = None,
 ) -> web.Application:
     """Return the application; `further` are the offices' routes. Tests pass `streams` to shorten the heartbeat."""
-    door = Door(settings)
-    guard = Guard(settings)
+    door = ConnectionLimiter(settings)
+    guard = AccessPolicy(settings)
     streams = EventStreams() if streams is None else streams
     operations = (
         *health.operations(door.counts, ChainMap(guard.attempts.counts, door.malformed.counts)),
-        *status.OPERATIONS,
+        *admin_reads.STATUS,
         *changes.OPERATIONS,
-        *versions.OPERATIONS,
-        *records.OPERATIONS,
+        *version_routes.OPERATIONS,
+        *reads.RECORDS,
         *events.operations(streams),
         *further,
     )
@@ -68,7 +70,7 @@ def build(
     application[GUARD] = guard
     application[DOOR] = door
     application[OPERATIONS] = operations
-    desk = Desk(controller, guard)
+    desk = Dispatcher(control_loop, guard)
     for operation in operations:
         application.router.add_route(operation.method, operation.path, desk.handler(operation))
         if operation.method == "GET" and operation.media_type != "text/event-stream":
@@ -84,7 +86,7 @@ async def serve(application: web.Application, sock: socket.socket, tls: ssl.SSLC
     """
     runner = web.AppRunner(application, access_log=None, handle_signals=False, shutdown_timeout=SHUTDOWN_TIMEOUT_S)
     await runner.setup()
-    await GuardedSite(runner, sock, application[DOOR], tls).start()
+    await LimitedSite(runner, sock, application[DOOR], tls).start()
     return runner
 
 
@@ -97,13 +99,13 @@ def reconfigure(application: web.Application, settings: Settings) -> None:
 def fit(application: web.Application, descriptors_left: int) -> None:
     """Take no more connections than there are descriptors for, and say so where that is less than the settings ask for."""
     door = application[DOOR]
-    asked, fitting = door.connections_max, descriptors.admin_connections(door.connections_max, descriptors_left)
+    asked, fitting = door.connections_max, fd_limits.admin_connections(door.connections_max, descriptors_left)
     if fitting < asked:
-        log.warning("%s", descriptors.admin_complaint(asked, fitting))
+        log.warning("%s", fd_limits.admin_complaint(asked, fitting))
         door.fit(fitting)
 
 
-def _attend(door: Door) -> Middleware:
+def _attend(door: ConnectionLimiter) -> Middleware:
     """Return the middleware that tells the door when a request begins and when it was answered."""
 
     @web.middleware
@@ -118,7 +120,7 @@ def _attend(door: Door) -> Middleware:
     return attend
 
 
-def _surround(guard: Guard, door: Door) -> Middleware:
+def _surround(guard: AccessPolicy, door: ConnectionLimiter) -> Middleware:
     """Return the middleware: a request id, Host and Origin checks, and an honest answer whatever goes wrong."""
 
     @web.middleware
@@ -126,7 +128,7 @@ def _surround(guard: Guard, door: Door) -> Middleware:
         given = request.headers.get("X-Request-ID", "")
         request[_ID] = given if _REQUEST_ID.fullmatch(given) else uuid.uuid4().hex
         try:
-            guard.admit(request)
+            guard.check_origin(request)
             if request.match_info.http_exception is not None and not refusals.is_link(request):
                 guard.authorize(request, "viewer")  # which paths exist is for callers with a token
             return await handler(request)

@@ -15,7 +15,7 @@ from collections import OrderedDict
 from typing import Final
 
 from router.errors import OperatorError
-from router.logs import Seldom
+from router.runtime.logs import LogThrottle
 
 log = logging.getLogger(__name__)
 BURST: Final = 30
@@ -36,7 +36,7 @@ class Attempts:
     def __init__(self) -> None:
         self.counts = {THROTTLED: 0, **dict.fromkeys(WRONG, 0)}
         self._left: OrderedDict[str, tuple[float, float]] = OrderedDict()
-        self._log = Seldom(LOG_EVERY_S)
+        self._log = LogThrottle(LOG_EVERY_S)
         self._told = 0
 
     def __len__(self) -> int:

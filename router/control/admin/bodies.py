@@ -7,11 +7,11 @@ from typing import Annotated
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from router.errors import OperatorError
-from router.printable import printable
-from router.rollout.endpoint import parse_endpoints
-from router.rollout.events import Override
-from router.rollout.versions.tenure import TENURES_MAX
-from router.sections.values import NAME, version_label
+from router.rollout.model.endpoint import parse_endpoints
+from router.rollout.model.events import Override
+from router.rollout.versions.active_periods import TENURES_MAX
+from router.runtime.printable import printable
+from router.settings.sections.values import NAME, version_label
 
 
 def _visible(value: str) -> str:
@@ -86,7 +86,7 @@ class Promote(_RoutedChange):
     override: OverrideBody | None = None
 
 
-class Rollback(_RoutedChange):
+class RollbackBody(_RoutedChange):
     """Go back to the standby and quarantine the active version."""
 
     reason: Text = ""
@@ -119,14 +119,14 @@ class Automation(_Change):
     reason: Text = ""
 
 
-class Mark(_Change):
+class QuarantineBody(_Change):
     """Block a version or lift the block. `service` may be left out where there is only one."""
 
     service: ServiceName | None = None
     reason: Why
 
 
-class Release(Mark):
+class Release(QuarantineBody):
     """Lift the block of a version, for good or for a while."""
 
     expires_after_s: Lasting | None = None

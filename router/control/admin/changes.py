@@ -8,7 +8,7 @@ from router.control.admin import bodies
 from router.control.admin.bodies import ChangeQuery
 from router.control.admin.operation import Call, Operation
 from router.control.verbs import Document
-from router.rollout.events import Override
+from router.rollout.model.events import Override
 
 
 async def deploy(call: Call) -> Document:
@@ -43,7 +43,7 @@ async def promote(call: Call) -> Document:
 
 async def rollback(call: Call) -> Document:
     """Go back to the standby."""
-    body = call.asked(bodies.Rollback)
+    body = call.asked(bodies.RollbackBody)
     return await call.verbs.rollback(
         service=call.service, reason=body.reason, actor=call.actor(), expect=call.expect, dry_run=call.dry_run
     )
@@ -118,7 +118,7 @@ OPERATIONS: Final = (
     Operation("POST", f"{_SERVICE}/promote", promote, "Make the candidate active",
               "operator", bodies.Promote, ChangeQuery),
     Operation("POST", f"{_SERVICE}/rollback", rollback, "Go back to the standby and quarantine the active version",
-              "operator", bodies.Rollback, ChangeQuery),
+              "operator", bodies.RollbackBody, ChangeQuery),
     Operation("POST", f"{_SERVICE}/switch", switch, "Make a named version active",
               "operator", bodies.Switch, ChangeQuery),
     Operation("POST", f"{_SERVICE}/retire", retire, "Take a version out",

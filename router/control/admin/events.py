@@ -8,10 +8,10 @@ from typing import Final
 from aiohttp import web
 
 from router.control.admin.operation import Call, Operation
-from router.control.broadcast import Queue
+from router.control.monitors.broadcast import Queue
 from router.control.verbs import Document
 from router.errors import OperatorError
-from router.printable_json import json_bytes
+from router.runtime.printable_json import json_bytes
 
 STREAMS_MAX: Final = 64
 HEARTBEAT_S: Final = 15.0

@@ -9,12 +9,12 @@ from aiohttp import web
 from prometheus_client import CONTENT_TYPE_LATEST
 
 from router import __version__
-from router.control import metrics
 from router.control.admin.bodies import ReadyQuery
 from router.control.admin.operation import Call, Operation, document_answer
 from router.control.verbs import Document
+from router.control.views import metrics
 from router.errors import OperatorError
-from router.printable_json import json_bytes
+from router.runtime.printable_json import json_bytes
 
 _PAGE: Final = f"""<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><title>rollback-router</title></head>

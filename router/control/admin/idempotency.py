@@ -12,9 +12,9 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Final
 
-from router import clock
 from router.control.admin import problems
 from router.errors import OperatorError
+from router.runtime import clock
 
 SERVER_ERROR: Final = 500
 KEYS_MAX: Final = 1000
@@ -23,7 +23,7 @@ _KEY: Final = re.compile(r"[!-~]{1,255}")
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class StoredAnswer:
     """What was answered: either a document with its status, or a refusal."""
 
     status: int
@@ -40,7 +40,7 @@ class Answer:
 class _Kept:
     fingerprint: str
     since_s: float
-    answer: asyncio.Future[Answer]
+    answer: asyncio.Future[StoredAnswer]
 
     def stale(self) -> bool:
         """Whether it was kept as a change in doubt, which is decided now."""
@@ -55,8 +55,8 @@ class IdempotencyKeys:
         self._kept: OrderedDict[tuple[str, str], _Kept] = OrderedDict()
 
     async def once(
-        self, owner: str, key: str | None, fingerprint: str, perform: Callable[[], Awaitable[Answer]]
-    ) -> tuple[Answer, bool]:
+        self, owner: str, key: str | None, fingerprint: str, perform: Callable[[], Awaitable[StoredAnswer]]
+    ) -> tuple[StoredAnswer, bool]:
         """Return (answer, whether it was given before). A request that comes while the first is under way waits for it.
 
         Raise OperatorError 422 if the key was used for another request, 400 if it is no key. An answer of 500 or more
@@ -76,8 +76,8 @@ class IdempotencyKeys:
         return await self._first((owner, key), fingerprint, perform), False
 
     async def _first(
-        self, place: tuple[str, str], fingerprint: str, perform: Callable[[], Awaitable[Answer]]
-    ) -> Answer:
+        self, place: tuple[str, str], fingerprint: str, perform: Callable[[], Awaitable[StoredAnswer]]
+    ) -> StoredAnswer:
         kept = _Kept(fingerprint, self._now_s(), asyncio.get_running_loop().create_future())
         while len(self._kept) >= KEYS_MAX:
             self._kept.popitem(last=False)
@@ -89,7 +89,7 @@ class IdempotencyKeys:
         finally:
             if answer is None or (answer.status >= SERVER_ERROR and not answer.in_doubt):
                 self._kept.pop(place, None)
-            kept.answer.set_result(answer or Answer(500, None, problems.internal()))
+            kept.answer.set_result(answer or StoredAnswer(500, None, problems.internal()))
 
     def _forget(self) -> None:
         oldest_s = self._now_s() - KEPT_S

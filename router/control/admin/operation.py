@@ -13,15 +13,15 @@ from typing import Final, TypeVar
 from aiohttp import web
 from pydantic import BaseModel, ValidationError
 
-from router.control.admin import conversation, json_text, problems
+from router.control.admin import http_protocol, json_text, problems
+from router.control.admin.auth import LOCAL, AccessPolicy, Principal, Role
 from router.control.admin.bodies import ChangeQuery, NoQuery
-from router.control.admin.guard import LOCAL, Guard, Principal, Role
-from router.control.admin.idempotency import Answer, IdempotencyKeys
-from router.control.expect import Expect
+from router.control.admin.idempotency import IdempotencyKeys, StoredAnswer
+from router.control.core.executor import Preconditions
 from router.control.verbs import Document, Verbs
 from router.errors import OperatorError
-from router.printable_json import json_bytes
-from router.sections.values import NAME, version_label
+from router.runtime.printable_json import json_bytes
+from router.settings.sections.values import NAME, version_label
 
 BODY_TIMEOUT_S: Final = 10.0
 QUERY_PARAMETERS_MAX: Final = 32
@@ -37,11 +37,11 @@ class Call:
 
     request: web.Request
     verbs: Verbs
-    guard: Guard
+    guard: AccessPolicy
     principal: Principal
     body: BaseModel | None
     query: BaseModel
-    expect: Expect
+    expect: Preconditions
 
     @property
     def service(self) -> str:
@@ -101,10 +101,10 @@ class Operation:
     """Of its body."""
 
 
-class Desk:
+class Dispatcher:
     """Takes requests for operations: authorize, parse, perform (once per Idempotency-Key), answer."""
 
-    def __init__(self, verbs: Verbs, guard: Guard) -> None:
+    def __init__(self, verbs: Verbs, guard: AccessPolicy) -> None:
         self._verbs = verbs
         self._guard = guard
         self._keys = IdempotencyKeys()
@@ -125,7 +125,7 @@ class Desk:
         return handle
 
     def _call(self, request: web.Request, principal: Principal, body: BaseModel | None, query: BaseModel) -> Call:
-        expect = Expect(_if_match(request), getattr(body, "from_version", None))
+        expect = Preconditions(_if_match(request), getattr(body, "from_version", None))
         return Call(request, self._verbs, self._guard, principal, body, query, expect)
 
     async def _read(self, operation: Operation, call: Call) -> web.StreamResponse:
@@ -133,13 +133,13 @@ class Desk:
         return result if isinstance(result, web.StreamResponse) else document_answer(result, operation.status)
 
     async def _change(self, operation: Operation, call: Call, raw: bytes) -> web.StreamResponse:
-        async def perform() -> Answer:
+        async def perform() -> StoredAnswer:
             try:
                 result = await operation.handler(call)
             except OperatorError as refusal:
-                return Answer(refusal.status, None, refusal)
+                return StoredAnswer(refusal.status, None, refusal)
             assert isinstance(result, dict)
-            return Answer(ACCEPTED if result.get("awaits") else operation.status, result)
+            return StoredAnswer(ACCEPTED if result.get("awaits") else operation.status, result)
 
         fingerprint = hashlib.sha256(f"{call.request.method} {call.request.path_qs}\n".encode() + raw).hexdigest()
         key = call.request.headers.get("Idempotency-Key")
@@ -206,7 +206,7 @@ async def read_body(
     body = bytearray()
     try:
         async with asyncio.timeout(BODY_TIMEOUT_S):
-            await conversation.ask_for_body(request)
+            await http_protocol.ask_for_body(request)
             async for chunk in request.content.iter_any():
                 body += chunk
                 if len(body) > bytes_max:

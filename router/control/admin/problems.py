@@ -10,8 +10,8 @@ from aiohttp import web
 from pydantic import ValidationError
 
 from router.errors import OperatorError
-from router.printable import printable
-from router.printable_json import json_bytes
+from router.runtime.printable import printable
+from router.runtime.printable_json import json_bytes
 
 CONTENT_TYPE: Final = "application/problem+json"
 _SHOWN_CHARS_MAX: Final = 120

@@ -7,7 +7,8 @@ from typing import Final
 
 from aiohttp import web
 
-from router.control.admin import problems, proposal_page
+from router.control.admin import problems
+from router.control.proposals import page as proposal_page
 from router.errors import OperatorError
 
 LINKS: Final = "/decide/"

@@ -10,10 +10,10 @@ from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from router import clock
 from router.errors import OperatorError
-from router.rollout.cases.case import Result
-from router.tasks import Tasks
+from router.rollout.cases.comparison import Result
+from router.runtime import clock
+from router.runtime.tasks import Tasks
 
 log = logging.getLogger(__name__)
 KEPT_MAX: Final = 20
@@ -23,7 +23,7 @@ RUNNING_MAX: Final = 4
 
 
 @dataclass(slots=True)
-class Check:
+class CheckRun:
     """One check. `state`: running, passed, failing, cancelled or broken (`error` says why); `automatic`: of a candidate."""
 
     id: str
@@ -74,7 +74,7 @@ class Checks:
 
     def __init__(self, tasks: Tasks) -> None:
         self._tasks = tasks
-        self._checks: dict[str, list[Check]] = {}
+        self._checks: dict[str, list[CheckRun]] = {}
         self._number = 0
 
     def start(
@@ -82,10 +82,10 @@ class Checks:
         service: str,
         version: str,
         by: str,
-        run: Callable[[Check], Coroutine[Any, Any, None]],
+        run: Callable[[CheckRun], Coroutine[Any, Any, None]],
         *,
         automatic: bool = False,
-    ) -> Check:
+    ) -> CheckRun:
         """Begin a check, which `run` fills; raise OperatorError (409) if too many run."""
         checks = self._checks.setdefault(service, [])
         if sum(check.state == "running" for check in checks) >= RUNNING_MAX:
@@ -97,7 +97,7 @@ class Checks:
             )
         self._number += 1
         started_at = clock.wall_s()
-        check = Check(f"{int(started_at)}-{self._number}", service, version, by, automatic, started_at)
+        check = CheckRun(f"{int(started_at)}-{self._number}", service, version, by, automatic, started_at)
         checks.append(check)
         check.task = self._tasks.spawn(self._run(check, run), f"check {version} of {service}")
         ended = [one for one in checks if one.state != "running"]
@@ -105,7 +105,7 @@ class Checks:
             checks.remove(one)
         return check
 
-    async def _run(self, check: Check, run: Callable[[Check], Coroutine[Any, Any, None]]) -> None:
+    async def _run(self, check: CheckRun, run: Callable[[CheckRun], Coroutine[Any, Any, None]]) -> None:
         try:
             await run(check)
             check.state = "failing" if check.failing else "passed"
@@ -120,11 +120,11 @@ class Checks:
                 check.state = "broken"
             check.ended_at = clock.wall_s()
 
-    def of(self, service: str) -> list[Check]:
+    def of(self, service: str) -> list[CheckRun]:
         """Return the checks of a service, newest first."""
         return self._checks.get(service, [])[::-1]
 
-    def named(self, service: str, name: str) -> Check:
+    def named(self, service: str, name: str) -> CheckRun:
         """Return one check; raise OperatorError (404)."""
         found = next((check for check in self.of(service) if check.id == name), None)
         if found is None:
@@ -132,11 +132,11 @@ class Checks:
             raise OperatorError(404, "check_unknown", detail, exit_code=9)
         return found
 
-    def automatic(self, service: str) -> Check | None:
+    def automatic(self, service: str) -> CheckRun | None:
         """Return the last check of a candidate."""
         return next((check for check in self.of(service) if check.automatic), None)
 
-    def cancel(self, check: Check) -> None:
+    def cancel(self, check: CheckRun) -> None:
         """End a check that still runs; what it has sent is sent."""
         if check.state == "running" and check.task is not None:
             check.task.cancel()

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from router.control.incidents.axis import Axis, spread_axis, time_axis, value_axis
-from router.printable import printable
+from router.runtime.printable import printable
 
 WIDTH: Final = 960
 _LEFT, _RIGHT, _TOP = 64, 24, 100
@@ -53,7 +53,7 @@ class Point:
 
 
 @dataclass(frozen=True, slots=True)
-class Mark:
+class ChartMark:
     """A moment. `strong`: the decision itself."""
 
     at_s: float
@@ -68,7 +68,7 @@ class Picture:
     title: str
     left: tuple[str, Sequence[Point]]
     back: tuple[str, Sequence[Point]]
-    marks: Sequence[Mark]
+    marks: Sequence[ChartMark]
     since_s: float
     until_s: float
     trouble_s: tuple[float, float] | None = None
@@ -233,7 +233,7 @@ def _marks(picture: Picture, across: Axis) -> Iterator[str]:
             yield _mark(mark, text, x, 40 + 14 * row, side)
 
 
-def _mark(mark: Mark, text: str, x: float, y: float, side: int) -> str:
+def _mark(mark: ChartMark, text: str, x: float, y: float, side: int) -> str:
     kind, anchor = ("mark strong" if mark.strong else "mark"), ("start" if side > 0 else "end")
     return (
         f'<line class="{kind}" x1="{x:.1f}" y1="{y - 9}" x2="{x:.1f}" y2="{HEIGHT - _BOTTOM}"/>'

@@ -9,15 +9,15 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Final
 
-from router import clock
-from router.control.incidents import words
-from router.control.incidents.surroundings import budget
-from router.rollout import entry as kinds
-from router.rollout.incidents.aftermath import Frozen, impact, periods
-from router.rollout.incidents.cause import Scene, candidates
-from router.rollout.incidents.chronicle import Story
+from router.control.incidents import formatting
+from router.control.incidents.context import budget
+from router.rollout.incidents.causes import CauseInputs, candidates
+from router.rollout.incidents.impact import SampleSnapshot, impact, periods
 from router.rollout.incidents.review import Review
-from router.rollout.window import SECOND_NS
+from router.rollout.incidents.timeline import Timeline
+from router.rollout.model import entry as kinds
+from router.rollout.stats.window import SECOND_NS
+from router.runtime import clock
 
 FORMAT: Final = 1
 """Of the document and of its file. A reader takes this one and every older one."""
@@ -37,8 +37,8 @@ class Sources:
 
     told: Document
     review: Review
-    story: Story | None
-    frozen: Frozen | None
+    story: Timeline | None
+    frozen: SampleSnapshot | None
     watched: bool = False
 
 
@@ -77,7 +77,7 @@ def document(sources: Sources) -> Document:
 
 def _summary(told: Document, durations: Document, cost: Document, onset: float | None) -> str:
     """The incident in a few sentences."""
-    left, back = words.known(told["from"]), words.known(told["to"])
+    left, back = formatting.known(told["from"]), formatting.known(told["to"])
     if told["manual"]:
         said = [
             f"{told['actor']} took {left} out of service {told['service']} and went back to {back}: {told['reason']}."
@@ -88,16 +88,16 @@ def _summary(told: Document, durations: Document, cost: Document, onset: float |
         ]
     if durations["fault_to_recovered_s"] is not None:
         since = "the first fault" if onset is None else "when faults stayed above the limit"
-        said.append(f"It lasted {words.seconds(durations['fault_to_recovered_s'])} from {since} to recovery.")
+        said.append(f"It lasted {formatting.seconds(durations['fault_to_recovered_s'])} from {since} to recovery.")
     failed, rescued, gone = cost["failed_max"], cost["rescued"], cost["clients_gone"]
     if failed:
-        said.append(f"At most {words.count(failed)} request{'' if failed == 1 else 's'} failed for clients.")
+        said.append(f"At most {formatting.count(failed)} request{'' if failed == 1 else 's'} failed for clients.")
     elif failed == 0:
         said.append("No request failed for clients.")
     if gone:
-        said.append(f"{words.count(gone)} client{' has' if gone == 1 else 's have'} left while waiting.")
+        said.append(f"{formatting.count(gone)} client{' has' if gone == 1 else 's have'} left while waiting.")
     if rescued:
-        said.append(f"{words.count(rescued)} {'was' if rescued == 1 else 'were'} rescued on {back}.")
+        said.append(f"{formatting.count(rescued)} {'was' if rescued == 1 else 'were'} rescued on {back}.")
     return " ".join(said)
 
 
@@ -152,8 +152,8 @@ def _recovered(sources: Sources, confirmed: float | None) -> float | None:
     return max(known) if confirmed is not None and known else None
 
 
-def _left(sources: Sources) -> Frozen | None:
-    found: Frozen | None = sources.frozen["left"] if sources.frozen else None
+def _left(sources: Sources) -> SampleSnapshot | None:
+    found: SampleSnapshot | None = sources.frozen["left"] if sources.frozen else None
     return found
 
 
@@ -202,7 +202,7 @@ def _impact(sources: Sources, times: dict[str, float | None]) -> Document:
     }
 
 
-def cost_of(told: Document, frozen: Frozen | None) -> Document:
+def cost_of(told: Document, frozen: SampleSnapshot | None) -> Document:
     """Return what an incident cost, for every place that tells it (figures.py, `toll`): what the samples say; where they are
     lost, or not looked at yet, what was counted at the decision.
     """
@@ -240,9 +240,9 @@ def _windows(sources: Sources) -> Document | None:
     return {"columns": list(POINT), **versions}
 
 
-def _scene(sources: Sources, times: dict[str, float | None], cost: Document, pictured: Document | None) -> Scene:
+def _scene(sources: Sources, times: dict[str, float | None], cost: Document, pictured: Document | None) -> CauseInputs:
     told, story, frozen = sources.told, sources.story, sources.frozen or {}
-    return Scene(
+    return CauseInputs(
         version=told["from"],
         other=told["to"],
         fault_at=times["onset"] or times["started"],

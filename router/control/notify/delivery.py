@@ -9,10 +9,10 @@ from collections import deque
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
-from router import clock
 from router.control.notify.senders import DeliveryFailedError, Sender
-from router.rollout.notices.notice import Notice
-from router.sections.notify import Channel
+from router.rollout.notifications.notification import Notification
+from router.runtime import clock
+from router.settings.sections.notify import Channel
 
 log = logging.getLogger(__name__)
 PAUSE_MIN_S: Final = 1.0
@@ -37,8 +37,8 @@ class Delivery:
         self,
         channel: Channel,
         sender: Sender,
-        links: Callable[[Notice], Mapping[str, str]],
-        on_finished: Callable[[str, Notice], None],
+        links: Callable[[Notification], Mapping[str, str]],
+        on_finished: Callable[[str, Notification], None],
     ) -> None:
         self.channel = channel
         self.sender = sender
@@ -49,7 +49,7 @@ class Delivery:
         self.last_sent_at: float | None = None
         self._links = links
         self._on_finished = on_finished
-        self._queue: deque[Notice] = deque()
+        self._queue: deque[Notification] = deque()
         self._work = asyncio.Event()
         self._nudged = asyncio.Event()
 
@@ -61,12 +61,12 @@ class Delivery:
         """Whether people should look at it."""
         return self.failures >= FAILURES_TOLD
 
-    def wants(self, notice: Notice) -> bool:
+    def wants(self, notice: Notification) -> bool:
         """Whether this channel is told of such things."""
         channel = self.channel
         return notice.topic in channel.events and (not channel.services or notice.service in ("", *channel.services))
 
-    def offer(self, notice: Notice) -> None:
+    def offer(self, notice: Notification) -> None:
         """Have `notice` delivered after those that wait; in a full queue the oldest that is not under way makes room."""
         if len(self._queue) >= self.channel.queue_max:
             place = min(1, len(self._queue) - 1)
@@ -95,7 +95,7 @@ class Delivery:
                 self._queue.popleft()
                 self._end(notice, result)
 
-    async def _deliver(self, notice: Notice) -> str:
+    async def _deliver(self, notice: Notification) -> str:
         attempt = refusals = 0
         while self._queue and self._queue[0] is notice:
             attempt += 1
@@ -111,7 +111,7 @@ class Delivery:
             await self._pause(pause_s(attempt, random.random()))
         return "dropped"
 
-    async def _attempt(self, notice: Notice) -> DeliveryFailedError | None:
+    async def _attempt(self, notice: Notification) -> DeliveryFailedError | None:
         error = (await self.once(notice))[0]
         if error is None:
             self.failures, self.last_error, self.last_sent_at = 0, None, clock.wall_s()
@@ -119,7 +119,7 @@ class Delivery:
             self.failures, self.last_error = self.failures + 1, error.detail
         return error
 
-    async def once(self, notice: Notice) -> tuple[DeliveryFailedError | None, str]:
+    async def once(self, notice: Notification) -> tuple[DeliveryFailedError | None, str]:
         """Try once, outside the queue; return (what went wrong, what the receiver said)."""
         try:
             async with asyncio.timeout(self.channel.timeout_s):
@@ -135,7 +135,7 @@ class Delivery:
         except TimeoutError:
             pass
 
-    def _end(self, notice: Notice, result: str) -> None:
+    def _end(self, notice: Notification, result: str) -> None:
         self.counts[result] += 1
         self._on_finished(self.channel.name, notice)
 

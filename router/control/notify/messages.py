@@ -8,10 +8,11 @@ import hmac
 from collections.abc import Mapping
 from typing import Final
 
-from router import __version__, clock
-from router.printable import printable
-from router.printable_json import json_bytes
-from router.rollout.notices.notice import Notice
+from router import __version__
+from router.rollout.notifications.notification import Notification
+from router.runtime import clock
+from router.runtime.printable import printable
+from router.runtime.printable_json import json_bytes
 
 TYPE_PREFIX: Final = "dev.rollback-router."
 USER_AGENT: Final = f"rollback-router/{__version__}"
@@ -21,7 +22,7 @@ SECRET_BYTES_MIN: Final = 16
 Links = Mapping[str, str]
 
 
-def cloud_event(notice: Notice, source: str, links: Links) -> bytes:
+def cloud_event(notice: Notification, source: str, links: Links) -> bytes:
     """Return the notice as a CloudEvent (1.0, structured mode)."""
     facts = {label.lower().replace(" ", "_"): text for label, text in notice.facts}
     event = {
@@ -44,7 +45,7 @@ def cloud_event(notice: Notice, source: str, links: Links) -> bytes:
     return json_bytes(event)
 
 
-def webhook_fields(notice: Notice, body: bytes, secret: bytes | None, now_s: float) -> dict[str, str]:
+def webhook_fields(notice: Notification, body: bytes, secret: bytes | None, now_s: float) -> dict[str, str]:
     """Return the header fields of a webhook: id and time, and with a secret the signature (Standard Webhooks 1.0, v1)."""
     stamp = str(int(now_s))
     fields = {
@@ -74,7 +75,7 @@ def signing_secret(text: str) -> bytes:
     return key
 
 
-def slack(notice: Notice, links: Links) -> bytes:
+def slack(notice: Notification, links: Links) -> bytes:
     """Return the notice for an incoming webhook of Slack, or of what is compatible with it (Mattermost, Rocket.Chat)."""
     fields = [
         {"title": _escaped(label), "value": _escaped(text), "short": len(text) < 40} for label, text in notice.facts
@@ -100,7 +101,7 @@ def _escaped(text: str) -> str:
     return printable(text).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
 
 
-def plain(notice: Notice, links: Links) -> str:
+def plain(notice: Notification, links: Links) -> str:
     """Return the body of the notice as plain text; its title goes beside it."""
     lines = [f"{label}: {text}" for label, text in notice.facts]
     lines += [*(f"{name}: {url}" for name, url in links.items()), f"Id: {notice.id}"]

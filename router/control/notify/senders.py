@@ -12,14 +12,13 @@ from typing import Any, Final, Protocol
 
 import aiohttp
 
-from router import clock
-from router.control.aside import Aside, Hanging
-from router.control.aside_resolver import AsideResolver
+from router.control.bulkhead import Bulkhead, BulkheadFull, BulkheadResolver
 from router.control.notify.messages import USER_AGENT, cloud_event, plain, signing_secret, slack, webhook_fields
 from router.errors import RouterError
-from router.printable import printable, short
-from router.rollout.notices.notice import Notice
-from router.sections.notify import Channel, is_http, receiver
+from router.rollout.notifications.notification import Notification
+from router.runtime import clock
+from router.runtime.printable import printable, short
+from router.settings.sections.notify import Channel, is_http, receiver
 
 ANSWER_BYTES_MAX: Final = 300
 SECRET_BYTES_MAX: Final = 8192
@@ -40,7 +39,7 @@ class DeliveryFailedError(RouterError):
 class Sender(Protocol):
     """One channel's way out."""
 
-    async def send(self, notice: Notice, links: Mapping[str, str]) -> str:
+    async def send(self, notice: Notification, links: Mapping[str, str]) -> str:
         """Deliver; return what the receiver said. Raise DeliveryFailedError. The caller sets the time limit."""
 
     async def close(self) -> None:
@@ -97,7 +96,7 @@ def _told(error: Exception, channel: Channel) -> str:
 class _Secrets:
     """The URL and the key of a channel, read aside and again after every failure: a changed file needs no signal."""
 
-    def __init__(self, channel: Channel, aside: Aside) -> None:
+    def __init__(self, channel: Channel, aside: Bulkhead) -> None:
         self._channel = channel
         self._aside = aside
         self._read: tuple[str, bytes | None] | None = None
@@ -108,7 +107,7 @@ class _Secrets:
                 self._read = await self._aside.call(self._load)
             except (OSError, ValueError) as error:
                 raise DeliveryFailedError(_told(error, self._channel)) from None
-            except Hanging:
+            except BulkheadFull:
                 raise DeliveryFailedError("reading its url_file or hmac_secret_file hangs") from None
         return self._read
 
@@ -128,14 +127,14 @@ class HttpSender:
     def __init__(self, channel: Channel, source: str) -> None:
         self._channel = channel
         self._source = source
-        aside = Aside(f"notify {channel.name}", CALLS_MAX)
+        aside = Bulkhead(f"notify {channel.name}", CALLS_MAX)
         self._secrets = _Secrets(channel, aside)
-        connector = aiohttp.TCPConnector(limit=1, resolver=AsideResolver(aside), ttl_dns_cache=60, force_close=True)
+        connector = aiohttp.TCPConnector(limit=1, resolver=BulkheadResolver(aside), ttl_dns_cache=60, force_close=True)
         self._session = aiohttp.ClientSession(
             connector=connector, cookie_jar=aiohttp.DummyCookieJar(), timeout=aiohttp.ClientTimeout(total=None)
         )
 
-    async def send(self, notice: Notice, links: Mapping[str, str]) -> str:
+    async def send(self, notice: Notification, links: Mapping[str, str]) -> str:
         """Post once. 2xx is success; any other 4xx than 408, 425 and 429 is a refusal."""
         url, secret = await self._secrets.get()
         if self._channel.kind == "slack":
@@ -180,10 +179,10 @@ class AppriseSender:
 
     def __init__(self, channel: Channel) -> None:
         self._channel = channel
-        self._aside = Aside(f"notify {channel.name}", CALLS_MAX)
+        self._aside = Bulkhead(f"notify {channel.name}", CALLS_MAX)
         self._secrets = _Secrets(channel, self._aside)
 
-    async def send(self, notice: Notice, links: Mapping[str, str]) -> str:
+    async def send(self, notice: Notification, links: Mapping[str, str]) -> str:
         """Have apprise deliver once."""
         url, _ = await self._secrets.get()
         body = plain(notice, links)
@@ -191,7 +190,7 @@ class AppriseSender:
             delivered = await self._aside.call(
                 lambda: _through_apprise(url, printable(notice.title), body, _TYPES[notice.severity])
             )
-        except Hanging:
+        except BulkheadFull:
             raise DeliveryFailedError(f"{CALLS_MAX} earlier calls of apprise still hang") from None
         except (OSError, ValueError, RuntimeError) as error:
             self._secrets.forget()

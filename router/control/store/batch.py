@@ -8,11 +8,11 @@ from dataclasses import dataclass, field, replace
 from enum import Enum
 from typing import Final
 
-from router import clock
 from router.control.store.doubt import Doubt
 from router.errors import OperatorError
-from router.rollout import entry as kinds
-from router.rollout.entry import Entry
+from router.rollout.model import entry as kinds
+from router.rollout.model.entry import Entry
+from router.runtime import clock
 
 EXIT_REFUSED: Final = 9
 EXIT_IN_DOUBT: Final = 1

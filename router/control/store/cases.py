@@ -15,9 +15,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Final, TypeVar
 
-from router import clock
 from router.control.store.cases_file import FILE, CasesFile, put_aside
 from router.errors import OperatorError
+from router.runtime import clock
 
 log = logging.getLogger(__name__)
 

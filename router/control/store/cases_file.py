@@ -17,11 +17,11 @@ from typing import Final
 
 import orjson
 
-from router import owned
-from router.control.cases.case_file import parsed, plain
+from router.control.store.case_format import parsed, plain
 from router.errors import OperatorError
 from router.rollout.cases.case import Case
-from router.rollout.cases.suite import Held, expired, to_drop
+from router.rollout.cases.suite import StoredSuite, expired, to_drop
+from router.runtime import owned_files
 
 FILE: Final = "cases.sqlite"
 EXPIRE_AFTER_S: Final = 30 * 86_400.0
@@ -81,7 +81,7 @@ class CasesFile:
     """One connection; every method raises sqlite3.Error if the file does not do what is asked."""
 
     def __init__(self, path: Path) -> None:
-        owned.database(path)
+        owned_files.database(path)
         self._database = sqlite3.connect(path, timeout=_BUSY_TIMEOUT_S, isolation_level=None, check_same_thread=False)
         try:
             self._prepare()
@@ -104,12 +104,14 @@ class CasesFile:
         self._database.close()
 
     # -- reading
-    def held(self, service: str) -> list[Held]:
+    def held(self, service: str) -> list[StoredSuite]:
         """Return what the caps look at."""
         rows = self._database.execute(
             "SELECT id, added_at, size_bytes, captured FROM cases WHERE service = ?", [service]
         )
-        return [Held(name, added_at, size_bytes, bool(captured)) for name, added_at, size_bytes, captured in rows]
+        return [
+            StoredSuite(name, added_at, size_bytes, bool(captured)) for name, added_at, size_bytes, captured in rows
+        ]
 
     def summary(self, service: str) -> Summary:
         """Return how many cases there are, how large, and what tells this suite from another one."""
@@ -170,7 +172,7 @@ class CasesFile:
         size_bytes = sum(one.size_bytes for one in held.values())
         for case in cases:
             document = orjson.dumps(plain(case))
-            new = Held(case.id, now_s, len(document), case.captured)
+            new = StoredSuite(case.id, now_s, len(document), case.captured)
             old = held.get(new.id)
             if old is not None and case.captured and not old.captured:
                 known.append(case.id)

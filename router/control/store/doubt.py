@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Final
 
-from router import clock
+from router.runtime import clock
 
 COMPLETED: Final = "completed"
 STRUCK_OUT: Final = "struck_out"

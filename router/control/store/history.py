@@ -18,10 +18,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final, ParamSpec, TypeVar, cast
 
-from router.control.aside import Aside, Hanging
+from router.control.bulkhead import Bulkhead, BulkheadFull
 from router.control.store.history_file import FILE, HistoryFile, Marks
 from router.errors import OperatorError
-from router.rollout.history.row import Mark, Reading, Row, mark, row
+from router.rollout.history.row import Reading, Row, RowMark, mark, row
 
 log = logging.getLogger(__name__)
 
@@ -62,7 +62,7 @@ class HistoryUnavailable(OperatorError):
         super().__init__(503, "history_unavailable", f"the history cannot be read: {why}", exit_code=9)
 
 
-class History:
+class HistoryStore:
     """`on_trouble` is called on the event loop with why rows are being lost, and with None once they no longer are;
     `on_aside` with the name that a damaged file has got.
     """
@@ -89,7 +89,7 @@ class History:
         self._trouble: str | None = None
         self._suspect = False
         self._looked = threading.Event()
-        self._aside = Aside("history", READERS_MAX)
+        self._aside = Bulkhead("history", READERS_MAX)
         self._loop = asyncio.get_running_loop()
         self._thread = threading.Thread(target=self._work, name="history", daemon=True)
         self._thread.start()
@@ -133,7 +133,7 @@ class History:
 
         try:
             found, error = await asyncio.wait_for(self._aside.call(asked), READ_TIMEOUT_S)
-        except Hanging:
+        except BulkheadFull:
             raise HistoryUnavailable(f"{READERS_MAX} others read it just now: try again in a moment") from None
         except TimeoutError:
             raise HistoryUnavailable(f"no answer from the disk within {READ_TIMEOUT_S:g} s") from None
@@ -229,7 +229,7 @@ class History:
             self._marks[batch.service, slot] = batch.boot, known
         self._say(None)
 
-    def _rows(self, batch: Batch) -> tuple[list[Row], dict[int, Mark]]:
+    def _rows(self, batch: Batch) -> tuple[list[Row], dict[int, RowMark]]:
         """Return the rows of a batch and the marks to count the next ones from; these are kept only once the rows are."""
         rows, marks = [], {}
         for reading in batch.readings:

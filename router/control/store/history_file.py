@@ -13,12 +13,12 @@ from typing import Any, Final, NamedTuple
 
 import orjson
 
-from router import owned
-from router.rollout.histogram import BUCKETS, quantile
 from router.rollout.history import row
-from router.rollout.history.row import Mark, Row, unpack
-from router.rollout.history.success import FAILED, Totals
+from router.rollout.history.row import Row, RowMark, unpack
+from router.rollout.history.service_report import FAILED, Totals
 from router.rollout.outcome import FAULTS, OUTCOMES
+from router.rollout.stats.histogram import BUCKETS, quantile
+from router.runtime import owned_files
 
 FILE: Final = "history.sqlite"
 SCHEMA_VERSION: Final = 1
@@ -75,7 +75,7 @@ SELECT at_ms / ? * ?, names.name, role, sum(span_ms), sum(claimed), sum(begun), 
 FROM rows JOIN names ON names.id = rows.version
 WHERE service = ? AND at_ms > ? AND at_ms <= ?{{only}} GROUP BY 1, 2, 3 ORDER BY 1, 2, 3 LIMIT ?
 """
-Marks = dict[tuple[str, int], tuple[int, Mark]]
+Marks = dict[tuple[str, int], tuple[int, RowMark]]
 """(boot, mark) by service and slot."""
 
 
@@ -128,7 +128,7 @@ class HistoryFile:
     @classmethod
     def opened(cls, path: Path) -> HistoryFile:
         """Open or make the file (mode 0600, WAL). A commit is no fsync: the last seconds may be lost with the power."""
-        owned.database(path)
+        owned_files.database(path)
         database = sqlite3.connect(path, timeout=_BUSY_TIMEOUT_S, isolation_level=None, check_same_thread=False)
         try:
             (found,) = database.execute("PRAGMA user_version").fetchone()
@@ -148,7 +148,7 @@ class HistoryFile:
     def to_read(cls, path: Path) -> HistoryFile:
         """Open what there is beside its writer; raise sqlite3.OperationalError if there is none."""
         try:
-            owned.companions(
+            owned_files.companions(
                 path
             )  # by their names: to close a descriptor would unlock the file for the writer of this process
         except OSError as error:
@@ -167,7 +167,7 @@ class HistoryFile:
         self.database.close()
 
     # -- writing
-    def write(self, service: str, boot: int, rows: Iterable[Row], marks: dict[int, Mark], keep_from_ms: int) -> None:
+    def write(self, service: str, boot: int, rows: Iterable[Row], marks: dict[int, RowMark], keep_from_ms: int) -> None:
         """Add rows of a service and the marks behind them, and delete up to an hour of what ended before `keep_from_ms`."""
         database = self.database
         database.execute("BEGIN IMMEDIATE")
@@ -298,21 +298,21 @@ class HistoryFile:
         return numbers
 
 
-def _written(mark: Mark) -> str:
+def _written(mark: RowMark) -> str:
     histograms = mark.histograms and [
         [(bucket, count) for bucket, count in enumerate(counts) if count] for counts in mark.histograms
     ]
     return orjson.dumps([*mark[:4], histograms]).decode()
 
 
-def _read(text: str) -> Mark:
+def _read(text: str) -> RowMark:
     incarnation, at_ns, left_out_ns, counters, sparse = orjson.loads(text)
     if sparse is None:
-        return Mark(incarnation, at_ns, left_out_ns, tuple(counters), None)
+        return RowMark(incarnation, at_ns, left_out_ns, tuple(counters), None)
     histograms: list[Any] = []
     for pairs in sparse:
         counts = [0] * BUCKETS
         for bucket, count in pairs:
             counts[bucket] = count
         histograms.append(tuple(counts))
-    return Mark(incarnation, at_ns, left_out_ns, tuple(counters), (histograms[0], histograms[1], histograms[2]))
+    return RowMark(incarnation, at_ns, left_out_ns, tuple(counters), (histograms[0], histograms[1], histograms[2]))

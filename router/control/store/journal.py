@@ -22,14 +22,14 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Final, ParamSpec
 
-from router import clock
 from router.control.store import mark
 from router.control.store.batch import Batch, JournalUnavailable, Phase, striking
 from router.control.store.doubt import STRUCK_OUT, Doubt
 from router.control.store.writer import Read, Writer
 from router.errors import OperatorError
-from router.failpoint import FailPoint
-from router.rollout.entry import Entry
+from router.rollout.model.entry import Entry
+from router.runtime import clock
+from router.runtime.failpoint import FailPoint
 
 __all__ = ["APPEND_TIMEOUT_S", "BACKLOG_MAX", "Journal", "JournalUnavailable"]
 

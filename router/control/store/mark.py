@@ -24,8 +24,8 @@ from typing import Final
 
 import orjson
 
-from router import clock, owned
 from router.control.store.doubt import Doubt
+from router.runtime import clock, owned_files
 
 log = logging.getLogger(__name__)
 
@@ -66,7 +66,7 @@ class Mark:
 def read(path: Path) -> Mark | None:
     """Return the mark; None if there is none, or none that can be read. Raise OSError if the file is not ours."""
     try:
-        content = owned.read(path, 2 * PAGE_BYTES)
+        content = owned_files.read(path, 2 * PAGE_BYTES)
     except FileNotFoundError:
         return None
     found = [mark for start in (0, PAGE_BYTES) if (mark := _parsed(content[start : start + PAGE_BYTES])) is not None]
@@ -128,11 +128,11 @@ class MarkFile:
     def _open(self, page: bytes) -> None:
         """Open the file. A new one gets its name once it is whole, so a start never meets half of one."""
         try:
-            handle = owned.opened(self._path, os.O_RDWR)
+            handle = owned_files.opened(self._path, os.O_RDWR)
         except FileNotFoundError:
             new = self._path.with_name(f"{self._path.name}.new")
             new.unlink(missing_ok=True)
-            handle = owned.opened(new, os.O_RDWR | os.O_CREAT | os.O_EXCL)
+            handle = owned_files.opened(new, os.O_RDWR | os.O_CREAT | os.O_EXCL)
             content = page.ljust(PAGE_BYTES, b"\0")
             os.pwrite(handle, content + content, 0)
             os.fsync(handle)

@@ -20,7 +20,7 @@ from typing import Any, Final
 
 import orjson
 
-from router import owned
+from router.runtime import owned_files
 
 log = logging.getLogger(__name__)
 
@@ -140,7 +140,7 @@ def opened(state_dir: Path, now_s: float) -> tuple[sqlite3.Connection, Stock]:
 
 
 def _read(path: Path, now_s: float) -> tuple[sqlite3.Connection, Stock]:
-    owned.database(path)
+    owned_files.database(path)
     database = sqlite3.connect(path, timeout=_BUSY_TIMEOUT_S, isolation_level=None, check_same_thread=False)
     try:
         database.execute("PRAGMA journal_mode = WAL")

@@ -12,16 +12,15 @@ from dataclasses import dataclass, replace
 from itertools import islice
 from typing import Any, Final, Protocol
 
-from router import clock
-from router.control.store import rows
+from router.control.store import journal_rows
 from router.control.store.batch import Batch, JournalUnavailable, Phase, striking
 from router.control.store.doubt import STRUCK_OUT, Doubt
+from router.control.store.journal_rows import Corrupt
 from router.control.store.mark import Mark, MarkFile
-from router.control.store.rows import Corrupt
-from router.failpoint import FailPoint
-from router.rollout import entry as kinds
-from router.rollout.entry import Entry
-from router.rollout.registry import published
+from router.rollout.model import entry as kinds
+from router.rollout.model.entry import Entry, route_generation
+from router.runtime import clock
+from router.runtime.failpoint import FailPoint
 
 log = logging.getLogger(__name__)
 
@@ -164,7 +163,7 @@ class Writer:
         self._mark.begin(self._found)
         after = self._found.seq if self._found else 0
         try:
-            self._first, self._crc, generation = rows.ends(self._database, self._last_seq, after)
+            self._first, self._crc, generation = journal_rows.ends(self._database, self._last_seq, after)
         except (sqlite3.Error, Corrupt, ValueError) as error:
             self._say(f"{type(error).__name__}: {error}")
             return
@@ -229,7 +228,7 @@ class Writer:
             return
         numbered = self._numbered(batch.entries)
         first = numbered[0]
-        doubt = batch.doubt = Doubt(first.seq, len(numbered), rows.row(first.seq, first)[-1], first.type, first.service,
+        doubt = batch.doubt = Doubt(first.seq, len(numbered), journal_rows.row(first.seq, first)[-1], first.type, first.service,
                                     first.actor, first.at)  # fmt: skip
 
         def hand_over() -> bool:
@@ -289,7 +288,7 @@ class Writer:
     def _commit(self, numbered: Sequence[Entry], hand_over: Callable[[], bool]) -> Failure | None:
         """Commit entries, unless `hand_over`, which is asked last, says no; return None, or why they are not written."""
         self._fail_point.hit("journal.before")
-        written = [rows.row(entry.seq, entry) for entry in numbered]
+        written = [journal_rows.row(entry.seq, entry) for entry in numbered]
         self._since_ns = clock.now_ns()
         try:
             failure = self._transact(written, hand_over)
@@ -304,7 +303,7 @@ class Writer:
         self._unchecked += 1
         self._last_seq, self._crc = numbered[-1].seq, written[-1][-1]
         self._first = self._first or written[0][-1]
-        self._generation = max([self._generation, *(published(entry) or 0 for entry in numbered)])
+        self._generation = max([self._generation, *(route_generation(entry) or 0 for entry in numbered)])
         self._say(None)
         self._struck({entry.data["abandons"] for entry in numbered if entry.type == kinds.ABANDONED})
         return None
@@ -313,7 +312,7 @@ class Writer:
         committing = False
         try:
             self._database.execute("BEGIN IMMEDIATE")
-            self._database.executemany(rows.INSERT, written)
+            self._database.executemany(journal_rows.INSERT, written)
             if not hand_over():
                 self._roll_back()
                 return Failure("", whole=False)
@@ -353,7 +352,7 @@ class Writer:
         self._flush()  # a reader finds what was submitted before, if the disk takes it
         self._since_ns = clock.now_ns()
         try:
-            job.done(rows.select(self._database, job.after, job.limit, job.service))
+            job.done(journal_rows.select(self._database, job.after, job.limit, job.service))
         except (sqlite3.Error, Corrupt) as error:
             job.failed(str(error))
         finally:

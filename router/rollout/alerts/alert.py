@@ -18,8 +18,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final, Literal
 
-from router.printable import short
 from router.rollout.alerts.label_pattern import matches
+from router.runtime.printable import short
 
 Kind = Literal["quality", "business"]
 Status = Literal["firing", "resolved"]
@@ -34,7 +34,7 @@ _TOLD_FIRST: Final = ("alertname", "severity", "team", "job", "instance")
 
 
 @dataclass(frozen=True, slots=True)
-class Report:
+class RawAlert:
     """One alert as it came in. `kind`, `service` and `version` are None where labels have to say them.
 
     `starts_at` is None if the sender does not say; then the fingerprint alone is what it is known by.
@@ -101,7 +101,7 @@ class Alert:
 
 
 @dataclass(frozen=True, slots=True)
-class Unusable:
+class InvalidAlert:
     """Why no alert could be made of a report: `unmapped` (nobody asked for it) or a mistake in settings or sender."""
 
     code: Literal["unmapped", "service_missing"]
@@ -109,20 +109,20 @@ class Unusable:
 
 
 @dataclass(frozen=True, slots=True)
-class Judged:
+class Decision:
     """What becomes of an alert. `about` is the version it counts against, None if against none."""
 
-    fate: Fate
+    disposition: Fate
     detail: str
     about: str | None = None
 
 
-def understood(report: Report, maps: Sequence[LabelMap]) -> Alert | Unusable:
+def parse(report: RawAlert, maps: Sequence[LabelMap]) -> Alert | InvalidAlert:
     """Return what `report` is taken for: by its own members, else by the first of `maps` that fits its labels."""
     labels = report.labels
     fitting = None if report.kind is not None else next((known for known in maps if known.fits(labels)), None)
     if report.kind is None and fitting is None:
-        return Unusable("unmapped", "no alerts.map fits its labels")
+        return InvalidAlert("unmapped", "no alerts.map fits its labels")
     kind, service, version = report.kind, report.service, report.version
     if fitting is not None:
         kind = fitting.kind
@@ -130,9 +130,9 @@ def understood(report: Report, maps: Sequence[LabelMap]) -> Alert | Unusable:
         if version is None and fitting.version_label is not None:
             version = labels.get(fitting.version_label) or None
         if service is None:
-            return Unusable("service_missing", f"its label {fitting.service_label!r} should name a service")
+            return InvalidAlert("service_missing", f"its label {fitting.service_label!r} should name a service")
     if kind is None or service is None:
-        return Unusable("service_missing", "it names no service")
+        return InvalidAlert("service_missing", "it names no service")
     name = short(labels.get("alertname", "") or report.name, LABEL_CHARS_MAX) or kind
     summary = short(report.summary, TEXT_CHARS_MAX)
     named = None if version is None else short(version, VERSION_CHARS_MAX)
@@ -140,24 +140,24 @@ def understood(report: Report, maps: Sequence[LabelMap]) -> Alert | Unusable:
     return Alert(report.fingerprint, report.status, report.starts_at, kind, service, named, name, summary, kept)
 
 
-def judged(alert: Alert, active: str | None, active_since: float, fresh_s: float, now_s: float) -> Judged:
+def decide(alert: Alert, active: str | None, active_since: float, fresh_s: float, now_s: float) -> Decision:
     """Return what becomes of an alert that comes for the first time. `active_since` is when `active` became that."""
     if alert.status == "resolved":
-        return Judged("resolved", "it is over; that changes no route")
+        return Decision("resolved", "it is over; that changes no route")
     if active is None:
-        return Judged("no_active", "no version is active")
+        return Decision("no_active", "no version is active")
     if alert.version is not None and alert.version != active:
-        return Judged("version_inactive", f"it is about {alert.version}, and {active} is active")
+        return Decision("version_inactive", f"it is about {alert.version}, and {active} is active")
     age_s = now_s - alert.starts_at if alert.starts_at is not None else 0.0
     if age_s > fresh_s:
-        return Judged("stale", f"it began {age_s:.0f} s ago (alerts.fresh_s = {fresh_s:g})")
+        return Decision("stale", f"it began {age_s:.0f} s ago (alerts.fresh_s = {fresh_s:g})")
     if age_s < -fresh_s:
-        return Judged(
+        return Decision(
             "stale", f"it begins in {-age_s:.0f} s: the clocks differ by more than alerts.fresh_s = {fresh_s:g}"
         )
     if alert.version is None and alert.starts_at is not None and alert.starts_at < active_since:
-        return Judged("before_promotion", f"it names no version and began before {active} was active")
-    return Judged("counts", f"it counts against {active}", active)
+        return Decision("before_promotion", f"it names no version and began before {active} was active")
+    return Decision("counts", f"it counts against {active}", active)
 
 
 def short_labels(labels: Mapping[str, str]) -> dict[str, str]:

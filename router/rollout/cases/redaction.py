@@ -18,8 +18,8 @@ from typing import Any, Final
 
 import orjson
 
-from router.rollout import pointer
-from router.rollout.pointed import begun, stepped
+from router.rollout import json_pointer
+from router.rollout.json_pointer import start, step
 
 REDACTED: Final = "[redacted]"
 TEXT_CHARS_MAX: Final = 1024
@@ -49,7 +49,9 @@ def redaction(paths: Sequence[str], patterns: Sequence[str], query: Sequence[str
             compiled.append(re.compile(pattern))
         except re.error as error:
             raise ValueError(f"{pattern!r} is no regular expression: {error}") from None
-    return Redaction(tuple(pointer.parse(path, any_depth=True) for path in paths), tuple(compiled), frozenset(query))
+    return Redaction(
+        tuple(json_pointer.parse(path, any_depth=True) for path in paths), tuple(compiled), frozenset(query)
+    )
 
 
 def text(rules: Redaction, value: str) -> str:
@@ -117,7 +119,7 @@ def _cleaned(rules: Redaction, document: Any) -> tuple[Any, bool]:
     """
     changed = False
     result: list[Any] = [None]
-    top = tuple(begun(path) for path in rules.paths)
+    top = tuple(start(path) for path in rules.paths)
     stack: list[tuple[Any, Any, Any, tuple[frozenset[int], ...], bool]] = [(result, 0, document, top, False)]
     while stack:
         holder, key, value, reached, hidden = stack.pop()
@@ -143,7 +145,7 @@ def _cleaned(rules: Redaction, document: Any) -> tuple[Any, bool]:
 
 
 def _inside(rules: Redaction, reached: tuple[frozenset[int], ...], part: str) -> tuple[frozenset[int], ...]:
-    return tuple(stepped(path, ends, part) for path, ends in zip(rules.paths, reached, strict=True))
+    return tuple(step(path, ends, part) for path, ends in zip(rules.paths, reached, strict=True))
 
 
 def _blank(value: Any) -> Any:

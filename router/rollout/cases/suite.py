@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 
 @dataclass(frozen=True, slots=True)
-class Held:
+class StoredSuite:
     """One case as the caps see it: `added_at` in wall seconds, `size_bytes` of its document."""
 
     id: str
@@ -16,7 +16,7 @@ class Held:
     captured: bool
 
 
-def to_drop(held: Sequence[Held], new: Held, cases_max: int, bytes_max: int) -> list[str] | None:
+def to_drop(held: Sequence[StoredSuite], new: StoredSuite, cases_max: int, bytes_max: int) -> list[str] | None:
     """Return whom `new` displaces, the oldest first; None if there is no room for it. A case of the same id makes room."""
     others = [case for case in held if case.id != new.id]
     cases, size_bytes = len(others) + 1, sum(case.size_bytes for case in others) + new.size_bytes
@@ -30,6 +30,6 @@ def to_drop(held: Sequence[Held], new: Held, cases_max: int, bytes_max: int) -> 
     return dropped if cases <= cases_max and size_bytes <= bytes_max else None
 
 
-def expired(held: Iterable[Held], now_s: float, expire_after_s: float) -> list[str]:
+def expired(held: Iterable[StoredSuite], now_s: float, expire_after_s: float) -> list[str]:
     """Return the captured cases that are older than they may become."""
     return [case.id for case in held if case.captured and now_s - case.added_at >= expire_after_s]

@@ -55,7 +55,7 @@ class Phase(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
+class DrillPlan:
     """What was asked for. `by`: `operator` or `schedule`; `origin` and `other` are the versions that change over."""
 
     id: str
@@ -82,7 +82,7 @@ class Plan:
 
 
 @dataclass(frozen=True, slots=True)
-class Sight:
+class Observation:
     """What a look sees. `open`: the registry still counts this drill as under way; `away`: on the other version.
 
     `held`: why the machine does not make the swap that is due. `worse`: what got worse since the swap.
@@ -96,14 +96,14 @@ class Sight:
 
 
 @dataclass(frozen=True, slots=True)
-class GoHome:
+class SwapBack:
     """Ask the machine for the swap back. `why` is empty if the hold is simply over."""
 
     why: str
 
 
 @dataclass(frozen=True, slots=True)
-class End:
+class DrillEnd:
     """The drill is over."""
 
     result: Result
@@ -113,7 +113,7 @@ class End:
 class Drill:
     """One real drill. `begun_ns` is when its phase began; `reasons` say why it did not pass, `harmed`: something got worse."""
 
-    plan: Plan
+    plan: DrillPlan
     begun_ns: int
     phase: Phase = Phase.ASKED
     reasons: list[str] = field(default_factory=list)
@@ -124,7 +124,7 @@ class Drill:
     harmed: bool = False
 
     @classmethod
-    def resumed(cls, plan: Plan, now_ns: int) -> Drill:
+    def resumed(cls, plan: DrillPlan, now_ns: int) -> Drill:
         """Return the drill that a predecessor of this control had under way."""
         return cls(plan, now_ns, Phase.RETURNING, ["control was started anew while it was under way"])
 
@@ -155,7 +155,7 @@ class Drill:
                     self._note(f"workers {data['workers_unconfirmed']} did not confirm {data['generation']}", harm=True)
 
     # -- deciding
-    def look(self, sight: Sight, now_ns: int) -> GoHome | End | None:
+    def look(self, sight: Observation, now_ns: int) -> SwapBack | DrillEnd | None:
         """Return what is to be done now."""
         if self.phase is Phase.OVER:
             return None
@@ -173,7 +173,7 @@ class Drill:
             case _:
                 return self._home(age_s, now_ns)
 
-    def _asked(self, sight: Sight, age_s: float, now_ns: int) -> End | None:
+    def _asked(self, sight: Observation, age_s: float, now_ns: int) -> DrillEnd | None:
         if sight.held is None and not self.reasons and age_s < ASKED_WAIT_S:
             return None
         if sight.held is not None:
@@ -182,24 +182,24 @@ class Drill:
             self.reasons.append(f"the gate did not decide within {ASKED_WAIT_S:g} s")
         return self._end("refused", now_ns)
 
-    def _away(self, sight: Sight, age_s: float, now_ns: int) -> GoHome | None:
+    def _away(self, sight: Observation, age_s: float, now_ns: int) -> SwapBack | None:
         for reason in sight.worse:
             self._note(reason, harm=True)
         if not self.reasons and age_s < self.plan.hold_s:
             return None
         self._enter(Phase.RETURNING, now_ns)
-        return GoHome("; ".join(self.reasons))
+        return SwapBack("; ".join(self.reasons))
 
-    def _returning(self, sight: Sight, age_s: float, now_ns: int) -> GoHome | End | None:
+    def _returning(self, sight: Observation, age_s: float, now_ns: int) -> SwapBack | DrillEnd | None:
         if not sight.away:  # it was home already when control began anew
             return self._end(self._came_home(), now_ns)
         if age_s < RETURN_WAIT_S:
-            return GoHome("; ".join(self.reasons))
+            return SwapBack("; ".join(self.reasons))
         found = sight.held or "the machine did not decide"
         self.reasons.append(f"no way home in {RETURN_WAIT_S:g} s: {found}")
         return self._end("stayed", now_ns)
 
-    def _home(self, age_s: float, now_ns: int) -> End | None:
+    def _home(self, age_s: float, now_ns: int) -> DrillEnd | None:
         if self.swaps[-1]["confirmed_ms"] is None:
             return self._end("failed", now_ns) if self.is_confirmed or age_s >= CONFIRM_WAIT_S else None
         return self._end(self._came_home(), now_ns)
@@ -215,9 +215,9 @@ class Drill:
     def _enter(self, phase: Phase, now_ns: int) -> None:
         self.phase, self.begun_ns = phase, now_ns
 
-    def _end(self, result: Result, now_ns: int) -> End:
+    def _end(self, result: Result, now_ns: int) -> DrillEnd:
         self._enter(Phase.OVER, now_ns)
-        return End(result)
+        return DrillEnd(result)
 
     @property
     def is_confirmed(self) -> bool:

@@ -15,10 +15,10 @@ from dataclasses import dataclass
 from operator import sub
 from typing import Final, NamedTuple
 
-from router.rollout.histogram import BUCKETS
 from router.rollout.outcome import OUTCOMES
-from router.rollout.sample import Counters, Histograms
-from router.rollout.window import count_faults, differences
+from router.rollout.stats.histogram import BUCKETS
+from router.rollout.stats.sample import Counters, Histograms
+from router.rollout.stats.window import count_faults, differences
 
 SPAN_MAX_S: Final = 30.0
 ROLES: Final = ("service", "active", "standby", "candidate", "draining", "none")
@@ -58,7 +58,7 @@ class Reading:
     zero_ns: int | None = None
 
 
-class Mark(NamedTuple):
+class RowMark(NamedTuple):
     """What of the last reading of a slot is needed for the next row."""
 
     incarnation: int
@@ -139,12 +139,12 @@ _FIRST_OUTCOME: Final = Row._fields.index("ok")
 assert Row._fields[_FIRST_OUTCOME : _FIRST_OUTCOME + len(OUTCOMES)] == tuple(outcome.label for outcome in OUTCOMES)
 
 
-def mark(reading: Reading) -> Mark:
+def mark(reading: Reading) -> RowMark:
     """Return what the next row of this slot will be counted from."""
-    return Mark(reading.incarnation, reading.at_ns, reading.left_out_ns, reading.counters, reading.histograms)
+    return RowMark(reading.incarnation, reading.at_ns, reading.left_out_ns, reading.counters, reading.histograms)
 
 
-def row(known: Mark | None, reading: Reading, at_ms: int, boot: int) -> Row | None:
+def row(known: RowMark | None, reading: Reading, at_ms: int, boot: int) -> Row | None:
     """Return the row from `known` to `reading` (whose wall time is `at_ms`); None if that stretch is unknown or a gap."""
     base = known if known is not None and known.incarnation == reading.incarnation else _zero(reading)
     if base is None or reading.at_ns - base.at_ns > SPAN_MAX_S * 1e9:
@@ -181,12 +181,12 @@ def row(known: Mark | None, reading: Reading, at_ms: int, boot: int) -> Row | No
     )
 
 
-def _zero(reading: Reading) -> Mark | None:
+def _zero(reading: Reading) -> RowMark | None:
     if reading.zero_ns is None:
         return None
     nothing = (0,) * BUCKETS
     counters = (0,) * (_OUTCOMES_AT + len(OUTCOMES))
-    return Mark(reading.incarnation, reading.zero_ns, reading.left_out_ns, counters, (nothing, nothing, nothing))
+    return RowMark(reading.incarnation, reading.zero_ns, reading.left_out_ns, counters, (nothing, nothing, nothing))
 
 
 def pack(histograms: Histograms) -> bytes:

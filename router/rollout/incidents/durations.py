@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from router.rollout.incidents.cause import spoken
+from router.rollout.incidents.causes import spoken
 
 
 def seconds(value: float) -> str:

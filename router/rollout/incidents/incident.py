@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from router.rollout import entry as kinds
-from router.rollout.entry import Entry
-from router.rollout.route import BOOT_SHIFT
+from router.rollout.model import entry as kinds
+from router.rollout.model.entry import Entry
+from router.rollout.model.route import BOOT_SHIFT
 
 INCIDENTS_MAX: Final = 200
 """Of one service."""

@@ -24,8 +24,8 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any, Final
 
 from router.errors import OperatorError
-from router.rollout import entry as kinds
-from router.rollout.entry import Entry
+from router.rollout.model import entry as kinds
+from router.rollout.model.entry import Entry
 
 MOVES: Final = {"open": ("reviewed",), "reviewed": ("closed", "open"), "closed": ("open",)}
 ACTIONS_MAX: Final = 50

@@ -18,8 +18,8 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass, replace
 from typing import Any, Final, Literal
 
-from router.rollout import entry as kinds
-from router.rollout.entry import Entry
+from router.rollout.model import entry as kinds
+from router.rollout.model.entry import Entry
 
 Kind = Literal["rollback", "promotion"]
 Default = Literal["hold", "rollback"]
@@ -40,7 +40,7 @@ _ENDS: Final[dict[str, State]] = {
 
 
 @dataclass(frozen=True, slots=True)
-class Terms:
+class ProposalRules:
     """What the settings say. `promote_needs_approval`: a candidate becomes active by two people."""
 
     expire_after_s: float = 1800.0

@@ -16,13 +16,13 @@ from typing import Any, Final
 
 import orjson
 
-from router.rollout.confidence import is_above, upper_bound
-from router.rollout.quality.inputs import Field, Reference, Teacher
-from router.rollout.quality.inputs import field as field_of
-from router.rollout.quality.shape import SURE
-from router.rollout.sustained import Sustained
-from router.rollout.verdict import State
-from router.rollout.window import SECOND_NS
+from router.rollout.judge.sustained import Sustained
+from router.rollout.judge.verdict import State
+from router.rollout.quality.field_profile import SURE
+from router.rollout.quality.reference import Field, Reference, ReferenceLearner
+from router.rollout.quality.reference import field as field_of
+from router.rollout.stats.bounds import is_above, upper_bound
+from router.rollout.stats.window import SECOND_NS
 
 REJECTED: Final = "(request_schema)"
 BUCKETS: Final = 30
@@ -51,7 +51,7 @@ class DriftRules:
 
 
 @dataclass(frozen=True, slots=True)
-class Surroundings:
+class DriftContext:
     """Of a look: the active version and since when (monotonic), whether it is accepted and nothing of it fails, and how many
     requests the schema has seen and refused since the start.
     """
@@ -87,7 +87,7 @@ class Finding:
 
 
 @dataclass(frozen=True, slots=True)
-class Opinion:
+class DriftStatus:
     """What is to be said of the requests now. `worst`: the finding that is furthest above its limit, or nearest to it;
     `drifted`: it has failed for long enough; `reference` is set at the look at which a new one was learned.
     """
@@ -120,7 +120,7 @@ class DriftJudge:
     def __init__(self, rules: DriftRules, reference: Reference | None = None) -> None:
         self.reference = reference
         self._rules = rules
-        self._teacher: Teacher | None = None
+        self._teacher: ReferenceLearner | None = None
         self._key: tuple[str, int] | None = None
         self._buckets: deque[_Counts] = deque(maxlen=BUCKETS)
         self._sustained = Sustained()
@@ -144,10 +144,10 @@ class DriftJudge:
         self._buckets.clear()
         self._sustained = Sustained()
 
-    def take(self, bodies: Iterable[bytes], now: Surroundings, now_ns: int) -> Opinion:
+    def take(self, bodies: Iterable[bytes], now: DriftContext, now_ns: int) -> DriftStatus:
         """Take some requests in and say what is to be said at `now_ns` (monotonic)."""
         if not self._rules.wanted:
-            return Opinion()
+            return DriftStatus()
         if self._key != (now.version, now.since_ns):
             self._key = (now.version, now.since_ns)
             self._begin_anew()
@@ -182,7 +182,7 @@ class DriftJudge:
             self._buckets.append(_Counts(now_ns))
         return self._buckets[-1]
 
-    def _count_refused(self, counts: _Counts, now: Surroundings) -> tuple[int, int]:
+    def _count_refused(self, counts: _Counts, now: DriftContext) -> tuple[int, int]:
         before, self._schema = self._schema, (now.seen, now.refused)
         seen, refused = (now.seen - before[0], now.refused - before[1]) if before is not None else (0, 0)
         counts.seen += max(seen, 0)
@@ -200,7 +200,7 @@ class DriftJudge:
 
     # -- learning
     def _learn(
-        self, documents: Sequence[Any], refused: tuple[int, int], now: Surroundings, now_ns: int
+        self, documents: Sequence[Any], refused: tuple[int, int], now: DriftContext, now_ns: int
     ) -> Reference | None:
         known = self._known()
         if not now.well or (known is not None and known.version == now.version) or self._is_failing():
@@ -208,7 +208,7 @@ class DriftJudge:
             return None
         rules = self._rules
         if self._teacher is None or self._teacher.version != now.version:
-            self._teacher = Teacher(now.version, rules.fields, rules.learn_samples, rules.learn_s)
+            self._teacher = ReferenceLearner(now.version, rules.fields, rules.learn_samples, rules.learn_s)
             self._taught = [0, 0]
         for document in documents:
             self._teacher.take(document, now_ns)
@@ -224,13 +224,13 @@ class DriftJudge:
         return any(finding.fails for finding in self._findings(self._known()))
 
     # -- judging
-    def _opinion(self, known: Reference | None, learned: Reference | None, now_ns: int) -> Opinion:
+    def _opinion(self, known: Reference | None, learned: Reference | None, now_ns: int) -> DriftStatus:
         rules = self._rules
         taught = self._teacher.seen if self._teacher is not None else 0
         if known is None:
             needs = f"{rules.learn_samples} over {rules.learn_s:g} s, of an accepted version"
             told = f"nothing is known of good requests yet ({taught} learned; it needs {needs})"
-            return Opinion("inconclusive", told, learned=taught, unreadable=self._unreadable)
+            return DriftStatus("inconclusive", told, learned=taught, unreadable=self._unreadable)
         findings = self._findings(known)
         worst = max(findings, key=lambda found: (found.fails, found.share / found.limit), default=None)
         state: State = "inconclusive" if worst is None else "fail" if worst.fails else "pass"
@@ -238,7 +238,7 @@ class DriftJudge:
         held_s = self._sustained.held_s(rules.sustained_s, rules.sustained_share)
         samples = sum(counts.samples for counts in self._buckets)
         reason = str(worst) if worst else f"{samples} requests were looked at, {rules.samples_min} are needed"
-        return Opinion(
+        return DriftStatus(
             state,
             reason,
             worst,

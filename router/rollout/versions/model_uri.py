@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from router.errors import OperatorError
-from router.printable import short
+from router.runtime.printable import short
 
 SCHEME: Final = "models:/"
 TAG_ENDPOINTS: Final = "rollback_router.endpoints"

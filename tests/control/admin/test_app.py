@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from router.control.verbs import Verbs, View
+from router.control.verbs import QueriesProtocol, Verbs
 from tests.control.conftest import Office
 from tests.control.fake_controller import FakeController
 
@@ -12,7 +12,7 @@ from tests.control.fake_controller import FakeController
 async def test_a_bug_is_a_500_that_shows_nothing_and_a_log_line_that_shows_all(
     office: Office, caplog: pytest.LogCaptureFixture
 ) -> None:
-    office.controller.crash = RuntimeError("secret 42")
+    office.control_loop.crash = RuntimeError("secret 42")
     for method, path, how in (
         ("GET", "/v1/status", {}),
         ("POST", "/v1/services/fraud/freeze", {"json": {}}),
@@ -42,5 +42,5 @@ async def test_head_is_answered_without_a_body(office: Office) -> None:
 
 
 def test_the_fake_has_every_verb_that_the_admin_asks_for() -> None:
-    wanted = {name for asked in (Verbs, View) for name in vars(asked) if not name.startswith("_")} - {"view"}
+    wanted = {name for asked in (Verbs, QueriesProtocol) for name in vars(asked) if not name.startswith("_")} - {"view"}
     assert {name for name in wanted if not callable(getattr(FakeController, name, None))} == set()

@@ -9,9 +9,9 @@ import pytest
 from router.control.admin import attempts
 from router.control.admin.attempts import ADDRESSES_MAX, BURST, LOG_EVERY_S, REFILL_S, Attempts, network
 from router.errors import OperatorError
-from router.sections.admin import Admin
+from router.settings.sections.admin import Admin
 from tests.control.conftest import StartOffice, token
-from tests.control.hook_house import BEARER, OPEN, hook_house
+from tests.control.hook_harness import BEARER, OPEN, hook_house
 
 WRONG = OperatorError(401, "token_invalid", "no")
 GUESS = {"Authorization": "Bearer guess"}

@@ -47,4 +47,4 @@ async def test_a_bad_body_is_a_400_that_names_the_place(office: Office, body: by
     assert problem["detail"].startswith(f"{place}: ")
     assert len(problem["detail"]) < 2000
     assert problem["detail"].isprintable()
-    assert office.controller.calls == []
+    assert office.control_loop.calls == []

@@ -6,11 +6,11 @@ from typing import Any
 
 import pytest
 
-from router.control.expect import Expect
-from router.rollout.events import Override
+from router.control.core.executor import Preconditions
+from router.rollout.model.events import Override
 from tests.control.conftest import Office
 
-NONE = Expect(None, None)
+NONE = Preconditions(None, None)
 DEPLOY = {"version": "fraud-v3", "endpoints": ["http://127.0.0.1:9003/"]}
 
 
@@ -27,7 +27,7 @@ CHANGES = [
                  {"version": "v3", "reason": "better", "override": {"actor": "ada", "reason": "I know"}}, 200, "promote",
                  {"version": "v3", "reason": "better", "override": Override("ada", "I know"), "expect": NONE}, id="promote"),
     pytest.param("POST", "/v1/services/fraud/rollback", {"reason": "bad", "from": "fraud-v2"}, 200, "rollback",
-                 {"reason": "bad", "expect": Expect(None, "fraud-v2")}, id="rollback"),
+                 {"reason": "bad", "expect": Preconditions(None, "fraud-v2")}, id="rollback"),
     pytest.param("POST", "/v1/services/fraud/switch", {"to": "org/m:v1"}, 200, "switch",
                  {"to": "org/m:v1", "reason": "", "override": None, "expect": NONE}, id="switch"),
     pytest.param("POST", "/v1/services/fraud/retire", {"version": "v1", "cut": True}, 200, "retire",
@@ -45,13 +45,13 @@ async def test_changing(
 ) -> None:
     answered, _, document = await office.call(method, f"{path}?dry_run=true", json={**body, "actor": "grace"})
     assert answered == status, document
-    assert office.controller.calls == [(verb, {"service": "fraud", "actor": "grace", "dry_run": True, **asked})]
+    assert office.control_loop.calls == [(verb, {"service": "fraud", "actor": "grace", "dry_run": True, **asked})]
 
 
 async def test_without_tokens_and_without_a_name_the_actor_is_local(office: Office) -> None:
     await office.call("POST", "/v1/services/fraud/rollback", json={})
     asked = {"service": "fraud", "reason": "", "actor": "local", "expect": NONE, "dry_run": False}
-    assert office.controller.calls == [("rollback", asked)]
+    assert office.control_loop.calls == [("rollback", asked)]
 
 
 async def test_the_etag_of_a_service_is_what_if_match_takes(office: Office) -> None:
@@ -59,5 +59,5 @@ async def test_the_etag_of_a_service_is_what_if_match_takes(office: Office) -> N
     assert headers["ETag"] == '"16777218"'
     how = {"headers": {"If-Match": headers["ETag"]}, "json": {}}
     _, answer_headers, _ = await office.call("POST", "/v1/services/fraud/rollback", **how)
-    assert office.controller.calls[-1][1]["expect"] == Expect(16777218, None)
+    assert office.control_loop.calls[-1][1]["expect"] == Preconditions(16777218, None)
     assert answer_headers["ETag"] == '"16777219"'

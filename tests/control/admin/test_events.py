@@ -14,12 +14,12 @@ async def test_events_come_as_whole_frames(office: Office) -> None:
         assert (response.status, response.headers["Content-Type"]) == (200, "text/event-stream")
         assert "X-Request-ID" in response.headers
         assert await response.content.readuntil(b"\n\n") == b": connected\n\n"
-        office.controller.feed.publish({"seq": 7, "type": "promoted", "service": "fraud", "text": "a\nb"})
+        office.control_loop.feed.publish({"seq": 7, "type": "promoted", "service": "fraud", "text": "a\nb"})
         assert await response.content.readuntil(b"\n\n") == (
             b"id: 7\nevent: promoted\n"
             b'data: {"seq":7,"type":"promoted","service":"fraud","text":"a\\nb"}\n\n'
         )  # fmt: skip
-        office.controller.feed.publish({"seq": None, "type": "rolled_back"})
+        office.control_loop.feed.publish({"seq": None, "type": "rolled_back"})
         assert await response.content.readuntil(b"\n\n") == (
             b'event: rolled_back\ndata: {"seq":null,"type":"rolled_back"}\n\n'
         )
@@ -36,9 +36,9 @@ async def test_a_reader_that_missed_events_is_dropped_and_told(office: Office) -
     async with office.session.get(office.url + "/v1/events") as response:
         await response.content.readuntil(b"\n\n")
         for number in range(EVENTS_KEPT + 1):
-            office.controller.feed.publish({"seq": number, "type": "tick"})
+            office.control_loop.feed.publish({"seq": number, "type": "tick"})
         assert await response.content.read() == b": dropped, read too slowly\n\n"
-    assert len(office.controller.feed) == 0
+    assert len(office.control_loop.feed) == 0
 
 
 async def test_a_reader_that_takes_nothing_is_cut(start_office: StartOffice) -> None:
@@ -47,11 +47,11 @@ async def test_a_reader_that_takes_nothing_is_cut(start_office: StartOffice) -> 
     writer.write(b"GET /v1/events HTTP/1.1\r\nHost: localhost\r\n\r\n")
     await reader.readuntil(b": connected\n\n")
     writer.transport.pause_reading()
-    while len(office.controller.feed):
-        office.controller.feed.publish({"seq": 1, "type": "tick", "text": "x" * 1_000_000})
+    while len(office.control_loop.feed):
+        office.control_loop.feed.publish({"seq": 1, "type": "tick", "text": "x" * 1_000_000})
         await asyncio.sleep(0)
     writer.transport.abort()
-    assert len(office.controller.feed) == 0
+    assert len(office.control_loop.feed) == 0
 
 
 async def test_a_reader_that_left_is_forgotten(start_office: StartOffice) -> None:
@@ -61,7 +61,7 @@ async def test_a_reader_that_left_is_forgotten(start_office: StartOffice) -> Non
         await response.content.readuntil(b"\n\n")
         assert len(streams) == 1
         response.close()
-    while len(office.controller.feed):
+    while len(office.control_loop.feed):
         await asyncio.sleep(0)
     assert len(streams) == 0
 

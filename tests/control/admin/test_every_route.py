@@ -14,16 +14,16 @@ from pydantic import BaseModel
 
 from router.control.admin import app
 from router.control.admin.operation import Operation
-from router.control.offices import Premises, open_offices
+from router.control.wiring import AddonDeps, build_addons
 from tests.control.conftest import serving
-from tests.control.crew_of_fakes import Life
+from tests.control.control_harness import ControlHarness
 
 LINK = "/decide/svc-rollback-1/approve/1800000000/" + "0" * 64
 BROWSER = "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8"
 VERSIONS = ("v1", "models:/fraud/3", "team%2Fv1", "a%2Fquarantine")
 
 
-class House:
+class RunningControl:
     """The whole admin of a router, on loopback."""
 
     def __init__(self, operations: tuple[Operation, ...], url: str, session: aiohttp.ClientSession) -> None:
@@ -63,14 +63,14 @@ def filled(path: str, version: str) -> str:
 
 
 @pytest.fixture
-async def house(life: Life, tmp_path: Any) -> AsyncIterator[House]:
+async def house(life: ControlHarness, tmp_path: Any) -> AsyncIterator[RunningControl]:
     plain = {**life.settings.model_dump(), "alerts": {"tokens": [{"name": "am", "sha256": "0" * 64}]}}
     told = type(life.settings).model_validate(plain)
-    life.controller.offices, further = open_offices(Premises(life.controller, told, tmp_path, ()))
-    application = app.build(life.controller, told, further)
+    life.control_loop.addons, further = build_addons(AddonDeps(life.control_loop, told, tmp_path, ()))
+    application = app.build(life.control_loop, told, further)
     async with serving(application) as url, aiohttp.ClientSession() as session:
-        yield House(application[app.OPERATIONS], url, session)
-    for office in life.controller.offices:
+        yield RunningControl(application[app.OPERATIONS], url, session)
+    for office in life.control_loop.addons:
         await office.close()
 
 
@@ -84,7 +84,7 @@ def problem(headers: Any, body: bytes, status: int) -> dict[str, Any]:
     return told
 
 
-async def test_a_wrong_method_is_405_with_what_is_possible(house: House) -> None:
+async def test_a_wrong_method_is_405_with_what_is_possible(house: RunningControl) -> None:
     paths = house.paths()
     assert len(paths) > 40
     for path, methods in paths.items():
@@ -100,13 +100,13 @@ async def test_a_wrong_method_is_405_with_what_is_possible(house: House) -> None
 @pytest.mark.parametrize("path", ["/nothing", "/v1", "/v1/", "/v1/services", "/v1/services/svc/nothing", "/v1/status/",
                                   "//", "/%2e%2e/v1/status", "/v1/versions/", "/v1//status", "/v2/status",
                                   "/decidex"])  # fmt: skip
-async def test_an_unknown_path_is_404(house: House, path: str) -> None:
+async def test_an_unknown_path_is_404(house: RunningControl, path: str) -> None:
     for method in ("GET", "POST", "DELETE", "OPTIONS"):
         status, headers, body = await house.call(method, path)
         assert (method, status, problem(headers, body, 404)["code"]) == (method, 404, "path_unknown")
 
 
-async def test_every_answer_has_its_fields(house: House) -> None:
+async def test_every_answer_has_its_fields(house: RunningControl) -> None:
     for path, methods in house.paths().items():
         for method in (*methods, "OPTIONS"):
             status, headers, _ = await house.call(method, path, headers={"X-Request-ID": "r-1"}, data=b"")
@@ -153,7 +153,7 @@ WRONG_BODIES = {
 
 
 @pytest.mark.parametrize("name", WRONG_BODIES)
-async def test_a_wrong_text_is_a_400_on_every_route_with_a_body(house: House, name: str) -> None:
+async def test_a_wrong_text_is_a_400_on_every_route_with_a_body(house: RunningControl, name: str) -> None:
     hooks = {"Authorization": "Bearer x"}
     for method, path, _ in house.with_bodies():
         if "/hooks/" in path:
@@ -169,7 +169,7 @@ async def test_a_wrong_text_is_a_400_on_every_route_with_a_body(house: House, na
         assert len(body) < 10_000
 
 
-async def test_a_value_of_another_type_is_refused_by_every_member(house: House) -> None:
+async def test_a_value_of_another_type_is_refused_by_every_member(house: RunningControl) -> None:
     tried = 0
     for method, path, model in house.with_bodies():
         if "/hooks/" in path:
@@ -220,7 +220,7 @@ def fits(value: Any, kinds: set[str]) -> bool:
     [{}, {"Content-Type": "text/plain"}, {"Content-Type": "application/json; charset=utf-16"},
      {"Content-Type": "application/json", "Content-Encoding": "gzip"}, {"Content-Type": "multipart/form-data; boundary=x"}],
 )  # fmt: skip
-async def test_another_content_type_is_a_415(house: House, fields: dict[str, str]) -> None:
+async def test_another_content_type_is_a_415(house: RunningControl, fields: dict[str, str]) -> None:
     for method, path, _ in house.with_bodies():
         if "/hooks/" not in path:
             status, headers, body = await house.call(
@@ -229,7 +229,7 @@ async def test_another_content_type_is_a_415(house: House, fields: dict[str, str
             assert (path, status, problem(headers, body, 415)["status"]) == (path, 415, 415)
 
 
-async def test_odd_queries_and_fields_are_refused_in_time(house: House) -> None:
+async def test_odd_queries_and_fields_are_refused_in_time(house: RunningControl) -> None:
     many = "&".join(f"a{number}=1" for number in range(900))
     for path, methods in house.paths().items():
         if "GET" in methods and not path.startswith("/decide/") and path != "/v1/events":
@@ -250,7 +250,9 @@ async def test_odd_queries_and_fields_are_refused_in_time(house: House) -> None:
     [(None, False), ("*/*", False), ("application/json", False), (BROWSER, True), ("text/html", True), ("TEXT/HTML", True),
      ("application/json, text/html;q=0", False), ("text/html;q=0.1", True), ("text/htmlx", False), ("text/*", False)],
 )  # fmt: skip
-async def test_a_link_that_is_refused_is_a_page_for_browsers_only(house: House, accept: str | None, page: bool) -> None:
+async def test_a_link_that_is_refused_is_a_page_for_browsers_only(
+    house: RunningControl, accept: str | None, page: bool
+) -> None:
     headers = {"Accept": accept} if accept else {}
     for method, path, expected in (
         ("GET", LINK, 404),
@@ -274,7 +276,7 @@ async def test_a_link_that_is_refused_is_a_page_for_browsers_only(house: House, 
     assert problem(fields, body, 404)["code"] == "path_unknown"
 
 
-async def test_the_loop_goes_on_while_a_large_body_is_read(house: House) -> None:
+async def test_the_loop_goes_on_while_a_large_body_is_read(house: RunningControl) -> None:
     """What is read beside the loop lets others be answered meanwhile: counted in turns of the loop, not in time."""
     turns = 0
 

@@ -15,7 +15,7 @@ async def test_the_front_page_points_to_the_api(office: Office) -> None:
 
 
 async def test_ready_lists_its_checks(office: Office) -> None:
-    office.controller.service |= {"way_back": False, "no_way_back": "quarantined"}
+    office.control_loop.service |= {"way_back": False, "no_way_back": "quarantined"}
     status, _, document = await office.call("GET", "/readyz?verbose")
     assert (status, document) == (
         200,
@@ -32,11 +32,11 @@ async def test_ready_lists_its_checks(office: Office) -> None:
 
 @pytest.mark.parametrize("broken", ["no worker", "draining", "no active"])
 async def test_not_ready(office: Office, broken: str) -> None:
-    for worker in office.controller.workers:
+    for worker in office.control_loop.workers:
         worker["up"] = broken != "no worker"
         worker["draining"] = broken == "draining"
     if broken == "no active":
-        office.controller.service["active"] = None
+        office.control_loop.service["active"] = None
     status, _, document = await office.call("GET", "/readyz")
     assert (status, document["ready"]) == (503, False)
     assert (await office.call("GET", "/livez"))[0] == 200

@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from router.control.admin.idempotency import KEPT_S, KEYS_MAX, Answer, IdempotencyKeys
+from router.control.admin.idempotency import KEPT_S, KEYS_MAX, IdempotencyKeys, StoredAnswer
 from router.control.store.batch import JournalUnavailable
 from router.control.store.doubt import STRUCK_OUT, Doubt
 from router.errors import OperatorError
@@ -18,9 +18,9 @@ class Counted:
     def __init__(self) -> None:
         self.times = 0
 
-    async def __call__(self) -> Answer:
+    async def __call__(self) -> StoredAnswer:
         self.times += 1
-        return Answer(200, {"time": self.times})
+        return StoredAnswer(200, {"time": self.times})
 
 
 class Now:
@@ -36,11 +36,11 @@ class Now:
 async def test_an_answer_is_kept_for_a_day() -> None:
     now, perform = Now(), Counted()
     keys = IdempotencyKeys(now)
-    assert await keys.once("ops", "k", "f", perform) == (Answer(200, {"time": 1}), False)
+    assert await keys.once("ops", "k", "f", perform) == (StoredAnswer(200, {"time": 1}), False)
     now.s += KEPT_S - 1
-    assert await keys.once("ops", "k", "f", perform) == (Answer(200, {"time": 1}), True)
+    assert await keys.once("ops", "k", "f", perform) == (StoredAnswer(200, {"time": 1}), True)
     now.s += 1
-    assert await keys.once("ops", "k", "f", perform) == (Answer(200, {"time": 2}), False)
+    assert await keys.once("ops", "k", "f", perform) == (StoredAnswer(200, {"time": 2}), False)
 
 
 async def test_the_oldest_key_goes_when_there_are_too_many() -> None:
@@ -64,7 +64,7 @@ async def test_whoever_waits_for_a_crash_is_answered_and_the_next_one_tries_agai
     gate = asyncio.Event()
     keys = IdempotencyKeys(Now())
 
-    async def crash() -> Answer:
+    async def crash() -> StoredAnswer:
         await gate.wait()
         raise RuntimeError("bug")
 
@@ -77,7 +77,7 @@ async def test_whoever_waits_for_a_crash_is_answered_and_the_next_one_tries_agai
     assert first.result() == "bug"
     answer, replayed = second.result()
     assert (answer.status, replayed) == (500, True)
-    assert await keys.once("ops", "k", "f", Counted()) == (Answer(200, {"time": 1}), False)
+    assert await keys.once("ops", "k", "f", Counted()) == (StoredAnswer(200, {"time": 1}), False)
 
 
 async def _caught(keys: IdempotencyKeys, perform) -> str:
@@ -97,10 +97,10 @@ async def test_a_change_in_doubt_gets_the_same_answer_until_it_is_decided() -> N
     keys, doubt = IdempotencyKeys(Now()), Doubt(7, 1, 9, "switched", "svc", "ann", 1000.0)
     asked = 0
 
-    async def perform() -> Answer:
+    async def perform() -> StoredAnswer:
         nonlocal asked
         asked += 1
-        return Answer(503, None, JournalUnavailable("no answer", doubt=doubt))
+        return StoredAnswer(503, None, JournalUnavailable("no answer", doubt=doubt))
 
     first, _ = await keys.once("ops", "k", "f", perform)
     assert await keys.once("ops", "k", "f", perform) == (first, True)

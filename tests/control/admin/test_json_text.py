@@ -16,8 +16,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from router.control.admin import json_text
-from router.control.admin.hook_bodies import AlertmanagerBody
 from router.control.admin.json_text import DEPTH_MAX, HOOK, LARGE, MEMBERS_MAX, ON_LOOP_BYTES_MAX, USUAL, Bounds, read
+from router.control.alerts.bodies import AlertmanagerBody
 from router.errors import OperatorError
 
 

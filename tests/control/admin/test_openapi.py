@@ -6,15 +6,16 @@ import re
 
 from aiohttp import web
 
-from router.config import Settings
 from router.control.admin import app
 from router.control.admin.openapi import template
+from router.settings.settings import Settings
 from tests.control.conftest import Office
 from tests.control.fake_controller import FakeController
 
 CHANGES = {
-    "deploy": "Deploy", "promote": "Promote", "rollback": "Rollback", "switch": "Switch", "retire": "Retire",
-    "endpoints": "MoveEndpoints", "freeze": "Automation", "unfreeze": "Automation", "quarantine": "Mark", "release": "Release",
+    "deploy": "Deploy", "promote": "Promote", "rollback": "RollbackBody", "switch": "Switch", "retire": "Retire",
+    "endpoints": "MoveEndpoints", "freeze": "Automation", "unfreeze": "Automation",
+    "quarantine": "QuarantineBody", "release": "Release",
 }  # fmt: skip
 
 
@@ -44,7 +45,7 @@ async def test_bodies_are_described_by_the_models_that_check_them(office: Office
         if "requestBody" in operation
     }
     assert described == {verb: f"#/components/schemas/{model}" for verb, model in CHANGES.items()}
-    assert set(document["components"]["schemas"]["Rollback"]["properties"]) == {"from", "reason", "actor"}
+    assert set(document["components"]["schemas"]["RollbackBody"]["properties"]) == {"from", "reason", "actor"}
     assert document["components"]["schemas"]["Deploy"]["additionalProperties"] is False
 
 

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from router.errors import OperatorError
-from router.sections.admin import Admin
+from router.settings.sections.admin import Admin
 from tests.control.conftest import Office, StartOffice
 
 
@@ -16,7 +16,7 @@ from tests.control.conftest import Office, StartOffice
 async def test_an_if_match_that_is_no_generation_is_refused(office: Office, value: str) -> None:
     how = {"headers": {"If-Match": value}, "json": {}}
     assert await office.refused("POST", "/v1/services/fraud/rollback", **how) == (400, "request_invalid")
-    assert office.controller.calls == []
+    assert office.control_loop.calls == []
 
 
 async def test_the_same_key_gives_the_same_answer_without_a_second_change(office: Office) -> None:
@@ -25,31 +25,31 @@ async def test_the_same_key_gives_the_same_answer_without_a_second_change(office
     second = await office.call("POST", "/v1/services/fraud/rollback", **how)
     assert (first[0], first[2]) == (second[0], second[2])
     assert ("Idempotency-Replayed" in first[1], second[1]["Idempotency-Replayed"]) == (False, "true")
-    assert len(office.controller.calls) == 1
+    assert len(office.control_loop.calls) == 1
     other = {"headers": {"Idempotency-Key": "k1"}, "json": {"reason": "other"}}
     assert await office.refused("POST", "/v1/services/fraud/rollback", **other) == (422, "idempotency_key_reused")
 
 
 async def test_a_second_request_with_the_key_waits_for_the_first(office: Office) -> None:
-    office.controller.gate = asyncio.Event()
+    office.control_loop.gate = asyncio.Event()
     how = {"headers": {"Idempotency-Key": "k1"}, "json": {}}
     both = asyncio.gather(*(office.call("POST", "/v1/services/fraud/rollback", **how) for _ in range(2)))
-    while not office.controller.calls:
+    while not office.control_loop.calls:
         await asyncio.sleep(0)
-    office.controller.gate.set()
+    office.control_loop.gate.set()
     first, second = await both
     assert (first[0], first[2]) == (second[0], second[2])
-    assert len(office.controller.calls) == 1
+    assert len(office.control_loop.calls) == 1
 
 
 async def test_a_refusal_is_remembered_and_a_failure_of_ours_is_not(office: Office) -> None:
     how = {"headers": {"Idempotency-Key": "k1"}, "json": {}}
-    office.controller.refusal = OperatorError(503, "journal_unavailable", "disk full")
+    office.control_loop.refusal = OperatorError(503, "journal_unavailable", "disk full")
     assert await office.refused("POST", "/v1/services/fraud/rollback", **how) == (503, "journal_unavailable")
-    office.controller.refusal = OperatorError(409, "no_standby", "nothing to go back to")
+    office.control_loop.refusal = OperatorError(409, "no_standby", "nothing to go back to")
     for _ in range(2):
         assert await office.refused("POST", "/v1/services/fraud/rollback", **how) == (409, "no_standby")
-    assert len(office.controller.calls) == 2
+    assert len(office.control_loop.calls) == 2
 
 
 @pytest.mark.parametrize(
@@ -58,7 +58,7 @@ async def test_a_refusal_is_remembered_and_a_failure_of_ours_is_not(office: Offi
 async def test_a_bad_query_changes_nothing(office: Office, query: str) -> None:
     path = f"/v1/services/fraud/freeze?{query}"
     assert await office.refused("POST", path, json={}) == (400, "request_invalid")
-    assert office.controller.calls == []
+    assert office.control_loop.calls == []
 
 
 @pytest.mark.parametrize(
@@ -74,7 +74,7 @@ async def test_a_bad_query_changes_nothing(office: Office, query: str) -> None:
 async def test_other_content_types_are_415(office: Office, headers: dict[str, str]) -> None:
     how = {"data": b"{}", "headers": headers}
     assert await office.refused("POST", "/v1/services/fraud/freeze", **how) == (415, "content_type")
-    assert office.controller.calls == []
+    assert office.control_loop.calls == []
 
 
 async def test_a_compressed_body_is_415(office: Office) -> None:
@@ -93,4 +93,4 @@ async def test_a_body_above_the_limit_is_413_announced_or_not(start_office: Star
     for data in (b" " * 101, unannounced()):
         how = {"data": data, "headers": headers}
         assert await office.refused("POST", "/v1/services/fraud/freeze", **how) == (413, "body_too_large")
-    assert office.controller.calls == []
+    assert office.control_loop.calls == []

@@ -8,7 +8,7 @@ from tests.hostile_text import HOSTILE, found_in
 
 
 async def test_a_refusal_of_the_controller_keeps_its_status_code_and_facts(office: Office) -> None:
-    office.controller.refusal = OperatorError(
+    office.control_loop.refusal = OperatorError(
         412, "generation_stale", "it is 9 by now", facts={"generation": 9, "status": 200}
     )
     status, headers, problem = await office.call(
@@ -27,7 +27,7 @@ async def test_a_refusal_of_the_controller_keeps_its_status_code_and_facts(offic
 
 
 async def test_a_journal_that_is_away_is_a_503_that_may_be_tried_again(office: Office) -> None:
-    office.controller.refusal = OperatorError(503, "journal_unavailable", "disk full")
+    office.control_loop.refusal = OperatorError(503, "journal_unavailable", "disk full")
     status, headers, _ = await office.call("POST", "/v1/services/fraud/rollback", json={})
     assert (status, headers["Retry-After"]) == (503, "1")
 
@@ -42,7 +42,7 @@ async def test_unknown_paths_and_methods(office: Office) -> None:
 
 
 async def test_what_a_problem_tells_people_is_printable_and_its_facts_are_kept(office: Office) -> None:
-    office.controller.refusal = OperatorError(409, "generation_stale", f"{HOSTILE}\n\ud800", facts={"told": HOSTILE})
+    office.control_loop.refusal = OperatorError(409, "generation_stale", f"{HOSTILE}\n\ud800", facts={"told": HOSTILE})
     _, _, problem = await office.call("POST", "/v1/services/fraud/rollback", json={})
     assert found_in(problem["detail"].replace("\n", "\x00")) == []
     assert problem["told"] == HOSTILE

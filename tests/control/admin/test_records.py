@@ -20,7 +20,7 @@ from tests.control.conftest import Office
 async def test_reading(office: Office, path: str, verb: str, asked: dict[str, Any]) -> None:
     status, headers, document = await office.call("GET", path)
     assert (status, headers["Content-Type"]) == (200, "application/json")
-    assert office.controller.calls == [(verb, asked)]
+    assert office.control_loop.calls == [(verb, asked)]
     assert isinstance(document, dict)
 
 

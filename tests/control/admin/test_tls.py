@@ -8,13 +8,13 @@ from pathlib import Path
 
 import pytest
 
-from router import certificates
-from router.certificates import ServerTls
 from router.cli.client import Client
-from router.config import Settings
 from router.control.admin import app
 from router.errors import OperatorError
-from tests.authority import Authority
+from router.settings.settings import Settings
+from router.tls import contexts
+from router.tls.contexts import ServerTls
+from tests.certificate_authority import Authority
 from tests.control.fake_controller import FakeController
 
 
@@ -25,7 +25,7 @@ async def test_a_command_trusts_the_authority_that_it_is_told_of(
     sock = socket.socket()
     sock.bind(("127.0.0.1", 0))
     sock.listen()
-    context = certificates.server_context(ServerTls(authority.pair()))
+    context = contexts.server_context(ServerTls(authority.pair()))
     runner = await app.serve(app.build(FakeController(), Settings()), sock, context)
     client = Client(f"https://127.0.0.1:{sock.getsockname()[1]}")
     with pytest.raises(OperatorError, match="no router answers at https"):

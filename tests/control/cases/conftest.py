@@ -10,14 +10,14 @@ from typing import Any
 import orjson
 import pytest
 
-from router import clock
-from router.control.cases.desk import CaseDesk
-from router.control.cases.office import CaseOffice
-from router.rollout.entry import Entry
+from router.control.cases.addon import CasesAddon
+from router.control.cases.operations import CaseOperations
+from router.rollout.model.entry import Entry
+from router.runtime import clock
 from router.shm import layout as at
-from router.shm.captures import CaptureRing
-from tests.control.cases.test_captured import record
-from tests.control.crew_of_fakes import Life, FakeWorkers, new_wall, settings
+from router.shm.capture_ring import CaptureRing
+from tests.control.cases.test_captures import record
+from tests.control.control_harness import ControlHarness, FakeWorkers, new_wall, settings
 
 TENTH_NS = 100_000_000
 
@@ -25,28 +25,28 @@ TENTH_NS = 100_000_000
 class Clinic:
     """`life` with an office of cases. `now_ns` runs ahead of the real clock by what tests let pass."""
 
-    def __init__(self, life: Life, entries: list[Entry]) -> None:
+    def __init__(self, life: ControlHarness, entries: list[Entry]) -> None:
         self.life = life
-        self.controller = life.controller
-        self.bench = life.bench
-        self.office = CaseOffice(life.controller, life.settings, life.folder, entries)
-        self.desk = CaseDesk(self.office)
+        self.control_loop = life.control_loop
+        self.service_controller = life.service_controller
+        self.office = CasesAddon(life.control_loop, life.settings, life.folder, entries)
+        self.desk = CaseOperations(self.office)
         self.now_ns = clock.now_ns()
-        life.controller.offices = (self.office,)
+        life.control_loop.addons = (self.office,)
 
     def fail(self, *records: bytes, worker: int = 0) -> None:
         for one in records or (record(),):
-            CaptureRing(self.life.wall, worker, at.CAPTURE_FAILURES).write(clock.now_ns(), 0, one)
+            CaptureRing(self.life.segment, worker, at.CAPTURE_FAILURES).write(clock.now_ns(), 0, one)
 
     async def rollback(self, reason: str = "broken") -> dict[str, Any]:
-        return await self.controller.rollback(service="svc", actor="ann", reason=reason)
+        return await self.control_loop.rollback(service="svc", actor="ann", reason=reason)
 
     def tick(self, seconds: float = 0.1) -> None:
         for _ in range(round(seconds * 10)):
             self.now_ns += TENTH_NS
-            for index in range(self.life.wall.layout.workers):
-                self.life.wall.words[self.life.wall.layout.lane(index) + at.W_HEARTBEAT_NS] = self.now_ns
-            self.controller.tick(self.now_ns, 0.0)
+            for index in range(self.life.segment.layout.workers):
+                self.life.segment.words[self.life.segment.layout.lane(index) + at.W_HEARTBEAT_NS] = self.now_ns
+            self.control_loop.tick(self.now_ns, 0.0)
 
     async def until(self, condition: Callable[[], object]) -> None:
         """Let time pass, a tenth of a second a turn, until `condition` is true."""
@@ -68,20 +68,20 @@ class Clinic:
         await self.life.until_idle()
 
     def alarms(self) -> list[str]:
-        return [alarm["code"] for alarm in self.controller.alarms.listing()]
+        return [alarm["code"] for alarm in self.control_loop.alarms.listing()]
 
     async def candidate(self, url: str, version: str = "v3") -> None:
         """Bring in a version whose probes are good."""
-        await self.controller.deploy(service="svc", version=version, endpoints=[url], actor="ann")
+        await self.control_loop.deploy(service="svc", version=version, endpoints=[url], actor="ann")
         self.life.probe(version, times=5)
 
     async def end(self) -> None:
-        await self.controller.tasks.close()
+        await self.control_loop.tasks.close()
         await self.office.close()
         await self.life.end()
 
 
-async def clinic_over(folder: Path, life: Life, **service: Any) -> Clinic:
+async def clinic_over(folder: Path, life: ControlHarness, **service: Any) -> Clinic:
     begun = await life.begin()
     return Clinic(begun, await begun.journal.entries(0, 1000))
 
@@ -89,19 +89,19 @@ async def clinic_over(folder: Path, life: Life, **service: Any) -> Clinic:
 @pytest.fixture
 async def clinics(tmp_path: Path) -> AsyncIterator[Callable[..., Any]]:
     """Begin a life over the same wall and folder; the one before has ended, or was killed (`end` was not called)."""
-    wall = new_wall()
-    workers = FakeWorkers(wall)
+    segment = new_wall()
+    workers = FakeWorkers(segment)
     begun: list[Clinic] = []
 
     async def begin(**service: Any) -> Clinic:
         told = settings(tmp_path, **service)
-        begun.append(await clinic_over(tmp_path, Life(told, wall, workers, tmp_path)))
+        begun.append(await clinic_over(tmp_path, ControlHarness(told, segment, workers, tmp_path)))
         return begun[-1]
 
     yield begin
     await begun[-1].end()
     workers.close()
-    wall.close()
+    segment.close()
 
 
 def bodies(suite: list[Any]) -> list[str]:

@@ -5,31 +5,31 @@ import asyncio
 import pytest
 
 from router.control.cases import checks
-from router.control.cases.checks import Check, Checks
+from router.control.cases.checks import CheckRun, Checks
 from router.errors import OperatorError
-from router.rollout.cases.case import Result
-from router.tasks import Tasks
+from router.rollout.cases.comparison import Result
+from router.runtime.tasks import Tasks
 
 
-async def passing(check: Check) -> None:
+async def passing(check: CheckRun) -> None:
     check.total = 2
     check.results += [Result("a", "pass", (), 200, 5.0), Result("b", "skipped", ("why",))]
 
 
-async def failing(check: Check) -> None:
+async def failing(check: CheckRun) -> None:
     check.total = 1
     check.results.append(Result("a", "fail", ("status 500",), 500, 5.0))
 
 
-async def breaking(check: Check) -> None:
+async def breaking(check: CheckRun) -> None:
     raise OperatorError(503, "cases_unavailable", "no disk")
 
 
-async def waiting(check: Check) -> None:
+async def waiting(check: CheckRun) -> None:
     await asyncio.Event().wait()
 
 
-async def ended(check: Check) -> None:
+async def ended(check: CheckRun) -> None:
     assert check.task is not None
     await asyncio.wait([check.task])
 

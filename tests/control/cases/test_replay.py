@@ -7,13 +7,14 @@ from dataclasses import replace
 import pytest
 from aiohttp import web
 
-from router.control.cases.replay import ANSWER_BYTES_MAX, Place, Way, replayed
-from router.rollout.cases.case import Answer, Case, Expect, Limits, Request, Result
+from router.control.cases.runner import ANSWER_BYTES_MAX, RunOptions, RunTarget, replayed
+from router.rollout.cases.case import Case, Expectation, Request
+from router.rollout.cases.comparison import CaseAnswer, ComparisonLimits, Result
 from tests.control.cases.model_server import model_server
 from tests.control.scripted_server import answer, scripted
-from tests.proxy.test_rescue import closed_port
+from tests.proxy.engine.test_failover import closed_port
 
-WAY = Way(replay="always", timeout_s=2.0)
+WAY = RunOptions(replay="always", timeout_s=2.0)
 
 
 def post(body: str, target: str = "/score", **more: object) -> Case:
@@ -42,7 +43,7 @@ async def test_cases_are_sent_as_they_were_and_judged_in_their_order() -> None:
     )
     async with model_server(lambda body: (500 if body == b"bad" else 200, b"{}")) as server:
         results = await replayed(
-            [asked, post("bad"), post("good"), Case(Request("GET", "/x"))], Place((server.url,)), WAY
+            [asked, post("bad"), post("good"), Case(Request("GET", "/x"))], RunTarget((server.url,)), WAY
         )
     assert states(results) == ["pass", "fail", "pass", "pass"]
     assert [result.id for result in results[:2]] == [asked.id, post("bad").id]
@@ -65,17 +66,17 @@ async def test_cases_are_sent_as_they_were_and_judged_in_their_order() -> None:
 
 async def test_what_may_not_be_sent_is_not() -> None:
     async with model_server() as server:
-        results = await replayed([post("x")], Place((server.url,)), replace(WAY, replay="unsent"))
+        results = await replayed([post("x")], RunTarget((server.url,)), replace(WAY, replay="unsent"))
         assert (states(results), server.requests) == (["skipped"], [])
-        assert states(await replayed([post("x")], Place((server.url,)), replace(WAY, replay="never", asked=True))) == [
-            "pass"
-        ]
+        assert states(
+            await replayed([post("x")], RunTarget((server.url,)), replace(WAY, replay="never", asked=True))
+        ) == ["pass"]
 
 
 async def test_cases_are_spread_over_endpoints_and_a_dead_one_fails_its_own() -> None:
     dead = await closed_port()
     async with model_server() as server:
-        results = await replayed([post(str(number)) for number in range(4)], Place((server.url, dead)), WAY)
+        results = await replayed([post(str(number)) for number in range(4)], RunTarget((server.url, dead)), WAY)
     assert states(results) == ["pass", "fail", "pass", "fail"]
     assert results[1].problems[0].startswith(f"no connection to {dead}: ")
 
@@ -84,7 +85,7 @@ async def test_no_more_than_so_many_at_a_time_and_each_is_told_as_it_comes() -> 
     told: list[Result] = []
     async with model_server() as server:
         results = await replayed(
-            [post(str(n)) for n in range(20)], Place((server.url,)), replace(WAY, concurrency=3), told.append
+            [post(str(n)) for n in range(20)], RunTarget((server.url,)), replace(WAY, concurrency=3), told.append
         )
     assert (server.most <= 3, len(told), states(results)) == (True, 20, ["pass"] * 20)
 
@@ -93,7 +94,7 @@ async def test_a_version_that_hangs_fails_each_in_its_time_and_all_in_theirs() -
     way = replace(WAY, concurrency=2, timeout_s=0.05, run_timeout_s=0.18)
     async with model_server() as server:
         server.hangs = True
-        results = await replayed([post(str(number)) for number in range(9)], Place((server.url,)), way)
+        results = await replayed([post(str(number)) for number in range(9)], RunTarget((server.url,)), way)
     assert states(results) == ["fail"] * 9
     assert results[0].problems == ("no first byte within 0.05 s",)
     assert results[8].problems == ("the whole check did not end within 0.18 s",)
@@ -109,36 +110,36 @@ async def test_a_version_that_hangs_fails_each_in_its_time_and_all_in_theirs() -
 )
 async def test_an_answer_that_is_none(raw: bytes, problem: str) -> None:
     async with scripted(raw, b"") as server:
-        results = await replayed([post("x")], Place((server.url,)), replace(WAY, timeout_s=0.3))
+        results = await replayed([post("x")], RunTarget((server.url,)), replace(WAY, timeout_s=0.3))
     assert states(results) == ["fail"]
     assert results[0].problems[0].startswith(problem) or results[0].problems[0].startswith("no whole answer within")
 
 
 async def test_a_long_answer_is_good_by_its_status_and_not_compared() -> None:
     async with model_server(lambda body: (200, b"x" * (ANSWER_BYTES_MAX + 1))) as server:
-        plain, compared = post("1"), post("2", expect=Expect(body="x", equal=True))
-        results = await replayed([plain, compared], Place((server.url,)), WAY)
+        plain, compared = post("1"), post("2", expect=Expectation(body="x", equal=True))
+        results = await replayed([plain, compared], RunTarget((server.url,)), WAY)
     assert states(results) == ["pass", "fail"]
     assert results[1].problems == (f"the answer is longer than {ANSWER_BYTES_MAX} bytes and is not compared",)
 
 
 async def test_a_redirect_is_an_answer() -> None:
     async with scripted(answer(302, b"", b"Location: http://127.0.0.1:1/")) as server:
-        results = await replayed([post("x")], Place((server.url,)), WAY)
+        results = await replayed([post("x")], RunTarget((server.url,)), WAY)
     assert (states(results), results[0].status) == (["pass"], 302)
 
 
 async def test_limits_and_a_recorded_answer() -> None:
-    case = post("x", expect=Expect("2xx", body='{"score": 0.5, "id": 1}'))
-    way = replace(WAY, limits=Limits(equal=True, ignore_paths=("/id",)))
+    case = post("x", expect=Expectation("2xx", body='{"score": 0.5, "id": 1}'))
+    way = replace(WAY, limits=ComparisonLimits(equal=True, ignore_paths=("/id",)))
     async with model_server(lambda body: (200, b'{"score": 0.7, "id": 2}')) as server:
-        results = await replayed([case], Place((server.url,)), way)
+        results = await replayed([case], RunTarget((server.url,)), way)
     assert results[0].problems == ("score: 0.7, recorded 0.5",)
 
 
 async def test_a_base_url_with_a_path_and_fields_that_an_entrance_wants() -> None:
     async with model_server() as server:
-        place = Place((f"{server.url}/tenant/",), headers={"Authorization": "Bearer ci"})
+        place = RunTarget((f"{server.url}/tenant/",), headers={"Authorization": "Bearer ci"})
         await replayed([post("x")], place, WAY)
     assert (server.requests[0][1], server.requests[0][2]["authorization"]) == ("/tenant/score", "Bearer ci")
 
@@ -152,12 +153,12 @@ async def test_a_unix_socket(tmp_path: object) -> None:
     runner = web.AppRunner(application, access_log=None)
     await runner.setup()
     await web.UnixSite(runner, f"{tmp_path}/s").start()
-    assert states(await replayed([post("x")], Place((f"unix:{tmp_path}/s",)), WAY)) == ["pass"]
+    assert states(await replayed([post("x")], RunTarget((f"unix:{tmp_path}/s",)), WAY)) == ["pass"]
     await runner.cleanup()
 
 
 async def test_nothing_to_do() -> None:
-    assert await replayed([], Place(("http://127.0.0.1:1",)), WAY) == []
+    assert await replayed([], RunTarget(("http://127.0.0.1:1",)), WAY) == []
 
 
 async def test_a_check_that_is_cancelled_sends_no_more() -> None:
@@ -165,7 +166,7 @@ async def test_a_check_that_is_cancelled_sends_no_more() -> None:
         server.hangs = True
         cases = [post(str(number)) for number in range(9)]
         task = asyncio.get_running_loop().create_task(
-            replayed(cases, Place((server.url,)), replace(WAY, concurrency=2))
+            replayed(cases, RunTarget((server.url,)), replace(WAY, concurrency=2))
         )
         while len(server.requests) < 2:
             await asyncio.sleep(0.002)
@@ -182,11 +183,11 @@ async def test_a_long_answer_is_judged_aside(body: bytes, aside: bool) -> None:
     """To compare one of 1 MiB took a second, in which control judged nothing else."""
     seen: list[threading.Thread] = []
 
-    def complaint(case: Case, answer: Answer) -> str | None:
+    def complaint(case: Case, answer: CaseAnswer) -> str | None:
         seen.append(threading.current_thread())
         return "odd"
 
     async with model_server(lambda _: (200, body)) as server:
-        [result] = await replayed([post("x")], Place((server.url,)), replace(WAY, complaint=complaint))
+        [result] = await replayed([post("x")], RunTarget((server.url,)), replace(WAY, complaint=complaint))
     assert result.problems == ("invalid: odd",)
     assert (seen[0] is not threading.main_thread()) == aside

@@ -8,10 +8,11 @@ from typing import Any
 import aiohttp
 import pytest
 
-from router.config import Settings
-from router.control.admin import app, cases
+from router.control.admin import app
+from router.control.cases import routes as case_routes
 from router.rollout.cases.case import Case, Request
-from router.sections.admin import Admin
+from router.settings.sections.admin import Admin
+from router.settings.settings import Settings
 from tests.control.cases.case_examples import written_case
 from tests.control.cases.conftest import Clinic
 from tests.control.cases.model_server import model_server
@@ -33,7 +34,7 @@ async def ask(clinic: Clinic) -> AsyncIterator[Ask]:
     """Ask as a viewer or an operator; returns (status, document)."""
     tokens = [token("vera", "viewer"), token("olga", "operator")]
     settings = Settings.model_validate({"admin": Admin(tokens=tokens)})
-    application = app.build(clinic.controller, settings, cases.operations(clinic.desk))  # type: ignore[arg-type]
+    application = app.build(clinic.control_loop, settings, case_routes.operations(clinic.desk))  # type: ignore[arg-type]
     async with serving(application) as url, aiohttp.ClientSession(url) as session:
 
         async def asked(method: str, path: str, body: Any = None, who: str = "olga") -> tuple[int, Any]:

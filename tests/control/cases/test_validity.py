@@ -4,9 +4,10 @@ from typing import Any
 
 import pytest
 
-from router.control.cases.validity import Validity
-from router.rollout.cases.case import Answer, Case, Request
-from router.sections.validation import Validation
+from router.control.cases.runner import Validity
+from router.rollout.cases.case import Case, Request
+from router.rollout.cases.comparison import CaseAnswer
+from router.settings.sections.validation import Validation
 from tests.control.cases.model_server import model_server
 
 STREAM = b"data: tok\n\ndata: [DONE]\n\n"
@@ -15,27 +16,29 @@ STREAM = b"data: tok\n\ndata: [DONE]\n\n"
 @pytest.mark.parametrize(
     ("rules", "answer", "complaint"),
     [
-        pytest.param({}, Answer(200, 1.0, b""), None, id="no rules"),
-        pytest.param({"response_not_empty": True}, Answer(200, 1.0, b" "), "the body is empty", id="empty"),
-        pytest.param({"response_not_empty": True}, Answer(204, 1.0, b""), None, id="none was promised"),
-        pytest.param({"response_json": True}, Answer(200, 1.0, b"{}"), None, id="JSON"),
-        pytest.param({"response_json": True}, Answer(500, 1.0, b"no"), None, id="an error is judged by its status"),
-        pytest.param({"response_json": True}, Answer(200, 1.0, b"{", complete=False), None, id="too long to be read"),
-        pytest.param({"response_json": True}, Answer(error="no connection"), None, id="no answer"),
-        pytest.param({"response_finite": [""]}, Answer(200, 1.0, b'{"a": NaN}'), "a number that is not finite at /a", id="NaN"),
-        pytest.param({"response_label_in": [{"pointer": "/l", "allowed": ["a"]}]}, Answer(200, 1.0, b'{"l": "b"}'),
+        pytest.param({}, CaseAnswer(200, 1.0, b""), None, id="no rules"),
+        pytest.param({"response_not_empty": True}, CaseAnswer(200, 1.0, b" "), "the body is empty", id="empty"),
+        pytest.param({"response_not_empty": True}, CaseAnswer(204, 1.0, b""), None, id="none was promised"),
+        pytest.param({"response_json": True}, CaseAnswer(200, 1.0, b"{}"), None, id="JSON"),
+        pytest.param({"response_json": True}, CaseAnswer(500, 1.0, b"no"), None, id="an error is judged by its status"),
+        pytest.param({"response_json": True}, CaseAnswer(200, 1.0, b"{", complete=False), None, id="too long to be read"),
+        pytest.param({"response_json": True}, CaseAnswer(error="no connection"), None, id="no answer"),
+        pytest.param({"response_finite": [""]}, CaseAnswer(200, 1.0, b'{"a": NaN}'),
+                     "a number that is not finite at /a", id="NaN"),
+        pytest.param({"response_label_in": [{"pointer": "/l", "allowed": ["a"]}]}, CaseAnswer(200, 1.0, b'{"l": "b"}'),
                      "a label that is not among the allowed ones at /l", id="label"),
-        pytest.param({"response_schema": '{"type": "array"}'}, Answer(200, 1.0, b"{}"), '{} is not of type "array"', id="schema"),
-        pytest.param({"stream_end": "[DONE]"}, Answer(200, 1.0, STREAM, content_type="text/event-stream"), None, id="stream"),
-        pytest.param({"stream_end": "[DONE]"}, Answer(200, 1.0, STREAM[:11], content_type="text/event-stream"),
+        pytest.param({"response_schema": '{"type": "array"}'}, CaseAnswer(200, 1.0, b"{}"),
+                     '{} is not of type "array"', id="schema"),
+        pytest.param({"stream_end": "[DONE]"}, CaseAnswer(200, 1.0, STREAM, content_type="text/event-stream"), None, id="stream"),
+        pytest.param({"stream_end": "[DONE]"}, CaseAnswer(200, 1.0, STREAM[:11], content_type="text/event-stream"),
                      "the stream does not end with [DONE]", id="half a stream"),
-        pytest.param({"response_json": True}, Answer(200, 1.0, STREAM, content_type="text/event-stream"), None,
+        pytest.param({"response_json": True}, CaseAnswer(200, 1.0, STREAM, content_type="text/event-stream"), None,
                      id="no rule for streams"),
-        pytest.param({"response_json": True, "paths": ["/v1/"]}, Answer(200, 1.0, b"no"), None, id="another path"),
-        pytest.param({"response_json": True, "methods": ["GET"]}, Answer(200, 1.0, b"no"), None, id="another method"),
+        pytest.param({"response_json": True, "paths": ["/v1/"]}, CaseAnswer(200, 1.0, b"no"), None, id="another path"),
+        pytest.param({"response_json": True, "methods": ["GET"]}, CaseAnswer(200, 1.0, b"no"), None, id="another method"),
     ],
 )  # fmt: skip
-def test_an_answer(rules: dict[str, Any], answer: Answer, complaint: str | None) -> None:
+def test_an_answer(rules: dict[str, Any], answer: CaseAnswer, complaint: str | None) -> None:
     case = Case(Request("POST", "/score?v1=1", body="x"))
     found = Validity(Validation(**rules)).complaint(case, answer)
     assert found == complaint or (

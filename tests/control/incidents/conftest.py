@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.control.incidents.played import Played
+from tests.control.incidents.played_incident import Played
 
 
 @pytest.fixture(scope="session")

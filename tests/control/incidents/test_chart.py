@@ -3,7 +3,7 @@ from __future__ import annotations
 import re
 from xml.etree import ElementTree
 
-from router.control.incidents.chart import HEIGHT, WIDTH, Mark, Picture, Point, binned, chart
+from router.control.incidents.chart import HEIGHT, WIDTH, ChartMark, Picture, Point, binned, chart
 
 SVG = "{http://www.w3.org/2000/svg}"
 
@@ -13,7 +13,7 @@ def point(at_s: float, requests: float = 10, faults: float = 0, ms: float | None
 
 
 def drawn(
-    left: list[Point], back: list[Point], *marks: Mark, since_s: float = -10, until_s: float = 10
+    left: list[Point], back: list[Point], *marks: ChartMark, since_s: float = -10, until_s: float = 10
 ) -> ElementTree.Element:
     picture = Picture("A < B", ("v8 & co", left), ("v7", back), marks, since_s, until_s, (-3.0, 1.0))
     return ElementTree.fromstring(chart(picture, alone=True))
@@ -24,7 +24,7 @@ def texts(root: ElementTree.Element) -> list[str]:
 
 
 def test_it_has_a_name_a_description_axes_with_units_and_both_versions() -> None:
-    root = drawn([point(-2), point(-1)], [point(1)], Mark(0.0, "decision", strong=True))
+    root = drawn([point(-2), point(-1)], [point(1)], ChartMark(0.0, "decision", strong=True))
     assert (root.get("role"), root.get("viewBox")) == ("img", f"0 0 {WIDTH} {HEIGHT}")
     assert root.get("aria-labelledby") == "windows-title windows-desc"
     assert root.findtext(f"{SVG}title") == "A < B"
@@ -38,7 +38,7 @@ def test_it_has_a_name_a_description_axes_with_units_and_both_versions() -> None
 
 def test_every_place_lies_in_the_picture() -> None:
     root = drawn(
-        [point(-40, 5000, 50, 9000.0, 20.0), point(-1, 0, 0, None)], [point(9, 1, 1, 0.01)], Mark(99.0, "away")
+        [point(-40, 5000, 50, 9000.0, 20.0), point(-1, 0, 0, None)], [point(9, 1, 1, 0.01)], ChartMark(99.0, "away")
     )
     for path in root.iter(f"{SVG}path"):
         places = [float(number) for number in re.findall(r"-?[0-9.]+", path.get("d") or "")]
@@ -67,10 +67,10 @@ def test_few_requests_are_put_together_until_a_rate_means_something() -> None:
 
 def test_names_of_marks_do_not_lie_on_each_other() -> None:
     marks = [
-        Mark(-0.2, "first fault"),
-        Mark(0.0, "decision", strong=True),
-        Mark(0.1, "recovered"),
-        Mark(-9.0, "promoted"),
+        ChartMark(-0.2, "first fault"),
+        ChartMark(0.0, "decision", strong=True),
+        ChartMark(0.1, "recovered"),
+        ChartMark(-9.0, "promoted"),
     ]
     root = drawn([point(-1)], [], *marks)
     rows = {text.text: (text.get("y"), text.get("text-anchor")) for text in root.iter(f"{SVG}text")}

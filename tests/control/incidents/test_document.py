@@ -4,7 +4,7 @@ import dataclasses
 from typing import Any
 
 from router.control.incidents.document import document
-from tests.control.incidents.played import Played
+from tests.control.incidents.played_incident import Played
 
 
 def told(document: dict[str, Any]) -> list[tuple[float, str]]:

@@ -10,10 +10,10 @@ from typing import Any
 import pytest
 
 from router.cli import incidents as command
-from router.control.incidents import report
+from router.control.incidents import rendering
 from router.control.incidents.document import document
-from router.terminal import PrintableConsole
-from tests.control.incidents.played import Played
+from router.runtime.terminal import PrintableConsole
+from tests.control.incidents.played_incident import Played
 
 
 def under_way(played: Played) -> None:
@@ -53,10 +53,10 @@ def texts(made: dict[str, Any]) -> dict[str, str]:
     console = PrintableConsole(width=300, record=True, file=io.StringIO())
     for part in command._whole(made):
         console.print(part)
-    page = unescape(re.sub(r"<svg.*?</svg>|<style.*?</style>|<[^>]+>", " ", report.html(made), flags=re.DOTALL))
+    page = unescape(re.sub(r"<svg.*?</svg>|<style.*?</style>|<[^>]+>", " ", rendering.html(made), flags=re.DOTALL))
     told = {
         "html": page,
-        "md": report.markdown(made).replace("|", " ").replace("\\", ""),
+        "md": rendering.markdown(made).replace("|", " ").replace("\\", ""),
         "command": console.export_text(),
     }
     return {name: " ".join(text.replace("\u202f", "").split()) for name, text in told.items()}

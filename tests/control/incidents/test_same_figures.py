@@ -17,27 +17,27 @@ from typing import Any
 import orjson
 import pytest
 
-from router import clock
 from router.cli import incidents as command
-from router.cli import views
+from router.cli import status as cli_status
 from router.cli.report import rows
-from router.control import status
-from router.control.incidents import report
-from router.control.incidents.cabinet import Cabinet
-from router.control.incidents.office import Incidents
+from router.control.incidents import rendering
+from router.control.incidents.addon import IncidentsAddon
+from router.control.incidents.files import IncidentFiles
 from router.control.notify import messages
-from router.rollout import entry as kinds
-from router.rollout.entry import Entry
-from router.rollout.figures import told
-from router.rollout.history import success
-from router.rollout.history.ledger import Ledger, Moment
+from router.control.views import status
+from router.rollout.history import service_report
+from router.rollout.history.deployment_log import DeploymentLog, Timestamp
 from router.rollout.history.period import Period
-from router.rollout.notices.notice import completed, notice
+from router.rollout.judge.verdict import TriggerResult
+from router.rollout.model import entry as kinds
+from router.rollout.model.entry import Entry
+from router.rollout.notifications.notification import completed, notice
 from router.rollout.outcome import Outcome
-from router.rollout.verdict import TriggerResult
+from router.rollout.stats.figures import told
+from router.runtime import clock
+from router.runtime.terminal import PrintableConsole
 from router.shm import layout as at
-from router.terminal import PrintableConsole
-from tests.control.crew_of_fakes import Life, FakeWorkers, new_wall, settings
+from tests.control.control_harness import ControlHarness, FakeWorkers, new_wall, settings
 
 ONE = "svc-1-2"
 FIGURES = ("requests", "errors", "rescued")
@@ -46,30 +46,30 @@ FIGURES = ("requests", "errors", "rescued")
 class Scene:
     """A life with an office of incidents; the next one over the same wall goes on where this one was."""
 
-    def __init__(self, life: Life, entries: list[Entry]) -> None:
+    def __init__(self, life: ControlHarness, entries: list[Entry]) -> None:
         self.life = life
-        self.office = Incidents(life.controller, life.settings, Cabinet(life.folder, 10), entries)
-        life.controller.offices = (self.office,)
+        self.office = IncidentsAddon(life.control_loop, life.settings, IncidentFiles(life.folder, 10), entries)
+        life.control_loop.addons = (self.office,)
         self.explained = ""
 
     def live(self, for_s: float, each: Callable[[], None] = lambda: None) -> None:
         for _ in range(round(for_s * 10)):
             if self.life.states()["v1"] == "active":
-                self.explained = status.explain(self.life.bench, self.life.now_ns)["summary"]
+                self.explained = status.explain(self.life.service_controller, self.life.now_ns)["summary"]
             each()
             self.life.tick()
-            self.life.controller._tell_offices(self.life.now_ns)
+            self.life.control_loop._notify_addons(self.life.now_ns)
 
     def fail(self, outcome: Outcome, count: int, good: int = 0, rescued: int = 0) -> Callable[[], None]:
         """v1 does so while it is active, and one late fault afterwards; v2 answers whatever is rescued, then all."""
         late = [3]
 
         def each() -> None:
-            workers, wall = self.life.workers, self.life.wall
+            workers, segment = self.life.workers, self.life.segment
             if self.life.states()["v1"] == "active":
                 workers.serve(0, outcome, count)
                 workers.serve(0, Outcome.OK, good)
-                wall.words[wall.layout.lane_slot(0, 0, 0) + at.L_RESCUED] += rescued
+                segment.words[segment.layout.lane_slot(0, 0, 0) + at.L_RESCUED] += rescued
                 workers.serve(1, Outcome.OK, rescued)
             else:
                 workers.serve(1, Outcome.OK, 10)
@@ -87,7 +87,7 @@ class Scene:
 
     async def until_written(self) -> None:
         async with asyncio.timeout(5):
-            while self.office._cabinet.waiting:
+            while self.office._files.waiting:
                 await asyncio.sleep(0.002)
 
 
@@ -123,7 +123,7 @@ async def alert(scene: Scene) -> None:
         *("business", "alert", "fail", "rollback", "alert Sales: fewer sales"),
         failing=True, value=1.0, limit=0.0, samples=1, evidence_since_ns=since_ns,
     )  # fmt: skip
-    scene.life.bench.sources.append(lambda _: (found,) if scene.life.states()["v1"] == "active" else ())
+    scene.life.service_controller.sources.append(lambda _: (found,) if scene.life.states()["v1"] == "active" else ())
     scene.live(1, scene.fail(Outcome.SERVER_ERROR, 1, good=20))
 
 
@@ -131,7 +131,7 @@ async def by_hand(scene: Scene) -> None:
     scene.live(2, scene.fail(Outcome.INVALID, 1, good=9))
     with pytest.MonkeyPatch.context() as patch:  # what people do is told with the time of the clock, not of the judge
         patch.setattr(clock, "now_ns", lambda: scene.life.now_ns)
-        await scene.life.controller.rollback(service="svc", actor="ann", reason="2 wrong scores")
+        await scene.life.control_loop.rollback(service="svc", actor="ann", reason="2 wrong scores")
     scene.live(1, scene.fail(Outcome.INVALID, 1, good=9))
 
 
@@ -141,12 +141,12 @@ EVENTS = {found.__name__: found for found in (errors, rescued, unreachable, low_
 @pytest.fixture
 async def begin(tmp_path: Path) -> AsyncIterator[Callable[..., Any]]:
     """Begin a control; one that is there already is killed: nothing of it is closed but what would leak."""
-    wall = new_wall()
-    workers = FakeWorkers(wall)
+    segment = new_wall()
+    workers = FakeWorkers(segment)
     scenes: list[Scene] = []
 
     async def begun() -> Scene:
-        life = Life(settings(tmp_path), wall, workers, tmp_path)
+        life = ControlHarness(settings(tmp_path), segment, workers, tmp_path)
         if scenes:
             await scenes[-1].life.end()
             life.now_ns = scenes[-1].life.now_ns
@@ -161,7 +161,7 @@ async def begin(tmp_path: Path) -> AsyncIterator[Callable[..., Any]]:
     for scene in scenes:
         await scene.office.close()
     workers.close()
-    wall.close()
+    segment.close()
 
 
 async def played(scene: Scene, event: str) -> None:
@@ -179,8 +179,8 @@ def texts(made: dict[str, Any]) -> dict[str, str]:
     console = PrintableConsole(width=300, record=True, file=io.StringIO())
     for part in command._whole(made):
         console.print(part)
-    page = unescape(re.sub(r"<svg.*?</svg>|<style.*?</style>|<[^>]+>", " ", report.html(made), flags=re.DOTALL))
-    found = {"html": page, "md": report.markdown(made), "command": console.export_text()}
+    page = unescape(re.sub(r"<svg.*?</svg>|<style.*?</style>|<[^>]+>", " ", rendering.html(made), flags=re.DOTALL))
+    found = {"html": page, "md": rendering.markdown(made), "command": console.export_text()}
     return {name: words(text) for name, text in found.items()}
 
 
@@ -276,22 +276,24 @@ def _texts(made: dict[str, Any]) -> None:
 
 
 def _status(scene: Scene, made: dict[str, Any]) -> None:
-    shown = scene.life.controller.view.service_status("svc")
+    shown = scene.life.control_loop.view.service_status("svc")
     assert shown["last_switch"]["reason"] == made["reason"]
     assert shown["incidents_open"] == [ONE]
-    assert made["reason"] in words(str(views._service("svc", shown)[-1]))
+    assert made["reason"] in words(str(cli_status._service("svc", shown)[-1]))
     (left,) = [target for target in shown["targets"] if target["version"] == "v1"] or [None]
     if left is not None and made["record"]["complete"] and left["totals"]["rescued"]:
         assert left["totals"]["rescued"] == made["rescued"]
 
 
 def _report(made: dict[str, Any], entries: list[Entry]) -> None:
-    ledger = Ledger("svc")
+    ledger = DeploymentLog("svc")
     for entry in entries:
         ledger.add(entry)
     period = Period(made_at := entries[0].at - 10, made_at + 10_000)
-    now = Moment(entries[-1].at, entries[-1].monotonic_ns, entries[-1].boot)
-    found = success.report("svc", period, success.Totals(), ledger.account(), 0.05, success.Price(), now)
+    now = Timestamp(entries[-1].at, entries[-1].monotonic_ns, entries[-1].boot)
+    found = service_report.report(
+        "svc", period, service_report.Totals(), ledger.account(), 0.05, service_report.Price(), now
+    )
     assert found["rollbacks"]["incidents"] == [ONE]
     assert found["rollbacks"]["manual" if made["manual"] else "automatic"] == 1
     since_s = made["evidence_since_s_before"]
@@ -313,7 +315,7 @@ async def test_all_places_tell_the_same_at_every_moment(begin: Callable[..., Any
     assert whole["record"]["complete"]
     assert whole["impact"]["failed"] >= early["impact"]["failed"] > 0
     await scene.until_written()
-    scene.office._frozen.clear()  # as of one of many
+    scene.office._snapshots.clear()  # as of one of many
     scene.office._costs.clear()
     assert (await same(scene))["impact"] == whole["impact"]
 
@@ -330,7 +332,7 @@ async def test_a_control_killed_in_between_changes_no_figure(begin: Callable[...
     else:
         await scene.life.until_idle()
     before = await same(scene)
-    scene.life.controller.offices = ()
+    scene.life.control_loop.addons = ()
     second = await begin()
     await second.settle()
     after = await same(second)
@@ -348,7 +350,7 @@ async def test_without_samples_all_tell_what_was_known_at_the_decision(begin: Ca
     await played(scene, event)
     await scene.settle()
     await scene.until_written()
-    scene.office._frozen.clear()
+    scene.office._snapshots.clear()
     scene.office._costs.clear()
     for path in (scene.life.folder / "incidents").iterdir():
         path.write_bytes(b"")

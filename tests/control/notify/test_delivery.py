@@ -9,11 +9,11 @@ from typing import Any
 
 import pytest
 
-from router import clock
 from router.control.notify.delivery import PAUSE_MAX_S, Delivery, pause_s
 from router.control.notify.senders import DeliveryFailedError
-from router.rollout.notices.notice import Notice
-from router.sections.notify import Channel
+from router.rollout.notifications.notification import Notification
+from router.runtime import clock
+from router.settings.sections.notify import Channel
 from tests.control.notify.test_messages import NOTICE
 
 OK, DOWN, REFUSED = "200 ok", DeliveryFailedError("500"), DeliveryFailedError("400", refused=True)
@@ -26,7 +26,7 @@ class Scripted:
         self.answers = list(answers)
         self.sent: list[str] = []
 
-    async def send(self, notice: Notice, links: Mapping[str, str]) -> str:
+    async def send(self, notice: Notification, links: Mapping[str, str]) -> str:
         self.sent.append(notice.id)
         answer = self.answers.pop(0) if len(self.answers) > 1 else self.answers[0]
         if answer == "hangs":
@@ -85,7 +85,7 @@ async def start(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[StartLine]:
         await asyncio.gather(line.task, return_exceptions=True)
 
 
-def notice(number: int, age_s: float = 0.0, **more: Any) -> Notice:
+def notice(number: int, age_s: float = 0.0, **more: Any) -> Notification:
     return replace(NOTICE, id=f"n{number}", at=clock.wall_s() - age_s, **more)
 
 
@@ -178,7 +178,9 @@ async def test_other_settings_are_tried_at_once(monkeypatch: pytest.MonkeyPatch)
         ({}, notice(0, topic="alert"), False),
     ],
 )
-async def test_what_a_channel_is_told(start: StartLine, settings: dict[str, Any], of: Notice, wanted: bool) -> None:
+async def test_what_a_channel_is_told(
+    start: StartLine, settings: dict[str, Any], of: Notification, wanted: bool
+) -> None:
     assert (await start(OK, **settings)).delivery.wants(of) is wanted
 
 

@@ -11,10 +11,10 @@ import orjson
 import pytest
 
 from router.control.notify.messages import USER_AGENT, cloud_event, plain, signing_secret, slack, webhook_fields
-from router.rollout.notices.notice import Notice
+from router.rollout.notifications.notification import Notification
 from tests.hostile_text import HOSTILE, found_in
 
-NOTICE = Notice(
+NOTICE = Notification(
     id="fraud-rolled_back-7",
     topic="rollback",
     service="fraud",
@@ -88,7 +88,7 @@ def test_a_webhook_is_signed_as_the_standard_says() -> None:
 
 def test_the_signature_of_the_specifications_own_example() -> None:
     """standard-webhooks/standard-webhooks, spec: secret, id, time and body of its test vector."""
-    example = Notice("msg_p5jXN8AQM9LWM0D4loKWxJek", "test", "", "info", "", 0.0)
+    example = Notification("msg_p5jXN8AQM9LWM0D4loKWxJek", "test", "", "info", "", 0.0)
     secret = signing_secret("whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw")
     fields = webhook_fields(example, b'{"test": 2432232314}', secret, 1614265330.0)
     assert fields["webhook-signature"] == "v1,g0hM9SsE+OTPJTGt/tmIKtSyZlE3uFJELVlNIOLJ1OE="

@@ -13,7 +13,7 @@ import pytest
 
 from router.control.notify import senders
 from router.control.notify.senders import DeliveryFailedError, HttpSender, complaint, sender_of
-from router.sections.notify import Channel
+from router.settings.sections.notify import Channel
 from tests.control.notify.test_messages import LINKS, NOTICE
 from tests.control.receiver import receiving
 

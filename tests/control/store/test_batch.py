@@ -4,7 +4,7 @@ import pytest
 
 from router.control.store.batch import Batch, JournalUnavailable, Phase, striking
 from router.control.store.doubt import STRUCK_OUT, Doubt
-from router.rollout.entry import Entry
+from router.rollout.model.entry import Entry
 
 ENTRY = Entry("switched", "svc", "ann", {"to": "v2"}, 1000.0, 5, 1)
 

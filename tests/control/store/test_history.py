@@ -13,11 +13,11 @@ import orjson
 import pytest
 
 from router.control.store import history as histories
-from router.control.store.history import Batch, History, HistoryUnavailable
+from router.control.store.history import Batch, HistoryStore, HistoryUnavailable
 from router.control.store.history_file import FILE, HistoryFile
-from router.rollout.histogram import lower_bound
 from router.rollout.history.row import Reading, Row
 from router.rollout.outcome import OUTCOMES
+from router.rollout.stats.histogram import lower_bound
 from tests.rollout.history.test_row import SECOND_NS, reading
 
 DAY_S = 86_400.0
@@ -30,7 +30,7 @@ class Keeper:
     def __init__(self, folder: Path, keep_days: float, file_bytes_max: int) -> None:
         self.said: list[str | None] = []
         self.aside: list[str] = []
-        self.history = History(folder, keep_days, file_bytes_max, self.said.append, self.aside.append)
+        self.history = HistoryStore(folder, keep_days, file_bytes_max, self.said.append, self.aside.append)
 
     def note(self, at_s: float, begun: int, boot: int = 1, service: str = "svc", **other: Any) -> bool:
         """Submit a reading of `begun` requests so far, `at_s` seconds after the start."""

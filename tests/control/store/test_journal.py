@@ -14,11 +14,11 @@ from pathlib import Path
 import pytest
 
 from router.control.store.journal import Journal, JournalUnavailable
-from router.control.store.opening import begun_anew, corrupt, opened
-from router.control.store.rows import FILE, export
+from router.control.store.journal_opening import begun_anew, corrupt, opened
+from router.control.store.journal_rows import FILE, export
 from router.errors import OperatorError, StartError
-from router.failpoint import FailPoint
-from router.rollout.entry import Entry
+from router.rollout.model.entry import Entry
+from router.runtime.failpoint import FailPoint
 
 
 def entry(kind: str = "promoted", service: str = "svc", **data: object) -> Entry:
@@ -120,9 +120,9 @@ FULL = """
 import asyncio, resource, sys
 from pathlib import Path
 from router.control.store.journal import Journal, JournalUnavailable
-from router.control.store.opening import opened
-from router.failpoint import FailPoint
-from router.rollout.entry import Entry
+from router.control.store.journal_opening import opened
+from router.runtime.failpoint import FailPoint
+from router.rollout.model.entry import Entry
 
 async def main():
     database, entries = opened(Path(sys.argv[1]), 0.0)

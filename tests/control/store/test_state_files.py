@@ -14,16 +14,16 @@ from typing import Any
 
 import pytest
 
-from router.control.alarms import Alarms
-from router.control.incidents.cabinet import Cabinet
-from router.control.proposals import proposal_links
-from router.control.store import cases_file, history_file, opening, outbox, rows
+from router.control.incidents.files import IncidentFiles
+from router.control.monitors.alarms import Alarms
+from router.control.proposals import links
+from router.control.store import cases_file, history_file, journal_opening, journal_rows, outbox
 from router.control.store.cases_file import CasesFile
 from router.control.store.history_file import HistoryFile
 from router.errors import StartError
 
 OPENERS: dict[str, Callable[[Path], Any]] = {
-    rows.FILE: lambda path: closing(opening.opened(path.parent, 0.0)[0]),
+    journal_rows.FILE: lambda path: closing(journal_opening.opened(path.parent, 0.0)[0]),
     history_file.FILE: lambda path: closing(HistoryFile.opened(path)),
     cases_file.FILE: lambda path: closing(CasesFile(path)),
     outbox.FILE: lambda path: closing(outbox.opened(path.parent, 0.0)[0]),
@@ -93,19 +93,19 @@ def _failure(script: str) -> str:
 def test_the_secret_of_the_links_is_read_from_no_link(
     tmp_path: Path, precious: Path, trap: Callable[[Path, Path], None]
 ) -> None:
-    precious.write_bytes(bytes(proposal_links.SECRET_BYTES))
-    trap(tmp_path / proposal_links.SECRET, precious)
+    precious.write_bytes(bytes(links.SECRET_BYTES))
+    trap(tmp_path / links.SECRET, precious)
     alarms = Alarms()
-    proposal_links.opened(tmp_path, alarms)
+    links.opened(tmp_path, alarms)
     assert [alarm["code"] for alarm in alarms.listing()] == ["links_invalid"]
     assert precious.stat().st_mode & 0o777 == 0o644
-    assert precious.read_bytes() == bytes(proposal_links.SECRET_BYTES)
+    assert precious.read_bytes() == bytes(links.SECRET_BYTES)
 
 
 async def stored(folder: Path) -> list[str | None]:
     """Have the files of an incident written; return what was said of the disk."""
     said: list[str | None] = []
-    cabinet = Cabinet(folder, 10)
+    cabinet = IncidentFiles(folder, 10)
     cabinet.on_trouble = said.append
     cabinet.put("svc-1-1", {".json": b"{}"})
     async with asyncio.timeout(5):
@@ -139,6 +139,6 @@ async def test_an_incident_behind_a_link_is_not_shown(tmp_path: Path, precious: 
     (tmp_path / "incidents").mkdir(mode=0o700)
     (tmp_path / "incidents" / "svc-1-2.json").symlink_to(precious)
     os.mkfifo(tmp_path / "incidents" / "svc-1-3.json")
-    cabinet = Cabinet(tmp_path, 10)
+    cabinet = IncidentFiles(tmp_path, 10)
     assert [await cabinet.read(f"svc-1-{number}") for number in (2, 3)] == [None, None]
     await cabinet.close()

@@ -15,11 +15,11 @@ import pytest
 
 from router.control.store import mark, writer
 from router.control.store.journal import Journal
-from router.control.store.opening import begun_anew, opened
-from router.control.store.rows import FILE
+from router.control.store.journal_opening import begun_anew, opened
+from router.control.store.journal_rows import FILE
 from router.errors import StartError
-from router.failpoint import FailPoint
-from router.rollout.entry import Entry
+from router.rollout.model.entry import Entry
+from router.runtime.failpoint import FailPoint
 
 WAL = f"{FILE}-wal"
 ENTRIES = 6
@@ -249,9 +249,9 @@ DYING = """
 import asyncio, sys
 from pathlib import Path
 from router.control.store.journal import Journal
-from router.control.store.opening import opened
-from router.failpoint import FailPoint
-from router.rollout.entry import Entry
+from router.control.store.journal_opening import opened
+from router.runtime.failpoint import FailPoint
+from router.rollout.model.entry import Entry
 
 async def main():
     database, entries = opened(Path(sys.argv[1]), 0.0)

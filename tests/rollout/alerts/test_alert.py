@@ -10,13 +10,13 @@ import pytest
 from router.rollout.alerts.alert import (
     LABELS_KEPT_MAX,
     Alert,
+    InvalidAlert,
     LabelMap,
-    Report,
-    Unusable,
-    judged,
+    RawAlert,
+    decide,
+    parse,
     short,
     short_labels,
-    understood,
 )
 
 NOW = 1_000_000.0
@@ -24,12 +24,12 @@ FRESH_S = 600.0
 QUALITY = LabelMap("quality", {"severity": "critical", "signal": "quality"})
 BUSINESS = LabelMap("business", {}, {"team": "sales-.+"}, service="fraud", version_label=None)
 MAPS = (QUALITY, BUSINESS)
-REPORT = Report("f1", "firing", NOW - 5, {"severity": "critical", "signal": "quality", "service": "fraud"}, "PSI 0.4")
+REPORT = RawAlert("f1", "firing", NOW - 5, {"severity": "critical", "signal": "quality", "service": "fraud"}, "PSI 0.4")
 ALERT = Alert("f1", "firing", NOW - 5, "quality", "fraud", None, "Drift", "PSI 0.4", {})
 
 
-def taken(**labels: str) -> Alert | Unusable:
-    return understood(replace(REPORT, labels=labels), MAPS)
+def taken(**labels: str) -> Alert | InvalidAlert:
+    return parse(replace(REPORT, labels=labels), MAPS)
 
 
 @pytest.mark.parametrize(
@@ -66,16 +66,16 @@ def test_the_first_map_that_fits_says_what_it_is(labels: dict[str, str], expecte
 )
 def test_what_cannot_be_used(labels: dict[str, str], code: str) -> None:
     found = taken(**labels)
-    assert isinstance(found, Unusable)
+    assert isinstance(found, InvalidAlert)
     assert found.code == code
 
 
 def test_an_alert_that_says_itself_what_it_is_needs_no_map() -> None:
     told = replace(REPORT, kind="business", service="fraud", version="v8", labels={"team": "sales-eu"})
-    found = understood(told, MAPS)
+    found = parse(told, MAPS)
     assert isinstance(found, Alert)
     assert (found.kind, found.service, found.version) == ("business", "fraud", "v8")
-    assert isinstance(understood(replace(told, service=None), MAPS), Unusable)
+    assert isinstance(parse(replace(told, service=None), MAPS), InvalidAlert)
 
 
 @pytest.mark.parametrize(
@@ -98,8 +98,8 @@ def test_an_alert_that_says_itself_what_it_is_needs_no_map() -> None:
     ],
 )
 def test_what_becomes_of_it(alert: Alert, active: str | None, since: float, fate: str, about: str | None) -> None:
-    found = judged(alert, active, since, FRESH_S, NOW)
-    assert (found.fate, found.about) == (fate, about)
+    found = decide(alert, active, since, FRESH_S, NOW)
+    assert (found.disposition, found.about) == (fate, about)
 
 
 def test_a_strangers_words_are_short_and_visible() -> None:
@@ -113,7 +113,7 @@ def test_a_strangers_words_are_short_and_visible() -> None:
 
 
 def test_a_version_is_not_kept_longer_than_one_may_be() -> None:
-    found = understood(replace(REPORT, labels={**REPORT.labels, "version": "v" * 5000}), MAPS)
+    found = parse(replace(REPORT, labels={**REPORT.labels, "version": "v" * 5000}), MAPS)
     assert isinstance(found, Alert)
     assert found.version is not None
     assert len(found.version) == 128

@@ -7,42 +7,32 @@ from typing import Any
 import orjson
 import pytest
 
-from router.rollout.cases.case import (
-    Answer,
-    Case,
-    Expect,
-    Limits,
-    Request,
-    Result,
-    differences,
-    judged,
-    unsendable,
-    written,
-)
+from router.rollout.cases.case import Case, Expectation, Request, unsendable, written
+from router.rollout.cases.comparison import CaseAnswer, ComparisonLimits, Result, differences, judged
 
 REQUEST = Request("POST", "/score", {"content-type": "application/json"}, body='{"x": 1}', body_bytes=8)
 CASE = Case(REQUEST, by="rollback")
-GOOD = Answer(200, 12.0, b'{"score": 0.5}')
+GOOD = CaseAnswer(200, 12.0, b'{"score": 0.5}')
 
 
 def case(**expect: Any) -> Case:
-    return replace(CASE, expect=Expect(**expect))
+    return replace(CASE, expect=Expectation(**expect))
 
 
 @pytest.mark.parametrize(
     ("expect", "answer", "state", "problems"),
     [
         pytest.param({}, GOOD, "pass", [], id="no fault"),
-        pytest.param({}, Answer(422, 1.0), "pass", [], id="a client error is no fault of the version"),
-        pytest.param({}, Answer(500, 1.0), "fail", ["status 500, expected below 500"], id="a fault"),
-        pytest.param({}, Answer(429), "fail", ["status 429: it had no room for the request; check again"], id="throttled"),
-        pytest.param({}, Answer(error="no first byte within 3 s"), "fail", ["no first byte within 3 s"], id="no answer"),
-        pytest.param({}, Answer(401), "skipped", ["status 401: it wants credentials, which cases never hold"], id="401"),
-        pytest.param({"status": "401"}, Answer(401), "pass", [], id="401 as expected"),
-        pytest.param({"status": "2xx"}, Answer(204), "pass", [], id="class"),
-        pytest.param({"status": "2xx"}, Answer(404), "fail", ["status 404, expected 2xx"], id="another class"),
-        pytest.param({"status": "422"}, Answer(422), "pass", [], id="one status"),
-        pytest.param({"status": "422"}, Answer(421), "fail", ["status 421, expected 422"], id="another status"),
+        pytest.param({}, CaseAnswer(422, 1.0), "pass", [], id="a client error is no fault of the version"),
+        pytest.param({}, CaseAnswer(500, 1.0), "fail", ["status 500, expected below 500"], id="a fault"),
+        pytest.param({}, CaseAnswer(429), "fail", ["status 429: it had no room for the request; check again"], id="throttled"),
+        pytest.param({}, CaseAnswer(error="no first byte within 3 s"), "fail", ["no first byte within 3 s"], id="no answer"),
+        pytest.param({}, CaseAnswer(401), "skipped", ["status 401: it wants credentials, which cases never hold"], id="401"),
+        pytest.param({"status": "401"}, CaseAnswer(401), "pass", [], id="401 as expected"),
+        pytest.param({"status": "2xx"}, CaseAnswer(204), "pass", [], id="class"),
+        pytest.param({"status": "2xx"}, CaseAnswer(404), "fail", ["status 404, expected 2xx"], id="another class"),
+        pytest.param({"status": "422"}, CaseAnswer(422), "pass", [], id="one status"),
+        pytest.param({"status": "422"}, CaseAnswer(421), "fail", ["status 421, expected 422"], id="another status"),
         pytest.param({"latency_ms_max": 12.0}, GOOD, "pass", [], id="in time"),
         pytest.param({"latency_ms_max": 11.0}, GOOD, "fail",
                      ["the first byte came after 12 ms, and 11 are allowed"], id="late"),
@@ -52,20 +42,20 @@ def case(**expect: Any) -> Case:
         pytest.param({"body": '{"score": 0.5004}', "equal": True, "relative_tolerance": 1e-6}, GOOD, "fail",
                      ["score: 0.5, recorded 0.5004"], id="its own tolerance"),
         pytest.param({"body": '{"score": 0.9}', "equal": True, "ignore_paths": ("/score",)}, GOOD, "pass", [], id="ignored"),
-        pytest.param({"body": "yes", "equal": True}, Answer(200, 1.0, b"no"), "fail",
+        pytest.param({"body": "yes", "equal": True}, CaseAnswer(200, 1.0, b"no"), "fail",
                      ["the answer (2 bytes) is not the recorded one (3 bytes)"], id="no JSON"),
-        pytest.param({"body_base64": "/w==", "equal": True}, Answer(200, 1.0, b"\xff"), "pass", [], id="bytes"),
-        pytest.param({"body": "{}", "equal": True}, Answer(200, 1.0, b"{", complete=False), "fail",
+        pytest.param({"body_base64": "/w==", "equal": True}, CaseAnswer(200, 1.0, b"\xff"), "pass", [], id="bytes"),
+        pytest.param({"body": "{}", "equal": True}, CaseAnswer(200, 1.0, b"{", complete=False), "fail",
                      ["the answer is longer than 1 bytes and is not compared"], id="too long to compare"),
     ],
 )  # fmt: skip
-def test_an_answer(expect: dict[str, Any], answer: Answer, state: str, problems: list[str]) -> None:
-    found = judged(case(**expect), answer, Limits())
+def test_an_answer(expect: dict[str, Any], answer: CaseAnswer, state: str, problems: list[str]) -> None:
+    found = judged(case(**expect), answer, ComparisonLimits())
     assert (found.state, list(found.problems)) == (state, problems)
 
 
 def test_settings_count_where_the_case_says_nothing() -> None:
-    limits = Limits(
+    limits = ComparisonLimits(
         latency_ms_max=10.0, equal=True, relative_tolerance=0.0, absolute_tolerance=0.0, ignore_paths=("/id",)
     )
     answer = replace(GOOD, body=b'{"score": 0.5, "id": 7}')
@@ -103,10 +93,14 @@ def test_depth_is_no_trouble_and_problems_are_bounded() -> None:
     deep = orjson.loads(b'{"a":' * 1000 + b"1" + b"}" * 1000)
     other = orjson.loads(b'{"a":' * 1000 + b"2" + b"}" * 1000)
     assert len(list(differences(deep, other, 0, 0, ["/**/b"]))) == 1
-    many = judged(case(body=orjson.dumps(list(range(50))).decode(), equal=True), Answer(200, 1.0, b"[]"), Limits())
+    many = judged(
+        case(body=orjson.dumps(list(range(50))).decode(), equal=True), CaseAnswer(200, 1.0, b"[]"), ComparisonLimits()
+    )
     assert len(many.problems) == 1
     wide = orjson.dumps({str(number): number for number in range(50)})
-    assert len(judged(case(body=wide.decode(), equal=True), Answer(200, 1.0, b"{}"), Limits()).problems) == 8
+    assert (
+        len(judged(case(body=wide.decode(), equal=True), CaseAnswer(200, 1.0, b"{}"), ComparisonLimits()).problems) == 8
+    )
 
 
 @pytest.mark.parametrize(

@@ -1,10 +1,10 @@
 import pytest
 
-from router.rollout.cases.suite import Held, expired, to_drop
+from router.rollout.cases.suite import StoredSuite, expired, to_drop
 
 
-def held(name: str, added_at: float = 0.0, size_bytes: int = 10, captured: bool = True) -> Held:
-    return Held(name, added_at, size_bytes, captured)
+def held(name: str, added_at: float = 0.0, size_bytes: int = 10, captured: bool = True) -> StoredSuite:
+    return StoredSuite(name, added_at, size_bytes, captured)
 
 
 OLD, YOUNG, WRITTEN = held("old", 1.0), held("young", 2.0), held("written", 0.0, captured=False)
@@ -23,7 +23,9 @@ OLD, YOUNG, WRITTEN = held("old", 1.0), held("young", 2.0), held("written", 0.0,
         pytest.param([OLD, WRITTEN], held("old"), 2, 20, [], id="the same once more needs no room of its own"),
     ],
 )
-def test_room(suite: list[Held], new: Held, cases_max: int, bytes_max: int, dropped: list[str] | None) -> None:
+def test_room(
+    suite: list[StoredSuite], new: StoredSuite, cases_max: int, bytes_max: int, dropped: list[str] | None
+) -> None:
     assert to_drop(suite, new, cases_max, bytes_max) == dropped
 
 

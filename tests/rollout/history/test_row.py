@@ -5,9 +5,9 @@ from dataclasses import replace
 
 import pytest
 
-from router.rollout.histogram import BUCKETS
-from router.rollout.history.row import ROLES, SPAN_MAX_S, Mark, Reading, Row, dense, mark, pack, row, unpack
+from router.rollout.history.row import ROLES, SPAN_MAX_S, Reading, Row, RowMark, dense, mark, pack, row, unpack
 from router.rollout.outcome import OUTCOMES
+from router.rollout.stats.histogram import BUCKETS
 
 SECOND_NS = 1_000_000_000
 NOTHING = (0,) * BUCKETS
@@ -81,7 +81,7 @@ def test_without_histograms_at_either_end_they_are_unknown() -> None:
 
 
 def test_spans_of_rows_in_a_row_add_up_to_the_time() -> None:
-    marks: Mark | None = mark(reading(100.0004))
+    marks: RowMark | None = mark(reading(100.0004))
     total = 0
     for step in range(1, 50):
         now = reading(100.0004 + step * 9.9996)

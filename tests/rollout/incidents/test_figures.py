@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from router.rollout.figures import Spell, among, rescue, share, spell, told, toll, whole
 from router.rollout.outcome import FAULTS, OUTCOMES, Outcome
-from router.rollout.window import Window
+from router.rollout.stats.figures import Spell, among, rescue, share, spell, told, toll, whole
+from router.rollout.stats.window import Window
 
 COUNT = st.integers(0, 300)
 GROWTH = st.tuples(*[COUNT] * (5 + len(OUTCOMES)))

@@ -1,9 +1,9 @@
 from __future__ import annotations
 
-from router.rollout import entry as kinds
-from router.rollout.entry import Entry
 from router.rollout.incidents.incident import INCIDENTS_MAX, incident_id, incidents_after, opens
-from router.rollout.route import first_generation
+from router.rollout.model import entry as kinds
+from router.rollout.model.entry import Entry
+from router.rollout.model.route import first_generation
 from tests.rollout.playbook import SECOND, TRIGGER, Play
 
 

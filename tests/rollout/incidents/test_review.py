@@ -5,9 +5,9 @@ from typing import Any
 import pytest
 
 from router.errors import OperatorError
-from router.rollout import entry as kinds
-from router.rollout.entry import Entry
 from router.rollout.incidents.review import ACTIONS_MAX, COMMENTS_MAX, REVISIONS_MAX, Review, Reviews
+from router.rollout.model import entry as kinds
+from router.rollout.model.entry import Entry
 
 NEW = {"what": "a test", "kind": "preventive", "owner": None, "due": None}
 

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from router.rollout import entry as kinds
-from router.rollout.entry import Entry
+from router.rollout.model import entry as kinds
+from router.rollout.model.entry import Entry
 from router.rollout.proposals.proposal import CLOSED_MAX, QUIET_MAX, Proposals
 from tests.rollout.playbook import SECOND
 

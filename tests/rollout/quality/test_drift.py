@@ -9,14 +9,14 @@ from typing import Any
 
 import pytest
 
-from router.rollout.quality.drift import REJECTED, DriftJudge, DriftRules, Opinion, Surroundings
-from router.rollout.quality.inputs import field
+from router.rollout.quality.drift import REJECTED, DriftContext, DriftJudge, DriftRules, DriftStatus
+from router.rollout.quality.reference import field
 
 SECOND_NS = 1_000_000_000
 RULES = DriftRules(
     (field("/amount", "number"), field("/country", "category")), learn_samples=200, learn_s=20.0, sustained_s=10.0
 )
-WELL = Surroundings("v1", 1, well=True)
+WELL = DriftContext("v1", 1, well=True)
 
 
 class Days:
@@ -25,10 +25,10 @@ class Days:
     def __init__(self, rules: DriftRules = RULES) -> None:
         self.judge = DriftJudge(rules)
         self.now_ns = 10**12
-        self.opinion = Opinion()
+        self.opinion = DriftStatus()
         self._random = Random(7)
 
-    def pass_by(self, seconds: int, now: Surroundings = WELL, **changed: Any) -> list[Opinion]:
+    def pass_by(self, seconds: int, now: DriftContext = WELL, **changed: Any) -> list[DriftStatus]:
         """Let requests pass; a changed member may be a function of a random number, or "missing"."""
         said = []
         for _ in range(seconds):
@@ -129,13 +129,13 @@ def test_too_few_say_nothing() -> None:
 def test_another_active_version_is_judged_anew_and_learned_when_it_is_accepted() -> None:
     days = learned()
     days.pass_by(60, country="us")
-    days.pass_by(5, Surroundings("v2", 2, well=False), country="us")
+    days.pass_by(5, DriftContext("v2", 2, well=False), country="us")
     assert days.opinion.state == "inconclusive", "fifty requests since"
-    days.pass_by(60, Surroundings("v2", 2, well=True), country="us")
+    days.pass_by(60, DriftContext("v2", 2, well=True), country="us")
     assert days.opinion.drifted, "what has drifted is no good time"
     assert days.judge.reference is not None
     assert days.judge.reference.version == "v1"
-    days.pass_by(360, Surroundings("v2", 2, well=True))
+    days.pass_by(360, DriftContext("v2", 2, well=True))
     assert days.judge.reference.version == "v2"
 
 
@@ -186,4 +186,4 @@ def test_fields_may_be_learned_from_requests() -> None:
 def test_nothing_is_looked_at_unless_it_is_asked_for() -> None:
     days = Days(DriftRules())
     days.pass_by(3)
-    assert days.opinion == Opinion()
+    assert days.opinion == DriftStatus()

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from router.rollout.quality.schema import MESSAGE_CHARS_MAX, Schema
+from router.rollout.quality.validators import MESSAGE_CHARS_MAX, Schema
 
 INFER = {
     "type": "object",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from router.rollout.quality.stream_end import TAIL_BYTES, StreamEnd
+from router.rollout.quality.validators import TAIL_BYTES, StreamEnd
 
 DONE = b"data: [DONE]\n\n"
 TOKEN = b'data: {"t": "x"}\n\n'

@@ -6,14 +6,20 @@ from typing import Final
 
 import pytest
 
-from router.rollout import pointer
-from router.rollout.quality.schema import Schema
-from router.rollout.quality.validator import AnswerRules, Complaint, answer_complaint, labels, request_complaint
+from router.rollout import json_pointer
+from router.rollout.quality.validators import (
+    AnswerRules,
+    Complaint,
+    Schema,
+    answer_complaint,
+    labels,
+    request_complaint,
+)
 
 SCHEMA = Schema('{"type": "object", "required": ["inputs"]}')
 EXPECTED: Final = "unexpected character, expected a JSON value"
 ALL = AnswerRules(json=True, finite=((),))
-DATA = AnswerRules(finite=(pointer.parse("/outputs/*/data"),))
+DATA = AnswerRules(finite=(json_pointer.parse("/outputs/*/data"),))
 LABEL = AnswerRules(labels=(labels("/label", ["fraud", "ok", 1]),))
 TRUE = AnswerRules(labels=(labels("/label", [True]),))
 

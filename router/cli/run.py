@@ -1,0 +1,124 @@
+"""The commands that start processes: run and demo."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Final, Literal
+
+import typer
+
+from router.cli import output
+from router.cli.failure import USAGE
+from router.errors import OperatorError
+
+app = typer.Typer()
+
+EXAMPLE: Final = "rollback-router run --blue http://127.0.0.1:9001 --green http://127.0.0.1:9002"
+NOTHING_TO_ROUTE: Final = f"run needs to know your model servers, for example: {EXAMPLE}"
+SERVICE: Final = "default"
+
+
+@app.command()
+def run(
+    blue: Annotated[str, typer.Option(metavar="URL[,URL]", help="The active version's replicas.")] = "",
+    green: Annotated[str, typer.Option(metavar="URL[,URL]", help="The standby version's replicas.")] = "",
+    probe: Annotated[
+        str,
+        typer.Option(metavar="PATH|none", help="Asked each second; below 500 is good. Default /."),
+    ] = "",
+    config: Annotated[str, typer.Option(metavar="FILE", help="Settings (TOML); flags win.")] = "",
+    listen: Annotated[str, typer.Option(metavar="HOST:PORT|unix:/PATH", help="Clients. Default 127.0.0.1:8080.")] = "",
+    admin: Annotated[str, typer.Option(metavar="HOST:PORT|unix:/PATH", help="Admin API. Default 127.0.0.1:8081.")] = "",
+    workers: Annotated[int | None, typer.Option(metavar="N", help="Worker processes. Default: the cores.")] = None,
+    state_dir: Annotated[
+        str,
+        typer.Option(
+            metavar="DIR",
+            help="The journal's place. Default: $STATE_DIRECTORY, else ~/.local/state/rollback-router/PORT.",
+        ),
+    ] = "",
+    fresh: Annotated[bool, typer.Option("--fresh", help="Archive the old state and begin anew.")] = False,
+    take_over: Annotated[
+        bool, typer.Option("--take-over", help="Take the place of the router that runs on the same state directory.")
+    ] = False,
+    assume_active: Annotated[str, typer.Option(metavar="VERSION", help="The version to make active.")] = "",
+    journal_from: Annotated[str, typer.Option(metavar="COPY", help="The readable copy to go on from.")] = "",
+) -> None:
+    """Run the router in front of your model servers.
+
+    Blue is active and green the standby of service `default`:
+
+    rollback-router run --blue http://127.0.0.1:9001 --green http://127.0.0.1:9002
+
+    SIGTERM finishes what has begun and leaves; a second one leaves at once. SIGHUP reads the settings again.
+    """
+    from pathlib import Path
+
+    from router.runtime import logs
+    from router.settings.loader import load
+    from router.supervisor.run import run as supervise
+    from router.supervisor.run_options import RunOptions
+
+    service = _services(blue, green, probe)
+    flags: dict[str, Any] = {"services": {SERVICE: service}} if service else {}
+    given = {"listen": listen, "admin_listen": admin, "workers": workers, "state_dir": state_dir}
+    flags |= {name: value for name, value in given.items() if value not in ("", None)}
+    file = Path(config).absolute() if config else None
+    settings = load(file, flags)
+    if not settings.services:
+        raise OperatorError(400, "nothing_to_route", NOTHING_TO_ROUTE, exit_code=USAGE)
+    _refuse_both(take_over, fresh=fresh, assume_active=assume_active, journal_from=journal_from)
+    logs.setup("supervisor")
+    options = RunOptions(
+        origin=str(file) if file else "the flags and the environment",
+        reload=lambda: load(file, flags),
+        announce=lambda line: output.console(stderr=True).print(line, soft_wrap=True),
+        fresh=fresh,
+        assume_active=assume_active or None,
+        journal_from=journal_from or None,
+        take_over=take_over,
+    )
+    raise typer.Exit(supervise(settings, options))
+
+
+def _refuse_both(take_over: bool, **others: object) -> None:
+    """Raise OperatorError if a take-over is asked for together with another state than the one that there is."""
+    for name, value in others.items():
+        if take_over and value:
+            flag = f"--{name.replace('_', '-')}"
+            detail = f"--take-over goes on from the state of the router that runs: leave {flag} out"
+            raise OperatorError(400, "take_over_alone", detail, exit_code=USAGE)
+
+
+def _services(blue: str, green: str, probe: str) -> dict[str, Any]:
+    """Return the settings of service `default` that the flags ask for."""
+    if not blue:
+        if green or probe:
+            flag = "--green" if green else "--probe"
+            raise OperatorError(
+                400, "blue_needed", f"{flag} belongs to --blue, for example: {EXAMPLE}", exit_code=USAGE
+            )
+        return {}
+    service: dict[str, Any] = {"active": {"version": "blue", "endpoints": blue.split(",")}}
+    if green:
+        service["standby"] = {"version": "green", "endpoints": green.split(",")}
+    if probe:
+        service["probe"] = "none" if probe == "none" else {"path": probe}
+    return service
+
+
+@app.command()
+def demo(
+    fault: Annotated[
+        Literal["errors", "hang", "slow", "crash"], typer.Option(help="How the new version fails.")
+    ] = "errors",
+    headless: Annotated[bool, typer.Option("--headless", help="No live table.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object as the last line.")] = False,
+) -> None:
+    """Watch a bad version being rolled back.
+
+    Starts two model servers, a router and a load; promotes the new version, lets it fail, and tells what happened. Needs
+    nothing; a minute at most. Exit code 0 only if it was rolled back and traffic is healthy again.
+    """
+    from router.demo.command import run_demo
+
+    raise typer.Exit(run_demo(fault=fault, headless=headless, as_json=as_json))

@@ -1,0 +1,254 @@
+"""The commands that only look: status, explain, journal."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Annotated, Any, Final
+
+import typer
+
+from router.cli import options as opt
+from router.cli import output
+from router.cli.client import Client, Document, segment
+from router.rollout.stats.figures import told
+from router.runtime import clock
+
+if TYPE_CHECKING:
+    from rich.console import Group
+
+app = typer.Typer()
+
+WATCH_EVERY_S: Final = 1.0
+
+
+@app.command()
+def status(
+    watch: Annotated[bool, typer.Option("--watch", "-w", help="Once a second, until Ctrl-C.")] = False,
+    as_json: opt.AsJson = False,
+    admin: opt.AdminUrl = opt.ADMIN_DEFAULT,
+    token: opt.Token = "",
+) -> None:
+    """Show who serves, who stands by, and how they do."""
+    client = Client(admin, token)
+    if not watch:
+        document = client.get("/v1/status")
+        output.show_json(document) if as_json else output.show(overview(document))
+        return
+    try:
+        _watch(client, as_json)
+    except KeyboardInterrupt:
+        pass
+
+
+def _watch(client: Client, as_json: bool) -> None:
+    console = output.console()
+    if as_json or not console.is_terminal:
+        while True:
+            document = client.get("/v1/status")
+            output.show_json(document) if as_json else output.show(overview(document))
+            clock.sleep_s(WATCH_EVERY_S)
+    from rich.live import Live
+
+    with Live(overview(client.get("/v1/status")), console=console, auto_refresh=False, screen=True) as live:
+        while True:
+            clock.sleep_s(WATCH_EVERY_S)
+            live.update(overview(client.get("/v1/status")), refresh=True)
+
+
+def overview(document: Document) -> Group:
+    """Return the status document as people read it."""
+    from rich.console import Group
+
+    up = sum(1 for worker in document["workers"] if worker["up"])
+    lines = [f"router {document['version']}, boot {document['boot']}, {up} of {len(document['workers'])} workers up"]
+    lines += [
+        f"ALARM {alarm['code']}{' (' + alarm['service'] + ')' if alarm.get('service') else ''}: {alarm['detail']}"
+        for alarm in document["alarms"]
+    ]
+    parts: list[Any] = list(lines)
+    for name, service in sorted(document["services"].items()):
+        parts += ["", *_service(name, service)]
+    return Group(*parts)
+
+
+def _service(name: str, service: Document) -> list[Any]:
+    way_back = (
+        "way back: " + (service["standby"] or "") if service["way_back"] else f"NO WAY BACK: {service['no_way_back']}"
+    )
+    columns = (
+        "version",
+        "role",
+        "state",
+        "ready",
+        "in flight",
+        "waiting",
+        "requests/s",
+        "p50",
+        "p99",
+        "faults",
+        "served",
+    )
+    lines: list[Any] = [
+        f"service {name}: {service['state']}, generation {service['generation']}, {way_back}",
+        output.table(columns, (_target(target) for target in service["targets"])),
+    ]
+    if frozen := service.get("frozen"):
+        lines.append(f"FROZEN by {frozen['actor']} since {frozen['at']}: {frozen['reason'] or 'no reason given'}")
+    lines += [
+        f"WAITS for a person: {waiting['id']}, {waiting['kind']} of {waiting['version']}, until {waiting['expires_at']}"
+        for waiting in service.get("proposals", ())
+    ]
+    if drill := (service.get("drill") or {}).get("under_way"):
+        lines.append(f"DRILL {drill} is under way: rollback-router drill --stop ends it")
+    if verdict := service.get("verdict"):
+        lines.append(
+            f"verdict: {verdict['state']}"
+            + "".join(f"; {t['reason']}" for t in verdict["triggers"] if t["state"] == "fail")
+        )
+    lines += filter(None, (_validated(service), _inputs(service), _cases(service)))
+    if (acceptance := service.get("acceptance")) and not acceptance["accepted"]:
+        lines.append(
+            f"on probation: {acceptance['requests']} of {acceptance['requests_needed']} requests, "
+            f"{acceptance['seconds']:.0f} of {acceptance['seconds_needed']:.0f} s{_unmet(acceptance)}"
+        )
+    if left_open := service.get("incidents_open"):
+        more = f" and {len(left_open) - 3} more" if len(left_open) > 3 else ""
+        lines.append(f"open incidents: {', '.join(left_open[:3])}{more}: rollback-router incidents {left_open[0]}")
+    if last := service.get("last_switch"):
+        lines.append(
+            f"last switch: {last['at']} {last['from']} → {last['to']} by {last['actor']}: {last['reason'] or 'no reason given'}"
+        )
+    return lines
+
+
+def _inputs(document: Document) -> str:
+    """Whether the requests have drifted; empty where nobody looks."""
+    inputs = document.get("inputs")
+    return f"inputs: {'DRIFTED, ' if inputs['drifting'] else ''}{inputs['reason'] or inputs['state']}" if inputs else ""
+
+
+def _cases(service: Document) -> str:
+    """What the candidate has shown of the regression cases: "cases: 12, of which v3 fails 2"; empty without any."""
+    told, candidate = service.get("cases") or {}, service.get("candidate")
+    if not told.get("count"):
+        return ""
+    check = told.get("check") or {}
+    if not candidate:
+        return f"cases: {told['count']}"
+    if told["failing"]:
+        return f"cases: {told['count']}, of which {candidate} fails {check.get('failed', len(told['failing']))}"
+    if told["pending"]:
+        return f"cases: {check.get('done', 0)} of {told['count']} checked on {candidate}"
+    return f"cases: {told['count']}" + (f", {candidate} fails none" if told["on_promote"] != "off" else "")
+
+
+def _validated(document: Document) -> str:
+    """What validators found: "validated: request ok 10, schema 2; response ok 8"; empty without validators."""
+    found = document.get("validated") or {}
+    told = (f"{what} " + ", ".join(f"{result} {count}" for result, count in by.items()) for what, by in found.items())
+    return f"validated: {'; '.join(told)}" if found else ""
+
+
+def _unmet(acceptance: Document) -> str:
+    """Return what else stands against acceptance."""
+    unmet = [c for c in acceptance.get("criteria", ()) if c["state"] in ("not_met", "unknown")]
+    return "".join(f"; {c['name']}: {c['reason']}" for c in unmet if c["name"] not in ("requests", "seconds"))
+
+
+def _target(target: Document) -> tuple[object, ...]:
+    window = (target.get("windows") or {}).get("10s") or {}
+    return (
+        target["version"],
+        target["role"],
+        target["state"],
+        output.yes(target["ready"]),
+        target["in_flight"],
+        target["waiting"],
+        output.number(window.get("requests_per_s")),
+        output.number(window.get("p50_ms"), "ms"),
+        output.number(window.get("p99_ms"), "ms"),
+        output.percent(window.get("fault_rate")),
+        (target.get("totals") or {}).get("begun"),
+    )
+
+
+@app.command()
+def explain(
+    as_json: opt.AsJson = False,
+    service: opt.ServiceName = "",
+    admin: opt.AdminUrl = opt.ADMIN_DEFAULT,
+    token: opt.Token = "",
+) -> None:
+    """Show why the router did or did not act.
+
+    Every trigger with its value, limit, baseline and samples, and what is missing until it acts.
+    """
+    client = Client(admin, token)
+    document = client.get(f"{client.service(service)}/explain")
+    if as_json:
+        output.show_json(document)
+        return
+    columns = ("trigger", "state", "action", "value", "limit", "baseline", "samples", "reason", "still missing")
+    gate = document["gate"]
+    output.show(
+        document["summary"],
+        output.table(columns, (_trigger(trigger) for trigger in document["triggers"])),
+        f"an automatic rollback {'would' if gate['would_pass'] else 'would not'} pass the gate"
+        + (f": {'; '.join(gate['reasons'])}" if gate["reasons"] else ""),
+        *filter(None, (_validated(document), _inputs(document), _asked(document))),
+    )
+
+
+def _asked(document: Document) -> str:
+    """Return what stands against acceptance; empty if nothing does, or the version is accepted."""
+    unmet = [c for c in document.get("acceptance", ()) if c["state"] in ("not_met", "unknown")]
+    told = "; ".join(f"{criterion['name']}: {criterion['reason']}" for criterion in unmet)
+    return f"on probation: {told}" if told else ""
+
+
+def _trigger(trigger: Document) -> tuple[object, ...]:
+    name = trigger["kind"] + (f" ({trigger['detail']})" if trigger.get("detail") else "")
+    members = ("value", "limit", "baseline")
+    figures = (told(trigger, member) if trigger.get(member) is not None else "" for member in members)
+    return (
+        name,
+        trigger["state"],
+        trigger.get("action"),
+        *figures,
+        trigger.get("samples"),
+        trigger.get("reason"),
+        trigger.get("distance"),
+    )
+
+
+@app.command()
+def journal(
+    after: Annotated[int, typer.Option(metavar="SEQ", help="Entries after this number.")] = 0,
+    limit: Annotated[int, typer.Option(min=1, max=1000, help="At most so many.")] = 100,
+    as_json: opt.AsJson = False,
+    service: opt.ServiceName = "",
+    admin: opt.AdminUrl = opt.ADMIN_DEFAULT,
+    token: opt.Token = "",
+) -> None:
+    """Show the journal, oldest entry first."""
+    only = f"&service={segment(service)}" if service else ""
+    document = Client(admin, token).get(f"/v1/journal?after={after}&limit={limit}{only}")
+    if as_json:
+        output.show_json(document)
+        return
+    rows = (
+        (
+            e["seq"],
+            e["at"],
+            e.get("service"),
+            e["type"],
+            e.get("actor"),
+            ", ".join(f"{k}={_cell(v)}" for k, v in e["data"].items()),
+        )
+        for e in document["entries"]
+    )
+    output.show(output.table(("seq", "at", "service", "what", "who", "facts"), rows))
+
+
+def _cell(value: object) -> str:
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)

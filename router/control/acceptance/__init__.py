@@ -1,0 +1,1 @@
+"""Acceptance criteria: the add-on and its routes."""

@@ -1,0 +1,84 @@
+"""What versions have to show before they are accepted: what rollbacks teach, what people edit, how the active one stands."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from router.control.addon import Addon
+from router.control.core.loop import ControlLoop
+from router.control.core.service_controller import ServiceController
+from router.errors import OperatorError
+from router.rollout.judge.criteria import NOT_LATE, learned
+from router.rollout.model import entry as kinds
+from router.rollout.model.commands import Record
+from router.rollout.model.entry import Entry
+from router.rollout.model.events import CriterionRemoved, CriterionSet, Event
+from router.runtime import clock
+
+Document = dict[str, Any]
+
+
+class AcceptanceAddon(Addon):
+    """The office. What the last rollback before this start taught is caught up with, should a kill have kept it away."""
+
+    def __init__(self, control_loop: ControlLoop, entries: Sequence[Entry]) -> None:
+        self._control_loop = control_loop
+        known = {entry.data["origin"] for entry in entries if entry.type == kinds.CRITERION_ADDED}
+        for name in control_loop.services:
+            rollbacks = [entry for entry in entries if entry.service == name and entry.type == kinds.ROLLED_BACK]
+            if rollbacks and rollbacks[-1].data["incident"] not in known:
+                self.on_entry(rollbacks[-1])
+
+    def on_entry(self, entry: Entry) -> None:
+        """Learn from a rollback that a trigger has caused: by itself, or because it asked and a person approved."""
+        service_controller = self._control_loop.services.get(entry.service)
+        trigger = entry.data.get("trigger") if entry.type == kinds.ROLLED_BACK else None
+        if service_controller is None or not trigger or not service_controller.service.acceptance.learn:
+            return
+        rules = service_controller.service.rules
+        if (found := learned(trigger, rules.error_rate.rate_floor, rules.latency.slo_share)) is None:
+            return
+        metric, limit = found
+        reason = f"{entry.data['from']} was rolled back: {entry.data['reason']}"
+        data = {"metric": metric, "limit": limit, "origin": entry.data["incident"], "reason": reason}
+        service_controller.executor.perform([Record(kinds.CRITERION_ADDED, "control", data)], clock.now_ns())
+
+    # -- for people
+    def show(self, service: str) -> Document:
+        """Return the criteria of a service, and how the active version stands; raise OperatorError (404)."""
+        service_controller = self._control_loop.view.service(service)
+        active = service_controller.registry.active
+        return {
+            "service": service_controller.name,
+            "active": active.version if active else None,
+            "accepted": active is not None and active.accepted,
+            "criteria": [criterion.as_dict() for criterion in service_controller.criteria(clock.now_ns())],
+            "settings": service_controller.service.acceptance.limits(),
+            "needed": {
+                "requests": service_controller.service.acceptance.requests_min,
+                "seconds": service_controller.service.acceptance.after_s,
+                "cases": service_controller.service.acceptance.cases,
+            },
+            "added": _added(service_controller),
+        }
+
+    async def set(self, *, service: str, metric: str, limit: float, actor: str, reason: str, dry_run: bool) -> Document:
+        """Set the limit of a metric; raise OperatorError, having changed nothing."""
+        if metric == "late_share" and self._control_loop.view.service(service).service.rules.latency.slo_ms is None:
+            raise OperatorError(409, "metric_not_measured", f"{metric}: {NOT_LATE}", exit_code=9)
+        return await self._change(service, CriterionSet(metric, limit, actor, reason), dry_run)
+
+    async def remove(self, *, service: str, metric: str, actor: str, reason: str, dry_run: bool) -> Document:
+        """Take an added criterion away; raise OperatorError, having changed nothing."""
+        return await self._change(service, CriterionRemoved(metric, actor, reason), dry_run)
+
+    async def _change(self, service: str, event: Event, dry_run: bool) -> Document:
+        service_controller = self._control_loop.view.service(service)
+        change = await service_controller.executor.change(event, dry_run=dry_run)
+        return {**self.show(service), "changed": change.changed, "dry_run": dry_run}
+
+
+def _added(service_controller: ServiceController) -> list[Document]:
+    known = service_controller.registry.criteria.known
+    return [{"metric": metric, **told, "at": clock.iso(told["at"])} for metric, told in sorted(known.items())]

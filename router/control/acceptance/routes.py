@@ -1,0 +1,70 @@
+"""Acceptance criteria: how the active version stands, and what people may edit."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from router.control.acceptance.addon import AcceptanceAddon
+from router.control.admin.bodies import Actor, ChangeQuery, Why
+from router.control.admin.operation import Call, Operation
+from router.control.verbs import Document
+
+Metric = Annotated[str, Field(pattern=r"^[a-z0-9_]{1,64}$")]
+
+
+class Removal(BaseModel):
+    """Take an added criterion away."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+
+    reason: Why
+    actor: Actor | None = None
+
+
+class CriterionBody(Removal):
+    """The next versions are accepted only if `metric` is at most `limit`."""
+
+    metric: Metric
+    limit: Annotated[float, Field(allow_inf_nan=False)]
+
+
+def operations(acceptances: AcceptanceAddon) -> tuple[Operation, ...]:
+    """Return the routes of acceptance."""
+
+    async def show(call: Call) -> Document:
+        """The criteria, and how the active version stands."""
+        return acceptances.show(call.service)
+
+    async def put(call: Call) -> Document:
+        """Set a limit."""
+        body, actor = call.asked(CriterionBody), call.actor()
+        return await acceptances.set(
+            service=call.service,
+            metric=body.metric,
+            limit=body.limit,
+            actor=actor,
+            reason=body.reason,
+            dry_run=call.dry_run,
+        )
+
+    async def remove(call: Call) -> Document:
+        """Take one away."""
+        metric, reason = call.request.match_info["metric"], call.asked(Removal).reason
+        return await acceptances.remove(
+            service=call.service, metric=metric[:64], actor=call.actor(), reason=reason, dry_run=call.dry_run
+        )
+
+    path = "/v1/services/{service}/acceptance"
+    return (
+        Operation(
+            "GET", path, show, "What a version has to show before it is accepted, and what the active one has shown"
+        ),
+        Operation(
+            "PUT", path, put, "Add an acceptance criterion, or change its limit", "operator", CriterionBody, ChangeQuery
+        ),
+        Operation(
+            "DELETE", f"{path}/{{metric}}", remove, "Take an added criterion away", "operator", Removal, ChangeQuery
+        ),
+    )

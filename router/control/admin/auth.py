@@ -1,0 +1,135 @@
+"""Who may call: Host allow-list (DNS rebinding), Origin check (CSRF), bearer tokens with roles. From the first route on.
+
+Host: localhost, the address we listen on, and `admin.allowed_hosts`, with any port (a port-forward changes it). Where we
+listen on more than loopback, every literal address too: a rebound name is never one, and a scraper calls pods by address.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import ipaddress
+from dataclasses import dataclass
+from typing import Final, Literal
+from urllib.parse import urlsplit
+
+from aiohttp import web
+
+from router.control.admin.attempts import Attempts
+from router.errors import OperatorError
+from router.runtime import clock
+from router.settings.settings import Settings
+
+Role = Literal["viewer", "operator", "admin"]
+RANKS: Final[dict[Role, int]] = {"viewer": 0, "operator": 1, "admin": 2}
+_SAFE_METHODS: Final = ("GET", "HEAD")
+_ONCE: Final = ("Authorization", "Content-Encoding", "Idempotency-Key")
+"""Another reader of the request might take the other one."""
+_UNSPECIFIED: Final = ipaddress.ip_address("0.0.0.0")
+
+
+@dataclass(frozen=True, slots=True)
+class Principal:
+    """Who calls. `name` is that of the token; without tokens everybody who reaches us is `local` and may do everything."""
+
+    name: str
+    role: Role
+    by_token: bool
+
+    def signs(self, claimed: str | None) -> str:
+        """Return the actor to journal: a token's name stands above what its bearer claims."""
+        return self.name if self.by_token or claimed is None else claimed
+
+
+LOCAL: Final = Principal("local", "admin", by_token=False)
+
+
+class AccessPolicy:
+    """The settings of the admin in the form in which they are asked at every request."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.attempts = Attempts()
+        self.reconfigure(settings)
+
+    def reconfigure(self, settings: Settings) -> None:
+        """Take over other settings (SIGHUP); the next request is judged by them."""
+        own = (
+            settings.admin_listen.host.lower() or "localhost"
+        )  # a Unix socket has no host; curl and nginx say localhost
+        self.body_bytes_max = settings.admin.body_bytes_max
+        self._tokens = settings.admin.tokens
+        self._hosts = {"localhost", own, *(host.lower() for host in settings.admin.allowed_hosts)}
+        if settings.admin.public_url:
+            self._hosts.add(urlsplit(settings.admin.public_url).hostname or own)
+        self._origins = set(settings.admin.allowed_origins)
+        self._only_loopback = own == "localhost" or (_address(own) or _UNSPECIFIED).is_loopback
+
+    def check_origin(self, request: web.Request) -> None:
+        """Raise OperatorError 421 for a foreign Host (RFC 9110 §15.5.20), 403 for a foreign Origin, 400 for a repeated field."""
+        hosts = request.headers.getall("Host", [])
+        if len(hosts) != 1 or not self._host_allowed(hosts[0]):
+            raise OperatorError(
+                421,
+                "host_not_allowed",
+                "this Host is not one of ours; call us by the address we listen on, or add it to admin.allowed_hosts",
+            )
+        if repeated := next((name for name in _ONCE if len(request.headers.getall(name, [])) > 1), None):
+            raise OperatorError(400, "field_repeated", f"{repeated} is given more than once", exit_code=2)
+        if not all(self._origin_allowed(origin) for origin in request.headers.getall("Origin", [])):
+            raise OperatorError(
+                403, "origin_not_allowed", "this Origin may not call the admin API; add it to admin.allowed_origins"
+            )
+        if request.method not in _SAFE_METHODS and request.headers.get("Sec-Fetch-Site") == "cross-site":
+            if "Origin" not in request.headers:
+                raise OperatorError(403, "origin_not_allowed", "a change asked by another site's page is refused")
+
+    def judged(self, request: web.Request, refusal: OperatorError) -> OperatorError:
+        """Return how a refused request is answered: 429 if its credentials were wrong, and its address has sent many such."""
+        return self.attempts.judged(request.remote, refusal, clock.now_s())
+
+    def authenticate(self, request: web.Request) -> Principal:
+        """Return who calls; raise OperatorError 401 without a valid token where tokens are set."""
+        if not self._tokens:
+            return LOCAL
+        scheme, _, token = request.headers.get("Authorization", "").partition(" ")
+        if scheme.lower() != "bearer" or not token:
+            raise OperatorError(401, "token_missing", "send Authorization: Bearer TOKEN", exit_code=9)
+        digest = hashlib.sha256(token.strip().encode(errors="surrogateescape")).hexdigest()
+        # Every token is compared, each in constant time: neither which one nor how much of it matched can be timed.
+        matches = [known for known in self._tokens if hmac.compare_digest(known.sha256, digest)]
+        if not matches:
+            raise OperatorError(401, "token_invalid", "this token is not one of admin.tokens", exit_code=9)
+        return Principal(matches[0].name, matches[0].role, by_token=True)
+
+    def authorize(self, request: web.Request, role: Role) -> Principal:
+        """Return who calls; raise OperatorError 401 or, where the token's role is too low, 403."""
+        principal = self.authenticate(request)
+        if RANKS[principal.role] < RANKS[role]:
+            detail = f"token {principal.name!r} has the role {principal.role}; this needs {role}"
+            raise OperatorError(403, "role_insufficient", detail, exit_code=9)
+        return principal
+
+    def _host_allowed(self, host: str) -> bool:
+        try:
+            name = urlsplit(f"//{host}").hostname or ""
+        except ValueError:
+            return False
+        if any(unwanted in host for unwanted in "/?#@\\ "):
+            return False
+        if name in self._hosts:
+            return True
+        address = _address(name)
+        return address is not None and (address.is_loopback or not self._only_loopback)
+
+    def _origin_allowed(self, origin: str) -> bool:
+        if origin in self._origins:
+            return True
+        scheme, separator, host = origin.partition("://")
+        return scheme in ("http", "https") and bool(separator) and self._host_allowed(host)
+
+
+def _address(name: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
+    try:
+        return ipaddress.ip_address(name)
+    except ValueError:
+        return None

@@ -1,0 +1,40 @@
+"""What is: everything in one document, one service, and why it is so."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from router.control.admin.bodies import JournalQuery
+from router.control.admin.operation import Call, Operation
+from router.control.verbs import Document
+
+
+async def everything(call: Call) -> Document:
+    """The whole router."""
+    return call.verbs.view.status()
+
+
+async def service(call: Call) -> Document:
+    """One service."""
+    return call.verbs.view.service_status(call.service)
+
+
+async def explain(call: Call) -> Document:
+    """Why a service's triggers did or did not act."""
+    return call.verbs.view.explain(call.service)
+
+
+STATUS: Final = (
+    Operation("GET", "/v1/status", everything, "Everything, one document"),
+    Operation("GET", "/v1/services/{service}", service, "One service; the ETag is its generation"),
+    Operation("GET", "/v1/services/{service}/explain", explain, "Every trigger, and why it did or did not act"),
+)
+
+
+async def journal(call: Call) -> Document:
+    """Entries after a sequence number, oldest first."""
+    query = call.queried(JournalQuery)
+    return await call.verbs.view.journal(after=query.after, limit=query.limit, service=query.service)
+
+
+RECORDS: Final = (Operation("GET", "/v1/journal", journal, "Journal entries, oldest first", query=JournalQuery),)

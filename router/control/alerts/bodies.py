@@ -1,0 +1,211 @@
+"""What alerts look like when they come in: Alertmanager and Grafana, our own simple form, CloudEvents. All become reports.
+
+Members that are not known are taken as what they are in webhooks of others, news; only our own form refuses them.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Annotated, Any, Final, Literal
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
+
+from router.control.admin import json_text, problems
+from router.errors import OperatorError
+from router.rollout.alerts.alert import RawAlert
+from router.settings.sections.values import NAME
+
+CLOUD_EVENT: Final = "application/cloudevents+json"
+LABELS_MAX: Final = 64
+_BINARY: Final = "ce-"
+_FINGERPRINT: Final = re.compile(r"[!-~]{1,128}")
+_LATEST_S: Final = 253_370_764_800.0
+"""The beginning of the year 9999."""
+_SUMMARIES: Final = ("summary", "description", "message")
+_TIME: Final = re.compile(r"(\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d(?::\d\d(?:\.\d{1,9})?)?)([Zz]|[+-]\d\d:\d\d)?", re.ASCII)
+"""RFC 3339 §5.6, which Alertmanager, Grafana and CloudEvents write; seconds may be left out."""
+
+
+def _moment(text: str) -> datetime:
+    """Return the time that a text names; raise ValueError. A number in quotes names none, nor does a week or a day."""
+    if (found := _TIME.fullmatch(text)) is not None:
+        try:
+            at = datetime.fromisoformat(text.upper())
+        except ValueError:
+            pass
+        else:
+            return at if found[2] else at.replace(tzinfo=UTC)
+    raise ValueError(f"{text[:64]!r} is no time: write it as 2026-11-23T04:00:00Z (RFC 3339)")
+
+
+def _with_zone(text: str) -> str:
+    _moment(text)
+    if text[-1] not in "Zz" and text[-6] not in "+-":
+        raise ValueError(f"{text[:64]!r} has no time zone: write it as 2026-11-23T04:00:00Z (RFC 3339)")
+    return text
+
+
+Labels = Annotated[dict[Annotated[str, Field(max_length=256)], Annotated[str, Field(max_length=8192)]],
+                   Field(max_length=LABELS_MAX)]  # fmt: skip
+Status = Literal["firing", "resolved"]
+Time = Annotated[str, Field(json_schema_extra={"format": "date-time"}), AfterValidator(_with_zone)]
+
+
+class _Foreign(BaseModel):
+    model_config = ConfigDict(extra="ignore", strict=True, frozen=True)
+
+
+class _Own(BaseModel):
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+
+
+class _AmAlert(_Foreign):
+    status: Status
+    labels: Labels
+    annotations: Labels = {}
+    startsAt: Time
+    fingerprint: Annotated[str, Field(pattern=r"^[!-~]{1,128}$")]
+
+
+class AlertmanagerBody(_Foreign):
+    """A webhook of Alertmanager (version 4) or Grafana; each of its alerts is looked at by itself."""
+
+    alerts: Annotated[list[_AmAlert], Field(fail_fast=True)]
+    truncatedAlerts: Annotated[int, Field(ge=0)] = 0
+
+
+class SimpleAlert(_Own):
+    """One alert. With `kind` and `service` it says by itself what it is; without, its labels have to fit an alerts.map.
+
+    `id` and `starts_at` are what it is known by; without `starts_at` an id is taken once.
+    """
+
+    id: Annotated[str, Field(pattern=r"^[!-~]{1,128}$")]
+    status: Status = "firing"
+    starts_at: Time | None = None
+    kind: Literal["quality", "business"] | None = None
+    service: Annotated[str, Field(pattern=f"^(?:{NAME.pattern})$")] | None = None
+    version: Annotated[str, Field(min_length=1, max_length=128)] | None = None
+    summary: Annotated[str, Field(max_length=8192)] = ""
+    labels: Labels = {}
+
+
+class _CloudEvent(_Foreign):
+    specversion: Literal["1.0"]
+    id: Annotated[str, Field(min_length=1, max_length=1024)]
+    source: Annotated[str, Field(min_length=1, max_length=2048)]
+    type: Annotated[str, Field(min_length=1, max_length=1024)]
+    subject: Annotated[str, Field(max_length=1024)] | None = None
+    time: Time | None = None
+    data: Any = None
+
+
+def from_alertmanager(raw: bytes) -> tuple[list[RawAlert], int]:
+    """Return the alerts of a webhook, and how many its sender has cut off; raise OperatorError 400."""
+    body = json_text.parse(raw, AlertmanagerBody, json_text.HOOK)
+    reports = [
+        RawAlert(
+            fingerprint=alert.fingerprint,
+            status=alert.status,
+            starts_at=_seconds(alert.startsAt),
+            labels=alert.labels,
+            summary=next((alert.annotations[name] for name in _SUMMARIES if alert.annotations.get(name)), ""),
+        )
+        for alert in body.alerts
+    ]
+    return reports, body.truncatedAlerts
+
+
+def from_alert(raw: bytes, media_type: str, fields: Mapping[str, str]) -> RawAlert:
+    """Return the alert of a request: a CloudEvent in structured or binary mode, or our own form; raise OperatorError 400."""
+    if media_type == CLOUD_EVENT:
+        return _from_event(json_text.parse(raw, _CloudEvent, json_text.HOOK))
+    attributes = {
+        name.lower()[len(_BINARY) :]: value for name, value in fields.items() if name.lower().startswith(_BINARY)
+    }
+    if "specversion" in attributes:
+        return _from_event(_from_fields({**attributes, "data": json_text.read(raw, json_text.HOOK) if raw else None}))
+    simple = json_text.parse(raw, SimpleAlert, json_text.HOOK)
+    return RawAlert(
+        fingerprint=simple.id,
+        status=simple.status,
+        starts_at=_seconds(simple.starts_at),
+        labels=simple.labels,
+        summary=simple.summary,
+        name=simple.id,
+        kind=simple.kind,
+        service=simple.service,
+        version=simple.version,
+    )
+
+
+def is_binary(fields: Mapping[str, str]) -> bool:
+    """Return whether header fields say that the body is the data of a CloudEvent, and they its attributes."""
+    return any(name.lower() == f"{_BINARY}specversion" for name in fields)
+
+
+def _from_event(event: _CloudEvent) -> RawAlert:
+    """Its data may be of our form; of anything else the map sees the labels ce_type, ce_source and ce_subject."""
+    data = event.data if isinstance(event.data, dict) else {}
+    labels = data.get("labels")
+    told = {name: text for name, text in labels.items() if isinstance(text, str)} if isinstance(labels, dict) else {}
+    known = dict(list(told.items())[:LABELS_MAX])
+    known |= {"ce_type": event.type, "ce_source": event.source, "ce_subject": event.subject or ""}
+    kind = _text(data, "kind")
+    if kind not in (None, "quality", "business"):
+        raise _invalid(f"data.kind is {kind[:64]!r}: it is quality or business")
+    status = _text(data, "status") or "firing"
+    if status not in ("firing", "resolved"):
+        raise _invalid(f"data.status is {status[:64]!r}: it is firing or resolved")
+    alert_id = _text(data, "id")
+    return RawAlert(
+        # What resolves an alert is another event with another id: then the data has to say of which alert it speaks.
+        fingerprint=alert_id if alert_id and _FINGERPRINT.fullmatch(alert_id) else _digest(event.source, event.id),
+        status=status,  # type: ignore[arg-type]  # compared above
+        starts_at=_starts_at(data) if alert_id else _seconds(event.time),
+        labels=known,
+        summary=_text(data, "summary") or event.type,
+        name=alert_id or "",
+        kind=kind,  # type: ignore[arg-type]  # compared above
+        service=_text(data, "service"),
+        version=_text(data, "version"),
+    )
+
+
+def _starts_at(data: Mapping[str, Any]) -> float | None:
+    told = _text(data, "starts_at")
+    if told is None:
+        return None
+    try:
+        return _seconds(told)
+    except ValueError as error:
+        raise _invalid(f"data.starts_at: {error}") from None
+
+
+def _text(data: Mapping[str, Any], name: str) -> str | None:
+    value = data.get(name)
+    return value if isinstance(value, str) and value else None
+
+
+def _digest(*parts: str) -> str:
+    return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:32]
+
+
+def _seconds(told: str | None) -> float | None:
+    """Return seconds since 1970, within what can be shown: what lies beyond is stale either way."""
+    return None if told is None else min(max(_moment(told).timestamp(), 0.0), _LATEST_S)
+
+
+def _from_fields(attributes: dict[str, Any]) -> _CloudEvent:
+    """Return the event whose attributes are header fields, which are all texts: its time is one, too."""
+    try:
+        return _CloudEvent.model_validate(attributes, strict=False)
+    except ValidationError as error:
+        raise problems.from_validation(error, "body") from None
+
+
+def _invalid(detail: str) -> OperatorError:
+    return OperatorError(400, "request_invalid", detail, exit_code=2)

@@ -1,0 +1,114 @@
+"""Who may send alerts: a token that can do nothing else, or a signature over time and body. Nobody, until one is configured."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Final
+
+from router.errors import OperatorError
+from router.settings.sections.alerts import AlertSettings
+
+SECRET_BYTES_MIN: Final = 16
+SECRET_BYTES_MAX: Final = 4096
+SIGNED: Final = "signed"
+"""The name of a sender that has only a signature."""
+
+
+class HookKeys:
+    """The tokens and the secret of one state of the settings. `trouble`: why the secret cannot be used.
+
+    The secret is not there before `load`, which reads a file and may hang with its disk: call it aside.
+    """
+
+    def __init__(self, settings: AlertSettings) -> None:
+        self._settings = settings
+        self._secret: bytes | None = None
+        path = settings.hmac_secret_file
+        self.trouble: str | None = None if path is None else f"alerts.hmac_secret_file {path} is being read"
+
+    def load(self) -> None:
+        """Read the secret, if there is one; afterwards `trouble` says why it cannot be used."""
+        path = self._settings.hmac_secret_file
+        if path is None:
+            return
+        try:
+            self._secret = secret(path)
+            self.trouble = None
+        except (OSError, ValueError) as error:
+            self.trouble = f"alerts.hmac_secret_file {path}: {_why(error)}"
+
+    def sender(self, fields: Mapping[str, str]) -> str | None:
+        """Return the name of the token that the request carries, None if only its signature can tell; before its body is read.
+
+        Raise OperatorError: 403 while nobody may send, 401 without a valid token or any signature.
+        """
+        settings = self._settings
+        if not settings.open:
+            raise OperatorError(
+                403,
+                "hooks_closed",
+                "nobody may send alerts yet: set alerts.tokens or alerts.hmac_secret_file",
+                exit_code=9,
+            )
+        signed = settings.hmac_secret_file is not None and settings.signature_header in fields
+        if settings.signature_required and not signed:
+            raise OperatorError(
+                401, "signature_missing", f"sign the request ({settings.signature_header})", exit_code=9
+            )
+        scheme, _, token = fields.get("Authorization", "").partition(" ")
+        if scheme.lower() == "bearer" and token:
+            digest = hashlib.sha256(token.strip().encode(errors="surrogateescape")).hexdigest()
+            matches = [known for known in settings.tokens if hmac.compare_digest(known.sha256, digest)]
+            if not matches:
+                raise OperatorError(401, "token_invalid", "this token is not one of alerts.tokens", exit_code=9)
+            return matches[0].name
+        if not signed:
+            raise OperatorError(
+                401,
+                "token_missing",
+                "send Authorization: Bearer TOKEN with one of alerts.tokens, or a signature",
+                exit_code=9,
+            )
+        return None
+
+    def verify(self, fields: Mapping[str, str], body: bytes, now_s: float) -> bool:
+        """Return whether the request is signed; raise OperatorError 401 if its signature is wrong, or too old."""
+        settings = self._settings
+        given = fields.get(settings.signature_header)
+        if settings.hmac_secret_file is None or given is None:
+            return False
+        if self._secret is None:
+            raise OperatorError(401, "signature_unverifiable", "the secret cannot be read; see the alarm", exit_code=9)
+        stamp = fields.get(settings.timestamp_header, "")
+        if not (stamp.isascii() and stamp.isdigit() and len(stamp) <= 15):
+            detail = (
+                f"{settings.timestamp_header} should be the time in seconds since 1970, which is part of what is signed"
+            )
+            raise OperatorError(401, "signature_time_missing", detail, exit_code=9)
+        expected = hmac.new(self._secret, stamp.encode() + b":" + body, hashlib.sha256).hexdigest()
+        if not hmac.compare_digest(expected.encode(), given.strip().removeprefix("sha256=").encode()):
+            detail = "the signature does not fit: it is HMAC-SHA256 of TIMESTAMP:BODY with the shared secret, in hex"
+            raise OperatorError(401, "signature_invalid", detail, exit_code=9)
+        age_s = abs(now_s - int(stamp))
+        if age_s > settings.signature_age_max_s:
+            detail = (
+                f"it was signed {age_s:.0f} s from now (alerts.signature_age_max_s = {settings.signature_age_max_s:g})"
+            )
+            raise OperatorError(401, "signature_stale", detail, exit_code=9)
+        return True
+
+
+def secret(path: str) -> bytes:
+    """Return the secret in a file, without white space around it; raise OSError, or ValueError if its length is not right."""
+    with Path(path).open("rb") as file:
+        found = file.read(SECRET_BYTES_MAX + 1).strip()
+    if not SECRET_BYTES_MIN <= len(found) <= SECRET_BYTES_MAX:
+        raise ValueError(f"holds {len(found)} bytes, a secret has {SECRET_BYTES_MIN} to {SECRET_BYTES_MAX}")
+    return found
+
+
+def _why(error: Exception) -> str:
+    return error.strerror or type(error).__name__ if isinstance(error, OSError) else str(error)

@@ -1,0 +1,131 @@
+"""What people do with cases: look at them, add, remove and check them. A verb that is refused has changed nothing."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from typing import Any
+
+from router.control.cases.addon import CasesAddon
+from router.control.core.service_controller import ServiceController
+from router.control.store.case_format import parsed, plain
+from router.control.store.cases_file import Caps, Stored
+from router.errors import OperatorError
+from router.rollout.cases.case import Case
+from router.rollout.model import entry as kinds
+from router.rollout.model.commands import Record
+from router.runtime import clock
+
+Document = dict[str, Any]
+
+
+class CaseOperations:
+    """The verbs of the admin API."""
+
+    def __init__(self, addon: CasesAddon) -> None:
+        self._addon = addon
+        self._store = addon.store
+
+    def _service_controller(self, service: str) -> ServiceController:
+        return self._addon.control_loop.view.service(service)
+
+    async def listing(self, service: str, *, full: bool) -> Document:
+        """Return the cases of a service, newest first, and what its last rollbacks made of their failing requests; `full`: with
+        header fields and bodies."""
+        service_controller = self._service_controller(service)
+        suite = await self._store.call(lambda file: file.suite(service))
+        limit_s = service_controller.service.cases.expire_after_s
+        cases = [shown(stored, limit_s, full=full) for stored in suite]
+        return {"service": service, "cases": cases, "rollbacks": self._addon.rollbacks(service)}
+
+    async def one(self, service: str, name: str, *, full: bool) -> Document:
+        """Return one case; raise OperatorError (404)."""
+        service_controller = self._service_controller(service)
+        stored = await self._store.call(lambda file: file.case(service, name))
+        if stored is None:
+            raise _unknown(service, [name])
+        return shown(stored, service_controller.service.cases.expire_after_s, full=full)
+
+    async def add(self, service: str, documents: Sequence[object], actor: str, *, dry_run: bool = False) -> Document:
+        """Add cases, all or none; raise OperatorError naming the one that is wrong, or that there is no room."""
+        service_controller = self._service_controller(service)
+        signed = await asyncio.to_thread(_parsed, documents, actor, clock.wall_s())  # 10,000 of them take 0.12 s
+        caps = Caps(service_controller.service.cases.cases_max, service_controller.service.cases.bytes_max)
+        now_s = clock.wall_s()
+        done = await self._store.call(lambda file: file.add(service, signed, caps, now_s, whole=True, dry_run=dry_run))
+        told = {"added": list(done.added), "known": list(done.known), "dropped": list(done.dropped)}
+        if not dry_run:
+            self._journal(service_controller, kinds.CASES_ADDED, actor, told)
+        return {"service": service, **told, "dry_run": dry_run}
+
+    async def remove(self, service: str, name: str, actor: str) -> Document:
+        """Remove a case; nothing of it is left on the disk when this returns."""
+        service_controller = self._service_controller(service)
+        if not await self._store.call(lambda file: file.remove(service, [name])):
+            raise _unknown(service, [name])
+        self._journal(service_controller, kinds.CASES_REMOVED, actor, {"count": 1, "cases": [name], "why": "removed"})
+        return {"service": service, "removed": [name]}
+
+    async def check(
+        self, service: str, version: str, actor: str, *, names: Sequence[str] = (), replay_all: bool = False
+    ) -> Document:
+        """Begin to check all cases, or the named ones, on a version; raise OperatorError (404, 409)."""
+        service_controller = self._service_controller(service)
+        target = service_controller.registry.targets.get(version)
+        if target is None:
+            known = ", ".join(sorted(service_controller.registry.targets)[:20]) or "none"
+            detail = f"service {service} has no version {version!r}; it knows: {known}"
+            raise OperatorError(404, "version_unknown", detail, exit_code=9)
+        if names:
+            held = {held.id for held in await self._store.call(lambda file: file.held(service))}
+            if missing := [name for name in names if name not in held]:
+                raise _unknown(service, missing)
+        return self._addon.begin(service_controller, target, actor, names=names, asked=replay_all).progress()
+
+    def checks(self, service: str) -> Document:
+        """Return the checks under way and the last ones, newest first."""
+        self._service_controller(service)
+        return {"service": service, "checks": [check.progress() for check in self._addon.checks.of(service)]}
+
+    def check_named(self, service: str, name: str, *, full: bool = True) -> Document:
+        """Return one check with its results, `full`: with what differs in answers; raise OperatorError (404)."""
+        self._service_controller(service)
+        return self._addon.checks.named(service, name).as_dict(full=full)
+
+    def cancel(self, service: str, name: str) -> Document:
+        """End a check; raise OperatorError (404)."""
+        self._service_controller(service)
+        check = self._addon.checks.named(service, name)
+        self._addon.checks.cancel(check)
+        return check.progress()
+
+    def _journal(self, service_controller: ServiceController, kind: str, actor: str, data: Document) -> None:
+        service_controller.executor.perform([Record(kind, actor, data)], clock.now_ns())
+
+
+def shown(stored: Stored, expire_after_s: float, *, full: bool) -> Document:
+    """Return a case for people. Without `full` nothing that a client has sent but method and target."""
+    document = plain(stored.case)
+    if not full:
+        request, expect = dict(document["request"]), dict(document.get("expect", {}))
+        for name in ("headers", "body", "body_base64"):
+            request.pop(name, None)
+            expect.pop(name, None)
+        document |= {"request": request, "expect": expect}
+    expires = stored.added_at + expire_after_s if stored.case.captured else None
+    return {
+        **document,
+        "added_at": clock.iso(stored.added_at),
+        "expires_at": clock.iso(expires) if expires is not None else None,
+        "sendable": stored.case.request.whole,
+    }
+
+
+def _parsed(documents: Sequence[object], actor: str, at_s: float) -> list[Case]:
+    cases = (parsed(document, f"cases.{number}") for number, document in enumerate(documents))
+    return [case if case.by else case.signed(actor, at_s) for case in cases]
+
+
+def _unknown(service: str, names: Sequence[str]) -> OperatorError:
+    told = ", ".join(repr(name[:40]) for name in names[:10])
+    return OperatorError(404, "case_unknown", f"service {service} has no case {told}", exit_code=9)

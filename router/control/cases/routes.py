@@ -1,0 +1,104 @@
+"""Cases of a service, and their checks. What clients have sent is for operators; what there is, is for everybody."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Annotated, Any, Final
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from router.control.admin.auth import RANKS
+from router.control.admin.bodies import Actor, ChangeQuery, Version
+from router.control.admin.json_text import LARGE
+from router.control.admin.operation import Call, Operation
+from router.control.cases.operations import CaseOperations
+from router.control.verbs import Document
+
+CASES_MAX: Final = 10_000
+_BOUNDS: Final = replace(LARGE, members_max=CASES_MAX, long_integers=True)
+_SERVICE: Final = "/v1/services/{service}"
+CaseId = Annotated[str, Field(pattern=r"^[0-9a-f]{12}$")]
+
+
+class _CaseBody(BaseModel):
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+    actor: Actor | None = None
+    """Who asks; used only where no tokens are configured, else the token's name counts."""
+
+
+class AddCases(_CaseBody):
+    """Cases as they stand in a file, without its first line."""
+
+    cases: Annotated[list[dict[str, Any]], Field(min_length=1, max_length=CASES_MAX, fail_fast=True)]
+
+
+class RemoveCase(_CaseBody):
+    """Nothing but who asks."""
+
+
+class CancelCheck(_CaseBody):
+    """Nothing but who asks."""
+
+
+class CheckCases(_CaseBody):
+    """`replay_all`: send also what the service's replay rule would not send again. `cases`: only these."""
+
+    version: Version
+    cases: Annotated[list[CaseId], Field(max_length=CASES_MAX, fail_fast=True)] = []
+    replay_all: bool = False
+
+
+class CasesQuery(BaseModel):
+    """`full`: with header fields and bodies, which only operators see."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+    full: bool = False
+
+
+def operations(desk: CaseOperations) -> tuple[Operation, ...]:
+    """Return the routes."""
+
+    def full(call: Call) -> bool:
+        asked = call.queried(CasesQuery).full
+        if asked:
+            call.guard.authorize(call.request, "operator")
+        return asked
+
+    async def listing(call: Call) -> Document:
+        return await desk.listing(call.service, full=full(call))
+
+    async def one(call: Call) -> Document:
+        return await desk.one(call.service, call.request.match_info["case"], full=full(call))
+
+    async def add(call: Call) -> Document:
+        return await desk.add(call.service, call.asked(AddCases).cases, call.actor(), dry_run=call.dry_run)
+
+    async def remove(call: Call) -> Document:
+        return await desk.remove(call.service, call.request.match_info["case"], call.actor())
+
+    async def check(call: Call) -> Document:
+        body = call.asked(CheckCases)
+        return await desk.check(call.service, body.version, call.actor(), names=body.cases, replay_all=body.replay_all)
+
+    async def checks(call: Call) -> Document:
+        return desk.checks(call.service)
+
+    async def check_named(call: Call) -> Document:
+        full = RANKS[call.principal.role] >= RANKS["operator"]
+        return desk.check_named(call.service, call.request.match_info["check"], full=full)
+
+    async def cancel(call: Call) -> Document:
+        return desk.cancel(call.service, call.request.match_info["check"])
+
+    return (
+        Operation("GET", f"{_SERVICE}/cases", listing, "Regression cases of a service, newest first", query=CasesQuery),
+        Operation("POST", f"{_SERVICE}/cases", add, "Add cases, all or none", "operator", AddCases, ChangeQuery,
+                  bounds=_BOUNDS),
+        Operation("GET", f"{_SERVICE}/cases/{{case}}", one, "One case", query=CasesQuery),
+        Operation("DELETE", f"{_SERVICE}/cases/{{case}}", remove, "Remove a case for good", "operator", RemoveCase),
+        Operation("POST", f"{_SERVICE}/check", check, "Replay the cases against a version",
+                  "operator", CheckCases, status=202),
+        Operation("GET", f"{_SERVICE}/checks", checks, "Checks under way, and the last ones"),
+        Operation("GET", f"{_SERVICE}/checks/{{check}}", check_named, "One check with its results"),
+        Operation("DELETE", f"{_SERVICE}/checks/{{check}}", cancel, "Cancel a check", "operator", CancelCheck),
+    )  # fmt: skip

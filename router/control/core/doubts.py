@@ -1,0 +1,71 @@
+"""The alarm of changes that are in doubt, and what a start says of those that its predecessor has left."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from router.control.core.executor import CommandExecutor
+from router.control.monitors.alarms import Alarms
+from router.control.store.doubt import COMPLETED, STRUCK_OUT, Doubt
+from router.control.store.journal import Journal
+from router.control.store.journal_rows import row
+from router.rollout.machine.replay import effective_entries, uncommitted_entries
+from router.rollout.model import entry as kinds
+from router.rollout.model.commands import Record
+from router.rollout.model.entry import Entry
+from router.runtime import clock
+
+CODE = "change_in_doubt"
+
+
+class DoubtAlarm:
+    """One alarm for each service that has a change in doubt; it ends with the last of them."""
+
+    def __init__(self, alarms: Alarms) -> None:
+        self._alarms = alarms
+        self._open: dict[str, list[Doubt]] = {}
+
+    def told(self, doubt: Doubt) -> None:
+        """Take in that a change is in doubt, or is not any more."""
+        known = [other for other in self._open.get(doubt.service, ()) if other is not doubt]
+        self._open[doubt.service] = known = known if doubt.outcome is not None else [*known, doubt]
+        if not known:
+            self._alarms.down(CODE, doubt.service)
+            return
+        listed = "; ".join(f"{one.seq} ({one.type} by {one.actor}, {clock.iso(one.at)})" for one in known)
+        self._alarms.up(CODE, f"the disk may have these changes, which are not in effect: {listed}", doubt.service)
+
+
+def outcome(doubt: Doubt, entries: Sequence[Entry], stored: int | None) -> str | None:
+    """Return what has become of a change that a predecessor has left in doubt; None if it is being taken back now.
+
+    `entries` are those that the start has found. It counts if its row is whole and nothing has overtaken it. `stored` is the
+    generation of its service in shared memory, if that has outlived control: of a route which was never stored there the
+    start takes the row back, and until the disk has that, the change stays in doubt.
+    """
+    found = next((entry for entry in entries if entry.seq == doubt.seq), None)
+    if found is None or (doubt.crc and row(found.seq, found)[-1] != doubt.crc):
+        return STRUCK_OUT
+    own = [entry for entry in entries if entry.service == found.service]
+    if found not in effective_entries(own):
+        return STRUCK_OUT
+    if stored is not None and found in uncommitted_entries(found.service, entries, stored):
+        return None
+    return COMPLETED
+
+
+def settle(
+    journal: Journal, entries: Sequence[Entry], conductors: Mapping[str, CommandExecutor], stored: Mapping[str, int]
+) -> None:
+    """Say, and journal, what has become of each change that a predecessor has left in doubt."""
+    for doubt in journal.left:
+        if doubt.outcome is not None:  # taken back already
+            continue
+        became = outcome(doubt, entries, stored.get(doubt.service))
+        if became is None:
+            journal.opened(doubt)
+            continue
+        journal.decide(doubt, became)
+        if (executor := conductors.get(doubt.service)) is not None:
+            data = {"change": doubt.seq, "type": doubt.type, "by": doubt.actor, "outcome": became}
+            executor.perform([Record(kinds.DOUBT_DECIDED, "control", data)], clock.now_ns())

@@ -1,0 +1,271 @@
+"""How control comes to know, at its start, what is: from the journal, from shared memory that outlived it, or from seeds."""
+
+from __future__ import annotations
+
+import logging
+import sqlite3
+from copy import deepcopy
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import orjson
+
+from router.control.core.executor import CommandExecutor
+from router.control.store.journal_opening import begun_anew, corrupt, opened
+from router.errors import InternalError, OperatorError, StartError
+from router.rollout.machine.reconcile import assumed, recovered
+from router.rollout.machine.registry import Registry
+from router.rollout.machine.replay import rebuild, uncommitted_entries
+from router.rollout.model import entry as kinds
+from router.rollout.model.commands import FillSlot, PublishRoute, Record
+from router.rollout.model.entry import Entry, route_generation
+from router.rollout.model.route import Route
+from router.rollout.model.target import State
+from router.runtime import clock
+from router.settings.sections.service import Service, TargetSeed
+from router.settings.settings import Settings
+from router.shm import layout as at
+from router.shm.route_cell import RouteCell
+from router.shm.segment import Segment
+
+log = logging.getLogger(__name__)
+EXIT_ENDPOINTS: Final = 7
+EXIT_STATE: Final = 5
+_TAKE_OVER_WAIT_S: Final = 1.0
+"""For the disk, at a warm start; the supervisor counts control's silence from its start on."""
+
+
+@dataclass(frozen=True, slots=True)
+class JournalState:
+    """What the journal says. `warm`: shared memory outlived the previous control, so its route words win."""
+
+    database: sqlite3.Connection
+    entries: list[Entry]
+    boot: int
+    warm: bool
+    begun_from: Path | None = None
+
+
+def read_journal_state(state_dir: Path, segment: Segment, journal_from: str | None) -> JournalState:
+    """Open the journal; raise StartError (6) if it is corrupt. A warm start ignores `journal_from`: it was done before."""
+    warm = segment.words[at.H_BOOT] != 0
+    now_s = clock.wall_s()
+    begun_from = None
+    if journal_from is not None and not warm:
+        database, entries, begun = begun_anew(state_dir, Path(journal_from), now_s, _foldable)
+        begun_from = Path(journal_from) if begun else None
+    else:
+        database, entries = opened(state_dir, now_s)
+    boot = segment.words[at.H_BOOT] or max((entry.boot for entry in entries), default=0) + 1
+    return JournalState(database, entries, boot, warm, begun_from)
+
+
+def _foldable(entries: list[Entry]) -> list[Entry]:
+    """Keep the entries that fold although others are missing."""
+    registries: dict[str, Registry] = {entry.service: Registry(entry.service) for entry in entries if entry.service}
+    kept = []
+    for entry in entries:
+        concerned = (
+            list(registries.values())
+            if entry.type == kinds.BOOT
+            else [registries[entry.service]]
+            if entry.service
+            else []
+        )
+        try:
+            for registry in concerned:
+                registry.apply(entry)
+        except (InternalError, KeyError, TypeError, ValueError) as error:
+            log.warning("entry %d (%s) makes no sense without those that are lost: %s", entry.seq, entry.type, error)
+            continue
+        kept.append(entry)
+    return kept
+
+
+def boot_entries(past: JournalState) -> list[Entry]:
+    """Return what a cold start journals before anything else."""
+    now_ns, now_s = clock.now_ns(), clock.wall_s()
+    entries = [Entry(kinds.BOOT, "", "control", {"boot": past.boot}, now_s, now_ns, past.boot)]
+    if past.begun_from is not None:
+        data: dict[str, Any] = {"copy": str(past.begun_from), "entries": len(past.entries)}
+        entries.insert(0, Entry(kinds.IMPORTED, "", "operator", data, now_s, now_ns, past.boot))
+    return entries
+
+
+def registries(
+    settings: Settings, segment: Segment, entries: list[Entry], state_dir: Path, *, warm: bool
+) -> dict[str, Registry]:
+    """Return the registry of each service, in the order of the wall; raise StartError (6) if the journal contradicts itself."""
+    found = {}
+    for index, name in enumerate(sorted(settings.services)):
+        word = RouteCell(segment, index).read() if warm else None
+        try:
+            found[name] = rebuild(name, entries, word.generation if word else None)
+        except (InternalError, KeyError, TypeError, ValueError) as error:
+            raise corrupt(state_dir, error, clock.wall_s()) from None
+    return found
+
+
+def stored(settings: Settings, segment: Segment) -> dict[str, int]:
+    """Return the generation that shared memory holds, by service."""
+    words = {name: RouteCell(segment, index).read() for index, name in enumerate(sorted(settings.services))}
+    return {name: word.generation for name, word in words.items() if word is not None}
+
+
+def refuse_moved(settings: Settings, found: dict[str, Registry]) -> None:
+    """Raise StartError (7) if the settings name a known version with other endpoints than the journal."""
+    for name, service in settings.services.items():
+        for seed in _seeds(service):
+            known = found[name].targets.get(seed.version)
+            if known is not None and known.endpoints != tuple(seed.endpoints):
+                raise StartError(
+                    "endpoints_differ",
+                    f"service {name}: version {seed.version} is known at {', '.join(known.endpoints)} (journal), and the "
+                    f"settings say {', '.join(seed.endpoints)}: give the new servers a version label of their own, write the "
+                    "known endpoints into the settings, or start with --fresh, which archives the old state",
+                    EXIT_ENDPOINTS,
+                )
+
+
+def differences(settings: Settings, found: dict[str, Registry]) -> list[str]:
+    """Return where the settings' seeds differ from what the journal says; the journal wins."""
+    lines = []
+    for name, service in sorted(settings.services.items()):
+        registry = found.get(name)
+        if registry is None:
+            lines.append(f"services.{name} begins to exist with the next start")
+            continue
+        for role, seed, target in (
+            ("active", service.active, registry.active),
+            ("standby", service.standby, registry.standby),
+        ):
+            version = target.version if target else None
+            if seed is not None and seed.version != version:
+                lines.append(
+                    f"services.{name}.{role} is {seed.version} in the settings and {version or 'none'} by the journal, "
+                    "which wins: use promote, switch or deploy"
+                )
+            elif seed is not None and target is not None and tuple(seed.endpoints) != target.endpoints:
+                lines.append(f"services.{name}.{role} ({seed.version}) has other endpoints in the settings")
+    return lines
+
+
+async def reconcile(
+    executor: CommandExecutor, service: Service, entries: list[Entry], *, warm: bool, assume: str | None
+) -> None:
+    """Bring one service to what is true and publish it; the wall must hold the boot counter already."""
+    if warm and executor.cell.word():
+        return await _adopt_memory(executor, entries)
+    for record in _first_facts(executor.registry, service, assume):
+        await _journalled(executor, record)
+    registry = executor.registry
+    commands: list[FillSlot | PublishRoute] = [
+        FillSlot(target.slot, target.incarnation, target.version, target.endpoints, fresh=True)
+        for target in registry.holders()
+        if target.slot is not None
+    ]
+    executor.perform([*commands, PublishRoute(registry.route())], clock.now_ns())
+    return None
+
+
+def _first_facts(registry: Registry, service: Service, assume: str | None) -> list[Record]:
+    if assume in registry.targets:
+        return [assumed(registry, assume)]
+    if registry.targets or service.active is None:
+        return []
+    # Without any history the assumption chooses between the seeds.
+    seeds = sorted(_seeds(service), key=lambda seed: seed.version != assume)
+    places = zip(seeds, (State.ACTIVE, State.STANDBY), strict=False)
+    return [
+        Record(
+            kinds.SEEDED,
+            "settings",
+            {
+                "generation": registry.generation,
+                "states": {seed.version: state.value},
+                "target": {
+                    "version": seed.version,
+                    "endpoints": list(seed.endpoints),
+                    "slot": slot,
+                    "incarnation": registry.incarnations[slot] + 1,
+                },
+            },
+        )
+        for slot, (seed, state) in enumerate(places)
+    ]
+
+
+async def _journalled(executor: CommandExecutor, record: Record) -> None:
+    try:
+        await executor.append_and_apply(record)
+    except OperatorError as error:
+        raise StartError(error.code, f"{error.detail}; a first start needs a journal", EXIT_STATE) from None
+
+
+async def _adopt_memory(executor: CommandExecutor, entries: list[Entry]) -> None:
+    """The shared memory is alive: its word wins. Nobody is answered before that is on the disk, unless the disk takes
+    nothing: whoever is told that a version is active may rely on it also after the next kill.
+    """
+    word = executor.cell.read()
+    if word is None:
+        raise InternalError("route_missing", executor.name)
+    read = {slot: executor.slots.read(slot) for slot in word.named()}
+    contents = {
+        slot: (content.version, content.endpoints, content.incarnation) for slot, content in read.items() if content
+    }
+    lost = uncommitted_entries(executor.name, entries, word.generation)
+    issued = [route_generation(entry) or 0 for entry in entries if entry.service == executor.name]
+    executor.machine.issued = max([executor.machine.issued, word.generation, *issued])
+    facts: list[Record | Entry] = [Record(kinds.ABANDONED, "control", {"abandons": entry.seq}) for entry in lost]
+    found = _pending_entry(executor, word) or recovered(executor.registry, word, contents)
+    if found is not None:
+        facts.append(found)
+    if not facts:
+        return
+    log.warning("%s: shared memory and journal differ; shared memory wins", executor.name)
+    try:
+        await executor.append_and_apply(*facts, timeout_s=_TAKE_OVER_WAIT_S)
+    except OperatorError as error:
+        log.warning("%s: %s; going on without", executor.name, error.detail)
+        now_ns = found.monotonic_ns if isinstance(found, Entry) else clock.now_ns()
+        executor.perform([Record(fact.type, fact.actor, fact.data) for fact in facts], now_ns)
+
+
+def _pending_entry(executor: CommandExecutor, word: Route) -> Entry | None:
+    """Return the fact that the predecessor had stored this very route for, and could not journal; None without one."""
+    kept, registry = executor.note.read(), executor.registry
+    if kept is None or kept[0] != word.generation or word.generation == registry.generation:
+        return None
+    trial = deepcopy(registry)
+    try:
+        entry = Entry(**orjson.loads(kept[1]))
+        trial.apply(entry)
+    except (orjson.JSONDecodeError, InternalError, KeyError, TypeError, ValueError) as error:
+        log.warning("%s: the note of route %d does not fit the journal: %r", executor.name, word.generation, error)
+        return None
+    fits = trial.generation == word.generation and trial.route().named() == word.named()
+    return entry if fits else None
+
+
+def assumed_by_service(assume_active: str | None, settings: Settings, found: dict[str, Registry]) -> dict[str, str]:
+    """Return which version is to be taken for active, by service, from `VERSION` or `SERVICE=VERSION[,SERVICE=VERSION]`.
+
+    A version is known by the journal, or by the settings of a service of which no history is left.
+    """
+    known = {
+        name: sorted(registry.targets) or [seed.version for seed in _seeds(settings.services[name])]
+        for name, registry in found.items()
+    }
+    result = {}
+    for part in assume_active.split(",") if assume_active else ():
+        service, _, version = part.rpartition("=")
+        names = [name for name in known if service in ("", name) and version in known[name]]
+        if not names:
+            raise StartError("version_unknown", f"--assume-active {part}: no such version; known are {known}", 2)
+        result.update(dict.fromkeys(names, version))
+    return result
+
+
+def _seeds(service: Service) -> list[TargetSeed]:
+    return [seed for seed in (service.active, service.standby) if seed is not None]

@@ -1,0 +1,143 @@
+"""WorkerStats → samples → judge and ring: what every slot of a service did, each tick; and whether we ourselves are well."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Mapping
+from typing import Any, Final
+
+from router.control.core.executor import HISTOGRAMS, CommandExecutor
+from router.control.core.workers import Workers
+from router.rollout.incidents.impact import beginning_ns, reading
+from router.rollout.judge.judge import Judge
+from router.rollout.judge.rules import Rules
+from router.rollout.machine.registry import Registry
+from router.rollout.model.target import ROLES, Target
+from router.rollout.outcome import Outcome
+from router.rollout.stats.figures import spell
+from router.rollout.stats.sample import Sample
+from router.shm import layout as at
+from router.shm.sample_ring import SampleRing
+from router.shm.worker_stats import WorkerStats
+
+SECOND_NS: Final = 1_000_000_000
+_ROLE_NUMBERS: Final = {"active": 1, "standby": 2, "candidate": 3}
+_UNWELL_S: Final = 60
+_UNWELL_FAULTS_MIN: Final = 5
+_UNKNOWN_SINCE_NS: Final = 20 * SECOND_NS
+NO_TRIGGER: Final[Mapping[str, Any]] = {}
+
+
+class Sampler:
+    """One service's samples. Histograms are read once a second, and only for slots with a role."""
+
+    def __init__(self, executor: CommandExecutor, judge: Judge, ring: SampleRing) -> None:
+        self._executor = executor
+        self._judge = judge
+        self._ring = ring
+        self._full_ns = 0
+
+    def restore(self) -> None:
+        """Give the judge the past that a predecessor of this process has kept."""
+        for target in self._executor.registry.holders():
+            if target.slot is None:
+                continue
+            for tier, samples in self._ring.load(self._executor.index, target.slot).items():
+                if samples and samples[-1].incarnation == target.incarnation:
+                    self._judge.restore(target.slot, tier, samples)
+
+    def sample(self, now_ns: int, stalled: bool) -> None:
+        """Take one sample of every slot that a version holds."""
+        full = now_ns - self._full_ns >= 0.95 * SECOND_NS
+        if full:
+            self._full_ns = now_ns
+        for target in self._executor.registry.holders():
+            if target.slot is None:
+                continue
+            sample = self._sample(target, target.slot, now_ns, stalled, full and target.state in ROLES)
+            for tier in self._judge.observe(target.slot, sample):
+                self._ring.write(self._executor.index, target.slot, tier, sample)
+
+    def _sample(self, target: Target, slot: int, now_ns: int, stalled: bool, full: bool) -> Sample:
+        executor = self._executor
+        counts = executor.scalars(slot)
+        histograms = tuple(executor.histogram(slot, which) for which in HISTOGRAMS) if full else (None, None, None)
+        return Sample(
+            at_ns=now_ns,
+            incarnation=target.incarnation,
+            generation=executor.registry.generation,
+            role=_ROLE_NUMBERS.get(target.role, 0),
+            claimed=counts[at.L_CLAIMED],
+            begun=counts[at.L_BEGUN],
+            faults_unbegun=counts[at.L_FAULTS_UNBEGUN],
+            outcomes=tuple(counts[at.L_OUTCOMES : at.L_OUTCOMES + at.OUTCOME_COUNT]),
+            rescued=counts[at.L_RESCUED],
+            abandoned_long=counts[at.L_ABANDONED_LONG],
+            waiting=counts[at.L_WAITING],
+            waiting_long=counts[at.L_WAITING_LONG],
+            oldest_waiting_ns=counts[at.L_OLDEST_WAITING_NS],
+            last_begun_ns=counts[at.L_LAST_BEGUN_NS],
+            gap_max_us=counts[at.L_GAP_MAX_US],
+            stalled=stalled,
+            first_byte=histograms[0],
+            duration=histograms[1],
+            abandoned=histograms[2],
+        )
+
+
+class StallDetector:
+    """Whether some living worker, or control, has been late by more than `stall_s` since the last look."""
+
+    def __init__(self, worker_stats: WorkerStats, crew: Workers) -> None:
+        self._worker_stats = worker_stats
+        self._crew = crew
+        self._lag_sums = [self._worker_stats.worker(index).lag_sum_us for index in range(worker_stats.workers)]
+
+    def look(self, now_ns: int, own_lag_s: float, stall_s: float) -> bool:
+        """Return whether the stretch since the last look stalled; `own_lag_s` is how late this look is."""
+        stalled = own_lag_s > stall_s
+        living = self._crew.living()
+        for index in range(self._worker_stats.workers):
+            worker = self._worker_stats.worker(index)
+            if worker.lag_sum_us != self._lag_sums[index]:
+                stalled, self._lag_sums[index] = True, worker.lag_sum_us
+            if index in living and worker.heartbeat_ns and now_ns - worker.heartbeat_ns > stall_s * SECOND_NS:
+                stalled = True
+        return stalled
+
+
+class RouterHealth:
+    """Whether the router's own faults make its numbers of a service doubtful (README, "Outcomes")."""
+
+    def __init__(self, worker_stats: WorkerStats, index: int) -> None:
+        self._worker_stats = worker_stats
+        self._index = index
+        self._seconds: deque[tuple[int, int, int]] = deque(maxlen=_UNWELL_S + 1)
+
+    def unwell(self, now_ns: int, rules: Rules) -> str | None:
+        """Return why error_rate and latency should pause; None while all is well."""
+        if not self._seconds or now_ns - self._seconds[-1][0] >= SECOND_NS:
+            _, ended = self._worker_stats.exchanges(self._index)
+            self._seconds.append((now_ns, sum(ended), ended[Outcome.ROUTER_FAULT]))
+        first, last = self._seconds[0], self._seconds[-1]
+        ended_count, faults = last[1] - first[1], last[2] - first[2]
+        if faults >= _UNWELL_FAULTS_MIN and faults > rules.router_fault_share_max * ended_count:
+            return f"the router itself failed {faults} of {ended_count} exchanges in {_UNWELL_S} s"
+        return None
+
+
+def evidence(
+    judge: Judge, registry: Registry, since_ns: int | None, now_ns: int, trigger: Mapping[str, Any] = NO_TRIGGER
+) -> dict[str, object] | None:
+    """Return what a failing active version has cost from the beginning of the trouble until now: requests, errors by outcome,
+    rescued, seconds. Counted as its incident counts (figures.py) from the same moment, 20 s before where none is known.
+    """
+    active = registry.active
+    trail = judge.trail(active.slot) if active is not None and active.slot is not None else []
+    if not trail:
+        return None
+    start_ns = beginning_ns(since_ns or now_ns - _UNKNOWN_SINCE_NS, trigger, trail, now_ns)
+    earlier, later = reading(trail, start_ns - 1), reading(trail, now_ns)
+    cost = spell(earlier, later)
+    seconds = round((later[0] - earlier[0]) / SECOND_NS, 3)
+    return {"requests": cost.requests, "errors": cost.errors, "rescued": cost.rescued, "seconds": seconds}

@@ -1,0 +1,117 @@
+"""The workers as control sees them: who lives, who has acknowledged which route; waking them, waiting for them."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final
+
+from router.runtime import clock
+from router.shm.worker_stats import WorkerStats
+
+_ONE: Final = (1).to_bytes(8, "little")
+
+
+def process_exists(pid: int) -> bool:
+    """Return whether `pid` is a process; one that its parent has not buried yet still is."""
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True
+
+
+@dataclass(frozen=True, slots=True)
+class Confirmation:
+    """`unconfirmed` are the live workers that have not acknowledged; `confirmed_ms` is store → last worker, or → given up.
+    `workers_ms` is (worker, store → its acknowledgement) of those whose last one was for this very route.
+    """
+
+    unconfirmed: tuple[int, ...]
+    confirmed_ms: float
+    workers_ms: tuple[tuple[int, float], ...] = ()
+
+    @property
+    def complete(self) -> bool:
+        """Whether every live worker claims from the new route."""
+        return not self.unconfirmed
+
+
+class Workers:
+    """All workers. A worker without a process claims nothing any more, so nobody waits for it; its successor reads the new
+    route before it accepts.
+    """
+
+    def __init__(
+        self,
+        worker_stats: WorkerStats,
+        wake_fds: list[int],
+        acks_fd: int,
+        exists: Callable[[int], bool] = process_exists,
+    ) -> None:
+        self._worker_stats = worker_stats
+        self._wake_fds = wake_fds
+        self._acks_fd = acks_fd
+        self._exists = exists
+        self._waiting: set[asyncio.Future[None]] = set()
+
+    def listen(self) -> None:
+        """Watch the eventfd that the workers write to."""
+        asyncio.get_running_loop().add_reader(self._acks_fd, self.acknowledged)
+
+    def stop_listening(self) -> None:
+        """Stop watching."""
+        asyncio.get_running_loop().remove_reader(self._acks_fd)
+
+    def acknowledged(self) -> None:
+        """Some worker has acknowledged something: let those who wait look again."""
+        try:
+            os.read(self._acks_fd, 8)
+        except BlockingIOError:
+            pass
+        for waiting in self._waiting:
+            if not waiting.done():
+                waiting.set_result(None)
+
+    def wake(self) -> None:
+        """Have every worker read its routes again."""
+        for fd in self._wake_fds:
+            try:
+                os.write(fd, _ONE)
+            except BlockingIOError:  # the counter is full: it wakes anyway
+                pass
+
+    def living(self) -> list[int]:
+        """Return the workers that have a process."""
+        pids = ((index, self._worker_stats.worker(index).pid) for index in range(self._worker_stats.workers))
+        return [index for index, pid in pids if pid and self._exists(pid)]
+
+    def unconfirmed(self, service: int, generation: int) -> list[int]:
+        """Return the live workers that have not acknowledged `generation` of `service`."""
+        return [index for index in self.living() if self._worker_stats.acknowledged(index, service) < generation]
+
+    async def confirm(self, service: int, generation: int, stored_ns: int, timeout_s: float) -> Confirmation:
+        """Wait until every live worker claims from `generation`, at most `timeout_s` after its store."""
+        deadline_ns = stored_ns + int(timeout_s * 1e9)
+        loop = asyncio.get_running_loop()
+        while (behind := self.unconfirmed(service, generation)) and (left_ns := deadline_ns - clock.now_ns()) > 0:
+            again: asyncio.Future[None] = loop.create_future()
+            self._waiting.add(again)
+            try:
+                await asyncio.wait_for(again, left_ns / 1e9)
+            except TimeoutError:
+                pass
+            finally:
+                self._waiting.discard(again)
+        took_ms = round((clock.now_ns() - stored_ns) / 1e6, 3)
+        return Confirmation(tuple(behind), took_ms, self._ack_times(service, generation, stored_ns))
+
+    def _ack_times(self, service: int, generation: int, stored_ns: int) -> tuple[tuple[int, float], ...]:
+        worker_stats = self._worker_stats
+        followed = [index for index in self.living() if worker_stats.acknowledged(index, service) == generation]
+        times = ((index, (worker_stats.acknowledged_ns(index, service) - stored_ns) / 1e6) for index in followed)
+        return tuple((index, round(ms, 3)) for index, ms in times if ms >= 0)  # else its replacement read it later

@@ -1,0 +1,116 @@
+"""The office behind `advise`: it gathers what happened, and has the rows replayed by a process of its own, one at a time."""
+
+from __future__ import annotations
+
+import subprocess
+from collections import deque
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+import orjson
+
+from router.control.addon import Addon
+from router.control.bulkhead import Bulkhead, BulkheadFull
+from router.control.core.loop import ControlLoop
+from router.control.core.service_controller import first_byte_timeout_s
+from router.control.history.advice_process import Job
+from router.control.history.report import ReportAddon
+from router.control.store.history import HistoryStore, HistoryUnavailable
+from router.errors import OperatorError
+from router.rollout.history.advice import KnownRollback
+from router.rollout.history.period import Period
+from router.rollout.model import entry as kinds
+from router.rollout.model.entry import Entry
+from router.runtime import clock, interpreter
+
+BASELINES_MAX: Final = 100
+"""Of a service: one a day, and one with each acceptance."""
+TIMEOUT_S: Final = 90.0
+Document = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """`per_month_max`: false alarms in 30 days that are thought bearable."""
+
+    period: Period
+    per_month_max: float
+
+
+class AdviceAddon(Addon):
+    """Advice on the rules of each service."""
+
+    def __init__(
+        self, control_loop: ControlLoop, history: HistoryStore, success: ReportAddon, entries: Sequence[Entry]
+    ) -> None:
+        self._control_loop = control_loop
+        self._history = history
+        self._success = success
+        self._baselines: dict[str, deque[tuple[int, Document]]] = {
+            name: deque(maxlen=BASELINES_MAX) for name in control_loop.services
+        }
+        self._aside = Bulkhead("advise", 1)
+        for entry in entries:
+            self.on_entry(entry)
+
+    def on_entry(self, entry: Entry) -> None:
+        """Remember from when on which baseline held."""
+        if entry.type in (kinds.BASELINE, kinds.ACCEPTED) and entry.service in self._baselines:
+            if plain := entry.data.get("baseline"):
+                self._baselines[entry.service].append((int(entry.at * 1000), plain))
+
+    async def advise(self, service: str, days: float, per_month_max: float) -> Document:
+        """Return what other limits would have done in the last `days`, and which to set.
+
+        Raise OperatorError: 404 without such a service, 503 if somebody else asks just now or the rows cannot be read.
+        """
+        service_controller = self._control_loop.view.service(service)
+        now_s = clock.wall_s()
+        period = Period(now_s - days * 86_400, now_s)
+        rules, timeout_s = (
+            service_controller.service.rules,
+            first_byte_timeout_s(self._control_loop.settings, service_controller.service),
+        )
+
+        def asked() -> tuple[Document | None, str]:
+            rollbacks = [made for made in self._success.account(service).rollbacks if period.since_s <= made.at]
+            job = Job(
+                path=str(self._history.path),
+                service=service,
+                since_ms=int(period.since_s * 1000),
+                until_ms=int(period.until_s * 1000),
+                rules=rules,
+                first_byte_timeout_s=timeout_s,
+                rollbacks=tuple(KnownRollback(made.at, made.left, made.trigger) for made in rollbacks),
+                baselines=tuple(self._baselines[service]),
+                per_month_max=per_month_max,
+            )
+            return _ask(job)
+
+        try:
+            answer, why = await self._aside.call(asked)
+        except BulkheadFull:
+            detail = "somebody asks for advice just now: try again in a moment"
+            raise OperatorError(503, "advise_busy", detail, exit_code=9) from None
+        if answer is None:
+            raise HistoryUnavailable(why)
+        return {"since": clock.iso(period.since_s), "until": clock.iso(period.until_s), **answer}
+
+
+def _ask(job: Job) -> tuple[Document | None, str]:
+    """Have `job` done; return the advice, or None and why there is none. This waits, on a thread of its own."""
+    try:
+        done = subprocess.run(
+            interpreter.command("router.control.history.advice_process"),
+            env=interpreter.environment(),
+            input=job.encode(),
+            capture_output=True,
+            timeout=TIMEOUT_S,
+            check=False,
+        )
+    except subprocess.TimeoutExpired:
+        return None, f"to replay it takes more than {TIMEOUT_S:g} s: ask for fewer days"
+    if done.returncode:
+        return None, done.stderr.decode(errors="replace").strip()[-200:] or f"exit code {done.returncode}"
+    return orjson.loads(done.stdout), ""

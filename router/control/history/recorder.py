@@ -1,0 +1,263 @@
+"""The office that keeps the history: every ten seconds, and at every change of roles, what each slot did since then.
+
+Nothing is counted for it: it takes the judge's newest sample, and the difference to the last one is made on the writer's
+thread. A row ends where a role changes, so that no row mixes a version's time as standby with its time as active one.
+Histograms are read once a second: those of a row may begin and end up to a second earlier than its counts.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from typing import Any, Final
+
+import orjson
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
+from prometheus_client.metrics_core import Metric
+
+from router.control.addon import Addon
+from router.control.core.loop import ControlLoop
+from router.control.core.service_controller import ServiceController
+from router.control.store.history import Batch, HistoryStore
+from router.control.store.history_file import HistoryFile, Step
+from router.errors import OperatorError
+from router.rollout.history.period import period
+from router.rollout.history.row import FAILED, PASSED, ROLES, SERVICE_SLOT, UNDECIDED, Reading
+from router.rollout.model.entry import Entry
+from router.rollout.model.target import Target
+from router.runtime import clock
+from router.settings.settings import Settings
+from router.shm import layout as at
+
+EVERY_NS: Final = 10_000_000_000
+STEPS: Final = 360
+"""Steps of a period, unless somebody asks for more."""
+POINTS_MAX: Final = 3_000
+"""To write so many as JSON takes control's loop about a millisecond."""
+TIMED_S: Final = 6 * 3600.0
+"""Of longer periods the times to the first byte are left out: they are not SQLite's to add."""
+_VERDICTS: Final = ("undecided", "pass", "fail")
+_EARLY_NS: Final = 500_000_000
+"""Half the time between two ticks: a row is as near to ten seconds as it can be."""
+
+
+class _Stretch:
+    """What is remembered of one service since its last row."""
+
+    def __init__(self, due_ns: int) -> None:
+        self.due_ns = due_ns
+        self.read_ns: int | None = None
+        self.roles: dict[int, tuple[str, int]] = {}
+        """(role, incarnation) by slot, as it was when this stretch began."""
+        self.generation = 0
+        self.clear()
+
+    def clear(self) -> None:
+        self.failing: dict[str, bool] = {}
+        self.decided = False
+
+    @property
+    def verdict(self) -> int:
+        """Whether any trigger failed in this stretch, or none did, or nothing could be said."""
+        return FAILED if self.failing else PASSED if self.decided else UNDECIDED
+
+    def told(self) -> str:
+        """Return the names of the triggers that failed, with `!` those whose action was due."""
+        return " ".join(f"{name}!" if due else name for name, due in sorted(self.failing.items()))
+
+
+class HistoryRecorder(Addon):
+    """Keeps the history of every service. `history` is what others read."""
+
+    def __init__(self, control_loop: ControlLoop, history: HistoryStore, now_ns: int) -> None:
+        self.history = history
+        self._control_loop = control_loop
+        self._since_ns = now_ns
+        names = list(control_loop.services)
+        # One after the other, so that not all services are read in the same tick.
+        self._stretches = {
+            name: _Stretch(now_ns + EVERY_NS * (number + 1) // len(names)) for number, name in enumerate(names)
+        }
+        for name in names:
+            self._begin(control_loop.services[name], self._stretches[name])
+        history.on_trouble = self._trouble
+        history.on_aside = self._aside
+
+    def _trouble(self, why: str | None) -> None:
+        if why is None:
+            self._control_loop.alarms.down("history_unavailable")
+        else:
+            self._control_loop.alarms.up("history_unavailable", f"rows of the history are being lost: {why}")
+
+    def _aside(self, name: str) -> None:
+        detail = (
+            f"the history was damaged and is kept as {name}; a new one was begun, what was before is not seen any more"
+        )
+        self._control_loop.alarms.up("history_damaged", detail)
+
+    def reconfigure(self, settings: Settings) -> None:
+        """Keep rows for as long, and as many, as the settings say now."""
+        self.history.keep_days = settings.history.keep_days
+        self.history.file_bytes_max = settings.history.file_bytes_max
+
+    def on_entry(self, entry: Entry) -> None:
+        """Roles have changed: what was before is a row of its own."""
+        service_controller = self._control_loop.services.get(entry.service)
+        if service_controller is not None and "states" in entry.data:
+            stretch = self._stretches[service_controller.name]
+            self._note(service_controller, stretch)
+            self._read(service_controller, stretch, service_controller.judge.seen_ns)
+
+    def on_second(self, now_ns: int) -> None:
+        """Note what the triggers say; every ten seconds, hand over what was counted."""
+        for name, service_controller in self._control_loop.services.items():
+            stretch = self._stretches[name]
+            self._note(service_controller, stretch)
+            if now_ns >= stretch.due_ns - _EARLY_NS:
+                self._read(service_controller, stretch, now_ns)
+                stretch.due_ns = max(stretch.due_ns + EVERY_NS, now_ns)
+
+    def _note(self, service_controller: ServiceController, stretch: _Stretch) -> None:
+        for result in service_controller.verdict.results:
+            if result.state == "fail":
+                stretch.failing[result.name] = stretch.failing.get(result.name, False) or result.failing
+            stretch.decided = stretch.decided or result.state == "pass"
+
+    def _read(self, service_controller: ServiceController, stretch: _Stretch, now_ns: int) -> None:
+        found = [self._slot(service_controller, target, stretch) for target in service_controller.registry.holders()]
+        readings = [reading for reading in found if reading is not None]
+        readings.append(self._service(service_controller, stretch, now_ns))
+        boot = self._control_loop.segment.words[at.H_BOOT]
+        self.history.submit(Batch(service_controller.name, boot, clock.wall_s(), clock.now_ns(), tuple(readings)))
+        stretch.read_ns = now_ns
+        stretch.clear()
+        self._begin(service_controller, stretch)
+
+    def _begin(self, service_controller: ServiceController, stretch: _Stretch) -> None:
+        stretch.roles = {
+            target.slot: (target.role, target.incarnation)
+            for target in service_controller.registry.holders()
+            if target.slot is not None
+        }
+        stretch.generation = service_controller.registry.generation
+
+    def _slot(self, service_controller: ServiceController, target: Target, stretch: _Stretch) -> Reading | None:
+        if target.slot is None or (newest := service_controller.judge.newest(target.slot)) is None:
+            return None
+        entry, histograms = newest
+        sample = entry.sample
+        role, incarnation = stretch.roles.get(target.slot, (target.role, target.incarnation))
+        if incarnation != target.incarnation or sample.incarnation != target.incarnation:
+            return None  # just filled: its first row comes with the next reading
+        active = role == "active"
+        return Reading(
+            slot=target.slot,
+            version=target.version,
+            incarnation=target.incarnation,
+            generation=stretch.generation,
+            role=role,
+            at_ns=sample.at_ns,
+            left_out_ns=entry.at_ns - entry.running_ns,
+            counters=sample.counters(),
+            histograms=histograms,
+            waiting=sample.waiting,
+            waiting_long=sample.waiting_long,
+            ready=service_controller.machine.streaks.ready(target.slot, target.endpoints),
+            verdict=stretch.verdict if active else UNDECIDED,
+            failing=stretch.told() if active else "",
+            zero_ns=self._zero_ns(stretch),
+        )
+
+    def _service(self, service_controller: ServiceController, stretch: _Stretch, now_ns: int) -> Reading:
+        worker_stats, index = self._control_loop.worker_stats, service_controller.executor.index
+        accepted, ended = worker_stats.exchanges(index)
+        return Reading(
+            slot=SERVICE_SLOT,
+            version="",
+            incarnation=0,
+            generation=stretch.generation,
+            role="service",
+            at_ns=now_ns,
+            left_out_ns=0,
+            counters=(accepted, 0, 0, worker_stats.rescued(index), 0, *ended),
+            verdict=stretch.verdict,
+            failing=stretch.told(),
+            zero_ns=self._zero_ns(stretch),
+        )
+
+    def _zero_ns(self, stretch: _Stretch) -> int | None:
+        """Return since when a slot without a known past has counted from zero; None if its past is merely unknown.
+
+        In the first control of a boot everything counts from its start on, and whatever comes later was not there before.
+        """
+        if stretch.read_ns is not None:
+            return stretch.read_ns
+        return self._since_ns if self._control_loop.segment.words[at.H_CONTROL_STARTS] <= 1 else None
+
+    async def points(
+        self, service: str, since: str, until: str, step_s: float | None, version: str | None
+    ) -> dict[str, Any]:
+        """Return what each version did from `since` to `until` in steps of `step_s`; a step without rows is unknown. Of a
+        few hours with the median and p99 of first bytes.
+
+        Raise OperatorError: 404 without such a service, 400 for what is no period, 503 if the file cannot be read.
+        """
+        self._control_loop.view.service(service)
+        try:
+            asked = period(since, until, clock.wall_s())
+        except ValueError as error:
+            raise OperatorError(400, "period_invalid", str(error), exit_code=2) from None
+        step_s = step_s or max(10.0, math.ceil(asked.seconds / STEPS / 10) * 10.0)
+        since_ms, until_ms, step_ms = int(asked.since_s * 1000), int(asked.until_s * 1000), int(step_s * 1000)
+        times = asked.seconds <= TIMED_S
+
+        def read(file: HistoryFile) -> list[dict[str, Any]]:
+            steps = file.steps(service, since_ms, until_ms, step_ms, version, POINTS_MAX, times=times)
+            return [_point(step) for step in steps]
+
+        points = await self.history.read(read)
+        return {
+            "service": service,
+            "since": clock.iso(asked.since_s),
+            "until": clock.iso(asked.until_s),
+            "step_s": step_s,
+            "complete": len(points) < POINTS_MAX,
+            "points": points,
+        }
+
+    def metrics(self) -> Iterable[Metric]:
+        """How much is kept, and how much was lost."""
+        prefix = "rollback_router_history_"
+        dropped = CounterMetricFamily(
+            prefix + "batches_dropped", "Rows of a service that could not be written in time."
+        )
+        dropped.add_metric([], self.history.dropped)
+        yield GaugeMetricFamily(prefix + "bytes", "Used by the rows of the history.", self.history.used_bytes)
+        yield dropped
+
+    async def close(self) -> None:
+        """Keep what was counted since the last rows."""
+        for name, service_controller in self._control_loop.services.items():
+            self._read(service_controller, self._stretches[name], service_controller.judge.seen_ns)
+        await self.history.close()
+
+
+def _point(step: Step) -> dict[str, Any]:
+    exchanges = step.version == ""
+    p50_us, p99_us = orjson.loads(step.times_us) if step.times_us else (None, None)
+    return {
+        "at": clock.iso(step.at_ms / 1000),
+        "version": step.version or None,
+        "role": ROLES[step.role],
+        "seconds": step.span_ms / 1000,
+        "requests": step.claimed if exchanges else step.begun + step.faults_unbegun,
+        "faults": step.faults,
+        "p50_ms": None if p50_us is None else round(p50_us / 1000, 3),
+        "p99_ms": None if p99_us is None else round(p99_us / 1000, 3),
+        "rescued": step.rescued,
+        "abandoned_long": step.abandoned_long,
+        "stalled_s": step.stalled_ms / 1000,
+        "waiting_max": step.waiting_max,
+        "ready": None if exchanges else bool(step.ready),
+        "verdict": _VERDICTS[step.verdict] if exchanges or ROLES[step.role] == "active" else None,
+    }

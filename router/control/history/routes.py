@@ -1,0 +1,92 @@
+"""What was, in figures: the history in steps, and the report of a period."""
+
+from __future__ import annotations
+
+from typing import Annotated, Protocol
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from router.control.admin.bodies import Version
+from router.control.admin.operation import Call, Operation
+from router.control.verbs import Document
+
+When = Annotated[str, Field(max_length=40)]
+
+
+class _HistoryQuery(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class ReportQuery(_HistoryQuery):
+    """`since`, `until`: 30d, 12h, or a date or time by ISO 8601; until defaults to now."""
+
+    since: When = "30d"
+    until: When = ""
+
+
+class HistoryQuery(_HistoryQuery):
+    """As for the report; `step_s`: seconds a point, at least 10, chosen by the length of the period unless given."""
+
+    since: When = "1h"
+    until: When = ""
+    step_s: Annotated[float, Field(ge=10, le=86_400 * 31)] | None = None
+    version: Version | None = None
+
+
+class AdviceQuery(_HistoryQuery):
+    """`days`: how far back; `false_alarms_per_month`: how many are thought bearable."""
+
+    days: Annotated[float, Field(ge=0.01, le=366)] = 30.0
+    false_alarms_per_month: Annotated[float, Field(ge=0, le=1000)] = 1.0
+
+
+class Advice(Protocol):
+    """Who replays the rows."""
+
+    async def advise(self, service: str, days: float, per_month_max: float) -> Document:
+        """What other limits would have done."""
+
+
+class Reports(Protocol):
+    """Who adds up what was."""
+
+    async def report(self, service: str, since: str, until: str) -> Document:
+        """The figures of a period."""
+
+
+class HistoryQueries(Protocol):
+    """Who has the rows."""
+
+    async def points(self, service: str, since: str, until: str, step_s: float | None, version: str | None) -> Document:
+        """The rows of a period, summed by steps."""
+
+
+def operations(past: HistoryQueries, reports: Reports, advisor: Advice) -> tuple[Operation, ...]:
+    """Return the routes of the history."""
+
+    async def history(call: Call) -> Document:
+        query = call.queried(HistoryQuery)
+        return await past.points(call.service, query.since, query.until, query.step_s, query.version)
+
+    async def report(call: Call) -> Document:
+        query = call.queried(ReportQuery)
+        return await reports.report(call.service, query.since, query.until)
+
+    async def advise(call: Call) -> Document:
+        query = call.queried(AdviceQuery)
+        return await advisor.advise(call.service, query.days, query.false_alarms_per_month)
+
+    return (
+        Operation(
+            "GET", "/v1/services/{service}/advise", advise, "What stricter and looser limits would have done, and which to set",
+            query=AdviceQuery,
+        ),
+        Operation(
+            "GET", "/v1/services/{service}/history", history, "What each version did, in steps of ten seconds or more",
+            query=HistoryQuery,
+        ),
+        Operation(
+            "GET", "/v1/services/{service}/report", report, "Uptime, stability, deployments, times to detect and restore",
+            query=ReportQuery,
+        ),
+    )  # fmt: skip

@@ -1,0 +1,1 @@
+"""What is raised, counted and broadcast."""

@@ -1,0 +1,36 @@
+"""Notification channels: how they do, and a test message through them."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from router.control.admin.bodies import Actor
+from router.control.admin.operation import Call, Operation
+from router.control.notify.addon import NotifyAddon
+from router.control.verbs import Document
+
+
+class NotifyTest(BaseModel):
+    """Send a test message: through `channel`, or through all."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+    actor: Actor | None = None
+    channel: Annotated[str, Field(min_length=1, max_length=63)] | None = None
+
+
+def operations(addon: NotifyAddon) -> tuple[Operation, ...]:
+    """Return the routes of `office`."""
+
+    async def listing(call: Call) -> Document:
+        return addon.listing()
+
+    async def test(call: Call) -> Document:
+        return await addon.test(call.asked(NotifyTest).channel, call.actor())
+
+    return (
+        Operation("GET", "/v1/notify", listing, "Notification channels: what they sent, what waits, what fails"),
+        Operation("POST", "/v1/notify/test", test, "Send a test message through each channel and say what came back",
+                  "operator", NotifyTest),
+    )  # fmt: skip

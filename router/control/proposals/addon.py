@@ -1,0 +1,224 @@
+"""The office for decisions that wait for a person: shows proposals, and hands what people decide to the controller."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any, Final
+
+from prometheus_client.core import GaugeMetricFamily
+from prometheus_client.metrics_core import Metric
+
+from router.control.addon import Addon
+from router.control.core.loop import ControlLoop
+from router.control.core.service_controller import ServiceController
+from router.control.proposals.links import ProposalLinks
+from router.errors import OperatorError
+from router.rollout.machine import proposal_rules
+from router.rollout.model import entry as kinds
+from router.rollout.model.commands import Record
+from router.rollout.model.events import Override, ProposalDecided
+from router.rollout.model.target import State
+from router.rollout.notifications.notification import Notification
+from router.rollout.proposals.proposal import Proposal
+from router.runtime import clock
+from router.settings.settings import Settings
+
+Document = dict[str, Any]
+STATES: Final = ("open", "due", "approved", "denied", "expired", "withdrawn")
+REFUSALS_MAX: Final = 5
+"""Refused decisions on one proposal that are journalled; further ones are only answered."""
+
+
+class ProposalsAddon(Addon):
+    """The proposals of all services. `links` signs what notifications carry."""
+
+    def __init__(self, control_loop: ControlLoop, settings: Settings, links: ProposalLinks) -> None:
+        self.links = links
+        self._control_loop = control_loop
+        self._settings = settings
+        self._refused: dict[str, int] = {}
+
+    def reconfigure(self, settings: Settings) -> None:
+        """Take over where links lead to."""
+        self._settings = settings
+
+    # -- reading
+    def listing(self, service: str | None, state: str | None) -> Document:
+        """Return proposals, newest first; of one service, or of one state (`pending`: open or due)."""
+        services = (
+            self._control_loop.services.values() if service is None else [self._control_loop.view.service(service)]
+        )
+        found = [
+            (proposal, service_controller)
+            for service_controller in services
+            for proposal in service_controller.registry.proposals.known.values()
+            if state is None or proposal.state == state or (state == "pending" and proposal.pending)
+        ]
+        found.sort(key=lambda pair: -pair[0].opened_at)
+        return {"proposals": [described(proposal, service_controller) for proposal, service_controller in found]}
+
+    def document(self, proposal_id: str) -> Document:
+        """Return one proposal; raise OperatorError (404)."""
+        return described(*self.find(proposal_id))
+
+    def find(self, proposal_id: str) -> tuple[Proposal, ServiceController]:
+        """Return a proposal and where its service is judged; raise OperatorError (404)."""
+        for service_controller in self._control_loop.services.values():
+            if (known := service_controller.registry.proposals.known.get(proposal_id)) is not None:
+                return known, service_controller
+        raise proposal_rules.unknown(proposal_id)
+
+    def status(self, service: str) -> Document:
+        """Add what waits for a person to the document of a service."""
+        service_controller = self._control_loop.view.service(service)
+        return {
+            "proposals": [
+                described(proposal, service_controller) for proposal in service_controller.registry.proposals.pending()
+            ]
+        }
+
+    def metrics(self) -> Iterable[Metric]:
+        """Yield how many proposals are in which state: now for those that wait, ever for the others."""
+        told = "Proposals by state: open and due ones now, decided ones since the journal began."
+        family = GaugeMetricFamily("rollback_router_proposals", told, labels=["service", "state"])
+        for name, service_controller in sorted(self._control_loop.services.items()):
+            proposals = service_controller.registry.proposals
+            waiting = [proposal.state for proposal in proposals.pending()]
+            for state in STATES:
+                family.add_metric([name, state], proposals.ended.get(state, 0) + waiting.count(state))
+        yield family
+
+    def links_in(self, notice: Notification) -> dict[str, str]:
+        """Return what decides the proposal that a notice is about: nothing once it is decided."""
+        if notice.topic != "proposal" or notice.service not in self._control_loop.services:
+            return {}
+        known = self._control_loop.services[notice.service].registry.proposals.known.get(notice.data["proposal"])
+        found = self.links.links(known, self._settings) if known is not None else {}
+        named = (("Approve", found.get("approve_url")), ("Deny", found.get("deny_url")))
+        return {name: url for name, url in named if url is not None}
+
+    # -- deciding
+    async def decide(
+        self,
+        proposal_id: str,
+        verb: str,
+        *,
+        actor: str,
+        reason: str = "",
+        override: Override | None = None,
+        by_token: bool = False,
+        dry_run: bool = False,
+    ) -> Document:
+        """Approve or deny; return what came of it. Raise OperatorError, having changed nothing, if that is not possible.
+
+        `by_token`: the actor is known to be who it is, so that two of them are two people.
+        """
+        proposal, service_controller = self.find(proposal_id)
+        event = ProposalDecided(
+            proposal.id,
+            "approve" if verb == "approve" else "deny",
+            actor,
+            reason,
+            override,
+            four_eyes=by_token,
+            shares=service_controller.shares(clock.now_ns()),
+            impact=_impact(proposal, service_controller),
+            checked=await self._answers(proposal, service_controller),
+        )
+        told = _told(proposal, event)
+        try:
+            answer = await self._control_loop.decide(
+                service=service_controller.name, event=event, told=told, dry_run=dry_run
+            )
+        except OperatorError as refusal:
+            if not dry_run:
+                self._note(refusal, proposal, service_controller, event)
+            raise
+        return {**answer, "proposal": self.document(proposal.id)}
+
+    def check_link(self, proposal: Proposal, verb: str) -> None:
+        """Raise OperatorError (403, 409, 410) if a link of ours cannot decide this, or not any more; journal nothing.
+
+        A link ends with its proposal's time, also where the default is due then. It names nobody, so where tokens tell
+        people apart it approves no promotion: that needs somebody who is known not to be the one who asked.
+        """
+        now_ns = clock.now_ns()
+        event = ProposalDecided(proposal.id, "approve" if verb == "approve" else "deny", "a link")
+        proposal_rules.decidable(self.find(proposal.id)[1].registry, event, now_ns)
+        if proposal.over(now_ns):
+            detail = f"this link has expired: the default of proposal {proposal.id} is due; decide it by its id"
+            raise OperatorError(410, "link_expired", detail, exit_code=9)
+        if proposal.kind == "promotion" and verb == "approve" and self._settings.admin.tokens:
+            detail = (
+                f"somebody other than {proposal.opened_by} has to approve this: use a token of your own, not a link"
+            )
+            raise OperatorError(403, "four_eyes", detail, exit_code=9)
+
+    async def _answers(self, proposal: Proposal, service_controller: ServiceController) -> bool:
+        """Whether a version that was rolled back as unreachable answers now; a promotion needs that."""
+        target = service_controller.registry.targets.get(proposal.version)
+        if (
+            proposal.kind != "promotion"
+            or target is None
+            or target.state is not State.UNREACHABLE
+            or target.slot is None
+        ):
+            return False
+        timeout_s = service_controller.machine.limits.gate_timeout_s
+        return (await self._control_loop.probes.probe_now(service_controller.name, target.slot, timeout_s)).ok
+
+    def _note(
+        self, refusal: OperatorError, proposal: Proposal, service_controller: ServiceController, event: ProposalDecided
+    ) -> None:
+        """A decision that was refused is a fact, too; the journal cannot be filled with it."""
+        if refusal.status >= 500 or self._refused.get(proposal.id, 0) >= REFUSALS_MAX:
+            return
+        self._refused[proposal.id] = self._refused.get(proposal.id, 0) + 1
+        data = {"proposal": proposal.id, "verb": event.verb, "code": refusal.code, "reason": refusal.detail}
+        service_controller.executor.perform([Record(kinds.DECISION_REFUSED, event.actor, data)], clock.now_ns())
+
+
+def _impact(proposal: Proposal, service_controller: ServiceController) -> dict[str, Any] | None:
+    trigger = proposal.evidence[0]["trigger"] if proposal.evidence else None
+    return service_controller.impact(trigger, clock.now_ns()) if trigger else None
+
+
+def _told(proposal: Proposal, event: ProposalDecided) -> str:
+    if event.verb == "deny":
+        return f"{proposal.id} is denied, {proposal.left} stays active"
+    if proposal.kind == "promotion":
+        return f"{proposal.version} is active"
+    return f"rolled back from {proposal.version} to {proposal.to}; {proposal.version} is quarantined"
+
+
+def _name(trigger: Document) -> str:
+    return f"{trigger['kind']}.{trigger['detail']}" if trigger.get("detail") else str(trigger["kind"])
+
+
+def described(proposal: Proposal, service_controller: ServiceController) -> Document:
+    """Return a proposal as people see it; `now` says what its trigger says at this moment, null if none of ours does."""
+    states = {result.name: result.state for result in service_controller.verdict.results}
+    waits = proposal.pending
+    return {
+        "id": proposal.id,
+        "service": service_controller.name,
+        "kind": proposal.kind,
+        "state": proposal.state,
+        "version": proposal.version,
+        "from": proposal.left,
+        "to": proposal.to,
+        "reason": proposal.reason,
+        "opened_by": proposal.opened_by,
+        "opened_at": clock.iso(proposal.opened_at),
+        "expires_at": clock.iso(proposal.expires_at),
+        "left_s": round(max(0.0, (proposal.deadline_ns - clock.now_ns()) / 1e9), 1) if waits else None,
+        "at_expiry": proposal.at_expiry,
+        "evidence": [
+            {**item, "at": clock.iso(item["at"]), "now": states.get(_name(item["trigger"])) if waits else None}
+            for item in proposal.evidence
+        ],
+        "decided_by": proposal.decided_by,
+        "decided_at": clock.iso(proposal.decided_at) if proposal.decided_at is not None else None,
+        "decision_reason": proposal.why,
+        "incident": proposal.incident,
+    }

@@ -1,0 +1,159 @@
+"""Proposals: reading them, deciding them with a token, and deciding them by a link of a notification.
+
+A link is looked at by mail scanners and link previews before any person does, so GET shows a page and decides nothing; the
+button on it sends a POST to the same address. Such a POST needs no token: the signature in the address stands for it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Annotated, Final, Literal
+from urllib.parse import parse_qs
+
+from aiohttp import web
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
+
+from router.control.admin import bodies
+from router.control.admin.bodies import ChangeQuery
+from router.control.admin.changes import signed
+from router.control.admin.http_protocol import ask_for_body
+from router.control.admin.operation import BODY_TIMEOUT_S, Call, Operation
+from router.control.admin.refusals import LINK_FOREIGN
+from router.control.proposals import page
+from router.control.proposals.addon import ProposalsAddon
+from router.control.proposals.links import VERBS
+from router.control.verbs import Document
+from router.errors import OperatorError
+
+FORM_BYTES_MAX: Final = 8192
+_PATH: Final = "/decide/{proposal}/{verb}/{until_s}/{signature}"
+_ACTOR: Final[TypeAdapter[str]] = TypeAdapter(bodies.Actor)
+_REASON: Final[TypeAdapter[str]] = TypeAdapter(bodies.Text)
+
+
+class Decide(BaseModel):
+    """Approve or deny a proposal. `override` goes against a standby that does not work either."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+    actor: bodies.Actor | None = None
+    """Who decides; used only where no tokens are configured, else the token's name counts."""
+    reason: bodies.Text = ""
+    override: bodies.OverrideBody | None = None
+
+
+class ProposalQuery(BaseModel):
+    """Of one service only, or in one state only; `pending` is open or due."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+    service: bodies.ServiceName | None = None
+    state: Literal["pending", "open", "due", "approved", "denied", "expired", "withdrawn"] | None = None
+
+
+class LinkQuery(BaseModel):
+    """Whatever mail programs append to a link is no concern of ours."""
+
+    model_config = ConfigDict(extra="ignore", frozen=True)
+    ignored: Annotated[str | None, Field(max_length=1)] = None
+
+
+def operations(approvals: ProposalsAddon) -> tuple[Operation, ...]:
+    """Return these routes."""
+
+    async def listing(call: Call) -> Document:
+        query = call.queried(ProposalQuery)
+        return approvals.listing(query.service, query.state)
+
+    async def one(call: Call) -> Document:
+        return approvals.document(call.request.match_info["proposal"])
+
+    async def approve(call: Call) -> Document:
+        return await _decide(approvals, call, "approve")
+
+    async def deny(call: Call) -> Document:
+        return await _decide(approvals, call, "deny")
+
+    async def look(call: Call) -> web.Response:
+        return await _look(approvals, call.request)
+
+    async def press(call: Call) -> web.Response:
+        return await _press(approvals, call.request)
+
+    proposal = "/v1/proposals/{proposal}"
+    html = {"role": None, "query": LinkQuery, "media_type": "text/html"}
+    return (
+        Operation("GET", "/v1/proposals", listing, "What waits for a person, and what came of it", query=ProposalQuery),
+        Operation("GET", proposal, one, "One proposal with its evidence"),
+        Operation("POST", f"{proposal}/approve", approve, "Do what is proposed", "operator", Decide, ChangeQuery),
+        Operation("POST", f"{proposal}/deny", deny, "Leave it as it is", "operator", Decide, ChangeQuery),
+        Operation("GET", _PATH, look, "The page of a signed link; decides nothing", **html),  # type: ignore[arg-type]
+        Operation("POST", _PATH, press, "Decide by a signed link", **html),  # type: ignore[arg-type]
+    )
+
+
+async def _decide(approvals: ProposalsAddon, call: Call, verb: str) -> Document:
+    body = call.asked(Decide)
+    return await approvals.decide(
+        call.request.match_info["proposal"],
+        verb,
+        actor=call.actor(),
+        reason=body.reason,
+        override=signed(call, body.override),
+        by_token=call.principal.by_token,
+        dry_run=call.dry_run,
+    )
+
+
+# -- by a link
+async def _look(approvals: ProposalsAddon, request: web.Request) -> web.Response:
+    verb, proposal_id = _admitted(approvals, request)
+    return page.question(approvals.document(proposal_id), verb)
+
+
+async def _press(approvals: ProposalsAddon, request: web.Request) -> web.Response:
+    verb, proposal_id = _admitted(approvals, request)
+    form = await _form(request)
+    actor = f"{form['actor']} (link)"
+    answer = await approvals.decide(proposal_id, verb, actor=actor, reason=form["reason"])
+    return page.done(answer["message"], answer["incident"])
+
+
+def _admitted(approvals: ProposalsAddon, request: web.Request) -> tuple[str, str]:
+    """Return (verb, proposal) of a link that is ours; raise OperatorError (404) otherwise, saying nothing of what there is."""
+    told = request.match_info
+    verb, until = told["verb"], told["until_s"]
+    try:
+        proposal, _ = approvals.find(told["proposal"])
+    except OperatorError:
+        raise OperatorError(404, "link_invalid", LINK_FOREIGN) from None
+    number = int(until) if until.isascii() and until.isdigit() and len(until) < 20 else -1
+    if verb not in VERBS or not approvals.links.is_ours(proposal, verb, number, told["signature"]):
+        raise OperatorError(404, "link_invalid", LINK_FOREIGN)
+    approvals.check_link(proposal, verb)
+    return verb, proposal.id
+
+
+async def _form(request: web.Request) -> dict[str, str]:
+    """Return name and reason of the form; raise OperatorError (400, 408, 413, 415) naming what is wrong."""
+    if request.content_type != "application/x-www-form-urlencoded":
+        raise OperatorError(415, "content_type", "press the button on the page of the link")
+    try:
+        async with asyncio.timeout(BODY_TIMEOUT_S):
+            await ask_for_body(request)
+            raw = await request.content.read(FORM_BYTES_MAX + 1)
+            while len(raw) <= FORM_BYTES_MAX and (more := await request.content.read(FORM_BYTES_MAX + 1)):
+                raw += more
+    except TimeoutError:
+        raise OperatorError(408, "request_timeout", f"no whole form within {BODY_TIMEOUT_S:g} s") from None
+    if len(raw) > FORM_BYTES_MAX:
+        raise OperatorError(413, "body_too_large", f"the form is larger than {FORM_BYTES_MAX} bytes")
+    try:
+        given = parse_qs(raw.decode(), max_num_fields=10)
+        return {
+            "actor": _ACTOR.validate_python(given.get("actor", [""])[0].strip()),
+            "reason": _REASON.validate_python(given.get("reason", [""])[0].strip()),
+        }
+    except ValidationError as error:
+        why = error.errors()[0]["msg"].removeprefix("Value error, ")
+        raise OperatorError(400, "request_invalid", f"your name or your reason cannot be kept: {why}") from None
+    except ValueError as error:
+        raise OperatorError(400, "request_invalid", f"this is no form: {error}") from None

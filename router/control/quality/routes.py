@@ -1,0 +1,25 @@
+"""What the requests are held against: forgetting it, because the world has changed. What is known stands in the status."""
+
+from __future__ import annotations
+
+from router.control.admin import bodies
+from router.control.admin.operation import Call, Operation
+from router.control.quality.drift_addon import DriftAddon
+from router.control.verbs import Document
+
+
+class Relearn(bodies.Automation):
+    """Take the requests from now on for good."""
+
+
+def operations(addon: DriftAddon) -> tuple[Operation, ...]:
+    """Return the route to what `office` knows."""
+
+    async def relearn(call: Call) -> Document:
+        reason = call.asked(Relearn).reason
+        return await addon.relearn(service=call.service, actor=call.actor(), reason=reason)
+
+    return (
+        Operation("POST", "/v1/services/{service}/inputs/relearn", relearn,
+                  "Forget what good requests were like, and learn it anew", "operator", Relearn),
+    )  # fmt: skip

@@ -1,0 +1,70 @@
+"""What the workers' validators found, for people: in status and metrics, and an alarm when a validator itself breaks.
+
+What is judged by it is judged elsewhere: an invalid answer is a fault of its version like a 500 (rollout/outcome.py).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any, Final
+
+from prometheus_client.core import CounterMetricFamily
+from prometheus_client.metrics_core import Metric
+
+from router.control.addon import Addon
+from router.control.core.loop import ControlLoop
+from router.control.monitors.alarms import Alarms
+from router.rollout.stats.window import SECOND_NS
+from router.shm.worker_stats import WorkerStats
+
+FAULT_ALARM_NS: Final = 60 * SECOND_NS
+"""How long after its last fault a validator counts as broken."""
+
+
+class ValidatorsAddon(Addon):
+    """Of all services; only those with counts are shown."""
+
+    def __init__(self, control_loop: ControlLoop) -> None:
+        self._alarms: Alarms = control_loop.alarms
+        self._worker_stats: WorkerStats = control_loop.worker_stats
+        self._indices = {
+            name: service_controller.executor.index for name, service_controller in control_loop.services.items()
+        }
+        self._faults = dict.fromkeys(self._indices, 0)
+        self._broke_ns: dict[str, int] = {}
+
+    def on_second(self, now_ns: int) -> None:
+        """Say whether a validator broke lately."""
+        for name, index in self._indices.items():
+            faults = sum(
+                count for (_, result), count in self._worker_stats.validated(index).items() if result == "fault"
+            )
+            if faults > self._faults[name]:
+                self._faults[name], self._broke_ns[name] = faults, now_ns
+                told = f"validators broke at {faults} requests, which passed unchecked; the workers' log says why"
+                self._alarms.up("validator_fault", told, name)
+            elif name in self._broke_ns and now_ns - self._broke_ns[name] > FAULT_ALARM_NS:
+                del self._broke_ns[name]
+                self._alarms.down("validator_fault", name)
+
+    def status(self, service: str) -> dict[str, Any]:
+        """Return `validated`: counts by what was looked at and what came of it."""
+        found: dict[str, dict[str, int]] = {}
+        for (what, result), count in self._worker_stats.validated(self._indices[service]).items():
+            if count:
+                found.setdefault(what, {})[result] = count
+        return {"validated": found}
+
+    explain = status
+
+    def metrics(self) -> Iterable[Metric]:
+        """Return the counter of everything that was looked at."""
+        family = CounterMetricFamily(
+            "rollback_router_validated", "Requests, responses and streams held against the service's rules.",
+            labels=["service", "what", "result"],
+        )  # fmt: skip
+        for name, index in self._indices.items():
+            for (what, result), count in self._worker_stats.validated(index).items():
+                if count:
+                    family.add_metric([name, what, result], count)
+        return [family]

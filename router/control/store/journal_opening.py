@@ -1,0 +1,163 @@
+"""How the journal is opened at a start: verified, or told apart from a corrupt one, or begun anew from a readable copy."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+
+from router.control.store import journal_rows, mark
+from router.control.store.journal_rows import EXIT_CORRUPT, FILE, Corrupt
+from router.control.store.mark import Mark
+from router.errors import StartError
+from router.rollout.model import entry as kinds
+from router.rollout.model.entry import Entry
+from router.runtime import owned_files
+
+
+def opened(state_dir: Path, at_s: float) -> tuple[sqlite3.Connection, list[Entry]]:
+    """Return the verified journal of `state_dir` and all its entries.
+
+    Raise StartError (6) if it is corrupt: what can be read is then in a copy beside it, and the error gives the command
+    that continues. `at_s` (wall time) names the copy.
+    """
+    path = state_dir / FILE
+    try:
+        return _verified(path)
+    except (Corrupt, sqlite3.DatabaseError, ValueError) as error:
+        raise corrupt(state_dir, error, at_s) from None
+    except OSError as error:
+        raise StartError("journal_unreadable", f"{path}: {error.strerror}", EXIT_CORRUPT) from None
+
+
+def _verified(path: Path) -> tuple[sqlite3.Connection, list[Entry]]:
+    try:
+        found = mark.read(path.with_name(mark.FILE))
+    except owned_files.NotOurs as error:
+        raise StartError(
+            "state_not_ours", f"{path.with_name(mark.FILE)}: {error.strerror}", journal_rows.EXIT_STATE
+        ) from None
+    database = journal_rows.connect(path)
+    try:
+        journal_rows.prepare(database, path)
+        entries = journal_rows.verified(database)
+        if found is not None:
+            _refuse_incomplete(found, entries, journal_rows.checksums(database, 1, found.seq))
+        return database, entries
+    except BaseException:  # whatever it is goes on up; only the descriptor must not
+        _close_as_it_is(database, path)
+        raise
+
+
+def _refuse_incomplete(found: Mark, entries: list[Entry], checksums: dict[int, int]) -> None:
+    """Raise Corrupt if the journal does not hold what its mark says that it held; `checksums` are those of its rows."""
+    if entries and found.first and found.first != checksums.get(1):
+        raise Corrupt(f"{mark.FILE} beside it belongs to another journal, which had {found.seq} entries")
+    if len(entries) < found.seq:
+        raise Corrupt(
+            f"its end is missing: {mark.FILE} says that {found.seq} entries were written and acknowledged, up to generation "
+            f"{found.generation}, and there are {len(entries)}"
+        )
+    if found.seq and found.crc and found.crc != checksums.get(found.seq):
+        raise Corrupt(f"{mark.FILE} says that entry {found.seq} is another one than the one that is there")
+
+
+def _close_as_it_is(database: sqlite3.Connection, path: Path) -> None:
+    """Close a damaged journal without SQLite's last checkpoint, which would delete the WAL: it is the evidence."""
+    try:
+        keeper = sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)
+    except sqlite3.Error:
+        return database.close()
+    try:
+        keeper.execute("SELECT count(*) FROM sqlite_master").fetchone()
+    except sqlite3.Error:
+        pass
+    finally:
+        database.close()
+        keeper.close()
+
+
+def corrupt(state_dir: Path, error: Exception, at_s: float) -> StartError:
+    """Return the error that ends the start: it names the file and its readable copy, and gives the command that continues."""
+    path = state_dir / FILE
+    if isinstance(error, sqlite3.OperationalError) and "locked" in str(error):
+        return StartError(
+            "journal_busy", f"{path} is locked by another program ({error}): close that one first", EXIT_CORRUPT
+        )
+    entries = journal_rows.readable(path)
+    copy = path.with_name(f"journal-readable-{_stamp(at_s)}.jsonl")
+    try:
+        journal_rows.export(entries, copy)
+    except OSError as failed:
+        return StartError(
+            "journal_corrupt", f"{path} is corrupt ({error}), and no copy can be made: {failed}", EXIT_CORRUPT
+        )
+    last = next((entry for entry in reversed(entries) if "to" in entry.data), None)
+    version = last.data["to"] if last else "VERSION"
+    return StartError(
+        "journal_corrupt",
+        f"{path} is corrupt ({error}). {len(entries)} entries can be read and are in {copy}"
+        + (f"; the last switch among them made {version} active in {last.service}. " if last else ". ")
+        + "Find out which version serves, then continue with: "
+        f"rollback-router run --assume-active {version} --journal-from {copy} (and your other options)",
+        EXIT_CORRUPT,
+    )
+
+
+def begun_anew(
+    state_dir: Path, copy: Path, at_s: float, sieve: Callable[[list[Entry]], list[Entry]]
+) -> tuple[sqlite3.Connection, list[Entry], bool]:
+    """Return a journal that goes on from `copy`, its entries, and whether it was begun now.
+
+    `sieve` keeps those entries that make sense without the ones that damage has taken. The corrupt file is renamed and
+    kept. A journal that was begun from this very copy before is simply opened; a sound one is never replaced: StartError (2).
+    """
+    path = state_dir / FILE
+    if path.exists() and path.stat().st_size:
+        try:
+            database, entries = _verified(path)
+        except (Corrupt, sqlite3.DatabaseError, ValueError):
+            pass
+        else:
+            if any(entry.type == kinds.IMPORTED and entry.data["copy"] == str(copy) for entry in entries):
+                return database, entries, False
+            database.close()
+            raise StartError(
+                "journal_sound", f"{path} is sound: start without --journal-from, or with --fresh to archive it", 2
+            )
+    found = renumbered(sieve(journal_rows.imported(copy)))
+    _put_aside(path, at_s)
+    database = journal_rows.connect(path)
+    journal_rows.prepare(database, path)
+    database.execute("BEGIN IMMEDIATE")
+    database.executemany(journal_rows.INSERT, [journal_rows.row(entry.seq, entry) for entry in found])
+    database.execute("COMMIT")
+    # Last: until then a start without this copy is refused, as what the old mark speaks of is missing.
+    mark.put_aside(path.with_name(mark.FILE), f"journal.corrupt-{_stamp(at_s)}.mark")
+    return database, found, True
+
+
+def renumbered(entries: list[Entry]) -> list[Entry]:
+    """Return entries numbered from 1 without gaps; what names another one by its number follows it."""
+    numbers = {entry.seq: number for number, entry in enumerate(entries, 1)}
+    result = []
+    for number, entry in enumerate(entries, 1):
+        data = entry.data
+        if "abandons" in data:
+            data = {**data, "abandons": numbers.get(data["abandons"], 0)}
+        result.append(replace(entry, seq=number, data=data))
+    return result
+
+
+def _put_aside(path: Path, at_s: float) -> None:
+    for suffix in ("", "-wal", "-shm"):
+        part = path.with_name(path.name + suffix)
+        if part.exists():
+            os.rename(part, path.with_name(f"journal.corrupt-{_stamp(at_s)}.sqlite{suffix}"))
+
+
+def _stamp(at_s: float) -> str:
+    return f"{datetime.fromtimestamp(at_s, UTC):%Y%m%dT%H%M%S.%fZ}"

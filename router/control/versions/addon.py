@@ -1,0 +1,112 @@
+"""The office that keeps the versions: what is known of each, when it was live, and which may be deleted."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterable
+
+from router.control.addon import Addon
+from router.control.core.loop import ControlLoop
+from router.control.core.service_controller import ServiceController
+from router.control.views import catalogue
+from router.control.views.catalogue import Document
+from router.errors import OperatorError
+from router.rollout.machine.retention import Retained, deletable, retained
+from router.rollout.model.events import RegisterAsked
+from router.rollout.model.target import Target
+from router.rollout.versions.active_periods import TENURES_MAX
+from router.runtime import clock
+
+
+class VersionsAddon(Addon):
+    """`understood` returns the ids of the incidents whose root cause is known."""
+
+    def __init__(self, control_loop: ControlLoop, understood: Callable[[], Iterable[str]] = tuple) -> None:
+        self._control_loop = control_loop
+        self._understood = understood
+
+    def on_second(self, now_ns: int) -> None:
+        """A version whose quarantine has come back may be active: that is for people to see."""
+        for name, service_controller in self._control_loop.services.items():
+            active = service_controller.registry.active
+            mark = service_controller.registry.quarantines.get(active.version) if active else None
+            if active is not None and mark is not None:
+                told = f"{active.version} is active, and its quarantine is back ({mark['reason']}): release it or switch away"
+                self._control_loop.alarms.up("quarantined_version_active", told, name)
+            else:
+                self._control_loop.alarms.down("quarantined_version_active", name)
+
+    # -- what people ask
+    async def version(self, version: str, service: str | None) -> Document:
+        """Return one version in full; raise OperatorError (404, or 400 if several services have it)."""
+        service_controller, target = self._found(version, service)
+        return await asyncio.to_thread(catalogue.version, catalogue.snapshot(service_controller.registry), target)
+
+    async def live(self, service: str, limit: int = TENURES_MAX) -> Document:
+        """Return what was live when: the newest `limit`."""
+        service_controller = self._control_loop.view.service(service)
+        return await asyncio.to_thread(catalogue.live, catalogue.snapshot(service_controller.registry), limit)
+
+    def retention(self, service: str) -> Document:
+        """Return what has to be kept, and which artifacts no version of any service keeps."""
+        service_controller = self._control_loop.view.service(service)
+        versions = self._retained(service_controller)
+        others = [
+            kept
+            for other in self._control_loop.services.values()
+            if other is not service_controller
+            for kept in self._retained(other)
+        ]
+        own = {version.artifact for version in versions}
+        return {
+            "service": service,
+            "keep_accepted": service_controller.service.retention.keep_accepted,
+            "kept": [version.as_dict() for version in versions if version.because],
+            "deletable": [version.as_dict() for version in versions if not version.because],
+            "artifacts_deletable": [uri for uri in deletable([*versions, *others]) if uri in own],
+        }
+
+    async def register(
+        self,
+        *,
+        service: str,
+        version: str,
+        endpoints: list[str],
+        actor: str,
+        artifact: str | None = None,
+        dry_run: bool = False,
+    ) -> Document:
+        """Make a version known without deploying it, or correct its artifact; no route changes."""
+        service_controller = self._control_loop.view.service(service)
+        model = await self._control_loop.models.named(service, version, endpoints, artifact)
+        event = RegisterAsked(model.version, model.endpoints, actor, model.origin)
+        change = await service_controller.executor.change(event, dry_run=dry_run)
+        would = "would be " if dry_run and change.changed else ""
+        told = f"{model.version} {would or 'is '}registered" + ("" if change.changed else " already")
+        return {
+            "service": service,
+            "version": model.version,
+            "changed": change.changed,
+            "journalled": True,
+            "dry_run": dry_run,
+            "message": told,
+        }
+
+    def _retained(self, service_controller: ServiceController) -> list[Retained]:
+        keep = service_controller.service.retention.keep_accepted
+        return retained(service_controller.registry, keep, self._understood(), clock.wall_s())
+
+    def _found(self, version: str, service: str | None) -> tuple[ServiceController, Target]:
+        services = self._control_loop.services
+        asked = [self._control_loop.view.service(service)] if service is not None else list(services.values())
+        found = [service_controller for service_controller in asked if version in service_controller.registry.targets]
+        if len(found) == 1:
+            return found[0], found[0].registry.targets[version]
+        if found:
+            names = ", ".join(service_controller.name for service_controller in found)
+            raise OperatorError(
+                400, "service_needed", f"services {names} have a version {version}: name one", exit_code=2
+            )
+        where = f"service {service}" if service is not None else "no service"
+        detail = f"{where} has {'no' if service is not None else 'a'} version {version!r}; GET /v1/versions lists them"
+        raise OperatorError(404, "version_unknown", detail, exit_code=9)

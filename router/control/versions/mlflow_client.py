@@ -1,0 +1,170 @@
+"""An MLflow tracking server's model registry over its REST API (2.0, as MLflow 1 to 3 have it), without its client library.
+
+Every call opens what it needs, ends within `timeout_s`, follows no redirect (a token must not travel) and reads at most
+ANSWER_BYTES_MAX. The token or password is read from its file at each call, so that a new one needs no restart.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+from urllib.parse import quote
+
+import aiohttp
+import orjson
+
+from router import __version__
+from router.control.bulkhead import Bulkhead, BulkheadResolver
+from router.errors import OperatorError
+from router.rollout.versions.model_uri import ModelUri
+from router.runtime.printable import printable
+from router.settings.sections.mlflow import MlflowSettings
+
+ANSWER_BYTES_MAX: Final = 1 << 20
+SECRET_BYTES_MAX: Final = 64 << 10
+DETAIL_CHARS_MAX: Final = 300
+CALLS_MAX: Final = 4
+"""Names that are being resolved at a time."""
+_REFUSED: Final = 9
+
+
+@dataclass(frozen=True, slots=True)
+class ModelVersion:
+    """One version of a registered model. `source` is the URI of its files, `status` is READY unless its upload failed."""
+
+    uri: ModelUri
+    source: str | None
+    status: str
+    tags: dict[str, str]
+
+
+class MlflowRefused(OperatorError):
+    """It answered, and said no. `final`: the same call would be refused again; else it is about who we are."""
+
+    def __init__(self, answered: int, code: str, detail: str) -> None:
+        super().__init__(404 if answered in (400, 404) else 502, code, detail, exit_code=_REFUSED)
+        self.final = answered not in (401, 403, 408, 429)
+
+
+class Mlflow:
+    """One tracking server. Errors are OperatorErrors: 503 `mlflow_unreachable`, else MlflowRefused."""
+
+    def __init__(self, server: MlflowSettings) -> None:
+        self._server = server
+        self._root = f"{server.tracking_uri}/api/2.0/mlflow"
+        self._timeout = aiohttp.ClientTimeout(total=server.timeout_s, connect=server.connect_timeout_s)
+        self._aside = Bulkhead("mlflow", CALLS_MAX)
+        self._identity: asyncio.Future[dict[str, str]] | None = None
+
+    async def version(self, uri: ModelUri) -> ModelVersion:
+        """Return the version that `uri` names by number or alias."""
+        if uri.number is not None:
+            path = f"model-versions/get?name={quote(uri.name, safe='')}&version={uri.number}"
+        else:
+            path = f"registered-models/alias?name={quote(uri.name, safe='')}&alias={uri.alias}"
+        document = await self._call("GET", path)
+        try:
+            told = document["model_version"]
+            tags = {str(tag["key"]): str(tag.get("value", "")) for tag in told.get("tags", ())}
+            found = ModelUri(str(told["name"]), str(int(told["version"])))
+            return ModelVersion(found, str(told.get("source") or "") or None, str(told.get("status", "READY")), tags)
+        except (KeyError, TypeError, ValueError, AttributeError):
+            raise self._unreachable("it answered, but not with a model version") from None
+
+    async def aliased(self, name: str, alias: str) -> str | None:
+        """Return the number that the alias points to; None if there is no such alias."""
+        try:
+            return (await self.version(ModelUri(name, None, alias))).uri.number
+        except MlflowRefused as refusal:
+            if refusal.final:
+                return None
+            raise
+
+    async def set_tag(self, uri: ModelUri, key: str, value: str) -> None:
+        """Set one tag of a version; setting it twice is the same as once."""
+        body = {"name": uri.name, "version": uri.number, "key": key, "value": value}
+        await self._call("POST", "model-versions/set-tag", body)
+
+    async def set_alias(self, name: str, alias: str, number: str) -> None:
+        """Let the alias point to another version."""
+        await self._call("POST", "registered-models/alias", {"name": name, "alias": alias, "version": number})
+
+    async def _call(self, method: str, path: str, body: dict[str, Any] | None = None) -> dict[str, Any]:
+        headers = {"Accept": "application/json", "User-Agent": f"rollback-router/{__version__}"}
+        try:
+            async with asyncio.timeout(self._server.timeout_s):  # reading the secret counts, too: its disk may hang
+                headers |= await self._identified()
+                connector = aiohttp.TCPConnector(resolver=BulkheadResolver(self._aside), force_close=True)
+                async with aiohttp.ClientSession(connector=connector, timeout=self._timeout) as session:
+                    url = f"{self._root}/{path}"
+                    async with session.request(
+                        method, url, json=body, headers=headers, allow_redirects=False
+                    ) as answer:
+                        raw = await answer.content.read(ANSWER_BYTES_MAX + 1)
+                        while len(raw) <= ANSWER_BYTES_MAX and (more := await answer.content.read(ANSWER_BYTES_MAX)):
+                            raw += more
+                        return self._understood(answer.status, raw)
+        except TimeoutError:
+            raise self._unreachable(f"no answer within {self._server.timeout_s:g} s") from None
+        except aiohttp.ClientError as error:
+            raise self._unreachable(str(error) or type(error).__name__) from None
+        except (OSError, ValueError) as error:
+            raise self._unreachable(str(error)) from None
+
+    async def _identified(self) -> dict[str, str]:
+        """Return the header field that says who we are. Only one thread ever waits for the file: the pool is shared."""
+        if self._identity is None or self._identity.done():
+            self._identity = asyncio.get_running_loop().run_in_executor(None, _credentials, self._server)
+            self._identity.add_done_callback(lambda ended: ended.cancelled() or ended.exception())
+        return await asyncio.shield(self._identity)
+
+    def _understood(self, status: int, raw: bytes) -> dict[str, Any]:
+        if len(raw) > ANSWER_BYTES_MAX:
+            raise self._unreachable(f"its answer is longer than {ANSWER_BYTES_MAX} bytes")
+        try:
+            document = orjson.loads(raw or b"{}")
+        except orjson.JSONDecodeError:
+            document = None
+        if status >= 500 or not isinstance(document, dict) or 300 <= status < 400:
+            raise self._unreachable(f"it answered {status}, but not as MLflow's REST API")
+        if status >= 400:
+            why = str(document.get("message") or document.get("error_code") or f"status {status}")[:DETAIL_CHARS_MAX]
+            code = "mlflow_denied" if status in (401, 403) else "mlflow_refused"
+            raise MlflowRefused(status, code, f"MLflow at {self._server.tracking_uri}: {why}")
+        return document
+
+    def _unreachable(self, why: str) -> OperatorError:
+        shown = printable(why)
+        detail = f"MLflow at {self._server.tracking_uri} is of no use now: {shown[:DETAIL_CHARS_MAX]}"
+        return OperatorError(503, "mlflow_unreachable", detail, exit_code=_REFUSED)
+
+
+def complaint(server: MlflowSettings) -> str | None:
+    """Return what is wrong with the file of the secret; None if nothing is."""
+    try:
+        _credentials(server)
+    except (OSError, ValueError) as error:
+        return f"mlflow.secret_file {server.secret_file}: {getattr(error, 'strerror', None) or error}"
+    return None
+
+
+def _credentials(server: MlflowSettings) -> dict[str, str]:
+    """Return the header field that says who we are; raise OSError or ValueError if the file is of no use."""
+    if server.secret_file is None:
+        return {}
+    secret = _secret(server.secret_file)
+    if server.user is None:
+        return {"Authorization": f"Bearer {secret}"}
+    encoded = base64.b64encode(f"{server.user}:{secret}".encode()).decode()  # RFC 7617 §2
+    return {"Authorization": f"Basic {encoded}"}
+
+
+def _secret(path: str) -> str:
+    with Path(path).open("rb") as file:
+        text = file.read(SECRET_BYTES_MAX).decode("utf-8").strip()
+    if not text or not text.isprintable():
+        raise ValueError(f"{path} holds no token or password in one line")
+    return text

@@ -1,0 +1,95 @@
+"""Versions: their history, and the marks that humans set and lift."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from router.control.admin import bodies
+from router.control.admin.bodies import ChangeQuery, LiveQuery, ServiceQuery
+from router.control.admin.operation import Call, Operation
+from router.control.verbs import Document
+from router.control.versions.addon import VersionsAddon
+from router.errors import OperatorError
+
+_NOT_A_VERB: Final = "(?!.+/(?:quarantine|release)$)"
+"""A version whose name ends so is written with %2F: `/v1/versions/a%2Fquarantine`."""
+
+
+async def list_all(call: Call) -> Document:
+    """All versions."""
+    return await call.verbs.view.versions()
+
+
+async def quarantine(call: Call) -> Document:
+    """Block a version."""
+    reason = call.asked(bodies.QuarantineBody).reason
+    return await call.verbs.quarantine(
+        service=_service(call), version=call.version, actor=call.actor(), reason=reason, dry_run=call.dry_run
+    )
+
+
+async def release(call: Call) -> Document:
+    """Lift the block of a version."""
+    body = call.asked(bodies.Release)
+    return await call.verbs.release(
+        service=_service(call),
+        version=call.version,
+        actor=call.actor(),
+        reason=body.reason,
+        expires_after_s=body.expires_after_s,
+        dry_run=call.dry_run,
+    )
+
+
+def _service(call: Call) -> str:
+    named: str | None = getattr(call.body, "service", None)
+    if named is not None:
+        return named
+    services = sorted(call.verbs.view.status()["services"])
+    if len(services) == 1:
+        return str(services[0])
+    detail = f"body.service: name the service, one of {', '.join(services)}"
+    raise OperatorError(400, "request_invalid", detail, exit_code=2)
+
+
+def operations(archive: VersionsAddon) -> tuple[Operation, ...]:
+    """Return the routes to what `archive` knows."""
+
+    async def one(call: Call) -> Document:
+        return await archive.version(call.version, call.queried(ServiceQuery).service)
+
+    async def live(call: Call) -> Document:
+        return await archive.live(call.service, call.queried(LiveQuery).limit)
+
+    async def retention(call: Call) -> Document:
+        return archive.retention(call.service)
+
+    async def register(call: Call) -> Document:
+        body = call.asked(bodies.Register)
+        return await archive.register(
+            service=_service(call),
+            version=body.version,
+            endpoints=body.endpoints or [],
+            artifact=body.artifact,
+            actor=call.actor(),
+            dry_run=call.dry_run,
+        )
+
+    return (
+        Operation("POST", "/v1/versions", register, "Make a version known without deploying it, or correct its artifact",
+                  "operator", bodies.Register, ChangeQuery, 201),
+        Operation("GET", f"/v1/versions/{{version:{_NOT_A_VERB}.+}}", one,
+                  "One version: where it comes from, when it was live, how it fared",
+                  query=ServiceQuery),
+        Operation("GET", "/v1/services/{service}/live", live, "What was live when, oldest first", query=LiveQuery),
+        Operation("GET", "/v1/services/{service}/retention", retention, "Which versions and artifacts may be deleted"),
+    )  # fmt: skip
+
+
+OPERATIONS: Final = (
+    Operation("GET", "/v1/versions", list_all, "All versions with their history and marks"),
+    Operation("POST", "/v1/versions/{version:.+}/quarantine", quarantine, "Block a version",
+              "operator", bodies.QuarantineBody, ChangeQuery),
+    Operation("POST", "/v1/versions/{version:.+}/release", release, "Lift the block of a version",
+              "operator", bodies.Release, ChangeQuery),
+)  # fmt: skip

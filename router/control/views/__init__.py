@@ -1,0 +1,1 @@
+"""What is read: status, metrics, the catalogue of versions."""

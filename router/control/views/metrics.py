@@ -1,0 +1,297 @@
+"""Prometheus text from the worker stats, the status and the switch stats. Names and labels are frozen: dashboards live on them.
+
+Counters of a version begin at zero when it comes into its slot (the lanes' sums minus the slot's base row). Histograms are
+folded from the log-linear buckets: a bucket, at most 12.5 % wide, counts where its middle lies, so only a sample within
+6.25 % of a boundary can be on the wrong side of it, and a `_sum` is within 6.25 % of the true one.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, Final
+
+from prometheus_client import CollectorRegistry, generate_latest
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily
+from prometheus_client.metrics_core import Metric
+from prometheus_client.registry import Collector
+
+from router.control.monitors.certificates import CertificateMonitor
+from router.control.monitors.switch_stats import BUCKETS_S as SWITCH_BUCKETS_S
+from router.control.monitors.switch_stats import DurationHistogram, SwitchStats
+from router.control.verbs import Document, Verbs
+from router.rollout.model.route import SLOTS
+from router.rollout.outcome import OUTCOMES
+from router.rollout.stats.histogram import BUCKETS, lower_bound
+from router.runtime.printable import printable
+from router.shm import layout as at
+from router.shm.segment import Segment
+from router.shm.worker_stats import WorkerStats
+
+PREFIX: Final = "rollback_router_"
+BUCKETS_S: Final = (.001, .0025, .005, .01, .025, .05, .1, .25, .5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0)  # fmt: skip
+ROLES: Final = ("active", "standby", "candidate")
+"""By the number under which the workers count them (layout.L_EXCHANGES)."""
+TRIGGER_STATES: Final = {"not_configured": -1, "pass": 0, "inconclusive": 1, "fail": 2}
+_LABEL_CHARS_MAX: Final = 128
+_QUARANTINED_MAX: Final = 200
+_MIDDLES_US: Final = tuple((lower_bound(bucket) + lower_bound(bucket + 1)) / 2 for bucket in range(BUCKETS))
+_FOLD: Final = tuple(bisect_left(BUCKETS_S, middle / 1e6) for middle in _MIDDLES_US)
+
+
+def render(
+    control_loop: Verbs, put_out: Mapping[str, int] | None = None, wrong: Mapping[str, int] | None = None
+) -> bytes:
+    """Return all figures in the Prometheus text format 0.0.4 (escaping of label values included). `put_out`: how many
+    connections the admin port has closed, by why; `wrong`: how many requests it could not read or had
+    wrong credentials, by why.
+    """
+    registry = CollectorRegistry(auto_describe=False)
+    registry.register(_Reading(control_loop, put_out or {}, wrong or {}))
+    return generate_latest(registry)
+
+
+def fold(counts: Sequence[int]) -> tuple[list[tuple[str, float]], float]:
+    """Return (cumulative counts by `le`, sum in seconds) of log-linear `counts`; the error is stated above."""
+    folded = [0] * (len(BUCKETS_S) + 1)
+    total_s = 0.0
+    for bucket, count in enumerate(counts):
+        if count:
+            folded[_FOLD[bucket]] += count
+            total_s += count * _MIDDLES_US[bucket] / 1e6
+    return _cumulative(BUCKETS_S, folded), total_s
+
+
+class _Reading(Collector):
+    """One scrape: the families one after the other."""
+
+    def __init__(self, control_loop: Verbs, put_out: Mapping[str, int], wrong: Mapping[str, int]) -> None:
+        self._control_loop = control_loop
+        self._put_out = put_out
+        self._wrong = wrong
+
+    def collect(self) -> Iterator[Metric]:
+        """Read everything once and give it out, family by family."""
+        control_loop = self._control_loop
+        status = control_loop.view.status()
+        names, worker_stats = sorted(status["services"]), control_loop.worker_stats
+        yield from _traffic(status, names, worker_stats, control_loop.segment)
+        yield from _targets(status)
+        yield from _switches(control_loop.switch_stats)
+        yield from _triggers({name: control_loop.view.explain(name) for name in names})
+        yield _quarantined(control_loop.view.quarantined())
+        yield from _processes(status, control_loop.segment)
+        yield _counted(
+            "limited", "How often a limit on clients acted; the label is its name.", "limit", worker_stats.limited()
+        )
+        yield _counted("admin_connections_closed", "Connections that the admin port has closed.", "why", self._put_out)
+        yield _counted("admin_refused", "Requests at the admin port that were no HTTP or had wrong credentials; throttled: "
+                       "of these, answered 429.", "why", self._wrong)  # fmt: skip
+        yield _introductions(worker_stats)
+        yield from _tls(worker_stats, control_loop.certificates)
+        for addon in control_loop.addons:
+            yield from addon.metrics()
+
+
+def _traffic(status: Document, names: list[str], worker_stats: WorkerStats, segment: Segment) -> Iterator[Metric]:
+    requests = CounterMetricFamily(
+        PREFIX + "requests", "Exchanges that ended. Without a version: ended before a target was claimed; without a "
+        "service: matched none.", labels=["service", "version", "role", "outcome"],
+    )  # fmt: skip
+    duration = HistogramMetricFamily(
+        PREFIX + "request_duration_seconds", "Claim to last byte of responses that began (within 6.25 %).",
+        labels=["service", "version"],
+    )  # fmt: skip
+    first_byte = HistogramMetricFamily(
+        PREFIX + "time_to_first_byte_seconds", "Request sent to first byte of the final head (within 6.25 %).",
+        labels=["service", "version"],
+    )  # fmt: skip
+    rescued = CounterMetricFamily(
+        PREFIX + "rescued_requests", "Exchanges that failed on this version and were answered by another.",
+        labels=["service", "version"],
+    )  # fmt: skip
+    _add_outcomes(requests, ("", "", "none"), worker_stats.unmatched()[1])
+    for index, name in enumerate(names):
+        _add_outcomes(requests, (name, "", "none"), _ended_unclaimed(index, worker_stats, segment))
+        for version, slots in _slots_by_version(status["services"][name]).items():
+            rows = [_since_filled(index, slot, worker_stats, segment) for slot in slots]
+            row = [sum(column) for column in zip(*rows, strict=True)]
+            for position, role in enumerate(ROLES):
+                start = at.L_EXCHANGES + position * at.OUTCOME_COUNT
+                _add_outcomes(requests, (name, version, role), row[start : start + at.OUTCOME_COUNT])
+            for family, offset in ((duration, at.L_DURATION), (first_byte, at.L_FIRST_BYTE)):
+                buckets, total_s = fold(row[offset : offset + BUCKETS])
+                family.add_metric([name, version], buckets, total_s)
+            rescued.add_metric([name, version], row[at.L_RESCUED])
+    yield from (requests, duration, first_byte, rescued)
+
+
+def _add_outcomes(family: CounterMetricFamily, labels: tuple[str, str, str], ends: Sequence[int]) -> None:
+    """Add one count an outcome. Where nothing was claimed, only what happened: most outcomes cannot."""
+    for outcome in OUTCOMES:
+        if ends[outcome] or labels[1]:
+            family.add_metric([*labels, outcome.label], ends[outcome])
+
+
+def _ended_unclaimed(service: int, worker_stats: WorkerStats, segment: Segment) -> list[int]:
+    rows = [segment.layout.lane_service(worker, service) + at.LS_ENDED for worker in range(worker_stats.workers)]
+    return [sum(segment.words[row + outcome] for row in rows) for outcome in range(at.OUTCOME_COUNT)]
+
+
+def _slots_by_version(service: Document) -> dict[str, list[int]]:
+    """A version that was retired and came again may still drain in its old slot: both count."""
+    found: dict[str, list[int]] = {}
+    for target in service["targets"]:
+        if 0 <= target["slot"] < SLOTS:
+            found.setdefault(_label(target["version"]), []).append(target["slot"])
+    return found
+
+
+def _since_filled(service: int, slot: int, worker_stats: WorkerStats, segment: Segment) -> list[int]:
+    """Return a whole lane-slot row summed over the lanes, minus what was counted before the slot got its version."""
+    rows = [segment.layout.lane_slot(worker, service, slot) for worker in range(worker_stats.workers)]
+    columns = zip(*(segment.words[row : row + at.LANE_SLOT_WORDS].tolist() for row in rows), strict=True)
+    base = segment.layout.base(service, slot)
+    before = segment.words[base : base + at.LANE_SLOT_WORDS].tolist()
+    return [max(0, sum(column) - earlier) for column, earlier in zip(columns, before, strict=True)]
+
+
+def _targets(status: Document) -> Iterator[Metric]:
+    by_target = ["service", "version"]
+    in_flight = GaugeMetricFamily(PREFIX + "in_flight_requests", "Attempts that have not ended.", labels=by_target)
+    waiting = GaugeMetricFamily(PREFIX + "waiting_requests", "Attempts without a first byte yet.", labels=by_target)
+    tunnels = GaugeMetricFamily(
+        PREFIX + "tunnels", "WebSockets, and requests for one that have no answer yet.", labels=by_target
+    )
+    oldest = GaugeMetricFamily(PREFIX + "oldest_waiting_seconds", "Age of the oldest of them.", labels=by_target)
+    active = GaugeMetricFamily(
+        PREFIX + "active_info", "The version that serves.", labels=["service", "version", "generation"]
+    )
+    ready = GaugeMetricFamily(
+        PREFIX + "target_ready", "1: the last probes were good.", labels=["service", "version", "role"]
+    )
+    way_back = GaugeMetricFamily(PREFIX + "way_back", "1: there is a warm version to go back to.", labels=["service"])
+    for name, service in status["services"].items():
+        for target in service["targets"]:
+            labels = [name, _label(target["version"])]
+            in_flight.add_metric(labels, target["in_flight"])
+            waiting.add_metric(labels, target["waiting"])
+            tunnels.add_metric(labels, target["tunnels"])
+            oldest.add_metric(labels, target["oldest_waiting_s"] or 0.0)
+            ready.add_metric([*labels, target["role"]], float(target["ready"]))
+        if service["active"] is not None:
+            active.add_metric([name, _label(service["active"]), str(service["generation"])], 1.0)
+        way_back.add_metric([name], float(service["way_back"]))
+    yield from (in_flight, waiting, tunnels, oldest, active, ready, way_back)
+
+
+def _switches(tally: SwitchStats) -> Iterator[Metric]:
+    switches = CounterMetricFamily(
+        PREFIX + "switches", "Switches since control began, by verb or trigger.", labels=["service", "reason"]
+    )
+    swap = HistogramMetricFamily(PREFIX + "switch_swap_seconds", "Decision to store.", labels=["service"])
+    confirm = HistogramMetricFamily(
+        PREFIX + "switch_confirm_seconds", "Store to the last worker on the new route.", labels=["service"]
+    )
+    for name, service in tally.services.items():
+        for reason, count in service.switches.items():
+            switches.add_metric([name, reason], count)
+        _add_spread(swap, name, service.swap)
+        _add_spread(confirm, name, service.confirm)
+    yield from (switches, swap, confirm)
+
+
+def _add_spread(family: HistogramMetricFamily, name: str, spread: DurationHistogram) -> None:
+    family.add_metric([name], _cumulative(SWITCH_BUCKETS_S, spread.counts), spread.sum_s)
+
+
+def _triggers(explained: dict[str, Document]) -> Iterator[Metric]:
+    labels = ["service", "trigger"]
+    state = GaugeMetricFamily(
+        PREFIX + "trigger_state", "-1 not configured, 0 pass, 1 inconclusive, 2 fail.", labels=labels
+    )
+    value = GaugeMetricFamily(PREFIX + "trigger_value", "What the trigger sees; absent without data.", labels=labels)
+    limit = GaugeMetricFamily(PREFIX + "trigger_limit", "Above this it fails.", labels=labels)
+    for name, document in explained.items():
+        for trigger, result in _worst_by_name(document["triggers"]).items():
+            state.add_metric([name, trigger], TRIGGER_STATES[result["state"]])
+            for family, figure in ((value, result["value"]), (limit, result["limit"])):
+                if figure is not None:
+                    family.add_metric([name, trigger], figure)
+    yield from (state, value, limit)
+
+
+def _worst_by_name(results: list[dict[str, Any]]) -> dict[str, dict[str, Any]]:
+    """Return the results by `kind_detail` (`hard_failure_hang`); of several with one name the one nearest to acting."""
+    found: dict[str, dict[str, Any]] = {}
+    for result in results:
+        name = _label("_".join(filter(None, (result["kind"], result["detail"]))))
+        known = found.get(name)
+        if known is None or TRIGGER_STATES[result["state"]] > TRIGGER_STATES[known["state"]]:
+            found[name] = result
+    return found
+
+
+def _quarantined(blocked: list[tuple[str, str]]) -> Metric:
+    family = GaugeMetricFamily(
+        PREFIX + "quarantined_info", f"Versions that are blocked, the first {_QUARANTINED_MAX}.",
+        labels=["service", "version"],
+    )  # fmt: skip
+    for service, version in blocked[:_QUARANTINED_MAX]:
+        family.add_metric([service, _label(version)], 1.0)
+    return family
+
+
+def _processes(status: Document, segment: Segment) -> Iterator[Metric]:
+    up = GaugeMetricFamily(PREFIX + "worker_up", "1: its heartbeat is fresh.", labels=["worker"])
+    lag = GaugeMetricFamily(
+        PREFIX + "loop_lag_seconds", "Worst lateness of the event loop in the last second.", labels=["process"]
+    )
+    for worker in status["workers"]:
+        up.add_metric([str(worker["index"])], float(worker["up"]))
+        lag.add_metric([f"worker-{worker['index']}"], worker["loop_lag_s"])
+    lag.add_metric(["control"], segment.words[at.H_CONTROL_LAG_US] / 1e6)
+    yield from (up, lag)
+
+
+def _counted(name: str, told: str, label: str, counts: Mapping[str, int]) -> Metric:
+    family = CounterMetricFamily(PREFIX + name, told, labels=[label])
+    for value, count in counts.items():
+        family.add_metric([value], count)
+    return family
+
+
+def _introductions(worker_stats: WorkerStats) -> Metric:
+    family = CounterMetricFamily(
+        PREFIX + "proxy_headers_refused", "Connections that were closed for want of a PROXY header that we take."
+    )
+    family.add_metric([], worker_stats.proxy_headers_refused())
+    return family
+
+
+def _tls(worker_stats: WorkerStats, expiry: CertificateMonitor) -> Iterator[Metric]:
+    total, failed = worker_stats.handshakes()
+    handshakes = CounterMetricFamily(PREFIX + "tls_handshakes", "TLS handshakes of clients that have ended.")
+    failures = CounterMetricFamily(PREFIX + "tls_handshakes_failed", "Of these, those that failed.")
+    expires = GaugeMetricFamily(
+        PREFIX + "certificate_expires_timestamp_seconds", "Until when the certificate in this file holds.",
+        labels=["setting", "certificate"],
+    )  # fmt: skip
+    handshakes.add_metric([], total)
+    failures.add_metric([], failed)
+    for place, certificate, _ in expiry.found:
+        expires.add_metric([place, _label(certificate.path)], certificate.until.timestamp())
+    yield from (handshakes, failures, expires)
+
+
+def _cumulative(bounds: Sequence[float], counts: Sequence[int]) -> list[tuple[str, float]]:
+    cumulative, seen = [], 0
+    for bound, count in zip((*bounds, float("inf")), counts, strict=True):
+        seen += count
+        cumulative.append(("+Inf" if bound == float("inf") else f"{bound:g}", float(seen)))
+    return cumulative
+
+
+def _label(value: str) -> str:
+    """Return a label value: bounded and visible; quotes and backslashes are escaped by prometheus-client."""
+    return printable(value)[:_LABEL_CHARS_MAX]

@@ -1,0 +1,226 @@
+"""What the admin API shows of a service: roles, targets, windows, verdict, gate. Reads only; times are RFC 3339 for people."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from router.control.core.probes import Probes
+from router.control.core.service_controller import ServiceController
+from router.rollout.machine.registry import Registry
+from router.rollout.model.target import CANDIDATES, Target
+from router.rollout.outcome import OUTCOMES
+from router.rollout.stats.histogram import quantile
+from router.runtime import clock
+from router.shm import layout as at
+from router.shm.worker_stats import WorkerState, WorkerStats
+
+WINDOWS: Final = (("10s", 10.0), ("60s", 60.0))
+UP_S: Final = 1.0
+"""A worker whose heartbeat is older than this is not shown as up."""
+Document = dict[str, Any]
+
+
+def worker(state: WorkerState, now_ns: int) -> Document:
+    """Return what a worker says of itself."""
+    age_s = (now_ns - state.heartbeat_ns) / 1e9 if state.heartbeat_ns else None
+    return {
+        "index": state.index,
+        "pid": state.pid or None,
+        "up": age_s is not None and age_s < UP_S,
+        "heartbeat_age_s": None if age_s is None else round(max(0.0, age_s), 3),
+        "loop_lag_s": state.lag_us / 1e6,
+        "connections": state.connections,
+        "connections_total": state.connections_total,
+        "starts": state.starts,
+        "draining": state.draining,
+    }
+
+
+def service(service_controller: ServiceController, worker_stats: WorkerStats, probes: Probes, now_ns: int) -> Document:
+    """Return one service: `/v1/services/{service}`."""
+    registry, executor = service_controller.registry, service_controller.executor
+    accepted, ended = worker_stats.exchanges(executor.index)
+    targets = [_target(service_controller, target, worker_stats, probes, now_ns) for target in registry.holders()]
+    no_way_back = service_controller.machine.gate.no_standby_reason()
+    frozen = registry.frozen
+    return {
+        "service": service_controller.name,
+        "generation": registry.generation,
+        "state": _state(service_controller),
+        **roles(registry),
+        "way_back": no_way_back is None,
+        "no_way_back": no_way_back,
+        "frozen": {**frozen, "at": clock.iso(frozen["at"])} if frozen else None,
+        "held": service_controller.machine.blocked_reason,
+        "targets": targets,
+        "exchanges": {
+            "accepted": accepted,
+            "in_flight": accepted - sum(ended),
+            "ended": {outcome.label: ended[outcome] for outcome in OUTCOMES},
+        },
+        "rescued": worker_stats.rescued(executor.index),
+        "last_switch": _last_switch(service_controller),
+        "verdict": {
+            "state": service_controller.verdict.state,
+            "triggers": [
+                {"kind": result.kind, "detail": result.detail, "state": result.state, "reason": result.reason}
+                for result in service_controller.verdict.results
+            ],
+        },
+        "baseline": _baseline(service_controller),
+        "acceptance": _acceptance(service_controller, now_ns),
+    }
+
+
+def roles(registry: Registry) -> dict[str, str | None]:
+    """Return which version is active, standby and candidate."""
+    held = {"active": registry.active, "standby": registry.standby, "candidate": registry.candidate}
+    return {role: target.version if target else None for role, target in held.items()}
+
+
+def _state(service_controller: ServiceController) -> str:
+    registry = service_controller.registry
+    active = registry.active
+    if active is None:
+        return "no_active"
+    if service_controller.machine.blocked_reason is not None:
+        return "no_better_target"
+    if registry.rehearsing:
+        return "drill"
+    if any(target.bounded for target in registry.holders()):
+        return "rolling_back"
+    return "accepted" if active.accepted else "probation"
+
+
+def _last_switch(service_controller: ServiceController) -> Document | None:
+    last = service_controller.registry.last_switch
+    if last is None:
+        return None
+    journalled = last["generation"] not in service_controller.executor.unjournalled
+    return {**last, "at": clock.iso(last["at"]), "journalled": journalled}
+
+
+def _baseline(service_controller: ServiceController) -> Document | None:
+    baseline = service_controller.registry.baseline
+    if baseline is None:
+        return None
+    return {name: baseline[name] for name in ("requests", "faults", "rate", "lower", "upper")}
+
+
+def _acceptance(service_controller: ServiceController, now_ns: int) -> Document:
+    asked, active = service_controller.service.acceptance, service_controller.registry.active
+    requests, seconds = service_controller.judge.acceptance(now_ns)
+    return {
+        "accepted": active is not None and active.accepted,
+        "requests": requests,
+        "requests_needed": asked.requests_min,
+        "seconds": round(seconds, 1),
+        "seconds_needed": asked.after_s,
+        "criteria": [criterion.as_dict() for criterion in service_controller.criteria(now_ns)],
+    }
+
+
+def _target(
+    service_controller: ServiceController, target: Target, worker_stats: WorkerStats, probes: Probes, now_ns: int
+) -> Document:
+    slot = target.slot if target.slot is not None else -1
+    streaks = service_controller.machine.streaks
+    counts = service_controller.executor.scalars(slot)
+    oldest_ns = counts[at.L_OLDEST_WAITING_NS]
+    mark = service_controller.registry.quarantines.get(target.version)
+    return {
+        "version": target.version,
+        "slot": slot,
+        "role": target.role,
+        "state": target.state.value,
+        "ready": streaks.ready(slot, target.endpoints),
+        "endpoints": probes.targets(service_controller.name, slot) or _unprobed(target),
+        "good_probes": streaks.shortest(slot, target.endpoints),
+        "good_probes_needed": service_controller.machine.limits.warmup_probes if target.state in CANDIDATES else None,
+        "quarantined": mark["reason"] if mark else None,
+        "in_flight": worker_stats.slot_in_flight(service_controller.executor.index, slot),
+        "waiting": counts[at.L_WAITING],
+        "tunnels": counts[at.L_TUNNELS],
+        "oldest_waiting_s": round(max(0, now_ns - oldest_ns) / 1e9, 3) if oldest_ns else None,
+        "since": clock.iso(target.since),
+        "totals": {
+            "attempts": counts[at.L_CLAIMED],
+            "begun": counts[at.L_BEGUN],
+            "rescued": counts[at.L_RESCUED],
+            "stale_connections": counts[at.L_STALE_CONNECTION],
+            "outcomes": {outcome.label: counts[at.L_OUTCOMES + outcome] for outcome in OUTCOMES},
+        },
+        "windows": {name: window(service_controller, slot, seconds, now_ns) for name, seconds in WINDOWS},
+    }
+
+
+def _unprobed(target: Target) -> list[dict[str, object]]:
+    return [{"url": url, "ready": False, "last_probe": None} for url in target.endpoints]
+
+
+def window(service_controller: ServiceController, slot: int, seconds: float, now_ns: int) -> Document | None:
+    """Return what a slot did in the last `seconds`; None without data. Times are to the first byte of begun responses."""
+    found = service_controller.judge.window(slot, seconds, now_ns, histograms=True) or service_controller.judge.window(
+        slot, seconds, now_ns
+    )
+    if found is None:
+        return None
+    times = found.first_byte or ()
+    p50_us, p99_us = quantile(times, 0.5), quantile(times, 0.99)
+    return {
+        "requests": found.requests,
+        "faults": found.failed,
+        "fault_rate": found.failed_share,
+        "requests_per_s": round(found.requests / found.covered_s, 3) if found.covered_s > 0 else None,
+        "p50_ms": None if p50_us is None else round(p50_us / 1000, 3),
+        "p99_ms": None if p99_us is None else round(p99_us / 1000, 3),
+    }
+
+
+def explain(service_controller: ServiceController, now_ns: int) -> Document:
+    """Return why automation did or did not act: `/v1/services/{service}/explain`."""
+    registry, verdict = service_controller.registry, service_controller.verdict
+    obstacles = service_controller.machine.gate.objections(service_controller.shares(now_ns))
+    active = registry.active
+    return {
+        "service": service_controller.name,
+        "active": active.version if active else None,
+        "generation": registry.generation,
+        "frozen": registry.frozen is not None,
+        "unwell": service_controller.unwell,
+        "verdict": verdict.state,
+        "triggers": [result.as_dict() for result in verdict.results],
+        "gate": {"would_pass": not obstacles, "reasons": obstacles},
+        "acceptance": [criterion.as_dict() for criterion in service_controller.criteria(now_ns)],
+        "summary": _summary(service_controller, obstacles),
+    }
+
+
+def _summary(service_controller: ServiceController, obstacles: list[str]) -> str:
+    active, standby = service_controller.registry.active, service_controller.registry.standby
+    if active is None:
+        return f"Service {service_controller.name} has no active version."
+    failing = service_controller.verdict.failing
+    if failing is not None:
+        goes = "the drill goes home" if service_controller.registry.rehearsing else "is being rolled back"
+        act = f"but automation holds: {'; '.join(obstacles)}" if obstacles else f"and {goes}"
+        return f"{active.version} fails ({failing.reason}), {act}."
+    waiting = next(
+        (proposal for proposal in service_controller.registry.proposals.pending() if proposal.kind == "rollback"), None
+    )
+    if waiting is not None:
+        return f"{waiting.version} may have to go back ({waiting.reason}); {waiting.id} waits for a person."
+    near = next((result for result in service_controller.verdict.results if result.state == "fail"), None)
+    if near is not None:
+        return f"{active.version} may be failing: {near.reason}; {near.distance}."
+    missing = service_controller.machine.gate.no_standby_reason()
+    back = f"no way back: {missing}" if missing or standby is None else f"{standby.version} is the way back"
+    if service_controller.verdict.state == "pass":
+        return f"{active.version} works; {back}."
+    return f"Not enough requests to say how {active.version} does; {back}."
+
+
+def incident(told: Document) -> Document:
+    """Return an incident with times for people."""
+    times = {name: clock.iso(told[name]) if told[name] is not None else None for name in ("started_at", "detection_at")}
+    return {**told, **times}

@@ -1,0 +1,86 @@
+"""What the demo shows while it runs: a live table in a terminal, a line per act otherwise."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from types import TracebackType
+from typing import Any, Final, Self
+
+from rich.console import Console, Group
+from rich.live import Live
+from rich.table import Table
+from rich.text import Text
+
+_FAULTS: Final = ("server_error", "connect_failed", "timed_out", "truncated", "invalid")
+
+
+class Display:
+    """Shows acts and the service's document. `headless`: one line per act and no table."""
+
+    def __init__(self, console: Console, headless: bool) -> None:
+        self._console = console
+        self._live = None if headless else Live(console=console, refresh_per_second=8, transient=False)
+        self._act = ""
+        self._document: dict[str, Any] = {}
+        self._gone: dict[str, dict[str, Any]] = {}
+
+    def __enter__(self) -> Self:
+        if self._live is not None:
+            self._live.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._live is not None:
+            self._live.stop()
+
+    def act(self, text: str) -> None:
+        """Say what happens now."""
+        self._act = text
+        if self._live is None:
+            self._console.print(text, soft_wrap=True)
+        else:
+            self._live.update(self.picture())
+
+    def show(self, document: dict[str, Any]) -> None:
+        """Show the service as its document describes it."""
+        self._document = document
+        for target in document["targets"]:
+            self._gone[target["version"]] = {**target, "role": "–", "state": "retired", "windows": {}}
+        if self._live is not None:
+            self._live.update(self.picture())
+
+    def picture(self) -> Group:
+        """Return what is shown now: the act, the table, the verdict."""
+        verdict = self._document.get("verdict") or {}
+        present = self._document.get("targets", [])
+        versions = {target["version"] for target in present}
+        left = [target for version, target in self._gone.items() if version not in versions]
+        drawn = table([*present, *left])
+        return Group(Text(self._act, style="bold"), drawn, Text(f"verdict: {verdict.get('state', '–')}"))
+
+
+def table(targets: Iterable[dict[str, Any]]) -> Table:
+    """Return targets of a service's document as a table: version, role, requests/s, errors so far, p50 and p99."""
+    drawn = Table("version", "role", "state")
+    for title in ("requests/s", "errors", "p50 ms", "p99 ms"):
+        drawn.add_column(title, justify="right", min_width=8)
+    for target in targets:
+        window = (target.get("windows") or {}).get("10s") or {}
+        style = {"active": "bold green", "standby": "cyan", "candidate": "yellow"}.get(target["role"], "dim")
+        drawn.add_row(
+            target["version"],
+            target["role"],
+            str(target.get("state", "")),
+            _number(window.get("requests_per_s")),
+            _number(sum(target["totals"]["outcomes"].get(outcome, 0) for outcome in _FAULTS), digits=0),
+            _number(window.get("p50_ms")),
+            _number(window.get("p99_ms")),
+            style=style,
+        )
+    return drawn
+
+
+def _number(value: float | None, digits: int = 1) -> str:
+    return "–" if value is None else f"{value:,.{digits}f}"

@@ -1,0 +1,131 @@
+"""Addresses of peers, and the networks that they may be in.
+
+An address is a text without port and zone, UNIX for the other end of a Unix socket, which has none, or UNKNOWN. IPv4 in IPv6
+(`::ffff:192.0.2.1`, what a socket for both shows) is IPv4 everywhere: a list that names 192.0.2.0/24 means these clients too.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import ipaddress
+import re
+import socket
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Final
+
+from router.tls.certificate_names import Shown
+
+UNIX: Final = "unix"
+"""The address of every peer on a Unix socket, and in a list of networks: all of them."""
+
+UNKNOWN: Final = "unknown"
+"""A connection that was gone before it could be asked; no network covers it."""
+
+_V6: Final = rb"([0-9A-Fa-f.]*+:[0-9A-Fa-f:.]*)(?:%[0-9A-Za-z._~\-]{1,32})?"
+
+_MEMBER: Final = re.compile(rb"([0-9.]{7,15})(?::\d{1,5})?|\[" + _V6 + rb"\](?::\d{1,5})?|" + _V6)
+"""How proxies write an address: bare, or with a port (then IPv6 in brackets), perhaps with a zone (RFC 4007 §11)."""
+
+_MAPPED: Final = bytes(10) + b"\xff\xff"
+
+
+def address_of(member: bytes) -> str | None:
+    """Return the address in one member of X-Forwarded-For, without its port, brackets and zone; None if it is malformed."""
+    found = _MEMBER.fullmatch(member)
+    if found is None:
+        return None
+    text = (found[1] or found[2] or found[3]).decode("ascii")
+    packed = packed_of(text)
+    return None if packed is None else text_of(packed)
+
+
+def plain_address(text: str) -> str:
+    """Return an address as the system writes it, without its zone, as IPv4 if it is IPv4 in IPv6; UNKNOWN if it is none."""
+    packed = packed_of(text.partition("%")[0])
+    return UNKNOWN if packed is None else text_of(packed)
+
+
+def packed_of(text: str) -> bytes | None:
+    """Return the four or sixteen bytes of an address in its strict form, IPv4 in IPv6 as IPv4; None if it is none."""
+    try:
+        if ":" not in text:
+            return socket.inet_pton(socket.AF_INET, text)
+        packed = socket.inet_pton(socket.AF_INET6, text)
+    except (OSError, ValueError):
+        return None
+    return packed[12:] if packed.startswith(_MAPPED) else packed
+
+
+def client_of(address: str) -> str:
+    """Return who counts as one client: an IPv4 address, the /64 of an IPv6 address, or what is no address as it is. A /64 is
+    the least that one subscriber gets (RFC 6177 §2), and a single host may use any address of it.
+    """
+    packed = packed_of(address) if ":" in address else None
+    return address if packed is None or len(packed) == 4 else f"{text_of(packed[:8] + bytes(8))}/64"
+
+
+def text_of(packed: bytes) -> str:
+    """Return the text of four or sixteen bytes."""
+    return socket.inet_ntop(socket.AF_INET if len(packed) == 4 else socket.AF_INET6, packed)
+
+
+class Networks:
+    """What a list of CIDR networks, and perhaps `unix`, covers. Empty covers nobody."""
+
+    def __init__(self, members: Iterable[str] = ()) -> None:
+        """Raise ValueError for a member that is neither."""
+        self._unix = False
+        self._prefixes: list[tuple[int, int, int]] = []
+        """(bytes of an address, bits that are not compared, the others)."""
+        for member in members:
+            if member == UNIX:
+                self._unix = True
+                continue
+            network = ipaddress.ip_network(member)
+            size = network.max_prefixlen // 8
+            free = network.max_prefixlen - network.prefixlen
+            self._prefixes.append((size, free, int(network.network_address) >> free))
+
+    def __bool__(self) -> bool:
+        return self._unix or bool(self._prefixes)
+
+    def covers(self, address: str) -> bool:
+        """Return whether a peer with this address is in one of them."""
+        if address == UNIX:
+            return self._unix
+        if not self._prefixes:
+            return False
+        packed = packed_of(address)
+        if packed is None:
+            return False
+        size, number = len(packed), int.from_bytes(packed, "big")
+        return any(size == width and number >> free == prefix for width, free, prefix in self._prefixes)
+
+
+@dataclass(frozen=True, slots=True)
+class Peer:
+    """`address` is an IP address, UNIX or UNKNOWN; `scheme` is that of the connection, `http` or `https`. `shown`: with which
+    certificate another process made the connection, if we have taken it over.
+    """
+
+    address: str
+    scheme: str
+    shown: Shown | None = None
+
+
+def peer_of(transport: asyncio.BaseTransport, announced: str = "") -> Peer:
+    """Return who is at the other end: the `announced` address, or what the kernel says."""
+    scheme = "https" if transport.get_extra_info("ssl_object") else "http"
+    if announced:
+        return Peer(announced, scheme)
+    return Peer(socket_address(transport.get_extra_info("socket"), transport.get_extra_info("peername")), scheme)
+
+
+def socket_address(sock: socket.socket, name: object) -> str:
+    """Return the address in `name`, what the kernel calls the peer of `sock`. One that is gone already has no name, and must
+    not pass for one on a Unix socket, which never has.
+    """
+    if isinstance(name, tuple) and name:
+        return plain_address(str(name[0]))
+    return UNIX if sock.family == socket.AF_UNIX else UNKNOWN

@@ -1,0 +1,41 @@
+cimport cython
+
+from router.proxy.engine.exchange cimport Exchange
+from router.proxy.data_plane cimport DataPlane
+from router.proxy.engine.pool cimport Pool
+from router.proxy.engine.local_target cimport LocalTarget
+
+cdef Py_ssize_t _CLAIMED, _BEGUN, _LAST_BEGUN_NS, _FIRST_BYTE, _OUTCOMES, _DURATION, _THROTTLED
+cdef long long _MICROS_MAX
+
+
+@cython.final
+@cython.freelist(64)
+cdef class Attempt:
+    cdef public DataPlane plane
+    cdef public Exchange exchange
+    cdef public LocalTarget target
+    cdef public Py_ssize_t row
+    cdef public int role
+    cdef public long long generation
+    cdef public double claimed_s
+    cdef public double sent_s
+    cdef public bint begun
+    cdef public bint any_sent
+    cdef public bint retrying
+    cdef public Pool pool
+    cdef public tuple tried
+
+    cpdef enter(self, Pool pool)
+    cpdef leave(self)
+    cpdef sent(self, double now_s)
+    @cython.locals(row=Py_ssize_t, plane=DataPlane, waited_since_s=double)
+    cpdef answered(self, int status, double now_s)
+    cpdef bint may_retry(self) except -1
+    @cython.locals(row=Py_ssize_t, plane=DataPlane, target=LocalTarget)
+    cpdef end(self, Py_ssize_t outcome, double lasted_s)
+    cdef _failed(self, Py_ssize_t outcome)
+
+
+@cython.locals(micros=cython.longlong, length=int)
+cpdef count(unsigned long long[::1] words, Py_ssize_t histogram, double seconds)

@@ -1,0 +1,147 @@
+"""One try of an exchange on one slot: claimed, counted, ended with exactly one outcome, and scored only there.
+
+An attempt may use several endpoints of its target in turn; one that another endpoint recovers is no fault of the version.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from router.rollout.outcome import FAULTS, Outcome
+from router.rollout.stats.histogram import MICROS_MAX
+from router.runtime.clock import now_s as monotonic_s
+from router.shm import layout as at
+
+if TYPE_CHECKING:
+    from router.proxy.engine.exchange import Exchange
+    from router.proxy.engine.local_target import LocalTarget
+    from router.proxy.engine.pool import Pool
+
+_CLAIMED: Final = at.L_CLAIMED
+_BEGUN: Final = at.L_BEGUN
+_LAST_BEGUN_NS: Final = at.L_LAST_BEGUN_NS
+_FIRST_BYTE: Final = at.L_FIRST_BYTE
+_OUTCOMES: Final = at.L_OUTCOMES
+_DURATION: Final = at.L_DURATION
+_MICROS_MAX: Final = MICROS_MAX
+_THROTTLED: Final = int(Outcome.THROTTLED)
+"""The last of the outcomes of a whole response that is no fault: ok, client_error, throttled."""
+
+
+class Attempt:
+    """`touched`: a byte was written; `sent_s`: when the last one was; times in monotonic seconds, 0 for not yet."""
+
+    def __init__(self, exchange: Exchange, target: LocalTarget, role: int) -> None:
+        """Claim: choose `target` and count the attempt in flight, in one step. No await may stand between the two."""
+        self.plane = plane = exchange.plane
+        plane.words[target.row + _CLAIMED] += 1
+        target.in_flight.add(exchange)
+        if exchange.head.upgrade:
+            target.upgrades += 1
+        self.exchange = exchange
+        self.target = target
+        self.row = target.row
+        self.role = role
+        self.generation = exchange.service.generation
+        self.claimed_s = monotonic_s()
+        self.sent_s = 0.0
+        self.begun = False
+        self.any_sent = False
+        self.retrying = False
+        self.pool: Pool | None = None
+        self.tried: tuple[Pool, ...] = ()
+
+    def enter(self, pool: Pool) -> None:
+        """Use this endpoint."""
+        pool.in_flight += 1
+        self.pool = pool
+        self.tried = (*self.tried, pool) if self.tried else (pool,)
+        self.any_sent = False
+
+    def leave(self) -> None:
+        """Use it no more."""
+        if self.pool is not None:
+            self.pool.in_flight -= 1
+            if not self.any_sent:
+                self.pool.cancel_wait(self.exchange)
+            self.pool = None
+
+    def sent(self, now_s: float) -> None:
+        """The last byte of the request went upstream: the first-byte clock starts."""
+        self.sent_s = now_s
+        self.target.awaiting_first_byte.since[self.exchange] = now_s
+
+    def answered(self, status: int, now_s: float) -> None:
+        """The final head is here; below 500 the response has begun."""
+        waited_since_s = self.target.awaiting_first_byte.since.pop(self.exchange, now_s)
+        if status < 500:
+            plane, row = self.plane, self.row
+            self.begun = True
+            plane.words[row + _BEGUN] += 1
+            plane.words[row + _LAST_BEGUN_NS] = int(now_s * 1e9)
+            count(plane.words, row + _FIRST_BYTE, now_s - waited_since_s)
+
+    def gave_up(self, wait_min_s: float) -> None:
+        """The client left. That is no fault, but the age of its wait for the first byte is evidence of a hang; who
+        leaves in the middle of an upload waited for nobody.
+        """
+        if self.begun or not self.sent_s:
+            return
+        waited_s = monotonic_s() - self.sent_s
+        count(self.plane.words, self.row + at.L_ABANDONED, waited_s)
+        if waited_s >= wait_min_s:
+            self.plane.words[self.row + at.L_ABANDONED_LONG] += 1
+
+    def may_retry(self) -> bool:
+        """Return whether another endpoint is left and the target's budget allows it, and take from the budget."""
+        if len(self.tried) >= len(self.target.pools):
+            return False
+        if not self.retrying:
+            if not self.target.may_retry():
+                return False
+            self.target.retrying += 1
+            self.retrying = True
+        self.plane.words[self.row + at.L_ENDPOINT_RETRIES] += 1
+        return True
+
+    def end(self, outcome: int, lasted_s: float) -> None:
+        """Count how it ended; `lasted_s` from the claim to the last byte, less what a slow client held the backend back."""
+        plane, row, target = self.plane, self.row, self.target
+        target.in_flight.discard(self.exchange)
+        if self.exchange.head.upgrade:
+            target.upgrades -= 1
+        if not self.begun:
+            target.awaiting_first_byte.since.pop(self.exchange, None)
+        plane.words[row + _OUTCOMES + outcome] += 1
+        if self.begun:
+            # A stream that was cut must not count as a quick answer, nor a WebSocket as a slow one.
+            if outcome <= _THROTTLED and self.exchange.status != 101:
+                count(plane.words, row + _DURATION, lasted_s)
+            elif outcome in FAULTS:
+                self._failed(outcome)
+        elif outcome in FAULTS:
+            plane.words[row + at.L_FAULTS_UNBEGUN] += 1
+            if outcome == Outcome.TIMED_OUT and self.sent_s:
+                count(plane.words, row + at.L_ABANDONED, monotonic_s() - self.sent_s)
+            self._failed(outcome)
+        if self.retrying:
+            target.retrying -= 1
+        self.leave()
+        del self.exchange  # a cycle would keep every exchange until the garbage collector comes by
+
+    def _failed(self, outcome: int) -> None:
+        failures = self.exchange.service.failures
+        if failures is not None:
+            failures.attempt_failed(self.exchange, self, outcome)
+
+
+def count(words: memoryview, histogram: int, seconds: float) -> None:
+    """Count a duration; the arithmetic of rollout/stats/histogram.py, inlined (0.25 µs)."""
+    micros = int(seconds * 1e6)
+    if micros < 8:
+        words[histogram + (micros if micros > 0 else 0)] += 1
+        return
+    if micros > _MICROS_MAX:
+        micros = _MICROS_MAX
+    length = micros.bit_length()
+    words[histogram + ((length - 3) << 3) + (micros >> (length - 4) & 7)] += 1

@@ -1,0 +1,89 @@
+"""How a client's connection ends: after its last answer, with a short wait for what the client still sends, or visibly cut."""
+
+from __future__ import annotations
+
+import os
+import socket
+import struct
+from typing import TYPE_CHECKING, Final
+
+from router.proxy.engine import flow_control
+from router.runtime import fd_limits
+
+if TYPE_CHECKING:
+    from router.proxy.engine.downstream import Downstream
+
+_RESET_ON_CLOSE: Final = struct.pack("ii", 1, 0)
+
+
+def close(downstream: Downstream, *, linger: bool) -> None:
+    """Close after what is written has left. With `linger` only our side: bytes of the client that still come are read
+    and dropped for a while, lest a reset destroy the answer before the client reads it (RFC 9112 §9.6).
+    """
+    transport, plane = downstream.transport, downstream.plane
+    if transport is None or transport.is_closing() or downstream.lingering:
+        return
+    plane.forget_waits(downstream)
+    if not linger:
+        if transport.get_write_buffer_size():
+            flow_control.start_write_timers(downstream)
+        transport.close()
+        return
+    downstream.lingering = True
+    downstream.drop_input()
+    transport.write_eof()
+    plane.linger.start(downstream, plane.now_s)
+
+
+def close_idle(downstream: Downstream) -> bool:
+    """Close a connection on which nothing is under way; False, and nothing is done, if bytes have come that were not read yet.
+
+    Closed upon such bytes, the kernel would answer a request with a reset (RFC 1122 §4.2.2.13). The FIN leaves in the same
+    step, for the loop closes a turn later: who sends after it has come knows. What is left is the way of the FIN to the client.
+    """
+    transport = downstream.transport
+    if transport is None or transport.is_closing():
+        return True
+    descriptor = transport.get_extra_info("socket").fileno()
+    if fd_limits.unread_bytes(descriptor):
+        return False
+    if transport.get_extra_info("ssl_object") is None and not transport.get_write_buffer_size():
+        _half_close(descriptor)
+    close(downstream, linger=False)
+    return True
+
+
+def _half_close(descriptor: int) -> None:
+    with socket.socket(fileno=os.dup(descriptor)) as same:
+        try:
+            same.shutdown(socket.SHUT_WR)
+        except OSError:  # the client is gone
+            pass
+
+
+def abort_response(downstream: Downstream, *, reset: bool) -> None:
+    """End in the middle of a response, visibly: no last chunk, fewer bytes than announced, or a reset where only the
+    end of the connection would have told the end of the body.
+    """
+    downstream.exchange = None
+    transport = downstream.transport
+    if transport is None:
+        return
+    if reset:
+        sock = transport.get_extra_info("socket")
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET_ON_CLOSE)
+        transport.abort()
+    else:
+        transport.close()
+
+
+def abandon_client(downstream: Downstream) -> None:
+    """The client takes nothing, or closed its side and nothing began: it is taken for gone."""
+    exchange, transport = downstream.exchange, downstream.transport
+    if exchange is not None and (
+        transport is None or not exchange.answered or exchange.paused_at_s or exchange.upstream is None
+    ):
+        downstream.exchange = None
+        exchange.client_gone()
+    if transport is not None and downstream.exchange is None:
+        transport.abort()

@@ -1,0 +1,63 @@
+cimport cython
+
+from router.proxy.engine.exchange cimport Exchange
+from router.proxy.data_plane cimport DataPlane
+from router.proxy.http1.request_head cimport RequestHead
+from router.proxy.engine.local_service cimport LocalService
+
+cdef Py_ssize_t _ACCEPTED, _LARGE_READ_BYTES
+
+
+@cython.final
+cdef class Downstream:
+    cdef public DataPlane plane
+    cdef public object peer
+    cdef public object transport
+    cdef public bytes forwarded
+    cdef public object client
+    cdef public object counting
+    cdef public object _translate
+    cdef public Py_ssize_t requests
+    cdef public Py_ssize_t requests_max
+    cdef public object _source
+    cdef public Exchange exchange
+    cdef public object body
+    cdef public bytes buffer
+    cdef public bint closing
+    cdef public bint ended
+    cdef public bint adopted
+    cdef public bint held
+    cdef public bint congested
+    cdef public bint lingering
+    cdef public bint paused
+    cdef public Py_ssize_t silent_at_bytes
+    cdef public Py_ssize_t paced_bytes
+    cdef public Py_ssize_t at
+    cdef public Py_ssize_t searched
+    cdef public Py_ssize_t steps
+    cdef public Py_ssize_t buffer_bytes_max
+    cdef public bint waiting
+    cdef public bint resting
+    cdef public bint holding
+
+    cdef _append(self, bytes data)
+    @cython.locals(begin=Py_ssize_t, end=Py_ssize_t, limit=Py_ssize_t, text=cython.p_char)
+    cdef _receive_head(self, bytes data, Py_ssize_t start)
+    cpdef keep(self, bytes data, Py_ssize_t start)
+    @cython.locals(length=Py_ssize_t, left=Py_ssize_t, exchange=Exchange, plane=DataPlane, service=LocalService, text=cython.p_char)
+    cdef _begin(self, RequestHead head, bytes data, Py_ssize_t end)
+    cdef _begin_body(self, Exchange exchange, object body, bytes data, Py_ssize_t start)
+    cdef _receive_body(self, object body, bytes data, Py_ssize_t start)
+    cdef _body_advanced(self, object body)
+    cpdef write(self, bytes data)
+    cpdef drop_input(self)
+    cpdef exchange_ended(self, bint close)
+    cdef _next(self)
+    cpdef rest(self)
+    cdef _ask(self)
+    cpdef hold(self)
+    cpdef go_on(self)
+    cpdef take_turn(self)
+    cpdef read_on(self)
+    cpdef pause(self)
+    cpdef resume(self)

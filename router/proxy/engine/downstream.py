@@ -1,0 +1,397 @@
+"""One connection of a client: bytes become requests, one after the other, and their responses go back in that order.
+
+The common case, a whole request in one read on a connection that is between requests, costs one look-up of the head.
+Requests that arrive while one is being answered wait in `buffer` (RFC 9112 §9.3.2). While more than `buffer_bytes` wait the
+client is not read, so a connection holds at most that and one read. What waits is taken from the front by moving `at`, never
+by cutting it off, one request in a turn of the loop (turns.py).
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Final, cast
+
+from router.errors import DownstreamError
+from router.proxy.addresses import UNKNOWN, Peer, peer_of
+from router.proxy.engine import closing, flow_control, local_replies, misdirection
+from router.proxy.engine.exchange import Exchange
+from router.proxy.engine.trusted_proxy import TrustedProxy
+from router.proxy.engine.turns import GREEDY_STEPS, LARGE_READ_BYTES
+from router.proxy.http1 import request_head
+from router.proxy.http1.chunked import ChunkError, RequestBody
+from router.proxy.http1.request_head import RequestHead
+from router.proxy.tap.access_log import CountingTransport
+from router.shm import layout
+
+if TYPE_CHECKING:
+    from router.proxy.data_plane import DataPlane
+
+_ACCEPTED: Final = layout.LS_ACCEPTED
+_LARGE_READ_BYTES: Final = LARGE_READ_BYTES
+
+
+class Downstream:
+    """`exchange` is the request being answered, None in between; `closing`: the connection ends after this response;
+    `congested`: the client takes less than we write, and gets no further answer until it has caught up; `lingering`: all is
+    said, and what still comes is dropped; `forwarded`: what backends are told of `client`, its address; `body`: the rest of
+    a body that is still to come; `buffer`: a head that has no end yet, or what waits, from `at` on; `requests`: how many were
+    begun; with number `requests_max` it ends (0: never); `ended`: the client has closed its side; `held`: no further request is
+    begun here, because another process takes the connection over (handoff.py); `adopted`: we have taken it over, whatever
+    limits say. `waiting`: it asked for a turn of the loop; `resting`: it reads
+    nothing until then; `holding`: it reads nothing because the backend takes no more of the body.
+
+    A protocol of asyncio by its shape, without the base class: a compiled class has none that Python made.
+    """
+
+    def __init__(self, plane: DataPlane, announced: str = "") -> None:
+        """`announced` is the client's address if a balancer has said it; else the transport does."""
+        self.plane = plane
+        self.peer: Peer | None = None
+        self._source = announced
+        self.transport: asyncio.Transport | None = None
+        self.forwarded = b""
+        self.client = UNKNOWN
+        self.counting: CountingTransport | None = None
+        self._translate: Callable[[bytes], RequestHead] = plane.request_head
+        self.requests = 0
+        self.requests_max = plane.options.requests_per_connection_max
+        self.exchange: Exchange | None = None
+        self.body: RequestBody | None = None
+        self.buffer = b""
+        self.at = 0
+        self.searched = 0  # so much of a head in `buffer` is known to have no end
+        self.steps = 0  # taken since nothing was left
+        self.buffer_bytes_max = plane.options.buffer_bytes
+        self.closing = False
+        self.ended = False
+        self.adopted = False
+        self.held = False
+        self.congested = False
+        self.lingering = False
+        self.paused = False
+        self.silent_at_bytes = self.paced_bytes = 0  # what waited to be taken when pace.py last looked
+        self.waiting = self.resting = self.holding = False
+
+    # -- asyncio's callbacks
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Called by the loop for each accepted connection."""
+        plane = self.plane
+        self.closing = self.closing or plane.draining
+        self.transport = cast(asyncio.Transport, transport)
+        if plane.options.access_log:
+            self.counting = CountingTransport(self.transport)
+            self.transport = cast(asyncio.Transport, self.counting)
+        self.transport.set_write_buffer_limits(high=plane.options.buffer_bytes)
+        if self.peer is None:  # else it was adopted, and another process knows
+            self.peer = peer_of(transport, self._source)
+        self.forwarded, self.client = plane.forwarding.connection_fields(self.peer), self.peer.address
+        if plane.forwarding.trusted.covers(self.client):
+            self._translate = TrustedProxy(self, self.peer).request_head
+        if self.peer.scheme == "https":
+            self._translate = misdirection.guard(self, request_head.over_tls(self._translate))
+        if (limit := plane.admit(self)) is not None:
+            local_replies.reject_connection(self, limit)
+        elif plane.handing_on:
+            self.hold()
+
+    def data_received(self, data: bytes) -> None:
+        """Called by the loop with whatever has arrived."""
+        if len(data) >= _LARGE_READ_BYTES:
+            self.rest()
+        if self.body is not None:
+            if self.buffer:
+                self._append(data)
+            else:
+                self._receive_body(self.body, data, 0)
+        elif self.lingering:
+            return
+        elif self.exchange is not None or self.congested or self.buffer or self.waiting or self.held:
+            self._append(data)
+        else:
+            self.plane.keepalive.since.pop(self, None)
+            self._receive_head(data, 0)
+
+    def _append(self, data: bytes) -> None:
+        """Keep what cannot be looked at now, and go on at once with a head that waits for nothing but its end."""
+        self.buffer = self.buffer[self.at :] + data if self.buffer else data
+        self.at = 0
+        if self.body is None and self.exchange is None and not (self.congested or self.waiting or self.held):
+            self._receive_head(self.buffer, 0)
+        elif len(self.buffer) > self.buffer_bytes_max:
+            self.pause()
+
+    def eof_received(self) -> bool:
+        """Called by the loop when the client has closed its side; True keeps ours open.
+
+        A FIN does not tell a half-close from a departure: a complete request is still answered if the response begins
+        within `half_close_grace_s`.
+        """
+        exchange = self.exchange
+        if exchange is None or not exchange.body_complete or exchange.head.upgrade:
+            return False
+        self.closing = self.ended = True
+        self.keep(b"", 0)
+        if not exchange.answered:
+            self.plane.half_closed.start(self, self.plane.now_s)
+        return True
+
+    def connection_lost(self, error: Exception | None) -> None:
+        """Called by the loop, once, whoever closed."""
+        self.transport = None
+        self._translate = self.plane.request_head  # an intermediary and its connection know each other
+        self.plane.release(self)
+        if self.exchange is not None:
+            exchange, self.exchange = self.exchange, None
+            exchange.client_gone()
+
+    def pause_writing(self) -> None:
+        """Called by the loop when the client takes less than we write."""
+        self.congested = True
+        flow_control.start_write_timers(self)
+        if self.exchange is not None:
+            flow_control.downstream_full(self.exchange)
+
+    def resume_writing(self) -> None:
+        """Called by the loop when the client has caught up."""
+        self.congested = False
+        flow_control.stop_write_timers(self)
+        if self.exchange is not None:
+            flow_control.downstream_drained(self.exchange)
+        elif not self.lingering:
+            self._next()
+
+    # -- requests
+    def _receive_head(self, data: bytes, start: int) -> None:
+        """Begin the request whose head begins at `start`, if it is whole; what is behind it waits."""
+        begin = start
+        if data.startswith(b"\r", start):
+            begin = local_replies.behind_empty_lines(data, start)
+        text = data  # compiled, a char *: slices within the bounds of `data` need no slice object
+        end = data.find(b"\r\n\r\n", begin if begin > start + self.searched else start + self.searched) + 4
+        limit = self.plane.head_bytes_max
+        if end - begin > limit or end == 3:
+            local_replies.wait_for_head(self, data, start, begin, end)
+            return
+        self.searched = 0
+        self.plane.header_wait.since.pop(self, None)
+        try:
+            head = self._translate(text[begin:end])
+        except DownstreamError as error:
+            local_replies.reject_request(self, error)
+            return
+        self._begin(head, data, end)
+
+    def keep(self, data: bytes, start: int) -> None:
+        """What stands in `data` from `start` on is to be looked at later."""
+        if start < len(data):
+            self.buffer, self.at = data, start
+        else:
+            self.buffer, self.at = b"", 0
+
+    def _begin(self, head: RequestHead, data: bytes, end: int) -> None:
+        """Begin the request with this head, which ends at `end`."""
+        text = data
+        plane = self.plane
+        service, length, left = head.service, head.length, len(data) - end
+        self.requests += 1
+        if self.requests == self.requests_max:
+            self.closing = True
+            plane.count_limit(layout.LIMITED_PER_CONNECTION)
+        if service is None:
+            self.keep(data, end)
+            local_replies.answer_locally(self, head)
+            return
+        if length > plane.body_bytes_max:
+            detail = f"the body of {length} bytes exceeds body_bytes_max ({plane.options.body_bytes_max})"
+            local_replies.reject_request(self, DownstreamError(413, "body_too_large", detail), head)
+            return
+        plane.words[service.row + _ACCEPTED] += 1
+        self.exchange = exchange = Exchange(plane, service, self, head, head.request_id or plane.new_request_id())
+        if length == left:
+            self.buffer = b""
+            self.at = 0
+            exchange.start(text[end : len(data)], True)
+        elif 0 <= length < left:
+            self.buffer = data
+            self.at = end + length
+            exchange.start(text[end : end + length], True)
+            if left - length > self.buffer_bytes_max:
+                self.read_on()
+        else:
+            self.body = body = RequestBody(length, plane.options)
+            self._begin_body(exchange, body, data, end)
+
+    def _begin_body(self, exchange: Exchange, body: RequestBody, data: bytes, start: int) -> None:
+        try:
+            out = body.feed(data, start)
+        except ChunkError as error:
+            exchange.request_aborted(413 if error.code == "body_too_large" else 400, error.code, error.detail)
+            return
+        self._body_advanced(body)
+        if not body.done:
+            self.plane.body_rate.start(self, self.plane.now_s)
+        exchange.start(out, body.done)
+        self.read_on()
+
+    def _receive_body(self, body: RequestBody, data: bytes, start: int) -> None:
+        exchange = self.exchange
+        if exchange is None:  # answered before the body ended: what still comes is thrown away until the client stops
+            self.keep(b"", 0)
+            return
+        try:
+            out = body.feed(data, start)
+        except ChunkError as error:
+            exchange.request_aborted(413 if error.code == "body_too_large" else 400, error.code, error.detail)
+            return
+        self._body_advanced(body)
+        if out or body.done:
+            exchange.receive_body(out, body.done)
+
+    def _body_advanced(self, body: RequestBody) -> None:
+        """Keep what stands behind what was taken: the next request, or more of a body of which one step took its share."""
+        self.keep(body.data, body.end)
+        if body.done:
+            self.body = None
+            self.plane.body_wait.since.pop(self, None)
+        else:
+            self.plane.body_wait.start(self, self.plane.now_s)
+            if self.buffer:
+                self.rest()
+
+    # -- the exchange's verbs
+    def write(self, data: bytes) -> None:
+        """Write response bytes."""
+        if self.transport is not None:
+            self.transport.write(data)
+
+    def drop_input(self) -> None:
+        """Forget what has come and was not looked at, and read again."""
+        self.body = None
+        self.keep(b"", 0)
+        self.holding = self.resting = False
+        self.read_on()
+
+    def exchange_ended(self, close: bool) -> None:
+        """The response is written; go on with the next request, or close. Where its head did not say `Connection: close`,
+        because nobody knew then, the client may be sending its next request: that one is answered, and told.
+        """
+        self.exchange = None
+        if close or self.ended:
+            rest = self.body is not None or bool(self.buffer)
+            pipeline = self.closing and not self.ended and self not in self.plane.reserve.guests  # may be on its way
+            closing.close(self, linger=rest or pipeline)
+            return
+        if self.held:
+            self.keep(self.buffer[self.at :], 0)
+            self.pause()
+            return
+        self.holding = False
+        if self.congested:  # the next answer would only pile up: resume_writing goes on
+            return
+        self._next()
+
+    # -- turns of the loop
+    @property
+    def greedy(self) -> bool:
+        """Whether it has had its next request waiting for a long time (turns.py)."""
+        return self.steps > GREEDY_STEPS
+
+    def _next(self) -> None:
+        """Ask for a turn if something waits, else for a request."""
+        if self.held:
+            return
+        if self.buffer:
+            self._ask()
+        else:
+            self.steps = 0
+            self.plane.keepalive.since[self] = self.plane.now_s
+        if self.paused or self.buffer:
+            self.read_on()
+
+    def rest(self) -> None:
+        """Read no more in this turn of the loop."""
+        self.resting = True
+        self.pause()
+        self._ask()
+
+    def _ask(self) -> None:
+        if not self.waiting:
+            self.waiting = True
+            self.plane.turns.ask(self)
+
+    def take_turn(self) -> None:
+        """A turn of the loop is ours: one request, or one step of a body."""
+        self.waiting = self.resting = False
+        if self.transport is None or self.transport.is_closing():
+            return
+        if self.buffer and not self.lingering:
+            self.steps += 1
+            if self.body is not None:
+                if not self.holding:
+                    self._receive_body(self.body, self.buffer, self.at)
+            elif self.exchange is None and not (self.congested or self.held):
+                self._receive_head(self.buffer, self.at)
+        self.read_on()
+
+    def read_on(self) -> None:
+        """Read if nothing speaks against it."""
+        if (
+            self.holding
+            or self.resting
+            or (self.held and self.exchange is None)
+            or len(self.buffer) - self.at > self.buffer_bytes_max
+        ):
+            self.pause()
+        elif self.paused:
+            self.resume()
+
+    # -- another process takes over
+    def hold(self) -> None:
+        """Begin no further request; what comes from now on is for whoever takes the connection over."""
+        if self in self.plane.reserve.guests:  # its one answer is ours
+            return
+        self.held = True
+        if self.exchange is None:
+            self.keep(self.buffer[self.at :], 0)
+            self.plane.keepalive.stop(self)
+            self.plane.header_wait.stop(self)
+            self.pause()
+
+    def go_on(self) -> None:
+        """Nobody takes it over after all; or we have taken it over, with what is in `buffer`."""
+        self.held = False
+        self.closing = True
+        if self.exchange is None and not self.lingering and self.transport is not None:
+            self.plane.header_wait.stop(self)
+            self._next()
+
+    # -- deadlines
+    def drain(self) -> None:
+        """Close as soon as nothing is being answered; a request that has begun to arrive is answered first."""
+        self.closing = True
+        idle = self.exchange is None and not self.buffer and not self.lingering and not self.congested
+        if idle and not closing.close_idle(self):
+            self.plane.header_wait.start(self, self.plane.now_s)
+
+    def shut(self) -> None:
+        """Close now, whatever is under way."""
+        if self.exchange is not None:
+            self.exchange.cut()
+        if self.transport is not None:
+            self.transport.abort()
+
+    # -- flow
+    def pause(self) -> None:
+        """Read no more for now."""
+        if not self.paused and self.transport is not None and not self.transport.is_closing():
+            self.paused = True
+            self.transport.pause_reading()
+
+    def resume(self) -> None:
+        """Read again."""
+        if not self.paused:
+            return
+        self.paused = False
+        if self.transport is not None and not self.transport.is_closing():
+            self.transport.resume_reading()

@@ -1,0 +1,66 @@
+cimport cython
+
+from router.proxy.engine.attempt cimport Attempt
+from router.proxy.engine.downstream cimport Downstream
+from router.proxy.data_plane cimport DataPlane
+from router.proxy.engine.pool cimport Pool
+from router.proxy.http1.request_head cimport RequestHead
+from router.proxy.http1.response_head cimport ResponseHead
+from router.proxy.engine.upstream cimport Upstream
+from router.proxy.engine.local_service cimport LocalService
+from router.proxy.engine.local_target cimport LocalTarget
+
+cdef Py_ssize_t _OK, _ACTIVE, _GAP_MAX_US, _EXCHANGES, _OUTCOME_COUNT
+
+
+@cython.final
+@cython.freelist(64)
+cdef class Exchange:
+    cdef public DataPlane plane
+    cdef public LocalService service
+    cdef public Downstream downstream
+    cdef public RequestHead head
+    cdef public bytes request_id
+    cdef public Attempt attempt
+    cdef public Upstream upstream
+    cdef public tuple tried_targets
+    cdef public list body
+    cdef public Py_ssize_t body_bytes
+    cdef public bint body_complete
+    cdef public bint request_sent
+    cdef public bint answered
+    cdef public bint ended
+    cdef public int status
+    cdef public bint rechunking
+    cdef public bint close_after
+    cdef public object tap
+    cdef public list failed
+    cdef public double last_byte_s
+    cdef public double paused_at_s
+    cdef public double paused_s
+
+    @cython.locals(active=LocalTarget, service=LocalService)
+    cpdef start(self, bytes body, bint complete)
+    cpdef claim(self, LocalTarget target, int role)
+    @cython.locals(now_s=double, pools=tuple, pool=Pool, upstream=Upstream)
+    cpdef dispatch(self, Attempt attempt)
+    cpdef connected(self, Upstream upstream)
+    @cython.locals(pieces=list, head=RequestHead)
+    cdef _send(self, Attempt attempt, Upstream upstream, double now_s)
+    cpdef receive_body(self, bytes data, bint complete)
+    cdef _sent(self, Attempt attempt, double now_s)
+    @cython.locals(now_s=double, downstream=Downstream, attempt=Attempt, pieces=list, request=RequestHead, named=bytes)
+    cpdef respond(self, ResponseHead head, bytes data, bint complete)
+    cdef _adapt_framing(self, ResponseHead head, bint complete, list pieces)
+    @cython.locals(now_s=double, gap_at=Py_ssize_t)
+    cpdef relay(self, bytes data)
+    cpdef relay_last(self, bytes data)
+    @cython.locals(outcome=Py_ssize_t)
+    cpdef completed(self)
+    @cython.locals(paused_s=double)
+    cpdef end_attempt(self, Py_ssize_t outcome)
+    cdef _end(self, Py_ssize_t outcome)
+    cpdef answer(self, int status, str code, str detail, object outcome)
+    cpdef reject_saturated(self, str detail)
+    cpdef wait(self, Pool pool)
+    cdef _drop_upstream(self)

@@ -1,0 +1,397 @@
+"""One client request and its response: claim a target, relay, and record exactly one outcome (README, "Outcomes").
+
+    claimed ─► connected ─► sent whole (waits for the first byte) ─► answered ─► ended
+       └────────── failed before its first response byte: another endpoint, then another target, or our own 502/504
+
+After the first byte towards the client the only honest error is to close: no second response is ever written into a
+started one, and a body that was cut gets no last chunk.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Any, Final
+
+from router.proxy.engine import closing, failover, flow_control
+from router.proxy.engine.attempt import Attempt
+from router.proxy.engine.local_service import LocalService
+from router.proxy.engine.local_target import LocalTarget
+from router.proxy.http1 import replies
+from router.proxy.http1.fields import CHUNKED, UNTIL_CLOSE
+from router.proxy.http1.request_head import RequestHead
+from router.proxy.http1.response_head import ResponseHead
+from router.proxy.routing import balancer
+from router.proxy.tap import access_log
+from router.proxy.tap.body_buffer import PIECE_BYTES
+from router.rollout.outcome import Outcome, of_status
+from router.runtime.clock import now_s as monotonic_s
+from router.shm import layout as at
+
+if TYPE_CHECKING:
+    from router.proxy.data_plane import DataPlane
+    from router.proxy.engine.downstream import Downstream
+    from router.proxy.engine.pool import Pool
+    from router.proxy.engine.upstream import Upstream
+    from router.proxy.tap.tap import ExchangeTap
+
+_OK: Final = Outcome.OK
+_ACTIVE: Final = at.ROLE_ACTIVE
+_GAP_MAX_US: Final = at.L_GAP_MAX_US
+_EXCHANGES: Final = at.L_EXCHANGES
+_OUTCOME_COUNT: Final = at.OUTCOME_COUNT
+_TRANSFER_ENCODING: Final = re.compile(rb"\r\ntransfer-encoding:[^\r\n]*", re.IGNORECASE)
+
+
+class Exchange:
+    """Lives from a complete request head to the end of its response. `body` holds request bytes that may still be needed:
+    all of them until a connection is there, afterwards only if the service's replay rule may want them again.
+    """
+
+    def __init__(
+        self, plane: DataPlane, service: LocalService, downstream: Downstream, head: RequestHead, request_id: bytes
+    ) -> None:
+        self.plane = plane
+        self.service = service
+        self.downstream = downstream
+        self.head = head
+        self.request_id = request_id
+        self.attempt: Attempt | None = None  # the present one, or the last
+        self.upstream: Upstream | None = None
+        self.tried_targets: tuple[LocalTarget, ...] = ()
+        self.body: list[bytes] | None = None
+        self.body_bytes = 0
+        self.body_complete = False
+        self.request_sent = False
+        self.answered = False
+        self.ended = False
+        self.status = 0
+        self.rechunking = False  # a body that ends with the connection is sent on in chunks
+        self.close_after = False
+        self.tap: ExchangeTap | None = None
+        self.failed: list[dict[str, Any]] | None = None  # attempts that failed, if they are kept (failures.py)
+        self.last_byte_s = 0.0
+        self.paused_at_s = 0.0
+        self.paused_s = 0.0
+
+    def __repr__(self) -> str:
+        version = self.attempt.target.version if self.attempt else None
+        return (
+            f"<Exchange {self.head.method!r} {self.head.path!r} on {version}: status {self.status}, ended {self.ended}>"
+        )
+
+    # ------------------------------------------------------------------ the request
+    def start(self, body: bytes, complete: bool) -> None:
+        """Claim the active target and send. `body` is what has arrived of it, `complete` says that this is all."""
+        service = self.service
+        self.body_complete = complete
+        self.body = [body] if body else []
+        self.body_bytes = len(body)
+        if service.tap is not None and not service.tap.begin(self):
+            return
+        if self.plane.words[service.word_at] != service.word:
+            service.refresh()
+        active = service.active
+        if active is None:
+            self.answer(503, "no_route", f"service {service.options.name} has no active version", Outcome.REFUSED)
+        elif (len(active.in_flight) < active.quota and not self.head.upgrade) or self.plane.concurrency.admitted(
+            self, active
+        ):
+            self.claim(active, _ACTIVE)
+
+    def claim(self, target: LocalTarget, role: int) -> None:
+        """Choose `target` and count this exchange there, in one step; then send."""
+        self.attempt = attempt = Attempt(self, target, role)
+        self.dispatch(attempt)
+
+    def reject_target_full(self, target: LocalTarget) -> None:
+        """Count a claim that ends at once: too many are in flight on this version alone, and that is to be seen there."""
+        self.attempt = Attempt(self, target, _ACTIVE)
+        self.reject_saturated("the version in service has no room for another request")
+
+    def reject_saturated(self, detail: str) -> None:
+        """The target has no room, and the claim ends."""
+        self.end_attempt(Outcome.SATURATED)
+        self.answer(503, "saturated", detail, Outcome.SATURATED)
+
+    def dispatch(self, attempt: Attempt) -> None:
+        """Send to an endpoint of the claimed target: over an idle connection now, or over a new one soon."""
+        pools = attempt.target.pools
+        now_s = monotonic_s() if attempt.tried else attempt.claimed_s
+        alone = len(pools) == 1 and not attempt.tried
+        pool = pools[0] if alone else balancer.choose(pools, attempt.tried, now_s, self.plane.random)
+        if pool is None:
+            self.reject_saturated("every endpoint of the version in service was tried")
+            return
+        attempt.enter(pool)
+        upstream = pool.take(now_s)
+        if upstream is not None:
+            self._send(attempt, upstream, now_s)
+        elif pool.waiting >= self.plane.options.connect_waits_max:
+            self.plane.count_limit(at.LIMITED_CONNECT_WAITS)
+            self.reject_saturated("too many requests wait for a connection to the version in service")
+        else:
+            self.wait(pool)
+
+    def wait(self, pool: Pool) -> None:
+        """Wait for a connection."""
+        pool.wait(self)
+        if not self.body_complete:
+            flow_control.hold_body(self.downstream)
+
+    def connected(self, upstream: Upstream) -> None:
+        """A connection that was waited for is ours."""
+        assert self.attempt is not None
+        self._send(self.attempt, upstream, monotonic_s())
+
+    def _send(self, attempt: Attempt, upstream: Upstream, now_s: float) -> None:
+        """Head and what there is of the body leave in one write."""
+        self.upstream = upstream
+        upstream.exchange = self
+        attempt.any_sent = True
+        head = self.head
+        text = head.upstream if head.host else b"%bHost: %b\r\n" % (head.upstream, upstream.pool.authority)
+        if head.request_id is None:
+            pieces = [text, self.downstream.forwarded, b"X-Request-ID: ", self.request_id, b"\r\n\r\n"]
+        else:
+            pieces = [text, self.downstream.forwarded, b"\r\n"]
+        if self.body is not None:
+            pieces += self.body
+            if self.service.never_resends or not failover.replay_allowed(self):
+                self.body = None
+        upstream.send(b"".join(pieces))
+        if self.body_complete:
+            self._sent(attempt, now_s)
+        else:
+            flow_control.release_body(self.downstream)
+
+    def receive_body(self, data: bytes, complete: bool) -> None:
+        """More of the request's body; `complete` with its last bytes."""
+        self.body_complete = complete
+        if self.body is not None and data:
+            self.body.append(data)
+            self.body_bytes += len(data)
+            kept_bytes = self.body_bytes + PIECE_BYTES * len(self.body)
+            if self.upstream is not None and kept_bytes > self.plane.options.replay_bytes_max:
+                self.body = None
+        if self.upstream is not None and self.attempt is not None:
+            if data:
+                self.upstream.send(data)
+            if complete:
+                self._sent(self.attempt, monotonic_s())
+        if self.tap is not None:
+            self.tap.received(self, data)
+
+    def _sent(self, attempt: Attempt, now_s: float) -> None:
+        self.request_sent = True
+        if not self.answered:
+            self.service.idle.since.pop(self, None)
+            attempt.sent(now_s)
+
+    # ------------------------------------------------------------------ the response
+    def interim(self, status: int, raw: bytes) -> None:
+        """A 1xx response: handed on to clients of HTTP/1.1; a 100 only to those that asked for it (RFC 9110 §15.2)."""
+        if self.tap is not None and self.tap.answers_continue(status):
+            return
+        if self.head.http11 and not self.answered and (status != 100 or self.head.expects_continue):
+            self.downstream.write(raw)
+
+    def respond(self, head: ResponseHead, data: bytes, complete: bool) -> None:
+        """The final head, with the whole body if `complete`."""
+        attempt = self.attempt
+        assert attempt is not None
+        now_s = monotonic_s()
+        self.status = head.status
+        attempt.answered(head.status, now_s)
+        self.answered = True
+        self.last_byte_s = now_s
+        if not complete:
+            self.service.idle.start(self, now_s)
+        request, downstream = self.head, self.downstream
+        named = attempt.target.served_version if self.service.names_version else b""
+        if head.has_request_id:
+            pieces = [head.downstream, named, b"\r\n", data]
+        else:
+            pieces = [head.downstream, named, b"X-Request-ID: ", self.request_id, b"\r\n", b"\r\n", data]
+        if not (complete and request.http11 and request.keep_alive and self.body_complete) or downstream.closing:
+            self._adapt_framing(head, complete, pieces)
+        downstream.write(b"".join(pieces))
+        if self.tap is not None:
+            self.tap.response_started(self, head, data)
+
+    def _adapt_framing(self, head: ResponseHead, complete: bool, pieces: list[bytes]) -> None:
+        """How this connection goes on, and how the body is framed, where that is not as the backend has it; the last two
+        pieces are the end of the head and the body.
+        """
+        request = self.head
+        if head.length == UNTIL_CLOSE and not complete:
+            if request.http11:
+                self.rechunking = True
+                pieces.insert(-2, b"Transfer-Encoding: chunked\r\n")
+            else:
+                self.close_after = True
+        elif head.length == CHUNKED and not request.http11:
+            self.close_after = not complete
+            pieces[0] = _TRANSFER_ENCODING.sub(b"", pieces[0])
+        if self.close_after or not request.keep_alive or not self.body_complete or self.downstream.closing:
+            self.close_after = True
+            pieces.insert(-2, b"Connection: close\r\n")
+        elif not request.http11:
+            pieces.insert(-2, b"Connection: keep-alive\r\n")
+
+    def relay(self, data: bytes) -> None:
+        """More of the response's body."""
+        attempt = self.attempt
+        assert attempt is not None
+        now_s = monotonic_s()
+        if not self.paused_at_s:
+            gap_us = int((now_s - self.last_byte_s) * 1e6)
+            plane, gap_at = self.plane, attempt.row + _GAP_MAX_US
+            if gap_us > plane.words[gap_at]:
+                plane.words[gap_at] = gap_us
+            self.service.idle.start(self, now_s)
+        self.last_byte_s = now_s
+        self.downstream.write(b"%x\r\n%b\r\n" % (len(data), data) if self.rechunking else data)
+        if self.tap is not None:
+            self.tap.response_data(data)
+
+    def relay_last(self, data: bytes) -> None:
+        """The last of the response's body; may be empty."""
+        self.last_byte_s = monotonic_s()
+        if self.tap is not None:
+            self.tap.response_data(data)
+        if self.rechunking:
+            data = b"%x\r\n%b\r\n0\r\n\r\n" % (len(data), data) if data else replies.LAST_CHUNK
+        if data:
+            self.downstream.write(data)
+
+    def completed(self) -> None:
+        """The response is whole."""
+        self.upstream = None
+        outcome: int = _OK if self.status < 400 else of_status(self.status)
+        if self.tap is not None and (outcome := self.tap.validated(self, outcome)) < 0:
+            return
+        self.end_attempt(outcome)
+        self._end(outcome)
+        self.downstream.exchange_ended(self.close_after)
+
+    # ------------------------------------------------------------------ what goes wrong
+    def connect_failed(self, error: OSError, *, ours: bool) -> None:
+        """No connection to this endpoint; nothing was sent."""
+        status = 504 if isinstance(error, TimeoutError) else 502
+        outcome = Outcome.ROUTER_FAULT if ours else Outcome.CONNECT_FAILED
+        self._fail(outcome, status, "connect_failed", f"no connection to the backend: {error}")
+
+    def lost(self, detail: str, *, stale: bool) -> None:
+        """The backend closed, reset or broke HTTP before its response was whole. `stale`: a reused connection that ended
+        without a byte.
+        """
+        self.upstream = None
+        if stale and self.attempt is not None:
+            self.plane.words[self.attempt.row + at.L_STALE_CONNECTION] += 1
+            if failover.reconnect(self):
+                return
+        self._fail(Outcome.TRUNCATED, 502, "upstream_broken", detail)
+
+    def first_byte_late(self) -> None:
+        """No first byte within `first_byte_timeout_s`."""
+        limit = self.service.options.first_byte_timeout_s
+        self._fail(Outcome.TIMED_OUT, 504, "upstream_timeout", f"no first byte within {limit} s", endpoints=False)
+
+    def idle_too_long(self) -> None:
+        """The backend was silent in its response, or took nothing of the request, for `idle_timeout_s`."""
+        limit = self.service.options.idle_timeout_s
+        self._fail(Outcome.TIMED_OUT, 504, "upstream_timeout", f"silent for {limit} s", endpoints=False)
+
+    def redispatch(self) -> None:
+        """This version was rolled back: move to the active one if nothing was answered and the replay rule allows."""
+        if not self.answered and not self.ended and failover.may_resend(self):
+            detail = "the version was rolled back while this request waited"
+            self._fail(Outcome.TIMED_OUT, 503, "rolled_back", detail, endpoints=False)
+
+    def cut(self) -> None:
+        """End now: drain limit, shutdown, or `retire --cut`."""
+        if self.tap is not None and self.tap.validation_pending:
+            self.completed()
+            return
+        self._drop_upstream()
+        self.end_attempt(Outcome.CUT)
+        self.answer(503, "draining", "the request was ended by a drain", Outcome.CUT)
+
+    def client_gone(self) -> None:
+        """The client left before the end; the backend is told by closing."""
+        if self.ended:
+            return
+        outcome: int = Outcome.CLIENT_GONE
+        if self.tap is not None and self.tap.validation_pending:
+            outcome = self.tap.verdict(self)
+        elif self.attempt is not None and self in self.attempt.target.in_flight:
+            self.attempt.gave_up(self.service.options.hang_wait_min_s)
+        self._drop_upstream()
+        self.end_attempt(outcome)
+        self._end(outcome)
+
+    def request_aborted(self, status: int, code: str, detail: str) -> None:
+        """The rest of the request is malformed, too large or too slow; what went upstream of it is cut, not completed."""
+        self._drop_upstream()
+        self.end_attempt(Outcome.CLIENT_GONE)
+        self.answer(status, code, detail, Outcome.REFUSED)
+
+    def _fail(self, outcome: Outcome, status: int, code: str, detail: str, *, endpoints: bool = True) -> None:
+        """Go on elsewhere if no byte was answered and the rules allow; else end."""
+        self._drop_upstream()
+        if self.ended:
+            return
+        if self.answered:
+            self.end_attempt(outcome)
+            self._end(outcome)
+            closing.abort_response(self.downstream, reset=self.close_after)
+        elif not failover.try_elsewhere(self, outcome, endpoints=endpoints):
+            self.end_attempt(outcome)
+            self.answer(status, code, detail, outcome)
+
+    # ------------------------------------------------------------------ the end
+    def _drop_upstream(self) -> None:
+        if self.upstream is not None:
+            self.upstream.abort()
+            self.upstream = None
+
+    def end_attempt(self, outcome: int) -> None:
+        """Count how the attempt ended, once."""
+        attempt = self.attempt
+        if attempt is None or self not in attempt.target.in_flight:
+            return
+        self.service.idle.since.pop(self, None)
+        paused_s = self.paused_s + (self.last_byte_s - self.paused_at_s if self.paused_at_s else 0.0)
+        attempt.end(outcome, self.last_byte_s - attempt.claimed_s - paused_s)
+
+    def _end(self, outcome: int) -> None:
+        """Count how the exchange ended, once: under its last target, or under the service if there never was one."""
+        if self.ended:
+            return
+        self.ended = True
+        plane, attempt = self.plane, self.attempt
+        if attempt is None:
+            plane.words[self.service.row + at.LS_ENDED + outcome] += 1
+        else:
+            plane.words[attempt.row + _EXCHANGES + attempt.role * _OUTCOME_COUNT + outcome] += 1
+        self.body = None
+        if self.tap is not None:
+            self.tap.ended(self, Outcome(outcome))
+        if self.failed is not None and self.service.failures is not None:
+            self.service.failures.ended(self, outcome)
+        if plane.options.access_log:
+            access_log.exchange_ended(self, Outcome(outcome))
+
+    def answer(self, status: int, code: str, detail: str, outcome: Outcome) -> None:
+        """End with an answer of our own, or by closing if a response has begun."""
+        if self.ended:
+            return
+        if self.answered:
+            self._end(outcome)
+            closing.abort_response(self.downstream, reset=self.close_after)
+            return
+        self.status = status
+        close = not self.head.keep_alive or not self.body_complete or self.downstream.closing
+        self.downstream.write(replies.answer(self.head, self.request_id, status, code, detail, close=close))
+        self._end(outcome)  # after it, so that the access log has its size
+        self.downstream.exchange_ended(close)

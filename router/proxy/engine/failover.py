@@ -1,0 +1,89 @@
+"""Where a failed exchange goes on before its first response byte: another endpoint, then another target, or nowhere."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from router.rollout.outcome import Outcome
+from router.shm import layout as at
+
+if TYPE_CHECKING:
+    from router.proxy.engine.attempt import Attempt
+    from router.proxy.engine.exchange import Exchange
+
+
+def try_elsewhere(exchange: Exchange, outcome: Outcome, *, endpoints: bool) -> bool:
+    """Return whether the exchange goes on elsewhere; `endpoints`: another endpoint of the same target may do better."""
+    return may_resend(exchange) and ((endpoints and _next_endpoint(exchange)) or _other_version(exchange, outcome))
+
+
+def may_resend(exchange: Exchange) -> bool:
+    """Whether another endpoint or target may be tried: nothing was sent, or the service allows a replay."""
+    if exchange.attempt is not None and not exchange.attempt.any_sent:
+        return exchange.service.options.replay != "never"
+    return replay_allowed(exchange) and exchange.body is not None
+
+
+def replay_allowed(exchange: Exchange) -> bool:
+    """Whether the service allows to send this request once more."""
+    rule = exchange.service.options.replay
+    return rule == "always" or (rule == "idempotent" and exchange.head.idempotent)
+
+
+def reconnect(exchange: Exchange) -> bool:
+    """Return whether the exchange goes on over another connection to the same endpoint, because the backend closed the
+    reused one as we wrote: the end of a connection, not a fault of the version (RFC 9112 §9.3.1). Once an attempt.
+    """
+    attempt, limit = exchange.attempt, exchange.plane.options.connect_waits_max
+    if exchange.ended or attempt is None or attempt.pool is None or attempt.retrying or not may_resend(exchange):
+        return False
+    if attempt.pool.closed or attempt.pool.waiting >= limit or not attempt.target.may_retry():
+        return False
+    attempt.target.retrying += 1
+    attempt.retrying = True
+    _not_sent(exchange, attempt)
+    exchange.wait(attempt.pool)
+    return True
+
+
+def _not_sent(exchange: Exchange, attempt: Attempt) -> None:
+    """What was sent is to be sent again: its clocks begin anew, at the end of their tables."""
+    attempt.any_sent = exchange.request_sent = False
+    attempt.sent_s = 0.0
+    attempt.target.awaiting_first_byte.stop(exchange)
+    exchange.service.idle.stop(exchange)
+
+
+def _next_endpoint(exchange: Exchange) -> bool:
+    """Another endpoint of the same target."""
+    attempt = exchange.attempt
+    if attempt is None or attempt.target is not exchange.service.active or not attempt.may_retry():
+        return False
+    attempt.leave()
+    _not_sent(exchange, attempt)
+    exchange.dispatch(attempt)
+    return True
+
+
+def _other_version(exchange: Exchange, outcome: Outcome) -> bool:
+    """Another target: the failed attempt stays a fault of the first, whatever becomes of this one."""
+    service, plane, attempt = exchange.service, exchange.plane, exchange.attempt
+    assert attempt is not None
+    if plane.words[service.word_at] != service.word:
+        service.refresh()
+        if exchange.ended or exchange.attempt is not attempt:  # the route was a rollback's: this exchange has fled
+            return True
+    for target, role in ((service.active, at.ROLE_ACTIVE), (service.standby, at.ROLE_STANDBY)):
+        if (
+            target is None
+            or target is attempt.target
+            or target in exchange.tried_targets
+            or not plane.concurrency.fits(exchange, target)
+        ):
+            continue
+        plane.words[attempt.row + at.L_RESCUED] += 1
+        exchange.tried_targets = (*exchange.tried_targets, attempt.target)
+        exchange.end_attempt(outcome)
+        exchange.claim(target, role)
+        return True
+    return False

@@ -1,0 +1,85 @@
+"""Pause and resume in both directions: the slower side of an exchange sets the pace, and nobody's clock runs for it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from router.runtime import clock
+
+if TYPE_CHECKING:
+    from router.proxy.engine.downstream import Downstream
+    from router.proxy.engine.exchange import Exchange
+
+
+def hold_body(downstream: Downstream) -> None:
+    """Take no more of the request's body for now; our waiting is not the client's slowness."""
+    if downstream.body is not None:
+        downstream.plane.body_wait.stop(downstream)
+        downstream.plane.body_rate.stop(downstream)
+        downstream.holding = True
+        downstream.pause()
+
+
+def release_body(downstream: Downstream) -> None:
+    """Take the body again."""
+    if not downstream.holding:
+        return
+    plane, body = downstream.plane, downstream.body
+    downstream.holding = False
+    if body is not None:
+        if downstream.buffer:
+            downstream.rest()
+        plane.body_wait.start(downstream, plane.now_s)
+        body.paced_bytes = body.received_bytes  # it is the client's turn from now on (pace.py)
+        plane.body_rate.start(downstream, plane.now_s)
+    downstream.read_on()
+
+
+def upstream_full(exchange: Exchange) -> None:
+    """The backend takes less than the client sends."""
+    hold_body(exchange.downstream)
+    exchange.service.idle.start(exchange, clock.now_s())
+
+
+def upstream_drained(exchange: Exchange) -> None:
+    """The backend has caught up."""
+    if not exchange.answered:
+        exchange.service.idle.stop(exchange)
+    release_body(exchange.downstream)
+
+
+def start_write_timers(downstream: Downstream) -> None:
+    """From now on it is the client's turn to take what waits in our buffer (pace.py)."""
+    plane, transport = downstream.plane, downstream.transport
+    if transport is not None:
+        downstream.silent_at_bytes = downstream.paced_bytes = transport.get_write_buffer_size()
+        plane.write_wait.start(downstream, plane.now_s)
+        plane.write_rate.start(downstream, plane.now_s)
+
+
+def stop_write_timers(downstream: Downstream) -> None:
+    """It has caught up."""
+    downstream.plane.write_wait.stop(downstream)
+    downstream.plane.write_rate.stop(downstream)
+
+
+def downstream_full(exchange: Exchange) -> None:
+    """The client takes less than the backend sends: the backend is paused, and its clocks stand still."""
+    if exchange.upstream is not None:
+        exchange.upstream.pause()
+    exchange.service.idle.stop(exchange)
+    exchange.paused_at_s = clock.now_s()
+
+
+def downstream_drained(exchange: Exchange) -> None:
+    """The client has caught up."""
+    if not exchange.paused_at_s:
+        return
+    now_s = clock.now_s()
+    exchange.paused_s += now_s - exchange.paused_at_s
+    exchange.paused_at_s = 0.0
+    exchange.last_byte_s = now_s
+    if exchange.upstream is not None:
+        exchange.upstream.resume()
+        if exchange.answered:
+            exchange.service.idle.start(exchange, now_s)

@@ -1,0 +1,130 @@
+"""Answers given without an exchange: the readiness page, a request for us alone, and refusals."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from router.errors import DownstreamError
+from router.proxy.engine import closing, misdirection
+from router.proxy.http1 import replies, request_head
+from router.proxy.tap import access_log
+from router.shm import layout as at
+
+if TYPE_CHECKING:
+    from router.proxy.engine.downstream import Downstream
+    from router.proxy.http1.request_head import RequestHead
+
+NO_ROOM: Final = "this worker has no room for another connection"
+
+_EMPTY_LINES_MAX: Final = 4
+"""Empty lines before a request line that are ignored (RFC 9112 §2.2 asks for one)."""
+
+
+def answer_locally(downstream: Downstream, head: RequestHead) -> None:
+    """Answer a request that no service takes; what came behind its head waits in the buffer."""
+    plane = downstream.plane
+    if head.path == plane.options.ready_path and head.method in (b"GET", b"HEAD") and head.length == 0:
+        close = downstream.closing or not head.keep_alive
+        downstream.write(plane.readiness(close=close, head_only=head.method == b"HEAD"))
+        downstream.exchange_ended(close)
+    elif misdirection.is_misdirected(downstream, head):
+        detail = "this connection was made with the certificate of another host: connect anew, with this host as SNI"
+        reject_request(downstream, DownstreamError(421, "misdirected", detail), head)
+    elif head.final:
+        _answer_options(downstream, head)
+    else:
+        reject_request(downstream, DownstreamError(404, "no_service", "no service answers this host and path"), head)
+    if downstream.counting is not None:  # nothing of this is in the access log, nor in the sizes of the next line
+        downstream.counting.take_count()
+
+
+def _answer_options(downstream: Downstream, head: RequestHead) -> None:
+    close = downstream.closing or not head.keep_alive or head.length != 0
+    downstream.write(replies.allow(close=close))
+    if head.length:
+        closing.close(downstream, linger=True)
+        return
+    downstream.exchange_ended(close)
+
+
+def behind_empty_lines(data: bytes, start: int) -> int:
+    """Return where the head begins: behind some empty lines, if there are any."""
+    for _ in range(_EMPTY_LINES_MAX):
+        if data.startswith(b"\r\n", start):
+            start += 2
+    return start
+
+
+def wait_for_head(downstream: Downstream, data: bytes, start: int, begin: int, end: int) -> None:
+    """Wait for the rest of a head, or refuse one that is too large or can never be valid. In `data` it begins at `begin`,
+    behind empty lines that begin at `start`, and ends at `end`, if its end is there.
+    """
+    limit = downstream.plane.options.head_bytes_max
+    searched = max(begin, start + downstream.searched)  # what stands before it was looked at when it came
+    if end - begin > limit or len(data) - begin > limit:
+        line_fits = 0 <= data.find(b"\r\n", begin) - begin < limit
+        code = "head_too_large" if line_fits else "target_too_long"
+        reject_request(
+            downstream, DownstreamError(431 if line_fits else 414, code, f"the request head exceeds {limit} bytes")
+        )
+    elif request_head.can_never_be_valid(data, searched) or (
+        data.find(b"\r\n", begin, searched) < 0 and request_head.request_line_is_malformed(data, begin)
+    ):
+        detail = "the request line is malformed or has a bare CR or LF"
+        reject_request(downstream, DownstreamError(400, "bad_request", detail))
+    else:  # with its empty lines: they count once, however they are cut, and are waited for
+        downstream.keep(data[start:], 0)
+        downstream.searched = max(0, len(data) - start - 3)
+        downstream.steps = 0
+        downstream.plane.header_wait.since.setdefault(downstream, downstream.plane.now_s)
+
+
+def reject_connection(downstream: Downstream, limit: int, *, linger: bool = True) -> None:
+    """Answer a connection for which there is no room because of `limit` (`layout.LIMITED_…`), and close it."""
+    downstream.plane.count_limit(limit)
+    if limit == at.LIMITED_PER_CLIENT:
+        detail = "this worker has as many connections of this client as one may have"
+        downstream.write(replies.reply(429, "connections_per_client", detail, close=True))
+    else:
+        downstream.write(replies.reply(503, "connections", NO_ROOM, close=True))
+    closing.close(downstream, linger=linger)
+
+
+def reject_request(downstream: Downstream, error: DownstreamError, head: RequestHead | None = None) -> None:
+    """Answer without a claim and close: nothing of this request reaches a backend, nor what stands behind it."""
+    plane = downstream.plane
+    plane.count_refused()
+    request_id = (head and head.request_id) or plane.new_request_id()
+    downstream.write(
+        replies.reply(
+            error.status,
+            error.code,
+            error.detail,
+            request_id=request_id,
+            path=head.path if head else b"",
+            close=True,
+            head_only=head is not None and head.method == b"HEAD",
+        )
+    )
+    if plane.options.access_log:
+        access_log.refused(downstream, error, head, request_id)
+    closing.close(downstream, linger=True)
+
+
+def header_late(downstream: Downstream) -> None:
+    """`header_timeout_s` has passed without a whole head."""
+    downstream.plane.count_limit(at.LIMITED_HEADER_TIMEOUT)
+    if downstream.buffer.strip(b"\r\n"):
+        detail = "the request head did not arrive in time"
+        reject_request(downstream, DownstreamError(408, "request_timeout", detail))
+    elif downstream.buffer:
+        closing.close(downstream, linger=False)
+    else:
+        downstream.drain()
+
+
+def body_late(downstream: Downstream) -> None:
+    """The client was silent within its body for `body_timeout_s`."""
+    if downstream.exchange is not None:
+        downstream.plane.count_limit(at.LIMITED_BODY_TIMEOUT)
+        downstream.exchange.request_aborted(408, "request_timeout", "the request body did not arrive in time")

@@ -1,0 +1,159 @@
+"""What this worker has taken over from the wall: for each service its route and the targets it names.
+
+The route word is read for every claim (0.05 µs). If it differs from the one held, the new route is taken over at once:
+slot contents are read until each named slot matches its CRC, else the old route is kept and not acknowledged. From the
+acknowledgement on this worker claims by the new route only, because claiming contains no await.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from router.proxy.deadlines import Deadlines
+from router.proxy.engine.local_target import NEVER_RESENT, LocalTarget
+from router.proxy.tap.failure_recorder import failures_of
+from router.proxy.tap.tap import witnesses_of
+from router.proxy.tls.backend import BackendContext
+from router.rollout.model.route import NO_SLOT, SLOTS, Flag, Route, decode
+from router.runtime import clock
+from router.shm import layout as at
+from router.shm.slots import SlotRecord, Slots
+
+if TYPE_CHECKING:
+    from router.proxy.data_plane import DataPlane
+    from router.proxy.options import ServiceOptions
+
+_READS_MAX: Final = 100
+"""Readings of a slot whose CRC does not match, in one go; the 100 ms timer and the next request try again."""
+
+
+class LocalService:
+    """One service. `active` and `standby` are None where the route names no slot; `generation` is that of the route;
+    `never_resends`: what was sent once is not sent to another backend; `witnesses` is None unless somebody asks about bodies,
+    `failures` unless failing requests are kept.
+    """
+
+    def __init__(self, plane: DataPlane, index: int, options: ServiceOptions) -> None:
+        self.index = index
+        self.options = options
+        self.names_version = options.served_version_header
+        self.never_resends = options.replay in NEVER_RESENT
+        self.failures = failures_of(plane, index, options)
+        self.backend_context = BackendContext(options.backend_tls)
+        self.active: LocalTarget | None = None
+        self.standby: LocalTarget | None = None
+        self.route: Route | None = None
+        self.word = 0
+        self.generation = 0
+        self.row = plane.segment.layout.lane_service(plane.index, index)
+        self.tap = witnesses_of(plane, index, options)
+        self.targets: dict[int, LocalTarget] = {}
+        self.draining: list[LocalTarget] = []
+        """Views of versions that have no role any more and still have attempts open."""
+        self.idle: Deadlines = Deadlines(options.idle_timeout_s, lambda exchange: exchange.idle_too_long())
+        self._cuts = [0] * SLOTS
+        self._plane = plane
+        self._slots = Slots(plane.segment, index)
+        self._words = plane.words
+        self.word_at = plane.segment.layout.route(index) + at.R_WORD
+
+    def reconfigure(self, options: ServiceOptions) -> None:
+        """Take over changed settings; waits that have begun keep their start."""
+        self.options = options
+        self.names_version = options.served_version_header
+        self.never_resends = options.replay in NEVER_RESENT
+        self.tap = witnesses_of(self._plane, self.index, options)
+        self.failures = failures_of(self._plane, self.index, options)
+        self.backend_context.reconfigure(options.backend_tls)
+        self.idle.duration_s = options.idle_timeout_s
+        for target in self.targets.values():
+            target.awaiting_first_byte.duration_s = options.first_byte_timeout_s
+
+    def refresh(self) -> None:
+        """Take over the present route word if it differs from the one held."""
+        word = self._words[self.word_at]
+        if word == self.word:
+            return
+        route = decode(word)
+        contents = {slot: content for slot in route.named() if (content := self._read(slot)) is not None}
+        if len(contents) != len(route.named()):
+            self._words[self.row + at.LS_REFUSED_WORD] = word
+            return
+        self._adopt(route, word, contents)
+
+    def _read(self, slot: int) -> SlotRecord | None:
+        for _ in range(_READS_MAX):
+            if (content := self._slots.read(slot)) is not None:
+                return content
+        return None
+
+    def _adopt(self, route: Route, word: int, contents: dict[int, SlotRecord]) -> None:
+        before = dict(self.targets)
+        self.targets = {slot: self._local_target(slot, content) for slot, content in contents.items()}
+        self.active = self.targets[route.active] if route.active != NO_SLOT else None
+        self.standby = self.targets[route.standby] if route.standby != NO_SLOT else None
+        self.route, self.word, self.generation = route, word, route.generation
+        self._words[self.row + at.LS_REFUSED_WORD] = 0
+        self._words[self.row + at.LS_ACKNOWLEDGED_NS] = clock.now_ns()
+        self._words[self.row + at.LS_ACKNOWLEDGED] = route.generation
+        self._plane.acknowledged()
+        for slot, target in before.items():
+            if self.targets.get(slot) is not target:
+                target.close_idle()
+                self.draining.append(target)
+        if Flag.REDISPATCH in route.flags:
+            self._redispatch_waiting()
+
+    def _local_target(self, slot: int, content: SlotRecord) -> LocalTarget:
+        view = self.targets.get(slot)
+        if view is None:
+            view = next(
+                (old for old in self.draining if old.slot == slot and old.incarnation == content.incarnation), None
+            )
+            if view is not None:
+                self.draining.remove(view)
+        if view is None or view.incarnation != content.incarnation:
+            return LocalTarget(self._plane, self, slot, content)
+        for pool in view.pools:
+            pool.closed = False
+        view.set_endpoints(content.endpoints)
+        return view
+
+    def _redispatch_waiting(self) -> None:
+        """After a rollback: what still waits on another version moves to the active one where its replay rule allows."""
+        for target in (*self.draining, *self.targets.values()):
+            if target is not self.active:
+                for exchange in list(target.in_flight):
+                    if exchange in target.in_flight:  # one that fled may have had a newer route taken over
+                        exchange.redispatch()
+
+    def apply_cuts(self) -> None:
+        """End the attempts that control has told us to end."""
+        for target in (*self.draining, *self.targets.values()):
+            generation = self._slots.cut_generation(target.slot)
+            if generation > self._cuts[target.slot]:
+                for exchange in list(target.in_flight):
+                    if exchange.attempt is not None and exchange.attempt.generation <= generation:
+                        exchange.cut()
+        for slot in range(SLOTS):
+            self._cuts[slot] = self._slots.cut_generation(slot)
+
+    def sweep(self, now_s: float) -> None:
+        """Every 100 ms: expire waits, drop views that have drained, write this service's gauges into the lane."""
+        self.refresh()
+        self.apply_cuts()
+        self.idle.sweep(now_s)
+        for target in (*self.draining, *self.targets.values()):
+            target.awaiting_first_byte.sweep(now_s)
+            for pool in target.pools:
+                pool.expire(now_s)
+            self._write_gauges(target, now_s)
+        self.draining = [target for target in self.draining if target.in_flight]
+
+    def _write_gauges(self, target: LocalTarget, now_s: float) -> None:
+        words, row = self._words, target.row
+        oldest = target.awaiting_first_byte.oldest()
+        words[row + at.L_TUNNELS] = target.upgrades
+        words[row + at.L_WAITING] = len(target.awaiting_first_byte.since)
+        words[row + at.L_WAITING_LONG] = target.awaiting_first_byte.longer_than(self.options.hang_wait_min_s, now_s)
+        words[row + at.L_OLDEST_WAITING_NS] = int(oldest * 1e9) if oldest is not None else 0

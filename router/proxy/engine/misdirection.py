@@ -1,0 +1,76 @@
+"""Requests whose Host belongs to another certificate than the one that their connection was made with (RFC 9110 §15.5.20).
+
+A certificate is chosen by SNI, once for a connection; each request of it names its host anew. Where that host is another
+certificate's, the client has not verified who answers for it, and was not asked what that certificate's clients are asked:
+the request is answered 421 and reaches no backend. What the connection's own certificate covers is served.
+
+A connection of a trusted proxy (`[forwarding] trusted`) is exempt: it carries requests of many clients for many hosts.
+"""
+
+from __future__ import annotations
+
+import ssl
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Final
+
+from router.tls.certificate_names import Shown
+from router.tls.contexts import ServerContext
+
+if TYPE_CHECKING:
+    from router.proxy.engine.downstream import Downstream
+    from router.proxy.http1.request_head import RequestHead
+
+Translate = Callable[[bytes], "RequestHead"]
+HOSTS_REMEMBERED_MAX: Final = 32
+"""Hosts of one connection whose verdict is kept; with more of them, all are looked up anew."""
+HOST_REMEMBERED_BYTES_MAX: Final = 255
+"""A Host may be as long as a head: 32 of these would be 1 MiB for one connection."""
+
+
+def guard(downstream: Downstream, translate: Translate) -> Translate:
+    """Return the translation of heads on a connection with TLS: a misdirected request has no service there."""
+    shown = shown_to(downstream)
+    if shown is None:
+        return translate
+    verdicts: dict[bytes, bool] = {}
+
+    def request_head(raw: bytes) -> RequestHead:
+        head = translate(raw)
+        verdict = verdicts.get(head.host)
+        if verdict is None:
+            verdict = shown.misdirects(head.host)
+            if len(verdicts) >= HOSTS_REMEMBERED_MAX:
+                verdicts.clear()
+            if len(head.host) <= HOST_REMEMBERED_BYTES_MAX:
+                verdicts[head.host] = verdict
+        if verdict and head.service is not None:
+            head = head.with_values(
+                head.upstream, head.length, head.request_id
+            )  # the head itself is shared and remembered
+            head.service = None
+        return head
+
+    return request_head
+
+
+def is_misdirected(downstream: Downstream, head: RequestHead) -> bool:
+    """Return whether a request without a service came over the wrong connection; asked only of those."""
+    shown = shown_to(downstream)
+    return shown is not None and shown.misdirects(head.host)
+
+
+def shown_to(downstream: Downstream) -> Shown | None:
+    """Return the certificate that this client was shown, None if the listener has only one, or the client is a trusted proxy."""
+    peer = downstream.peer
+    if peer is None or downstream.plane.forwarding.trusted.covers(peer.address):
+        return None
+    return made_with(downstream)
+
+
+def made_with(downstream: Downstream) -> Shown | None:
+    """Return the certificate that this connection was made with, here or in the process that handed it on."""
+    transport, peer = downstream.transport, downstream.peer
+    connection: ssl.SSLObject | None = transport.get_extra_info("ssl_object") if transport is not None else None
+    if connection is None:
+        return peer.shown if peer is not None else None
+    return connection.context.shown if isinstance(connection.context, ServerContext) else None

@@ -1,0 +1,28 @@
+cimport cython
+
+from router.proxy.engine.exchange cimport Exchange
+from router.proxy.data_plane cimport DataPlane
+from router.proxy.engine.upstream cimport Upstream
+
+
+@cython.final
+cdef class Pool:
+    cdef public DataPlane _plane
+    cdef public object endpoint
+    cdef public object _context
+    cdef public object _last
+    cdef public bytes authority
+    cdef public Py_ssize_t in_flight
+    cdef public double resting_until_s
+    cdef public bint closed
+    cdef public double _backoff_s
+    cdef public list _idle
+    cdef public object _waiting
+    cdef public Py_ssize_t _next_address
+
+    @cython.locals(age_s=double, upstream=Upstream)
+    cpdef Upstream take(self, double now_s)
+    cpdef wait(self, Exchange exchange)
+    cpdef cancel_wait(self, Exchange exchange)
+    cpdef release(self, Upstream upstream, double now_s)
+    cpdef remove(self, Upstream upstream)

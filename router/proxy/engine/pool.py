@@ -1,0 +1,163 @@
+"""The upstream connections of one endpoint: idle ones to reuse, and requests that wait for a new one.
+
+Decisions are synchronous; only opening a connection awaits. A request that finds no idle connection starts one and takes
+whichever comes first, the new one or one that another request gives back.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import ssl
+from collections import deque
+from typing import TYPE_CHECKING, Final, cast
+
+from router.proxy.engine.upstream import Upstream
+from router.proxy.tls.backend import BackendContext
+from router.rollout.model.endpoint import Endpoint
+from router.runtime import clock
+
+if TYPE_CHECKING:
+    from router.proxy.data_plane import DataPlane
+    from router.proxy.engine.exchange import Exchange
+
+_OUR_OWN_FAULT: Final = frozenset((errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ENOBUFS, errno.EADDRNOTAVAIL))
+_REST_FIRST_S: Final = 0.1
+_REST_MAX_S: Final = 5.0
+_QUEUE_FULL_S: Final = 0.01
+_FRESH_S: Final = 0.5
+"""A connection idle for less is used unasked: its end would have been read by now. An older one is polled first."""
+
+
+class Pool:
+    """Connections to one endpoint. `in_flight` counts attempts, `idle` is ordered by the time of return."""
+
+    def __init__(self, plane: DataPlane, endpoint: Endpoint, context: BackendContext) -> None:
+        """`context` is how an endpoint that speaks TLS is verified."""
+        self._plane = plane
+        self.endpoint = endpoint
+        self._context = context
+        self._last: ssl.SSLObject | None = None
+        self.authority = endpoint.authority.encode()
+        self.in_flight = 0
+        self.resting_until_s = 0.0
+        self.closed = False
+        self._backoff_s = 0.0
+        self._idle: list[Upstream] = []
+        self._waiting: deque[Exchange] = deque()
+        self._next_address = 0
+
+    def __repr__(self) -> str:
+        idle, waiting = len(self._idle), len(self._waiting)
+        return f"<Pool {self.endpoint.url}: {self.in_flight} in flight, {idle} idle, {waiting} waiting>"
+
+    def take(self, now_s: float) -> Upstream | None:
+        """Return an idle connection that is still good, None if there is none."""
+        while self._idle:
+            upstream = self._idle.pop()
+            age_s = now_s - upstream.idle_since_s
+            if age_s < upstream.idle_max_s and (age_s < _FRESH_S or not upstream.shows_eof()):
+                return upstream
+            upstream.close()
+        return None
+
+    def wait(self, exchange: Exchange) -> None:
+        """Open a connection; the exchange is handed it, or an earlier one, or told that there is none, later."""
+        self._waiting.append(exchange)
+        self._plane.tasks.spawn(self._connect(), f"connect {self.endpoint.url}")
+
+    @property
+    def waiting(self) -> int:
+        """Requests that wait for a connection."""
+        return len(self._waiting)
+
+    def cancel_wait(self, exchange: Exchange) -> None:
+        """The exchange no longer wants a connection; the one being opened for it goes to the next or to the idle ones."""
+        if exchange in self._waiting:
+            self._waiting.remove(exchange)
+
+    def release(self, upstream: Upstream, now_s: float) -> None:
+        """A connection has finished its exchange, or is new, and may be used."""
+        if self.closed:
+            upstream.close()
+        elif self._waiting:
+            self._waiting.popleft().connected(upstream)
+        else:
+            upstream.idle_since_s = now_s
+            self._idle.append(upstream)
+
+    def remove(self, upstream: Upstream) -> None:
+        """An idle connection was closed by the backend."""
+        if upstream in self._idle:
+            self._idle.remove(upstream)
+
+    def expire(self, now_s: float) -> None:
+        """Close what has been idle too long; the oldest stand first."""
+        while self._idle and now_s - self._idle[0].idle_since_s >= self._idle[0].idle_max_s:
+            self._idle.pop(0).close()
+
+    def close(self) -> None:
+        """Close the idle connections, and from now on each one that is given back."""
+        self.closed = True
+        while self._idle:
+            self._idle.pop().close()
+
+    async def _connect(self) -> None:
+        """Open one connection: the endpoint's addresses in turn, within `connect_timeout_s` altogether."""
+        error: OSError
+        try:
+            async with asyncio.timeout(self._plane.options.connect_timeout_s):
+                upstream = await self._open()
+        except TimeoutError:
+            error = TimeoutError(f"no connection within {self._plane.options.connect_timeout_s} s")
+        except OSError as failure:
+            error = failure.with_traceback(None)  # its frames hold the connection, and this one holds it
+        else:
+            self._backoff_s = self.resting_until_s = 0.0
+            self.release(upstream, clock.now_s())
+            return
+        self._backoff_s = min(max(_REST_FIRST_S, self._backoff_s * 2), _REST_MAX_S)
+        self.resting_until_s = clock.now_s() + self._backoff_s
+        if self._waiting:
+            self._waiting.popleft().connect_failed(error, ours=error.errno in _OUR_OWN_FAULT)
+
+    async def _open(self) -> Upstream:
+        if self.endpoint.unix:
+            return await self._open_unix(self.endpoint.unix)
+        addresses = await self._plane.resolver.addresses(self.endpoint.host)
+        if not addresses:
+            raise ConnectionError(f"the name {self.endpoint.host} does not resolve")
+        failure: OSError | None = None
+        for _ in addresses:
+            host = addresses[self._next_address % len(addresses)]
+            self._next_address += 1
+            try:
+                return await (self._open_tls(host) if self.endpoint.secure else self._open_tcp(host))
+            except OSError as error:
+                failure = error
+        assert failure is not None
+        raise failure
+
+    async def _open_tcp(self, host: str) -> Upstream:
+        _, upstream = await asyncio.get_running_loop().create_connection(self._protocol, host, self.endpoint.port)
+        return cast(Upstream, upstream)
+
+    async def _open_tls(self, host: str) -> Upstream:
+        upstream = Upstream(self._plane, self)
+        secured = await self._context.wrap(cast(asyncio.Protocol, upstream), self.endpoint, self._last)
+        await asyncio.get_running_loop().create_connection(lambda: secured.tls, host, self.endpoint.port)
+        self._last = (await secured.wait()).ssl
+        return upstream
+
+    async def _open_unix(self, path: str) -> Upstream:
+        """A full queue refuses at once (EAGAIN, connect(2)) where TCP would have the client wait: so wait here."""
+        while True:
+            try:
+                _, upstream = await asyncio.get_running_loop().create_unix_connection(self._protocol, path)
+            except BlockingIOError:
+                await asyncio.sleep(_QUEUE_FULL_S)
+            else:
+                return cast(Upstream, upstream)
+
+    def _protocol(self) -> asyncio.Protocol:
+        return cast(asyncio.Protocol, Upstream(self._plane, self))

@@ -1,0 +1,43 @@
+cimport cython
+
+from router.proxy.engine.exchange cimport Exchange
+from router.proxy.data_plane cimport DataPlane
+from router.proxy.engine.pool cimport Pool
+from router.proxy.http1.response_head cimport ResponseHead
+
+cdef Py_ssize_t _LARGE_READ_BYTES
+
+@cython.final
+cdef class Upstream:
+    cdef public DataPlane _plane
+    cdef public Pool pool
+    cdef public Py_ssize_t used
+    cdef public double idle_since_s
+    cdef public double idle_max_s
+    cdef public object _transport
+    cdef public bint _paused
+    cdef public bint _resting
+    cdef public Exchange exchange
+    cdef public bytes _buffer
+    cdef public ResponseHead _head
+    cdef public Py_ssize_t _left
+    cdef public object _chunks
+    cdef public int _interim
+
+    cpdef send(self, bytes data)
+    cpdef pause(self)
+    cpdef resume(self)
+    cdef _rest(self)
+    cpdef take_turn(self)
+    cpdef close(self)
+    cpdef abort(self)
+    cpdef bint shows_eof(self) except -1
+    @cython.locals(end=Py_ssize_t, limit=Py_ssize_t, bodyless=bint, head=ResponseHead, text=cython.p_char)
+    cdef _receive_head(self, Exchange exchange, bytes data)
+    cdef _interim_response(self, Exchange exchange, ResponseHead head)
+    cdef _receive_body(self, Exchange exchange, bytes data)
+    cdef _finish(self, Exchange exchange, bytes data, bint reusable)
+    @cython.locals(head=ResponseHead)
+    cdef _end(self, Exchange exchange, bint reusable)
+    cdef _detach(self)
+    cdef _reset(self)

@@ -1,0 +1,297 @@
+"""One connection to an endpoint: bytes from the target become a response head, a body and its end.
+
+The common case, a whole response with a Content-Length in one read, costs one look-up of the head and one comparison. What
+the backend breaks (a malformed head, conflicting lengths, an early end, bytes after the end) never looks whole: the exchange
+is told so, and the connection is not used again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import select
+from typing import TYPE_CHECKING, Final, cast
+
+from router.errors import UpstreamError
+from router.proxy.engine import flow_control, tunnel
+from router.proxy.engine.turns import LARGE_READ_BYTES
+from router.proxy.http1 import request_head
+from router.proxy.http1.chunked import ChunkedBody, ChunkError
+from router.proxy.http1.fields import CHUNKED, UNTIL_CLOSE
+from router.proxy.http1.response_head import ResponseHead
+from router.proxy.tls.transport import TlsTransport
+
+if TYPE_CHECKING:
+    from router.proxy.data_plane import DataPlane
+    from router.proxy.engine.exchange import Exchange
+    from router.proxy.engine.pool import Pool
+
+_REMAINS_READ_BYTES: Final = 65536
+_REMAINS_READS_MAX: Final = 64
+_LARGE_READ_BYTES: Final = LARGE_READ_BYTES
+
+
+class Upstream:
+    """`exchange` is None while the connection is idle; `used` counts the exchanges it has finished.
+
+    A protocol of asyncio by its shape, without the base class: a compiled class has none that Python made.
+    """
+
+    def __init__(self, plane: DataPlane, pool: Pool) -> None:
+        # shared
+        self._plane = plane
+        self.pool = pool
+        # per connection
+        self.used = 0
+        self.idle_since_s = 0.0
+        self.idle_max_s = plane.options.upstream_idle_s
+        self._transport: asyncio.Transport | None = None
+        self._paused = False
+        self._resting = False  # it reads nothing until its turn of the loop (turns.py)
+        # per exchange
+        self.exchange: Exchange | None = None
+        self._buffer = b""
+        self._head: ResponseHead | None = None
+        self._left = 0
+        self._chunks: ChunkedBody | None = None
+        self._interim = 0
+
+    # -- asyncio's callbacks
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Called by the loop once the connection stands."""
+        self._transport = cast(asyncio.Transport, transport)
+        self._transport.set_write_buffer_limits(high=self._plane.options.buffer_bytes)
+
+    def data_received(self, data: bytes) -> None:
+        """Called by the loop with whatever has arrived."""
+        exchange = self.exchange
+        if exchange is None:  # nothing was asked: an idle connection that speaks is of no use
+            self.pool.remove(self)
+            self.close()
+            return
+        if len(data) >= _LARGE_READ_BYTES:
+            self._rest()
+        try:
+            if self._head is None:
+                self._receive_head(exchange, self._buffer + data if self._buffer else data)
+            else:
+                self._receive_body(exchange, data)
+        except (UpstreamError, ChunkError) as error:
+            self._detach().lost(error.detail, stale=False)
+
+    def eof_received(self) -> bool:
+        """Called by the loop when the backend has closed its side; the transport then closes itself."""
+        if self.exchange is not None and self._head is not None and self._left == UNTIL_CLOSE:
+            self._finish(self.exchange, b"", reusable=False)
+        return False
+
+    def connection_lost(self, error: Exception | None) -> None:
+        """Called by the loop, once, whoever closed."""
+        transport, self._transport = self._transport, None
+        if (
+            self.exchange is not None
+            and error is not None
+            and transport is not None
+            and not isinstance(transport, TlsTransport)
+        ):
+            self._receive_remains(transport)
+        if self.exchange is None:
+            self.pool.remove(self)
+            return
+        untouched = self._head is None and not self._buffer and not self._interim
+        self._detach().lost(
+            str(error) if error else "the backend closed the connection", stale=untouched and self.used > 0
+        )
+
+    def _receive_remains(self, transport: asyncio.Transport) -> None:
+        """A backend may answer before it has read the request and close (RFC 9112 §9.6): our write fails then, and the loop
+        gives up without reading. What has arrived is still in the socket, and is the answer. The descriptor is still ours:
+        uvloop closes the handle only after `connection_lost` has returned (`UVBaseTransport._call_connection_lost`).
+        """
+        descriptor = transport.get_extra_info("socket").fileno()
+        for _ in range(_REMAINS_READS_MAX):
+            try:
+                data = os.read(descriptor, _REMAINS_READ_BYTES)
+            except OSError:
+                return
+            if not data or self.exchange is None:
+                return
+            self.data_received(data)
+
+    def pause_writing(self) -> None:
+        """Called by the loop when the backend takes less than we write."""
+        if self.exchange is not None:
+            flow_control.upstream_full(self.exchange)
+
+    def resume_writing(self) -> None:
+        """Called by the loop when the backend has caught up."""
+        if self.exchange is not None:
+            flow_control.upstream_drained(self.exchange)
+
+    # -- the exchange's verbs
+    def send(self, data: bytes) -> None:
+        """Write request bytes."""
+        if self._transport is not None:
+            self._transport.write(data)
+
+    def pause(self) -> None:
+        """Stop reading: the client is slower than the backend."""
+        if self._transport is not None:
+            self._paused = True
+            self._transport.pause_reading()
+
+    def resume(self) -> None:
+        """Read again."""
+        self._paused = False
+        if self._transport is not None and not self._resting:
+            self._transport.resume_reading()
+
+    def _rest(self) -> None:
+        """Read no more in this turn of the loop."""
+        if self._transport is not None and not self._resting and not self._transport.is_closing():
+            self._resting = True
+            self._transport.pause_reading()
+            self._plane.turns.ask(self)
+
+    @property
+    def greedy(self) -> bool:
+        """Never: what a backend sends is what a client asked for."""
+        return False
+
+    def take_turn(self) -> None:
+        """Its turn of the loop has come."""
+        self._resting = False
+        if self._transport is not None and not self._paused and not self._transport.is_closing():
+            self._transport.resume_reading()
+
+    def close(self) -> None:
+        """Close an idle connection."""
+        if self._transport is not None:
+            self._transport.close()
+
+    def abort(self) -> None:
+        """Leave the exchange and close at once: what is still under way is of no use to anyone."""
+        self.exchange = None
+        if self._transport is not None:
+            self._transport.abort()
+
+    def hand_over(self) -> asyncio.Transport:
+        """Return the transport, for one who takes over from this protocol."""
+        assert self._transport is not None
+        if self._resting:
+            self._paused = True  # whoever has it now says when it is read
+            self._transport.resume_reading()
+        return self._transport
+
+    def shows_eof(self) -> bool:
+        """Return whether the idle connection has something to read: its end, or bytes nobody asked for."""
+        if self._transport is None or self._transport.is_closing():
+            return True
+        if isinstance(self._transport, TlsTransport):
+            return self._transport.shows_eof()
+        poll = select.poll()
+        poll.register(self._transport.get_extra_info("socket").fileno(), select.POLLIN | select.POLLRDHUP)
+        return bool(poll.poll(0))
+
+    # -- the response
+    def _receive_head(self, exchange: Exchange, data: bytes) -> None:
+        text = data  # compiled, a char *: slices within the bounds of `data` need no slice object
+        end = data.find(b"\r\n\r\n")
+        if end < 0:
+            if len(data) > (limit := self._plane.options.head_bytes_max):
+                raise UpstreamError("upstream_broken", f"the response head exceeds {limit} bytes")
+            if request_head.can_never_be_valid(data):
+                raise UpstreamError("upstream_broken", "the response head has a bare CR or LF")
+            self._buffer = data
+            return
+        end += 4
+        if end > (limit := self._plane.head_bytes_max):
+            raise UpstreamError("upstream_broken", f"the response head exceeds {limit} bytes")
+        head = self._plane.response_head(text[:end])
+        self._buffer = b""
+        if head.status < 200:
+            if head.upgrade and exchange.head.upgrade and head.length == UNTIL_CLOSE:  # RFC 9110 §8.6: it has no length
+                tunnel.open_tunnel(exchange, self, head, data[end:])
+                return
+            self._interim_response(exchange, head)
+            if len(data) > end:
+                self._receive_head(exchange, data[end:])
+            return
+        self._head = head
+        bodyless = exchange.head.method == b"HEAD" or head.status in (204, 304)
+        self._left = 0 if bodyless else head.length
+        if self._left == len(data) - end:  # the whole response is here
+            exchange.respond(head, text[end : len(data)] if self._left else b"", True)
+            # A length without a body (HEAD): should the body come all the same, the next request must not be given it.
+            self._end(exchange, reusable=self._left == head.length or head.length == UNTIL_CLOSE)
+            return
+        if bodyless or 0 <= self._left < len(data) - end:  # bytes after the end: answer, and drop the connection
+            exchange.respond(head, data[end : end + self._left], True)
+            self._end(exchange, reusable=False)
+            return
+        if self._left == CHUNKED:
+            limits = self._plane.options
+            self._chunks = ChunkedBody(1 << 62, limits.trailer_bytes_max, decode=not exchange.head.http11)
+        exchange.respond(head, b"", False)
+        if len(data) > end and self.exchange is exchange:
+            self._receive_body(exchange, data[end:])
+
+    def _interim_response(self, exchange: Exchange, head: ResponseHead) -> None:
+        self._interim += 1
+        if head.status == 101 or self._interim > self._plane.options.interim_responses_max:
+            raise UpstreamError(
+                "upstream_broken", f"unexpected interim response {head.status} (number {self._interim})"
+            )
+        exchange.interim(head.status, head.downstream + b"\r\n")
+
+    def _receive_body(self, exchange: Exchange, data: bytes) -> None:
+        if self._chunks is not None:
+            out = self._chunks.feed(data)
+            if self._chunks.done:
+                self._finish(exchange, out, reusable=self._chunks.end == len(self._chunks.data))
+            elif out:
+                exchange.relay(out)
+        elif self._left == UNTIL_CLOSE:
+            exchange.relay(data)
+        elif len(data) < self._left:
+            self._left -= len(data)
+            exchange.relay(data)
+        else:
+            self._finish(exchange, data[: self._left], reusable=len(data) == self._left)
+
+    def _finish(self, exchange: Exchange, data: bytes, *, reusable: bool) -> None:
+        exchange.relay_last(data)
+        self._end(exchange, reusable=reusable)
+
+    def _end(self, exchange: Exchange, *, reusable: bool) -> None:
+        """The response is complete: give the connection back, then let the exchange end."""
+        head = self._head
+        if head is None or self.exchange is not exchange:  # the client left while its answer was written
+            return
+        reusable = reusable and head.keep_alive and exchange.request_sent
+        self._reset()
+        if reusable and self._transport is not None and not self._transport.is_closing():
+            self.used += 1
+            if self._paused:  # by the last bytes, for a client that has yet to take them: no business of the next one
+                self.resume()
+            if head.idle_timeout_s is not None:
+                self.idle_max_s = min(head.idle_timeout_s, 60.0)
+            self.pool.release(self, exchange.last_byte_s)
+        else:
+            self.abort()
+        exchange.completed()
+
+    def _detach(self) -> Exchange:
+        exchange = self.exchange
+        assert exchange is not None
+        self._reset()
+        self.abort()
+        return exchange
+
+    def _reset(self) -> None:
+        self.exchange = None
+        self._head = None
+        self._chunks = None
+        self._buffer = b""
+        self._left = 0
+        self._interim = 0

@@ -1,0 +1,1 @@
+"""HTTP/1 bytes to heads and back, without I/O."""

@@ -1,0 +1,394 @@
+"""Translate a request head: check it, decide its framing, remove what is for one hop only (RFC 9110, RFC 9112).
+
+Every head passes llhttp in its strict mode once, whole and without a callback per field (0.8 µs against 1.8 and the work in
+them). What llhttp lets through is refused here: two or no Host, HTTP/1.0 with Transfer-Encoding, versions other than 1.0 and
+1.1, look-alike names with an underscore, oversized heads. After that pass the head is known to be well formed, so a search
+in its lower-cased bytes is exact. Field bytes are never decoded: 0x80 to 0xff pass as they came.
+
+A translation depends on the bytes of the head alone, so it may be remembered by those bytes.
+"""
+
+from __future__ import annotations
+
+import re
+import socket
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+import httptools
+
+from router.errors import DownstreamError
+from router.proxy.http1.fields import (
+    CHUNKED,
+    CHUNKED_LINE,
+    HOP_BY_HOP,
+    LENGTH,
+    NEVER_REMOVED,
+    OURS,
+    PSEUDONYM,
+    WEBSOCKET,
+    WIRE,
+    ListTooLongError,
+    canonical,
+    check_list,
+    fields_of,
+    names_websocket,
+    tokens_of,
+)
+
+if TYPE_CHECKING:
+    from router.proxy.engine.local_service import LocalService
+
+_REQUEST_LINE: Final = re.compile(rb"([!#$%&'*+\-.^_`|~0-9A-Za-z]{1,40}) ([!-~\x80-\xff]+) HTTP/(\d)\.(\d)\r\n")
+_BARE_LINE_END: Final = re.compile(rb"(?<!\r)\n|\r(?!\n)(?!\Z)|\x00")
+_HOST: Final = re.compile(rb"\r\nhost:[ \t]*+([^\r\n]*)\r\n")
+_HOST_VALUE: Final = re.compile(
+    rb"(?:(?:[a-z0-9._~!$&'()*+;=\-]++|%[0-9a-f]{2})++|\[([0-9a-f:.]{2,45})\])(?::(\d{0,5}))?"
+)
+_HOST_BYTES_MAX: Final = 1024
+"""Names have at most 255 (RFC 1035 §2.3.4)."""
+_REQUEST_ID: Final = re.compile(rb"\r\nx-request-id:[ \t]*([\x21-\x7e]{1,128})[ \t]*\r\n")
+_PLAIN_LINE: Final = re.compile(rb"([!#$%&'*+\-.^_`|~0-9A-Za-z]{1,40}) (/[!\x22$-~]*) HTTP/1\.1\r\n")
+"""What nearly every request begins with: a path in ASCII without a fragment, and HTTP/1.1."""
+_PLAIN_HOST: Final = re.compile(rb"\r\nhost: ([a-z0-9._~\-]+(?::(?:[1-5]?\d{1,4}|6[0-4]\d{3}))?)\r\n")
+_UNCOMMON: Final = re.compile(
+    rb"\r\n(?:connection:(?! keep-alive\r\n)|keep-alive|proxy-|te:|transfer-encoding|upgrade|expect|forwarded"
+    rb"|via:|x-forwarded-|x-real-ip|x-served-version|x-router-error|http2-settings)"
+)
+_KEEP_ALIVE_LINE: Final = b"\r\nconnection: keep-alive\r\n"
+_ABSOLUTE: Final = re.compile(rb"http(s?)://([^/?]*)(.*)", re.IGNORECASE | re.DOTALL)
+_SECURE_TARGET: Final = re.compile(rb"([A-Z\-]{1,40} http)s(://)", re.IGNORECASE)
+
+_REFUSED_METHODS: Final = frozenset((b"CONNECT", b"TRACE", b"TRACK", b"PRI"))
+_EXTENSION_METHOD: Final = re.compile(rb"[A-Z][A-Z0-9_\-]*")
+_CAREFUL_METHODS: Final = _REFUSED_METHODS | {b"OPTIONS"}
+_PORT_MAX: Final = 65535
+_FORWARDS_MAX: Final = 10**9
+PASSES_MAX: Final = 8
+_IDEMPOTENT: Final = frozenset((b"GET", b"HEAD", b"PUT", b"DELETE", b"OPTIONS"))
+
+
+@dataclass  # not frozen: 0.35 µs instead of 2.0; shared between requests, so nobody may change it
+class RequestHead:
+    """A request as it will be forwarded. `upstream` lacks the fields of this exchange (X-Forwarded-For, X-Request-ID) and
+    the final empty line; `length` is the body's size in bytes or CHUNKED. `host` is empty if a client of HTTP/1.0 named none:
+    the exchange then names the endpoint, for many servers refuse an empty Host.
+    """
+
+    __slots__ = (  # by hand, and so no field has a default: Cython knows no `slots=True`
+        *("method", "target", "path", "host", "http11", "keep_alive", "length", "upstream", "request_id"),
+        *("expects_continue", "upgrade", "final", "service"),
+    )
+
+    method: bytes
+    target: bytes
+    path: bytes
+    host: bytes
+    http11: bool
+    keep_alive: bool
+    length: int
+    upstream: bytes
+    request_id: bytes | None
+    expects_continue: bool
+    upgrade: bool
+    """Whether the client asks for a WebSocket."""
+    final: bool
+    """Whether the request may go no further than to us (RFC 9110 §7.6.2)."""
+    service: LocalService | None
+    """Which of the worker's services answers it."""
+
+    @property
+    def idempotent(self) -> bool:
+        """RFC 9110 §9.2.2."""
+        return self.method in _IDEMPOTENT
+
+    def with_values(self, upstream: bytes, length: int, request_id: bytes | None) -> RequestHead:
+        """Return the same head with other values in it (0.4 µs)."""
+        return RequestHead(
+            self.method,
+            self.target,
+            self.path,
+            self.host,
+            self.http11,
+            self.keep_alive,
+            length,
+            upstream,
+            request_id,
+            self.expects_continue,
+            self.upgrade,
+            self.final,
+            self.service,
+        )
+
+
+def can_never_be_valid(data: bytes, start: int = 0) -> bool:
+    """Return whether a head that has no end yet can never become a valid one (a bare CR or LF, a NUL); only what stands from
+    `start` on is looked at.
+    """
+    return _BARE_LINE_END.search(data, start) is not None
+
+
+def request_line_is_malformed(data: bytes, start: int = 0) -> bool:
+    """Return whether the request line is there and malformed, so that nobody waits for the rest (HTTP/0.9 has none)."""
+    return data.find(b"\r\n", start) >= 0 and _REQUEST_LINE.match(data, start) is None
+
+
+def _refuse(code: str, detail: str, status: int = 400) -> DownstreamError:
+    return DownstreamError(status, code, detail)
+
+
+def parse_request(raw: bytes, fields_max: int, via: bytes = b"", passes_max: int = PASSES_MAX) -> RequestHead:
+    """Return the translation of a complete head (request line to empty line); raise DownstreamError with the status to answer.
+
+    `via` is VIA, or empty for a proxy that does not name itself; `passes_max` is how often one may have done so before.
+    """
+    plain = _PLAIN_LINE.match(raw)
+    if plain is not None:
+        head = _plain_request(raw, plain, fields_max, via)
+        if head is not None:
+            return head
+    return parse_carefully(raw, fields_max, via, passes_max)
+
+
+def parse_carefully(raw: bytes, fields_max: int, via: bytes = b"", passes_max: int = PASSES_MAX) -> RequestHead:
+    """Return the same as `parse_request`, whatever the head holds, at two and a half times the cost."""
+    try:
+        return _parse_carefully(raw, fields_max, via, passes_max)
+    except ListTooLongError as error:
+        raise _refuse("head_too_large", error.detail, 431) from None
+
+
+def _parse_carefully(raw: bytes, fields_max: int, via: bytes, passes_max: int) -> RequestHead:
+    line = _REQUEST_LINE.match(raw)
+    if line is None:
+        raise _refuse("bad_request", "the request line is malformed (RFC 9112 section 3)")
+    if line[3] != b"1" or line[4] not in b"01":
+        raise _refuse("version_unsupported", "only HTTP/1.0 and HTTP/1.1 are served", 505)
+    method, target = line[1], line[2]
+    if method in _REFUSED_METHODS:
+        raise _refuse("method_refused", f"{method.decode()} is not proxied", 405)
+    raw, lower = canonical(raw)
+    # llhttp's strict mode takes no obs-text in a target; the line is checked above, so it sees the head with another one.
+    _strict_request(raw if target.isascii() else raw.replace(target, b"/", 1), method)
+    _limit_fields(lower, fields_max)
+    if b"\r\nvia:" in lower:
+        _limit_passes(lower, passes_max)
+    http11 = line[4] == b"1"
+    host, host_raw = _host(raw, lower, http11)
+    length = _request_length(lower, http11)
+    found = _REQUEST_ID.search(lower)
+    request_id = raw[found.start(1) : found.end(1)] if found else None
+    via = via if http11 else via.replace(b"1.1", b"1.0", 1)
+    return _parse_slow(raw, method, target, http11, host, host_raw, length, request_id, via)
+
+
+def _plain_request(raw: bytes, start: re.Match[bytes], fields_max: int, via: bytes) -> RequestHead | None:
+    """Translate a head that has nothing uncommon (40 % of the cost of the careful path); None if it has.
+
+    `tests/proxy/http1/test_heads.py` holds the two paths against each other.
+    """
+    method, target = start.groups()
+    lower = raw.lower()
+    host = _PLAIN_HOST.search(lower)
+    if host is None or lower.count(b"\r\nhost:") != 1 or b"_" in lower:  # one out of form may stand before it
+        return None
+    if method in _CAREFUL_METHODS or _UNCOMMON.search(lower):
+        return None
+    _strict_request(raw, method)
+    if len(raw) > 4 * fields_max:  # a field has four bytes at the least
+        _limit_fields(lower, fields_max)
+    length = _content_length(lower)
+    found = _REQUEST_ID.search(lower)
+    if found is not None:
+        request_id = raw[found.start(1) : found.end(1)]
+    elif b"\r\nx-request-id:" in lower:
+        return None
+    else:
+        request_id = None
+    kept = lower.find(_KEEP_ALIVE_LINE)
+    if kept >= 0 and lower.find(_KEEP_ALIVE_LINE, kept + 1) >= 0:
+        return None
+    body = raw[:-2] if kept < 0 else raw[:kept] + raw[kept + len(_KEEP_ALIVE_LINE) - 2 : -2]
+    upstream = b"%bX-Forwarded-Host: %b\r\n%b" % (body, raw[host.start(1) : host.end(1)], via)
+    path = target.partition(b"?")[0] if b"?" in target else target
+    return RequestHead(
+        method, target, path, host[1], True, True, length, upstream, request_id, False, False, False, None
+    )
+
+
+def over_tls(translate: Callable[[bytes], RequestHead]) -> Callable[[bytes], RequestHead]:
+    """Return the translation of heads on a connection with TLS: there, a target may be an https URL."""
+
+    def request_head(raw: bytes) -> RequestHead:
+        return translate(_SECURE_TARGET.sub(rb"\1\2", raw, count=1) if _SECURE_TARGET.match(raw) else raw)
+
+    return request_head
+
+
+def _limit_fields(lower: bytes, fields_max: int) -> None:
+    if lower.count(b"\r\n") - 2 > fields_max:
+        raise _refuse("head_too_large", f"more than {fields_max} fields", 431)
+
+
+def _limit_passes(lower: bytes, passes_max: int) -> None:
+    """Routers may stand behind each other, so once is no loop; in a loop every pass adds one (RFC 9110 §7.6.3)."""
+    values = [line[4:] for line in lower.split(b"\r\n") if line.startswith(b"via:")]
+    if sum(value.count(PSEUDONYM) for value in values) < passes_max:
+        return
+    check_list("Via", values)
+    members = (member.split(None, 2) for value in values for member in value.split(b","))
+    if sum(member[1:2] == [PSEUDONYM] for member in members) >= passes_max:
+        raise _refuse(
+            "loop_detected", f"the request has passed through {passes_max} routers: do they form a loop?", 508
+        )
+
+
+def _strict_request(raw: bytes, method: bytes) -> None:
+    try:
+        httptools.HttpRequestParser(WIRE).feed_data(raw)
+    except httptools.HttpParserUpgrade:
+        pass  # well formed; the upgrade itself is not taken over
+    except httptools.HttpParserError as error:
+        if method == b"POST":
+            raise _refuse("bad_request", f"the request head is malformed: {error}") from None
+        if not _EXTENSION_METHOD.fullmatch(method):  # not `head`: who ignores case sends no body with its length
+            raise _refuse("method_unknown", f"the method {method.decode()} is not implemented", 501) from None
+        # llhttp knows some methods only, others are valid (RFC 9110 §16.1): it sees the head with one that it knows.
+        _strict_request(b"POST" + raw.removeprefix(method), b"POST")
+
+
+def _host(raw: bytes, lower: bytes, http11: bool) -> tuple[bytes, bytes]:
+    number = lower.count(b"\r\nhost:")
+    if number == 0 and not http11:
+        return b"", b""
+    found = _HOST.search(lower)
+    if number != 1 or found is None:
+        raise _refuse("bad_request", "exactly one Host field is required (RFC 9112 section 3.2)")
+    host = found[1].rstrip(b" \t")
+    if not is_authority(host):
+        raise _refuse("bad_request", "the Host field is malformed")
+    return host, raw[found.start(1) : found.start(1) + len(host)]
+
+
+def is_authority(host: bytes) -> bool:
+    """Return whether lower-cased `host` is a name or an address, and perhaps a port; never a user (RFC 3986 §3.2.2, §3.2.3)."""
+    found = _HOST_VALUE.fullmatch(host) if len(host) <= _HOST_BYTES_MAX else None
+    if found is None or int(found[2] or 0) > _PORT_MAX:
+        return False
+    if found[1] is None:
+        return True
+    try:
+        socket.inet_pton(socket.AF_INET6, found[1].decode())
+    except OSError:
+        return False
+    return True
+
+
+def _request_length(lower: bytes, http11: bool) -> int:
+    """RFC 9112 §6.3; whatever could be read in two ways is refused."""
+    lengths, codings = lower.count(b"\r\ncontent-length:"), lower.count(b"\r\ntransfer-encoding:")
+    if codings:
+        if lengths or not http11 or codings > 1:
+            raise _refuse("bad_request", "the framing is ambiguous (RFC 9112 section 6.1)")
+        if not CHUNKED_LINE.search(lower):
+            raise _refuse("coding_unsupported", "the only transfer coding served is chunked", 501)
+        return CHUNKED
+    return _content_length(lower)
+
+
+def _content_length(lower: bytes) -> int:
+    at = lower.find(b"\r\ncontent-length:")
+    if at < 0:
+        return 0
+    found = LENGTH.match(lower, at)
+    if found is None or lower.find(b"\r\ncontent-length:", found.end(1)) >= 0:
+        raise _refuse("bad_request", "the Content-Length is malformed or repeated")
+    return int(found[1])
+
+
+def _parse_slow(
+    raw: bytes,
+    method: bytes,
+    target: bytes,
+    http11: bool,
+    host: bytes,
+    host_raw: bytes,
+    length: int,
+    request_id: bytes | None,
+    via: bytes,
+) -> RequestHead:
+    fields = fields_of(raw)
+    tokens = tokens_of(fields, b"connection")
+    if b"#" in target:
+        raise _refuse("bad_request", "the request target has a fragment (RFC 9112 section 3.2)")
+    if not target.startswith(b"/"):
+        target, host, host_raw = _resolve_target_form(method, target, host, host_raw)
+    expects = _expectation(fields, http11, length)
+    removed = (HOP_BY_HOP | OURS | tokens) - NEVER_REMOVED
+    kept = []
+    for name, line in fields:
+        if b"_" in name and _looks_like_ours(name):
+            raise _refuse("bad_request", f"the field name {name[:60].decode('latin-1')} looks like another one")
+        if name == b"host" or name in removed or (name == b"expect" and not expects):
+            continue
+        if name == b"x-request-id" and request_id is None:
+            continue
+        kept.append(line)
+    keyed = any(line[:18].lower() == b"sec-websocket-key:" for line in kept)
+    upgrade = keyed and method == b"GET" and http11 and length == 0 and names_websocket(fields, tokens)
+    if upgrade:
+        kept.append(WEBSOCKET)
+    final = method == b"OPTIONS" and _count_down(kept)
+    forwarded_host = b"X-Forwarded-Host: " + host_raw + b"\r\n" if host_raw else b""
+    fields_text = b"".join((*kept, forwarded_host, via))
+    host_line = b"Host: " + host_raw + b"\r\n" if host_raw else b""
+    upstream = b"%b %b HTTP/1.1\r\n%b%b" % (method, target, host_line, fields_text)
+    keep_alive = b"close" not in tokens if http11 else b"keep-alive" in tokens
+    path = target.partition(b"?")[0]
+    return RequestHead(
+        method, target, path, host, http11, keep_alive, length, upstream, request_id, expects, upgrade, final, None
+    )
+
+
+def _count_down(kept: list[bytes]) -> bool:
+    """Take one from Max-Forwards, in place; return whether it was zero (RFC 9110 §7.6.2)."""
+    places = [place for place, line in enumerate(kept) if line[:13].lower() == b"max-forwards:"]
+    if not places:
+        return False
+    value = kept[places[0]][13:].strip()
+    if len(places) > 1 or not value.isdigit():
+        raise _refuse("bad_request", "the Max-Forwards field is malformed or repeated")
+    left = int(value) if len(value) < 10 else _FORWARDS_MAX
+    kept[places[0]] = b"Max-Forwards: %d\r\n" % (left - 1)
+    return left == 0
+
+
+def _looks_like_ours(name: bytes) -> bool:
+    """Backends on WSGI or CGI read `_` as `-`, so a look-alike of a field we check or set would slip past (RFC 3875 §4.1.18)."""
+    real = name.replace(b"_", b"-")
+    return real in HOP_BY_HOP or real in OURS or real in NEVER_REMOVED or real == b"expect"
+
+
+def _resolve_target_form(method: bytes, target: bytes, host: bytes, host_raw: bytes) -> tuple[bytes, bytes, bytes]:
+    """Absolute-form and asterisk-form (RFC 9112 §3.2.2, §3.2.4): the target's authority wins over Host."""
+    if target == b"*" and method == b"OPTIONS":
+        return target, host, host_raw
+    found = _ABSOLUTE.fullmatch(target)
+    if found is None or not is_authority(found[2].lower()):
+        raise _refuse("bad_request", "the request target is neither a path nor an http URL")
+    if found[1]:
+        raise _refuse("misdirected", "an https URL is not served without TLS (RFC 9110 section 7.4)", 421)
+    if (
+        not found[3] and method == b"OPTIONS"
+    ):  # the last proxy turns it into what the client means (RFC 9112 section 3.2.4)
+        return b"*", found[2].lower(), found[2]
+    path = found[3] if found[3].startswith(b"/") else b"/" + found[3]
+    return path, found[2].lower(), found[2]
+
+
+def _expectation(fields: list[tuple[bytes, bytes]], http11: bool, length: int) -> bool:
+    values = [line.partition(b":")[2].strip().lower() for name, line in fields if name == b"expect"]
+    if any(value != b"100-continue" for value in values):
+        raise _refuse("expectation_failed", "the only expectation served is 100-continue", 417)
+    return bool(values) and http11 and length != 0

@@ -1,0 +1,121 @@
+"""Translate a response head: check it, decide its framing, remove what is for one hop only (RFC 9110, RFC 9112).
+
+The same way as `request_head`: one strict pass of llhttp over the whole head, then our own refusals, and field bytes that are
+never decoded. What could be read in two ways is the backend's fault, never shown to the client.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import Final
+
+import httptools
+
+from router.errors import UpstreamError
+from router.proxy.http1.fields import (
+    CHUNKED,
+    CHUNKED_LINE,
+    FRAMING,
+    HOP_BY_HOP,
+    LENGTH,
+    NEVER_REMOVED,
+    OURS_IN_RESPONSES,
+    UNTIL_CLOSE,
+    WEBSOCKET,
+    WIRE,
+    ListTooLongError,
+    canonical,
+    fields_of,
+    names_websocket,
+    tokens_of,
+)
+
+_STATUS_LINE: Final = re.compile(rb"HTTP/1\.([01]) ([1-9]\d\d)(?: [\t \x21-\x7e\x80-\xff]*)?\r\n")
+_STATUS_WITHOUT_SPACE: Final = len(b"HTTP/1.1 200\r\n")
+_UNCOMMON_RESPONSE: Final = re.compile(
+    rb"\r\n(?:connection|keep-alive|proxy-|te:|transfer-encoding|upgrade|http2-settings|x-served-version|x-router-error)"
+)
+_KEEP_ALIVE_TIMEOUT: Final = re.compile(rb"\r\nkeep-alive:[^\r\n]*?timeout[ \t]*=[ \t]*(\d{1,6})")
+
+
+@dataclass
+class ResponseHead:
+    """A response as it will be handed on. `downstream` lacks the final empty line and the fields of this exchange;
+    `length` is the body's size in bytes, CHUNKED or UNTIL_CLOSE, before HEAD, 204 and 304 are considered.
+    """
+
+    __slots__ = ("downstream", "has_request_id", "idle_timeout_s", "keep_alive", "length", "status", "upgrade")
+
+    status: int
+    keep_alive: bool
+    length: int
+    downstream: bytes
+    has_request_id: bool
+    idle_timeout_s: float | None
+    upgrade: bool
+    """Whether the backend names WebSocket as the protocol to go on with."""
+
+    def with_values(self, downstream: bytes, length: int, _request_id: bytes | None) -> ResponseHead:
+        """Return the same head with other values in it."""
+        return ResponseHead(
+            self.status, self.keep_alive, length, downstream, self.has_request_id, self.idle_timeout_s, self.upgrade
+        )
+
+
+def parse_response(raw: bytes, via: bytes = b"") -> ResponseHead:
+    """Return the translation of a complete response head; raise UpstreamError if it is not one unambiguous HTTP/1 head."""
+    line = _STATUS_LINE.match(raw)
+    if line is None:
+        raise UpstreamError("upstream_broken", f"the status line is malformed: {raw[:40]!r}")
+    raw, lower = canonical(raw)
+    try:
+        httptools.HttpResponseParser(WIRE).feed_data(raw)
+    except httptools.HttpParserUpgrade:
+        pass
+    except httptools.HttpParserError as error:
+        raise UpstreamError("upstream_broken", f"the response head is malformed: {error}") from None
+    if line.end() == _STATUS_WITHOUT_SPACE:
+        raw = raw[:12] + b" " + raw[12:]  # servers must send it, also without a reason (RFC 9112 §4)
+    http11 = line[1] == b"1"
+    length = _response_length(lower, http11)
+    has_request_id = b"\r\nx-request-id:" in lower
+    status = int(line[2])
+    bodyless = status < 200 or status == 204
+    if http11 and not (bodyless and length != UNTIL_CLOSE) and not _UNCOMMON_RESPONSE.search(lower):
+        return ResponseHead(status, True, length, raw[:-2] + via, has_request_id, None, False)
+    fields = fields_of(raw)
+    try:
+        tokens = tokens_of(fields, b"connection")
+        upgrade = http11 and status in (101, 426) and names_websocket(fields, tokens)
+    except ListTooLongError as error:
+        raise UpstreamError("upstream_broken", f"the response head has {error.detail}") from None
+    removed = (HOP_BY_HOP | OURS_IN_RESPONSES | tokens) - NEVER_REMOVED
+    if bodyless:  # RFC 9110 §8.6, RFC 9112 §6.1: no framing there; a client that believed it would read past the end
+        removed |= FRAMING
+    kept = [text for name, text in fields if name not in removed]
+    if upgrade:
+        kept.append(WEBSOCKET)
+    kept.append(via if http11 else via.replace(b"1.1", b"1.0", 1))
+    status_line = b"HTTP/1.1" + raw[8 : raw.index(b"\n") + 1]
+    keep_alive = b"close" not in tokens if http11 else b"keep-alive" in tokens
+    timeout = _KEEP_ALIVE_TIMEOUT.search(lower)
+    idle_s = max(float(timeout[1]) - 1.0, 0.0) if timeout else None
+    keep_alive = keep_alive and (not bodyless or length in (0, UNTIL_CLOSE))  # a body may yet come
+    return ResponseHead(status, keep_alive, length, status_line + b"".join(kept), has_request_id, idle_s, upgrade)
+
+
+def _response_length(lower: bytes, http11: bool) -> int:
+    lengths, codings = lower.count(b"\r\ncontent-length:"), lower.count(b"\r\ntransfer-encoding:")
+    if codings:
+        if lengths or codings > 1 or not http11:
+            raise UpstreamError("upstream_broken", "the framing of the response is ambiguous (RFC 9112 section 6.1)")
+        if not CHUNKED_LINE.search(lower):
+            raise UpstreamError("upstream_broken", "the transfer coding of the response is not chunked")
+        return CHUNKED
+    if not lengths:
+        return UNTIL_CLOSE
+    found = LENGTH.search(lower)
+    if lengths > 1 or found is None:
+        raise UpstreamError("upstream_broken", "the Content-Length of the response is malformed or repeated")
+    return int(found[1])

@@ -1,0 +1,1 @@
+"""Which endpoint a request is sent to, and whether there is room for the request."""

@@ -1,0 +1,1 @@
+"""What observes a request: validation, captures, samples, the access log."""

@@ -1,0 +1,138 @@
+"""What is kept of a request at which a version failed: a record in this worker's ring of shared memory, for control to read.
+
+Only the ends of faults come by here, and of these BURST at once and then RATE_PER_S a second and service: an outage of a
+thousand errors a second costs a comparison each. A request that goes on elsewhere is written when it has ended, with what the
+other version answered.
+
+A record is one line of JSON, then the bytes of the request's body and of the response's, where they were kept.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+
+import orjson
+
+from router.proxy.tap.body_buffer import BodyBuffer
+from router.rollout.outcome import FAULTS, Outcome
+from router.runtime import clock
+from router.shm import layout as at
+from router.shm.capture_ring import CaptureRing
+
+if TYPE_CHECKING:
+    from router.proxy.data_plane import DataPlane
+    from router.proxy.engine.attempt import Attempt
+    from router.proxy.engine.exchange import Exchange
+    from router.proxy.options import ServiceOptions, TapOptions
+
+BURST: Final = 50
+RATE_PER_S: Final = 10.0
+TARGET_BYTES_MAX: Final = 8192
+FIELD_BYTES_MAX: Final = 1024
+_WHOLE: Final = (Outcome.OK, Outcome.CLIENT_ERROR, Outcome.THROTTLED, Outcome.SERVER_ERROR, Outcome.INVALID)
+
+
+class FailureRecorder:
+    """Of the service with this index in the wall, in one worker."""
+
+    def __init__(self, plane: DataPlane, index: int, headers: frozenset[bytes], bodies: TapOptions) -> None:
+        self._ring = CaptureRing(plane.segment, plane.index, at.CAPTURE_FAILURES)
+        self._index = index
+        self._headers = headers
+        self._bodies = bodies
+        self._tokens = float(BURST)
+        self._counted_s = 0.0
+
+    def attempt_failed(self, exchange: Exchange, attempt: Attempt, outcome: int) -> None:
+        """An attempt ends with a fault of its target; it still has its endpoint."""
+        if exchange.failed is None:
+            if not self._admits(clock.now_s()):
+                return
+            exchange.failed = []
+        exchange.failed.append(_attempt(attempt, Outcome(outcome), exchange.status))
+
+    def _admits(self, now_s: float) -> bool:
+        """Whether one more may be kept now."""
+        self._tokens = min(float(BURST), self._tokens + (now_s - self._counted_s) * RATE_PER_S)
+        self._counted_s = now_s
+        if self._tokens < 1.0:
+            return False
+        self._tokens -= 1.0
+        return True
+
+    def ended(self, exchange: Exchange, outcome: int) -> None:
+        """An exchange has ended in which an attempt had failed: keep it."""
+        document, request, response = self._document(exchange, Outcome(outcome))
+        self.keep(document, request, response)
+
+    def keep(self, document: dict[str, Any], request: bytes, response: bytes) -> None:
+        """Write one record; what does not fit goes, the response's body first."""
+        for bodies in ((request, response), (request, b""), (b"", b"")):
+            document["request_kept"], document["response_kept"] = (len(body) for body in bodies)
+            record = b"%b\n%b%b" % (orjson.dumps(document), *bodies)
+            if self._ring.write(clock.now_ns(), self._index, record):
+                return
+
+    def _document(self, exchange: Exchange, outcome: Outcome) -> tuple[dict[str, Any], bytes, bytes]:
+        head, attempt, failed, witness = exchange.head, exchange.attempt, exchange.failed, exchange.tap
+        request = response = None
+        fields: dict[str, str] = {}
+        if witness is not None:
+            request = _payload(witness.request, self._bodies.request_bytes_max) if exchange.body_complete else None
+            if witness.head is not None and witness.response is not None:
+                fields = self._kept_headers(witness.head.downstream)
+                response = _payload(witness.response, self._bodies.response_bytes_max) if outcome in _WHOLE else None
+        elif head.length == 0:
+            request = b""
+        assert failed is not None
+        rescued = attempt is not None and attempt.target.slot != failed[-1]["slot"]
+        document = {
+            "method": head.method.decode("latin-1"),
+            "target": head.target[:TARGET_BYTES_MAX].decode("latin-1"),
+            "target_whole": len(head.target) <= TARGET_BYTES_MAX,
+            "headers": self._kept_headers(head.upstream),
+            "request_id": exchange.request_id.decode("latin-1"),
+            "request_bytes": len(request) if request is not None else head.length if head.length >= 0 else None,
+            "request_whole": request is not None,
+            "outcome": outcome.label,
+            "attempts": failed,
+            "rescue": _attempt(attempt, outcome, exchange.status) if attempt is not None and rescued else None,
+            "response_headers": fields,
+            "response_whole": response is not None,
+            "complaint": witness.complaint if witness is not None else None,
+        }
+        return document, request or b"", response or b""
+
+    def _kept_headers(self, head: bytes) -> dict[str, str]:
+        """Return the fields of a head that may be kept, by their names in lower case; the first of several."""
+        found: dict[str, str] = {}
+        for line in head.split(b"\r\n")[1:]:
+            name, _, value = line.partition(b":")
+            if (lower := name.lower()) in self._headers:
+                found.setdefault(lower.decode("latin-1"), value[:FIELD_BYTES_MAX].strip().decode("latin-1"))
+        return found
+
+
+def failures_of(plane: DataPlane, index: int, options: ServiceOptions) -> FailureRecorder | None:
+    """Return where failing requests of a service are kept; None if nobody wants them."""
+    headers = options.captured_headers
+    return None if headers is None else FailureRecorder(plane, index, headers, options.tap)
+
+
+def _attempt(attempt: Attempt, outcome: Outcome, status: int) -> dict[str, Any]:
+    pool = attempt.pool or (attempt.tried[-1] if attempt.tried else None)
+    return {
+        "version": attempt.target.version,
+        "slot": attempt.target.slot,
+        "generation": attempt.generation,
+        "endpoint": pool.endpoint.url if pool is not None else None,
+        "outcome": outcome.label,
+        "fault": outcome in FAULTS,
+        "status": status if attempt.begun or outcome is Outcome.SERVER_ERROR else None,
+        "lasted_ms": round((clock.now_s() - attempt.claimed_s) * 1000, 3),
+    }
+
+
+def _payload(kept: BodyBuffer, bytes_max: int) -> bytes | None:
+    """Return a body; None if it was too large, or is there for the validators alone."""
+    return None if kept.too_large or kept.bytes_kept > bytes_max else kept.payload()

@@ -1,0 +1,194 @@
+"""What the validators of one service say of its requests and answers, counted in this worker's lane.
+
+Cost per request with the interpreter alone is in benchmarks/README.md; a service without validators has no inspection.
+"""
+
+from __future__ import annotations
+
+import logging
+import re
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Final
+
+from router.proxy.tap.body_buffer import chunk_decoder
+from router.rollout import json_pointer
+from router.rollout.quality.validators import (
+    AnswerRules,
+    Complaint,
+    Schema,
+    StreamEnd,
+    answer_complaint,
+    labels,
+    request_complaint,
+)
+from router.runtime.clock import now_s as monotonic_s
+from router.shm import layout as at
+
+if TYPE_CHECKING:
+    from router.proxy.data_plane import DataPlane
+    from router.proxy.http1.request_head import RequestHead
+    from router.proxy.http1.response_head import ResponseHead
+    from router.proxy.options import ValidationOptions
+
+log = logging.getLogger(__name__)
+_NUMBERS: Final = {pair: number for number, pair in enumerate(at.VALIDATED)}
+_TYPE: Final = re.compile(rb"\r\ncontent-type:[ \t]*([^\r\n;]*)", re.IGNORECASE)
+_ENCODED: Final = re.compile(rb"\r\ncontent-encoding:(?![ \t]*(?:identity)?[ \t]*\r\n)", re.IGNORECASE)
+_JSON: Final = re.compile(rb"application/(?:[^\s]*\+)?json[ \t]*", re.IGNORECASE)
+_EVENT_STREAM: Final = re.compile(rb"text/event-stream[ \t]*", re.IGNORECASE)
+_BODILESS: Final = frozenset((204, 205, 206))
+"""Successes without a body, or with a part of one."""
+WATCHFUL_S: Final = 10.0
+"""After an invalid answer every answer of that version is looked at for so long: a share alone would hide most of a failure
+from the judge, which counts what was found among all requests."""
+_LOG_EVERY_S: Final = 10.0
+
+
+class StreamCheck:
+    """The check of one event stream, fed with what goes to the client."""
+
+    __slots__ = ("_chunks", "_end", "what")
+
+    def __init__(self, end: str, *, framed: bool) -> None:
+        self.what = "stream"
+        self._end = StreamEnd(end)
+        self._chunks = chunk_decoder() if framed else None
+
+    def feed(self, data: bytes) -> None:
+        """Take the next bytes."""
+        self._end.feed(data if self._chunks is None else self._chunks.feed(data))
+
+    def complaint(self, body: bytes | None) -> Complaint | None:
+        """Return what is wrong now that it is over."""
+        return self._end.complaint()
+
+
+class BodyCheck:
+    """The check of one answer that is read as a whole."""
+
+    __slots__ = ("_rules", "what")
+
+    def __init__(self, rules: AnswerRules) -> None:
+        self.what = "response"
+        self._rules = rules
+
+    def feed(self, data: bytes) -> None:
+        """What has to be read is kept elsewhere (kept.py)."""
+
+    def complaint(self, body: bytes | None) -> Complaint | None:
+        """Return what is wrong with `body`."""
+        return None if body is None else answer_complaint(self._rules, body)
+
+
+class Validation:
+    """The validators of one service in one worker; raises ValueError if they cannot be made."""
+
+    def __init__(self, plane: DataPlane, name: str, row: int, options: ValidationOptions) -> None:
+        self.options = options
+        self.name = name
+        self._plane = plane
+        self._counters = row + at.LS_VALIDATED
+        self.schema = Schema(options.request_schema) if options.request_schema else None
+        self.rules = AnswerRules(
+            options.response_not_empty,
+            options.response_json,
+            Schema(options.response_schema) if options.response_schema else None,
+            tuple(map(json_pointer.parse, options.response_finite)),
+            tuple(labels(place, list(allowed)) for place, allowed in options.response_label_in),
+        )
+        self._full_sampling_until_s: dict[int, float] = {}
+        self._logged_s = {logging.WARNING: -_LOG_EVERY_S, logging.ERROR: -_LOG_EVERY_S}
+
+    @property
+    def wanted(self) -> bool:
+        """Whether anything is to be looked at."""
+        return self.schema is not None or self.rules.any or self.options.stream_end is not None
+
+    def count(self, what: str, result: str) -> None:
+        """Count what came of one look; the pair is one of `layout.VALIDATED`."""
+        self._plane.words[self._counters + _NUMBERS[what, result]] += 1
+
+    def applies_to(self, head: RequestHead) -> bool:
+        """Whether requests with this head, and their answers, are looked at."""
+        paths, path = self.options.paths, head.path
+        return head.method in self.options.methods and (not paths or any(_under(path, prefix) for prefix in paths))
+
+    # -- requests
+    def request_is_checkable(self, head: RequestHead) -> bool:
+        """Whether the body of this request can be held against the schema; if not, that is counted."""
+        if self.schema is None or (head.method == b"GET" and head.length == 0):
+            return False
+        kind = _TYPE.search(head.upstream)
+        if kind is not None and not _JSON.fullmatch(kind[1]):
+            self.count("request", "unchecked_type")
+        elif _ENCODED.search(head.upstream):
+            self.count("request", "unchecked_encoded")
+        elif head.length > self.options.request_bytes_max:
+            self.count("request", "unchecked_large")
+        else:
+            return True
+        return False
+
+    def request(self, body: bytes) -> Complaint | None:
+        """Return what is wrong with a whole body, counted."""
+        schema = self.schema
+        assert schema is not None
+        return self._guarded("request", lambda: request_complaint(schema, body))
+
+    # -- answers
+    def response_check(
+        self, request: RequestHead, head: ResponseHead, row: int, *, framed: bool
+    ) -> StreamCheck | BodyCheck | None:
+        """Return the check for this answer, of a version whose row is `row`; None if it is not looked at."""
+        if not 200 <= head.status < 300 or head.status in _BODILESS or request.method == b"HEAD":
+            return None
+        end = self.options.stream_end
+        if not (self.rules.any or end is not None) or not self._samples(row):
+            return None
+        kind = _TYPE.search(head.downstream)
+        streams = kind is not None and _EVENT_STREAM.fullmatch(kind[1]) is not None
+        if not (end is not None if streams else self.rules.any):
+            return None
+        if _ENCODED.search(head.downstream):
+            self.count("stream" if streams else "response", "unchecked_encoded")
+            return None
+        return StreamCheck(end, framed=framed) if streams and end is not None else BodyCheck(self.rules)
+
+    def _samples(self, row: int) -> bool:
+        share = self.options.response_share
+        if share >= 1.0 or self._plane.random.random() < share:
+            return True
+        return monotonic_s() < self._full_sampling_until_s.get(row, 0.0)
+
+    def answer(self, check: StreamCheck | BodyCheck, body: bytes | None, row: int, version: str) -> Complaint | None:
+        """Return what is wrong with a complete answer, counted; `body` None: it was larger than is kept."""
+        if body is None and check.what == "response":
+            self.count("response", "unchecked_large")
+            return None
+        found = self._guarded(check.what, lambda: check.complaint(body))
+        if found is not None:
+            self._full_sampling_until_s[row] = monotonic_s() + WATCHFUL_S
+            self._log(logging.WARNING, f"service={self.name} version={version}: an invalid {check.what}: {found}")
+        return found
+
+    def _guarded(self, what: str, look: Callable[[], Complaint | None]) -> Complaint | None:
+        """Look, and count what came of it. A bug of ours costs a count and an alarm, never a request."""
+        try:
+            found = look()
+        except Exception as error:  # noqa: BLE001  (a guard: one bug must not cost every request)
+            self._log(logging.ERROR, f"a validator of service={self.name} broke: {type(error).__name__}: {error}")
+            self.count(what, "fault")
+            return None
+        self.count(what, "ok" if found is None else found.result)
+        return found
+
+    def _log(self, level: int, text: str) -> None:
+        """Say it now and then: the counters have all of them."""
+        now_s = monotonic_s()
+        if now_s - self._logged_s[level] > _LOG_EVERY_S:
+            self._logged_s[level] = now_s
+            log.log(level, "%s", text)
+
+
+def _under(path: bytes, prefix: bytes) -> bool:
+    return path.startswith(prefix) and (prefix.endswith(b"/") or path[len(prefix) :][:1] in (b"", b"/"))

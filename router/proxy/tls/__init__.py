@@ -1,0 +1,1 @@
+"""TLS as a transport: towards clients and towards backends."""

@@ -1,0 +1,106 @@
+"""TLS towards the backends of one service: the verification that its settings ask for, and one connection's handshake."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import ssl
+from functools import partial
+
+from router.errors import StartError
+from router.proxy.tls.transport import TlsTransport, Wrap
+from router.rollout.model.endpoint import Endpoint
+from router.tls import certificate_info, contexts
+from router.tls.contexts import BackendTls
+
+log = logging.getLogger(__name__)
+
+
+class BackendContext:
+    """The context of one service, made from files, in a thread, when it is first needed and after each reload."""
+
+    def __init__(self, options: BackendTls) -> None:
+        self._options = options
+        self._context: ssl.SSLContext | None = None
+        self._asked = 1
+        self._made = 0  # which asking it is of: another one may come while files are read
+        self._making = asyncio.Lock()
+        self._failing: dict[Endpoint, str] = {}
+
+    def reconfigure(self, options: BackendTls) -> None:
+        """Take over other settings; the files are read anew even where the settings name the same."""
+        self._options = options
+        self._asked += 1
+
+    async def wrap(self, above: asyncio.Protocol, endpoint: Endpoint, last: ssl.SSLObject | None) -> TlsConnect:
+        """Return `above` behind a handshake with `endpoint`; raise ConnectionError without a context. The session of the
+        `last` connection to it is taken up if there is one, which spares both sides the certificate (RFC 8446 §2.2).
+
+        A name is sent as SNI (RFC 6066 §3) and must be in the certificate; an address must be in it as an address.
+        """
+        context = await self._current()
+        session = last.session if last is not None and last.context is context else None
+        name = self._options.server_name or endpoint.host
+        try:
+            return TlsConnect(above, partial(context.wrap_bio, server_hostname=name, session=session), self, endpoint)
+        except ValueError as error:
+            raise ConnectionError(f"TLS: {name!r} cannot be asked for: {error}") from None
+
+    async def _current(self) -> ssl.SSLContext:
+        async with self._making:
+            asked = self._asked
+            if self._made != asked:
+                loop = asyncio.get_running_loop()
+                try:
+                    self._context = await loop.run_in_executor(None, contexts.backend_context, self._options)
+                except StartError as error:
+                    log.error("backend_tls is not taken over: %s", error.detail)
+                if self._context is not None:
+                    self._made = asked
+        if self._context is None:
+            raise ConnectionError("TLS: the files of backend_tls cannot be used")
+        return self._context
+
+    def log_result(self, endpoint: Endpoint, error: Exception | None) -> None:
+        """Say in the log why handshakes with an endpoint fail: once for each reason, and again after one that stood."""
+        reason = None if error is None else certificate_info.why(error)
+        if reason is not None and self._failing.get(endpoint) != reason:
+            log.warning("TLS handshakes with %s fail: %s", endpoint.url, reason)
+        if reason is None:
+            self._failing.pop(endpoint, None)
+        else:
+            self._failing[endpoint] = reason
+
+
+class TlsConnect:
+    """One connection to a backend in its making."""
+
+    def __init__(self, above: asyncio.Protocol, wrap: Wrap, context: BackendContext, endpoint: Endpoint) -> None:
+        self._context = context
+        self._endpoint = endpoint
+        self._established: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self.tls = TlsTransport(above, wrap, self)
+
+    def handshake_started(self, tls: TlsTransport) -> None:
+        """The connection below stands."""
+
+    def handshake_ended(self, tls: TlsTransport, error: Exception | None) -> None:
+        """The handshake is over; one that was given up says nothing."""
+        if self._established.done():
+            return
+        self._context.log_result(self._endpoint, error)
+        if error is None:
+            self._established.set_result(None)
+        else:
+            self._established.set_exception(ConnectionError(f"TLS: {certificate_info.why(error)}"))
+
+    async def wait(self) -> TlsTransport:
+        """Wait for the handshake; raise ConnectionError that says why it failed. Cancelled, it ends the connection."""
+        try:
+            await self._established
+        except BaseException:  # goes on up, a cancellation too; only the connection must not stay
+            self.tls.abort()
+            raise
+        if self.tls.is_closing():
+            raise ConnectionError("the backend closed the connection right after the TLS handshake")
+        return self.tls

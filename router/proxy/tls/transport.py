@@ -1,0 +1,361 @@
+"""TLS on one connection: a protocol to the transport below it, a transport to the protocol above it.
+
+The protocols above need not know of it: they pause, half-close, reset and read buffer sizes as over plain TCP, which uvloop's
+own TLS does not offer (`write_eof` raises, buffer sizes leave out the transport below, and what was read while the protocol
+was paused is thrown away when the peer closes). Nothing is buffered here but an incomplete record: ciphertext goes straight
+into the transport below, and while the protocol above is paused nothing more is read.
+
+An end without close_notify may be forged (RFC 8446 §6.1): it is told as an error (`EndedWithoutNotice`), never as an end of
+file, so that a body which only the end of the connection delimits is not whole by it (RFC 9112 §9.8).
+
+The server's side makes OpenSSL's objects when the first record of a handshake is whole: they take about 40 KiB, which a client
+that connects and sends nothing, or a part of its ClientHello, must not cost.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import select
+import ssl
+from collections.abc import Callable
+from typing import Any, Final, Protocol, cast
+
+from router.proxy.http1 import replies
+from router.tls.certificate_info import why
+
+_READ_BYTES: Final = 65536
+_BELOW_READS_MAX: Final = 64
+_HANDSHAKE_RECORD: Final = 0x16
+_RECORD_HEAD_BYTES: Final = 5
+_RECORD_BYTES_MAX: Final = 16384
+"""Of a record in the clear (RFC 8446 §5.1)."""
+_PLAIN_HTTP: Final = replies.reply(400, "tls_required", "this port speaks TLS: ask again with https://", close=True)
+
+Wrap = Callable[[ssl.MemoryBIO, ssl.MemoryBIO], ssl.SSLObject]
+"""(what came, what goes) → one side of a TLS connection: `SSLContext.wrap_bio` with its further arguments."""
+
+
+class EndedWithoutNotice(ConnectionError):
+    """The peer has closed the connection below, but not TLS."""
+
+
+class Handshake(Protocol):
+    """Who waits for a handshake. Both are called once."""
+
+    def handshake_started(self, tls: TlsTransport) -> None:
+        """A connection was made; the handshake starts."""
+
+    def handshake_ended(self, tls: TlsTransport, error: Exception | None) -> None:
+        """It stands if `error` is None, else it never will."""
+
+
+class TlsTransport(asyncio.Transport, asyncio.Protocol):
+    """`up`: the handshake is done, and the protocol above has had its `connection_made`; `announced`: the peer's address if a
+    balancer has said it; `serves`: we are the server. `ssl` is there from the first whole record on.
+    """
+
+    ssl: ssl.SSLObject
+
+    def __init__(
+        self,
+        above: asyncio.BaseProtocol,
+        wrap: Wrap,
+        handshake: Handshake,
+        announced: str = "",
+        *,
+        serves: bool = False,
+    ) -> None:
+        super().__init__()
+        self.announced = announced
+        self.established = False
+        self._above = cast(asyncio.Protocol, above)
+        self._handshake: Handshake | None = handshake
+        self._wrap: Wrap | None = wrap
+        self._incoming: ssl.MemoryBIO
+        self._outgoing: ssl.MemoryBIO
+        self._below: asyncio.Transport
+        self._serves = serves
+        self._first = b""  # what has come of the first record
+        self._paused = False
+        self._close_notify_sent = False
+        self._close_notify_received = False
+        self._close_notify_deferred = False  # the peer's goodbye, heard while we were paused
+        self._error: Exception | None = None
+        if not serves:
+            self._make(wrap)
+
+    def __repr__(self) -> str:
+        return f"<Tls {self.ssl.version() if self.established else None} of {self._above!r}: up {self.established}>"
+
+    def _make(self, wrap: Wrap) -> None:
+        self._wrap = None
+        self._incoming, self._outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+        self.ssl = wrap(self._incoming, self._outgoing)
+
+    # -- a protocol to the connection below
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Called by the loop, or by a protocol that hands its transport over."""
+        self._below = cast(asyncio.Transport, transport)
+        if self._handshake is not None:
+            self._handshake.handshake_started(self)
+        if not self._serves:
+            self._do_handshake()
+
+    def data_received(self, data: bytes) -> None:
+        """Called by the loop with ciphertext."""
+        if self.established:
+            self._incoming.write(data)
+            self._deliver()
+        elif self._handshake is None:
+            return
+        elif self._wrap is not None:
+            self._receive_first(self._wrap, self._first + data)
+        else:
+            self._incoming.write(data)
+            self._do_handshake()
+
+    def _receive_first(self, wrap: Wrap, data: bytes) -> None:
+        """Wait until the first record is whole. OpenSSL is shown at once what can never be one: its alert says so."""
+        if data[0] != _HANDSHAKE_RECORD:
+            self._refuse(data)
+            return
+        self._first = data
+        if _is_incomplete(data):
+            return
+        self._first = b""
+        self._make(wrap)
+        self._incoming.write(data)
+        self._do_handshake()
+
+    def eof_received(self) -> bool:
+        """Called by the loop at the end of the connection below; after a close_notify our direction may go on."""
+        if self.established and self._close_notify_received:
+            return True
+        self._error = self._error or EndedWithoutNotice("the connection ended without TLS's close_notify")
+        return False
+
+    def connection_lost(self, error: Exception | None) -> None:
+        """Called by the loop, once, whoever closed."""
+        if not self.established:
+            self._fail(error or ConnectionResetError("the connection ended within the TLS handshake"))
+            return
+        if error is not None:
+            self._read_below()
+        self._above.connection_lost(self._error or error)
+
+    def pause_writing(self) -> None:
+        """Called by the loop when the peer takes less than is written."""
+        if self.established:
+            self._above.pause_writing()
+
+    def resume_writing(self) -> None:
+        """Called by the loop when the peer has caught up."""
+        if self.established:
+            self._above.resume_writing()
+
+    # -- the handshake
+    def _do_handshake(self) -> None:
+        try:
+            self.ssl.do_handshake()
+        except ssl.SSLWantReadError:
+            self._flush()
+            return
+        except ssl.SSLError as error:  # the alert that says so is in what goes
+            self._flush()
+            self._fail(error)
+            return
+        self._flush()
+        handshake, self._handshake = self._handshake, None
+        self.established = True
+        if handshake is not None:
+            handshake.handshake_ended(self, None)
+        self._above.connection_made(self)
+        if not self._below.is_closing():
+            self._deliver()
+
+    def reject(self) -> None:
+        """Close without a handshake; nobody is told of its end."""
+        self._handshake = None
+        self._below.abort()
+
+    def late(self) -> None:
+        """The handshake takes too long."""
+        self._fail(TimeoutError("the TLS handshake took too long"))
+        self._below.abort()
+
+    def _fail(self, error: Exception) -> None:
+        handshake, self._handshake = self._handshake, None
+        self._first = b""
+        self._below.close()
+        if handshake is not None:
+            handshake.handshake_ended(self, error)
+
+    def _refuse(self, data: bytes) -> None:
+        """Whoever speaks HTTP to this port is told in HTTP; anybody else is not answered."""
+        if data[:1].isalpha():
+            self._below.write(_PLAIN_HTTP)
+        self._fail(ConnectionError("the client does not speak TLS"))
+
+    # -- what came
+    def _deliver(self) -> None:
+        """Hand on all that can be read, as one piece; then the peer's goodbye."""
+        parts = []
+        came, reading = self._incoming, self.ssl
+        try:
+            while came.pending or reading.pending():
+                part = reading.read(_READ_BYTES)
+                if not part:
+                    self._close_notify_received = True
+                    break
+                parts.append(part)
+        except ssl.SSLWantReadError:
+            pass
+        except ssl.SSLZeroReturnError:
+            self._close_notify_received = True
+        except ssl.SSLError as error:  # an alert, or bytes that are no TLS
+            self._error = ConnectionError(f"TLS: {why(error)}")
+        if self._outgoing.pending:
+            self._flush()
+        if parts:
+            self._above.data_received(parts[0] if len(parts) == 1 else b"".join(parts))
+        if self._error is not None:
+            self._below.abort()
+        elif self._close_notify_received:
+            self._close_notify_deferred = self._paused
+            if not self._close_notify_deferred:
+                self._receive_close_notify()
+
+    def _receive_close_notify(self) -> None:
+        """The peer has said all; what comes after it is none of our business (RFC 8446 §6.1)."""
+        if not self._below.is_closing() and not self._above.eof_received():
+            self.close()
+
+    def _read_below(self) -> bool:
+        """Take what the loop has not read from the descriptor; return whether the end of the connection was among it.
+
+        The descriptor is still ours in `connection_lost`: uvloop closes the handle only after it has returned.
+        """
+        descriptor = self._below.get_extra_info("socket").fileno()
+        for _ in range(_BELOW_READS_MAX):
+            try:
+                data = os.read(descriptor, _READ_BYTES)
+            except BlockingIOError:
+                return False
+            except OSError:
+                return True
+            if not data:
+                return True
+            self._incoming.write(data)
+            self._deliver()
+        return False
+
+    def shows_eof(self) -> bool:
+        """Return whether the peer has ended this idle connection. That it can be read proves nothing: a session ticket or a
+        change of keys may have come (RFC 8446 §4.6).
+        """
+        if self._below.is_closing() or self._close_notify_received or self._error is not None:
+            return True
+        poll = select.poll()
+        poll.register(self._below.get_extra_info("socket").fileno(), select.POLLIN | select.POLLRDHUP)
+        if not poll.poll(0):
+            return False
+        return self._read_below() or self._close_notify_received or self._error is not None or self._below.is_closing()
+
+    # -- a transport to the protocol above
+    def write(self, data: bytes | bytearray | memoryview) -> None:
+        """Encrypt and send; nothing may follow our goodbye."""
+        if self._close_notify_sent or self._below.is_closing() or not data:
+            return
+        try:
+            sent = self.ssl.write(data)
+            while sent < len(data):  # a record holds 16 KiB
+                sent += self.ssl.write(memoryview(data)[sent:])
+        except ssl.SSLError as error:
+            self._error = ConnectionError(f"TLS: {why(error)}")
+            self._below.abort()
+            return
+        self._below.write(self._outgoing.read())
+
+    def write_eof(self) -> None:
+        """Say goodbye and close our direction; the other one goes on."""
+        self._send_close_notify()
+        if not self._below.is_closing():
+            self._below.write_eof()
+
+    def can_write_eof(self) -> bool:
+        """Yes: TLS 1.3 ends its directions one by one, and peers that speak 1.2 close when they are told."""
+        return True
+
+    def close(self) -> None:
+        """Say goodbye, and close once everything has left."""
+        self._send_close_notify()
+        self._below.close()
+
+    def abort(self) -> None:
+        """Close at once; what waits to be written is dropped."""
+        self._below.abort()
+
+    def _send_close_notify(self) -> None:
+        if self._close_notify_sent or not self.established or self._below.is_closing():
+            return
+        self._close_notify_sent = True
+        try:
+            self.ssl.unwrap()
+        except ssl.SSLError:  # it has been said, and the peer's is not here yet
+            pass
+        self._flush()
+
+    def _flush(self) -> None:
+        data = self._outgoing.read()
+        if data and not self._below.is_closing():
+            self._below.write(data)
+
+    def pause_reading(self) -> None:
+        """Read no more, in this step either."""
+        self._paused = True
+        self._below.pause_reading()
+
+    def resume_reading(self) -> None:
+        """Read again; a goodbye that was heard meanwhile comes first."""
+        self._paused = False
+        if self._close_notify_deferred:
+            self._close_notify_deferred = False
+            asyncio.get_running_loop().call_soon(self._receive_close_notify)
+        self._below.resume_reading()
+
+    def is_closing(self) -> bool:
+        """Return whether the connection ends, whoever ended it."""
+        return self._below.is_closing()
+
+    def set_protocol(self, protocol: asyncio.BaseProtocol) -> None:
+        """Hand on to another one from now on."""
+        self._above = cast(asyncio.Protocol, protocol)
+
+    def get_protocol(self) -> asyncio.BaseProtocol:
+        """Return who is above."""
+        return self._above
+
+    def set_write_buffer_limits(self, high: int | None = None, low: int | None = None) -> None:
+        """In bytes of ciphertext, in the transport below."""
+        self._below.set_write_buffer_limits(high, low)
+
+    def get_write_buffer_size(self) -> int:
+        """Return the bytes of ciphertext that wait to be sent."""
+        return self._below.get_write_buffer_size()
+
+    def get_extra_info(self, name: str, default: Any = None) -> Any:
+        """Return `ssl_object`, or what the transport below knows."""
+        if name != "ssl_object":
+            return self._below.get_extra_info(name, default)
+        return self.ssl if self._wrap is None else default
+
+
+def _is_incomplete(record: bytes) -> bool:
+    """Return whether more has to come of a record that is well-formed so far: type, version 3.x, length (RFC 8446 §5.1)."""
+    if record[1:2] not in (b"", b"\x03"):
+        return False
+    length = int.from_bytes(record[3:_RECORD_HEAD_BYTES], "big")
+    return len(record) < _RECORD_HEAD_BYTES or (
+        length <= _RECORD_BYTES_MAX and len(record) - _RECORD_HEAD_BYTES < length
+    )

@@ -1,1 +1,0 @@
-"""What a promoted version has to show."""

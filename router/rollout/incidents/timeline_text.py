@@ -1,0 +1,199 @@
+"""A journal entry as one line for people: what happened, without its numbers' origin and without what only machines need."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Final
+
+from router.rollout.model import entry as kinds
+from router.rollout.model.entry import Entry
+
+TEXT_CHARS_MAX: Final = 400
+WINDOW_S: Final = 300.0
+"""Of failing requests, if nothing else is said: so long before the decision they are looked for."""
+_Data = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class TimelineEntry:
+    """`at` is wall time in seconds, `monotonic_ns` the same moment within `boot`. `seq` is 0 until the journal has it."""
+
+    at: float
+    monotonic_ns: int
+    boot: int
+    kind: str
+    actor: str
+    text: str
+    version: str | None = None
+    """The version that became active, moved or was brought in."""
+    seq: int = 0
+
+
+def describe(entry: Entry) -> TimelineEntry:
+    """Return `entry` retold. A kind that has no words of its own is told by its name and its reason."""
+    try:
+        text = _TOLD[entry.type](entry.data)
+    except (KeyError, TypeError, AttributeError):  # another release may have written other members
+        text = entry.type.replace("_", " ") + _because(entry.data)
+    version = entry.data.get("to") or entry.data.get("version") or (entry.data.get("target") or {}).get("version")
+    return TimelineEntry(
+        entry.at,
+        entry.monotonic_ns,
+        entry.boot,
+        entry.type,
+        entry.actor,
+        shortened(text),
+        version if isinstance(version, str) else None,
+        entry.seq,
+    )
+
+
+def shortened(text: str, chars_max: int = TEXT_CHARS_MAX) -> str:
+    """Return `text`, cut to `chars_max` characters with a mark that it was."""
+    return text if len(text) <= chars_max else text[: chars_max - 1] + "…"
+
+
+def _because(data: _Data) -> str:
+    return f": {data['reason']}" if data.get("reason") else ""
+
+
+def _switched(data: _Data) -> str:
+    return f"{data['to']} became active, {data['from'] or 'no version'} was before{_because(data)}"
+
+
+def _rolled_back(data: _Data) -> str:
+    after = "tagged unreachable" if data.get("unreachable") else "quarantined"
+    return f"decided: back from {data['from']} to {data['to']}; {data['from']} is {after}{_because(data)}"
+
+
+def _confirmed(data: _Data) -> str:
+    late = data.get("workers_unconfirmed") or []
+    if late:
+        return f"workers {', '.join(map(str, late))} have not confirmed the route yet"
+    if data.get("confirmed_ms") is None:
+        return "every worker is on the new route; when the last one followed is not known"
+    return f"every worker is on the new route, the last one {data['confirmed_ms']:.3g} ms after the store"
+
+
+def _drained(data: _Data) -> str:
+    return f"{', '.join(data.get('freed', ())) or 'the version'} has finished what it had ({data['after_s']:g} s)"
+
+
+def _edited(data: _Data) -> str:
+    said = [f"{name.replace('_', ' ')} set" for name in data.get("set", {}) if name != "status"]
+    said += [f"now {data['set']['status']}"] if "status" in data.get("set", {}) else []
+    said += [f"action {action['id']} added: {action['what']}" for action in data.get("add_actions", ())]
+    said += [f"action {action['id']} changed" for action in data.get("change_actions", ())]
+    said += [f"comment: {data['comment']}"] if data.get("comment") else []
+    return "; ".join(said) or "edited"
+
+
+def _alert(data: _Data) -> str:
+    about = f", against {data['about']}" if data["about"] else f": {data['detail']}"
+    return f"{data['kind']} alert {data['name']} {data['status']}{_summary(data)}{about}"
+
+
+def _summary(data: _Data) -> str:
+    return f" ({data['summary']})" if data.get("summary") else ""
+
+
+def _proposed(data: _Data) -> str:
+    what = f"should {data['version']} go back to {data['to']}?"
+    if data["kind"] == "promotion":
+        what = f"may {data['to']} become active?"
+    return f"proposal {data['proposal']}: {what}" + (f" ({data['reason']})" if data.get("reason") else "")
+
+
+def _decided(how: str) -> Callable[[_Data], str]:
+    return lambda data: f"proposal {data['proposal']} {how}{_because(data)}"
+
+
+def frozen_cases(data: _Data) -> str:
+    """Return what became of the failing requests of a version: how many made cases, and why the others made none."""
+    made, seen = len(data["cases"]), data["seen"]
+    window_s = data.get("window_s", WINDOW_S)
+    span = f" in the {window_s:g} s before the decision and the 4 s after it" if window_s != WINDOW_S else ""
+    if not seen:
+        return f"no regression case was made: no failing request of {data['version']} was captured{span}"
+    why = [f"{count} {reason}" for reason, count in data.get("left_out", {}).items()]
+    if same := max(0, seen - made - sum(data["left_out"].values())) if "left_out" in data else 0:
+        why.append(f"{same} like another one, or beyond the limit")
+    told = f"{made} regression case{' was' if made == 1 else 's were'} made of {seen} failing "
+    told += f"request{'' if seen == 1 else 's'} of {data['version']}{span}"
+    return told + (f"; no case: {', '.join(why)}" if why else "")
+
+
+def _checked_cases(data: _Data) -> str:
+    return f"{data['version']} fails {data['failed']} of {data['cases']} regression cases"
+
+
+def _criterion(data: _Data) -> str:
+    return f"to be accepted, versions need {data['metric']} of at most {data['limit']:g}{_because(data)}"
+
+
+def _drift(data: _Data) -> str:
+    if data["state"] == "over":
+        return f"requests to {data['version']} are like the learned ones again"
+    return f"requests to {data['version']} have drifted{_because(data)}"
+
+
+_TOLD: Final[dict[str, Callable[[_Data], str]]] = {
+    kinds.BOOT: lambda data: f"the router was started (boot {data['boot']})",
+    kinds.SEEDED: lambda data: f"{data['target']['version']} came in by the settings",
+    kinds.DEPLOYED: lambda data: f"{data['target']['version']} was brought in as candidate",
+    kinds.VERIFIED: lambda data: f"{', '.join(data['states'])} is ready",
+    kinds.FAILED: lambda data: f"{', '.join(data['states'])} was not ready in time{_because(data)}",
+    kinds.PROMOTED: _switched,
+    kinds.SWITCHED: _switched,
+    kinds.ROLLED_BACK: _rolled_back,
+    kinds.CONFIRMED: _confirmed,
+    kinds.STANDBY_RESTORED: lambda data: f"{', '.join(data['states'])} answers again and is the standby",
+    kinds.RETIRED: lambda data: f"{', '.join(data.get('states', ())) or data.get('version')} was taken out",
+    kinds.DRAINED: _drained,
+    kinds.DRAIN_CUT: lambda data: f"what {data['version']} still served was cut after {data['after_s']:g} s",
+    kinds.MOVED: lambda data: (
+        f"the endpoints of {data['target']['version']} moved from {', '.join(data['from'])} "
+        f"to {', '.join(data['target']['endpoints'])}"
+    ),
+    kinds.QUARANTINED: lambda data: f"{', '.join(data['quarantine'])} was quarantined{_because(data)}",
+    kinds.RELEASED: lambda data: f"{', '.join(data['release'])} was released{_because(data)}",
+    kinds.FROZEN: lambda data: f"automation was frozen{_because(data)}",
+    kinds.UNFROZEN: lambda data: f"automation was enabled again{_because(data)}",
+    kinds.RECOVERED: lambda data: (
+        "control was restarted and took over the route that shared memory held" + _because(data)
+    ),
+    kinds.ACCEPTED: lambda data: f"{data['version']} was accepted",
+    kinds.NO_BETTER_TARGET: lambda data: f"held: {data['active']} fails and {'; '.join(data['obstacles'])}",
+    kinds.SETTINGS_CHANGED: lambda data: f"the settings were read again (version {data['version']})",
+    kinds.INCIDENT_EDITED: _edited,
+    kinds.REGISTERED: lambda data: f"{data['target']['version']} was made known",
+    kinds.QUARANTINE_RETURNED: lambda data: (
+        f"the quarantine of {', '.join(data['quarantine'])} is back{_because(data)}"
+    ),
+    kinds.ALERT: _alert,
+    kinds.PROPOSED: _proposed,
+    kinds.EVIDENCE_ADDED: lambda data: (
+        f"proposal {data['proposal']} has more evidence: {data['evidence']['trigger']['reason']}"
+    ),
+    kinds.APPROVED: _decided("was approved"),
+    kinds.DENIED: _decided("was denied"),
+    kinds.PROPOSAL_EXPIRED: _decided("has expired"),
+    kinds.WITHDRAWN: _decided("was withdrawn"),
+    kinds.DECISION_REFUSED: _decided("could not be decided"),
+    kinds.CASES_FROZEN: frozen_cases,
+    kinds.CASES_CHECKED: _checked_cases,
+    kinds.CRITERION_ADDED: _criterion,
+    kinds.CRITERION_SET: _criterion,
+    kinds.CRITERION_REMOVED: lambda data: f"the criterion {data['metric']} was taken away{_because(data)}",
+    kinds.DRILL_STARTED: lambda data: f"drill {data['drill']} began",
+    kinds.DRILL_SWITCHED: lambda data: f"drill {data['drill']}: {data['to']} became active",
+    kinds.DRILL_ENDED: lambda data: f"drill {data['drill']} ended: {data['result']}",
+    kinds.DRILL_REFUSED: lambda data: f"drill {data['drill']} was refused: {'; '.join(data['reasons'])}",
+    kinds.INPUTS_LEARNED: lambda data: (
+        f"what requests are like was learned from {data['reference']['samples']} of them"
+    ),
+    kinds.INPUT_DRIFT: _drift,
+    kinds.MLFLOW_TOLD: lambda data: "MLflow was told",
+    kinds.MLFLOW_GIVEN_UP: lambda data: f"MLflow could not be told{_because(data)}",
+}

@@ -1,0 +1,146 @@
+"""What has happened since the active version last began a response: faults in a row, refused connections, waits.
+
+Fed with one entry after another, from the promotion on; whatever was counted before (a rescue while it was standby, a
+probe) is no evidence. A response that begins ends all three runs: within one sample of 100 ms the order of events is not
+known, and the benefit of the doubt is the target's.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+from router.rollout.outcome import Outcome
+from router.rollout.stats.window import SECOND_NS, WindowEntry
+
+QUIET_NS: Final = 60 * SECOND_NS
+"""A stretch of waits in which nobody waited for so long is two stretches."""
+FRESH_NS: Final = 10 * SECOND_NS
+"""Evidence whose last event is older than this says nothing about now."""
+
+
+@dataclass(slots=True)
+class Run:
+    """Events of one kind with nothing begun in between; times are those of the samples that showed them."""
+
+    count: int = 0
+    first_ns: int = 0
+    last_ns: int = 0
+
+    def add(self, count: int, at_ns: int) -> None:
+        """Note `count` further events at `at_ns`."""
+        if count <= 0:
+            return
+        if self.count == 0:
+            self.first_ns = at_ns
+        self.count += count
+        self.last_ns = at_ns
+
+    def clear(self) -> None:
+        """Forget everything."""
+        self.count = self.first_ns = self.last_ns = 0
+
+    @property
+    def span_s(self) -> float:
+        """Seconds from the first event to the last."""
+        return (self.last_ns - self.first_ns) / SECOND_NS
+
+    def is_fresh(self, now_ns: int) -> bool:
+        """Whether the last event is recent enough to speak of now."""
+        return self.count > 0 and now_ns - self.last_ns <= FRESH_NS
+
+
+@dataclass(slots=True)
+class Waits:
+    """A stretch in which requests waited and nothing began. `ended_long`: waits of hang_wait_min_s or longer that ended
+    without a first byte; `waiting_long`: those that go on. `stalled_ns`: how much of the stretch we ourselves slept.
+    """
+
+    since_ns: int = 0
+    until_ns: int = 0
+    stalled_ns: int = 0
+    ended_long: int = 0
+    waiting_long: int = 0
+
+    @property
+    def long(self) -> int:
+        """Waits that were long enough to count."""
+        return self.ended_long + self.waiting_long
+
+    def lasted_s(self, *, with_stalls: bool) -> float:
+        """Seconds from the first wait to the last moment at which one was seen."""
+        lasted_ns = self.until_ns - self.since_ns - (0 if with_stalls else self.stalled_ns)
+        return max(lasted_ns, 0) / SECOND_NS
+
+    def is_fresh(self, now_ns: int) -> bool:
+        """Whether somebody waited recently enough to speak of now."""
+        return self.since_ns > 0 and now_ns - self.until_ns <= FRESH_NS
+
+    def clear(self) -> None:
+        """Forget everything."""
+        self.since_ns = self.until_ns = self.stalled_ns = self.ended_long = self.waiting_long = 0
+
+
+class Evidence:
+    """The three runs of one version since its promotion."""
+
+    def __init__(self, timeouts_are_long: bool = True) -> None:
+        self.timeouts_are_long = timeouts_are_long
+        """Whether a wait that timed out has surely been as long as hang_wait_min_s."""
+        self.faults = Run()
+        self.refusals = Run()
+        self.waits = Waits()
+        self._start_ns = 0
+        self._last: WindowEntry | None = None
+
+    def add(self, entry: WindowEntry) -> None:
+        """Take the next entry in; the first one is only the start."""
+        last, self._last = self._last, entry
+        if last is None:
+            self._start_ns = entry.at_ns
+            return
+        new, old = entry.sample, last.sample
+        if new.begun > old.begun:
+            self.faults.clear()
+            self.refusals.clear()
+            self.waits.clear()
+        else:
+            self._add_faults(entry, last)
+        self._add_waits(entry, last)
+
+    def _add_faults(self, entry: WindowEntry, last: WindowEntry) -> None:
+        """Count what failed before it began. In a stretch that we slept through, timeouts and broken connections may be our
+        own doing: only what the target itself answered counts.
+        """
+        unbegun = entry.sample.faults_unbegun - last.sample.faults_unbegun
+        answered = _grown(entry, last, Outcome.SERVER_ERROR)
+        self.faults.add(min(answered, unbegun) if entry.stalled else unbegun, entry.at_ns)
+        if answered:  # whoever answers is not unreachable
+            self.refusals.clear()
+        elif not entry.stalled:
+            self.refusals.add(_grown(entry, last, Outcome.CONNECT_FAILED), entry.at_ns)
+
+    def _add_waits(self, entry: WindowEntry, last: WindowEntry) -> None:
+        sample, waits, at_ns = entry.sample, self.waits, entry.at_ns
+        begun = sample.begun > last.sample.begun
+        ended = 0 if begun else sample.abandoned_long - last.sample.abandoned_long
+        if not begun and self.timeouts_are_long:
+            unbegun = sample.faults_unbegun - last.sample.faults_unbegun
+            ended += min(_grown(entry, last, Outcome.TIMED_OUT), unbegun)
+        if waits.since_ns and at_ns - waits.until_ns > QUIET_NS:
+            waits.clear()
+        waits.waiting_long = sample.waiting_long
+        if not sample.waiting and not ended:
+            return
+        if not waits.since_ns:
+            # Who waits since before the last response began, or before the promotion, has seen no hang until then.
+            last_begun_ns = (sample.last_begun_ns or at_ns) if begun else sample.last_begun_ns
+            waits.since_ns = max(sample.oldest_waiting_ns or last.at_ns, last_begun_ns, self._start_ns)
+        if entry.stalled:
+            waits.stalled_ns += at_ns - max(last.at_ns, waits.since_ns)
+        waits.ended_long += ended
+        waits.until_ns = at_ns
+
+
+def _grown(entry: WindowEntry, last: WindowEntry, outcome: Outcome) -> int:
+    return entry.sample.outcomes[outcome] - last.sample.outcomes[outcome]

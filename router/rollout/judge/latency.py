@@ -1,0 +1,102 @@
+"""Too many answers are later than the service's objective (README, "Triggers").
+
+Judged by the share of late answers, not by a p99: a share is cheap, adds up over workers, and comes with exact bounds (the
+p99 of 50 samples is their maximum). Waits that ended without an answer after the objective are late; failures are not fast.
+Answers of the warm-up are left out, also afterwards. The fast path, whose period is shorter than its window, also asks
+whether it still happens: else it would act on half a minute of slowness that is long over.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Final
+
+from router.rollout.judge.baseline import lateness
+from router.rollout.judge.context import TriggerContext
+from router.rollout.judge.rules import LatencyRule
+from router.rollout.judge.verdict import State, TriggerResult
+from router.rollout.stats.bounds import is_above
+from router.rollout.stats.window import Window
+
+STILL_S: Final = 10.0
+"""The latest answers, for the question whether it still happens."""
+
+
+def latency(view: TriggerContext) -> tuple[TriggerResult, TriggerResult]:
+    """Return (slow, fast path): some answers late for long, most answers very late. Neither is sustained yet."""
+    rule = view.rules.latency
+    slow = _path(view, rule, 1.0, rule.slo_share, rule.sustained_s)
+    fast = _path(view, rule, rule.fast_factor, rule.fast_share, rule.fast_sustained_s)
+    return slow, _still(view, rule, fast) if fast.state == "fail" else fast
+
+
+def _path(
+    view: TriggerContext, rule: LatencyRule, factor: float, share_max: float, sustained_s: float
+) -> TriggerResult:
+    if rule.slo_ms is None:
+        return _result(rule, "not_configured", "no slo_ms is set for this service", "set rules.latency.slo_ms")
+    limit_ms = rule.slo_ms * factor
+    base = replace(
+        _result(rule, "inconclusive", "", ""),
+        limit=share_max,
+        baseline=_normal(view, rule, limit_ms),
+        window_s=rule.window_s,
+        sustained_needed_s=sustained_s,
+    )
+    if view.paused:
+        return replace(base, reason=view.paused, distance="paused until the router itself is well")
+    if view.in_warmup:
+        reason = f"promoted less than {view.rules.warmup_s:g} s ago"
+        return replace(base, reason=reason, distance="decides after the warm-up")
+    window = view.warm_window(rule.window_s)
+    return _judged(rule, base, window, limit_ms) if window is not None else _no_data(rule, base)
+
+
+def _still(view: TriggerContext, rule: LatencyRule, result: TriggerResult) -> TriggerResult:
+    """Return the failing result of the fast path, unless fewer than half as many of the latest answers are so late."""
+    window = view.warm_window(STILL_S)
+    limit_ms = (rule.slo_ms or 0.0) * rule.fast_factor
+    late, timed = _lateness(rule, window, limit_ms) if window is not None else (0.0, 0.0)
+    if not timed or late / timed > rule.fast_share / 2:
+        return result
+    reason = f"{result.reason}, but no longer: {late / timed:.1%} in the last {STILL_S:g} s"
+    return replace(result, state="pass", reason=reason, distance="fails if it happens again", evidence_since_ns=None)
+
+
+def _no_data(rule: LatencyRule, base: TriggerResult) -> TriggerResult:
+    reason = f"no answer was timed in the last {rule.window_s:g} s"
+    return replace(base, reason=reason, distance=f"decides from {rule.requests_min} answers")
+
+
+def _judged(rule: LatencyRule, base: TriggerResult, window: Window, limit_ms: float) -> TriggerResult:
+    late, timed = _lateness(rule, window, limit_ms)
+    if not timed:
+        return _no_data(rule, base)
+    share, limit, normal = late / timed, base.limit or 0.0, base.baseline or 0.0
+    measured = "no baseline" if base.baseline is None else f"baseline {normal:.1%}"
+    what = "whole answers" if rule.slo_on == "last_byte" else "first bytes"
+    reason = f"{share:.1%} of {timed:.0f} {what} later than {limit_ms:g} ms in the last {rule.window_s:g} s, {measured}"
+    result = replace(base, value=share, samples=round(timed), reason=reason)
+    if timed < rule.requests_min:
+        return replace(result, distance=f"decides with {rule.requests_min - timed:.0f} more answers")
+    if share <= limit:
+        return replace(result, state="pass", distance=f"fails above {limit:.1%}")
+    if not is_above(late, timed, normal, rule.confidence):
+        sure = f"not above the baseline with {rule.confidence:.1%} confidence"
+        return replace(result, state="pass", reason=f"{reason}; {sure}", distance="needs more late answers")
+    return replace(result, state="fail", reason=f"{reason} (limit {limit:.1%})", evidence_since_ns=window.since_ns)
+
+
+def _lateness(rule: LatencyRule, window: Window, limit_ms: float) -> tuple[float, float]:
+    answered = window.duration if rule.slo_on == "last_byte" else window.first_byte
+    return lateness(answered or (), window.abandoned or (), limit_ms * 1000)
+
+
+def _normal(view: TriggerContext, rule: LatencyRule, limit_ms: float) -> float | None:
+    if view.baseline is None:
+        return None
+    return view.baseline.late_share(limit_ms * 1000, last_byte=rule.slo_on == "last_byte")
+
+
+def _result(rule: LatencyRule, state: State, reason: str, distance: str) -> TriggerResult:
+    return TriggerResult("latency", "", state, rule.action, reason, distance)

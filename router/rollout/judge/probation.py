@@ -1,0 +1,68 @@
+"""What a version has shown since its promotion: its requests, and for how long nothing failed.
+
+A drill interrupts it: what the version does meanwhile is counted (it finishes what it has begun), the time is not.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import Final
+
+from router.rollout.judge.baseline import BaselineAccumulator
+from router.rollout.stats.window import SECOND_NS, WindowEntry
+
+WAITS_EVERY_NS: Final = 10 * SECOND_NS
+WAITS_MAX: Final = 8_640
+"""A day of ten seconds each; waits of longer ago are forgotten."""
+
+Key = tuple[int, int, int]
+"""(slot, incarnation, when it was promoted in monotonic nanoseconds)."""
+
+
+class Probation:
+    """Of one version since one promotion. `accepted`: it has passed since this process began."""
+
+    def __init__(self, key: Key, warmup_s: float) -> None:
+        self.key = key
+        self.tally = BaselineAccumulator(key[2] + int(warmup_s * SECOND_NS))
+        self.accepted = False
+        self.looked_ns = 0
+        self._clean_since_ns = key[2]
+        self._paused_ns: int | None = None
+        self._waits: deque[tuple[int, float]] = deque(maxlen=WAITS_MAX)
+
+    def add(self, entry: WindowEntry) -> None:
+        """Take the next sample of the version in."""
+        self.tally.add(entry)
+        oldest_ns = entry.sample.oldest_waiting_ns
+        if not oldest_ns or entry.stalled:
+            return
+        bucket, wait_s = entry.at_ns // WAITS_EVERY_NS, (entry.at_ns - max(oldest_ns, self.key[2])) / SECOND_NS
+        if self._waits and self._waits[-1][0] == bucket:
+            wait_s = max(wait_s, self._waits.pop()[1])
+        self._waits.append((bucket, wait_s))
+
+    def longest_wait_s(self, seconds: float, now_ns: int) -> float:
+        """Return the longest wait for a first byte that was seen in the last `seconds`, ten seconds more or less; 0: none."""
+        first = (now_ns - int(seconds * SECOND_NS)) // WAITS_EVERY_NS
+        return max((wait_s for bucket, wait_s in self._waits if bucket >= first), default=0.0)
+
+    def failed(self, now_ns: int) -> None:
+        """A trigger has failed: it begins again."""
+        self._clean_since_ns = now_ns
+        self.tally.restart()
+
+    def pause(self, now_ns: int) -> None:
+        """Another version serves for a while."""
+        if self._paused_ns is None:
+            self._paused_ns = now_ns
+
+    def go_on(self, now_ns: int) -> None:
+        """It serves again."""
+        if self._paused_ns is not None:
+            self._clean_since_ns += now_ns - self._paused_ns
+            self._paused_ns = None
+
+    def clean_s(self, now_ns: int) -> float:
+        """Return for how many seconds it has served without a failing trigger."""
+        return max((self._paused_ns or now_ns) - self._clean_since_ns, 0) / SECOND_NS

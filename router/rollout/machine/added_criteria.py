@@ -1,0 +1,70 @@
+"""Acceptance criteria that rollbacks have added and people have edited: the fold of their entries."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from router.errors import OperatorError
+from router.rollout.judge.criteria import METRICS, SHARES
+from router.rollout.model import entry as kinds
+from router.rollout.model.commands import Record
+from router.rollout.model.entry import Entry
+
+LIMIT_MAX: Final = 1e9
+
+
+class AddedCriteria:
+    """Of one service. `known` is {metric: {limit, origin, actor, reason, at}}, one for each metric at most."""
+
+    def __init__(self) -> None:
+        self.known: dict[str, dict[str, Any]] = {}
+
+    def apply(self, entry: Entry) -> None:
+        """Take the next entry in. What a rollback adds never loosens a limit; what a person says holds."""
+        data = entry.data
+        match entry.type:
+            case kinds.CRITERION_ADDED | kinds.CRITERION_SET:
+                known = self.known.get(data["metric"])
+                if entry.type == kinds.CRITERION_ADDED and known is not None and known["limit"] <= data["limit"]:
+                    return
+                told = {
+                    "limit": data["limit"],
+                    "origin": data["origin"],
+                    "actor": entry.actor,
+                    "reason": data["reason"],
+                }
+                self.known = {**self.known, data["metric"]: {**told, "at": entry.at}}
+            case kinds.CRITERION_REMOVED:
+                self.known = {metric: known for metric, known in self.known.items() if metric != data["metric"]}
+            case _:
+                pass
+
+    # -- what people may do
+    def set(self, metric: str, limit: float, actor: str, reason: str) -> list[Record]:
+        """Return the fact of a person's limit; raise OperatorError (400) if there is no such metric or limit."""
+        if metric not in METRICS:
+            raise OperatorError(
+                400, "metric_unknown", f"there is no metric {metric!r}; there are: {', '.join(METRICS)}", exit_code=2
+            )
+        limit_max = 1.0 if metric in SHARES else LIMIT_MAX
+        if not 0 <= limit <= limit_max:
+            raise OperatorError(
+                400, "limit_invalid", f"{metric} = {limit:g}: a limit is within 0 to {limit_max:g}", exit_code=2
+            )
+        known = self.known.get(metric)
+        if known is not None and known["limit"] == limit:
+            return []
+        data = {"metric": metric, "limit": limit, "origin": actor, "reason": reason}
+        return [Record(kinds.CRITERION_SET, actor, data)]
+
+    def remove(self, metric: str, actor: str, reason: str) -> list[Record]:
+        """Return the fact that a criterion was taken away; raise OperatorError (404) if there is none."""
+        known = self.known.get(metric)
+        if known is None:
+            told = ", ".join(sorted(self.known)) or "none"
+            detail = (
+                f"no criterion was added for {metric!r}; added are: {told} (those of the settings are edited there)"
+            )
+            raise OperatorError(404, "criterion_unknown", detail, exit_code=9)
+        data = {"metric": metric, "limit": known["limit"], "origin": known["origin"], "reason": reason}
+        return [Record(kinds.CRITERION_REMOVED, actor, data)]

@@ -1,0 +1,96 @@
+"""What probes and time bring about without anybody asking: verified, failed, restored, drained, cut."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from router.rollout.machine.limits import RolloutLimits
+from router.rollout.machine.probe_streaks import ProbeStreaks
+from router.rollout.machine.registry import Registry
+from router.rollout.machine.version_rules import VersionRules
+from router.rollout.model import entry as kinds
+from router.rollout.model import events as ev
+from router.rollout.model.commands import Command, CutSlot, PublishRoute, Record
+from router.rollout.model.target import State, Target
+
+_SECOND_NS: Final = 1_000_000_000
+
+
+class Lifecycle:
+    """Rules over one registry; `generation` is that of the next route, `cuts` remembers which drains were cut."""
+
+    def __init__(
+        self,
+        registry: Registry,
+        streaks: ProbeStreaks,
+        limits: RolloutLimits,
+        generation: int,
+        cuts: set[tuple[int, int]],
+    ) -> None:
+        self.limits = limits
+        self._registry = registry
+        self._streaks = streaks
+        self._generation = generation
+        self._cuts = cuts
+
+    def probed(self, event: ev.ProbeCompleted) -> list[Command]:
+        """Note a probe; return what its streak has brought about."""
+        target = self._registry.in_slot(event.slot)
+        if target is None or target.version != event.version:
+            return []
+        self._streaks.note(event)
+        streak = self._streaks.shortest(event.slot, target.endpoints)
+        if target.state is State.VERIFYING and streak >= self.limits.warmup_probes:
+            return [self._verified(target, streak)]
+        restorable = target.state is State.UNREACHABLE and self._registry.standby is None
+        if restorable and target.version not in self._registry.quarantines and streak >= self.limits.recover_probes:
+            generation, states = self._generation, {target.version: State.STANDBY}
+            data = {"generation": generation, "states": {target.version: State.STANDBY.value}, "good_probes": streak}
+            return [Record(kinds.STANDBY_RESTORED, "control", data), self._publish(states)]
+        return []
+
+    def _verified(self, target: Target, streak: int) -> Record:
+        return Record(kinds.VERIFIED, "control", {"states": {target.version: State.READY.value}, "good_probes": streak})
+
+    def ticked(self, event: ev.Ticked, now_ns: int) -> list[Command]:
+        """Return what time has made due."""
+        for version, lift in self._registry.lifts.items():
+            if lift.over(now_ns):
+                return VersionRules(self._registry, self._generation).returned(version, lift.mark)
+        for target in self._registry.holders():
+            if commands := self._due(target, event, now_ns):
+                return commands
+        return []
+
+    def _due(self, target: Target, event: ev.Ticked, now_ns: int) -> list[Command]:
+        """Return what time has made due for one version; one thing a tick, the next tick sees the rest."""
+        age_s = (now_ns - target.since_ns) / _SECOND_NS
+        if target.state is State.VERIFYING and age_s > self.limits.verify_timeout_s:
+            return self._verification_failed(target)
+        if target.state in (State.DRAINING, State.FAILED) and target.slot in event.drained:
+            states = {target.version: State.RETIRED.value} if target.state is State.DRAINING else {}
+            return [
+                Record(
+                    kinds.DRAINED, "control", {"states": states, "freed": [target.version], "after_s": round(age_s, 3)}
+                )
+            ]
+        limit_s, slot = self.limits.rollback_drain_timeout_s, target.slot
+        if target.bounded and limit_s is not None and slot is not None and age_s > limit_s:
+            cut = (slot, target.roleless_generation)
+            if cut not in self._cuts:
+                self._cuts.add(cut)
+                return [
+                    CutSlot(slot, self._registry.generation),
+                    Record(kinds.DRAIN_CUT, "control", {"version": target.version, "after_s": round(age_s, 3)}),
+                ]
+        return []
+
+    def _verification_failed(self, target: Target) -> list[Command]:
+        generation, states = self._generation, {target.version: State.FAILED}
+        why = self._streaks.detail(target.slot if target.slot is not None else -1) or "no probe was good often enough"
+        reason = f"not ready after {self.limits.verify_timeout_s:g} s: {why}"
+        data = {"generation": generation, "states": {target.version: State.FAILED.value}, "reason": reason}
+        return [Record(kinds.FAILED, "control", data), self._publish(states)]
+
+    def _publish(self, states: dict[str, State]) -> PublishRoute:
+        return PublishRoute(VersionRules(self._registry, self._generation).route_after(states))

@@ -1,0 +1,395 @@
+"""The rollout of one service as a state machine: (event, now) → commands.
+
+Theory. The registry holds what is; it is the fold of journal entries. `handle` reads it and answers with commands; among
+them is at most one `Record` that changes roles, and `PublishRoute` is always the route which that record means. `handle`
+changes no role itself: the performer folds the record when it is its turn (a person's change: journal, fold, store; a
+verdict's: fold, store, journal). So an event that is refused, and a command that fails, leave everything as it was; a
+failed one comes back as an event (`StandbyChecked(ok=False)`) or ends with its caller (a journal that cannot be written).
+What the machine remembers beside the registry (streaks of probes, a check under way, a hold) may be lost at any time.
+
+Switches, the whole table. The version that is named, the active and the standby move in one step or not at all:
+
+    asked              the named one is   it becomes   the active becomes   the standby becomes
+    promote, switch    ready              active       standby              draining
+    promote, switch    standby            active       standby              (was the named one)
+    promote, switch    unreachable        active       standby              draining
+    rollback           standby            active       draining + mark      (was the named one)
+    rollback, away     standby            active       unreachable          (was the named one)
+    drill, both ways   standby            active       standby              (was the named one)
+
+Automation asks for the two rollbacks alone (a drill is asked for by a person or a schedule, and drill.py says when), so it
+only ever goes from the active version to its standby. It needs
+`registry.automatic_left`, which a promotion or switch by a person sets and an automatic rollback clears: at most one
+automatic rollback per promotion. A proposal is decided by a switch of this table, too (approval.py). While a drill is away,
+a verdict against the version that serves goes home instead.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Final
+
+from router.errors import InternalError, OperatorError
+from router.rollout.cases.promotion_check import PromotionCheck
+from router.rollout.incidents.incident import incident_id
+from router.rollout.machine import proposal_rules
+from router.rollout.machine.gate import RollbackGate
+from router.rollout.machine.lifecycle import Lifecycle
+from router.rollout.machine.limits import RolloutLimits
+from router.rollout.machine.probe_streaks import ProbeStreaks
+from router.rollout.machine.proposal_rules import FORWARD
+from router.rollout.machine.registry import Registry
+from router.rollout.machine.version_rules import VersionRules, overridden, quarantined
+from router.rollout.model import entry as kinds
+from router.rollout.model import events as ev
+from router.rollout.model.commands import CheckStandby, ClearAlarm, Command, PublishRoute, RaiseAlarm, Record
+from router.rollout.model.route import Flag, successor
+from router.rollout.model.target import ROLES, State, Target
+from router.rollout.proposals.proposal import Proposal
+
+_SECOND_NS: Final = 1_000_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class Move:
+    """What becomes of the three that a switch touches; None: there is none, or it stays."""
+
+    named: State
+    active: State
+    standby: State | None
+
+
+_FORWARD: Final = Move(State.ACTIVE, State.STANDBY, State.DRAINING)
+_CHANGE_OVER: Final = Move(State.ACTIVE, State.STANDBY, None)
+MOVES: Final = {
+    (kinds.PROMOTED, State.READY): _FORWARD,
+    (kinds.PROMOTED, State.STANDBY): _CHANGE_OVER,
+    (kinds.PROMOTED, State.UNREACHABLE): _FORWARD,
+    (kinds.SWITCHED, State.READY): _FORWARD,
+    (kinds.SWITCHED, State.STANDBY): _CHANGE_OVER,
+    (kinds.SWITCHED, State.UNREACHABLE): _FORWARD,
+    (kinds.ROLLED_BACK, State.STANDBY): Move(State.ACTIVE, State.DRAINING, None),
+    ("rolled_back_away", State.STANDBY): Move(State.ACTIVE, State.UNREACHABLE, None),
+    (kinds.DRILL_SWITCHED, State.STANDBY): _CHANGE_OVER,
+}
+
+
+@dataclass(slots=True)
+class _Check:
+    cause: ev.VerdictReached | ev.DrillMoveAsked
+    generation: int
+    since_ns: int
+
+
+class Machine:
+    """One service. `issued` is the newest generation that any command named, whether or not it was stored."""
+
+    def __init__(self, registry: Registry, limits: RolloutLimits) -> None:
+        self.registry = registry
+        self.limits = limits
+        self.streaks = ProbeStreaks()
+        self.issued = registry.generation
+        self.proof = PromotionCheck()
+        """What the candidate has shown; told from outside (control/cases)."""
+        self.blocked_reason: str | None = None
+        """Why an automatic rollback that is due is not made; None when none is due."""
+        self.drill_held: str | None = None
+        """Why the swap of a drill that is due was not made; None when none is due, or it goes on."""
+        self._alarm: str | None = None
+        self._check: _Check | None = None
+        self._recheck_ns = 0
+        self._failing_ns = 0
+        self._cuts: set[tuple[int, int]] = set()
+
+    @property
+    def gate(self) -> RollbackGate:
+        """What stands between the active version and its standby now."""
+        return RollbackGate(self.registry, self.streaks, self.limits)
+
+    def handle(self, event: ev.Event, now_ns: int) -> list[Command]:
+        """Return what is to be done; raise OperatorError or InternalError, changing nothing, if the event is not legal."""
+        match event:
+            case ev.ProbeCompleted():
+                return self._upkeep().probed(event)
+            case ev.Ticked():
+                return self._ticked(event, now_ns)
+            case ev.VerdictReached():
+                return self._verdict(event, now_ns)
+            case ev.StandbyChecked():
+                return self._checked(event, now_ns)
+            case ev.SwitchAsked():
+                return self._switch(event, now_ns)
+            case ev.RollbackAsked():
+                return self._rollback(event.reason, event.actor, None)
+            case ev.ProposalDue():
+                return proposal_rules.due(self.registry, self.limits.proposals, event, now_ns)
+            case ev.ProposalDecided():
+                return self._decided(event, now_ns)
+            case ev.DrillMoveAsked():
+                return self._drill(event, now_ns)
+            case ev.Accepted():
+                return self._accepted(event)
+            case _:
+                return VersionRules(self.registry, self._next()).handle(event, now_ns)
+
+    # -- switches
+    def _switch(self, event: ev.SwitchAsked, now_ns: int) -> list[Command]:
+        target = VersionRules(self.registry, self._next()).known(event.to)
+        if target.state is State.ACTIVE:
+            return []
+        if (mark := self.registry.mark(target.version, now_ns)) is not None and event.override is None:
+            raise quarantined(target.version, mark)
+        move = MOVES.get((event.verb, target.state))
+        if move is None:
+            todo = (
+                "wait until it is ready" if target.state is State.VERIFYING else "deploy it and wait until it is ready"
+            )
+            raise OperatorError(
+                409,
+                "version_not_ready",
+                f"version {target.version} is {target.state.value}: {todo}",
+                exit_code=9,
+                facts={"state": target.state.value},
+            )
+        self._refuse_unfit(target, event)
+        terms = self.limits.proposals
+        if terms.promote_needs_approval and target.state in FORWARD and not (event.approved or event.override):
+            return proposal_rules.promotion(self.registry, terms, event)
+        data: dict[str, Any] = {"to": target.version, "reason": event.reason}
+        if event.approved:
+            data["proposal"] = event.approved
+        if event.override:
+            data |= overridden(self.registry, target.version, event.override)
+        return self._move(event.verb, event.actor, target, move, data)
+
+    def _refuse_unfit(self, target: Target, event: ev.SwitchAsked) -> None:
+        """A version that nobody can connect to, or whose last probes were all bad, needs a person's word."""
+        if event.override:
+            return
+        if target.state is State.UNREACHABLE and not event.checked:
+            raise OperatorError(
+                409,
+                "version_unreachable",
+                f"version {target.version} was rolled back as unreachable and still is",
+                exit_code=9,
+            )
+        if target.state in ROLES and target.slot is not None and self.streaks.known_bad(target.slot, target.endpoints):
+            raise OperatorError(
+                409,
+                "version_not_ready",
+                f"version {target.version} is {target.state.value}, but its last probes failed: "
+                f"{self.streaks.detail(target.slot)}; repair it, or override with actor and reason",
+                exit_code=9,
+                facts={"state": target.state.value},
+            )
+        if target.state is State.READY and (refusal := self.proof.refusal(target)) is not None:
+            raise refusal
+
+    def _move(
+        self, kind: str, actor: str, named: Target, move: Move, data: dict[str, Any], *, flee: bool = False
+    ) -> list[Command]:
+        active, standby = self.registry.active, self.registry.standby
+        states = {named.version: move.named}
+        if active is not None:
+            states[active.version] = move.active
+        for other in (standby, self.registry.of_state(State.UNREACHABLE)):
+            if move.standby is not None and other is not None and other.version not in states:
+                states[other.version] = move.standby
+        generation = self._next()
+        record = Record(
+            kind,
+            actor,
+            {
+                "generation": generation,
+                "from": active.version if active else None,
+                "states": {version: state.value for version, state in states.items()},
+                **data,
+            },
+        )
+        return [record, self._publish(states, generation, Flag.REDISPATCH if flee else Flag.NONE)]
+
+    def _rollback(
+        self, reason: str, actor: str, verdict: ev.VerdictReached | None, told: dict[str, Any] | None = None
+    ) -> list[Command]:
+        active, standby = self.registry.active, self.registry.standby
+        if active is None or standby is None:
+            raise OperatorError(409, "no_standby", f"nothing to roll back to: {self.registry.way_back()}", exit_code=9)
+        mark = self.registry.quarantines.get(standby.version)
+        if mark is not None and standby.version not in (told or {}).get("release", ()):
+            raise quarantined(standby.version, mark)
+        incident = incident_id(self.registry.service, self._next())
+        away = verdict is not None and verdict.unreachable
+        data: dict[str, Any] = {
+            "to": standby.version,
+            "reason": reason,
+            "incident": incident,
+            "automatic": verdict is not None,
+            "trigger": verdict.trigger if verdict else None,
+            "evidence": verdict.evidence if verdict else None,
+            "unreachable": away,
+            **(told or {}),
+        }
+        if verdict is not None and verdict.proposal:
+            data["proposal"] = verdict.proposal
+        if not away:
+            data["quarantine"] = {active.version: {"reason": reason, "incident": incident}}
+            data["bounded"] = [active.version]
+        move = MOVES["rolled_back_away" if away else kinds.ROLLED_BACK, standby.state]
+        return self._move(kinds.ROLLED_BACK, actor, standby, move, data, flee=True)
+
+    def _publish(self, states: dict[str, State], generation: int, flags: Flag = Flag.NONE) -> PublishRoute:
+        return PublishRoute(VersionRules(self.registry, generation).route_after(states, flags))
+
+    def _next(self) -> int:
+        return successor(max(self.issued, self.registry.generation))
+
+    # -- what people decide
+    def _decided(self, event: ev.ProposalDecided, now_ns: int) -> list[Command]:
+        proposal = proposal_rules.decidable(self.registry, event, now_ns)
+        if event.verb == "deny":
+            return [proposal_rules.denied(proposal, self.limits.proposals, event)]
+        commands = self._approved(proposal, event, now_ns)
+        switched = next(command for command in commands if isinstance(command, Record))
+        return [*commands, proposal_rules.approved(proposal, event, switched)]
+
+    def _approved(self, proposal: Proposal, event: ev.ProposalDecided, now_ns: int) -> list[Command]:
+        """Return the switch itself. A freeze stops automation, not a person; what speaks against the standby stops both."""
+        if proposal.kind == "promotion":
+            verb, why = proposal.verb, proposal.reason
+            asked = ev.SwitchAsked(proposal.version, event.actor, why, verb, event.override, event.checked, proposal.id)
+            return self._switch(asked, now_ns)
+        obstacles = self.gate.standby_objections(event.shares)
+        if obstacles and event.override is None:
+            raise proposal_rules.unfit(obstacles)
+        told = {"proposal": proposal.id, "trigger": proposal.evidence[0]["trigger"], "evidence": event.impact}
+        if event.override is not None and (standby := self.registry.standby) is not None:
+            told |= overridden(self.registry, standby.version, event.override)
+        return self._rollback(proposal.reason, event.actor, None, told)
+
+    # -- automation
+    def _verdict(self, event: ev.VerdictReached, now_ns: int) -> list[Command]:
+        self._failing_ns = now_ns
+        if self._checking(now_ns) and self._check is not None and isinstance(self._check.cause, ev.VerdictReached):
+            return []
+        self._check = None
+        if self.blocked_reason is not None and now_ns < self._recheck_ns:
+            return []
+        if obstacles := self.gate.objections(event.shares):
+            return self._block(obstacles, event, now_ns)
+        return self._ask_standby(event, now_ns) or self._roll_back(event)
+
+    def _ask_standby(self, cause: ev.VerdictReached | ev.DrillMoveAsked, now_ns: int) -> list[Command]:
+        """Ask for the gate's fresh inference probe, if the service has one."""
+        standby = self.registry.standby
+        if standby is None or standby.slot is None:
+            raise InternalError("gate_passed_without_standby", self.registry.service)
+        if not self.limits.inference:
+            return []
+        self._check = _Check(cause, self.registry.generation, now_ns)
+        return [CheckStandby(standby.slot, self.registry.generation, self.limits.gate_timeout_s)]
+
+    def _checking(self, now_ns: int) -> bool:
+        limit_ns = 3 * self.limits.gate_timeout_s * _SECOND_NS
+        return self._check is not None and now_ns - self._check.since_ns < limit_ns
+
+    def _block(self, obstacles: list[str], event: ev.VerdictReached, now_ns: int) -> list[Command]:
+        """Say once and loudly that nothing better exists, hold, and look again each second.
+
+        A person's freeze is told by an alarm of its own: it is what was asked for, and no finding about the standby.
+        """
+        detail = "; ".join(obstacles)
+        code = "automation_frozen" if self.registry.frozen else "no_better_target"
+        first, self.blocked_reason, self._alarm = self._alarm != code, detail, code
+        self._recheck_ns = now_ns + int(self.limits.look_again_s * _SECOND_NS)
+        if not first:
+            return []
+        active = self.registry.active
+        if code == "automation_frozen":
+            return [RaiseAlarm(code, f"the active version fails and nothing is done about it: {detail}")]
+        data = {"active": active.version if active else None, "obstacles": obstacles, "trigger": event.trigger}
+        return [
+            Record(kinds.NO_BETTER_TARGET, "verdict", data),
+            RaiseAlarm(code, f"the active version fails and nothing better exists: {detail}"),
+        ]
+
+    def _checked(self, event: ev.StandbyChecked, now_ns: int) -> list[Command]:
+        check = self._check
+        if check is None or event.generation != check.generation or check.generation != self.registry.generation:
+            return []
+        self._check, cause = None, check.cause
+        failed = [] if event.ok else [f"its fresh inference probe failed: {event.detail}"]
+        if isinstance(cause, ev.DrillMoveAsked):
+            return self._rehearse(cause, failed)
+        if self._was_decided(cause):
+            return []
+        obstacles = self.gate.objections(cause.shares) + failed
+        return self._block(obstacles, cause, now_ns) if obstacles else self._roll_back(cause)
+
+    def _was_decided(self, verdict: ev.VerdictReached) -> bool:
+        """Whether a person has denied, while the standby was asked, what was due because nobody had."""
+        known = self.registry.proposals.known.get(verdict.proposal or "")
+        return known is not None and not known.pending
+
+    def _roll_back(self, verdict: ev.VerdictReached) -> list[Command]:
+        reason = str(verdict.trigger.get("reason") or verdict.trigger.get("kind"))
+        if self.registry.rehearsing and self.registry.drill is not None:
+            home = ev.DrillMoveAsked(self.registry.drill["drill"], True, reason)
+            return [*self._rehearse(home, []), *self._unblock()]
+        commands = self._rollback(reason, "verdict", verdict)
+        return [*commands, *self._unblock()]
+
+    # -- drills
+    def _drill(self, event: ev.DrillMoveAsked, now_ns: int) -> list[Command]:
+        """Make the swap of a drill that is due, through the gate of an automatic rollback."""
+        if self._checking(now_ns):
+            return []
+        self._check = None
+        obstacles = self._against(event)
+        return [] if obstacles else self._ask_standby(event, now_ns) or self._rehearse(event, [])
+
+    def _against(self, event: ev.DrillMoveAsked) -> list[str]:
+        """Return, and note, why the swap is not made: the standby is not fit, or the roles are not those of the drill."""
+        registry = self.registry
+        drill, active = registry.drill, registry.active
+        left = drill and drill["to" if event.home else "from"]
+        if drill is None or drill["drill"] != event.drill or active is None or active.version != left:
+            found = [f"drill {event.drill} is not under way from {active.version if active else 'no version'}"]
+        else:
+            frozen = registry.frozen if not event.home else None
+            found = [f"frozen by {frozen['actor']}: {frozen['reason']}"] if frozen else []
+            found += self.gate.to_standby()
+        self.drill_held = "; ".join(found) or None
+        return found
+
+    def _rehearse(self, event: ev.DrillMoveAsked, failed: list[str]) -> list[Command]:
+        """Change the two roles over. Nothing that has begun is touched; what waits on a version that fails may leave it."""
+        standby = self.registry.standby
+        if found := self._against(event) + failed:
+            self.drill_held = "; ".join(found)
+        if found or standby is None:
+            return []
+        data = {"to": standby.version, "drill": event.drill, "home": event.home, "reason": event.why}
+        move = MOVES[kinds.DRILL_SWITCHED, standby.state]
+        return self._move(kinds.DRILL_SWITCHED, "drill", standby, move, data, flee=bool(event.why))
+
+    def _unblock(self) -> list[Command]:
+        if self.blocked_reason is None:
+            return []
+        self.blocked_reason = self._alarm = None
+        return [ClearAlarm("no_better_target"), ClearAlarm("automation_frozen")]
+
+    def _accepted(self, event: ev.Accepted) -> list[Command]:
+        active = self.registry.active
+        if active is None:
+            return []
+        kind = kinds.BASELINE if active.accepted else kinds.ACCEPTED
+        return [Record(kind, "control", {"version": active.version, "baseline": event.baseline})]
+
+    # -- probes and time
+    def _ticked(self, event: ev.Ticked, now_ns: int) -> list[Command]:
+        if self.blocked_reason is not None and now_ns - self._failing_ns > self.limits.calm_s * _SECOND_NS:
+            return self._unblock()
+        return proposal_rules.look(self.registry, self.limits.proposals, now_ns) or self._upkeep().ticked(event, now_ns)
+
+    def _upkeep(self) -> Lifecycle:
+        return Lifecycle(self.registry, self.streaks, self.limits, self._next(), self._cuts)

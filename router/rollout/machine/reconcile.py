@@ -1,0 +1,87 @@
+"""What the route word says when the journal says something else: shared memory outlived control, and it is right."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from router.rollout.incidents.incident import incident_id
+from router.rollout.machine.registry import Registry
+from router.rollout.model import entry as kinds
+from router.rollout.model.commands import Record
+from router.rollout.model.route import NO_SLOT, Flag, Route
+from router.rollout.model.target import CANDIDATES, ROLES, State
+
+
+def recovered(
+    registry: Registry, word: Route, contents: Mapping[int, tuple[str, tuple[str, ...], int]]
+) -> Record | None:
+    """Return the fact that brings `registry` to what `word` says; None if it says so already.
+
+    `contents` is (version, endpoints, incarnation) by slot, as read from shared memory. A stored rollback of which the
+    journal knows nothing still marks the version that it left: nobody knows any more whether it was merely unreachable.
+    """
+    if word.generation == registry.generation and word.named() == registry.route().named():
+        return None
+    states: dict[str, State] = {}
+    data: dict[str, Any] = {"generation": word.generation, "base": word.generation, "forced": True}
+    for slot, state in ((word.active, State.ACTIVE), (word.standby, State.STANDBY), (word.candidate, State.VERIFYING)):
+        if slot == NO_SLOT or slot not in contents:
+            continue
+        version, endpoints, incarnation = contents[slot]
+        known = registry.targets.get(version)
+        keeps = state is State.VERIFYING and known is not None and known.state in CANDIDATES
+        states[version] = known.state if known is not None and keeps else state
+        if known is None or known.slot != slot:
+            data["target"] = {
+                "version": version,
+                "endpoints": list(endpoints),
+                "slot": slot,
+                "incarnation": incarnation,
+            }
+    for target in registry.targets.values():
+        if target.state in ROLES and target.version not in states:
+            states[target.version] = State.DRAINING
+    left = registry.active
+    fled = bool(word.flags & Flag.REDISPATCH) and left is not None and states.get(left.version) is State.DRAINING
+    if fled and left is not None:
+        reason = "it was rolled back, and control died before the reason was journalled"
+        incident = incident_id(registry.service, word.generation)
+        data |= {"incident": incident, "from": left.version, "to": _served(states), "reason": reason, "automatic": True}
+        data["quarantine"] = {left.version: {"reason": reason, "incident": incident}}
+        data["bounded"] = [left.version]
+    data["automatic_left"] = registry.automatic_left and not fled
+    data["states"] = {version: state.value for version, state in states.items()}
+    return Record(kinds.RECOVERED, "control", data)
+
+
+def _served(states: Mapping[str, State]) -> str | None:
+    return next((version for version, state in states.items() if state is State.ACTIVE), None)
+
+
+def assumed(registry: Registry, version: str) -> Record:
+    """Return the fact that `version` is active because a person says so, whatever a damaged journal said."""
+    states = {
+        target.version: State.DRAINING.value
+        for target in registry.targets.values()
+        if target.state in (State.ACTIVE, State.VERIFYING, State.READY) and target.version != version
+    }
+    slot = registry.targets[version].slot
+    data: dict[str, Any] = {
+        "generation": registry.generation,
+        "base": registry.generation,
+        "forced": True,
+        "states": {**states, version: State.ACTIVE.value},
+        "release": [version] if version in registry.quarantines else [],
+        "reason": "assumed by the operator after the journal was corrupt",
+    }
+    if slot is None:
+        held = {target.slot for target in registry.holders()}
+        free = next(number for number in range(len(registry.incarnations)) if number not in held)
+        data["target"] = {
+            "version": version,
+            "endpoints": list(registry.targets[version].endpoints),
+            "slot": free,
+            "incarnation": registry.incarnations[free] + 1,
+        }
+    return Record(kinds.RECOVERED, "operator", data)

@@ -1,0 +1,75 @@
+"""Which versions, and which of their artifacts, have to be kept, and why; everything else may be deleted. Nothing is
+deleted here: the router only says so.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+from router.rollout.machine.registry import Registry
+from router.rollout.model.target import State
+
+_IN_USE = {
+    State.REGISTERED: "registered, not deployed yet",
+    State.VERIFYING: "candidate",
+    State.READY: "candidate",
+    State.ACTIVE: "active",
+    State.STANDBY: "standby",
+    State.UNREACHABLE: "unreachable since it was rolled back; it may come back",
+    State.DRAINING: "still serves what it has begun",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Retained:
+    """One version: `because` says why it is kept; it may be deleted if nothing does."""
+
+    version: str
+    artifact: str | None
+    because: tuple[str, ...]
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return it as plain data."""
+        return {"version": self.version, "artifact": self.artifact, "because": list(self.because)}
+
+
+def retained(registry: Registry, keep_accepted: int, understood: Iterable[str], now_s: float) -> list[Retained]:
+    """Return every version of the service, the one that was active last first.
+
+    `understood` are the ids of the incidents of which the root cause is known: a quarantined version is under analysis until
+    that of its incident is, and one that was quarantined by hand until it is released.
+    """
+    live = registry.tenures.last_live(now_s)
+    closed = frozenset(understood)
+    accepted = [version for version, target in registry.targets.items() if target.accepted]
+    last = sorted(accepted, key=lambda version: -live.get(version, 0.0))[:keep_accepted]
+    found = []
+    for version in sorted(registry.targets, key=lambda version: -live.get(version, 0.0)):
+        because = [reason] if (reason := _IN_USE.get(registry.targets[version].state)) else []
+        if version in last:
+            because.append(f"one of the last {keep_accepted} accepted versions")
+        because += _analysis(registry, version, closed)
+        pedigree = registry.pedigrees.get(version)
+        found.append(Retained(version, pedigree.artifact if pedigree else None, tuple(because)))
+    return found
+
+
+def _analysis(registry: Registry, version: str, closed: frozenset[str]) -> list[str]:
+    lift = registry.lifts.get(version)
+    mark = registry.quarantines.get(version) or (lift.mark if lift else None)
+    if mark is None or mark["incident"] in closed:
+        return []
+    if mark["incident"] is None:
+        return [f"quarantined by {mark['actor']} without an incident"]
+    return [f"quarantined, and the root cause of incident {mark['incident']} is not known"]
+
+
+def deletable(all_of_them: Iterable[Retained]) -> list[str]:
+    """Return the artifacts that no version keeps, sorted; `all_of_them` are the versions of every service, for two may share
+    one.
+    """
+    versions = list(all_of_them)
+    kept = {version.artifact for version in versions if version.because}
+    return sorted({v.artifact for v in versions if v.artifact is not None and v.artifact not in kept})

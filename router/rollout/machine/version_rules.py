@@ -1,0 +1,254 @@
+"""What a person may do to versions other than switching: register, deploy, retire, move, mark, freeze; why it is refused."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+from router.errors import InternalError, OperatorError
+from router.rollout.machine.registration import endpoints_of, refuse_other_origin, registration
+from router.rollout.machine.registry import Registry
+from router.rollout.model import entry as kinds
+from router.rollout.model import events as ev
+from router.rollout.model.commands import Command, CutSlot, FillSlot, PublishRoute, Record
+from router.rollout.model.route import NO_SLOT, SLOTS, Flag, Route
+from router.rollout.model.target import CANDIDATES, ROLES, State, Target
+
+_REFUSED = 9
+
+
+class VersionRules:
+    """Rules over one registry; `generation` is that of the next route."""
+
+    def __init__(self, registry: Registry, generation: int) -> None:
+        self._registry = registry
+        self._generation = generation
+
+    def handle(self, event: ev.Event, now_ns: int) -> list[Command]:
+        """Return what is to be done; raise OperatorError if it is refused."""
+        match event:
+            case ev.RegisterAsked():
+                return registration(self._registry, event)
+            case ev.DeployAsked():
+                return self._deploy(event, now_ns)
+            case ev.RetireAsked():
+                return self._retire(event)
+            case ev.EndpointsAsked():
+                return self._move(event)
+            case ev.QuarantineAsked():
+                return self._quarantine(event, now_ns)
+            case ev.ReleaseAsked():
+                return self._release(event)
+            case ev.CriterionSet():
+                return [*self._registry.criteria.set(event.metric, event.limit, event.actor, event.reason)]
+            case ev.CriterionRemoved():
+                return [*self._registry.criteria.remove(event.metric, event.actor, event.reason)]
+            case ev.FreezeAsked() if self._registry.frozen is None:
+                return [Record(kinds.FROZEN, event.actor, {"reason": event.reason})]
+            case ev.UnfreezeAsked() if self._registry.frozen is not None:
+                return [Record(kinds.UNFROZEN, event.actor, {"reason": event.reason})]
+            case ev.FreezeAsked() | ev.UnfreezeAsked():
+                return []
+            case _:
+                raise InternalError("event_unknown", type(event).__name__)
+
+    def known(self, version: str) -> Target:
+        """Return the record of `version`; raise OperatorError (404) naming what is known."""
+        target = self._registry.targets.get(version)
+        if target is None:
+            names = ", ".join(sorted(self._registry.targets)[:20]) or "none"
+            raise OperatorError(
+                404,
+                "version_unknown",
+                f"service {self._registry.service} has no version {version!r}; it knows: {names}",
+                exit_code=_REFUSED,
+            )
+        return target
+
+    def route_after(self, states: dict[str, State], flags: Flag = Flag.NONE, placed: Target | None = None) -> Route:
+        """Return the route that the registry means once `states` hold (and `placed` is in its slot)."""
+        slots = {"active": NO_SLOT, "standby": NO_SLOT, "candidate": NO_SLOT}
+        targets = {**self._registry.targets, **({placed.version: placed} if placed else {})}
+        for version, target in targets.items():
+            role = ROLES.get(states.get(version, target.state))
+            if role is not None and target.slot is not None:
+                slots[role] = target.slot
+        return Route(self._generation, flags=flags, **slots)
+
+    # -- deploy
+    def _deploy(self, event: ev.DeployAsked, now_ns: int) -> list[Command]:
+        registry = self._registry
+        known = registry.targets.get(event.version)
+        mark = registry.mark(event.version, now_ns)
+        if mark and event.override is None:
+            raise quarantined(event.version, mark)
+        event = replace(event, endpoints=endpoints_of(registry, event.version, event.endpoints))
+        refuse_other_origin(registry, event.version, event.origin)
+        if known is not None and known.state in ROLES:
+            return []
+        candidate = registry.candidate
+        if candidate is not None and candidate.state is State.VERIFYING and not event.replace:
+            raise OperatorError(
+                409,
+                "verifying",
+                f"version {candidate.version} is being verified: wait for it, or deploy with replace",
+                exit_code=_REFUSED,
+                facts={"candidate": candidate.version},
+            )
+        return self._bring_in(event, known, candidate)
+
+    def _bring_in(self, event: ev.DeployAsked, known: Target | None, candidate: Target | None) -> list[Command]:
+        fresh = known is None or known.slot is None
+        slot = self._free_slot() if known is None or known.slot is None else known.slot
+        incarnation = self._registry.incarnations[slot] + 1 if known is None or fresh else known.incarnation
+        states = {event.version: State.VERIFYING}
+        data: dict[str, Any] = {
+            "generation": self._generation,
+            "target": {
+                "version": event.version,
+                "endpoints": list(event.endpoints),
+                "slot": slot,
+                "incarnation": incarnation,
+            },
+        }
+        if candidate is not None:
+            states[candidate.version] = State.DRAINING
+            data["replaced"] = candidate.version
+        data |= event.origin.told()
+        if event.override:
+            data |= overridden(self._registry, event.version, event.override)
+        data["states"] = {version: state.value for version, state in states.items()}
+        placed = Target(event.version, event.endpoints, State.VERIFYING, slot, incarnation, 0, 0.0)
+        return [
+            Record(kinds.DEPLOYED, event.actor, data),
+            FillSlot(slot, incarnation, event.version, event.endpoints, fresh),
+            PublishRoute(self.route_after(states, placed=placed)),
+        ]
+
+    def _free_slot(self) -> int:
+        held = {target.slot for target in self._registry.holders()}
+        free = [slot for slot in range(SLOTS) if slot not in held]
+        if free:
+            # The one that was filled least often: a late reader of an old route meets the oldest tenant last.
+            return min(free, key=lambda slot: (self._registry.incarnations[slot], slot))
+        holders = [
+            {"version": target.version, "slot": target.slot, "state": target.state.value, "since_ns": target.since_ns}
+            for target in self._registry.holders()
+        ]
+        raise OperatorError(
+            409, "slots_busy", f"all {SLOTS} slots are held", exit_code=_REFUSED, facts={"held": holders}
+        )
+
+    # -- the rest
+    def _retire(self, event: ev.RetireAsked) -> list[Command]:
+        target = self.known(event.version)
+        if target.state is State.ACTIVE:
+            raise OperatorError(
+                409,
+                "version_in_use",
+                f"version {event.version} is active: switch to another one first",
+                exit_code=_REFUSED,
+            )
+        commands: list[Command] = []
+        if target.state is State.REGISTERED:
+            states = {event.version: State.RETIRED.value}
+            return [Record(kinds.RETIRED, event.actor, {"states": states, "reason": "retired"})]
+        if target.state in ROLES or target.state is State.UNREACHABLE:
+            commands += self._out(kinds.RETIRED, event.actor, target, {"reason": "retired", "cut": event.cut})
+        if event.cut and target.slot is not None:
+            if not commands:
+                data = {"version": target.version, "cut": True, "reason": "retired with cut"}
+                commands.append(Record(kinds.RETIRED, event.actor, data))
+            commands.append(CutSlot(target.slot, self._generation))
+        return commands
+
+    def _out(self, kind: str, actor: str, target: Target, data: dict[str, Any]) -> list[Command]:
+        """A version loses its role, or its place beside the roles, and drains."""
+        states = {target.version: State.DRAINING}
+        members: dict[str, Any] = {"states": {target.version: State.DRAINING.value}, **data}
+        if target.state not in ROLES:
+            return [Record(kind, actor, members)]
+        return [
+            Record(kind, actor, {"generation": self._generation, **members}),
+            PublishRoute(self.route_after(states)),
+        ]
+
+    def _move(self, event: ev.EndpointsAsked) -> list[Command]:
+        target = self.known(event.version)
+        if target.endpoints == event.endpoints:
+            return []
+        members: dict[str, Any] = {
+            "from": list(target.endpoints),
+            "target": {
+                "version": target.version,
+                "endpoints": list(event.endpoints),
+                "slot": target.slot,
+                "incarnation": target.incarnation,
+            },
+        }
+        if target.slot is None:
+            return [Record(kinds.MOVED, event.actor, members)]
+        return [
+            Record(kinds.MOVED, event.actor, {"generation": self._generation, "states": {}, **members}),
+            FillSlot(target.slot, target.incarnation, target.version, event.endpoints, fresh=False),
+            PublishRoute(self.route_after({})),
+        ]
+
+    def _quarantine(self, event: ev.QuarantineAsked, now_ns: int) -> list[Command]:
+        target = self.known(event.version)
+        if target.state is State.ACTIVE:
+            raise OperatorError(
+                409,
+                "version_in_use",
+                f"version {event.version} is active: a rollback quarantines it",
+                exit_code=_REFUSED,
+            )
+        if self._registry.mark(event.version, now_ns) is not None:
+            return []
+        data: dict[str, Any] = {
+            "quarantine": {event.version: {"reason": event.reason, "incident": None}},
+            "reason": event.reason,
+        }
+        if target.state in (*CANDIDATES, State.STANDBY, State.UNREACHABLE):
+            return self._out(kinds.QUARANTINED, event.actor, target, data)
+        return [Record(kinds.QUARANTINED, event.actor, data)]
+
+    def _release(self, event: ev.ReleaseAsked) -> list[Command]:
+        self.known(event.version)
+        if event.version not in self._registry.quarantines and event.version not in self._registry.lifts:
+            return []
+        data: dict[str, Any] = {"release": [event.version], "reason": event.reason}
+        if event.expires_after_s is not None:
+            data["lifted_for_s"] = {event.version: event.expires_after_s}
+        return [Record(kinds.RELEASED, event.actor, data)]
+
+    def returned(self, version: str, mark: dict[str, Any]) -> list[Command]:
+        """The time for which a mark was lifted is over: it is back, and takes the version's role, unless it is active."""
+        target = self.known(version)
+        reason = f"the time for which its quarantine was lifted is over; it was quarantined because: {mark['reason']}"
+        data = {"quarantine": {version: mark}, "reason": reason}
+        if target.state in (*CANDIDATES, State.STANDBY, State.UNREACHABLE):
+            return self._out(kinds.QUARANTINE_RETURNED, "control", target, data)
+        return [Record(kinds.QUARANTINE_RETURNED, "control", data)]
+
+
+def overridden(registry: Registry, version: str, override: ev.Override) -> dict[str, Any]:
+    """Return the members that tell of an override: whose, why, and what it lifts for how long."""
+    told: dict[str, Any] = {"override": {"actor": override.actor, "reason": override.reason}}
+    marked = version in registry.quarantines or version in registry.lifts
+    told["release"] = [version] if marked else []
+    if marked and override.expires_after_s is not None:
+        told["lifted_for_s"] = {version: override.expires_after_s}
+    return told
+
+
+def quarantined(version: str, mark: dict[str, Any]) -> OperatorError:
+    """Return the refusal of a marked version, with the reason of the mark."""
+    told = f" (incident {mark['incident']})" if mark["incident"] else ""
+    return OperatorError(
+        409,
+        "version_quarantined",
+        f"version {version} is quarantined: {mark['reason']}{told}; release it, or override with actor and reason",
+        exit_code=_REFUSED,
+        facts={"quarantine": {name: mark[name] for name in ("reason", "incident", "actor")}},
+    )

@@ -1,0 +1,140 @@
+"""One fact of the journal. What the router is, is what its entries say: the registry is their fold and nothing else."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Final
+
+from router.rollout.model import entry as kinds
+
+BOOT: Final = "boot"
+
+SEEDED: Final = "seeded"
+
+REGISTERED: Final = "version_registered"
+
+DEPLOYED: Final = "version_deployed"
+
+VERIFIED: Final = "version_verified"
+
+FAILED: Final = "version_failed"
+
+PROMOTED: Final = "promoted"
+
+SWITCHED: Final = "switched"
+
+ROLLED_BACK: Final = "rolled_back"
+
+CONFIRMED: Final = "confirmed"
+
+INCIDENT_EDITED: Final = "incident_edited"
+
+STANDBY_RESTORED: Final = "standby_restored"
+
+RETIRED: Final = "retired"
+
+DRAINED: Final = "drained"
+
+DRAIN_CUT: Final = "drain_cut"
+
+MOVED: Final = "endpoints_moved"
+
+QUARANTINED: Final = "quarantined"
+
+RELEASED: Final = "released"
+
+QUARANTINE_RETURNED: Final = "quarantine_returned"
+
+FROZEN: Final = "frozen"
+
+UNFROZEN: Final = "unfrozen"
+
+RECOVERED: Final = "recovered"
+
+ABANDONED: Final = "abandoned"
+
+DOUBT_DECIDED: Final = "doubt_decided"
+
+ACCEPTED: Final = "accepted"
+
+BASELINE: Final = "baseline"
+
+NO_BETTER_TARGET: Final = "no_better_target"
+
+SETTINGS_CHANGED: Final = "settings_changed"
+
+IMPORTED: Final = "imported"
+
+ALERT: Final = "alert"
+
+INPUTS_LEARNED: Final = "inputs_learned"
+
+INPUTS_FORGOTTEN: Final = "inputs_forgotten"
+
+INPUT_DRIFT: Final = "input_drift"
+
+DRILL_STARTED: Final = "drill_started"
+
+DRILL_SWITCHED: Final = "drill_switched"
+
+DRILL_ENDED: Final = "drill_ended"
+
+DRILL_REFUSED: Final = "drill_refused"
+
+CRITERION_ADDED: Final = "criterion_added"
+
+CRITERION_SET: Final = "criterion_set"
+
+CRITERION_REMOVED: Final = "criterion_removed"
+
+PROPOSED: Final = "proposed"
+
+EVIDENCE_ADDED: Final = "evidence_added"
+
+APPROVED: Final = "approved"
+
+DENIED: Final = "denied"
+
+PROPOSAL_EXPIRED: Final = "proposal_expired"
+
+WITHDRAWN: Final = "withdrawn"
+
+DECISION_REFUSED: Final = "decision_refused"
+
+MLFLOW_TOLD: Final = "mlflow_told"
+
+MLFLOW_GIVEN_UP: Final = "mlflow_given_up"
+
+CASES_FROZEN: Final = "cases_frozen"
+
+CASES_CHECKED: Final = "cases_checked"
+
+CASES_ADDED: Final = "cases_added"
+
+CASES_REMOVED: Final = "cases_removed"
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """`at` is wall time in seconds, `monotonic_ns` the same moment on the clock of decisions, within `boot`.
+
+    `service` is "" for facts of the whole router. `data` is plain JSON data. `seq` is 0 until the journal has given it one.
+    """
+
+    type: str
+    service: str
+    actor: str
+    data: dict[str, Any]
+    at: float
+    monotonic_ns: int
+    boot: int
+    seq: int = 0
+
+
+SWITCHES: Final = frozenset({kinds.PROMOTED, kinds.SWITCHED, kinds.ROLLED_BACK})
+
+
+def route_generation(entry: Entry) -> int | None:
+    """Return the generation of the route that goes with `entry`; None for a fact that changes no route."""
+    generation: int | None = entry.data.get("generation") if "states" in entry.data else None
+    return generation

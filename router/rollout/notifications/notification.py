@@ -1,0 +1,323 @@
+"""What people are told of a fact: a title, the figures, and where to look. Pure: a journal entry in, a notice out.
+
+The id of a notice is made of what the journal says alone, so a restart that tells a fact again gives it the same one: receivers
+that care can tell a duplicate (delivery is at least once).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, field, replace
+from typing import Any, Final, Literal
+
+from router.rollout.incidents.causes import spoken
+from router.rollout.incidents.durations import micros, millis
+from router.rollout.model import entry as kinds
+from router.rollout.model.entry import Entry
+from router.rollout.stats.figures import unit
+
+Topic = Literal["rollback", "switch", "no_better_target", "proposal", "drill", "incident", "alert", "alarm", "test"]
+Severity = Literal["critical", "warning", "info"]
+
+TRIGGER_MEMBERS: Final = ("kind", "detail", "value", "limit", "baseline", "samples", "window_s", "reason")
+
+
+@dataclass(frozen=True, slots=True)
+class Notification:
+    """One message. `facts` are (label, text) for people, `data` is the same for machines. `at` is wall time in seconds.
+
+    `service` is "" for what concerns the whole router. `path` is that of the admin API which has more.
+    """
+
+    id: str
+    topic: Topic
+    service: str
+    severity: Severity
+    title: str
+    at: float
+    facts: tuple[tuple[str, str], ...] = ()
+    data: dict[str, Any] = field(default_factory=dict)
+    path: str | None = None
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the notice as plain data."""
+        return asdict(self)
+
+
+def restored(plain: Mapping[str, Any]) -> Notification:
+    """Return the notice that `as_dict` wrote."""
+    return Notification(**{**plain, "facts": tuple((label, text) for label, text in plain["facts"])})
+
+
+def notice(entry: Entry, times: Mapping[str, Any] | None = None) -> Notification | None:
+    """Return what is told of `entry`, None if nobody is. `times`: data of the `confirmed` entry of a switch."""
+    compose = _COMPOSERS.get(entry.type)
+    return compose(entry, times or {}) if compose is not None else None
+
+
+def identity(entry: Entry) -> str:
+    """Return what tells this fact from every other one: of a switch its generation, else when it was seen, in which boot."""
+    service = entry.service or "router"
+    if entry.type in SWITCHES:
+        return f"{service}-{entry.type}-{entry.data['generation']}"
+    return f"{service}-{entry.type}-{entry.boot}-{entry.monotonic_ns}"
+
+
+def completed(opening: Entry, at: float) -> Notification:
+    """Return what is told when the record of a rollback is complete; `opening` is the fact of that rollback."""
+    told, incident = _rolled_back(opening, {}), opening.data["incident"]
+    return replace(
+        told,
+        id=f"{incident}-complete",
+        topic="incident",
+        severity="info",
+        title=f"{opening.service}: the record of incident {incident} is complete",
+        at=at,
+        path=f"/v1/incidents/{incident}.html",
+    )
+
+
+# -- one function a kind of fact
+def _rolled_back(entry: Entry, times: Mapping[str, Any]) -> Notification:
+    data = entry.data
+    by = "by itself" if data["automatic"] else f"by {entry.actor}"
+    return Notification(
+        id=identity(entry),
+        topic="rollback",
+        service=entry.service,
+        severity="critical",
+        title=f"{entry.service}: rolled back {by} from {data['from']} to {data['to']}",
+        at=entry.at,
+        facts=(
+            ("Service", entry.service),
+            ("From", f"{data['from']} ({'unreachable' if data['unreachable'] else 'quarantined'})"),
+            ("To", data["to"]),
+            *observed(data.get("trigger")),
+            ("Reason", data["reason"]),
+            *_time_taken(entry, times),
+            ("Incident", data["incident"]),
+        ),
+        data=_switch_data(entry, times) | {"incident": data["incident"], "automatic": data["automatic"]},
+        path=f"/v1/incidents/{data['incident']}",
+    )
+
+
+def _switched(entry: Entry, times: Mapping[str, Any]) -> Notification:
+    data, verb = entry.data, "promoted" if entry.type == kinds.PROMOTED else "switched to"
+    return Notification(
+        id=identity(entry),
+        topic="switch",
+        service=entry.service,
+        severity="info",
+        title=f"{entry.service}: {verb} {data['to']} (was {data['from']}) by {entry.actor}",
+        at=entry.at,
+        facts=(
+            ("Service", entry.service),
+            ("From", str(data["from"])),
+            ("To", data["to"]),
+            ("Reason", data["reason"]),
+            *_time_taken(entry, times),
+        ),
+        data=_switch_data(entry, times),
+        path=f"/v1/services/{entry.service}",
+    )
+
+
+def _no_better_target(entry: Entry, times: Mapping[str, Any]) -> Notification:
+    data = entry.data
+    obstacles = "; ".join(data["obstacles"])
+    return Notification(
+        id=identity(entry),
+        topic="no_better_target",
+        service=entry.service,
+        severity="critical",
+        title=f"{entry.service}: {data['active']} fails and there is nothing better to go back to",
+        at=entry.at,
+        facts=(
+            ("Service", entry.service),
+            ("Active", str(data["active"])),
+            *observed(data.get("trigger")),
+            ("Why not", obstacles),
+        ),
+        data={"active": data["active"], "obstacles": data["obstacles"], "trigger": _trigger(data.get("trigger"))},
+        path=f"/v1/services/{entry.service}/explain",
+    )
+
+
+def _alert(entry: Entry, times: Mapping[str, Any]) -> Notification | None:
+    data = entry.data
+    if data["about"] is None:
+        return None
+    return Notification(
+        id=identity(entry),
+        topic="alert",
+        service=entry.service,
+        severity="warning",
+        title=f"{entry.service}: {data['kind']} alert {data['name']} about {data['about']}",
+        at=entry.at,
+        facts=(
+            ("Service", entry.service),
+            ("Version", data["about"]),
+            ("Alert", data["name"]),
+            ("Says", data["summary"] or "nothing more"),
+            ("From", entry.actor),
+        ),
+        data={name: data[name] for name in ("kind", "name", "about", "summary", "fingerprint", "starts_at", "labels")},
+        path="/v1/alerts",
+    )
+
+
+def _proposed(entry: Entry, times: Mapping[str, Any]) -> Notification:
+    data = entry.data
+    rollback = data["kind"] == "rollback"
+    asked = (
+        f"should {data['version']} go back to {data['to'] or 'nothing'}?"
+        if rollback
+        else f"may {data['version']} become active?"
+    )
+    evidence = data.get("evidence") or {}
+    alert = evidence.get("alert")
+    return Notification(
+        id=identity(entry),
+        topic="proposal",
+        service=entry.service,
+        severity="critical" if rollback else "warning",
+        title=f"{entry.service}: {asked}",
+        at=entry.at,
+        facts=(
+            ("Service", entry.service),
+            ("Active", str(data["from"])),
+            ("Proposed", str(data["to"])),
+            *observed(evidence.get("trigger")),
+            *((("Alert", f"{alert['name']}: {alert['summary']}"),) if alert else ()),
+            ("Reason", data["reason"]),
+            ("Asked by", entry.actor),
+            ("Decide within", f"{spoken(data['expire_after_s'])}, else {data['at_expiry']}"),
+            ("Proposal", data["proposal"]),
+        ),
+        data={
+            name: data[name]
+            for name in ("proposal", "kind", "version", "from", "to", "reason", "at_expiry", "expire_after_s")
+        }
+        | {"trigger": _trigger(evidence.get("trigger"))},
+        path=f"/v1/proposals/{data['proposal']}",
+    )
+
+
+def _decided(entry: Entry, times: Mapping[str, Any]) -> Notification:
+    data, what = entry.data, _ENDS[entry.type]
+    by = "" if entry.type in (kinds.PROPOSAL_EXPIRED, kinds.WITHDRAWN) else f" by {entry.actor}"
+    return Notification(
+        id=identity(entry),
+        topic="proposal",
+        service=entry.service,
+        severity="info",
+        title=f"{entry.service}: proposal {data['proposal']} {what}{by}",
+        at=entry.at,
+        facts=(
+            ("Service", entry.service),
+            ("Proposal", data["proposal"]),
+            *((("Reason", str(data["reason"])),) if data.get("reason") else ()),
+            *((("Default", str(data["default"])),) if data.get("default") else ()),
+        ),
+        data={"proposal": data["proposal"], "outcome": what, "actor": entry.actor, "reason": data.get("reason")},
+        path=f"/v1/proposals/{data['proposal']}",
+    )
+
+
+def _drilled(entry: Entry, times: Mapping[str, Any]) -> Notification:
+    data = entry.data
+    result, reasons = data["result"], "; ".join(data["reasons"])
+    swaps = [swap["confirmed_ms"] for swap in data.get("swaps", ()) if swap["confirmed_ms"] is not None]
+    return Notification(
+        id=identity(entry),
+        topic="drill",
+        service=entry.service,
+        severity="info" if result in ("passed", "stopped") else "warning",
+        title=f"{entry.service}: drill {data['drill']} {result}",
+        at=entry.at,
+        facts=(
+            ("Service", entry.service),
+            ("Drill", f"{data['mode']}, from {data['from']} to {data['to']}"),
+            ("Result", result),
+            *((("Because", reasons),) if reasons else ()),
+            *(
+                (("Time taken", ", ".join(f"{found:.1f} ms" for found in swaps) + " to the last worker"),)
+                if swaps
+                else ()
+            ),
+        ),
+        data={name: data[name] for name in ("drill", "mode", "by", "from", "to", "result", "reasons")}
+        | {"swaps": data.get("swaps", [])},
+        path="/v1/drills",
+    )
+
+
+# -- what they share
+def observed(trigger: Mapping[str, Any] | None) -> tuple[tuple[str, str], ...]:
+    """Return what the trigger saw against its limit, and on how many samples."""
+    if not trigger:
+        return ()
+    name = " ".join(filter(None, (str(trigger["kind"]), str(trigger.get("detail") or ""))))
+    facts = [("Trigger", name)]
+    if trigger.get("value") is not None and trigger.get("limit") is not None:
+        texts = [_figure(trigger, trigger[member]) for member in ("value", "limit")]
+        baseline = f", normal is {_figure(trigger, trigger['baseline'])}" if trigger.get("baseline") is not None else ""
+        facts.append(("Observed", f"{texts[0]} against a limit of {texts[1]}{baseline}"))
+    window = f" in {trigger['window_s']:g} s" if trigger.get("window_s") else ""
+    facts.append(("Samples", f"{trigger.get('samples', 0)}{window}"))
+    return tuple(facts)
+
+
+def _figure(trigger: Mapping[str, Any], value: float) -> str:
+    shown = {"share": f"{value:.2%}", "seconds": f"{value:.1f} s", "count": f"{value:g}"}
+    return shown[unit(trigger)]
+
+
+def _trigger(trigger: Mapping[str, Any] | None) -> dict[str, Any] | None:
+    return {member: trigger.get(member) for member in TRIGGER_MEMBERS} if trigger else None
+
+
+def _time_taken(entry: Entry, times: Mapping[str, Any]) -> tuple[tuple[str, str], ...]:
+    parts = []
+    since_ns = (entry.data.get("trigger") or {}).get("evidence_since_ns")
+    if since_ns:
+        parts.append(f"decided {max(0.0, (entry.monotonic_ns - since_ns) / 1e9):.1f} s after the first sign")
+    if times:
+        parts.append(f"swap {micros(times['swap_us'])}")
+    if times and times["confirmed_ms"] is not None:
+        parts.append(f"every worker followed within {millis(times['confirmed_ms'])}")
+    elif times:
+        parts.append(f"workers {times['workers_unconfirmed']} have not confirmed")
+    return (("Time taken", "; ".join(parts)),) if parts else ()
+
+
+def _switch_data(entry: Entry, times: Mapping[str, Any]) -> dict[str, Any]:
+    data = entry.data
+    return {
+        **{name: data[name] for name in ("from", "to", "reason", "generation")},
+        "actor": entry.actor,
+        "trigger": _trigger(data.get("trigger")),
+        "swap_us": times.get("swap_us"),
+        "confirmed_ms": times.get("confirmed_ms"),
+    }
+
+
+_ENDS: Final = {
+    kinds.APPROVED: "was approved",
+    kinds.DENIED: "was denied",
+    kinds.PROPOSAL_EXPIRED: "has expired",
+    kinds.WITHDRAWN: "was withdrawn",
+}
+SWITCHES: Final = frozenset({kinds.PROMOTED, kinds.SWITCHED, kinds.ROLLED_BACK})
+_COMPOSERS: Final[dict[str, Callable[[Entry, Mapping[str, Any]], Notification | None]]] = {
+    kinds.ROLLED_BACK: _rolled_back,
+    kinds.PROMOTED: _switched,
+    kinds.SWITCHED: _switched,
+    kinds.NO_BETTER_TARGET: _no_better_target,
+    kinds.ALERT: _alert,
+    kinds.PROPOSED: _proposed,
+    kinds.DRILL_ENDED: _drilled,
+    kinds.DRILL_REFUSED: _drilled,
+    **dict.fromkeys(_ENDS, _decided),
+}

@@ -1,0 +1,1 @@
+"""Counting: samples, windows over samples, histograms, exact bounds."""

@@ -1,0 +1,320 @@
+"""Trailing windows over cumulative counters: what one slot did in the last N seconds.
+
+Control samples every slot each 100 ms. A history keeps the samples in three tiers (100 ms for 20 s, 1 s for 90 s, 10 s for
+15 min); a window is the difference of two of them, so nothing is bucketed by time on the request path and nothing is zeroed.
+
+Stretches in which we ourselves stalled leave the windows: each entry keeps its counters less all that was counted in such
+stretches so far. A stretch reaches to one sample beyond the stall, because what piled up meanwhile is counted right after it.
+
+A window that has no base is None, and a rate without requests is None: "no data" is not a number.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left, bisect_right
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from operator import add, sub
+from typing import Final
+
+from router.rollout.outcome import FAULTS, OUTCOMES, Outcome
+from router.rollout.stats.figures import share, whole
+from router.rollout.stats.sample import Counters, Histograms
+from router.rollout.stats.sample import Sample as Sample
+
+SECOND_NS: Final = 1_000_000_000
+TIERS: Final = (("tick", 0.1, 200), ("second", 1.0, 90), ("decade", 10.0, 90))
+"""(name, seconds between samples, samples kept); shm/layout.py has room for the same."""
+_EARLY_NS: Final = 50_000_000
+
+_OUTCOMES_AT: Final = 5
+"""Counters before the outcomes; see `Sample.counters`."""
+_WELL_ENDED: Final = (Outcome.OK, Outcome.CLIENT_ERROR, Outcome.THROTTLED)
+"""Ends of responses that had begun and were no fault."""
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """What was counted between `since_ns` and `until_ns`, less stalled stretches; `covered_s` is what is left of the time."""
+
+    since_ns: int
+    until_ns: int
+    covered_s: float
+    claimed: int
+    begun: int
+    faults_unbegun: int
+    rescued: int
+    abandoned_long: int
+    outcomes: tuple[int, ...]
+    first_byte: tuple[int, ...] | None = None
+    duration: tuple[int, ...] | None = None
+    abandoned: tuple[int, ...] | None = None
+
+    @property
+    def requests(self) -> int:
+        """Attempts that came to something in the window: begun, or at fault before they began."""
+        return self.begun + self.faults_unbegun
+
+    @property
+    def faults(self) -> int:
+        """Ends that the target caused, whenever they began."""
+        return count_faults(self.outcomes)
+
+    @property
+    def weighed_faults(self) -> float:
+        """Faults as far as they belong to this window's requests; never more than `requests`.
+
+        A response counts when it begins and fails when it ends. While more responses end than begin (long streams after
+        the arrivals have fallen), their faults say something about earlier requests: they count in proportion to what
+        began. With as many begins as ends this is simply `faults`.
+        """
+        late = self.faults - self.faults_unbegun
+        ends = late + sum(self.outcomes[outcome] for outcome in _WELL_ENDED)
+        return self.faults_unbegun + (late * self.begun / ends if ends > self.begun else late)
+
+    @property
+    def rate(self) -> float | None:
+        """Share of requests at fault, 0 to 1 (README, "Outcomes"), weighed; None without requests."""
+        return share(self.weighed_faults, self.requests)
+
+    @property
+    def failed(self) -> int:
+        """Requests of this window at fault, whole ones: what triggers decide on is what is told."""
+        return whole(self.weighed_faults, self.requests)
+
+    @property
+    def failed_share(self) -> float | None:
+        """`failed` of `requests`; None without requests."""
+        return share(self.failed, self.requests)
+
+
+def count_faults(outcomes: Sequence[int]) -> int:
+    """Return how many of these ends (13 counts) the target caused."""
+    return sum([outcomes[outcome] for outcome in FAULTS])
+
+
+@dataclass(frozen=True, slots=True)
+class WindowEntry:
+    """A sample, with its counters and histograms less what stalled stretches counted; `running_ns` is time less those."""
+
+    at_ns: int
+    running_ns: int
+    counters: Counters
+    histograms: Histograms | None
+    stalled: bool
+    sample: Sample
+
+
+class _Tier:
+    """Samples of one spacing, oldest first. Two more than asked for, so that a window of full length has its base."""
+
+    def __init__(self, name: str, step_s: float, kept: int) -> None:
+        self.name = name
+        self._step_ns = int(step_s * SECOND_NS)
+        self._kept = kept + 2
+        self.every = step_s < 1
+        self.at: list[int] = []
+        self.entries: list[WindowEntry] = []
+
+    def is_due(self, entry: WindowEntry) -> bool:
+        if self.every or not self.at:
+            return True
+        # Half a tick early is on time; one without histograms gives way, for a while, to the one that has them.
+        due_ns = self._step_ns + (-_EARLY_NS if entry.histograms else SECOND_NS // 2)
+        return entry.at_ns - self.at[-1] >= due_ns
+
+    def append(self, entry: WindowEntry) -> None:
+        self.at.append(entry.at_ns)
+        self.entries.append(entry)
+        if len(self.at) > self._kept + 64:
+            del self.at[: -self._kept], self.entries[: -self._kept]
+
+    def base(self, start_ns: int, since_ns: int) -> int | None:
+        """Return the index of the newest entry at or before `start_ns`, or of the first at or after a later `since_ns`."""
+        if not self.at or self.at[0] > max(start_ns, since_ns):
+            return None
+        index = bisect_left(self.at, since_ns) if since_ns > start_ns else bisect_right(self.at, start_ns) - 1
+        return index if index < len(self.at) else None
+
+
+class SlotHistory:
+    """The past of one slot. A new incarnation starts afresh: nothing of the previous tenant is ever seen again."""
+
+    def __init__(self, stall_s: float = 1.0) -> None:
+        self.stall_s = stall_s
+        self._clear()
+
+    def _clear(self) -> None:
+        self._tiers = [_Tier(*tier) for tier in TIERS]
+        self._newest: WindowEntry | None = None
+        self._newest_full: WindowEntry | None = None
+        self._late = self._late_full = False
+        self._left_out: Counters = (0,) * (_OUTCOMES_AT + len(OUTCOMES))
+        self._left_out_ns = 0
+        self._left_out_full: Histograms | None = None
+
+    @property
+    def newest(self) -> WindowEntry | None:
+        """The last entry; None before the first."""
+        return self._newest
+
+    @property
+    def newest_full(self) -> WindowEntry | None:
+        """The last entry that has histograms."""
+        return self._newest_full
+
+    def append(self, sample: Sample) -> list[str]:
+        """Take a sample in; return the names of the tiers that keep it. One that is not newer than the last is dropped."""
+        newest = self._newest
+        if newest is not None and sample.incarnation != newest.sample.incarnation:
+            self._clear()
+        elif newest is not None and sample.at_ns <= newest.at_ns:
+            return []
+        entry = self._entry(sample)
+        self._newest = entry
+        if entry.histograms is not None:
+            self._newest_full = entry
+        kept_in = [tier for tier in self._tiers if tier.is_due(entry)]
+        for tier in kept_in:
+            tier.append(entry)
+        return [tier.name for tier in kept_in]
+
+    def restore(self, tiers: dict[str, Sequence[Sample]]) -> None:
+        """Begin again with what a predecessor kept, by tier; of several incarnations only the newest is taken.
+
+        Between the samples of a coarser tier lies no gap of ours, only what was not kept.
+        """
+        self._clear()
+        kept = {name: {sample.at_ns: sample for sample in samples} for name, samples in tiers.items()}
+        ticks = kept.get(TIERS[0][0], {})
+        # A coarser tier has the histograms; whether the last 100 ms stalled only the finest one knows.
+        merged = {at_ns: sample for name, _, _ in TIERS for at_ns, sample in kept.get(name, {}).items()}
+        newest = max((sample.incarnation for sample in merged.values()), default=0)
+        for at_ns, sample in sorted(merged.items()):
+            if sample.incarnation != newest:
+                continue
+            if at_ns in ticks:
+                sample = replace(sample, stalled=ticks[at_ns].stalled)
+            entry = self._entry(sample, gap_matters=at_ns in ticks)
+            self._newest = entry
+            self._newest_full = entry if entry.histograms is not None else self._newest_full
+            for tier in self._tiers:
+                if at_ns in kept.get(tier.name, {}):
+                    tier.append(entry)
+
+    def _entry(self, sample: Sample, gap_matters: bool = True) -> WindowEntry:
+        """Return the entry of the next sample: leave out what was counted since the last one if that stretch stalled."""
+        counters, histograms, last = sample.counters(), sample.histograms, self._newest
+        late = sample.stalled
+        if last is not None:
+            gap_ns = sample.at_ns - last.at_ns
+            late = late or (gap_matters and gap_ns > self.stall_s * SECOND_NS)
+            if late or self._late:
+                before = last.sample.counters()
+                self._left_out = tuple(map(add, self._left_out, map(sub, counters, before)))
+                self._left_out_ns += gap_ns
+                self._late_full = True
+        stalled = late or (last is not None and self._late)
+        self._late = late
+        if histograms is not None:
+            histograms = self._less_stalls(histograms)
+        if any(self._left_out):
+            counters = tuple(map(sub, counters, self._left_out))
+        return WindowEntry(sample.at_ns, sample.at_ns - self._left_out_ns, counters, histograms, stalled, sample)
+
+    def _less_stalls(self, histograms: Histograms) -> Histograms:
+        last = self._newest_full.sample.histograms if self._newest_full is not None else None
+        if self._late_full and last is not None:
+            grown = differences(histograms, last)
+            left_out = self._left_out_full
+            self._left_out_full = grown if left_out is None else _sums(left_out, grown)
+        self._late_full = False
+        return histograms if self._left_out_full is None else differences(histograms, self._left_out_full)
+
+    def window(self, seconds: float, now_ns: int, since_ns: int = 0, *, histograms: bool = False) -> Window | None:
+        """Return the last `seconds` before `now_ns`, but nothing from before `since_ns`; None without data.
+
+        Its base is the newest sample that is old enough, of the finest tier that reaches back so far, else the oldest one
+        there is. With `histograms` both ends are samples that have them.
+        """
+        newest = self._newest_full if histograms else self._newest
+        start_ns = now_ns - int(seconds * SECOND_NS)
+        if newest is None or newest.at_ns <= max(start_ns, since_ns):
+            return None
+        base = self._base(start_ns, since_ns, histograms)
+        return None if base is None or base.at_ns >= newest.at_ns else between(base, newest)
+
+    def _base(self, start_ns: int, since_ns: int, full: bool) -> WindowEntry | None:
+        tiers = self._tiers[1:] if full else self._tiers
+        for tier in tiers:
+            index = tier.base(start_ns, since_ns)
+            if index is not None and (found := _first(tier, index, full)) is not None:
+                return found
+        oldest = [_first(tier, bisect_left(tier.at, since_ns), full) for tier in tiers]
+        return min((entry for entry in oldest if entry is not None), key=lambda entry: entry.at_ns, default=None)
+
+    def trail(self, since_ns: int = 0) -> Iterator[WindowEntry]:
+        """Yield the entries at or after `since_ns`, oldest first, each stretch of time from the finest tier that has it."""
+        ends = [tier.at[0] if tier.at else None for tier in self._tiers[:-1]]
+        limits: list[int | None] = [None]
+        for end in ends:
+            limits.append(end if limits[-1] is None else min(end, limits[-1]) if end is not None else limits[-1])
+        for tier, limit in zip(reversed(self._tiers), reversed(limits), strict=True):
+            first = bisect_left(tier.at, since_ns)
+            last = len(tier.at) if limit is None else bisect_left(tier.at, limit)
+            yield from tier.entries[first:last]
+
+    def first_fault_ns(self, since_ns: int) -> int | None:
+        """Return when the first fault after the entry at or after `since_ns` was counted; None if there was none."""
+        base: int | None = None
+        for entry in self.trail(since_ns):
+            faults = count_faults(entry.counters[_OUTCOMES_AT:])
+            if base is not None and faults > base:
+                return entry.at_ns
+            base = faults
+        return None
+
+
+def _first(tier: _Tier, index: int, full: bool) -> WindowEntry | None:
+    entries = tier.entries[index:] if full else tier.entries[index : index + 1]
+    return next((entry for entry in entries if not full or entry.histograms is not None), None)
+
+
+def between(base: WindowEntry, newest: WindowEntry) -> Window:
+    """Return what was counted between two entries of one history; with histograms if both have them."""
+    counters = tuple(map(sub, newest.counters, base.counters))
+    claimed, begun, unbegun, rescued, abandoned_long = counters[:_OUTCOMES_AT]
+    first_byte = duration = abandoned = None
+    if newest.histograms is not None and base.histograms is not None:
+        first_byte, duration, abandoned = differences(newest.histograms, base.histograms)
+    return Window(
+        base.at_ns,
+        newest.at_ns,
+        (newest.running_ns - base.running_ns) / SECOND_NS,
+        claimed,
+        begun,
+        unbegun,
+        rescued,
+        abandoned_long,
+        counters[_OUTCOMES_AT:],
+        first_byte,
+        duration,
+        abandoned,
+    )
+
+
+def differences(newer: Histograms, older: Histograms) -> Histograms:
+    """Return what the three histograms counted between two readings."""
+    return (
+        tuple(map(sub, newer[0], older[0])),
+        tuple(map(sub, newer[1], older[1])),
+        tuple(map(sub, newer[2], older[2])),
+    )
+
+
+def _sums(left: Histograms, right: Histograms) -> Histograms:
+    return (
+        tuple(map(add, left[0], right[0])),
+        tuple(map(add, left[1], right[1])),
+        tuple(map(add, left[2], right[2])),
+    )

@@ -1,0 +1,119 @@
+"""How this program starts Python again: the same interpreter and packages, and nothing that the working directory holds.
+
+`python -m` and an empty entry of PYTHONPATH both put the working directory in front of the standard library, so that a file
+`typing_extensions.py` in it is imported by whoever runs there. Every start goes through `command` and one of the two
+environments.
+This module imports nothing that is not loaded when Python has started: `__main__` uses it before it imports anything else.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+
+_ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+_checkouts: list[str] = []
+"""Where this package was found by way of the working directory only: an operator runs a checkout that is not installed."""
+
+_PATH_LISTS = frozenset(
+    ("PATH", "LD_LIBRARY_PATH", "PYTHONPATH", "PYTHONHOME", "PYTHONUSERBASE", "PYTHONPYCACHEPREFIX")
+)
+"""An empty entry of these means the working directory, and a relative one is searched from it."""
+_PYTHON = frozenset(
+    (
+        *("PYTHONHOME", "PYTHONPATH", "PYTHONPLATLIBDIR", "PYTHONUSERBASE", "PYTHONNOUSERSITE", "PYTHONPYCACHEPREFIX"),
+        *("PYTHONDONTWRITEBYTECODE", "PYTHONUTF8", "PYTHONIOENCODING", "PYTHONCOERCECLOCALE", "PYTHONHASHSEED"),
+        *("PYTHONUNBUFFERED", "PYTHONMALLOC", "PYTHONMALLOCSTATS", "PYTHONFAULTHANDLER", "PYTHONTRACEMALLOC"),
+        *("PYTHONOPTIMIZE", "PYTHONWARNINGS", "PYTHONDEVMODE", "PYTHONASYNCIODEBUG", "PYTHONPROFILEIMPORTTIME"),
+        *("PYTHONVERBOSE", "PYTHONNODEBUGRANGES", "PYTHONINTMAXSTRDIGITS"),
+    )
+)
+_COMMON = frozenset(
+    (
+        *("PATH", "HOME", "USER", "LOGNAME", "TMPDIR", "SQLITE_TMPDIR", "TZ", "TZDIR", "LANG", "LANGUAGE"),
+        *("LC_ALL", "LC_COLLATE", "LC_CTYPE", "LC_MESSAGES", "LC_MONETARY", "LC_NUMERIC", "LC_TIME"),
+        *(
+            "LD_LIBRARY_PATH",
+            "LD_PRELOAD",
+            "GLIBC_TUNABLES",
+            "MALLOC_ARENA_MAX",
+            "MALLOC_TRIM_THRESHOLD_",
+            "MALLOC_CONF",
+        ),
+        *("SSL_CERT_FILE", "SSL_CERT_DIR", "OPENSSL_CONF", "OPENSSL_MODULES", "OPENSSL_ENGINES"),
+        *("RES_OPTIONS", "LOCALDOMAIN", "HOSTALIASES"),
+    )
+)
+_PROXIES = ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY")
+OUTWARD = frozenset(
+    (
+        *_PROXIES,
+        *(name.lower() for name in _PROXIES),
+        *(
+            "REQUESTS_CA_BUNDLE",
+            "CURL_CA_BUNDLE",
+            "NETRC",
+            "XDG_CONFIG_HOME",
+            "XDG_CACHE_HOME",
+            "DBUS_SESSION_BUS_ADDRESS",
+        ),
+    )
+)
+"""What a process needs further if it sends notifications. The address of a proxy may hold its password."""
+
+
+def command(module: str, *words: str) -> list[str]:
+    """Return the command that runs `module` of this installation, wherever it is started."""
+    user_site = ["-s"] if sys.flags.no_user_site else []
+    return [os.path.abspath(sys.executable), "-P", *user_site, "-m", module, *words]
+
+
+def environment(more: frozenset[str] = frozenset()) -> dict[str, str]:
+    """Return the environment for a process of ours: known names and those in `more`. What else there is may be a secret."""
+    return _kept(_COMMON | _python() | more)
+
+
+def whole_environment() -> dict[str, str]:
+    """Return the environment for a program that reads settings from it: everything, with absolute search paths."""
+    return _kept(frozenset(os.environ) - (_PYTHON - _python()))
+
+
+def forget_working_directory(*, as_module: bool) -> None:
+    """Take the working directory off `sys.path` unless somebody named it, or this very package is found there alone.
+
+    `as_module`: Python was started with -m, which has put it in front.
+    """
+    if as_module and not sys.flags.safe_path:
+        del sys.path[0]
+    given = os.environ.get("PYTHONPATH", "") if _python() else ""
+    if given and "" in given.split(os.pathsep):
+        here = _absolute("")
+        if here not in _absolute_list(given).split(os.pathsep) and here in sys.path:
+            sys.path.remove(here)
+    if os.path.realpath(_ROOT) not in map(os.path.realpath, filter(None, sys.path)):
+        sys.path.append(_ROOT)
+        _checkouts.append(_ROOT)
+
+
+def _python() -> frozenset[str]:
+    return frozenset() if sys.flags.ignore_environment else _PYTHON
+
+
+def _kept(names: frozenset[str]) -> dict[str, str]:
+    found = {name: value for name, value in os.environ.items() if name in names}
+    found |= {name: _absolute_list(found[name]) for name in _PATH_LISTS & found.keys()}
+    if _checkouts:
+        found["PYTHONPATH"] = os.pathsep.join(filter(None, (found.get("PYTHONPATH"), *_checkouts)))
+    return {name: value for name, value in found.items() if value or name not in _PATH_LISTS}
+
+
+def _absolute_list(value: str) -> str:
+    """Return the entries as they are meant now; without those that name nothing."""
+    return os.pathsep.join(filter(None, (_absolute(entry) for entry in value.split(os.pathsep) if entry)))
+
+
+def _absolute(entry: str) -> str:
+    try:
+        return os.path.abspath(entry)
+    except OSError:  # a relative entry, and the working directory is gone
+        return ""

@@ -1,0 +1,155 @@
+"""The only place that validates settings: flags over environment over TOML file over defaults. A unit ends every name.
+
+Environment: `ROLLBACK_ROUTER_` and the name in capitals, `__` between levels (`ROLLBACK_ROUTER_LIMITS__BODY_BYTES_MAX`).
+An unknown member anywhere is an error that names it; nothing is guessed.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any, Final, Literal
+
+from pydantic import BaseModel, ValidationError
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, TomlConfigSettingsSource
+
+from router.errors import StartError
+from router.settings.sections.address import Address
+from router.settings.sections.admin import Admin
+from router.settings.sections.alerts import AlertSettings
+from router.settings.sections.forwarding import ForwardingSettings
+from router.settings.sections.limits import LimitSettings, Timeouts
+from router.settings.sections.mlflow import MlflowSettings
+from router.settings.sections.notify import Channel
+from router.settings.sections.retention import HistorySettings, IncidentSettings
+from router.settings.sections.service import Service
+from router.settings.sections.tls import ListenTls
+from router.settings.sections.values import Strict
+from router.settings.settings import ENV_PREFIX, EXIT_SETTINGS, Settings
+
+
+def load(path: Path | None = None, flags: dict[str, Any] | None = None) -> Settings:
+    """Return the validated settings; raise StartError (exit code 3) naming every wrong value, its place and the remedy."""
+    if path is not None and not path.is_file():
+        raise StartError("settings_missing", f"settings file {path} does not exist or is not a file", EXIT_SETTINGS)
+
+    class Loaded(Settings):
+        @classmethod
+        def settings_customise_sources(
+            cls,
+            settings_cls: type[BaseSettings],
+            init_settings: PydanticBaseSettingsSource,
+            env_settings: PydanticBaseSettingsSource,
+            dotenv_settings: PydanticBaseSettingsSource,
+            file_secret_settings: PydanticBaseSettingsSource,
+        ) -> tuple[PydanticBaseSettingsSource, ...]:
+            file = (TomlConfigSettingsSource(settings_cls, toml_file=path),) if path else ()
+            return (init_settings, env_settings, *file)
+
+    _refuse_unknown_environment()
+    where = str(path) if path else "the flags and the environment"
+    try:
+        loaded = Loaded(**(flags or {}))
+    except ValidationError as error:
+        raise StartError("settings_invalid", f"{where}: {_explain(error)}", EXIT_SETTINGS) from None
+    except (ValueError, OSError) as error:  # tomllib.TOMLDecodeError is a ValueError and names line and column
+        raise StartError("settings_invalid", f"{where}: {error}", EXIT_SETTINGS) from None
+    return Settings.model_construct(**{name: getattr(loaded, name) for name in Settings.model_fields})
+
+
+def _explain(error: ValidationError) -> str:
+    lines = []
+    for item in error.errors():
+        place = ".".join(str(part) for part in item["loc"]) or "settings"
+        hint = (
+            "there is no such setting"
+            if item["type"] in ("extra_forbidden", "unexpected_keyword_argument")
+            else item["msg"]
+        )
+        # A whole table as value would bury the hint, which names what is wrong in it.
+        # The address of a channel may be a secret.
+        hidden = isinstance(item["input"], (dict, BaseModel)) or place.endswith(".url")
+        value = "" if hidden else f" = {item['input']!r}"[:200]
+        lines.append(f"{place}{value}: {hint.removeprefix('Value error, ')}")
+    return "; ".join(lines)
+
+
+def _refuse_unknown_environment() -> None:
+    for name in os.environ:
+        if name.startswith(ENV_PREFIX):
+            field = name.removeprefix(ENV_PREFIX).lower().split("__")[0]
+            if field not in Settings.model_fields and field not in ("admin_url", "token"):
+                raise StartError(
+                    "settings_unknown", f"environment variable {name}: there is no such setting", EXIT_SETTINGS
+                )
+
+
+def dump(settings: Settings) -> bytes:
+    """Return the settings as JSON, as the supervisor hands them to its children."""
+    return settings.model_dump_json().encode()
+
+
+_OF_A_WORKER: Final = frozenset(
+    (
+        *("proxy_protocol", "proxy_protocol_from", "ready_path", "access_log", "via"),
+        *("tls", "forwarding", "limits", "timeouts"),
+    )
+)
+
+_OF_A_SERVICE: Final = frozenset(
+    (
+        *("hosts", "path_prefix", "replay", "served_version_header", "first_byte_timeout_s", "idle_timeout_s"),
+        *("rules", "backend_tls", "cases", "validation", "inputs"),
+    )
+)
+
+
+def dump_for_workers(settings: Settings) -> bytes:
+    """Return what workers read of the settings (proxy/options.py), as JSON. What control alone needs may be a secret: tokens,
+    addresses of notifications, what probes send.
+    """
+    services: Any = {"__all__": set(_OF_A_SERVICE)}
+    wanted: Any = {**dict.fromkeys(_OF_A_WORKER, True), "services": services}
+    return settings.model_dump_json(include=wanted).encode()
+
+
+def parse(document: bytes) -> Settings:
+    """Return the settings that `dump` wrote."""
+    return Settings.model_construct(**_Plain.model_validate_json(document).fields())
+
+
+class _Plain(Strict):
+    """The same fields without any source but the document itself."""
+
+    listen: Address
+    listen_mode: str
+    admin_listen: Address
+    admin_listen_mode: str
+    proxy_protocol: Literal["off", "required"]
+    proxy_protocol_from: list[str]
+    workers: int
+    state_dir: Path | None
+    ready_path: str
+    access_log: bool
+    via: bool
+    fail_point: str
+    tls: ListenTls
+    admin: Admin
+    alerts: AlertSettings
+    notify: list[Channel]
+    forwarding: ForwardingSettings
+    limits: LimitSettings
+    timeouts: Timeouts
+    incidents: IncidentSettings
+    history: HistorySettings
+    mlflow: MlflowSettings
+    services: dict[str, Service]
+
+    def fields(self) -> dict[str, Any]:
+        return {name: getattr(self, name) for name in type(self).model_fields}
+
+
+def systemd_environment() -> tuple[str | None, float | None]:
+    """Return ($NOTIFY_SOCKET, $WATCHDOG_USEC in seconds) as sd_notify(3) and sd_watchdog_enabled(3) define them."""
+    watchdog_us = os.environ.get("WATCHDOG_USEC", "")
+    return os.environ.get("NOTIFY_SOCKET"), int(watchdog_us) / 1e6 if watchdog_us.isdigit() else None

@@ -1,0 +1,92 @@
+"""Alerts from outside: who may send them, and what they are taken for."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal, Self
+
+from pydantic import Field, field_validator, model_validator
+
+from router.rollout.alerts.alert import LabelMap
+from router.rollout.alerts.label_pattern import bounded
+from router.settings.sections.values import NAME, Bytes, Count, FilePath, Seconds, Strict
+
+LabelName = Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_.\-]{0,127}$")]
+LabelValue = Annotated[str, Field(max_length=256)]
+FieldName = Annotated[str, Field(pattern=r"^[A-Za-z0-9\-]{1,64}$")]
+
+
+class HookToken(Strict):
+    """A bearer token that may send alerts and do nothing else, kept as its SHA-256 (`printf %s TOKEN | sha256sum`)."""
+
+    name: Annotated[str, Field(pattern=r"^[A-Za-z0-9._@\-]{1,64}$")]
+    sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+
+
+class AlertMap(Strict):
+    """Which alerts count as which signal. All matchers and patterns have to fit; the first map that fits decides."""
+
+    kind: Literal["quality", "business"]
+    matchers: dict[LabelName, LabelValue] = {}
+    """Labels and their exact values."""
+    patterns: dict[LabelName, str] = {}
+    """Labels and expressions for the whole value."""
+    service: Annotated[str, Field(pattern=f"^(?:{NAME.pattern})$")] | None = None
+    """The service they are about; unset: the label `service_label` names it."""
+    service_label: LabelName = "service"
+    version_label: LabelName | Literal["none"] = "version"
+    """The label that names the version, if an alert has it."""
+
+    @field_validator("patterns")
+    @classmethod
+    def _bounded(cls, value: dict[str, str]) -> dict[str, str]:
+        return {name: bounded(pattern) for name, pattern in value.items()}
+
+    @model_validator(mode="after")
+    def _chosen(self) -> Self:
+        if not self.matchers and not self.patterns:
+            raise ValueError("without matchers and patterns it would take every alert: name a label")
+        return self
+
+    def plain(self) -> LabelMap:
+        """Return it as the judgement knows it."""
+        label = None if self.version_label == "none" else self.version_label
+        return LabelMap(self.kind, self.matchers, self.patterns, self.service, self.service_label, label)
+
+
+class AlertSettings(Strict):
+    """`POST /v1/hooks/alertmanager` and `/v1/hooks/alert`. Closed until there is a token or a secret."""
+
+    tokens: Annotated[list[HookToken], Field(max_length=100)] = []
+    hmac_secret_file: FilePath | None = None
+    """Holds the secret of signed requests: HMAC-SHA256 over TIMESTAMP:BODY, in hex, as Grafana signs."""
+    signature_required: bool = False
+    """A token alone is not enough."""
+    signature_header: FieldName = "X-Grafana-Alerting-Signature"
+    timestamp_header: FieldName = "X-Grafana-Alerting-Timestamp"
+    """Seconds since 1970."""
+    signature_age_max_s: Seconds = 300.0
+    fresh_s: Seconds = 600.0
+    """An alert that began longer ago when it first comes is stale, and one of which nothing was heard for so long does not
+    stand any more. Alertmanager holds an alert back for group_wait + group_interval, 330 s by default."""
+    body_bytes_max: Annotated[Bytes, Field(le=1 << 20)] = 256 * 1024
+    alerts_max: Annotated[Count, Field(le=1000)] = 100
+    """In one request."""
+    alerts_per_minute_max: Annotated[Count, Field(le=60_000)] = 300
+    remembered_max: Annotated[Count, Field(le=100_000)] = 10_000
+    map: Annotated[list[AlertMap], Field(max_length=100)] = []
+
+    @model_validator(mode="after")
+    def _verifiable(self) -> Self:
+        if self.signature_required and self.hmac_secret_file is None:
+            raise ValueError("signature_required needs hmac_secret_file")
+        if self.alerts_per_minute_max < self.alerts_max:
+            raise ValueError(
+                f"alerts_per_minute_max = {self.alerts_per_minute_max} is less than alerts_max = {self.alerts_max}: "
+                "a request of so many would never be taken"
+            )
+        return self
+
+    @property
+    def open(self) -> bool:
+        """Whether anybody can authenticate."""
+        return bool(self.tokens) or self.hmac_secret_file is not None

@@ -1,0 +1,108 @@
+"""Certificates: for clients, for operators, for backends."""
+
+from __future__ import annotations
+
+import re
+import ssl
+from typing import Annotated, Literal, Self
+
+from pydantic import Field, field_validator, model_validator
+
+from router.settings.sections.values import FilePath, Strict
+from router.tls.contexts import AEAD
+
+
+class CertificateFiles(Strict):
+    """PEM files: a certificate followed by its chain, and its key; without `key` that is in the same file."""
+
+    certificate: FilePath | None = None
+    key: FilePath | None = None
+    minimum_version: Literal["TLSv1.2", "TLSv1.3"] = "TLSv1.2"
+    ciphers: Annotated[list[str], Field(min_length=1, max_length=64)] = list(AEAD)
+    """The suites of TLS 1.2, as OpenSSL names them, the best first; those of TLS 1.3 are not affected."""
+
+    @field_validator("ciphers")
+    @classmethod
+    def _ciphers(cls, value: list[str]) -> list[str]:
+        for name in value:
+            _look_up(name)
+        return value
+
+    @model_validator(mode="after")
+    def _whole(self) -> Self:
+        if self.key is not None and self.certificate is None:
+            raise ValueError(f"key {self.key!r} needs its certificate")
+        if self.minimum_version == "TLSv1.3" and self.ciphers not in ([], list(AEAD)):
+            raise ValueError("ciphers are of TLS 1.2, and minimum_version is TLSv1.3: leave one of them out")
+        return self
+
+
+class NamedCertificate(Strict):
+    """A further certificate, for clients that ask for one of these names (SNI); `*.example.com` is one label deep."""
+
+    server_names: Annotated[list[str], Field(min_length=1, max_length=100)]
+    certificate: FilePath
+    key: FilePath | None = None
+
+    @field_validator("server_names")
+    @classmethod
+    def _names(cls, value: list[str]) -> list[str]:
+        for name in value:
+            if not re.fullmatch(r"(\*\.)?[A-Za-z0-9._\-]{1,253}", name):
+                raise ValueError(f"{name!r} is not a host name; write it as a.example.com or *.example.com")
+        return [name.lower() for name in value]
+
+
+def _look_up(name: str) -> None:
+    """Raise ValueError unless OpenSSL has this suite, and it encrypts and authenticates by a certificate."""
+    if name.startswith("TLS_"):
+        raise ValueError(f"{name!r}: write suites of TLS 1.2 as OpenSSL names them; those of TLS 1.3 are always on")
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    try:
+        context.set_ciphers(name)
+    except (ssl.SSLError, ValueError):
+        found = []
+    else:
+        found = [cipher for cipher in context.get_ciphers() if cipher["name"] == name]
+    if not found:
+        raise ValueError(
+            f"{name!r} is no cipher suite of this OpenSSL: `openssl ciphers -v` lists them, one name a line"
+        )
+    [cipher] = found
+    if not cipher["strength_bits"]:
+        raise ValueError(f"{name!r} does not encrypt: leave it out")
+    if cipher["auth"] not in ("auth-rsa", "auth-ecdsa") or "PSK" in name:
+        raise ValueError(f"{name!r} does not authenticate by an RSA or ECDSA certificate: leave it out")
+
+
+class ListenTls(CertificateFiles):
+    """TLS on `listen`, as soon as there is a certificate."""
+
+    certificates: Annotated[list[NamedCertificate], Field(max_length=100)] = []
+    client_ca: FilePath | None = None
+    """Clients have to show a certificate that it has signed."""
+    client_auth: Literal["required", "optional"] = "required"
+
+    @model_validator(mode="after")
+    def _needs_one(self) -> Self:
+        if self.certificate is None and (self.certificates or self.client_ca is not None):
+            raise ValueError("certificates and client_ca need a certificate: the one for clients without SNI")
+        return self
+
+
+class BackendTlsSettings(CertificateFiles):
+    """How https endpoints are verified; certificate and key are shown to backends that ask for one."""
+
+    ca: FilePath | None = None
+    """Trusted instead of the system's authorities."""
+    server_name: Annotated[str, Field(pattern=r"^[A-Za-z0-9._:\-]{1,253}$")] | None = None
+    """Asked for, and looked for in the certificate, instead of the endpoint's host."""
+    verify: bool = True
+    ciphers: Annotated[list[str], Field(max_length=64)] = []
+    """The suites of TLS 1.2 that backends may choose from; empty: OpenSSL's own choice, for there are old backends."""
+
+    @model_validator(mode="after")
+    def _verified(self) -> Self:
+        if self.ca is not None and not self.verify:
+            raise ValueError("ca says whom to trust and verify = false trusts everybody: leave one of them out")
+        return self

@@ -1,0 +1,134 @@
+"""The only place that validates settings: flags over environment over TOML file over defaults. A unit ends every name.
+
+Environment: `ROLLBACK_ROUTER_` and the name in capitals, `__` between levels (`ROLLBACK_ROUTER_LIMITS__BODY_BYTES_MAX`).
+An unknown member anywhere is an error that names it; nothing is guessed.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Annotated, Final, Literal
+
+from pydantic import Field, field_validator, model_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from router.settings.sections.address import Address, FileMode
+from router.settings.sections.admin import Admin
+from router.settings.sections.alerts import AlertSettings
+from router.settings.sections.forwarding import ForwardingSettings, networks
+from router.settings.sections.limits import LimitSettings, Timeouts
+from router.settings.sections.mlflow import MlflowSettings
+from router.settings.sections.notify import Channel
+from router.settings.sections.retention import HistorySettings, IncidentSettings
+from router.settings.sections.service import Service
+from router.settings.sections.tls import ListenTls
+from router.settings.sections.values import NAME
+
+EXIT_SETTINGS: Final = 3
+
+ENV_PREFIX: Final = "ROLLBACK_ROUTER_"
+
+
+class Settings(BaseSettings):
+    """Everything the router is told. `load` reads it; `config show` prints it."""
+
+    model_config = SettingsConfigDict(
+        env_prefix=ENV_PREFIX,
+        env_nested_delimiter="__",
+        extra="forbid",
+        frozen=True,
+        nested_model_default_partial_update=True,
+    )
+    listen: Address = Address(host="127.0.0.1", port=8080)
+    listen_mode: FileMode = "0660"
+    """Who may connect to a Unix socket: writing to it is what connecting asks for (unix(7))."""
+    admin_listen: Address = Address(host="127.0.0.1", port=8081)
+    admin_listen_mode: FileMode = "0600"
+    proxy_protocol: Literal["off", "required"] = "off"
+    """Whether every connection begins with a PROXY header. Never guessed: a client could write one, too."""
+    proxy_protocol_from: Annotated[list[str], Field(max_length=256)] = []
+    """Networks, or "unix", of the balancers that write it; from everybody else nothing is taken."""
+    workers: Annotated[int, Field(ge=1, le=64)] = Field(default_factory=lambda: min(len(os.sched_getaffinity(0)), 64))
+    state_dir: Path | None = None
+    ready_path: str | Literal["none"] = "/-/ready"
+    access_log: bool = False
+    via: bool = True
+    fail_point: str = ""
+    tls: ListenTls = ListenTls()
+    admin: Admin = Admin()
+    alerts: AlertSettings = AlertSettings()
+    notify: Annotated[list[Channel], Field(max_length=16)] = []
+    forwarding: ForwardingSettings = ForwardingSettings()
+    limits: LimitSettings = LimitSettings()
+    timeouts: Timeouts = Timeouts()
+    incidents: IncidentSettings = IncidentSettings()
+    history: HistorySettings = HistorySettings()
+    mlflow: MlflowSettings = MlflowSettings()
+    services: Annotated[dict[str, Service], Field(max_length=16)] = {}
+
+    @field_validator("services")
+    @classmethod
+    def _names(cls, value: dict[str, Service]) -> dict[str, Service]:
+        seen: dict[tuple[str, str], str] = {}
+        for name, service in value.items():
+            if not NAME.fullmatch(name):
+                raise ValueError(f"service name {name!r}: use letters, digits, '.', '_' and '-', at most 63")
+            for host in service.hosts or ["*"]:
+                other = seen.setdefault((host, service.path_prefix), name)
+                if other != name:
+                    raise ValueError(
+                        f"services {other!r} and {name!r} both answer host {host!r}, prefix {service.path_prefix!r}"
+                    )
+        return value
+
+    @field_validator("proxy_protocol_from")
+    @classmethod
+    def _networks(cls, value: list[str]) -> list[str]:
+        return networks(value)
+
+    @model_validator(mode="after")
+    def _somebody_announces(self) -> Settings:
+        if self.proxy_protocol == "required" and not self.proxy_protocol_from:
+            raise ValueError(
+                "proxy_protocol is required, and proxy_protocol_from names nobody who may send it: "
+                'name the balancers\' networks, for example ["10.0.0.0/8"]'
+            )
+        return self
+
+    @field_validator("notify")
+    @classmethod
+    def _channels(cls, value: list[Channel]) -> list[Channel]:
+        names = [channel.name for channel in value]
+        if twice := sorted({name for name in names if names.count(name) > 1}):
+            raise ValueError(f"the channel {twice[0]!r} is there twice")
+        return value
+
+    @model_validator(mode="after")
+    def _alerts_are_about_us(self) -> Settings:
+        for number, known in enumerate(self.alerts.map):
+            if known.service is not None and known.service not in self.services:
+                names = ", ".join(sorted(self.services)) or "none"
+                raise ValueError(
+                    f"alerts.map.{number}.service {known.service!r}: there is no such service; there are: {names}"
+                )
+        return self
+
+    @model_validator(mode="after")
+    def _admin_is_guarded(self) -> Settings:
+        if self.admin_listen.unix:  # its mode says who may connect
+            return self
+        if self.admin_listen.host not in ("127.0.0.1", "::1", "localhost") and not self.admin.tokens:
+            raise ValueError(
+                f"admin_listen {self.admin_listen} can be reached from outside: set admin.tokens or listen on 127.0.0.1"
+            )
+        return self
+
+    def resolved_state_dir(self) -> Path:
+        """Return where the journal lives: the setting, $STATE_DIRECTORY, or the user's state folder by listen port or path."""
+        if self.state_dir is not None:
+            return self.state_dir
+        if given := os.environ.get("STATE_DIRECTORY"):
+            return Path(given.split(":")[0])
+        base = os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state"
+        return Path(base) / "rollback-router" / (self.listen.unix.strip("/").replace("/", "-") or str(self.listen.port))

@@ -1,0 +1,1 @@
+"""The parent process: sockets, shared memory, children, signals. Entry point: `run.run`."""

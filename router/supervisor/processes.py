@@ -1,0 +1,160 @@
+"""What the processes of one router share, and the places for them: memory, descriptors, the argument each is started with.
+
+Children hold the read end of a pipe of which we hold the other: when we die, however we die, they see its end.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+
+from router.runtime import child_args, interpreter
+from router.runtime.inlets import Inlets
+from router.settings import loader
+from router.settings.settings import Settings
+from router.shm import layout as at
+from router.shm import segment, settings_memory
+from router.supervisor.child import Child
+from router.supervisor.run_options import RunOptions
+from router.supervisor.sockets import AdminSocket, DataSockets
+from router.supervisor.state_directory import StateDirectory
+
+
+class ProcessSet:
+    """Control and the workers of one router, none of them started yet. `resumes`: control starts from the journal although the
+    workers live.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        start: RunOptions,
+        state: StateDirectory,
+        data: DataSockets,
+        admin: AdminSocket,
+        control_argv: Sequence[str],
+        worker_argv: Sequence[str],
+        inlets: Inlets | None = None,
+    ) -> None:
+        self.segment = segment.create(settings.workers, len(settings.services))
+        self.segment.words[at.H_SETTINGS] = 1
+        self.resumes = False
+        self._start = start
+        self._control_fd, self._worker_fd = _documents(settings)
+        wakes = [os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK) for _ in range(settings.workers)]
+        self._acks = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
+        self._life, self._life_write = os.pipe()
+        self._shared = (self.segment.fd, self._acks, self._life)
+        self._channels: dict[str, _Channel] = {}
+        admin_fd = admin.sock.fileno()
+        self.control = Child(
+            "control",
+            lambda: (*control_argv, self._control_boot(admin_fd, wakes, str(state.path))),
+            lambda: (*self._shared, self._control_fd, self._updates("control"), admin_fd, *wakes, state.lock_fd),
+            lambda: self.segment.words[at.H_CONTROL_HEARTBEAT_NS],
+            environment=interpreter.environment(interpreter.OUTWARD),
+        )
+        self.workers = [
+            self._worker(
+                index,
+                worker_argv,
+                str(state.path),
+                inlets,
+                [sock.fileno() for sock in data.of_worker(index, settings.workers)],
+                wake,
+            )
+            for index, wake in enumerate(wakes)
+        ]
+
+    def write(self, settings: Settings) -> None:
+        """Make other settings the present ones; `deliver` hands them on."""
+        before = self._control_fd, self._worker_fd
+        self._control_fd, self._worker_fd = _documents(settings)
+        for fd in before:
+            os.close(fd)
+
+    def deliver(self, child: Child) -> bool:
+        """Hand the present settings to a child; return False if it has not taken the ones before yet."""
+        fd = self._control_fd if child is self.control else self._worker_fd
+        return settings_memory.send(self._channels[child.name].ours, fd)
+
+    def _updates(self, name: str, *, renew: bool = False) -> int:
+        """Return the child's end of its channel; a new life begins with an empty one."""
+        if renew and name in self._channels:
+            self._channels.pop(name).close()
+        if name not in self._channels:
+            self._channels[name] = _Channel()
+        return self._channels[name].theirs.fileno()
+
+    def _control_boot(self, admin_fd: int, wake_fds: list[int], state_dir: str) -> str:
+        first = not self.segment.words[at.H_CONTROL_READY]
+        return child_args.encode(
+            child_args.ControlArgs(
+                segment_fd=self.segment.fd,
+                settings_fd=self._control_fd,
+                updates_fd=self._updates("control", renew=True),
+                admin_fd=admin_fd,
+                wake_fds=wake_fds,
+                acks_fd=self._acks,
+                life_fd=self._life,
+                state_dir=state_dir,
+                settings_origin=self._start.origin,
+                assume_active=self._start.assume_active if first else None,
+                journal_from=self._start.journal_from if first else None,
+                resumes=self.resumes or None,
+            )
+        )
+
+    def _worker(
+        self,
+        index: int,
+        argv: Sequence[str],
+        state_dir: str,
+        inlets: Inlets | None,
+        listen_fds: list[int],
+        wake_fd: int,
+    ) -> Child:
+        name = f"worker {index}"
+        inlet_fds = [inlets.sockets[index].fileno()] if inlets is not None else []
+
+        def argument() -> str:
+            return child_args.encode(
+                child_args.WorkerArgs(
+                    index=index,
+                    segment_fd=self.segment.fd,
+                    settings_fd=self._worker_fd,
+                    updates_fd=self._updates(name, renew=True),
+                    listen_fds=listen_fds,
+                    wake_fd=wake_fd,
+                    acks_fd=self._acks,
+                    life_fd=self._life,
+                    state_dir=state_dir,
+                    inlet_fd=inlet_fds[0] if inlet_fds else None,
+                )
+            )
+
+        heartbeat = self.segment.layout.lane(index) + at.W_HEARTBEAT_NS
+        return Child(
+            name,
+            lambda: (*argv, argument()),
+            lambda: (*self._shared, self._worker_fd, self._updates(name), *listen_fds, *inlet_fds, wake_fd),
+            lambda: self.segment.words[heartbeat],
+            index,
+            interpreter.environment(),
+        )
+
+
+class _Channel:
+    """A pair of sockets over which one child gets newer settings."""
+
+    def __init__(self) -> None:
+        self.ours, self.theirs = settings_memory.channel()
+
+    def close(self) -> None:
+        self.ours.close()
+        self.theirs.close()
+
+
+def _documents(settings: Settings) -> tuple[int, int]:
+    """Return the descriptors of the settings as control and as a worker may see them."""
+    return settings_memory.create(loader.dump(settings)), settings_memory.create(loader.dump_for_workers(settings))

@@ -1,0 +1,190 @@
+"""The sockets that the supervisor binds once and keeps, so that a dying child refuses nobody.
+
+N data sockets share one port by SO_REUSEPORT; they are bound early, to fail early, and listen only once control has
+published a route. SO_REUSEPORT would let a second router of the same user in unseen, so a plain bind is tried first, and
+again at the moment of listening. A Unix socket is one for all workers: the kernel has no SO_REUSEPORT for them, and wakes
+every worker that waits for it; whoever comes first takes the connection.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import socket
+from typing import Final
+
+from router.errors import StartError
+from router.runtime import clock
+from router.settings.sections.address import Address
+from router.supervisor import unix_socket
+
+EXIT_PORT: Final = 4
+BACKLOG: Final = 4096
+RETRY_EVERY_S: Final = 0.05
+
+
+class DataSockets:
+    """One socket a worker, or a Unix socket for all, on one address: `address`, where they really are, also if port 0 was
+    asked for.
+    """
+
+    _path_is: tuple[int, int] | None
+
+    def __init__(self, address: Address, count: int, patience_s: float = 0.0, mode: str = "0660") -> None:
+        """Bind them; raise StartError (4). For `patience_s` wait for workers of a killed router to leave the port. `mode` is
+        that of a Unix socket.
+        """
+        _wait_until_free(address, "listen", patience_s)
+        self._path_is = None
+        if address.unix:
+            self.address = address
+            self.sockets = [unix_socket.bind(address, "listen", mode)]
+            self._path_is = unix_socket.identity(address.unix)
+            return
+        first = _bind(address, "listen", share=True)
+        self.address = address_of(first)
+        self.sockets = [first, *(_bind(self.address, "listen", share=True) for _ in range(count - 1))]
+
+    @classmethod
+    def adopted(cls, sockets: list[socket.socket], count: int) -> DataSockets:
+        """Return those of another router, and as many more as `count` workers need; raise StartError (4).
+
+        The further ones are bound and do not listen: each worker opens its own when it can accept. None is ever closed because
+        there are fewer workers: some serve two then.
+        """
+        self = cls.__new__(cls)
+        self._path_is = None
+        self.sockets = sockets
+        self.address = address_of(sockets[0])
+        if not self.address.unix:
+            self.sockets += [_bind(self.address, "listen", share=True) for _ in range(count - len(sockets))]
+        return self
+
+    def of_worker(self, index: int, count: int) -> list[socket.socket]:
+        """Return the sockets of worker number `index` of `count`."""
+        if self.address.unix:
+            return self.sockets[:1]
+        return self.sockets[index::count]
+
+    def own(self) -> None:
+        """The path of a Unix socket is ours to remove."""
+        self._path_is = unix_socket.identity(self.address.unix) if self.address.unix else None
+
+    def disown(self) -> None:
+        """The path of a Unix socket is another's."""
+        self._path_is = None
+
+    def listen(self) -> None:
+        """Open the door; raise StartError (4) if another router has opened it meanwhile."""
+        if self._path_is is None:
+            check_free(self.address, "listen")
+        elif unix_socket.identity(self.address.unix) != self._path_is:
+            raise unix_socket.in_use(self.address, "listen")
+        for sock in self.sockets:
+            sock.listen(BACKLOG)
+
+    def close(self) -> None:
+        """Give up our share; the port closes when its workers have given up theirs."""
+        unix_socket.remove(self.address.unix, self._path_is)
+        for sock in self.sockets:
+            sock.close()
+
+
+class AdminSocket:
+    """The listening socket of the admin API."""
+
+    _path_is: tuple[int, int] | None
+
+    def __init__(self, address: Address, patience_s: float = 0.0, mode: str = "0600") -> None:
+        """Bind it and listen; raise StartError (4). `mode` is that of a Unix socket."""
+        _wait_until_free(address, "admin_listen", patience_s)
+        self.sock = unix_socket.bind(address, "admin_listen", mode) if address.unix else _bind(address, "admin_listen")
+        self.sock.listen(BACKLOG)
+        self.address = address_of(self.sock)
+        self.own()
+
+    @classmethod
+    def adopted(cls, sock: socket.socket) -> AdminSocket:
+        """Return that of another router."""
+        self = cls.__new__(cls)
+        self.sock, self.address, self._path_is = sock, address_of(sock), None
+        return self
+
+    def own(self) -> None:
+        """The path of a Unix socket is ours to remove."""
+        self._path_is = unix_socket.identity(self.address.unix) if self.address.unix else None
+
+    def disown(self) -> None:
+        """The path of a Unix socket is another's."""
+        self._path_is = None
+
+    def close(self) -> None:
+        """Close it; the path of a Unix socket goes."""
+        unix_socket.remove(self.address.unix, self._path_is)
+        self.sock.close()
+
+
+def check_free(address: Address, setting: str) -> None:
+    """Raise StartError (4) naming `setting` unless `address` can be bound by one who shares it with nobody."""
+    if address.unix:
+        unix_socket.check_free(address, setting)
+    else:
+        _bind(address, setting).close()
+
+
+def address_of(sock: socket.socket) -> Address:
+    """Return where `sock` is bound."""
+    if sock.family == socket.AF_UNIX:
+        return Address(host="", port=0, unix=sock.getsockname())
+    host, port = sock.getsockname()[:2]
+    return Address(host=host, port=port)
+
+
+def _wait_until_free(address: Address, setting: str, patience_s: float) -> None:
+    give_up_at_s = clock.now_s() + patience_s
+    while True:
+        try:
+            return check_free(address, setting)
+        except StartError as error:
+            if error.code != "port_in_use" or clock.now_s() >= give_up_at_s:
+                raise
+            clock.sleep_s(RETRY_EVERY_S)
+
+
+def _bind(address: Address, setting: str, *, share: bool = False) -> socket.socket:
+    try:
+        family, kind, protocol, _, where = socket.getaddrinfo(
+            address.host, address.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+        )[0]
+        sock = socket.socket(family, kind, protocol)
+    except (OSError, UnicodeError) as error:  # a label of more than 63 characters is a UnicodeError
+        why = error.strerror if isinstance(error, OSError) else error
+        remedy = "write an address or a name of this machine, for example 127.0.0.1"
+        raise StartError("address_unknown", f"{setting} {address}: {why}: {remedy}", EXIT_PORT) from None
+    try:
+        # Past connections in TIME_WAIT must not keep a restarted router from its port.
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if share:
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        if family == socket.AF_INET6:
+            sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
+        sock.bind(where)
+    except OSError as error:
+        sock.close()
+        raise _refused(address, setting, error) from None
+    sock.setblocking(False)
+    return sock
+
+
+def _refused(address: Address, setting: str, error: OSError) -> StartError:
+    flag = "--listen" if setting == "listen" else "--admin"
+    if error.errno == errno.EADDRINUSE:
+        remedy = f"stop what listens there (`ss -ltnp 'sport = :{address.port}'` names it) or choose another: {flag} HOST:PORT"
+        return StartError("port_in_use", f"{setting} {address} is in use: {remedy}", EXIT_PORT)
+    if error.errno == errno.EACCES:
+        remedy = f"ports below 1024 need CAP_NET_BIND_SERVICE; or choose another: {flag} HOST:PORT"
+        return StartError("port_forbidden", f"{setting} {address} is not ours to open: {remedy}", EXIT_PORT)
+    remedy = f"this machine may not have that address (`ip address` lists them); choose another: {flag} HOST:PORT"
+    return StartError(
+        "address_unavailable", f"{setting} {address}: {os.strerror(error.errno or 0)}: {remedy}", EXIT_PORT
+    )

@@ -1,0 +1,146 @@
+"""The state directory: one router at a time. The lock is a flock on STATE_DIR/lock, which holds the pid of its owner.
+
+Control inherits the descriptor, so the lock also outlives a killed supervisor for as long as its control may still write
+the journal. A clean stop empties the file; a pid that is still in it says that the predecessor was killed.
+"""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import logging
+import os
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Final
+
+from router.errors import StartError
+from router.runtime import clock, owned_files
+
+log = logging.getLogger(__name__)
+
+EXIT_STATE: Final = 5
+PATIENCE_S: Final = 5.0
+"""How long the children of a killed supervisor are waited for."""
+RETRY_EVERY_S: Final = 0.05
+LOCK: Final = "lock"
+
+
+class StateDirectory:
+    """A locked directory of mode 0700. `unclean` is whether the last router here was killed."""
+
+    def __init__(self, path: Path, patience_s: float = PATIENCE_S, *, lock: bool = True) -> None:
+        """Make and lock it; raise StartError (5) naming the process that holds it, whose it
+        is, or what forbids to write. Without `lock` it is
+        left to `take`.
+        """
+        self.path = path
+        self.unclean = False
+        self._locked = False
+        try:
+            path.mkdir(mode=0o700, parents=True, exist_ok=True)
+            owned_files.close_to_others(path)
+            self.lock_fd = owned_files.opened(path / LOCK, os.O_RDWR | os.O_CREAT)
+        except owned_files.NotOurs as error:
+            detail = f"state directory {path}: {error.strerror}; or choose another: --state-dir DIR"
+            raise StartError("state_not_ours", detail, EXIT_STATE) from None
+        except OSError as error:
+            raise StartError(
+                "state_unwritable",
+                f"state directory {path}: {_remedy(error)} or choose another: --state-dir DIR",
+                EXIT_STATE,
+            ) from None
+        if (why := owned_files.exposed(path)) is not None:
+            log.warning(
+                "state directory %s: %s, who can replace it; choose a place that root or this user owns", path, why
+            )
+        if not lock:
+            return
+        try:
+            self._lock(patience_s)
+        except StartError:
+            os.close(self.lock_fd)
+            raise
+        self.unclean = _owner(self.lock_fd) is not None
+        self._sign()
+
+    def _sign(self) -> None:
+        self._locked = True
+        os.ftruncate(self.lock_fd, 0)
+        os.pwrite(self.lock_fd, str(os.getpid()).encode(), 0)
+
+    def take(self) -> bool:
+        """Lock it if nobody has it; return whether it is ours."""
+        try:
+            fcntl.flock(self.lock_fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return False
+        self._sign()
+        return True
+
+    def give_up(self) -> None:
+        """Unlock it for a successor, and keep it open."""
+        self._locked = False
+        fcntl.flock(self.lock_fd, fcntl.LOCK_UN)
+
+    def _lock(self, patience_s: float) -> None:
+        give_up_at_s = clock.now_s() + patience_s
+        while True:
+            try:
+                return fcntl.flock(self.lock_fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                owner = _owner(self.lock_fd)
+                if _alive(owner) or clock.now_s() >= give_up_at_s:
+                    raise StartError(
+                        "state_in_use",
+                        f"state directory {self.path} is in use by the router with pid {owner}: "
+                        "stop that one first, or give this one its own: --state-dir DIR",
+                        EXIT_STATE,
+                    ) from None
+            clock.sleep_s(RETRY_EVERY_S)
+
+    def archive(self, at_s: float) -> Path | None:
+        """Move everything but the lock into `archive-TIME` (wall time `at_s`), as --fresh asks; None if there was nothing."""
+        old = [item for item in self.path.iterdir() if item.name != LOCK and not item.name.startswith("archive-")]
+        if not old:
+            return None
+        place = self.path / f"archive-{datetime.fromtimestamp(at_s, UTC):%Y%m%dT%H%M%S.%fZ}"
+        place.mkdir(mode=0o700)
+        for item in old:
+            item.rename(place / item.name)
+        return place
+
+    def close(self) -> None:
+        """Unlock it: a clean end."""
+        if self._locked:
+            os.ftruncate(self.lock_fd, 0)
+        os.close(self.lock_fd)
+
+
+def _owner(lock_fd: int) -> int | None:
+    text = os.pread(lock_fd, 20, 0).strip()
+    return int(text) if text.isdigit() and len(text) < 10 else None  # pids have at most 22 bits
+
+
+def _remedy(error: OSError) -> str:
+    match error.errno:
+        case errno.EEXIST | errno.ENOTDIR:
+            return f"{error.filename} is no directory, or a link to nothing; remove it"
+        case errno.ENOSPC | errno.EDQUOT:
+            return f"{error.strerror}; make room"
+        case errno.ENAMETOOLONG | errno.ELOOP:
+            return f"{error.strerror}; correct it"
+        case _:
+            return f"{error.strerror}; make it writable for this user"
+
+
+def _alive(pid: int | None) -> bool:
+    if pid is None:
+        return False
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True

@@ -1,0 +1,392 @@
+"""The parent process: it owns the memory and the sockets, starts the others, and restarts what died or fell silent.
+
+No HTTP, no decisions. Its loop waits for a signal or for the next tick of 100 ms:
+
+    control started → it is ready → the data sockets listen, workers started → all beat: announced
+    SIGTERM → not ready, but serving, for `shutdown_delay_s` →
+        workers told to finish → all gone → control told to finish → gone: the end
+
+Children hold the read end of a pipe of which we hold the other: when we die, however we die, they see its end.
+"""
+
+from __future__ import annotations
+
+import logging
+import signal
+from collections.abc import Sequence
+from typing import Final
+
+from router import __version__
+from router.errors import StartError
+from router.runtime import build, clock
+from router.runtime.failpoint import FailPoint
+from router.runtime.inlets import Inlets
+from router.settings import loader
+from router.settings.settings import Settings
+from router.shm import layout as at
+from router.shm.sample_ring import SampleRing
+from router.shm.worker_stats import WorkerStats
+from router.supervisor import reload
+from router.supervisor.child import Child, describe
+from router.supervisor.processes import ProcessSet
+from router.supervisor.run_options import RunOptions
+from router.supervisor.signals import Signals
+from router.supervisor.sockets import AdminSocket, DataSockets
+from router.supervisor.state_directory import StateDirectory
+from router.supervisor.systemd import Notifier
+from router.supervisor.takeover.new_router import NewRouter
+from router.supervisor.takeover.old_router import OldRouter
+from router.tls import contexts
+
+log = logging.getLogger(__name__)
+
+EXIT_INTERNAL: Final = 10
+TICK_S: Final = 0.1
+LATE_S: Final = 1.0
+"""A tick later than this means that we stood still, perhaps with the whole machine: silence is counted from here."""
+KILL_AFTER_S: Final = 5.0
+"""What a child that was told to leave gets beyond its own time limit."""
+
+
+class Supervisor:
+    """The loop. `settings` names the addresses that were really bound."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        start: RunOptions,
+        state: StateDirectory,
+        data: DataSockets,
+        admin: AdminSocket,
+        control_argv: Sequence[str],
+        worker_argv: Sequence[str],
+        old: NewRouter | None = None,
+        inlets: Inlets | None = None,
+    ) -> None:
+        self._settings = settings
+        self._start = start
+        self._data = data
+        self._admin = admin
+        self._state = state
+        self._old = old  # set: we are taking over
+        self._inlets = inlets
+        self._old_router: OldRouter | None = None
+        self._halted = False
+        self._control_status: int | None = None
+        self._failure: StartError | None = None
+        self._notifier = Notifier(*loader.systemd_environment())
+        self._notify_due_ns = 0
+        self._serving = False
+        self._announced = False
+        self._close_at_ns: int | None = None  # set: we were told to stop
+        self._leave_by_ns: int | None = None  # set: we are draining
+        self._control_notified = False
+        self._cut = 0
+        self._exit_code: int | None = None
+        self._watched_since_ns = self._ticked_ns = clock.now_ns()
+        self._processes = ProcessSet(settings, start, state, data, admin, control_argv, worker_argv, inlets)
+        self._segment = self._processes.segment
+        self._worker_stats = WorkerStats(self._segment)
+        self._control, self._workers = self._processes.control, self._processes.workers
+        self._segment.words[at.H_STATE_LOCKED] = old is None
+        self._segment.words[at.H_PORT_SHARED] = self._segment.words[at.H_TAKING_OVER] = old is not None
+
+    # -- the loop
+    def run(self) -> int:
+        """Start everything, watch it, end it; return the exit code."""
+        try:
+            with Signals() as signals:
+                while self._exit_code is None:
+                    self._step(signals)
+            if self._failure is not None:
+                raise self._failure
+            return self._exit_code
+        finally:
+            self._kill_all()
+            if self._old_router is not None:
+                self._old_router.close()
+
+    def _step(self, signals: Signals) -> None:
+        try:
+            self.tick(clock.now_ns())
+            talks = self._old_router or self._old
+            for number in signals.wait(TICK_S, talks.descriptors if talks else ()):
+                self.signalled(number, clock.now_ns())
+        except StartError:
+            raise
+        except Exception:  # the supervisor's guard: children outlive our mistakes
+            log.exception("the supervisor's tick failed; the next one tries again")
+            clock.sleep_s(TICK_S)
+
+    def signalled(self, number: int, now_ns: int) -> None:
+        """Do what a signal asks for."""
+        if number == signal.SIGHUP:
+            self._reload()
+        elif number in (signal.SIGTERM, signal.SIGINT):
+            if self._close_at_ns is None:
+                self._stopping(now_ns)
+            else:
+                log.warning("second %s: leaving at once", signal.Signals(number).name)
+                self._kill_all()
+                self._exit_code = 1 if self._cut else 0
+
+    def tick(self, now_ns: int) -> None:
+        """Reap, kill the silent, start what is due, and pass from one phase to the next."""
+        if now_ns - self._ticked_ns > LATE_S * 1e9:
+            self._watched_since_ns = now_ns
+        self._ticked_ns = now_ns
+        if self._leave_by_ns is None and self._close_at_ns is not None and now_ns >= self._close_at_ns:
+            self._drain(now_ns)
+        for child in (self._control, *self._workers):
+            self._watch(child, now_ns)
+        if self._exit_code is not None:
+            return
+        if self._leave_by_ns is not None:
+            self._leave(now_ns, self._leave_by_ns)
+        elif not self._serving and self._segment.words[at.H_CONTROL_READY]:
+            if self._old is None:
+                self._data.listen()
+            self._serving = True
+            self._watched_since_ns = now_ns  # workers that were started before beat from now on
+        elif not self._announced and self._old is None and self.serving():
+            self._announce()
+        self._step_takeover(now_ns)
+        self._ping_watchdog(now_ns)
+
+    def _watch(self, child: Child, now_ns: int) -> None:
+        if (status := child.ended()) is not None:
+            self._ended(child, status, now_ns)
+        elif not child.running:
+            if self._due(child, now_ns):
+                self._launch(child, now_ns)
+        elif self._speaks(child) and child.is_silent(now_ns, self._watched_since_ns, self._silent_limit_s(child)):
+            log.error(
+                "%s (pid %d) has been silent for %.1f s: killed",
+                child.name,
+                child.pid,
+                child.silent_s(now_ns, self._watched_since_ns),
+            )
+            child.send(signal.SIGKILL)
+        elif (
+            child.up and child.settings_version != self._segment.words[at.H_SETTINGS] and self._processes.deliver(child)
+        ):
+            child.settings_version = self._segment.words[at.H_SETTINGS]
+            child.send(signal.SIGHUP)  # only once it is up: before, it has no handler, and reads the settings anyway
+
+    def _speaks(self, child: Child) -> bool:
+        """Return whether it should beat by now: a worker that is started early in a take-over first waits for a route."""
+        return self._serving or child is self._control
+
+    def _due(self, child: Child, now_ns: int) -> bool:
+        started = not self._halted if child is self._control else self._serving or self._inlets is not None
+        return started and self._leave_by_ns is None and now_ns >= child.restart_at_ns
+
+    def _silent_limit_s(self, child: Child) -> float:
+        timeouts = self._settings.timeouts
+        return timeouts.control_silent_s if child is self._control else timeouts.worker_silent_s
+
+    def _launch(self, child: Child, now_ns: int) -> None:
+        words = self._segment.words
+        counter = at.H_CONTROL_STARTS if child.index is None else self._segment.layout.lane(child.index) + at.W_STARTS
+        words[counter] += 1
+        child.start(now_ns, words[at.H_SETTINGS])
+
+    def _ended(self, child: Child, status: int, now_ns: int) -> None:
+        cut = self._reap(child)
+        if child is self._control and self._halted:
+            log.info("control left: %s", describe(status))
+            self._control_status = status
+        elif self._leave_by_ns is not None:
+            log.info("%s left: %s", child.name, describe(status))
+        elif child is self._control and not self._segment.words[at.H_CONTROL_READY]:
+            log.error("control ended before it was ready: %s", describe(status))
+            self._exit_code = status if status > 0 else EXIT_INTERNAL
+        else:
+            delay_s = child.restart_after(now_ns)
+            log.error("%s died: %s; %d exchanges cut; restart in %.1f s", child.name, describe(status), cut, delay_s)
+
+    def _reap(self, child: Child) -> int:
+        """End the exchanges of a dead worker; return how many there were."""
+        cut = self._worker_stats.close_dead_worker(child.index) if child.index is not None else 0
+        if self._leave_by_ns is not None:
+            self._cut += cut
+        return cut
+
+    def _announce(self) -> None:
+        self._announced = True
+        settings = self._settings
+        self._old_router = OldRouter(self._state.path, self, FailPoint(settings.fail_point))
+        services = ", ".join(sorted(settings.services))
+        data_url = settings.listen.url(settings.tls.certificate is not None)
+        admin_url = settings.admin_listen.url(settings.admin.tls.certificate is not None)
+        self._start.announce(
+            f"rollback-router {__version__} ({build.flavour()}): serving {services} on {data_url}, admin on {admin_url}, "
+            f"{settings.workers} workers, state in {settings.state_dir}"
+        )
+        self._notifier.send("READY=1", f"STATUS=serving {services} on {settings.listen}")
+
+    def _ping_watchdog(self, now_ns: int) -> None:
+        if self._notifier.watchdog_every_s is not None and now_ns >= self._notify_due_ns:
+            self._notify_due_ns = now_ns + round(self._notifier.watchdog_every_s * 1e9)
+            self._notifier.send("WATCHDOG=1")
+
+    # -- another router in our place: what handover.Old and take_over.New ask for
+    def _step_takeover(self, now_ns: int) -> None:
+        if self._old_router is not None:
+            self._old_router.tick(now_ns)
+        elif self._old is not None and self._close_at_ns is None:
+            try:
+                self._old.tick(self, now_ns)
+            except StartError as error:
+                if not self._serving:
+                    raise
+                self._failure = error  # our workers have accepted connections: they finish them
+                self._stopping(now_ns)
+
+    def refusal(self) -> str | None:
+        """Return why we cannot hand over now."""
+        return "it is being stopped" if self._close_at_ns is not None else None
+
+    def offer(self, inlets: int) -> tuple[dict[str, object], list[int]]:
+        """Return what a successor is told, and the sockets, which are shared from now on."""
+        self._segment.words[at.H_INLETS] = inlets
+        self._segment.words[at.H_PORT_SHARED] = 1
+        return {"version": __version__}, [sock.fileno() for sock in (*self._data.sockets, self._admin.sock)]
+
+    def halt_control(self) -> None:
+        """Have control leave, for a while at least."""
+        self._halted = True
+        self._control_status = None if self._control.running else EXIT_INTERNAL
+        self._control.send(signal.SIGTERM)
+
+    def control_ended(self) -> int | None:
+        """Return the exit code of the control that was halted."""
+        return self._control_status
+
+    def release(self) -> None:
+        """Give up the lock of the state."""
+        self._state.give_up()
+
+    def retake(self) -> bool:
+        """Try to take it back."""
+        return self._state.take()
+
+    def resume(self, *, from_journal: bool) -> None:
+        """Go on as the only one. What another one has journalled is read as after a restart, by a control on a living wall."""
+        log.warning("going on; control %s", "starts from the journal" if from_journal else "goes on from shared memory")
+        self._segment.words[at.H_PORT_SHARED] = self._segment.words[at.H_INLETS] = 0
+        self._halted = False
+        if from_journal:
+            self._processes.resumes = True
+            SampleRing(self._segment).forget_everything()
+            self._segment.words[at.H_BOOT] = 0
+
+    def hand_over(self, successor: int) -> None:
+        """Finish what has begun and leave; everything else is the successor's."""
+        self._notifier.send(f"MAINPID={successor}")
+        self._close_at_ns = now_ns = clock.now_ns()
+        for door in (self._data, self._admin):
+            door.disown()
+            door.close()
+        self._stop_workers(now_ns)
+
+    def workers_drained(self) -> bool:
+        """Return whether no worker begins a request any more."""
+        draining = (self._segment.layout.lane(index) + at.W_DRAINING for index in range(len(self._workers)))
+        pairs = zip(self._workers, draining, strict=True)
+        return all(not worker.running or self._segment.words[offset] == 2 for worker, offset in pairs)
+
+    def control_ready(self) -> bool:
+        """Return whether control waits for the lock."""
+        return self._control.up
+
+    def lock(self) -> bool:
+        """Try to lock the state; control then goes on."""
+        if self._state.take():
+            self._segment.words[at.H_STATE_LOCKED] = 1
+        return bool(self._segment.words[at.H_STATE_LOCKED])
+
+    def serving(self) -> bool:
+        """Return whether every worker beats."""
+        return self._serving and all(worker.up for worker in self._workers)
+
+    def open_inlets(self) -> None:
+        """Take over connections of clients from now on."""
+        if self._inlets is not None:
+            self._inlets.open()
+
+    def take_ownership(self) -> None:
+        """We are the router now."""
+        self._data.own()
+        self._admin.own()
+        self._segment.words[at.H_PORT_SHARED] = self._segment.words[at.H_TAKING_OVER] = 0
+        self._old = None
+        self._announce()
+
+    # -- the settings, again
+    def _reload(self) -> None:
+        """Read the settings again and hand them on; a bad file changes nothing."""
+        self._notifier.send("RELOADING=1", f"MONOTONIC_USEC={clock.now_ns() // 1000}")
+        self._read_again()
+        self._notifier.send("READY=1")
+
+    def _read_again(self) -> None:
+        try:
+            new = self._start.reload()
+            for complaint in contexts.check(new.model_dump(), clock.wall_s()):
+                log.warning("%s", complaint)
+        except StartError as error:
+            log.error("settings not reloaded, nothing changed: %s", error.detail)
+            return
+        self._settings, needs_restart = reload.merged(self._settings, new)
+        if needs_restart:
+            log.warning("these settings change only with a restart: %s", ", ".join(needs_restart))
+        self._processes.write(self._settings)
+        self._segment.words[at.H_SETTINGS] += 1
+        log.info("settings reloaded from %s, version %d", self._start.origin, self._segment.words[at.H_SETTINGS])
+
+    # -- the end
+    def _stopping(self, now_ns: int) -> None:
+        """Readiness first: who balances load sends clients elsewhere while we still take them all."""
+        timeouts = self._settings.timeouts
+        log.info(
+            "told to stop: not ready any more; in %g s the port closes, and what has begun ends within %g s",
+            *(timeouts.shutdown_delay_s, timeouts.shutdown_timeout_s),
+        )
+        self._notifier.send("STOPPING=1")
+        self._segment.words[at.H_DRAINING] = 1
+        if self._old_router is not None:
+            self._old_router.abort("it is being stopped")
+            self._segment.words[at.H_PORT_SHARED] = self._segment.words[at.H_INLETS] = 0  # a successor leaves, too
+        self._close_at_ns = now_ns + round(timeouts.shutdown_delay_s * 1e9)
+        if self._close_at_ns <= now_ns:
+            self._drain(now_ns)
+
+    def _drain(self, now_ns: int) -> None:
+        self._data.close()  # with the workers' own descriptors the port closes, and new clients go elsewhere
+        self._stop_workers(now_ns)
+
+    def _stop_workers(self, now_ns: int) -> None:
+        self._leave_by_ns = now_ns + round((self._settings.timeouts.shutdown_timeout_s + KILL_AFTER_S) * 1e9)
+        for worker in self._workers:
+            worker.send(signal.SIGTERM)
+
+    def _leave(self, now_ns: int, leave_by_ns: int) -> None:
+        if now_ns > leave_by_ns:
+            self._kill_all()
+        if any(worker.running for worker in self._workers):
+            return
+        if not self._control.running:
+            self._exit_code = 1 if self._cut else 0
+        elif not self._control_notified:
+            self._control_notified = True
+            self._leave_by_ns = now_ns + round(2 * KILL_AFTER_S * 1e9)
+            self._control.send(signal.SIGTERM)
+
+    def _kill_all(self) -> None:
+        for child in (*self._workers, self._control):
+            if child.running:
+                child.send(signal.SIGKILL)
+                child.wait()
+                child.ended()
+                self._reap(child)

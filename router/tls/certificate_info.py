@@ -1,0 +1,88 @@
+"""Certificates: the contexts of OpenSSL that the settings ask for, what is wrong with their files, and until when they hold.
+
+Everything here reads files and so blocks: at start, in a command, or in a thread. Curves are OpenSSL's own choice, and so are
+the suites of TLS 1.3; versions below TLS 1.2 are not to be had (RFC 8996).
+"""
+
+from __future__ import annotations
+
+import ssl
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Final
+
+from router.errors import StartError
+
+EXIT_CERTIFICATE: Final = 3
+"""As for any other setting that cannot be used."""
+
+EXPIRES_SOON_DAYS: Final = 14
+
+
+def _readable(path: str, what: str) -> None:
+    try:
+        with open(path, "rb") as file:
+            file.read(1)
+    except OSError as error:
+        remedy = "give the user of the router the right to read it" if error.errno == 13 else "name one that exists"
+        raise _unusable(f"{what} {path}: {error.strerror}; {remedy}") from None
+
+
+def _unusable(detail: str) -> StartError:
+    return StartError("certificate_unusable", detail, EXIT_CERTIFICATE)
+
+
+def why(error: BaseException) -> str:
+    """Return in a few words why TLS failed: `certificate has expired`, `tlsv1 alert unknown ca`."""
+    if isinstance(error, ssl.SSLCertVerificationError):
+        return error.verify_message.rstrip(".")
+    if isinstance(error, ssl.SSLError) and error.reason:
+        return error.reason.lower().replace("_", " ")
+    return str(error) or type(error).__name__
+
+
+# -- what the files say
+@dataclass(frozen=True, slots=True)
+class Certificate:
+    """The first certificate of a file. `names` are its DNS names and addresses."""
+
+    path: str
+    names: tuple[str, ...]
+    since: datetime
+    until: datetime
+
+    def days_left(self, now_s: float) -> int:
+        """Return for how many whole days it still holds; below 0 it has expired."""
+        return int((self.until.timestamp() - now_s) // 86_400)
+
+    def complaint(self, now_s: float) -> str | None:
+        """Return what a person should know of its dates, None if nothing."""
+        if now_s < self.since.timestamp():
+            return f"certificate {self.path} is not valid before {self.since:%Y-%m-%d %H:%M} UTC"
+        days = self.days_left(now_s)
+        if days < 0:
+            return f"certificate {self.path} has expired on {self.until:%Y-%m-%d %H:%M} UTC"
+        if days < EXPIRES_SOON_DAYS:
+            return f"certificate {self.path} expires on {self.until:%Y-%m-%d %H:%M} UTC, in {days} days"
+        return None
+
+
+def read(path: str) -> Certificate:
+    """Return the first certificate of a PEM file; raise StartError (3)."""
+    from cryptography import x509  # 70 ms and 18 MB that workers need not spend
+
+    _readable(path, "certificate")
+    try:
+        with open(path, "rb") as file:
+            found = x509.load_pem_x509_certificate(file.read())
+    except ValueError as error:
+        raise _unusable(f"certificate {path} is not PEM: {error}") from None
+    names: list[str] = []
+    try:
+        alternatives = found.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+    except x509.ExtensionNotFound:
+        pass
+    else:
+        names += alternatives.get_values_for_type(x509.DNSName)
+        names += map(str, alternatives.get_values_for_type(x509.IPAddress))
+    return Certificate(path, tuple(names), found.not_valid_before_utc, found.not_valid_after_utc)

@@ -1,0 +1,150 @@
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from router.control.acceptance.addon import AcceptanceAddon
+from router.errors import OperatorError
+from router.rollout.cases.promotion_check import Checked, PromotionCheck
+from router.rollout.model import entry as kinds
+from router.rollout.model.entry import Entry
+from router.rollout.outcome import Outcome
+from tests.control.control_harness import ControlHarness, FakeWorkers, new_wall, settings
+
+Start = Callable[..., Awaitable[tuple[ControlHarness, AcceptanceAddon]]]
+
+
+@pytest.fixture
+async def start(tmp_path: Path) -> AsyncIterator[Start]:
+    segment = new_wall()
+    workers = FakeWorkers(segment)
+    lives: list[ControlHarness] = []
+
+    async def begin(entries: list[Entry] | None = None, **service: Any) -> tuple[ControlHarness, AcceptanceAddon]:
+        life = await ControlHarness(settings(tmp_path, **service), segment, workers, tmp_path).begin()
+        lives.append(life)
+        office = AcceptanceAddon(life.control_loop, entries or [])
+        life.control_loop.addons = (office,)
+        return life, office
+
+    yield begin
+    for life in lives:
+        await life.end()
+    workers.close()
+    segment.close()
+
+
+def rolled_back(incident: str = "svc-1-4", automatic: bool = True, **trigger: Any) -> Entry:
+    told = {"kind": "hard_failure", "detail": "hang", "limit": 12.0, **trigger}
+    data = {"from": "v2", "to": "v1", "reason": "nothing begun for 12 s", "incident": incident, "automatic": automatic}
+    return Entry(kinds.ROLLED_BACK, "svc", "verdict", {**data, "trigger": told if automatic else None}, 5.0, 0, 1)
+
+
+async def test_a_verdict_teaches(start: Start) -> None:
+    life, office = await start()
+    life.probe("v2", times=3)
+
+    def failing() -> None:
+        if life.states()["v1"] == "active":
+            life.workers.serve(0, Outcome.SERVER_ERROR, 5)
+
+    life.tick(20, failing)
+    assert life.states()["v2"] == "active"
+    life.control_loop.tick(life.now_ns + 1, 0.0)
+    await life.until_idle()
+    [added] = office.show("svc")["added"]
+    assert (added["metric"], added["limit"], added["origin"], added["actor"]) == (
+        "fault_share",
+        0.02,
+        life.service_controller.registry.incidents[-1]["id"],
+        "control",
+    )
+    assert added["reason"].startswith("v1 was rolled back: ")
+    life.tick()
+    standing = {criterion["name"]: criterion for criterion in office.show("svc")["criteria"]}
+    assert standing["fault_share"]["origin"] == added["origin"], "asked of the version that serves now, too"
+
+
+async def test_what_a_person_approved_teaches_as_well(start: Start) -> None:
+    life, office = await start()
+    approved = replace(rolled_back(), actor="ann", data={**rolled_back().data, "automatic": False, "proposal": "p-1"})
+    office.on_entry(approved)
+    await life.until_idle()
+    assert [(one["metric"], one["limit"]) for one in office.show("svc")["added"]] == [("longest_wait_s", 12.0)]
+
+
+@pytest.mark.parametrize(
+    ("entry", "service"),
+    [
+        pytest.param(rolled_back(automatic=False), {}, id="a person's rollback has no trigger"),
+        pytest.param(rolled_back(), {"acceptance": {"learn": False}}, id="nothing is to be learnt"),
+        pytest.param(rolled_back(kind="business", detail=""), {}, id="nothing that could be measured"),
+    ],
+)
+async def test_what_teaches_nothing(start: Start, entry: Entry, service: dict[str, Any]) -> None:
+    _, office = await start(**service)
+    office.on_entry(entry)
+    assert office.show("svc")["added"] == []
+
+
+async def test_a_lesson_that_a_kill_has_kept_away_is_caught_up_with_once(start: Start) -> None:
+    _, office = await start([rolled_back()])
+    [added] = office.show("svc")["added"]
+    assert (added["metric"], added["limit"], added["origin"]) == ("longest_wait_s", 12.0, "svc-1-4")
+
+
+async def test_a_lesson_that_was_learnt_is_not_learnt_again(start: Start) -> None:
+    told = Entry(kinds.CRITERION_ADDED, "svc", "control", {"origin": "svc-1-4"}, 6.0, 0, 1)
+    _, office = await start([rolled_back(), told])
+    assert office.show("svc")["added"] == []
+
+
+async def test_people_edit_and_it_is_journalled(start: Start) -> None:
+    life, office = await start()
+    how = {"service": "svc", "actor": "ann", "reason": "we saw this before", "dry_run": False}
+    assert (await office.set(metric="fault_share", limit=0.005, **{**how, "dry_run": True}))["added"] == []
+    told = await office.set(metric="fault_share", limit=0.005, **how)
+    assert (told["changed"], [(one["metric"], one["limit"]) for one in told["added"]]) == (
+        True,
+        [("fault_share", 0.005)],
+    )
+    assert (await office.set(metric="fault_share", limit=0.005, **how))["changed"] is False
+    assert (await office.remove(metric="fault_share", **how))["added"] == []
+    entries = (await life.control_loop.view.journal())["entries"]
+    assert [entry["type"] for entry in entries][-2:] == ["criterion_set", "criterion_removed"]
+    assert entries[-1]["data"] == {
+        "metric": "fault_share",
+        "limit": 0.005,
+        "origin": "ann",
+        "reason": "we saw this before",
+    }
+    with pytest.raises(OperatorError, match="there is no service 'other'"):
+        office.show("other")
+    with pytest.raises(OperatorError, match="slo_ms is not set"):
+        await office.set(metric="late_share", limit=0.02, **how)
+
+
+async def test_a_version_that_falls_short_is_not_accepted(start: Start) -> None:
+    life, office = await start(acceptance={"after_s": 1, "requests_min": 5, "cases": "required"})
+    life.service_controller.machine.proof = PromotionCheck(revision="r1")
+    life.tick(50, lambda: life.workers.serve(0, Outcome.OK, 5))
+    status = life.control_loop.view.service_status("svc")
+    assert (status["state"], status["acceptance"]["accepted"]) == ("probation", False)
+    assert [criterion["name"] for criterion in status["acceptance"]["criteria"]] == [
+        "requests",
+        "seconds",
+        "quality_alerts",
+        "cases",
+    ]
+    unmet = [criterion for criterion in life.service_controller.criteria(life.now_ns) if not criterion.passes]
+    assert [(criterion.name, criterion.state) for criterion in unmet] == [("cases", "unknown")]
+    life.service_controller.machine.proof = PromotionCheck(
+        revision="r1", checked={"v1": Checked("v1", 1, "r1", 3, 0, ())}
+    )
+    life.tick(12, lambda: life.workers.serve(0, Outcome.OK, 5))
+    assert life.control_loop.view.service_status("svc")["state"] == "accepted"
+    assert office.show("svc")["criteria"] == []

@@ -1,0 +1,195 @@
+"""The door of the admin port: full, idle, slow and busy, on real connections with the clock as an argument."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from collections.abc import Callable
+
+import pytest
+
+from router.control.admin import app
+from router.control.admin.app import DOOR
+from router.control.admin.connections import ConnectionLimiter
+from router.runtime import clock
+from router.settings.sections.admin import Admin
+from router.settings.settings import Settings
+from tests.control.conftest import Office, StartOffice
+
+LIVEZ = b"GET /livez HTTP/1.1\r\nHost: localhost\r\n\r\n"
+SLOW_FREEZE = b"POST /v1/services/fraud/freeze HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
+
+Link = tuple[asyncio.StreamReader, asyncio.StreamWriter]
+
+
+async def link(office: Office) -> Link:
+    return await asyncio.open_connection("127.0.0.1", int(office.url.rpartition(":")[2]))
+
+
+async def ask(to: Link, request: bytes = LIVEZ) -> bytes:
+    to[1].write(request)
+    head = await asyncio.wait_for(to[0].readuntil(b"\r\n\r\n"), 5)
+    length = int(head.lower().partition(b"content-length: ")[2].partition(b"\r\n")[0])
+    await asyncio.wait_for(to[0].readexactly(length), 5)
+    return head.partition(b"\r\n")[0]
+
+
+async def ended(to: Link) -> bool:
+    """Return whether the other side has closed without a word."""
+    try:
+        return await asyncio.wait_for(to[0].read(), 5) == b""
+    except ConnectionResetError:
+        return True
+
+
+async def until(condition: Callable[[], object]) -> None:
+    async with asyncio.timeout(5):
+        while not condition():
+            await asyncio.sleep(0)
+
+
+def door_of(office: Office) -> ConnectionLimiter:
+    return office.application[DOOR]
+
+
+async def test_two_thousand_connections_that_say_nothing_do_not_keep_the_operator_out(
+    start_office: StartOffice, caplog: pytest.LogCaptureFixture
+) -> None:
+    office = await start_office(Admin(connections_max=50))
+    door = door_of(office)
+    idle = []
+    for _ in range(20):
+        idle += await asyncio.gather(*(link(office) for _ in range(100)))
+        assert (await office.call("GET", "/livez"))[0] == 200
+        assert len(door) <= 50
+    door.sweep(clock.now_s())
+    assert door.counts["evicted"] >= 1950
+    assert "admin.connections_max = 50 is reached: " in caplog.text
+    for _, writer in idle:
+        writer.close()
+
+
+async def test_whoever_has_waited_longest_makes_room_and_nobody_who_is_being_answered(
+    start_office: StartOffice,
+) -> None:
+    office = await start_office(Admin(connections_max=2))
+    office.control_loop.gate = asyncio.Event()
+    busy = await link(office)
+    busy[1].write(SLOW_FREEZE + b"Content-Length: 2\r\n\r\n{}")
+    await until(lambda: office.control_loop.calls)
+    first = await link(office)
+    assert await ask(first) == b"HTTP/1.1 200 OK"
+    second = await link(office)
+    assert await ask(second) == b"HTTP/1.1 200 OK"
+    assert await ended(first)
+    office.control_loop.gate.set()
+    assert (await asyncio.wait_for(busy[0].readline(), 5)) == b"HTTP/1.1 200 OK\r\n"
+    assert door_of(office).counts["evicted"] == 1
+    for _, writer in (busy, first, second):
+        writer.close()
+
+
+async def test_if_everybody_is_being_answered_the_next_one_is_told_to_come_back(start_office: StartOffice) -> None:
+    office = await start_office(Admin(connections_max=1))
+    office.control_loop.gate = asyncio.Event()
+    busy = await link(office)
+    busy[1].write(SLOW_FREEZE + b"Content-Length: 2\r\n\r\n{}")
+    await until(lambda: office.control_loop.calls)
+    status, headers, problem = await office.call("GET", "/livez")
+    assert (status, headers["Retry-After"], problem["code"]) == (503, "1", "connections_exhausted")
+    office.control_loop.gate.set()
+    assert (await asyncio.wait_for(busy[0].readline(), 5)) == b"HTTP/1.1 200 OK\r\n"
+    await asyncio.wait_for(busy[0].readuntil(b"}"), 5)
+    assert (await office.call("GET", "/livez"))[0] == 200
+    assert door_of(office).counts == {"evicted": 1, "header_timeout": 0, "keepalive_idle": 0, "refused": 1}
+    busy[1].close()
+
+
+async def test_a_request_that_was_sent_ahead_is_being_answered_when_its_body_comes(start_office: StartOffice) -> None:
+    office = await start_office(Admin())
+    office.control_loop.gate = asyncio.Event()
+    door, busy = door_of(office), await link(office)
+    assert await ask(busy, LIVEZ + SLOW_FREEZE + b"Content-Length: 2\r\n\r\n") == b"HTTP/1.1 200 OK"
+    await until(lambda: len(door) == 1 and not door._waiting)
+    busy[1].write(b"{}")
+    await until(lambda: office.control_loop.calls)
+    door.sweep(clock.now_s() + 100)
+    assert len(door) == 1
+    office.control_loop.gate.set()
+    assert (await asyncio.wait_for(busy[0].readline(), 5)) == b"HTTP/1.1 200 OK\r\n"
+    busy[1].close()
+
+
+async def test_a_head_has_its_time_from_the_first_byte_and_an_idle_connection_its_own(
+    start_office: StartOffice,
+) -> None:
+    office = await start_office(Admin(header_timeout_s=10, keepalive_idle_s=75))
+    door = door_of(office)
+    silent, dribbling, idle = [await link(office) for _ in range(3)]
+    assert await ask(dribbling) == await ask(idle) == b"HTTP/1.1 200 OK"
+    dribbling[1].write(b"GET /livez HT")
+    await until(lambda: sum(visitor.between for visitor in door._waiting) == 1)
+    now_s = clock.now_s()
+    door.sweep(now_s + 9.5)
+    assert len(door) == 3
+    door.sweep(now_s + 10.5)
+    assert await ended(silent)
+    assert await ended(dribbling)
+    assert len(door) == 1
+    door.sweep(now_s + 74.5)
+    assert await ask(idle) == b"HTTP/1.1 200 OK"
+    door.sweep(clock.now_s() + 76)
+    assert await ended(idle)
+    assert door.counts == {"evicted": 0, "header_timeout": 2, "keepalive_idle": 1, "refused": 0}
+    for _, writer in (silent, dribbling, idle):
+        writer.close()
+
+
+async def test_who_leaves_leaves_nothing_behind(start_office: StartOffice) -> None:
+    office = await start_office()
+    door = door_of(office)
+    gone = [await link(office) for _ in range(5)]
+    office.control_loop.gate = asyncio.Event()
+    gone[0][1].write(SLOW_FREEZE + b"Content-Length: 2\r\n\r\n{}")
+    gone[1][1].write(b"GET /livez")
+    await until(lambda: office.control_loop.calls)
+    for _, writer in gone:
+        writer.transport.abort()
+    await until(lambda: len(door) == 0)
+    assert door._waiting == {}
+    office.control_loop.gate.set()
+
+
+async def test_limits_of_other_settings_hold_at_once_and_show_in_the_figures(start_office: StartOffice) -> None:
+    office = await start_office()
+    door = door_of(office)
+    silent = await link(office)
+    await until(lambda: len(door) == 1)
+    app.reconfigure(office.application, Settings.model_validate({"admin": {"header_timeout_s": 0.5}}))
+    door.sweep(clock.now_s() + 0.6)
+    assert await ended(silent)
+    figures = (await office.call("GET", "/metrics"))[2]
+    assert 'rollback_router_admin_connections_closed_total{why="header_timeout"} 1.0\n' in figures
+    silent[1].close()
+
+
+async def test_a_request_that_comes_as_its_connection_is_put_out_is_answered(start_office: StartOffice) -> None:
+    """What the kernel holds unread may be a request: neither the idle time nor a newcomer closes upon it."""
+    office = await start_office(Admin(connections_max=2, keepalive_idle_s=75))
+    door = door_of(office)
+    first, second = await link(office), await link(office)
+    assert await ask(first) == await ask(second) == b"HTTP/1.1 200 OK"
+    await until(lambda: sum(visitor.between for visitor in door._waiting) == 2)
+    send_now(first, LIVEZ)
+    door.sweep(clock.now_s() + 76)
+    assert await ended(second)
+    assert (await asyncio.wait_for(first[0].readline(), 5)) == b"HTTP/1.1 200 OK\r\n"
+    assert door.counts["keepalive_idle"] == 1
+    first[1].close()
+    second[1].close()
+
+
+def send_now(to: Link, data: bytes) -> None:
+    """Write into the kernel without a turn of the loop."""
+    with socket.socket(fileno=socket.dup(to[1].get_extra_info("socket").fileno())) as same:
+        assert same.send(data) == len(data)

@@ -1,0 +1,124 @@
+"""Who may send alerts."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+from pathlib import Path
+from typing import Any
+
+import pytest
+from multidict import CIMultiDict
+
+from router.control.alerts.keys import HookKeys
+from router.errors import OperatorError
+from router.settings.sections.alerts import AlertSettings
+from tests.control.hook_harness import BEARER, TOKEN
+
+SECRET = b"a secret of twenty-seven bytes"
+BODY = b'{"alerts": []}'
+NOW = 1_700_000_000.0
+
+
+@pytest.fixture
+def secret_file(tmp_path: Path) -> str:
+    file = tmp_path / "secret"
+    file.write_bytes(SECRET + b"\n")
+    return str(file)
+
+
+def keys(**settings: Any) -> HookKeys:
+    made = HookKeys(AlertSettings.model_validate(settings))
+    made.load()
+    return made
+
+
+def signed(body: bytes = BODY, at: float = NOW, secret: bytes = SECRET, **more: str) -> CIMultiDict[str]:
+    stamp = str(int(at))
+    mac = hmac.new(secret, stamp.encode() + b":" + body, hashlib.sha256).hexdigest()
+    return CIMultiDict(
+        {"x-grafana-alerting-signature": mac, "x-grafana-alerting-timestamp": stamp, **more}  # as proxies write fields
+    )
+
+
+def altered(field: str, value: str) -> CIMultiDict[str]:
+    fields = signed()
+    fields[field] = value
+    return fields
+
+
+def refused(found: HookKeys, fields: CIMultiDict[str], body: bytes = BODY) -> tuple[int, str]:
+    with pytest.raises(OperatorError) as refusal:
+        found.sender(fields)
+        found.verify(fields, body, NOW)
+    return refusal.value.status, refusal.value.code
+
+
+def test_nobody_may_send_until_one_is_configured() -> None:
+    assert refused(keys(), CIMultiDict(BEARER)) == (403, "hooks_closed")
+
+
+def test_a_token_is_enough() -> None:
+    found = keys(tokens=[TOKEN])
+    assert found.sender(CIMultiDict(BEARER)) == "am"
+    assert found.verify(CIMultiDict(BEARER), BODY, NOW) is False
+    assert refused(found, CIMultiDict()) == (401, "token_missing")
+    assert refused(found, CIMultiDict(Authorization="Bearer am-secre")) == (401, "token_invalid")
+    assert refused(found, CIMultiDict(Authorization="Basic am-secret")) == (401, "token_missing")
+    assert refused(found, signed()) == (401, "token_missing"), "nobody can check a signature here"
+
+
+def test_a_signature_is_enough(secret_file: str) -> None:
+    found = keys(hmac_secret_file=secret_file)
+    assert found.trouble is None
+    assert found.sender(signed()) is None
+    assert found.verify(signed(), BODY, NOW) is True
+    prefixed = signed()
+    prefixed["x-grafana-alerting-signature"] = "sha256=" + prefixed["x-grafana-alerting-signature"]
+    assert found.verify(prefixed, BODY, NOW) is True
+
+
+@pytest.mark.parametrize(
+    ("fields", "body", "code"),
+    [
+        pytest.param(signed(b"other"), BODY, "signature_invalid", id="another body"),
+        pytest.param(signed(secret=b"another secret, long enough"), BODY, "signature_invalid", id="another secret"),
+        pytest.param(signed(at=NOW - 301), BODY, "signature_stale", id="too old"),
+        pytest.param(signed(at=NOW + 301), BODY, "signature_stale", id="from the future"),
+        pytest.param(altered("X-Grafana-Alerting-Timestamp", "1"), BODY, "signature_invalid", id="another time"),
+        pytest.param(altered("X-Grafana-Alerting-Timestamp", "now"), BODY, "signature_time_missing", id="no time"),
+        pytest.param(altered("X-Grafana-Alerting-Timestamp", "٣"), BODY, "signature_time_missing", id="odd digits"),
+        pytest.param(CIMultiDict({"X-Grafana-Alerting-Signature": ""}), BODY, "signature_time_missing", id="empty"),
+        pytest.param(altered("X-Grafana-Alerting-Signature", "é"), BODY, "signature_invalid", id="not ASCII"),
+        pytest.param(CIMultiDict(), BODY, "token_missing", id="unsigned"),
+    ],
+)  # fmt: skip
+def test_wrong_signatures(secret_file: str, fields: Any, body: bytes, code: str) -> None:
+    assert refused(keys(hmac_secret_file=secret_file), CIMultiDict(fields), body) == (401, code)
+
+
+def test_with_both_either_is_enough_but_a_wrong_signature_never_is(secret_file: str) -> None:
+    found = keys(tokens=[TOKEN], hmac_secret_file=secret_file)
+    assert found.sender(CIMultiDict(BEARER)) == "am"
+    assert found.sender(signed()) is None
+    assert refused(found, signed(b"other", **BEARER)) == (401, "signature_invalid")
+    strict = keys(tokens=[TOKEN], hmac_secret_file=secret_file, signature_required=True)
+    assert refused(strict, CIMultiDict(BEARER)) == (401, "signature_missing")
+    assert strict.sender(signed(**BEARER)) == "am"
+    assert strict.sender(signed()) is None
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [(None, "No such file or directory"), (b"short", "a secret has 16 to 4096"), (b"x" * 5000, "holds 4097 bytes")],
+    ids=["missing", "too short", "too long"],
+)
+def test_a_secret_that_cannot_be_used_refuses_every_signature(tmp_path: Path, content: bytes | None, said: str) -> None:
+    file = tmp_path / "secret"
+    if content is not None:
+        file.write_bytes(content)
+    found = keys(hmac_secret_file=str(file))
+    assert found.trouble is not None
+    assert said in found.trouble
+    assert str(file) in found.trouble
+    assert refused(found, signed()) == (401, "signature_unverifiable")

@@ -1,0 +1,210 @@
+"""A real wall, a real journal, a controller without HTTP; workers and probes are played."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from router.control.core import doubts, recovery
+from router.control.core.doubts import DoubtAlarm
+from router.control.core.executor import CommandExecutor, ExecutorDeps
+from router.control.core.loop import ControlLoop
+from router.control.core.probes import Probes
+from router.control.core.service_controller import ServiceController, limits
+from router.control.core.workers import Workers
+from router.control.monitors.alarms import Alarms
+from router.control.store.journal import Journal
+from router.errors import StartError
+from router.rollout.machine.machine import Machine
+from router.rollout.model.events import ProbeCompleted
+from router.rollout.outcome import Outcome
+from router.runtime import clock
+from router.runtime.failpoint import FailPoint
+from router.settings.settings import Settings
+from router.shm import layout as at
+from router.shm import segment as walls
+from router.shm.route_cell import RouteCell
+from router.shm.sample_ring import SampleRing
+from router.shm.segment import Segment
+from router.shm.worker_stats import WorkerStats
+
+DEAD = 2**22 + 1
+"""No process has this pid: pid_max is at most 2^22."""
+
+
+def settings(state_dir: Path, **service: Any) -> Settings:
+    """Two versions, v1 active and v2 standby, probed by connection only, far from any real server."""
+    told = {
+        "active": {"version": "v1", "endpoints": ["http://127.0.0.1:1"]},
+        "standby": {"version": "v2", "endpoints": ["http://127.0.0.1:2"]},
+        "probe": "none",
+        **service,
+    }
+    return Settings.model_validate({"workers": 2, "state_dir": state_dir, "services": {"svc": told}})
+
+
+class FakeWorkers:
+    """Two workers that live in this process; those in `deaf` acknowledge nothing."""
+
+    def __init__(self, segment: Segment) -> None:
+        self.segment = segment
+        self.wakes = [os.eventfd(0, os.EFD_NONBLOCK) for _ in range(segment.layout.workers)]
+        self.acks = os.eventfd(0, os.EFD_NONBLOCK)
+        self.deaf: set[int] = set()
+        for index in range(segment.layout.workers):
+            self.live(index)
+
+    def live(self, index: int, pid: int | None = None) -> None:
+        row = self.segment.layout.lane(index)
+        self.segment.words[row + at.W_PID] = os.getpid() if pid is None else pid
+        self.segment.words[row + at.W_HEARTBEAT_NS] = clock.now_ns()
+
+    def listen(self) -> None:
+        for index, fd in enumerate(self.wakes):
+            asyncio.get_running_loop().add_reader(fd, self._woken, index)
+
+    def _woken(self, index: int) -> None:
+        os.eventfd_read(self.wakes[index])
+        self.acknowledge(index)
+
+    def acknowledge(self, index: int) -> None:
+        if index in self.deaf:
+            return
+        for service in range(self.segment.layout.services):
+            row = self.segment.layout.lane_service(index, service)
+            self.segment.words[row + at.LS_ACKNOWLEDGED_NS] = clock.now_ns()
+            self.segment.words[row + at.LS_ACKNOWLEDGED] = RouteCell(self.segment, service).word() >> 20
+        os.eventfd_write(self.acks, 1)
+
+    def claim(self, slot: int, count: int = 1, worker: int = 0) -> None:
+        self.segment.words[self.segment.layout.lane_slot(worker, 0, slot) + at.L_CLAIMED] += count
+
+    def end(self, slot: int, outcome: Outcome, count: int = 1, worker: int = 0, begun: bool = True) -> None:
+        row = self.segment.layout.lane_slot(worker, 0, slot)
+        self.segment.words[row + at.L_OUTCOMES + outcome] += count
+        self.segment.words[row + (at.L_BEGUN if begun else at.L_FAULTS_UNBEGUN)] += count
+
+    def serve(self, slot: int, outcome: Outcome, count: int = 1) -> None:
+        self.claim(slot, count)
+        self.end(slot, outcome, count, begun=outcome is Outcome.OK)
+
+    def close(self) -> None:
+        for fd in self.wakes:
+            asyncio.get_running_loop().remove_reader(fd)
+        for fd in (*self.wakes, self.acks):
+            os.close(fd)
+
+
+class QuietProbes(Probes):
+    """Watches nothing by itself: the tests play what the probes say. A fresh check asks a real server."""
+
+    def watch(self, service: str, slot: int, *rest: object) -> None:
+        pass
+
+
+class ControlHarness:
+    """One life of control over a wall that may outlive it."""
+
+    def __init__(self, told: Settings, segment: Segment, workers: FakeWorkers, folder: Path) -> None:
+        self.settings = told
+        self.segment = segment
+        self.workers = workers
+        self.folder = folder
+        self.journal: Journal
+        self.control_loop: ControlLoop
+        self.service_controller: ServiceController
+        self.now_ns = clock.now_ns()
+
+    async def begin(self, journal_from: str | None = None, assume: str | None = None) -> ControlHarness:
+        segment, told = self.segment, self.settings
+        past = recovery.read_journal_state(self.folder, segment, journal_from)
+        worker_stats, alarms = WorkerStats(segment), Alarms()
+        crew = Workers(worker_stats, self.workers.wakes, self.workers.acks)
+        last_seq = past.entries[-1].seq if past.entries else 0
+        self.journal = Journal(past.database, last_seq, FailPoint(), on_doubt=DoubtAlarm(alarms).told)
+        try:
+            entries = list(past.entries)
+            if not past.warm:
+                begun = recovery.boot_entries(past)
+                numbers = await self.journal.append(*begun)
+                segment.words[at.H_BOOT] = past.boot
+                entries += [replace(entry, seq=seq) for entry, seq in zip(begun, numbers, strict=True)]
+            found = recovery.registries(told, segment, entries, self.folder, warm=past.warm)
+            stored = recovery.stored(told, segment) if past.warm else {}
+            if not past.warm:
+                recovery.refuse_moved(told, found)
+            assumed = recovery.assumed_by_service(assume, told, found)
+        except StartError:
+            await self.journal.close()
+            raise
+        crew.listen()
+        self.workers.listen()
+        self.crew = crew
+        self.control_loop = ControlLoop(told, segment, worker_stats, crew, self.journal, alarms, "a test")
+        await self.control_loop.probes.close()
+        self.control_loop.probes = QuietProbes(told, self.control_loop.tasks, lambda event: None)
+        broadcast, hand_on = self.control_loop.broadcast, self.control_loop.entry_applied
+        desk = ExecutorDeps(
+            segment, worker_stats, self.journal, crew, alarms, broadcast, FailPoint(), past.boot, hand_on
+        )
+        machine = Machine(found["svc"], limits(told, told.services["svc"]))
+        executor = CommandExecutor("svc", 0, machine, desk, self.control_loop.check("svc"))
+        await recovery.reconcile(executor, told.services["svc"], entries, warm=past.warm, assume=assumed.get("svc"))
+        self.service_controller = ServiceController(
+            executor, told, worker_stats, SampleRing(segment), alarms, self.control_loop.switched
+        )
+        if past.warm:
+            self.service_controller.restore()
+        self.control_loop.services["svc"] = self.service_controller
+        self.control_loop.confirm_left(self.service_controller)
+        doubts.settle(self.journal, past.entries, {"svc": executor}, stored)
+        self.control_loop.view.differences = recovery.differences(told, found)
+        return self
+
+    async def end(self) -> None:
+        """A clean end; the wall stays."""
+        self.crew.stop_listening()
+        for fd in self.workers.wakes:
+            asyncio.get_running_loop().remove_reader(fd)
+        await self.control_loop.probes.close()
+        await self.control_loop.tasks.close()
+        await self.journal.close()
+
+    # -- play
+    def probe(self, version: str, ok: bool = True, times: int = 1, refused: bool = False) -> None:
+        target = self.service_controller.registry.targets[version]
+        for _ in range(times):
+            for url in target.endpoints:
+                slot = target.slot if target.slot is not None else -1
+                self.service_controller.probed(
+                    ProbeCompleted(
+                        "svc", slot, version, url, ok, refused, "" if ok else "bad", 1.0, clock.now_ns(), False
+                    )
+                )
+
+    def tick(self, times: int = 1, each: Any = lambda: None) -> None:
+        """Let 100 ms pass `times`, on the judge's clock; workers keep beating."""
+        for _ in range(times):
+            each()
+            self.now_ns += 100_000_000
+            for index in range(self.segment.layout.workers):
+                self.segment.words[self.segment.layout.lane(index) + at.W_HEARTBEAT_NS] = self.now_ns
+            self.service_controller.tick(self.now_ns, False)
+
+    def states(self) -> dict[str, str]:
+        return {
+            version: target.state.value for version, target in sorted(self.service_controller.registry.targets.items())
+        }
+
+    async def until_idle(self) -> None:
+        """Wait until the controller's own tasks (confirmations, checks) and the journal have nothing left to do."""
+        async with asyncio.timeout(10):
+            while len(self.control_loop.tasks) or self.journal.waiting:
+                await asyncio.sleep(0.002)
+
+
+def new_wall() -> Segment:
+    return walls.create(workers=2, services=1)

@@ -1,0 +1,97 @@
+"""Order is what a crash at any instant survives: what has happened by the time each fail point is passed."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from router.control.core.executor import CommandExecutor, described
+from router.errors import OperatorError
+from router.rollout.model.entry import Entry
+from router.rollout.model.events import RollbackAsked, SwitchAsked, VerdictReached
+from router.runtime.failpoint import FailPoint
+from router.shm import layout as at
+from tests.control.control_harness import ControlHarness
+from tests.rollout.playbook import TRIGGER
+
+
+class Trace(FailPoint):
+    """Notes each place that is passed, with the generation that the wall and the registry hold at that moment."""
+
+    def __init__(self, executor: CommandExecutor) -> None:
+        super().__init__()
+        self.executor = executor
+        self.passed: list[tuple[str, int, int]] = []
+
+    def hit(self, name: str) -> None:
+        base = (1 << 24) + 1
+        stored = (self.executor.cell.word() >> 20) - base
+        self.passed.append((name, stored, self.executor.registry.generation - base))
+
+
+def traced(life: ControlHarness) -> Trace:
+    trace = Trace(life.service_controller.executor)
+    life.service_controller.executor._deps = replace(life.service_controller.executor._deps, fail_point=trace)
+    life.journal._writer._fail_point = trace
+    return trace
+
+
+async def test_a_change_of_a_person_is_journalled_before_it_is_stored(life: ControlHarness) -> None:
+    trace = traced(life)
+    await life.service_controller.executor.change(SwitchAsked("v2", "ann", "x"))
+    assert trace.passed == [
+        ("journal.before", 0, 0),
+        ("mark.before", 0, 0),  # that it is handed to the disk
+        ("journal.handed", 0, 0),
+        ("journal.after", 0, 0),
+        ("mark.before", 0, 0),  # that the disk has it
+        ("mark.after", 0, 0),
+        ("store.before", 0, 1),
+        ("store.after", 1, 1),
+    ]
+
+
+async def test_while_another_router_is_taken_over_no_change_is_made(life: ControlHarness) -> None:
+    life.service_controller.executor._deps.segment.words[at.H_TAKING_OVER] = 1
+    with pytest.raises(OperatorError) as caught:
+        await life.service_controller.executor.change(SwitchAsked("v2", "ann", "x"))
+    assert (caught.value.status, caught.value.code, caught.value.exit_code) == (503, "taking_over", 9)
+    life.service_controller.executor._deps.segment.words[at.H_TAKING_OVER] = 0
+    assert (await life.service_controller.executor.change(SwitchAsked("v2", "ann", "x"))).changed
+
+
+async def test_a_rollback_of_a_verdict_is_stored_before_it_is_journalled(life: ControlHarness) -> None:
+    trace = traced(life)
+    life.probe("v2", times=3)
+    life.service_controller.service_document(VerdictReached(TRIGGER, False), life.now_ns)
+    assert life.service_controller.executor.unjournalled == {(1 << 24) + 2}
+    await life.until_idle()
+    assert [place for place in trace.passed if place[0].startswith("store")] == [
+        ("store.before", 0, 1),
+        ("store.after", 1, 1),
+    ]
+    assert [name for name, _, _ in trace.passed][:2] == ["store.before", "store.after"]
+    assert ("journal.before", 1, 1) in trace.passed
+    assert life.service_controller.executor.unjournalled == set()
+
+
+async def test_what_is_folded_now_is_what_a_restart_reads(life: ControlHarness) -> None:
+    await life.service_controller.executor.change(RollbackAsked("bad", "ann"))
+    entries = await life.journal.entries(limit=100)
+    assert entries[-1].data["base"] == (1 << 24) + 1
+    assert life.service_controller.registry.incidents[0]["detection_at"] == entries[-1].at
+
+
+def test_an_entry_as_people_see_it() -> None:
+    entry = Entry("boot", "", "control", {"boot": 1}, 0.25, 7, 1, 3)
+    assert described(entry) == {
+        "seq": 3,
+        "at": "1970-01-01T00:00:00.250Z",
+        "monotonic_ns": 7,
+        "boot": 1,
+        "service": None,
+        "type": "boot",
+        "actor": "control",
+        "data": {"boot": 1},
+    }

@@ -1,0 +1,44 @@
+from __future__ import annotations
+
+import pytest
+
+from router.control.core.model_resolver import Model, ModelResolver
+from router.errors import OperatorError
+from router.rollout.model.events import Origin, Override
+from router.rollout.versions.model_uri import ModelUri
+
+
+async def finder(
+    service: str, uri: ModelUri, endpoints: list[str], override: Override | None
+) -> tuple[str, list[str], Origin]:
+    return f"{service}-v{uri.number}", endpoints or ["http://found:1/"], Origin("s3://m/3", str(uri))
+
+
+async def test_a_label_needs_no_registry() -> None:
+    models = ModelResolver()
+    assert await models.named("svc", "v3", ["http://a:1/"], None) == Model("v3", ("http://a:1",), Origin())
+    assert await models.named("svc", "v3", [], "s3://x") == Model("v3", (), Origin("s3://x"))
+
+
+async def test_a_uri_is_looked_up_and_what_is_named_here_goes_before() -> None:
+    models = ModelResolver()
+    models.finder = finder
+    found = Origin("s3://m/3", "models:/fraud/3")
+    assert await models.named("svc", "models:/fraud/3", [], None) == Model("svc-v3", ("http://found:1",), found)
+    named = await models.named("svc", "models:/fraud/3", ["http://a:1"], "s3://x")
+    assert named == Model("svc-v3", ("http://a:1",), Origin("s3://x", "models:/fraud/3"))
+
+
+@pytest.mark.parametrize(
+    ("version", "endpoints", "status", "code"),
+    [
+        ("models:/fraud/3", [], 409, "mlflow_not_configured"),
+        ("models:/fraud", [], 400, "model_uri_invalid"),
+        ("a b", ["http://a:1"], 400, "version_invalid"),
+        ("v3", ["ftp://a"], 400, "endpoint_invalid"),
+    ],
+)
+async def test_what_cannot_be_meant(version: str, endpoints: list[str], status: int, code: str) -> None:
+    with pytest.raises(OperatorError) as caught:
+        await ModelResolver().named("svc", version, endpoints, None)
+    assert (caught.value.status, caught.value.code) == (status, code)

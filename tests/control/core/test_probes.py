@@ -1,0 +1,265 @@
+"""Probes against scripted servers: what a good answer is, and how every failure is told from the others."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from router import __version__
+from router.control.core.probe import RESPONSE_BYTES_MAX
+from router.control.core.probes import Probes
+from router.rollout.model.events import ProbeCompleted
+from router.runtime.tasks import Tasks
+from router.settings.sections.service import Probe
+from router.settings.settings import Settings
+from tests.control.scripted_server import answer, scripted
+
+AGENT = b"User-Agent: rollback-router-probe/" + __version__.encode()
+
+
+class Rig:
+    """Probes whose pauses end only when the test says so."""
+
+    def __init__(self) -> None:
+        self.tasks = Tasks()
+        self.seen: asyncio.Queue[ProbeCompleted] = asyncio.Queue()
+        self.pauses: asyncio.Queue[tuple[float, asyncio.Future[None]]] = asyncio.Queue()
+        self.probes = Probes(Settings(), self.tasks, self.seen.put_nowait, self.sleep)
+
+    async def sleep(self, seconds: float) -> None:
+        over: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self.pauses.put_nowait((seconds, over))
+        await over
+
+    async def end_pause(self) -> float:
+        seconds, over = await self.pauses.get()
+        over.set_result(None)
+        return seconds
+
+    async def one(self, url: str, probe: Probe | str | None = None) -> ProbeCompleted:
+        self.probes.watch("fraud", 0, "v1", (url,), probe or Probe())
+        return await self.seen.get()
+
+
+@pytest.fixture
+async def rig() -> AsyncIterator[Rig]:
+    rig = Rig()
+    yield rig
+    await rig.probes.close()
+    await rig.tasks.close()
+
+
+def closed_port() -> str:
+    with socket.socket() as unused:
+        unused.bind(("127.0.0.1", 0))
+        return f"http://127.0.0.1:{unused.getsockname()[1]}"
+
+
+def judged(event: ProbeCompleted) -> tuple[bool, bool, str]:
+    return event.ok, event.connect_failed, event.detail
+
+
+async def test_a_good_probe_is_reported_whole(rig: Rig) -> None:
+    async with scripted(answer()) as server:
+        event = await rig.one(server.url)
+        assert event == ProbeCompleted(
+            "fraud", 0, "v1", server.url, True, False, "ok", event.ms, event.at_ns, inference=False
+        )
+        host = server.url.removeprefix("http://").encode()
+        assert server.requests == [
+            b"GET / HTTP/1.1\r\nHost: " + host + b"\r\n" + AGENT + b"\r\n"
+            b"Accept: */*\r\nAccept-Encoding: identity\r\n\r\n"
+        ]
+        [target] = rig.probes.targets("fraud", 0)
+        assert target["url"] == server.url
+        assert target["ready"] is True
+        assert target["last_probe"] == {
+            "ok": True,
+            "detail": "ok",
+            "ms": event.ms,
+            "age_s": pytest.approx(0, abs=5),
+        }
+
+
+async def test_an_inference_probe_sends_its_body(rig: Rig) -> None:
+    async with scripted(answer(body=b'{"outputs": [1]}')) as server:
+        probe = Probe(path="/v2/models/m/infer?x=%2F", method="POST", body='{"inputs": []}', expect_text="outputs")
+        event = await rig.one(server.url, probe)
+        assert (event.ok, event.inference) == (True, True)
+        assert server.requests[0].startswith(b"POST /v2/models/m/infer?x=%2F HTTP/1.1\r\n")
+        assert server.requests[0].endswith(b"\r\n\r\n" + b'{"inputs": []}')
+        assert b"\r\nContent-Type: application/json\r\n" in server.requests[0]
+
+
+@pytest.mark.parametrize(
+    ("probe", "reply", "expected"),
+    [
+        pytest.param({}, answer(503), (False, False, "status 503, expected below 500"), id="bad status"),
+        pytest.param({}, answer(404), (True, False, "ok"), id="404 is below 500"),
+        pytest.param({"expect_status_below": 300}, answer(302, b"", b"Location: /x"),
+                     (False, False, "status 302, expected below 300"), id="a redirect is not followed"),
+        pytest.param({"expect_text": "yes"}, answer(200, b"no"),
+                     (False, False, "status 200, but the answer does not hold 'yes'"), id="text mismatch"),
+        pytest.param({}, b"", (False, False, "Server disconnected"), id="hangs up"),
+        pytest.param({"probe_timeout_s": 0.05}, None, (False, False, "no whole answer within 0.05 s"), id="silent"),
+        pytest.param({"probe_timeout_s": 0.05}, b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nhalf",
+                     (False, False, "no whole answer within 0.05 s"), id="stops in the middle"),
+    ],
+)  # fmt: skip
+async def test_each_failure_is_told_from_the_others(
+    rig: Rig, probe: dict[str, object], reply: bytes | None, expected: tuple[bool, bool, str]
+) -> None:
+    async with scripted(reply) as server:
+        assert judged(await rig.one(server.url, Probe.model_validate(probe))) == expected
+
+
+async def test_bytes_that_are_not_http_are_a_bad_answer(rig: Rig) -> None:
+    async with scripted(b"\x15\x03\x01\x00\x02\x02\x16\r\n\r\n") as server:
+        event = await rig.one(server.url)
+        assert (event.ok, event.connect_failed) == (False, False)
+
+
+@pytest.mark.parametrize("probe", [Probe(), "none"], ids=["http", "connect only"])
+async def test_a_refused_connection_is_a_failed_connect(rig: Rig, probe: Probe | str) -> None:
+    event = await rig.one(closed_port(), probe)
+    assert (event.ok, event.connect_failed) == (False, True)
+    assert "Connect call failed" in event.detail
+
+
+async def test_a_connect_that_is_never_answered_is_a_failed_connect(rig: Rig) -> None:
+    with socket.socket() as full:  # a backlog of one that nobody accepts from: further SYNs get no answer
+        full.bind(("127.0.0.1", 0))
+        full.listen(0)
+        port = full.getsockname()[1]
+        waiting = []
+        for _ in range(2):
+            client = socket.socket()
+            client.setblocking(False)
+            client.connect_ex(("127.0.0.1", port))
+            waiting.append(client)
+        event = await rig.one(f"http://127.0.0.1:{port}", Probe(probe_timeout_s=0.1))
+        assert judged(event) == (False, True, "no connection within 0.1 s")
+        for client in waiting:
+            client.close()
+
+
+async def test_connect_only_sends_nothing(rig: Rig) -> None:
+    async with scripted(answer()) as server:
+        assert judged(await rig.one(server.url, "none")) == (True, False, "connected")
+        assert server.requests == []
+
+
+async def test_the_connection_is_kept_and_the_cadence_counts_from_the_begin_of_a_probe(rig: Rig) -> None:
+    async with scripted(answer()) as server:
+        await rig.one(server.url, Probe(every_s=5.0))
+        assert 4.0 < await rig.end_pause() <= 5.0
+        assert (await rig.seen.get()).ok
+        assert (server.connections, len(server.requests)) == (1, 2)
+
+
+async def test_a_kept_connection_that_the_server_dropped_is_no_evidence(rig: Rig) -> None:
+    async with scripted(answer(), b"", answer()) as server:
+        await rig.one(server.url, Probe(method="POST", body="{}"))
+        await rig.end_pause()
+        assert judged(await rig.seen.get()) == (True, False, "ok")
+        assert server.connections == 2
+
+
+async def test_an_endless_answer_is_read_to_the_limit_only(rig: Rig) -> None:
+    body = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n" + b"1000\r\n" + b"x" * 4096 + b"\r\n"
+    async with scripted(body + (b"1000\r\n" + b"y" * 4096 + b"\r\n") * (RESPONSE_BYTES_MAX // 4096)) as server:
+        assert judged(await rig.one(server.url, Probe(expect_text="xy"))) == (True, False, "ok")
+        await rig.end_pause()
+        await rig.seen.get()
+        assert server.connections == 2  # the rest of the first answer was not waited for
+
+
+async def test_probes_of_one_endpoint_never_overlap(rig: Rig) -> None:
+    async with scripted(None) as server:
+        rig.probes.watch("fraud", 0, "v1", (server.url,), Probe(probe_timeout_s=60))
+        await server.asked.wait()
+        result = await rig.probes.probe_now("fraud", 0, 0.05)
+        assert result.ok is False
+        assert f"{server.url}: the probe before this one was not answered within 0.05 s" in result.detail
+        assert (len(server.requests), rig.seen.qsize()) == (1, 0)
+
+
+async def test_probe_now_is_good_if_one_endpoint_is_and_is_reported(rig: Rig) -> None:
+    async with scripted(answer()) as good, scripted(answer(500)) as bad:
+        rig.probes.watch("fraud", 0, "v1", (good.url, bad.url), Probe())
+        for _ in range(2):
+            await rig.seen.get()
+        result = await rig.probes.probe_now("fraud", 0, 1.0)
+        assert (result.ok, result.detail, result.connect_failed) == (
+            True, f"1 of 2 endpoints good; {bad.url}: status 500, expected below 500", False,
+        )  # fmt: skip
+        assert rig.seen.qsize() == 2
+
+
+async def test_probe_now_of_an_unwatched_slot_is_bad(rig: Rig) -> None:
+    result = await rig.probes.probe_now("fraud", 3, 1.0)
+    assert (result.ok, result.detail) == (False, "slot 3 of fraud is not watched")
+
+
+async def test_check_asks_endpoints_that_are_not_watched(rig: Rig) -> None:
+    refused = closed_port()
+    async with scripted(answer()) as server:
+        results = await rig.probes.check("default", (server.url, refused), Probe(), 1.0)
+        assert {url: (result.ok, result.connect_failed) for url, result in results.items()} == {
+            server.url: (True, False),
+            refused: (False, True),
+        }
+        assert rig.seen.empty()
+
+
+async def test_nothing_is_reported_of_a_slot_that_is_no_longer_watched(rig: Rig) -> None:
+    async with scripted(None) as server:
+        rig.probes.watch("fraud", 0, "v1", (server.url,), Probe(probe_timeout_s=0.1))
+        now = rig.tasks.spawn(rig.probes.probe_now("fraud", 0, 0.2), "probe_now")
+        await server.asked.wait()
+        rig.probes.unwatch("fraud", 0)
+        rig.probes.watch("fraud", 0, "v2", (closed_port(),), Probe(every_s=60))
+        await now
+        assert [(event.version, event.connect_failed) for event in [await rig.seen.get()]] == [("v2", True)]
+        assert rig.seen.empty()
+
+
+async def test_endpoints_that_stay_keep_their_result_when_others_move(rig: Rig) -> None:
+    async with scripted(answer()) as stays, scripted(answer()) as leaves, scripted(None) as comes:
+        rig.probes.watch("fraud", 0, "v1", (stays.url, leaves.url), Probe())
+        for _ in range(2):
+            await rig.seen.get()
+        rig.probes.watch("fraud", 0, "v1", (comes.url, stays.url), Probe())
+        assert [(target["url"], target["ready"]) for target in rig.probes.targets("fraud", 0)] == [
+            (comes.url, False),
+            (stays.url, True),
+        ]
+        assert len(stays.requests) == 1
+
+
+async def test_close_ends_every_task(rig: Rig) -> None:
+    async with scripted(answer()) as server:
+        await rig.one(server.url)
+        await rig.probes.close()
+        await rig.tasks.close()
+        assert (len(rig.tasks), rig.probes.targets("fraud", 0)) == (0, [])
+
+
+@pytest.mark.parametrize("probe", [Probe(path="/health"), "none"], ids=["request", "connection"])
+async def test_a_backend_on_a_unix_socket(rig: Rig, tmp_path: Path, probe: Probe | str) -> None:
+    async with scripted(answer()) as script:
+        server = await asyncio.start_unix_server(script.serve, tmp_path / "model.sock")
+        event = await rig.one(f"unix:{tmp_path}/model.sock", probe)
+        assert judged(event)[:2] == (True, False), event
+        if isinstance(probe, Probe):
+            assert script.requests[0].startswith(b"GET /health HTTP/1.1\r\nHost: localhost\r\n")
+        server.close()
+
+
+async def test_a_unix_socket_where_nobody_listens_is_no_connection(rig: Rig, tmp_path: Path) -> None:
+    event = await rig.one(f"unix:{tmp_path}/model.sock")
+    assert judged(event)[:2] == (False, True)

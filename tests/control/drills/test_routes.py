@@ -1,0 +1,95 @@
+"""The routes of drills: what they ask of the office, and what they refuse."""
+
+from __future__ import annotations
+
+from typing import Any, cast
+
+import pytest
+
+from router.control.drills import routes as drill_routes
+from router.control.drills.addon import DrillsAddon
+from router.errors import OperatorError
+from tests.control.conftest import Office, StartOffice
+
+FIELDS = {"Content-Type": "application/json"}
+
+
+class FakeDrills:
+    def __init__(self) -> None:
+        self.asked: list[tuple[str, Any]] = []
+
+    async def drill(self, **how: Any) -> dict[str, Any]:
+        if how["service"] != "fraud":
+            raise OperatorError(
+                409, "drill_unsafe", "cold", exit_code=9, facts={"refusals": [{"code": "x", "detail": "y"}]}
+            )
+        self.asked.append(("drill", how))
+        return {"drill": "fraud-drill-1"}
+
+    def stop(self, service: str, actor: str) -> dict[str, Any]:
+        self.asked.append(("stop", (service, actor)))
+        return {"drill": "fraud-drill-1"}
+
+    def listing(self, service: str | None) -> dict[str, Any]:
+        return {"drills": [], "services": {}, "asked": service}
+
+    def show(self, drill: str) -> dict[str, Any]:
+        return {"drill": drill}
+
+
+@pytest.fixture
+async def rooms(start_office: StartOffice) -> tuple[Office, FakeDrills]:
+    fake = FakeDrills()
+    return await start_office(further=drill_routes.operations(cast(DrillsAddon, fake))), fake
+
+
+async def test_a_drill_is_asked_for_with_its_terms(rooms: tuple[Office, FakeDrills]) -> None:
+    office, fake = rooms
+    body = {"hold_s": 5, "force": True, "reason": "Tuesday", "actor": "ann"}
+    status, _, told = await office.call("POST", "/v1/services/fraud/drill", json=body)
+    assert (status, told) == (202, {"drill": "fraud-drill-1"})
+    await office.call("POST", "/v1/services/fraud/drill?dry_run=true", json={"shadow": True})
+    assert fake.asked == [
+        (
+            "drill",
+            {
+                "service": "fraud", "mode": "real", "hold_s": 5.0, "force": True, "actor": "ann", "reason": "Tuesday",
+                "dry_run": False,
+            },
+        ),
+        (
+            "drill",
+            {
+                "service": "fraud", "mode": "shadow", "hold_s": None, "force": False, "actor": "local", "reason": "",
+                "dry_run": True,
+            },
+        ),
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        pytest.param({"hold_s": 0}, id="no hold"),
+        pytest.param({"hold_s": 301}, id="too long"),
+        pytest.param({"reason": "a\nb"}, id="a line break"),
+        pytest.param({"quarantine": True}, id="unknown member"),
+    ],
+)
+async def test_bad_terms_are_refused(rooms: tuple[Office, FakeDrills], body: dict[str, Any]) -> None:
+    office, fake = rooms
+    assert await office.refused("POST", "/v1/services/fraud/drill", json=body) == (400, "request_invalid")
+    assert fake.asked == []
+
+
+async def test_a_refusal_carries_its_reasons(rooms: tuple[Office, FakeDrills]) -> None:
+    status, _, problem = await rooms[0].call("POST", "/v1/services/other/drill", json={})
+    assert (status, problem["refusals"]) == (409, [{"code": "x", "detail": "y"}])
+
+
+async def test_stop_list_and_show(rooms: tuple[Office, FakeDrills]) -> None:
+    office, fake = rooms
+    assert (await office.call("POST", "/v1/services/fraud/drill/stop", json={"actor": "bob"}))[0] == 200
+    assert fake.asked == [("stop", ("fraud", "bob"))]
+    assert (await office.call("GET", "/v1/drills?service=fraud"))[2]["asked"] == "fraud"
+    assert (await office.call("GET", "/v1/drills/fraud-drill-1"))[2] == {"drill": "fraud-drill-1"}

@@ -1,0 +1,383 @@
+"""The office over a real wall and a real journal: rollbacks become incidents, whatever becomes of control or the disk."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+from typing import Any
+
+import orjson
+import pytest
+
+from router.control.incidents.addon import CONFIRM_WAIT_S, HANGING_S, IncidentsAddon
+from router.control.incidents.context import IncidentContext
+from router.control.incidents.files import IncidentFiles
+from router.errors import OperatorError
+from router.rollout.history.service_report import Totals
+from router.rollout.outcome import Outcome
+from router.settings.sections.service import Objective
+from tests.control.control_harness import ControlHarness, FakeWorkers, new_wall, settings
+from tests.control.incidents.test_context import Rows, failure
+
+ONE = "svc-1-2"
+NEW = {"what": "a test", "kind": "preventive", "owner": None, "due": None}
+
+
+def opened(life: ControlHarness, entries: list[Any] | None = None) -> IncidentsAddon:
+    office = IncidentsAddon(life.control_loop, life.settings, IncidentFiles(life.folder, 10), entries or [])
+    life.control_loop.addons = (office,)
+    return office
+
+
+@pytest.fixture
+async def office(life: ControlHarness) -> AsyncIterator[IncidentsAddon]:
+    made = opened(life)
+    yield made
+    await made.close()
+
+
+def live(life: ControlHarness, for_s: float, each: Callable[[], None] = lambda: None) -> None:
+    """Let time pass on the judge's clock, offices included."""
+    for _ in range(round(for_s * 10)):
+        each()
+        life.tick()
+        life.control_loop._notify_addons(life.now_ns)
+
+
+def answering(life: ControlHarness, slot: int) -> Callable[[], None]:
+    return lambda: life.workers.serve(slot, Outcome.OK, 10)
+
+
+def failing(life: ControlHarness) -> Callable[[], None]:
+    """v1 fails while it is active; then v2 answers."""
+    return lambda: life.workers.serve(
+        0 if life.states()["v1"] == "active" else 1,
+        Outcome.SERVER_ERROR if life.states()["v1"] == "active" else Outcome.OK,
+        5,
+    )
+
+
+async def settled(life: ControlHarness) -> None:
+    await life.until_idle()
+    live(life, 1.1)
+    await life.until_idle()
+
+
+async def rolled_back(life: ControlHarness) -> None:
+    life.probe("v2", times=3)
+    live(life, 5, answering(life, 0))
+    live(life, 4, failing(life))
+    await settled(life)
+
+
+async def filed(life: ControlHarness, office: IncidentsAddon) -> dict[str, Any]:
+    for _ in range(2):  # what is frozen in the first is written in the second
+        await settled(life)
+    async with asyncio.timeout(5):
+        while office._files.waiting:
+            await asyncio.sleep(0.002)
+    return dict(orjson.loads((life.folder / "incidents" / f"{ONE}.json").read_bytes()))
+
+
+async def test_a_verdict_opens_an_incident_that_grows_until_it_is_whole(
+    life: ControlHarness, office: IncidentsAddon
+) -> None:
+    whole: list[str] = []
+    office.on_whole = lambda opening: whole.append(opening.data["incident"])
+    await rolled_back(life)
+    made = await office.document(ONE)
+    assert whole == []
+    assert (made["record"]["complete"], made["from"], made["to"], made["manual"]) == (False, "v1", "v2", False)
+    assert made["windows"]["left"]["periods"]["before"]["requests"] > 300
+    assert made["windows"]["left"]["periods"]["during"]["fault_rate"] > 0.9
+    assert made["impact"]["errors"] == {"server_error": made["impact"]["requests"]}
+    live(life, 125, answering(life, 1))
+    made = await filed(life, office)
+    assert (made["record"]["complete"], made["record"]["notes"]) == (True, [])
+    assert whole == [ONE], "once"
+    assert made["windows"]["back"]["periods"]["after"]["seconds"] > 110
+    assert made["times"]["recovered"] is not None
+    assert sorted(path.name for path in (life.folder / "incidents").iterdir()) == [
+        f"{ONE}{suffix}" for suffix in (".html", ".json", ".md", ".svg")
+    ]
+    kinds = {line["kind"] for line in made["timeline"]}
+    assert kinds >= {"seeded", "started", "rolled_back", "swapped", "confirmed", "recovered", "drained"}
+    assert office.status("svc") == {"incidents_open": [ONE]}
+
+
+async def test_what_was_captured_and_the_budget_are_kept_with_it(life: ControlHarness) -> None:
+    """A later look finds less: workers have overwritten some. The history's disk may take its time."""
+    captured = [[failure(2, "v1"), failure(1, "v1")], [failure(2, "v1")]]
+
+    async def failures(*_: Any) -> list[dict[str, Any]]:
+        return captured.pop(0) if captured else []
+
+    slow = asyncio.Event()
+
+    class Slow(Rows):
+        async def read(self, _: Any) -> Any:
+            await slow.wait()
+            return await super().read(_)
+
+    service_controller = life.control_loop.services["svc"]
+    service_controller.service = service_controller.service.model_copy(
+        update={"objective": Objective(availability=0.99)}
+    )
+    around = IncidentContext(failures, Slow(Totals(accepted=2_592_000, seconds=2_592_000.0)))  # type: ignore[arg-type]
+    office = IncidentsAddon(life.control_loop, life.settings, IncidentFiles(life.folder, 10), [], around)
+    life.control_loop.addons = (office,)
+    life.probe("v2", times=3)
+    live(life, 5, answering(life, 0))
+    live(life, 4, failing(life))
+    live(life, 7, answering(life, 1))
+    async with asyncio.timeout(5):
+        while not office._snapshots.get(ONE, {}).get("failures"):
+            await asyncio.sleep(0.002)
+    made = await office.document(ONE)
+    assert ([one["request_id"] for one in made["failures"]["items"]], made["impact"]["budget"]) == (["r1", "r2"], None)
+    slow.set()
+    await settled(life)
+    made = await filed(life, office)
+    assert made["impact"]["budget"]["basis"] == "99 % of 2\u202f592\u202f000 requests in 30 days"
+    assert [one["request_id"] for one in made["failures"]["items"]] == ["r1", "r2"]
+    await office.close()
+
+
+async def test_a_person_who_goes_back_opens_one_too_and_a_switch_does_not(
+    life: ControlHarness, office: IncidentsAddon
+) -> None:
+    await life.control_loop.switch(service="svc", to="v2", actor="ann")
+    await settled(life)
+    assert await office.listing() == {"incidents": []}
+    told = await life.control_loop.rollback(service="svc", actor="ann", reason="wrong scores")
+    await settled(life)
+    (short,) = (await office.listing())["incidents"]
+    assert (short["id"], short["manual"], short["status"], short["owner"]) == (told["incident"], True, "open", None)
+    made = await office.document(told["incident"])
+    assert made["summary"].startswith("ann took v2 out of service svc and went back to v1: wrong scores.")
+
+
+async def test_the_next_switch_ends_what_is_watched(life: ControlHarness, office: IncidentsAddon) -> None:
+    await rolled_back(life)
+    await life.control_loop.deploy(service="svc", version="v3", endpoints=["http://127.0.0.1:3"], actor="ann")
+    life.probe("v3", times=5)
+    await life.control_loop.promote(service="svc", version="v3", actor="ann")
+    made = await filed(life, office)
+    assert made["record"]["complete"] is True
+    assert office._timelines.timelines[ONE].lines.kept[-1].kind == "promoted"
+
+
+async def test_what_people_add_is_journalled_and_told(life: ControlHarness, office: IncidentsAddon) -> None:
+    await rolled_back(life)
+    edit = {"edit": "e1", "set": {"owner": "ann", "root_cause": "null"}, "add_actions": [NEW]}
+    made = await office.edit(ONE, edit, "ann", 0)
+    assert (made["revision"], made["review"]["owner"], made["review"]["actions"][0]["id"]) == (1, "ann", "a1")
+    with pytest.raises(OperatorError) as caught:
+        await office.edit(ONE, {"edit": "e2", "set": {"owner": "bob"}}, "bob", 0)
+    assert (caught.value.status, caught.value.code, caught.value.facts) == (412, "revision_stale", {"revision": 1})
+    with pytest.raises(OperatorError) as caught:
+        await office.edit("svc-1-9", {"edit": "e3"}, "bob", None)
+    assert (caught.value.status, caught.value.code) == (404, "incident_unknown")
+    await office.edit(ONE, {"edit": "e4", "set": {"status": "reviewed"}}, "bob", None)
+    await office.edit(ONE, {"edit": "e5", "set": {"status": "closed"}}, "bob", None)
+    made = await filed(life, office)
+    assert (made["review"]["status"], made["revision"]) == ("closed", 3)
+    entries = (await life.control_loop.view.journal(0, 1000))["entries"]
+    assert [(entry["actor"], entry["data"]["revision"]) for entry in entries if entry["type"] == "incident_edited"] == [
+        ("ann", 1),
+        ("bob", 2),
+        ("bob", 3),
+    ]
+    assert office.status("svc") == {"incidents_open": []}
+    assert [sample.value for family in office.metrics() for sample in family.samples] == [0.0]
+
+
+async def test_of_two_edits_of_one_revision_one_wins(life: ControlHarness, office: IncidentsAddon) -> None:
+    await rolled_back(life)
+    both = [office.edit(ONE, {"edit": name, "set": {"owner": name}}, name, 0) for name in ("ann", "bob")]
+    one, two = await asyncio.gather(*both, return_exceptions=True)
+    assert isinstance(one, dict)
+    assert isinstance(two, OperatorError)
+    assert (one["review"]["owner"], two.code) == ("ann", "revision_stale")
+
+
+async def again(
+    before: ControlHarness, *, segment: bool = True, lost: str = ""
+) -> tuple[ControlHarness, IncidentsAddon]:
+    """Another control, over the same wall or over a new one. It finds no facts of the type `lost` at its start."""
+    await before.end()
+    memory = before.segment if segment else new_wall()
+    workers = before.workers if segment else FakeWorkers(memory)
+    life = await ControlHarness(before.settings, memory, workers, before.folder).begin()
+    life.now_ns = before.now_ns
+    found = await life.journal.entries(0, 1000)
+    return life, opened(life, [entry for entry in found if entry.type != lost])
+
+
+@pytest.mark.parametrize("files", [False, True], ids=["killed before any file was written", "files were written"])
+async def test_a_successor_completes_the_record_from_journal_and_shared_memory(tmp_path: Path, files: bool) -> None:
+    segment = new_wall()
+    workers = FakeWorkers(segment)
+    first = await ControlHarness(settings(tmp_path), segment, workers, tmp_path).begin()
+    office = opened(first)
+    await rolled_back(first)
+    seen = await office.document(ONE)
+    if files:
+        await filed(first, office)
+    else:
+        first.control_loop.addons = ()
+    second, office = await again(first)
+    await settled(second)
+    made = await office.document(ONE)
+    assert (made["record"]["reconstructed"], made["record"]["complete"]) == (True, False)
+    assert made["impact"]["errors"] == seen["impact"]["errors"]
+    assert made["windows"]["left"]["periods"]["during"] == seen["windows"]["left"]["periods"]["during"]
+    assert [line["text"] for line in made["timeline"]] == [line["text"] for line in seen["timeline"]]
+    live(second, 125, answering(second, 1))
+    made = await filed(second, office)
+    assert made["record"]["complete"] is True
+    assert made["windows"]["back"]["periods"]["after"]["seconds"] > 100
+    await second.end()
+    await office.close()
+    workers.close()
+    segment.close()
+
+
+@pytest.mark.parametrize("comes", [True, False], ids=["it comes", "it never comes"])
+async def test_a_record_is_not_complete_before_a_successor_has_confirmed(tmp_path: Path, comes: bool) -> None:
+    segment = new_wall()
+    workers = FakeWorkers(segment)
+    first = await ControlHarness(settings(tmp_path), segment, workers, tmp_path).begin()
+    await rolled_back(first)
+    live(first, 125, answering(first, 1))
+    second, office = await again(first, lost="confirmed")
+    office._since_ns = second.now_ns
+    await settled(second)
+    live(second, 2.2)
+    await second.until_idle()
+    made = await office.document(ONE)
+    assert (made["record"]["complete"], "confirmed" in _kinds(made)) == (False, False)
+    if comes:
+        (confirmation,) = [one for one in await second.journal.entries(0, 1000) if one.type == "confirmed"]
+        second.control_loop.entry_applied(confirmation)
+    else:
+        live(second, CONFIRM_WAIT_S)
+    await settled(second)
+    made = await office.document(ONE)
+    assert (made["record"]["complete"], "confirmed" in _kinds(made), "worker" in _kinds(made)) == (True, comes, comes)
+    await second.end()
+    await office.close()
+    workers.close()
+    segment.close()
+
+
+def _kinds(made: dict[str, Any]) -> set[str]:
+    return {line["kind"] for line in made["timeline"]}
+
+
+@pytest.mark.parametrize("kept", [True, False], ids=["the file is there", "the file is lost"])
+async def test_after_a_cold_start_the_samples_are_those_of_the_file_or_unknown(tmp_path: Path, kept: bool) -> None:
+    segment = new_wall()
+    first = await ControlHarness(settings(tmp_path), segment, FakeWorkers(segment), tmp_path).begin()
+    office = opened(first)
+    await rolled_back(first)
+    await filed(first, office)
+    await office.close()
+    seen = orjson.loads((tmp_path / "incidents" / f"{ONE}.json").read_bytes())
+    if not kept:
+        for path in (tmp_path / "incidents").iterdir():
+            path.unlink()
+    first.workers.close()
+    second, office = await again(first, segment=False)
+    async with asyncio.timeout(5):
+        while not (tmp_path / "incidents" / f"{ONE}.json").exists():
+            await settled(second)
+    made = await office.document(ONE)
+    assert made["windows"] == (seen["windows"] if kept else None)
+    assert made["impact"]["errors"] == seen["impact"]["errors"]
+    assert made["trigger"] == seen["trigger"]
+    (note,) = made["record"]["notes"]
+    assert note.startswith("The router was started anew meanwhile" if kept else "The samples of that time are lost")
+    await second.end()
+    await office.close()
+    second.workers.close()
+
+
+@pytest.mark.parametrize(
+    "raw", [b"", b"{", b"[]", b'{"record": {"format": 99}, "frozen": {}}', b'{"record": {"format": 1}}']
+)
+async def test_a_file_that_cannot_be_used_is_as_none(life: ControlHarness, office: IncidentsAddon, raw: bytes) -> None:
+    await rolled_back(life)
+    await filed(life, office)
+    (life.folder / "incidents" / f"{ONE}.json").write_bytes(raw)
+    office._snapshots.clear()
+    assert (await office.document(ONE))["windows"] is None
+
+
+async def test_an_older_incident_keeps_its_samples_when_people_add_to_it(
+    life: ControlHarness, office: IncidentsAddon
+) -> None:
+    await rolled_back(life)
+    live(life, 125)
+    seen = await filed(life, office)
+    office._snapshots.clear()
+    await office.edit(ONE, {"edit": "e1", "comment": "later"}, "ann", None)
+    made = await filed(life, office)
+    assert (made["windows"], made["revision"]) == (seen["windows"], 1)
+    assert made["frozen"] == seen["frozen"]
+
+
+async def test_a_disk_that_takes_no_files_is_alarmed_and_holds_nothing_up(
+    life: ControlHarness, office: IncidentsAddon
+) -> None:
+    (life.folder / "incidents").write_text("in the way")
+    await rolled_back(life)
+    async with asyncio.timeout(5):
+        while not life.control_loop.alarms.listing():
+            await asyncio.sleep(0.002)
+    (alarm,) = [one for one in life.control_loop.alarms.listing() if one["code"] != "standby_failing"]
+    assert alarm["code"] == "incident_files_unwritable"
+    assert life.states()["v2"] == "active"
+    assert (await office.document(ONE))["windows"] is not None
+
+
+@pytest.mark.parametrize("at_last", [None, "No space left on device"], ids=["takes them", "refuses them"])
+async def test_a_disk_that_hung_is_no_alarm_once_it_took_the_files(life: ControlHarness, at_last: str | None) -> None:
+    class Disk:
+        on_trouble: Any = None
+        trouble: str | None = None
+        hung_s = 0.0
+
+        def busy_s(self) -> float:
+            return self.hung_s
+
+        async def listing(self) -> dict[str, float]:
+            return {}
+
+    disk: Any = Disk()
+    office = IncidentsAddon(life.control_loop, life.settings, disk, [])
+
+    def told() -> list[str]:
+        office.on_second(life.now_ns)
+        return [str(alarm["detail"]) for alarm in life.control_loop.alarms.listing()]
+
+    disk.hung_s = HANGING_S
+    assert told() == []
+    disk.hung_s = HANGING_S + 2
+    (hangs,) = told()
+    assert "no answer from the disk for 12 s" in hangs
+    disk.hung_s, disk.trouble = 0.0, at_last
+    after = told()
+    assert [at_last in why for why in after if at_last] == ([True] if at_last else [])
+    assert bool(after) is bool(at_last)
+
+
+async def test_a_slot_with_another_tenant_tells_nothing_of_this_one(
+    life: ControlHarness, office: IncidentsAddon
+) -> None:
+    await rolled_back(life)
+    story = office._timelines.timelines[ONE]
+    story.places["v1"] = (0, 99)
+    glance = office._current_snapshot(story, life.now_ns, kept=True)
+    assert (len(glance.trails[0]), len(glance.trails[1]) > 100) == (0, True)

@@ -1,0 +1,75 @@
+"""A business alert comes in, a person is asked by notification, and presses the button in it: the offices put together."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import socket
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import aiohttp
+
+from router.control.admin import app
+from router.control.wiring import AddonDeps, build_addons
+from router.settings.settings import Settings
+from tests.control.control_harness import ControlHarness, FakeWorkers, new_wall, settings
+from tests.control.hook_harness import BEARER, firing, webhook
+from tests.control.receiver import receiving
+
+
+async def test_a_business_alert_asks_a_person_who_decides_by_the_link(tmp_path: Path) -> None:
+    async with receiving() as people:
+        told = Settings.model_validate({
+            **settings(tmp_path).model_dump(),
+            "alerts": {
+                "tokens": [{"name": "am", "sha256": hashlib.sha256(b"am-secret").hexdigest()}],
+                "map": [{"kind": "business", "matchers": {"signal": "business"}}],
+            },
+            "notify": [{"name": "on-call", "kind": "webhook", "url": people.url, "events": ["proposal", "rollback"]}],
+        })  # fmt: skip
+        segment = new_wall()
+        workers = FakeWorkers(segment)
+        life = await ControlHarness(told, segment, workers, tmp_path).begin()
+        life.control_loop.addons, operations = build_addons(AddonDeps(life.control_loop, told, tmp_path, ()))
+        sock = socket.socket()
+        sock.bind(("127.0.0.1", 0))
+        url = f"http://127.0.0.1:{sock.getsockname()[1]}"
+        runner = await app.serve(app.build(life.control_loop, told, operations), sock)
+        life.probe("v2", times=3)
+
+        def tick() -> None:
+            life.tick(1)
+            life.control_loop.tick(life.now_ns, 0.0)
+
+        async def until(count: int) -> None:
+            async with asyncio.timeout(10):
+                while len(people.got) < count:
+                    tick()
+                    await asyncio.sleep(0.005)
+
+        try:
+            async with aiohttp.ClientSession() as session:
+                alert = webhook(firing(signal="business", alertname="Refunds"))
+                async with session.post(f"{url}/v1/hooks/alertmanager", json=alert, headers=BEARER) as answer:
+                    assert (await answer.json())["alerts"][0]["result"] == "counts"
+                await until(1)
+                (asked,) = people.events()
+                assert asked["type"] == "dev.rollback-router.proposal"
+                assert asked["data"]["title"] == "svc: should v1 go back to v2?"
+                assert asked["data"]["facts"]["alert"] == "Refunds: PSI 0.41 > 0.25"
+                assert life.states() == {"v1": "active", "v2": "standby"}
+                links = asked["data"]["links"]
+                assert set(links) == {"Details", "Approve", "Deny"}
+                async with session.post(url + urlsplit(links["Approve"]).path, data={"actor": "ann"}) as answer:
+                    assert answer.status == 200, await answer.text()
+                assert life.states()["v2"] == "active"
+                await until(3)
+                assert {event["type"].rpartition(".")[2] for event in people.events()[1:]} == {"proposal", "rollback"}
+        finally:
+            await runner.cleanup()
+            for office in life.control_loop.addons:
+                await office.close()
+            await life.end()
+            workers.close()
+            segment.close()

@@ -1,0 +1,278 @@
+"""Proposals over HTTP: with a token by the API, without one by a signed link, which decides nothing when it is looked at."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import AsyncIterator, Callable
+from dataclasses import replace
+from typing import Any
+
+import aiohttp
+import pytest
+
+from router.control.admin import app
+from router.control.proposals import routes as proposal_routes
+from router.control.proposals.addon import ProposalsAddon
+from router.control.proposals.links import ProposalLinks
+from router.rollout.model.events import ProposalDue
+from router.rollout.model.target import State
+from router.rollout.proposals.proposal import ProposalRules
+from router.runtime import clock
+from router.settings.settings import Settings
+from tests.control.conftest import serving, token
+from tests.control.control_harness import ControlHarness
+
+SLOW = {
+    "kind": "latency", "detail": "", "reason": "half <b>are</b> late", "value": 0.5, "limit": 0.05, "samples": 90,
+    "evidence_since_ns": None,
+}  # fmt: skip
+ID = "svc-rollback-1"
+BROWSER = {"Accept": "text/html,application/xhtml+xml,*/*;q=0.8"}
+FORM = {"Content-Type": "application/x-www-form-urlencoded", **BROWSER}
+
+
+class Desk:
+    """An admin before a controller that lives in this test, whose proposal v1 → v2 waits."""
+
+    def __init__(self, life: ControlHarness, approvals: ProposalsAddon, url: str) -> None:
+        self.life = life
+        self.approvals = approvals
+        self.url = url
+        self.session = aiohttp.ClientSession()
+
+    def ask(self) -> None:
+        alert = {"summary": "refunds & churn"}
+        self.life.service_controller.service_document(
+            ProposalDue("v1", "business:churn", SLOW, alert, {"requests": 9}), clock.now_ns()
+        )
+
+    def link(self, verb: str) -> str:
+        return self.approvals.links.path(self.approvals.find(ID)[0], verb)
+
+    def state(self) -> str:
+        return self.approvals.find(ID)[0].state
+
+    async def call(self, method: str, path: str, **how: Any) -> tuple[int, str]:
+        async with self.session.request(method, self.url + path, **how) as response:
+            self.headers = response.headers
+            return response.status, await response.text()
+
+    async def press(self, path: str, form: str | bytes = "actor=Ann", **fields: str) -> tuple[int, str]:
+        return await self.call("POST", path, data=form, headers=FORM | fields)
+
+
+@pytest.fixture
+def admin() -> dict[str, Any]:
+    return {}
+
+
+@pytest.fixture
+async def desk(life: ControlHarness, admin: dict[str, Any]) -> AsyncIterator[Desk]:
+    told = Settings.model_validate({**life.settings.model_dump(), "admin": admin})
+    approvals = ProposalsAddon(life.control_loop, told, ProposalLinks(b"k" * 32))
+    life.control_loop.addons = (approvals,)
+    application = app.build(life.control_loop, told, proposal_routes.operations(approvals))
+    async with serving(application) as url:
+        desk = Desk(life, approvals, url)
+        life.probe("v2", times=3)
+        desk.ask()
+        yield desk
+        await desk.session.close()
+
+
+# -- by the API
+async def test_reading_and_approving(desk: Desk) -> None:
+    for path in ("/v1/proposals", "/v1/proposals?state=pending&service=svc"):
+        async with desk.session.get(desk.url + path) as response:
+            [told] = (await response.json())["proposals"]
+            assert (told["id"], told["kind"], told["from"], told["to"], told["left_s"] > 0) == (
+                ID,
+                "rollback",
+                "v1",
+                "v2",
+                True,
+            )
+    async with desk.session.get(f"{desk.url}/v1/proposals/{ID}") as response:
+        assert (await response.json())["evidence"][0]["alert"] == {"summary": "refunds & churn"}
+    body = {"actor": "ann", "reason": "yes"}
+    async with desk.session.post(f"{desk.url}/v1/proposals/{ID}/approve?dry_run=true", json=body) as response:
+        assert (response.status, (await response.json())["changed"], desk.state()) == (200, True, "open")
+    async with desk.session.post(f"{desk.url}/v1/proposals/{ID}/approve", json=body) as response:
+        answer = await response.json()
+    assert (response.status, answer["active"], answer["proposal"]["decided_by"]) == (200, "v2", "ann")
+    async with desk.session.post(f"{desk.url}/v1/proposals/{ID}/deny", json=body) as response:
+        problem = await response.json()
+    assert (response.status, problem["code"], problem["state"]) == (409, "proposal_decided", "approved")
+
+
+async def test_bad_input_decides_nothing(desk: Desk) -> None:
+    for path, body, expected in (
+        ("svc-rollback-9/approve", {}, (404, "proposal_unknown")),
+        (f"{ID}/approve", {"verb": "deny"}, (400, "request_invalid")),
+        (f"{ID}/deny", {"override": {"actor": "ann"}}, (400, "request_invalid")),
+        (f"{ID}/deny", {"reason": "x" * 501}, (400, "request_invalid")),
+    ):
+        async with desk.session.post(f"{desk.url}/v1/proposals/{path}", json=body) as response:
+            assert (response.status, (await response.json())["code"]) == expected
+    async with desk.session.get(f"{desk.url}/v1/proposals?state=lost") as response:
+        assert response.status == 400
+    assert desk.state() == "open"
+
+
+@pytest.mark.parametrize("admin", [{"tokens": [token("vi", "viewer"), token("ann", "operator")]}])
+async def test_deciding_takes_an_operator_and_a_link_none(desk: Desk) -> None:
+    path = f"{desk.url}/v1/proposals/{ID}/deny"
+    for secret, expected in (("", 401), ("vi-secret", 403)):
+        fields = {"Authorization": f"Bearer {secret}"} if secret else {}
+        async with desk.session.post(path, json={}, headers=fields) as response:
+            assert response.status == expected
+    fields = {"Authorization": "Bearer ann-secret"}
+    async with desk.session.post(path, json={"actor": "bob"}, headers=fields) as response:
+        assert (response.status, (await response.json())["proposal"]["decided_by"]) == (200, "ann")
+
+
+# -- by a link
+async def test_looking_at_a_link_decides_nothing(desk: Desk) -> None:
+    """Mail scanners and link previewers do, before any person."""
+    for verb in ("approve", "deny"):
+        assert await desk.call("HEAD", desk.link(verb)) == (200, "")
+        for _ in range(2):
+            status, page = await desk.call("GET", desk.link(verb))
+            assert (status, desk.state()) == (200, "open")
+            assert desk.headers["Referrer-Policy"] == "same-origin", "or browsers send Origin: null with the form"
+            assert "form-action 'self'" in desk.headers["Content-Security-Policy"]
+            assert ("half &lt;b&gt;are&lt;/b&gt; late" in page, "refunds &amp; churn" in page) == (True, True)
+            assert re.search("<button>(.*?)</button>", page) is not None
+            assert re.search("<script|style", page) is None
+    assert [entry["type"] for entry in await journal(desk) if entry["service"]][2:] == ["proposed"]
+
+
+async def journal(desk: Desk) -> list[dict[str, Any]]:
+    await desk.life.until_idle()
+    return list((await desk.life.control_loop.view.journal(0, 100))["entries"])
+
+
+async def test_pressing_the_button_decides_once(desk: Desk) -> None:
+    link, other = desk.link("approve"), desk.link("deny")
+    origin = {"Origin": desk.url, "Sec-Fetch-Site": "same-origin"}
+    status, page = await desk.press(link + "?utm_source=mail", "actor=Ann+Lee&reason=too+slow", **origin)
+    assert (status, "rolled back from v1 to v2; v1 is quarantined" in page, "Incident svc-1-2" in page) == (
+        200,
+        True,
+        True,
+    )
+    assert desk.life.states() == {"v1": "draining", "v2": "active"}
+    told = desk.approvals.document(ID)
+    assert (told["decided_by"], told["decision_reason"]) == ("Ann Lee (link)", "too slow")
+    for again in (link, other):
+        for status, page in (await desk.call("GET", again), await desk.press(again)):
+            assert (status, "was approved by Ann Lee (link) already" in page) == (409, True)
+
+
+async def test_the_other_button_denies(desk: Desk) -> None:
+    status, page = await desk.press(desk.link("deny"))
+    assert (status, f"{ID} is denied, v1 stays active" in page, desk.state()) == (200, True, "denied")
+
+
+async def test_an_unfit_standby_is_told_on_the_page_and_the_link_still_works(desk: Desk) -> None:
+    desk.life.probe("v2", ok=False)
+    status, page = await desk.press(desk.link("approve"))
+    assert (status, "the standby is no better" in page, desk.state()) == (409, True, "open")
+    desk.life.probe("v2", times=3)
+    assert (await desk.press(desk.link("approve")))[0] == 200
+
+
+ALTERED: dict[str, Callable[[str], str]] = {
+    "cut off": lambda link: link[:-1],
+    "altered": lambda link: link[:-1] + ("0" if link[-1] != "0" else "1"),
+    "other verb": lambda link: link.replace("/approve/", "/deny/"),
+    "no verb": lambda link: link.replace("/approve/", "/destroy/"),
+    "other proposal": lambda link: link.replace(ID, "svc-rollback-2"),
+    "other expiry": lambda link: re.sub(r"/(\d+)/", "/9999999999/", link),
+    "no expiry": lambda link: re.sub(r"/(\d+)/", "/never/", link),
+    "no text": lambda link: link[:-1] + "%ED%A0%80",
+}
+
+
+async def test_a_foreign_link_is_not_found_and_says_nothing(desk: Desk) -> None:
+    for name, altered in ALTERED.items():
+        for method in ("GET", "POST"):
+            status, page = await desk.call(method, altered(desk.link("approve")), data="actor=Ann", headers=FORM)
+            assert (name, status, "this link is not valid" in page, "v1" in page) == (name, 404, True, False)
+            assert (desk.state(), desk.headers["Content-Type"].startswith("text/html")) == ("open", True)
+
+
+async def test_a_link_is_behind_the_same_guard(desk: Desk) -> None:
+    for fields, expected in (
+        ({"Origin": "https://evil.example"}, 403),
+        ({"Origin": "null"}, 403),
+        ({"Sec-Fetch-Site": "cross-site"}, 403),
+        ({"Host": "evil.example"}, 421),
+    ):
+        assert ((await desk.press(desk.link("approve"), **fields))[0], desk.state()) == (expected, "open")
+
+
+@pytest.mark.parametrize("admin", [{"public_url": "https://rollback.example.com"}])
+async def test_the_public_name_is_an_allowed_one(desk: Desk) -> None:
+    fields = {"Host": "rollback.example.com", "Origin": "https://rollback.example.com"}
+    assert (await desk.press(desk.link("deny"), **fields))[0] == 200
+
+
+async def test_a_form_is_checked(desk: Desk) -> None:
+    for name, form, fields, expected in (
+        ("no name", "", {}, 400),
+        ("a blank name", "actor=++", {}, 400),
+        ("a long name", "actor=" + "x" * 65, {}, 400),
+        ("a name of two lines", "actor=a%0Ab", {}, 400),
+        ("a long reason", "actor=Ann&reason=" + "x" * 501, {}, 400),
+        ("many fields", "&".join(f"f{number}=1" for number in range(20)), {}, 400),
+        ("no text", b"actor=\xff", {}, 400),
+        ("a large form", "actor=" + "x" * 9000, {}, 413),
+        ("no form", "actor=Ann", {"Content-Type": "application/json"}, 415),
+    ):
+        status, page = await desk.press(desk.link("deny"), form, **fields)
+        assert (name, status, desk.state(), "Not done" in page) == (name, expected, "open", True)
+
+
+async def test_an_expired_link_says_so(desk: Desk) -> None:
+    links = [desk.link("approve"), desk.link("deny")]
+    proposal = desk.approvals.find(ID)[0]
+    known = desk.life.service_controller.registry.proposals.known
+    known[ID] = replace(proposal, deadline_ns=0)
+    for link in links:
+        for status, page in (await desk.call("GET", link), await desk.press(link)):
+            assert (status, "has expired" in page) == (410, True)
+    known[ID] = replace(proposal, deadline_ns=0, at_expiry="rollback", state="due")
+    for link in links:
+        for status, page in (await desk.call("GET", link), await desk.press(link)):
+            assert (status, "this link has expired" in page) == (410, True)
+
+
+@pytest.mark.parametrize("admin", [{"tokens": [token("ann", "operator")]}])
+async def test_a_link_approves_no_promotion_where_people_are_told_apart(desk: Desk) -> None:
+    known = desk.life.service_controller.registry.proposals.known
+    known[ID] = replace(known[ID], kind="promotion", version="v3", verb="promoted", opened_by="ann")
+    targets = desk.life.service_controller.registry.targets
+    targets["v3"] = replace(targets["v1"], version="v3", state=State.READY, slot=3)
+    for status, page in (await desk.call("GET", desk.link("approve")), await desk.press(desk.link("approve"))):
+        assert (status, "use a token of your own" in page) == (403, True)
+    assert (await desk.call("GET", desk.link("deny")))[0] == 200
+
+
+async def test_a_promotion_that_needs_approval_is_accepted_and_waits(desk: Desk) -> None:
+    life = desk.life
+    life.service_controller.machine.limits = replace(
+        life.service_controller.machine.limits, proposals=ProposalRules(promote_needs_approval=True)
+    )
+    await life.control_loop.deploy(service="svc", version="v3", endpoints=["http://127.0.0.1:3"], actor="ann")
+    life.probe("v3", times=5)
+    async with desk.session.post(f"{desk.url}/v1/services/svc/promote", json={"version": "v3"}) as response:
+        answer = await response.json()
+    assert (response.status, answer["awaits"], answer["active"]) == (202, "svc-promotion-1", "v1")
+    described = json.loads((await desk.call("GET", "/v1/openapi.json"))[1])["paths"]
+    for verb, statuses in (("promote", ["200", "202", "default"]), ("rollback", ["200", "default"])):
+        assert sorted(described[f"/v1/services/{{service}}/{verb}"]["post"]["responses"]) == statuses
+    async with desk.session.post(f"{desk.url}/v1/proposals/svc-promotion-1/approve", json={}) as response:
+        answer = await response.json()
+    assert (response.status, answer["awaits"], answer["active"]) == (200, None, "v3")

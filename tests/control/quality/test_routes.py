@@ -1,0 +1,31 @@
+"""Learning anew what is good, over HTTP."""
+
+from __future__ import annotations
+
+import socket
+
+import aiohttp
+
+from router.control.admin import app
+from router.control.quality import routes as quality_routes
+from router.control.quality.drift_addon import DriftAddon
+from tests.control.control_harness import ControlHarness
+
+
+async def test_learning_anew_is_journalled_with_its_actor(life: ControlHarness) -> None:
+    office = DriftAddon(life.control_loop, life.settings, ())
+    sock = socket.socket()
+    sock.bind(("127.0.0.1", 0))
+    url = f"http://127.0.0.1:{sock.getsockname()[1]}/v1/services"
+    runner = await app.serve(app.build(life.control_loop, life.settings, quality_routes.operations(office)), sock)
+    try:
+        async with aiohttp.ClientSession() as session:
+            for service, status in (("svc", 200), ("other", 404)):
+                body = {"reason": "a new market", "actor": "ann"}
+                async with session.post(f"{url}/{service}/inputs/relearn", json=body) as answer:
+                    assert answer.status == status
+    finally:
+        await runner.cleanup()
+    entries = (await life.control_loop.view.journal(0, 100))["entries"]
+    found = [(entry["type"], entry["actor"], entry["data"]) for entry in entries]
+    assert found[-1] == ("inputs_forgotten", "ann", {"reason": "a new market"})

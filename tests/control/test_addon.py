@@ -1,0 +1,63 @@
+"""Offices are told what happened after the services were judged; a broken one costs nobody anything but its alarm."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from prometheus_client.core import GaugeMetricFamily
+from prometheus_client.metrics_core import Metric
+
+from router.control.addon import Addon
+from router.control.views import metrics
+from router.rollout.model.entry import Entry
+from tests.control.control_harness import ControlHarness
+
+SECOND_NS = 1_000_000_000
+
+
+class Listening(Addon):
+    def __init__(self) -> None:
+        self.heard: list[str] = []
+        self.ticks: list[int] = []
+
+    def on_entry(self, entry: Entry) -> None:
+        self.heard.append(entry.type)
+
+    def on_second(self, now_ns: int) -> None:
+        self.ticks.append(now_ns)
+
+    def status(self, service: str) -> dict[str, Any]:
+        return {"listening": service}
+
+    def metrics(self) -> Iterable[Metric]:
+        return [GaugeMetricFamily("rollback_router_heard", "Facts.", len(self.heard))]
+
+
+class Broken(Addon):
+    def on_entry(self, entry: Entry) -> None:
+        raise RuntimeError("boom")
+
+
+async def test_every_office_is_told_every_fact_and_a_broken_one_is_alarmed(life: ControlHarness) -> None:
+    listening = Listening()
+    life.control_loop.addons = (Broken(), listening)
+    await life.control_loop.freeze(service="svc", actor="ann", reason="look")
+    assert listening.heard == []
+    life.control_loop.tick(life.now_ns, 0.0)
+    assert listening.heard[-1:] == ["frozen"]
+    assert {alarm["detail"] for alarm in life.control_loop.alarms.listing()} >= {"Broken: RuntimeError: boom"}
+
+
+async def test_offices_tick_about_once_a_second(life: ControlHarness) -> None:
+    listening = Listening()
+    life.control_loop.addons = (listening,)
+    for tenth in range(25):
+        life.control_loop.tick(life.now_ns + tenth * SECOND_NS // 10, 0.0)
+    assert listening.ticks == [life.now_ns + second * SECOND_NS for second in range(3)]
+
+
+async def test_what_offices_say_stands_in_status_and_metrics(life: ControlHarness) -> None:
+    life.control_loop.addons = (Listening(),)
+    assert life.control_loop.view.service_status("svc")["listening"] == "svc"
+    assert b"rollback_router_heard 0.0" in metrics.render(life.control_loop)

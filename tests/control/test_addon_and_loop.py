@@ -1,0 +1,185 @@
+"""The admin before the real controller: one life of control inside the test, model servers scripted, no workers."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import re
+import socket
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import pytest
+from prometheus_client.parser import text_string_to_metric_families
+
+from router.control.main import Control
+from router.runtime.child_args import ControlArgs
+from router.settings import loader
+from router.settings.settings import Settings
+from router.shm import layout as at
+from router.shm import segment, settings_memory
+from tests.control.scripted_server import ScriptedServer, answer, scripted
+from tests.control.views.test_metrics import FROZEN, OF_OFFICES
+
+
+class RunningControl:
+    """A running control and its admin."""
+
+    def __init__(self, url: str, servers: list[ScriptedServer]) -> None:
+        self.url = url
+        self.servers = servers
+        self.session = aiohttp.ClientSession()
+
+    async def call(self, method: str, path: str, body: dict[str, Any] | None = None, **fields: str) -> tuple[int, Any]:
+        headers = {name.replace("_", "-"): value for name, value in fields.items()}
+        async with self.session.request(method, self.url + path, json=body, headers=headers) as response:
+            return response.status, await response.json(content_type=None)
+
+    async def until(self, path: str, wanted: Any) -> Any:
+        """Look again until `wanted(document)`; the test's own time limit ends it."""
+        while not wanted(found := (await self.call("GET", path))[1]):
+            await asyncio.sleep(0.01)
+        return found
+
+
+@pytest.fixture
+async def house(tmp_path: Path) -> AsyncIterator[RunningControl]:
+    async with AsyncExitStack() as stack:
+        servers = [await stack.enter_async_context(scripted(answer())) for _ in range(3)]
+        probe = {"every_s": 0.01, "probe_timeout_s": 1.0}
+        seeds = [{"version": f"v{number}", "endpoints": [servers[number - 1].url]} for number in (1, 2)]
+        settings = Settings.model_validate(
+            {"services": {"fraud": {"active": seeds[0], "standby": seeds[1], "probe": probe}}, "workers": 2}
+        )
+        memory = segment.create(workers=2, services=1)
+        memory.words[at.H_STATE_LOCKED] = 1
+        sock = socket.socket()
+        sock.bind(("127.0.0.1", 0))
+        url = f"http://127.0.0.1:{sock.getsockname()[1]}"
+        life_read, life_write = os.pipe()
+        updates = settings_memory.channel()
+        boot = ControlArgs(
+            segment_fd=memory.fd,
+            settings_fd=settings_memory.create(loader.dump(settings)),
+            updates_fd=updates[1].fileno(),
+            admin_fd=sock.detach(),
+            wake_fds=[os.eventfd(0, os.EFD_NONBLOCK) for _ in range(2)],
+            acks_fd=os.eventfd(0, os.EFD_NONBLOCK),
+            life_fd=life_read,
+            state_dir=str(tmp_path),
+            settings_origin="the test",
+        )
+        living = asyncio.create_task(Control(boot, memory, settings).run())
+        while not memory.words[at.H_CONTROL_READY] and not living.done():
+            await asyncio.sleep(0.01)
+        house = RunningControl(url, servers)
+        yield house
+        await house.session.close()
+        os.close(life_write)
+        await living
+        for end in updates:
+            end.close()
+        for fd in (memory.fd, boot.settings_fd, boot.acks_fd, life_read, *boot.wake_fds):
+            os.close(fd)
+
+
+def states(service: dict[str, Any]) -> dict[str, tuple[str, str]]:
+    return {target["version"]: (target["role"], target["state"]) for target in service["targets"]}
+
+
+async def test_the_life_of_a_version_told_by_the_admin(house: RunningControl) -> None:
+    service = await house.until("/v1/services/fraud", lambda found: found["way_back"])
+    assert (service["active"], service["standby"]) == ("v1", "v2")
+
+    events = await house.session.get(house.url + "/v1/events")
+    assert await events.content.readuntil(b"\n\n") == b": connected\n\n"
+
+    status, deployed = await house.call(
+        "POST", "/v1/services/fraud/deploy", {"version": "v3", "endpoints": [house.servers[2].url]}
+    )
+    assert (status, deployed["state"], deployed["version"]) == (202, "verifying", "v3")
+    service = await house.until("/v1/services/fraud", lambda found: states(found).get("v3") == ("candidate", "ready"))
+
+    promote = {"version": "v3", "from": "v1"}
+    stale = {"If_Match": f'"{service["generation"] - 1}"'}
+    assert (await house.call("POST", "/v1/services/fraud/promote", promote, **stale))[0] == 412
+    assert (await house.call("POST", "/v1/services/fraud/promote", {"version": "v3", "from": "v2"}))[0] == 409
+    status, would = await house.call("POST", "/v1/services/fraud/promote?dry_run=true", promote)
+    assert (status, would["changed"]) == (200, True)
+    assert (await house.call("GET", "/v1/services/fraud"))[1]["active"] == "v1"
+    status, promoted = await house.call("POST", "/v1/services/fraud/promote", promote)
+    assert status == 200
+    told = {name: promoted[name] for name in ("active", "standby", "changed", "confirmed", "workers_unconfirmed")}
+    assert told == {"active": "v3", "standby": "v1", "changed": True, "confirmed": True, "workers_unconfirmed": []}
+    assert promoted["generation"] > service["generation"]
+    status, again = await house.call("POST", "/v1/services/fraud/promote", {"version": "v3"})
+    assert (status, again["changed"]) == (200, False)
+
+    status, back = await house.call("POST", "/v1/services/fraud/rollback", {"reason": "bias"}, Idempotency_Key="k")
+    assert (status, back["active"], back["standby"]) == (200, "v1", None)
+    assert (await house.call("POST", "/v1/services/fraud/rollback", {"reason": "bias"}, Idempotency_Key="k")) == (
+        200,
+        back,
+    )
+    status, refused = await house.call("POST", "/v1/services/fraud/switch", {"to": "v3"})
+    assert (status, refused["code"]) == (409, "version_quarantined")
+    status, incident = await house.call("GET", f"/v1/incidents/{back['incident']}")
+    assert (status, incident["from"], incident["to"], incident["manual"]) == (200, "v3", "v1", True)
+
+    status, journal = await house.call("GET", "/v1/journal")
+    kinds = [entry["type"] for entry in journal["entries"]]
+    assert [kind for kind in kinds if kind in ("version_deployed", "promoted", "rolled_back")] == [
+        "version_deployed",
+        "promoted",
+        "rolled_back",
+    ]
+    seen: set[str] = set()
+    while "rolled_back" not in seen:
+        frame = await events.content.readuntil(b"\n\n")
+        seen |= {line[7:].decode() for line in frame.split(b"\n") if line.startswith(b"event: ")}
+    assert "promoted" in seen
+    events.close()
+
+
+async def test_every_reading_route_answers(house: RunningControl) -> None:
+    document = (await house.call("GET", "/v1/openapi.json"))[1]
+    paths = [path for path, item in document["paths"].items() if "get" in item]
+    answered = {}
+    for path in paths:
+        if path != "/v1/events":
+            filled = re.sub(r"\{(\w+)\}", lambda name: "fraud" if name[1] == "service" else "none", path)
+            async with house.session.get(house.url + filled) as response:
+                answered[path] = response.status
+    no_workers = {"/readyz": 503}
+    unknown = {path: 404 for path in answered if "{" in path.replace("{service}", "")}
+    assert answered == {path: (no_workers | unknown).get(path, 200) for path in answered}
+
+
+async def test_the_exposition_of_a_real_controller_has_the_frozen_names(house: RunningControl) -> None:
+    await house.until("/v1/services/fraud", lambda found: found["way_back"])
+    async with house.session.get(house.url + "/metrics") as response:
+        families = list(text_string_to_metric_families(await response.text()))
+    assert {family.name for family in families} == set(FROZEN) | OF_OFFICES
+    samples = {sample.name: sample for family in families for sample in family.samples}
+    assert samples["rollback_router_way_back"].value == 1
+    active = samples["rollback_router_active_info"].labels
+    assert (active["service"], active["version"]) == ("fraud", "v1")
+
+
+async def test_refusals_change_nothing(house: RunningControl) -> None:
+    await house.until("/v1/services/fraud", lambda found: found["way_back"])
+    _, before = await house.call("GET", "/v1/journal")
+    for method, path, body, expected in (
+        ("POST", "/v1/services/other/rollback", {}, (404, "service_unknown")),
+        ("POST", "/v1/services/fraud/promote", {"version": "v9"}, (404, "version_unknown")),
+        ("POST", "/v1/services/fraud/retire", {"version": "v1"}, (409, "version_in_use")),
+        ("POST", "/v1/services/fraud/deploy", {"version": "v1", "endpoints": ["http://127.0.0.1:1"]}, (409, "endpoints_differ")),
+        ("POST", "/v1/services/fraud/deploy", {"version": "v9", "endpoints": ["127.0.0.1:1"]}, (400, "endpoint_invalid")),
+        ("PUT", "/v1/services/fraud/versions/v1/endpoints", {"endpoints": ["http://127.0.0.1:1"]}, (409, "version_not_ready")),
+    ):  # fmt: skip
+        status, problem = await house.call(method, path, body)
+        assert (path, status, problem["code"]) == (path, *expected)
+    assert (await house.call("GET", "/v1/journal"))[1] == before

@@ -1,0 +1,141 @@
+"""What is known of versions, as the admin shows it; the documents are those of catalogue.py."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+
+import pytest
+
+from router.control.versions.addon import VersionsAddon
+from router.control.views import catalogue
+from router.errors import OperatorError
+from router.rollout.model.events import Origin, Override, RegisterAsked, Ticked
+from tests.control.control_harness import ControlHarness
+from tests.rollout.playbook import Play
+
+URL = ["http://127.0.0.1:3"]
+
+
+async def deployed(life: ControlHarness, version: str = "v3") -> None:
+    """`version` was deployed and promoted."""
+    await life.control_loop.deploy(
+        service="svc", version=version, endpoints=URL, actor="ann", artifact=f"s3://m/{version}"
+    )
+    life.probe(version, times=5)
+    await life.control_loop.promote(service="svc", version=version, actor="ann", reason="better")
+
+
+async def test_a_version_from_its_registration_to_its_rollback(life: ControlHarness) -> None:
+    archive = VersionsAddon(life.control_loop)
+    told = await archive.register(service="svc", version="v3", endpoints=URL, actor="ann", artifact="s3://m/v3")
+    assert (told["changed"], told["message"]) == (True, "v3 is registered")
+    assert (await archive.version("v3", None))["state"] == "registered"
+    again = await archive.register(service="svc", version="v3", endpoints=[], actor="ann")
+    assert (again["changed"], again["message"]) == (False, "v3 is registered already")
+    await deployed(life)
+    rolled_back = await life.control_loop.rollback(service="svc", reason="wrong scores", actor="bob")
+
+    version = await archive.version("v3", "svc")
+    assert (version["registered"]["by"], version["artifact"], version["source"]) == ("ann", "s3://m/v3", None)
+    assert [line["event"] for line in version["history"]] == [
+        "version_registered", "version_deployed", "version_verified", "promoted", "rolled_back",
+    ]  # fmt: skip
+    (live,) = version["live"]
+    assert (live["begun"]["actor"], live["ended"]["actor"], live["to"]) == ("ann", "bob", "v1")
+    assert version["rolled_back"]["incident"] == live["ended"]["incident"] == rolled_back["incident"]
+    assert version["incidents"] == [rolled_back["incident"]]
+    listed = {
+        told["version"]: told for told in catalogue.versions([catalogue.snapshot(life.service_controller.registry)])
+    }
+    assert listed["v3"]["last_live"] == {"since": live["since"], "until": live["until"]}
+    assert listed["v2"]["last_live"] is None
+    assert [(told["version"], told["until"] is None) for told in (await archive.live("svc"))["live"]] == [
+        ("v1", False), ("v3", False), ("v1", True),
+    ]  # fmt: skip
+
+
+async def test_of_a_long_past_the_newest_is_shown(life: ControlHarness) -> None:
+    for version in ("v2", "v1", "v2"):
+        await life.control_loop.switch(service="svc", to=version, actor="ann")
+    told = await VersionsAddon(life.control_loop).live("svc", 2)
+    assert ([tenure["version"] for tenure in told["live"]], told["earlier"], told["dropped"]) == (["v1", "v2"], 2, 0)
+
+
+async def test_a_dry_run_registers_nothing(life: ControlHarness) -> None:
+    archive = VersionsAddon(life.control_loop)
+    told = await archive.register(service="svc", version="v3", endpoints=URL, actor="ann", dry_run=True)
+    assert told["message"] == "v3 would be registered"
+    assert "v3" not in life.service_controller.registry.targets
+
+
+async def test_what_may_be_deleted(life: ControlHarness) -> None:
+    archive = VersionsAddon(life.control_loop)
+    await deployed(life, "v3")
+    life.tick(2)
+    await deployed(life, "v4")
+    life.tick(2)
+    told = archive.retention("svc")
+    assert told["keep_accepted"] == 3
+    assert {kept["version"]: kept["because"] for kept in told["kept"]} == {"v4": ["active"], "v3": ["standby"]}
+    assert [free["version"] for free in told["deletable"]] == ["v1", "v2"]
+    assert told["artifacts_deletable"] == []
+    incident = (await life.control_loop.rollback(service="svc", reason="bad", actor="bob"))["incident"]
+    life.tick(2)
+    assert archive.retention("svc")["artifacts_deletable"] == []
+    understood = VersionsAddon(life.control_loop, lambda: [incident]).retention("svc")
+    assert understood["artifacts_deletable"] == ["s3://m/v4"]
+
+
+async def test_an_artifact_that_another_service_needs_stays(life: ControlHarness) -> None:
+    archive = VersionsAddon(life.control_loop)
+    await deployed(life, "v3")
+    life.tick(2)
+    incident = (await life.control_loop.rollback(service="svc", reason="bad", actor="bob"))["incident"]
+    life.tick(2)
+    archive = VersionsAddon(life.control_loop, lambda: [incident])
+    assert archive.retention("svc")["artifacts_deletable"] == ["s3://m/v3"]
+    other = Play().seed("v1", None)
+    other.tell(RegisterAsked("v1", (), "ann", Origin("s3://m/v3")))
+    life.control_loop.services["other"] = SimpleNamespace(
+        registry=other.registry, service=life.service_controller.service
+    )  # type: ignore[assignment]
+    assert archive.retention("svc")["artifacts_deletable"] == []
+
+
+@pytest.mark.parametrize(
+    ("version", "service", "status", "code"),
+    [("v9", None, 404, "version_unknown"), ("v9", "svc", 404, "version_unknown"), ("v1", "no", 404, "service_unknown")],
+)
+async def test_what_is_not_known(
+    life: ControlHarness, version: str, service: str | None, status: int, code: str
+) -> None:
+    with pytest.raises(OperatorError) as caught:
+        await VersionsAddon(life.control_loop).version(version, service)
+    assert (caught.value.status, caught.value.code) == (status, code)
+
+
+async def test_a_version_of_several_services_has_to_be_named_with_one(life: ControlHarness) -> None:
+    life.control_loop.services["other"] = life.service_controller
+    with pytest.raises(OperatorError) as caught:
+        await VersionsAddon(life.control_loop).version("v1", None)
+    assert (caught.value.status, caught.value.code) == (400, "service_needed")
+
+
+async def test_a_quarantine_that_comes_back_under_an_active_version_is_alarmed(life: ControlHarness) -> None:
+    archive = VersionsAddon(life.control_loop)
+    await life.control_loop.quarantine(service="svc", version="v2", reason="bias", actor="ann")
+    life.tick()
+    sure = Override("ann", "I know", 60.0)
+    await life.control_loop.deploy(service="svc", version="v2", endpoints=[], actor="ann", override=sure)
+    life.probe("v2", times=5)
+    shown = await archive.version("v2", None)
+    assert (shown["quarantine"], shown["lifted"]["actor"], shown["lifted"]["reason"]) == (None, "ann", "I know")
+    await life.control_loop.promote(service="svc", version="v2", actor="ann")
+    archive.on_second(life.now_ns)
+    assert life.control_loop.alarms.listing() == []
+    life.service_controller.service_document(Ticked(), life.service_controller.registry.lifts["v2"].until_ns)
+    archive.on_second(life.now_ns)
+    assert [alarm["code"] for alarm in life.control_loop.alarms.listing()] == ["quarantined_version_active"]
+    await life.control_loop.release(service="svc", version="v2", reason="fixed", actor="ann")
+    archive.on_second(life.now_ns)
+    assert life.control_loop.alarms.listing() == []

@@ -1,0 +1,352 @@
+"""What is asked of MLflow, and what it is told: by an office for which nobody waits."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from router.control.versions.mlflow_addon import MlflowAddon
+from router.control.versions.mlflow_client import Mlflow, MlflowRefused, ModelVersion
+from router.errors import OperatorError
+from router.rollout.model.entry import Entry
+from router.rollout.model.events import Override
+from router.rollout.versions.model_uri import ModelUri
+from router.runtime import clock
+from router.settings.settings import Settings
+from tests.control.control_harness import ControlHarness, settings
+
+TAGS = {"rollback_router.endpoints": "http://127.0.0.1:3"}
+DOWN = OperatorError(503, "mlflow_unreachable", "MLflow is of no use now: down")
+
+
+class FakeMlflow(Mlflow):
+    """A registry in memory. `fails` is raised by every call, `hangs` holds every call; `calls` counts them."""
+
+    def __init__(self, *_: object) -> None:
+        self.versions: dict[tuple[str, str], ModelVersion] = {}
+        self.aliases: dict[tuple[str, str], str] = {}
+        self.written: list[tuple[str, str, str]] = []
+        self.fails: Exception | None = None
+        self.hangs: asyncio.Event | None = None
+        self.calls = 0
+
+    def add(self, number: str, status: str = "READY", **tags: str) -> FakeMlflow:
+        uri = ModelUri("fraud", number)
+        told = {**TAGS, **{name.replace("__", "."): value for name, value in tags.items()}}
+        self.versions["fraud", number] = ModelVersion(uri, f"s3://m/{number}", status, told)
+        return self
+
+    def tags(self, number: str) -> dict[str, str]:
+        kept = self.versions["fraud", number].tags
+        return {name: value for name, value in kept.items() if name.startswith("rollback.")}
+
+    async def _called(self) -> None:
+        self.calls += 1
+        if self.hangs is not None:
+            await self.hangs.wait()
+        if self.fails is not None:
+            raise self.fails
+
+    async def version(self, uri: ModelUri) -> ModelVersion:
+        await self._called()
+        number = uri.number or self.aliases.get((uri.name, uri.alias or ""))
+        if (found := self.versions.get((uri.name, number or ""))) is None:
+            raise MlflowRefused(404, "mlflow_refused", f"MLflow: {uri} not found")
+        return found
+
+    async def set_tag(self, uri: ModelUri, key: str, value: str) -> None:
+        (await self.version(uri)).tags[key] = value
+        self.written.append((uri.number or "", key, value))
+
+    async def set_alias(self, name: str, alias: str, number: str) -> None:
+        await self._called()
+        self.aliases[name, alias] = number
+
+
+def told(life: ControlHarness, **mlflow: Any) -> Settings:
+    service = {"mlflow": {"model": "fraud", "alias": "champion"}}
+    made = settings(life.folder, **service).model_dump()
+    return Settings.model_validate({**made, "mlflow": {"tracking_uri": "http://127.0.0.1:1", **mlflow}})
+
+
+def office(life: ControlHarness, fake: FakeMlflow, entries: list[Entry] | None = None, **mlflow: Any) -> MlflowAddon:
+    found = told(life, **mlflow)
+    life.service_controller.reconfigure(found)
+    made = MlflowAddon(life.control_loop, found, entries or [], lambda server: fake)
+    life.control_loop.addons = (made,)
+    return made
+
+
+@pytest.fixture
+def fake() -> FakeMlflow:
+    return FakeMlflow().add("1").add("2")
+
+
+async def live(life: ControlHarness, text: str, label: str) -> None:
+    """`text` was deployed, verified and promoted."""
+    answer = await life.control_loop.deploy(service="svc", version=text, endpoints=[], actor="ann")
+    assert answer["version"] == label
+    life.probe(label, times=5)
+    await life.control_loop.promote(service="svc", version=label, actor="ann")
+    life.tick(3)
+
+
+async def second(life: ControlHarness, fake: FakeMlflow, **mlflow: Any) -> MlflowAddon:
+    """models:/fraud/2 is active, models:/fraud/1 is the standby; the alias points to 2."""
+    made = office(life, fake, **mlflow)
+    await live(life, "models:/fraud/1", "fraud-v1")
+    fake.aliases["fraud", "champion"] = "2"
+    await live(life, "models:/fraud@champion", "fraud-v2")
+    return made
+
+
+async def turn(life: ControlHarness, until: Callable[[], bool] = lambda: True) -> None:
+    """Let control tick, and its tasks run, until it is so."""
+    async with asyncio.timeout(5):
+        while True:
+            life.now_ns += 1_000_000_000
+            life.control_loop.tick(clock.now_ns(), 0.0)
+            await life.until_idle()
+            if until():
+                return
+
+
+async def kinds(life: ControlHarness) -> list[str]:
+    found = [entry["type"] for entry in (await life.control_loop.view.journal(0, 1000))["entries"]]
+    return [kind for kind in found if kind.startswith("mlflow")]
+
+
+def alarms(life: ControlHarness) -> dict[str, str]:
+    return {alarm["code"]: alarm["detail"] for alarm in life.control_loop.alarms.listing() if "mlflow" in alarm["code"]}
+
+
+async def test_a_rollback_writes_tags_and_moves_the_alias_back(life: ControlHarness, fake: FakeMlflow) -> None:
+    registrar = await second(life, fake)
+    assert life.service_controller.registry.pedigrees["fraud-v2"].artifact == "s3://m/2"
+    back = await life.control_loop.rollback(service="svc", reason="wrong scores", actor="ann")
+    await turn(life, lambda: registrar.status("svc")["mlflow"]["waiting"] == [])
+    tags = fake.tags("2")
+    assert (tags.pop("rollback.at")[-1], tags) == ("Z", {
+        "rollback.reason": "wrong scores", "rollback.incident": back["incident"], "rollback.quarantined": "true",
+    })  # fmt: skip
+    assert fake.aliases == {("fraud", "champion"): "1"}
+    assert fake.tags("1") == {}
+    await turn(life)
+    assert await kinds(life) == ["mlflow_told"], "once"
+
+
+@pytest.mark.parametrize(
+    ("uri", "why", "code", "status"),
+    [
+        ("models:/other/1", "takes versions of the registered model fraud", "model_differs", 409),
+        ("models:/fraud/9", "not found", "mlflow_refused", 404),
+        ("models:/fraud/3", "its status is PENDING_REGISTRATION", "model_not_ready", 409),
+        ("models:/fraud/4", r"quarantined in MLflow: slow \(incident svc-1-9\)", "version_quarantined", 409),
+        ("models:/fraud/5", r"has no tag rollback_router\.endpoints", "endpoints_needed", 409),
+    ],
+)
+async def test_what_is_not_deployed(
+    life: ControlHarness, fake: FakeMlflow, uri: str, why: str, code: str, status: int
+) -> None:
+    office(life, fake.add("3", "PENDING_REGISTRATION").add("5", rollback_router__endpoints=""))
+    fake.add("4", rollback__reason="slow", rollback__incident="svc-1-9")
+    before = life.service_controller.registry.as_dict()
+    with pytest.raises(OperatorError, match=why) as caught:
+        await life.control_loop.deploy(service="svc", version=uri, endpoints=[], actor="ann")
+    assert (caught.value.code, caught.value.status, caught.value.exit_code) == (code, status, 9)
+    assert life.service_controller.registry.as_dict() == before
+
+
+async def test_an_override_goes_against_a_quarantine_there(life: ControlHarness, fake: FakeMlflow) -> None:
+    office(life, fake.add("4", rollback__quarantined="true"))
+    override = Override("ann", "I know")
+    answer = await life.control_loop.deploy(
+        service="svc", version="models:/fraud/4", endpoints=[], actor="ann", override=override
+    )
+    assert (answer["version"], answer["state"]) == ("fraud-v4", "verifying")
+
+
+async def test_endpoints_that_are_named_or_known_need_no_tag(life: ControlHarness, fake: FakeMlflow) -> None:
+    del fake.versions["fraud", "1"].tags["rollback_router.endpoints"]
+    office(life, fake)
+    url = "http://127.0.0.1:7"
+    for endpoints in ([url], []):
+        await life.control_loop.deploy(service="svc", version="models:/fraud/1", endpoints=endpoints, actor="ann")
+        assert life.service_controller.registry.targets["fraud-v1"].endpoints == (url,)
+
+
+async def test_a_server_that_hangs_holds_up_nobody_but_who_asks_it(life: ControlHarness, fake: FakeMlflow) -> None:
+    registrar = await second(life, fake)
+    fake.hangs, fake.calls = asyncio.Event(), 0
+    back = await life.control_loop.rollback(service="svc", reason="bad", actor="ann")
+    assert (back["active"], back["confirmed"]) == ("fraud-v1", True)
+    for _ in range(3):
+        began_ns = clock.now_ns()
+        life.control_loop.tick(clock.now_ns(), 0.0)
+        assert (clock.now_ns() - began_ns) / 1e6 < 50
+        await asyncio.sleep(0.002)
+    assert fake.calls == 1, "one call at a time"
+    deployed = await life.control_loop.deploy(
+        service="svc", version="v9", endpoints=["http://127.0.0.1:9"], actor="ann"
+    )
+    assert deployed["state"] == "verifying"
+    with pytest.raises(OperatorError) as caught:
+        await life.control_loop.deploy(service="svc", version="fraud-v2", endpoints=[], actor="ann")
+    assert caught.value.code == "version_quarantined"
+    fake.hangs.set()
+    await turn(life, lambda: registrar.status("svc")["mlflow"]["waiting"] == [])
+    assert fake.tags("2")["rollback.reason"] == "bad"
+
+
+async def test_what_cannot_be_told_is_tried_again_with_back_off(life: ControlHarness, fake: FakeMlflow) -> None:
+    registrar = await second(life, fake, retry_max_s=3.0)
+    await life.control_loop.rollback(service="svc", reason="bad", actor="ann")
+    fake.fails, fake.calls = DOWN, 0
+    life.control_loop.tick(clock.now_ns(), 0.0)
+    await life.until_idle()
+    assert alarms(life) == {
+        "mlflow_unreachable": "MLflow is of no use now: down; 1 to be told of, first of all models:/fraud/2; next try in 1 s"
+    }
+    waits = []
+    for _ in range(3):
+        due_ns = registrar._due_ns
+        registrar.on_second(due_ns - 1)
+        assert len(life.control_loop.tasks) == 0, "not before its time"
+        began_ns = clock.now_ns()
+        registrar.on_second(due_ns)
+        await life.until_idle()
+        waits.append(round((registrar._due_ns - began_ns) / 1e9))
+    assert (waits, fake.calls) == ([2, 3, 3], 4)
+    (waiting,) = registrar.status("svc")["mlflow"]["waiting"]
+    assert (waiting["version"], waiting["model"]) == ("fraud-v2", "models:/fraud/2")
+    fake.fails = None
+    registrar.on_second(registrar._due_ns)
+    await life.until_idle()
+    assert (fake.aliases["fraud", "champion"], alarms(life)) == ("1", {})
+
+
+async def test_a_restart_goes_on_with_what_is_not_told(life: ControlHarness, fake: FakeMlflow) -> None:
+    await second(life, fake)
+    fake.fails = DOWN
+    await life.control_loop.rollback(service="svc", reason="bad", actor="ann")
+    await turn(life)
+    await life.end()
+    later = await ControlHarness(life.settings, life.segment, life.workers, life.folder).begin()
+    try:
+        entries = await later.journal.entries(0, 1000, None)
+        fake.fails = None
+        registrar = office(later, fake, entries)
+        assert len(registrar.status("svc")["mlflow"]["waiting"]) == 1
+        await turn(later, lambda: registrar.status("svc")["mlflow"]["waiting"] == [])
+        assert (fake.tags("2")["rollback.reason"], fake.aliases["fraud", "champion"]) == ("bad", "1")
+        entries = await later.journal.entries(0, 1000, None)
+        assert office(later, fake, entries).status("svc")["mlflow"]["waiting"] == [], (
+            "and the next one has nothing left"
+        )
+    finally:
+        await later.end()
+        await life.begin()
+
+
+@pytest.mark.parametrize(
+    ("fails", "give_up_after_s", "ended"),
+    [
+        pytest.param(MlflowRefused(404, "mlflow_refused", "not found"), 3600.0, True, id="it is not there any more"),
+        pytest.param(MlflowRefused(403, "mlflow_denied", "who?"), 3600.0, False, id="a new token may help"),
+        pytest.param(DOWN, 3600.0, False, id="it may come back"),
+        pytest.param(DOWN, 1e-6, True, id="for too long"),
+    ],
+)
+async def test_what_is_given_up_is_journalled(
+    life: ControlHarness, fake: FakeMlflow, fails: Exception, give_up_after_s: float, ended: bool
+) -> None:
+    registrar = await second(life, fake, give_up_after_s=give_up_after_s)
+    fake.fails = fails
+    await life.control_loop.rollback(service="svc", reason="bad", actor="ann")
+    await turn(life)
+    assert (registrar.status("svc")["mlflow"]["waiting"] == []) is ended
+    assert await kinds(life) == (["mlflow_given_up"] if ended else [])
+    assert set(alarms(life)) == {"mlflow_given_up" if ended else "mlflow_unreachable"}
+
+
+@pytest.mark.parametrize(
+    ("alias", "left"), [("7", "7"), ("1", "1"), (None, None)], ids=["moved by somebody", "there already", "none"]
+)
+async def test_an_alias_that_does_not_point_to_what_failed_stays(
+    life: ControlHarness, fake: FakeMlflow, alias: str | None, left: str | None
+) -> None:
+    registrar = await second(life, fake.add("7"))
+    fake.aliases = {("fraud", "champion"): alias} if alias else {}
+    await life.control_loop.rollback(service="svc", reason="bad", actor="ann")
+    await turn(life, lambda: registrar.status("svc")["mlflow"]["waiting"] == [])
+    assert fake.aliases.get(("fraud", "champion")) == left
+
+
+async def test_an_alias_is_not_moved_to_what_serves_no_longer(life: ControlHarness, fake: FakeMlflow) -> None:
+    registrar = await second(life, fake)
+    fake.fails = DOWN
+    await life.control_loop.rollback(service="svc", reason="bad", actor="ann")
+    await life.control_loop.deploy(service="svc", version="v9", endpoints=["http://127.0.0.1:9"], actor="ann")
+    life.probe("v9", times=5)
+    await life.control_loop.promote(service="svc", version="v9", actor="ann")
+    fake.fails = None
+    await turn(life, lambda: registrar.status("svc")["mlflow"]["waiting"] == [])
+    assert fake.aliases["fraud", "champion"] == "2"
+
+
+async def test_what_was_overtaken_while_others_were_told_is_not_told(life: ControlHarness, fake: FakeMlflow) -> None:
+    registrar = await second(life, fake.add("3"))
+    await life.control_loop.deploy(service="svc", version="models:/fraud/3", endpoints=[], actor="ann")
+    fake.fails = DOWN
+    await life.control_loop.rollback(service="svc", reason="bad", actor="ann")
+    await life.control_loop.quarantine(service="svc", version="fraud-v3", reason="bias", actor="ann")
+    await turn(life)
+    assert len(registrar.status("svc")["mlflow"]["waiting"]) == 2
+    fake.fails, fake.hangs = None, asyncio.Event()
+    registrar.on_second(registrar._due_ns)
+    await asyncio.sleep(0)
+    await life.control_loop.release(service="svc", version="fraud-v3", reason="fair", actor="ann")
+    life.control_loop.tick(clock.now_ns(), 0.0)
+    fake.hangs.set()
+    await life.until_idle()
+    registrar.on_second(clock.now_ns())
+    await turn(life, lambda: registrar.status("svc")["mlflow"]["waiting"] == [])
+    marks = [(number, value) for number, key, value in fake.written if key == "rollback.quarantined"]
+    assert marks == [("2", "true"), ("3", "false")]
+
+
+async def test_without_a_server_nothing_is_asked_and_what_waits_is_kept(life: ControlHarness, fake: FakeMlflow) -> None:
+    registrar = await second(life, fake)
+    registrar.reconfigure(settings(life.folder))
+    with pytest.raises(OperatorError) as caught:
+        await life.control_loop.deploy(service="svc", version="models:/fraud/1", endpoints=[], actor="ann")
+    assert caught.value.code == "mlflow_not_configured"
+    await life.control_loop.rollback(service="svc", reason="bad", actor="ann")
+    fake.calls = 0
+    await turn(life)
+    assert fake.calls == 0
+    assert [told["version"] for told in registrar.status("svc")["mlflow"]["waiting"]] == ["fraud-v2"]
+    assert list(registrar.metrics()) == []
+    registrar.reconfigure(told(life))
+    (family,) = registrar.metrics()
+    assert [(sample.labels, sample.value) for sample in family.samples] == [({"service": "svc"}, 1)]
+    registrar.on_second(clock.now_ns())
+    await turn(life, lambda: registrar.status("svc")["mlflow"]["waiting"] == [])
+
+
+async def test_a_rollback_that_was_never_stored_is_not_told(life: ControlHarness, fake: FakeMlflow) -> None:
+    await second(life, fake)
+    generation = life.service_controller.registry.generation + 1
+    data = {
+        "generation": generation, "base": generation - 1, "from": "fraud-v2", "to": "fraud-v1", "reason": "lost", "incident": "i",
+        "states": {"fraud-v1": "active"}, "quarantine": {"fraud-v2": {"reason": "lost", "incident": "i"}}, "automatic": False,
+    }  # fmt: skip
+    entries = [*await life.journal.entries(0, 1000, None), Entry("rolled_back", "svc", "ann", data, 1.0, 1, 1, 999)]
+    assert office(life, fake, entries).status("svc")["mlflow"]["waiting"] == []
+
+
+async def test_a_router_without_mlflow_says_nothing_of_it(life: ControlHarness) -> None:
+    assert MlflowAddon(life.control_loop, life.settings, []).status("svc") == {}

@@ -1,0 +1,90 @@
+from __future__ import annotations
+
+import pytest
+
+from router.control.views import status
+from router.rollout.outcome import Outcome
+from router.rollout.stats.histogram import index
+from router.shm import layout as at
+from router.shm.worker_stats import WorkerState
+from tests.control.control_harness import ControlHarness
+
+
+@pytest.mark.parametrize(
+    ("heartbeat_ns", "up", "age_s"), [(0, False, None), (9_500_000_000, True, 0.5), (1, False, 10.0)]
+)
+def test_a_worker(heartbeat_ns: int, up: bool, age_s: float | None) -> None:
+    state = WorkerState(1, 77, heartbeat_ns, 1500, 0, 2, 3, 9, False)
+    assert status.worker(state, 10_000_000_001) == {
+        "index": 1,
+        "pid": 77,
+        "up": up,
+        "heartbeat_age_s": age_s,
+        "loop_lag_s": 0.0015,
+        "connections": 3,
+        "connections_total": 9,
+        "starts": 2,
+        "draining": False,
+    }
+
+
+async def test_no_data_is_not_a_number(life: ControlHarness) -> None:
+    assert status.window(life.service_controller, 0, 10.0, life.now_ns) is None
+    life.tick(30)
+    assert status.window(life.service_controller, 0, 2.0, life.now_ns) == {
+        "requests": 0,
+        "faults": 0,
+        "fault_rate": None,
+        "requests_per_s": 0.0,
+        "p50_ms": None,
+        "p99_ms": None,
+    }
+
+
+async def test_a_window_with_its_times(life: ControlHarness) -> None:
+    row = life.segment.layout.lane_slot(0, 0, 0) + at.L_FIRST_BYTE + index(2000)
+    life.tick(11)
+    life.workers.serve(0, Outcome.OK, 9)
+    life.workers.serve(0, Outcome.SERVER_ERROR, 1)
+    life.segment.words[row] += 9
+    life.tick(20)
+    told = status.window(life.service_controller, 0, 10.0, life.now_ns)
+    assert told is not None
+    assert (told["requests"], told["faults"], told["fault_rate"]) == (10, 1, 0.1)
+    assert told["p50_ms"] == pytest.approx(2.0, rel=0.07)
+
+
+async def test_explain_in_one_sentence(life: ControlHarness) -> None:
+    assert status.explain(life.service_controller, life.now_ns)["summary"] == (
+        "Not enough requests to say how v1 does; v2 is the way back."
+    )
+    life.probe("v2", times=3)
+    life.tick(30, lambda: life.workers.serve(0, Outcome.OK, 5))
+    told = status.explain(life.service_controller, life.now_ns)
+    assert told["summary"] == "v1 works; v2 is the way back."
+    assert told["gate"] == {"would_pass": True, "reasons": []}
+    await life.control_loop.rollback(service="svc", reason="bad", actor="ann")
+    life.tick()
+    told = status.explain(life.service_controller, life.now_ns)
+    assert told["summary"].endswith("no way back: there is no standby.")
+    assert told["gate"] == {"would_pass": False, "reasons": ["there is no standby"]}
+
+
+async def test_a_rollback_is_under_way_until_the_failed_version_has_drained(life: ControlHarness) -> None:
+    life.workers.claim(0)
+    await life.control_loop.rollback(service="svc", reason="bad", actor="ann")
+    life.tick()
+    told = life.control_loop.view.service_status("svc")
+    assert (told["state"], told["way_back"]) == ("rolling_back", False)
+    assert [(target["version"], target["role"], target["quarantined"]) for target in told["targets"]] == [
+        ("v1", "draining", "bad"),
+        ("v2", "active", None),
+    ]
+    life.workers.end(0, Outcome.OK)
+    life.tick()
+    assert life.control_loop.view.service_status("svc")["state"] == "probation"
+
+
+def test_times_are_for_people() -> None:
+    told = status.incident({"id": "svc-1-2", "started_at": None, "detection_at": 0.5})
+    assert told == {"id": "svc-1-2", "started_at": None, "detection_at": "1970-01-01T00:00:00.500Z"}

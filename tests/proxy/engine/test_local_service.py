@@ -1,0 +1,137 @@
+"""Routes as a worker takes them over from the wall."""
+
+from __future__ import annotations
+
+import asyncio
+
+from router.rollout.model.route import NO_SLOT, Flag
+from router.runtime import clock
+from router.shm import layout as at
+from tests import backends
+from tests.backends import Backend
+from tests.proxy.rig import Rig, field, until
+
+GET = b"GET /a?b=%20c HTTP/1.1\r\nHost: Test:1\r\n\r\n"
+POST = b"POST /infer HTTP/1.1\r\nHost: t\r\nContent-Length: 5\r\n\r\nhello"
+
+
+async def test_a_switch_moves_the_next_request_and_leaves_the_stream() -> None:
+    async with Backend(backends.tokens(5, 0.05)) as old, Backend(backends.ok(b"new")) as new, Rig() as rig:
+        rig.serve(old.url, new.url)
+        stream = await rig.client()
+        await stream.send(GET)
+        await stream.head()
+        rig.route(1, 0)
+        _, head, body = await rig.ask(GET)
+        assert (body, field(head, b"x-served-version")) == (b"new", b"v2")
+        event = backends.chunk(b"data: token\n\n")
+        assert await stream.exactly(5 * len(event) + 5) == event * 5 + backends.LAST_CHUNK
+        assert len(old.requests) == 1
+
+
+async def test_the_route_is_read_for_every_claim_even_without_a_wake() -> None:
+    async with Backend(backends.ok(b"old")) as old, Backend(backends.ok(b"new")) as new, Rig() as rig:
+        rig.serve(old.url, new.url)
+        client = await rig.client()
+        assert (await client.ask(GET))[2] == b"old"
+        generation = rig.route(1, 0, wake=False)
+        assert (await client.ask(GET))[2] == b"new"
+        assert rig.worker_stats.acknowledged(0, 0) == generation
+
+
+async def test_an_acknowledgement_wakes_control() -> None:
+    async with Backend(backends.ok()) as backend, Rig() as rig:
+        rig.serve(backend.url)
+        assert rig.acknowledgements() == 1
+        before_ns = clock.now_ns()
+        generation = rig.route(0)
+        assert rig.worker_stats.acknowledged(0, 0) == generation
+        assert before_ns <= rig.worker_stats.acknowledged_ns(0, 0) <= clock.now_ns()
+        assert rig.acknowledgements() == 1
+
+
+async def test_a_rescue_reads_the_route_as_well() -> None:
+    async with (
+        Backend(backends.never()) as hung,
+        Backend(backends.ok(b"standby of before")) as former,
+        Backend(backends.ok(b"active by now")) as new,
+        Rig(replay="always") as rig,
+    ):
+        rig.fill(2, "v3", new.url)
+        rig.serve(hung.url, former.url)
+        client = await rig.client()
+        await client.send(POST)
+        await until(lambda: hung.requests)
+        assert rig.plane.services[0].active is not None
+        (exchange,) = rig.plane.services[0].active.in_flight
+        rig.route(2, 0, wake=False)
+        exchange.first_byte_late()
+        del exchange
+        assert (await client.response())[2] == b"active by now"
+
+
+async def test_a_request_is_claimed_in_the_step_that_reads_its_last_byte() -> None:
+    """Nothing else runs between the reading of the route and the counting, so an acknowledgement is never too early."""
+    async with Backend(backends.ok(b"old")) as old, Backend(backends.ok(b"new")) as new, Rig() as rig:
+        rig.serve(old.url, new.url)
+        client = await rig.client()
+        await until(lambda: rig.plane.connections)
+        (downstream,) = rig.plane.connections
+        downstream.data_received(GET)
+        assert rig.scalar(at.L_CLAIMED) == 1
+        rig.route(1, 0)
+        assert (await client.response())[2] == b"old"
+        assert rig.attempts(0) == {"ok": 1}
+
+
+async def test_a_route_whose_slot_is_damaged_is_not_taken_over() -> None:
+    async with Backend(backends.ok(b"old")) as old, Backend(backends.ok(b"new")) as new, Rig() as rig:
+        rig.serve(old.url, new.url)
+        rig.segment.words[rig.segment.layout.slot(0, 1) + at.S_CRC] ^= 1
+        before = rig.worker_stats.acknowledged(0, 0)
+        generation = rig.route(1, 0)
+        assert (await rig.ask(GET))[2] == b"old"
+        assert rig.worker_stats.acknowledged(0, 0) == before
+        rig.segment.words[rig.segment.layout.slot(0, 1) + at.S_CRC] ^= 1
+        assert (await rig.ask(GET))[2] == b"new"
+        assert rig.worker_stats.acknowledged(0, 0) == generation
+
+
+async def test_no_active_version_is_503_no_route() -> None:
+    async with Rig() as rig:
+        rig.route()
+        status, head, _ = await rig.ask(GET)
+        assert (status, field(head, b"x-router-error")) == (503, b"no_route")
+        status, _, body = await rig.ask(b"GET /-/ready HTTP/1.1\r\nHost: t\r\n\r\n")
+        assert status == 503
+        assert b'"unavailable"' in body
+
+
+async def test_requests_that_wait_on_a_rolled_back_version_flee_where_replay_is_allowed() -> None:
+    async with (
+        Backend(backends.never()) as hung,
+        Backend(backends.ok(b"way back")) as good,
+        Rig(replay="always", first_byte_timeout_s=60.0) as rig,
+    ):
+        rig.serve(hung.url, good.url)
+        client = await rig.client()
+        await client.send(POST)
+        await asyncio.sleep(0.05)
+        rig.route(1, NO_SLOT, flags=Flag.REDISPATCH)
+        assert (await client.response())[2] == b"way back"
+    assert rig.attempts(0) == {"timed_out": 1}
+
+
+async def test_cut_ends_what_is_left_on_a_slot() -> None:
+    async with Backend(backends.never()) as hung, Backend(backends.ok()) as good, Rig() as rig:
+        rig.serve(hung.url, good.url)
+        client = await rig.client()
+        await client.send(POST)
+        await asyncio.sleep(0.05)
+        generation = rig.route(1, NO_SLOT, flags=Flag.REDISPATCH)
+        from router.shm.slots import Slots
+
+        Slots(rig.segment, 0).cut(0, generation)
+        rig.plane.refresh()
+        assert (await client.response())[0] == 503
+    assert rig.attempts(0) == {"cut": 1}

@@ -1,0 +1,107 @@
+"""What a rig must look like once everything has ended: nothing under way, nothing waited for, nothing kept alive.
+
+`Rig` asks for it at the end of every test, so each test of this folder looks for leaks. Objects are counted without a run of
+the garbage collector, because on the request path nothing may wait for it; only the two ends of a tunnel, which know each
+other, do. `gc.freeze` hides what was alive before, so that counting costs microseconds.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import os
+from collections import Counter
+from typing import Any, Self
+
+from router.proxy.data_plane import DataPlane
+from router.proxy.deadlines import Deadlines
+from router.rollout.model.route import SLOTS
+from router.shm import layout as at
+from router.shm.worker_stats import WorkerStats
+
+COUNTED = ("Exchange", "Attempt", "Upstream", "Chunks", "Tunnel")
+"""What lives no longer than a request or its connection."""
+
+
+class LeakCheck:
+    """Made before the first request; `settle` returns once all is as it was, or fails with what is left."""
+
+    def __init__(self) -> None:
+        gc.freeze()
+        self._before = alive()
+
+    async def settle(self, plane: DataPlane, worker_stats: WorkerStats, tasks: Any, within_s: float = 3.0) -> Self:
+        """Wait until nothing is left of the plane: its connections were closed before."""
+        for target in targets(plane):
+            target.close_idle()
+        try:
+            async with asyncio.timeout(within_s):
+                while self._left(plane, tasks):
+                    await asyncio.sleep(0.001)
+        except TimeoutError:
+            raise AssertionError(f"left after {within_s} s: {self._left(plane, tasks)}") from None
+        finally:
+            gc.unfreeze()
+        conserved(worker_stats, len(plane.services))
+        return self
+
+    def _left(self, plane: DataPlane, tasks: Any) -> dict[str, Any]:
+        found = left(plane) | {"tasks": len(tasks)}
+        if not any(found.values()) and (objects := alive() - self._before):
+            if objects["Tunnel"]:
+                gc.collect()
+            found |= alive() - self._before
+        return {name: what for name, what in found.items() if what}
+
+
+def alive() -> Counter[str]:
+    """Return how many counted objects exist that are not frozen."""
+    return Counter(name for one in gc.get_objects() if (name := type(one).__name__) in COUNTED)
+
+
+def targets(plane: DataPlane) -> list[Any]:
+    return [target for view in plane.services for target in (*view.targets.values(), *view.draining)]
+
+
+def left(plane: DataPlane) -> dict[str, Any]:
+    """Return what is under way in a plane: its connections, its waits, its attempts and what endpoints hold of them."""
+    found: dict[str, Any] = {"connections": len(plane.connections)}
+    for owner in (plane, *plane.services, *targets(plane)):
+        for name in dir(owner):  # a compiled object keeps what is declared outside its __dict__
+            table = None if name.startswith("__") else getattr(owner, name, None)
+            if isinstance(table, Deadlines) and table.since:
+                found[f"{type(owner).__name__}.{name}"] = list(table.since)
+    for target in targets(plane):
+        where = f"slot {target.slot}"
+        found[f"{where} open"] = list(target.in_flight)
+        found[f"{where} retrying"] = target.retrying
+        found[f"{where} pools"] = [pool for pool in target.pools if pool.in_flight or pool.waiting]
+    return {name: what for name, what in found.items() if what}
+
+
+def conserved(worker_stats: WorkerStats, services: int) -> None:
+    """Every exchange and every attempt of every worker has ended exactly once, and so have they in the sum."""
+    for service in range(services):
+        accepted, ends = worker_stats.exchanges(service)
+        assert accepted == sum(ends), f"service {service}: {accepted} accepted, ended {ends}"
+        for slot in range(SLOTS):
+            for worker in range(worker_stats.workers):
+                assert worker_stats.slot_in_flight(service, slot, worker) == 0, (service, slot, worker)
+            sums = worker_stats.slot_scalars(service, slot)
+            ends = sums[at.L_OUTCOMES : at.L_OUTCOMES + at.OUTCOME_COUNT]
+            assert sums[at.L_CLAIMED] == sum(ends), (service, slot)
+            unbegun = sums[at.L_CLAIMED] - sums[at.L_BEGUN]
+            assert sums[at.L_FAULTS_UNBEGUN] <= unbegun, f"slot {slot}: {sums[at.L_FAULTS_UNBEGUN]} of {unbegun}"
+    accepted, ends = worker_stats.unmatched()
+    assert accepted == sum(ends), f"without a service: {accepted} accepted, ended {ends}"
+
+
+def open_sockets() -> int:
+    """Return how many sockets this process has open."""
+    found = 0
+    for name in os.listdir("/proc/self/fd"):
+        try:
+            found += os.readlink(f"/proc/self/fd/{name}").startswith("socket:")
+        except FileNotFoundError:  # the one that listed them
+            pass
+    return found

@@ -1,0 +1,180 @@
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from router.rollout.judge.rules import LatencyRule, Rules
+from router.rollout.judge.verdict import TriggerResult
+from router.rollout.outcome import Outcome
+from tests.rollout.simulator import Court, normal
+
+SLO = LatencyRule(slo_ms=100.0)
+"""100 ms is 100,000 µs, in the bucket from 98,304 to 106,495: the tests stay clear of it."""
+RULES = Rules(latency=SLO, warmup_s=0.0)
+
+
+def once(early: int, late: int, court: Court | None = None, late_ms: float = 200.0, given_up: int = 0) -> TriggerResult:
+    """What latency says when these answers come within one second."""
+    court = court or Court(RULES)
+    court.version.answer(early, first_byte_ms=5)
+    court.version.answer(late, first_byte_ms=late_ms)
+    court.version.leave(given_up, 0.15)
+    for _ in range(11):
+        court.tick()
+    return court.result("latency")
+
+
+# -- boundaries
+@pytest.mark.parametrize(
+    ("early", "late", "expected"),
+    [
+        (0, 0, "inconclusive"),
+        (0, 49, "inconclusive"),
+        (47, 3, "fail"),
+        (95, 5, "pass"),  # 5 % exactly
+        (94, 6, "fail"),
+        (9_500, 500, "pass"),
+        (9_499, 501, "fail"),
+    ],
+)
+def test_more_than_five_per_cent_late(early: int, late: int, expected: str) -> None:
+    result = once(early, late)
+    assert (result.state, result.samples) == (expected, early + late)
+
+
+@pytest.mark.parametrize(("late", "expected"), [(96, "pass"), (97, "fail")])
+def test_with_a_baseline_it_must_be_above_that_too(late: int, expected: str) -> None:
+    """7 % of the baseline are late: 96 of 1,000 is not surely more, 97 is (99.9 %)."""
+    baseline = normal(first_byte_ms=5.0, requests=930)
+    times = list(baseline.first_byte)
+    times[normal(first_byte_ms=200.0).first_byte.index(100_000)] = 70
+    court = Court(RULES, replace(baseline, first_byte=tuple(times)))
+    result = once(1_000 - late, late, court)
+    assert (result.state, result.baseline) == (expected, 0.07)
+
+
+def test_waits_given_up_after_the_objective_are_late() -> None:
+    result = once(94, 0, given_up=6)
+    assert (result.state, result.samples) == ("fail", 100)
+
+
+def test_waits_given_up_before_the_objective_say_nothing() -> None:
+    court = Court(RULES)
+    court.version.leave(500, 0.05)
+    result = once(94, 6, court)
+    assert (result.state, result.samples) == ("fail", 100)
+
+
+def test_failures_are_not_fast() -> None:
+    court = Court(RULES)
+    court.version.fail(10_000)
+    result = once(94, 6, court)
+    assert (result.state, result.samples) == ("fail", 100)
+
+
+def test_whole_answers_when_the_service_says_so() -> None:
+    def told(slo_on: str) -> str:
+        court = Court(Rules(latency=replace(SLO, slo_on=slo_on), warmup_s=0.0))  # type: ignore[arg-type]
+        court.version.begin(100, 5)
+        court.version.end(Outcome.OK, 100, 900)
+        return once(0, 0, court).state
+
+    assert (told("first_byte"), told("last_byte")) == ("pass", "fail")
+
+
+# -- sustained
+def test_a_sustained_breach_acts_after_five_minutes() -> None:
+    court = Court(RULES, baseline=normal())
+    court.run(60)
+    begun_ns = court.now_ns
+    assert court.run(290, first_byte_ms=200.0) is None
+    assert court.result("latency").state == "fail"
+    verdict = court.run(30, first_byte_ms=200.0)
+    assert verdict is not None
+    assert verdict.failing is not None
+    assert (verdict.failing.name, verdict.failing.limit, verdict.failing.sustained_s) == ("latency", 0.05, 300.0)
+    assert 300 <= (court.now_ns - begun_ns) / 1e9 <= 310
+
+
+def test_most_answers_three_times_too_late_act_after_half_a_minute() -> None:
+    court = Court(RULES, baseline=normal())
+    court.run(60)
+    begun_ns = court.now_ns
+    verdict = court.run(120, first_byte_ms=500.0)
+    assert verdict is not None
+    assert verdict.failing is not None
+    assert (verdict.failing.limit, verdict.failing.sustained_s) == (0.5, 30.0)
+    assert 60 <= (court.now_ns - begun_ns) / 1e9 <= 63  # half of the window, then the period
+
+
+@pytest.mark.parametrize(("late", "expected"), [(50, 0.05), (51, 0.5)])
+def test_the_fast_path_needs_more_than_half(late: int, expected: float) -> None:
+    """The slow path fails in both cases; the limit shown is that of the path that will act first."""
+    assert once(100 - late, late, late_ms=500.0).limit == expected
+
+
+def test_slow_answers_that_have_ended_are_forgiven() -> None:
+    """After 45 s the window stays above one half for 15 s more, which would make 30 s."""
+    court = Court(RULES)
+    court.run(60)
+    assert court.run(45, first_byte_ms=500.0) is None
+    for _ in range(600):
+        assert court.run(0.1) is None
+        if "no longer" in court.result("latency").reason:
+            break
+    assert court.run(300) is None
+
+
+# -- when it may not decide
+def test_without_an_objective_it_is_not_configured() -> None:
+    court = Court()
+    court.run(2)
+    result = court.result("latency")
+    assert (result.state, result.reason, result.distance) == (
+        "not_configured",
+        "no slo_ms is set for this service",
+        "set rules.latency.slo_ms",
+    )
+
+
+def test_a_warm_up_is_granted() -> None:
+    court = Court(Rules(latency=SLO))
+    court.run(29.9, first_byte_ms=500.0)
+    assert court.result("latency").reason == "promoted less than 30 s ago"
+    court.run(0.1, first_byte_ms=500.0)
+    assert court.result("latency").reason == "no answer was timed in the last 60 s"
+    court.run(3, first_byte_ms=500.0)
+    assert court.result("latency").state == "fail"
+
+
+def test_slow_first_requests_alone_roll_nothing_back() -> None:
+    court = Court(Rules(latency=SLO))
+    assert court.run(40, first_byte_ms=2_000.0) is None
+    assert court.run(300) is None
+
+
+def test_a_stall_of_ours_pauses_it() -> None:
+    court = Court(RULES)
+    once(0, 100, court)
+    court.tick(stalled=True)
+    result = court.result("latency")
+    assert (result.state, result.reason) == ("inconclusive", "the router's own loop stalled just now")
+
+
+def test_answers_that_waited_for_our_own_stall_are_left_out() -> None:
+    court = Court(RULES)
+    court.run(5)
+    court.version.answer(5_000, first_byte_ms=3_000.0)
+    court.tick(stalled=True)
+    court.run(10)
+    assert court.result("latency").value == 0.0
+
+
+# -- explain
+def test_it_says_what_it_saw() -> None:
+    result = once(94, 6)
+    assert (result.value, result.limit, result.window_s, result.baseline) == (0.06, 0.05, 60.0, None)
+    assert result.reason == ("6.0% of 100 first bytes later than 100 ms in the last 60 s, no baseline (limit 5.0%)")
+    assert once(30, 10).distance == "decides with 10 more answers"
+    assert once(100, 0).distance == "fails above 5.0%"

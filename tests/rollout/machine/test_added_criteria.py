@@ -1,0 +1,57 @@
+from __future__ import annotations
+
+import pytest
+
+from router.errors import OperatorError
+from router.rollout.machine.replay import rebuild
+from router.rollout.model import entry as kinds
+from router.rollout.model import events as ev
+from router.rollout.model.commands import Record
+from tests.rollout.playbook import Play
+
+
+def lesson(limit: float, origin: str = "svc-1-4") -> Record:
+    data = {"metric": "fault_share", "limit": limit, "origin": origin, "reason": "v2 was rolled back"}
+    return Record(kinds.CRITERION_ADDED, "control", data)
+
+
+def limit(play: Play) -> float | None:
+    known = play.registry.criteria.known.get("fault_share")
+    return known["limit"] if known else None
+
+
+def test_of_one_metric_the_stricter_lesson_stays() -> None:
+    play = Play().seed()
+    for told, kept in ((0.02, 0.02), (0.05, 0.02), (0.01, 0.01)):
+        play.record(lesson(told))
+        assert limit(play) == kept
+    assert rebuild("svc", play.entries).as_dict() == play.registry.as_dict()
+
+
+def test_what_a_person_says_holds() -> None:
+    play = Play().seed()
+    play.record(lesson(0.01))
+    commands = play.tell(ev.CriterionSet("fault_share", 0.03, "ann", "too strict"))
+    data = {"metric": "fault_share", "limit": 0.03, "origin": "ann", "reason": "too strict"}
+    assert commands == [Record("criterion_set", "ann", data)]
+    assert limit(play) == 0.03
+    assert play.tell(ev.CriterionSet("fault_share", 0.03, "bob", "the same")) == []
+    play.tell(ev.CriterionRemoved("fault_share", "ann", "not for us"))
+    assert limit(play) is None
+
+
+@pytest.mark.parametrize(
+    ("event", "code", "status"),
+    [
+        pytest.param(ev.CriterionSet("p99", 1.0, "ann", "x"), "metric_unknown", 400, id="no such metric"),
+        pytest.param(ev.CriterionSet("fault_share", 1.5, "ann", "x"), "limit_invalid", 400, id="a share above one"),
+        pytest.param(ev.CriterionSet("longest_wait_s", -1.0, "ann", "x"), "limit_invalid", 400, id="negative"),
+        pytest.param(ev.CriterionRemoved("fault_share", "ann", "x"), "criterion_unknown", 404, id="none to remove"),
+    ],
+)
+def test_refusals_change_nothing(event: ev.Event, code: str, status: int) -> None:
+    play = Play().seed()
+    before = play.registry.as_dict()
+    with pytest.raises(OperatorError) as caught:
+        play.tell(event)
+    assert (caught.value.code, caught.value.status, play.registry.as_dict()) == (code, status, before)

@@ -1,0 +1,124 @@
+"""Whatever asks and whoever answers, in whatever order: each proposal is decided once, and a decision is what is."""
+
+from __future__ import annotations
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from router.errors import OperatorError
+from router.rollout.machine.limits import RolloutLimits
+from router.rollout.machine.replay import rebuild
+from router.rollout.model import events as ev
+from router.rollout.proposals.proposal import ProposalRules
+from tests.rollout.playbook import TRIGGER, Play
+from tests.rollout.proposal_playbook import SLOW
+
+VERSIONS = st.sampled_from(["v1", "v2", "v3"])
+IDS = st.sampled_from([f"svc-{kind}-{number}" for kind in ("rollback", "promotion") for number in (1, 2, 3)])
+PEOPLE = st.sampled_from(["ann", "bob"])
+OVERRIDES = st.sampled_from([None, None, ev.Override("ann", "sure")])
+EVENTS = st.one_of(
+    st.builds(ev.ProposalDue, VERSIONS, st.sampled_from(["latency", "business:churn"]), st.just(SLOW)),
+    st.builds(
+        ev.ProposalDecided,
+        IDS,
+        st.sampled_from(["approve", "deny"]),
+        PEOPLE,
+        st.just("why"),
+        OVERRIDES,
+        st.booleans(),
+        st.just(None),
+        st.just(None),
+        st.booleans(),
+    ),
+    st.builds(lambda version: ev.DeployAsked(version, (f"http://{version}:1",), "ann", True), VERSIONS),
+    st.builds(
+        ev.SwitchAsked,
+        VERSIONS,
+        PEOPLE,
+        st.just("x"),
+        st.sampled_from(["promoted", "switched"]),
+        OVERRIDES,
+        st.booleans(),
+    ),
+    st.just(ev.RollbackAsked("bad", "ann")),
+    st.builds(ev.VerdictReached, st.just(TRIGGER), st.just(False)),
+    st.sampled_from([ev.FreezeAsked("ann", "hold"), ev.UnfreezeAsked("ann", "go")]),
+    st.builds(ev.ReleaseAsked, VERSIONS, st.just("ann"), st.just("fine")),
+    st.just(ev.Ticked(frozenset(range(7)))),
+    st.tuples(VERSIONS, st.booleans(), st.sampled_from([1, 5])),
+)
+TERMS = ProposalRules(50.0, "rollback", 100.0, promote_needs_approval=True, promotion_expire_after_s=200.0)
+
+
+def told(play: Play, event: object) -> None:
+    """Hand over one event, and what the bench makes of a default that is due."""
+    if isinstance(event, tuple):
+        if event[0] in play.registry.targets:
+            play.probe(*event)
+    else:
+        play.tell(event)  # type: ignore[arg-type]
+    for waiting in play.registry.proposals.pending():
+        if waiting.state == "due":
+            play.tell(ev.VerdictReached(SLOW, False, proposal=waiting.id))
+
+
+@settings(max_examples=80, deadline=None)
+@given(
+    st.lists(st.tuples(EVENTS, st.sampled_from([0.1, 1.0, 30.0, 300.0])), max_size=40),
+    st.sampled_from(["hold", "rollback"]),
+)
+def test_promises_of_every_history_with_questions(history: list[tuple[object, float]], at_expiry: str) -> None:
+    play = Play(RolloutLimits(proposals=ProposalRules(50.0, at_expiry, 100.0, True, 200.0))).seed()  # type: ignore[arg-type]
+    play.probe("v2", times=3)
+    ended: dict[str, str] = {}
+    for event, after_s in history:
+        play.now_ns += int(after_s * 1e9)
+        known = len(play.entries)
+        before = play.registry.as_dict()
+        try:
+            told(play, event)
+        except OperatorError:
+            assert play.registry.as_dict() == before
+            continue
+        proposals = play.registry.proposals
+        waiting = [(proposal.kind, proposal.version) for proposal in proposals.pending()]
+        assert len(waiting) == len(set(waiting)), "one question about one version"
+        for name, state in ended.items():
+            assert proposals.known[name].state == state, "what was decided stays so"
+        for entry in play.entries[known:]:
+            if (name := entry.data.get("proposal")) is None or entry.type not in (
+                "rolled_back",
+                "promoted",
+                "switched",
+            ):
+                continue
+            assert name not in ended
+            assert proposals.known[name].state == ("expired" if entry.data.get("automatic") else "approved")
+            assert proposals.known[name].version == entry.data["from" if entry.type == "rolled_back" else "to"]
+        ended |= {name: proposal.state for name, proposal in proposals.known.items() if not proposal.pending}
+    types = [entry.type for entry in play.entries]
+    switches = [
+        entry
+        for entry in play.entries
+        if entry.data.get("proposal") and "from" in entry.data and "states" in entry.data
+    ]
+    assert types.count("approved") == len([entry for entry in switches if not entry.data.get("automatic")])
+    assert rebuild("svc", play.entries).as_dict() == play.registry.as_dict()
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.lists(st.tuples(EVENTS, st.sampled_from([0.1, 60.0])), max_size=15))
+def test_the_journal_says_after_every_prefix_which_questions_waited(history: list[tuple[object, float]]) -> None:
+    play = Play(RolloutLimits(proposals=TERMS)).seed()
+    play.probe("v2", times=3)
+    seen = {}
+    for event, after_s in history:
+        play.now_ns += int(after_s * 1e9)
+        try:
+            told(play, event)
+        except OperatorError:
+            continue
+        seen[len(play.entries)] = play.registry.as_dict()["proposals"]
+    for length, state in seen.items():
+        assert rebuild("svc", play.entries[:length]).proposals.as_dict() == state

@@ -1,0 +1,386 @@
+from __future__ import annotations
+
+import pytest
+
+from router.errors import OperatorError
+from router.rollout.machine.limits import RolloutLimits
+from router.rollout.model import events as ev
+from router.rollout.model.commands import CheckStandby, ClearAlarm, CutSlot, FillSlot, PublishRoute, RaiseAlarm, Record
+from router.rollout.model.route import Flag, Route
+from tests.rollout.playbook import AWAY, BOOT, SECOND, TRIGGER, Play
+
+V3 = ("http://v3:1",)
+
+
+def deploy(version: str = "v3", **more: object) -> ev.DeployAsked:
+    return ev.DeployAsked(version, (f"http://{version}:1",), "ann", **more)  # type: ignore[arg-type]
+
+
+def refused(play: Play, event: ev.Event) -> OperatorError:
+    before = play.registry.as_dict()
+    with pytest.raises(OperatorError) as caught:
+        play.tell(event)
+    assert play.registry.as_dict() == before
+    return caught.value
+
+
+def test_a_switch_changes_active_and_standby_over() -> None:
+    play = Play().seed()
+    assert play.tell(ev.SwitchAsked("v2", "ann", "try")) == [
+        Record(
+            "switched",
+            "ann",
+            {
+                "generation": BOOT + 1,
+                "from": "v1",
+                "states": {"v2": "active", "v1": "standby"},
+                "to": "v2",
+                "reason": "try",
+            },
+        ),
+        PublishRoute(Route(BOOT + 1, active=1, standby=0)),
+    ]
+    assert play.tell(ev.SwitchAsked("v2", "ann", "again")) == []
+
+
+def test_deploy_verify_promote() -> None:
+    play = Play().seed()
+    assert play.tell(deploy()) == [
+        Record(
+            "version_deployed",
+            "ann",
+            {
+                "generation": BOOT + 1,
+                "target": {"version": "v3", "endpoints": ["http://v3:1"], "slot": 2, "incarnation": 1},
+                "states": {"v3": "verifying"},
+            },
+        ),
+        FillSlot(2, 1, "v3", V3, True),
+        PublishRoute(Route(BOOT + 1, active=0, standby=1, candidate=2)),
+    ]
+    assert refused(play, ev.SwitchAsked("v3", "ann", "", "promoted")).code == "version_not_ready"
+    assert play.probe("v3", times=4) == []
+    assert play.probe("v3") == [Record("version_verified", "control", {"states": {"v3": "ready"}, "good_probes": 5})]
+    commands = play.tell(ev.SwitchAsked("v3", "ann", "go", "promoted"))
+    assert commands[-1] == PublishRoute(Route(BOOT + 2, active=2, standby=0))
+    assert play.states() == {"v1": "standby", "v2": "draining", "v3": "active"}
+    assert play.tell(ev.Ticked(frozenset({1}))) == [
+        Record("drained", "control", {"states": {"v2": "retired"}, "freed": ["v2"], "after_s": 0.0})
+    ]
+    assert play.registry.targets["v2"].slot is None
+
+
+def test_a_bad_probe_starts_the_verification_again() -> None:
+    play = Play().seed()
+    play.tell(deploy())
+    play.probe("v3", times=4)
+    play.probe("v3", ok=False)
+    assert play.probe("v3", times=4) == []
+    assert play.probe("v3") != []
+
+
+def test_a_version_that_is_not_ready_in_time_fails_and_gives_its_slot_back() -> None:
+    play = Play().seed()
+    play.tell(deploy())
+    play.probe("v3", ok=False)
+    assert play.tell(ev.Ticked(), after_s=900) == []
+    commands = play.tell(ev.Ticked(), after_s=1)
+    assert commands == [
+        Record(
+            "version_failed",
+            "control",
+            {
+                "generation": BOOT + 2,
+                "states": {"v3": "failed"},
+                "reason": "not ready after 900 s: http://v3:1: bad",
+            },
+        ),
+        PublishRoute(Route(BOOT + 2, active=0, standby=1)),
+    ]
+    play.tell(ev.Ticked(frozenset({2})))
+    assert (play.states()["v3"], play.registry.targets["v3"].slot) == ("failed", None)
+    assert play.tell(deploy())[1] == FillSlot(3, 1, "v3", V3, True)
+
+
+def test_a_verdict_goes_back_and_quarantines() -> None:
+    play = Play().seed("v2", "v1")
+    play.probe("v1", times=3)
+    assert play.verdict() == [
+        Record(
+            "rolled_back",
+            "verdict",
+            {
+                "generation": BOOT + 1,
+                "from": "v2",
+                "states": {"v1": "active", "v2": "draining"},
+                "to": "v1",
+                "reason": "10 of 10 failed",
+                "incident": "svc-1-2",
+                "automatic": True,
+                "trigger": TRIGGER,
+                "evidence": None,
+                "unreachable": False,
+                "quarantine": {"v2": {"reason": "10 of 10 failed", "incident": "svc-1-2"}},
+                "bounded": ["v2"],
+            },
+        ),
+        PublishRoute(Route(BOOT + 1, active=1, flags=Flag.REDISPATCH)),
+    ]
+    assert refused(play, ev.SwitchAsked("v2", "ann", "")).code == "version_quarantined"
+    assert refused(play, deploy("v2")).code == "version_quarantined"
+
+
+def test_an_override_lifts_the_mark_with_the_deploy() -> None:
+    play = Play().seed("v2", "v1")
+    play.tell(ev.RollbackAsked("bad", "ann"))
+    commands = play.tell(deploy("v2", override=ev.Override("bob", "fixed")))
+    assert isinstance(commands[0], Record)
+    assert commands[0].data["override"] == {"actor": "bob", "reason": "fixed"}
+    assert play.registry.quarantines == {}
+    assert play.states() == {"v1": "active", "v2": "verifying"}
+
+
+def test_an_unreachable_version_is_not_marked_and_comes_back_as_standby() -> None:
+    play = Play().seed("v2", "v1")
+    play.probe("v1", times=3)
+    play.verdict(away=True)
+    assert (play.states(), play.registry.quarantines) == ({"v1": "active", "v2": "unreachable"}, {})
+    assert refused(play, ev.SwitchAsked("v2", "ann", "")).code == "version_unreachable"
+    assert play.probe("v2", times=29) == []
+    assert play.probe("v2") == [
+        Record("standby_restored", "control", {"generation": BOOT + 2, "states": {"v2": "standby"}, "good_probes": 30}),
+        PublishRoute(Route(BOOT + 2, active=1, standby=0)),
+    ]
+
+
+def test_a_person_may_promote_an_unreachable_version_once_a_check_passed() -> None:
+    play = Play().seed("v2", "v1")
+    play.probe("v1", times=3)
+    play.verdict(away=True)
+    play.probe("v2")
+    play.tell(ev.SwitchAsked("v2", "ann", "back", "promoted", checked=True))
+    assert play.states() == {"v1": "standby", "v2": "active"}
+
+
+def test_at_most_one_automatic_rollback_per_promotion() -> None:
+    play = Play().seed("v2", "v1")
+    play.probe("v1", times=3)
+    play.verdict(away=True)
+    play.probe("v2", times=30)
+    assert play.states() == {"v1": "active", "v2": "standby"}
+    held = play.verdict(after_s=5)
+    assert [type(command) for command in held] == [Record, RaiseAlarm]
+    assert play.machine.blocked_reason == "this promotion was rolled back once already; a further step needs a person"
+    play.tell(ev.SwitchAsked("v2", "ann", "by hand"))
+    play.probe("v1", times=3)
+    play.verdict(after_s=5)
+    assert play.states() == {"v1": "active", "v2": "draining"}
+
+
+def test_no_better_target_is_said_once_and_looked_at_each_second() -> None:
+    play = Play().seed("v2", "v1")
+    play.probe("v1", ok=False)
+    why = "the last 3 probes of v1 were not all good: http://v1:1: bad"
+    assert play.verdict() == [
+        Record("no_better_target", "verdict", {"active": "v2", "obstacles": [why], "trigger": TRIGGER}),
+        RaiseAlarm("no_better_target", f"the active version fails and nothing better exists: {why}"),
+    ]
+    assert play.verdict(after_s=1) == []
+    play.probe("v1", times=3)
+    assert play.verdict(after_s=0.9) == []
+    commands = play.verdict(after_s=0.1)
+    assert commands[2:] == [ClearAlarm("no_better_target"), ClearAlarm("automation_frozen")]
+    assert play.states() == {"v1": "active", "v2": "draining"}
+
+
+def test_a_hold_ends_when_the_verdict_has_long_not_failed() -> None:
+    play = Play().seed("v2", None)
+    play.verdict()
+    assert play.tell(ev.Ticked(), after_s=30) == []
+    assert play.tell(ev.Ticked(), after_s=0.1) == [ClearAlarm("no_better_target"), ClearAlarm("automation_frozen")]
+    assert play.machine.blocked_reason is None
+
+
+def test_a_freeze_holds_automation_and_lets_people_act() -> None:
+    play = Play().seed("v2", "v1")
+    play.probe("v1", times=3)
+    assert play.tell(ev.FreezeAsked("ann", "migration")) == [Record("frozen", "ann", {"reason": "migration"})]
+    assert play.tell(ev.FreezeAsked("bob", "too")) == []
+    told = "the active version fails and nothing is done about it: frozen by ann: migration"
+    assert play.verdict() == [RaiseAlarm("automation_frozen", told)]
+    assert play.verdict(after_s=1) == []
+    play.tell(ev.RollbackAsked("by hand", "ann"))
+    assert play.states() == {"v1": "active", "v2": "draining"}
+
+
+def test_the_gate_asks_for_a_fresh_inference_when_one_is_configured() -> None:
+    play = Play(RolloutLimits(inference=True)).seed("v2", "v1")
+    play.probe("v1", times=3)
+    assert play.verdict() == [CheckStandby(1, BOOT, 1.0)]
+    assert play.verdict(after_s=0.1) == []
+    held = play.tell(ev.StandbyChecked(False, "status 500", BOOT))
+    assert [type(command) for command in held] == [Record, RaiseAlarm]
+    assert play.verdict(after_s=1) == [CheckStandby(1, BOOT, 1.0)]
+    play.tell(ev.StandbyChecked(True, "", BOOT))
+    assert play.states() == {"v1": "active", "v2": "draining"}
+
+
+def test_an_answer_that_nobody_waits_for_changes_nothing() -> None:
+    play = Play(RolloutLimits(inference=True)).seed("v2", "v1")
+    play.probe("v1", times=3)
+    play.verdict()
+    play.tell(ev.SwitchAsked("v1", "ann", "first"))
+    assert play.tell(ev.StandbyChecked(True, "", BOOT)) == []
+    assert play.states() == {"v1": "active", "v2": "standby"}
+
+
+@pytest.mark.parametrize(
+    ("shares", "goes"),
+    [
+        (None, True),
+        ((0.9, 1.0, 4), True),
+        ((0.49, 1.0, 5), True),
+        ((0.5, 1.0, 5), False),
+        ((1.0, 1.0, 50), False),
+        ((0.0, 0.0, 50), True),
+    ],
+    ids=["none rescued", "too few", "better", "half as bad", "both bad", "slow, and no fault anywhere"],
+)
+def test_the_standby_must_do_better_with_what_was_rescued(shares: tuple[float, float, int] | None, goes: bool) -> None:
+    play = Play().seed("v2", "v1")
+    play.probe("v1", times=3)
+    play.tell(ev.VerdictReached(TRIGGER, False, shares))
+    assert (play.states()["v1"] == "active") is goes
+
+
+def test_one_bad_endpoint_of_three_does_not_close_the_gate() -> None:
+    play = Play().seed("v2", "v1")
+    play.tell(ev.EndpointsAsked("v1", ("http://a:1", "http://b:1", "http://c:1"), "ann"))
+    for url, good in (("http://a:1", True), ("http://b:1", False), ("http://c:1", True)):
+        for _ in range(3):
+            play.tell(ev.ProbeCompleted("svc", 1, "v1", url, good, not good, "", 1.0, play.now_ns, False))
+    assert play.machine.gate.objections() == []
+
+
+def test_the_drain_of_a_failed_version_is_cut_once() -> None:
+    play = Play().seed("v2", "v1")
+    play.tell(ev.RollbackAsked("bad", "ann"))
+    assert play.tell(ev.Ticked(), after_s=300) == []
+    assert play.tell(ev.Ticked(), after_s=0.5) == [
+        CutSlot(0, BOOT + 1),
+        Record("drain_cut", "control", {"version": "v2", "after_s": 300.5}),
+    ]
+    assert play.tell(ev.Ticked(), after_s=1) == []
+
+
+def test_a_plain_switch_leaves_the_drain_unbounded() -> None:
+    play = Play().seed()
+    play.tell(deploy())
+    play.probe("v3", times=5)
+    play.tell(ev.SwitchAsked("v3", "ann", "", "promoted"))
+    assert play.tell(ev.Ticked(), after_s=100_000) == []
+
+
+def test_a_drain_without_limit_is_never_cut() -> None:
+    play = Play(RolloutLimits(rollback_drain_timeout_s=None)).seed("v2", "v1")
+    play.tell(ev.RollbackAsked("bad", "ann"))
+    assert play.tell(ev.Ticked(), after_s=100_000) == []
+
+
+def test_a_second_deploy_waits_for_the_first_or_replaces_it() -> None:
+    play = Play().seed()
+    play.tell(deploy())
+    assert play.tell(deploy()) == []
+    assert refused(play, deploy("v4")).code == "verifying"
+    commands = play.tell(deploy("v4", replace=True))
+    assert commands[-1] == PublishRoute(Route(BOOT + 2, active=0, standby=1, candidate=3))
+    assert play.states() == {"v1": "active", "v2": "standby", "v3": "draining", "v4": "verifying"}
+
+
+def test_a_known_label_with_other_endpoints_is_refused() -> None:
+    play = Play().seed()
+    error = refused(play, ev.DeployAsked("v2", ("http://elsewhere:1",), "ann"))
+    assert (error.status, error.code, error.facts) == (409, "endpoints_differ", {"endpoints": ["http://v2:1"]})
+
+
+def test_seven_slots_and_no_more() -> None:
+    play = Play().seed()
+    for number in range(3, 8):
+        play.tell(deploy(f"v{number}", replace=True))
+    error = refused(play, deploy("v8", replace=True))
+    assert (error.status, error.code) == (409, "slots_busy")
+    assert [held["version"] for held in error.facts["held"]] == [f"v{number}" for number in range(1, 8)]  # type: ignore[attr-defined]
+    play.tell(ev.Ticked(frozenset({3})))
+    assert play.tell(deploy("v8", replace=True))[1] == FillSlot(3, 2, "v8", ("http://v8:1",), True)
+
+
+def test_a_draining_version_that_comes_again_keeps_its_slot() -> None:
+    play = Play().seed()
+    play.tell(deploy())
+    play.tell(ev.RetireAsked("v3", "ann"))
+    assert play.states()["v3"] == "draining"
+    assert play.tell(deploy())[1] == FillSlot(2, 1, "v3", V3, False)
+
+
+def test_retire() -> None:
+    play = Play().seed()
+    assert refused(play, ev.RetireAsked("v1", "ann")).code == "version_in_use"
+    assert refused(play, ev.RetireAsked("v9", "ann")).code == "version_unknown"
+    commands = play.tell(ev.RetireAsked("v2", "ann", cut=True))
+    assert [type(command) for command in commands] == [Record, PublishRoute, CutSlot]
+    assert refused(play, ev.RollbackAsked("x", "ann")).code == "no_standby"
+
+
+def test_quarantine_and_release_by_hand() -> None:
+    play = Play().seed()
+    assert refused(play, ev.QuarantineAsked("v1", "ann", "odd")).code == "version_in_use"
+    play.tell(ev.QuarantineAsked("v2", "ann", "odd"))
+    assert (play.states()["v2"], list(play.registry.quarantines)) == ("draining", ["v2"])
+    assert play.tell(ev.QuarantineAsked("v2", "ann", "odd")) == []
+    assert play.tell(ev.ReleaseAsked("v2", "ann", "fine")) == [
+        Record("released", "ann", {"release": ["v2"], "reason": "fine"})
+    ]
+    assert play.registry.quarantines == {}
+
+
+def test_moved_endpoints_are_a_new_route_in_the_same_incarnation() -> None:
+    play = Play().seed()
+    commands = play.tell(ev.EndpointsAsked("v2", ("http://new:1",), "ann"))
+    assert commands[1:] == [
+        FillSlot(1, 1, "v2", ("http://new:1",), False),
+        PublishRoute(Route(BOOT + 1, active=0, standby=1)),
+    ]
+    assert play.tell(ev.EndpointsAsked("v2", ("http://new:1",), "ann")) == []
+
+
+def test_a_version_known_to_be_down_is_refused_unless_a_person_insists() -> None:
+    play = Play().seed()
+    play.probe("v2", ok=False)
+    assert refused(play, ev.SwitchAsked("v2", "ann", "")).code == "version_not_ready"
+    play.tell(ev.SwitchAsked("v2", "ann", "", override=ev.Override("ann", "I know")))
+    assert play.states() == {"v1": "standby", "v2": "active"}
+
+
+def test_the_baseline_of_an_accepted_version() -> None:
+    play = Play().seed()
+    plain = {"requests": 500}
+    assert play.tell(ev.Accepted(plain)) == [Record("accepted", "control", {"version": "v1", "baseline": plain})]
+    assert play.tell(ev.Accepted(plain)) == [Record("baseline", "control", {"version": "v1", "baseline": plain})]
+    assert (play.registry.baseline, play.registry.targets["v1"].accepted) == (plain, True)
+
+
+def test_a_probe_of_a_former_tenant_is_ignored() -> None:
+    play = Play().seed()
+    before = play.machine.streaks.shortest(1, ("http://v2:1",))
+    event = ev.ProbeCompleted("svc", 1, "v0", "http://v2:1", True, False, "", 1.0, SECOND, False)
+    assert play.tell(event) == []
+    assert play.machine.streaks.shortest(1, ("http://v2:1",)) == before
+
+
+def test_unreachable_rollbacks_name_their_trigger() -> None:
+    play = Play().seed("v2", "v1")
+    play.probe("v1", times=3)
+    record = play.verdict(away=True)[0]
+    assert isinstance(record, Record)
+    assert (record.data["trigger"], record.data["unreachable"]) == (AWAY, True)
+    assert "quarantine" not in record.data

@@ -1,0 +1,155 @@
+"""Whatever is asked, in whatever order: the promises that hold by construction."""
+
+from __future__ import annotations
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from router.errors import OperatorError
+from router.rollout.machine.replay import rebuild
+from router.rollout.model import entry as kinds
+from router.rollout.model import events as ev
+from router.rollout.model.commands import Command, Record
+from router.rollout.model.target import ROLES
+from tests.rollout.playbook import AWAY, TRIGGER, Play
+
+VERSIONS = st.sampled_from(["v1", "v2", "v3", "v4"])
+METRICS = st.sampled_from(["fault_share", "late_share"])
+OVERRIDES = st.sampled_from([None, None, ev.Override("ann", "sure"), ev.Override("ann", "for now", 500.0)])
+
+
+def _deploys(version: str, replace: bool, override: ev.Override | None) -> ev.DeployAsked:
+    return ev.DeployAsked(version, (f"http://{version}:1",), "ann", replace, override)
+
+
+EVENTS = st.one_of(
+    st.builds(_deploys, VERSIONS, st.booleans(), OVERRIDES),
+    st.builds(
+        ev.SwitchAsked,
+        VERSIONS,
+        st.just("ann"),
+        st.just("why"),
+        st.sampled_from(["promoted", "switched"]),
+        OVERRIDES,
+        st.booleans(),
+    ),
+    st.just(ev.RollbackAsked("bad", "ann")),
+    st.builds(ev.VerdictReached, st.just(TRIGGER), st.just(False)),
+    st.builds(ev.VerdictReached, st.just(AWAY), st.just(True)),
+    st.builds(ev.RetireAsked, VERSIONS, st.just("ann"), st.booleans()),
+    st.builds(ev.EndpointsAsked, VERSIONS, st.just(("http://moved:1",)), st.just("ann")),
+    st.builds(ev.QuarantineAsked, VERSIONS, st.just("ann"), st.just("odd")),
+    st.builds(ev.ReleaseAsked, VERSIONS, st.just("ann"), st.just("fine"), st.sampled_from([None, 2.0, 500.0])),
+    st.builds(ev.RegisterAsked, VERSIONS, st.sampled_from([(), ("http://v4:1",)]), st.just("ann")),
+    st.sampled_from([ev.FreezeAsked("ann", "hold"), ev.UnfreezeAsked("ann", "go")]),
+    st.builds(ev.Ticked, st.frozensets(st.integers(0, 6))),
+    st.just(ev.Accepted({"requests": 500})),
+    st.builds(ev.CriterionSet, METRICS, st.sampled_from([0.01, 0.5]), st.just("ann"), st.just("sure")),
+    st.builds(ev.CriterionRemoved, METRICS, st.just("ann"), st.just("sure")),
+    st.builds(ev.ProposalDue, VERSIONS, st.sampled_from(["latency", "business:churn"]), st.just(TRIGGER)),
+    st.builds(
+        ev.ProposalDecided,
+        st.sampled_from(["svc-rollback-1", "svc-rollback-2"]),
+        st.sampled_from(["approve", "deny"]),
+        st.just("ann"),
+        override=OVERRIDES,
+    ),
+    st.tuples(VERSIONS, st.booleans(), st.sampled_from([1, 3, 5, 30])),
+    st.sampled_from(["drill", "away", "home", "over"]),
+    st.just("there"),
+)
+
+
+def _rehearse(play: Play, step: str) -> list[Command]:
+    """Play a step of a drill; the roles it was planned for may be long gone."""
+    registry = play.registry
+    if step == "there":  # so often that a verdict meets it
+        return [*_rehearse(play, "drill"), *_rehearse(play, "away")]
+    drill, active, standby = registry.drill, registry.active, registry.standby
+    for target in (active, standby) if step in ("drill", "away") else ():
+        if target is not None:
+            play.probe(target.version, times=3)
+    if step == "drill" and drill is None and active is not None and standby is not None:
+        told = {"drill": f"d{len(play.entries)}", "mode": "real", "from": active.version, "to": standby.version}
+        play.record(Record(kinds.DRILL_STARTED, "ann", told))
+    elif step == "over" and drill is not None:
+        play.record(Record(kinds.DRILL_ENDED, "control", {"drill": drill["drill"], "result": "stopped"}))
+    elif step in ("away", "home"):
+        kept = (dict(registry.quarantines), registry.automatic_left, registry.last_switch, registry.incidents)
+        commands = play.tell(ev.DrillMoveAsked(drill["drill"] if drill else "none", step == "home"))
+        assert kept == (registry.quarantines, registry.automatic_left, registry.last_switch, registry.incidents)
+        return commands
+    return []
+
+
+@settings(max_examples=150)
+@given(st.lists(st.tuples(EVENTS, st.sampled_from([0.1, 1.0, 400.0, 1000.0])), max_size=40))
+def test_promises_of_every_history(history: list[tuple[object, float]]) -> None:
+    play = Play().seed()
+    automatic_since_person = 0
+    for event, after_s in history:
+        marked = set(play.registry.quarantines)
+        roles = {version: target.role for version, target in play.registry.targets.items()}
+        before = play.registry.as_dict()
+        standby, rehearsing = play.registry.standby, play.registry.rehearsing
+        play.now_ns += int(after_s * 1e9)
+        try:
+            if isinstance(event, tuple):
+                version, ok, times = event
+                commands = play.probe(version, ok, times) if version in play.registry.targets else []
+            elif isinstance(event, str):
+                commands = _rehearse(play, event)
+            else:
+                commands = play.tell(event)  # type: ignore[arg-type]
+        except OperatorError:
+            assert play.registry.as_dict() == before
+            continue
+
+        slots = [target.slot for target in play.registry.targets.values() if target.slot is not None]
+        held = [target.state for target in play.registry.targets.values() if target.state in ROLES]
+        assert len(slots) == len(set(slots))
+        assert len([ROLES[state] for state in held]) == len({ROLES[state] for state in held})
+
+        for record in (command for command in commands if isinstance(command, Record)):
+            assert not (rehearsing and record.type == "rolled_back" and record.data["automatic"])
+            if record.type == "rolled_back" and record.data["automatic"]:
+                automatic_since_person += 1
+                assert standby is not None
+                assert play.registry.active is not None
+                assert play.registry.active.version == standby.version
+                assert automatic_since_person <= 1
+            elif record.type in ("promoted", "switched"):
+                automatic_since_person = 0
+
+        if getattr(event, "override", None) is None:
+            for version in marked & set(play.registry.quarantines):
+                gained = play.registry.targets[version].role
+                assert gained not in ("active", "standby", "candidate") or gained == roles[version]
+
+        live = play.registry.tenures.open
+        assert (live["version"] if live else None) == (play.registry.active.version if play.registry.active else None)
+        assert not play.registry.lifts.keys() & play.registry.quarantines.keys()
+
+    assert rebuild("svc", play.entries).as_dict() == play.registry.as_dict()
+
+
+@settings(max_examples=30)
+@given(st.lists(st.tuples(EVENTS, st.sampled_from([0.1, 400.0])), max_size=15))
+def test_the_journal_says_after_every_prefix_what_was_true_then(history: list[tuple[object, float]]) -> None:
+    play = Play().seed()
+    told = {len(play.entries): play.registry.as_dict()}
+    for event, after_s in history:
+        play.now_ns += int(after_s * 1e9)
+        try:
+            if isinstance(event, tuple):
+                if event[0] in play.registry.targets:
+                    play.probe(*event)
+            elif isinstance(event, str):
+                _rehearse(play, event)
+            else:
+                play.tell(event)  # type: ignore[arg-type]
+        except OperatorError:
+            continue
+        told[len(play.entries)] = play.registry.as_dict()
+    for length, state in told.items():
+        assert rebuild("svc", play.entries[:length]).as_dict() == state

@@ -1,0 +1,50 @@
+from __future__ import annotations
+
+from router.rollout.machine.probe_streaks import ProbeStreaks
+from router.rollout.model.events import ProbeCompleted
+
+A, B = "http://a:1", "http://b:1"
+
+
+def note(streaks: ProbeStreaks, url: str, ok: bool, at_ns: int, *, refused: bool = False, version: str = "v1") -> None:
+    streaks.note(ProbeCompleted("svc", 0, version, url, ok, refused, "" if ok else "bad", 1.0, at_ns, False))
+
+
+def test_nothing_known() -> None:
+    streaks = ProbeStreaks()
+    assert streaks.shortest(0, (A, B)) == 0
+    assert not streaks.ready(0, (A, B))
+    assert not streaks.known_bad(0, (A, B))
+    assert not streaks.gate(0, (A, B), 1)
+    assert streaks.unreachable_since_ns(0, (A, B)) is None
+
+
+def test_unreachable_since_the_last_endpoint_went() -> None:
+    streaks = ProbeStreaks()
+    note(streaks, A, False, 10, refused=True)
+    assert streaks.unreachable_since_ns(0, (A, B)) is None
+    note(streaks, B, False, 20, refused=True)
+    note(streaks, A, False, 30, refused=True)
+    assert streaks.unreachable_since_ns(0, (A, B)) == 20
+    note(streaks, A, False, 40)
+    assert streaks.unreachable_since_ns(0, (A, B)) is None
+    assert streaks.known_bad(0, (A, B))
+
+
+def test_another_tenant_starts_afresh() -> None:
+    streaks = ProbeStreaks()
+    note(streaks, A, True, 10)
+    note(streaks, A, True, 20, version="v2")
+    assert streaks.shortest(0, (A,)) == 1
+    streaks.forget(0)
+    assert streaks.shortest(0, (A,)) == 0
+
+
+def test_the_gate_wants_more_than_half() -> None:
+    streaks = ProbeStreaks()
+    note(streaks, A, True, 10)
+    note(streaks, B, False, 10)
+    assert not streaks.gate(0, (A, B), 1)
+    assert streaks.ready(0, (A, B))
+    assert streaks.detail(0) == "http://b:1: bad"
+    assert streaks.gate(0, (A,), 1)

@@ -1,0 +1,31 @@
+from __future__ import annotations
+
+import pytest
+
+from router.errors import InternalError
+from router.rollout.machine.version_rules import VersionRules, quarantined
+from router.rollout.model.events import Ticked
+from router.rollout.model.route import Flag, Route
+from router.rollout.model.target import State
+from tests.rollout.playbook import BOOT, Play
+
+
+def test_the_route_that_states_mean() -> None:
+    admission = VersionRules(Play().seed().registry, BOOT + 1)
+    assert admission.route_after({}) == Route(BOOT + 1, active=0, standby=1)
+    states = {"v1": State.DRAINING, "v2": State.ACTIVE}
+    assert admission.route_after(states, Flag.REDISPATCH) == Route(BOOT + 1, active=1, flags=Flag.REDISPATCH)
+
+
+def test_an_event_that_is_none_of_its_business() -> None:
+    with pytest.raises(InternalError, match="Ticked"):
+        VersionRules(Play().registry, BOOT + 1).handle(Ticked(), 0)
+
+
+@pytest.mark.parametrize(("incident", "told"), [(None, "bad;"), ("svc-1-2", "bad (incident svc-1-2);")])
+def test_a_refusal_names_the_reason_and_the_incident(incident: str | None, told: str) -> None:
+    mark = {"reason": "bad", "incident": incident, "actor": "ann", "at": 1.5}
+    error = quarantined("v1", mark)
+    assert (error.status, error.code, error.exit_code) == (409, "version_quarantined", 9)
+    assert f"version v1 is quarantined: {told}" in error.detail
+    assert error.facts == {"quarantine": {"reason": "bad", "incident": incident, "actor": "ann"}}

@@ -1,0 +1,167 @@
+"""What people are told: whole messages, and ids that a restart makes again."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from router.rollout.model import entry as kinds
+from router.rollout.model.entry import Entry
+from router.rollout.notifications.notification import completed, notice, observed, restored
+
+NS = 1_000_000_000
+TRIGGER = {
+    "kind": "error_rate", "detail": "", "state": "fail", "action": "rollback", "reason": "12.00 % of 100", "value": 0.12,
+    "limit": 0.05, "baseline": 0.004, "samples": 100, "window_s": 60.0, "evidence_since_ns": 7 * NS, "distance": "acts now",
+}  # fmt: skip
+ROLLED: dict[str, Any] = {
+    "generation": 16777219, "states": {}, "from": "fraud-v8", "to": "fraud-v7", "reason": "12.00 % of 100",
+    "incident": "fraud-1-3", "automatic": True, "trigger": TRIGGER, "evidence": None, "unreachable": False,
+}  # fmt: skip
+TIMES = {"generation": 16777219, "swap_us": 85, "confirmed_ms": 3.25, "workers_unconfirmed": []}
+
+
+def entry(kind: str, data: dict[str, Any], actor: str = "verdict") -> Entry:
+    return Entry(kind, "fraud", actor, data, 1_700_000_000.0, 20 * NS, 1, 0)
+
+
+def test_a_rollback_names_everything() -> None:
+    told = notice(entry(kinds.ROLLED_BACK, ROLLED), TIMES)
+    assert told is not None
+    assert (told.id, told.topic, told.severity) == ("fraud-rolled_back-16777219", "rollback", "critical")
+    assert told.title == "fraud: rolled back by itself from fraud-v8 to fraud-v7"
+    assert told.facts == (
+        ("Service", "fraud"),
+        ("From", "fraud-v8 (quarantined)"),
+        ("To", "fraud-v7"),
+        ("Trigger", "error_rate"),
+        ("Observed", "12.00% against a limit of 5.00%, normal is 0.40%"),
+        ("Samples", "100 in 60 s"),
+        ("Reason", "12.00 % of 100"),
+        ("Time taken", "decided 13.0 s after the first sign; swap 85 µs; every worker followed within 3.25 ms"),
+        ("Incident", "fraud-1-3"),
+    )
+    assert told.data["trigger"]["samples"] == 100
+    assert (told.data["swap_us"], told.data["confirmed_ms"], told.data["automatic"]) == (85, 3.25, True)
+    assert told.path == "/v1/incidents/fraud-1-3"
+    assert restored(told.as_dict()) == told
+
+
+@pytest.mark.parametrize(
+    ("change", "times", "titled", "taken"),
+    [
+        pytest.param({"automatic": False, "trigger": None}, {}, "rolled back by ann", None, id="by hand"),
+        pytest.param({}, {}, "rolled back by itself", "decided 13.0 s after the first sign", id="not confirmed yet"),
+        pytest.param(
+            {"trigger": None}, TIMES | {"confirmed_ms": None, "workers_unconfirmed": [1]}, "rolled back by itself",
+            "swap 85 µs; workers [1] have not confirmed", id="a worker is late"),
+    ],
+)  # fmt: skip
+def test_what_is_not_known_is_not_told(
+    change: dict[str, Any], times: dict[str, Any], titled: str, taken: str | None
+) -> None:
+    told = notice(entry(kinds.ROLLED_BACK, ROLLED | change, "ann"), times)
+    assert told is not None
+    assert titled in told.title
+    assert dict(told.facts).get("Time taken") == taken
+
+
+@pytest.mark.parametrize(
+    ("trigger", "expected"),
+    [
+        (TRIGGER | {"kind": "hard_failure", "detail": "hang", "value": 10.4, "limit": 10.0, "baseline": None},
+         "10.4 s against a limit of 10.0 s"),
+        (TRIGGER | {"kind": "quality", "detail": "alert", "value": 1.0, "limit": 0.0, "baseline": None},
+         "1 against a limit of 0"),
+        (TRIGGER | {"kind": "hard_failure", "detail": "errors", "value": 6.0, "limit": 5.0, "baseline": None},
+         "6 against a limit of 5"),
+        (TRIGGER | {"kind": "hard_failure", "detail": "errors", "value": 0.95, "limit": 0.9, "baseline": None},
+         "95.00% against a limit of 90.00%"),
+    ],
+)  # fmt: skip
+def test_figures_have_their_unit(trigger: dict[str, Any], expected: str) -> None:
+    assert dict(observed(trigger))["Observed"] == expected
+
+
+def test_other_facts() -> None:
+    held = notice(
+        entry(kinds.NO_BETTER_TARGET, {"active": "v8", "obstacles": ["v7 is quarantined"], "trigger": TRIGGER})
+    )
+    assert held is not None
+    assert (held.topic, held.title) == ("no_better_target", "fraud: v8 fails and there is nothing better to go back to")
+    assert dict(held.facts)["Why not"] == "v7 is quarantined"
+
+    promoted = {"generation": 5, "from": "v7", "to": "v8", "reason": "promoted", "states": {}}
+    switched = notice(entry(kinds.PROMOTED, promoted, "ann"), TIMES)
+    assert switched is not None
+    assert (switched.topic, switched.title) == ("switch", "fraud: promoted v8 (was v7) by ann")
+
+    alert = {
+        "kind": "quality", "name": "Drift", "about": "v8", "summary": "PSI", "fingerprint": "f1", "starts_at": None,
+        "labels": {}, "fate": "counts",
+    }  # fmt: skip
+    counted = notice(entry(kinds.ALERT, alert, "am"))
+    assert counted is not None
+    assert counted.title == "fraud: quality alert Drift about v8"
+    assert notice(entry(kinds.ALERT, alert | {"about": None})) is None
+    assert notice(entry(kinds.FROZEN, {"reason": ""})) is None
+
+
+def test_proposals() -> None:
+    data = {
+        "proposal": "fraud-rollback-1", "number": 1, "kind": "rollback", "version": "v8", "from": "v8", "to": "v7",
+        "reason": "alert Sales: fewer", "expire_after_s": 1800.0, "at_expiry": "hold",
+        "evidence": {"cause": "business:Sales", "trigger": TRIGGER, "alert": {"name": "Sales", "summary": "fewer"}},
+    }  # fmt: skip
+    asked = notice(entry(kinds.PROPOSED, data, "am"))
+    assert asked is not None
+    assert (asked.topic, asked.title) == ("proposal", "fraud: should v8 go back to v7?")
+    facts = dict(asked.facts)
+    assert (facts["Alert"], facts["Decide within"]) == ("Sales: fewer", "30 min, else hold")
+    assert asked.data["proposal"] == "fraud-rollback-1"
+
+    promotion = notice(entry(kinds.PROPOSED, data | {"kind": "promotion", "version": "v9", "evidence": None}, "ann"))
+    assert promotion is not None
+    assert promotion.title == "fraud: may v9 become active?"
+
+    ended = {"proposal": "fraud-rollback-1", "kind": "rollback", "version": "v8", "reason": "no", "default": "hold"}
+    titles = [notice(entry(kind, ended, "ann")) for kind in (kinds.DENIED, kinds.PROPOSAL_EXPIRED)]
+    assert [told.title for told in titles if told] == [
+        "fraud: proposal fraud-rollback-1 was denied by ann",
+        "fraud: proposal fraud-rollback-1 has expired",
+    ]
+
+
+def test_drills() -> None:
+    data = {
+        "drill": "fraud-drill-1", "mode": "real", "by": "schedule", "from": "v8", "to": "v7", "hold_s": 10.0, "reason": "",
+        "result": "passed", "reasons": [], "swaps": [{"confirmed_ms": 2.04}, {"confirmed_ms": 3.0}],
+    }  # fmt: skip
+    passed = notice(entry(kinds.DRILL_ENDED, data, "control"))
+    assert passed is not None
+    assert (passed.topic, passed.severity, passed.title) == ("drill", "info", "fraud: drill fraud-drill-1 passed")
+    assert dict(passed.facts)["Time taken"] == "2.0 ms, 3.0 ms to the last worker"
+    refused = {name: data[name] for name in data if name != "swaps"} | {"result": "refused", "reasons": ["frozen"]}
+    told = notice(entry(kinds.DRILL_REFUSED, refused, "schedule"))
+    assert told is not None
+    assert (told.severity, dict(told.facts)["Because"]) == ("warning", "frozen")
+
+
+def test_a_complete_record_names_the_same_figures() -> None:
+    told, rolled = completed(entry(kinds.ROLLED_BACK, ROLLED), 5.0), notice(entry(kinds.ROLLED_BACK, ROLLED))
+    assert rolled is not None
+    assert (told.id, told.topic, told.at) == ("fraud-1-3-complete", "incident", 5.0)
+    assert told.title == "fraud: the record of incident fraud-1-3 is complete"
+    assert told.facts == rolled.facts
+    assert told.path == "/v1/incidents/fraud-1-3.html"
+
+
+def test_the_same_fact_has_the_same_id_whether_the_disk_has_it_or_not() -> None:
+    for kind, data in ((kinds.ROLLED_BACK, ROLLED), (kinds.NO_BETTER_TARGET, {"active": "v8", "obstacles": []})):
+        live = notice(entry(kind, data))
+        again = notice(replace(entry(kind, data), seq=12), TIMES)
+        assert live is not None
+        assert again is not None
+        assert live.id == again.id

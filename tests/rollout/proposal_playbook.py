@@ -1,0 +1,70 @@
+"""Proposals played event by event: what asks, who decides, and what is refused."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from router.errors import OperatorError
+from router.rollout.machine.limits import RolloutLimits
+from router.rollout.model import entry as kinds
+from router.rollout.model.commands import Command, Record
+from router.rollout.model.events import DeployAsked, ProposalDecided, ProposalDue, RollbackAsked, SwitchAsked
+from router.rollout.proposals.proposal import Proposal, ProposalRules
+from tests.rollout.playbook import SECOND, Play
+
+SLOW = {"kind": "latency", "detail": "", "reason": "half of them are late", "evidence_since_ns": SECOND}
+HOLD = ProposalRules(expire_after_s=100.0, repeat_after_s=60.0)
+BACK = ProposalRules(expire_after_s=100.0, repeat_after_s=60.0, at_expiry="rollback")
+EYES = ProposalRules(promote_needs_approval=True, promotion_expire_after_s=1000.0, repeat_after_s=60.0)
+ID = "svc-rollback-1"
+PROMOTION = "svc-promotion-1"
+
+
+def played(terms: ProposalRules = HOLD) -> Play:
+    """v1 is active, v2 stands by and answers its probes."""
+    play = Play(RolloutLimits(proposals=terms)).seed()
+    play.probe("v2", times=3)
+    return play
+
+
+def asked(version: str = "v1", cause: str = "latency", **more: Any) -> ProposalDue:
+    return ProposalDue(version, cause, SLOW, **more)
+
+
+def approve(actor: str = "ann", proposal: str = ID, **more: Any) -> ProposalDecided:
+    return ProposalDecided(proposal, "approve", actor, **more)
+
+
+def deny(actor: str = "ann", proposal: str = ID) -> ProposalDecided:
+    return ProposalDecided(proposal, "deny", actor, "it is the campaign")
+
+
+def types(commands: list[Command]) -> list[str]:
+    return [command.type for command in commands if isinstance(command, Record)]
+
+
+def proposal(play: Play, name: str = ID) -> Proposal:
+    return play.registry.proposals.known[name]
+
+
+def refused(play: Play, event: ProposalDecided | SwitchAsked | RollbackAsked, after_s: float = 0.0) -> tuple[int, str]:
+    """Return (status, code) of a refusal that has changed nothing."""
+    before = play.registry.as_dict()
+    with pytest.raises(OperatorError) as caught:
+        play.tell(event, after_s)
+    assert play.registry.as_dict() == before
+    return caught.value.status, caught.value.code
+
+
+def candidate(terms: ProposalRules = EYES, **limits: Any) -> Play:
+    """v3 is a candidate that is ready."""
+    play = Play(RolloutLimits(proposals=terms, warmup_probes=1, **limits)).seed()
+    play.probe("v2", times=3)
+    play.tell(DeployAsked("v3", ("http://v3:1",), "ann"))
+    play.probe("v3")
+    return play
+
+
+PROMOTE = SwitchAsked("v3", "ann", "promoted", kinds.PROMOTED)

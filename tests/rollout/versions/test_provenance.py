@@ -1,0 +1,39 @@
+from __future__ import annotations
+
+from router.rollout.machine.replay import rebuild
+from router.rollout.model.entry import Entry
+from router.rollout.model.events import Accepted, DeployAsked, Origin, RegisterAsked, RollbackAsked
+from router.rollout.versions.provenance import Provenance, pedigrees_after
+from tests.rollout.playbook import Play
+
+HERE = Origin("s3://models/fraud/3", "models:/fraud/3")
+
+
+def test_who_made_a_version_known_and_where_it_comes_from() -> None:
+    play = Play().seed()
+    play.tell(RegisterAsked("v3", ("http://v3:1",), "ann", HERE), after_s=5)
+    play.tell(DeployAsked("v3", (), "bob"), after_s=5)
+    assert play.registry.pedigrees["v1"] == Provenance("settings", 10.0)
+    assert play.registry.pedigrees["v3"] == Provenance("ann", 15.0, HERE.artifact, HERE.source)
+    assert rebuild("svc", play.entries).as_dict() == play.registry.as_dict()
+
+
+def test_how_it_fared() -> None:
+    play = Play().seed()
+    play.tell(Accepted({"requests": 500}), after_s=600)
+    play.tell(RollbackAsked("wrong scores", "ann"), after_s=5)
+    assert play.registry.pedigrees["v1"].accepted_at == 610.0
+    assert play.registry.pedigrees["v1"].rolled_back == {
+        "at": 615.0, "incident": play.registry.incidents[0]["id"], "reason": "wrong scores",
+    }  # fmt: skip
+    assert play.registry.pedigrees["v2"].rolled_back is None
+
+
+def test_an_entry_that_says_nothing_of_it_changes_nothing() -> None:
+    known = {"v1": Provenance("ann", 1.0)}
+    assert pedigrees_after(known, Entry("frozen", "svc", "ann", {"reason": ""}, 2.0, 0, 1)) is known
+    for kind, data in (
+        ("accepted", {"version": "v9", "baseline": None}),
+        ("rolled_back", {"from": None, "incident": "i", "reason": ""}),
+    ):
+        assert pedigrees_after(known, Entry(kind, "svc", "ann", data, 2.0, 0, 1)) is known

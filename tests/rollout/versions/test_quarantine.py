@@ -1,0 +1,137 @@
+"""Quarantines that are lifted for a while: they come back by themselves, whatever happens in between."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from router.errors import OperatorError
+from router.rollout.machine.replay import rebuild
+from router.rollout.model.commands import PublishRoute
+from router.rollout.model.entry import Entry
+from router.rollout.model.events import (
+    DeployAsked,
+    Event,
+    Override,
+    QuarantineAsked,
+    ReleaseAsked,
+    RollbackAsked,
+    SwitchAsked,
+    Ticked,
+)
+from tests.rollout.playbook import Play
+
+URL = ("http://v1:1",)
+
+
+def marked() -> Play:
+    """v1 was rolled back and has drained; v2 is active."""
+    play = Play().seed()
+    play.tell(RollbackAsked("wrong scores", "ann"))
+    play.tell(Ticked(frozenset({0})))
+    assert play.states() == {"v1": "retired", "v2": "active"}
+    return play
+
+
+def lifted(for_s: float = 60.0) -> Play:
+    play = marked()
+    play.tell(ReleaseAsked("v1", "bob", "to look at it", for_s))
+    assert play.registry.quarantines == {}
+    return play
+
+
+def refused(play: Play, event: Event) -> str:
+    with pytest.raises(OperatorError) as caught:
+        play.tell(event)
+    return caught.value.code
+
+
+def test_it_comes_back_as_it_was() -> None:
+    play = marked()
+    before = play.registry.as_dict()["quarantines"]
+    play.tell(ReleaseAsked("v1", "bob", "to look at it", 60.0))
+    assert play.tell(Ticked(), after_s=59.9) == []
+    play.tell(Ticked(), after_s=0.1)
+    assert play.registry.as_dict()["quarantines"] == before
+    assert play.registry.lifts == {}
+    assert play.entries[-1].type == "quarantine_returned"
+    assert play.entries[-1].data["reason"].endswith("it was quarantined because: wrong scores")
+    assert play.tell(Ticked(), after_s=1) == [], "once"
+    assert rebuild("svc", play.entries).as_dict() == play.registry.as_dict()
+
+
+def test_no_deploy_slips_in_before_the_tick_that_notes_it() -> None:
+    play = lifted()
+    play.now_ns += 60_000_000_000
+    assert refused(play, DeployAsked("v1", URL, "eve")) == "version_quarantined"
+
+
+def test_until_then_it_may_be_deployed_and_its_candidacy_ends_with_the_time() -> None:
+    play = lifted()
+    play.tell(DeployAsked("v1", URL, "bob"))
+    play.probe("v1", times=5)
+    assert play.states()["v1"] == "ready"
+    commands = play.tell(Ticked(), after_s=61)
+    assert play.states()["v1"] == "draining"
+    assert any(isinstance(command, PublishRoute) for command in commands)
+    assert refused(play, SwitchAsked("v1", "bob", "x")) == "version_quarantined"
+
+
+def test_an_active_version_goes_on_to_serve_and_is_no_way_back_afterwards() -> None:
+    play = lifted()
+    play.tell(DeployAsked("v1", URL, "bob"))
+    play.probe("v1", times=5)
+    play.tell(SwitchAsked("v1", "bob", "x", "promoted"))
+    play.tell(Ticked(), after_s=61)
+    assert (play.states()["v1"], list(play.registry.quarantines)) == ("active", ["v1"])
+    play.tell(SwitchAsked("v2", "bob", "x"))
+    assert play.registry.way_back() == "v1 is quarantined: wrong scores"
+    assert refused(play, RollbackAsked("bad", "bob")) == "version_quarantined"
+    assert play.verdict()[0].type == "no_better_target"  # type: ignore[union-attr]
+
+
+def test_a_new_boot_counts_on_from_the_wall_clock() -> None:
+    play = lifted(3600.0)
+    until = play.registry.lifts["v1"].until
+    play.now_ns = 5_000_000_000
+    play.fold(Entry("boot", "", "control", {"boot": 2}, until - 100.0, play.now_ns, 2))
+    assert play.tell(Ticked(), after_s=99) == []
+    play.tell(Ticked(), after_s=1)
+    assert "v1" in play.registry.quarantines
+
+
+def test_a_boot_after_its_end_brings_it_back_at_once() -> None:
+    play = lifted()
+    until = play.registry.lifts["v1"].until
+    play.now_ns = 7
+    play.fold(Entry("boot", "", "control", {"boot": 2}, until + 100.0, 7, 2))
+    assert refused(play, DeployAsked("v1", URL, "eve")) == "version_quarantined"
+    play.tell(Ticked())
+    assert "v1" in play.registry.quarantines
+
+
+@pytest.mark.parametrize(
+    ("event", "back"),
+    [
+        pytest.param(ReleaseAsked("v1", "bob", "fixed"), False, id="released for good"),
+        pytest.param(ReleaseAsked("v1", "bob", "longer", 120.0), False, id="released for longer"),
+        pytest.param(QuarantineAsked("v1", "bob", "bad after all"), True, id="quarantined anew"),
+    ],
+)
+def test_a_person_decides_anew(event: Event, back: bool) -> None:
+    play = lifted()
+    play.tell(event)
+    play.tell(Ticked(), after_s=61)
+    assert ("v1" in play.registry.quarantines) is back
+
+
+@pytest.mark.parametrize("expires_after_s", [None, 30.0])
+def test_an_override_lifts_the_mark_for_good_or_for_a_while(expires_after_s: float | None) -> None:
+    play = marked()
+    play.tell(DeployAsked("v1", URL, "tok", override=Override("carol", "I know", expires_after_s)))
+    lift: Any = play.registry.lifts.get("v1")
+    assert play.registry.quarantines == {}
+    assert (lift and (lift.actor, lift.reason)) == (expires_after_s and ("carol", "I know"))
+    play.tell(Ticked(), after_s=31)
+    assert ("v1" in play.registry.quarantines) is (expires_after_s is not None)

@@ -1,0 +1,144 @@
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from router.rollout.model.entry import Entry
+from router.rollout.model.events import (
+    Event,
+    Origin,
+    QuarantineAsked,
+    RegisterAsked,
+    ReleaseAsked,
+    RollbackAsked,
+    Ticked,
+)
+from router.rollout.versions import registry_updates as er
+from router.rollout.versions.model_uri import ModelUri
+from router.rollout.versions.registry_updates import PendingUpdate, PendingUpdates
+from tests.rollout.playbook import Play
+
+FRAUD_1, FRAUD_2 = Origin(None, "models:/fraud/1"), Origin(None, "models:/fraud/2")
+
+
+def play(active: Origin = FRAUD_2, standby: Origin = FRAUD_1) -> Play:
+    """v2 is active, v1 is the standby; both may come from MLflow."""
+    made = Play().seed("v2", "v1")
+    made.tell(RegisterAsked("v2", (), "ann", active))
+    made.tell(RegisterAsked("v1", (), "ann", standby))
+    return made
+
+
+def folded(played: Play) -> PendingUpdates:
+    errands = PendingUpdates()
+    for entry in played.entries:
+        errands.apply(entry, played.registry.pedigrees)
+    return errands
+
+
+def only(played: Play) -> PendingUpdate:
+    (errand,) = folded(played).open.values()
+    return errand
+
+
+def test_a_rollback_is_told_and_the_alias_goes_to_the_version_that_serves() -> None:
+    played = play()
+    played.tell(RollbackAsked("wrong scores", "ann"), after_s=5)
+    errand = only(played)
+    assert (errand.model, errand.serves, errand.version, errand.at) == (ModelUri("fraud", "2"), "1", "v2", 15.0)
+    assert dict(errand.tags) == {
+        "rollback.reason": "wrong scores",
+        "rollback.incident": played.registry.incidents[0]["id"],
+        "rollback.quarantined": "true",
+    }
+
+
+def test_an_unreachable_version_is_told_and_not_marked() -> None:
+    played = play()
+    played.probe("v1", times=3)
+    played.verdict(away=True)
+    assert dict(only(played).tags)["rollback.quarantined"] == "false"
+    assert only(played).serves == "1"
+
+
+@pytest.mark.parametrize(
+    ("active", "standby", "serves"),
+    [
+        pytest.param(Origin(), FRAUD_1, None, id="what failed is not from there"),
+        pytest.param(FRAUD_2, Origin(), "none", id="what serves is not from there"),
+        pytest.param(FRAUD_2, Origin(None, "models:/other/1"), "none", id="another model"),
+    ],
+)
+def test_what_does_not_come_from_there(active: Origin, standby: Origin, serves: str | None) -> None:
+    played = play(active, standby)
+    played.tell(RollbackAsked("bad", "ann"))
+    found = folded(played).open.values()
+    assert [errand.serves for errand in found] == ([] if serves is None else [None])
+
+
+@pytest.mark.parametrize("kind", ["mlflow_told", "mlflow_given_up"])
+def test_it_ends_with_a_fact_of_its_own_and_no_other(kind: str) -> None:
+    played = play()
+    played.tell(RollbackAsked("bad", "ann"))
+    errand = only(played)
+    errands = folded(played)
+    errands.apply(fact(kind, version="v2", token="another"), {})
+    assert len(errands.open) == 1
+    errands.apply(fact(kind, version="v2", token=errand.token), {})
+    assert errands.open == {}
+    errands.apply(fact(kind, version="v2", token=errand.token), {})
+
+
+@pytest.mark.parametrize(
+    ("events", "tags"),
+    [
+        pytest.param([QuarantineAsked("v1", "ann", "bias")],
+                     {"rollback.reason": "bias", "rollback.incident": "", "rollback.quarantined": "true"}, id="by hand"),
+        pytest.param([QuarantineAsked("v1", "ann", "bias"), ReleaseAsked("v1", "ann", "fine")],
+                     {"rollback.reason": "bias", "rollback.incident": "", "rollback.quarantined": "false"}, id="released"),
+    ],
+)  # fmt: skip
+def test_marks_are_told_without_an_alias(events: list[Event], tags: dict[str, str]) -> None:
+    played = play()
+    for event in events:
+        played.tell(event)
+    assert (dict(only(played).tags), only(played).serves) == (tags, None)
+
+
+def test_a_mark_that_returns_is_told_with_its_own_time() -> None:
+    played = play()
+    played.tell(QuarantineAsked("v1", "ann", "bias"), after_s=5)
+    played.tell(ReleaseAsked("v1", "ann", "look", 60.0), after_s=5)
+    assert dict(only(played).tags)["rollback.quarantined"] == "false"
+    played.tell(Ticked(), after_s=61)
+    assert (dict(only(played).tags)["rollback.quarantined"], only(played).at) == ("true", 15.0)
+
+
+def test_what_is_released_before_the_rollback_was_told_still_moves_the_alias() -> None:
+    played = play()
+    played.tell(RollbackAsked("bad", "ann"))
+    played.tell(ReleaseAsked("v2", "ann", "fine"), after_s=1)
+    assert (dict(only(played).tags)["rollback.quarantined"], only(played).serves) == ("false", "1")
+
+
+def test_a_rollback_that_was_recovered_from_shared_memory_moves_the_alias_too() -> None:
+    played = play()
+    data = {"quarantine": {"v2": {"reason": "lost", "incident": None}}, "states": {"v1": "active", "v2": "draining"}}
+    errands = PendingUpdates()
+    errands.apply(fact("recovered", **data), played.registry.pedigrees)
+    assert [(errand.serves, errand.at) for errand in errands.open.values()] == [("1", 1.0)]
+
+
+def test_a_reason_is_bounded_and_so_is_their_number(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(er, "ERRANDS_MAX", 1)
+    played = play()
+    played.tell(QuarantineAsked("v1", "ann", "b" * 5000))
+    assert len(dict(only(played).tags)["rollback.reason"]) == er.REASON_CHARS_MAX
+    errands = folded(played)
+    errands.apply(fact("quarantined", quarantine={"v2": {"reason": "x", "incident": None}}), played.registry.pedigrees)
+    assert [version for _, version in errands.open] == ["v2"]
+
+
+def fact(kind: str, **data: Any) -> Entry:
+    return Entry(kind, "svc", "ann", data, 1.0, 7, 1)

@@ -1,0 +1,63 @@
+"""What fits into the descriptors of a process."""
+
+from __future__ import annotations
+
+import pytest
+
+from router.runtime import fd_limits
+from router.runtime.fd_limits import divide
+
+SHARES = {
+    "all of it": ((10_000, 4096, 1024, 20_000), (10_000, 1024)),
+    "exactly": ((1000, 500, 100, 1564), (1000, 100)),
+    "one too few": ((1000, 500, 100, 1563), (999, 100)),
+    "requests never outnumber connections": ((100, 4096, 1024, 264), (100, 100)),
+    "clients and backends get half each": ((10_000, 4096, 1024, 1024), (480, 480)),
+    "hardly any": ((10_000, 4096, 1024, 64), (16, 16)),
+    "next to none": ((10_000, 4096, 1024, 2), (1, 1)),
+}
+
+
+@pytest.mark.parametrize(("asked", "given"), SHARES.values(), ids=SHARES)
+def test_what_is_given(asked: tuple[int, int, int, int], given: tuple[int, int]) -> None:
+    shares = divide(*asked)
+    assert (shares.connections_max, shares.in_flight_max) == given
+
+
+def test_limits_that_do_not_fit_are_told_with_the_remedy() -> None:
+    assert divide(1000, 500, 100, 1564).warning is None
+    assert divide(1000, 500, 100, 1563).warning == (
+        "limits.connections_max and limits.requests_max may take 1500 descriptors of a worker, and it has 1499 for them: it "
+        "takes 999 connections at most. Raise the hard limit (ulimit -Hn, LimitNOFILE= of systemd, --ulimit nofile= of "
+        "docker) or lower limits.connections_max"
+    )
+
+
+def test_the_process_says_how_many_it_has() -> None:
+    assert fd_limits.available() > 0
+
+
+@pytest.mark.parametrize(
+    ("workers", "least"), [(1, 51), (2, 52), (14, 64), (50, 124), (1000, 2024)], ids=lambda number: str(number)
+)
+def test_a_router_needs_so_many_and_says_so(workers: int, least: int) -> None:
+    assert fd_limits.shortage(workers, least) is None
+    assert fd_limits.shortage(workers, least - 1) == (
+        f"a process may have {least - 1} descriptors, and a router with {workers} workers needs {least} at least. Raise the "
+        "hard limit (ulimit -Hn, LimitNOFILE= of systemd, --ulimit nofile= of docker) or set fewer workers"
+    )
+
+
+@pytest.mark.parametrize(("asked", "left", "given"), [(256, 1000, 256), (256, 272, 256), (256, 271, 255), (256, 36, 20),
+                                                      (256, 3, 4), (2, 3, 2)])  # fmt: skip
+def test_the_admin_port_takes_what_is_left(asked: int, left: int, given: int) -> None:
+    assert fd_limits.admin_connections(asked, left) == given
+
+
+def test_what_is_left_is_what_may_be_opened_less_what_is_open() -> None:
+    before = fd_limits.left()
+    with open("/dev/null", "rb"):
+        assert fd_limits.left() == before - 1
+    complaint = fd_limits.admin_complaint(256, 20)
+    assert "admin.connections_max = 256 does not fit into the " in complaint
+    assert ": the admin port takes 20 connections. Raise the hard limit" in complaint

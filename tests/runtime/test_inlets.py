@@ -1,0 +1,49 @@
+"""The names under which a router that takes over is found by the workers of the old one."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+
+import pytest
+
+from router.runtime import inlets
+from router.runtime.inlets import Inlets
+
+
+def test_names_come_late_are_ours_alone_and_stale_ones_go(tmp_path: Path) -> None:
+    (tmp_path / "inlet-0000000000000001-0").touch()
+    ours = Inlets(tmp_path, 2)
+    assert inlets.outlets(tmp_path, ours.token) == []
+    ours.open()
+    ours.open()
+    names = sorted(path.name for path in tmp_path.glob("inlet-*"))
+    assert names == [f"inlet-{ours.token:016x}-{index}" for index in range(2)]
+    assert {path.stat().st_mode & 0o777 for path in tmp_path.glob("inlet-*")} == {0o600}
+    found = inlets.outlets(tmp_path, ours.token)
+    assert len(found) == 2
+    for sock in found:
+        sock.close()
+    ours.close()
+    assert list(tmp_path.glob("inlet-*")) == []
+
+
+def test_a_folder_that_takes_no_name_is_said_and_ends_nothing(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    ours = Inlets(tmp_path / "gone", 1)
+    with caplog.at_level(logging.WARNING):
+        ours.open()
+    assert "connections of the old router are not taken over: No such file or directory" in caplog.text
+    assert inlets.outlets(tmp_path / "gone", ours.token) == []
+    ours.close()
+
+
+def test_a_path_longer_than_that_of_a_unix_socket_will_do(tmp_path: Path) -> None:
+    deep = tmp_path / ("d" * 200)
+    deep.mkdir()
+    ours = Inlets(deep, 1)
+    ours.open()
+    (found,) = inlets.outlets(deep, ours.token)
+    found.send(b"x")
+    assert ours.sockets[0].recv(1) == b"x"
+    found.close()
+    ours.close()

@@ -1,0 +1,101 @@
+from __future__ import annotations
+
+import fcntl
+import os
+import subprocess
+import sys
+
+import pytest
+
+from router.errors import InternalError
+from router.runtime import clock
+from router.shm import layout as at
+from router.shm import segment as walls
+from router.shm.segment import Segment
+
+PATTERNS = (0x5555_5555_5555_5555, 0xAAAA_AAAA_AAAA_AAAA)
+
+HAMMER = """
+import sys
+from router.shm import segment as segments
+words = segments.attach(int(sys.argv[1])).words
+offset, low, high = (int(argument) for argument in sys.argv[2:])
+sys.stdout.write("ready\\n")
+sys.stdout.flush()
+while words[offset + 1] == 0:
+    words[offset] = low
+    words[offset] = high
+"""
+
+
+def test_a_new_wall_describes_itself_and_is_zero() -> None:
+    segment = walls.create(2, 3)
+    header = [segment.words[offset] for offset in range(5)]
+    assert header == [at.MAGIC, at.VERSION, segment.layout.words, 2, 3]
+    assert not any(segment.words[5:].tolist())
+    segment.close()
+
+
+def test_two_mappings_are_one_memory(segment: Segment) -> None:
+    other = walls.attach(segment.fd)
+    assert other.layout == segment.layout
+    segment.words[segment.layout.lane(1)] = 42
+    assert other.words[segment.layout.lane(1)] == 42
+    other.close()
+
+
+@pytest.mark.parametrize(("workers", "services"), [(0, 1), (65, 1), (1, 0), (1, 17)])
+def test_sizes_are_bounded(workers: int, services: int) -> None:
+    with pytest.raises(InternalError) as caught:
+        walls.create(workers, services)
+    assert caught.value.code == "wall_size"
+
+
+@pytest.mark.parametrize("offset", [at.H_MAGIC, at.H_VERSION, at.H_WORDS, at.H_SERVICES])
+def test_memory_of_another_layout_is_refused(segment: Segment, offset: int) -> None:
+    segment.words[offset] += 1
+    with pytest.raises(InternalError) as caught:
+        walls.attach(segment.fd)
+    assert caught.value.code == "wall_layout"
+
+
+def test_the_descriptor_does_not_leak_into_children_that_are_not_told(segment: Segment) -> None:
+    assert not os.get_inheritable(segment.fd)
+
+
+def test_nobody_cuts_it_under_those_who_have_mapped_it(segment: Segment) -> None:
+    size = os.fstat(segment.fd).st_size
+    for other in (0, size - 1, size + 1):
+        with pytest.raises(PermissionError):
+            os.ftruncate(segment.fd, other)
+    with pytest.raises(PermissionError):
+        fcntl.fcntl(segment.fd, fcntl.F_ADD_SEALS, fcntl.F_SEAL_WRITE)
+    os.pwrite(segment.fd, bytes(8), size - 8)
+
+
+def test_memory_that_could_be_cut_is_not_mapped(segment: Segment) -> None:
+    fd = os.memfd_create("like a wall", os.MFD_ALLOW_SEALING)
+    os.pwrite(fd, bytes(segment.bytes), 0)
+    with pytest.raises(InternalError, match="of the wall has seals 0x0"):
+        walls.attach(fd)
+    os.close(fd)
+
+
+def test_no_torn_word_is_ever_seen(segment: Segment) -> None:
+    """Another process stores two patterns that differ in every bit; a mixture of them would be a torn word."""
+    offset = segment.layout.lane(0) + at.W_HEARTBEAT_NS
+    segment.words[offset] = PATTERNS[0]
+    arguments = [str(number) for number in (segment.fd, offset, *PATTERNS)]
+    with subprocess.Popen(
+        [sys.executable, "-c", HAMMER, *arguments], pass_fds=(segment.fd,), stdout=subprocess.PIPE
+    ) as writer:
+        assert writer.stdout is not None
+        assert writer.stdout.readline() == b"ready\n"
+        words = segment.words
+        seen = {words[offset] for _ in range(300_000)}
+        end_s = clock.now_s() + 20
+        while len(seen) < 2 and clock.now_s() < end_s:  # a busy machine did not let the writer run
+            seen |= {words[offset] for _ in range(100_000)}
+        words[offset + 1] = 1
+    assert writer.returncode == 0
+    assert seen == set(PATTERNS)

@@ -1,0 +1,298 @@
+"""The supervisor over fake children (fake_child.py), each test with real processes and no sleeping: it waits for reports."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from router.supervisor.takeover import channel
+from router.supervisor.takeover.old_router import DOOR, PROTOCOL
+
+SETTINGS = """
+listen = "127.0.0.1:0"
+admin_listen = "127.0.0.1:0"
+workers = {workers}
+state_dir = "{state}"
+timeouts.control_silent_s = 0.5
+timeouts.worker_silent_s = 0.5
+timeouts.shutdown_timeout_s = 5
+timeouts.confirm_timeout_s = {confirm}
+[services.default]
+active = {{ version = "v1", endpoints = ["http://127.0.0.1:9001"] }}
+"""
+
+
+class Run:
+    """A supervisor and what its children tell."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.settings = folder / "router.toml"
+        self.write()
+        self._reports = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        self._reports.bind(str(folder / "reports"))
+        self._reports.settimeout(10)
+        self._unread: list[str] = []
+        self.process: subprocess.Popen[str] | None = None
+
+    def write(self, workers: int = 2, confirm: float = 1.0) -> None:
+        self.settings.write_text(SETTINGS.format(workers=workers, state=self.folder / "state", confirm=confirm))
+
+    def start(self, control: str = "steady", worker: str = "steady") -> Run:
+        self.process = subprocess.Popen(
+            [
+                sys.executable,
+                "-m",
+                "tests.supervisor_process",
+                str(self.folder / "reports"),
+                str(self.settings),
+                control,
+                worker,
+            ],
+            stderr=subprocess.PIPE,
+            text=True,
+            cwd=Path(__file__).parent.parent.parent,
+        )
+        return self
+
+    def wait_for(self, pattern: str) -> re.Match[str]:
+        """Return the first report, not returned yet, that matches; others stay for later."""
+        for position, line in enumerate(self._unread):
+            if found := re.fullmatch(pattern, line):
+                del self._unread[position]
+                return found
+        while True:
+            line = self._reports.recv(8192).decode()
+            if found := re.fullmatch(pattern, line):
+                return found
+            self._unread.append(line)
+
+    def serving(self) -> Run:
+        self.wait_for("announce .*")
+        return self
+
+    def send(self, number: signal.Signals) -> None:
+        assert self.process
+        self.process.send_signal(number)
+
+    def leave(self) -> tuple[int, str]:
+        assert self.process
+        _, log = self.process.communicate(timeout=20)
+        return self.process.returncode, log
+
+    def close(self) -> None:
+        if self.process and self.process.poll() is None:
+            self.process.kill()  # the children see the end of their life pipe
+            self.process.communicate()
+        self._reports.close()
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> Iterator[Run]:
+    run = Run(tmp_path)
+    yield run
+    run.close()
+
+
+STARTED = r"worker {} started (\d+) {}"
+
+
+def test_announces_the_addresses_once_everything_beats_and_leaves_with_0(run: Run) -> None:
+    line = run.start().wait_for("announce (.*)")[1]
+    assert re.fullmatch(
+        r"rollback-router \S+ \(pure Python\): serving default on http://127\.0\.0\.1:[1-9]\d+, "
+        rf"admin on http://127\.0\.0\.1:[1-9]\d+, 2 workers, state in {run.folder}/state",
+        line,
+    )
+    run.send(signal.SIGTERM)
+    order = [run.wait_for(r"(worker \d|control) SIGTERM (.*)") for _ in range(3)]
+    assert {match[1] for match in order[:2]} == {"worker 0", "worker 1"}
+    assert order[2][1] == "control"
+    assert {match[2] for match in order} == {"draining"}
+    assert run.leave()[0] == 0
+    assert (run.folder / "state" / "lock").read_text() == ""
+
+
+def test_at_a_stop_readiness_goes_first_and_the_workers_are_told_after_the_delay(run: Run) -> None:
+    run.settings.write_text(run.settings.read_text().replace("[serv", "timeouts.shutdown_delay_s = 0.3\n[serv", 1))
+    run.start(worker="watchful").serving()
+    run.send(signal.SIGTERM)
+    order = [run.wait_for(r"worker 0 (.*)")[1] for _ in range(3)]
+    assert order[0].startswith("started")
+    assert order[1:] == ["is not ready any more", "SIGTERM draining"]
+    assert run.leave()[0] == 0
+
+
+def test_a_stop_within_a_take_over_is_a_stop_like_any_other(run: Run) -> None:
+    """Were the port still taken for another's, it would close without draining its queue, and readiness would stay."""
+    run.start().serving()
+    with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as new:
+        new.connect(str(run.folder / "state" / DOOR))
+        channel.send(new, {"say": "ask", "protocol": PROTOCOL})
+        new.settimeout(10)
+        offered = channel.receive(new)
+        assert offered is not None
+        assert offered[0]["say"] == "offer"
+        for descriptor in offered[1]:
+            os.close(descriptor)
+        run.send(signal.SIGTERM)
+        assert run.wait_for("worker 0 SIGTERM (.*)")[1] == "draining"
+        refused = channel.receive(new)
+        assert refused is not None
+        assert refused[0] == {"say": "refused", "why": "it is being stopped"}
+    assert run.leave()[0] == 0
+
+
+def test_control_judges_until_the_last_worker_has_left(run: Run) -> None:
+    run.start(worker="slow").serving()
+    run.send(signal.SIGTERM)
+    order = [run.wait_for("(worker . leaves|control SIGTERM) ?.*")[1] for _ in range(3)]
+    assert order[2] == "control SIGTERM"
+    assert run.leave()[0] == 0
+
+
+def test_control_holds_the_lock_too_so_two_never_write_one_journal(run: Run) -> None:
+    run.start()
+    holders = {name: _holds(run, name) for name in ("control", "worker 0", "worker 1")}
+    assert holders == {"control": True, "worker 0": False, "worker 1": False}
+
+
+def _holds(run: Run, name: str) -> bool:
+    descriptors = Path("/proc", run.wait_for(rf"{name} started (\d+) .*")[1], "fd").iterdir()
+    return run.folder / "state" / "lock" in [descriptor.readlink() for descriptor in descriptors]
+
+
+def test_control_is_told_everything_and_the_first_one_what_to_assume(run: Run) -> None:
+    run.start()
+    first = run.wait_for(r"control started (\d+) (.*)")
+    told = json.loads(first[2])
+    assert sorted(told) == [
+        "acks_fd", "admin_fd", "assume_active", "life_fd", "segment_fd", "settings_fd", "settings_origin", "state_dir",
+        "updates_fd", "wake_fds",
+    ]  # fmt: skip
+    assert (told["assume_active"], told["settings_origin"]) == ("v9", str(run.settings))
+    run.serving()
+    os.kill(int(first[1]), signal.SIGKILL)
+    second = json.loads(run.wait_for(r"control started (\d+) (.*)")[2])
+    own = ("assume_active", "updates_fd")
+    assert {**second, "updates_fd": 0} == {**{name: told[name] for name in told if name not in own}, "updates_fd": 0}
+
+
+def test_a_killed_worker_is_restarted_and_its_lane_reaped(run: Run) -> None:
+    run.start(worker="busy").serving()
+    pid = int(run.wait_for(STARTED.format(0, 1))[1])
+    os.kill(pid, signal.SIGKILL)
+    assert int(run.wait_for(STARTED.format(0, 2))[1]) != pid
+    run.send(signal.SIGTERM)
+    run.wait_for("worker 1 SIGTERM draining")
+    run.send(signal.SIGTERM)  # the second: at once, although both are busy
+    code, log = run.leave()
+    assert code == 1, "something was cut"
+    assert "worker 0 died: killed by SIGKILL; 1 exchanges cut; restart in 0.1 s" in log
+
+
+@pytest.mark.parametrize(
+    ("control", "worker", "name"), [("mute-once", "steady", "control"), ("steady", "mute-once", "worker 1")]
+)
+def test_a_silent_child_is_killed_and_restarted(run: Run, control: str, worker: str, name: str) -> None:
+    run.start(control, worker)
+    first = int(run.wait_for(rf"{name} started (\d+) .*")[1])
+    assert int(run.wait_for(rf"{name} started (\d+) .*")[1]) != first
+    run.send(signal.SIGTERM)
+    code, log = run.leave()
+    assert code == 0
+    assert re.search(rf"{name} \(pid {first}\) has been silent for 0\.[5-9] s: killed", log)
+
+
+@pytest.mark.parametrize(("behaviour", "code"), [("exit:6", 6), ("exit:0", 10)])
+def test_passes_on_why_control_could_not_start(run: Run, behaviour: str, code: int) -> None:
+    assert run.start(control=behaviour).leave()[0] == code
+
+
+def test_control_killed_before_it_was_ready_ends_the_start(run: Run) -> None:
+    run.start(control="unready")
+    os.kill(int(run.wait_for(r"control started (\d+) .*")[1]), signal.SIGKILL)
+    code, log = run.leave()
+    assert code == 10
+    assert "control ended before it was ready: killed by SIGKILL" in log
+
+
+def test_sigterm_during_the_start_leaves_with_0(run: Run) -> None:
+    run.start(control="unready").wait_for("control started .*")
+    run.send(signal.SIGTERM)
+    run.wait_for("control SIGTERM draining")
+    assert run.leave()[0] == 0
+
+
+def test_sighup_hands_on_good_settings_and_names_what_needs_a_restart(run: Run) -> None:
+    run.start().serving()
+    run.write(workers=3, confirm=2.5)
+    run.send(signal.SIGHUP)
+    for name in ("worker 0", "worker 1"):
+        run.wait_for(rf"{name} SIGHUP 2\.5 unseen")
+    run.wait_for(r"control SIGHUP 2\.5 2")
+    run.send(signal.SIGTERM)
+    assert "these settings change only with a restart: workers" in run.leave()[1]
+
+
+def test_each_of_many_reloads_reaches_a_child_and_one_that_was_born_between(run: Run) -> None:
+    run.start().serving()
+    pid = int(run.wait_for(STARTED.format(0, 1))[1])
+    for number in range(1, 16):
+        run.write(confirm=number)
+        run.send(signal.SIGHUP)
+        for name in ("worker 1", "control"):
+            run.wait_for(rf"{name} SIGHUP {number}\.0 .*")
+    os.kill(pid, signal.SIGKILL)
+    run.wait_for(STARTED.format(0, 2))
+    run.write(confirm=33.0)
+    run.send(signal.SIGHUP)
+    run.wait_for(r"worker 0 SIGHUP 33\.0 unseen")
+    run.send(signal.SIGTERM)
+    assert run.leave()[0] == 0
+
+
+def test_sighup_with_a_bad_file_changes_nothing(run: Run) -> None:
+    run.start().serving()
+    run.settings.write_text("wrokers = 2")
+    run.send(signal.SIGHUP)
+    run.send(signal.SIGTERM)
+    assert run.wait_for(r"worker 0 (.*)")[1].startswith("started")
+    assert run.wait_for(r"worker 0 (.*)")[1] == "SIGTERM draining", "no SIGHUP in between"
+    code, log = run.leave()
+    assert code == 0
+    assert f"settings not reloaded, nothing changed: {run.settings}: wrokers = 2: there is no such setting" in log
+
+
+def test_children_see_the_supervisor_die_and_a_successor_takes_over(run: Run) -> None:
+    run.start().serving()
+    run.send(signal.SIGKILL)
+    for name in ("worker 0", "worker 1", "control"):
+        run.wait_for(f"{name} sees that the supervisor is gone")
+    run.leave()
+    run.start().serving()
+    run.send(signal.SIGTERM)
+    assert run.leave()[0] == 0
+
+
+def test_a_second_router_on_the_same_state_is_refused(run: Run) -> None:
+    run.start().serving()
+    assert run.process
+    owner, first = run.process.pid, run.process
+    assert run.start().leave() == (
+        5,
+        f"state directory {run.folder}/state is in use by the router with pid {owner}: "
+        "stop that one first, or give this one its own: --state-dir DIR",
+    )
+    first.terminate()
+    first.communicate(timeout=20)
+    assert first.returncode == 0

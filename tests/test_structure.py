@@ -1,0 +1,208 @@
+"""The rules of the house as tests: what reviewers forget, machines remember."""
+
+from __future__ import annotations
+
+import ast
+import re
+import subprocess
+import sys
+import tomllib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Final
+
+import pytest
+
+from router.cli.settings import effective
+from router.settings.loader import load
+
+ROOT: Final = Path(__file__).parent.parent
+ROUTER: Final = sorted((ROOT / "router").rglob("*.py"))
+TESTS: Final = sorted((ROOT / "tests").rglob("*.py"))
+ALL: Final = [
+    *ROUTER,
+    *TESTS,
+    *sorted(path for path in (ROOT / "benchmarks").rglob("*.py") if ".cache" not in path.parts),
+]
+LINES_MAX: Final = 500
+FUNCTION_LINES_MAX: Final = 60
+FORBIDDEN_NAMES: Final = {"utils.py", "helpers.py", "common.py", "base.py", "constants.py", "types.py", "manager.py"}
+
+GUARDS: Final = {"supervisor/supervisor.py", "control/core/loop.py", "control/admin/app.py", "proxy/tap/validation.py"}
+"""Where a broad except may stand: supervisor loop, control tick, admin middleware, validators of a connection."""
+
+TESTED_ELSEWHERE: Final = {
+    "__main__.py": "test_python_m_router_is_the_same_command",
+    "proxy/main.py": "a composition root without logic: every end-to-end test starts it",
+    "supervisor/run.py": "test_supervisor.py starts every router through it",
+    "supervisor/processes.py": "test_supervisor.py: test_control_is_told_everything_and_the_first_one_what_to_assume",
+    "rollout/machine/gate.py": "test_machine.py: what the gate says is seen in what the machine does",
+    "rollout/machine/lifecycle.py": "test_machine.py: probes and time are events of the machine",
+    "supervisor/run_options.py": "plain data",
+    **dict.fromkeys(
+        (f"settings/sections/{name}.py" for name in ("admin", "limits", "service", "tls", "values")),
+        "settings/test_loader.py: what the settings may be is tested through `config.load`",
+    ),
+    "cli/options.py": "descriptions only: test_every_verb_explains_every_option",
+    "cli/failure.py": "test_a_refusal_says_why_and_what_to_type",
+    "demo/command.py": "the whole demo: tests/end_to_end/test_demo.py",
+    "demo/load.py": "the whole demo: tests/end_to_end/test_demo.py",
+    "demo/admin_client.py": "the whole demo: tests/end_to_end/test_demo.py",
+    "demo/processes.py": "the whole demo: tests/end_to_end/test_demo.py",
+    "demo/display.py": "the whole demo: tests/end_to_end/test_demo.py",
+    "rollout/judge/context.py": "the view through which the tests of every trigger look",
+    "control/wiring.py": "a composition root without logic: every end-to-end test starts it",
+    "control/views/queries.py": "test_controller.py: what is changed there is read through it",
+    "control/main.py": "a composition root without logic: every end-to-end test starts it",
+    "control/admin/reads.py": "test_app.py, test_records.py and test_status.py ask its routes",
+    "proxy/engine/local_target.py": "test_local_service.py: a target is seen through its service",
+}
+
+
+def house(path: Path) -> str:
+    return str(path.relative_to(ROOT / "router"))
+
+
+def tool(*words: str) -> str:
+    """Run a tool of this environment; return what it complained about."""
+    done = subprocess.run(
+        [str(Path(sys.executable).with_name(words[0])), *words[1:]],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    return "" if done.returncode == 0 else done.stdout + done.stderr
+
+
+@pytest.mark.timeout(300)
+@pytest.mark.parametrize(
+    "words",
+    [
+        pytest.param(("lint-imports",), id="imports point downwards"),
+        pytest.param(("ruff", "check", "router", "tests", "benchmarks"), id="ruff"),
+        pytest.param(("ruff", "format", "--check", "router", "tests", "benchmarks"), id="format"),
+        pytest.param(("mypy",), id="mypy"),
+    ],
+)
+def test_tool_has_no_complaint(words: tuple[str, ...]) -> None:
+    assert tool(*words) == ""
+
+
+def test_no_file_is_longer_than_one_noun() -> None:
+    lengths = {str(path.relative_to(ROOT)): len(path.read_text().splitlines()) for path in ALL}
+    assert {name: lines for name, lines in lengths.items() if lines > LINES_MAX} == {}
+
+
+def functions(path: Path) -> Iterator[ast.FunctionDef | ast.AsyncFunctionDef]:
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)):
+            yield node
+
+
+def test_no_function_is_longer_than_a_screen() -> None:
+    lengths = {
+        f"{house(path)}:{function.name}": (function.end_lineno or 0) - function.lineno + 1
+        for path in ROUTER
+        for function in functions(path)
+    }
+    assert {name: lines for name, lines in lengths.items() if lines > FUNCTION_LINES_MAX} == {}
+
+
+def test_no_room_without_a_noun() -> None:
+    assert [house(path) for path in ROUTER if path.name in FORBIDDEN_NAMES] == []
+
+
+def test_no_module_global_changes() -> None:
+    assert [house(path) for path in ROUTER if re.search(r"^\s+global ", path.read_text(), re.MULTILINE)] == []
+
+
+def test_broad_excepts_stand_only_at_the_guards() -> None:
+    broad = re.compile(r"except(?: \(?(?:Base)?Exception\b.*)?:")
+    found = {}
+    for path in ROUTER:
+        tree = ast.parse(path.read_text())
+        handlers = [node for node in ast.walk(tree) if isinstance(node, ast.ExceptHandler)]
+        caught = [
+            node for node in handlers if broad.match(f"except {ast.unparse(node.type)}:" if node.type else "except:")
+        ]
+        # One that cleans up and raises again hides nothing.
+        hiding = [node for node in caught if not (isinstance(node.body[-1], ast.Raise) and node.body[-1].exc is None)]
+        if hiding:
+            found[house(path)] = len(hiding)
+    assert {name: count for name, count in found.items() if name not in GUARDS or count > 1} == {}
+
+
+@pytest.mark.parametrize(
+    ("pattern", "allowed"),
+    [
+        pytest.param(r"^\s*(import time\b|from time import)", {"runtime/clock.py"}, id="one clock"),
+        pytest.param(
+            r"\bos\.(environ|getenv)\b",
+            {"settings/loader.py", "settings/settings.py", "runtime/interpreter.py"},
+            id="one reader of the environment",
+        ),
+        pytest.param(r"\basyncio\.(create_task|ensure_future)\(", {"runtime/tasks.py"}, id="one birthplace of tasks"),
+        pytest.param(r"\b(TO" + r"DO|FIX" + r"ME|XX" + r"X)\b", set(), id="nothing left for later"),
+    ],
+)
+def test_only_there(pattern: str, allowed: set[str]) -> None:
+    found = {house(path) for path in ROUTER if re.search(pattern, path.read_text(), re.MULTILINE)}
+    assert found - allowed == set()
+
+
+def test_benchmarks_meet_the_router_over_http() -> None:
+    """But for the one that measures what HTTP does not show."""
+    importing = re.compile(r"^\s*(?:from|import) router\b", re.MULTILINE)
+    found = [path.name for path in (ROOT / "benchmarks").rglob("*.py") if importing.search(path.read_text())]
+    assert found == ["micro.py"]
+
+
+def test_tests_do_not_sleep() -> None:
+    """Time is an argument. A few milliseconds between two looks at a real socket are no sleep."""
+    sleeps = re.compile(r"\btime\.sleep\(|asyncio\.sleep\((0\.[1-9]|[1-9])")
+    fast = [path for path in TESTS if "end_to_end" not in path.parts and path.name != "test_structure.py"]
+    assert [str(path.relative_to(ROOT)) for path in fast if sleeps.search(path.read_text())] == []
+
+
+def test_every_module_has_its_test_in_the_mirror() -> None:
+    """`router/room/noun.py` is tested by `tests/room/test_noun.py`, or by another test of its room that imports it."""
+    missing = [house(path) for path in ROUTER if path.name != "__init__.py" and not _is_mirrored(path)]
+    assert [name for name in missing if name not in TESTED_ELSEWHERE] == []
+    assert [name for name in TESTED_ELSEWHERE if not (ROOT / "router" / name).exists()] == []
+
+
+def _is_mirrored(path: Path) -> bool:
+    rooms = path.relative_to(ROOT / "router").parts[:-1]
+    folder = ROOT / "tests" / Path(*rooms[:1])
+    if (folder / Path(*rooms[1:]) / f"test_{path.name}").exists():
+        return True
+    package, module = re.escape(".".join(("router", *rooms))), re.escape(path.stem)
+    imported = re.compile(rf"(from|import) {package}\.{module}\b|from {package} import [^\n]*\b{module}\b")
+    tests = folder.rglob("test_*.py") if rooms else folder.glob("test_*.py")
+    return any(imported.search(test.read_text()) for test in tests)
+
+
+EXAMPLE: Final = ROOT / "deploy" / "router.example.toml"
+SETTING: Final = re.compile(r"^#(?: unset: )?([a-z0-9_]+) = ", re.MULTILINE)
+
+
+def places(document: dict[str, Any], place: str = "") -> Iterator[str]:
+    """Yield the dotted name of every setting in `document`; a table is no setting, what is in it is."""
+    for name, value in document.items():
+        if isinstance(value, dict) and value:
+            yield from places(value, f"{place}{name}.")
+        else:
+            yield f"{place}{name}"
+
+
+def test_the_example_has_every_setting_and_each_at_its_default(tmp_path: Path) -> None:
+    text = EXAMPLE.read_text()
+    every = tmp_path / "every.toml"
+    every.write_text(SETTING.sub(r"\1 = ", text))
+    at_default = tmp_path / "default.toml"
+    at_default.write_text(re.sub(r"^#(?! )", "", text, flags=re.MULTILINE))
+
+    assert load(at_default).model_dump() == load(EXAMPLE).model_dump(), "what is commented out is the default"
+    known = set(places(effective(load(every))))
+    assert known - set(places(tomllib.loads(every.read_text()))) == set(), "settings that the example lacks"
