@@ -1,1 +1,1 @@
-"""The operator's commands: thin clients of the admin API. Only what every command needs is imported at the start."""
+"""The command line: one module per command group. `app` puts the groups together."""

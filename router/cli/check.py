@@ -17,7 +17,7 @@ from router.runtime import clock
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from router.control.cases.runner import RunOptions, RunTarget
+    from router.control.cases.runner import CaseRunOptions, RunTarget
     from router.rollout.cases.case import Case
 
 app = typer.Typer()
@@ -63,10 +63,10 @@ def check(
         detail = "name a VERSION that the router knows, or --url URL with --cases FILE"
         raise OperatorError(400, "check_what", detail, exit_code=USAGE)
     if url:
-        from router.control.cases.runner import RunOptions
+        from router.control.cases.runner import CaseRunOptions
         from router.rollout.cases.comparison import ComparisonLimits
 
-        way = RunOptions(ComparisonLimits(latency_ms_max, equal), concurrency, timeout_s, asked=True)
+        way = CaseRunOptions(ComparisonLimits(latency_ms_max, equal), concurrency, timeout_s, asked=True)
         told, titles = _of_url(url, _chosen(cases, only or []), _place(url, header or [], ca), way, quiet=as_json)
     else:
         told, titles = _of_router(Client(admin, token), service, version, only or [], replay_all, quiet=as_json)
@@ -162,7 +162,7 @@ def _context(ca: str) -> Any:
 
 
 def _of_url(
-    url: str, cases: list[Case], place: RunTarget, way: RunOptions, *, quiet: bool
+    url: str, cases: list[Case], place: RunTarget, way: CaseRunOptions, *, quiet: bool
 ) -> tuple[Document, dict[str, str]]:
     import asyncio
 

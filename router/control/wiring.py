@@ -19,9 +19,9 @@ from router.control.core.loop import ControlLoop
 from router.control.drills import routes as drill_routes
 from router.control.drills.addon import DrillsAddon
 from router.control.history import routes as histories
-from router.control.history.advice import AdviceAddon
-from router.control.history.recorder import HistoryRecorder
-from router.control.history.report import ReportAddon
+from router.control.history.addon import HistoryAddon
+from router.control.history.advice_addon import AdviceAddon
+from router.control.history.report_addon import ReportAddon
 from router.control.incidents import routes as incident_routes
 from router.control.incidents.addon import IncidentsAddon
 from router.control.incidents.context import IncidentContext
@@ -32,7 +32,7 @@ from router.control.proposals import links
 from router.control.proposals import routes as proposal_routes
 from router.control.proposals.addon import ProposalsAddon
 from router.control.quality import routes as input_routes
-from router.control.quality.drift_addon import DriftAddon
+from router.control.quality.addon import QualityAddon
 from router.control.quality.validators_addon import ValidatorsAddon
 from router.control.store.history import HistoryStore
 from router.control.versions import routes as version_routes
@@ -59,7 +59,7 @@ def build_addons(deps: AddonDeps) -> tuple[tuple[Addon, ...], tuple[Operation, .
     """Return the offices of this router and their routes."""
     control_loop, settings, entries = deps.control_loop, deps.settings, deps.entries
     history = HistoryStore(deps.state_dir, settings.history.keep_days, settings.history.file_bytes_max)
-    recorder = HistoryRecorder(control_loop, history, clock.now_ns())
+    recorder = HistoryAddon(control_loop, history, clock.now_ns())
     success = ReportAddon(control_loop, history, deps.entries, clock.now_ns())
     advisor = AdviceAddon(control_loop, history, success, entries)
     cabinet = IncidentFiles(deps.state_dir, settings.incidents.kept_max, FailPoint(settings.fail_point))
@@ -69,7 +69,7 @@ def build_addons(deps: AddonDeps) -> tuple[tuple[Addon, ...], tuple[Operation, .
     archive = VersionsAddon(control_loop, incidents.understood)
     alerts = AlertsAddon(control_loop, settings, entries)
     approvals = ProposalsAddon(control_loop, settings, links.opened(deps.state_dir, control_loop.alarms))
-    inputs = DriftAddon(control_loop, settings, entries)
+    inputs = QualityAddon(control_loop, settings, entries)
     drills = DrillsAddon(control_loop, settings, entries)
     acceptances = AcceptanceAddon(control_loop, entries)
     channels = NotifyAddon(control_loop, settings, deps.state_dir, deps.entries)

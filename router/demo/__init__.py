@@ -1,1 +1,1 @@
-"""The demo: two small model servers, a load and a fault. It meets the router over HTTP only, like any user."""
+"""`rollback-router demo`: a router, two versions of a model, traffic, a fault, and the rollback it causes."""

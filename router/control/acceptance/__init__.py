@@ -1,1 +1,1 @@
-"""Acceptance criteria: the add-on and its routes."""
+"""Acceptance criteria: learned from rollbacks, edited by operators, compared with the active version."""

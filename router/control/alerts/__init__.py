@@ -1,1 +1,1 @@
-"""Alerts in."""
+"""Incoming alerts: who may send them, their formats, and the triggers `quality` and `business` made of them."""

@@ -1,1 +1,1 @@
-"""Cases: what was captured of failing requests, the suite of each service, and its replay against a version."""
+"""Regression cases: built from the requests that a rolled-back version failed, edited, and run against candidates."""

@@ -20,7 +20,7 @@ from router.control.addon import Addon
 from router.control.cases.builder import CaseBuilder
 from router.control.cases.captures import CapturedRequests
 from router.control.cases.checks import CheckRun, Checks
-from router.control.cases.runner import RunOptions, RunTarget, Validity, replayed
+from router.control.cases.runner import CaseRunOptions, RunTarget, Validity, replayed
 from router.control.core.loop import ControlLoop
 from router.control.core.service_controller import ServiceController
 from router.control.store.cases import CaseStore
@@ -318,7 +318,7 @@ def _broke_off(check: CheckRun | None, version: str) -> bool:
     return clock.wall_s() - (check.ended_at or 0.0) < RETRY_S
 
 
-def _way(service_controller: ServiceController, *, asked: bool) -> RunOptions:
+def _way(service_controller: ServiceController, *, asked: bool) -> CaseRunOptions:
     settings, latency = service_controller.service.cases, service_controller.service.rules.latency
     slo_ms = latency.slo_ms if latency.slo_on == "first_byte" else None
     limits = ComparisonLimits(
@@ -328,7 +328,7 @@ def _way(service_controller: ServiceController, *, asked: bool) -> RunOptions:
         absolute_tolerance=settings.absolute_tolerance,
         ignore_paths=tuple(settings.ignore_paths),
     )
-    return RunOptions(
+    return CaseRunOptions(
         limits,
         settings.check_concurrency,
         settings.check_timeout_s,

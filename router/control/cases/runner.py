@@ -50,7 +50,7 @@ class RunTarget:
 
 
 @dataclass(frozen=True, slots=True)
-class RunOptions:
+class CaseRunOptions:
     """How cases are sent and judged. `replay` is the service's rule, `asked`: a person wants every one sent."""
 
     limits: ComparisonLimits = field(default_factory=ComparisonLimits)
@@ -64,7 +64,10 @@ class RunOptions:
 
 
 async def replayed(
-    cases: Sequence[Case], place: RunTarget, way: RunOptions, on_result: Callable[[Result], None] = lambda result: None
+    cases: Sequence[Case],
+    place: RunTarget,
+    way: CaseRunOptions,
+    on_result: Callable[[Result], None] = lambda result: None,
 ) -> list[Result]:
     """Return the result of every case, in their order; `on_result` is told each as it comes."""
     results: dict[int, Result] = {}
@@ -82,7 +85,7 @@ async def replayed(
 
 
 async def _result(
-    case: Case, session: aiohttp.ClientSession, place: RunTarget, number: int, way: RunOptions, until_s: float
+    case: Case, session: aiohttp.ClientSession, place: RunTarget, number: int, way: CaseRunOptions, until_s: float
 ) -> Result:
     if why := unsendable(case, way.replay, asked=way.asked):
         return Result(case.id, "skipped", (why,))
@@ -96,7 +99,7 @@ async def _result(
     return await asyncio.to_thread(_judged, case, answer, way)
 
 
-def _judged(case: Case, answer: CaseAnswer, way: RunOptions) -> Result:
+def _judged(case: Case, answer: CaseAnswer, way: CaseRunOptions) -> Result:
     return judged(case, answer, way.limits, way.complaint(case, answer))
 
 

@@ -1,1 +1,1 @@
-"""The history, and what is made of it."""
+"""Stored rows of every service. `addon` records them, `report_addon` sums them up, `advice_addon` replays them."""

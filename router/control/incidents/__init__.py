@@ -1,1 +1,1 @@
-"""The record of each rollback: gathered, kept as files, drawn, and shown as JSON, Markdown and HTML."""
+"""Incidents: the timeline of every rollback, its sample snapshot, and the documents rendered from both."""

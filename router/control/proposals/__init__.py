@@ -1,1 +1,1 @@
-"""Decisions that wait for a person, as people meet them."""
+"""Proposals: changes that wait for an operator's approval, and the signed links that approve or deny them."""

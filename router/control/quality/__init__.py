@@ -1,1 +1,1 @@
-"""What validators and samples of requests say."""
+"""The content of requests and responses. `addon` detects input drift, `validators_addon` reports validation."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from router.control.admin import bodies
 from router.control.admin.operation import Call, Operation
-from router.control.quality.drift_addon import DriftAddon
+from router.control.quality.addon import QualityAddon
 from router.control.verbs import Document
 
 
@@ -12,7 +12,7 @@ class Relearn(bodies.Automation):
     """Take the requests from now on for good."""
 
 
-def operations(addon: DriftAddon) -> tuple[Operation, ...]:
+def operations(addon: QualityAddon) -> tuple[Operation, ...]:
     """Return the route to what `office` knows."""
 
     async def relearn(call: Call) -> Document:

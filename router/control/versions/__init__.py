@@ -1,1 +1,1 @@
-"""What is known of versions, here and at a model registry."""
+"""Versions and their provenance; `mlflow_addon` keeps an MLflow registry in step."""

@@ -8,12 +8,12 @@ import aiohttp
 
 from router.control.admin import app
 from router.control.quality import routes as quality_routes
-from router.control.quality.drift_addon import DriftAddon
+from router.control.quality.addon import QualityAddon
 from tests.control.control_harness import ControlHarness
 
 
 async def test_learning_anew_is_journalled_with_its_actor(life: ControlHarness) -> None:
-    office = DriftAddon(life.control_loop, life.settings, ())
+    office = QualityAddon(life.control_loop, life.settings, ())
     sock = socket.socket()
     sock.bind(("127.0.0.1", 0))
     url = f"http://127.0.0.1:{sock.getsockname()[1]}/v1/services"

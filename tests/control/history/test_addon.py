@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from router.control.history.recorder import HistoryRecorder, _point
+from router.control.history.addon import HistoryAddon, _point
 from router.control.store.history import HistoryStore
 from router.control.store.history_file import FILE
 from router.control.views import metrics
@@ -21,15 +21,15 @@ SECOND_NS = 1_000_000_000
 
 
 @pytest.fixture
-async def kept(life: ControlHarness) -> AsyncIterator[HistoryRecorder]:
+async def kept(life: ControlHarness) -> AsyncIterator[HistoryAddon]:
     made = opened(life)
     yield made
     await made.close()
 
 
-def opened(life: ControlHarness) -> HistoryRecorder:
+def opened(life: ControlHarness) -> HistoryAddon:
     history = HistoryStore(life.folder, 30, 1 << 30)
-    made = HistoryRecorder(life.control_loop, history, life.now_ns)
+    made = HistoryAddon(life.control_loop, history, life.now_ns)
     life.control_loop.addons = (made,)
     return made
 
@@ -44,7 +44,7 @@ def pass_by(life: ControlHarness, seconds: float, each: Any = lambda: None) -> N
         life.control_loop.tick(life.now_ns, 0.0)
 
 
-async def rows(kept: HistoryRecorder, version: str | None = None) -> list[Row]:
+async def rows(kept: HistoryAddon, version: str | None = None) -> list[Row]:
     """All rows but those that end with the facts of the start."""
     await kept.history.close()
     found = await kept.history.rows("svc", 0, 4e9, version)
@@ -62,7 +62,7 @@ def told(row: Row) -> tuple[str, str, int, int, int]:
 
 
 async def test_every_ten_seconds_each_slot_and_the_service_itself_get_a_row(
-    life: ControlHarness, kept: HistoryRecorder
+    life: ControlHarness, kept: HistoryAddon
 ) -> None:
     def load() -> None:
         life.workers.serve(0, Outcome.OK, 3)
@@ -85,7 +85,7 @@ async def test_every_ten_seconds_each_slot_and_the_service_itself_get_a_row(
     assert abs(found[-1].at_ms / 1000 - clock.wall_s()) < 60
 
 
-async def test_a_change_of_roles_ends_the_row(life: ControlHarness, kept: HistoryRecorder) -> None:
+async def test_a_change_of_roles_ends_the_row(life: ControlHarness, kept: HistoryAddon) -> None:
     pass_by(life, 14, lambda: life.workers.serve(0, Outcome.OK, 2))
     await life.control_loop.switch(service="svc", to="v2", actor="ann")
     pass_by(life, 7, lambda: life.workers.serve(1, Outcome.OK, 1))
@@ -101,7 +101,7 @@ async def test_a_change_of_roles_ends_the_row(life: ControlHarness, kept: Histor
 
 
 async def test_what_a_trigger_said_stands_in_the_row_in_which_it_said_so(
-    life: ControlHarness, kept: HistoryRecorder
+    life: ControlHarness, kept: HistoryAddon
 ) -> None:
     life.probe("v2", times=3)
     pass_by(life, 11, lambda: life.workers.serve(0, Outcome.OK))
@@ -116,7 +116,7 @@ async def test_what_a_trigger_said_stands_in_the_row_in_which_it_said_so(
     assert failed[0].server_error > 10
 
 
-async def test_a_candidate_counts_from_when_it_came(life: ControlHarness, kept: HistoryRecorder) -> None:
+async def test_a_candidate_counts_from_when_it_came(life: ControlHarness, kept: HistoryAddon) -> None:
     pass_by(life, 12)
     await life.control_loop.deploy(service="svc", version="v3", endpoints=["http://127.0.0.1:3"], actor="ann")
     slot = life.service_controller.registry.targets["v3"].slot
@@ -164,7 +164,7 @@ async def test_a_restarted_control_counts_nothing_twice(tmp_path: Path) -> None:
     segment.close()
 
 
-async def test_lost_rows_and_a_damaged_file_are_alarms(life: ControlHarness, kept: HistoryRecorder) -> None:
+async def test_lost_rows_and_a_damaged_file_are_alarms(life: ControlHarness, kept: HistoryAddon) -> None:
     kept.history.on_trouble("disk full")
     kept.history.on_aside("history.corrupt-1.sqlite")
     codes = {alarm["code"]: alarm["detail"] for alarm in life.control_loop.alarms.listing()}
@@ -177,20 +177,20 @@ async def test_lost_rows_and_a_damaged_file_are_alarms(life: ControlHarness, kep
     assert [alarm["code"] for alarm in life.control_loop.alarms.listing()] == ["history_damaged"]
 
 
-async def test_it_is_told_to_keep_less(life: ControlHarness, kept: HistoryRecorder) -> None:
+async def test_it_is_told_to_keep_less(life: ControlHarness, kept: HistoryAddon) -> None:
     less = {"keep_days": 2.0, "file_bytes_max": 1 << 21}
     kept.reconfigure(life.settings.model_copy(update={"history": life.settings.history.model_copy(update=less)}))
     assert (kept.history.keep_days, kept.history.file_bytes_max) == (2.0, 1 << 21)
 
 
-async def test_what_is_kept_and_what_was_lost_are_metrics(life: ControlHarness, kept: HistoryRecorder) -> None:
+async def test_what_is_kept_and_what_was_lost_are_metrics(life: ControlHarness, kept: HistoryAddon) -> None:
     kept.history.dropped = 3
     text = metrics.render(life.control_loop).decode()
     assert "rollback_router_history_batches_dropped_total 3.0" in text
     assert "rollback_router_history_bytes " in text
 
 
-async def test_the_past_is_shown_in_steps(life: ControlHarness, kept: HistoryRecorder) -> None:
+async def test_the_past_is_shown_in_steps(life: ControlHarness, kept: HistoryAddon) -> None:
     life.probe("v2", times=3)
     pass_by(life, 31, lambda: life.workers.serve(0, Outcome.OK, 2))
     await rows(kept)

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from router.control.quality.drift_addon import FRESH_NS, DriftAddon
+from router.control.quality.addon import FRESH_NS, QualityAddon
 from router.control.views import metrics
 from router.rollout.judge.baseline import estimate
 from router.rollout.model.entry import Entry
@@ -44,10 +44,10 @@ class Day:
     def settings(self, **section: Any) -> Settings:
         return settings(self.life.folder, inputs={**SECTION, **section})
 
-    def opened(self) -> DriftAddon:
+    def opened(self) -> QualityAddon:
         """Return an office as a start would make it."""
         self.life.service_controller.sources.clear()
-        office = DriftAddon(self.life.control_loop, self.told, self.entries)
+        office = QualityAddon(self.life.control_loop, self.told, self.entries)
         self.life.control_loop.addons = (office,)
         return office
 

@@ -56,7 +56,7 @@ class DriftState:
     drifting: bool = False
 
 
-class DriftAddon(Addon):
+class QualityAddon(Addon):
     """Of all services. `look` is one look; `tick` starts the next one when the last is over."""
 
     def __init__(self, control_loop: ControlLoop, settings: Settings, entries: Sequence[Entry]) -> None:

@@ -66,7 +66,7 @@ class _Stretch:
         return " ".join(f"{name}!" if due else name for name, due in sorted(self.failing.items()))
 
 
-class HistoryRecorder(Addon):
+class HistoryAddon(Addon):
     """Keeps the history of every service. `history` is what others read."""
 
     def __init__(self, control_loop: ControlLoop, history: HistoryStore, now_ns: int) -> None:

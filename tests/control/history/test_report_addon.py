@@ -4,8 +4,8 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from router.control.history.recorder import HistoryRecorder
-from router.control.history.report import ReportAddon
+from router.control.history.addon import HistoryAddon
+from router.control.history.report_addon import ReportAddon
 from router.control.store.history import Batch, HistoryStore, HistoryUnavailable
 from router.control.views import metrics
 from router.errors import OperatorError
@@ -21,7 +21,7 @@ SECOND_NS = 1_000_000_000
 async def office(life: ControlHarness) -> AsyncIterator[ReportAddon]:
     history = HistoryStore(life.folder, 30, 1 << 30)
     made = ReportAddon(life.control_loop, history, [], clock.now_ns())
-    life.control_loop.addons = (HistoryRecorder(life.control_loop, history, clock.now_ns()), made)
+    life.control_loop.addons = (HistoryAddon(life.control_loop, history, clock.now_ns()), made)
     yield made
     await history.close()
 

@@ -7,14 +7,14 @@ from dataclasses import replace
 import pytest
 from aiohttp import web
 
-from router.control.cases.runner import ANSWER_BYTES_MAX, RunOptions, RunTarget, replayed
+from router.control.cases.runner import ANSWER_BYTES_MAX, CaseRunOptions, RunTarget, replayed
 from router.rollout.cases.case import Case, Expectation, Request
 from router.rollout.cases.comparison import CaseAnswer, ComparisonLimits, Result
 from tests.control.cases.model_server import model_server
 from tests.control.scripted_server import answer, scripted
 from tests.proxy.engine.test_failover import closed_port
 
-WAY = RunOptions(replay="always", timeout_s=2.0)
+WAY = CaseRunOptions(replay="always", timeout_s=2.0)
 
 
 def post(body: str, target: str = "/score", **more: object) -> Case:

@@ -8,11 +8,11 @@ from typing import Any
 
 import pytest
 
-from router.control.history import advice as advisors
-from router.control.history.advice import BASELINES_MAX, AdviceAddon
+from router.control.history import advice_addon as advisors
+from router.control.history.addon import HistoryAddon
+from router.control.history.advice_addon import BASELINES_MAX, AdviceAddon
 from router.control.history.advice_process import decode
-from router.control.history.recorder import HistoryRecorder
-from router.control.history.report import ReportAddon
+from router.control.history.report_addon import ReportAddon
 from router.control.store.history import HistoryStore
 from router.errors import OperatorError
 from router.rollout.model.entry import Entry
@@ -27,7 +27,7 @@ async def office(life: ControlHarness) -> AsyncIterator[AdviceAddon]:
     history = HistoryStore(life.folder, 30, 1 << 30)
     success = ReportAddon(life.control_loop, history, [], clock.now_ns())
     made = AdviceAddon(life.control_loop, history, success, [])
-    life.control_loop.addons = (HistoryRecorder(life.control_loop, history, clock.now_ns()), success, made)
+    life.control_loop.addons = (HistoryAddon(life.control_loop, history, clock.now_ns()), success, made)
     yield made
     await history.close()
 
@@ -40,7 +40,7 @@ async def test_a_real_process_gives_the_advice(life: ControlHarness, office: Adv
     life.tick(20, lambda: life.workers.serve(0, Outcome.OK))
     life.control_loop.tick(life.now_ns, 0.0)
     for one in life.control_loop.addons:
-        if isinstance(one, HistoryRecorder):
+        if isinstance(one, HistoryAddon):
             await one.close()
     found = await office.advise("svc", 1.0, 1.0)
     assert found["service"] == "svc"
