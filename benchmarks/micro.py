@@ -293,8 +293,8 @@ async def measure(rounds: int, batch: int = BATCH) -> dict[str, list[float]]:
     memory, acks_fd = segment.create(1, 1), os.eventfd(0)
     alive, other = socket.socketpair()
     steps = Bench(memory, acks_fd, alive, batch).steps() + _validators(batch)
-    walls = [segment.create(1, 1) for _ in range(2)]
-    for name, settings, other_memory in zip(("without", "with"), ({}, VALIDATION), walls, strict=True):
+    segments = [segment.create(1, 1) for _ in range(2)]
+    for name, settings, other_memory in zip(("without", "with"), ({}, VALIDATION), segments, strict=True):
         steps.append(
             (
                 f"inference of 64 floats, {name} validators",
@@ -311,7 +311,7 @@ async def measure(rounds: int, batch: int = BATCH) -> dict[str, list[float]]:
     for end in (alive, other):
         end.close()
     os.close(acks_fd)
-    for one in (memory, *walls):
+    for one in (memory, *segments):
         os.close(one.fd)
     return taken
 

@@ -38,10 +38,10 @@ def main() -> int:
     if kind == "control":
         beat, starts = layout.H_CONTROL_HEARTBEAT_NS, memory.words[layout.H_CONTROL_STARTS]
     else:
-        lane = memory.layout.lane(given.index)
-        beat, starts = lane + layout.W_HEARTBEAT_NS, memory.words[lane + layout.W_STARTS]
+        row = memory.layout.worker(given.index)
+        beat, starts = row + layout.W_HEARTBEAT_NS, memory.words[row + layout.W_STARTS]
     if behaviour == "busy":
-        memory.words[memory.layout.lane_service(given.index, 0) + layout.LS_ACCEPTED] += 1
+        memory.words[memory.layout.worker_service(given.index, 0) + layout.LS_ACCEPTED] += 1
     rounds_left, watching = -1, behaviour == "watchful"
     with Signals() as signals:
         if kind == "control" and behaviour != "unready":

@@ -290,7 +290,7 @@ CASES: Final[dict[int, Case]] = {
         (
             FAULTS + "test_workers_killed_under_load_lose_only_what_they_had_open",
             "supervisor/test_child.py::TestBackoff::test_doubles_up_to_five_seconds",
-            "shm/test_worker_stats.py::test_reaping_a_lane_conserves",
+            "shm/test_worker_stats.py::test_closing_a_dead_worker_conserves",
         ),
         "6 kills at 200 requests/s: the machine of the tests has two cores",
     ),

@@ -122,7 +122,7 @@ STATE: Final = (
     Guard(9, "end_to_end/test_kills.py::test_no_generation_is_issued_twice_even_if_nothing_was_changed_before_the_kill",
           "control/main.py", "Control._begin_boot",
           "numbers = await journal.append(*entries)"),
-    Guard(9, "supervisor/test_supervisor.py::test_a_killed_worker_is_restarted_and_its_lane_reaped",
+    Guard(9, "supervisor/test_supervisor.py::test_a_killed_worker_is_restarted_and_its_counts_are_closed",
           "supervisor/supervisor.py", "Supervisor._reap",
           "self._worker_stats.close_dead_worker(child.index)"),
     Guard(9, "control/core/test_doubts.py::test_the_next_start_goes_by_the_row_and_says_so",

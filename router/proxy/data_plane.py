@@ -70,7 +70,7 @@ class DataPlane:
         self.loop = asyncio.get_running_loop()
         self.turns = Turns(self.loop)
         self._acks_fd = acks_fd
-        self._row = segment.layout.lane(index)
+        self._row = segment.layout.worker(index)
         # connections and their waits
         self.reserve = Reserve(self)
         self._apply_fd_limit(options)

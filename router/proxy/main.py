@@ -37,7 +37,7 @@ async def serve(boot: WorkerArgs) -> None:
     memory = segment.attach(boot.segment_fd)
     tasks = Tasks()
     plane = DataPlane(boot.index, memory, proxy_options.from_descriptor(boot.settings_fd), tasks, boot.acks_fd)
-    row = memory.layout.lane(boot.index)
+    row = memory.layout.worker(boot.index)
     memory.words[row + at.W_PID] = os.getpid()
     memory.words[row + at.W_DRAINING] = 0
     stop, orphan = asyncio.Event(), asyncio.Event()

@@ -1,4 +1,5 @@
-"""The wall: memory that workers and control both see. Every byte has a single writer; nothing here waits or locks.
+"""Shared memory of the workers, control and the supervisor. Every byte has a single writer; nothing here waits or locks.
 
-Outcomes go one way (lanes, written by workers), the route comes the other way (one word a service, written by control).
+Workers write their counters, captures and holdings; control reads them. Control writes the routes and the slot records;
+workers read them. `layout` computes every offset, `segment` maps the memory, the other modules read and write one record each.
 """

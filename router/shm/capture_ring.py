@@ -1,12 +1,12 @@
-"""Requests that a worker has kept: a ring of records of one writer, the worker, which anybody may read at any time.
+"""Captured requests of a worker: a ring buffer of records with one writer, the worker, and any number of readers.
 
-A worker has two: `failures` (what failed, for cases and incidents) and `inputs` (samples of request bodies, for statistics).
-A record is bytes, its moment, its service and a number; what the bytes mean is the writer's and the reader's business. The
-oldest records go when the ring is full, by number (CAPTURES_KEPT) or by bytes (CAPTURE_RING_BYTES).
+A worker has two rings: `failures` (failed exchanges, for cases and incidents) and `inputs` (samples of request bodies, for
+statistics). A record is bytes, a time, a service and a number; this module does not interpret the bytes. A full ring drops
+its oldest records, by number (CAPTURES_KEPT) or by bytes (CAPTURE_RING_BYTES).
 
-No lock, and no order of stores, is relied upon. An entry carries a CRC over itself and its bytes, so a record that is being
-written, that was overwritten while it was read, or whose writer was killed in the middle, does not match and is skipped. The
-successor of a dead worker goes on where the last whole record ends.
+The ring relies on no lock and on no order of stores. Each entry carries a CRC over itself and its bytes. The CRC does not match
+if the record is being written, was overwritten while it was read, or was left half written by a killed worker; such a record
+is skipped. The successor of a dead worker continues after the last whole record.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ _ENTRY_BYTES: Final = at.E_CRC * at.WORD_BYTES
 
 @dataclass(frozen=True, slots=True)
 class Capture:
-    """`number` counts the records of one ring from 0; `at_ns` is monotonic; `service` is its index in the wall."""
+    """`number` counts the records of one ring from 0; `at_ns` is monotonic; `service` is its index in the segment."""
 
     number: int
     at_ns: int
@@ -43,17 +43,17 @@ class CaptureRing:
 
     @property
     def written(self) -> int:
-        """How many records were ever written."""
+        """Number of records that were ever written."""
         return self._words[self._header + at.C_WRITTEN]
 
     def write(self, at_ns: int, service: int, payload: bytes) -> bool:
-        """Keep `payload` (2 µs for 1 KiB); return False, having written nothing, if it exceeds CAPTURE_BYTES_MAX."""
+        """Write one record (2 µs for 1 KiB). Return False, and write nothing, if `payload` exceeds CAPTURE_BYTES_MAX."""
         words, length = self._words, len(payload)
         if length > at.CAPTURE_BYTES_MAX:
             return False
         number, position = words[self._header + at.C_WRITTEN], words[self._header + at.C_POSITION]
         left = at.CAPTURE_RING_BYTES - position % at.CAPTURE_RING_BYTES
-        if length > left:  # a record is one piece
+        if length > left:  # a record does not wrap around
             position += left
         first = self._data + position % at.CAPTURE_RING_BYTES
         entry = self._entries + number % at.CAPTURES_KEPT * at.CAPTURE_ENTRY_WORDS
@@ -73,7 +73,7 @@ class CaptureRing:
         return True
 
     def read(self, first: int = 0, *, since_ns: int = 0, service: int | None = None) -> list[Capture]:
-        """Return the whole records from number `first` on, oldest first; of one service or all, not older than `since_ns`."""
+        """Return the whole records from number `first` and time `since_ns` on, oldest first; of `service` (None: of all)."""
         written = self.written
         numbers = range(max(first, written - at.CAPTURES_KEPT), written)
         found = (self._read(number, since_ns, service) for number in numbers)
@@ -81,14 +81,14 @@ class CaptureRing:
 
     def _read(self, number: int, since_ns: int, service: int | None) -> Capture | None:
         entry = self._entries + number % at.CAPTURES_KEPT * at.CAPTURE_ENTRY_WORDS
-        found, at_ns, of, position, length, crc = self._words[entry : entry + at.E_CRC + 1].tolist()
-        if found != number or at_ns < since_ns or service not in (None, of) or length > at.CAPTURE_BYTES_MAX:
+        stored, at_ns, owner, position, length, crc = self._words[entry : entry + at.E_CRC + 1].tolist()
+        if stored != number or at_ns < since_ns or service not in (None, owner) or length > at.CAPTURE_BYTES_MAX:
             return None
         first = self._data + position % at.CAPTURE_RING_BYTES
         payload = bytes(self._bytes[first : first + length])
         if crc != self._crc(entry, payload):
             return None
-        return Capture(number, at_ns, of, payload)
+        return Capture(number, at_ns, owner, payload)
 
     def _crc(self, entry: int, payload: bytes) -> int:
         start = entry * at.WORD_BYTES

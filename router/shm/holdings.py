@@ -1,7 +1,7 @@
-"""Who holds the places of a worker: one record, written once a second while clients are refused, read by control.
+"""Which targets and clients use a worker's request limits: one record, written once a second while clients are refused.
 
-One writer, the worker; the supervisor once that worker is dead. No lock and no order of stores is relied upon: the CRC over
-time and bytes tells a whole record from one that is being written.
+Control reads it. The worker is the only writer; once it is dead, the supervisor is. The record relies on no lock and on no
+order of stores: a CRC over time and bytes detects a record that is being written.
 """
 
 from __future__ import annotations
@@ -15,11 +15,11 @@ from router.shm import layout as at
 from router.shm.segment import Segment
 
 FRESH_S: Final = 5.0
-"""A record is renewed every second; an older one says nothing of now."""
+"""The worker rewrites the record every second; an older record is out of date."""
 
 
 class HoldingsRecord:
-    """That of worker number `worker`. `told`: there is one."""
+    """The record of worker number `worker`."""
 
     def __init__(self, segment: Segment, worker: int) -> None:
         self._words = segment.words
@@ -27,12 +27,12 @@ class HoldingsRecord:
         self._start = segment.layout.holdings(worker)
 
     @property
-    def told(self) -> bool:
-        """Whether something was written and not cleared."""
+    def is_set(self) -> bool:
+        """Whether a record was written and not cleared."""
         return bool(self._words[self._start + at.HO_LENGTH])
 
     def write(self, document: dict[str, Any]) -> None:
-        """Say who holds what now. A document that does not fit is not told: proxy/engine/holdings.py keeps within the bound."""
+        """Store `document`. One that does not fit clears the record; proxy/engine/holdings.py keeps within the bound."""
         payload = json.dumps(document).encode()
         if len(payload) > at.HOLDINGS_BYTES_MAX:
             self.clear()
@@ -45,7 +45,7 @@ class HoldingsRecord:
         words[start + at.HO_CRC] = _crc(at_ns, payload)
 
     def clear(self) -> None:
-        """Nobody is refused any more."""
+        """Remove the record: no client is refused any more."""
         self._words[self._start + at.HO_CRC] = self._words[self._start + at.HO_LENGTH] = 0
 
     def read(self, now_ns: int) -> dict[str, Any] | None:

@@ -1,10 +1,14 @@
-"""Offsets and sizes of the wall, in 64-bit words. One place computes them; every process maps the same.
+"""Offsets and sizes of the shared memory segment, in 64-bit words. Every process maps the same layout.
 
-    header | a block a service: route cell, 7 slot records, 7 base rows, sample ring, note | a lane a worker: lane header,
-    a lane-service row a service, a lane-slot row a slot | two capture rings a worker | a record of holdings a worker
+    header
+    one block a service:  route cell, 7 slot records, 7 base rows, 7 sample rings, pending entry
+    one block a worker:   worker header; for each service one service row and 7 slot rows
+    two capture rings a worker
+    one holdings record a worker
 
-Who writes: the header's control words and the service blocks: control. A lane: its worker, and the supervisor once that
-worker is dead. A capture ring: its worker. Holdings: like a lane. The header's supervisor words: the supervisor.
+Writers: control writes the control words of the header and the service blocks. A worker writes its own block, its capture
+rings and its holdings; once the worker is dead, the supervisor writes its block and its holdings. The supervisor writes the
+supervisor words of the header.
 """
 
 from __future__ import annotations
@@ -29,13 +33,15 @@ H_BOOT: Final = 8  # control: the boot counter, once journalled
 H_CONTROL_READY: Final = 9  # control: 1 once its first routes are published
 H_CONTROL_HEARTBEAT_NS: Final = 10  # control: monotonic
 H_CONTROL_LAG_US: Final = 11  # control: worst loop lag of the last second
-H_DRAINING: Final = 16  # supervisor: 1 once it was told to stop
+H_DRAINING: Final = 16  # supervisor: 1 once the router is stopping
 H_SETTINGS: Final = 17  # supervisor: version of the settings document
-H_CONTROL_STARTS: Final = 18  # supervisor: how often control was started
-H_STATE_LOCKED: Final = 19  # supervisor: 1 once the state is ours; control reads and writes nothing before
+H_CONTROL_STARTS: Final = 18  # supervisor: number of starts of control
+H_STATE_LOCKED: Final = (
+    19  # supervisor: 1 once this router has locked the state; control reads and writes nothing before
+)
+H_PORT_SHARED: Final = 20  # supervisor: 1 while another router has the data sockets, too, or alone
 H_TAKING_OVER: Final = 21  # supervisor: 1 while workers of another router may still claim by its route
-H_INLETS: Final = 22  # supervisor: the token of the inlets (inlets.py) of the router that takes over; 0: it has none
-H_PORT_SHARED: Final = 20  # supervisor: 1 while another router has the data sockets too, or alone
+H_INLETS: Final = 22  # supervisor: token of the inlets (runtime/inlets.py) of the router that takes over; 0: none
 
 # -- route cell
 ROUTE_WORDS: Final = 8
@@ -47,68 +53,68 @@ SLOT_HEADER_WORDS: Final = 8
 S_INCARNATION, S_LENGTH, S_CRC, S_CUT_GENERATION = range(4)
 SLOT_WORDS: Final = SLOT_HEADER_WORDS + SLOT_PAYLOAD_BYTES // WORD_BYTES
 
-# -- lane-slot row: what one worker counted for one slot; cumulative unless called a gauge
+# -- slot row of a worker: its counters of one slot; cumulative unless called a gauge
 OUTCOME_COUNT: Final = len(OUTCOMES)
 ROLE_COUNT: Final = 3
-ROLE_ACTIVE, ROLE_STANDBY, ROLE_CANDIDATE = range(ROLE_COUNT)  # standby: a rescue
+ROLE_ACTIVE, ROLE_STANDBY, ROLE_CANDIDATE = range(ROLE_COUNT)  # ROLE_STANDBY: the exchange was rescued
 L_CLAIMED: Final = 0  # attempts
 L_BEGUN: Final = 1
-L_FAULTS_UNBEGUN: Final = 2  # faults that had not begun
-L_OUTCOMES: Final = 3  # 13 words: how attempts ended
+L_FAULTS_UNBEGUN: Final = 2  # faults without a first byte
+L_OUTCOMES: Final = 3  # 13 words: attempts that ended, by outcome
 L_RESCUED: Final = 16  # exchanges that left this slot for another one
-L_WAITING: Final = 17  # gauge: sent whole, no first byte yet
-L_WAITING_LONG: Final = 18  # gauge: of those, waiting for hang_wait_min_s or longer
-L_OLDEST_WAITING_NS: Final = 19  # gauge: since when (monotonic); 0: none waits
+L_WAITING: Final = 17  # gauge: attempts whose request is fully sent and whose first byte is missing
+L_WAITING_LONG: Final = 18  # gauge: the part of L_WAITING that has waited hang_wait_min_s or longer
+L_OLDEST_WAITING_NS: Final = 19  # gauge: start of the longest wait (monotonic); 0: no attempt waits
 L_LAST_BEGUN_NS: Final = 20  # gauge, monotonic
 L_GAP_MAX_US: Final = 21  # gauge: longest silence within a response so far
 L_ABANDONED_LONG: Final = 22  # clients that gave up after waiting for hang_wait_min_s or longer
 L_ENDPOINT_RETRIES: Final = 23  # further endpoints tried within one attempt
-L_STALE_CONNECTION: Final = 24  # reused connections that the backend closed as we wrote
-L_TUNNELS: Final = 25  # gauge: WebSockets, and requests for one that have no answer yet
+L_STALE_CONNECTION: Final = 24  # reused connections that the backend closed during the write
+L_TUNNELS: Final = 25  # gauge: WebSockets, and upgrade requests without a response yet
 L_EXCHANGES: Final = 32  # 3 × 13 words: exchange ends by role and outcome
 L_SCALARS: Final = 80
 L_FIRST_BYTE: Final = 80  # histogram: first-byte times of begun responses, µs
-L_DURATION: Final = L_FIRST_BYTE + BUCKETS  # histogram: durations of responses that were whole, µs
+L_DURATION: Final = L_FIRST_BYTE + BUCKETS  # histogram: durations of complete responses, µs
 L_ABANDONED: Final = L_DURATION + BUCKETS  # histogram: waits that ended without a first byte, µs
-LANE_SLOT_WORDS: Final = L_ABANDONED + BUCKETS
+WORKER_SLOT_WORDS: Final = L_ABANDONED + BUCKETS
 assert L_OUTCOMES + OUTCOME_COUNT <= L_RESCUED
 assert L_EXCHANGES + ROLE_COUNT * OUTCOME_COUNT <= L_SCALARS
 
-# -- lane-service row: what one worker knows of one service, whatever the slot
+# -- service row of a worker: its counters of one service, without regard to the slot
 LS_ACKNOWLEDGED: Final = 0  # generation from which this worker claims
 LS_ACCEPTED: Final = 1  # exchanges
 LS_ENDED: Final = 2  # 13 words: exchanges that ended without a claim
-LS_REFUSED_WORD: Final = 15  # last route word that could not be taken over (slot contents damaged); 0: none
-LS_VALIDATED: Final = 16  # a word a member of VALIDATED
+LS_REFUSED_WORD: Final = 15  # last route word that could not be adopted (slot contents damaged); 0: none
+LS_VALIDATED: Final = 16  # one word a member of VALIDATED
 VALIDATED: Final = (
     *(("request", result) for result in ("ok", "json", "schema")),
-    *(("request", f"unchecked_{why}") for why in ("type", "encoded", "large", "full")),
+    *(("request", f"unchecked_{reason}") for reason in ("type", "encoded", "large", "full")),
     *(("response", result) for result in ("ok", "empty", "json", "schema", "finite", "label")),
-    *(("response", f"unchecked_{why}") for why in ("encoded", "large", "early")),
+    *(("response", f"unchecked_{reason}") for reason in ("encoded", "large", "early")),
     *(("stream", result) for result in ("ok", "empty", "end", "unchecked_encoded", "unchecked_early")),
-    *((what, "fault") for what in ("request", "response", "stream")),
+    *((subject, "fault") for subject in ("request", "response", "stream")),
 )
-"""What was held against what, and what came of it. `fault`: a validator of ours broke, and what it looked at passed."""
-LS_ACKNOWLEDGED_NS: Final = 47  # when it acknowledged (monotonic); written before the generation is
-LANE_SERVICE_WORDS: Final = 48
+"""(subject, result) of validations. `fault`: a validator of ours raised an exception, and its subject was let through."""
+LS_ACKNOWLEDGED_NS: Final = 47  # time of that acknowledgement (monotonic); written before LS_ACKNOWLEDGED
+WORKER_SERVICE_WORDS: Final = 48
 assert LS_ENDED + OUTCOME_COUNT <= LS_REFUSED_WORD
 assert LS_VALIDATED + len(VALIDATED) <= LS_ACKNOWLEDGED_NS
 
-# -- lane header: what one worker knows of itself
+# -- worker header: counters of one worker that belong to no service
 W_PID: Final = 0
 W_HEARTBEAT_NS: Final = 1  # monotonic, every 100 ms
 W_LAG_US: Final = 2  # worst loop lag of the last second
-W_STARTS: Final = 3  # supervisor: how often this worker was started
+W_STARTS: Final = 3  # supervisor: number of starts of this worker
 W_CONNECTIONS: Final = 4  # gauge: downstream connections
 W_ACCEPTED: Final = 5  # exchanges that matched no service
-W_ENDED: Final = 6  # 13 words: how they ended
-W_DRAINING: Final = 19  # gauge: 1 once this worker accepts no more, 2 once it begins no request any more
+W_ENDED: Final = 6  # 13 words: those exchanges that ended, by outcome
+W_DRAINING: Final = 19  # gauge: 1 once this worker accepts no connections, 2 once it starts no requests
 W_CONNECTIONS_TOTAL: Final = 20
-W_LAG_SUM_US: Final = 21  # cumulative lateness beyond stall_s: a change means the loop stalled
+W_LAG_SUM_US: Final = 21  # sum of the loop lag beyond stall_s: a change means that the loop stalled
 W_HANDSHAKES: Final = 28  # TLS handshakes of clients that have ended
-W_HANDSHAKES_FAILED: Final = 29  # of these, those that failed
-W_PROXY_HEADERS_REFUSED: Final = 30  # connections closed for want of a PROXY header that we take
-W_LIMITED: Final = 32  # a word a limit on clients: how often it acted
+W_HANDSHAKES_FAILED: Final = 29  # the part of W_HANDSHAKES that failed
+W_PROXY_HEADERS_REFUSED: Final = 30  # connections closed because they had no valid PROXY header
+W_LIMITED: Final = 32  # one word a member of LIMITS: how often that limit acted
 LIMITS: Final = (
     "connections_max",
     "connections_per_client_max",
@@ -127,19 +133,20 @@ LIMITS: Final = (
     "client_share",
     "client_share_cut",
 )
-"""In the order of their words; each is the setting to turn, but for `descriptors`, the process limit RLIMIT_NOFILE, and the
-last three: `tunnels` take half of in_flight_max or requests_max, a client's share is limited while others are refused.
+"""Limits on clients, in the order of their words. Each name is that of the setting, with four exceptions. `descriptors` is the
+process limit RLIMIT_NOFILE. `tunnels`: tunnels may use half of in_flight_max or requests_max. `client_share` and
+`client_share_cut`: one client's share is limited while other clients are refused.
 """
 (
     LIMITED_CONNECTIONS, LIMITED_PER_CLIENT, LIMITED_REQUESTS, LIMITED_PER_CONNECTION, LIMITED_AGE,
     LIMITED_HEADER_TIMEOUT, LIMITED_BODY_TIMEOUT, LIMITED_BODY_RATE, LIMITED_WRITE_TIMEOUT, LIMITED_WRITE_RATE,
     LIMITED_DESCRIPTORS, LIMITED_IN_FLIGHT, LIMITED_CONNECT_WAITS, LIMITED_TUNNELS, LIMITED_SHARE, LIMITED_SHARE_CUT,
 ) = range(len(LIMITS))  # fmt: skip
-LANE_HEADER_WORDS: Final = 64
+WORKER_HEADER_WORDS: Final = 64
 assert W_ENDED + OUTCOME_COUNT <= W_DRAINING
-assert W_LIMITED + len(LIMITS) <= LANE_HEADER_WORDS
+assert W_LIMITED + len(LIMITS) <= WORKER_HEADER_WORDS
 
-# -- sample ring: control's own memory of the past, so that its successor has one
+# -- sample ring: samples that control took, kept for a restarted control
 SAMPLE_SCALARS: Final = 32
 SAMPLE_HISTOGRAMS: Final = 3
 SAMPLE_WORDS: Final = SAMPLE_SCALARS + SAMPLE_HISTOGRAMS * BUCKETS
@@ -149,10 +156,10 @@ TIERS: Final = (
     ("decade", 10.0, 90, SAMPLE_WORDS),
 )
 """(name, seconds between samples, samples kept, words a sample): 20 s, 90 s, 15 min. Histograms from 1 s on."""
-RING_HEADER_WORDS: Final = 8  # per slot: samples ever written, a word a tier
+RING_HEADER_WORDS: Final = 8  # per slot: one word a tier, the number of samples ever written
 RING_SLOT_WORDS: Final = RING_HEADER_WORDS + sum(kept * words for _, _, kept, words in TIERS)
 
-# -- capture ring: what a worker has kept of requests; pages of it that were never written cost no memory
+# -- capture ring: captured requests of a worker; pages that were never written use no memory
 CAPTURE_RINGS: Final = 2
 CAPTURE_FAILURES, CAPTURE_INPUTS = range(CAPTURE_RINGS)
 CAPTURE_HEADER_WORDS: Final = 8
@@ -162,77 +169,77 @@ CAPTURE_ENTRY_WORDS: Final = 8
 E_NUMBER, E_AT_NS, E_SERVICE, E_POSITION, E_LENGTH, E_CRC = range(6)
 CAPTURE_RING_BYTES: Final = 1 << 20
 CAPTURE_BYTES_MAX: Final = CAPTURE_RING_BYTES // 4
-"""Of one record: a ring holds at least three."""
+"""Largest record: a ring holds at least three of this size."""
 CAPTURE_WORDS: Final = CAPTURE_HEADER_WORDS + CAPTURES_KEPT * CAPTURE_ENTRY_WORDS + CAPTURE_RING_BYTES // WORD_BYTES
 assert E_CRC < CAPTURE_ENTRY_WORDS
 
-# -- holdings: who holds the places of a worker, while clients are refused for want of one
+# -- holdings record: which targets and clients use a worker's request limits, while clients are refused
 HOLDINGS_HEADER_WORDS: Final = 8
 HO_AT_NS, HO_LENGTH, HO_CRC = range(3)
 HOLDINGS_BYTES_MAX: Final = 64 * 1024
 HOLDINGS_WORDS: Final = HOLDINGS_HEADER_WORDS + HOLDINGS_BYTES_MAX // WORD_BYTES
 
-# -- note: the fact that goes with a route which was stored before it was journalled
-NOTE_HEADER_WORDS: Final = 8
-N_GENERATION, N_LENGTH, N_CRC = range(3)
-NOTE_BYTES_MAX: Final = 16 * 1024
-NOTE_WORDS: Final = NOTE_HEADER_WORDS + NOTE_BYTES_MAX // WORD_BYTES
+# -- pending entry: the journal entry of a route that was published before the journal had it
+PENDING_HEADER_WORDS: Final = 8
+P_GENERATION, P_LENGTH, P_CRC = range(3)
+PENDING_BYTES_MAX: Final = 16 * 1024
+PENDING_WORDS: Final = PENDING_HEADER_WORDS + PENDING_BYTES_MAX // WORD_BYTES
 
-SERVICE_WORDS: Final = ROUTE_WORDS + SLOTS * (SLOT_WORDS + LANE_SLOT_WORDS + RING_SLOT_WORDS) + NOTE_WORDS
+SERVICE_WORDS: Final = ROUTE_WORDS + SLOTS * (SLOT_WORDS + WORKER_SLOT_WORDS + RING_SLOT_WORDS) + PENDING_WORDS
 
 
 @dataclass(frozen=True, slots=True)
 class Layout:
-    """Where everything lies for `workers` workers and `services` services; all results are word offsets."""
+    """The offsets for `workers` workers and `services` services; every result is a word offset."""
 
     workers: int
     services: int
 
     @property
     def words(self) -> int:
-        """Size of the whole wall."""
+        """Size of the whole segment."""
         return self.holdings(self.workers)
 
     @property
-    def _lane_words(self) -> int:
-        return LANE_HEADER_WORDS + self.services * (LANE_SERVICE_WORDS + SLOTS * LANE_SLOT_WORDS)
+    def _worker_words(self) -> int:
+        return WORKER_HEADER_WORDS + self.services * (WORKER_SERVICE_WORDS + SLOTS * WORKER_SLOT_WORDS)
 
     def route(self, service: int) -> int:
         """The route cell of a service."""
         return HEADER_WORDS + service * SERVICE_WORDS
 
     def slot(self, service: int, slot: int) -> int:
-        """The slot record: what is in a slot."""
+        """The slot record: the contents of a slot."""
         return self.route(service) + ROUTE_WORDS + slot * SLOT_WORDS
 
     def base(self, service: int, slot: int) -> int:
-        """The base row: sums over all lanes at the moment the slot was filled, so that a version counts from zero."""
-        return self.slot(service, SLOTS) + slot * LANE_SLOT_WORDS
+        """The base row: sums over all workers at the time the slot was filled, so that a version counts from zero."""
+        return self.slot(service, SLOTS) + slot * WORKER_SLOT_WORDS
 
     def ring(self, service: int, slot: int) -> int:
         """The sample ring of a slot."""
         return self.base(service, SLOTS) + slot * RING_SLOT_WORDS
 
-    def note(self, service: int) -> int:
-        """The note of a service."""
+    def pending_entry(self, service: int) -> int:
+        """The pending entry of a service."""
         return self.ring(service, SLOTS)
 
-    def lane(self, worker: int) -> int:
-        """A worker's lane header."""
-        return HEADER_WORDS + self.services * SERVICE_WORDS + worker * self._lane_words
+    def worker(self, worker: int) -> int:
+        """The header of a worker's block."""
+        return HEADER_WORDS + self.services * SERVICE_WORDS + worker * self._worker_words
 
-    def lane_service(self, worker: int, service: int) -> int:
-        """A worker's row of a service."""
-        return self.lane(worker) + LANE_HEADER_WORDS + service * (LANE_SERVICE_WORDS + SLOTS * LANE_SLOT_WORDS)
+    def worker_service(self, worker: int, service: int) -> int:
+        """The service row of a worker."""
+        return self.worker(worker) + WORKER_HEADER_WORDS + service * (WORKER_SERVICE_WORDS + SLOTS * WORKER_SLOT_WORDS)
 
-    def lane_slot(self, worker: int, service: int, slot: int) -> int:
-        """A worker's row of a slot."""
-        return self.lane_service(worker, service) + LANE_SERVICE_WORDS + slot * LANE_SLOT_WORDS
+    def worker_slot(self, worker: int, service: int, slot: int) -> int:
+        """The slot row of a worker."""
+        return self.worker_service(worker, service) + WORKER_SERVICE_WORDS + slot * WORKER_SLOT_WORDS
 
     def captures(self, worker: int, ring: int) -> int:
-        """A worker's capture ring: CAPTURE_FAILURES or CAPTURE_INPUTS."""
-        return self.lane(self.workers) + (worker * CAPTURE_RINGS + ring) * CAPTURE_WORDS
+        """A capture ring of a worker: CAPTURE_FAILURES or CAPTURE_INPUTS."""
+        return self.worker(self.workers) + (worker * CAPTURE_RINGS + ring) * CAPTURE_WORDS
 
     def holdings(self, worker: int) -> int:
-        """A worker's record of who holds its places."""
+        """The holdings record of a worker."""
         return self.captures(self.workers, 0) + worker * HOLDINGS_WORDS

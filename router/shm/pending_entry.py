@@ -1,8 +1,8 @@
-"""The fact that goes with a route which is stored before it is journalled, kept where it outlives control.
+"""The journal entry of a route that was published before it was journalled. Shared memory keeps it if control dies.
 
-Automation stores first and journals as soon as the disk takes it. A control that dies in between leaves a route of which the
-journal knows nothing; its successor finds here why it was published, and journals that. One writer (control), one reader
-(its successor, before it writes).
+Automation publishes first and journals as soon as the disk is ready. If control dies in between, the journal has no entry for
+the published route. The next control reads the entry here and journals it. Control is the only writer; its successor is the
+only reader, and it reads before it writes.
 """
 
 from __future__ import annotations
@@ -14,32 +14,32 @@ from router.shm.segment import Segment
 
 
 class PendingEntry:
-    """The note of one service."""
+    """The pending entry of one service."""
 
     def __init__(self, segment: Segment, service: int) -> None:
         self._segment = segment
-        self._start = segment.layout.note(service)
+        self._start = segment.layout.pending_entry(service)
 
     def write(self, generation: int, payload: bytes) -> bool:
-        """Keep `payload`, which goes with the route `generation`; return False, keeping nothing, if it is too large."""
+        """Store `payload`, the entry of the route `generation`. Return False, and clear the record, if it is too large."""
         words, start = self._segment.words, self._start
-        words[start + at.N_CRC] = words[start + at.N_LENGTH] = 0
-        if len(payload) > at.NOTE_BYTES_MAX:
+        words[start + at.P_CRC] = words[start + at.P_LENGTH] = 0
+        if len(payload) > at.PENDING_BYTES_MAX:
             return False
-        first_byte = (start + at.NOTE_HEADER_WORDS) * at.WORD_BYTES
+        first_byte = (start + at.PENDING_HEADER_WORDS) * at.WORD_BYTES
         self._segment.bytes[first_byte : first_byte + len(payload)] = payload
-        words[start + at.N_GENERATION] = generation
-        words[start + at.N_LENGTH] = len(payload)
-        words[start + at.N_CRC] = _crc(generation, payload)
+        words[start + at.P_GENERATION] = generation
+        words[start + at.P_LENGTH] = len(payload)
+        words[start + at.P_CRC] = _crc(generation, payload)
         return True
 
     def read(self) -> tuple[int, bytes] | None:
-        """Return (generation, payload); None if nothing was kept, or its writer died over it."""
+        """Return (generation, payload); None if there is none, or if the writer died during the write."""
         words, start = self._segment.words, self._start
-        generation, length, crc = (words[start + offset] for offset in (at.N_GENERATION, at.N_LENGTH, at.N_CRC))
-        if not 0 < length <= at.NOTE_BYTES_MAX:
+        generation, length, crc = (words[start + offset] for offset in (at.P_GENERATION, at.P_LENGTH, at.P_CRC))
+        if not 0 < length <= at.PENDING_BYTES_MAX:
             return None
-        first_byte = (start + at.NOTE_HEADER_WORDS) * at.WORD_BYTES
+        first_byte = (start + at.PENDING_HEADER_WORDS) * at.WORD_BYTES
         payload = bytes(self._segment.bytes[first_byte : first_byte + length])
         return (generation, payload) if crc == _crc(generation, payload) else None
 

@@ -1,9 +1,8 @@
 """Publish and read the route word of a service.
 
-Publication: slot contents first, then the two time stamps, then one store of the word. x86-64 keeps stores in order; a
-machine that does not is covered by the CRC of the slot contents (slots.py), and the write to each worker's eventfd that
-follows is a full barrier. The word is stored by control alone, so a compare-and-set needs no lock: the comparison is made
-by its only writer.
+Control writes the slot contents first, then the two time stamps, then the word in one store. x86-64 keeps stores in order. On
+other machines the CRC of the slot contents (slots.py) detects a wrong order, and the write to each worker's eventfd, which
+follows, is a full barrier. Control is the only writer of the word, so its compare-and-set needs no lock.
 """
 
 from __future__ import annotations
@@ -43,9 +42,9 @@ class RouteCell:
         return stored_ns
 
     def decided_ns(self) -> int:
-        """Return when the present word was decided on (monotonic)."""
+        """Return the time of the decision for the present word (monotonic)."""
         return self._words[self.offset + at.R_DECIDED_NS]
 
     def stored_ns(self) -> int:
-        """Return when the present word was stored (monotonic)."""
+        """Return the time at which the present word was stored (monotonic)."""
         return self._words[self.offset + at.R_STORED_NS]

@@ -1,8 +1,8 @@
-"""The sample ring: control's own memory of the past, in the wall, so that a restarted control still has one.
+"""Samples that control took, in shared memory, so that a restarted control has them.
 
-Per slot and tier a ring of rows and one word that says how many were ever written. The row is written first, then the word
-is increased: a control that dies in between leaves a row that nobody counts. There is one writer, control, and its successor
-reads before it writes, so a row is never read while it changes.
+Each slot and tier has a ring of rows and one word with the number of rows ever written. Control writes the row first and then
+increases the word; if it dies in between, the row does not count. Control is the only writer, and its successor reads before
+it writes, so a row is never read while it changes.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ _NAMES: Final = tuple(name for name, *_ in at.TIERS)
 
 
 class SampleRing:
-    """The rings of every service and slot of a wall."""
+    """The rings of all services and slots."""
 
     def __init__(self, segment: Segment) -> None:
         self._words = segment.words
@@ -27,9 +27,9 @@ class SampleRing:
         self._stalled: set[tuple[int, int, str]] = set()
 
     def write(self, service: int, slot: int, tier: str, sample: Sample) -> None:
-        """Keep `sample` in a tier ("tick", "second" or "decade"); the oldest of a full ring goes.
+        """Write `sample` to a tier ("tick", "second" or "decade"); a full ring drops its oldest sample.
 
-        A coarser tier keeps one sample of many: it is marked as stalled if any since its last one was.
+        A coarser tier stores one sample of many. That sample is marked as stalled if any sample since the tier's last one was.
         """
         header, start, kept, size = self._ring(service, slot, tier)
         if tier == _NAMES[0] and sample.stalled:
@@ -44,13 +44,15 @@ class SampleRing:
         self._words[header] = written + 1
 
     def load(self, service: int, slot: int) -> dict[str, list[Sample]]:
-        """Return what is kept of a slot, by tier, oldest first; of its newest incarnation only."""
-        found = {name: self._rows(service, slot, name) for name in _NAMES}
-        newest = max((sample.incarnation for samples in found.values() for sample in samples), default=0)
-        return {name: [one for one in samples if one.incarnation == newest] for name, samples in found.items()}
+        """Return the samples of a slot by tier, oldest first; those of its newest incarnation only."""
+        by_tier = {name: self._rows(service, slot, name) for name in _NAMES}
+        newest = max((sample.incarnation for samples in by_tier.values() for sample in samples), default=0)
+        return {
+            name: [sample for sample in samples if sample.incarnation == newest] for name, samples in by_tier.items()
+        }
 
-    def forget_everything(self) -> None:
-        """Begin anew: what the rows count from is about to change."""
+    def clear(self) -> None:
+        """Drop all samples: the base rows that they count from are about to change."""
         for service in range(self._layout.services):
             for slot in range(SLOTS):
                 base = self._layout.ring(service, slot)
@@ -60,7 +62,7 @@ class SampleRing:
     def _rows(self, service: int, slot: int, tier: str) -> list[Sample]:
         header, start, kept, size = self._ring(service, slot, tier)
         written = self._words[header]
-        # The row that comes next may be half overwritten by a writer that died over it.
+        # A writer that died may have left the next row half overwritten.
         numbers = range(max(written - kept + 1, 0), written)
         rows = [start + number % kept * size for number in numbers]
         return [Sample.from_words(self._words[row : row + size].tolist()) for row in rows]

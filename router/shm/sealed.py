@@ -1,7 +1,8 @@
-"""Memory without a name (memfd_create(2)) whose size nobody can change any more, and whose contents perhaps neither.
+"""Anonymous memory (memfd_create(2)) with seals: its size is fixed, and optionally its contents are, too.
 
-Memory that another process can cut ends whoever has mapped it by SIGBUS. The maker seals it (fcntl(2), "File Sealing"), and
-whoever is given a descriptor looks at its seals before it maps or reads.
+If another process could truncate the memory, every process that has mapped it would die of SIGBUS. The process that creates
+the memory therefore seals it (fcntl(2), "File Sealing"), and a process that receives a descriptor checks the seals before it
+maps or reads.
 """
 
 from __future__ import annotations
@@ -19,13 +20,13 @@ _CHUNK_BYTES: Final = 1 << 20
 
 
 def of_size(name: str, size_bytes: int) -> int:
-    """Return the descriptor of new memory of zeroes, for all to write."""
+    """Return the descriptor of new, zeroed memory that every process may write."""
     fd = os.memfd_create(name, os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
     return _sealed(fd, SIZE, lambda: os.ftruncate(fd, size_bytes))
 
 
 def holding(name: str, contents: bytes) -> int:
-    """Return the descriptor of new memory that holds `contents`, for all to read."""
+    """Return the descriptor of new, read-only memory that holds `contents`."""
     fd = os.memfd_create(name, os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
 
     def fill() -> None:
@@ -36,15 +37,15 @@ def holding(name: str, contents: bytes) -> int:
     return _sealed(fd, CONTENTS, fill)
 
 
-def check(fd: int, seals: int, what: str) -> None:
-    """Raise InternalError unless the memory behind `fd` has these seals."""
+def check(fd: int, seals: int, name: str) -> None:
+    """Raise InternalError unless the memory behind `fd` has these seals. `name` is for the message."""
     try:
         found = fcntl.fcntl(fd, fcntl.F_GET_SEALS)
-    except OSError:  # EINVAL: no memory of this kind
+    except OSError:  # EINVAL: `fd` is not a memfd
         found = 0
     if found & seals != seals:
         raise InternalError(
-            "memory_unsealed", f"descriptor {fd} of the {what} has seals {found:#x}, and needs {seals:#x}"
+            "memory_unsealed", f"descriptor {fd} of the {name} has seals {found:#x}, and needs {seals:#x}"
         )
 
 
@@ -52,7 +53,7 @@ def _sealed(fd: int, seals: int, fill: Callable[[], None]) -> int:
     try:
         fill()
         fcntl.fcntl(fd, fcntl.F_ADD_SEALS, seals)
-    except BaseException:  # whatever it is goes on up; only the descriptor must not stay
+    except BaseException:  # raised again; the descriptor must not leak
         os.close(fd)
         raise
     return fd

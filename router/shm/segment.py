@@ -1,4 +1,4 @@
-"""The memory itself: a memfd that the supervisor makes and every child inherits. It lives as long as one of them."""
+"""The shared memory segment: a memfd that the supervisor creates and every child inherits. It lives as long as one of them."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ class Segment:
     """The mapped words. `words[i]` reads and writes one aligned 64-bit word.
 
     CPython copies eight bytes for an item of a memoryview of format "Q" (`PACK_SINGLE` in memoryobject.c, a memcpy of
-    constant size), which compilers turn into one move: on x86-64 and AArch64 an aligned one is indivisible, so a reader
-    sees the old word or the new one. `tests/shm/test_segment.py` hammers it from two processes.
+    constant size), and compilers turn this into one move. On x86-64 and AArch64 an aligned move is atomic, so a reader sees
+    the old word or the new word. `tests/shm/test_segment.py` checks this with two processes.
     """
 
     def __init__(self, fd: int, layout: Layout) -> None:
@@ -26,14 +26,14 @@ class Segment:
         self.words = self.bytes.cast("Q")
 
     def close(self) -> None:
-        """Give the mapping back; the memory itself goes with its last user."""
+        """Unmap. The kernel frees the memory when no process has it open."""
         self.words.release()
         self.bytes.release()
         self._map.close()
 
 
 def create(workers: int, services: int) -> Segment:
-    """Make a wall of zeroes. Its descriptor is inheritable by children that are told of it."""
+    """Create a zeroed segment. Children inherit its descriptor if it is passed on to them (`pass_fds`)."""
     if not (0 < workers <= at.WORKERS_MAX and 0 < services <= at.SERVICES_MAX):
         raise InternalError(
             "wall_size", f"{workers} workers (max {at.WORKERS_MAX}), {services} services (max {at.SERVICES_MAX})"
@@ -53,8 +53,8 @@ def create(workers: int, services: int) -> Segment:
 
 
 def attach(fd: int) -> Segment:
-    """Map the wall behind an inherited descriptor; raise InternalError unless it is of this very layout, and its size sealed."""
-    sealed.check(fd, sealed.SIZE, "wall")
+    """Map the segment of an inherited descriptor. Raise InternalError if its layout differs or its size is not sealed."""
+    sealed.check(fd, sealed.SIZE, "segment")
     with mmap.mmap(fd, at.HEADER_WORDS * at.WORD_BYTES) as header, memoryview(header) as raw, raw.cast("Q") as words:
         found = (words[at.H_MAGIC], words[at.H_VERSION], words[at.H_WORDS])
         workers, services = words[at.H_WORKERS], words[at.H_SERVICES]

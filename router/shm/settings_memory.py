@@ -1,7 +1,7 @@
-"""The settings document: sealed memory that the supervisor makes anew for every change, and its children read.
+"""The settings document: sealed memory that the supervisor creates for every change and the children read.
 
-A child is born with the document of that moment. A newer one comes as a descriptor over the child's own socket; a signal tells
-it to look. What was made once never changes, so nobody reads half of a document.
+A child starts with the present document. The supervisor sends the descriptor of a newer document over the child's own socket
+and a signal to read it. A document never changes after its creation, so a child never reads half of one.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from router.shm import sealed
 
 _NAME: Final = "rollback-router-settings"
 WAITING_MAX: Final = 64
-"""Descriptors that are taken at once; the kernel keeps fewer for a socket (net.unix.max_dgram_qlen, 10 by default)."""
+"""Descriptors that are received at once; the kernel queues fewer (net.unix.max_dgram_qlen, 10 by default)."""
 
 
 def create(document: bytes) -> int:
@@ -23,7 +23,7 @@ def create(document: bytes) -> int:
 
 
 def read(fd: int) -> bytes:
-    """Return what the memory holds; raise InternalError if somebody could change it. The file position is not touched."""
+    """Return the document; raise InternalError if its contents are not sealed. The file position does not change."""
     sealed.check(fd, sealed.CONTENTS, "settings")
     size = os.fstat(fd).st_size
     parts = bytearray()
@@ -33,7 +33,7 @@ def read(fd: int) -> bytes:
 
 
 def channel() -> tuple[socket.socket, socket.socket]:
-    """Return the two ends of a new channel: to send and to receive, neither ever waits."""
+    """Return the sending and the receiving end of a new channel; both are non-blocking."""
     pair = socket.socketpair(socket.AF_UNIX, socket.SOCK_DGRAM)
     for end in pair:
         end.setblocking(False)
@@ -41,7 +41,7 @@ def channel() -> tuple[socket.socket, socket.socket]:
 
 
 def send(channel: socket.socket, fd: int) -> bool:
-    """Send a descriptor; return False if the other side has not taken its predecessors yet."""
+    """Send a descriptor; return False if the queue is full because the child has not received earlier ones."""
     try:
         socket.send_fds(channel, [b"settings"], [fd])
     except OSError:
@@ -50,16 +50,16 @@ def send(channel: socket.socket, fd: int) -> bool:
 
 
 def receive(channel_fd: int, fd: int) -> bool:
-    """Let `fd` be the newest document that was sent; return whether one was. Never blocks."""
+    """Make `fd` refer to the newest document that was sent; return whether there was one. Never blocks."""
     channel = socket.socket(fileno=channel_fd)
     channel.setblocking(False)  # Python 3.11 ignores the flags of recv_fds
     newer = False
     try:
         for _ in range(WAITING_MAX):
             _, found, _, _ = socket.recv_fds(channel, 64, 1)
-            for one in found:
-                os.dup2(one, fd, inheritable=False)
-                os.close(one)
+            for received in found:
+                os.dup2(received, fd, inheritable=False)
+                os.close(received)
                 newer = True
     except BlockingIOError:
         pass

@@ -1,8 +1,8 @@
-"""What is in a slot: a JSON document with its length, its incarnation and a CRC over all of them.
+"""The contents of a slot: a JSON document with its length, its incarnation and a CRC over all of them.
 
-Control writes the record before it publishes a route that names the slot. A worker that sees a new generation reads until
-every named slot matches its CRC, else keeps the route it has and does not acknowledge. The incarnation grows whenever the
-slot gets another version, so counters of the previous tenant are told from those of the next.
+Control writes the record before it publishes a route that names the slot. A worker that sees a new generation reads the
+named slots. If a CRC does not match, the worker keeps its present route and does not acknowledge. The incarnation grows
+whenever the slot gets another version; it separates the counters of the two versions.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ class Slots:
         self._service = service
 
     def write(self, slot: int, content: SlotRecord) -> None:
-        """Fill a slot. The caller has made sure that nobody reads the old contents any more."""
+        """Fill a slot. The caller makes sure that no worker reads the old contents any more."""
         payload = json.dumps({"version": content.version, "endpoints": list(content.endpoints)}).encode()
         if len(payload) > at.SLOT_PAYLOAD_BYTES:
             raise InternalError(
@@ -52,7 +52,7 @@ class Slots:
         words[start + at.S_CRC] = _crc(slot, content.incarnation, payload)
 
     def read(self, slot: int) -> SlotRecord | None:
-        """Return the contents; None while they are being written, or if they were never written or are damaged."""
+        """Return the contents; None while they are being written, and if they are empty or damaged."""
         start, words = self._segment.layout.slot(self._service, slot), self._segment.words
         incarnation, length, crc = (words[start + offset] for offset in (at.S_INCARNATION, at.S_LENGTH, at.S_CRC))
         if not 0 < length <= at.SLOT_PAYLOAD_BYTES:
@@ -65,9 +65,9 @@ class Slots:
         return SlotRecord(incarnation, document["version"], tuple(document["endpoints"]))
 
     def cut(self, slot: int, generation: int) -> None:
-        """Tell the workers to end every attempt on `slot` that was claimed under `generation` or earlier."""
+        """Make the workers end every attempt on `slot` that was claimed under `generation` or earlier."""
         self._segment.words[self._segment.layout.slot(self._service, slot) + at.S_CUT_GENERATION] = generation
 
     def cut_generation(self, slot: int) -> int:
-        """Return the newest generation of which attempts on `slot` must end; 0 for none."""
+        """Return the newest generation whose attempts on `slot` must end; 0 for none."""
         return self._segment.words[self._segment.layout.slot(self._service, slot) + at.S_CUT_GENERATION]

@@ -1,11 +1,11 @@
-"""One lane a worker: what it counted, when it was last alive, which generation it claims from.
+"""Reads the counters of all workers: their exchanges and attempts, their heartbeats, the generations that they claim from.
 
-The worker writes its own lane by plain `words[row + L_...] += 1` on the request path; this module is for the readers
-(control, supervisor) and for the supervisor's reaping of a dead worker's lane. Counters only grow, also across the restart
-of a worker, which goes on in the lane of its predecessor.
+A worker writes its own block by plain `words[row + L_...] += 1` on the request path. This module is for the readers (control,
+supervisor), and for the supervisor when it closes the counters of a dead worker. Counters only grow. A restarted worker
+continues in the block of its predecessor.
 
-In flight is derived, not stored: claimed minus the sum of all ends. Ends are read first and claims last, so a reading
-taken while the worker counts is never too small.
+The number in flight is not stored; it is claims minus the sum of all ends. Ends are read first and claims last, so the result
+is never too small if the worker counts meanwhile.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from router.shm.segment import Segment
 
 @dataclass(frozen=True, slots=True)
 class WorkerState:
-    """A worker's own row. `lag_us` is the worst loop lag of its last second."""
+    """The header of a worker's block. `lag_us` is the worst loop lag of its last second."""
 
     index: int
     pid: int
@@ -37,7 +37,7 @@ class WorkerState:
 
 
 class WorkerStats:
-    """All lanes of the wall."""
+    """The blocks of all workers."""
 
     def __init__(self, segment: Segment) -> None:
         self._words = segment.words
@@ -46,13 +46,13 @@ class WorkerStats:
 
     @property
     def workers(self) -> int:
-        """How many lanes there are."""
+        """The number of workers."""
         return self._layout.workers
 
     # -- workers
     def worker(self, index: int) -> WorkerState:
-        """Return what worker `index` says of itself."""
-        row, words = self._layout.lane(index), self._words
+        """Return the header of worker `index`."""
+        row, words = self._layout.worker(index), self._words
         return WorkerState(
             index,
             words[row + at.W_PID],
@@ -67,118 +67,118 @@ class WorkerStats:
 
     def acknowledged(self, worker: int, service: int) -> int:
         """Return the generation from which `worker` claims; 0 before its first route."""
-        return self._words[self._layout.lane_service(worker, service) + at.LS_ACKNOWLEDGED]
+        return self._words[self._layout.worker_service(worker, service) + at.LS_ACKNOWLEDGED]
 
     def acknowledged_ns(self, worker: int, service: int) -> int:
-        """Return when (monotonic) `worker` acknowledged that generation; 0 before its first route."""
-        return self._words[self._layout.lane_service(worker, service) + at.LS_ACKNOWLEDGED_NS]
+        """Return the time (monotonic) at which `worker` acknowledged that generation; 0 before its first route."""
+        return self._words[self._layout.worker_service(worker, service) + at.LS_ACKNOWLEDGED_NS]
 
-    # -- sums over the lanes
+    # -- sums over the workers
     def slot_scalars(self, service: int, slot: int) -> list[int]:
-        """Return the `L_SCALARS` counters of a slot summed over the lanes, ends before claims. Gauges that do not add
-        (`L_OLDEST_WAITING_NS`: the smallest but zero; `L_LAST_BEGUN_NS`, `L_GAP_MAX_US`: the largest) are merged so.
+        """Return the first `L_SCALARS` words of a slot, summed over the workers. Ends are read before claims.
+
+        Gauges that cannot be added are merged: `L_OLDEST_WAITING_NS` is the smallest value other than 0, `L_LAST_BEGUN_NS` and
+        `L_GAP_MAX_US` are the largest value.
         """
-        rows = [self._layout.lane_slot(worker, service, slot) for worker in range(self.workers)]
+        rows = [self._layout.worker_slot(worker, service, slot) for worker in range(self.workers)]
         words = self._words
-        worker_stats = [list(words[row : row + at.L_SCALARS]) for row in rows]
+        scalars = [list(words[row : row + at.L_SCALARS]) for row in rows]
         claims = [words[row + at.L_CLAIMED] for row in rows]
-        sums = [sum(column) for column in zip(*worker_stats, strict=True)]
+        sums = [sum(column) for column in zip(*scalars, strict=True)]
         sums[at.L_CLAIMED] = sum(claims)
         sums[at.L_OLDEST_WAITING_NS] = min(
-            (lane[at.L_OLDEST_WAITING_NS] for lane in worker_stats if lane[at.L_OLDEST_WAITING_NS]), default=0
+            (row[at.L_OLDEST_WAITING_NS] for row in scalars if row[at.L_OLDEST_WAITING_NS]), default=0
         )
         for offset in (at.L_LAST_BEGUN_NS, at.L_GAP_MAX_US):
-            sums[offset] = max(lane[offset] for lane in worker_stats)
+            sums[offset] = max(row[offset] for row in scalars)
         return sums
 
-    def slot_histogram(self, service: int, slot: int, which: int) -> list[int]:
-        """Return one histogram (`L_FIRST_BYTE`, `L_DURATION`, `L_ABANDONED`) of a slot summed over the lanes."""
-        rows = [self._layout.lane_slot(worker, service, slot) + which for worker in range(self.workers)]
-        worker_stats = [self._words[row : row + BUCKETS].tolist() for row in rows]
-        return (
-            worker_stats[0] if len(worker_stats) == 1 else [sum(column) for column in zip(*worker_stats, strict=True)]
-        )
+    def slot_histogram(self, service: int, slot: int, offset: int) -> list[int]:
+        """Return one histogram (`L_FIRST_BYTE`, `L_DURATION`, `L_ABANDONED`) of a slot, summed over the workers."""
+        rows = [self._layout.worker_slot(worker, service, slot) + offset for worker in range(self.workers)]
+        histograms = [self._words[row : row + BUCKETS].tolist() for row in rows]
+        return histograms[0] if len(histograms) == 1 else [sum(column) for column in zip(*histograms, strict=True)]
 
     def slot_in_flight(self, service: int, slot: int, worker: int | None = None) -> int:
         """Return the attempts on a slot that have not ended, of one worker or of all."""
         workers = range(self.workers) if worker is None else (worker,)
-        return sum(self._in_flight(self._layout.lane_slot(index, service, slot)) for index in workers)
+        return sum(self._in_flight(self._layout.worker_slot(index, service, slot)) for index in workers)
 
     def _in_flight(self, row: int) -> int:
         ends = sum(self._words[row + at.L_OUTCOMES : row + at.L_OUTCOMES + at.OUTCOME_COUNT])
         return self._words[row + at.L_CLAIMED] - ends
 
     def exchanges(self, service: int) -> tuple[int, list[int]]:
-        """Return (accepted, ends by outcome) of a service's exchanges over all lanes; accepted minus ends is in flight."""
+        """Return (accepted, ends by outcome) of a service's exchanges over all workers; accepted minus ends is in flight."""
         ends = [0] * at.OUTCOME_COUNT
         words = self._words
         for worker in range(self.workers):
-            row = self._layout.lane_service(worker, service) + at.LS_ENDED
+            row = self._layout.worker_service(worker, service) + at.LS_ENDED
             for outcome in range(at.OUTCOME_COUNT):
                 ends[outcome] += words[row + outcome]
             for slot in range(SLOTS):
-                row = self._layout.lane_slot(worker, service, slot) + at.L_EXCHANGES
+                row = self._layout.worker_slot(worker, service, slot) + at.L_EXCHANGES
                 counts = words[row : row + at.ROLE_COUNT * at.OUTCOME_COUNT].tolist()
                 for position, count in enumerate(counts):
                     ends[position % at.OUTCOME_COUNT] += count
         accepted = sum(
-            words[self._layout.lane_service(worker, service) + at.LS_ACCEPTED] for worker in range(self.workers)
+            words[self._layout.worker_service(worker, service) + at.LS_ACCEPTED] for worker in range(self.workers)
         )
         return accepted, ends
 
     def rescued(self, service: int) -> int:
-        """Return how many exchanges of a service ever left a failing slot for another one, whoever holds the slots now."""
+        """Return how many exchanges of a service ever left a failing slot for another one, summed over all slots."""
         layout = self._layout
-        rows = [layout.lane_slot(worker, service, slot) for worker in range(self.workers) for slot in range(SLOTS)]
+        rows = [layout.worker_slot(worker, service, slot) for worker in range(self.workers) for slot in range(SLOTS)]
         return sum(self._words[row + at.L_RESCUED] for row in rows)
 
     def proxy_headers_refused(self) -> int:
-        """Return how many connections were closed for want of a PROXY header, over all lanes."""
-        rows = (self._layout.lane(worker) for worker in range(self.workers))
+        """Return how many connections were closed because they had no valid PROXY header, over all workers."""
+        rows = (self._layout.worker(worker) for worker in range(self.workers))
         return sum(self._words[row + at.W_PROXY_HEADERS_REFUSED] for row in rows)
 
     def handshakes(self) -> tuple[int, int]:
-        """Return (TLS handshakes of clients that have ended, of these failed), over all lanes."""
-        rows = [self._layout.lane(worker) for worker in range(self.workers)]
+        """Return (TLS handshakes of clients that have ended, the failed ones among them), over all workers."""
+        rows = [self._layout.worker(worker) for worker in range(self.workers)]
         return sum(self._words[row + at.W_HANDSHAKES] for row in rows), sum(
             self._words[row + at.W_HANDSHAKES_FAILED] for row in rows
         )
 
     def unmatched(self) -> tuple[int, list[int]]:
-        """Return (accepted, ends by outcome) of exchanges that matched no service, over all lanes."""
-        rows = [self._layout.lane(worker) for worker in range(self.workers)]
+        """Return (accepted, ends by outcome) of exchanges that matched no service, over all workers."""
+        rows = [self._layout.worker(worker) for worker in range(self.workers)]
         ends = [sum(self._words[row + at.W_ENDED + outcome] for row in rows) for outcome in range(at.OUTCOME_COUNT)]
         return sum(self._words[row + at.W_ACCEPTED] for row in rows), ends
 
     def limited(self) -> dict[str, int]:
-        """Return how often each limit on clients acted, over all lanes, by the setting's name."""
-        rows = [self._layout.lane(worker) + at.W_LIMITED for worker in range(self.workers)]
+        """Return how often each limit on clients acted, over all workers, by its name in `LIMITS`."""
+        rows = [self._layout.worker(worker) + at.W_LIMITED for worker in range(self.workers)]
         return {name: sum(self._words[row + number] for row in rows) for number, name in enumerate(at.LIMITS)}
 
     def validated(self, service: int) -> dict[tuple[str, str], int]:
-        """Return what the validators of a service found so far, over all lanes: counts by (what, result)."""
-        rows = [self._layout.lane_service(worker, service) + at.LS_VALIDATED for worker in range(self.workers)]
+        """Return the validations of a service so far, over all workers: counts by (subject, result)."""
+        rows = [self._layout.worker_service(worker, service) + at.LS_VALIDATED for worker in range(self.workers)]
         return {pair: sum(self._words[row + number] for row in rows) for number, pair in enumerate(at.VALIDATED)}
 
     def holdings(self, now_ns: int) -> list[dict[str, Any]]:
-        """Return what workers have said lately of who holds their places (proxy/engine/holdings.py), by worker."""
-        return [told for record in self._holdings if (told := record.read(now_ns)) is not None]
+        """Return the recent holdings documents (proxy/engine/holdings.py) of the workers that have one."""
+        return [document for record in self._holdings if (document := record.read(now_ns)) is not None]
 
-    # -- reaping
+    # -- dead workers
     def close_dead_worker(self, worker: int) -> int:
-        """End as `cut` whatever a dead worker left in flight; return how many exchanges that were.
+        """Count everything that a dead worker left in flight as ended by `cut`; return the number of exchanges.
 
-        Only the supervisor may call this, and only once the process is gone: from then until the next start it is the
-        lane's single writer. Open exchanges are counted without a slot: which one they were on died with the worker.
+        Only the supervisor may call this, between the end of the process and its next start: in that time the supervisor is
+        the single writer of the block. Open exchanges are counted without a slot, because only the worker knew the slot.
         """
         words = self._words
         cut = 0
-        header = self._layout.lane(worker)
+        header = self._layout.worker(worker)
         for service in range(self._layout.services):
-            row = self._layout.lane_service(worker, service)
+            row = self._layout.worker_service(worker, service)
             ended = sum(words[row + at.LS_ENDED : row + at.LS_ENDED + at.OUTCOME_COUNT])
             for slot in range(SLOTS):
-                slot_row = self._layout.lane_slot(worker, service, slot)
+                slot_row = self._layout.worker_slot(worker, service, slot)
                 words[slot_row + at.L_OUTCOMES + Outcome.CUT] += self._in_flight(slot_row)
                 for gauge in (at.L_WAITING, at.L_WAITING_LONG, at.L_OLDEST_WAITING_NS, at.L_TUNNELS):
                     words[slot_row + gauge] = 0

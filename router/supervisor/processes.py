@@ -133,7 +133,7 @@ class ProcessSet:
                 )
             )
 
-        heartbeat = self.segment.layout.lane(index) + at.W_HEARTBEAT_NS
+        heartbeat = self.segment.layout.worker(index) + at.W_HEARTBEAT_NS
         return Child(
             name,
             lambda: (*argv, argument()),

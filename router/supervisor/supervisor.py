@@ -187,7 +187,7 @@ class Supervisor:
 
     def _launch(self, child: Child, now_ns: int) -> None:
         words = self._segment.words
-        counter = at.H_CONTROL_STARTS if child.index is None else self._segment.layout.lane(child.index) + at.W_STARTS
+        counter = at.H_CONTROL_STARTS if child.index is None else self._segment.layout.worker(child.index) + at.W_STARTS
         words[counter] += 1
         child.start(now_ns, words[at.H_SETTINGS])
 
@@ -278,7 +278,7 @@ class Supervisor:
         self._halted = False
         if from_journal:
             self._processes.resumes = True
-            SampleRing(self._segment).forget_everything()
+            SampleRing(self._segment).clear()
             self._segment.words[at.H_BOOT] = 0
 
     def hand_over(self, successor: int) -> None:
@@ -292,7 +292,7 @@ class Supervisor:
 
     def workers_drained(self) -> bool:
         """Return whether no worker begins a request any more."""
-        draining = (self._segment.layout.lane(index) + at.W_DRAINING for index in range(len(self._workers)))
+        draining = (self._segment.layout.worker(index) + at.W_DRAINING for index in range(len(self._workers)))
         pairs = zip(self._workers, draining, strict=True)
         return all(not worker.running or self._segment.words[offset] == 2 for worker, offset in pairs)
 

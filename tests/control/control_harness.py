@@ -25,7 +25,7 @@ from router.runtime import clock
 from router.runtime.failpoint import FailPoint
 from router.settings.settings import Settings
 from router.shm import layout as at
-from router.shm import segment as walls
+from router.shm import segment as segments
 from router.shm.route_cell import RouteCell
 from router.shm.sample_ring import SampleRing
 from router.shm.segment import Segment
@@ -58,7 +58,7 @@ class FakeWorkers:
             self.live(index)
 
     def live(self, index: int, pid: int | None = None) -> None:
-        row = self.segment.layout.lane(index)
+        row = self.segment.layout.worker(index)
         self.segment.words[row + at.W_PID] = os.getpid() if pid is None else pid
         self.segment.words[row + at.W_HEARTBEAT_NS] = clock.now_ns()
 
@@ -74,16 +74,16 @@ class FakeWorkers:
         if index in self.deaf:
             return
         for service in range(self.segment.layout.services):
-            row = self.segment.layout.lane_service(index, service)
+            row = self.segment.layout.worker_service(index, service)
             self.segment.words[row + at.LS_ACKNOWLEDGED_NS] = clock.now_ns()
             self.segment.words[row + at.LS_ACKNOWLEDGED] = RouteCell(self.segment, service).word() >> 20
         os.eventfd_write(self.acks, 1)
 
     def claim(self, slot: int, count: int = 1, worker: int = 0) -> None:
-        self.segment.words[self.segment.layout.lane_slot(worker, 0, slot) + at.L_CLAIMED] += count
+        self.segment.words[self.segment.layout.worker_slot(worker, 0, slot) + at.L_CLAIMED] += count
 
     def end(self, slot: int, outcome: Outcome, count: int = 1, worker: int = 0, begun: bool = True) -> None:
-        row = self.segment.layout.lane_slot(worker, 0, slot)
+        row = self.segment.layout.worker_slot(worker, 0, slot)
         self.segment.words[row + at.L_OUTCOMES + outcome] += count
         self.segment.words[row + (at.L_BEGUN if begun else at.L_FAULTS_UNBEGUN)] += count
 
@@ -191,7 +191,7 @@ class ControlHarness:
             each()
             self.now_ns += 100_000_000
             for index in range(self.segment.layout.workers):
-                self.segment.words[self.segment.layout.lane(index) + at.W_HEARTBEAT_NS] = self.now_ns
+                self.segment.words[self.segment.layout.worker(index) + at.W_HEARTBEAT_NS] = self.now_ns
             self.service_controller.tick(self.now_ns, False)
 
     def states(self) -> dict[str, str]:
@@ -207,4 +207,4 @@ class ControlHarness:
 
 
 def new_wall() -> Segment:
-    return walls.create(workers=2, services=1)
+    return segments.create(workers=2, services=1)

@@ -54,7 +54,7 @@ class Stage:
             (each or self.load)()
             life.now_ns += 100_000_000
             for index in range(life.segment.layout.workers):
-                life.segment.words[life.segment.layout.lane(index) + at.W_HEARTBEAT_NS] = life.now_ns
+                life.segment.words[life.segment.layout.worker(index) + at.W_HEARTBEAT_NS] = life.now_ns
             life.control_loop.tick(life.now_ns, 0.0)
             await life.until_idle()
 

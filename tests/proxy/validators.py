@@ -27,7 +27,7 @@ def chunked(*pieces: bytes) -> list[bytes]:
 
 def validated(rig: Rig) -> dict[str, int]:
     """Return what the validators counted, without the zeroes."""
-    row = rig.segment.layout.lane_service(0, 0) + at.LS_VALIDATED
+    row = rig.segment.layout.worker_service(0, 0) + at.LS_VALIDATED
     counts = {f"{what}.{result}": rig.segment.words[row + number] for number, (what, result) in enumerate(at.VALIDATED)}
     return {name: count for name, count in counts.items() if count}
 

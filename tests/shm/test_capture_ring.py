@@ -6,7 +6,7 @@ import random
 import pytest
 
 from router.shm import layout as at
-from router.shm import segment as walls
+from router.shm import segment as segments
 from router.shm.capture_ring import Capture, CaptureRing
 from router.shm.segment import Segment
 
@@ -40,7 +40,7 @@ def test_an_unwritten_ring_is_empty(segment: Segment) -> None:
 def test_what_a_worker_kept_is_read_by_another_process_and_only_there(segment: Segment, which: int) -> None:
     assert ring(segment, 1, which).write(1_000, 1, b"first")
     assert ring(segment, 1, which).write(2_000, 0, b"")
-    other = walls.attach(segment.fd)
+    other = segments.attach(segment.fd)
     assert ring(other, 1, which).read() == [Capture(0, 1_000, 1, b"first"), Capture(1, 2_000, 0, b"")]
     assert ring(other, 0, which).read() == ring(other, 1, 1 - which).read() == []
     other.close()
@@ -84,7 +84,7 @@ def test_what_is_too_large_is_refused_and_changes_nothing(segment: Segment) -> N
     assert [capture.at_ns for capture in writer.read()] == [1]
 
 
-def test_the_last_worker_does_not_write_beyond_the_wall(segment: Segment) -> None:
+def test_the_last_worker_does_not_write_beyond_the_segment(segment: Segment) -> None:
     writer = ring(segment, 1, at.CAPTURE_INPUTS)
     for number in range(9):
         assert writer.write(number, 0, bytes([number]) * at.CAPTURE_BYTES_MAX)
@@ -128,7 +128,7 @@ def test_the_successor_of_a_worker_that_was_killed_while_it_wrote_goes_on(segmen
 
 
 def test_pages_that_nobody_wrote_cost_no_memory() -> None:
-    segment = walls.create(64, 1)
+    segment = segments.create(64, 1)
     assert ring(segment, 63, at.CAPTURE_INPUTS).write(1, 0, b"one")
     held_bytes = os.fstat(segment.fd).st_blocks * 512
     assert (held_bytes < 64 * 1024, segment.layout.words * at.WORD_BYTES > 128 << 20) == (True, True)

@@ -14,14 +14,14 @@ def test_nothing_overlaps_and_nothing_is_left_over(workers: int, services: int) 
     for service in range(services):
         pieces.append((layout.route(service), at.ROUTE_WORDS))
         pieces += [(layout.slot(service, slot), at.SLOT_WORDS) for slot in range(SLOTS)]
-        pieces += [(layout.base(service, slot), at.LANE_SLOT_WORDS) for slot in range(SLOTS)]
+        pieces += [(layout.base(service, slot), at.WORKER_SLOT_WORDS) for slot in range(SLOTS)]
         pieces += [(layout.ring(service, slot), at.RING_SLOT_WORDS) for slot in range(SLOTS)]
-        pieces.append((layout.note(service), at.NOTE_WORDS))
+        pieces.append((layout.pending_entry(service), at.PENDING_WORDS))
     for worker in range(workers):
-        pieces.append((layout.lane(worker), at.LANE_HEADER_WORDS))
+        pieces.append((layout.worker(worker), at.WORKER_HEADER_WORDS))
         for service in range(services):
-            pieces.append((layout.lane_service(worker, service), at.LANE_SERVICE_WORDS))
-            pieces += [(layout.lane_slot(worker, service, slot), at.LANE_SLOT_WORDS) for slot in range(SLOTS)]
+            pieces.append((layout.worker_service(worker, service), at.WORKER_SERVICE_WORDS))
+            pieces += [(layout.worker_slot(worker, service, slot), at.WORKER_SLOT_WORDS) for slot in range(SLOTS)]
         pieces += [(layout.captures(worker, ring), at.CAPTURE_WORDS) for ring in range(at.CAPTURE_RINGS)]
         pieces.append((layout.holdings(worker), at.HOLDINGS_WORDS))
     pieces.sort()
@@ -62,7 +62,7 @@ def test_rings_keep_twenty_seconds_ninety_seconds_and_a_quarter_of_an_hour() -> 
 
 
 def test_histograms_follow_one_another() -> None:
-    assert list(itertools.pairwise((at.L_FIRST_BYTE, at.L_DURATION, at.L_ABANDONED, at.LANE_SLOT_WORDS))) == [
+    assert list(itertools.pairwise((at.L_FIRST_BYTE, at.L_DURATION, at.L_ABANDONED, at.WORKER_SLOT_WORDS))) == [
         (80, 320),
         (320, 560),
         (560, 800),

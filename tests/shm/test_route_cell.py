@@ -38,8 +38,8 @@ def test_a_generation_that_does_not_grow_changes_nothing(segment: Segment, step:
     assert (cell.read(), cell.stored_ns()) == (FIRST, stored_ns)
 
 
-class Notes:
-    """The words of a wall, and in which order they were written."""
+class RecordedWords:
+    """The words of a segment, and the order in which they were written."""
 
     def __init__(self, words: memoryview) -> None:
         self.words = words
@@ -54,10 +54,10 @@ class Notes:
 
 
 def test_a_route_is_published_by_one_store_and_that_is_the_last(segment: Segment) -> None:
-    notes = Notes(segment.words)
-    cell = RouteCell(cast(Segment, SimpleNamespace(words=notes, layout=segment.layout)), 1)
+    words = RecordedWords(segment.words)
+    cell = RouteCell(cast(Segment, SimpleNamespace(words=words, layout=segment.layout)), 1)
     stored_ns = cell.publish(FIRST, decided_ns=7)
-    assert notes.written == [
+    assert words.written == [
         (cell.offset + at.R_DECIDED_NS, 7),
         (cell.offset + at.R_STORED_NS, stored_ns),
         (cell.offset + at.R_WORD, FIRST.encode()),

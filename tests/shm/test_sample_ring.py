@@ -9,7 +9,7 @@ from router.rollout.judge.rules import Rules
 from router.rollout.stats.histogram import BUCKETS
 from router.rollout.stats.sample import Sample
 from router.shm import layout as at
-from router.shm import segment as walls
+from router.shm import segment as segments
 from router.shm.sample_ring import SampleRing
 from router.shm.segment import Segment
 
@@ -33,7 +33,7 @@ def test_a_ring_can_begin_anew(segment: Segment) -> None:
     for service, slot in ((0, 0), (1, 6)):
         for tier in EMPTY:
             ring.write(service, slot, tier, sample(1, **FULL))
-    ring.forget_everything()
+    ring.clear()
     assert [ring.load(service, slot) for service, slot in ((0, 0), (1, 6))] == [EMPTY, EMPTY]
 
 
@@ -43,7 +43,7 @@ def test_what_was_written_is_loaded_by_a_successor(segment: Segment) -> None:
     ring.write(1, 6, "tick", sample(2))
     ring.write(1, 6, "second", sample(2, **FULL))
     ring.write(1, 6, "decade", sample(2, **FULL))
-    other = walls.attach(segment.fd)
+    other = segments.attach(segment.fd)
     assert SampleRing(other).load(1, 6) == {
         "tick": [sample(1), sample(2)],
         "second": [sample(2, **FULL)],

@@ -10,7 +10,7 @@ import pytest
 from router.errors import InternalError
 from router.runtime import clock
 from router.shm import layout as at
-from router.shm import segment as walls
+from router.shm import segment as segments
 from router.shm.segment import Segment
 
 PATTERNS = (0x5555_5555_5555_5555, 0xAAAA_AAAA_AAAA_AAAA)
@@ -29,7 +29,7 @@ while words[offset + 1] == 0:
 
 
 def test_a_new_wall_describes_itself_and_is_zero() -> None:
-    segment = walls.create(2, 3)
+    segment = segments.create(2, 3)
     header = [segment.words[offset] for offset in range(5)]
     assert header == [at.MAGIC, at.VERSION, segment.layout.words, 2, 3]
     assert not any(segment.words[5:].tolist())
@@ -37,17 +37,17 @@ def test_a_new_wall_describes_itself_and_is_zero() -> None:
 
 
 def test_two_mappings_are_one_memory(segment: Segment) -> None:
-    other = walls.attach(segment.fd)
+    other = segments.attach(segment.fd)
     assert other.layout == segment.layout
-    segment.words[segment.layout.lane(1)] = 42
-    assert other.words[segment.layout.lane(1)] == 42
+    segment.words[segment.layout.worker(1)] = 42
+    assert other.words[segment.layout.worker(1)] == 42
     other.close()
 
 
 @pytest.mark.parametrize(("workers", "services"), [(0, 1), (65, 1), (1, 0), (1, 17)])
 def test_sizes_are_bounded(workers: int, services: int) -> None:
     with pytest.raises(InternalError) as caught:
-        walls.create(workers, services)
+        segments.create(workers, services)
     assert caught.value.code == "wall_size"
 
 
@@ -55,7 +55,7 @@ def test_sizes_are_bounded(workers: int, services: int) -> None:
 def test_memory_of_another_layout_is_refused(segment: Segment, offset: int) -> None:
     segment.words[offset] += 1
     with pytest.raises(InternalError) as caught:
-        walls.attach(segment.fd)
+        segments.attach(segment.fd)
     assert caught.value.code == "wall_layout"
 
 
@@ -74,16 +74,16 @@ def test_nobody_cuts_it_under_those_who_have_mapped_it(segment: Segment) -> None
 
 
 def test_memory_that_could_be_cut_is_not_mapped(segment: Segment) -> None:
-    fd = os.memfd_create("like a wall", os.MFD_ALLOW_SEALING)
+    fd = os.memfd_create("like a segment", os.MFD_ALLOW_SEALING)
     os.pwrite(fd, bytes(segment.bytes), 0)
-    with pytest.raises(InternalError, match="of the wall has seals 0x0"):
-        walls.attach(fd)
+    with pytest.raises(InternalError, match="of the segment has seals 0x0"):
+        segments.attach(fd)
     os.close(fd)
 
 
 def test_no_torn_word_is_ever_seen(segment: Segment) -> None:
     """Another process stores two patterns that differ in every bit; a mixture of them would be a torn word."""
-    offset = segment.layout.lane(0) + at.W_HEARTBEAT_NS
+    offset = segment.layout.worker(0) + at.W_HEARTBEAT_NS
     segment.words[offset] = PATTERNS[0]
     arguments = [str(number) for number in (segment.fd, offset, *PATTERNS)]
     with subprocess.Popen(

@@ -7,19 +7,19 @@ from router.rollout.model.route import SLOTS
 from router.rollout.outcome import OUTCOMES, Outcome
 from router.rollout.stats.histogram import BUCKETS
 from router.shm import layout as at
-from router.shm import segment as walls
+from router.shm import segment as segments
 from router.shm.segment import Segment
 from router.shm.worker_stats import WorkerState, WorkerStats
 
 
 def put(segment: Segment, worker: int, service: int, slot: int, **words: int) -> None:
-    row = segment.layout.lane_slot(worker, service, slot)
+    row = segment.layout.worker_slot(worker, service, slot)
     for name, value in words.items():
         segment.words[row + getattr(at, f"L_{name.upper()}")] = value
 
 
 def test_a_worker_describes_itself(segment: Segment) -> None:
-    row = segment.layout.lane(1)
+    row = segment.layout.worker(1)
     for number, offset in enumerate(
         (at.W_PID, at.W_HEARTBEAT_NS, at.W_LAG_US, at.W_LAG_SUM_US, at.W_STARTS, at.W_CONNECTIONS)
     ):
@@ -30,11 +30,11 @@ def test_a_worker_describes_itself(segment: Segment) -> None:
     assert WorkerStats(segment).worker(0) == WorkerState(0, 0, 0, 0, 0, 0, 0, 0, False)
     assert WorkerStats(segment).workers == 2
     segment.words[at.H_DRAINING] = 1
-    assert WorkerStats(segment).worker(0).draining, "the supervisor was told to stop: no worker is ready any more"
+    assert WorkerStats(segment).worker(0).draining, "the router is stopping: no worker is ready any more"
 
 
 def test_acknowledged_is_by_worker_and_service(segment: Segment) -> None:
-    segment.words[segment.layout.lane_service(1, 0) + at.LS_ACKNOWLEDGED] = 5
+    segment.words[segment.layout.worker_service(1, 0) + at.LS_ACKNOWLEDGED] = 5
     worker_stats = WorkerStats(segment)
     assert [[worker_stats.acknowledged(worker, service) for service in (0, 1)] for worker in (0, 1)] == [[0, 0], [5, 0]]
 
@@ -50,14 +50,14 @@ def test_counters_add_up_and_gauges_merge(segment: Segment) -> None:
     assert WorkerStats(segment).slot_scalars(1, 2) == [0] * at.L_SCALARS
 
 
-def test_a_lane_in_which_nobody_waits_does_not_make_the_oldest_wait_zero(segment: Segment) -> None:
+def test_a_worker_without_waits_does_not_make_the_oldest_wait_zero(segment: Segment) -> None:
     put(segment, 1, 0, 0, oldest_waiting_ns=400)
     assert WorkerStats(segment).slot_scalars(0, 0)[at.L_OLDEST_WAITING_NS] == 400
 
 
 def test_histograms_add_up(segment: Segment) -> None:
     for worker in (0, 1):
-        row = segment.layout.lane_slot(worker, 0, 2)
+        row = segment.layout.worker_slot(worker, 0, 2)
         segment.words[row + at.L_DURATION + 5] = worker + 1
     expected = [0] * BUCKETS
     expected[5] = 3
@@ -65,9 +65,9 @@ def test_histograms_add_up(segment: Segment) -> None:
     assert WorkerStats(segment).slot_histogram(0, 2, at.L_FIRST_BYTE) == [0] * BUCKETS
 
 
-def test_one_lane_alone() -> None:
-    segment = walls.create(1, 1)
-    segment.words[segment.layout.lane_slot(0, 0, 0) + at.L_ABANDONED + 239] = 4
+def test_one_worker_alone() -> None:
+    segment = segments.create(1, 1)
+    segment.words[segment.layout.worker_slot(0, 0, 0) + at.L_ABANDONED + 239] = 4
     assert WorkerStats(segment).slot_histogram(0, 0, at.L_ABANDONED) == [0] * 239 + [4]
     segment.close()
 
@@ -83,30 +83,30 @@ COUNTS = st.lists(st.integers(0, 20), min_size=len(OUTCOMES), max_size=len(OUTCO
     open_exchanges=st.integers(0, 9),
     unmatched=st.tuples(st.integers(0, 9), COUNTS),
 )
-def test_reaping_a_lane_conserves(
+def test_closing_a_dead_worker_conserves(
     attempts: list[tuple[int, list[int]]],
     exchanges: list[list[int]],
     unclaimed: list[int],
     open_exchanges: int,
     unmatched: tuple[int, list[int]],
 ) -> None:
-    """Whatever a dead worker had in flight ends as `cut`, nothing else changes, and the other lane is not touched."""
-    segment = walls.create(2, 1)
+    """Everything that a dead worker had in flight ends as `cut`; nothing else changes, nor does the other worker's block."""
+    segment = segments.create(2, 1)
     words, layout, worker_stats = segment.words, segment.layout, WorkerStats(segment)
     put(segment, 1, 0, 0, claimed=3, waiting=3)
     for slot, (in_flight, ends) in enumerate(attempts):
-        row = layout.lane_slot(0, 0, slot)
+        row = layout.worker_slot(0, 0, slot)
         put(segment, 0, 0, slot, claimed=in_flight + sum(ends), waiting=in_flight, waiting_long=1, oldest_waiting_ns=9)
         for outcome, number in enumerate(ends):
             words[row + at.L_OUTCOMES + outcome] = number
         role = slot % at.ROLE_COUNT * at.OUTCOME_COUNT
         for outcome, number in enumerate(exchanges[slot]):
             words[row + at.L_EXCHANGES + role + outcome] = number
-    service_row = layout.lane_service(0, 0)
+    service_row = layout.worker_service(0, 0)
     words[service_row + at.LS_ACCEPTED] = open_exchanges + sum(unclaimed) + sum(map(sum, exchanges))
     for outcome, number in enumerate(unclaimed):
         words[service_row + at.LS_ENDED + outcome] = number
-    header = layout.lane(0)
+    header = layout.worker(0)
     words[header + at.W_ACCEPTED] = unmatched[0] + sum(unmatched[1])
     words[header + at.W_CONNECTIONS] = 4
     for outcome, number in enumerate(unmatched[1]):

@@ -187,7 +187,7 @@ def test_control_is_told_everything_and_the_first_one_what_to_assume(run: Run) -
     assert {**second, "updates_fd": 0} == {**{name: told[name] for name in told if name not in own}, "updates_fd": 0}
 
 
-def test_a_killed_worker_is_restarted_and_its_lane_reaped(run: Run) -> None:
+def test_a_killed_worker_is_restarted_and_its_counts_are_closed(run: Run) -> None:
     run.start(worker="busy").serving()
     pid = int(run.wait_for(STARTED.format(0, 1))[1])
     os.kill(pid, signal.SIGKILL)

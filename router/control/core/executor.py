@@ -324,7 +324,7 @@ class CommandExecutor:
         return stored_ns
 
     def fill(self, command: FillSlot) -> None:
-        """Write a slot's contents; a fresh tenant counts from what the lanes have counted for the slot so far."""
+        """Write a slot's contents; the new version counts from the workers' present counts of the slot."""
         if command.fresh:
             self.machine.streaks.forget(command.slot)
             words, row = self._deps.segment.words, self._deps.segment.layout.base(self.index, command.slot)

@@ -1,6 +1,6 @@
 """Prometheus text from the worker stats, the status and the switch stats. Names and labels are frozen: dashboards live on them.
 
-Counters of a version begin at zero when it comes into its slot (the lanes' sums minus the slot's base row). Histograms are
+Counters of a version begin at zero when it comes into its slot (the workers' sums minus the slot's base row). Histograms are
 folded from the log-linear buckets: a bucket, at most 12.5 % wide, counts where its middle lies, so only a sample within
 6.25 % of a boundary can be on the wrong side of it, and a `_sum` is within 6.25 % of the true one.
 """
@@ -134,7 +134,7 @@ def _add_outcomes(family: CounterMetricFamily, labels: tuple[str, str, str], end
 
 
 def _ended_unclaimed(service: int, worker_stats: WorkerStats, segment: Segment) -> list[int]:
-    rows = [segment.layout.lane_service(worker, service) + at.LS_ENDED for worker in range(worker_stats.workers)]
+    rows = [segment.layout.worker_service(worker, service) + at.LS_ENDED for worker in range(worker_stats.workers)]
     return [sum(segment.words[row + outcome] for row in rows) for outcome in range(at.OUTCOME_COUNT)]
 
 
@@ -148,11 +148,11 @@ def _slots_by_version(service: Document) -> dict[str, list[int]]:
 
 
 def _since_filled(service: int, slot: int, worker_stats: WorkerStats, segment: Segment) -> list[int]:
-    """Return a whole lane-slot row summed over the lanes, minus what was counted before the slot got its version."""
-    rows = [segment.layout.lane_slot(worker, service, slot) for worker in range(worker_stats.workers)]
-    columns = zip(*(segment.words[row : row + at.LANE_SLOT_WORDS].tolist() for row in rows), strict=True)
+    """Return a whole slot row summed over the workers, minus what was counted before the slot got its version."""
+    rows = [segment.layout.worker_slot(worker, service, slot) for worker in range(worker_stats.workers)]
+    columns = zip(*(segment.words[row : row + at.WORKER_SLOT_WORDS].tolist() for row in rows), strict=True)
     base = segment.layout.base(service, slot)
-    before = segment.words[base : base + at.LANE_SLOT_WORDS].tolist()
+    before = segment.words[base : base + at.WORKER_SLOT_WORDS].tolist()
     return [max(0, sum(column) - earlier) for column, earlier in zip(columns, before, strict=True)]
 
 

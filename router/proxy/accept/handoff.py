@@ -72,7 +72,7 @@ class Handoff:
         plane.handing_on = True
         for downstream in plane.connections:
             downstream.hold()
-        plane.words[plane.segment.layout.lane(plane.index) + at.W_DRAINING] = 2
+        plane.words[plane.segment.layout.worker(plane.index) + at.W_DRAINING] = 2
         await self._hand_on_all(recent_first)
         while self._outlets and self._left() and clock.now_s() < until_s:
             await self._hand_on_all(list(plane.connections))

@@ -58,7 +58,7 @@ class ProxyProtocolAcceptor:
     def refused(self, address: str, why: str) -> None:
         """Count a connection that was closed, and say so now and then."""
         plane = self.plane
-        word = plane.segment.layout.lane(plane.index) + at.W_PROXY_HEADERS_REFUSED
+        word = plane.segment.layout.worker(plane.index) + at.W_PROXY_HEADERS_REFUSED
         plane.words[word] += 1
         if self._seldom.due(clock.now_s()):
             log.info("a connection from %s was closed (the worker's %d.): %s", address, plane.words[word], why)

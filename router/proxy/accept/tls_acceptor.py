@@ -37,7 +37,7 @@ class TlsAcceptor:
     def __init__(self, plane: DataPlane, options: Options) -> None:
         """Raise StartError if the files cannot be used."""
         self._plane = plane
-        self._row = plane.segment.layout.lane(plane.index)
+        self._row = plane.segment.layout.worker(plane.index)
         self._tls = options.tls
         self._signature = contexts.signature(options.tls.files) if options.tls else ()
         self.context: ssl.SSLContext | None = contexts.server_context(options.tls) if options.tls else None

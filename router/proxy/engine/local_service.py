@@ -45,7 +45,7 @@ class LocalService:
         self.route: Route | None = None
         self.word = 0
         self.generation = 0
-        self.row = plane.segment.layout.lane_service(plane.index, index)
+        self.row = plane.segment.layout.worker_service(plane.index, index)
         self.tap = witnesses_of(plane, index, options)
         self.targets: dict[int, LocalTarget] = {}
         self.draining: list[LocalTarget] = []

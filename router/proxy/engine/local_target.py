@@ -34,7 +34,7 @@ class LocalTarget:
         self.slot = slot
         self.version = content.version
         self.incarnation = content.incarnation
-        self.row = plane.segment.layout.lane_slot(plane.index, service.index, slot)
+        self.row = plane.segment.layout.worker_slot(plane.index, service.index, slot)
         self.served_version = b"X-Served-Version: %s\r\n" % content.version.encode()
         self.in_flight: set[Exchange] = set()
         self.awaiting_first_byte: Deadlines = Deadlines(

@@ -208,7 +208,7 @@ class ConcurrencyLimiter:
         record = self._plane.holdings
         if now_s - self._refused_s < _TOLD_S:
             record.write(holdings.document(self._plane.services, self._full()))
-        elif record.told:
+        elif record.is_set:
             if self._full():
                 record.write(holdings.document(self._plane.services, True))
             else:

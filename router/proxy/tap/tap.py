@@ -260,7 +260,7 @@ def _settle(exchange: Exchange) -> None:
 
 def witnesses_of(plane: DataPlane, index: int, options: ServiceOptions) -> ServiceTap | None:
     """Return the witnesses of the service with this index in the wall; None if nobody asks for any."""
-    row = plane.segment.layout.lane_service(plane.index, index)
+    row = plane.segment.layout.worker_service(plane.index, index)
     inspection: Validation | None = None
     try:
         inspection = Validation(plane, options.name, row, options.validation)

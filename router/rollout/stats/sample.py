@@ -1,4 +1,4 @@
-"""One slot at one time, summed over the lanes: what control reads every 100 ms and what the judge thinks about."""
+"""One slot at one time, summed over the workers: control reads it every 100 ms, the judge decides on it."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ Histograms = tuple[Counters, Counters, Counters]
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """One slot at one time, summed over the lanes. Counters are cumulative over the slot's incarnation.
+    """One slot at one time, summed over the workers. Counters are cumulative over the slot's incarnation.
 
     Gauges are `waiting` (no first byte yet), `waiting_long` (of those, for hang_wait_min_s or longer), `oldest_waiting_ns`
-    (since when, 0: none waits), `last_begun_ns` and `gap_max_us`. `stalled`: a lane or control was late by more than
+    (since when, 0: none waits), `last_begun_ns` and `gap_max_us`. `stalled`: a worker or control was late by more than
     stall_s since the previous sample. Histograms (`BUCKETS` counts each) come with one sample a second.
     """
 

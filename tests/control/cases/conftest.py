@@ -45,7 +45,7 @@ class Clinic:
         for _ in range(round(seconds * 10)):
             self.now_ns += TENTH_NS
             for index in range(self.life.segment.layout.workers):
-                self.life.segment.words[self.life.segment.layout.lane(index) + at.W_HEARTBEAT_NS] = self.now_ns
+                self.life.segment.words[self.life.segment.layout.worker(index) + at.W_HEARTBEAT_NS] = self.now_ns
             self.control_loop.tick(self.now_ns, 0.0)
 
     async def until(self, condition: Callable[[], object]) -> None:

@@ -17,7 +17,7 @@ SECOND = 1_000_000_000
 
 
 async def test_a_sample_is_what_the_lanes_counted_since_the_slot_was_filled(life: ControlHarness) -> None:
-    row = life.segment.layout.lane_slot(1, 0, 0) + at.L_FIRST_BYTE + index(1500)
+    row = life.segment.layout.worker_slot(1, 0, 0) + at.L_FIRST_BYTE + index(1500)
     life.segment.words[row] += 7
     life.workers.serve(0, Outcome.OK, 5)
     life.workers.serve(0, Outcome.TIMED_OUT, 2)
@@ -60,14 +60,14 @@ async def test_our_own_stalls_are_seen() -> None:
     segment = new_wall()
     workers = FakeWorkers(segment)
     for index_ in (0, 1):
-        segment.words[segment.layout.lane(index_) + at.W_HEARTBEAT_NS] = 10 * SECOND
+        segment.words[segment.layout.worker(index_) + at.W_HEARTBEAT_NS] = 10 * SECOND
     looking = stalls(segment, workers)
     assert not looking.look(10 * SECOND, 0.0, 1.0)
     assert looking.look(10 * SECOND, 1.1, 1.0), "control itself was late"
-    segment.words[segment.layout.lane(0) + at.W_LAG_SUM_US] += 1_200_000
+    segment.words[segment.layout.worker(0) + at.W_LAG_SUM_US] += 1_200_000
     assert looking.look(10 * SECOND, 0.0, 1.0), "a worker was late"
     assert not looking.look(10 * SECOND, 0.0, 1.0), "and is no more"
-    segment.words[segment.layout.lane(0) + at.W_HEARTBEAT_NS] = 12 * SECOND
+    segment.words[segment.layout.worker(0) + at.W_HEARTBEAT_NS] = 12 * SECOND
     assert looking.look(12 * SECOND, 0.0, 1.0), "a worker is stopped"
     workers.live(1, DEAD)
     assert not looking.look(12 * SECOND, 0.0, 1.0), "a dead one counts nothing"
@@ -79,7 +79,7 @@ async def test_our_own_stalls_are_seen() -> None:
 def test_our_own_faults_make_the_numbers_doubtful(faults: int, of: int, unwell: bool) -> None:
     segment = new_wall()
     wellness = RouterHealth(WorkerStats(segment), 0)
-    row = segment.layout.lane_service(0, 0) + at.LS_ENDED
+    row = segment.layout.worker_service(0, 0) + at.LS_ENDED
     segment.words[row + Outcome.ROUTER_FAULT] = 50
     assert wellness.unwell(0, Rules()) is None
     segment.words[row + Outcome.ROUTER_FAULT] += faults

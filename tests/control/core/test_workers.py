@@ -39,7 +39,7 @@ async def test_only_workers_with_a_process_are_waited_for(hands: tuple[Segment, 
     assert crew.living() == [0, 1]
     workers.live(1, DEAD)
     assert crew.living() == [0]
-    segment.words[segment.layout.lane(0) + at.W_PID] = 0
+    segment.words[segment.layout.worker(0) + at.W_PID] = 0
     assert crew.living() == []
 
 

@@ -101,7 +101,7 @@ async def test_it_goes_home_when_the_standby_hangs(begin: Begin) -> None:
     stage = await (await begin(rules={"latency": {"slo_ms": 500}})).accept()
     await stage.play(5, stage.serve())
     await stage.ask(hold_s=60.0)
-    row = stage.life.segment.layout.lane_slot(0, 0, 1)
+    row = stage.life.segment.layout.worker_slot(0, 0, 1)
     stage.life.segment.words[row + at.L_WAITING] = 4
     stage.life.segment.words[row + at.L_WAITING_LONG] = 4
     await stage.play(4)

@@ -40,7 +40,7 @@ def pass_by(life: ControlHarness, seconds: float, each: Any = lambda: None) -> N
         each()
         life.now_ns += SECOND_NS // 10
         for index in range(life.segment.layout.workers):
-            life.segment.words[life.segment.layout.lane(index) + at.W_HEARTBEAT_NS] = life.now_ns
+            life.segment.words[life.segment.layout.worker(index) + at.W_HEARTBEAT_NS] = life.now_ns
         life.control_loop.tick(life.now_ns, 0.0)
 
 
@@ -66,9 +66,9 @@ async def test_every_ten_seconds_each_slot_and_the_service_itself_get_a_row(
 ) -> None:
     def load() -> None:
         life.workers.serve(0, Outcome.OK, 3)
-        row = life.segment.layout.lane_slot(0, 0, 0) + at.L_EXCHANGES
+        row = life.segment.layout.worker_slot(0, 0, 0) + at.L_EXCHANGES
         life.segment.words[row + Outcome.OK] += 3
-        life.segment.words[life.segment.layout.lane_service(0, 0) + at.LS_ACCEPTED] += 3
+        life.segment.words[life.segment.layout.worker_service(0, 0) + at.LS_ACCEPTED] += 3
 
     life.probe("v2", times=3)
     pass_by(life, 31, load)

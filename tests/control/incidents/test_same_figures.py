@@ -69,7 +69,7 @@ class Scene:
             if self.life.states()["v1"] == "active":
                 workers.serve(0, outcome, count)
                 workers.serve(0, Outcome.OK, good)
-                segment.words[segment.layout.lane_slot(0, 0, 0) + at.L_RESCUED] += rescued
+                segment.words[segment.layout.worker_slot(0, 0, 0) + at.L_RESCUED] += rescued
                 workers.serve(1, Outcome.OK, rescued)
             else:
                 workers.serve(1, Outcome.OK, 10)

@@ -20,12 +20,12 @@ def test_it_is_up_while_limits_act_and_over_after_ten_quiet_seconds() -> None:
     memory = segment.create(2, 1)
     alarms, words, layout = Alarms(), memory.words, memory.layout
     pressure = OverloadMonitor(WorkerStats(memory), alarms)
-    words[layout.lane(0) + at.W_LIMITED + at.LIMITED_REQUESTS] = 7  # of a past that nobody of us has seen
+    words[layout.worker(0) + at.W_LIMITED + at.LIMITED_REQUESTS] = 7  # of a past that nobody of us has seen
     pressure.look(0)
     assert alarms.listing() == []
     for worker in (0, 1):
-        words[layout.lane(worker) + at.W_LIMITED + at.LIMITED_REQUESTS] += 90
-    words[layout.lane(1) + at.W_LIMITED + at.LIMITED_DESCRIPTORS] += 1
+        words[layout.worker(worker) + at.W_LIMITED + at.LIMITED_REQUESTS] += 90
+    words[layout.worker(1) + at.W_LIMITED + at.LIMITED_DESCRIPTORS] += 1
     pressure.look(SECOND_NS // 2)
     assert alarms.listing() == [], "once a second is enough"
     pressure.look(SECOND_NS)
@@ -47,7 +47,7 @@ def test_limits_on_one_client_alarm_nobody() -> None:
     pressure = OverloadMonitor(WorkerStats(memory), alarms)
     pressure.look(0)
     for limit in (at.LIMITED_PER_CLIENT, at.LIMITED_HEADER_TIMEOUT, at.LIMITED_BODY_RATE, at.LIMITED_WRITE_RATE):
-        memory.words[memory.layout.lane(0) + at.W_LIMITED + limit] += 1
+        memory.words[memory.layout.worker(0) + at.W_LIMITED + limit] += 1
     pressure.look(SECOND_NS)
     assert alarms.listing() == []
 
@@ -69,7 +69,7 @@ def test_saturation_says_who_holds_what_over_all_workers() -> None:
     assert alarms.listing() == []
     HoldingsRecord(memory, 0).write(document(a=3, b=1))
     HoldingsRecord(memory, 1).write(document(b=5))
-    memory.words[memory.layout.lane(1) + at.W_LIMITED + at.LIMITED_IN_FLIGHT] += 7
+    memory.words[memory.layout.worker(1) + at.W_LIMITED + at.LIMITED_IN_FLIGHT] += 7
     pressure.look(now_ns + SECOND_NS)
     (alarm,) = alarms.listing()
     assert (alarm["code"], alarm["detail"]) == (
@@ -84,7 +84,7 @@ def test_saturation_is_over_when_nobody_is_refused_and_something_is_free() -> No
     pressure = OverloadMonitor(WorkerStats(memory), alarms)
     start_ns = clock.now_ns()
     pressure.look(start_ns)
-    memory.words[memory.layout.lane(0) + at.W_LIMITED + at.LIMITED_TUNNELS] += 1
+    memory.words[memory.layout.worker(0) + at.W_LIMITED + at.LIMITED_TUNNELS] += 1
     record.write(document(a=8))
     for second in range(1, 31):
         pressure.look(start_ns + second * SECOND_NS)
@@ -109,7 +109,7 @@ def test_a_worker_that_died_or_hangs_keeps_no_alarm_up() -> None:
     pressure = OverloadMonitor(WorkerStats(memory), alarms)
     start_ns = clock.now_ns()
     pressure.look(start_ns)
-    memory.words[memory.layout.lane(0) + at.W_LIMITED + at.LIMITED_IN_FLIGHT] += 1
+    memory.words[memory.layout.worker(0) + at.W_LIMITED + at.LIMITED_IN_FLIGHT] += 1
     HoldingsRecord(memory, 0).write(document(a=8))
     for second in range(1, 13):
         pressure.look(start_ns + second * SECOND_NS)

@@ -9,7 +9,7 @@ from tests.control.control_harness import ControlHarness
 
 
 def found(life: ControlHarness, what: str, result: str, count: int, worker: int = 0) -> None:
-    row = life.segment.layout.lane_service(worker, 0) + at.LS_VALIDATED
+    row = life.segment.layout.worker_service(worker, 0) + at.LS_VALIDATED
     life.segment.words[row + at.VALIDATED.index((what, result))] += count
 
 

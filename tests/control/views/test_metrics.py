@@ -90,16 +90,16 @@ def control_loop() -> Iterator[FakeController]:
     held = datetime(2026, 1, 1, tzinfo=UTC), datetime(2030, 1, 1, tzinfo=UTC)
     control_loop.certificates.found = [("tls", Certificate("/c.pem", (), *held), 1000)]
     for worker in range(2):
-        words[layout.lane(worker) + at.W_HANDSHAKES] = 20 + worker
-        words[layout.lane(worker) + at.W_HANDSHAKES_FAILED] = 2 + worker
-        row = layout.lane_slot(worker, 0, 0)
+        words[layout.worker(worker) + at.W_HANDSHAKES] = 20 + worker
+        words[layout.worker(worker) + at.W_HANDSHAKES_FAILED] = 2 + worker
+        row = layout.worker_slot(worker, 0, 0)
         words[row + at.L_EXCHANGES + Outcome.OK] = 600
         words[row + at.L_FIRST_BYTE + index(2_000)] = 500
         words[row + at.L_FIRST_BYTE + index(40_000)] = 20
         words[row + at.L_RESCUED] = 4
-        words[layout.lane_slot(worker, 0, 1) + at.L_EXCHANGES + at.OUTCOME_COUNT + Outcome.SERVER_ERROR] = 3
-        words[layout.lane_service(worker, 0) + at.LS_ENDED + Outcome.REFUSED] = 2
-        words[layout.lane(worker) + at.W_ENDED + Outcome.REFUSED] = 1
+        words[layout.worker_slot(worker, 0, 1) + at.L_EXCHANGES + at.OUTCOME_COUNT + Outcome.SERVER_ERROR] = 3
+        words[layout.worker_service(worker, 0) + at.LS_ENDED + Outcome.REFUSED] = 2
+        words[layout.worker(worker) + at.W_ENDED + Outcome.REFUSED] = 1
     words[at.H_CONTROL_LAG_US] = 2500
     control_loop.blocked = {"reason": "bad", "incident": "i1", "at": "", "actor": "control"}
     control_loop.switch_stats.note("fraud", "error_rate", 180.0, 0.9)

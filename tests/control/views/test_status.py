@@ -42,7 +42,7 @@ async def test_no_data_is_not_a_number(life: ControlHarness) -> None:
 
 
 async def test_a_window_with_its_times(life: ControlHarness) -> None:
-    row = life.segment.layout.lane_slot(0, 0, 0) + at.L_FIRST_BYTE + index(2000)
+    row = life.segment.layout.worker_slot(0, 0, 0) + at.L_FIRST_BYTE + index(2000)
     life.tick(11)
     life.workers.serve(0, Outcome.OK, 9)
     life.workers.serve(0, Outcome.SERVER_ERROR, 1)

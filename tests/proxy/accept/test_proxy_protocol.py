@@ -229,7 +229,7 @@ async def test_the_log_names_the_client_and_now_and_then_a_refusal(caplog: pytes
     assert [orjson.loads(line)["client"] for line in access] == ["192.0.2.7"]
     said = [record.getMessage() for record in caplog.records if record.name == "router.proxy.accept.proxy_protocol"]
     assert said == ["a connection from 127.0.0.1 was closed (the worker's 1.): it does not begin with a PROXY header"]
-    assert rig.segment.words[rig.segment.layout.lane(0) + at.W_PROXY_HEADERS_REFUSED] == 3
+    assert rig.segment.words[rig.segment.layout.worker(0) + at.W_PROXY_HEADERS_REFUSED] == 3
 
 
 @pytest.mark.parametrize("apart", [False, True], ids=["in one", "apart"])

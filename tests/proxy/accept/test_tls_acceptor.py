@@ -30,7 +30,7 @@ def secured(tls: ServerTls, **changed: float) -> Rig:
 
 def counted(rig: Rig) -> tuple[int, int]:
     """Return (handshakes that ended, of these failed)."""
-    row = rig.segment.layout.lane(0)
+    row = rig.segment.layout.worker(0)
     return rig.segment.words[row + at.W_HANDSHAKES], rig.segment.words[row + at.W_HANDSHAKES_FAILED]
 
 

@@ -133,7 +133,7 @@ async def test_each_request_of_a_connection_is_looked_at(version: ssl.TLSVersion
         assert orjson.loads(body)["code"] == "misdirected"
         assert await wrong.rest() == b""
         assert (await right.ask(request("a.test")))[0] == 200, "what is remembered of the head has kept its service"
-        row = it.rig.segment.layout.lane(0)
+        row = it.rig.segment.layout.worker(0)
         assert it.rig.segment.words[row + at.W_ACCEPTED] == 1
 
 
