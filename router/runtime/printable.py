@@ -40,12 +40,6 @@ def printable_lines(text: str) -> str:
     return "\n".join(map(printable, text.split("\n")))
 
 
-def short(text: str, chars_max: int) -> str:
-    """Return a stranger's words in one printable line of at most `chars_max` characters; spaces and line ends are one space."""
-    words = printable(" ".join(re.split(r"[ \t\r\n]+", text[: 4 * chars_max])).strip())
-    return words if len(words) <= chars_max else words[: chars_max - 1] + "…"
-
-
 def _shown(found: re.Match[str]) -> str:
     char, text, at = found[0], found.string, found.start()
     if (char.isprintable() or category(char) == "Zs") and not _UNSEEN.match(char):

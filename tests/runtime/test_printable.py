@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import router
-from router.runtime.printable import printable, printable_lines, short
+from router.runtime.printable import printable, printable_lines
 from router.runtime.printable_json import json_bytes
 from tests.hostile_text import ESCAPED, ORDINARY, is_harmless
 
@@ -62,7 +62,6 @@ def test_any_text_is_printable_and_shown_twice_is_shown_once(text: str) -> None:
     assert "\n" not in shown
     assert printable(shown) == shown
     assert is_harmless(printable_lines(text))
-    assert len(short(text, 20)) <= 20
 
 
 @given(
@@ -79,11 +78,6 @@ def test_json_is_printable_and_keeps_its_value(value: object) -> None:
 
 def test_a_long_hostile_text_takes_no_longer_than_its_length() -> None:
     assert printable("\u200d" * 100_000) == "\\u200d" * 100_000
-
-
-def test_a_strangers_words_are_one_short_line() -> None:
-    assert short(" a\r\n\tb  c ", 20) == "a b c"
-    assert short("x\x1b" + "y" * 100, 10) == "x\\u001byy…"
 
 
 PRINTS = re.compile(

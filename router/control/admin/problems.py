@@ -10,6 +10,7 @@ from aiohttp import web
 from pydantic import ValidationError
 
 from router.errors import OperatorError
+from router.rollout.text import shorten
 from router.runtime.printable import printable
 from router.runtime.printable_json import json_bytes
 
@@ -108,5 +109,4 @@ def _problem(item: Any) -> str:
 
 def shown(text: str, chars_max: int = _SHOWN_CHARS_MAX) -> str:
     """Return a client's own words as they may stand in an answer and in a log: bounded, visible."""
-    visible = printable(text)
-    return visible if len(visible) <= chars_max else visible[:chars_max] + "…"
+    return shorten(printable(text), chars_max, kept=chars_max)

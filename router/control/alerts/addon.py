@@ -31,8 +31,8 @@ from router.rollout.model import entry as kinds
 from router.rollout.model.commands import Record
 from router.rollout.model.entry import Entry
 from router.rollout.model.events import ProposalDue
+from router.rollout.text import shorten_line
 from router.runtime import clock
-from router.runtime.printable import short
 from router.settings.settings import Settings
 
 log = logging.getLogger(__name__)
@@ -146,7 +146,7 @@ class AlertsAddon(Addon):
         service_controller = self._control_loop.services.get(alert.service)
         if service_controller is None:
             names = ", ".join(self._control_loop.services) or "none"
-            detail = f"there is no service {short(alert.service, 63)!r}; there are: {names}"
+            detail = f"there is no service {shorten_line(alert.service, 63)!r}; there are: {names}"
             return AlertResult(report.fingerprint, "service_unknown", detail)
         known = self._book.known(alert)
         if known is None or (alert.status == "resolved" and not known.over):

@@ -14,7 +14,7 @@ from router.control.addon import Addon
 from router.control.core.loop import ControlLoop
 from router.control.drills.runner import DrillRunner
 from router.errors import OperatorError
-from router.rollout.drills.drill import DrillPlan, Mode, Phase
+from router.rollout.drills.drill import DrillPhase, DrillPlan, Mode
 from router.rollout.drills.log import DrillLog
 from router.rollout.drills.preconditions import Refusal
 from router.rollout.model import entry as kinds
@@ -213,7 +213,7 @@ class DrillsAddon(Addon):
         if present is not None and told.get("drill", present["drill"]) == present["drill"]:
             told = {**told, **present}
         times = {name: clock.iso(told[name]) if told[name] is not None else None for name in ("started_at", "ended_at")}
-        return {"phase": Phase.OVER.value, **told, **times, "service": service}
+        return {"phase": DrillPhase.OVER.value, **told, **times, "service": service}
 
     def _summary(self, service: str, now_s: float) -> Document:
         rehearsal = self.runners[service]

@@ -9,7 +9,7 @@ from router.control.core.probes import Probes
 from router.control.core.service_controller import ServiceController
 from router.control.core.workers import Workers
 from router.rollout.drills.comparison import Performance, doing, late_after_ms, worse
-from router.rollout.drills.drill import Drill, DrillEnd, DrillPlan, Mode, Observation, Phase, Result, SwapBack
+from router.rollout.drills.drill import Drill, DrillEnd, DrillPhase, DrillPlan, Mode, Observation, Result, SwapBack
 from router.rollout.drills.log import DrillLog
 from router.rollout.drills.preconditions import RECENT_S, Refusal, SafetyRules, Situation, refusals
 from router.rollout.machine.version_rules import VersionRules
@@ -149,7 +149,7 @@ class DrillRunner:
         drill = self.drill
         if drill is None:
             return
-        if drill.phase is Phase.AWAY and (frozen := self.service_controller.registry.frozen) is not None:
+        if drill.phase is DrillPhase.AWAY and (frozen := self.service_controller.registry.frozen) is not None:
             drill.stop(f"frozen by {frozen['actor']}: {frozen['reason']}")
         match drill.look(self._observation(drill, now_ns), now_ns):
             case SwapBack(why):
@@ -186,7 +186,7 @@ class DrillRunner:
         known, active = registry.drill, registry.active
         is_open = known is not None and known["drill"] == drill.plan.id
         found: tuple[str, ...] = ()
-        if drill.phase is Phase.AWAY and is_open:
+        if drill.phase is DrillPhase.AWAY and is_open:
             found = tuple(self._worse(drill, now_ns))
         return Observation(
             open=is_open,

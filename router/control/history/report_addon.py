@@ -16,7 +16,7 @@ from router.control.addon import Addon
 from router.control.core.loop import ControlLoop
 from router.control.store.history import HistoryStore
 from router.errors import OperatorError
-from router.rollout.history.deployment_log import DeploymentLog, Summary, Timestamp
+from router.rollout.history.deployment_log import DeploymentLog, DeploymentSummary, Timestamp
 from router.rollout.history.period import Period, period
 from router.rollout.history.service_report import Price, report
 from router.rollout.model.entry import Entry
@@ -63,7 +63,7 @@ class ReportAddon(Addon):
             except OperatorError:
                 continue
 
-    def account(self, service: str) -> Summary:
+    def account(self, service: str) -> DeploymentSummary:
         """Return what the facts of a known service come to. In a thread: thousands of facts take milliseconds."""
         return self._ledgers[service].account()
 

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from router.control.incidents.axis import Axis, spread_axis, time_axis, value_axis
+from router.rollout.text import shorten
 from router.runtime.printable import printable
 
 WIDTH: Final = 960
@@ -202,8 +203,8 @@ def _legend(picture: Picture) -> Iterator[str]:
     x = float(_LEFT)
     for role, name in (("left", f"{picture.left[0]} (rolled back)"), ("back", f"{picture.back[0]} (gone back to)")):
         yield f'<line class="{role}" x1="{x:.0f}" y1="14" x2="{x + 22:.0f}" y2="14"/>'
-        yield f'<text x="{x + 28:.0f}" y="18">{escape(_short(name, 60))}</text>'
-        x += 52 + _CHAR * len(_short(name, 60))
+        yield f'<text x="{x + 28:.0f}" y="18">{escape(shorten(name, 60))}</text>'
+        x += 52 + _CHAR * len(shorten(name, 60))
 
 
 def _trouble(picture: Picture, across: Axis) -> Iterator[str]:
@@ -226,7 +227,7 @@ def _marks(picture: Picture, across: Axis) -> Iterator[str]:
     for marks, side in ((sorted(before, key=lambda m: -m.at_s), -1), (sorted(after, key=lambda m: m.at_s), 1)):
         ends: list[float | None] = [None] * _ROWS
         for mark in marks:
-            x, text = across.place(mark.at_s), _short(mark.label, _LABEL_CHARS_MAX)
+            x, text = across.place(mark.at_s), shorten(mark.label, _LABEL_CHARS_MAX)
             free = (row for row, end in enumerate(ends) if end is None or (x - end) * side > 0)
             row = next(free, _ROWS - 1)
             ends[row] = x + side * (_CHAR * len(text) + 12)
@@ -264,7 +265,3 @@ def _described(picture: Picture, bin_s: int) -> str:
 def escape(text: str) -> str:
     """Return `text` as XML that shows it; XML has no place for control characters, however they are written."""
     return html.escape(printable(text))
-
-
-def _short(text: str, chars_max: int) -> str:
-    return text if len(text) <= chars_max else text[: chars_max - 1] + "…"

@@ -14,8 +14,9 @@ from router.control.incidents import formatting
 from router.control.store.history import HistoryStore
 from router.errors import OperatorError
 from router.rollout.incidents.timeline import Timeline
-from router.rollout.incidents.timeline_text import WINDOW_S, shortened
+from router.rollout.incidents.timeline_text import WINDOW_S
 from router.rollout.stats.figures import CAPTURED_AFTER_NS
+from router.rollout.text import shorten
 from router.runtime import clock
 from router.settings.sections.service import Objective
 
@@ -80,7 +81,7 @@ def _item(found: Document) -> Document:
     rescue = found["rescue"]
     return {
         "at": clock.iso(found["at"]),
-        "path": shortened(found["target"], _TARGET_CHARS_MAX),
+        "path": shorten(found["target"], _TARGET_CHARS_MAX),
         **{name: found[name] for name in _KEPT},
         "rescue": None if rescue is None else {name: rescue[name] for name in _RESCUE},
     }

@@ -5,9 +5,8 @@ from __future__ import annotations
 import re
 from typing import Any, Final
 
-from router.rollout.incidents import durations
-from router.rollout.incidents.causes import spoken
 from router.rollout.stats.figures import told
+from router.rollout.text import format_duration, format_micros, format_millis, format_seconds
 from router.runtime.printable import printable_lines
 
 UNKNOWN: Final = "unknown"
@@ -22,17 +21,17 @@ def known(value: object) -> str:
 
 def seconds(value: float | None) -> str:
     """Return a duration given in seconds."""
-    return UNKNOWN if value is None else durations.seconds(value)
+    return UNKNOWN if value is None else format_seconds(value)
 
 
 def micros(value: float | None) -> str:
     """Return a duration given in microseconds."""
-    return UNKNOWN if value is None else durations.micros(value)
+    return UNKNOWN if value is None else format_micros(value)
 
 
 def millis(value: float | None) -> str:
     """Return a duration given in milliseconds."""
-    return UNKNOWN if value is None else durations.millis(value)
+    return UNKNOWN if value is None else format_millis(value)
 
 
 def share(value: float | None) -> str:
@@ -56,7 +55,7 @@ def signed(at_s: float) -> str:
     """Return a time before or after the decision, with its sign."""
     if abs(at_s) < 0.0005:
         return "0"
-    size = f"{abs(at_s) * 1000:.3g} ms" if abs(at_s) < 0.95 else spoken(abs(at_s))
+    size = f"{abs(at_s) * 1000:.3g} ms" if abs(at_s) < 0.95 else format_duration(abs(at_s))
     return f"{'−' if at_s < 0 else '+'}{size}"
 
 

@@ -16,8 +16,9 @@ from router.control.bulkhead import Bulkhead, BulkheadFull, BulkheadResolver
 from router.control.notify.messages import USER_AGENT, cloud_event, plain, signing_secret, slack, webhook_fields
 from router.errors import RouterError
 from router.rollout.notifications.notification import Notification
+from router.rollout.text import shorten_line
 from router.runtime import clock
-from router.runtime.printable import printable, short
+from router.runtime.printable import printable
 from router.settings.sections.notify import Channel, is_http, receiver
 
 ANSWER_BYTES_MAX: Final = 300
@@ -145,7 +146,9 @@ class HttpSender:
             fields = webhook_fields(notice, body, secret, clock.wall_s())
         try:
             async with self._session.post(url, data=body, headers=fields, allow_redirects=False) as answer:
-                said = short((await answer.content.read(ANSWER_BYTES_MAX)).decode("utf-8", "replace"), ANSWER_BYTES_MAX)
+                said = shorten_line(
+                    (await answer.content.read(ANSWER_BYTES_MAX)).decode("utf-8", "replace"), ANSWER_BYTES_MAX
+                )
                 told = f"{answer.status} {said}".strip()
                 if 200 <= answer.status < 300:
                     return told

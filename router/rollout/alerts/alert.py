@@ -19,7 +19,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final, Literal
 
 from router.rollout.alerts.label_pattern import matches
-from router.runtime.printable import short
+from router.rollout.text import shorten_line
 
 Kind = Literal["quality", "business"]
 Status = Literal["firing", "resolved"]
@@ -133,9 +133,9 @@ def parse(report: RawAlert, maps: Sequence[LabelMap]) -> Alert | InvalidAlert:
             return InvalidAlert("service_missing", f"its label {fitting.service_label!r} should name a service")
     if kind is None or service is None:
         return InvalidAlert("service_missing", "it names no service")
-    name = short(labels.get("alertname", "") or report.name, LABEL_CHARS_MAX) or kind
-    summary = short(report.summary, TEXT_CHARS_MAX)
-    named = None if version is None else short(version, VERSION_CHARS_MAX)
+    name = shorten_line(labels.get("alertname", "") or report.name, LABEL_CHARS_MAX) or kind
+    summary = shorten_line(report.summary, TEXT_CHARS_MAX)
+    named = None if version is None else shorten_line(version, VERSION_CHARS_MAX)
     kept = short_labels(labels)
     return Alert(report.fingerprint, report.status, report.starts_at, kind, service, named, name, summary, kept)
 
@@ -163,4 +163,5 @@ def decide(alert: Alert, active: str | None, active_since: float, fresh_s: float
 def short_labels(labels: Mapping[str, str]) -> dict[str, str]:
     """Return at most LABELS_KEPT_MAX of `labels`, short, the telling ones first."""
     ordered = [name for name in _TOLD_FIRST if name in labels] + sorted(set(labels) - set(_TOLD_FIRST))
-    return {short(name, LABEL_CHARS_MAX): short(labels[name], LABEL_CHARS_MAX) for name in ordered[:LABELS_KEPT_MAX]}
+    kept = ordered[:LABELS_KEPT_MAX]
+    return {shorten_line(name, LABEL_CHARS_MAX): shorten_line(labels[name], LABEL_CHARS_MAX) for name in kept}

@@ -17,6 +17,7 @@ import orjson
 from router.rollout import json_pointer
 from router.rollout.cases.case import NO_FAULT
 from router.rollout.json_pointer import covers
+from router.rollout.text import shorten
 
 if TYPE_CHECKING:
     from router.rollout.cases.case import Case, Expectation
@@ -173,5 +174,4 @@ def _shown(place: Sequence[str]) -> str:
 
 
 def _brief(value: Any) -> str:
-    text = orjson.dumps(value).decode()
-    return text if len(text) <= 40 else f"{text[:40]}…"
+    return shorten(orjson.dumps(value).decode(), 40, kept=40)

@@ -44,7 +44,7 @@ Mode = Literal["real", "shadow"]
 Result = Literal["passed", "stopped", "aborted", "failed", "refused", "stayed", "overtaken"]
 
 
-class Phase(StrEnum):
+class DrillPhase(StrEnum):
     """Where a drill stands; the values are the spelling in the API."""
 
     ASKED = "asked"
@@ -115,7 +115,7 @@ class Drill:
 
     plan: DrillPlan
     begun_ns: int
-    phase: Phase = Phase.ASKED
+    phase: DrillPhase = DrillPhase.ASKED
     reasons: list[str] = field(default_factory=list)
     swaps: list[dict[str, Any]] = field(default_factory=list)
     """Of each swap {home, generation, at, swap_us, confirmed_ms, workers_unconfirmed}; the last three with its confirmation."""
@@ -126,12 +126,12 @@ class Drill:
     @classmethod
     def resumed(cls, plan: DrillPlan, now_ns: int) -> Drill:
         """Return the drill that a predecessor of this control had under way."""
-        return cls(plan, now_ns, Phase.RETURNING, ["control was started anew while it was under way"])
+        return cls(plan, now_ns, DrillPhase.RETURNING, ["control was started anew while it was under way"])
 
     # -- what happens to it
     def stop(self, why: str) -> None:
         """Go home at the next look, whatever is left of the hold."""
-        if self.phase in (Phase.ASKED, Phase.AWAY):
+        if self.phase in (DrillPhase.ASKED, DrillPhase.AWAY):
             self._note(why)
 
     def swapped(self, swap: dict[str, Any], why: str, now_ns: int) -> None:
@@ -141,10 +141,10 @@ class Drill:
             self._note(why, harm=True)
         if swap["home"]:
             self.home_since_ns = now_ns
-            self._enter(Phase.HOME, now_ns)
+            self._enter(DrillPhase.HOME, now_ns)
         else:
             self.away_since_ns = now_ns
-            self._enter(Phase.AWAY, now_ns)
+            self._enter(DrillPhase.AWAY, now_ns)
 
     def confirmed(self, data: dict[str, Any]) -> None:
         """A swap was confirmed, or given up, by the workers: the data of its `confirmed` fact."""
@@ -157,18 +157,18 @@ class Drill:
     # -- deciding
     def look(self, sight: Observation, now_ns: int) -> SwapBack | DrillEnd | None:
         """Return what is to be done now."""
-        if self.phase is Phase.OVER:
+        if self.phase is DrillPhase.OVER:
             return None
         age_s = (now_ns - self.begun_ns) / SECOND_NS
-        if self.phase is not Phase.HOME and not sight.open:
+        if self.phase is not DrillPhase.HOME and not sight.open:
             self.reasons.append(f"another change made {sight.active or 'no version'} active")
             return self._end("overtaken", now_ns)
         match self.phase:
-            case Phase.ASKED:
+            case DrillPhase.ASKED:
                 return self._asked(sight, age_s, now_ns)
-            case Phase.AWAY:
+            case DrillPhase.AWAY:
                 return self._away(sight, age_s, now_ns)
-            case Phase.RETURNING:
+            case DrillPhase.RETURNING:
                 return self._returning(sight, age_s, now_ns)
             case _:
                 return self._home(age_s, now_ns)
@@ -187,7 +187,7 @@ class Drill:
             self._note(reason, harm=True)
         if not self.reasons and age_s < self.plan.hold_s:
             return None
-        self._enter(Phase.RETURNING, now_ns)
+        self._enter(DrillPhase.RETURNING, now_ns)
         return SwapBack("; ".join(self.reasons))
 
     def _returning(self, sight: Observation, age_s: float, now_ns: int) -> SwapBack | DrillEnd | None:
@@ -212,11 +212,11 @@ class Drill:
         if why not in self.reasons:
             self.reasons.append(why)
 
-    def _enter(self, phase: Phase, now_ns: int) -> None:
+    def _enter(self, phase: DrillPhase, now_ns: int) -> None:
         self.phase, self.begun_ns = phase, now_ns
 
     def _end(self, result: Result, now_ns: int) -> DrillEnd:
-        self._enter(Phase.OVER, now_ns)
+        self._enter(DrillPhase.OVER, now_ns)
         return DrillEnd(result)
 
     @property

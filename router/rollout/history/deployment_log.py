@@ -86,7 +86,7 @@ class StandbyPeriod:
 
 
 @dataclass(frozen=True, slots=True)
-class Summary:
+class DeploymentSummary:
     """Everything that the facts of a service say, oldest first. `begun_at`: wall time of the first fact; None without any."""
 
     begun_at: float | None
@@ -122,7 +122,7 @@ class DeploymentLog:
             self._entries = _summed(self._entries[:-ENTRIES_MAX]) + self._entries[-ENTRIES_MAX:]
             self.complete = False
 
-    def account(self) -> Summary:
+    def account(self) -> DeploymentSummary:
         """Return what all that comes to. Another thread may ask while facts are added."""
         return _Summarizer(list(self._entries)).account(self.complete)
 
@@ -168,9 +168,9 @@ class _Summarizer:
         for entry in entries:
             self._take(entry)
 
-    def account(self, complete: bool) -> Summary:
+    def account(self, complete: bool) -> DeploymentSummary:
         held = [*self._held, *([StandbyPeriod(*self._standby, None)] if self._standby else [])]
-        return Summary(
+        return DeploymentSummary(
             self._begun_at,
             tuple(self._deployments),
             tuple(self._back_and_forth),

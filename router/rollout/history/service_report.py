@@ -18,7 +18,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from router.rollout.history.deployment_log import Summary, Timestamp
+from router.rollout.history.deployment_log import DeploymentSummary, Timestamp
 from router.rollout.history.period import Period
 from router.rollout.outcome import OUTCOMES, Outcome
 from router.rollout.stats import bounds
@@ -66,7 +66,13 @@ class Price:
 
 
 def report(
-    service: str, period: Period, totals: Totals, account: Summary, fault_share_max: float, price: Price, now: Timestamp
+    service: str,
+    period: Period,
+    totals: Totals,
+    account: DeploymentSummary,
+    fault_share_max: float,
+    price: Price,
+    now: Timestamp,
 ) -> dict[str, Any]:
     """Return the figures as plain data; times in seconds, shares from 0 to 1, None for what cannot be said."""
     known = Period(max(period.since_s, min(account.begun_at or period.since_s, period.until_s)), period.until_s)
@@ -115,7 +121,7 @@ def _uptime(totals: Totals) -> dict[str, Any]:
     }
 
 
-def _changes(period: Period, known: Period, account: Summary) -> dict[str, Any]:
+def _changes(period: Period, known: Period, account: DeploymentSummary) -> dict[str, Any]:
     deployments = [made for made in account.deployments if _within(made.at, period)]
     failed = [made.ended_by for made in deployments if made.ended_by is not None]
     rollbacks = [made for made in account.rollbacks if _within(made.at, period)]
@@ -151,7 +157,7 @@ def _changes(period: Period, known: Period, account: Summary) -> dict[str, Any]:
     }
 
 
-def _standby(period: Period, account: Summary, price: Price, now: Timestamp) -> dict[str, Any]:
+def _standby(period: Period, account: DeploymentSummary, price: Price, now: Timestamp) -> dict[str, Any]:
     hours = sum(held.seconds_in(period, now) for held in account.held) / 3600
     return {
         "hours": hours,

@@ -13,6 +13,7 @@ from typing import Any, Final
 
 from router.rollout.incidents.timeline_text import TimelineEntry
 from router.rollout.model import entry as kinds
+from router.rollout.text import format_duration
 
 Candidate = dict[str, Any]
 RECENT_S: Final = 3600.0
@@ -97,7 +98,7 @@ def _promotion(scene: CauseInputs) -> Candidate | None:
     before = scene.before
     clean = before is not None and before["requests"] >= 100 and not before["faults"] and after_s > 60
     began = "the first fault was seen" if scene.fault_at is not None else "it was rolled back"
-    told = f"{began} {spoken(max(0.0, after_s))} after {scene.version} was made active"
+    told = f"{began} {format_duration(max(0.0, after_s))} after {scene.version} was made active"
     good = f"until then it had answered {before['requests']:.0f} requests without a fault" if clean and before else ""
     claim = f"what is new in {scene.version}"
     return _candidate("version", "weak" if clean else "some", claim, told, good)
@@ -178,7 +179,7 @@ def _changes(scene: CauseInputs) -> list[Candidate]:
         before_s = scene.began_at - told.at
         if not 0 <= before_s <= RECENT_S:
             continue
-        when = f"{spoken(before_s)} before"
+        when = f"{format_duration(before_s)} before"
         if told.kind == kinds.MOVED and told.version in (scene.version, None):
             found.append(
                 _candidate("endpoints", "some", f"the new endpoints of {scene.version}", f"{when}: {told.text}")
@@ -188,15 +189,3 @@ def _changes(scene: CauseInputs) -> list[Candidate]:
         elif any(word in told.kind for word in _ALERTS):
             found.append(_candidate("data", "some", "the data: an alert spoke of it", f"{when}: {told.text}"))
     return found
-
-
-def spoken(seconds: float) -> str:
-    """Return a duration for people: `0.4 s`, `42.1 s`, `7 min 5 s`, `3 h 20 min`."""
-    if seconds < 99.5:
-        return f"{seconds:.3g} s"
-    if seconds < 120:
-        return f"{seconds:.0f} s"
-    minutes, rest = divmod(round(seconds), 60)
-    if minutes < 60:
-        return f"{minutes} min {rest} s" if rest else f"{minutes} min"
-    return f"{minutes // 60} h {minutes % 60} min"

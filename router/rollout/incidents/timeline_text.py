@@ -8,6 +8,7 @@ from typing import Any, Final
 
 from router.rollout.model import entry as kinds
 from router.rollout.model.entry import Entry
+from router.rollout.text import shorten
 
 TEXT_CHARS_MAX: Final = 400
 WINDOW_S: Final = 300.0
@@ -43,15 +44,10 @@ def describe(entry: Entry) -> TimelineEntry:
         entry.boot,
         entry.type,
         entry.actor,
-        shortened(text),
+        shorten(text, TEXT_CHARS_MAX),
         version if isinstance(version, str) else None,
         entry.seq,
     )
-
-
-def shortened(text: str, chars_max: int = TEXT_CHARS_MAX) -> str:
-    """Return `text`, cut to `chars_max` characters with a mark that it was."""
-    return text if len(text) <= chars_max else text[: chars_max - 1] + "…"
 
 
 def _because(data: _Data) -> str:

@@ -5,8 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Final
 
-from router.rollout.model import entry as kinds
-
 BOOT: Final = "boot"
 
 SEEDED: Final = "seeded"
@@ -131,7 +129,7 @@ class Entry:
     seq: int = 0
 
 
-SWITCHES: Final = frozenset({kinds.PROMOTED, kinds.SWITCHED, kinds.ROLLED_BACK})
+SWITCHES: Final = frozenset({PROMOTED, SWITCHED, ROLLED_BACK})
 
 
 def route_generation(entry: Entry) -> int | None:

@@ -10,8 +10,8 @@ from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
 from router.rollout.model import entry as kinds
-from router.rollout.model.entry import Entry
-from router.rollout.notifications.notification import SWITCHES, Notification, notice
+from router.rollout.model.entry import SWITCHES, Entry
+from router.rollout.notifications.notification import Notification, notice
 
 SECOND_NS: Final = 1_000_000_000
 CONFIRM_WAIT_S: Final = 3.0

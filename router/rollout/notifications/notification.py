@@ -10,11 +10,10 @@ from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Final, Literal
 
-from router.rollout.incidents.causes import spoken
-from router.rollout.incidents.durations import micros, millis
 from router.rollout.model import entry as kinds
-from router.rollout.model.entry import Entry
+from router.rollout.model.entry import SWITCHES, Entry
 from router.rollout.stats.figures import unit
+from router.rollout.text import format_duration, format_micros, format_millis
 
 Topic = Literal["rollback", "switch", "no_better_target", "proposal", "drill", "incident", "alert", "alarm", "test"]
 Severity = Literal["critical", "warning", "info"]
@@ -192,7 +191,7 @@ def _proposed(entry: Entry, times: Mapping[str, Any]) -> Notification:
             *((("Alert", f"{alert['name']}: {alert['summary']}"),) if alert else ()),
             ("Reason", data["reason"]),
             ("Asked by", entry.actor),
-            ("Decide within", f"{spoken(data['expire_after_s'])}, else {data['at_expiry']}"),
+            ("Decide within", f"{format_duration(data['expire_after_s'])}, else {data['at_expiry']}"),
             ("Proposal", data["proposal"]),
         ),
         data={
@@ -284,9 +283,9 @@ def _time_taken(entry: Entry, times: Mapping[str, Any]) -> tuple[tuple[str, str]
     if since_ns:
         parts.append(f"decided {max(0.0, (entry.monotonic_ns - since_ns) / 1e9):.1f} s after the first sign")
     if times:
-        parts.append(f"swap {micros(times['swap_us'])}")
+        parts.append(f"swap {format_micros(times['swap_us'])}")
     if times and times["confirmed_ms"] is not None:
-        parts.append(f"every worker followed within {millis(times['confirmed_ms'])}")
+        parts.append(f"every worker followed within {format_millis(times['confirmed_ms'])}")
     elif times:
         parts.append(f"workers {times['workers_unconfirmed']} have not confirmed")
     return (("Time taken", "; ".join(parts)),) if parts else ()
@@ -309,7 +308,6 @@ _ENDS: Final = {
     kinds.PROPOSAL_EXPIRED: "has expired",
     kinds.WITHDRAWN: "was withdrawn",
 }
-SWITCHES: Final = frozenset({kinds.PROMOTED, kinds.SWITCHED, kinds.ROLLED_BACK})
 _COMPOSERS: Final[dict[str, Callable[[Entry, Mapping[str, Any]], Notification | None]]] = {
     kinds.ROLLED_BACK: _rolled_back,
     kinds.PROMOTED: _switched,

@@ -17,6 +17,7 @@ import orjson
 
 from router.rollout import json_pointer
 from router.rollout.json_pointer import MISSING, Pointer
+from router.rollout.text import shorten
 from router.runtime.printable import printable
 
 MESSAGE_CHARS_MAX: Final = 200
@@ -41,9 +42,9 @@ class Schema:
             self._validator = jsonschema_rs.validator_for(text, mask=_MASK, offline=True, pattern_options=patterns)
         except jsonschema_rs.ValidationError as error:
             place = json_pointer.format(error.instance_path)
-            raise ValueError(f"is no usable JSON Schema: {short(error.message)}{place and f' at {place}'}") from None
+            raise ValueError(f"is no usable JSON Schema: {_message(error.message)}{place and f' at {place}'}") from None
         except ValueError as error:
-            raise ValueError(f"is no JSON: {short(str(error))}") from None
+            raise ValueError(f"is no JSON: {_message(str(error))}") from None
 
     def complaint(self, document: Any) -> tuple[str, str] | None:
         """Return (JSON pointer, what is wrong there) of the first thing that is; None if the document is as it should be.
@@ -55,14 +56,13 @@ class Schema:
             self._validator.validate(document)
         except ValueError as error:
             place = json_pointer.format(getattr(error, "instance_path", []))
-            return short(place), short(getattr(error, "message", str(error)))
+            return _message(place), _message(getattr(error, "message", str(error)))
         return None
 
 
-def short(text: str) -> str:
+def _message(text: str) -> str:
     """Return `text` in one visible line of bounded length."""
-    visible = printable(text[: MESSAGE_CHARS_MAX + 1])
-    return visible if len(visible) <= MESSAGE_CHARS_MAX else f"{visible[:MESSAGE_CHARS_MAX]}…"
+    return shorten(printable(text[: MESSAGE_CHARS_MAX + 1]), MESSAGE_CHARS_MAX, kept=MESSAGE_CHARS_MAX)
 
 
 TAIL_BYTES: Final = 512
@@ -170,7 +170,7 @@ def request_complaint(schema: Schema, body: bytes) -> Complaint | None:
     try:
         document = orjson.loads(body)
     except orjson.JSONDecodeError as error:
-        return Complaint("json", "", f"the body is not JSON: {short(error.msg)} (byte {error.pos})")
+        return Complaint("json", "", f"the body is not JSON: {_message(error.msg)} (byte {error.pos})")
     return _against(schema, document)
 
 
@@ -203,20 +203,20 @@ def _unreadable(rules: AnswerRules, body: bytes, error: orjson.JSONDecodeError) 
     try:
         document = json.loads(body) if rules.finite else None
     except (ValueError, RecursionError):
-        return Complaint("json", "", f"the body is not JSON: {short(error.msg)}")
+        return Complaint("json", "", f"the body is not JSON: {_message(error.msg)}")
     for place in rules.finite:
         if (found := _not_finite(document, place)) is not None:
             return found
-    return Complaint("json", "", f"the body is not JSON: {short(error.msg)}")
+    return Complaint("json", "", f"the body is not JSON: {_message(error.msg)}")
 
 
 # -- numbers
 def _not_finite(document: Any, pointed: Pointer) -> Complaint | None:
     for place, value in json_pointer.values(document, pointed):
         if value is MISSING:
-            return Complaint("finite", short(json_pointer.format(place)), "there is no number")
+            return Complaint("finite", _message(json_pointer.format(place)), "there is no number")
         if (found := _unnumbered(value, place, strict=True)) is not None:
-            return Complaint("finite", short(json_pointer.format(found[0])), found[1])
+            return Complaint("finite", _message(json_pointer.format(found[0])), found[1])
     return None
 
 
@@ -254,7 +254,9 @@ def _unnumbered_list(value: list[Any], place: Pointer, *, strict: bool) -> tuple
 def _not_allowed(document: Any, rule: Labels) -> Complaint | None:
     for place, value in json_pointer.values(document, rule.place):
         if value is MISSING:
-            return Complaint("label", short(json_pointer.format(place)), "there is no label")
+            return Complaint("label", _message(json_pointer.format(place)), "there is no label")
         if isinstance(value, (list, dict)) or (isinstance(value, bool), value) not in rule.allowed:
-            return Complaint("label", short(json_pointer.format(place)), "a label that is not among the allowed ones")
+            return Complaint(
+                "label", _message(json_pointer.format(place)), "a label that is not among the allowed ones"
+            )
     return None

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from router.errors import OperatorError
-from router.runtime.printable import short
+from router.rollout.text import shorten_line
 
 SCHEME: Final = "models:/"
 TAG_ENDPOINTS: Final = "rollback_router.endpoints"
@@ -81,5 +81,5 @@ def quarantine(tags: Mapping[str, str]) -> dict[str, str | None] | None:
     reason, marked = tags.get(TAG_REASON), tags.get(TAG_QUARANTINED)
     if (marked is None and reason is None) or (marked is not None and marked.strip().lower() in _NO):
         return None
-    incident = short(tags.get(TAG_INCIDENT, ""), INCIDENT_CHARS_MAX)
-    return {"reason": short(reason or "", REASON_CHARS_MAX) or "no reason given", "incident": incident or None}
+    incident = shorten_line(tags.get(TAG_INCIDENT, ""), INCIDENT_CHARS_MAX)
+    return {"reason": shorten_line(reason or "", REASON_CHARS_MAX) or "no reason given", "incident": incident or None}

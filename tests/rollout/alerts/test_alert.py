@@ -15,9 +15,9 @@ from router.rollout.alerts.alert import (
     RawAlert,
     decide,
     parse,
-    short,
     short_labels,
 )
+from router.rollout.text import shorten_line
 
 NOW = 1_000_000.0
 FRESH_S = 600.0
@@ -103,8 +103,8 @@ def test_what_becomes_of_it(alert: Alert, active: str | None, since: float, fate
 
 
 def test_a_strangers_words_are_short_and_visible() -> None:
-    assert short("a\nb\x00c\u202e d", 20) == "a b\\u0000c\\u202e d"
-    assert short("x" * 30, 10) == "xxxxxxxxx…"
+    assert shorten_line("a\nb\x00c\u202e d", 20) == "a b\\u0000c\\u202e d"
+    assert shorten_line("x" * 30, 10) == "xxxxxxxxx…"
     many = {f"label{number:02}": "v" * 100 for number in range(40)} | {"severity": "critical"}
     kept = short_labels(many)
     assert len(kept) == LABELS_KEPT_MAX

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from router.rollout.drills.drill import Drill, DrillEnd, DrillPlan, Observation, Phase, SwapBack
+from router.rollout.drills.drill import Drill, DrillEnd, DrillPhase, DrillPlan, Observation, SwapBack
 
 SECOND = 1_000_000_000
 PLAN = DrillPlan("svc-drill-1", "svc", "real", "operator", "ann", "Tuesday", "v1", "v2", 10.0)
@@ -136,4 +136,4 @@ def test_after_a_restart_it_goes_home_at_once() -> None:
 
 
 def test_phases_have_names() -> None:
-    assert [phase.value for phase in Phase] == ["asked", "away", "returning", "home", "over"]
+    assert [phase.value for phase in DrillPhase] == ["asked", "away", "returning", "home", "over"]

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from router.rollout.history import deployment_log as ledgers
-from router.rollout.history.deployment_log import DeploymentLog, StandbyPeriod, Summary, Timestamp
+from router.rollout.history.deployment_log import DeploymentLog, DeploymentSummary, StandbyPeriod, Timestamp
 from router.rollout.history.period import Period
 from router.rollout.model.entry import Entry
 
@@ -56,7 +56,7 @@ class Story:
         return self.tell("drained", at_h + 0.01, states={left: "retired"}, freed=[left])
 
     @property
-    def account(self) -> Summary:
+    def account(self) -> DeploymentSummary:
         return self.ledger.account()
 
     def held(self, since_h: float = 0, until_h: float = 1000) -> float:

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import pytest
 
-from router.rollout.history.deployment_log import Summary, Timestamp
+from router.rollout.history.deployment_log import DeploymentSummary, Timestamp
 from router.rollout.history.period import Period
 from router.rollout.history.service_report import Price, Totals, report
 from router.rollout.outcome import OUTCOMES, Outcome
@@ -29,7 +29,7 @@ def outcomes(**counts: int) -> tuple[int, ...]:
     return tuple(counts.get(outcome.label, 0) for outcome in OUTCOMES)
 
 
-def scenario() -> Summary:
+def scenario() -> DeploymentSummary:
     story = Story().seed(standby=False).deploy(24, "v2", "v1").roll_back(25, "v2", "v1", found_after_s=40)
     story.deploy(48, "v3", "v1").roll_back(49, "v3", "v1", found_after_s=None).deploy(72, "v4", "v1")
     story.tell("switched", 88, **{"from": "v4"}, to="v1", states={"v1": "active", "v4": "standby"})

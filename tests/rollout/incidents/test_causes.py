@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from router.rollout.incidents.causes import CauseInputs, candidates, spoken
+from router.rollout.incidents.causes import CauseInputs, candidates
 from router.rollout.incidents.timeline_text import TimelineEntry
 from router.rollout.model import entry as kinds
 
@@ -129,18 +129,3 @@ def test_what_else_had_changed_comes_after_what_is_stronger() -> None:
         ("data", "some"),
         ("settings", "weak"),
     ]
-
-
-@pytest.mark.parametrize(
-    ("duration_s", "text"),
-    [
-        (0.4, "0.4 s"),
-        (42.06, "42.1 s"),
-        (110.0, "110 s"),
-        (425.0, "7 min 5 s"),
-        (120.0, "2 min"),
-        (12_000, "3 h 20 min"),
-    ],
-)
-def test_durations_as_people_say_them(duration_s: float, text: str) -> None:
-    assert spoken(duration_s) == text
