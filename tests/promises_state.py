@@ -23,7 +23,7 @@ STATE: Final = (
           "stored_ns = self._carry_out(commands, decided_ns)", weakened="behind submit"),
     Guard(8, "end_to_end/test_hanging.py::test_nothing_waits_for_what_hangs_and_all_of_it_is_told",
           "control/incidents/addon.py", "IncidentsAddon._write",
-          "self._control_loop.tasks.spawn(self._rendered(incident)", weakened="done on the loop instead"),
+          "self._control_loop.tasks.spawn(self._render(incident)", weakened="done on the loop instead"),
     Guard(8, "end_to_end/test_hanging.py::test_nothing_waits_for_what_hangs_and_all_of_it_is_told",
           "control/notify/addon.py", "NotifyAddon._begin",
           "self._tasks.spawn(delivery.run()", weakened="done on the loop instead"),

@@ -1,8 +1,8 @@
-"""Opens an incident for each rollback, watches what follows, keeps its files, takes what people add.
+"""Opens an incident for each rollback, takes sample snapshots until it is over, writes its files, and takes operators' edits.
 
-The samples around a rollback are frozen at once, and again while the fine ones are still there, until `incidents.after_s`
-have passed. All else comes from the journal, so a control that died over it leaves nothing behind that its successor could
-not put together: from the journal, from the sample ring in shared memory, and from the files as far as they were written.
+The first snapshot of the samples around a rollback is taken at once. More follow while the fine-grained samples exist, until
+`incidents.after_s` has passed. Everything else comes from the journal. If control dies, its successor restores the incident
+from the journal, from the sample ring in shared memory, and from the files that were written.
 """
 
 from __future__ import annotations
@@ -42,22 +42,23 @@ from router.settings.settings import Settings
 from router.shm import layout as at
 
 log = logging.getLogger(__name__)
-LOOKS_S: Final = (0.0, 5.0, 15.0, 30.0, 60.0)
-"""After the decision; then every 60 s, and at the end."""
+SNAPSHOT_TIMES_S: Final = (0.0, 5.0, 15.0, 30.0, 60.0)
+"""When snapshots are taken, in seconds after the decision. Then every 60 s, and at the end."""
 REMEMBERED_MAX: Final = 50
-"""Incidents whose frozen samples are in memory; the others are read from their files when they are asked for."""
-HANGING_S: Final = 10.0
-"""A disk that takes longer for one incident is alarmed."""
+"""Incidents whose samples are in memory. The samples of the others are read from their files on request."""
+HUNG_S: Final = 10.0
+"""An alarm is raised if the disk takes longer than this for one incident."""
 CONFIRM_WAIT_S: Final = 5.0
-"""Beyond `confirm_timeout_s`, since the decision or this control's start: a record without confirmation is complete then."""
+"""Added to `confirm_timeout_s`, counted from the decision or from this control's start. After that an incident counts as
+complete without a confirmation."""
 _FILES_CODE: Final = "incident_files_unwritable"
 
 
 @dataclass(slots=True)
 class _OpenIncident:
-    """An incident whose `after` is not over. `due_ns`: when it is looked at next."""
+    """An incident whose `incidents.after_s` has not passed. `due_ns`: when the next snapshot is taken."""
 
-    story: Timeline
+    timeline: Timeline
     due_ns: int
 
 
@@ -68,233 +69,246 @@ class IncidentsAddon(Addon):
         self,
         control_loop: ControlLoop,
         settings: Settings,
-        cabinet: IncidentFiles,
+        files: IncidentFiles,
         entries: Sequence[Entry],
-        around: IncidentContext | None = None,
+        context: IncidentContext | None = None,
     ) -> None:
         self._control_loop = control_loop
-        self._context = around
+        self._context = context
         self._settings = settings.incidents
         self.on_whole: Callable[[Entry], None] = lambda opening: None
-        """Told the fact that opened an incident once its record is complete."""
-        self._files = cabinet
-        cabinet.on_trouble = self._trouble
-        self._disk_hangs = False
+        """Called with the entry that opened an incident once the incident is complete."""
+        self._files = files
+        files.on_error = self._disk_error
+        self._disk_hung = False
         self._timelines = Timelines()
         self._reviews = Reviews()
         self._snapshots: OrderedDict[str, SampleSnapshot] = OrderedDict()
         self._costs: dict[str, Document | None] = {}
-        """What the list tells of each; None where no file says it."""
+        """The cost of each incident in the list; None if no file holds it."""
         self._open_incidents: dict[str, _OpenIncident] = {}
         self._changed: set[str] = set()
         self._since_ns = clock.now_ns()
         self._lock = asyncio.Lock()
         self._snapshotting = asyncio.Lock()
         self._rendering = asyncio.Lock()
-        for entry in _true_ones(entries):
+        for entry in _effective_entries(entries):
             self._timelines.apply(entry)
             self._reviews.apply(entry)
-        control_loop.tasks.spawn(self._take_up(list(self._timelines.timelines.values())), "incidents of before")
+        control_loop.tasks.spawn(self._resume(list(self._timelines.timelines.values())), "incidents of before")
 
-    # -- what an office does
+    # -- the add-on
     def on_entry(self, entry: Entry) -> None:
-        """Fold a fact; a rollback opens an incident."""
+        """Fold an entry. A rollback opens an incident."""
         changed = self._timelines.apply(entry)
         self._reviews.apply(entry)
         self._changed |= changed
         if opens(entry):
-            story = self._timelines.timelines[entry.data["incident"]]
-            self._open_incidents[story.incident] = watch = _OpenIncident(story, entry.monotonic_ns)
-            # One that is older than we are was stored by a predecessor, and its note made a fact only now.
-            self._look(story.incident, watch, entry.monotonic_ns, kept=entry.monotonic_ns < self._since_ns)
+            timeline = self._timelines.timelines[entry.data["incident"]]
+            self._open_incidents[timeline.incident] = open_incident = _OpenIncident(timeline, entry.monotonic_ns)
+            # An entry older than this control was stored by its predecessor as a pending entry, and journalled only now.
+            self._take_snapshot(
+                timeline.incident, open_incident, entry.monotonic_ns, from_memory=entry.monotonic_ns < self._since_ns
+            )
 
     def on_second(self, now_ns: int) -> None:
-        """Look again where it is time, and have written what has changed."""
-        for incident, watch in list(self._open_incidents.items()):
-            if now_ns >= watch.due_ns or watch.story.closed:
-                self._look(incident, watch, now_ns)
+        """Take the snapshots that are due, and write the files of the incidents that have changed."""
+        for incident, open_incident in list(self._open_incidents.items()):
+            if now_ns >= open_incident.due_ns or open_incident.timeline.closed:
+                self._take_snapshot(incident, open_incident, now_ns)
         changed, self._changed = self._changed, set()
         for incident in changed:
             self._write(incident)
-        busy_s, hung = self._files.busy_s(), self._disk_hangs
-        self._disk_hangs = busy_s > HANGING_S
-        if self._disk_hangs:
-            self._trouble(f"no answer from the disk for {busy_s:.0f} s")
-        elif hung:  # the cabinet tells of what failed, and it had nothing to tell if the disk took the files at last
-            self._trouble(self._files.trouble)
+        busy_s, hung = self._files.busy_s(), self._disk_hung
+        self._disk_hung = busy_s > HUNG_S
+        if self._disk_hung:
+            self._disk_error(f"no answer from the disk for {busy_s:.0f} s")
+        elif (
+            hung
+        ):  # IncidentFiles reports only changes of the error, and there was none if the disk took the files at last
+            self._disk_error(self._files.error)
 
-    def _trouble(self, why: str | None) -> None:
-        """The disk does not take the files, or (None) does again."""
+    def _disk_error(self, why: str | None) -> None:
+        """Raise the alarm that the disk does not take the files; clear it if `why` is None."""
         if why is None:
             self._control_loop.alarms.down(_FILES_CODE)
         else:
-            told = f"the reports of incidents cannot be written: {why}; they are kept in memory and tried again"
-            self._control_loop.alarms.up(_FILES_CODE, told)
+            detail = f"the reports of incidents cannot be written: {why}; they are kept in memory and tried again"
+            self._control_loop.alarms.up(_FILES_CODE, detail)
 
     def reconfigure(self, settings: Settings) -> None:
-        """Watch and keep by other settings from now on."""
+        """Apply changed settings."""
         self._settings = settings.incidents
         self._files.kept_max = settings.incidents.kept_max
 
     def status(self, service: str) -> dict[str, Any]:
-        """Name the incidents of a service that nobody has closed."""
-        return {"incidents_open": self._open_ones(service)}
+        """Return the ids of the incidents of a service that are not closed."""
+        return {"incidents_open": self._open_ids(service)}
 
     def metrics(self) -> Iterable[Metric]:
-        """How many incidents are open."""
+        """Return the number of open incidents."""
         family = GaugeMetricFamily(
             "rollback_router_incidents_open", "Incidents that nobody has closed.", labels=["service"]
         )
         for service in sorted(self._control_loop.services):
-            family.add_metric([service], len(self._open_ones(service)))
+            family.add_metric([service], len(self._open_ids(service)))
         return [family]
 
     async def close(self) -> None:
-        """Have everything written that has changed."""
+        """Write the files of all incidents that have changed."""
         for incident in self._changed:
-            await self._rendered(incident)
+            await self._render(incident)
         await self._files.close()
 
-    def _open_ones(self, service: str) -> list[str]:
-        told = self._control_loop.services[service].registry.incidents
-        return [one["id"] for one in reversed(told) if self._reviews.of(one["id"]).status != "closed"]
+    def _open_ids(self, service: str) -> list[str]:
+        records = self._control_loop.services[service].registry.incidents
+        return [record["id"] for record in reversed(records) if self._reviews.of(record["id"]).status != "closed"]
 
-    # -- freezing
-    def _look(self, incident: str, watch: _OpenIncident, now_ns: int, *, kept: bool = False) -> None:
-        """Freeze what the samples say now. Gathering them takes microseconds, what is made of them is a thread's work."""
-        decided_ns = watch.story.opening.monotonic_ns
+    # -- snapshots
+    def _take_snapshot(
+        self, incident: str, open_incident: _OpenIncident, now_ns: int, *, from_memory: bool = False
+    ) -> None:
+        """Take a snapshot of the samples. Gathering them takes microseconds; a thread summarizes them."""
+        decided_ns = open_incident.timeline.opening.monotonic_ns
         after_ns = int(self._settings.after_s * SECOND_NS)
         passed_s = (now_ns - decided_ns) / SECOND_NS
-        following_s = next((at_s for at_s in LOOKS_S if at_s > passed_s), (passed_s // 60 + 1) * 60)
-        watch.due_ns = decided_ns + min(int(following_s * SECOND_NS), after_ns)
-        glance = self._current_snapshot(watch.story, now_ns, kept=kept)
-        if glance.whole:
+        following_s = next((at_s for at_s in SNAPSHOT_TIMES_S if at_s > passed_s), (passed_s // 60 + 1) * 60)
+        open_incident.due_ns = decided_ns + min(int(following_s * SECOND_NS), after_ns)
+        snapshot = self._current_snapshot(open_incident.timeline, now_ns, from_memory=from_memory)
+        if snapshot.whole:
             del self._open_incidents[incident]
-        self._control_loop.tasks.spawn(self._snapshot(glance), f"samples of {incident}")
+        self._control_loop.tasks.spawn(self._snapshot(snapshot), f"samples of {incident}")
 
     def _current_snapshot(
-        self, story: Timeline, now_ns: int, known: SampleSnapshot | None = None, *, kept: bool = False
+        self, timeline: Timeline, now_ns: int, known: SampleSnapshot | None = None, *, from_memory: bool = False
     ) -> Snapshot:
-        """`kept`: look into shared memory, too, for what the judge of this control has not seen."""
-        service_controller = self._control_loop.services[story.service]
-        segment = self._control_loop.segment if kept else None
-        left, back = (trail_of(service_controller, story.places.get(version or ""), segment) for version in story.ends)
-        target = service_controller.registry.targets.get(story.ends[0] or "")
-        over = now_ns - story.opening.monotonic_ns >= int(self._settings.after_s * SECOND_NS)
-        whole = story.closed or (over and not self._confirming(story, now_ns))
+        """Return the samples of now. `from_memory`: read shared memory, too, for samples that this control's judge never saw."""
+        service_controller = self._control_loop.services[timeline.service]
+        segment = self._control_loop.segment if from_memory else None
+        left, back = (
+            trail_of(service_controller, timeline.places.get(version or ""), segment) for version in timeline.ends
+        )
+        target = service_controller.registry.targets.get(timeline.ends[0] or "")
+        over = now_ns - timeline.opening.monotonic_ns >= int(self._settings.after_s * SECOND_NS)
+        whole = timeline.closed or (over and not self._awaiting_confirmation(timeline, now_ns))
         endpoints = target.endpoints if target else ()
-        return Snapshot(story, known, (left, back), endpoints, now_ns, whole, reconstructed=kept)
+        return Snapshot(timeline, known, (left, back), endpoints, now_ns, whole, reconstructed=from_memory)
 
-    def _confirming(self, story: Timeline, now_ns: int) -> bool:
-        """Whether the workers' confirmation is to come yet: a start makes the one that its predecessor did not journal."""
-        if story.confirmed is not None or story.opening.type != kinds.ROLLED_BACK:
+    def _awaiting_confirmation(self, timeline: Timeline, now_ns: int) -> bool:
+        """Return whether the workers' confirmation is still to come. A start makes up for one that was not journalled."""
+        if timeline.confirmed is not None or timeline.opening.type != kinds.ROLLED_BACK:
             return False
         wait_s = self._control_loop.settings.timeouts.confirm_timeout_s + CONFIRM_WAIT_S
-        return now_ns - max(story.opening.monotonic_ns, self._since_ns) < int(wait_s * SECOND_NS)
+        return now_ns - max(timeline.opening.monotonic_ns, self._since_ns) < int(wait_s * SECOND_NS)
 
-    async def _snapshot(self, glance: Snapshot) -> None:
-        async with self._snapshotting:  # one after the other: each goes on where the last one ended
-            known = glance.known or self._snapshots.get(glance.timeline.incident)
-            seen = await asyncio.to_thread(replace(glance, known=known).samples)
-            self._remember(glance.timeline.incident, await self._joined(glance, known or {}, seen))
-        self._changed.discard(glance.timeline.incident)
-        await self._rendered(glance.timeline.incident)
-        if glance.whole:
-            self.on_whole(glance.timeline.opening)
+    async def _snapshot(self, snapshot: Snapshot) -> None:
+        async with self._snapshotting:  # one after the other: each continues where the last one ended
+            known = snapshot.known or self._snapshots.get(snapshot.timeline.incident)
+            seen = await asyncio.to_thread(replace(snapshot, known=known).samples)
+            self._remember(snapshot.timeline.incident, await self._with_context(snapshot, known or {}, seen))
+        self._changed.discard(snapshot.timeline.incident)
+        await self._render(snapshot.timeline.incident)
+        if snapshot.whole:
+            self.on_whole(snapshot.timeline.opening)
 
-    async def _joined(self, glance: Snapshot, known: SampleSnapshot, seen: SampleSnapshot) -> SampleSnapshot:
-        """Return `seen` with what is known of the time around it. Later looks find no more requests than earlier ones, once
-        workers have overwritten some; how many a service has in all is asked aside, for it is asked of a disk."""
+    async def _with_context(self, snapshot: Snapshot, known: SampleSnapshot, seen: SampleSnapshot) -> SampleSnapshot:
+        """Return `seen` with the failing requests and the volume of the service.
+
+        A later snapshot may find fewer failing requests, because workers overwrite the oldest; the larger set is kept. The
+        volume is measured in a task of its own, because that reads the disk.
+        """
         if self._context is None:
             return seen
-        found = await self._context.failures(glance.timeline, seen["start_ns"], self._settings.failures_max)
+        found = await self._context.failures(snapshot.timeline, seen["start_ns"], self._settings.failures_max)
         earlier = known.get("failures")
-        if glance.whole or not known:
-            self._control_loop.tasks.spawn(self._measured(glance.timeline), f"volume of {glance.timeline.incident}")
-        kept = earlier if earlier and earlier["seen"] >= found["seen"] else found
-        now = self._snapshots.get(glance.timeline.incident) or known  # which may have been measured meanwhile
-        return {**seen, "failures": kept, "volume": now.get("volume")}
+        if snapshot.whole or not known:
+            self._control_loop.tasks.spawn(
+                self._measure_volume(snapshot.timeline), f"volume of {snapshot.timeline.incident}"
+            )
+        failures = earlier if earlier and earlier["seen"] >= found["seen"] else found
+        now = self._snapshots.get(snapshot.timeline.incident) or known  # may have its volume by now
+        return {**seen, "failures": failures, "volume": now.get("volume")}
 
-    async def _measured(self, story: Timeline) -> None:
-        """Ask how many requests there are in the window of what was promised."""
+    async def _measure_volume(self, timeline: Timeline) -> None:
+        """Count the requests in the window of the service's objective."""
         assert self._context is not None
-        service = self._control_loop.services[story.service].service
-        volume = await self._context.volume(story.service, service.objective, story.opening.at)
-        if volume is not None and (frozen := self._snapshots.get(story.incident)) is not None:
-            self._snapshots[story.incident] = {**frozen, "volume": volume}
-            self._changed.add(story.incident)
+        service = self._control_loop.services[timeline.service].service
+        volume = await self._context.volume(timeline.service, service.objective, timeline.opening.at)
+        if volume is not None and (samples := self._snapshots.get(timeline.incident)) is not None:
+            self._snapshots[timeline.incident] = {**samples, "volume": volume}
+            self._changed.add(timeline.incident)
 
-    def _remember(self, incident: str, frozen: SampleSnapshot) -> None:
-        self._snapshots[incident] = frozen
-        self._note_cost(incident, frozen)
+    def _remember(self, incident: str, samples: SampleSnapshot) -> None:
+        self._snapshots[incident] = samples
+        self._record_cost(incident, samples)
         self._snapshots.move_to_end(incident)
         while len(self._snapshots) > REMEMBERED_MAX:
             self._snapshots.popitem(last=False)
 
     # -- after a restart
-    async def _take_up(self, stories: list[Timeline]) -> None:
-        """Go on where a predecessor was: complete what is not whole, write what has no file."""
+    async def _resume(self, timelines: list[Timeline]) -> None:
+        """Continue the work of the predecessor: complete incidents that are not complete, write files that are missing."""
         now_ns, boot = clock.now_ns(), self._control_loop.segment.words[at.H_BOOT]
         written = await self._files.listing()
-        for story in stories[-self._settings.kept_max :]:
-            told = self._entry_seen(story.incident)
-            if told is None or story.incident in self._open_incidents:
+        for timeline in timelines[-self._settings.kept_max :]:
+            record = self._record(timeline.incident)
+            if record is None or timeline.incident in self._open_incidents:
                 continue
-            fresh = story.opening.boot == boot and now_ns - story.opening.monotonic_ns < BEFORE_S * SECOND_NS
+            fresh = timeline.opening.boot == boot and now_ns - timeline.opening.monotonic_ns < BEFORE_S * SECOND_NS
             if fresh:
-                await self._go_on(story)
-            elif written is not None and written.get(story.incident, 0.0) < self._changed_at(story):
-                self._changed.add(story.incident)
+                await self._continue(timeline)
+            elif written is not None and written.get(timeline.incident, 0.0) < self._changed_at(timeline):
+                self._changed.add(timeline.incident)
 
-    def _changed_at(self, story: Timeline) -> float:
-        """When something was last added; a file that is older was not written after it."""
-        return max(story.lines.kept[-1].at, self._reviews.of(story.incident).at or 0.0)
+    def _changed_at(self, timeline: Timeline) -> float:
+        """Return when something was last added (wall seconds). An older file lacks it."""
+        return max(timeline.lines.kept[-1].at, self._reviews.of(timeline.incident).at or 0.0)
 
-    async def _go_on(self, story: Timeline) -> None:
-        filed = await self._filed(story.incident)
+    async def _continue(self, timeline: Timeline) -> None:
+        filed = await self._filed(timeline.incident)
         if filed is not None and filed["whole"]:
             return
         now_ns = clock.now_ns()
-        await self._snapshot(self._current_snapshot(story, now_ns, filed, kept=True))
-        if not self._snapshots[story.incident]["whole"]:
-            self._open_incidents[story.incident] = _OpenIncident(story, now_ns)
+        await self._snapshot(self._current_snapshot(timeline, now_ns, filed, from_memory=True))
+        if not self._snapshots[timeline.incident]["whole"]:
+            self._open_incidents[timeline.incident] = _OpenIncident(timeline, now_ns)
 
     async def _filed(self, incident: str) -> SampleSnapshot | None:
-        """Return what the file of an incident keeps of its samples; None if there is none that can be read."""
+        """Return the samples in the file of an incident; None if there is no readable file."""
         raw = await self._files.read(incident)
         if raw is None:
             return None
         try:
             filed = orjson.loads(raw)
             newer = filed["record"]["format"] > FORMAT
-            frozen: SampleSnapshot | None = None if newer else filed["frozen"]
+            samples: SampleSnapshot | None = None if newer else filed["frozen"]
         except (orjson.JSONDecodeError, KeyError, TypeError) as error:
             log.warning("the file of incident %s cannot be used: %r", incident, error)
             return None
-        if frozen is not None and incident not in self._snapshots:
-            self._note_cost(incident, frozen)
-        return frozen
+        if samples is not None and incident not in self._snapshots:
+            self._record_cost(incident, samples)
+        return samples
 
     # -- documents
     def understood(self) -> set[str]:
-        """Return the incidents of which people have said the root cause."""
+        """Return the incidents whose root cause is recorded."""
         return self._reviews.understood()
 
     async def listing(self) -> Document:
-        """Return all incidents in short, newest first, each with the cost that its page tells."""
-        found = [
-            told
+        """Return all incidents in short, newest first, each with the cost that its page shows."""
+        records = [
+            record
             for service_controller in self._control_loop.services.values()
-            for told in service_controller.registry.incidents
+            for record in service_controller.registry.incidents
         ]
-        found.sort(key=lambda told: -told["detection_at"])
-        known = dict.fromkeys(told["id"] for told in found)
+        records.sort(key=lambda record: -record["detection_at"])
+        known = dict.fromkeys(record["id"] for record in records)
         self._costs = {incident: cost for incident, cost in self._costs.items() if incident in known}
         await self._read_costs([incident for incident in known if incident not in self._costs])
-        return {"incidents": [{**status.incident(told), **self._in_short(told)} for told in found]}
+        return {"incidents": [{**status.incident(record), **self._brief(record)} for record in records]}
 
     async def _read_costs(self, incidents: Sequence[str]) -> None:
-        """Find out what the files say that nobody has read since the start. A disk that hangs is not waited for."""
+        """Read the costs from files that were not read since the start. Gives up if the disk hangs."""
         written = await self._files.listing() if incidents else None
         if written is None:
             return
@@ -308,23 +322,23 @@ class IncidentsAddon(Addon):
                 "the list of incidents tells what was known at the decision: their files cannot be read in time"
             )
 
-    def _in_short(self, told: Document) -> Document:
-        """The cost, whether it is complete, and what people have said."""
-        cost, review = self._costs.get(told["id"]), self._reviews.of(told["id"])
-        said = {name: getattr(review, name) for name in ("status", "severity", "owner", "revision")}
-        return {**(cost or {"complete": False}), **said}
+    def _brief(self, record: Document) -> Document:
+        """Return the cost, whether it is complete, and the review."""
+        cost, review = self._costs.get(record["id"]), self._reviews.of(record["id"])
+        reviewed = {name: getattr(review, name) for name in ("status", "severity", "owner", "revision")}
+        return {**(cost or {"complete": False}), **reviewed}
 
-    def _note_cost(self, incident: str, frozen: SampleSnapshot) -> None:
-        """Keep what the list of incidents tells: frozen samples of most are in files alone."""
-        if (told := self._entry_seen(incident)) is not None:
-            cost = cost_of(told, frozen)
-            self._costs[incident] = {**{name: cost[name] for name in SHORT}, "complete": bool(frozen["whole"])}
+    def _record_cost(self, incident: str, samples: SampleSnapshot) -> None:
+        """Keep the cost for the list of incidents: the samples of most incidents are only in files."""
+        if (record := self._record(incident)) is not None:
+            cost = cost_of(record, samples)
+            self._costs[incident] = {**{name: cost[name] for name in SHORT}, "complete": bool(samples["whole"])}
 
-    def _entry_seen(self, incident: str) -> Document | None:
+    def _record(self, incident: str) -> Document | None:
         for service_controller in self._control_loop.services.values():
-            for told in service_controller.registry.incidents:
-                if told["id"] == incident:
-                    return told
+            for record in service_controller.registry.incidents:
+                if record["id"] == incident:
+                    return record
         return None
 
     async def document(self, incident: str) -> Document:
@@ -332,63 +346,63 @@ class IncidentsAddon(Addon):
         return await asyncio.to_thread(document, await self._sources(incident))
 
     async def _sources(self, incident: str) -> Sources:
-        if self._entry_seen(incident) is None:
+        if self._record(incident) is None:
             raise OperatorError(404, "incident_unknown", f"there is no incident {incident!r}", exit_code=9)
-        frozen = self._snapshots.get(incident) or await self._filed(incident)
-        return self._gathered(incident, frozen)
+        samples = self._snapshots.get(incident) or await self._filed(incident)
+        return self._gather(incident, samples)
 
-    def _gathered(self, incident: str, frozen: SampleSnapshot | None) -> Sources:
-        told, story = self._entry_seen(incident), self._timelines.timelines.get(incident)
-        assert told is not None
-        still = replace(story, lines=story.lines.copy()) if story is not None else None
-        return Sources(told, self._reviews.of(incident), still, frozen, incident in self._open_incidents)
+    def _gather(self, incident: str, samples: SampleSnapshot | None) -> Sources:
+        record, timeline = self._record(incident), self._timelines.timelines.get(incident)
+        assert record is not None
+        copy = replace(timeline, lines=timeline.lines.copy()) if timeline is not None else None
+        return Sources(record, self._reviews.of(incident), copy, samples, incident in self._open_incidents)
 
     def _write(self, incident: str) -> None:
-        if self._entry_seen(incident) is None:
+        if self._record(incident) is None:
             return
-        self._control_loop.tasks.spawn(self._rendered(incident), f"files of {incident}")
+        self._control_loop.tasks.spawn(self._render(incident), f"files of {incident}")
 
-    async def _rendered(self, incident: str) -> None:
-        """Of an older one what its file keeps of the samples stays."""
-        async with self._rendering:  # so that the files of what was known last are put last
-            frozen = self._snapshots.get(incident) or await self._filed(incident)
-            self._files.put(incident, await asyncio.to_thread(_files, self._gathered(incident, frozen)))
+    async def _render(self, incident: str) -> None:
+        """Render an incident and write its files. The samples of an older one are taken from its file."""
+        async with self._rendering:  # so that the newest state is written last
+            samples = self._snapshots.get(incident) or await self._filed(incident)
+            self._files.put(incident, await asyncio.to_thread(_render_files, self._gather(incident, samples)))
 
-    # -- what people add
+    # -- edits by operators
     async def edit(self, incident: str, edit: Edit, actor: str, revision: int | None) -> Document:
-        """Journal an edit and return the incident; raise OperatorError, having changed nothing, if it is refused.
+        """Journal an edit and return the incident; raise OperatorError if it is refused, without any change.
 
-        `revision`: only if the review is still that one (412).
+        `revision`: refuse the edit (412) if the review has another revision by now.
         """
-        told = self._entry_seen(incident)
-        if told is None:
+        known = self._record(incident)
+        if known is None:
             raise OperatorError(404, "incident_unknown", f"there is no incident {incident!r}", exit_code=9)
         async with self._lock:
             review = self._reviews.of(incident)
             if revision is not None and revision != review.revision:
                 detail = f"incident {incident} is at revision {review.revision}, not {revision}: read it again and decide anew"
                 raise OperatorError(412, "revision_stale", detail, exit_code=9, facts={"revision": review.revision})
-            executor = self._control_loop.services[told["service"]].executor
+            executor = self._control_loop.services[known["service"]].executor
             record = Record(kinds.INCIDENT_EDITED, actor, {"incident": incident, **review.checked(edit)})
             for entry in await executor.append_and_apply(record):
                 self._reviews.apply(entry)
         return await self.document(incident)
 
 
-def _files(sources: Sources) -> Files:
-    """Return everything rendered; some 40 ms of CPU, on a thread."""
+def _render_files(sources: Sources) -> Files:
+    """Return the files of an incident. Takes some 40 ms of CPU; call it in a thread."""
     made = document(sources)
     picture = rendering.svg(made)
     files = {
-        ".json": json_bytes({**made, "frozen": sources.frozen}, orjson.OPT_INDENT_2) + b"\n",
+        ".json": json_bytes({**made, "frozen": sources.samples}, orjson.OPT_INDENT_2) + b"\n",
         ".md": rendering.markdown(made).encode(),
         ".html": rendering.html(made).encode(),
     }
     return {**files, ".svg": picture.encode()} if picture else files
 
 
-def _true_ones(entries: Sequence[Entry]) -> list[Entry]:
-    """Return the facts of all services that became true, in their order."""
+def _effective_entries(entries: Sequence[Entry]) -> list[Entry]:
+    """Return the entries of all services that took effect, in their order."""
     services = {entry.service for entry in entries}
     found = [entry for name in services for entry in effective_entries([e for e in entries if e.service == name])]
     return sorted(found, key=lambda entry: entry.seq)

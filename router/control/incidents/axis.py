@@ -1,4 +1,4 @@
-"""One axis of a chart: from numbers to places, and which numbers are written beside it."""
+"""One axis of a chart: maps values to pixels, and chooses the ticks."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from typing import Final
 
 _STEPS_S: Final = (1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600)
 _LINEAR_RATIO_MAX: Final = 30.0
-"""Values that differ by more are shown on a logarithmic axis."""
+"""If the largest and the smallest value differ by a larger factor, the axis is logarithmic."""
 
 
 @dataclass(frozen=True, slots=True)
 class Axis:
-    """`low` lies at `start` (pixels), `high` at `end`; `ticks` are (value, what is written there)."""
+    """`low` lies at `start` (pixels), `high` at `end`; `ticks` are (value, label)."""
 
     low: float
     high: float
@@ -23,7 +23,7 @@ class Axis:
     logarithmic: bool = False
 
     def place(self, value: float) -> float:
-        """Return where `value` lies; what is outside lies at the edge."""
+        """Return the pixel of `value`. A value outside of the axis lies at its edge."""
         low, high = (math.log10(self.low), math.log10(self.high)) if self.logarithmic else (self.low, self.high)
         value = math.log10(max(value, self.low)) if self.logarithmic else value
         share = (value - low) / (high - low)
@@ -56,7 +56,7 @@ def value_axis(values: list[float], start: float, end: float, high_min: float = 
 
 
 def spread_axis(values: list[float], start: float, end: float) -> Axis:
-    """Return an axis for values above zero: logarithmic if they differ much, else from zero."""
+    """Return an axis for positive values: logarithmic if they differ much, else from zero."""
     above = [value for value in values if value > 0]
     if not above or max(above) / min(above) <= _LINEAR_RATIO_MAX:
         return value_axis(above, start, end)
@@ -72,7 +72,7 @@ def _round_step(least: float) -> float:
 
 
 def written(value: float) -> str:
-    """Return a number as it stands beside an axis."""
+    """Return the label of a tick."""
     if value >= 10_000:
         return f"{value / 1000:g}k"
     return f"{value:.4g}"

@@ -1,7 +1,7 @@
-"""What others know of the time around a rollback: which requests failed, and how many a service has in all.
+"""The context of a rollback: which requests failed, and how many requests the service has in all.
 
-Of a request stays what it was and how it ended, not what was in it: bodies and header fields are kept with the cases, where
-they are redacted and really deleted; a record stays for years.
+An incident keeps the path and the outcome of a request, but neither body nor header fields. Those are kept with the cases,
+where they are redacted and expire; the record of an incident stays for years.
 """
 
 from __future__ import annotations
@@ -22,10 +22,10 @@ from router.settings.sections.service import Objective
 
 Document = dict[str, Any]
 Captured = Callable[[str, int, int, int], Awaitable[list[Document]]]
-"""Returns failing requests of a service between two monotonic moments, at most so many, newest first: Captured.failures."""
-LOOKED_AT_MAX: Final = 4096
+"""Arguments: service, two monotonic moments, limit. Returns failing requests, newest first: `CapturedRequests.failures`."""
+FAILURES_READ_MAX: Final = 4096
 BEFORE_NS: Final = int(WINDOW_S * 1e9)
-"""Before the decision: an alert begins later than what it is about, and cases are made of as much (freeze_window_s)."""
+"""Before the decision. An alert begins later than the faults that caused it; cases cover the same time (freeze_window_s)."""
 _TARGET_CHARS_MAX: Final = 200
 _DAY_S: Final = 86_400
 _WELL_KNOWN: Final = 0.99
@@ -35,24 +35,29 @@ _KEPT: Final = ("endpoint", "method", "outcome", "status", "complaint", "request
 
 @dataclass(frozen=True, slots=True)
 class IncidentContext:
-    """`history` keeps how many requests there are."""
+    """`captured` reads failing requests, `history` counts all requests."""
 
     captured: Captured
     history: HistoryStore
 
-    async def failures(self, story: Timeline, since_ns: int, items_max: int) -> Document:
-        """Return the requests that failed on the version left from `since_ns` on, or shortly before the decision, as
-        `failing` does. Takes milliseconds, in a thread: they are in shared memory, the oldest may have been overwritten."""
-        decided_ns = story.opening.monotonic_ns
+    async def failures(self, timeline: Timeline, since_ns: int, items_max: int) -> Document:
+        """Return the requests that failed on the version left, in the form of `failing`.
+
+        They count from `since_ns` or from BEFORE_NS before the decision, whichever is earlier. Reads shared memory in a
+        thread, which takes milliseconds; workers may have overwritten the oldest requests.
+        """
+        decided_ns = timeline.opening.monotonic_ns
         since_ns = min(since_ns, decided_ns - BEFORE_NS)
-        found = await self.captured(story.service, since_ns, decided_ns + CAPTURED_AFTER_NS, LOOKED_AT_MAX)
+        found = await self.captured(timeline.service, since_ns, decided_ns + CAPTURED_AFTER_NS, FAILURES_READ_MAX)
         before_s, after_s = (decided_ns - since_ns) / 1e9, CAPTURED_AFTER_NS / 1e9
         span = f" (requests, not attempts; from {formatting.seconds(before_s)} before the decision to {after_s:g} s after it)"
-        return failing([one for one in reversed(found) if one["version"] == story.ends[0]], items_max, span)
+        return failing([one for one in reversed(found) if one["version"] == timeline.ends[0]], items_max, span)
 
     async def volume(self, service: str, promised: Objective, until_s: float) -> Document | None:
-        """Return what was promised, and {requests, seconds}: how many a service had in how much of that window; None if
-        nothing was promised, the history knows nothing, or it cannot be read now. Waits for a disk."""
+        """Return the objective with {requests, seconds}: how many requests the service had in how much of its window.
+
+        None if there is no objective, if the history has no rows, or if it cannot be read now. Waits for the disk.
+        """
         if promised.availability is None:
             return None
         since_ms, until_ms = int((until_s - promised.window_days * _DAY_S) * 1000), int(until_s * 1000)
@@ -65,8 +70,10 @@ class IncidentContext:
 
 
 def failing(found: Sequence[Document], items_max: int, span: str = "") -> Document:
-    """Return {known, seen, why, items}: the first and the last of `found` (oldest first), `items_max` in all; `span` says
-    what they are and of which time."""
+    """Return {known, seen, why, items}: the first and the last of `found` (oldest first), `items_max` in all.
+
+    `span` describes the requests and their period.
+    """
     first, last = (items_max + 1) // 2, items_max // 2
     chosen = found if len(found) <= items_max else [*found[:first], *found[len(found) - last :]]
     why = f"all {len(found)} that were captured{span}"
@@ -88,15 +95,15 @@ def _item(found: Document) -> Document:
 
 
 def budget(volume: Document | None, failed: int | None) -> Document | None:
-    """Return {share, basis}: how much of what may fail in the window has failed; None if nobody knows.
+    """Return {share, basis}: the share of the error budget that was used; None if unknown.
 
-    A window of which only a part is known is taken to be like that part.
+    If only a part of the window is known, the rest is assumed to be like that part.
     """
     if not volume or failed is None:
         return None
     window_s = volume["window_days"] * _DAY_S
     requests = volume["requests"] * max(1.0, window_s / volume["seconds"])
-    told = f"{volume['availability'] * 100:.6g} % of {formatting.count(requests)} requests in {volume['window_days']:g} days"
+    basis = f"{volume['availability'] * 100:.6g} % of {formatting.count(requests)} requests in {volume['window_days']:g} days"
     if volume["seconds"] < _WELL_KNOWN * window_s:
-        told += f", estimated from {formatting.seconds(volume['seconds'])}"
-    return {"share": round(failed / (requests * (1 - volume["availability"])), 6), "basis": told}
+        basis += f", estimated from {formatting.seconds(volume['seconds'])}"
+    return {"share": round(failed / (requests * (1 - volume["availability"])), 6), "basis": basis}

@@ -1,6 +1,7 @@
-"""One incident as a document: what the registry, the journal, the samples and people say of it, put together.
+"""One incident as a document, put together from the registry, the journal, the samples and the operators' review.
 
-What is not known is null, never zero; `record.notes` says why. Times are RFC 3339, `t_s` seconds after the decision.
+An unknown value is null, never zero; `record.notes` gives the reason. Times are RFC 3339, `t_s` is in seconds after the
+decision.
 """
 
 from __future__ import annotations
@@ -20,85 +21,86 @@ from router.rollout.stats.window import SECOND_NS
 from router.runtime import clock
 
 FORMAT: Final = 1
-"""Of the document and of its file. A reader takes this one and every older one."""
+"""Version of the document and of its file. A reader accepts this version and every older one."""
 Document = dict[str, Any]
 _ONSET_MIN_S: Final = 1.5
-"""Points are a second wide: a beginning that lies nearer to the first fault is the first fault."""
+"""Points are a second wide, so an onset closer to the first fault than this is the first fault."""
 SHORT: Final = ("requests", "errors", "rescued")
-"""What the list of incidents tells of the cost, too."""
-POINT: Final = ("t_s", "seconds", "requests", "faults", "rescued", "p50_ms", "p99_ms")
+"""The members of the cost that the list of incidents shows, too."""
+COLUMNS: Final = ("t_s", "seconds", "requests", "faults", "rescued", "p50_ms", "p99_ms")
 
 
 @dataclass(frozen=True, slots=True)
 class Sources:
-    """What a document is made of. `told` is the registry's record; `frozen` what the samples said, None if they are lost;
-    `story` None if the journal of that time is no longer at hand. `watched`: the time after it is not over.
+    """The inputs of a document. `record` is the registry's record of the incident. `samples` is None if they are lost.
+
+    `timeline` is None if the journal of that time no longer exists. `watched`: `incidents.after_s` has not passed.
     """
 
-    told: Document
+    record: Document
     review: Review
-    story: Timeline | None
-    frozen: SampleSnapshot | None
+    timeline: Timeline | None
+    samples: SampleSnapshot | None
     watched: bool = False
 
 
 def document(sources: Sources) -> Document:
     """Return the whole incident."""
-    told, frozen = sources.told, sources.frozen
+    record, samples = sources.record, sources.samples
     times = _times(sources)
     cost = _impact(sources, times)
-    pictured = _windows(sources)
-    durations = _durations(told, times)
+    windows = _windows(sources)
+    durations = _durations(record, times)
     return {
-        **told,
+        **record,
         **{name: cost[name] for name in SHORT},
-        "summary": _summary(told, durations, cost, times["onset"]),
-        "started_at": _iso(told["started_at"]),
-        "detection_at": _iso(told["detection_at"]),
+        "summary": _summary(record, durations, cost, times["onset"]),
+        "started_at": _iso(record["started_at"]),
+        "detection_at": _iso(record["detection_at"]),
         "times": {name: _iso(at) for name, at in times.items()},
         "durations": durations,
         "impact": cost,
-        "windows": pictured,
-        "failures": (frozen or {}).get("failures")
+        "windows": windows,
+        "failures": (samples or {}).get("failures")
         or {"known": False, "why": "no failing requests were captured", "items": []},
-        "candidates": candidates(_scene(sources, times, cost, pictured)),
+        "candidates": candidates(_cause_inputs(sources, times, cost, windows)),
         "timeline": list(_timeline(sources, times)),
-        "timeline_left_out": sources.story.lines.left_out if sources.story else 0,
+        "timeline_left_out": sources.timeline.lines.left_out if sources.timeline else 0,
         "review": _review(sources.review),
         "revision": sources.review.revision,
         "record": {
             "format": FORMAT,
-            "complete": bool(frozen and frozen["whole"]),
-            "reconstructed": bool(frozen and frozen.get("reconstructed")),
+            "complete": bool(samples and samples["whole"]),
+            "reconstructed": bool(samples and samples.get("reconstructed")),
             "notes": list(_notes(sources)),
         },
     }
 
 
-def _summary(told: Document, durations: Document, cost: Document, onset: float | None) -> str:
-    """The incident in a few sentences."""
-    left, back = formatting.known(told["from"]), formatting.known(told["to"])
-    if told["manual"]:
-        said = [
-            f"{told['actor']} took {left} out of service {told['service']} and went back to {back}: {told['reason']}."
+def _summary(record: Document, durations: Document, cost: Document, onset: float | None) -> str:
+    """Return the incident in a few sentences."""
+    left, back = formatting.known(record["from"]), formatting.known(record["to"])
+    if record["manual"]:
+        sentences = [
+            f"{record['actor']} took {left} out of service {record['service']} and went back to {back}: {record['reason']}."
         ]
     else:
-        said = [
-            f"{left} failed in service {told['service']} ({told['reason']}); the router went back to {back} by itself."
+        sentences = [
+            f"{left} failed in service {record['service']} ({record['reason']}); the router went back to {back} by itself."
         ]
     if durations["fault_to_recovered_s"] is not None:
         since = "the first fault" if onset is None else "when faults stayed above the limit"
-        said.append(f"It lasted {formatting.seconds(durations['fault_to_recovered_s'])} from {since} to recovery.")
+        sentences.append(f"It lasted {formatting.seconds(durations['fault_to_recovered_s'])} from {since} to recovery.")
     failed, rescued, gone = cost["failed_max"], cost["rescued"], cost["clients_gone"]
     if failed:
-        said.append(f"At most {formatting.count(failed)} request{'' if failed == 1 else 's'} failed for clients.")
+        sentences.append(f"At most {formatting.count(failed)} request{'' if failed == 1 else 's'} failed for clients.")
     elif failed == 0:
-        said.append("No request failed for clients.")
+        sentences.append("No request failed for clients.")
     if gone:
-        said.append(f"{formatting.count(gone)} client{' has' if gone == 1 else 's have'} left while waiting.")
+        sentences.append(f"{formatting.count(gone)} client{' has' if gone == 1 else 's have'} left while waiting.")
     if rescued:
-        said.append(f"{formatting.count(rescued)} {'was' if rescued == 1 else 'were'} rescued on {back}.")
-    return " ".join(said)
+        sentences.append(f"{formatting.count(rescued)} {'was' if rescued == 1 else 'were'} rescued on {back}.")
+    return " ".join(sentences)
 
 
 def _iso(at: float | None) -> str | None:
@@ -106,22 +108,22 @@ def _iso(at: float | None) -> str | None:
 
 
 def _at(sources: Sources, monotonic_ns: int | None) -> float | None:
-    """Return the wall time of a moment on the clock of the decision."""
-    if monotonic_ns is None or sources.frozen is None:
+    """Return the wall time of a moment on the monotonic clock of the decision."""
+    if monotonic_ns is None or sources.samples is None:
         return None
-    return float(sources.told["detection_at"] + (monotonic_ns - sources.frozen["decided_ns"]) / SECOND_NS)
+    return float(sources.record["detection_at"] + (monotonic_ns - sources.samples["decided_ns"]) / SECOND_NS)
 
 
 def _times(sources: Sources) -> dict[str, float | None]:
-    told, story = sources.told, sources.story
-    decided, swap_us, confirmed_ms = told["detection_at"], told["swap_us"], told["confirmed_ms"]
+    record, timeline = sources.record, sources.timeline
+    decided, swap_us, confirmed_ms = record["detection_at"], record["swap_us"], record["confirmed_ms"]
     swapped = None if swap_us is None else decided + swap_us / 1e6
     confirmed = None if swapped is None or confirmed_ms is None else swapped + confirmed_ms / 1e3
     return {
-        "promoted": story.promoted.at if story and story.promoted else None,
-        "started": told["started_at"],
+        "promoted": timeline.promoted.at if timeline and timeline.promoted else None,
+        "started": record["started_at"],
         "onset": _onset(sources),
-        "failing_since": _failing_since(told),
+        "failing_since": _failing_since(record),
         "decided": decided,
         "swapped": swapped,
         "confirmed": confirmed,
@@ -131,21 +133,21 @@ def _times(sources: Sources) -> dict[str, float | None]:
 
 
 def _onset(sources: Sources) -> float | None:
-    """Since when it was bad without a pause, if that is not when the first fault was seen."""
-    frozen, started = sources.frozen, sources.told["started_at"]
-    began = _at(sources, frozen["start_ns"]) if frozen and started is not None else None
+    """Return since when the faults went on without a pause; None if that is the time of the first fault."""
+    samples, started = sources.samples, sources.record["started_at"]
+    began = _at(sources, samples["start_ns"]) if samples and started is not None else None
     return began if began is not None and began - started > _ONSET_MIN_S else None
 
 
-def _failing_since(told: Document) -> float | None:
-    """Since when the trigger failed without a pass; only for those that have to be sustained."""
-    trigger = told["trigger"] or {}
-    held_s = trigger.get("sustained_s")
-    return told["detection_at"] - held_s if held_s else None
+def _failing_since(record: Document) -> float | None:
+    """Return since when the trigger failed without a pass; None for triggers that need not be sustained."""
+    trigger = record["trigger"] or {}
+    sustained_s = trigger.get("sustained_s")
+    return record["detection_at"] - sustained_s if sustained_s else None
 
 
 def _recovered(sources: Sources, confirmed: float | None) -> float | None:
-    """From then on no request met the failing version's faults: every worker had followed, and the last fault was over."""
+    """Return when the last fault was over and every worker was on the new route; None if unknown."""
     left = _left(sources)
     last = _at(sources, left["fault_ns"]) if left else None
     known = [at for at in (confirmed, last) if at is not None]
@@ -153,20 +155,20 @@ def _recovered(sources: Sources, confirmed: float | None) -> float | None:
 
 
 def _left(sources: Sources) -> SampleSnapshot | None:
-    found: SampleSnapshot | None = sources.frozen["left"] if sources.frozen else None
+    found: SampleSnapshot | None = sources.samples["left"] if sources.samples else None
     return found
 
 
 def _drained(sources: Sources) -> float | None:
-    """When the version that failed had finished what it had; later facts of the same version are other stories."""
-    if sources.story is None:
+    """Return when the failed version had finished its requests. Later drains of the version belong to other incidents."""
+    if sources.timeline is None:
         return None
-    decided = sources.told["detection_at"]
-    over = (line.at for line in sources.story.lines.kept if line.kind == kinds.DRAINED and line.at >= decided)
+    decided = sources.record["detection_at"]
+    over = (line.at for line in sources.timeline.lines.kept if line.kind == kinds.DRAINED and line.at >= decided)
     return next(over, None)
 
 
-def _durations(told: Document, times: dict[str, float | None]) -> Document:
+def _durations(record: Document, times: dict[str, float | None]) -> Document:
     fault = "started" if times["onset"] is None else "onset"
 
     def between(first: str, second: str) -> float | None:
@@ -176,84 +178,89 @@ def _durations(told: Document, times: dict[str, float | None]) -> Document:
     return {
         "promoted_to_fault_s": between("promoted", fault),
         "fault_to_decision_s": between(fault, "decided"),
-        "decision_to_store_us": told["swap_us"],
-        "store_to_last_worker_ms": told["confirmed_ms"],
+        "decision_to_store_us": record["swap_us"],
+        "store_to_last_worker_ms": record["confirmed_ms"],
         "fault_to_recovered_s": between(fault, "recovered"),
         "decision_to_drained_s": between("decided", "drained"),
     }
 
 
 def _impact(sources: Sources, times: dict[str, float | None]) -> Document:
-    """What the samples say; else what was known at the decision."""
-    told, frozen, left = sources.told, sources.frozen, _left(sources)
-    cost = cost_of(told, frozen)
+    """Return the impact by the samples; without samples, as it was known at the decision."""
+    record, samples, left = sources.record, sources.samples, _left(sources)
+    cost = cost_of(record, samples)
     began, over = times["onset"] or times["started"], times["recovered"]
     # An alert may have begun long before the oldest sample.
     since = (
-        began if frozen is None or left is None else _at(sources, max(frozen["start_ns"], left["readings"]["start"][0]))
+        began
+        if samples is None or left is None
+        else _at(sources, max(samples["start_ns"], left["readings"]["start"][0]))
     )
     return {
         **cost,
         "since": _iso(since),
-        "until": _iso(told["detection_at"] if frozen is None or left is None else _at(sources, frozen["until_ns"])),
+        "until": _iso(record["detection_at"] if samples is None or left is None else _at(sources, samples["until_ns"])),
         "seconds_affected": None if began is None or over is None else round(max(0.0, over - began), 3),
-        "clients": (frozen or {}).get("clients"),
-        "budget": budget((frozen or {}).get("volume"), cost["failed_max"]),
+        "clients": (samples or {}).get("clients"),
+        "budget": budget((samples or {}).get("volume"), cost["failed_max"]),
     }
 
 
-def cost_of(told: Document, frozen: SampleSnapshot | None) -> Document:
-    """Return what an incident cost, for every place that tells it (figures.py, `toll`): what the samples say; where they are
-    lost, or not looked at yet, what was counted at the decision.
+def cost_of(record: Document, samples: SampleSnapshot | None) -> Document:
+    """Return the cost of an incident, for every place that shows it (figures.py, `toll`).
+
+    It comes from the samples; if they are lost or not summarized yet, from the counts at the decision.
     """
-    cost = impact(frozen["left"], frozen["back"]) if frozen else None
+    cost = impact(samples["left"], samples["back"]) if samples else None
     if cost is not None:
         return cost
-    errors = told["errors"]
+    errors = record["errors"]
     seen = None if errors is None else sum(errors.values())
     return {
-        **{name: told[name] for name in SHORT},
+        **{name: record[name] for name in SHORT},
         "failed": seen,
         "failed_until_decision": seen,
         "clients_gone": None,
-        "failed_max": None if seen is None else max(0, seen - (told["rescued"] or 0)),
+        "failed_max": None if seen is None else max(0, seen - (record["rescued"] or 0)),
         "rescue": None,
     }
 
 
 def _windows(sources: Sources) -> Document | None:
-    frozen, told = sources.frozen, sources.told
-    if frozen is None or (frozen["left"] is None and frozen["back"] is None):
+    samples, record = sources.samples, sources.record
+    if samples is None or (samples["left"] is None and samples["back"] is None):
         return None
-    decided_ns = frozen["decided_ns"]
+    decided_ns = samples["decided_ns"]
     versions = {}
-    for role, version in (("left", told["from"]), ("back", told["to"])):
-        course = frozen[role]
+    for role, version in (("left", record["from"]), ("back", record["to"])):
+        course = samples[role]
         versions[role] = {
             "version": version,
-            "periods": periods(course, frozen["start_ns"], decided_ns),
+            "periods": periods(course, samples["start_ns"], decided_ns),
             "points": [
                 [round((point[0] - decided_ns) / SECOND_NS, 3), *point[1:]]
                 for point in (course["points"] if course else ())
             ],
         }
-    return {"columns": list(POINT), **versions}
+    return {"columns": list(COLUMNS), **versions}
 
 
-def _scene(sources: Sources, times: dict[str, float | None], cost: Document, pictured: Document | None) -> CauseInputs:
-    told, story, frozen = sources.told, sources.story, sources.frozen or {}
+def _cause_inputs(
+    sources: Sources, times: dict[str, float | None], cost: Document, windows: Document | None
+) -> CauseInputs:
+    record, timeline, samples = sources.record, sources.timeline, sources.samples or {}
     return CauseInputs(
-        version=told["from"],
-        other=told["to"],
+        version=record["from"],
+        other=record["to"],
         fault_at=times["onset"] or times["started"],
-        decided_at=told["detection_at"],
-        promoted=story.promoted if story else None,
-        lines=story.lines.kept if story else (),
+        decided_at=record["detection_at"],
+        promoted=timeline.promoted if timeline else None,
+        lines=timeline.lines.kept if timeline else (),
         impact=cost,
-        trigger=told["trigger"],
-        before=pictured["left"]["periods"]["before"] if pictured else None,
-        failures=(frozen.get("failures") or {}).get("items", ()),
-        endpoints=frozen.get("endpoints", ()),
+        trigger=record["trigger"],
+        before=windows["left"]["periods"]["before"] if windows else None,
+        failures=(samples.get("failures") or {}).get("items", ()),
+        endpoints=samples.get("endpoints", ()),
     )
 
 
@@ -267,16 +274,16 @@ _DERIVED: Final = {
 
 
 def _timeline(sources: Sources, times: dict[str, float | None]) -> Iterator[Document]:
-    """The journal's lines and the moments between them that nobody journals, in the order of time."""
-    decided = sources.told["detection_at"]
+    """Yield the journal's lines and the derived moments between them, in the order of time."""
+    decided = sources.record["detection_at"]
     lines: list[Document] = [
         {"at": at, "kind": name, "text": _DERIVED[name], "actor": None, "seq": None}
         for name, at in times.items()
         if name in _DERIVED and at is not None
     ]
     lines += [
-        {"at": told.at, "kind": told.kind, "text": told.text, "actor": told.actor, "seq": told.seq or None}
-        for told in (sources.story.lines.kept if sources.story else ())
+        {"at": entry.at, "kind": entry.kind, "text": entry.text, "actor": entry.actor, "seq": entry.seq or None}
+        for entry in (sources.timeline.lines.kept if sources.timeline else ())
     ]
     lines += _workers(sources, times["swapped"])
     for line in sorted(lines, key=lambda line: float(line["at"])):
@@ -284,7 +291,7 @@ def _timeline(sources: Sources, times: dict[str, float | None]) -> Iterator[Docu
 
 
 def _workers(sources: Sources, swapped: float | None) -> list[Document]:
-    confirmed = (sources.story.confirmed if sources.story else None) or {}
+    confirmed = (sources.timeline.confirmed if sources.timeline else None) or {}
     if swapped is None:
         return []
     return [
@@ -300,29 +307,29 @@ def _workers(sources: Sources, swapped: float | None) -> list[Document]:
 
 
 def _review(review: Review) -> Document:
-    told = review.as_dict()
-    told["comments"] = [{**comment, "at": clock.iso(comment["at"])} for comment in told["comments"]]
-    return {**told, "at": _iso(told["at"]), "actions": list(told["actions"])}
+    document = review.as_dict()
+    document["comments"] = [{**comment, "at": clock.iso(comment["at"])} for comment in document["comments"]]
+    return {**document, "at": _iso(document["at"]), "actions": list(document["actions"])}
 
 
 def _notes(sources: Sources) -> Iterator[str]:
-    """What is missing, and why."""
-    told, frozen = sources.told, sources.frozen
-    if frozen is None:
+    """Yield what is missing in the document, with the reason."""
+    record, samples = sources.record, sources.samples
+    if samples is None:
         yield "The samples of that time are lost (the router was started anew before they were frozen): windows are unknown."
-    elif frozen["left"] is None:
-        yield f"The samples of {told['from']} are lost: its slot had been given to another version."
+    elif samples["left"] is None:
+        yield f"The samples of {record['from']} are lost: its slot had been given to another version."
     elif sources.watched:
         yield "The time after the rollback is still being watched: windows and impact grow."
-    elif not frozen["whole"]:
+    elif not samples["whole"]:
         yield "The router was started anew meanwhile: what came later is unknown."
-    if frozen and frozen.get("reconstructed"):
+    if samples and samples.get("reconstructed"):
         yield "Control died around the swap; its successor put this together from the journal and shared memory."
-    if told["trigger"] is None and not told["manual"]:
+    if record["trigger"] is None and not record["manual"]:
         yield "The trigger is unknown: control died before its numbers were kept."
-    if told["started_at"] is None:
+    if record["started_at"] is None:
         yield "No beginning of the trouble is known; impact is counted from the promotion, at most 15 minutes back."
-    if told["swap_us"] is None:
+    if record["swap_us"] is None:
         yield "How long the swap took is not known (yet)."
-    if sources.story is None:
+    if sources.timeline is None:
         yield "The journal of that time is no longer at hand: the timeline is unknown."

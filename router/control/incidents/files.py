@@ -1,8 +1,8 @@
 """The files of the incidents: STATE_DIR/incidents/ID.json, .svg, .md and .html, written and read by one thread of its own.
 
-Nobody on control's loop waits for the disk, but those who await `read`, and these for READ_TIMEOUT_S at most. What is to be
-written is kept until the disk takes it: of each incident the newest alone, so a disk that hangs or is full costs no more
-memory. A file is whole or not there: it is written beside its place, synced, and renamed.
+Control's loop never waits for the disk. Callers of `read` wait at most READ_TIMEOUT_S. Files to be written are kept in
+memory until the disk takes them, of each incident only the newest, so a disk that hangs or is full costs no more memory. A
+file is complete or absent: it is written under a temporary name, synced, and renamed.
 """
 
 from __future__ import annotations
@@ -28,48 +28,51 @@ RETRY_MIN_S: Final = 1.0
 RETRY_MAX_S: Final = 30.0
 CLOSE_TIMEOUT_S: Final = 3.0
 FILE_BYTES_MAX: Final = 4 << 20
-"""Nothing larger is read: no file of ours is."""
+"""Larger files are not read: the router writes none."""
 _SUFFIXES: Final = (".json", ".svg", ".md", ".html")
-_OURS: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._\-]*-[0-9]+-[0-9]+")
-_Found = bytes | dict[str, float] | None
+_INCIDENT_ID: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._\-]*-[0-9]+-[0-9]+")
+_Answer = bytes | dict[str, float] | None
 Files = dict[str, bytes]
-"""Contents by suffix; what has none is deleted."""
+"""Contents by suffix. A file whose suffix is missing is deleted."""
 
 
 class IncidentFiles:
-    """`on_trouble` is called on the event loop with why the disk does not take the files, and with None once it does."""
+    """Writes and reads the files of incidents.
+
+    `on_error` is called on the event loop with the reason why the disk does not take the files, and with None once it does.
+    """
 
     def __init__(self, state_dir: Path, kept_max: int, fail_point: FailPoint | None = None) -> None:
-        self.on_trouble: Callable[[str | None], None] = lambda why: None
+        self.on_error: Callable[[str | None], None] = lambda why: None
         self.kept_max = kept_max
         self._folder = state_dir / FOLDER
         self._fail_point = fail_point or FailPoint()
         self._pending: OrderedDict[str, Files] = OrderedDict()
-        self._reads: deque[tuple[str | None, asyncio.Future[_Found]]] = deque()
+        self._reads: deque[tuple[str | None, asyncio.Future[_Answer]]] = deque()
         self._wake = threading.Condition()
         self._closing = False
         self._busy_since_s: float | None = None
-        self._trouble: str | None = None
+        self._error: str | None = None
         self._loop = asyncio.get_running_loop()
-        self._thread = threading.Thread(target=self._work, name="incidents", daemon=True)
+        self._thread = threading.Thread(target=self._run, name="incidents", daemon=True)
         self._thread.start()
 
     # -- on the event loop
     def put(self, incident: str, files: Files) -> None:
-        """Have the files of an incident written; they replace what waits for the same one."""
+        """Queue the files of an incident for writing. They replace queued files of the same incident."""
         with self._wake:
             self._pending[incident] = files
             self._wake.notify()
 
     @property
     def waiting(self) -> int:
-        """Incidents whose newest files are not on the disk."""
+        """The number of incidents whose newest files are not on the disk."""
         return len(self._pending)
 
     @property
-    def trouble(self) -> str | None:
+    def error(self) -> str | None:
         """Why the disk refused the files when they were last written; None if it took them."""
-        return self._trouble
+        return self._error
 
     def busy_s(self) -> float:
         """Return how long the thread has been at the disk for one thing."""
@@ -78,18 +81,18 @@ class IncidentFiles:
 
     async def read(self, incident: str) -> bytes | None:
         """Return the JSON file of an incident; None if there is none, or the disk does not answer in time."""
-        found = await self._asked(incident)
+        found = await self._request(incident)
         return found if isinstance(found, bytes) else None
 
     async def listing(self) -> dict[str, float] | None:
         """Return when (wall seconds) the JSON file of each incident was written; None if the disk does not answer in time."""
-        found = await self._asked(None)
+        found = await self._request(None)
         return found if isinstance(found, dict) else None
 
-    async def _asked(self, incident: str | None) -> _Found:
+    async def _request(self, incident: str | None) -> _Answer:
         if len(self._reads) >= READS_MAX:
             return None
-        answer: asyncio.Future[_Found] = self._loop.create_future()
+        answer: asyncio.Future[_Answer] = self._loop.create_future()
         with self._wake:
             self._reads.append((incident, answer))
             self._wake.notify()
@@ -99,14 +102,14 @@ class IncidentFiles:
             return None
 
     async def close(self) -> None:
-        """Write what waits, if the disk takes it within CLOSE_TIMEOUT_S."""
+        """Write the queued files if the disk takes them within CLOSE_TIMEOUT_S."""
         with self._wake:
             self._closing = True
             self._wake.notify()
         await asyncio.to_thread(self._thread.join, CLOSE_TIMEOUT_S)
 
     # -- on the thread
-    def _work(self) -> None:
+    def _run(self) -> None:
         pause_s = RETRY_MIN_S
         failed = False
         while True:
@@ -116,7 +119,7 @@ class IncidentFiles:
                 reads, self._reads = self._reads, deque()
                 work = next(iter(self._pending.items()), None)
             for incident, answer in reads:
-                self._answer(incident, answer)
+                self._serve_read(incident, answer)
             if work is None or (failed and self._closing):
                 if self._closing:
                     return
@@ -124,24 +127,24 @@ class IncidentFiles:
             failed = not self._store(*work)
             pause_s = min(pause_s * 2, RETRY_MAX_S) if failed else RETRY_MIN_S
 
-    def _answer(self, incident: str | None, answer: asyncio.Future[_Found]) -> None:
+    def _serve_read(self, incident: str | None, answer: asyncio.Future[_Answer]) -> None:
         self._busy_since_s = clock.now_s()
-        found = self._names() if incident is None else self._bytes(incident)
+        found = self._modification_times() if incident is None else self._read_json(incident)
         self._busy_since_s = None
-        self._hand_over(lambda: None if answer.done() else answer.set_result(found))
+        self._call_on_loop(lambda: None if answer.done() else answer.set_result(found))
 
-    def _names(self) -> dict[str, float]:
+    def _modification_times(self) -> dict[str, float]:
         try:
             owned_files.folder(self._folder, make=False)
-            return {path.stem: path.lstat().st_mtime for path in self._ours()}
+            return {path.stem: path.lstat().st_mtime for path in self._json_files()}
         except OSError:
             return {}
 
-    def _ours(self) -> list[Path]:
-        return [path for path in self._folder.iterdir() if path.suffix == ".json" and _OURS.fullmatch(path.stem)]
+    def _json_files(self) -> list[Path]:
+        return [path for path in self._folder.iterdir() if path.suffix == ".json" and _INCIDENT_ID.fullmatch(path.stem)]
 
-    def _bytes(self, incident: str) -> bytes | None:
-        if not _OURS.fullmatch(incident):
+    def _read_json(self, incident: str) -> bytes | None:
+        if not _INCIDENT_ID.fullmatch(incident):
             return None
         try:
             owned_files.folder(self._folder, make=False)
@@ -158,31 +161,31 @@ class IncidentFiles:
                 self._replace(f"{incident}{suffix}", files.get(suffix))
             self._prune()
         except OSError as error:
-            self._say(f"{self._folder}: {error.strerror or error}")
+            self._report(f"{self._folder}: {error.strerror or error}")
             return False
         finally:
             self._busy_since_s = None
         with self._wake:
             if self._pending.get(incident) is files:
                 del self._pending[incident]
-        self._say(None)
+        self._report(None)
         return True
 
     def _replace(self, name: str, contents: bytes | None) -> None:
-        place, beside = self._folder / name, self._folder / f".{name}.new"
+        path, temporary = self._folder / name, self._folder / f".{name}.new"
         if contents is None:
-            place.unlink(missing_ok=True)
+            path.unlink(missing_ok=True)
             return
         try:
-            beside.unlink(missing_ok=True)  # never cut what may have another name
-            fd = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+            temporary.unlink(missing_ok=True)  # never cut what may have another name
+            fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
             with os.fdopen(fd, "wb") as file:
                 file.write(contents)
                 file.flush()
                 os.fsync(file.fileno())
-            beside.rename(place)
+            temporary.rename(path)
         except OSError:
-            beside.unlink(missing_ok=True)  # what is left of it would keep a full disk full
+            temporary.unlink(missing_ok=True)  # what is left of it would keep a full disk full
             raise
         folder_fd = os.open(self._folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         try:
@@ -192,7 +195,7 @@ class IncidentFiles:
 
     def _prune(self) -> None:
         """Delete the files of those incidents, beyond `kept_max`, that were written longest ago."""
-        found = self._ours()
+        found = self._json_files()
         if len(found) <= self.kept_max:
             return
         found.sort(key=lambda path: path.lstat().st_mtime_ns)
@@ -201,13 +204,13 @@ class IncidentFiles:
             for suffix in _SUFFIXES:
                 path.with_name(f"{path.stem}{suffix}").unlink(missing_ok=True)
 
-    def _say(self, trouble: str | None) -> None:
-        if trouble != self._trouble:
-            self._trouble = trouble
-            self._hand_over(lambda: self.on_trouble(trouble))
+    def _report(self, error: str | None) -> None:
+        if error != self._error:
+            self._error = error
+            self._call_on_loop(lambda: self.on_error(error))
 
-    def _hand_over(self, call: Callable[[], object]) -> None:
+    def _call_on_loop(self, call: Callable[[], object]) -> None:
         try:
             self._loop.call_soon_threadsafe(call)
-        except RuntimeError:  # the loop has ended: nobody waits any more
+        except RuntimeError:  # the loop has ended: no caller waits for the answer
             pass

@@ -1,4 +1,4 @@
-"""How values of an incident are written for people: durations, shares, counts; and any text as Markdown that shows it."""
+"""Formats the values of an incident for reports: durations, shares, counts; and escapes text for Markdown."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ def errors(by_class: dict[str, int] | None) -> str:
 
 
 def failed(impact: dict[str, Any]) -> str:
-    """Return how many attempts failed, and which part of them until the decision."""
+    """Return how many attempts failed, and how many of them before the decision."""
     total, until = impact["failed"], impact["failed_until_decision"]
     if total is None:
         return UNKNOWN
@@ -80,18 +80,18 @@ def failed(impact: dict[str, Any]) -> str:
 
 
 def fate(rescue: dict[str, int]) -> str:
-    """Return what became of what was rescued until the decision; the parts add up."""
-    told = (
+    """Return how the requests ended that were rescued before the decision. The parts add up."""
+    outcomes = (
         ("answered", "answered"),
         ("failed", "failed again"),
         ("other", "otherwise ended"),
         ("under_way", "under way then"),
     )
-    parts = [f"{count(rescue[name])} {text}" for name, text in told if rescue[name]]
+    parts = [f"{count(rescue[name])} {text}" for name, text in outcomes if rescue[name]]
     return f"{count(rescue['rescued'])} of them until the decision" + (f": {', '.join(parts)}" if parts else "")
 
 
 def md(value: object) -> str:
-    """Return any text as Markdown that shows it: no markup, in one line of a table or paragraph."""
+    """Return a text escaped for Markdown, in one line of a table or paragraph."""
     text = " ".join(printable_lines(str(value)).split())
     return _MARKUP_AT_START.sub(r"\1\\\2", _MARKUP.sub(r"\\\1", text))

@@ -1,7 +1,8 @@
-"""A document as Markdown, as HTML in one file, and as a picture.
+"""Renders the document of an incident as Markdown, as one HTML file, and as an SVG chart.
 
-Paths, field values and texts in it come from clients: in HTML everything is escaped and the page's policy lets nothing run
-or load; in Markdown whatever could be markup is escaped. In both, and in the picture, so is what is not printable.
+Paths, field values and texts in the document come from clients. In HTML everything is escaped, and the page's policy lets
+nothing run or load. In Markdown every character that could be markup is escaped. In all three, unprintable characters are
+escaped.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from router.control.incidents import formatting
 from router.control.incidents.chart import STYLE as CHART_STYLE
-from router.control.incidents.chart import ChartMark, Picture, Point, chart
+from router.control.incidents.chart import ChartData, ChartMark, Point, chart
 from router.control.incidents.document import Document
 from router.control.incidents.formatting import UNKNOWN
 from router.runtime.printable import printable_lines
@@ -35,9 +36,9 @@ _FILTERS: Final = (
 
 
 def html(document: Document) -> str:
-    """Return the page; it needs no other file."""
+    """Return the page. It needs no other file."""
     style = stylesheet()
-    picture = chart(_picture(document)) if document["windows"] else ""
+    picture = chart(_chart_data(document)) if document["windows"] else ""
     return (
         _environment()
         .get_template("incident.html")
@@ -52,12 +53,12 @@ def markdown(document: Document) -> str:
 
 
 def svg(document: Document) -> str | None:
-    """Return the windows as a picture of its own; None if nothing is known."""
-    return chart(_picture(document), alone=True) + "\n" if document["windows"] else None
+    """Return the windows as a standalone SVG; None if there are no samples."""
+    return chart(_chart_data(document), alone=True) + "\n" if document["windows"] else None
 
 
 def stylesheet() -> str:
-    """Return the only style of the page."""
+    """Return the style sheet of the page."""
     return _environment().get_template("incident.css").render() + CHART_STYLE
 
 
@@ -80,7 +81,7 @@ def _environment() -> Environment:
     made = Environment(
         loader=PackageLoader("router.control.incidents"),
         autoescape=select_autoescape(["html"]),
-        finalize=_shown,
+        finalize=_finalize,
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
@@ -90,8 +91,8 @@ def _environment() -> Environment:
     return made
 
 
-def _shown(value: Any) -> Any:
-    """Every value that a page shows passes here; pictures and styles are our own."""
+def _finalize(value: Any) -> Any:
+    """Escape unprintable characters. Jinja calls this for every value; charts and style sheets are not strings of clients."""
     return printable_lines(value) if type(value) is str else value
 
 
@@ -102,7 +103,7 @@ def _safe(text: str) -> Any:
 
 
 # -- the picture
-def _picture(document: Document) -> Picture:
+def _chart_data(document: Document) -> ChartData:
     windows, times = document["windows"], document["durations"]
     moments = {line["kind"]: line["t_s"] for line in document["timeline"]}
     fault_s = moments.get("onset", moments.get("started"))
@@ -116,7 +117,7 @@ def _picture(document: Document) -> Picture:
     )
     trouble = None if fault_s is None else (fault_s, max(fault_s, recovered_s or 0.0))
     title = f"{document['id']}: {left[0]} rolled back to {back[0]}"
-    return Picture(
+    return ChartData(
         title, left, back, _marks(document, moments, until_s - since_s), min(since_s, -5.0), until_s, trouble
     )
 
@@ -147,7 +148,7 @@ def _marks(document: Document, moments: dict[str, float], range_s: float) -> lis
 
 
 def _promoted_s(document: Document) -> float | None:
-    """When the failing version had become active, in seconds after the decision (before it: negative)."""
+    """Return when the failing version became active, in seconds after the decision (negative: before it)."""
     promoted = document["times"]["promoted"]
     if promoted is None:
         return None

@@ -1,4 +1,4 @@
-"""Incidents: in short, whole (JSON, Markdown, HTML, the picture), and what people add to them."""
+"""The routes of incidents: the list, one incident as JSON, Markdown, HTML or SVG, and the operators' edits."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from router.errors import OperatorError
 from router.runtime.printable import printable
 
 ADDED_MAX: Final = 20
-"""Actions that one edit adds or changes."""
+"""Actions that one edit may add, and may change."""
 
 
 def _legible(value: str) -> str:
@@ -49,7 +49,7 @@ class _Part(BaseModel):
 
 
 class NewAction(_Part):
-    """Something to be done so that it does not happen again (preventive), or to repair what it has done (corrective)."""
+    """An action that prevents a repetition (preventive), or that repairs the damage (corrective)."""
 
     what: Why
     kind: Literal["corrective", "preventive"] = "corrective"
@@ -58,7 +58,7 @@ class NewAction(_Part):
 
 
 class ChangedAction(_Part):
-    """What is another way now with the action `id`."""
+    """The changed members of the action `id`."""
 
     id: ActionId
     state: Literal["open", "done", "dropped"] | None = None
@@ -67,10 +67,10 @@ class ChangedAction(_Part):
 
 
 class IncidentEdit(_Part):
-    """What people say of an incident; members that are left out stay as they are."""
+    """A change of the review of an incident. Members that are left out stay as they are."""
 
     actor: Actor | None = None
-    """Who asks; used only where no tokens are configured, else the token's name counts."""
+    """The name of the operator. It is used only if no tokens are configured; otherwise the token's name is used."""
     status: Literal["open", "reviewed", "closed"] | None = None
     severity: Literal["sev1", "sev2", "sev3", "sev4"] | None = None
     owner: Actor | None = None
@@ -80,17 +80,17 @@ class IncidentEdit(_Part):
     comment: Text = ""
 
     def plain(self) -> dict[str, Any]:
-        """Return it as the journal keeps it; raise OperatorError (400) if it says nothing."""
+        """Return the edit in the journal's form; raise OperatorError (400) if it changes nothing."""
         given = {name: getattr(self, name) for name in ("status", "severity", "owner", "root_cause")}
         edit: dict[str, Any] = {"set": {name: value for name, value in given.items() if value is not None}}
         edit["add_actions"] = [action.model_dump() for action in self.add_actions]
         edit["change_actions"] = [action.model_dump(exclude_none=True) for action in self.change_actions]
         edit["comment"] = self.comment
-        said = {name: value for name, value in edit.items() if value}
-        if not said:
+        changes = {name: value for name, value in edit.items() if value}
+        if not changes:
             detail = "the body changes nothing: give root_cause, owner, severity, status, add_actions, … or comment"
             raise OperatorError(400, "request_invalid", detail, exit_code=2)
-        return {"edit": uuid.uuid4().hex, **said}
+        return {"edit": uuid.uuid4().hex, **changes}
 
 
 def operations(addon: IncidentsAddon) -> tuple[Operation, ...]:
@@ -106,7 +106,9 @@ def operations(addon: IncidentsAddon) -> tuple[Operation, ...]:
         edit = call.asked(IncidentEdit).plain()
         return await addon.edit(call.request.match_info["incident"], edit, call.actor(), call.expect.generation)
 
-    def shown(media_type: str, render: Callable[[Document], str | None]) -> Callable[[Call], Awaitable[web.Response]]:
+    def rendered(
+        media_type: str, render: Callable[[Document], str | None]
+    ) -> Callable[[Call], Awaitable[web.Response]]:
         async def show(call: Call) -> web.Response:
             incident = call.request.match_info["incident"]
             text = await asyncio.to_thread(render, await addon.document(incident))
@@ -122,11 +124,11 @@ def operations(addon: IncidentsAddon) -> tuple[Operation, ...]:
     one = "/v1/incidents/{incident:[^/.]+}"
     return (
         Operation("GET", "/v1/incidents", listed, "All rollbacks in short, newest first"),
-        Operation("GET", f"{one}.md", shown("text/markdown", rendering.markdown), "One rollback as Markdown",
+        Operation("GET", f"{one}.md", rendered("text/markdown", rendering.markdown), "One rollback as Markdown",
                   media_type="text/markdown"),
-        Operation("GET", f"{one}.html", shown("text/html", rendering.html), "One rollback as a page without other files",
+        Operation("GET", f"{one}.html", rendered("text/html", rendering.html), "One rollback as a page without other files",
                   media_type="text/html"),
-        Operation("GET", f"{one}.svg", shown("image/svg+xml", rendering.svg), "Its windows as a picture",
+        Operation("GET", f"{one}.svg", rendered("image/svg+xml", rendering.svg), "Its windows as a picture",
                   media_type="image/svg+xml"),
         Operation("GET", one, whole, "One rollback; the ETag is the revision of what people have added"),
         Operation("PATCH", one, edited, "Add root cause, owner, severity, status, actions, a comment",

@@ -1,4 +1,4 @@
-"""One look at the samples around a rollback, joined to those before it. Gathered on the loop, thought over on a thread."""
+"""A snapshot of the samples around a rollback, merged with earlier ones. Gathered on the loop, summarized in a thread."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Final
 
 from router.control.core.service_controller import ServiceController
 from router.rollout.incidents.impact import SampleSnapshot, merge, summarize
-from router.rollout.incidents.impact import beginning_ns as trouble_ns
+from router.rollout.incidents.impact import beginning_ns as fault_beginning_ns
 from router.rollout.incidents.timeline import Timeline
 from router.rollout.stats.window import SECOND_NS, SlotHistory, WindowEntry
 from router.shm.sample_ring import SampleRing
@@ -22,9 +22,9 @@ ROLES: Final = ("left", "back")
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    """What there is to be seen at `now_ns`: the trails of the version left and the one gone back to.
+    """The sample trails of the version left and of the version gone back to, at `now_ns`.
 
-    `known`: what was frozen before. `endpoints`: those of the version left. `whole`: nothing comes after this look.
+    `known`: the earlier snapshots. `endpoints`: those of the version left. `whole`: this is the last snapshot.
     """
 
     timeline: Timeline
@@ -36,13 +36,13 @@ class Snapshot:
     reconstructed: bool = False
 
     def samples(self) -> SampleSnapshot:
-        """Return everything that is known by now. Takes some 15 ms of CPU with 15 minutes of history."""
+        """Return the earlier snapshots merged with this one. Takes some 15 ms of CPU with 15 minutes of history."""
         known, decided_ns = self.known, self.timeline.opening.monotonic_ns
         start_ns = known["start_ns"] if known else beginning_ns(self.timeline)
         if known is None:
             trigger = self.timeline.opening.data.get("trigger") or {}
-            start_ns = trouble_ns(start_ns, trigger, self.trails[0], decided_ns)
-        looks = [
+            start_ns = fault_beginning_ns(start_ns, trigger, self.trails[0], decided_ns)
+        seen_now = [
             summarize(trail, start_ns, decided_ns, known and known[role])
             for role, trail in zip(ROLES, self.trails, strict=True)
         ]
@@ -50,16 +50,16 @@ class Snapshot:
             "decided_ns": decided_ns,
             "start_ns": start_ns,
             "until_ns": self.now_ns,
-            **{role: merge(known and known[role], seen) for role, seen in zip(ROLES, looks, strict=True)},
+            **{role: merge(known and known[role], seen) for role, seen in zip(ROLES, seen_now, strict=True)},
             "endpoints": list(self.endpoints) or (known["endpoints"] if known else []),
             "reconstructed": self.reconstructed or bool(known and known["reconstructed"]),
             "whole": self.whole,
         }
 
 
-def beginning_ns(story: Timeline) -> int:
-    """When the trouble began: the first fault of the evidence, else the promotion, but never more than BEFORE_S before."""
-    opening, promoted = story.opening, story.promoted
+def beginning_ns(timeline: Timeline) -> int:
+    """Return when the incident began: at the first fault of the evidence, else at the promotion, at most BEFORE_S back."""
+    opening, promoted = timeline.opening, timeline.promoted
     if since_ns := (opening.data.get("trigger") or {}).get("evidence_since_ns"):
         return int(since_ns)
     earliest_ns = opening.monotonic_ns - int(BEFORE_S * SECOND_NS)
@@ -71,21 +71,21 @@ def beginning_ns(story: Timeline) -> int:
 def trail_of(
     service_controller: ServiceController, place: tuple[int, int] | None, segment: Segment | None
 ) -> Sequence[WindowEntry]:
-    """Return what is known of a version in `place` (slot, incarnation), oldest first; empty if its slot has another tenant.
+    """Return the samples of a version in `place` (slot, incarnation), oldest first; empty if its slot holds another version.
 
-    With `wall` its ring is looked at, too; that takes some milliseconds.
+    With `segment` its sample ring in shared memory is read, too; that takes some milliseconds.
     """
     if place is None:
         return ()
     slot, incarnation = place
     found = service_controller.judge.trail(slot) or (
-        _kept(service_controller, slot, segment) if segment is not None else []
+        _from_memory(service_controller, slot, segment) if segment is not None else []
     )
     return found if found and found[-1].sample.incarnation == incarnation else ()
 
 
-def _kept(service_controller: ServiceController, slot: int, segment: Segment) -> list[WindowEntry]:
-    """A judge that began anew knows nothing of a slot that nobody holds any more."""
+def _from_memory(service_controller: ServiceController, slot: int, segment: Segment) -> list[WindowEntry]:
+    """Read the ring of a slot: a judge that was started anew has no samples of a slot without a holder."""
     history = SlotHistory(service_controller.service.rules.stall_s)
     history.restore(dict(SampleRing(segment).load(service_controller.executor.index, slot)))
     return list(history.trail())

@@ -36,7 +36,7 @@ class Played:
     stray_s: float = 0.0
     """How long before the faults the evidence begins."""
     trigger: dict[str, Any] | None = field(default_factory=lambda: dict(TRIGGER))
-    chronicle: Timelines = field(default_factory=Timelines)
+    timelines: Timelines = field(default_factory=Timelines)
     reviews: Reviews = field(default_factory=Reviews)
     seq: int = 0
 
@@ -49,7 +49,7 @@ class Played:
         self._live(self.fail_s, faults=3)
         self._begin()
         self._live(5, faults=0, gone_back=True)
-        self._known = self._glance(5).samples()
+        self._known = self._snapshot(5).samples()
         self._live(self.after_s - 5, faults=0, gone_back=True)
 
     def _live(self, for_s: int, faults: int, gone_back: bool = False) -> None:
@@ -71,7 +71,7 @@ class Played:
     def tell(self, kind: str, data: dict[str, Any], at_s: float, actor: str = "control") -> Entry:
         self.seq += 1
         entry = Entry(kind, "fraud", actor, data, WALL + at_s, seconds(at_s), 3, self.seq)
-        self.chronicle.apply(entry)
+        self.timelines.apply(entry)
         self.reviews.apply(entry)
         return entry
 
@@ -83,32 +83,32 @@ class Played:
             self.tell(kinds.DEPLOYED, {"target": target, "states": {}}, 0.0, "ann")
         self.tell(kinds.PROMOTED, {"from": "fraud-v7", "to": "fraud-v8", "reason": "October", "states": {}}, 1.0, "ann")
         trigger = self.trigger and {**self.trigger, "evidence_since_ns": seconds(self.before_s + 0.1 - self.stray_s)}
-        told = {
+        data = {
             "incident": INCIDENT, "from": "fraud-v8", "to": "fraud-v7", "generation": GENERATION, "states": {},
             "reason": trigger["reason"] if trigger else "wrong scores", "automatic": bool(trigger), "trigger": trigger,
             "evidence": {"requests": 1000, "errors": {"server_error": 300}, "rescued": 300} if trigger else None,
         }  # fmt: skip
-        self.opening = self.tell(kinds.ROLLED_BACK, told, at_s, "verdict" if trigger else "ann")
+        self.opening = self.tell(kinds.ROLLED_BACK, data, at_s, "verdict" if trigger else "ann")
         done = {"generation": GENERATION, "swap_us": 41, "confirmed_ms": 1.5, "workers_unconfirmed": []}
         self.confirmation = self.tell(kinds.CONFIRMED, {**done, "workers_ms": [[0, 0.5], [1, 1.5]]}, at_s + 0.002)
         self.tell(kinds.DRAINED, {"freed": ["fraud-v8"], "after_s": 0.7, "states": {}}, at_s + 0.7)
 
     @property
-    def told(self) -> dict[str, Any]:
+    def record(self) -> dict[str, Any]:
         return confirmed(incident(self.opening), self.confirmation)
 
-    def glance(self, **more: Any) -> Snapshot:
-        return self._glance(self.after_s, self._known, **more)
+    def snapshot(self, **more: Any) -> Snapshot:
+        return self._snapshot(self.after_s, self._known, **more)
 
-    def _glance(self, after_s: int, known: dict[str, Any] | None = None, **more: Any) -> Snapshot:
+    def _snapshot(self, after_s: int, known: dict[str, Any] | None = None, **more: Any) -> Snapshot:
         trails = (list(self.left.trail()), list(self.back.trail()))
         now_ns = START_NS + (self.decided_s + after_s) * SECOND_NS
-        story = self.chronicle.timelines[INCIDENT]
-        return Snapshot(story, known, trails, ("http://fraud-v8:1", "http://fraud-v8:2"), now_ns, True, **more)
+        timeline = self.timelines.timelines[INCIDENT]
+        return Snapshot(timeline, known, trails, ("http://fraud-v8:1", "http://fraud-v8:2"), now_ns, True, **more)
 
-    def sources(self, frozen: bool = True, **members: Any) -> Sources:
-        known = {**self.glance().samples(), **members} if frozen else None
-        return Sources(self.told, self.reviews.of(INCIDENT), self.chronicle.timelines[INCIDENT], known)
+    def sources(self, samples: bool = True, **members: Any) -> Sources:
+        known = {**self.snapshot().samples(), **members} if samples else None
+        return Sources(self.record, self.reviews.of(INCIDENT), self.timelines.timelines[INCIDENT], known)
 
     def edit(self, **edit: Any) -> None:
         checked = self.reviews.of(INCIDENT).checked({"edit": str(self.seq), **edit})

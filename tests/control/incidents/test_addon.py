@@ -10,7 +10,7 @@ from typing import Any
 import orjson
 import pytest
 
-from router.control.incidents.addon import CONFIRM_WAIT_S, HANGING_S, IncidentsAddon
+from router.control.incidents.addon import CONFIRM_WAIT_S, HUNG_S, IncidentsAddon
 from router.control.incidents.context import IncidentContext
 from router.control.incidents.files import IncidentFiles
 from router.errors import OperatorError
@@ -25,13 +25,13 @@ NEW = {"what": "a test", "kind": "preventive", "owner": None, "due": None}
 
 
 def opened(life: ControlHarness, entries: list[Any] | None = None) -> IncidentsAddon:
-    office = IncidentsAddon(life.control_loop, life.settings, IncidentFiles(life.folder, 10), entries or [])
-    life.control_loop.addons = (office,)
-    return office
+    addon = IncidentsAddon(life.control_loop, life.settings, IncidentFiles(life.folder, 10), entries or [])
+    life.control_loop.addons = (addon,)
+    return addon
 
 
 @pytest.fixture
-async def office(life: ControlHarness) -> AsyncIterator[IncidentsAddon]:
+async def addon(life: ControlHarness) -> AsyncIterator[IncidentsAddon]:
     made = opened(life)
     yield made
     await made.close()
@@ -71,29 +71,29 @@ async def rolled_back(life: ControlHarness) -> None:
     await settled(life)
 
 
-async def filed(life: ControlHarness, office: IncidentsAddon) -> dict[str, Any]:
+async def filed(life: ControlHarness, addon: IncidentsAddon) -> dict[str, Any]:
     for _ in range(2):  # what is frozen in the first is written in the second
         await settled(life)
     async with asyncio.timeout(5):
-        while office._files.waiting:
+        while addon._files.waiting:
             await asyncio.sleep(0.002)
     return dict(orjson.loads((life.folder / "incidents" / f"{ONE}.json").read_bytes()))
 
 
 async def test_a_verdict_opens_an_incident_that_grows_until_it_is_whole(
-    life: ControlHarness, office: IncidentsAddon
+    life: ControlHarness, addon: IncidentsAddon
 ) -> None:
     whole: list[str] = []
-    office.on_whole = lambda opening: whole.append(opening.data["incident"])
+    addon.on_whole = lambda opening: whole.append(opening.data["incident"])
     await rolled_back(life)
-    made = await office.document(ONE)
+    made = await addon.document(ONE)
     assert whole == []
     assert (made["record"]["complete"], made["from"], made["to"], made["manual"]) == (False, "v1", "v2", False)
     assert made["windows"]["left"]["periods"]["before"]["requests"] > 300
     assert made["windows"]["left"]["periods"]["during"]["fault_rate"] > 0.9
     assert made["impact"]["errors"] == {"server_error": made["impact"]["requests"]}
     live(life, 125, answering(life, 1))
-    made = await filed(life, office)
+    made = await filed(life, addon)
     assert (made["record"]["complete"], made["record"]["notes"]) == (True, [])
     assert whole == [ONE], "once"
     assert made["windows"]["back"]["periods"]["after"]["seconds"] > 110
@@ -103,7 +103,7 @@ async def test_a_verdict_opens_an_incident_that_grows_until_it_is_whole(
     ]
     kinds = {line["kind"] for line in made["timeline"]}
     assert kinds >= {"seeded", "started", "rolled_back", "swapped", "confirmed", "recovered", "drained"}
-    assert office.status("svc") == {"incidents_open": [ONE]}
+    assert addon.status("svc") == {"incidents_open": [ONE]}
 
 
 async def test_what_was_captured_and_the_budget_are_kept_with_it(life: ControlHarness) -> None:
@@ -124,64 +124,64 @@ async def test_what_was_captured_and_the_budget_are_kept_with_it(life: ControlHa
     service_controller.service = service_controller.service.model_copy(
         update={"objective": Objective(availability=0.99)}
     )
-    around = IncidentContext(failures, Slow(Totals(accepted=2_592_000, seconds=2_592_000.0)))  # type: ignore[arg-type]
-    office = IncidentsAddon(life.control_loop, life.settings, IncidentFiles(life.folder, 10), [], around)
-    life.control_loop.addons = (office,)
+    context = IncidentContext(failures, Slow(Totals(accepted=2_592_000, seconds=2_592_000.0)))  # type: ignore[arg-type]
+    addon = IncidentsAddon(life.control_loop, life.settings, IncidentFiles(life.folder, 10), [], context)
+    life.control_loop.addons = (addon,)
     life.probe("v2", times=3)
     live(life, 5, answering(life, 0))
     live(life, 4, failing(life))
     live(life, 7, answering(life, 1))
     async with asyncio.timeout(5):
-        while not office._snapshots.get(ONE, {}).get("failures"):
+        while not addon._snapshots.get(ONE, {}).get("failures"):
             await asyncio.sleep(0.002)
-    made = await office.document(ONE)
+    made = await addon.document(ONE)
     assert ([one["request_id"] for one in made["failures"]["items"]], made["impact"]["budget"]) == (["r1", "r2"], None)
     slow.set()
     await settled(life)
-    made = await filed(life, office)
+    made = await filed(life, addon)
     assert made["impact"]["budget"]["basis"] == "99 % of 2\u202f592\u202f000 requests in 30 days"
     assert [one["request_id"] for one in made["failures"]["items"]] == ["r1", "r2"]
-    await office.close()
+    await addon.close()
 
 
 async def test_a_person_who_goes_back_opens_one_too_and_a_switch_does_not(
-    life: ControlHarness, office: IncidentsAddon
+    life: ControlHarness, addon: IncidentsAddon
 ) -> None:
     await life.control_loop.switch(service="svc", to="v2", actor="ann")
     await settled(life)
-    assert await office.listing() == {"incidents": []}
+    assert await addon.listing() == {"incidents": []}
     told = await life.control_loop.rollback(service="svc", actor="ann", reason="wrong scores")
     await settled(life)
-    (short,) = (await office.listing())["incidents"]
+    (short,) = (await addon.listing())["incidents"]
     assert (short["id"], short["manual"], short["status"], short["owner"]) == (told["incident"], True, "open", None)
-    made = await office.document(told["incident"])
+    made = await addon.document(told["incident"])
     assert made["summary"].startswith("ann took v2 out of service svc and went back to v1: wrong scores.")
 
 
-async def test_the_next_switch_ends_what_is_watched(life: ControlHarness, office: IncidentsAddon) -> None:
+async def test_the_next_switch_ends_what_is_watched(life: ControlHarness, addon: IncidentsAddon) -> None:
     await rolled_back(life)
     await life.control_loop.deploy(service="svc", version="v3", endpoints=["http://127.0.0.1:3"], actor="ann")
     life.probe("v3", times=5)
     await life.control_loop.promote(service="svc", version="v3", actor="ann")
-    made = await filed(life, office)
+    made = await filed(life, addon)
     assert made["record"]["complete"] is True
-    assert office._timelines.timelines[ONE].lines.kept[-1].kind == "promoted"
+    assert addon._timelines.timelines[ONE].lines.kept[-1].kind == "promoted"
 
 
-async def test_what_people_add_is_journalled_and_told(life: ControlHarness, office: IncidentsAddon) -> None:
+async def test_what_people_add_is_journalled_and_told(life: ControlHarness, addon: IncidentsAddon) -> None:
     await rolled_back(life)
     edit = {"edit": "e1", "set": {"owner": "ann", "root_cause": "null"}, "add_actions": [NEW]}
-    made = await office.edit(ONE, edit, "ann", 0)
+    made = await addon.edit(ONE, edit, "ann", 0)
     assert (made["revision"], made["review"]["owner"], made["review"]["actions"][0]["id"]) == (1, "ann", "a1")
     with pytest.raises(OperatorError) as caught:
-        await office.edit(ONE, {"edit": "e2", "set": {"owner": "bob"}}, "bob", 0)
+        await addon.edit(ONE, {"edit": "e2", "set": {"owner": "bob"}}, "bob", 0)
     assert (caught.value.status, caught.value.code, caught.value.facts) == (412, "revision_stale", {"revision": 1})
     with pytest.raises(OperatorError) as caught:
-        await office.edit("svc-1-9", {"edit": "e3"}, "bob", None)
+        await addon.edit("svc-1-9", {"edit": "e3"}, "bob", None)
     assert (caught.value.status, caught.value.code) == (404, "incident_unknown")
-    await office.edit(ONE, {"edit": "e4", "set": {"status": "reviewed"}}, "bob", None)
-    await office.edit(ONE, {"edit": "e5", "set": {"status": "closed"}}, "bob", None)
-    made = await filed(life, office)
+    await addon.edit(ONE, {"edit": "e4", "set": {"status": "reviewed"}}, "bob", None)
+    await addon.edit(ONE, {"edit": "e5", "set": {"status": "closed"}}, "bob", None)
+    made = await filed(life, addon)
     assert (made["review"]["status"], made["revision"]) == ("closed", 3)
     entries = (await life.control_loop.view.journal(0, 1000))["entries"]
     assert [(entry["actor"], entry["data"]["revision"]) for entry in entries if entry["type"] == "incident_edited"] == [
@@ -189,13 +189,13 @@ async def test_what_people_add_is_journalled_and_told(life: ControlHarness, offi
         ("bob", 2),
         ("bob", 3),
     ]
-    assert office.status("svc") == {"incidents_open": []}
-    assert [sample.value for family in office.metrics() for sample in family.samples] == [0.0]
+    assert addon.status("svc") == {"incidents_open": []}
+    assert [sample.value for family in addon.metrics() for sample in family.samples] == [0.0]
 
 
-async def test_of_two_edits_of_one_revision_one_wins(life: ControlHarness, office: IncidentsAddon) -> None:
+async def test_of_two_edits_of_one_revision_one_wins(life: ControlHarness, addon: IncidentsAddon) -> None:
     await rolled_back(life)
-    both = [office.edit(ONE, {"edit": name, "set": {"owner": name}}, name, 0) for name in ("ann", "bob")]
+    both = [addon.edit(ONE, {"edit": name, "set": {"owner": name}}, name, 0) for name in ("ann", "bob")]
     one, two = await asyncio.gather(*both, return_exceptions=True)
     assert isinstance(one, dict)
     assert isinstance(two, OperatorError)
@@ -220,26 +220,26 @@ async def test_a_successor_completes_the_record_from_journal_and_shared_memory(t
     segment = new_wall()
     workers = FakeWorkers(segment)
     first = await ControlHarness(settings(tmp_path), segment, workers, tmp_path).begin()
-    office = opened(first)
+    addon = opened(first)
     await rolled_back(first)
-    seen = await office.document(ONE)
+    seen = await addon.document(ONE)
     if files:
-        await filed(first, office)
+        await filed(first, addon)
     else:
         first.control_loop.addons = ()
-    second, office = await again(first)
+    second, addon = await again(first)
     await settled(second)
-    made = await office.document(ONE)
+    made = await addon.document(ONE)
     assert (made["record"]["reconstructed"], made["record"]["complete"]) == (True, False)
     assert made["impact"]["errors"] == seen["impact"]["errors"]
     assert made["windows"]["left"]["periods"]["during"] == seen["windows"]["left"]["periods"]["during"]
     assert [line["text"] for line in made["timeline"]] == [line["text"] for line in seen["timeline"]]
     live(second, 125, answering(second, 1))
-    made = await filed(second, office)
+    made = await filed(second, addon)
     assert made["record"]["complete"] is True
     assert made["windows"]["back"]["periods"]["after"]["seconds"] > 100
     await second.end()
-    await office.close()
+    await addon.close()
     workers.close()
     segment.close()
 
@@ -251,12 +251,12 @@ async def test_a_record_is_not_complete_before_a_successor_has_confirmed(tmp_pat
     first = await ControlHarness(settings(tmp_path), segment, workers, tmp_path).begin()
     await rolled_back(first)
     live(first, 125, answering(first, 1))
-    second, office = await again(first, lost="confirmed")
-    office._since_ns = second.now_ns
+    second, addon = await again(first, lost="confirmed")
+    addon._since_ns = second.now_ns
     await settled(second)
     live(second, 2.2)
     await second.until_idle()
-    made = await office.document(ONE)
+    made = await addon.document(ONE)
     assert (made["record"]["complete"], "confirmed" in _kinds(made)) == (False, False)
     if comes:
         (confirmation,) = [one for one in await second.journal.entries(0, 1000) if one.type == "confirmed"]
@@ -264,10 +264,10 @@ async def test_a_record_is_not_complete_before_a_successor_has_confirmed(tmp_pat
     else:
         live(second, CONFIRM_WAIT_S)
     await settled(second)
-    made = await office.document(ONE)
+    made = await addon.document(ONE)
     assert (made["record"]["complete"], "confirmed" in _kinds(made), "worker" in _kinds(made)) == (True, comes, comes)
     await second.end()
-    await office.close()
+    await addon.close()
     workers.close()
     segment.close()
 
@@ -276,60 +276,62 @@ def _kinds(made: dict[str, Any]) -> set[str]:
     return {line["kind"] for line in made["timeline"]}
 
 
-@pytest.mark.parametrize("kept", [True, False], ids=["the file is there", "the file is lost"])
-async def test_after_a_cold_start_the_samples_are_those_of_the_file_or_unknown(tmp_path: Path, kept: bool) -> None:
+@pytest.mark.parametrize("from_file", [True, False], ids=["the file is there", "the file is lost"])
+async def test_after_a_cold_start_the_samples_are_those_of_the_file_or_unknown(tmp_path: Path, from_file: bool) -> None:
     segment = new_wall()
     first = await ControlHarness(settings(tmp_path), segment, FakeWorkers(segment), tmp_path).begin()
-    office = opened(first)
+    addon = opened(first)
     await rolled_back(first)
-    await filed(first, office)
-    await office.close()
+    await filed(first, addon)
+    await addon.close()
     seen = orjson.loads((tmp_path / "incidents" / f"{ONE}.json").read_bytes())
-    if not kept:
+    if not from_file:
         for path in (tmp_path / "incidents").iterdir():
             path.unlink()
     first.workers.close()
-    second, office = await again(first, segment=False)
+    second, addon = await again(first, segment=False)
     async with asyncio.timeout(5):
         while not (tmp_path / "incidents" / f"{ONE}.json").exists():
             await settled(second)
-    made = await office.document(ONE)
-    assert made["windows"] == (seen["windows"] if kept else None)
+    made = await addon.document(ONE)
+    assert made["windows"] == (seen["windows"] if from_file else None)
     assert made["impact"]["errors"] == seen["impact"]["errors"]
     assert made["trigger"] == seen["trigger"]
     (note,) = made["record"]["notes"]
-    assert note.startswith("The router was started anew meanwhile" if kept else "The samples of that time are lost")
+    assert note.startswith(
+        "The router was started anew meanwhile" if from_file else "The samples of that time are lost"
+    )
     await second.end()
-    await office.close()
+    await addon.close()
     second.workers.close()
 
 
 @pytest.mark.parametrize(
     "raw", [b"", b"{", b"[]", b'{"record": {"format": 99}, "frozen": {}}', b'{"record": {"format": 1}}']
 )
-async def test_a_file_that_cannot_be_used_is_as_none(life: ControlHarness, office: IncidentsAddon, raw: bytes) -> None:
+async def test_a_file_that_cannot_be_used_is_as_none(life: ControlHarness, addon: IncidentsAddon, raw: bytes) -> None:
     await rolled_back(life)
-    await filed(life, office)
+    await filed(life, addon)
     (life.folder / "incidents" / f"{ONE}.json").write_bytes(raw)
-    office._snapshots.clear()
-    assert (await office.document(ONE))["windows"] is None
+    addon._snapshots.clear()
+    assert (await addon.document(ONE))["windows"] is None
 
 
 async def test_an_older_incident_keeps_its_samples_when_people_add_to_it(
-    life: ControlHarness, office: IncidentsAddon
+    life: ControlHarness, addon: IncidentsAddon
 ) -> None:
     await rolled_back(life)
     live(life, 125)
-    seen = await filed(life, office)
-    office._snapshots.clear()
-    await office.edit(ONE, {"edit": "e1", "comment": "later"}, "ann", None)
-    made = await filed(life, office)
+    seen = await filed(life, addon)
+    addon._snapshots.clear()
+    await addon.edit(ONE, {"edit": "e1", "comment": "later"}, "ann", None)
+    made = await filed(life, addon)
     assert (made["windows"], made["revision"]) == (seen["windows"], 1)
     assert made["frozen"] == seen["frozen"]
 
 
 async def test_a_disk_that_takes_no_files_is_alarmed_and_holds_nothing_up(
-    life: ControlHarness, office: IncidentsAddon
+    life: ControlHarness, addon: IncidentsAddon
 ) -> None:
     (life.folder / "incidents").write_text("in the way")
     await rolled_back(life)
@@ -339,14 +341,14 @@ async def test_a_disk_that_takes_no_files_is_alarmed_and_holds_nothing_up(
     (alarm,) = [one for one in life.control_loop.alarms.listing() if one["code"] != "standby_failing"]
     assert alarm["code"] == "incident_files_unwritable"
     assert life.states()["v2"] == "active"
-    assert (await office.document(ONE))["windows"] is not None
+    assert (await addon.document(ONE))["windows"] is not None
 
 
 @pytest.mark.parametrize("at_last", [None, "No space left on device"], ids=["takes them", "refuses them"])
 async def test_a_disk_that_hung_is_no_alarm_once_it_took_the_files(life: ControlHarness, at_last: str | None) -> None:
     class Disk:
-        on_trouble: Any = None
-        trouble: str | None = None
+        on_error: Any = None
+        error: str | None = None
         hung_s = 0.0
 
         def busy_s(self) -> float:
@@ -356,28 +358,28 @@ async def test_a_disk_that_hung_is_no_alarm_once_it_took_the_files(life: Control
             return {}
 
     disk: Any = Disk()
-    office = IncidentsAddon(life.control_loop, life.settings, disk, [])
+    addon = IncidentsAddon(life.control_loop, life.settings, disk, [])
 
     def told() -> list[str]:
-        office.on_second(life.now_ns)
+        addon.on_second(life.now_ns)
         return [str(alarm["detail"]) for alarm in life.control_loop.alarms.listing()]
 
-    disk.hung_s = HANGING_S
+    disk.hung_s = HUNG_S
     assert told() == []
-    disk.hung_s = HANGING_S + 2
+    disk.hung_s = HUNG_S + 2
     (hangs,) = told()
     assert "no answer from the disk for 12 s" in hangs
-    disk.hung_s, disk.trouble = 0.0, at_last
+    disk.hung_s, disk.error = 0.0, at_last
     after = told()
     assert [at_last in why for why in after if at_last] == ([True] if at_last else [])
     assert bool(after) is bool(at_last)
 
 
 async def test_a_slot_with_another_tenant_tells_nothing_of_this_one(
-    life: ControlHarness, office: IncidentsAddon
+    life: ControlHarness, addon: IncidentsAddon
 ) -> None:
     await rolled_back(life)
-    story = office._timelines.timelines[ONE]
-    story.places["v1"] = (0, 99)
-    glance = office._current_snapshot(story, life.now_ns, kept=True)
-    assert (len(glance.trails[0]), len(glance.trails[1]) > 100) == (0, True)
+    timeline = addon._timelines.timelines[ONE]
+    timeline.places["v1"] = (0, 99)
+    snapshot = addon._current_snapshot(timeline, life.now_ns, from_memory=True)
+    assert (len(snapshot.trails[0]), len(snapshot.trails[1]) > 100) == (0, True)

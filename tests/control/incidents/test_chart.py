@@ -3,7 +3,7 @@ from __future__ import annotations
 import re
 from xml.etree import ElementTree
 
-from router.control.incidents.chart import HEIGHT, WIDTH, ChartMark, Picture, Point, binned, chart
+from router.control.incidents.chart import HEIGHT, WIDTH, ChartData, ChartMark, Point, binned, chart
 
 SVG = "{http://www.w3.org/2000/svg}"
 
@@ -15,7 +15,7 @@ def point(at_s: float, requests: float = 10, faults: float = 0, ms: float | None
 def drawn(
     left: list[Point], back: list[Point], *marks: ChartMark, since_s: float = -10, until_s: float = 10
 ) -> ElementTree.Element:
-    picture = Picture("A < B", ("v8 & co", left), ("v7", back), marks, since_s, until_s, (-3.0, 1.0))
+    picture = ChartData("A < B", ("v8 & co", left), ("v7", back), marks, since_s, until_s, (-3.0, 1.0))
     return ElementTree.fromstring(chart(picture, alone=True))
 
 

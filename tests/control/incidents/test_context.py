@@ -68,19 +68,19 @@ class Rows:
 
 
 async def test_only_what_failed_on_the_version_that_was_left_counts(played: Played) -> None:
-    story = played.sources().story
-    assert story is not None
+    timeline = played.sources().timeline
+    assert timeline is not None
     asked = []
 
     async def captured(*what: Any) -> list[dict[str, Any]]:
         asked.append(what)
         return [failure(3), failure(2, "fraud-v7"), failure(1)]
 
-    decided_ns = story.opening.monotonic_ns
-    around = IncidentContext(captured, Rows(None))  # type: ignore[arg-type]
-    told = await around.failures(story, decided_ns - 10**12, 20)
+    decided_ns = timeline.opening.monotonic_ns
+    context = IncidentContext(captured, Rows(None))  # type: ignore[arg-type]
+    told = await context.failures(timeline, decided_ns - 10**12, 20)
     assert [one["request_id"] for one in told["items"]] == ["r1", "r3"]
-    await around.failures(story, decided_ns - 10**9, 20)
+    await context.failures(timeline, decided_ns - 10**9, 20)
     until_ns = decided_ns + 4 * 10**9
     assert asked == [("fraud", decided_ns - ago, until_ns, 4096) for ago in (10**12, 300 * 10**9)]
 

@@ -89,7 +89,7 @@ def test_windows_before_during_and_after(played: Played) -> None:
 
 
 def test_without_samples_what_was_known_at_the_decision_is_told_and_the_rest_is_unknown(played: Played) -> None:
-    made = document(played.sources(frozen=False))
+    made = document(played.sources(samples=False))
     assert made["windows"] is None
     assert {name: made["impact"][name] for name in ("requests", "errors", "rescued", "failed_max", "clients_gone")} == {
         "requests": 1000, "errors": {"server_error": 300}, "rescued": 300, "failed_max": 0, "clients_gone": None,
@@ -101,10 +101,10 @@ def test_without_samples_what_was_known_at_the_decision_is_told_and_the_rest_is_
 
 
 def test_nothing_is_zero_only_because_nobody_knows_it(played: Played) -> None:
-    sources = played.sources(frozen=False)
+    sources = played.sources(samples=False)
     nothing = {"trigger": None, "started_at": None, "requests": None, "errors": None, "rescued": None}
-    unknown = {**sources.told, **nothing, "swap_us": None, "confirmed_ms": None, "from": None}
-    made = document(dataclasses.replace(sources, told=unknown, story=None))
+    unknown = {**sources.record, **nothing, "swap_us": None, "confirmed_ms": None, "from": None}
+    made = document(dataclasses.replace(sources, record=unknown, timeline=None))
     assert set(made["durations"].values()) == {None}
     assert {made["impact"][name] for name in ("requests", "rescued", "failed_max", "seconds_affected", "budget")} == {
         None

@@ -109,13 +109,13 @@ def test_no_cases_are_told_with_a_reason(left_out: dict[str, int]) -> None:
         "left_out": left_out,
     }
     played.tell("cases_frozen", data, 28.0)
-    said = texts(document(played.sources()))["md"]
+    reported = texts(document(played.sources()))["md"]
     expected = (
         f"no case: {' '.join(f'{count} {reason}' for reason, count in left_out.items())}"
         if left_out
         else "no failing request"
     )
-    assert expected in said
+    assert expected in reported
 
 
 def test_the_candidate_speaks_of_the_same_rescued_requests(made: dict[str, Any]) -> None:

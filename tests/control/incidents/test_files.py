@@ -14,11 +14,11 @@ import pytest
 from router.control.incidents import files as room
 from router.control.incidents.files import IncidentFiles
 
-StartCabinet = Callable[..., IncidentFiles]
+StartFiles = Callable[..., IncidentFiles]
 
 
 @pytest.fixture
-async def start(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[StartCabinet]:
+async def start(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[StartFiles]:
     monkeypatch.setattr(room, "RETRY_MIN_S", 0.002)
     monkeypatch.setattr(room, "RETRY_MAX_S", 0.01)
     started: list[IncidentFiles] = []
@@ -32,9 +32,9 @@ async def start(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterato
         await one.close()
 
 
-async def idle(cabinet: IncidentFiles) -> None:
+async def idle(store: IncidentFiles) -> None:
     async with asyncio.timeout(5):
-        while cabinet.waiting:
+        while store.waiting:
             await asyncio.sleep(0.001)
 
 
@@ -48,21 +48,19 @@ def files(text: str) -> dict[str, bytes]:
     return {suffix: f"{text}{suffix}".encode() for suffix in (".json", ".md", ".html", ".svg")}
 
 
-async def test_what_is_put_is_read_and_replaced_whole(start: StartCabinet, tmp_path: Path) -> None:
-    cabinet = start()
-    cabinet.put("svc-1-2", files("one"))
-    await idle(cabinet)
-    assert await cabinet.read("svc-1-2") == b"one.json"
-    cabinet.put("svc-1-2", {".json": b"two"})
-    await idle(cabinet)
+async def test_what_is_put_is_read_and_replaced_whole(start: StartFiles, tmp_path: Path) -> None:
+    store = start()
+    store.put("svc-1-2", files("one"))
+    await idle(store)
+    assert await store.read("svc-1-2") == b"one.json"
+    store.put("svc-1-2", {".json": b"two"})
+    await idle(store)
     assert {path.name: path.read_bytes() for path in (tmp_path / "incidents").iterdir()} == {"svc-1-2.json": b"two"}
     assert oct((tmp_path / "incidents" / "svc-1-2.json").stat().st_mode)[-3:] == "600"
     assert oct((tmp_path / "incidents").stat().st_mode)[-3:] == "700"
 
 
-async def test_every_file_is_synced_before_it_has_its_name(
-    start: StartCabinet, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_every_file_is_synced_before_it_has_its_name(start: StartFiles, monkeypatch: pytest.MonkeyPatch) -> None:
     steps: list[str] = []
     real_sync, real_rename = os.fsync, Path.rename
 
@@ -76,56 +74,56 @@ async def test_every_file_is_synced_before_it_has_its_name(
 
     monkeypatch.setattr(os, "fsync", sync)
     monkeypatch.setattr(Path, "rename", rename)
-    cabinet = start()
-    cabinet.put("svc-1-2", {".json": b"x"})
-    await idle(cabinet)
+    store = start()
+    store.put("svc-1-2", {".json": b"x"})
+    await idle(store)
     assert steps == ["sync file", "rename", "sync folder"]
 
 
 async def test_a_full_disk_is_alarmed_keeps_the_old_file_and_is_tried_again(
-    start: StartCabinet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    start: StartFiles, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    cabinet = start()
-    said: list[str | None] = []
-    cabinet.on_trouble = said.append
-    cabinet.put("svc-1-2", {".json": b"old"})
-    await idle(cabinet)
+    store = start()
+    reported: list[str | None] = []
+    store.on_error = reported.append
+    store.put("svc-1-2", {".json": b"old"})
+    await idle(store)
 
     def full(fd: int) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
     with monkeypatch.context() as disk:
         disk.setattr(os, "fsync", full)
-        cabinet.put("svc-1-2", {".json": b"new"})
-        await until(lambda: bool(said))
-        assert await cabinet.read("svc-1-2") == b"old"
+        store.put("svc-1-2", {".json": b"new"})
+        await until(lambda: bool(reported))
+        assert await store.read("svc-1-2") == b"old"
         # between two tries nothing half-written stays
         await until(lambda: os.listdir(tmp_path / "incidents") == ["svc-1-2.json"])
-        assert cabinet.waiting == 1
-    await idle(cabinet)
-    assert await cabinet.read("svc-1-2") == b"new"
-    await until(lambda: len(said) == 2)
-    assert said == [f"{tmp_path / 'incidents'}: No space left on device", None]
+        assert store.waiting == 1
+    await idle(store)
+    assert await store.read("svc-1-2") == b"new"
+    await until(lambda: len(reported) == 2)
+    assert reported == [f"{tmp_path / 'incidents'}: No space left on device", None]
 
 
-async def test_a_folder_that_cannot_be_made_is_told(start: StartCabinet, tmp_path: Path) -> None:
+async def test_a_folder_that_cannot_be_made_is_told(start: StartFiles, tmp_path: Path) -> None:
     (tmp_path / "incidents").write_text("in the way")
-    cabinet = start()
-    said: list[str | None] = []
-    cabinet.on_trouble = said.append
-    cabinet.put("svc-1-2", files("one"))
-    await until(lambda: bool(said))
-    assert said[0] is not None
-    assert await cabinet.listing() == {}
+    store = start()
+    reported: list[str | None] = []
+    store.on_error = reported.append
+    store.put("svc-1-2", files("one"))
+    await until(lambda: bool(reported))
+    assert reported[0] is not None
+    assert await store.listing() == {}
     (tmp_path / "incidents").unlink()
-    await idle(cabinet)
+    await idle(store)
 
 
 async def test_a_hanging_disk_holds_nobody_up_and_takes_the_newest_at_last(
-    start: StartCabinet, monkeypatch: pytest.MonkeyPatch
+    start: StartFiles, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(room, "READ_TIMEOUT_S", 0.02)
-    cabinet, disk, at_it = start(), threading.Event(), threading.Event()
+    store, disk, at_it = start(), threading.Event(), threading.Event()
     real_sync = os.fsync
 
     def hang(fd: int) -> None:
@@ -134,58 +132,58 @@ async def test_a_hanging_disk_holds_nobody_up_and_takes_the_newest_at_last(
         real_sync(fd)
 
     monkeypatch.setattr(os, "fsync", hang)
-    cabinet.put("svc-1-2", {".json": b"first"})
+    store.put("svc-1-2", {".json": b"first"})
     await asyncio.to_thread(at_it.wait, 5)
-    assert cabinet.busy_s() > 0
+    assert store.busy_s() > 0
     for number in range(100):
-        cabinet.put("svc-1-2", {".json": f"{number}".encode()})
-    assert cabinet.waiting == 1, "of one incident only the newest waits"
-    assert await cabinet.read("svc-1-2") is None
+        store.put("svc-1-2", {".json": f"{number}".encode()})
+    assert store.waiting == 1, "of one incident only the newest waits"
+    assert await store.read("svc-1-2") is None
     disk.set()
-    await idle(cabinet)
-    assert await cabinet.read("svc-1-2") == b"99"
-    assert cabinet.busy_s() == 0.0
+    await idle(store)
+    assert await store.read("svc-1-2") == b"99"
+    assert store.busy_s() == 0.0
 
 
-async def test_reads_are_bounded(start: StartCabinet, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_reads_are_bounded(start: StartFiles, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(room, "READS_MAX", 0)
     assert await start().read("svc-1-2") is None
 
 
-async def test_those_written_longest_ago_make_room_and_other_files_stay(start: StartCabinet, tmp_path: Path) -> None:
-    cabinet = start(kept_max=2)
+async def test_those_written_longest_ago_make_room_and_other_files_stay(start: StartFiles, tmp_path: Path) -> None:
+    store = start(kept_max=2)
     (tmp_path / "incidents").mkdir()
     (tmp_path / "incidents" / "notes.json").write_text("mine")
     for number, name in enumerate(("svc-1-2", "svc-1-3", "a.b_c-9-40")):
-        cabinet.put(name, files(name))
-        await idle(cabinet)
+        store.put(name, files(name))
+        await idle(store)
         os.utime(tmp_path / "incidents" / f"{name}.json", (number + 1.0, number + 1.0))
-    cabinet.put("svc-1-9", files("x"))
-    await idle(cabinet)
-    assert set(await cabinet.listing() or {}) == {"a.b_c-9-40", "svc-1-9"}
+    store.put("svc-1-9", files("x"))
+    await idle(store)
+    assert set(await store.listing() or {}) == {"a.b_c-9-40", "svc-1-9"}
     assert (tmp_path / "incidents" / "notes.json").exists()
     assert not list((tmp_path / "incidents").glob("svc-1-2*"))
 
 
 @pytest.mark.parametrize("name", ["../journal", "..", "svc-1-2/../../x", "", "svc"])
-async def test_nothing_else_is_ever_read(start: StartCabinet, tmp_path: Path, name: str) -> None:
+async def test_nothing_else_is_ever_read(start: StartFiles, tmp_path: Path, name: str) -> None:
     (tmp_path / "journal.json").write_text("secret")
     assert await start().read(name) is None
 
 
-async def test_a_link_in_the_way_is_not_followed(start: StartCabinet, tmp_path: Path) -> None:
+async def test_a_link_in_the_way_is_not_followed(start: StartFiles, tmp_path: Path) -> None:
     (tmp_path / "incidents").mkdir()
     (tmp_path / "victim").write_text("mine")
     (tmp_path / "incidents" / ".svc-1-2.json.new").symlink_to(tmp_path / "victim")
-    cabinet = start()
-    cabinet.put("svc-1-2", {".json": b"x"})
-    await idle(cabinet)
+    store = start()
+    store.put("svc-1-2", {".json": b"x"})
+    await idle(store)
     assert (tmp_path / "victim").read_text() == "mine"
 
 
 async def test_what_waits_is_written_at_the_end(tmp_path: Path) -> None:
-    cabinet = IncidentFiles(tmp_path, 10)
+    store = IncidentFiles(tmp_path, 10)
     for number in range(5):
-        cabinet.put(f"svc-1-{number}", {".json": b"x"})
-    await cabinet.close()
+        store.put(f"svc-1-{number}", {".json": b"x"})
+    await store.close()
     assert len(list((tmp_path / "incidents").iterdir())) == 5

@@ -92,7 +92,7 @@ def test_hostile_text_is_no_markup_in_markdown(hostile: dict[str, Any]) -> None:
 
 
 def test_a_report_without_anything_known_says_so(played: Played) -> None:
-    made = document(played.sources(frozen=False))
+    made = document(played.sources(samples=False))
     assert rendering.svg(made) is None
     assert "Unknown: the samples of that time are lost." in rendering.html(made)
     assert "Unknown: the samples of that time are lost." in rendering.markdown(made)
@@ -105,8 +105,8 @@ def test_each_kind_of_rollback_can_be_told(automatic: bool) -> None:
     if not automatic:
         played = Played(before_s=10, fail_s=3, after_s=6, trigger=None)
     text = rendering.markdown(document(played.sources()))
-    said = "went back to fraud-v7 by itself" if automatic else "ann took fraud-v8 out of service fraud"
-    assert said in text
+    reported = "went back to fraud-v7 by itself" if automatic else "ann took fraud-v8 out of service fraud"
+    assert reported in text
     assert "None" not in text.replace("None: no failing", "").replace("*None yet:*", "")
     assert "None" not in "".join(Page(rendering.html(document(played.sources()))).texts).replace(
         "None: no", ""

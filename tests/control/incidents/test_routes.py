@@ -44,11 +44,11 @@ class OneIncident:
 
 @pytest.fixture
 async def admin() -> AsyncIterator[tuple[TestClient[Any, Any], OneIncident]]:
-    office = OneIncident({**document(Played(before_s=5, fail_s=2, after_s=6).sources()), "revision": 7})
+    addon = OneIncident({**document(Played(before_s=5, fail_s=2, after_s=6).sources()), "revision": 7})
     control_loop = FakeController()
-    application = app.build(control_loop, Settings.model_validate({}), incident_routes.operations(office))  # type: ignore[arg-type]
+    application = app.build(control_loop, Settings.model_validate({}), incident_routes.operations(addon))  # type: ignore[arg-type]
     async with TestClient(TestServer(application)) as client:
-        yield client, office
+        yield client, addon
     control_loop.close()
 
 
@@ -78,26 +78,26 @@ async def test_the_page_may_have_its_style_and_nothing_else(admin: tuple[TestCli
 
 
 async def test_the_etag_is_the_revision(admin: tuple[TestClient[Any, Any], OneIncident]) -> None:
-    client, office = admin
+    client, addon = admin
     assert (await client.get(PATH)).headers["ETag"] == '"7"'
     response = await client.patch(PATH, json={"owner": "ann", "actor": "bob"}, headers={"If-Match": '"7"'})
     assert (response.status, response.headers["ETag"]) == (200, '"8"')
     await client.patch(PATH, json={"comment": "hm"})
-    assert office.edits == [
+    assert addon.edits == [
         (INCIDENT, {"set": {"owner": "ann"}}, "bob", 7),
-        (INCIDENT, {"comment": "hm"}, office.edits[1][2], None),
+        (INCIDENT, {"comment": "hm"}, addon.edits[1][2], None),
     ]
 
 
 async def test_actions_are_whole(admin: tuple[TestClient[Any, Any], OneIncident]) -> None:
-    client, office = admin
+    client, addon = admin
     body = {
         "add_actions": [{"what": "a test", "due": "2026-12-31"}],
         "change_actions": [{"id": "a1", "state": "done"}],
         "root_cause": "one\ntwo",
     }
     assert (await client.patch(PATH, json=body)).status == 200
-    assert office.edits[0][1] == {
+    assert addon.edits[0][1] == {
         "set": {"root_cause": "one\ntwo"},
         "add_actions": [{"what": "a test", "kind": "corrective", "owner": None, "due": "2026-12-31"}],
         "change_actions": [{"id": "a1", "state": "done"}],
@@ -122,18 +122,18 @@ async def test_actions_are_whole(admin: tuple[TestClient[Any, Any], OneIncident]
 async def test_a_bad_edit_is_refused_and_names_its_place(
     admin: tuple[TestClient[Any, Any], OneIncident], body: dict[str, Any], said: str
 ) -> None:
-    client, office = admin
+    client, addon = admin
     response = await client.patch(PATH, json=body)
     problem = await response.json()
     assert (response.status, problem["code"]) == (400, "request_invalid")
     assert problem["detail"].startswith(said)
-    assert office.edits == []
+    assert addon.edits == []
 
 
 async def test_what_is_not_there(admin: tuple[TestClient[Any, Any], OneIncident]) -> None:
-    client, office = admin
+    client, addon = admin
     for path in ("x", "x.html", "x.md", "%2e%2e%2fjournal", "a/b"):
         response = await client.get(f"/v1/incidents/{path}")
         assert (response.status, (await response.json())["code"][-7:]) == (404, "unknown")
-    office.made = {**office.made, "windows": None}
+    addon.made = {**addon.made, "windows": None}
     assert (await (await client.get(f"{PATH}.svg")).json())["code"] == "windows_unknown"

@@ -48,8 +48,8 @@ class Scene:
 
     def __init__(self, life: ControlHarness, entries: list[Entry]) -> None:
         self.life = life
-        self.office = IncidentsAddon(life.control_loop, life.settings, IncidentFiles(life.folder, 10), entries)
-        life.control_loop.addons = (self.office,)
+        self.addon = IncidentsAddon(life.control_loop, life.settings, IncidentFiles(life.folder, 10), entries)
+        life.control_loop.addons = (self.addon,)
         self.explained = ""
 
     def live(self, for_s: float, each: Callable[[], None] = lambda: None) -> None:
@@ -87,7 +87,7 @@ class Scene:
 
     async def until_written(self) -> None:
         async with asyncio.timeout(5):
-            while self.office._files.waiting:
+            while self.addon._files.waiting:
                 await asyncio.sleep(0.002)
 
 
@@ -159,7 +159,7 @@ async def begin(tmp_path: Path) -> AsyncIterator[Callable[..., Any]]:
     yield begun
     await scenes[-1].life.end()
     for scene in scenes:
-        await scene.office.close()
+        await scene.addon.close()
     workers.close()
     segment.close()
 
@@ -189,8 +189,8 @@ async def same(scene: Scene, at_decision: bool = True) -> dict[str, Any]:
     entries = await scene.life.journal.entries(0, 1000)
     (opening,) = [entry for entry in entries if entry.type == kinds.ROLLED_BACK]
     confirmation = next(entry for entry in entries if entry.type == kinds.CONFIRMED)
-    made = await scene.office.document(ONE)
-    (short,) = (await scene.office.listing())["incidents"]
+    made = await scene.addon.document(ONE)
+    (short,) = (await scene.addon.listing())["incidents"]
     cost = made["impact"]
     assert {name: short[name] for name in FIGURES} == {name: cost[name] for name in FIGURES}
     assert {name: made[name] for name in FIGURES} == {name: cost[name] for name in FIGURES}
@@ -315,8 +315,8 @@ async def test_all_places_tell_the_same_at_every_moment(begin: Callable[..., Any
     assert whole["record"]["complete"]
     assert whole["impact"]["failed"] >= early["impact"]["failed"] > 0
     await scene.until_written()
-    scene.office._snapshots.clear()  # as of one of many
-    scene.office._costs.clear()
+    scene.addon._snapshots.clear()  # as of one of many
+    scene.addon._costs.clear()
     assert (await same(scene))["impact"] == whole["impact"]
 
 
@@ -350,8 +350,8 @@ async def test_without_samples_all_tell_what_was_known_at_the_decision(begin: Ca
     await played(scene, event)
     await scene.settle()
     await scene.until_written()
-    scene.office._snapshots.clear()
-    scene.office._costs.clear()
+    scene.addon._snapshots.clear()
+    scene.addon._costs.clear()
     for path in (scene.life.folder / "incidents").iterdir():
         path.write_bytes(b"")
     made = await same(scene)
