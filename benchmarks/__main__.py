@@ -1,11 +1,11 @@
-"""`python -m benchmarks cost | swap | failover | memory | stale | micro | load | takeover | peers [--quick]`: see README.md."""
+"""`python -m benchmarks cost | commits | swap | failover | memory | stale | micro | load | takeover | peers`: see README.md."""
 
 from __future__ import annotations
 
 import argparse
 import sys
 
-from benchmarks import cost, failover, memory, micro, stale, swap, takeover
+from benchmarks import commits, cost, failover, memory, micro, stale, swap, takeover
 from benchmarks.peers import run as peers
 from benchmarks.program import BenchmarkError
 from benchmarks.soak import run as soak
@@ -18,6 +18,10 @@ def main() -> int:
     names = parser.add_subparsers(dest="name", required=True)
     one = names.add_parser("cost", help="CPU per request ÷ nginx and ÷ HAProxy")
     one.add_argument("--rounds", type=int, help="interleaved rounds (9; quick: 3)")
+    one = names.add_parser("commits", help="CPU per request of one commit ÷ another, both compiled")
+    one.add_argument("before", help="a revision, for example main~10")
+    one.add_argument("after", nargs="?", default="HEAD", help="a revision (HEAD)")
+    one.add_argument("--heads", choices=["repeating", "fresh"], help="one kind only (both)")
     names.add_parser("swap", help="swap_us and confirmed_ms over 1,000 switches under load")
     one = names.add_parser("failover", help="fault to healthy for crash, errors and hang")
     one.add_argument("--runs", type=int, help="runs of each fault (20; quick: 2)")
@@ -52,6 +56,8 @@ def main() -> int:
     try:
         if chosen.name == "cost":
             cost.run(chosen.quick, chosen.rounds)
+        elif chosen.name == "commits":
+            commits.run(chosen.before, chosen.after, chosen.heads, chosen.quick)
         elif chosen.name == "swap":
             swap.run(chosen.quick)
         elif chosen.name == "failover":

@@ -8,7 +8,6 @@ utime + stime of a proxy's processes, read before and after each slice.
 from __future__ import annotations
 
 import statistics
-import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
@@ -18,6 +17,7 @@ from pathlib import Path
 from typing import Any, Final, Protocol, get_args
 
 from benchmarks import wrk
+from benchmarks.build import flavour
 from benchmarks.figures import Ratio, median_ratio
 from benchmarks.program import BenchmarkError, Program, cpu_s, tree, two_cores
 from benchmarks.proxies import HAProxy, Nginx, check_same_work
@@ -155,8 +155,7 @@ def _round(number: int, folder: Path, backend: int, slice_s: int, core: int, oth
 
 def _build() -> str:
     """Return which build is installed where the benchmarks run: the one that is measured."""
-    words = [sys.executable, "-P", "-c", "from router import build; print(build.flavour())"]
-    return subprocess.run(words, cwd="/", capture_output=True, text=True, check=True).stdout.strip()
+    return flavour(Path(sys.executable))
 
 
 class Use:

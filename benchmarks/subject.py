@@ -19,10 +19,19 @@ START_TIMEOUT_S: Final = 30.0
 class Router:
     """`python -m router run` with a settings file of its own; defaults except what `services` and `workers` say.
 
-    `services` are TOML lines. It runs in a folder outside the checkout, so the installed package is what is measured.
+    `services` are TOML lines; `python` is the interpreter for which the router is installed. The router runs in a folder
+    outside the checkout, so the installed package is what is measured.
     """
 
-    def __init__(self, folder: Path, services: str, *, workers: int, cores: Iterable[int] | None = None) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        services: str,
+        *,
+        workers: int,
+        cores: Iterable[int] | None = None,
+        python: str = sys.executable,
+    ) -> None:
         self.port, self.admin_port = free_port(), free_port()
         self.workers = workers
         folder.mkdir(parents=True, exist_ok=True)
@@ -31,7 +40,7 @@ class Router:
             f'listen = "127.0.0.1:{self.port}"\nadmin_listen = "127.0.0.1:{self.admin_port}"\n'
             f'workers = {workers}\nstate_dir = "{folder / "state"}"\n\n{services}'
         )
-        command = [sys.executable, "-P", "-m", "router", "run", "--config", str(settings)]
+        command = [python, "-P", "-m", "router", "run", "--config", str(settings)]
         self.program = Program(command, folder / "router.log", cores=cores)
         self.admin = Admin(self.admin_port)
         try:

@@ -3,6 +3,7 @@
 import pytest
 import uvloop
 
+from benchmarks.commits import PAIRS_MIN, Readings
 from benchmarks.failover import GOOD, healthy_since_ns, met_by, rescued
 from benchmarks.figures import Ratio, median_ratio, quantile, slope
 from benchmarks.load import OK, Record
@@ -46,6 +47,13 @@ def test_the_interval_holds_the_median_and_narrows_with_more_rounds() -> None:
     assert few == Ratio(1.1, 1.0, 1.2)
     assert few.low <= many.low <= many.median <= many.high <= few.high
     assert many.high - many.low < few.high - few.low
+
+
+def test_a_comparison_of_commits_ends_when_its_interval_is_narrow_and_not_before() -> None:
+    alike = Readings([20.0] * PAIRS_MIN, [20.2] * PAIRS_MIN)
+    assert alike.is_narrow()
+    assert not Readings(alike.before[1:], alike.after[1:]).is_narrow(), "too few pairs"
+    assert not Readings(alike.before, [19.0, 21.4] * (PAIRS_MIN // 2)).is_narrow(), "too wide"
 
 
 def test_the_bootstrap_is_repeatable() -> None:
