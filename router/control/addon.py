@@ -10,6 +10,9 @@ from prometheus_client.metrics_core import Metric
 from router.rollout.model.entry import Entry
 from router.settings.settings import Settings
 
+Document = dict[str, Any]
+"""A JSON object; README shows one of each kind."""
+
 
 class Addon:
     """What an office may do; each does some of it.
@@ -27,11 +30,11 @@ class Addon:
     def reconfigure(self, settings: Settings) -> None:
         """Go on with other settings (SIGHUP)."""
 
-    def status(self, service: str) -> dict[str, Any]:
+    def status(self, service: str) -> Document:
         """Return members to be added to the status of `service`."""
         return {}
 
-    def explain(self, service: str) -> dict[str, Any]:
+    def explain(self, service: str) -> Document:
         """Return members to be added to what explains why automation did or did not act in `service`."""
         return {}
 

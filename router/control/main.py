@@ -28,11 +28,13 @@ from router.control.core import doubts, recovery
 from router.control.core.doubts import DoubtAlarm
 from router.control.core.executor import CommandExecutor, ExecutorDeps
 from router.control.core.loop import TICK_S, ControlLoop
+from router.control.core.operations import Operations
 from router.control.core.recovery import JournalState
 from router.control.core.service_controller import ServiceController, limits
 from router.control.core.workers import Workers
 from router.control.monitors.alarms import Alarms
 from router.control.store.journal import Journal
+from router.control.views.queries import Queries
 from router.control.wiring import AddonDeps, build_addons
 from router.errors import OperatorError, StartError
 from router.rollout.machine.machine import Machine
@@ -75,10 +77,12 @@ class Control:
         past = recovery.read_journal_state(self._state_dir, self._segment, self._boot.journal_from)
         journal, control_loop, entries = await self._built(past)
         loop = asyncio.get_running_loop()
-        control_loop.addons, operations = build_addons(
-            AddonDeps(control_loop, self._settings, self._state_dir, entries)
+        operations = Operations(control_loop)
+        queries = Queries(control_loop, journal, self._boot.settings_origin)
+        control_loop.addons, routes = build_addons(
+            AddonDeps(control_loop, operations, self._settings, self._state_dir, entries)
         )
-        application = admin.build(control_loop, self._settings, operations)
+        application = admin.build(queries, operations, self._settings, routes)
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._leave.set)
         loop.add_signal_handler(signal.SIGHUP, self._reread, control_loop, application)
@@ -126,7 +130,7 @@ class Control:
             recovery.refuse_moved(settings, found)
         assumed = recovery.assumed_by_service(boot.assume_active, settings, found) if past.begun_from else {}
         crew.listen()
-        control_loop = ControlLoop(settings, segment, worker_stats, crew, journal, alarms, boot.settings_origin)
+        control_loop = ControlLoop(settings, segment, worker_stats, crew, journal, alarms)
         desk = ExecutorDeps(
             segment,
             worker_stats,
@@ -154,8 +158,8 @@ class Control:
             control_loop.confirm_left(service_controller)
         conductors = {name: service_controller.executor for name, service_controller in control_loop.services.items()}
         doubts.settle(journal, past.entries, conductors, stored)
-        control_loop.view.differences = recovery.differences(settings, found)
-        for line in control_loop.view.differences:
+        control_loop.differences = recovery.differences(settings, found)
+        for line in control_loop.differences:
             log.warning("%s", line)
         return journal, control_loop, entries
 

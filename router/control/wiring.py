@@ -16,6 +16,7 @@ from router.control.cases import routes as case_routes
 from router.control.cases.addon import CasesAddon
 from router.control.cases.operations import CaseOperations
 from router.control.core.loop import ControlLoop
+from router.control.core.operations import Operations
 from router.control.drills import routes as drill_routes
 from router.control.drills.addon import DrillsAddon
 from router.control.history import routes as histories
@@ -50,6 +51,7 @@ class AddonDeps:
     those of the start itself are told at the first tick."""
 
     control_loop: ControlLoop
+    operations: Operations
     settings: Settings
     state_dir: Path
     entries: Sequence[Entry]
@@ -66,9 +68,11 @@ def build_addons(deps: AddonDeps) -> tuple[tuple[Addon, ...], tuple[Operation, .
     case_office = CasesAddon(control_loop, settings, deps.state_dir, entries)
     around = IncidentContext(case_office.captured.failures, history)
     incidents = IncidentsAddon(control_loop, settings, cabinet, entries, around)
-    archive = VersionsAddon(control_loop, incidents.understood)
+    archive = VersionsAddon(control_loop, deps.operations.models, incidents.understood)
     alerts = AlertsAddon(control_loop, settings, entries)
-    approvals = ProposalsAddon(control_loop, settings, links.opened(deps.state_dir, control_loop.alarms))
+    approvals = ProposalsAddon(
+        control_loop, deps.operations, settings, links.opened(deps.state_dir, control_loop.alarms)
+    )
     inputs = QualityAddon(control_loop, settings, entries)
     drills = DrillsAddon(control_loop, settings, entries)
     acceptances = AcceptanceAddon(control_loop, entries)
@@ -80,7 +84,7 @@ def build_addons(deps: AddonDeps) -> tuple[tuple[Addon, ...], tuple[Operation, .
         success,
         advisor,
         archive,
-        MlflowAddon(deps.control_loop, settings, deps.entries),
+        MlflowAddon(control_loop, deps.operations.models, settings, entries),
         alerts,
         approvals,
         ValidatorsAddon(control_loop),

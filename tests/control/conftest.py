@@ -18,6 +18,7 @@ from router.control.admin.events import EventStreams
 from router.control.admin.operation import Operation
 from router.settings.sections.admin import Admin, Token
 from router.settings.settings import Settings
+from tests.control import fake_controller
 from tests.control.control_harness import ControlHarness, FakeWorkers, new_wall, settings
 from tests.control.fake_controller import FakeController
 
@@ -80,7 +81,7 @@ async def start_office() -> AsyncIterator[StartOffice]:
             control_loop = FakeController()
             stack.callback(control_loop.close)
             settings = Settings.model_validate({"admin": admin or Admin(), "admin_listen": listen})
-            application = app.build(control_loop, settings, further, streams)
+            application = fake_controller.application(control_loop, settings, further, streams)
             office = Office(control_loop, application, await stack.enter_async_context(serving(application)))
             stack.push_async_callback(office.session.close)
             return office

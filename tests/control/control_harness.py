@@ -12,11 +12,13 @@ from router.control.core import doubts, recovery
 from router.control.core.doubts import DoubtAlarm
 from router.control.core.executor import CommandExecutor, ExecutorDeps
 from router.control.core.loop import ControlLoop
+from router.control.core.operations import Operations
 from router.control.core.probes import Probes
 from router.control.core.service_controller import ServiceController, limits
 from router.control.core.workers import Workers
 from router.control.monitors.alarms import Alarms
 from router.control.store.journal import Journal
+from router.control.views.queries import Queries
 from router.errors import StartError
 from router.rollout.machine.machine import Machine
 from router.rollout.model.events import ProbeCompleted
@@ -115,6 +117,8 @@ class ControlHarness:
         self.folder = folder
         self.journal: Journal
         self.control_loop: ControlLoop
+        self.operations: Operations
+        self.queries: Queries
         self.service_controller: ServiceController
         self.now_ns = clock.now_ns()
 
@@ -143,7 +147,9 @@ class ControlHarness:
         crew.listen()
         self.workers.listen()
         self.crew = crew
-        self.control_loop = ControlLoop(told, segment, worker_stats, crew, self.journal, alarms, "a test")
+        self.control_loop = ControlLoop(told, segment, worker_stats, crew, self.journal, alarms)
+        self.operations = Operations(self.control_loop)
+        self.queries = Queries(self.control_loop, self.journal, "a test")
         await self.control_loop.probes.close()
         self.control_loop.probes = QuietProbes(told, self.control_loop.tasks, lambda event: None)
         broadcast, hand_on = self.control_loop.broadcast, self.control_loop.entry_applied
@@ -161,7 +167,7 @@ class ControlHarness:
         self.control_loop.services["svc"] = self.service_controller
         self.control_loop.confirm_left(self.service_controller)
         doubts.settle(self.journal, past.entries, {"svc": executor}, stored)
-        self.control_loop.view.differences = recovery.differences(told, found)
+        self.control_loop.differences = recovery.differences(told, found)
         return self
 
     async def end(self) -> None:

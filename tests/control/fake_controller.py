@@ -4,13 +4,20 @@ from __future__ import annotations
 
 import asyncio
 import os
+from collections.abc import Sequence
 from typing import Any
 
+from aiohttp import web
+
 from router.control.addon import Addon
+from router.control.admin import app
+from router.control.admin.events import EventStreams
+from router.control.admin.operation import Operation
 from router.control.monitors.alarms import Alarms
 from router.control.monitors.broadcast import Broadcast, Queue
 from router.control.monitors.certificates import CertificateMonitor
 from router.control.monitors.switch_stats import SwitchStats
+from router.control.versions import routes as version_routes
 from router.errors import OperatorError
 from router.settings.settings import Settings
 from router.shm import segment
@@ -81,7 +88,7 @@ class FakeController:
 
     # -- reading
     @property
-    def view(self) -> FakeController:
+    def control_loop(self) -> FakeController:
         return self
 
     def status(self) -> dict[str, Any]:
@@ -186,3 +193,15 @@ class FakeController:
             "changed": True, "confirmed": True, "workers_unconfirmed": [], "swap_us": 180, "confirmed_ms": 0.9,
             "journalled": True, "incident": None, "message": "fraud-v1 is active",
         }  # fmt: skip
+
+
+def application(
+    control: FakeController | None = None,
+    settings: Settings | None = None,
+    further: Sequence[Operation] = (),
+    streams: EventStreams | None = None,
+) -> web.Application:
+    """Return an admin with the routes of the core and of versions, and `further` ones."""
+    control = control or FakeController()
+    routes = (*version_routes.OPERATIONS, *further)
+    return app.build(control, control, settings or Settings(), routes, streams)  # type: ignore[arg-type]

@@ -72,7 +72,7 @@ async def hook_house(folder: Path, alerts: dict[str, Any] | None = None, **servi
     life = await ControlHarness(settings, segment, workers, folder).begin()
     office = AlertsAddon(life.control_loop, settings, before)
     life.control_loop.addons = (office,)
-    application = app.build(life.control_loop, settings, alert_routes.operations(office))
+    application = app.build(life.queries, life.operations, settings, alert_routes.operations(office))
     sock = socket.socket()
     sock.bind(("127.0.0.1", 0))
     url = f"http://127.0.0.1:{sock.getsockname()[1]}"

@@ -42,7 +42,7 @@ class Broken(Addon):
 async def test_every_office_is_told_every_fact_and_a_broken_one_is_alarmed(life: ControlHarness) -> None:
     listening = Listening()
     life.control_loop.addons = (Broken(), listening)
-    await life.control_loop.freeze(service="svc", actor="ann", reason="look")
+    await life.operations.freeze(service="svc", actor="ann", reason="look")
     assert listening.heard == []
     life.control_loop.tick(life.now_ns, 0.0)
     assert listening.heard[-1:] == ["frozen"]
@@ -59,5 +59,5 @@ async def test_offices_tick_about_once_a_second(life: ControlHarness) -> None:
 
 async def test_what_offices_say_stands_in_status_and_metrics(life: ControlHarness) -> None:
     life.control_loop.addons = (Listening(),)
-    assert life.control_loop.view.service_status("svc")["listening"] == "svc"
-    assert b"rollback_router_heard 0.0" in metrics.render(life.control_loop)
+    assert life.queries.service_status("svc")["listening"] == "svc"
+    assert b"rollback_router_heard 0.0" in metrics.render(life.queries)

@@ -18,10 +18,9 @@ from aiohttp.test_utils import make_mocked_request
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from router.control.admin import app
 from router.runtime.printable import printable
 from router.settings.sections.values import VERSION_LABEL
-from router.settings.settings import Settings
+from tests.control import fake_controller
 from tests.control.fake_controller import FakeController
 
 CHANGING = {
@@ -79,7 +78,7 @@ class Front:
     def __init__(self, runner: asyncio.Runner) -> None:
         self.runner = runner
         self.control_loop = FakeController()
-        self.application = app.build(self.control_loop, Settings())
+        self.application = fake_controller.application(self.control_loop)
         self.application.freeze()
 
     def check(self, method: str, path: str, body: bytes, headers: dict[str, str]) -> None:

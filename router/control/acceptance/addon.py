@@ -47,7 +47,7 @@ class AcceptanceAddon(Addon):
     # -- for people
     def show(self, service: str) -> Document:
         """Return the criteria of a service, and how the active version stands; raise OperatorError (404)."""
-        service_controller = self._control_loop.view.service(service)
+        service_controller = self._control_loop.services[service]
         active = service_controller.registry.active
         return {
             "service": service_controller.name,
@@ -65,7 +65,7 @@ class AcceptanceAddon(Addon):
 
     async def set(self, *, service: str, metric: str, limit: float, actor: str, reason: str, dry_run: bool) -> Document:
         """Set the limit of a metric; raise OperatorError, having changed nothing."""
-        if metric == "late_share" and self._control_loop.view.service(service).service.rules.latency.slo_ms is None:
+        if metric == "late_share" and self._control_loop.services[service].service.rules.latency.slo_ms is None:
             raise OperatorError(409, "metric_not_measured", f"{metric}: {NOT_LATE}", exit_code=9)
         return await self._change(service, CriterionSet(metric, limit, actor, reason), dry_run)
 
@@ -74,7 +74,7 @@ class AcceptanceAddon(Addon):
         return await self._change(service, CriterionRemoved(metric, actor, reason), dry_run)
 
     async def _change(self, service: str, event: Event, dry_run: bool) -> Document:
-        service_controller = self._control_loop.view.service(service)
+        service_controller = self._control_loop.services[service]
         change = await service_controller.executor.change(event, dry_run=dry_run)
         return {**self.show(service), "changed": change.changed, "dry_run": dry_run}
 

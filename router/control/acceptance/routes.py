@@ -7,9 +7,9 @@ from typing import Annotated
 from pydantic import BaseModel, ConfigDict, Field
 
 from router.control.acceptance.addon import AcceptanceAddon
+from router.control.addon import Document
 from router.control.admin.bodies import Actor, ChangeQuery, Why
 from router.control.admin.operation import Call, Operation
-from router.control.verbs import Document
 
 Metric = Annotated[str, Field(pattern=r"^[a-z0-9_]{1,64}$")]
 

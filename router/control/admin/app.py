@@ -15,14 +15,13 @@ from aiohttp import web
 from aiohttp.typedefs import Middleware
 
 from router.control.admin import changes, events, health, openapi, problems, reads, refusals
-from router.control.admin import reads as admin_reads
 from router.control.admin.auth import AccessPolicy
 from router.control.admin.connections import ConnectionLimiter, LimitedSite
 from router.control.admin.events import EventStreams
 from router.control.admin.http_protocol import FIELDS, reason
 from router.control.admin.operation import Dispatcher, Operation
-from router.control.verbs import Verbs
-from router.control.versions import routes as version_routes
+from router.control.core.operations import Operations
+from router.control.views.queries import Queries
 from router.errors import OperatorError
 from router.runtime import clock, fd_limits
 from router.settings.settings import Settings
@@ -45,7 +44,8 @@ Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
 def build(
-    control_loop: Verbs,
+    queries: Queries,
+    operations: Operations,
     settings: Settings,
     further: Sequence[Operation] = (),
     streams: EventStreams | None = None,
@@ -54,24 +54,23 @@ def build(
     door = ConnectionLimiter(settings)
     guard = AccessPolicy(settings)
     streams = EventStreams() if streams is None else streams
-    operations = (
+    routes = (
         *health.operations(door.counts, ChainMap(guard.attempts.counts, door.malformed.counts)),
-        *admin_reads.STATUS,
+        *reads.STATUS,
         *changes.OPERATIONS,
-        *version_routes.OPERATIONS,
         *reads.RECORDS,
         *events.operations(streams),
         *further,
     )
     description = health.described({})
-    description = health.described(openapi.describe((*operations, description)))
-    operations = (*operations, description)
+    description = health.described(openapi.describe((*routes, description)))
+    routes = (*routes, description)
     application = web.Application(middlewares=[_attend(door), _surround(guard, door)])
     application[GUARD] = guard
     application[DOOR] = door
-    application[OPERATIONS] = operations
-    desk = Dispatcher(control_loop, guard)
-    for operation in operations:
+    application[OPERATIONS] = routes
+    desk = Dispatcher(queries, operations, guard)
+    for operation in routes:
         application.router.add_route(operation.method, operation.path, desk.handler(operation))
         if operation.method == "GET" and operation.media_type != "text/event-stream":
             application.router.add_route("HEAD", operation.path, desk.handler(operation))

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 from typing import Final
 
+from router.control.addon import Document
 from router.control.admin import bodies
 from router.control.admin.bodies import ChangeQuery
 from router.control.admin.operation import Call, Operation
-from router.control.verbs import Document
 from router.rollout.model.events import Override
 
 
 async def deploy(call: Call) -> Document:
     """Bring a version in as candidate."""
     body = call.asked(bodies.Deploy)
-    return await call.verbs.deploy(
+    return await call.operations.deploy(
         service=call.service,
         version=body.version,
         endpoints=body.endpoints or [],
@@ -30,7 +30,7 @@ async def deploy(call: Call) -> Document:
 async def promote(call: Call) -> Document:
     """Make the candidate active."""
     body = call.asked(bodies.Promote)
-    return await call.verbs.promote(
+    return await call.operations.promote(
         service=call.service,
         version=body.version,
         actor=call.actor(),
@@ -44,7 +44,7 @@ async def promote(call: Call) -> Document:
 async def rollback(call: Call) -> Document:
     """Go back to the standby."""
     body = call.asked(bodies.RollbackBody)
-    return await call.verbs.rollback(
+    return await call.operations.rollback(
         service=call.service, reason=body.reason, actor=call.actor(), expect=call.expect, dry_run=call.dry_run
     )
 
@@ -52,7 +52,7 @@ async def rollback(call: Call) -> Document:
 async def switch(call: Call) -> Document:
     """Make a named version active."""
     body = call.asked(bodies.Switch)
-    return await call.verbs.switch(
+    return await call.operations.switch(
         service=call.service,
         to=body.to,
         reason=body.reason,
@@ -66,7 +66,7 @@ async def switch(call: Call) -> Document:
 async def retire(call: Call) -> Document:
     """Take a version out."""
     body = call.asked(bodies.Retire)
-    return await call.verbs.retire(
+    return await call.operations.retire(
         service=call.service,
         version=body.version,
         actor=call.actor(),
@@ -79,7 +79,7 @@ async def retire(call: Call) -> Document:
 async def move_endpoints(call: Call) -> Document:
     """Move the replicas of a version."""
     body = call.asked(bodies.MoveEndpoints)
-    return await call.verbs.set_endpoints(
+    return await call.operations.set_endpoints(
         service=call.service,
         version=call.version,
         endpoints=body.endpoints,
@@ -91,13 +91,13 @@ async def move_endpoints(call: Call) -> Document:
 async def freeze(call: Call) -> Document:
     """Disable automation."""
     reason = call.asked(bodies.Automation).reason
-    return await call.verbs.freeze(service=call.service, actor=call.actor(), reason=reason, dry_run=call.dry_run)
+    return await call.operations.freeze(service=call.service, actor=call.actor(), reason=reason, dry_run=call.dry_run)
 
 
 async def unfreeze(call: Call) -> Document:
     """Enable automation."""
     reason = call.asked(bodies.Automation).reason
-    return await call.verbs.unfreeze(service=call.service, actor=call.actor(), reason=reason, dry_run=call.dry_run)
+    return await call.operations.unfreeze(service=call.service, actor=call.actor(), reason=reason, dry_run=call.dry_run)
 
 
 def signed(call: Call, override: bodies.OverrideBody | None) -> Override | None:

@@ -7,9 +7,9 @@ from typing import Final
 
 from aiohttp import web
 
+from router.control.addon import Document
 from router.control.admin.operation import Call, Operation
 from router.control.monitors.broadcast import Queue
-from router.control.verbs import Document
 from router.errors import OperatorError
 from router.runtime.printable_json import json_bytes
 
@@ -44,7 +44,7 @@ class EventStreams:
         if len(self._open) >= STREAMS_MAX:
             raise OperatorError(503, "streams_exhausted", f"{STREAMS_MAX} event streams are open, which is the limit")
         response = web.StreamResponse(headers={"Content-Type": "text/event-stream", "Cache-Control": "no-store"})
-        queue = call.verbs.view.subscribe()
+        queue = call.queries.subscribe()
         self._open.add(queue)
         try:
             await response.prepare(call.request)
@@ -56,7 +56,7 @@ class EventStreams:
             pass  # the reader has left
         finally:
             self._open.discard(queue)
-            call.verbs.view.unsubscribe(queue)
+            call.queries.unsubscribe(queue)
         return response
 
     async def _relay(self, queue: Queue, response: web.StreamResponse) -> None:

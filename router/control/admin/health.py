@@ -9,9 +9,9 @@ from aiohttp import web
 from prometheus_client import CONTENT_TYPE_LATEST
 
 from router import __version__
+from router.control.addon import Document
 from router.control.admin.bodies import ReadyQuery
 from router.control.admin.operation import Call, Operation, document_answer
-from router.control.verbs import Document
 from router.control.views import metrics
 from router.errors import OperatorError
 from router.runtime.printable_json import json_bytes
@@ -38,7 +38,7 @@ async def livez(call: Call) -> Document:
 
 async def readyz(call: Call) -> web.Response:
     """200 if requests are served, else 503. The checks are listed to callers who may read them."""
-    checks, degraded = readiness(call.verbs.view.status())
+    checks, degraded = readiness(call.queries.status())
     ready = all(check["ok"] for check in checks)
     document: Document = {"ready": ready}
     try:
@@ -75,7 +75,7 @@ def figures(put_out: Mapping[str, int], wrong: Mapping[str, int]) -> Operation:
 
     async def prometheus(call: Call) -> web.Response:
         return web.Response(
-            body=metrics.render(call.verbs, put_out, wrong), headers={"Content-Type": CONTENT_TYPE_LATEST}
+            body=metrics.render(call.queries, put_out, wrong), headers={"Content-Type": CONTENT_TYPE_LATEST}
         )
 
     return Operation("GET", "/metrics", prometheus, "All figures for Prometheus", media_type="text/plain")

@@ -13,12 +13,14 @@ from typing import Final, TypeVar
 from aiohttp import web
 from pydantic import BaseModel, ValidationError
 
+from router.control.addon import Document
 from router.control.admin import http_protocol, json_text, problems
 from router.control.admin.auth import LOCAL, AccessPolicy, Principal, Role
 from router.control.admin.bodies import ChangeQuery, NoQuery
 from router.control.admin.idempotency import IdempotencyKeys, StoredAnswer
 from router.control.core.executor import Preconditions
-from router.control.verbs import Document, Verbs
+from router.control.core.operations import Operations
+from router.control.views.queries import Queries
 from router.errors import OperatorError
 from router.runtime.printable_json import json_bytes
 from router.settings.sections.values import NAME, version_label
@@ -36,7 +38,8 @@ class Call:
     """A request that has been admitted, authorized and parsed."""
 
     request: web.Request
-    verbs: Verbs
+    queries: Queries
+    operations: Operations
     guard: AccessPolicy
     principal: Principal
     body: BaseModel | None
@@ -104,8 +107,9 @@ class Operation:
 class Dispatcher:
     """Takes requests for operations: authorize, parse, perform (once per Idempotency-Key), answer."""
 
-    def __init__(self, verbs: Verbs, guard: AccessPolicy) -> None:
-        self._verbs = verbs
+    def __init__(self, queries: Queries, operations: Operations, guard: AccessPolicy) -> None:
+        self._queries = queries
+        self._operations = operations
         self._guard = guard
         self._keys = IdempotencyKeys()
 
@@ -126,7 +130,7 @@ class Dispatcher:
 
     def _call(self, request: web.Request, principal: Principal, body: BaseModel | None, query: BaseModel) -> Call:
         expect = Preconditions(_if_match(request), getattr(body, "from_version", None))
-        return Call(request, self._verbs, self._guard, principal, body, query, expect)
+        return Call(request, self._queries, self._operations, self._guard, principal, body, query, expect)
 
     async def _read(self, operation: Operation, call: Call) -> web.StreamResponse:
         result = await operation.handler(call)

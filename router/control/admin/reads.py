@@ -4,24 +4,24 @@ from __future__ import annotations
 
 from typing import Final
 
+from router.control.addon import Document
 from router.control.admin.bodies import JournalQuery
 from router.control.admin.operation import Call, Operation
-from router.control.verbs import Document
 
 
 async def everything(call: Call) -> Document:
     """The whole router."""
-    return call.verbs.view.status()
+    return call.queries.status()
 
 
 async def service(call: Call) -> Document:
     """One service."""
-    return call.verbs.view.service_status(call.service)
+    return call.queries.service_status(call.service)
 
 
 async def explain(call: Call) -> Document:
     """Why a service's triggers did or did not act."""
-    return call.verbs.view.explain(call.service)
+    return call.queries.explain(call.service)
 
 
 STATUS: Final = (
@@ -34,7 +34,7 @@ STATUS: Final = (
 async def journal(call: Call) -> Document:
     """Entries after a sequence number, oldest first."""
     query = call.queried(JournalQuery)
-    return await call.verbs.view.journal(after=query.after, limit=query.limit, service=query.service)
+    return await call.queries.journal(after=query.after, limit=query.limit, service=query.service)
 
 
 RECORDS: Final = (Operation("GET", "/v1/journal", journal, "Journal entries, oldest first", query=JournalQuery),)

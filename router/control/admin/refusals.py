@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import html
 import re
 from typing import Final
 
 from aiohttp import web
 
 from router.control.admin import problems
-from router.control.proposals import page as proposal_page
 from router.errors import OperatorError
+from router.runtime.printable import printable
 
 LINKS: Final = "/decide/"
 LINK_FOREIGN: Final = "this link is not valid: it is cut off or altered, or was not made by this router"
 _PAGES: Final = ("text/html", "application/xhtml+xml")
+_PAGE_FIELDS: Final = {"Referrer-Policy": "same-origin"}
 _NEVER: Final = re.compile(r"q=0(?:\.0{0,3})?")
 
 
@@ -21,7 +23,7 @@ def answer(refusal: OperatorError, request: web.BaseRequest, request_id: str) ->
     """Return the answer of a refused request: a page where a browser has followed a link, else a problem document."""
     if not (is_link(request) and wants_page(",".join(request.headers.getall("Accept", [])))):
         return problems.answer(refusal, request_id)
-    page = proposal_page.refused(refusal.status, refusal.detail)
+    page = refused(refusal.status, refusal.detail)
     page.headers.update(problems.fields(refusal))
     return page
 
@@ -45,3 +47,22 @@ def from_http(error: web.HTTPException, request: web.Request) -> OperatorError:
     if error.status == 404 and is_link(request):
         return OperatorError(404, "link_invalid", LINK_FOREIGN)
     return problems.from_http(error, request)
+
+
+def refused(status: int, detail: str) -> web.Response:
+    """Return the page that says why there is nothing to decide here."""
+    return page(status, "Not done", f"<p>{escape(detail)}</p>")
+
+
+def page(status: int, title: str, body: str) -> web.Response:
+    """Return an HTML page; `body` is HTML already, `title` is text."""
+    text = (
+        '<!doctype html>\n<html lang="en"><head><meta charset="utf-8"><meta name="robots" content="noindex">'
+        f"<title>{escape(title)}</title></head>\n<body><h1>{escape(title)}</h1>\n{body}\n</body></html>\n"
+    )
+    return web.Response(status=status, text=text, content_type="text/html", headers=_PAGE_FIELDS)
+
+
+def escape(text: str) -> str:
+    """Return `text` as HTML that shows it."""
+    return html.escape(printable(text))

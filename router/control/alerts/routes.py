@@ -12,6 +12,7 @@ from typing import Annotated
 from aiohttp import web
 from pydantic import BaseModel, ConfigDict, Field
 
+from router.control.addon import Document
 from router.control.admin import json_text
 from router.control.admin.operation import Call, Operation, read_body
 from router.control.alerts.addon import AlertResult, AlertsAddon
@@ -24,7 +25,6 @@ from router.control.alerts.bodies import (
     is_binary,
 )
 from router.control.alerts.keys import SIGNED
-from router.control.verbs import Document
 from router.errors import OperatorError
 from router.runtime import clock
 

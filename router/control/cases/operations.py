@@ -27,7 +27,7 @@ class CaseOperations:
         self._store = addon.store
 
     def _service_controller(self, service: str) -> ServiceController:
-        return self._addon.control_loop.view.service(service)
+        return self._addon.control_loop.services[service]
 
     async def listing(self, service: str, *, full: bool) -> Document:
         """Return the cases of a service, newest first, and what its last rollbacks made of their failing requests; `full`: with

@@ -10,6 +10,7 @@ from router.control.core.executor import Change, CommandExecutor
 from router.control.core.probes import Probes
 from router.control.core.sampler import RouterHealth, Sampler, evidence
 from router.control.monitors.alarms import Alarms
+from router.errors import OperatorError
 from router.rollout.judge.baseline import Baseline
 from router.rollout.judge.criteria import Criterion
 from router.rollout.judge.judge import Judge, JudgeInputs
@@ -234,6 +235,12 @@ class ServiceController:
                 )
                 self.service_document(reached, now_ns)
 
+    def roles(self) -> dict[str, str | None]:
+        """Return which version is active, standby and candidate."""
+        registry = self.registry
+        targets = {"active": registry.active, "standby": registry.standby, "candidate": registry.candidate}
+        return {role: target.version if target else None for role, target in targets.items()}
+
     # -- events
     def service_document(self, event: Event, now_ns: int) -> None:
         """Hand an event that needs no person to the machine and carry out what it asks for."""
@@ -265,3 +272,11 @@ class ServiceController:
             if self._probed.get(slot) != (version, endpoints):
                 probes.watch(self.name, slot, version, endpoints, self.service.probe)
         self._probed = wanted
+
+
+class Services(dict[str, ServiceController]):
+    """Service name → its controller. `services[name]` raises OperatorError (404) if the router has no such service."""
+
+    def __missing__(self, name: str) -> ServiceController:
+        names = ", ".join(self) or "none"
+        raise OperatorError(404, "service_unknown", f"there is no service {name!r}; there are: {names}", exit_code=9)

@@ -231,7 +231,7 @@ class DrillsAddon(Addon):
         }
 
     def _of(self, service: str) -> DrillRunner:
-        return self.runners[self._control_loop.view.service(service).name]
+        return self.runners[self._control_loop.services[service].name]
 
     def _warn(self, name: str, rehearsal: DrillRunner, now_s: float) -> None:
         alarms = self._control_loop.alarms

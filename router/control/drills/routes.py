@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from pydantic import BaseModel, ConfigDict
 
+from router.control.addon import Document
 from router.control.admin.bodies import Actor, ChangeQuery, ServiceName, Text
 from router.control.admin.operation import Call, Operation
 from router.control.drills.addon import DrillsAddon
-from router.control.verbs import Document
 from router.settings.sections.drill import Hold
 
 

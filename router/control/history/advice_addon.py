@@ -65,7 +65,7 @@ class AdviceAddon(Addon):
 
         Raise OperatorError: 404 without such a service, 503 if somebody else asks just now or the rows cannot be read.
         """
-        service_controller = self._control_loop.view.service(service)
+        service_controller = self._control_loop.services[service]
         now_s = clock.wall_s()
         period = Period(now_s - days * 86_400, now_s)
         rules, timeout_s = (

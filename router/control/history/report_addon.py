@@ -72,7 +72,7 @@ class ReportAddon(Addon):
 
         Raise OperatorError: 404 without such a service, 400 for what is no period, 503 if the history cannot be read.
         """
-        self._control_loop.view.service(service)
+        self._control_loop.services[service]
         try:
             asked = period(since, until, clock.wall_s())
         except ValueError as error:

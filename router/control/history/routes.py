@@ -6,9 +6,9 @@ from typing import Annotated, Protocol
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from router.control.addon import Document
 from router.control.admin.bodies import Version
 from router.control.admin.operation import Call, Operation
-from router.control.verbs import Document
 
 When = Annotated[str, Field(max_length=40)]
 

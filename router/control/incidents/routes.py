@@ -11,11 +11,11 @@ from typing import Annotated, Any, Final, Literal
 from aiohttp import web
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
+from router.control.addon import Document
 from router.control.admin.bodies import Actor, Text, Why
 from router.control.admin.operation import Call, Operation
 from router.control.incidents import rendering
 from router.control.incidents.addon import IncidentsAddon
-from router.control.verbs import Document
 from router.errors import OperatorError
 from router.runtime.printable import printable
 

@@ -6,10 +6,10 @@ from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from router.control.addon import Document
 from router.control.admin.bodies import Actor
 from router.control.admin.operation import Call, Operation
 from router.control.notify.addon import NotifyAddon
-from router.control.verbs import Document
 
 
 class NotifyTest(BaseModel):

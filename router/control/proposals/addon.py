@@ -10,6 +10,7 @@ from prometheus_client.metrics_core import Metric
 
 from router.control.addon import Addon
 from router.control.core.loop import ControlLoop
+from router.control.core.operations import Operations
 from router.control.core.service_controller import ServiceController
 from router.control.proposals.links import ProposalLinks
 from router.errors import OperatorError
@@ -32,9 +33,12 @@ REFUSALS_MAX: Final = 5
 class ProposalsAddon(Addon):
     """The proposals of all services. `links` signs what notifications carry."""
 
-    def __init__(self, control_loop: ControlLoop, settings: Settings, links: ProposalLinks) -> None:
+    def __init__(
+        self, control_loop: ControlLoop, operations: Operations, settings: Settings, links: ProposalLinks
+    ) -> None:
         self.links = links
         self._control_loop = control_loop
+        self._operations = operations
         self._settings = settings
         self._refused: dict[str, int] = {}
 
@@ -45,9 +49,7 @@ class ProposalsAddon(Addon):
     # -- reading
     def listing(self, service: str | None, state: str | None) -> Document:
         """Return proposals, newest first; of one service, or of one state (`pending`: open or due)."""
-        services = (
-            self._control_loop.services.values() if service is None else [self._control_loop.view.service(service)]
-        )
+        services = self._control_loop.services.values() if service is None else [self._control_loop.services[service]]
         found = [
             (proposal, service_controller)
             for service_controller in services
@@ -70,7 +72,7 @@ class ProposalsAddon(Addon):
 
     def status(self, service: str) -> Document:
         """Add what waits for a person to the document of a service."""
-        service_controller = self._control_loop.view.service(service)
+        service_controller = self._control_loop.services[service]
         return {
             "proposals": [
                 described(proposal, service_controller) for proposal in service_controller.registry.proposals.pending()
@@ -127,7 +129,7 @@ class ProposalsAddon(Addon):
         )
         told = _told(proposal, event)
         try:
-            answer = await self._control_loop.decide(
+            answer = await self._operations.decide(
                 service=service_controller.name, event=event, told=told, dry_run=dry_run
             )
         except OperatorError as refusal:

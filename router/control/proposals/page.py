@@ -7,17 +7,15 @@ the very address of the page. For that the page's referrer policy is `same-origi
 
 from __future__ import annotations
 
-import html
 from collections.abc import Iterable
 from typing import Any, Final
 
 from aiohttp import web
 
-from router.control.verbs import Document
+from router.control.addon import Document
+from router.control.admin.refusals import escape, page
 from router.rollout.stats.figures import told
-from router.runtime.printable import printable
 
-_FIELDS: Final = {"Referrer-Policy": "same-origin"}
 _BUTTONS: Final = {
     ("approve", "rollback"): "Approve: roll back now",
     ("approve", "promotion"): "Approve: promote now",
@@ -47,7 +45,7 @@ def question(proposal: Document, verb: str) -> web.Response:
         '<p><label>Why: <input name="reason" maxlength="500"></label></p>'
         f"<p><button>{escape(button)}</button></p></form>"
     )
-    return _page(200, f"Proposal {proposal['id']}: {proposal['kind']}", _table(rows) + form)
+    return page(200, f"Proposal {proposal['id']}: {proposal['kind']}", _table(rows) + form)
 
 
 def _evidence(item: Document) -> Iterable[tuple[str, object]]:
@@ -68,12 +66,7 @@ def _evidence(item: Document) -> Iterable[tuple[str, object]]:
 def done(message: str, incident: str | None) -> web.Response:
     """Return the page that says what came of the press."""
     more = f"<p>Incident {escape(incident)}.</p>" if incident else ""
-    return _page(200, "Done", f"<p>{escape(message)}</p>{more}")
-
-
-def refused(status: int, detail: str) -> web.Response:
-    """Return the page that says why there is nothing to decide here."""
-    return _page(status, "Not done", f"<p>{escape(detail)}</p>")
+    return page(200, "Done", f"<p>{escape(message)}</p>{more}")
 
 
 def _table(rows: Iterable[tuple[str, Any]]) -> str:
@@ -81,20 +74,7 @@ def _table(rows: Iterable[tuple[str, Any]]) -> str:
     return f"<table>{''.join(cells)}</table>"
 
 
-def escape(text: str) -> str:
-    """Return `text` as HTML that shows it."""
-    return html.escape(printable(text))
-
-
 def _text(value: Any) -> str:
     if isinstance(value, dict):
         return ", ".join(f"{name} {inner}" for name, inner in value.items())
     return "none" if value is None else str(value)
-
-
-def _page(status: int, title: str, body: str) -> web.Response:
-    text = (
-        '<!doctype html>\n<html lang="en"><head><meta charset="utf-8"><meta name="robots" content="noindex">'
-        f"<title>{escape(title)}</title></head>\n<body><h1>{escape(title)}</h1>\n{body}\n</body></html>\n"
-    )
-    return web.Response(status=status, text=text, content_type="text/html", headers=_FIELDS)

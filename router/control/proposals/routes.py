@@ -13,6 +13,7 @@ from urllib.parse import parse_qs
 from aiohttp import web
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
+from router.control.addon import Document
 from router.control.admin import bodies
 from router.control.admin.bodies import ChangeQuery
 from router.control.admin.changes import signed
@@ -22,7 +23,6 @@ from router.control.admin.refusals import LINK_FOREIGN
 from router.control.proposals import page
 from router.control.proposals.addon import ProposalsAddon
 from router.control.proposals.links import VERBS
-from router.control.verbs import Document
 from router.errors import OperatorError
 
 FORM_BYTES_MAX: Final = 8192

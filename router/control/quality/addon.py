@@ -217,7 +217,7 @@ class QualityAddon(Addon):
 
     async def relearn(self, *, service: str, actor: str, reason: str) -> Document:
         """Take the requests from now on for good; raise OperatorError if that cannot be journalled."""
-        watched = self._watched[self._control_loop.view.service(service).name]
+        watched = self._watched[self._control_loop.services[service].name]
         await watched.service_controller.executor.append_and_apply(
             Record(kinds.INPUTS_FORGOTTEN, actor, {"reason": reason})
         )

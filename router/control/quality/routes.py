@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+from router.control.addon import Document
 from router.control.admin import bodies
 from router.control.admin.operation import Call, Operation
 from router.control.quality.addon import QualityAddon
-from router.control.verbs import Document
 
 
 class Relearn(bodies.Automation):

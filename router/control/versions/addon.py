@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable
 
 from router.control.addon import Addon
 from router.control.core.loop import ControlLoop
+from router.control.core.model_resolver import ModelResolver
 from router.control.core.service_controller import ServiceController
 from router.control.views import catalogue
 from router.control.views.catalogue import Document
@@ -21,8 +22,11 @@ from router.runtime import clock
 class VersionsAddon(Addon):
     """`understood` returns the ids of the incidents whose root cause is known."""
 
-    def __init__(self, control_loop: ControlLoop, understood: Callable[[], Iterable[str]] = tuple) -> None:
+    def __init__(
+        self, control_loop: ControlLoop, models: ModelResolver, understood: Callable[[], Iterable[str]] = tuple
+    ) -> None:
         self._control_loop = control_loop
+        self._models = models
         self._understood = understood
 
     def on_second(self, now_ns: int) -> None:
@@ -44,12 +48,12 @@ class VersionsAddon(Addon):
 
     async def live(self, service: str, limit: int = TENURES_MAX) -> Document:
         """Return what was live when: the newest `limit`."""
-        service_controller = self._control_loop.view.service(service)
+        service_controller = self._control_loop.services[service]
         return await asyncio.to_thread(catalogue.live, catalogue.snapshot(service_controller.registry), limit)
 
     def retention(self, service: str) -> Document:
         """Return what has to be kept, and which artifacts no version of any service keeps."""
-        service_controller = self._control_loop.view.service(service)
+        service_controller = self._control_loop.services[service]
         versions = self._retained(service_controller)
         others = [
             kept
@@ -77,8 +81,8 @@ class VersionsAddon(Addon):
         dry_run: bool = False,
     ) -> Document:
         """Make a version known without deploying it, or correct its artifact; no route changes."""
-        service_controller = self._control_loop.view.service(service)
-        model = await self._control_loop.models.named(service, version, endpoints, artifact)
+        service_controller = self._control_loop.services[service]
+        model = await self._models.named(service, version, endpoints, artifact)
         event = RegisterAsked(model.version, model.endpoints, actor, model.origin)
         change = await service_controller.executor.change(event, dry_run=dry_run)
         would = "would be " if dry_run and change.changed else ""
@@ -98,7 +102,7 @@ class VersionsAddon(Addon):
 
     def _found(self, version: str, service: str | None) -> tuple[ServiceController, Target]:
         services = self._control_loop.services
-        asked = [self._control_loop.view.service(service)] if service is not None else list(services.values())
+        asked = [self._control_loop.services[service]] if service is not None else list(services.values())
         found = [service_controller for service_controller in asked if version in service_controller.registry.targets]
         if len(found) == 1:
             return found[0], found[0].registry.targets[version]

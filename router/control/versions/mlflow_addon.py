@@ -15,6 +15,7 @@ from prometheus_client.metrics_core import Metric
 
 from router.control.addon import Addon
 from router.control.core.loop import ControlLoop
+from router.control.core.model_resolver import ModelResolver
 from router.control.versions.mlflow_client import Mlflow, MlflowRefused
 from router.errors import OperatorError
 from router.rollout.machine.registry import Registry
@@ -42,11 +43,13 @@ class MlflowAddon(Addon):
     def __init__(
         self,
         control_loop: ControlLoop,
+        models: ModelResolver,
         settings: Settings,
         entries: Sequence[Entry],
         connect: Callable[[MlflowSettings], Mlflow] = Mlflow,
     ) -> None:
         self._control_loop = control_loop
+        self._models = models
         self._connect = connect
         self._errands = PendingUpdates()
         self._busy = False
@@ -64,7 +67,7 @@ class MlflowAddon(Addon):
         """Ask and tell another server from now on, or none; what is not told yet waits for one."""
         self._settings = settings
         self._mlflow = self._connect(settings.mlflow) if settings.mlflow.tracking_uri is not None else None
-        self._control_loop.models.finder = self.find if self._mlflow is not None else None
+        self._models.finder = self.find if self._mlflow is not None else None
         self._due_ns = 0
 
     # -- deploy models:/…
@@ -72,7 +75,7 @@ class MlflowAddon(Addon):
         self, service: str, uri: ModelUri, endpoints: list[str], override: Override | None
     ) -> tuple[str, list[str], Origin]:
         """Return label, endpoints and origin of a model version; raise OperatorError if it must not be deployed here."""
-        service_controller = self._control_loop.view.service(service)
+        service_controller = self._control_loop.services[service]
         wanted = service_controller.service.mlflow.model
         if wanted is not None and uri.name != wanted:
             raise _refused(

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Final
 
+from router.control.addon import Document
 from router.control.admin import bodies
 from router.control.admin.bodies import ChangeQuery, LiveQuery, ServiceQuery
 from router.control.admin.operation import Call, Operation
-from router.control.verbs import Document
 from router.control.versions.addon import VersionsAddon
 from router.errors import OperatorError
 
@@ -17,13 +17,13 @@ _NOT_A_VERB: Final = "(?!.+/(?:quarantine|release)$)"
 
 async def list_all(call: Call) -> Document:
     """All versions."""
-    return await call.verbs.view.versions()
+    return await call.queries.versions()
 
 
 async def quarantine(call: Call) -> Document:
     """Block a version."""
     reason = call.asked(bodies.QuarantineBody).reason
-    return await call.verbs.quarantine(
+    return await call.operations.quarantine(
         service=_service(call), version=call.version, actor=call.actor(), reason=reason, dry_run=call.dry_run
     )
 
@@ -31,7 +31,7 @@ async def quarantine(call: Call) -> Document:
 async def release(call: Call) -> Document:
     """Lift the block of a version."""
     body = call.asked(bodies.Release)
-    return await call.verbs.release(
+    return await call.operations.release(
         service=_service(call),
         version=call.version,
         actor=call.actor(),
@@ -45,11 +45,21 @@ def _service(call: Call) -> str:
     named: str | None = getattr(call.body, "service", None)
     if named is not None:
         return named
-    services = sorted(call.verbs.view.status()["services"])
+    services = sorted(call.queries.status()["services"])
     if len(services) == 1:
         return str(services[0])
     detail = f"body.service: name the service, one of {', '.join(services)}"
     raise OperatorError(400, "request_invalid", detail, exit_code=2)
+
+
+OPERATIONS: Final = (
+    Operation("GET", "/v1/versions", list_all, "All versions with their history and marks"),
+    Operation("POST", "/v1/versions/{version:.+}/quarantine", quarantine, "Block a version",
+              "operator", bodies.QuarantineBody, ChangeQuery),
+    Operation("POST", "/v1/versions/{version:.+}/release", release, "Lift the block of a version",
+              "operator", bodies.Release, ChangeQuery),
+)  # fmt: skip
+"""The routes that need no add-on."""
 
 
 def operations(archive: VersionsAddon) -> tuple[Operation, ...]:
@@ -76,6 +86,7 @@ def operations(archive: VersionsAddon) -> tuple[Operation, ...]:
         )
 
     return (
+        *OPERATIONS,
         Operation("POST", "/v1/versions", register, "Make a version known without deploying it, or correct its artifact",
                   "operator", bodies.Register, ChangeQuery, 201),
         Operation("GET", f"/v1/versions/{{version:{_NOT_A_VERB}.+}}", one,
@@ -84,12 +95,3 @@ def operations(archive: VersionsAddon) -> tuple[Operation, ...]:
         Operation("GET", "/v1/services/{service}/live", live, "What was live when, oldest first", query=LiveQuery),
         Operation("GET", "/v1/services/{service}/retention", retention, "Which versions and artifacts may be deleted"),
     )  # fmt: skip
-
-
-OPERATIONS: Final = (
-    Operation("GET", "/v1/versions", list_all, "All versions with their history and marks"),
-    Operation("POST", "/v1/versions/{version:.+}/quarantine", quarantine, "Block a version",
-              "operator", bodies.QuarantineBody, ChangeQuery),
-    Operation("POST", "/v1/versions/{version:.+}/release", release, "Lift the block of a version",
-              "operator", bodies.Release, ChangeQuery),
-)  # fmt: skip

@@ -16,10 +16,11 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Histo
 from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 
+from router.control.addon import Document
 from router.control.monitors.certificates import CertificateMonitor
 from router.control.monitors.switch_stats import BUCKETS_S as SWITCH_BUCKETS_S
 from router.control.monitors.switch_stats import DurationHistogram, SwitchStats
-from router.control.verbs import Document, Verbs
+from router.control.views.queries import Queries
 from router.rollout.model.route import SLOTS
 from router.rollout.outcome import OUTCOMES
 from router.rollout.stats.histogram import BUCKETS, lower_bound
@@ -39,15 +40,13 @@ _MIDDLES_US: Final = tuple((lower_bound(bucket) + lower_bound(bucket + 1)) / 2 f
 _FOLD: Final = tuple(bisect_left(BUCKETS_S, middle / 1e6) for middle in _MIDDLES_US)
 
 
-def render(
-    control_loop: Verbs, put_out: Mapping[str, int] | None = None, wrong: Mapping[str, int] | None = None
-) -> bytes:
+def render(queries: Queries, put_out: Mapping[str, int] | None = None, wrong: Mapping[str, int] | None = None) -> bytes:
     """Return all figures in the Prometheus text format 0.0.4 (escaping of label values included). `put_out`: how many
     connections the admin port has closed, by why; `wrong`: how many requests it could not read or had
     wrong credentials, by why.
     """
     registry = CollectorRegistry(auto_describe=False)
-    registry.register(_Reading(control_loop, put_out or {}, wrong or {}))
+    registry.register(_Reading(queries, put_out or {}, wrong or {}))
     return generate_latest(registry)
 
 
@@ -65,21 +64,21 @@ def fold(counts: Sequence[int]) -> tuple[list[tuple[str, float]], float]:
 class _Reading(Collector):
     """One scrape: the families one after the other."""
 
-    def __init__(self, control_loop: Verbs, put_out: Mapping[str, int], wrong: Mapping[str, int]) -> None:
-        self._control_loop = control_loop
+    def __init__(self, queries: Queries, put_out: Mapping[str, int], wrong: Mapping[str, int]) -> None:
+        self._queries = queries
         self._put_out = put_out
         self._wrong = wrong
 
     def collect(self) -> Iterator[Metric]:
         """Read everything once and give it out, family by family."""
-        control_loop = self._control_loop
-        status = control_loop.view.status()
+        queries, control_loop = self._queries, self._queries.control_loop
+        status = queries.status()
         names, worker_stats = sorted(status["services"]), control_loop.worker_stats
         yield from _traffic(status, names, worker_stats, control_loop.segment)
         yield from _targets(status)
         yield from _switches(control_loop.switch_stats)
-        yield from _triggers({name: control_loop.view.explain(name) for name in names})
-        yield _quarantined(control_loop.view.quarantined())
+        yield from _triggers({name: queries.explain(name) for name in names})
+        yield _quarantined(queries.quarantined())
         yield from _processes(status, control_loop.segment)
         yield _counted(
             "limited", "How often a limit on clients acted; the label is its name.", "limit", worker_stats.limited()

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import Final
 
+from router.control.addon import Document
 from router.control.core.probes import Probes
 from router.control.core.service_controller import ServiceController
-from router.rollout.machine.registry import Registry
 from router.rollout.model.target import CANDIDATES, Target
 from router.rollout.outcome import OUTCOMES
 from router.rollout.stats.histogram import quantile
@@ -17,7 +17,6 @@ from router.shm.worker_stats import WorkerState, WorkerStats
 WINDOWS: Final = (("10s", 10.0), ("60s", 60.0))
 UP_S: Final = 1.0
 """A worker whose heartbeat is older than this is not shown as up."""
-Document = dict[str, Any]
 
 
 def worker(state: WorkerState, now_ns: int) -> Document:
@@ -47,7 +46,7 @@ def service(service_controller: ServiceController, worker_stats: WorkerStats, pr
         "service": service_controller.name,
         "generation": registry.generation,
         "state": _state(service_controller),
-        **roles(registry),
+        **service_controller.roles(),
         "way_back": no_way_back is None,
         "no_way_back": no_way_back,
         "frozen": {**frozen, "at": clock.iso(frozen["at"])} if frozen else None,
@@ -70,12 +69,6 @@ def service(service_controller: ServiceController, worker_stats: WorkerStats, pr
         "baseline": _baseline(service_controller),
         "acceptance": _acceptance(service_controller, now_ns),
     }
-
-
-def roles(registry: Registry) -> dict[str, str | None]:
-    """Return which version is active, standby and candidate."""
-    held = {"active": registry.active, "standby": registry.standby, "candidate": registry.candidate}
-    return {role: target.version if target else None for role, target in held.items()}
 
 
 def _state(service_controller: ServiceController) -> str:

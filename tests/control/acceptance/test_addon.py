@@ -114,7 +114,7 @@ async def test_people_edit_and_it_is_journalled(start: Start) -> None:
     )
     assert (await office.set(metric="fault_share", limit=0.005, **how))["changed"] is False
     assert (await office.remove(metric="fault_share", **how))["added"] == []
-    entries = (await life.control_loop.view.journal())["entries"]
+    entries = (await life.queries.journal())["entries"]
     assert [entry["type"] for entry in entries][-2:] == ["criterion_set", "criterion_removed"]
     assert entries[-1]["data"] == {
         "metric": "fault_share",
@@ -132,7 +132,7 @@ async def test_a_version_that_falls_short_is_not_accepted(start: Start) -> None:
     life, office = await start(acceptance={"after_s": 1, "requests_min": 5, "cases": "required"})
     life.service_controller.machine.proof = PromotionCheck(revision="r1")
     life.tick(50, lambda: life.workers.serve(0, Outcome.OK, 5))
-    status = life.control_loop.view.service_status("svc")
+    status = life.queries.service_status("svc")
     assert (status["state"], status["acceptance"]["accepted"]) == ("probation", False)
     assert [criterion["name"] for criterion in status["acceptance"]["criteria"]] == [
         "requests",
@@ -146,5 +146,5 @@ async def test_a_version_that_falls_short_is_not_accepted(start: Start) -> None:
         revision="r1", checked={"v1": Checked("v1", 1, "r1", 3, 0, ())}
     )
     life.tick(12, lambda: life.workers.serve(0, Outcome.OK, 5))
-    assert life.control_loop.view.service_status("svc")["state"] == "accepted"
+    assert life.queries.service_status("svc")["state"] == "accepted"
     assert office.show("svc")["criteria"] == []

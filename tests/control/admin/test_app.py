@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from router.control.verbs import QueriesProtocol, Verbs
+from router.control.core.operations import Operations
+from router.control.views.queries import Queries
 from tests.control.conftest import Office
 from tests.control.fake_controller import FakeController
 
@@ -42,5 +43,5 @@ async def test_head_is_answered_without_a_body(office: Office) -> None:
 
 
 def test_the_fake_has_every_verb_that_the_admin_asks_for() -> None:
-    wanted = {name for asked in (Verbs, QueriesProtocol) for name in vars(asked) if not name.startswith("_")} - {"view"}
+    wanted = {name for real in (Operations, Queries) for name in vars(real) if not name.startswith("_")} - {"decide"}
     assert {name for name in wanted if not callable(getattr(FakeController, name, None))} == set()

@@ -13,8 +13,8 @@ from router.control.admin.openapi import template
 from router.rollout.model.events import Override
 from router.settings.sections.admin import Admin
 from router.settings.settings import Settings
+from tests.control import fake_controller
 from tests.control.conftest import Office, StartOffice, token
-from tests.control.fake_controller import FakeController
 
 TOKENS = Admin(tokens=[token("eve", "viewer"), token("ops", "operator"), token("root", "admin")])
 OPEN = {("GET", "/"), ("GET", "/livez"), ("GET", "/readyz")}
@@ -35,7 +35,7 @@ def bearer(name: str) -> dict[str, str]:
 
 def routes() -> list[tuple[str, str, str | None]]:
     """Every route of the API as (method, path, role)."""
-    application = app.build(FakeController(), Settings())
+    application = fake_controller.application()
     filled = {"service": "fraud", "version": "v1", "incident": "i1"}
     return [(op.method, template(op.path).format(**filled), op.role) for op in application[app.OPERATIONS]]
 

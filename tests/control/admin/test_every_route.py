@@ -66,8 +66,8 @@ def filled(path: str, version: str) -> str:
 async def house(life: ControlHarness, tmp_path: Any) -> AsyncIterator[RunningControl]:
     plain = {**life.settings.model_dump(), "alerts": {"tokens": [{"name": "am", "sha256": "0" * 64}]}}
     told = type(life.settings).model_validate(plain)
-    life.control_loop.addons, further = build_addons(AddonDeps(life.control_loop, told, tmp_path, ()))
-    application = app.build(life.control_loop, told, further)
+    life.control_loop.addons, further = build_addons(AddonDeps(life.control_loop, life.operations, told, tmp_path, ()))
+    application = app.build(life.queries, life.operations, told, further)
     async with serving(application) as url, aiohttp.ClientSession() as session:
         yield RunningControl(application[app.OPERATIONS], url, session)
     for office in life.control_loop.addons:

@@ -6,11 +6,9 @@ import re
 
 from aiohttp import web
 
-from router.control.admin import app
 from router.control.admin.openapi import template
-from router.settings.settings import Settings
+from tests.control import fake_controller
 from tests.control.conftest import Office
-from tests.control.fake_controller import FakeController
 
 CHANGES = {
     "deploy": "Deploy", "promote": "Promote", "rollback": "RollbackBody", "switch": "Switch", "retire": "Retire",
@@ -21,7 +19,7 @@ CHANGES = {
 
 def registered() -> set[tuple[str, str]]:
     """Every route that aiohttp knows, patterns removed; HEAD comes with GET (RFC 9110 §9.3.2)."""
-    application = app.build(FakeController(), Settings())
+    application = fake_controller.application()
     return {
         (route.method.lower(), template(route.resource.canonical))
         for route in application.router.routes()

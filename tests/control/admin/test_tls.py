@@ -11,11 +11,10 @@ import pytest
 from router.cli.client import Client
 from router.control.admin import app
 from router.errors import OperatorError
-from router.settings.settings import Settings
 from router.tls import contexts
 from router.tls.contexts import ServerTls
 from tests.certificate_authority import Authority
-from tests.control.fake_controller import FakeController
+from tests.control import fake_controller
 
 
 async def test_a_command_trusts_the_authority_that_it_is_told_of(
@@ -26,7 +25,7 @@ async def test_a_command_trusts_the_authority_that_it_is_told_of(
     sock.bind(("127.0.0.1", 0))
     sock.listen()
     context = contexts.server_context(ServerTls(authority.pair()))
-    runner = await app.serve(app.build(FakeController(), Settings()), sock, context)
+    runner = await app.serve(fake_controller.application(), sock, context)
     client = Client(f"https://127.0.0.1:{sock.getsockname()[1]}")
     with pytest.raises(OperatorError, match="no router answers at https"):
         await asyncio.to_thread(client.get, "/v1/status")

@@ -125,7 +125,7 @@ async def test_a_held_alert_acts_once_the_gate_opens(tmp_path: Path) -> None:
 async def test_a_freeze_holds_it(tmp_path: Path) -> None:
     async with hook_house(tmp_path) as house:
         house.warm()
-        await house.life.control_loop.freeze(service="svc", actor="ann", reason="look")
+        await house.life.operations.freeze(service="svc", actor="ann", reason="look")
         assert await results(house, firing()) == ["counts"]
         house.life.tick(20)
         assert house.life.states() == {"v1": "active", "v2": "standby"}

@@ -28,6 +28,7 @@ class Clinic:
     def __init__(self, life: ControlHarness, entries: list[Entry]) -> None:
         self.life = life
         self.control_loop = life.control_loop
+        self.operations = life.operations
         self.service_controller = life.service_controller
         self.office = CasesAddon(life.control_loop, life.settings, life.folder, entries)
         self.desk = CaseOperations(self.office)
@@ -39,7 +40,7 @@ class Clinic:
             CaptureRing(self.life.segment, worker, at.CAPTURE_FAILURES).write(clock.now_ns(), 0, one)
 
     async def rollback(self, reason: str = "broken") -> dict[str, Any]:
-        return await self.control_loop.rollback(service="svc", actor="ann", reason=reason)
+        return await self.operations.rollback(service="svc", actor="ann", reason=reason)
 
     def tick(self, seconds: float = 0.1) -> None:
         for _ in range(round(seconds * 10)):
@@ -72,7 +73,7 @@ class Clinic:
 
     async def candidate(self, url: str, version: str = "v3") -> None:
         """Bring in a version whose probes are good."""
-        await self.control_loop.deploy(service="svc", version=version, endpoints=[url], actor="ann")
+        await self.operations.deploy(service="svc", version=version, endpoints=[url], actor="ann")
         self.life.probe(version, times=5)
 
     async def end(self) -> None:

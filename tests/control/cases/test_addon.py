@@ -32,7 +32,7 @@ async def add(clinic: Clinic, *numbers: int, by: str = "ann") -> list[str]:
 
 
 async def promote(clinic: Clinic, **more: Any) -> dict[str, Any]:
-    return await clinic.control_loop.promote(service="svc", version="v3", actor="ann", **more)
+    return await clinic.operations.promote(service="svc", version="v3", actor="ann", **more)
 
 
 async def refusal(clinic: Clinic) -> tuple[str, str]:

@@ -34,7 +34,7 @@ async def ask(clinic: Clinic) -> AsyncIterator[Ask]:
     """Ask as a viewer or an operator; returns (status, document)."""
     tokens = [token("vera", "viewer"), token("olga", "operator")]
     settings = Settings.model_validate({"admin": Admin(tokens=tokens)})
-    application = app.build(clinic.control_loop, settings, case_routes.operations(clinic.desk))  # type: ignore[arg-type]
+    application = app.build(clinic.life.queries, clinic.operations, settings, case_routes.operations(clinic.desk))  # type: ignore[arg-type]
     async with serving(application) as url, aiohttp.ClientSession(url) as session:
 
         async def asked(method: str, path: str, body: Any = None, who: str = "olga") -> tuple[int, Any]:

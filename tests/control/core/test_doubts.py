@@ -54,11 +54,11 @@ async def life(tmp_path: Path) -> AsyncIterator[ControlHarness]:
 
 
 async def switch(life: ControlHarness) -> Any:
-    return await life.control_loop.switch(service="svc", to="v2", actor="ann")
+    return await life.operations.switch(service="svc", to="v2", actor="ann")
 
 
 async def freeze(life: ControlHarness) -> Any:
-    return await life.control_loop.freeze(service="svc", actor="ann")
+    return await life.operations.freeze(service="svc", actor="ann")
 
 
 async def establish(life: ControlHarness, kind: str, **data: Any) -> Any:
@@ -68,10 +68,10 @@ async def establish(life: ControlHarness, kind: str, **data: Any) -> Any:
 KINDS: dict[str, Do] = {
     kinds.SWITCHED: switch,
     kinds.FROZEN: freeze,
-    kinds.ROLLED_BACK: lambda life: life.control_loop.rollback(service="svc", actor="ann"),
-    kinds.RETIRED: lambda life: life.control_loop.retire(service="svc", version="v2", actor="ann"),
-    kinds.QUARANTINED: lambda life: life.control_loop.quarantine(service="svc", version="v2", actor="ann"),
-    kinds.DEPLOYED: lambda life: life.control_loop.deploy(
+    kinds.ROLLED_BACK: lambda life: life.operations.rollback(service="svc", actor="ann"),
+    kinds.RETIRED: lambda life: life.operations.retire(service="svc", version="v2", actor="ann"),
+    kinds.QUARANTINED: lambda life: life.operations.quarantine(service="svc", version="v2", actor="ann"),
+    kinds.DEPLOYED: lambda life: life.operations.deploy(
         service="svc", version="v3", endpoints=["http://127.0.0.1:3"], actor="ann"
     ),
     kinds.CRITERION_SET: lambda life: AcceptanceAddon(life.control_loop, ()).set(
@@ -126,7 +126,7 @@ async def test_the_next_start_goes_by_the_row_and_says_so(
     assert refused.facts == {"in_doubt": True, "seq": 4}
     assert refused.exit_code == 1
     assert life.service_controller.registry.as_dict() == before, "it is not in effect"
-    (shown,) = life.control_loop.view.status()["journal"]["in_doubt"]
+    (shown,) = life.queries.status()["journal"]["in_doubt"]
     assert (shown["seq"], shown["type"], shown["actor"], shown["outcome"]) == (4, kind, "ann", None)
     assert alarms(life) == ["change_in_doubt"]
     successor, workers = await after_a_kill(life, tmp_path)
@@ -137,7 +137,7 @@ async def test_the_next_start_goes_by_the_row_and_says_so(
     (decided,) = [entry.data for entry in entries if entry.type == kinds.DOUBT_DECIDED]
     outcome = "completed" if whole else "struck_out"
     assert decided == {"change": 4, "type": kind, "by": "ann", "outcome": outcome}
-    (told,) = successor.control_loop.view.status()["journal"]["decided"]
+    (told,) = successor.queries.status()["journal"]["decided"]
     assert (told["seq"], told["outcome"]) == (4, outcome)
     assert alarms(successor) == []
     if kind == kinds.SWITCHED:
@@ -175,7 +175,7 @@ async def test_what_waits_behind_it_never_reaches_the_disk(life: ControlHarness,
         await freeze(life)
     assert caught.value.facts == {"in_doubt": False}
     with pytest.raises(OperatorError, match="change 4") as nothing:
-        await life.control_loop.unfreeze(service="svc", actor="ann")
+        await life.operations.unfreeze(service="svc", actor="ann")
     assert (nothing.value.status, nothing.value.code) == (503, "change_in_doubt"), "it is so already, for how long?"
     disk.free.set()
     await until(lambda: not life.journal.doubts)

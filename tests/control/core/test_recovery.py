@@ -49,12 +49,12 @@ async def machine(tmp_path: Path) -> AsyncIterator[Machine]:
 
 async def test_a_cold_start_goes_on_with_the_last_journalled_route_in_a_new_boot(machine: Machine) -> None:
     life = await machine.start()
-    await life.control_loop.switch(service="svc", to="v2", actor="ann")
+    await life.operations.switch(service="svc", to="v2", actor="ann")
     await life.end()
     machine.fresh_memory()
     life = await machine.start()
     assert life.service_controller.executor.cell.read() == Route(first_generation(2) + 1, active=1, standby=0)
-    assert life.control_loop.view.differences == [
+    assert life.control_loop.differences == [
         "services.svc.active is v1 in the settings and v2 by the journal, which wins: use promote, switch or deploy",
         "services.svc.standby is v2 in the settings and v1 by the journal, which wins: use promote, switch or deploy",
     ]
@@ -67,14 +67,14 @@ async def test_a_cold_start_goes_on_with_the_last_journalled_route_in_a_new_boot
 
 async def test_the_boot_counter_is_journalled_before_anything_else(machine: Machine) -> None:
     life = await machine.start()
-    entries = (await life.control_loop.view.journal(0, 10))["entries"]
+    entries = (await life.queries.journal(0, 10))["entries"]
     assert [(entry["type"], entry["data"].get("boot")) for entry in entries[:1]] == [("boot", 1)]
     await life.end()
 
 
 async def test_a_warm_start_finds_the_word_and_changes_nothing(machine: Machine) -> None:
     life = await machine.start()
-    await life.control_loop.switch(service="svc", to="v2", actor="ann")
+    await life.operations.switch(service="svc", to="v2", actor="ann")
     live, word = life.service_controller.registry.as_dict(), life.service_controller.executor.cell.word()
     await life.end()
     life = await machine.start()
@@ -104,7 +104,7 @@ async def test_a_journalled_change_that_was_never_stored_is_undone_by_a_warm_sta
     life = await machine.start()
     assert life.service_controller.registry.as_dict() == before
     assert life.service_controller.executor.cell.read() == Route(generation, active=0, standby=1)
-    told = await life.control_loop.switch(service="svc", to="v2", actor="ann")
+    told = await life.operations.switch(service="svc", to="v2", actor="ann")
     assert told["generation"] > generation + 1, "a generation was issued twice"
     live = life.service_controller.registry.as_dict()
     await life.end()
@@ -121,7 +121,7 @@ async def test_what_a_warm_start_has_undone_stays_undone_in_a_cold_one(machine: 
     await life.journal.append(Entry("switched", "svc", "ann", data, 1.0, 1, 1))
     await life.end()
     life = await machine.start()
-    told = await life.control_loop.switch(service="svc", to="v1", actor="ann")
+    told = await life.operations.switch(service="svc", to="v1", actor="ann")
     assert told["changed"] is False  # so it was said that v1 is active …
     await life.end()
     machine.fresh_memory()
@@ -143,7 +143,7 @@ async def test_a_stored_rollback_that_was_never_journalled_is_recovered_by_a_war
     assert (incident["id"], incident["from"], incident["to"], incident["manual"]) == ("svc-1-2", "v1", "v2", False)
     assert (incident["trigger"], incident["started_at"]) == (None, None), "nobody knows why any more"
     await life.until_idle()
-    entries = (await life.control_loop.view.journal(0, 100))["entries"]
+    entries = (await life.queries.journal(0, 100))["entries"]
     assert [entry["type"] for entry in entries if entry["type"] == "recovered"] == ["recovered"]
     live = life.service_controller.registry.as_dict()
     await life.end()
@@ -174,7 +174,7 @@ async def test_why_a_stored_rollback_was_made_outlives_a_control_that_could_not_
     life = await machine.start()
     after = life.service_controller.registry.as_dict()
     await life.until_idle()
-    entries = (await life.control_loop.view.journal(0, 100))["entries"]
+    entries = (await life.queries.journal(0, 100))["entries"]
     assert [entry["type"] for entry in entries][-2:] == ["rolled_back", "confirmed"]
     assert {**after, "last_switch": None, "incidents": []} == {**before, "last_switch": None, "incidents": []}
     (incident,) = life.service_controller.registry.incidents
@@ -229,10 +229,10 @@ async def test_a_known_label_with_other_endpoints_is_refused(machine: Machine) -
 async def test_a_service_without_seeds_has_no_active_version(machine: Machine) -> None:
     life = await machine.start(active=None, standby=None)
     assert life.service_controller.executor.cell.read() == Route(first_generation(1) + 1)
-    assert life.control_loop.view.service_status("svc")["state"] == "no_active"
-    await life.control_loop.deploy(service="svc", version="v1", endpoints=["http://127.0.0.1:1"], actor="ann")
+    assert life.queries.service_status("svc")["state"] == "no_active"
+    await life.operations.deploy(service="svc", version="v1", endpoints=["http://127.0.0.1:1"], actor="ann")
     life.probe("v1", times=5)
-    told = await life.control_loop.promote(service="svc", version="v1", actor="ann")
+    told = await life.operations.promote(service="svc", version="v1", actor="ann")
     assert (told["active"], told["standby"]) == ("v1", None)
     await life.end()
 
@@ -243,7 +243,7 @@ def corrupt(machine: Machine) -> None:
 
 async def test_a_corrupt_journal_goes_on_from_its_copy_with_what_the_operator_assumes(machine: Machine) -> None:
     life = await machine.start()
-    await life.control_loop.switch(service="svc", to="v2", actor="ann")
+    await life.operations.switch(service="svc", to="v2", actor="ann")
     entries = await life.journal.entries()
     await life.end()
     corrupt(machine)
@@ -264,7 +264,7 @@ async def test_a_corrupt_journal_goes_on_from_its_copy_with_what_the_operator_as
 
 async def test_entries_that_make_no_sense_without_lost_ones_are_left_out(machine: Machine) -> None:
     life = await machine.start()
-    await life.control_loop.switch(service="svc", to="v2", actor="ann")
+    await life.operations.switch(service="svc", to="v2", actor="ann")
     entries = await life.journal.entries()
     await life.end()
     corrupt(machine)
@@ -295,8 +295,8 @@ async def test_an_assumption_about_an_unknown_version(machine: Machine) -> None:
 
 async def test_a_quarantine_that_was_lifted_for_a_while_comes_back_in_a_later_boot(machine: Machine) -> None:
     life = await machine.start()
-    await life.control_loop.quarantine(service="svc", version="v2", reason="bias", actor="ann")
-    await life.control_loop.release(service="svc", version="v2", reason="look", actor="ann", expires_after_s=0.2)
+    await life.operations.quarantine(service="svc", version="v2", reason="bias", actor="ann")
+    await life.operations.release(service="svc", version="v2", reason="look", actor="ann", expires_after_s=0.2)
     await life.until_idle()
     assert life.service_controller.registry.quarantines == {}
     await life.end()
@@ -307,7 +307,5 @@ async def test_a_quarantine_that_was_lifted_for_a_while_comes_back_in_a_later_bo
     life.service_controller.service_document(Ticked(), lift.until_ns)
     await life.until_idle()
     assert life.service_controller.registry.quarantines["v2"]["reason"] == "bias"
-    assert [entry["type"] for entry in (await life.control_loop.view.journal(0, 100))["entries"]][
-        -1
-    ] == "quarantine_returned"
+    assert [entry["type"] for entry in (await life.queries.journal(0, 100))["entries"]][-1] == "quarantine_returned"
     await life.end()

@@ -86,7 +86,7 @@ async def test_exactly_those_versions_are_watched_that_should_be_warm(
         ("watch", 1, "v2", ("http://127.0.0.1:2",), "none"),
     ]
     probes.asked.clear()
-    await life.control_loop.rollback(service="svc", reason="bad", actor="ann")
+    await life.operations.rollback(service="svc", reason="bad", actor="ann")
     assert probes.asked == [("unwatch", 0)]
 
 
@@ -141,7 +141,7 @@ async def test_probes_alone_show_that_nobody_can_connect(start: Start) -> None:
     life.tick(2)
     assert life.states() == {"v1": "unreachable", "v2": "active"}
     assert life.service_controller.registry.quarantines == {}
-    assert life.control_loop.view.service_status("svc")["no_way_back"] == "v1 is unreachable since it was rolled back"
+    assert life.queries.service_status("svc")["no_way_back"] == "v1 is unreachable since it was rolled back"
     life.probe("v1", times=30)
     assert life.states() == {"v1": "standby", "v2": "active"}
 
@@ -149,11 +149,11 @@ async def test_probes_alone_show_that_nobody_can_connect(start: Start) -> None:
 async def test_an_accepted_version_leaves_its_baseline_in_the_journal(start: Start) -> None:
     life = await start(acceptance={"after_s": 2, "requests_min": 10})
     life.tick(40, lambda: life.workers.serve(0, Outcome.OK))
-    status = life.control_loop.view.service_status("svc")
+    status = life.queries.service_status("svc")
     assert (status["state"], status["acceptance"]["accepted"]) == ("accepted", True)
     assert status["baseline"]["faults"] == 0
     await life.until_idle()
-    entries = (await life.control_loop.view.journal(0, 100))["entries"]
+    entries = (await life.queries.journal(0, 100))["entries"]
     assert [entry["type"] for entry in entries if entry["service"]][2:] == ["accepted"]
 
 
@@ -162,7 +162,7 @@ async def test_what_it_did_as_active_does_not_count_against_the_standby(start: S
     life.tick(3)
     life.workers.serve(0, Outcome.SERVER_ERROR, 9)
     life.tick(3)
-    await life.control_loop.switch(service="svc", to="v2", actor="ann")
+    await life.operations.switch(service="svc", to="v2", actor="ann")
     life.service_controller.registry.active_since_ns = life.now_ns
     life.workers.serve(1, Outcome.OK, 9)
     life.tick(20)
@@ -174,14 +174,14 @@ async def test_a_standby_that_dies_is_told_before_it_is_needed(start: Start) -> 
     life = await start()
     life.probe("v2", times=3)
     life.tick(1)
-    assert life.control_loop.view.service_status("svc")["way_back"] is True
+    assert life.queries.service_status("svc")["way_back"] is True
     life.probe("v2", ok=False, refused=True)
     life.tick(1)
-    told = life.control_loop.view.service_status("svc")
+    told = life.queries.service_status("svc")
     assert (told["way_back"], told["standby"]) == (False, "v2")
     assert told["no_way_back"].startswith("the last probes of v2 failed: ")
     assert [alarm["code"] for alarm in life.control_loop.alarms.listing()] == ["standby_failing"]
     life.probe("v2")
     life.tick(1)
-    assert life.control_loop.view.service_status("svc")["way_back"] is True
+    assert life.queries.service_status("svc")["way_back"] is True
     assert life.control_loop.alarms.listing() == []

@@ -16,15 +16,15 @@ def first(life: ControlHarness, plus: int = 0) -> int:
 
 
 async def types(life: ControlHarness) -> list[str]:
-    return [entry["type"] for entry in (await life.control_loop.view.journal(0, 1000))["entries"]]
+    return [entry["type"] for entry in (await life.queries.journal(0, 1000))["entries"]]
 
 
 async def test_a_slot_is_given_back_only_when_nothing_can_be_claimed_on_it(life: ControlHarness) -> None:
-    await life.control_loop.deploy(service="svc", version="v3", endpoints=["http://127.0.0.1:3"], actor="ann")
+    await life.operations.deploy(service="svc", version="v3", endpoints=["http://127.0.0.1:3"], actor="ann")
     life.probe("v3", times=5)
     life.workers.claim(1)
     life.workers.deaf.add(1)
-    asking = asyncio.ensure_future(life.control_loop.promote(service="svc", version="v3", actor="ann"))
+    asking = asyncio.ensure_future(life.operations.promote(service="svc", version="v3", actor="ann"))
     while life.states()["v3"] != "active":
         await asyncio.sleep(0.002)
     life.tick()
@@ -41,8 +41,8 @@ async def test_a_slot_is_given_back_only_when_nothing_can_be_claimed_on_it(life:
 
 async def test_a_stopped_worker_keeps_the_slot_and_a_dead_one_does_not(life: ControlHarness) -> None:
     life.workers.deaf.add(1)
-    await life.control_loop.deploy(service="svc", version="v3", endpoints=["http://127.0.0.1:3"], actor="ann")
-    asking = asyncio.ensure_future(life.control_loop.retire(service="svc", version="v3", actor="ann"))
+    await life.operations.deploy(service="svc", version="v3", endpoints=["http://127.0.0.1:3"], actor="ann")
+    asking = asyncio.ensure_future(life.operations.retire(service="svc", version="v3", actor="ann"))
     while life.states()["v3"] != "draining":
         await asyncio.sleep(0.002)
     life.tick()
@@ -56,23 +56,23 @@ async def test_a_stopped_worker_keeps_the_slot_and_a_dead_one_does_not(life: Con
 
 async def test_seven_versions_and_one_more(life: ControlHarness) -> None:
     for number in range(3, 8):
-        await life.control_loop.deploy(
+        await life.operations.deploy(
             service="svc", version=f"v{number}", endpoints=["http://127.0.0.1:3"], actor="ann", replace=True
         )
         life.workers.claim(number - 1)
     with pytest.raises(OperatorError) as caught:
-        await life.control_loop.deploy(
+        await life.operations.deploy(
             service="svc", version="v8", endpoints=["http://127.0.0.1:3"], actor="ann", replace=True
         )
     error = caught.value
     assert (error.status, error.code) == (409, "slots_busy")
     assert "v3 (draining, 1 in flight," in error.detail
     assert "retire VERSION --cut" in error.detail
-    await life.control_loop.retire(service="svc", version="v3", actor="ann", cut=True)
+    await life.operations.retire(service="svc", version="v3", actor="ann", cut=True)
     assert life.service_controller.executor.slots.cut_generation(2) == first(life, 6)
     life.workers.end(2, Outcome.CUT)
     life.tick()
-    told = await life.control_loop.deploy(
+    told = await life.operations.deploy(
         service="svc", version="v8", endpoints=["http://127.0.0.1:3"], actor="ann", replace=True
     )
     assert told["state"] == "verifying"

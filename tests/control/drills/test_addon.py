@@ -57,8 +57,7 @@ async def test_never_two_at_once(begin: Begin) -> None:
 
 async def test_a_refusal_names_every_reason_and_changes_nothing(begin: Begin) -> None:
     stage = await begin()
-    control_loop = stage.life.control_loop
-    await control_loop.freeze(service="svc", actor="bob", reason="gala")
+    await stage.life.operations.freeze(service="svc", actor="bob", reason="gala")
     stage.life.probe("v2", ok=False)
     before = (stage.registry.as_dict(), stage.drills.listing()["drills"])
     with pytest.raises(OperatorError) as caught:
@@ -70,7 +69,7 @@ async def test_a_refusal_names_every_reason_and_changes_nothing(begin: Begin) ->
 
 async def test_what_may_be_forced(begin: Begin) -> None:
     stage = await begin()
-    await stage.life.control_loop.switch(service="svc", to="v2", actor="bob")
+    await stage.life.operations.switch(service="svc", to="v2", actor="bob")
     with pytest.raises(OperatorError, match="v2 is on probation; --force goes on all the same") as caught:
         await stage.ask()
     assert codes(caught.value) == ["probation"]
@@ -138,7 +137,7 @@ async def test_a_shadow_by_schedule(begin: Begin) -> None:
 
 async def test_a_refused_one_is_journalled_and_waits_for_the_next_time(begin: Begin) -> None:
     stage = await begin(drill=TUESDAYS)
-    await stage.life.control_loop.freeze(service="svc", actor="bob", reason="gala")
+    await stage.life.operations.freeze(service="svc", actor="bob", reason="gala")
     at_s = due_s(stage)
     for second in range(3):
         stage.drills.keep_time(at_s + second, stage.life.now_ns)

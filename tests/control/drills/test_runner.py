@@ -42,7 +42,7 @@ async def test_there_and_back_with_its_report(begin: Begin) -> None:
     begun = await stage.ask(reason="Tuesday")
     assert (begun["phase"], begun["drill"], begun["from"], begun["to"]) == ("away", "svc-drill-1", "v1", "v2")
     assert (stage.active, stage.drills.under_way()) == ("v2", "svc-drill-1")
-    assert stage.life.control_loop.view.service_status("svc")["state"] == "drill"
+    assert stage.life.queries.service_status("svc")["state"] == "drill"
     assert begun["swaps"][0]["workers_unconfirmed"] == []
     await stage.play(HOLD_S + 2)
     assert (stage.active, stage.drills.under_way()) == ("v1", None)
@@ -152,7 +152,7 @@ async def test_people_end_it(begin: Begin, how: str) -> None:
     if how == "stop":
         assert stage.drills.stop("svc", "bob")["reasons"] == ["stopped by bob"]
     else:
-        await stage.life.control_loop.freeze(service="svc", actor="bob", reason="gala")
+        await stage.life.operations.freeze(service="svc", actor="bob", reason="gala")
     await stage.play(3)
     why = {"stop": "stopped by bob", "freeze": "frozen by bob: gala"}[how]
     report = stage.drills.show("svc-drill-1")
@@ -164,7 +164,7 @@ async def test_people_end_it(begin: Begin, how: str) -> None:
 async def test_a_switch_by_a_person_overtakes_it(begin: Begin) -> None:
     stage = await (await begin()).accept()
     await stage.ask(hold_s=60.0)
-    await stage.life.control_loop.rollback(service="svc", actor="bob", reason="enough")
+    await stage.life.operations.rollback(service="svc", actor="bob", reason="enough")
     await stage.play(2)
     assert (stage.active, list(stage.registry.quarantines)) == ("v1", ["v2"])
     assert stage.drills.show("svc-drill-1")["result"] == "overtaken"

@@ -87,7 +87,7 @@ async def test_every_ten_seconds_each_slot_and_the_service_itself_get_a_row(
 
 async def test_a_change_of_roles_ends_the_row(life: ControlHarness, kept: HistoryAddon) -> None:
     pass_by(life, 14, lambda: life.workers.serve(0, Outcome.OK, 2))
-    await life.control_loop.switch(service="svc", to="v2", actor="ann")
+    await life.operations.switch(service="svc", to="v2", actor="ann")
     pass_by(life, 7, lambda: life.workers.serve(1, Outcome.OK, 1))
     found = await rows(kept)
     assert [told(row)[:3] for row in found if row.version == "v1"] == [
@@ -118,7 +118,7 @@ async def test_what_a_trigger_said_stands_in_the_row_in_which_it_said_so(
 
 async def test_a_candidate_counts_from_when_it_came(life: ControlHarness, kept: HistoryAddon) -> None:
     pass_by(life, 12)
-    await life.control_loop.deploy(service="svc", version="v3", endpoints=["http://127.0.0.1:3"], actor="ann")
+    await life.operations.deploy(service="svc", version="v3", endpoints=["http://127.0.0.1:3"], actor="ann")
     slot = life.service_controller.registry.targets["v3"].slot
     assert slot is not None
     pass_by(life, 10, lambda: life.workers.serve(slot, Outcome.OK))
@@ -185,7 +185,7 @@ async def test_it_is_told_to_keep_less(life: ControlHarness, kept: HistoryAddon)
 
 async def test_what_is_kept_and_what_was_lost_are_metrics(life: ControlHarness, kept: HistoryAddon) -> None:
     kept.history.dropped = 3
-    text = metrics.render(life.control_loop).decode()
+    text = metrics.render(life.queries).decode()
     assert "rollback_router_history_batches_dropped_total 3.0" in text
     assert "rollback_router_history_bytes " in text
 

@@ -44,7 +44,7 @@ async def test_the_report_sums_what_the_rows_and_the_journal_say(life: ControlHa
     note(office, life, 4, 20)
     note(office, life, 5, 10, verdict=0, client_error=5)
     note(office, life, 6, 5000, server_error=1000)
-    await life.control_loop.switch(service="svc", to="v2", actor="ann")
+    await life.operations.switch(service="svc", to="v2", actor="ann")
     life.control_loop.tick(life.now_ns, 0.0)
     await office._history.close()
     found = await office.report("svc", "1h")
@@ -72,12 +72,12 @@ async def test_bad_questions_are_refused(
 
 
 async def test_metrics_show_what_can_be_said_and_nothing_else(life: ControlHarness, office: ReportAddon) -> None:
-    assert "rollback_router_uptime_share{" not in metrics.render(life.control_loop).decode()
+    assert "rollback_router_uptime_share{" not in metrics.render(life.queries).decode()
     note(office, life, 1, 50, ok=99, server_error=1)
     await office._history.close()
     life.control_loop.tick(life.now_ns, 0.0)
     await office.refresh()
-    text = metrics.render(life.control_loop).decode()
+    text = metrics.render(life.queries).decode()
     assert 'rollback_router_uptime_share{service="svc"} 0.99' in text
     assert 'rollback_router_deployments{service="svc"} 0.0' in text
     assert "rollback_router_change_failure_share{" not in text, "of no deployments there is no share"

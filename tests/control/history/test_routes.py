@@ -31,7 +31,7 @@ class Heard:
 @pytest.fixture
 async def ask() -> AsyncIterator[Ask]:
     control_loop = FakeController()
-    application = app.build(control_loop, Settings(), operations(Heard(), Heard(), Heard()))
+    application = app.build(control_loop, control_loop, Settings(), operations(Heard(), Heard(), Heard()))
     async with serving(application) as url, aiohttp.ClientSession(url) as session:
 
         async def get(path: str) -> tuple[int, Any]:

@@ -147,10 +147,10 @@ async def test_what_was_captured_and_the_budget_are_kept_with_it(life: ControlHa
 async def test_a_person_who_goes_back_opens_one_too_and_a_switch_does_not(
     life: ControlHarness, addon: IncidentsAddon
 ) -> None:
-    await life.control_loop.switch(service="svc", to="v2", actor="ann")
+    await life.operations.switch(service="svc", to="v2", actor="ann")
     await settled(life)
     assert await addon.listing() == {"incidents": []}
-    told = await life.control_loop.rollback(service="svc", actor="ann", reason="wrong scores")
+    told = await life.operations.rollback(service="svc", actor="ann", reason="wrong scores")
     await settled(life)
     (short,) = (await addon.listing())["incidents"]
     assert (short["id"], short["manual"], short["status"], short["owner"]) == (told["incident"], True, "open", None)
@@ -160,9 +160,9 @@ async def test_a_person_who_goes_back_opens_one_too_and_a_switch_does_not(
 
 async def test_the_next_switch_ends_what_is_watched(life: ControlHarness, addon: IncidentsAddon) -> None:
     await rolled_back(life)
-    await life.control_loop.deploy(service="svc", version="v3", endpoints=["http://127.0.0.1:3"], actor="ann")
+    await life.operations.deploy(service="svc", version="v3", endpoints=["http://127.0.0.1:3"], actor="ann")
     life.probe("v3", times=5)
-    await life.control_loop.promote(service="svc", version="v3", actor="ann")
+    await life.operations.promote(service="svc", version="v3", actor="ann")
     made = await filed(life, addon)
     assert made["record"]["complete"] is True
     assert addon._timelines.timelines[ONE].lines.kept[-1].kind == "promoted"
@@ -183,7 +183,7 @@ async def test_what_people_add_is_journalled_and_told(life: ControlHarness, addo
     await addon.edit(ONE, {"edit": "e5", "set": {"status": "closed"}}, "bob", None)
     made = await filed(life, addon)
     assert (made["review"]["status"], made["revision"]) == ("closed", 3)
-    entries = (await life.control_loop.view.journal(0, 1000))["entries"]
+    entries = (await life.queries.journal(0, 1000))["entries"]
     assert [(entry["actor"], entry["data"]["revision"]) for entry in entries if entry["type"] == "incident_edited"] == [
         ("ann", 1),
         ("bob", 2),

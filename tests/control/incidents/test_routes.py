@@ -46,7 +46,7 @@ class OneIncident:
 async def admin() -> AsyncIterator[tuple[TestClient[Any, Any], OneIncident]]:
     addon = OneIncident({**document(Played(before_s=5, fail_s=2, after_s=6).sources()), "revision": 7})
     control_loop = FakeController()
-    application = app.build(control_loop, Settings.model_validate({}), incident_routes.operations(addon))  # type: ignore[arg-type]
+    application = app.build(control_loop, control_loop, Settings.model_validate({}), incident_routes.operations(addon))  # type: ignore[arg-type]
     async with TestClient(TestServer(application)) as client:
         yield client, addon
     control_loop.close()

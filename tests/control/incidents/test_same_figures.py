@@ -131,7 +131,7 @@ async def by_hand(scene: Scene) -> None:
     scene.live(2, scene.fail(Outcome.INVALID, 1, good=9))
     with pytest.MonkeyPatch.context() as patch:  # what people do is told with the time of the clock, not of the judge
         patch.setattr(clock, "now_ns", lambda: scene.life.now_ns)
-        await scene.life.control_loop.rollback(service="svc", actor="ann", reason="2 wrong scores")
+        await scene.life.operations.rollback(service="svc", actor="ann", reason="2 wrong scores")
     scene.live(1, scene.fail(Outcome.INVALID, 1, good=9))
 
 
@@ -276,7 +276,7 @@ def _texts(made: dict[str, Any]) -> None:
 
 
 def _status(scene: Scene, made: dict[str, Any]) -> None:
-    shown = scene.life.control_loop.view.service_status("svc")
+    shown = scene.life.queries.service_status("svc")
     assert shown["last_switch"]["reason"] == made["reason"]
     assert shown["incidents_open"] == [ONE]
     assert made["reason"] in words(str(cli_status._service("svc", shown)[-1]))

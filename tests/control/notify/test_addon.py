@@ -62,7 +62,7 @@ async def start(tmp_path: Path) -> AsyncIterator[Start]:
 
 async def rolled_back(life: ControlHarness) -> None:
     """Roll back by hand, and let the offices hear of it."""
-    await life.control_loop.rollback(service="svc", reason="wrong scores", actor="ann")
+    await life.operations.rollback(service="svc", reason="wrong scores", actor="ann")
     life.control_loop.tick(life.now_ns, 0.0)
 
 
@@ -149,7 +149,7 @@ async def test_what_is_undelivered_survives_a_restart_and_is_delivered_once(star
 async def test_a_fact_whose_notice_was_never_made_is_told_after_the_restart(start: Start, tmp_path: Path) -> None:
     async with receiving() as works:
         life, _ = await start(channel("works", works))
-        await life.control_loop.rollback(service="svc", reason="wrong scores", actor="ann")
+        await life.operations.rollback(service="svc", reason="wrong scores", actor="ann")
         await life.until_idle()
         # No tick: control was killed right after the swap.
         life.control_loop.addons = ()

@@ -31,11 +31,13 @@ async def test_a_business_alert_asks_a_person_who_decides_by_the_link(tmp_path: 
         segment = new_wall()
         workers = FakeWorkers(segment)
         life = await ControlHarness(told, segment, workers, tmp_path).begin()
-        life.control_loop.addons, operations = build_addons(AddonDeps(life.control_loop, told, tmp_path, ()))
+        life.control_loop.addons, operations = build_addons(
+            AddonDeps(life.control_loop, life.operations, told, tmp_path, ())
+        )
         sock = socket.socket()
         sock.bind(("127.0.0.1", 0))
         url = f"http://127.0.0.1:{sock.getsockname()[1]}"
-        runner = await app.serve(app.build(life.control_loop, told, operations), sock)
+        runner = await app.serve(app.build(life.queries, life.operations, told, operations), sock)
         life.probe("v2", times=3)
 
         def tick() -> None:

@@ -21,7 +21,9 @@ async def test_channels_are_listed_and_tried_out(life: ControlHarness, tmp_path:
         sock = socket.socket()
         sock.bind(("127.0.0.1", 0))
         url = f"http://127.0.0.1:{sock.getsockname()[1]}"
-        runner = await app.serve(app.build(life.control_loop, life.settings, routes.operations(office)), sock)
+        runner = await app.serve(
+            app.build(life.queries, life.operations, life.settings, routes.operations(office)), sock
+        )
         try:
             async with aiohttp.ClientSession() as session:
                 async with session.get(f"{url}/v1/notify") as answer:

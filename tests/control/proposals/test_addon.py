@@ -61,7 +61,7 @@ async def start(tmp_path: Path) -> AsyncIterator[Start]:
 
 
 def office(life: ControlHarness, told: Settings | None = None) -> ProposalsAddon:
-    return ProposalsAddon(life.control_loop, told or life.settings, ProposalLinks(b"k" * 32))
+    return ProposalsAddon(life.control_loop, life.operations, told or life.settings, ProposalLinks(b"k" * 32))
 
 
 def ask(life: ControlHarness, cause: str = "latency") -> None:
@@ -83,7 +83,7 @@ def state(life: ControlHarness, proposal: str = ID) -> str:
 
 async def journalled(life: ControlHarness, *types: str) -> list[str]:
     await life.until_idle()
-    entries = (await life.control_loop.view.journal(0, 1000))["entries"]
+    entries = (await life.queries.journal(0, 1000))["entries"]
     return [entry["type"] for entry in entries if entry["type"] in types]
 
 
@@ -125,7 +125,7 @@ async def test_an_approval_is_a_real_rollback(start: Start) -> None:
     )
     assert life.service_controller.registry.incidents[-1]["proposal"] == ID
     await life.until_idle()
-    entries = (await life.control_loop.view.journal(0, 100))["entries"]
+    entries = (await life.queries.journal(0, 100))["entries"]
     made = {entry["type"]: entry for entry in entries}
     assert made["approved"]["data"]["generation"] == made["rolled_back"]["data"]["generation"]
     assert made["approved"]["seq"] == made["rolled_back"]["seq"] + 1
@@ -237,7 +237,7 @@ async def test_another_trigger_rolls_back_while_a_decision_waits_for_the_disk(st
 async def test_somebody_switches_by_hand_at_the_same_time(start: Start) -> None:
     life = await start()
     ask(life)
-    switching = life.control_loop.switch(service="svc", to="v2", actor="bob")
+    switching = life.operations.switch(service="svc", to="v2", actor="bob")
     _, came = await asyncio.gather(switching, decide(life, "approve"))
     assert came in ("proposal_withdrawn", "lost_race")
     life.service_controller.service_document(Ticked(), life.now_ns)
@@ -250,7 +250,7 @@ async def test_an_approval_comes_before_a_switch_by_hand(start: Start) -> None:
     deciding = asyncio.ensure_future(decide(life, "approve"))
     await asyncio.sleep(0)
     with pytest.raises(OperatorError) as caught:
-        await life.control_loop.rollback(service="svc", actor="bob")
+        await life.operations.rollback(service="svc", actor="bob")
     assert caught.value.code in ("lost_race", "no_standby")
     assert await deciding == "done"
     assert [told["proposal"] for told in life.service_controller.registry.incidents] == [ID]
@@ -266,11 +266,11 @@ def due(life: ControlHarness) -> None:
 async def test_nobody_decides_and_the_default_goes_through_the_gate(start: Start) -> None:
     life = await start(proposals={"at_expiry": "rollback"})
     ask(life)
-    await life.control_loop.freeze(service="svc", actor="bob", reason="a demo")
+    await life.operations.freeze(service="svc", actor="bob", reason="a demo")
     due(life)
     assert (state(life), life.states()["v1"]) == ("due", "active")
     assert {alarm["code"] for alarm in life.control_loop.alarms.listing()} == {"automation_frozen", "proposal_waiting"}
-    await life.control_loop.unfreeze(service="svc", actor="bob")
+    await life.operations.unfreeze(service="svc", actor="bob")
     life.tick(11)
     assert (state(life), life.states()["v2"]) == ("expired", "active")
     assert life.control_loop.alarms.listing() == []
@@ -319,14 +319,14 @@ async def test_a_rule_that_asks_opens_a_proposal_and_alarms(start: Start) -> Non
     assert life.states() == {"v1": "active", "v2": "standby"}
     [alarm] = life.control_loop.alarms.listing()
     assert (alarm["code"], alarm["detail"].startswith(f"{ID}: should v1 go back to v2? ")) == ("proposal_waiting", True)
-    assert life.control_loop.view.explain("svc")["summary"].endswith(f"; {ID} waits for a person.")
-    [told] = life.control_loop.view.service_status("svc")["proposals"]
+    assert life.queries.explain("svc")["summary"].endswith(f"; {ID} waits for a person.")
+    [told] = life.queries.service_status("svc")["proposals"]
     assert (told["id"], told["state"], told["at_expiry"], told["opened_by"]) == (ID, "open", "hold", "verdict")
     [item] = told["evidence"]
     assert (item["cause"], item["now"], item["trigger"]["kind"]) == ("hard_failure.errors", "fail", "hard_failure")
     assert item["impact"]["errors"] == {"server_error": item["impact"]["requests"]}
     life.tick(250, lambda: life.workers.serve(0, Outcome.OK, 5))
-    [told] = life.control_loop.view.service_status("svc")["proposals"]
+    [told] = life.queries.service_status("svc")["proposals"]
     assert (told["state"], told["evidence"][0]["now"]) == ("open", "pass"), (
         "it passes now, which is for people to weigh"
     )
@@ -339,20 +339,20 @@ async def test_a_rule_that_asks_opens_a_proposal_and_alarms(start: Start) -> Non
 # -- promotions
 async def with_candidate(start: Start) -> ControlHarness:
     life = await start(promote_needs="approval")
-    await life.control_loop.deploy(service="svc", version="v3", endpoints=["http://127.0.0.1:3"], actor="ann")
+    await life.operations.deploy(service="svc", version="v3", endpoints=["http://127.0.0.1:3"], actor="ann")
     life.probe("v3", times=5)
     return life
 
 
 async def test_a_promotion_waits_for_another_person(start: Start) -> None:
     life = await with_candidate(start)
-    answer = await life.control_loop.promote(service="svc", version="v3", actor="ann", dry_run=True)
+    answer = await life.operations.promote(service="svc", version="v3", actor="ann", dry_run=True)
     assert (answer["awaits"], answer["message"]) == (
         PROMOTION,
         f"would wait for approval: rollback-router approve {PROMOTION}",
     )
     for changed in (True, False):
-        answer = await life.control_loop.promote(service="svc", version="v3", actor="ann")
+        answer = await life.operations.promote(service="svc", version="v3", actor="ann")
         assert (answer["awaits"], answer["changed"], answer["active"]) == (PROMOTION, changed, "v1")
         assert answer["message"] == f"waits for approval: rollback-router approve {PROMOTION}"
     assert await decide(life, "approve", "ann", PROMOTION, by_token=True) == "four_eyes"
@@ -363,9 +363,9 @@ async def test_a_promotion_waits_for_another_person(start: Start) -> None:
 async def test_going_back_and_an_override_are_not_delayed(start: Start) -> None:
     life = await with_candidate(start)
     override = Override("ann", "the old one leaks")
-    answer = await life.control_loop.promote(service="svc", version="v3", actor="ann", override=override)
+    answer = await life.operations.promote(service="svc", version="v3", actor="ann", override=override)
     assert (answer["awaits"], answer["active"]) == (None, "v3")
-    assert (await life.control_loop.rollback(service="svc", actor="ann"))["active"] == "v1"
+    assert (await life.operations.rollback(service="svc", actor="ann"))["active"] == "v1"
 
 
 # -- reading

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from router.control.admin import refusals
 from router.control.proposals import page as proposal_page
 from tests.hostile_text import HOSTILE, found_in
 
@@ -51,7 +52,7 @@ def test_each_button_says_what_it_does() -> None:
 def test_what_came_of_it() -> None:
     assert "<p>it is &lt;done&gt;</p><p>Incident a&amp;b.</p>" in str(proposal_page.done("it is <done>", "a&b").text)
     assert "<p>done</p>\n</body>" in str(proposal_page.done("done", None).text)
-    page = proposal_page.refused(410, "too <late>")
+    page = refusals.refused(410, "too <late>")
     assert (page.status, "<p>too &lt;late&gt;</p>" in str(page.text)) == (410, True)
 
 
@@ -68,6 +69,6 @@ def test_no_page_holds_what_is_not_printable() -> None:
     pages = [
         proposal_page.question(hostile, "approve"),
         proposal_page.done(HOSTILE, HOSTILE),
-        proposal_page.refused(404, HOSTILE),
+        refusals.refused(404, HOSTILE),
     ]
     assert [found_in(page.text or "") for page in pages] == [[], [], []]

@@ -70,9 +70,9 @@ def admin() -> dict[str, Any]:
 @pytest.fixture
 async def desk(life: ControlHarness, admin: dict[str, Any]) -> AsyncIterator[Desk]:
     told = Settings.model_validate({**life.settings.model_dump(), "admin": admin})
-    approvals = ProposalsAddon(life.control_loop, told, ProposalLinks(b"k" * 32))
+    approvals = ProposalsAddon(life.control_loop, life.operations, told, ProposalLinks(b"k" * 32))
     life.control_loop.addons = (approvals,)
-    application = app.build(life.control_loop, told, proposal_routes.operations(approvals))
+    application = app.build(life.queries, life.operations, told, proposal_routes.operations(approvals))
     async with serving(application) as url:
         desk = Desk(life, approvals, url)
         life.probe("v2", times=3)
@@ -150,7 +150,7 @@ async def test_looking_at_a_link_decides_nothing(desk: Desk) -> None:
 
 async def journal(desk: Desk) -> list[dict[str, Any]]:
     await desk.life.until_idle()
-    return list((await desk.life.control_loop.view.journal(0, 100))["entries"])
+    return list((await desk.life.queries.journal(0, 100))["entries"])
 
 
 async def test_pressing_the_button_decides_once(desk: Desk) -> None:
@@ -265,7 +265,7 @@ async def test_a_promotion_that_needs_approval_is_accepted_and_waits(desk: Desk)
     life.service_controller.machine.limits = replace(
         life.service_controller.machine.limits, proposals=ProposalRules(promote_needs_approval=True)
     )
-    await life.control_loop.deploy(service="svc", version="v3", endpoints=["http://127.0.0.1:3"], actor="ann")
+    await life.operations.deploy(service="svc", version="v3", endpoints=["http://127.0.0.1:3"], actor="ann")
     life.probe("v3", times=5)
     async with desk.session.post(f"{desk.url}/v1/services/svc/promote", json={"version": "v3"}) as response:
         answer = await response.json()

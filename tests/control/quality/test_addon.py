@@ -66,7 +66,7 @@ class Day:
 
     @property
     def inputs(self) -> dict[str, Any]:
-        found = self.life.control_loop.view.service_status("svc")["inputs"]
+        found = self.life.queries.service_status("svc")["inputs"]
         assert isinstance(found, dict)
         return found
 
@@ -74,7 +74,7 @@ class Day:
         """Return the data of such entries, once the disk has all."""
         while self.life.service_controller.executor.unjournalled:
             await asyncio.sleep(0.002)
-        entries = (await self.life.control_loop.view.journal(0, 1000))["entries"]
+        entries = (await self.life.queries.journal(0, 1000))["entries"]
         return [entry["data"] for entry in entries if entry["type"] == kind]
 
 
@@ -197,7 +197,7 @@ async def test_other_settings_hold_from_the_next_look_on(day: Day) -> None:
     )
     day.office.reconfigure(settings(day.life.folder))
     await day.pass_by(1)
-    assert day.life.control_loop.view.service_status("svc")["inputs"] is None
+    assert day.life.queries.service_status("svc")["inputs"] is None
 
 
 async def test_a_tick_starts_one_look_at_a_time(day: Day) -> None:
@@ -214,7 +214,7 @@ async def test_a_look_that_hangs_keeps_no_rollback_waiting(day: Day, monkeypatch
     monkeypatch.setattr(DriftJudge, "take", lambda *_: goes_on.wait(5) and DriftStatus())
     try:
         day.office.on_second(day.life.now_ns)
-        done = await asyncio.wait_for(day.life.control_loop.rollback(service="svc", actor="ann", reason="look"), 2)
+        done = await asyncio.wait_for(day.life.operations.rollback(service="svc", actor="ann", reason="look"), 2)
         assert (done["active"], done["confirmed"]) == ("v2", True)
         day.office.on_second(day.life.now_ns)
         assert day.office.status("svc")["inputs"]["state"] == "not_configured"
@@ -225,6 +225,6 @@ async def test_a_look_that_hangs_keeps_no_rollback_waiting(day: Day, monkeypatch
 async def test_figures(day: Day) -> None:
     await day.pass_by(6)
     await day.pass_by(8, amount=500)
-    text = metrics.render(day.life.control_loop).decode()
+    text = metrics.render(day.life.queries).decode()
     assert 'rollback_router_input_drift{service="svc"} 1.0' in text
     assert 'rollback_router_input_drift_limit{service="svc"} 0.1' in text

@@ -17,7 +17,9 @@ async def test_learning_anew_is_journalled_with_its_actor(life: ControlHarness) 
     sock = socket.socket()
     sock.bind(("127.0.0.1", 0))
     url = f"http://127.0.0.1:{sock.getsockname()[1]}/v1/services"
-    runner = await app.serve(app.build(life.control_loop, life.settings, quality_routes.operations(office)), sock)
+    runner = await app.serve(
+        app.build(life.queries, life.operations, life.settings, quality_routes.operations(office)), sock
+    )
     try:
         async with aiohttp.ClientSession() as session:
             for service, status in (("svc", 200), ("other", 404)):
@@ -26,6 +28,6 @@ async def test_learning_anew_is_journalled_with_its_actor(life: ControlHarness) 
                     assert answer.status == status
     finally:
         await runner.cleanup()
-    entries = (await life.control_loop.view.journal(0, 100))["entries"]
+    entries = (await life.queries.journal(0, 100))["entries"]
     found = [(entry["type"], entry["actor"], entry["data"]) for entry in entries]
     assert found[-1] == ("inputs_forgotten", "ann", {"reason": "a new market"})

@@ -20,9 +20,9 @@ async def test_counts_of_all_workers_are_shown(life: ControlHarness) -> None:
     found(life, "stream", "end", 1)
 
     shown = {"request": {"schema": 5}, "stream": {"end": 1}}
-    assert life.control_loop.view.service_status("svc")["validated"] == shown
-    assert life.control_loop.view.explain("svc")["validated"] == shown
-    text = metrics.render(life.control_loop).decode()
+    assert life.queries.service_status("svc")["validated"] == shown
+    assert life.queries.explain("svc")["validated"] == shown
+    text = metrics.render(life.queries).decode()
     assert [line for line in text.splitlines() if line.startswith("rollback_router_validated_total")] == [
         'rollback_router_validated_total{result="schema",service="svc",what="request"} 5.0',
         'rollback_router_validated_total{result="end",service="svc",what="stream"} 1.0',

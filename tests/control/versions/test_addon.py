@@ -18,22 +18,22 @@ URL = ["http://127.0.0.1:3"]
 
 async def deployed(life: ControlHarness, version: str = "v3") -> None:
     """`version` was deployed and promoted."""
-    await life.control_loop.deploy(
+    await life.operations.deploy(
         service="svc", version=version, endpoints=URL, actor="ann", artifact=f"s3://m/{version}"
     )
     life.probe(version, times=5)
-    await life.control_loop.promote(service="svc", version=version, actor="ann", reason="better")
+    await life.operations.promote(service="svc", version=version, actor="ann", reason="better")
 
 
 async def test_a_version_from_its_registration_to_its_rollback(life: ControlHarness) -> None:
-    archive = VersionsAddon(life.control_loop)
+    archive = VersionsAddon(life.control_loop, life.operations.models)
     told = await archive.register(service="svc", version="v3", endpoints=URL, actor="ann", artifact="s3://m/v3")
     assert (told["changed"], told["message"]) == (True, "v3 is registered")
     assert (await archive.version("v3", None))["state"] == "registered"
     again = await archive.register(service="svc", version="v3", endpoints=[], actor="ann")
     assert (again["changed"], again["message"]) == (False, "v3 is registered already")
     await deployed(life)
-    rolled_back = await life.control_loop.rollback(service="svc", reason="wrong scores", actor="bob")
+    rolled_back = await life.operations.rollback(service="svc", reason="wrong scores", actor="bob")
 
     version = await archive.version("v3", "svc")
     assert (version["registered"]["by"], version["artifact"], version["source"]) == ("ann", "s3://m/v3", None)
@@ -56,20 +56,20 @@ async def test_a_version_from_its_registration_to_its_rollback(life: ControlHarn
 
 async def test_of_a_long_past_the_newest_is_shown(life: ControlHarness) -> None:
     for version in ("v2", "v1", "v2"):
-        await life.control_loop.switch(service="svc", to=version, actor="ann")
-    told = await VersionsAddon(life.control_loop).live("svc", 2)
+        await life.operations.switch(service="svc", to=version, actor="ann")
+    told = await VersionsAddon(life.control_loop, life.operations.models).live("svc", 2)
     assert ([tenure["version"] for tenure in told["live"]], told["earlier"], told["dropped"]) == (["v1", "v2"], 2, 0)
 
 
 async def test_a_dry_run_registers_nothing(life: ControlHarness) -> None:
-    archive = VersionsAddon(life.control_loop)
+    archive = VersionsAddon(life.control_loop, life.operations.models)
     told = await archive.register(service="svc", version="v3", endpoints=URL, actor="ann", dry_run=True)
     assert told["message"] == "v3 would be registered"
     assert "v3" not in life.service_controller.registry.targets
 
 
 async def test_what_may_be_deleted(life: ControlHarness) -> None:
-    archive = VersionsAddon(life.control_loop)
+    archive = VersionsAddon(life.control_loop, life.operations.models)
     await deployed(life, "v3")
     life.tick(2)
     await deployed(life, "v4")
@@ -79,20 +79,20 @@ async def test_what_may_be_deleted(life: ControlHarness) -> None:
     assert {kept["version"]: kept["because"] for kept in told["kept"]} == {"v4": ["active"], "v3": ["standby"]}
     assert [free["version"] for free in told["deletable"]] == ["v1", "v2"]
     assert told["artifacts_deletable"] == []
-    incident = (await life.control_loop.rollback(service="svc", reason="bad", actor="bob"))["incident"]
+    incident = (await life.operations.rollback(service="svc", reason="bad", actor="bob"))["incident"]
     life.tick(2)
     assert archive.retention("svc")["artifacts_deletable"] == []
-    understood = VersionsAddon(life.control_loop, lambda: [incident]).retention("svc")
+    understood = VersionsAddon(life.control_loop, life.operations.models, lambda: [incident]).retention("svc")
     assert understood["artifacts_deletable"] == ["s3://m/v4"]
 
 
 async def test_an_artifact_that_another_service_needs_stays(life: ControlHarness) -> None:
-    archive = VersionsAddon(life.control_loop)
+    archive = VersionsAddon(life.control_loop, life.operations.models)
     await deployed(life, "v3")
     life.tick(2)
-    incident = (await life.control_loop.rollback(service="svc", reason="bad", actor="bob"))["incident"]
+    incident = (await life.operations.rollback(service="svc", reason="bad", actor="bob"))["incident"]
     life.tick(2)
-    archive = VersionsAddon(life.control_loop, lambda: [incident])
+    archive = VersionsAddon(life.control_loop, life.operations.models, lambda: [incident])
     assert archive.retention("svc")["artifacts_deletable"] == ["s3://m/v3"]
     other = Play().seed("v1", None)
     other.tell(RegisterAsked("v1", (), "ann", Origin("s3://m/v3")))
@@ -110,32 +110,32 @@ async def test_what_is_not_known(
     life: ControlHarness, version: str, service: str | None, status: int, code: str
 ) -> None:
     with pytest.raises(OperatorError) as caught:
-        await VersionsAddon(life.control_loop).version(version, service)
+        await VersionsAddon(life.control_loop, life.operations.models).version(version, service)
     assert (caught.value.status, caught.value.code) == (status, code)
 
 
 async def test_a_version_of_several_services_has_to_be_named_with_one(life: ControlHarness) -> None:
     life.control_loop.services["other"] = life.service_controller
     with pytest.raises(OperatorError) as caught:
-        await VersionsAddon(life.control_loop).version("v1", None)
+        await VersionsAddon(life.control_loop, life.operations.models).version("v1", None)
     assert (caught.value.status, caught.value.code) == (400, "service_needed")
 
 
 async def test_a_quarantine_that_comes_back_under_an_active_version_is_alarmed(life: ControlHarness) -> None:
-    archive = VersionsAddon(life.control_loop)
-    await life.control_loop.quarantine(service="svc", version="v2", reason="bias", actor="ann")
+    archive = VersionsAddon(life.control_loop, life.operations.models)
+    await life.operations.quarantine(service="svc", version="v2", reason="bias", actor="ann")
     life.tick()
     sure = Override("ann", "I know", 60.0)
-    await life.control_loop.deploy(service="svc", version="v2", endpoints=[], actor="ann", override=sure)
+    await life.operations.deploy(service="svc", version="v2", endpoints=[], actor="ann", override=sure)
     life.probe("v2", times=5)
     shown = await archive.version("v2", None)
     assert (shown["quarantine"], shown["lifted"]["actor"], shown["lifted"]["reason"]) == (None, "ann", "I know")
-    await life.control_loop.promote(service="svc", version="v2", actor="ann")
+    await life.operations.promote(service="svc", version="v2", actor="ann")
     archive.on_second(life.now_ns)
     assert life.control_loop.alarms.listing() == []
     life.service_controller.service_document(Ticked(), life.service_controller.registry.lifts["v2"].until_ns)
     archive.on_second(life.now_ns)
     assert [alarm["code"] for alarm in life.control_loop.alarms.listing()] == ["quarantined_version_active"]
-    await life.control_loop.release(service="svc", version="v2", reason="fixed", actor="ann")
+    await life.operations.release(service="svc", version="v2", reason="fixed", actor="ann")
     archive.on_second(life.now_ns)
     assert life.control_loop.alarms.listing() == []

@@ -75,7 +75,7 @@ def told(life: ControlHarness, **mlflow: Any) -> Settings:
 def office(life: ControlHarness, fake: FakeMlflow, entries: list[Entry] | None = None, **mlflow: Any) -> MlflowAddon:
     found = told(life, **mlflow)
     life.service_controller.reconfigure(found)
-    made = MlflowAddon(life.control_loop, found, entries or [], lambda server: fake)
+    made = MlflowAddon(life.control_loop, life.operations.models, found, entries or [], lambda server: fake)
     life.control_loop.addons = (made,)
     return made
 
@@ -87,10 +87,10 @@ def fake() -> FakeMlflow:
 
 async def live(life: ControlHarness, text: str, label: str) -> None:
     """`text` was deployed, verified and promoted."""
-    answer = await life.control_loop.deploy(service="svc", version=text, endpoints=[], actor="ann")
+    answer = await life.operations.deploy(service="svc", version=text, endpoints=[], actor="ann")
     assert answer["version"] == label
     life.probe(label, times=5)
-    await life.control_loop.promote(service="svc", version=label, actor="ann")
+    await life.operations.promote(service="svc", version=label, actor="ann")
     life.tick(3)
 
 
@@ -115,7 +115,7 @@ async def turn(life: ControlHarness, until: Callable[[], bool] = lambda: True) -
 
 
 async def kinds(life: ControlHarness) -> list[str]:
-    found = [entry["type"] for entry in (await life.control_loop.view.journal(0, 1000))["entries"]]
+    found = [entry["type"] for entry in (await life.queries.journal(0, 1000))["entries"]]
     return [kind for kind in found if kind.startswith("mlflow")]
 
 
@@ -126,7 +126,7 @@ def alarms(life: ControlHarness) -> dict[str, str]:
 async def test_a_rollback_writes_tags_and_moves_the_alias_back(life: ControlHarness, fake: FakeMlflow) -> None:
     registrar = await second(life, fake)
     assert life.service_controller.registry.pedigrees["fraud-v2"].artifact == "s3://m/2"
-    back = await life.control_loop.rollback(service="svc", reason="wrong scores", actor="ann")
+    back = await life.operations.rollback(service="svc", reason="wrong scores", actor="ann")
     await turn(life, lambda: registrar.status("svc")["mlflow"]["waiting"] == [])
     tags = fake.tags("2")
     assert (tags.pop("rollback.at")[-1], tags) == ("Z", {
@@ -155,7 +155,7 @@ async def test_what_is_not_deployed(
     fake.add("4", rollback__reason="slow", rollback__incident="svc-1-9")
     before = life.service_controller.registry.as_dict()
     with pytest.raises(OperatorError, match=why) as caught:
-        await life.control_loop.deploy(service="svc", version=uri, endpoints=[], actor="ann")
+        await life.operations.deploy(service="svc", version=uri, endpoints=[], actor="ann")
     assert (caught.value.code, caught.value.status, caught.value.exit_code) == (code, status, 9)
     assert life.service_controller.registry.as_dict() == before
 
@@ -163,7 +163,7 @@ async def test_what_is_not_deployed(
 async def test_an_override_goes_against_a_quarantine_there(life: ControlHarness, fake: FakeMlflow) -> None:
     office(life, fake.add("4", rollback__quarantined="true"))
     override = Override("ann", "I know")
-    answer = await life.control_loop.deploy(
+    answer = await life.operations.deploy(
         service="svc", version="models:/fraud/4", endpoints=[], actor="ann", override=override
     )
     assert (answer["version"], answer["state"]) == ("fraud-v4", "verifying")
@@ -174,14 +174,14 @@ async def test_endpoints_that_are_named_or_known_need_no_tag(life: ControlHarnes
     office(life, fake)
     url = "http://127.0.0.1:7"
     for endpoints in ([url], []):
-        await life.control_loop.deploy(service="svc", version="models:/fraud/1", endpoints=endpoints, actor="ann")
+        await life.operations.deploy(service="svc", version="models:/fraud/1", endpoints=endpoints, actor="ann")
         assert life.service_controller.registry.targets["fraud-v1"].endpoints == (url,)
 
 
 async def test_a_server_that_hangs_holds_up_nobody_but_who_asks_it(life: ControlHarness, fake: FakeMlflow) -> None:
     registrar = await second(life, fake)
     fake.hangs, fake.calls = asyncio.Event(), 0
-    back = await life.control_loop.rollback(service="svc", reason="bad", actor="ann")
+    back = await life.operations.rollback(service="svc", reason="bad", actor="ann")
     assert (back["active"], back["confirmed"]) == ("fraud-v1", True)
     for _ in range(3):
         began_ns = clock.now_ns()
@@ -189,12 +189,10 @@ async def test_a_server_that_hangs_holds_up_nobody_but_who_asks_it(life: Control
         assert (clock.now_ns() - began_ns) / 1e6 < 50
         await asyncio.sleep(0.002)
     assert fake.calls == 1, "one call at a time"
-    deployed = await life.control_loop.deploy(
-        service="svc", version="v9", endpoints=["http://127.0.0.1:9"], actor="ann"
-    )
+    deployed = await life.operations.deploy(service="svc", version="v9", endpoints=["http://127.0.0.1:9"], actor="ann")
     assert deployed["state"] == "verifying"
     with pytest.raises(OperatorError) as caught:
-        await life.control_loop.deploy(service="svc", version="fraud-v2", endpoints=[], actor="ann")
+        await life.operations.deploy(service="svc", version="fraud-v2", endpoints=[], actor="ann")
     assert caught.value.code == "version_quarantined"
     fake.hangs.set()
     await turn(life, lambda: registrar.status("svc")["mlflow"]["waiting"] == [])
@@ -203,7 +201,7 @@ async def test_a_server_that_hangs_holds_up_nobody_but_who_asks_it(life: Control
 
 async def test_what_cannot_be_told_is_tried_again_with_back_off(life: ControlHarness, fake: FakeMlflow) -> None:
     registrar = await second(life, fake, retry_max_s=3.0)
-    await life.control_loop.rollback(service="svc", reason="bad", actor="ann")
+    await life.operations.rollback(service="svc", reason="bad", actor="ann")
     fake.fails, fake.calls = DOWN, 0
     life.control_loop.tick(clock.now_ns(), 0.0)
     await life.until_idle()
@@ -231,7 +229,7 @@ async def test_what_cannot_be_told_is_tried_again_with_back_off(life: ControlHar
 async def test_a_restart_goes_on_with_what_is_not_told(life: ControlHarness, fake: FakeMlflow) -> None:
     await second(life, fake)
     fake.fails = DOWN
-    await life.control_loop.rollback(service="svc", reason="bad", actor="ann")
+    await life.operations.rollback(service="svc", reason="bad", actor="ann")
     await turn(life)
     await life.end()
     later = await ControlHarness(life.settings, life.segment, life.workers, life.folder).begin()
@@ -265,7 +263,7 @@ async def test_what_is_given_up_is_journalled(
 ) -> None:
     registrar = await second(life, fake, give_up_after_s=give_up_after_s)
     fake.fails = fails
-    await life.control_loop.rollback(service="svc", reason="bad", actor="ann")
+    await life.operations.rollback(service="svc", reason="bad", actor="ann")
     await turn(life)
     assert (registrar.status("svc")["mlflow"]["waiting"] == []) is ended
     assert await kinds(life) == (["mlflow_given_up"] if ended else [])
@@ -280,7 +278,7 @@ async def test_an_alias_that_does_not_point_to_what_failed_stays(
 ) -> None:
     registrar = await second(life, fake.add("7"))
     fake.aliases = {("fraud", "champion"): alias} if alias else {}
-    await life.control_loop.rollback(service="svc", reason="bad", actor="ann")
+    await life.operations.rollback(service="svc", reason="bad", actor="ann")
     await turn(life, lambda: registrar.status("svc")["mlflow"]["waiting"] == [])
     assert fake.aliases.get(("fraud", "champion")) == left
 
@@ -288,10 +286,10 @@ async def test_an_alias_that_does_not_point_to_what_failed_stays(
 async def test_an_alias_is_not_moved_to_what_serves_no_longer(life: ControlHarness, fake: FakeMlflow) -> None:
     registrar = await second(life, fake)
     fake.fails = DOWN
-    await life.control_loop.rollback(service="svc", reason="bad", actor="ann")
-    await life.control_loop.deploy(service="svc", version="v9", endpoints=["http://127.0.0.1:9"], actor="ann")
+    await life.operations.rollback(service="svc", reason="bad", actor="ann")
+    await life.operations.deploy(service="svc", version="v9", endpoints=["http://127.0.0.1:9"], actor="ann")
     life.probe("v9", times=5)
-    await life.control_loop.promote(service="svc", version="v9", actor="ann")
+    await life.operations.promote(service="svc", version="v9", actor="ann")
     fake.fails = None
     await turn(life, lambda: registrar.status("svc")["mlflow"]["waiting"] == [])
     assert fake.aliases["fraud", "champion"] == "2"
@@ -299,16 +297,16 @@ async def test_an_alias_is_not_moved_to_what_serves_no_longer(life: ControlHarne
 
 async def test_what_was_overtaken_while_others_were_told_is_not_told(life: ControlHarness, fake: FakeMlflow) -> None:
     registrar = await second(life, fake.add("3"))
-    await life.control_loop.deploy(service="svc", version="models:/fraud/3", endpoints=[], actor="ann")
+    await life.operations.deploy(service="svc", version="models:/fraud/3", endpoints=[], actor="ann")
     fake.fails = DOWN
-    await life.control_loop.rollback(service="svc", reason="bad", actor="ann")
-    await life.control_loop.quarantine(service="svc", version="fraud-v3", reason="bias", actor="ann")
+    await life.operations.rollback(service="svc", reason="bad", actor="ann")
+    await life.operations.quarantine(service="svc", version="fraud-v3", reason="bias", actor="ann")
     await turn(life)
     assert len(registrar.status("svc")["mlflow"]["waiting"]) == 2
     fake.fails, fake.hangs = None, asyncio.Event()
     registrar.on_second(registrar._due_ns)
     await asyncio.sleep(0)
-    await life.control_loop.release(service="svc", version="fraud-v3", reason="fair", actor="ann")
+    await life.operations.release(service="svc", version="fraud-v3", reason="fair", actor="ann")
     life.control_loop.tick(clock.now_ns(), 0.0)
     fake.hangs.set()
     await life.until_idle()
@@ -322,9 +320,9 @@ async def test_without_a_server_nothing_is_asked_and_what_waits_is_kept(life: Co
     registrar = await second(life, fake)
     registrar.reconfigure(settings(life.folder))
     with pytest.raises(OperatorError) as caught:
-        await life.control_loop.deploy(service="svc", version="models:/fraud/1", endpoints=[], actor="ann")
+        await life.operations.deploy(service="svc", version="models:/fraud/1", endpoints=[], actor="ann")
     assert caught.value.code == "mlflow_not_configured"
-    await life.control_loop.rollback(service="svc", reason="bad", actor="ann")
+    await life.operations.rollback(service="svc", reason="bad", actor="ann")
     fake.calls = 0
     await turn(life)
     assert fake.calls == 0
@@ -349,4 +347,4 @@ async def test_a_rollback_that_was_never_stored_is_not_told(life: ControlHarness
 
 
 async def test_a_router_without_mlflow_says_nothing_of_it(life: ControlHarness) -> None:
-    assert MlflowAddon(life.control_loop, life.settings, []).status("svc") == {}
+    assert MlflowAddon(life.control_loop, life.operations.models, life.settings, []).status("svc") == {}

@@ -63,7 +63,7 @@ async def test_explain_in_one_sentence(life: ControlHarness) -> None:
     told = status.explain(life.service_controller, life.now_ns)
     assert told["summary"] == "v1 works; v2 is the way back."
     assert told["gate"] == {"would_pass": True, "reasons": []}
-    await life.control_loop.rollback(service="svc", reason="bad", actor="ann")
+    await life.operations.rollback(service="svc", reason="bad", actor="ann")
     life.tick()
     told = status.explain(life.service_controller, life.now_ns)
     assert told["summary"].endswith("no way back: there is no standby.")
@@ -72,9 +72,9 @@ async def test_explain_in_one_sentence(life: ControlHarness) -> None:
 
 async def test_a_rollback_is_under_way_until_the_failed_version_has_drained(life: ControlHarness) -> None:
     life.workers.claim(0)
-    await life.control_loop.rollback(service="svc", reason="bad", actor="ann")
+    await life.operations.rollback(service="svc", reason="bad", actor="ann")
     life.tick()
-    told = life.control_loop.view.service_status("svc")
+    told = life.queries.service_status("svc")
     assert (told["state"], told["way_back"]) == ("rolling_back", False)
     assert [(target["version"], target["role"], target["quarantined"]) for target in told["targets"]] == [
         ("v1", "draining", "bad"),
@@ -82,7 +82,7 @@ async def test_a_rollback_is_under_way_until_the_failed_version_has_drained(life
     ]
     life.workers.end(0, Outcome.OK)
     life.tick()
-    assert life.control_loop.view.service_status("svc")["state"] == "probation"
+    assert life.queries.service_status("svc")["state"] == "probation"
 
 
 def test_times_are_for_people() -> None:
