@@ -112,7 +112,7 @@ STATE: Final = (
           'Record(kinds.ABANDONED, "control", {"abandons": entry.seq}) for entry in lost'),
     Guard(9, "control/core/test_recovery.py::test_why_a_stored_rollback_was_made_outlives_a_control_that_could_not_journal_it",
           "control/core/executor.py", "CommandExecutor.perform",
-          "self.note.write(generation, orjson.dumps(entry))"),
+          "self.pending_entry.write(generation, orjson.dumps(entry))"),
     Guard(9, "control/core/test_recovery.py::test_why_a_stored_rollback_was_made_outlives_a_control_that_could_not_journal_it",
           "control/core/recovery.py", "_adopt_memory",
           "found = _pending_entry(executor, word) or recovered("),

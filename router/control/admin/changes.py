@@ -22,7 +22,7 @@ async def deploy(call: Call) -> Document:
         actor=call.actor(),
         replace=body.replace,
         override=signed(call, body.override),
-        expect=call.expect,
+        preconditions=call.preconditions,
         dry_run=call.dry_run,
     )
 
@@ -36,7 +36,7 @@ async def promote(call: Call) -> Document:
         actor=call.actor(),
         reason=body.reason,
         override=signed(call, body.override),
-        expect=call.expect,
+        preconditions=call.preconditions,
         dry_run=call.dry_run,
     )
 
@@ -45,7 +45,11 @@ async def rollback(call: Call) -> Document:
     """Go back to the standby."""
     body = call.asked(bodies.RollbackBody)
     return await call.operations.rollback(
-        service=call.service, reason=body.reason, actor=call.actor(), expect=call.expect, dry_run=call.dry_run
+        service=call.service,
+        reason=body.reason,
+        actor=call.actor(),
+        preconditions=call.preconditions,
+        dry_run=call.dry_run,
     )
 
 
@@ -58,7 +62,7 @@ async def switch(call: Call) -> Document:
         reason=body.reason,
         actor=call.actor(),
         override=signed(call, body.override),
-        expect=call.expect,
+        preconditions=call.preconditions,
         dry_run=call.dry_run,
     )
 
@@ -71,7 +75,7 @@ async def retire(call: Call) -> Document:
         version=body.version,
         actor=call.actor(),
         cut=body.cut,
-        expect=call.expect,
+        preconditions=call.preconditions,
         dry_run=call.dry_run,
     )
 

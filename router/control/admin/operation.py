@@ -44,7 +44,7 @@ class Call:
     principal: Principal
     body: BaseModel | None
     query: BaseModel
-    expect: Preconditions
+    preconditions: Preconditions
 
     @property
     def service(self) -> str:
@@ -129,8 +129,8 @@ class Dispatcher:
         return handle
 
     def _call(self, request: web.Request, principal: Principal, body: BaseModel | None, query: BaseModel) -> Call:
-        expect = Preconditions(_if_match(request), getattr(body, "from_version", None))
-        return Call(request, self._queries, self._operations, self._guard, principal, body, query, expect)
+        preconditions = Preconditions(_if_match(request), getattr(body, "from_version", None))
+        return Call(request, self._queries, self._operations, self._guard, principal, body, query, preconditions)
 
     async def _read(self, operation: Operation, call: Call) -> web.StreamResponse:
         result = await operation.handler(call)

@@ -1,4 +1,11 @@
-"""What the asker of a change believed to be true; the change is refused if it no longer is (RFC 9110 §13.1.1)."""
+"""Carries out the commands of one service's state machine in an order that survives a crash.
+
+    an operator's change:  preconditions → machine → journal (fsync) → machine again → apply → store → wake workers
+    an automatic change:   machine → apply → store → wake workers → journal
+
+An operator is answered only after the entry is on the disk. An automatic rollback never waits for the disk: until its entry
+is written, the entry lies in shared memory (`PendingEntry`), where it outlives this process.
+"""
 
 from __future__ import annotations
 
@@ -10,6 +17,7 @@ from typing import Any, Final
 
 import orjson
 
+from router.control.core.slot_counters import SlotCounters
 from router.control.core.workers import Workers
 from router.control.monitors.alarms import Alarms
 from router.control.monitors.broadcast import Broadcast
@@ -28,7 +36,6 @@ from router.rollout.model.commands import (
 )
 from router.rollout.model.entry import SWITCHES, Entry, route_generation
 from router.rollout.model.events import Event
-from router.rollout.stats.histogram import BUCKETS
 from router.runtime import clock
 from router.runtime.failpoint import FailPoint
 from router.shm import layout as at
@@ -38,27 +45,26 @@ from router.shm.segment import Segment
 from router.shm.slots import SlotRecord, Slots
 from router.shm.worker_stats import WorkerStats
 
+log = logging.getLogger(__name__)
+
 
 @dataclass(frozen=True, slots=True)
 class Preconditions:
-    """None: whatever it is. `generation` comes from `If-Match` (else 412), `from_version`, the active one, from `from`
-    (else 409).
+    """What must hold before a change is made (RFC 9110 §13.1.1); None: anything.
+
+    `generation` is that of `If-Match` (else 412), `from_version` the active version that `from` names (else 409).
     """
 
     generation: int | None = None
     from_version: str | None = None
 
 
-log = logging.getLogger(__name__)
-
 ANYTHING: Final = Preconditions()
-
-HISTOGRAMS: Final = (at.L_FIRST_BYTE, at.L_DURATION, at.L_ABANDONED)
 
 
 @dataclass(frozen=True, slots=True)
 class ExecutorDeps:
-    """What the conductors of all services share."""
+    """What the executors of all services share."""
 
     segment: Segment
     worker_stats: WorkerStats
@@ -69,12 +75,12 @@ class ExecutorDeps:
     fail_point: FailPoint
     boot: int
     on_entry: Callable[[Entry], None] = lambda entry: None
-    """Takes each fact for the offices."""
+    """Takes each entry for the add-ons."""
 
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """What became of a change. `stored_ns` is None if no route was published; `entry` is the fact, None without any."""
+    """The result of a change. `entry` is None if nothing changed, `stored_ns` is None if no route was published."""
 
     entry: Entry | None
     decided_ns: int
@@ -82,39 +88,40 @@ class Change:
 
     @property
     def changed(self) -> bool:
-        """Whether anything is another way than before."""
+        """Whether there is a journal entry, that is, a change."""
         return self.entry is not None
 
     @property
     def swap_us(self) -> int:
-        """Decision → store; for a person's change the journal's fsync lies in between."""
+        """Microseconds from decision to store; for an operator's change this includes the journal's fsync."""
         return 0 if self.stored_ns is None else max(0, (self.stored_ns - self.decided_ns) // 1000)
 
 
 class CommandExecutor:
-    """One service: number `index` of the wall. `on_check` starts the probe that the gate asks for."""
+    """One service: number `index` of the shared segment. `on_check` starts the probe that the gate needs."""
 
     def __init__(
-        self, name: str, index: int, machine: Machine, desk: ExecutorDeps, on_check: Callable[[CheckStandby], None]
+        self, name: str, index: int, machine: Machine, deps: ExecutorDeps, on_check: Callable[[CheckStandby], None]
     ) -> None:
         self.name = name
         self.index = index
         self.machine = machine
         self.registry = machine.registry
-        self.cell = RouteCell(desk.segment, index)
-        self.slots = Slots(desk.segment, index)
-        self.note = PendingEntry(desk.segment, index)
+        self.cell = RouteCell(deps.segment, index)
+        self.slots = Slots(deps.segment, index)
+        self.counters = SlotCounters(deps.segment, deps.worker_stats, index)
+        self.pending_entry = PendingEntry(deps.segment, index)
         self.unjournalled: set[int] = set()
         """Generations whose entry is not on the disk yet."""
-        self._deps = desk
+        self._deps = deps
         self._on_check = on_check
         self._lock = asyncio.Lock()
 
-    # -- a person's change
-    async def change(self, event: Event, expect: Preconditions = ANYTHING, *, dry_run: bool = False) -> Change:
-        """Make the change that `event` asks for; raise OperatorError, having changed nothing, if it is refused."""
+    # -- an operator's change
+    async def change(self, event: Event, preconditions: Preconditions = ANYTHING, *, dry_run: bool = False) -> Change:
+        """Make the change that `event` requests; raise OperatorError if it is refused, with nothing changed."""
         self._refuse_while_taking_over()
-        self.refuse_stale(expect)
+        self.refuse_stale(preconditions)
         before = self.registry.generation
         async with self._lock:
             decided_ns = clock.now_ns()
@@ -133,22 +140,22 @@ class CommandExecutor:
             try:
                 self._refuse_overtaken(event, commands, before)
             except OperatorError:
-                await self._deps.journal.strike_out(entries)  # before it is said that nothing was changed
+                await self._deps.journal.strike_out(entries)  # the answer says that nothing was changed
                 raise
-            self._fold(entries)
+            self._apply(entries)
             stored_ns = self._carry_out(commands, decided_ns)
-            self._document(entries)
+            self._announce(entries)
             return Change(entries[0], decided_ns, stored_ns)
 
     def _refuse_while_taking_over(self) -> None:
-        """Workers of the router that was taken over claim by its last route for a moment: no change could be confirmed."""
+        """During a take-over the old workers still claim by the old route for a moment: no change could be confirmed."""
         if self._deps.segment.words[at.H_TAKING_OVER]:
             detail = "this router is taking over from another one; nothing was changed, try again in a second"
             raise OperatorError(503, "taking_over", detail, exit_code=9)
 
     def _refuse_in_doubt(self) -> None:
-        """It is so already, but a change in doubt may come true at the next start: that cannot be promised."""
-        doubt = next((one for one in self._deps.journal.doubts if one.service == self.name), None)
+        """The state is as requested, but a change in doubt may take effect at the next start: no promise is possible."""
+        doubt = next((doubt for doubt in self._deps.journal.doubts if doubt.service == self.name), None)
         if doubt is not None:
             detail = (
                 f"it is so now, but change {doubt.seq} ({doubt.type}) of {self.name} is in doubt, and may come true with the "
@@ -156,23 +163,23 @@ class CommandExecutor:
             )
             raise OperatorError(503, "change_in_doubt", detail, exit_code=9, facts={"seq": doubt.seq})
 
-    def refuse_stale(self, expect: Preconditions) -> None:
-        """Raise OperatorError (412, 409) if what the asker believes is no longer so."""
+    def refuse_stale(self, preconditions: Preconditions) -> None:
+        """Raise OperatorError (412, 409) if a precondition does not hold."""
         generation, active = self.registry.generation, self.registry.active
-        if expect.generation is not None and expect.generation != generation:
+        if preconditions.generation is not None and preconditions.generation != generation:
             raise OperatorError(
                 412,
                 "generation_stale",
-                f"{self.name} is at generation {generation}, not {expect.generation}: read it again and decide anew",
+                f"{self.name} is at generation {generation}, not {preconditions.generation}: read it again and decide anew",
                 exit_code=9,
                 facts={"generation": generation},
             )
         version = active.version if active else None
-        if expect.from_version is not None and expect.from_version != version:
+        if preconditions.from_version is not None and preconditions.from_version != version:
             raise OperatorError(
                 409,
                 "from_mismatch",
-                f"the active version of {self.name} is {version}, not {expect.from_version}",
+                f"the active version of {self.name} is {version}, not {preconditions.from_version}",
                 exit_code=9,
                 facts={"generation": generation, "active": version},
             )
@@ -197,7 +204,7 @@ class CommandExecutor:
             raise
 
     def _slots_busy(self, error: OperatorError, now_ns: int) -> OperatorError:
-        held = [
+        holders = [
             {
                 "version": target.version,
                 "state": target.state.value,
@@ -206,54 +213,55 @@ class CommandExecutor:
             }
             for target in self.registry.holders()
         ]
-        told = ", ".join(
-            f"{item['version']} ({item['state']}, {item['in_flight']} in flight, {item['age_s']} s)" for item in held
+        described_holders = ", ".join(
+            f"{item['version']} ({item['state']}, {item['in_flight']} in flight, {item['age_s']} s)" for item in holders
         )
         return OperatorError(
             409,
             error.code,
-            f"{error.detail}: {told}; free one with: rollback-router retire VERSION --cut",
+            f"{error.detail}: {described_holders}; free one with: rollback-router retire VERSION --cut",
             exit_code=error.exit_code,
-            facts={"held": held},
+            facts={"held": holders},
         )
 
     def _refuse_overtaken(self, event: Event, commands: list[Command], generation: int) -> None:
-        """Raise OperatorError unless the same event would lead to the same change now, after the wait for the disk."""
+        """Raise OperatorError unless the event still leads to the same change after the wait for the disk."""
         if self.registry.generation != generation:
             raise self._lost_race()
         if _comparable(self.machine.handle(event, clock.now_ns())) != _comparable(commands):
             raise self._lost_race()
 
-    async def append_and_apply(self, *facts: Record | Entry, timeout_s: float = APPEND_TIMEOUT_S) -> list[Entry]:
-        """Journal facts, fold and return them; raise JournalUnavailable if the disk does not take them, or not in time."""
-        entries = [fact if isinstance(fact, Entry) else self._entry(fact, clock.now_ns()) for fact in facts]
+    async def append_and_apply(self, *records: Record | Entry, timeout_s: float = APPEND_TIMEOUT_S) -> list[Entry]:
+        """Journal entries, apply and return them; raise JournalUnavailable if the disk does not take them in time."""
+        entries = [item if isinstance(item, Entry) else self._entry(item, clock.now_ns()) for item in records]
         numbers = await self._deps.journal.append(*entries, timeout_s=timeout_s)
         entries = [replace(entry, seq=seq) for entry, seq in zip(entries, numbers, strict=True)]
-        self._fold(entries)
-        self._document(entries)
+        self._apply(entries)
+        self._announce(entries)
         return entries
 
     # -- automation
     def perform(
         self, commands: list[Command], now_ns: int, on_disk: Callable[[int], None] = lambda seq: None
     ) -> Change:
-        """Carry out what needs no person: at once, and journal it as soon as the disk takes it; `on_disk` is told the number
-        of each fact then. `now_ns` is when the facts were seen that led to it.
+        """Carry out commands that no operator waits for, at once; journal them as soon as the disk takes the entries.
+
+        `on_disk` is called with the number of each entry then. `now_ns` is when the cause was observed.
         """
         decided_ns = clock.now_ns()
         entries = self._entries(commands, now_ns)
         self._reserve(commands)
-        self._fold(entries)
+        self._apply(entries)
         for entry in entries:
-            if (generation := route_generation(entry)) is not None:  # until it is journalled, it outlives us there
-                self.note.write(generation, orjson.dumps(entry))
+            if (generation := route_generation(entry)) is not None:  # shared memory outlives this process
+                self.pending_entry.write(generation, orjson.dumps(entry))
         stored_ns = self._carry_out(commands, decided_ns)
         for entry in entries:
             generation = route_generation(entry) or 0
             self.unjournalled.add(generation)
             if not self._deps.journal.submit(entry, self._journalled(generation, on_disk)):
                 self._deps.alarms.up("journal_overflow", f"{entry.type} of {self.name} is not kept", self.name)
-        self._document(entries)
+        self._announce(entries)
         return Change(entries[0] if entries else None, decided_ns, stored_ns)
 
     def _journalled(self, generation: int, on_disk: Callable[[int], None]) -> Callable[[int], None]:
@@ -263,12 +271,12 @@ class CommandExecutor:
 
         return written
 
-    # -- both
+    # -- the steps of both
     def _entries(self, commands: list[Command], now_ns: int) -> list[Entry]:
         return [self._entry(command, now_ns) for command in commands if isinstance(command, Record)]
 
     def _entry(self, record: Record, now_ns: int) -> Entry:
-        # Through JSON and back: what is folded now is to the bit what a restart will read.
+        # Through JSON and back: what is applied now equals, to the bit, what a restart will read.
         data: dict[str, Any] = orjson.loads(orjson.dumps(record.data))
         entry = Entry(record.type, self.name, record.actor, data, clock.wall_s(), now_ns, self._deps.boot)
         if route_generation(entry) is not None:
@@ -276,25 +284,25 @@ class CommandExecutor:
         return entry
 
     def _reserve(self, commands: list[Command]) -> None:
-        """No generation is issued twice, even if its route is never stored."""
+        """Count the generations as issued: none is issued twice, even if its route is never stored."""
         issued = [command.route.generation for command in commands if isinstance(command, PublishRoute)]
         self.machine.issued = max([self.machine.issued, *issued])
 
-    def _fold(self, entries: list[Entry]) -> None:
+    def _apply(self, entries: list[Entry]) -> None:
         for entry in entries:
             self.registry.apply(entry)
 
-    def _document(self, entries: list[Entry]) -> None:
-        """Log and broadcast facts. After the store: a log that nobody reads must not hold a rollback up."""
+    def _announce(self, entries: list[Entry]) -> None:
+        """Log and broadcast entries. After the store: a blocked log must not delay a rollback."""
         for entry in entries:
-            told = {key: value for key, value in entry.data.items() if key not in ("trigger", "baseline", "evidence")}
+            logged = {key: value for key, value in entry.data.items() if key not in ("trigger", "baseline", "evidence")}
             log.log(
                 logging.WARNING if entry.type in SWITCHES else logging.INFO,
                 "%s service=%s actor=%s %s",
                 entry.type,
                 self.name,
                 entry.actor,
-                orjson.dumps(told).decode(),
+                orjson.dumps(logged).decode(),
             )
             self._deps.broadcast.publish(described(entry))
             self._deps.on_entry(entry)
@@ -324,36 +332,17 @@ class CommandExecutor:
         return stored_ns
 
     def fill(self, command: FillSlot) -> None:
-        """Write a slot's contents; the new version counts from the workers' present counts of the slot."""
+        """Write the content of a slot. The counters of a fresh tenant begin at zero."""
         if command.fresh:
             self.machine.streaks.forget(command.slot)
-            words, row = self._deps.segment.words, self._deps.segment.layout.base(self.index, command.slot)
-            worker_stats = self._deps.worker_stats
-            for offset, count in enumerate(worker_stats.slot_scalars(self.index, command.slot)):
-                words[row + offset] = count
-            for which in HISTOGRAMS:
-                for bucket, count in enumerate(worker_stats.slot_histogram(self.index, command.slot, which)):
-                    words[row + which + bucket] = count
+            self.counters.begin(command.slot)
         content = SlotRecord(command.incarnation, command.version, command.endpoints)
         self.slots.write(command.slot, content)
-
-    def scalars(self, slot: int) -> list[int]:
-        """Return the `L_SCALARS` counters of a slot since it was filled; gauges as they are."""
-        counts = self._deps.worker_stats.slot_scalars(self.index, slot)
-        row, words = self._deps.segment.layout.base(self.index, slot), self._deps.segment.words
-        return [count if offset in _GAUGES else count - words[row + offset] for offset, count in enumerate(counts)]
-
-    def histogram(self, slot: int, which: int) -> tuple[int, ...]:
-        """Return one histogram (`L_FIRST_BYTE`, …) of a slot since it was filled."""
-        counts = self._deps.worker_stats.slot_histogram(self.index, slot, which)
-        row = self._deps.segment.layout.base(self.index, slot) + which
-        base = self._deps.segment.words[row : row + BUCKETS].tolist()
-        return tuple(now - before for now, before in zip(counts, base, strict=True))
 
     def drained(self) -> frozenset[int]:
         """Return the slots without a role on which nothing is in flight and nothing can be claimed any more.
 
-        First who has acknowledged, then what is in flight: a claim made before the acknowledgement is counted by then.
+        Acknowledgements are read first, then requests in flight: a claim made before the acknowledgement is counted by then.
         """
         found = []
         for target in self.registry.holders():
@@ -366,13 +355,8 @@ class CommandExecutor:
         return frozenset(found)
 
 
-_GAUGES: Final = frozenset(
-    {at.L_WAITING, at.L_WAITING_LONG, at.L_OLDEST_WAITING_NS, at.L_LAST_BEGUN_NS, at.L_GAP_MAX_US, at.L_TUNNELS}
-)
-
-
 def _comparable(commands: list[Command]) -> list[Any]:
-    """What has to be the same for a change to be the same change: all but the number of its route."""
+    """Return what makes two changes the same change: everything but the generation of the route."""
     result: list[Any] = []
     for command in commands:
         if isinstance(command, Record):

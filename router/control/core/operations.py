@@ -39,7 +39,7 @@ class Operations:
         artifact: str | None = None,
         replace: bool = False,
         override: Override | None = None,
-        expect: Preconditions = ANYTHING,
+        preconditions: Preconditions = ANYTHING,
         dry_run: bool = False,
     ) -> Document:
         """Bring a version in as candidate; it is verified while this has long returned."""
@@ -47,7 +47,7 @@ class Operations:
         model = await self.models.named(service, version, endpoints, artifact, override)
         version = model.version
         event = ev.DeployAsked(version, model.endpoints, actor, replace, override, model.origin)
-        change = await service_controller.executor.change(event, expect, dry_run=dry_run)
+        change = await service_controller.executor.change(event, preconditions, dry_run=dry_run)
         service_controller.watch(self._control_loop.probes)
         known = service_controller.registry.targets.get(version)
         state = known.state.value if known and not (dry_run and change.changed) else State.VERIFYING.value
@@ -70,12 +70,12 @@ class Operations:
         actor: str,
         reason: str = "",
         override: Override | None = None,
-        expect: Preconditions = ANYTHING,
+        preconditions: Preconditions = ANYTHING,
         dry_run: bool = False,
     ) -> Document:
         """Make the candidate (or the standby) active."""
         event = ev.SwitchAsked(version, actor, reason or "promoted", kinds.PROMOTED, override)
-        return await self._switch(service, event, expect, dry_run)
+        return await self._switch(service, event, preconditions, dry_run)
 
     async def switch(
         self,
@@ -85,14 +85,16 @@ class Operations:
         actor: str,
         reason: str = "",
         override: Override | None = None,
-        expect: Preconditions = ANYTHING,
+        preconditions: Preconditions = ANYTHING,
         dry_run: bool = False,
     ) -> Document:
         """Make `to` active; the version that was becomes the standby."""
         event = ev.SwitchAsked(to, actor, reason or "switched", kinds.SWITCHED, override)
-        return await self._switch(service, event, expect, dry_run)
+        return await self._switch(service, event, preconditions, dry_run)
 
-    async def _switch(self, service: str, event: ev.SwitchAsked, expect: Preconditions, dry_run: bool) -> Document:
+    async def _switch(
+        self, service: str, event: ev.SwitchAsked, preconditions: Preconditions, dry_run: bool
+    ) -> Document:
         service_controller = self._services[service]
         target = service_controller.registry.targets.get(event.to)
         checked = False
@@ -102,17 +104,23 @@ class Operations:
             )
             checked = result.ok
         event = ev.SwitchAsked(event.to, event.actor, event.reason, event.verb, event.override, checked)
-        return await self._change(service_controller, event, f"{event.to} is active", expect, dry_run)
+        return await self._change(service_controller, event, f"{event.to} is active", preconditions, dry_run)
 
     async def rollback(
-        self, *, service: str, actor: str, reason: str = "", expect: Preconditions = ANYTHING, dry_run: bool = False
+        self,
+        *,
+        service: str,
+        actor: str,
+        reason: str = "",
+        preconditions: Preconditions = ANYTHING,
+        dry_run: bool = False,
     ) -> Document:
         """Make the standby active and quarantine the version that was."""
         service_controller = self._services[service]
         left, to = service_controller.registry.active, service_controller.registry.standby
         told = f"rolled back from {left.version} to {to.version}; {left.version} is quarantined" if left and to else ""
         event = ev.RollbackAsked(reason or "rolled back by a person", actor)
-        return await self._change(service_controller, event, told, expect, dry_run)
+        return await self._change(service_controller, event, told, preconditions, dry_run)
 
     async def retire(
         self,
@@ -121,13 +129,13 @@ class Operations:
         version: str,
         actor: str,
         cut: bool = False,
-        expect: Preconditions = ANYTHING,
+        preconditions: Preconditions = ANYTHING,
         dry_run: bool = False,
     ) -> Document:
         """Take a version out of its role; it drains, or is cut, and then gives its slot back."""
         service_controller = self._services[service]
         told = f"{version} " + ("is cut" if cut else "drains") + " and gives its slot back"
-        return await self._change(service_controller, ev.RetireAsked(version, actor, cut), told, expect, dry_run)
+        return await self._change(service_controller, ev.RetireAsked(version, actor, cut), told, preconditions, dry_run)
 
     async def set_endpoints(
         self, *, service: str, version: str, endpoints: list[str], actor: str, dry_run: bool = False
@@ -190,9 +198,14 @@ class Operations:
         return await self._change(self._services[service], event, told, ANYTHING, dry_run)
 
     async def _change(
-        self, service_controller: ServiceController, event: ev.Event, told: str, expect: Preconditions, dry_run: bool
+        self,
+        service_controller: ServiceController,
+        event: ev.Event,
+        told: str,
+        preconditions: Preconditions,
+        dry_run: bool,
     ) -> Document:
-        change = await service_controller.executor.change(event, expect, dry_run=dry_run)
+        change = await service_controller.executor.change(event, preconditions, dry_run=dry_run)
         registry = service_controller.registry
         if dry_run or not change.changed:
             confirmation = Confirmation(

@@ -234,7 +234,7 @@ async def _adopt_memory(executor: CommandExecutor, entries: list[Entry]) -> None
 
 def _pending_entry(executor: CommandExecutor, word: Route) -> Entry | None:
     """Return the fact that the predecessor had stored this very route for, and could not journal; None without one."""
-    kept, registry = executor.note.read(), executor.registry
+    kept, registry = executor.pending_entry.read(), executor.registry
     if kept is None or kept[0] != word.generation or word.generation == registry.generation:
         return None
     trial = deepcopy(registry)

@@ -6,7 +6,8 @@ from collections import deque
 from collections.abc import Mapping
 from typing import Any, Final
 
-from router.control.core.executor import HISTOGRAMS, CommandExecutor
+from router.control.core.executor import CommandExecutor
+from router.control.core.slot_counters import HISTOGRAMS
 from router.control.core.workers import Workers
 from router.rollout.incidents.impact import beginning_ns, reading
 from router.rollout.judge.judge import Judge
@@ -60,8 +61,10 @@ class Sampler:
 
     def _sample(self, target: Target, slot: int, now_ns: int, stalled: bool, full: bool) -> Sample:
         executor = self._executor
-        counts = executor.scalars(slot)
-        histograms = tuple(executor.histogram(slot, which) for which in HISTOGRAMS) if full else (None, None, None)
+        counts = executor.counters.scalars(slot)
+        histograms = (
+            tuple(executor.counters.histogram(slot, which) for which in HISTOGRAMS) if full else (None, None, None)
+        )
         return Sample(
             at_ns=now_ns,
             incarnation=target.incarnation,

@@ -313,7 +313,7 @@ class DrillRunner:
         """
         if target is None or target.slot is None or limit_ms is None:
             return 0
-        counts = self.service_controller.executor.scalars(target.slot)
+        counts = self.service_controller.executor.counters.scalars(target.slot)
         if limit_ms <= self.service_controller.service.rules.hard_failure.hang_wait_min_s * 1000:
             return counts[at.L_WAITING_LONG]
         oldest_ns = counts[at.L_OLDEST_WAITING_NS]

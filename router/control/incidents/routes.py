@@ -104,7 +104,7 @@ def operations(addon: IncidentsAddon) -> tuple[Operation, ...]:
 
     async def edited(call: Call) -> Document:
         edit = call.asked(IncidentEdit).plain()
-        return await addon.edit(call.request.match_info["incident"], edit, call.actor(), call.expect.generation)
+        return await addon.edit(call.request.match_info["incident"], edit, call.actor(), call.preconditions.generation)
 
     def rendered(
         media_type: str, render: Callable[[Document], str | None]

@@ -118,7 +118,7 @@ def _target(
 ) -> Document:
     slot = target.slot if target.slot is not None else -1
     streaks = service_controller.machine.streaks
-    counts = service_controller.executor.scalars(slot)
+    counts = service_controller.executor.counters.scalars(slot)
     oldest_ns = counts[at.L_OLDEST_WAITING_NS]
     mark = service_controller.registry.quarantines.get(target.version)
     return {

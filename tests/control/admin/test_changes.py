@@ -17,21 +17,22 @@ DEPLOY = {"version": "fraud-v3", "endpoints": ["http://127.0.0.1:9003/"]}
 CHANGES = [
     pytest.param("POST", "/v1/services/fraud/deploy", DEPLOY, 202, "deploy",
                  {"version": "fraud-v3", "endpoints": ["http://127.0.0.1:9003"], "artifact": None, "replace": False,
-                  "override": None, "expect": NONE}, id="deploy"),
+                  "override": None, "preconditions": NONE}, id="deploy"),
     pytest.param("POST", "/v1/services/fraud/deploy",
                  {"version": "models:/fraud/3", "artifact": "s3://m/3",
                   "override": {"actor": "ada", "reason": "I know", "expires_after_s": 60}}, 202, "deploy",
                  {"version": "models:/fraud/3", "endpoints": [], "artifact": "s3://m/3", "replace": False,
-                  "override": Override("ada", "I know", 60.0), "expect": NONE}, id="deploy of a registered model"),
+                  "override": Override("ada", "I know", 60.0), "preconditions": NONE}, id="deploy of a registered model"),
     pytest.param("POST", "/v1/services/fraud/promote",
                  {"version": "v3", "reason": "better", "override": {"actor": "ada", "reason": "I know"}}, 200, "promote",
-                 {"version": "v3", "reason": "better", "override": Override("ada", "I know"), "expect": NONE}, id="promote"),
+                 {"version": "v3", "reason": "better", "override": Override("ada", "I know"), "preconditions": NONE},
+                 id="promote"),
     pytest.param("POST", "/v1/services/fraud/rollback", {"reason": "bad", "from": "fraud-v2"}, 200, "rollback",
-                 {"reason": "bad", "expect": Preconditions(None, "fraud-v2")}, id="rollback"),
+                 {"reason": "bad", "preconditions": Preconditions(None, "fraud-v2")}, id="rollback"),
     pytest.param("POST", "/v1/services/fraud/switch", {"to": "org/m:v1"}, 200, "switch",
-                 {"to": "org/m:v1", "reason": "", "override": None, "expect": NONE}, id="switch"),
+                 {"to": "org/m:v1", "reason": "", "override": None, "preconditions": NONE}, id="switch"),
     pytest.param("POST", "/v1/services/fraud/retire", {"version": "v1", "cut": True}, 200, "retire",
-                 {"version": "v1", "cut": True, "expect": NONE}, id="retire"),
+                 {"version": "v1", "cut": True, "preconditions": NONE}, id="retire"),
     pytest.param("PUT", "/v1/services/fraud/versions/org%2Fm:v1/endpoints", {"endpoints": ["http://[::1]:9"]}, 200,
                  "set_endpoints", {"version": "org/m:v1", "endpoints": ["http://[::1]:9"]}, id="endpoints"),
     pytest.param("POST", "/v1/services/fraud/freeze", {"reason": "fair"}, 200, "freeze", {"reason": "fair"}, id="freeze"),
@@ -50,7 +51,7 @@ async def test_changing(
 
 async def test_without_tokens_and_without_a_name_the_actor_is_local(office: Office) -> None:
     await office.call("POST", "/v1/services/fraud/rollback", json={})
-    asked = {"service": "fraud", "reason": "", "actor": "local", "expect": NONE, "dry_run": False}
+    asked = {"service": "fraud", "reason": "", "actor": "local", "preconditions": NONE, "dry_run": False}
     assert office.control_loop.calls == [("rollback", asked)]
 
 
@@ -59,5 +60,5 @@ async def test_the_etag_of_a_service_is_what_if_match_takes(office: Office) -> N
     assert headers["ETag"] == '"16777218"'
     how = {"headers": {"If-Match": headers["ETag"]}, "json": {}}
     _, answer_headers, _ = await office.call("POST", "/v1/services/fraud/rollback", **how)
-    assert office.control_loop.calls[-1][1]["expect"] == Preconditions(16777218, None)
+    assert office.control_loop.calls[-1][1]["preconditions"] == Preconditions(16777218, None)
     assert answer_headers["ETag"] == '"16777219"'

@@ -85,17 +85,17 @@ async def test_a_late_acknowledgement_ends_the_wait(life: ControlHarness) -> Non
 
 
 @pytest.mark.parametrize(
-    ("expect", "status", "code"),
+    ("preconditions", "status", "code"),
     [(Preconditions(generation=5), 412, "generation_stale"), (Preconditions(from_version="v2"), 409, "from_mismatch")],
 )
 async def test_what_the_asker_believes_is_compared(
-    life: ControlHarness, expect: Preconditions, status: int, code: str
+    life: ControlHarness, preconditions: Preconditions, status: int, code: str
 ) -> None:
     with pytest.raises(OperatorError) as caught:
-        await life.operations.switch(service="svc", to="v2", actor="ann", expect=expect)
+        await life.operations.switch(service="svc", to="v2", actor="ann", preconditions=preconditions)
     assert (caught.value.status, caught.value.code, caught.value.facts["generation"]) == (status, code, first(life))
     true = Preconditions(generation=first(life), from_version="v1")
-    assert (await life.operations.switch(service="svc", to="v2", actor="ann", expect=true))["changed"]
+    assert (await life.operations.switch(service="svc", to="v2", actor="ann", preconditions=true))["changed"]
 
 
 async def test_of_two_changes_at_once_one_wins(life: ControlHarness) -> None:

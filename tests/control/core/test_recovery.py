@@ -203,9 +203,9 @@ async def test_a_note_that_does_not_lead_to_the_route_is_not_believed(
     life.service_controller.service_document(
         VerdictReached({"kind": "hard_failure", "reason": "x"}, unreachable=False), life.now_ns
     )
-    generation, payload = life.service_controller.executor.note.read() or (0, b"")
+    generation, payload = life.service_controller.executor.pending_entry.read() or (0, b"")
     assert said in payload
-    life.service_controller.executor.note.write(generation, payload.replace(said, instead))
+    life.service_controller.executor.pending_entry.write(generation, payload.replace(said, instead))
     await life.control_loop.tasks.close()
     await life.end()
     life = await machine.start()

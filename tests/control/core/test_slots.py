@@ -77,4 +77,4 @@ async def test_seven_versions_and_one_more(life: ControlHarness) -> None:
     )
     assert told["state"] == "verifying"
     assert life.service_controller.registry.targets["v8"].slot == 2
-    assert life.service_controller.executor.scalars(2)[0] == 0, "the new tenant counts from zero"
+    assert life.service_controller.executor.counters.scalars(2)[0] == 0, "the new tenant counts from zero"
