@@ -1,4 +1,4 @@
-"""`cases`: what the next version of a service has to pass; looked at, added, removed, carried from one router to another."""
+"""`cases`: the regression cases of a service: list, show, add, remove, export and import them."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-# not within TYPE_CHECKING: typer looks at the class when the command is built
+# not within TYPE_CHECKING: typer needs the class when the command is built
 from typer.core import TyperGroup
 
 from router.cli import options as opt
@@ -25,7 +25,7 @@ class _CasesGroup(TyperGroup):
     """`cases ID` is short for `cases show ID`."""
 
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:
-        """Take a word that is no command for the id of a case."""
+        """Treat a word that is no command as the id of a case."""
         known = args[0] in self.commands or args[0].startswith("-")
         return super().resolve_command(ctx, args if known else ["show", *args])
 
@@ -35,7 +35,7 @@ app = typer.Typer(
     help="List, add and carry over the regression cases.",
     invoke_without_command=True,
 )
-ROLLBACKS_TOLD = 5
+ROLLBACKS_LISTED = 5
 CaseFile = Annotated[str, typer.Argument(metavar="FILE")]
 
 
@@ -64,14 +64,14 @@ def listing(
 
 
 def _without(document: Document) -> list[str]:
-    """Say of the last rollbacks that have no case in the list why; at most ROLLBACKS_TOLD of them."""
+    """Return the reasons why the last rollbacks have no case in the list; at most ROLLBACKS_LISTED."""
     having = {case.get("incident") for case in document["cases"]}
     without = [made for made in document.get("rollbacks", ()) if made["incident"] not in having]
-    return [f"{made['incident']}: {made['why']}{_gone(made)}" for made in without[:ROLLBACKS_TOLD]]
+    return [f"{made['incident']}: {made['why']}{_gone(made)}" for made in without[:ROLLBACKS_LISTED]]
 
 
 def _gone(made: Document) -> str:
-    """Say where the cases of a rollback are that is not in the list."""
+    """Return why the cases of a rollback are not in the list; empty if it built none."""
     gone = " (none of them is here: they have expired, were removed, gave way to newer ones, or another rollback had made them)"
     return gone if made["made"] else ""
 
@@ -182,7 +182,7 @@ def remove(
 
 
 def _private(path: str, flags: int) -> int:
-    """A file that holds what clients have sent is for its owner alone."""
+    """Open a file that only its owner may read, because it contains what clients have sent."""
     return os.open(path, flags, 0o600)
 
 
@@ -205,8 +205,8 @@ def _send(client: Client, service: str, cases: list[Document], dry_run: bool, as
     would = "would be " if dry_run else ""
     parts = [f"{len(answer['added'])} {would}added"]
     parts += [
-        f"{len(answer[name])} {told}"
-        for name, told in (("known", "known before"), ("dropped", "older ones gone"))
+        f"{len(answer[name])} {text}"
+        for name, text in (("known", "known before"), ("dropped", "older ones gone"))
         if answer[name]
     ]
     output.say(f"cases: {', '.join(parts)}", *(f"  {name}" for name in answer["added"][:20]))

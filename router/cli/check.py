@@ -1,4 +1,4 @@
-"""`check`: does a version pass the service's cases? Asked of the router, or, in CI, of any URL without one."""
+"""`check`: runs the service's cases against a version, through the router or, in CI, against any URL without a router."""
 
 from __future__ import annotations
 
@@ -66,17 +66,19 @@ def check(
         from router.control.cases.runner import CaseRunOptions
         from router.rollout.cases.comparison import ComparisonLimits
 
-        way = CaseRunOptions(ComparisonLimits(latency_ms_max, equal), concurrency, timeout_s, asked=True)
-        told, titles = _of_url(url, _chosen(cases, only or []), _place(url, header or [], ca), way, quiet=as_json)
+        options = CaseRunOptions(ComparisonLimits(latency_ms_max, equal), concurrency, timeout_s, replay_all=True)
+        document, titles = _of_url(
+            url, _chosen(cases, only or []), _run_target(url, header or [], ca), options, quiet=as_json
+        )
     else:
-        told, titles = _of_router(Client(admin, token), service, version, only or [], replay_all, quiet=as_json)
+        document, titles = _of_router(Client(admin, token), service, version, only or [], replay_all, quiet=as_json)
     if report:
-        junit.write(report, junit.document(f"cases on {version or url}", told["results"], titles))
+        junit.write(report, junit.document(f"cases on {version or url}", document["results"], titles))
     if as_json:
-        output.show_json(told)
+        output.show_json(document)
     else:
-        _show(told, titles)
-    if told["state"] != "passed":
+        _show(document, titles)
+    if document["state"] != "passed":
         raise typer.Exit(NOT_TRUE)
 
 
@@ -89,34 +91,35 @@ def _of_router(
         case["id"]: _title(case["request"], case.get("note", "")) for case in client.get(f"{path}/cases")["cases"]
     }
     begun = client.change("POST", f"{path}/check", {"version": version, "cases": only, "replay_all": replay_all})
-    place = f"{path}/checks/{segment(begun['id'])}"
+    check = f"{path}/checks/{segment(begun['id'])}"
     try:
         with _progress(quiet) as show:
-            while (told := client.get(place))["state"] == "running":
-                show(told["done"], told["total"])
+            while (document := client.get(check))["state"] == "running":
+                show(document["done"], document["total"])
                 clock.sleep_s(POLL_EVERY_S)
     except KeyboardInterrupt:
-        client.change("DELETE", place, {})
+        client.change("DELETE", check, {})
         raise
-    return told, titles
+    return document, titles
 
 
 def until_checked(client: Client, path: str, version: str, *, quiet: bool) -> Document:
-    """Return what a ready candidate has shown of the service's cases: the member `cases` of its status. The router bounds the
-    wait: each case has its time, and so have all of them.
+    """Return the results of a ready candidate in the service's cases: the member `cases` of the status.
+
+    The wait is bounded by the router: each case and the whole check have a timeout.
     """
     with _progress(quiet) as show:
         while True:
             status = client.get(path)
-            told: Document = status.get("cases") or {}
-            check = told.get("check") or {}
-            if not told.get("pending") or status["candidate"] != version or check.get("state") == "broken":
-                return told
+            document: Document = status.get("cases") or {}
+            check = document.get("check") or {}
+            if not document.get("pending") or status["candidate"] != version or check.get("state") == "broken":
+                return document
             show(check.get("done", 0), check.get("total", 0))
             clock.sleep_s(POLL_EVERY_S)
 
 
-# -- by ourselves
+# -- by the command itself
 def _chosen(file: str, only: list[str]) -> list[Case]:
     from router.control.store.case_format import imported, read
 
@@ -129,7 +132,7 @@ def _chosen(file: str, only: list[str]) -> list[Case]:
     return [case for case in cases if not only or case.id in only]
 
 
-def _place(url: str, headers: list[str], ca: str) -> RunTarget:
+def _run_target(url: str, headers: list[str], ca: str) -> RunTarget:
     from urllib.parse import urlsplit
 
     from router.control.cases.runner import RunTarget
@@ -141,8 +144,8 @@ def _place(url: str, headers: list[str], ca: str) -> RunTarget:
     except ValueError:
         usable = False
     if not usable and not url.startswith("unix:/"):
-        told = f"--url {url!r}: write it as http://HOST:PORT, perhaps with a path that precedes that of each case"
-        raise OperatorError(400, "url_invalid", told, exit_code=USAGE)
+        detail = f"--url {url!r}: write it as http://HOST:PORT, perhaps with a path that precedes that of each case"
+        raise OperatorError(400, "url_invalid", detail, exit_code=USAGE)
     sent = {}
     for line in headers:
         name, colon, value = line.partition(":")
@@ -162,11 +165,11 @@ def _context(ca: str) -> Any:
 
 
 def _of_url(
-    url: str, cases: list[Case], place: RunTarget, way: CaseRunOptions, *, quiet: bool
+    url: str, cases: list[Case], target: RunTarget, options: CaseRunOptions, *, quiet: bool
 ) -> tuple[Document, dict[str, str]]:
     import asyncio
 
-    from router.control.cases.runner import replayed
+    from router.control.cases.runner import run_cases
 
     done = 0
     with _progress(quiet) as show:
@@ -176,7 +179,7 @@ def _of_url(
             done += 1
             show(done, len(cases))
 
-        results = [result.as_dict() for result in asyncio.run(replayed(cases, place, way, tell))]
+        results = [result.as_dict() for result in asyncio.run(run_cases(cases, target, options, tell))]
     counts = {state: sum(result["state"] == state for result in results) for state in ("pass", "fail", "skipped")}
     titles = {
         case.id: _title({"method": case.request.method, "target": case.request.target}, case.note) for case in cases
@@ -193,14 +196,14 @@ def _of_url(
     }, titles
 
 
-# -- what people see
+# -- output
 def _title(request: Document, note: str) -> str:
     return f"{request['method']} {request['target']}" + (f" ({note})" if note else "")
 
 
 @contextmanager
 def _progress(quiet: bool) -> Iterator[Callable[[int, int], None]]:
-    """Show how far it is, on a terminal only."""
+    """Show the progress, on a terminal only."""
     console = None if quiet else output.console(stderr=True)
     if console is None or not console.is_terminal:
         yield lambda done, total: None
@@ -212,18 +215,18 @@ def _progress(quiet: bool) -> Iterator[Callable[[int, int], None]]:
         yield lambda done, total: bar.update(task, completed=done, total=total or None)
 
 
-def _show(told: Document, titles: dict[str, str]) -> None:
+def _show(document: Document, titles: dict[str, str]) -> None:
     rows = [
         (result["id"], titles.get(result["id"], ""), result["state"], "; ".join(result["problems"]))
-        for result in told["results"]
+        for result in document["results"]
         if result["state"] != "pass"
     ]
     if rows:
         output.show(output.table(("case", "request", "result", "why"), rows))
-    if told.get("error"):
-        output.say(f"the check broke off: {told['error']}")
-    if not told["total"] and told["state"] == "passed":
+    if document.get("error"):
+        output.say(f"the check broke off: {document['error']}")
+    if not document["total"] and document["state"] == "passed":
         output.say("there are no cases: nothing was checked")
         return
-    counts = f"{told['passed']} of {told['total']} cases pass, {told['failed']} fail"
-    output.say(counts + (f", {told['skipped']} were not sent or prove nothing" if told["skipped"] else ""))
+    counts = f"{document['passed']} of {document['total']} cases pass, {document['failed']} fail"
+    output.say(counts + (f", {document['skipped']} were not sent or prove nothing" if document["skipped"] else ""))

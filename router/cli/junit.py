@@ -1,4 +1,4 @@
-"""The results of a check as JUnit XML, which CI systems show. XML 1.0 has no place for control characters: they are escaped."""
+"""The results of a check as JUnit XML for CI systems. XML 1.0 forbids control characters, so they are escaped."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from router.runtime.printable import printable
 
 
 def document(suite: str, results: Sequence[dict[str, Any]], titles: dict[str, str]) -> bytes:
-    """Return the report: a test case for each result; `titles` name the cases for people."""
+    """Return the report: a test case for each result. `titles` are readable names of the cases."""
     counts = {state: sum(result["state"] == state for result in results) for state in ("fail", "skipped")}
     root = ElementTree.Element("testsuites")
     attributes = {"tests": str(len(results)), "failures": str(counts["fail"]), "skipped": str(counts["skipped"])}
@@ -26,9 +26,9 @@ def document(suite: str, results: Sequence[dict[str, Any]], titles: dict[str, st
         if result["state"] != "pass":
             kind = "failure" if result["state"] == "fail" else "skipped"
             problems = [printable(problem) for problem in result["problems"]]
-            told = ElementTree.SubElement(case, kind, {"message": problems[0] if problems else ""})
+            element = ElementTree.SubElement(case, kind, {"message": problems[0] if problems else ""})
             if kind == "failure":
-                told.text = "\n".join(problems)
+                element.text = "\n".join(problems)
     ElementTree.indent(root)
     return bytes(ElementTree.tostring(root, encoding="utf-8", xml_declaration=True)) + b"\n"
 

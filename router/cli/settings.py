@@ -59,7 +59,7 @@ def _secrets(settings: Settings) -> list[str]:
     keys.load()
     return [
         *found,
-        *(trouble for trouble in (keys.trouble, mlflow_client.complaint(settings.mlflow)) if trouble is not None),
+        *(error for error in (keys.error, mlflow_client.complaint(settings.mlflow)) if error is not None),
     ]
 
 

@@ -1,4 +1,4 @@
-"""What versions have to show before they are accepted: what rollbacks teach, what people edit, how the active one stands."""
+"""Acceptance criteria: learned from rollbacks, edited by operators, and evaluated for the active version."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ Document = dict[str, Any]
 
 
 class AcceptanceAddon(Addon):
-    """The office. What the last rollback before this start taught is caught up with, should a kill have kept it away."""
+    """The criteria of all services. At start it learns from the last rollback, in case a kill prevented that before."""
 
     def __init__(self, control_loop: ControlLoop, entries: Sequence[Entry]) -> None:
         self._control_loop = control_loop
@@ -31,7 +31,7 @@ class AcceptanceAddon(Addon):
                 self.on_entry(rollbacks[-1])
 
     def on_entry(self, entry: Entry) -> None:
-        """Learn from a rollback that a trigger has caused: by itself, or because it asked and a person approved."""
+        """Learn from a rollback with a trigger: an automatic one, or a proposal that an operator approved."""
         service_controller = self._control_loop.services.get(entry.service)
         trigger = entry.data.get("trigger") if entry.type == kinds.ROLLED_BACK else None
         if service_controller is None or not trigger or not service_controller.service.acceptance.learn:
@@ -44,9 +44,9 @@ class AcceptanceAddon(Addon):
         data = {"metric": metric, "limit": limit, "origin": entry.data["incident"], "reason": reason}
         service_controller.executor.perform([Record(kinds.CRITERION_ADDED, "control", data)], clock.now_ns())
 
-    # -- for people
+    # -- for operators
     def show(self, service: str) -> Document:
-        """Return the criteria of a service, and how the active version stands; raise OperatorError (404)."""
+        """Return the criteria of a service, evaluated for the active version; raise OperatorError (404)."""
         service_controller = self._control_loop.services[service]
         active = service_controller.registry.active
         return {
@@ -64,13 +64,13 @@ class AcceptanceAddon(Addon):
         }
 
     async def set(self, *, service: str, metric: str, limit: float, actor: str, reason: str, dry_run: bool) -> Document:
-        """Set the limit of a metric; raise OperatorError, having changed nothing."""
+        """Set the limit of a metric; raise OperatorError without any change."""
         if metric == "late_share" and self._control_loop.services[service].service.rules.latency.slo_ms is None:
             raise OperatorError(409, "metric_not_measured", f"{metric}: {NOT_LATE}", exit_code=9)
         return await self._change(service, CriterionSet(metric, limit, actor, reason), dry_run)
 
     async def remove(self, *, service: str, metric: str, actor: str, reason: str, dry_run: bool) -> Document:
-        """Take an added criterion away; raise OperatorError, having changed nothing."""
+        """Remove an added criterion; raise OperatorError without any change."""
         return await self._change(service, CriterionRemoved(metric, actor, reason), dry_run)
 
     async def _change(self, service: str, event: Event, dry_run: bool) -> Document:
@@ -81,4 +81,4 @@ class AcceptanceAddon(Addon):
 
 def _added(service_controller: ServiceController) -> list[Document]:
     known = service_controller.registry.criteria.known
-    return [{"metric": metric, **told, "at": clock.iso(told["at"])} for metric, told in sorted(known.items())]
+    return [{"metric": metric, **added, "at": clock.iso(added["at"])} for metric, added in sorted(known.items())]

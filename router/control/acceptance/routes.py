@@ -1,4 +1,4 @@
-"""Acceptance criteria: how the active version stands, and what people may edit."""
+"""The routes of acceptance criteria: show them, set a limit, remove one."""
 
 from __future__ import annotations
 
@@ -30,17 +30,17 @@ class CriterionBody(Removal):
     limit: Annotated[float, Field(allow_inf_nan=False)]
 
 
-def operations(acceptances: AcceptanceAddon) -> tuple[Operation, ...]:
+def operations(addon: AcceptanceAddon) -> tuple[Operation, ...]:
     """Return the routes of acceptance."""
 
     async def show(call: Call) -> Document:
         """The criteria, and how the active version stands."""
-        return acceptances.show(call.service)
+        return addon.show(call.service)
 
     async def put(call: Call) -> Document:
         """Set a limit."""
         body, actor = call.asked(CriterionBody), call.actor()
-        return await acceptances.set(
+        return await addon.set(
             service=call.service,
             metric=body.metric,
             limit=body.limit,
@@ -52,7 +52,7 @@ def operations(acceptances: AcceptanceAddon) -> tuple[Operation, ...]:
     async def remove(call: Call) -> Document:
         """Take one away."""
         metric, reason = call.request.match_info["metric"], call.asked(Removal).reason
-        return await acceptances.remove(
+        return await addon.remove(
             service=call.service, metric=metric[:64], actor=call.actor(), reason=reason, dry_run=call.dry_run
         )
 

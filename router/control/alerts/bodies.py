@@ -1,6 +1,6 @@
-"""What alerts look like when they come in: Alertmanager and Grafana, our own simple form, CloudEvents. All become reports.
+"""The formats of incoming alerts: Alertmanager and Grafana, our own simple form, CloudEvents. All become a `RawAlert`.
 
-Members that are not known are taken as what they are in webhooks of others, news; only our own form refuses them.
+Unknown members are ignored in the formats of others, because later versions may add some. Our own form refuses them.
 """
 
 from __future__ import annotations
@@ -26,11 +26,11 @@ _LATEST_S: Final = 253_370_764_800.0
 """The beginning of the year 9999."""
 _SUMMARIES: Final = ("summary", "description", "message")
 _TIME: Final = re.compile(r"(\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d(?::\d\d(?:\.\d{1,9})?)?)([Zz]|[+-]\d\d:\d\d)?", re.ASCII)
-"""RFC 3339 §5.6, which Alertmanager, Grafana and CloudEvents write; seconds may be left out."""
+"""RFC 3339 §5.6, the format of Alertmanager, Grafana and CloudEvents. Seconds may be left out."""
 
 
-def _moment(text: str) -> datetime:
-    """Return the time that a text names; raise ValueError. A number in quotes names none, nor does a week or a day."""
+def _parse_time(text: str) -> datetime:
+    """Return the time of a text; raise ValueError. A quoted number, a week or a day is not a time."""
     if (found := _TIME.fullmatch(text)) is not None:
         try:
             at = datetime.fromisoformat(text.upper())
@@ -42,7 +42,7 @@ def _moment(text: str) -> datetime:
 
 
 def _with_zone(text: str) -> str:
-    _moment(text)
+    _parse_time(text)
     if text[-1] not in "Zz" and text[-6] not in "+-":
         raise ValueError(f"{text[:64]!r} has no time zone: write it as 2026-11-23T04:00:00Z (RFC 3339)")
     return text
@@ -62,7 +62,7 @@ class _Own(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
 
 
-class _AmAlert(_Foreign):
+class _AlertmanagerAlert(_Foreign):
     status: Status
     labels: Labels
     annotations: Labels = {}
@@ -71,16 +71,16 @@ class _AmAlert(_Foreign):
 
 
 class AlertmanagerBody(_Foreign):
-    """A webhook of Alertmanager (version 4) or Grafana; each of its alerts is looked at by itself."""
+    """A webhook of Alertmanager (version 4) or Grafana. Each of its alerts is decided by itself."""
 
-    alerts: Annotated[list[_AmAlert], Field(fail_fast=True)]
+    alerts: Annotated[list[_AlertmanagerAlert], Field(fail_fast=True)]
     truncatedAlerts: Annotated[int, Field(ge=0)] = 0
 
 
 class SimpleAlert(_Own):
-    """One alert. With `kind` and `service` it says by itself what it is; without, its labels have to fit an alerts.map.
+    """One alert. Without `kind` and `service` its labels have to match an alerts.map.
 
-    `id` and `starts_at` are what it is known by; without `starts_at` an id is taken once.
+    `id` and `starts_at` identify it. Without `starts_at` an id is accepted once.
     """
 
     id: Annotated[str, Field(pattern=r"^[!-~]{1,128}$")]
@@ -104,9 +104,9 @@ class _CloudEvent(_Foreign):
 
 
 def from_alertmanager(raw: bytes) -> tuple[list[RawAlert], int]:
-    """Return the alerts of a webhook, and how many its sender has cut off; raise OperatorError 400."""
+    """Return the alerts of a webhook, and how many its sender has left out; raise OperatorError (400)."""
     body = json_text.parse(raw, AlertmanagerBody, json_text.HOOK)
-    reports = [
+    raw_alerts = [
         RawAlert(
             fingerprint=alert.fingerprint,
             status=alert.status,
@@ -116,11 +116,14 @@ def from_alertmanager(raw: bytes) -> tuple[list[RawAlert], int]:
         )
         for alert in body.alerts
     ]
-    return reports, body.truncatedAlerts
+    return raw_alerts, body.truncatedAlerts
 
 
 def from_alert(raw: bytes, media_type: str, fields: Mapping[str, str]) -> RawAlert:
-    """Return the alert of a request: a CloudEvent in structured or binary mode, or our own form; raise OperatorError 400."""
+    """Return the alert of a request: a CloudEvent in structured or binary mode, or our own form.
+
+    Raise OperatorError (400) if the body is none of them.
+    """
     if media_type == CLOUD_EVENT:
         return _from_event(json_text.parse(raw, _CloudEvent, json_text.HOOK))
     attributes = {
@@ -128,31 +131,31 @@ def from_alert(raw: bytes, media_type: str, fields: Mapping[str, str]) -> RawAle
     }
     if "specversion" in attributes:
         return _from_event(_from_fields({**attributes, "data": json_text.read(raw, json_text.HOOK) if raw else None}))
-    simple = json_text.parse(raw, SimpleAlert, json_text.HOOK)
+    own = json_text.parse(raw, SimpleAlert, json_text.HOOK)
     return RawAlert(
-        fingerprint=simple.id,
-        status=simple.status,
-        starts_at=_seconds(simple.starts_at),
-        labels=simple.labels,
-        summary=simple.summary,
-        name=simple.id,
-        kind=simple.kind,
-        service=simple.service,
-        version=simple.version,
+        fingerprint=own.id,
+        status=own.status,
+        starts_at=_seconds(own.starts_at),
+        labels=own.labels,
+        summary=own.summary,
+        name=own.id,
+        kind=own.kind,
+        service=own.service,
+        version=own.version,
     )
 
 
 def is_binary(fields: Mapping[str, str]) -> bool:
-    """Return whether header fields say that the body is the data of a CloudEvent, and they its attributes."""
+    """Return whether the request is a CloudEvent in binary mode: attributes in header fields, data in the body."""
     return any(name.lower() == f"{_BINARY}specversion" for name in fields)
 
 
 def _from_event(event: _CloudEvent) -> RawAlert:
-    """Its data may be of our form; of anything else the map sees the labels ce_type, ce_source and ce_subject."""
+    """Return the alert of an event. Its data may have our own form; the labels ce_type, ce_source, ce_subject are added."""
     data = event.data if isinstance(event.data, dict) else {}
     labels = data.get("labels")
-    told = {name: text for name, text in labels.items() if isinstance(text, str)} if isinstance(labels, dict) else {}
-    known = dict(list(told.items())[:LABELS_MAX])
+    texts = {name: text for name, text in labels.items() if isinstance(text, str)} if isinstance(labels, dict) else {}
+    known = dict(list(texts.items())[:LABELS_MAX])
     known |= {"ce_type": event.type, "ce_source": event.source, "ce_subject": event.subject or ""}
     kind = _text(data, "kind")
     if kind not in (None, "quality", "business"):
@@ -162,7 +165,7 @@ def _from_event(event: _CloudEvent) -> RawAlert:
         raise _invalid(f"data.status is {status[:64]!r}: it is firing or resolved")
     alert_id = _text(data, "id")
     return RawAlert(
-        # What resolves an alert is another event with another id: then the data has to say of which alert it speaks.
+        # An event that resolves an alert has another id, so its data has to name the alert.
         fingerprint=alert_id if alert_id and _FINGERPRINT.fullmatch(alert_id) else _digest(event.source, event.id),
         status=status,  # type: ignore[arg-type]  # compared above
         starts_at=_starts_at(data) if alert_id else _seconds(event.time),
@@ -176,11 +179,11 @@ def _from_event(event: _CloudEvent) -> RawAlert:
 
 
 def _starts_at(data: Mapping[str, Any]) -> float | None:
-    told = _text(data, "starts_at")
-    if told is None:
+    text = _text(data, "starts_at")
+    if text is None:
         return None
     try:
-        return _seconds(told)
+        return _seconds(text)
     except ValueError as error:
         raise _invalid(f"data.starts_at: {error}") from None
 
@@ -194,13 +197,13 @@ def _digest(*parts: str) -> str:
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:32]
 
 
-def _seconds(told: str | None) -> float | None:
-    """Return seconds since 1970, within what can be shown: what lies beyond is stale either way."""
-    return None if told is None else min(max(_moment(told).timestamp(), 0.0), _LATEST_S)
+def _seconds(text: str | None) -> float | None:
+    """Return seconds since 1970, clamped to 1970..9999: a time outside of that is stale anyway."""
+    return None if text is None else min(max(_parse_time(text).timestamp(), 0.0), _LATEST_S)
 
 
 def _from_fields(attributes: dict[str, Any]) -> _CloudEvent:
-    """Return the event whose attributes are header fields, which are all texts: its time is one, too."""
+    """Return the event whose attributes are header fields. All of them are strings, so validation is not strict."""
     try:
         return _CloudEvent.model_validate(attributes, strict=False)
     except ValidationError as error:

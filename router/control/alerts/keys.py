@@ -1,4 +1,7 @@
-"""Who may send alerts: a token that can do nothing else, or a signature over time and body. Nobody, until one is configured."""
+"""Authenticates senders of alerts: by a token that has no other right, or by a signature over time and body.
+
+Until a token or a secret is configured, every alert is refused.
+"""
 
 from __future__ import annotations
 
@@ -14,36 +17,36 @@ from router.settings.sections.alerts import AlertSettings
 SECRET_BYTES_MIN: Final = 16
 SECRET_BYTES_MAX: Final = 4096
 SIGNED: Final = "signed"
-"""The name of a sender that has only a signature."""
+"""The name of a sender that is known by its signature alone."""
 
 
 class HookKeys:
-    """The tokens and the secret of one state of the settings. `trouble`: why the secret cannot be used.
+    """The tokens and the secret of one state of the settings. `error`: why the secret cannot be used.
 
-    The secret is not there before `load`, which reads a file and may hang with its disk: call it aside.
+    `load` reads the secret from a file. It may hang with its disk, so call it in a thread.
     """
 
     def __init__(self, settings: AlertSettings) -> None:
         self._settings = settings
         self._secret: bytes | None = None
         path = settings.hmac_secret_file
-        self.trouble: str | None = None if path is None else f"alerts.hmac_secret_file {path} is being read"
+        self.error: str | None = None if path is None else f"alerts.hmac_secret_file {path} is being read"
 
     def load(self) -> None:
-        """Read the secret, if there is one; afterwards `trouble` says why it cannot be used."""
+        """Read the secret, if one is configured. Afterwards `error` is None, or the reason why it cannot be used."""
         path = self._settings.hmac_secret_file
         if path is None:
             return
         try:
-            self._secret = secret(path)
-            self.trouble = None
+            self._secret = read_secret(path)
+            self.error = None
         except (OSError, ValueError) as error:
-            self.trouble = f"alerts.hmac_secret_file {path}: {_why(error)}"
+            self.error = f"alerts.hmac_secret_file {path}: {_reason(error)}"
 
     def sender(self, fields: Mapping[str, str]) -> str | None:
-        """Return the name of the token that the request carries, None if only its signature can tell; before its body is read.
+        """Return the name of the request's token; None if it has only a signature. Call this before reading the body.
 
-        Raise OperatorError: 403 while nobody may send, 401 without a valid token or any signature.
+        Raise OperatorError: 403 if neither tokens nor a secret are configured, 401 without a valid token or a signature.
         """
         settings = self._settings
         if not settings.open:
@@ -75,7 +78,7 @@ class HookKeys:
         return None
 
     def verify(self, fields: Mapping[str, str], body: bytes, now_s: float) -> bool:
-        """Return whether the request is signed; raise OperatorError 401 if its signature is wrong, or too old."""
+        """Return whether the request is signed; raise OperatorError (401) if its signature is wrong or too old."""
         settings = self._settings
         given = fields.get(settings.signature_header)
         if settings.hmac_secret_file is None or given is None:
@@ -101,8 +104,8 @@ class HookKeys:
         return True
 
 
-def secret(path: str) -> bytes:
-    """Return the secret in a file, without white space around it; raise OSError, or ValueError if its length is not right."""
+def read_secret(path: str) -> bytes:
+    """Return the secret in a file, stripped; raise OSError, or ValueError if it is too short or too long."""
     with Path(path).open("rb") as file:
         found = file.read(SECRET_BYTES_MAX + 1).strip()
     if not SECRET_BYTES_MIN <= len(found) <= SECRET_BYTES_MAX:
@@ -110,5 +113,5 @@ def secret(path: str) -> bytes:
     return found
 
 
-def _why(error: Exception) -> str:
+def _reason(error: Exception) -> str:
     return error.strerror or type(error).__name__ if isinstance(error, OSError) else str(error)

@@ -1,8 +1,8 @@
-"""Alerts in: POST /v1/hooks/alertmanager and /v1/hooks/alert; and what became of them.
+"""The routes of alerts: POST /v1/hooks/alertmanager, POST /v1/hooks/alert, and GET /v1/alerts.
 
-The hooks know no admin token and give no other right: whoever may send alerts may do nothing else here. Alertmanager tries
-again after 5xx and never after 4xx, so a webhook of several alerts is answered 200 with what became of each; one that cannot
-be used raises an alarm. A single alert that cannot be used is refused.
+The hooks accept no admin tokens, and tokens of the hooks give no other right. Alertmanager tries again after 5xx and never
+after 4xx. So a webhook of several alerts is answered 200 with the result of each, and an unusable alert raises an alarm. A
+single unusable alert is refused.
 """
 
 from __future__ import annotations
@@ -32,34 +32,34 @@ _JSON = "application/json"
 
 
 class AlertsQuery(BaseModel):
-    """`limit`: alerts at most."""
+    """`limit`: the most alerts returned."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
     limit: Annotated[int, Field(ge=1, le=1000)] = 100
 
 
 def operations(addon: AlertsAddon) -> tuple[Operation, ...]:
-    """Return the routes of `office`."""
+    """Return the routes of alerts."""
 
     async def alertmanager(call: Call) -> Document:
-        raw, sender = await _authentic(addon, call.request, (_JSON,))
-        reports, truncated = await json_text.aside(len(raw), lambda: from_alertmanager(raw))
-        outcomes = await addon.take(reports, sender)
-        return {"alerts": [_shown(outcome) for outcome in outcomes], "truncated": truncated}
+        raw, sender = await _authenticated(addon, call.request, (_JSON,))
+        raw_alerts, truncated = await json_text.aside(len(raw), lambda: from_alertmanager(raw))
+        results = await addon.take(raw_alerts, sender)
+        return {"alerts": [_as_document(result) for result in results], "truncated": truncated}
 
     async def alert(call: Call) -> Document:
-        raw, sender = await _authentic(addon, call.request, (_JSON, CLOUD_EVENT))
+        raw, sender = await _authenticated(addon, call.request, (_JSON, CLOUD_EVENT))
         if sender == SIGNED and is_binary(call.request.headers):
             detail = (
                 "the attributes of this CloudEvent are header fields, which are not signed: send it in structured mode"
             )
             raise OperatorError(401, "signature_incomplete", detail, exit_code=9)
         request = call.request
-        report = await json_text.aside(len(raw), lambda: from_alert(raw, request.content_type, request.headers))
-        (outcome,) = await addon.take([report], sender)
-        if outcome.unusable or outcome.result == "unmapped":
-            raise OperatorError(422, outcome.result, outcome.detail, exit_code=9)
-        return _shown(outcome)
+        raw_alert = await json_text.aside(len(raw), lambda: from_alert(raw, request.content_type, request.headers))
+        (result,) = await addon.take([raw_alert], sender)
+        if result.unusable or result.result == "unmapped":
+            raise OperatorError(422, result.result, result.detail, exit_code=9)
+        return _as_document(result)
 
     async def recent(call: Call) -> Document:
         return addon.recent(call.queried(AlertsQuery).limit)
@@ -74,8 +74,8 @@ def operations(addon: AlertsAddon) -> tuple[Operation, ...]:
     )  # fmt: skip
 
 
-async def _authentic(addon: AlertsAddon, request: web.Request, media_types: tuple[str, ...]) -> tuple[bytes, str]:
-    """Return the body and who sent it. Who has neither token nor signature is refused before a byte of it is read."""
+async def _authenticated(addon: AlertsAddon, request: web.Request, media_types: tuple[str, ...]) -> tuple[bytes, str]:
+    """Return the body and the sender's name. A request without token and signature is refused before its body is read."""
     keys = addon.keys
     token = keys.sender(request.headers)
     raw = await read_body(request, addon.settings.body_bytes_max, "alerts.body_bytes_max", media_types)
@@ -87,10 +87,10 @@ async def _authentic(addon: AlertsAddon, request: web.Request, media_types: tupl
     return raw, token or SIGNED
 
 
-def _shown(outcome: AlertResult) -> Document:
+def _as_document(result: AlertResult) -> Document:
     return {
-        "fingerprint": outcome.fingerprint,
-        "service": outcome.service,
-        "result": outcome.result,
-        "detail": outcome.detail,
+        "fingerprint": result.fingerprint,
+        "service": result.service,
+        "result": result.result,
+        "detail": result.detail,
     }

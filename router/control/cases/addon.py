@@ -1,7 +1,7 @@
-"""The office of cases: freezes them after a rollback, lets them expire, and has every candidate show that they work in it.
+"""Regression cases: builds them after a rollback, deletes them when they expire, and checks them on every candidate.
 
-It looks about once a second and does nothing itself that takes long: files are on the store's thread, shared memory is read
-on another one, checks are tasks. What a promotion asks of it is in memory, in the machine (rollout/cases/promotion_check.py).
+It works once a second and never blocks: the store's thread accesses files, another thread reads shared memory, checks are
+tasks. The result that a promotion depends on is kept in the machine (rollout/cases/promotion_check.py).
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from router.control.addon import Addon
 from router.control.cases.builder import CaseBuilder
 from router.control.cases.captures import CapturedRequests
 from router.control.cases.checks import CheckRun, Checks
-from router.control.cases.runner import CaseRunOptions, RunTarget, Validity, replayed
+from router.control.cases.runner import AnswerValidator, CaseRunOptions, RunTarget, run_cases
 from router.control.core.loop import ControlLoop
 from router.control.core.service_controller import ServiceController
 from router.control.store.cases import CaseStore
@@ -43,20 +43,20 @@ from router.tls import contexts
 log = logging.getLogger(__name__)
 
 TIDY_EVERY_NS: Final = 60_000_000_000
-AGAIN_NS: Final = 10_000_000_000
-RETRY_S: Final = 10.0
-"""After an automatic check that broke off."""
+RETRY_NS: Final = 10_000_000_000
+CHECK_RETRY_S: Final = 10.0
+"""After an automatic check that ended without a result."""
 FAILING_NAMED_MAX: Final = 100
-ROLLBACKS_TOLD: Final = 20
-"""Of a service: of so many the list of cases says what they made."""
-RETOLD_S: Final = 60.0
-"""A rollback of less than that ago may not have been told to this office yet."""
-_EARLY: Final = "not looked at yet: cases are made some seconds after a rollback"
-_LOST: Final = "no cases were made: the router ended before its failing requests were looked at, or captured none"
+ROLLBACKS_LISTED: Final = 20
+"""Of a service: the list of cases shows what its last rollbacks have built."""
+FRESH_S: Final = 60.0
+"""A more recent rollback may not have reached this add-on yet."""
+_PENDING: Final = "not looked at yet: cases are made some seconds after a rollback"
+_NONE_BUILT: Final = "no cases were made: the router ended before its failing requests were looked at, or captured none"
 
 
 class CasesAddon(Addon):
-    """Of all services. `captured` is what others read of failing requests."""
+    """The cases of all services. `captured` gives other add-ons access to failing requests."""
 
     def __init__(
         self, control_loop: ControlLoop, settings: Settings, state_dir: Path, entries: Sequence[Entry]
@@ -67,90 +67,92 @@ class CasesAddon(Addon):
         self.checks = Checks(control_loop.tasks)
         self._builder = CaseBuilder(control_loop, self.captured, self.store, control_loop.segment.words[at.H_BOOT])
         self._summaries: dict[str, Summary] = {}
-        self._frozen: dict[str, dict[str, Any]] = {name: {} for name in control_loop.services}
-        """By service and incident: what became of its failing requests (`cases_frozen`), the oldest first."""
+        self._built: dict[str, dict[str, Any]] = {name: {} for name in control_loop.services}
+        """By service and incident: the data of its `cases_frozen` entry, the oldest first."""
         self._checked: dict[str, dict[str, Checked]] = {name: {} for name in control_loop.services}
         self._next_load_ns = self._next_tidy_ns = 0
         self._loading = False
         self._changes: Counter[str] = Counter()
-        """How often the suite of a service has changed, as far as is known, and below how often when it was read."""
-        self._read: Counter[str] = Counter()
-        self._builder.look_back(entries)
+        """How often the suite of a service has changed, by the journal; `_loaded`: the same count when it was last read."""
+        self._loaded: Counter[str] = Counter()
+        self._builder.restore(entries)
         for entry in entries:
             self._fold(entry)
         for service_controller in control_loop.services.values():
-            service_controller.machine.proof = self._proof(service_controller)
+            service_controller.machine.proof = self._promotion_check(service_controller)
 
-    # -- what control calls
+    # -- the add-on
     def on_entry(self, entry: Entry) -> None:
-        """A rollback is due to be frozen; a change of the suite is to be looked at."""
+        """Fold an entry. A rollback makes cases due; a change of the suite makes a reload due."""
         self._builder.on_entry(entry)
         self._fold(entry)
         if entry.service in self._checked:
             service_controller = self.control_loop.services[entry.service]
-            service_controller.machine.proof = self._proof(
-                service_controller
-            )  # not read yet, a suite that has changed lets nobody pass
+            # Until a changed suite has been read again, no candidate passes.
+            service_controller.machine.proof = self._promotion_check(service_controller)
         if entry.type == kinds.VERIFIED:
-            self._prove(self.control_loop.services[entry.service])
+            self._check_candidate(self.control_loop.services[entry.service])
 
     def on_second(self, now_ns: int) -> None:
-        """Do what is due."""
+        """Start what is due: builds, a reload, the deletion of expired cases, checks of candidates."""
         self._builder.tick(now_ns)
         if now_ns >= self._next_load_ns and not self._loading:
-            self._loading, self._next_load_ns = True, now_ns + AGAIN_NS
+            self._loading, self._next_load_ns = True, now_ns + RETRY_NS
             self.control_loop.tasks.spawn(self._load(), "cases")
         if now_ns >= self._next_tidy_ns:
             self._next_tidy_ns = now_ns + TIDY_EVERY_NS
             self.control_loop.tasks.spawn(self._tidy(), "expired cases")
         for service_controller in self.control_loop.services.values():
-            self._prove(service_controller)
+            self._check_candidate(service_controller)
 
     def reconfigure(self, settings: Settings) -> None:
-        """Other limits and rules count from now on."""
+        """Apply changed limits and rules."""
         self.captured.reconfigure(settings)
 
     def status(self, service: str) -> dict[str, Any]:
-        """How many cases there are, and what the candidate has shown."""
+        """Return the number of cases, and the results of the candidate."""
         service_controller, summary = self.control_loop.services[service], self._summaries.get(service, Summary())
         candidate, check = service_controller.registry.candidate, self.checks.automatic(service)
-        shown = check.progress() if check and candidate and check.version == candidate.version else None
-        checked = self._proof(service_controller).of(candidate) if candidate else None
+        progress = check.progress() if check and candidate and check.version == candidate.version else None
+        checked = self._promotion_check(service_controller).of(candidate) if candidate else None
         return {
             "cases": {
                 "count": summary.cases,
                 "size_bytes": summary.size_bytes,
                 "on_promote": service_controller.service.cases.on_promote,
-                "pending": self._unproven(service_controller) is not None,
+                "pending": self._unchecked_candidate(service_controller) is not None,
                 "failing": list(checked.failing) if checked else [],
-                "check": shown,
+                "check": progress,
             }
         }
 
     def rollbacks(self, service: str) -> list[dict[str, Any]]:
-        """Return what the last rollbacks of a service made cases of, newest first, each as {incident, version, seen, made,
-        left_out, why}: `why` is for people, and says why there are none. Numbers that nobody knows are None."""
-        told = self.control_loop.services[service].registry.incidents[-ROLLBACKS_TOLD:]
-        return [self._made(service, one) for one in reversed(told)]
+        """Return how many cases the last rollbacks of a service have built, newest first.
 
-    def _made(self, service: str, told: dict[str, Any]) -> dict[str, Any]:
-        incident, version = told["id"], told["from"]
-        fact = self._frozen[service].get(incident)
-        if fact is None:
-            why = self._why_unknown(service, told)
+        Each is {incident, version, seen, made, left_out, why}: `why` is a text, and gives the reason if there are none.
+        Unknown numbers are None.
+        """
+        records = self.control_loop.services[service].registry.incidents[-ROLLBACKS_LISTED:]
+        return [self._cases_built(service, record) for record in reversed(records)]
+
+    def _cases_built(self, service: str, record: dict[str, Any]) -> dict[str, Any]:
+        incident, version = record["id"], record["from"]
+        data = self._built[service].get(incident)
+        if data is None:
+            why = self._why_none(service, record)
             return {"incident": incident, "version": version, "seen": None, "made": None, "left_out": {}, "why": why}
-        made = {"seen": fact["seen"], "made": len(fact["cases"]), "left_out": fact.get("left_out", {})}
-        return {"incident": incident, "version": fact["version"], **made, "why": frozen_cases(fact)}
+        made = {"seen": data["seen"], "made": len(data["cases"]), "left_out": data.get("left_out", {})}
+        return {"incident": incident, "version": data["version"], **made, "why": frozen_cases(data)}
 
-    def _why_unknown(self, service: str, told: dict[str, Any]) -> str:
+    def _why_none(self, service: str, record: dict[str, Any]) -> str:
         if not self.control_loop.services[service].service.cases.capture:
             return "nothing was captured: [cases] capture is off"
         boot = self.control_loop.segment.words[at.H_BOOT]
-        fresh = told["generation"] >> BOOT_SHIFT == boot and clock.wall_s() - told["detection_at"] < RETOLD_S
-        return _EARLY if fresh or told["id"] in self._builder.due else _LOST
+        fresh = record["generation"] >> BOOT_SHIFT == boot and clock.wall_s() - record["detection_at"] < FRESH_S
+        return _PENDING if fresh or record["id"] in self._builder.pending else _NONE_BUILT
 
     def metrics(self) -> Iterable[Metric]:
-        """How many cases a service has, and how many of them its candidate fails."""
+        """Return how many cases each service has, and how many of them its candidate fails."""
         cases = GaugeMetricFamily("rollback_router_cases", "Regression cases.", labels=["service"])
         failing = GaugeMetricFamily(
             "rollback_router_cases_failing", "Cases that the candidate fails.", labels=["service", "version"]
@@ -158,12 +160,15 @@ class CasesAddon(Addon):
         for name, service_controller in self.control_loop.services.items():
             cases.add_metric([name], self._summaries.get(name, Summary()).cases)
             candidate = service_controller.registry.candidate
-            if candidate is not None and (checked := self._proof(service_controller).of(candidate)) is not None:
+            if (
+                candidate is not None
+                and (checked := self._promotion_check(service_controller).of(candidate)) is not None
+            ):
                 failing.add_metric([name, candidate.version], checked.failed)
         return (cases, failing)
 
     async def close(self) -> None:
-        """Checks end with control; the file is closed."""
+        """Close the file. Checks end with control."""
         await self.store.close()
 
     # -- the suite
@@ -180,14 +185,14 @@ class CasesAddon(Addon):
             self.control_loop.alarms.up("cases_unavailable", error.detail)
         else:
             self.control_loop.alarms.down("cases_unavailable")
-            self._summaries, self._read = found, changes
+            self._summaries, self._loaded = found, changes
             for service_controller in self.control_loop.services.values():
-                service_controller.machine.proof = self._proof(service_controller)
+                service_controller.machine.proof = self._promotion_check(service_controller)
         finally:
             self._loading = False
 
     async def _tidy(self) -> None:
-        """Delete what has expired. Whoever is in the way of that is told of: it is a promise."""
+        """Delete expired cases. A failure raises an alarm, because the deletion is promised."""
         after_s = {
             name: service_controller.service.cases.expire_after_s
             for name, service_controller in self.control_loop.services.items()
@@ -198,24 +203,24 @@ class CasesAddon(Addon):
             await self.store.call(lambda _: discard_aside(self.store.folder, now_s, max(after_s.values())))
         except OperatorError as error:
             self.control_loop.alarms.up("cases_not_deleted", error.detail)
-            self._next_tidy_ns = clock.now_ns() + AGAIN_NS
+            self._next_tidy_ns = clock.now_ns() + RETRY_NS
             return
         self.control_loop.alarms.down("cases_not_deleted")
         for service, count in gone.items():
             if service in self.control_loop.services:
-                fact = Record(kinds.CASES_REMOVED, "control", {"count": count, "why": "expired"})
-                self.control_loop.services[service].executor.perform([fact], clock.now_ns())
+                record = Record(kinds.CASES_REMOVED, "control", {"count": count, "why": "expired"})
+                self.control_loop.services[service].executor.perform([record], clock.now_ns())
 
-    # -- the proof
+    # -- the promotion check
     def _fold(self, entry: Entry) -> None:
         if entry.type in (kinds.CASES_FROZEN, kinds.CASES_ADDED, kinds.CASES_REMOVED):
             self._next_load_ns = 0
             self._changes[entry.service] += 1
-        if entry.type == kinds.CASES_FROZEN and entry.service in self._frozen:
-            frozen = self._frozen[entry.service]
-            frozen[entry.data["incident"]] = entry.data
-            if len(frozen) > INCIDENTS_MAX:
-                del frozen[next(iter(frozen))]
+        if entry.type == kinds.CASES_FROZEN and entry.service in self._built:
+            built = self._built[entry.service]
+            built[entry.data["incident"]] = entry.data
+            if len(built) > INCIDENTS_MAX:
+                del built[next(iter(built))]
         if entry.type == kinds.CASES_CHECKED and entry.service in self._checked:
             data = entry.data
             self._checked[entry.service][data["version"]] = Checked(
@@ -223,7 +228,7 @@ class CasesAddon(Addon):
                 tuple(data["failing"]),
             )
 
-    def _proof(self, service_controller: ServiceController) -> PromotionCheck:
+    def _promotion_check(self, service_controller: ServiceController) -> PromotionCheck:
         required = service_controller.service.cases.on_promote == "require"
         revision, stale = (
             self._summaries.get(service_controller.name, Summary()).revision,
@@ -232,10 +237,10 @@ class CasesAddon(Addon):
         return PromotionCheck(required, revision, self._checked[service_controller.name], stale)
 
     def _stale(self, service_controller: ServiceController) -> bool:
-        return self._changes[service_controller.name] != self._read[service_controller.name]
+        return self._changes[service_controller.name] != self._loaded[service_controller.name]
 
-    def _unproven(self, service_controller: ServiceController) -> Target | None:
-        """Return the candidate, if it is ready and has to be checked still."""
+    def _unchecked_candidate(self, service_controller: ServiceController) -> Target | None:
+        """Return the candidate if it is ready and still has to be checked."""
         candidate = service_controller.registry.candidate
         if (
             candidate is None
@@ -243,19 +248,23 @@ class CasesAddon(Addon):
             or service_controller.service.cases.on_promote == "off"
         ):
             return None
-        return candidate if self._proof(service_controller).wanted(candidate) else None
+        return candidate if self._promotion_check(service_controller).wanted(candidate) else None
 
-    def _prove(self, service_controller: ServiceController) -> None:
-        """Tell the machine what is known, and find out what is not."""
-        service_controller.machine.proof = self._proof(service_controller)
+    def _check_candidate(self, service_controller: ServiceController) -> None:
+        """Give the machine the known results, and start the check that is missing."""
+        service_controller.machine.proof = self._promotion_check(service_controller)
         candidate, check = service_controller.registry.candidate, self.checks.automatic(service_controller.name)
         if check is not None and check.state == "running":
             if candidate is None or check.version != candidate.version:
                 self.checks.cancel(check)
             return
-        unproven = self._unproven(service_controller)
-        if unproven is not None and not self._stale(service_controller) and not _broke_off(check, unproven.version):
-            self.begin(service_controller, unproven, "control", automatic=True)
+        unchecked = self._unchecked_candidate(service_controller)
+        if (
+            unchecked is not None
+            and not self._stale(service_controller)
+            and not _failed_recently(check, unchecked.version)
+        ):
+            self.begin(service_controller, unchecked, "control", automatic=True)
 
     # -- checks
     def begin(
@@ -265,10 +274,10 @@ class CasesAddon(Addon):
         by: str,
         *,
         names: Sequence[str] = (),
-        asked: bool = False,
+        replay_all: bool = False,
         automatic: bool = False,
     ) -> CheckRun:
-        """Begin a check of `target`, of all cases or the named ones; raise OperatorError (409) if too many run."""
+        """Start a check of all cases, or of the named ones, on `target`; raise OperatorError (409) if too many are running."""
 
         async def run(check: CheckRun) -> None:
             suite, summary = await self.store.call(
@@ -276,20 +285,22 @@ class CasesAddon(Addon):
             )
             chosen = [stored.case for stored in suite if not names or stored.case.id in names]
             check.total = len(chosen)
-            await replayed(
+            await run_cases(
                 chosen,
-                await self._where(service_controller, target),
-                _way(service_controller, asked=asked),
+                await self._run_target(service_controller, target),
+                _run_options(service_controller, replay_all=replay_all),
                 check.results.append,
             )
             if not names:
-                self._conclude(service_controller, target, check, summary.revision)
+                self._journal_result(service_controller, target, check, summary.revision)
 
         return self.checks.start(service_controller.name, target.version, by, run, automatic=automatic)
 
-    def _conclude(self, service_controller: ServiceController, target: Target, check: CheckRun, revision: str) -> None:
+    def _journal_result(
+        self, service_controller: ServiceController, target: Target, check: CheckRun, revision: str
+    ) -> None:
         failing = check.failing
-        fact = {
+        data = {
             "version": target.version,
             "incarnation": target.incarnation,
             "revision": revision,
@@ -298,9 +309,9 @@ class CasesAddon(Addon):
             "failed": len(failing),
             "failing": failing[:FAILING_NAMED_MAX],
         }
-        service_controller.executor.perform([Record(kinds.CASES_CHECKED, check.by, fact)], clock.now_ns())
+        service_controller.executor.perform([Record(kinds.CASES_CHECKED, check.by, data)], clock.now_ns())
 
-    async def _where(self, service_controller: ServiceController, target: Target) -> RunTarget:
+    async def _run_target(self, service_controller: ServiceController, target: Target) -> RunTarget:
         if not any(url.startswith("https:") for url in target.endpoints):
             return RunTarget(target.endpoints)
         tls = contexts.backend_of(service_controller.service.backend_tls.model_dump())
@@ -311,14 +322,14 @@ class CasesAddon(Addon):
         return RunTarget(target.endpoints, context, tls.server_name)
 
 
-def _broke_off(check: CheckRun | None, version: str) -> bool:
-    """Whether the last check of this version ended without a result just now: it is tried again, but not at once."""
+def _failed_recently(check: CheckRun | None, version: str) -> bool:
+    """Return whether the last check of this version has just ended without a result. It is retried, but not at once."""
     if check is None or check.version != version or check.state not in ("broken", "cancelled"):
         return False
-    return clock.wall_s() - (check.ended_at or 0.0) < RETRY_S
+    return clock.wall_s() - (check.ended_at or 0.0) < CHECK_RETRY_S
 
 
-def _way(service_controller: ServiceController, *, asked: bool) -> CaseRunOptions:
+def _run_options(service_controller: ServiceController, *, replay_all: bool) -> CaseRunOptions:
     settings, latency = service_controller.service.cases, service_controller.service.rules.latency
     slo_ms = latency.slo_ms if latency.slo_on == "first_byte" else None
     limits = ComparisonLimits(
@@ -333,6 +344,6 @@ def _way(service_controller: ServiceController, *, asked: bool) -> CaseRunOption
         settings.check_concurrency,
         settings.check_timeout_s,
         replay=service_controller.service.replay,
-        asked=asked,
-        complaint=Validity(service_controller.service.validation).complaint,
+        replay_all=replay_all,
+        complaint=AnswerValidator(service_controller.service.validation).complaint,
     )

@@ -1,4 +1,4 @@
-"""What workers have kept of failing requests, as plain data, redacted: for the reports of incidents, and to become cases."""
+"""Reads the failing requests that workers have captured, redacted, as plain data: for incidents and for cases."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ from router.shm.capture_ring import Capture, CaptureRing
 from router.shm.segment import Segment
 
 _NOT_ABOUT_THE_REQUEST: Final = ("connect_failed",)
-"""Whoever asks a version that is not there fails, whatever he asks: that makes no case."""
+"""Connection failures do not depend on the request, so they make no regression case."""
 _FIELDS_NOT_SENT: Final = ("x-request-id", "traceparent", "tracestate")
-"""They name one exchange, which another one is not."""
+"""They identify one exchange, so a replay must not send them."""
 
 
 @dataclass(frozen=True, slots=True)
 class CaptureTime:
-    """One moment on both clocks: monotonic nanoseconds, and wall seconds."""
+    """One time on both clocks: monotonic nanoseconds, and wall seconds."""
 
     now_ns: int
     wall_s: float
@@ -40,44 +40,44 @@ class CaptureTime:
 
 
 class CapturedRequests:
-    """What the rings of all workers hold, by the name of a service."""
+    """The captured requests in the rings of all workers, by the name of a service."""
 
     def __init__(self, segment: Segment, settings: Settings) -> None:
         self._segment = segment
         self.reconfigure(settings)
 
     def reconfigure(self, settings: Settings) -> None:
-        """Redact by other rules from now on."""
+        """Apply changed redaction rules."""
         self._services = {name: settings.services[name].cases for name in sorted(settings.services)}
         self._index = {name: index for index, name in enumerate(self._services)}
 
     async def failures(self, service: str, since_ns: int, until_ns: int, limit: int) -> list[dict[str, Any]]:
-        """Return up to `limit` requests at which a version of `service` failed between two monotonic moments, newest first,
-        redacted; read in a thread.
+        """Return the requests that a version of `service` failed between two monotonic times, newest first, redacted.
 
-        Each has `at` (wall seconds), `at_ns` (monotonic), `version`, `endpoint`, `outcome`, `status`, `lasted_ms`, `method`,
-        `target`, `headers`, `request_id`, `request_bytes`, `complaint` (of a validator), `rescue` (what another version made
-        of it, with `version`, `outcome`, `fault`, `status`, `lasted_ms`; else None), `response_headers`, and where they were
-        kept `request` and `response` as `{"body": text}` or `{"body_base64": text}`.
+        At most `limit`; read in a thread. Each has `at` (wall seconds), `at_ns` (monotonic), `version`, `endpoint`,
+        `outcome`, `status`, `lasted_ms`, `method`, `target`, `headers`, `request_id`, `request_bytes`, `complaint` (of a
+        validator), `rescue` (the attempt on another version, with `version`, `outcome`, `fault`, `status`, `lasted_ms`; else
+        None), `response_headers`, and if they were kept `request` and `response` as `{"body": text}` or
+        `{"body_base64": text}`.
         """
-        moment = CaptureTime(clock.now_ns(), clock.wall_s())
-        asked = (self._segment, self._index[service], self._services[service], since_ns, until_ns, limit, moment)
-        return await asyncio.to_thread(failures, *asked)
+        now = CaptureTime(clock.now_ns(), clock.wall_s())
+        arguments = (self._segment, self._index[service], self._services[service], since_ns, until_ns, limit, now)
+        return await asyncio.to_thread(failures, *arguments)
 
 
 def failures(
-    segment: Segment, service: int, settings: Cases, since_ns: int, until_ns: int, limit: int, moment: CaptureTime
+    segment: Segment, service: int, settings: Cases, since_ns: int, until_ns: int, limit: int, now: CaptureTime
 ) -> list[dict[str, Any]]:
-    """Return the same of the service with this index; a few milliseconds a worker, so it belongs into a thread."""
+    """Return the same for the service with this index. Takes a few milliseconds per worker; call it in a thread."""
     rules = redaction(settings.redact_paths, settings.redact_patterns, settings.query)
     rings = (CaptureRing(segment, worker, at.CAPTURE_FAILURES) for worker in range(segment.layout.workers))
     found = [capture for ring in rings for capture in ring.read(since_ns=since_ns, service=service)]
     found.sort(key=lambda capture: -capture.at_ns)
     chosen = [capture for capture in found if capture.at_ns <= until_ns][:limit]
-    return [_told(capture, rules, moment) for capture in chosen]
+    return [_document(capture, rules, now) for capture in chosen]
 
 
-def _told(capture: Capture, rules: Redaction, moment: CaptureTime) -> dict[str, Any]:
+def _document(capture: Capture, rules: Redaction, now: CaptureTime) -> dict[str, Any]:
     line, _, bodies = capture.payload.partition(b"\n")
     kept: dict[str, Any] = orjson.loads(line)
     split = kept["request_kept"]
@@ -85,7 +85,7 @@ def _told(capture: Capture, rules: Redaction, moment: CaptureTime) -> dict[str, 
     response = _body(rules, bodies[split:], whole=kept["response_whole"])
     attempts: list[dict[str, Any]] = kept["attempts"]
     return {
-        "at": moment.wall_of(capture.at_ns),
+        "at": now.wall_of(capture.at_ns),
         "at_ns": capture.at_ns,
         **attempts[0],
         "method": kept["method"],
@@ -104,7 +104,7 @@ def _told(capture: Capture, rules: Redaction, moment: CaptureTime) -> dict[str, 
 
 
 def _body(rules: Redaction, content: bytes, *, whole: bool) -> tuple[dict[str, str], bool] | None:
-    """Return (body as plain data, whether something was taken out); None if it was not kept, or may not be."""
+    """Return (body as plain data, whether something was redacted); None if it was not kept, or must not be kept."""
     cleaned = redacting.body(rules, content, complete=True) if whole else None
     return None if cleaned is None else (written(cleaned), cleaned != content)
 
@@ -113,15 +113,19 @@ def _fields(rules: Redaction, fields: dict[str, str]) -> dict[str, str]:
     return {name: redacting.text(rules, value) for name, value in fields.items() if name not in NEVER_KEPT}
 
 
-def cases_of(told: Sequence[dict[str, Any]], version: str, incident: str, cases_max: int) -> list[Case]:
-    """Return the cases that failures of `version` make: each request once, of every kind (method, path, outcome) some.
+def cases_of(captured: Sequence[dict[str, Any]], version: str, incident: str, cases_max: int) -> list[Case]:
+    """Return the cases of the failures of `version`: each request once, and some of every kind (method, path, outcome).
 
-    No case is what failed on the other version too, for then nobody knows whether it can be answered at all; what could not
-    connect; what was not kept whole; and what could not be read again, because redaction made it too long for a case, or because
-    the settings keep a field that is ours to set: one of these would make the whole suite unreadable.
+    A request makes no case if
+
+        it failed on the other version, too       then it is unknown whether it can be answered at all
+        it failed to connect                      that does not depend on the request
+        it was not kept whole
+        it could not be read again                redaction made it too long, or the settings keep a field that the check
+                                                  sets itself; one such case would make the whole suite unreadable
     """
     kinds: dict[tuple[str, str, str], dict[str, Case]] = {}
-    for failure in told:
+    for failure in captured:
         if failure["version"] != version or left_out(failure, incident):
             continue
         case = _case(failure, incident)
@@ -138,7 +142,7 @@ def cases_of(told: Sequence[dict[str, Any]], version: str, incident: str, cases_
 
 
 def left_out(failure: dict[str, Any], incident: str) -> str:
-    """Return why a failing request makes no case; empty if it makes one."""
+    """Return the reason why a failing request makes no case; empty if it makes one."""
     rescue = failure["rescue"]
     if failure["outcome"] in _NOT_ABOUT_THE_REQUEST:
         return "could not connect"
@@ -149,9 +153,9 @@ def left_out(failure: dict[str, Any], incident: str) -> str:
     return "could not be read again" if unfit(_case(failure, incident)) else ""
 
 
-def why_not(told: Sequence[dict[str, Any]], version: str, incident: str) -> dict[str, int]:
-    """Return how many failures of `version` make no case, by reason; the most frequent one first."""
-    reasons = Counter(left_out(failure, incident) for failure in told if failure["version"] == version)
+def left_out_reasons(captured: Sequence[dict[str, Any]], version: str, incident: str) -> dict[str, int]:
+    """Return how many failures of `version` make no case, by reason, the most frequent reason first."""
+    reasons = Counter(left_out(failure, incident) for failure in captured if failure["version"] == version)
     return {reason: count for reason, count in reasons.most_common() if reason}
 
 

@@ -1,5 +1,6 @@
-"""The checks under way and the last ones that ended: a job each, with its progress. They are in memory: what counts of them
-for a promotion is a fact of the journal.
+"""The running checks and the last ones that ended, with their progress. They are in memory only.
+
+The result that counts for a promotion is an entry of the journal.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ RUNNING_MAX: Final = 4
 
 @dataclass(slots=True)
 class CheckRun:
-    """One check. `state`: running, passed, failing, cancelled or broken (`error` says why); `automatic`: of a candidate."""
+    """One check. `state`: running, passed, failing, cancelled or broken (`error`: the reason); `automatic`: of a candidate."""
 
     id: str
     service: str
@@ -65,12 +66,12 @@ class CheckRun:
         }
 
     def as_dict(self, *, full: bool = True) -> dict[str, Any]:
-        """Return it as plain data; without `full` nothing of what was answered or recorded."""
+        """Return the check as plain data. Without `full` it has no part of an answer or of a recorded response."""
         return {**self.progress(), "results": [result.as_dict(full=full) for result in self.results]}
 
 
 class Checks:
-    """All of them, by service."""
+    """The checks of all services."""
 
     def __init__(self, tasks: Tasks) -> None:
         self._tasks = tasks
@@ -86,7 +87,7 @@ class Checks:
         *,
         automatic: bool = False,
     ) -> CheckRun:
-        """Begin a check, which `run` fills; raise OperatorError (409) if too many run."""
+        """Start a check; `run` fills it with results. Raise OperatorError (409) if too many are running."""
         checks = self._checks.setdefault(service, [])
         if sum(check.state == "running" for check in checks) >= RUNNING_MAX:
             raise OperatorError(
@@ -133,10 +134,10 @@ class Checks:
         return found
 
     def automatic(self, service: str) -> CheckRun | None:
-        """Return the last check of a candidate."""
+        """Return the last automatic check, which is one of a candidate."""
         return next((check for check in self.of(service) if check.automatic), None)
 
     def cancel(self, check: CheckRun) -> None:
-        """End a check that still runs; what it has sent is sent."""
+        """Cancel a running check. Requests that it has sent are not undone."""
         if check.state == "running" and check.task is not None:
             check.task.cancel()

@@ -1,4 +1,4 @@
-"""What people do with cases: look at them, add, remove and check them. A verb that is refused has changed nothing."""
+"""The operators' verbs on cases: list, add, remove, check. A refused verb changes nothing."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ Document = dict[str, Any]
 
 
 class CaseOperations:
-    """The verbs of the admin API."""
+    """The verbs on cases, for the admin API."""
 
     def __init__(self, addon: CasesAddon) -> None:
         self._addon = addon
@@ -30,12 +30,14 @@ class CaseOperations:
         return self._addon.control_loop.services[service]
 
     async def listing(self, service: str, *, full: bool) -> Document:
-        """Return the cases of a service, newest first, and what its last rollbacks made of their failing requests; `full`: with
-        header fields and bodies."""
+        """Return the cases of a service, newest first, and how many cases its last rollbacks have built.
+
+        `full`: with header fields and bodies.
+        """
         service_controller = self._service_controller(service)
         suite = await self._store.call(lambda file: file.suite(service))
         limit_s = service_controller.service.cases.expire_after_s
-        cases = [shown(stored, limit_s, full=full) for stored in suite]
+        cases = [as_document(stored, limit_s, full=full) for stored in suite]
         return {"service": service, "cases": cases, "rollbacks": self._addon.rollbacks(service)}
 
     async def one(self, service: str, name: str, *, full: bool) -> Document:
@@ -43,33 +45,33 @@ class CaseOperations:
         service_controller = self._service_controller(service)
         stored = await self._store.call(lambda file: file.case(service, name))
         if stored is None:
-            raise _unknown(service, [name])
-        return shown(stored, service_controller.service.cases.expire_after_s, full=full)
+            raise _unknown_cases(service, [name])
+        return as_document(stored, service_controller.service.cases.expire_after_s, full=full)
 
     async def add(self, service: str, documents: Sequence[object], actor: str, *, dry_run: bool = False) -> Document:
-        """Add cases, all or none; raise OperatorError naming the one that is wrong, or that there is no room."""
+        """Add cases, all or none; raise OperatorError if a case is invalid or if they exceed the limits."""
         service_controller = self._service_controller(service)
-        signed = await asyncio.to_thread(_parsed, documents, actor, clock.wall_s())  # 10,000 of them take 0.12 s
+        signed = await asyncio.to_thread(_parsed, documents, actor, clock.wall_s())  # 10,000 cases take 0.12 s
         caps = Caps(service_controller.service.cases.cases_max, service_controller.service.cases.bytes_max)
         now_s = clock.wall_s()
         done = await self._store.call(lambda file: file.add(service, signed, caps, now_s, whole=True, dry_run=dry_run))
-        told = {"added": list(done.added), "known": list(done.known), "dropped": list(done.dropped)}
+        result = {"added": list(done.added), "known": list(done.known), "dropped": list(done.dropped)}
         if not dry_run:
-            self._journal(service_controller, kinds.CASES_ADDED, actor, told)
-        return {"service": service, **told, "dry_run": dry_run}
+            self._journal(service_controller, kinds.CASES_ADDED, actor, result)
+        return {"service": service, **result, "dry_run": dry_run}
 
     async def remove(self, service: str, name: str, actor: str) -> Document:
-        """Remove a case; nothing of it is left on the disk when this returns."""
+        """Remove a case. When this returns, nothing of it is left on the disk."""
         service_controller = self._service_controller(service)
         if not await self._store.call(lambda file: file.remove(service, [name])):
-            raise _unknown(service, [name])
+            raise _unknown_cases(service, [name])
         self._journal(service_controller, kinds.CASES_REMOVED, actor, {"count": 1, "cases": [name], "why": "removed"})
         return {"service": service, "removed": [name]}
 
     async def check(
         self, service: str, version: str, actor: str, *, names: Sequence[str] = (), replay_all: bool = False
     ) -> Document:
-        """Begin to check all cases, or the named ones, on a version; raise OperatorError (404, 409)."""
+        """Start a check of all cases, or of the named ones, on a version; raise OperatorError (404, 409)."""
         service_controller = self._service_controller(service)
         target = service_controller.registry.targets.get(version)
         if target is None:
@@ -77,23 +79,23 @@ class CaseOperations:
             detail = f"service {service} has no version {version!r}; it knows: {known}"
             raise OperatorError(404, "version_unknown", detail, exit_code=9)
         if names:
-            held = {held.id for held in await self._store.call(lambda file: file.held(service))}
-            if missing := [name for name in names if name not in held]:
-                raise _unknown(service, missing)
-        return self._addon.begin(service_controller, target, actor, names=names, asked=replay_all).progress()
+            stored = {case.id for case in await self._store.call(lambda file: file.held(service))}
+            if missing := [name for name in names if name not in stored]:
+                raise _unknown_cases(service, missing)
+        return self._addon.begin(service_controller, target, actor, names=names, replay_all=replay_all).progress()
 
     def checks(self, service: str) -> Document:
-        """Return the checks under way and the last ones, newest first."""
+        """Return the running checks and the last ones that ended, newest first."""
         self._service_controller(service)
         return {"service": service, "checks": [check.progress() for check in self._addon.checks.of(service)]}
 
     def check_named(self, service: str, name: str, *, full: bool = True) -> Document:
-        """Return one check with its results, `full`: with what differs in answers; raise OperatorError (404)."""
+        """Return one check with its results; raise OperatorError (404). `full`: with the differences of answers."""
         self._service_controller(service)
         return self._addon.checks.named(service, name).as_dict(full=full)
 
     def cancel(self, service: str, name: str) -> Document:
-        """End a check; raise OperatorError (404)."""
+        """Cancel a check; raise OperatorError (404)."""
         self._service_controller(service)
         check = self._addon.checks.named(service, name)
         self._addon.checks.cancel(check)
@@ -103,8 +105,8 @@ class CaseOperations:
         service_controller.executor.perform([Record(kind, actor, data)], clock.now_ns())
 
 
-def shown(stored: Stored, expire_after_s: float, *, full: bool) -> Document:
-    """Return a case for people. Without `full` nothing that a client has sent but method and target."""
+def as_document(stored: Stored, expire_after_s: float, *, full: bool) -> Document:
+    """Return a case as a document. Without `full` it has nothing that a client has sent but method and target."""
     document = plain(stored.case)
     if not full:
         request, expect = dict(document["request"]), dict(document.get("expect", {}))
@@ -126,6 +128,6 @@ def _parsed(documents: Sequence[object], actor: str, at_s: float) -> list[Case]:
     return [case if case.by else case.signed(actor, at_s) for case in cases]
 
 
-def _unknown(service: str, names: Sequence[str]) -> OperatorError:
-    told = ", ".join(repr(name[:40]) for name in names[:10])
-    return OperatorError(404, "case_unknown", f"service {service} has no case {told}", exit_code=9)
+def _unknown_cases(service: str, names: Sequence[str]) -> OperatorError:
+    quoted = ", ".join(repr(name[:40]) for name in names[:10])
+    return OperatorError(404, "case_unknown", f"service {service} has no case {quoted}", exit_code=9)

@@ -1,4 +1,4 @@
-"""Cases of a service, and their checks. What clients have sent is for operators; what there is, is for everybody."""
+"""The routes of cases and of their checks. Every role may list them; only operators see what clients have sent."""
 
 from __future__ import annotations
 
@@ -23,25 +23,25 @@ CaseId = Annotated[str, Field(pattern=r"^[0-9a-f]{12}$")]
 class _CaseBody(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
     actor: Actor | None = None
-    """Who asks; used only where no tokens are configured, else the token's name counts."""
+    """The name of the operator. It is used only if no tokens are configured; otherwise the token's name is used."""
 
 
 class AddCases(_CaseBody):
-    """Cases as they stand in a file, without its first line."""
+    """Cases in the form of a file of cases, without its first line."""
 
     cases: Annotated[list[dict[str, Any]], Field(min_length=1, max_length=CASES_MAX, fail_fast=True)]
 
 
 class RemoveCase(_CaseBody):
-    """Nothing but who asks."""
+    """The actor only."""
 
 
 class CancelCheck(_CaseBody):
-    """Nothing but who asks."""
+    """The actor only."""
 
 
 class CheckCases(_CaseBody):
-    """`replay_all`: send also what the service's replay rule would not send again. `cases`: only these."""
+    """`replay_all`: send also requests that the service's replay rule would not resend. `cases`: only these."""
 
     version: Version
     cases: Annotated[list[CaseId], Field(max_length=CASES_MAX, fail_fast=True)] = []
@@ -49,46 +49,46 @@ class CheckCases(_CaseBody):
 
 
 class CasesQuery(BaseModel):
-    """`full`: with header fields and bodies, which only operators see."""
+    """`full`: with header fields and bodies, for operators only."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
     full: bool = False
 
 
-def operations(desk: CaseOperations) -> tuple[Operation, ...]:
-    """Return the routes."""
+def operations(cases: CaseOperations) -> tuple[Operation, ...]:
+    """Return the routes of cases."""
 
     def full(call: Call) -> bool:
-        asked = call.queried(CasesQuery).full
-        if asked:
+        wanted = call.queried(CasesQuery).full
+        if wanted:
             call.guard.authorize(call.request, "operator")
-        return asked
+        return wanted
 
     async def listing(call: Call) -> Document:
-        return await desk.listing(call.service, full=full(call))
+        return await cases.listing(call.service, full=full(call))
 
     async def one(call: Call) -> Document:
-        return await desk.one(call.service, call.request.match_info["case"], full=full(call))
+        return await cases.one(call.service, call.request.match_info["case"], full=full(call))
 
     async def add(call: Call) -> Document:
-        return await desk.add(call.service, call.asked(AddCases).cases, call.actor(), dry_run=call.dry_run)
+        return await cases.add(call.service, call.asked(AddCases).cases, call.actor(), dry_run=call.dry_run)
 
     async def remove(call: Call) -> Document:
-        return await desk.remove(call.service, call.request.match_info["case"], call.actor())
+        return await cases.remove(call.service, call.request.match_info["case"], call.actor())
 
     async def check(call: Call) -> Document:
         body = call.asked(CheckCases)
-        return await desk.check(call.service, body.version, call.actor(), names=body.cases, replay_all=body.replay_all)
+        return await cases.check(call.service, body.version, call.actor(), names=body.cases, replay_all=body.replay_all)
 
     async def checks(call: Call) -> Document:
-        return desk.checks(call.service)
+        return cases.checks(call.service)
 
     async def check_named(call: Call) -> Document:
         full = RANKS[call.principal.role] >= RANKS["operator"]
-        return desk.check_named(call.service, call.request.match_info["check"], full=full)
+        return cases.check_named(call.service, call.request.match_info["check"], full=full)
 
     async def cancel(call: Call) -> Document:
-        return desk.cancel(call.service, call.request.match_info["check"])
+        return cases.cancel(call.service, call.request.match_info["check"])
 
     return (
         Operation("GET", f"{_SERVICE}/cases", listing, "Regression cases of a service, newest first", query=CasesQuery),

@@ -1,6 +1,6 @@
 """Sends cases to a version and judges its answers: within control against endpoints, from the command line against a URL.
 
-So many at a time and no more; each has its time, and so has the whole. A version that hangs costs its cases, nobody else.
+The concurrency is limited, and each case and the whole run have a timeout. A version that hangs fails its own cases only.
 """
 
 from __future__ import annotations
@@ -25,13 +25,13 @@ from router.runtime import clock
 from router.settings.sections.validation import Validation
 
 ANSWER_BYTES_MAX: Final = 1 << 20
-"""Of an answer longer than this the rest is not waited for; it is good by its status, and compared with nothing."""
+"""A longer answer is not read to its end. It is judged by its status alone, and its body is not compared."""
 
-AT_ONCE_BYTES_MAX: Final = 2048
-"""An answer up to this is judged where it came. One of 1 MiB takes a second to compare: on a thread, for control has to tick."""
+INLINE_BYTES_MAX: Final = 2048
+"""An answer up to this is judged on the event loop. One of 1 MiB takes a second to compare, so a thread does that."""
 
 RUN_TIMEOUT_S: Final = 900.0
-"""For all cases of one run: what is not answered by then has failed."""
+"""For all cases of one run. A case without an answer by then has failed."""
 
 CONNECT_TIMEOUT_S: Final = 5.0
 
@@ -40,77 +40,77 @@ _NOT_SENT: Final = ("x-request-id", "traceparent", "tracestate")
 
 @dataclass(frozen=True, slots=True)
 class RunTarget:
-    """Where a version is: URLs of endpoints, or one base URL (its path then precedes that of a case)."""
+    """Where a version is reached: URLs of endpoints, or one base URL whose path precedes that of a case."""
 
     urls: tuple[str, ...]
     context: ssl.SSLContext | None = None
     server_name: str | None = None
     headers: dict[str, str] = field(default_factory=dict)
-    """Sent with every case: what an entrance wants that no case may hold."""
+    """Sent with every case: fields that a gateway requires and that cases must not contain, such as credentials."""
 
 
 @dataclass(frozen=True, slots=True)
 class CaseRunOptions:
-    """How cases are sent and judged. `replay` is the service's rule, `asked`: a person wants every one sent."""
+    """How cases are sent and judged. `replay` is the service's rule; `replay_all`: an operator wants every case sent."""
 
     limits: ComparisonLimits = field(default_factory=ComparisonLimits)
     concurrency: int = 4
     timeout_s: float = 30.0
     run_timeout_s: float = RUN_TIMEOUT_S
     replay: str = "unsent"
-    asked: bool = False
+    replay_all: bool = False
     complaint: Callable[[Case, CaseAnswer], str | None] = lambda case, answer: None
-    """What the service's validators say of an answer."""
+    """Returns the complaint of the service's validators about an answer."""
 
 
-async def replayed(
+async def run_cases(
     cases: Sequence[Case],
-    place: RunTarget,
-    way: CaseRunOptions,
+    target: RunTarget,
+    options: CaseRunOptions,
     on_result: Callable[[Result], None] = lambda result: None,
 ) -> list[Result]:
-    """Return the result of every case, in their order; `on_result` is told each as it comes."""
+    """Return the result of every case, in their order. `on_result` is called with each result as it comes."""
     results: dict[int, Result] = {}
     waiting = iter(enumerate(cases))
-    until_s = clock.now_s() + way.run_timeout_s
+    until_s = clock.now_s() + options.run_timeout_s
 
-    async def lane(sessions: list[aiohttp.ClientSession]) -> None:
+    async def send_next(sessions: list[aiohttp.ClientSession]) -> None:
         for number, case in waiting:
-            results[number] = await _result(case, sessions[number % len(sessions)], place, number, way, until_s)
+            results[number] = await _result(case, sessions[number % len(sessions)], target, number, options, until_s)
             on_result(results[number])
 
-    async with _sessions(place) as sessions:
-        await asyncio.gather(*(lane(sessions) for _ in range(min(way.concurrency, len(cases)))))
+    async with _sessions(target) as sessions:
+        await asyncio.gather(*(send_next(sessions) for _ in range(min(options.concurrency, len(cases)))))
     return [results[number] for number in range(len(cases))]
 
 
 async def _result(
-    case: Case, session: aiohttp.ClientSession, place: RunTarget, number: int, way: CaseRunOptions, until_s: float
+    case: Case, session: aiohttp.ClientSession, target: RunTarget, number: int, options: CaseRunOptions, until_s: float
 ) -> Result:
-    if why := unsendable(case, way.replay, asked=way.asked):
+    if why := unsendable(case, options.replay, asked=options.replay_all):
         return Result(case.id, "skipped", (why,))
-    left_s = min(way.timeout_s, until_s - clock.now_s())
+    left_s = min(options.timeout_s, until_s - clock.now_s())
     if left_s <= 0:
-        return Result(case.id, "fail", (f"the whole check did not end within {way.run_timeout_s:g} s",))
-    url = place.urls[number % len(place.urls)]
-    answer = await _answer(case, session, url, place, left_s)
-    if len(answer.body) <= AT_ONCE_BYTES_MAX:
-        return _judged(case, answer, way)
-    return await asyncio.to_thread(_judged, case, answer, way)
+        return Result(case.id, "fail", (f"the whole check did not end within {options.run_timeout_s:g} s",))
+    url = target.urls[number % len(target.urls)]
+    answer = await _send_within(case, session, url, target, left_s)
+    if len(answer.body) <= INLINE_BYTES_MAX:
+        return _judged(case, answer, options)
+    return await asyncio.to_thread(_judged, case, answer, options)
 
 
-def _judged(case: Case, answer: CaseAnswer, way: CaseRunOptions) -> Result:
-    return judged(case, answer, way.limits, way.complaint(case, answer))
+def _judged(case: Case, answer: CaseAnswer, options: CaseRunOptions) -> Result:
+    return judged(case, answer, options.limits, options.complaint(case, answer))
 
 
-async def _answer(
-    case: Case, session: aiohttp.ClientSession, url: str, place: RunTarget, timeout_s: float
+async def _send_within(
+    case: Case, session: aiohttp.ClientSession, url: str, target: RunTarget, timeout_s: float
 ) -> CaseAnswer:
-    """Send one case; every way in which the other side can fail becomes an answer with an error."""
+    """Send one case. Every failure of the version becomes an answer with an error."""
     begun: list[str] = []
     try:
         async with asyncio.timeout(timeout_s):
-            return await _asked(case, session, url, place, begun)
+            return await _send(case, session, url, target, begun)
     except TimeoutError:
         return CaseAnswer(error=f"no {'whole answer' if begun else 'first byte'} within {timeout_s:g} s")
     except aiohttp.ClientConnectorError as error:
@@ -119,8 +119,8 @@ async def _answer(
         return CaseAnswer(error=f"the answer broke off: {str(error) or type(error).__name__}")
 
 
-async def _asked(
-    case: Case, session: aiohttp.ClientSession, url: str, place: RunTarget, begun: list[str]
+async def _send(
+    case: Case, session: aiohttp.ClientSession, url: str, target: RunTarget, begun: list[str]
 ) -> CaseAnswer:
     request = case.request
     started_ns = clock.now_ns()
@@ -128,11 +128,11 @@ async def _asked(
         request.method,
         _url(url, request.target),
         data=request.content if request.content or request.body is not None else None,
-        headers=_headers(case, place),
+        headers=_headers(case, target),
         skip_auto_headers=("Content-Type", "User-Agent"),
         allow_redirects=False,
-        ssl=place.context if place.context is not None else True,
-        server_hostname=place.server_name,
+        ssl=target.context if target.context is not None else True,
+        server_hostname=target.server_name,
     ) as response:
         first_byte_ms = (clock.now_ns() - started_ns) / 1e6
         begun.append(url)
@@ -140,16 +140,16 @@ async def _asked(
         return CaseAnswer(response.status, first_byte_ms, body, complete, content_type=response.content_type)
 
 
-def _headers(case: Case, place: RunTarget) -> dict[str, str]:
-    kept = {name: value for name, value in case.request.headers.items() if name.lower() not in _NOT_SENT}
-    known = {name.lower() for name in (*kept, *place.headers)}
+def _headers(case: Case, target: RunTarget) -> dict[str, str]:
+    recorded = {name: value for name, value in case.request.headers.items() if name.lower() not in _NOT_SENT}
+    known = {name.lower() for name in (*recorded, *target.headers)}
     ours = {
         "User-Agent": f"rollback-router-check/{__version__}",
         "Accept": "*/*",
         "Accept-Encoding": "identity",
         "X-Request-ID": f"check-{case.id}",
     }
-    return {name: value for name, value in ours.items() if name.lower() not in known} | kept | place.headers
+    return {name: value for name, value in ours.items() if name.lower() not in known} | recorded | target.headers
 
 
 def _url(url: str, path: str) -> URL:
@@ -158,18 +158,18 @@ def _url(url: str, path: str) -> URL:
 
 
 async def _body(response: aiohttp.ClientResponse) -> tuple[bytes, bool]:
-    kept = bytearray()
+    body = bytearray()
     async for chunk in response.content.iter_chunked(65536):
-        kept += chunk
-        if len(kept) > ANSWER_BYTES_MAX:
+        body += chunk
+        if len(body) > ANSWER_BYTES_MAX:
             response.close()
-            return bytes(kept[:ANSWER_BYTES_MAX]), False
-    return bytes(kept), True
+            return bytes(body[:ANSWER_BYTES_MAX]), False
+    return bytes(body), True
 
 
 @asynccontextmanager
-async def _sessions(place: RunTarget) -> AsyncIterator[list[aiohttp.ClientSession]]:
-    """A session for each URL: those of Unix sockets have connectors of their own."""
+async def _sessions(target: RunTarget) -> AsyncIterator[list[aiohttp.ClientSession]]:
+    """Open a session for each URL: a Unix socket needs a connector of its own."""
     sessions = [
         aiohttp.ClientSession(
             connector=connector,
@@ -177,7 +177,7 @@ async def _sessions(place: RunTarget) -> AsyncIterator[list[aiohttp.ClientSessio
             auto_decompress=False,
             timeout=aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_TIMEOUT_S),
         )
-        for connector in _connectors(place)
+        for connector in _connectors(target)
     ]
     try:
         yield sessions
@@ -186,18 +186,21 @@ async def _sessions(place: RunTarget) -> AsyncIterator[list[aiohttp.ClientSessio
             await session.close()
 
 
-def _connectors(place: RunTarget) -> Iterator[aiohttp.BaseConnector]:
-    for url in place.urls:
+def _connectors(target: RunTarget) -> Iterator[aiohttp.BaseConnector]:
+    for url in target.urls:
         path = parse_endpoint(url).unix if url.startswith("unix:") else ""
-        # A connection a case: one that is reused may be closed just then, which would be no fault of the version.
+        # One connection per case: an idle connection may be closed as it is reused, which is no fault of the version.
         yield aiohttp.UnixConnector(path, force_close=True) if path else aiohttp.TCPConnector(limit=0, force_close=True)
 
 
 _BODILESS = (204, 205, 206)
 
 
-class Validity:
-    """Made of the section `validation`; a schema is compiled here, once. Raises ValueError if it cannot be."""
+class AnswerValidator:
+    """The service's validators for answers, built from the section `validation`.
+
+    Compiles the schema once; raises ValueError if that fails.
+    """
 
     def __init__(self, section: Validation) -> None:
         self._methods = frozenset(section.methods)
@@ -212,7 +215,7 @@ class Validity:
         )
 
     def complaint(self, case: Case, answer: CaseAnswer) -> str | None:
-        """Return what is wrong with a complete 2xx; None if nothing is, or if nobody looks at such answers."""
+        """Return the complaint about a complete 2xx answer; None if it is valid, or if `validation` does not apply to it."""
         if answer.error or not answer.complete or not self._covers(case, answer):
             return None
         if answer.content_type == "text/event-stream":

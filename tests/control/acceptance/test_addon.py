@@ -27,9 +27,9 @@ async def start(tmp_path: Path) -> AsyncIterator[Start]:
     async def begin(entries: list[Entry] | None = None, **service: Any) -> tuple[ControlHarness, AcceptanceAddon]:
         life = await ControlHarness(settings(tmp_path, **service), segment, workers, tmp_path).begin()
         lives.append(life)
-        office = AcceptanceAddon(life.control_loop, entries or [])
-        life.control_loop.addons = (office,)
-        return life, office
+        addon = AcceptanceAddon(life.control_loop, entries or [])
+        life.control_loop.addons = (addon,)
+        return life, addon
 
     yield begin
     for life in lives:
@@ -45,7 +45,7 @@ def rolled_back(incident: str = "svc-1-4", automatic: bool = True, **trigger: An
 
 
 async def test_a_verdict_teaches(start: Start) -> None:
-    life, office = await start()
+    life, addon = await start()
     life.probe("v2", times=3)
 
     def failing() -> None:
@@ -56,7 +56,7 @@ async def test_a_verdict_teaches(start: Start) -> None:
     assert life.states()["v2"] == "active"
     life.control_loop.tick(life.now_ns + 1, 0.0)
     await life.until_idle()
-    [added] = office.show("svc")["added"]
+    [added] = addon.show("svc")["added"]
     assert (added["metric"], added["limit"], added["origin"], added["actor"]) == (
         "fault_share",
         0.02,
@@ -65,16 +65,16 @@ async def test_a_verdict_teaches(start: Start) -> None:
     )
     assert added["reason"].startswith("v1 was rolled back: ")
     life.tick()
-    standing = {criterion["name"]: criterion for criterion in office.show("svc")["criteria"]}
+    standing = {criterion["name"]: criterion for criterion in addon.show("svc")["criteria"]}
     assert standing["fault_share"]["origin"] == added["origin"], "asked of the version that serves now, too"
 
 
 async def test_what_a_person_approved_teaches_as_well(start: Start) -> None:
-    life, office = await start()
+    life, addon = await start()
     approved = replace(rolled_back(), actor="ann", data={**rolled_back().data, "automatic": False, "proposal": "p-1"})
-    office.on_entry(approved)
+    addon.on_entry(approved)
     await life.until_idle()
-    assert [(one["metric"], one["limit"]) for one in office.show("svc")["added"]] == [("longest_wait_s", 12.0)]
+    assert [(one["metric"], one["limit"]) for one in addon.show("svc")["added"]] == [("longest_wait_s", 12.0)]
 
 
 @pytest.mark.parametrize(
@@ -86,34 +86,34 @@ async def test_what_a_person_approved_teaches_as_well(start: Start) -> None:
     ],
 )
 async def test_what_teaches_nothing(start: Start, entry: Entry, service: dict[str, Any]) -> None:
-    _, office = await start(**service)
-    office.on_entry(entry)
-    assert office.show("svc")["added"] == []
+    _, addon = await start(**service)
+    addon.on_entry(entry)
+    assert addon.show("svc")["added"] == []
 
 
 async def test_a_lesson_that_a_kill_has_kept_away_is_caught_up_with_once(start: Start) -> None:
-    _, office = await start([rolled_back()])
-    [added] = office.show("svc")["added"]
+    _, addon = await start([rolled_back()])
+    [added] = addon.show("svc")["added"]
     assert (added["metric"], added["limit"], added["origin"]) == ("longest_wait_s", 12.0, "svc-1-4")
 
 
 async def test_a_lesson_that_was_learnt_is_not_learnt_again(start: Start) -> None:
     told = Entry(kinds.CRITERION_ADDED, "svc", "control", {"origin": "svc-1-4"}, 6.0, 0, 1)
-    _, office = await start([rolled_back(), told])
-    assert office.show("svc")["added"] == []
+    _, addon = await start([rolled_back(), told])
+    assert addon.show("svc")["added"] == []
 
 
 async def test_people_edit_and_it_is_journalled(start: Start) -> None:
-    life, office = await start()
+    life, addon = await start()
     how = {"service": "svc", "actor": "ann", "reason": "we saw this before", "dry_run": False}
-    assert (await office.set(metric="fault_share", limit=0.005, **{**how, "dry_run": True}))["added"] == []
-    told = await office.set(metric="fault_share", limit=0.005, **how)
+    assert (await addon.set(metric="fault_share", limit=0.005, **{**how, "dry_run": True}))["added"] == []
+    told = await addon.set(metric="fault_share", limit=0.005, **how)
     assert (told["changed"], [(one["metric"], one["limit"]) for one in told["added"]]) == (
         True,
         [("fault_share", 0.005)],
     )
-    assert (await office.set(metric="fault_share", limit=0.005, **how))["changed"] is False
-    assert (await office.remove(metric="fault_share", **how))["added"] == []
+    assert (await addon.set(metric="fault_share", limit=0.005, **how))["changed"] is False
+    assert (await addon.remove(metric="fault_share", **how))["added"] == []
     entries = (await life.queries.journal())["entries"]
     assert [entry["type"] for entry in entries][-2:] == ["criterion_set", "criterion_removed"]
     assert entries[-1]["data"] == {
@@ -123,13 +123,13 @@ async def test_people_edit_and_it_is_journalled(start: Start) -> None:
         "reason": "we saw this before",
     }
     with pytest.raises(OperatorError, match="there is no service 'other'"):
-        office.show("other")
+        addon.show("other")
     with pytest.raises(OperatorError, match="slo_ms is not set"):
-        await office.set(metric="late_share", limit=0.02, **how)
+        await addon.set(metric="late_share", limit=0.02, **how)
 
 
 async def test_a_version_that_falls_short_is_not_accepted(start: Start) -> None:
-    life, office = await start(acceptance={"after_s": 1, "requests_min": 5, "cases": "required"})
+    life, addon = await start(acceptance={"after_s": 1, "requests_min": 5, "cases": "required"})
     life.service_controller.machine.proof = PromotionCheck(revision="r1")
     life.tick(50, lambda: life.workers.serve(0, Outcome.OK, 5))
     status = life.queries.service_status("svc")
@@ -147,4 +147,4 @@ async def test_a_version_that_falls_short_is_not_accepted(start: Start) -> None:
     )
     life.tick(12, lambda: life.workers.serve(0, Outcome.OK, 5))
     assert life.queries.service_status("svc")["state"] == "accepted"
-    assert office.show("svc")["criteria"] == []
+    assert addon.show("svc")["criteria"] == []

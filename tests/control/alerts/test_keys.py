@@ -70,7 +70,7 @@ def test_a_token_is_enough() -> None:
 
 def test_a_signature_is_enough(secret_file: str) -> None:
     found = keys(hmac_secret_file=secret_file)
-    assert found.trouble is None
+    assert found.error is None
     assert found.sender(signed()) is None
     assert found.verify(signed(), BODY, NOW) is True
     prefixed = signed()
@@ -118,7 +118,7 @@ def test_a_secret_that_cannot_be_used_refuses_every_signature(tmp_path: Path, co
     if content is not None:
         file.write_bytes(content)
     found = keys(hmac_secret_file=str(file))
-    assert found.trouble is not None
-    assert said in found.trouble
-    assert str(file) in found.trouble
+    assert found.error is not None
+    assert said in found.error
+    assert str(file) in found.error
     assert refused(found, signed()) == (401, "signature_unverifiable")

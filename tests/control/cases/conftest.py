@@ -1,4 +1,4 @@
-"""A life of control with its office of cases: time passes when a test says so."""
+"""A control with its cases add-on. Time passes only when a test lets it pass."""
 
 from __future__ import annotations
 
@@ -22,18 +22,18 @@ from tests.control.control_harness import ControlHarness, FakeWorkers, new_wall,
 TENTH_NS = 100_000_000
 
 
-class Clinic:
-    """`life` with an office of cases. `now_ns` runs ahead of the real clock by what tests let pass."""
+class CasesHarness:
+    """`life` with the cases add-on. `now_ns` runs ahead of the real clock by the time that tests let pass."""
 
     def __init__(self, life: ControlHarness, entries: list[Entry]) -> None:
         self.life = life
         self.control_loop = life.control_loop
         self.operations = life.operations
         self.service_controller = life.service_controller
-        self.office = CasesAddon(life.control_loop, life.settings, life.folder, entries)
-        self.desk = CaseOperations(self.office)
+        self.addon = CasesAddon(life.control_loop, life.settings, life.folder, entries)
+        self.case_operations = CaseOperations(self.addon)
         self.now_ns = clock.now_ns()
-        life.control_loop.addons = (self.office,)
+        life.control_loop.addons = (self.addon,)
 
     def fail(self, *records: bytes, worker: int = 0) -> None:
         for one in records or (record(),):
@@ -57,8 +57,8 @@ class Clinic:
                 await asyncio.sleep(0.002)
 
     def status(self) -> dict[str, Any]:
-        told: dict[str, Any] = self.office.status("svc")["cases"]
-        return told
+        document: dict[str, Any] = self.addon.status("svc")["cases"]
+        return document
 
     async def journal(self, *kinds: str) -> list[dict[str, Any]]:
         await self.settle()
@@ -78,25 +78,25 @@ class Clinic:
 
     async def end(self) -> None:
         await self.control_loop.tasks.close()
-        await self.office.close()
+        await self.addon.close()
         await self.life.end()
 
 
-async def clinic_over(folder: Path, life: ControlHarness, **service: Any) -> Clinic:
+async def harness_over(folder: Path, life: ControlHarness, **service: Any) -> CasesHarness:
     begun = await life.begin()
-    return Clinic(begun, await begun.journal.entries(0, 1000))
+    return CasesHarness(begun, await begun.journal.entries(0, 1000))
 
 
 @pytest.fixture
-async def clinics(tmp_path: Path) -> AsyncIterator[Callable[..., Any]]:
-    """Begin a life over the same wall and folder; the one before has ended, or was killed (`end` was not called)."""
+async def start_harness(tmp_path: Path) -> AsyncIterator[Callable[..., Any]]:
+    """Start a control over the same segment and folder. The one before has ended, or was killed (`end` was not called)."""
     segment = new_wall()
     workers = FakeWorkers(segment)
-    begun: list[Clinic] = []
+    begun: list[CasesHarness] = []
 
-    async def begin(**service: Any) -> Clinic:
-        told = settings(tmp_path, **service)
-        begun.append(await clinic_over(tmp_path, ControlHarness(told, segment, workers, tmp_path)))
+    async def begin(**service: Any) -> CasesHarness:
+        document = settings(tmp_path, **service)
+        begun.append(await harness_over(tmp_path, ControlHarness(document, segment, workers, tmp_path)))
         return begun[-1]
 
     yield begin

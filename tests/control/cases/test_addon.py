@@ -14,66 +14,66 @@ from router.rollout.model.entry import Entry
 from router.rollout.model.events import Override
 from router.runtime import clock
 from tests.control.cases.case_examples import written_case
-from tests.control.cases.conftest import Clinic
+from tests.control.cases.conftest import CasesHarness
 from tests.control.cases.model_server import model_server
 
 Begin = Callable[..., Any]
 
 
 def unless(body: bytes) -> Callable[[bytes], tuple[int, bytes]]:
-    return lambda asked: (500, b"no") if asked == body else (200, b"{}")
+    return lambda sent: (500, b"no") if sent == body else (200, b"{}")
 
 
-async def add(clinic: Clinic, *numbers: int, by: str = "ann") -> list[str]:
+async def add(harness: CasesHarness, *numbers: int, by: str = "ann") -> list[str]:
     documents = [written_case(number) | {"by": by} for number in numbers]
-    added: list[str] = (await clinic.desk.add("svc", documents, "ann"))["added"]
-    await clinic.until(lambda: clinic.status()["count"] >= len(numbers))
+    added: list[str] = (await harness.case_operations.add("svc", documents, "ann"))["added"]
+    await harness.until(lambda: harness.status()["count"] >= len(numbers))
     return added
 
 
-async def promote(clinic: Clinic, **more: Any) -> dict[str, Any]:
-    return await clinic.operations.promote(service="svc", version="v3", actor="ann", **more)
+async def promote(harness: CasesHarness, **more: Any) -> dict[str, Any]:
+    return await harness.operations.promote(service="svc", version="v3", actor="ann", **more)
 
 
-async def refusal(clinic: Clinic) -> tuple[str, str]:
+async def refusal(harness: CasesHarness) -> tuple[str, str]:
     with pytest.raises(OperatorError) as caught:
-        await promote(clinic)
-    assert (caught.value.status, clinic.service_controller.registry.active.version) == (409, "v1")
+        await promote(harness)
+    assert (caught.value.status, harness.service_controller.registry.active.version) == (409, "v1")
     return caught.value.code, caught.value.detail
 
 
-async def test_a_candidate_that_passes_all_cases_may_be_promoted(clinics: Begin) -> None:
-    clinic = await clinics()
+async def test_a_candidate_that_passes_all_cases_may_be_promoted(start_harness: Begin) -> None:
+    harness = await start_harness()
     async with model_server() as server:
-        await add(clinic, 1, 2, 3)
-        await clinic.candidate(server.url)
-        assert await refusal(clinic) == (
+        await add(harness, 1, 2, 3)
+        await harness.candidate(server.url)
+        assert await refusal(harness) == (
             "cases_pending",
             "the cases of this service are not checked on v3 yet: wait until they are (status shows it), "
             "or override with actor and reason",
         )
-        assert clinic.status()["pending"]
-        await clinic.until(lambda: not clinic.status()["pending"])
+        assert harness.status()["pending"]
+        await harness.until(lambda: not harness.status()["pending"])
         assert len(server.requests) == 3
-    told = clinic.status()
+    told = harness.status()
     assert (told["check"]["state"], told["check"]["passed"], told["failing"]) == ("passed", 3, [])
-    assert (await promote(clinic))["active"] == "v3"
+    assert (await promote(harness))["active"] == "v3"
 
 
-async def test_a_candidate_that_fails_a_case_is_refused_by_name_unless_a_person_overrides(clinics: Begin) -> None:
-    clinic = await clinics()
+async def test_a_candidate_that_fails_a_case_is_refused_by_name_unless_a_person_overrides(start_harness: Begin) -> None:
+    harness = await start_harness()
     async with model_server(unless(b'{"x": 7}')) as server:
-        bad = (await add(clinic, 1, 7))[1]
-        await clinic.candidate(server.url)
-        await clinic.until(lambda: not clinic.status()["pending"])
-        code, detail = await refusal(clinic)
+        bad = (await add(harness, 1, 7))[1]
+        await harness.candidate(server.url)
+        await harness.until(lambda: not harness.status()["pending"])
+        code, detail = await refusal(harness)
         assert (code, detail) == (
             "cases_failing",
             f"1 of 2 cases fail on v3: {bad}; repair it and deploy it anew, remove a case that is wrong, or override with "
             "actor and reason",
         )
-        assert clinic.status()["failing"] == [bad]
-        (fact,) = await clinic.journal(kinds.CASES_CHECKED)
+        assert harness.status()["failing"] == [bad]
+        (fact,) = await harness.journal(kinds.CASES_CHECKED)
         assert (fact["version"], fact["cases"], fact["passed"], fact["failed"], fact["failing"]) == (
             "v3",
             2,
@@ -81,148 +81,150 @@ async def test_a_candidate_that_fails_a_case_is_refused_by_name_unless_a_person_
             1,
             [bad],
         )
-        assert (await promote(clinic, override=Override("ann", "it is urgent")))["active"] == "v3"
+        assert (await promote(harness, override=Override("ann", "it is urgent")))["active"] == "v3"
 
 
-async def test_a_case_that_is_removed_or_added_is_looked_at_again(clinics: Begin) -> None:
-    clinic = await clinics()
+async def test_a_case_that_is_removed_or_added_is_looked_at_again(start_harness: Begin) -> None:
+    harness = await start_harness()
     async with model_server(unless(b'{"x": 7}')) as server:
-        bad = (await add(clinic, 1, 7))[1]
-        await clinic.candidate(server.url)
-        await clinic.until(lambda: clinic.status()["failing"])
-        await clinic.desk.remove("svc", bad, "ann")
-        await clinic.until(lambda: clinic.status()["count"] == 1 and not clinic.status()["pending"])
-        assert clinic.status()["failing"] == []
-        await clinic.desk.add("svc", [written_case(7)], "ann")
-        await clinic.until(lambda: clinic.status()["failing"] == [bad])
-        assert (await refusal(clinic))[0] == "cases_failing"
+        bad = (await add(harness, 1, 7))[1]
+        await harness.candidate(server.url)
+        await harness.until(lambda: harness.status()["failing"])
+        await harness.case_operations.remove("svc", bad, "ann")
+        await harness.until(lambda: harness.status()["count"] == 1 and not harness.status()["pending"])
+        assert harness.status()["failing"] == []
+        await harness.case_operations.add("svc", [written_case(7)], "ann")
+        await harness.until(lambda: harness.status()["failing"] == [bad])
+        assert (await refusal(harness))[0] == "cases_failing"
 
 
-async def test_a_suite_that_was_not_read_since_it_changed_lets_nobody_pass(clinics: Begin) -> None:
+async def test_a_suite_that_was_not_read_since_it_changed_lets_nobody_pass(start_harness: Begin) -> None:
     """A rollback freezes cases, and the next version is ready a moment later: before the office has looked again."""
-    clinic = await clinics()
+    harness = await start_harness()
     async with model_server() as server:
-        await clinic.candidate(server.url)
-        await clinic.until(lambda: not clinic.status()["pending"])
+        await harness.candidate(server.url)
+        await harness.until(lambda: not harness.status()["pending"])
         fact = {"incident": "svc-1-9", "version": "v9", "seen": 1, "cases": ["x"], "dropped": 0, "refused": 0}
-        clinic.office.on_entry(Entry(kinds.CASES_FROZEN, "svc", "control", fact, 1.0, 2, 1, 99))
-        assert ((await refusal(clinic))[0], clinic.status()["pending"]) == ("cases_pending", True)
-        await clinic.until(lambda: not clinic.status()["pending"])
-        assert (await promote(clinic))["active"] == "v3"
+        harness.addon.on_entry(Entry(kinds.CASES_FROZEN, "svc", "control", fact, 1.0, 2, 1, 99))
+        assert ((await refusal(harness))[0], harness.status()["pending"]) == ("cases_pending", True)
+        await harness.until(lambda: not harness.status()["pending"])
+        assert (await promote(harness))["active"] == "v3"
 
 
 @pytest.mark.parametrize(("mode", "checks"), [("report", 1), ("off", 0)])
-async def test_where_cases_are_not_required_they_stop_nobody(clinics: Begin, mode: str, checks: int) -> None:
-    clinic = await clinics(cases={"on_promote": mode})
+async def test_where_cases_are_not_required_they_stop_nobody(start_harness: Begin, mode: str, checks: int) -> None:
+    harness = await start_harness(cases={"on_promote": mode})
     async with model_server(unless(b'{"x": 7}')) as server:
-        await add(clinic, 7)
-        await clinic.candidate(server.url)
-        clinic.tick(2)
-        await clinic.until(lambda: not clinic.status()["pending"])
-        assert len(await clinic.journal(kinds.CASES_CHECKED)) == checks
-        assert (await promote(clinic))["active"] == "v3"
+        await add(harness, 7)
+        await harness.candidate(server.url)
+        harness.tick(2)
+        await harness.until(lambda: not harness.status()["pending"])
+        assert len(await harness.journal(kinds.CASES_CHECKED)) == checks
+        assert (await promote(harness))["active"] == "v3"
 
 
-async def test_without_cases_nothing_is_asked_of_a_candidate(clinics: Begin) -> None:
-    clinic = await clinics()
-    clinic.tick(2)
-    await clinic.candidate("http://127.0.0.1:9")
-    assert (await promote(clinic))["active"] == "v3"
-    clinic.tick(2)
-    assert clinic.status()["check"] is None
+async def test_without_cases_nothing_is_asked_of_a_candidate(start_harness: Begin) -> None:
+    harness = await start_harness()
+    harness.tick(2)
+    await harness.candidate("http://127.0.0.1:9")
+    assert (await promote(harness))["active"] == "v3"
+    harness.tick(2)
+    assert harness.status()["check"] is None
 
 
-async def test_what_was_shown_is_known_after_a_restart_of_control(clinics: Begin) -> None:
-    first = await clinics()
+async def test_what_was_shown_is_known_after_a_restart_of_control(start_harness: Begin) -> None:
+    first = await start_harness()
     async with model_server() as server:
         await add(first, 1)
         await first.candidate(server.url)
         await first.until(lambda: not first.status()["pending"])
         await first.settle()
         await first.end()
-        second = await clinics()
+        second = await start_harness()
         await second.until(lambda: second.status()["count"])
         assert (second.status()["pending"], len(server.requests)) == (False, 1)
         second.life.probe("v3", times=5)
         assert (await promote(second))["active"] == "v3"
 
 
-async def test_a_rollback_is_never_held_up_by_cases(clinics: Begin) -> None:
-    clinic = await clinics()
-    await add(clinic, 1)
-    assert (await clinic.rollback())["active"] == "v2"
+async def test_a_rollback_is_never_held_up_by_cases(start_harness: Begin) -> None:
+    harness = await start_harness()
+    await add(harness, 1)
+    assert (await harness.rollback())["active"] == "v2"
 
 
-async def test_a_candidate_that_is_replaced_is_checked_no_more(clinics: Begin) -> None:
-    clinic = await clinics()
+async def test_a_candidate_that_is_replaced_is_checked_no_more(start_harness: Begin) -> None:
+    harness = await start_harness()
     async with model_server() as hanging, model_server() as server:
         hanging.hangs = True
-        await add(clinic, 1)
-        await clinic.candidate(hanging.url)
-        await clinic.until(lambda: hanging.requests)
-        await clinic.candidate(server.url, "v4")
-        await clinic.until(lambda: clinic.status()["check"] and clinic.status()["check"]["version"] == "v4")
-        await clinic.until(lambda: not clinic.status()["pending"])
-    assert [check.state for check in clinic.office.checks.of("svc")] == ["passed", "cancelled"]
-    assert [fact["version"] for fact in await clinic.journal(kinds.CASES_CHECKED)] == ["v4"]
+        await add(harness, 1)
+        await harness.candidate(hanging.url)
+        await harness.until(lambda: hanging.requests)
+        await harness.candidate(server.url, "v4")
+        await harness.until(lambda: harness.status()["check"] and harness.status()["check"]["version"] == "v4")
+        await harness.until(lambda: not harness.status()["pending"])
+    assert [check.state for check in harness.addon.checks.of("svc")] == ["passed", "cancelled"]
+    assert [fact["version"] for fact in await harness.journal(kinds.CASES_CHECKED)] == ["v4"]
 
 
-async def test_captured_posts_are_sent_only_where_the_service_allows_it(clinics: Begin) -> None:
-    clinic = await clinics()
+async def test_captured_posts_are_sent_only_where_the_service_allows_it(start_harness: Begin) -> None:
+    harness = await start_harness()
     async with model_server() as server:
-        await add(clinic, 1, by="rollback")
-        await clinic.candidate(server.url)
-        await clinic.until(lambda: not clinic.status()["pending"])
-        assert (server.requests, clinic.status()["check"]["skipped"]) == ([], 1)
-        assert (await promote(clinic))["active"] == "v3", "what cannot be tried stops nobody"
+        await add(harness, 1, by="rollback")
+        await harness.candidate(server.url)
+        await harness.until(lambda: not harness.status()["pending"])
+        assert (server.requests, harness.status()["check"]["skipped"]) == ([], 1)
+        assert (await promote(harness))["active"] == "v3", "what cannot be tried stops nobody"
 
 
-async def test_expired_cases_are_deleted_and_that_is_a_fact(clinics: Begin, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_expired_cases_are_deleted_and_that_is_a_fact(
+    start_harness: Begin, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(case_addon, "TIDY_EVERY_NS", 0)
-    clinic = await clinics(cases={"expire_after_s": 0.001})
+    harness = await start_harness(cases={"expire_after_s": 0.001})
     documents = [written_case(1) | {"by": "rollback"}, written_case(2)]
-    await clinic.desk.add("svc", documents, "ann")
-    await clinic.until(lambda: clinic.status()["count"] == 1)
-    (fact,) = await clinic.journal(kinds.CASES_REMOVED)
+    await harness.case_operations.add("svc", documents, "ann")
+    await harness.until(lambda: harness.status()["count"] == 1)
+    (fact,) = await harness.journal(kinds.CASES_REMOVED)
     assert (fact["count"], fact["why"], fact["actor"]) == (1, "expired", "control")
 
 
-async def test_a_suite_that_cannot_be_read_is_alarmed_and_stops_no_promotion(clinics: Begin) -> None:
-    clinic = await clinics()
-    clinic.office.store._path.mkdir()
-    await clinic.until(lambda: {"cases_unavailable", "cases_not_deleted"} <= set(clinic.alarms()))
-    await clinic.candidate("http://127.0.0.1:9")
-    assert (await promote(clinic))["active"] == "v3"
+async def test_a_suite_that_cannot_be_read_is_alarmed_and_stops_no_promotion(start_harness: Begin) -> None:
+    harness = await start_harness()
+    harness.addon.store._path.mkdir()
+    await harness.until(lambda: {"cases_unavailable", "cases_not_deleted"} <= set(harness.alarms()))
+    await harness.candidate("http://127.0.0.1:9")
+    assert (await promote(harness))["active"] == "v3"
 
 
-async def test_an_unreadable_file_is_put_aside_with_an_alarm(clinics: Begin) -> None:
-    clinic = await clinics()
-    clinic.office.store._path.write_bytes(b"no database" * 999)
-    await clinic.until(lambda: "cases_unreadable" in clinic.alarms())
+async def test_an_unreadable_file_is_put_aside_with_an_alarm(start_harness: Begin) -> None:
+    harness = await start_harness()
+    harness.addon.store._path.write_bytes(b"no database" * 999)
+    await harness.until(lambda: "cases_unreadable" in harness.alarms())
 
 
-async def test_metrics(clinics: Begin) -> None:
-    clinic = await clinics()
+async def test_metrics(start_harness: Begin) -> None:
+    harness = await start_harness()
     async with model_server(unless(b'{"x": 7}')) as server:
-        await add(clinic, 1, 7)
-        await clinic.candidate(server.url)
-        await clinic.until(lambda: clinic.status()["failing"])
+        await add(harness, 1, 7)
+        await harness.candidate(server.url)
+        await harness.until(lambda: harness.status()["failing"])
         found = {
             (metric.name, *sample.labels.values()): sample.value
-            for metric in clinic.office.metrics()
+            for metric in harness.addon.metrics()
             if isinstance(metric, GaugeMetricFamily)
             for sample in metric.samples
         }
     assert found == {("rollback_router_cases", "svc"): 2.0, ("rollback_router_cases_failing", "svc", "v3"): 1.0}
 
 
-async def test_a_disk_that_hangs_holds_up_no_tick(clinics: Begin) -> None:
-    clinic = await clinics()
+async def test_a_disk_that_hangs_holds_up_no_tick(start_harness: Begin) -> None:
+    harness = await start_harness()
     stuck = threading.Event()
-    clinic.control_loop.tasks.spawn(clinic.office.store.call(lambda _: stuck.wait()), "a disk that hangs")
-    clinic.fail()
-    assert (await clinic.rollback())["confirmed"]
+    harness.control_loop.tasks.spawn(harness.addon.store.call(lambda _: stuck.wait()), "a disk that hangs")
+    harness.fail()
+    assert (await harness.rollback())["confirmed"]
     began_ns = clock.now_ns()
-    clinic.tick(5)
+    harness.tick(5)
     assert (clock.now_ns() - began_ns) / 50 < 20_000_000, "milliseconds a tick, on a busy machine"
     stuck.set()

@@ -12,26 +12,26 @@ from router.errors import OperatorError
 from router.rollout.cases.case import Case, Request
 from router.rollout.model import entry as kinds
 from tests.control.cases.case_examples import written_case
-from tests.control.cases.conftest import Clinic
+from tests.control.cases.conftest import CasesHarness
 from tests.control.cases.model_server import model_server
 
 Begin = Callable[..., Any]
 CASE = Case(Request("POST", "/score", body='{"x": 1}'))
 
 
-async def ended(clinic: Clinic, check: dict[str, Any]) -> dict[str, Any]:
-    await clinic.until(lambda: clinic.desk.check_named("svc", check["id"])["state"] != "running")
-    return clinic.desk.check_named("svc", check["id"])
+async def ended(harness: CasesHarness, check: dict[str, Any]) -> dict[str, Any]:
+    await harness.until(lambda: harness.case_operations.check_named("svc", check["id"])["state"] != "running")
+    return harness.case_operations.check_named("svc", check["id"])
 
 
-async def test_a_written_case_is_signed_listed_and_removed(clinics: Begin) -> None:
-    clinic = await clinics()
-    assert await clinic.desk.add("svc", [written_case()], "ann", dry_run=True) == {
+async def test_a_written_case_is_signed_listed_and_removed(start_harness: Begin) -> None:
+    harness = await start_harness()
+    assert await harness.case_operations.add("svc", [written_case()], "ann", dry_run=True) == {
         "service": "svc", "added": [CASE.id], "known": [], "dropped": [], "dry_run": True,
     }  # fmt: skip
-    assert (await clinic.desk.listing("svc", full=True))["cases"] == []
-    await clinic.desk.add("svc", [written_case(status="2xx")], "ann")
-    (told,) = (await clinic.desk.listing("svc", full=True))["cases"]
+    assert (await harness.case_operations.listing("svc", full=True))["cases"] == []
+    await harness.case_operations.add("svc", [written_case(status="2xx")], "ann")
+    (told,) = (await harness.case_operations.listing("svc", full=True))["cases"]
     assert (told["id"], told["by"], told["request"]["body"], told["expect"]) == (
         CASE.id,
         "ann",
@@ -39,21 +39,24 @@ async def test_a_written_case_is_signed_listed_and_removed(clinics: Begin) -> No
         {"status": "2xx"},
     )
     assert (told["expires_at"], told["sendable"]) == (None, True)
-    assert (await clinic.desk.one("svc", CASE.id, full=False))["request"] == {"method": "POST", "target": "/score"}
-    assert await clinic.desk.remove("svc", CASE.id, "bob") == {"service": "svc", "removed": [CASE.id]}
-    facts = await clinic.journal(kinds.CASES_ADDED, kinds.CASES_REMOVED)
+    assert (await harness.case_operations.one("svc", CASE.id, full=False))["request"] == {
+        "method": "POST",
+        "target": "/score",
+    }
+    assert await harness.case_operations.remove("svc", CASE.id, "bob") == {"service": "svc", "removed": [CASE.id]}
+    facts = await harness.journal(kinds.CASES_ADDED, kinds.CASES_REMOVED)
     assert [(fact["type"], fact["actor"]) for fact in facts] == [("cases_added", "ann"), ("cases_removed", "bob")]
 
 
-async def test_a_captured_case_says_when_it_goes(clinics: Begin) -> None:
-    clinic = await clinics(cases={"expire_after_s": 86_400.0})
-    await clinic.desk.add("svc", [written_case() | {"by": "rollback"}], "ann")
-    told = await clinic.desk.one("svc", CASE.id, full=False)
+async def test_a_captured_case_says_when_it_goes(start_harness: Begin) -> None:
+    harness = await start_harness(cases={"expire_after_s": 86_400.0})
+    await harness.case_operations.add("svc", [written_case() | {"by": "rollback"}], "ann")
+    told = await harness.case_operations.one("svc", CASE.id, full=False)
     assert (told["by"], told["expires_at"] > told["added_at"]) == ("rollback", True)
 
 
-async def test_a_file_full_of_cases_is_looked_at_aside(clinics: Begin, monkeypatch: pytest.MonkeyPatch) -> None:
-    clinic = await clinics()
+async def test_a_file_full_of_cases_is_looked_at_aside(start_harness: Begin, monkeypatch: pytest.MonkeyPatch) -> None:
+    harness = await start_harness()
     seen: list[threading.Thread] = []
 
     def parsed(document: object, place: str) -> Case:
@@ -61,49 +64,49 @@ async def test_a_file_full_of_cases_is_looked_at_aside(clinics: Begin, monkeypat
         return case_format.parsed(document, place)
 
     monkeypatch.setattr(operations, "parsed", parsed)
-    await clinic.desk.add("svc", [written_case()], "ann")
+    await harness.case_operations.add("svc", [written_case()], "ann")
     assert [thread is threading.main_thread() for thread in seen] == [False]
 
 
-async def test_what_is_wrong_is_named_and_nothing_is_added(clinics: Begin) -> None:
-    clinic = await clinics(cases={"cases_max": 1})
+async def test_what_is_wrong_is_named_and_nothing_is_added(start_harness: Begin) -> None:
+    harness = await start_harness(cases={"cases_max": 1})
     with pytest.raises(OperatorError) as caught:
-        await clinic.desk.add("svc", [written_case(), {"request": {"method": "GET"}}], "ann")
+        await harness.case_operations.add("svc", [written_case(), {"request": {"method": "GET"}}], "ann")
     assert (caught.value.status, caught.value.detail) == (400, "cases.1: request.target: Field required")
     with pytest.raises(OperatorError, match="cases_full"):
-        await clinic.desk.add("svc", [written_case(1), written_case(2)], "ann")
-    assert (await clinic.desk.listing("svc", full=True))["cases"] == []
-    assert await clinic.journal(kinds.CASES_ADDED) == []
+        await harness.case_operations.add("svc", [written_case(1), written_case(2)], "ann")
+    assert (await harness.case_operations.listing("svc", full=True))["cases"] == []
+    assert await harness.journal(kinds.CASES_ADDED) == []
 
 
 @pytest.mark.parametrize("verb", ["one", "remove", "check", "check_named", "version", "service"])
-async def test_what_is_unknown(clinics: Begin, verb: str) -> None:
-    clinic = await clinics()
+async def test_what_is_unknown(start_harness: Begin, verb: str) -> None:
+    harness = await start_harness()
     with pytest.raises(OperatorError) as caught:
         match verb:
             case "one":
-                await clinic.desk.one("svc", "0" * 12, full=False)
+                await harness.case_operations.one("svc", "0" * 12, full=False)
             case "remove":
-                await clinic.desk.remove("svc", "0" * 12, "ann")
+                await harness.case_operations.remove("svc", "0" * 12, "ann")
             case "check":
-                await clinic.desk.check("svc", "v1", "ann", names=["0" * 12])
+                await harness.case_operations.check("svc", "v1", "ann", names=["0" * 12])
             case "check_named":
-                clinic.desk.check_named("svc", "1-1")
+                harness.case_operations.check_named("svc", "1-1")
             case "version":
-                await clinic.desk.check("svc", "v9", "ann")
+                await harness.case_operations.check("svc", "v9", "ann")
             case _:
-                await clinic.desk.listing("nobody", full=False)
+                await harness.case_operations.listing("nobody", full=False)
     assert caught.value.status == 404
 
 
-async def test_a_check_of_any_version_tells_each_case(clinics: Begin) -> None:
-    clinic = await clinics()
+async def test_a_check_of_any_version_tells_each_case(start_harness: Begin) -> None:
+    harness = await start_harness()
     async with model_server(lambda body: (500 if b"7" in body else 200, b"{}")) as server:
-        await clinic.candidate(server.url)
-        await clinic.desk.add("svc", [written_case(number) for number in (1, 7)], "ann")
-        begun = await clinic.desk.check("svc", "v3", "ann")
+        await harness.candidate(server.url)
+        await harness.case_operations.add("svc", [written_case(number) for number in (1, 7)], "ann")
+        begun = await harness.case_operations.check("svc", "v3", "ann")
         assert (begun["state"], begun["by"], begun["automatic"]) == ("running", "ann", False)
-        told = await ended(clinic, begun)
+        told = await ended(harness, begun)
     assert (told["state"], told["passed"], told["failed"]) == ("failing", 1, 1)
     assert sorted((result["state"], *result["problems"]) for result in told["results"]) == [
         ("fail", "status 500, expected below 500"),
@@ -111,41 +114,43 @@ async def test_a_check_of_any_version_tells_each_case(clinics: Begin) -> None:
     ]
 
 
-async def test_named_cases_prove_nothing_for_a_promotion_and_all_of_them_do(clinics: Begin) -> None:
-    clinic = await clinics(cases={"on_promote": "report"})
+async def test_named_cases_prove_nothing_for_a_promotion_and_all_of_them_do(start_harness: Begin) -> None:
+    harness = await start_harness(cases={"on_promote": "report"})
     async with model_server() as server:
-        await clinic.candidate(server.url)
-        await clinic.desk.add("svc", [written_case(1), written_case(2)], "ann")
-        told = await ended(clinic, await clinic.desk.check("svc", "v3", "ann", names=[CASE.id]))
+        await harness.candidate(server.url)
+        await harness.case_operations.add("svc", [written_case(1), written_case(2)], "ann")
+        told = await ended(harness, await harness.case_operations.check("svc", "v3", "ann", names=[CASE.id]))
         assert (
             told["total"],
-            [fact["cases"] for fact in await clinic.journal(kinds.CASES_CHECKED) if fact["actor"] == "ann"],
+            [fact["cases"] for fact in await harness.journal(kinds.CASES_CHECKED) if fact["actor"] == "ann"],
         ) == (
             1,
             [],
         )
-        await ended(clinic, await clinic.desk.check("svc", "v3", "ann"))
-        assert [fact["cases"] for fact in await clinic.journal(kinds.CASES_CHECKED) if fact["actor"] == "ann"] == [2]
+        await ended(harness, await harness.case_operations.check("svc", "v3", "ann"))
+        assert [fact["cases"] for fact in await harness.journal(kinds.CASES_CHECKED) if fact["actor"] == "ann"] == [2]
 
 
-async def test_a_person_may_have_everything_sent(clinics: Begin) -> None:
-    clinic = await clinics(cases={"on_promote": "off"})
+async def test_a_person_may_have_everything_sent(start_harness: Begin) -> None:
+    harness = await start_harness(cases={"on_promote": "off"})
     async with model_server() as server:
-        await clinic.candidate(server.url)
-        await clinic.desk.add("svc", [written_case() | {"by": "rollback"}], "ann")
-        assert (await ended(clinic, await clinic.desk.check("svc", "v3", "ann")))["skipped"] == 1
-        assert (await ended(clinic, await clinic.desk.check("svc", "v3", "ann", replay_all=True)))["passed"] == 1
+        await harness.candidate(server.url)
+        await harness.case_operations.add("svc", [written_case() | {"by": "rollback"}], "ann")
+        assert (await ended(harness, await harness.case_operations.check("svc", "v3", "ann")))["skipped"] == 1
+        assert (await ended(harness, await harness.case_operations.check("svc", "v3", "ann", replay_all=True)))[
+            "passed"
+        ] == 1
 
 
-async def test_a_check_is_cancelled(clinics: Begin) -> None:
-    clinic = await clinics(cases={"on_promote": "off"})
+async def test_a_check_is_cancelled(start_harness: Begin) -> None:
+    harness = await start_harness(cases={"on_promote": "off"})
     async with model_server() as server:
         server.hangs = True
-        await clinic.candidate(server.url)
-        await clinic.desk.add("svc", [written_case()], "ann")
-        begun = await clinic.desk.check("svc", "v3", "ann")
-        await clinic.until(lambda: server.requests)
-        clinic.desk.cancel("svc", begun["id"])
-        assert (await ended(clinic, begun))["state"] == "cancelled"
-    assert [check["id"] for check in clinic.desk.checks("svc")["checks"]] == [begun["id"]]
-    assert await clinic.journal(kinds.CASES_CHECKED) == []
+        await harness.candidate(server.url)
+        await harness.case_operations.add("svc", [written_case()], "ann")
+        begun = await harness.case_operations.check("svc", "v3", "ann")
+        await harness.until(lambda: server.requests)
+        harness.case_operations.cancel("svc", begun["id"])
+        assert (await ended(harness, begun))["state"] == "cancelled"
+    assert [check["id"] for check in harness.case_operations.checks("svc")["checks"]] == [begun["id"]]
+    assert await harness.journal(kinds.CASES_CHECKED) == []

@@ -14,7 +14,7 @@ from router.rollout.cases.case import Case, Request
 from router.settings.sections.admin import Admin
 from router.settings.settings import Settings
 from tests.control.cases.case_examples import written_case
-from tests.control.cases.conftest import Clinic
+from tests.control.cases.conftest import CasesHarness
 from tests.control.cases.model_server import model_server
 from tests.control.conftest import serving, token
 
@@ -24,25 +24,27 @@ Ask = Callable[..., Any]
 
 
 @pytest.fixture
-async def clinic(clinics: Callable[..., Any]) -> Clinic:
-    made: Clinic = await clinics()
+async def harness(start_harness: Callable[..., Any]) -> CasesHarness:
+    made: CasesHarness = await start_harness()
     return made
 
 
 @pytest.fixture
-async def ask(clinic: Clinic) -> AsyncIterator[Ask]:
+async def ask(harness: CasesHarness) -> AsyncIterator[Ask]:
     """Ask as a viewer or an operator; returns (status, document)."""
     tokens = [token("vera", "viewer"), token("olga", "operator")]
     settings = Settings.model_validate({"admin": Admin(tokens=tokens)})
-    application = app.build(clinic.life.queries, clinic.operations, settings, case_routes.operations(clinic.desk))  # type: ignore[arg-type]
+    application = app.build(
+        harness.life.queries, harness.operations, settings, case_routes.operations(harness.case_operations)
+    )  # type: ignore[arg-type]
     async with serving(application) as url, aiohttp.ClientSession(url) as session:
 
-        async def asked(method: str, path: str, body: Any = None, who: str = "olga") -> tuple[int, Any]:
+        async def ask(method: str, path: str, body: Any = None, who: str = "olga") -> tuple[int, Any]:
             headers = {"Authorization": f"Bearer {who}-secret"}
             async with session.request(method, path, json=body, headers=headers) as response:
                 return response.status, await response.json(content_type=None)
 
-        yield asked
+        yield ask
 
 
 async def test_a_case_from_its_first_to_its_last_day(ask: Ask) -> None:
@@ -76,28 +78,28 @@ async def test_changes_are_for_operators(ask: Ask, method: str, path: str, body:
     assert (await ask(method, path, body, who="vera"))[0] == 403
 
 
-async def test_a_check_with_its_progress_and_its_end(clinic: Clinic, ask: Ask) -> None:
+async def test_a_check_with_its_progress_and_its_end(harness: CasesHarness, ask: Ask) -> None:
     async with model_server(lambda body: (500, b"")) as server:
-        await clinic.candidate(server.url)
+        await harness.candidate(server.url)
         await ask("POST", PATH, {"cases": [written_case()]})
         status, begun = await ask(
             "POST", "/v1/services/svc/check", {"version": "v3", "cases": [ID], "replay_all": True}
         )
         assert (status, begun["state"]) == (202, "running")
         path = f"/v1/services/svc/checks/{begun['id']}"
-        await clinic.until(lambda: clinic.desk.check_named("svc", begun["id"])["state"] != "running")
+        await harness.until(lambda: harness.case_operations.check_named("svc", begun["id"])["state"] != "running")
         assert (await ask("GET", path, who="vera"))[1]["results"][0]["problems"] == ["status 500, expected below 500"]
         assert (await ask("DELETE", path, {}))[1]["state"] == "failing", "it had ended"
         assert [check["id"] for check in (await ask("GET", "/v1/services/svc/checks"))[1]["checks"]] == [begun["id"]]
 
 
-async def test_what_differs_in_an_answer_is_for_operators(clinic: Clinic, ask: Ask) -> None:
+async def test_what_differs_in_an_answer_is_for_operators(harness: CasesHarness, ask: Ask) -> None:
     async with model_server(lambda body: (200, b'{"name": "Ann"}')) as server:
-        await clinic.candidate(server.url)
+        await harness.candidate(server.url)
         await ask("POST", PATH, {"cases": [written_case(body='{"name": "Bob"}', equal=True)]})
         _, begun = await ask("POST", "/v1/services/svc/check", {"version": "v3", "replay_all": True})
         path = f"/v1/services/svc/checks/{begun['id']}"
-        await clinic.until(lambda: clinic.desk.check_named("svc", begun["id"])["state"] != "running")
+        await harness.until(lambda: harness.case_operations.check_named("svc", begun["id"])["state"] != "running")
         shown = {who: (await ask("GET", path, who=who))[1]["results"][0]["problems"] for who in ("olga", "vera")}
         (told,) = shown["olga"]
         assert told.endswith('name: "Ann", recorded "Bob"')

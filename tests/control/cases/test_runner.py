@@ -7,14 +7,14 @@ from dataclasses import replace
 import pytest
 from aiohttp import web
 
-from router.control.cases.runner import ANSWER_BYTES_MAX, CaseRunOptions, RunTarget, replayed
+from router.control.cases.runner import ANSWER_BYTES_MAX, CaseRunOptions, RunTarget, run_cases
 from router.rollout.cases.case import Case, Expectation, Request
 from router.rollout.cases.comparison import CaseAnswer, ComparisonLimits, Result
 from tests.control.cases.model_server import model_server
 from tests.control.scripted_server import answer, scripted
 from tests.proxy.engine.test_failover import closed_port
 
-WAY = CaseRunOptions(replay="always", timeout_s=2.0)
+OPTIONS = CaseRunOptions(replay="always", timeout_s=2.0)
 
 
 def post(body: str, target: str = "/score", **more: object) -> Case:
@@ -26,7 +26,7 @@ def states(results: list[Result]) -> list[str]:
 
 
 async def test_cases_are_sent_as_they_were_and_judged_in_their_order() -> None:
-    asked = Case(
+    first = Case(
         Request(
             "POST",
             "/score?k=%20x",
@@ -42,11 +42,11 @@ async def test_cases_are_sent_as_they_were_and_judged_in_their_order() -> None:
         by="ann",
     )
     async with model_server(lambda body: (500 if body == b"bad" else 200, b"{}")) as server:
-        results = await replayed(
-            [asked, post("bad"), post("good"), Case(Request("GET", "/x"))], RunTarget((server.url,)), WAY
+        results = await run_cases(
+            [first, post("bad"), post("good"), Case(Request("GET", "/x"))], RunTarget((server.url,)), OPTIONS
         )
     assert states(results) == ["pass", "fail", "pass", "pass"]
-    assert [result.id for result in results[:2]] == [asked.id, post("bad").id]
+    assert [result.id for result in results[:2]] == [first.id, post("bad").id]
     sent = next(request for request in server.requests if request[3] == b"hello")
     headers = sent[2]
     assert sent[:2] == ("POST", "/score?k=%20x")
@@ -56,7 +56,7 @@ async def test_cases_are_sent_as_they_were_and_judged_in_their_order() -> None:
         "accept": "a/b",
         "accept-encoding": "identity",
         "user-agent": headers["user-agent"],
-        "x-request-id": f"check-{asked.id}",
+        "x-request-id": f"check-{first.id}",
         "content-length": "5",
         "connection": "close",
     }
@@ -66,17 +66,17 @@ async def test_cases_are_sent_as_they_were_and_judged_in_their_order() -> None:
 
 async def test_what_may_not_be_sent_is_not() -> None:
     async with model_server() as server:
-        results = await replayed([post("x")], RunTarget((server.url,)), replace(WAY, replay="unsent"))
+        results = await run_cases([post("x")], RunTarget((server.url,)), replace(OPTIONS, replay="unsent"))
         assert (states(results), server.requests) == (["skipped"], [])
         assert states(
-            await replayed([post("x")], RunTarget((server.url,)), replace(WAY, replay="never", asked=True))
+            await run_cases([post("x")], RunTarget((server.url,)), replace(OPTIONS, replay="never", replay_all=True))
         ) == ["pass"]
 
 
 async def test_cases_are_spread_over_endpoints_and_a_dead_one_fails_its_own() -> None:
     dead = await closed_port()
     async with model_server() as server:
-        results = await replayed([post(str(number)) for number in range(4)], RunTarget((server.url, dead)), WAY)
+        results = await run_cases([post(str(number)) for number in range(4)], RunTarget((server.url, dead)), OPTIONS)
     assert states(results) == ["pass", "fail", "pass", "fail"]
     assert results[1].problems[0].startswith(f"no connection to {dead}: ")
 
@@ -84,17 +84,17 @@ async def test_cases_are_spread_over_endpoints_and_a_dead_one_fails_its_own() ->
 async def test_no_more_than_so_many_at_a_time_and_each_is_told_as_it_comes() -> None:
     told: list[Result] = []
     async with model_server() as server:
-        results = await replayed(
-            [post(str(n)) for n in range(20)], RunTarget((server.url,)), replace(WAY, concurrency=3), told.append
+        results = await run_cases(
+            [post(str(n)) for n in range(20)], RunTarget((server.url,)), replace(OPTIONS, concurrency=3), told.append
         )
     assert (server.most <= 3, len(told), states(results)) == (True, 20, ["pass"] * 20)
 
 
 async def test_a_version_that_hangs_fails_each_in_its_time_and_all_in_theirs() -> None:
-    way = replace(WAY, concurrency=2, timeout_s=0.05, run_timeout_s=0.18)
+    options = replace(OPTIONS, concurrency=2, timeout_s=0.05, run_timeout_s=0.18)
     async with model_server() as server:
         server.hangs = True
-        results = await replayed([post(str(number)) for number in range(9)], RunTarget((server.url,)), way)
+        results = await run_cases([post(str(number)) for number in range(9)], RunTarget((server.url,)), options)
     assert states(results) == ["fail"] * 9
     assert results[0].problems == ("no first byte within 0.05 s",)
     assert results[8].problems == ("the whole check did not end within 0.18 s",)
@@ -110,7 +110,7 @@ async def test_a_version_that_hangs_fails_each_in_its_time_and_all_in_theirs() -
 )
 async def test_an_answer_that_is_none(raw: bytes, problem: str) -> None:
     async with scripted(raw, b"") as server:
-        results = await replayed([post("x")], RunTarget((server.url,)), replace(WAY, timeout_s=0.3))
+        results = await run_cases([post("x")], RunTarget((server.url,)), replace(OPTIONS, timeout_s=0.3))
     assert states(results) == ["fail"]
     assert results[0].problems[0].startswith(problem) or results[0].problems[0].startswith("no whole answer within")
 
@@ -118,29 +118,29 @@ async def test_an_answer_that_is_none(raw: bytes, problem: str) -> None:
 async def test_a_long_answer_is_good_by_its_status_and_not_compared() -> None:
     async with model_server(lambda body: (200, b"x" * (ANSWER_BYTES_MAX + 1))) as server:
         plain, compared = post("1"), post("2", expect=Expectation(body="x", equal=True))
-        results = await replayed([plain, compared], RunTarget((server.url,)), WAY)
+        results = await run_cases([plain, compared], RunTarget((server.url,)), OPTIONS)
     assert states(results) == ["pass", "fail"]
     assert results[1].problems == (f"the answer is longer than {ANSWER_BYTES_MAX} bytes and is not compared",)
 
 
 async def test_a_redirect_is_an_answer() -> None:
     async with scripted(answer(302, b"", b"Location: http://127.0.0.1:1/")) as server:
-        results = await replayed([post("x")], RunTarget((server.url,)), WAY)
+        results = await run_cases([post("x")], RunTarget((server.url,)), OPTIONS)
     assert (states(results), results[0].status) == (["pass"], 302)
 
 
 async def test_limits_and_a_recorded_answer() -> None:
     case = post("x", expect=Expectation("2xx", body='{"score": 0.5, "id": 1}'))
-    way = replace(WAY, limits=ComparisonLimits(equal=True, ignore_paths=("/id",)))
+    options = replace(OPTIONS, limits=ComparisonLimits(equal=True, ignore_paths=("/id",)))
     async with model_server(lambda body: (200, b'{"score": 0.7, "id": 2}')) as server:
-        results = await replayed([case], RunTarget((server.url,)), way)
+        results = await run_cases([case], RunTarget((server.url,)), options)
     assert results[0].problems == ("score: 0.7, recorded 0.5",)
 
 
 async def test_a_base_url_with_a_path_and_fields_that_an_entrance_wants() -> None:
     async with model_server() as server:
         place = RunTarget((f"{server.url}/tenant/",), headers={"Authorization": "Bearer ci"})
-        await replayed([post("x")], place, WAY)
+        await run_cases([post("x")], place, OPTIONS)
     assert (server.requests[0][1], server.requests[0][2]["authorization"]) == ("/tenant/score", "Bearer ci")
 
 
@@ -153,12 +153,12 @@ async def test_a_unix_socket(tmp_path: object) -> None:
     runner = web.AppRunner(application, access_log=None)
     await runner.setup()
     await web.UnixSite(runner, f"{tmp_path}/s").start()
-    assert states(await replayed([post("x")], RunTarget((f"unix:{tmp_path}/s",)), WAY)) == ["pass"]
+    assert states(await run_cases([post("x")], RunTarget((f"unix:{tmp_path}/s",)), OPTIONS)) == ["pass"]
     await runner.cleanup()
 
 
 async def test_nothing_to_do() -> None:
-    assert await replayed([], RunTarget(("http://127.0.0.1:1",)), WAY) == []
+    assert await run_cases([], RunTarget(("http://127.0.0.1:1",)), OPTIONS) == []
 
 
 async def test_a_check_that_is_cancelled_sends_no_more() -> None:
@@ -166,7 +166,7 @@ async def test_a_check_that_is_cancelled_sends_no_more() -> None:
         server.hangs = True
         cases = [post(str(number)) for number in range(9)]
         task = asyncio.get_running_loop().create_task(
-            replayed(cases, RunTarget((server.url,)), replace(WAY, concurrency=2))
+            run_cases(cases, RunTarget((server.url,)), replace(OPTIONS, concurrency=2))
         )
         while len(server.requests) < 2:
             await asyncio.sleep(0.002)
@@ -188,6 +188,6 @@ async def test_a_long_answer_is_judged_aside(body: bytes, aside: bool) -> None:
         return "odd"
 
     async with model_server(lambda _: (200, body)) as server:
-        [result] = await replayed([post("x")], RunTarget((server.url,)), replace(WAY, complaint=complaint))
+        [result] = await run_cases([post("x")], RunTarget((server.url,)), replace(OPTIONS, complaint=complaint))
     assert result.problems == ("invalid: odd",)
     assert (seen[0] is not threading.main_thread()) == aside

@@ -1,4 +1,4 @@
-"""The routes of drills: what they ask of the office, and what they refuse."""
+"""The routes of drills: the calls of the add-on, and what they refuse."""
 
 from __future__ import annotations
 

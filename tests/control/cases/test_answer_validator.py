@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from router.control.cases.runner import Validity
+from router.control.cases.runner import AnswerValidator
 from router.rollout.cases.case import Case, Request
 from router.rollout.cases.comparison import CaseAnswer
 from router.settings.sections.validation import Validation
@@ -40,17 +40,19 @@ STREAM = b"data: tok\n\ndata: [DONE]\n\n"
 )  # fmt: skip
 def test_an_answer(rules: dict[str, Any], answer: CaseAnswer, complaint: str | None) -> None:
     case = Case(Request("POST", "/score?v1=1", body="x"))
-    found = Validity(Validation(**rules)).complaint(case, answer)
+    found = AnswerValidator(Validation(**rules)).complaint(case, answer)
     assert found == complaint or (
         complaint is not None and found is not None and "type" in complaint and "type" in found
     )
 
 
-async def test_a_check_holds_answers_against_the_rules_of_the_path(clinics: Any) -> None:
-    clinic = await clinics(validation={"response_finite": ["/score"]})
+async def test_a_check_holds_answers_against_the_rules_of_the_path(start_harness: Any) -> None:
+    harness = await start_harness(validation={"response_finite": ["/score"]})
     async with model_server(lambda body: (200, b'{"score": NaN}')) as server:
-        await clinic.candidate(server.url)
-        await clinic.desk.add("svc", [{"request": {"method": "POST", "target": "/score", "body": "{}"}}], "ann")
-        await clinic.until(lambda: clinic.status()["failing"])
-        (check,) = clinic.office.checks.of("svc")
+        await harness.candidate(server.url)
+        await harness.case_operations.add(
+            "svc", [{"request": {"method": "POST", "target": "/score", "body": "{}"}}], "ann"
+        )
+        await harness.until(lambda: harness.status()["failing"])
+        (check,) = harness.addon.checks.of("svc")
         assert check.results[0].problems == ("invalid: a number that is not finite at /score",)
