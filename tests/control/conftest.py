@@ -1,4 +1,4 @@
-"""An admin on loopback before a fake controller, and a client for it; a controller on a wall with workers that acknowledge."""
+"""An admin on loopback over a fake controller, with a client; and a control loop on a segment whose workers acknowledge."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ from router.control.admin.operation import Operation
 from router.settings.sections.admin import Admin, Token
 from router.settings.settings import Settings
 from tests.control import fake_controller
-from tests.control.control_harness import ControlHarness, FakeWorkers, new_wall, settings
+from tests.control.control_harness import ControlHarness, FakeWorkers, new_segment, settings
 from tests.control.fake_controller import FakeController
 
 
-class Office:
+class AdminHarness:
     """A running admin. `call` sends one request and returns (status, header fields, JSON or text)."""
 
     def __init__(self, control_loop: FakeController, application: web.Application, url: str) -> None:
@@ -52,7 +52,7 @@ class Office:
         return status, problem["code"]
 
 
-StartOffice = Callable[..., Awaitable[Office]]
+StartAdmin = Callable[..., Awaitable[AdminHarness]]
 
 
 @asynccontextmanager
@@ -68,7 +68,7 @@ async def serving(application: web.Application) -> AsyncIterator[str]:
 
 
 @pytest.fixture
-async def start_office() -> AsyncIterator[StartOffice]:
+async def start_admin() -> AsyncIterator[StartAdmin]:
     """Start an admin with these settings; stopped at the end of the test."""
     async with AsyncExitStack() as stack:
 
@@ -77,21 +77,21 @@ async def start_office() -> AsyncIterator[StartOffice]:
             listen: str = "127.0.0.1:8081",
             streams: EventStreams | None = None,
             further: Sequence[Operation] = (),
-        ) -> Office:
+        ) -> AdminHarness:
             control_loop = FakeController()
             stack.callback(control_loop.close)
             settings = Settings.model_validate({"admin": admin or Admin(), "admin_listen": listen})
             application = fake_controller.application(control_loop, settings, further, streams)
-            office = Office(control_loop, application, await stack.enter_async_context(serving(application)))
-            stack.push_async_callback(office.session.close)
-            return office
+            harness = AdminHarness(control_loop, application, await stack.enter_async_context(serving(application)))
+            stack.push_async_callback(harness.session.close)
+            return harness
 
         yield start
 
 
 @pytest.fixture
-async def office(start_office: StartOffice) -> Office:
-    return await start_office()
+async def admin(start_admin: StartAdmin) -> AdminHarness:
+    return await start_admin()
 
 
 def token(name: str, role: str) -> Token:
@@ -102,8 +102,8 @@ def token(name: str, role: str) -> Token:
 
 
 @pytest.fixture
-async def life(tmp_path: Path) -> AsyncIterator[ControlHarness]:
-    segment = new_wall()
+async def control(tmp_path: Path) -> AsyncIterator[ControlHarness]:
+    segment = new_segment()
     workers = FakeWorkers(segment)
     made = await ControlHarness(settings(tmp_path), segment, workers, tmp_path).begin()
     yield made

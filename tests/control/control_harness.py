@@ -1,4 +1,4 @@
-"""A real wall, a real journal, a controller without HTTP; workers and probes are played."""
+"""A real segment, a real journal, a control loop without HTTP; workers and probes are fakes."""
 
 from __future__ import annotations
 
@@ -100,15 +100,15 @@ class FakeWorkers:
             os.close(fd)
 
 
-class QuietProbes(Probes):
-    """Watches nothing by itself: the tests play what the probes say. A fresh check asks a real server."""
+class FakeProbes(Probes):
+    """Probes nothing by itself: tests report the results. A fresh check probes a real server."""
 
     def watch(self, service: str, slot: int, *rest: object) -> None:
         pass
 
 
 class ControlHarness:
-    """One life of control over a wall that may outlive it."""
+    """One run of control over a segment that may outlive it."""
 
     def __init__(self, told: Settings, segment: Segment, workers: FakeWorkers, folder: Path) -> None:
         self.settings = told
@@ -151,7 +151,7 @@ class ControlHarness:
         self.operations = Operations(self.control_loop)
         self.queries = Queries(self.control_loop, self.journal, "a test")
         await self.control_loop.probes.close()
-        self.control_loop.probes = QuietProbes(told, self.control_loop.tasks, lambda event: None)
+        self.control_loop.probes = FakeProbes(told, self.control_loop.tasks, lambda event: None)
         broadcast, hand_on = self.control_loop.broadcast, self.control_loop.entry_applied
         desk = ExecutorDeps(
             segment, worker_stats, self.journal, crew, alarms, broadcast, FailPoint(), past.boot, hand_on
@@ -171,7 +171,7 @@ class ControlHarness:
         return self
 
     async def end(self) -> None:
-        """A clean end; the wall stays."""
+        """A clean end; the segment stays."""
         self.crew.stop_listening()
         for fd in self.workers.wakes:
             asyncio.get_running_loop().remove_reader(fd)
@@ -179,7 +179,7 @@ class ControlHarness:
         await self.control_loop.tasks.close()
         await self.journal.close()
 
-    # -- play
+    # -- what happens
     def probe(self, version: str, ok: bool = True, times: int = 1, refused: bool = False) -> None:
         target = self.service_controller.registry.targets[version]
         for _ in range(times):
@@ -212,5 +212,5 @@ class ControlHarness:
                 await asyncio.sleep(0.002)
 
 
-def new_wall() -> Segment:
+def new_segment() -> Segment:
     return segments.create(workers=2, services=1)

@@ -1,4 +1,4 @@
-"""A life of control with the office of drills, whose seconds pass when a test says so."""
+"""Control with the add-on of drills; time passes only when a test lets it pass."""
 
 from __future__ import annotations
 
@@ -20,49 +20,49 @@ from tests.control.control_harness import ControlHarness, FakeWorkers, settings
 HOLD_S = 3.0
 
 
-class Stage:
-    """`begin` a life on a wall that may outlive it; then `play` seconds of it."""
+class DrillHarness:
+    """`begin` control on a segment that may outlive it; then `play` seconds."""
 
     def __init__(self, segment: Segment, workers: FakeWorkers, folder: Path, **service: Any) -> None:
         self.workers = workers
         self.told = settings(folder, **{"drill": {"hold_s": HOLD_S}, **service})
-        self.life = ControlHarness(self.told, segment, workers, folder)
+        self.control = ControlHarness(self.told, segment, workers, folder)
         self.drills: DrillsAddon
         self.load: Callable[[], None] = lambda: None
         """What happens at every tick for which no test says anything else."""
 
-    async def begin(self, entries: list[Entry] | None = None) -> Stage:
-        await self.life.begin()
-        control_loop = self.life.control_loop
-        self.drills = DrillsAddon(control_loop, self.told, entries or [], lambda: self.life.now_ns)
+    async def begin(self, entries: list[Entry] | None = None) -> DrillHarness:
+        await self.control.begin()
+        control_loop = self.control.control_loop
+        self.drills = DrillsAddon(control_loop, self.told, entries or [], lambda: self.control.now_ns)
         control_loop.addons = (self.drills,)
         return self
 
-    async def accept(self) -> Stage:
+    async def accept(self) -> DrillHarness:
         """Make the active version an accepted one, and the standby a ready one."""
         data = {"version": "v1", "baseline": estimate(1000, 0, 0.95).as_dict()}
-        await self.life.service_controller.executor.append_and_apply(Record(kinds.ACCEPTED, "control", data))
-        self.life.probe("v1", times=3)
-        self.life.probe("v2", times=3)
+        await self.control.service_controller.executor.append_and_apply(Record(kinds.ACCEPTED, "control", data))
+        self.control.probe("v1", times=3)
+        self.control.probe("v2", times=3)
         await self.play(1)
         return self
 
     async def play(self, seconds: float, each: Callable[[], None] | None = None) -> None:
         """Let so many seconds pass: a tick each 100 ms, and whatever follows from it."""
-        life = self.life
+        control = self.control
         for _ in range(round(seconds * 10)):
             (each or self.load)()
-            life.now_ns += 100_000_000
-            for index in range(life.segment.layout.workers):
-                life.segment.words[life.segment.layout.worker(index) + at.W_HEARTBEAT_NS] = life.now_ns
-            life.control_loop.tick(life.now_ns, 0.0)
-            await life.until_idle()
+            control.now_ns += 100_000_000
+            for index in range(control.segment.layout.workers):
+                control.segment.words[control.segment.layout.worker(index) + at.W_HEARTBEAT_NS] = control.now_ns
+            control.control_loop.tick(control.now_ns, 0.0)
+            await control.until_idle()
 
     def serve(self, outcome: Outcome = Outcome.OK, count: int = 1) -> Callable[[], None]:
         """Return what has the active version answer so many requests a tick."""
 
         def each() -> None:
-            active = self.life.service_controller.registry.active
+            active = self.control.service_controller.registry.active
             if active is not None and active.slot is not None:
                 self.workers.serve(active.slot, outcome, count)
 
@@ -87,7 +87,7 @@ class Stage:
 
     @property
     def registry(self) -> Any:
-        return self.life.service_controller.registry
+        return self.control.service_controller.registry
 
     @property
     def active(self) -> str | None:

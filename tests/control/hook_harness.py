@@ -1,4 +1,4 @@
-"""A controller with the office of alerts behind a real admin; versions, workers and probes are played."""
+"""Control with the add-on of alerts behind a real admin; versions, workers and probes are fakes."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from router.control.store.journal_opening import opened
 from router.rollout.model.entry import Entry
 from router.runtime import clock
 from router.settings.settings import Settings
-from tests.control.control_harness import ControlHarness, FakeWorkers, new_wall, settings
+from tests.control.control_harness import ControlHarness, FakeWorkers, new_segment, settings
 
 TOKEN = {"name": "am", "sha256": hashlib.sha256(b"am-secret").hexdigest()}
 BEARER = {"Authorization": "Bearer am-secret"}
@@ -33,13 +33,13 @@ def told(folder: Path, alerts: dict[str, Any], **service: Any) -> Settings:
     return Settings.model_validate({**plain, "alerts": alerts})
 
 
-class HookHouse:
-    """One life of control, its office of alerts, and its admin."""
+class HookHarness:
+    """One run of control, its add-on of alerts, and its admin."""
 
-    def __init__(self, life: ControlHarness, office: AlertsAddon, application: web.Application, url: str) -> None:
-        self.life = life
+    def __init__(self, control: ControlHarness, addon: AlertsAddon, application: web.Application, url: str) -> None:
+        self.control = control
         self.application = application
-        self.office = office
+        self.addon = addon
         self.url = url
         self.session = aiohttp.ClientSession()
 
@@ -56,40 +56,42 @@ class HookHouse:
 
     def warm(self) -> None:
         """The standby's probes are good."""
-        self.life.probe("v2", times=3)
-        self.life.tick(3)
+        self.control.probe("v2", times=3)
+        self.control.tick(3)
 
     def alarms(self) -> list[str]:
-        return [alarm["code"] for alarm in self.life.control_loop.alarms.listing()]
+        return [alarm["code"] for alarm in self.control.control_loop.alarms.listing()]
 
 
 @asynccontextmanager
-async def hook_house(folder: Path, alerts: dict[str, Any] | None = None, **service: Any) -> AsyncIterator[HookHouse]:
-    segment = new_wall()
+async def hook_harness(
+    folder: Path, alerts: dict[str, Any] | None = None, **service: Any
+) -> AsyncIterator[HookHarness]:
+    segment = new_segment()
     workers = FakeWorkers(segment)
     settings = told(folder, OPEN if alerts is None else alerts, **service)
     before = await past(folder)
-    life = await ControlHarness(settings, segment, workers, folder).begin()
-    office = AlertsAddon(life.control_loop, settings, before)
-    life.control_loop.addons = (office,)
-    application = app.build(life.queries, life.operations, settings, alert_routes.operations(office))
+    control = await ControlHarness(settings, segment, workers, folder).begin()
+    addon = AlertsAddon(control.control_loop, settings, before)
+    control.control_loop.addons = (addon,)
+    application = app.build(control.queries, control.operations, settings, alert_routes.operations(addon))
     sock = socket.socket()
     sock.bind(("127.0.0.1", 0))
     url = f"http://127.0.0.1:{sock.getsockname()[1]}"
     runner: web.AppRunner = await app.serve(application, sock)
-    house = HookHouse(life, office, application, url)
+    hooks = HookHarness(control, addon, application, url)
     try:
-        yield house
+        yield hooks
     finally:
-        await house.session.close()
+        await hooks.session.close()
         await runner.cleanup()
-        await life.end()
+        await control.end()
         workers.close()
         segment.close()
 
 
 async def past(folder: Path) -> list[Entry]:
-    """Return the facts of the journal in `folder`, as an office gets them at its start."""
+    """Return the entries of the journal in `folder`, as an add-on gets them at its start."""
     database, entries = opened(folder, clock.wall_s())
     database.close()
     return entries

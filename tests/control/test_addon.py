@@ -39,25 +39,25 @@ class Broken(Addon):
         raise RuntimeError("boom")
 
 
-async def test_every_office_is_told_every_fact_and_a_broken_one_is_alarmed(life: ControlHarness) -> None:
+async def test_every_office_is_told_every_fact_and_a_broken_one_is_alarmed(control: ControlHarness) -> None:
     listening = Listening()
-    life.control_loop.addons = (Broken(), listening)
-    await life.operations.freeze(service="svc", actor="ann", reason="look")
+    control.control_loop.addons = (Broken(), listening)
+    await control.operations.freeze(service="svc", actor="ann", reason="look")
     assert listening.heard == []
-    life.control_loop.tick(life.now_ns, 0.0)
+    control.control_loop.tick(control.now_ns, 0.0)
     assert listening.heard[-1:] == ["frozen"]
-    assert {alarm["detail"] for alarm in life.control_loop.alarms.listing()} >= {"Broken: RuntimeError: boom"}
+    assert {alarm["detail"] for alarm in control.control_loop.alarms.listing()} >= {"Broken: RuntimeError: boom"}
 
 
-async def test_offices_tick_about_once_a_second(life: ControlHarness) -> None:
+async def test_offices_tick_about_once_a_second(control: ControlHarness) -> None:
     listening = Listening()
-    life.control_loop.addons = (listening,)
+    control.control_loop.addons = (listening,)
     for tenth in range(25):
-        life.control_loop.tick(life.now_ns + tenth * SECOND_NS // 10, 0.0)
-    assert listening.ticks == [life.now_ns + second * SECOND_NS for second in range(3)]
+        control.control_loop.tick(control.now_ns + tenth * SECOND_NS // 10, 0.0)
+    assert listening.ticks == [control.now_ns + second * SECOND_NS for second in range(3)]
 
 
-async def test_what_offices_say_stands_in_status_and_metrics(life: ControlHarness) -> None:
-    life.control_loop.addons = (Listening(),)
-    assert life.queries.service_status("svc")["listening"] == "svc"
-    assert b"rollback_router_heard 0.0" in metrics.render(life.queries)
+async def test_what_offices_say_stands_in_status_and_metrics(control: ControlHarness) -> None:
+    control.control_loop.addons = (Listening(),)
+    assert control.queries.service_status("svc")["listening"] == "svc"
+    assert b"rollback_router_heard 0.0" in metrics.render(control.queries)

@@ -46,7 +46,7 @@ class RunningControl:
 
 
 @pytest.fixture
-async def house(tmp_path: Path) -> AsyncIterator[RunningControl]:
+async def running(tmp_path: Path) -> AsyncIterator[RunningControl]:
     async with AsyncExitStack() as stack:
         servers = [await stack.enter_async_context(scripted(answer())) for _ in range(3)]
         probe = {"every_s": 0.01, "probe_timeout_s": 1.0}
@@ -75,9 +75,9 @@ async def house(tmp_path: Path) -> AsyncIterator[RunningControl]:
         living = asyncio.create_task(Control(boot, memory, settings).run())
         while not memory.words[at.H_CONTROL_READY] and not living.done():
             await asyncio.sleep(0.01)
-        house = RunningControl(url, servers)
-        yield house
-        await house.session.close()
+        running = RunningControl(url, servers)
+        yield running
+        await running.session.close()
         os.close(life_write)
         await living
         for end in updates:
@@ -90,46 +90,46 @@ def states(service: dict[str, Any]) -> dict[str, tuple[str, str]]:
     return {target["version"]: (target["role"], target["state"]) for target in service["targets"]}
 
 
-async def test_the_life_of_a_version_told_by_the_admin(house: RunningControl) -> None:
-    service = await house.until("/v1/services/fraud", lambda found: found["way_back"])
+async def test_the_life_of_a_version_told_by_the_admin(running: RunningControl) -> None:
+    service = await running.until("/v1/services/fraud", lambda found: found["way_back"])
     assert (service["active"], service["standby"]) == ("v1", "v2")
 
-    events = await house.session.get(house.url + "/v1/events")
+    events = await running.session.get(running.url + "/v1/events")
     assert await events.content.readuntil(b"\n\n") == b": connected\n\n"
 
-    status, deployed = await house.call(
-        "POST", "/v1/services/fraud/deploy", {"version": "v3", "endpoints": [house.servers[2].url]}
+    status, deployed = await running.call(
+        "POST", "/v1/services/fraud/deploy", {"version": "v3", "endpoints": [running.servers[2].url]}
     )
     assert (status, deployed["state"], deployed["version"]) == (202, "verifying", "v3")
-    service = await house.until("/v1/services/fraud", lambda found: states(found).get("v3") == ("candidate", "ready"))
+    service = await running.until("/v1/services/fraud", lambda found: states(found).get("v3") == ("candidate", "ready"))
 
     promote = {"version": "v3", "from": "v1"}
     stale = {"If_Match": f'"{service["generation"] - 1}"'}
-    assert (await house.call("POST", "/v1/services/fraud/promote", promote, **stale))[0] == 412
-    assert (await house.call("POST", "/v1/services/fraud/promote", {"version": "v3", "from": "v2"}))[0] == 409
-    status, would = await house.call("POST", "/v1/services/fraud/promote?dry_run=true", promote)
+    assert (await running.call("POST", "/v1/services/fraud/promote", promote, **stale))[0] == 412
+    assert (await running.call("POST", "/v1/services/fraud/promote", {"version": "v3", "from": "v2"}))[0] == 409
+    status, would = await running.call("POST", "/v1/services/fraud/promote?dry_run=true", promote)
     assert (status, would["changed"]) == (200, True)
-    assert (await house.call("GET", "/v1/services/fraud"))[1]["active"] == "v1"
-    status, promoted = await house.call("POST", "/v1/services/fraud/promote", promote)
+    assert (await running.call("GET", "/v1/services/fraud"))[1]["active"] == "v1"
+    status, promoted = await running.call("POST", "/v1/services/fraud/promote", promote)
     assert status == 200
     told = {name: promoted[name] for name in ("active", "standby", "changed", "confirmed", "workers_unconfirmed")}
     assert told == {"active": "v3", "standby": "v1", "changed": True, "confirmed": True, "workers_unconfirmed": []}
     assert promoted["generation"] > service["generation"]
-    status, again = await house.call("POST", "/v1/services/fraud/promote", {"version": "v3"})
+    status, again = await running.call("POST", "/v1/services/fraud/promote", {"version": "v3"})
     assert (status, again["changed"]) == (200, False)
 
-    status, back = await house.call("POST", "/v1/services/fraud/rollback", {"reason": "bias"}, Idempotency_Key="k")
+    status, back = await running.call("POST", "/v1/services/fraud/rollback", {"reason": "bias"}, Idempotency_Key="k")
     assert (status, back["active"], back["standby"]) == (200, "v1", None)
-    assert (await house.call("POST", "/v1/services/fraud/rollback", {"reason": "bias"}, Idempotency_Key="k")) == (
+    assert (await running.call("POST", "/v1/services/fraud/rollback", {"reason": "bias"}, Idempotency_Key="k")) == (
         200,
         back,
     )
-    status, refused = await house.call("POST", "/v1/services/fraud/switch", {"to": "v3"})
+    status, refused = await running.call("POST", "/v1/services/fraud/switch", {"to": "v3"})
     assert (status, refused["code"]) == (409, "version_quarantined")
-    status, incident = await house.call("GET", f"/v1/incidents/{back['incident']}")
+    status, incident = await running.call("GET", f"/v1/incidents/{back['incident']}")
     assert (status, incident["from"], incident["to"], incident["manual"]) == (200, "v3", "v1", True)
 
-    status, journal = await house.call("GET", "/v1/journal")
+    status, journal = await running.call("GET", "/v1/journal")
     kinds = [entry["type"] for entry in journal["entries"]]
     assert [kind for kind in kinds if kind in ("version_deployed", "promoted", "rolled_back")] == [
         "version_deployed",
@@ -144,23 +144,23 @@ async def test_the_life_of_a_version_told_by_the_admin(house: RunningControl) ->
     events.close()
 
 
-async def test_every_reading_route_answers(house: RunningControl) -> None:
-    document = (await house.call("GET", "/v1/openapi.json"))[1]
+async def test_every_reading_route_answers(running: RunningControl) -> None:
+    document = (await running.call("GET", "/v1/openapi.json"))[1]
     paths = [path for path, item in document["paths"].items() if "get" in item]
     answered = {}
     for path in paths:
         if path != "/v1/events":
             filled = re.sub(r"\{(\w+)\}", lambda name: "fraud" if name[1] == "service" else "none", path)
-            async with house.session.get(house.url + filled) as response:
+            async with running.session.get(running.url + filled) as response:
                 answered[path] = response.status
     no_workers = {"/readyz": 503}
     unknown = {path: 404 for path in answered if "{" in path.replace("{service}", "")}
     assert answered == {path: (no_workers | unknown).get(path, 200) for path in answered}
 
 
-async def test_the_exposition_of_a_real_controller_has_the_frozen_names(house: RunningControl) -> None:
-    await house.until("/v1/services/fraud", lambda found: found["way_back"])
-    async with house.session.get(house.url + "/metrics") as response:
+async def test_the_exposition_of_a_real_controller_has_the_frozen_names(running: RunningControl) -> None:
+    await running.until("/v1/services/fraud", lambda found: found["way_back"])
+    async with running.session.get(running.url + "/metrics") as response:
         families = list(text_string_to_metric_families(await response.text()))
     assert {family.name for family in families} == set(FROZEN) | OF_OFFICES
     samples = {sample.name: sample for family in families for sample in family.samples}
@@ -169,9 +169,9 @@ async def test_the_exposition_of_a_real_controller_has_the_frozen_names(house: R
     assert (active["service"], active["version"]) == ("fraud", "v1")
 
 
-async def test_refusals_change_nothing(house: RunningControl) -> None:
-    await house.until("/v1/services/fraud", lambda found: found["way_back"])
-    _, before = await house.call("GET", "/v1/journal")
+async def test_refusals_change_nothing(running: RunningControl) -> None:
+    await running.until("/v1/services/fraud", lambda found: found["way_back"])
+    _, before = await running.call("GET", "/v1/journal")
     for method, path, body, expected in (
         ("POST", "/v1/services/other/rollback", {}, (404, "service_unknown")),
         ("POST", "/v1/services/fraud/promote", {"version": "v9"}, (404, "version_unknown")),
@@ -180,6 +180,6 @@ async def test_refusals_change_nothing(house: RunningControl) -> None:
         ("POST", "/v1/services/fraud/deploy", {"version": "v9", "endpoints": ["127.0.0.1:1"]}, (400, "endpoint_invalid")),
         ("PUT", "/v1/services/fraud/versions/v1/endpoints", {"endpoints": ["http://127.0.0.1:1"]}, (409, "version_not_ready")),
     ):  # fmt: skip
-        status, problem = await house.call(method, path, body)
+        status, problem = await running.call(method, path, body)
         assert (path, status, problem["code"]) == (path, *expected)
-    assert (await house.call("GET", "/v1/journal"))[1] == before
+    assert (await running.call("GET", "/v1/journal"))[1] == before

@@ -21,7 +21,7 @@ from router.control.admin import app
 from router.proxy.data_plane import DataPlane
 from router.runtime.tasks import Tasks
 from tests.control.conftest import serving
-from tests.control.control_harness import ControlHarness, FakeWorkers, new_wall, settings
+from tests.control.control_harness import ControlHarness, FakeWorkers, new_segment, settings
 from tests.proxy.rig import OPTIONS, SERVICE
 from tests.steps import first_missing, pure_build_only, recorded_steps
 
@@ -34,7 +34,7 @@ PROMOTION: Final = [
     "control.admin.json_text parse",
     "control.admin.idempotency IdempotencyKeys.once",
     "control.admin.changes promote",
-    "control.core.loop ControlLoop.promote",
+    "control.core.operations Operations.promote",
     # The event goes to the state machine. It answers with commands and changes nothing yet.
     "control.core.executor CommandExecutor.change",
     "rollout.machine.machine Machine.handle",
@@ -109,26 +109,26 @@ async def real_worker(workers: FakeWorkers, index: int) -> AsyncIterator[None]:
 
 @pure_build_only
 async def test_steps_of_a_promotion(tmp_path: Path) -> None:
-    segment = new_wall()
+    segment = new_segment()
     workers = FakeWorkers(segment)
     with recorded_steps(
         "control.", "shm.", "rollout.machine.", "proxy."
     ) as steps:  # before the journal's thread starts
-        life = await ControlHarness(settings(tmp_path), segment, workers, tmp_path).begin()
-        life.control_loop.addons = (AcceptanceAddon(life.control_loop, []),)
-        life.control_loop.tick(life.now_ns, 0.0)
-        life.probe("v2", times=5)
-        application = app.build(life.control_loop, life.settings)
+        control = await ControlHarness(settings(tmp_path), segment, workers, tmp_path).begin()
+        control.control_loop.addons = (AcceptanceAddon(control.control_loop, []),)
+        control.control_loop.tick(control.now_ns, 0.0)
+        control.probe("v2", times=5)
+        application = app.build(control.queries, control.operations, control.settings)
         async with real_worker(workers, 0), serving(application) as url, aiohttp.ClientSession() as session:
             steps.clear()
             async with session.post(f"{url}/v1/services/svc/promote", json={"version": "v2"}) as response:
                 answer = await response.json()
             answered = list(steps)
-            await life.until_idle()
+            await control.until_idle()
             steps.clear()
-            life.control_loop.tick(life.now_ns + 1, 0.0)
+            control.control_loop.tick(control.now_ns + 1, 0.0)
             next_tick = list(steps)
-    await life.end()
+    await control.end()
     workers.close()
     segment.close()
     assert (answer["active"], answer["confirmed"], answer["workers_unconfirmed"]) == ("v2", True, [])

@@ -1,4 +1,4 @@
-"""A machine with its registry, played event by event: what tests of the rollout start from."""
+"""A machine with its registry that handles one event after another. Most tests of the rollout start from it."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ TRIGGER = {"kind": "hard_failure", "detail": "errors", "reason": "10 of 10 faile
 AWAY = {"kind": "hard_failure", "detail": "unreachable", "reason": "refused", "evidence_since_ns": SECOND}
 
 
-class Play:
+class Playbook:
     """`entries` is the journal; `tell` hands an event over, folds what it leads to and returns the commands."""
 
     def __init__(self, limits: RolloutLimits | None = None) -> None:
@@ -49,7 +49,7 @@ class Play:
             entry.data.setdefault("base", self.registry.generation)
         self.fold(entry)
 
-    def seed(self, active: str = "v1", standby: str | None = "v2") -> Play:
+    def seed(self, active: str = "v1", standby: str | None = "v2") -> Playbook:
         for slot, (version, state) in enumerate(((active, "active"), (standby, "standby"))):
             if version is not None:
                 target = {"version": version, "endpoints": [f"http://{version}:1"], "slot": slot, "incarnation": 1}

@@ -12,7 +12,7 @@ from router.rollout.model import entry as kinds
 from router.rollout.model.commands import Command, Record
 from router.rollout.model.events import DeployAsked, ProposalDecided, ProposalDue, RollbackAsked, SwitchAsked
 from router.rollout.proposals.proposal import Proposal, ProposalRules
-from tests.rollout.playbook import SECOND, Play
+from tests.rollout.playbook import SECOND, Playbook
 
 SLOW = {"kind": "latency", "detail": "", "reason": "half of them are late", "evidence_since_ns": SECOND}
 HOLD = ProposalRules(expire_after_s=100.0, repeat_after_s=60.0)
@@ -22,11 +22,11 @@ ID = "svc-rollback-1"
 PROMOTION = "svc-promotion-1"
 
 
-def played(terms: ProposalRules = HOLD) -> Play:
+def played(terms: ProposalRules = HOLD) -> Playbook:
     """v1 is active, v2 stands by and answers its probes."""
-    play = Play(RolloutLimits(proposals=terms)).seed()
-    play.probe("v2", times=3)
-    return play
+    playbook = Playbook(RolloutLimits(proposals=terms)).seed()
+    playbook.probe("v2", times=3)
+    return playbook
 
 
 def asked(version: str = "v1", cause: str = "latency", **more: Any) -> ProposalDue:
@@ -45,26 +45,28 @@ def types(commands: list[Command]) -> list[str]:
     return [command.type for command in commands if isinstance(command, Record)]
 
 
-def proposal(play: Play, name: str = ID) -> Proposal:
-    return play.registry.proposals.known[name]
+def proposal(playbook: Playbook, name: str = ID) -> Proposal:
+    return playbook.registry.proposals.known[name]
 
 
-def refused(play: Play, event: ProposalDecided | SwitchAsked | RollbackAsked, after_s: float = 0.0) -> tuple[int, str]:
+def refused(
+    playbook: Playbook, event: ProposalDecided | SwitchAsked | RollbackAsked, after_s: float = 0.0
+) -> tuple[int, str]:
     """Return (status, code) of a refusal that has changed nothing."""
-    before = play.registry.as_dict()
+    before = playbook.registry.as_dict()
     with pytest.raises(OperatorError) as caught:
-        play.tell(event, after_s)
-    assert play.registry.as_dict() == before
+        playbook.tell(event, after_s)
+    assert playbook.registry.as_dict() == before
     return caught.value.status, caught.value.code
 
 
-def candidate(terms: ProposalRules = EYES, **limits: Any) -> Play:
+def candidate(terms: ProposalRules = EYES, **limits: Any) -> Playbook:
     """v3 is a candidate that is ready."""
-    play = Play(RolloutLimits(proposals=terms, warmup_probes=1, **limits)).seed()
-    play.probe("v2", times=3)
-    play.tell(DeployAsked("v3", ("http://v3:1",), "ann"))
-    play.probe("v3")
-    return play
+    playbook = Playbook(RolloutLimits(proposals=terms, warmup_probes=1, **limits)).seed()
+    playbook.probe("v2", times=3)
+    playbook.tell(DeployAsked("v3", ("http://v3:1",), "ann"))
+    playbook.probe("v3")
+    return playbook
 
 
 PROMOTE = SwitchAsked("v3", "ann", "promoted", kinds.PROMOTED)

@@ -13,27 +13,27 @@ from router.rollout.cases.promotion_check import Checked, PromotionCheck
 from router.rollout.model import entry as kinds
 from router.rollout.model.entry import Entry
 from router.rollout.outcome import Outcome
-from tests.control.control_harness import ControlHarness, FakeWorkers, new_wall, settings
+from tests.control.control_harness import ControlHarness, FakeWorkers, new_segment, settings
 
 Start = Callable[..., Awaitable[tuple[ControlHarness, AcceptanceAddon]]]
 
 
 @pytest.fixture
 async def start(tmp_path: Path) -> AsyncIterator[Start]:
-    segment = new_wall()
+    segment = new_segment()
     workers = FakeWorkers(segment)
     lives: list[ControlHarness] = []
 
     async def begin(entries: list[Entry] | None = None, **service: Any) -> tuple[ControlHarness, AcceptanceAddon]:
-        life = await ControlHarness(settings(tmp_path, **service), segment, workers, tmp_path).begin()
-        lives.append(life)
-        addon = AcceptanceAddon(life.control_loop, entries or [])
-        life.control_loop.addons = (addon,)
-        return life, addon
+        control = await ControlHarness(settings(tmp_path, **service), segment, workers, tmp_path).begin()
+        lives.append(control)
+        addon = AcceptanceAddon(control.control_loop, entries or [])
+        control.control_loop.addons = (addon,)
+        return control, addon
 
     yield begin
-    for life in lives:
-        await life.end()
+    for control in lives:
+        await control.end()
     workers.close()
     segment.close()
 
@@ -45,35 +45,35 @@ def rolled_back(incident: str = "svc-1-4", automatic: bool = True, **trigger: An
 
 
 async def test_a_verdict_teaches(start: Start) -> None:
-    life, addon = await start()
-    life.probe("v2", times=3)
+    control, addon = await start()
+    control.probe("v2", times=3)
 
     def failing() -> None:
-        if life.states()["v1"] == "active":
-            life.workers.serve(0, Outcome.SERVER_ERROR, 5)
+        if control.states()["v1"] == "active":
+            control.workers.serve(0, Outcome.SERVER_ERROR, 5)
 
-    life.tick(20, failing)
-    assert life.states()["v2"] == "active"
-    life.control_loop.tick(life.now_ns + 1, 0.0)
-    await life.until_idle()
+    control.tick(20, failing)
+    assert control.states()["v2"] == "active"
+    control.control_loop.tick(control.now_ns + 1, 0.0)
+    await control.until_idle()
     [added] = addon.show("svc")["added"]
     assert (added["metric"], added["limit"], added["origin"], added["actor"]) == (
         "fault_share",
         0.02,
-        life.service_controller.registry.incidents[-1]["id"],
+        control.service_controller.registry.incidents[-1]["id"],
         "control",
     )
     assert added["reason"].startswith("v1 was rolled back: ")
-    life.tick()
+    control.tick()
     standing = {criterion["name"]: criterion for criterion in addon.show("svc")["criteria"]}
     assert standing["fault_share"]["origin"] == added["origin"], "asked of the version that serves now, too"
 
 
 async def test_what_a_person_approved_teaches_as_well(start: Start) -> None:
-    life, addon = await start()
+    control, addon = await start()
     approved = replace(rolled_back(), actor="ann", data={**rolled_back().data, "automatic": False, "proposal": "p-1"})
     addon.on_entry(approved)
-    await life.until_idle()
+    await control.until_idle()
     assert [(one["metric"], one["limit"]) for one in addon.show("svc")["added"]] == [("longest_wait_s", 12.0)]
 
 
@@ -104,7 +104,7 @@ async def test_a_lesson_that_was_learnt_is_not_learnt_again(start: Start) -> Non
 
 
 async def test_people_edit_and_it_is_journalled(start: Start) -> None:
-    life, addon = await start()
+    control, addon = await start()
     how = {"service": "svc", "actor": "ann", "reason": "we saw this before", "dry_run": False}
     assert (await addon.set(metric="fault_share", limit=0.005, **{**how, "dry_run": True}))["added"] == []
     told = await addon.set(metric="fault_share", limit=0.005, **how)
@@ -114,7 +114,7 @@ async def test_people_edit_and_it_is_journalled(start: Start) -> None:
     )
     assert (await addon.set(metric="fault_share", limit=0.005, **how))["changed"] is False
     assert (await addon.remove(metric="fault_share", **how))["added"] == []
-    entries = (await life.queries.journal())["entries"]
+    entries = (await control.queries.journal())["entries"]
     assert [entry["type"] for entry in entries][-2:] == ["criterion_set", "criterion_removed"]
     assert entries[-1]["data"] == {
         "metric": "fault_share",
@@ -129,10 +129,10 @@ async def test_people_edit_and_it_is_journalled(start: Start) -> None:
 
 
 async def test_a_version_that_falls_short_is_not_accepted(start: Start) -> None:
-    life, addon = await start(acceptance={"after_s": 1, "requests_min": 5, "cases": "required"})
-    life.service_controller.machine.proof = PromotionCheck(revision="r1")
-    life.tick(50, lambda: life.workers.serve(0, Outcome.OK, 5))
-    status = life.queries.service_status("svc")
+    control, addon = await start(acceptance={"after_s": 1, "requests_min": 5, "cases": "required"})
+    control.service_controller.machine.proof = PromotionCheck(revision="r1")
+    control.tick(50, lambda: control.workers.serve(0, Outcome.OK, 5))
+    status = control.queries.service_status("svc")
     assert (status["state"], status["acceptance"]["accepted"]) == ("probation", False)
     assert [criterion["name"] for criterion in status["acceptance"]["criteria"]] == [
         "requests",
@@ -140,11 +140,11 @@ async def test_a_version_that_falls_short_is_not_accepted(start: Start) -> None:
         "quality_alerts",
         "cases",
     ]
-    unmet = [criterion for criterion in life.service_controller.criteria(life.now_ns) if not criterion.passes]
+    unmet = [criterion for criterion in control.service_controller.criteria(control.now_ns) if not criterion.passes]
     assert [(criterion.name, criterion.state) for criterion in unmet] == [("cases", "unknown")]
-    life.service_controller.machine.proof = PromotionCheck(
+    control.service_controller.machine.proof = PromotionCheck(
         revision="r1", checked={"v1": Checked("v1", 1, "r1", 3, 0, ())}
     )
-    life.tick(12, lambda: life.workers.serve(0, Outcome.OK, 5))
-    assert life.queries.service_status("svc")["state"] == "accepted"
+    control.tick(12, lambda: control.workers.serve(0, Outcome.OK, 5))
+    assert control.queries.service_status("svc")["state"] == "accepted"
     assert addon.show("svc")["criteria"] == []

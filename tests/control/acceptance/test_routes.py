@@ -8,7 +8,7 @@ import pytest
 
 from router.control.acceptance import routes as acceptance_routes
 from router.control.acceptance.addon import AcceptanceAddon
-from tests.control.conftest import Office, StartOffice
+from tests.control.conftest import AdminHarness, StartAdmin
 
 PATH = "/v1/services/fraud/acceptance"
 
@@ -30,17 +30,17 @@ class FakeAcceptances:
 
 
 @pytest.fixture
-async def rooms(start_office: StartOffice) -> tuple[Office, FakeAcceptances]:
+async def rooms(start_admin: StartAdmin) -> tuple[AdminHarness, FakeAcceptances]:
     fake = FakeAcceptances()
-    return await start_office(further=acceptance_routes.operations(cast(AcceptanceAddon, fake))), fake
+    return await start_admin(further=acceptance_routes.operations(cast(AcceptanceAddon, fake))), fake
 
 
-async def test_show_set_and_remove(rooms: tuple[Office, FakeAcceptances]) -> None:
-    office, fake = rooms
-    assert (await office.call("GET", PATH))[2] == {"service": "fraud"}
+async def test_show_set_and_remove(rooms: tuple[AdminHarness, FakeAcceptances]) -> None:
+    admin, fake = rooms
+    assert (await admin.call("GET", PATH))[2] == {"service": "fraud"}
     body = {"metric": "fault_share", "limit": 0.005, "reason": "seen before", "actor": "ann"}
-    assert (await office.call("PUT", f"{PATH}?dry_run=true", json=body))[0] == 200
-    assert (await office.call("DELETE", f"{PATH}/fault_share", json={"reason": "no more"}))[0] == 200
+    assert (await admin.call("PUT", f"{PATH}?dry_run=true", json=body))[0] == 200
+    assert (await admin.call("DELETE", f"{PATH}/fault_share", json={"reason": "no more"}))[0] == 200
     told = {"service": "fraud", "metric": "fault_share"}
     assert fake.asked == [
         ("set", {**told, "limit": 0.005, "actor": "ann", "reason": "seen before", "dry_run": True}),
@@ -59,9 +59,9 @@ async def test_show_set_and_remove(rooms: tuple[Office, FakeAcceptances]) -> Non
     ],
 )
 async def test_bad_bodies_are_refused(
-    rooms: tuple[Office, FakeAcceptances], method: str, path: str, body: bytes
+    rooms: tuple[AdminHarness, FakeAcceptances], method: str, path: str, body: bytes
 ) -> None:
-    office, fake = rooms
+    admin, fake = rooms
     headers = {"Content-Type": "application/json"}
-    assert await office.refused(method, path, data=body, headers=headers) == (400, "request_invalid")
+    assert await admin.refused(method, path, data=body, headers=headers) == (400, "request_invalid")
     assert fake.asked == []

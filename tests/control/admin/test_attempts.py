@@ -10,8 +10,8 @@ from router.control.admin import attempts
 from router.control.admin.attempts import ADDRESSES_MAX, BURST, LOG_EVERY_S, REFILL_S, Attempts, network
 from router.errors import OperatorError
 from router.settings.sections.admin import Admin
-from tests.control.conftest import StartOffice, token
-from tests.control.hook_harness import BEARER, OPEN, hook_house
+from tests.control.conftest import StartAdmin, token
+from tests.control.hook_harness import BEARER, OPEN, hook_harness
 
 WRONG = OperatorError(401, "token_invalid", "no")
 GUESS = {"Authorization": "Bearer guess"}
@@ -69,21 +69,21 @@ def test_a_line_for_each_period(caplog: pytest.LogCaptureFixture) -> None:
 
 
 async def test_wrong_tokens_are_throttled_and_right_ones_from_there_go_on(
-    start_office: StartOffice, caplog: pytest.LogCaptureFixture
+    start_admin: StartAdmin, caplog: pytest.LogCaptureFixture
 ) -> None:
-    office = await start_office(Admin(tokens=[token("ops", "operator")]))
+    admin = await start_admin(Admin(tokens=[token("ops", "operator")]))
     paths = ("/v1/status", "/v1/nothing", "/metrics", "/readyz")
-    seen = [(await office.call("GET", paths[number % 4], headers=GUESS))[0] for number in range(BURST)]
+    seen = [(await admin.call("GET", paths[number % 4], headers=GUESS))[0] for number in range(BURST)]
     assert seen == ([401, 401, 401, 200] * BURST)[:BURST]
     for method, path in (("GET", "/v1/status"), ("POST", "/v1/services/fraud/freeze"), ("GET", "/v1/nothing")):
-        status, headers, problem = await office.call(method, path, headers=GUESS)
+        status, headers, problem = await admin.call(method, path, headers=GUESS)
         assert (status, problem["code"], headers["Retry-After"]) == (429, "credentials_throttled", "2")
         assert headers["Content-Type"] == "application/problem+json"
-    assert (await office.call("GET", "/readyz", headers=GUESS))[2] == {"ready": True}
-    assert (await office.call("GET", "/v1/status"))[0] == 401  # no token is no guess
-    assert (await office.call("GET", "/v1/status", headers=RIGHT))[0] == 200
-    assert (await office.call("POST", "/v1/services/fraud/freeze", headers=RIGHT, json={}))[0] == 200
-    figures = (await office.call("GET", "/metrics", headers=RIGHT))[2]
+    assert (await admin.call("GET", "/readyz", headers=GUESS))[2] == {"ready": True}
+    assert (await admin.call("GET", "/v1/status"))[0] == 401  # no token is no guess
+    assert (await admin.call("GET", "/v1/status", headers=RIGHT))[0] == 200
+    assert (await admin.call("POST", "/v1/services/fraud/freeze", headers=RIGHT, json={}))[0] == 200
+    figures = (await admin.call("GET", "/metrics", headers=RIGHT))[2]
     assert f'rollback_router_admin_refused_total{{why="token_invalid"}} {BURST + 4}.0\n' in figures
     assert 'rollback_router_admin_refused_total{why="throttled"} 4.0\n' in figures
     assert [record.levelname for record in caplog.records] == ["WARNING"]
@@ -92,12 +92,12 @@ async def test_wrong_tokens_are_throttled_and_right_ones_from_there_go_on(
 
 async def test_the_hooks_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(attempts, "BURST", 3)
-    async with hook_house(tmp_path, {**OPEN, "hmac_secret_file": str(secret_file(tmp_path))}) as house:
-        house.office.keys.load()
-        fields = {house.office.settings.signature_header: "0" * 64, house.office.settings.timestamp_header: "1"}
-        wrong = [await house.post("/v1/hooks/alert", {"id": "a"}, how) for how in (GUESS, fields, GUESS, GUESS, fields)]
+    async with hook_harness(tmp_path, {**OPEN, "hmac_secret_file": str(secret_file(tmp_path))}) as hooks:
+        hooks.addon.keys.load()
+        fields = {hooks.addon.settings.signature_header: "0" * 64, hooks.addon.settings.timestamp_header: "1"}
+        wrong = [await hooks.post("/v1/hooks/alert", {"id": "a"}, how) for how in (GUESS, fields, GUESS, GUESS, fields)]
         assert [status for status, _ in wrong] == [401, 401, 401, 429, 429]
-        assert (await house.post("/v1/hooks/alert", DIRECT, BEARER))[0] == 200
+        assert (await hooks.post("/v1/hooks/alert", DIRECT, BEARER))[0] == 200
 
 
 def secret_file(folder: Path) -> Path:

@@ -14,7 +14,7 @@ from router.rollout.model.events import Override
 from router.settings.sections.admin import Admin
 from router.settings.settings import Settings
 from tests.control import fake_controller
-from tests.control.conftest import Office, StartOffice, token
+from tests.control.conftest import AdminHarness, StartAdmin, token
 
 TOKENS = Admin(tokens=[token("eve", "viewer"), token("ops", "operator"), token("root", "admin")])
 OPEN = {("GET", "/"), ("GET", "/livez"), ("GET", "/readyz")}
@@ -40,10 +40,10 @@ def routes() -> list[tuple[str, str, str | None]]:
     return [(op.method, template(op.path).format(**filled), op.role) for op in application[app.OPERATIONS]]
 
 
-async def answered(office: Office, method: str, path: str, headers: dict[str, str]) -> int:
+async def answered(admin: AdminHarness, method: str, path: str, headers: dict[str, str]) -> int:
     """Return the status of a well-formed request; the body of a stream is not read."""
     body = {"json": BODIES.get(path.rsplit("/", 1)[-1], {})} if method != "GET" else {}
-    async with office.session.request(method, office.url + path, headers=headers, **body) as response:
+    async with admin.session.request(method, admin.url + path, headers=headers, **body) as response:
         assert "X-Request-ID" in response.headers
         if response.status >= 400:
             assert response.content_type == "application/problem+json" or path == "/readyz"
@@ -55,57 +55,57 @@ async def answered(office: Office, method: str, path: str, headers: dict[str, st
     ["evil.example", "evil.example:8081", "127.0.0.1.evil.example", "localhost.evil", "localhost@evil.example",
      "evil.example#localhost", "192.0.2.1", "", "[::1", "local host"],
 )  # fmt: skip
-async def test_a_foreign_host_is_misdirected_on_every_route(office: Office, host: str) -> None:
+async def test_a_foreign_host_is_misdirected_on_every_route(admin: AdminHarness, host: str) -> None:
     for method, path, _ in [*routes(), ("GET", "/nothing", "viewer"), ("DELETE", "/v1/status", "viewer")]:
-        assert (path, await answered(office, method, path, {"Host": host})) == (path, 421)
-    assert office.control_loop.calls == []
+        assert (path, await answered(admin, method, path, {"Host": host})) == (path, 421)
+    assert admin.control_loop.calls == []
 
 
 @pytest.mark.parametrize(
     "host", ["localhost", "LOCALHOST:9", "127.0.0.1:1", "127.0.0.2", "[::1]:8081", "router.example:80"]
 )
-async def test_our_own_names_with_any_port_are_allowed(start_office: StartOffice, host: str) -> None:
-    office = await start_office(Admin(allowed_hosts=["Router.example"]))
-    assert await answered(office, "GET", "/v1/status", {"Host": host}) == 200
+async def test_our_own_names_with_any_port_are_allowed(start_admin: StartAdmin, host: str) -> None:
+    admin = await start_admin(Admin(allowed_hosts=["Router.example"]))
+    assert await answered(admin, "GET", "/v1/status", {"Host": host}) == 200
 
 
-async def test_beyond_loopback_every_literal_address_is_allowed_and_no_name(start_office: StartOffice) -> None:
-    office = await start_office(TOKENS, listen="0.0.0.0:8081")
+async def test_beyond_loopback_every_literal_address_is_allowed_and_no_name(start_admin: StartAdmin) -> None:
+    admin = await start_admin(TOKENS, listen="0.0.0.0:8081")
     for host, status in (("192.0.2.1:8081", 200), ("[2001:db8::1]", 200), ("router.evil", 421)):
-        assert (host, await answered(office, "GET", "/v1/status", {"Host": host, **bearer("eve")})) == (host, status)
+        assert (host, await answered(admin, "GET", "/v1/status", {"Host": host, **bearer("eve")})) == (host, status)
 
 
 @pytest.mark.parametrize(
     "hosts", [b"", b"Host: localhost\r\nHost: localhost\r\n", b"Host: localhost\r\nHost: evil.example\r\n"]
 )
-async def test_none_or_two_hosts_are_refused(office: Office, hosts: bytes) -> None:
-    reader, writer = await asyncio.open_connection("127.0.0.1", int(office.url.rsplit(":", 1)[1]))
+async def test_none_or_two_hosts_are_refused(admin: AdminHarness, hosts: bytes) -> None:
+    reader, writer = await asyncio.open_connection("127.0.0.1", int(admin.url.rsplit(":", 1)[1]))
     writer.write(b"GET /v1/status HTTP/1.1\r\n" + hosts + b"Connection: close\r\n\r\n")
     status_line = await reader.readline()
     assert status_line.split()[1] in (b"400", b"421")
     writer.close()
-    assert office.control_loop.calls == []
+    assert admin.control_loop.calls == []
 
 
 @pytest.mark.parametrize(
     "origin", ["http://evil.example", "null", "https://localhost.evil", "file://", "http://", "javascript://localhost"]
 )
-async def test_a_foreign_origin_is_forbidden_on_every_route(office: Office, origin: str) -> None:
+async def test_a_foreign_origin_is_forbidden_on_every_route(admin: AdminHarness, origin: str) -> None:
     for method, path, _ in routes():
-        assert (path, await answered(office, method, path, {"Origin": origin})) == (path, 403)
-    assert office.control_loop.calls == []
+        assert (path, await answered(admin, method, path, {"Origin": origin})) == (path, 403)
+    assert admin.control_loop.calls == []
 
 
-async def test_our_own_and_the_allowed_origins_may_call(start_office: StartOffice) -> None:
-    office = await start_office(Admin(allowed_origins=["https://ops.example"]))
+async def test_our_own_and_the_allowed_origins_may_call(start_admin: StartAdmin) -> None:
+    admin = await start_admin(Admin(allowed_origins=["https://ops.example"]))
     for origin in ("http://127.0.0.1:8081", "http://localhost:5173", "https://ops.example"):
-        assert await answered(office, "POST", "/v1/services/fraud/freeze", {"Origin": origin}) == 200
+        assert await answered(admin, "POST", "/v1/services/fraud/freeze", {"Origin": origin}) == 200
 
 
-async def test_a_change_from_another_sites_page_is_forbidden_even_without_an_origin(office: Office) -> None:
+async def test_a_change_from_another_sites_page_is_forbidden_even_without_an_origin(admin: AdminHarness) -> None:
     headers = {"Sec-Fetch-Site": "cross-site"}
-    assert await answered(office, "POST", "/v1/services/fraud/rollback", headers) == 403
-    assert await answered(office, "GET", "/", headers) == 200
+    assert await answered(admin, "POST", "/v1/services/fraud/rollback", headers) == 403
+    assert await answered(admin, "GET", "/", headers) == 200
 
 
 @pytest.mark.parametrize(
@@ -122,76 +122,76 @@ async def test_a_change_from_another_sites_page_is_forbidden_even_without_an_ori
     ids=["none", "wrong", "empty", "basic", "no scheme", "the hash itself", "no ASCII"],
 )
 async def test_without_a_valid_token_only_the_open_routes_answer(
-    start_office: StartOffice, headers: dict[str, str]
+    start_admin: StartAdmin, headers: dict[str, str]
 ) -> None:
-    office = await start_office(TOKENS)
+    admin = await start_admin(TOKENS)
     for method, path, _ in [*routes(), ("GET", "/nothing", "viewer"), ("DELETE", "/v1/status", "viewer")]:
         expected = 200 if (method, path) in OPEN else 401
-        assert (path, await answered(office, method, path, headers)) == (path, expected)
-    assert {verb for verb, _ in office.control_loop.calls} == {"status"}  # of /readyz
+        assert (path, await answered(admin, method, path, headers)) == (path, expected)
+    assert {verb for verb, _ in admin.control_loop.calls} == {"status"}  # of /readyz
 
 
-async def test_a_401_says_how_to_authenticate(start_office: StartOffice) -> None:
-    office = await start_office(TOKENS)
-    _, headers, problem = await office.call("GET", "/v1/status")
+async def test_a_401_says_how_to_authenticate(start_admin: StartAdmin) -> None:
+    admin = await start_admin(TOKENS)
+    _, headers, problem = await admin.call("GET", "/v1/status")
     assert headers["WWW-Authenticate"] == 'Bearer realm="rollback-router"'
     assert problem["code"] == "token_missing"
 
 
 @pytest.mark.parametrize("name", ["eve", "ops", "root"])
-async def test_roles(start_office: StartOffice, name: str) -> None:
-    office = await start_office(TOKENS)
+async def test_roles(start_admin: StartAdmin, name: str) -> None:
+    admin = await start_admin(TOKENS)
     for method, path, role in routes():
-        status = await answered(office, method, path, bearer(name))
+        status = await answered(admin, method, path, bearer(name))
         refused = name == "eve" and role == "operator"
         assert (path, status == 403) == (path, refused)
         assert refused == (method != "GET" and name == "eve")
 
 
-async def test_readiness_without_a_token_is_the_bare_answer(start_office: StartOffice) -> None:
-    office = await start_office(TOKENS)
-    assert (await office.call("GET", "/readyz"))[2] == {"ready": True}
-    assert "checks" in (await office.call("GET", "/readyz", headers=bearer("eve")))[2]
+async def test_readiness_without_a_token_is_the_bare_answer(start_admin: StartAdmin) -> None:
+    admin = await start_admin(TOKENS)
+    assert (await admin.call("GET", "/readyz"))[2] == {"ready": True}
+    assert "checks" in (await admin.call("GET", "/readyz", headers=bearer("eve")))[2]
 
 
-async def test_the_token_signs_and_its_bearer_cannot_sign_as_another(start_office: StartOffice) -> None:
-    office = await start_office(TOKENS)
+async def test_the_token_signs_and_its_bearer_cannot_sign_as_another(start_admin: StartAdmin) -> None:
+    admin = await start_admin(TOKENS)
     body = {"version": "v3", "actor": "root", "override": {"actor": "ada", "reason": "I know"}}
-    await office.call("POST", "/v1/services/fraud/promote", headers=bearer("ops"), json=body)
-    asked = office.control_loop.calls[-1][1]
+    await admin.call("POST", "/v1/services/fraud/promote", headers=bearer("ops"), json=body)
+    asked = admin.control_loop.calls[-1][1]
     assert (asked["actor"], asked["override"]) == ("ops", Override("ada (token ops)", "I know"))
 
 
-async def test_one_bearers_idempotency_key_is_not_anothers(start_office: StartOffice) -> None:
-    office = await start_office(TOKENS)
+async def test_one_bearers_idempotency_key_is_not_anothers(start_admin: StartAdmin) -> None:
+    admin = await start_admin(TOKENS)
     for name in ("ops", "root"):
         headers = {**bearer(name), "Idempotency-Key": "k1"}
-        _, answer_headers, _ = await office.call("POST", "/v1/services/fraud/rollback", headers=headers, json={})
+        _, answer_headers, _ = await admin.call("POST", "/v1/services/fraud/rollback", headers=headers, json={})
         assert "Idempotency-Replayed" not in answer_headers
-    assert [asked["actor"] for _, asked in office.control_loop.calls] == ["ops", "root"]
+    assert [asked["actor"] for _, asked in admin.control_loop.calls] == ["ops", "root"]
 
 
-async def test_tokens_change_with_the_settings(start_office: StartOffice) -> None:
-    office = await start_office(TOKENS)
-    app.reconfigure(office.application, Settings(admin=Admin(tokens=[token("new", "viewer")])))
-    assert await answered(office, "GET", "/v1/status", bearer("root")) == 401
-    assert await answered(office, "GET", "/v1/status", bearer("new")) == 200
+async def test_tokens_change_with_the_settings(start_admin: StartAdmin) -> None:
+    admin = await start_admin(TOKENS)
+    app.reconfigure(admin.application, Settings(admin=Admin(tokens=[token("new", "viewer")])))
+    assert await answered(admin, "GET", "/v1/status", bearer("root")) == 401
+    assert await answered(admin, "GET", "/v1/status", bearer("new")) == 200
 
 
-async def test_nothing_secret_is_shown(start_office: StartOffice, caplog: pytest.LogCaptureFixture) -> None:
+async def test_nothing_secret_is_shown(start_admin: StartAdmin, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level("DEBUG")
-    office = await start_office(TOKENS)
+    admin = await start_admin(TOKENS)
     for headers in (bearer("eve"), {"Authorization": "Bearer guess-secret"}):
         for path in ("/v1/status", "/metrics", "/v1/openapi.json", "/readyz", "/v1/services/none"):
-            async with office.session.get(office.url + path, headers=headers) as response:
+            async with admin.session.get(admin.url + path, headers=headers) as response:
                 shown = str(response.headers) + await response.text()
                 assert "secret" not in shown
                 assert TOKENS.tokens[0].sha256 not in shown
     assert "secret" not in caplog.text
 
 
-async def test_browsers_are_told_to_be_careful(office: Office) -> None:
-    async with aiohttp.ClientSession() as session, session.get(office.url + "/") as response:
+async def test_browsers_are_told_to_be_careful(admin: AdminHarness) -> None:
+    async with aiohttp.ClientSession() as session, session.get(admin.url + "/") as response:
         assert {
             name: response.headers[name]
             for name in (

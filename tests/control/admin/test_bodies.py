@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.control.conftest import Office
+from tests.control.conftest import AdminHarness
 
 
 @pytest.mark.parametrize(
@@ -39,12 +39,14 @@ from tests.control.conftest import Office
                      "request_invalid", "body.override.reason", id="override without reason"),
     ],
 )  # fmt: skip
-async def test_a_bad_body_is_a_400_that_names_the_place(office: Office, body: bytes, code: str, place: str) -> None:
+async def test_a_bad_body_is_a_400_that_names_the_place(
+    admin: AdminHarness, body: bytes, code: str, place: str
+) -> None:
     how = {"data": body, "headers": {"Content-Type": "application/json"}}
-    status, headers, problem = await office.call("POST", "/v1/services/fraud/deploy", **how)
+    status, headers, problem = await admin.call("POST", "/v1/services/fraud/deploy", **how)
     assert (status, headers["Content-Type"], problem["code"]) == (400, "application/problem+json", code)
     assert problem["errors"][0]["place"] == place
     assert problem["detail"].startswith(f"{place}: ")
     assert len(problem["detail"]) < 2000
     assert problem["detail"].isprintable()
-    assert office.control_loop.calls == []
+    assert admin.control_loop.calls == []

@@ -8,7 +8,7 @@ import pytest
 
 from router.control.core.executor import Preconditions
 from router.rollout.model.events import Override
-from tests.control.conftest import Office
+from tests.control.conftest import AdminHarness
 
 NONE = Preconditions(None, None)
 DEPLOY = {"version": "fraud-v3", "endpoints": ["http://127.0.0.1:9003/"]}
@@ -42,23 +42,23 @@ CHANGES = [
 
 @pytest.mark.parametrize(("method", "path", "body", "status", "verb", "asked"), CHANGES)
 async def test_changing(
-    office: Office, method: str, path: str, body: dict[str, Any], status: int, verb: str, asked: dict[str, Any]
+    admin: AdminHarness, method: str, path: str, body: dict[str, Any], status: int, verb: str, asked: dict[str, Any]
 ) -> None:
-    answered, _, document = await office.call(method, f"{path}?dry_run=true", json={**body, "actor": "grace"})
+    answered, _, document = await admin.call(method, f"{path}?dry_run=true", json={**body, "actor": "grace"})
     assert answered == status, document
-    assert office.control_loop.calls == [(verb, {"service": "fraud", "actor": "grace", "dry_run": True, **asked})]
+    assert admin.control_loop.calls == [(verb, {"service": "fraud", "actor": "grace", "dry_run": True, **asked})]
 
 
-async def test_without_tokens_and_without_a_name_the_actor_is_local(office: Office) -> None:
-    await office.call("POST", "/v1/services/fraud/rollback", json={})
+async def test_without_tokens_and_without_a_name_the_actor_is_local(admin: AdminHarness) -> None:
+    await admin.call("POST", "/v1/services/fraud/rollback", json={})
     asked = {"service": "fraud", "reason": "", "actor": "local", "preconditions": NONE, "dry_run": False}
-    assert office.control_loop.calls == [("rollback", asked)]
+    assert admin.control_loop.calls == [("rollback", asked)]
 
 
-async def test_the_etag_of_a_service_is_what_if_match_takes(office: Office) -> None:
-    _, headers, _ = await office.call("GET", "/v1/services/fraud")
+async def test_the_etag_of_a_service_is_what_if_match_takes(admin: AdminHarness) -> None:
+    _, headers, _ = await admin.call("GET", "/v1/services/fraud")
     assert headers["ETag"] == '"16777218"'
     how = {"headers": {"If-Match": headers["ETag"]}, "json": {}}
-    _, answer_headers, _ = await office.call("POST", "/v1/services/fraud/rollback", **how)
-    assert office.control_loop.calls[-1][1]["preconditions"] == Preconditions(16777218, None)
+    _, answer_headers, _ = await admin.call("POST", "/v1/services/fraud/rollback", **how)
+    assert admin.control_loop.calls[-1][1]["preconditions"] == Preconditions(16777218, None)
     assert answer_headers["ETag"] == '"16777219"'

@@ -14,7 +14,7 @@ from router.control.admin.connections import ConnectionLimiter
 from router.runtime import clock
 from router.settings.sections.admin import Admin
 from router.settings.settings import Settings
-from tests.control.conftest import Office, StartOffice
+from tests.control.conftest import AdminHarness, StartAdmin
 
 LIVEZ = b"GET /livez HTTP/1.1\r\nHost: localhost\r\n\r\n"
 SLOW_FREEZE = b"POST /v1/services/fraud/freeze HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
@@ -22,8 +22,8 @@ SLOW_FREEZE = b"POST /v1/services/fraud/freeze HTTP/1.1\r\nHost: localhost\r\nCo
 Link = tuple[asyncio.StreamReader, asyncio.StreamWriter]
 
 
-async def link(office: Office) -> Link:
-    return await asyncio.open_connection("127.0.0.1", int(office.url.rpartition(":")[2]))
+async def link(admin: AdminHarness) -> Link:
+    return await asyncio.open_connection("127.0.0.1", int(admin.url.rpartition(":")[2]))
 
 
 async def ask(to: Link, request: bytes = LIVEZ) -> bytes:
@@ -48,19 +48,19 @@ async def until(condition: Callable[[], object]) -> None:
             await asyncio.sleep(0)
 
 
-def door_of(office: Office) -> ConnectionLimiter:
-    return office.application[DOOR]
+def door_of(admin: AdminHarness) -> ConnectionLimiter:
+    return admin.application[DOOR]
 
 
 async def test_two_thousand_connections_that_say_nothing_do_not_keep_the_operator_out(
-    start_office: StartOffice, caplog: pytest.LogCaptureFixture
+    start_admin: StartAdmin, caplog: pytest.LogCaptureFixture
 ) -> None:
-    office = await start_office(Admin(connections_max=50))
-    door = door_of(office)
+    admin = await start_admin(Admin(connections_max=50))
+    door = door_of(admin)
     idle = []
     for _ in range(20):
-        idle += await asyncio.gather(*(link(office) for _ in range(100)))
-        assert (await office.call("GET", "/livez"))[0] == 200
+        idle += await asyncio.gather(*(link(admin) for _ in range(100)))
+        assert (await admin.call("GET", "/livez"))[0] == 200
         assert len(door) <= 50
     door.sweep(clock.now_s())
     assert door.counts["evicted"] >= 1950
@@ -70,62 +70,62 @@ async def test_two_thousand_connections_that_say_nothing_do_not_keep_the_operato
 
 
 async def test_whoever_has_waited_longest_makes_room_and_nobody_who_is_being_answered(
-    start_office: StartOffice,
+    start_admin: StartAdmin,
 ) -> None:
-    office = await start_office(Admin(connections_max=2))
-    office.control_loop.gate = asyncio.Event()
-    busy = await link(office)
+    admin = await start_admin(Admin(connections_max=2))
+    admin.control_loop.gate = asyncio.Event()
+    busy = await link(admin)
     busy[1].write(SLOW_FREEZE + b"Content-Length: 2\r\n\r\n{}")
-    await until(lambda: office.control_loop.calls)
-    first = await link(office)
+    await until(lambda: admin.control_loop.calls)
+    first = await link(admin)
     assert await ask(first) == b"HTTP/1.1 200 OK"
-    second = await link(office)
+    second = await link(admin)
     assert await ask(second) == b"HTTP/1.1 200 OK"
     assert await ended(first)
-    office.control_loop.gate.set()
+    admin.control_loop.gate.set()
     assert (await asyncio.wait_for(busy[0].readline(), 5)) == b"HTTP/1.1 200 OK\r\n"
-    assert door_of(office).counts["evicted"] == 1
+    assert door_of(admin).counts["evicted"] == 1
     for _, writer in (busy, first, second):
         writer.close()
 
 
-async def test_if_everybody_is_being_answered_the_next_one_is_told_to_come_back(start_office: StartOffice) -> None:
-    office = await start_office(Admin(connections_max=1))
-    office.control_loop.gate = asyncio.Event()
-    busy = await link(office)
+async def test_if_everybody_is_being_answered_the_next_one_is_told_to_come_back(start_admin: StartAdmin) -> None:
+    admin = await start_admin(Admin(connections_max=1))
+    admin.control_loop.gate = asyncio.Event()
+    busy = await link(admin)
     busy[1].write(SLOW_FREEZE + b"Content-Length: 2\r\n\r\n{}")
-    await until(lambda: office.control_loop.calls)
-    status, headers, problem = await office.call("GET", "/livez")
+    await until(lambda: admin.control_loop.calls)
+    status, headers, problem = await admin.call("GET", "/livez")
     assert (status, headers["Retry-After"], problem["code"]) == (503, "1", "connections_exhausted")
-    office.control_loop.gate.set()
+    admin.control_loop.gate.set()
     assert (await asyncio.wait_for(busy[0].readline(), 5)) == b"HTTP/1.1 200 OK\r\n"
     await asyncio.wait_for(busy[0].readuntil(b"}"), 5)
-    assert (await office.call("GET", "/livez"))[0] == 200
-    assert door_of(office).counts == {"evicted": 1, "header_timeout": 0, "keepalive_idle": 0, "refused": 1}
+    assert (await admin.call("GET", "/livez"))[0] == 200
+    assert door_of(admin).counts == {"evicted": 1, "header_timeout": 0, "keepalive_idle": 0, "refused": 1}
     busy[1].close()
 
 
-async def test_a_request_that_was_sent_ahead_is_being_answered_when_its_body_comes(start_office: StartOffice) -> None:
-    office = await start_office(Admin())
-    office.control_loop.gate = asyncio.Event()
-    door, busy = door_of(office), await link(office)
+async def test_a_request_that_was_sent_ahead_is_being_answered_when_its_body_comes(start_admin: StartAdmin) -> None:
+    admin = await start_admin(Admin())
+    admin.control_loop.gate = asyncio.Event()
+    door, busy = door_of(admin), await link(admin)
     assert await ask(busy, LIVEZ + SLOW_FREEZE + b"Content-Length: 2\r\n\r\n") == b"HTTP/1.1 200 OK"
     await until(lambda: len(door) == 1 and not door._waiting)
     busy[1].write(b"{}")
-    await until(lambda: office.control_loop.calls)
+    await until(lambda: admin.control_loop.calls)
     door.sweep(clock.now_s() + 100)
     assert len(door) == 1
-    office.control_loop.gate.set()
+    admin.control_loop.gate.set()
     assert (await asyncio.wait_for(busy[0].readline(), 5)) == b"HTTP/1.1 200 OK\r\n"
     busy[1].close()
 
 
 async def test_a_head_has_its_time_from_the_first_byte_and_an_idle_connection_its_own(
-    start_office: StartOffice,
+    start_admin: StartAdmin,
 ) -> None:
-    office = await start_office(Admin(header_timeout_s=10, keepalive_idle_s=75))
-    door = door_of(office)
-    silent, dribbling, idle = [await link(office) for _ in range(3)]
+    admin = await start_admin(Admin(header_timeout_s=10, keepalive_idle_s=75))
+    door = door_of(admin)
+    silent, dribbling, idle = [await link(admin) for _ in range(3)]
     assert await ask(dribbling) == await ask(idle) == b"HTTP/1.1 200 OK"
     dribbling[1].write(b"GET /livez HT")
     await until(lambda: sum(visitor.between for visitor in door._waiting) == 1)
@@ -145,39 +145,39 @@ async def test_a_head_has_its_time_from_the_first_byte_and_an_idle_connection_it
         writer.close()
 
 
-async def test_who_leaves_leaves_nothing_behind(start_office: StartOffice) -> None:
-    office = await start_office()
-    door = door_of(office)
-    gone = [await link(office) for _ in range(5)]
-    office.control_loop.gate = asyncio.Event()
+async def test_who_leaves_leaves_nothing_behind(start_admin: StartAdmin) -> None:
+    admin = await start_admin()
+    door = door_of(admin)
+    gone = [await link(admin) for _ in range(5)]
+    admin.control_loop.gate = asyncio.Event()
     gone[0][1].write(SLOW_FREEZE + b"Content-Length: 2\r\n\r\n{}")
     gone[1][1].write(b"GET /livez")
-    await until(lambda: office.control_loop.calls)
+    await until(lambda: admin.control_loop.calls)
     for _, writer in gone:
         writer.transport.abort()
     await until(lambda: len(door) == 0)
     assert door._waiting == {}
-    office.control_loop.gate.set()
+    admin.control_loop.gate.set()
 
 
-async def test_limits_of_other_settings_hold_at_once_and_show_in_the_figures(start_office: StartOffice) -> None:
-    office = await start_office()
-    door = door_of(office)
-    silent = await link(office)
+async def test_limits_of_other_settings_hold_at_once_and_show_in_the_figures(start_admin: StartAdmin) -> None:
+    admin = await start_admin()
+    door = door_of(admin)
+    silent = await link(admin)
     await until(lambda: len(door) == 1)
-    app.reconfigure(office.application, Settings.model_validate({"admin": {"header_timeout_s": 0.5}}))
+    app.reconfigure(admin.application, Settings.model_validate({"admin": {"header_timeout_s": 0.5}}))
     door.sweep(clock.now_s() + 0.6)
     assert await ended(silent)
-    figures = (await office.call("GET", "/metrics"))[2]
+    figures = (await admin.call("GET", "/metrics"))[2]
     assert 'rollback_router_admin_connections_closed_total{why="header_timeout"} 1.0\n' in figures
     silent[1].close()
 
 
-async def test_a_request_that_comes_as_its_connection_is_put_out_is_answered(start_office: StartOffice) -> None:
+async def test_a_request_that_comes_as_its_connection_is_put_out_is_answered(start_admin: StartAdmin) -> None:
     """What the kernel holds unread may be a request: neither the idle time nor a newcomer closes upon it."""
-    office = await start_office(Admin(connections_max=2, keepalive_idle_s=75))
-    door = door_of(office)
-    first, second = await link(office), await link(office)
+    admin = await start_admin(Admin(connections_max=2, keepalive_idle_s=75))
+    door = door_of(admin)
+    first, second = await link(admin), await link(admin)
     assert await ask(first) == await ask(second) == b"HTTP/1.1 200 OK"
     await until(lambda: sum(visitor.between for visitor in door._waiting) == 2)
     send_now(first, LIVEZ)

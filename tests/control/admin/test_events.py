@@ -5,76 +5,76 @@ from __future__ import annotations
 import asyncio
 
 from router.control.admin.events import STREAMS_MAX, EventStreams
-from tests.control.conftest import Office, StartOffice
+from tests.control.conftest import AdminHarness, StartAdmin
 from tests.control.fake_controller import EVENTS_KEPT
 
 
-async def test_events_come_as_whole_frames(office: Office) -> None:
-    async with office.session.get(office.url + "/v1/events") as response:
+async def test_events_come_as_whole_frames(admin: AdminHarness) -> None:
+    async with admin.session.get(admin.url + "/v1/events") as response:
         assert (response.status, response.headers["Content-Type"]) == (200, "text/event-stream")
         assert "X-Request-ID" in response.headers
         assert await response.content.readuntil(b"\n\n") == b": connected\n\n"
-        office.control_loop.feed.publish({"seq": 7, "type": "promoted", "service": "fraud", "text": "a\nb"})
+        admin.control_loop.feed.publish({"seq": 7, "type": "promoted", "service": "fraud", "text": "a\nb"})
         assert await response.content.readuntil(b"\n\n") == (
             b"id: 7\nevent: promoted\n"
             b'data: {"seq":7,"type":"promoted","service":"fraud","text":"a\\nb"}\n\n'
         )  # fmt: skip
-        office.control_loop.feed.publish({"seq": None, "type": "rolled_back"})
+        admin.control_loop.feed.publish({"seq": None, "type": "rolled_back"})
         assert await response.content.readuntil(b"\n\n") == (
             b'event: rolled_back\ndata: {"seq":null,"type":"rolled_back"}\n\n'
         )
 
 
-async def test_silence_is_broken_by_heartbeats(start_office: StartOffice) -> None:
-    office = await start_office(streams=EventStreams(heartbeat_s=0.01))
-    async with office.session.get(office.url + "/v1/events") as response:
+async def test_silence_is_broken_by_heartbeats(start_admin: StartAdmin) -> None:
+    admin = await start_admin(streams=EventStreams(heartbeat_s=0.01))
+    async with admin.session.get(admin.url + "/v1/events") as response:
         frames = [await response.content.readuntil(b"\n\n") for _ in range(3)]
         assert frames == [b": connected\n\n", b": heartbeat\n\n", b": heartbeat\n\n"]
 
 
-async def test_a_reader_that_missed_events_is_dropped_and_told(office: Office) -> None:
-    async with office.session.get(office.url + "/v1/events") as response:
+async def test_a_reader_that_missed_events_is_dropped_and_told(admin: AdminHarness) -> None:
+    async with admin.session.get(admin.url + "/v1/events") as response:
         await response.content.readuntil(b"\n\n")
         for number in range(EVENTS_KEPT + 1):
-            office.control_loop.feed.publish({"seq": number, "type": "tick"})
+            admin.control_loop.feed.publish({"seq": number, "type": "tick"})
         assert await response.content.read() == b": dropped, read too slowly\n\n"
-    assert len(office.control_loop.feed) == 0
+    assert len(admin.control_loop.feed) == 0
 
 
-async def test_a_reader_that_takes_nothing_is_cut(start_office: StartOffice) -> None:
-    office = await start_office(streams=EventStreams(write_timeout_s=0.05))
-    reader, writer = await asyncio.open_connection("127.0.0.1", int(office.url.rsplit(":", 1)[1]), limit=1024)
+async def test_a_reader_that_takes_nothing_is_cut(start_admin: StartAdmin) -> None:
+    admin = await start_admin(streams=EventStreams(write_timeout_s=0.05))
+    reader, writer = await asyncio.open_connection("127.0.0.1", int(admin.url.rsplit(":", 1)[1]), limit=1024)
     writer.write(b"GET /v1/events HTTP/1.1\r\nHost: localhost\r\n\r\n")
     await reader.readuntil(b": connected\n\n")
     writer.transport.pause_reading()
-    while len(office.control_loop.feed):
-        office.control_loop.feed.publish({"seq": 1, "type": "tick", "text": "x" * 1_000_000})
+    while len(admin.control_loop.feed):
+        admin.control_loop.feed.publish({"seq": 1, "type": "tick", "text": "x" * 1_000_000})
         await asyncio.sleep(0)
     writer.transport.abort()
-    assert len(office.control_loop.feed) == 0
+    assert len(admin.control_loop.feed) == 0
 
 
-async def test_a_reader_that_left_is_forgotten(start_office: StartOffice) -> None:
+async def test_a_reader_that_left_is_forgotten(start_admin: StartAdmin) -> None:
     streams = EventStreams(heartbeat_s=0.01)
-    office = await start_office(streams=streams)
-    async with office.session.get(office.url + "/v1/events") as response:
+    admin = await start_admin(streams=streams)
+    async with admin.session.get(admin.url + "/v1/events") as response:
         await response.content.readuntil(b"\n\n")
         assert len(streams) == 1
         response.close()
-    while len(office.control_loop.feed):
+    while len(admin.control_loop.feed):
         await asyncio.sleep(0)
     assert len(streams) == 0
 
 
-async def test_the_number_of_streams_is_limited(office: Office) -> None:
-    responses = [await office.session.get(office.url + "/v1/events") for _ in range(STREAMS_MAX)]
-    assert await office.refused("GET", "/v1/events") == (503, "streams_exhausted")
+async def test_the_number_of_streams_is_limited(admin: AdminHarness) -> None:
+    responses = [await admin.session.get(admin.url + "/v1/events") for _ in range(STREAMS_MAX)]
+    assert await admin.refused("GET", "/v1/events") == (503, "streams_exhausted")
     for response in responses:
         response.close()
 
 
-async def test_a_shutdown_ends_the_streams(office: Office) -> None:
-    async with office.session.get(office.url + "/v1/events") as response:
+async def test_a_shutdown_ends_the_streams(admin: AdminHarness) -> None:
+    async with admin.session.get(admin.url + "/v1/events") as response:
         await response.content.readuntil(b"\n\n")
-        await office.application.shutdown()
+        await admin.application.shutdown()
         assert await response.content.read() == b": heartbeat\n\n"

@@ -63,15 +63,17 @@ def filled(path: str, version: str) -> str:
 
 
 @pytest.fixture
-async def house(life: ControlHarness, tmp_path: Any) -> AsyncIterator[RunningControl]:
-    plain = {**life.settings.model_dump(), "alerts": {"tokens": [{"name": "am", "sha256": "0" * 64}]}}
-    told = type(life.settings).model_validate(plain)
-    life.control_loop.addons, further = build_addons(AddonDeps(life.control_loop, life.operations, told, tmp_path, ()))
-    application = app.build(life.queries, life.operations, told, further)
+async def running(control: ControlHarness, tmp_path: Any) -> AsyncIterator[RunningControl]:
+    plain = {**control.settings.model_dump(), "alerts": {"tokens": [{"name": "am", "sha256": "0" * 64}]}}
+    told = type(control.settings).model_validate(plain)
+    control.control_loop.addons, further = build_addons(
+        AddonDeps(control.control_loop, control.operations, told, tmp_path, ())
+    )
+    application = app.build(control.queries, control.operations, told, further)
     async with serving(application) as url, aiohttp.ClientSession() as session:
         yield RunningControl(application[app.OPERATIONS], url, session)
-    for office in life.control_loop.addons:
-        await office.close()
+    for addon in control.control_loop.addons:
+        await addon.close()
 
 
 def problem(headers: Any, body: bytes, status: int) -> dict[str, Any]:
@@ -84,14 +86,14 @@ def problem(headers: Any, body: bytes, status: int) -> dict[str, Any]:
     return told
 
 
-async def test_a_wrong_method_is_405_with_what_is_possible(house: RunningControl) -> None:
-    paths = house.paths()
+async def test_a_wrong_method_is_405_with_what_is_possible(running: RunningControl) -> None:
+    paths = running.paths()
     assert len(paths) > 40
     for path, methods in paths.items():
         for method in ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "PURGE"):
             if method in methods:
                 continue
-            status, headers, body = await house.call(method, path)
+            status, headers, body = await running.call(method, path)
             assert (method, path, status, headers["Allow"]) == (method, path, 405, ", ".join(sorted(methods)))
             if method != "HEAD":
                 assert problem(headers, body, 405)["code"] == "method_not_allowed"
@@ -100,16 +102,16 @@ async def test_a_wrong_method_is_405_with_what_is_possible(house: RunningControl
 @pytest.mark.parametrize("path", ["/nothing", "/v1", "/v1/", "/v1/services", "/v1/services/svc/nothing", "/v1/status/",
                                   "//", "/%2e%2e/v1/status", "/v1/versions/", "/v1//status", "/v2/status",
                                   "/decidex"])  # fmt: skip
-async def test_an_unknown_path_is_404(house: RunningControl, path: str) -> None:
+async def test_an_unknown_path_is_404(running: RunningControl, path: str) -> None:
     for method in ("GET", "POST", "DELETE", "OPTIONS"):
-        status, headers, body = await house.call(method, path)
+        status, headers, body = await running.call(method, path)
         assert (method, status, problem(headers, body, 404)["code"]) == (method, 404, "path_unknown")
 
 
-async def test_every_answer_has_its_fields(house: RunningControl) -> None:
-    for path, methods in house.paths().items():
+async def test_every_answer_has_its_fields(running: RunningControl) -> None:
+    for path, methods in running.paths().items():
         for method in (*methods, "OPTIONS"):
-            status, headers, _ = await house.call(method, path, headers={"X-Request-ID": "r-1"}, data=b"")
+            status, headers, _ = await running.call(method, path, headers={"X-Request-ID": "r-1"}, data=b"")
             found = {
                 name: headers.get(name)
                 for name in ("Server", "Cache-Control", "X-Content-Type-Options", "X-Request-ID")
@@ -153,12 +155,12 @@ WRONG_BODIES = {
 
 
 @pytest.mark.parametrize("name", WRONG_BODIES)
-async def test_a_wrong_text_is_a_400_on_every_route_with_a_body(house: RunningControl, name: str) -> None:
+async def test_a_wrong_text_is_a_400_on_every_route_with_a_body(running: RunningControl, name: str) -> None:
     hooks = {"Authorization": "Bearer x"}
-    for method, path, _ in house.with_bodies():
+    for method, path, _ in running.with_bodies():
         if "/hooks/" in path:
             continue  # who may send alerts is asked before; test_hooks has them
-        status, headers, body = await house.call(
+        status, headers, body = await running.call(
             method, path, data=WRONG_BODIES[name], headers={"Content-Type": "application/json", **hooks}
         )
         told = problem(headers, body, 400)
@@ -169,9 +171,9 @@ async def test_a_wrong_text_is_a_400_on_every_route_with_a_body(house: RunningCo
         assert len(body) < 10_000
 
 
-async def test_a_value_of_another_type_is_refused_by_every_member(house: RunningControl) -> None:
+async def test_a_value_of_another_type_is_refused_by_every_member(running: RunningControl) -> None:
     tried = 0
-    for method, path, model in house.with_bodies():
+    for method, path, model in running.with_bodies():
         if "/hooks/" in path:
             continue
         schema = model.model_json_schema()
@@ -181,7 +183,7 @@ async def test_a_value_of_another_type_is_refused_by_every_member(house: Running
                 if fits(value, kinds):
                     continue
                 tried += 1
-                status, headers, body = await house.call(method, path, json={name: value})
+                status, headers, body = await running.call(method, path, json={name: value})
                 told = problem(headers, body, 400)
                 assert (path, name, status) == (path, name, 400)
                 assert any(item["place"].startswith(f"body.{name}") for item in told["errors"]), (
@@ -220,26 +222,26 @@ def fits(value: Any, kinds: set[str]) -> bool:
     [{}, {"Content-Type": "text/plain"}, {"Content-Type": "application/json; charset=utf-16"},
      {"Content-Type": "application/json", "Content-Encoding": "gzip"}, {"Content-Type": "multipart/form-data; boundary=x"}],
 )  # fmt: skip
-async def test_another_content_type_is_a_415(house: RunningControl, fields: dict[str, str]) -> None:
-    for method, path, _ in house.with_bodies():
+async def test_another_content_type_is_a_415(running: RunningControl, fields: dict[str, str]) -> None:
+    for method, path, _ in running.with_bodies():
         if "/hooks/" not in path:
-            status, headers, body = await house.call(
+            status, headers, body = await running.call(
                 method, path, data=b"{}", headers=fields, skip_auto_headers=["Content-Type"]
             )
             assert (path, status, problem(headers, body, 415)["status"]) == (path, 415, 415)
 
 
-async def test_odd_queries_and_fields_are_refused_in_time(house: RunningControl) -> None:
+async def test_odd_queries_and_fields_are_refused_in_time(running: RunningControl) -> None:
     many = "&".join(f"a{number}=1" for number in range(900))
-    for path, methods in house.paths().items():
+    for path, methods in running.paths().items():
         if "GET" in methods and not path.startswith("/decide/") and path != "/v1/events":
             for query in (many, "a=1&" * 1900, "&" * 4000, "limit=1&" * 900):
-                status, headers, body = await house.call("GET", f"{path}?{query}")
+                status, headers, body = await running.call("GET", f"{path}?{query}")
                 assert (path, status, problem(headers, body, 400)["status"]) == (path, 400, 400)
     for name in ("If-Match", "Idempotency-Key"):
         for value in ("x" * 8000, '"' + "9" * 400 + '"', "\xe4"):
             how = {"headers": {name: value}, "json": {}}
-            status, headers, body = await house.call("POST", "/v1/services/svc/freeze", **how)
+            status, headers, body = await running.call("POST", "/v1/services/svc/freeze", **how)
             if (name, value[0]) != ("Idempotency-Key", '"'):
                 assert (name, status) == (name, 400)
                 problem(headers, body, 400)
@@ -251,7 +253,7 @@ async def test_odd_queries_and_fields_are_refused_in_time(house: RunningControl)
      ("application/json, text/html;q=0", False), ("text/html;q=0.1", True), ("text/htmlx", False), ("text/*", False)],
 )  # fmt: skip
 async def test_a_link_that_is_refused_is_a_page_for_browsers_only(
-    house: RunningControl, accept: str | None, page: bool
+    running: RunningControl, accept: str | None, page: bool
 ) -> None:
     headers = {"Accept": accept} if accept else {}
     for method, path, expected in (
@@ -262,7 +264,7 @@ async def test_a_link_that_is_refused_is_a_page_for_browsers_only(
         ("PUT", LINK, 405),
         ("GET", LINK.replace("/approve/", "/%00/"), 404),
     ):
-        status, fields, body = await house.call(method, path, headers=headers)
+        status, fields, body = await running.call(method, path, headers=headers)
         assert (path, status) == (path, expected)
         if page:
             assert fields["Content-Type"] == "text/html; charset=utf-8"
@@ -270,13 +272,13 @@ async def test_a_link_that_is_refused_is_a_page_for_browsers_only(
         else:
             problem(fields, body, expected)
         assert ("Allow" in fields) == (expected == 405)
-    status, fields, body = await house.call("GET", LINK, headers={"Host": "evil.example", **headers})
+    status, fields, body = await running.call("GET", LINK, headers={"Host": "evil.example", **headers})
     assert (status, b"<html" in body) == (421, page)
-    status, fields, body = await house.call("GET", "/v1/nothing", headers=headers)
+    status, fields, body = await running.call("GET", "/v1/nothing", headers=headers)
     assert problem(fields, body, 404)["code"] == "path_unknown"
 
 
-async def test_the_loop_goes_on_while_a_large_body_is_read(house: RunningControl) -> None:
+async def test_the_loop_goes_on_while_a_large_body_is_read(running: RunningControl) -> None:
     """What is read beside the loop lets others be answered meanwhile: counted in turns of the loop, not in time."""
     turns = 0
 
@@ -288,7 +290,7 @@ async def test_the_loop_goes_on_while_a_large_body_is_read(house: RunningControl
 
     counting = asyncio.create_task(turn())
     cases = b'{"cases": [' + b",".join([b'{"x":[1,1,1,1,1]}'] * 10_000) + b"]}"
-    status, headers, body = await house.call(
+    status, headers, body = await running.call(
         "POST", "/v1/services/svc/cases", data=cases, headers={"Content-Type": "application/json"}
     )
     counting.cancel()

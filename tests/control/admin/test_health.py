@@ -4,19 +4,19 @@ from __future__ import annotations
 
 import pytest
 
-from tests.control.conftest import Office
+from tests.control.conftest import AdminHarness
 
 
-async def test_the_front_page_points_to_the_api(office: Office) -> None:
-    status, headers, page = await office.call("GET", "/")
+async def test_the_front_page_points_to_the_api(admin: AdminHarness) -> None:
+    status, headers, page = await admin.call("GET", "/")
     assert (status, headers["Content-Type"]) == (200, "text/html; charset=utf-8")
     assert 'href="/v1/status"' in page
     assert 'href="/v1/openapi.json"' in page
 
 
-async def test_ready_lists_its_checks(office: Office) -> None:
-    office.control_loop.service |= {"way_back": False, "no_way_back": "quarantined"}
-    status, _, document = await office.call("GET", "/readyz?verbose")
+async def test_ready_lists_its_checks(admin: AdminHarness) -> None:
+    admin.control_loop.service |= {"way_back": False, "no_way_back": "quarantined"}
+    status, _, document = await admin.call("GET", "/readyz?verbose")
     assert (status, document) == (
         200,
         {
@@ -31,12 +31,12 @@ async def test_ready_lists_its_checks(office: Office) -> None:
 
 
 @pytest.mark.parametrize("broken", ["no worker", "draining", "no active"])
-async def test_not_ready(office: Office, broken: str) -> None:
-    for worker in office.control_loop.workers:
+async def test_not_ready(admin: AdminHarness, broken: str) -> None:
+    for worker in admin.control_loop.workers:
         worker["up"] = broken != "no worker"
         worker["draining"] = broken == "draining"
     if broken == "no active":
-        office.control_loop.service["active"] = None
-    status, _, document = await office.call("GET", "/readyz")
+        admin.control_loop.service["active"] = None
+    status, _, document = await admin.call("GET", "/readyz")
     assert (status, document["ready"]) == (503, False)
-    assert (await office.call("GET", "/livez"))[0] == 200
+    assert (await admin.call("GET", "/livez"))[0] == 200

@@ -11,7 +11,7 @@ import pytest
 from router.control.admin import app, http_protocol
 from router.control.admin.http_protocol import Malformed, reason
 from router.settings.sections.admin import Admin
-from tests.control.conftest import Office, StartOffice, token
+from tests.control.conftest import AdminHarness, StartAdmin, token
 
 HOST = b"Host: localhost\r\n"
 POST = b"POST /v1/services/fraud/freeze HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
@@ -52,9 +52,9 @@ TWINS = {
 }  # fmt: skip
 
 
-async def exchange(office: Office, raw: bytes) -> bytes:
+async def exchange(admin: AdminHarness, raw: bytes) -> bytes:
     """Return everything that comes back until the end; our side closes after the request."""
-    reader, writer = await asyncio.open_connection("127.0.0.1", int(office.url.rpartition(":")[2]))
+    reader, writer = await asyncio.open_connection("127.0.0.1", int(admin.url.rpartition(":")[2]))
     writer.write(raw)
     try:
         head = await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), 10)
@@ -71,9 +71,9 @@ def say_everything(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.parametrize("name", MALFORMED)
-async def test_what_is_no_request(office: Office, name: str, caplog: pytest.LogCaptureFixture) -> None:
+async def test_what_is_no_request(admin: AdminHarness, name: str, caplog: pytest.LogCaptureFixture) -> None:
     raw, status = MALFORMED[name]
-    answer = await exchange(office, raw)
+    answer = await exchange(admin, raw)
     head, _, body = answer.partition(b"\r\n\r\n")
     assert int(head.split()[1]) == status
     assert b"\r\nContent-Type: application/problem+json" in head
@@ -86,14 +86,14 @@ async def test_what_is_no_request(office: Office, name: str, caplog: pytest.LogC
     assert len(caplog.records) <= 1
     for record in caplog.records:
         assert (record.levelname, record.exc_info, record.getMessage().isprintable()) == ("WARNING", None, True)
-    assert office.control_loop.calls == []
-    assert (await office.call("GET", "/livez"))[0] == 200
+    assert admin.control_loop.calls == []
+    assert (await admin.call("GET", "/livez"))[0] == 200
 
 
 @pytest.mark.parametrize("name", TWINS)
-async def test_what_is_odd_but_right(office: Office, name: str, caplog: pytest.LogCaptureFixture) -> None:
+async def test_what_is_odd_but_right(admin: AdminHarness, name: str, caplog: pytest.LogCaptureFixture) -> None:
     raw, status = TWINS[name]
-    assert int((await exchange(office, raw)).split()[1]) == status
+    assert int((await exchange(admin, raw)).split()[1]) == status
     assert caplog.records == []
 
 
@@ -116,9 +116,9 @@ TOKEN = b"Authorization: Bearer ann-secret\r\n"
         (FREEZE + HOST + TOKEN + WAITS + b"Transfer-Encoding: chunked\r\n\r\n", 100),
     ],
 )
-async def test_no_body_is_asked_for_that_nobody_would_read(start_office: StartOffice, raw: bytes, status: int) -> None:
-    office = await start_office(Admin(tokens=(token("ann", "admin"),)))
-    assert int((await exchange(office, raw)).split()[1]) == status
+async def test_no_body_is_asked_for_that_nobody_would_read(start_admin: StartAdmin, raw: bytes, status: int) -> None:
+    admin = await start_admin(Admin(tokens=(token("ann", "admin"),)))
+    assert int((await exchange(admin, raw)).split()[1]) == status
 
 
 @pytest.mark.parametrize(
@@ -136,15 +136,15 @@ async def test_no_body_is_asked_for_that_nobody_would_read(start_office: StartOf
         ),
     ],
 )
-async def test_a_request_that_could_be_read_in_two_ways(office: Office, fields: bytes, status: int) -> None:
-    assert int((await exchange(office, POST + fields)).split()[1]) == status
+async def test_a_request_that_could_be_read_in_two_ways(admin: AdminHarness, fields: bytes, status: int) -> None:
+    assert int((await exchange(admin, POST + fields)).split()[1]) == status
 
 
 @pytest.mark.parametrize("raw", [b"POST /livez HTTP/1.1\r\n", b"GET /v1/nothing HTTP/1.1\r\n"])
 async def test_a_bad_chunk_that_nobody_reads_is_no_traceback(
-    office: Office, raw: bytes, caplog: pytest.LogCaptureFixture
+    admin: AdminHarness, raw: bytes, caplog: pytest.LogCaptureFixture
 ) -> None:
-    reader, writer = await asyncio.open_connection("127.0.0.1", int(office.url.rpartition(":")[2]))
+    reader, writer = await asyncio.open_connection("127.0.0.1", int(admin.url.rpartition(":")[2]))
     writer.write(raw + HOST + b"Transfer-Encoding: chunked\r\n\r\n")
     await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), 10)
     writer.write(b"zz\r\n")
@@ -155,11 +155,11 @@ async def test_a_bad_chunk_that_nobody_reads_is_no_traceback(
 
 
 async def test_who_leaves_in_the_middle_of_a_body_is_no_traceback(
-    office: Office, caplog: pytest.LogCaptureFixture
+    admin: AdminHarness, caplog: pytest.LogCaptureFixture
 ) -> None:
-    _, writer = await asyncio.open_connection("127.0.0.1", int(office.url.rpartition(":")[2]))
+    _, writer = await asyncio.open_connection("127.0.0.1", int(admin.url.rpartition(":")[2]))
     writer.write(POST + b"Content-Length: 100\r\n\r\n{")
-    door = office.application[app.DOOR]
+    door = admin.application[app.DOOR]
     async with asyncio.timeout(5):
         while len(door) != 1 or door._waiting:
             await asyncio.sleep(0)
@@ -170,19 +170,19 @@ async def test_who_leaves_in_the_middle_of_a_body_is_no_traceback(
     for _ in range(10):
         await asyncio.sleep(0)
     assert [record for record in caplog.records if record.exc_info] == []
-    assert office.control_loop.calls == []
+    assert admin.control_loop.calls == []
 
 
 async def test_many_are_one_line_and_a_count(
-    start_office: StartOffice, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+    start_admin: StartAdmin, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(http_protocol, "LOG_EVERY_S", 3600.0)
-    office = await start_office()
+    admin = await start_admin()
     for _ in range(20):
-        await exchange(office, b"\x1b[31m\r\n\r\n")
+        await exchange(admin, b"\x1b[31m\r\n\r\n")
     assert len(caplog.records) == 1
     assert "admin port: 1 malformed requests since the last such line, the last from 127.0.0.1: " in caplog.text
-    _, _, figures = await office.call("GET", "/metrics")
+    _, _, figures = await admin.call("GET", "/metrics")
     assert 'rollback_router_admin_refused_total{why="malformed"} 20.0\n' in figures
 
 

@@ -8,7 +8,7 @@ from aiohttp import web
 
 from router.control.admin.openapi import template
 from tests.control import fake_controller
-from tests.control.conftest import Office
+from tests.control.conftest import AdminHarness
 
 CHANGES = {
     "deploy": "Deploy", "promote": "Promote", "rollback": "RollbackBody", "switch": "Switch", "retire": "Retire",
@@ -27,15 +27,15 @@ def registered() -> set[tuple[str, str]]:
     }
 
 
-async def test_every_registered_route_is_described_and_no_other(office: Office) -> None:
-    status, _, document = await office.call("GET", "/v1/openapi.json")
+async def test_every_registered_route_is_described_and_no_other(admin: AdminHarness) -> None:
+    status, _, document = await admin.call("GET", "/v1/openapi.json")
     assert (status, document["openapi"]) == (200, "3.1.0")
     assert {(method, path) for path, item in document["paths"].items() for method in item} == registered()
     assert len(registered()) == 21
 
 
-async def test_bodies_are_described_by_the_models_that_check_them(office: Office) -> None:
-    _, _, document = await office.call("GET", "/v1/openapi.json")
+async def test_bodies_are_described_by_the_models_that_check_them(admin: AdminHarness) -> None:
+    _, _, document = await admin.call("GET", "/v1/openapi.json")
     described = {
         path.rsplit("/", 1)[-1]: operation["requestBody"]["content"]["application/json"]["schema"]["$ref"]
         for path, item in document["paths"].items()
@@ -47,8 +47,8 @@ async def test_bodies_are_described_by_the_models_that_check_them(office: Office
     assert document["components"]["schemas"]["Deploy"]["additionalProperties"] is False
 
 
-async def test_the_document_is_closed_and_its_parameters_are_those_of_its_paths(office: Office) -> None:
-    _, _, document = await office.call("GET", "/v1/openapi.json")
+async def test_the_document_is_closed_and_its_parameters_are_those_of_its_paths(admin: AdminHarness) -> None:
+    _, _, document = await admin.call("GET", "/v1/openapi.json")
     references = set(re.findall(r"#/components/schemas/(\w+)", str(document)))
     assert references <= set(document["components"]["schemas"])
     ids = [operation["operationId"] for item in document["paths"].values() for operation in item.values()]

@@ -9,56 +9,56 @@ import pytest
 
 from router.errors import OperatorError
 from router.settings.sections.admin import Admin
-from tests.control.conftest import Office, StartOffice
+from tests.control.conftest import AdminHarness, StartAdmin
 
 
 @pytest.mark.parametrize("value", ["16777218", 'W/"1"', '"1", "2"', '"x"', '""'])
-async def test_an_if_match_that_is_no_generation_is_refused(office: Office, value: str) -> None:
+async def test_an_if_match_that_is_no_generation_is_refused(admin: AdminHarness, value: str) -> None:
     how = {"headers": {"If-Match": value}, "json": {}}
-    assert await office.refused("POST", "/v1/services/fraud/rollback", **how) == (400, "request_invalid")
-    assert office.control_loop.calls == []
+    assert await admin.refused("POST", "/v1/services/fraud/rollback", **how) == (400, "request_invalid")
+    assert admin.control_loop.calls == []
 
 
-async def test_the_same_key_gives_the_same_answer_without_a_second_change(office: Office) -> None:
+async def test_the_same_key_gives_the_same_answer_without_a_second_change(admin: AdminHarness) -> None:
     how = {"headers": {"Idempotency-Key": "k1"}, "json": {"reason": "bad"}}
-    first = await office.call("POST", "/v1/services/fraud/rollback", **how)
-    second = await office.call("POST", "/v1/services/fraud/rollback", **how)
+    first = await admin.call("POST", "/v1/services/fraud/rollback", **how)
+    second = await admin.call("POST", "/v1/services/fraud/rollback", **how)
     assert (first[0], first[2]) == (second[0], second[2])
     assert ("Idempotency-Replayed" in first[1], second[1]["Idempotency-Replayed"]) == (False, "true")
-    assert len(office.control_loop.calls) == 1
+    assert len(admin.control_loop.calls) == 1
     other = {"headers": {"Idempotency-Key": "k1"}, "json": {"reason": "other"}}
-    assert await office.refused("POST", "/v1/services/fraud/rollback", **other) == (422, "idempotency_key_reused")
+    assert await admin.refused("POST", "/v1/services/fraud/rollback", **other) == (422, "idempotency_key_reused")
 
 
-async def test_a_second_request_with_the_key_waits_for_the_first(office: Office) -> None:
-    office.control_loop.gate = asyncio.Event()
+async def test_a_second_request_with_the_key_waits_for_the_first(admin: AdminHarness) -> None:
+    admin.control_loop.gate = asyncio.Event()
     how = {"headers": {"Idempotency-Key": "k1"}, "json": {}}
-    both = asyncio.gather(*(office.call("POST", "/v1/services/fraud/rollback", **how) for _ in range(2)))
-    while not office.control_loop.calls:
+    both = asyncio.gather(*(admin.call("POST", "/v1/services/fraud/rollback", **how) for _ in range(2)))
+    while not admin.control_loop.calls:
         await asyncio.sleep(0)
-    office.control_loop.gate.set()
+    admin.control_loop.gate.set()
     first, second = await both
     assert (first[0], first[2]) == (second[0], second[2])
-    assert len(office.control_loop.calls) == 1
+    assert len(admin.control_loop.calls) == 1
 
 
-async def test_a_refusal_is_remembered_and_a_failure_of_ours_is_not(office: Office) -> None:
+async def test_a_refusal_is_remembered_and_a_failure_of_ours_is_not(admin: AdminHarness) -> None:
     how = {"headers": {"Idempotency-Key": "k1"}, "json": {}}
-    office.control_loop.refusal = OperatorError(503, "journal_unavailable", "disk full")
-    assert await office.refused("POST", "/v1/services/fraud/rollback", **how) == (503, "journal_unavailable")
-    office.control_loop.refusal = OperatorError(409, "no_standby", "nothing to go back to")
+    admin.control_loop.refusal = OperatorError(503, "journal_unavailable", "disk full")
+    assert await admin.refused("POST", "/v1/services/fraud/rollback", **how) == (503, "journal_unavailable")
+    admin.control_loop.refusal = OperatorError(409, "no_standby", "nothing to go back to")
     for _ in range(2):
-        assert await office.refused("POST", "/v1/services/fraud/rollback", **how) == (409, "no_standby")
-    assert len(office.control_loop.calls) == 2
+        assert await admin.refused("POST", "/v1/services/fraud/rollback", **how) == (409, "no_standby")
+    assert len(admin.control_loop.calls) == 2
 
 
 @pytest.mark.parametrize(
     "query", ["dry_run=perhaps", "dryrun=true", "dry_run=true&dry_run=false", "dry_run="], ids=lambda query: query
 )
-async def test_a_bad_query_changes_nothing(office: Office, query: str) -> None:
+async def test_a_bad_query_changes_nothing(admin: AdminHarness, query: str) -> None:
     path = f"/v1/services/fraud/freeze?{query}"
-    assert await office.refused("POST", path, json={}) == (400, "request_invalid")
-    assert office.control_loop.calls == []
+    assert await admin.refused("POST", path, json={}) == (400, "request_invalid")
+    assert admin.control_loop.calls == []
 
 
 @pytest.mark.parametrize(
@@ -71,19 +71,19 @@ async def test_a_bad_query_changes_nothing(office: Office, query: str) -> None:
         pytest.param({"Content-Type": ""}, id="none"),
     ],
 )
-async def test_other_content_types_are_415(office: Office, headers: dict[str, str]) -> None:
+async def test_other_content_types_are_415(admin: AdminHarness, headers: dict[str, str]) -> None:
     how = {"data": b"{}", "headers": headers}
-    assert await office.refused("POST", "/v1/services/fraud/freeze", **how) == (415, "content_type")
-    assert office.control_loop.calls == []
+    assert await admin.refused("POST", "/v1/services/fraud/freeze", **how) == (415, "content_type")
+    assert admin.control_loop.calls == []
 
 
-async def test_a_compressed_body_is_415(office: Office) -> None:
+async def test_a_compressed_body_is_415(admin: AdminHarness) -> None:
     how = {"json": {}, "headers": {"Content-Encoding": "gzip"}}
-    assert await office.refused("POST", "/v1/services/fraud/freeze", **how) == (415, "content_encoding")
+    assert await admin.refused("POST", "/v1/services/fraud/freeze", **how) == (415, "content_encoding")
 
 
-async def test_a_body_above_the_limit_is_413_announced_or_not(start_office: StartOffice) -> None:
-    office = await start_office(Admin(body_bytes_max=100))
+async def test_a_body_above_the_limit_is_413_announced_or_not(start_admin: StartAdmin) -> None:
+    admin = await start_admin(Admin(body_bytes_max=100))
     headers = {"Content-Type": "application/json"}
 
     async def unannounced() -> Any:
@@ -92,5 +92,5 @@ async def test_a_body_above_the_limit_is_413_announced_or_not(start_office: Star
 
     for data in (b" " * 101, unannounced()):
         how = {"data": data, "headers": headers}
-        assert await office.refused("POST", "/v1/services/fraud/freeze", **how) == (413, "body_too_large")
-    assert office.control_loop.calls == []
+        assert await admin.refused("POST", "/v1/services/fraud/freeze", **how) == (413, "body_too_large")
+    assert admin.control_loop.calls == []

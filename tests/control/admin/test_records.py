@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from tests.control.conftest import Office
+from tests.control.conftest import AdminHarness
 
 
 @pytest.mark.parametrize(
@@ -17,15 +17,15 @@ from tests.control.conftest import Office
                      {"after": 7, "limit": 2, "service": "fraud"}, id="journal, query"),
     ],
 )  # fmt: skip
-async def test_reading(office: Office, path: str, verb: str, asked: dict[str, Any]) -> None:
-    status, headers, document = await office.call("GET", path)
+async def test_reading(admin: AdminHarness, path: str, verb: str, asked: dict[str, Any]) -> None:
+    status, headers, document = await admin.call("GET", path)
     assert (status, headers["Content-Type"]) == (200, "application/json")
-    assert office.control_loop.calls == [(verb, asked)]
+    assert admin.control_loop.calls == [(verb, asked)]
     assert isinstance(document, dict)
 
 
 @pytest.mark.parametrize(
     "query", ["after=-1", "limit=0", "limit=1001", "after=x", f"after={1 << 63}", "service=%0d%0a"]
 )
-async def test_a_bad_journal_query(office: Office, query: str) -> None:
-    assert await office.refused("GET", f"/v1/journal?{query}") == (400, "request_invalid")
+async def test_a_bad_journal_query(admin: AdminHarness, query: str) -> None:
+    assert await admin.refused("GET", f"/v1/journal?{query}") == (400, "request_invalid")

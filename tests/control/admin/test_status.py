@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from tests.control.conftest import Office
+from tests.control.conftest import AdminHarness
 
 
 @pytest.mark.parametrize(
@@ -17,8 +17,8 @@ from tests.control.conftest import Office
         pytest.param("/v1/services/fraud/explain", "explain", {"service": "fraud"}, id="explain"),
     ],
 )  # fmt: skip
-async def test_reading(office: Office, path: str, verb: str, asked: dict[str, Any]) -> None:
-    status, headers, document = await office.call("GET", path)
+async def test_reading(admin: AdminHarness, path: str, verb: str, asked: dict[str, Any]) -> None:
+    status, headers, document = await admin.call("GET", path)
     assert (status, headers["Content-Type"]) == (200, "application/json")
-    assert office.control_loop.calls == [(verb, asked)]
+    assert admin.control_loop.calls == [(verb, asked)]
     assert isinstance(document, dict)

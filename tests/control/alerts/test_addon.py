@@ -15,29 +15,29 @@ from router.rollout.alerts.alert import RawAlert
 from router.rollout.model import entry as kinds
 from router.rollout.model.entry import Entry
 from router.runtime import clock
-from tests.control.hook_harness import OPEN, QUALITY, TOKEN, HookHouse, firing, hook_house, told, webhook
+from tests.control.hook_harness import OPEN, QUALITY, TOKEN, HookHarness, firing, hook_harness, told, webhook
 
 AM = "/v1/hooks/alertmanager"
 
 
-async def results(house: HookHouse, *alerts: dict[str, Any]) -> list[str]:
-    status, document = await house.post(AM, webhook(*alerts))
+async def results(hooks: HookHarness, *alerts: dict[str, Any]) -> list[str]:
+    status, document = await hooks.post(AM, webhook(*alerts))
     assert status == 200, document
     return [alert["result"] for alert in document["alerts"]]
 
 
-async def entries(house: HookHouse, kind: str) -> list[Any]:
-    return [entry for entry in (await house.get("/v1/journal?limit=1000"))["entries"] if entry["type"] == kind]
+async def entries(hooks: HookHarness, kind: str) -> list[Any]:
+    return [entry for entry in (await hooks.get("/v1/journal?limit=1000"))["entries"] if entry["type"] == kind]
 
 
 async def test_a_quality_alert_rolls_the_active_version_back(tmp_path: Path) -> None:
-    async with hook_house(tmp_path) as house:
-        house.warm()
-        assert await results(house, firing()) == ["counts"]
-        house.life.tick(1)
-        assert house.life.states() == {"v1": "draining", "v2": "active"}
-        await house.life.until_idle()
-        (rolled,) = await entries(house, kinds.ROLLED_BACK)
+    async with hook_harness(tmp_path) as hooks:
+        hooks.warm()
+        assert await results(hooks, firing()) == ["counts"]
+        hooks.control.tick(1)
+        assert hooks.control.states() == {"v1": "draining", "v2": "active"}
+        await hooks.control.until_idle()
+        (rolled,) = await entries(hooks, kinds.ROLLED_BACK)
         trigger = rolled["data"]["trigger"]
         assert (trigger["kind"], trigger["detail"], trigger["value"], trigger["limit"]) == (
             "quality",
@@ -47,27 +47,27 @@ async def test_a_quality_alert_rolls_the_active_version_back(tmp_path: Path) -> 
         )
         assert rolled["data"]["reason"] == "alert Drift: PSI 0.41 > 0.25"
         assert list(rolled["data"]["quarantine"]) == ["v1"]
-        (alert,) = await entries(house, kinds.ALERT)
+        (alert,) = await entries(hooks, kinds.ALERT)
         assert alert["actor"] == "am"
         assert alert["data"]["fate"] == "counts"
         assert alert["seq"] < rolled["seq"]
 
 
 async def test_it_acts_once_and_stands_against_nobody_else(tmp_path: Path) -> None:
-    async with hook_house(tmp_path) as house:
-        house.warm()
+    async with hook_harness(tmp_path) as hooks:
+        hooks.warm()
         alert = firing()
-        assert await results(house, alert) == ["counts"]
-        house.life.tick(1)
-        assert await results(house, alert) == ["duplicate"]
-        house.life.probe("v2", times=3)
-        house.life.tick(20)
-        assert house.life.states() == {"v1": "retired", "v2": "active"}
-        assert len(await entries(house, kinds.ALERT)) == 1
+        assert await results(hooks, alert) == ["counts"]
+        hooks.control.tick(1)
+        assert await results(hooks, alert) == ["duplicate"]
+        hooks.control.probe("v2", times=3)
+        hooks.control.tick(20)
+        assert hooks.control.states() == {"v1": "retired", "v2": "active"}
+        assert len(await entries(hooks, kinds.ALERT)) == 1
         # The same disease while the other version is active: another start, and it counts; but there is no way back.
-        assert await results(house, firing()) == ["counts"]
-        house.life.tick(3)
-        assert house.life.service_controller.machine.blocked_reason is not None
+        assert await results(hooks, firing()) == ["counts"]
+        hooks.control.tick(3)
+        assert hooks.control.service_controller.machine.blocked_reason is not None
 
 
 def recorded() -> list[tuple[str, dict[str, Any], str]]:
@@ -84,71 +84,71 @@ def recorded() -> list[tuple[str, dict[str, Any], str]]:
 
 
 async def test_what_is_recorded_and_acts_not(tmp_path: Path) -> None:
-    async with hook_house(tmp_path) as house:
-        house.warm()
+    async with hook_harness(tmp_path) as hooks:
+        hooks.warm()
         kept = []
         for what, alert, result in recorded():
-            assert (what, await results(house, alert)) == (what, [result])
-            house.life.tick(12)
-            assert (what, house.life.states()) == (what, {"v1": "active", "v2": "standby"})
-            assert ("alert_unusable" in house.alarms()) == result.startswith("service_")
+            assert (what, await results(hooks, alert)) == (what, [result])
+            hooks.control.tick(12)
+            assert (what, hooks.control.states()) == (what, {"v1": "active", "v2": "standby"})
+            assert ("alert_unusable" in hooks.alarms()) == result.startswith("service_")
             kept += [] if result == "unmapped" or result.startswith("service_") else [result]
-        assert [entry["data"]["fate"] for entry in await entries(house, kinds.ALERT)] == kept
+        assert [entry["data"]["fate"] for entry in await entries(hooks, kinds.ALERT)] == kept
 
 
 async def test_resolved_ends_it_and_switches_nothing(tmp_path: Path) -> None:
-    async with hook_house(tmp_path) as house:  # the standby has not been probed: the gate holds
+    async with hook_harness(tmp_path) as hooks:  # the standby has not been probed: the gate holds
         alert = firing()
-        assert await results(house, alert) == ["counts"]
-        house.life.tick(3)
-        assert house.life.service_controller.machine.blocked_reason is not None
-        said = (await house.get("/v1/services/svc"))["alerts"]
+        assert await results(hooks, alert) == ["counts"]
+        hooks.control.tick(3)
+        assert hooks.control.service_controller.machine.blocked_reason is not None
+        said = (await hooks.get("/v1/services/svc"))["alerts"]
         assert [(found["name"], found["status"]) for found in said] == [("Drift", "firing")]
-        assert await results(house, {**alert, "status": "resolved"}) == ["resolved"]
-        house.warm()
-        house.life.tick(20)
-        assert house.life.states() == {"v1": "active", "v2": "standby"}
-        assert (await house.get("/v1/services/svc"))["alerts"] == []
-        assert await results(house, {**alert, "status": "resolved"}, alert) == ["duplicate", "duplicate"]
+        assert await results(hooks, {**alert, "status": "resolved"}) == ["resolved"]
+        hooks.warm()
+        hooks.control.tick(20)
+        assert hooks.control.states() == {"v1": "active", "v2": "standby"}
+        assert (await hooks.get("/v1/services/svc"))["alerts"] == []
+        assert await results(hooks, {**alert, "status": "resolved"}, alert) == ["duplicate", "duplicate"]
 
 
 async def test_a_held_alert_acts_once_the_gate_opens(tmp_path: Path) -> None:
-    async with hook_house(tmp_path) as house:
-        assert await results(house, firing()) == ["counts"]
-        house.life.tick(12)
-        assert house.life.states() == {"v1": "active", "v2": "standby"}
-        house.life.probe("v2", times=3)
-        house.life.tick(12)
-        assert house.life.states() == {"v1": "draining", "v2": "active"}
+    async with hook_harness(tmp_path) as hooks:
+        assert await results(hooks, firing()) == ["counts"]
+        hooks.control.tick(12)
+        assert hooks.control.states() == {"v1": "active", "v2": "standby"}
+        hooks.control.probe("v2", times=3)
+        hooks.control.tick(12)
+        assert hooks.control.states() == {"v1": "draining", "v2": "active"}
 
 
 async def test_a_freeze_holds_it(tmp_path: Path) -> None:
-    async with hook_house(tmp_path) as house:
-        house.warm()
-        await house.life.operations.freeze(service="svc", actor="ann", reason="look")
-        assert await results(house, firing()) == ["counts"]
-        house.life.tick(20)
-        assert house.life.states() == {"v1": "active", "v2": "standby"}
-        assert "automation_frozen" in house.alarms()
+    async with hook_harness(tmp_path) as hooks:
+        hooks.warm()
+        await hooks.control.operations.freeze(service="svc", actor="ann", reason="look")
+        assert await results(hooks, firing()) == ["counts"]
+        hooks.control.tick(20)
+        assert hooks.control.states() == {"v1": "active", "v2": "standby"}
+        assert "automation_frozen" in hooks.alarms()
 
 
 async def test_observe_only_says_so(tmp_path: Path) -> None:
-    async with hook_house(tmp_path, rules={"quality": {"action": "observe"}}) as house:
-        house.warm()
-        await results(house, firing())
-        house.life.tick(3)
-        assert house.life.states() == {"v1": "active", "v2": "standby"}
-        assert "would_roll_back" in house.alarms()
+    async with hook_harness(tmp_path, rules={"quality": {"action": "observe"}}) as hooks:
+        hooks.warm()
+        await results(hooks, firing())
+        hooks.control.tick(3)
+        assert hooks.control.states() == {"v1": "active", "v2": "standby"}
+        assert "would_roll_back" in hooks.alarms()
 
 
 async def test_a_business_alert_never_acts_by_itself(tmp_path: Path) -> None:
-    async with hook_house(tmp_path) as house:
-        house.warm()
-        assert await results(house, firing(signal="business")) == ["counts"]
-        house.life.tick(20)
-        assert house.life.states() == {"v1": "active", "v2": "standby"}
-        explained = await house.get("/v1/services/svc/explain")
-        (proposal,) = house.life.service_controller.registry.proposals.pending()
+    async with hook_harness(tmp_path) as hooks:
+        hooks.warm()
+        assert await results(hooks, firing(signal="business")) == ["counts"]
+        hooks.control.tick(20)
+        assert hooks.control.states() == {"v1": "active", "v2": "standby"}
+        explained = await hooks.get("/v1/services/svc/explain")
+        (proposal,) = hooks.control.service_controller.registry.proposals.pending()
         assert (proposal.version, proposal.to, proposal.opened_by) == ("v1", "v2", "am")
         assert proposal.evidence[0]["cause"] == "business:Drift"
         assert proposal.evidence[0]["alert"]["summary"] == "PSI 0.41 > 0.25"
@@ -157,30 +157,30 @@ async def test_a_business_alert_never_acts_by_itself(tmp_path: Path) -> None:
 
 
 async def test_each_alert_that_asks_is_evidence_of_its_own(tmp_path: Path) -> None:
-    async with hook_house(tmp_path, rules={"quality": {"action": "ask"}}) as house:
-        house.warm()
+    async with hook_harness(tmp_path, rules={"quality": {"action": "ask"}}) as hooks:
+        hooks.warm()
         await results(
-            house, firing("f1", signal="business"), firing("f2", signal="business", alertname="Sales"), firing("f3")
+            hooks, firing("f1", signal="business"), firing("f2", signal="business", alertname="Sales"), firing("f3")
         )
         for _ in range(3):
-            house.life.tick(10)
-            house.office.on_second(0)
-        assert house.life.states() == {"v1": "active", "v2": "standby"}
-        (proposal,) = house.life.service_controller.registry.proposals.pending()
+            hooks.control.tick(10)
+            hooks.addon.on_second(0)
+        assert hooks.control.states() == {"v1": "active", "v2": "standby"}
+        (proposal,) = hooks.control.service_controller.registry.proposals.pending()
         causes = [item["cause"] for item in proposal.evidence]
         assert causes == ["quality:Drift", "business:Drift", "business:Sales"]
 
 
 async def test_a_restart_remembers(tmp_path: Path) -> None:
-    async with hook_house(tmp_path) as house:
+    async with hook_harness(tmp_path) as hooks:
         alert = firing()
-        assert await results(house, alert) == ["counts"]
-        assert (await house.get("/v1/alerts"))["remembered"] == 1
-    async with hook_house(tmp_path) as house:
-        assert await results(house, alert) == ["duplicate"]
-        house.life.tick(1)
-        assert house.life.service_controller.verdict.failing is not None, "it stands on: nobody has resolved it"
-        (shown,) = (await house.get("/v1/alerts?limit=5"))["alerts"]
+        assert await results(hooks, alert) == ["counts"]
+        assert (await hooks.get("/v1/alerts"))["remembered"] == 1
+    async with hook_harness(tmp_path) as hooks:
+        assert await results(hooks, alert) == ["duplicate"]
+        hooks.control.tick(1)
+        assert hooks.control.service_controller.verdict.failing is not None, "it stands on: nobody has resolved it"
+        (shown,) = (await hooks.get("/v1/alerts?limit=5"))["alerts"]
         assert (shown["fate"], shown["status"], shown["sender"], shown["about"]) == ("counts", "firing", "am", "v1")
 
 
@@ -188,56 +188,56 @@ async def test_a_full_disk_holds_nothing_up_and_the_sender_comes_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("router.control.alerts.addon.APPEND_TIMEOUT_S", 0.02)
-    async with hook_house(tmp_path) as house:
-        house.warm()
-        await house.life.until_idle()
+    async with hook_harness(tmp_path) as hooks:
+        hooks.warm()
+        await hooks.control.until_idle()
         took: list[Any] = []
-        monkeypatch.setattr(house.life.journal, "submit", lambda entry, done: took.append((entry, done)) or True)
+        monkeypatch.setattr(hooks.control.journal, "submit", lambda entry, done: took.append((entry, done)) or True)
         alert = firing()
         for _ in range(2):
-            status, problem = await house.post(AM, webhook(alert))
+            status, problem = await hooks.post(AM, webhook(alert))
             assert (status, problem["code"]) == (503, "journal_unavailable")
-        house.life.tick(1)
-        assert house.life.states()["v2"] == "active", "the alert counts although no disk has it"
+        hooks.control.tick(1)
+        assert hooks.control.states()["v2"] == "active", "the alert counts although no disk has it"
         monkeypatch.undo()
         for entry, done in took:
-            house.life.journal.submit(entry, done)
-        await house.life.until_idle()
-        assert await results(house, alert) == ["duplicate"]
-        assert [entry["type"] for entry in (await house.get("/v1/journal"))["entries"]].count(kinds.ALERT) == 1
+            hooks.control.journal.submit(entry, done)
+        await hooks.control.until_idle()
+        assert await results(hooks, alert) == ["duplicate"]
+        assert [entry["type"] for entry in (await hooks.get("/v1/journal"))["entries"]].count(kinds.ALERT) == 1
 
 
 async def test_too_many_have_no_effect(tmp_path: Path) -> None:
-    async with hook_house(tmp_path, {**OPEN, "alerts_max": 2, "alerts_per_minute_max": 3}) as house:
-        status, problem = await house.post(AM, webhook(*(firing(f"f{number}") for number in range(3))))
+    async with hook_harness(tmp_path, {**OPEN, "alerts_max": 2, "alerts_per_minute_max": 3}) as hooks:
+        status, problem = await hooks.post(AM, webhook(*(firing(f"f{number}") for number in range(3))))
         assert (status, problem["code"]) == (413, "too_many_alerts")
-        assert await results(house, firing("f1"), firing("f2")) == ["counts", "counts"]
-        status, problem = await house.post(AM, webhook(firing("f3"), firing("f4")))
+        assert await results(hooks, firing("f1"), firing("f2")) == ["counts", "counts"]
+        status, problem = await hooks.post(AM, webhook(firing("f3"), firing("f4")))
         assert (status, problem["code"]) == (503, "alert_rate")
-        assert (await house.get("/v1/alerts"))["remembered"] == 2
+        assert (await hooks.get("/v1/alerts"))["remembered"] == 2
 
 
 async def test_an_alert_of_an_edited_journal_costs_no_start(tmp_path: Path) -> None:
-    async with hook_house(tmp_path) as house:
+    async with hook_harness(tmp_path) as hooks:
         entry = Entry(kinds.ALERT, "svc", "am", {"fate": "counts"}, clock.wall_s(), 0, 1, 9)
-        office = AlertsAddon(house.life.control_loop, house.life.settings, [entry])
-        assert office.recent(9)["alerts"] == []
+        addon = AlertsAddon(hooks.control.control_loop, hooks.control.settings, [entry])
+        assert addon.recent(9)["alerts"] == []
 
 
 async def test_other_settings(tmp_path: Path) -> None:
-    async with hook_house(tmp_path, {"map": [QUALITY]}) as house:
-        house.life.tick(1)
-        said = {result.name: result.state for result in house.life.service_controller.verdict.results[-2:]}
+    async with hook_harness(tmp_path, {"map": [QUALITY]}) as hooks:
+        hooks.control.tick(1)
+        said = {result.name: result.state for result in hooks.control.service_controller.verdict.results[-2:]}
         assert said == {"quality.alert": "not_configured", "business.alert": "not_configured"}
         missing = {"tokens": [TOKEN], "hmac_secret_file": str(tmp_path / "none"), "map": []}
-        house.office.reconfigure(told(tmp_path, missing))
-        await house.life.until_idle()
-        assert house.alarms() == ["alerts_secret_unusable"]
-        assert await results(house, firing()) == ["unmapped"]
-        house.office.reconfigure(told(tmp_path, OPEN))
-        await house.life.until_idle()
-        assert house.alarms() == []
-        assert await results(house, firing()) == ["counts"]
+        hooks.addon.reconfigure(told(tmp_path, missing))
+        await hooks.control.until_idle()
+        assert hooks.alarms() == ["alerts_secret_unusable"]
+        assert await results(hooks, firing()) == ["unmapped"]
+        hooks.addon.reconfigure(told(tmp_path, OPEN))
+        await hooks.control.until_idle()
+        assert hooks.alarms() == []
+        assert await results(hooks, firing()) == ["counts"]
 
 
 async def test_a_secret_on_a_disk_that_hangs_holds_nothing_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -245,10 +245,10 @@ async def test_a_secret_on_a_disk_that_hangs_holds_nothing_up(tmp_path: Path, mo
     go_on = threading.Event()
     monkeypatch.setattr(HookKeys, "load", lambda keys: go_on.wait())
     secret = str(tmp_path / "secret")
-    async with hook_house(tmp_path, {**OPEN, "hmac_secret_file": secret}) as house:
-        assert await results(house, firing()) == ["counts"]
-        await house.life.until_idle()
-        (alarm,) = house.life.control_loop.alarms.listing()
+    async with hook_harness(tmp_path, {**OPEN, "hmac_secret_file": secret}) as hooks:
+        assert await results(hooks, firing()) == ["counts"]
+        await hooks.control.until_idle()
+        (alarm,) = hooks.control.control_loop.alarms.listing()
         assert (alarm["code"], alarm["detail"]) == (
             "alerts_secret_unusable",
             f"alerts.hmac_secret_file {secret} is being read",
@@ -257,32 +257,32 @@ async def test_a_secret_on_a_disk_that_hangs_holds_nothing_up(tmp_path: Path, mo
 
 
 async def test_the_alarm_of_unusable_alerts_goes_after_an_hour(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    async with hook_house(tmp_path) as house:
-        await results(house, firing(service="other"))
-        house.office.on_second(0)
-        assert house.alarms() == ["alert_unusable"]
+    async with hook_harness(tmp_path) as hooks:
+        await results(hooks, firing(service="other"))
+        hooks.addon.on_second(0)
+        assert hooks.alarms() == ["alert_unusable"]
         later_s = clock.now_s() + 3601
         monkeypatch.setattr(
             "router.control.alerts.addon.clock", SimpleNamespace(**{**vars(clock), "now_s": lambda: later_s})
         )
-        house.office.on_second(0)
-        assert house.alarms() == []
+        hooks.addon.on_second(0)
+        assert hooks.alarms() == []
 
 
 async def test_the_routers_own_observers_may_raise_alerts(tmp_path: Path) -> None:
-    async with hook_house(tmp_path, {}) as house:
-        house.warm()
+    async with hook_harness(tmp_path, {}) as hooks:
+        hooks.warm()
         report = RawAlert("drift-amount", "firing", None, {}, "far out of range", "quality", "svc", "v1")
-        (outcome,) = await house.office.take([report], "control")
+        (outcome,) = await hooks.addon.take([report], "control")
         assert outcome.result == "counts"
-        house.life.tick(1)
-        assert house.life.states()["v2"] == "active"
+        hooks.control.tick(1)
+        assert hooks.control.states()["v2"] == "active"
 
 
 async def test_figures(tmp_path: Path) -> None:
-    async with hook_house(tmp_path) as house:
-        await results(house, firing("f1"), firing("f2", version="v0"), firing(signal="other"))
-        families = {family.name: family for family in house.office.metrics()}
+    async with hook_harness(tmp_path) as hooks:
+        await results(hooks, firing("f1"), firing("f2", version="v0"), firing(signal="other"))
+        families = {family.name: family for family in hooks.addon.metrics()}
         came = {tuple(sample.labels.values()): sample.value for sample in families["rollback_router_alerts"].samples}
         assert came == {("svc", "counts"): 1, ("svc", "version_inactive"): 1, ("", "unmapped"): 1}
         standing = families["rollback_router_alerts_standing"].samples

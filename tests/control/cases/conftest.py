@@ -17,7 +17,7 @@ from router.runtime import clock
 from router.shm import layout as at
 from router.shm.capture_ring import CaptureRing
 from tests.control.cases.test_captures import record
-from tests.control.control_harness import ControlHarness, FakeWorkers, new_wall, settings
+from tests.control.control_harness import ControlHarness, FakeWorkers, new_segment, settings
 
 TENTH_NS = 100_000_000
 
@@ -25,19 +25,19 @@ TENTH_NS = 100_000_000
 class CasesHarness:
     """`life` with the cases add-on. `now_ns` runs ahead of the real clock by the time that tests let pass."""
 
-    def __init__(self, life: ControlHarness, entries: list[Entry]) -> None:
-        self.life = life
-        self.control_loop = life.control_loop
-        self.operations = life.operations
-        self.service_controller = life.service_controller
-        self.addon = CasesAddon(life.control_loop, life.settings, life.folder, entries)
+    def __init__(self, control: ControlHarness, entries: list[Entry]) -> None:
+        self.control = control
+        self.control_loop = control.control_loop
+        self.operations = control.operations
+        self.service_controller = control.service_controller
+        self.addon = CasesAddon(control.control_loop, control.settings, control.folder, entries)
         self.case_operations = CaseOperations(self.addon)
         self.now_ns = clock.now_ns()
-        life.control_loop.addons = (self.addon,)
+        control.control_loop.addons = (self.addon,)
 
     def fail(self, *records: bytes, worker: int = 0) -> None:
         for one in records or (record(),):
-            CaptureRing(self.life.segment, worker, at.CAPTURE_FAILURES).write(clock.now_ns(), 0, one)
+            CaptureRing(self.control.segment, worker, at.CAPTURE_FAILURES).write(clock.now_ns(), 0, one)
 
     async def rollback(self, reason: str = "broken") -> dict[str, Any]:
         return await self.operations.rollback(service="svc", actor="ann", reason=reason)
@@ -45,8 +45,8 @@ class CasesHarness:
     def tick(self, seconds: float = 0.1) -> None:
         for _ in range(round(seconds * 10)):
             self.now_ns += TENTH_NS
-            for index in range(self.life.segment.layout.workers):
-                self.life.segment.words[self.life.segment.layout.worker(index) + at.W_HEARTBEAT_NS] = self.now_ns
+            for index in range(self.control.segment.layout.workers):
+                self.control.segment.words[self.control.segment.layout.worker(index) + at.W_HEARTBEAT_NS] = self.now_ns
             self.control_loop.tick(self.now_ns, 0.0)
 
     async def until(self, condition: Callable[[], object]) -> None:
@@ -62,11 +62,11 @@ class CasesHarness:
 
     async def journal(self, *kinds: str) -> list[dict[str, Any]]:
         await self.settle()
-        found = await self.life.journal.entries(0, 1000)
+        found = await self.control.journal.entries(0, 1000)
         return [{"type": one.type, "actor": one.actor, **one.data} for one in found if one.type in kinds]
 
     async def settle(self) -> None:
-        await self.life.until_idle()
+        await self.control.until_idle()
 
     def alarms(self) -> list[str]:
         return [alarm["code"] for alarm in self.control_loop.alarms.listing()]
@@ -74,23 +74,23 @@ class CasesHarness:
     async def candidate(self, url: str, version: str = "v3") -> None:
         """Bring in a version whose probes are good."""
         await self.operations.deploy(service="svc", version=version, endpoints=[url], actor="ann")
-        self.life.probe(version, times=5)
+        self.control.probe(version, times=5)
 
     async def end(self) -> None:
         await self.control_loop.tasks.close()
         await self.addon.close()
-        await self.life.end()
+        await self.control.end()
 
 
-async def harness_over(folder: Path, life: ControlHarness, **service: Any) -> CasesHarness:
-    begun = await life.begin()
+async def harness_over(folder: Path, control: ControlHarness, **service: Any) -> CasesHarness:
+    begun = await control.begin()
     return CasesHarness(begun, await begun.journal.entries(0, 1000))
 
 
 @pytest.fixture
 async def start_harness(tmp_path: Path) -> AsyncIterator[Callable[..., Any]]:
     """Start a control over the same segment and folder. The one before has ended, or was killed (`end` was not called)."""
-    segment = new_wall()
+    segment = new_segment()
     workers = FakeWorkers(segment)
     begun: list[CasesHarness] = []
 

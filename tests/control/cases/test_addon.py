@@ -143,7 +143,7 @@ async def test_what_was_shown_is_known_after_a_restart_of_control(start_harness:
         second = await start_harness()
         await second.until(lambda: second.status()["count"])
         assert (second.status()["pending"], len(server.requests)) == (False, 1)
-        second.life.probe("v3", times=5)
+        second.control.probe("v3", times=5)
         assert (await promote(second))["active"] == "v3"
 
 

@@ -62,7 +62,7 @@ async def test_after_a_new_boot_nothing_is_due(start_harness: Begin) -> None:
     first = await start_harness()
     await first.rollback()
     await first.end()
-    first.life.segment.words[at.H_BOOT] = 0
+    first.control.segment.words[at.H_BOOT] = 0
     second = await start_harness()
     second.tick(5)
     await second.settle()
@@ -72,7 +72,7 @@ async def test_after_a_new_boot_nothing_is_due(start_harness: Begin) -> None:
 async def test_a_change_that_was_struck_out_is_no_rollback(start_harness: Begin) -> None:
     first = await start_harness()
     await first.rollback()
-    (rolled,) = [one for one in await first.life.journal.entries(0, 1000) if one.type == kinds.ROLLED_BACK]
+    (rolled,) = [one for one in await first.control.journal.entries(0, 1000) if one.type == kinds.ROLLED_BACK]
     abandoned = Entry(kinds.ABANDONED, "svc", "control", {"abandons": rolled.seq}, 0.0, 0, rolled.boot, 99)
     first.addon._builder.pending.clear()
     first.addon._builder.restore([rolled, abandoned])
@@ -91,7 +91,7 @@ async def test_without_capture_nothing_is_due(start_harness: Begin) -> None:
 
 async def test_old_failures_are_not_of_this_incident(start_harness: Begin) -> None:
     harness = await start_harness(cases={"freeze_window_s": 0.001})
-    CaptureRing(harness.life.segment, 0, at.CAPTURE_FAILURES).write(harness.now_ns - 10**9, 0, FAILED[0])
+    CaptureRing(harness.control.segment, 0, at.CAPTURE_FAILURES).write(harness.now_ns - 10**9, 0, FAILED[0])
     await harness.rollback()
     harness.tick()
     await harness.until(lambda: not harness.addon._builder.pending)
@@ -171,7 +171,7 @@ async def test_after_a_new_boot_the_list_of_cases_says_that_requests_are_lost(st
     first = await start_harness()
     await first.rollback()
     await first.end()
-    first.life.segment.words[at.H_BOOT] = 0
+    first.control.segment.words[at.H_BOOT] = 0
     second = await start_harness()
     (told,) = (await second.case_operations.listing("svc", full=False))["rollbacks"]
     assert (told["made"], told["why"][:44]) == (None, "no cases were made: the router ended before ")

@@ -12,7 +12,7 @@ from router.settings.sections.cases import Cases
 from router.shm import layout as at
 from router.shm.capture_ring import CaptureRing
 from router.shm.segment import Segment
-from tests.control.control_harness import new_wall, settings
+from tests.control.control_harness import new_segment, settings
 
 MOMENT = CaptureTime(10_000_000_000, 1_700_000_000.0)
 
@@ -48,7 +48,7 @@ def record(request: bytes = b'{"x": 1}', response: bytes = b"", **more: Any) -> 
 
 @pytest.fixture
 def segment() -> Segment:
-    return new_wall()
+    return new_segment()
 
 
 def write(segment: Segment, *records: bytes, worker: int = 0, at_ns: int = 9_000_000_000, service: int = 0) -> None:

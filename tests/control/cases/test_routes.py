@@ -35,7 +35,7 @@ async def ask(harness: CasesHarness) -> AsyncIterator[Ask]:
     tokens = [token("vera", "viewer"), token("olga", "operator")]
     settings = Settings.model_validate({"admin": Admin(tokens=tokens)})
     application = app.build(
-        harness.life.queries, harness.operations, settings, case_routes.operations(harness.case_operations)
+        harness.control.queries, harness.operations, settings, case_routes.operations(harness.case_operations)
     )  # type: ignore[arg-type]
     async with serving(application) as url, aiohttp.ClientSession(url) as session:
 

@@ -22,7 +22,7 @@ from router.rollout.model import entry as kinds
 from router.rollout.model.commands import Record
 from router.rollout.model.events import VerdictReached
 from router.runtime import clock
-from tests.control.control_harness import ControlHarness, FakeWorkers, new_wall, settings
+from tests.control.control_harness import ControlHarness, FakeWorkers, new_segment, settings
 from tests.control.hung_disk import HungDisk
 from tests.proxy.rig import until
 
@@ -40,8 +40,8 @@ TRIGGER: dict[str, Any] = {"kind": "error_rate", "detail": "", "state": "fail", 
 
 
 @pytest.fixture
-async def life(tmp_path: Path) -> AsyncIterator[ControlHarness]:
-    segment = new_wall()
+async def control(tmp_path: Path) -> AsyncIterator[ControlHarness]:
+    segment = new_segment()
     workers = FakeWorkers(segment)
     place = tmp_path / "state"
     place.mkdir()
@@ -53,32 +53,32 @@ async def life(tmp_path: Path) -> AsyncIterator[ControlHarness]:
     segment.close()
 
 
-async def switch(life: ControlHarness) -> Any:
-    return await life.operations.switch(service="svc", to="v2", actor="ann")
+async def switch(control: ControlHarness) -> Any:
+    return await control.operations.switch(service="svc", to="v2", actor="ann")
 
 
-async def freeze(life: ControlHarness) -> Any:
-    return await life.operations.freeze(service="svc", actor="ann")
+async def freeze(control: ControlHarness) -> Any:
+    return await control.operations.freeze(service="svc", actor="ann")
 
 
-async def establish(life: ControlHarness, kind: str, **data: Any) -> Any:
-    return await life.service_controller.executor.append_and_apply(Record(kind, "ann", data))
+async def establish(control: ControlHarness, kind: str, **data: Any) -> Any:
+    return await control.service_controller.executor.append_and_apply(Record(kind, "ann", data))
 
 
 KINDS: dict[str, Do] = {
     kinds.SWITCHED: switch,
     kinds.FROZEN: freeze,
-    kinds.ROLLED_BACK: lambda life: life.operations.rollback(service="svc", actor="ann"),
-    kinds.RETIRED: lambda life: life.operations.retire(service="svc", version="v2", actor="ann"),
-    kinds.QUARANTINED: lambda life: life.operations.quarantine(service="svc", version="v2", actor="ann"),
-    kinds.DEPLOYED: lambda life: life.operations.deploy(
+    kinds.ROLLED_BACK: lambda control: control.operations.rollback(service="svc", actor="ann"),
+    kinds.RETIRED: lambda control: control.operations.retire(service="svc", version="v2", actor="ann"),
+    kinds.QUARANTINED: lambda control: control.operations.quarantine(service="svc", version="v2", actor="ann"),
+    kinds.DEPLOYED: lambda control: control.operations.deploy(
         service="svc", version="v3", endpoints=["http://127.0.0.1:3"], actor="ann"
     ),
-    kinds.CRITERION_SET: lambda life: AcceptanceAddon(life.control_loop, ()).set(
+    kinds.CRITERION_SET: lambda control: AcceptanceAddon(control.control_loop, ()).set(
         service="svc", metric="fault_share", limit=0.01, actor="ann", reason="", dry_run=False
     ),
-    kinds.INPUTS_FORGOTTEN: lambda life: establish(life, kinds.INPUTS_FORGOTTEN, reason="x"),
-    kinds.INCIDENT_EDITED: lambda life: establish(life, kinds.INCIDENT_EDITED, incident="svc-1-2"),
+    kinds.INPUTS_FORGOTTEN: lambda control: establish(control, kinds.INPUTS_FORGOTTEN, reason="x"),
+    kinds.INCIDENT_EDITED: lambda control: establish(control, kinds.INCIDENT_EDITED, incident="svc-1-2"),
 }
 
 
@@ -92,25 +92,25 @@ def impatient() -> Iterator[None]:
         yield
 
 
-async def doubted(life: ControlHarness, do: Do) -> JournalUnavailable:
+async def doubted(control: ControlHarness, do: Do) -> JournalUnavailable:
     with impatient(), pytest.raises(JournalUnavailable) as caught:
-        await do(life)
+        await do(control)
     assert caught.value.doubt is not None
     assert "nothing was changed" not in caught.value.detail
     return caught.value
 
 
-def alarms(life: ControlHarness) -> list[str]:
-    return [alarm["code"] for alarm in life.control_loop.alarms.listing()]
+def alarms(control: ControlHarness) -> list[str]:
+    return [alarm["code"] for alarm in control.control_loop.alarms.listing()]
 
 
-async def after_a_kill(life: ControlHarness, tmp_path: Path) -> tuple[ControlHarness, FakeWorkers]:
+async def after_a_kill(control: ControlHarness, tmp_path: Path) -> tuple[ControlHarness, FakeWorkers]:
     """Begin a life on a new wall with the files as they are now."""
     place = tmp_path / "after"
     place.mkdir()
     for name in (FILE, f"{FILE}-wal", mark.FILE):
-        shutil.copy(life.folder / name, place / name)
-    segment = new_wall()
+        shutil.copy(control.folder / name, place / name)
+    segment = new_segment()
     workers = FakeWorkers(segment)
     return await ControlHarness(settings(place), segment, workers, place).begin(), workers
 
@@ -118,18 +118,18 @@ async def after_a_kill(life: ControlHarness, tmp_path: Path) -> tuple[ControlHar
 @pytest.mark.parametrize("whole", [True, False], ids=["whole", "not whole"])
 @pytest.mark.parametrize("kind", KINDS)
 async def test_the_next_start_goes_by_the_row_and_says_so(
-    life: ControlHarness, tmp_path: Path, kind: str, whole: bool
+    control: ControlHarness, tmp_path: Path, kind: str, whole: bool
 ) -> None:
-    disk = HungDisk(life.journal, whole=whole)
-    before = life.service_controller.registry.as_dict()
-    refused = await doubted(life, KINDS[kind])
+    disk = HungDisk(control.journal, whole=whole)
+    before = control.service_controller.registry.as_dict()
+    refused = await doubted(control, KINDS[kind])
     assert refused.facts == {"in_doubt": True, "seq": 4}
     assert refused.exit_code == 1
-    assert life.service_controller.registry.as_dict() == before, "it is not in effect"
-    (shown,) = life.queries.status()["journal"]["in_doubt"]
+    assert control.service_controller.registry.as_dict() == before, "it is not in effect"
+    (shown,) = control.queries.status()["journal"]["in_doubt"]
     assert (shown["seq"], shown["type"], shown["actor"], shown["outcome"]) == (4, kind, "ann", None)
-    assert alarms(life) == ["change_in_doubt"]
-    successor, workers = await after_a_kill(life, tmp_path)
+    assert alarms(control) == ["change_in_doubt"]
+    successor, workers = await after_a_kill(control, tmp_path)
     disk.free.set()
     await successor.until_idle()
     entries = await successor.journal.entries()
@@ -152,119 +152,119 @@ async def test_the_next_start_goes_by_the_row_and_says_so(
 
 
 @pytest.mark.parametrize("kind", [kinds.SWITCHED, kinds.FROZEN, kinds.DEPLOYED])
-async def test_a_disk_that_comes_back_has_it_struck_out_and_the_alarm_ends(life: ControlHarness, kind: str) -> None:
-    disk = HungDisk(life.journal, whole=False)
-    before = life.service_controller.registry.as_dict()
-    await doubted(life, KINDS[kind])
+async def test_a_disk_that_comes_back_has_it_struck_out_and_the_alarm_ends(control: ControlHarness, kind: str) -> None:
+    disk = HungDisk(control.journal, whole=False)
+    before = control.service_controller.registry.as_dict()
+    await doubted(control, KINDS[kind])
     disk.free.set()
-    await until(lambda: not life.journal.doubts)
-    assert alarms(life) == []
-    assert [(doubt.seq, doubt.outcome) for doubt in life.journal.decided] == [(4, "struck_out")]
-    entries = await life.journal.entries(after=3)
+    await until(lambda: not control.journal.doubts)
+    assert alarms(control) == []
+    assert [(doubt.seq, doubt.outcome) for doubt in control.journal.decided] == [(4, "struck_out")]
+    entries = await control.journal.entries(after=3)
     assert [(entry.type, entry.data.get("abandons")) for entry in entries] == [(kind, None), (kinds.ABANDONED, 4)]
-    await life.until_idle()
-    successor = await ControlHarness(life.settings, life.segment, life.workers, life.folder).begin()
+    await control.until_idle()
+    successor = await ControlHarness(control.settings, control.segment, control.workers, control.folder).begin()
     assert successor.service_controller.registry.as_dict() == before
     await successor.end()
 
 
-async def test_what_waits_behind_it_never_reaches_the_disk(life: ControlHarness, tmp_path: Path) -> None:
-    disk = HungDisk(life.journal, whole=True)
-    await doubted(life, switch)
+async def test_what_waits_behind_it_never_reaches_the_disk(control: ControlHarness, tmp_path: Path) -> None:
+    disk = HungDisk(control.journal, whole=True)
+    await doubted(control, switch)
     with impatient(), pytest.raises(JournalUnavailable, match="nothing was changed") as caught:
-        await freeze(life)
+        await freeze(control)
     assert caught.value.facts == {"in_doubt": False}
     with pytest.raises(OperatorError, match="change 4") as nothing:
-        await life.operations.unfreeze(service="svc", actor="ann")
+        await control.operations.unfreeze(service="svc", actor="ann")
     assert (nothing.value.status, nothing.value.code) == (503, "change_in_doubt"), "it is so already, for how long?"
     disk.free.set()
-    await until(lambda: not life.journal.doubts)
-    assert [entry.type for entry in await life.journal.entries(after=3)] == [kinds.SWITCHED, kinds.ABANDONED]
+    await until(lambda: not control.journal.doubts)
+    assert [entry.type for entry in await control.journal.entries(after=3)] == [kinds.SWITCHED, kinds.ABANDONED]
 
 
-async def test_a_commit_that_fails_after_its_write_is_in_doubt_until_it_is_overwritten(life: ControlHarness) -> None:
-    disk = HungDisk(life.journal, whole=False)
+async def test_a_commit_that_fails_after_its_write_is_in_doubt_until_it_is_overwritten(control: ControlHarness) -> None:
+    disk = HungDisk(control.journal, whole=False)
     disk.error = DiskError("disk I/O error", "SQLITE_IOERR_FSYNC")
-    asking = asyncio.ensure_future(doubted(life, freeze))
+    asking = asyncio.ensure_future(doubted(control, freeze))
     await until(disk.reached.is_set)
     disk.free.set()
     refused = await asking
     assert "disk I/O error" in refused.detail
-    await until(lambda: not life.journal.doubts)
-    assert [(entry.seq, entry.type) for entry in await life.journal.entries(after=3)] == [(4, kinds.ABANDONED)]
-    assert life.service_controller.registry.frozen is None
-    assert alarms(life) == []
+    await until(lambda: not control.journal.doubts)
+    assert [(entry.seq, entry.type) for entry in await control.journal.entries(after=3)] == [(4, kinds.ABANDONED)]
+    assert control.service_controller.registry.frozen is None
+    assert alarms(control) == []
 
 
-async def test_a_full_disk_is_no_doubt(life: ControlHarness) -> None:
-    disk = HungDisk(life.journal, whole=False)
+async def test_a_full_disk_is_no_doubt(control: ControlHarness) -> None:
+    disk = HungDisk(control.journal, whole=False)
     disk.error = DiskError("database or disk is full", "SQLITE_FULL")
-    asking = asyncio.ensure_future(freeze(life))
+    asking = asyncio.ensure_future(freeze(control))
     await until(disk.reached.is_set)
     disk.free.set()
     with pytest.raises(JournalUnavailable, match="nothing was changed"):
         await asking
-    assert (life.journal.doubts, alarms(life)) == ([], [])
+    assert (control.journal.doubts, alarms(control)) == ([], [])
 
 
-async def test_a_caller_that_is_cancelled_leaves_no_change(life: ControlHarness) -> None:
-    disk = HungDisk(life.journal, whole=False)
-    asking = asyncio.ensure_future(freeze(life))
+async def test_a_caller_that_is_cancelled_leaves_no_change(control: ControlHarness) -> None:
+    disk = HungDisk(control.journal, whole=False)
+    asking = asyncio.ensure_future(freeze(control))
     await until(disk.reached.is_set)
     asking.cancel()
     await asyncio.wait([asking])
-    assert alarms(life) == ["change_in_doubt"]
+    assert alarms(control) == ["change_in_doubt"]
     disk.free.set()
-    await until(lambda: not life.journal.doubts)
-    assert [entry.type for entry in await life.journal.entries(after=3)] == [kinds.FROZEN, kinds.ABANDONED]
+    await until(lambda: not control.journal.doubts)
+    assert [entry.type for entry in await control.journal.entries(after=3)] == [kinds.FROZEN, kinds.ABANDONED]
 
 
 # -- the disk itself
-async def test_a_disk_that_hangs_is_an_alarm_until_it_answers(life: ControlHarness) -> None:
+async def test_a_disk_that_hangs_is_an_alarm_until_it_answers(control: ControlHarness) -> None:
     said: list[str | None] = []
-    life.journal.on_trouble = said.append
-    disk = HungDisk(life.journal, whole=False)
-    asking = asyncio.ensure_future(doubted(life, freeze))
+    control.journal.on_trouble = said.append
+    disk = HungDisk(control.journal, whole=False)
+    asking = asyncio.ensure_future(doubted(control, freeze))
     await until(disk.reached.is_set)
     since_ns = clock.now_ns()
-    life.journal.look(since_ns + int((APPEND_TIMEOUT_S - 1) * 1e9))
+    control.journal.look(since_ns + int((APPEND_TIMEOUT_S - 1) * 1e9))
     assert said == []
-    life.journal.look(since_ns + int(APPEND_TIMEOUT_S * 1e9))
+    control.journal.look(since_ns + int(APPEND_TIMEOUT_S * 1e9))
     assert said == ["the disk has not answered for 5 s"]
     await asking
     disk.free.set()
-    await until(lambda: not life.journal.doubts and not life.journal._writer.busy_since_ns())
-    life.journal.look(clock.now_ns())
+    await until(lambda: not control.journal.doubts and not control.journal._writer.busy_since_ns())
+    control.journal.look(clock.now_ns())
     assert said == ["the disk has not answered for 5 s", None]
 
 
-async def test_a_fact_that_waits_is_an_alarm(life: ControlHarness) -> None:
+async def test_a_fact_that_waits_is_an_alarm(control: ControlHarness) -> None:
     said: list[str | None] = []
-    life.journal.on_trouble = said.append
-    disk = HungDisk(life.journal, whole=False)
-    life.service_controller.service_document(VerdictReached(TRIGGER, False), life.now_ns)
-    assert life.journal.waiting
-    life.journal.look(clock.now_ns() + int((APPEND_TIMEOUT_S - 1) * 1e9))
+    control.journal.on_trouble = said.append
+    disk = HungDisk(control.journal, whole=False)
+    control.service_controller.service_document(VerdictReached(TRIGGER, False), control.now_ns)
+    assert control.journal.waiting
+    control.journal.look(clock.now_ns() + int((APPEND_TIMEOUT_S - 1) * 1e9))
     assert said == []
-    life.journal.look(clock.now_ns() + int(APPEND_TIMEOUT_S * 1e9))
+    control.journal.look(clock.now_ns() + int(APPEND_TIMEOUT_S * 1e9))
     assert len(said) == 1
     disk.free.set()
-    await life.until_idle()
-    life.journal.look(clock.now_ns())
+    await control.until_idle()
+    control.journal.look(clock.now_ns())
     assert said[-1] is None
 
 
-async def test_a_slow_disk_that_works_is_none(life: ControlHarness) -> None:
+async def test_a_slow_disk_that_works_is_none(control: ControlHarness) -> None:
     said: list[str | None] = []
-    life.journal.on_trouble = said.append
+    control.journal.on_trouble = said.append
     for _ in range(3):
-        disk = HungDisk(life.journal, whole=True)
+        disk = HungDisk(control.journal, whole=True)
         forgotten = Record(kinds.INPUTS_FORGOTTEN, "ann", {"reason": "x"})
-        executor = life.service_controller.executor
+        executor = control.service_controller.executor
         asking = asyncio.ensure_future(executor.append_and_apply(forgotten, timeout_s=5.0))
         await until(disk.reached.is_set)
-        life.journal.look(clock.now_ns() + 3_000_000_000)
+        control.journal.look(clock.now_ns() + 3_000_000_000)
         disk.free.set()
         await asking
-        life.journal.look(clock.now_ns())
-    assert (said, life.journal.doubts) == ([], [])
+        control.journal.look(clock.now_ns())
+    assert (said, control.journal.doubts) == ([], [])

@@ -30,16 +30,16 @@ class Trace(FailPoint):
         self.passed.append((name, stored, self.executor.registry.generation - base))
 
 
-def traced(life: ControlHarness) -> Trace:
-    trace = Trace(life.service_controller.executor)
-    life.service_controller.executor._deps = replace(life.service_controller.executor._deps, fail_point=trace)
-    life.journal._writer._fail_point = trace
+def traced(control: ControlHarness) -> Trace:
+    trace = Trace(control.service_controller.executor)
+    control.service_controller.executor._deps = replace(control.service_controller.executor._deps, fail_point=trace)
+    control.journal._writer._fail_point = trace
     return trace
 
 
-async def test_a_change_of_a_person_is_journalled_before_it_is_stored(life: ControlHarness) -> None:
-    trace = traced(life)
-    await life.service_controller.executor.change(SwitchAsked("v2", "ann", "x"))
+async def test_a_change_of_a_person_is_journalled_before_it_is_stored(control: ControlHarness) -> None:
+    trace = traced(control)
+    await control.service_controller.executor.change(SwitchAsked("v2", "ann", "x"))
     assert trace.passed == [
         ("journal.before", 0, 0),
         ("mark.before", 0, 0),  # that it is handed to the disk
@@ -52,35 +52,35 @@ async def test_a_change_of_a_person_is_journalled_before_it_is_stored(life: Cont
     ]
 
 
-async def test_while_another_router_is_taken_over_no_change_is_made(life: ControlHarness) -> None:
-    life.service_controller.executor._deps.segment.words[at.H_TAKING_OVER] = 1
+async def test_while_another_router_is_taken_over_no_change_is_made(control: ControlHarness) -> None:
+    control.service_controller.executor._deps.segment.words[at.H_TAKING_OVER] = 1
     with pytest.raises(OperatorError) as caught:
-        await life.service_controller.executor.change(SwitchAsked("v2", "ann", "x"))
+        await control.service_controller.executor.change(SwitchAsked("v2", "ann", "x"))
     assert (caught.value.status, caught.value.code, caught.value.exit_code) == (503, "taking_over", 9)
-    life.service_controller.executor._deps.segment.words[at.H_TAKING_OVER] = 0
-    assert (await life.service_controller.executor.change(SwitchAsked("v2", "ann", "x"))).changed
+    control.service_controller.executor._deps.segment.words[at.H_TAKING_OVER] = 0
+    assert (await control.service_controller.executor.change(SwitchAsked("v2", "ann", "x"))).changed
 
 
-async def test_a_rollback_of_a_verdict_is_stored_before_it_is_journalled(life: ControlHarness) -> None:
-    trace = traced(life)
-    life.probe("v2", times=3)
-    life.service_controller.service_document(VerdictReached(TRIGGER, False), life.now_ns)
-    assert life.service_controller.executor.unjournalled == {(1 << 24) + 2}
-    await life.until_idle()
+async def test_a_rollback_of_a_verdict_is_stored_before_it_is_journalled(control: ControlHarness) -> None:
+    trace = traced(control)
+    control.probe("v2", times=3)
+    control.service_controller.service_document(VerdictReached(TRIGGER, False), control.now_ns)
+    assert control.service_controller.executor.unjournalled == {(1 << 24) + 2}
+    await control.until_idle()
     assert [place for place in trace.passed if place[0].startswith("store")] == [
         ("store.before", 0, 1),
         ("store.after", 1, 1),
     ]
     assert [name for name, _, _ in trace.passed][:2] == ["store.before", "store.after"]
     assert ("journal.before", 1, 1) in trace.passed
-    assert life.service_controller.executor.unjournalled == set()
+    assert control.service_controller.executor.unjournalled == set()
 
 
-async def test_what_is_folded_now_is_what_a_restart_reads(life: ControlHarness) -> None:
-    await life.service_controller.executor.change(RollbackAsked("bad", "ann"))
-    entries = await life.journal.entries(limit=100)
+async def test_what_is_folded_now_is_what_a_restart_reads(control: ControlHarness) -> None:
+    await control.service_controller.executor.change(RollbackAsked("bad", "ann"))
+    entries = await control.journal.entries(limit=100)
     assert entries[-1].data["base"] == (1 << 24) + 1
-    assert life.service_controller.registry.incidents[0]["detection_at"] == entries[-1].at
+    assert control.service_controller.registry.incidents[0]["detection_at"] == entries[-1].at
 
 
 def test_an_entry_as_people_see_it() -> None:

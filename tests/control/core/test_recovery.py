@@ -13,7 +13,7 @@ from router.rollout.model.route import Flag, Route, first_generation
 from router.rollout.outcome import Outcome
 from router.runtime import clock
 from router.shm.segment import Segment
-from tests.control.control_harness import ControlHarness, FakeWorkers, new_wall, settings
+from tests.control.control_harness import ControlHarness, FakeWorkers, new_segment, settings
 
 
 class Machine:
@@ -29,7 +29,7 @@ class Machine:
         if not first:
             self.workers.close()
             self.segment.close()
-        self.segment = new_wall()
+        self.segment = new_segment()
         self.workers = FakeWorkers(self.segment)
 
     async def start(
@@ -48,145 +48,150 @@ async def machine(tmp_path: Path) -> AsyncIterator[Machine]:
 
 
 async def test_a_cold_start_goes_on_with_the_last_journalled_route_in_a_new_boot(machine: Machine) -> None:
-    life = await machine.start()
-    await life.operations.switch(service="svc", to="v2", actor="ann")
-    await life.end()
+    control = await machine.start()
+    await control.operations.switch(service="svc", to="v2", actor="ann")
+    await control.end()
     machine.fresh_memory()
-    life = await machine.start()
-    assert life.service_controller.executor.cell.read() == Route(first_generation(2) + 1, active=1, standby=0)
-    assert life.control_loop.differences == [
+    control = await machine.start()
+    assert control.service_controller.executor.cell.read() == Route(first_generation(2) + 1, active=1, standby=0)
+    assert control.control_loop.differences == [
         "services.svc.active is v1 in the settings and v2 by the journal, which wins: use promote, switch or deploy",
         "services.svc.standby is v2 in the settings and v1 by the journal, which wins: use promote, switch or deploy",
     ]
-    assert [content.version for slot in (0, 1) if (content := life.service_controller.executor.slots.read(slot))] == [
+    assert [
+        content.version for slot in (0, 1) if (content := control.service_controller.executor.slots.read(slot))
+    ] == [
         "v1",
         "v2",
     ]
-    await life.end()
+    await control.end()
 
 
 async def test_the_boot_counter_is_journalled_before_anything_else(machine: Machine) -> None:
-    life = await machine.start()
-    entries = (await life.queries.journal(0, 10))["entries"]
+    control = await machine.start()
+    entries = (await control.queries.journal(0, 10))["entries"]
     assert [(entry["type"], entry["data"].get("boot")) for entry in entries[:1]] == [("boot", 1)]
-    await life.end()
+    await control.end()
 
 
 async def test_a_warm_start_finds_the_word_and_changes_nothing(machine: Machine) -> None:
-    life = await machine.start()
-    await life.operations.switch(service="svc", to="v2", actor="ann")
-    live, word = life.service_controller.registry.as_dict(), life.service_controller.executor.cell.word()
-    await life.end()
-    life = await machine.start()
-    assert (life.service_controller.registry.as_dict(), life.service_controller.executor.cell.word()) == (live, word)
-    await life.end()
+    control = await machine.start()
+    await control.operations.switch(service="svc", to="v2", actor="ann")
+    live, word = control.service_controller.registry.as_dict(), control.service_controller.executor.cell.word()
+    await control.end()
+    control = await machine.start()
+    assert (control.service_controller.registry.as_dict(), control.service_controller.executor.cell.word()) == (
+        live,
+        word,
+    )
+    await control.end()
 
 
 async def test_a_warm_start_remembers_what_the_judge_has_seen(machine: Machine) -> None:
-    life = await machine.start()
-    life.tick(30, lambda: life.workers.serve(0, Outcome.OK, 2))
-    await life.end()
-    life = await machine.start()
-    window = life.service_controller.judge.window(0, 2.0, life.now_ns + 1)
+    control = await machine.start()
+    control.tick(30, lambda: control.workers.serve(0, Outcome.OK, 2))
+    await control.end()
+    control = await machine.start()
+    window = control.service_controller.judge.window(0, 2.0, control.now_ns + 1)
     assert window is not None
     assert window.requests > 0
-    await life.end()
+    await control.end()
 
 
 async def test_a_journalled_change_that_was_never_stored_is_undone_by_a_warm_start(machine: Machine) -> None:
-    life = await machine.start()
-    before = life.service_controller.registry.as_dict()
-    generation = life.service_controller.registry.generation
+    control = await machine.start()
+    before = control.service_controller.registry.as_dict()
+    generation = control.service_controller.registry.generation
     data = {"generation": generation + 1, "base": generation, "from": "v1", "to": "v2", "reason": "x"}
     data["states"] = {"v2": "active", "v1": "standby"}
-    await life.journal.append(Entry("switched", "svc", "ann", data, 1.0, 1, 1))
-    await life.end()
-    life = await machine.start()
-    assert life.service_controller.registry.as_dict() == before
-    assert life.service_controller.executor.cell.read() == Route(generation, active=0, standby=1)
-    told = await life.operations.switch(service="svc", to="v2", actor="ann")
+    await control.journal.append(Entry("switched", "svc", "ann", data, 1.0, 1, 1))
+    await control.end()
+    control = await machine.start()
+    assert control.service_controller.registry.as_dict() == before
+    assert control.service_controller.executor.cell.read() == Route(generation, active=0, standby=1)
+    told = await control.operations.switch(service="svc", to="v2", actor="ann")
     assert told["generation"] > generation + 1, "a generation was issued twice"
-    live = life.service_controller.registry.as_dict()
-    await life.end()
-    life = await machine.start()
-    assert life.service_controller.registry.as_dict() == live
-    await life.end()
+    live = control.service_controller.registry.as_dict()
+    await control.end()
+    control = await machine.start()
+    assert control.service_controller.registry.as_dict() == live
+    await control.end()
 
 
 async def test_what_a_warm_start_has_undone_stays_undone_in_a_cold_one(machine: Machine) -> None:
-    life = await machine.start()
-    generation = life.service_controller.registry.generation
+    control = await machine.start()
+    generation = control.service_controller.registry.generation
     data = {"generation": generation + 1, "base": generation, "from": "v1", "to": "v2", "reason": "x"}
     data["states"] = {"v2": "active", "v1": "standby"}
-    await life.journal.append(Entry("switched", "svc", "ann", data, 1.0, 1, 1))
-    await life.end()
-    life = await machine.start()
-    told = await life.operations.switch(service="svc", to="v1", actor="ann")
+    await control.journal.append(Entry("switched", "svc", "ann", data, 1.0, 1, 1))
+    await control.end()
+    control = await machine.start()
+    told = await control.operations.switch(service="svc", to="v1", actor="ann")
     assert told["changed"] is False  # so it was said that v1 is active …
-    await life.end()
+    await control.end()
     machine.fresh_memory()
-    life = await machine.start()
-    assert life.states() == {"v1": "active", "v2": "standby"}  # … and it still is when all processes were killed
-    await life.end()
+    control = await machine.start()
+    assert control.states() == {"v1": "active", "v2": "standby"}  # … and it still is when all processes were killed
+    await control.end()
 
 
 async def test_a_stored_rollback_that_was_never_journalled_is_recovered_by_a_warm_start(machine: Machine) -> None:
-    life = await machine.start()
-    route = Route(life.service_controller.registry.generation + 1, active=1, flags=Flag.REDISPATCH)
-    life.service_controller.executor.cell.publish(route, 0)
-    await life.end()
-    life = await machine.start()
-    assert life.service_controller.executor.cell.read() == route
-    assert life.states() == {"v1": "draining", "v2": "active"}
-    assert list(life.service_controller.registry.quarantines) == ["v1"]
-    (incident,) = life.service_controller.registry.incidents
+    control = await machine.start()
+    route = Route(control.service_controller.registry.generation + 1, active=1, flags=Flag.REDISPATCH)
+    control.service_controller.executor.cell.publish(route, 0)
+    await control.end()
+    control = await machine.start()
+    assert control.service_controller.executor.cell.read() == route
+    assert control.states() == {"v1": "draining", "v2": "active"}
+    assert list(control.service_controller.registry.quarantines) == ["v1"]
+    (incident,) = control.service_controller.registry.incidents
     assert (incident["id"], incident["from"], incident["to"], incident["manual"]) == ("svc-1-2", "v1", "v2", False)
     assert (incident["trigger"], incident["started_at"]) == (None, None), "nobody knows why any more"
-    await life.until_idle()
-    entries = (await life.queries.journal(0, 100))["entries"]
+    await control.until_idle()
+    entries = (await control.queries.journal(0, 100))["entries"]
     assert [entry["type"] for entry in entries if entry["type"] == "recovered"] == ["recovered"]
-    live = life.service_controller.registry.as_dict()
-    await life.end()
-    life = await machine.start()
-    assert life.service_controller.registry.as_dict() == live
-    await life.end()
+    live = control.service_controller.registry.as_dict()
+    await control.end()
+    control = await machine.start()
+    assert control.service_controller.registry.as_dict() == live
+    await control.end()
 
 
-def forgetful(life: ControlHarness) -> None:
+def forgetful(control: ControlHarness) -> None:
     """Have the journal lose what is submitted: control dies before the disk has it."""
-    life.journal.submit = lambda entry, on_done=None: True  # type: ignore[method-assign,assignment,misc]
+    control.journal.submit = lambda entry, on_done=None: True  # type: ignore[method-assign,assignment,misc]
 
 
 @pytest.mark.parametrize("away", [False, True], ids=["quarantined", "unreachable"])
 async def test_why_a_stored_rollback_was_made_outlives_a_control_that_could_not_journal_it(
     machine: Machine, away: bool
 ) -> None:
-    life = await machine.start()
-    life.probe("v2", times=3)
-    forgetful(life)
-    trigger = {"kind": "hard_failure", "reason": "10 of 10 failed", "evidence_since_ns": life.now_ns}
-    life.service_controller.service_document(
-        VerdictReached(trigger, unreachable=away, evidence={"requests": 10}), life.now_ns + 5_000_000_000
+    control = await machine.start()
+    control.probe("v2", times=3)
+    forgetful(control)
+    trigger = {"kind": "hard_failure", "reason": "10 of 10 failed", "evidence_since_ns": control.now_ns}
+    control.service_controller.service_document(
+        VerdictReached(trigger, unreachable=away, evidence={"requests": 10}), control.now_ns + 5_000_000_000
     )
-    before = life.service_controller.registry.as_dict()
-    await life.control_loop.tasks.close()
-    await life.end()
-    life = await machine.start()
-    after = life.service_controller.registry.as_dict()
-    await life.until_idle()
-    entries = (await life.queries.journal(0, 100))["entries"]
+    before = control.service_controller.registry.as_dict()
+    await control.control_loop.tasks.close()
+    await control.end()
+    control = await machine.start()
+    after = control.service_controller.registry.as_dict()
+    await control.until_idle()
+    entries = (await control.queries.journal(0, 100))["entries"]
     assert [entry["type"] for entry in entries][-2:] == ["rolled_back", "confirmed"]
     assert {**after, "last_switch": None, "incidents": []} == {**before, "last_switch": None, "incidents": []}
-    (incident,) = life.service_controller.registry.incidents
+    (incident,) = control.service_controller.registry.incidents
     assert (incident["trigger"], incident["evidence_since_s_before"], incident["requests"]) == (trigger, 5.0, 10)
     assert incident["swap_us"] is not None
     assert incident["confirmed_ms"] is not None, "the workers keep when they followed"
-    assert ("v1" in life.service_controller.registry.quarantines) is not away
-    live = life.service_controller.registry.as_dict()
-    await life.end()
-    life = await machine.start()
-    assert life.service_controller.registry.as_dict() == live
-    await life.end()
+    assert ("v1" in control.service_controller.registry.quarantines) is not away
+    live = control.service_controller.registry.as_dict()
+    await control.end()
+    control = await machine.start()
+    assert control.service_controller.registry.as_dict() == live
+    await control.end()
 
 
 @pytest.mark.parametrize(
@@ -197,23 +202,23 @@ async def test_why_a_stored_rollback_was_made_outlives_a_control_that_could_not_
 async def test_a_note_that_does_not_lead_to_the_route_is_not_believed(
     machine: Machine, said: bytes, instead: bytes
 ) -> None:
-    life = await machine.start()
-    life.probe("v2", times=3)
-    forgetful(life)
-    life.service_controller.service_document(
-        VerdictReached({"kind": "hard_failure", "reason": "x"}, unreachable=False), life.now_ns
+    control = await machine.start()
+    control.probe("v2", times=3)
+    forgetful(control)
+    control.service_controller.service_document(
+        VerdictReached({"kind": "hard_failure", "reason": "x"}, unreachable=False), control.now_ns
     )
-    generation, payload = life.service_controller.executor.pending_entry.read() or (0, b"")
+    generation, payload = control.service_controller.executor.pending_entry.read() or (0, b"")
     assert said in payload
-    life.service_controller.executor.pending_entry.write(generation, payload.replace(said, instead))
-    await life.control_loop.tasks.close()
-    await life.end()
-    life = await machine.start()
-    assert life.states() == {"v1": "draining", "v2": "active"}
-    assert life.service_controller.registry.incidents[0]["reason"].startswith(
+    control.service_controller.executor.pending_entry.write(generation, payload.replace(said, instead))
+    await control.control_loop.tasks.close()
+    await control.end()
+    control = await machine.start()
+    assert control.states() == {"v1": "draining", "v2": "active"}
+    assert control.service_controller.registry.incidents[0]["reason"].startswith(
         "it was rolled back, and control died before"
     )
-    await life.end()
+    await control.end()
 
 
 async def test_a_known_label_with_other_endpoints_is_refused(machine: Machine) -> None:
@@ -227,14 +232,14 @@ async def test_a_known_label_with_other_endpoints_is_refused(machine: Machine) -
 
 
 async def test_a_service_without_seeds_has_no_active_version(machine: Machine) -> None:
-    life = await machine.start(active=None, standby=None)
-    assert life.service_controller.executor.cell.read() == Route(first_generation(1) + 1)
-    assert life.queries.service_status("svc")["state"] == "no_active"
-    await life.operations.deploy(service="svc", version="v1", endpoints=["http://127.0.0.1:1"], actor="ann")
-    life.probe("v1", times=5)
-    told = await life.operations.promote(service="svc", version="v1", actor="ann")
+    control = await machine.start(active=None, standby=None)
+    assert control.service_controller.executor.cell.read() == Route(first_generation(1) + 1)
+    assert control.queries.service_status("svc")["state"] == "no_active"
+    await control.operations.deploy(service="svc", version="v1", endpoints=["http://127.0.0.1:1"], actor="ann")
+    control.probe("v1", times=5)
+    told = await control.operations.promote(service="svc", version="v1", actor="ann")
     assert (told["active"], told["standby"]) == ("v1", None)
-    await life.end()
+    await control.end()
 
 
 def corrupt(machine: Machine) -> None:
@@ -242,47 +247,47 @@ def corrupt(machine: Machine) -> None:
 
 
 async def test_a_corrupt_journal_goes_on_from_its_copy_with_what_the_operator_assumes(machine: Machine) -> None:
-    life = await machine.start()
-    await life.operations.switch(service="svc", to="v2", actor="ann")
-    entries = await life.journal.entries()
-    await life.end()
+    control = await machine.start()
+    await control.operations.switch(service="svc", to="v2", actor="ann")
+    entries = await control.journal.entries()
+    await control.end()
     corrupt(machine)
     machine.fresh_memory()
     with pytest.raises(StartError, match="corrupt"):
         await machine.start()
     copy = machine.folder / "copy.jsonl"
     export(entries, copy)
-    life = await machine.start(str(copy), "v1")
-    assert life.states() == {"v1": "active", "v2": "draining"}
-    assert life.service_controller.executor.cell.read() == Route(first_generation(2) + 1, active=0)
-    live = life.service_controller.registry.as_dict()
-    await life.end()
-    life = await machine.start()
-    assert life.service_controller.registry.as_dict() == live
-    await life.end()
+    control = await machine.start(str(copy), "v1")
+    assert control.states() == {"v1": "active", "v2": "draining"}
+    assert control.service_controller.executor.cell.read() == Route(first_generation(2) + 1, active=0)
+    live = control.service_controller.registry.as_dict()
+    await control.end()
+    control = await machine.start()
+    assert control.service_controller.registry.as_dict() == live
+    await control.end()
 
 
 async def test_entries_that_make_no_sense_without_lost_ones_are_left_out(machine: Machine) -> None:
-    life = await machine.start()
-    await life.operations.switch(service="svc", to="v2", actor="ann")
-    entries = await life.journal.entries()
-    await life.end()
+    control = await machine.start()
+    await control.operations.switch(service="svc", to="v2", actor="ann")
+    entries = await control.journal.entries()
+    await control.end()
     corrupt(machine)
     machine.fresh_memory()
     copy = machine.folder / "copy.jsonl"
     export([entry for entry in entries if entry.data.get("states") != {"v1": "active"}], copy)
-    life = await machine.start(str(copy), "v2")
-    assert life.states() == {"v2": "active"}
-    await life.end()
+    control = await machine.start(str(copy), "v2")
+    assert control.states() == {"v2": "active"}
+    await control.end()
 
 
 async def test_without_any_history_the_assumption_chooses_between_the_seeds(machine: Machine) -> None:
     corrupt(machine)
     copy = machine.folder / "copy.jsonl"
     export([], copy)
-    life = await machine.start(str(copy), "svc=v2")
-    assert life.states() == {"v1": "standby", "v2": "active"}
-    await life.end()
+    control = await machine.start(str(copy), "svc=v2")
+    assert control.states() == {"v1": "standby", "v2": "active"}
+    await control.end()
 
 
 async def test_an_assumption_about_an_unknown_version(machine: Machine) -> None:
@@ -294,18 +299,18 @@ async def test_an_assumption_about_an_unknown_version(machine: Machine) -> None:
 
 
 async def test_a_quarantine_that_was_lifted_for_a_while_comes_back_in_a_later_boot(machine: Machine) -> None:
-    life = await machine.start()
-    await life.operations.quarantine(service="svc", version="v2", reason="bias", actor="ann")
-    await life.operations.release(service="svc", version="v2", reason="look", actor="ann", expires_after_s=0.2)
-    await life.until_idle()
-    assert life.service_controller.registry.quarantines == {}
-    await life.end()
+    control = await machine.start()
+    await control.operations.quarantine(service="svc", version="v2", reason="bias", actor="ann")
+    await control.operations.release(service="svc", version="v2", reason="look", actor="ann", expires_after_s=0.2)
+    await control.until_idle()
+    assert control.service_controller.registry.quarantines == {}
+    await control.end()
     machine.fresh_memory()
-    life = await machine.start()
-    lift = life.service_controller.registry.lifts["v2"]
+    control = await machine.start()
+    lift = control.service_controller.registry.lifts["v2"]
     assert lift.until_ns <= clock.now_ns() + 200_000_000, "counted from the first one's wall clock"
-    life.service_controller.service_document(Ticked(), lift.until_ns)
-    await life.until_idle()
-    assert life.service_controller.registry.quarantines["v2"]["reason"] == "bias"
-    assert [entry["type"] for entry in (await life.queries.journal(0, 100))["entries"]][-1] == "quarantine_returned"
-    await life.end()
+    control.service_controller.service_document(Ticked(), lift.until_ns)
+    await control.until_idle()
+    assert control.service_controller.registry.quarantines["v2"]["reason"] == "bias"
+    assert [entry["type"] for entry in (await control.queries.journal(0, 100))["entries"]][-1] == "quarantine_returned"
+    await control.end()

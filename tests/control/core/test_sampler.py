@@ -11,43 +11,43 @@ from router.shm import layout as at
 from router.shm.sample_ring import SampleRing
 from router.shm.segment import Segment
 from router.shm.worker_stats import WorkerStats
-from tests.control.control_harness import DEAD, ControlHarness, FakeWorkers, new_wall
+from tests.control.control_harness import DEAD, ControlHarness, FakeWorkers, new_segment
 
 SECOND = 1_000_000_000
 
 
-async def test_a_sample_is_what_the_lanes_counted_since_the_slot_was_filled(life: ControlHarness) -> None:
-    row = life.segment.layout.worker_slot(1, 0, 0) + at.L_FIRST_BYTE + index(1500)
-    life.segment.words[row] += 7
-    life.workers.serve(0, Outcome.OK, 5)
-    life.workers.serve(0, Outcome.TIMED_OUT, 2)
-    life.workers.claim(0, worker=1)
-    life.tick()
-    ring = SampleRing(life.segment).load(0, 0)
+async def test_a_sample_is_what_the_lanes_counted_since_the_slot_was_filled(control: ControlHarness) -> None:
+    row = control.segment.layout.worker_slot(1, 0, 0) + at.L_FIRST_BYTE + index(1500)
+    control.segment.words[row] += 7
+    control.workers.serve(0, Outcome.OK, 5)
+    control.workers.serve(0, Outcome.TIMED_OUT, 2)
+    control.workers.claim(0, worker=1)
+    control.tick()
+    ring = SampleRing(control.segment).load(0, 0)
     (sample,) = ring["tick"]
-    assert (sample.at_ns, sample.incarnation, sample.role) == (life.now_ns, 1, 1)
+    assert (sample.at_ns, sample.incarnation, sample.role) == (control.now_ns, 1, 1)
     assert (sample.claimed, sample.begun, sample.faults_unbegun) == (8, 5, 2)
     assert [sample.outcomes[outcome] for outcome in (Outcome.OK, Outcome.TIMED_OUT)] == [5, 2]
     (full,) = ring["second"]
     assert full.first_byte is not None
     assert full.first_byte[index(1500)] == 7
-    assert SampleRing(life.segment).load(0, 1)["tick"][0].role == 2
+    assert SampleRing(control.segment).load(0, 1)["tick"][0].role == 2
 
 
-async def test_histograms_come_once_a_second(life: ControlHarness) -> None:
-    life.tick(21)
-    ring = SampleRing(life.segment).load(0, 0)
+async def test_histograms_come_once_a_second(control: ControlHarness) -> None:
+    control.tick(21)
+    ring = SampleRing(control.segment).load(0, 0)
     assert [len(ring[tier]) for tier in ("tick", "second", "decade")] == [21, 3, 1]
     assert all(sample.histograms is not None for sample in ring["second"])
 
 
-async def test_the_evidence_of_an_incident(life: ControlHarness) -> None:
-    life.tick(3)
-    begun_ns = life.now_ns
-    life.tick(5, lambda: life.workers.serve(0, Outcome.SERVER_ERROR, 2))
-    life.workers.serve(0, Outcome.CLIENT_GONE, 3)
-    life.tick()
-    told = evidence(life.service_controller.judge, life.service_controller.registry, begun_ns, life.now_ns)
+async def test_the_evidence_of_an_incident(control: ControlHarness) -> None:
+    control.tick(3)
+    begun_ns = control.now_ns
+    control.tick(5, lambda: control.workers.serve(0, Outcome.SERVER_ERROR, 2))
+    control.workers.serve(0, Outcome.CLIENT_GONE, 3)
+    control.tick()
+    told = evidence(control.service_controller.judge, control.service_controller.registry, begun_ns, control.now_ns)
     assert told == {"requests": 13, "errors": {"server_error": 10}, "rescued": 0, "seconds": 0.7}
 
 
@@ -57,7 +57,7 @@ def stalls(segment: Segment, workers: FakeWorkers) -> StallDetector:
 
 
 async def test_our_own_stalls_are_seen() -> None:
-    segment = new_wall()
+    segment = new_segment()
     workers = FakeWorkers(segment)
     for index_ in (0, 1):
         segment.words[segment.layout.worker(index_) + at.W_HEARTBEAT_NS] = 10 * SECOND
@@ -77,7 +77,7 @@ async def test_our_own_stalls_are_seen() -> None:
 
 @pytest.mark.parametrize(("faults", "of", "unwell"), [(4, 10, False), (5, 600, False), (5, 500, False), (6, 500, True)])
 def test_our_own_faults_make_the_numbers_doubtful(faults: int, of: int, unwell: bool) -> None:
-    segment = new_wall()
+    segment = new_segment()
     wellness = RouterHealth(WorkerStats(segment), 0)
     row = segment.layout.worker_service(0, 0) + at.LS_ENDED
     segment.words[row + Outcome.ROUTER_FAULT] = 50

@@ -10,14 +10,14 @@ from router.control.core.probe import ProbeResult
 from router.control.core.service_controller import first_byte_timeout_s, limits
 from router.rollout.machine.limits import RolloutLimits
 from router.rollout.outcome import Outcome
-from tests.control.control_harness import ControlHarness, FakeWorkers, new_wall, settings
+from tests.control.control_harness import ControlHarness, FakeWorkers, new_segment, settings
 
 Start = Callable[..., Awaitable[ControlHarness]]
 
 
 @pytest.fixture
 async def start(tmp_path: Path) -> AsyncIterator[Start]:
-    segment = new_wall()
+    segment = new_segment()
     workers = FakeWorkers(segment)
     lives: list[ControlHarness] = []
 
@@ -26,8 +26,8 @@ async def start(tmp_path: Path) -> AsyncIterator[Start]:
         return lives[-1]
 
     yield begin
-    for life in lives:
-        await life.end()
+    for control in lives:
+        await control.end()
     workers.close()
     segment.close()
 
@@ -51,9 +51,9 @@ class Watching:
         return self.result
 
 
-def failing(life: ControlHarness) -> None:
-    if life.states()["v1"] == "active":
-        life.workers.serve(0, Outcome.SERVER_ERROR, 5)
+def failing(control: ControlHarness) -> None:
+    if control.states()["v1"] == "active":
+        control.workers.serve(0, Outcome.SERVER_ERROR, 5)
 
 
 def test_what_the_settings_tell_the_machine(tmp_path: Path) -> None:
@@ -76,112 +76,112 @@ def test_what_the_settings_tell_the_machine(tmp_path: Path) -> None:
 async def test_exactly_those_versions_are_watched_that_should_be_warm(
     start: Start, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    life = await start()
+    control = await start()
     probes: Any = Watching()
-    monkeypatch.setattr(life.control_loop, "probes", probes)
-    life.service_controller.watch(probes)
-    life.service_controller.watch(probes)
+    monkeypatch.setattr(control.control_loop, "probes", probes)
+    control.service_controller.watch(probes)
+    control.service_controller.watch(probes)
     assert probes.asked == [
         ("watch", 0, "v1", ("http://127.0.0.1:1",), "none"),
         ("watch", 1, "v2", ("http://127.0.0.1:2",), "none"),
     ]
     probes.asked.clear()
-    await life.operations.rollback(service="svc", reason="bad", actor="ann")
+    await control.operations.rollback(service="svc", reason="bad", actor="ann")
     assert probes.asked == [("unwatch", 0)]
 
 
 async def test_other_settings_change_what_is_asked(start: Start) -> None:
-    life = await start()
+    control = await start()
     probes: Any = Watching()
-    life.service_controller.watch(probes)
+    control.service_controller.watch(probes)
     probes.asked.clear()
-    changed = settings(life.folder, probe={"path": "/health", "warmup_probes": 2})
-    life.service_controller.reconfigure(changed)
-    life.service_controller.watch(probes)
+    changed = settings(control.folder, probe={"path": "/health", "warmup_probes": 2})
+    control.service_controller.reconfigure(changed)
+    control.service_controller.watch(probes)
     assert [asked[:3] for asked in probes.asked] == [("watch", 0, "v1"), ("watch", 1, "v2")]
     assert probes.asked[0][4] == changed.services["svc"].probe
-    assert life.service_controller.machine.limits.warmup_probes == 2
+    assert control.service_controller.machine.limits.warmup_probes == 2
 
 
 @pytest.mark.parametrize("good", [True, False])
 async def test_the_gate_asks_the_standby_for_a_fresh_inference(
     start: Start, good: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    life = await start(probe={"method": "POST", "body": "{}"})
+    control = await start(probe={"method": "POST", "body": "{}"})
     probes: Any = Watching(ProbeResult(good, "status 500", 1.0))
-    monkeypatch.setattr(life.control_loop, "probes", probes)
-    life.probe("v2", times=3)
-    life.tick(3)
-    life.tick(10, lambda: failing(life))
-    assert life.states() == {"v1": "active", "v2": "standby"}
-    await life.until_idle()
+    monkeypatch.setattr(control.control_loop, "probes", probes)
+    control.probe("v2", times=3)
+    control.tick(3)
+    control.tick(10, lambda: failing(control))
+    assert control.states() == {"v1": "active", "v2": "standby"}
+    await control.until_idle()
     assert ("probe_now", 1, 1.0) in probes.asked
-    assert (life.states()["v2"] == "active") is good
-    assert good or life.service_controller.machine.blocked_reason == "its fresh inference probe failed: status 500"
+    assert (control.states()["v2"] == "active") is good
+    assert good or control.service_controller.machine.blocked_reason == "its fresh inference probe failed: status 500"
 
 
 async def test_what_only_observes_is_told_and_done_nothing_about(start: Start) -> None:
-    life = await start(rules={"hard_failure": {"action": "observe"}, "error_rate": {"action": "observe"}})
-    life.probe("v2", times=3)
-    life.tick(3)
-    life.tick(10, lambda: failing(life))
-    assert life.states() == {"v1": "active", "v2": "standby"}
-    assert [alarm["code"] for alarm in life.control_loop.alarms.listing()] == ["would_roll_back"]
-    life.tick(700, lambda: life.workers.serve(0, Outcome.OK, 5))
-    assert life.control_loop.alarms.listing() == []
+    control = await start(rules={"hard_failure": {"action": "observe"}, "error_rate": {"action": "observe"}})
+    control.probe("v2", times=3)
+    control.tick(3)
+    control.tick(10, lambda: failing(control))
+    assert control.states() == {"v1": "active", "v2": "standby"}
+    assert [alarm["code"] for alarm in control.control_loop.alarms.listing()] == ["would_roll_back"]
+    control.tick(700, lambda: control.workers.serve(0, Outcome.OK, 5))
+    assert control.control_loop.alarms.listing() == []
 
 
 async def test_probes_alone_show_that_nobody_can_connect(start: Start) -> None:
-    life = await start()
-    life.probe("v2", times=3)
-    life.probe("v1", ok=False, refused=True)
-    life.tick(40)
-    assert life.states()["v1"] == "active"
-    life.now_ns += 2_000_000_000
-    life.tick(2)
-    assert life.states() == {"v1": "unreachable", "v2": "active"}
-    assert life.service_controller.registry.quarantines == {}
-    assert life.queries.service_status("svc")["no_way_back"] == "v1 is unreachable since it was rolled back"
-    life.probe("v1", times=30)
-    assert life.states() == {"v1": "standby", "v2": "active"}
+    control = await start()
+    control.probe("v2", times=3)
+    control.probe("v1", ok=False, refused=True)
+    control.tick(40)
+    assert control.states()["v1"] == "active"
+    control.now_ns += 2_000_000_000
+    control.tick(2)
+    assert control.states() == {"v1": "unreachable", "v2": "active"}
+    assert control.service_controller.registry.quarantines == {}
+    assert control.queries.service_status("svc")["no_way_back"] == "v1 is unreachable since it was rolled back"
+    control.probe("v1", times=30)
+    assert control.states() == {"v1": "standby", "v2": "active"}
 
 
 async def test_an_accepted_version_leaves_its_baseline_in_the_journal(start: Start) -> None:
-    life = await start(acceptance={"after_s": 2, "requests_min": 10})
-    life.tick(40, lambda: life.workers.serve(0, Outcome.OK))
-    status = life.queries.service_status("svc")
+    control = await start(acceptance={"after_s": 2, "requests_min": 10})
+    control.tick(40, lambda: control.workers.serve(0, Outcome.OK))
+    status = control.queries.service_status("svc")
     assert (status["state"], status["acceptance"]["accepted"]) == ("accepted", True)
     assert status["baseline"]["faults"] == 0
-    await life.until_idle()
-    entries = (await life.queries.journal(0, 100))["entries"]
+    await control.until_idle()
+    entries = (await control.queries.journal(0, 100))["entries"]
     assert [entry["type"] for entry in entries if entry["service"]][2:] == ["accepted"]
 
 
 async def test_what_it_did_as_active_does_not_count_against_the_standby(start: Start) -> None:
-    life = await start()
-    life.tick(3)
-    life.workers.serve(0, Outcome.SERVER_ERROR, 9)
-    life.tick(3)
-    await life.operations.switch(service="svc", to="v2", actor="ann")
-    life.service_controller.registry.active_since_ns = life.now_ns
-    life.workers.serve(1, Outcome.OK, 9)
-    life.tick(20)
-    shares = life.service_controller.shares(life.now_ns)
+    control = await start()
+    control.tick(3)
+    control.workers.serve(0, Outcome.SERVER_ERROR, 9)
+    control.tick(3)
+    await control.operations.switch(service="svc", to="v2", actor="ann")
+    control.service_controller.registry.active_since_ns = control.now_ns
+    control.workers.serve(1, Outcome.OK, 9)
+    control.tick(20)
+    shares = control.service_controller.shares(control.now_ns)
     assert shares is None or shares[2] == 0
 
 
 async def test_a_standby_that_dies_is_told_before_it_is_needed(start: Start) -> None:
-    life = await start()
-    life.probe("v2", times=3)
-    life.tick(1)
-    assert life.queries.service_status("svc")["way_back"] is True
-    life.probe("v2", ok=False, refused=True)
-    life.tick(1)
-    told = life.queries.service_status("svc")
+    control = await start()
+    control.probe("v2", times=3)
+    control.tick(1)
+    assert control.queries.service_status("svc")["way_back"] is True
+    control.probe("v2", ok=False, refused=True)
+    control.tick(1)
+    told = control.queries.service_status("svc")
     assert (told["way_back"], told["standby"]) == (False, "v2")
     assert told["no_way_back"].startswith("the last probes of v2 failed: ")
-    assert [alarm["code"] for alarm in life.control_loop.alarms.listing()] == ["standby_failing"]
-    life.probe("v2")
-    life.tick(1)
-    assert life.queries.service_status("svc")["way_back"] is True
-    assert life.control_loop.alarms.listing() == []
+    assert [alarm["code"] for alarm in control.control_loop.alarms.listing()] == ["standby_failing"]
+    control.probe("v2")
+    control.tick(1)
+    assert control.queries.service_status("svc")["way_back"] is True
+    assert control.control_loop.alarms.listing() == []

@@ -12,12 +12,12 @@ from router.shm import layout as at
 from router.shm.route_cell import RouteCell
 from router.shm.segment import Segment
 from router.shm.worker_stats import WorkerStats
-from tests.control.control_harness import DEAD, FakeWorkers, new_wall
+from tests.control.control_harness import DEAD, FakeWorkers, new_segment
 
 
 @pytest.fixture
 async def hands() -> AsyncIterator[tuple[Segment, FakeWorkers, Workers]]:
-    segment = new_wall()
+    segment = new_segment()
     workers = FakeWorkers(segment)
     workers.listen()
     crew = Workers(WorkerStats(segment), workers.wakes, workers.acks)

@@ -11,27 +11,27 @@ from router.errors import OperatorError
 from router.rollout.model import entry as kinds
 from router.rollout.model.entry import Entry
 from router.runtime import clock
-from tests.control.control_harness import FakeWorkers, new_wall
-from tests.control.drill_harness import HOLD_S, Stage
+from tests.control.control_harness import FakeWorkers, new_segment
+from tests.control.drill_harness import HOLD_S, DrillHarness
 
-Begin = Callable[..., Awaitable[Stage]]
+Begin = Callable[..., Awaitable[DrillHarness]]
 TUESDAYS = {"hold_s": HOLD_S, "schedule": "0 10 * * 2", "timezone": "Europe/Berlin"}
 DAY_S = 86_400.0
 
 
 @pytest.fixture
 async def begin(tmp_path: Path) -> AsyncIterator[Begin]:
-    segment = new_wall()
+    segment = new_segment()
     workers = FakeWorkers(segment)
-    stages: list[Stage] = []
+    stages: list[DrillHarness] = []
 
-    async def start(entries: list[Entry] | None = None, **service: Any) -> Stage:
-        stages.append(await Stage(segment, workers, tmp_path, **service).begin(entries))
+    async def start(entries: list[Entry] | None = None, **service: Any) -> DrillHarness:
+        stages.append(await DrillHarness(segment, workers, tmp_path, **service).begin(entries))
         return await stages[-1].accept()
 
     yield start
-    for stage in stages:
-        await stage.life.end()
+    for harness in stages:
+        await harness.control.end()
     workers.close()
     segment.close()
 
@@ -40,142 +40,142 @@ def codes(error: OperatorError) -> list[str]:
     return [refusal["code"] for refusal in error.facts["refusals"]]
 
 
-def alarms(stage: Stage) -> dict[str, str]:
-    return {alarm["code"]: alarm["detail"] for alarm in stage.life.control_loop.alarms.listing()}
+def alarms(harness: DrillHarness) -> dict[str, str]:
+    return {alarm["code"]: alarm["detail"] for alarm in harness.control.control_loop.alarms.listing()}
 
 
 # -- asked by people
 async def test_never_two_at_once(begin: Begin) -> None:
-    stage = await begin()
-    await stage.ask()
+    harness = await begin()
+    await harness.ask()
     with pytest.raises(OperatorError) as caught:
-        await stage.ask()
+        await harness.ask()
     assert (caught.value.status, caught.value.code) == (409, "drill_unsafe")
     assert "drill svc-drill-1 is not over" in caught.value.detail
     assert codes(caught.value)[0] == "drill_under_way"
 
 
 async def test_a_refusal_names_every_reason_and_changes_nothing(begin: Begin) -> None:
-    stage = await begin()
-    await stage.life.operations.freeze(service="svc", actor="bob", reason="gala")
-    stage.life.probe("v2", ok=False)
-    before = (stage.registry.as_dict(), stage.drills.listing()["drills"])
+    harness = await begin()
+    await harness.control.operations.freeze(service="svc", actor="bob", reason="gala")
+    harness.control.probe("v2", ok=False)
+    before = (harness.registry.as_dict(), harness.drills.listing()["drills"])
     with pytest.raises(OperatorError) as caught:
-        await stage.ask(force=True)
+        await harness.ask(force=True)
     assert codes(caught.value) == ["frozen", "standby_not_ready"]
     assert "--force" not in caught.value.detail
-    assert (stage.registry.as_dict(), stage.drills.listing()["drills"]) == before
+    assert (harness.registry.as_dict(), harness.drills.listing()["drills"]) == before
 
 
 async def test_what_may_be_forced(begin: Begin) -> None:
-    stage = await begin()
-    await stage.life.operations.switch(service="svc", to="v2", actor="bob")
+    harness = await begin()
+    await harness.control.operations.switch(service="svc", to="v2", actor="bob")
     with pytest.raises(OperatorError, match="v2 is on probation; --force goes on all the same") as caught:
-        await stage.ask()
+        await harness.ask()
     assert codes(caught.value) == ["probation"]
-    assert (await stage.ask(force=True))["phase"] == "away"
-    assert stage.active == "v1"
+    assert (await harness.ask(force=True))["phase"] == "away"
+    assert harness.active == "v1"
 
 
 async def test_a_dry_run_says_whether_it_would_be_safe(begin: Begin) -> None:
-    stage = await begin()
-    told = await stage.ask(dry_run=True)
+    harness = await begin()
+    told = await harness.ask(dry_run=True)
     assert (told["dry_run"], told["message"]) == (True, "a drill would be safe now")
-    assert (stage.drills.under_way(), stage.drills.listing()["drills"]) == (None, [])
+    assert (harness.drills.under_way(), harness.drills.listing()["drills"]) == (None, [])
 
 
 async def test_a_journal_that_cannot_be_written_refuses_it(begin: Begin, monkeypatch: pytest.MonkeyPatch) -> None:
-    stage = await begin()
+    harness = await begin()
 
     async def full(*records: object, **how: object) -> None:
         raise OperatorError(503, "journal_unavailable", "no space left on device")
 
-    monkeypatch.setattr(stage.life.service_controller.executor, "append_and_apply", full)
+    monkeypatch.setattr(harness.control.service_controller.executor, "append_and_apply", full)
     with pytest.raises(OperatorError, match="no space left on device"):
-        await stage.ask()
-    assert (stage.active, stage.drills.under_way(), stage.registry.drill) == ("v1", None, None)
+        await harness.ask()
+    assert (harness.active, harness.drills.under_way(), harness.registry.drill) == ("v1", None, None)
 
 
 async def test_unknown_ones(begin: Begin) -> None:
-    stage = await begin()
-    for call in (lambda: stage.drills.show("svc-drill-9"), lambda: stage.drills.listing("other")):
+    harness = await begin()
+    for call in (lambda: harness.drills.show("svc-drill-9"), lambda: harness.drills.listing("other")):
         with pytest.raises(OperatorError) as caught:
             call()
         assert caught.value.status == 404
 
 
 # -- by schedule
-def due_s(stage: Stage) -> float:
-    found = stage.life.service_controller.service.drill.next_due_s(clock.wall_s())
+def due_s(harness: DrillHarness) -> float:
+    found = harness.control.service_controller.service.drill.next_due_s(clock.wall_s())
     assert found is not None
     return found
 
 
 async def test_a_schedule_begins_a_drill_once(begin: Begin) -> None:
-    stage = await begin(drill=TUESDAYS)
-    at_s = due_s(stage)
-    assert stage.drills.status("svc")["drill"]["next_at"] == clock.iso(at_s)
-    stage.drills.keep_time(at_s - 1, stage.life.now_ns)
-    assert stage.drills.under_way() is None
-    stage.drills.keep_time(at_s, stage.life.now_ns)
-    stage.drills.keep_time(at_s + 1, stage.life.now_ns)
-    await stage.play(HOLD_S + 3)
-    told = stage.drills.listing()["drills"]
+    harness = await begin(drill=TUESDAYS)
+    at_s = due_s(harness)
+    assert harness.drills.status("svc")["drill"]["next_at"] == clock.iso(at_s)
+    harness.drills.keep_time(at_s - 1, harness.control.now_ns)
+    assert harness.drills.under_way() is None
+    harness.drills.keep_time(at_s, harness.control.now_ns)
+    harness.drills.keep_time(at_s + 1, harness.control.now_ns)
+    await harness.play(HOLD_S + 3)
+    told = harness.drills.listing()["drills"]
     assert [(drill["by"], drill["actor"], drill["reason"], drill["result"]) for drill in told] == [
         ("schedule", "schedule", "0 10 * * 2", "passed")
     ]
-    assert stage.drills.status("svc")["drill"]["next_at"] == clock.iso(at_s + 7 * DAY_S)
+    assert harness.drills.status("svc")["drill"]["next_at"] == clock.iso(at_s + 7 * DAY_S)
 
 
 async def test_a_shadow_by_schedule(begin: Begin) -> None:
-    stage = await begin(drill={**TUESDAYS, "mode": "shadow"})
-    stage.drills.keep_time(due_s(stage), stage.life.now_ns)
-    await stage.play(1)
-    told = stage.drills.listing()["drills"][0]
-    assert (told["mode"], told["result"], stage.active) == ("shadow", "refused", "v1"), "nothing listens there"
+    harness = await begin(drill={**TUESDAYS, "mode": "shadow"})
+    harness.drills.keep_time(due_s(harness), harness.control.now_ns)
+    await harness.play(1)
+    told = harness.drills.listing()["drills"][0]
+    assert (told["mode"], told["result"], harness.active) == ("shadow", "refused", "v1"), "nothing listens there"
 
 
 async def test_a_refused_one_is_journalled_and_waits_for_the_next_time(begin: Begin) -> None:
-    stage = await begin(drill=TUESDAYS)
-    await stage.life.operations.freeze(service="svc", actor="bob", reason="gala")
-    at_s = due_s(stage)
+    harness = await begin(drill=TUESDAYS)
+    await harness.control.operations.freeze(service="svc", actor="bob", reason="gala")
+    at_s = due_s(harness)
     for second in range(3):
-        stage.drills.keep_time(at_s + second, stage.life.now_ns)
-    await stage.play(0.2)
-    told = stage.drills.listing()["drills"]
+        harness.drills.keep_time(at_s + second, harness.control.now_ns)
+    await harness.play(0.2)
+    told = harness.drills.listing()["drills"]
     assert [(drill["result"], drill["codes"], drill["reasons"]) for drill in told] == [
         ("refused", ["frozen"], ["frozen by bob: gala"])
     ]
-    assert stage.active == "v1"
+    assert harness.active == "v1"
 
 
 async def test_what_was_missed_is_not_caught_up(begin: Begin) -> None:
-    stage = await begin(drill=TUESDAYS)
-    at_s = due_s(stage)
-    stage.drills.keep_time(at_s + 3 * 7 * DAY_S + LATE_MAX_S + 1, stage.life.now_ns)
-    assert stage.drills.under_way() is None
-    assert stage.drills.status("svc")["drill"]["next_at"] == clock.iso(at_s + 4 * 7 * DAY_S)
+    harness = await begin(drill=TUESDAYS)
+    at_s = due_s(harness)
+    harness.drills.keep_time(at_s + 3 * 7 * DAY_S + LATE_MAX_S + 1, harness.control.now_ns)
+    assert harness.drills.under_way() is None
+    assert harness.drills.status("svc")["drill"]["next_at"] == clock.iso(at_s + 4 * 7 * DAY_S)
 
 
 async def test_a_scheduled_one_waits_for_its_turn(begin: Begin) -> None:
-    stage = await begin(drill=TUESDAYS)
-    await stage.ask()
-    at_s = due_s(stage)
-    stage.drills.keep_time(at_s, stage.life.now_ns)
-    await stage.play(0.2)
-    assert len(stage.drills.listing()["drills"]) == 1
-    await stage.play(HOLD_S + 3)
-    stage.drills.keep_time(at_s + 6, stage.life.now_ns)
-    await stage.play(0.5)
-    assert [drill["by"] for drill in stage.drills.listing()["drills"]] == ["schedule", "operator"]
+    harness = await begin(drill=TUESDAYS)
+    await harness.ask()
+    at_s = due_s(harness)
+    harness.drills.keep_time(at_s, harness.control.now_ns)
+    await harness.play(0.2)
+    assert len(harness.drills.listing()["drills"]) == 1
+    await harness.play(HOLD_S + 3)
+    harness.drills.keep_time(at_s + 6, harness.control.now_ns)
+    await harness.play(0.5)
+    assert [drill["by"] for drill in harness.drills.listing()["drills"]] == ["schedule", "operator"]
 
 
 async def test_another_schedule_by_sighup(begin: Begin) -> None:
-    stage = await begin()
-    assert stage.drills.status("svc")["drill"]["next_at"] is None
-    other = Stage(stage.life.segment, stage.workers, stage.life.folder, drill=TUESDAYS).told
-    stage.life.control_loop.reconfigure(other)
-    assert stage.drills.status("svc")["drill"]["next_at"] == clock.iso(due_s(stage))
+    harness = await begin()
+    assert harness.drills.status("svc")["drill"]["next_at"] is None
+    other = DrillHarness(harness.control.segment, harness.workers, harness.control.folder, drill=TUESDAYS).told
+    harness.control.control_loop.reconfigure(other)
+    assert harness.drills.status("svc")["drill"]["next_at"] == clock.iso(due_s(harness))
 
 
 # -- how long ago
@@ -215,14 +215,14 @@ def accepted(days_ago: float) -> Entry:
     ],
 )
 async def test_overdue(begin: Begin, entries: list[Entry], settings: dict[str, Any], detail: str | None) -> None:
-    stage = await begin(entries, drill={"hold_s": HOLD_S, **settings})
-    assert alarms(stage).get("drill_overdue") == detail
-    assert stage.drills.status("svc")["drill"]["overdue"] is (detail is not None)
+    harness = await begin(entries, drill={"hold_s": HOLD_S, **settings})
+    assert alarms(harness).get("drill_overdue") == detail
+    assert harness.drills.status("svc")["drill"]["overdue"] is (detail is not None)
 
 
 async def test_the_age_of_the_last_good_one_is_a_figure(begin: Begin) -> None:
-    stage = await begin([passed(2)])
-    [family] = stage.drills.metrics()
+    harness = await begin([passed(2)])
+    [family] = harness.drills.metrics()
     assert [(sample.name, sample.labels) for sample in family.samples] == [
         ("rollback_router_seconds_since_last_drill", {"service": "svc"})
     ]
@@ -230,10 +230,10 @@ async def test_the_age_of_the_last_good_one_is_a_figure(begin: Begin) -> None:
 
 
 async def test_without_one_there_is_no_figure_and_a_good_one_ends_the_alarm(begin: Begin) -> None:
-    stage = await begin([accepted(40)])
-    assert [family.samples for family in stage.drills.metrics()] == [[]]
-    assert "drill_overdue" in alarms(stage)
-    await stage.ask()
-    await stage.play(HOLD_S + 3)
-    assert alarms(stage) == {}
-    assert stage.drills.status("svc")["drill"]["last_result"] == "passed"
+    harness = await begin([accepted(40)])
+    assert [family.samples for family in harness.drills.metrics()] == [[]]
+    assert "drill_overdue" in alarms(harness)
+    await harness.ask()
+    await harness.play(HOLD_S + 3)
+    assert alarms(harness) == {}
+    assert harness.drills.status("svc")["drill"]["last_result"] == "passed"

@@ -9,7 +9,7 @@ import pytest
 from router.control.drills import routes as drill_routes
 from router.control.drills.addon import DrillsAddon
 from router.errors import OperatorError
-from tests.control.conftest import Office, StartOffice
+from tests.control.conftest import AdminHarness, StartAdmin
 
 FIELDS = {"Content-Type": "application/json"}
 
@@ -38,17 +38,17 @@ class FakeDrills:
 
 
 @pytest.fixture
-async def rooms(start_office: StartOffice) -> tuple[Office, FakeDrills]:
+async def rooms(start_admin: StartAdmin) -> tuple[AdminHarness, FakeDrills]:
     fake = FakeDrills()
-    return await start_office(further=drill_routes.operations(cast(DrillsAddon, fake))), fake
+    return await start_admin(further=drill_routes.operations(cast(DrillsAddon, fake))), fake
 
 
-async def test_a_drill_is_asked_for_with_its_terms(rooms: tuple[Office, FakeDrills]) -> None:
-    office, fake = rooms
+async def test_a_drill_is_asked_for_with_its_terms(rooms: tuple[AdminHarness, FakeDrills]) -> None:
+    admin, fake = rooms
     body = {"hold_s": 5, "force": True, "reason": "Tuesday", "actor": "ann"}
-    status, _, told = await office.call("POST", "/v1/services/fraud/drill", json=body)
+    status, _, told = await admin.call("POST", "/v1/services/fraud/drill", json=body)
     assert (status, told) == (202, {"drill": "fraud-drill-1"})
-    await office.call("POST", "/v1/services/fraud/drill?dry_run=true", json={"shadow": True})
+    await admin.call("POST", "/v1/services/fraud/drill?dry_run=true", json={"shadow": True})
     assert fake.asked == [
         (
             "drill",
@@ -76,20 +76,20 @@ async def test_a_drill_is_asked_for_with_its_terms(rooms: tuple[Office, FakeDril
         pytest.param({"quarantine": True}, id="unknown member"),
     ],
 )
-async def test_bad_terms_are_refused(rooms: tuple[Office, FakeDrills], body: dict[str, Any]) -> None:
-    office, fake = rooms
-    assert await office.refused("POST", "/v1/services/fraud/drill", json=body) == (400, "request_invalid")
+async def test_bad_terms_are_refused(rooms: tuple[AdminHarness, FakeDrills], body: dict[str, Any]) -> None:
+    admin, fake = rooms
+    assert await admin.refused("POST", "/v1/services/fraud/drill", json=body) == (400, "request_invalid")
     assert fake.asked == []
 
 
-async def test_a_refusal_carries_its_reasons(rooms: tuple[Office, FakeDrills]) -> None:
+async def test_a_refusal_carries_its_reasons(rooms: tuple[AdminHarness, FakeDrills]) -> None:
     status, _, problem = await rooms[0].call("POST", "/v1/services/other/drill", json={})
     assert (status, problem["refusals"]) == (409, [{"code": "x", "detail": "y"}])
 
 
-async def test_stop_list_and_show(rooms: tuple[Office, FakeDrills]) -> None:
-    office, fake = rooms
-    assert (await office.call("POST", "/v1/services/fraud/drill/stop", json={"actor": "bob"}))[0] == 200
+async def test_stop_list_and_show(rooms: tuple[AdminHarness, FakeDrills]) -> None:
+    admin, fake = rooms
+    assert (await admin.call("POST", "/v1/services/fraud/drill/stop", json={"actor": "bob"}))[0] == 200
     assert fake.asked == [("stop", ("fraud", "bob"))]
-    assert (await office.call("GET", "/v1/drills?service=fraud"))[2]["asked"] == "fraud"
-    assert (await office.call("GET", "/v1/drills/fraud-drill-1"))[2] == {"drill": "fraud-drill-1"}
+    assert (await admin.call("GET", "/v1/drills?service=fraud"))[2]["asked"] == "fraud"
+    assert (await admin.call("GET", "/v1/drills/fraud-drill-1"))[2] == {"drill": "fraud-drill-1"}

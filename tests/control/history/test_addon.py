@@ -15,33 +15,33 @@ from router.rollout.history.row import ROLES, Row
 from router.rollout.outcome import Outcome
 from router.runtime import clock
 from router.shm import layout as at
-from tests.control.control_harness import ControlHarness, FakeWorkers, new_wall, settings
+from tests.control.control_harness import ControlHarness, FakeWorkers, new_segment, settings
 
 SECOND_NS = 1_000_000_000
 
 
 @pytest.fixture
-async def kept(life: ControlHarness) -> AsyncIterator[HistoryAddon]:
-    made = opened(life)
+async def kept(control: ControlHarness) -> AsyncIterator[HistoryAddon]:
+    made = opened(control)
     yield made
     await made.close()
 
 
-def opened(life: ControlHarness) -> HistoryAddon:
-    history = HistoryStore(life.folder, 30, 1 << 30)
-    made = HistoryAddon(life.control_loop, history, life.now_ns)
-    life.control_loop.addons = (made,)
+def opened(control: ControlHarness) -> HistoryAddon:
+    history = HistoryStore(control.folder, 30, 1 << 30)
+    made = HistoryAddon(control.control_loop, history, control.now_ns)
+    control.control_loop.addons = (made,)
     return made
 
 
-def pass_by(life: ControlHarness, seconds: float, each: Any = lambda: None) -> None:
+def pass_by(control: ControlHarness, seconds: float, each: Any = lambda: None) -> None:
     """Let time pass for the whole controller: services are judged, offices are told and tick."""
     for _ in range(round(seconds * 10)):
         each()
-        life.now_ns += SECOND_NS // 10
-        for index in range(life.segment.layout.workers):
-            life.segment.words[life.segment.layout.worker(index) + at.W_HEARTBEAT_NS] = life.now_ns
-        life.control_loop.tick(life.now_ns, 0.0)
+        control.now_ns += SECOND_NS // 10
+        for index in range(control.segment.layout.workers):
+            control.segment.words[control.segment.layout.worker(index) + at.W_HEARTBEAT_NS] = control.now_ns
+        control.control_loop.tick(control.now_ns, 0.0)
 
 
 async def rows(kept: HistoryAddon, version: str | None = None) -> list[Row]:
@@ -62,16 +62,16 @@ def told(row: Row) -> tuple[str, str, int, int, int]:
 
 
 async def test_every_ten_seconds_each_slot_and_the_service_itself_get_a_row(
-    life: ControlHarness, kept: HistoryAddon
+    control: ControlHarness, kept: HistoryAddon
 ) -> None:
     def load() -> None:
-        life.workers.serve(0, Outcome.OK, 3)
-        row = life.segment.layout.worker_slot(0, 0, 0) + at.L_EXCHANGES
-        life.segment.words[row + Outcome.OK] += 3
-        life.segment.words[life.segment.layout.worker_service(0, 0) + at.LS_ACCEPTED] += 3
+        control.workers.serve(0, Outcome.OK, 3)
+        row = control.segment.layout.worker_slot(0, 0, 0) + at.L_EXCHANGES
+        control.segment.words[row + Outcome.OK] += 3
+        control.segment.words[control.segment.layout.worker_service(0, 0) + at.LS_ACCEPTED] += 3
 
-    life.probe("v2", times=3)
-    pass_by(life, 31, load)
+    control.probe("v2", times=3)
+    pass_by(control, 31, load)
     found = await rows(kept)
     assert len(found) == 9
     assert {told(row)[:3] for row in found} == {("v1", "active", 10), ("v2", "standby", 10), ("", "service", 10)}
@@ -85,10 +85,10 @@ async def test_every_ten_seconds_each_slot_and_the_service_itself_get_a_row(
     assert abs(found[-1].at_ms / 1000 - clock.wall_s()) < 60
 
 
-async def test_a_change_of_roles_ends_the_row(life: ControlHarness, kept: HistoryAddon) -> None:
-    pass_by(life, 14, lambda: life.workers.serve(0, Outcome.OK, 2))
-    await life.operations.switch(service="svc", to="v2", actor="ann")
-    pass_by(life, 7, lambda: life.workers.serve(1, Outcome.OK, 1))
+async def test_a_change_of_roles_ends_the_row(control: ControlHarness, kept: HistoryAddon) -> None:
+    pass_by(control, 14, lambda: control.workers.serve(0, Outcome.OK, 2))
+    await control.operations.switch(service="svc", to="v2", actor="ann")
+    pass_by(control, 7, lambda: control.workers.serve(1, Outcome.OK, 1))
     found = await rows(kept)
     assert [told(row)[:3] for row in found if row.version == "v1"] == [
         ("v1", "active", 10), ("v1", "active", 4), ("v1", "standby", 6),
@@ -101,13 +101,13 @@ async def test_a_change_of_roles_ends_the_row(life: ControlHarness, kept: Histor
 
 
 async def test_what_a_trigger_said_stands_in_the_row_in_which_it_said_so(
-    life: ControlHarness, kept: HistoryAddon
+    control: ControlHarness, kept: HistoryAddon
 ) -> None:
-    life.probe("v2", times=3)
-    pass_by(life, 11, lambda: life.workers.serve(0, Outcome.OK))
-    pass_by(life, 8, lambda: life.workers.serve(0, Outcome.SERVER_ERROR))
-    assert life.states()["v2"] == "active", "rolled back"
-    pass_by(life, 12, lambda: life.workers.serve(1, Outcome.OK))
+    control.probe("v2", times=3)
+    pass_by(control, 11, lambda: control.workers.serve(0, Outcome.OK))
+    pass_by(control, 8, lambda: control.workers.serve(0, Outcome.SERVER_ERROR))
+    assert control.states()["v2"] == "active", "rolled back"
+    pass_by(control, 12, lambda: control.workers.serve(1, Outcome.OK))
     found = [row for row in await rows(kept) if row.version == ""]
     said = [("", 1), ("error_rate hard_failure.errors!", 2), ("", 1), ("", 1)]
     assert [(row.failing, row.verdict) for row in found] == said
@@ -116,35 +116,35 @@ async def test_what_a_trigger_said_stands_in_the_row_in_which_it_said_so(
     assert failed[0].server_error > 10
 
 
-async def test_a_candidate_counts_from_when_it_came(life: ControlHarness, kept: HistoryAddon) -> None:
-    pass_by(life, 12)
-    await life.operations.deploy(service="svc", version="v3", endpoints=["http://127.0.0.1:3"], actor="ann")
-    slot = life.service_controller.registry.targets["v3"].slot
+async def test_a_candidate_counts_from_when_it_came(control: ControlHarness, kept: HistoryAddon) -> None:
+    pass_by(control, 12)
+    await control.operations.deploy(service="svc", version="v3", endpoints=["http://127.0.0.1:3"], actor="ann")
+    slot = control.service_controller.registry.targets["v3"].slot
     assert slot is not None
-    pass_by(life, 10, lambda: life.workers.serve(slot, Outcome.OK))
+    pass_by(control, 10, lambda: control.workers.serve(slot, Outcome.OK))
     candidate = await rows(kept, "v3")
     assert {told(row)[:2] for row in candidate} == {("v3", "candidate")}
     assert sum(row.begun for row in candidate) == pytest.approx(81, abs=1)
 
 
 async def test_a_restarted_control_counts_nothing_twice(tmp_path: Path) -> None:
-    segment = new_wall()
+    segment = new_segment()
     workers = FakeWorkers(segment)
     segment.words[at.H_CONTROL_STARTS] = 1
-    life = await ControlHarness(settings(tmp_path), segment, workers, tmp_path).begin()
-    kept = opened(life)
-    pass_by(life, 20, lambda: workers.serve(0, Outcome.OK))
+    control = await ControlHarness(settings(tmp_path), segment, workers, tmp_path).begin()
+    kept = opened(control)
+    pass_by(control, 20, lambda: workers.serve(0, Outcome.OK))
     await rows(kept)
-    now_ns = life.now_ns
+    now_ns = control.now_ns
     await kept.history.close()
-    await life.end()
+    await control.end()
 
     segment.words[at.H_CONTROL_STARTS] = 2
     workers.serve(0, Outcome.OK, 7)
-    life = await ControlHarness(settings(tmp_path), segment, workers, tmp_path).begin()
-    life.now_ns = now_ns
-    kept = opened(life)
-    pass_by(life, 20, lambda: workers.serve(0, Outcome.OK))
+    control = await ControlHarness(settings(tmp_path), segment, workers, tmp_path).begin()
+    control.now_ns = now_ns
+    kept = opened(control)
+    pass_by(control, 20, lambda: workers.serve(0, Outcome.OK))
     await kept.close()
     found = await kept.history.rows("svc", 0, 4e9, "v1")
     assert sum(row.begun for row in found) == 407
@@ -152,47 +152,47 @@ async def test_a_restarted_control_counts_nothing_twice(tmp_path: Path) -> None:
 
     # Without the file nothing is known of the past: a gap, and no row that holds all of it.
     forget(tmp_path)
-    await life.end()
-    life = await ControlHarness(settings(tmp_path), segment, workers, tmp_path).begin()
-    life.now_ns = now_ns + 30 * SECOND_NS
-    kept = opened(life)
-    pass_by(life, 25, lambda: workers.serve(0, Outcome.OK))
+    await control.end()
+    control = await ControlHarness(settings(tmp_path), segment, workers, tmp_path).begin()
+    control.now_ns = now_ns + 30 * SECOND_NS
+    kept = opened(control)
+    pass_by(control, 25, lambda: workers.serve(0, Outcome.OK))
     assert [row.begun for row in await rows(kept, "v1")] == [100]
     await kept.close()
-    await life.end()
+    await control.end()
     workers.close()
     segment.close()
 
 
-async def test_lost_rows_and_a_damaged_file_are_alarms(life: ControlHarness, kept: HistoryAddon) -> None:
+async def test_lost_rows_and_a_damaged_file_are_alarms(control: ControlHarness, kept: HistoryAddon) -> None:
     kept.history.on_trouble("disk full")
     kept.history.on_aside("history.corrupt-1.sqlite")
-    codes = {alarm["code"]: alarm["detail"] for alarm in life.control_loop.alarms.listing()}
+    codes = {alarm["code"]: alarm["detail"] for alarm in control.control_loop.alarms.listing()}
     assert codes == {
         "history_unavailable": "rows of the history are being lost: disk full",
         "history_damaged": "the history was damaged and is kept as history.corrupt-1.sqlite; a new one was begun, what was "
         "before is not seen any more",
     }
     kept.history.on_trouble(None)
-    assert [alarm["code"] for alarm in life.control_loop.alarms.listing()] == ["history_damaged"]
+    assert [alarm["code"] for alarm in control.control_loop.alarms.listing()] == ["history_damaged"]
 
 
-async def test_it_is_told_to_keep_less(life: ControlHarness, kept: HistoryAddon) -> None:
+async def test_it_is_told_to_keep_less(control: ControlHarness, kept: HistoryAddon) -> None:
     less = {"keep_days": 2.0, "file_bytes_max": 1 << 21}
-    kept.reconfigure(life.settings.model_copy(update={"history": life.settings.history.model_copy(update=less)}))
+    kept.reconfigure(control.settings.model_copy(update={"history": control.settings.history.model_copy(update=less)}))
     assert (kept.history.keep_days, kept.history.file_bytes_max) == (2.0, 1 << 21)
 
 
-async def test_what_is_kept_and_what_was_lost_are_metrics(life: ControlHarness, kept: HistoryAddon) -> None:
+async def test_what_is_kept_and_what_was_lost_are_metrics(control: ControlHarness, kept: HistoryAddon) -> None:
     kept.history.dropped = 3
-    text = metrics.render(life.queries).decode()
+    text = metrics.render(control.queries).decode()
     assert "rollback_router_history_batches_dropped_total 3.0" in text
     assert "rollback_router_history_bytes " in text
 
 
-async def test_the_past_is_shown_in_steps(life: ControlHarness, kept: HistoryAddon) -> None:
-    life.probe("v2", times=3)
-    pass_by(life, 31, lambda: life.workers.serve(0, Outcome.OK, 2))
+async def test_the_past_is_shown_in_steps(control: ControlHarness, kept: HistoryAddon) -> None:
+    control.probe("v2", times=3)
+    pass_by(control, 31, lambda: control.workers.serve(0, Outcome.OK, 2))
     await rows(kept)
     shown = await kept.points("svc", "1h", "2100-01-01", None, None)
     # These rows lie in the near future: the fake clock is faster than the true one.

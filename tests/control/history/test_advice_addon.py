@@ -23,11 +23,11 @@ from tests.rollout.simulator import normal
 
 
 @pytest.fixture
-async def office(life: ControlHarness) -> AsyncIterator[AdviceAddon]:
-    history = HistoryStore(life.folder, 30, 1 << 30)
-    success = ReportAddon(life.control_loop, history, [], clock.now_ns())
-    made = AdviceAddon(life.control_loop, history, success, [])
-    life.control_loop.addons = (HistoryAddon(life.control_loop, history, clock.now_ns()), success, made)
+async def addon(control: ControlHarness) -> AsyncIterator[AdviceAddon]:
+    history = HistoryStore(control.folder, 30, 1 << 30)
+    success = ReportAddon(control.control_loop, history, [], clock.now_ns())
+    made = AdviceAddon(control.control_loop, history, success, [])
+    control.control_loop.addons = (HistoryAddon(control.control_loop, history, clock.now_ns()), success, made)
     yield made
     await history.close()
 
@@ -36,13 +36,13 @@ def accepted(at_s: float, rate: float) -> Entry:
     return Entry("accepted", "svc", "judge", {"version": "v1", "baseline": normal(rate).as_dict()}, at_s, 1, 1)
 
 
-async def test_a_real_process_gives_the_advice(life: ControlHarness, office: AdviceAddon) -> None:
-    life.tick(20, lambda: life.workers.serve(0, Outcome.OK))
-    life.control_loop.tick(life.now_ns, 0.0)
-    for one in life.control_loop.addons:
+async def test_a_real_process_gives_the_advice(control: ControlHarness, addon: AdviceAddon) -> None:
+    control.tick(20, lambda: control.workers.serve(0, Outcome.OK))
+    control.control_loop.tick(control.now_ns, 0.0)
+    for one in control.control_loop.addons:
         if isinstance(one, HistoryAddon):
             await one.close()
-    found = await office.advise("svc", 1.0, 1.0)
+    found = await addon.advise("svc", 1.0, 1.0)
     assert found["service"] == "svc"
     assert set(found["kinds"]) == {"hard_failure", "error_rate", "latency"}
     assert found["settings"] == ""
@@ -50,28 +50,26 @@ async def test_a_real_process_gives_the_advice(life: ControlHarness, office: Adv
 
 
 async def test_the_process_is_told_what_happened(
-    life: ControlHarness, office: AdviceAddon, monkeypatch: pytest.MonkeyPatch
+    control: ControlHarness, addon: AdviceAddon, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     jobs = []
     monkeypatch.setattr(advisors, "_ask", lambda job: (jobs.append(decode(job.encode())) or {"asked": True}, ""))
     for at_s in range(BASELINES_MAX + 5):
-        office.on_entry(accepted(float(at_s), 0.01))
-    life.probe("v2", times=3)
-    life.tick(10, lambda: life.workers.serve(0, Outcome.OK))
-    life.tick(40, lambda: life.workers.serve(0, Outcome.SERVER_ERROR))
-    await life.until_idle()
-    life.control_loop.tick(life.now_ns, 0.0)
-    assert (await office.advise("svc", 2.0, 0.5))["asked"]
+        addon.on_entry(accepted(float(at_s), 0.01))
+    control.probe("v2", times=3)
+    control.tick(10, lambda: control.workers.serve(0, Outcome.OK))
+    control.tick(40, lambda: control.workers.serve(0, Outcome.SERVER_ERROR))
+    await control.until_idle()
+    control.control_loop.tick(control.now_ns, 0.0)
+    assert (await addon.advise("svc", 2.0, 0.5))["asked"]
     (job,) = jobs
     assert [(made.left, made.by) for made in job.rollbacks] == [("v1", "hard_failure.errors")]
     assert (len(job.baselines), job.baselines[0][0]) == (BASELINES_MAX, 5_000)
     assert (job.until_ms - job.since_ms, job.per_month_max) == (2 * 86_400_000, 0.5)
-    assert job.rules == life.service_controller.service.rules
+    assert job.rules == control.service_controller.service.rules
 
 
-async def test_one_at_a_time_and_control_goes_on_meanwhile(
-    office: AdviceAddon, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_one_at_a_time_and_control_goes_on_meanwhile(addon: AdviceAddon, monkeypatch: pytest.MonkeyPatch) -> None:
     release = threading.Event()
 
     def hanging(job: object) -> tuple[dict[str, Any], str]:
@@ -79,14 +77,14 @@ async def test_one_at_a_time_and_control_goes_on_meanwhile(
         return {}, ""
 
     monkeypatch.setattr(advisors, "_ask", hanging)
-    first = asyncio.ensure_future(office.advise("svc", 1.0, 1.0))
+    first = asyncio.ensure_future(addon.advise("svc", 1.0, 1.0))
     await asyncio.sleep(0.01)
     with pytest.raises(OperatorError, match="somebody asks for advice just now") as refused:
-        await office.advise("svc", 1.0, 1.0)
+        await addon.advise("svc", 1.0, 1.0)
     assert (refused.value.status, refused.value.code) == (503, "advise_busy")
     release.set()
     await first
-    assert await office.advise("svc", 1.0, 1.0)
+    assert await addon.advise("svc", 1.0, 1.0)
 
 
 @pytest.mark.parametrize(
@@ -101,7 +99,7 @@ async def test_one_at_a_time_and_control_goes_on_meanwhile(
     ],
 )
 async def test_a_process_that_fails_is_503_and_says_why(
-    office: AdviceAddon, monkeypatch: pytest.MonkeyPatch, ending: Any, why: str
+    addon: AdviceAddon, monkeypatch: pytest.MonkeyPatch, ending: Any, why: str
 ) -> None:
     def run(*_: object, **__: object) -> Any:
         if isinstance(ending, BaseException):
@@ -111,11 +109,11 @@ async def test_a_process_that_fails_is_503_and_says_why(
     monkeypatch.setattr(subprocess, "run", run)
     for _ in range(2):
         with pytest.raises(OperatorError, match=why) as refused:
-            await office.advise("svc", 1.0, 1.0)
+            await addon.advise("svc", 1.0, 1.0)
         assert refused.value.status == 503
 
 
-async def test_nobody_is_advised_on_a_service_that_is_not_there(office: AdviceAddon) -> None:
+async def test_nobody_is_advised_on_a_service_that_is_not_there(addon: AdviceAddon) -> None:
     with pytest.raises(OperatorError) as refused:
-        await office.advise("nobody", 1.0, 1.0)
+        await addon.advise("nobody", 1.0, 1.0)
     assert refused.value.status == 404

@@ -18,15 +18,15 @@ SECOND_NS = 1_000_000_000
 
 
 @pytest.fixture
-async def office(life: ControlHarness) -> AsyncIterator[ReportAddon]:
-    history = HistoryStore(life.folder, 30, 1 << 30)
-    made = ReportAddon(life.control_loop, history, [], clock.now_ns())
-    life.control_loop.addons = (HistoryAddon(life.control_loop, history, clock.now_ns()), made)
+async def addon(control: ControlHarness) -> AsyncIterator[ReportAddon]:
+    history = HistoryStore(control.folder, 30, 1 << 30)
+    made = ReportAddon(control.control_loop, history, [], clock.now_ns())
+    control.control_loop.addons = (HistoryAddon(control.control_loop, history, clock.now_ns()), made)
     yield made
     await history.close()
 
 
-def note(office: ReportAddon, life: ControlHarness, step: int, ago_s: float, verdict: int = 1, **ends: int) -> None:
+def note(addon: ReportAddon, control: ControlHarness, step: int, ago_s: float, verdict: int = 1, **ends: int) -> None:
     """Ten seconds of exchanges that ended `ago_s` ago."""
     now_ns, now_s = clock.now_ns(), clock.wall_s()
     counters = (sum(ends.values()), 0, 0, 0, 0, *[ends.get(outcome.label, 0) for outcome in OUTCOMES])
@@ -34,20 +34,20 @@ def note(office: ReportAddon, life: ControlHarness, step: int, ago_s: float, ver
     reading = Reading(
         SERVICE_SLOT, "", step, 1, "service", at_ns, 0, counters, verdict=verdict, zero_ns=at_ns - 10 * SECOND_NS
     )
-    office._history.submit(Batch("svc", 1, now_s, now_ns, (reading,)))
+    addon._history.submit(Batch("svc", 1, now_s, now_ns, (reading,)))
 
 
-async def test_the_report_sums_what_the_rows_and_the_journal_say(life: ControlHarness, office: ReportAddon) -> None:
-    note(office, life, 1, 50, ok=100)
-    note(office, life, 2, 40, ok=98, server_error=2)
-    note(office, life, 3, 30, verdict=2, ok=97, server_error=2, timed_out=1, client_error=900)
-    note(office, life, 4, 20)
-    note(office, life, 5, 10, verdict=0, client_error=5)
-    note(office, life, 6, 5000, server_error=1000)
-    await life.operations.switch(service="svc", to="v2", actor="ann")
-    life.control_loop.tick(life.now_ns, 0.0)
-    await office._history.close()
-    found = await office.report("svc", "1h")
+async def test_the_report_sums_what_the_rows_and_the_journal_say(control: ControlHarness, addon: ReportAddon) -> None:
+    note(addon, control, 1, 50, ok=100)
+    note(addon, control, 2, 40, ok=98, server_error=2)
+    note(addon, control, 3, 30, verdict=2, ok=97, server_error=2, timed_out=1, client_error=900)
+    note(addon, control, 4, 20)
+    note(addon, control, 5, 10, verdict=0, client_error=5)
+    note(addon, control, 6, 5000, server_error=1000)
+    await control.operations.switch(service="svc", to="v2", actor="ann")
+    control.control_loop.tick(control.now_ns, 0.0)
+    await addon._history.close()
+    found = await addon.report("svc", "1h")
     assert found["coverage"]["rows"] == 5 or found["coverage"]["rows"] == 6, "and the first row of this control's own"
     assert (found["uptime"]["requests"], found["uptime"]["failed"]) == (300, 5)
     assert found["uptime_by_time"]["bad_s"] == 10.0, "3 of 100 is above 2 %, 2 of 100 is not"
@@ -64,20 +64,20 @@ async def test_the_report_sums_what_the_rows_and_the_journal_say(life: ControlHa
     [("nobody", "1h", (404, "service_unknown")), ("svc", "soon", (400, "period_invalid"))],
 )
 async def test_bad_questions_are_refused(
-    life: ControlHarness, office: ReportAddon, service: str, since: str, refused: tuple[int, str]
+    control: ControlHarness, addon: ReportAddon, service: str, since: str, refused: tuple[int, str]
 ) -> None:
     with pytest.raises(OperatorError) as error:
-        await office.report(service, since)
+        await addon.report(service, since)
     assert (error.value.status, error.value.code) == refused
 
 
-async def test_metrics_show_what_can_be_said_and_nothing_else(life: ControlHarness, office: ReportAddon) -> None:
-    assert "rollback_router_uptime_share{" not in metrics.render(life.queries).decode()
-    note(office, life, 1, 50, ok=99, server_error=1)
-    await office._history.close()
-    life.control_loop.tick(life.now_ns, 0.0)
-    await office.refresh()
-    text = metrics.render(life.queries).decode()
+async def test_metrics_show_what_can_be_said_and_nothing_else(control: ControlHarness, addon: ReportAddon) -> None:
+    assert "rollback_router_uptime_share{" not in metrics.render(control.queries).decode()
+    note(addon, control, 1, 50, ok=99, server_error=1)
+    await addon._history.close()
+    control.control_loop.tick(control.now_ns, 0.0)
+    await addon.refresh()
+    text = metrics.render(control.queries).decode()
     assert 'rollback_router_uptime_share{service="svc"} 0.99' in text
     assert 'rollback_router_deployments{service="svc"} 0.0' in text
     assert "rollback_router_change_failure_share{" not in text, "of no deployments there is no share"
@@ -85,34 +85,34 @@ async def test_metrics_show_what_can_be_said_and_nothing_else(life: ControlHarne
 
 
 async def test_metrics_are_computed_every_five_minutes_and_survive_a_history_that_cannot_be_read(
-    life: ControlHarness, office: ReportAddon, monkeypatch: pytest.MonkeyPatch
+    control: ControlHarness, addon: ReportAddon, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     begun: list[str] = []
-    monkeypatch.setattr(life.control_loop.tasks, "spawn", lambda task, name: (task.close(), begun.append(name)))
+    monkeypatch.setattr(control.control_loop.tasks, "spawn", lambda task, name: (task.close(), begun.append(name)))
     for second in range(0, 700, 10):
-        office.on_second(clock.now_ns() + second * SECOND_NS)
+        addon.on_second(clock.now_ns() + second * SECOND_NS)
     assert begun == ["success metrics"] * 3
 
     async def unreadable(*_: object) -> None:
         raise HistoryUnavailable("the disk hangs")
 
-    monkeypatch.setattr(office._history, "read", unreadable)
-    office._shown = {"svc": {"kept": True}}
-    await office.refresh()
-    assert office._shown == {"svc": {"kept": True}}
+    monkeypatch.setattr(addon._history, "read", unreadable)
+    addon._shown = {"svc": {"kept": True}}
+    await addon.refresh()
+    assert addon._shown == {"svc": {"kept": True}}
 
 
 async def test_a_rollback_stands_in_the_report_of_the_next_control_too(
-    life: ControlHarness, office: ReportAddon
+    control: ControlHarness, addon: ReportAddon
 ) -> None:
-    life.probe("v2", times=3)
-    life.tick(10, lambda: life.workers.serve(0, Outcome.OK))
-    life.tick(40, lambda: life.workers.serve(0, Outcome.SERVER_ERROR))
-    await life.until_idle()
-    life.control_loop.tick(life.now_ns, 0.0)
-    entries = await life.journal.entries(0, 1000)
-    later = ReportAddon(life.control_loop, office._history, entries, clock.now_ns())
-    for one in (office, later):
+    control.probe("v2", times=3)
+    control.tick(10, lambda: control.workers.serve(0, Outcome.OK))
+    control.tick(40, lambda: control.workers.serve(0, Outcome.SERVER_ERROR))
+    await control.until_idle()
+    control.control_loop.tick(control.now_ns, 0.0)
+    entries = await control.journal.entries(0, 1000)
+    later = ReportAddon(control.control_loop, addon._history, entries, clock.now_ns())
+    for one in (addon, later):
         found = await one.report("svc", "1h")
         assert found["rollbacks"]["automatic"] == 1
         assert found["time_to_restore"]["n"] == 1

@@ -17,88 +17,88 @@ from router.errors import OperatorError
 from router.rollout.history.service_report import Totals
 from router.rollout.outcome import Outcome
 from router.settings.sections.service import Objective
-from tests.control.control_harness import ControlHarness, FakeWorkers, new_wall, settings
+from tests.control.control_harness import ControlHarness, FakeWorkers, new_segment, settings
 from tests.control.incidents.test_context import Rows, failure
 
 ONE = "svc-1-2"
 NEW = {"what": "a test", "kind": "preventive", "owner": None, "due": None}
 
 
-def opened(life: ControlHarness, entries: list[Any] | None = None) -> IncidentsAddon:
-    addon = IncidentsAddon(life.control_loop, life.settings, IncidentFiles(life.folder, 10), entries or [])
-    life.control_loop.addons = (addon,)
+def opened(control: ControlHarness, entries: list[Any] | None = None) -> IncidentsAddon:
+    addon = IncidentsAddon(control.control_loop, control.settings, IncidentFiles(control.folder, 10), entries or [])
+    control.control_loop.addons = (addon,)
     return addon
 
 
 @pytest.fixture
-async def addon(life: ControlHarness) -> AsyncIterator[IncidentsAddon]:
-    made = opened(life)
+async def addon(control: ControlHarness) -> AsyncIterator[IncidentsAddon]:
+    made = opened(control)
     yield made
     await made.close()
 
 
-def live(life: ControlHarness, for_s: float, each: Callable[[], None] = lambda: None) -> None:
+def live(control: ControlHarness, for_s: float, each: Callable[[], None] = lambda: None) -> None:
     """Let time pass on the judge's clock, offices included."""
     for _ in range(round(for_s * 10)):
         each()
-        life.tick()
-        life.control_loop._notify_addons(life.now_ns)
+        control.tick()
+        control.control_loop._notify_addons(control.now_ns)
 
 
-def answering(life: ControlHarness, slot: int) -> Callable[[], None]:
-    return lambda: life.workers.serve(slot, Outcome.OK, 10)
+def answering(control: ControlHarness, slot: int) -> Callable[[], None]:
+    return lambda: control.workers.serve(slot, Outcome.OK, 10)
 
 
-def failing(life: ControlHarness) -> Callable[[], None]:
+def failing(control: ControlHarness) -> Callable[[], None]:
     """v1 fails while it is active; then v2 answers."""
-    return lambda: life.workers.serve(
-        0 if life.states()["v1"] == "active" else 1,
-        Outcome.SERVER_ERROR if life.states()["v1"] == "active" else Outcome.OK,
+    return lambda: control.workers.serve(
+        0 if control.states()["v1"] == "active" else 1,
+        Outcome.SERVER_ERROR if control.states()["v1"] == "active" else Outcome.OK,
         5,
     )
 
 
-async def settled(life: ControlHarness) -> None:
-    await life.until_idle()
-    live(life, 1.1)
-    await life.until_idle()
+async def settled(control: ControlHarness) -> None:
+    await control.until_idle()
+    live(control, 1.1)
+    await control.until_idle()
 
 
-async def rolled_back(life: ControlHarness) -> None:
-    life.probe("v2", times=3)
-    live(life, 5, answering(life, 0))
-    live(life, 4, failing(life))
-    await settled(life)
+async def rolled_back(control: ControlHarness) -> None:
+    control.probe("v2", times=3)
+    live(control, 5, answering(control, 0))
+    live(control, 4, failing(control))
+    await settled(control)
 
 
-async def filed(life: ControlHarness, addon: IncidentsAddon) -> dict[str, Any]:
+async def filed(control: ControlHarness, addon: IncidentsAddon) -> dict[str, Any]:
     for _ in range(2):  # what is frozen in the first is written in the second
-        await settled(life)
+        await settled(control)
     async with asyncio.timeout(5):
         while addon._files.waiting:
             await asyncio.sleep(0.002)
-    return dict(orjson.loads((life.folder / "incidents" / f"{ONE}.json").read_bytes()))
+    return dict(orjson.loads((control.folder / "incidents" / f"{ONE}.json").read_bytes()))
 
 
 async def test_a_verdict_opens_an_incident_that_grows_until_it_is_whole(
-    life: ControlHarness, addon: IncidentsAddon
+    control: ControlHarness, addon: IncidentsAddon
 ) -> None:
     whole: list[str] = []
     addon.on_whole = lambda opening: whole.append(opening.data["incident"])
-    await rolled_back(life)
+    await rolled_back(control)
     made = await addon.document(ONE)
     assert whole == []
     assert (made["record"]["complete"], made["from"], made["to"], made["manual"]) == (False, "v1", "v2", False)
     assert made["windows"]["left"]["periods"]["before"]["requests"] > 300
     assert made["windows"]["left"]["periods"]["during"]["fault_rate"] > 0.9
     assert made["impact"]["errors"] == {"server_error": made["impact"]["requests"]}
-    live(life, 125, answering(life, 1))
-    made = await filed(life, addon)
+    live(control, 125, answering(control, 1))
+    made = await filed(control, addon)
     assert (made["record"]["complete"], made["record"]["notes"]) == (True, [])
     assert whole == [ONE], "once"
     assert made["windows"]["back"]["periods"]["after"]["seconds"] > 110
     assert made["times"]["recovered"] is not None
-    assert sorted(path.name for path in (life.folder / "incidents").iterdir()) == [
+    assert sorted(path.name for path in (control.folder / "incidents").iterdir()) == [
         f"{ONE}{suffix}" for suffix in (".html", ".json", ".md", ".svg")
     ]
     kinds = {line["kind"] for line in made["timeline"]}
@@ -106,7 +106,7 @@ async def test_a_verdict_opens_an_incident_that_grows_until_it_is_whole(
     assert addon.status("svc") == {"incidents_open": [ONE]}
 
 
-async def test_what_was_captured_and_the_budget_are_kept_with_it(life: ControlHarness) -> None:
+async def test_what_was_captured_and_the_budget_are_kept_with_it(control: ControlHarness) -> None:
     """A later look finds less: workers have overwritten some. The history's disk may take its time."""
     captured = [[failure(2, "v1"), failure(1, "v1")], [failure(2, "v1")]]
 
@@ -120,56 +120,56 @@ async def test_what_was_captured_and_the_budget_are_kept_with_it(life: ControlHa
             await slow.wait()
             return await super().read(_)
 
-    service_controller = life.control_loop.services["svc"]
+    service_controller = control.control_loop.services["svc"]
     service_controller.service = service_controller.service.model_copy(
         update={"objective": Objective(availability=0.99)}
     )
     context = IncidentContext(failures, Slow(Totals(accepted=2_592_000, seconds=2_592_000.0)))  # type: ignore[arg-type]
-    addon = IncidentsAddon(life.control_loop, life.settings, IncidentFiles(life.folder, 10), [], context)
-    life.control_loop.addons = (addon,)
-    life.probe("v2", times=3)
-    live(life, 5, answering(life, 0))
-    live(life, 4, failing(life))
-    live(life, 7, answering(life, 1))
+    addon = IncidentsAddon(control.control_loop, control.settings, IncidentFiles(control.folder, 10), [], context)
+    control.control_loop.addons = (addon,)
+    control.probe("v2", times=3)
+    live(control, 5, answering(control, 0))
+    live(control, 4, failing(control))
+    live(control, 7, answering(control, 1))
     async with asyncio.timeout(5):
         while not addon._snapshots.get(ONE, {}).get("failures"):
             await asyncio.sleep(0.002)
     made = await addon.document(ONE)
     assert ([one["request_id"] for one in made["failures"]["items"]], made["impact"]["budget"]) == (["r1", "r2"], None)
     slow.set()
-    await settled(life)
-    made = await filed(life, addon)
+    await settled(control)
+    made = await filed(control, addon)
     assert made["impact"]["budget"]["basis"] == "99 % of 2\u202f592\u202f000 requests in 30 days"
     assert [one["request_id"] for one in made["failures"]["items"]] == ["r1", "r2"]
     await addon.close()
 
 
 async def test_a_person_who_goes_back_opens_one_too_and_a_switch_does_not(
-    life: ControlHarness, addon: IncidentsAddon
+    control: ControlHarness, addon: IncidentsAddon
 ) -> None:
-    await life.operations.switch(service="svc", to="v2", actor="ann")
-    await settled(life)
+    await control.operations.switch(service="svc", to="v2", actor="ann")
+    await settled(control)
     assert await addon.listing() == {"incidents": []}
-    told = await life.operations.rollback(service="svc", actor="ann", reason="wrong scores")
-    await settled(life)
+    told = await control.operations.rollback(service="svc", actor="ann", reason="wrong scores")
+    await settled(control)
     (short,) = (await addon.listing())["incidents"]
     assert (short["id"], short["manual"], short["status"], short["owner"]) == (told["incident"], True, "open", None)
     made = await addon.document(told["incident"])
     assert made["summary"].startswith("ann took v2 out of service svc and went back to v1: wrong scores.")
 
 
-async def test_the_next_switch_ends_what_is_watched(life: ControlHarness, addon: IncidentsAddon) -> None:
-    await rolled_back(life)
-    await life.operations.deploy(service="svc", version="v3", endpoints=["http://127.0.0.1:3"], actor="ann")
-    life.probe("v3", times=5)
-    await life.operations.promote(service="svc", version="v3", actor="ann")
-    made = await filed(life, addon)
+async def test_the_next_switch_ends_what_is_watched(control: ControlHarness, addon: IncidentsAddon) -> None:
+    await rolled_back(control)
+    await control.operations.deploy(service="svc", version="v3", endpoints=["http://127.0.0.1:3"], actor="ann")
+    control.probe("v3", times=5)
+    await control.operations.promote(service="svc", version="v3", actor="ann")
+    made = await filed(control, addon)
     assert made["record"]["complete"] is True
     assert addon._timelines.timelines[ONE].lines.kept[-1].kind == "promoted"
 
 
-async def test_what_people_add_is_journalled_and_told(life: ControlHarness, addon: IncidentsAddon) -> None:
-    await rolled_back(life)
+async def test_what_people_add_is_journalled_and_told(control: ControlHarness, addon: IncidentsAddon) -> None:
+    await rolled_back(control)
     edit = {"edit": "e1", "set": {"owner": "ann", "root_cause": "null"}, "add_actions": [NEW]}
     made = await addon.edit(ONE, edit, "ann", 0)
     assert (made["revision"], made["review"]["owner"], made["review"]["actions"][0]["id"]) == (1, "ann", "a1")
@@ -181,9 +181,9 @@ async def test_what_people_add_is_journalled_and_told(life: ControlHarness, addo
     assert (caught.value.status, caught.value.code) == (404, "incident_unknown")
     await addon.edit(ONE, {"edit": "e4", "set": {"status": "reviewed"}}, "bob", None)
     await addon.edit(ONE, {"edit": "e5", "set": {"status": "closed"}}, "bob", None)
-    made = await filed(life, addon)
+    made = await filed(control, addon)
     assert (made["review"]["status"], made["revision"]) == ("closed", 3)
-    entries = (await life.queries.journal(0, 1000))["entries"]
+    entries = (await control.queries.journal(0, 1000))["entries"]
     assert [(entry["actor"], entry["data"]["revision"]) for entry in entries if entry["type"] == "incident_edited"] == [
         ("ann", 1),
         ("bob", 2),
@@ -193,8 +193,8 @@ async def test_what_people_add_is_journalled_and_told(life: ControlHarness, addo
     assert [sample.value for family in addon.metrics() for sample in family.samples] == [0.0]
 
 
-async def test_of_two_edits_of_one_revision_one_wins(life: ControlHarness, addon: IncidentsAddon) -> None:
-    await rolled_back(life)
+async def test_of_two_edits_of_one_revision_one_wins(control: ControlHarness, addon: IncidentsAddon) -> None:
+    await rolled_back(control)
     both = [addon.edit(ONE, {"edit": name, "set": {"owner": name}}, name, 0) for name in ("ann", "bob")]
     one, two = await asyncio.gather(*both, return_exceptions=True)
     assert isinstance(one, dict)
@@ -207,17 +207,17 @@ async def again(
 ) -> tuple[ControlHarness, IncidentsAddon]:
     """Another control, over the same wall or over a new one. It finds no facts of the type `lost` at its start."""
     await before.end()
-    memory = before.segment if segment else new_wall()
+    memory = before.segment if segment else new_segment()
     workers = before.workers if segment else FakeWorkers(memory)
-    life = await ControlHarness(before.settings, memory, workers, before.folder).begin()
-    life.now_ns = before.now_ns
-    found = await life.journal.entries(0, 1000)
-    return life, opened(life, [entry for entry in found if entry.type != lost])
+    control = await ControlHarness(before.settings, memory, workers, before.folder).begin()
+    control.now_ns = before.now_ns
+    found = await control.journal.entries(0, 1000)
+    return control, opened(control, [entry for entry in found if entry.type != lost])
 
 
 @pytest.mark.parametrize("files", [False, True], ids=["killed before any file was written", "files were written"])
 async def test_a_successor_completes_the_record_from_journal_and_shared_memory(tmp_path: Path, files: bool) -> None:
-    segment = new_wall()
+    segment = new_segment()
     workers = FakeWorkers(segment)
     first = await ControlHarness(settings(tmp_path), segment, workers, tmp_path).begin()
     addon = opened(first)
@@ -246,7 +246,7 @@ async def test_a_successor_completes_the_record_from_journal_and_shared_memory(t
 
 @pytest.mark.parametrize("comes", [True, False], ids=["it comes", "it never comes"])
 async def test_a_record_is_not_complete_before_a_successor_has_confirmed(tmp_path: Path, comes: bool) -> None:
-    segment = new_wall()
+    segment = new_segment()
     workers = FakeWorkers(segment)
     first = await ControlHarness(settings(tmp_path), segment, workers, tmp_path).begin()
     await rolled_back(first)
@@ -278,7 +278,7 @@ def _kinds(made: dict[str, Any]) -> set[str]:
 
 @pytest.mark.parametrize("from_file", [True, False], ids=["the file is there", "the file is lost"])
 async def test_after_a_cold_start_the_samples_are_those_of_the_file_or_unknown(tmp_path: Path, from_file: bool) -> None:
-    segment = new_wall()
+    segment = new_segment()
     first = await ControlHarness(settings(tmp_path), segment, FakeWorkers(segment), tmp_path).begin()
     addon = opened(first)
     await rolled_back(first)
@@ -309,43 +309,47 @@ async def test_after_a_cold_start_the_samples_are_those_of_the_file_or_unknown(t
 @pytest.mark.parametrize(
     "raw", [b"", b"{", b"[]", b'{"record": {"format": 99}, "frozen": {}}', b'{"record": {"format": 1}}']
 )
-async def test_a_file_that_cannot_be_used_is_as_none(life: ControlHarness, addon: IncidentsAddon, raw: bytes) -> None:
-    await rolled_back(life)
-    await filed(life, addon)
-    (life.folder / "incidents" / f"{ONE}.json").write_bytes(raw)
+async def test_a_file_that_cannot_be_used_is_as_none(
+    control: ControlHarness, addon: IncidentsAddon, raw: bytes
+) -> None:
+    await rolled_back(control)
+    await filed(control, addon)
+    (control.folder / "incidents" / f"{ONE}.json").write_bytes(raw)
     addon._snapshots.clear()
     assert (await addon.document(ONE))["windows"] is None
 
 
 async def test_an_older_incident_keeps_its_samples_when_people_add_to_it(
-    life: ControlHarness, addon: IncidentsAddon
+    control: ControlHarness, addon: IncidentsAddon
 ) -> None:
-    await rolled_back(life)
-    live(life, 125)
-    seen = await filed(life, addon)
+    await rolled_back(control)
+    live(control, 125)
+    seen = await filed(control, addon)
     addon._snapshots.clear()
     await addon.edit(ONE, {"edit": "e1", "comment": "later"}, "ann", None)
-    made = await filed(life, addon)
+    made = await filed(control, addon)
     assert (made["windows"], made["revision"]) == (seen["windows"], 1)
     assert made["frozen"] == seen["frozen"]
 
 
 async def test_a_disk_that_takes_no_files_is_alarmed_and_holds_nothing_up(
-    life: ControlHarness, addon: IncidentsAddon
+    control: ControlHarness, addon: IncidentsAddon
 ) -> None:
-    (life.folder / "incidents").write_text("in the way")
-    await rolled_back(life)
+    (control.folder / "incidents").write_text("in the way")
+    await rolled_back(control)
     async with asyncio.timeout(5):
-        while not life.control_loop.alarms.listing():
+        while not control.control_loop.alarms.listing():
             await asyncio.sleep(0.002)
-    (alarm,) = [one for one in life.control_loop.alarms.listing() if one["code"] != "standby_failing"]
+    (alarm,) = [one for one in control.control_loop.alarms.listing() if one["code"] != "standby_failing"]
     assert alarm["code"] == "incident_files_unwritable"
-    assert life.states()["v2"] == "active"
+    assert control.states()["v2"] == "active"
     assert (await addon.document(ONE))["windows"] is not None
 
 
 @pytest.mark.parametrize("at_last", [None, "No space left on device"], ids=["takes them", "refuses them"])
-async def test_a_disk_that_hung_is_no_alarm_once_it_took_the_files(life: ControlHarness, at_last: str | None) -> None:
+async def test_a_disk_that_hung_is_no_alarm_once_it_took_the_files(
+    control: ControlHarness, at_last: str | None
+) -> None:
     class Disk:
         on_error: Any = None
         error: str | None = None
@@ -358,11 +362,11 @@ async def test_a_disk_that_hung_is_no_alarm_once_it_took_the_files(life: Control
             return {}
 
     disk: Any = Disk()
-    addon = IncidentsAddon(life.control_loop, life.settings, disk, [])
+    addon = IncidentsAddon(control.control_loop, control.settings, disk, [])
 
     def told() -> list[str]:
-        addon.on_second(life.now_ns)
-        return [str(alarm["detail"]) for alarm in life.control_loop.alarms.listing()]
+        addon.on_second(control.now_ns)
+        return [str(alarm["detail"]) for alarm in control.control_loop.alarms.listing()]
 
     disk.hung_s = HUNG_S
     assert told() == []
@@ -376,10 +380,10 @@ async def test_a_disk_that_hung_is_no_alarm_once_it_took_the_files(life: Control
 
 
 async def test_a_slot_with_another_tenant_tells_nothing_of_this_one(
-    life: ControlHarness, addon: IncidentsAddon
+    control: ControlHarness, addon: IncidentsAddon
 ) -> None:
-    await rolled_back(life)
+    await rolled_back(control)
     timeline = addon._timelines.timelines[ONE]
     timeline.places["v1"] = (0, 99)
-    snapshot = addon._current_snapshot(timeline, life.now_ns, from_memory=True)
+    snapshot = addon._current_snapshot(timeline, control.now_ns, from_memory=True)
     assert (len(snapshot.trails[0]), len(snapshot.trails[1]) > 100) == (0, True)

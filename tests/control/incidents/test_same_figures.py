@@ -37,7 +37,7 @@ from router.rollout.stats.figures import told
 from router.runtime import clock
 from router.runtime.terminal import PrintableConsole
 from router.shm import layout as at
-from tests.control.control_harness import ControlHarness, FakeWorkers, new_wall, settings
+from tests.control.control_harness import ControlHarness, FakeWorkers, new_segment, settings
 
 ONE = "svc-1-2"
 FIGURES = ("requests", "errors", "rescued")
@@ -46,27 +46,27 @@ FIGURES = ("requests", "errors", "rescued")
 class Scene:
     """A life with an office of incidents; the next one over the same wall goes on where this one was."""
 
-    def __init__(self, life: ControlHarness, entries: list[Entry]) -> None:
-        self.life = life
-        self.addon = IncidentsAddon(life.control_loop, life.settings, IncidentFiles(life.folder, 10), entries)
-        life.control_loop.addons = (self.addon,)
+    def __init__(self, control: ControlHarness, entries: list[Entry]) -> None:
+        self.control = control
+        self.addon = IncidentsAddon(control.control_loop, control.settings, IncidentFiles(control.folder, 10), entries)
+        control.control_loop.addons = (self.addon,)
         self.explained = ""
 
     def live(self, for_s: float, each: Callable[[], None] = lambda: None) -> None:
         for _ in range(round(for_s * 10)):
-            if self.life.states()["v1"] == "active":
-                self.explained = status.explain(self.life.service_controller, self.life.now_ns)["summary"]
+            if self.control.states()["v1"] == "active":
+                self.explained = status.explain(self.control.service_controller, self.control.now_ns)["summary"]
             each()
-            self.life.tick()
-            self.life.control_loop._notify_addons(self.life.now_ns)
+            self.control.tick()
+            self.control.control_loop._notify_addons(self.control.now_ns)
 
     def fail(self, outcome: Outcome, count: int, good: int = 0, rescued: int = 0) -> Callable[[], None]:
         """v1 does so while it is active, and one late fault afterwards; v2 answers whatever is rescued, then all."""
         late = [3]
 
         def each() -> None:
-            workers, segment = self.life.workers, self.life.segment
-            if self.life.states()["v1"] == "active":
+            workers, segment = self.control.workers, self.control.segment
+            if self.control.states()["v1"] == "active":
                 workers.serve(0, outcome, count)
                 workers.serve(0, Outcome.OK, good)
                 segment.words[segment.layout.worker_slot(0, 0, 0) + at.L_RESCUED] += rescued
@@ -81,9 +81,9 @@ class Scene:
 
     async def settle(self) -> None:
         for _ in range(2):
-            await self.life.until_idle()
+            await self.control.until_idle()
             self.live(0.1)
-        await self.life.until_idle()
+        await self.control.until_idle()
 
     async def until_written(self) -> None:
         async with asyncio.timeout(5):
@@ -118,20 +118,22 @@ async def some_errors(scene: Scene) -> None:
 
 async def alert(scene: Scene) -> None:
     scene.live(3, scene.fail(Outcome.SERVER_ERROR, 1, good=20))
-    since_ns = scene.life.now_ns - 2_500_000_000
+    since_ns = scene.control.now_ns - 2_500_000_000
     found = TriggerResult(
         *("business", "alert", "fail", "rollback", "alert Sales: fewer sales"),
         failing=True, value=1.0, limit=0.0, samples=1, evidence_since_ns=since_ns,
     )  # fmt: skip
-    scene.life.service_controller.sources.append(lambda _: (found,) if scene.life.states()["v1"] == "active" else ())
+    scene.control.service_controller.sources.append(
+        lambda _: (found,) if scene.control.states()["v1"] == "active" else ()
+    )
     scene.live(1, scene.fail(Outcome.SERVER_ERROR, 1, good=20))
 
 
 async def by_hand(scene: Scene) -> None:
     scene.live(2, scene.fail(Outcome.INVALID, 1, good=9))
     with pytest.MonkeyPatch.context() as patch:  # what people do is told with the time of the clock, not of the judge
-        patch.setattr(clock, "now_ns", lambda: scene.life.now_ns)
-        await scene.life.operations.rollback(service="svc", actor="ann", reason="2 wrong scores")
+        patch.setattr(clock, "now_ns", lambda: scene.control.now_ns)
+        await scene.control.operations.rollback(service="svc", actor="ann", reason="2 wrong scores")
     scene.live(1, scene.fail(Outcome.INVALID, 1, good=9))
 
 
@@ -141,23 +143,23 @@ EVENTS = {found.__name__: found for found in (errors, rescued, unreachable, low_
 @pytest.fixture
 async def begin(tmp_path: Path) -> AsyncIterator[Callable[..., Any]]:
     """Begin a control; one that is there already is killed: nothing of it is closed but what would leak."""
-    segment = new_wall()
+    segment = new_segment()
     workers = FakeWorkers(segment)
     scenes: list[Scene] = []
 
     async def begun() -> Scene:
-        life = ControlHarness(settings(tmp_path), segment, workers, tmp_path)
+        control = ControlHarness(settings(tmp_path), segment, workers, tmp_path)
         if scenes:
-            await scenes[-1].life.end()
-            life.now_ns = scenes[-1].life.now_ns
-        now_ns = life.now_ns
-        await life.begin()
-        life.now_ns = now_ns
-        scenes.append(Scene(life, await life.journal.entries(0, 1000)))
+            await scenes[-1].control.end()
+            control.now_ns = scenes[-1].control.now_ns
+        now_ns = control.now_ns
+        await control.begin()
+        control.now_ns = now_ns
+        scenes.append(Scene(control, await control.journal.entries(0, 1000)))
         return scenes[-1]
 
     yield begun
-    await scenes[-1].life.end()
+    await scenes[-1].control.end()
     for scene in scenes:
         await scene.addon.close()
     workers.close()
@@ -165,10 +167,10 @@ async def begin(tmp_path: Path) -> AsyncIterator[Callable[..., Any]]:
 
 
 async def played(scene: Scene, event: str) -> None:
-    scene.life.probe("v2", times=3)
+    scene.control.probe("v2", times=3)
     scene.live(5, scene.fail(Outcome.OK, 0, good=10))
     await EVENTS[event](scene)
-    assert scene.life.states()["v2"] == "active"
+    assert scene.control.states()["v2"] == "active"
 
 
 def words(text: str) -> str:
@@ -186,7 +188,7 @@ def texts(made: dict[str, Any]) -> dict[str, str]:
 
 async def same(scene: Scene, at_decision: bool = True) -> dict[str, Any]:
     """Assert that all places agree; return the document."""
-    entries = await scene.life.journal.entries(0, 1000)
+    entries = await scene.control.journal.entries(0, 1000)
     (opening,) = [entry for entry in entries if entry.type == kinds.ROLLED_BACK]
     confirmation = next(entry for entry in entries if entry.type == kinds.CONFIRMED)
     made = await scene.addon.document(ONE)
@@ -276,7 +278,7 @@ def _texts(made: dict[str, Any]) -> None:
 
 
 def _status(scene: Scene, made: dict[str, Any]) -> None:
-    shown = scene.life.queries.service_status("svc")
+    shown = scene.control.queries.service_status("svc")
     assert shown["last_switch"]["reason"] == made["reason"]
     assert shown["incidents_open"] == [ONE]
     assert made["reason"] in words(str(cli_status._service("svc", shown)[-1]))
@@ -330,9 +332,9 @@ async def test_a_control_killed_in_between_changes_no_figure(begin: Callable[...
         scene.live(6, scene.fail(Outcome.OK, 0))
         await scene.settle()
     else:
-        await scene.life.until_idle()
+        await scene.control.until_idle()
     before = await same(scene)
-    scene.life.control_loop.addons = ()
+    scene.control.control_loop.addons = ()
     second = await begin()
     await second.settle()
     after = await same(second)
@@ -352,7 +354,7 @@ async def test_without_samples_all_tell_what_was_known_at_the_decision(begin: Ca
     await scene.until_written()
     scene.addon._snapshots.clear()
     scene.addon._costs.clear()
-    for path in (scene.life.folder / "incidents").iterdir():
+    for path in (scene.control.folder / "incidents").iterdir():
         path.write_bytes(b"")
     made = await same(scene)
     assert (made["windows"], made["impact"]["failed"] > 0) == (None, True)

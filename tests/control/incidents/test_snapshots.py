@@ -46,19 +46,19 @@ def test_what_was_put_together_anew_stays_marked(played: Played) -> None:
     assert dataclasses.replace(played.snapshot(), known=again).samples()["reconstructed"] is True
 
 
-def test_what_the_judge_has_not_seen_is_read_from_the_ring(life: ControlHarness) -> None:
-    life.tick(30, lambda: life.workers.serve(0, Outcome.OK, 3))
-    place = (0, life.service_controller.registry.targets["v1"].incarnation)
-    seen = trail_of(life.service_controller, place, None)
-    life.service_controller.judge._histories[0] = SlotHistory()
-    assert list(trail_of(life.service_controller, place, None)) == []
-    from_memory = trail_of(life.service_controller, place, life.segment)
+def test_what_the_judge_has_not_seen_is_read_from_the_ring(control: ControlHarness) -> None:
+    control.tick(30, lambda: control.workers.serve(0, Outcome.OK, 3))
+    place = (0, control.service_controller.registry.targets["v1"].incarnation)
+    seen = trail_of(control.service_controller, place, None)
+    control.service_controller.judge._histories[0] = SlotHistory()
+    assert list(trail_of(control.service_controller, place, None)) == []
+    from_memory = trail_of(control.service_controller, place, control.segment)
     assert [entry.at_ns for entry in from_memory] == [entry.at_ns for entry in seen]
     assert from_memory[-1].sample == seen[-1].sample
 
 
-def test_another_tenant_is_not_taken_for_this_one(life: ControlHarness) -> None:
-    life.tick(3)
-    incarnation = life.service_controller.registry.targets["v1"].incarnation
-    assert list(trail_of(life.service_controller, (0, incarnation + 1), life.segment)) == []
-    assert list(trail_of(life.service_controller, None, life.segment)) == []
+def test_another_tenant_is_not_taken_for_this_one(control: ControlHarness) -> None:
+    control.tick(3)
+    incarnation = control.service_controller.registry.targets["v1"].incarnation
+    assert list(trail_of(control.service_controller, (0, incarnation + 1), control.segment)) == []
+    assert list(trail_of(control.service_controller, None, control.segment)) == []

@@ -17,7 +17,7 @@ from router.rollout.model import entry as kinds
 from router.rollout.model.entry import Entry
 from router.runtime import clock
 from router.settings.settings import Settings
-from tests.control.control_harness import ControlHarness, FakeWorkers, new_wall, settings
+from tests.control.control_harness import ControlHarness, FakeWorkers, new_segment, settings
 from tests.control.hook_harness import past
 from tests.control.receiver import Receiver, receiving
 
@@ -35,23 +35,23 @@ def told(folder: Path, *channels: dict[str, Any]) -> Settings:
 @pytest.fixture
 async def start(tmp_path: Path) -> AsyncIterator[Start]:
     """Begin a life with these channels; each ends the one before."""
-    segment = new_wall()
+    segment = new_segment()
     workers = FakeWorkers(segment)
     lives: list[tuple[ControlHarness, NotifyAddon]] = []
 
     async def end() -> None:
-        life, office = lives.pop()
-        await office.close()
-        await life.end()
+        control, addon = lives.pop()
+        await addon.close()
+        await control.end()
 
     async def begin(*channels: dict[str, Any]) -> tuple[ControlHarness, NotifyAddon]:
         if lives:
             await end()
         before = await past(tmp_path)
-        life = await ControlHarness(told(tmp_path, *channels), segment, workers, tmp_path).begin()
-        office = NotifyAddon(life.control_loop, life.settings, tmp_path, before)
-        life.control_loop.addons = (office,)
-        lives.append((life, office))
+        control = await ControlHarness(told(tmp_path, *channels), segment, workers, tmp_path).begin()
+        addon = NotifyAddon(control.control_loop, control.settings, tmp_path, before)
+        control.control_loop.addons = (addon,)
+        lives.append((control, addon))
         return lives[-1]
 
     yield begin
@@ -60,20 +60,20 @@ async def start(tmp_path: Path) -> AsyncIterator[Start]:
     segment.close()
 
 
-async def rolled_back(life: ControlHarness) -> None:
+async def rolled_back(control: ControlHarness) -> None:
     """Roll back by hand, and let the offices hear of it."""
-    await life.operations.rollback(service="svc", reason="wrong scores", actor="ann")
-    life.control_loop.tick(life.now_ns, 0.0)
+    await control.operations.rollback(service="svc", reason="wrong scores", actor="ann")
+    control.control_loop.tick(control.now_ns, 0.0)
 
 
 async def test_a_rollback_reaches_every_channel_that_wants_it(start: Start) -> None:
     async with receiving() as every, receiving() as switches, receiving() as others:
-        life, office = await start(
+        control, addon = await start(
             channel("every", every),
             channel("switches", switches, events=["switch"]),
             channel("others", others, services=["other"]),
         )
-        await rolled_back(life)
+        await rolled_back(control)
         await every.until(1)
         (event,) = every.events()
         assert event["type"] == "dev.rollback-router.rollback"
@@ -81,24 +81,24 @@ async def test_a_rollback_reaches_every_channel_that_wants_it(start: Start) -> N
         assert event["data"]["confirmed_ms"] is not None, "it is told once the workers have confirmed"
         assert event["data"]["links"]["Details"].startswith("http://127.0.0.1:8081/v1/incidents/svc-1-")
         assert (switches.got, others.got) == ([], [])
-        await _until(lambda: office.listing()["channels"][0]["sent"] == 1)
+        await _until(lambda: addon.listing()["channels"][0]["sent"] == 1)
 
 
 async def test_one_that_hangs_and_one_that_fails_hold_up_nobody(start: Start) -> None:
     async with receiving(None) as hangs, receiving(500) as fails, receiving() as works:
-        life, office = await start(channel("hangs", hangs), channel("fails", fails), channel("works", works))
-        await rolled_back(life)
-        assert life.states()["v2"] == "active"
+        control, addon = await start(channel("hangs", hangs), channel("fails", fails), channel("works", works))
+        await rolled_back(control)
+        assert control.states()["v2"] == "active"
         await works.until(1)
         await hangs.until(1)
         await fails.until(1)
-        await _until(lambda: not len(office.deliveries["works"]))
-        assert {name: len(found) for name, found in office.deliveries.items()} == {"hangs": 1, "fails": 1, "works": 0}
-        assert office.status("svc") == {"notifications": {"pending": 2, "failing": []}}
+        await _until(lambda: not len(addon.deliveries["works"]))
+        assert {name: len(found) for name, found in addon.deliveries.items()} == {"hangs": 1, "fails": 1, "works": 0}
+        assert addon.status("svc") == {"notifications": {"pending": 2, "failing": []}}
         slowest_ms = 0.0
         for _ in range(200):
             begun_ns = clock.now_ns()
-            life.control_loop.tick(life.now_ns, 0.0)
+            control.control_loop.tick(control.now_ns, 0.0)
             slowest_ms = max(slowest_ms, (clock.now_ns() - begun_ns) / 1e6)
         assert slowest_ms < 1000, "a tick never waits for a receiver, whose time is 10 s"
 
@@ -108,21 +108,21 @@ async def test_a_channel_that_fails_is_an_alarm_which_the_others_hear_of(
 ) -> None:
     monkeypatch.setattr("router.control.notify.delivery.PAUSE_MIN_S", 0.001)
     async with receiving(500) as fails, receiving() as works:
-        life, office = await start(channel("fails", fails), channel("works", works))
-        await rolled_back(life)
+        control, addon = await start(channel("fails", fails), channel("works", works))
+        await rolled_back(control)
         await fails.until(3)
-        office.on_second(clock.now_ns())
-        (alarm,) = [found for found in life.control_loop.alarms.listing() if found["code"] == "notification_failing"]
+        addon.on_second(clock.now_ns())
+        (alarm,) = [found for found in control.control_loop.alarms.listing() if found["code"] == "notification_failing"]
         assert alarm["detail"] == "channel fails: the receiver answered 500 not now"
         await works.until(2)
         assert [event["data"].get("code") for event in works.events()] == [None, "notification_failing"]
         fails.statuses = [200]
-        await _until(lambda: not office.deliveries["fails"].failing)
-        office.on_second(clock.now_ns())
-        assert "notification_failing" not in {found["code"] for found in life.control_loop.alarms.listing()}
+        await _until(lambda: not addon.deliveries["fails"].failing)
+        addon.on_second(clock.now_ns())
+        assert "notification_failing" not in {found["code"] for found in control.control_loop.alarms.listing()}
         values = {
             tuple(sample.labels.values()): sample.value
-            for family in office.metrics()
+            for family in addon.metrics()
             for sample in family.samples
             if family.name == "rollback_router_notifications"
         }
@@ -132,15 +132,15 @@ async def test_a_channel_that_fails_is_an_alarm_which_the_others_hear_of(
 
 async def test_what_is_undelivered_survives_a_restart_and_is_delivered_once(start: Start) -> None:
     async with receiving(500) as down, receiving() as works:
-        life, office = await start(channel("ops", down), channel("works", works))
-        await rolled_back(life)
+        control, addon = await start(channel("ops", down), channel("works", works))
+        await rolled_back(control)
         await down.until(1)
-        await _until(lambda: not len(office.deliveries["works"]))
+        await _until(lambda: not len(addon.deliveries["works"]))
         down.statuses = [200]
-        _, office = await start(channel("ops", down), channel("works", works))
+        _, addon = await start(channel("ops", down), channel("works", works))
         await down.until(2)
         assert down.events()[0]["id"] == down.events()[1]["id"]
-        await _until(lambda: not len(office.deliveries["ops"]))
+        await _until(lambda: not len(addon.deliveries["ops"]))
         await start(channel("ops", down), channel("works", works))
         await asyncio.sleep(0.02)
         assert (len(down.got), len(works.got)) == (2, 1)
@@ -148,11 +148,11 @@ async def test_what_is_undelivered_survives_a_restart_and_is_delivered_once(star
 
 async def test_a_fact_whose_notice_was_never_made_is_told_after_the_restart(start: Start, tmp_path: Path) -> None:
     async with receiving() as works:
-        life, _ = await start(channel("works", works))
-        await life.operations.rollback(service="svc", reason="wrong scores", actor="ann")
-        await life.until_idle()
+        control, _ = await start(channel("works", works))
+        await control.operations.rollback(service="svc", reason="wrong scores", actor="ann")
+        await control.until_idle()
         # No tick: control was killed right after the swap.
-        life.control_loop.addons = ()
+        control.control_loop.addons = ()
         await start(channel("works", works))
         await works.until(1)
         assert works.events()[0]["data"]["reason"] == "wrong scores"
@@ -160,10 +160,10 @@ async def test_a_fact_whose_notice_was_never_made_is_told_after_the_restart(star
 
 async def test_what_was_journalled_in_vain_or_makes_no_sense_is_not_told(start: Start, tmp_path: Path) -> None:
     async with receiving() as works:
-        life, office = await start(channel("works", works))
-        assert office._outbox is not None
-        office._outbox.put("works", {"id": "of another release"}, clock.wall_s())
-        await office.close()
+        control, addon = await start(channel("works", works))
+        assert addon._outbox is not None
+        addon._outbox.put("works", {"id": "of another release"}, clock.wall_s())
+        await addon.close()
         data = {"generation": 5, "states": {}, "from": "v1", "to": "v2", "reason": "never stored"}
         facts = [
             Entry(kinds.ROLLED_BACK, "svc", "ann", {"generation": 4}, clock.wall_s(), 0, 1, 88),
@@ -171,7 +171,7 @@ async def test_what_was_journalled_in_vain_or_makes_no_sense_is_not_told(start: 
             Entry(kinds.PROMOTED, "svc", "ann", data, clock.wall_s(), 1, 1, 90),
             Entry(kinds.ABANDONED, "svc", "control", {"abandons": 90}, clock.wall_s(), 2, 1, 91),
         ]
-        again = NotifyAddon(life.control_loop, life.settings, tmp_path, facts)
+        again = NotifyAddon(control.control_loop, control.settings, tmp_path, facts)
         again.on_second(clock.now_ns() + 10_000_000_000)
         assert [len(delivery) for delivery in again.deliveries.values()] == [0]
         await again.close()
@@ -179,9 +179,9 @@ async def test_what_was_journalled_in_vain_or_makes_no_sense_is_not_told(start: 
 
 async def test_a_new_channel_is_not_told_of_the_past(start: Start) -> None:
     async with receiving() as old, receiving() as new:
-        life, office = await start(channel("old", old))
-        await rolled_back(life)
-        await _until(lambda: not len(office.deliveries["old"]))
+        control, addon = await start(channel("old", old))
+        await rolled_back(control)
+        await _until(lambda: not len(addon.deliveries["old"]))
         await start(channel("old", old), channel("new", new))
         await asyncio.sleep(0.02)
         assert (len(old.got), len(new.got)) == (1, 0)
@@ -190,67 +190,67 @@ async def test_a_new_channel_is_not_told_of_the_past(start: Start) -> None:
 async def test_an_outbox_that_cannot_be_read_costs_an_alarm(start: Start, tmp_path: Path) -> None:
     (tmp_path / outbox.FILE).write_bytes(b"nonsense " * 200)
     async with receiving() as works:
-        life, _ = await start(channel("works", works))
-        assert [alarm["code"] for alarm in life.control_loop.alarms.listing()] == ["outbox_unreadable"]
-        await rolled_back(life)
+        control, _ = await start(channel("works", works))
+        assert [alarm["code"] for alarm in control.control_loop.alarms.listing()] == ["outbox_unreadable"]
+        await rolled_back(control)
         await works.until(1)
 
 
 async def test_a_disk_that_takes_nothing_costs_nothing_but_the_outbox(start: Start, tmp_path: Path) -> None:
     (tmp_path / outbox.FILE).mkdir()
     async with receiving() as works:
-        life, _ = await start(channel("works", works))
-        assert [alarm["code"] for alarm in life.control_loop.alarms.listing()] == ["outbox_unavailable"]
-        await rolled_back(life)
+        control, _ = await start(channel("works", works))
+        assert [alarm["code"] for alarm in control.control_loop.alarms.listing()] == ["outbox_unavailable"]
+        await rolled_back(control)
         await works.until(1)
 
 
 async def test_other_channels(start: Start, tmp_path: Path) -> None:
     async with receiving(500) as first, receiving() as second:
-        life, office = await start()
+        control, addon = await start()
         assert not (tmp_path / outbox.FILE).exists()
-        office.reconfigure(told(tmp_path, channel("ops", first)))
-        await rolled_back(life)
+        addon.reconfigure(told(tmp_path, channel("ops", first)))
+        await rolled_back(control)
         await first.until(1)
-        office.reconfigure(told(tmp_path, channel("ops", second)))
+        addon.reconfigure(told(tmp_path, channel("ops", second)))
         await second.until(1)
         assert second.events()[0]["data"]["reason"] == "wrong scores"
-        office.reconfigure(told(tmp_path))
-        assert office.deliveries == {}
-        assert office.listing() == {"channels": []}
+        addon.reconfigure(told(tmp_path))
+        assert addon.deliveries == {}
+        assert addon.listing() == {"channels": []}
 
 
 async def test_links_of_others_are_asked_for_when_it_is_sent(start: Start, tmp_path: Path) -> None:
     async with receiving() as works:
-        life, office = await start(channel("works", works))
-        office.link_makers.append(lambda notice: {"Approve": f"http://x/{notice.id}?signature=SECRET"})
-        await rolled_back(life)
+        control, addon = await start(channel("works", works))
+        addon.link_makers.append(lambda notice: {"Approve": f"http://x/{notice.id}?signature=SECRET"})
+        await rolled_back(control)
         await works.until(1)
         assert set(works.events()[0]["data"]["links"]) == {"Details", "Approve"}
-    await office.close()
+    await addon.close()
     assert b"SECRET" not in (tmp_path / outbox.FILE).read_bytes()
 
 
 async def test_a_missing_extra_is_said_at_the_start(start: Start, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(office_of_notices, "missing_extra", lambda channel: "pip install it")
     async with receiving() as works:
-        life, office = await start(channel("works", works))
-        office.on_second(clock.now_ns())
-        assert [alarm["detail"] for alarm in life.control_loop.alarms.listing()] == ["channel works: pip install it"]
+        control, addon = await start(channel("works", works))
+        addon.on_second(clock.now_ns())
+        assert [alarm["detail"] for alarm in control.control_loop.alarms.listing()] == ["channel works: pip install it"]
 
 
 async def test_a_test_message_says_what_came_back(start: Start) -> None:
     async with receiving() as works, receiving(404) as fails:
-        _, office = await start(channel("works", works, events=["switch"]), channel("fails", fails))
-        found = (await office.test(None, "ann"))["channels"]
+        _, addon = await start(channel("works", works, events=["switch"]), channel("fails", fails))
+        found = (await addon.test(None, "ann"))["channels"]
         assert [(told["channel"], told["ok"], told["detail"]) for told in found] == [
             ("works", True, "200 ok"),
             ("fails", False, "the receiver answered 404 not now"),
         ]
         assert works.events()[0]["data"]["title"] == "rollback-router: a test message, asked for by ann"
-        assert len((await office.test("works", "ann"))["channels"]) == 1
+        assert len((await addon.test("works", "ann"))["channels"]) == 1
         with pytest.raises(OperatorError, match="there is no channel 'mail'; there are: works, fails"):
-            await office.test("mail", "ann")
+            await addon.test("mail", "ann")
 
 
 async def _until(condition: Callable[[], bool]) -> None:

@@ -13,7 +13,7 @@ import aiohttp
 from router.control.admin import app
 from router.control.wiring import AddonDeps, build_addons
 from router.settings.settings import Settings
-from tests.control.control_harness import ControlHarness, FakeWorkers, new_wall, settings
+from tests.control.control_harness import ControlHarness, FakeWorkers, new_segment, settings
 from tests.control.hook_harness import BEARER, firing, webhook
 from tests.control.receiver import receiving
 
@@ -28,21 +28,21 @@ async def test_a_business_alert_asks_a_person_who_decides_by_the_link(tmp_path: 
             },
             "notify": [{"name": "on-call", "kind": "webhook", "url": people.url, "events": ["proposal", "rollback"]}],
         })  # fmt: skip
-        segment = new_wall()
+        segment = new_segment()
         workers = FakeWorkers(segment)
-        life = await ControlHarness(told, segment, workers, tmp_path).begin()
-        life.control_loop.addons, operations = build_addons(
-            AddonDeps(life.control_loop, life.operations, told, tmp_path, ())
+        control = await ControlHarness(told, segment, workers, tmp_path).begin()
+        control.control_loop.addons, operations = build_addons(
+            AddonDeps(control.control_loop, control.operations, told, tmp_path, ())
         )
         sock = socket.socket()
         sock.bind(("127.0.0.1", 0))
         url = f"http://127.0.0.1:{sock.getsockname()[1]}"
-        runner = await app.serve(app.build(life.queries, life.operations, told, operations), sock)
-        life.probe("v2", times=3)
+        runner = await app.serve(app.build(control.queries, control.operations, told, operations), sock)
+        control.probe("v2", times=3)
 
         def tick() -> None:
-            life.tick(1)
-            life.control_loop.tick(life.now_ns, 0.0)
+            control.tick(1)
+            control.control_loop.tick(control.now_ns, 0.0)
 
         async def until(count: int) -> None:
             async with asyncio.timeout(10):
@@ -60,18 +60,18 @@ async def test_a_business_alert_asks_a_person_who_decides_by_the_link(tmp_path: 
                 assert asked["type"] == "dev.rollback-router.proposal"
                 assert asked["data"]["title"] == "svc: should v1 go back to v2?"
                 assert asked["data"]["facts"]["alert"] == "Refunds: PSI 0.41 > 0.25"
-                assert life.states() == {"v1": "active", "v2": "standby"}
+                assert control.states() == {"v1": "active", "v2": "standby"}
                 links = asked["data"]["links"]
                 assert set(links) == {"Details", "Approve", "Deny"}
                 async with session.post(url + urlsplit(links["Approve"]).path, data={"actor": "ann"}) as answer:
                     assert answer.status == 200, await answer.text()
-                assert life.states()["v2"] == "active"
+                assert control.states()["v2"] == "active"
                 await until(3)
                 assert {event["type"].rpartition(".")[2] for event in people.events()[1:]} == {"proposal", "rollback"}
         finally:
             await runner.cleanup()
-            for office in life.control_loop.addons:
-                await office.close()
-            await life.end()
+            for addon in control.control_loop.addons:
+                await addon.close()
+            await control.end()
             workers.close()
             segment.close()

@@ -15,14 +15,14 @@ from tests.control.notify.test_addon import channel, told
 from tests.control.receiver import receiving
 
 
-async def test_channels_are_listed_and_tried_out(life: ControlHarness, tmp_path: Path) -> None:
+async def test_channels_are_listed_and_tried_out(control: ControlHarness, tmp_path: Path) -> None:
     async with receiving() as works:
-        office = NotifyAddon(life.control_loop, told(tmp_path, channel("ops", works)), tmp_path, [])
+        addon = NotifyAddon(control.control_loop, told(tmp_path, channel("ops", works)), tmp_path, [])
         sock = socket.socket()
         sock.bind(("127.0.0.1", 0))
         url = f"http://127.0.0.1:{sock.getsockname()[1]}"
         runner = await app.serve(
-            app.build(life.queries, life.operations, life.settings, routes.operations(office)), sock
+            app.build(control.queries, control.operations, control.settings, routes.operations(addon)), sock
         )
         try:
             async with aiohttp.ClientSession() as session:
@@ -48,4 +48,4 @@ async def test_channels_are_listed_and_tried_out(life: ControlHarness, tmp_path:
                     )
         finally:
             await runner.cleanup()
-            await office.close()
+            await addon.close()

@@ -21,7 +21,7 @@ from router.runtime.failpoint import FailPoint
 from router.settings.settings import Settings
 from router.shm import layout as at
 from router.shm.segment import Segment
-from tests.control.control_harness import ControlHarness, FakeWorkers, new_wall, settings
+from tests.control.control_harness import ControlHarness, FakeWorkers, new_segment, settings
 from tests.rollout.playbook import SECOND, TRIGGER
 
 SLOW = {"kind": "latency", "detail": "", "reason": "half of them are late", "evidence_since_ns": None}
@@ -33,7 +33,7 @@ Start = Callable[..., Awaitable[ControlHarness]]
 @pytest.fixture
 async def start(tmp_path: Path) -> AsyncIterator[Start]:
     """Begin a life; with `again` the one before has ended, with `cold` its memory is gone, too."""
-    segment = new_wall()
+    segment = new_segment()
     workers = FakeWorkers(segment)
     lives: list[ControlHarness] = []
     over: list[tuple[Segment, FakeWorkers]] = []
@@ -44,58 +44,58 @@ async def start(tmp_path: Path) -> AsyncIterator[Start]:
             await lives.pop().end()
         if cold:
             over.append((segment, workers))
-            segment = new_wall()
+            segment = new_segment()
             workers = FakeWorkers(segment)
-        life = await ControlHarness(settings(tmp_path, **service), segment, workers, tmp_path).begin()
-        lives.append(life)
-        life.control_loop.addons = (office(life),)
-        life.probe("v2", times=3)
-        return life
+        control = await ControlHarness(settings(tmp_path, **service), segment, workers, tmp_path).begin()
+        lives.append(control)
+        control.control_loop.addons = (addon(control),)
+        control.probe("v2", times=3)
+        return control
 
     yield begin
-    for life in lives:
-        await life.end()
+    for control in lives:
+        await control.end()
     for old_wall, old_workers in (*over, (segment, workers)):
         old_workers.close()
         old_wall.close()
 
 
-def office(life: ControlHarness, told: Settings | None = None) -> ProposalsAddon:
-    return ProposalsAddon(life.control_loop, life.operations, told or life.settings, ProposalLinks(b"k" * 32))
+def addon(control: ControlHarness, told: Settings | None = None) -> ProposalsAddon:
+    return ProposalsAddon(control.control_loop, control.operations, told or control.settings, ProposalLinks(b"k" * 32))
 
 
-def ask(life: ControlHarness, cause: str = "latency") -> None:
-    life.service_controller.service_document(ProposalDue("v1", cause, SLOW), life.now_ns)
+def ask(control: ControlHarness, cause: str = "latency") -> None:
+    control.service_controller.service_document(ProposalDue("v1", cause, SLOW), control.now_ns)
 
 
-async def decide(life: ControlHarness, verb: str, actor: str = "ann", proposal: str = ID, **more: Any) -> str:
+async def decide(control: ControlHarness, verb: str, actor: str = "ann", proposal: str = ID, **more: Any) -> str:
     """Return what came of it: `done`, or the code of the refusal."""
     try:
-        await office(life).decide(proposal, verb, actor=actor, **more)
+        await addon(control).decide(proposal, verb, actor=actor, **more)
     except OperatorError as refusal:
         return refusal.code
     return "done"
 
 
-def state(life: ControlHarness, proposal: str = ID) -> str:
-    return life.service_controller.registry.proposals.known[proposal].state
+def state(control: ControlHarness, proposal: str = ID) -> str:
+    return control.service_controller.registry.proposals.known[proposal].state
 
 
-async def journalled(life: ControlHarness, *types: str) -> list[str]:
-    await life.until_idle()
-    entries = (await life.queries.journal(0, 1000))["entries"]
+async def journalled(control: ControlHarness, *types: str) -> list[str]:
+    await control.until_idle()
+    entries = (await control.queries.journal(0, 1000))["entries"]
     return [entry["type"] for entry in entries if entry["type"] in types]
 
 
 class SlowDisk(FailPoint):
     """The disk takes nothing until `release`; `reached` is set once a person's change waits for it."""
 
-    def __init__(self, life: ControlHarness) -> None:
+    def __init__(self, control: ControlHarness) -> None:
         super().__init__()
         self.armed = True
         self.reached = threading.Event()
         self.free = threading.Event()
-        life.journal._writer._fail_point = self
+        control.journal._writer._fail_point = self
 
     def hit(self, name: str) -> None:
         if name == "journal.before" and self.armed:
@@ -110,10 +110,10 @@ class SlowDisk(FailPoint):
 
 # -- one after the other
 async def test_an_approval_is_a_real_rollback(start: Start) -> None:
-    life = await start()
-    ask(life)
-    answer = await office(life).decide(ID, "approve", actor="ann", reason="yes")
-    assert life.states() == {"v1": "draining", "v2": "active"}
+    control = await start()
+    ask(control)
+    answer = await addon(control).decide(ID, "approve", actor="ann", reason="yes")
+    assert control.states() == {"v1": "draining", "v2": "active"}
     assert (answer["active"], answer["confirmed"], answer["changed"]) == ("v2", True, True)
     assert answer["message"] == "rolled back from v1 to v2; v1 is quarantined"
     told = answer["proposal"]
@@ -123,51 +123,51 @@ async def test_an_approval_is_a_real_rollback(start: Start) -> None:
         "yes",
         answer["incident"],
     )
-    assert life.service_controller.registry.incidents[-1]["proposal"] == ID
-    await life.until_idle()
-    entries = (await life.queries.journal(0, 100))["entries"]
+    assert control.service_controller.registry.incidents[-1]["proposal"] == ID
+    await control.until_idle()
+    entries = (await control.queries.journal(0, 100))["entries"]
     made = {entry["type"]: entry for entry in entries}
     assert made["approved"]["data"]["generation"] == made["rolled_back"]["data"]["generation"]
     assert made["approved"]["seq"] == made["rolled_back"]["seq"] + 1
-    assert await decide(life, "approve", "bob") == "proposal_decided"
+    assert await decide(control, "approve", "bob") == "proposal_decided"
 
 
 async def test_a_denial_changes_nothing_and_says_so(start: Start) -> None:
-    life = await start()
-    ask(life)
-    answer = await office(life).decide(ID, "deny", actor="ann", reason="campaign", dry_run=True)
-    assert (answer["message"], state(life)) == (f"would be done: {ID} is denied, v1 stays active", "open")
-    answer = await office(life).decide(ID, "deny", actor="ann", reason="campaign")
+    control = await start()
+    ask(control)
+    answer = await addon(control).decide(ID, "deny", actor="ann", reason="campaign", dry_run=True)
+    assert (answer["message"], state(control)) == (f"would be done: {ID} is denied, v1 stays active", "open")
+    answer = await addon(control).decide(ID, "deny", actor="ann", reason="campaign")
     assert (answer["changed"], answer["active"], answer["swap_us"]) == (True, "v1", 0)
     assert answer["proposal"]["state"] == "denied"
-    assert await journalled(life, "rolled_back", "denied") == ["denied"]
+    assert await journalled(control, "rolled_back", "denied") == ["denied"]
 
 
 async def test_an_unfit_standby_is_refused_without_a_word_of_the_approver(start: Start) -> None:
-    life = await start()
-    ask(life)
-    life.probe("v2", ok=False)
-    assert await decide(life, "approve") == "standby_unfit"
-    assert state(life) == "open"
-    assert await decide(life, "approve", override=Override("ann", "v1 leaks")) == "done"
-    assert await journalled(life, "decision_refused", "approved") == ["decision_refused", "approved"]
+    control = await start()
+    ask(control)
+    control.probe("v2", ok=False)
+    assert await decide(control, "approve") == "standby_unfit"
+    assert state(control) == "open"
+    assert await decide(control, "approve", override=Override("ann", "v1 leaks")) == "done"
+    assert await journalled(control, "decision_refused", "approved") == ["decision_refused", "approved"]
 
 
 async def test_refusals_cannot_fill_the_journal(start: Start) -> None:
-    life = await start()
-    ask(life)
-    await decide(life, "deny")
+    control = await start()
+    ask(control)
+    await decide(control, "deny")
     for _ in range(2 * REFUSALS_MAX):
-        assert await decide(life, "approve") == "proposal_decided"
-    assert await decide(life, "approve", proposal="svc-rollback-9") == "proposal_unknown"
+        assert await decide(control, "approve") == "proposal_decided"
+    assert await decide(control, "approve", proposal="svc-rollback-9") == "proposal_unknown"
     with pytest.raises(OperatorError):
-        await office(life).decide(ID, "approve", actor="ann", dry_run=True)
-    assert len(await journalled(life, "decision_refused")) == 2 * REFUSALS_MAX, "one office each"
-    same = office(life)
+        await addon(control).decide(ID, "approve", actor="ann", dry_run=True)
+    assert len(await journalled(control, "decision_refused")) == 2 * REFUSALS_MAX, "a bucket each"
+    same = addon(control)
     for _ in range(2 * REFUSALS_MAX):
         with pytest.raises(OperatorError):
             await same.decide(ID, "approve", actor="ann")
-    assert len(await journalled(life, "decision_refused")) == 3 * REFUSALS_MAX
+    assert len(await journalled(control, "decision_refused")) == 3 * REFUSALS_MAX
 
 
 # -- at the same time
@@ -182,99 +182,102 @@ async def test_refusals_cannot_fill_the_journal(start: Start) -> None:
     ids="-".join,
 )
 async def test_two_people_decide_at_once(start: Start, verbs: tuple[str, str], expected: list[str]) -> None:
-    life = await start()
-    ask(life)
-    found = await asyncio.gather(decide(life, verbs[0], "ann"), decide(life, verbs[1], "bob"))
+    control = await start()
+    ask(control)
+    found = await asyncio.gather(decide(control, verbs[0], "ann"), decide(control, verbs[1], "bob"))
     assert found[0] == "done"
     assert found[1] in ("proposal_decided", "lost_race")
-    assert await journalled(life, "rolled_back", "approved", "denied") == expected
+    assert await journalled(control, "rolled_back", "approved", "denied") == expected
 
 
-async def meanwhile(life: ControlHarness, verb: str, do: Callable[[], object]) -> str:
+async def meanwhile(control: ControlHarness, verb: str, do: Callable[[], object]) -> str:
     """Decide, have `do` happen while that waits for the disk, and return what came of the decision."""
-    disk = SlowDisk(life)
-    deciding = asyncio.ensure_future(decide(life, verb))
+    disk = SlowDisk(control)
+    deciding = asyncio.ensure_future(decide(control, verb))
     await disk.waits()
     do()
     disk.free.set()
     return await deciding
 
 
-def expire(life: ControlHarness) -> Callable[[], object]:
-    return lambda: life.service_controller.service_document(Ticked(), life.now_ns + 1801 * SECOND)
+def expire(control: ControlHarness) -> Callable[[], object]:
+    return lambda: control.service_controller.service_document(Ticked(), control.now_ns + 1801 * SECOND)
 
 
-def verdict(life: ControlHarness) -> Callable[[], object]:
-    return lambda: life.service_controller.service_document(VerdictReached(TRIGGER, False), life.now_ns)
+def verdict(control: ControlHarness) -> Callable[[], object]:
+    return lambda: control.service_controller.service_document(VerdictReached(TRIGGER, False), control.now_ns)
 
 
 @pytest.mark.parametrize("verb", ["approve", "deny"])
 async def test_it_expires_while_a_decision_waits_for_the_disk(start: Start, verb: str) -> None:
-    life = await start()
-    ask(life)
-    assert await meanwhile(life, verb, expire(life)) == "proposal_expired"
-    assert (state(life), life.states()) == ("expired", {"v1": "active", "v2": "standby"})
-    folded = life.service_controller.registry.as_dict()
-    await life.until_idle()
-    life = await start(again=True)
-    assert life.service_controller.registry.as_dict() == folded, "what is on the disk in vain was struck out"
+    control = await start()
+    ask(control)
+    assert await meanwhile(control, verb, expire(control)) == "proposal_expired"
+    assert (state(control), control.states()) == ("expired", {"v1": "active", "v2": "standby"})
+    folded = control.service_controller.registry.as_dict()
+    await control.until_idle()
+    control = await start(again=True)
+    assert control.service_controller.registry.as_dict() == folded, "what is on the disk in vain was struck out"
 
 
 @pytest.mark.parametrize("verb", ["approve", "deny"])
 async def test_another_trigger_rolls_back_while_a_decision_waits_for_the_disk(start: Start, verb: str) -> None:
-    life = await start()
-    ask(life)
-    assert await meanwhile(life, verb, verdict(life)) == "lost_race"
-    life.service_controller.service_document(Ticked(), life.now_ns)
-    assert (state(life), life.states()["v2"]) == ("withdrawn", "active")
-    assert [told["actor"] for told in life.service_controller.registry.incidents] == ["verdict"]
-    folded = life.service_controller.registry.as_dict()
-    await life.until_idle()
-    life = await start(again=True)
-    assert life.service_controller.registry.as_dict() == folded
+    control = await start()
+    ask(control)
+    assert await meanwhile(control, verb, verdict(control)) == "lost_race"
+    control.service_controller.service_document(Ticked(), control.now_ns)
+    assert (state(control), control.states()["v2"]) == ("withdrawn", "active")
+    assert [told["actor"] for told in control.service_controller.registry.incidents] == ["verdict"]
+    folded = control.service_controller.registry.as_dict()
+    await control.until_idle()
+    control = await start(again=True)
+    assert control.service_controller.registry.as_dict() == folded
 
 
 async def test_somebody_switches_by_hand_at_the_same_time(start: Start) -> None:
-    life = await start()
-    ask(life)
-    switching = life.operations.switch(service="svc", to="v2", actor="bob")
-    _, came = await asyncio.gather(switching, decide(life, "approve"))
+    control = await start()
+    ask(control)
+    switching = control.operations.switch(service="svc", to="v2", actor="bob")
+    _, came = await asyncio.gather(switching, decide(control, "approve"))
     assert came in ("proposal_withdrawn", "lost_race")
-    life.service_controller.service_document(Ticked(), life.now_ns)
-    assert (state(life), life.service_controller.registry.quarantines) == ("withdrawn", {})
+    control.service_controller.service_document(Ticked(), control.now_ns)
+    assert (state(control), control.service_controller.registry.quarantines) == ("withdrawn", {})
 
 
 async def test_an_approval_comes_before_a_switch_by_hand(start: Start) -> None:
-    life = await start()
-    ask(life)
-    deciding = asyncio.ensure_future(decide(life, "approve"))
+    control = await start()
+    ask(control)
+    deciding = asyncio.ensure_future(decide(control, "approve"))
     await asyncio.sleep(0)
     with pytest.raises(OperatorError) as caught:
-        await life.operations.rollback(service="svc", actor="bob")
+        await control.operations.rollback(service="svc", actor="bob")
     assert caught.value.code in ("lost_race", "no_standby")
     assert await deciding == "done"
-    assert [told["proposal"] for told in life.service_controller.registry.incidents] == [ID]
+    assert [told["proposal"] for told in control.service_controller.registry.incidents] == [ID]
 
 
 # -- time and restarts
-def due(life: ControlHarness) -> None:
+def due(control: ControlHarness) -> None:
     """Let the judge's clock pass the expiry."""
-    life.now_ns += 1801 * SECOND
-    life.tick()
+    control.now_ns += 1801 * SECOND
+    control.tick()
 
 
 async def test_nobody_decides_and_the_default_goes_through_the_gate(start: Start) -> None:
-    life = await start(proposals={"at_expiry": "rollback"})
-    ask(life)
-    await life.operations.freeze(service="svc", actor="bob", reason="a demo")
-    due(life)
-    assert (state(life), life.states()["v1"]) == ("due", "active")
-    assert {alarm["code"] for alarm in life.control_loop.alarms.listing()} == {"automation_frozen", "proposal_waiting"}
-    await life.operations.unfreeze(service="svc", actor="bob")
-    life.tick(11)
-    assert (state(life), life.states()["v2"]) == ("expired", "active")
-    assert life.control_loop.alarms.listing() == []
-    assert await journalled(life, "proposal_expired", "rolled_back") == ["proposal_expired", "rolled_back"]
+    control = await start(proposals={"at_expiry": "rollback"})
+    ask(control)
+    await control.operations.freeze(service="svc", actor="bob", reason="a demo")
+    due(control)
+    assert (state(control), control.states()["v1"]) == ("due", "active")
+    assert {alarm["code"] for alarm in control.control_loop.alarms.listing()} == {
+        "automation_frozen",
+        "proposal_waiting",
+    }
+    await control.operations.unfreeze(service="svc", actor="bob")
+    control.tick(11)
+    assert (state(control), control.states()["v2"]) == ("expired", "active")
+    assert control.control_loop.alarms.listing() == []
+    assert await journalled(control, "proposal_expired", "rolled_back") == ["proposal_expired", "rolled_back"]
 
 
 @pytest.mark.parametrize("cold", [False, True], ids=["control restarted", "power cut"])
@@ -288,94 +291,94 @@ async def test_nobody_decides_and_the_default_goes_through_the_gate(start: Start
     ],
 )
 async def test_what_was_decided_survives(start: Start, what: str, then: str, cold: bool) -> None:
-    life = await start()
-    ask(life)
+    control = await start()
+    ask(control)
     if what == "expired":
-        due(life)
+        due(control)
     elif what != "open":
-        await decide(life, "approve" if what == "approved" else "deny")
-    await life.until_idle()
-    states = life.states()
-    life = await start(again=True, cold=cold)
-    assert (state(life), life.states()) == (what, states)
-    assert await decide(life, "approve") == then
+        await decide(control, "approve" if what == "approved" else "deny")
+    await control.until_idle()
+    states = control.states()
+    control = await start(again=True, cold=cold)
+    assert (state(control), control.states()) == (what, states)
+    assert await decide(control, "approve") == then
 
 
 async def test_a_start_expires_what_is_over_by_then(start: Start) -> None:
-    life = await start(proposals={"expire_after_s": 0.001})
-    ask(life)
-    await life.until_idle()
-    life = await start(again=True, cold=True)
-    life.tick()
-    assert state(life) == "expired"
+    control = await start(proposals={"expire_after_s": 0.001})
+    ask(control)
+    await control.until_idle()
+    control = await start(again=True, cold=True)
+    control.tick()
+    assert state(control) == "expired"
 
 
 # -- rules that ask
 async def test_a_rule_that_asks_opens_a_proposal_and_alarms(start: Start) -> None:
     rules = {"hard_failure": {"action": "ask"}, "error_rate": {"rate_floor_without_baseline": 0.9}}
-    life = await start(rules=rules)
-    life.tick(3)
-    life.tick(10, lambda: life.workers.serve(0, Outcome.SERVER_ERROR, 5))
-    assert life.states() == {"v1": "active", "v2": "standby"}
-    [alarm] = life.control_loop.alarms.listing()
+    control = await start(rules=rules)
+    control.tick(3)
+    control.tick(10, lambda: control.workers.serve(0, Outcome.SERVER_ERROR, 5))
+    assert control.states() == {"v1": "active", "v2": "standby"}
+    [alarm] = control.control_loop.alarms.listing()
     assert (alarm["code"], alarm["detail"].startswith(f"{ID}: should v1 go back to v2? ")) == ("proposal_waiting", True)
-    assert life.queries.explain("svc")["summary"].endswith(f"; {ID} waits for a person.")
-    [told] = life.queries.service_status("svc")["proposals"]
+    assert control.queries.explain("svc")["summary"].endswith(f"; {ID} waits for a person.")
+    [told] = control.queries.service_status("svc")["proposals"]
     assert (told["id"], told["state"], told["at_expiry"], told["opened_by"]) == (ID, "open", "hold", "verdict")
     [item] = told["evidence"]
     assert (item["cause"], item["now"], item["trigger"]["kind"]) == ("hard_failure.errors", "fail", "hard_failure")
     assert item["impact"]["errors"] == {"server_error": item["impact"]["requests"]}
-    life.tick(250, lambda: life.workers.serve(0, Outcome.OK, 5))
-    [told] = life.queries.service_status("svc")["proposals"]
+    control.tick(250, lambda: control.workers.serve(0, Outcome.OK, 5))
+    [told] = control.queries.service_status("svc")["proposals"]
     assert (told["state"], told["evidence"][0]["now"]) == ("open", "pass"), (
         "it passes now, which is for people to weigh"
     )
-    assert await journalled(life, "proposed", "evidence_added") == ["proposed"]
-    await decide(life, "deny")
-    life.tick()
-    assert life.control_loop.alarms.listing() == []
+    assert await journalled(control, "proposed", "evidence_added") == ["proposed"]
+    await decide(control, "deny")
+    control.tick()
+    assert control.control_loop.alarms.listing() == []
 
 
 # -- promotions
 async def with_candidate(start: Start) -> ControlHarness:
-    life = await start(promote_needs="approval")
-    await life.operations.deploy(service="svc", version="v3", endpoints=["http://127.0.0.1:3"], actor="ann")
-    life.probe("v3", times=5)
-    return life
+    control = await start(promote_needs="approval")
+    await control.operations.deploy(service="svc", version="v3", endpoints=["http://127.0.0.1:3"], actor="ann")
+    control.probe("v3", times=5)
+    return control
 
 
 async def test_a_promotion_waits_for_another_person(start: Start) -> None:
-    life = await with_candidate(start)
-    answer = await life.operations.promote(service="svc", version="v3", actor="ann", dry_run=True)
+    control = await with_candidate(start)
+    answer = await control.operations.promote(service="svc", version="v3", actor="ann", dry_run=True)
     assert (answer["awaits"], answer["message"]) == (
         PROMOTION,
         f"would wait for approval: rollback-router approve {PROMOTION}",
     )
     for changed in (True, False):
-        answer = await life.operations.promote(service="svc", version="v3", actor="ann")
+        answer = await control.operations.promote(service="svc", version="v3", actor="ann")
         assert (answer["awaits"], answer["changed"], answer["active"]) == (PROMOTION, changed, "v1")
         assert answer["message"] == f"waits for approval: rollback-router approve {PROMOTION}"
-    assert await decide(life, "approve", "ann", PROMOTION, by_token=True) == "four_eyes"
-    assert await decide(life, "approve", "bob", PROMOTION, by_token=True) == "done"
-    assert life.states() == {"v1": "standby", "v2": "draining", "v3": "active"}
+    assert await decide(control, "approve", "ann", PROMOTION, by_token=True) == "four_eyes"
+    assert await decide(control, "approve", "bob", PROMOTION, by_token=True) == "done"
+    assert control.states() == {"v1": "standby", "v2": "draining", "v3": "active"}
 
 
 async def test_going_back_and_an_override_are_not_delayed(start: Start) -> None:
-    life = await with_candidate(start)
+    control = await with_candidate(start)
     override = Override("ann", "the old one leaks")
-    answer = await life.operations.promote(service="svc", version="v3", actor="ann", override=override)
+    answer = await control.operations.promote(service="svc", version="v3", actor="ann", override=override)
     assert (answer["awaits"], answer["active"]) == (None, "v3")
-    assert (await life.operations.rollback(service="svc", actor="ann"))["active"] == "v1"
+    assert (await control.operations.rollback(service="svc", actor="ann"))["active"] == "v1"
 
 
 # -- reading
 async def test_the_listing_is_newest_first_and_can_be_narrowed(start: Start) -> None:
-    life = await start()
-    approvals = office(life)
+    control = await start()
+    approvals = addon(control)
     assert approvals.listing(None, None) == {"proposals": []}
-    ask(life)
-    await decide(life, "deny")
-    ask(life, "business:churn")
+    ask(control)
+    await decide(control, "deny")
+    ask(control, "business:churn")
     every = [(told["id"], told["state"]) for told in approvals.listing(None, None)["proposals"]]
     assert sorted(every) == [(ID, "denied"), ("svc-rollback-2", "open")]
     for narrowed in ("pending", "open"):
@@ -392,9 +395,9 @@ async def test_the_listing_is_newest_first_and_can_be_narrowed(start: Start) -> 
 
 
 async def test_no_decision_while_another_router_is_taken_over(start: Start) -> None:
-    life = await start()
-    ask(life)
-    life.segment.words[at.H_TAKING_OVER] = 1
-    assert await decide(life, "approve") == "taking_over"
-    life.segment.words[at.H_TAKING_OVER] = 0
-    assert kinds.DECISION_REFUSED not in await journalled(life, kinds.DECISION_REFUSED)
+    control = await start()
+    ask(control)
+    control.segment.words[at.H_TAKING_OVER] = 1
+    assert await decide(control, "approve") == "taking_over"
+    control.segment.words[at.H_TAKING_OVER] = 0
+    assert kinds.DECISION_REFUSED not in await journalled(control, kinds.DECISION_REFUSED)

@@ -35,15 +35,15 @@ FORM = {"Content-Type": "application/x-www-form-urlencoded", **BROWSER}
 class Desk:
     """An admin before a controller that lives in this test, whose proposal v1 → v2 waits."""
 
-    def __init__(self, life: ControlHarness, approvals: ProposalsAddon, url: str) -> None:
-        self.life = life
+    def __init__(self, control: ControlHarness, approvals: ProposalsAddon, url: str) -> None:
+        self.control = control
         self.approvals = approvals
         self.url = url
         self.session = aiohttp.ClientSession()
 
     def ask(self) -> None:
         alert = {"summary": "refunds & churn"}
-        self.life.service_controller.service_document(
+        self.control.service_controller.service_document(
             ProposalDue("v1", "business:churn", SLOW, alert, {"requests": 9}), clock.now_ns()
         )
 
@@ -68,14 +68,14 @@ def admin() -> dict[str, Any]:
 
 
 @pytest.fixture
-async def desk(life: ControlHarness, admin: dict[str, Any]) -> AsyncIterator[Desk]:
-    told = Settings.model_validate({**life.settings.model_dump(), "admin": admin})
-    approvals = ProposalsAddon(life.control_loop, life.operations, told, ProposalLinks(b"k" * 32))
-    life.control_loop.addons = (approvals,)
-    application = app.build(life.queries, life.operations, told, proposal_routes.operations(approvals))
+async def desk(control: ControlHarness, admin: dict[str, Any]) -> AsyncIterator[Desk]:
+    told = Settings.model_validate({**control.settings.model_dump(), "admin": admin})
+    approvals = ProposalsAddon(control.control_loop, control.operations, told, ProposalLinks(b"k" * 32))
+    control.control_loop.addons = (approvals,)
+    application = app.build(control.queries, control.operations, told, proposal_routes.operations(approvals))
     async with serving(application) as url:
-        desk = Desk(life, approvals, url)
-        life.probe("v2", times=3)
+        desk = Desk(control, approvals, url)
+        control.probe("v2", times=3)
         desk.ask()
         yield desk
         await desk.session.close()
@@ -149,8 +149,8 @@ async def test_looking_at_a_link_decides_nothing(desk: Desk) -> None:
 
 
 async def journal(desk: Desk) -> list[dict[str, Any]]:
-    await desk.life.until_idle()
-    return list((await desk.life.queries.journal(0, 100))["entries"])
+    await desk.control.until_idle()
+    return list((await desk.control.queries.journal(0, 100))["entries"])
 
 
 async def test_pressing_the_button_decides_once(desk: Desk) -> None:
@@ -162,7 +162,7 @@ async def test_pressing_the_button_decides_once(desk: Desk) -> None:
         True,
         True,
     )
-    assert desk.life.states() == {"v1": "draining", "v2": "active"}
+    assert desk.control.states() == {"v1": "draining", "v2": "active"}
     told = desk.approvals.document(ID)
     assert (told["decided_by"], told["decision_reason"]) == ("Ann Lee (link)", "too slow")
     for again in (link, other):
@@ -176,10 +176,10 @@ async def test_the_other_button_denies(desk: Desk) -> None:
 
 
 async def test_an_unfit_standby_is_told_on_the_page_and_the_link_still_works(desk: Desk) -> None:
-    desk.life.probe("v2", ok=False)
+    desk.control.probe("v2", ok=False)
     status, page = await desk.press(desk.link("approve"))
     assert (status, "the standby is no better" in page, desk.state()) == (409, True, "open")
-    desk.life.probe("v2", times=3)
+    desk.control.probe("v2", times=3)
     assert (await desk.press(desk.link("approve")))[0] == 200
 
 
@@ -238,7 +238,7 @@ async def test_a_form_is_checked(desk: Desk) -> None:
 async def test_an_expired_link_says_so(desk: Desk) -> None:
     links = [desk.link("approve"), desk.link("deny")]
     proposal = desk.approvals.find(ID)[0]
-    known = desk.life.service_controller.registry.proposals.known
+    known = desk.control.service_controller.registry.proposals.known
     known[ID] = replace(proposal, deadline_ns=0)
     for link in links:
         for status, page in (await desk.call("GET", link), await desk.press(link)):
@@ -251,9 +251,9 @@ async def test_an_expired_link_says_so(desk: Desk) -> None:
 
 @pytest.mark.parametrize("admin", [{"tokens": [token("ann", "operator")]}])
 async def test_a_link_approves_no_promotion_where_people_are_told_apart(desk: Desk) -> None:
-    known = desk.life.service_controller.registry.proposals.known
+    known = desk.control.service_controller.registry.proposals.known
     known[ID] = replace(known[ID], kind="promotion", version="v3", verb="promoted", opened_by="ann")
-    targets = desk.life.service_controller.registry.targets
+    targets = desk.control.service_controller.registry.targets
     targets["v3"] = replace(targets["v1"], version="v3", state=State.READY, slot=3)
     for status, page in (await desk.call("GET", desk.link("approve")), await desk.press(desk.link("approve"))):
         assert (status, "use a token of your own" in page) == (403, True)
@@ -261,12 +261,12 @@ async def test_a_link_approves_no_promotion_where_people_are_told_apart(desk: De
 
 
 async def test_a_promotion_that_needs_approval_is_accepted_and_waits(desk: Desk) -> None:
-    life = desk.life
-    life.service_controller.machine.limits = replace(
-        life.service_controller.machine.limits, proposals=ProposalRules(promote_needs_approval=True)
+    control = desk.control
+    control.service_controller.machine.limits = replace(
+        control.service_controller.machine.limits, proposals=ProposalRules(promote_needs_approval=True)
     )
-    await life.operations.deploy(service="svc", version="v3", endpoints=["http://127.0.0.1:3"], actor="ann")
-    life.probe("v3", times=5)
+    await control.operations.deploy(service="svc", version="v3", endpoints=["http://127.0.0.1:3"], actor="ann")
+    control.probe("v3", times=5)
     async with desk.session.post(f"{desk.url}/v1/services/svc/promote", json={"version": "v3"}) as response:
         answer = await response.json()
     assert (response.status, answer["awaits"], answer["active"]) == (202, "svc-promotion-1", "v1")

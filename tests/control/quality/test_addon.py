@@ -35,58 +35,60 @@ SECTION = {
 class Day:
     """An office over a life, and requests."""
 
-    def __init__(self, life: ControlHarness, **section: Any) -> None:
-        self.life = life
+    def __init__(self, control: ControlHarness, **section: Any) -> None:
+        self.control = control
         self.entries: list[Entry] = []
         self.told = self.settings(**section)
-        self.office = self.opened()
+        self.addon = self.opened()
 
     def settings(self, **section: Any) -> Settings:
-        return settings(self.life.folder, inputs={**SECTION, **section})
+        return settings(self.control.folder, inputs={**SECTION, **section})
 
     def opened(self) -> QualityAddon:
         """Return an office as a start would make it."""
-        self.life.service_controller.sources.clear()
-        office = QualityAddon(self.life.control_loop, self.told, self.entries)
-        self.life.control_loop.addons = (office,)
-        return office
+        self.control.service_controller.sources.clear()
+        addon = QualityAddon(self.control.control_loop, self.told, self.entries)
+        self.control.control_loop.addons = (addon,)
+        return addon
 
     def accept(self) -> None:
         baseline = estimate(500, 0, 0.95, None)
-        self.life.service_controller.service_document(Accepted(baseline.as_dict()), self.life.now_ns)
+        self.control.service_controller.service_document(Accepted(baseline.as_dict()), self.control.now_ns)
 
     async def pass_by(self, seconds: int, amount: Any = 5, worker: int = 0) -> None:
         """Fifty requests a second, and a look each."""
-        ring = CaptureRing(self.life.segment, worker, at.CAPTURE_INPUTS)
+        ring = CaptureRing(self.control.segment, worker, at.CAPTURE_INPUTS)
         for _ in range(seconds):
-            self.life.now_ns += SECOND_NS
+            self.control.now_ns += SECOND_NS
             for number in range(50):
-                ring.write(self.life.now_ns, 0, json.dumps({"amount": amount if number % 2 else number % 10}).encode())
-            await self.office.look(self.life.now_ns)
+                ring.write(
+                    self.control.now_ns, 0, json.dumps({"amount": amount if number % 2 else number % 10}).encode()
+                )
+            await self.addon.look(self.control.now_ns)
 
     @property
     def inputs(self) -> dict[str, Any]:
-        found = self.life.queries.service_status("svc")["inputs"]
+        found = self.control.queries.service_status("svc")["inputs"]
         assert isinstance(found, dict)
         return found
 
     async def journal(self, kind: str) -> list[dict[str, Any]]:
         """Return the data of such entries, once the disk has all."""
-        while self.life.service_controller.executor.unjournalled:
+        while self.control.service_controller.executor.unjournalled:
             await asyncio.sleep(0.002)
-        entries = (await self.life.queries.journal(0, 1000))["entries"]
+        entries = (await self.control.queries.journal(0, 1000))["entries"]
         return [entry["data"] for entry in entries if entry["type"] == kind]
 
 
 @pytest.fixture
-async def day(life: ControlHarness) -> Day:
-    made = Day(life)
+async def day(control: ControlHarness) -> Day:
+    made = Day(control)
     made.accept()
     return made
 
 
 def alarms(day: Day) -> list[tuple[str, str]]:
-    listed = day.life.control_loop.alarms.listing()
+    listed = day.control.control_loop.alarms.listing()
     return [(alarm["code"], alarm["detail"]) for alarm in listed if alarm["code"] == "input_drift"]
 
 
@@ -119,35 +121,35 @@ async def test_drift_is_said_once_and_is_over_once(day: Day) -> None:
 async def test_by_default_it_judges_nobody(day: Day) -> None:
     await day.pass_by(6)
     await day.pass_by(8, amount=500)
-    day.life.control_loop.tick(day.life.now_ns, 0.0)
-    assert [result.name for result in day.life.service_controller.verdict.results if result.kind == "quality"] == []
-    assert not day.life.service_controller.verdict.pending
+    day.control.control_loop.tick(day.control.now_ns, 0.0)
+    assert [result.name for result in day.control.service_controller.verdict.results if result.kind == "quality"] == []
+    assert not day.control.service_controller.verdict.pending
 
 
 @pytest.mark.parametrize("action", ["ask", "rollback"])
 async def test_where_it_is_asked_for_it_is_a_trigger(day: Day, action: str) -> None:
-    day.office.reconfigure(day.settings(action=action))
+    day.addon.reconfigure(day.settings(action=action))
     await day.pass_by(6)
     await day.pass_by(8, amount=500)
-    (source,) = day.life.service_controller.sources
-    (result,) = source(day.life.now_ns)
+    (source,) = day.control.service_controller.sources
+    (result,) = source(day.control.now_ns)
     assert (result.name, result.state, result.action, result.failing) == ("quality.inputs", "fail", action, True)
     assert (result.limit, result.sustained_s, result.distance) == (0.1, 3.0, "acts now")
-    (stale,) = source(day.life.now_ns + FRESH_NS + 1)
+    (stale,) = source(day.control.now_ns + FRESH_NS + 1)
     assert (stale.state, stale.failing) == ("inconclusive", False)
 
 
 async def test_people_are_asked_or_it_goes_back(day: Day) -> None:
-    day.office.reconfigure(day.settings(action="ask"))
+    day.addon.reconfigure(day.settings(action="ask"))
     await day.pass_by(6)
     await day.pass_by(8, amount=500)
-    day.life.probe("v2", times=3)
-    day.life.control_loop.tick(day.life.now_ns, 0.0)
-    day.life.control_loop.tick(day.life.now_ns + SECOND_NS // 10, 0.0)
+    day.control.probe("v2", times=3)
+    day.control.control_loop.tick(day.control.now_ns, 0.0)
+    day.control.control_loop.tick(day.control.now_ns + SECOND_NS // 10, 0.0)
     (proposed,) = await day.journal("proposed")
     assert proposed["evidence"]["trigger"]["detail"] == "inputs"
-    day.office.reconfigure(day.settings(action="rollback"))
-    day.life.control_loop.tick(day.life.now_ns + SECOND_NS // 5, 0.0)
+    day.addon.reconfigure(day.settings(action="rollback"))
+    day.control.control_loop.tick(day.control.now_ns + SECOND_NS // 5, 0.0)
     (rolled_back,) = await day.journal("rolled_back")
     assert (rolled_back["to"], rolled_back["trigger"]["kind"], rolled_back["trigger"]["detail"]) == (
         "v2",
@@ -160,18 +162,18 @@ async def test_a_restart_knows_what_was_learned(day: Day) -> None:
     await day.pass_by(6)
     (learned,) = await day.journal("inputs_learned")
     day.entries = [Entry("inputs_learned", "svc", "control", learned, 1.0, 1, 1)]
-    day.office = day.opened()
+    day.addon = day.opened()
     await day.pass_by(8, amount=500)
     assert day.inputs["drifting"] is True
     day.entries.append(Entry("inputs_forgotten", "svc", "ann", {"reason": "x"}, 2.0, 2, 1))
-    day.office = day.opened()
+    day.addon = day.opened()
     assert day.inputs["reference"] is None
 
 
 async def test_people_may_have_it_learned_anew(day: Day) -> None:
     await day.pass_by(6)
     await day.pass_by(8, amount=500)
-    told = await day.office.relearn(service="svc", actor="ann", reason="a new market")
+    told = await day.addon.relearn(service="svc", actor="ann", reason="a new market")
     assert told["message"] == "what was known of good requests is forgotten, and is learned anew"
     await day.pass_by(8, amount=500)
     assert day.inputs["reference"]["fields"]["/amount"]["high"] == 500
@@ -183,28 +185,28 @@ async def test_samples_of_every_worker_are_read_once(day: Day) -> None:
     await day.pass_by(2, worker=0)
     await day.pass_by(1, worker=1)
     assert day.inputs["learned"] == 150
-    await day.office.look(day.life.now_ns)
+    await day.addon.look(day.control.now_ns)
     assert day.inputs["learned"] == 150
 
 
 async def test_other_settings_hold_from_the_next_look_on(day: Day) -> None:
     await day.pass_by(6)
-    day.office.reconfigure(day.settings(fields=[{"pointer": "/other"}]))
+    day.addon.reconfigure(day.settings(fields=[{"pointer": "/other"}]))
     await day.pass_by(1)
     assert (
         day.inputs["reason"]
         == "nothing is known of good requests yet (50 learned; it needs 200 over 2 s, of an accepted version)"
     )
-    day.office.reconfigure(settings(day.life.folder))
+    day.addon.reconfigure(settings(day.control.folder))
     await day.pass_by(1)
-    assert day.life.queries.service_status("svc")["inputs"] is None
+    assert day.control.queries.service_status("svc")["inputs"] is None
 
 
 async def test_a_tick_starts_one_look_at_a_time(day: Day) -> None:
-    day.office.on_second(day.life.now_ns)
-    day.office.on_second(day.life.now_ns)
-    assert len(day.life.control_loop.tasks) == 1
-    while len(day.life.control_loop.tasks):
+    day.addon.on_second(day.control.now_ns)
+    day.addon.on_second(day.control.now_ns)
+    assert len(day.control.control_loop.tasks) == 1
+    while len(day.control.control_loop.tasks):
         await asyncio.sleep(0.001)
     assert day.inputs["state"] == "inconclusive"
 
@@ -213,11 +215,11 @@ async def test_a_look_that_hangs_keeps_no_rollback_waiting(day: Day, monkeypatch
     goes_on = threading.Event()
     monkeypatch.setattr(DriftJudge, "take", lambda *_: goes_on.wait(5) and DriftStatus())
     try:
-        day.office.on_second(day.life.now_ns)
-        done = await asyncio.wait_for(day.life.operations.rollback(service="svc", actor="ann", reason="look"), 2)
+        day.addon.on_second(day.control.now_ns)
+        done = await asyncio.wait_for(day.control.operations.rollback(service="svc", actor="ann", reason="look"), 2)
         assert (done["active"], done["confirmed"]) == ("v2", True)
-        day.office.on_second(day.life.now_ns)
-        assert day.office.status("svc")["inputs"]["state"] == "not_configured"
+        day.addon.on_second(day.control.now_ns)
+        assert day.addon.status("svc")["inputs"]["state"] == "not_configured"
     finally:
         goes_on.set()
 
@@ -225,6 +227,6 @@ async def test_a_look_that_hangs_keeps_no_rollback_waiting(day: Day, monkeypatch
 async def test_figures(day: Day) -> None:
     await day.pass_by(6)
     await day.pass_by(8, amount=500)
-    text = metrics.render(day.life.queries).decode()
+    text = metrics.render(day.control.queries).decode()
     assert 'rollback_router_input_drift{service="svc"} 1.0' in text
     assert 'rollback_router_input_drift_limit{service="svc"} 0.1' in text

@@ -12,13 +12,13 @@ from router.control.quality.addon import QualityAddon
 from tests.control.control_harness import ControlHarness
 
 
-async def test_learning_anew_is_journalled_with_its_actor(life: ControlHarness) -> None:
-    office = QualityAddon(life.control_loop, life.settings, ())
+async def test_learning_anew_is_journalled_with_its_actor(control: ControlHarness) -> None:
+    addon = QualityAddon(control.control_loop, control.settings, ())
     sock = socket.socket()
     sock.bind(("127.0.0.1", 0))
     url = f"http://127.0.0.1:{sock.getsockname()[1]}/v1/services"
     runner = await app.serve(
-        app.build(life.queries, life.operations, life.settings, quality_routes.operations(office)), sock
+        app.build(control.queries, control.operations, control.settings, quality_routes.operations(addon)), sock
     )
     try:
         async with aiohttp.ClientSession() as session:
@@ -28,6 +28,6 @@ async def test_learning_anew_is_journalled_with_its_actor(life: ControlHarness) 
                     assert answer.status == status
     finally:
         await runner.cleanup()
-    entries = (await life.queries.journal(0, 100))["entries"]
+    entries = (await control.queries.journal(0, 100))["entries"]
     found = [(entry["type"], entry["actor"], entry["data"]) for entry in entries]
     assert found[-1] == ("inputs_forgotten", "ann", {"reason": "a new market"})

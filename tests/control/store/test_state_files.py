@@ -106,7 +106,7 @@ async def stored(folder: Path) -> list[str | None]:
     """Have the files of an incident written; return what was said of the disk."""
     said: list[str | None] = []
     cabinet = IncidentFiles(folder, 10)
-    cabinet.on_trouble = said.append
+    cabinet.on_error = said.append
     cabinet.put("svc-1-1", {".json": b"{}"})
     async with asyncio.timeout(5):
         while cabinet.waiting and not said:

@@ -11,29 +11,29 @@ from router.control.views import catalogue
 from router.errors import OperatorError
 from router.rollout.model.events import Origin, Override, RegisterAsked, Ticked
 from tests.control.control_harness import ControlHarness
-from tests.rollout.playbook import Play
+from tests.rollout.playbook import Playbook
 
 URL = ["http://127.0.0.1:3"]
 
 
-async def deployed(life: ControlHarness, version: str = "v3") -> None:
+async def deployed(control: ControlHarness, version: str = "v3") -> None:
     """`version` was deployed and promoted."""
-    await life.operations.deploy(
+    await control.operations.deploy(
         service="svc", version=version, endpoints=URL, actor="ann", artifact=f"s3://m/{version}"
     )
-    life.probe(version, times=5)
-    await life.operations.promote(service="svc", version=version, actor="ann", reason="better")
+    control.probe(version, times=5)
+    await control.operations.promote(service="svc", version=version, actor="ann", reason="better")
 
 
-async def test_a_version_from_its_registration_to_its_rollback(life: ControlHarness) -> None:
-    archive = VersionsAddon(life.control_loop, life.operations.models)
+async def test_a_version_from_its_registration_to_its_rollback(control: ControlHarness) -> None:
+    archive = VersionsAddon(control.control_loop, control.operations.models)
     told = await archive.register(service="svc", version="v3", endpoints=URL, actor="ann", artifact="s3://m/v3")
     assert (told["changed"], told["message"]) == (True, "v3 is registered")
     assert (await archive.version("v3", None))["state"] == "registered"
     again = await archive.register(service="svc", version="v3", endpoints=[], actor="ann")
     assert (again["changed"], again["message"]) == (False, "v3 is registered already")
-    await deployed(life)
-    rolled_back = await life.operations.rollback(service="svc", reason="wrong scores", actor="bob")
+    await deployed(control)
+    rolled_back = await control.operations.rollback(service="svc", reason="wrong scores", actor="bob")
 
     version = await archive.version("v3", "svc")
     assert (version["registered"]["by"], version["artifact"], version["source"]) == ("ann", "s3://m/v3", None)
@@ -45,7 +45,7 @@ async def test_a_version_from_its_registration_to_its_rollback(life: ControlHarn
     assert version["rolled_back"]["incident"] == live["ended"]["incident"] == rolled_back["incident"]
     assert version["incidents"] == [rolled_back["incident"]]
     listed = {
-        told["version"]: told for told in catalogue.versions([catalogue.snapshot(life.service_controller.registry)])
+        told["version"]: told for told in catalogue.versions([catalogue.snapshot(control.service_controller.registry)])
     }
     assert listed["v3"]["last_live"] == {"since": live["since"], "until": live["until"]}
     assert listed["v2"]["last_live"] is None
@@ -54,50 +54,50 @@ async def test_a_version_from_its_registration_to_its_rollback(life: ControlHarn
     ]  # fmt: skip
 
 
-async def test_of_a_long_past_the_newest_is_shown(life: ControlHarness) -> None:
+async def test_of_a_long_past_the_newest_is_shown(control: ControlHarness) -> None:
     for version in ("v2", "v1", "v2"):
-        await life.operations.switch(service="svc", to=version, actor="ann")
-    told = await VersionsAddon(life.control_loop, life.operations.models).live("svc", 2)
+        await control.operations.switch(service="svc", to=version, actor="ann")
+    told = await VersionsAddon(control.control_loop, control.operations.models).live("svc", 2)
     assert ([tenure["version"] for tenure in told["live"]], told["earlier"], told["dropped"]) == (["v1", "v2"], 2, 0)
 
 
-async def test_a_dry_run_registers_nothing(life: ControlHarness) -> None:
-    archive = VersionsAddon(life.control_loop, life.operations.models)
+async def test_a_dry_run_registers_nothing(control: ControlHarness) -> None:
+    archive = VersionsAddon(control.control_loop, control.operations.models)
     told = await archive.register(service="svc", version="v3", endpoints=URL, actor="ann", dry_run=True)
     assert told["message"] == "v3 would be registered"
-    assert "v3" not in life.service_controller.registry.targets
+    assert "v3" not in control.service_controller.registry.targets
 
 
-async def test_what_may_be_deleted(life: ControlHarness) -> None:
-    archive = VersionsAddon(life.control_loop, life.operations.models)
-    await deployed(life, "v3")
-    life.tick(2)
-    await deployed(life, "v4")
-    life.tick(2)
+async def test_what_may_be_deleted(control: ControlHarness) -> None:
+    archive = VersionsAddon(control.control_loop, control.operations.models)
+    await deployed(control, "v3")
+    control.tick(2)
+    await deployed(control, "v4")
+    control.tick(2)
     told = archive.retention("svc")
     assert told["keep_accepted"] == 3
     assert {kept["version"]: kept["because"] for kept in told["kept"]} == {"v4": ["active"], "v3": ["standby"]}
     assert [free["version"] for free in told["deletable"]] == ["v1", "v2"]
     assert told["artifacts_deletable"] == []
-    incident = (await life.operations.rollback(service="svc", reason="bad", actor="bob"))["incident"]
-    life.tick(2)
+    incident = (await control.operations.rollback(service="svc", reason="bad", actor="bob"))["incident"]
+    control.tick(2)
     assert archive.retention("svc")["artifacts_deletable"] == []
-    understood = VersionsAddon(life.control_loop, life.operations.models, lambda: [incident]).retention("svc")
+    understood = VersionsAddon(control.control_loop, control.operations.models, lambda: [incident]).retention("svc")
     assert understood["artifacts_deletable"] == ["s3://m/v4"]
 
 
-async def test_an_artifact_that_another_service_needs_stays(life: ControlHarness) -> None:
-    archive = VersionsAddon(life.control_loop, life.operations.models)
-    await deployed(life, "v3")
-    life.tick(2)
-    incident = (await life.operations.rollback(service="svc", reason="bad", actor="bob"))["incident"]
-    life.tick(2)
-    archive = VersionsAddon(life.control_loop, life.operations.models, lambda: [incident])
+async def test_an_artifact_that_another_service_needs_stays(control: ControlHarness) -> None:
+    archive = VersionsAddon(control.control_loop, control.operations.models)
+    await deployed(control, "v3")
+    control.tick(2)
+    incident = (await control.operations.rollback(service="svc", reason="bad", actor="bob"))["incident"]
+    control.tick(2)
+    archive = VersionsAddon(control.control_loop, control.operations.models, lambda: [incident])
     assert archive.retention("svc")["artifacts_deletable"] == ["s3://m/v3"]
-    other = Play().seed("v1", None)
+    other = Playbook().seed("v1", None)
     other.tell(RegisterAsked("v1", (), "ann", Origin("s3://m/v3")))
-    life.control_loop.services["other"] = SimpleNamespace(
-        registry=other.registry, service=life.service_controller.service
+    control.control_loop.services["other"] = SimpleNamespace(
+        registry=other.registry, service=control.service_controller.service
     )  # type: ignore[assignment]
     assert archive.retention("svc")["artifacts_deletable"] == []
 
@@ -107,35 +107,35 @@ async def test_an_artifact_that_another_service_needs_stays(life: ControlHarness
     [("v9", None, 404, "version_unknown"), ("v9", "svc", 404, "version_unknown"), ("v1", "no", 404, "service_unknown")],
 )
 async def test_what_is_not_known(
-    life: ControlHarness, version: str, service: str | None, status: int, code: str
+    control: ControlHarness, version: str, service: str | None, status: int, code: str
 ) -> None:
     with pytest.raises(OperatorError) as caught:
-        await VersionsAddon(life.control_loop, life.operations.models).version(version, service)
+        await VersionsAddon(control.control_loop, control.operations.models).version(version, service)
     assert (caught.value.status, caught.value.code) == (status, code)
 
 
-async def test_a_version_of_several_services_has_to_be_named_with_one(life: ControlHarness) -> None:
-    life.control_loop.services["other"] = life.service_controller
+async def test_a_version_of_several_services_has_to_be_named_with_one(control: ControlHarness) -> None:
+    control.control_loop.services["other"] = control.service_controller
     with pytest.raises(OperatorError) as caught:
-        await VersionsAddon(life.control_loop, life.operations.models).version("v1", None)
+        await VersionsAddon(control.control_loop, control.operations.models).version("v1", None)
     assert (caught.value.status, caught.value.code) == (400, "service_needed")
 
 
-async def test_a_quarantine_that_comes_back_under_an_active_version_is_alarmed(life: ControlHarness) -> None:
-    archive = VersionsAddon(life.control_loop, life.operations.models)
-    await life.operations.quarantine(service="svc", version="v2", reason="bias", actor="ann")
-    life.tick()
+async def test_a_quarantine_that_comes_back_under_an_active_version_is_alarmed(control: ControlHarness) -> None:
+    archive = VersionsAddon(control.control_loop, control.operations.models)
+    await control.operations.quarantine(service="svc", version="v2", reason="bias", actor="ann")
+    control.tick()
     sure = Override("ann", "I know", 60.0)
-    await life.operations.deploy(service="svc", version="v2", endpoints=[], actor="ann", override=sure)
-    life.probe("v2", times=5)
+    await control.operations.deploy(service="svc", version="v2", endpoints=[], actor="ann", override=sure)
+    control.probe("v2", times=5)
     shown = await archive.version("v2", None)
     assert (shown["quarantine"], shown["lifted"]["actor"], shown["lifted"]["reason"]) == (None, "ann", "I know")
-    await life.operations.promote(service="svc", version="v2", actor="ann")
-    archive.on_second(life.now_ns)
-    assert life.control_loop.alarms.listing() == []
-    life.service_controller.service_document(Ticked(), life.service_controller.registry.lifts["v2"].until_ns)
-    archive.on_second(life.now_ns)
-    assert [alarm["code"] for alarm in life.control_loop.alarms.listing()] == ["quarantined_version_active"]
-    await life.operations.release(service="svc", version="v2", reason="fixed", actor="ann")
-    archive.on_second(life.now_ns)
-    assert life.control_loop.alarms.listing() == []
+    await control.operations.promote(service="svc", version="v2", actor="ann")
+    archive.on_second(control.now_ns)
+    assert control.control_loop.alarms.listing() == []
+    control.service_controller.service_document(Ticked(), control.service_controller.registry.lifts["v2"].until_ns)
+    archive.on_second(control.now_ns)
+    assert [alarm["code"] for alarm in control.control_loop.alarms.listing()] == ["quarantined_version_active"]
+    await control.operations.release(service="svc", version="v2", reason="fixed", actor="ann")
+    archive.on_second(control.now_ns)
+    assert control.control_loop.alarms.listing() == []

@@ -66,17 +66,17 @@ class FakeMlflow(Mlflow):
         self.aliases[name, alias] = number
 
 
-def told(life: ControlHarness, **mlflow: Any) -> Settings:
+def told(control: ControlHarness, **mlflow: Any) -> Settings:
     service = {"mlflow": {"model": "fraud", "alias": "champion"}}
-    made = settings(life.folder, **service).model_dump()
+    made = settings(control.folder, **service).model_dump()
     return Settings.model_validate({**made, "mlflow": {"tracking_uri": "http://127.0.0.1:1", **mlflow}})
 
 
-def office(life: ControlHarness, fake: FakeMlflow, entries: list[Entry] | None = None, **mlflow: Any) -> MlflowAddon:
-    found = told(life, **mlflow)
-    life.service_controller.reconfigure(found)
-    made = MlflowAddon(life.control_loop, life.operations.models, found, entries or [], lambda server: fake)
-    life.control_loop.addons = (made,)
+def addon(control: ControlHarness, fake: FakeMlflow, entries: list[Entry] | None = None, **mlflow: Any) -> MlflowAddon:
+    found = told(control, **mlflow)
+    control.service_controller.reconfigure(found)
+    made = MlflowAddon(control.control_loop, control.operations.models, found, entries or [], lambda server: fake)
+    control.control_loop.addons = (made,)
     return made
 
 
@@ -85,57 +85,59 @@ def fake() -> FakeMlflow:
     return FakeMlflow().add("1").add("2")
 
 
-async def live(life: ControlHarness, text: str, label: str) -> None:
+async def live(control: ControlHarness, text: str, label: str) -> None:
     """`text` was deployed, verified and promoted."""
-    answer = await life.operations.deploy(service="svc", version=text, endpoints=[], actor="ann")
+    answer = await control.operations.deploy(service="svc", version=text, endpoints=[], actor="ann")
     assert answer["version"] == label
-    life.probe(label, times=5)
-    await life.operations.promote(service="svc", version=label, actor="ann")
-    life.tick(3)
+    control.probe(label, times=5)
+    await control.operations.promote(service="svc", version=label, actor="ann")
+    control.tick(3)
 
 
-async def second(life: ControlHarness, fake: FakeMlflow, **mlflow: Any) -> MlflowAddon:
+async def second(control: ControlHarness, fake: FakeMlflow, **mlflow: Any) -> MlflowAddon:
     """models:/fraud/2 is active, models:/fraud/1 is the standby; the alias points to 2."""
-    made = office(life, fake, **mlflow)
-    await live(life, "models:/fraud/1", "fraud-v1")
+    made = addon(control, fake, **mlflow)
+    await live(control, "models:/fraud/1", "fraud-v1")
     fake.aliases["fraud", "champion"] = "2"
-    await live(life, "models:/fraud@champion", "fraud-v2")
+    await live(control, "models:/fraud@champion", "fraud-v2")
     return made
 
 
-async def turn(life: ControlHarness, until: Callable[[], bool] = lambda: True) -> None:
+async def turn(control: ControlHarness, until: Callable[[], bool] = lambda: True) -> None:
     """Let control tick, and its tasks run, until it is so."""
     async with asyncio.timeout(5):
         while True:
-            life.now_ns += 1_000_000_000
-            life.control_loop.tick(clock.now_ns(), 0.0)
-            await life.until_idle()
+            control.now_ns += 1_000_000_000
+            control.control_loop.tick(clock.now_ns(), 0.0)
+            await control.until_idle()
             if until():
                 return
 
 
-async def kinds(life: ControlHarness) -> list[str]:
-    found = [entry["type"] for entry in (await life.queries.journal(0, 1000))["entries"]]
+async def kinds(control: ControlHarness) -> list[str]:
+    found = [entry["type"] for entry in (await control.queries.journal(0, 1000))["entries"]]
     return [kind for kind in found if kind.startswith("mlflow")]
 
 
-def alarms(life: ControlHarness) -> dict[str, str]:
-    return {alarm["code"]: alarm["detail"] for alarm in life.control_loop.alarms.listing() if "mlflow" in alarm["code"]}
+def alarms(control: ControlHarness) -> dict[str, str]:
+    return {
+        alarm["code"]: alarm["detail"] for alarm in control.control_loop.alarms.listing() if "mlflow" in alarm["code"]
+    }
 
 
-async def test_a_rollback_writes_tags_and_moves_the_alias_back(life: ControlHarness, fake: FakeMlflow) -> None:
-    registrar = await second(life, fake)
-    assert life.service_controller.registry.pedigrees["fraud-v2"].artifact == "s3://m/2"
-    back = await life.operations.rollback(service="svc", reason="wrong scores", actor="ann")
-    await turn(life, lambda: registrar.status("svc")["mlflow"]["waiting"] == [])
+async def test_a_rollback_writes_tags_and_moves_the_alias_back(control: ControlHarness, fake: FakeMlflow) -> None:
+    registrar = await second(control, fake)
+    assert control.service_controller.registry.pedigrees["fraud-v2"].artifact == "s3://m/2"
+    back = await control.operations.rollback(service="svc", reason="wrong scores", actor="ann")
+    await turn(control, lambda: registrar.status("svc")["mlflow"]["waiting"] == [])
     tags = fake.tags("2")
     assert (tags.pop("rollback.at")[-1], tags) == ("Z", {
         "rollback.reason": "wrong scores", "rollback.incident": back["incident"], "rollback.quarantined": "true",
     })  # fmt: skip
     assert fake.aliases == {("fraud", "champion"): "1"}
     assert fake.tags("1") == {}
-    await turn(life)
-    assert await kinds(life) == ["mlflow_told"], "once"
+    await turn(control)
+    assert await kinds(control) == ["mlflow_told"], "once"
 
 
 @pytest.mark.parametrize(
@@ -149,104 +151,104 @@ async def test_a_rollback_writes_tags_and_moves_the_alias_back(life: ControlHarn
     ],
 )
 async def test_what_is_not_deployed(
-    life: ControlHarness, fake: FakeMlflow, uri: str, why: str, code: str, status: int
+    control: ControlHarness, fake: FakeMlflow, uri: str, why: str, code: str, status: int
 ) -> None:
-    office(life, fake.add("3", "PENDING_REGISTRATION").add("5", rollback_router__endpoints=""))
+    addon(control, fake.add("3", "PENDING_REGISTRATION").add("5", rollback_router__endpoints=""))
     fake.add("4", rollback__reason="slow", rollback__incident="svc-1-9")
-    before = life.service_controller.registry.as_dict()
+    before = control.service_controller.registry.as_dict()
     with pytest.raises(OperatorError, match=why) as caught:
-        await life.operations.deploy(service="svc", version=uri, endpoints=[], actor="ann")
+        await control.operations.deploy(service="svc", version=uri, endpoints=[], actor="ann")
     assert (caught.value.code, caught.value.status, caught.value.exit_code) == (code, status, 9)
-    assert life.service_controller.registry.as_dict() == before
+    assert control.service_controller.registry.as_dict() == before
 
 
-async def test_an_override_goes_against_a_quarantine_there(life: ControlHarness, fake: FakeMlflow) -> None:
-    office(life, fake.add("4", rollback__quarantined="true"))
+async def test_an_override_goes_against_a_quarantine_there(control: ControlHarness, fake: FakeMlflow) -> None:
+    addon(control, fake.add("4", rollback__quarantined="true"))
     override = Override("ann", "I know")
-    answer = await life.operations.deploy(
+    answer = await control.operations.deploy(
         service="svc", version="models:/fraud/4", endpoints=[], actor="ann", override=override
     )
     assert (answer["version"], answer["state"]) == ("fraud-v4", "verifying")
 
 
-async def test_endpoints_that_are_named_or_known_need_no_tag(life: ControlHarness, fake: FakeMlflow) -> None:
+async def test_endpoints_that_are_named_or_known_need_no_tag(control: ControlHarness, fake: FakeMlflow) -> None:
     del fake.versions["fraud", "1"].tags["rollback_router.endpoints"]
-    office(life, fake)
+    addon(control, fake)
     url = "http://127.0.0.1:7"
     for endpoints in ([url], []):
-        await life.operations.deploy(service="svc", version="models:/fraud/1", endpoints=endpoints, actor="ann")
-        assert life.service_controller.registry.targets["fraud-v1"].endpoints == (url,)
+        await control.operations.deploy(service="svc", version="models:/fraud/1", endpoints=endpoints, actor="ann")
+        assert control.service_controller.registry.targets["fraud-v1"].endpoints == (url,)
 
 
-async def test_a_server_that_hangs_holds_up_nobody_but_who_asks_it(life: ControlHarness, fake: FakeMlflow) -> None:
-    registrar = await second(life, fake)
+async def test_a_server_that_hangs_holds_up_nobody_but_who_asks_it(control: ControlHarness, fake: FakeMlflow) -> None:
+    registrar = await second(control, fake)
     fake.hangs, fake.calls = asyncio.Event(), 0
-    back = await life.operations.rollback(service="svc", reason="bad", actor="ann")
+    back = await control.operations.rollback(service="svc", reason="bad", actor="ann")
     assert (back["active"], back["confirmed"]) == ("fraud-v1", True)
     for _ in range(3):
         began_ns = clock.now_ns()
-        life.control_loop.tick(clock.now_ns(), 0.0)
+        control.control_loop.tick(clock.now_ns(), 0.0)
         assert (clock.now_ns() - began_ns) / 1e6 < 50
         await asyncio.sleep(0.002)
     assert fake.calls == 1, "one call at a time"
-    deployed = await life.operations.deploy(service="svc", version="v9", endpoints=["http://127.0.0.1:9"], actor="ann")
+    deployed = await control.operations.deploy(
+        service="svc", version="v9", endpoints=["http://127.0.0.1:9"], actor="ann"
+    )
     assert deployed["state"] == "verifying"
     with pytest.raises(OperatorError) as caught:
-        await life.operations.deploy(service="svc", version="fraud-v2", endpoints=[], actor="ann")
+        await control.operations.deploy(service="svc", version="fraud-v2", endpoints=[], actor="ann")
     assert caught.value.code == "version_quarantined"
     fake.hangs.set()
-    await turn(life, lambda: registrar.status("svc")["mlflow"]["waiting"] == [])
+    await turn(control, lambda: registrar.status("svc")["mlflow"]["waiting"] == [])
     assert fake.tags("2")["rollback.reason"] == "bad"
 
 
-async def test_what_cannot_be_told_is_tried_again_with_back_off(life: ControlHarness, fake: FakeMlflow) -> None:
-    registrar = await second(life, fake, retry_max_s=3.0)
-    await life.operations.rollback(service="svc", reason="bad", actor="ann")
+async def test_what_cannot_be_told_is_tried_again_with_back_off(control: ControlHarness, fake: FakeMlflow) -> None:
+    registrar = await second(control, fake, retry_max_s=3.0)
+    await control.operations.rollback(service="svc", reason="bad", actor="ann")
     fake.fails, fake.calls = DOWN, 0
-    life.control_loop.tick(clock.now_ns(), 0.0)
-    await life.until_idle()
-    assert alarms(life) == {
+    control.control_loop.tick(clock.now_ns(), 0.0)
+    await control.until_idle()
+    assert alarms(control) == {
         "mlflow_unreachable": "MLflow is of no use now: down; 1 to be told of, first of all models:/fraud/2; next try in 1 s"
     }
     waits = []
     for _ in range(3):
         due_ns = registrar._due_ns
         registrar.on_second(due_ns - 1)
-        assert len(life.control_loop.tasks) == 0, "not before its time"
+        assert len(control.control_loop.tasks) == 0, "not before its time"
         began_ns = clock.now_ns()
         registrar.on_second(due_ns)
-        await life.until_idle()
+        await control.until_idle()
         waits.append(round((registrar._due_ns - began_ns) / 1e9))
     assert (waits, fake.calls) == ([2, 3, 3], 4)
     (waiting,) = registrar.status("svc")["mlflow"]["waiting"]
     assert (waiting["version"], waiting["model"]) == ("fraud-v2", "models:/fraud/2")
     fake.fails = None
     registrar.on_second(registrar._due_ns)
-    await life.until_idle()
-    assert (fake.aliases["fraud", "champion"], alarms(life)) == ("1", {})
+    await control.until_idle()
+    assert (fake.aliases["fraud", "champion"], alarms(control)) == ("1", {})
 
 
-async def test_a_restart_goes_on_with_what_is_not_told(life: ControlHarness, fake: FakeMlflow) -> None:
-    await second(life, fake)
+async def test_a_restart_goes_on_with_what_is_not_told(control: ControlHarness, fake: FakeMlflow) -> None:
+    await second(control, fake)
     fake.fails = DOWN
-    await life.operations.rollback(service="svc", reason="bad", actor="ann")
-    await turn(life)
-    await life.end()
-    later = await ControlHarness(life.settings, life.segment, life.workers, life.folder).begin()
+    await control.operations.rollback(service="svc", reason="bad", actor="ann")
+    await turn(control)
+    await control.end()
+    later = await ControlHarness(control.settings, control.segment, control.workers, control.folder).begin()
     try:
         entries = await later.journal.entries(0, 1000, None)
         fake.fails = None
-        registrar = office(later, fake, entries)
+        registrar = addon(later, fake, entries)
         assert len(registrar.status("svc")["mlflow"]["waiting"]) == 1
         await turn(later, lambda: registrar.status("svc")["mlflow"]["waiting"] == [])
         assert (fake.tags("2")["rollback.reason"], fake.aliases["fraud", "champion"]) == ("bad", "1")
         entries = await later.journal.entries(0, 1000, None)
-        assert office(later, fake, entries).status("svc")["mlflow"]["waiting"] == [], (
-            "and the next one has nothing left"
-        )
+        assert addon(later, fake, entries).status("svc")["mlflow"]["waiting"] == [], "and the next one has nothing left"
     finally:
         await later.end()
-        await life.begin()
+        await control.begin()
 
 
 @pytest.mark.parametrize(
@@ -259,92 +261,94 @@ async def test_a_restart_goes_on_with_what_is_not_told(life: ControlHarness, fak
     ],
 )
 async def test_what_is_given_up_is_journalled(
-    life: ControlHarness, fake: FakeMlflow, fails: Exception, give_up_after_s: float, ended: bool
+    control: ControlHarness, fake: FakeMlflow, fails: Exception, give_up_after_s: float, ended: bool
 ) -> None:
-    registrar = await second(life, fake, give_up_after_s=give_up_after_s)
+    registrar = await second(control, fake, give_up_after_s=give_up_after_s)
     fake.fails = fails
-    await life.operations.rollback(service="svc", reason="bad", actor="ann")
-    await turn(life)
+    await control.operations.rollback(service="svc", reason="bad", actor="ann")
+    await turn(control)
     assert (registrar.status("svc")["mlflow"]["waiting"] == []) is ended
-    assert await kinds(life) == (["mlflow_given_up"] if ended else [])
-    assert set(alarms(life)) == {"mlflow_given_up" if ended else "mlflow_unreachable"}
+    assert await kinds(control) == (["mlflow_given_up"] if ended else [])
+    assert set(alarms(control)) == {"mlflow_given_up" if ended else "mlflow_unreachable"}
 
 
 @pytest.mark.parametrize(
     ("alias", "left"), [("7", "7"), ("1", "1"), (None, None)], ids=["moved by somebody", "there already", "none"]
 )
 async def test_an_alias_that_does_not_point_to_what_failed_stays(
-    life: ControlHarness, fake: FakeMlflow, alias: str | None, left: str | None
+    control: ControlHarness, fake: FakeMlflow, alias: str | None, left: str | None
 ) -> None:
-    registrar = await second(life, fake.add("7"))
+    registrar = await second(control, fake.add("7"))
     fake.aliases = {("fraud", "champion"): alias} if alias else {}
-    await life.operations.rollback(service="svc", reason="bad", actor="ann")
-    await turn(life, lambda: registrar.status("svc")["mlflow"]["waiting"] == [])
+    await control.operations.rollback(service="svc", reason="bad", actor="ann")
+    await turn(control, lambda: registrar.status("svc")["mlflow"]["waiting"] == [])
     assert fake.aliases.get(("fraud", "champion")) == left
 
 
-async def test_an_alias_is_not_moved_to_what_serves_no_longer(life: ControlHarness, fake: FakeMlflow) -> None:
-    registrar = await second(life, fake)
+async def test_an_alias_is_not_moved_to_what_serves_no_longer(control: ControlHarness, fake: FakeMlflow) -> None:
+    registrar = await second(control, fake)
     fake.fails = DOWN
-    await life.operations.rollback(service="svc", reason="bad", actor="ann")
-    await life.operations.deploy(service="svc", version="v9", endpoints=["http://127.0.0.1:9"], actor="ann")
-    life.probe("v9", times=5)
-    await life.operations.promote(service="svc", version="v9", actor="ann")
+    await control.operations.rollback(service="svc", reason="bad", actor="ann")
+    await control.operations.deploy(service="svc", version="v9", endpoints=["http://127.0.0.1:9"], actor="ann")
+    control.probe("v9", times=5)
+    await control.operations.promote(service="svc", version="v9", actor="ann")
     fake.fails = None
-    await turn(life, lambda: registrar.status("svc")["mlflow"]["waiting"] == [])
+    await turn(control, lambda: registrar.status("svc")["mlflow"]["waiting"] == [])
     assert fake.aliases["fraud", "champion"] == "2"
 
 
-async def test_what_was_overtaken_while_others_were_told_is_not_told(life: ControlHarness, fake: FakeMlflow) -> None:
-    registrar = await second(life, fake.add("3"))
-    await life.operations.deploy(service="svc", version="models:/fraud/3", endpoints=[], actor="ann")
+async def test_what_was_overtaken_while_others_were_told_is_not_told(control: ControlHarness, fake: FakeMlflow) -> None:
+    registrar = await second(control, fake.add("3"))
+    await control.operations.deploy(service="svc", version="models:/fraud/3", endpoints=[], actor="ann")
     fake.fails = DOWN
-    await life.operations.rollback(service="svc", reason="bad", actor="ann")
-    await life.operations.quarantine(service="svc", version="fraud-v3", reason="bias", actor="ann")
-    await turn(life)
+    await control.operations.rollback(service="svc", reason="bad", actor="ann")
+    await control.operations.quarantine(service="svc", version="fraud-v3", reason="bias", actor="ann")
+    await turn(control)
     assert len(registrar.status("svc")["mlflow"]["waiting"]) == 2
     fake.fails, fake.hangs = None, asyncio.Event()
     registrar.on_second(registrar._due_ns)
     await asyncio.sleep(0)
-    await life.operations.release(service="svc", version="fraud-v3", reason="fair", actor="ann")
-    life.control_loop.tick(clock.now_ns(), 0.0)
+    await control.operations.release(service="svc", version="fraud-v3", reason="fair", actor="ann")
+    control.control_loop.tick(clock.now_ns(), 0.0)
     fake.hangs.set()
-    await life.until_idle()
+    await control.until_idle()
     registrar.on_second(clock.now_ns())
-    await turn(life, lambda: registrar.status("svc")["mlflow"]["waiting"] == [])
+    await turn(control, lambda: registrar.status("svc")["mlflow"]["waiting"] == [])
     marks = [(number, value) for number, key, value in fake.written if key == "rollback.quarantined"]
     assert marks == [("2", "true"), ("3", "false")]
 
 
-async def test_without_a_server_nothing_is_asked_and_what_waits_is_kept(life: ControlHarness, fake: FakeMlflow) -> None:
-    registrar = await second(life, fake)
-    registrar.reconfigure(settings(life.folder))
+async def test_without_a_server_nothing_is_asked_and_what_waits_is_kept(
+    control: ControlHarness, fake: FakeMlflow
+) -> None:
+    registrar = await second(control, fake)
+    registrar.reconfigure(settings(control.folder))
     with pytest.raises(OperatorError) as caught:
-        await life.operations.deploy(service="svc", version="models:/fraud/1", endpoints=[], actor="ann")
+        await control.operations.deploy(service="svc", version="models:/fraud/1", endpoints=[], actor="ann")
     assert caught.value.code == "mlflow_not_configured"
-    await life.operations.rollback(service="svc", reason="bad", actor="ann")
+    await control.operations.rollback(service="svc", reason="bad", actor="ann")
     fake.calls = 0
-    await turn(life)
+    await turn(control)
     assert fake.calls == 0
     assert [told["version"] for told in registrar.status("svc")["mlflow"]["waiting"]] == ["fraud-v2"]
     assert list(registrar.metrics()) == []
-    registrar.reconfigure(told(life))
+    registrar.reconfigure(told(control))
     (family,) = registrar.metrics()
     assert [(sample.labels, sample.value) for sample in family.samples] == [({"service": "svc"}, 1)]
     registrar.on_second(clock.now_ns())
-    await turn(life, lambda: registrar.status("svc")["mlflow"]["waiting"] == [])
+    await turn(control, lambda: registrar.status("svc")["mlflow"]["waiting"] == [])
 
 
-async def test_a_rollback_that_was_never_stored_is_not_told(life: ControlHarness, fake: FakeMlflow) -> None:
-    await second(life, fake)
-    generation = life.service_controller.registry.generation + 1
+async def test_a_rollback_that_was_never_stored_is_not_told(control: ControlHarness, fake: FakeMlflow) -> None:
+    await second(control, fake)
+    generation = control.service_controller.registry.generation + 1
     data = {
         "generation": generation, "base": generation - 1, "from": "fraud-v2", "to": "fraud-v1", "reason": "lost", "incident": "i",
         "states": {"fraud-v1": "active"}, "quarantine": {"fraud-v2": {"reason": "lost", "incident": "i"}}, "automatic": False,
     }  # fmt: skip
-    entries = [*await life.journal.entries(0, 1000, None), Entry("rolled_back", "svc", "ann", data, 1.0, 1, 1, 999)]
-    assert office(life, fake, entries).status("svc")["mlflow"]["waiting"] == []
+    entries = [*await control.journal.entries(0, 1000, None), Entry("rolled_back", "svc", "ann", data, 1.0, 1, 1, 999)]
+    assert addon(control, fake, entries).status("svc")["mlflow"]["waiting"] == []
 
 
-async def test_a_router_without_mlflow_says_nothing_of_it(life: ControlHarness) -> None:
-    assert MlflowAddon(life.control_loop, life.operations.models, life.settings, []).status("svc") == {}
+async def test_a_router_without_mlflow_says_nothing_of_it(control: ControlHarness) -> None:
+    assert MlflowAddon(control.control_loop, control.operations.models, control.settings, []).status("svc") == {}

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from tests.control.conftest import Office
+from tests.control.conftest import AdminHarness
 
 MARKS = [
     pytest.param("POST", "/v1/versions/v1/quarantine", {"reason": "bias", "service": "fraud"}, 200, "quarantine",
@@ -20,25 +20,25 @@ MARKS = [
 
 @pytest.mark.parametrize(("method", "path", "body", "status", "verb", "asked"), MARKS)
 async def test_changing(
-    office: Office, method: str, path: str, body: dict[str, Any], status: int, verb: str, asked: dict[str, Any]
+    admin: AdminHarness, method: str, path: str, body: dict[str, Any], status: int, verb: str, asked: dict[str, Any]
 ) -> None:
-    answered, _, document = await office.call(method, f"{path}?dry_run=true", json={**body, "actor": "grace"})
+    answered, _, document = await admin.call(method, f"{path}?dry_run=true", json={**body, "actor": "grace"})
     assert answered == status, document
-    assert office.control_loop.calls == [(verb, {"service": "fraud", "actor": "grace", "dry_run": True, **asked})]
+    assert admin.control_loop.calls == [(verb, {"service": "fraud", "actor": "grace", "dry_run": True, **asked})]
 
 
-async def test_listing(office: Office) -> None:
-    status, _, document = await office.call("GET", "/v1/versions")
+async def test_listing(admin: AdminHarness) -> None:
+    status, _, document = await admin.call("GET", "/v1/versions")
     assert (status, [item["version"] for item in document["versions"]]) == (200, ["fraud-v1", "fraud-v2"])
 
 
-async def test_the_only_service_need_not_be_named_for_a_mark(office: Office) -> None:
-    await office.call("POST", "/v1/versions/v1/quarantine", json={"reason": "bias"})
-    assert office.control_loop.calls[-1][1]["service"] == "fraud"
+async def test_the_only_service_need_not_be_named_for_a_mark(admin: AdminHarness) -> None:
+    await admin.call("POST", "/v1/versions/v1/quarantine", json={"reason": "bias"})
+    assert admin.control_loop.calls[-1][1]["service"] == "fraud"
 
 
 @pytest.mark.parametrize("lasting", [0, -1, 1e9, "2h", True])
-async def test_for_how_long_a_mark_may_be_lifted(office: Office, lasting: object) -> None:
+async def test_for_how_long_a_mark_may_be_lifted(admin: AdminHarness, lasting: object) -> None:
     body = {"reason": "look", "expires_after_s": lasting}
-    assert await office.refused("POST", "/v1/versions/v1/release", json=body) == (400, "request_invalid")
-    assert [verb for verb, _ in office.control_loop.calls if verb == "release"] == []
+    assert await admin.refused("POST", "/v1/versions/v1/release", json=body) == (400, "request_invalid")
+    assert [verb for verb, _ in admin.control_loop.calls if verb == "release"] == []

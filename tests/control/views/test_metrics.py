@@ -13,7 +13,7 @@ from router.rollout.outcome import Outcome
 from router.rollout.stats.histogram import BUCKETS, index
 from router.shm import layout as at
 from router.tls.certificate_info import Certificate
-from tests.control.conftest import Office
+from tests.control.conftest import AdminHarness
 from tests.control.fake_controller import FakeController
 
 OF_OFFICES = {
@@ -197,8 +197,8 @@ def test_a_sample_more_than_a_sixteenth_from_a_boundary_is_on_its_right_side(mic
     assert total_s == pytest.approx(micros / 1e6, rel=0.0667, abs=1e-6)
 
 
-async def test_the_exposition_is_served_with_its_media_type(office: Office) -> None:
-    status, headers, text = await office.call("GET", "/metrics")
+async def test_the_exposition_is_served_with_its_media_type(admin: AdminHarness) -> None:
+    status, headers, text = await admin.call("GET", "/metrics")
     assert status == 200
     assert headers["Content-Type"].startswith("text/plain; version=")
     assert "# TYPE rollback_router_way_back gauge" in text

@@ -28,10 +28,10 @@ def test_a_worker(heartbeat_ns: int, up: bool, age_s: float | None) -> None:
     }
 
 
-async def test_no_data_is_not_a_number(life: ControlHarness) -> None:
-    assert status.window(life.service_controller, 0, 10.0, life.now_ns) is None
-    life.tick(30)
-    assert status.window(life.service_controller, 0, 2.0, life.now_ns) == {
+async def test_no_data_is_not_a_number(control: ControlHarness) -> None:
+    assert status.window(control.service_controller, 0, 10.0, control.now_ns) is None
+    control.tick(30)
+    assert status.window(control.service_controller, 0, 2.0, control.now_ns) == {
         "requests": 0,
         "faults": 0,
         "fault_rate": None,
@@ -41,48 +41,48 @@ async def test_no_data_is_not_a_number(life: ControlHarness) -> None:
     }
 
 
-async def test_a_window_with_its_times(life: ControlHarness) -> None:
-    row = life.segment.layout.worker_slot(0, 0, 0) + at.L_FIRST_BYTE + index(2000)
-    life.tick(11)
-    life.workers.serve(0, Outcome.OK, 9)
-    life.workers.serve(0, Outcome.SERVER_ERROR, 1)
-    life.segment.words[row] += 9
-    life.tick(20)
-    told = status.window(life.service_controller, 0, 10.0, life.now_ns)
+async def test_a_window_with_its_times(control: ControlHarness) -> None:
+    row = control.segment.layout.worker_slot(0, 0, 0) + at.L_FIRST_BYTE + index(2000)
+    control.tick(11)
+    control.workers.serve(0, Outcome.OK, 9)
+    control.workers.serve(0, Outcome.SERVER_ERROR, 1)
+    control.segment.words[row] += 9
+    control.tick(20)
+    told = status.window(control.service_controller, 0, 10.0, control.now_ns)
     assert told is not None
     assert (told["requests"], told["faults"], told["fault_rate"]) == (10, 1, 0.1)
     assert told["p50_ms"] == pytest.approx(2.0, rel=0.07)
 
 
-async def test_explain_in_one_sentence(life: ControlHarness) -> None:
-    assert status.explain(life.service_controller, life.now_ns)["summary"] == (
+async def test_explain_in_one_sentence(control: ControlHarness) -> None:
+    assert status.explain(control.service_controller, control.now_ns)["summary"] == (
         "Not enough requests to say how v1 does; v2 is the way back."
     )
-    life.probe("v2", times=3)
-    life.tick(30, lambda: life.workers.serve(0, Outcome.OK, 5))
-    told = status.explain(life.service_controller, life.now_ns)
+    control.probe("v2", times=3)
+    control.tick(30, lambda: control.workers.serve(0, Outcome.OK, 5))
+    told = status.explain(control.service_controller, control.now_ns)
     assert told["summary"] == "v1 works; v2 is the way back."
     assert told["gate"] == {"would_pass": True, "reasons": []}
-    await life.operations.rollback(service="svc", reason="bad", actor="ann")
-    life.tick()
-    told = status.explain(life.service_controller, life.now_ns)
+    await control.operations.rollback(service="svc", reason="bad", actor="ann")
+    control.tick()
+    told = status.explain(control.service_controller, control.now_ns)
     assert told["summary"].endswith("no way back: there is no standby.")
     assert told["gate"] == {"would_pass": False, "reasons": ["there is no standby"]}
 
 
-async def test_a_rollback_is_under_way_until_the_failed_version_has_drained(life: ControlHarness) -> None:
-    life.workers.claim(0)
-    await life.operations.rollback(service="svc", reason="bad", actor="ann")
-    life.tick()
-    told = life.queries.service_status("svc")
+async def test_a_rollback_is_under_way_until_the_failed_version_has_drained(control: ControlHarness) -> None:
+    control.workers.claim(0)
+    await control.operations.rollback(service="svc", reason="bad", actor="ann")
+    control.tick()
+    told = control.queries.service_status("svc")
     assert (told["state"], told["way_back"]) == ("rolling_back", False)
     assert [(target["version"], target["role"], target["quarantined"]) for target in told["targets"]] == [
         ("v1", "draining", "bad"),
         ("v2", "active", None),
     ]
-    life.workers.end(0, Outcome.OK)
-    life.tick()
-    assert life.queries.service_status("svc")["state"] == "probation"
+    control.workers.end(0, Outcome.OK)
+    control.tick()
+    assert control.queries.service_status("svc")["state"] == "probation"
 
 
 def test_times_are_for_people() -> None:

@@ -4,7 +4,7 @@ from router.rollout.incidents.incident import INCIDENTS_MAX, incident_id, incide
 from router.rollout.model import entry as kinds
 from router.rollout.model.entry import Entry
 from router.rollout.model.route import first_generation
-from tests.rollout.playbook import SECOND, TRIGGER, Play
+from tests.rollout.playbook import SECOND, TRIGGER, Playbook
 
 
 def test_an_incident_is_named_after_its_boot_and_route() -> None:
@@ -12,11 +12,11 @@ def test_an_incident_is_named_after_its_boot_and_route() -> None:
 
 
 def test_an_automatic_rollback_retold() -> None:
-    play = Play().seed("v2", "v1")
-    play.probe("v1", times=3)
-    play.now_ns = 4 * SECOND
-    play.verdict()
-    assert play.registry.incidents == [
+    playbook = Playbook().seed("v2", "v1")
+    playbook.probe("v1", times=3)
+    playbook.now_ns = 4 * SECOND
+    playbook.verdict()
+    assert playbook.registry.incidents == [
         {
             "id": "svc-1-2",
             "service": "svc",

@@ -7,7 +7,7 @@ from router.rollout.machine.replay import rebuild
 from router.rollout.model import entry as kinds
 from router.rollout.model import events as ev
 from router.rollout.model.commands import Record
-from tests.rollout.playbook import Play
+from tests.rollout.playbook import Playbook
 
 
 def lesson(limit: float, origin: str = "svc-1-4") -> Record:
@@ -15,29 +15,29 @@ def lesson(limit: float, origin: str = "svc-1-4") -> Record:
     return Record(kinds.CRITERION_ADDED, "control", data)
 
 
-def limit(play: Play) -> float | None:
-    known = play.registry.criteria.known.get("fault_share")
+def limit(playbook: Playbook) -> float | None:
+    known = playbook.registry.criteria.known.get("fault_share")
     return known["limit"] if known else None
 
 
 def test_of_one_metric_the_stricter_lesson_stays() -> None:
-    play = Play().seed()
+    playbook = Playbook().seed()
     for told, kept in ((0.02, 0.02), (0.05, 0.02), (0.01, 0.01)):
-        play.record(lesson(told))
-        assert limit(play) == kept
-    assert rebuild("svc", play.entries).as_dict() == play.registry.as_dict()
+        playbook.record(lesson(told))
+        assert limit(playbook) == kept
+    assert rebuild("svc", playbook.entries).as_dict() == playbook.registry.as_dict()
 
 
 def test_what_a_person_says_holds() -> None:
-    play = Play().seed()
-    play.record(lesson(0.01))
-    commands = play.tell(ev.CriterionSet("fault_share", 0.03, "ann", "too strict"))
+    playbook = Playbook().seed()
+    playbook.record(lesson(0.01))
+    commands = playbook.tell(ev.CriterionSet("fault_share", 0.03, "ann", "too strict"))
     data = {"metric": "fault_share", "limit": 0.03, "origin": "ann", "reason": "too strict"}
     assert commands == [Record("criterion_set", "ann", data)]
-    assert limit(play) == 0.03
-    assert play.tell(ev.CriterionSet("fault_share", 0.03, "bob", "the same")) == []
-    play.tell(ev.CriterionRemoved("fault_share", "ann", "not for us"))
-    assert limit(play) is None
+    assert limit(playbook) == 0.03
+    assert playbook.tell(ev.CriterionSet("fault_share", 0.03, "bob", "the same")) == []
+    playbook.tell(ev.CriterionRemoved("fault_share", "ann", "not for us"))
+    assert limit(playbook) is None
 
 
 @pytest.mark.parametrize(
@@ -50,8 +50,8 @@ def test_what_a_person_says_holds() -> None:
     ],
 )
 def test_refusals_change_nothing(event: ev.Event, code: str, status: int) -> None:
-    play = Play().seed()
-    before = play.registry.as_dict()
+    playbook = Playbook().seed()
+    before = playbook.registry.as_dict()
     with pytest.raises(OperatorError) as caught:
-        play.tell(event)
-    assert (caught.value.code, caught.value.status, play.registry.as_dict()) == (code, status, before)
+        playbook.tell(event)
+    assert (caught.value.code, caught.value.status, playbook.registry.as_dict()) == (code, status, before)

@@ -10,7 +10,7 @@ from router.rollout.machine.limits import RolloutLimits
 from router.rollout.machine.replay import rebuild
 from router.rollout.model import events as ev
 from router.rollout.proposals.proposal import ProposalRules
-from tests.rollout.playbook import TRIGGER, Play
+from tests.rollout.playbook import TRIGGER, Playbook
 from tests.rollout.proposal_playbook import SLOW
 
 VERSIONS = st.sampled_from(["v1", "v2", "v3"])
@@ -51,16 +51,16 @@ EVENTS = st.one_of(
 TERMS = ProposalRules(50.0, "rollback", 100.0, promote_needs_approval=True, promotion_expire_after_s=200.0)
 
 
-def told(play: Play, event: object) -> None:
+def told(playbook: Playbook, event: object) -> None:
     """Hand over one event, and what the bench makes of a default that is due."""
     if isinstance(event, tuple):
-        if event[0] in play.registry.targets:
-            play.probe(*event)
+        if event[0] in playbook.registry.targets:
+            playbook.probe(*event)
     else:
-        play.tell(event)  # type: ignore[arg-type]
-    for waiting in play.registry.proposals.pending():
+        playbook.tell(event)  # type: ignore[arg-type]
+    for waiting in playbook.registry.proposals.pending():
         if waiting.state == "due":
-            play.tell(ev.VerdictReached(SLOW, False, proposal=waiting.id))
+            playbook.tell(ev.VerdictReached(SLOW, False, proposal=waiting.id))
 
 
 @settings(max_examples=80, deadline=None)
@@ -69,24 +69,24 @@ def told(play: Play, event: object) -> None:
     st.sampled_from(["hold", "rollback"]),
 )
 def test_promises_of_every_history_with_questions(history: list[tuple[object, float]], at_expiry: str) -> None:
-    play = Play(RolloutLimits(proposals=ProposalRules(50.0, at_expiry, 100.0, True, 200.0))).seed()  # type: ignore[arg-type]
-    play.probe("v2", times=3)
+    playbook = Playbook(RolloutLimits(proposals=ProposalRules(50.0, at_expiry, 100.0, True, 200.0))).seed()  # type: ignore[arg-type]
+    playbook.probe("v2", times=3)
     ended: dict[str, str] = {}
     for event, after_s in history:
-        play.now_ns += int(after_s * 1e9)
-        known = len(play.entries)
-        before = play.registry.as_dict()
+        playbook.now_ns += int(after_s * 1e9)
+        known = len(playbook.entries)
+        before = playbook.registry.as_dict()
         try:
-            told(play, event)
+            told(playbook, event)
         except OperatorError:
-            assert play.registry.as_dict() == before
+            assert playbook.registry.as_dict() == before
             continue
-        proposals = play.registry.proposals
+        proposals = playbook.registry.proposals
         waiting = [(proposal.kind, proposal.version) for proposal in proposals.pending()]
         assert len(waiting) == len(set(waiting)), "one question about one version"
         for name, state in ended.items():
             assert proposals.known[name].state == state, "what was decided stays so"
-        for entry in play.entries[known:]:
+        for entry in playbook.entries[known:]:
             if (name := entry.data.get("proposal")) is None or entry.type not in (
                 "rolled_back",
                 "promoted",
@@ -97,28 +97,28 @@ def test_promises_of_every_history_with_questions(history: list[tuple[object, fl
             assert proposals.known[name].state == ("expired" if entry.data.get("automatic") else "approved")
             assert proposals.known[name].version == entry.data["from" if entry.type == "rolled_back" else "to"]
         ended |= {name: proposal.state for name, proposal in proposals.known.items() if not proposal.pending}
-    types = [entry.type for entry in play.entries]
+    types = [entry.type for entry in playbook.entries]
     switches = [
         entry
-        for entry in play.entries
+        for entry in playbook.entries
         if entry.data.get("proposal") and "from" in entry.data and "states" in entry.data
     ]
     assert types.count("approved") == len([entry for entry in switches if not entry.data.get("automatic")])
-    assert rebuild("svc", play.entries).as_dict() == play.registry.as_dict()
+    assert rebuild("svc", playbook.entries).as_dict() == playbook.registry.as_dict()
 
 
 @settings(max_examples=30, deadline=None)
 @given(st.lists(st.tuples(EVENTS, st.sampled_from([0.1, 60.0])), max_size=15))
 def test_the_journal_says_after_every_prefix_which_questions_waited(history: list[tuple[object, float]]) -> None:
-    play = Play(RolloutLimits(proposals=TERMS)).seed()
-    play.probe("v2", times=3)
+    playbook = Playbook(RolloutLimits(proposals=TERMS)).seed()
+    playbook.probe("v2", times=3)
     seen = {}
     for event, after_s in history:
-        play.now_ns += int(after_s * 1e9)
+        playbook.now_ns += int(after_s * 1e9)
         try:
-            told(play, event)
+            told(playbook, event)
         except OperatorError:
             continue
-        seen[len(play.entries)] = play.registry.as_dict()["proposals"]
+        seen[len(playbook.entries)] = playbook.registry.as_dict()["proposals"]
     for length, state in seen.items():
-        assert rebuild("svc", play.entries[:length]).proposals.as_dict() == state
+        assert rebuild("svc", playbook.entries[:length]).proposals.as_dict() == state

@@ -7,7 +7,7 @@ from router.rollout.machine.limits import RolloutLimits
 from router.rollout.model import events as ev
 from router.rollout.model.commands import CheckStandby, ClearAlarm, CutSlot, FillSlot, PublishRoute, RaiseAlarm, Record
 from router.rollout.model.route import Flag, Route
-from tests.rollout.playbook import AWAY, BOOT, SECOND, TRIGGER, Play
+from tests.rollout.playbook import AWAY, BOOT, SECOND, TRIGGER, Playbook
 
 V3 = ("http://v3:1",)
 
@@ -16,17 +16,17 @@ def deploy(version: str = "v3", **more: object) -> ev.DeployAsked:
     return ev.DeployAsked(version, (f"http://{version}:1",), "ann", **more)  # type: ignore[arg-type]
 
 
-def refused(play: Play, event: ev.Event) -> OperatorError:
-    before = play.registry.as_dict()
+def refused(playbook: Playbook, event: ev.Event) -> OperatorError:
+    before = playbook.registry.as_dict()
     with pytest.raises(OperatorError) as caught:
-        play.tell(event)
-    assert play.registry.as_dict() == before
+        playbook.tell(event)
+    assert playbook.registry.as_dict() == before
     return caught.value
 
 
 def test_a_switch_changes_active_and_standby_over() -> None:
-    play = Play().seed()
-    assert play.tell(ev.SwitchAsked("v2", "ann", "try")) == [
+    playbook = Playbook().seed()
+    assert playbook.tell(ev.SwitchAsked("v2", "ann", "try")) == [
         Record(
             "switched",
             "ann",
@@ -40,12 +40,12 @@ def test_a_switch_changes_active_and_standby_over() -> None:
         ),
         PublishRoute(Route(BOOT + 1, active=1, standby=0)),
     ]
-    assert play.tell(ev.SwitchAsked("v2", "ann", "again")) == []
+    assert playbook.tell(ev.SwitchAsked("v2", "ann", "again")) == []
 
 
 def test_deploy_verify_promote() -> None:
-    play = Play().seed()
-    assert play.tell(deploy()) == [
+    playbook = Playbook().seed()
+    assert playbook.tell(deploy()) == [
         Record(
             "version_deployed",
             "ann",
@@ -58,33 +58,35 @@ def test_deploy_verify_promote() -> None:
         FillSlot(2, 1, "v3", V3, True),
         PublishRoute(Route(BOOT + 1, active=0, standby=1, candidate=2)),
     ]
-    assert refused(play, ev.SwitchAsked("v3", "ann", "", "promoted")).code == "version_not_ready"
-    assert play.probe("v3", times=4) == []
-    assert play.probe("v3") == [Record("version_verified", "control", {"states": {"v3": "ready"}, "good_probes": 5})]
-    commands = play.tell(ev.SwitchAsked("v3", "ann", "go", "promoted"))
+    assert refused(playbook, ev.SwitchAsked("v3", "ann", "", "promoted")).code == "version_not_ready"
+    assert playbook.probe("v3", times=4) == []
+    assert playbook.probe("v3") == [
+        Record("version_verified", "control", {"states": {"v3": "ready"}, "good_probes": 5})
+    ]
+    commands = playbook.tell(ev.SwitchAsked("v3", "ann", "go", "promoted"))
     assert commands[-1] == PublishRoute(Route(BOOT + 2, active=2, standby=0))
-    assert play.states() == {"v1": "standby", "v2": "draining", "v3": "active"}
-    assert play.tell(ev.Ticked(frozenset({1}))) == [
+    assert playbook.states() == {"v1": "standby", "v2": "draining", "v3": "active"}
+    assert playbook.tell(ev.Ticked(frozenset({1}))) == [
         Record("drained", "control", {"states": {"v2": "retired"}, "freed": ["v2"], "after_s": 0.0})
     ]
-    assert play.registry.targets["v2"].slot is None
+    assert playbook.registry.targets["v2"].slot is None
 
 
 def test_a_bad_probe_starts_the_verification_again() -> None:
-    play = Play().seed()
-    play.tell(deploy())
-    play.probe("v3", times=4)
-    play.probe("v3", ok=False)
-    assert play.probe("v3", times=4) == []
-    assert play.probe("v3") != []
+    playbook = Playbook().seed()
+    playbook.tell(deploy())
+    playbook.probe("v3", times=4)
+    playbook.probe("v3", ok=False)
+    assert playbook.probe("v3", times=4) == []
+    assert playbook.probe("v3") != []
 
 
 def test_a_version_that_is_not_ready_in_time_fails_and_gives_its_slot_back() -> None:
-    play = Play().seed()
-    play.tell(deploy())
-    play.probe("v3", ok=False)
-    assert play.tell(ev.Ticked(), after_s=900) == []
-    commands = play.tell(ev.Ticked(), after_s=1)
+    playbook = Playbook().seed()
+    playbook.tell(deploy())
+    playbook.probe("v3", ok=False)
+    assert playbook.tell(ev.Ticked(), after_s=900) == []
+    commands = playbook.tell(ev.Ticked(), after_s=1)
     assert commands == [
         Record(
             "version_failed",
@@ -97,15 +99,15 @@ def test_a_version_that_is_not_ready_in_time_fails_and_gives_its_slot_back() -> 
         ),
         PublishRoute(Route(BOOT + 2, active=0, standby=1)),
     ]
-    play.tell(ev.Ticked(frozenset({2})))
-    assert (play.states()["v3"], play.registry.targets["v3"].slot) == ("failed", None)
-    assert play.tell(deploy())[1] == FillSlot(3, 1, "v3", V3, True)
+    playbook.tell(ev.Ticked(frozenset({2})))
+    assert (playbook.states()["v3"], playbook.registry.targets["v3"].slot) == ("failed", None)
+    assert playbook.tell(deploy())[1] == FillSlot(3, 1, "v3", V3, True)
 
 
 def test_a_verdict_goes_back_and_quarantines() -> None:
-    play = Play().seed("v2", "v1")
-    play.probe("v1", times=3)
-    assert play.verdict() == [
+    playbook = Playbook().seed("v2", "v1")
+    playbook.probe("v1", times=3)
+    assert playbook.verdict() == [
         Record(
             "rolled_back",
             "verdict",
@@ -126,112 +128,114 @@ def test_a_verdict_goes_back_and_quarantines() -> None:
         ),
         PublishRoute(Route(BOOT + 1, active=1, flags=Flag.REDISPATCH)),
     ]
-    assert refused(play, ev.SwitchAsked("v2", "ann", "")).code == "version_quarantined"
-    assert refused(play, deploy("v2")).code == "version_quarantined"
+    assert refused(playbook, ev.SwitchAsked("v2", "ann", "")).code == "version_quarantined"
+    assert refused(playbook, deploy("v2")).code == "version_quarantined"
 
 
 def test_an_override_lifts_the_mark_with_the_deploy() -> None:
-    play = Play().seed("v2", "v1")
-    play.tell(ev.RollbackAsked("bad", "ann"))
-    commands = play.tell(deploy("v2", override=ev.Override("bob", "fixed")))
+    playbook = Playbook().seed("v2", "v1")
+    playbook.tell(ev.RollbackAsked("bad", "ann"))
+    commands = playbook.tell(deploy("v2", override=ev.Override("bob", "fixed")))
     assert isinstance(commands[0], Record)
     assert commands[0].data["override"] == {"actor": "bob", "reason": "fixed"}
-    assert play.registry.quarantines == {}
-    assert play.states() == {"v1": "active", "v2": "verifying"}
+    assert playbook.registry.quarantines == {}
+    assert playbook.states() == {"v1": "active", "v2": "verifying"}
 
 
 def test_an_unreachable_version_is_not_marked_and_comes_back_as_standby() -> None:
-    play = Play().seed("v2", "v1")
-    play.probe("v1", times=3)
-    play.verdict(away=True)
-    assert (play.states(), play.registry.quarantines) == ({"v1": "active", "v2": "unreachable"}, {})
-    assert refused(play, ev.SwitchAsked("v2", "ann", "")).code == "version_unreachable"
-    assert play.probe("v2", times=29) == []
-    assert play.probe("v2") == [
+    playbook = Playbook().seed("v2", "v1")
+    playbook.probe("v1", times=3)
+    playbook.verdict(away=True)
+    assert (playbook.states(), playbook.registry.quarantines) == ({"v1": "active", "v2": "unreachable"}, {})
+    assert refused(playbook, ev.SwitchAsked("v2", "ann", "")).code == "version_unreachable"
+    assert playbook.probe("v2", times=29) == []
+    assert playbook.probe("v2") == [
         Record("standby_restored", "control", {"generation": BOOT + 2, "states": {"v2": "standby"}, "good_probes": 30}),
         PublishRoute(Route(BOOT + 2, active=1, standby=0)),
     ]
 
 
 def test_a_person_may_promote_an_unreachable_version_once_a_check_passed() -> None:
-    play = Play().seed("v2", "v1")
-    play.probe("v1", times=3)
-    play.verdict(away=True)
-    play.probe("v2")
-    play.tell(ev.SwitchAsked("v2", "ann", "back", "promoted", checked=True))
-    assert play.states() == {"v1": "standby", "v2": "active"}
+    playbook = Playbook().seed("v2", "v1")
+    playbook.probe("v1", times=3)
+    playbook.verdict(away=True)
+    playbook.probe("v2")
+    playbook.tell(ev.SwitchAsked("v2", "ann", "back", "promoted", checked=True))
+    assert playbook.states() == {"v1": "standby", "v2": "active"}
 
 
 def test_at_most_one_automatic_rollback_per_promotion() -> None:
-    play = Play().seed("v2", "v1")
-    play.probe("v1", times=3)
-    play.verdict(away=True)
-    play.probe("v2", times=30)
-    assert play.states() == {"v1": "active", "v2": "standby"}
-    held = play.verdict(after_s=5)
+    playbook = Playbook().seed("v2", "v1")
+    playbook.probe("v1", times=3)
+    playbook.verdict(away=True)
+    playbook.probe("v2", times=30)
+    assert playbook.states() == {"v1": "active", "v2": "standby"}
+    held = playbook.verdict(after_s=5)
     assert [type(command) for command in held] == [Record, RaiseAlarm]
-    assert play.machine.blocked_reason == "this promotion was rolled back once already; a further step needs a person"
-    play.tell(ev.SwitchAsked("v2", "ann", "by hand"))
-    play.probe("v1", times=3)
-    play.verdict(after_s=5)
-    assert play.states() == {"v1": "active", "v2": "draining"}
+    assert (
+        playbook.machine.blocked_reason == "this promotion was rolled back once already; a further step needs a person"
+    )
+    playbook.tell(ev.SwitchAsked("v2", "ann", "by hand"))
+    playbook.probe("v1", times=3)
+    playbook.verdict(after_s=5)
+    assert playbook.states() == {"v1": "active", "v2": "draining"}
 
 
 def test_no_better_target_is_said_once_and_looked_at_each_second() -> None:
-    play = Play().seed("v2", "v1")
-    play.probe("v1", ok=False)
+    playbook = Playbook().seed("v2", "v1")
+    playbook.probe("v1", ok=False)
     why = "the last 3 probes of v1 were not all good: http://v1:1: bad"
-    assert play.verdict() == [
+    assert playbook.verdict() == [
         Record("no_better_target", "verdict", {"active": "v2", "obstacles": [why], "trigger": TRIGGER}),
         RaiseAlarm("no_better_target", f"the active version fails and nothing better exists: {why}"),
     ]
-    assert play.verdict(after_s=1) == []
-    play.probe("v1", times=3)
-    assert play.verdict(after_s=0.9) == []
-    commands = play.verdict(after_s=0.1)
+    assert playbook.verdict(after_s=1) == []
+    playbook.probe("v1", times=3)
+    assert playbook.verdict(after_s=0.9) == []
+    commands = playbook.verdict(after_s=0.1)
     assert commands[2:] == [ClearAlarm("no_better_target"), ClearAlarm("automation_frozen")]
-    assert play.states() == {"v1": "active", "v2": "draining"}
+    assert playbook.states() == {"v1": "active", "v2": "draining"}
 
 
 def test_a_hold_ends_when_the_verdict_has_long_not_failed() -> None:
-    play = Play().seed("v2", None)
-    play.verdict()
-    assert play.tell(ev.Ticked(), after_s=30) == []
-    assert play.tell(ev.Ticked(), after_s=0.1) == [ClearAlarm("no_better_target"), ClearAlarm("automation_frozen")]
-    assert play.machine.blocked_reason is None
+    playbook = Playbook().seed("v2", None)
+    playbook.verdict()
+    assert playbook.tell(ev.Ticked(), after_s=30) == []
+    assert playbook.tell(ev.Ticked(), after_s=0.1) == [ClearAlarm("no_better_target"), ClearAlarm("automation_frozen")]
+    assert playbook.machine.blocked_reason is None
 
 
 def test_a_freeze_holds_automation_and_lets_people_act() -> None:
-    play = Play().seed("v2", "v1")
-    play.probe("v1", times=3)
-    assert play.tell(ev.FreezeAsked("ann", "migration")) == [Record("frozen", "ann", {"reason": "migration"})]
-    assert play.tell(ev.FreezeAsked("bob", "too")) == []
+    playbook = Playbook().seed("v2", "v1")
+    playbook.probe("v1", times=3)
+    assert playbook.tell(ev.FreezeAsked("ann", "migration")) == [Record("frozen", "ann", {"reason": "migration"})]
+    assert playbook.tell(ev.FreezeAsked("bob", "too")) == []
     told = "the active version fails and nothing is done about it: frozen by ann: migration"
-    assert play.verdict() == [RaiseAlarm("automation_frozen", told)]
-    assert play.verdict(after_s=1) == []
-    play.tell(ev.RollbackAsked("by hand", "ann"))
-    assert play.states() == {"v1": "active", "v2": "draining"}
+    assert playbook.verdict() == [RaiseAlarm("automation_frozen", told)]
+    assert playbook.verdict(after_s=1) == []
+    playbook.tell(ev.RollbackAsked("by hand", "ann"))
+    assert playbook.states() == {"v1": "active", "v2": "draining"}
 
 
 def test_the_gate_asks_for_a_fresh_inference_when_one_is_configured() -> None:
-    play = Play(RolloutLimits(inference=True)).seed("v2", "v1")
-    play.probe("v1", times=3)
-    assert play.verdict() == [CheckStandby(1, BOOT, 1.0)]
-    assert play.verdict(after_s=0.1) == []
-    held = play.tell(ev.StandbyChecked(False, "status 500", BOOT))
+    playbook = Playbook(RolloutLimits(inference=True)).seed("v2", "v1")
+    playbook.probe("v1", times=3)
+    assert playbook.verdict() == [CheckStandby(1, BOOT, 1.0)]
+    assert playbook.verdict(after_s=0.1) == []
+    held = playbook.tell(ev.StandbyChecked(False, "status 500", BOOT))
     assert [type(command) for command in held] == [Record, RaiseAlarm]
-    assert play.verdict(after_s=1) == [CheckStandby(1, BOOT, 1.0)]
-    play.tell(ev.StandbyChecked(True, "", BOOT))
-    assert play.states() == {"v1": "active", "v2": "draining"}
+    assert playbook.verdict(after_s=1) == [CheckStandby(1, BOOT, 1.0)]
+    playbook.tell(ev.StandbyChecked(True, "", BOOT))
+    assert playbook.states() == {"v1": "active", "v2": "draining"}
 
 
 def test_an_answer_that_nobody_waits_for_changes_nothing() -> None:
-    play = Play(RolloutLimits(inference=True)).seed("v2", "v1")
-    play.probe("v1", times=3)
-    play.verdict()
-    play.tell(ev.SwitchAsked("v1", "ann", "first"))
-    assert play.tell(ev.StandbyChecked(True, "", BOOT)) == []
-    assert play.states() == {"v1": "active", "v2": "standby"}
+    playbook = Playbook(RolloutLimits(inference=True)).seed("v2", "v1")
+    playbook.probe("v1", times=3)
+    playbook.verdict()
+    playbook.tell(ev.SwitchAsked("v1", "ann", "first"))
+    assert playbook.tell(ev.StandbyChecked(True, "", BOOT)) == []
+    assert playbook.states() == {"v1": "active", "v2": "standby"}
 
 
 @pytest.mark.parametrize(
@@ -247,140 +251,140 @@ def test_an_answer_that_nobody_waits_for_changes_nothing() -> None:
     ids=["none rescued", "too few", "better", "half as bad", "both bad", "slow, and no fault anywhere"],
 )
 def test_the_standby_must_do_better_with_what_was_rescued(shares: tuple[float, float, int] | None, goes: bool) -> None:
-    play = Play().seed("v2", "v1")
-    play.probe("v1", times=3)
-    play.tell(ev.VerdictReached(TRIGGER, False, shares))
-    assert (play.states()["v1"] == "active") is goes
+    playbook = Playbook().seed("v2", "v1")
+    playbook.probe("v1", times=3)
+    playbook.tell(ev.VerdictReached(TRIGGER, False, shares))
+    assert (playbook.states()["v1"] == "active") is goes
 
 
 def test_one_bad_endpoint_of_three_does_not_close_the_gate() -> None:
-    play = Play().seed("v2", "v1")
-    play.tell(ev.EndpointsAsked("v1", ("http://a:1", "http://b:1", "http://c:1"), "ann"))
+    playbook = Playbook().seed("v2", "v1")
+    playbook.tell(ev.EndpointsAsked("v1", ("http://a:1", "http://b:1", "http://c:1"), "ann"))
     for url, good in (("http://a:1", True), ("http://b:1", False), ("http://c:1", True)):
         for _ in range(3):
-            play.tell(ev.ProbeCompleted("svc", 1, "v1", url, good, not good, "", 1.0, play.now_ns, False))
-    assert play.machine.gate.objections() == []
+            playbook.tell(ev.ProbeCompleted("svc", 1, "v1", url, good, not good, "", 1.0, playbook.now_ns, False))
+    assert playbook.machine.gate.objections() == []
 
 
 def test_the_drain_of_a_failed_version_is_cut_once() -> None:
-    play = Play().seed("v2", "v1")
-    play.tell(ev.RollbackAsked("bad", "ann"))
-    assert play.tell(ev.Ticked(), after_s=300) == []
-    assert play.tell(ev.Ticked(), after_s=0.5) == [
+    playbook = Playbook().seed("v2", "v1")
+    playbook.tell(ev.RollbackAsked("bad", "ann"))
+    assert playbook.tell(ev.Ticked(), after_s=300) == []
+    assert playbook.tell(ev.Ticked(), after_s=0.5) == [
         CutSlot(0, BOOT + 1),
         Record("drain_cut", "control", {"version": "v2", "after_s": 300.5}),
     ]
-    assert play.tell(ev.Ticked(), after_s=1) == []
+    assert playbook.tell(ev.Ticked(), after_s=1) == []
 
 
 def test_a_plain_switch_leaves_the_drain_unbounded() -> None:
-    play = Play().seed()
-    play.tell(deploy())
-    play.probe("v3", times=5)
-    play.tell(ev.SwitchAsked("v3", "ann", "", "promoted"))
-    assert play.tell(ev.Ticked(), after_s=100_000) == []
+    playbook = Playbook().seed()
+    playbook.tell(deploy())
+    playbook.probe("v3", times=5)
+    playbook.tell(ev.SwitchAsked("v3", "ann", "", "promoted"))
+    assert playbook.tell(ev.Ticked(), after_s=100_000) == []
 
 
 def test_a_drain_without_limit_is_never_cut() -> None:
-    play = Play(RolloutLimits(rollback_drain_timeout_s=None)).seed("v2", "v1")
-    play.tell(ev.RollbackAsked("bad", "ann"))
-    assert play.tell(ev.Ticked(), after_s=100_000) == []
+    playbook = Playbook(RolloutLimits(rollback_drain_timeout_s=None)).seed("v2", "v1")
+    playbook.tell(ev.RollbackAsked("bad", "ann"))
+    assert playbook.tell(ev.Ticked(), after_s=100_000) == []
 
 
 def test_a_second_deploy_waits_for_the_first_or_replaces_it() -> None:
-    play = Play().seed()
-    play.tell(deploy())
-    assert play.tell(deploy()) == []
-    assert refused(play, deploy("v4")).code == "verifying"
-    commands = play.tell(deploy("v4", replace=True))
+    playbook = Playbook().seed()
+    playbook.tell(deploy())
+    assert playbook.tell(deploy()) == []
+    assert refused(playbook, deploy("v4")).code == "verifying"
+    commands = playbook.tell(deploy("v4", replace=True))
     assert commands[-1] == PublishRoute(Route(BOOT + 2, active=0, standby=1, candidate=3))
-    assert play.states() == {"v1": "active", "v2": "standby", "v3": "draining", "v4": "verifying"}
+    assert playbook.states() == {"v1": "active", "v2": "standby", "v3": "draining", "v4": "verifying"}
 
 
 def test_a_known_label_with_other_endpoints_is_refused() -> None:
-    play = Play().seed()
-    error = refused(play, ev.DeployAsked("v2", ("http://elsewhere:1",), "ann"))
+    playbook = Playbook().seed()
+    error = refused(playbook, ev.DeployAsked("v2", ("http://elsewhere:1",), "ann"))
     assert (error.status, error.code, error.facts) == (409, "endpoints_differ", {"endpoints": ["http://v2:1"]})
 
 
 def test_seven_slots_and_no_more() -> None:
-    play = Play().seed()
+    playbook = Playbook().seed()
     for number in range(3, 8):
-        play.tell(deploy(f"v{number}", replace=True))
-    error = refused(play, deploy("v8", replace=True))
+        playbook.tell(deploy(f"v{number}", replace=True))
+    error = refused(playbook, deploy("v8", replace=True))
     assert (error.status, error.code) == (409, "slots_busy")
     assert [held["version"] for held in error.facts["held"]] == [f"v{number}" for number in range(1, 8)]  # type: ignore[attr-defined]
-    play.tell(ev.Ticked(frozenset({3})))
-    assert play.tell(deploy("v8", replace=True))[1] == FillSlot(3, 2, "v8", ("http://v8:1",), True)
+    playbook.tell(ev.Ticked(frozenset({3})))
+    assert playbook.tell(deploy("v8", replace=True))[1] == FillSlot(3, 2, "v8", ("http://v8:1",), True)
 
 
 def test_a_draining_version_that_comes_again_keeps_its_slot() -> None:
-    play = Play().seed()
-    play.tell(deploy())
-    play.tell(ev.RetireAsked("v3", "ann"))
-    assert play.states()["v3"] == "draining"
-    assert play.tell(deploy())[1] == FillSlot(2, 1, "v3", V3, False)
+    playbook = Playbook().seed()
+    playbook.tell(deploy())
+    playbook.tell(ev.RetireAsked("v3", "ann"))
+    assert playbook.states()["v3"] == "draining"
+    assert playbook.tell(deploy())[1] == FillSlot(2, 1, "v3", V3, False)
 
 
 def test_retire() -> None:
-    play = Play().seed()
-    assert refused(play, ev.RetireAsked("v1", "ann")).code == "version_in_use"
-    assert refused(play, ev.RetireAsked("v9", "ann")).code == "version_unknown"
-    commands = play.tell(ev.RetireAsked("v2", "ann", cut=True))
+    playbook = Playbook().seed()
+    assert refused(playbook, ev.RetireAsked("v1", "ann")).code == "version_in_use"
+    assert refused(playbook, ev.RetireAsked("v9", "ann")).code == "version_unknown"
+    commands = playbook.tell(ev.RetireAsked("v2", "ann", cut=True))
     assert [type(command) for command in commands] == [Record, PublishRoute, CutSlot]
-    assert refused(play, ev.RollbackAsked("x", "ann")).code == "no_standby"
+    assert refused(playbook, ev.RollbackAsked("x", "ann")).code == "no_standby"
 
 
 def test_quarantine_and_release_by_hand() -> None:
-    play = Play().seed()
-    assert refused(play, ev.QuarantineAsked("v1", "ann", "odd")).code == "version_in_use"
-    play.tell(ev.QuarantineAsked("v2", "ann", "odd"))
-    assert (play.states()["v2"], list(play.registry.quarantines)) == ("draining", ["v2"])
-    assert play.tell(ev.QuarantineAsked("v2", "ann", "odd")) == []
-    assert play.tell(ev.ReleaseAsked("v2", "ann", "fine")) == [
+    playbook = Playbook().seed()
+    assert refused(playbook, ev.QuarantineAsked("v1", "ann", "odd")).code == "version_in_use"
+    playbook.tell(ev.QuarantineAsked("v2", "ann", "odd"))
+    assert (playbook.states()["v2"], list(playbook.registry.quarantines)) == ("draining", ["v2"])
+    assert playbook.tell(ev.QuarantineAsked("v2", "ann", "odd")) == []
+    assert playbook.tell(ev.ReleaseAsked("v2", "ann", "fine")) == [
         Record("released", "ann", {"release": ["v2"], "reason": "fine"})
     ]
-    assert play.registry.quarantines == {}
+    assert playbook.registry.quarantines == {}
 
 
 def test_moved_endpoints_are_a_new_route_in_the_same_incarnation() -> None:
-    play = Play().seed()
-    commands = play.tell(ev.EndpointsAsked("v2", ("http://new:1",), "ann"))
+    playbook = Playbook().seed()
+    commands = playbook.tell(ev.EndpointsAsked("v2", ("http://new:1",), "ann"))
     assert commands[1:] == [
         FillSlot(1, 1, "v2", ("http://new:1",), False),
         PublishRoute(Route(BOOT + 1, active=0, standby=1)),
     ]
-    assert play.tell(ev.EndpointsAsked("v2", ("http://new:1",), "ann")) == []
+    assert playbook.tell(ev.EndpointsAsked("v2", ("http://new:1",), "ann")) == []
 
 
 def test_a_version_known_to_be_down_is_refused_unless_a_person_insists() -> None:
-    play = Play().seed()
-    play.probe("v2", ok=False)
-    assert refused(play, ev.SwitchAsked("v2", "ann", "")).code == "version_not_ready"
-    play.tell(ev.SwitchAsked("v2", "ann", "", override=ev.Override("ann", "I know")))
-    assert play.states() == {"v1": "standby", "v2": "active"}
+    playbook = Playbook().seed()
+    playbook.probe("v2", ok=False)
+    assert refused(playbook, ev.SwitchAsked("v2", "ann", "")).code == "version_not_ready"
+    playbook.tell(ev.SwitchAsked("v2", "ann", "", override=ev.Override("ann", "I know")))
+    assert playbook.states() == {"v1": "standby", "v2": "active"}
 
 
 def test_the_baseline_of_an_accepted_version() -> None:
-    play = Play().seed()
+    playbook = Playbook().seed()
     plain = {"requests": 500}
-    assert play.tell(ev.Accepted(plain)) == [Record("accepted", "control", {"version": "v1", "baseline": plain})]
-    assert play.tell(ev.Accepted(plain)) == [Record("baseline", "control", {"version": "v1", "baseline": plain})]
-    assert (play.registry.baseline, play.registry.targets["v1"].accepted) == (plain, True)
+    assert playbook.tell(ev.Accepted(plain)) == [Record("accepted", "control", {"version": "v1", "baseline": plain})]
+    assert playbook.tell(ev.Accepted(plain)) == [Record("baseline", "control", {"version": "v1", "baseline": plain})]
+    assert (playbook.registry.baseline, playbook.registry.targets["v1"].accepted) == (plain, True)
 
 
 def test_a_probe_of_a_former_tenant_is_ignored() -> None:
-    play = Play().seed()
-    before = play.machine.streaks.shortest(1, ("http://v2:1",))
+    playbook = Playbook().seed()
+    before = playbook.machine.streaks.shortest(1, ("http://v2:1",))
     event = ev.ProbeCompleted("svc", 1, "v0", "http://v2:1", True, False, "", 1.0, SECOND, False)
-    assert play.tell(event) == []
-    assert play.machine.streaks.shortest(1, ("http://v2:1",)) == before
+    assert playbook.tell(event) == []
+    assert playbook.machine.streaks.shortest(1, ("http://v2:1",)) == before
 
 
 def test_unreachable_rollbacks_name_their_trigger() -> None:
-    play = Play().seed("v2", "v1")
-    play.probe("v1", times=3)
-    record = play.verdict(away=True)[0]
+    playbook = Playbook().seed("v2", "v1")
+    playbook.probe("v1", times=3)
+    record = playbook.verdict(away=True)[0]
     assert isinstance(record, Record)
     assert (record.data["trigger"], record.data["unreachable"]) == (AWAY, True)
     assert "quarantine" not in record.data

@@ -11,7 +11,7 @@ from router.rollout.model import entry as kinds
 from router.rollout.model import events as ev
 from router.rollout.model.commands import Command, Record
 from router.rollout.model.target import ROLES
-from tests.rollout.playbook import AWAY, TRIGGER, Play
+from tests.rollout.playbook import AWAY, TRIGGER, Playbook
 
 VERSIONS = st.sampled_from(["v1", "v2", "v3", "v4"])
 METRICS = st.sampled_from(["fault_share", "late_share"])
@@ -60,23 +60,23 @@ EVENTS = st.one_of(
 )
 
 
-def _rehearse(play: Play, step: str) -> list[Command]:
+def _rehearse(playbook: Playbook, step: str) -> list[Command]:
     """Play a step of a drill; the roles it was planned for may be long gone."""
-    registry = play.registry
+    registry = playbook.registry
     if step == "there":  # so often that a verdict meets it
-        return [*_rehearse(play, "drill"), *_rehearse(play, "away")]
+        return [*_rehearse(playbook, "drill"), *_rehearse(playbook, "away")]
     drill, active, standby = registry.drill, registry.active, registry.standby
     for target in (active, standby) if step in ("drill", "away") else ():
         if target is not None:
-            play.probe(target.version, times=3)
+            playbook.probe(target.version, times=3)
     if step == "drill" and drill is None and active is not None and standby is not None:
-        told = {"drill": f"d{len(play.entries)}", "mode": "real", "from": active.version, "to": standby.version}
-        play.record(Record(kinds.DRILL_STARTED, "ann", told))
+        told = {"drill": f"d{len(playbook.entries)}", "mode": "real", "from": active.version, "to": standby.version}
+        playbook.record(Record(kinds.DRILL_STARTED, "ann", told))
     elif step == "over" and drill is not None:
-        play.record(Record(kinds.DRILL_ENDED, "control", {"drill": drill["drill"], "result": "stopped"}))
+        playbook.record(Record(kinds.DRILL_ENDED, "control", {"drill": drill["drill"], "result": "stopped"}))
     elif step in ("away", "home"):
         kept = (dict(registry.quarantines), registry.automatic_left, registry.last_switch, registry.incidents)
-        commands = play.tell(ev.DrillMoveAsked(drill["drill"] if drill else "none", step == "home"))
+        commands = playbook.tell(ev.DrillMoveAsked(drill["drill"] if drill else "none", step == "home"))
         assert kept == (registry.quarantines, registry.automatic_left, registry.last_switch, registry.incidents)
         return commands
     return []
@@ -85,28 +85,28 @@ def _rehearse(play: Play, step: str) -> list[Command]:
 @settings(max_examples=150)
 @given(st.lists(st.tuples(EVENTS, st.sampled_from([0.1, 1.0, 400.0, 1000.0])), max_size=40))
 def test_promises_of_every_history(history: list[tuple[object, float]]) -> None:
-    play = Play().seed()
+    playbook = Playbook().seed()
     automatic_since_person = 0
     for event, after_s in history:
-        marked = set(play.registry.quarantines)
-        roles = {version: target.role for version, target in play.registry.targets.items()}
-        before = play.registry.as_dict()
-        standby, rehearsing = play.registry.standby, play.registry.rehearsing
-        play.now_ns += int(after_s * 1e9)
+        marked = set(playbook.registry.quarantines)
+        roles = {version: target.role for version, target in playbook.registry.targets.items()}
+        before = playbook.registry.as_dict()
+        standby, rehearsing = playbook.registry.standby, playbook.registry.rehearsing
+        playbook.now_ns += int(after_s * 1e9)
         try:
             if isinstance(event, tuple):
                 version, ok, times = event
-                commands = play.probe(version, ok, times) if version in play.registry.targets else []
+                commands = playbook.probe(version, ok, times) if version in playbook.registry.targets else []
             elif isinstance(event, str):
-                commands = _rehearse(play, event)
+                commands = _rehearse(playbook, event)
             else:
-                commands = play.tell(event)  # type: ignore[arg-type]
+                commands = playbook.tell(event)  # type: ignore[arg-type]
         except OperatorError:
-            assert play.registry.as_dict() == before
+            assert playbook.registry.as_dict() == before
             continue
 
-        slots = [target.slot for target in play.registry.targets.values() if target.slot is not None]
-        held = [target.state for target in play.registry.targets.values() if target.state in ROLES]
+        slots = [target.slot for target in playbook.registry.targets.values() if target.slot is not None]
+        held = [target.state for target in playbook.registry.targets.values() if target.state in ROLES]
         assert len(slots) == len(set(slots))
         assert len([ROLES[state] for state in held]) == len({ROLES[state] for state in held})
 
@@ -115,41 +115,43 @@ def test_promises_of_every_history(history: list[tuple[object, float]]) -> None:
             if record.type == "rolled_back" and record.data["automatic"]:
                 automatic_since_person += 1
                 assert standby is not None
-                assert play.registry.active is not None
-                assert play.registry.active.version == standby.version
+                assert playbook.registry.active is not None
+                assert playbook.registry.active.version == standby.version
                 assert automatic_since_person <= 1
             elif record.type in ("promoted", "switched"):
                 automatic_since_person = 0
 
         if getattr(event, "override", None) is None:
-            for version in marked & set(play.registry.quarantines):
-                gained = play.registry.targets[version].role
+            for version in marked & set(playbook.registry.quarantines):
+                gained = playbook.registry.targets[version].role
                 assert gained not in ("active", "standby", "candidate") or gained == roles[version]
 
-        live = play.registry.tenures.open
-        assert (live["version"] if live else None) == (play.registry.active.version if play.registry.active else None)
-        assert not play.registry.lifts.keys() & play.registry.quarantines.keys()
+        live = playbook.registry.tenures.open
+        assert (live["version"] if live else None) == (
+            playbook.registry.active.version if playbook.registry.active else None
+        )
+        assert not playbook.registry.lifts.keys() & playbook.registry.quarantines.keys()
 
-    assert rebuild("svc", play.entries).as_dict() == play.registry.as_dict()
+    assert rebuild("svc", playbook.entries).as_dict() == playbook.registry.as_dict()
 
 
 @settings(max_examples=30)
 @given(st.lists(st.tuples(EVENTS, st.sampled_from([0.1, 400.0])), max_size=15))
 def test_the_journal_says_after_every_prefix_what_was_true_then(history: list[tuple[object, float]]) -> None:
-    play = Play().seed()
-    told = {len(play.entries): play.registry.as_dict()}
+    playbook = Playbook().seed()
+    told = {len(playbook.entries): playbook.registry.as_dict()}
     for event, after_s in history:
-        play.now_ns += int(after_s * 1e9)
+        playbook.now_ns += int(after_s * 1e9)
         try:
             if isinstance(event, tuple):
-                if event[0] in play.registry.targets:
-                    play.probe(*event)
+                if event[0] in playbook.registry.targets:
+                    playbook.probe(*event)
             elif isinstance(event, str):
-                _rehearse(play, event)
+                _rehearse(playbook, event)
             else:
-                play.tell(event)  # type: ignore[arg-type]
+                playbook.tell(event)  # type: ignore[arg-type]
         except OperatorError:
             continue
-        told[len(play.entries)] = play.registry.as_dict()
+        told[len(playbook.entries)] = playbook.registry.as_dict()
     for length, state in told.items():
-        assert rebuild("svc", play.entries[:length]).as_dict() == state
+        assert rebuild("svc", playbook.entries[:length]).as_dict() == state

@@ -12,7 +12,7 @@ from router.rollout.model import entry as model_entry
 from router.rollout.model.entry import Entry, route_generation
 from router.rollout.model.events import DeployAsked, RollbackAsked, SwitchAsked
 from router.rollout.model.route import Route, first_generation
-from tests.rollout.playbook import BOOT, SECOND, Play
+from tests.rollout.playbook import BOOT, SECOND, Playbook
 
 
 def fact(kind: str, seq: int, service: str = "svc", **data: Any) -> Entry:
@@ -31,54 +31,54 @@ def fact(kind: str, seq: int, service: str = "svc", **data: Any) -> Entry:
     ids=["unknown", "not in the table", "two active", "two in a slot", "a role without a slot"],
 )
 def test_what_cannot_be_is_refused_and_changes_nothing(data: dict[str, Any]) -> None:
-    play = Play().seed()
-    before = play.registry.as_dict()
+    playbook = Playbook().seed()
+    before = playbook.registry.as_dict()
     with pytest.raises(InternalError):
-        play.registry.apply(fact("promoted", 9, generation=BOOT + 1, **data))
-    assert play.registry.as_dict() == before
+        playbook.registry.apply(fact("promoted", 9, generation=BOOT + 1, **data))
+    assert playbook.registry.as_dict() == before
 
 
 def test_a_new_boot_keeps_the_roles_and_starts_the_clock_and_the_generations_anew() -> None:
-    play = Play().seed()
-    play.registry.apply(Entry(kinds.BOOT, "", "control", {"boot": 2}, 5.0, 77, 2))
-    assert play.registry.route() == Route(first_generation(2) + 1, active=0, standby=1)
-    assert play.registry.active_since_ns == 77
-    assert {target.since_ns for target in play.registry.targets.values()} == {77}
+    playbook = Playbook().seed()
+    playbook.registry.apply(Entry(kinds.BOOT, "", "control", {"boot": 2}, 5.0, 77, 2))
+    assert playbook.registry.route() == Route(first_generation(2) + 1, active=0, standby=1)
+    assert playbook.registry.active_since_ns == 77
+    assert {target.since_ns for target in playbook.registry.targets.values()} == {77}
 
 
 def test_a_service_is_told_by_its_own_entries_and_those_of_the_router() -> None:
-    play = Play().seed()
-    other = [Entry(e.type, "other", e.actor, e.data, e.at, e.monotonic_ns, e.boot, e.seq) for e in play.entries[1:]]
-    assert rebuild("svc", [*play.entries, *other]).as_dict() == play.registry.as_dict()
+    playbook = Playbook().seed()
+    other = [Entry(e.type, "other", e.actor, e.data, e.at, e.monotonic_ns, e.boot, e.seq) for e in playbook.entries[1:]]
+    assert rebuild("svc", [*playbook.entries, *other]).as_dict() == playbook.registry.as_dict()
 
 
 def test_a_change_that_was_overtaken_before_its_store_never_became_true() -> None:
-    play = Play().seed("v2", "v1")
-    entries = list(play.entries)
+    playbook = Playbook().seed("v2", "v1")
+    entries = list(playbook.entries)
     lost = fact("switched", 4, generation=BOOT + 1, base=BOOT, states={"v1": "active", "v2": "standby"}, to="v1")
     lost.data.update({"from": "v2", "reason": "x"})
-    play.machine.issued = BOOT + 1
-    play.tell(RollbackAsked("bad", "ann"))
-    rolled_back = play.entries[-1]
+    playbook.machine.issued = BOOT + 1
+    playbook.tell(RollbackAsked("bad", "ann"))
+    rolled_back = playbook.entries[-1]
     assert (rolled_back.data["generation"], rolled_back.data["base"]) == (BOOT + 2, BOOT)
-    assert rebuild("svc", [*entries, lost, rolled_back]).as_dict() == play.registry.as_dict()
+    assert rebuild("svc", [*entries, lost, rolled_back]).as_dict() == playbook.registry.as_dict()
 
 
 def test_an_abandoned_entry_never_became_true() -> None:
-    play = Play().seed()
-    before = play.registry.as_dict()
-    play.tell(SwitchAsked("v2", "ann", "x"))
-    play.entries.append(fact(kinds.ABANDONED, 5, abandons=play.entries[-1].seq))
-    assert rebuild("svc", play.entries).as_dict() == before
+    playbook = Playbook().seed()
+    before = playbook.registry.as_dict()
+    playbook.tell(SwitchAsked("v2", "ann", "x"))
+    playbook.entries.append(fact(kinds.ABANDONED, 5, abandons=playbook.entries[-1].seq))
+    assert rebuild("svc", playbook.entries).as_dict() == before
 
 
 def test_a_route_that_shared_memory_never_saw_never_became_true() -> None:
-    play = Play().seed()
-    before = play.registry.as_dict()
-    play.tell(SwitchAsked("v2", "ann", "x"))
-    assert rebuild("svc", play.entries, stored=BOOT).as_dict() == before
-    assert rebuild("svc", play.entries, stored=BOOT + 1).as_dict() == play.registry.as_dict()
-    assert len(effective_entries(play.entries, BOOT)) == len(play.entries) - 1
+    playbook = Playbook().seed()
+    before = playbook.registry.as_dict()
+    playbook.tell(SwitchAsked("v2", "ann", "x"))
+    assert rebuild("svc", playbook.entries, stored=BOOT).as_dict() == before
+    assert rebuild("svc", playbook.entries, stored=BOOT + 1).as_dict() == playbook.registry.as_dict()
+    assert len(effective_entries(playbook.entries, BOOT)) == len(playbook.entries) - 1
 
 
 def test_a_start_looks_at_each_entry_a_few_times_however_many_there_are(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -89,53 +89,53 @@ def test_a_start_looks_at_each_entry_a_few_times_however_many_there_are(monkeypa
         looks += 1
         return route_generation(entry)
 
-    play = Play().seed()
+    playbook = Playbook().seed()
     for number in range(300):
-        play.tell(SwitchAsked("v2" if number % 2 == 0 else "v1", "ann", "x"))
+        playbook.tell(SwitchAsked("v2" if number % 2 == 0 else "v1", "ann", "x"))
     monkeypatch.setattr(model_entry, "route_generation", counted)
-    assert len(effective_entries(play.entries, play.registry.generation)) == len(play.entries)
-    assert looks <= 3 * len(play.entries)
+    assert len(effective_entries(playbook.entries, playbook.registry.generation)) == len(playbook.entries)
+    assert looks <= 3 * len(playbook.entries)
 
 
 def test_confirmations_reach_the_last_switch_and_the_incident() -> None:
-    play = Play().seed("v2", "v1")
-    play.tell(RollbackAsked("bad", "ann"))
-    play.registry.apply(fact(kinds.CONFIRMED, 5, generation=BOOT + 1, swap_us=40, confirmed_ms=2.5))
-    assert play.registry.last_switch is not None
-    assert (play.registry.last_switch["swap_us"], play.registry.last_switch["confirmed_ms"]) == (40, 2.5)
-    assert [(told["swap_us"], told["confirmed_ms"]) for told in play.registry.incidents] == [(40, 2.5)]
-    assert play.registry.generation == BOOT + 1
+    playbook = Playbook().seed("v2", "v1")
+    playbook.tell(RollbackAsked("bad", "ann"))
+    playbook.registry.apply(fact(kinds.CONFIRMED, 5, generation=BOOT + 1, swap_us=40, confirmed_ms=2.5))
+    assert playbook.registry.last_switch is not None
+    assert (playbook.registry.last_switch["swap_us"], playbook.registry.last_switch["confirmed_ms"]) == (40, 2.5)
+    assert [(told["swap_us"], told["confirmed_ms"]) for told in playbook.registry.incidents] == [(40, 2.5)]
+    assert playbook.registry.generation == BOOT + 1
 
 
 def test_way_back() -> None:
-    play = Play()
-    assert play.registry.way_back() == "there is no active version"
-    play.seed("v2", "v1")
-    assert play.registry.way_back() is None
-    play.tell(RollbackAsked("bad", "ann"))
-    assert play.registry.way_back() == "there is no standby"
+    playbook = Playbook()
+    assert playbook.registry.way_back() == "there is no active version"
+    playbook.seed("v2", "v1")
+    assert playbook.registry.way_back() is None
+    playbook.tell(RollbackAsked("bad", "ann"))
+    assert playbook.registry.way_back() == "there is no standby"
 
 
 def test_history_is_bounded() -> None:
-    play = Play().seed()
+    playbook = Playbook().seed()
     for number in range(2 * HISTORY_MAX):
-        play.tell(SwitchAsked("v2" if number % 2 == 0 else "v1", "ann", "x"))
-    assert len(play.registry.history["v1"]) == HISTORY_MAX
+        playbook.tell(SwitchAsked("v2" if number % 2 == 0 else "v1", "ann", "x"))
+    assert len(playbook.registry.history["v1"]) == HISTORY_MAX
 
 
 def test_long_retired_versions_are_forgotten_but_never_a_quarantined_one() -> None:
-    play = Play().seed()
+    playbook = Playbook().seed()
     for number in range(RETIRED_MAX + 3):
         version = f"old{number}"
-        play.tell(DeployAsked(version, ("http://x:1",), "ann", replace=True))
-        data: dict[str, Any] = {"states": {version: "draining"}, "generation": play.registry.generation}
+        playbook.tell(DeployAsked(version, ("http://x:1",), "ann", replace=True))
+        data: dict[str, Any] = {"states": {version: "draining"}, "generation": playbook.registry.generation}
         if number == 0:
             data["quarantine"] = {version: {"reason": "bad", "incident": None}}
-        play.registry.apply(fact("retired", 0, **data))
-        play.registry.apply(fact("drained", 0, states={version: "retired"}, freed=[version]))
-    assert "old0" in play.registry.targets
-    assert "old1" not in play.registry.targets
-    assert len(play.registry.targets) <= RETIRED_MAX + 4
+        playbook.registry.apply(fact("retired", 0, **data))
+        playbook.registry.apply(fact("drained", 0, states={version: "retired"}, freed=[version]))
+    assert "old0" in playbook.registry.targets
+    assert "old1" not in playbook.registry.targets
+    assert len(playbook.registry.targets) <= RETIRED_MAX + 4
 
 
 def test_an_empty_registry_means_no_route() -> None:

@@ -12,36 +12,36 @@ from router.rollout.model.events import (
     SwitchAsked,
     Ticked,  # fmt: skip
 )
-from tests.rollout.playbook import Play
+from tests.rollout.playbook import Playbook
 
 EVERY_SLOT = frozenset(range(7))
 
 
-def succession(*versions: str, accept: bool = True) -> Play:
+def succession(*versions: str, accept: bool = True) -> Playbook:
     """Each of `versions` was promoted after the other, and accepted, beginning with v1."""
-    play = Play().seed("v1", None)
-    play.tell(RegisterAsked("v1", (), "ann", Origin("s3://m/v1")))
+    playbook = Playbook().seed("v1", None)
+    playbook.tell(RegisterAsked("v1", (), "ann", Origin("s3://m/v1")))
     for version in versions:
         if accept:
-            play.tell(Accepted({"requests": 500}), after_s=600)
-        play.tell(DeployAsked(version, (f"http://{version}:1",), "ann", origin=Origin(f"s3://m/{version}")))
-        play.probe(version, times=5)
-        play.tell(SwitchAsked(version, "ann", "next", "promoted"), after_s=10)
+            playbook.tell(Accepted({"requests": 500}), after_s=600)
+        playbook.tell(DeployAsked(version, (f"http://{version}:1",), "ann", origin=Origin(f"s3://m/{version}")))
+        playbook.probe(version, times=5)
+        playbook.tell(SwitchAsked(version, "ann", "next", "promoted"), after_s=10)
         for _ in range(3):
-            play.tell(Ticked(EVERY_SLOT))
-    return play
+            playbook.tell(Ticked(EVERY_SLOT))
+    return playbook
 
 
-def kept(play: Play, keep: int = 2, understood: tuple[str, ...] = ()) -> dict[str, list[str]]:
-    found = retained(play.registry, keep, understood, play.now_ns / 1e9)
+def kept(playbook: Playbook, keep: int = 2, understood: tuple[str, ...] = ()) -> dict[str, list[str]]:
+    found = retained(playbook.registry, keep, understood, playbook.now_ns / 1e9)
     return {version.version: list(version.because) for version in found}
 
 
 def test_the_last_accepted_ones_and_whatever_has_a_role() -> None:
-    play = succession("v2", "v3", "v4", "v5")
-    play.tell(RegisterAsked("v7", ("http://v7:1",), "ann"))
-    play.tell(DeployAsked("v6", ("http://v6:1",), "ann"))
-    assert kept(play) == {
+    playbook = succession("v2", "v3", "v4", "v5")
+    playbook.tell(RegisterAsked("v7", ("http://v7:1",), "ann"))
+    playbook.tell(DeployAsked("v6", ("http://v6:1",), "ann"))
+    assert kept(playbook) == {
         "v5": ["active"],
         "v4": ["standby", "one of the last 2 accepted versions"],
         "v3": ["one of the last 2 accepted versions"],
@@ -50,43 +50,43 @@ def test_the_last_accepted_ones_and_whatever_has_a_role() -> None:
         "v7": ["registered, not deployed yet"],
         "v6": ["candidate"],
     }
-    found = retained(play.registry, 2, (), play.now_ns / 1e9)
+    found = retained(playbook.registry, 2, (), playbook.now_ns / 1e9)
     assert deletable(found) == ["s3://m/v1", "s3://m/v2"]
     assert found[-1].as_dict() == {"version": "v6", "artifact": None, "because": ["candidate"]}
 
 
 def test_a_version_that_was_never_accepted_is_not_kept_for_that() -> None:
-    play = succession("v2", "v3", "v4", accept=False)
-    assert kept(play) == {"v4": ["active"], "v3": ["standby"], "v2": [], "v1": []}
+    playbook = succession("v2", "v3", "v4", accept=False)
+    assert kept(playbook) == {"v4": ["active"], "v3": ["standby"], "v2": [], "v1": []}
 
 
 def test_a_quarantined_one_is_kept_until_the_root_cause_of_its_incident_is_known() -> None:
-    play = succession("v2", "v3", accept=False)
-    play.tell(RollbackAsked("wrong scores", "ann"))
-    play.tell(Ticked(EVERY_SLOT))
-    incident = play.registry.incidents[0]["id"]
-    assert kept(play)["v3"] == [f"quarantined, and the root cause of incident {incident} is not known"]
-    assert kept(play, understood=(incident,))["v3"] == []
-    play.tell(ReleaseAsked("v3", "ann", "to look at it", 60.0))
-    assert kept(play)["v3"] != [], "its mark comes back"
-    play.tell(ReleaseAsked("v3", "ann", "for good"))
-    assert kept(play)["v3"] == []
+    playbook = succession("v2", "v3", accept=False)
+    playbook.tell(RollbackAsked("wrong scores", "ann"))
+    playbook.tell(Ticked(EVERY_SLOT))
+    incident = playbook.registry.incidents[0]["id"]
+    assert kept(playbook)["v3"] == [f"quarantined, and the root cause of incident {incident} is not known"]
+    assert kept(playbook, understood=(incident,))["v3"] == []
+    playbook.tell(ReleaseAsked("v3", "ann", "to look at it", 60.0))
+    assert kept(playbook)["v3"] != [], "its mark comes back"
+    playbook.tell(ReleaseAsked("v3", "ann", "for good"))
+    assert kept(playbook)["v3"] == []
 
 
 def test_one_that_was_quarantined_by_hand_is_kept_until_it_is_released() -> None:
-    play = succession("v2", "v3", accept=False)
-    play.tell(QuarantineAsked("v1", "ann", "bias"))
-    assert kept(play)["v1"] == ["quarantined by ann without an incident"]
+    playbook = succession("v2", "v3", accept=False)
+    playbook.tell(QuarantineAsked("v1", "ann", "bias"))
+    assert kept(playbook)["v1"] == ["quarantined by ann without an incident"]
 
 
 def test_what_drains_or_may_come_back_is_kept() -> None:
-    play = Play().seed()
-    play.probe("v2", times=3)
-    play.verdict(away=True)
-    assert kept(play)["v1"] == ["unreachable since it was rolled back; it may come back"]
-    play.tell(DeployAsked("v3", ("http://v3:1",), "ann"))
-    play.tell(DeployAsked("v4", ("http://v4:1",), "ann", replace=True))
-    assert kept(play)["v3"] == ["still serves what it has begun"]
+    playbook = Playbook().seed()
+    playbook.probe("v2", times=3)
+    playbook.verdict(away=True)
+    assert kept(playbook)["v1"] == ["unreachable since it was rolled back; it may come back"]
+    playbook.tell(DeployAsked("v3", ("http://v3:1",), "ann"))
+    playbook.tell(DeployAsked("v4", ("http://v4:1",), "ann", replace=True))
+    assert kept(playbook)["v3"] == ["still serves what it has begun"]
 
 
 def test_an_artifact_that_two_versions_share_is_kept_for_both() -> None:

@@ -7,11 +7,11 @@ from router.rollout.machine.version_rules import VersionRules, quarantined
 from router.rollout.model.events import Ticked
 from router.rollout.model.route import Flag, Route
 from router.rollout.model.target import State
-from tests.rollout.playbook import BOOT, Play
+from tests.rollout.playbook import BOOT, Playbook
 
 
 def test_the_route_that_states_mean() -> None:
-    admission = VersionRules(Play().seed().registry, BOOT + 1)
+    admission = VersionRules(Playbook().seed().registry, BOOT + 1)
     assert admission.route_after({}) == Route(BOOT + 1, active=0, standby=1)
     states = {"v1": State.DRAINING, "v2": State.ACTIVE}
     assert admission.route_after(states, Flag.REDISPATCH) == Route(BOOT + 1, active=1, flags=Flag.REDISPATCH)
@@ -19,7 +19,7 @@ def test_the_route_that_states_mean() -> None:
 
 def test_an_event_that_is_none_of_its_business() -> None:
     with pytest.raises(InternalError, match="Ticked"):
-        VersionRules(Play().registry, BOOT + 1).handle(Ticked(), 0)
+        VersionRules(Playbook().registry, BOOT + 1).handle(Ticked(), 0)
 
 
 @pytest.mark.parametrize(("incident", "told"), [(None, "bad;"), ("svc-1-2", "bad (incident svc-1-2);")])

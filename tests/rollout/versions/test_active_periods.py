@@ -9,7 +9,7 @@ from router.rollout.model.entry import Entry
 from router.rollout.model.events import RollbackAsked, SwitchAsked
 from router.rollout.versions import active_periods
 from router.rollout.versions.active_periods import ActivePeriods
-from tests.rollout.playbook import BOOT, Play
+from tests.rollout.playbook import BOOT, Playbook
 
 
 def told(tenures: ActivePeriods) -> list[tuple[str, float, float | None, str | None]]:
@@ -17,27 +17,31 @@ def told(tenures: ActivePeriods) -> list[tuple[str, float, float | None, str | N
 
 
 def test_what_was_live_when_and_through_whom() -> None:
-    play = Play().seed("v1", "v2")
-    play.now_ns += 5_000_000_000
-    play.tell(SwitchAsked("v2", "ann", "better"))
-    play.tell(RollbackAsked("wrong scores", "bob"), after_s=7)
-    assert told(play.registry.tenures) == [("v1", 10.0, 15.0, "v2"), ("v2", 15.0, 22.0, "v1"), ("v1", 22.0, None, None)]
-    second = play.registry.tenures.kept[1]
+    playbook = Playbook().seed("v1", "v2")
+    playbook.now_ns += 5_000_000_000
+    playbook.tell(SwitchAsked("v2", "ann", "better"))
+    playbook.tell(RollbackAsked("wrong scores", "bob"), after_s=7)
+    assert told(playbook.registry.tenures) == [
+        ("v1", 10.0, 15.0, "v2"),
+        ("v2", 15.0, 22.0, "v1"),
+        ("v1", 22.0, None, None),
+    ]
+    second = playbook.registry.tenures.kept[1]
     assert second["begun"] == {"event": "switched", "actor": "ann", "reason": "better", "incident": None}
     assert second["generation"] == BOOT + 1
     assert second["ended"] == {
         "event": "rolled_back", "actor": "bob", "reason": "wrong scores", "incident": f"svc-1-{(BOOT + 2) & 0xFFFFFF}",
     }  # fmt: skip
-    assert play.registry.tenures.of("v2") == [second]
-    assert play.registry.tenures.last_live(99.0) == {"v1": 99.0, "v2": 22.0}
+    assert playbook.registry.tenures.of("v2") == [second]
+    assert playbook.registry.tenures.last_live(99.0) == {"v1": 99.0, "v2": 22.0}
 
 
 def test_a_restart_ends_nothing_and_tells_the_same() -> None:
-    play = Play().seed("v1", "v2")
-    play.tell(SwitchAsked("v2", "ann", "better"), after_s=3)
-    play.fold(Entry("boot", "", "control", {"boot": 2}, 99.0, 5, 2))
-    assert told(play.registry.tenures) == [("v1", 10.0, 13.0, "v2"), ("v2", 13.0, None, None)]
-    assert told(rebuild("svc", play.entries).tenures) == told(play.registry.tenures)
+    playbook = Playbook().seed("v1", "v2")
+    playbook.tell(SwitchAsked("v2", "ann", "better"), after_s=3)
+    playbook.fold(Entry("boot", "", "control", {"boot": 2}, 99.0, 5, 2))
+    assert told(playbook.registry.tenures) == [("v1", 10.0, 13.0, "v2"), ("v2", 13.0, None, None)]
+    assert told(rebuild("svc", playbook.entries).tenures) == told(playbook.registry.tenures)
 
 
 def test_it_is_bounded_and_says_what_it_dropped(monkeypatch: pytest.MonkeyPatch) -> None:

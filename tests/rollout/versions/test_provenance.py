@@ -4,29 +4,29 @@ from router.rollout.machine.replay import rebuild
 from router.rollout.model.entry import Entry
 from router.rollout.model.events import Accepted, DeployAsked, Origin, RegisterAsked, RollbackAsked
 from router.rollout.versions.provenance import Provenance, pedigrees_after
-from tests.rollout.playbook import Play
+from tests.rollout.playbook import Playbook
 
 HERE = Origin("s3://models/fraud/3", "models:/fraud/3")
 
 
 def test_who_made_a_version_known_and_where_it_comes_from() -> None:
-    play = Play().seed()
-    play.tell(RegisterAsked("v3", ("http://v3:1",), "ann", HERE), after_s=5)
-    play.tell(DeployAsked("v3", (), "bob"), after_s=5)
-    assert play.registry.pedigrees["v1"] == Provenance("settings", 10.0)
-    assert play.registry.pedigrees["v3"] == Provenance("ann", 15.0, HERE.artifact, HERE.source)
-    assert rebuild("svc", play.entries).as_dict() == play.registry.as_dict()
+    playbook = Playbook().seed()
+    playbook.tell(RegisterAsked("v3", ("http://v3:1",), "ann", HERE), after_s=5)
+    playbook.tell(DeployAsked("v3", (), "bob"), after_s=5)
+    assert playbook.registry.pedigrees["v1"] == Provenance("settings", 10.0)
+    assert playbook.registry.pedigrees["v3"] == Provenance("ann", 15.0, HERE.artifact, HERE.source)
+    assert rebuild("svc", playbook.entries).as_dict() == playbook.registry.as_dict()
 
 
 def test_how_it_fared() -> None:
-    play = Play().seed()
-    play.tell(Accepted({"requests": 500}), after_s=600)
-    play.tell(RollbackAsked("wrong scores", "ann"), after_s=5)
-    assert play.registry.pedigrees["v1"].accepted_at == 610.0
-    assert play.registry.pedigrees["v1"].rolled_back == {
-        "at": 615.0, "incident": play.registry.incidents[0]["id"], "reason": "wrong scores",
+    playbook = Playbook().seed()
+    playbook.tell(Accepted({"requests": 500}), after_s=600)
+    playbook.tell(RollbackAsked("wrong scores", "ann"), after_s=5)
+    assert playbook.registry.pedigrees["v1"].accepted_at == 610.0
+    assert playbook.registry.pedigrees["v1"].rolled_back == {
+        "at": 615.0, "incident": playbook.registry.incidents[0]["id"], "reason": "wrong scores",
     }  # fmt: skip
-    assert play.registry.pedigrees["v2"].rolled_back is None
+    assert playbook.registry.pedigrees["v2"].rolled_back is None
 
 
 def test_an_entry_that_says_nothing_of_it_changes_nothing() -> None:

@@ -20,95 +20,95 @@ from router.rollout.model.events import (
     SwitchAsked,
     Ticked,
 )
-from tests.rollout.playbook import Play
+from tests.rollout.playbook import Playbook
 
 URL = ("http://v1:1",)
 
 
-def marked() -> Play:
+def marked() -> Playbook:
     """v1 was rolled back and has drained; v2 is active."""
-    play = Play().seed()
-    play.tell(RollbackAsked("wrong scores", "ann"))
-    play.tell(Ticked(frozenset({0})))
-    assert play.states() == {"v1": "retired", "v2": "active"}
-    return play
+    playbook = Playbook().seed()
+    playbook.tell(RollbackAsked("wrong scores", "ann"))
+    playbook.tell(Ticked(frozenset({0})))
+    assert playbook.states() == {"v1": "retired", "v2": "active"}
+    return playbook
 
 
-def lifted(for_s: float = 60.0) -> Play:
-    play = marked()
-    play.tell(ReleaseAsked("v1", "bob", "to look at it", for_s))
-    assert play.registry.quarantines == {}
-    return play
+def lifted(for_s: float = 60.0) -> Playbook:
+    playbook = marked()
+    playbook.tell(ReleaseAsked("v1", "bob", "to look at it", for_s))
+    assert playbook.registry.quarantines == {}
+    return playbook
 
 
-def refused(play: Play, event: Event) -> str:
+def refused(playbook: Playbook, event: Event) -> str:
     with pytest.raises(OperatorError) as caught:
-        play.tell(event)
+        playbook.tell(event)
     return caught.value.code
 
 
 def test_it_comes_back_as_it_was() -> None:
-    play = marked()
-    before = play.registry.as_dict()["quarantines"]
-    play.tell(ReleaseAsked("v1", "bob", "to look at it", 60.0))
-    assert play.tell(Ticked(), after_s=59.9) == []
-    play.tell(Ticked(), after_s=0.1)
-    assert play.registry.as_dict()["quarantines"] == before
-    assert play.registry.lifts == {}
-    assert play.entries[-1].type == "quarantine_returned"
-    assert play.entries[-1].data["reason"].endswith("it was quarantined because: wrong scores")
-    assert play.tell(Ticked(), after_s=1) == [], "once"
-    assert rebuild("svc", play.entries).as_dict() == play.registry.as_dict()
+    playbook = marked()
+    before = playbook.registry.as_dict()["quarantines"]
+    playbook.tell(ReleaseAsked("v1", "bob", "to look at it", 60.0))
+    assert playbook.tell(Ticked(), after_s=59.9) == []
+    playbook.tell(Ticked(), after_s=0.1)
+    assert playbook.registry.as_dict()["quarantines"] == before
+    assert playbook.registry.lifts == {}
+    assert playbook.entries[-1].type == "quarantine_returned"
+    assert playbook.entries[-1].data["reason"].endswith("it was quarantined because: wrong scores")
+    assert playbook.tell(Ticked(), after_s=1) == [], "once"
+    assert rebuild("svc", playbook.entries).as_dict() == playbook.registry.as_dict()
 
 
 def test_no_deploy_slips_in_before_the_tick_that_notes_it() -> None:
-    play = lifted()
-    play.now_ns += 60_000_000_000
-    assert refused(play, DeployAsked("v1", URL, "eve")) == "version_quarantined"
+    playbook = lifted()
+    playbook.now_ns += 60_000_000_000
+    assert refused(playbook, DeployAsked("v1", URL, "eve")) == "version_quarantined"
 
 
 def test_until_then_it_may_be_deployed_and_its_candidacy_ends_with_the_time() -> None:
-    play = lifted()
-    play.tell(DeployAsked("v1", URL, "bob"))
-    play.probe("v1", times=5)
-    assert play.states()["v1"] == "ready"
-    commands = play.tell(Ticked(), after_s=61)
-    assert play.states()["v1"] == "draining"
+    playbook = lifted()
+    playbook.tell(DeployAsked("v1", URL, "bob"))
+    playbook.probe("v1", times=5)
+    assert playbook.states()["v1"] == "ready"
+    commands = playbook.tell(Ticked(), after_s=61)
+    assert playbook.states()["v1"] == "draining"
     assert any(isinstance(command, PublishRoute) for command in commands)
-    assert refused(play, SwitchAsked("v1", "bob", "x")) == "version_quarantined"
+    assert refused(playbook, SwitchAsked("v1", "bob", "x")) == "version_quarantined"
 
 
 def test_an_active_version_goes_on_to_serve_and_is_no_way_back_afterwards() -> None:
-    play = lifted()
-    play.tell(DeployAsked("v1", URL, "bob"))
-    play.probe("v1", times=5)
-    play.tell(SwitchAsked("v1", "bob", "x", "promoted"))
-    play.tell(Ticked(), after_s=61)
-    assert (play.states()["v1"], list(play.registry.quarantines)) == ("active", ["v1"])
-    play.tell(SwitchAsked("v2", "bob", "x"))
-    assert play.registry.way_back() == "v1 is quarantined: wrong scores"
-    assert refused(play, RollbackAsked("bad", "bob")) == "version_quarantined"
-    assert play.verdict()[0].type == "no_better_target"  # type: ignore[union-attr]
+    playbook = lifted()
+    playbook.tell(DeployAsked("v1", URL, "bob"))
+    playbook.probe("v1", times=5)
+    playbook.tell(SwitchAsked("v1", "bob", "x", "promoted"))
+    playbook.tell(Ticked(), after_s=61)
+    assert (playbook.states()["v1"], list(playbook.registry.quarantines)) == ("active", ["v1"])
+    playbook.tell(SwitchAsked("v2", "bob", "x"))
+    assert playbook.registry.way_back() == "v1 is quarantined: wrong scores"
+    assert refused(playbook, RollbackAsked("bad", "bob")) == "version_quarantined"
+    assert playbook.verdict()[0].type == "no_better_target"  # type: ignore[union-attr]
 
 
 def test_a_new_boot_counts_on_from_the_wall_clock() -> None:
-    play = lifted(3600.0)
-    until = play.registry.lifts["v1"].until
-    play.now_ns = 5_000_000_000
-    play.fold(Entry("boot", "", "control", {"boot": 2}, until - 100.0, play.now_ns, 2))
-    assert play.tell(Ticked(), after_s=99) == []
-    play.tell(Ticked(), after_s=1)
-    assert "v1" in play.registry.quarantines
+    playbook = lifted(3600.0)
+    until = playbook.registry.lifts["v1"].until
+    playbook.now_ns = 5_000_000_000
+    playbook.fold(Entry("boot", "", "control", {"boot": 2}, until - 100.0, playbook.now_ns, 2))
+    assert playbook.tell(Ticked(), after_s=99) == []
+    playbook.tell(Ticked(), after_s=1)
+    assert "v1" in playbook.registry.quarantines
 
 
 def test_a_boot_after_its_end_brings_it_back_at_once() -> None:
-    play = lifted()
-    until = play.registry.lifts["v1"].until
-    play.now_ns = 7
-    play.fold(Entry("boot", "", "control", {"boot": 2}, until + 100.0, 7, 2))
-    assert refused(play, DeployAsked("v1", URL, "eve")) == "version_quarantined"
-    play.tell(Ticked())
-    assert "v1" in play.registry.quarantines
+    playbook = lifted()
+    until = playbook.registry.lifts["v1"].until
+    playbook.now_ns = 7
+    playbook.fold(Entry("boot", "", "control", {"boot": 2}, until + 100.0, 7, 2))
+    assert refused(playbook, DeployAsked("v1", URL, "eve")) == "version_quarantined"
+    playbook.tell(Ticked())
+    assert "v1" in playbook.registry.quarantines
 
 
 @pytest.mark.parametrize(
@@ -120,18 +120,18 @@ def test_a_boot_after_its_end_brings_it_back_at_once() -> None:
     ],
 )
 def test_a_person_decides_anew(event: Event, back: bool) -> None:
-    play = lifted()
-    play.tell(event)
-    play.tell(Ticked(), after_s=61)
-    assert ("v1" in play.registry.quarantines) is back
+    playbook = lifted()
+    playbook.tell(event)
+    playbook.tell(Ticked(), after_s=61)
+    assert ("v1" in playbook.registry.quarantines) is back
 
 
 @pytest.mark.parametrize("expires_after_s", [None, 30.0])
 def test_an_override_lifts_the_mark_for_good_or_for_a_while(expires_after_s: float | None) -> None:
-    play = marked()
-    play.tell(DeployAsked("v1", URL, "tok", override=Override("carol", "I know", expires_after_s)))
-    lift: Any = play.registry.lifts.get("v1")
-    assert play.registry.quarantines == {}
+    playbook = marked()
+    playbook.tell(DeployAsked("v1", URL, "tok", override=Override("carol", "I know", expires_after_s)))
+    lift: Any = playbook.registry.lifts.get("v1")
+    assert playbook.registry.quarantines == {}
     assert (lift and (lift.actor, lift.reason)) == (expires_after_s and ("carol", "I know"))
-    play.tell(Ticked(), after_s=31)
-    assert ("v1" in play.registry.quarantines) is (expires_after_s is not None)
+    playbook.tell(Ticked(), after_s=31)
+    assert ("v1" in playbook.registry.quarantines) is (expires_after_s is not None)

@@ -17,33 +17,33 @@ from router.rollout.model.events import (
 from router.rollout.versions import registry_updates as er
 from router.rollout.versions.model_uri import ModelUri
 from router.rollout.versions.registry_updates import PendingUpdate, PendingUpdates
-from tests.rollout.playbook import Play
+from tests.rollout.playbook import Playbook
 
 FRAUD_1, FRAUD_2 = Origin(None, "models:/fraud/1"), Origin(None, "models:/fraud/2")
 
 
-def play(active: Origin = FRAUD_2, standby: Origin = FRAUD_1) -> Play:
+def playbook(active: Origin = FRAUD_2, standby: Origin = FRAUD_1) -> Playbook:
     """v2 is active, v1 is the standby; both may come from MLflow."""
-    made = Play().seed("v2", "v1")
+    made = Playbook().seed("v2", "v1")
     made.tell(RegisterAsked("v2", (), "ann", active))
     made.tell(RegisterAsked("v1", (), "ann", standby))
     return made
 
 
-def folded(played: Play) -> PendingUpdates:
+def folded(played: Playbook) -> PendingUpdates:
     errands = PendingUpdates()
     for entry in played.entries:
         errands.apply(entry, played.registry.pedigrees)
     return errands
 
 
-def only(played: Play) -> PendingUpdate:
+def only(played: Playbook) -> PendingUpdate:
     (errand,) = folded(played).open.values()
     return errand
 
 
 def test_a_rollback_is_told_and_the_alias_goes_to_the_version_that_serves() -> None:
-    played = play()
+    played = playbook()
     played.tell(RollbackAsked("wrong scores", "ann"), after_s=5)
     errand = only(played)
     assert (errand.model, errand.serves, errand.version, errand.at) == (ModelUri("fraud", "2"), "1", "v2", 15.0)
@@ -55,7 +55,7 @@ def test_a_rollback_is_told_and_the_alias_goes_to_the_version_that_serves() -> N
 
 
 def test_an_unreachable_version_is_told_and_not_marked() -> None:
-    played = play()
+    played = playbook()
     played.probe("v1", times=3)
     played.verdict(away=True)
     assert dict(only(played).tags)["rollback.quarantined"] == "false"
@@ -71,7 +71,7 @@ def test_an_unreachable_version_is_told_and_not_marked() -> None:
     ],
 )
 def test_what_does_not_come_from_there(active: Origin, standby: Origin, serves: str | None) -> None:
-    played = play(active, standby)
+    played = playbook(active, standby)
     played.tell(RollbackAsked("bad", "ann"))
     found = folded(played).open.values()
     assert [errand.serves for errand in found] == ([] if serves is None else [None])
@@ -79,7 +79,7 @@ def test_what_does_not_come_from_there(active: Origin, standby: Origin, serves: 
 
 @pytest.mark.parametrize("kind", ["mlflow_told", "mlflow_given_up"])
 def test_it_ends_with_a_fact_of_its_own_and_no_other(kind: str) -> None:
-    played = play()
+    played = playbook()
     played.tell(RollbackAsked("bad", "ann"))
     errand = only(played)
     errands = folded(played)
@@ -100,14 +100,14 @@ def test_it_ends_with_a_fact_of_its_own_and_no_other(kind: str) -> None:
     ],
 )  # fmt: skip
 def test_marks_are_told_without_an_alias(events: list[Event], tags: dict[str, str]) -> None:
-    played = play()
+    played = playbook()
     for event in events:
         played.tell(event)
     assert (dict(only(played).tags), only(played).serves) == (tags, None)
 
 
 def test_a_mark_that_returns_is_told_with_its_own_time() -> None:
-    played = play()
+    played = playbook()
     played.tell(QuarantineAsked("v1", "ann", "bias"), after_s=5)
     played.tell(ReleaseAsked("v1", "ann", "look", 60.0), after_s=5)
     assert dict(only(played).tags)["rollback.quarantined"] == "false"
@@ -116,14 +116,14 @@ def test_a_mark_that_returns_is_told_with_its_own_time() -> None:
 
 
 def test_what_is_released_before_the_rollback_was_told_still_moves_the_alias() -> None:
-    played = play()
+    played = playbook()
     played.tell(RollbackAsked("bad", "ann"))
     played.tell(ReleaseAsked("v2", "ann", "fine"), after_s=1)
     assert (dict(only(played).tags)["rollback.quarantined"], only(played).serves) == ("false", "1")
 
 
 def test_a_rollback_that_was_recovered_from_shared_memory_moves_the_alias_too() -> None:
-    played = play()
+    played = playbook()
     data = {"quarantine": {"v2": {"reason": "lost", "incident": None}}, "states": {"v1": "active", "v2": "draining"}}
     errands = PendingUpdates()
     errands.apply(fact("recovered", **data), played.registry.pedigrees)
@@ -132,7 +132,7 @@ def test_a_rollback_that_was_recovered_from_shared_memory_moves_the_alias_too() 
 
 def test_a_reason_is_bounded_and_so_is_their_number(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(er, "ERRANDS_MAX", 1)
-    played = play()
+    played = playbook()
     played.tell(QuarantineAsked("v1", "ann", "b" * 5000))
     assert len(dict(only(played).tags)["rollback.reason"]) == er.REASON_CHARS_MAX
     errands = folded(played)
