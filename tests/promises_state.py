@@ -120,7 +120,7 @@ STATE: Final = (
           "control/core/loop.py", "ControlLoop.confirm_left",
           "self.tasks.spawn(self.confirm(service_controller, change, late=True)"),
     Guard(9, "end_to_end/test_kills.py::test_no_generation_is_issued_twice_even_if_nothing_was_changed_before_the_kill",
-          "control/main.py", "Control._begin_boot",
+          "control/wiring.py", "_begin_boot",
           "numbers = await journal.append(*entries)"),
     Guard(9, "supervisor/test_supervisor.py::test_a_killed_worker_is_restarted_and_its_counts_are_closed",
           "supervisor/supervisor.py", "Supervisor._reap",

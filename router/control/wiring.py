@@ -1,9 +1,13 @@
-"""Which offices there are, and the routes through which people reach them: the composition root of control's offices."""
+"""What control is built from: the core over one journal, then the add-ons with their routes. No decision is made here.
+
+The control process and the tests build control by these functions alone.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from router.control.acceptance import routes as acceptance_routes
@@ -15,11 +19,18 @@ from router.control.alerts.addon import AlertsAddon
 from router.control.cases import routes as case_routes
 from router.control.cases.addon import CasesAddon
 from router.control.cases.operations import CaseOperations
+from router.control.core import doubts, recovery
+from router.control.core.doubts import DoubtAlarm
+from router.control.core.executor import CommandExecutor, ExecutorDeps
 from router.control.core.loop import ControlLoop
 from router.control.core.operations import Operations
+from router.control.core.probes import Probes
+from router.control.core.recovery import JournalState
+from router.control.core.service_controller import ServiceController, limits
+from router.control.core.workers import Workers
 from router.control.drills import routes as drill_routes
 from router.control.drills.addon import DrillsAddon
-from router.control.history import routes as histories
+from router.control.history import routes as history_routes
 from router.control.history.addon import HistoryAddon
 from router.control.history.advice_addon import AdviceAddon
 from router.control.history.report_addon import ReportAddon
@@ -27,84 +38,204 @@ from router.control.incidents import routes as incident_routes
 from router.control.incidents.addon import IncidentsAddon
 from router.control.incidents.context import IncidentContext
 from router.control.incidents.files import IncidentFiles
+from router.control.monitors.alarms import Alarms
 from router.control.notify import routes as notify_routes
 from router.control.notify.addon import NotifyAddon
 from router.control.proposals import links
 from router.control.proposals import routes as proposal_routes
 from router.control.proposals.addon import ProposalsAddon
-from router.control.quality import routes as input_routes
+from router.control.quality import routes as quality_routes
 from router.control.quality.addon import QualityAddon
 from router.control.quality.validators_addon import ValidatorsAddon
 from router.control.store.history import HistoryStore
+from router.control.store.journal import Journal
 from router.control.versions import routes as version_routes
 from router.control.versions.addon import VersionsAddon
 from router.control.versions.mlflow_addon import MlflowAddon
+from router.control.views.queries import Queries
+from router.errors import OperatorError, StartError
+from router.rollout.machine.machine import Machine
+from router.rollout.machine.registry import Registry
 from router.rollout.model.entry import Entry
 from router.runtime import clock
+from router.runtime.child_args import ControlArgs
 from router.runtime.failpoint import FailPoint
 from router.settings.settings import Settings
+from router.shm import layout as at
+from router.shm.sample_ring import SampleRing
+from router.shm.segment import Segment
+from router.shm.worker_stats import WorkerStats
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class CoreDeps:
+    """What the core is built from. `journal_state` is what the disk had at this start."""
+
+    args: ControlArgs
+    segment: Segment
+    settings: Settings
+    alarms: Alarms
+    fail_point: FailPoint
+    journal_state: JournalState
+    journal: Journal
+    probes: Callable[..., Probes] = Probes
+    """Tests replace it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Core:
+    """`entries`: every entry of the journal up to the boot counter of this start, oldest first."""
+
+    control_loop: ControlLoop
+    operations: Operations
+    queries: Queries
+    entries: list[Entry]
+
+
+def open_journal(journal_state: JournalState, alarms: Alarms, fail_point: FailPoint) -> Journal:
+    """Return the journal that goes on from `journal_state`, and raises the alarms about the disk."""
+    last_seq = journal_state.entries[-1].seq if journal_state.entries else 0
+    return Journal(
+        journal_state.database,
+        last_seq,
+        fail_point,
+        _alarm(alarms, "journal_unavailable", "the journal cannot be written: {}; automatic rollback goes on"),
+        _alarm(alarms, "journal_mark_unwritable", "{}; a start would not see that the journal's end is missing"),
+        DoubtAlarm(alarms).changed,
+    )
+
+
+def _alarm(alarms: Alarms, code: str, detail: str) -> Callable[[str | None], None]:
+    """Return what raises alarm `code` with the reason for an error, and clears it for None."""
+
+    def report(error: str | None) -> None:
+        if error is None:
+            alarms.down(code)
+        else:
+            alarms.up(code, detail.format(error))
+
+    return report
+
+
+async def build_core(deps: CoreDeps) -> Core:
+    """Return the core with every service reconciled; raise StartError if journal, memory and settings do not fit."""
+    args, segment, settings, past, journal = deps.args, deps.segment, deps.settings, deps.journal_state, deps.journal
+    worker_stats = WorkerStats(segment)
+    workers = Workers(worker_stats, args.wake_fds, args.acks_fd)
+    state_dir = Path(args.state_dir)
+    entries = [*past.entries, *await _begin_boot(segment, past, journal)]
+    registries = recovery.registries(settings, segment, entries, state_dir, warm=past.warm)
+    stored = recovery.stored(settings, segment) if past.warm else {}
+    if not past.warm and not args.resumes:
+        recovery.refuse_moved(settings, registries)
+    assumed = recovery.assumed_by_service(args.assume_active, settings, registries) if past.begun_from else {}
+    workers.listen()
+    control_loop = ControlLoop(settings, segment, worker_stats, workers, journal, deps.alarms, deps.probes)
+    await _add_services(deps, control_loop, registries, entries, assumed)
+    executors = {name: service_controller.executor for name, service_controller in control_loop.services.items()}
+    doubts.settle(journal, past.entries, executors, stored)
+    control_loop.differences = recovery.differences(settings, registries)
+    for line in control_loop.differences:
+        log.warning("%s", line)
+    return Core(control_loop, Operations(control_loop), Queries(control_loop, journal, args.settings_origin), entries)
+
+
+async def _begin_boot(segment: Segment, past: JournalState, journal: Journal) -> list[Entry]:
+    """Journal the boot counter before anything else: with it, no generation is ever issued twice."""
+    if past.warm:
+        return []
+    entries = recovery.boot_entries(past)
+    try:
+        numbers = await journal.append(*entries)
+    except OperatorError as error:
+        raise StartError(error.code, f"{error.detail}; a start needs a journal", recovery.EXIT_STATE) from None
+    segment.words[at.H_BOOT] = past.boot
+    return [replace(entry, seq=seq) for entry, seq in zip(entries, numbers, strict=True)]
+
+
+async def _add_services(
+    deps: CoreDeps,
+    control_loop: ControlLoop,
+    registries: dict[str, Registry],
+    entries: list[Entry],
+    assumed: dict[str, str],
+) -> None:
+    settings, warm = deps.settings, deps.journal_state.warm
+    ring = SampleRing(deps.segment)
+    executor_deps = ExecutorDeps(
+        deps.segment,
+        control_loop.worker_stats,
+        deps.journal,
+        control_loop.workers,
+        deps.alarms,
+        control_loop.broadcast,
+        deps.fail_point,
+        deps.journal_state.boot,
+        control_loop.entry_applied,
+    )
+    for index, (name, registry) in enumerate(registries.items()):
+        service = settings.services[name]
+        machine = Machine(registry, limits(settings, service))
+        executor = CommandExecutor(name, index, machine, executor_deps, control_loop.check(name))
+        await recovery.reconcile(executor, service, entries, warm=warm, assume=assumed.get(name))
+        service_controller = ServiceController(
+            executor, settings, control_loop.worker_stats, ring, deps.alarms, control_loop.switched
+        )
+        if warm:
+            service_controller.restore()
+        service_controller.watch(control_loop.probes)
+        control_loop.services[name] = service_controller
+        control_loop.confirm_left(service_controller)
 
 
 @dataclass(frozen=True, slots=True)
 class AddonDeps:
-    """What offices are built from. `entries`: every fact of the journal before this start, oldest first;
-    those of the start itself are told at the first tick."""
+    """What the add-ons are built from. The entries of this start itself come to them at the first tick."""
 
-    control_loop: ControlLoop
-    operations: Operations
+    core: Core
     settings: Settings
     state_dir: Path
-    entries: Sequence[Entry]
 
 
 def build_addons(deps: AddonDeps) -> tuple[tuple[Addon, ...], tuple[Operation, ...]]:
-    """Return the offices of this router and their routes."""
-    control_loop, settings, entries = deps.control_loop, deps.settings, deps.entries
-    history = HistoryStore(deps.state_dir, settings.history.keep_days, settings.history.file_bytes_max)
-    recorder = HistoryAddon(control_loop, history, clock.now_ns())
-    success = ReportAddon(control_loop, history, deps.entries, clock.now_ns())
-    advisor = AdviceAddon(control_loop, history, success, entries)
-    cabinet = IncidentFiles(deps.state_dir, settings.incidents.kept_max, FailPoint(settings.fail_point))
-    case_office = CasesAddon(control_loop, settings, deps.state_dir, entries)
-    around = IncidentContext(case_office.captured.failures, history)
-    incidents = IncidentsAddon(control_loop, settings, cabinet, entries, around)
-    archive = VersionsAddon(control_loop, deps.operations.models, incidents.understood)
+    """Return the add-ons of this router and the routes through which operators reach them."""
+    control_loop, operations, entries = deps.core.control_loop, deps.core.operations, deps.core.entries
+    settings, state_dir, alarms = deps.settings, deps.state_dir, control_loop.alarms
+    store = HistoryStore(state_dir, settings.history.keep_days, settings.history.file_bytes_max)
+    history = HistoryAddon(control_loop, store, clock.now_ns())
+    report = ReportAddon(control_loop, store, entries, clock.now_ns())
+    advice = AdviceAddon(control_loop, store, report, entries)
+    cases = CasesAddon(control_loop, settings, state_dir, entries)
+    files = IncidentFiles(state_dir, settings.incidents.kept_max, FailPoint(settings.fail_point))
+    context = IncidentContext(cases.captured.failures, store)
+    incidents = IncidentsAddon(control_loop, settings, files, entries, context)
+    versions = VersionsAddon(control_loop, operations.models, incidents.understood)
+    mlflow = MlflowAddon(control_loop, operations.models, settings, entries)
     alerts = AlertsAddon(control_loop, settings, entries)
-    approvals = ProposalsAddon(
-        control_loop, deps.operations, settings, links.opened(deps.state_dir, control_loop.alarms)
-    )
-    inputs = QualityAddon(control_loop, settings, entries)
+    proposals = ProposalsAddon(control_loop, operations, settings, links.opened(state_dir, alarms))
+    validators = ValidatorsAddon(control_loop)
+    quality = QualityAddon(control_loop, settings, entries)
     drills = DrillsAddon(control_loop, settings, entries)
-    acceptances = AcceptanceAddon(control_loop, entries)
-    channels = NotifyAddon(control_loop, settings, deps.state_dir, deps.entries)
-    channels.link_makers.append(approvals.links_in)
-    incidents.on_whole = channels.incident_whole
-    addons: list[Addon] = [
-        recorder,
-        success,
-        advisor,
-        archive,
-        MlflowAddon(control_loop, deps.operations.models, settings, entries),
-        alerts,
-        approvals,
-        ValidatorsAddon(control_loop),
-        inputs,
-        drills,
-        case_office,
-        incidents,
-        acceptances,
-        channels,
-    ]
-    operations = [
-        *histories.operations(recorder, success, advisor),
-        *version_routes.operations(archive),
+    acceptance = AcceptanceAddon(control_loop, entries)
+    notify = NotifyAddon(control_loop, settings, state_dir, entries)
+    notify.link_makers.append(proposals.links_in)
+    incidents.on_whole = notify.incident_whole
+    addons: tuple[Addon, ...] = (
+        history, report, advice, versions, mlflow, alerts, proposals, validators, quality, drills, cases, incidents,
+        acceptance, notify,
+    )  # fmt: skip
+    routes = (
+        *history_routes.operations(history, report, advice),
+        *version_routes.operations(versions),
         *alert_routes.operations(alerts),
-        *input_routes.operations(inputs),
-        *proposal_routes.operations(approvals),
+        *quality_routes.operations(quality),
+        *proposal_routes.operations(proposals),
         *drill_routes.operations(drills),
-        *case_routes.operations(CaseOperations(case_office)),
+        *case_routes.operations(CaseOperations(cases)),
         *incident_routes.operations(incidents),
-        *acceptance_routes.operations(acceptances),
-        *notify_routes.operations(channels),
-    ]
-    return tuple(addons), tuple(operations)
+        *acceptance_routes.operations(acceptance),
+        *notify_routes.operations(notify),
+    )
+    return addons, routes

@@ -4,34 +4,29 @@ from __future__ import annotations
 
 import asyncio
 import os
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from router.control.core import doubts, recovery
-from router.control.core.doubts import DoubtAlarm
-from router.control.core.executor import CommandExecutor, ExecutorDeps
+from router.control.core import recovery
 from router.control.core.loop import ControlLoop
 from router.control.core.operations import Operations
 from router.control.core.probes import Probes
-from router.control.core.service_controller import ServiceController, limits
-from router.control.core.workers import Workers
+from router.control.core.service_controller import ServiceController
 from router.control.monitors.alarms import Alarms
 from router.control.store.journal import Journal
 from router.control.views.queries import Queries
+from router.control.wiring import Core, CoreDeps, build_core, open_journal
 from router.errors import StartError
-from router.rollout.machine.machine import Machine
 from router.rollout.model.events import ProbeCompleted
 from router.rollout.outcome import Outcome
 from router.runtime import clock
+from router.runtime.child_args import ControlArgs
 from router.runtime.failpoint import FailPoint
 from router.settings.settings import Settings
 from router.shm import layout as at
 from router.shm import segment as segments
 from router.shm.route_cell import RouteCell
-from router.shm.sample_ring import SampleRing
 from router.shm.segment import Segment
-from router.shm.worker_stats import WorkerStats
 
 DEAD = 2**22 + 1
 """No process has this pid: pid_max is at most 2^22."""
@@ -115,6 +110,7 @@ class ControlHarness:
         self.segment = segment
         self.workers = workers
         self.folder = folder
+        self.core: Core
         self.journal: Journal
         self.control_loop: ControlLoop
         self.operations: Operations
@@ -123,56 +119,38 @@ class ControlHarness:
         self.now_ns = clock.now_ns()
 
     async def begin(self, journal_from: str | None = None, assume: str | None = None) -> ControlHarness:
-        segment, told = self.segment, self.settings
-        past = recovery.read_journal_state(self.folder, segment, journal_from)
-        worker_stats, alarms = WorkerStats(segment), Alarms()
-        crew = Workers(worker_stats, self.workers.wakes, self.workers.acks)
-        last_seq = past.entries[-1].seq if past.entries else 0
-        self.journal = Journal(past.database, last_seq, FailPoint(), on_doubt=DoubtAlarm(alarms).told)
+        """Build the core as the control process does, but for the probes."""
+        args = ControlArgs(
+            segment_fd=self.segment.fd,
+            settings_fd=-1,
+            updates_fd=-1,
+            admin_fd=-1,
+            wake_fds=self.workers.wakes,
+            acks_fd=self.workers.acks,
+            life_fd=-1,
+            state_dir=str(self.folder),
+            settings_origin="a test",
+            assume_active=assume,
+            journal_from=journal_from,
+        )
+        journal_state = recovery.read_journal_state(self.folder, self.segment, journal_from)
+        alarms, fail_point = Alarms(), FailPoint()
+        self.journal = open_journal(journal_state, alarms, fail_point)
+        self.workers.listen()
+        deps = CoreDeps(args, self.segment, self.settings, alarms, fail_point, journal_state, self.journal, FakeProbes)
         try:
-            entries = list(past.entries)
-            if not past.warm:
-                begun = recovery.boot_entries(past)
-                numbers = await self.journal.append(*begun)
-                segment.words[at.H_BOOT] = past.boot
-                entries += [replace(entry, seq=seq) for entry, seq in zip(begun, numbers, strict=True)]
-            found = recovery.registries(told, segment, entries, self.folder, warm=past.warm)
-            stored = recovery.stored(told, segment) if past.warm else {}
-            if not past.warm:
-                recovery.refuse_moved(told, found)
-            assumed = recovery.assumed_by_service(assume, told, found)
+            self.core = await build_core(deps)
         except StartError:
             await self.journal.close()
             raise
-        crew.listen()
-        self.workers.listen()
-        self.crew = crew
-        self.control_loop = ControlLoop(told, segment, worker_stats, crew, self.journal, alarms)
-        self.operations = Operations(self.control_loop)
-        self.queries = Queries(self.control_loop, self.journal, "a test")
-        await self.control_loop.probes.close()
-        self.control_loop.probes = FakeProbes(told, self.control_loop.tasks, lambda event: None)
-        broadcast, hand_on = self.control_loop.broadcast, self.control_loop.entry_applied
-        desk = ExecutorDeps(
-            segment, worker_stats, self.journal, crew, alarms, broadcast, FailPoint(), past.boot, hand_on
-        )
-        machine = Machine(found["svc"], limits(told, told.services["svc"]))
-        executor = CommandExecutor("svc", 0, machine, desk, self.control_loop.check("svc"))
-        await recovery.reconcile(executor, told.services["svc"], entries, warm=past.warm, assume=assumed.get("svc"))
-        self.service_controller = ServiceController(
-            executor, told, worker_stats, SampleRing(segment), alarms, self.control_loop.switched
-        )
-        if past.warm:
-            self.service_controller.restore()
-        self.control_loop.services["svc"] = self.service_controller
-        self.control_loop.confirm_left(self.service_controller)
-        doubts.settle(self.journal, past.entries, {"svc": executor}, stored)
-        self.control_loop.differences = recovery.differences(told, found)
+        self.control_loop, self.operations = self.core.control_loop, self.core.operations
+        self.queries = self.core.queries
+        self.service_controller = self.control_loop.services["svc"]
         return self
 
     async def end(self) -> None:
         """A clean end; the segment stays."""
-        self.crew.stop_listening()
+        self.control_loop.workers.stop_listening()
         for fd in self.workers.wakes:
             asyncio.get_running_loop().remove_reader(fd)
         await self.control_loop.probes.close()

@@ -60,6 +60,7 @@ PROMOTION: Final = [
     "control.core.loop ControlLoop.entry_applied",
     "control.core.service_controller ServiceController.watch",
     # The answer waits for the workers. The worker reads the word and the slots, claims by the new route, and acknowledges.
+    "control.core.loop ControlLoop.confirm",
     "control.core.workers Workers.confirm",
     "proxy.engine.local_service LocalService.refresh",
     "shm.slots Slots.read",

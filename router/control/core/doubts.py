@@ -25,8 +25,8 @@ class DoubtAlarm:
         self._alarms = alarms
         self._open: dict[str, list[Doubt]] = {}
 
-    def told(self, doubt: Doubt) -> None:
-        """Take in that a change is in doubt, or is not any more."""
+    def changed(self, doubt: Doubt) -> None:
+        """A change is in doubt, or (with an outcome) no longer."""
         known = [other for other in self._open.get(doubt.service, ()) if other is not doubt]
         self._open[doubt.service] = known = known if doubt.outcome is not None else [*known, doubt]
         if not known:

@@ -57,6 +57,7 @@ class ControlLoop:
         crew: Workers,
         journal: Journal,
         alarms: Alarms,
+        probes: Callable[[Settings, Tasks, Callable[[ev.ProbeCompleted], None]], Probes] = Probes,
     ) -> None:
         self.settings = settings
         self.segment = segment
@@ -66,7 +67,7 @@ class ControlLoop:
         self.certificates = CertificateMonitor(settings, alarms)
         self.broadcast = Broadcast()
         self.tasks = Tasks()
-        self.probes = Probes(settings, self.tasks, self._probed)
+        self.probes = probes(settings, self.tasks, self._probed)
         self.services = Services()
         self.addons: Sequence[Addon] = ()
         self.differences: list[str] = []

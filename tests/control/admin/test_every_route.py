@@ -66,9 +66,7 @@ def filled(path: str, version: str) -> str:
 async def running(control: ControlHarness, tmp_path: Any) -> AsyncIterator[RunningControl]:
     plain = {**control.settings.model_dump(), "alerts": {"tokens": [{"name": "am", "sha256": "0" * 64}]}}
     told = type(control.settings).model_validate(plain)
-    control.control_loop.addons, further = build_addons(
-        AddonDeps(control.control_loop, control.operations, told, tmp_path, ())
-    )
+    control.control_loop.addons, further = build_addons(AddonDeps(control.core, told, tmp_path))
     application = app.build(control.queries, control.operations, told, further)
     async with serving(application) as url, aiohttp.ClientSession() as session:
         yield RunningControl(application[app.OPERATIONS], url, session)

@@ -204,7 +204,7 @@ async def test_a_full_disk_is_no_doubt(control: ControlHarness) -> None:
     disk.free.set()
     with pytest.raises(JournalUnavailable, match="nothing was changed"):
         await asking
-    assert (control.journal.doubts, alarms(control)) == ([], [])
+    assert (control.journal.doubts, alarms(control)) == ([], ["journal_unavailable"])
 
 
 async def test_a_caller_that_is_cancelled_leaves_no_change(control: ControlHarness) -> None:

@@ -79,6 +79,7 @@ async def test_exactly_those_versions_are_watched_that_should_be_warm(
     control = await start()
     probes: Any = Watching()
     monkeypatch.setattr(control.control_loop, "probes", probes)
+    control.service_controller.reconfigure(control.settings)  # the probes of the harness watch the versions already
     control.service_controller.watch(probes)
     control.service_controller.watch(probes)
     assert probes.asked == [

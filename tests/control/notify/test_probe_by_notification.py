@@ -31,9 +31,7 @@ async def test_a_business_alert_asks_a_person_who_decides_by_the_link(tmp_path: 
         segment = new_segment()
         workers = FakeWorkers(segment)
         control = await ControlHarness(told, segment, workers, tmp_path).begin()
-        control.control_loop.addons, operations = build_addons(
-            AddonDeps(control.control_loop, control.operations, told, tmp_path, ())
-        )
+        control.control_loop.addons, operations = build_addons(AddonDeps(control.core, told, tmp_path))
         sock = socket.socket()
         sock.bind(("127.0.0.1", 0))
         url = f"http://127.0.0.1:{sock.getsockname()[1]}"
