@@ -11,7 +11,7 @@ from router.cli import options as opt
 from router.cli import output
 from router.cli.changes import done
 from router.cli.client import Client, Document, actor, segment
-from router.rollout.stats.figures import told
+from router.rollout.stats.figures import format_value
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -66,7 +66,9 @@ def _told(item: Document) -> list[str]:
     """Return one piece of evidence in lines."""
     trigger, alert, cost = (item.get(name) or {} for name in ("trigger", "alert", "impact"))
     figures = [
-        f"{name} {told(trigger, name)}" for name in ("value", "limit", "baseline") if trigger.get(name) is not None
+        f"{name} {format_value(trigger, name)}"
+        for name in ("value", "limit", "baseline")
+        if trigger.get(name) is not None
     ]
     figures += [f"samples {trigger['samples']:g}"] if trigger.get("samples") is not None else []
     shown = f" ({', '.join(figures)})" if figures else ""

@@ -10,7 +10,7 @@ import typer
 from router.cli import options as opt
 from router.cli import output
 from router.cli.client import Client, Document, segment
-from router.rollout.stats.figures import told
+from router.rollout.stats.figures import format_value
 from router.runtime import clock
 
 if TYPE_CHECKING:
@@ -209,7 +209,7 @@ def _asked(document: Document) -> str:
 def _trigger(trigger: Document) -> tuple[object, ...]:
     name = trigger["kind"] + (f" ({trigger['detail']})" if trigger.get("detail") else "")
     members = ("value", "limit", "baseline")
-    figures = (told(trigger, member) if trigger.get(member) is not None else "" for member in members)
+    figures = (format_value(trigger, member) if trigger.get(member) is not None else "" for member in members)
     return (
         name,
         trigger["state"],

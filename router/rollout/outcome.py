@@ -1,4 +1,6 @@
-"""How an attempt or an exchange ended, and whose fault it was (README, "Outcomes"). The numbers are offsets in shared memory."""
+"""How an attempt or an exchange ended, and which ends are faults (README, "Outcomes"). The numbers are offsets in shared
+memory.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +9,7 @@ from typing import Final
 
 
 class Outcome(IntEnum):
-    """The only endings there are; each attempt and each exchange has exactly one."""
+    """All possible ends; each attempt and each exchange has exactly one."""
 
     OK = 0
     CLIENT_ERROR = 1
@@ -32,7 +34,7 @@ class Outcome(IntEnum):
 OUTCOMES: Final = tuple(Outcome)
 
 FAULTS: Final = (Outcome.SERVER_ERROR, Outcome.CONNECT_FAILED, Outcome.TIMED_OUT, Outcome.TRUNCATED, Outcome.INVALID)
-"""Outcomes that the target caused. Nothing else may trigger a rollback."""
+"""Outcomes caused by the target. No other outcome may trigger a rollback."""
 
 
 def of_status(status: int) -> Outcome:

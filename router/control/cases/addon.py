@@ -79,7 +79,7 @@ class CasesAddon(Addon):
         for entry in entries:
             self._fold(entry)
         for service_controller in control_loop.services.values():
-            service_controller.machine.proof = self._promotion_check(service_controller)
+            service_controller.machine.promotion_check = self._promotion_check(service_controller)
 
     # -- the add-on
     def on_entry(self, entry: Entry) -> None:
@@ -89,7 +89,7 @@ class CasesAddon(Addon):
         if entry.service in self._checked:
             service_controller = self.control_loop.services[entry.service]
             # Until a changed suite has been read again, no candidate passes.
-            service_controller.machine.proof = self._promotion_check(service_controller)
+            service_controller.machine.promotion_check = self._promotion_check(service_controller)
         if entry.type == kinds.VERIFIED:
             self._check_candidate(self.control_loop.services[entry.service])
 
@@ -187,7 +187,7 @@ class CasesAddon(Addon):
             self.control_loop.alarms.down("cases_unavailable")
             self._summaries, self._loaded = found, changes
             for service_controller in self.control_loop.services.values():
-                service_controller.machine.proof = self._promotion_check(service_controller)
+                service_controller.machine.promotion_check = self._promotion_check(service_controller)
         finally:
             self._loading = False
 
@@ -252,7 +252,7 @@ class CasesAddon(Addon):
 
     def _check_candidate(self, service_controller: ServiceController) -> None:
         """Give the machine the known results, and start the check that is missing."""
-        service_controller.machine.proof = self._promotion_check(service_controller)
+        service_controller.machine.promotion_check = self._promotion_check(service_controller)
         candidate, check = service_controller.registry.candidate, self.checks.automatic(service_controller.name)
         if check is not None and check.state == "running":
             if candidate is None or check.version != candidate.version:

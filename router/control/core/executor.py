@@ -334,7 +334,7 @@ class CommandExecutor:
     def fill(self, command: FillSlot) -> None:
         """Write the content of a slot. The counters of a fresh tenant begin at zero."""
         if command.fresh:
-            self.machine.streaks.forget(command.slot)
+            self.machine.streaks.reset(command.slot)
             self.counters.begin(command.slot)
         content = SlotRecord(command.incarnation, command.version, command.endpoints)
         self.slots.write(command.slot, content)

@@ -15,7 +15,7 @@ from router.rollout.judge.rules import Rules
 from router.rollout.machine.registry import Registry
 from router.rollout.model.target import ROLES, Target
 from router.rollout.outcome import Outcome
-from router.rollout.stats.figures import spell
+from router.rollout.stats.figures import delta_between
 from router.rollout.stats.sample import Sample
 from router.shm import layout as at
 from router.shm.sample_ring import SampleRing
@@ -136,11 +136,11 @@ def evidence(
     rescued, seconds. Counted as its incident counts (figures.py) from the same moment, 20 s before where none is known.
     """
     active = registry.active
-    trail = judge.trail(active.slot) if active is not None and active.slot is not None else []
+    trail = judge.entries(active.slot) if active is not None and active.slot is not None else []
     if not trail:
         return None
     start_ns = beginning_ns(since_ns or now_ns - _UNKNOWN_SINCE_NS, trigger, trail, now_ns)
     earlier, later = reading(trail, start_ns - 1), reading(trail, now_ns)
-    cost = spell(earlier, later)
+    cost = delta_between(earlier, later)
     seconds = round((later[0] - earlier[0]) / SECOND_NS, 3)
     return {"requests": cost.requests, "errors": cost.errors, "rescued": cost.rescued, "seconds": seconds}

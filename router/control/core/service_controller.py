@@ -109,7 +109,7 @@ class ServiceController:
     def criteria(self, now_ns: int) -> tuple[Criterion, ...]:
         """Return what the active version has to show before it is accepted, and what it has shown; empty once it is."""
         active = self.registry.active
-        if active is None or active.accepted or self.registry.rehearsing or self._seen is None:
+        if active is None or active.accepted or self.registry.in_drill or self._seen is None:
             return ()
         return self.judge.criteria(self._seen, now_ns)
 
@@ -166,9 +166,9 @@ class ServiceController:
             unwell=self.unwell,
             external_results=tuple(result for source in self.sources for result in source(now_ns)),
             probation_since_ns=registry.probation_since_ns,
-            in_drill=registry.rehearsing,
+            in_drill=registry.in_drill,
             criteria=registry.criteria.known,
-            cases=self.machine.proof.shown(active) if active is not None else None,
+            cases=self.machine.promotion_check.shown(active) if active is not None else None,
         )
 
     def _reached(self, failing: TriggerResult, now_ns: int) -> VerdictReached:

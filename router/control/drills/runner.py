@@ -105,7 +105,7 @@ class DrillRunner:
         situation = Situation(
             active=active.version if active else None,
             accepted=active is not None and active.accepted,
-            gate=tuple(service_controller.machine.gate.to_standby(service_controller.shares(now_ns))),
+            gate=tuple(service_controller.machine.gate.swap_objections(service_controller.shares(now_ns))),
             frozen=f"frozen by {frozen['actor']}: {frozen['reason']}" if frozen else None,
             candidate=candidate.version if candidate and candidate.state is State.VERIFYING else None,
             draining=next((target.version for target in registry.holders() if target.bounded), None),
@@ -192,7 +192,7 @@ class DrillRunner:
             open=is_open,
             away=known is not None and is_open and bool(known["away"]),
             active=active.version if active else None,
-            held=self.service_controller.machine.drill_held,
+            held=self.service_controller.machine.drill_blocked_reason,
             worse=found,
         )
 
@@ -207,7 +207,7 @@ class DrillRunner:
             f"{result.name}: {result.reason}" for result in service_controller.verdict.results if result.state == "fail"
         ]
         target, streaks = service_controller.registry.active, service_controller.machine.streaks
-        if target is not None and target.slot is not None and streaks.known_bad(target.slot, target.endpoints):
+        if target is not None and target.slot is not None and streaks.all_failing(target.slot, target.endpoints):
             found.append(f"the last probes of {target.version} failed: {streaks.detail(target.slot)}")
         return [*found, service_controller.unwell] if service_controller.unwell else found
 
@@ -263,12 +263,12 @@ class DrillRunner:
         service_controller, registry = self.service_controller, self.service_controller.registry
         standby, active = registry.standby, registry.active
         if standby is None or standby.slot is None or active is None:
-            return [registry.way_back() or "there is no standby"], {}
+            return [registry.missing_standby() or "there is no standby"], {}
         probe = await self._services.probes.probe_now(
             service_controller.name, standby.slot, service_controller.machine.limits.gate_timeout_s
         )
         began_ns = clock.now_ns()
-        reasons = service_controller.machine.gate.to_standby(service_controller.shares(self._now_ns()))
+        reasons = service_controller.machine.gate.swap_objections(service_controller.shares(self._now_ns()))
         if not probe.ok:
             reasons.append(f"its fresh probe failed: {probe.detail}")
         gate_us = _us_since(began_ns)

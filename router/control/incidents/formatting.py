@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Any, Final
 
-from router.rollout.stats.figures import told
+from router.rollout.stats.figures import format_value
 from router.rollout.text import format_duration, format_micros, format_millis, format_seconds
 from router.runtime.printable import printable_lines
 
@@ -61,7 +61,7 @@ def signed(at_s: float) -> str:
 
 def trigger_value(trigger: dict[str, Any], member: str) -> str:
     """Return one number of a trigger in its unit: a share of requests, seconds, alerts, or faults in a row."""
-    return told(trigger, member)
+    return format_value(trigger, member)
 
 
 def errors(by_class: dict[str, int] | None) -> str:

@@ -78,7 +78,7 @@ def trail_of(
     if place is None:
         return ()
     slot, incarnation = place
-    found = service_controller.judge.trail(slot) or (
+    found = service_controller.judge.entries(slot) or (
         _from_memory(service_controller, slot, segment) if segment is not None else []
     )
     return found if found and found[-1].sample.incarnation == incarnation else ()
@@ -88,4 +88,4 @@ def _from_memory(service_controller: ServiceController, slot: int, segment: Segm
     """Read the ring of a slot: a judge that was started anew has no samples of a slot without a holder."""
     history = SlotHistory(service_controller.service.rules.stall_s)
     history.restore(dict(SampleRing(segment).load(service_controller.executor.index, slot)))
-    return list(history.trail())
+    return list(history.entries_since())

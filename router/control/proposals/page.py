@@ -14,7 +14,7 @@ from aiohttp import web
 
 from router.control.addon import Document
 from router.control.admin.refusals import escape, page
-from router.rollout.stats.figures import told
+from router.rollout.stats.figures import format_value
 
 _BUTTONS: Final = {
     ("approve", "rollback"): "Approve: roll back now",
@@ -51,7 +51,9 @@ def question(proposal: Document, verb: str) -> web.Response:
 def _evidence(item: Document) -> Iterable[tuple[str, object]]:
     trigger: Document = item.get("trigger") or {}
     known = [
-        f"{name} {told(trigger, name)}" for name in ("value", "limit", "baseline") if trigger.get(name) is not None
+        f"{name} {format_value(trigger, name)}"
+        for name in ("value", "limit", "baseline")
+        if trigger.get(name) is not None
     ]
     known += [f"samples {trigger['samples']}"] if trigger.get("samples") is not None else []
     yield f"evidence: {item['cause']}", (trigger.get("reason") or "") + (f" ({', '.join(known)})" if known else "")

@@ -61,7 +61,7 @@ class MlflowAddon(Addon):
             for entry in effective_entries(
                 own, service_controller.registry.generation
             ):  # not what was journalled and never stored
-                self._errands.apply(entry, service_controller.registry.pedigrees)
+                self._errands.apply(entry, service_controller.registry.provenances)
 
     def reconfigure(self, settings: Settings) -> None:
         """Ask and tell another server from now on, or none; what is not told yet waits for one."""
@@ -103,7 +103,7 @@ class MlflowAddon(Addon):
         if service_controller is None:
             return
         known = set(self._errands.open.values())
-        self._errands.apply(entry, service_controller.registry.pedigrees)
+        self._errands.apply(entry, service_controller.registry.provenances)
         if set(self._errands.open.values()) - known:
             self._due_ns = 0
             self._begin(clock.now_ns())
@@ -202,7 +202,7 @@ def _tags(errand: PendingUpdate) -> list[tuple[str, str]]:
 
 def _serving(registry: Registry) -> tuple[str, str | None] | None:
     """Return which version of which registered model is active."""
-    pedigree = registry.pedigrees.get(registry.active.version) if registry.active else None
+    pedigree = registry.provenances.get(registry.active.version) if registry.active else None
     uri = mu.numbered(pedigree.source if pedigree else None)
     return (uri.name, uri.number) if uri is not None else None
 

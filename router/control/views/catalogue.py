@@ -25,8 +25,8 @@ class Shelf:
     service: str
     targets: tuple[Target, ...]
     quarantines: dict[str, Document]
-    lifts: dict[str, TemporaryRelease]
-    pedigrees: dict[str, Provenance]
+    temporary_releases: dict[str, TemporaryRelease]
+    provenances: dict[str, Provenance]
     history: dict[str, list[Document]]
     tenures: list[Document]
     dropped: int
@@ -39,8 +39,8 @@ def snapshot(registry: Registry) -> Shelf:
         registry.service,
         tuple(registry.targets.values()),
         dict(registry.quarantines),
-        dict(registry.lifts),
-        dict(registry.pedigrees),
+        dict(registry.temporary_releases),
+        dict(registry.provenances),
         dict(registry.history),
         list(registry.tenures.kept),
         registry.tenures.dropped,
@@ -79,7 +79,7 @@ def live(kept: Shelf, limit: int) -> Document:
 
 
 def _version(kept: Shelf, target: Target) -> Document:
-    pedigree, lift = kept.pedigrees.get(target.version), kept.lifts.get(target.version)
+    pedigree, lift = kept.provenances.get(target.version), kept.temporary_releases.get(target.version)
     rolled_back = pedigree.rolled_back if pedigree else None
     return {
         "service": kept.service,

@@ -78,7 +78,7 @@ def _state(service_controller: ServiceController) -> str:
         return "no_active"
     if service_controller.machine.blocked_reason is not None:
         return "no_better_target"
-    if registry.rehearsing:
+    if registry.in_drill:
         return "drill"
     if any(target.bounded for target in registry.holders()):
         return "rolling_back"
@@ -128,7 +128,7 @@ def _target(
         "state": target.state.value,
         "ready": streaks.ready(slot, target.endpoints),
         "endpoints": probes.targets(service_controller.name, slot) or _unprobed(target),
-        "good_probes": streaks.shortest(slot, target.endpoints),
+        "good_probes": streaks.fewest_good(slot, target.endpoints),
         "good_probes_needed": service_controller.machine.limits.warmup_probes if target.state in CANDIDATES else None,
         "quarantined": mark["reason"] if mark else None,
         "in_flight": worker_stats.slot_in_flight(service_controller.executor.index, slot),
@@ -195,7 +195,7 @@ def _summary(service_controller: ServiceController, obstacles: list[str]) -> str
         return f"Service {service_controller.name} has no active version."
     failing = service_controller.verdict.failing
     if failing is not None:
-        goes = "the drill goes home" if service_controller.registry.rehearsing else "is being rolled back"
+        goes = "the drill goes home" if service_controller.registry.in_drill else "is being rolled back"
         act = f"but automation holds: {'; '.join(obstacles)}" if obstacles else f"and {goes}"
         return f"{active.version} fails ({failing.reason}), {act}."
     waiting = next(

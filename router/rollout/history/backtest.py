@@ -18,7 +18,7 @@ from router.rollout.history.row import Row
 from router.rollout.history.row_windows import RowWindows, WindowLimit
 from router.rollout.judge.baseline import Baseline
 from router.rollout.judge.context import TriggerContext
-from router.rollout.judge.error_rate import error_rate, limit_of, still_of
+from router.rollout.judge.error_rate import error_rate, limit_of, recent_limit
 from router.rollout.judge.hard_failure import errors
 from router.rollout.judge.latency import latency
 from router.rollout.judge.rules import Rules
@@ -141,7 +141,7 @@ class Trial:
         if baseline is not self._known or not self._thresholds[0]:
             self._known = baseline
             view = _bare(self.rules, baseline)
-            self._thresholds = limit_of(view), still_of(view)
+            self._thresholds = limit_of(view), recent_limit(view)
         limit, still = self._thresholds
         for pair in rule.windows:
             faults, requests = tape.faults(pair.long_s)

@@ -20,7 +20,7 @@ from dataclasses import replace
 from operator import sub
 from typing import Any, Final
 
-from router.rollout.stats.figures import share, spell, toll
+from router.rollout.stats.figures import delta_between, rollback_cost, share
 from router.rollout.stats.histogram import quantile
 from router.rollout.stats.window import SECOND_NS, WindowEntry, between, count_faults
 
@@ -174,10 +174,10 @@ def _last_fault_ns(trail: Sequence[WindowEntry], start_ns: int) -> int | None:
 
 
 def impact(left: SampleSnapshot | None, back: SampleSnapshot | None) -> dict[str, Any] | None:
-    """Return what it cost (figures.py, `toll`), from the failing version's look and that of the one gone back to; None if nothing
-    is known.
+    """Return what it cost (figures.py, `rollback_cost`), from the failing version's look and that of the one gone back to; None
+    if nothing is known.
     """
-    return None if left is None else toll(left["readings"], back and back["readings"])
+    return None if left is None else rollback_cost(left["readings"], back and back["readings"])
 
 
 def periods(frozen: SampleSnapshot | None, start_ns: int | None, decided_ns: int) -> dict[str, dict[str, Any] | None]:
@@ -204,7 +204,7 @@ def periods(frozen: SampleSnapshot | None, start_ns: int | None, decided_ns: int
 
 def _counted(period: dict[str, Any] | None, earlier: Sequence[int], later: Sequence[int]) -> dict[str, Any] | None:
     """Return `period` with the counts between two readings; without points, but with counts, times are unknown."""
-    seconds, done = (later[0] - earlier[0]) / SECOND_NS, spell(earlier, later)
+    seconds, done = (later[0] - earlier[0]) / SECOND_NS, delta_between(earlier, later)
     if period is None and (seconds <= 0 or not done.requests):
         return None
     length_s = seconds if seconds > 0 else (period or {})["seconds"]

@@ -1,1 +1,17 @@
-"""Samples in, verdict out."""
+"""Decides whether the active version fails, and when a promoted version is accepted. Samples and `now` in, `Verdict` out.
+
+judge         keeps the samples of each slot; `Judge.evaluate` runs the triggers and the acceptance criteria
+context       `TriggerContext`, the input of every trigger: samples since the promotion, rules, baseline
+verdict       `TriggerResult` of one trigger; `conclude` makes one `Verdict` of all results
+rules         settings of the triggers as plain values
+
+hard_failure  trigger: connections refused, nearly every request fails, or nothing is answered
+error_rate    trigger: the share of faults is above normal, with confidence
+latency       trigger: too many answers are later than the objective
+evidence      faults in a row, refused connections and waits since a response last began
+sustained     for how long a trigger has failed
+
+baseline      the normal fault share and latency of the service, from its last accepted version
+criteria      what a promoted version must show to be accepted
+probation     what the version has shown since its promotion
+"""

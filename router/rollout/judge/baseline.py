@@ -1,4 +1,4 @@
-"""What "normal" was for a service, and how sure we are: the faults and first-byte times of its last accepted version."""
+"""The normal fault share and first-byte times of a service, with bounds: those of its last accepted version."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from router.rollout.stats.sample import Histograms
 from router.rollout.stats.window import Window, WindowEntry, between, differences
 
 DAY_S: Final = 86_400.0
-"""How often an accepted version's baseline is estimated anew."""
+"""Period after which the baseline of an accepted version is estimated again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +32,7 @@ class Baseline:
     abandoned: tuple[int, ...] = (0,) * BUCKETS
 
     def late_share(self, limit_us: float, *, last_byte: bool = False) -> float | None:
-        """Return the share of answers later than `limit_us`; None if none were timed."""
+        """Return the share of answers later than `limit_us`; None without timed answers."""
         late, timed = lateness(self.duration if last_byte else self.first_byte, self.abandoned, limit_us)
         return late / timed if timed else None
 
@@ -64,15 +64,15 @@ class Baseline:
         )
 
 
-def estimate(requests: int, faults: float, sure: float, histograms: Histograms | None = None) -> Baseline:
-    """Return the baseline of `faults` in `requests` (1 or more), its bounds each with confidence `sure`."""
+def estimate(requests: int, faults: float, confidence: float, histograms: Histograms | None = None) -> Baseline:
+    """Return the baseline of `faults` in `requests` (1 or more), its bounds each with confidence `confidence`."""
     faults = min(faults, float(requests))
     return Baseline(
         requests,
         faults,
         faults / requests,
-        bounds.lower_bound(faults, requests, sure),
-        bounds.upper_bound(faults, requests, sure),
+        bounds.lower_bound(faults, requests, confidence),
+        bounds.upper_bound(faults, requests, confidence),
         *(histograms or ()),
     )
 
@@ -80,17 +80,17 @@ def estimate(requests: int, faults: float, sure: float, histograms: Histograms |
 def lateness(answered: Sequence[int], abandoned: Sequence[int], limit_us: float) -> tuple[float, float]:
     """Return (answers later than the limit, answers that were timed).
 
-    A wait that ended without an answer counts if it was longer than the limit: it was late whatever had come. A shorter one
-    says nothing, and a failure is never a fast answer.
+    A wait that ended without an answer counts as late if it was longer than the limit. A shorter one is not counted: a failure is
+    never a fast answer.
     """
-    given_up = above(abandoned, limit_us)
-    return above(answered, limit_us) + given_up, sum(answered) + given_up
+    abandoned_late = above(abandoned, limit_us)
+    return above(answered, limit_us) + abandoned_late, sum(answered) + abandoned_late
 
 
 class BaselineAccumulator:
-    """What one version did from its promotion, or from the last estimate, on; stalled stretches left out.
+    """Counts of one version since its promotion, or since the last estimate; stalled periods are left out.
 
-    First bytes count from `timed_from_ns` on, so that a warm-up does not pass for normal.
+    First-byte times count from `timed_from_ns` on, so that the warm-up is not part of the baseline.
     """
 
     def __init__(self, timed_from_ns: int) -> None:
@@ -102,11 +102,11 @@ class BaselineAccumulator:
 
     @property
     def since_ns(self) -> int | None:
-        """When it began to count; None before the first sample."""
+        """Start of counting (monotonic nanoseconds); None before the first sample."""
         return self._first.at_ns if self._first else None
 
     def add(self, entry: WindowEntry) -> None:
-        """Take the next sample of the version in."""
+        """Add the next sample of the version."""
         self._first = self._first or entry
         self._last = entry
         if entry.histograms is not None and entry.at_ns >= self._timed_from_ns:
@@ -114,18 +114,18 @@ class BaselineAccumulator:
             self._last_full = entry
 
     def window(self) -> Window | None:
-        """Return everything counted so far; None before the first sample."""
+        """Return all counts since the start; None before the first sample."""
         return between(self._first, self._last) if self._first and self._last else None
 
     def histograms(self) -> Histograms | None:
-        """Return everything timed so far; None before the first sample with histograms."""
+        """Return all histograms since the start; None before the first sample with histograms."""
         first, last = self._first_full, self._last_full
         if first is None or last is None or first.histograms is None or last.histograms is None:
             return None
         return differences(last.histograms, first.histograms)
 
     def restart(self) -> None:
-        """Count from the last sample on."""
+        """Start again at the last sample."""
         self._first, self._first_full = self._last, self._last_full
 
 

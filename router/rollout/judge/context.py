@@ -1,4 +1,4 @@
-"""What every trigger sees at one tick. A trigger is a function of a view; it keeps nothing and reads no clock."""
+"""The input of every trigger at one tick. A trigger is a function of a `TriggerContext`; it keeps no state and reads no clock."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from router.rollout.stats.window import SECOND_NS, SlotHistory, Window
 
 @dataclass(frozen=True, slots=True)
 class TriggerContext:
-    """The active version at `now_ns` (monotonic), seen from its promotion on: nothing that happened to it before, as
-    candidate or by rescues as standby, is in its windows.
+    """The active version at `now_ns` (monotonic) since its promotion. Requests that it served before, as candidate or as standby,
+    are not in its windows.
 
-    `baseline` is None unless it rests on enough requests. `paused` says why error_rate and latency may not decide now:
-    the router is unwell or its own loop stalled. `probes_unreachable_since_ns`: since when control's own probes reach no
-    endpoint; None while they reach one.
+    `baseline` is None unless it rests on enough requests. `paused`: why error_rate and latency may not decide now (the
+    router's own numbers are unreliable, or its loop stalled); None if they may. `probes_unreachable_since_ns`: since when
+    control's probes reach no endpoint; None while they reach one.
     """
 
     now_ns: int

@@ -1,19 +1,19 @@
-"""What a promoted version has to show before it is accepted, and becomes what is normal for its service.
+"""The acceptance criteria of a promoted version. An accepted version becomes the baseline of its service.
 
-A criterion is met, not met, unknown (there are too few numbers yet) or not configured. A version is accepted once none is
-unmet or unknown; one that never meets them stays on probation and says why. It is not rolled back for that: that is what
-triggers are for. Shares are those that were observed since a trigger last failed, without confidence: after `requests_min`
-requests they are what clients have seen.
+A criterion is met, not met, unknown (too few samples) or not configured. A version is accepted when no criterion is unmet or
+unknown. Until then it stays on probation, and status shows the unmet criteria. Unmet criteria never roll back; triggers do.
+Shares are those observed since a trigger last failed, without confidence: after `requests_min` requests they are what clients
+have seen.
 
-Metrics that have a limit, from the settings or added by a rollback (the stricter one counts):
+Metrics with a limit, from the settings or added by a rollback (the stricter limit counts):
 
     metric              is
     fault_share         faults ÷ requests
-    invalid_share       answers that a validator refused ÷ requests
+    invalid_share       answers that a validator rejected ÷ requests
     late_share          first bytes (or whole answers, rules.latency.slo_on) later than slo_ms ÷ answers
     first_byte_p99_ms   p99 of the first-byte times
     longest_wait_s      the longest wait for a first byte in the last `after_s`
-    quality_alerts      alerts about its quality that stand now
+    quality_alerts      alerts about its quality that are firing
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from router.rollout.stats.histogram import quantile
 METRICS: Final = ("fault_share", "invalid_share", "late_share", "first_byte_p99_ms", "longest_wait_s", "quality_alerts")
 SHARES: Final = frozenset({"fault_share", "invalid_share", "late_share"})
 TIMED_MIN: Final = 100
-"""With fewer timed answers a p99 is their maximum."""
+"""With fewer timed answers the p99 is their maximum."""
 CONFIDENCE: Final = 0.95
 
 State = Literal["met", "not_met", "unknown", "not_configured"]
@@ -38,21 +38,21 @@ State = Literal["met", "not_met", "unknown", "not_configured"]
 
 @dataclass(frozen=True, slots=True)
 class Acceptance:
-    """The settings. A limit that is None is not asked for; `fault_factor_max` is against the baseline's upper bound."""
+    """The settings. A limit of None is no criterion; `fault_factor_max` is relative to the baseline's upper bound."""
 
     __pydantic_config__: ClassVar[dict[str, Any]] = {"extra": "forbid"}
     after_s: float = 600.0
     requests_min: int = 500
     fault_share_max: float | None = None
     fault_factor_max: float | None = None
-    """Met unless faults are surely (95 %) more than so many times the baseline's; not asked without a baseline."""
+    """Met unless faults are, with 95 % confidence, above this many times the baseline's; no criterion without a baseline."""
     late_share_max: float | None = None
     first_byte_p99_ms_max: float | None = None
     longest_wait_s_max: float | None = None
     invalid_share_max: float | None = None
     quality_alerts_max: float | None = 0.0
     cases: Literal["required", "off"] = "off"
-    """Whether the last check of the captured cases against this deployment of the version has to have passed."""
+    """Whether the last check of the captured cases against this deployment of the version must have passed."""
     learn: bool = True
     """Whether the trigger of an automatic rollback adds its metric and limit for the next versions."""
 
@@ -67,7 +67,9 @@ NOT_LATE: Final = "rules.latency.slo_ms is not set, so nobody knows what late is
 
 @dataclass(frozen=True, slots=True)
 class Observed:
-    """What a version has shown since a trigger last failed. `cases`: (passed, detail) of its last check, None without one."""
+    """What was observed of a version since a trigger last failed. `cases`: (passed, detail) of its last check, None without
+    one.
+    """
 
     requests: int = 0
     clean_s: float = 0.0
@@ -83,7 +85,7 @@ class Observed:
 
 @dataclass(frozen=True, slots=True)
 class Criterion:
-    """One criterion with its numbers. `origin`: `settings`, the incident that added it, or who set it."""
+    """One criterion with its numbers. `origin`: `settings`, the incident that added it, or the actor that set it."""
 
     name: str
     state: State
@@ -95,7 +97,7 @@ class Criterion:
 
     @property
     def passes(self) -> bool:
-        """Whether it does not stand against acceptance."""
+        """Whether the criterion allows acceptance."""
         return self.state in ("met", "not_configured")
 
     def as_dict(self) -> dict[str, Any]:
@@ -104,32 +106,32 @@ class Criterion:
 
 
 def criteria(
-    shown: Observed,
-    asked: Acceptance,
+    observed: Observed,
+    settings: Acceptance,
     added: Mapping[str, Mapping[str, Any]],
     latency: LatencyRule,
     baseline: Baseline | None,
 ) -> tuple[Criterion, ...]:
     """Return every criterion; `added` are those of the registry, {metric: {limit, origin}}."""
     found = [
-        _at_least("requests", float(shown.requests), float(max(asked.requests_min, 1)), shown.requests),
-        _at_least("seconds", round(shown.clean_s, 1), asked.after_s, shown.requests),
+        _at_least("requests", float(observed.requests), float(max(settings.requests_min, 1)), observed.requests),
+        _at_least("seconds", round(observed.clean_s, 1), settings.after_s, observed.requests),
     ]
-    for metric, (limit, origin) in strictest(asked, added).items():
+    for metric, (limit, origin) in strictest(settings, added).items():
         if metric == "late_share" and latency.slo_ms is None:
             found.append(Criterion(metric, "not_configured", None, limit, reason=NOT_LATE, origin=origin))
             continue
-        value, samples = _measured(metric, shown, latency)
+        value, samples = _measured(metric, observed, latency)
         found.append(_at_most(metric, value, limit, samples, origin))
-    if asked.fault_factor_max is not None:
-        found.append(_against_baseline(shown, asked.fault_factor_max, baseline))
-    found.append(_cases(shown, asked))
+    if settings.fault_factor_max is not None:
+        found.append(_against_baseline(observed, settings.fault_factor_max, baseline))
+    found.append(_cases(observed, settings))
     return tuple(found)
 
 
-def strictest(asked: Acceptance, added: Mapping[str, Mapping[str, Any]]) -> dict[str, tuple[float, str]]:
+def strictest(settings: Acceptance, added: Mapping[str, Mapping[str, Any]]) -> dict[str, tuple[float, str]]:
     """Return {metric: (limit, origin)} of settings and registry together; of two limits the lower one."""
-    found = {metric: (limit, "settings") for metric, limit in asked.limits().items()}
+    found = {metric: (limit, "settings") for metric, limit in settings.limits().items()}
     for metric, criterion in added.items():
         limit = float(criterion["limit"])
         if metric in METRICS and (metric not in found or limit < found[metric][0]):
@@ -138,9 +140,9 @@ def strictest(asked: Acceptance, added: Mapping[str, Mapping[str, Any]]) -> dict
 
 
 def learned(trigger: Mapping[str, Any], rate_floor: float, slo_share: float) -> tuple[str, float] | None:
-    """Return the (metric, limit) that a trigger's rollback teaches; None if its trigger has none.
+    """Return the (metric, limit) that a rollback by `trigger` adds; None if the trigger has no metric.
 
-    What broke outright is held to the rate at which errors begin to matter (`rate_floor`), for a limit of 90 % says nothing.
+    A hard failure adds `rate_floor` as the limit of faults: its own limit, 90 %, would be useless.
     """
     kind, detail, limit = trigger.get("kind"), trigger.get("detail"), trigger.get("limit")
     match kind:
@@ -158,55 +160,55 @@ def learned(trigger: Mapping[str, Any], rate_floor: float, slo_share: float) -> 
             return None
 
 
-def _measured(metric: str, shown: Observed, latency: LatencyRule) -> tuple[float | None, int]:
-    """Return (value, what it rests on); None if it cannot be said."""
+def _measured(metric: str, observed: Observed, latency: LatencyRule) -> tuple[float | None, int]:
+    """Return (value, number of samples); the value is None with too few samples."""
     match metric:
         case "fault_share":
-            return (shown.faults / shown.requests if shown.requests else None), shown.requests
+            return (observed.faults / observed.requests if observed.requests else None), observed.requests
         case "invalid_share":
-            return (shown.invalid / shown.requests if shown.requests else None), shown.requests
+            return (observed.invalid / observed.requests if observed.requests else None), observed.requests
         case "late_share":
             assert latency.slo_ms is not None
-            answered = shown.duration if latency.slo_on == "last_byte" else shown.first_byte
-            late, timed = lateness(answered, shown.abandoned, latency.slo_ms * 1000)
+            answered = observed.duration if latency.slo_on == "last_byte" else observed.first_byte
+            late, timed = lateness(answered, observed.abandoned, latency.slo_ms * 1000)
             return (late / timed if timed else None), round(timed)
         case "first_byte_p99_ms":
-            answers = sum(shown.first_byte)
-            micros = quantile(shown.first_byte, 0.99) if answers >= TIMED_MIN else None
+            answers = sum(observed.first_byte)
+            micros = quantile(observed.first_byte, 0.99) if answers >= TIMED_MIN else None
             return (None if micros is None else round(micros / 1000, 3)), answers
         case "longest_wait_s":
-            return round(shown.longest_wait_s, 1), shown.requests
+            return round(observed.longest_wait_s, 1), observed.requests
         case _:
-            return float(shown.quality_alerts), shown.requests
+            return float(observed.quality_alerts), observed.requests
 
 
-def _at_least(name: str, value: float, needed: float, samples: int) -> Criterion:
-    state: State = "met" if value >= needed else "not_met"
-    return Criterion(name, state, value, needed, samples, f"{value:g} of {needed:g}")
+def _at_least(name: str, value: float, minimum: float, samples: int) -> Criterion:
+    state: State = "met" if value >= minimum else "not_met"
+    return Criterion(name, state, value, minimum, samples, f"{value:g} of {minimum:g}")
 
 
 def _at_most(metric: str, value: float | None, limit: float, samples: int, origin: str) -> Criterion:
     if value is None:
         return Criterion(metric, "unknown", None, limit, samples, "too few answers to say", origin)
     state: State = "met" if value <= limit else "not_met"
-    told = f"{value:.2%}, limit {limit:.2%}" if metric in SHARES else f"{value:g}, limit {limit:g}"
-    return Criterion(metric, state, value, limit, samples, told, origin)
+    text = f"{value:.2%}, limit {limit:.2%}" if metric in SHARES else f"{value:g}, limit {limit:g}"
+    return Criterion(metric, state, value, limit, samples, text, origin)
 
 
-def _against_baseline(shown: Observed, factor: float, baseline: Baseline | None) -> Criterion:
+def _against_baseline(observed: Observed, factor: float, baseline: Baseline | None) -> Criterion:
     if baseline is None:
         return Criterion("fault_factor", "not_configured", reason="there is no baseline yet")
-    limit, share = min(1.0, factor * baseline.upper), shown.faults / max(shown.requests, 1)
-    surely = is_above(shown.faults, shown.requests, limit, CONFIDENCE)
-    told = f"{share:.2%} of {shown.requests} requests, {factor:g} × the baseline is {limit:.2%}"
+    limit, share = min(1.0, factor * baseline.upper), observed.faults / max(observed.requests, 1)
+    surely = is_above(observed.faults, observed.requests, limit, CONFIDENCE)
+    text = f"{share:.2%} of {observed.requests} requests, {factor:g} × the baseline is {limit:.2%}"
     state: State = "not_met" if surely else "met"
-    return Criterion("fault_factor", state, share, limit, shown.requests, told)
+    return Criterion("fault_factor", state, share, limit, observed.requests, text)
 
 
-def _cases(shown: Observed, asked: Acceptance) -> Criterion:
-    if asked.cases == "off":
+def _cases(observed: Observed, settings: Acceptance) -> Criterion:
+    if settings.cases == "off":
         return Criterion("cases", "not_configured", reason="acceptance.cases is off")
-    if shown.cases is None:
+    if observed.cases is None:
         return Criterion("cases", "unknown", reason="its cases were not checked yet")
-    passed, detail = shown.cases
+    passed, detail = observed.cases
     return Criterion("cases", "met" if passed else "not_met", reason=detail)

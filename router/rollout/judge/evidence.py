@@ -1,8 +1,8 @@
-"""What has happened since the active version last began a response: faults in a row, refused connections, waits.
+"""Events since the active version last began a response: faults in a row, refused connections, waits.
 
-Fed with one entry after another, from the promotion on; whatever was counted before (a rescue while it was standby, a
-probe) is no evidence. A response that begins ends all three runs: within one sample of 100 ms the order of events is not
-known, and the benefit of the doubt is the target's.
+The entries since the promotion are added one by one. What was counted before (rescued requests while it was standby, probes) is
+no evidence. A response that begins ends all three runs: within one sample of 100 ms the order of events is unknown, and the
+order that is better for the target is assumed.
 """
 
 from __future__ import annotations
@@ -14,21 +14,21 @@ from router.rollout.outcome import Outcome
 from router.rollout.stats.window import SECOND_NS, WindowEntry
 
 QUIET_NS: Final = 60 * SECOND_NS
-"""A stretch of waits in which nobody waited for so long is two stretches."""
+"""A gap of this length without a waiting request ends the run of waits; the next wait starts a new one."""
 FRESH_NS: Final = 10 * SECOND_NS
-"""Evidence whose last event is older than this says nothing about now."""
+"""Evidence whose last event is older than this is ignored."""
 
 
 @dataclass(slots=True)
 class Run:
-    """Events of one kind with nothing begun in between; times are those of the samples that showed them."""
+    """Events of one kind without a begun response between them; times are those of the samples."""
 
     count: int = 0
     first_ns: int = 0
     last_ns: int = 0
 
     def add(self, count: int, at_ns: int) -> None:
-        """Note `count` further events at `at_ns`."""
+        """Add `count` events at `at_ns`."""
         if count <= 0:
             return
         if self.count == 0:
@@ -37,7 +37,7 @@ class Run:
         self.last_ns = at_ns
 
     def clear(self) -> None:
-        """Forget everything."""
+        """Reset to no events."""
         self.count = self.first_ns = self.last_ns = 0
 
     @property
@@ -46,14 +46,14 @@ class Run:
         return (self.last_ns - self.first_ns) / SECOND_NS
 
     def is_fresh(self, now_ns: int) -> bool:
-        """Whether the last event is recent enough to speak of now."""
+        """Whether the last event is at most FRESH_NS old."""
         return self.count > 0 and now_ns - self.last_ns <= FRESH_NS
 
 
 @dataclass(slots=True)
 class Waits:
-    """A stretch in which requests waited and nothing began. `ended_long`: waits of hang_wait_min_s or longer that ended
-    without a first byte; `waiting_long`: those that go on. `stalled_ns`: how much of the stretch we ourselves slept.
+    """A run of waits during which no response began. `ended_long`: waits of hang_wait_min_s or longer that ended without a first
+    byte; `waiting_long`: such waits that go on. `stalled_ns`: time of the run during which this router stalled.
     """
 
     since_ns: int = 0
@@ -64,20 +64,20 @@ class Waits:
 
     @property
     def long(self) -> int:
-        """Waits that were long enough to count."""
+        """Number of waits of hang_wait_min_s or longer."""
         return self.ended_long + self.waiting_long
 
     def lasted_s(self, *, with_stalls: bool) -> float:
-        """Seconds from the first wait to the last moment at which one was seen."""
+        """Seconds from the first wait to the last sample with a wait."""
         lasted_ns = self.until_ns - self.since_ns - (0 if with_stalls else self.stalled_ns)
         return max(lasted_ns, 0) / SECOND_NS
 
     def is_fresh(self, now_ns: int) -> bool:
-        """Whether somebody waited recently enough to speak of now."""
+        """Whether the last wait is at most FRESH_NS old."""
         return self.since_ns > 0 and now_ns - self.until_ns <= FRESH_NS
 
     def clear(self) -> None:
-        """Forget everything."""
+        """Reset to no events."""
         self.since_ns = self.until_ns = self.stalled_ns = self.ended_long = self.waiting_long = 0
 
 
@@ -86,7 +86,7 @@ class Evidence:
 
     def __init__(self, timeouts_are_long: bool = True) -> None:
         self.timeouts_are_long = timeouts_are_long
-        """Whether a wait that timed out has surely been as long as hang_wait_min_s."""
+        """Whether a wait that timed out lasted at least hang_wait_min_s."""
         self.faults = Run()
         self.refusals = Run()
         self.waits = Waits()
@@ -94,7 +94,7 @@ class Evidence:
         self._last: WindowEntry | None = None
 
     def add(self, entry: WindowEntry) -> None:
-        """Take the next entry in; the first one is only the start."""
+        """Add the next entry; the first entry only sets the start."""
         last, self._last = self._last, entry
         if last is None:
             self._start_ns = entry.at_ns
@@ -109,13 +109,13 @@ class Evidence:
         self._add_waits(entry, last)
 
     def _add_faults(self, entry: WindowEntry, last: WindowEntry) -> None:
-        """Count what failed before it began. In a stretch that we slept through, timeouts and broken connections may be our
-        own doing: only what the target itself answered counts.
+        """Count faults before the response began. In a stalled period timeouts and broken connections may be caused by this
+        router: then only error responses of the target count.
         """
         unbegun = entry.sample.faults_unbegun - last.sample.faults_unbegun
         answered = _grown(entry, last, Outcome.SERVER_ERROR)
         self.faults.add(min(answered, unbegun) if entry.stalled else unbegun, entry.at_ns)
-        if answered:  # whoever answers is not unreachable
+        if answered:  # a target that responds is reachable
             self.refusals.clear()
         elif not entry.stalled:
             self.refusals.add(_grown(entry, last, Outcome.CONNECT_FAILED), entry.at_ns)
@@ -133,7 +133,7 @@ class Evidence:
         if not sample.waiting and not ended:
             return
         if not waits.since_ns:
-            # Who waits since before the last response began, or before the promotion, has seen no hang until then.
+            # A wait that started before the last response began, or before the promotion, is no evidence for the time before.
             last_begun_ns = (sample.last_begun_ns or at_ns) if begun else sample.last_begun_ns
             waits.since_ns = max(sample.oldest_waiting_ns or last.at_ns, last_begun_ns, self._start_ns)
         if entry.stalled:

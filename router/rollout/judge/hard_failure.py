@@ -1,7 +1,7 @@
-"""The version does not work at all: it refuses connections, fails nearly everything, or hangs (README, "Triggers").
+"""Trigger: the version does not work at all. It refuses connections, fails nearly every request, or hangs (README, "Triggers").
 
-These act at the first tick that shows them, and they act while our own loop is unwell, too; but then waits and refused
-connections, which may be our own doing, count only if control's own probes see the same.
+These results act at the first tick that shows them, also while this router's own loop stalls. During a stall, waits and refused
+connections may be caused by the router itself: they then count only if control's probes fail too.
 """
 
 from __future__ import annotations
@@ -13,41 +13,41 @@ from router.rollout.judge.context import TriggerContext
 from router.rollout.judge.evidence import Run
 from router.rollout.judge.rules import HardFailureRule
 from router.rollout.judge.verdict import Detail, State, TriggerResult
-from router.rollout.stats.figures import among
+from router.rollout.stats.figures import fault_count_text
 from router.rollout.stats.window import SECOND_NS, Window
 
 REFUSALS_MIN: Final = 3
-"""Refused connections that speak for themselves. With one witness more, control's probes, a single one will do."""
+"""Refused connections that suffice alone. If control's probes fail too, one refused connection suffices."""
 HANG_FACTOR: Final = 3.0
-"""hang_after_s is so many times the p99 of first-byte times."""
+"""hang_after_s is this many times the p99 of first-byte times."""
 
 
-def unreachable(view: TriggerContext) -> TriggerResult:
-    """No endpoint accepts connections: seen by live traffic for unreachable_after_s, or by probes alone for longer."""
-    rule, refusals = view.rules.hard_failure, view.evidence.refusals
-    probes_s = view.probes_unreachable_s
-    if probes_s is not None and _begun_since(view, view.now_ns - int(probes_s * SECOND_NS)):
-        probes_s = None  # traffic gets through: the probe is wrong
+def unreachable(context: TriggerContext) -> TriggerResult:
+    """No endpoint accepts connections: for unreachable_after_s according to live traffic, or longer according to probes alone."""
+    rule, refusals = context.rules.hard_failure, context.evidence.refusals
+    probes_s = context.probes_unreachable_s
+    if probes_s is not None and _response_begun_since(context, context.now_ns - int(probes_s * SECOND_NS)):
+        probes_s = None  # responses begin: the probe is wrong
     by_probes = _result(rule, "unreachable", "pass", "", value=probes_s, limit=rule.unreachable_by_probes_after_s)
     if probes_s is not None and probes_s >= rule.unreachable_by_probes_after_s:
         reason = (
             f"probes have reached no endpoint for {probes_s:.1f} s (limit {rule.unreachable_by_probes_after_s:g} s)"
         )
-        since_ns = view.probes_unreachable_since_ns
+        since_ns = context.probes_unreachable_since_ns
         return _fail(by_probes, reason, since_ns)
-    if refusals.is_fresh(view.now_ns):
-        return _refused(view, refusals, probes_s)
+    if refusals.is_fresh(context.now_ns):
+        return _refusals_result(context, refusals, probes_s)
     if probes_s is not None:
         left_s = rule.unreachable_by_probes_after_s - probes_s
         reason = f"probes have reached no endpoint for {probes_s:.1f} s"
         return replace(by_probes, reason=reason, distance=f"fails after {left_s:.1f} s more of this")
-    return _at_rest(view, "unreachable", "no connection was refused", "fails if connections are refused")
+    return _no_evidence(context, "unreachable", "no connection was refused", "fails if connections are refused")
 
 
-def _refused(view: TriggerContext, refusals: Run, probes_s: float | None) -> TriggerResult:
-    rule = view.rules.hard_failure
-    # Two witnesses, live traffic and probes, need not wait for the third refusal; the clock then runs on between refusals.
-    span_s = refusals.span_s if probes_s is None else (view.now_ns - refusals.first_ns) / SECOND_NS
+def _refusals_result(context: TriggerContext, refusals: Run, probes_s: float | None) -> TriggerResult:
+    rule = context.rules.hard_failure
+    # If live traffic and probes agree, there is no need for a third refusal, and time also counts after the last refusal.
+    span_s = refusals.span_s if probes_s is None else (context.now_ns - refusals.first_ns) / SECOND_NS
     needed = REFUSALS_MIN if probes_s is None else 1
     reason = f"{refusals.count} connections refused within {span_s:.1f} s, nothing begun in between"
     found = _result(
@@ -63,30 +63,30 @@ def _refused(view: TriggerContext, refusals: Run, probes_s: float | None) -> Tri
         left_s = max(rule.unreachable_after_s - span_s, 0.0)
         distance = f"fails with {max(needed - refusals.count, 0)} more refusals and {left_s:.1f} s more of this"
         return replace(found, distance=distance)
-    if view.paused and probes_s is None:
-        return _unconfirmed(found, view.paused)
+    if context.paused and probes_s is None:
+        return _unconfirmed(found, context.paused)
     return _fail(found, f"{reason} (limit {rule.unreachable_after_s:g} s)", refusals.first_ns)
 
 
-def errors(view: TriggerContext) -> TriggerResult:
-    """Nearly everything fails: a burst within one of the windows, or faults in a row at low traffic."""
-    rule = view.rules.hard_failure
-    windows = [(seconds, window) for seconds in rule.burst_windows_s if (window := view.window(seconds)) is not None]
+def errors(context: TriggerContext) -> TriggerResult:
+    """Nearly every request fails: a burst within one of the windows, or faults in a row at low traffic."""
+    rule = context.rules.hard_failure
+    windows = [(seconds, window) for seconds in rule.burst_windows_s if (window := context.window(seconds)) is not None]
     failed = next((_burst(rule, *pair) for pair in windows if _is_burst(rule, pair[1])), None)
     if failed is not None:
-        failed = replace(failed, evidence_since_ns=view.history.first_fault_ns(failed.evidence_since_ns or 0))
-    elif _is_streak(view):
-        failed = _streak(rule, view.evidence.faults)
+        failed = replace(failed, evidence_since_ns=context.history.first_fault_ns(failed.evidence_since_ns or 0))
+    elif _is_streak(context):
+        failed = _streak(rule, context.evidence.faults)
     if failed is not None:
-        return _deferred(view, failed) if _is_left_to_unreachable(view) else failed
+        return _deferred(context, failed) if _is_left_to_unreachable(context) else failed
     if not windows or windows[-1][1].rate is None:
-        return _at_rest(view, "errors", "no request came to anything", "decides when requests come")
+        return _no_evidence(context, "errors", "no request came to anything", "decides when requests come")
     seconds, window = windows[-1]
     result = _burst(rule, seconds, window)
     distance = (
         f"fails from {rule.burst_faults_min} faults and a share of {rule.burst_fault_share:.0%}, "
         f"or from {rule.streak_faults_min} faults in a row "
-        f"(now {view.evidence.faults.count}) over {rule.streak_span_s:g} s"
+        f"(now {context.evidence.faults.count}) over {rule.streak_span_s:g} s"
     )
     return replace(result, state="pass", failing=False, distance=distance, evidence_since_ns=None)
 
@@ -96,32 +96,32 @@ def _is_burst(rule: HardFailureRule, window: Window) -> bool:
     return rate is not None and window.failed >= rule.burst_faults_min and rate >= rule.burst_fault_share
 
 
-def _is_streak(view: TriggerContext) -> bool:
-    rule, faults = view.rules.hard_failure, view.evidence.faults
+def _is_streak(context: TriggerContext) -> bool:
+    rule, faults = context.rules.hard_failure, context.evidence.faults
     enough = faults.count >= rule.streak_faults_min and faults.span_s >= rule.streak_span_s
-    return enough and faults.is_fresh(view.now_ns)
+    return enough and faults.is_fresh(context.now_ns)
 
 
-def _is_left_to_unreachable(view: TriggerContext) -> bool:
-    """Whether nothing has answered since connections were refused: `unreachable` decides, and does not quarantine.
+def _is_left_to_unreachable(context: TriggerContext) -> bool:
+    """Whether no response has begun since connections were refused: then `unreachable` decides, which does not quarantine.
 
-    It has the time it needs for that. Should other faults outlive it, they are judged here after all.
+    It decides within unreachable_after_s + 1 s. If other faults last longer, they are judged here.
     """
-    refusals, faults = view.evidence.refusals, view.evidence.faults
-    if not refusals.is_fresh(view.now_ns):
+    refusals, faults = context.evidence.refusals, context.evidence.faults
+    if not refusals.is_fresh(context.now_ns):
         return False
-    young_s = view.rules.hard_failure.unreachable_after_s + 1.0
-    return faults.count == refusals.count or view.now_ns - refusals.first_ns < young_s * SECOND_NS
+    young_s = context.rules.hard_failure.unreachable_after_s + 1.0
+    return faults.count == refusals.count or context.now_ns - refusals.first_ns < young_s * SECOND_NS
 
 
-def _deferred(view: TriggerContext, failed: TriggerResult) -> TriggerResult:
-    count = view.evidence.refusals.count
+def _deferred(context: TriggerContext, failed: TriggerResult) -> TriggerResult:
+    count = context.evidence.refusals.count
     reason = f"{failed.reason}; {count} of them are refused connections, which hard_failure.unreachable judges"
     return replace(failed, state="inconclusive", failing=False, reason=reason, distance="as soon as anything answers")
 
 
 def _burst(rule: HardFailureRule, seconds: float, window: Window) -> TriggerResult:
-    reason = f"{among(window.failed, window.requests)} in the last {seconds:g} s"
+    reason = f"{fault_count_text(window.failed, window.requests)} in the last {seconds:g} s"
     result = _result(
         rule,
         "errors",
@@ -146,13 +146,15 @@ def _streak(rule: HardFailureRule, faults: Run) -> TriggerResult:
     return _fail(replace(result, window_s=faults.span_s), reason, faults.first_ns)
 
 
-def hang(view: TriggerContext) -> TriggerResult:
-    """Requests wait and none is answered, however their waits end: by a timeout, by the client's leaving, or not at all."""
-    rule, waits = view.rules.hard_failure, view.evidence.waits
-    limit_s = hang_after_s(view)
-    if not waits.is_fresh(view.now_ns):
-        return replace(_at_rest(view, "hang", "nobody waits", "fails if requests wait and none begins"), limit=limit_s)
-    confirmed = view.probes_unreachable_since_ns is not None
+def hang(context: TriggerContext) -> TriggerResult:
+    """Requests wait and no response begins, whether a wait ends by a timeout, because the client leaves, or not at all."""
+    rule, waits = context.rules.hard_failure, context.evidence.waits
+    limit_s = hang_after_s(context)
+    if not waits.is_fresh(context.now_ns):
+        return replace(
+            _no_evidence(context, "hang", "nobody waits", "fails if requests wait and none begins"), limit=limit_s
+        )
+    confirmed = context.probes_unreachable_since_ns is not None
     lasted_s = waits.lasted_s(with_stalls=confirmed)
     reason = (
         f"nothing begun for {lasted_s:.1f} s while {waits.long} requests waited {rule.hang_wait_min_s:g} s or longer"
@@ -162,27 +164,27 @@ def hang(view: TriggerContext) -> TriggerResult:
         waits_left = max(rule.hang_waits_min - waits.long, 0)
         left_s = max(limit_s - lasted_s, 0.0)
         return replace(found, distance=f"fails with {waits_left} more such waits and {left_s:.1f} s more of this")
-    if view.paused and not confirmed:
-        return _unconfirmed(found, view.paused)
+    if context.paused and not confirmed:
+        return _unconfirmed(found, context.paused)
     return _fail(found, f"{reason} (limits {limit_s:.1f} s and {rule.hang_waits_min})", waits.since_ns)
 
 
-def hang_after_s(view: TriggerContext) -> float:
-    """Return after how many seconds without a begun response the version is said to hang.
+def hang_after_s(context: TriggerContext) -> float:
+    """Return the seconds without a begun response after which the version hangs.
 
-    Before enough is known of the version it is the service's own limit, but never more than hang_after_max_s: a version
-    that hangs from its first request on would else be kept for as long as the longest answer may take (promise 4: < 60 s).
+    Without enough samples of the version it is the first-byte timeout of the service, but at most hang_after_max_s. Otherwise a
+    version that hangs from its first request would stay for as long as the longest answer may take (promise 4: < 60 s).
     """
-    rule = view.rules.hard_failure
+    rule = context.rules.hard_failure
     if rule.hang_after_s is not None:
         return rule.hang_after_s
-    if view.hang_p99_s is None or view.in_warmup:
-        return min(view.first_byte_timeout_s, rule.hang_after_max_s)
-    return min(max(HANG_FACTOR * view.hang_p99_s, rule.hang_after_min_s), rule.hang_after_max_s)
+    if context.hang_p99_s is None or context.in_warmup:
+        return min(context.first_byte_timeout_s, rule.hang_after_max_s)
+    return min(max(HANG_FACTOR * context.hang_p99_s, rule.hang_after_min_s), rule.hang_after_max_s)
 
 
-def _begun_since(view: TriggerContext, since_ns: int) -> bool:
-    newest = view.history.newest
+def _response_begun_since(context: TriggerContext, since_ns: int) -> bool:
+    newest = context.history.newest
     return newest is not None and newest.sample.last_begun_ns > since_ns
 
 
@@ -219,9 +221,9 @@ def _unconfirmed(found: TriggerResult, paused: str) -> TriggerResult:
     return replace(found, state="inconclusive", reason=reason, distance="acts once control's own probes fail too")
 
 
-def _at_rest(view: TriggerContext, detail: Detail, reason: str, distance: str) -> TriggerResult:
-    """Nothing speaks against the version: pass if anything has begun lately, inconclusive if there was no traffic."""
-    rule = view.rules.hard_failure
-    window = view.window(max(rule.burst_windows_s))
+def _no_evidence(context: TriggerContext, detail: Detail, reason: str, distance: str) -> TriggerResult:
+    """Return pass if a response began within the longest burst window, inconclusive without traffic."""
+    rule = context.rules.hard_failure
+    window = context.window(max(rule.burst_windows_s))
     begun = window is not None and window.begun > 0
     return replace(_result(rule, detail, "pass" if begun else "inconclusive", reason), distance=distance)

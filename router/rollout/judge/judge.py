@@ -1,7 +1,7 @@
-"""The judge of one service: samples and facts go in, a verdict comes out. No I/O and no clock.
+"""The judge of one service: samples and `JudgeInputs` in, a verdict out. No I/O and no clock.
 
-Only the active version is judged, and only on what was counted since its promotion. What an attempt becomes is scored to the
-slot and incarnation it was claimed on, so a late failure of the previous version never touches the present one.
+Only the active version is judged, and only on what was counted since its promotion. The outcome of an attempt is counted for the
+slot and incarnation on which it was claimed, so a late failure of the previous version does not count for the present one.
 
 Cost of `evaluate` with 15 minutes of history, 200 requests/s and every trigger configured: 0.17 ms of CPU, and 0.48 ms at the
 tick of each second that brings histograms (CPython 3.11, medians of 540 and 60 ticks, the largest of them 1.6 ms).
@@ -30,19 +30,19 @@ from router.rollout.stats.sample import Histograms
 from router.rollout.stats.window import SECOND_NS, Sample, SlotHistory, Window, WindowEntry
 
 TIMED_EVERY_NS: Final = 2 * SECOND_NS
-"""Histograms come once a second, and what was made of them holds until the next ones, but no longer than this."""
+"""Histograms come once a second. Their result is used until the next ones come, but no longer than this."""
 
 
 @dataclass(frozen=True, slots=True)
 class JudgeInputs:
-    """What the judge cannot see in the samples. Times are monotonic nanoseconds.
+    """Inputs of the judge that are not in the samples. Times are monotonic nanoseconds.
 
-    `promoted_at_ns` is since when the active version serves; `probation_since_ns` when it was promoted, if that was before
-    (a drill lay between). `rehearsing`: it serves for a drill, so nobody is on probation. `criteria` are those that rollbacks
-    and people have added to the settings', `cases` (passed, detail) of the last check of the captured cases.
-    `unwell`: why the router's own numbers are not to be trusted now; None if they are.
-    `probes_unreachable_since_ns`: since when no endpoint of the active version accepts control's probes. `heard`: what others
-    than the samples say of the active version.
+    `promoted_at_ns`: start of serving of the active version; `probation_since_ns`: its promotion, if that was earlier (a drill
+    lay between). `in_drill`: the version serves for a drill, so no version is on probation. `criteria`: criteria that rollbacks
+    and operators have added to the settings. `cases`: (passed, detail) of the last check of the captured cases.
+    `unwell`: why this router's own numbers are unreliable now; None if they are reliable.
+    `probes_unreachable_since_ns`: since when no endpoint of the active version accepts control's probes.
+    `external_results`: results about the active version from other sources than the samples (alerts, input drift).
     """
 
     active_slot: int | None
@@ -59,7 +59,7 @@ class JudgeInputs:
 
 
 class _ActiveVersion:
-    """What is remembered of one active version since it began to serve."""
+    """State of the triggers for one active version since it began to serve."""
 
     def __init__(self, key: tuple[int, int, int], timeouts_are_long: bool) -> None:
         self.key = key
@@ -73,7 +73,7 @@ class _ActiveVersion:
 
 
 class Judge:
-    """Keeps the past of each slot and judges the active one."""
+    """Keeps the samples of each slot and judges the active version."""
 
     def __init__(
         self,
@@ -88,63 +88,63 @@ class Judge:
         self._first_byte_timeout_s = first_byte_timeout_s
         self._histories: dict[int, SlotHistory] = {}
         self._restored: dict[int, dict[str, Sequence[Sample]]] = {}
-        self._watch: _ActiveVersion | None = None
+        self._active: _ActiveVersion | None = None
         self._probation: Probation | None = None
 
     def reconfigure(self, rules: Rules, first_byte_timeout_s: float, acceptance: Acceptance | None = None) -> None:
-        """Judge by other rules from now on; the past and what has been sustained so far stay."""
+        """Use these rules from now on; samples and sustained times stay."""
         self._rules = rules
         self._acceptance = acceptance or Acceptance()
         self._first_byte_timeout_s = first_byte_timeout_s
         for history in self._histories.values():
             history.stall_s = rules.stall_s
-        if self._watch is not None:
-            self._watch.latency = None
-            self._watch.evidence.timeouts_are_long = self._timeouts_are_long
+        if self._active is not None:
+            self._active.latency = None
+            self._active.evidence.timeouts_are_long = self._timeouts_are_long
 
     @property
     def _timeouts_are_long(self) -> bool:
         return self._first_byte_timeout_s >= self._rules.hard_failure.hang_wait_min_s
 
     def observe(self, slot: int, sample: Sample) -> list[str]:
-        """Take a sample of a slot in; return the names of the tiers that keep it."""
+        """Add a sample of a slot; return the names of the tiers that keep it."""
         history = self._history(slot)
         kept_in = history.append(sample)
-        watch, probation, entry = self._watch, self._probation, history.newest
+        active, probation, entry = self._active, self._probation, history.newest
         if kept_in and entry is not None:
-            if watch is not None and watch.key[:2] == (slot, sample.incarnation):
-                watch.evidence.add(entry)
+            if active is not None and active.key[:2] == (slot, sample.incarnation):
+                active.evidence.add(entry)
             if probation is not None and probation.key[:2] == (slot, sample.incarnation):
                 probation.add(entry)
         return kept_in
 
     def restore(self, slot: int, tier: str, samples: Sequence[Sample]) -> None:
-        """Take over what a predecessor kept of a slot in one tier; to be called before the first `observe`.
+        """Load the samples of one tier of a slot that an earlier process kept; call it before the first `observe`.
 
-        What had been sustained is not kept and begins again, which can delay error_rate and latency by their period.
+        Sustained times are not kept: they start again, which can delay error_rate and latency by their period.
         """
         tiers = self._restored.setdefault(slot, {})
         tiers[tier] = samples
         order = ("tick", "second", "decade")
         self._history(slot).restore({name: tiers[name] for name in order if name in tiers})
-        self._watch = None
+        self._active = None
 
     def _history(self, slot: int) -> SlotHistory:
         return self._histories.setdefault(slot, SlotHistory(self._rules.stall_s))
 
     def window(self, slot: int, seconds: float, now_ns: int, *, histograms: bool = False) -> Window | None:
-        """Return what a slot did in the last `seconds`, whatever its role was; for status."""
+        """Return the last `seconds` of a slot, in any role; for status."""
         history = self._histories.get(slot)
         return history.window(seconds, now_ns, histograms=histograms) if history is not None else None
 
     @property
     def seen_ns(self) -> int:
-        """When it last took a sample in, of whichever slot; 0 before the first."""
+        """Time of the newest sample of any slot (monotonic nanoseconds); 0 before the first."""
         return max((history.newest.at_ns for history in self._histories.values() if history.newest), default=0)
 
     def newest(self, slot: int) -> tuple[WindowEntry, Histograms | None] | None:
-        """Return the last entry of a slot, and the newest histograms, which may be a second older; None if they are older
-        than that, because the slot has no role.
+        """Return the newest entry of a slot and its newest histograms, which may be a second older. Histograms are None if they
+        are older than that: the slot has no role then.
         """
         history = self._histories.get(slot)
         if history is None or history.newest is None:
@@ -154,10 +154,10 @@ class Judge:
             return last, None
         return last, full.sample.histograms
 
-    def trail(self, slot: int) -> list[WindowEntry]:
-        """Return what is known of a slot, oldest first, each stretch as fine as it was kept."""
+    def entries(self, slot: int) -> list[WindowEntry]:
+        """Return the entries of a slot, oldest first, each period from the finest tier that has it."""
         history = self._histories.get(slot)
-        return list(history.trail()) if history is not None else []
+        return list(history.entries_since()) if history is not None else []
 
     def share_of_faults(self, slot: int, seconds: float, now_ns: int) -> tuple[float, int] | None:
         """Return (share of faults, requests) of a slot in the last `seconds`; None without requests. For the gate."""
@@ -167,68 +167,68 @@ class Judge:
     def acceptance(self, now_ns: int) -> tuple[int, float]:
         """Return (requests, seconds without a failing trigger) of the active version since its promotion."""
         probation = self._probation
-        window = probation.tally.window() if probation is not None else None
+        window = probation.accumulator.window() if probation is not None else None
         if probation is None or window is None:
             return 0, 0.0
         return window.requests, probation.clean_s(now_ns)
 
     # -- judging
-    def evaluate(self, facts: JudgeInputs, now_ns: int) -> Verdict:
+    def evaluate(self, inputs: JudgeInputs, now_ns: int) -> Verdict:
         """Return the verdict on the active version; inconclusive without results if there is none or nothing is known."""
-        watch = self._watched(facts)
-        if watch is None:
+        active = self._active_version(inputs)
+        if active is None:
             return conclude(())
-        view = self._view(facts, watch, now_ns)
+        context = self._context(inputs, active, now_ns)
         results = (
-            unreachable(view),
-            errors(view),
-            hang(view),
-            self._error_rate(view, watch),
-            self._latency(view, watch),
-            *facts.external_results,
+            unreachable(context),
+            errors(context),
+            hang(context),
+            self._error_rate(context, active),
+            self._latency(context, active),
+            *inputs.external_results,
         )
         verdict = conclude(results)
-        probation = self._on_probation(facts, watch.key, now_ns)
+        probation = self._on_probation(inputs, active.key, now_ns)
         if probation is None:
             return verdict
         if any(result.failing for result in results):
             probation.failed(now_ns)
-        accepted = None if verdict.pending else self._accept(facts, probation, now_ns)
+        accepted = None if verdict.pending else self._accept(inputs, probation, now_ns)
         return verdict if accepted is None else replace(verdict, accepted=accepted)
 
-    def _watched(self, facts: JudgeInputs) -> _ActiveVersion | None:
-        """Return the watch over this very promotion; a new one reads what the history has of it."""
-        slot = facts.active_slot
+    def _active_version(self, inputs: JudgeInputs) -> _ActiveVersion | None:
+        """Return the state for the present promotion; a new state is filled from the history."""
+        slot = inputs.active_slot
         history = self._histories.get(slot) if slot is not None else None
         if slot is None or history is None or history.newest is None:
             return None
-        key = (slot, history.newest.sample.incarnation, facts.promoted_at_ns)
-        if self._watch is None or self._watch.key != key:
-            self._watch = _ActiveVersion(key, self._timeouts_are_long)
-            for entry in history.trail(facts.promoted_at_ns):
-                self._watch.evidence.add(entry)
-        return self._watch
+        key = (slot, history.newest.sample.incarnation, inputs.promoted_at_ns)
+        if self._active is None or self._active.key != key:
+            self._active = _ActiveVersion(key, self._timeouts_are_long)
+            for entry in history.entries_since(inputs.promoted_at_ns):
+                self._active.evidence.add(entry)
+        return self._active
 
-    def _view(self, facts: JudgeInputs, watch: _ActiveVersion, now_ns: int) -> TriggerContext:
-        history = self._histories[watch.key[0]]
+    def _context(self, inputs: JudgeInputs, active: _ActiveVersion, now_ns: int) -> TriggerContext:
+        history = self._histories[active.key[0]]
         newest, full = history.newest, history.newest_full
         stalled = newest is not None and newest.stalled
-        if full is None or full.at_ns != watch.timed_at_ns or now_ns - full.at_ns > TIMED_EVERY_NS:
-            watch.latency = None
-        if full is not None and full.at_ns != watch.timed_at_ns:
-            watch.timed_at_ns = full.at_ns
-            watch.p99_s = self._p99_s(full)
+        if full is None or full.at_ns != active.timed_at_ns or now_ns - full.at_ns > TIMED_EVERY_NS:
+            active.latency = None
+        if full is not None and full.at_ns != active.timed_at_ns:
+            active.timed_at_ns = full.at_ns
+            active.p99_s = self._p99_s(full)
         return TriggerContext(
             now_ns=now_ns,
-            promoted_at_ns=facts.promoted_at_ns,
+            promoted_at_ns=inputs.promoted_at_ns,
             history=history,
-            evidence=watch.evidence,
+            evidence=active.evidence,
             rules=self._rules,
             first_byte_timeout_s=self._first_byte_timeout_s,
             baseline=self._usable_baseline(),
-            hang_p99_s=watch.p99_s,
-            probes_unreachable_since_ns=facts.probes_unreachable_since_ns,
-            paused=facts.unwell or ("the router's own loop stalled just now" if stalled else None),
+            hang_p99_s=active.p99_s,
+            probes_unreachable_since_ns=inputs.probes_unreachable_since_ns,
+            paused=inputs.unwell or ("the router's own loop stalled just now" if stalled else None),
         )
 
     def _usable_baseline(self) -> Baseline | None:
@@ -241,94 +241,96 @@ class Judge:
         micros = quantile(times, 0.99) if sum(times) >= self._rules.hard_failure.hang_samples_min else None
         return None if micros is None else micros / 1e6
 
-    def _error_rate(self, view: TriggerContext, watch: _ActiveVersion) -> TriggerResult:
-        result = error_rate(view)
-        return self._held(result, watch.error_rate, view.now_ns)
+    def _error_rate(self, context: TriggerContext, active: _ActiveVersion) -> TriggerResult:
+        result = error_rate(context)
+        return self._with_sustained(result, active.error_rate, context.now_ns)
 
-    def _latency(self, view: TriggerContext, watch: _ActiveVersion) -> TriggerResult:
-        """Return the path that acts, else the one that fails and is nearer to acting, else the slow one."""
-        if watch.latency is None or view.paused or view.in_warmup:
-            found = latency(view)
-            watch.latency = None if view.paused or view.in_warmup else found
+    def _latency(self, context: TriggerContext, active: _ActiveVersion) -> TriggerResult:
+        """Return the path that acts; else the failing path that is nearer to acting; else the slow path."""
+        if active.latency is None or context.paused or context.in_warmup:
+            found = latency(context)
+            active.latency = None if context.paused or context.in_warmup else found
         else:
-            found = watch.latency
-        slow = self._held(found[0], watch.slow, view.now_ns)
-        fast = self._held(found[1], watch.fast, view.now_ns)
+            found = active.latency
+        slow = self._with_sustained(found[0], active.slow, context.now_ns)
+        fast = self._with_sustained(found[1], active.fast, context.now_ns)
         if slow.failing or fast.state != "fail":
             return slow
         left = [path.sustained_needed_s - path.sustained_s for path in (slow, fast)]
         return fast if slow.state != "fail" or left[1] <= left[0] else slow
 
-    def _held(self, result: TriggerResult, held: Sustained, now_ns: int) -> TriggerResult:
+    def _with_sustained(self, result: TriggerResult, sustained: Sustained, now_ns: int) -> TriggerResult:
         needed_s, share = result.sustained_needed_s, self._rules.sustained_share
-        held.tick(result.state, now_ns)
-        return result.sustained(held.held_s(needed_s, share), needed_s, held.is_sustained(needed_s, share))
+        sustained.tick(result.state, now_ns)
+        return result.sustained(
+            sustained.sustained_s(needed_s, share), needed_s, sustained.is_sustained(needed_s, share)
+        )
 
     # -- acceptance
-    def _on_probation(self, facts: JudgeInputs, key: Key, now_ns: int) -> Probation | None:
-        """Return what the active version has shown since its promotion; None while a drill is away."""
-        if facts.in_drill:
+    def _on_probation(self, inputs: JudgeInputs, key: Key, now_ns: int) -> Probation | None:
+        """Return the probation of the active version; None while a drill has swapped the roles."""
+        if inputs.in_drill:
             if self._probation is not None:
                 self._probation.pause(now_ns)
             return None
-        since_ns = facts.promoted_at_ns if facts.probation_since_ns is None else facts.probation_since_ns
+        since_ns = inputs.promoted_at_ns if inputs.probation_since_ns is None else inputs.probation_since_ns
         key = (*key[:2], since_ns)
         if self._probation is None or self._probation.key != key:
             self._probation = Probation(key, self._rules.warmup_s)
-            for entry in self._histories[key[0]].trail(since_ns):
+            for entry in self._histories[key[0]].entries_since(since_ns):
                 self._probation.add(entry)
-        self._probation.go_on(now_ns)
+        self._probation.resume(now_ns)
         return self._probation
 
-    def _accept(self, facts: JudgeInputs, probation: Probation, now_ns: int) -> Baseline | None:
-        """Return the baseline to judge by once the version has proven itself, and again each day; None otherwise.
+    def _accept(self, inputs: JudgeInputs, probation: Probation, now_ns: int) -> Baseline | None:
+        """Return the baseline to judge by when the version is accepted, and again each day; None otherwise.
 
-        A version that is surely worse than the baseline, but not so much that it fails, is accepted and leaves the baseline
-        as it is: only a whole day moves it upwards, else a slow degradation would become the new normal.
+        A version that is worse than the baseline with confidence, but does not fail, is accepted and leaves the baseline
+        unchanged. Only the daily estimate raises the baseline: otherwise a slow degradation would become normal.
         """
-        rules, window = self._rules, probation.tally.window()
-        if window is None or probation.tally.since_ns is None:
+        rules, window = self._rules, probation.accumulator.window()
+        if window is None or probation.accumulator.since_ns is None:
             return None
-        daily = facts.accepted or probation.accepted
-        lasted_s = (now_ns - probation.tally.since_ns) / SECOND_NS if daily else probation.clean_s(now_ns)
+        daily = inputs.accepted or probation.accepted
+        lasted_s = (now_ns - probation.accumulator.since_ns) / SECOND_NS if daily else probation.clean_s(now_ns)
         due_s = DAY_S if daily else self._acceptance.after_s
         requests_min = rules.baseline_requests_min if daily else self._acceptance.requests_min
         if lasted_s < due_s or window.requests < max(requests_min, 1):
             return None
-        if not daily and not self._meets(facts, probation, now_ns):
+        if not daily and not self._meets(inputs, probation, now_ns):
             return None
         sure = rules.error_rate.baseline_confidence
-        found = estimate(window.requests, window.weighed_faults, sure, probation.tally.histograms())
+        found = estimate(window.requests, window.weighted_faults, sure, probation.accumulator.histograms())
         known = self._usable_baseline()
         if daily or known is None or found.lower <= known.upper:
             self.baseline = found
         probation.accepted = True
-        probation.tally.restart()
+        probation.accumulator.restart()
         return self.baseline
 
-    def _meets(self, facts: JudgeInputs, probation: Probation, now_ns: int) -> bool:
-        """Whether every criterion is met, looked at once a second: it adds histograms up."""
-        if now_ns - probation.looked_ns < SECOND_NS:
+    def _meets(self, inputs: JudgeInputs, probation: Probation, now_ns: int) -> bool:
+        """Whether every criterion is met. Evaluated once a second, because it adds up histograms."""
+        if now_ns - probation.checked_ns < SECOND_NS:
             return False
-        probation.looked_ns = now_ns
-        return all(criterion.passes for criterion in self.criteria(facts, now_ns))
+        probation.checked_ns = now_ns
+        return all(criterion.passes for criterion in self.criteria(inputs, now_ns))
 
-    def criteria(self, facts: JudgeInputs, now_ns: int) -> tuple[Criterion, ...]:
-        """Return the acceptance criteria of the version on probation with what it has shown; empty without one."""
-        probation, asked = self._probation, self._acceptance
-        window = probation.tally.window() if probation is not None else None
+    def criteria(self, inputs: JudgeInputs, now_ns: int) -> tuple[Criterion, ...]:
+        """Return the acceptance criteria of the version on probation with its observed values; empty without one."""
+        probation, settings = self._probation, self._acceptance
+        window = probation.accumulator.window() if probation is not None else None
         if probation is None or window is None:
             return ()
-        shown = Observed(
+        observed = Observed(
             window.requests,
             probation.clean_s(now_ns),
-            window.weighed_faults,
+            window.weighted_faults,
             window.outcomes[Outcome.INVALID],
-            *(probation.tally.histograms() or ((), (), ())),
-            longest_wait_s=probation.longest_wait_s(asked.after_s, now_ns),
+            *(probation.accumulator.histograms() or ((), (), ())),
+            longest_wait_s=probation.longest_wait_s(settings.after_s, now_ns),
             quality_alerts=sum(
-                result.kind == "quality" and result.state == "fail" for result in facts.external_results
+                result.kind == "quality" and result.state == "fail" for result in inputs.external_results
             ),
-            cases=facts.cases,
+            cases=inputs.cases,
         )
-        return criteria(shown, asked, facts.criteria, self._rules.latency, self._usable_baseline())
+        return criteria(observed, settings, inputs.criteria, self._rules.latency, self._usable_baseline())

@@ -1,9 +1,9 @@
-"""Too many answers are later than the service's objective (README, "Triggers").
+"""Trigger: too many answers are later than the service's objective (README, "Triggers").
 
-Judged by the share of late answers, not by a p99: a share is cheap, adds up over workers, and comes with exact bounds (the
-p99 of 50 samples is their maximum). Waits that ended without an answer after the objective are late; failures are not fast.
-Answers of the warm-up are left out, also afterwards. The fast path, whose period is shorter than its window, also asks
-whether it still happens: else it would act on half a minute of slowness that is long over.
+The trigger uses the share of late answers, not a p99: a share is cheap, adds up over workers, and has exact bounds (the p99 of
+50 samples is their maximum). A wait longer than the objective that ended without an answer counts as late; a failure never
+counts as a fast answer. Answers of the warm-up are left out, also later. The period of the fast path is shorter than its window,
+so the fast path also checks the latest answers: otherwise it would act on slowness that is over.
 """
 
 from __future__ import annotations
@@ -19,19 +19,19 @@ from router.rollout.stats.bounds import is_above
 from router.rollout.stats.window import Window
 
 STILL_S: Final = 10.0
-"""The latest answers, for the question whether it still happens."""
+"""The window of the latest answers, which shows whether the slowness lasts."""
 
 
-def latency(view: TriggerContext) -> tuple[TriggerResult, TriggerResult]:
-    """Return (slow, fast path): some answers late for long, most answers very late. Neither is sustained yet."""
-    rule = view.rules.latency
-    slow = _path(view, rule, 1.0, rule.slo_share, rule.sustained_s)
-    fast = _path(view, rule, rule.fast_factor, rule.fast_share, rule.fast_sustained_s)
-    return slow, _still(view, rule, fast) if fast.state == "fail" else fast
+def latency(context: TriggerContext) -> tuple[TriggerResult, TriggerResult]:
+    """Return (slow path, fast path): some answers late for a long time; most answers very late. Neither is sustained yet."""
+    rule = context.rules.latency
+    slow = _path(context, rule, 1.0, rule.slo_share, rule.sustained_s)
+    fast = _path(context, rule, rule.fast_factor, rule.fast_share, rule.fast_sustained_s)
+    return slow, _recent_check(context, rule, fast) if fast.state == "fail" else fast
 
 
 def _path(
-    view: TriggerContext, rule: LatencyRule, factor: float, share_max: float, sustained_s: float
+    context: TriggerContext, rule: LatencyRule, factor: float, share_max: float, sustained_s: float
 ) -> TriggerResult:
     if rule.slo_ms is None:
         return _result(rule, "not_configured", "no slo_ms is set for this service", "set rules.latency.slo_ms")
@@ -39,22 +39,22 @@ def _path(
     base = replace(
         _result(rule, "inconclusive", "", ""),
         limit=share_max,
-        baseline=_normal(view, rule, limit_ms),
+        baseline=_baseline_share(context, rule, limit_ms),
         window_s=rule.window_s,
         sustained_needed_s=sustained_s,
     )
-    if view.paused:
-        return replace(base, reason=view.paused, distance="paused until the router itself is well")
-    if view.in_warmup:
-        reason = f"promoted less than {view.rules.warmup_s:g} s ago"
+    if context.paused:
+        return replace(base, reason=context.paused, distance="paused until the router itself is well")
+    if context.in_warmup:
+        reason = f"promoted less than {context.rules.warmup_s:g} s ago"
         return replace(base, reason=reason, distance="decides after the warm-up")
-    window = view.warm_window(rule.window_s)
-    return _judged(rule, base, window, limit_ms) if window is not None else _no_data(rule, base)
+    window = context.warm_window(rule.window_s)
+    return _decide(rule, base, window, limit_ms) if window is not None else _no_data(rule, base)
 
 
-def _still(view: TriggerContext, rule: LatencyRule, result: TriggerResult) -> TriggerResult:
-    """Return the failing result of the fast path, unless fewer than half as many of the latest answers are so late."""
-    window = view.warm_window(STILL_S)
+def _recent_check(context: TriggerContext, rule: LatencyRule, result: TriggerResult) -> TriggerResult:
+    """Return the failing result of the fast path; pass if at most half of its share of the latest answers is so late."""
+    window = context.warm_window(STILL_S)
     limit_ms = (rule.slo_ms or 0.0) * rule.fast_factor
     late, timed = _lateness(rule, window, limit_ms) if window is not None else (0.0, 0.0)
     if not timed or late / timed > rule.fast_share / 2:
@@ -68,7 +68,7 @@ def _no_data(rule: LatencyRule, base: TriggerResult) -> TriggerResult:
     return replace(base, reason=reason, distance=f"decides from {rule.requests_min} answers")
 
 
-def _judged(rule: LatencyRule, base: TriggerResult, window: Window, limit_ms: float) -> TriggerResult:
+def _decide(rule: LatencyRule, base: TriggerResult, window: Window, limit_ms: float) -> TriggerResult:
     late, timed = _lateness(rule, window, limit_ms)
     if not timed:
         return _no_data(rule, base)
@@ -92,10 +92,10 @@ def _lateness(rule: LatencyRule, window: Window, limit_ms: float) -> tuple[float
     return lateness(answered or (), window.abandoned or (), limit_ms * 1000)
 
 
-def _normal(view: TriggerContext, rule: LatencyRule, limit_ms: float) -> float | None:
-    if view.baseline is None:
+def _baseline_share(context: TriggerContext, rule: LatencyRule, limit_ms: float) -> float | None:
+    if context.baseline is None:
         return None
-    return view.baseline.late_share(limit_ms * 1000, last_byte=rule.slo_on == "last_byte")
+    return context.baseline.late_share(limit_ms * 1000, last_byte=rule.slo_on == "last_byte")
 
 
 def _result(rule: LatencyRule, state: State, reason: str, distance: str) -> TriggerResult:

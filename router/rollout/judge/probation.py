@@ -1,6 +1,6 @@
-"""What a version has shown since its promotion: its requests, and for how long nothing failed.
+"""What was observed of a version since its promotion: its requests, and the time without a failing trigger.
 
-A drill interrupts it: what the version does meanwhile is counted (it finishes what it has begun), the time is not.
+A drill pauses the probation: requests that the version finishes meanwhile are counted, the time is not.
 """
 
 from __future__ import annotations
@@ -13,27 +13,27 @@ from router.rollout.stats.window import SECOND_NS, WindowEntry
 
 WAITS_EVERY_NS: Final = 10 * SECOND_NS
 WAITS_MAX: Final = 8_640
-"""A day of ten seconds each; waits of longer ago are forgotten."""
+"""Buckets of ten seconds in a day; older waits are dropped."""
 
 Key = tuple[int, int, int]
 """(slot, incarnation, when it was promoted in monotonic nanoseconds)."""
 
 
 class Probation:
-    """Of one version since one promotion. `accepted`: it has passed since this process began."""
+    """The probation of one version since one promotion. `accepted`: it was accepted since this process started."""
 
     def __init__(self, key: Key, warmup_s: float) -> None:
         self.key = key
-        self.tally = BaselineAccumulator(key[2] + int(warmup_s * SECOND_NS))
+        self.accumulator = BaselineAccumulator(key[2] + int(warmup_s * SECOND_NS))
         self.accepted = False
-        self.looked_ns = 0
+        self.checked_ns = 0
         self._clean_since_ns = key[2]
         self._paused_ns: int | None = None
         self._waits: deque[tuple[int, float]] = deque(maxlen=WAITS_MAX)
 
     def add(self, entry: WindowEntry) -> None:
-        """Take the next sample of the version in."""
-        self.tally.add(entry)
+        """Add the next sample of the version."""
+        self.accumulator.add(entry)
         oldest_ns = entry.sample.oldest_waiting_ns
         if not oldest_ns or entry.stalled:
             return
@@ -43,26 +43,26 @@ class Probation:
         self._waits.append((bucket, wait_s))
 
     def longest_wait_s(self, seconds: float, now_ns: int) -> float:
-        """Return the longest wait for a first byte that was seen in the last `seconds`, ten seconds more or less; 0: none."""
+        """Return the longest wait for a first byte in the last `seconds`, to within ten seconds; 0 without waits."""
         first = (now_ns - int(seconds * SECOND_NS)) // WAITS_EVERY_NS
         return max((wait_s for bucket, wait_s in self._waits if bucket >= first), default=0.0)
 
     def failed(self, now_ns: int) -> None:
-        """A trigger has failed: it begins again."""
+        """Start again, because a trigger has failed."""
         self._clean_since_ns = now_ns
-        self.tally.restart()
+        self.accumulator.restart()
 
     def pause(self, now_ns: int) -> None:
-        """Another version serves for a while."""
+        """Stop the time: another version serves for a drill."""
         if self._paused_ns is None:
             self._paused_ns = now_ns
 
-    def go_on(self, now_ns: int) -> None:
-        """It serves again."""
+    def resume(self, now_ns: int) -> None:
+        """Continue the time: the version serves again."""
         if self._paused_ns is not None:
             self._clean_since_ns += now_ns - self._paused_ns
             self._paused_ns = None
 
     def clean_s(self, now_ns: int) -> float:
-        """Return for how many seconds it has served without a failing trigger."""
+        """Return the seconds that the version has served without a failing trigger."""
         return max((self._paused_ns or now_ns) - self._clean_since_ns, 0) / SECOND_NS

@@ -1,6 +1,6 @@
-"""The settings of the triggers as plain values (README, "Triggers"). Defaults are the shipped ones; a unit ends every name.
+"""The settings of the triggers as plain values (README, "Triggers"). A name ends with its unit.
 
-`config.py` fills these from TOML, environment and flags, and refuses unknown members.
+`router/settings` fills them from TOML, environment and flags, and refuses unknown members.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any, ClassVar, Literal
 
 Action = Literal["rollback", "ask", "observe"]
-"""What a failing trigger leads to: swap back, ask a human, or only say what it would have done."""
+"""What a failing trigger does: roll back, ask an operator, or only report."""
 
 _STRICT: dict[str, Any] = {"extra": "forbid"}
 
@@ -38,7 +38,7 @@ class HardFailureRule:
 
 @dataclass(frozen=True, slots=True)
 class WindowPair:
-    """The long window gives the evidence, the short one says that it still happens (SRE workbook, ch. 5)."""
+    """The long window gives the evidence, the short one shows that it still happens (SRE workbook, ch. 5)."""
 
     __pydantic_config__: ClassVar[dict[str, Any]] = _STRICT
     long_s: float
@@ -48,7 +48,7 @@ class WindowPair:
 
 @dataclass(frozen=True, slots=True)
 class ErrorRateRule:
-    """The share of faults is above what is normal for this service, with confidence."""
+    """The share of faults is above the normal share of this service, with confidence."""
 
     __pydantic_config__: ClassVar[dict[str, Any]] = _STRICT
     action: Action = "rollback"
@@ -86,7 +86,7 @@ class LatencyRule:
 
 @dataclass(frozen=True, slots=True)
 class QualityRule:
-    """Somebody who looks at inputs and outputs says that the active version does not do well."""
+    """An external check of inputs and outputs reports that the active version is bad."""
 
     __pydantic_config__: ClassVar[dict[str, Any]] = _STRICT
     action: Action = "rollback"
@@ -94,7 +94,7 @@ class QualityRule:
 
 @dataclass(frozen=True, slots=True)
 class BusinessRule:
-    """A business metric suffers. Whether the model is to blame is for a person to say: never by itself."""
+    """A business metric is bad. The model may not be the cause, so an operator decides: never an automatic rollback."""
 
     __pydantic_config__: ClassVar[dict[str, Any]] = _STRICT
     action: Literal["ask", "observe"] = "ask"
@@ -102,7 +102,7 @@ class BusinessRule:
 
 @dataclass(frozen=True, slots=True)
 class Rules:
-    """Everything the judge of one service is told."""
+    """All settings of the judge of one service."""
 
     __pydantic_config__: ClassVar[dict[str, Any]] = _STRICT
     hard_failure: HardFailureRule = field(default_factory=HardFailureRule)
@@ -111,11 +111,11 @@ class Rules:
     quality: QualityRule = field(default_factory=QualityRule)
     business: BusinessRule = field(default_factory=BusinessRule)
     sustained_share: float = 0.8
-    """Sustained: fail at every conclusive tick of the period and in at least this share of its ticks."""
+    """Sustained: the trigger fails at every conclusive tick of the period, and in at least this share of all its ticks."""
     warmup_s: float = 30.0
-    """After a promotion the latency trigger is inconclusive for so long; errors count from the first request."""
+    """For this time after a promotion the latency trigger is inconclusive; errors count from the first request."""
     baseline_requests_min: int = 200
     stall_s: float = 1.0
-    """A loop that was late by more than this makes error_rate and latency pause: the stall was ours."""
+    """If this router's own loop was late by more than this, error_rate and latency pause."""
     router_fault_share_max: float = 0.01
-    """Above this share of exchanges ended by our own fault in 60 s, error_rate and latency pause too."""
+    """If more than this share of exchanges in 60 s ended by a fault of this router, error_rate and latency pause too."""

@@ -1,7 +1,7 @@
-"""How long a trigger has failed: at every conclusive tick of the period, and in most of its ticks.
+"""For how long a trigger has failed: at every conclusive tick of the period, and in most of its ticks.
 
-Inconclusive pauses: such a tick adds nothing, but too many of them and the period is no evidence any more. A pass begins
-again. The period is the shortest stretch up to now that holds enough failing time.
+An inconclusive tick adds no time; if too many ticks of the period are inconclusive, the failure is not sustained. A pass resets
+the time. The period is the shortest time up to now that contains enough failing time.
 """
 
 from __future__ import annotations
@@ -10,9 +10,9 @@ from router.rollout.judge.verdict import State
 from router.rollout.stats.window import SECOND_NS
 
 RUNS_MAX = 512
-"""Stretches of equal state that are remembered; older ones are forgotten, which can only delay."""
+"""Runs of equal state that are kept. Dropping older runs can only delay a decision."""
 TICK_MAX_NS = SECOND_NS
-"""Nothing is known about the time between two ticks beyond this."""
+"""Time between two ticks beyond this does not count."""
 
 
 class Sustained:
@@ -23,7 +23,7 @@ class Sustained:
         self._last_ns: int | None = None
 
     def tick(self, state: State, now_ns: int) -> None:
-        """Note what the trigger said at `now_ns`."""
+        """Add the state of the trigger at `now_ns`."""
         elapsed_ns = min(now_ns - self._last_ns, TICK_MAX_NS) if self._last_ns is not None else 0
         self._last_ns = now_ns
         if state not in ("fail", "inconclusive"):
@@ -41,14 +41,14 @@ class Sustained:
             self._runs.append([fails, 1, elapsed_ns])
             del self._runs[:-RUNS_MAX]
 
-    def held_s(self, period_s: float, share: float) -> float:
-        """Return for how many seconds it has failed without a pass, at most `period_s`, pauses not counted; 0 if fewer than
+    def sustained_s(self, period_s: float, share: float) -> float:
+        """Return the failing seconds since the last pass, at most `period_s`, without inconclusive time; 0 if fewer than
         `share` of the ticks of that time failed.
         """
         needed_ns = int(period_s * SECOND_NS)
         failed_ns = failed = ticks = 0
         for fails, count, run_ns in reversed(self._runs):
-            if fails and failed_ns + run_ns > needed_ns:  # of the oldest run, only what the period needs
+            if fails and failed_ns + run_ns > needed_ns:  # of the oldest run only the part within the period
                 count = -(-count * (needed_ns - failed_ns) // run_ns)
             ticks += count
             if fails:
@@ -59,5 +59,5 @@ class Sustained:
         return min(failed_ns, needed_ns) / SECOND_NS if ticks and failed >= share * ticks else 0.0
 
     def is_sustained(self, period_s: float, share: float) -> bool:
-        """Return whether it has failed for all of `period_s`."""
-        return bool(self._runs) and bool(self._runs[-1][0]) and self.held_s(period_s, share) >= period_s
+        """Return whether the trigger fails now and has failed for `period_s`."""
+        return bool(self._runs) and bool(self._runs[-1][0]) and self.sustained_s(period_s, share) >= period_s

@@ -1,4 +1,4 @@
-"""Many trigger results make one verdict: what acts now, what only speaks, and what cannot be said yet."""
+"""One verdict from the results of all triggers: which result demands a rollback, which only asks or observes."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ State = Literal["pass", "fail", "inconclusive", "not_configured"]
 
 @dataclass(frozen=True, slots=True)
 class TriggerResult:
-    """What one trigger found at one tick. `value`, `limit` and `baseline` are shares (0 to 1), for `unreachable` and `hang`
-    seconds, for `alert` a number of alerts; None is "no such number", never zero. `samples`: the requests, faults, waits or
-    alerts it rests on.
+    """The result of one trigger at one tick. `value`, `limit` and `baseline` are shares (0 to 1), for `unreachable` and `hang`
+    seconds, for `alert` a number of alerts; None means "no number", never zero. `samples`: the number of requests, faults,
+    waits or alerts behind the result.
     """
 
     kind: Kind
@@ -26,9 +26,9 @@ class TriggerResult:
     action: Action
     reason: str
     distance: str = ""
-    """What is missing until it decides, or acts."""
+    """What is missing until the trigger decides, or acts."""
     failing: bool = False
-    """It fails and has been sustained: the action is due now."""
+    """The trigger fails and the failure is sustained: the action is due now."""
     value: float | None = None
     limit: float | None = None
     baseline: float | None = None
@@ -37,31 +37,31 @@ class TriggerResult:
     sustained_s: float = 0.0
     sustained_needed_s: float = 0.0
     evidence_since_ns: int | None = None
-    """Monotonic time of the first fault, or of the first wait, of the evidence."""
+    """Monotonic time of the first fault, or of the first wait, in the evidence."""
 
     @property
     def name(self) -> str:
-        """`hard_failure.hang`, `error_rate`: one word for logs and metrics."""
+        """`hard_failure.hang`, `error_rate`: the name in logs and metrics."""
         return f"{self.kind}.{self.detail}" if self.detail else self.kind
 
     def as_dict(self) -> dict[str, Any]:
-        """Return what explain, the journal and incidents show."""
+        """Return plain data for explain, the journal and incidents."""
         return asdict(self)
 
-    def sustained(self, held_s: float, needed_s: float, is_sustained: bool) -> TriggerResult:
-        """Return this result with how long it has failed; it acts once that is long enough."""
+    def sustained(self, sustained_s: float, needed_s: float, is_sustained: bool) -> TriggerResult:
+        """Return this result with the seconds for which it has failed; it acts if `is_sustained`."""
         failing = self.state == "fail" and is_sustained
         distance = self.distance
         if self.state == "fail":
-            distance = "acts now" if failing else f"acts after {needed_s - held_s:.1f} s more of this"
-        return replace(self, failing=failing, distance=distance, sustained_s=held_s, sustained_needed_s=needed_s)
+            distance = "acts now" if failing else f"acts after {needed_s - sustained_s:.1f} s more of this"
+        return replace(self, failing=failing, distance=distance, sustained_s=sustained_s, sustained_needed_s=needed_s)
 
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """`failing` is the first result that demands a rollback; `observing` are those that fail but ask or only observe.
+    """`failing` is the first result that demands a rollback; `observing` are failing results with another action.
 
-    `accepted` is set at the one tick at which the acceptance criteria are met, and when the baseline is estimated anew.
+    `accepted` is set at the tick at which the acceptance criteria are met, and at each new estimate of the baseline.
     """
 
     state: Literal["pass", "fail", "inconclusive"]
@@ -72,7 +72,7 @@ class Verdict:
 
     @property
     def pending(self) -> bool:
-        """Some trigger fails, whether or not it acts yet: nothing is accepted and no baseline estimated meanwhile."""
+        """Whether any trigger fails, sustained or not: meanwhile no version is accepted and no baseline estimated."""
         return any(result.state == "fail" for result in self.results)
 
 
@@ -81,7 +81,7 @@ def conclude(results: tuple[TriggerResult, ...], accepted: Baseline | None = Non
     due = [result for result in results if result.failing]
     failing = next((result for result in due if result.action == "rollback"), None)
     observing = tuple(result for result in due if result.action != "rollback")
-    # That nobody complains says nothing of a version that nobody asks.
+    # Without requests, the absence of alerts and of input drift is no evidence for the version.
     decided = any(result.state in ("pass", "fail") and result.detail not in ("alert", "inputs") for result in results)
     state: Literal["pass", "fail", "inconclusive"] = "fail" if failing else "pass" if decided else "inconclusive"
     return Verdict(state, results, failing, observing, accepted)

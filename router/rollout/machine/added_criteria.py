@@ -1,4 +1,4 @@
-"""Acceptance criteria that rollbacks have added and people have edited: the fold of their entries."""
+"""Acceptance criteria that rollbacks add and operators edit: the fold of their entries."""
 
 from __future__ import annotations
 
@@ -14,34 +14,34 @@ LIMIT_MAX: Final = 1e9
 
 
 class AddedCriteria:
-    """Of one service. `known` is {metric: {limit, origin, actor, reason, at}}, one for each metric at most."""
+    """The added criteria of one service. `known` is {metric: {limit, origin, actor, reason, at}}."""
 
     def __init__(self) -> None:
         self.known: dict[str, dict[str, Any]] = {}
 
     def apply(self, entry: Entry) -> None:
-        """Take the next entry in. What a rollback adds never loosens a limit; what a person says holds."""
+        """Apply the next entry. A rollback never raises a limit; an operator may."""
         data = entry.data
         match entry.type:
             case kinds.CRITERION_ADDED | kinds.CRITERION_SET:
                 known = self.known.get(data["metric"])
                 if entry.type == kinds.CRITERION_ADDED and known is not None and known["limit"] <= data["limit"]:
                     return
-                told = {
+                criterion = {
                     "limit": data["limit"],
                     "origin": data["origin"],
                     "actor": entry.actor,
                     "reason": data["reason"],
                 }
-                self.known = {**self.known, data["metric"]: {**told, "at": entry.at}}
+                self.known = {**self.known, data["metric"]: {**criterion, "at": entry.at}}
             case kinds.CRITERION_REMOVED:
                 self.known = {metric: known for metric, known in self.known.items() if metric != data["metric"]}
             case _:
                 pass
 
-    # -- what people may do
+    # -- operations
     def set(self, metric: str, limit: float, actor: str, reason: str) -> list[Record]:
-        """Return the fact of a person's limit; raise OperatorError (400) if there is no such metric or limit."""
+        """Return the entry that sets a limit; raise OperatorError (400) for an unknown metric or an invalid limit."""
         if metric not in METRICS:
             raise OperatorError(
                 400, "metric_unknown", f"there is no metric {metric!r}; there are: {', '.join(METRICS)}", exit_code=2
@@ -58,12 +58,12 @@ class AddedCriteria:
         return [Record(kinds.CRITERION_SET, actor, data)]
 
     def remove(self, metric: str, actor: str, reason: str) -> list[Record]:
-        """Return the fact that a criterion was taken away; raise OperatorError (404) if there is none."""
+        """Return the entry that removes a criterion; raise OperatorError (404) if there is none."""
         known = self.known.get(metric)
         if known is None:
-            told = ", ".join(sorted(self.known)) or "none"
+            names = ", ".join(sorted(self.known)) or "none"
             detail = (
-                f"no criterion was added for {metric!r}; added are: {told} (those of the settings are edited there)"
+                f"no criterion was added for {metric!r}; added are: {names} (those of the settings are edited there)"
             )
             raise OperatorError(404, "criterion_unknown", detail, exit_code=9)
         data = {"metric": metric, "limit": known["limit"], "origin": known["origin"], "reason": reason}

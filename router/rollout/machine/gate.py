@@ -1,4 +1,4 @@
-"""What stands between a failing active version and its standby: why automation would not go back now."""
+"""Decides whether automation may roll back now: registry, probes and fault shares in, objections out."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from router.rollout.machine.registry import Registry
 
 
 class RollbackGate:
-    """Looks at one registry and at the probes of its targets; decides nothing else and changes nothing."""
+    """Reads one registry and the probe streaks of its targets; changes nothing."""
 
     def __init__(self, registry: Registry, streaks: ProbeStreaks, limits: RolloutLimits) -> None:
         self.limits = limits
@@ -16,52 +16,52 @@ class RollbackGate:
         self._streaks = streaks
 
     def no_standby_reason(self) -> str | None:
-        """Return why nobody could go back now: no standby, or one whose last probes all failed; None if one could."""
-        if missing := self._registry.way_back():
+        """Return why a rollback is impossible now: no standby, or its last probes all failed; None if it is possible."""
+        if missing := self._registry.missing_standby():
             return missing
         standby = self._registry.standby
         if (
             standby is not None
             and standby.slot is not None
-            and self._streaks.known_bad(standby.slot, standby.endpoints)
+            and self._streaks.all_failing(standby.slot, standby.endpoints)
         ):
             return f"the last probes of {standby.version} failed: {self._streaks.detail(standby.slot)}"
         return None
 
     def objections(self, shares: tuple[float, float, int] | None = None) -> list[str]:
-        """Return why automation would not go back now; empty if the gate would pass (but for the fresh inference probe).
+        """Return why automation may not roll back now; empty if it may (before the fresh inference probe).
 
-        From a drill it may always go home: that is no further step, and what was asked for.
+        In a drill, freeze and `automatic_left` do not count: swapping back is part of the drill.
         """
         registry = self._registry
-        if registry.rehearsing:
-            return self.to_standby(shares)
-        found = []
+        if registry.in_drill:
+            return self.swap_objections(shares)
+        objections = []
         if registry.frozen:
-            found.append(f"frozen by {registry.frozen['actor']}: {registry.frozen['reason']}")
-        if not registry.automatic_left and not registry.way_back():
-            found.append("this promotion was rolled back once already; a further step needs a person")
-        return found + self.to_standby(shares)
+            objections.append(f"frozen by {registry.frozen['actor']}: {registry.frozen['reason']}")
+        if not registry.automatic_left and not registry.missing_standby():
+            objections.append("this promotion was rolled back once already; a further step needs a person")
+        return objections + self.swap_objections(shares)
 
-    def to_standby(self, shares: tuple[float, float, int] | None = None) -> list[str]:
-        """Return why nobody should go to the standby, be it for an exercise; empty if the gate would pass."""
-        missing = self._registry.way_back()
+    def swap_objections(self, shares: tuple[float, float, int] | None = None) -> list[str]:
+        """Return the objections to a swap to the standby, also for a drill; empty if there are none."""
+        missing = self._registry.missing_standby()
         return [missing] if missing else self.standby_objections(shares)
 
     def standby_objections(self, shares: tuple[float, float, int] | None = None) -> list[str]:
-        """Return why the standby would be no better, whoever asks; empty if there is nothing against it, or none."""
+        """Return the objections to the standby; empty if it is fit, or if there is no standby."""
         standby = self._registry.standby
-        found = []
+        objections = []
         if standby is not None and standby.slot is not None:
-            good = self._streaks.gate(standby.slot, standby.endpoints, self.limits.gate_probes)
+            good = self._streaks.most_good(standby.slot, standby.endpoints, self.limits.gate_probes)
             if not good:
-                found.append(
+                objections.append(
                     f"the last {self.limits.gate_probes} probes of {standby.version} were not all good: "
                     f"{self._streaks.detail(standby.slot) or 'too few yet'}"
                 )
-        # Without a fault there the standby is better, whatever the active version is blamed for (it may be slow only).
+        # A standby without faults is better, whatever the failure of the active version is (it may only be slow).
         if shares is not None and shares[2] >= self.limits.gate_shares_min and shares[0] >= max(shares[1] / 2, 1e-9):
-            found.append(
+            objections.append(
                 f"{shares[0]:.0%} of the {shares[2]} requests rescued there in 20 s failed too (active: {shares[1]:.0%})"
             )
-        return found
+        return objections

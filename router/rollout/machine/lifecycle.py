@@ -1,4 +1,4 @@
-"""What probes and time bring about without anybody asking: verified, failed, restored, drained, cut."""
+"""Decides what probes and time cause: verified, failed, standby restored, drained, cut, quarantine returned."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _SECOND_NS: Final = 1_000_000_000
 
 
 class Lifecycle:
-    """Rules over one registry; `generation` is that of the next route, `cuts` remembers which drains were cut."""
+    """Rules over one registry; `generation` is that of the next route, `cuts` holds the drains that were cut."""
 
     def __init__(
         self,
@@ -34,12 +34,12 @@ class Lifecycle:
         self._cuts = cuts
 
     def probed(self, event: ev.ProbeCompleted) -> list[Command]:
-        """Note a probe; return what its streak has brought about."""
+        """Record a probe; return what its streak causes."""
         target = self._registry.in_slot(event.slot)
         if target is None or target.version != event.version:
             return []
-        self._streaks.note(event)
-        streak = self._streaks.shortest(event.slot, target.endpoints)
+        self._streaks.record(event)
+        streak = self._streaks.fewest_good(event.slot, target.endpoints)
         if target.state is State.VERIFYING and streak >= self.limits.warmup_probes:
             return [self._verified(target, streak)]
         restorable = target.state is State.UNREACHABLE and self._registry.standby is None
@@ -53,17 +53,17 @@ class Lifecycle:
         return Record(kinds.VERIFIED, "control", {"states": {target.version: State.READY.value}, "good_probes": streak})
 
     def ticked(self, event: ev.Ticked, now_ns: int) -> list[Command]:
-        """Return what time has made due."""
-        for version, lift in self._registry.lifts.items():
-            if lift.over(now_ns):
-                return VersionRules(self._registry, self._generation).returned(version, lift.mark)
+        """Return what is due now."""
+        for version, release in self._registry.temporary_releases.items():
+            if release.over(now_ns):
+                return VersionRules(self._registry, self._generation).returned(version, release.quarantine)
         for target in self._registry.holders():
             if commands := self._due(target, event, now_ns):
                 return commands
         return []
 
     def _due(self, target: Target, event: ev.Ticked, now_ns: int) -> list[Command]:
-        """Return what time has made due for one version; one thing a tick, the next tick sees the rest."""
+        """Return what is due for one version: one change a tick; the next tick handles the rest."""
         age_s = (now_ns - target.since_ns) / _SECOND_NS
         if target.state is State.VERIFYING and age_s > self.limits.verify_timeout_s:
             return self._verification_failed(target)

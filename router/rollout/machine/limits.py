@@ -1,4 +1,4 @@
-"""What the rollout of one service is told by the settings."""
+"""The settings of the state machine of one service, as plain values."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from router.rollout.proposals.proposal import ProposalRules
 
 @dataclass(frozen=True, slots=True)
 class RolloutLimits:
-    """What the machine is told. `inference`: the probe makes the model work."""
+    """`inference`: the probe is an inference request, so the gate may use it."""
 
     inference: bool = False
     warmup_probes: int = 5
@@ -19,7 +19,7 @@ class RolloutLimits:
     gate_shares_min: int = 5
     verify_timeout_s: float = 900.0
     rollback_drain_timeout_s: float | None = 300.0
-    look_again_s: float = 1.0
-    calm_s: float = 30.0
-    """A held rollback is over once the verdict has not failed for so long."""
+    recheck_s: float = 1.0
+    unblock_after_s: float = 30.0
+    """A blocked rollback is dropped after this time without a failing verdict."""
     proposals: ProposalRules = field(default_factory=ProposalRules)

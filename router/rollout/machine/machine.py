@@ -1,27 +1,27 @@
 """The rollout of one service as a state machine: (event, now) → commands.
 
-Theory. The registry holds what is; it is the fold of journal entries. `handle` reads it and answers with commands; among
-them is at most one `Record` that changes roles, and `PublishRoute` is always the route which that record means. `handle`
-changes no role itself: the performer folds the record when it is its turn (a person's change: journal, fold, store; a
-verdict's: fold, store, journal). So an event that is refused, and a command that fails, leave everything as it was; a
-failed one comes back as an event (`StandbyChecked(ok=False)`) or ends with its caller (a journal that cannot be written).
-What the machine remembers beside the registry (streaks of probes, a check under way, a hold) may be lost at any time.
+Theory. The registry is the state; it is the fold of journal entries. `handle` reads the registry and returns commands. At most
+one of them is a `Record` that changes roles, and `PublishRoute` is always the route that this record leads to. `handle` itself
+changes no role: the executor applies the record in its order (for an operator's change: journal, apply, store; for a verdict:
+apply, store, journal). So a refused event and a failed command change nothing. A failure comes back as an event
+(`StandbyChecked(ok=False)`) or is raised to the caller (the journal cannot be written). State of the machine outside the
+registry (probe streaks, a pending check, a blocked rollback) may be lost at any time.
 
-Switches, the whole table. The version that is named, the active and the standby move in one step or not at all:
+All switches. The named version, the active version and the standby change state in one step or not at all:
 
-    asked              the named one is   it becomes   the active becomes   the standby becomes
-    promote, switch    ready              active       standby              draining
-    promote, switch    standby            active       standby              (was the named one)
-    promote, switch    unreachable        active       standby              draining
-    rollback           standby            active       draining + mark      (was the named one)
-    rollback, away     standby            active       unreachable          (was the named one)
-    drill, both ways   standby            active       standby              (was the named one)
+    event                  named version  it becomes  the active becomes     the standby becomes
+    promote, switch        ready          active      standby                draining
+    promote, switch        standby        active      standby                (is the named version)
+    promote, switch        unreachable    active      standby                draining
+    rollback               standby        active      draining, quarantined  (is the named version)
+    rollback, unreachable  standby        active      unreachable            (is the named version)
+    drill, both swaps      standby        active      standby                (is the named version)
 
-Automation asks for the two rollbacks alone (a drill is asked for by a person or a schedule, and drill.py says when), so it
-only ever goes from the active version to its standby. It needs
-`registry.automatic_left`, which a promotion or switch by a person sets and an automatic rollback clears: at most one
-automatic rollback per promotion. A proposal is decided by a switch of this table, too (approval.py). While a drill is away,
-a verdict against the version that serves goes home instead.
+Automation makes only the two rollbacks, so it only moves from the active version to its standby. (Drills are started by an
+operator or a schedule; drills/drill.py decides when to swap.) An automatic rollback needs `registry.automatic_left`: a promotion
+or switch by an operator sets it, an automatic rollback clears it. So there is at most one automatic rollback per promotion. An
+approved proposal is a switch of this table, too (proposal_rules.py). While a drill has swapped the roles, a verdict against the
+serving version swaps them back instead.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ _SECOND_NS: Final = 1_000_000_000
 
 @dataclass(frozen=True, slots=True)
 class Move:
-    """What becomes of the three that a switch touches; None: there is none, or it stays."""
+    """The new states of the named version, the active version and the standby; None: the standby keeps its state."""
 
     named: State
     active: State
@@ -82,19 +82,19 @@ class _Check:
 
 
 class Machine:
-    """One service. `issued` is the newest generation that any command named, whether or not it was stored."""
+    """The state machine of one service. `issued` is the newest generation in any command, stored or not."""
 
     def __init__(self, registry: Registry, limits: RolloutLimits) -> None:
         self.registry = registry
         self.limits = limits
         self.streaks = ProbeStreaks()
         self.issued = registry.generation
-        self.proof = PromotionCheck()
-        """What the candidate has shown; told from outside (control/cases)."""
+        self.promotion_check = PromotionCheck()
+        """Result of the captured cases on the candidate; set by control/cases."""
         self.blocked_reason: str | None = None
-        """Why an automatic rollback that is due is not made; None when none is due."""
-        self.drill_held: str | None = None
-        """Why the swap of a drill that is due was not made; None when none is due, or it goes on."""
+        """Why an automatic rollback that is due is blocked; None if none is due."""
+        self.drill_blocked_reason: str | None = None
+        """Why the swap of a drill that is due is blocked; None if none is due, or it is not blocked."""
         self._alarm: str | None = None
         self._check: _Check | None = None
         self._recheck_ns = 0
@@ -103,14 +103,14 @@ class Machine:
 
     @property
     def gate(self) -> RollbackGate:
-        """What stands between the active version and its standby now."""
+        """The conditions for a rollback to the standby now."""
         return RollbackGate(self.registry, self.streaks, self.limits)
 
     def handle(self, event: ev.Event, now_ns: int) -> list[Command]:
-        """Return what is to be done; raise OperatorError or InternalError, changing nothing, if the event is not legal."""
+        """Return the commands; raise OperatorError or InternalError, and change nothing, if the event is not legal."""
         match event:
             case ev.ProbeCompleted():
-                return self._upkeep().probed(event)
+                return self._lifecycle().probed(event)
             case ev.Ticked():
                 return self._ticked(event, now_ns)
             case ev.VerdictReached():
@@ -137,8 +137,8 @@ class Machine:
         target = VersionRules(self.registry, self._next()).known(event.to)
         if target.state is State.ACTIVE:
             return []
-        if (mark := self.registry.mark(target.version, now_ns)) is not None and event.override is None:
-            raise quarantined(target.version, mark)
+        if (quarantine := self.registry.quarantine_of(target.version, now_ns)) is not None and event.override is None:
+            raise quarantined(target.version, quarantine)
         move = MOVES.get((event.verb, target.state))
         if move is None:
             todo = (
@@ -152,9 +152,9 @@ class Machine:
                 facts={"state": target.state.value},
             )
         self._refuse_unfit(target, event)
-        terms = self.limits.proposals
-        if terms.promote_needs_approval and target.state in FORWARD and not (event.approved or event.override):
-            return proposal_rules.promotion(self.registry, terms, event)
+        rules = self.limits.proposals
+        if rules.promote_needs_approval and target.state in FORWARD and not (event.approved or event.override):
+            return proposal_rules.promotion(self.registry, rules, event)
         data: dict[str, Any] = {"to": target.version, "reason": event.reason}
         if event.approved:
             data["proposal"] = event.approved
@@ -163,7 +163,7 @@ class Machine:
         return self._move(event.verb, event.actor, target, move, data)
 
     def _refuse_unfit(self, target: Target, event: ev.SwitchAsked) -> None:
-        """A version that nobody can connect to, or whose last probes were all bad, needs a person's word."""
+        """Raise OperatorError for an unreachable version, and for one whose last probes all failed, unless overridden."""
         if event.override:
             return
         if target.state is State.UNREACHABLE and not event.checked:
@@ -173,7 +173,11 @@ class Machine:
                 f"version {target.version} was rolled back as unreachable and still is",
                 exit_code=9,
             )
-        if target.state in ROLES and target.slot is not None and self.streaks.known_bad(target.slot, target.endpoints):
+        if (
+            target.state in ROLES
+            and target.slot is not None
+            and self.streaks.all_failing(target.slot, target.endpoints)
+        ):
             raise OperatorError(
                 409,
                 "version_not_ready",
@@ -182,11 +186,11 @@ class Machine:
                 exit_code=9,
                 facts={"state": target.state.value},
             )
-        if target.state is State.READY and (refusal := self.proof.refusal(target)) is not None:
+        if target.state is State.READY and (refusal := self.promotion_check.refusal(target)) is not None:
             raise refusal
 
     def _move(
-        self, kind: str, actor: str, named: Target, move: Move, data: dict[str, Any], *, flee: bool = False
+        self, kind: str, actor: str, named: Target, move: Move, data: dict[str, Any], *, redispatch: bool = False
     ) -> list[Command]:
         active, standby = self.registry.active, self.registry.standby
         states = {named.version: move.named}
@@ -206,17 +210,19 @@ class Machine:
                 **data,
             },
         )
-        return [record, self._publish(states, generation, Flag.REDISPATCH if flee else Flag.NONE)]
+        return [record, self._publish(states, generation, Flag.REDISPATCH if redispatch else Flag.NONE)]
 
     def _rollback(
-        self, reason: str, actor: str, verdict: ev.VerdictReached | None, told: dict[str, Any] | None = None
+        self, reason: str, actor: str, verdict: ev.VerdictReached | None, members: dict[str, Any] | None = None
     ) -> list[Command]:
         active, standby = self.registry.active, self.registry.standby
         if active is None or standby is None:
-            raise OperatorError(409, "no_standby", f"nothing to roll back to: {self.registry.way_back()}", exit_code=9)
-        mark = self.registry.quarantines.get(standby.version)
-        if mark is not None and standby.version not in (told or {}).get("release", ()):
-            raise quarantined(standby.version, mark)
+            raise OperatorError(
+                409, "no_standby", f"nothing to roll back to: {self.registry.missing_standby()}", exit_code=9
+            )
+        quarantine = self.registry.quarantines.get(standby.version)
+        if quarantine is not None and standby.version not in (members or {}).get("release", ()):
+            raise quarantined(standby.version, quarantine)
         incident = incident_id(self.registry.service, self._next())
         away = verdict is not None and verdict.unreachable
         data: dict[str, Any] = {
@@ -227,7 +233,7 @@ class Machine:
             "trigger": verdict.trigger if verdict else None,
             "evidence": verdict.evidence if verdict else None,
             "unreachable": away,
-            **(told or {}),
+            **(members or {}),
         }
         if verdict is not None and verdict.proposal:
             data["proposal"] = verdict.proposal
@@ -235,7 +241,7 @@ class Machine:
             data["quarantine"] = {active.version: {"reason": reason, "incident": incident}}
             data["bounded"] = [active.version]
         move = MOVES["rolled_back_away" if away else kinds.ROLLED_BACK, standby.state]
-        return self._move(kinds.ROLLED_BACK, actor, standby, move, data, flee=True)
+        return self._move(kinds.ROLLED_BACK, actor, standby, move, data, redispatch=True)
 
     def _publish(self, states: dict[str, State], generation: int, flags: Flag = Flag.NONE) -> PublishRoute:
         return PublishRoute(VersionRules(self.registry, generation).route_after(states, flags))
@@ -243,7 +249,7 @@ class Machine:
     def _next(self) -> int:
         return successor(max(self.issued, self.registry.generation))
 
-    # -- what people decide
+    # -- proposals
     def _decided(self, event: ev.ProposalDecided, now_ns: int) -> list[Command]:
         proposal = proposal_rules.decidable(self.registry, event, now_ns)
         if event.verb == "deny":
@@ -253,33 +259,35 @@ class Machine:
         return [*commands, proposal_rules.approved(proposal, event, switched)]
 
     def _approved(self, proposal: Proposal, event: ev.ProposalDecided, now_ns: int) -> list[Command]:
-        """Return the switch itself. A freeze stops automation, not a person; what speaks against the standby stops both."""
+        """Return the commands of the switch. A freeze stops only automation; objections to the standby stop operators, too."""
         if proposal.kind == "promotion":
-            verb, why = proposal.verb, proposal.reason
-            asked = ev.SwitchAsked(proposal.version, event.actor, why, verb, event.override, event.checked, proposal.id)
+            verb, reason = proposal.verb, proposal.reason
+            asked = ev.SwitchAsked(
+                proposal.version, event.actor, reason, verb, event.override, event.checked, proposal.id
+            )
             return self._switch(asked, now_ns)
-        obstacles = self.gate.standby_objections(event.shares)
-        if obstacles and event.override is None:
-            raise proposal_rules.unfit(obstacles)
-        told = {"proposal": proposal.id, "trigger": proposal.evidence[0]["trigger"], "evidence": event.impact}
+        objections = self.gate.standby_objections(event.shares)
+        if objections and event.override is None:
+            raise proposal_rules.unfit(objections)
+        members = {"proposal": proposal.id, "trigger": proposal.evidence[0]["trigger"], "evidence": event.impact}
         if event.override is not None and (standby := self.registry.standby) is not None:
-            told |= overridden(self.registry, standby.version, event.override)
-        return self._rollback(proposal.reason, event.actor, None, told)
+            members |= overridden(self.registry, standby.version, event.override)
+        return self._rollback(proposal.reason, event.actor, None, members)
 
     # -- automation
     def _verdict(self, event: ev.VerdictReached, now_ns: int) -> list[Command]:
         self._failing_ns = now_ns
-        if self._checking(now_ns) and self._check is not None and isinstance(self._check.cause, ev.VerdictReached):
+        if self._check_pending(now_ns) and self._check is not None and isinstance(self._check.cause, ev.VerdictReached):
             return []
         self._check = None
         if self.blocked_reason is not None and now_ns < self._recheck_ns:
             return []
-        if obstacles := self.gate.objections(event.shares):
-            return self._block(obstacles, event, now_ns)
-        return self._ask_standby(event, now_ns) or self._roll_back(event)
+        if objections := self.gate.objections(event.shares):
+            return self._block(objections, event, now_ns)
+        return self._check_standby(event, now_ns) or self._roll_back(event)
 
-    def _ask_standby(self, cause: ev.VerdictReached | ev.DrillMoveAsked, now_ns: int) -> list[Command]:
-        """Ask for the gate's fresh inference probe, if the service has one."""
+    def _check_standby(self, cause: ev.VerdictReached | ev.DrillMoveAsked, now_ns: int) -> list[Command]:
+        """Return the command for a fresh inference probe of the standby; nothing if the service has no inference probe."""
         standby = self.registry.standby
         if standby is None or standby.slot is None:
             raise InternalError("gate_passed_without_standby", self.registry.service)
@@ -288,25 +296,25 @@ class Machine:
         self._check = _Check(cause, self.registry.generation, now_ns)
         return [CheckStandby(standby.slot, self.registry.generation, self.limits.gate_timeout_s)]
 
-    def _checking(self, now_ns: int) -> bool:
+    def _check_pending(self, now_ns: int) -> bool:
         limit_ns = 3 * self.limits.gate_timeout_s * _SECOND_NS
         return self._check is not None and now_ns - self._check.since_ns < limit_ns
 
-    def _block(self, obstacles: list[str], event: ev.VerdictReached, now_ns: int) -> list[Command]:
-        """Say once and loudly that nothing better exists, hold, and look again each second.
+    def _block(self, objections: list[str], event: ev.VerdictReached, now_ns: int) -> list[Command]:
+        """Block the rollback, raise the alarm once, and check again each second.
 
-        A person's freeze is told by an alarm of its own: it is what was asked for, and no finding about the standby.
+        A freeze by an operator has its own alarm: it is intended, and not an objection to the standby.
         """
-        detail = "; ".join(obstacles)
+        detail = "; ".join(objections)
         code = "automation_frozen" if self.registry.frozen else "no_better_target"
         first, self.blocked_reason, self._alarm = self._alarm != code, detail, code
-        self._recheck_ns = now_ns + int(self.limits.look_again_s * _SECOND_NS)
+        self._recheck_ns = now_ns + int(self.limits.recheck_s * _SECOND_NS)
         if not first:
             return []
         active = self.registry.active
         if code == "automation_frozen":
             return [RaiseAlarm(code, f"the active version fails and nothing is done about it: {detail}")]
-        data = {"active": active.version if active else None, "obstacles": obstacles, "trigger": event.trigger}
+        data = {"active": active.version if active else None, "obstacles": objections, "trigger": event.trigger}
         return [
             Record(kinds.NO_BETTER_TARGET, "verdict", data),
             RaiseAlarm(code, f"the active version fails and nothing better exists: {detail}"),
@@ -319,36 +327,36 @@ class Machine:
         self._check, cause = None, check.cause
         failed = [] if event.ok else [f"its fresh inference probe failed: {event.detail}"]
         if isinstance(cause, ev.DrillMoveAsked):
-            return self._rehearse(cause, failed)
-        if self._was_decided(cause):
+            return self._drill_swap(cause, failed)
+        if self._was_denied(cause):
             return []
-        obstacles = self.gate.objections(cause.shares) + failed
-        return self._block(obstacles, cause, now_ns) if obstacles else self._roll_back(cause)
+        objections = self.gate.objections(cause.shares) + failed
+        return self._block(objections, cause, now_ns) if objections else self._roll_back(cause)
 
-    def _was_decided(self, verdict: ev.VerdictReached) -> bool:
-        """Whether a person has denied, while the standby was asked, what was due because nobody had."""
+    def _was_denied(self, verdict: ev.VerdictReached) -> bool:
+        """Return whether an operator denied this proposal while its standby probe was running."""
         known = self.registry.proposals.known.get(verdict.proposal or "")
         return known is not None and not known.pending
 
     def _roll_back(self, verdict: ev.VerdictReached) -> list[Command]:
         reason = str(verdict.trigger.get("reason") or verdict.trigger.get("kind"))
-        if self.registry.rehearsing and self.registry.drill is not None:
+        if self.registry.in_drill and self.registry.drill is not None:
             home = ev.DrillMoveAsked(self.registry.drill["drill"], True, reason)
-            return [*self._rehearse(home, []), *self._unblock()]
+            return [*self._drill_swap(home, []), *self._unblock()]
         commands = self._rollback(reason, "verdict", verdict)
         return [*commands, *self._unblock()]
 
     # -- drills
     def _drill(self, event: ev.DrillMoveAsked, now_ns: int) -> list[Command]:
-        """Make the swap of a drill that is due, through the gate of an automatic rollback."""
-        if self._checking(now_ns):
+        """Swap the roles for a drill, if the gate of an automatic rollback allows it."""
+        if self._check_pending(now_ns):
             return []
         self._check = None
-        obstacles = self._against(event)
-        return [] if obstacles else self._ask_standby(event, now_ns) or self._rehearse(event, [])
+        objections = self._drill_objections(event)
+        return [] if objections else self._check_standby(event, now_ns) or self._drill_swap(event, [])
 
-    def _against(self, event: ev.DrillMoveAsked) -> list[str]:
-        """Return, and note, why the swap is not made: the standby is not fit, or the roles are not those of the drill."""
+    def _drill_objections(self, event: ev.DrillMoveAsked) -> list[str]:
+        """Return, and keep in `drill_blocked_reason`, why the swap is blocked: an unfit standby, a freeze, or other roles."""
         registry = self.registry
         drill, active = registry.drill, registry.active
         left = drill and drill["to" if event.home else "from"]
@@ -357,20 +365,20 @@ class Machine:
         else:
             frozen = registry.frozen if not event.home else None
             found = [f"frozen by {frozen['actor']}: {frozen['reason']}"] if frozen else []
-            found += self.gate.to_standby()
-        self.drill_held = "; ".join(found) or None
+            found += self.gate.swap_objections()
+        self.drill_blocked_reason = "; ".join(found) or None
         return found
 
-    def _rehearse(self, event: ev.DrillMoveAsked, failed: list[str]) -> list[Command]:
-        """Change the two roles over. Nothing that has begun is touched; what waits on a version that fails may leave it."""
+    def _drill_swap(self, event: ev.DrillMoveAsked, failed: list[str]) -> list[Command]:
+        """Swap the two roles. Responses that have begun continue; requests that wait on a failing version are re-dispatched."""
         standby = self.registry.standby
-        if found := self._against(event) + failed:
-            self.drill_held = "; ".join(found)
+        if found := self._drill_objections(event) + failed:
+            self.drill_blocked_reason = "; ".join(found)
         if found or standby is None:
             return []
-        data = {"to": standby.version, "drill": event.drill, "home": event.home, "reason": event.why}
+        data = {"to": standby.version, "drill": event.drill, "home": event.home, "reason": event.reason}
         move = MOVES[kinds.DRILL_SWITCHED, standby.state]
-        return self._move(kinds.DRILL_SWITCHED, "drill", standby, move, data, flee=bool(event.why))
+        return self._move(kinds.DRILL_SWITCHED, "drill", standby, move, data, redispatch=bool(event.reason))
 
     def _unblock(self) -> list[Command]:
         if self.blocked_reason is None:
@@ -387,9 +395,10 @@ class Machine:
 
     # -- probes and time
     def _ticked(self, event: ev.Ticked, now_ns: int) -> list[Command]:
-        if self.blocked_reason is not None and now_ns - self._failing_ns > self.limits.calm_s * _SECOND_NS:
+        if self.blocked_reason is not None and now_ns - self._failing_ns > self.limits.unblock_after_s * _SECOND_NS:
             return self._unblock()
-        return proposal_rules.look(self.registry, self.limits.proposals, now_ns) or self._upkeep().ticked(event, now_ns)
+        proposals = proposal_rules.tick(self.registry, self.limits.proposals, now_ns)
+        return proposals or self._lifecycle().ticked(event, now_ns)
 
-    def _upkeep(self) -> Lifecycle:
+    def _lifecycle(self) -> Lifecycle:
         return Lifecycle(self.registry, self.streaks, self.limits, self._next(), self._cuts)

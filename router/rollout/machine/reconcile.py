@@ -1,4 +1,4 @@
-"""What the route word says when the journal says something else: shared memory outlived control, and it is right."""
+"""Decides how a registry follows the route in shared memory: shared memory outlived control and overrules the journal."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ from router.rollout.model.target import CANDIDATES, ROLES, State
 def recovered(
     registry: Registry, word: Route, contents: Mapping[int, tuple[str, tuple[str, ...], int]]
 ) -> Record | None:
-    """Return the fact that brings `registry` to what `word` says; None if it says so already.
+    """Return the entry that makes `registry` agree with the route `word`; None if they agree.
 
-    `contents` is (version, endpoints, incarnation) by slot, as read from shared memory. A stored rollback of which the
-    journal knows nothing still marks the version that it left: nobody knows any more whether it was merely unreachable.
+    `contents` is (version, endpoints, incarnation) by slot, read from shared memory. A rollback that was stored and not
+    journalled quarantines the version that was active: whether it was only unreachable is not recorded.
     """
     if word.generation == registry.generation and word.named() == registry.route().named():
         return None
@@ -43,14 +43,14 @@ def recovered(
         if target.state in ROLES and target.version not in states:
             states[target.version] = State.DRAINING
     left = registry.active
-    fled = bool(word.flags & Flag.REDISPATCH) and left is not None and states.get(left.version) is State.DRAINING
-    if fled and left is not None:
+    rolled_back = bool(word.flags & Flag.REDISPATCH) and left is not None and states.get(left.version) is State.DRAINING
+    if rolled_back and left is not None:
         reason = "it was rolled back, and control died before the reason was journalled"
         incident = incident_id(registry.service, word.generation)
         data |= {"incident": incident, "from": left.version, "to": _served(states), "reason": reason, "automatic": True}
         data["quarantine"] = {left.version: {"reason": reason, "incident": incident}}
         data["bounded"] = [left.version]
-    data["automatic_left"] = registry.automatic_left and not fled
+    data["automatic_left"] = registry.automatic_left and not rolled_back
     data["states"] = {version: state.value for version, state in states.items()}
     return Record(kinds.RECOVERED, "control", data)
 
@@ -60,7 +60,7 @@ def _served(states: Mapping[str, State]) -> str | None:
 
 
 def assumed(registry: Registry, version: str) -> Record:
-    """Return the fact that `version` is active because a person says so, whatever a damaged journal said."""
+    """Return the entry that makes `version` active because an operator said so after the journal was damaged."""
     states = {
         target.version: State.DRAINING.value
         for target in registry.targets.values()

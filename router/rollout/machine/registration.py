@@ -1,4 +1,4 @@
-"""How a version becomes known without being deployed; and that a label keeps meaning the same servers and the same files."""
+"""Decides how a version is registered, and ensures that a label always means the same servers and the same model files."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ _REFUSED = 9
 
 
 def registration(registry: Registry, event: RegisterAsked) -> list[Command]:
-    """Return what is to be done; raise OperatorError if it is refused.
+    """Return the commands; raise OperatorError if the event is refused.
 
-    Registering is the explicit way to correct the artifact of a known version; the journal keeps what it was.
+    Registering again is the way to correct the artifact of a version; the journal keeps the former one.
     """
     endpoints = endpoints_of(registry, event.version, event.endpoints)
     known = registry.targets.get(event.version)
-    pedigree = registry.pedigrees.get(event.version)
+    provenance = registry.provenances.get(event.version)
     refuse_other_origin(registry, event.version, Origin(None, event.origin.source))
-    told = event.origin.told()
+    members = event.origin.members()
     data: dict[str, Any] = {
         "target": {
             "version": event.version,
@@ -31,10 +31,10 @@ def registration(registry: Registry, event: RegisterAsked) -> list[Command]:
             "slot": known.slot if known else None,
             "incarnation": known.incarnation if known else 0,
         },
-        **told,
+        **members,
     }
     if known is not None:
-        same = pedigree is not None and all(getattr(pedigree, name) == uri for name, uri in told.items())
+        same = provenance is not None and all(getattr(provenance, name) == uri for name, uri in members.items())
         return [] if same else [Record(kinds.REGISTERED, event.actor, data)]
     if sum(target.state is State.REGISTERED for target in registry.targets.values()) >= RETIRED_MAX:
         detail = f"{RETIRED_MAX} versions of {registry.service} are registered and not deployed: retire some of them"
@@ -42,19 +42,19 @@ def registration(registry: Registry, event: RegisterAsked) -> list[Command]:
     return [Record(kinds.REGISTERED, event.actor, {**data, "states": {event.version: State.REGISTERED.value}})]
 
 
-def endpoints_of(registry: Registry, version: str, asked: tuple[str, ...]) -> tuple[str, ...]:
-    """Return where `version` is; raise OperatorError if nobody said so (400), or if it is known elsewhere (409)."""
+def endpoints_of(registry: Registry, version: str, requested: tuple[str, ...]) -> tuple[str, ...]:
+    """Return the endpoints of `version`; raise OperatorError if there are none (400), or if others are registered (409)."""
     known = registry.targets.get(version)
     if known is None:
-        if not asked:
+        if not requested:
             detail = f"version {version} is not known to {registry.service} yet: name its endpoints"
             raise OperatorError(400, "endpoints_needed", detail, exit_code=2)
-        return asked
-    if asked and known.endpoints != asked:
+        return requested
+    if requested and known.endpoints != requested:
         raise OperatorError(
             409,
             "endpoints_differ",
-            f"version {version} is known at {', '.join(known.endpoints)}, not at {', '.join(asked)}: "
+            f"version {version} is known at {', '.join(known.endpoints)}, not at {', '.join(requested)}: "
             "take another label, or move the version (PUT versions/VERSION/endpoints)",
             exit_code=_REFUSED,
             facts={"endpoints": list(known.endpoints)},
@@ -63,10 +63,10 @@ def endpoints_of(registry: Registry, version: str, asked: tuple[str, ...]) -> tu
 
 
 def refuse_other_origin(registry: Registry, version: str, origin: Origin) -> None:
-    """Raise OperatorError (409) if `version` is known to come from elsewhere: a label names one model."""
-    pedigree = registry.pedigrees.get(version)
-    for name, uri in origin.told().items():
-        known = getattr(pedigree, name, None)
+    """Raise OperatorError (409) if another origin is registered for `version`: a label names one model."""
+    provenance = registry.provenances.get(version)
+    for name, uri in origin.members().items():
+        known = getattr(provenance, name, None)
         if known is not None and known != uri:
             remedy = "take another label" + (", or correct it with register" if name == "artifact" else "")
             raise OperatorError(

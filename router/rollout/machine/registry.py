@@ -1,21 +1,21 @@
-"""What one service is: its versions, their states and history, quarantine, freeze, baseline. The fold of its journal.
+"""The state of one service: its versions, their states and history, quarantine, freeze, baseline. The fold of its journal.
 
-`apply` is the only way to change it, and an entry is the only thing it takes, so what is rebuilt from the journal at a start
-is what was there before. An entry that the rules do not allow raises and changes nothing. Every entry that changes roles
-carries the new state of every version it touches: a later one needs no earlier one to be understood.
+`apply` is the only way to change it, and it takes only entries, so a start that applies the journal restores the same state. An
+illegal entry raises and changes nothing. An entry that changes roles has the new state of every version that it changes, so
+its meaning does not depend on earlier entries.
 
-    data member    means
+    data member    meaning
     generation     the route that goes with it, if there are states
-    states         {version: state after it}, empty if only the route is new
-    base           the generation on which it was decided
-    target         {version, endpoints, slot, incarnation}: a version placed in a slot, or moved
+    states         {version: new state}, empty if only the route is new
+    base           the generation on which the decision was made
+    target         {version, endpoints, slot, incarnation}: a version that got a slot, or moved
     bounded        versions whose drain is cut after rollback_drain_timeout_s
     freed          versions that hold no slot any more
-    quarantine     {version: {reason, incident}}; a mark that returns has its `actor` and `at`, too
-    release        versions whose mark is lifted
-    lifted_for_s   {version: seconds} of those among them whose mark comes back
-    artifact, source  where the version of `target` comes from
-    forced         true: the states are taken as they are (memory that outlived control; an assumption of the operator)
+    quarantine     {version: {reason, incident}}; one that returns has its `actor` and `at`, too
+    release        versions released from quarantine
+    lifted_for_s   {version: seconds} of those whose quarantine returns
+    artifact, source  origin of the version of `target`
+    forced         true: the states are not checked (shared memory that outlived control; an assumption of the operator)
 """
 
 from __future__ import annotations
@@ -34,69 +34,69 @@ from router.rollout.model.route import NO_SLOT, SLOTS, Flag, Route, first_genera
 from router.rollout.model.target import CANDIDATES, ROLES, State, Target
 from router.rollout.proposals.proposal import Proposals
 from router.rollout.versions.active_periods import ActivePeriods
-from router.rollout.versions.provenance import Provenance, pedigrees_after
+from router.rollout.versions.provenance import Provenance, provenances_after
 from router.rollout.versions.quarantine import TemporaryRelease, lifted
 
 HISTORY_MAX: Final = 100
-"""Lines of one version; what was live when is kept beside them (tenure.py)."""
+"""Lines of one version. Active periods are kept apart (versions/active_periods.py)."""
 
 RETIRED_MAX: Final = 500
-"""Versions without a slot."""
+"""Versions without a slot that are kept."""
 
 _MOVING: Final = frozenset({"states", "target", "bounded", "freed"})
-"""Members of entries that change what a version is: a start folds every entry there is, and most have none of them."""
+"""Members of entries that change targets. A start applies all entries; most have none of these and are cheaper."""
 
 _ROLES_ONCE: Final = ("active", "standby", "candidate")
 
 
 class Registry:
-    """The folded facts of one service. Read its members; change it by `apply` alone."""
+    """The state of one service. Read its members; only `apply` changes it."""
 
     def __init__(self, service: str) -> None:
         self.service = service
         self.generation = 0
         self.targets: dict[str, Target] = {}
         self.quarantines: dict[str, dict[str, Any]] = {}
-        self.lifts: dict[str, TemporaryRelease] = {}
-        """Marks that are lifted for a while."""
-        self.pedigrees: dict[str, Provenance] = {}
+        self.temporary_releases: dict[str, TemporaryRelease] = {}
+        """Versions whose quarantine is lifted for a time."""
+        self.provenances: dict[str, Provenance] = {}
         self.tenures = ActivePeriods()
         self.history: dict[str, list[dict[str, Any]]] = {}
         self.incarnations = [0] * SLOTS
         self.frozen: dict[str, Any] | None = None
         self.automatic_left = False
-        """Whether the present promotion may still be rolled back by itself: at most once, by construction."""
+        """Whether automation may still roll back the present promotion: at most once."""
         self.active_since_ns = 0
         self.probation_since_ns = 0
-        """When the active version was promoted; a drill begins no new probation."""
+        """Promotion of the active version (monotonic); a drill starts no new probation."""
         self.baseline: dict[str, Any] | None = None
         self.last_switch: dict[str, Any] | None = None
         self.incidents: list[dict[str, Any]] = []
         self.drill: dict[str, Any] | None = None
-        """The real drill under way, as it was started; `away`: its standby serves."""
+        """Data of the running drill of mode `real`; `away`: the standby serves."""
         self.switches: dict[str, int] = {}
-        """Switches ever, by cause: `operator`, `verdict`."""
+        """Number of switches by cause: `operator`, `verdict`."""
         self.proposals = Proposals(service)
         self.criteria = AddedCriteria()
 
     # -- reading
     def of_state(self, *states: State) -> Target | None:
-        """Return the version in one of `states`; there is at most one for a role."""
+        """Return the version in one of `states`; a role has at most one."""
         return next((target for target in reversed(self.targets.values()) if target.state in states), None)
 
     @property
     def active(self) -> Target | None:
-        """The version that serves."""
+        """The version that serves, or None."""
         return self.of_state(State.ACTIVE)
 
     @property
     def standby(self) -> Target | None:
-        """The version to go back to."""
+        """The target of a rollback, or None."""
         return self.of_state(State.STANDBY)
 
     @property
     def candidate(self) -> Target | None:
-        """The version that is being brought in."""
+        """The version that was deployed to become active, or None."""
         return self.of_state(*CANDIDATES)
 
     def in_slot(self, slot: int) -> Target | None:
@@ -108,39 +108,39 @@ class Registry:
         return sorted((t for t in self.targets.values() if t.slot is not None), key=lambda t: t.slot or 0)
 
     def route(self, generation: int | None = None, flags: Flag = Flag.NONE) -> Route:
-        """Return the route that these states mean."""
+        """Return the route for the present states."""
         active, standby, candidate = (
             NO_SLOT if target is None or target.slot is None else target.slot
             for target in (self.active, self.standby, self.candidate)
         )
         return Route(self.generation if generation is None else generation, active, standby, candidate, flags=flags)
 
-    def mark(self, version: str, now_ns: int) -> dict[str, Any] | None:
-        """Return the quarantine that blocks `version` now, also one of which nobody has noted yet that it is back."""
-        if (mark := self.quarantines.get(version)) is not None:
-            return mark
-        lift = self.lifts.get(version)
-        return lift.mark if lift is not None and lift.over(now_ns) else None
+    def quarantine_of(self, version: str, now_ns: int) -> dict[str, Any] | None:
+        """Return the quarantine that blocks `version` now, also one that has returned and is not journalled yet."""
+        if (quarantine := self.quarantines.get(version)) is not None:
+            return quarantine
+        release = self.temporary_releases.get(version)
+        return release.quarantine if release is not None and release.over(now_ns) else None
 
-    def way_back(self) -> str | None:
-        """Return why automation could not go back now, as far as roles and marks say; None if it could."""
+    def missing_standby(self) -> str | None:
+        """Return why no rollback is possible according to roles and quarantines; None if it is possible."""
         if self.active is None:
             return "there is no active version"
         if self.standby is None:
             away = self.of_state(State.UNREACHABLE)
             return f"{away.version} is unreachable since it was rolled back" if away else "there is no standby"
-        if (mark := self.quarantines.get(self.standby.version)) is not None:
-            return f"{self.standby.version} is quarantined: {mark['reason']}"
+        if (quarantine := self.quarantines.get(self.standby.version)) is not None:
+            return f"{self.standby.version} is quarantined: {quarantine['reason']}"
         return None
 
     @property
-    def rehearsing(self) -> bool:
-        """Whether the version that serves does so for a drill."""
+    def in_drill(self) -> bool:
+        """Whether a drill has swapped the roles."""
         return self.drill is not None and bool(self.drill["away"])
 
     # -- the fold
     def apply(self, entry: Entry) -> None:
-        """Fold one entry; raise InternalError, changing nothing, if it is not possible here."""
+        """Apply one entry; raise InternalError, and change nothing, if it is illegal in this state."""
         if entry.type == kinds.BOOT:
             self._boot(entry)
             self.proposals.apply(entry)
@@ -152,8 +152,8 @@ class Registry:
             self.targets = targets
             active = self.active
             self.tenures.note(entry, active.version if active else None)
-        self._marks(entry)
-        self.pedigrees = pedigrees_after(self.pedigrees, entry)
+        self._apply_quarantines(entry)
+        self.provenances = provenances_after(self.provenances, entry)
         match entry.type:
             case kinds.FROZEN:
                 self.frozen = {"actor": entry.actor, "reason": entry.data["reason"], "at": entry.at}
@@ -169,25 +169,27 @@ class Registry:
                 self._switched(entry)
             case kinds.SEEDED | kinds.RECOVERED:
                 self.automatic_left = entry.data.get("automatic_left", True)
-                self._took_over(entry)
+                self._recover_roles(entry)
             case _:
                 pass
         self.proposals.apply(entry)
         self.criteria.apply(entry)
         self.incidents = incidents_after(self.incidents, entry)
-        self._note(entry)
+        self._record_history(entry)
         if moved and len(self.targets) > RETIRED_MAX:
-            self._forget()
+            self._drop_retired()
 
     def _boot(self, entry: Entry) -> None:
-        """A cold start: the roles stay, the clock and the generations start anew."""
+        """A cold start: the roles stay; the monotonic clock and the generations start again."""
         self.generation = first_generation(entry.boot) + 1
         self.active_since_ns = self.probation_since_ns = entry.monotonic_ns
         self.targets = {
             version: replace(target, since_ns=entry.monotonic_ns, roleless_generation=0)
             for version, target in self.targets.items()
         }
-        self.lifts = {version: lift.rebooted(entry) for version, lift in self.lifts.items()}
+        self.temporary_releases = {
+            version: release.rebooted(entry) for version, release in self.temporary_releases.items()
+        }
 
     def _targets_after(self, entry: Entry) -> dict[str, Target]:
         data = entry.data
@@ -220,31 +222,31 @@ class Registry:
         return Target(placed["version"], endpoints, state, slot, incarnation, entry.monotonic_ns, entry.at)
 
     def _check(self, targets: dict[str, Target]) -> None:
-        """Two versions in one role or in one slot, or a role without a slot, are no state of affairs."""
+        """Raise InternalError for two versions in one role or slot, and for a role without a slot."""
         held = [target for target in targets.values() if target.slot is not None or target.state in ROLES]
         roles = [target.role for target in held if target.state in ROLES]
         slots = [target.slot for target in held if target.slot is not None]
-        homeless = [target.version for target in held if target.slot is None]
-        if any(roles.count(role) > 1 for role in _ROLES_ONCE) or len(set(slots)) < len(slots) or homeless:
-            told = {target.version: (target.state.value, target.slot) for target in targets.values()}
-            raise InternalError("roles_inconsistent", f"{self.service}: {told}")
+        without_slot = [target.version for target in held if target.slot is None]
+        if any(roles.count(role) > 1 for role in _ROLES_ONCE) or len(set(slots)) < len(slots) or without_slot:
+            data = {target.version: (target.state.value, target.slot) for target in targets.values()}
+            raise InternalError("roles_inconsistent", f"{self.service}: {data}")
 
-    def _marks(self, entry: Entry) -> None:
+    def _apply_quarantines(self, entry: Entry) -> None:
         data = entry.data
         self.generation = max(self.generation, route_generation(entry) or 0)
         if placed := data.get("target"):
             if placed.get("slot") is not None:
                 slot = placed["slot"]
                 self.incarnations[slot] = max(self.incarnations[slot], placed["incarnation"])
-        for version, mark in data.get("quarantine", {}).items():
-            self.lifts.pop(version, None)
-            self.quarantines[version] = {"at": entry.at, "actor": entry.actor, **mark}
+        for version, quarantine in data.get("quarantine", {}).items():
+            self.temporary_releases.pop(version, None)
+            self.quarantines[version] = {"at": entry.at, "actor": entry.actor, **quarantine}
         for version in data.get("release", ()):
-            lift = self.lifts.pop(version, None)
-            mark = self.quarantines.pop(version, lift.mark if lift else None)
+            release = self.temporary_releases.pop(version, None)
+            quarantine = self.quarantines.pop(version, release.quarantine if release else None)
             after_s = data.get("lifted_for_s", {}).get(version)
-            if mark is not None and after_s is not None:
-                self.lifts[version] = lifted(mark, entry, after_s)
+            if quarantine is not None and after_s is not None:
+                self.temporary_releases[version] = lifted(quarantine, entry, after_s)
 
     def _switched(self, entry: Entry) -> None:
         data = entry.data
@@ -271,8 +273,8 @@ class Registry:
             "trigger": data.get("trigger"),
         }
 
-    def _took_over(self, entry: Entry) -> None:
-        """Seeds, or what shared memory knew better; of a drill it knows which version serves, and nothing else."""
+    def _recover_roles(self, entry: Entry) -> None:
+        """A seed, or roles recovered from shared memory. Of a drill, shared memory only has which version serves."""
         self.active_since_ns = entry.monotonic_ns
         if self.drill is None:
             self.probation_since_ns = entry.monotonic_ns
@@ -280,7 +282,7 @@ class Registry:
             self.drill = {**self.drill, "away": self.active.version == self.drill["to"]}
 
     def _drilled(self, entry: Entry) -> None:
-        """A drill changes which version serves, and since when; it is no switch, and nobody's probation."""
+        """A drill changes which version serves and since when; it is no switch and starts no probation."""
         data = entry.data
         if entry.type == kinds.DRILL_STARTED:
             self.drill = {**data, "actor": entry.actor, "away": False} if data["mode"] == "real" else self.drill
@@ -289,7 +291,7 @@ class Registry:
             if self.drill is not None:
                 self.drill = {**self.drill, "away": not data["home"]}
         elif self.drill is not None and self.drill["drill"] == data["drill"]:
-            if self.drill["away"]:  # it stays: from here on that is the version to be proven
+            if self.drill["away"]:  # the roles stay swapped: the serving version goes on probation
                 self.probation_since_ns = self.active_since_ns
             self.drill = None
 
@@ -298,8 +300,8 @@ class Registry:
         if self.last_switch and self.last_switch["generation"] == generation:
             self.last_switch = confirmed(self.last_switch, entry)
 
-    def _note(self, entry: Entry) -> None:
-        """Keep for each version touched what happened to it."""
+    def _record_history(self, entry: Entry) -> None:
+        """Add a line to the history of each version that the entry changes."""
         data = entry.data
         touched = {*data.get("states", {}), *data.get("quarantine", {}), *data.get("release", ())}
         if placed := data.get("target"):
@@ -310,24 +312,24 @@ class Registry:
             line |= {name: data[name] for name in ("reason", "incident") if data.get(name)}
             self.history[version] = [*self.history.get(version, ()), line][-HISTORY_MAX:]
 
-    def _forget(self) -> None:
-        """Drop the longest retired versions beyond `RETIRED_MAX`, accepted ones last; never one that is quarantined."""
-        marked = self.quarantines.keys() | self.lifts.keys()
+    def _drop_retired(self) -> None:
+        """Drop the versions that were retired first beyond `RETIRED_MAX`, accepted ones last, quarantined ones never."""
+        marked = self.quarantines.keys() | self.temporary_releases.keys()
         gone = [t for t in self.targets.values() if t.slot is None and t.version not in marked]
         for target in nsmallest(len(gone) - RETIRED_MAX, gone, key=lambda t: (t.accepted, t.since)):
             del self.targets[target.version]
             self.history.pop(target.version, None)
-            self.pedigrees.pop(target.version, None)
+            self.provenances.pop(target.version, None)
 
     def as_dict(self) -> dict[str, Any]:
-        """Return a copy of everything, as plain data, for comparison."""
-        told = {
+        """Return a copy of the state as plain data, for comparison."""
+        data = {
             "service": self.service,
             "generation": self.generation,
             "targets": {version: target.as_dict() for version, target in sorted(self.targets.items())},
             "quarantines": self.quarantines,
-            "lifts": {version: lift.as_dict() for version, lift in self.lifts.items()},
-            "pedigrees": {version: pedigree.as_dict() for version, pedigree in self.pedigrees.items()},
+            "temporary_releases": {version: release.as_dict() for version, release in self.temporary_releases.items()},
+            "provenances": {version: provenance.as_dict() for version, provenance in self.provenances.items()},
             "tenures": self.tenures.kept,
             "history": self.history,
             "incarnations": self.incarnations,
@@ -343,4 +345,4 @@ class Registry:
             "proposals": self.proposals.as_dict(),
             "criteria": self.criteria.known,
         }
-        return deepcopy(told)
+        return deepcopy(data)

@@ -1,21 +1,7 @@
-"""What one service is: its versions, their states and history, quarantine, freeze, baseline. The fold of its journal.
+"""Decides which journal entries are effective, and builds a registry from them.
 
-`apply` is the only way to change it, and an entry is the only thing it takes, so what is rebuilt from the journal at a start
-is what was there before. An entry that the rules do not allow raises and changes nothing. Every entry that changes roles
-carries the new state of every version it touches: a later one needs no earlier one to be understood.
-
-    data member    means
-    generation     the route that goes with it, if there are states
-    states         {version: state after it}, empty if only the route is new
-    base           the generation on which it was decided
-    target         {version, endpoints, slot, incarnation}: a version placed in a slot, or moved
-    bounded        versions whose drain is cut after rollback_drain_timeout_s
-    freed          versions that hold no slot any more
-    quarantine     {version: {reason, incident}}; a mark that returns has its `actor` and `at`, too
-    release        versions whose mark is lifted
-    lifted_for_s   {version: seconds} of those among them whose mark comes back
-    artifact, source  where the version of `target` comes from
-    forced         true: the states are taken as they are (memory that outlived control; an assumption of the operator)
+An operator's change is journalled before its route is stored. If control dies between the two, or another decision overtakes it,
+the entry is in the journal without effect; an `abandoned` entry may name it.
 """
 
 from __future__ import annotations
@@ -28,9 +14,9 @@ from router.rollout.model.entry import Entry, route_generation
 
 
 def rebuild(service: str, entries: Sequence[Entry], stored: int | None = None) -> Registry:
-    """Return the registry that `entries` (in order) mean for `service`; facts of the whole router count for it too.
+    """Return the registry of `service` from `entries`, in order; `boot` entries of the whole router count, too.
 
-    `stored` is the generation that shared memory holds, if it is alive.
+    `stored` is the generation in shared memory, if shared memory outlived control.
     """
     registry = Registry(service)
     for entry in effective_entries([e for e in entries if e.type == kinds.BOOT or e.service == service], stored):
@@ -39,17 +25,16 @@ def rebuild(service: str, entries: Sequence[Entry], stored: int | None = None) -
 
 
 def effective_entries(entries: Sequence[Entry], stored: int | None = None) -> list[Entry]:
-    """Return the entries of one service that became true.
+    """Return the effective entries of one service. These are not effective:
 
-    A person's change is journalled before its store, so some were journalled in vain: those that an `abandoned` entry
-    names, those that a later entry overtook (its `base`, the generation on which it was decided, is older than they are),
-    and those of which shared memory never saw the route.
+    1. an entry that an `abandoned` entry names;
+    2. an entry with a newer generation than the `base` of a later entry: the later decision was made without it;
+    3. an entry with a newer generation than `stored`: its route never reached shared memory.
     """
     abandoned = {entry.data["abandons"] for entry in entries if entry.type == kinds.ABANDONED}
     result: list[Entry] = []
-    newest = (
-        0  # of the generations in `result`: hardly an entry overtakes any, and looking each time would take n² steps
-    )
+    # The newest generation in `result`: few entries overtake others, and a search at each entry would take n² steps.
+    newest = 0
     for entry in entries:
         if (base := entry.data.get("base")) is not None and base < newest:
             result, newest = [known for known in result if (route_generation(known) or 0) <= base], base
@@ -62,8 +47,8 @@ def effective_entries(entries: Sequence[Entry], stored: int | None = None) -> li
 
 
 def uncommitted_entries(service: str, entries: Sequence[Entry], stored: int) -> list[Entry]:
-    """Return the entries of `service` that count as true, although shared memory (at generation `stored`) never saw their
-    route: control died between the journal and the store. Unless they are struck out, a cold start would believe them.
+    """Return the effective entries of `service` whose route never reached shared memory (at generation `stored`): control died
+    between journal and store. They must be abandoned; otherwise a cold start would apply them.
     """
     own = [entry for entry in entries if entry.service == service]
     return [entry for entry in effective_entries(own) if (route_generation(entry) or 0) > stored]

@@ -1,5 +1,5 @@
-"""Which versions, and which of their artifacts, have to be kept, and why; everything else may be deleted. Nothing is
-deleted here: the router only says so.
+"""Decides which versions and artifacts must be kept, and why; everything else may be deleted. The router only reports this and
+deletes nothing.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ _IN_USE = {
 
 @dataclass(frozen=True, slots=True)
 class Retained:
-    """One version: `because` says why it is kept; it may be deleted if nothing does."""
+    """One version. `because`: the reasons to keep it; without a reason it may be deleted."""
 
     version: str
     artifact: str | None
@@ -35,14 +35,14 @@ class Retained:
         return {"version": self.version, "artifact": self.artifact, "because": list(self.because)}
 
 
-def retained(registry: Registry, keep_accepted: int, understood: Iterable[str], now_s: float) -> list[Retained]:
-    """Return every version of the service, the one that was active last first.
+def retained(registry: Registry, keep_accepted: int, analysed_incidents: Iterable[str], now_s: float) -> list[Retained]:
+    """Return every version of the service, the most recently active first.
 
-    `understood` are the ids of the incidents of which the root cause is known: a quarantined version is under analysis until
-    that of its incident is, and one that was quarantined by hand until it is released.
+    `analysed_incidents` are the ids of the incidents of which the root cause is known: a quarantined version is under analysis
+    until that of its incident is, and one that was quarantined by hand until it is released.
     """
     live = registry.tenures.last_live(now_s)
-    closed = frozenset(understood)
+    closed = frozenset(analysed_incidents)
     accepted = [version for version, target in registry.targets.items() if target.accepted]
     last = sorted(accepted, key=lambda version: -live.get(version, 0.0))[:keep_accepted]
     found = []
@@ -51,19 +51,19 @@ def retained(registry: Registry, keep_accepted: int, understood: Iterable[str], 
         if version in last:
             because.append(f"one of the last {keep_accepted} accepted versions")
         because += _analysis(registry, version, closed)
-        pedigree = registry.pedigrees.get(version)
-        found.append(Retained(version, pedigree.artifact if pedigree else None, tuple(because)))
+        provenance = registry.provenances.get(version)
+        found.append(Retained(version, provenance.artifact if provenance else None, tuple(because)))
     return found
 
 
 def _analysis(registry: Registry, version: str, closed: frozenset[str]) -> list[str]:
-    lift = registry.lifts.get(version)
-    mark = registry.quarantines.get(version) or (lift.mark if lift else None)
-    if mark is None or mark["incident"] in closed:
+    release = registry.temporary_releases.get(version)
+    quarantine = registry.quarantines.get(version) or (release.quarantine if release else None)
+    if quarantine is None or quarantine["incident"] in closed:
         return []
-    if mark["incident"] is None:
-        return [f"quarantined by {mark['actor']} without an incident"]
-    return [f"quarantined, and the root cause of incident {mark['incident']} is not known"]
+    if quarantine["incident"] is None:
+        return [f"quarantined by {quarantine['actor']} without an incident"]
+    return [f"quarantined, and the root cause of incident {quarantine['incident']} is not known"]
 
 
 def deletable(all_of_them: Iterable[Retained]) -> list[str]:

@@ -1,4 +1,6 @@
-"""What a person may do to versions other than switching: register, deploy, retire, move, mark, freeze; why it is refused."""
+"""Decides the operators' changes other than switches: register, deploy, retire, move, quarantine, freeze; or why they are
+refused.
+"""
 
 from __future__ import annotations
 
@@ -25,7 +27,7 @@ class VersionRules:
         self._generation = generation
 
     def handle(self, event: ev.Event, now_ns: int) -> list[Command]:
-        """Return what is to be done; raise OperatorError if it is refused."""
+        """Return the commands; raise OperatorError if the event is refused."""
         match event:
             case ev.RegisterAsked():
                 return registration(self._registry, event)
@@ -53,7 +55,7 @@ class VersionRules:
                 raise InternalError("event_unknown", type(event).__name__)
 
     def known(self, version: str) -> Target:
-        """Return the record of `version`; raise OperatorError (404) naming what is known."""
+        """Return the target of `version`; raise OperatorError (404) that names the known versions."""
         target = self._registry.targets.get(version)
         if target is None:
             names = ", ".join(sorted(self._registry.targets)[:20]) or "none"
@@ -66,7 +68,7 @@ class VersionRules:
         return target
 
     def route_after(self, states: dict[str, State], flags: Flag = Flag.NONE, placed: Target | None = None) -> Route:
-        """Return the route that the registry means once `states` hold (and `placed` is in its slot)."""
+        """Return the route after the change to `states` (and with `placed` in its slot)."""
         slots = {"active": NO_SLOT, "standby": NO_SLOT, "candidate": NO_SLOT}
         targets = {**self._registry.targets, **({placed.version: placed} if placed else {})}
         for version, target in targets.items():
@@ -79,9 +81,9 @@ class VersionRules:
     def _deploy(self, event: ev.DeployAsked, now_ns: int) -> list[Command]:
         registry = self._registry
         known = registry.targets.get(event.version)
-        mark = registry.mark(event.version, now_ns)
-        if mark and event.override is None:
-            raise quarantined(event.version, mark)
+        quarantine = registry.quarantine_of(event.version, now_ns)
+        if quarantine and event.override is None:
+            raise quarantined(event.version, quarantine)
         event = replace(event, endpoints=endpoints_of(registry, event.version, event.endpoints))
         refuse_other_origin(registry, event.version, event.origin)
         if known is not None and known.state in ROLES:
@@ -114,7 +116,7 @@ class VersionRules:
         if candidate is not None:
             states[candidate.version] = State.DRAINING
             data["replaced"] = candidate.version
-        data |= event.origin.told()
+        data |= event.origin.members()
         if event.override:
             data |= overridden(self._registry, event.version, event.override)
         data["states"] = {version: state.value for version, state in states.items()}
@@ -129,7 +131,7 @@ class VersionRules:
         held = {target.slot for target in self._registry.holders()}
         free = [slot for slot in range(SLOTS) if slot not in held]
         if free:
-            # The one that was filled least often: a late reader of an old route meets the oldest tenant last.
+            # The slot that was filled least often: a worker that still reads an old route is least likely to meet a new version.
             return min(free, key=lambda slot: (self._registry.incarnations[slot], slot))
         holders = [
             {"version": target.version, "slot": target.slot, "state": target.state.value, "since_ns": target.since_ns}
@@ -163,7 +165,7 @@ class VersionRules:
         return commands
 
     def _out(self, kind: str, actor: str, target: Target, data: dict[str, Any]) -> list[Command]:
-        """A version loses its role, or its place beside the roles, and drains."""
+        """Return the commands with which a version loses its role (or the state `unreachable`) and drains."""
         states = {target.version: State.DRAINING}
         members: dict[str, Any] = {"states": {target.version: State.DRAINING.value}, **data}
         if target.state not in ROLES:
@@ -203,7 +205,7 @@ class VersionRules:
                 f"version {event.version} is active: a rollback quarantines it",
                 exit_code=_REFUSED,
             )
-        if self._registry.mark(event.version, now_ns) is not None:
+        if self._registry.quarantine_of(event.version, now_ns) is not None:
             return []
         data: dict[str, Any] = {
             "quarantine": {event.version: {"reason": event.reason, "incident": None}},
@@ -215,40 +217,44 @@ class VersionRules:
 
     def _release(self, event: ev.ReleaseAsked) -> list[Command]:
         self.known(event.version)
-        if event.version not in self._registry.quarantines and event.version not in self._registry.lifts:
+        if event.version not in self._registry.quarantines and event.version not in self._registry.temporary_releases:
             return []
         data: dict[str, Any] = {"release": [event.version], "reason": event.reason}
         if event.expires_after_s is not None:
             data["lifted_for_s"] = {event.version: event.expires_after_s}
         return [Record(kinds.RELEASED, event.actor, data)]
 
-    def returned(self, version: str, mark: dict[str, Any]) -> list[Command]:
-        """The time for which a mark was lifted is over: it is back, and takes the version's role, unless it is active."""
+    def returned(self, version: str, quarantine: dict[str, Any]) -> list[Command]:
+        """Return the commands when a temporary release is over: the quarantine returns, and the version drains unless it is
+        active.
+        """
         target = self.known(version)
-        reason = f"the time for which its quarantine was lifted is over; it was quarantined because: {mark['reason']}"
-        data = {"quarantine": {version: mark}, "reason": reason}
+        reason = (
+            f"the time for which its quarantine was lifted is over; it was quarantined because: {quarantine['reason']}"
+        )
+        data = {"quarantine": {version: quarantine}, "reason": reason}
         if target.state in (*CANDIDATES, State.STANDBY, State.UNREACHABLE):
             return self._out(kinds.QUARANTINE_RETURNED, "control", target, data)
         return [Record(kinds.QUARANTINE_RETURNED, "control", data)]
 
 
 def overridden(registry: Registry, version: str, override: ev.Override) -> dict[str, Any]:
-    """Return the members that tell of an override: whose, why, and what it lifts for how long."""
-    told: dict[str, Any] = {"override": {"actor": override.actor, "reason": override.reason}}
-    marked = version in registry.quarantines or version in registry.lifts
-    told["release"] = [version] if marked else []
+    """Return the entry members of an override: actor, reason, the released version and for how long."""
+    members: dict[str, Any] = {"override": {"actor": override.actor, "reason": override.reason}}
+    marked = version in registry.quarantines or version in registry.temporary_releases
+    members["release"] = [version] if marked else []
     if marked and override.expires_after_s is not None:
-        told["lifted_for_s"] = {version: override.expires_after_s}
-    return told
+        members["lifted_for_s"] = {version: override.expires_after_s}
+    return members
 
 
-def quarantined(version: str, mark: dict[str, Any]) -> OperatorError:
-    """Return the refusal of a marked version, with the reason of the mark."""
-    told = f" (incident {mark['incident']})" if mark["incident"] else ""
+def quarantined(version: str, quarantine: dict[str, Any]) -> OperatorError:
+    """Return the refusal (409) of a quarantined version, with the reason of the quarantine."""
+    incident = f" (incident {quarantine['incident']})" if quarantine["incident"] else ""
     return OperatorError(
         409,
         "version_quarantined",
-        f"version {version} is quarantined: {mark['reason']}{told}; release it, or override with actor and reason",
+        f"version {version} is quarantined: {quarantine['reason']}{incident}; release it, or override with actor and reason",
         exit_code=_REFUSED,
-        facts={"quarantine": {name: mark[name] for name in ("reason", "incident", "actor")}},
+        facts={"quarantine": {name: quarantine[name] for name in ("reason", "incident", "actor")}},
     )

@@ -1,4 +1,4 @@
-"""What is to be done, in the imperative: everything that the rollout machine asks its performer for."""
+"""Commands: everything that the rollout machine has its executor do. A name is an imperative."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from router.rollout.model.route import Route
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """Write a fact to the journal and fold it into the registry."""
+    """Append an entry to the journal and apply it to the registry."""
 
     type: str
     actor: str
@@ -19,7 +19,7 @@ class Record:
 
 @dataclass(frozen=True, slots=True)
 class FillSlot:
-    """Write the contents of a slot. `fresh`: another version was in it, so it counts from zero."""
+    """Write the contents of a slot. `fresh`: another version held the slot before, so its counters start at zero."""
 
     slot: int
     incarnation: int
@@ -45,7 +45,7 @@ class CutSlot:
 
 @dataclass(frozen=True, slots=True)
 class CheckStandby:
-    """Probe the standby once, now; the answer comes back as StandbyChecked with this `generation`."""
+    """Probe the standby once, now; the result comes back as the event StandbyChecked with this `generation`."""
 
     slot: int
     generation: int
@@ -54,7 +54,7 @@ class CheckStandby:
 
 @dataclass(frozen=True, slots=True)
 class RaiseAlarm:
-    """Tell people; raised once, however often it is asked for."""
+    """Raise an alarm; a second command for a raised alarm has no effect."""
 
     code: str
     detail: str
@@ -62,7 +62,7 @@ class RaiseAlarm:
 
 @dataclass(frozen=True, slots=True)
 class ClearAlarm:
-    """The cause is gone."""
+    """Clear an alarm: its cause is gone."""
 
     code: str
 

@@ -1,4 +1,4 @@
-"""One replica of a target: where it listens. Parsed once, here, with errors that say what to write instead.
+"""One replica of a target: where it listens. Endpoints are parsed only here; an error names the right spelling.
 
 `http://HOST:PORT`, `https://HOST:PORT`, or `unix:/PATH` as nginx writes it.
 """
@@ -17,14 +17,14 @@ EXAMPLE: Final = "write it as http://HOST:PORT or https://HOST:PORT, for example
 UNIX: Final = "unix:"
 UNIX_EXAMPLE: Final = "write it as unix:/PATH, for example unix:/run/model/http.sock"
 UNIX_PATH_BYTES_MAX: Final = 107
-"""What `sun_path` holds beside its final NUL (unix(7))."""
+"""Size of `sun_path` without its final NUL (unix(7))."""
 _UNIX_PATH: Final = re.compile(r"/[!-~]*[!-.0-~]")
 
 
 @dataclass(frozen=True, slots=True, order=True)
 class Endpoint:
-    """`host` is a name or an address without brackets; `port` is 1 to 65535; `secure`: it speaks TLS. With `unix`, the path of
-    a socket, host and port are empty.
+    """`host` is a name or an address without brackets; `port` is 1 to 65535; `secure`: TLS. `unix` is the path of a
+    Unix socket; host and port are empty then.
     """
 
     host: str
@@ -34,14 +34,14 @@ class Endpoint:
 
     @property
     def url(self) -> str:
-        """The canonical spelling, by which two endpoints compare equal."""
+        """The canonical spelling: equal for equal endpoints."""
         if self.unix:
             return f"{UNIX}{self.unix}"
         return f"{'https' if self.secure else 'http'}://{self.authority}"
 
     @property
     def authority(self) -> str:
-        """`host:port` as in a Host field (RFC 9110 §7.2); IPv6 in brackets. A socket has none: `localhost`, as nginx says."""
+        """`host:port` as in a Host field (RFC 9110 §7.2); IPv6 in brackets. For a Unix socket `localhost`, as in nginx."""
         if self.unix:
             return "localhost"
         return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"

@@ -1,4 +1,4 @@
-"""One fact of the journal. What the router is, is what its entries say: the registry is their fold and nothing else."""
+"""One journal entry. The state of a service is the fold of its entries (machine/registry.py) and nothing else."""
 
 from __future__ import annotations
 
@@ -114,9 +114,9 @@ CASES_REMOVED: Final = "cases_removed"
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """`at` is wall time in seconds, `monotonic_ns` the same moment on the clock of decisions, within `boot`.
+    """`at` is wall time in seconds, `monotonic_ns` the same moment on the monotonic clock of `boot`, on which decisions are made.
 
-    `service` is "" for facts of the whole router. `data` is plain JSON data. `seq` is 0 until the journal has given it one.
+    `service` is "" for entries of the whole router. `data` is plain JSON data. `seq` is 0 until the journal assigns it.
     """
 
     type: str
@@ -133,6 +133,6 @@ SWITCHES: Final = frozenset({PROMOTED, SWITCHED, ROLLED_BACK})
 
 
 def route_generation(entry: Entry) -> int | None:
-    """Return the generation of the route that goes with `entry`; None for a fact that changes no route."""
+    """Return the generation of the route that `entry` publishes; None for an entry that changes no route."""
     generation: int | None = entry.data.get("generation") if "states" in entry.data else None
     return generation

@@ -1,4 +1,4 @@
-"""What has happened, in the past tense: everything that the rollout machine is told."""
+"""Events: every input of the rollout machine. A name is in the past tense."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from typing import Any, Final, Literal
 
 @dataclass(frozen=True, slots=True)
 class ProbeCompleted:
-    """One probe of one endpoint. `ms` is how long it took, `at_ns` when it ended (monotonic).
+    """One probe of one endpoint. `ms` is its duration, `at_ns` its end (monotonic).
 
-    `connect_failed`: no connection came about. `inference`: the probe made the model work. `detail` says why it failed.
+    `connect_failed`: no connection was made. `inference`: the probe was an inference request. `detail`: why the probe failed.
     """
 
     service: str
@@ -27,8 +27,8 @@ class ProbeCompleted:
 
 @dataclass(frozen=True, slots=True)
 class Override:
-    """The audited human decision to go against a quarantine or a missing check. `expires_after_s`: then a mark that it has
-    lifted is back; None: it is lifted for good.
+    """An operator's decision to override a quarantine or a missing check; it is journalled. `expires_after_s`: the quarantine
+    returns after this time; None: it is lifted for good.
     """
 
     actor: str
@@ -43,8 +43,8 @@ class Origin:
     artifact: str | None = None
     source: str | None = None
 
-    def told(self) -> dict[str, str]:
-        """Return what is known of it, as members of a journal entry."""
+    def members(self) -> dict[str, str]:
+        """Return the known URIs as members of a journal entry."""
         return {name: uri for name, uri in (("artifact", self.artifact), ("source", self.source)) if uri is not None}
 
 
@@ -53,7 +53,7 @@ UNKNOWN: Final = Origin()
 
 @dataclass(frozen=True, slots=True)
 class RegisterAsked:
-    """Make `version` known without deploying it. No `endpoints`: those that are known."""
+    """Register `version` without deploying it. Without `endpoints` the registered ones are used."""
 
     version: str
     endpoints: tuple[str, ...]
@@ -63,8 +63,8 @@ class RegisterAsked:
 
 @dataclass(frozen=True, slots=True)
 class DeployAsked:
-    """Bring `version` in as candidate. `endpoints` are canonical URLs, none: those that are known; `replace`: instead of a
-    candidate under way.
+    """Deploy `version` as candidate. `endpoints` are canonical URLs; without them the registered ones are used. `replace`:
+    replace a candidate that is being verified.
     """
 
     version: str
@@ -79,8 +79,8 @@ class DeployAsked:
 class SwitchAsked:
     """Make `to` the active version; `verb` is `promoted` or `switched`, the type of the journal entry.
 
-    `checked`: a fresh probe of `to` has just succeeded (an unreachable version needs one). `approved` is the proposal whose
-    approval this is.
+    `checked`: a fresh probe of `to` has just succeeded (required for an unreachable version). `approved`: id of the proposal that
+    was approved.
     """
 
     to: str
@@ -94,7 +94,7 @@ class SwitchAsked:
 
 @dataclass(frozen=True, slots=True)
 class RollbackAsked:
-    """Go back to the standby and quarantine the active version."""
+    """Roll back to the standby and quarantine the active version."""
 
     reason: str
     actor: str
@@ -104,10 +104,10 @@ class RollbackAsked:
 class VerdictReached:
     """The active version fails: a trigger with the action `rollback` is sustained.
 
-    `trigger` is its plain form (TriggerResult.as_dict()), `unreachable` whether its detail is that.
-    `shares` are (standby's, active's) share of faults among the attempts of the last 20 s and the standby's number of them.
-    `evidence`: what the incident tells of its cost: requests, errors by outcome, rescued. `proposal`: nobody has decided on
-    it in time, and a rollback is its default.
+    `trigger` is the result as plain data (TriggerResult.as_dict()); `unreachable`: its detail is `unreachable`.
+    `shares` is (fault share of the standby, of the active version, attempts on the standby), all of the last 20 s.
+    `evidence` goes into the incident: requests, errors by outcome, rescued. `proposal`: id of a proposal that expired with the
+    default `rollback`.
     """
 
     trigger: dict[str, Any]
@@ -119,12 +119,12 @@ class VerdictReached:
 
 @dataclass(frozen=True, slots=True)
 class ProposalDue:
-    """Something says that the active `version` should go back, and a person is to decide.
+    """A rollback of the active `version` is to be proposed to an operator.
 
-    `cause` names what says so, the same each time it says it: a rule's name (`latency`), or `business:` and the alert's own
-    name. `trigger` is its plain form (TriggerResult.as_dict()), `alert` a short summary of the alert, `impact` what it has
-    cost so far (requests, errors, rescued). Nothing comes of it if `version` is not active, if the same cause is part of a
-    proposal that waits, or was denied not long ago.
+    `cause` identifies the source and is the same each time: a rule's name (`latency`), or `business:` and the name of the alert.
+    `trigger` is the result as plain data (TriggerResult.as_dict()), `alert` a short summary of the alert, `impact` the cost so
+    far (requests, errors, rescued). The event has no effect if `version` is not active, if a pending proposal has the same
+    cause, or if the cause is muted.
     """
 
     version: str
@@ -137,7 +137,8 @@ class ProposalDue:
 
 @dataclass(frozen=True, slots=True)
 class ProposalDecided:
-    """A person has decided. `four_eyes`: who decides on a promotion is known to be somebody, and not who asked for it.
+    """An operator decided on a proposal. `four_eyes`: the actor is authenticated, and a promotion must be approved by another
+    actor.
 
     `shares` as in VerdictReached, `impact` as in ProposalDue; `checked` as in SwitchAsked.
     """
@@ -155,7 +156,7 @@ class ProposalDecided:
 
 @dataclass(frozen=True, slots=True)
 class StandbyChecked:
-    """The fresh inference probe that the gate had asked for has ended."""
+    """The inference probe of the command CheckStandby has ended."""
 
     ok: bool
     detail: str
@@ -164,16 +165,18 @@ class StandbyChecked:
 
 @dataclass(frozen=True, slots=True)
 class DrillMoveAsked:
-    """The next swap of drill `drill` is due: to the standby, or `home`. `why` says what went wrong, if anything did."""
+    """The next swap of drill `drill` is due: to the standby, or back (`home`). `reason`: the failure that caused it; else
+    empty.
+    """
 
     drill: str
     home: bool
-    why: str = ""
+    reason: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class RetireAsked:
-    """Take `version` out; `cut`: end at once what it still serves."""
+    """Retire `version`; `cut`: abort the requests that it still serves."""
 
     version: str
     actor: str
@@ -182,7 +185,7 @@ class RetireAsked:
 
 @dataclass(frozen=True, slots=True)
 class EndpointsAsked:
-    """The same version's replicas have moved."""
+    """The replicas of `version` listen at other endpoints now."""
 
     version: str
     endpoints: tuple[str, ...]
@@ -216,7 +219,7 @@ class QuarantineAsked:
 
 @dataclass(frozen=True, slots=True)
 class ReleaseAsked:
-    """Lift the mark of a version, for good or until it comes back `expires_after_s` from now."""
+    """Release a version from quarantine, for good or for `expires_after_s`."""
 
     version: str
     actor: str
@@ -226,21 +229,21 @@ class ReleaseAsked:
 
 @dataclass(frozen=True, slots=True)
 class Ticked:
-    """Time has passed. `drained` are the slots without a role on which nothing is, nor can begin, any more."""
+    """Time has passed. `drained`: slots without a role that have no request in flight and get no new one."""
 
     drained: frozenset[int] = field(default_factory=frozenset)
 
 
 @dataclass(frozen=True, slots=True)
 class Accepted:
-    """The active version has met the acceptance criteria, or its normal was estimated anew; `baseline` in plain form."""
+    """The active version met the acceptance criteria, or its baseline was estimated again; `baseline` is plain data."""
 
     baseline: dict[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
 class CriterionSet:
-    """Versions are accepted only if `metric` (acceptance.py) is at most `limit`."""
+    """Versions are accepted only if `metric` (judge/criteria.py) is at most `limit`."""
 
     metric: str
     limit: float
@@ -250,7 +253,7 @@ class CriterionSet:
 
 @dataclass(frozen=True, slots=True)
 class CriterionRemoved:
-    """The criterion of `metric` that a rollback or a person had added is no more."""
+    """Remove the criterion of `metric` that a rollback or an operator added."""
 
     metric: str
     actor: str

@@ -1,4 +1,4 @@
-"""The route: which slot has which role. Immutable; the whole of it is one 64-bit word, so one store publishes it.
+"""The route: which slot has which role. Immutable; it is encoded in one 64-bit word, so a single store publishes it.
 
     bit 0-2    active slot          (7 = none)
     bit 3-5    standby slot
@@ -8,7 +8,7 @@
     bit 20-43  generation: a counter within the boot, 24 bits
     bit 44-63  generation: the boot counter, 20 bits
 
-The boot counter is journalled before the router listens, so no generation is ever issued twice.
+The boot counter is journalled before the router listens, so no generation is issued twice.
 """
 
 from __future__ import annotations
@@ -27,11 +27,11 @@ _BOOT_MAX: Final = (1 << 20) - 1
 
 
 class Flag(IntFlag):
-    """Bits that every worker has to know at the instant of the swap."""
+    """Bits that every worker must see together with the swap."""
 
     NONE = 0
     REDISPATCH = 1
-    """This route is a rollback: requests still waiting on another slot leave it where their replay rule allows."""
+    """This route is a rollback: requests that wait on another slot are re-dispatched where their replay rule allows."""
 
 
 @dataclass(frozen=True, slots=True)

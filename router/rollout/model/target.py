@@ -1,15 +1,15 @@
-"""Our record of one backend version: label, endpoints, slot, state. Immutable; a change of state is a new record.
+"""One backend version: label, endpoints, slot, state. Immutable; a change of state is a new record.
 
-What a state means, and which role the route gives it:
+The states, and the role that the route gives each:
 
-    registered   none        known, and not deployed yet; holds no slot
-    verifying    candidate   being probed, or waiting for it, until `warmup_probes` were good in a row
+    registered   none        known, not deployed yet; holds no slot
+    verifying    candidate   probed until `warmup_probes` in a row succeeded
     ready        candidate   may be promoted
     failed       none        did not become ready in time
     active       active      serves the traffic
-    standby      standby     the warm previous version to go back to
-    unreachable  none        rolled back because nobody could connect; stays warm, becomes standby after good probes
-    draining     none        serves what it has begun, claims nothing new
+    standby      standby     the warm previous version, the target of a rollback
+    unreachable  none        rolled back because no connection was accepted; stays warm, becomes standby after good probes
+    draining     none        finishes its requests, gets no new ones
     retired      none        holds no slot
 """
 
@@ -23,7 +23,7 @@ from router.errors import InternalError
 
 
 class State(StrEnum):
-    """Where a version stands; the values are the spelling in journal and API."""
+    """The state of a version; the values are the spelling in journal and API."""
 
     REGISTERED = "registered"
     VERIFYING = "verifying"
@@ -49,20 +49,20 @@ LEGAL: Final = {
     _S.DRAINING: frozenset({_S.VERIFYING, _S.RETIRED}),
     _S.RETIRED: frozenset({_S.VERIFYING}),
 }
-"""Every change of state there is. A version is born `registered` or `verifying`, or by a seed `active` or `standby`."""
+"""All legal changes of state. The first state is `registered` or `verifying`; of a seed `active` or `standby`."""
 
 CANDIDATES: Final = frozenset({_S.VERIFYING, _S.READY})
 ROLES: Final = {_S.ACTIVE: "active", _S.STANDBY: "standby", _S.VERIFYING: "candidate", _S.READY: "candidate"}
 WATCHED: Final = frozenset({*ROLES, _S.UNREACHABLE})
-"""States in which a version is probed and so kept warm."""
+"""States in which a version is probed, which keeps it warm."""
 
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """`endpoints` are canonical URLs; `slot` is None when it holds none; `incarnation` tells the slot's tenants apart.
+    """`endpoints` are canonical URLs; `slot` is None without a slot; `incarnation` distinguishes the versions that held the slot.
 
-    `since_ns` is when the state began (monotonic), `since` the same on the wall clock (seconds). `roleless_generation` is
-    the first generation in which the version has no role any more. `bounded`: its drain ends by a cut (after a rollback).
+    `since_ns` is the start of the state (monotonic), `since` the same as wall time (seconds). `roleless_generation` is the first
+    generation without a role for the version. `bounded`: its drain ends by a cut (after a rollback).
     """
 
     version: str
@@ -82,13 +82,13 @@ class Target:
         return ROLES.get(self.state, "none" if self.slot is None or self.state is _S.UNREACHABLE else "draining")
 
     def moved(self, state: State, *, at: float, at_ns: int, generation: int) -> Target:
-        """Return the record in `state`; raise InternalError if the table does not have that change."""
+        """Return the record in `state`; raise InternalError if LEGAL does not contain the change."""
         if state not in LEGAL[self.state]:
             raise InternalError("transition_illegal", f"{self.version}: {self.state} cannot become {state}")
         return self.forced(state, at=at, at_ns=at_ns, generation=generation)
 
     def forced(self, state: State, *, at: float, at_ns: int, generation: int) -> Target:
-        """Return the record in `state` whatever it was: memory that outlived control knows better than the table."""
+        """Return the record in `state` without a check: shared memory that outlived control overrules LEGAL."""
         roleless = 0 if state in ROLES else generation if self.state in ROLES else self.roleless_generation
         return replace(
             self,

@@ -235,7 +235,7 @@ class DriftJudge:
         worst = max(findings, key=lambda found: (found.fails, found.share / found.limit), default=None)
         state: State = "inconclusive" if worst is None else "fail" if worst.fails else "pass"
         self._sustained.tick(state, now_ns)
-        held_s = self._sustained.held_s(rules.sustained_s, rules.sustained_share)
+        sustained_s = self._sustained.sustained_s(rules.sustained_s, rules.sustained_share)
         samples = sum(counts.samples for counts in self._buckets)
         reason = str(worst) if worst else f"{samples} requests were looked at, {rules.samples_min} are needed"
         return DriftStatus(
@@ -243,7 +243,7 @@ class DriftJudge:
             reason,
             worst,
             state == "fail" and self._sustained.is_sustained(rules.sustained_s, rules.sustained_share),
-            held_s,
+            sustained_s,
             tuple(found for found in findings if found.fails),
             taught,
             self._unreadable,

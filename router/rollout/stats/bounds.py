@@ -1,9 +1,10 @@
-"""How sure a share is: exact one-sided bounds for k of n (Clopper and Pearson, 1934), from the standard library alone.
+"""Exact one-sided confidence bounds: of a share, k of n (Clopper and Pearson, 1934), and of an expected number of events
+(Poisson). Standard library only.
 
-Exact, not Wilson's: with few faults his lower bound is too high (5 of 50 against 2 %: a false alarm in 270 windows where
-99.9 % promises one in 1,000), and few faults are what a rollback is decided on.
+Wilson's lower bound is too high for few faults: for 5 of 50 against 2 % it raises a false alarm in one of 270 windows, where
+99.9 % confidence means one of 1,000. Rollbacks are decided on few faults, so the bounds are exact.
 
-`k` may be fractional (weighed faults): the regularised incomplete beta function is defined between the whole numbers.
+`k` may be fractional (weighted faults): the regularised incomplete beta function is defined between the whole numbers.
 `tests/rollout/stats/test_confidence.py` compares everything with scipy.
 """
 
@@ -33,8 +34,8 @@ def at_least(k: float, n: float, p: float) -> float:
 def is_above(k: float, n: float, limit: float, confidence: float) -> bool:
     """Return whether the share behind k of n is above `limit` with this confidence (its lower bound is above it).
 
-    Cheap for the usual answers: a share that is not above the limit decides at once, and so does Chernoff's bound
-    (P ≤ e^(−n·KL)) for one that is far above it. Only what lies between takes the incomplete beta function.
+    Two cheap tests come first: the share is not above the limit; or it is far above the limit by Chernoff's bound
+    (P ≤ e^(−n·KL)). Only a share between them needs the incomplete beta function.
     """
     if n <= 0 or k <= 0 or k <= limit * n:
         return False
@@ -109,9 +110,9 @@ _RATE_PRECISION: Final = 1e-9
 
 
 def bounds(count: int, confidence: float) -> tuple[float, float]:
-    """Return (lower, upper): each bound of the expected number is wrong with probability 1 − `confidence` at most.
+    """Return (lower, upper) of the expected number of events; each bound is wrong with probability 1 − `confidence` at most.
 
-    Of nothing seen the upper bound is −ln(1 − confidence): about 3 at 95 %.
+    For a count of 0 the upper bound is −ln(1 − confidence): about 3 at 95 %.
     """
     alpha = 1 - confidence
     lower = 0.0 if count == 0 else _solve_rate(lambda mean: 1 - _at_most(count - 1, mean), alpha, count)

@@ -1,8 +1,8 @@
-"""Log-linear latency buckets: 8 per octave of microseconds, so a bucket is at most 12.5 % wide and a quantile taken at its
-middle is within 6.25 %. Fixed buckets merge by addition, across workers and across time.
+"""Log-linear latency buckets: 8 per octave of microseconds. A bucket is at most 12.5 % wide, so a quantile taken at its middle
+is within 6.25 %. The buckets are fixed, so histograms merge by addition, across workers and across time.
 
-A histogram is a plain sequence of `BUCKETS` counts. 0 to 7 µs have a bucket each; the last one ends at 2^32 µs (71 min)
-and takes everything above.
+A histogram is a plain sequence of `BUCKETS` counts. 0 to 7 µs have a bucket each. The last bucket ends at 2^32 µs (71 min)
+and also counts everything longer.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ def index(micros: int) -> int:
 
 
 def lower_bound(bucket: int) -> int:
-    """Return the smallest duration in µs that falls into `bucket`; for `BUCKETS` the end of the last one."""
+    """Return the smallest duration in µs that falls into `bucket`; for `BUCKETS` the end of the last bucket."""
     if bucket < 8:
         return bucket
     octave, step = bucket >> 3, bucket & 7

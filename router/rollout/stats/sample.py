@@ -10,7 +10,7 @@ from router.rollout.outcome import OUTCOMES
 from router.rollout.stats.histogram import BUCKETS
 
 SAMPLE_SCALARS: Final = 32
-"""Words of a sample without its histograms; those that have no meaning yet are zero."""
+"""Words of a sample without its histograms; words without a meaning are zero."""
 ROLES: Final = ("none", "active", "standby", "candidate")
 """A sample's `role` is an index into these."""
 
@@ -25,9 +25,10 @@ Histograms = tuple[Counters, Counters, Counters]
 class Sample:
     """One slot at one time, summed over the workers. Counters are cumulative over the slot's incarnation.
 
-    Gauges are `waiting` (no first byte yet), `waiting_long` (of those, for hang_wait_min_s or longer), `oldest_waiting_ns`
-    (since when, 0: none waits), `last_begun_ns` and `gap_max_us`. `stalled`: a worker or control was late by more than
-    stall_s since the previous sample. Histograms (`BUCKETS` counts each) come with one sample a second.
+    Gauges are `waiting` (requests without a first byte), `waiting_long` (those that wait for hang_wait_min_s or longer),
+    `oldest_waiting_ns` (start of the oldest wait, 0: no request waits), `last_begun_ns` and `gap_max_us`. `stalled`: a worker
+    or control was late by more than stall_s since the previous sample. Histograms (`BUCKETS` counts each) come with one sample
+    a second.
     """
 
     at_ns: int
@@ -58,7 +59,7 @@ class Sample:
         return self.first_byte, self.duration, self.abandoned
 
     def counters(self) -> Counters:
-        """Return what only grows: claimed, begun, faults_unbegun, rescued, abandoned_long and the 13 outcomes."""
+        """Return the counters that only grow: claimed, begun, faults_unbegun, rescued, abandoned_long and the 13 outcomes."""
         return (
             self.claimed,
             self.begun,

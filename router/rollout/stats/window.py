@@ -1,12 +1,12 @@
 """Trailing windows over cumulative counters: what one slot did in the last N seconds.
 
 Control samples every slot each 100 ms. A history keeps the samples in three tiers (100 ms for 20 s, 1 s for 90 s, 10 s for
-15 min); a window is the difference of two of them, so nothing is bucketed by time on the request path and nothing is zeroed.
+15 min). A window is the difference of two samples, so the request path buckets nothing by time and resets no counter.
 
-Stretches in which we ourselves stalled leave the windows: each entry keeps its counters less all that was counted in such
-stretches so far. A stretch reaches to one sample beyond the stall, because what piled up meanwhile is counted right after it.
+Periods in which this router stalled are left out of the windows: the counters of an entry are less everything that was counted
+in such periods so far. A period ends one sample after the stall, because the backlog of the stall is counted in that sample.
 
-A window that has no base is None, and a rate without requests is None: "no data" is not a number.
+A window without a base is None, and a rate without requests is None: "no data" is not a number.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from operator import add, sub
 from typing import Final
 
 from router.rollout.outcome import FAULTS, OUTCOMES, Outcome
-from router.rollout.stats.figures import share, whole
+from router.rollout.stats.figures import share, whole_faults
 from router.rollout.stats.sample import Counters, Histograms
 from router.rollout.stats.sample import Sample as Sample
 
@@ -35,7 +35,7 @@ _WELL_ENDED: Final = (Outcome.OK, Outcome.CLIENT_ERROR, Outcome.THROTTLED)
 
 @dataclass(frozen=True, slots=True)
 class Window:
-    """What was counted between `since_ns` and `until_ns`, less stalled stretches; `covered_s` is what is left of the time."""
+    """What was counted between `since_ns` and `until_ns`, less stalled periods; `covered_s` is the time without them."""
 
     since_ns: int
     until_ns: int
@@ -52,21 +52,21 @@ class Window:
 
     @property
     def requests(self) -> int:
-        """Attempts that came to something in the window: begun, or at fault before they began."""
+        """Attempts in the window whose response began, or that failed before."""
         return self.begun + self.faults_unbegun
 
     @property
     def faults(self) -> int:
-        """Ends that the target caused, whenever they began."""
+        """Attempts that ended in the window by a fault of the target; they may have begun before it."""
         return count_faults(self.outcomes)
 
     @property
-    def weighed_faults(self) -> float:
-        """Faults as far as they belong to this window's requests; never more than `requests`.
+    def weighted_faults(self) -> float:
+        """Faults that belong to the requests of this window; never more than `requests`.
 
-        A response counts when it begins and fails when it ends. While more responses end than begin (long streams after
-        the arrivals have fallen), their faults say something about earlier requests: they count in proportion to what
-        began. With as many begins as ends this is simply `faults`.
+        A response is counted as a request when it begins, and as a fault when it ends. If more responses end than begin (long
+        streams, after arrivals have fallen), some faults belong to requests before the window. The faults then count in
+        proportion to the responses that began. If as many begin as end, this equals `faults`.
         """
         late = self.faults - self.faults_unbegun
         ends = late + sum(self.outcomes[outcome] for outcome in _WELL_ENDED)
@@ -74,13 +74,13 @@ class Window:
 
     @property
     def rate(self) -> float | None:
-        """Share of requests at fault, 0 to 1 (README, "Outcomes"), weighed; None without requests."""
-        return share(self.weighed_faults, self.requests)
+        """Share of requests that failed, 0 to 1 (README, "Outcomes"), weighted; None without requests."""
+        return share(self.weighted_faults, self.requests)
 
     @property
     def failed(self) -> int:
-        """Requests of this window at fault, whole ones: what triggers decide on is what is told."""
-        return whole(self.weighed_faults, self.requests)
+        """Requests of this window that failed, a whole number: triggers decide on the number that users read."""
+        return whole_faults(self.weighted_faults, self.requests)
 
     @property
     def failed_share(self) -> float | None:
@@ -89,13 +89,13 @@ class Window:
 
 
 def count_faults(outcomes: Sequence[int]) -> int:
-    """Return how many of these ends (13 counts) the target caused."""
+    """Return the number of ends by a fault of the target; `outcomes` are 13 counts."""
     return sum([outcomes[outcome] for outcome in FAULTS])
 
 
 @dataclass(frozen=True, slots=True)
 class WindowEntry:
-    """A sample, with its counters and histograms less what stalled stretches counted; `running_ns` is time less those."""
+    """A sample; counters and histograms are less what was counted in stalled periods, `running_ns` is time less those periods."""
 
     at_ns: int
     running_ns: int
@@ -106,7 +106,7 @@ class WindowEntry:
 
 
 class _Tier:
-    """Samples of one spacing, oldest first. Two more than asked for, so that a window of full length has its base."""
+    """Samples of one spacing, oldest first. Two more than `kept`, so that a window of full length has its base."""
 
     def __init__(self, name: str, step_s: float, kept: int) -> None:
         self.name = name
@@ -119,7 +119,7 @@ class _Tier:
     def is_due(self, entry: WindowEntry) -> bool:
         if self.every or not self.at:
             return True
-        # Half a tick early is on time; one without histograms gives way, for a while, to the one that has them.
+        # Half a tick early is on time. A sample without histograms is skipped for half a second: one with histograms follows.
         due_ns = self._step_ns + (-_EARLY_NS if entry.histograms else SECOND_NS // 2)
         return entry.at_ns - self.at[-1] >= due_ns
 
@@ -138,7 +138,7 @@ class _Tier:
 
 
 class SlotHistory:
-    """The past of one slot. A new incarnation starts afresh: nothing of the previous tenant is ever seen again."""
+    """The samples of one slot. A new incarnation clears them: nothing of the previous version is returned."""
 
     def __init__(self, stall_s: float = 1.0) -> None:
         self.stall_s = stall_s
@@ -155,16 +155,16 @@ class SlotHistory:
 
     @property
     def newest(self) -> WindowEntry | None:
-        """The last entry; None before the first."""
+        """The newest entry; None before the first sample."""
         return self._newest
 
     @property
     def newest_full(self) -> WindowEntry | None:
-        """The last entry that has histograms."""
+        """The newest entry with histograms."""
         return self._newest_full
 
     def append(self, sample: Sample) -> list[str]:
-        """Take a sample in; return the names of the tiers that keep it. One that is not newer than the last is dropped."""
+        """Add a sample; return the names of the tiers that keep it. A sample that is not newer than the last is dropped."""
         newest = self._newest
         if newest is not None and sample.incarnation != newest.sample.incarnation:
             self._clear()
@@ -180,14 +180,14 @@ class SlotHistory:
         return [tier.name for tier in kept_in]
 
     def restore(self, tiers: dict[str, Sequence[Sample]]) -> None:
-        """Begin again with what a predecessor kept, by tier; of several incarnations only the newest is taken.
+        """Replace the contents by the samples of an earlier process, by tier; only the newest incarnation is used.
 
-        Between the samples of a coarser tier lies no gap of ours, only what was not kept.
+        A gap between samples of a coarser tier is no stall: the samples between were not kept.
         """
         self._clear()
         kept = {name: {sample.at_ns: sample for sample in samples} for name, samples in tiers.items()}
         ticks = kept.get(TIERS[0][0], {})
-        # A coarser tier has the histograms; whether the last 100 ms stalled only the finest one knows.
+        # The coarser tiers have the histograms. Only the finest tier has whether the last 100 ms stalled.
         merged = {at_ns: sample for name, _, _ in TIERS for at_ns, sample in kept.get(name, {}).items()}
         newest = max((sample.incarnation for sample in merged.values()), default=0)
         for at_ns, sample in sorted(merged.items()):
@@ -203,7 +203,7 @@ class SlotHistory:
                     tier.append(entry)
 
     def _entry(self, sample: Sample, gap_matters: bool = True) -> WindowEntry:
-        """Return the entry of the next sample: leave out what was counted since the last one if that stretch stalled."""
+        """Return the entry of the next sample, without what was counted since the last sample if that period stalled."""
         counters, histograms, last = sample.counters(), sample.histograms, self._newest
         late = sample.stalled
         if last is not None:
@@ -232,10 +232,10 @@ class SlotHistory:
         return histograms if self._left_out_full is None else differences(histograms, self._left_out_full)
 
     def window(self, seconds: float, now_ns: int, since_ns: int = 0, *, histograms: bool = False) -> Window | None:
-        """Return the last `seconds` before `now_ns`, but nothing from before `since_ns`; None without data.
+        """Return the last `seconds` before `now_ns`, but nothing before `since_ns`; None without data.
 
-        Its base is the newest sample that is old enough, of the finest tier that reaches back so far, else the oldest one
-        there is. With `histograms` both ends are samples that have them.
+        The base is the newest sample that is old enough, of the finest tier that reaches back so far; otherwise the oldest
+        sample. With `histograms` both ends are samples with histograms.
         """
         newest = self._newest_full if histograms else self._newest
         start_ns = now_ns - int(seconds * SECOND_NS)
@@ -253,8 +253,8 @@ class SlotHistory:
         oldest = [_first(tier, bisect_left(tier.at, since_ns), full) for tier in tiers]
         return min((entry for entry in oldest if entry is not None), key=lambda entry: entry.at_ns, default=None)
 
-    def trail(self, since_ns: int = 0) -> Iterator[WindowEntry]:
-        """Yield the entries at or after `since_ns`, oldest first, each stretch of time from the finest tier that has it."""
+    def entries_since(self, since_ns: int = 0) -> Iterator[WindowEntry]:
+        """Yield the entries at or after `since_ns`, oldest first, each period of time from the finest tier that has it."""
         ends = [tier.at[0] if tier.at else None for tier in self._tiers[:-1]]
         limits: list[int | None] = [None]
         for end in ends:
@@ -267,7 +267,7 @@ class SlotHistory:
     def first_fault_ns(self, since_ns: int) -> int | None:
         """Return when the first fault after the entry at or after `since_ns` was counted; None if there was none."""
         base: int | None = None
-        for entry in self.trail(since_ns):
+        for entry in self.entries_since(since_ns):
             faults = count_faults(entry.counters[_OUTCOMES_AT:])
             if base is not None and faults > base:
                 return entry.at_ns

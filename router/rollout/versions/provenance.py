@@ -27,7 +27,7 @@ class Provenance:
         return asdict(self)
 
 
-def pedigrees_after(known: dict[str, Provenance], entry: Entry) -> dict[str, Provenance]:
+def provenances_after(known: dict[str, Provenance], entry: Entry) -> dict[str, Provenance]:
     """Return the pedigrees as they are once `entry` is true; `known` itself if it says nothing of them."""
     data = entry.data
     if placed := data.get("target"):

@@ -10,13 +10,13 @@ from router.rollout.model.entry import Entry
 
 @dataclass(frozen=True, slots=True)
 class TemporaryRelease:
-    """`mark` is `{reason, incident, actor, at}` as it was; `actor`, `reason` and `at` tell who lifted it, why and when.
+    """`quarantine` is `{reason, incident, actor, at}` as it was; `actor`, `reason` and `at` tell who lifted it, why and when.
 
     `until` is when it comes back on the wall clock (seconds), for people and for later boots; `until_ns` is the same on the
     clock of decisions within this boot, so that a stepped wall clock moves nothing.
     """
 
-    mark: dict[str, Any]
+    quarantine: dict[str, Any]
     actor: str
     reason: str
     at: float
@@ -37,8 +37,10 @@ class TemporaryRelease:
         return asdict(self)
 
 
-def lifted(mark: dict[str, Any], entry: Entry, after_s: float) -> TemporaryRelease:
+def lifted(quarantine: dict[str, Any], entry: Entry, after_s: float) -> TemporaryRelease:
     """Return the lift that `entry` tells of: for `after_s` from then on."""
     reason = entry.data.get("reason") or (entry.data.get("override") or {}).get("reason") or ""
     actor = (entry.data.get("override") or {}).get("actor") or entry.actor
-    return TemporaryRelease(mark, actor, reason, entry.at, entry.at + after_s, entry.monotonic_ns + int(after_s * 1e9))
+    return TemporaryRelease(
+        quarantine, actor, reason, entry.at, entry.at + after_s, entry.monotonic_ns + int(after_s * 1e9)
+    )

@@ -45,7 +45,7 @@ class PendingUpdates:
     def __init__(self) -> None:
         self.open: dict[tuple[str, str], PendingUpdate] = {}
 
-    def apply(self, entry: Entry, pedigrees: Mapping[str, Provenance]) -> None:
+    def apply(self, entry: Entry, provenances: Mapping[str, Provenance]) -> None:
         """Fold one entry; `pedigrees` are those of its service."""
         if entry.type in (kinds.MLFLOW_TOLD, kinds.MLFLOW_GIVEN_UP):
             key = (entry.service, entry.data["version"])
@@ -53,7 +53,7 @@ class PendingUpdates:
             if known is not None and known.token == entry.data["token"]:
                 del self.open[key]
             return
-        for errand in _begun(entry, pedigrees):
+        for errand in _begun(entry, provenances):
             key = (errand.service, errand.version)
             former = self.open.pop(key, None)
             if former is not None:
@@ -70,7 +70,7 @@ def _both(former: PendingUpdate, later: PendingUpdate) -> PendingUpdate:
     return replace(later, tags=tuple(tags.items()), serves=later.serves or former.serves, at=at)
 
 
-def _begun(entry: Entry, pedigrees: Mapping[str, Provenance]) -> list[PendingUpdate]:
+def _begun(entry: Entry, provenances: Mapping[str, Provenance]) -> list[PendingUpdate]:
     data = entry.data
     marks: dict[str, dict[str, Any]] = data.get("quarantine", {})
     told = {version: _mark(mark["reason"], mark["incident"], True) for version, mark in marks.items()}
@@ -80,9 +80,9 @@ def _begun(entry: Entry, pedigrees: Mapping[str, Provenance]) -> list[PendingUpd
         told[left] = _mark(data["reason"], data["incident"], left in marks)
     found = []
     for version, tags in told.items():
-        if (model := _model(pedigrees, version)) is None:
+        if (model := _model(provenances, version)) is None:
             continue
-        serving = _model(pedigrees, _serves(entry)) if version in marks or mu.TAG_REASON in tags else None
+        serving = _model(provenances, _serves(entry)) if version in marks or mu.TAG_REASON in tags else None
         number = serving.number if serving is not None and serving.name == model.name else None
         token = f"{entry.boot}-{entry.monotonic_ns}"
         at = marks.get(version, {}).get("at", entry.at)
@@ -106,7 +106,7 @@ def _serves(entry: Entry) -> str | None:
     return next((version for version, state in states.items() if state == State.ACTIVE), None)
 
 
-def _model(pedigrees: Mapping[str, Provenance], version: str | None) -> ModelUri | None:
+def _model(provenances: Mapping[str, Provenance], version: str | None) -> ModelUri | None:
     """Return which registered model's version it is; None if it comes from elsewhere."""
-    pedigree = pedigrees.get(version) if version is not None else None
+    pedigree = provenances.get(version) if version is not None else None
     return mu.numbered(pedigree.source if pedigree else None)

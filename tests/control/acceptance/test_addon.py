@@ -130,7 +130,7 @@ async def test_people_edit_and_it_is_journalled(start: Start) -> None:
 
 async def test_a_version_that_falls_short_is_not_accepted(start: Start) -> None:
     control, addon = await start(acceptance={"after_s": 1, "requests_min": 5, "cases": "required"})
-    control.service_controller.machine.proof = PromotionCheck(revision="r1")
+    control.service_controller.machine.promotion_check = PromotionCheck(revision="r1")
     control.tick(50, lambda: control.workers.serve(0, Outcome.OK, 5))
     status = control.queries.service_status("svc")
     assert (status["state"], status["acceptance"]["accepted"]) == ("probation", False)
@@ -142,7 +142,7 @@ async def test_a_version_that_falls_short_is_not_accepted(start: Start) -> None:
     ]
     unmet = [criterion for criterion in control.service_controller.criteria(control.now_ns) if not criterion.passes]
     assert [(criterion.name, criterion.state) for criterion in unmet] == [("cases", "unknown")]
-    control.service_controller.machine.proof = PromotionCheck(
+    control.service_controller.machine.promotion_check = PromotionCheck(
         revision="r1", checked={"v1": Checked("v1", 1, "r1", 3, 0, ())}
     )
     control.tick(12, lambda: control.workers.serve(0, Outcome.OK, 5))

@@ -307,7 +307,7 @@ async def test_a_quarantine_that_was_lifted_for_a_while_comes_back_in_a_later_bo
     await control.end()
     machine.fresh_memory()
     control = await machine.start()
-    lift = control.service_controller.registry.lifts["v2"]
+    lift = control.service_controller.registry.temporary_releases["v2"]
     assert lift.until_ns <= clock.now_ns() + 200_000_000, "counted from the first one's wall clock"
     control.service_controller.service_document(Ticked(), lift.until_ns)
     await control.until_idle()

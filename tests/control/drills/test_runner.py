@@ -196,7 +196,7 @@ async def test_the_gate_may_say_no_at_the_last_moment(begin: Begin) -> None:
     assert caught.value.facts == {
         "refusals": [{"code": "gate_closed", "detail": "its fresh inference probe failed: 503"}]
     }
-    assert (harness.active, harness.registry.drill, harness.registry.rehearsing) == ("v1", None, False)
+    assert (harness.active, harness.registry.drill, harness.registry.in_drill) == ("v1", None, False)
 
 
 async def test_a_shadow_changes_nothing(begin: Begin) -> None:

@@ -101,7 +101,7 @@ class Played:
         return self._snapshot(self.after_s, self._known, **more)
 
     def _snapshot(self, after_s: int, known: dict[str, Any] | None = None, **more: Any) -> Snapshot:
-        trails = (list(self.left.trail()), list(self.back.trail()))
+        trails = (list(self.left.entries_since()), list(self.back.entries_since()))
         now_ns = START_NS + (self.decided_s + after_s) * SECOND_NS
         timeline = self.timelines.timelines[INCIDENT]
         return Snapshot(timeline, known, trails, ("http://fraud-v8:1", "http://fraud-v8:2"), now_ns, True, **more)

@@ -33,7 +33,7 @@ from router.rollout.model import entry as kinds
 from router.rollout.model.entry import Entry
 from router.rollout.notifications.notification import completed, notice
 from router.rollout.outcome import Outcome
-from router.rollout.stats.figures import told
+from router.rollout.stats.figures import format_value
 from router.runtime import clock
 from router.runtime.terminal import PrintableConsole
 from router.shm import layout as at
@@ -252,7 +252,7 @@ def _observed(facts: dict[str, str], page: str, trigger: dict[str, Any]) -> None
     assert found is not None, facts["Observed"]
     for member, number, unit in (("value", found[1], found[2]), ("limit", found[3], found[4])):
         assert float(number) == pytest.approx(trigger[member] * (100 if unit == "%" else 1), abs=0.06)
-        shown = told(trigger, member)
+        shown = format_value(trigger, member)
         assert f" {shown} " in page
         assert shown.lstrip("0123456789.").strip() == unit.strip()
         assert float(shown.rstrip("% s")) == pytest.approx(float(number), rel=0.006)

@@ -127,7 +127,7 @@ def alarms(control: ControlHarness) -> dict[str, str]:
 
 async def test_a_rollback_writes_tags_and_moves_the_alias_back(control: ControlHarness, fake: FakeMlflow) -> None:
     registrar = await second(control, fake)
-    assert control.service_controller.registry.pedigrees["fraud-v2"].artifact == "s3://m/2"
+    assert control.service_controller.registry.provenances["fraud-v2"].artifact == "s3://m/2"
     back = await control.operations.rollback(service="svc", reason="wrong scores", actor="ann")
     await turn(control, lambda: registrar.status("svc")["mlflow"]["waiting"] == [])
     tags = fake.tags("2")

@@ -9,7 +9,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from router.rollout.outcome import FAULTS, OUTCOMES, Outcome
-from router.rollout.stats.figures import Spell, among, rescue, share, spell, told, toll, whole
+from router.rollout.stats.figures import (
+    CounterDelta,
+    delta_between,
+    fault_count_text,
+    format_value,
+    rescue_outcomes,
+    rollback_cost,
+    share,
+    whole_faults,
+)
 from router.rollout.stats.window import Window
 
 COUNT = st.integers(0, 300)
@@ -31,8 +40,8 @@ def test_the_toll_of_any_samples_adds_up(
     start: tuple[int, ...], grown: tuple[int, ...], later: tuple[int, ...], other: tuple[int, ...]
 ) -> None:
     left, back = readings(start, grown, later), readings(start, other, later)
-    told = toll(left, back)
-    during, after = spell(left["start"], left["decision"]), spell(left["decision"], left["last"])
+    told = rollback_cost(left, back)
+    during, after = delta_between(left["start"], left["decision"]), delta_between(left["decision"], left["last"])
     assert told["failed"] == sum(told["errors"].values()) == during.failed + after.failed <= told["requests"]
     assert told["failed_until_decision"] == during.failed
     assert told["requests"] == during.requests + after.requests
@@ -52,12 +61,12 @@ def test_a_window_prints_the_share_of_its_two_numbers(begun: int, unbegun: int, 
     ends[Outcome.CONNECT_FAILED] += unbegun
     window = Window(0, 1, 1.0, 0, begun, unbegun, 0, 0, tuple(ends))
     failed, requests, printed = re.fullmatch(
-        r"(\d+) faults in (\d+) requests \((.*)%\)", among(window.failed, window.requests)
+        r"(\d+) faults in (\d+) requests \((.*)%\)", fault_count_text(window.failed, window.requests)
     ).groups()  # type: ignore[union-attr]
     assert int(failed) <= int(requests)
     assert float(printed) == pytest.approx(100 * int(failed) / int(requests) if int(requests) else 0.0, abs=0.051)
     assert window.failed_share == share(window.failed, window.requests)
-    assert abs(window.failed - window.weighed_faults) <= 0.5 + 1e-9
+    assert abs(window.failed - window.weighted_faults) <= 0.5 + 1e-9
     if window.requests and ends[Outcome.OK] + sum(ends[fault] for fault in FAULTS) <= begun:
         assert window.failed == window.faults, "no stream that began before: what is counted is what is told"
 
@@ -67,7 +76,7 @@ def test_the_one_of_the_issue_is_told_rightly() -> None:
     ends = [0] * len(OUTCOMES)
     ends[Outcome.SERVER_ERROR], ends[Outcome.OK] = 15, 1
     window = Window(0, 1, 1.0, 15, 15, 0, 0, 0, tuple(ends))
-    assert among(window.failed, window.requests) == "14 faults in 15 requests (93.3%)"
+    assert fault_count_text(window.failed, window.requests) == "14 faults in 15 requests (93.3%)"
 
 
 @pytest.mark.parametrize(
@@ -86,14 +95,14 @@ def test_what_became_of_the_rescued_adds_up(
 ) -> None:
     ends = [0] * len(OUTCOMES)
     ends[Outcome.OK], ends[Outcome.TIMED_OUT], ends[Outcome.CLIENT_GONE] = ok, failed, gone
-    told = rescue(rescued, Spell(ok + failed, 0, tuple(ends)))
+    told = rescue_outcomes(rescued, CounterDelta(ok + failed, 0, tuple(ends)))
     assert tuple(told[name] for name in ("answered", "failed", "other", "under_way")) == parts
     assert sum(parts) == rescued == told["rescued"]
 
 
 def test_no_requests_have_no_share() -> None:
     assert share(0, 0) is None
-    assert whole(0.0, 0) == 0
+    assert whole_faults(0.0, 0) == 0
 
 
 @pytest.mark.parametrize(
@@ -112,4 +121,4 @@ def test_a_number_of_a_trigger_has_one_unit(
     kind: str, detail: str, value: float, limit: float | None, texts: tuple[str, str]
 ) -> None:
     trigger = {"kind": kind, "detail": detail, "value": value, "limit": limit}
-    assert (told(trigger, "value"), told(trigger, "limit")) == texts
+    assert (format_value(trigger, "value"), format_value(trigger, "limit")) == texts

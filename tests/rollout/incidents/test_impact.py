@@ -17,7 +17,7 @@ def lived(*acts: tuple[float, int, int], version: Version | None = None) -> list
             version.answer(good)
             version.fail(bad)
             history.append(version.sample())
-    return list(history.trail())
+    return list(history.entries_since())
 
 
 def test_points_are_the_stretches_between_histograms() -> None:
@@ -41,7 +41,7 @@ def test_a_version_that_has_lost_its_role_is_told_by_its_counters_alone() -> Non
         nothing = {"first_byte": None, "duration": None, "abandoned": None} if tick > 20 else {}
         history.append(replace(sample, **nothing))
         version.fail(1)
-    told = [(point[0], point[1], point[2], point[6]) for point in points(list(history.trail()), seconds(2.3))]
+    told = [(point[0], point[1], point[2], point[6]) for point in points(list(history.entries_since()), seconds(2.3))]
     assert told == [
         (seconds(1), 1.0, 10, None),
         (seconds(2), 1.0, 10, None),
@@ -58,10 +58,10 @@ def test_an_end_that_a_later_look_sees_whole_is_seen_whole() -> None:
         history.append(version.sample())
         version.answer(1)
         if tick == 25:
-            one = summarize(list(history.trail()), seconds(1), seconds(1))
+            one = summarize(list(history.entries_since()), seconds(1), seconds(1))
     assert one is not None
     assert one["points"][-1][:3] == [seconds(2.5), 0.5, 5]
-    both = merge(one, summarize(list(history.trail()), seconds(1), seconds(1), one))
+    both = merge(one, summarize(list(history.entries_since()), seconds(1), seconds(1), one))
     assert [point[:3] for point in (both or {})["points"]] == [[seconds(at), 1.0, 10] for at in (1, 2, 3)]
 
 
@@ -107,8 +107,8 @@ def test_what_it_cost() -> None:
     history.append(left.sample())
     other.append(back.sample())
     later, behind = (
-        summarize(list(history.trail()), START_NS, seconds(9)),
-        summarize(list(other.trail()), START_NS, seconds(9)),
+        summarize(list(history.entries_since()), START_NS, seconds(9)),
+        summarize(list(other.entries_since()), START_NS, seconds(9)),
     )
     behind = merge(summarize(back_trail, START_NS, seconds(9)), behind)
     behind["readings"]["decision"] = behind["readings"]["last"]  # type: ignore[index]

@@ -39,7 +39,7 @@ def test_time_counts_but_for_drills() -> None:
     probation.pause(seconds(5))
     probation.pause(seconds(9))
     assert probation.clean_s(seconds(15)) == 5.0
-    probation.go_on(seconds(15))
+    probation.resume(seconds(15))
     assert probation.clean_s(seconds(16)) == 6.0
     probation.failed(seconds(20))
     assert probation.clean_s(seconds(21)) == 1.0

@@ -8,14 +8,14 @@ LETTERS: dict[str, State] = {"F": "fail", "P": "pass", "i": "inconclusive", "n":
 
 
 def after(states: str, tick_ns: int = TICK_NS) -> Sustained:
-    held = Sustained()
+    sustained = Sustained()
     for number, letter in enumerate(states):
-        held.tick(LETTERS[letter], number * tick_ns)
-    return held
+        sustained.tick(LETTERS[letter], number * tick_ns)
+    return sustained
 
 
 @pytest.mark.parametrize(
-    ("states", "held_s", "is_sustained"),
+    ("states", "sustained_s", "is_sustained"),
     [
         ("", 0.0, False),
         ("F" * 10, 0.9, False),
@@ -35,9 +35,12 @@ def after(states: str, tick_ns: int = TICK_NS) -> Sustained:
         ("FFFFFFi" * 3 + "F", 1.0, True),
     ],
 )
-def test_one_second(states: str, held_s: float, is_sustained: bool) -> None:
-    held = after(states)
-    assert (held.held_s(1.0, 0.8), held.is_sustained(1.0, 0.8)) == (pytest.approx(held_s), is_sustained)
+def test_one_second(states: str, sustained_s: float, is_sustained: bool) -> None:
+    sustained = after(states)
+    assert (sustained.sustained_s(1.0, 0.8), sustained.is_sustained(1.0, 0.8)) == (
+        pytest.approx(sustained_s),
+        is_sustained,
+    )
 
 
 def test_a_period_of_zero_acts_at_the_first_failing_tick() -> None:
@@ -46,10 +49,10 @@ def test_a_period_of_zero_acts_at_the_first_failing_tick() -> None:
 
 
 def test_time_between_two_ticks_counts_at_most_a_second() -> None:
-    assert after("FF", tick_ns=600 * 1_000_000_000).held_s(300.0, 0.8) == 1.0
+    assert after("FF", tick_ns=600 * 1_000_000_000).sustained_s(300.0, 0.8) == 1.0
 
 
 def test_failing_long_ago_does_not_outweigh_a_long_pause() -> None:
-    held = after("F" * 1_000 + "i" * 20 + "F" * 10)
-    assert not held.is_sustained(2.0, 0.8)  # the last 20 failing ticks and the 20 pauses between them
-    assert held.is_sustained(10.0, 0.8)
+    sustained = after("F" * 1_000 + "i" * 20 + "F" * 10)
+    assert not sustained.is_sustained(2.0, 0.8)  # the last 20 failing ticks and the 20 pauses between them
+    assert sustained.is_sustained(10.0, 0.8)

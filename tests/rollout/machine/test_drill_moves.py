@@ -52,7 +52,7 @@ def test_there_and_home_change_the_two_roles_over() -> None:
         ),
         PublishRoute(Route(BOOT + 1, active=1, standby=0)),
     ]
-    assert playbook.registry.rehearsing
+    assert playbook.registry.in_drill
     commands = playbook.tell(HOME, after_s=10)
     assert commands[-1] == PublishRoute(Route(BOOT + 2, active=0, standby=1))
     playbook.record(Record(kinds.DRILL_ENDED, "control", {**PLAN, "result": "passed"}))
@@ -74,14 +74,14 @@ def test_what_waits_on_a_version_that_fails_may_leave_it() -> None:
 def test_it_needs_what_an_automatic_rollback_needs() -> None:
     playbook = started(ready=False)
     assert playbook.tell(THERE) == []
-    assert playbook.machine.drill_held == "the last 3 probes of v2 were not all good: too few yet"
+    assert playbook.machine.drill_blocked_reason == "the last 3 probes of v2 were not all good: too few yet"
     playbook.probe("v2", times=3)
     playbook.tell(ev.FreezeAsked("ann", "gala"))
     assert playbook.tell(THERE) == []
-    assert playbook.machine.drill_held == "frozen by ann: gala"
+    assert playbook.machine.drill_blocked_reason == "frozen by ann: gala"
     playbook.tell(ev.UnfreezeAsked("ann", ""))
     assert playbook.tell(THERE) != []
-    assert playbook.machine.drill_held is None
+    assert playbook.machine.drill_blocked_reason is None
 
 
 def test_home_is_open_while_frozen_and_after_a_rollback() -> None:
@@ -102,10 +102,10 @@ def test_each_way_asks_for_a_fresh_inference(home: bool) -> None:
     assert playbook.tell(move) == [CheckStandby(slot, playbook.registry.generation, 1.0)]
     assert playbook.tell(move) == [], "one at a time"
     assert playbook.tell(ev.StandbyChecked(False, "503", playbook.registry.generation)) == []
-    assert playbook.machine.drill_held == "its fresh inference probe failed: 503"
+    assert playbook.machine.drill_blocked_reason == "its fresh inference probe failed: 503"
     playbook.tell(move)
     assert playbook.tell(ev.StandbyChecked(True, "ok", playbook.registry.generation)) != []
-    assert playbook.registry.rehearsing is not home
+    assert playbook.registry.in_drill is not home
 
 
 def test_a_verdict_against_the_version_that_serves_goes_home() -> None:
@@ -152,7 +152,7 @@ def test_people_go_before_a_drill(event: ev.Event) -> None:
     playbook.tell(event)
     assert (playbook.registry.active and playbook.registry.active.version, playbook.registry.drill) == ("v1", None)
     assert playbook.tell(HOME) == []
-    assert playbook.machine.drill_held == "drill d1 is not under way from v1"
+    assert playbook.machine.drill_blocked_reason == "drill d1 is not under way from v1"
 
 
 def test_where_it_stays_a_new_probation_begins() -> None:
@@ -180,6 +180,6 @@ def test_a_swap_that_was_stored_and_never_journalled_is_understood(home: bool) -
     assert record is not None
     probation_ns = playbook.registry.probation_since_ns
     playbook.record(record)
-    assert (playbook.registry.rehearsing, playbook.registry.quarantines) == (not home, {})
+    assert (playbook.registry.in_drill, playbook.registry.quarantines) == (not home, {})
     assert playbook.registry.drill is not None
     assert (playbook.registry.automatic_left, playbook.registry.probation_since_ns) == (True, probation_ns)

@@ -375,10 +375,10 @@ def test_the_baseline_of_an_accepted_version() -> None:
 
 def test_a_probe_of_a_former_tenant_is_ignored() -> None:
     playbook = Playbook().seed()
-    before = playbook.machine.streaks.shortest(1, ("http://v2:1",))
+    before = playbook.machine.streaks.fewest_good(1, ("http://v2:1",))
     event = ev.ProbeCompleted("svc", 1, "v0", "http://v2:1", True, False, "", 1.0, SECOND, False)
     assert playbook.tell(event) == []
-    assert playbook.machine.streaks.shortest(1, ("http://v2:1",)) == before
+    assert playbook.machine.streaks.fewest_good(1, ("http://v2:1",)) == before
 
 
 def test_unreachable_rollbacks_name_their_trigger() -> None:

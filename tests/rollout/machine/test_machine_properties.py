@@ -91,7 +91,7 @@ def test_promises_of_every_history(history: list[tuple[object, float]]) -> None:
         marked = set(playbook.registry.quarantines)
         roles = {version: target.role for version, target in playbook.registry.targets.items()}
         before = playbook.registry.as_dict()
-        standby, rehearsing = playbook.registry.standby, playbook.registry.rehearsing
+        standby, in_drill = playbook.registry.standby, playbook.registry.in_drill
         playbook.now_ns += int(after_s * 1e9)
         try:
             if isinstance(event, tuple):
@@ -111,7 +111,7 @@ def test_promises_of_every_history(history: list[tuple[object, float]]) -> None:
         assert len([ROLES[state] for state in held]) == len({ROLES[state] for state in held})
 
         for record in (command for command in commands if isinstance(command, Record)):
-            assert not (rehearsing and record.type == "rolled_back" and record.data["automatic"])
+            assert not (in_drill and record.type == "rolled_back" and record.data["automatic"])
             if record.type == "rolled_back" and record.data["automatic"]:
                 automatic_since_person += 1
                 assert standby is not None
@@ -130,7 +130,7 @@ def test_promises_of_every_history(history: list[tuple[object, float]]) -> None:
         assert (live["version"] if live else None) == (
             playbook.registry.active.version if playbook.registry.active else None
         )
-        assert not playbook.registry.lifts.keys() & playbook.registry.quarantines.keys()
+        assert not playbook.registry.temporary_releases.keys() & playbook.registry.quarantines.keys()
 
     assert rebuild("svc", playbook.entries).as_dict() == playbook.registry.as_dict()
 

@@ -7,15 +7,15 @@ A, B = "http://a:1", "http://b:1"
 
 
 def note(streaks: ProbeStreaks, url: str, ok: bool, at_ns: int, *, refused: bool = False, version: str = "v1") -> None:
-    streaks.note(ProbeCompleted("svc", 0, version, url, ok, refused, "" if ok else "bad", 1.0, at_ns, False))
+    streaks.record(ProbeCompleted("svc", 0, version, url, ok, refused, "" if ok else "bad", 1.0, at_ns, False))
 
 
 def test_nothing_known() -> None:
     streaks = ProbeStreaks()
-    assert streaks.shortest(0, (A, B)) == 0
+    assert streaks.fewest_good(0, (A, B)) == 0
     assert not streaks.ready(0, (A, B))
-    assert not streaks.known_bad(0, (A, B))
-    assert not streaks.gate(0, (A, B), 1)
+    assert not streaks.all_failing(0, (A, B))
+    assert not streaks.most_good(0, (A, B), 1)
     assert streaks.unreachable_since_ns(0, (A, B)) is None
 
 
@@ -28,23 +28,23 @@ def test_unreachable_since_the_last_endpoint_went() -> None:
     assert streaks.unreachable_since_ns(0, (A, B)) == 20
     note(streaks, A, False, 40)
     assert streaks.unreachable_since_ns(0, (A, B)) is None
-    assert streaks.known_bad(0, (A, B))
+    assert streaks.all_failing(0, (A, B))
 
 
 def test_another_tenant_starts_afresh() -> None:
     streaks = ProbeStreaks()
     note(streaks, A, True, 10)
     note(streaks, A, True, 20, version="v2")
-    assert streaks.shortest(0, (A,)) == 1
-    streaks.forget(0)
-    assert streaks.shortest(0, (A,)) == 0
+    assert streaks.fewest_good(0, (A,)) == 1
+    streaks.reset(0)
+    assert streaks.fewest_good(0, (A,)) == 0
 
 
 def test_the_gate_wants_more_than_half() -> None:
     streaks = ProbeStreaks()
     note(streaks, A, True, 10)
     note(streaks, B, False, 10)
-    assert not streaks.gate(0, (A, B), 1)
+    assert not streaks.most_good(0, (A, B), 1)
     assert streaks.ready(0, (A, B))
     assert streaks.detail(0) == "http://b:1: bad"
-    assert streaks.gate(0, (A,), 1)
+    assert streaks.most_good(0, (A,), 1)

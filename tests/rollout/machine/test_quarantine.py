@@ -78,7 +78,10 @@ def test_a_drill_is_not_made() -> None:
     playbook.probe("v2", times=3)
     playbook.record(Record(kinds.DRILL_STARTED, "ann", DRILL))
     playbook.tell(DrillMoveAsked("svc-drill-1", False))
-    assert (playbook.states()["v1"], playbook.machine.drill_held) == ("active", "v2 is quarantined: wrong scores")
+    assert (playbook.states()["v1"], playbook.machine.drill_blocked_reason) == (
+        "active",
+        "v2 is quarantined: wrong scores",
+    )
 
 
 def test_an_approved_proposal_goes_there_by_an_override_alone() -> None:

@@ -65,7 +65,7 @@ def test_an_artifact_is_corrected_explicitly() -> None:
     playbook = Playbook().seed()
     playbook.tell(V3)
     playbook.tell(RegisterAsked("v3", (), "bob", Origin("s3://n/3", "models:/m/3")))
-    pedigree = playbook.registry.pedigrees["v3"]
+    pedigree = playbook.registry.provenances["v3"]
     assert (pedigree.artifact, pedigree.source, pedigree.registered_by) == ("s3://n/3", "models:/m/3", "ann")
     assert playbook.tell(RegisterAsked("v3", (), "bob", Origin("s3://n/3"))) == []
 
@@ -74,7 +74,7 @@ def test_an_active_version_gets_its_artifact_without_a_new_route() -> None:
     playbook = Playbook().seed()
     before = playbook.registry.route()
     playbook.tell(RegisterAsked("v1", (), "bob", Origin("s3://m/1")))
-    assert (playbook.registry.route(), playbook.registry.pedigrees["v1"].artifact) == (before, "s3://m/1")
+    assert (playbook.registry.route(), playbook.registry.provenances["v1"].artifact) == (before, "s3://m/1")
     assert playbook.registry.targets["v1"].slot == 0
 
 

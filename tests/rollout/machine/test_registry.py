@@ -109,11 +109,11 @@ def test_confirmations_reach_the_last_switch_and_the_incident() -> None:
 
 def test_way_back() -> None:
     playbook = Playbook()
-    assert playbook.registry.way_back() == "there is no active version"
+    assert playbook.registry.missing_standby() == "there is no active version"
     playbook.seed("v2", "v1")
-    assert playbook.registry.way_back() is None
+    assert playbook.registry.missing_standby() is None
     playbook.tell(RollbackAsked("bad", "ann"))
-    assert playbook.registry.way_back() == "there is no standby"
+    assert playbook.registry.missing_standby() == "there is no standby"
 
 
 def test_history_is_bounded() -> None:

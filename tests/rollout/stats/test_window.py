@@ -130,7 +130,7 @@ def test_a_slot_without_histograms_still_has_a_past() -> None:
 
 def test_memory_is_bounded() -> None:
     history = fed(Version(), 3_000)
-    assert len(list(history.trail())) < 500
+    assert len(list(history.entries_since())) < 500
 
 
 def test_an_old_or_repeated_sample_is_dropped() -> None:
@@ -219,7 +219,7 @@ def test_of_two_incarnations_the_newer_one_is_restored() -> None:
     _, new = kept_of(Version(incarnation=2, at_ns=seconds(10)), 20)
     restored = SlotHistory()
     restored.restore({name: old[name] + new[name] for name in old})
-    assert {entry.sample.incarnation for entry in restored.trail()} == {2}
+    assert {entry.sample.incarnation for entry in restored.entries_since()} == {2}
 
 
 # -- evidence

@@ -54,7 +54,7 @@ def test_it_comes_back_as_it_was() -> None:
     assert playbook.tell(Ticked(), after_s=59.9) == []
     playbook.tell(Ticked(), after_s=0.1)
     assert playbook.registry.as_dict()["quarantines"] == before
-    assert playbook.registry.lifts == {}
+    assert playbook.registry.temporary_releases == {}
     assert playbook.entries[-1].type == "quarantine_returned"
     assert playbook.entries[-1].data["reason"].endswith("it was quarantined because: wrong scores")
     assert playbook.tell(Ticked(), after_s=1) == [], "once"
@@ -86,14 +86,14 @@ def test_an_active_version_goes_on_to_serve_and_is_no_way_back_afterwards() -> N
     playbook.tell(Ticked(), after_s=61)
     assert (playbook.states()["v1"], list(playbook.registry.quarantines)) == ("active", ["v1"])
     playbook.tell(SwitchAsked("v2", "bob", "x"))
-    assert playbook.registry.way_back() == "v1 is quarantined: wrong scores"
+    assert playbook.registry.missing_standby() == "v1 is quarantined: wrong scores"
     assert refused(playbook, RollbackAsked("bad", "bob")) == "version_quarantined"
     assert playbook.verdict()[0].type == "no_better_target"  # type: ignore[union-attr]
 
 
 def test_a_new_boot_counts_on_from_the_wall_clock() -> None:
     playbook = lifted(3600.0)
-    until = playbook.registry.lifts["v1"].until
+    until = playbook.registry.temporary_releases["v1"].until
     playbook.now_ns = 5_000_000_000
     playbook.fold(Entry("boot", "", "control", {"boot": 2}, until - 100.0, playbook.now_ns, 2))
     assert playbook.tell(Ticked(), after_s=99) == []
@@ -103,7 +103,7 @@ def test_a_new_boot_counts_on_from_the_wall_clock() -> None:
 
 def test_a_boot_after_its_end_brings_it_back_at_once() -> None:
     playbook = lifted()
-    until = playbook.registry.lifts["v1"].until
+    until = playbook.registry.temporary_releases["v1"].until
     playbook.now_ns = 7
     playbook.fold(Entry("boot", "", "control", {"boot": 2}, until + 100.0, 7, 2))
     assert refused(playbook, DeployAsked("v1", URL, "eve")) == "version_quarantined"
@@ -130,7 +130,7 @@ def test_a_person_decides_anew(event: Event, back: bool) -> None:
 def test_an_override_lifts_the_mark_for_good_or_for_a_while(expires_after_s: float | None) -> None:
     playbook = marked()
     playbook.tell(DeployAsked("v1", URL, "tok", override=Override("carol", "I know", expires_after_s)))
-    lift: Any = playbook.registry.lifts.get("v1")
+    lift: Any = playbook.registry.temporary_releases.get("v1")
     assert playbook.registry.quarantines == {}
     assert (lift and (lift.actor, lift.reason)) == (expires_after_s and ("carol", "I know"))
     playbook.tell(Ticked(), after_s=31)

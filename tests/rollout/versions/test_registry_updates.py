@@ -33,7 +33,7 @@ def playbook(active: Origin = FRAUD_2, standby: Origin = FRAUD_1) -> Playbook:
 def folded(played: Playbook) -> PendingUpdates:
     errands = PendingUpdates()
     for entry in played.entries:
-        errands.apply(entry, played.registry.pedigrees)
+        errands.apply(entry, played.registry.provenances)
     return errands
 
 
@@ -126,7 +126,7 @@ def test_a_rollback_that_was_recovered_from_shared_memory_moves_the_alias_too() 
     played = playbook()
     data = {"quarantine": {"v2": {"reason": "lost", "incident": None}}, "states": {"v1": "active", "v2": "draining"}}
     errands = PendingUpdates()
-    errands.apply(fact("recovered", **data), played.registry.pedigrees)
+    errands.apply(fact("recovered", **data), played.registry.provenances)
     assert [(errand.serves, errand.at) for errand in errands.open.values()] == [("1", 1.0)]
 
 
@@ -136,7 +136,9 @@ def test_a_reason_is_bounded_and_so_is_their_number(monkeypatch: pytest.MonkeyPa
     played.tell(QuarantineAsked("v1", "ann", "b" * 5000))
     assert len(dict(only(played).tags)["rollback.reason"]) == er.REASON_CHARS_MAX
     errands = folded(played)
-    errands.apply(fact("quarantined", quarantine={"v2": {"reason": "x", "incident": None}}), played.registry.pedigrees)
+    errands.apply(
+        fact("quarantined", quarantine={"v2": {"reason": "x", "incident": None}}), played.registry.provenances
+    )
     assert [version for _, version in errands.open] == ["v2"]
 
 
