@@ -1,0 +1,105 @@
+"""The documents name what exists: files, modules, classes and functions of this checkout."""
+
+from __future__ import annotations
+
+import ast
+import re
+from fnmatch import fnmatch
+from functools import cache
+from pathlib import Path
+from typing import Final
+
+import pytest
+
+ROOT: Final = Path(__file__).parent.parent
+FOLDERS: Final = ("router", "tests", "benchmarks", "deploy")
+DOCUMENTS: Final = ("README.md", "CONTRIBUTING.md", "CHANGELOG.md", "deploy/RUNBOOK.md", "benchmarks/README.md")
+
+CODE: Final = re.compile(r"```.*?```|`([^`]+)`", re.DOTALL)
+FILE: Final = re.compile(r"[\w*./-]*[\w*]\.(?:py|pxd)")
+FOLDER: Final = re.compile(rf"(?:{'|'.join(FOLDERS)})/[\w./-]*[\w/]")
+MODULE: Final = re.compile(r"router(?:\.[a-z_]\w*)+")
+CLASS: Final = re.compile(r"([A-Z][a-z]+[A-Z]\w*)(?:\.(\w+))?(?:\(\))?")
+FUNCTION: Final = re.compile(r"([a-z_]+)\.([a-z_]+)(?:\(\))?")
+
+NOT_OURS: Final = {"DefaultLimitNOFILE", "LimitNOFILE", "MinDataRate", "PrivateNetwork"}
+"""Names of other programs that look like classes."""
+OF_USERS: Final = {"router.py", "typing_extensions.py"}
+"""Files that the documents place in a user's working directory."""
+
+
+def code_of(document: str) -> list[str]:
+    """Return what stands in backticks in a document, without the blocks of several lines."""
+    text = (ROOT / document).read_text()
+    return [" ".join(found.group(1).split()) for found in CODE.finditer(text) if found.group(1)]
+
+
+@cache
+def files() -> frozenset[str]:
+    """Return the paths of all files and folders of this checkout that documents may name."""
+    found = {str(path.relative_to(ROOT)) for folder in FOLDERS for path in (ROOT / folder).rglob("*")}
+    return frozenset(name for name in found if "__pycache__" not in name)
+
+
+@cache
+def definitions() -> dict[str, set[str]]:
+    """Return for each class and each module (by its last name) of router/ and tests/ the names that it defines."""
+    found: dict[str, set[str]] = {}
+    for path in (path for folder in ("router", "tests") for path in (ROOT / folder).rglob("*.py")):
+        tree = ast.parse(path.read_text())
+        found.setdefault(path.stem, set()).update(_defined(tree))
+        for node in ast.walk(tree):
+            if isinstance(node, ast.ClassDef):
+                found.setdefault(node.name, set()).update(_defined(node))
+    return found
+
+
+def _defined(node: ast.AST) -> set[str]:
+    names = {getattr(child, "name", "") for child in ast.walk(node)}
+    return (
+        names
+        | {child.attr for child in ast.walk(node) if isinstance(child, ast.Attribute)}
+        | {child.id for child in ast.walk(node) if isinstance(child, ast.Name)}
+    )
+
+
+def is_file(name: str) -> bool:
+    """Whether a file has this path, or a path that ends with it; `*` matches as in a shell."""
+    return name in OF_USERS or any(fnmatch(path, name) or fnmatch(path, f"*/{name}") for path in files())
+
+
+def is_module(name: str) -> bool:
+    """Whether this is a module of router/, or something that a module defines."""
+    path, _, last = name.replace(".", "/").rpartition("/")
+    return any(f"{name.replace('.', '/')}{end}" in files() for end in (".py", "")) or (
+        f"{path}.py" in files() and last in definitions()[path.rpartition("/")[2]]
+    )
+
+
+@pytest.mark.parametrize("document", DOCUMENTS)
+def test_every_file_that_a_document_names_exists(document: str) -> None:
+    named = {name for code in code_of(document) for name in FILE.findall(code)}
+    assert sorted(name for name in named if not is_file(name)) == []
+
+
+@pytest.mark.parametrize("document", DOCUMENTS)
+def test_every_folder_and_module_that_a_document_names_exists(document: str) -> None:
+    folders = {found.rstrip("/") for code in code_of(document) for found in FOLDER.findall(code)}
+    assert sorted(name for name in folders if name not in files()) == []
+    modules = {word for code in code_of(document) for word in code.split() if MODULE.fullmatch(word)}
+    modules -= {name for name in modules if name.endswith((".py", ".toml"))}
+    assert sorted(name for name in modules if not is_module(name)) == []
+
+
+def test_every_class_and_function_that_contributing_names_exists() -> None:
+    missing = []
+    for code in code_of("CONTRIBUTING.md"):
+        found = CLASS.fullmatch(code) or FUNCTION.fullmatch(code)
+        if found is None or found.group(1) in NOT_OURS:
+            continue
+        owner, member = found.groups()
+        if CLASS.fullmatch(code) and (owner not in definitions() or (member and member not in definitions()[owner])):
+            missing.append(code)
+        if FUNCTION.fullmatch(code) and owner in definitions() and member not in {*definitions()[owner], "py"}:
+            missing.append(code)
+    assert missing == []
