@@ -1,4 +1,4 @@
-"""The rules of the house as tests: what reviewers forget, machines remember."""
+"""The rules of CONTRIBUTING that a machine can check: sizes, names, places, directions of imports, tools."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import re
 import subprocess
 import sys
 import tomllib
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Final
@@ -26,22 +27,23 @@ ALL: Final = [
 ]
 LINES_MAX: Final = 500
 FUNCTION_LINES_MAX: Final = 60
+MODULES_MAX: Final = 16
 FORBIDDEN_NAMES: Final = {"utils.py", "helpers.py", "common.py", "base.py", "constants.py", "types.py", "manager.py"}
 
 GUARDS: Final = {"supervisor/supervisor.py", "control/core/loop.py", "control/admin/app.py", "proxy/tap/validation.py"}
-"""Where a broad except may stand: supervisor loop, control tick, admin middleware, validators of a connection."""
+"""Modules that may have a broad except: supervisor loop, control tick, admin middleware, validators of a connection."""
 
 TESTED_ELSEWHERE: Final = {
     "__main__.py": "test_python_m_router_is_the_same_command",
     "proxy/main.py": "a composition root without logic: every end-to-end test starts it",
     "supervisor/run.py": "test_supervisor.py starts every router through it",
     "supervisor/processes.py": "test_supervisor.py: test_control_is_told_everything_and_the_first_one_what_to_assume",
-    "rollout/machine/gate.py": "test_machine.py: what the gate says is seen in what the machine does",
+    "rollout/machine/gate.py": "test_machine.py: the machine's commands show the gate's decisions",
     "rollout/machine/lifecycle.py": "test_machine.py: probes and time are events of the machine",
     "supervisor/run_options.py": "plain data",
     **dict.fromkeys(
         (f"settings/sections/{name}.py" for name in ("admin", "limits", "service", "tls", "values")),
-        "settings/test_loader.py: what the settings may be is tested through `config.load`",
+        "settings/test_loader.py: values of settings are tested through `load`",
     ),
     "cli/options.py": "descriptions only: test_every_verb_explains_every_option",
     "cli/failure.py": "test_a_refusal_says_why_and_what_to_type",
@@ -50,21 +52,21 @@ TESTED_ELSEWHERE: Final = {
     "demo/admin_client.py": "the whole demo: tests/end_to_end/test_demo.py",
     "demo/processes.py": "the whole demo: tests/end_to_end/test_demo.py",
     "demo/display.py": "the whole demo: tests/end_to_end/test_demo.py",
-    "rollout/judge/context.py": "the view through which the tests of every trigger look",
+    "rollout/judge/context.py": "plain data: the tests of every trigger make one",
     "control/wiring.py": "a composition root without logic: every end-to-end test starts it",
-    "control/views/queries.py": "test_controller.py: what is changed there is read through it",
+    "control/views/queries.py": "test_loop.py: changes are read through it",
     "control/main.py": "a composition root without logic: every end-to-end test starts it",
-    "control/admin/reads.py": "test_app.py, test_records.py and test_status.py ask its routes",
-    "proxy/engine/local_target.py": "test_local_service.py: a target is seen through its service",
+    "control/admin/reads.py": "test_app.py, test_records.py and test_status.py call its routes",
+    "proxy/engine/local_target.py": "test_local_service.py: targets are tested through their service",
 }
 
 
-def house(path: Path) -> str:
+def in_router(path: Path) -> str:
     return str(path.relative_to(ROOT / "router"))
 
 
 def tool(*words: str) -> str:
-    """Run a tool of this environment; return what it complained about."""
+    """Run a tool of this environment; return its complaints."""
     done = subprocess.run(
         [str(Path(sys.executable).with_name(words[0])), *words[1:]],
         cwd=ROOT,
@@ -102,19 +104,47 @@ def functions(path: Path) -> Iterator[ast.FunctionDef | ast.AsyncFunctionDef]:
 
 def test_no_function_is_longer_than_a_screen() -> None:
     lengths = {
-        f"{house(path)}:{function.name}": (function.end_lineno or 0) - function.lineno + 1
+        f"{in_router(path)}:{function.name}": (function.end_lineno or 0) - function.lineno + 1
         for path in ROUTER
         for function in functions(path)
     }
     assert {name: lines for name, lines in lengths.items() if lines > FUNCTION_LINES_MAX} == {}
 
 
-def test_no_room_without_a_noun() -> None:
-    assert [house(path) for path in ROUTER if path.name in FORBIDDEN_NAMES] == []
+def test_no_module_has_a_vague_name() -> None:
+    assert [in_router(path) for path in ROUTER if path.name in FORBIDDEN_NAMES] == []
+
+
+def test_router_itself_holds_only_the_entry_point_and_the_errors() -> None:
+    found = {path.name for path in (ROOT / "router").iterdir() if path.is_file()}
+    assert found == {"__init__.py", "__main__.py", "errors.py", "py.typed"}
+
+
+def test_no_package_has_more_modules_than_one_can_see() -> None:
+    """Except `cli`, with a verb a module, and `settings/sections`, with a table of the settings a module."""
+    counts = Counter(str(path.parent.relative_to(ROOT)) for path in ROUTER if path.name != "__init__.py")
+    free = {"router/cli", "router/settings/sections", "router/proxy/engine"}
+    assert {name: count for name, count in counts.items() if count > MODULES_MAX and name not in free} == {}
+
+
+def test_a_public_class_name_exists_once() -> None:
+    """A section of the settings may have the name of its feature."""
+    modules: dict[str, list[str]] = {}
+    for path in ROUTER:
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.ClassDef) and not node.name.startswith("_"):
+                modules.setdefault(node.name, []).append(in_router(path))
+    features = {
+        name: [module for module in found if not module.startswith("settings/sections/")]
+        for name, found in modules.items()
+    }
+    assert {name: found for name, found in features.items() if len(found) > 1} == {}
+    sections = {name: len(found) - len(features[name]) for name, found in modules.items()}
+    assert [name for name, count in sections.items() if count > 1] == []
 
 
 def test_no_module_global_changes() -> None:
-    assert [house(path) for path in ROUTER if re.search(r"^\s+global ", path.read_text(), re.MULTILINE)] == []
+    assert [in_router(path) for path in ROUTER if re.search(r"^\s+global ", path.read_text(), re.MULTILINE)] == []
 
 
 def test_broad_excepts_stand_only_at_the_guards() -> None:
@@ -126,10 +156,10 @@ def test_broad_excepts_stand_only_at_the_guards() -> None:
         caught = [
             node for node in handlers if broad.match(f"except {ast.unparse(node.type)}:" if node.type else "except:")
         ]
-        # One that cleans up and raises again hides nothing.
+        # A handler that cleans up and raises again hides nothing.
         hiding = [node for node in caught if not (isinstance(node.body[-1], ast.Raise) and node.body[-1].exc is None)]
         if hiding:
-            found[house(path)] = len(hiding)
+            found[in_router(path)] = len(hiding)
     assert {name: count for name, count in found.items() if name not in GUARDS or count > 1} == {}
 
 
@@ -142,44 +172,52 @@ def test_broad_excepts_stand_only_at_the_guards() -> None:
             {"settings/loader.py", "settings/settings.py", "runtime/interpreter.py"},
             id="one reader of the environment",
         ),
-        pytest.param(r"\basyncio\.(create_task|ensure_future)\(", {"runtime/tasks.py"}, id="one birthplace of tasks"),
+        pytest.param(r"\basyncio\.(create_task|ensure_future)\(", {"runtime/tasks.py"}, id="one module starts tasks"),
         pytest.param(r"\b(TO" + r"DO|FIX" + r"ME|XX" + r"X)\b", set(), id="nothing left for later"),
     ],
 )
 def test_only_there(pattern: str, allowed: set[str]) -> None:
-    found = {house(path) for path in ROUTER if re.search(pattern, path.read_text(), re.MULTILINE)}
+    found = {in_router(path) for path in ROUTER if re.search(pattern, path.read_text(), re.MULTILINE)}
     assert found - allowed == set()
 
 
+def imported(path: Path) -> Iterator[str]:
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            yield node.module or ""
+
+
 def test_benchmarks_meet_the_router_over_http() -> None:
-    """But for the one that measures what HTTP does not show."""
-    importing = re.compile(r"^\s*(?:from|import) router\b", re.MULTILINE)
-    found = [path.name for path in (ROOT / "benchmarks").rglob("*.py") if importing.search(path.read_text())]
+    """Except the one that measures costs which HTTP does not show."""
+    benchmarks = [path for path in ALL if path.relative_to(ROOT).parts[0] == "benchmarks"]
+    found = [path.name for path in benchmarks if any(name.split(".")[0] == "router" for name in imported(path))]
     assert found == ["micro.py"]
 
 
 def test_tests_do_not_sleep() -> None:
-    """Time is an argument. A few milliseconds between two looks at a real socket are no sleep."""
+    """Time is an argument. A few milliseconds between two checks of a real socket are no sleep."""
     sleeps = re.compile(r"\btime\.sleep\(|asyncio\.sleep\((0\.[1-9]|[1-9])")
     fast = [path for path in TESTS if "end_to_end" not in path.parts and path.name != "test_structure.py"]
     assert [str(path.relative_to(ROOT)) for path in fast if sleeps.search(path.read_text())] == []
 
 
 def test_every_module_has_its_test_in_the_mirror() -> None:
-    """`router/room/noun.py` is tested by `tests/room/test_noun.py`, or by another test of its room that imports it."""
-    missing = [house(path) for path in ROUTER if path.name != "__init__.py" and not _is_mirrored(path)]
+    """`tests/package/test_noun.py` tests `router/package/noun.py`, or another test of that package imports it."""
+    missing = [in_router(path) for path in ROUTER if path.name != "__init__.py" and not _is_mirrored(path)]
     assert [name for name in missing if name not in TESTED_ELSEWHERE] == []
     assert [name for name in TESTED_ELSEWHERE if not (ROOT / "router" / name).exists()] == []
 
 
 def _is_mirrored(path: Path) -> bool:
-    rooms = path.relative_to(ROOT / "router").parts[:-1]
-    folder = ROOT / "tests" / Path(*rooms[:1])
-    if (folder / Path(*rooms[1:]) / f"test_{path.name}").exists():
+    packages = path.relative_to(ROOT / "router").parts[:-1]
+    folder = ROOT / "tests" / Path(*packages[:1])
+    if (folder / Path(*packages[1:]) / f"test_{path.name}").exists():
         return True
-    package, module = re.escape(".".join(("router", *rooms))), re.escape(path.stem)
+    package, module = re.escape(".".join(("router", *packages))), re.escape(path.stem)
     imported = re.compile(rf"(from|import) {package}\.{module}\b|from {package} import [^\n]*\b{module}\b")
-    tests = folder.rglob("test_*.py") if rooms else folder.glob("test_*.py")
+    tests = folder.rglob("test_*.py") if packages else folder.glob("test_*.py")
     return any(imported.search(test.read_text()) for test in tests)
 
 
@@ -188,7 +226,7 @@ SETTING: Final = re.compile(r"^#(?: unset: )?([a-z0-9_]+) = ", re.MULTILINE)
 
 
 def places(document: dict[str, Any], place: str = "") -> Iterator[str]:
-    """Yield the dotted name of every setting in `document`; a table is no setting, what is in it is."""
+    """Yield the dotted name of every setting in `document`. A table is no setting; its members are."""
     for name, value in document.items():
         if isinstance(value, dict) and value:
             yield from places(value, f"{place}{name}.")
@@ -203,6 +241,8 @@ def test_the_example_has_every_setting_and_each_at_its_default(tmp_path: Path) -
     at_default = tmp_path / "default.toml"
     at_default.write_text(re.sub(r"^#(?! )", "", text, flags=re.MULTILINE))
 
-    assert load(at_default).model_dump() == load(EXAMPLE).model_dump(), "what is commented out is the default"
+    assert load(at_default).model_dump() == load(EXAMPLE).model_dump(), (
+        "a setting that is commented out has its default"
+    )
     known = set(places(effective(load(every))))
     assert known - set(places(tomllib.loads(every.read_text()))) == set(), "settings that the example lacks"

@@ -18,7 +18,7 @@ from prometheus_client.metrics_core import Metric
 from router.control.addon import Addon
 from router.control.core.loop import ControlLoop
 from router.control.core.service_controller import ServiceController
-from router.control.store.history import Batch, HistoryStore
+from router.control.store.history import HistoryStore, Readings
 from router.control.store.history_file import HistoryFile, Step
 from router.errors import OperatorError
 from router.rollout.history.period import period
@@ -128,7 +128,7 @@ class HistoryAddon(Addon):
         readings = [reading for reading in found if reading is not None]
         readings.append(self._service(service_controller, stretch, now_ns))
         boot = self._control_loop.segment.words[at.H_BOOT]
-        self.history.submit(Batch(service_controller.name, boot, clock.wall_s(), clock.now_ns(), tuple(readings)))
+        self.history.submit(Readings(service_controller.name, boot, clock.wall_s(), clock.now_ns(), tuple(readings)))
         stretch.read_ns = now_ns
         stretch.clear()
         self._begin(service_controller, stretch)

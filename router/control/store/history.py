@@ -41,8 +41,8 @@ Answer = TypeVar("Answer")
 
 
 @dataclass(frozen=True, slots=True)
-class Batch:
-    """What was read of one service. Wall time `at_s` is the moment `at_ns` of the monotonic clock."""
+class Readings:
+    """The readings of one service. Wall time `at_s` is the moment `at_ns` of the monotonic clock."""
 
     service: str
     boot: int
@@ -83,7 +83,9 @@ class HistoryStore:
         self.path = folder / FILE
         self.on_trouble = on_trouble
         self.on_aside = on_aside
-        self._jobs: queue.SimpleQueue[Batch | None] = queue.SimpleQueue()  # written in C: to put takes no lock of ours
+        self._jobs: queue.SimpleQueue[Readings | None] = (
+            queue.SimpleQueue()
+        )  # written in C: to put takes no lock of ours
         self._file: HistoryFile | None = None
         self._marks: Marks = {}
         self._trouble: str | None = None
@@ -95,7 +97,7 @@ class HistoryStore:
         self._thread.start()
 
     # -- on the event loop
-    def submit(self, batch: Batch) -> bool:
+    def submit(self, batch: Readings) -> bool:
         """Have the rows of `batch` written; return at once, False if it is lost because too many wait for the disk."""
         if self._jobs.qsize() >= QUEUE_MAX:
             self.dropped += 1
@@ -208,7 +210,7 @@ class HistoryStore:
         log.error("%s is damaged (%s): kept as %s, a new one is begun", self.path, error, name)
         self._on_loop(self.on_aside, name)
 
-    def _write(self, batch: Batch) -> None:
+    def _write(self, batch: Readings) -> None:
         file = self._ready()
         if file is None:
             self.dropped += 1
@@ -229,7 +231,7 @@ class HistoryStore:
             self._marks[batch.service, slot] = batch.boot, known
         self._say(None)
 
-    def _rows(self, batch: Batch) -> tuple[list[Row], dict[int, RowMark]]:
+    def _rows(self, batch: Readings) -> tuple[list[Row], dict[int, RowMark]]:
         """Return the rows of a batch and the marks to count the next ones from; these are kept only once the rows are."""
         rows, marks = [], {}
         for reading in batch.readings:

@@ -13,7 +13,7 @@ import orjson
 import pytest
 
 from router.control.store import history as histories
-from router.control.store.history import Batch, HistoryStore, HistoryUnavailable
+from router.control.store.history import HistoryStore, HistoryUnavailable, Readings
 from router.control.store.history_file import FILE, HistoryFile
 from router.rollout.history.row import Reading, Row
 from router.rollout.outcome import OUTCOMES
@@ -35,7 +35,7 @@ class Keeper:
     def note(self, at_s: float, begun: int, boot: int = 1, service: str = "svc", **other: Any) -> bool:
         """Submit a reading of `begun` requests so far, `at_s` seconds after the start."""
         told = reading(at_s, begun, **{"zero_ns": None, **other})
-        return self.history.submit(Batch(service, boot, START_S + at_s, told.at_ns, (told,)))
+        return self.history.submit(Readings(service, boot, START_S + at_s, told.at_ns, (told,)))
 
     async def rows(self, version: str | None = None, service: str = "svc") -> list[Row]:
         return await self.history.rows(service, 0, 2 * START_S, version)
@@ -77,7 +77,7 @@ async def test_what_was_read_is_found_again_by_time_and_version(tmp_path: Path) 
             reading(10, 5, zero_ns=0, ready=True, failing="error_rate!", verdict=2),
             reading(10, 2, slot=1, version="v2", role="standby", zero_ns=0),
         )
-        kept.history.submit(Batch("svc", 7, START_S + 10, 10 * SECOND_NS, both))
+        kept.history.submit(Readings("svc", 7, START_S + 10, 10 * SECOND_NS, both))
         kept.note(20, 9, boot=7)
         kept.note(20, 9, service="other", zero_ns=0)
         await written(kept, 3)
@@ -151,7 +151,7 @@ async def test_a_wall_clock_that_jumps_back_loses_no_row(tmp_path: Path) -> None
     async with keeper(tmp_path) as kept:
         for at_s, wall_s in ((10, 10), (20, 20), (30, 10), (40, 20)):
             told = reading(at_s, at_s, zero_ns=0)
-            kept.history.submit(Batch("svc", 1, START_S + wall_s, told.at_ns, (told,)))
+            kept.history.submit(Readings("svc", 1, START_S + wall_s, told.at_ns, (told,)))
         await written(kept, 4)
         assert await kept.begun() == [(10, 10, 10), (10, 10, 10), (20, 10, 10), (20, 10, 10)]
 
@@ -329,7 +329,7 @@ async def test_a_busy_row_takes_a_few_hundred_bytes(tmp_path: Path) -> None:
             active, at_ns = busy(step), step * 10 * SECOND_NS
             standby = replace(reading(step * 10, 0, zero_ns=0), slot=1, version="v2", role="standby")
             told = replace(active, slot=-1, version="", role="service", histograms=None)
-            while not kept.history.submit(Batch("svc", 1, START_S + step * 10, at_ns, (active, standby, told))):
+            while not kept.history.submit(Readings("svc", 1, START_S + step * 10, at_ns, (active, standby, told))):
                 await asyncio.sleep(0.002)
         await reached(kept, 4_000)
         await kept.history.close()
