@@ -133,7 +133,7 @@ WIRE: Final = (
           "proxy/tls/backend.py", "BackendContext._current",
           "self._made = asked"),
     Guard(10, "control/core/test_probes_tls.py::test_what_is_read_while_a_reload_comes_is_not_kept",
-          "control/core/probes.py", "Probes._context",
+          "control/core/probe.py", "ProbeClient._context",
           "context = contexts[service] ="),
     Guard(10, "proxy/accept/test_tls_acceptor.py::test_a_new_pair_is_shown_to_new_connections_and_a_bad_one_changes_nothing",
           "proxy/accept/tls_acceptor.py", "TlsAcceptor._load",

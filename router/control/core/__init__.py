@@ -12,8 +12,8 @@ Every 100 ms `ControlLoop.tick` calls `ServiceController.tick` of each service:
 An operator's verb goes the same way from the machine on: `Operations` (called by the admin) makes an event, and
 `CommandExecutor.change` journals before it stores the route. It answers when the workers have confirmed.
 
-Beside that: `Probes` schedules a `probe` for each endpoint of a version that is kept warm, and its results are events of the
-machine. `Workers` wakes the workers and reads their acknowledgements. `recovery` makes journal, shared memory and settings
-agree at a start; `doubts` reports changes of which the disk has not said whether it has them. `ModelResolver` turns
-`models:/…` into a label with endpoints.
+Beside that: `Probes` probes each endpoint of a version that is kept warm (`ProbeClient` sends one probe); the results are
+events of the machine. `Workers` wakes the workers and reads their acknowledgements. `recovery` makes journal, shared memory
+and settings agree at a start; `doubts` reports changes of which it is unknown whether the disk has them. `ModelResolver`
+turns `models:/…` into a label with endpoints.
 """

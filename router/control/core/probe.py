@@ -1,43 +1,44 @@
-"""Active health checks, which also keep every target warm: each endpoint of each watched slot is asked all the time.
+"""One active health check: a request (or only a connection) to one endpoint, with its result.
 
-One task an endpoint, so two probes of one endpoint never overlap; a slow endpoint delays nobody else. Connections stay
-open between probes, redirects are not followed, and at most `RESPONSE_BYTES_MAX` of an answer are read. A connection that
-could not be made (`connect_failed`) is told from an answer that was wrong, late or broken off: only the first can be
-evidence that a version is unreachable (README, "Triggers").
+Connections stay open between probes, redirects are not followed, and at most `RESPONSE_BYTES_MAX` bytes of an answer are
+read. A failed connection (`connect_failed`) differs from an answer that was wrong, late or incomplete: only the failed
+connection can be evidence that a version is unreachable (README, "Triggers").
 """
 
 from __future__ import annotations
 
 import asyncio
 import ssl
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from types import SimpleNamespace
-from typing import TYPE_CHECKING, Final
+from typing import Final, Literal
 
 import aiohttp
+from yarl import URL
 
 from router import __version__
-from router.rollout.model.endpoint import parse_endpoint
+from router.errors import StartError
+from router.rollout.model.endpoint import Endpoint, parse_endpoint
 from router.runtime import clock
+from router.settings.sections.service import Probe
+from router.settings.settings import Settings
 from router.tls import certificate_info
+from router.tls import contexts as tls_contexts
 from router.tls.contexts import BackendTls
 
-if TYPE_CHECKING:
-    from router.control.core.probes import _Endpoint
-
 RESPONSE_BYTES_MAX: Final = 64 * 1024
-"""An answer longer than this is good by its status; its text is searched this far and its connection is given up."""
-
+"""A longer answer is judged by its status and this part of its text; its connection is closed."""
 DETAIL_CHARS_MAX: Final = 200
-
 _KEEPALIVE_S: Final = 75.0
-
+_RESOLVED_FOR_S: Final = 10
 _HEADERS: Final = {"User-Agent": f"rollback-router-probe/{__version__}", "Accept": "*/*", "Accept-Encoding": "identity"}
 
 
 @dataclass(frozen=True, slots=True)
 class ProbeResult:
-    """How one probe ended. `ms` from its begin to its end; `connect_failed` says that nobody answered at all."""
+    """The result of one probe. `ms`: its duration; `connect_failed`: no connection could be made."""
 
     ok: bool
     detail: str
@@ -47,7 +48,7 @@ class ProbeResult:
 
 @dataclass(slots=True)
 class _Attempt:
-    """How one probe is to connect (`context` None: without TLS), and what is known of its connection when it fails."""
+    """How one probe connects (`context` None: without TLS), and the state of its connection if it fails."""
 
     tls: BackendTls
     context: ssl.SSLContext | None = None
@@ -55,10 +56,109 @@ class _Attempt:
     reused: bool = False
 
 
+class ProbeClient:
+    """Sends probes to the endpoints of all services. Make it inside a running event loop and `close` it there."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.reconfigure(settings)
+        self._session = _session(
+            aiohttp.TCPConnector(limit=0, keepalive_timeout=_KEEPALIVE_S, ttl_dns_cache=_RESOLVED_FOR_S)
+        )
+
+    def reconfigure(self, settings: Settings) -> None:
+        """Apply another connect timeout; the files of each service's `backend_tls` are read again at the next probe."""
+        self._connect_timeout_s = settings.timeouts.connect_timeout_s
+        self._tls = {name: tls_contexts.backend_of(s.backend_tls.model_dump()) for name, s in settings.services.items()}
+        self._contexts: dict[str, ssl.SSLContext] = {}
+
+    async def close(self) -> None:
+        """Close the connections."""
+        await self._session.close()
+
+    async def probe(self, service: str, url: str, probe: Probe | Literal["none"], timeout_s: float) -> ProbeResult:
+        """Send one probe; every failure of the other side becomes a result."""
+        started_ns = clock.now_ns()
+        attempt = _Attempt(tls=self._tls.get(service, BackendTls()))
+        failed = None
+        try:
+            async with asyncio.timeout(timeout_s):
+                if url.startswith("https:"):
+                    attempt.context = await self._context(service, attempt.tls)
+                if probe == "none":
+                    await _connect(url, attempt)
+                else:
+                    failed = await self._request(url, probe, attempt)
+        except TimeoutError:
+            failed = f"no {'whole answer' if attempt.connected else 'connection'} within {timeout_s:g} s"
+        # ValueError: a server_name that TLS cannot request
+        except (aiohttp.ClientError, OSError, ValueError) as error:
+            failed = _reason(error)
+        except StartError as error:
+            failed = error.detail
+        detail = (failed or ("connected" if probe == "none" else "ok"))[:DETAIL_CHARS_MAX]
+        connect_failed = failed is not None and not attempt.connected
+        return ProbeResult(failed is None, detail, ms_since(started_ns), connect_failed)
+
+    async def _context(self, service: str, tls: BackendTls) -> ssl.SSLContext:
+        contexts = self._contexts  # a reload replaces the dictionary; this context belongs to the old settings
+        context = contexts.get(service)
+        if context is None:
+            loop = asyncio.get_running_loop()
+            context = contexts[service] = await loop.run_in_executor(None, tls_contexts.backend_context, tls)
+        return context
+
+    async def _request(self, url: str, probe: Probe, attempt: _Attempt) -> str | None:
+        """Return what is wrong with the answer; None if nothing is.
+
+        A kept connection that the backend has closed meanwhile is no evidence: the probe is sent once more on a new one.
+        """
+        try:
+            return await self._request_once(url, probe, attempt)
+        except (aiohttp.ServerDisconnectedError, aiohttp.ClientOSError):
+            if not attempt.reused:
+                raise
+        attempt.connected = attempt.reused = False
+        return await self._request_once(url, probe, attempt)
+
+    @asynccontextmanager
+    async def _session_of(self, endpoint: Endpoint) -> AsyncIterator[aiohttp.ClientSession]:
+        """Yield the session that keeps connections open; for a Unix socket a new one, as connecting there costs nothing."""
+        if not endpoint.unix:
+            yield self._session
+            return
+        connector = aiohttp.UnixConnector(endpoint.unix)
+        async with _session(connector) as session:
+            yield session
+
+    async def _request_once(self, url: str, probe: Probe, attempt: _Attempt) -> str | None:
+        body = probe.body.encode() if probe.body is not None else None
+        endpoint = parse_endpoint(url)
+        async with (
+            self._session_of(endpoint) as session,
+            session.request(
+                probe.method,
+                URL(f"{'https' if endpoint.secure else 'http'}://{endpoint.authority}{probe.path}", encoded=True),
+                ssl=attempt.context if attempt.context is not None else True,
+                server_hostname=attempt.tls.server_name if endpoint.secure else None,
+                data=body,
+                headers=_HEADERS | ({"Content-Type": probe.content_type} if body is not None else {}),
+                allow_redirects=False,
+                timeout=aiohttp.ClientTimeout(total=None, sock_connect=self._connect_timeout_s),
+                trace_request_ctx=attempt,
+            ) as response,
+        ):
+            if response.status >= probe.expect_status_below:
+                return f"status {response.status}, expected below {probe.expect_status_below}"
+            text = await _read(response)
+            if probe.expect_text is not None and probe.expect_text not in text:
+                return f"status {response.status}, but the answer does not hold {probe.expect_text!r}"
+            return None
+
+
 def _session(connector: aiohttp.BaseConnector) -> aiohttp.ClientSession:
     trace = aiohttp.TraceConfig()
-    trace.on_connection_create_end.append(_note_new)
-    trace.on_connection_reuseconn.append(_note_reused)
+    trace.on_connection_create_end.append(_on_new_connection)
+    trace.on_connection_reuseconn.append(_on_reused_connection)
     return aiohttp.ClientSession(
         connector=connector, cookie_jar=aiohttp.DummyCookieJar(), auto_decompress=False, trace_configs=[trace]
     )
@@ -80,7 +180,7 @@ async def _connect(url: str, attempt: _Attempt) -> None:
 
 
 def _reason(error: Exception) -> str:
-    """Return why a probe failed; of TLS only what is wrong, for aiohttp's text buries it."""
+    """Return why a probe failed. For TLS only the cause: aiohttp's text hides it."""
     cause = getattr(error, "certificate_error", None) or getattr(error, "os_error", None) or error.__cause__ or error
     if isinstance(cause, ssl.SSLError):
         return f"TLS: {certificate_info.why(cause)}"
@@ -88,38 +188,28 @@ def _reason(error: Exception) -> str:
 
 
 async def _read(response: aiohttp.ClientResponse) -> str:
-    """Return the answer's text. What is longer than we read closes its connection instead of being waited for."""
-    kept = bytearray()
+    """Return the text of the answer, at most `RESPONSE_BYTES_MAX` bytes; a longer answer closes its connection."""
+    text = bytearray()
     async for chunk in response.content.iter_chunked(8192):
-        kept += chunk
-        if len(kept) >= RESPONSE_BYTES_MAX:
+        text += chunk
+        if len(text) >= RESPONSE_BYTES_MAX:
             response.close()
             break
-    return bytes(kept[:RESPONSE_BYTES_MAX]).decode(errors="replace")
+    return bytes(text[:RESPONSE_BYTES_MAX]).decode(errors="replace")
 
 
-async def _note_new(
+async def _on_new_connection(
     session: aiohttp.ClientSession, context: SimpleNamespace, params: aiohttp.TraceConnectionCreateEndParams
 ) -> None:
     context.trace_request_ctx.connected = True
 
 
-async def _note_reused(
+async def _on_reused_connection(
     session: aiohttp.ClientSession, context: SimpleNamespace, params: aiohttp.TraceConnectionReuseconnParams
 ) -> None:
     context.trace_request_ctx.connected = context.trace_request_ctx.reused = True
 
 
-def _ms_since(started_ns: int) -> float:
+def ms_since(started_ns: int) -> float:
+    """Return the milliseconds since `started_ns`."""
     return round((clock.now_ns() - started_ns) / 1e6, 3)
-
-
-def _described(endpoint: _Endpoint, now_ns: int) -> dict[str, object]:
-    last = endpoint.last
-    probed = last and {
-        "ok": last.ok,
-        "detail": last.detail,
-        "ms": last.ms,
-        "age_s": round((now_ns - endpoint.last_ns) / 1e9, 3),
-    }
-    return {"url": endpoint.url, "ready": bool(last and last.ok), "last_probe": probed}
