@@ -135,7 +135,7 @@ async def build_core(deps: CoreDeps) -> Core:
     control_loop = ControlLoop(settings, segment, worker_stats, workers, journal, deps.alarms, deps.probes)
     await _add_services(deps, control_loop, registries, entries, assumed)
     executors = {name: service_controller.executor for name, service_controller in control_loop.services.items()}
-    doubts.settle(journal, past.entries, executors, stored)
+    doubts.decide_all(journal, past.entries, executors, stored)
     control_loop.differences = recovery.differences(settings, registries)
     for line in control_loop.differences:
         log.warning("%s", line)

@@ -68,7 +68,7 @@ PROMOTION: Final = [
     "proxy.data_plane DataPlane.acknowledged",
     "control.core.workers Workers.acknowledged",
     # Every worker has confirmed. That is an entry of its own, and the operator is answered.
-    "control.monitors.switch_stats SwitchStats.note",
+    "control.monitors.switch_stats SwitchStats.record",
     "control.core.executor CommandExecutor.perform",
     "rollout.machine.registry Registry.apply",
     "control.store.journal Journal.submit",

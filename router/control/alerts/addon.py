@@ -81,7 +81,7 @@ class AlertsAddon(Addon):
         self.reconfigure(settings)
         self._tokens = float(self.settings.alerts_per_minute_max)
         for service_controller in control_loop.services.values():
-            service_controller.sources.append(partial(self._trigger_results, service_controller))
+            service_controller.trigger_sources.append(partial(self._trigger_results, service_controller))
 
     def reconfigure(self, settings: Settings) -> None:
         """Apply changed maps, limits and keys. Remembered alerts stay."""
@@ -225,7 +225,7 @@ class AlertsAddon(Addon):
                     cost = service_controller.impact(found_result.as_dict(), now_ns)
                     alert = {name: found.data[name] for name in ("name", "summary", "fingerprint", "labels")}
                     due = ProposalDue(found.data["about"], cause, found_result.as_dict(), alert, cost, found.actor)
-                    service_controller.service_document(due, now_ns)
+                    service_controller.handle(due, now_ns)
 
     # -- the add-on
     def on_second(self, now_ns: int) -> None:

@@ -1,4 +1,4 @@
-"""The alarm of changes that are in doubt, and what a start says of those that its predecessor has left."""
+"""Changes in doubt: the disk has not said whether it has them. Their alarm, and the decision about them at a start."""
 
 from __future__ import annotations
 
@@ -37,11 +37,11 @@ class DoubtAlarm:
 
 
 def outcome(doubt: Doubt, entries: Sequence[Entry], stored: int | None) -> str | None:
-    """Return what has become of a change that a predecessor has left in doubt; None if it is being taken back now.
+    """Return the outcome of a change that the previous control has left in doubt; None while it is being taken back.
 
-    `entries` are those that the start has found. It counts if its row is whole and nothing has overtaken it. `stored` is the
-    generation of its service in shared memory, if that has outlived control: of a route which was never stored there the
-    start takes the row back, and until the disk has that, the change stays in doubt.
+    `entries` are the entries that the start has found. The change is completed if its row is intact and no later change has
+    overtaken it. `stored` is the generation of its service in shared memory, if that has outlived control: if the route was
+    never stored there, the start abandons the entry, and the change stays in doubt until the disk has that.
     """
     found = next((entry for entry in entries if entry.seq == doubt.seq), None)
     if found is None or (doubt.crc and row(found.seq, found)[-1] != doubt.crc):
@@ -54,18 +54,18 @@ def outcome(doubt: Doubt, entries: Sequence[Entry], stored: int | None) -> str |
     return COMPLETED
 
 
-def settle(
-    journal: Journal, entries: Sequence[Entry], conductors: Mapping[str, CommandExecutor], stored: Mapping[str, int]
+def decide_all(
+    journal: Journal, entries: Sequence[Entry], executors: Mapping[str, CommandExecutor], stored: Mapping[str, int]
 ) -> None:
-    """Say, and journal, what has become of each change that a predecessor has left in doubt."""
+    """Decide each change that the previous control has left in doubt, and journal the decision."""
     for doubt in journal.left:
         if doubt.outcome is not None:  # taken back already
             continue
-        became = outcome(doubt, entries, stored.get(doubt.service))
-        if became is None:
+        decided = outcome(doubt, entries, stored.get(doubt.service))
+        if decided is None:
             journal.opened(doubt)
             continue
-        journal.decide(doubt, became)
-        if (executor := conductors.get(doubt.service)) is not None:
-            data = {"change": doubt.seq, "type": doubt.type, "by": doubt.actor, "outcome": became}
+        journal.decide(doubt, decided)
+        if (executor := executors.get(doubt.service)) is not None:
+            data = {"change": doubt.seq, "type": doubt.type, "by": doubt.actor, "outcome": decided}
             executor.perform([Record(kinds.DOUBT_DECIDED, "control", data)], clock.now_ns())

@@ -1,4 +1,4 @@
-"""What is to be deployed or registered: a label with its endpoints, or what a model registry outside has under a URI."""
+"""Resolves the version of a deploy or registration: a label with endpoints, or a URI of a model registry (`models:/…`)."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from router.settings.sections.values import version_label
 
 @dataclass(frozen=True, slots=True)
 class Model:
-    """`endpoints` are canonical URLs; none: those that are known of the version."""
+    """`endpoints` are canonical URLs; empty: the known endpoints of the version."""
 
     version: str
     endpoints: tuple[str, ...]
@@ -23,11 +23,11 @@ class Model:
 
 
 Finder = Callable[[str, ModelUri, list[str], Override | None], Awaitable[tuple[str, list[str], Origin]]]
-"""(service, URI, endpoints if they are named here, override) → (label, endpoints, origin)."""
+"""(service, URI, endpoints of the call, override) → (label, endpoints, origin)."""
 
 
 class ModelResolver:
-    """`finder` is set by the office that knows a registry; without one only labels are understood."""
+    """`finder` is set by the add-on of a model registry; without it only labels are resolved."""
 
     def __init__(self) -> None:
         self.finder: Finder | None = None
@@ -35,8 +35,9 @@ class ModelResolver:
     async def named(
         self, service: str, version: str, endpoints: list[str], artifact: str | None, override: Override | None = None
     ) -> Model:
-        """Return what is meant; raise OperatorError if it cannot be. A plain label is never waited for. What is named here
-        goes before what the registry has.
+        """Return the model; raise OperatorError if it cannot be resolved. A label needs no registry and no wait.
+
+        Endpoints and artifact of the call take precedence over those of the registry.
         """
         origin = Origin(artifact)
         if version.startswith(model_uri.SCHEME):

@@ -1,4 +1,4 @@
-"""The operator's verbs. Each becomes an event for the machine of its service; the answer says what has changed.
+"""The operator's verbs. Each verb becomes an event for the machine of its service; the answer says what has changed.
 
 The verbs take keyword arguments and raise OperatorError without having changed anything. They return when every live worker
 has confirmed the new route, or after `confirm_timeout_s` with the list of the workers that have not.
@@ -42,7 +42,7 @@ class Operations:
         preconditions: Preconditions = ANYTHING,
         dry_run: bool = False,
     ) -> Document:
-        """Bring a version in as candidate; it is verified while this has long returned."""
+        """Bring a version in as candidate. It is verified after this has returned."""
         service_controller = self._services[service]
         model = await self.models.named(service, version, endpoints, artifact, override)
         version = model.version
@@ -88,7 +88,7 @@ class Operations:
         preconditions: Preconditions = ANYTHING,
         dry_run: bool = False,
     ) -> Document:
-        """Make `to` active; the version that was becomes the standby."""
+        """Make `to` active; the version that was active becomes the standby."""
         event = ev.SwitchAsked(to, actor, reason or "switched", kinds.SWITCHED, override)
         return await self._switch(service, event, preconditions, dry_run)
 
@@ -115,12 +115,12 @@ class Operations:
         preconditions: Preconditions = ANYTHING,
         dry_run: bool = False,
     ) -> Document:
-        """Make the standby active and quarantine the version that was."""
+        """Make the standby active and quarantine the version that was active."""
         service_controller = self._services[service]
         left, to = service_controller.registry.active, service_controller.registry.standby
-        told = f"rolled back from {left.version} to {to.version}; {left.version} is quarantined" if left and to else ""
+        done = f"rolled back from {left.version} to {to.version}; {left.version} is quarantined" if left and to else ""
         event = ev.RollbackAsked(reason or "rolled back by a person", actor)
-        return await self._change(service_controller, event, told, preconditions, dry_run)
+        return await self._change(service_controller, event, done, preconditions, dry_run)
 
     async def retire(
         self,
@@ -132,38 +132,38 @@ class Operations:
         preconditions: Preconditions = ANYTHING,
         dry_run: bool = False,
     ) -> Document:
-        """Take a version out of its role; it drains, or is cut, and then gives its slot back."""
+        """Take a version out of its role; it drains, or its requests are cut, and then its slot is free."""
         service_controller = self._services[service]
-        told = f"{version} " + ("is cut" if cut else "drains") + " and gives its slot back"
-        return await self._change(service_controller, ev.RetireAsked(version, actor, cut), told, preconditions, dry_run)
+        done = f"{version} " + ("is cut" if cut else "drains") + " and gives its slot back"
+        return await self._change(service_controller, ev.RetireAsked(version, actor, cut), done, preconditions, dry_run)
 
     async def set_endpoints(
         self, *, service: str, version: str, endpoints: list[str], actor: str, dry_run: bool = False
     ) -> Document:
-        """Move the replicas of a version; the new ones are probed before they are used."""
+        """Set the endpoints of a version; new ones are probed before they are used."""
         service_controller = self._services[service]
         urls = tuple(endpoint.url for endpoint in parse_endpoints(endpoints))
         target = service_controller.registry.targets.get(version)
         if target is not None and target.state in WATCHED and target.endpoints != urls:
-            await self._refuse_dead(service_controller, version, urls)
+            await self._refuse_unready(service_controller, version, urls)
         event = ev.EndpointsAsked(version, urls, actor)
         return await self._change(service_controller, event, f"{version} is at {', '.join(urls)}", ANYTHING, dry_run)
 
-    async def _refuse_dead(self, service_controller: ServiceController, version: str, urls: tuple[str, ...]) -> None:
+    async def _refuse_unready(self, service_controller: ServiceController, version: str, urls: tuple[str, ...]) -> None:
         probe = service_controller.service.probe
         timeout_s = 2.0 if probe == "none" else probe.probe_timeout_s
         results = await self._control_loop.probes.check(service_controller.name, urls, probe, timeout_s)
-        bad = [f"{url}: {result.detail}" for url, result in results.items() if not result.ok]
-        if bad:
+        failures = [f"{url}: {result.detail}" for url, result in results.items() if not result.ok]
+        if failures:
             raise OperatorError(
                 409,
                 "version_not_ready",
-                f"version {version} stays where it is, for not all of its new endpoints answer: {'; '.join(bad)}",
+                f"version {version} stays where it is, for not all of its new endpoints answer: {'; '.join(failures)}",
                 exit_code=9,
             )
 
     async def freeze(self, *, service: str, actor: str, reason: str = "", dry_run: bool = False) -> Document:
-        """Disable automation; people may still do everything."""
+        """Disable automation; operators may still do everything."""
         return await self._change(self._services[service], ev.FreezeAsked(actor, reason), "frozen", ANYTHING, dry_run)
 
     async def unfreeze(self, *, service: str, actor: str, reason: str = "", dry_run: bool = False) -> Document:
@@ -174,7 +174,7 @@ class Operations:
     async def quarantine(
         self, *, service: str, version: str, actor: str, reason: str = "", dry_run: bool = False
     ) -> Document:
-        """Block a version; it loses its role, unless it is active: then this is refused."""
+        """Block a version; it loses its role. Refused if it is active."""
         event = ev.QuarantineAsked(version, actor, reason)
         return await self._change(self._services[service], event, f"{version} is quarantined", ANYTHING, dry_run)
 
@@ -188,20 +188,20 @@ class Operations:
         expires_after_s: float | None = None,
         dry_run: bool = False,
     ) -> Document:
-        """Lift the mark of a version, for good or for a while."""
+        """Lift the quarantine of a version, for good or for `expires_after_s`."""
         event = ev.ReleaseAsked(version, actor, reason, expires_after_s)
-        told = f"{version} is released" + (f" for {expires_after_s:g} s" if expires_after_s is not None else "")
-        return await self._change(self._services[service], event, told, ANYTHING, dry_run)
+        done = f"{version} is released" + (f" for {expires_after_s:g} s" if expires_after_s is not None else "")
+        return await self._change(self._services[service], event, done, ANYTHING, dry_run)
 
-    async def decide(self, *, service: str, event: ev.ProposalDecided, told: str, dry_run: bool = False) -> Document:
-        """Approve or deny a proposal; `told` says what is true then."""
-        return await self._change(self._services[service], event, told, ANYTHING, dry_run)
+    async def decide(self, *, service: str, event: ev.ProposalDecided, done: str, dry_run: bool = False) -> Document:
+        """Approve or deny a proposal; `done` is the message of success."""
+        return await self._change(self._services[service], event, done, ANYTHING, dry_run)
 
     async def _change(
         self,
         service_controller: ServiceController,
         event: ev.Event,
-        told: str,
+        done: str,
         preconditions: Preconditions,
         dry_run: bool,
     ) -> Document:
@@ -212,11 +212,11 @@ class Operations:
                 tuple(self._control_loop.workers.unconfirmed(service_controller.executor.index, registry.generation)),
                 0.0,
             )
-            message = f"would be done: {told}" if change.changed else f"nothing to do: {told} already"
+            message = f"would be done: {done}" if change.changed else f"nothing to do: {done} already"
         else:
             service_controller.watch(self._control_loop.probes)
             confirmation = await self._control_loop.confirm(service_controller, change)
-            message = told
+            message = done
         entry = change.entry
         awaits = _awaited(service_controller, event, entry)
         if awaits is not None:
@@ -241,7 +241,7 @@ class Operations:
 
 
 def _awaited(service_controller: ServiceController, event: ev.Event, entry: Entry | None) -> str | None:
-    """Return the proposal that somebody has to approve before what was asked is done; None if it is done."""
+    """Return the proposal that must be approved before the change is made; None if it is made."""
     if entry is not None:
         return str(entry.data["proposal"]) if entry.type == kinds.PROPOSED else None
     known = (

@@ -1,4 +1,4 @@
-"""WorkerStats → samples → judge and ring: what every slot of a service did, each tick; and whether we ourselves are well."""
+"""Takes the samples of a service each tick: worker counters → judge and sample ring. Also the router's own stalls and faults."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class Sampler:
         self._full_ns = 0
 
     def restore(self) -> None:
-        """Give the judge the past that a predecessor of this process has kept."""
+        """Give the judge the samples that the previous control has written to the ring."""
         for target in self._executor.registry.holders():
             if target.slot is None:
                 continue
@@ -89,17 +89,17 @@ class Sampler:
 
 
 class StallDetector:
-    """Whether some living worker, or control, has been late by more than `stall_s` since the last look."""
+    """Detects that a live worker, or control, was late by more than `stall_s` since the last check."""
 
-    def __init__(self, worker_stats: WorkerStats, crew: Workers) -> None:
+    def __init__(self, worker_stats: WorkerStats, workers: Workers) -> None:
         self._worker_stats = worker_stats
-        self._crew = crew
+        self._workers = workers
         self._lag_sums = [self._worker_stats.worker(index).lag_sum_us for index in range(worker_stats.workers)]
 
-    def look(self, now_ns: int, own_lag_s: float, stall_s: float) -> bool:
-        """Return whether the stretch since the last look stalled; `own_lag_s` is how late this look is."""
+    def check(self, now_ns: int, own_lag_s: float, stall_s: float) -> bool:
+        """Return whether there was a stall since the last check; `own_lag_s` is the delay of this one."""
         stalled = own_lag_s > stall_s
-        living = self._crew.living()
+        living = self._workers.living()
         for index in range(self._worker_stats.workers):
             worker = self._worker_stats.worker(index)
             if worker.lag_sum_us != self._lag_sums[index]:
@@ -110,7 +110,7 @@ class StallDetector:
 
 
 class RouterHealth:
-    """Whether the router's own faults make its numbers of a service doubtful (README, "Outcomes")."""
+    """Detects that the router's own faults make the numbers of a service unreliable (README, "Outcomes")."""
 
     def __init__(self, worker_stats: WorkerStats, index: int) -> None:
         self._worker_stats = worker_stats
@@ -118,7 +118,7 @@ class RouterHealth:
         self._seconds: deque[tuple[int, int, int]] = deque(maxlen=_UNWELL_S + 1)
 
     def unwell(self, now_ns: int, rules: Rules) -> str | None:
-        """Return why error_rate and latency should pause; None while all is well."""
+        """Return why error_rate and latency should pause; None while the router is healthy."""
         if not self._seconds or now_ns - self._seconds[-1][0] >= SECOND_NS:
             _, ended = self._worker_stats.exchanges(self._index)
             self._seconds.append((now_ns, sum(ended), ended[Outcome.ROUTER_FAULT]))
@@ -132,8 +132,9 @@ class RouterHealth:
 def evidence(
     judge: Judge, registry: Registry, since_ns: int | None, now_ns: int, trigger: Mapping[str, Any] = NO_TRIGGER
 ) -> dict[str, object] | None:
-    """Return what a failing active version has cost from the beginning of the trouble until now: requests, errors by outcome,
-    rescued, seconds. Counted as its incident counts (figures.py) from the same moment, 20 s before where none is known.
+    """Return the impact of a failing active version until now: requests, errors by outcome, rescued, seconds.
+
+    It is counted as in the incident (figures.py) and from the same time: `since_ns`, or 20 s ago if that is unknown.
     """
     active = registry.active
     trail = judge.entries(active.slot) if active is not None and active.slot is not None else []

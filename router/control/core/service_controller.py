@@ -1,4 +1,4 @@
-"""Where one service is judged: sample, verdict, events to its machine, commands to its conductor. No policy of its own."""
+"""The controller of one service: samples, the verdict, events for its state machine, commands for its executor. No policy."""
 
 from __future__ import annotations
 
@@ -36,43 +36,43 @@ from router.shm.worker_stats import WorkerStats
 log = logging.getLogger(__name__)
 GATE_WINDOW_S: Final = 20.0
 GATE_MARGIN_S: Final = 0.2
-"""Two ticks: a window's base is a sample from before its beginning."""
+"""Two ticks: the base of a window is a sample from before its beginning."""
 
 
 def limits(settings: Settings, service: Service) -> RolloutLimits:
-    """Return what the settings tell the machine of one service."""
+    """Return the limits of the state machine of one service, from the settings."""
     drain = settings.timeouts.rollback_drain_timeout_s
     probe = service.probe
-    told = RolloutLimits() if probe == "none" else RolloutLimits(False, probe.warmup_probes, probe.recover_probes)
+    probed = RolloutLimits() if probe == "none" else RolloutLimits(False, probe.warmup_probes, probe.recover_probes)
     return RolloutLimits(
         inference=probe != "none" and probe.inference,
-        warmup_probes=told.warmup_probes,
-        recover_probes=told.recover_probes,
+        warmup_probes=probed.warmup_probes,
+        recover_probes=probed.recover_probes,
         verify_timeout_s=settings.timeouts.verify_timeout_s,
         rollback_drain_timeout_s=None if drain == "none" else drain,
-        proposals=terms(service),
+        proposals=proposal_rules(service),
     )
 
 
-def terms(service: Service) -> ProposalRules:
-    """Return what the settings say of decisions that wait for a person."""
-    told = service.proposals
+def proposal_rules(service: Service) -> ProposalRules:
+    """Return the rules for decisions that wait for an operator, from the settings."""
+    section = service.proposals
     return ProposalRules(
-        expire_after_s=told.expire_after_s,
-        at_expiry=told.at_expiry,
-        repeat_after_s=told.repeat_after_s,
+        expire_after_s=section.expire_after_s,
+        at_expiry=section.at_expiry,
+        repeat_after_s=section.repeat_after_s,
         promote_needs_approval=service.promote_needs == "approval",
-        promotion_expire_after_s=told.promotion_expire_after_s,
+        promotion_expire_after_s=section.promotion_expire_after_s,
     )
 
 
 def first_byte_timeout_s(settings: Settings, service: Service) -> float:
-    """Return after how long an unanswered request of this service is a fault."""
+    """Return the seconds after which an unanswered request of this service is a fault."""
     return service.first_byte_timeout_s or settings.timeouts.first_byte_timeout_s
 
 
 class ServiceController:
-    """One service. `on_switch` is told of every automatic change that published a route."""
+    """One service. `on_switch` is called for every automatic change that published a route."""
 
     def __init__(
         self,
@@ -88,37 +88,37 @@ class ServiceController:
         self.machine = executor.machine
         self.registry = executor.registry
         self.service = settings.services[self.name]
-        plain = self.registry.baseline
+        baseline = self.registry.baseline
         self.judge = Judge(
             self.service.rules,
             first_byte_timeout_s(settings, self.service),
-            Baseline.from_dict(plain) if plain else None,
+            Baseline.from_dict(baseline) if baseline else None,
             self.service.acceptance,
         )
         self.verdict: Verdict = conclude(())
         self.unwell: str | None = None
         self._sampler = Sampler(executor, self.judge, ring)
-        self._seen: JudgeInputs | None = None
+        self._judge_inputs: JudgeInputs | None = None
         self._health = RouterHealth(worker_stats, executor.index)
         self._alarms = alarms
         self._on_switch = on_switch
         self._probed: dict[int, tuple[str, tuple[str, ...]]] = {}
-        self.sources: list[Callable[[int], tuple[TriggerResult, ...]]] = []
-        """Who else has something to say of the active version; asked at each tick, with its time."""
+        self.trigger_sources: list[Callable[[int], tuple[TriggerResult, ...]]] = []
+        """Further triggers for the active version, called at each tick with its time."""
 
     def criteria(self, now_ns: int) -> tuple[Criterion, ...]:
-        """Return what the active version has to show before it is accepted, and what it has shown; empty once it is."""
+        """Return the criteria of acceptance of the active version with the values so far; empty once it is accepted."""
         active = self.registry.active
-        if active is None or active.accepted or self.registry.in_drill or self._seen is None:
+        if active is None or active.accepted or self.registry.in_drill or self._judge_inputs is None:
             return ()
-        return self.judge.criteria(self._seen, now_ns)
+        return self.judge.criteria(self._judge_inputs, now_ns)
 
     def restore(self) -> None:
-        """Give the judge what a predecessor of this process has seen."""
+        """Give the judge the samples that a previous control has left in shared memory."""
         self._sampler.restore()
 
     def reconfigure(self, settings: Settings) -> None:
-        """Judge and probe by other settings from now on."""
+        """Apply other settings to judge, machine and probes."""
         self.service = settings.services.get(self.name, self.service)
         self.machine.limits = limits(settings, self.service)
         self.judge.reconfigure(
@@ -128,30 +128,30 @@ class ServiceController:
 
     # -- the tick
     def tick(self, now_ns: int, stalled: bool) -> None:
-        """Look once: sample, judge, act."""
+        """Sample, judge, and handle what follows, once."""
         self._sampler.sample(now_ns, stalled)
         self.unwell = self._health.unwell(now_ns, self.service.rules)
-        self._seen = self._judge_inputs(now_ns)
-        self.verdict = self.judge.evaluate(self._seen, now_ns)
-        self.service_document(Ticked(self.executor.drained()), now_ns)
+        self._judge_inputs = self._inputs(now_ns)
+        self.verdict = self.judge.evaluate(self._judge_inputs, now_ns)
+        self.handle(Ticked(self.executor.drained()), now_ns)
         if self.verdict.accepted is not None:
-            self.service_document(Accepted(self.verdict.accepted.as_dict()), now_ns)
+            self.handle(Accepted(self.verdict.accepted.as_dict()), now_ns)
         if self.verdict.failing is not None:
-            self.service_document(self._reached(self.verdict.failing, now_ns), now_ns)
-        self._observe(self.verdict.observing)
-        self._ask(self.verdict.observing, now_ns)
-        self._go_on_without(now_ns)
-        self._look_back()
+            self.handle(self._reached(self.verdict.failing, now_ns), now_ns)
+        self._report_observed(self.verdict.observing)
+        self._propose(self.verdict.observing, now_ns)
+        self._apply_overdue(now_ns)
+        self._check_standby()
 
-    def _look_back(self) -> None:
-        """A standby that has died is told before it is needed."""
+    def _check_standby(self) -> None:
+        """Raise `standby_failing` before the standby is needed, or end it."""
         failing = self.machine.gate.no_standby_reason() if self.registry.standby is not None else None
         if failing:
             self._alarms.up("standby_failing", failing, self.name)
         else:
             self._alarms.down("standby_failing", self.name)
 
-    def _judge_inputs(self, now_ns: int) -> JudgeInputs:
+    def _inputs(self, now_ns: int) -> JudgeInputs:
         registry, streaks = self.registry, self.machine.streaks
         active, standby = registry.active, registry.standby
         since_ns = None
@@ -164,7 +164,7 @@ class ServiceController:
             accepted=active is not None and active.accepted,
             probes_unreachable_since_ns=since_ns,
             unwell=self.unwell,
-            external_results=tuple(result for source in self.sources for result in source(now_ns)),
+            external_results=tuple(result for source in self.trigger_sources for result in source(now_ns)),
             probation_since_ns=registry.probation_since_ns,
             in_drill=registry.in_drill,
             criteria=registry.criteria.known,
@@ -180,49 +180,51 @@ class ServiceController:
         )
 
     def impact(self, trigger: dict[str, Any], now_ns: int) -> dict[str, object] | None:
-        """Return what the active version has cost since the beginning of what `trigger` tells (sampler.py, `evidence`)."""
+        """Return the impact of the active version since the beginning of the evidence of `trigger` (sampler.py, `evidence`)."""
         return evidence(self.judge, self.registry, trigger.get("evidence_since_ns"), now_ns, trigger)
 
     def shares(self, now_ns: int) -> tuple[float, float, int] | None:
         """Return (standby's, active's share of faults, the standby's attempts) of the last 20 s; None without any.
 
-        What the standby did while it was active is no rescue and does not count.
+        Requests of the standby from the time when it was active do not count: they were no rescues.
         """
         active, standby = self.registry.active, self.registry.standby
         if active is None or standby is None or active.slot is None or standby.slot is None:
             return None
-        standing_by_s = (now_ns - self.registry.active_since_ns) / 1e9 - GATE_MARGIN_S
-        if standing_by_s <= 0:
+        standby_s = (now_ns - self.registry.active_since_ns) / 1e9 - GATE_MARGIN_S
+        if standby_s <= 0:
             return None
-        mine = self.judge.share_of_faults(standby.slot, min(GATE_WINDOW_S, standing_by_s), now_ns)
-        its = self.judge.share_of_faults(active.slot, GATE_WINDOW_S, now_ns)
-        return None if mine is None or its is None else (mine[0], its[0], mine[1])
+        standby_share = self.judge.share_of_faults(standby.slot, min(GATE_WINDOW_S, standby_s), now_ns)
+        active_share = self.judge.share_of_faults(active.slot, GATE_WINDOW_S, now_ns)
+        if standby_share is None or active_share is None:
+            return None
+        return standby_share[0], active_share[0], standby_share[1]
 
-    def _observe(self, observing: tuple[TriggerResult, ...]) -> None:
-        only = [result for result in observing if result.action == "observe"]
-        if only:
-            told = "; ".join(f"{result.name} ({result.action}): {result.reason}" for result in only)
-            self._alarms.up("would_roll_back", told, self.name)
+    def _report_observed(self, observing: tuple[TriggerResult, ...]) -> None:
+        observed = [result for result in observing if result.action == "observe"]
+        if observed:
+            detail = "; ".join(f"{result.name} ({result.action}): {result.reason}" for result in observed)
+            self._alarms.up("would_roll_back", detail, self.name)
         else:
             self._alarms.down("would_roll_back", self.name)
 
-    def _ask(self, observing: tuple[TriggerResult, ...], now_ns: int) -> None:
-        """A rule with the action `ask` is sustained: a person decides. What waits for one is an alarm."""
+    def _propose(self, observing: tuple[TriggerResult, ...], now_ns: int) -> None:
+        """Open a proposal for each sustained rule with the action `ask`; raise an alarm while proposals wait for an operator."""
         active, proposals = self.registry.active, self.registry.proposals
         for result in observing:
             if result.action == "ask" and active is not None and proposals.wants(active.version, result.name, now_ns):
-                told = result.as_dict()
-                impact = self.impact(told, now_ns)
-                self.service_document(ProposalDue(active.version, result.name, told, impact=impact), now_ns)
+                trigger = result.as_dict()
+                impact = self.impact(trigger, now_ns)
+                self.handle(ProposalDue(active.version, result.name, trigger, impact=impact), now_ns)
         waiting = [proposal for proposal in proposals.pending() if proposal.kind == "rollback"]
         if waiting:
-            asked = [f"{p.id}: should {p.version} go back to {p.to or 'nothing'}? {p.reason}" for p in waiting]
-            self._alarms.up("proposal_waiting", "; ".join(asked), self.name)
+            questions = [f"{p.id}: should {p.version} go back to {p.to or 'nothing'}? {p.reason}" for p in waiting]
+            self._alarms.up("proposal_waiting", "; ".join(questions), self.name)
         else:
             self._alarms.down("proposal_waiting", self.name)
 
-    def _go_on_without(self, now_ns: int) -> None:
-        """Nobody has decided in time, and a rollback is the default: it goes through the gate of every automatic one."""
+    def _apply_overdue(self, now_ns: int) -> None:
+        """Roll back where no operator has decided in time and a rollback is the default; the gate applies as to a verdict."""
         for proposal in self.registry.proposals.pending():
             if proposal.state == "due" and self.registry.active is not None:
                 trigger = proposal.evidence[0]["trigger"]
@@ -233,7 +235,7 @@ class ServiceController:
                     evidence=self.impact(trigger, now_ns),
                     proposal=proposal.id,
                 )
-                self.service_document(reached, now_ns)
+                self.handle(reached, now_ns)
 
     def roles(self) -> dict[str, str | None]:
         """Return which version is active, standby and candidate."""
@@ -242,8 +244,8 @@ class ServiceController:
         return {role: target.version if target else None for role, target in targets.items()}
 
     # -- events
-    def service_document(self, event: Event, now_ns: int) -> None:
-        """Hand an event that needs no person to the machine and carry out what it asks for."""
+    def handle(self, event: Event, now_ns: int) -> None:
+        """Give an event that no operator has caused to the machine; carry out its commands."""
         commands = self.machine.handle(event, now_ns)
         if not commands:
             return
@@ -252,26 +254,26 @@ class ServiceController:
             self._on_switch(self, change)
 
     def probed(self, event: ProbeCompleted) -> None:
-        """A probe of this service has ended."""
-        self.service_document(event, event.at_ns)
+        """Handle the result of a probe of this service."""
+        self.handle(event, event.at_ns)
 
     def checked(self, event: StandbyChecked, now_ns: int) -> None:
-        """The probe that the gate had asked for has ended."""
-        self.service_document(event, now_ns)
+        """Handle the result of the probe that the gate has requested."""
+        self.handle(event, now_ns)
 
     def watch(self, probes: Probes) -> None:
-        """Have exactly those versions probed that should be kept warm."""
-        wanted = {
+        """Probe exactly the versions that should be kept warm."""
+        warm = {
             target.slot: (target.version, target.endpoints)
             for target in self.registry.holders()
             if target.slot is not None and target.state in WATCHED
         }
-        for slot in self._probed.keys() - wanted.keys():
+        for slot in self._probed.keys() - warm.keys():
             probes.unwatch(self.name, slot)
-        for slot, (version, endpoints) in wanted.items():
+        for slot, (version, endpoints) in warm.items():
             if self._probed.get(slot) != (version, endpoints):
                 probes.watch(self.name, slot, version, endpoints, self.service.probe)
-        self._probed = wanted
+        self._probed = warm
 
 
 class Services(dict[str, ServiceController]):

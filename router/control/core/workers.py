@@ -1,4 +1,4 @@
-"""The workers as control sees them: who lives, who has acknowledged which route; waking them, waiting for them."""
+"""The workers as control sees them: which are alive, which routes they have acknowledged; wakes them and waits for them."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _ONE: Final = (1).to_bytes(8, "little")
 
 
 def process_exists(pid: int) -> bool:
-    """Return whether `pid` is a process; one that its parent has not buried yet still is."""
+    """Return whether `pid` is a process; a zombie still is."""
     try:
         os.kill(pid, 0)
     except ProcessLookupError:
@@ -27,8 +27,8 @@ def process_exists(pid: int) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class Confirmation:
-    """`unconfirmed` are the live workers that have not acknowledged; `confirmed_ms` is store → last worker, or → given up.
-    `workers_ms` is (worker, store → its acknowledgement) of those whose last one was for this very route.
+    """`unconfirmed`: the live workers that have not acknowledged. `confirmed_ms`: from the store to the last acknowledgement, or
+    to the end of the wait. `workers_ms`: (worker, from the store to its acknowledgement) of workers at exactly this route.
     """
 
     unconfirmed: tuple[int, ...]
@@ -42,8 +42,8 @@ class Confirmation:
 
 
 class Workers:
-    """All workers. A worker without a process claims nothing any more, so nobody waits for it; its successor reads the new
-    route before it accepts.
+    """All workers. A worker without a process claims nothing, so it is not waited for; its replacement reads the route before it
+    accepts connections.
     """
 
     def __init__(
@@ -68,7 +68,7 @@ class Workers:
         asyncio.get_running_loop().remove_reader(self._acks_fd)
 
     def acknowledged(self) -> None:
-        """Some worker has acknowledged something: let those who wait look again."""
+        """Let every wait check again: a worker has acknowledged a route."""
         try:
             os.read(self._acks_fd, 8)
         except BlockingIOError:
@@ -78,7 +78,7 @@ class Workers:
                 waiting.set_result(None)
 
     def wake(self) -> None:
-        """Have every worker read its routes again."""
+        """Let every worker read its routes again."""
         for fd in self._wake_fds:
             try:
                 os.write(fd, _ONE)
@@ -98,7 +98,7 @@ class Workers:
         """Wait until every live worker claims from `generation`, at most `timeout_s` after its store."""
         deadline_ns = stored_ns + int(timeout_s * 1e9)
         loop = asyncio.get_running_loop()
-        while (behind := self.unconfirmed(service, generation)) and (left_ns := deadline_ns - clock.now_ns()) > 0:
+        while (unconfirmed := self.unconfirmed(service, generation)) and (left_ns := deadline_ns - clock.now_ns()) > 0:
             again: asyncio.Future[None] = loop.create_future()
             self._waiting.add(again)
             try:
@@ -108,10 +108,12 @@ class Workers:
             finally:
                 self._waiting.discard(again)
         took_ms = round((clock.now_ns() - stored_ns) / 1e6, 3)
-        return Confirmation(tuple(behind), took_ms, self._ack_times(service, generation, stored_ns))
+        return Confirmation(tuple(unconfirmed), took_ms, self._ack_times(service, generation, stored_ns))
 
     def _ack_times(self, service: int, generation: int, stored_ns: int) -> tuple[tuple[int, float], ...]:
         worker_stats = self._worker_stats
-        followed = [index for index in self.living() if worker_stats.acknowledged(index, service) == generation]
-        times = ((index, (worker_stats.acknowledged_ns(index, service) - stored_ns) / 1e6) for index in followed)
-        return tuple((index, round(ms, 3)) for index, ms in times if ms >= 0)  # else its replacement read it later
+        acknowledged = [index for index in self.living() if worker_stats.acknowledged(index, service) == generation]
+        times = ((index, (worker_stats.acknowledged_ns(index, service) - stored_ns) / 1e6) for index in acknowledged)
+        return tuple(
+            (index, round(ms, 3)) for index, ms in times if ms >= 0
+        )  # negative: a replacement has read the route

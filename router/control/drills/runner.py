@@ -179,7 +179,7 @@ class DrillRunner:
 
     def _move(self, home: bool, why: str, now_ns: int) -> None:
         assert self.drill is not None
-        self.service_controller.service_document(DrillMoveAsked(self.drill.plan.id, home, why), now_ns)
+        self.service_controller.handle(DrillMoveAsked(self.drill.plan.id, home, why), now_ns)
 
     def _observation(self, drill: Drill, now_ns: int) -> Observation:
         registry = self.service_controller.registry

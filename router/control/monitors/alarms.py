@@ -1,4 +1,4 @@
-"""What people should look at now. An alarm is raised once and stays until its cause is gone."""
+"""Alarms: conditions that need an operator. An alarm is raised once and stays until its cause is gone."""
 
 from __future__ import annotations
 
@@ -11,26 +11,26 @@ log = logging.getLogger(__name__)
 
 
 class Alarms:
-    """The alarms that are up, by code and service ("" for the whole router)."""
+    """The active alarms, by code and service ("" for the whole router)."""
 
     def __init__(self) -> None:
-        self._up: dict[tuple[str, str], dict[str, Any]] = {}
+        self._active: dict[tuple[str, str], dict[str, Any]] = {}
 
     def up(self, code: str, detail: str, service: str = "") -> None:
-        """Raise an alarm; one that is up already only gets the newer detail."""
-        known = self._up.get((code, service))
+        """Raise an alarm; an active alarm only gets the newer detail."""
+        known = self._active.get((code, service))
         if known is not None:
             known["detail"] = detail
             return
         since = clock.iso(clock.wall_s())
-        self._up[code, service] = {"code": code, "detail": detail, "since": since, "service": service or None}
+        self._active[code, service] = {"code": code, "detail": detail, "since": since, "service": service or None}
         log.error("alarm %s%s: %s", code, f" service={service}" if service else "", detail)
 
     def down(self, code: str, service: str = "") -> None:
-        """Its cause is gone."""
-        if self._up.pop((code, service), None) is not None:
+        """End an alarm: its cause is gone."""
+        if self._active.pop((code, service), None) is not None:
             log.warning("alarm %s%s is over", code, f" service={service}" if service else "")
 
     def listing(self) -> list[dict[str, Any]]:
-        """Return `{code, detail, since, service}` of each, oldest first."""
-        return [dict(alarm) for alarm in self._up.values()]
+        """Return `{code, detail, since, service}` of each active alarm, oldest first."""
+        return [dict(alarm) for alarm in self._active.values()]

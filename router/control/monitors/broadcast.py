@@ -1,4 +1,4 @@
-"""Events for those who listen. A listener that does not keep up is dropped: it costs us a bounded queue and nothing else."""
+"""Publishes events to subscribers. A subscriber that is too slow is dropped: it costs one bounded queue."""
 
 from __future__ import annotations
 
@@ -6,14 +6,14 @@ import asyncio
 from typing import Any, Final
 
 QUEUE_MAX: Final = 1000
-LISTENERS_MAX: Final = 100
+SUBSCRIBERS_MAX: Final = 100
 
 Queue = asyncio.Queue[dict[str, Any] | None]
-"""None is the last item of a listener that was dropped: what it had not read yet is thrown away."""
+"""None is the last item of a subscriber that was dropped; the items that it has not read are discarded."""
 
 
 class Broadcast:
-    """Each listener has a queue of its own."""
+    """One bounded queue for each subscriber."""
 
     def __init__(self, queue_max: int = QUEUE_MAX) -> None:
         self._queue_max = queue_max
@@ -23,19 +23,19 @@ class Broadcast:
         return len(self._queues)
 
     def subscribe(self) -> Queue:
-        """Return a queue that gets every event from now on; beyond `LISTENERS_MAX` the oldest listener is dropped."""
+        """Return a queue that gets every event from now on; beyond `SUBSCRIBERS_MAX` the oldest subscriber is dropped."""
         queue: Queue = asyncio.Queue(self._queue_max)
         self._queues = [*self._queues, queue]
-        if len(self._queues) > LISTENERS_MAX:
+        if len(self._queues) > SUBSCRIBERS_MAX:
             self._drop(self._queues[0])
         return queue
 
     def unsubscribe(self, queue: Queue) -> None:
-        """Forget a listener."""
+        """Remove a subscriber."""
         self._queues = [other for other in self._queues if other is not queue]
 
     def publish(self, event: dict[str, Any]) -> None:
-        """Tell all of them."""
+        """Put `event` into every queue; drop the subscribers whose queue is full."""
         for queue in self._queues:
             try:
                 queue.put_nowait(event)

@@ -1,7 +1,7 @@
-"""Until when the certificates hold that others are shown, and whether their files can be used: two alarms and a gauge.
+"""Watches the files of the certificates that the router presents: until when they are valid, and whether they are usable.
 
-Looked at are the files, not what is in use: a broken pair leaves the workers with the old one, but the next worker that
-starts has none.
+Two alarms and a gauge. The files are read, not the certificates in use: with a broken pair the workers keep the old one, but
+the next worker that starts has none.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ Found = list[tuple[str, Certificate, int]]
 
 
 class CertificateMonitor:
-    """`found`: (setting, certificate, whole days left) of the last look that could read them all."""
+    """`found`: (setting, certificate, whole days left) of the last check that could read all files."""
 
     def __init__(self, settings: Settings, alarms: Alarms) -> None:
         self.found: Found = []
@@ -28,17 +28,17 @@ class CertificateMonitor:
         self.reconfigure(settings)
 
     def reconfigure(self, settings: Settings) -> None:
-        """Take over other settings; they count from the next look on."""
+        """Apply other settings from the next check on."""
         self._document = settings.model_dump()
         self._every_s = settings.timeouts.certificates_every_s
 
-    async def keep_looking(self) -> None:
-        """Look every `certificates_every_s`."""
+    async def run(self) -> None:
+        """Check every `certificates_every_s`, until cancelled."""
         while True:
-            await self.look(clock.wall_s())
+            await self.check(clock.wall_s())
             await asyncio.sleep(self._every_s)
 
-    async def look(self, now_s: float) -> None:
+    async def check(self, now_s: float) -> None:
         """Read the files, in a thread; raise `certificate_unusable` and `certificate_expiring`, or end them."""
         try:
             self.found = await asyncio.get_running_loop().run_in_executor(None, _read, self._document, now_s)
@@ -46,14 +46,14 @@ class CertificateMonitor:
             self._alarms.up("certificate_unusable", error.detail)
             return
         self._alarms.down("certificate_unusable")
-        complaints = [told for _, certificate, _ in self.found if (told := certificate.complaint(now_s)) is not None]
-        if complaints:
-            self._alarms.up("certificate_expiring", "; ".join(dict.fromkeys(complaints)))
+        details = [detail for _, certificate, _ in self.found if (detail := certificate.complaint(now_s)) is not None]
+        if details:
+            self._alarms.up("certificate_expiring", "; ".join(dict.fromkeys(details)))
         else:
             self._alarms.down("certificate_expiring")
 
 
 def _read(document: dict[str, Any], now_s: float) -> Found:
-    """Return what the settings name; raise StartError if a start with them would."""
+    """Return the certificates that the settings name; raise StartError where a start would."""
     contexts.check(document, now_s)
     return list(contexts.shown(document, now_s))

@@ -1,8 +1,8 @@
-"""Whether more comes than the workers may take: an alarm as long as limits on all clients together act.
+"""Raises an alarm while limits that protect a worker from all clients together refuse requests.
 
-`overloaded` is about a worker as a whole: connections, requests, descriptors. `saturated` is about what holds its places:
-tunnels, streams, requests that wait; it says who holds how many, which workers tell once a second while they refuse
-(proxy/engine/holdings.py).
+`overloaded`: connections, requests or descriptors of a worker are exhausted. `saturated`: the places of a target are taken by
+tunnels, streams or waiting requests; the alarm lists how many places each version and client holds. Workers publish these
+numbers once a second while they refuse (proxy/engine/holdings.py).
 """
 
 from __future__ import annotations
@@ -16,20 +16,21 @@ from router.shm.worker_stats import WorkerStats
 
 OVERLOADED: Final = ("connections_max", "requests_max", "descriptors")
 SATURATED: Final = ("in_flight_max", "connect_waits_max", "tunnels", "client_share", "client_share_cut")
-"""Limits on one client alone alarm nobody, for they are what keeps it from being felt; but a client's share is limited only
-while others are refused.
+"""Limits on a single client raise no alarm: they exist to protect the other clients. A client's share is an exception, as it is
+limited only while other clients are refused.
 """
 WINDOW_S: Final = 10
 CLIENTS_MAX: Final = 5
 _SECOND_NS: Final = 1_000_000_000
 _KINDS: Final = ("tunnels", "streams", "waiting", "sending")
-_TOLD_MAX: Final = 4
-"""Versions in the text of an alarm; `status` has all."""
+_SHOWN_MAX: Final = 4
+"""Versions in the text of an alarm; `status` lists all."""
 
 
 class OverloadMonitor:
-    """Looks once a second at what the workers counted. An alarm ends after WINDOW_S without a refusal; `saturated` not while a
-    worker still says that no place is left: its cause would not be gone.
+    """Reads the workers' counters once a second.
+
+    An alarm ends after WINDOW_S without a refusal; `saturated` also lasts while a worker reports that no place is left.
     """
 
     def __init__(self, worker_stats: WorkerStats, alarms: Alarms) -> None:
@@ -38,7 +39,7 @@ class OverloadMonitor:
         self._saturated = False
         self._seconds: deque[tuple[int, dict[str, int]]] = deque(maxlen=WINDOW_S + 1)
 
-    def look(self, now_ns: int) -> None:
+    def check(self, now_ns: int) -> None:
         """Raise or end the alarms `overloaded` and `saturated`."""
         if self._seconds and now_ns - self._seconds[-1][0] < _SECOND_NS:
             return
@@ -46,20 +47,22 @@ class OverloadMonitor:
         self._seconds.append((now_ns, counts))
         before = self._seconds[0][1]
         acted = {name: counts[name] - before[name] for name in counts if counts[name] > before[name]}
-        if told := _times(acted, OVERLOADED):
-            detail = f"limits reached in the last {WINDOW_S} s: {told}; the rest is refused early (503)"
+        if limits := _times(acted, OVERLOADED):
+            detail = f"limits reached in the last {WINDOW_S} s: {limits}; the rest is refused early (503)"
             self._alarms.up("overloaded", detail)
         else:
             self._alarms.down("overloaded")
-        self._look_at_places(_times(acted, SATURATED), now_ns)
+        self._check_places(_times(acted, SATURATED), now_ns)
 
-    def _look_at_places(self, told: str, now_ns: int) -> None:
-        if not told and not self._saturated:
+    def _check_places(self, limits: str, now_ns: int) -> None:
+        if not limits and not self._saturated:
             return
         documents = self._worker_stats.holdings(now_ns)
-        self._saturated = bool(told) or any(document["full"] for document in documents)
+        self._saturated = bool(limits) or any(document["full"] for document in documents)
         if self._saturated:
-            refused = f"limits reached in the last {WINDOW_S} s: {told}" if told else "no place is left, nobody asks"
+            refused = (
+                f"limits reached in the last {WINDOW_S} s: {limits}" if limits else "no place is left, nobody asks"
+            )
             self._alarms.up("saturated", f"{refused}; {in_words(merged(documents))}")
         else:
             self._alarms.down("saturated")
@@ -70,30 +73,35 @@ def _times(acted: Mapping[str, int], names: Iterable[str]) -> str:
 
 
 def merged(documents: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """Return what all workers hold by service and version, most first: `{service, version, tunnels, streams, waiting, sending,
-    clients}`, with the CLIENTS_MAX clients that hold the most. A client that is not among a worker's first few is missing there.
+    """Return the places taken in all workers by service and version, most first: `{service, version, tunnels, streams, waiting,
+    sending, clients}`, with the CLIENTS_MAX clients that hold the most. Each worker reports only its largest clients.
     """
     targets: dict[tuple[str, str], dict[str, Any]] = {}
     for document in documents:
-        for told in document["targets"]:
-            key = (told["service"], told["version"])
-            held = targets.setdefault(key, {"service": key[0], "version": key[1], **dict.fromkeys(_KINDS, 0), "by": {}})
-            _add(held, told)
-            for client in told["clients"]:
-                _add(held["by"].setdefault(client["client"], dict.fromkeys(_KINDS, 0)), client)
-    for held in targets.values():
-        clients = [{"client": name, **counts} for name, counts in held.pop("by").items()]
-        held["clients"] = sorted(clients, key=_sum, reverse=True)[:CLIENTS_MAX]
+        for target in document["targets"]:
+            key = (target["service"], target["version"])
+            places = targets.setdefault(
+                key, {"service": key[0], "version": key[1], **dict.fromkeys(_KINDS, 0), "by": {}}
+            )
+            _add(places, target)
+            for client in target["clients"]:
+                _add(places["by"].setdefault(client["client"], dict.fromkeys(_KINDS, 0)), client)
+    for places in targets.values():
+        clients = [{"client": name, **counts} for name, counts in places.pop("by").items()]
+        places["clients"] = sorted(clients, key=_sum, reverse=True)[:CLIENTS_MAX]
     return sorted(targets.values(), key=_sum, reverse=True)
 
 
 def in_words(targets: list[dict[str, Any]]) -> str:
-    """Return one line of who holds what."""
+    """Return one line: the places that each version and its largest clients hold."""
     if not targets:
         return "no worker says who holds its places"
-    told = [f"{held['service']} {held['version']} holds {_kinds(held)}{_most(held)}" for held in targets[:_TOLD_MAX]]
-    more = len(targets) - _TOLD_MAX
-    return "; ".join([*told, *([f"{more} more versions"] if more > 0 else [])])
+    shown = [
+        f"{places['service']} {places['version']} holds {_kinds(places)}{_most(places)}"
+        for places in targets[:_SHOWN_MAX]
+    ]
+    more = len(targets) - _SHOWN_MAX
+    return "; ".join([*shown, *([f"{more} more versions"] if more > 0 else [])])
 
 
 def _add(sums: dict[str, Any], counts: Mapping[str, Any]) -> None:
@@ -109,6 +117,6 @@ def _kinds(counts: Mapping[str, Any]) -> str:
     return ", ".join(f"{counts[kind]} {kind}" for kind in _KINDS if counts[kind]) or "nothing"
 
 
-def _most(held: Mapping[str, Any]) -> str:
-    clients = [f"{client['client']} {_sum(client)}" for client in held["clients"]]
+def _most(places: Mapping[str, Any]) -> str:
+    clients = [f"{client['client']} {_sum(client)}" for client in places["clients"]]
     return f" (of these {', '.join(clients)})" if clients else ""

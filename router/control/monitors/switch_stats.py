@@ -1,4 +1,4 @@
-"""How often each service was switched since this control process began, why, and how long it took: for the metrics."""
+"""Counts the switches of each service since this control process began: reasons and durations, for the metrics."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ REASONS: Final = (
     "business",
     "other",
 )
-"""The verb of an operator or the trigger of a verdict; a fixed set, so that the label has few values."""
+"""The verb of an operator or the trigger of a verdict. The set is fixed, so that the label has few values."""
 
 BUCKETS_S: Final = (0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0)
 
@@ -37,24 +37,24 @@ class DurationHistogram:
 
 
 @dataclass(slots=True)
-class ServiceTally:
+class ServiceSwitches:
     """`swap`: decision → store. `confirm`: store → last worker, only of switches that every worker confirmed."""
 
-    switches: dict[str, int] = field(default_factory=lambda: dict.fromkeys(REASONS, 0))
+    by_reason: dict[str, int] = field(default_factory=lambda: dict.fromkeys(REASONS, 0))
     swap: DurationHistogram = field(default_factory=DurationHistogram)
     confirm: DurationHistogram = field(default_factory=DurationHistogram)
 
 
 class SwitchStats:
-    """The tallies of all services; the controller notes, the metrics read."""
+    """The switches of all services. The control loop records them, the metrics read them."""
 
     def __init__(self, services: list[str]) -> None:
-        self.services = {name: ServiceTally() for name in sorted(services)}
+        self.services = {name: ServiceSwitches() for name in sorted(services)}
 
-    def note(self, service: str, reason: str, swap_us: float, confirmed_ms: float | None) -> None:
+    def record(self, service: str, reason: str, swap_us: float, confirmed_ms: float | None) -> None:
         """Count one switch; a `reason` outside REASONS is `other`; `confirmed_ms` None: some worker did not confirm."""
-        tally = self.services[service]
-        tally.switches[reason if reason in REASONS else "other"] += 1
-        tally.swap.add(swap_us / 1e6)
+        switches = self.services[service]
+        switches.by_reason[reason if reason in REASONS else "other"] += 1
+        switches.swap.add(swap_us / 1e6)
         if confirmed_ms is not None:
-            tally.confirm.add(confirmed_ms / 1e3)
+            switches.confirm.add(confirmed_ms / 1e3)

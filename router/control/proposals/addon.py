@@ -130,7 +130,7 @@ class ProposalsAddon(Addon):
         told = _told(proposal, event)
         try:
             answer = await self._operations.decide(
-                service=service_controller.name, event=event, told=told, dry_run=dry_run
+                service=service_controller.name, event=event, done=told, dry_run=dry_run
             )
         except OperatorError as refusal:
             if not dry_run:

@@ -73,7 +73,7 @@ class QualityAddon(Addon):
             self._watched[name] = DriftState(
                 service_controller, DriftJudge(rules, known.get(name)), rules, section.action
             )
-            service_controller.sources.append(partial(self._say, self._watched[name]))
+            service_controller.trigger_sources.append(partial(self._say, self._watched[name]))
 
     def reconfigure(self, settings: Settings) -> None:
         """Judge by other rules from the next look on."""

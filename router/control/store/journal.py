@@ -107,7 +107,7 @@ class Journal:
             self._forsake(batch)
             raise
         if not answer.done() and (phase := batch.leave()) in (Phase.GIVEN_UP, Phase.LEFT):
-            self.look(clock.now_ns())
+            self.check_disk(clock.now_ns())
             if phase is Phase.LEFT and batch.doubt is not None:
                 self.opened(batch.doubt)
             raise JournalUnavailable(
@@ -167,7 +167,7 @@ class Journal:
         """How many submitted entries are not on the disk yet."""
         return len(self._submitted_ns)
 
-    def look(self, now_ns: int) -> None:
+    def check_disk(self, now_ns: int) -> None:
         """Say that the disk hangs if it has not answered for HANGS_AFTER_S, or a fact has waited for it for so long."""
         since_ns, limit_ns = self._writer.busy_since_ns(), int(HANGS_AFTER_S * 1e9)
         if since_ns and now_ns - since_ns >= limit_ns:

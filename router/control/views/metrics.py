@@ -193,7 +193,7 @@ def _switches(tally: SwitchStats) -> Iterator[Metric]:
         PREFIX + "switch_confirm_seconds", "Store to the last worker on the new route.", labels=["service"]
     )
     for name, service in tally.services.items():
-        for reason, count in service.switches.items():
+        for reason, count in service.by_reason.items():
             switches.add_metric([name, reason], count)
         _add_spread(swap, name, service.swap)
         _add_spread(confirm, name, service.confirm)

@@ -227,14 +227,14 @@ async def test_a_disk_that_hangs_is_an_alarm_until_it_answers(control: ControlHa
     asking = asyncio.ensure_future(doubted(control, freeze))
     await until(disk.reached.is_set)
     since_ns = clock.now_ns()
-    control.journal.look(since_ns + int((APPEND_TIMEOUT_S - 1) * 1e9))
+    control.journal.check_disk(since_ns + int((APPEND_TIMEOUT_S - 1) * 1e9))
     assert said == []
-    control.journal.look(since_ns + int(APPEND_TIMEOUT_S * 1e9))
+    control.journal.check_disk(since_ns + int(APPEND_TIMEOUT_S * 1e9))
     assert said == ["the disk has not answered for 5 s"]
     await asking
     disk.free.set()
     await until(lambda: not control.journal.doubts and not control.journal._writer.busy_since_ns())
-    control.journal.look(clock.now_ns())
+    control.journal.check_disk(clock.now_ns())
     assert said == ["the disk has not answered for 5 s", None]
 
 
@@ -242,15 +242,15 @@ async def test_a_fact_that_waits_is_an_alarm(control: ControlHarness) -> None:
     said: list[str | None] = []
     control.journal.on_trouble = said.append
     disk = HungDisk(control.journal, whole=False)
-    control.service_controller.service_document(VerdictReached(TRIGGER, False), control.now_ns)
+    control.service_controller.handle(VerdictReached(TRIGGER, False), control.now_ns)
     assert control.journal.waiting
-    control.journal.look(clock.now_ns() + int((APPEND_TIMEOUT_S - 1) * 1e9))
+    control.journal.check_disk(clock.now_ns() + int((APPEND_TIMEOUT_S - 1) * 1e9))
     assert said == []
-    control.journal.look(clock.now_ns() + int(APPEND_TIMEOUT_S * 1e9))
+    control.journal.check_disk(clock.now_ns() + int(APPEND_TIMEOUT_S * 1e9))
     assert len(said) == 1
     disk.free.set()
     await control.until_idle()
-    control.journal.look(clock.now_ns())
+    control.journal.check_disk(clock.now_ns())
     assert said[-1] is None
 
 
@@ -263,8 +263,8 @@ async def test_a_slow_disk_that_works_is_none(control: ControlHarness) -> None:
         executor = control.service_controller.executor
         asking = asyncio.ensure_future(executor.append_and_apply(forgotten, timeout_s=5.0))
         await until(disk.reached.is_set)
-        control.journal.look(clock.now_ns() + 3_000_000_000)
+        control.journal.check_disk(clock.now_ns() + 3_000_000_000)
         disk.free.set()
         await asking
-        control.journal.look(clock.now_ns())
+        control.journal.check_disk(clock.now_ns())
     assert (said, control.journal.doubts) == ([], [])

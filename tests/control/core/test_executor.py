@@ -64,7 +64,7 @@ async def test_while_another_router_is_taken_over_no_change_is_made(control: Con
 async def test_a_rollback_of_a_verdict_is_stored_before_it_is_journalled(control: ControlHarness) -> None:
     trace = traced(control)
     control.probe("v2", times=3)
-    control.service_controller.service_document(VerdictReached(TRIGGER, False), control.now_ns)
+    control.service_controller.handle(VerdictReached(TRIGGER, False), control.now_ns)
     assert control.service_controller.executor.unjournalled == {(1 << 24) + 2}
     await control.until_idle()
     assert [place for place in trace.passed if place[0].startswith("store")] == [

@@ -50,7 +50,7 @@ async def test_a_switch_answers_when_every_worker_has_confirmed(control: Control
     again = await control.operations.switch(service="svc", to="v2", reason="try", actor="ann")
     assert (again["changed"], again["generation"], again["confirmed"]) == (False, first(control, 1), True)
     assert await types(control) == ["boot", "seeded", "seeded", "switched", "confirmed"]
-    assert control.control_loop.switch_stats.services["svc"].switches["switch"] == 1
+    assert control.control_loop.switch_stats.services["svc"].by_reason["switch"] == 1
 
 
 async def test_the_answer_names_the_worker_that_did_not_confirm(tmp_path: Path) -> None:
@@ -163,7 +163,7 @@ async def test_a_verdict_goes_back_by_itself(control: ControlHarness) -> None:
     assert (told["trigger"]["kind"], told["trigger"]["detail"]) == ("hard_failure", "errors")
     assert told["errors"] == {"server_error": told["requests"]}
     assert told["confirmed_ms"] is not None
-    assert control.control_loop.switch_stats.services["svc"].switches["hard_failure"] == 1
+    assert control.control_loop.switch_stats.services["svc"].by_reason["hard_failure"] == 1
     last = control.queries.service_status("svc")["last_switch"]
     assert (last["cause"], last["journalled"]) == ("verdict", True)
 

@@ -170,7 +170,7 @@ async def test_why_a_stored_rollback_was_made_outlives_a_control_that_could_not_
     control.probe("v2", times=3)
     forgetful(control)
     trigger = {"kind": "hard_failure", "reason": "10 of 10 failed", "evidence_since_ns": control.now_ns}
-    control.service_controller.service_document(
+    control.service_controller.handle(
         VerdictReached(trigger, unreachable=away, evidence={"requests": 10}), control.now_ns + 5_000_000_000
     )
     before = control.service_controller.registry.as_dict()
@@ -205,7 +205,7 @@ async def test_a_note_that_does_not_lead_to_the_route_is_not_believed(
     control = await machine.start()
     control.probe("v2", times=3)
     forgetful(control)
-    control.service_controller.service_document(
+    control.service_controller.handle(
         VerdictReached({"kind": "hard_failure", "reason": "x"}, unreachable=False), control.now_ns
     )
     generation, payload = control.service_controller.executor.pending_entry.read() or (0, b"")
@@ -309,7 +309,7 @@ async def test_a_quarantine_that_was_lifted_for_a_while_comes_back_in_a_later_bo
     control = await machine.start()
     lift = control.service_controller.registry.temporary_releases["v2"]
     assert lift.until_ns <= clock.now_ns() + 200_000_000, "counted from the first one's wall clock"
-    control.service_controller.service_document(Ticked(), lift.until_ns)
+    control.service_controller.handle(Ticked(), lift.until_ns)
     await control.until_idle()
     assert control.service_controller.registry.quarantines["v2"]["reason"] == "bias"
     assert [entry["type"] for entry in (await control.queries.journal(0, 100))["entries"]][-1] == "quarantine_returned"

@@ -62,15 +62,15 @@ async def test_our_own_stalls_are_seen() -> None:
     for index_ in (0, 1):
         segment.words[segment.layout.worker(index_) + at.W_HEARTBEAT_NS] = 10 * SECOND
     looking = stalls(segment, workers)
-    assert not looking.look(10 * SECOND, 0.0, 1.0)
-    assert looking.look(10 * SECOND, 1.1, 1.0), "control itself was late"
+    assert not looking.check(10 * SECOND, 0.0, 1.0)
+    assert looking.check(10 * SECOND, 1.1, 1.0), "control itself was late"
     segment.words[segment.layout.worker(0) + at.W_LAG_SUM_US] += 1_200_000
-    assert looking.look(10 * SECOND, 0.0, 1.0), "a worker was late"
-    assert not looking.look(10 * SECOND, 0.0, 1.0), "and is no more"
+    assert looking.check(10 * SECOND, 0.0, 1.0), "a worker was late"
+    assert not looking.check(10 * SECOND, 0.0, 1.0), "and is no more"
     segment.words[segment.layout.worker(0) + at.W_HEARTBEAT_NS] = 12 * SECOND
-    assert looking.look(12 * SECOND, 0.0, 1.0), "a worker is stopped"
+    assert looking.check(12 * SECOND, 0.0, 1.0), "a worker is stopped"
     workers.live(1, DEAD)
-    assert not looking.look(12 * SECOND, 0.0, 1.0), "a dead one counts nothing"
+    assert not looking.check(12 * SECOND, 0.0, 1.0), "a dead one counts nothing"
     workers.close()
     segment.close()
 

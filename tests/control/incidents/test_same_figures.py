@@ -123,7 +123,7 @@ async def alert(scene: Scene) -> None:
         *("business", "alert", "fail", "rollback", "alert Sales: fewer sales"),
         failing=True, value=1.0, limit=0.0, samples=1, evidence_since_ns=since_ns,
     )  # fmt: skip
-    scene.control.service_controller.sources.append(
+    scene.control.service_controller.trigger_sources.append(
         lambda _: (found,) if scene.control.states()["v1"] == "active" else ()
     )
     scene.live(1, scene.fail(Outcome.SERVER_ERROR, 1, good=20))

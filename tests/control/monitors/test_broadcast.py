@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from router.control.monitors.broadcast import LISTENERS_MAX, Broadcast
+from router.control.monitors.broadcast import SUBSCRIBERS_MAX, Broadcast
 
 
 def test_every_listener_gets_every_event() -> None:
@@ -27,6 +27,6 @@ def test_a_slow_listener_is_dropped_and_told() -> None:
 
 def test_the_oldest_listener_makes_room() -> None:
     broadcast = Broadcast()
-    listeners = [broadcast.subscribe() for _ in range(LISTENERS_MAX + 1)]
-    assert (listeners[0].get_nowait(), len(broadcast)) == (None, LISTENERS_MAX)
-    assert all(listener.empty() for listener in listeners[1:])
+    subscribers = [broadcast.subscribe() for _ in range(SUBSCRIBERS_MAX + 1)]
+    assert (subscribers[0].get_nowait(), len(broadcast)) == (None, SUBSCRIBERS_MAX)
+    assert all(listener.empty() for listener in subscribers[1:])

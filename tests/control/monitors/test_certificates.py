@@ -32,53 +32,53 @@ async def test_alarms_come_and_go_with_the_files(tmp_path: Path) -> None:
     ours = authority.pair("router.test", file="router")
     tls = {"certificate": pair.certificate, "key": pair.key}
     backend = {"certificate": ours.certificate, "key": ours.key}
-    expiry = CertificateMonitor(told(tls=tls, services={"a": {"backend_tls": backend}}), alarms)
+    monitor = CertificateMonitor(told(tls=tls, services={"a": {"backend_tls": backend}}), alarms)
     now_s = clock.wall_s()
-    await expiry.look(now_s)
+    await monitor.check(now_s)
     places = [("tls", pair.certificate, 29), ("services.a.backend_tls", ours.certificate, 29)]
-    assert [(place, certificate.path, days) for place, certificate, days in expiry.found] == places
+    assert [(place, certificate.path, days) for place, certificate, days in monitor.found] == places
     assert up(alarms) == {}
 
-    await expiry.look(now_s + 17 * 86_400)
+    await monitor.check(now_s + 17 * 86_400)
     assert up(alarms)["certificate_expiring"].count(", in 12 days") == 2
 
     authority.pair(days=-1)
     authority.pair("router.test", file="router", days=60)
-    await expiry.look(now_s)
+    await monitor.check(now_s)
     assert up(alarms)["certificate_expiring"].startswith(f"certificate {pair.certificate} has expired on ")
     assert ";" not in up(alarms)["certificate_expiring"]
 
     spoil(pair.key)
-    await expiry.look(now_s)
+    await monitor.check(now_s)
     assert set(up(alarms)) == {"certificate_expiring", "certificate_unusable"}
     assert pair.key in up(alarms)["certificate_unusable"]
-    assert len(expiry.found) == 2, "what was known before"
+    assert len(monitor.found) == 2, "what was known before"
 
     authority.pair()
-    await expiry.look(now_s)
+    await monitor.check(now_s)
     assert up(alarms) == {}
 
 
 async def test_settings_without_tls_end_the_alarms(tmp_path: Path) -> None:
     pair, alarms = Authority(tmp_path).pair(days=3), Alarms()
-    expiry = CertificateMonitor(told(tls={"certificate": pair.certificate, "key": pair.key}), alarms)
-    await expiry.look(clock.wall_s())
+    monitor = CertificateMonitor(told(tls={"certificate": pair.certificate, "key": pair.key}), alarms)
+    await monitor.check(clock.wall_s())
     assert set(up(alarms)) == {"certificate_expiring"}
-    expiry.reconfigure(told())
-    await expiry.look(clock.wall_s())
-    assert (up(alarms), expiry.found) == ({}, [])
+    monitor.reconfigure(told())
+    await monitor.check(clock.wall_s())
+    assert (up(alarms), monitor.found) == ({}, [])
 
 
 async def test_it_looks_again_and_again_until_it_is_cancelled(tmp_path: Path) -> None:
     authority, alarms = Authority(tmp_path), Alarms()
     pair = authority.pair(days=3)
     flags = {"tls": {"certificate": pair.certificate, "key": pair.key}, "timeouts": {"certificates_every_s": 0.01}}
-    looking = asyncio.ensure_future(CertificateMonitor(told(**flags), alarms).keep_looking())
+    running = asyncio.ensure_future(CertificateMonitor(told(**flags), alarms).run())
     async with asyncio.timeout(5):
         while not up(alarms):
             await asyncio.sleep(0.005)
         authority.pair()
         while up(alarms):
             await asyncio.sleep(0.005)
-    looking.cancel()
-    assert isinstance((await asyncio.gather(looking, return_exceptions=True))[0], asyncio.CancelledError)
+    running.cancel()
+    assert isinstance((await asyncio.gather(running, return_exceptions=True))[0], asyncio.CancelledError)

@@ -19,36 +19,36 @@ SECOND_NS = 1_000_000_000
 def test_it_is_up_while_limits_act_and_over_after_ten_quiet_seconds() -> None:
     memory = segment.create(2, 1)
     alarms, words, layout = Alarms(), memory.words, memory.layout
-    pressure = OverloadMonitor(WorkerStats(memory), alarms)
+    monitor = OverloadMonitor(WorkerStats(memory), alarms)
     words[layout.worker(0) + at.W_LIMITED + at.LIMITED_REQUESTS] = 7  # of a past that nobody of us has seen
-    pressure.look(0)
+    monitor.check(0)
     assert alarms.listing() == []
     for worker in (0, 1):
         words[layout.worker(worker) + at.W_LIMITED + at.LIMITED_REQUESTS] += 90
     words[layout.worker(1) + at.W_LIMITED + at.LIMITED_DESCRIPTORS] += 1
-    pressure.look(SECOND_NS // 2)
+    monitor.check(SECOND_NS // 2)
     assert alarms.listing() == [], "once a second is enough"
-    pressure.look(SECOND_NS)
+    monitor.check(SECOND_NS)
     (alarm,) = alarms.listing()
     assert (alarm["code"], alarm["detail"]) == (
         "overloaded",
         "limits reached in the last 10 s: requests_max 180 times, descriptors 1 times; the rest is refused early (503)",
     )
     for second in range(2, 11):
-        pressure.look(second * SECOND_NS)
+        monitor.check(second * SECOND_NS)
     assert len(alarms.listing()) == 1
-    pressure.look(11 * SECOND_NS)
+    monitor.check(11 * SECOND_NS)
     assert alarms.listing() == []
 
 
 def test_limits_on_one_client_alarm_nobody() -> None:
     memory = segment.create(1, 1)
     alarms = Alarms()
-    pressure = OverloadMonitor(WorkerStats(memory), alarms)
-    pressure.look(0)
+    monitor = OverloadMonitor(WorkerStats(memory), alarms)
+    monitor.check(0)
     for limit in (at.LIMITED_PER_CLIENT, at.LIMITED_HEADER_TIMEOUT, at.LIMITED_BODY_RATE, at.LIMITED_WRITE_RATE):
         memory.words[memory.layout.worker(0) + at.W_LIMITED + limit] += 1
-    pressure.look(SECOND_NS)
+    monitor.check(SECOND_NS)
     assert alarms.listing() == []
 
 
@@ -63,14 +63,14 @@ def document(full: bool = True, **clients: int) -> dict[str, object]:
 def test_saturation_says_who_holds_what_over_all_workers() -> None:
     memory = segment.create(2, 1)
     alarms = Alarms()
-    pressure = OverloadMonitor(WorkerStats(memory), alarms)
+    monitor = OverloadMonitor(WorkerStats(memory), alarms)
     now_ns = clock.now_ns()
-    pressure.look(now_ns)
+    monitor.check(now_ns)
     assert alarms.listing() == []
     HoldingsRecord(memory, 0).write(document(a=3, b=1))
     HoldingsRecord(memory, 1).write(document(b=5))
     memory.words[memory.layout.worker(1) + at.W_LIMITED + at.LIMITED_IN_FLIGHT] += 7
-    pressure.look(now_ns + SECOND_NS)
+    monitor.check(now_ns + SECOND_NS)
     (alarm,) = alarms.listing()
     assert (alarm["code"], alarm["detail"]) == (
         "saturated",
@@ -81,18 +81,18 @@ def test_saturation_says_who_holds_what_over_all_workers() -> None:
 def test_saturation_is_over_when_nobody_is_refused_and_something_is_free() -> None:
     memory = segment.create(1, 1)
     alarms, record = Alarms(), HoldingsRecord(memory, 0)
-    pressure = OverloadMonitor(WorkerStats(memory), alarms)
+    monitor = OverloadMonitor(WorkerStats(memory), alarms)
     start_ns = clock.now_ns()
-    pressure.look(start_ns)
+    monitor.check(start_ns)
     memory.words[memory.layout.worker(0) + at.W_LIMITED + at.LIMITED_TUNNELS] += 1
     record.write(document(a=8))
     for second in range(1, 31):
-        pressure.look(start_ns + second * SECOND_NS)
+        monitor.check(start_ns + second * SECOND_NS)
         rewrite(record, document(a=8), start_ns + second * SECOND_NS, memory)
         assert [alarm["code"] for alarm in alarms.listing()] == ["saturated"], "nobody asks, and nothing is free"
     assert "nobody asks" in alarms.listing()[0]["detail"]
     rewrite(record, document(full=False, a=7), start_ns + 30 * SECOND_NS, memory)
-    pressure.look(start_ns + 31 * SECOND_NS)
+    monitor.check(start_ns + 31 * SECOND_NS)
     assert alarms.listing() == []
 
 
@@ -106,11 +106,11 @@ def rewrite(record: HoldingsRecord, told: dict[str, object], at_ns: int, memory:
 def test_a_worker_that_died_or_hangs_keeps_no_alarm_up() -> None:
     memory = segment.create(1, 1)
     alarms = Alarms()
-    pressure = OverloadMonitor(WorkerStats(memory), alarms)
+    monitor = OverloadMonitor(WorkerStats(memory), alarms)
     start_ns = clock.now_ns()
-    pressure.look(start_ns)
+    monitor.check(start_ns)
     memory.words[memory.layout.worker(0) + at.W_LIMITED + at.LIMITED_IN_FLIGHT] += 1
     HoldingsRecord(memory, 0).write(document(a=8))
     for second in range(1, 13):
-        pressure.look(start_ns + second * SECOND_NS)
+        monitor.check(start_ns + second * SECOND_NS)
     assert alarms.listing() == []

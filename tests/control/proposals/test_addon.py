@@ -65,7 +65,7 @@ def addon(control: ControlHarness, told: Settings | None = None) -> ProposalsAdd
 
 
 def ask(control: ControlHarness, cause: str = "latency") -> None:
-    control.service_controller.service_document(ProposalDue("v1", cause, SLOW), control.now_ns)
+    control.service_controller.handle(ProposalDue("v1", cause, SLOW), control.now_ns)
 
 
 async def decide(control: ControlHarness, verb: str, actor: str = "ann", proposal: str = ID, **more: Any) -> str:
@@ -201,11 +201,11 @@ async def meanwhile(control: ControlHarness, verb: str, do: Callable[[], object]
 
 
 def expire(control: ControlHarness) -> Callable[[], object]:
-    return lambda: control.service_controller.service_document(Ticked(), control.now_ns + 1801 * SECOND)
+    return lambda: control.service_controller.handle(Ticked(), control.now_ns + 1801 * SECOND)
 
 
 def verdict(control: ControlHarness) -> Callable[[], object]:
-    return lambda: control.service_controller.service_document(VerdictReached(TRIGGER, False), control.now_ns)
+    return lambda: control.service_controller.handle(VerdictReached(TRIGGER, False), control.now_ns)
 
 
 @pytest.mark.parametrize("verb", ["approve", "deny"])
@@ -225,7 +225,7 @@ async def test_another_trigger_rolls_back_while_a_decision_waits_for_the_disk(st
     control = await start()
     ask(control)
     assert await meanwhile(control, verb, verdict(control)) == "lost_race"
-    control.service_controller.service_document(Ticked(), control.now_ns)
+    control.service_controller.handle(Ticked(), control.now_ns)
     assert (state(control), control.states()["v2"]) == ("withdrawn", "active")
     assert [told["actor"] for told in control.service_controller.registry.incidents] == ["verdict"]
     folded = control.service_controller.registry.as_dict()
@@ -240,7 +240,7 @@ async def test_somebody_switches_by_hand_at_the_same_time(start: Start) -> None:
     switching = control.operations.switch(service="svc", to="v2", actor="bob")
     _, came = await asyncio.gather(switching, decide(control, "approve"))
     assert came in ("proposal_withdrawn", "lost_race")
-    control.service_controller.service_document(Ticked(), control.now_ns)
+    control.service_controller.handle(Ticked(), control.now_ns)
     assert (state(control), control.service_controller.registry.quarantines) == ("withdrawn", {})
 
 

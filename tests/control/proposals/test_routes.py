@@ -43,7 +43,7 @@ class Desk:
 
     def ask(self) -> None:
         alert = {"summary": "refunds & churn"}
-        self.control.service_controller.service_document(
+        self.control.service_controller.handle(
             ProposalDue("v1", "business:churn", SLOW, alert, {"requests": 9}), clock.now_ns()
         )
 

@@ -46,14 +46,14 @@ class Day:
 
     def opened(self) -> QualityAddon:
         """Return an office as a start would make it."""
-        self.control.service_controller.sources.clear()
+        self.control.service_controller.trigger_sources.clear()
         addon = QualityAddon(self.control.control_loop, self.told, self.entries)
         self.control.control_loop.addons = (addon,)
         return addon
 
     def accept(self) -> None:
         baseline = estimate(500, 0, 0.95, None)
-        self.control.service_controller.service_document(Accepted(baseline.as_dict()), self.control.now_ns)
+        self.control.service_controller.handle(Accepted(baseline.as_dict()), self.control.now_ns)
 
     async def pass_by(self, seconds: int, amount: Any = 5, worker: int = 0) -> None:
         """Fifty requests a second, and a look each."""
@@ -131,7 +131,7 @@ async def test_where_it_is_asked_for_it_is_a_trigger(day: Day, action: str) -> N
     day.addon.reconfigure(day.settings(action=action))
     await day.pass_by(6)
     await day.pass_by(8, amount=500)
-    (source,) = day.control.service_controller.sources
+    (source,) = day.control.service_controller.trigger_sources
     (result,) = source(day.control.now_ns)
     assert (result.name, result.state, result.action, result.failing) == ("quality.inputs", "fail", action, True)
     assert (result.limit, result.sustained_s, result.distance) == (0.1, 3.0, "acts now")

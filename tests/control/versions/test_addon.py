@@ -133,9 +133,7 @@ async def test_a_quarantine_that_comes_back_under_an_active_version_is_alarmed(c
     await control.operations.promote(service="svc", version="v2", actor="ann")
     archive.on_second(control.now_ns)
     assert control.control_loop.alarms.listing() == []
-    control.service_controller.service_document(
-        Ticked(), control.service_controller.registry.temporary_releases["v2"].until_ns
-    )
+    control.service_controller.handle(Ticked(), control.service_controller.registry.temporary_releases["v2"].until_ns)
     archive.on_second(control.now_ns)
     assert [alarm["code"] for alarm in control.control_loop.alarms.listing()] == ["quarantined_version_active"]
     await control.operations.release(service="svc", version="v2", reason="fixed", actor="ann")

@@ -102,8 +102,8 @@ def control_loop() -> Iterator[FakeController]:
         words[layout.worker(worker) + at.W_ENDED + Outcome.REFUSED] = 1
     words[at.H_CONTROL_LAG_US] = 2500
     control_loop.blocked = {"reason": "bad", "incident": "i1", "at": "", "actor": "control"}
-    control_loop.switch_stats.note("fraud", "error_rate", 180.0, 0.9)
-    control_loop.switch_stats.note("fraud", "a trigger of tomorrow", 180.0, None)
+    control_loop.switch_stats.record("fraud", "error_rate", 180.0, 0.9)
+    control_loop.switch_stats.record("fraud", "a trigger of tomorrow", 180.0, None)
     yield control_loop
     control_loop.close()
 
