@@ -6,7 +6,7 @@ import pytest
 
 from router.control.history.addon import HistoryAddon
 from router.control.history.report_addon import ReportAddon
-from router.control.store.history import Batch, HistoryStore, HistoryUnavailable
+from router.control.store.history import HistoryStore, HistoryUnavailable, Readings
 from router.control.views import metrics
 from router.errors import OperatorError
 from router.rollout.history.row import SERVICE_SLOT, Reading
@@ -34,7 +34,7 @@ def note(addon: ReportAddon, control: ControlHarness, step: int, ago_s: float, v
     reading = Reading(
         SERVICE_SLOT, "", step, 1, "service", at_ns, 0, counters, verdict=verdict, zero_ns=at_ns - 10 * SECOND_NS
     )
-    addon._history.submit(Batch("svc", 1, now_s, now_ns, (reading,)))
+    addon._history.submit(Readings("svc", 1, now_s, now_ns, (reading,)))
 
 
 async def test_the_report_sums_what_the_rows_and_the_journal_say(control: ControlHarness, addon: ReportAddon) -> None:
