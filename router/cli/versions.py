@@ -189,13 +189,13 @@ def _live(document: Document) -> None:
 def _tenures(live: list[Document]) -> list[RenderableType]:
     rows = (
         (
-            tenure["version"],
-            tenure["since"],
-            tenure["until"] or "now",
-            _signed(tenure["begun"]["event"], tenure["begun"]["actor"], tenure["begun"]["reason"]),
-            _signed(*((tenure["ended"] or {}).get(name) for name in ("event", "actor", "reason", "incident"))),
+            period["version"],
+            period["since"],
+            period["until"] or "now",
+            _signed(period["begun"]["event"], period["begun"]["actor"], period["begun"]["reason"]),
+            _signed(*((period["ended"] or {}).get(name) for name in ("event", "actor", "reason", "incident"))),
         )
-        for tenure in live
+        for period in live
     )
     return [output.table(("version", "live from", "until", "through", "ended through"), rows)]
 

@@ -9,7 +9,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 from router.errors import OperatorError
 from router.rollout.model.endpoint import parse_endpoints
 from router.rollout.model.events import Override
-from router.rollout.versions.active_periods import TENURES_MAX
+from router.rollout.versions.active_periods import ACTIVE_PERIODS_MAX
 from router.runtime.printable import printable
 from router.settings.sections.values import NAME, version_label
 
@@ -165,7 +165,7 @@ class ServiceQuery(_Query):
 class LiveQuery(_Query):
     """`limit`: the newest so many."""
 
-    limit: Annotated[int, Field(ge=1, le=TENURES_MAX)] = 100
+    limit: Annotated[int, Field(ge=1, le=ACTIVE_PERIODS_MAX)] = 100
 
 
 class JournalQuery(_Query):

@@ -26,7 +26,7 @@ from router.control.store.journal import APPEND_TIMEOUT_S, JournalUnavailable
 from router.control.views.metrics import PREFIX
 from router.errors import OperatorError
 from router.rollout.alerts.alert import Alert, Decision, InvalidAlert, Kind, RawAlert, decide, parse
-from router.rollout.alerts.alert_store import AlertStore, Remembered, data_of, live, not_configured, result
+from router.rollout.alerts.alert_store import AlertStore, StoredAlert, entry_data, not_configured, recently_seen, result
 from router.rollout.judge.verdict import TriggerResult
 from router.rollout.model import entry as kinds
 from router.rollout.model.commands import Record
@@ -150,10 +150,10 @@ class AlertsAddon(Addon):
             detail = f"there is no service {shorten_line(alert.service, 63)!r}; there are: {names}"
             return AlertResult(raw_alert.fingerprint, "service_unknown", detail)
         known = self._store.known(alert)
-        if known is None or (alert.status == "resolved" and not known.over):
+        if known is None or (alert.status == "resolved" and not known.ended):
             return self._record(service_controller, alert, sender, waits)
-        if not known.over:
-            self._store.last_seen(alert, clock.wall_s())
+        if not known.ended:
+            self._store.mark_seen(alert, clock.wall_s())
         if known.seq == 0:
             raise _unwritten()
         detail = f"known since {clock.iso(known.at)}: {known.data['fate']}"
@@ -179,7 +179,7 @@ class AlertsAddon(Addon):
             if not written.done():
                 written.set_result(seq)
 
-        record = Record(kinds.ALERT, sender, data_of(alert, found))
+        record = Record(kinds.ALERT, sender, entry_data(alert, found))
         change = service_controller.executor.perform([record], clock.now_ns(), on_disk)
         if change.entry is not None:
             self._store.apply(change.entry)
@@ -192,7 +192,7 @@ class AlertsAddon(Addon):
             self._control_loop.alarms.up("alert_unusable", detail)
 
     # -- firing alerts
-    def _firing(self, service_controller: ServiceController, kind: Kind) -> list[Remembered]:
+    def _firing(self, service_controller: ServiceController, kind: Kind) -> list[StoredAlert]:
         active = service_controller.registry.active
         if active is None:
             return []
@@ -218,9 +218,9 @@ class AlertsAddon(Addon):
                 found_result = self._result(service_controller, kind, now_ns)
                 if found_result.action != "ask" or found_result.state != "fail":
                     continue
-                for found in live(self._firing(service_controller, kind), self.settings.fresh_s, now_s):
+                for found in recently_seen(self._firing(service_controller, kind), self.settings.fresh_s, now_s):
                     cause = f"{kind}:{found.data['name']}"
-                    if not service_controller.registry.proposals.wants(found.data["about"], cause, now_ns):
+                    if not service_controller.registry.proposals.is_new(found.data["about"], cause, now_ns):
                         continue
                     cost = service_controller.impact(found_result.as_dict(), now_ns)
                     alert = {name: found.data[name] for name in ("name", "summary", "fingerprint", "labels")}
@@ -270,19 +270,19 @@ def _unwritten() -> JournalUnavailable:
     )
 
 
-def as_document(found: Remembered) -> Document:
+def as_document(found: StoredAlert) -> Document:
     """Return a remembered alert with times in RFC 3339."""
     starts_at = found.data["starts_at"]
     return {
         "service": found.service,
         **{name: found.data[name] for name in ("kind", "name", "summary", "fingerprint", "version", "about")},
-        "status": "resolved" if found.over else "firing",
+        "status": "resolved" if found.ended else "firing",
         "fate": found.data["fate"],
         "detail": found.data["detail"],
         "sender": found.actor,
         "starts_at": None if starts_at is None else clock.iso(starts_at),
         "at": clock.iso(found.at),
-        "heard_at": clock.iso(found.heard_at),
+        "heard_at": clock.iso(found.last_seen_at),
         "labels": found.data["labels"],
         "seq": found.seq or None,
     }

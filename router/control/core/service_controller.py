@@ -212,7 +212,7 @@ class ServiceController:
         """Open a proposal for each sustained rule with the action `ask`; raise an alarm while proposals wait for an operator."""
         active, proposals = self.registry.active, self.registry.proposals
         for result in observing:
-            if result.action == "ask" and active is not None and proposals.wants(active.version, result.name, now_ns):
+            if result.action == "ask" and active is not None and proposals.is_new(active.version, result.name, now_ns):
                 trigger = result.as_dict()
                 impact = self.impact(trigger, now_ns)
                 self.handle(ProposalDue(active.version, result.name, trigger, impact=impact), now_ns)

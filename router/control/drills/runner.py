@@ -8,7 +8,7 @@ from typing import Any, Final, Protocol
 from router.control.core.probes import Probes
 from router.control.core.service_controller import ServiceController
 from router.control.core.workers import Workers
-from router.rollout.drills.comparison import Performance, doing, late_after_ms, worse
+from router.rollout.drills.comparison import Performance, late_after_ms, performance_of, regressions
 from router.rollout.drills.drill import Drill, DrillEnd, DrillPhase, DrillPlan, Mode, Observation, Result, SwapBack
 from router.rollout.drills.log import DrillLog
 from router.rollout.drills.preconditions import RECENT_S, Refusal, SafetyRules, Situation, refusals
@@ -60,7 +60,7 @@ class DrillRunner:
         self._ended_before: list[int] = []
         self._gate_ms: float | None = None
         if (known := service_controller.registry.drill) is not None:
-            self.drill = Drill.resumed(_plan(service_controller.name, known), self._now_ns())
+            self.drill = Drill.after_restart(_plan(service_controller.name, known), self._now_ns())
 
     def plan(self, mode: Mode, hold_s: float, by: str, actor: str, reason: str) -> DrillPlan:
         """Return a plan for the present roles, with an id that no other drill has."""
@@ -151,7 +151,7 @@ class DrillRunner:
             return
         if drill.phase is DrillPhase.AWAY and (frozen := self.service_controller.registry.frozen) is not None:
             drill.stop(f"frozen by {frozen['actor']}: {frozen['reason']}")
-        match drill.look(self._observation(drill, now_ns), now_ns):
+        match drill.step(self._observation(drill, now_ns), now_ns):
             case SwapBack(why):
                 self._move(True, why, now_ns)
             case DrillEnd(result):
@@ -192,7 +192,7 @@ class DrillRunner:
             open=is_open,
             away=known is not None and is_open and bool(known["away"]),
             active=active.version if active else None,
-            held=self.service_controller.machine.drill_blocked_reason,
+            blocked_reason=self.service_controller.machine.drill_blocked_reason,
             worse=found,
         )
 
@@ -202,7 +202,7 @@ class DrillRunner:
         since_s = (now_ns - (drill.away_since_ns or now_ns)) / 1e9
         self._during = self._performance_of(drill.plan.other, since_s, now_ns)
         latency = service_controller.service.rules.latency
-        found = worse(self._before, self._during, self._safety_rules.fault_share_max, latency.slo_share)
+        found = regressions(self._before, self._during, self._safety_rules.fault_share_max, latency.slo_share)
         found += [
             f"{result.name}: {result.reason}" for result in service_controller.verdict.results if result.state == "fail"
         ]
@@ -305,7 +305,7 @@ class DrillRunner:
         window = self.service_controller.judge.window(target.slot, seconds, now_ns)
         timed = self.service_controller.judge.window(target.slot, seconds, now_ns, histograms=True)
         limit_ms = self._before.limit_ms or late_after_ms(timed, self.service_controller.service.rules.latency.slo_ms)
-        return doing(window, limit_ms, self._waiting_late(target, limit_ms, now_ns), timed)
+        return performance_of(window, limit_ms, self._waiting_late(target, limit_ms, now_ns), timed)
 
     def _waiting_late(self, target: Target | None, limit_ms: float | None, now_ns: int) -> int:
         """Return how many requests have surely waited longer than `limit_ms` and wait still. The lanes count those of

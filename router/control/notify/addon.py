@@ -28,7 +28,7 @@ from router.errors import OperatorError
 from router.rollout.model import entry as kinds
 from router.rollout.model.entry import Entry
 from router.rollout.notifications.feed import NotificationFeed
-from router.rollout.notifications.notification import Notification, completed, restored
+from router.rollout.notifications.notification import Notification, from_dict, record_completed
 from router.runtime import clock
 from router.runtime.tasks import Tasks
 from router.settings.sections.notify import Channel
@@ -111,7 +111,7 @@ class NotifyAddon(Addon):
         for name, plain in pending:
             try:
                 if name in self.deliveries:
-                    self.deliveries[name].offer(restored(plain))
+                    self.deliveries[name].offer(from_dict(plain))
             except (KeyError, TypeError, ValueError) as error:
                 log.warning("a notification to %s cannot be read: %r", name, error)
 
@@ -135,7 +135,7 @@ class NotifyAddon(Addon):
 
     def incident_whole(self, opening: Entry) -> None:
         """Tell that the record of a rollback is complete."""
-        self._spread(completed(opening, clock.wall_s()))
+        self._spread(record_completed(opening, clock.wall_s()))
 
     def on_second(self, now_ns: int) -> None:
         """Say which channels fail; tell of switches that nobody confirmed, and of new alarms."""

@@ -147,7 +147,7 @@ class ProposalsAddon(Addon):
         now_ns = clock.now_ns()
         event = ProposalDecided(proposal.id, "approve" if verb == "approve" else "deny", "a link")
         proposal_rules.decidable(self.find(proposal.id)[1].registry, event, now_ns)
-        if proposal.over(now_ns):
+        if proposal.is_expired(now_ns):
             detail = f"this link has expired: the default of proposal {proposal.id} is due; decide it by its id"
             raise OperatorError(410, "link_expired", detail, exit_code=9)
         if proposal.kind == "promotion" and verb == "approve" and self._settings.admin.tokens:
@@ -221,6 +221,6 @@ def described(proposal: Proposal, service_controller: ServiceController) -> Docu
         ],
         "decided_by": proposal.decided_by,
         "decided_at": clock.iso(proposal.decided_at) if proposal.decided_at is not None else None,
-        "decision_reason": proposal.why,
+        "decision_reason": proposal.decision_reason,
         "incident": proposal.incident,
     }

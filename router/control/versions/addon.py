@@ -15,7 +15,7 @@ from router.errors import OperatorError
 from router.rollout.machine.retention import Retained, deletable, retained
 from router.rollout.model.events import RegisterAsked
 from router.rollout.model.target import Target
-from router.rollout.versions.active_periods import TENURES_MAX
+from router.rollout.versions.active_periods import ACTIVE_PERIODS_MAX
 from router.runtime import clock
 
 
@@ -46,7 +46,7 @@ class VersionsAddon(Addon):
         service_controller, target = self._found(version, service)
         return await asyncio.to_thread(catalogue.version, catalogue.snapshot(service_controller.registry), target)
 
-    async def live(self, service: str, limit: int = TENURES_MAX) -> Document:
+    async def live(self, service: str, limit: int = ACTIVE_PERIODS_MAX) -> Document:
         """Return what was live when: the newest `limit`."""
         service_controller = self._control_loop.services[service]
         return await asyncio.to_thread(catalogue.live, catalogue.snapshot(service_controller.registry), limit)

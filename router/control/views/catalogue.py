@@ -28,7 +28,7 @@ class Shelf:
     temporary_releases: dict[str, TemporaryRelease]
     provenances: dict[str, Provenance]
     history: dict[str, list[Document]]
-    tenures: list[Document]
+    active_periods: list[Document]
     dropped: int
     incidents: list[Document]
 
@@ -42,8 +42,8 @@ def snapshot(registry: Registry) -> Shelf:
         dict(registry.temporary_releases),
         dict(registry.provenances),
         dict(registry.history),
-        list(registry.tenures.kept),
-        registry.tenures.dropped,
+        list(registry.active_periods.kept),
+        registry.active_periods.dropped,
         registry.incidents,
     )
 
@@ -54,14 +54,14 @@ def versions(shelves: Iterable[Shelf]) -> list[Document]:
 
 
 def _listed(kept: Shelf) -> list[Document]:
-    latest = {tenure["version"]: tenure for tenure in kept.tenures}
+    latest = {period["version"]: period for period in kept.active_periods}
     targets = sorted(kept.targets, key=lambda target: -target.since)
     return [{**_version(kept, target), "last_live": _last(latest.get(target.version))} for target in targets]
 
 
 def version(kept: Shelf, target: Target) -> Document:
     """Return one version with every time that it was live."""
-    live = [_tenure(tenure) for tenure in kept.tenures if tenure["version"] == target.version]
+    live = [_period_document(period) for period in kept.active_periods if period["version"] == target.version]
     incidents = [told["id"] for told in kept.incidents if told["from"] == target.version]
     return {**_version(kept, target), "live": live, "incidents": incidents}
 
@@ -72,8 +72,8 @@ def live(kept: Shelf, limit: int) -> Document:
     """
     return {
         "service": kept.service,
-        "live": [_tenure(tenure) for tenure in kept.tenures[-limit:]],
-        "earlier": max(0, len(kept.tenures) - limit),
+        "live": [_period_document(period) for period in kept.active_periods[-limit:]],
+        "earlier": max(0, len(kept.active_periods) - limit),
         "dropped": kept.dropped,
     }
 
@@ -102,15 +102,15 @@ def _version(kept: Shelf, target: Target) -> Document:
     }
 
 
-def _tenure(tenure: Document) -> Document:
-    until = tenure["until"]
-    return {**tenure, "since": clock.iso(tenure["since"]), "until": None if until is None else clock.iso(until)}
+def _period_document(period: Document) -> Document:
+    until = period["until"]
+    return {**period, "since": clock.iso(period["since"]), "until": None if until is None else clock.iso(until)}
 
 
-def _last(tenure: Document | None) -> Document | None:
-    if tenure is None:
+def _last(period: Document | None) -> Document | None:
+    if period is None:
         return None
-    told = _tenure(tenure)
+    told = _period_document(period)
     return {"since": told["since"], "until": told["until"]}
 
 

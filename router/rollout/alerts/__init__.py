@@ -1,1 +1,6 @@
-"""Alerts from outside, and what they say of the active version."""
+"""Decides what an alert from outside means for the active version: alerts and labels in, dispositions and results out.
+
+alert          parse an alert by labels; decide whether it counts against the active version
+alert_store    alerts that are firing, and the results of the triggers `quality` and `business`
+label_pattern  patterns for label values with bounded cost
+"""

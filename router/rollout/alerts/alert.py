@@ -1,15 +1,15 @@
-"""What an alert from outside says, what it is taken for, and what becomes of it. Nothing here acts: see alert_book.py.
+"""Parses an alert from outside and decides its disposition. alert_store.py makes trigger results of it.
 
-Theory. An alert is known by its service, its fingerprint and its start; what comes again under these is the same one. It is
-judged once, when it first comes, and it counts against exactly one version: the one that is active then. It does not count if
+Theory. Service, fingerprint and start identify an alert; a repetition with the same three is the same alert. The disposition is
+decided once, when the alert first arrives. An alert counts against exactly one version: the active one. It does not count if
 
-    it names another version than that        version_inactive    a late word about a version that is gone moves nothing
-    it names none and began before that       before_promotion    it may be about the version before
-    it began longer ago than `fresh_s`        stale               something held it up, and nobody knows what is now
-    nothing is active                         no_active
+    it names another version              version_inactive    the version that it is about is not active any more
+    it names none and began earlier       before_promotion    it may be about the version before
+    it began longer ago than `fresh_s`    stale               it was delayed, and the present state is unknown
+    no version is active                  no_active
 
-`resolved` ends an alert. It never makes anything active. Times are wall times (seconds since the epoch): the sender's clock
-is another machine's, so these are the only decisions of the router that do not use the monotonic one.
+`resolved` ends an alert and changes no route. Times are wall times (seconds since the epoch) because the start is from the
+sender's clock. No other decision of the router uses wall time.
 """
 
 from __future__ import annotations
@@ -23,21 +23,21 @@ from router.rollout.text import shorten_line
 
 Kind = Literal["quality", "business"]
 Status = Literal["firing", "resolved"]
-Fate = Literal["counts", "version_inactive", "before_promotion", "stale", "no_active", "resolved", "duplicate"]
+Disposition = Literal["counts", "version_inactive", "before_promotion", "stale", "no_active", "resolved", "duplicate"]
 
 TEXT_CHARS_MAX: Final = 300
 VERSION_CHARS_MAX: Final = 128
 LABELS_KEPT_MAX: Final = 8
 LABEL_CHARS_MAX: Final = 64
-_TOLD_FIRST: Final = ("alertname", "severity", "team", "job", "instance")
-"""Labels that are kept before others: what people look for first."""
+_FIRST_LABELS: Final = ("alertname", "severity", "team", "job", "instance")
+"""Labels that are kept before others."""
 
 
 @dataclass(frozen=True, slots=True)
 class RawAlert:
-    """One alert as it came in. `kind`, `service` and `version` are None where labels have to say them.
+    """One alert as received. `kind`, `service` and `version` are None if labels name them.
 
-    `starts_at` is None if the sender does not say; then the fingerprint alone is what it is known by.
+    `starts_at` is None if the sender gives none; then the fingerprint alone identifies the alert.
     """
 
     fingerprint: str
@@ -49,14 +49,14 @@ class RawAlert:
     service: str | None = None
     version: str | None = None
     name: str = ""
-    """What it is called where no label `alertname` says it."""
+    """Its name if it has no label `alertname`."""
 
 
 @dataclass(frozen=True, slots=True)
 class LabelMap:
-    """`matchers` are labels with their exact values, `patterns` expressions for the whole value; all have to match.
+    """`matchers` are labels with their exact values, `patterns` expressions for the whole value; all must match.
 
-    `service` None: the label `service_label` names it. `version_label` None: no label names a version.
+    `service` None: the label `service_label` names the service. `version_label` None: no label names a version.
     """
 
     kind: Kind
@@ -66,7 +66,7 @@ class LabelMap:
     service_label: str = "service"
     version_label: str | None = "version"
 
-    def fits(self, labels: Mapping[str, str]) -> bool:
+    def matches_labels(self, labels: Mapping[str, str]) -> bool:
         """Return whether every matcher and pattern holds; a missing label has the empty value, as in Prometheus."""
         exact = all(labels.get(name, "") == value for name, value in self.matchers.items())
         return exact and all(matches(pattern, labels.get(name, "")) for name, pattern in self.patterns.items())
@@ -74,7 +74,7 @@ class LabelMap:
 
 @dataclass(frozen=True, slots=True)
 class Alert:
-    """An alert of which kind and service are known. `version` is the one it names; `labels` are few and short."""
+    """A parsed alert. `version` is the version that it names; `labels` are at most LABELS_KEPT_MAX."""
 
     fingerprint: str
     status: Status
@@ -87,7 +87,7 @@ class Alert:
     labels: Mapping[str, str]
 
     def as_dict(self) -> dict[str, Any]:
-        """Return what the journal keeps beside the fate; the service is the entry's own."""
+        """Return the members of the journal entry without the disposition; the entry itself has the service."""
         return {
             "fingerprint": self.fingerprint,
             "status": self.status,
@@ -102,7 +102,7 @@ class Alert:
 
 @dataclass(frozen=True, slots=True)
 class InvalidAlert:
-    """Why no alert could be made of a report: `unmapped` (nobody asked for it) or a mistake in settings or sender."""
+    """Why an alert could not be parsed: `unmapped` (no `alerts.map` matches), or a mistake in settings or sender."""
 
     code: Literal["unmapped", "service_missing"]
     detail: str
@@ -110,38 +110,38 @@ class InvalidAlert:
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """What becomes of an alert. `about` is the version it counts against, None if against none."""
+    """The disposition of an alert. `about` is the version that it counts against, or None."""
 
-    disposition: Fate
+    disposition: Disposition
     detail: str
     about: str | None = None
 
 
-def parse(report: RawAlert, maps: Sequence[LabelMap]) -> Alert | InvalidAlert:
-    """Return what `report` is taken for: by its own members, else by the first of `maps` that fits its labels."""
-    labels = report.labels
-    fitting = None if report.kind is not None else next((known for known in maps if known.fits(labels)), None)
-    if report.kind is None and fitting is None:
+def parse(raw: RawAlert, maps: Sequence[LabelMap]) -> Alert | InvalidAlert:
+    """Return the alert of `raw`: kind and service from its own members, else from the first of `maps` that matches its labels."""
+    labels = raw.labels
+    matching = None if raw.kind is not None else next((known for known in maps if known.matches_labels(labels)), None)
+    if raw.kind is None and matching is None:
         return InvalidAlert("unmapped", "no alerts.map fits its labels")
-    kind, service, version = report.kind, report.service, report.version
-    if fitting is not None:
-        kind = fitting.kind
-        service = service or fitting.service or labels.get(fitting.service_label) or None
-        if version is None and fitting.version_label is not None:
-            version = labels.get(fitting.version_label) or None
+    kind, service, version = raw.kind, raw.service, raw.version
+    if matching is not None:
+        kind = matching.kind
+        service = service or matching.service or labels.get(matching.service_label) or None
+        if version is None and matching.version_label is not None:
+            version = labels.get(matching.version_label) or None
         if service is None:
-            return InvalidAlert("service_missing", f"its label {fitting.service_label!r} should name a service")
+            return InvalidAlert("service_missing", f"its label {matching.service_label!r} should name a service")
     if kind is None or service is None:
         return InvalidAlert("service_missing", "it names no service")
-    name = shorten_line(labels.get("alertname", "") or report.name, LABEL_CHARS_MAX) or kind
-    summary = shorten_line(report.summary, TEXT_CHARS_MAX)
+    name = shorten_line(labels.get("alertname", "") or raw.name, LABEL_CHARS_MAX) or kind
+    summary = shorten_line(raw.summary, TEXT_CHARS_MAX)
     named = None if version is None else shorten_line(version, VERSION_CHARS_MAX)
     kept = short_labels(labels)
-    return Alert(report.fingerprint, report.status, report.starts_at, kind, service, named, name, summary, kept)
+    return Alert(raw.fingerprint, raw.status, raw.starts_at, kind, service, named, name, summary, kept)
 
 
 def decide(alert: Alert, active: str | None, active_since: float, fresh_s: float, now_s: float) -> Decision:
-    """Return what becomes of an alert that comes for the first time. `active_since` is when `active` became that."""
+    """Return the disposition of a new alert. `active_since` is when `active` became the active version (wall seconds)."""
     if alert.status == "resolved":
         return Decision("resolved", "it is over; that changes no route")
     if active is None:
@@ -161,7 +161,7 @@ def decide(alert: Alert, active: str | None, active_since: float, fresh_s: float
 
 
 def short_labels(labels: Mapping[str, str]) -> dict[str, str]:
-    """Return at most LABELS_KEPT_MAX of `labels`, short, the telling ones first."""
-    ordered = [name for name in _TOLD_FIRST if name in labels] + sorted(set(labels) - set(_TOLD_FIRST))
+    """Return at most LABELS_KEPT_MAX of `labels`, shortened; `_FIRST_LABELS` come first."""
+    ordered = [name for name in _FIRST_LABELS if name in labels] + sorted(set(labels) - set(_FIRST_LABELS))
     kept = ordered[:LABELS_KEPT_MAX]
     return {shorten_line(name, LABEL_CHARS_MAX): shorten_line(labels[name], LABEL_CHARS_MAX) for name in kept}

@@ -1,8 +1,8 @@
-"""Whether a version does worse than the one that served before it: what ends a drill early.
+"""Decides whether the version that serves in a drill performs worse than the version before. A regression ends the drill early.
 
-Going home from a drill costs nothing, so less evidence is asked for than for a rollback: 95 % confidence, and two bad answers
-are the least that can be said anything about. What was normal is bounded from above by `NORMAL_MAX`: after three good
-answers nearly any share is possible, and yet three failures in a row are no drill to go on with.
+Ending a drill early costs nothing, so less evidence is needed than for a rollback: 95 % confidence and at least two bad answers.
+The usual share is bounded from above by `USUAL_MAX`: after three good answers nearly any share is possible, but three failures in
+a row must end a drill.
 """
 
 from __future__ import annotations
@@ -18,17 +18,19 @@ from router.rollout.stats.window import Window
 
 CONFIDENCE: Final = 0.95
 BAD_MIN: Final = 2
-NORMAL_MAX: Final = 0.2
+USUAL_MAX: Final = 0.2
 TIMED_MIN: Final = 100
-"""With fewer timed answers a p99 is their maximum, and says nothing about what is late."""
+"""With fewer timed answers the p99 is their maximum, so no limit is derived from it."""
 LATE_FACTOR: Final = 3.0
 LATE_ABOVE_MS: Final = 50.0
-"""Late is what takes three times the p99 of before and 50 ms more than it: a p99 of 1 ms makes 3 ms no harm."""
+"""An answer is late if it takes LATE_FACTOR times the p99 of before, and LATE_ABOVE_MS more than it: after 1 ms, 3 ms is not
+late.
+"""
 
 
 @dataclass(frozen=True, slots=True)
 class Performance:
-    """What a version did in a stretch. `late` are answers and waits later than `limit_ms` (None: nothing is late)."""
+    """The performance of a version in a period. `late`: answers and waits later than `limit_ms` (None: no limit)."""
 
     requests: int = 0
     faults: float = 0.0
@@ -41,7 +43,7 @@ class Performance:
 
     @property
     def fault_share(self) -> float | None:
-        """Share of requests at fault, 0 to 1; None without requests."""
+        """Share of requests that failed, 0 to 1; None without requests."""
         return self.faults / self.requests if self.requests else None
 
     def as_dict(self) -> dict[str, Any]:
@@ -60,7 +62,7 @@ class Performance:
 
 
 def late_after_ms(before: Window | None, slo_ms: float | None) -> float | None:
-    """Return from when on an answer is late: the service's objective, else far above the p99 of before; None if unknown."""
+    """Return the limit for late answers: the service's objective, else derived from the p99 of before; None if unknown."""
     if slo_ms is not None:
         return slo_ms
     times = before.first_byte if before is not None else None
@@ -70,12 +72,12 @@ def late_after_ms(before: Window | None, slo_ms: float | None) -> float | None:
     return round(max(p99_ms * LATE_FACTOR, p99_ms + LATE_ABOVE_MS), 3)
 
 
-def doing(
+def performance_of(
     window: Window | None, limit_ms: float | None, waiting_late: int = 0, timed_window: Window | None = None
 ) -> Performance:
-    """Return what `window` counts. Times are those of `timed_window`: histograms come once a second only.
+    """Return the performance in `window`. Times are from `timed_window`, because histograms come once a second.
 
-    `waiting_late` are requests that have waited longer than `limit_ms` and wait still.
+    `waiting_late`: requests that wait now, and longer than `limit_ms`.
     """
     timing = timed_window if timed_window is not None else window
     late, timed = 0.0, 0.0
@@ -94,16 +96,16 @@ def doing(
     )
 
 
-def worse(before: Performance, now: Performance, fault_share_max: float, late_share_max: float) -> list[str]:
-    """Return in which ways the version that serves now does worse; below the two limits nothing is worse."""
+def regressions(before: Performance, now: Performance, fault_share_max: float, late_share_max: float) -> list[str]:
+    """Return the regressions of the serving version as text; shares below the two limits are none."""
     found = []
-    limit = _normal(before.faults, before.requests, fault_share_max)
+    limit = _usual_share(before.faults, before.requests, fault_share_max)
     if now.faults >= BAD_MIN and is_above(now.faults, now.requests, limit, CONFIDENCE):
         found.append(
             f"{now.faults:.0f} of {now.requests} requests failed (before: {before.faults:.0f} of {before.requests}; "
             f"limit {limit:.1%})"
         )
-    limit = _normal(before.late, before.timed, late_share_max)
+    limit = _usual_share(before.late, before.timed, late_share_max)
     if now.limit_ms is not None and now.late >= BAD_MIN and is_above(now.late, now.timed, limit, CONFIDENCE):
         found.append(
             f"{now.late:.0f} of {now.timed:.0f} first bytes took longer than {now.limit_ms:g} ms "
@@ -112,9 +114,9 @@ def worse(before: Performance, now: Performance, fault_share_max: float, late_sh
     return found
 
 
-def _normal(bad: float, number: float, floor: float) -> float:
-    """Return what the share was before, at most, and never less than `floor`."""
-    return max(floor, min(NORMAL_MAX, upper_bound(bad, number, CONFIDENCE) if number else NORMAL_MAX))
+def _usual_share(bad: float, number: float, floor: float) -> float:
+    """Return the upper bound of the share before, at least `floor` and otherwise at most USUAL_MAX."""
+    return max(floor, min(USUAL_MAX, upper_bound(bad, number, CONFIDENCE) if number else USUAL_MAX))
 
 
 def _quantile_ms(times: Sequence[int], share: float) -> float | None:

@@ -1,7 +1,6 @@
-"""The drills of one service, retold from its journal: what each came to, and how long the way back has been proven.
+"""The drills of one service from its journal: their results, and when the last drill passed.
 
-A drill that has a beginning and no end was interrupted by a kill. If it was a real one, it is under way still: the registry
-says so, and where it stands.
+A drill without an end was interrupted by a kill. If its mode is `real` it is still running: the registry has its phase.
 """
 
 from __future__ import annotations
@@ -16,18 +15,18 @@ DRILLS_MAX: Final = 200
 
 
 class DrillLog:
-    """The fold of one service's entries. `first_accepted_at` and `good_at` are wall seconds; None: never."""
+    """The fold of one service's entries. `first_accepted_at` and `passed_at` are wall seconds."""
 
     def __init__(self) -> None:
         self.drills: list[dict[str, Any]] = []
         """Oldest first, at most DRILLS_MAX."""
         self.number = 0
-        """How many there ever were."""
-        self.good_at: dict[str, float] = {}
-        """By mode, when the last one that passed was over."""
+        """Number of all drills."""
+        self.passed_at: dict[str, float] = {}
+        """By mode, the end of the last drill that passed."""
         self.first_accepted_at: float | None = None
         self.last_result: str | None = None
-        """Of the last real drill that proved anything, unless the versions have changed since."""
+        """Result of the last real drill that swapped roles; None if the versions have changed since."""
 
     @classmethod
     def of(cls, entries: Sequence[Entry], service: str) -> DrillLog:
@@ -39,7 +38,7 @@ class DrillLog:
         return log
 
     def apply(self, entry: Entry) -> None:
-        """Take the next entry in; those that say nothing of drills are passed over."""
+        """Apply the next entry."""
         match entry.type:
             case kinds.DRILL_STARTED:
                 self._begin(entry)
@@ -54,26 +53,26 @@ class DrillLog:
 
     def _begin(self, entry: Entry) -> None:
         self.number += 1
-        told = {**entry.data, "actor": entry.actor, "started_at": entry.at, "ended_at": None, "result": None}
-        self.drills = [*self.drills, told][-DRILLS_MAX:]
+        drill = {**entry.data, "actor": entry.actor, "started_at": entry.at, "ended_at": None, "result": None}
+        self.drills = [*self.drills, drill][-DRILLS_MAX:]
 
     def _end(self, entry: Entry) -> None:
-        known = self.find(entry.data["drill"])
-        if known is None:
+        drill = self.find(entry.data["drill"])
+        if drill is None:
             self._begin(entry)
-            known = self.drills[-1]
-        known |= {**entry.data, "ended_at": entry.at}
-        result = known["result"]
+            drill = self.drills[-1]
+        drill |= {**entry.data, "ended_at": entry.at}
+        result = drill["result"]
         if result == "passed":
-            self.good_at[known["mode"]] = entry.at
-        if known["mode"] == "real" and result in ("passed", "aborted", "failed", "stayed"):
+            self.passed_at[drill["mode"]] = entry.at
+        if drill["mode"] == "real" and result in ("passed", "aborted", "failed", "stayed"):
             self.last_result = result
 
-    def find(self, drill: str) -> dict[str, Any] | None:
-        """Return the drill with this id; None if it is not known, or no longer."""
-        return next((told for told in self.drills if told["drill"] == drill), None)
+    def find(self, drill_id: str) -> dict[str, Any] | None:
+        """Return the drill with this id; None if it is unknown or was dropped."""
+        return next((drill for drill in self.drills if drill["drill"] == drill_id), None)
 
     def proven_at(self, mode: str) -> float | None:
         """Return when a drill of this mode, or a stricter one, last passed (wall seconds)."""
-        counted = [at for kind, at in self.good_at.items() if kind == "real" or kind == mode]
+        counted = [at for kind, at in self.passed_at.items() if kind == "real" or kind == mode]
         return max(counted, default=None)

@@ -55,7 +55,7 @@ class Lifecycle:
     def ticked(self, event: ev.Ticked, now_ns: int) -> list[Command]:
         """Return what is due now."""
         for version, release in self._registry.temporary_releases.items():
-            if release.over(now_ns):
+            if release.is_over(now_ns):
                 return VersionRules(self._registry, self._generation).returned(version, release.quarantine)
         for target in self._registry.holders():
             if commands := self._due(target, event, now_ns):

@@ -28,7 +28,7 @@ def due(registry: Registry, rules: ProposalRules, event: ev.ProposalDue, now_ns:
     standby, proposals = registry.standby, registry.proposals
     if registry.in_drill or _serving(registry) != event.version:
         return []
-    if not proposals.wants(event.version, event.cause, now_ns):
+    if not proposals.is_new(event.version, event.cause, now_ns):
         return []
     item = {"cause": event.cause, "trigger": event.trigger, "alert": event.alert, "impact": event.impact}
     known = proposals.about("rollback", event.version)
@@ -79,7 +79,7 @@ def tick(registry: Registry, rules: ProposalRules, now_ns: int) -> list[Command]
     for proposal in registry.proposals.pending():
         if reason := void(registry, proposal):
             return [Record(kinds.WITHDRAWN, "control", {**_identity(proposal), "reason": reason})]
-        if proposal.state == "open" and proposal.over(now_ns):
+        if proposal.state == "open" and proposal.is_expired(now_ns):
             data = {**_identity(proposal), "default": proposal.at_expiry}
             if proposal.at_expiry == "hold":
                 data |= {"repeat_after_s": rules.repeat_after_s}
@@ -116,7 +116,7 @@ def decidable(registry: Registry, event: ev.ProposalDecided, now_ns: int) -> Pro
         raise _decided(proposal)
     if reason := void(registry, proposal):
         raise _closed(proposal, "proposal_withdrawn", f"is withdrawn: {reason}")
-    if proposal.over(now_ns) and proposal.at_expiry == "hold":
+    if proposal.is_expired(now_ns) and proposal.at_expiry == "hold":
         raise _closed(proposal, "proposal_expired", f"has expired: {_EXPIRED}")
     approves = event.verb == "approve"
     if approves and proposal.kind == "promotion" and event.four_eyes and event.actor == proposal.opened_by:
@@ -172,7 +172,7 @@ def _decided(proposal: Proposal) -> OperatorError:
             done = f"its default, a rollback, was made: incident {proposal.incident}" if proposal.incident else _EXPIRED
             return _closed(proposal, "proposal_expired", f"has expired: {done}")
         case "withdrawn":
-            return _closed(proposal, "proposal_withdrawn", f"is withdrawn: {proposal.why}")
+            return _closed(proposal, "proposal_withdrawn", f"is withdrawn: {proposal.decision_reason}")
         case _:
             return OperatorError(
                 409,

@@ -60,7 +60,7 @@ class Registry:
         self.temporary_releases: dict[str, TemporaryRelease] = {}
         """Versions whose quarantine is lifted for a time."""
         self.provenances: dict[str, Provenance] = {}
-        self.tenures = ActivePeriods()
+        self.active_periods = ActivePeriods()
         self.history: dict[str, list[dict[str, Any]]] = {}
         self.incarnations = [0] * SLOTS
         self.frozen: dict[str, Any] | None = None
@@ -120,7 +120,7 @@ class Registry:
         if (quarantine := self.quarantines.get(version)) is not None:
             return quarantine
         release = self.temporary_releases.get(version)
-        return release.quarantine if release is not None and release.over(now_ns) else None
+        return release.quarantine if release is not None and release.is_over(now_ns) else None
 
     def missing_standby(self) -> str | None:
         """Return why no rollback is possible according to roles and quarantines; None if it is possible."""
@@ -151,7 +151,7 @@ class Registry:
             self._check(targets)
             self.targets = targets
             active = self.active
-            self.tenures.note(entry, active.version if active else None)
+            self.active_periods.record(entry, active.version if active else None)
         self._apply_quarantines(entry)
         self.provenances = provenances_after(self.provenances, entry)
         match entry.type:
@@ -330,7 +330,7 @@ class Registry:
             "quarantines": self.quarantines,
             "temporary_releases": {version: release.as_dict() for version, release in self.temporary_releases.items()},
             "provenances": {version: provenance.as_dict() for version, provenance in self.provenances.items()},
-            "tenures": self.tenures.kept,
+            "active_periods": self.active_periods.kept,
             "history": self.history,
             "incarnations": self.incarnations,
             "frozen": self.frozen,

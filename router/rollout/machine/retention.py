@@ -41,7 +41,7 @@ def retained(registry: Registry, keep_accepted: int, analysed_incidents: Iterabl
     `analysed_incidents` are the ids of the incidents of which the root cause is known: a quarantined version is under analysis
     until that of its incident is, and one that was quarantined by hand until it is released.
     """
-    live = registry.tenures.last_live(now_s)
+    live = registry.active_periods.last_live(now_s)
     closed = frozenset(analysed_incidents)
     accepted = [version for version, target in registry.targets.items() if target.accepted]
     last = sorted(accepted, key=lambda version: -live.get(version, 0.0))[:keep_accepted]

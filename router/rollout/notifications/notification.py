@@ -1,7 +1,7 @@
-"""What people are told of a fact: a title, the figures, and where to look. Pure: a journal entry in, a notice out.
+"""The notification of a journal entry: title, facts, data, and a path of the admin API.
 
-The id of a notice is made of what the journal says alone, so a restart that tells a fact again gives it the same one: receivers
-that care can tell a duplicate (delivery is at least once).
+The id depends only on the journal entry. After a restart the same entry gives the same id, so receivers can detect duplicates
+(delivery is at least once).
 """
 
 from __future__ import annotations
@@ -23,9 +23,9 @@ TRIGGER_MEMBERS: Final = ("kind", "detail", "value", "limit", "baseline", "sampl
 
 @dataclass(frozen=True, slots=True)
 class Notification:
-    """One message. `facts` are (label, text) for people, `data` is the same for machines. `at` is wall time in seconds.
+    """One notification. `facts` are (label, text) for display, `data` is the same for programs. `at` is wall time in seconds.
 
-    `service` is "" for what concerns the whole router. `path` is that of the admin API which has more.
+    `service` is "" for the whole router. `path` of the admin API has details.
     """
 
     id: str
@@ -39,34 +39,34 @@ class Notification:
     path: str | None = None
 
     def as_dict(self) -> dict[str, Any]:
-        """Return the notice as plain data."""
+        """Return plain data."""
         return asdict(self)
 
 
-def restored(plain: Mapping[str, Any]) -> Notification:
-    """Return the notice that `as_dict` wrote."""
+def from_dict(plain: Mapping[str, Any]) -> Notification:
+    """Return the notification that `as_dict` wrote."""
     return Notification(**{**plain, "facts": tuple((label, text) for label, text in plain["facts"])})
 
 
-def notice(entry: Entry, times: Mapping[str, Any] | None = None) -> Notification | None:
-    """Return what is told of `entry`, None if nobody is. `times`: data of the `confirmed` entry of a switch."""
+def notification_of(entry: Entry, times: Mapping[str, Any] | None = None) -> Notification | None:
+    """Return the notification of `entry`, or None. `times`: data of the `confirmed` entry of a switch."""
     compose = _COMPOSERS.get(entry.type)
     return compose(entry, times or {}) if compose is not None else None
 
 
-def identity(entry: Entry) -> str:
-    """Return what tells this fact from every other one: of a switch its generation, else when it was seen, in which boot."""
+def notification_id(entry: Entry) -> str:
+    """Return a unique id of `entry`: of a switch with its generation, else with boot and monotonic time."""
     service = entry.service or "router"
     if entry.type in SWITCHES:
         return f"{service}-{entry.type}-{entry.data['generation']}"
     return f"{service}-{entry.type}-{entry.boot}-{entry.monotonic_ns}"
 
 
-def completed(opening: Entry, at: float) -> Notification:
-    """Return what is told when the record of a rollback is complete; `opening` is the fact of that rollback."""
-    told, incident = _rolled_back(opening, {}), opening.data["incident"]
+def record_completed(opening: Entry, at: float) -> Notification:
+    """Return the notification that the record of a rollback is complete; `opening` is the entry of the rollback."""
+    rollback, incident = _rolled_back(opening, {}), opening.data["incident"]
     return replace(
-        told,
+        rollback,
         id=f"{incident}-complete",
         topic="incident",
         severity="info",
@@ -76,12 +76,12 @@ def completed(opening: Entry, at: float) -> Notification:
     )
 
 
-# -- one function a kind of fact
+# -- one function for each entry type
 def _rolled_back(entry: Entry, times: Mapping[str, Any]) -> Notification:
     data = entry.data
     by = "by itself" if data["automatic"] else f"by {entry.actor}"
     return Notification(
-        id=identity(entry),
+        id=notification_id(entry),
         topic="rollback",
         service=entry.service,
         severity="critical",
@@ -91,7 +91,7 @@ def _rolled_back(entry: Entry, times: Mapping[str, Any]) -> Notification:
             ("Service", entry.service),
             ("From", f"{data['from']} ({'unreachable' if data['unreachable'] else 'quarantined'})"),
             ("To", data["to"]),
-            *observed(data.get("trigger")),
+            *trigger_facts(data.get("trigger")),
             ("Reason", data["reason"]),
             *_time_taken(entry, times),
             ("Incident", data["incident"]),
@@ -104,7 +104,7 @@ def _rolled_back(entry: Entry, times: Mapping[str, Any]) -> Notification:
 def _switched(entry: Entry, times: Mapping[str, Any]) -> Notification:
     data, verb = entry.data, "promoted" if entry.type == kinds.PROMOTED else "switched to"
     return Notification(
-        id=identity(entry),
+        id=notification_id(entry),
         topic="switch",
         service=entry.service,
         severity="info",
@@ -124,9 +124,9 @@ def _switched(entry: Entry, times: Mapping[str, Any]) -> Notification:
 
 def _no_better_target(entry: Entry, times: Mapping[str, Any]) -> Notification:
     data = entry.data
-    obstacles = "; ".join(data["obstacles"])
+    objections = "; ".join(data["obstacles"])
     return Notification(
-        id=identity(entry),
+        id=notification_id(entry),
         topic="no_better_target",
         service=entry.service,
         severity="critical",
@@ -135,8 +135,8 @@ def _no_better_target(entry: Entry, times: Mapping[str, Any]) -> Notification:
         facts=(
             ("Service", entry.service),
             ("Active", str(data["active"])),
-            *observed(data.get("trigger")),
-            ("Why not", obstacles),
+            *trigger_facts(data.get("trigger")),
+            ("Why not", objections),
         ),
         data={"active": data["active"], "obstacles": data["obstacles"], "trigger": _trigger(data.get("trigger"))},
         path=f"/v1/services/{entry.service}/explain",
@@ -148,7 +148,7 @@ def _alert(entry: Entry, times: Mapping[str, Any]) -> Notification | None:
     if data["about"] is None:
         return None
     return Notification(
-        id=identity(entry),
+        id=notification_id(entry),
         topic="alert",
         service=entry.service,
         severity="warning",
@@ -169,7 +169,7 @@ def _alert(entry: Entry, times: Mapping[str, Any]) -> Notification | None:
 def _proposed(entry: Entry, times: Mapping[str, Any]) -> Notification:
     data = entry.data
     rollback = data["kind"] == "rollback"
-    asked = (
+    question = (
         f"should {data['version']} go back to {data['to'] or 'nothing'}?"
         if rollback
         else f"may {data['version']} become active?"
@@ -177,17 +177,17 @@ def _proposed(entry: Entry, times: Mapping[str, Any]) -> Notification:
     evidence = data.get("evidence") or {}
     alert = evidence.get("alert")
     return Notification(
-        id=identity(entry),
+        id=notification_id(entry),
         topic="proposal",
         service=entry.service,
         severity="critical" if rollback else "warning",
-        title=f"{entry.service}: {asked}",
+        title=f"{entry.service}: {question}",
         at=entry.at,
         facts=(
             ("Service", entry.service),
             ("Active", str(data["from"])),
             ("Proposed", str(data["to"])),
-            *observed(evidence.get("trigger")),
+            *trigger_facts(evidence.get("trigger")),
             *((("Alert", f"{alert['name']}: {alert['summary']}"),) if alert else ()),
             ("Reason", data["reason"]),
             ("Asked by", entry.actor),
@@ -207,7 +207,7 @@ def _decided(entry: Entry, times: Mapping[str, Any]) -> Notification:
     data, what = entry.data, _ENDS[entry.type]
     by = "" if entry.type in (kinds.PROPOSAL_EXPIRED, kinds.WITHDRAWN) else f" by {entry.actor}"
     return Notification(
-        id=identity(entry),
+        id=notification_id(entry),
         topic="proposal",
         service=entry.service,
         severity="info",
@@ -229,7 +229,7 @@ def _drilled(entry: Entry, times: Mapping[str, Any]) -> Notification:
     result, reasons = data["result"], "; ".join(data["reasons"])
     swaps = [swap["confirmed_ms"] for swap in data.get("swaps", ()) if swap["confirmed_ms"] is not None]
     return Notification(
-        id=identity(entry),
+        id=notification_id(entry),
         topic="drill",
         service=entry.service,
         severity="info" if result in ("passed", "stopped") else "warning",
@@ -252,9 +252,9 @@ def _drilled(entry: Entry, times: Mapping[str, Any]) -> Notification:
     )
 
 
-# -- what they share
-def observed(trigger: Mapping[str, Any] | None) -> tuple[tuple[str, str], ...]:
-    """Return what the trigger saw against its limit, and on how many samples."""
+# -- shared parts
+def trigger_facts(trigger: Mapping[str, Any] | None) -> tuple[tuple[str, str], ...]:
+    """Return the facts of a trigger: name, value and limit, number of samples."""
     if not trigger:
         return ()
     name = " ".join(filter(None, (str(trigger["kind"]), str(trigger.get("detail") or ""))))
@@ -269,8 +269,8 @@ def observed(trigger: Mapping[str, Any] | None) -> tuple[tuple[str, str], ...]:
 
 
 def _figure(trigger: Mapping[str, Any], value: float) -> str:
-    shown = {"share": f"{value:.2%}", "seconds": f"{value:.1f} s", "count": f"{value:g}"}
-    return shown[unit(trigger)]
+    formatted = {"share": f"{value:.2%}", "seconds": f"{value:.1f} s", "count": f"{value:g}"}
+    return formatted[unit(trigger)]
 
 
 def _trigger(trigger: Mapping[str, Any] | None) -> dict[str, Any] | None:

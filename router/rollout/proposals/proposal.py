@@ -1,16 +1,16 @@
-"""A decision that waits for a person: what is proposed and why, until when, and what became of it. The fold of its entries.
+"""A proposal to an operator: what is proposed, why, until when, and its state. The fold of its entries.
 
-    state       means
+    state       meaning
     open        may be approved or denied
-    due         its time is over and its default is a rollback, which waits for the gate of every automatic rollback;
-                a person may still approve it, or deny it
-    approved    done, by whom
-    denied      not to be done, by whom
-    expired     nobody decided in time: nothing was done, or the default was
-    withdrawn   there is nothing left to decide, its version is not what it was
+    due         its time is over and its default is a rollback, which waits for the gate of automatic rollbacks; it may
+                still be approved or denied
+    approved    an operator approved it, and the switch was made
+    denied      an operator denied it
+    expired     not decided in time; the default applied: hold, or a rollback
+    withdrawn   void: the versions have changed
 
-Time. A proposal ends on the monotonic clock of this boot, so a wall clock that jumps neither shortens nor prolongs it. Only
-a cold start asks the wall clock, once: what is left then is between nothing and the whole time, however wrong it goes.
+Time. A proposal expires on the monotonic clock of this boot, so a jump of the wall clock does not change it. Only a cold start
+reads the wall clock, once: the rest is limited to 0 … `expire_after_s`, however wrong the wall clock is.
 """
 
 from __future__ import annotations
@@ -27,9 +27,9 @@ State = Literal["open", "due", "approved", "denied", "expired", "withdrawn"]
 
 PENDING: Final = frozenset({"open", "due"})
 EVIDENCE_MAX: Final = 10
-"""Of one proposal, one for each cause; later causes are not kept."""
+"""Items of one proposal, one for each cause; later causes are not kept."""
 CLOSED_MAX: Final = 200
-QUIET_MAX: Final = 200
+MUTED_MAX: Final = 200
 _SECOND_NS: Final = 1_000_000_000
 _ENDS: Final[dict[str, State]] = {
     kinds.APPROVED: "approved",
@@ -41,23 +41,23 @@ _ENDS: Final[dict[str, State]] = {
 
 @dataclass(frozen=True, slots=True)
 class ProposalRules:
-    """What the settings say. `promote_needs_approval`: a candidate becomes active by two people."""
+    """The settings. `promote_needs_approval`: a promotion needs a second operator."""
 
     expire_after_s: float = 1800.0
     at_expiry: Default = "hold"
     repeat_after_s: float = 3600.0
-    """After a denial, or an expiry without a rollback, the same cause proposes nothing for so long."""
+    """After a denial, or an expiry without a rollback, the cause is muted for this time."""
     promote_needs_approval: bool = False
     promotion_expire_after_s: float = 86_400.0
 
 
 @dataclass(frozen=True, slots=True)
 class Proposal:
-    """`version` is what it is about: the active version that should go, or the candidate that should become active.
+    """`version`: the active version to roll back, or the candidate to promote.
 
-    `left` is the version that was active when it was opened, `to` the one that would be. `opened_at`, `expires_at` and
-    `decided_at` are wall seconds, for people; `deadline_ns` is what counts, on the monotonic clock of this boot. Evidence is
-    one `{cause, at, trigger, alert, impact}` for each cause. `verb` is the type of the entry that a promotion becomes.
+    `left` is the active version when the proposal was opened, `to` the proposed one. `opened_at`, `expires_at` and `decided_at`
+    are wall seconds, for display; `deadline_ns` decides, on the monotonic clock of this boot. `evidence` has one `{cause, at,
+    trigger, alert, impact}` for each cause. `verb` is the type of the entry that a promotion becomes.
     """
 
     id: str
@@ -77,7 +77,7 @@ class Proposal:
     state: State = "open"
     decided_by: str | None = None
     decided_at: float | None = None
-    why: str | None = None
+    decision_reason: str | None = None
     incident: str | None = None
 
     @property
@@ -87,57 +87,53 @@ class Proposal:
 
     @property
     def causes(self) -> tuple[str, ...]:
-        """What asked for it, each once."""
+        """The causes in the evidence, each once."""
         return tuple(item["cause"] for item in self.evidence)
 
-    def over(self, now_ns: int) -> bool:
-        """Whether its time has passed."""
+    def is_expired(self, now_ns: int) -> bool:
+        """Whether its deadline has passed."""
         return now_ns >= self.deadline_ns
 
 
 class Proposals:
-    """All proposals of one service, oldest first; of those that were decided the last CLOSED_MAX."""
+    """The proposals of one service, oldest first: all pending ones, and the last CLOSED_MAX others."""
 
     def __init__(self, service: str) -> None:
         self.service = service
         self.known: dict[str, Proposal] = {}
         self.ended: dict[str, int] = {}
-        """How many ever ended in which state."""
+        """Number of proposals that ended, by state."""
         self._numbers: dict[str, int] = {}
-        self._quiet: dict[tuple[str, str], tuple[float, float, int]] = {}
-        """By version and cause: until when on the wall clock, for how many seconds in all, and until when (monotonic)."""
+        self._muted: dict[tuple[str, str], tuple[float, float, int]] = {}
+        """Muted causes: (version, cause) → (end in wall seconds, length in seconds, end in monotonic nanoseconds)."""
 
     # -- reading
     def pending(self) -> list[Proposal]:
-        """Return those that wait, oldest first."""
+        """Return the pending proposals, oldest first."""
         return [proposal for proposal in self.known.values() if proposal.pending]
 
     def about(self, kind: Kind, version: str) -> Proposal | None:
-        """Return the one that waits for a decision on `version`; there is at most one."""
+        """Return the pending proposal of `version`; there is at most one of a kind."""
         return next((p for p in self.pending() if (p.kind, p.version) == (kind, version)), None)
 
     def next_number(self, kind: Kind) -> int:
-        """Return the number of the next proposal of this kind; with service and kind it is the id."""
+        """Return the number of the next proposal of this kind; service, kind and number form the id."""
         return self._numbers.get(kind, 0) + 1
 
-    def is_quiet(self, version: str, cause: str, now_ns: int) -> bool:
-        """Whether people have said, not long ago, that they do not want to be asked about this."""
-        known = self._quiet.get((version, cause))
+    def is_muted(self, version: str, cause: str, now_ns: int) -> bool:
+        """Whether the cause is muted for `version` after a denial or an expiry."""
+        known = self._muted.get((version, cause))
         return known is not None and now_ns < known[2]
 
-    def wants(self, version: str, cause: str, now_ns: int) -> bool:
-        """Whether `cause` would say something new about the active `version`: it is no evidence yet, and nobody has answered
-        it lately.
-        """
+    def is_new(self, version: str, cause: str, now_ns: int) -> bool:
+        """Whether `cause` is new for the active `version`: it is not part of the pending proposal, and not muted."""
         waiting = self.about("rollback", version)
         known = waiting is not None and (cause in waiting.causes or len(waiting.evidence) >= EVIDENCE_MAX)
-        return not known and not self.is_quiet(version, cause, now_ns)
+        return not known and not self.is_muted(version, cause, now_ns)
 
     # -- the fold
     def apply(self, entry: Entry) -> None:
-        """Fold one entry. One that decides what is decided already changes nothing: a change that was journalled in vain may
-        stand between a fact and the next.
-        """
+        """Apply one entry. A second decision on a proposal changes nothing: an entry without effect may be in the journal."""
         match entry.type:
             case kinds.BOOT:
                 self._boot(entry)
@@ -181,7 +177,7 @@ class Proposals:
             self._keep(replace(known, evidence=(*known.evidence, {**entry.data["evidence"], "at": entry.at})))
 
     def _rolled_back(self, entry: Entry) -> None:
-        """The rollback that was proposed was made: by approval, which is an entry of its own, or as the default."""
+        """The proposed rollback was made: by approval (which has its own entry) or as the default."""
         known = self.known.get(entry.data.get("proposal") or "")
         if known is None or not known.pending:
             return
@@ -199,20 +195,24 @@ class Proposals:
             return
         self._close(known, _ENDS[entry.type], entry)
         if (lasts_s := entry.data.get("repeat_after_s")) is not None:
-            self._hush(known, lasts_s, entry)
+            self._mute(known, lasts_s, entry)
 
-    def _hush(self, known: Proposal, lasts_s: float, entry: Entry) -> None:
+    def _mute(self, known: Proposal, lasts_s: float, entry: Entry) -> None:
         for cause in known.causes:
-            self._quiet.pop((known.version, cause), None)
+            self._muted.pop((known.version, cause), None)
             until_ns = entry.monotonic_ns + int(lasts_s * _SECOND_NS)
-            self._quiet[known.version, cause] = entry.at + lasts_s, lasts_s, until_ns
-        for key in list(self._quiet)[: max(0, len(self._quiet) - QUIET_MAX)]:
-            del self._quiet[key]
+            self._muted[known.version, cause] = entry.at + lasts_s, lasts_s, until_ns
+        for key in list(self._muted)[: max(0, len(self._muted) - MUTED_MAX)]:
+            del self._muted[key]
 
     def _close(self, known: Proposal, state: State, entry: Entry) -> None:
         self._keep(
             replace(
-                known, state=state, decided_by=entry.actor, decided_at=entry.at, why=entry.data.get("reason") or None
+                known,
+                state=state,
+                decided_by=entry.actor,
+                decided_at=entry.at,
+                decision_reason=entry.data.get("reason") or None,
             )
         )
         self.ended[state] = self.ended.get(state, 0) + 1
@@ -224,28 +224,28 @@ class Proposals:
         self.known[proposal.id] = proposal
 
     def _boot(self, entry: Entry) -> None:
-        """A cold start: the monotonic clock is another one, and what it had to say of evidence is void."""
+        """A cold start: the monotonic clock starts again, so monotonic times in evidence are dropped."""
         for proposal in self.pending():
             deadline_ns = _moved(proposal.expires_at, proposal.expire_after_s, entry)
             evidence = tuple(_without_monotonic(item) for item in proposal.evidence)
             self._keep(replace(proposal, deadline_ns=deadline_ns, evidence=evidence))
-        self._quiet = {
+        self._muted = {
             key: (until_s, lasts_s, _moved(until_s, lasts_s, entry))
-            for key, (until_s, lasts_s, _) in self._quiet.items()
+            for key, (until_s, lasts_s, _) in self._muted.items()
         }
 
     def as_dict(self) -> dict[str, Any]:
-        """Return everything as plain data, for comparison."""
+        """Return the state as plain data, for comparison."""
         return {
             "known": {name: asdict(proposal) for name, proposal in self.known.items()},
             "ended": self.ended,
             "numbers": self._numbers,
-            "quiet": {f"{version} {cause}": until for (version, cause), until in self._quiet.items()},
+            "muted": {f"{version} {cause}": until for (version, cause), until in self._muted.items()},
         }
 
 
 def _moved(until_s: float, lasts_s: float, boot: Entry) -> int:
-    """Return the monotonic time of `until_s` (wall) in the boot that begins: what is left, at most all of it."""
+    """Return the wall time `until_s` on the monotonic clock of the new boot; at most `lasts_s` are left."""
     return boot.monotonic_ns + int(min(max(until_s - boot.at, 0.0), lasts_s) * _SECOND_NS)
 
 

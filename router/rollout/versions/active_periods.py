@@ -1,4 +1,4 @@
-"""What was live when: which version of a service was active, from when until when, through whom and why."""
+"""When which version of a service was active, and which changes began and ended the period."""
 
 from __future__ import annotations
 
@@ -6,15 +6,15 @@ from typing import Any, Final
 
 from router.rollout.model.entry import Entry
 
-TENURES_MAX: Final = 10_000
-"""Of one service; the oldest are dropped beyond it, and counted. The journal keeps them all."""
+ACTIVE_PERIODS_MAX: Final = 10_000
+"""Periods of one service that are kept; older ones are dropped and counted. The journal keeps all."""
 REASON_CHARS_MAX: Final = 500
 
 
 class ActivePeriods:
-    """The tenures of one service, oldest first; the last one is open while a version is active.
+    """The active periods of one service, oldest first; the last one is open while a version is active.
 
-    `since` and `until` are wall seconds; `until`, `ended` and `to` are None as long as it lasts. A restart ends none.
+    `since` and `until` are wall seconds; `until`, `ended` and `to` are None while the period is open. A restart ends no period.
     """
 
     def __init__(self) -> None:
@@ -23,11 +23,11 @@ class ActivePeriods:
 
     @property
     def open(self) -> dict[str, Any] | None:
-        """The tenure of the version that is active."""
+        """The period of the active version, or None."""
         return self.kept[-1] if self.kept and self.kept[-1]["until"] is None else None
 
-    def note(self, entry: Entry, active: str | None) -> None:
-        """`active` is the active version after `entry`: if it is another one, a tenure ends and the next one begins."""
+    def record(self, entry: Entry, active: str | None) -> None:
+        """Record that `active` is the active version after `entry`: another version ends the period and begins a new one."""
         present = self.open
         if active == (present["version"] if present else None):
             return
@@ -42,21 +42,21 @@ class ActivePeriods:
             "begun": _cause(entry),
         }
         self.kept.append({**begun, "until": None, "ended": None, "to": None})
-        if len(self.kept) > TENURES_MAX:
-            self.dropped += len(self.kept) - TENURES_MAX
-            del self.kept[:-TENURES_MAX]
+        if len(self.kept) > ACTIVE_PERIODS_MAX:
+            self.dropped += len(self.kept) - ACTIVE_PERIODS_MAX
+            del self.kept[:-ACTIVE_PERIODS_MAX]
 
     def of(self, version: str) -> list[dict[str, Any]]:
-        """Return the tenures of one version, oldest first."""
-        return [tenure for tenure in self.kept if tenure["version"] == version]
+        """Return the periods of one version, oldest first."""
+        return [period for period in self.kept if period["version"] == version]
 
     def last_live(self, now_s: float) -> dict[str, float]:
-        """Return when each version was active last (wall seconds); now for the one that is."""
-        return {tenure["version"]: now_s if tenure["until"] is None else tenure["until"] for tenure in self.kept}
+        """Return when each version was last active (wall seconds); `now_s` for the active version."""
+        return {period["version"]: now_s if period["until"] is None else period["until"] for period in self.kept}
 
 
 def _cause(entry: Entry) -> dict[str, Any]:
-    """Who or what made the change, in the words of its entry; `verdict` is an actor like any other."""
+    """Return entry type, actor, reason and incident of a change; `verdict` is an actor, too."""
     reason = entry.data.get("reason")
     return {
         "event": entry.type,

@@ -1,7 +1,6 @@
-"""How a model registry names a version: `models:/fraud/3`, or `models:/fraud@champion` for whatever the alias points to.
+"""Names of versions in a model registry: `models:/fraud/3`, or `models:/fraud@champion` for the version of an alias.
 
-What is read from such a version, and which label it gets here, is decided here too; the wording of the tags is MLflow's
-users' to know: README, "Versions", lists them.
+Also decides the label of such a version in this router, and reads its tags (README, "Versions", lists the tags).
 """
 
 from __future__ import annotations
@@ -40,7 +39,7 @@ class ModelUri:
 
 
 def parse(text: str) -> ModelUri:
-    """Return what `text` names; raise OperatorError (400) that says how to write one."""
+    """Return the model version that `text` names; raise OperatorError (400) with the right spelling."""
     match = _NAMED.fullmatch(text)
     if match is None:
         detail = f"{text[:200]!r}: write a registered model as models:/NAME/NUMBER or models:/NAME@ALIAS"
@@ -50,13 +49,13 @@ def parse(text: str) -> ModelUri:
 
 
 def numbered(source: str | None) -> ModelUri | None:
-    """Return the model version that a pedigree's `source` names; None if there is none."""
+    """Return the model version that the `source` of a provenance names; None if it names none."""
     match = _NAMED.fullmatch(source or "")
     return ModelUri(match[1], match[2]) if match and match[2] is not None else None
 
 
 def label(uri: ModelUri, tags: Mapping[str, str]) -> str:
-    """Return the version label here: that of the tag, else the same one for the same number always, `fraud-v3`."""
+    """Return the version label in this router: the tag if it is set, else NAME-vNUMBER, for example `fraud-v3`."""
     return tags.get(TAG_LABEL, "").strip() or f"{uri.name}-v{uri.number}"
 
 
@@ -74,9 +73,9 @@ def endpoints(uri: ModelUri, tags: Mapping[str, str]) -> list[str]:
 
 
 def quarantine(tags: Mapping[str, str]) -> dict[str, str | None] | None:
-    """Return why the version is quarantined there, and by which incident; None if it is not.
+    """Return reason and incident of the quarantine in the model registry; None if the version is not quarantined there.
 
-    A version that was rolled back has a reason; it is quarantined unless the tag for that says no.
+    A version with a rollback reason is quarantined unless the tag TAG_QUARANTINED says no.
     """
     reason, marked = tags.get(TAG_REASON), tags.get(TAG_QUARANTINED)
     if (marked is None and reason is None) or (marked is not None and marked.strip().lower() in _NO):

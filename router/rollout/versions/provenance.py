@@ -1,4 +1,4 @@
-"""Where a version comes from and how it fared: facts that stay with its label, whatever state it is in."""
+"""Where a version comes from, and when it was registered, accepted and rolled back. Independent of its state."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from router.rollout.model.entry import Entry
 @dataclass(frozen=True, slots=True)
 class Provenance:
     """`artifact` is the URI of the model's files, `source` the registry's name for it (`models:/fraud/3`); either may be
-    None. Times are wall seconds. `rolled_back` tells of the last rollback that it was left in: `{at, incident, reason}`.
+    None. Times are wall seconds. `rolled_back` is `{at, incident, reason}` of the last rollback from this version.
     """
 
     registered_by: str
@@ -23,24 +23,24 @@ class Provenance:
     rolled_back: dict[str, Any] | None = None
 
     def as_dict(self) -> dict[str, Any]:
-        """Return the facts as plain data."""
+        """Return plain data."""
         return asdict(self)
 
 
 def provenances_after(known: dict[str, Provenance], entry: Entry) -> dict[str, Provenance]:
-    """Return the pedigrees as they are once `entry` is true; `known` itself if it says nothing of them."""
+    """Return the provenances after `entry`; `known` itself if the entry changes none."""
     data = entry.data
     if placed := data.get("target"):
         return {**known, placed["version"]: _named(known.get(placed["version"]), entry)}
-    if entry.type == kinds.ACCEPTED and (of := known.get(data["version"])) is not None:
-        return {**known, data["version"]: replace(of, accepted_at=entry.at)}
-    if entry.type == kinds.ROLLED_BACK and (of := known.get(data["from"])) is not None:
-        told = {"at": entry.at, "incident": data["incident"], "reason": data["reason"]}
-        return {**known, data["from"]: replace(of, rolled_back=told)}
+    if entry.type == kinds.ACCEPTED and (provenance := known.get(data["version"])) is not None:
+        return {**known, data["version"]: replace(provenance, accepted_at=entry.at)}
+    if entry.type == kinds.ROLLED_BACK and (provenance := known.get(data["from"])) is not None:
+        changes = {"at": entry.at, "incident": data["incident"], "reason": data["reason"]}
+        return {**known, data["from"]: replace(provenance, rolled_back=changes)}
     return known
 
 
 def _named(known: Provenance | None, entry: Entry) -> Provenance:
-    found = known or Provenance(entry.actor, entry.at)
-    told = {name: entry.data[name] for name in ("artifact", "source") if entry.data.get(name)}
-    return replace(found, **told)
+    provenance = known or Provenance(entry.actor, entry.at)
+    changes = {name: entry.data[name] for name in ("artifact", "source") if entry.data.get(name)}
+    return replace(provenance, **changes)

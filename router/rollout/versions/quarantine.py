@@ -1,4 +1,4 @@
-"""A quarantine that a person has lifted for a while: what the mark was, and when it comes back by itself."""
+"""A quarantine that an operator has lifted for a time: the quarantine, and when it returns by itself."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from router.rollout.model.entry import Entry
 
 @dataclass(frozen=True, slots=True)
 class TemporaryRelease:
-    """`quarantine` is `{reason, incident, actor, at}` as it was; `actor`, `reason` and `at` tell who lifted it, why and when.
+    """`quarantine` is `{reason, incident, actor, at}` as it was; `actor`, `reason` and `at` are those of the release.
 
-    `until` is when it comes back on the wall clock (seconds), for people and for later boots; `until_ns` is the same on the
-    clock of decisions within this boot, so that a stepped wall clock moves nothing.
+    `until` is its end on the wall clock (seconds), for display and for later boots. `until_ns` is the same on the monotonic
+    clock of this boot, so a jump of the wall clock does not change it.
     """
 
     quarantine: dict[str, Any]
@@ -23,22 +23,22 @@ class TemporaryRelease:
     until: float
     until_ns: int
 
-    def over(self, now_ns: int) -> bool:
-        """Whether the mark is back."""
+    def is_over(self, now_ns: int) -> bool:
+        """Whether the quarantine has returned."""
         return now_ns >= self.until_ns
 
     def rebooted(self, entry: Entry) -> TemporaryRelease:
-        """Return it on the clock of the boot that `entry` begins."""
+        """Return the release on the monotonic clock of the boot that `entry` begins."""
         left_s = max(0.0, self.until - entry.at)
         return replace(self, until_ns=entry.monotonic_ns + int(left_s * 1e9))
 
     def as_dict(self) -> dict[str, Any]:
-        """Return it as plain data."""
+        """Return plain data."""
         return asdict(self)
 
 
 def lifted(quarantine: dict[str, Any], entry: Entry, after_s: float) -> TemporaryRelease:
-    """Return the lift that `entry` tells of: for `after_s` from then on."""
+    """Return the release by `entry` for `after_s` seconds."""
     reason = entry.data.get("reason") or (entry.data.get("override") or {}).get("reason") or ""
     actor = (entry.data.get("override") or {}).get("actor") or entry.actor
     return TemporaryRelease(

@@ -1,7 +1,7 @@
-"""What a model registry outside has to be told yet: a pure fold of the journal, so that nothing is forgotten by a restart.
+"""Updates that MLflow must still receive: a fold of the journal, so a restart loses none.
 
-One errand a version: what came last counts. An errand is begun by the fact itself (a rollback, a quarantine, a release) and
-ended by a fact of its own, `mlflow_told` or `mlflow_given_up`, which names it by its `token`.
+A version has at most one pending update; a later one is merged into it. A rollback, a quarantine or a release begins an update.
+The entry `mlflow_told` or `mlflow_given_up` with its `token` ends it.
 """
 
 from __future__ import annotations
@@ -13,19 +13,19 @@ from typing import Any, Final
 from router.rollout.model import entry as kinds
 from router.rollout.model.entry import Entry
 from router.rollout.model.target import State
-from router.rollout.versions import model_uri as mu
+from router.rollout.versions import model_uri
 from router.rollout.versions.model_uri import ModelUri
 from router.rollout.versions.provenance import Provenance
 
-ERRANDS_MAX: Final = 1000
-"""Of the whole router; beyond it the oldest is given up without a word to the registry outside."""
+PENDING_UPDATES_MAX: Final = 1000
+"""Pending updates of the whole router; beyond it the oldest is dropped and MLflow does not receive it."""
 REASON_CHARS_MAX: Final = 500
 
 
 @dataclass(frozen=True, slots=True)
 class PendingUpdate:
     """Write `tags` to `model`; then, if `serves` is not None, let the service's alias point to that number again, provided
-    that it still points to `model`. `at` is when it was rolled back or quarantined, `since` when that had to be told (wall
+    that it still points to `model`. `at` is the time of the rollback or quarantine, `since` the start of the update (wall
     seconds).
     """
 
@@ -40,49 +40,49 @@ class PendingUpdate:
 
 
 class PendingUpdates:
-    """The errands that are not done, by service and version."""
+    """The pending updates by service and version."""
 
     def __init__(self) -> None:
         self.open: dict[tuple[str, str], PendingUpdate] = {}
 
     def apply(self, entry: Entry, provenances: Mapping[str, Provenance]) -> None:
-        """Fold one entry; `pedigrees` are those of its service."""
+        """Apply one entry; `provenances` are those of its service."""
         if entry.type in (kinds.MLFLOW_TOLD, kinds.MLFLOW_GIVEN_UP):
             key = (entry.service, entry.data["version"])
             known = self.open.get(key)
             if known is not None and known.token == entry.data["token"]:
                 del self.open[key]
             return
-        for errand in _begun(entry, provenances):
-            key = (errand.service, errand.version)
+        for update in _updates_of(entry, provenances):
+            key = (update.service, update.version)
             former = self.open.pop(key, None)
             if former is not None:
-                errand = _both(former, errand)
-            self.open[key] = errand
-        while len(self.open) > ERRANDS_MAX:
+                update = _merged(former, update)
+            self.open[key] = update
+        while len(self.open) > PENDING_UPDATES_MAX:
             del self.open[next(iter(self.open))]
 
 
-def _both(former: PendingUpdate, later: PendingUpdate) -> PendingUpdate:
-    """What the former one had to say, where the later one says nothing else."""
+def _merged(former: PendingUpdate, later: PendingUpdate) -> PendingUpdate:
+    """Return the later update with the tags of the former one that it does not set."""
     tags = dict(former.tags) | dict(later.tags)
-    at = later.at if mu.TAG_REASON in dict(later.tags) else former.at
+    at = later.at if model_uri.TAG_REASON in dict(later.tags) else former.at
     return replace(later, tags=tuple(tags.items()), serves=later.serves or former.serves, at=at)
 
 
-def _begun(entry: Entry, provenances: Mapping[str, Provenance]) -> list[PendingUpdate]:
+def _updates_of(entry: Entry, provenances: Mapping[str, Provenance]) -> list[PendingUpdate]:
     data = entry.data
     marks: dict[str, dict[str, Any]] = data.get("quarantine", {})
-    told = {version: _mark(mark["reason"], mark["incident"], True) for version, mark in marks.items()}
-    told |= {version: {mu.TAG_QUARANTINED: "false"} for version in data.get("release", ())}
+    tags_by_version = {version: _mark(mark["reason"], mark["incident"], True) for version, mark in marks.items()}
+    tags_by_version |= {version: {model_uri.TAG_QUARANTINED: "false"} for version in data.get("release", ())}
     if entry.type == kinds.ROLLED_BACK:
         left = data["from"]
-        told[left] = _mark(data["reason"], data["incident"], left in marks)
+        tags_by_version[left] = _mark(data["reason"], data["incident"], left in marks)
     found = []
-    for version, tags in told.items():
+    for version, tags in tags_by_version.items():
         if (model := _model(provenances, version)) is None:
             continue
-        serving = _model(provenances, _serves(entry)) if version in marks or mu.TAG_REASON in tags else None
+        serving = _model(provenances, _serves(entry)) if version in marks or model_uri.TAG_REASON in tags else None
         number = serving.number if serving is not None and serving.name == model.name else None
         token = f"{entry.boot}-{entry.monotonic_ns}"
         at = marks.get(version, {}).get("at", entry.at)
@@ -92,14 +92,14 @@ def _begun(entry: Entry, provenances: Mapping[str, Provenance]) -> list[PendingU
 
 def _mark(reason: str, incident: str | None, marked: bool) -> dict[str, str]:
     return {
-        mu.TAG_REASON: str(reason)[:REASON_CHARS_MAX],
-        mu.TAG_INCIDENT: incident or "",
-        mu.TAG_QUARANTINED: "true" if marked else "false",
+        model_uri.TAG_REASON: str(reason)[:REASON_CHARS_MAX],
+        model_uri.TAG_INCIDENT: incident or "",
+        model_uri.TAG_QUARANTINED: "true" if marked else "false",
     }
 
 
 def _serves(entry: Entry) -> str | None:
-    """Return which version a rollback made active, also one that was recovered from shared memory."""
+    """Return the version that a rollback made active; also for a rollback recovered from shared memory."""
     if entry.type not in (kinds.ROLLED_BACK, kinds.RECOVERED):
         return None
     states = entry.data.get("states", {})
@@ -107,6 +107,6 @@ def _serves(entry: Entry) -> str | None:
 
 
 def _model(provenances: Mapping[str, Provenance], version: str | None) -> ModelUri | None:
-    """Return which registered model's version it is; None if it comes from elsewhere."""
+    """Return the model version of `version` in the model registry; None without one."""
     pedigree = provenances.get(version) if version is not None else None
-    return mu.numbered(pedigree.source if pedigree else None)
+    return model_uri.numbered(pedigree.source if pedigree else None)

@@ -55,7 +55,7 @@ async def test_there_and_back_with_its_report(begin: Begin) -> None:
     assert report["during"]["requests"] >= 10 * HOLD_S - 2
     after = harness.registry.as_dict()
     changed = {name for name in after if after[name] != before[name]}
-    assert changed == {"generation", "targets", "history", "tenures", "active_since_ns"}
+    assert changed == {"generation", "targets", "history", "active_periods", "active_since_ns"}
     assert harness.control.states() == {"v1": "active", "v2": "standby"}
     assert harness.registry.active.accepted
 

@@ -31,7 +31,7 @@ from router.rollout.history.period import Period
 from router.rollout.judge.verdict import TriggerResult
 from router.rollout.model import entry as kinds
 from router.rollout.model.entry import Entry
-from router.rollout.notifications.notification import completed, notice
+from router.rollout.notifications.notification import notification_of, record_completed
 from router.rollout.outcome import Outcome
 from router.rollout.stats.figures import format_value
 from router.runtime import clock
@@ -223,7 +223,7 @@ def _periods(made: dict[str, Any], opening: Entry, at_decision: bool) -> None:
 
 
 def _messages(made: dict[str, Any], opening: Entry, confirmation: Entry) -> None:
-    rolled, whole = notice(opening, confirmation.data), completed(opening, opening.at + 120)
+    rolled, whole = notification_of(opening, confirmation.data), record_completed(opening, opening.at + 120)
     assert rolled is not None
     page = texts(made)["html"]
     for sent in (rolled, whole):

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from router.rollout.alerts.alert import Alert, Kind, decide
-from router.rollout.alerts.alert_store import AlertStore, data_of, live, not_configured, result
+from router.rollout.alerts.alert_store import AlertStore, entry_data, not_configured, recently_seen, result
 from router.rollout.judge.verdict import conclude
 from router.rollout.model import entry as kinds
 from router.rollout.model.entry import Entry
@@ -21,7 +21,7 @@ ALERT = Alert("f1", "firing", NOW - 5, "quality", "fraud", None, "Drift", "PSI 0
 
 def fact(alert: Alert, at: float = NOW, active: str = "v8", since: float = NOW - 100, seq: int = 1) -> Entry:
     found = decide(alert, active, since, FRESH_S, at)
-    return Entry(kinds.ALERT, alert.service, "am", data_of(alert, found), at, int(at * 1e9), 1, seq)
+    return Entry(kinds.ALERT, alert.service, "am", entry_data(alert, found), at, int(at * 1e9), 1, seq)
 
 
 def book(*entries: Entry, remembered_max: int = 100) -> AlertStore:
@@ -98,15 +98,15 @@ def test_what_is_due(kind: Kind, action: Any, acts: str | None) -> None:
 
 def test_a_repeat_keeps_it_standing() -> None:
     made = book(fact(ALERT))
-    made.last_seen(ALERT, NOW + 500)
+    made.mark_seen(ALERT, NOW + 500)
     standing = made.firing("fraud", "quality", "v8", NOW - 100)
-    assert len(live(standing, FRESH_S, NOW + 1000)) == 1
-    assert live(standing, FRESH_S, NOW + 1101) == []
+    assert len(recently_seen(standing, FRESH_S, NOW + 1000)) == 1
+    assert recently_seen(standing, FRESH_S, NOW + 1101) == []
 
 
 def test_the_one_heard_of_longest_ago_is_forgotten_first() -> None:
     made = book(*(fact(replace(ALERT, fingerprint=f"f{number}")) for number in range(3)), remembered_max=3)
-    made.last_seen(replace(ALERT, fingerprint="f0"), NOW + 1)
+    made.mark_seen(replace(ALERT, fingerprint="f0"), NOW + 1)
     made.apply(fact(replace(ALERT, fingerprint="f3")))
     assert len(made) == 3
     assert [found.data["fingerprint"] for found in made.recent(9)] == ["f3", "f0", "f2"]

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from router.rollout.drills.comparison import Performance, doing, late_after_ms, worse
+from router.rollout.drills.comparison import Performance, late_after_ms, performance_of, regressions
 from router.rollout.outcome import OUTCOMES, Outcome
 from router.rollout.stats.histogram import BUCKETS, index
 from router.rollout.stats.window import Window
@@ -41,11 +41,11 @@ def window(times_ms: dict[float, int], faults: int = 0) -> Window:
     ],
 )
 def test_worse(before: Performance, now: Performance, ways: int) -> None:
-    assert len(worse(before, now, 0.01, 0.05)) == ways
+    assert len(regressions(before, now, 0.01, 0.05)) == ways
 
 
 def test_what_got_worse_is_told_with_its_numbers() -> None:
-    assert worse(served(600), served(20, 10, 18), 0.01, 0.05) == [
+    assert regressions(served(600), served(20, 10, 18), 0.01, 0.05) == [
         "10 of 20 requests failed (before: 0 of 600; limit 1.0%)",
         "18 of 20 first bytes took longer than 100 ms (before: 0 of 600; limit 5.0%)",
     ]
@@ -68,15 +68,15 @@ def test_what_is_late(times_ms: dict[float, int], slo_ms: float | None, limit_ms
 
 def test_waits_that_go_on_are_late_answers() -> None:
     """A standby that hangs answers nothing, so a hold of ten seconds would see no late answer at all."""
-    found = doing(window({5.0: 3}), 100.0, waiting_late=5)
+    found = performance_of(window({5.0: 3}), 100.0, waiting_late=5)
     assert (found.late, found.timed, found.requests) == (5.0, 8.0, 3)
-    assert worse(served(600), found, 0.01, 0.05) != []
-    hung = doing(None, 100.0, waiting_late=3)
-    assert len(worse(served(600), hung, 0.01, 0.05)) == 1
+    assert regressions(served(600), found, 0.01, 0.05) != []
+    hung = performance_of(None, 100.0, waiting_late=3)
+    assert len(regressions(served(600), hung, 0.01, 0.05)) == 1
 
 
 def test_the_figures_of_a_report() -> None:
-    assert doing(window({5.0: 9}, faults=1), 100.0).as_dict() == {
+    assert performance_of(window({5.0: 9}, faults=1), 100.0).as_dict() == {
         "seconds": 10.0,
         "requests": 10,
         "faults": 1,
@@ -87,4 +87,4 @@ def test_the_figures_of_a_report() -> None:
         "p50_ms": pytest.approx(5.0, rel=0.1),
         "p99_ms": pytest.approx(5.0, rel=0.1),
     }
-    assert doing(None, None).as_dict()["fault_share"] is None
+    assert performance_of(None, None).as_dict()["fault_share"] is None

@@ -20,7 +20,7 @@ class Played:
 
     def look(self, sight: Observation, after_s: float = 0.0) -> SwapBack | DrillEnd | None:
         self.now_ns += int(after_s * SECOND)
-        return self.drill.look(sight, self.now_ns)
+        return self.drill.step(sight, self.now_ns)
 
     def swapped(self, home: bool, why: str = "", behind: tuple[int, ...] = (), confirmed: bool = True) -> Played:
         generation = 5 + home
@@ -81,7 +81,10 @@ def test_a_verdict_went_home_by_itself() -> None:
     ("sight", "after_s", "reason"),
     [
         pytest.param(
-            Observation(True, False, "v1", held="its probe failed"), 0.1, "its probe failed", id="the gate said no"
+            Observation(True, False, "v1", blocked_reason="its probe failed"),
+            0.1,
+            "its probe failed",
+            id="the gate said no",
         ),
         pytest.param(ASKED, 10.0, "the gate did not decide within 10 s", id="the gate said nothing"),
     ],
@@ -94,7 +97,7 @@ def test_the_gate_refuses_it(sight: Observation, after_s: float, reason: str) ->
 def test_it_stays_where_there_is_no_way_home() -> None:
     """One bad probe is waited for; a version that stays away is not gone back to."""
     played = Played().swapped(home=False)
-    held = Observation(True, True, "v2", held="the last 3 probes of v1 were not all good")
+    held = Observation(True, True, "v2", blocked_reason="the last 3 probes of v1 were not all good")
     assert played.look(held, after_s=10) == SwapBack("")
     assert played.look(held, after_s=29.9) == SwapBack("")
     assert played.look(held, after_s=0.1) == DrillEnd("stayed")
@@ -129,10 +132,10 @@ def test_another_change_ends_it(away: bool) -> None:
 
 def test_after_a_restart_it_goes_home_at_once() -> None:
     why = "control was started anew while it was under way"
-    played = Played(Drill.resumed(PLAN, 0))
+    played = Played(Drill.after_restart(PLAN, 0))
     assert played.look(AWAY) == SwapBack(why)
     assert played.swapped(home=True, why=why).look(ASKED) == DrillEnd("stopped")
-    assert Played(Drill.resumed(PLAN, 0)).look(ASKED) == DrillEnd("stopped"), "it was home already"
+    assert Played(Drill.after_restart(PLAN, 0)).look(ASKED) == DrillEnd("stopped"), "it was home already"
 
 
 def test_phases_have_names() -> None:

@@ -126,7 +126,7 @@ def test_promises_of_every_history(history: list[tuple[object, float]]) -> None:
                 gained = playbook.registry.targets[version].role
                 assert gained not in ("active", "standby", "candidate") or gained == roles[version]
 
-        live = playbook.registry.tenures.open
+        live = playbook.registry.active_periods.open
         assert (live["version"] if live else None) == (
             playbook.registry.active.version if playbook.registry.active else None
         )

@@ -77,7 +77,12 @@ def test_an_approval_is_a_rollback_that_names_who_approved() -> None:
     told = playbook.registry.incidents[-1]
     assert (told["actor"], told["proposal"], told["trigger"], told["manual"]) == ("ann", ID, SLOW, True)
     closed = proposal(playbook)
-    assert (closed.state, closed.decided_by, closed.why, closed.incident) == ("approved", "ann", "yes", told["id"])
+    assert (closed.state, closed.decided_by, closed.decision_reason, closed.incident) == (
+        "approved",
+        "ann",
+        "yes",
+        told["id"],
+    )
     assert playbook.tell(Ticked(), 1.0) == []
 
 
@@ -86,7 +91,7 @@ def test_a_denial_leaves_everything_and_the_same_cause_is_silent_for_a_while() -
     playbook.tell(asked())
     assert types(playbook.tell(deny())) == ["denied"]
     assert playbook.states() == {"v1": "active", "v2": "standby"}
-    assert (proposal(playbook).state, proposal(playbook).why) == ("denied", "it is the campaign")
+    assert (proposal(playbook).state, proposal(playbook).decision_reason) == ("denied", "it is the campaign")
     assert playbook.tell(asked(), 59.0) == []
     assert types(playbook.tell(asked(cause="error_rate"))) == ["proposed"], "another cause is another question"
     playbook.tell(deny(proposal="svc-rollback-2"))
@@ -184,7 +189,7 @@ def test_an_unknown_proposal_is_not_found() -> None:
 def test_a_proposal_is_withdrawn_when_its_version_is_no_longer_active(how: str, why: str) -> None:
     playbook = ended_by(how)
     assert types(playbook.tell(Ticked())) == ["withdrawn"]
-    assert (proposal(playbook).state, proposal(playbook).why, proposal(playbook).decided_by) == (
+    assert (proposal(playbook).state, proposal(playbook).decision_reason, proposal(playbook).decided_by) == (
         "withdrawn",
         why,
         "control",

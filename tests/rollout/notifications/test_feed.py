@@ -46,7 +46,9 @@ def test_but_not_for_ever() -> None:
 
 def test_and_not_too_many_of_them() -> None:
     bulletin = NotificationFeed()
-    told = [notice for number in range(WAITING_MAX + 2) for notice in bulletin.on_entry(rolled(number), 0)]
+    told = [
+        notification_of for number in range(WAITING_MAX + 2) for notification_of in bulletin.on_entry(rolled(number), 0)
+    ]
     assert ids(told) == ["fraud-rolled_back-0", "fraud-rolled_back-1"]
 
 

@@ -9,7 +9,7 @@ import pytest
 
 from router.rollout.model import entry as kinds
 from router.rollout.model.entry import Entry
-from router.rollout.notifications.notification import completed, notice, observed, restored
+from router.rollout.notifications.notification import from_dict, notification_of, record_completed, trigger_facts
 
 NS = 1_000_000_000
 TRIGGER = {
@@ -28,7 +28,7 @@ def entry(kind: str, data: dict[str, Any], actor: str = "verdict") -> Entry:
 
 
 def test_a_rollback_names_everything() -> None:
-    told = notice(entry(kinds.ROLLED_BACK, ROLLED), TIMES)
+    told = notification_of(entry(kinds.ROLLED_BACK, ROLLED), TIMES)
     assert told is not None
     assert (told.id, told.topic, told.severity) == ("fraud-rolled_back-16777219", "rollback", "critical")
     assert told.title == "fraud: rolled back by itself from fraud-v8 to fraud-v7"
@@ -46,7 +46,7 @@ def test_a_rollback_names_everything() -> None:
     assert told.data["trigger"]["samples"] == 100
     assert (told.data["swap_us"], told.data["confirmed_ms"], told.data["automatic"]) == (85, 3.25, True)
     assert told.path == "/v1/incidents/fraud-1-3"
-    assert restored(told.as_dict()) == told
+    assert from_dict(told.as_dict()) == told
 
 
 @pytest.mark.parametrize(
@@ -62,7 +62,7 @@ def test_a_rollback_names_everything() -> None:
 def test_what_is_not_known_is_not_told(
     change: dict[str, Any], times: dict[str, Any], titled: str, taken: str | None
 ) -> None:
-    told = notice(entry(kinds.ROLLED_BACK, ROLLED | change, "ann"), times)
+    told = notification_of(entry(kinds.ROLLED_BACK, ROLLED | change, "ann"), times)
     assert told is not None
     assert titled in told.title
     assert dict(told.facts).get("Time taken") == taken
@@ -82,11 +82,11 @@ def test_what_is_not_known_is_not_told(
     ],
 )  # fmt: skip
 def test_figures_have_their_unit(trigger: dict[str, Any], expected: str) -> None:
-    assert dict(observed(trigger))["Observed"] == expected
+    assert dict(trigger_facts(trigger))["Observed"] == expected
 
 
 def test_other_facts() -> None:
-    held = notice(
+    held = notification_of(
         entry(kinds.NO_BETTER_TARGET, {"active": "v8", "obstacles": ["v7 is quarantined"], "trigger": TRIGGER})
     )
     assert held is not None
@@ -94,7 +94,7 @@ def test_other_facts() -> None:
     assert dict(held.facts)["Why not"] == "v7 is quarantined"
 
     promoted = {"generation": 5, "from": "v7", "to": "v8", "reason": "promoted", "states": {}}
-    switched = notice(entry(kinds.PROMOTED, promoted, "ann"), TIMES)
+    switched = notification_of(entry(kinds.PROMOTED, promoted, "ann"), TIMES)
     assert switched is not None
     assert (switched.topic, switched.title) == ("switch", "fraud: promoted v8 (was v7) by ann")
 
@@ -102,11 +102,11 @@ def test_other_facts() -> None:
         "kind": "quality", "name": "Drift", "about": "v8", "summary": "PSI", "fingerprint": "f1", "starts_at": None,
         "labels": {}, "fate": "counts",
     }  # fmt: skip
-    counted = notice(entry(kinds.ALERT, alert, "am"))
+    counted = notification_of(entry(kinds.ALERT, alert, "am"))
     assert counted is not None
     assert counted.title == "fraud: quality alert Drift about v8"
-    assert notice(entry(kinds.ALERT, alert | {"about": None})) is None
-    assert notice(entry(kinds.FROZEN, {"reason": ""})) is None
+    assert notification_of(entry(kinds.ALERT, alert | {"about": None})) is None
+    assert notification_of(entry(kinds.FROZEN, {"reason": ""})) is None
 
 
 def test_proposals() -> None:
@@ -115,19 +115,21 @@ def test_proposals() -> None:
         "reason": "alert Sales: fewer", "expire_after_s": 1800.0, "at_expiry": "hold",
         "evidence": {"cause": "business:Sales", "trigger": TRIGGER, "alert": {"name": "Sales", "summary": "fewer"}},
     }  # fmt: skip
-    asked = notice(entry(kinds.PROPOSED, data, "am"))
+    asked = notification_of(entry(kinds.PROPOSED, data, "am"))
     assert asked is not None
     assert (asked.topic, asked.title) == ("proposal", "fraud: should v8 go back to v7?")
     facts = dict(asked.facts)
     assert (facts["Alert"], facts["Decide within"]) == ("Sales: fewer", "30 min, else hold")
     assert asked.data["proposal"] == "fraud-rollback-1"
 
-    promotion = notice(entry(kinds.PROPOSED, data | {"kind": "promotion", "version": "v9", "evidence": None}, "ann"))
+    promotion = notification_of(
+        entry(kinds.PROPOSED, data | {"kind": "promotion", "version": "v9", "evidence": None}, "ann")
+    )
     assert promotion is not None
     assert promotion.title == "fraud: may v9 become active?"
 
     ended = {"proposal": "fraud-rollback-1", "kind": "rollback", "version": "v8", "reason": "no", "default": "hold"}
-    titles = [notice(entry(kind, ended, "ann")) for kind in (kinds.DENIED, kinds.PROPOSAL_EXPIRED)]
+    titles = [notification_of(entry(kind, ended, "ann")) for kind in (kinds.DENIED, kinds.PROPOSAL_EXPIRED)]
     assert [told.title for told in titles if told] == [
         "fraud: proposal fraud-rollback-1 was denied by ann",
         "fraud: proposal fraud-rollback-1 has expired",
@@ -139,18 +141,21 @@ def test_drills() -> None:
         "drill": "fraud-drill-1", "mode": "real", "by": "schedule", "from": "v8", "to": "v7", "hold_s": 10.0, "reason": "",
         "result": "passed", "reasons": [], "swaps": [{"confirmed_ms": 2.04}, {"confirmed_ms": 3.0}],
     }  # fmt: skip
-    passed = notice(entry(kinds.DRILL_ENDED, data, "control"))
+    passed = notification_of(entry(kinds.DRILL_ENDED, data, "control"))
     assert passed is not None
     assert (passed.topic, passed.severity, passed.title) == ("drill", "info", "fraud: drill fraud-drill-1 passed")
     assert dict(passed.facts)["Time taken"] == "2.0 ms, 3.0 ms to the last worker"
     refused = {name: data[name] for name in data if name != "swaps"} | {"result": "refused", "reasons": ["frozen"]}
-    told = notice(entry(kinds.DRILL_REFUSED, refused, "schedule"))
+    told = notification_of(entry(kinds.DRILL_REFUSED, refused, "schedule"))
     assert told is not None
     assert (told.severity, dict(told.facts)["Because"]) == ("warning", "frozen")
 
 
 def test_a_complete_record_names_the_same_figures() -> None:
-    told, rolled = completed(entry(kinds.ROLLED_BACK, ROLLED), 5.0), notice(entry(kinds.ROLLED_BACK, ROLLED))
+    told, rolled = (
+        record_completed(entry(kinds.ROLLED_BACK, ROLLED), 5.0),
+        notification_of(entry(kinds.ROLLED_BACK, ROLLED)),
+    )
     assert rolled is not None
     assert (told.id, told.topic, told.at) == ("fraud-1-3-complete", "incident", 5.0)
     assert told.title == "fraud: the record of incident fraud-1-3 is complete"
@@ -160,8 +165,8 @@ def test_a_complete_record_names_the_same_figures() -> None:
 
 def test_the_same_fact_has_the_same_id_whether_the_disk_has_it_or_not() -> None:
     for kind, data in ((kinds.ROLLED_BACK, ROLLED), (kinds.NO_BETTER_TARGET, {"active": "v8", "obstacles": []})):
-        live = notice(entry(kind, data))
-        again = notice(replace(entry(kind, data), seq=12), TIMES)
+        live = notification_of(entry(kind, data))
+        again = notification_of(replace(entry(kind, data), seq=12), TIMES)
         assert live is not None
         assert again is not None
         assert live.id == again.id

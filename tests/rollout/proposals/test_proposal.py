@@ -8,7 +8,7 @@ import pytest
 
 from router.rollout.model import entry as kinds
 from router.rollout.model.entry import Entry
-from router.rollout.proposals.proposal import CLOSED_MAX, QUIET_MAX, Proposals
+from router.rollout.proposals.proposal import CLOSED_MAX, MUTED_MAX, Proposals
 from tests.rollout.playbook import SECOND
 
 LATENCY: dict[str, Any] = {"kind": "latency", "detail": "", "reason": "slow", "evidence_since_ns": 7}
@@ -59,7 +59,7 @@ def test_a_proposal_waits_with_its_evidence_until_its_deadline() -> None:
     )
     assert (proposal.state, proposal.opened_by, proposal.opened_at, proposal.expires_at) == ("open", "verdict", 5, 105)
     assert proposal.evidence == ({"cause": "latency", "trigger": LATENCY, "alert": None, "impact": None, "at": 5.0},)
-    assert (proposal.over(105 * SECOND - 1), proposal.over(105 * SECOND)) == (False, True)
+    assert (proposal.is_expired(105 * SECOND - 1), proposal.is_expired(105 * SECOND)) == (False, True)
     assert proposals.about("rollback", "v2") is proposal
     assert (proposals.about("rollback", "v1"), proposals.about("promotion", "v2")) == (None, None)
     assert (proposals.next_number("rollback"), proposals.next_number("promotion")) == (2, 1)
@@ -82,7 +82,7 @@ def test_a_proposal_waits_with_its_evidence_until_its_deadline() -> None:
 def test_a_proposal_ends_once(kind: str, more: dict[str, Any], state: str) -> None:
     proposals = folded(opened(), ended(kind, **more))
     proposal = proposals.known["svc-rollback-1"]
-    assert (proposal.state, proposal.pending, proposal.why) == (state, False, "yes")
+    assert (proposal.state, proposal.pending, proposal.decision_reason) == (state, False, "yes")
     assert (proposal.decided_by, proposal.decided_at, proposals.ended) == ("ann", 50.0, {state: 1})
     before = proposals.as_dict()
     for late in (kinds.APPROVED, kinds.DENIED, kinds.WITHDRAWN):
@@ -119,7 +119,7 @@ def test_a_default_that_is_a_rollback_is_due_until_it_is_made() -> None:
     proposals.apply(made)
     proposal = proposals.known["svc-rollback-1"]
     assert (proposal.state, proposal.incident, proposal.decided_by) == ("expired", "svc-1-9", "verdict")
-    assert not proposals.is_quiet("v2", "latency", 102 * SECOND)
+    assert not proposals.is_muted("v2", "latency", 102 * SECOND)
 
 
 def test_a_rollback_that_was_approved_gives_its_incident_and_is_ended_by_the_approval() -> None:
@@ -128,7 +128,7 @@ def test_a_rollback_that_was_approved_gives_its_incident_and_is_ended_by_the_app
     assert proposals.known["svc-rollback-1"].state == "open"
     proposals.apply(ended(kinds.APPROVED, 9.0, reason=""))
     proposal = proposals.known["svc-rollback-1"]
-    assert (proposal.state, proposal.incident, proposal.why) == ("approved", "svc-1-9", None)
+    assert (proposal.state, proposal.incident, proposal.decision_reason) == ("approved", "svc-1-9", None)
 
 
 @pytest.mark.parametrize("kind", [kinds.DENIED, kinds.PROPOSAL_EXPIRED])
@@ -137,10 +137,10 @@ def test_who_has_answered_is_not_asked_again_at_once(kind: str) -> None:
     added = ended(kinds.EVIDENCE_ADDED, 20.0, version="v2", evidence=item)
     proposals = folded(opened(), added, ended(kind, default="hold", repeat_after_s=60.0))
     for cause in ("latency", "error_rate"):
-        assert proposals.is_quiet("v2", cause, 110 * SECOND - 1)
-        assert not proposals.is_quiet("v2", cause, 110 * SECOND)
-        assert not proposals.is_quiet("v3", cause, 60 * SECOND)
-    assert not proposals.is_quiet("v2", "business:churn", 60 * SECOND)
+        assert proposals.is_muted("v2", cause, 110 * SECOND - 1)
+        assert not proposals.is_muted("v2", cause, 110 * SECOND)
+        assert not proposals.is_muted("v3", cause, 60 * SECOND)
+    assert not proposals.is_muted("v2", "business:churn", 60 * SECOND)
 
 
 @pytest.mark.parametrize(
@@ -158,8 +158,8 @@ def test_a_cold_start_asks_the_wall_clock_once(wall_s: float, left_s: float) -> 
     [proposal] = proposals.pending()
     assert proposal.deadline_ns == (5 + left_s) * SECOND
     assert proposal.evidence[0]["trigger"] == {**LATENCY, "evidence_since_ns": None}
-    assert proposals.is_quiet("v3", "latency", int((5 + left_s) * SECOND) - 1)
-    assert not proposals.is_quiet("v3", "latency", int((5 + left_s) * SECOND))
+    assert proposals.is_muted("v3", "latency", int((5 + left_s) * SECOND) - 1)
+    assert not proposals.is_muted("v3", "latency", int((5 + left_s) * SECOND))
 
 
 def test_what_is_over_is_forgotten_in_the_end() -> None:
@@ -172,5 +172,5 @@ def test_what_is_over_is_forgotten_in_the_end() -> None:
     assert len(proposals.known) == CLOSED_MAX + 1
     assert [proposal.id for proposal in proposals.pending()] == ["svc-rollback-1"]
     assert proposals.ended == {"denied": CLOSED_MAX + 98}
-    assert len(proposals.as_dict()["quiet"]) == QUIET_MAX
+    assert len(proposals.as_dict()["muted"]) == MUTED_MAX
     assert proposals.next_number("rollback") == CLOSED_MAX + 100

@@ -131,7 +131,7 @@ def test_a_rollback_that_was_recovered_from_shared_memory_moves_the_alias_too() 
 
 
 def test_a_reason_is_bounded_and_so_is_their_number(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(er, "ERRANDS_MAX", 1)
+    monkeypatch.setattr(er, "PENDING_UPDATES_MAX", 1)
     played = playbook()
     played.tell(QuarantineAsked("v1", "ann", "b" * 5000))
     assert len(dict(only(played).tags)["rollback.reason"]) == er.REASON_CHARS_MAX
