@@ -1,4 +1,4 @@
-"""Drills of all services: asked for by people, due by schedule, never two at once; what they came to; who is overdue."""
+"""Drills of all services: started by operators or by schedule, never two at once; their results; overdue drills."""
 
 from __future__ import annotations
 
@@ -25,16 +25,16 @@ from router.settings.settings import Settings
 
 log = logging.getLogger(__name__)
 LATE_MAX_S: Final = 300.0
-"""A schedule that is noticed later than this (control was down, the clock jumped) waits for its next time."""
+"""A scheduled drill that is noticed later than this (control was down, the clock jumped) is skipped."""
 TURN_MAX_S: Final = 1800.0
-"""How long a scheduled drill waits for that of another service."""
+"""How long a scheduled drill waits for a drill of another service."""
 BEGIN_WAIT_S: Final = 15.0
-_LOOK_S: Final = 0.02
+_POLL_S: Final = 0.02
 Document = dict[str, Any]
 
 
 class DrillsAddon(Addon):
-    """The office. One drill at a time in the whole router: two that go wrong together are an outage."""
+    """Drills of all services. One at a time in the whole router: two failed drills at once would be an outage."""
 
     def __init__(
         self,
@@ -49,15 +49,15 @@ class DrillsAddon(Addon):
             name: DrillRunner(service_controller, control_loop, DrillLog.of(entries, name), now_ns)
             for name, service_controller in control_loop.services.items()
         }
-        self._beginning: str | None = None
+        self._starting: str | None = None
         self._due_s: dict[str, float] = {}
         self._turns: dict[str, float] = {}
-        """Services whose schedule was due, and since when they wait for their turn (wall seconds)."""
+        """Services whose schedule was due, and since when they wait (wall seconds)."""
         self.reconfigure(settings)
 
-    # -- as an office
+    # -- the add-on
     def reconfigure(self, settings: Settings) -> None:
-        """Plan by other schedules: what was due meanwhile is not caught up."""
+        """Apply changed schedules. Drills that were due in between are not made up for."""
         now_s = clock.wall_s()
         dues = {
             name: settings.services[name].drill.next_due_s(now_s) for name in self.runners if name in settings.services
@@ -65,37 +65,37 @@ class DrillsAddon(Addon):
         self._due_s = {name: due_s for name, due_s in dues.items() if due_s is not None}
 
     def on_entry(self, entry: Entry) -> None:
-        """Hand a fact to the service that it is about."""
-        if (rehearsal := self.runners.get(entry.service)) is not None:
-            rehearsal.on_entry(entry)
+        """Pass an entry to the runner of its service."""
+        if (runner := self.runners.get(entry.service)) is not None:
+            runner.on_entry(entry)
 
     def on_second(self, now_ns: int) -> None:
-        """Go on with what is under way, begin what is due, warn of what is overdue."""
-        for rehearsal in self.runners.values():
-            rehearsal.tick(now_ns)
+        """Advance the running drill, start the drill that is due, raise alarms for overdue and failed ones."""
+        for runner in self.runners.values():
+            runner.tick(now_ns)
         now_s = clock.wall_s()
         self.keep_time(now_s, now_ns)
-        for name, rehearsal in self.runners.items():
-            self._warn(name, rehearsal, now_s)
+        for name, runner in self.runners.items():
+            self._warn(name, runner, now_s)
 
     def status(self, service: str) -> Document:
         """Return the member `drill` of a service's status."""
         return {"drill": self._summary(service, clock.wall_s())}
 
     def metrics(self) -> Iterable[Metric]:
-        """Return the age of the last drill that passed; absent if there was none."""
+        """Return the age of the last drill that passed. It is absent if there was none."""
         age = GaugeMetricFamily(
             "rollback_router_seconds_since_last_drill", "Since the last drill that passed.", labels=["service"]
         )
         now_s = clock.wall_s()
-        for name, rehearsal in self.runners.items():
-            if (at := rehearsal.proven_at()) is not None:
+        for name, runner in self.runners.items():
+            if (at := runner.proven_at()) is not None:
                 age.add_metric([name], max(0.0, now_s - at))
         yield age
 
     # -- by schedule
     def keep_time(self, now_s: float, now_ns: int) -> None:
-        """Begin the scheduled drill whose turn it is; `now_s` is wall time."""
+        """Start the scheduled drill that is due; `now_s` is wall time."""
         for name, due_s in list(self._due_s.items()):
             if now_s < due_s:
                 continue
@@ -113,63 +113,64 @@ class DrillsAddon(Addon):
                 return
 
     def _begin_scheduled(self, name: str, now_ns: int) -> None:
-        rehearsal = self.runners[name]
-        settings = rehearsal.service_controller.service.drill
-        found = rehearsal.refusals(self.under_way(), now_ns)
-        plan = rehearsal.plan(settings.mode, settings.hold_s, "schedule", "schedule", settings.schedule)
+        runner = self.runners[name]
+        settings = runner.service_controller.service.drill
+        found = runner.refusals(self.under_way(), now_ns)
+        plan = runner.plan(settings.mode, settings.hold_s, "schedule", "schedule", settings.schedule)
         if found:
             data = {**plan.as_dict(), "result": "refused", "reasons": [refusal.detail for refusal in found]}
             data["codes"] = [refusal.code for refusal in found]
-            rehearsal.service_controller.executor.perform([Record(kinds.DRILL_REFUSED, "schedule", data)], now_ns)
+            runner.service_controller.executor.perform([Record(kinds.DRILL_REFUSED, "schedule", data)], now_ns)
             return
-        self._beginning = plan.id
-        self._control_loop.tasks.spawn(self._scheduled(rehearsal, plan), f"drill {plan.id}")
+        self._starting = plan.id
+        self._control_loop.tasks.spawn(self._scheduled(runner, plan), f"drill {plan.id}")
 
-    async def _scheduled(self, rehearsal: DrillRunner, plan: DrillPlan) -> None:
+    async def _scheduled(self, runner: DrillRunner, plan: DrillPlan) -> None:
         try:
-            await self._perform(rehearsal, plan)
+            await self._perform(runner, plan)
         except OperatorError as error:
             log.warning("drill %s did not begin: %s", plan.id, error.detail)
 
-    # -- by people
+    # -- by operators
     async def drill(
         self, *, service: str, mode: Mode, hold_s: float | None, force: bool, actor: str, reason: str, dry_run: bool
     ) -> Document:
-        """Begin a drill; return once the standby serves in every worker (a shadow: once it is over). Raise OperatorError
-        (409 `drill_unsafe`) naming every reason against it.
+        """Start a drill; return once the standby serves in every worker (a shadow drill: once it is over).
+
+        Raise OperatorError (409 `drill_unsafe`) with every reason against the drill.
         """
-        rehearsal = self._of(service)
-        hold_s = rehearsal.service_controller.service.drill.hold_s if hold_s is None else hold_s
+        runner = self._runner(service)
+        hold_s = runner.service_controller.service.drill.hold_s if hold_s is None else hold_s
         found = [
             refusal
-            for refusal in rehearsal.refusals(self.under_way(), self._now_ns())
+            for refusal in runner.refusals(self.under_way(), self._now_ns())
             if not (force and refusal.may_be_forced)
         ]
         if found:
             raise _unsafe(service, found)
-        plan = rehearsal.plan(mode, hold_s, "operator", actor, reason)
+        plan = runner.plan(mode, hold_s, "operator", actor, reason)
         if dry_run:
             return {**plan.as_dict(), "service": service, "dry_run": True, "message": "a drill would be safe now"}
-        self._beginning = plan.id
-        await self._perform(rehearsal, plan)
-        return await self._begun(rehearsal, plan)
+        self._starting = plan.id
+        await self._perform(runner, plan)
+        return await self._begun(runner, plan)
 
-    async def _perform(self, rehearsal: DrillRunner, plan: DrillPlan) -> None:
+    async def _perform(self, runner: DrillRunner, plan: DrillPlan) -> None:
         try:
             if plan.mode == "shadow":
-                await rehearsal.shadow(plan)
+                await runner.shadow(plan)
             else:
-                await rehearsal.begin(plan)
+                await runner.begin(plan)
         finally:
-            self._beginning = None
+            self._starting = None
 
-    async def _begun(self, rehearsal: DrillRunner, plan: DrillPlan) -> Document:
-        """Return the drill once there is something to say; raise OperatorError (409) if the gate did not let it pass."""
-        for _ in range(int(BEGIN_WAIT_S / _LOOK_S)):
-            drill, told = rehearsal.drill, rehearsal.log.find(plan.id)
-            if told is not None and (told["result"] is not None or (drill is not None and drill.is_confirmed)):
+    async def _begun(self, runner: DrillRunner, plan: DrillPlan) -> Document:
+        """Return the drill once it is confirmed or has a result; raise OperatorError (409) if the gate refused it."""
+        for _ in range(int(BEGIN_WAIT_S / _POLL_S)):
+            drill, logged = runner.drill, runner.log.find(plan.id)
+            if logged is not None and (logged["result"] is not None or (drill is not None and drill.is_confirmed)):
                 break
-            await asyncio.sleep(_LOOK_S)
+            await asyncio.sleep(_POLL_S)
         found = self.show(plan.id)
         if found["result"] == "refused":
             raise _unsafe(plan.service, [Refusal("gate_closed", why) for why in found["reasons"]])
@@ -177,65 +178,67 @@ class DrillsAddon(Addon):
 
     def stop(self, service: str, actor: str) -> Document:
         """End the drill of a service at once; raise OperatorError (409) if there is none."""
-        drill = self._of(service).drill
+        drill = self._runner(service).drill
         if drill is None:
             raise OperatorError(409, "no_drill", f"no drill of {service} is under way", exit_code=9)
         drill.stop(f"stopped by {actor}")
-        self._of(service).tick(self._now_ns())
+        self._runner(service).tick(self._now_ns())
         return self.show(drill.plan.id)
 
     # -- reading
     def under_way(self) -> str | None:
         """Return the id of the drill that is not over; None if there is none."""
-        found = [rehearsal.drill.plan.id for rehearsal in self.runners.values() if rehearsal.drill is not None]
-        return found[0] if found else self._beginning
+        found = [runner.drill.plan.id for runner in self.runners.values() if runner.drill is not None]
+        return found[0] if found else self._starting
 
     def listing(self, service: str | None = None) -> Document:
-        """Return all drills, newest first, and how each service stands; raise OperatorError (404) for an unknown one."""
-        names = list(self.runners) if service is None else [self._of(service).service_controller.name]
-        told = [self._shown(name, drill) for name in names for drill in self.runners[name].log.drills]
-        told.sort(key=lambda drill: str(drill["started_at"]), reverse=True)
+        """Return all drills, newest first, and a summary of each service; raise OperatorError (404) for an unknown one."""
+        names = list(self.runners) if service is None else [self._runner(service).service_controller.name]
+        drills = [self._document(name, drill) for name in names for drill in self.runners[name].log.drills]
+        drills.sort(key=lambda drill: str(drill["started_at"]), reverse=True)
         now_s = clock.wall_s()
-        return {"drills": told, "services": {name: self._summary(name, now_s) for name in names}}
+        return {"drills": drills, "services": {name: self._summary(name, now_s) for name in names}}
 
     def show(self, drill: str) -> Document:
         """Return one drill; raise OperatorError (404)."""
-        for name, rehearsal in self.runners.items():
-            if (told := rehearsal.log.find(drill)) is not None:
-                return self._shown(name, told)
-            if rehearsal.drill is not None and rehearsal.drill.plan.id == drill:
-                return self._shown(name, {"started_at": clock.wall_s(), "ended_at": None, "result": None})
+        for name, runner in self.runners.items():
+            if (logged := runner.log.find(drill)) is not None:
+                return self._document(name, logged)
+            if runner.drill is not None and runner.drill.plan.id == drill:
+                return self._document(name, {"started_at": clock.wall_s(), "ended_at": None, "result": None})
         raise OperatorError(404, "drill_unknown", f"there is no drill {drill!r}", exit_code=9)
 
-    def _shown(self, service: str, told: Document) -> Document:
-        """Return a drill with what is known of it now, and times for people."""
+    def _document(self, service: str, logged: Document) -> Document:
+        """Return a drill with its present state, and with times in RFC 3339."""
         present = self.runners[service].under_way(self._now_ns())
-        if present is not None and told.get("drill", present["drill"]) == present["drill"]:
-            told = {**told, **present}
-        times = {name: clock.iso(told[name]) if told[name] is not None else None for name in ("started_at", "ended_at")}
-        return {"phase": DrillPhase.OVER.value, **told, **times, "service": service}
+        if present is not None and logged.get("drill", present["drill"]) == present["drill"]:
+            logged = {**logged, **present}
+        times = {
+            name: clock.iso(logged[name]) if logged[name] is not None else None for name in ("started_at", "ended_at")
+        }
+        return {"phase": DrillPhase.OVER.value, **logged, **times, "service": service}
 
     def _summary(self, service: str, now_s: float) -> Document:
-        rehearsal = self.runners[service]
-        settings, at = rehearsal.service_controller.service.drill, rehearsal.proven_at()
+        runner = self.runners[service]
+        settings, at = runner.service_controller.service.drill, runner.proven_at()
         due_s = self._due_s.get(service)
         return {
-            "under_way": rehearsal.drill.plan.id if rehearsal.drill else None,
+            "under_way": runner.drill.plan.id if runner.drill else None,
             "schedule": None if settings.schedule == "none" else settings.schedule,
             "mode": settings.mode,
             "next_at": clock.iso(due_s) if due_s is not None else None,
             "last_passed_at": clock.iso(at) if at is not None else None,
             "seconds_since_last_passed": round(now_s - at, 1) if at is not None else None,
-            "last_result": rehearsal.log.last_result,
-            "overdue": rehearsal.overdue(now_s) is not None,
+            "last_result": runner.log.last_result,
+            "overdue": runner.overdue(now_s) is not None,
         }
 
-    def _of(self, service: str) -> DrillRunner:
+    def _runner(self, service: str) -> DrillRunner:
         return self.runners[self._control_loop.services[service].name]
 
-    def _warn(self, name: str, rehearsal: DrillRunner, now_s: float) -> None:
+    def _warn(self, name: str, runner: DrillRunner, now_s: float) -> None:
         alarms = self._control_loop.alarms
-        for code, detail in (("drill_overdue", rehearsal.overdue(now_s)), ("drill_failed", rehearsal.failed())):
+        for code, detail in (("drill_overdue", runner.overdue(now_s)), ("drill_failed", runner.failed())):
             if detail is not None:
                 alarms.up(code, detail, name)
             else:

@@ -1,4 +1,4 @@
-"""Drills: begin one, end it, see what they came to."""
+"""The routes of drills: start one, stop it, list them, show one."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from router.settings.sections.drill import Hold
 
 
 class DrillBody(BaseModel):
-    """Rehearse the way back. `shadow`: everything but the swap; `force`: go against what may be gone against."""
+    """Start a drill. `shadow`: everything but the swap; `force`: ignore the refusals that may be ignored."""
 
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
 
@@ -24,7 +24,7 @@ class DrillBody(BaseModel):
 
 
 class Stop(BaseModel):
-    """Go home now."""
+    """Swap back now."""
 
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
 
@@ -39,13 +39,13 @@ class DrillsQuery(BaseModel):
     service: ServiceName | None = None
 
 
-def operations(drills: DrillsAddon) -> tuple[Operation, ...]:
-    """Return the routes of these drills."""
+def operations(addon: DrillsAddon) -> tuple[Operation, ...]:
+    """Return the routes of drills."""
 
     async def begin(call: Call) -> Document:
-        """Begin a drill; answered once the standby serves, a shadow once it is over."""
+        """Start a drill. The answer is sent once the standby serves, for a shadow drill once it is over."""
         body = call.asked(DrillBody)
-        return await drills.drill(
+        return await addon.drill(
             service=call.service,
             mode="shadow" if body.shadow else "real",
             hold_s=body.hold_s,
@@ -57,15 +57,15 @@ def operations(drills: DrillsAddon) -> tuple[Operation, ...]:
 
     async def stop(call: Call) -> Document:
         """End the drill under way."""
-        return drills.stop(call.service, call.actor())
+        return addon.stop(call.service, call.actor())
 
     async def listing(call: Call) -> Document:
         """All drills."""
-        return drills.listing(call.queried(DrillsQuery).service)
+        return addon.listing(call.queried(DrillsQuery).service)
 
     async def show(call: Call) -> Document:
         """One drill."""
-        return drills.show(call.request.match_info["drill"])
+        return addon.show(call.request.match_info["drill"])
 
     return (
         Operation("POST", "/v1/services/{service}/drill", begin, "Rehearse the rollback to the standby and back",

@@ -1,4 +1,4 @@
-"""The drills of one service as they are performed: measured before, during and after, asked of the machine, journalled."""
+"""Performs the drills of one service: measures before, during and after, sends events to the machine, journals the result."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ Document = dict[str, Any]
 
 
 class DrillServices(Protocol):
-    """What the rehearsals of all services share: the controller."""
+    """The parts of the control loop that runners use."""
 
     segment: Segment
     worker_stats: WorkerStats
@@ -40,19 +40,19 @@ class DrillServices(Protocol):
 
 
 class DrillRunner:
-    """One service. `drill` is the real one under way; `log` what became of all of them."""
+    """The drills of one service. `drill` is the real drill under way; `log` has all drills with their results."""
 
     def __init__(
         self,
         service_controller: ServiceController,
-        floor: DrillServices,
+        services: DrillServices,
         drill_log: DrillLog,
         now_ns: Callable[[], int] = clock.now_ns,
     ) -> None:
         self.service_controller = service_controller
         self.log = drill_log
         self.drill: Drill | None = None
-        self._services = floor
+        self._services = services
         self._now_ns = now_ns
         self._issued = drill_log.number
         self._before = Performance()
@@ -69,35 +69,34 @@ class DrillRunner:
         active, standby = (target.version if target else "" for target in (registry.active, registry.standby))
         return DrillPlan(f"{name}-drill-{self._issued}", name, mode, by, actor, reason, active, standby, hold_s)
 
-    # -- how it stands
+    # -- state
     def proven_at(self) -> float | None:
-        """Return when the last drill passed that counts for this service (wall seconds)."""
+        """Return when the last drill passed in the configured mode (wall seconds); None if none has."""
         return self.log.proven_at(self.service_controller.service.drill.mode)
 
     def overdue(self, now_s: float) -> str | None:
-        """Return why a drill is overdue at `now_s` (wall seconds); None if it is not."""
+        """Return the reason if a drill is overdue at `now_s` (wall seconds); None if it is not."""
         limit_days = self.service_controller.service.drill.overdue_after_days
         since_s = self.proven_at() or self.log.first_accepted_at
         if limit_days == "none" or since_s is None or now_s - since_s <= limit_days * DAY_S:
             return None
-        what = (
-            "the last drill that passed was" if self.proven_at() else "no drill has passed, and a version was accepted"
-        )
-        return (
-            f"{what} {(now_s - since_s) / DAY_S:.0f} days ago; {limit_days:g} is the limit (drill.overdue_after_days)"
-        )
+        days = f"{(now_s - since_s) / DAY_S:.0f} days"
+        if self.proven_at():
+            return f"the last drill that passed was {days} ago; {limit_days:g} is the limit (drill.overdue_after_days)"
+        since = f"no drill has passed in the {days} since a version was first accepted"
+        return f"{since} (limit: {limit_days:g} days, drill.overdue_after_days)"
 
     def failed(self) -> str | None:
-        """Return what the last drill says against the present way back; None if nothing."""
+        """Return the reasons why the last drill failed; None if it passed, or if there was none."""
         result = self.log.last_result
         if result in (None, "passed"):
             return None
         last = next(drill for drill in reversed(self.log.drills) if drill["result"] == result)
         return f"drill {last['drill']} to {last['to']} {result}: {'; '.join(last['reasons'])}"
 
-    # -- may it be?
+    # -- preconditions
     def refusals(self, under_way: str | None, now_ns: int) -> list[Refusal]:
-        """Return why no drill may begin now; `under_way` is the id of one that is not over, of whatever service."""
+        """Return the reasons against a drill now. `under_way` is the id of a running drill of any service."""
         service_controller, registry = self.service_controller, self.service_controller.registry
         active, candidate = registry.active, registry.candidate
         frozen = registry.frozen
@@ -130,9 +129,9 @@ class DrillRunner:
         settings = self.service_controller.service.drill
         return SafetyRules(settings.fault_share_max, settings.quiet_after_rollback_s)
 
-    # -- a real one
+    # -- a real drill
     async def begin(self, plan: DrillPlan) -> Drill:
-        """Journal the drill, durably, and ask the machine for its first swap; raise JournalUnavailable."""
+        """Journal the drill durably, and send the event of its first swap; raise JournalUnavailable."""
         record = Record(kinds.DRILL_STARTED, plan.actor, plan.as_dict())
         await self.service_controller.executor.append_and_apply(record)
         now_ns = self._now_ns()
@@ -145,7 +144,7 @@ class DrillRunner:
         return drill
 
     def tick(self, now_ns: int) -> None:
-        """Look at the drill under way and do what it asks for."""
+        """Advance the drill under way."""
         drill = self.drill
         if drill is None:
             return
@@ -160,7 +159,7 @@ class DrillRunner:
                 pass
 
     def on_entry(self, entry: Entry) -> None:
-        """Note a fact of this service."""
+        """Fold an entry of this service."""
         self.log.apply(entry)
         drill = self.drill
         if drill is None:
@@ -197,7 +196,7 @@ class DrillRunner:
         )
 
     def _worse(self, drill: Drill, now_ns: int) -> list[str]:
-        """Return what got worse since the swap."""
+        """Return what got worse since the swap; empty if nothing did."""
         service_controller = self.service_controller
         since_s = (now_ns - (drill.away_since_ns or now_ns)) / 1e9
         self._during = self._performance_of(drill.plan.other, since_s, now_ns)
@@ -212,13 +211,13 @@ class DrillRunner:
         return [*found, service_controller.unwell] if service_controller.unwell else found
 
     def _end(self, drill: Drill, result: Result, now_ns: int) -> None:
-        """Journal what it came to. The report is a fact: a few figures, whatever the traffic was."""
+        """Journal the result. The report is part of the entry; its size does not depend on the traffic."""
         data = {**drill.plan.as_dict(), **self._report(drill, now_ns), "result": result, "reasons": drill.reasons}
         self.drill = None
         self.service_controller.executor.perform([Record(kinds.DRILL_ENDED, "control", data)], now_ns)
 
     def _report(self, drill: Drill, now_ns: int) -> Document:
-        """Return what was measured so far."""
+        """Return the measurements so far."""
         ended = self._services.worker_stats.exchanges(self.service_controller.executor.index)[1]
         clients = None
         if self._ended_before:
@@ -234,7 +233,7 @@ class DrillRunner:
         }
 
     def under_way(self, now_ns: int) -> Document | None:
-        """Return the drill under way, as far as it has come; None without one."""
+        """Return the drill under way with its measurements so far; None without one."""
         drill = self.drill
         if drill is None:
             return None
@@ -242,16 +241,16 @@ class DrillRunner:
         report = self._report(drill, now_ns)
         return {**found, **drill.plan.as_dict(), **report, "phase": drill.phase.value, "reasons": drill.reasons}
 
-    # -- a shadow
+    # -- a shadow drill
     async def shadow(self, plan: DrillPlan) -> Document:
-        """Do everything but the store; journal the report and return it; raise JournalUnavailable."""
+        """Do everything but the swap; journal the report and return it; raise JournalUnavailable."""
         service_controller, began_ns = self.service_controller, clock.now_ns()
         await service_controller.executor.append_and_apply(Record(kinds.DRILL_STARTED, plan.actor, plan.as_dict()))
         journalled_ms = _ms_since(began_ns)
-        reasons, measured = await self._shadowed(plan)
+        reasons, measurements = await self._perform_shadow(plan)
         data = {
             **plan.as_dict(),
-            **measured,
+            **measurements,
             "journal_ms": journalled_ms,
             "result": "refused" if reasons else "passed",
             "reasons": reasons,
@@ -259,7 +258,7 @@ class DrillRunner:
         service_controller.executor.perform([Record(kinds.DRILL_ENDED, "control", data)], self._now_ns())
         return data
 
-    async def _shadowed(self, plan: DrillPlan) -> tuple[list[str], Document]:
+    async def _perform_shadow(self, plan: DrillPlan) -> tuple[list[str], Document]:
         service_controller, registry = self.service_controller, self.service_controller.registry
         standby, active = registry.standby, registry.active
         if standby is None or standby.slot is None or active is None:
@@ -276,18 +275,18 @@ class DrillRunner:
         states = {standby.version: State.ACTIVE, active.version: State.STANDBY}
         VersionRules(registry, successor(registry.generation)).route_after(states).encode()
         encode_us = _us_since(began_ns)
-        behind = self._services.workers.unconfirmed(service_controller.executor.index, registry.generation)
-        if behind:
-            reasons.append(f"workers {behind} do not follow the present route")
-        measured = {
+        unconfirmed = self._services.workers.unconfirmed(service_controller.executor.index, registry.generation)
+        if unconfirmed:
+            reasons.append(f"workers {unconfirmed} do not follow the present route")
+        measurements = {
             "probe_ms": probe.ms,
             "gate_us": gate_us,
             "encode_us": encode_us,
-            "workers_behind": behind,
+            "workers_behind": unconfirmed,
             "heartbeat_age_max_s": self._oldest_heartbeat_s(),
             "before": self._performance_of(plan.origin, BEFORE_S, self._now_ns()).as_dict(),
         }
-        return reasons, measured
+        return reasons, measurements
 
     def _oldest_heartbeat_s(self) -> float | None:
         now_ns = clock.now_ns()
@@ -308,8 +307,9 @@ class DrillRunner:
         return performance_of(window, limit_ms, self._waiting_late(target, limit_ms, now_ns), timed)
 
     def _waiting_late(self, target: Target | None, limit_ms: float | None, now_ns: int) -> int:
-        """Return how many requests have surely waited longer than `limit_ms` and wait still. The lanes count those of
-        hang_wait_min_s, and know the oldest one.
+        """Return a lower bound of the requests that have waited longer than `limit_ms` and still wait.
+
+        The workers' blocks count the requests that wait longer than hang_wait_min_s, and the age of the oldest one.
         """
         if target is None or target.slot is None or limit_ms is None:
             return 0

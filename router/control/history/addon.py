@@ -1,8 +1,8 @@
-"""The office that keeps the history: every ten seconds, and at every change of roles, what each slot did since then.
+"""Records the history: a row per slot every ten seconds, and at every change of roles.
 
-Nothing is counted for it: it takes the judge's newest sample, and the difference to the last one is made on the writer's
-thread. A row ends where a role changes, so that no row mixes a version's time as standby with its time as active one.
-Histograms are read once a second: those of a row may begin and end up to a second earlier than its counts.
+It uses the counts of the judge's newest sample; the writer's thread computes the difference to the last one. A row ends when a
+role changes, so no row mixes a version's time as standby with its time as active version. Histograms are read once a second:
+those of a row may begin and end up to a second earlier than its counts.
 """
 
 from __future__ import annotations
@@ -31,24 +31,24 @@ from router.shm import layout as at
 
 EVERY_NS: Final = 10_000_000_000
 STEPS: Final = 360
-"""Steps of a period, unless somebody asks for more."""
+"""Steps of a period by default."""
 POINTS_MAX: Final = 3_000
-"""To write so many as JSON takes control's loop about a millisecond."""
+"""Encoding this many as JSON takes control's loop about a millisecond."""
 TIMED_S: Final = 6 * 3600.0
-"""Of longer periods the times to the first byte are left out: they are not SQLite's to add."""
+"""Longer periods have no first-byte times: SQLite cannot add up histograms."""
 _VERDICTS: Final = ("undecided", "pass", "fail")
 _EARLY_NS: Final = 500_000_000
 """Half the time between two ticks: a row is as near to ten seconds as it can be."""
 
 
-class _Stretch:
-    """What is remembered of one service since its last row."""
+class _Interval:
+    """The state of one service since its last row."""
 
     def __init__(self, due_ns: int) -> None:
         self.due_ns = due_ns
         self.read_ns: int | None = None
         self.roles: dict[int, tuple[str, int]] = {}
-        """(role, incarnation) by slot, as it was when this stretch began."""
+        """(role, incarnation) by slot, at the start of the interval."""
         self.generation = 0
         self.clear()
 
@@ -58,103 +58,107 @@ class _Stretch:
 
     @property
     def verdict(self) -> int:
-        """Whether any trigger failed in this stretch, or none did, or nothing could be said."""
+        """FAILED if any trigger failed in the interval, PASSED if one was decided, else UNDECIDED."""
         return FAILED if self.failing else PASSED if self.decided else UNDECIDED
 
-    def told(self) -> str:
-        """Return the names of the triggers that failed, with `!` those whose action was due."""
+    def failing_names(self) -> str:
+        """Return the names of the triggers that failed. `!` marks those whose action was due."""
         return " ".join(f"{name}!" if due else name for name, due in sorted(self.failing.items()))
 
 
 class HistoryAddon(Addon):
-    """Keeps the history of every service. `history` is what others read."""
+    """Records the history of every service. `history` is the store that others read."""
 
     def __init__(self, control_loop: ControlLoop, history: HistoryStore, now_ns: int) -> None:
         self.history = history
         self._control_loop = control_loop
         self._since_ns = now_ns
         names = list(control_loop.services)
-        # One after the other, so that not all services are read in the same tick.
-        self._stretches = {
-            name: _Stretch(now_ns + EVERY_NS * (number + 1) // len(names)) for number, name in enumerate(names)
+        # Staggered, so that not all services are read in the same tick.
+        self._intervals = {
+            name: _Interval(now_ns + EVERY_NS * (number + 1) // len(names)) for number, name in enumerate(names)
         }
         for name in names:
-            self._begin(control_loop.services[name], self._stretches[name])
-        history.on_trouble = self._trouble
-        history.on_aside = self._aside
+            self._begin(control_loop.services[name], self._intervals[name])
+        history.on_trouble = self._on_error
+        history.on_aside = self._on_damaged
 
-    def _trouble(self, why: str | None) -> None:
+    def _on_error(self, why: str | None) -> None:
         if why is None:
             self._control_loop.alarms.down("history_unavailable")
         else:
             self._control_loop.alarms.up("history_unavailable", f"rows of the history are being lost: {why}")
 
-    def _aside(self, name: str) -> None:
+    def _on_damaged(self, name: str) -> None:
         detail = (
             f"the history was damaged and is kept as {name}; a new one was begun, what was before is not seen any more"
         )
         self._control_loop.alarms.up("history_damaged", detail)
 
     def reconfigure(self, settings: Settings) -> None:
-        """Keep rows for as long, and as many, as the settings say now."""
+        """Apply the changed limits of age and size."""
         self.history.keep_days = settings.history.keep_days
         self.history.file_bytes_max = settings.history.file_bytes_max
 
     def on_entry(self, entry: Entry) -> None:
-        """Roles have changed: what was before is a row of its own."""
+        """End the row if roles have changed."""
         service_controller = self._control_loop.services.get(entry.service)
         if service_controller is not None and "states" in entry.data:
-            stretch = self._stretches[service_controller.name]
-            self._note(service_controller, stretch)
-            self._read(service_controller, stretch, service_controller.judge.seen_ns)
+            interval = self._intervals[service_controller.name]
+            self._record_verdict(service_controller, interval)
+            self._read(service_controller, interval, service_controller.judge.seen_ns)
 
     def on_second(self, now_ns: int) -> None:
-        """Note what the triggers say; every ten seconds, hand over what was counted."""
+        """Record the verdict of the triggers; every ten seconds, submit the rows."""
         for name, service_controller in self._control_loop.services.items():
-            stretch = self._stretches[name]
-            self._note(service_controller, stretch)
-            if now_ns >= stretch.due_ns - _EARLY_NS:
-                self._read(service_controller, stretch, now_ns)
-                stretch.due_ns = max(stretch.due_ns + EVERY_NS, now_ns)
+            interval = self._intervals[name]
+            self._record_verdict(service_controller, interval)
+            if now_ns >= interval.due_ns - _EARLY_NS:
+                self._read(service_controller, interval, now_ns)
+                interval.due_ns = max(interval.due_ns + EVERY_NS, now_ns)
 
-    def _note(self, service_controller: ServiceController, stretch: _Stretch) -> None:
+    def _record_verdict(self, service_controller: ServiceController, interval: _Interval) -> None:
         for result in service_controller.verdict.results:
             if result.state == "fail":
-                stretch.failing[result.name] = stretch.failing.get(result.name, False) or result.failing
-            stretch.decided = stretch.decided or result.state == "pass"
+                interval.failing[result.name] = interval.failing.get(result.name, False) or result.failing
+            interval.decided = interval.decided or result.state == "pass"
 
-    def _read(self, service_controller: ServiceController, stretch: _Stretch, now_ns: int) -> None:
-        found = [self._slot(service_controller, target, stretch) for target in service_controller.registry.holders()]
+    def _read(self, service_controller: ServiceController, interval: _Interval, now_ns: int) -> None:
+        found = [
+            self._slot_reading(service_controller, target, interval) for target in service_controller.registry.holders()
+        ]
         readings = [reading for reading in found if reading is not None]
-        readings.append(self._service(service_controller, stretch, now_ns))
+        readings.append(self._service_reading(service_controller, interval, now_ns))
         boot = self._control_loop.segment.words[at.H_BOOT]
         self.history.submit(Readings(service_controller.name, boot, clock.wall_s(), clock.now_ns(), tuple(readings)))
-        stretch.read_ns = now_ns
-        stretch.clear()
-        self._begin(service_controller, stretch)
+        interval.read_ns = now_ns
+        interval.clear()
+        self._begin(service_controller, interval)
 
-    def _begin(self, service_controller: ServiceController, stretch: _Stretch) -> None:
-        stretch.roles = {
+    def _begin(self, service_controller: ServiceController, interval: _Interval) -> None:
+        interval.roles = {
             target.slot: (target.role, target.incarnation)
             for target in service_controller.registry.holders()
             if target.slot is not None
         }
-        stretch.generation = service_controller.registry.generation
+        interval.generation = service_controller.registry.generation
 
-    def _slot(self, service_controller: ServiceController, target: Target, stretch: _Stretch) -> Reading | None:
+    def _slot_reading(
+        self, service_controller: ServiceController, target: Target, interval: _Interval
+    ) -> Reading | None:
         if target.slot is None or (newest := service_controller.judge.newest(target.slot)) is None:
             return None
         entry, histograms = newest
         sample = entry.sample
-        role, incarnation = stretch.roles.get(target.slot, (target.role, target.incarnation))
+        role, incarnation = interval.roles.get(target.slot, (target.role, target.incarnation))
         if incarnation != target.incarnation or sample.incarnation != target.incarnation:
-            return None  # just filled: its first row comes with the next reading
+            return None  # the slot was just filled: its first row comes with the next reading
         active = role == "active"
         return Reading(
             slot=target.slot,
             version=target.version,
             incarnation=target.incarnation,
-            generation=stretch.generation,
+            generation=interval.generation,
             role=role,
             at_ns=sample.at_ns,
             left_out_ns=entry.at_ns - entry.running_ns,
@@ -163,53 +167,53 @@ class HistoryAddon(Addon):
             waiting=sample.waiting,
             waiting_long=sample.waiting_long,
             ready=service_controller.machine.streaks.ready(target.slot, target.endpoints),
-            verdict=stretch.verdict if active else UNDECIDED,
-            failing=stretch.told() if active else "",
-            zero_ns=self._zero_ns(stretch),
+            verdict=interval.verdict if active else UNDECIDED,
+            failing=interval.failing_names() if active else "",
+            zero_ns=self._zero_ns(interval),
         )
 
-    def _service(self, service_controller: ServiceController, stretch: _Stretch, now_ns: int) -> Reading:
+    def _service_reading(self, service_controller: ServiceController, interval: _Interval, now_ns: int) -> Reading:
         worker_stats, index = self._control_loop.worker_stats, service_controller.executor.index
         accepted, ended = worker_stats.exchanges(index)
         return Reading(
             slot=SERVICE_SLOT,
             version="",
             incarnation=0,
-            generation=stretch.generation,
+            generation=interval.generation,
             role="service",
             at_ns=now_ns,
             left_out_ns=0,
             counters=(accepted, 0, 0, worker_stats.rescued(index), 0, *ended),
-            verdict=stretch.verdict,
-            failing=stretch.told(),
-            zero_ns=self._zero_ns(stretch),
+            verdict=interval.verdict,
+            failing=interval.failing_names(),
+            zero_ns=self._zero_ns(interval),
         )
 
-    def _zero_ns(self, stretch: _Stretch) -> int | None:
-        """Return since when a slot without a known past has counted from zero; None if its past is merely unknown.
+    def _zero_ns(self, interval: _Interval) -> int | None:
+        """Return since when a slot without an earlier reading has counted from zero; None if its past is unknown.
 
-        In the first control of a boot everything counts from its start on, and whatever comes later was not there before.
+        In the first control of a boot all counts begin with its start.
         """
-        if stretch.read_ns is not None:
-            return stretch.read_ns
+        if interval.read_ns is not None:
+            return interval.read_ns
         return self._since_ns if self._control_loop.segment.words[at.H_CONTROL_STARTS] <= 1 else None
 
     async def points(
         self, service: str, since: str, until: str, step_s: float | None, version: str | None
     ) -> dict[str, Any]:
-        """Return what each version did from `since` to `until` in steps of `step_s`; a step without rows is unknown. Of a
-        few hours with the median and p99 of first bytes.
+        """Return the figures of each version from `since` to `until` in steps of `step_s`. A step without rows is unknown.
 
-        Raise OperatorError: 404 without such a service, 400 for what is no period, 503 if the file cannot be read.
+        Periods up to TIMED_S have the median and p99 of first bytes. Raise OperatorError: 404 without such a service, 400
+        for an invalid period, 503 if the file cannot be read.
         """
         self._control_loop.services[service]
         try:
-            asked = period(since, until, clock.wall_s())
+            span = period(since, until, clock.wall_s())
         except ValueError as error:
             raise OperatorError(400, "period_invalid", str(error), exit_code=2) from None
-        step_s = step_s or max(10.0, math.ceil(asked.seconds / STEPS / 10) * 10.0)
-        since_ms, until_ms, step_ms = int(asked.since_s * 1000), int(asked.until_s * 1000), int(step_s * 1000)
-        times = asked.seconds <= TIMED_S
+        step_s = step_s or max(10.0, math.ceil(span.seconds / STEPS / 10) * 10.0)
+        since_ms, until_ms, step_ms = int(span.since_s * 1000), int(span.until_s * 1000), int(step_s * 1000)
+        times = span.seconds <= TIMED_S
 
         def read(file: HistoryFile) -> list[dict[str, Any]]:
             steps = file.steps(service, since_ms, until_ms, step_ms, version, POINTS_MAX, times=times)
@@ -218,15 +222,15 @@ class HistoryAddon(Addon):
         points = await self.history.read(read)
         return {
             "service": service,
-            "since": clock.iso(asked.since_s),
-            "until": clock.iso(asked.until_s),
+            "since": clock.iso(span.since_s),
+            "until": clock.iso(span.until_s),
             "step_s": step_s,
             "complete": len(points) < POINTS_MAX,
             "points": points,
         }
 
     def metrics(self) -> Iterable[Metric]:
-        """How much is kept, and how much was lost."""
+        """Return the size of the history, and how many rows were lost."""
         prefix = "rollback_router_history_"
         dropped = CounterMetricFamily(
             prefix + "batches_dropped", "Rows of a service that could not be written in time."
@@ -236,9 +240,9 @@ class HistoryAddon(Addon):
         yield dropped
 
     async def close(self) -> None:
-        """Keep what was counted since the last rows."""
+        """Record the counts since the last rows."""
         for name, service_controller in self._control_loop.services.items():
-            self._read(service_controller, self._stretches[name], service_controller.judge.seen_ns)
+            self._read(service_controller, self._intervals[name], service_controller.judge.seen_ns)
         await self.history.close()
 
 

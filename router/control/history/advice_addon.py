@@ -1,11 +1,10 @@
-"""The office behind `advise`: it gathers what happened, and has the rows replayed by a process of its own, one at a time."""
+"""The add-on behind `advise`: it collects rollbacks and baselines, and lets a child process replay the rows, one at a time."""
 
 from __future__ import annotations
 
 import subprocess
 from collections import deque
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any, Final
 
 import orjson
@@ -25,28 +24,20 @@ from router.rollout.model.entry import Entry
 from router.runtime import clock, interpreter
 
 BASELINES_MAX: Final = 100
-"""Of a service: one a day, and one with each acceptance."""
+"""Per service. There is one a day, and one with each acceptance."""
 TIMEOUT_S: Final = 90.0
 Document = dict[str, Any]
-
-
-@dataclass(frozen=True, slots=True)
-class Asked:
-    """`per_month_max`: false alarms in 30 days that are thought bearable."""
-
-    period: Period
-    per_month_max: float
 
 
 class AdviceAddon(Addon):
     """Advice on the rules of each service."""
 
     def __init__(
-        self, control_loop: ControlLoop, history: HistoryStore, success: ReportAddon, entries: Sequence[Entry]
+        self, control_loop: ControlLoop, history: HistoryStore, reports: ReportAddon, entries: Sequence[Entry]
     ) -> None:
         self._control_loop = control_loop
         self._history = history
-        self._success = success
+        self._reports = reports
         self._baselines: dict[str, deque[tuple[int, Document]]] = {
             name: deque(maxlen=BASELINES_MAX) for name in control_loop.services
         }
@@ -55,15 +46,16 @@ class AdviceAddon(Addon):
             self.on_entry(entry)
 
     def on_entry(self, entry: Entry) -> None:
-        """Remember from when on which baseline held."""
+        """Remember each baseline and the time from which it applied."""
         if entry.type in (kinds.BASELINE, kinds.ACCEPTED) and entry.service in self._baselines:
             if plain := entry.data.get("baseline"):
                 self._baselines[entry.service].append((int(entry.at * 1000), plain))
 
     async def advise(self, service: str, days: float, per_month_max: float) -> Document:
-        """Return what other limits would have done in the last `days`, and which to set.
+        """Return the results of other limits in the last `days`, and which limits to set.
 
-        Raise OperatorError: 404 without such a service, 503 if somebody else asks just now or the rows cannot be read.
+        `per_month_max`: the false alarms in 30 days that are acceptable. Raise OperatorError: 404 without such a service,
+        503 if another replay is running or the rows cannot be read.
         """
         service_controller = self._control_loop.services[service]
         now_s = clock.wall_s()
@@ -73,8 +65,8 @@ class AdviceAddon(Addon):
             first_byte_timeout_s(self._control_loop.settings, service_controller.service),
         )
 
-        def asked() -> tuple[Document | None, str]:
-            rollbacks = [made for made in self._success.account(service).rollbacks if period.since_s <= made.at]
+        def run_job() -> tuple[Document | None, str]:
+            rollbacks = [made for made in self._reports.summary(service).rollbacks if period.since_s <= made.at]
             job = Job(
                 path=str(self._history.path),
                 service=service,
@@ -86,10 +78,10 @@ class AdviceAddon(Addon):
                 baselines=tuple(self._baselines[service]),
                 per_month_max=per_month_max,
             )
-            return _ask(job)
+            return _run_process(job)
 
         try:
-            answer, why = await self._aside.call(asked)
+            answer, why = await self._aside.call(run_job)
         except BulkheadFull:
             detail = "somebody asks for advice just now: try again in a moment"
             raise OperatorError(503, "advise_busy", detail, exit_code=9) from None
@@ -98,10 +90,10 @@ class AdviceAddon(Addon):
         return {"since": clock.iso(period.since_s), "until": clock.iso(period.until_s), **answer}
 
 
-def _ask(job: Job) -> tuple[Document | None, str]:
-    """Have `job` done; return the advice, or None and why there is none. This waits, on a thread of its own."""
+def _run_process(job: Job) -> tuple[Document | None, str]:
+    """Run `job` in a child process; return the advice, or None and the reason. This blocks; call it in a thread."""
     try:
-        done = subprocess.run(
+        process = subprocess.run(
             interpreter.command("router.control.history.advice_process"),
             env=interpreter.environment(),
             input=job.encode(),
@@ -111,6 +103,6 @@ def _ask(job: Job) -> tuple[Document | None, str]:
         )
     except subprocess.TimeoutExpired:
         return None, f"to replay it takes more than {TIMEOUT_S:g} s: ask for fewer days"
-    if done.returncode:
-        return None, done.stderr.decode(errors="replace").strip()[-200:] or f"exit code {done.returncode}"
-    return orjson.loads(done.stdout), ""
+    if process.returncode:
+        return None, process.stderr.decode(errors="replace").strip()[-200:] or f"exit code {process.returncode}"
+    return orjson.loads(process.stdout), ""

@@ -1,9 +1,9 @@
-"""The replay behind `advise`, as a process of its own: a job on stdin, a document on stdout.
+"""The replay behind `advise`, as a child process: a job on stdin, a document on stdout.
 
-A process, because 30 days of rows are ten seconds of pure Python: in a thread of control they share the interpreter's lock with
-its tick, whose median lateness then went from 1 to 3 ms to 6 to 10, and whose worst to 219; beside a process it was 3, and 28
-(2 cores, busy with other things). And a process can be ended when it takes too long. It gives way to everything else (nice 10),
-and ends itself if nobody does.
+30 days of rows take ten seconds of pure Python. In a thread of control they would share the interpreter's lock with the tick:
+the median lateness of the tick rose from 1–3 ms to 6–10 ms, and the worst to 219 ms. Beside a process the median was 3 ms and
+the worst 28 ms (2 cores, busy with other work). A process can also be ended if it takes too long. It runs with nice 10, and
+ends itself after LIFE_MAX_S.
 """
 
 from __future__ import annotations
@@ -32,14 +32,14 @@ from router.runtime.printable import printable
 
 LIFE_MAX_S: Final = 120
 USUAL_ROWS: Final = 2_000
-"""Rows from which the usual first-byte times are taken if there is no baseline."""
+"""The number of rows that give the usual first-byte times if there is no baseline."""
 NICE: Final = 10
 EXIT_UNREADABLE: Final = 4
 
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """What the process is told. Wall times in ms; `baselines`: (since when, plain data), oldest first."""
+    """The input of the process. Wall times in ms; `baselines`: (start, plain data), oldest first."""
 
     path: str
     service: str
@@ -52,7 +52,7 @@ class Job:
     per_month_max: float
 
     def encode(self) -> bytes:
-        """Return what `decode` reads."""
+        """Return the job as `decode` reads it."""
         return orjson.dumps({**asdict(self), "rollbacks": [list(one) for one in self.rollbacks]})
 
 
@@ -69,12 +69,12 @@ def advice(job: Job) -> dict[str, Any]:
         span = (job.service, job.since_ms, job.until_ms)
         trials = history_advice.trials(job.rules, job.first_byte_timeout_s, _usual(job, file))
         every = [trial for named in trials.values() for trial in named]
-        tape = replay(file.active(*span), every, _Baselines(job).at)
+        windows = replay(file.active(*span), every, _Baselines(job).at)
         actions = {kind: getattr(job.rules, kind).action for kind in KINDS}
-        said = history_advice.recorded(file.active(*span, due=True), actions)
+        observed = history_advice.recorded(file.active(*span, due=True), actions)
     finally:
         file.close()
-    days = tape.covered_ms / 86_400_000
+    days = windows.covered_ms / 86_400_000
     outcomes = {
         kind: [history_advice.judged(trial, job.rollbacks) for trial in named] for kind, named in trials.items()
     }
@@ -84,11 +84,11 @@ def advice(job: Job) -> dict[str, Any]:
     return {
         "service": job.service,
         "days": round(days, 5),
-        "rows": tape.rows,
+        "rows": windows.rows,
         "rollbacks": [{"at_s": one.at_s, "left": one.left, "by": one.by} for one in job.rollbacks],
         "kinds": kinds,
         "settings": history_advice.settings(job.service, changes),
-        "observed": said,
+        "observed": observed,
         "notes": list(history_advice.NOTES),
         "took_s": round(clock.now_s() - begun_s, 3),
     }
@@ -97,15 +97,15 @@ def advice(job: Job) -> dict[str, Any]:
 def _kind(
     kind: ReplayedKind, found: list[CandidateResult], job: Job, days: float
 ) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Return (what is said of one kind of trigger, the settings it proposes to change)."""
+    """Return (the results of one kind of trigger, the settings that it proposes to change)."""
     chosen, why = history_advice.proposed(found, days, job.per_month_max)
-    told = {
+    document = {
         "action": getattr(job.rules, kind).action,
         "proposed": chosen.trial.name,
         "why": why,
         "trials": [history_advice.told(one, job.rules) for one in found],
     }
-    return told, history_advice.changed(kind, job.rules, chosen.trial.rules)
+    return document, history_advice.changed(kind, job.rules, chosen.trial.rules)
 
 
 def _usual(job: Job, file: HistoryFile) -> tuple[int, ...]:
@@ -116,7 +116,7 @@ def _usual(job: Job, file: HistoryFile) -> tuple[int, ...]:
 
 
 class _Baselines:
-    """Which baseline was in force when."""
+    """The baselines, by the time from which they applied."""
 
     def __init__(self, job: Job) -> None:
         self._since_ms = [since_ms for since_ms, _ in job.baselines]
@@ -132,11 +132,11 @@ def main() -> int:
     signal.alarm(LIFE_MAX_S)
     os.nice(NICE)
     try:
-        told = advice(decode(sys.stdin.buffer.read()))
+        document = advice(decode(sys.stdin.buffer.read()))
     except sqlite3.Error as error:
         sys.stderr.write(f"{printable(str(error))}\n")
         return EXIT_UNREADABLE
-    sys.stdout.buffer.write(orjson.dumps(told))
+    sys.stdout.buffer.write(orjson.dumps(document))
     return 0
 
 

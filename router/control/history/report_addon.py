@@ -1,7 +1,7 @@
-"""The office that says whether all this was worth it: figures per service and period, from the journal and the history.
+"""The report of a service over a period: uptime, stability, deployments, times to detect and restore, costs.
 
-The journal's facts are folded as they come; the rows of a period are summed by SQLite in a thread, without the interpreter's
-lock. What /metrics shows is of the last 30 days, and at most `REFRESH_S` old.
+Entries of the journal are folded as they come. SQLite sums the rows of a period in a thread, without the interpreter's lock.
+The metrics are of the last 30 days, and at most `REFRESH_S` old.
 """
 
 from __future__ import annotations
@@ -36,65 +36,65 @@ class ReportAddon(Addon):
     def __init__(self, control_loop: ControlLoop, history: HistoryStore, entries: Sequence[Entry], now_ns: int) -> None:
         self._control_loop = control_loop
         self._history = history
-        self._ledgers = {name: DeploymentLog(name) for name in control_loop.services}
-        self._shown: dict[str, Document] = {}
+        self._logs = {name: DeploymentLog(name) for name in control_loop.services}
+        self._documents: dict[str, Document] = {}
         self._due_ns = now_ns + int(_FIRST_AFTER_S * 1e9)
         for entry in entries:
             self.on_entry(entry)
 
     def on_entry(self, entry: Entry) -> None:
-        """Take a fact in."""
-        ledger = self._ledgers.get(entry.service)
-        if ledger is not None:
-            ledger.add(entry)
+        """Fold an entry."""
+        deployment_log = self._logs.get(entry.service)
+        if deployment_log is not None:
+            deployment_log.add(entry)
 
     def on_second(self, now_ns: int) -> None:
-        """Have what /metrics shows computed anew, every five minutes."""
+        """Compute the metrics every five minutes."""
         if now_ns >= self._due_ns:
             self._due_ns = now_ns + int(REFRESH_S * 1e9)
             self._control_loop.tasks.spawn(self.refresh(), "success metrics")
 
     async def refresh(self) -> None:
-        """Compute what /metrics shows; what cannot be read now stays as it was."""
+        """Compute the metrics. A service whose history cannot be read now keeps its old values."""
         now_s = clock.wall_s()
-        for name in self._ledgers:
+        for name in self._logs:
             try:
-                self._shown[name] = await self._report(name, Period(now_s - SHOWN_DAYS * 86_400, now_s))
+                self._documents[name] = await self._report(name, Period(now_s - SHOWN_DAYS * 86_400, now_s))
             except OperatorError:
                 continue
 
-    def account(self, service: str) -> DeploymentSummary:
-        """Return what the facts of a known service come to. In a thread: thousands of facts take milliseconds."""
-        return self._ledgers[service].account()
+    def summary(self, service: str) -> DeploymentSummary:
+        """Return the summary of a known service's entries. Thousands of entries take milliseconds; call it in a thread."""
+        return self._logs[service].account()
 
     async def report(self, service: str, since: str, until: str = "") -> Document:
-        """Return the figures of `service` from `since` to `until` ("": now), as `period` reads them.
+        """Return the figures of `service` from `since` to `until` ("": now), as `period` parses them.
 
-        Raise OperatorError: 404 without such a service, 400 for what is no period, 503 if the history cannot be read.
+        Raise OperatorError: 404 without such a service, 400 for an invalid period, 503 if the history cannot be read.
         """
         self._control_loop.services[service]
         try:
-            asked = period(since, until, clock.wall_s())
+            span = period(since, until, clock.wall_s())
         except ValueError as error:
             raise OperatorError(400, "period_invalid", str(error), exit_code=2) from None
-        return await self._report(service, asked)
+        return await self._report(service, span)
 
-    async def _report(self, service: str, asked: Period) -> Document:
+    async def _report(self, service: str, span: Period) -> Document:
         service_controller = self._control_loop.services[service]
-        told, limit = service_controller.service, service_controller.service.rules.error_rate.rate_floor
-        since_ms, until_ms = int(asked.since_s * 1000), int(asked.until_s * 1000)
-        totals, account = await self._history.read(
-            lambda file: (file.totals(service, since_ms, until_ms, limit), self.account(service))
+        settings, limit = service_controller.service, service_controller.service.rules.error_rate.rate_floor
+        since_ms, until_ms = int(span.since_s * 1000), int(span.until_s * 1000)
+        totals, summary = await self._history.read(
+            lambda file: (file.totals(service, since_ms, until_ms, limit), self.summary(service))
         )
         now = Timestamp(clock.wall_s(), clock.now_ns(), self._control_loop.segment.words[at.H_BOOT])
-        price = Price(told.standby_cost_per_hour, told.standby_cost_currency)
-        found = report(service, asked, totals, account, limit, price, now)
+        price = Price(settings.standby_cost_per_hour, settings.standby_cost_currency)
+        found = report(service, span, totals, summary, limit, price, now)
         times = {name: clock.iso(found.pop(f"{name}_s")) for name in ("since", "until", "known_since")}
         return {**times, **found}
 
     def metrics(self) -> Iterable[Metric]:
-        """Return the figures of the last 30 days; what cannot be said is absent."""
-        return [*_shares(self._shown), *_times(self._shown)]
+        """Return the figures of the last 30 days. Unknown figures are absent."""
+        return [*_shares(self._documents), *_times(self._documents)]
 
 
 _SHOWN: Final = (
@@ -113,25 +113,25 @@ _SHOWN: Final = (
 )
 
 
-def _shares(shown: Mapping[str, Document]) -> Iterator[Metric]:
-    for name, (group, member), told in _SHOWN:
-        family = GaugeMetricFamily(f"{_PREFIX}{name}", f"{told} Of the last {SHOWN_DAYS} days.", labels=["service"])
-        for service, document in shown.items():
+def _shares(documents: Mapping[str, Document]) -> Iterator[Metric]:
+    for name, (group, member), text in _SHOWN:
+        family = GaugeMetricFamily(f"{_PREFIX}{name}", f"{text} Of the last {SHOWN_DAYS} days.", labels=["service"])
+        for service, document in documents.items():
             if (value := document[group][member]) is not None:
                 family.add_metric([service], value)
         yield family
 
 
-def _times(shown: Mapping[str, Document]) -> Iterator[Metric]:
-    for name, told in (
+def _times(documents: Mapping[str, Document]) -> Iterator[Metric]:
+    for name, text in (
         ("time_to_detect", "first fault to decision"),
         ("time_to_restore", "first fault to last worker"),
     ):
         family = GaugeMetricFamily(
-            f"{_PREFIX}{name}_seconds", f"Of the rollbacks of the last {SHOWN_DAYS} days: {told}.",
+            f"{_PREFIX}{name}_seconds", f"Of the rollbacks of the last {SHOWN_DAYS} days: {text}.",
             labels=["service", "quantile"],
         )  # fmt: skip
-        for service, document in shown.items():
+        for service, document in documents.items():
             for quantile, member in (("0.5", "median_s"), ("0.95", "p95_s")):
                 if (value := document[name][member]) is not None:
                     family.add_metric([service, quantile], value)

@@ -1,4 +1,4 @@
-"""What was, in figures: the history in steps, and the report of a period."""
+"""The routes of the history: the rows in steps, the report of a period, and the advice."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ class _HistoryQuery(BaseModel):
 
 
 class ReportQuery(_HistoryQuery):
-    """`since`, `until`: 30d, 12h, or a date or time by ISO 8601; until defaults to now."""
+    """`since`, `until`: 30d, 12h, or a date or time by ISO 8601. `until` defaults to now."""
 
     since: When = "30d"
     until: When = ""
 
 
 class HistoryQuery(_HistoryQuery):
-    """As for the report; `step_s`: seconds a point, at least 10, chosen by the length of the period unless given."""
+    """`since`, `until` as for the report. `step_s`: seconds per point, at least 10; by default it depends on the period."""
 
     since: When = "1h"
     until: When = ""
@@ -34,7 +34,7 @@ class HistoryQuery(_HistoryQuery):
 
 
 class AdviceQuery(_HistoryQuery):
-    """`days`: how far back; `false_alarms_per_month`: how many are thought bearable."""
+    """`days`: how far back; `false_alarms_per_month`: how many are acceptable."""
 
     days: Annotated[float, Field(ge=0.01, le=366)] = 30.0
     false_alarms_per_month: Annotated[float, Field(ge=0, le=1000)] = 1.0

@@ -1,8 +1,8 @@
-"""The office that tells people: facts become notices, each channel has its queue, and what is undelivered survives.
+"""Sends notifications: journal entries become notifications, each channel has a queue, and the outbox survives a restart.
 
-It is told of a fact after the swap was stored, and only puts it into queues: a receiver that hangs holds up nothing but its
-own channel. Every notice is also in the outbox until it is delivered or given up; after a restart the facts of the last day
-are looked through again for some that never got there.
+An entry arrives after its swap was stored, and is only put into queues: a receiver that hangs delays its own channel only.
+Every notification is also in the outbox until it is delivered or given up. After a restart the entries of the last day are
+searched for notifications that were never queued.
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamil
 
 from router.control.addon import Addon
 from router.control.core.loop import ControlLoop
-from router.control.notify.delivery import FAILURES_TOLD, Delivery
-from router.control.notify.senders import Make, missing_extra, sender_of
+from router.control.notify.delivery import FAILING_AFTER, Delivery
+from router.control.notify.senders import MakeSender, missing_extra, sender_of
 from router.control.proposals.links import base_url
 from router.control.store import outbox
 from router.control.store.outbox import Outbox, Stock
@@ -35,8 +35,8 @@ from router.settings.sections.notify import Channel
 from router.settings.settings import Settings
 
 log = logging.getLogger(__name__)
-RECALL_S: Final = 86_400.0
-"""Facts of the last day are told after a restart if they were not told before."""
+CATCH_UP_S: Final = 86_400.0
+"""After a restart, entries up to this age are announced if they were not announced before."""
 KNOWN_MAX: Final = 50_000
 PRUNE_EVERY_S: Final = 3600.0
 FAILING: Final = "notification_failing"
@@ -45,7 +45,7 @@ Links = Callable[[Notification], Mapping[str, str]]
 
 
 class NotifyAddon(Addon):
-    """All channels. `link_makers`: who adds links to notices, asked when one is sent, so that no secret of theirs is kept."""
+    """All channels. `link_makers` add links to a notification when it is sent, so the outbox has no signed links."""
 
     def __init__(
         self,
@@ -53,15 +53,15 @@ class NotifyAddon(Addon):
         settings: Settings,
         state_dir: Path,
         entries: Sequence[Entry],
-        make: Make = sender_of,
+        make_sender: MakeSender = sender_of,
     ) -> None:
         self.link_makers: list[Links] = []
         self._control_loop = control_loop
         self._settings = settings
         self._state_dir = state_dir
-        self._make = make
+        self._make_sender = make_sender
         self._tasks = Tasks()
-        self._bulletin = NotificationFeed()
+        self._feed = NotificationFeed()
         self._outbox, stock = self._opened()
         self._known = OrderedDict.fromkeys(stock.known)
         self._since = stock.since
@@ -70,8 +70,8 @@ class NotifyAddon(Addon):
         self.deliveries: dict[str, Delivery] = {}
         for channel in settings.notify:
             self._begin(channel)
-        self._take_up(stock.pending)
-        self._recall(entries)
+        self._restore(stock.pending)
+        self._catch_up(entries)
 
     def _opened(self) -> tuple[Outbox | None, Stock]:
         if not self._settings.notify:
@@ -79,16 +79,16 @@ class NotifyAddon(Addon):
         try:
             database, stock = outbox.opened(self._state_dir, clock.wall_s())
         except OSError as error:
-            self._trouble(error.strerror or str(error))
+            self._outbox_error(error.strerror or str(error))
             return None, Stock()
         if stock.put_aside is not None:
             detail = (
                 f"the outbox could not be read and is now {stock.put_aside}; some notifications may come twice, or not"
             )
             self._control_loop.alarms.up("outbox_unreadable", detail)
-        return Outbox(database, self._trouble), stock
+        return Outbox(database, self._outbox_error), stock
 
-    def _trouble(self, why: str | None) -> None:
+    def _outbox_error(self, why: str | None) -> None:
         if why is None:
             self._control_loop.alarms.down("outbox_unavailable")
         else:
@@ -96,9 +96,9 @@ class NotifyAddon(Addon):
             self._control_loop.alarms.up("outbox_unavailable", detail)
 
     def _begin(self, channel: Channel) -> None:
-        delivery = Delivery(channel, self._make(channel, base_url(self._settings)), self._links, self._finished)
+        delivery = Delivery(channel, self._make_sender(channel, base_url(self._settings)), self._links, self._finished)
         if (missing := missing_extra(channel)) is not None:
-            delivery.failures, delivery.last_error = FAILURES_TOLD, missing
+            delivery.failures, delivery.last_error = FAILING_AFTER, missing
         self.deliveries[channel.name] = delivery
         if channel.name not in self._since:
             self._since[channel.name] = clock.wall_s()
@@ -106,99 +106,103 @@ class NotifyAddon(Addon):
                 self._outbox.opened_channel(channel.name, self._since[channel.name])
         self._running[channel.name] = self._tasks.spawn(delivery.run(), f"notify {channel.name}")
 
-    def _take_up(self, pending: Sequence[tuple[str, dict[str, Any]]]) -> None:
-        """Queue what a predecessor has left. What another release wrote and this one does not know costs no start."""
+    def _restore(self, pending: Sequence[tuple[str, dict[str, Any]]]) -> None:
+        """Queue the undelivered notifications of the predecessor. An unknown format of another release is skipped."""
         for name, plain in pending:
             try:
                 if name in self.deliveries:
-                    self.deliveries[name].offer(from_dict(plain))
+                    self.deliveries[name].enqueue(from_dict(plain))
             except (KeyError, TypeError, ValueError) as error:
                 log.warning("a notification to %s cannot be read: %r", name, error)
 
-    def _recall(self, entries: Sequence[Entry]) -> None:
-        """Tell what a predecessor did not come to: it may have died between a fact and its notice."""
-        since = clock.wall_s() - RECALL_S
+    def _catch_up(self, entries: Sequence[Entry]) -> None:
+        """Announce entries that the predecessor did not: it may have died between an entry and its notification."""
+        since = clock.wall_s() - CATCH_UP_S
         recent = [entry for entry in entries if entry.at >= since] if self.deliveries else []
-        in_vain = {entry.data["abandons"] for entry in recent if entry.type == kinds.ABANDONED}
+        abandoned = {entry.data["abandons"] for entry in recent if entry.type == kinds.ABANDONED}
         for entry in recent:
             try:
-                if entry.seq not in in_vain:
+                if entry.seq not in abandoned:
                     self.on_entry(entry)
             except (KeyError, TypeError, ValueError) as error:
-                log.warning("entry %d (%s) is not told: %r", entry.seq, entry.type, error)
+                log.warning("entry %d (%s) is not announced: %r", entry.seq, entry.type, error)
 
-    # -- facts
+    # -- entries
     def on_entry(self, entry: Entry) -> None:
-        """Put what `entry` makes due into the queues."""
-        for notice in self._bulletin.on_entry(entry, clock.now_ns()):
-            self._spread(notice)
+        """Queue the notifications of an entry."""
+        for notification in self._feed.on_entry(entry, clock.now_ns()):
+            self._enqueue(notification)
 
     def incident_whole(self, opening: Entry) -> None:
-        """Tell that the record of a rollback is complete."""
-        self._spread(record_completed(opening, clock.wall_s()))
+        """Queue the notification that the record of a rollback is complete."""
+        self._enqueue(record_completed(opening, clock.wall_s()))
 
     def on_second(self, now_ns: int) -> None:
-        """Say which channels fail; tell of switches that nobody confirmed, and of new alarms."""
-        for notice in self._bulletin.due(now_ns):
-            self._spread(notice)
+        """Raise the alarm of failing channels; queue notifications of unconfirmed switches and of new alarms."""
+        for notification in self._feed.due(now_ns):
+            self._enqueue(notification)
         failing = {name: delivery.last_error for name, delivery in self.deliveries.items() if delivery.failing}
         if failing:
-            told = "; ".join(f"channel {name}: {error}" for name, error in failing.items())
-            self._control_loop.alarms.up(FAILING, told)
+            detail = "; ".join(f"channel {name}: {error}" for name, error in failing.items())
+            self._control_loop.alarms.up(FAILING, detail)
         else:
             self._control_loop.alarms.down(FAILING)
-        for notice in self._bulletin.alarms(self._control_loop.alarms.listing(), clock.wall_s()):
-            self._spread(notice)
+        for notification in self._feed.alarms(self._control_loop.alarms.listing(), clock.wall_s()):
+            self._enqueue(notification)
         if self._outbox is not None and clock.now_s() - self._pruned_s > PRUNE_EVERY_S:
             self._pruned_s = clock.now_s()
             self._outbox.prune(clock.wall_s())
 
-    def _spread(self, notice: Notification) -> None:
+    def _enqueue(self, notification: Notification) -> None:
         for name, delivery in self.deliveries.items():
-            if not delivery.wants(notice) or notice.at < self._since[name] or (name, notice.id) in self._known:
+            if (
+                not delivery.accepts(notification)
+                or notification.at < self._since[name]
+                or (name, notification.id) in self._known
+            ):
                 continue
-            if delivery.failing and notice.data.get("code") == FAILING:
-                continue  # it cannot be told of its own failure
-            self._known[name, notice.id] = None
+            if delivery.failing and notification.data.get("code") == FAILING:
+                continue  # a failing channel cannot deliver the alarm about itself
+            self._known[name, notification.id] = None
             if len(self._known) > KNOWN_MAX:
                 self._known.popitem(last=False)
             if self._outbox is not None:
-                self._outbox.put(name, notice.as_dict(), notice.at)
-            delivery.offer(notice)
+                self._outbox.put(name, notification.as_dict(), notification.at)
+            delivery.enqueue(notification)
 
-    def _finished(self, channel: str, notice: Notification) -> None:
+    def _finished(self, channel: str, notification: Notification) -> None:
         if self._outbox is not None:
-            self._outbox.finished(channel, notice.id)
+            self._outbox.finished(channel, notification.id)
 
-    def _links(self, notice: Notification) -> dict[str, str]:
-        found = {"Details": base_url(self._settings) + notice.path} if notice.path else {}
-        for make in self.link_makers:
-            found.update(make(notice))
+    def _links(self, notification: Notification) -> dict[str, str]:
+        found = {"Details": base_url(self._settings) + notification.path} if notification.path else {}
+        for make_sender in self.link_makers:
+            found.update(make_sender(notification))
         return found
 
-    # -- the office
+    # -- the add-on
     def reconfigure(self, settings: Settings) -> None:
-        """Take over other channels; what waits for one that stays is sent by its new settings, at once."""
+        """Apply changed channels. The queue of a channel that stays is sent by its new settings, at once."""
         self._settings = settings
         if self._outbox is None:
             self._outbox = self._opened()[0]
-        wanted = {channel.name: channel for channel in settings.notify}
-        for name in self.deliveries.keys() - wanted.keys():
+        channels = {channel.name: channel for channel in settings.notify}
+        for name in self.deliveries.keys() - channels.keys():
             self._running.pop(name).cancel()
             self._tasks.spawn(self.deliveries.pop(name).sender.close(), f"close {name}")
             self._since.pop(name)
             if self._outbox is not None:
                 self._outbox.closed_channel(name)
-        for name, channel in wanted.items():
+        for name, channel in channels.items():
             if name not in self.deliveries:
                 self._begin(channel)
             else:
                 old = self.deliveries[name].sender
-                self.deliveries[name].changed(channel, self._make(channel, base_url(settings)))
+                self.deliveries[name].reconfigure(channel, self._make_sender(channel, base_url(settings)))
                 self._tasks.spawn(old.close(), f"close {name}")
 
     async def test(self, channel: str | None, actor: str) -> Document:
-        """Send a test message through each channel, or one; return what came back. Raise OperatorError (404)."""
+        """Send a test message through each channel, or one; return the answers. Raise OperatorError (404)."""
         chosen = [delivery for name, delivery in self.deliveries.items() if channel in (None, name)]
         if channel is not None and not chosen:
             names = ", ".join(self.deliveries) or "none"
@@ -206,7 +210,7 @@ class NotifyAddon(Addon):
                 404, "channel_unknown", f"there is no channel {channel!r}; there are: {names}", exit_code=9
             )
         now_s = clock.wall_s()
-        notice = Notification(
+        notification = Notification(
             id=f"router-test-{int(now_s * 1000)}",
             topic="test",
             service="",
@@ -216,14 +220,14 @@ class NotifyAddon(Addon):
             facts=(("Means", "this channel works"),),
             path="/v1/status",
         )
-        return {"channels": await asyncio.gather(*(_tested(delivery, notice) for delivery in chosen))}
+        return {"channels": await asyncio.gather(*(_test_channel(delivery, notification) for delivery in chosen))}
 
     def listing(self) -> Document:
         """Return all channels: `/v1/notify`."""
-        return {"channels": [delivery.described() for delivery in self.deliveries.values()]}
+        return {"channels": [delivery.as_document() for delivery in self.deliveries.values()]}
 
     def status(self, service: str) -> Document:
-        """Return how many notices wait, and which channels fail."""
+        """Return how many notifications are queued, and which channels fail."""
         about = [
             found
             for found in self.deliveries.values()
@@ -233,7 +237,7 @@ class NotifyAddon(Addon):
         return {"notifications": {"pending": sum(len(found) for found in about), "failing": failing}}
 
     def metrics(self) -> Iterable[Metric]:
-        """How many were delivered, given up or dropped, and how many wait."""
+        """Return how many notifications were delivered, given up or dropped, and how many are queued."""
         ended = CounterMetricFamily(
             PREFIX + "notifications", "Notices by what became of them.", labels=["channel", "result"]
         )
@@ -249,7 +253,7 @@ class NotifyAddon(Addon):
         return ended, pending, failing
 
     async def close(self) -> None:
-        """Stop sending; what waits is in the outbox."""
+        """Stop sending. Undelivered notifications stay in the outbox."""
         await self._tasks.close()
         for delivery in self.deliveries.values():
             await delivery.sender.close()
@@ -257,13 +261,13 @@ class NotifyAddon(Addon):
             await self._outbox.close()
 
 
-async def _tested(delivery: Delivery, notice: Notification) -> Document:
+async def _test_channel(delivery: Delivery, notification: Notification) -> Document:
     begun_ns = clock.now_ns()
-    error, said = await delivery.once(notice)
+    error, answer = await delivery.send(notification)
     return {
         "channel": delivery.channel.name,
         "kind": delivery.channel.kind,
         "ok": error is None,
-        "detail": said if error is None else error.detail,
+        "detail": answer if error is None else error.detail,
         "ms": round((clock.now_ns() - begun_ns) / 1e6, 1),
     }

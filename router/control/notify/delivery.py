@@ -1,4 +1,4 @@
-"""One channel's queue: notices in their order, each until it is delivered, refused for good, or too old."""
+"""One channel's queue: sends notifications in their order, and retries each until it is delivered, refused or too old."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ PAUSE_MIN_S: Final = 1.0
 PAUSE_MAX_S: Final = 300.0
 JITTER: Final = 0.2
 REFUSALS_MAX: Final = 3
-"""How often a notice is tried that the receiver refuses: its other notices wait behind it."""
-FAILURES_TOLD: Final = 2
-"""Failures in a row from which on the channel counts as failing."""
+"""How often a refused notification is tried. The channel's other notifications wait behind it."""
+FAILING_AFTER: Final = 2
+"""The number of consecutive failures from which a channel counts as failing."""
 
 
 def pause_s(attempt: int, jitter: float) -> float:
@@ -31,7 +31,7 @@ def pause_s(attempt: int, jitter: float) -> float:
 
 
 class Delivery:
-    """A channel at work. `on_finished` is told each notice that is delivered or given up."""
+    """The queue of a channel. `on_finished` is called with each notification that is delivered, given up or dropped."""
 
     def __init__(
         self,
@@ -44,86 +44,88 @@ class Delivery:
         self.sender = sender
         self.counts = {"sent": 0, "given_up": 0, "dropped": 0}
         self.failures = 0
-        """In a row."""
+        """Consecutive failures."""
         self.last_error: str | None = None
         self.last_sent_at: float | None = None
         self._links = links
         self._on_finished = on_finished
         self._queue: deque[Notification] = deque()
-        self._work = asyncio.Event()
-        self._nudged = asyncio.Event()
+        self._queued = asyncio.Event()
+        self._reconfigured = asyncio.Event()
 
     def __len__(self) -> int:
         return len(self._queue)
 
     @property
     def failing(self) -> bool:
-        """Whether people should look at it."""
-        return self.failures >= FAILURES_TOLD
+        """Whether the last attempts failed."""
+        return self.failures >= FAILING_AFTER
 
-    def wants(self, notice: Notification) -> bool:
-        """Whether this channel is told of such things."""
+    def accepts(self, notification: Notification) -> bool:
+        """Return whether this channel is configured for the topic and the service of a notification."""
         channel = self.channel
-        return notice.topic in channel.events and (not channel.services or notice.service in ("", *channel.services))
+        return notification.topic in channel.events and (
+            not channel.services or notification.service in ("", *channel.services)
+        )
 
-    def offer(self, notice: Notification) -> None:
-        """Have `notice` delivered after those that wait; in a full queue the oldest that is not under way makes room."""
+    def enqueue(self, notification: Notification) -> None:
+        """Queue a notification. If the queue is full, the oldest one that is not being sent is dropped."""
         if len(self._queue) >= self.channel.queue_max:
-            place = min(1, len(self._queue) - 1)
-            gone = self._queue[place]
-            del self._queue[place]
-            self._end(gone, "dropped")
-        self._queue.append(notice)
-        self._work.set()
+            index = min(1, len(self._queue) - 1)
+            dropped = self._queue[index]
+            del self._queue[index]
+            self._end(dropped, "dropped")
+        self._queue.append(notification)
+        self._queued.set()
 
-    def changed(self, channel: Channel, sender: Sender) -> None:
-        """Go on by other settings, at once."""
+    def reconfigure(self, channel: Channel, sender: Sender) -> None:
+        """Apply changed settings, and retry at once."""
         self.channel, self.sender = channel, sender
         self.failures, self.last_error = 0, None
-        self._nudged.set()
+        self._reconfigured.set()
 
     async def run(self) -> None:
         """Deliver until cancelled."""
         while True:
-            await self._work.wait()
+            await self._queued.wait()
             if not self._queue:
-                self._work.clear()
+                self._queued.clear()
                 continue
-            notice = self._queue[0]
-            result = await self._deliver(notice)
-            if self._queue and self._queue[0] is notice:
+            notification = self._queue[0]
+            result = await self._deliver(notification)
+            if self._queue and self._queue[0] is notification:
                 self._queue.popleft()
-                self._end(notice, result)
+                self._end(notification, result)
 
-    async def _deliver(self, notice: Notification) -> str:
+    async def _deliver(self, notification: Notification) -> str:
         attempt = refusals = 0
-        while self._queue and self._queue[0] is notice:
+        while self._queue and self._queue[0] is notification:
             attempt += 1
-            self._nudged.clear()
-            error = await self._attempt(notice)
+            self._reconfigured.clear()
+            error = await self._attempt(notification)
             if error is None:
                 return "sent"
             refusals += error.refused
-            age_s = clock.wall_s() - notice.at
+            age_s = clock.wall_s() - notification.at
             if attempt >= self.channel.attempts_max or refusals >= REFUSALS_MAX or age_s > self.channel.give_up_after_s:
-                log.error("notification %s to %s given up: %s", notice.id, self.channel.name, error.detail)
+                log.error("notification %s to %s given up: %s", notification.id, self.channel.name, error.detail)
                 return "given_up"
             await self._pause(pause_s(attempt, random.random()))
         return "dropped"
 
-    async def _attempt(self, notice: Notification) -> DeliveryFailedError | None:
-        error = (await self.once(notice))[0]
+    async def _attempt(self, notification: Notification) -> DeliveryFailedError | None:
+        error = (await self.send(notification))[0]
         if error is None:
             self.failures, self.last_error, self.last_sent_at = 0, None, clock.wall_s()
         else:
             self.failures, self.last_error = self.failures + 1, error.detail
         return error
 
-    async def once(self, notice: Notification) -> tuple[DeliveryFailedError | None, str]:
-        """Try once, outside the queue; return (what went wrong, what the receiver said)."""
+    async def send(self, notification: Notification) -> tuple[DeliveryFailedError | None, str]:
+        """Send once, outside of the queue; return (error or None, answer of the receiver)."""
         try:
             async with asyncio.timeout(self.channel.timeout_s):
-                return None, await self.sender.send(notice, self._links(notice))
+                return None, await self.sender.send(notification, self._links(notification))
         except TimeoutError:
             return DeliveryFailedError(f"no answer within {self.channel.timeout_s:g} s"), ""
         except DeliveryFailedError as error:
@@ -131,16 +133,16 @@ class Delivery:
 
     async def _pause(self, seconds: float) -> None:
         try:
-            await asyncio.wait_for(self._nudged.wait(), seconds)
+            await asyncio.wait_for(self._reconfigured.wait(), seconds)
         except TimeoutError:
             pass
 
-    def _end(self, notice: Notification, result: str) -> None:
+    def _end(self, notification: Notification, result: str) -> None:
         self.counts[result] += 1
-        self._on_finished(self.channel.name, notice)
+        self._on_finished(self.channel.name, notification)
 
-    def described(self) -> dict[str, Any]:
-        """Return the channel as people see it, without its address."""
+    def as_document(self) -> dict[str, Any]:
+        """Return the channel as a document, without its address."""
         return {
             "channel": self.channel.name,
             "kind": self.channel.kind,

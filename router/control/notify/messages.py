@@ -1,4 +1,4 @@
-"""A notice as each kind of receiver wants it. Bytes are made here and nowhere else, so a table of tests covers them whole."""
+"""Encodes a notification for each kind of receiver. All encoding is here, so one table of tests covers it."""
 
 from __future__ import annotations
 
@@ -22,22 +22,22 @@ SECRET_BYTES_MIN: Final = 16
 Links = Mapping[str, str]
 
 
-def cloud_event(notice: Notification, source: str, links: Links) -> bytes:
-    """Return the notice as a CloudEvent (1.0, structured mode)."""
-    facts = {label.lower().replace(" ", "_"): text for label, text in notice.facts}
+def cloud_event(notification: Notification, source: str, links: Links) -> bytes:
+    """Return the notification as a CloudEvent (1.0, structured mode)."""
+    facts = {label.lower().replace(" ", "_"): text for label, text in notification.facts}
     event = {
         "specversion": "1.0",
-        "id": notice.id,
+        "id": notification.id,
         "source": source,
-        "type": TYPE_PREFIX + notice.topic,
-        "time": clock.iso(notice.at),
+        "type": TYPE_PREFIX + notification.topic,
+        "time": clock.iso(notification.at),
         "datacontenttype": "application/json",
-        **({"subject": notice.service} if notice.service else {}),
+        **({"subject": notification.service} if notification.service else {}),
         "data": {
-            "service": notice.service or None,
-            "title": notice.title,
-            "severity": notice.severity,
-            **notice.data,
+            "service": notification.service or None,
+            "title": notification.title,
+            "severity": notification.severity,
+            **notification.data,
             "facts": facts,
             "links": dict(links),
         },
@@ -45,23 +45,23 @@ def cloud_event(notice: Notification, source: str, links: Links) -> bytes:
     return json_bytes(event)
 
 
-def webhook_fields(notice: Notification, body: bytes, secret: bytes | None, now_s: float) -> dict[str, str]:
+def webhook_fields(notification: Notification, body: bytes, secret: bytes | None, now_s: float) -> dict[str, str]:
     """Return the header fields of a webhook: id and time, and with a secret the signature (Standard Webhooks 1.0, v1)."""
     stamp = str(int(now_s))
     fields = {
         "Content-Type": "application/cloudevents+json; charset=utf-8",
         "User-Agent": USER_AGENT,
-        "webhook-id": notice.id,
+        "webhook-id": notification.id,
         "webhook-timestamp": stamp,
     }
     if secret is not None:
-        mac = hmac.new(secret, f"{notice.id}.{stamp}.".encode() + body, hashlib.sha256).digest()
+        mac = hmac.new(secret, f"{notification.id}.{stamp}.".encode() + body, hashlib.sha256).digest()
         fields["webhook-signature"] = "v1," + base64.b64encode(mac).decode()
     return fields
 
 
 def signing_secret(text: str) -> bytes:
-    """Return the key that a secret file holds: `whsec_` and base64, or the text itself; raise ValueError if it is too short."""
+    """Return the key in a secret file: `whsec_` and base64, or the text itself; raise ValueError if it is too short."""
     text = text.strip()
     if text.startswith(_STANDARD_PREFIX):
         try:
@@ -75,21 +75,22 @@ def signing_secret(text: str) -> bytes:
     return key
 
 
-def slack(notice: Notification, links: Links) -> bytes:
-    """Return the notice for an incoming webhook of Slack, or of what is compatible with it (Mattermost, Rocket.Chat)."""
+def slack(notification: Notification, links: Links) -> bytes:
+    """Return the notification for an incoming webhook of Slack, or of a compatible receiver (Mattermost, Rocket.Chat)."""
     fields = [
-        {"title": _escaped(label), "value": _escaped(text), "short": len(text) < 40} for label, text in notice.facts
+        {"title": _escaped(label), "value": _escaped(text), "short": len(text) < 40}
+        for label, text in notification.facts
     ]
     message = {
-        "text": f"*{_escaped(notice.title)}*",
+        "text": f"*{_escaped(notification.title)}*",
         "attachments": [
             {
-                "color": _COLOURS[notice.severity],
-                "fallback": _escaped(notice.title),
+                "color": _COLOURS[notification.severity],
+                "fallback": _escaped(notification.title),
                 "fields": fields,
                 "text": " · ".join(f"<{url}|{_escaped(name)}>" for name, url in links.items()),
-                "footer": f"rollback-router · {notice.id}",
-                "ts": int(notice.at),
+                "footer": f"rollback-router · {notification.id}",
+                "ts": int(notification.at),
             }
         ],
     }
@@ -97,12 +98,12 @@ def slack(notice: Notification, links: Links) -> bytes:
 
 
 def _escaped(text: str) -> str:
-    """Slack reads &, < and > as markup; nothing that came in with an alert may become a link or a mention."""
+    """Escape &, < and >, which are Slack's markup: a text of an alert must not become a link or a mention."""
     return printable(text).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
 
 
-def plain(notice: Notification, links: Links) -> str:
-    """Return the body of the notice as plain text; its title goes beside it."""
-    lines = [f"{label}: {text}" for label, text in notice.facts]
-    lines += [*(f"{name}: {url}" for name, url in links.items()), f"Id: {notice.id}"]
+def plain(notification: Notification, links: Links) -> str:
+    """Return the body of the notification as plain text, without its title."""
+    lines = [f"{label}: {text}" for label, text in notification.facts]
+    lines += [*(f"{name}: {url}" for name, url in links.items()), f"Id: {notification.id}"]
     return "\n".join(map(printable, lines))

@@ -1,4 +1,4 @@
-"""Notification channels: how they do, and a test message through them."""
+"""The routes of notification channels: list them, and send a test message through them."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from router.control.notify.addon import NotifyAddon
 
 
 class NotifyTest(BaseModel):
-    """Send a test message: through `channel`, or through all."""
+    """Send a test message through `channel`, or through all channels."""
 
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
     actor: Actor | None = None
@@ -21,7 +21,7 @@ class NotifyTest(BaseModel):
 
 
 def operations(addon: NotifyAddon) -> tuple[Operation, ...]:
-    """Return the routes of `office`."""
+    """Return the routes of notifications."""
 
     async def listing(call: Call) -> Document:
         return addon.listing()

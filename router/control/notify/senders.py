@@ -1,4 +1,4 @@
-"""One delivery attempt, by HTTP or through apprise. What went wrong is said without the URL, which may be a secret."""
+"""One delivery attempt, by HTTP or through apprise. Errors never contain the URL, which may be a secret."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ _TYPES: Final = {"critical": "failure", "warning": "warning", "info": "info"}
 
 
 class DeliveryFailedError(RouterError):
-    """One attempt did not succeed. `refused`: the receiver understood it and does not want it; trying on helps little."""
+    """One attempt failed. `refused`: the receiver rejected the notification, so retries are unlikely to help."""
 
     def __init__(self, detail: str, *, refused: bool = False) -> None:
         super().__init__("delivery_failed", detail)
@@ -38,17 +38,17 @@ class DeliveryFailedError(RouterError):
 
 
 class Sender(Protocol):
-    """One channel's way out."""
+    """Sends the notifications of one channel."""
 
-    async def send(self, notice: Notification, links: Mapping[str, str]) -> str:
-        """Deliver; return what the receiver said. Raise DeliveryFailedError. The caller sets the time limit."""
+    async def send(self, notification: Notification, links: Mapping[str, str]) -> str:
+        """Deliver; return the receiver's answer. Raise DeliveryFailedError. The caller sets the timeout."""
 
     async def close(self) -> None:
-        """Give connections back."""
+        """Close connections."""
 
 
 def secret_text(path: str) -> str:
-    """Return the text of a small file; raise OSError or ValueError. It may hang with its disk: call it aside."""
+    """Return the text of a small file; raise OSError or ValueError. It may hang with its disk: call it in a thread."""
     with Path(path).open("rb") as file:
         raw = file.read(SECRET_BYTES_MAX + 1)
     if len(raw) > SECRET_BYTES_MAX:
@@ -60,14 +60,14 @@ def secret_text(path: str) -> str:
 
 
 def missing_extra(channel: Channel) -> str | None:
-    """Return what has to be installed for this channel, None if nothing."""
+    """Return what has to be installed for this channel; None if nothing."""
     if channel.kind == "apprise" and importlib.util.find_spec("apprise") is None:
         return EXTRA
     return None
 
 
 def complaint(channel: Channel) -> str | None:
-    """Return why this channel cannot work at present, None if nothing is known against it. Reads its files."""
+    """Return why this channel cannot work now; None if no reason is known. Reads its files."""
     if (missing := missing_extra(channel)) is not None:
         return missing
     try:
@@ -76,7 +76,7 @@ def complaint(channel: Channel) -> str | None:
         if channel.hmac_secret_file is not None:
             signing_secret(secret_text(channel.hmac_secret_file))
     except (OSError, ValueError) as error:
-        return _told(error, channel)
+        return _describe(error, channel)
     return None
 
 
@@ -86,7 +86,7 @@ def _checked(url: str, channel: Channel) -> str:
     return url
 
 
-def _told(error: Exception, channel: Channel) -> str:
+def _describe(error: Exception, channel: Channel) -> str:
     if isinstance(error, UnicodeDecodeError):
         return "url_file or hmac_secret_file is no text"
     if isinstance(error, OSError):
@@ -95,19 +95,19 @@ def _told(error: Exception, channel: Channel) -> str:
 
 
 class _Secrets:
-    """The URL and the key of a channel, read aside and again after every failure: a changed file needs no signal."""
+    """The URL and the key of a channel. They are read in a thread, and again after a failure, so a change needs no signal."""
 
-    def __init__(self, channel: Channel, aside: Bulkhead) -> None:
+    def __init__(self, channel: Channel, bulkhead: Bulkhead) -> None:
         self._channel = channel
-        self._aside = aside
+        self._bulkhead = bulkhead
         self._read: tuple[str, bytes | None] | None = None
 
     async def get(self) -> tuple[str, bytes | None]:
         if self._read is None:
             try:
-                self._read = await self._aside.call(self._load)
+                self._read = await self._bulkhead.call(self._load)
             except (OSError, ValueError) as error:
-                raise DeliveryFailedError(_told(error, self._channel)) from None
+                raise DeliveryFailedError(_describe(error, self._channel)) from None
             except BulkheadFull:
                 raise DeliveryFailedError("reading its url_file or hmac_secret_file hangs") from None
         return self._read
@@ -123,49 +123,51 @@ class _Secrets:
 
 
 class HttpSender:
-    """Webhooks: CloudEvents, or what Slack takes. Redirects are not followed: they could lead a secret elsewhere."""
+    """Webhooks: CloudEvents, or Slack's format. Redirects are not followed: they could send a secret elsewhere."""
 
     def __init__(self, channel: Channel, source: str) -> None:
         self._channel = channel
         self._source = source
-        aside = Bulkhead(f"notify {channel.name}", CALLS_MAX)
-        self._secrets = _Secrets(channel, aside)
-        connector = aiohttp.TCPConnector(limit=1, resolver=BulkheadResolver(aside), ttl_dns_cache=60, force_close=True)
+        bulkhead = Bulkhead(f"notify {channel.name}", CALLS_MAX)
+        self._secrets = _Secrets(channel, bulkhead)
+        connector = aiohttp.TCPConnector(
+            limit=1, resolver=BulkheadResolver(bulkhead), ttl_dns_cache=60, force_close=True
+        )
         self._session = aiohttp.ClientSession(
             connector=connector, cookie_jar=aiohttp.DummyCookieJar(), timeout=aiohttp.ClientTimeout(total=None)
         )
 
-    async def send(self, notice: Notification, links: Mapping[str, str]) -> str:
+    async def send(self, notification: Notification, links: Mapping[str, str]) -> str:
         """Post once. 2xx is success; any other 4xx than 408, 425 and 429 is a refusal."""
         url, secret = await self._secrets.get()
         if self._channel.kind == "slack":
-            body = slack(notice, links)
+            body = slack(notification, links)
             fields = {"Content-Type": "application/json; charset=utf-8", "User-Agent": USER_AGENT}
         else:
-            body = cloud_event(notice, self._source, links)
-            fields = webhook_fields(notice, body, secret, clock.wall_s())
+            body = cloud_event(notification, self._source, links)
+            fields = webhook_fields(notification, body, secret, clock.wall_s())
         try:
             async with self._session.post(url, data=body, headers=fields, allow_redirects=False) as answer:
-                said = shorten_line(
+                text = shorten_line(
                     (await answer.content.read(ANSWER_BYTES_MAX)).decode("utf-8", "replace"), ANSWER_BYTES_MAX
                 )
-                told = f"{answer.status} {said}".strip()
+                answered = f"{answer.status} {text}".strip()
                 if 200 <= answer.status < 300:
-                    return told
+                    return answered
                 self._secrets.forget()
                 refused = 300 <= answer.status < 500 and answer.status not in _RETRIED_4XX
-                raise DeliveryFailedError(f"the receiver answered {told}", refused=refused)
+                raise DeliveryFailedError(f"the receiver answered {answered}", refused=refused)
         except (aiohttp.ClientError, OSError, ValueError) as error:
             self._secrets.forget()
-            raise DeliveryFailedError(_reason(error)) from None
+            raise DeliveryFailedError(_describe_connection(error)) from None
 
     async def close(self) -> None:
         """Close the session."""
         await self._session.close()
 
 
-def _reason(error: Exception) -> str:
-    """Say what failed without the URL: aiohttp repeats it in what it finds wrong with one."""
+def _describe_connection(error: Exception) -> str:
+    """Return what failed, without the URL, which aiohttp's messages may contain."""
     if isinstance(error, aiohttp.ClientConnectorError):
         number = error.os_error.errno or 0
         why = os.strerror(number) if number > 0 else error.os_error.strerror
@@ -178,26 +180,26 @@ def _reason(error: Exception) -> str:
 
 
 class AppriseSender:
-    """Everything that apprise knows. It blocks, so it runs aside; a call that hangs is given up and stays one of CALLS_MAX."""
+    """All services of apprise. It blocks, so it runs in a thread. A call that hangs is given up, but counts in CALLS_MAX."""
 
     def __init__(self, channel: Channel) -> None:
         self._channel = channel
-        self._aside = Bulkhead(f"notify {channel.name}", CALLS_MAX)
-        self._secrets = _Secrets(channel, self._aside)
+        self._bulkhead = Bulkhead(f"notify {channel.name}", CALLS_MAX)
+        self._secrets = _Secrets(channel, self._bulkhead)
 
-    async def send(self, notice: Notification, links: Mapping[str, str]) -> str:
-        """Have apprise deliver once."""
+    async def send(self, notification: Notification, links: Mapping[str, str]) -> str:
+        """Deliver once through apprise."""
         url, _ = await self._secrets.get()
-        body = plain(notice, links)
+        body = plain(notification, links)
         try:
-            delivered = await self._aside.call(
-                lambda: _through_apprise(url, printable(notice.title), body, _TYPES[notice.severity])
+            delivered = await self._bulkhead.call(
+                lambda: _through_apprise(url, printable(notification.title), body, _TYPES[notification.severity])
             )
         except BulkheadFull:
             raise DeliveryFailedError(f"{CALLS_MAX} earlier calls of apprise still hang") from None
         except (OSError, ValueError, RuntimeError) as error:
             self._secrets.forget()
-            raise DeliveryFailedError(_told(error, self._channel)) from None
+            raise DeliveryFailedError(_describe(error, self._channel)) from None
         if not delivered:
             self._secrets.forget()
             raise DeliveryFailedError("apprise could not deliver it")
@@ -210,19 +212,19 @@ class AppriseSender:
 
 def _through_apprise(url: str, title: str, body: str, kind: str) -> bool:
     try:
-        import apprise  # 0.3 s, and an extra: only who uses it pays
+        import apprise  # takes 0.3 s, and is an optional dependency: imported only if used
     except ImportError:
         raise RuntimeError(EXTRA) from None
     logging.getLogger("apprise").setLevel(logging.CRITICAL)  # its warnings may hold parts of the URL
-    room: Any = apprise.Apprise()
-    if not room.add(url):
+    client: Any = apprise.Apprise()
+    if not client.add(url):
         raise ValueError("apprise does not know this kind of URL")
-    return bool(room.notify(body=body, title=title, notify_type=kind))
+    return bool(client.notify(body=body, title=title, notify_type=kind))
 
 
 def sender_of(channel: Channel, source: str) -> Sender:
-    """Return the way out of `channel`; made inside a running event loop."""
+    """Return the sender of `channel`. Call it inside a running event loop."""
     return AppriseSender(channel) if channel.kind == "apprise" else HttpSender(channel, source)
 
 
-Make = Callable[[Channel, str], Sender]
+MakeSender = Callable[[Channel, str], Sender]

@@ -1,4 +1,4 @@
-"""The office for decisions that wait for a person: shows proposals, and hands what people decide to the controller."""
+"""Proposals: lists the changes that wait for an operator, and passes the operators' decisions to the control loop."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ REFUSALS_MAX: Final = 5
 
 
 class ProposalsAddon(Addon):
-    """The proposals of all services. `links` signs what notifications carry."""
+    """The proposals of all services. `links` signs the links in notifications."""
 
     def __init__(
         self, control_loop: ControlLoop, operations: Operations, settings: Settings, links: ProposalLinks
@@ -43,46 +43,47 @@ class ProposalsAddon(Addon):
         self._refused: dict[str, int] = {}
 
     def reconfigure(self, settings: Settings) -> None:
-        """Take over where links lead to."""
+        """Apply the changed base URL of links."""
         self._settings = settings
 
     # -- reading
     def listing(self, service: str | None, state: str | None) -> Document:
         """Return proposals, newest first; of one service, or of one state (`pending`: open or due)."""
         services = self._control_loop.services.values() if service is None else [self._control_loop.services[service]]
-        found = [
+        urls = [
             (proposal, service_controller)
             for service_controller in services
             for proposal in service_controller.registry.proposals.known.values()
             if state is None or proposal.state == state or (state == "pending" and proposal.pending)
         ]
-        found.sort(key=lambda pair: -pair[0].opened_at)
-        return {"proposals": [described(proposal, service_controller) for proposal, service_controller in found]}
+        urls.sort(key=lambda pair: -pair[0].opened_at)
+        return {"proposals": [as_document(proposal, service_controller) for proposal, service_controller in urls]}
 
     def document(self, proposal_id: str) -> Document:
         """Return one proposal; raise OperatorError (404)."""
-        return described(*self.find(proposal_id))
+        return as_document(*self.find(proposal_id))
 
     def find(self, proposal_id: str) -> tuple[Proposal, ServiceController]:
-        """Return a proposal and where its service is judged; raise OperatorError (404)."""
+        """Return a proposal and the controller of its service; raise OperatorError (404)."""
         for service_controller in self._control_loop.services.values():
             if (known := service_controller.registry.proposals.known.get(proposal_id)) is not None:
                 return known, service_controller
         raise proposal_rules.unknown(proposal_id)
 
     def status(self, service: str) -> Document:
-        """Add what waits for a person to the document of a service."""
+        """Return the pending proposals of a service."""
         service_controller = self._control_loop.services[service]
         return {
             "proposals": [
-                described(proposal, service_controller) for proposal in service_controller.registry.proposals.pending()
+                as_document(proposal, service_controller)
+                for proposal in service_controller.registry.proposals.pending()
             ]
         }
 
     def metrics(self) -> Iterable[Metric]:
-        """Yield how many proposals are in which state: now for those that wait, ever for the others."""
-        told = "Proposals by state: open and due ones now, decided ones since the journal began."
-        family = GaugeMetricFamily("rollback_router_proposals", told, labels=["service", "state"])
+        """Yield the number of proposals by state: at present for pending ones, since the journal began for others."""
+        outcome = "Proposals by state: open and due ones now, decided ones since the journal began."
+        family = GaugeMetricFamily("rollback_router_proposals", outcome, labels=["service", "state"])
         for name, service_controller in sorted(self._control_loop.services.items()):
             proposals = service_controller.registry.proposals
             waiting = [proposal.state for proposal in proposals.pending()]
@@ -90,13 +91,15 @@ class ProposalsAddon(Addon):
                 family.add_metric([name, state], proposals.ended.get(state, 0) + waiting.count(state))
         yield family
 
-    def links_in(self, notice: Notification) -> dict[str, str]:
-        """Return what decides the proposal that a notice is about: nothing once it is decided."""
-        if notice.topic != "proposal" or notice.service not in self._control_loop.services:
+    def links_in(self, notification: Notification) -> dict[str, str]:
+        """Return the links that decide the proposal of a notification; none once it is decided."""
+        if notification.topic != "proposal" or notification.service not in self._control_loop.services:
             return {}
-        known = self._control_loop.services[notice.service].registry.proposals.known.get(notice.data["proposal"])
-        found = self.links.links(known, self._settings) if known is not None else {}
-        named = (("Approve", found.get("approve_url")), ("Deny", found.get("deny_url")))
+        known = self._control_loop.services[notification.service].registry.proposals.known.get(
+            notification.data["proposal"]
+        )
+        urls = self.links.links(known, self._settings) if known is not None else {}
+        named = (("Approve", urls.get("approve_url")), ("Deny", urls.get("deny_url")))
         return {name: url for name, url in named if url is not None}
 
     # -- deciding
@@ -111,9 +114,9 @@ class ProposalsAddon(Addon):
         by_token: bool = False,
         dry_run: bool = False,
     ) -> Document:
-        """Approve or deny; return what came of it. Raise OperatorError, having changed nothing, if that is not possible.
+        """Approve or deny; return the result. Raise OperatorError, without any change, if that is not possible.
 
-        `by_token`: the actor is known to be who it is, so that two of them are two people.
+        `by_token`: the actor is authenticated by a token, so different actors are different persons.
         """
         proposal, service_controller = self.find(proposal_id)
         event = ProposalDecided(
@@ -125,24 +128,24 @@ class ProposalsAddon(Addon):
             four_eyes=by_token,
             shares=service_controller.shares(clock.now_ns()),
             impact=_impact(proposal, service_controller),
-            checked=await self._answers(proposal, service_controller),
+            checked=await self._answers_probe(proposal, service_controller),
         )
-        told = _told(proposal, event)
+        outcome = _outcome(proposal, event)
         try:
             answer = await self._operations.decide(
-                service=service_controller.name, event=event, done=told, dry_run=dry_run
+                service=service_controller.name, event=event, done=outcome, dry_run=dry_run
             )
         except OperatorError as refusal:
             if not dry_run:
-                self._note(refusal, proposal, service_controller, event)
+                self._journal_refusal(refusal, proposal, service_controller, event)
             raise
         return {**answer, "proposal": self.document(proposal.id)}
 
     def check_link(self, proposal: Proposal, verb: str) -> None:
-        """Raise OperatorError (403, 409, 410) if a link of ours cannot decide this, or not any more; journal nothing.
+        """Raise OperatorError (403, 409, 410) if a valid link cannot decide this proposal, or not any more; journal nothing.
 
-        A link ends with its proposal's time, also where the default is due then. It names nobody, so where tokens tell
-        people apart it approves no promotion: that needs somebody who is known not to be the one who asked.
+        A link expires with its proposal, even if the default is due then. It authenticates no person. So if tokens are
+        configured, a link cannot approve a promotion: that needs a second person, different from the proposer.
         """
         now_ns = clock.now_ns()
         event = ProposalDecided(proposal.id, "approve" if verb == "approve" else "deny", "a link")
@@ -156,8 +159,8 @@ class ProposalsAddon(Addon):
             )
             raise OperatorError(403, "four_eyes", detail, exit_code=9)
 
-    async def _answers(self, proposal: Proposal, service_controller: ServiceController) -> bool:
-        """Whether a version that was rolled back as unreachable answers now; a promotion needs that."""
+    async def _answers_probe(self, proposal: Proposal, service_controller: ServiceController) -> bool:
+        """Return whether a version that was rolled back as unreachable answers a probe now; its promotion needs that."""
         target = service_controller.registry.targets.get(proposal.version)
         if (
             proposal.kind != "promotion"
@@ -169,10 +172,10 @@ class ProposalsAddon(Addon):
         timeout_s = service_controller.machine.limits.gate_timeout_s
         return (await self._control_loop.probes.probe_now(service_controller.name, target.slot, timeout_s)).ok
 
-    def _note(
+    def _journal_refusal(
         self, refusal: OperatorError, proposal: Proposal, service_controller: ServiceController, event: ProposalDecided
     ) -> None:
-        """A decision that was refused is a fact, too; the journal cannot be filled with it."""
+        """Journal a refused decision; at most REFUSALS_MAX per proposal, so that they cannot fill the journal."""
         if refusal.status >= 500 or self._refused.get(proposal.id, 0) >= REFUSALS_MAX:
             return
         self._refused[proposal.id] = self._refused.get(proposal.id, 0) + 1
@@ -185,7 +188,7 @@ def _impact(proposal: Proposal, service_controller: ServiceController) -> dict[s
     return service_controller.impact(trigger, clock.now_ns()) if trigger else None
 
 
-def _told(proposal: Proposal, event: ProposalDecided) -> str:
+def _outcome(proposal: Proposal, event: ProposalDecided) -> str:
     if event.verb == "deny":
         return f"{proposal.id} is denied, {proposal.left} stays active"
     if proposal.kind == "promotion":
@@ -197,10 +200,10 @@ def _name(trigger: Document) -> str:
     return f"{trigger['kind']}.{trigger['detail']}" if trigger.get("detail") else str(trigger["kind"])
 
 
-def described(proposal: Proposal, service_controller: ServiceController) -> Document:
-    """Return a proposal as people see it; `now` says what its trigger says at this moment, null if none of ours does."""
+def as_document(proposal: Proposal, service_controller: ServiceController) -> Document:
+    """Return a proposal as a document. `now` is the present state of its trigger, null if the service has no such trigger."""
     states = {result.name: result.state for result in service_controller.verdict.results}
-    waits = proposal.pending
+    pending = proposal.pending
     return {
         "id": proposal.id,
         "service": service_controller.name,
@@ -213,10 +216,10 @@ def described(proposal: Proposal, service_controller: ServiceController) -> Docu
         "opened_by": proposal.opened_by,
         "opened_at": clock.iso(proposal.opened_at),
         "expires_at": clock.iso(proposal.expires_at),
-        "left_s": round(max(0.0, (proposal.deadline_ns - clock.now_ns()) / 1e9), 1) if waits else None,
+        "left_s": round(max(0.0, (proposal.deadline_ns - clock.now_ns()) / 1e9), 1) if pending else None,
         "at_expiry": proposal.at_expiry,
         "evidence": [
-            {**item, "at": clock.iso(item["at"]), "now": states.get(_name(item["trigger"])) if waits else None}
+            {**item, "at": clock.iso(item["at"]), "now": states.get(_name(item["trigger"])) if pending else None}
             for item in proposal.evidence
         ],
         "decided_by": proposal.decided_by,

@@ -1,8 +1,8 @@
-"""Links by which a proposal is decided without a token: signed, for one proposal, one verb and its expiry, used once.
+"""Signed links that decide a proposal without a token: valid for one proposal, one verb, until its expiry, once.
 
-The signature is an HMAC-SHA256 over these three under a secret of this state directory. Whoever has the link may decide, so
-it belongs into messages that only those get who may. It is used once because a proposal is decided once. A secret that is
-lost, or removed on purpose, makes every link invalid; the next start makes a new one.
+The signature is an HMAC-SHA256 over these three with a secret of this state directory. A link gives the right to decide, so it
+must be sent only to persons who have that right. It works once because a proposal is decided once. If the secret is lost, or
+removed on purpose, all links become invalid; the next start creates a new secret.
 """
 
 from __future__ import annotations
@@ -27,15 +27,15 @@ VERBS: Final = ("approve", "deny")
 
 
 class ProposalLinks:
-    """Signs links and knows its own again."""
+    """Signs links and verifies their signatures."""
 
     def __init__(self, secret: bytes) -> None:
         self._secret = secret
 
     def signature(self, proposal_id: str, verb: str, until_s: int) -> str:
         """Return the signature of a link in hexadecimal digits."""
-        told = f"rollback-router decide 1\n{proposal_id}\n{verb}\n{until_s}".encode()
-        return hmac.new(self._secret, told, hashlib.sha256).hexdigest()
+        message = f"rollback-router decide 1\n{proposal_id}\n{verb}\n{until_s}".encode()
+        return hmac.new(self._secret, message, hashlib.sha256).hexdigest()
 
     def path(self, proposal: Proposal, verb: str) -> str:
         """Return the path of the link on the admin port."""
@@ -43,8 +43,9 @@ class ProposalLinks:
         return f"/decide/{proposal.id}/{verb}/{until_s}/{self.signature(proposal.id, verb, until_s)}"
 
     def links(self, proposal: Proposal, settings: Settings) -> dict[str, str | None]:
-        """Return `approve_url` and `deny_url` of a proposal; None where a link is of no use: it is decided already, or its
-        approval needs a person who is known by a token not to be the one who asked.
+        """Return `approve_url` and `deny_url` of a proposal.
+
+        A URL is None if the proposal is decided, or if its approval needs a second person, authenticated by a token.
         """
         base = base_url(settings)
         approvable = proposal.kind == "rollback" or not settings.admin.tokens
@@ -53,27 +54,28 @@ class ProposalLinks:
             "deny_url": base + self.path(proposal, "deny") if proposal.state == "open" else None,
         }
 
-    def is_ours(self, proposal: Proposal, verb: str, until_s: int, signature: str) -> bool:
-        """Whether this link was made here, for this proposal, this verb and this expiry."""
-        wanted = self.signature(proposal.id, verb, expiry_s(proposal))
-        return hmac.compare_digest(wanted.encode(), signature.encode(errors="replace")) and until_s == expiry_s(
+    def verify(self, proposal: Proposal, verb: str, until_s: int, signature: str) -> bool:
+        """Return whether the signature is ours for this proposal, verb and expiry."""
+        expected = self.signature(proposal.id, verb, expiry_s(proposal))
+        return hmac.compare_digest(expected.encode(), signature.encode(errors="replace")) and until_s == expiry_s(
             proposal
         )
 
 
 def expiry_s(proposal: Proposal) -> int:
-    """Return when a proposal expires, in whole seconds of the wall clock, as its links name it."""
+    """Return when a proposal expires, in whole seconds of wall time, as in its links."""
     return int(proposal.expires_at)
 
 
 def base_url(settings: Settings) -> str:
-    """Return where people reach the admin API, without a slash at its end."""
+    """Return the public base URL of the admin API, without a slash at its end."""
     return settings.admin.public_url or settings.admin_listen.url(settings.admin.tls.certificate is not None)
 
 
 def opened(state_dir: Path, alarms: Alarms) -> ProposalLinks:
-    """Return the links of this state directory; make its secret at the first start. What is no secret is moved aside with an
-    alarm; where none can be kept, one is used for this start alone, and the alarm says so.
+    """Return the links of this state directory; create its secret at the first start.
+
+    An invalid secret is moved aside with an alarm. If no secret can be written, a temporary one is used, with an alarm.
     """
     path = state_dir / SECRET
     try:
@@ -85,7 +87,7 @@ def opened(state_dir: Path, alarms: Alarms) -> ProposalLinks:
             aside = path.with_suffix(".unusable")
             path.replace(aside)
             alarms.up("links_invalid", f"{path} {error} and was moved to {aside.name}: links sent before are invalid")
-        return ProposalLinks(_made(path))
+        return ProposalLinks(_create_secret(path))
     except OSError as error:
         alarms.up(
             "links_invalid",
@@ -104,17 +106,17 @@ def _read(path: Path) -> bytes:
     return secret
 
 
-def _made(path: Path) -> bytes:
-    """Write a new secret whole or not at all."""
+def _create_secret(path: Path) -> bytes:
+    """Write a new secret, completely or not at all."""
     secret = secrets.token_bytes(SECRET_BYTES)
-    begun = path.with_suffix(".new")
-    begun.unlink(missing_ok=True)
-    fd = os.open(begun, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    temporary = path.with_suffix(".new")
+    temporary.unlink(missing_ok=True)
+    fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     try:
         os.write(fd, secret)
         os.fsync(fd)
     finally:
         os.close(fd)
-    begun.replace(path)
+    temporary.replace(path)
     log.info("made %s, which signs links to proposals", path)
     return secret

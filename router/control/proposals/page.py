@@ -1,8 +1,8 @@
-"""What a person sees who follows a link of a notification: the proposal and one button, or why there is nothing to press.
+"""The pages behind a link of a notification: the proposal with one button, and the result of the decision.
 
-No script, no style, nothing from elsewhere: the content security policy of the admin allows none of it. The form is sent to
-the very address of the page. For that the page's referrer policy is `same-origin`: under `no-referrer` browsers send
-`Origin: null` (Fetch, "append a request Origin header"), which the guard refuses.
+They have no script, no style and no external content: the admin's content security policy forbids all three. The form is sent
+to the URL of the page. The page's referrer policy is `same-origin`, because with `no-referrer` browsers send `Origin: null`
+(Fetch, "append a request Origin header"), which the access policy refuses.
 """
 
 from __future__ import annotations
@@ -24,8 +24,8 @@ _BUTTONS: Final = {
 }
 
 
-def question(proposal: Document, verb: str) -> web.Response:
-    """Return the page that asks for a name and a press of the button; looking at it decides nothing."""
+def decision_page(proposal: Document, verb: str) -> web.Response:
+    """Return the page with the proposal and the form that decides it. A GET of the page decides nothing."""
     rows = [
         ("service", proposal["service"]),
         ("version", proposal["version"]),
@@ -65,8 +65,8 @@ def _evidence(item: Document) -> Iterable[tuple[str, object]]:
         yield f"now: {item['cause']}", item["now"]
 
 
-def done(message: str, incident: str | None) -> web.Response:
-    """Return the page that says what came of the press."""
+def result_page(message: str, incident: str | None) -> web.Response:
+    """Return the page with the result of the decision."""
     more = f"<p>Incident {escape(incident)}.</p>" if incident else ""
     return page(200, "Done", f"<p>{escape(message)}</p>{more}")
 

@@ -1,7 +1,7 @@
-"""Proposals: reading them, deciding them with a token, and deciding them by a link of a notification.
+"""The routes of proposals: read them, decide them with a token, and decide them by a link of a notification.
 
-A link is looked at by mail scanners and link previews before any person does, so GET shows a page and decides nothing; the
-button on it sends a POST to the same address. Such a POST needs no token: the signature in the address stands for it.
+Mail scanners and link previews open a link before any person does. So GET shows a page and decides nothing; the page's button
+sends a POST to the same URL. That POST needs no token: the signature in the URL replaces it.
 """
 
 from __future__ import annotations
@@ -32,17 +32,17 @@ _REASON: Final[TypeAdapter[str]] = TypeAdapter(bodies.Text)
 
 
 class Decide(BaseModel):
-    """Approve or deny a proposal. `override` goes against a standby that does not work either."""
+    """Approve or deny a proposal. `override` allows a rollback to a standby that is unfit."""
 
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
     actor: bodies.Actor | None = None
-    """Who decides; used only where no tokens are configured, else the token's name counts."""
+    """The name of the operator. It is used only if no tokens are configured; otherwise the token's name is used."""
     reason: bodies.Text = ""
     override: bodies.OverrideBody | None = None
 
 
 class ProposalQuery(BaseModel):
-    """Of one service only, or in one state only; `pending` is open or due."""
+    """Filters by service and state; `pending` means open or due."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
     service: bodies.ServiceName | None = None
@@ -50,33 +50,33 @@ class ProposalQuery(BaseModel):
 
 
 class LinkQuery(BaseModel):
-    """Whatever mail programs append to a link is no concern of ours."""
+    """Parameters that mail programs append to a link are ignored."""
 
     model_config = ConfigDict(extra="ignore", frozen=True)
     ignored: Annotated[str | None, Field(max_length=1)] = None
 
 
-def operations(approvals: ProposalsAddon) -> tuple[Operation, ...]:
-    """Return these routes."""
+def operations(addon: ProposalsAddon) -> tuple[Operation, ...]:
+    """Return the routes of proposals."""
 
     async def listing(call: Call) -> Document:
         query = call.queried(ProposalQuery)
-        return approvals.listing(query.service, query.state)
+        return addon.listing(query.service, query.state)
 
     async def one(call: Call) -> Document:
-        return approvals.document(call.request.match_info["proposal"])
+        return addon.document(call.request.match_info["proposal"])
 
     async def approve(call: Call) -> Document:
-        return await _decide(approvals, call, "approve")
+        return await _decide(addon, call, "approve")
 
     async def deny(call: Call) -> Document:
-        return await _decide(approvals, call, "deny")
+        return await _decide(addon, call, "deny")
 
-    async def look(call: Call) -> web.Response:
-        return await _look(approvals, call.request)
+    async def show_page(call: Call) -> web.Response:
+        return await _show_page(addon, call.request)
 
-    async def press(call: Call) -> web.Response:
-        return await _press(approvals, call.request)
+    async def submit(call: Call) -> web.Response:
+        return await _submit(addon, call.request)
 
     proposal = "/v1/proposals/{proposal}"
     html = {"role": None, "query": LinkQuery, "media_type": "text/html"}
@@ -85,14 +85,14 @@ def operations(approvals: ProposalsAddon) -> tuple[Operation, ...]:
         Operation("GET", proposal, one, "One proposal with its evidence"),
         Operation("POST", f"{proposal}/approve", approve, "Do what is proposed", "operator", Decide, ChangeQuery),
         Operation("POST", f"{proposal}/deny", deny, "Leave it as it is", "operator", Decide, ChangeQuery),
-        Operation("GET", _PATH, look, "The page of a signed link; decides nothing", **html),  # type: ignore[arg-type]
-        Operation("POST", _PATH, press, "Decide by a signed link", **html),  # type: ignore[arg-type]
+        Operation("GET", _PATH, show_page, "The page of a signed link; decides nothing", **html),  # type: ignore[arg-type]
+        Operation("POST", _PATH, submit, "Decide by a signed link", **html),  # type: ignore[arg-type]
     )
 
 
-async def _decide(approvals: ProposalsAddon, call: Call, verb: str) -> Document:
+async def _decide(addon: ProposalsAddon, call: Call, verb: str) -> Document:
     body = call.asked(Decide)
-    return await approvals.decide(
+    return await addon.decide(
         call.request.match_info["proposal"],
         verb,
         actor=call.actor(),
@@ -104,36 +104,36 @@ async def _decide(approvals: ProposalsAddon, call: Call, verb: str) -> Document:
 
 
 # -- by a link
-async def _look(approvals: ProposalsAddon, request: web.Request) -> web.Response:
-    verb, proposal_id = _admitted(approvals, request)
-    return page.question(approvals.document(proposal_id), verb)
+async def _show_page(addon: ProposalsAddon, request: web.Request) -> web.Response:
+    verb, proposal_id = _verified(addon, request)
+    return page.decision_page(addon.document(proposal_id), verb)
 
 
-async def _press(approvals: ProposalsAddon, request: web.Request) -> web.Response:
-    verb, proposal_id = _admitted(approvals, request)
+async def _submit(addon: ProposalsAddon, request: web.Request) -> web.Response:
+    verb, proposal_id = _verified(addon, request)
     form = await _form(request)
     actor = f"{form['actor']} (link)"
-    answer = await approvals.decide(proposal_id, verb, actor=actor, reason=form["reason"])
-    return page.done(answer["message"], answer["incident"])
+    answer = await addon.decide(proposal_id, verb, actor=actor, reason=form["reason"])
+    return page.result_page(answer["message"], answer["incident"])
 
 
-def _admitted(approvals: ProposalsAddon, request: web.Request) -> tuple[str, str]:
-    """Return (verb, proposal) of a link that is ours; raise OperatorError (404) otherwise, saying nothing of what there is."""
-    told = request.match_info
-    verb, until = told["verb"], told["until_s"]
+def _verified(addon: ProposalsAddon, request: web.Request) -> tuple[str, str]:
+    """Return (verb, proposal) of a valid link; raise OperatorError (404) otherwise, without revealing which proposals exist."""
+    match = request.match_info
+    verb, until = match["verb"], match["until_s"]
     try:
-        proposal, _ = approvals.find(told["proposal"])
+        proposal, _ = addon.find(match["proposal"])
     except OperatorError:
         raise OperatorError(404, "link_invalid", LINK_FOREIGN) from None
     number = int(until) if until.isascii() and until.isdigit() and len(until) < 20 else -1
-    if verb not in VERBS or not approvals.links.is_ours(proposal, verb, number, told["signature"]):
+    if verb not in VERBS or not addon.links.verify(proposal, verb, number, match["signature"]):
         raise OperatorError(404, "link_invalid", LINK_FOREIGN)
-    approvals.check_link(proposal, verb)
+    addon.check_link(proposal, verb)
     return verb, proposal.id
 
 
 async def _form(request: web.Request) -> dict[str, str]:
-    """Return name and reason of the form; raise OperatorError (400, 408, 413, 415) naming what is wrong."""
+    """Return the name and the reason in the form; raise OperatorError (400, 408, 413, 415)."""
     if request.content_type != "application/x-www-form-urlencoded":
         raise OperatorError(415, "content_type", "press the button on the page of the link")
     try:

@@ -1,8 +1,8 @@
-"""The office that compares requests with those of a good time: it reads the workers' samples and says what has drifted.
+"""Input drift: compares the workers' samples of requests with a learned reference.
 
-Once a second, in a thread: control's loop is not kept waiting for JSON. What was learned is in the journal, so a restart knows
-it; what is being learned begins again. Drift is no fault of the version that is active, and the one to go back to gets the same
-requests; so by default it is only said. Where the settings have `action = "ask"` or `"rollback"` it is a trigger, `quality`.
+It runs once a second in a thread, so control's loop never waits for JSON. A learned reference is in the journal and survives a
+restart; an unfinished one is learned anew. Drift is no fault of the active version, and the standby would get the same
+requests, so by default it is only reported. With `action = "ask"` or `"rollback"` it is the trigger `quality`.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ from router.shm import layout as at
 from router.shm.capture_ring import CaptureRing
 
 FRESH_NS: Final = 10 * SECOND_NS
-"""An opinion that is older says nothing of now."""
+"""An older drift status is not used."""
 FAILING_MAX: Final = 10
 _REFUSED: Final = ("json", "schema")
 Document = dict[str, Any]
@@ -41,79 +41,79 @@ Document = dict[str, Any]
 
 @dataclass(slots=True)
 class DriftState:
-    """One service. `asked` and `forget` wait for the next look, which is not interrupted."""
+    """The drift of one service. `new_rules` and `forget` are applied by the next evaluation, which runs in a thread."""
 
     service_controller: ServiceController
     judge: DriftJudge
     rules: DriftRules
     action: Action
-    asked: DriftRules | None = None
+    new_rules: DriftRules | None = None
     forget: bool = False
-    opinion: DriftStatus = field(default_factory=DriftStatus)
+    status: DriftStatus = field(default_factory=DriftStatus)
     about: tuple[str, int] | None = None
-    """Version and activation that the opinion is about."""
-    looked_ns: int = 0
+    """Version and activation that the status is about."""
+    evaluated_ns: int = 0
     drifting: bool = False
 
 
 class QualityAddon(Addon):
-    """Of all services. `look` is one look; `tick` starts the next one when the last is over."""
+    """The input drift of all services. `on_second` starts an evaluation once the last one has ended."""
 
     def __init__(self, control_loop: ControlLoop, settings: Settings, entries: Sequence[Entry]) -> None:
         self._control_loop = control_loop
         segment = control_loop.segment
         self._rings = [CaptureRing(segment, worker, at.CAPTURE_INPUTS) for worker in range(segment.layout.workers)]
-        self._read = [ring.written for ring in self._rings]
-        self._looking = False
+        self._positions = [ring.written for ring in self._rings]
+        self._evaluating = False
         known = _references(entries)
-        self._watched: dict[str, DriftState] = {}
+        self._states: dict[str, DriftState] = {}
         for name, service_controller in control_loop.services.items():
             section = settings.services[name].inputs
             rules = section.plain()
-            self._watched[name] = DriftState(
+            self._states[name] = DriftState(
                 service_controller, DriftJudge(rules, known.get(name)), rules, section.action
             )
-            service_controller.trigger_sources.append(partial(self._say, self._watched[name]))
+            service_controller.trigger_sources.append(partial(self._trigger_results, self._states[name]))
 
     def reconfigure(self, settings: Settings) -> None:
-        """Judge by other rules from the next look on."""
-        for name, watched in self._watched.items():
+        """Apply changed rules from the next evaluation on."""
+        for name, state in self._states.items():
             section = settings.services[name].inputs if name in settings.services else None
             if section is not None:
-                watched.rules = watched.asked = section.plain()
-                watched.action = section.action
+                state.rules = state.new_rules = section.plain()
+                state.action = section.action
 
-    # -- looking
+    # -- evaluation
     def on_second(self, now_ns: int) -> None:
-        """Look, unless a look is under way or there is nothing to see."""
-        if self._looking or not any(watched.rules.wanted or watched.drifting for watched in self._watched.values()):
+        """Start an evaluation, unless one is running or no service needs one."""
+        if self._evaluating or not any(state.rules.wanted or state.drifting for state in self._states.values()):
             return
-        self._looking = True
-        self._control_loop.tasks.spawn(self._look_once(now_ns), "look at inputs")
+        self._evaluating = True
+        self._control_loop.tasks.spawn(self._evaluate_once(now_ns), "evaluate inputs")
 
-    async def _look_once(self, now_ns: int) -> None:
+    async def _evaluate_once(self, now_ns: int) -> None:
         try:
-            await self.look(now_ns)
+            await self.evaluate(now_ns)
         finally:
-            self._looking = False
+            self._evaluating = False
 
-    async def look(self, now_ns: int) -> None:
-        """Read what the workers have kept since the last look, and say what is to be said of it."""
-        around: dict[str, DriftContext] = {}
-        for name, watched in self._watched.items():
-            if watched.asked is not None:
-                watched.judge.reconfigure(watched.asked)
-                watched.asked = None
-            if watched.forget:
-                watched.judge.relearn()
-                watched.forget = False
-            if (now := self._surroundings(watched)) is not None:
-                around[name] = now
-        for name, opinion in (await asyncio.to_thread(self._judged, around, now_ns)).items():
-            self._hear(self._watched[name], around[name], opinion, now_ns)
+    async def evaluate(self, now_ns: int) -> None:
+        """Read the requests that workers have sampled since the last evaluation, and apply the results."""
+        contexts: dict[str, DriftContext] = {}
+        for name, state in self._states.items():
+            if state.new_rules is not None:
+                state.judge.reconfigure(state.new_rules)
+                state.new_rules = None
+            if state.forget:
+                state.judge.relearn()
+                state.forget = False
+            if (now := self._context(state)) is not None:
+                contexts[name] = now
+        for name, status in (await asyncio.to_thread(self._judge_samples, contexts, now_ns)).items():
+            self._apply(self._states[name], contexts[name], status, now_ns)
 
-    def _surroundings(self, watched: DriftState) -> DriftContext | None:
-        service_controller = watched.service_controller
+    def _context(self, state: DriftState) -> DriftContext | None:
+        service_controller = state.service_controller
         active = service_controller.registry.active
         if active is None:
             return None
@@ -124,75 +124,75 @@ class QualityAddon(Addon):
         seen = counts["request", "ok"] + refused
         return DriftContext(active.version, service_controller.registry.active_since_ns, well, seen, refused)
 
-    def _judged(self, around: dict[str, DriftContext], now_ns: int) -> dict[str, DriftStatus]:
-        """In a thread: nothing else touches the judges and the places in the rings meanwhile."""
+    def _judge_samples(self, contexts: dict[str, DriftContext], now_ns: int) -> dict[str, DriftStatus]:
+        """Judge the new samples; runs in a thread. Nothing else uses the judges and the ring positions meanwhile."""
         bodies: dict[int, list[bytes]] = {}
         for worker, ring in enumerate(self._rings):
             written = ring.written
-            for capture in ring.read(self._read[worker]):
+            for capture in ring.read(self._positions[worker]):
                 bodies.setdefault(capture.service, []).append(capture.payload)
-            self._read[worker] = written
+            self._positions[worker] = written
         return {
-            name: self._watched[name].judge.take(
-                bodies.get(self._watched[name].service_controller.executor.index, ()), now, now_ns
+            name: self._states[name].judge.take(
+                bodies.get(self._states[name].service_controller.executor.index, ()), now, now_ns
             )
-            for name, now in around.items()
+            for name, now in contexts.items()
         }
 
-    def _hear(self, watched: DriftState, now: DriftContext, opinion: DriftStatus, now_ns: int) -> None:
-        watched.opinion, watched.about, watched.looked_ns = opinion, (now.version, now.since_ns), now_ns
-        if opinion.reference is not None:
-            self._note(watched, kinds.INPUTS_LEARNED, {"reference": opinion.reference.as_dict()}, now_ns)
-        if opinion.drifted and not watched.drifting and opinion.worst is not None:
-            watched.drifting = True
-            self._note(watched, kinds.INPUT_DRIFT, {"state": "began", **self._told(watched, now.version)}, now_ns)
-        elif watched.drifting and (opinion.state in ("pass", "not_configured")):
-            watched.drifting = False
-            self._note(watched, kinds.INPUT_DRIFT, {"state": "over", "version": now.version}, now_ns)
-        self._alarm(watched)
+    def _apply(self, state: DriftState, now: DriftContext, status: DriftStatus, now_ns: int) -> None:
+        state.status, state.about, state.evaluated_ns = status, (now.version, now.since_ns), now_ns
+        if status.reference is not None:
+            self._journal(state, kinds.INPUTS_LEARNED, {"reference": status.reference.as_dict()}, now_ns)
+        if status.drifted and not state.drifting and status.worst is not None:
+            state.drifting = True
+            self._journal(state, kinds.INPUT_DRIFT, {"state": "began", **self._drift_data(state, now.version)}, now_ns)
+        elif state.drifting and (status.state in ("pass", "not_configured")):
+            state.drifting = False
+            self._journal(state, kinds.INPUT_DRIFT, {"state": "over", "version": now.version}, now_ns)
+        self._alarm(state)
 
-    def _told(self, watched: DriftState, version: str) -> Document:
-        worst = watched.opinion.worst
+    def _drift_data(self, state: DriftState, version: str) -> Document:
+        worst = state.status.worst
         assert worst is not None
-        return {"version": version, "action": watched.action, "reason": watched.opinion.reason, **shown(worst)}
+        return {"version": version, "action": state.action, "reason": state.status.reason, **as_document(worst)}
 
-    def _note(self, watched: DriftState, kind: str, data: Document, now_ns: int) -> None:
-        watched.service_controller.executor.perform([Record(kind, "control", data)], now_ns)
+    def _journal(self, state: DriftState, kind: str, data: Document, now_ns: int) -> None:
+        state.service_controller.executor.perform([Record(kind, "control", data)], now_ns)
 
-    def _alarm(self, watched: DriftState) -> None:
-        name, alarms = watched.service_controller.name, self._control_loop.alarms
-        if not watched.drifting:
+    def _alarm(self, state: DriftState) -> None:
+        name, alarms = state.service_controller.name, self._control_loop.alarms
+        if not state.drifting:
             alarms.down("input_drift", name)
-        elif watched.opinion.state == "fail":
-            alarms.up("input_drift", watched.opinion.reason, name)
+        elif state.status.state == "fail":
+            alarms.up("input_drift", state.status.reason, name)
 
-    # -- what it says
-    def _say(self, watched: DriftState, now_ns: int) -> tuple[TriggerResult, ...]:
-        """Return the trigger `quality`, where drift is to be one: a source of the bench."""
-        if watched.action == "observe" or not watched.rules.wanted:
+    # -- results
+    def _trigger_results(self, state: DriftState, now_ns: int) -> tuple[TriggerResult, ...]:
+        """Return the trigger `quality` if drift is to be one: a source of the service's controller."""
+        if state.action == "observe" or not state.rules.wanted:
             return ()
-        active, opinion = watched.service_controller.registry.active, watched.opinion
-        about = (active.version, watched.service_controller.registry.active_since_ns) if active is not None else None
-        if about != watched.about or now_ns - watched.looked_ns > FRESH_NS:
-            opinion = DriftStatus("inconclusive", "the requests to this version were not looked at yet")
-        return (_result(opinion, watched),)
+        active, status = state.service_controller.registry.active, state.status
+        about = (active.version, state.service_controller.registry.active_since_ns) if active is not None else None
+        if about != state.about or now_ns - state.evaluated_ns > FRESH_NS:
+            status = DriftStatus("inconclusive", "the requests to this version were not looked at yet")
+        return (_result(status, state),)
 
     def status(self, service: str) -> Document:
-        """Return `inputs`: what is known of good requests, and what is to be said of those of now."""
-        watched = self._watched[service]
-        opinion, known = watched.opinion, watched.judge.reference
-        if not watched.rules.wanted:
+        """Return the member `inputs`: the reference, and the drift of the present requests."""
+        state = self._states[service]
+        status, known = state.status, state.judge.reference
+        if not state.rules.wanted:
             return {"inputs": None}
         return {
             "inputs": {
-                "state": opinion.state,
-                "reason": opinion.reason,
-                "drifting": watched.drifting,
-                "action": watched.action,
-                "worst": shown(opinion.worst) if opinion.worst else None,
-                "failing": [shown(finding) for finding in opinion.failing[:FAILING_MAX]],
-                "learned": opinion.learned,
-                "unreadable": opinion.unreadable,
+                "state": status.state,
+                "reason": status.reason,
+                "drifting": state.drifting,
+                "action": state.action,
+                "worst": as_document(status.worst) if status.worst else None,
+                "failing": [as_document(finding) for finding in status.failing[:FAILING_MAX]],
+                "learned": status.learned,
+                "unreadable": status.unreadable,
                 "reference": _summary(known) if known is not None else None,
             }
         }
@@ -200,33 +200,33 @@ class QualityAddon(Addon):
     explain = status
 
     def metrics(self) -> Iterable[Metric]:
-        """Return the worst share with its limit, and whether it is drift."""
+        """Return the worst share with its limit, and whether requests have drifted."""
         share = GaugeMetricFamily(
             PREFIX + "input_drift_share", "The share of requests that is furthest above its limit, or nearest to it.",
             labels=["service"],
         )  # fmt: skip
         limit = GaugeMetricFamily(PREFIX + "input_drift_limit", "Above this it fails.", labels=["service"])
         drifting = GaugeMetricFamily(PREFIX + "input_drift", "1: the requests have drifted.", labels=["service"])
-        for name, watched in self._watched.items():
-            if watched.rules.wanted:
-                drifting.add_metric([name], float(watched.drifting))
-                if (worst := watched.opinion.worst) is not None:
+        for name, state in self._states.items():
+            if state.rules.wanted:
+                drifting.add_metric([name], float(state.drifting))
+                if (worst := state.status.worst) is not None:
                     share.add_metric([name], worst.share)
                     limit.add_metric([name], worst.limit)
         return share, limit, drifting
 
     async def relearn(self, *, service: str, actor: str, reason: str) -> Document:
-        """Take the requests from now on for good; raise OperatorError if that cannot be journalled."""
-        watched = self._watched[self._control_loop.services[service].name]
-        await watched.service_controller.executor.append_and_apply(
+        """Forget the reference and learn a new one; raise OperatorError if that cannot be journalled."""
+        state = self._states[self._control_loop.services[service].name]
+        await state.service_controller.executor.append_and_apply(
             Record(kinds.INPUTS_FORGOTTEN, actor, {"reason": reason})
         )
-        watched.forget = True
+        state.forget = True
         return {"service": service, "message": "what was known of good requests is forgotten, and is learned anew"}
 
 
 def _references(entries: Sequence[Entry]) -> dict[str, Reference]:
-    """Fold the facts of the journal: what is known of each service."""
+    """Return the reference of each service: a fold of the journal's entries."""
     known: dict[str, Reference] = {}
     for entry in entries:
         if entry.type == kinds.INPUTS_LEARNED:
@@ -248,7 +248,7 @@ def _summary(known: Reference) -> Document:
     }  # fmt: skip
 
 
-def shown(finding: Finding) -> Document:
+def as_document(finding: Finding) -> Document:
     """Return a finding as plain data."""
     return {
         "field": finding.field,
@@ -260,20 +260,20 @@ def shown(finding: Finding) -> Document:
     }
 
 
-def _result(opinion: DriftStatus, watched: DriftState) -> TriggerResult:
-    worst, needed_s = opinion.worst, watched.rules.sustained_s
+def _result(status: DriftStatus, state: DriftState) -> TriggerResult:
+    worst, needed_s = status.worst, state.rules.sustained_s
     distance = f"fails from a share of {worst.limit:.1%}" if worst is not None else "decides with more requests"
     found = TriggerResult(
         kind="quality",
         detail="inputs",
-        state=opinion.state,
-        action=watched.action,
-        reason=opinion.reason,
+        state=status.state,
+        action=state.action,
+        reason=status.reason,
         distance=distance,
         value=worst.share if worst is not None else None,
         limit=worst.limit if worst is not None else None,
         baseline=worst.usual if worst is not None else None,
         samples=worst.samples if worst is not None else 0,
-        window_s=watched.rules.window_s,
+        window_s=state.rules.window_s,
     )
-    return found.sustained(opinion.sustained_s, needed_s, opinion.drifted)
+    return found.sustained(status.sustained_s, needed_s, status.drifted)

@@ -1,4 +1,4 @@
-"""What the requests are held against: forgetting it, because the world has changed. What is known stands in the status."""
+"""The route that forgets the reference of input drift, so that it is learned anew. The status shows the reference."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from router.control.quality.addon import QualityAddon
 
 
 class Relearn(bodies.Automation):
-    """Take the requests from now on for good."""
+    """Forget the reference, and learn a new one from the requests from now on."""
 
 
 def operations(addon: QualityAddon) -> tuple[Operation, ...]:
-    """Return the route to what `office` knows."""
+    """Return the route of input drift."""
 
     async def relearn(call: Call) -> Document:
         reason = call.asked(Relearn).reason

@@ -1,6 +1,6 @@
-"""What the workers' validators found, for people: in status and metrics, and an alarm when a validator itself breaks.
+"""Shows the results of the workers' validators in status and metrics, and raises an alarm if a validator itself fails.
 
-What is judged by it is judged elsewhere: an invalid answer is a fault of its version like a 500 (rollout/outcome.py).
+It judges nothing: an invalid answer is a fault of its version like a 500 (rollout/outcome.py).
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ FAULT_ALARM_NS: Final = 60 * SECOND_NS
 
 
 class ValidatorsAddon(Addon):
-    """Of all services; only those with counts are shown."""
+    """The validators of all services. Only non-zero counts are shown."""
 
     def __init__(self, control_loop: ControlLoop) -> None:
         self._alarms: Alarms = control_loop.alarms
@@ -34,21 +34,21 @@ class ValidatorsAddon(Addon):
         self._broke_ns: dict[str, int] = {}
 
     def on_second(self, now_ns: int) -> None:
-        """Say whether a validator broke lately."""
+        """Raise the alarm of a service if a validator failed lately, else clear it."""
         for name, index in self._indices.items():
             faults = sum(
                 count for (_, result), count in self._worker_stats.validated(index).items() if result == "fault"
             )
             if faults > self._faults[name]:
                 self._faults[name], self._broke_ns[name] = faults, now_ns
-                told = f"validators broke at {faults} requests, which passed unchecked; the workers' log says why"
-                self._alarms.up("validator_fault", told, name)
+                detail = f"validators broke at {faults} requests, which passed unchecked; the workers' log says why"
+                self._alarms.up("validator_fault", detail, name)
             elif name in self._broke_ns and now_ns - self._broke_ns[name] > FAULT_ALARM_NS:
                 del self._broke_ns[name]
                 self._alarms.down("validator_fault", name)
 
     def status(self, service: str) -> dict[str, Any]:
-        """Return `validated`: counts by what was looked at and what came of it."""
+        """Return the member `validated`: counts by what was validated and by result."""
         found: dict[str, dict[str, int]] = {}
         for (what, result), count in self._worker_stats.validated(self._indices[service]).items():
             if count:
@@ -58,7 +58,7 @@ class ValidatorsAddon(Addon):
     explain = status
 
     def metrics(self) -> Iterable[Metric]:
-        """Return the counter of everything that was looked at."""
+        """Return the counter of validations."""
         family = CounterMetricFamily(
             "rollback_router_validated", "Requests, responses and streams held against the service's rules.",
             labels=["service", "what", "result"],

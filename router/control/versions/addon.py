@@ -1,4 +1,4 @@
-"""The office that keeps the versions: what is known of each, when it was live, and which may be deleted."""
+"""Versions: their provenance, when each was live, and which may be deleted."""
 
 from __future__ import annotations
 
@@ -30,29 +30,30 @@ class VersionsAddon(Addon):
         self._understood = understood
 
     def on_second(self, now_ns: int) -> None:
-        """A version whose quarantine has come back may be active: that is for people to see."""
+        """Raise an alarm if the active version is quarantined because its temporary release has expired."""
         for name, service_controller in self._control_loop.services.items():
             active = service_controller.registry.active
-            mark = service_controller.registry.quarantines.get(active.version) if active else None
-            if active is not None and mark is not None:
-                told = f"{active.version} is active, and its quarantine is back ({mark['reason']}): release it or switch away"
-                self._control_loop.alarms.up("quarantined_version_active", told, name)
+            quarantine = service_controller.registry.quarantines.get(active.version) if active else None
+            if active is not None and quarantine is not None:
+                reason = quarantine["reason"]
+                detail = f"{active.version} is active, and its quarantine is back ({reason}): release it or switch away"
+                self._control_loop.alarms.up("quarantined_version_active", detail, name)
             else:
                 self._control_loop.alarms.down("quarantined_version_active", name)
 
-    # -- what people ask
+    # -- for operators
     async def version(self, version: str, service: str | None) -> Document:
         """Return one version in full; raise OperatorError (404, or 400 if several services have it)."""
         service_controller, target = self._found(version, service)
         return await asyncio.to_thread(catalogue.version, catalogue.snapshot(service_controller.registry), target)
 
     async def live(self, service: str, limit: int = ACTIVE_PERIODS_MAX) -> Document:
-        """Return what was live when: the newest `limit`."""
+        """Return the newest `limit` active periods."""
         service_controller = self._control_loop.services[service]
         return await asyncio.to_thread(catalogue.live, catalogue.snapshot(service_controller.registry), limit)
 
     def retention(self, service: str) -> Document:
-        """Return what has to be kept, and which artifacts no version of any service keeps."""
+        """Return which versions must be kept, and which artifacts no kept version of any service uses."""
         service_controller = self._control_loop.services[service]
         versions = self._retained(service_controller)
         others = [
@@ -80,20 +81,20 @@ class VersionsAddon(Addon):
         artifact: str | None = None,
         dry_run: bool = False,
     ) -> Document:
-        """Make a version known without deploying it, or correct its artifact; no route changes."""
+        """Register a version without deploying it, or correct its artifact. No route changes."""
         service_controller = self._control_loop.services[service]
         model = await self._models.named(service, version, endpoints, artifact)
         event = RegisterAsked(model.version, model.endpoints, actor, model.origin)
         change = await service_controller.executor.change(event, dry_run=dry_run)
         would = "would be " if dry_run and change.changed else ""
-        told = f"{model.version} {would or 'is '}registered" + ("" if change.changed else " already")
+        detail = f"{model.version} {would or 'is '}registered" + ("" if change.changed else " already")
         return {
             "service": service,
             "version": model.version,
             "changed": change.changed,
             "journalled": True,
             "dry_run": dry_run,
-            "message": told,
+            "message": detail,
         }
 
     def _retained(self, service_controller: ServiceController) -> list[Retained]:
@@ -102,8 +103,10 @@ class VersionsAddon(Addon):
 
     def _found(self, version: str, service: str | None) -> tuple[ServiceController, Target]:
         services = self._control_loop.services
-        asked = [self._control_loop.services[service]] if service is not None else list(services.values())
-        found = [service_controller for service_controller in asked if version in service_controller.registry.targets]
+        searched = [self._control_loop.services[service]] if service is not None else list(services.values())
+        found = [
+            service_controller for service_controller in searched if version in service_controller.registry.targets
+        ]
         if len(found) == 1:
             return found[0], found[0].registry.targets[version]
         if found:

@@ -1,7 +1,7 @@
-"""The office that speaks with MLflow: it looks up what is to be deployed, and tells what was rolled back and quarantined.
+"""MLflow: resolves `models:/…` URIs for deployments, and writes rollbacks and quarantines to the model registry.
 
-What has to be told is a fold of the journal (rollout/versions/registry_updates.py): a restart goes on with it.
-It is told by one task at a time, again and again with back-off, and nobody waits for it.
+The pending updates are a fold of the journal (rollout/versions/registry_updates.py), so they survive a restart. One task at a
+time sends them, with retries and back-off. No other task waits for it.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ GIVEN_UP: Final = "mlflow_given_up"
 
 
 class MlflowAddon(Addon):
-    """`entries` are the facts before this start; `connect` is replaced by tests."""
+    """`entries` are those before this start; tests replace `connect`."""
 
     def __init__(
         self,
@@ -51,20 +51,19 @@ class MlflowAddon(Addon):
         self._control_loop = control_loop
         self._models = models
         self._connect = connect
-        self._errands = PendingUpdates()
+        self._updates = PendingUpdates()
         self._busy = False
         self._due_ns = 0
         self._wait_s = RETRY_MIN_S
         self.reconfigure(settings)
         for name, service_controller in control_loop.services.items():
             own = [entry for entry in entries if entry.service == name]
-            for entry in effective_entries(
-                own, service_controller.registry.generation
-            ):  # not what was journalled and never stored
-                self._errands.apply(entry, service_controller.registry.provenances)
+            # Without the entries that were journalled and never stored.
+            for entry in effective_entries(own, service_controller.registry.generation):
+                self._updates.apply(entry, service_controller.registry.provenances)
 
     def reconfigure(self, settings: Settings) -> None:
-        """Ask and tell another server from now on, or none; what is not told yet waits for one."""
+        """Use another server from now on, or none. Pending updates wait until there is one."""
         self._settings = settings
         self._mlflow = self._connect(settings.mlflow) if settings.mlflow.tracking_uri is not None else None
         self._models.finder = self.find if self._mlflow is not None else None
@@ -76,114 +75,115 @@ class MlflowAddon(Addon):
     ) -> tuple[str, list[str], Origin]:
         """Return label, endpoints and origin of a model version; raise OperatorError if it must not be deployed here."""
         service_controller = self._control_loop.services[service]
-        wanted = service_controller.service.mlflow.model
-        if wanted is not None and uri.name != wanted:
+        expected = service_controller.service.mlflow.model
+        if expected is not None and uri.name != expected:
             raise _refused(
-                "model_differs", f"service {service} takes versions of the registered model {wanted}, not {uri}"
+                "model_differs", f"service {service} takes versions of the registered model {expected}, not {uri}"
             )
         if self._mlflow is None:
             raise _refused("mlflow_not_configured", f"{uri}: mlflow.tracking_uri is not set")
         found = await self._mlflow.version(uri)
         if found.status != "READY":
             raise _refused("model_not_ready", f"{found.uri} is not ready in MLflow: its status is {found.status}")
-        mark = mu.quarantine(found.tags)
-        if mark is not None and override is None:
-            told = f" (incident {mark['incident']})" if mark["incident"] else ""
-            why = f"{found.uri} is quarantined in MLflow: {mark['reason']}{told}; release it there (tag {mu.TAG_QUARANTINED} = "
-            raise _refused("version_quarantined", f"{why}false), or override with actor and reason", quarantine=mark)
+        quarantine = mu.quarantine(found.tags)
+        if quarantine is not None and override is None:
+            incident = f" (incident {quarantine['incident']})" if quarantine["incident"] else ""
+            remedy = f"release it there (tag {mu.TAG_QUARANTINED} = false), or override with actor and reason"
+            detail = f"{found.uri} is quarantined in MLflow: {quarantine['reason']}{incident}; {remedy}"
+            raise _refused("version_quarantined", detail, quarantine=quarantine)
         label = mu.label(found.uri, found.tags)
         if not endpoints and (mu.TAG_ENDPOINTS in found.tags or label not in service_controller.registry.targets):
             endpoints = mu.endpoints(found.uri, found.tags)
         return label, endpoints, Origin(found.source, str(found.uri))
 
-    # -- what has to be told
+    # -- pending updates
     def on_entry(self, entry: Entry) -> None:
-        """A fact: it may be one that MLflow has to know."""
+        """Fold an entry. A rollback, a quarantine or a release makes an update pending."""
         service_controller = self._control_loop.services.get(entry.service)
         if service_controller is None:
             return
-        known = set(self._errands.open.values())
-        self._errands.apply(entry, service_controller.registry.provenances)
-        if set(self._errands.open.values()) - known:
+        known = set(self._updates.open.values())
+        self._updates.apply(entry, service_controller.registry.provenances)
+        if set(self._updates.open.values()) - known:
             self._due_ns = 0
             self._begin(clock.now_ns())
 
     def on_second(self, now_ns: int) -> None:
-        """Try again what is due."""
+        """Retry the pending updates if a retry is due."""
         self._begin(now_ns)
 
     def _begin(self, now_ns: int) -> None:
-        if self._errands.open and self._mlflow is not None and not self._busy and now_ns >= self._due_ns:
+        if self._updates.open and self._mlflow is not None and not self._busy and now_ns >= self._due_ns:
             self._busy = True
-            self._control_loop.tasks.spawn(self._tell_all(self._mlflow), "tell MLflow")
+            self._control_loop.tasks.spawn(self._send_all(self._mlflow), "tell MLflow")
 
-    async def _tell_all(self, mlflow: Mlflow) -> None:
+    async def _send_all(self, mlflow: Mlflow) -> None:
         try:
-            for errand in list(self._errands.open.values()):
-                if self._errands.open.get((errand.service, errand.version)) is not errand:
-                    continue  # meanwhile there is something newer to be told of this version
+            for update in list(self._updates.open.values()):
+                if self._updates.open.get((update.service, update.version)) is not update:
+                    continue  # a newer update of this version has replaced it
                 try:
-                    alias = await self._tell(mlflow, errand)
+                    alias = await self._send(mlflow, update)
                 except OperatorError as error:
-                    if not self._failed(errand, error):
+                    if not self._failed(update, error):
                         return
                     continue
-                self._ended(kinds.MLFLOW_TOLD, errand, {"tags": dict(_tags(errand)), "alias": alias})
-                self._control_loop.alarms.down(GIVEN_UP, errand.service)
+                self._journal_end(kinds.MLFLOW_TOLD, update, {"tags": dict(_tags(update)), "alias": alias})
+                self._control_loop.alarms.down(GIVEN_UP, update.service)
             self._wait_s = RETRY_MIN_S
             self._control_loop.alarms.down(UNREACHABLE)
         finally:
             self._busy = False
 
-    async def _tell(self, mlflow: Mlflow, errand: PendingUpdate) -> str:
-        """Write the tags, then move the alias; return what became of it. Done twice it is the same as once."""
-        for key, value in _tags(errand):
-            await mlflow.set_tag(errand.model, key, value)
-        service_controller = self._control_loop.services[errand.service]
+    async def _send(self, mlflow: Mlflow, update: PendingUpdate) -> str:
+        """Write the tags, then move the alias; return the result for the alias. The calls are idempotent."""
+        for key, value in _tags(update):
+            await mlflow.set_tag(update.model, key, value)
+        service_controller = self._control_loop.services[update.service]
         alias = service_controller.service.mlflow.alias
-        if alias is None or errand.serves is None:
+        if alias is None or update.serves is None:
             return "no alias is configured" if alias is None else "what serves now is no version of this model"
-        if _serving(service_controller.registry) != (errand.model.name, errand.serves):
+        if _serving(service_controller.registry) != (update.model.name, update.serves):
             return "another version serves by now"
-        name, at = errand.model.name, await mlflow.aliased(errand.model.name, alias)
-        if at != errand.model.number:
-            return f"{alias} points to {at or 'nothing'}, not to {errand.model.number}, and stays so"
-        await mlflow.set_alias(name, alias, errand.serves)
-        return f"{alias} moved from {errand.model.number} to {errand.serves}"
+        name, at = update.model.name, await mlflow.aliased(update.model.name, alias)
+        if at != update.model.number:
+            return f"{alias} points to {at or 'nothing'}, not to {update.model.number}, and stays so"
+        await mlflow.set_alias(name, alias, update.serves)
+        return f"{alias} moved from {update.model.number} to {update.serves}"
 
-    def _failed(self, errand: PendingUpdate, error: OperatorError) -> bool:
-        """Give this errand up, and return true; or put all of them off."""
-        age_s, limits = clock.wall_s() - errand.since, self._settings.mlflow
+    def _failed(self, update: PendingUpdate, error: OperatorError) -> bool:
+        """Give up this update and return True, or postpone all updates and return False."""
+        age_s, limits = clock.wall_s() - update.since, self._settings.mlflow
         final = isinstance(error, MlflowRefused) and error.final
         if final or age_s > limits.give_up_after_s:
-            self._ended(kinds.MLFLOW_GIVEN_UP, errand, {"reason": error.detail, "after_s": round(age_s, 1)})
-            self._control_loop.alarms.up(GIVEN_UP, f"{errand.model} was not told of: {error.detail}", errand.service)
+            self._journal_end(kinds.MLFLOW_GIVEN_UP, update, {"reason": error.detail, "after_s": round(age_s, 1)})
+            self._control_loop.alarms.up(GIVEN_UP, f"{update.model} was not told of: {error.detail}", update.service)
             return True
         self._due_ns = clock.now_ns() + int(self._wait_s * 1e9)
-        waiting = f"{len(self._errands.open)} to be told of, first of all {errand.model}"
+        waiting = f"{len(self._updates.open)} to be told of, first of all {update.model}"
         self._control_loop.alarms.up(UNREACHABLE, f"{error.detail}; {waiting}; next try in {self._wait_s:g} s")
         self._wait_s = min(2 * self._wait_s, limits.retry_max_s)
         return False
 
-    def _ended(self, kind: str, errand: PendingUpdate, facts: dict[str, Any]) -> None:
-        """Journal the end of an errand; it is forgotten at once, for the fact comes back to us a tick later only."""
-        key = (errand.service, errand.version)
-        if self._errands.open.get(key) == errand:
-            del self._errands.open[key]
-        data = {"version": errand.version, "token": errand.token, "model": str(errand.model), **facts}
-        self._control_loop.services[errand.service].executor.perform([Record(kind, "control", data)], clock.now_ns())
+    def _journal_end(self, kind: str, update: PendingUpdate, facts: dict[str, Any]) -> None:
+        """Journal the end of an update and remove it now: `on_entry` gets the entry only at a later tick."""
+        key = (update.service, update.version)
+        if self._updates.open.get(key) == update:
+            del self._updates.open[key]
+        data = {"version": update.version, "token": update.token, "model": str(update.model), **facts}
+        self._control_loop.services[update.service].executor.perform([Record(kind, "control", data)], clock.now_ns())
 
-    # -- what is shown
+    # -- views
     def status(self, service: str) -> dict[str, Any]:
-        """Return what MLflow was not told of this service yet."""
-        waiting = [errand for errand in self._errands.open.values() if errand.service == service]
-        if self._mlflow is None and not waiting:
+        """Return the pending updates of this service."""
+        pending = [update for update in self._updates.open.values() if update.service == service]
+        if self._mlflow is None and not pending:
             return {}
-        told = [{"version": e.version, "model": str(e.model), "since": clock.iso(e.since)} for e in waiting]
-        return {"mlflow": {"tracking_uri": self._settings.mlflow.tracking_uri, "waiting": told}}
+        waiting = [{"version": e.version, "model": str(e.model), "since": clock.iso(e.since)} for e in pending]
+        return {"mlflow": {"tracking_uri": self._settings.mlflow.tracking_uri, "waiting": waiting}}
 
     def metrics(self) -> Iterable[Metric]:
-        """Return how much waits, if there is a server."""
+        """Return the number of pending updates, if there is a server."""
         if self._mlflow is None:
             return
         name = "rollback_router_mlflow_waiting"
@@ -191,19 +191,19 @@ class MlflowAddon(Addon):
             name, "Rollbacks and quarantines that MLflow was not told of yet.", labels=["service"]
         )
         for service in self._control_loop.services:
-            family.add_metric([service], sum(errand.service == service for errand in self._errands.open.values()))
+            family.add_metric([service], sum(update.service == service for update in self._updates.open.values()))
         yield family
 
 
-def _tags(errand: PendingUpdate) -> list[tuple[str, str]]:
-    tags = dict(errand.tags)
-    return [*tags.items(), *([(mu.TAG_AT, clock.iso(errand.at))] if mu.TAG_REASON in tags else [])]
+def _tags(update: PendingUpdate) -> list[tuple[str, str]]:
+    tags = dict(update.tags)
+    return [*tags.items(), *([(mu.TAG_AT, clock.iso(update.at))] if mu.TAG_REASON in tags else [])]
 
 
 def _serving(registry: Registry) -> tuple[str, str | None] | None:
-    """Return which version of which registered model is active."""
-    pedigree = registry.provenances.get(registry.active.version) if registry.active else None
-    uri = mu.numbered(pedigree.source if pedigree else None)
+    """Return the active version as (registered model, number); None if it is no version of a registered model."""
+    provenance = registry.provenances.get(registry.active.version) if registry.active else None
+    uri = mu.numbered(provenance.source if provenance else None)
     return (uri.name, uri.number) if uri is not None else None
 
 

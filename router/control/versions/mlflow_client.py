@@ -1,7 +1,7 @@
-"""An MLflow tracking server's model registry over its REST API (2.0, as MLflow 1 to 3 have it), without its client library.
+"""A client of MLflow's model registry over its REST API (2.0, the same in MLflow 1 to 3), without MLflow's library.
 
-Every call opens what it needs, ends within `timeout_s`, follows no redirect (a token must not travel) and reads at most
-ANSWER_BYTES_MAX. The token or password is read from its file at each call, so that a new one needs no restart.
+Every call opens its own connection, ends within `timeout_s`, follows no redirect (which could reveal the token) and reads at
+most ANSWER_BYTES_MAX. The token or password is read from its file at each call, so a new one needs no restart.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ ANSWER_BYTES_MAX: Final = 1 << 20
 SECRET_BYTES_MAX: Final = 64 << 10
 DETAIL_CHARS_MAX: Final = 300
 CALLS_MAX: Final = 4
-"""Names that are being resolved at a time."""
+"""Concurrent name resolutions."""
 _REFUSED: Final = 9
 
 
@@ -42,7 +42,7 @@ class ModelVersion:
 
 
 class MlflowRefused(OperatorError):
-    """It answered, and said no. `final`: the same call would be refused again; else it is about who we are."""
+    """The server refused a call. `final`: it would refuse the same call again; False for authentication and rate limits."""
 
     def __init__(self, answered: int, code: str, detail: str) -> None:
         super().__init__(404 if answered in (400, 404) else 502, code, detail, exit_code=_REFUSED)
@@ -57,7 +57,7 @@ class Mlflow:
         self._root = f"{server.tracking_uri}/api/2.0/mlflow"
         self._timeout = aiohttp.ClientTimeout(total=server.timeout_s, connect=server.connect_timeout_s)
         self._aside = Bulkhead("mlflow", CALLS_MAX)
-        self._identity: asyncio.Future[dict[str, str]] | None = None
+        self._credentials_read: asyncio.Future[dict[str, str]] | None = None
 
     async def version(self, uri: ModelUri) -> ModelVersion:
         """Return the version that `uri` names by number or alias."""
@@ -67,10 +67,10 @@ class Mlflow:
             path = f"registered-models/alias?name={quote(uri.name, safe='')}&alias={uri.alias}"
         document = await self._call("GET", path)
         try:
-            told = document["model_version"]
-            tags = {str(tag["key"]): str(tag.get("value", "")) for tag in told.get("tags", ())}
-            found = ModelUri(str(told["name"]), str(int(told["version"])))
-            return ModelVersion(found, str(told.get("source") or "") or None, str(told.get("status", "READY")), tags)
+            model = document["model_version"]
+            tags = {str(tag["key"]): str(tag.get("value", "")) for tag in model.get("tags", ())}
+            found = ModelUri(str(model["name"]), str(int(model["version"])))
+            return ModelVersion(found, str(model.get("source") or "") or None, str(model.get("status", "READY")), tags)
         except (KeyError, TypeError, ValueError, AttributeError):
             raise self._unreachable("it answered, but not with a model version") from None
 
@@ -84,19 +84,19 @@ class Mlflow:
             raise
 
     async def set_tag(self, uri: ModelUri, key: str, value: str) -> None:
-        """Set one tag of a version; setting it twice is the same as once."""
+        """Set one tag of a version. The call is idempotent."""
         body = {"name": uri.name, "version": uri.number, "key": key, "value": value}
         await self._call("POST", "model-versions/set-tag", body)
 
     async def set_alias(self, name: str, alias: str, number: str) -> None:
-        """Let the alias point to another version."""
+        """Point the alias to another version."""
         await self._call("POST", "registered-models/alias", {"name": name, "alias": alias, "version": number})
 
     async def _call(self, method: str, path: str, body: dict[str, Any] | None = None) -> dict[str, Any]:
         headers = {"Accept": "application/json", "User-Agent": f"rollback-router/{__version__}"}
         try:
             async with asyncio.timeout(self._server.timeout_s):  # reading the secret counts, too: its disk may hang
-                headers |= await self._identified()
+                headers |= await self._auth_header()
                 connector = aiohttp.TCPConnector(resolver=BulkheadResolver(self._aside), force_close=True)
                 async with aiohttp.ClientSession(connector=connector, timeout=self._timeout) as session:
                     url = f"{self._root}/{path}"
@@ -106,7 +106,7 @@ class Mlflow:
                         raw = await answer.content.read(ANSWER_BYTES_MAX + 1)
                         while len(raw) <= ANSWER_BYTES_MAX and (more := await answer.content.read(ANSWER_BYTES_MAX)):
                             raw += more
-                        return self._understood(answer.status, raw)
+                        return self._parse(answer.status, raw)
         except TimeoutError:
             raise self._unreachable(f"no answer within {self._server.timeout_s:g} s") from None
         except aiohttp.ClientError as error:
@@ -114,14 +114,14 @@ class Mlflow:
         except (OSError, ValueError) as error:
             raise self._unreachable(str(error)) from None
 
-    async def _identified(self) -> dict[str, str]:
-        """Return the header field that says who we are. Only one thread ever waits for the file: the pool is shared."""
-        if self._identity is None or self._identity.done():
-            self._identity = asyncio.get_running_loop().run_in_executor(None, _credentials, self._server)
-            self._identity.add_done_callback(lambda ended: ended.cancelled() or ended.exception())
-        return await asyncio.shield(self._identity)
+    async def _auth_header(self) -> dict[str, str]:
+        """Return the Authorization field. At most one thread waits for the file, because the thread pool is shared."""
+        if self._credentials_read is None or self._credentials_read.done():
+            self._credentials_read = asyncio.get_running_loop().run_in_executor(None, _credentials, self._server)
+            self._credentials_read.add_done_callback(lambda ended: ended.cancelled() or ended.exception())
+        return await asyncio.shield(self._credentials_read)
 
-    def _understood(self, status: int, raw: bytes) -> dict[str, Any]:
+    def _parse(self, status: int, raw: bytes) -> dict[str, Any]:
         if len(raw) > ANSWER_BYTES_MAX:
             raise self._unreachable(f"its answer is longer than {ANSWER_BYTES_MAX} bytes")
         try:
@@ -137,13 +137,13 @@ class Mlflow:
         return document
 
     def _unreachable(self, why: str) -> OperatorError:
-        shown = printable(why)
-        detail = f"MLflow at {self._server.tracking_uri} is of no use now: {shown[:DETAIL_CHARS_MAX]}"
+        text = printable(why)
+        detail = f"MLflow at {self._server.tracking_uri} is of no use now: {text[:DETAIL_CHARS_MAX]}"
         return OperatorError(503, "mlflow_unreachable", detail, exit_code=_REFUSED)
 
 
 def complaint(server: MlflowSettings) -> str | None:
-    """Return what is wrong with the file of the secret; None if nothing is."""
+    """Return the error of the secret's file; None if it is usable."""
     try:
         _credentials(server)
     except (OSError, ValueError) as error:
@@ -152,7 +152,7 @@ def complaint(server: MlflowSettings) -> str | None:
 
 
 def _credentials(server: MlflowSettings) -> dict[str, str]:
-    """Return the header field that says who we are; raise OSError or ValueError if the file is of no use."""
+    """Return the Authorization field, if a secret is configured; raise OSError or ValueError if its file is unusable."""
     if server.secret_file is None:
         return {}
     secret = _secret(server.secret_file)

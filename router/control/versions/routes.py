@@ -1,4 +1,4 @@
-"""Versions: their history, and the marks that humans set and lift."""
+"""The routes of versions: their history, registration, quarantine and release."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from router.control.versions.addon import VersionsAddon
 from router.errors import OperatorError
 
 _NOT_A_VERB: Final = "(?!.+/(?:quarantine|release)$)"
-"""A version whose name ends so is written with %2F: `/v1/versions/a%2Fquarantine`."""
+"""A version with such a name is written with %2F: `/v1/versions/a%2Fquarantine`."""
 
 
 async def list_all(call: Call) -> Document:
@@ -62,21 +62,21 @@ OPERATIONS: Final = (
 """The routes that need no add-on."""
 
 
-def operations(archive: VersionsAddon) -> tuple[Operation, ...]:
-    """Return the routes to what `archive` knows."""
+def operations(addon: VersionsAddon) -> tuple[Operation, ...]:
+    """Return the routes of versions."""
 
     async def one(call: Call) -> Document:
-        return await archive.version(call.version, call.queried(ServiceQuery).service)
+        return await addon.version(call.version, call.queried(ServiceQuery).service)
 
     async def live(call: Call) -> Document:
-        return await archive.live(call.service, call.queried(LiveQuery).limit)
+        return await addon.live(call.service, call.queried(LiveQuery).limit)
 
     async def retention(call: Call) -> Document:
-        return archive.retention(call.service)
+        return addon.retention(call.service)
 
     async def register(call: Call) -> Document:
         body = call.asked(bodies.Register)
-        return await archive.register(
+        return await addon.register(
             service=_service(call),
             version=body.version,
             endpoints=body.endpoints or [],

@@ -202,7 +202,7 @@ def accepted(days_ago: float) -> Entry:
         pytest.param(
             [accepted(40)],
             {},
-            "no drill has passed, and a version was accepted 40 days ago; 31 is the limit (drill.overdue_after_days)",
+            "no drill has passed in the 40 days since a version was first accepted (limit: 31 days, drill.overdue_after_days)",
             id="never",
         ),
         pytest.param([passed(32)], {"overdue_after_days": "none"}, None, id="nobody wants to know"),

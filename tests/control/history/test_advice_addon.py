@@ -53,7 +53,9 @@ async def test_the_process_is_told_what_happened(
     control: ControlHarness, addon: AdviceAddon, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     jobs = []
-    monkeypatch.setattr(advisors, "_ask", lambda job: (jobs.append(decode(job.encode())) or {"asked": True}, ""))
+    monkeypatch.setattr(
+        advisors, "_run_process", lambda job: (jobs.append(decode(job.encode())) or {"asked": True}, "")
+    )
     for at_s in range(BASELINES_MAX + 5):
         addon.on_entry(accepted(float(at_s), 0.01))
     control.probe("v2", times=3)
@@ -76,7 +78,7 @@ async def test_one_at_a_time_and_control_goes_on_meanwhile(addon: AdviceAddon, m
         release.wait(10)
         return {}, ""
 
-    monkeypatch.setattr(advisors, "_ask", hanging)
+    monkeypatch.setattr(advisors, "_run_process", hanging)
     first = asyncio.ensure_future(addon.advise("svc", 1.0, 1.0))
     await asyncio.sleep(0.01)
     with pytest.raises(OperatorError, match="somebody asks for advice just now") as refused:

@@ -97,9 +97,9 @@ async def test_metrics_are_computed_every_five_minutes_and_survive_a_history_tha
         raise HistoryUnavailable("the disk hangs")
 
     monkeypatch.setattr(addon._history, "read", unreadable)
-    addon._shown = {"svc": {"kept": True}}
+    addon._documents = {"svc": {"kept": True}}
     await addon.refresh()
-    assert addon._shown == {"svc": {"kept": True}}
+    assert addon._documents == {"svc": {"kept": True}}
 
 
 async def test_a_rollback_stands_in_the_report_of_the_next_control_too(

@@ -223,7 +223,7 @@ async def test_other_channels(start: Start, tmp_path: Path) -> None:
 async def test_links_of_others_are_asked_for_when_it_is_sent(start: Start, tmp_path: Path) -> None:
     async with receiving() as works:
         control, addon = await start(channel("works", works))
-        addon.link_makers.append(lambda notice: {"Approve": f"http://x/{notice.id}?signature=SECRET"})
+        addon.link_makers.append(lambda notification: {"Approve": f"http://x/{notification.id}?signature=SECRET"})
         await rolled_back(control)
         await works.until(1)
         assert set(works.events()[0]["data"]["links"]) == {"Details", "Approve"}

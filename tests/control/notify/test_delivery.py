@@ -26,8 +26,8 @@ class Scripted:
         self.answers = list(answers)
         self.sent: list[str] = []
 
-    async def send(self, notice: Notification, links: Mapping[str, str]) -> str:
-        self.sent.append(notice.id)
+    async def send(self, notification: Notification, links: Mapping[str, str]) -> str:
+        self.sent.append(notification.id)
         answer = self.answers.pop(0) if len(self.answers) > 1 else self.answers[0]
         if answer == "hangs":
             await asyncio.Event().wait()
@@ -50,8 +50,8 @@ class Line:
         self.delivery = Delivery(
             Channel.model_validate(told),
             sender,
-            lambda notice: {},
-            lambda name, notice: self.finished.append(notice.id),
+            lambda notification: {},
+            lambda name, notification: self.finished.append(notification.id),
         )
         self.task = asyncio.create_task(self.delivery.run())
 
@@ -85,14 +85,14 @@ async def start(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[StartLine]:
         await asyncio.gather(line.task, return_exceptions=True)
 
 
-def notice(number: int, age_s: float = 0.0, **more: Any) -> Notification:
+def notification(number: int, age_s: float = 0.0, **more: Any) -> Notification:
     return replace(NOTICE, id=f"n{number}", at=clock.wall_s() - age_s, **more)
 
 
 async def test_order_is_kept_through_failures(start: StartLine) -> None:
     line = await start(DOWN, DOWN, OK)
     for number in range(3):
-        line.delivery.offer(notice(number))
+        line.delivery.enqueue(notification(number))
     await line.until(3)
     assert line.finished == ["n0", "n1", "n2"]
     assert line.sender.sent == ["n0", "n0", "n0", "n1", "n2"]
@@ -104,14 +104,14 @@ async def test_order_is_kept_through_failures(start: StartLine) -> None:
 
 async def test_a_channel_that_fails_says_so_until_it_works_again(start: StartLine) -> None:
     line = await start(DOWN, DOWN, DOWN, OK)
-    line.delivery.offer(notice(0))
+    line.delivery.enqueue(notification(0))
     seen = set()
     async with asyncio.timeout(5):
         while not line.finished:
             seen.add((line.delivery.failures, line.delivery.failing, line.delivery.last_error))
             await asyncio.sleep(0)
     assert {(1, False, "500"), (2, True, "500")} <= seen
-    told = line.delivery.described()
+    told = line.delivery.as_document()
     assert (told["failing"], told["last_error"], told["sent"], told["pending"]) == (False, None, 1, 0)
     assert "url" not in told
 
@@ -128,8 +128,8 @@ async def test_where_it_ends(
     start: StartLine, answer: DeliveryFailedError, settings: dict[str, Any], age_s: float, tries: int
 ) -> None:
     line = await start(*[answer] * tries, OK, **settings)
-    line.delivery.offer(notice(0, age_s))
-    line.delivery.offer(notice(1))
+    line.delivery.enqueue(notification(0, age_s))
+    line.delivery.enqueue(notification(1))
     await line.until(2)
     assert line.sender.sent == ["n0"] * tries + ["n1"]
     assert line.delivery.counts == {"sent": 1, "given_up": 1, "dropped": 0}
@@ -137,17 +137,17 @@ async def test_where_it_ends(
 
 async def test_a_receiver_that_hangs_is_given_its_time_and_tried_again(start: StartLine) -> None:
     line = await start("hangs", OK, timeout_s=0.01)
-    line.delivery.offer(notice(0))
+    line.delivery.enqueue(notification(0))
     await line.until(1)
     assert line.sender.sent == ["n0", "n0"]
 
 
 async def test_a_full_queue_drops_the_oldest_that_is_not_under_way(start: StartLine) -> None:
     line = await start("hangs", queue_max=3)
-    line.delivery.offer(notice(0))
+    line.delivery.enqueue(notification(0))
     await asyncio.sleep(0.005)
     for number in range(1, 5):
-        line.delivery.offer(notice(number))
+        line.delivery.enqueue(notification(number))
     assert line.finished == ["n1", "n2"]
     assert (line.delivery.counts["dropped"], len(line.delivery)) == (2, 3)
     assert line.sender.sent == ["n0"]
@@ -156,12 +156,12 @@ async def test_a_full_queue_drops_the_oldest_that_is_not_under_way(start: StartL
 async def test_other_settings_are_tried_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("router.control.notify.delivery.PAUSE_MIN_S", 100.0)
     line = Line(Scripted(DOWN))
-    line.delivery.offer(notice(0))
+    line.delivery.enqueue(notification(0))
     async with asyncio.timeout(5):
         while not line.sender.sent:
             await asyncio.sleep(0)
     other = Scripted(OK)
-    line.delivery.changed(line.delivery.channel, other)
+    line.delivery.reconfigure(line.delivery.channel, other)
     await line.until(1)
     assert other.sent == ["n0"]
     line.task.cancel()
@@ -170,18 +170,18 @@ async def test_other_settings_are_tried_at_once(monkeypatch: pytest.MonkeyPatch)
 @pytest.mark.parametrize(
     ("settings", "of", "wanted"),
     [
-        ({}, notice(0), True),
-        ({"events": ["switch"]}, notice(0), False),
-        ({"services": ["fraud"]}, notice(0), True),
-        ({"services": ["risk"]}, notice(0), False),
-        ({"services": ["risk"]}, notice(0, service="", topic="alarm"), True),
-        ({}, notice(0, topic="alert"), False),
+        ({}, notification(0), True),
+        ({"events": ["switch"]}, notification(0), False),
+        ({"services": ["fraud"]}, notification(0), True),
+        ({"services": ["risk"]}, notification(0), False),
+        ({"services": ["risk"]}, notification(0, service="", topic="alarm"), True),
+        ({}, notification(0, topic="alert"), False),
     ],
 )
 async def test_what_a_channel_is_told(
     start: StartLine, settings: dict[str, Any], of: Notification, wanted: bool
 ) -> None:
-    assert (await start(OK, **settings)).delivery.wants(of) is wanted
+    assert (await start(OK, **settings)).delivery.accepts(of) is wanted
 
 
 def test_pauses_grow_up_to_a_limit_and_are_not_all_the_same() -> None:

@@ -111,12 +111,14 @@ def test_secrets_that_are_none(text: str, said: str) -> None:
 
 
 def test_no_message_holds_what_is_not_printable() -> None:
-    notice = replace(NOTICE, title=HOSTILE, facts=((HOSTILE, HOSTILE + "\nFrom: forged"),), data={"told": HOSTILE})
-    event, message = cloud_event(notice, "https://router.example.com", LINKS), slack(notice, LINKS)
+    notification = replace(
+        NOTICE, title=HOSTILE, facts=((HOSTILE, HOSTILE + "\nFrom: forged"),), data={"told": HOSTILE}
+    )
+    event, message = cloud_event(notification, "https://router.example.com", LINKS), slack(notification, LINKS)
     assert [found_in(raw.decode()) for raw in (event, message)] == [[], []]
     assert orjson.loads(event)["data"]["told"] == HOSTILE, "data are kept"
     told = orjson.loads(message)
     (attachment,) = told["attachments"]
-    shown = [told["text"], attachment["fallback"], *attachment["fields"][0].values(), plain(notice, LINKS)]
+    shown = [told["text"], attachment["fallback"], *attachment["fields"][0].values(), plain(notification, LINKS)]
     assert [found_in(str(text)) for text in shown] == [[]] * len(shown)
-    assert "\nFrom" not in plain(notice, LINKS)
+    assert "\nFrom" not in plain(notification, LINKS)

@@ -48,7 +48,7 @@ async def start(tmp_path: Path) -> AsyncIterator[Start]:
             workers = FakeWorkers(segment)
         control = await ControlHarness(settings(tmp_path, **service), segment, workers, tmp_path).begin()
         lives.append(control)
-        control.control_loop.addons = (addon(control),)
+        control.control_loop.addons = (new_addon(control),)
         control.probe("v2", times=3)
         return control
 
@@ -60,7 +60,7 @@ async def start(tmp_path: Path) -> AsyncIterator[Start]:
         old_wall.close()
 
 
-def addon(control: ControlHarness, told: Settings | None = None) -> ProposalsAddon:
+def new_addon(control: ControlHarness, told: Settings | None = None) -> ProposalsAddon:
     return ProposalsAddon(control.control_loop, control.operations, told or control.settings, ProposalLinks(b"k" * 32))
 
 
@@ -71,7 +71,7 @@ def ask(control: ControlHarness, cause: str = "latency") -> None:
 async def decide(control: ControlHarness, verb: str, actor: str = "ann", proposal: str = ID, **more: Any) -> str:
     """Return what came of it: `done`, or the code of the refusal."""
     try:
-        await addon(control).decide(proposal, verb, actor=actor, **more)
+        await new_addon(control).decide(proposal, verb, actor=actor, **more)
     except OperatorError as refusal:
         return refusal.code
     return "done"
@@ -112,7 +112,7 @@ class SlowDisk(FailPoint):
 async def test_an_approval_is_a_real_rollback(start: Start) -> None:
     control = await start()
     ask(control)
-    answer = await addon(control).decide(ID, "approve", actor="ann", reason="yes")
+    answer = await new_addon(control).decide(ID, "approve", actor="ann", reason="yes")
     assert control.states() == {"v1": "draining", "v2": "active"}
     assert (answer["active"], answer["confirmed"], answer["changed"]) == ("v2", True, True)
     assert answer["message"] == "rolled back from v1 to v2; v1 is quarantined"
@@ -135,9 +135,9 @@ async def test_an_approval_is_a_real_rollback(start: Start) -> None:
 async def test_a_denial_changes_nothing_and_says_so(start: Start) -> None:
     control = await start()
     ask(control)
-    answer = await addon(control).decide(ID, "deny", actor="ann", reason="campaign", dry_run=True)
+    answer = await new_addon(control).decide(ID, "deny", actor="ann", reason="campaign", dry_run=True)
     assert (answer["message"], state(control)) == (f"would be done: {ID} is denied, v1 stays active", "open")
-    answer = await addon(control).decide(ID, "deny", actor="ann", reason="campaign")
+    answer = await new_addon(control).decide(ID, "deny", actor="ann", reason="campaign")
     assert (answer["changed"], answer["active"], answer["swap_us"]) == (True, "v1", 0)
     assert answer["proposal"]["state"] == "denied"
     assert await journalled(control, "rolled_back", "denied") == ["denied"]
@@ -161,9 +161,9 @@ async def test_refusals_cannot_fill_the_journal(start: Start) -> None:
         assert await decide(control, "approve") == "proposal_decided"
     assert await decide(control, "approve", proposal="svc-rollback-9") == "proposal_unknown"
     with pytest.raises(OperatorError):
-        await addon(control).decide(ID, "approve", actor="ann", dry_run=True)
+        await new_addon(control).decide(ID, "approve", actor="ann", dry_run=True)
     assert len(await journalled(control, "decision_refused")) == 2 * REFUSALS_MAX, "a bucket each"
-    same = addon(control)
+    same = new_addon(control)
     for _ in range(2 * REFUSALS_MAX):
         with pytest.raises(OperatorError):
             await same.decide(ID, "approve", actor="ann")
@@ -374,21 +374,21 @@ async def test_going_back_and_an_override_are_not_delayed(start: Start) -> None:
 # -- reading
 async def test_the_listing_is_newest_first_and_can_be_narrowed(start: Start) -> None:
     control = await start()
-    approvals = addon(control)
-    assert approvals.listing(None, None) == {"proposals": []}
+    addon = new_addon(control)
+    assert addon.listing(None, None) == {"proposals": []}
     ask(control)
     await decide(control, "deny")
     ask(control, "business:churn")
-    every = [(told["id"], told["state"]) for told in approvals.listing(None, None)["proposals"]]
+    every = [(told["id"], told["state"]) for told in addon.listing(None, None)["proposals"]]
     assert sorted(every) == [(ID, "denied"), ("svc-rollback-2", "open")]
     for narrowed in ("pending", "open"):
-        assert [told["id"] for told in approvals.listing("svc", narrowed)["proposals"]] == ["svc-rollback-2"]
-    assert approvals.listing("svc", "expired") == {"proposals": []}
+        assert [told["id"] for told in addon.listing("svc", narrowed)["proposals"]] == ["svc-rollback-2"]
+    assert addon.listing("svc", "expired") == {"proposals": []}
     with pytest.raises(OperatorError, match="there is no service"):
-        approvals.listing("other", None)
-    assert approvals.document(ID)["decided_by"] == "ann"
-    assert approvals.document("svc-rollback-2")["left_s"] == pytest.approx(1800, abs=5)
-    [family] = approvals.metrics()
+        addon.listing("other", None)
+    assert addon.document(ID)["decided_by"] == "ann"
+    assert addon.document("svc-rollback-2")["left_s"] == pytest.approx(1800, abs=5)
+    [family] = addon.metrics()
     assert isinstance(family, GaugeMetricFamily)
     counted = {sample.labels["state"]: sample.value for sample in family.samples}
     assert counted == {"open": 1, "due": 0, "approved": 0, "denied": 1, "expired": 0, "withdrawn": 0}

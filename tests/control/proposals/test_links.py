@@ -27,7 +27,7 @@ def signature(proposal: Proposal = OPEN, verb: str = "approve", links: ProposalL
 def test_a_link_names_what_it_is_for() -> None:
     assert LINKS.path(OPEN, "approve") == f"/decide/svc-rollback-1/approve/1800/{signature()}"
     assert re.fullmatch("[0-9a-f]{64}", signature())
-    assert LINKS.is_ours(OPEN, "approve", 1800, signature())
+    assert LINKS.verify(OPEN, "approve", 1800, signature())
 
 
 @pytest.mark.parametrize(
@@ -46,7 +46,7 @@ def test_a_link_names_what_it_is_for() -> None:
     ],
 )
 def test_another_link_is_not_ours(proposal: Proposal, verb: str, until_s: int, signed: str) -> None:
-    assert not LINKS.is_ours(proposal, verb, until_s, signed)
+    assert not LINKS.verify(proposal, verb, until_s, signed)
 
 
 @pytest.mark.parametrize(
@@ -104,6 +104,6 @@ def test_a_secret_that_is_none_is_moved_aside_with_an_alarm(tmp_path: Path) -> N
 def test_without_a_place_for_the_secret_the_router_starts_all_the_same(tmp_path: Path) -> None:
     alarms = Alarms()
     links = proposal_links.opened(tmp_path / "missing", alarms)
-    assert links.is_ours(OPEN, "deny", 1800, signature(verb="deny", links=links))
+    assert links.verify(OPEN, "deny", 1800, signature(verb="deny", links=links))
     [alarm] = alarms.listing()
     assert (alarm["code"], "next start" in alarm["detail"]) == ("links_invalid", True)

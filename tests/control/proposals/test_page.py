@@ -19,7 +19,7 @@ PROPOSAL: dict[str, Any] = {
 
 
 def test_the_question() -> None:
-    page = proposal_page.question(PROPOSAL, "approve")
+    page = proposal_page.decision_page(PROPOSAL, "approve")
     assert (page.status, page.content_type, page.headers["Referrer-Policy"]) == (200, "text/html", "same-origin")
     assert page.text == (
         '<!doctype html>\n<html lang="en"><head><meta charset="utf-8"><meta name="robots" content="noindex">'
@@ -46,12 +46,14 @@ def test_each_button_says_what_it_does() -> None:
         (promotion, "approve", "Approve: promote now"),
         (promotion, "deny", "Deny: do not promote"),
     ):
-        assert f"<button>{button}</button>" in str(proposal_page.question(told, verb).text)
+        assert f"<button>{button}</button>" in str(proposal_page.decision_page(told, verb).text)
 
 
 def test_what_came_of_it() -> None:
-    assert "<p>it is &lt;done&gt;</p><p>Incident a&amp;b.</p>" in str(proposal_page.done("it is <done>", "a&b").text)
-    assert "<p>done</p>\n</body>" in str(proposal_page.done("done", None).text)
+    assert "<p>it is &lt;done&gt;</p><p>Incident a&amp;b.</p>" in str(
+        proposal_page.result_page("it is <done>", "a&b").text
+    )
+    assert "<p>done</p>\n</body>" in str(proposal_page.result_page("done", None).text)
     page = refusals.refused(410, "too <late>")
     assert (page.status, "<p>too &lt;late&gt;</p>" in str(page.text)) == (410, True)
 
@@ -67,8 +69,8 @@ def test_no_page_holds_what_is_not_printable() -> None:
     ]
     hostile = PROPOSAL | {"reason": HOSTILE, "opened_by": HOSTILE, "version": HOSTILE, "evidence": evidence}
     pages = [
-        proposal_page.question(hostile, "approve"),
-        proposal_page.done(HOSTILE, HOSTILE),
+        proposal_page.decision_page(hostile, "approve"),
+        proposal_page.result_page(HOSTILE, HOSTILE),
         refusals.refused(404, HOSTILE),
     ]
     assert [found_in(page.text or "") for page in pages] == [[], [], []]

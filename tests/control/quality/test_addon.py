@@ -64,7 +64,7 @@ class Day:
                 ring.write(
                     self.control.now_ns, 0, json.dumps({"amount": amount if number % 2 else number % 10}).encode()
                 )
-            await self.addon.look(self.control.now_ns)
+            await self.addon.evaluate(self.control.now_ns)
 
     @property
     def inputs(self) -> dict[str, Any]:
@@ -185,7 +185,7 @@ async def test_samples_of_every_worker_are_read_once(day: Day) -> None:
     await day.pass_by(2, worker=0)
     await day.pass_by(1, worker=1)
     assert day.inputs["learned"] == 150
-    await day.addon.look(day.control.now_ns)
+    await day.addon.evaluate(day.control.now_ns)
     assert day.inputs["learned"] == 150
 
 

@@ -26,16 +26,16 @@ async def deployed(control: ControlHarness, version: str = "v3") -> None:
 
 
 async def test_a_version_from_its_registration_to_its_rollback(control: ControlHarness) -> None:
-    archive = VersionsAddon(control.control_loop, control.operations.models)
-    told = await archive.register(service="svc", version="v3", endpoints=URL, actor="ann", artifact="s3://m/v3")
+    addon = VersionsAddon(control.control_loop, control.operations.models)
+    told = await addon.register(service="svc", version="v3", endpoints=URL, actor="ann", artifact="s3://m/v3")
     assert (told["changed"], told["message"]) == (True, "v3 is registered")
-    assert (await archive.version("v3", None))["state"] == "registered"
-    again = await archive.register(service="svc", version="v3", endpoints=[], actor="ann")
+    assert (await addon.version("v3", None))["state"] == "registered"
+    again = await addon.register(service="svc", version="v3", endpoints=[], actor="ann")
     assert (again["changed"], again["message"]) == (False, "v3 is registered already")
     await deployed(control)
     rolled_back = await control.operations.rollback(service="svc", reason="wrong scores", actor="bob")
 
-    version = await archive.version("v3", "svc")
+    version = await addon.version("v3", "svc")
     assert (version["registered"]["by"], version["artifact"], version["source"]) == ("ann", "s3://m/v3", None)
     assert [line["event"] for line in version["history"]] == [
         "version_registered", "version_deployed", "version_verified", "promoted", "rolled_back",
@@ -49,7 +49,7 @@ async def test_a_version_from_its_registration_to_its_rollback(control: ControlH
     }
     assert listed["v3"]["last_live"] == {"since": live["since"], "until": live["until"]}
     assert listed["v2"]["last_live"] is None
-    assert [(told["version"], told["until"] is None) for told in (await archive.live("svc"))["live"]] == [
+    assert [(told["version"], told["until"] is None) for told in (await addon.live("svc"))["live"]] == [
         ("v1", False), ("v3", False), ("v1", True),
     ]  # fmt: skip
 
@@ -62,44 +62,44 @@ async def test_of_a_long_past_the_newest_is_shown(control: ControlHarness) -> No
 
 
 async def test_a_dry_run_registers_nothing(control: ControlHarness) -> None:
-    archive = VersionsAddon(control.control_loop, control.operations.models)
-    told = await archive.register(service="svc", version="v3", endpoints=URL, actor="ann", dry_run=True)
+    addon = VersionsAddon(control.control_loop, control.operations.models)
+    told = await addon.register(service="svc", version="v3", endpoints=URL, actor="ann", dry_run=True)
     assert told["message"] == "v3 would be registered"
     assert "v3" not in control.service_controller.registry.targets
 
 
 async def test_what_may_be_deleted(control: ControlHarness) -> None:
-    archive = VersionsAddon(control.control_loop, control.operations.models)
+    addon = VersionsAddon(control.control_loop, control.operations.models)
     await deployed(control, "v3")
     control.tick(2)
     await deployed(control, "v4")
     control.tick(2)
-    told = archive.retention("svc")
+    told = addon.retention("svc")
     assert told["keep_accepted"] == 3
     assert {kept["version"]: kept["because"] for kept in told["kept"]} == {"v4": ["active"], "v3": ["standby"]}
     assert [free["version"] for free in told["deletable"]] == ["v1", "v2"]
     assert told["artifacts_deletable"] == []
     incident = (await control.operations.rollback(service="svc", reason="bad", actor="bob"))["incident"]
     control.tick(2)
-    assert archive.retention("svc")["artifacts_deletable"] == []
+    assert addon.retention("svc")["artifacts_deletable"] == []
     understood = VersionsAddon(control.control_loop, control.operations.models, lambda: [incident]).retention("svc")
     assert understood["artifacts_deletable"] == ["s3://m/v4"]
 
 
 async def test_an_artifact_that_another_service_needs_stays(control: ControlHarness) -> None:
-    archive = VersionsAddon(control.control_loop, control.operations.models)
+    addon = VersionsAddon(control.control_loop, control.operations.models)
     await deployed(control, "v3")
     control.tick(2)
     incident = (await control.operations.rollback(service="svc", reason="bad", actor="bob"))["incident"]
     control.tick(2)
-    archive = VersionsAddon(control.control_loop, control.operations.models, lambda: [incident])
-    assert archive.retention("svc")["artifacts_deletable"] == ["s3://m/v3"]
+    addon = VersionsAddon(control.control_loop, control.operations.models, lambda: [incident])
+    assert addon.retention("svc")["artifacts_deletable"] == ["s3://m/v3"]
     other = Playbook().seed("v1", None)
     other.tell(RegisterAsked("v1", (), "ann", Origin("s3://m/v3")))
     control.control_loop.services["other"] = SimpleNamespace(
         registry=other.registry, service=control.service_controller.service
     )  # type: ignore[assignment]
-    assert archive.retention("svc")["artifacts_deletable"] == []
+    assert addon.retention("svc")["artifacts_deletable"] == []
 
 
 @pytest.mark.parametrize(
@@ -122,20 +122,20 @@ async def test_a_version_of_several_services_has_to_be_named_with_one(control: C
 
 
 async def test_a_quarantine_that_comes_back_under_an_active_version_is_alarmed(control: ControlHarness) -> None:
-    archive = VersionsAddon(control.control_loop, control.operations.models)
+    addon = VersionsAddon(control.control_loop, control.operations.models)
     await control.operations.quarantine(service="svc", version="v2", reason="bias", actor="ann")
     control.tick()
     sure = Override("ann", "I know", 60.0)
     await control.operations.deploy(service="svc", version="v2", endpoints=[], actor="ann", override=sure)
     control.probe("v2", times=5)
-    shown = await archive.version("v2", None)
+    shown = await addon.version("v2", None)
     assert (shown["quarantine"], shown["lifted"]["actor"], shown["lifted"]["reason"]) == (None, "ann", "I know")
     await control.operations.promote(service="svc", version="v2", actor="ann")
-    archive.on_second(control.now_ns)
+    addon.on_second(control.now_ns)
     assert control.control_loop.alarms.listing() == []
     control.service_controller.handle(Ticked(), control.service_controller.registry.temporary_releases["v2"].until_ns)
-    archive.on_second(control.now_ns)
+    addon.on_second(control.now_ns)
     assert [alarm["code"] for alarm in control.control_loop.alarms.listing()] == ["quarantined_version_active"]
     await control.operations.release(service="svc", version="v2", reason="fixed", actor="ann")
-    archive.on_second(control.now_ns)
+    addon.on_second(control.now_ns)
     assert control.control_loop.alarms.listing() == []

@@ -166,7 +166,7 @@ async def test_one_thread_waits_for_a_secret_on_a_disk_that_hangs(tmp_path: Path
                 await hanging.version(FRAUD_3)
         with fifo.open("w") as writer:  # opens only because a reader waits; a second reader would wait for ever
             writer.write("token")
-        assert await asyncio.wait_for(asyncio.shield(hanging._identity or asyncio.Future()), 5) == {
+        assert await asyncio.wait_for(asyncio.shield(hanging._credentials_read or asyncio.Future()), 5) == {
             "Authorization": "Bearer token"
         }
 

@@ -7,19 +7,19 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from router.control.core.service_controller import terms
+from router.control.core.service_controller import proposal_rules
 from router.rollout.proposals.proposal import ProposalRules
 from router.settings.sections.service import ProposalSettings, Service
 
 
 def test_the_defaults_are_those_of_the_machine() -> None:
-    assert terms(Service()) == ProposalRules()
+    assert proposal_rules(Service()) == ProposalRules()
 
 
 def test_every_setting_reaches_the_machine() -> None:
     told = {"expire_after_s": 1, "at_expiry": "rollback", "repeat_after_s": 0, "promotion_expire_after_s": 2}
     service = Service.model_validate({"promote_needs": "approval", "proposals": told})
-    assert terms(service) == ProposalRules(1, "rollback", 0, True, 2)
+    assert proposal_rules(service) == ProposalRules(1, "rollback", 0, True, 2)
 
 
 @pytest.mark.parametrize(
