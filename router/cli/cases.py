@@ -114,14 +114,14 @@ def add(
     token: opt.Token = "",
 ) -> None:
     """Add a case that you have written: one JSON object with `request` and `expect`."""
-    from router.control.store.case_format import parsed, plain
+    from router.control.store.case_format import case_document, parsed
 
     try:
         document = json.loads(_read(file))
     except (ValueError, RecursionError) as error:
         raise OperatorError(400, "case_invalid", f"{file} is no JSON: {error}", exit_code=USAGE) from None
     case = parsed(document, file)
-    _send(Client(admin, token), service, [plain(case) | ({"note": note} if note else {})], dry_run, as_json)
+    _send(Client(admin, token), service, [case_document(case) | ({"note": note} if note else {})], dry_run, as_json)
 
 
 @app.command(name="import")
@@ -134,13 +134,13 @@ def import_(
     token: opt.Token = "",
 ) -> None:
     """Add all cases of a file that `cases export` wrote, or none of them."""
-    from router.control.store.case_format import imported, plain
+    from router.control.store.case_format import case_document, imported
 
     cases: list[Case] = imported(_read(file))
     if not cases:
         output.say(f"{file} has no cases")
         return
-    _send(Client(admin, token), service, [plain(case) for case in cases], dry_run, as_json)
+    _send(Client(admin, token), service, [case_document(case) for case in cases], dry_run, as_json)
 
 
 @app.command()

@@ -47,7 +47,7 @@ from router.control.proposals.addon import ProposalsAddon
 from router.control.quality import routes as quality_routes
 from router.control.quality.addon import QualityAddon
 from router.control.quality.validators_addon import ValidatorsAddon
-from router.control.store.history import HistoryStore
+from router.control.store.history_store import HistoryStore
 from router.control.store.journal import Journal
 from router.control.versions import routes as version_routes
 from router.control.versions.addon import VersionsAddon

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from router.control.store.case_format import exported, imported, plain
+from router.control.store.case_format import case_document, exported, imported
 from router.rollout.cases.case import Case, Expectation, Request
 from tests.cli.conftest import Command
 from tests.cli.fake_admin import FakeAdmin
@@ -22,7 +22,7 @@ CAPTURED = Case(
 
 
 def stored(case: Case, expires: str | None = None) -> dict[str, Any]:
-    return {**plain(case), "added_at": "2026-01-01T00:00:00.000Z", "expires_at": expires, "sendable": True}
+    return {**case_document(case), "added_at": "2026-01-01T00:00:00.000Z", "expires_at": expires, "sendable": True}
 
 
 def test_a_table_for_people(admin: FakeAdmin, command: Command) -> None:

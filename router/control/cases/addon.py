@@ -23,7 +23,7 @@ from router.control.cases.checks import CheckRun, Checks
 from router.control.cases.runner import AnswerValidator, CaseRunOptions, RunTarget, run_cases
 from router.control.core.loop import ControlLoop
 from router.control.core.service_controller import ServiceController
-from router.control.store.cases import CaseStore
+from router.control.store.case_store import CaseStore
 from router.control.store.cases_file import Summary, discard_aside
 from router.errors import OperatorError, StartError
 from router.rollout.cases.comparison import ComparisonLimits

@@ -14,7 +14,7 @@ from typing import Final
 
 from router.control.cases.captures import CapturedRequests, cases_of, left_out_reasons
 from router.control.core.loop import ControlLoop
-from router.control.store.cases import CaseStore
+from router.control.store.case_store import CaseStore
 from router.control.store.cases_file import Added, Caps
 from router.errors import OperatorError
 from router.rollout.model import entry as kinds

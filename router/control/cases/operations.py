@@ -8,7 +8,7 @@ from typing import Any
 
 from router.control.cases.addon import CasesAddon
 from router.control.core.service_controller import ServiceController
-from router.control.store.case_format import parsed, plain
+from router.control.store.case_format import case_document, parsed
 from router.control.store.cases_file import Caps, Stored
 from router.errors import OperatorError
 from router.rollout.cases.case import Case
@@ -79,7 +79,7 @@ class CaseOperations:
             detail = f"service {service} has no version {version!r}; it knows: {known}"
             raise OperatorError(404, "version_unknown", detail, exit_code=9)
         if names:
-            stored = {case.id for case in await self._store.call(lambda file: file.held(service))}
+            stored = {case.id for case in await self._store.call(lambda file: file.stored(service))}
             if missing := [name for name in names if name not in stored]:
                 raise _unknown_cases(service, missing)
         return self._addon.begin(service_controller, target, actor, names=names, replay_all=replay_all).progress()
@@ -107,7 +107,7 @@ class CaseOperations:
 
 def as_document(stored: Stored, expire_after_s: float, *, full: bool) -> Document:
     """Return a case as a document. Without `full` it has nothing that a client has sent but method and target."""
-    document = plain(stored.case)
+    document = case_document(stored.case)
     if not full:
         request, expect = dict(document["request"]), dict(document.get("expect", {}))
         for name in ("headers", "body", "body_base64"):

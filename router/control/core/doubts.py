@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 from router.control.core.executor import CommandExecutor
 from router.control.monitors.alarms import Alarms
-from router.control.store.doubt import COMPLETED, STRUCK_OUT, Doubt
+from router.control.store.in_doubt import COMPLETED, STRUCK_OUT, InDoubtChange
 from router.control.store.journal import Journal
 from router.control.store.journal_rows import row
 from router.rollout.machine.replay import effective_entries, uncommitted_entries
@@ -23,9 +23,9 @@ class DoubtAlarm:
 
     def __init__(self, alarms: Alarms) -> None:
         self._alarms = alarms
-        self._open: dict[str, list[Doubt]] = {}
+        self._open: dict[str, list[InDoubtChange]] = {}
 
-    def changed(self, doubt: Doubt) -> None:
+    def changed(self, doubt: InDoubtChange) -> None:
         """A change is in doubt, or (with an outcome) no longer."""
         known = [other for other in self._open.get(doubt.service, ()) if other is not doubt]
         self._open[doubt.service] = known = known if doubt.outcome is not None else [*known, doubt]
@@ -36,7 +36,7 @@ class DoubtAlarm:
         self._alarms.up(CODE, f"the disk may have these changes, which are not in effect: {listed}", doubt.service)
 
 
-def outcome(doubt: Doubt, entries: Sequence[Entry], stored: int | None) -> str | None:
+def outcome(doubt: InDoubtChange, entries: Sequence[Entry], stored: int | None) -> str | None:
     """Return the outcome of a change that the previous control has left in doubt; None while it is being taken back.
 
     `entries` are the entries that the start has found. The change is completed if its row is intact and no later change has
@@ -58,12 +58,12 @@ def decide_all(
     journal: Journal, entries: Sequence[Entry], executors: Mapping[str, CommandExecutor], stored: Mapping[str, int]
 ) -> None:
     """Decide each change that the previous control has left in doubt, and journal the decision."""
-    for doubt in journal.left:
+    for doubt in journal.left_in_doubt:
         if doubt.outcome is not None:  # taken back already
             continue
         decided = outcome(doubt, entries, stored.get(doubt.service))
         if decided is None:
-            journal.opened(doubt)
+            journal.record_in_doubt(doubt)
             continue
         journal.decide(doubt, decided)
         if (executor := executors.get(doubt.service)) is not None:

@@ -155,7 +155,7 @@ class CommandExecutor:
 
     def _refuse_in_doubt(self) -> None:
         """The state is as requested, but a change in doubt may take effect at the next start: no promise is possible."""
-        doubt = next((doubt for doubt in self._deps.journal.doubts if doubt.service == self.name), None)
+        doubt = next((doubt for doubt in self._deps.journal.in_doubt if doubt.service == self.name), None)
         if doubt is not None:
             detail = (
                 f"it is so now, but change {doubt.seq} ({doubt.type}) of {self.name} is in doubt, and may come true with the "

@@ -18,8 +18,8 @@ from prometheus_client.metrics_core import Metric
 from router.control.addon import Addon
 from router.control.core.loop import ControlLoop
 from router.control.core.service_controller import ServiceController
-from router.control.store.history import HistoryStore, Readings
 from router.control.store.history_file import HistoryFile, Step
+from router.control.store.history_store import HistoryStore, Readings
 from router.errors import OperatorError
 from router.rollout.history.period import period
 from router.rollout.history.row import FAILED, PASSED, ROLES, SERVICE_SLOT, UNDECIDED, Reading
@@ -80,7 +80,7 @@ class HistoryAddon(Addon):
         }
         for name in names:
             self._begin(control_loop.services[name], self._intervals[name])
-        history.on_trouble = self._on_error
+        history.on_error = self._on_error
         history.on_aside = self._on_damaged
 
     def _on_error(self, why: str | None) -> None:

@@ -15,7 +15,7 @@ from router.control.core.loop import ControlLoop
 from router.control.core.service_controller import first_byte_timeout_s
 from router.control.history.advice_process import Job
 from router.control.history.report_addon import ReportAddon
-from router.control.store.history import HistoryStore, HistoryUnavailable
+from router.control.store.history_store import HistoryStore, HistoryUnavailable
 from router.errors import OperatorError
 from router.rollout.history.advice import KnownRollback
 from router.rollout.history.period import Period

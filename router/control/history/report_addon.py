@@ -14,7 +14,7 @@ from prometheus_client.metrics_core import Metric
 
 from router.control.addon import Addon
 from router.control.core.loop import ControlLoop
-from router.control.store.history import HistoryStore
+from router.control.store.history_store import HistoryStore
 from router.errors import OperatorError
 from router.rollout.history.deployment_log import DeploymentLog, DeploymentSummary, Timestamp
 from router.rollout.history.period import Period, period

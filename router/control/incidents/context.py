@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from router.control.incidents import formatting
-from router.control.store.history import HistoryStore
+from router.control.store.history_store import HistoryStore
 from router.errors import OperatorError
 from router.rollout.incidents.timeline import Timeline
 from router.rollout.incidents.timeline_text import WINDOW_S

@@ -81,9 +81,9 @@ class NotifyAddon(Addon):
         except OSError as error:
             self._outbox_error(error.strerror or str(error))
             return None, Stock()
-        if stock.put_aside is not None:
+        if stock.set_aside is not None:
             detail = (
-                f"the outbox could not be read and is now {stock.put_aside}; some notifications may come twice, or not"
+                f"the outbox could not be read and is now {stock.set_aside}; some notifications may come twice, or not"
             )
             self._control_loop.alarms.up("outbox_unreadable", detail)
         return Outbox(database, self._outbox_error), stock

@@ -1,1 +1,1 @@
-"""The only room with SQL: one SQLite file for each kind of thing that is kept."""
+"""The only package with SQL: one SQLite file each for the journal, the history, the cases and the outbox."""

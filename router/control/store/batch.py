@@ -1,4 +1,8 @@
-"""Entries of one transaction on their way to the disk, and who decides what becomes of them: its asker, or the writer."""
+"""The entries of one transaction on their way to the disk.
+
+The caller of `append` runs on the event loop, the writer on its own thread. Each may end a batch; the lock of the batch makes
+the first of the two count.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +12,7 @@ from dataclasses import dataclass, field, replace
 from enum import Enum
 from typing import Final
 
-from router.control.store.doubt import Doubt
+from router.control.store.in_doubt import InDoubtChange
 from router.errors import OperatorError
 from router.rollout.model import entry as kinds
 from router.rollout.model.entry import Entry
@@ -22,10 +26,10 @@ NOTHING: Final = "nothing was changed, traffic and automatic rollback go on"
 class JournalUnavailable(OperatorError):
     """503. Without `doubt` the change was not made: it was never handed to the disk, or the disk has refused it.
 
-    With one, the disk may have it or still take it: `doubt.outcome` says so later, and so does the next start.
+    With `doubt` the disk may have the change or may still take it. `doubt.outcome` is set later, at the latest by the next start.
     """
 
-    def __init__(self, why: str, *, doubt: Doubt | None = None, consequence: str = NOTHING) -> None:
+    def __init__(self, why: str, *, doubt: InDoubtChange | None = None, consequence: str = NOTHING) -> None:
         facts: dict[str, object] = {"in_doubt": doubt is not None}
         if doubt is not None:
             facts["seq"] = doubt.seq
@@ -44,12 +48,15 @@ class JournalUnavailable(OperatorError):
 
     @property
     def in_doubt(self) -> bool:
-        """Whether nobody knows yet what became of the change."""
+        """Return whether the outcome of the change is still unknown."""
         return self.doubt is not None and self.doubt.outcome is None
 
 
 class Phase(Enum):
-    """Where a batch is. GIVEN_UP: its asker left before it was handed to the disk; LEFT: its asker left after that."""
+    """Where a batch is.
+
+    GIVEN_UP: its caller stopped waiting before the batch was handed to the disk. LEFT: its caller stopped waiting after that.
+    """
 
     WAITING = "waiting"
     GIVEN_UP = "given_up"
@@ -61,28 +68,29 @@ class Phase(Enum):
 
 @dataclass(slots=True)
 class Batch:
-    """`done` is told the numbers, `failed` why not, both on the writer's thread; `failed` is None if nobody is waiting.
+    """Entries that are written together.
 
-    `doubt` describes it, from when it gets its numbers on.
+    `done` gets the numbers of the entries, `failed` gets the reason; both run on the writer's thread. `failed` is None if no
+    caller waits. `doubt` describes the batch; it is set when the entries get their numbers.
     """
 
     entries: tuple[Entry, ...]
     done: Callable[[Sequence[int]], None]
     failed: Callable[[JournalUnavailable], None] | None = None
-    doubt: Doubt | None = None
+    doubt: InDoubtChange | None = None
     phase: Phase = Phase.WAITING
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def leave(self) -> Phase:
-        """Its asker waits no longer; return what is true now."""
+        """Note that the caller stopped waiting; return the phase after that."""
         return self._move({Phase.WAITING: Phase.GIVEN_UP, Phase.HANDED: Phase.LEFT})
 
     def hand_over(self) -> bool:
-        """Whether the writer may hand it to the disk: not if its asker has left."""
+        """Return whether the writer may hand the batch to the disk: not if its caller stopped waiting."""
         return self._move({Phase.WAITING: Phase.HANDED}) is Phase.HANDED
 
     def ended(self, phase: Phase) -> bool:
-        """The disk has answered: WRITTEN or REFUSED. Return whether its asker still waits."""
+        """Note the answer of the disk: WRITTEN or REFUSED. Return whether the caller still waits."""
         return self._move({Phase.HANDED: phase}) is phase
 
     def _move(self, moves: dict[Phase, Phase]) -> Phase:
@@ -91,7 +99,7 @@ class Batch:
             return self.phase
 
 
-def striking(doubt: Doubt, entry: Entry) -> Batch:
-    """Return the entries that take a change back; `entry` is one of its own."""
-    told = replace(entry, type=kinds.ABANDONED, actor="control", at=clock.wall_s(), monotonic_ns=clock.now_ns(), seq=0)
-    return Batch(tuple(replace(told, data={"abandons": seq}) for seq in doubt.numbers), lambda numbers: None)
+def compensation(doubt: InDoubtChange, entry: Entry) -> Batch:
+    """Return the compensating entries (`abandoned`) of a change, one for each of its entries; `entry` is one of these."""
+    like = replace(entry, type=kinds.ABANDONED, actor="control", at=clock.wall_s(), monotonic_ns=clock.now_ns(), seq=0)
+    return Batch(tuple(replace(like, data={"abandons": seq}) for seq in doubt.numbers), lambda numbers: None)

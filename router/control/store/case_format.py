@@ -1,7 +1,7 @@
-"""Cases as JSON: one in the store or in an answer, many in a file that one router exports and another one, or CI, imports.
+"""Cases as JSON: one case in the store or in an answer, many cases in a file that a router exports and a router or CI imports.
 
-A file has a line for itself and then a line a case, so that it reads well in a diff. It is taken whole or not at all; what is
-wrong is named by line and member.
+The first line of a file describes the file, every other line is one case, so that a diff is readable. An import takes the whole
+file or nothing; an error names line and member.
 """
 
 from __future__ import annotations
@@ -37,8 +37,8 @@ _SET_BY_US: Final = frozenset(("content-length", "transfer-encoding", "connectio
 _STATUS: Final = re.compile(STATUS_PATTERN)
 
 
-def plain(case: Case) -> dict[str, Any]:
-    """Return a case as plain data, without the members that are as they are by default."""
+def case_document(case: Case) -> dict[str, Any]:
+    """Return a case as JSON data, without the members that have their default."""
     return {"id": case.id, **_without_defaults(case)}
 
 
@@ -53,7 +53,7 @@ def _without_defaults(part: Any) -> dict[str, Any]:
 
 
 def parsed(document: object, place: str = "") -> Case:
-    """Return the case that `document` is; raise OperatorError (400, `case_invalid`) naming the member, after `place`."""
+    """Return the case of a JSON document; raise OperatorError (400, `case_invalid`) that names `place` and the member."""
     from pydantic import ValidationError
 
     if isinstance(document, dict):
@@ -67,32 +67,32 @@ def parsed(document: object, place: str = "") -> Case:
     except ValidationError as error:
         found = error.errors(include_url=False, include_context=False, include_input=False)[0]
         member = ".".join(str(part) for part in found["loc"])
-        told = "there is no such member" if found["type"] == "unexpected_keyword_argument" else found["msg"]
-        raise _invalid(place, member, told) from None
+        problem = "there is no such member" if found["type"] == "unexpected_keyword_argument" else found["msg"]
+        raise _invalid(place, member, problem) from None
     if wrong := next(iter(_wrong(case)), None):
         raise _invalid(place, *wrong)
     return case
 
 
 def unfit(case: Case) -> bool:
-    """Return whether `case` is one that `parsed` would refuse."""
+    """Return whether `parsed` would refuse `case`."""
     return next(iter(_wrong(case)), None) is not None
 
 
 @cache
 def _adapter() -> TypeAdapter[Case]:
-    from pydantic import TypeAdapter  # 60 ms that commands need not take
+    from pydantic import TypeAdapter  # imported here: it takes 60 ms, and most commands do not need it
 
     return TypeAdapter(Case)
 
 
-def _invalid(place: str, member: str, told: str) -> OperatorError:
+def _invalid(place: str, member: str, problem: str) -> OperatorError:
     where = ": ".join(part for part in (place, member[:120]) if part)
-    return OperatorError(400, "case_invalid", f"{where}: {told[:300]}" if where else told, exit_code=2)
+    return OperatorError(400, "case_invalid", f"{where}: {problem[:300]}" if where else problem, exit_code=2)
 
 
 def _wrong(case: Case) -> Iterable[tuple[str, str]]:
-    """Yield (member, what is wrong with it)."""
+    """Yield (member, problem) for each member that is not valid."""
     request, expect = case.request, case.expect
     if not _METHOD.fullmatch(request.method) or request.method in ("CONNECT", "TRACE"):
         yield "request.method", f"{request.method[:40]!r} is no method that is sent"
@@ -144,13 +144,13 @@ def _wrong_headers(headers: dict[str, str]) -> Iterable[tuple[str, str]]:
 
 
 def exported(cases: Iterable[Case], service: str) -> bytes:
-    """Return the file: a line that says what it is, then a line a case."""
+    """Return the bytes of a file: a line that describes it, then one line for each case."""
     head = {"schema": SCHEMA, "version": SCHEMA_VERSION, "service": service}
-    return b"".join(json_bytes(line, orjson.OPT_APPEND_NEWLINE) for line in (head, *map(plain, cases)))
+    return b"".join(json_bytes(line, orjson.OPT_APPEND_NEWLINE) for line in (head, *map(case_document, cases)))
 
 
 def read(path: str) -> bytes:
-    """Return what a file holds, or one byte more than `imported` takes, so that it refuses it; raise OSError."""
+    """Return the bytes of a file, at most one more than `imported` accepts, so that it refuses a longer file; raise OSError."""
     with open(path, "rb") as opened:
         return opened.read(FILE_BYTES_MAX + 1)
 
@@ -169,8 +169,8 @@ def imported(data: bytes) -> list[Case]:
 
 def _check_head(head: object) -> None:
     if not isinstance(head, dict) or head.get("schema") != SCHEMA:
-        told = f'line 1: schema: a file of cases begins with {{"schema": "{SCHEMA}", "version": {SCHEMA_VERSION}}}'
-        raise _no_file(told)
+        problem = f'line 1: schema: a file of cases begins with {{"schema": "{SCHEMA}", "version": {SCHEMA_VERSION}}}'
+        raise _no_file(problem)
     if head.get("version") != SCHEMA_VERSION:
         raise _no_file(
             f"line 1: version: {head.get('version')!r}, and this release reads version {SCHEMA_VERSION}: "
@@ -185,5 +185,5 @@ def _json(line: bytes, number: int) -> object:
         raise _no_file(f"line {number}: is no JSON: {error}") from None
 
 
-def _no_file(told: str) -> OperatorError:
-    return OperatorError(400, "case_file_invalid", f"{told}; nothing was imported", exit_code=2)
+def _no_file(problem: str) -> OperatorError:
+    return OperatorError(400, "case_file_invalid", f"{problem}; nothing was imported", exit_code=2)

@@ -1,7 +1,7 @@
-"""The file of cases: captured requests, which have to be deletable, so they are not in the journal.
+"""The file of cases. Captured requests must be deletable, so they are not in the append-only journal.
 
-What is deleted is gone from the files: SQLite overwrites it with zeroes (`secure_delete`), and the WAL, in which older pages
-still stand, is written back and cut to nothing (`wal_checkpoint(TRUNCATE)`) before a deletion counts as done.
+A deletion removes the bytes from the disk: SQLite overwrites them with zeroes (`secure_delete`), and the WAL, which still holds
+older pages, is written back and truncated (`wal_checkpoint(TRUNCATE)`) before the deletion is confirmed.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from typing import Final
 
 import orjson
 
-from router.control.store.case_format import parsed, plain
+from router.control.store.case_format import case_document, parsed
 from router.errors import OperatorError
 from router.rollout.cases.case import Case
 from router.rollout.cases.suite import StoredSuite, expired, to_drop
@@ -52,7 +52,7 @@ class Stored:
 
 @dataclass(frozen=True, slots=True)
 class Added:
-    """What became of cases that were to be added, by id. `dropped`: older ones that made room; `refused`: no room."""
+    """The result of adding cases, by id. `known`: replaced or kept; `dropped`: older cases that made room; `refused`: no room."""
 
     added: tuple[str, ...] = ()
     known: tuple[str, ...] = ()
@@ -62,7 +62,7 @@ class Added:
 
 @dataclass(frozen=True, slots=True)
 class Summary:
-    """`revision` is another one after every change; "" without any case."""
+    """`revision` differs after every change; "" without cases."""
 
     cases: int = 0
     size_bytes: int = 0
@@ -78,14 +78,14 @@ class Caps:
 
 
 class CasesFile:
-    """One connection; every method raises sqlite3.Error if the file does not do what is asked."""
+    """One connection; every method may raise sqlite3.Error."""
 
     def __init__(self, path: Path) -> None:
         owned_files.database(path)
         self._database = sqlite3.connect(path, timeout=_BUSY_TIMEOUT_S, isolation_level=None, check_same_thread=False)
         try:
             self._prepare()
-        except BaseException:  # whatever it is goes on up; only the descriptor must not
+        except BaseException:  # raised again; only the descriptor must not stay open
             self._database.close()
             raise
 
@@ -100,12 +100,12 @@ class CasesFile:
             self._database.executescript("BEGIN IMMEDIATE;" + _SCHEMA + "COMMIT;")
 
     def close(self) -> None:
-        """Close the file; its WAL goes into it."""
+        """Close the file; SQLite writes the WAL back."""
         self._database.close()
 
     # -- reading
-    def held(self, service: str) -> list[StoredSuite]:
-        """Return what the caps look at."""
+    def stored(self, service: str) -> list[StoredSuite]:
+        """Return the cases of a service as the caps need them, without their content."""
         rows = self._database.execute(
             "SELECT id, added_at, size_bytes, captured FROM cases WHERE service = ?", [service]
         )
@@ -114,7 +114,7 @@ class CasesFile:
         ]
 
     def summary(self, service: str) -> Summary:
-        """Return how many cases there are, how large, and what tells this suite from another one."""
+        """Return the number of cases, their size in bytes, and the revision of the suite."""
         rows = self._database.execute(
             "SELECT id, added_at, size_bytes FROM cases WHERE service = ? ORDER BY id", [service]
         ).fetchall()
@@ -146,16 +146,16 @@ class CasesFile:
         whole: bool = False,
         dry_run: bool = False,
     ) -> Added:
-        """Add cases in one transaction. One that a person wrote is not replaced by a captured one of the same request.
+        """Add cases in one transaction. A captured case does not replace a case of the same request that an operator wrote.
 
-        With `whole`, all of them or none: raise OperatorError (409, `cases_full`). With `dry_run` nothing is changed.
+        With `whole`, add all or none: raise OperatorError (409, `cases_full`). With `dry_run` nothing is changed.
         """
         self._database.execute("BEGIN IMMEDIATE")
         try:
             done = self._add(service, cases, caps, now_s, whole=whole)
             if whole and set(done.dropped) & {*done.added, *done.known}:
                 raise _full(caps)
-        except BaseException:  # whatever it is goes on up; only nothing of it stays
+        except BaseException:  # raised again, without a change of the file
             self._database.execute("ROLLBACK")
             raise
         self._database.execute("ROLLBACK" if dry_run else "COMMIT")
@@ -168,49 +168,50 @@ class CasesFile:
         known: list[str] = []
         dropped: list[str] = []
         refused: list[str] = []
-        held = {one.id: one for one in self.held(service)}
-        size_bytes = sum(one.size_bytes for one in held.values())
+        stored = {one.id: one for one in self.stored(service)}
+        size_bytes = sum(one.size_bytes for one in stored.values())
         for case in cases:
-            document = orjson.dumps(plain(case))
+            document = orjson.dumps(case_document(case))
             new = StoredSuite(case.id, now_s, len(document), case.captured)
-            old = held.get(new.id)
+            old = stored.get(new.id)
             if old is not None and case.captured and not old.captured:
                 known.append(case.id)
                 continue
-            going: list[str] | None = []
-            if len(held) >= caps.cases_max or size_bytes + new.size_bytes > caps.bytes_max:
-                # Only then: it looks at all that are held, and 10,000 cases would take minutes.
-                going = to_drop(list(held.values()), new, caps.cases_max, caps.bytes_max)
-            if going is None:
+            evicted: list[str] | None = []
+            if len(stored) >= caps.cases_max or size_bytes + new.size_bytes > caps.bytes_max:
+                # Only if the caps are exceeded: it reads all stored cases, which would take minutes for an import of 10,000.
+                evicted = to_drop(list(stored.values()), new, caps.cases_max, caps.bytes_max)
+            if evicted is None:
                 if whole:
                     raise _full(caps)
                 refused.append(case.id)
                 continue
-            self._delete(service, going)
-            size_bytes += new.size_bytes - sum(held.pop(name).size_bytes for name in going)
+            self._delete(service, evicted)
+            size_bytes += new.size_bytes - sum(stored.pop(name).size_bytes for name in evicted)
             size_bytes -= old.size_bytes if old is not None else 0
-            held[new.id] = new
+            stored[new.id] = new
             self._database.execute(
                 "INSERT OR REPLACE INTO cases VALUES (?, ?, ?, ?, ?, ?)",
                 [service, new.id, new.added_at, new.captured, new.size_bytes, document],
             )
             (known if old is not None else added).append(case.id)
-            dropped += going
+            dropped += evicted
         return Added(tuple(added), tuple(known), tuple(dropped), tuple(refused))
 
     def remove(self, service: str, names: Sequence[str]) -> int:
-        """Delete cases; return how many there were, once nothing is left of them."""
+        """Delete cases and their bytes; return how many there were."""
         count = self._delete(service, names)
         self.forget()
         return count
 
     def expire(self, after_s: dict[str, float], now_s: float) -> dict[str, int]:
-        """Delete the captured cases that are older than their service's limit (EXPIRE_AFTER_S for a service that is no more);
-        return how many, by service.
+        """Delete captured cases that are older than the limit of their service; return how many, by service.
+
+        EXPIRE_AFTER_S is the limit for a service that is no longer in the settings.
         """
         gone = {}
         for (service,) in self._database.execute("SELECT DISTINCT service FROM cases").fetchall():
-            if names := expired(self.held(service), now_s, after_s.get(service, EXPIRE_AFTER_S)):
+            if names := expired(self.stored(service), now_s, after_s.get(service, EXPIRE_AFTER_S)):
                 gone[service] = self.remove(service, names)
         return gone
 
@@ -221,7 +222,7 @@ class CasesFile:
         )
 
     def forget(self) -> None:
-        """Take deleted bytes out of the WAL too; raise sqlite3.OperationalError if it cannot be done now."""
+        """Truncate the WAL, which holds deleted bytes; raise sqlite3.OperationalError if a reader prevents it."""
         (busy, *_) = self._database.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
         if busy:
             raise sqlite3.OperationalError("the file is in use: what was deleted is still in its write-ahead log")
@@ -237,7 +238,7 @@ def _full(caps: Caps) -> OperatorError:
     )
 
 
-def put_aside(path: Path, at_s: float) -> str:
+def set_aside(path: Path, at_s: float) -> str:
     """Rename an unreadable file and its companions; return its new name."""
     stamp = f"{datetime.fromtimestamp(at_s, UTC):%Y%m%dT%H%M%S.%fZ}"
     aside = path.with_name(f"{_ASIDE}{stamp}.sqlite")
@@ -249,7 +250,7 @@ def put_aside(path: Path, at_s: float) -> str:
 
 
 def discard_aside(folder: Path, now_s: float, after_s: float) -> list[str]:
-    """Delete what was put aside longer than `after_s` ago: captured requests are in it, too."""
+    """Delete files that were set aside longer than `after_s` ago: they hold captured requests, too."""
     gone = []
     for path in folder.glob(f"{_ASIDE}*"):
         if now_s - path.lstat().st_mtime >= after_s:

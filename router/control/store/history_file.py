@@ -1,7 +1,7 @@
-"""The history's file: its schema, its rows, the last reading of each slot, and what is deleted from it and when.
+"""The file of the history: its schema, its rows, the last reading of each slot, and the deletion of old rows.
 
-Rows lie in the order in which they are read, by service and wall time, so there is no second index. Pages of deleted rows
-are used again: the file does not shrink, and does not grow beyond what it once held.
+The primary key is the order in which rows are read (service, wall time), so there is no second index. Pages of deleted rows are
+reused: the file does not shrink, and it does not grow beyond the most that it once held.
 """
 
 from __future__ import annotations
@@ -80,7 +80,7 @@ Marks = dict[tuple[str, int], tuple[int, RowMark]]
 
 
 class Step(NamedTuple):
-    """Rows of one version in one role, summed. `at_ms`: where the step begins; spans in ms of monotonic time."""
+    """Sums over the rows of one version in one role. The step begins at wall time `at_ms`; spans are monotonic ms."""
 
     at_ms: int
     version: str
@@ -98,7 +98,7 @@ class Step(NamedTuple):
     verdict: int
     rows: int
     times_us: str | None
-    """Median and p99 of the first-byte times, as JSON; None if they were not asked for, or there are none."""
+    """Median and p99 of the first-byte times (µs), as JSON; None if they were not requested, or if no response had begun."""
 
 
 class _Times:
@@ -119,7 +119,7 @@ class _Times:
 
 
 class HistoryFile:
-    """One connection: of the writer, or of a reader. Everything raises sqlite3.Error."""
+    """One connection, of the writer or of a reader. Every method may raise sqlite3.Error."""
 
     def __init__(self, database: sqlite3.Connection) -> None:
         self.database = database
@@ -127,7 +127,7 @@ class HistoryFile:
 
     @classmethod
     def opened(cls, path: Path) -> HistoryFile:
-        """Open or make the file (mode 0600, WAL). A commit is no fsync: the last seconds may be lost with the power."""
+        """Open or create the file (mode 0600, WAL). A commit is no fsync: a power cut may lose the last seconds."""
         owned_files.database(path)
         database = sqlite3.connect(path, timeout=_BUSY_TIMEOUT_S, isolation_level=None, check_same_thread=False)
         try:
@@ -146,11 +146,10 @@ class HistoryFile:
 
     @classmethod
     def to_read(cls, path: Path) -> HistoryFile:
-        """Open what there is beside its writer; raise sqlite3.OperationalError if there is none."""
+        """Open the existing file for reading, beside its writer; raise sqlite3.OperationalError if it is missing."""
         try:
-            owned_files.companions(
-                path
-            )  # by their names: to close a descriptor would unlock the file for the writer of this process
+            # By name: closing a descriptor would release the locks of the writer, which is in the same process (fcntl).
+            owned_files.companions(path)
         except OSError as error:
             raise sqlite3.OperationalError(error.strerror) from None
         uri = f"{path.absolute().as_uri()}?mode=rw"
@@ -168,7 +167,7 @@ class HistoryFile:
 
     # -- writing
     def write(self, service: str, boot: int, rows: Iterable[Row], marks: dict[int, RowMark], keep_from_ms: int) -> None:
-        """Add rows of a service and the marks behind them, and delete up to an hour of what ended before `keep_from_ms`."""
+        """Add rows of a service and the marks behind them, and delete up to an hour of rows that ended before `keep_from_ms`."""
         database = self.database
         database.execute("BEGIN IMMEDIATE")
         try:
@@ -181,7 +180,7 @@ class HistoryFile:
             self._delete(number, keep_from_ms)
             database.execute("COMMIT")
         except sqlite3.Error:
-            self._names.clear()  # names of a transaction that did not happen
+            self._names.clear()  # they may belong to the transaction that failed
             if database.in_transaction:
                 database.execute("ROLLBACK")
             raise
@@ -195,14 +194,14 @@ class HistoryFile:
         return int(known)
 
     def _delete(self, service: int, before_ms: int) -> None:
-        """Little at a time: after a pause of days a deletion of everything due would take seconds."""
+        """Delete at most an hour of rows: after a pause of days, deleting all old rows at once would take seconds."""
         (oldest_ms,) = self.database.execute("SELECT min(at_ms) FROM rows WHERE service = ?", [service]).fetchone()
         if oldest_ms is not None and oldest_ms <= before_ms:
             until_ms = min(before_ms, oldest_ms + HOUR_MS)
             self.database.execute("DELETE FROM rows WHERE service = ? AND at_ms <= ?", [service, until_ms])
 
     def shrink(self) -> None:
-        """Delete the oldest hour there is, whichever service it is of."""
+        """Delete the oldest hour of rows over all services."""
         oldest = [
             (at_ms, service)
             for (service,) in self.database.execute("SELECT id FROM names").fetchall()
@@ -273,13 +272,14 @@ class HistoryFile:
         if numbers is None:
             return []
         only, values = ("", []) if version is None else (" AND version = ?", [numbers[1]])
-        asked = "NULL"
+        times_sql = "NULL"
         if times:
-            aggregate: Any = _Times  # its declaration knows whole numbers only
+            aggregate: Any = _Times  # the type stub of create_aggregate knows int results only
             self.database.create_aggregate("first_byte_times", 1, aggregate)
-            asked = "first_byte_times(histograms)"
+            times_sql = "first_byte_times(histograms)"
         found = self.database.execute(
-            _STEPS.format(only=only, times=asked), [step_ms, step_ms, numbers[0], since_ms, until_ms, *values, limit]
+            _STEPS.format(only=only, times=times_sql),
+            [step_ms, step_ms, numbers[0], since_ms, until_ms, *values, limit],
         )
         return [Step._make(values) for values in found]
 

@@ -1,4 +1,4 @@
-"""How the journal is opened at a start: verified, or told apart from a corrupt one, or begun anew from a readable copy."""
+"""Opens the journal at a start: verifies it, refuses a corrupt one, or begins a new one from a readable copy."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ from router.runtime import owned_files
 def opened(state_dir: Path, at_s: float) -> tuple[sqlite3.Connection, list[Entry]]:
     """Return the verified journal of `state_dir` and all its entries.
 
-    Raise StartError (6) if it is corrupt: what can be read is then in a copy beside it, and the error gives the command
-    that continues. `at_s` (wall time) names the copy.
+    Raise StartError (6) if it is corrupt. Its readable entries are then in a copy beside it, and the error names the copy and
+    the command that continues. `at_s` (wall seconds) is part of the copy's name.
     """
     path = state_dir / FILE
     try:
@@ -47,13 +47,13 @@ def _verified(path: Path) -> tuple[sqlite3.Connection, list[Entry]]:
         if found is not None:
             _refuse_incomplete(found, entries, journal_rows.checksums(database, 1, found.seq))
         return database, entries
-    except BaseException:  # whatever it is goes on up; only the descriptor must not
-        _close_as_it_is(database, path)
+    except BaseException:  # raised again; only the descriptor must not stay open
+        _close_without_checkpoint(database, path)
         raise
 
 
 def _refuse_incomplete(found: Mark, entries: list[Entry], checksums: dict[int, int]) -> None:
-    """Raise Corrupt if the journal does not hold what its mark says that it held; `checksums` are those of its rows."""
+    """Raise Corrupt if the journal lacks the rows that its mark names. `checksums` are those of its rows, by number."""
     if entries and found.first and found.first != checksums.get(1):
         raise Corrupt(f"{mark.FILE} beside it belongs to another journal, which had {found.seq} entries")
     if len(entries) < found.seq:
@@ -65,8 +65,11 @@ def _refuse_incomplete(found: Mark, entries: list[Entry], checksums: dict[int, i
         raise Corrupt(f"{mark.FILE} says that entry {found.seq} is another one than the one that is there")
 
 
-def _close_as_it_is(database: sqlite3.Connection, path: Path) -> None:
-    """Close a damaged journal without SQLite's last checkpoint, which would delete the WAL: it is the evidence."""
+def _close_without_checkpoint(database: sqlite3.Connection, path: Path) -> None:
+    """Close a damaged journal without the checkpoint of SQLite's last close, which would delete the WAL.
+
+    A second connection stays open meanwhile, so this close is not the last one.
+    """
     try:
         keeper = sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)
     except sqlite3.Error:
@@ -110,10 +113,10 @@ def corrupt(state_dir: Path, error: Exception, at_s: float) -> StartError:
 def begun_anew(
     state_dir: Path, copy: Path, at_s: float, sieve: Callable[[list[Entry]], list[Entry]]
 ) -> tuple[sqlite3.Connection, list[Entry], bool]:
-    """Return a journal that goes on from `copy`, its entries, and whether it was begun now.
+    """Return a journal that continues from `copy`, its entries, and whether it was created now.
 
-    `sieve` keeps those entries that make sense without the ones that damage has taken. The corrupt file is renamed and
-    kept. A journal that was begun from this very copy before is simply opened; a sound one is never replaced: StartError (2).
+    `sieve` drops the entries that refer to entries which the damage has taken. The corrupt file is renamed and kept. A journal
+    that was created from the same copy before is opened. A sound journal is never replaced: StartError (2).
     """
     path = state_dir / FILE
     if path.exists() and path.stat().st_size:
@@ -135,13 +138,13 @@ def begun_anew(
     database.execute("BEGIN IMMEDIATE")
     database.executemany(journal_rows.INSERT, [journal_rows.row(entry.seq, entry) for entry in found])
     database.execute("COMMIT")
-    # Last: until then a start without this copy is refused, as what the old mark speaks of is missing.
+    # The old mark goes last: until then a start without --journal-from is refused, because rows that the mark names are missing.
     mark.put_aside(path.with_name(mark.FILE), f"journal.corrupt-{_stamp(at_s)}.mark")
     return database, found, True
 
 
 def renumbered(entries: list[Entry]) -> list[Entry]:
-    """Return entries numbered from 1 without gaps; what names another one by its number follows it."""
+    """Return entries numbered from 1 without gaps; references between entries (`abandons`) are renumbered, too."""
     numbers = {entry.seq: number for number, entry in enumerate(entries, 1)}
     result = []
     for number, entry in enumerate(entries, 1):

@@ -1,4 +1,4 @@
-"""The journal's table: its schema, its rows and their checksums; how it is opened, verified, exported and started anew."""
+"""The table of the journal: schema, rows and checksums; how the file is connected, verified, exported and imported."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ PRAGMA user_version = {SCHEMA_VERSION};
 
 
 class Corrupt(Exception):
-    """What is damaged; raised and caught in this room."""
+    """The message names the damage; raised and caught within this package."""
 
 
 def row(seq: int, entry: Entry) -> tuple[Any, ...]:
@@ -84,8 +84,9 @@ def select(database: sqlite3.Connection, after: int, limit: int, service: str | 
 
 
 def connect(path: Path) -> sqlite3.Connection:
-    """Open or make the file (mode 0600), WAL, every commit an fsync; raise sqlite3.DatabaseError if it is none, and
-    StartError (5) if it, or a companion, is not ours.
+    """Open or create the file (mode 0600, WAL, every commit an fsync).
+
+    Raise sqlite3.DatabaseError if it is no database, StartError (5) if the file or a companion belongs to another user.
     """
     try:
         owned_files.database(path)
@@ -146,9 +147,9 @@ def ends(database: sqlite3.Connection, last_seq: int, after: int) -> tuple[int, 
 
 
 def readable(path: Path) -> list[Entry]:
-    """Return every entry of a damaged file that can be read and has its checksum, oldest first.
+    """Return every entry of a damaged file that can be read and whose checksum is right, oldest first.
 
-    A damaged page ends a scan, so it is made from both ends.
+    A damaged page ends a scan, so the table is scanned from both ends.
     """
     found: dict[int, Entry] = {}
     for order in ("ASC", "DESC"):
@@ -179,7 +180,7 @@ def export(entries: Iterable[Entry], path: Path) -> None:
 
 
 def imported(path: Path) -> list[Entry]:
-    """Return the entries that `export` wrote; raise StartError (2) naming the line that is none."""
+    """Return the entries that `export` wrote; raise StartError (2) that names the first invalid line."""
     try:
         lines = path.read_bytes().splitlines()
     except OSError as error:

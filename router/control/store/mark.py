@@ -1,14 +1,15 @@
-"""The mark beside the journal: how far the journal is known to reach, so that a start notices a tail that is missing.
+"""The mark beside the journal: the last row that is known to be on the disk, so that a start notices a missing tail.
 
-    before a commit    write: these numbers are handed to the disk         (a doubt)
+    before a commit    write: these numbers are handed to the disk              a change in doubt
     the commit         fsync of the WAL
-    after it           write: it reaches to this row, with this checksum   then the change is acknowledged
-    soon, beside       fdatasync of the mark, on a thread of its own        nobody waits for it
+    after the commit   write: the journal reaches to this row, this checksum    then the change is acknowledged
+    within 20 ms       fdatasync of the mark, on a thread of its own            no caller waits for it
 
-A write without a sync outlives any process, so after a kill the mark is exact. After a power cut it may lack what was
-written in its last SYNC_AFTER_S and two syncs. It never says more than the disk has: it is written after the fsync of the commit.
+A write without a sync outlives the process, so the mark is exact after a kill. After a power cut the mark may lack what was
+written in its last SYNC_AFTER_S and in two syncs. The mark never reaches further than the disk, because it is written after the
+fsync of the commit.
 
-Two pages, written in turn, so that a torn one leaves the other. A page is a checksum, a length and JSON.
+The file has two pages that are written in turn: if one is torn, the other is valid. A page is a checksum, a length and JSON.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ from typing import Final
 
 import orjson
 
-from router.control.store.doubt import Doubt
+from router.control.store.in_doubt import InDoubtChange
 from router.runtime import clock, owned_files
 
 log = logging.getLogger(__name__)
@@ -32,18 +33,18 @@ log = logging.getLogger(__name__)
 FILE: Final = "journal.mark"
 PAGE_BYTES: Final = 4096
 DOUBTS_MAX: Final = 8
-"""Doubts that are kept; there is one at a time, unless a slow disk takes changes late, one after the other."""
+"""Changes in doubt that the mark names. Usually there is one; a slow disk that takes several changes late makes more."""
 CLOSE_TIMEOUT_S: Final = 2.0
 SYNC_AFTER_S: Final = 0.02
-"""What is written within it shares a sync, so that a burst of commits does not compete with syncs of the mark."""
+"""Writes within this time share one sync, so a burst of commits does not compete with syncs of the mark."""
 _HEAD_BYTES: Final = 18
 
 
 @dataclass(frozen=True, slots=True)
 class Mark:
-    """The journal reaches to row `seq`, whose checksum is `crc`; `first` is the checksum of row 1, 0 without any.
+    """The journal reaches to row `seq`, whose checksum is `crc`; `first` is the checksum of row 1, 0 without rows.
 
-    `generation` is the highest one of a route in it. `number` tells which of two pages is the newer one.
+    `generation` is the highest route generation in the journal. The page with the higher `number` is the newer one.
     """
 
     number: int = 0
@@ -51,11 +52,11 @@ class Mark:
     crc: int = 0
     first: int = 0
     generation: int = 0
-    doubts: tuple[Doubt, ...] = ()
+    doubts: tuple[InDoubtChange, ...] = ()
 
     def page(self) -> bytes:
-        """Return it as it is written."""
-        doubts = [doubt.plain() for doubt in self.doubts[-DOUBTS_MAX:]]
+        """Return the bytes of one page, at most PAGE_BYTES; the oldest changes in doubt go if there is no room for them."""
+        doubts = [doubt.as_list() for doubt in self.doubts[-DOUBTS_MAX:]]
         while True:
             text = orjson.dumps([self.number, self.seq, self.crc, self.first, self.generation, doubts])
             if len(text) <= PAGE_BYTES - _HEAD_BYTES:
@@ -64,39 +65,40 @@ class Mark:
 
 
 def read(path: Path) -> Mark | None:
-    """Return the mark; None if there is none, or none that can be read. Raise OSError if the file is not ours."""
+    """Return the mark; None if it is missing or unreadable. Raise OSError if the file is a link or another user's."""
     try:
         content = owned_files.read(path, 2 * PAGE_BYTES)
     except FileNotFoundError:
         return None
-    found = [mark for start in (0, PAGE_BYTES) if (mark := _parsed(content[start : start + PAGE_BYTES])) is not None]
+    found = [mark for start in (0, PAGE_BYTES) if (mark := _parse(content[start : start + PAGE_BYTES])) is not None]
     if not found:
         log.warning("%s cannot be read: whether the journal's end is missing is not known at this start", path)
     return max(found, key=lambda mark: mark.number, default=None)
 
 
-def _parsed(page: bytes) -> Mark | None:
+def _parse(page: bytes) -> Mark | None:
     try:
         crc, length = int(page[:8], 16), int(page[9:17], 16)
         text = page[_HEAD_BYTES : _HEAD_BYTES + length]
         if len(text) != length or zlib.crc32(text) != crc:
             return None
         number, seq, row_crc, first, generation, doubts = orjson.loads(text)
-        return Mark(number, seq, row_crc, first, generation, tuple(Doubt(*doubt) for doubt in doubts))
+        return Mark(number, seq, row_crc, first, generation, tuple(InDoubtChange(*doubt) for doubt in doubts))
     except (ValueError, TypeError):
         return None
 
 
 class MarkFile:
-    """The open mark. One thread writes (`write`), another one syncs. `on_trouble` is called, on either of them, with why the
-    disk does not take it, and with None once it does.
+    """The open file. The journal's writer calls `write`; a thread of this class syncs.
+
+    `on_error` is called on either thread: with the reason when the disk refuses a write or a sync, with None when it works again.
     """
 
-    def __init__(self, path: Path, on_trouble: Callable[[str | None], None]) -> None:
+    def __init__(self, path: Path, on_error: Callable[[str | None], None]) -> None:
         self.syncing_since_ns = 0
-        """When the sync under way began; 0 if there is none."""
+        """Start of the sync under way (monotonic nanoseconds); 0 if there is none."""
         self._path = path
-        self._on_trouble = on_trouble
+        self._on_trouble = on_error
         self._mark = Mark()
         self._file = -1
         self._due = threading.Event()
@@ -104,16 +106,16 @@ class MarkFile:
         self._thread = threading.Thread(target=self._keep_syncing, name="journal mark", daemon=True)
 
     def begin(self, found: Mark | None) -> None:
-        """Go on after what a start has read."""
+        """Continue from the mark that the start has read."""
         self._mark = found or Mark()
 
     @property
     def generation(self) -> int:
-        """The highest generation that it names."""
+        """Return the highest route generation that the mark names."""
         return self._mark.generation
 
-    def write(self, seq: int, crc: int, first: int, generation: int, doubts: Sequence[Doubt]) -> None:
-        """Keep how far the journal reaches and what is in doubt; it outlives this process at once, a power cut soon."""
+    def write(self, seq: int, crc: int, first: int, generation: int, doubts: Sequence[InDoubtChange]) -> None:
+        """Write the mark. It survives a kill of this process at once, and a power cut after the next sync."""
         self._mark = Mark(self._mark.number + 1, seq, crc, first, generation, tuple(doubts))
         page = self._mark.page()
         try:
@@ -126,7 +128,7 @@ class MarkFile:
             self._due.set()
 
     def _open(self, page: bytes) -> None:
-        """Open the file. A new one gets its name once it is whole, so a start never meets half of one."""
+        """Open the file. A new file is renamed to its name when it is complete, so a start never reads a part of one."""
         try:
             handle = owned_files.opened(self._path, os.O_RDWR)
         except FileNotFoundError:
@@ -142,7 +144,7 @@ class MarkFile:
         self._thread.start()
 
     def close(self) -> None:
-        """Sync what was written, if the disk takes it."""
+        """Sync and close the file; give up after CLOSE_TIMEOUT_S."""
         if self._file < 0:
             return
         self._closing.set()

@@ -1,8 +1,8 @@
-"""Notices that have to be delivered, and which were: one SQLite file, written by one thread, so that none is lost in a restart.
+"""The transactional outbox of notifications: one SQLite file with one writer thread, so that a restart loses none.
 
-A notice is put here when it is made and marked when it was delivered or given up; a marked one stays for KEPT_S without its
-text, so that a fact which is told again after a restart is not sent again. The file is no journal: if it cannot be read it is
-moved aside, and if the disk does not take something, delivery goes on from memory.
+A notification is stored when it is made, and marked when it was delivered or given up. A marked one stays for KEPT_S without its
+text, so that an entry which is replayed after a restart does not send it again. An unreadable file is renamed; if the disk
+refuses a write, delivery continues from memory.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ FILE: Final = "outbox.sqlite"
 SCHEMA_VERSION: Final = 1
 KEPT_S: Final = 7 * 86_400.0
 KEPT_MAX: Final = 20_000
-"""Finished notices that are remembered at most."""
+"""Finished notifications that are kept at most."""
 JOBS_MAX: Final = 10_000
 CLOSE_TIMEOUT_S: Final = 5.0
 _BUSY_TIMEOUT_S: Final = 1.0
@@ -51,53 +51,53 @@ PRAGMA user_version = {SCHEMA_VERSION};
 
 @dataclass(slots=True)
 class Stock:
-    """What the file held at the start. `pending` are (channel, notice), oldest first; `known` are (channel, id)."""
+    """The content of the file at the start. `pending` are (channel, notification), oldest first; `known` are (channel, id)."""
 
     pending: list[tuple[str, dict[str, Any]]] = field(default_factory=list)
     known: set[tuple[str, str]] = field(default_factory=set)
     since: dict[str, float] = field(default_factory=dict)
-    """Since when a channel exists: it is not told what was before."""
-    put_aside: Path | None = None
-    """Where an unreadable predecessor of the file is now."""
+    """Since when a channel exists (wall seconds): older entries are not sent to it."""
+    set_aside: Path | None = None
+    """The new path of an unreadable file."""
 
 
 class Outbox:
-    """The open file. `on_trouble` is called on the event loop with why it is not written any more, and None once it is."""
+    """The open file. On the event loop, `on_error` gets the reason when a write fails, and None when writes work again."""
 
-    def __init__(self, database: sqlite3.Connection, on_trouble: Callable[[str | None], None]) -> None:
+    def __init__(self, database: sqlite3.Connection, on_error: Callable[[str | None], None]) -> None:
         self._database = database
-        self._on_trouble = on_trouble
+        self._on_trouble = on_error
         self._jobs: queue.SimpleQueue[tuple[str, tuple[Any, ...]] | None] = queue.SimpleQueue()
-        self._trouble: str | None = None
+        self._error: str | None = None
         self._loop = asyncio.get_running_loop()
         self._thread = threading.Thread(target=self._work, name="outbox", daemon=True)
         self._thread.start()
 
     def put(self, channel: str, notice: dict[str, Any], at: float) -> None:
-        """Keep a notice until `finished`."""
+        """Store a notification until `finished`."""
         text = orjson.dumps(notice).decode()
         self._do("INSERT OR IGNORE INTO notices (channel, id, at, notice) VALUES (?, ?, ?, ?)",
                  channel, notice["id"], at, text)  # fmt: skip
 
     def finished(self, channel: str, notice_id: str) -> None:
-        """It was delivered, or given up."""
+        """Mark a notification that was delivered or given up."""
         self._do("UPDATE notices SET notice = NULL WHERE channel = ? AND id = ?", channel, notice_id)
 
     def opened_channel(self, name: str, since: float) -> None:
-        """Remember since when a channel exists."""
+        """Store since when a channel exists."""
         self._do("INSERT OR IGNORE INTO channels (name, since) VALUES (?, ?)", name, since)
 
     def closed_channel(self, name: str) -> None:
-        """A channel is gone from the settings, and what it was owed with it."""
+        """Delete a channel that is gone from the settings, and its notifications."""
         self._do("DELETE FROM channels WHERE name = ?", name)
         self._do("DELETE FROM notices WHERE channel = ?", name)
 
     def prune(self, now_s: float) -> None:
-        """Forget finished notices that are old, or too many."""
+        """Delete finished notifications that are older than KEPT_S or more than KEPT_MAX."""
         self._do(_PRUNE, now_s - KEPT_S, KEPT_MAX)
 
     async def close(self) -> None:
-        """Write what waits and close the file."""
+        """Write the queued statements and close the file; give up after CLOSE_TIMEOUT_S."""
         self._jobs.put(None)
         await asyncio.to_thread(self._thread.join, CLOSE_TIMEOUT_S)
 
@@ -111,31 +111,31 @@ class Outbox:
             try:
                 self._database.execute(*job)
             except sqlite3.Error as error:
-                self._say(f"{type(error).__name__}: {error}")
+                self._report(f"{type(error).__name__}: {error}")
             else:
-                self._say(None)
+                self._report(None)
         self._database.close()
 
-    def _say(self, trouble: str | None) -> None:
-        if trouble == self._trouble:
+    def _report(self, error: str | None) -> None:
+        if error == self._error:
             return
-        self._trouble = trouble
+        self._error = error
         try:
-            self._loop.call_soon_threadsafe(self._on_trouble, trouble)
-        except RuntimeError:  # the loop has ended: nobody listens any more
+            self._loop.call_soon_threadsafe(self._on_trouble, error)
+        except RuntimeError:  # the loop has ended, and every caller with it
             pass
 
 
 def opened(state_dir: Path, now_s: float) -> tuple[sqlite3.Connection, Stock]:
-    """Return the file and what it holds; one that cannot be read is moved aside. Raise OSError if none can be made."""
+    """Return the file and its content; an unreadable file is renamed first. Raise OSError if no file can be created."""
     path = state_dir / FILE
     try:
         return _read(path, now_s)
     except sqlite3.DatabaseError as error:
-        aside = _put_aside(path, now_s)
+        aside = _set_aside(path, now_s)
         log.error("%s cannot be read (%s); it is now %s, and deliveries begin anew", path, error, aside)
         database, stock = _read(path, now_s)
-        stock.put_aside = aside
+        stock.set_aside = aside
         return database, stock
 
 
@@ -170,7 +170,7 @@ def _stock(database: sqlite3.Connection) -> Stock:
     return stock
 
 
-def _put_aside(path: Path, now_s: float) -> Path:
+def _set_aside(path: Path, now_s: float) -> Path:
     aside = path.with_name(f"{path.name}.unreadable-{now_s:.0f}")
     for suffix in ("", "-wal", "-shm"):
         part = path.with_name(path.name + suffix)

@@ -1,4 +1,4 @@
-"""The thread that alone writes the journal and its mark, one transaction at a time, in the order in which they came."""
+"""The only thread that writes the journal and its mark: one transaction at a time, in the order of the jobs."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from itertools import islice
 from typing import Any, Final, Protocol
 
 from router.control.store import journal_rows
-from router.control.store.batch import Batch, JournalUnavailable, Phase, striking
-from router.control.store.doubt import STRUCK_OUT, Doubt
+from router.control.store.batch import Batch, JournalUnavailable, Phase, compensation
+from router.control.store.in_doubt import STRUCK_OUT, InDoubtChange
 from router.control.store.journal_rows import Corrupt
 from router.control.store.mark import Mark, MarkFile
 from router.rollout.model import entry as kinds
@@ -27,21 +27,21 @@ log = logging.getLogger(__name__)
 RETRY_MIN_S: Final = 0.1
 RETRY_MAX_S: Final = 5.0
 MERGED_MAX: Final = 100
-"""Submitted batches that go into one transaction."""
+"""Submitted batches that share one transaction."""
 CHECKPOINT_IDLE_S: Final = 5.0
-"""After a write nothing came for so long: what the WAL holds goes into the main file, the first time after a start and then
-every CHECKPOINT_COMMITS commits. Not each time: the first commit after a checkpoint syncs the WAL's new header, too.
+"""Idle time after a commit before the WAL is written back into the main file: the first time after a start, then every
+CHECKPOINT_COMMITS commits. Not each time, because the first commit after a checkpoint also syncs the new header of the WAL.
 """
 CHECKPOINT_COMMITS: Final = 20
 _NEVER_WHOLE: Final = ("SQLITE_FULL", "SQLITE_IOERR_WRITE", "SQLITE_BUSY", "SQLITE_READONLY", "SQLITE_CONSTRAINT")
-"""Failures of a COMMIT after which no whole transaction can be in the WAL: its last frame was not written whole. What fails
-later, an fsync, leaves one there.
+"""Failures of a COMMIT after which the WAL cannot hold the whole transaction, because the last frame was not written. An fsync
+that fails comes later and leaves the whole transaction in the WAL.
 """
 
 
 @dataclass(slots=True)
 class Read:
-    """What somebody wants to read; both are called on this thread."""
+    """A read of up to `limit` entries behind `after`; `done` and `failed` are called on the writer's thread."""
 
     after: int
     limit: int
@@ -51,35 +51,36 @@ class Read:
 
 
 @dataclass(frozen=True, slots=True)
-class Doubted:
-    """A change in doubt that the mark is to name (`now`), or to name no more."""
+class MarkChange:
+    """Add a change in doubt to the mark (`now`), or remove the change from the mark."""
 
-    doubt: Doubt
+    doubt: InDoubtChange
     now: bool
 
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """Why a transaction was not written; "" if its asker had left. `whole`: the WAL may hold it all the same, so a start may
-    find it.
+    """Why a transaction was not committed; "" if its caller had stopped waiting.
+
+    `whole`: the WAL may hold the transaction all the same, so the next start may find it.
     """
 
     why: str
     whole: bool
 
 
-class Asker(Protocol):
-    """Who is told of doubts; thread-safe."""
+class InDoubtListener(Protocol):
+    """Gets the changes that are in doubt, and their outcome. Called on the writer's thread."""
 
-    def opened_by_writer(self, doubt: Doubt) -> None:
-        """It is in doubt."""
+    def record_from_writer(self, doubt: InDoubtChange) -> None:
+        """The change is in doubt."""
 
-    def settled_by_writer(self, doubt: Doubt, outcome: str) -> None:
-        """It is not any more."""
+    def resolve_from_writer(self, doubt: InDoubtChange, outcome: str) -> None:
+        """The change is no longer in doubt."""
 
 
 class Writer:
-    """`say` is told, on this thread, why the disk takes nothing, and None once it does."""
+    """`on_error` is called on this thread: with the reason when the disk refuses a write, with None when it works again."""
 
     def __init__(
         self,
@@ -88,8 +89,8 @@ class Writer:
         fail_point: FailPoint,
         mark: MarkFile,
         found: Mark | None,
-        say: Callable[[str | None], None],
-        asker: Asker,
+        on_error: Callable[[str | None], None],
+        listener: InDoubtListener,
     ) -> None:
         self.backlog: deque[Batch] = deque()
         self._database = database
@@ -97,12 +98,12 @@ class Writer:
         self._fail_point = fail_point
         self._mark = mark
         self._found = found
-        self._say_to = say
-        self._asker = asker
-        self._jobs: queue.SimpleQueue[Batch | Read | Doubted | None] = queue.SimpleQueue()
-        self._open: list[Doubt] = list(found.doubts) if found else []
+        self._on_error = on_error
+        self._listener = listener
+        self._jobs: queue.SimpleQueue[Batch | Read | MarkChange | None] = queue.SimpleQueue()
+        self._in_doubt: list[InDoubtChange] = list(found.doubts) if found else []
         self._crc = self._first = self._generation = 0
-        self._trouble: str | None = None
+        self._error: str | None = None
         self._unchecked = 0
         self._checkpoint_after = 1
         self._since_ns = 0
@@ -110,27 +111,27 @@ class Writer:
 
     # -- for the event loop
     def start(self) -> None:
-        """Begin to take jobs."""
+        """Start the thread."""
         self._thread.start()
 
     def put(self, job: Batch | Read | None) -> None:
-        """Take a job; None: write what waits, close the file and end."""
+        """Queue a job. None ends the thread after it has written the backlog and closed the file."""
         self._jobs.put(job)
 
-    def put_doubt(self, doubt: Doubt) -> None:
-        """Have the mark name a change that is in doubt."""
-        self._jobs.put(Doubted(doubt, True))
+    def put_in_doubt(self, doubt: InDoubtChange) -> None:
+        """Queue: add a change in doubt to the mark."""
+        self._jobs.put(MarkChange(doubt, True))
 
-    def put_decided(self, doubt: Doubt) -> None:
-        """Have the mark name it no more."""
-        self._jobs.put(Doubted(doubt, False))
+    def put_resolved(self, doubt: InDoubtChange) -> None:
+        """Queue: remove the change from the mark."""
+        self._jobs.put(MarkChange(doubt, False))
 
     def busy_since_ns(self) -> int:
-        """Return since when the disk owes an answer; 0 if it owes none."""
+        """Return the start of the oldest disk operation under way (monotonic nanoseconds); 0 if there is none."""
         return min([since for since in (self._since_ns, self._mark.syncing_since_ns) if since], default=0)
 
     def join(self, timeout_s: float) -> bool:
-        """Wait for the end; return whether it came."""
+        """Wait for the thread to end; return whether it has ended."""
         self._thread.join(timeout_s)
         return not self._thread.is_alive()
 
@@ -140,7 +141,7 @@ class Writer:
         pause_s = RETRY_MIN_S
         while True:
             try:
-                job = self._jobs.get(timeout=self._patience_s(pause_s))
+                job = self._jobs.get(timeout=self._wait_s(pause_s))
             except queue.Empty:
                 if self.backlog:
                     pause_s = RETRY_MIN_S if self._flush() else min(pause_s * 2, RETRY_MAX_S)
@@ -153,19 +154,19 @@ class Writer:
                 return
             self._do(job)
 
-    def _patience_s(self, pause_s: float) -> float | None:
+    def _wait_s(self, pause_s: float) -> float | None:
         if self.backlog:
             return pause_s
         return CHECKPOINT_IDLE_S if self._unchecked >= self._checkpoint_after else None
 
     def _begin(self) -> None:
-        """Bring what an earlier life has written into the main file, and only then have the mark say that it is there."""
+        """Write the WAL of the previous process back into the main file, then the mark that says so."""
         self._mark.begin(self._found)
         after = self._found.seq if self._found else 0
         try:
             self._first, self._crc, generation = journal_rows.ends(self._database, self._last_seq, after)
         except (sqlite3.Error, Corrupt, ValueError) as error:
-            self._say(f"{type(error).__name__}: {error}")
+            self._report(f"{type(error).__name__}: {error}")
             return
         self._generation = max(generation, self._mark.generation)
         if self._checkpoint("TRUNCATE") and self._last_seq:
@@ -181,7 +182,7 @@ class Writer:
         self._since_ns = 0
 
     def _checkpoint(self, how: str) -> bool:
-        """Write the WAL back into the main file, synced, so that the WAL is never the whole journal."""
+        """Write the WAL back into the main file and sync it, so that losing the WAL never loses the whole journal."""
         self._unchecked = 0
         self._since_ns = clock.now_ns()
         try:
@@ -193,21 +194,21 @@ class Writer:
         finally:
             self._since_ns = 0
 
-    def _do(self, job: Batch | Read | Doubted) -> None:
+    def _do(self, job: Batch | Read | MarkChange) -> None:
         if isinstance(job, Read):
             self._read(job)
-        elif isinstance(job, Doubted):
-            self._doubted(job)
+        elif isinstance(job, MarkChange):
+            self._change_mark(job)
         elif job.failed is None:
             self.backlog.append(job)
         else:
             self._append(job)
-        # What came meanwhile goes into one transaction: on a slow disk facts are not to wait for one fsync each.
+        # Batches that were queued meanwhile share one transaction: on a slow disk they must not wait for one fsync each.
         if self.backlog and (self._jobs.empty() or len(self.backlog) >= MERGED_MAX):
             self._flush()
 
     def _flush(self) -> bool:
-        """Write the backlog; return whether nothing waits any more."""
+        """Write the backlog; return whether it is empty now."""
         while self.backlog:
             batches = list(islice(self.backlog, MERGED_MAX))
             numbered = self._numbered([entry for batch in batches for entry in batch.entries])
@@ -222,17 +223,19 @@ class Writer:
         return True
 
     def _append(self, batch: Batch) -> None:
-        """Write what somebody waits for. Order is kept: what was submitted before is written before, or this one is refused."""
+        """Write a batch that a caller waits for. The backlog is written first; if that fails, the batch is refused."""
         if not self._flush():
-            self._refuse(batch, self._trouble or "what came before waits for the disk")
+            self._refuse(batch, self._error or "what came before waits for the disk")
             return
         numbered = self._numbered(batch.entries)
         first = numbered[0]
-        doubt = batch.doubt = Doubt(first.seq, len(numbered), journal_rows.row(first.seq, first)[-1], first.type, first.service,
-                                    first.actor, first.at)  # fmt: skip
+        crc = journal_rows.row(first.seq, first)[-1]
+        doubt = batch.doubt = InDoubtChange(
+            first.seq, len(numbered), crc, first.type, first.service, first.actor, first.at
+        )
 
         def hand_over() -> bool:
-            self._open.append(doubt)
+            self._in_doubt.append(doubt)
             self._keep_mark()
             return batch.hand_over()
 
@@ -240,25 +243,25 @@ class Writer:
         if failure is not None:
             self._failed(batch, doubt, failure)
         elif batch.ended(Phase.WRITTEN):
-            self._forget(doubt)
+            self._remove_from_mark(doubt)
             self._fail_point.hit("mark.after")
             batch.done(doubt.numbers)
         else:
             self._keep_mark()
-            self._strike(doubt, first)
+            self._compensate(doubt, first)
 
-    def _failed(self, batch: Batch, doubt: Doubt, failure: Failure) -> None:
+    def _failed(self, batch: Batch, doubt: InDoubtChange, failure: Failure) -> None:
         if not failure.whole:
-            self._forget(doubt)
+            self._remove_from_mark(doubt)
             if not self._refuse(batch, failure.why) and batch.phase is Phase.LEFT:
-                self._asker.settled_by_writer(doubt, STRUCK_OUT)
+                self._listener.resolve_from_writer(doubt, STRUCK_OUT)
             return
         if batch.ended(Phase.REFUSED):
-            self._asker.opened_by_writer(doubt)
+            self._listener.record_from_writer(doubt)
             if batch.failed is not None:
                 batch.failed(JournalUnavailable(failure.why, doubt=doubt))
-        # What is written next has the same numbers and stands where this transaction stood in the WAL.
-        self._strike(doubt, batch.entries[0])
+        # The next transaction has the same numbers and overwrites this one in the WAL.
+        self._compensate(doubt, batch.entries[0])
 
     def _refuse(self, batch: Batch, why: str) -> bool:
         batch.hand_over()
@@ -267,26 +270,29 @@ class Writer:
             batch.failed(JournalUnavailable(why))
         return waits
 
-    def _strike(self, doubt: Doubt, entry: Entry) -> None:
-        self.backlog.appendleft(striking(doubt, entry))
+    def _compensate(self, doubt: InDoubtChange, entry: Entry) -> None:
+        self.backlog.appendleft(compensation(doubt, entry))
         self._flush()
 
-    def _forget(self, doubt: Doubt) -> None:
-        self._open = [known for known in self._open if known is not doubt]
+    def _remove_from_mark(self, doubt: InDoubtChange) -> None:
+        self._in_doubt = [known for known in self._in_doubt if known is not doubt]
         self._keep_mark()
 
-    def _doubted(self, job: Doubted) -> None:
+    def _change_mark(self, job: MarkChange) -> None:
         if job.now:
-            self._open.append(job.doubt)
+            self._in_doubt.append(job.doubt)
             self._keep_mark()
         else:
-            self._forget(job.doubt)
+            self._remove_from_mark(job.doubt)
 
     def _numbered(self, entries: Sequence[Entry]) -> list[Entry]:
         return [replace(entry, seq=seq) for seq, entry in enumerate(entries, self._last_seq + 1)]
 
     def _commit(self, numbered: Sequence[Entry], hand_over: Callable[[], bool]) -> Failure | None:
-        """Commit entries, unless `hand_over`, which is asked last, says no; return None, or why they are not written."""
+        """Commit entries unless `hand_over`, which is called last before the commit, returns False.
+
+        Return None if they are written, else the failure.
+        """
         self._fail_point.hit("journal.before")
         written = [journal_rows.row(entry.seq, entry) for entry in numbered]
         self._since_ns = clock.now_ns()
@@ -298,14 +304,14 @@ class Writer:
             self._since_ns = 0
         if failure is not None:
             if failure.why:
-                self._say(failure.why)
+                self._report(failure.why)
             return failure
         self._unchecked += 1
         self._last_seq, self._crc = numbered[-1].seq, written[-1][-1]
         self._first = self._first or written[0][-1]
         self._generation = max([self._generation, *(route_generation(entry) or 0 for entry in numbered)])
-        self._say(None)
-        self._struck({entry.data["abandons"] for entry in numbered if entry.type == kinds.ABANDONED})
+        self._report(None)
+        self._resolve_struck_out({entry.data["abandons"] for entry in numbered if entry.type == kinds.ABANDONED})
         return None
 
     def _transact(self, written: Sequence[tuple[Any, ...]], hand_over: Callable[[], bool]) -> Failure | None:
@@ -333,23 +339,23 @@ class Writer:
         except sqlite3.Error as error:
             log.warning("the journal's transaction is not rolled back: %s", error)
 
-    def _struck(self, numbers: set[int]) -> None:
-        """Changes in doubt that an entry on the disk has taken back are so no more."""
-        for doubt in [known for known in self._open if not numbers.isdisjoint(known.numbers)]:
-            self._open.remove(doubt)
-            self._asker.settled_by_writer(doubt, STRUCK_OUT)
+    def _resolve_struck_out(self, numbers: set[int]) -> None:
+        """End the doubt of changes whose compensating entry is on the disk."""
+        for doubt in [known for known in self._in_doubt if not numbers.isdisjoint(known.numbers)]:
+            self._in_doubt.remove(doubt)
+            self._listener.resolve_from_writer(doubt, STRUCK_OUT)
 
     def _keep_mark(self) -> None:
         self._fail_point.hit("mark.before")
-        self._mark.write(self._last_seq, self._crc, self._first, self._generation, self._open)
+        self._mark.write(self._last_seq, self._crc, self._first, self._generation, self._in_doubt)
 
-    def _say(self, trouble: str | None) -> None:
-        if trouble != self._trouble:
-            self._trouble = trouble
-            self._say_to(trouble)
+    def _report(self, error: str | None) -> None:
+        if error != self._error:
+            self._error = error
+            self._on_error(error)
 
     def _read(self, job: Read) -> None:
-        self._flush()  # a reader finds what was submitted before, if the disk takes it
+        self._flush()  # a read finds what was submitted before it, if the disk works
         self._since_ns = clock.now_ns()
         try:
             job.done(journal_rows.select(self._database, job.after, job.limit, job.service))

@@ -46,8 +46,8 @@ class Queries:
             },
             "journal": {
                 "waiting": self._journal.waiting,
-                "in_doubt": [doubt.described() for doubt in self._journal.doubts],
-                "decided": [doubt.described() for doubt in self._journal.decided],
+                "in_doubt": [change.as_document() for change in self._journal.in_doubt],
+                "decided": [change.as_document() for change in self._journal.resolved],
             },
             "unmatched": {
                 "accepted": accepted,

@@ -8,7 +8,7 @@ import pytest
 
 from router.control.admin.idempotency import KEPT_S, KEYS_MAX, IdempotencyKeys, StoredAnswer
 from router.control.store.batch import JournalUnavailable
-from router.control.store.doubt import STRUCK_OUT, Doubt
+from router.control.store.in_doubt import STRUCK_OUT, InDoubtChange
 from router.errors import OperatorError
 
 
@@ -94,7 +94,7 @@ async def test_what_is_no_key_is_refused(key: str) -> None:
 
 
 async def test_a_change_in_doubt_gets_the_same_answer_until_it_is_decided() -> None:
-    keys, doubt = IdempotencyKeys(Now()), Doubt(7, 1, 9, "switched", "svc", "ann", 1000.0)
+    keys, doubt = IdempotencyKeys(Now()), InDoubtChange(7, 1, 9, "switched", "svc", "ann", 1000.0)
     asked = 0
 
     async def perform() -> StoredAnswer:

@@ -146,7 +146,7 @@ async def test_the_next_start_goes_by_the_row_and_says_so(
         assert (successor.service_controller.registry.frozen is not None) is whole
     await successor.end()
     again = await ControlHarness(successor.settings, successor.segment, workers, successor.folder).begin()
-    assert again.journal.left == (), "it is said once"
+    assert again.journal.left_in_doubt == (), "it is said once"
     await again.end()
     workers.close()
 
@@ -157,9 +157,9 @@ async def test_a_disk_that_comes_back_has_it_struck_out_and_the_alarm_ends(contr
     before = control.service_controller.registry.as_dict()
     await doubted(control, KINDS[kind])
     disk.free.set()
-    await until(lambda: not control.journal.doubts)
+    await until(lambda: not control.journal.in_doubt)
     assert alarms(control) == []
-    assert [(doubt.seq, doubt.outcome) for doubt in control.journal.decided] == [(4, "struck_out")]
+    assert [(doubt.seq, doubt.outcome) for doubt in control.journal.resolved] == [(4, "struck_out")]
     entries = await control.journal.entries(after=3)
     assert [(entry.type, entry.data.get("abandons")) for entry in entries] == [(kind, None), (kinds.ABANDONED, 4)]
     await control.until_idle()
@@ -178,7 +178,7 @@ async def test_what_waits_behind_it_never_reaches_the_disk(control: ControlHarne
         await control.operations.unfreeze(service="svc", actor="ann")
     assert (nothing.value.status, nothing.value.code) == (503, "change_in_doubt"), "it is so already, for how long?"
     disk.free.set()
-    await until(lambda: not control.journal.doubts)
+    await until(lambda: not control.journal.in_doubt)
     assert [entry.type for entry in await control.journal.entries(after=3)] == [kinds.SWITCHED, kinds.ABANDONED]
 
 
@@ -190,7 +190,7 @@ async def test_a_commit_that_fails_after_its_write_is_in_doubt_until_it_is_overw
     disk.free.set()
     refused = await asking
     assert "disk I/O error" in refused.detail
-    await until(lambda: not control.journal.doubts)
+    await until(lambda: not control.journal.in_doubt)
     assert [(entry.seq, entry.type) for entry in await control.journal.entries(after=3)] == [(4, kinds.ABANDONED)]
     assert control.service_controller.registry.frozen is None
     assert alarms(control) == []
@@ -204,7 +204,7 @@ async def test_a_full_disk_is_no_doubt(control: ControlHarness) -> None:
     disk.free.set()
     with pytest.raises(JournalUnavailable, match="nothing was changed"):
         await asking
-    assert (control.journal.doubts, alarms(control)) == ([], ["journal_unavailable"])
+    assert (control.journal.in_doubt, alarms(control)) == ([], ["journal_unavailable"])
 
 
 async def test_a_caller_that_is_cancelled_leaves_no_change(control: ControlHarness) -> None:
@@ -215,14 +215,14 @@ async def test_a_caller_that_is_cancelled_leaves_no_change(control: ControlHarne
     await asyncio.wait([asking])
     assert alarms(control) == ["change_in_doubt"]
     disk.free.set()
-    await until(lambda: not control.journal.doubts)
+    await until(lambda: not control.journal.in_doubt)
     assert [entry.type for entry in await control.journal.entries(after=3)] == [kinds.FROZEN, kinds.ABANDONED]
 
 
 # -- the disk itself
 async def test_a_disk_that_hangs_is_an_alarm_until_it_answers(control: ControlHarness) -> None:
     said: list[str | None] = []
-    control.journal.on_trouble = said.append
+    control.journal.on_error = said.append
     disk = HungDisk(control.journal, whole=False)
     asking = asyncio.ensure_future(doubted(control, freeze))
     await until(disk.reached.is_set)
@@ -233,14 +233,14 @@ async def test_a_disk_that_hangs_is_an_alarm_until_it_answers(control: ControlHa
     assert said == ["the disk has not answered for 5 s"]
     await asking
     disk.free.set()
-    await until(lambda: not control.journal.doubts and not control.journal._writer.busy_since_ns())
+    await until(lambda: not control.journal.in_doubt and not control.journal._writer.busy_since_ns())
     control.journal.check_disk(clock.now_ns())
     assert said == ["the disk has not answered for 5 s", None]
 
 
 async def test_a_fact_that_waits_is_an_alarm(control: ControlHarness) -> None:
     said: list[str | None] = []
-    control.journal.on_trouble = said.append
+    control.journal.on_error = said.append
     disk = HungDisk(control.journal, whole=False)
     control.service_controller.handle(VerdictReached(TRIGGER, False), control.now_ns)
     assert control.journal.waiting
@@ -256,7 +256,7 @@ async def test_a_fact_that_waits_is_an_alarm(control: ControlHarness) -> None:
 
 async def test_a_slow_disk_that_works_is_none(control: ControlHarness) -> None:
     said: list[str | None] = []
-    control.journal.on_trouble = said.append
+    control.journal.on_error = said.append
     for _ in range(3):
         disk = HungDisk(control.journal, whole=True)
         forgotten = Record(kinds.INPUTS_FORGOTTEN, "ann", {"reason": "x"})
@@ -267,4 +267,4 @@ async def test_a_slow_disk_that_works_is_none(control: ControlHarness) -> None:
         disk.free.set()
         await asking
         control.journal.check_disk(clock.now_ns())
-    assert (said, control.journal.doubts) == ([], [])
+    assert (said, control.journal.in_doubt) == ([], [])

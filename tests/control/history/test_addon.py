@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from router.control.history.addon import HistoryAddon, _point
-from router.control.store.history import HistoryStore
 from router.control.store.history_file import FILE
+from router.control.store.history_store import HistoryStore
 from router.control.views import metrics
 from router.errors import OperatorError
 from router.rollout.history.row import ROLES, Row
@@ -165,7 +165,7 @@ async def test_a_restarted_control_counts_nothing_twice(tmp_path: Path) -> None:
 
 
 async def test_lost_rows_and_a_damaged_file_are_alarms(control: ControlHarness, kept: HistoryAddon) -> None:
-    kept.history.on_trouble("disk full")
+    kept.history.on_error("disk full")
     kept.history.on_aside("history.corrupt-1.sqlite")
     codes = {alarm["code"]: alarm["detail"] for alarm in control.control_loop.alarms.listing()}
     assert codes == {
@@ -173,7 +173,7 @@ async def test_lost_rows_and_a_damaged_file_are_alarms(control: ControlHarness, 
         "history_damaged": "the history was damaged and is kept as history.corrupt-1.sqlite; a new one was begun, what was "
         "before is not seen any more",
     }
-    kept.history.on_trouble(None)
+    kept.history.on_error(None)
     assert [alarm["code"] for alarm in control.control_loop.alarms.listing()] == ["history_damaged"]
 
 

@@ -13,7 +13,7 @@ from router.control.history.addon import HistoryAddon
 from router.control.history.advice_addon import BASELINES_MAX, AdviceAddon
 from router.control.history.advice_process import decode
 from router.control.history.report_addon import ReportAddon
-from router.control.store.history import HistoryStore
+from router.control.store.history_store import HistoryStore
 from router.errors import OperatorError
 from router.rollout.model.entry import Entry
 from router.rollout.outcome import Outcome

@@ -6,7 +6,7 @@ import pytest
 
 from router.control.history.addon import HistoryAddon
 from router.control.history.report_addon import ReportAddon
-from router.control.store.history import HistoryStore, HistoryUnavailable, Readings
+from router.control.store.history_store import HistoryStore, HistoryUnavailable, Readings
 from router.control.views import metrics
 from router.errors import OperatorError
 from router.rollout.history.row import SERVICE_SLOT, Reading

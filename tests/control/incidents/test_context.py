@@ -8,7 +8,7 @@ import pytest
 
 from router.control.incidents.context import IncidentContext, budget, failing
 from router.control.incidents.document import document
-from router.control.store.history import HistoryUnavailable
+from router.control.store.history_store import HistoryUnavailable
 from router.rollout.history.service_report import Totals
 from router.settings.sections.service import Objective
 from tests.control.incidents.played_incident import Played

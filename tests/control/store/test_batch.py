@@ -2,8 +2,8 @@ from __future__ import annotations
 
 import pytest
 
-from router.control.store.batch import Batch, JournalUnavailable, Phase, striking
-from router.control.store.doubt import STRUCK_OUT, Doubt
+from router.control.store.batch import Batch, JournalUnavailable, Phase, compensation
+from router.control.store.in_doubt import STRUCK_OUT, InDoubtChange
 from router.rollout.model.entry import Entry
 
 ENTRY = Entry("switched", "svc", "ann", {"to": "v2"}, 1000.0, 5, 1)
@@ -37,7 +37,7 @@ def test_the_error_says_nothing_was_changed_only_without_a_doubt() -> None:
     refused = JournalUnavailable("full")
     assert (refused.in_doubt, refused.facts, refused.exit_code) == (False, {"in_doubt": False}, 9)
     assert "nothing was changed" in refused.detail
-    doubt = Doubt(7, 2, 9, "switched", "svc", "ann", 1000.0)
+    doubt = InDoubtChange(7, 2, 9, "switched", "svc", "ann", 1000.0)
     doubted = JournalUnavailable("no answer", doubt=doubt)
     assert (doubted.in_doubt, doubted.facts, doubted.exit_code) == (True, {"in_doubt": True, "seq": 7}, 1)
     assert "nothing was changed" not in doubted.detail
@@ -46,7 +46,7 @@ def test_the_error_says_nothing_was_changed_only_without_a_doubt() -> None:
 
 
 def test_every_entry_of_a_change_is_taken_back() -> None:
-    entries = striking(Doubt(7, 2, 9, "switched", "svc", "ann", 1000.0), ENTRY).entries
+    entries = compensation(InDoubtChange(7, 2, 9, "switched", "svc", "ann", 1000.0), ENTRY).entries
     assert [(entry.type, entry.service, entry.data) for entry in entries] == [
         ("abandoned", "svc", {"abandons": 7}),
         ("abandoned", "svc", {"abandons": 8}),

@@ -5,7 +5,7 @@ from typing import Any
 import orjson
 import pytest
 
-from router.control.store.case_format import exported, imported, parsed, plain
+from router.control.store.case_format import case_document, exported, imported, parsed
 from router.errors import OperatorError
 from router.rollout.cases.case import Case, Expectation, Request
 
@@ -40,7 +40,7 @@ def test_what_was_exported_is_imported() -> None:
 
 def test_what_a_person_says_explicitly_is_kept() -> None:
     case = Case(Request("POST", "/", body="", headers={}), Expectation(equal=False, absolute_tolerance=0.0))
-    assert plain(case) == {
+    assert case_document(case) == {
         "id": case.id,
         "request": {"method": "POST", "target": "/", "body": ""},
         "expect": {"equal": False, "absolute_tolerance": 0.0},
@@ -96,7 +96,7 @@ def test_a_wrong_case_is_refused_by_line_and_member(change: dict[str, Any], told
 
 
 def plain_line() -> bytes:
-    return orjson.dumps(plain(WRITTEN)) + b"\n"
+    return orjson.dumps(case_document(WRITTEN)) + b"\n"
 
 
 @pytest.mark.parametrize(

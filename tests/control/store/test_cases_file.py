@@ -18,7 +18,7 @@ from router.control.store.cases_file import (
     Stored,
     Summary,
     discard_aside,
-    put_aside,
+    set_aside,
 )
 from router.errors import OperatorError
 from router.rollout.cases.case import Case, Request
@@ -154,7 +154,7 @@ def test_one_of_a_newer_release_is_refused(tmp_path: Path) -> None:
 def test_what_was_put_aside_is_deleted_in_its_time(tmp_path: Path) -> None:
     for suffix in ("", "-wal"):
         (tmp_path / f"{FILE}{suffix}").write_bytes(SECRET.encode())
-    name = put_aside(tmp_path / FILE, 1_700_000_000.0)
+    name = set_aside(tmp_path / FILE, 1_700_000_000.0)
     assert sorted(path.name for path in tmp_path.iterdir()) == [name, f"{name}-wal"]
     for path in tmp_path.iterdir():
         os.utime(path, (1_700_000_000, 1_700_000_000))
@@ -182,7 +182,7 @@ def test_a_suite_is_told_from_what_it_was(file: CasesFile) -> None:
 def test_many_cases_are_looked_at_once(file: CasesFile, monkeypatch: pytest.MonkeyPatch) -> None:
     """A look at all that are held for each that is added took more than 10 s for 7,000, and held the file for all."""
     looks: list[str] = []
-    monkeypatch.setattr(file, "held", lambda service: looks.append(service) or CasesFile.held(file, service))
+    monkeypatch.setattr(file, "stored", lambda service: looks.append(service) or CasesFile.stored(file, service))
     file.add("a", [case(1, by="ann")], Caps(9000, 1 << 30), 10.0)
     done = file.add("a", [case(number, by="ann") for number in range(500)], Caps(9000, 1 << 30), 20.0, whole=True)
     assert (len(done.added), done.known, len(looks)) == (499, (case(1).id,), 2)

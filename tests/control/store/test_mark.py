@@ -5,11 +5,11 @@ from pathlib import Path
 import pytest
 
 from router.control.store import mark
-from router.control.store.doubt import Doubt
+from router.control.store.in_doubt import InDoubtChange
 from router.control.store.mark import FILE, PAGE_BYTES, Mark, MarkFile
 from tests.proxy.rig import until
 
-DOUBT = Doubt(8, 2, 99, "switched", "svc", "ann", 1000.5)
+DOUBT = InDoubtChange(8, 2, 99, "switched", "svc", "ann", 1000.5)
 
 
 def kept(folder: Path, troubles: list[str | None] | None = None) -> MarkFile:
@@ -29,7 +29,7 @@ def test_what_was_written_last_is_read_without_a_sync(tmp_path: Path) -> None:
     found = mark.read(tmp_path / FILE)
     assert numbers(found) == (1, 7, 70, 10, 3)
     assert found is not None
-    assert [doubt.plain() for doubt in found.doubts] == [DOUBT.plain()]
+    assert [doubt.as_list() for doubt in found.doubts] == [DOUBT.as_list()]
     assert oct((tmp_path / FILE).stat().st_mode & 0o777) == "0o600"
     made.write(9, 90, 10, 4, [])
     assert numbers(mark.read(tmp_path / FILE)) == (2, 9, 90, 10, 4)
@@ -76,12 +76,12 @@ def test_a_link_is_neither_read_nor_written(tmp_path: Path) -> None:
 
 def test_names_of_any_length_fit_into_a_page(tmp_path: Path) -> None:
     made = kept(tmp_path)
-    made.write(7, 70, 10, 3, [Doubt(8, 1, 9, "switched", "s" * 63, "\U0001f600" * 500, 1.0) for _ in range(50)])
+    made.write(7, 70, 10, 3, [InDoubtChange(8, 1, 9, "switched", "s" * 63, "\U0001f600" * 500, 1.0) for _ in range(50)])
     made.write(8, 80, 10, 3, [])
     made.close()
     content = (tmp_path / FILE).read_bytes()
     assert len(content) == 2 * PAGE_BYTES
-    first = mark._parsed(content[PAGE_BYTES:])
+    first = mark._parse(content[PAGE_BYTES:])
     assert first is not None
     assert (first.seq, 1 < len(first.doubts) <= mark.DOUBTS_MAX) == (7, True)
 

@@ -40,7 +40,7 @@ async def test_what_is_undelivered_survives_in_its_order(tmp_path: Path) -> None
     )
     assert stock.pending == [("ops", plain("n2")), ("ops", plain("n3")), ("mail", plain("n1"))]
     assert stock.known == {("ops", "n1"), ("ops", "n2"), ("ops", "n3"), ("mail", "n1")}
-    assert (stock.since, stock.put_aside) == ({"ops": 5.0}, None)
+    assert (stock.since, stock.set_aside) == ({"ops": 5.0}, None)
     assert (tmp_path / FILE).stat().st_mode & 0o777 == 0o600
 
 
@@ -82,7 +82,7 @@ async def test_a_file_that_cannot_be_read_is_moved_aside(tmp_path: Path) -> None
     database.close()
     database, stock = opened(tmp_path, NOW + 1)
     database.close()
-    assert stock.put_aside is not None
+    assert stock.set_aside is not None
 
 
 async def test_a_disk_that_takes_nothing_is_told_once_and_again_when_it_does(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""A change that was handed to the disk, and of which nobody knows whether the disk has it."""
+"""A change in doubt: it was handed to the disk, and the disk has not confirmed or refused it in time."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ _SHOWN_CHARS_MAX: Final = 64
 
 
 @dataclass(slots=True, eq=False)
-class Doubt:
-    """`seq` is the number of its first entry in the journal, `crc` the checksum of that row, `count` how many entries it has.
+class InDoubtChange:
+    """A change of `count` entries; `seq` is the number of its first entry, `crc` the checksum of that row.
 
-    `at` is when it was decided on (wall seconds). `outcome` is None as long as it is in doubt, then COMPLETED or STRUCK_OUT.
+    `at` is the wall time (seconds) of the decision. `outcome` is None while the change is in doubt, then COMPLETED or STRUCK_OUT.
     """
 
     seq: int
@@ -30,11 +30,11 @@ class Doubt:
 
     @property
     def numbers(self) -> range:
-        """The numbers of its entries."""
+        """Return the numbers of the entries."""
         return range(self.seq, self.seq + self.count)
 
-    def described(self) -> dict[str, Any]:
-        """Return it as `/v1/status` shows it."""
+    def as_document(self) -> dict[str, Any]:
+        """Return the members that `/v1/status` shows."""
         return {
             "seq": self.seq,
             "type": self.type,
@@ -44,7 +44,7 @@ class Doubt:
             "outcome": self.outcome,
         }
 
-    def plain(self) -> list[Any]:
-        """Return it as the mark keeps it; long names are cut."""
+    def as_list(self) -> list[Any]:
+        """Return the values that the mark stores; long names are cut to 64 characters."""
         actor = self.actor[:_SHOWN_CHARS_MAX]
         return [self.seq, self.count, self.crc, self.type, self.service[:_SHOWN_CHARS_MAX], actor, self.at]

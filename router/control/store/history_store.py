@@ -1,7 +1,7 @@
-"""The history: what each version of each service did, ten seconds a row. A SQLite file of its own (WAL), one writer thread.
+"""The history: the counters of each version of each service, one row for ten seconds. A SQLite file (WAL), one writer thread.
 
-It is no journal: what cannot be written in time is lost and leaves a gap, and nobody waits for it. A disk that is full, or
-hangs, costs rows and raises an alarm; a file that is damaged is moved aside, and a new one is begun.
+Rows that cannot be written in time are lost and leave a gap; no caller waits for the disk. A disk that is full or hangs costs
+rows and raises an alarm. A damaged file is renamed, and a new one is begun.
 """
 
 from __future__ import annotations
@@ -26,11 +26,11 @@ from router.rollout.history.row import Reading, Row, RowMark, mark, row
 log = logging.getLogger(__name__)
 
 QUEUE_MAX: Final = 64
-"""Batches that wait for the disk: ten minutes of one service. Further ones are dropped."""
+"""Batches that wait for the disk: ten minutes of one service. Further batches are dropped."""
 ROWS_MAX: Final = 50_000
-"""Rows that one reading returns at most: about two days of three versions and the service itself."""
+"""Rows that one read returns at most: about two days of three versions and the service itself."""
 READERS_MAX: Final = 3
-"""Readings at a time; one that the disk does not answer counts until it does."""
+"""Reads at a time. A read that the disk does not answer counts until it is answered."""
 READ_TIMEOUT_S: Final = 20.0
 CLOSE_TIMEOUT_S: Final = 2.0
 _SHRINK_MAX: Final = 24
@@ -42,7 +42,7 @@ Answer = TypeVar("Answer")
 
 @dataclass(frozen=True, slots=True)
 class Readings:
-    """The readings of one service. Wall time `at_s` is the moment `at_ns` of the monotonic clock."""
+    """Readings of one service. `at_s` (wall seconds) and `at_ns` (monotonic nanoseconds) are the same moment."""
 
     service: str
     boot: int
@@ -56,15 +56,17 @@ class Readings:
 
 
 class HistoryUnavailable(OperatorError):
-    """503: the file cannot be read now; nothing depends on it but what people want to see."""
+    """503: the file cannot be read now. Only reports and charts depend on it."""
 
     def __init__(self, why: str) -> None:
         super().__init__(503, "history_unavailable", f"the history cannot be read: {why}", exit_code=9)
 
 
 class HistoryStore:
-    """`on_trouble` is called on the event loop with why rows are being lost, and with None once they no longer are;
-    `on_aside` with the name that a damaged file has got.
+    """The open history. The callbacks run on the event loop.
+
+    `on_error` gets the reason while rows are being lost, and None when they are written again. `on_aside` gets the new name of a
+    damaged file.
     """
 
     def __init__(
@@ -72,7 +74,7 @@ class HistoryStore:
         folder: Path,
         keep_days: float,
         file_bytes_max: int,
-        on_trouble: Callable[[str | None], None] = lambda why: None,
+        on_error: Callable[[str | None], None] = lambda why: None,
         on_aside: Callable[[str], None] = lambda name: None,
     ) -> None:
         self.keep_days = keep_days
@@ -81,28 +83,28 @@ class HistoryStore:
         """Batches that were lost since this process began."""
         self.used_bytes = 0
         self.path = folder / FILE
-        self.on_trouble = on_trouble
+        self.on_error = on_error
         self.on_aside = on_aside
         self._jobs: queue.SimpleQueue[Readings | None] = (
             queue.SimpleQueue()
-        )  # written in C: to put takes no lock of ours
+        )  # written in C: `put` takes no lock of Python's
         self._file: HistoryFile | None = None
         self._marks: Marks = {}
-        self._trouble: str | None = None
+        self._error: str | None = None
         self._suspect = False
-        self._looked = threading.Event()
-        self._aside = Bulkhead("history", READERS_MAX)
+        self._opened = threading.Event()
+        self._bulkhead = Bulkhead("history", READERS_MAX)
         self._loop = asyncio.get_running_loop()
         self._thread = threading.Thread(target=self._work, name="history", daemon=True)
         self._thread.start()
 
     # -- on the event loop
     def submit(self, batch: Readings) -> bool:
-        """Have the rows of `batch` written; return at once, False if it is lost because too many wait for the disk."""
+        """Queue a batch and return at once: False if it is dropped because QUEUE_MAX batches wait for the disk."""
         if self._jobs.qsize() >= QUEUE_MAX:
             self.dropped += 1
-            self.on_trouble(f"{QUEUE_MAX} batches wait for the disk; rows are being lost")
-            self._trouble = "slow"  # so that the writer says when it is over
+            self.on_error(f"{QUEUE_MAX} batches wait for the disk; rows are being lost")
+            self._error = "slow"  # so that the writer reports when rows are written again
             return False
         self._jobs.put(batch)
         return True
@@ -112,18 +114,18 @@ class HistoryStore:
     ) -> list[Row]:
         """Return the rows of `service` that ended within wall time (since_s, until_s], oldest first.
 
-        `version` None: of every version, and of the service itself as its clients saw it (version ""). A stretch without
-        rows is unknown, not quiet. Raise HistoryUnavailable (503) if the file cannot be read.
+        `version` None: rows of every version, and of the service as its clients saw it (version ""). A period without rows is
+        unknown, not idle. Raise HistoryUnavailable (503) if the file cannot be read.
         """
         return await self.read(
             lambda file: list(file.rows(service, int(since_s * 1000), int(until_s * 1000), version, limit))
         )
 
     async def read(self, ask: Callable[[HistoryFile], Answer]) -> Answer:
-        """Return what `ask` finds in the file, in a thread and on a connection of its own."""
+        """Run `ask` in a thread, on a connection of its own, and return its result; raise HistoryUnavailable (503)."""
 
-        def asked() -> tuple[Answer | None, sqlite3.Error | None]:
-            self._looked.wait(READ_TIMEOUT_S)  # the writer makes the file
+        def find() -> tuple[Answer | None, sqlite3.Error | None]:
+            self._opened.wait(READ_TIMEOUT_S)  # the writer creates the file
             try:
                 file = HistoryFile.to_read(self.path)
                 try:
@@ -134,7 +136,7 @@ class HistoryStore:
                 return None, error
 
         try:
-            found, error = await asyncio.wait_for(self._aside.call(asked), READ_TIMEOUT_S)
+            found, error = await asyncio.wait_for(self._bulkhead.call(find), READ_TIMEOUT_S)
         except BulkheadFull:
             raise HistoryUnavailable(f"{READERS_MAX} others read it just now: try again in a moment") from None
         except TimeoutError:
@@ -145,31 +147,31 @@ class HistoryStore:
         return cast(Answer, found)
 
     async def close(self) -> None:
-        """Write what waits, if the disk takes it within CLOSE_TIMEOUT_S, and close the file."""
+        """Write the queued batches and close the file; give up after CLOSE_TIMEOUT_S."""
         self._jobs.put(None)
         await asyncio.to_thread(self._thread.join, CLOSE_TIMEOUT_S)
 
     def _on_loop(self, call: Callable[P, None], *args: P.args, **kwargs: P.kwargs) -> None:
         try:
             self._loop.call_soon_threadsafe(lambda: call(*args, **kwargs))
-        except RuntimeError:  # the loop has ended: nobody waits any more
+        except RuntimeError:  # the loop has ended, and every caller with it
             pass
 
     # -- on the writer thread
     def _work(self) -> None:
-        self._ready()
-        self._looked.set()
+        self._opened_file()
+        self._opened.set()
         while (batch := self._jobs.get()) is not None:
             self._write(batch)
         if self._file is not None:
             self._file.close()
 
-    def _ready(self) -> HistoryFile | None:
-        """Return the open file; None, having said why, if there is none to be had now."""
+    def _opened_file(self) -> HistoryFile | None:
+        """Return the open file; None, with a report of the error, if it cannot be opened now."""
         if self._file is not None and not self._suspect:
             return self._file
         try:
-            if self._file is not None:  # suspect, and a connection that has read a page does not look at it again
+            if self._file is not None:  # suspect: SQLite caches pages, so a connection does not read a page twice
                 self._file.close()
                 self._file = None
             self._file = HistoryFile.opened(self.path)
@@ -178,11 +180,11 @@ class HistoryStore:
             self._marks = self._file.marks() | self._marks
         except sqlite3.Error as error:
             if not _damaged(error):
-                self._say(f"{type(error).__name__}: {error}")
+                self._report(f"{type(error).__name__}: {error}")
                 return None
             self._move_aside(error)
         except OSError as error:
-            self._say(f"{self.path}: {error.strerror}")
+            self._report(f"{self.path}: {error.strerror}")
             return None
         return self._file
 
@@ -193,7 +195,7 @@ class HistoryStore:
             raise sqlite3.DatabaseError(found)
 
     def _move_aside(self, error: sqlite3.Error) -> None:
-        """Keep the damaged file under another name and begin a new one; what was read last is still in memory."""
+        """Rename the damaged file and begin a new one; the last reading of each slot is still in memory."""
         if self._file is not None:
             self._file.close()
         self._file, self._suspect = None, False
@@ -205,13 +207,13 @@ class HistoryStore:
                     os.rename(part, self.path.with_name(name + suffix))
             self._file = HistoryFile.opened(self.path)
         except (OSError, sqlite3.Error) as failed:
-            self._say(f"{self.path} is damaged ({error}) and cannot be replaced: {failed}")
+            self._report(f"{self.path} is damaged ({error}) and cannot be replaced: {failed}")
             return
         log.error("%s is damaged (%s): kept as %s, a new one is begun", self.path, error, name)
         self._on_loop(self.on_aside, name)
 
     def _write(self, batch: Readings) -> None:
-        file = self._ready()
+        file = self._opened_file()
         if file is None:
             self.dropped += 1
             return
@@ -225,14 +227,14 @@ class HistoryStore:
             if _damaged(error):
                 self._move_aside(error)
             else:
-                self._say(f"{type(error).__name__}: {error}")
+                self._report(f"{type(error).__name__}: {error}")
             return
         for slot, known in marks.items():
             self._marks[batch.service, slot] = batch.boot, known
-        self._say(None)
+        self._report(None)
 
     def _rows(self, batch: Readings) -> tuple[list[Row], dict[int, RowMark]]:
-        """Return the rows of a batch and the marks to count the next ones from; these are kept only once the rows are."""
+        """Return the rows of a batch, and the marks from which the next rows count. A mark is stored after its row only."""
         rows, marks = [], {}
         for reading in batch.readings:
             boot, known = self._marks.get((batch.service, reading.slot), (batch.boot, None))
@@ -250,14 +252,14 @@ class HistoryStore:
             file.shrink()
             self.used_bytes = file.used_bytes()
 
-    def _say(self, trouble: str | None) -> None:
-        if trouble != self._trouble:
-            self._trouble = trouble
-            self._on_loop(self.on_trouble, trouble)
+    def _report(self, error: str | None) -> None:
+        if error != self._error:
+            self._error = error
+            self._on_loop(self.on_error, error)
 
 
 def _damaged(error: sqlite3.Error) -> bool:
-    """Whether the file itself is no database of ours, not merely not to be had now."""
+    """Return whether the file itself is damaged; False if it is locked, or if the disk is full."""
     return isinstance(error, sqlite3.DatabaseError) and not isinstance(
         error, sqlite3.OperationalError | sqlite3.IntegrityError | sqlite3.ProgrammingError
     )

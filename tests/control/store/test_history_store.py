@@ -12,9 +12,9 @@ from typing import Any
 import orjson
 import pytest
 
-from router.control.store import history as histories
-from router.control.store.history import HistoryStore, HistoryUnavailable, Readings
+from router.control.store import history_store as histories
 from router.control.store.history_file import FILE, HistoryFile
+from router.control.store.history_store import HistoryStore, HistoryUnavailable, Readings
 from router.rollout.history.row import Reading, Row
 from router.rollout.outcome import OUTCOMES
 from router.rollout.stats.histogram import lower_bound
@@ -293,12 +293,12 @@ async def test_a_reading_that_cannot_be_had_is_503_and_says_why(tmp_path: Path) 
     async with keeper(tmp_path) as kept:
         await written(kept, 0)
         for _ in range(histories.READERS_MAX):
-            kept.history._aside._free.acquire()
+            kept.history._bulkhead._free.acquire()
         with pytest.raises(HistoryUnavailable, match="others read it just now") as refused:
             await kept.rows()
         assert (refused.value.status, refused.value.code) == (503, "history_unavailable")
     (tmp_path / FILE).unlink()
-    kept.history._aside._free.release()
+    kept.history._bulkhead._free.release()
     with pytest.raises(HistoryUnavailable, match="unable to open"):
         await kept.rows()
 

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from router.control.store import cases as store
-from router.control.store.cases import CaseStore, CasesUnavailable
+from router.control.store import case_store as store
+from router.control.store.case_store import CaseStore, CasesUnavailable
 from router.control.store.cases_file import FILE, Caps, CasesFile
 from router.errors import OperatorError
 from router.rollout.cases.case import Case, Request

@@ -1,7 +1,7 @@
-"""The cases of all services, in a SQLite file of their own (store/cases_file.py) with a thread of its own.
+"""The cases of all services: a SQLite file (cases_file.py) with a thread of its own.
 
-Nothing on the swap's path asks for it. A disk that hangs keeps the thread and nobody else: who waits is answered 503 after
-CALL_TIMEOUT_S. A file that cannot be read is put aside with an alarm, and an empty suite goes on.
+No switch waits for it. A disk that hangs blocks the thread alone; a call is answered 503 after CALL_TIMEOUT_S. An unreadable file
+is renamed, an alarm is raised, and an empty file takes its place.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Final, TypeVar
 
-from router.control.store.cases_file import FILE, CasesFile, put_aside
+from router.control.store.cases_file import FILE, CasesFile, set_aside
 from router.errors import OperatorError
 from router.runtime import clock
 
@@ -28,14 +28,14 @@ Answer = TypeVar("Answer")
 
 
 class CasesUnavailable(OperatorError):
-    """503: the file of cases cannot be used now; nothing was changed, or it is in doubt and may be looked at later."""
+    """503: the file of cases cannot be used now. Nothing was changed; if the disk hung, a later read shows the outcome."""
 
     def __init__(self, why: str) -> None:
         super().__init__(503, "cases_unavailable", f"the file of cases cannot be used: {why}", exit_code=9)
 
 
 class CaseStore:
-    """`on_aside` is called on the event loop with the name that an unreadable file has got, and why."""
+    """`on_aside` is called on the event loop with the new name of an unreadable file and the reason."""
 
     def __init__(self, folder: Path, on_aside: Callable[[str, str], None] = lambda name, why: None) -> None:
         self.folder = folder
@@ -48,26 +48,26 @@ class CaseStore:
         self._thread.start()
 
     async def call(self, ask: Callable[[CasesFile], Answer]) -> Answer:
-        """Return what `ask` makes of the file, on its thread; raise CasesUnavailable (503)."""
+        """Run `ask` on the thread of the file and return its result; raise CasesUnavailable (503)."""
         answer: asyncio.Future[Answer] = self._loop.create_future()
 
-        def tell(result: Answer | None, error: OperatorError | None) -> None:
+        def finish(result: Answer | None, error: OperatorError | None) -> None:
             if answer.done():
                 return
             if error is not None:
                 answer.set_exception(error)
             else:
-                answer.set_result(result)  # type: ignore[arg-type]  # there is one where there is no error
+                answer.set_result(result)  # type: ignore[arg-type]  # a result exists if there is no error
 
         def job() -> None:
             result, error = None, None
             try:
-                result = ask(self._opened())
+                result = ask(self._open_file())
             except OperatorError as refusal:
                 error = refusal
             except (sqlite3.Error, OSError) as failure:
                 error = CasesUnavailable(str(failure))
-            self._hand_over(lambda: tell(result, error))
+            self._on_loop(lambda: finish(result, error))
 
         try:
             self._jobs.put_nowait(job)
@@ -79,17 +79,17 @@ class CaseStore:
             raise CasesUnavailable(f"no answer from the disk within {CALL_TIMEOUT_S:g} s") from None
 
     async def close(self) -> None:
-        """Finish what waits, if the disk lets us."""
+        """Finish the queued calls and close the file; give up after CLOSE_TIMEOUT_S."""
         try:
             self._jobs.put_nowait(None)
         except queue.Full:
             return
         await asyncio.to_thread(self._thread.join, CLOSE_TIMEOUT_S)
 
-    def _hand_over(self, call: Callable[[], None]) -> None:
+    def _on_loop(self, call: Callable[[], None]) -> None:
         try:
             self._loop.call_soon_threadsafe(call)
-        except RuntimeError:  # the loop has ended: nobody waits any more
+        except RuntimeError:  # the loop has ended, and every caller with it
             pass
 
     # -- on the thread
@@ -99,16 +99,16 @@ class CaseStore:
         if self._file is not None:
             self._file.close()
 
-    def _opened(self) -> CasesFile:
+    def _open_file(self) -> CasesFile:
         if self._file is None:
             try:
                 self._file = CasesFile(self._path)
-            except sqlite3.OperationalError:  # locked, or no room: it may be sound
+            except sqlite3.OperationalError:  # locked, or a full disk: the file may be sound
                 raise
             except sqlite3.DatabaseError as error:
                 why = str(error)
-                name = put_aside(self._path, clock.wall_s())
+                name = set_aside(self._path, clock.wall_s())
                 log.error("%s is unreadable (%s) and is kept as %s", self._path, why, name)
-                self._hand_over(lambda: self._on_aside(name, why))
+                self._on_loop(lambda: self._on_aside(name, why))
                 self._file = CasesFile(self._path)
         return self._file
