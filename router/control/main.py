@@ -78,7 +78,7 @@ class Control:
         loop.add_reader(self._args.life_fd, self._on_life_pipe)
         tls = contexts.server_of(self._settings.admin.tls.model_dump())
         context = contexts.server_context(tls) if tls is not None else None
-        admin.fit(application, fd_limits.left())
+        admin.apply_fd_limit(application, fd_limits.left())
         runner = await admin.serve(application, socket.socket(fileno=self._args.admin_fd), context)
         gc.collect()
         gc.freeze()  # these objects live as long as the process; a full collection over them would block the loop

@@ -75,7 +75,7 @@ PROMOTION: Final = [
     "control.store.writer Writer.put",
     "control.monitors.broadcast Broadcast.publish",
     "control.core.loop ControlLoop.entry_applied",
-    "control.admin.http_protocol Conversation.finish_response",
+    "control.admin.http_protocol AdminProtocol.finish_response",
 ]
 
 NEXT_TICK: Final = [

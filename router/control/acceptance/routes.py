@@ -8,7 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from router.control.acceptance.addon import AcceptanceAddon
 from router.control.addon import Document
-from router.control.admin.bodies import Actor, ChangeQuery, Why
+from router.control.admin.bodies import Actor, ChangeQuery, Reason
 from router.control.admin.operation import Call, Operation
 
 Metric = Annotated[str, Field(pattern=r"^[a-z0-9_]{1,64}$")]
@@ -19,7 +19,7 @@ class Removal(BaseModel):
 
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
 
-    reason: Why
+    reason: Reason
     actor: Actor | None = None
 
 
@@ -39,7 +39,7 @@ def operations(addon: AcceptanceAddon) -> tuple[Operation, ...]:
 
     async def put(call: Call) -> Document:
         """Set a limit."""
-        body, actor = call.asked(CriterionBody), call.actor()
+        body, actor = call.body_as(CriterionBody), call.actor()
         return await addon.set(
             service=call.service,
             metric=body.metric,
@@ -51,7 +51,7 @@ def operations(addon: AcceptanceAddon) -> tuple[Operation, ...]:
 
     async def remove(call: Call) -> Document:
         """Take one away."""
-        metric, reason = call.request.match_info["metric"], call.asked(Removal).reason
+        metric, reason = call.request.match_info["metric"], call.body_as(Removal).reason
         return await addon.remove(
             service=call.service, metric=metric[:64], actor=call.actor(), reason=reason, dry_run=call.dry_run
         )

@@ -1,4 +1,4 @@
-"""The admin's application: every route, and what surrounds each of them."""
+"""The web application of the admin port: all routes, and the middleware around each request."""
 
 from __future__ import annotations
 
@@ -28,18 +28,18 @@ from router.settings.settings import Settings
 
 log = logging.getLogger(__name__)
 
-DOOR: Final = web.AppKey("door", ConnectionLimiter)
-GUARD: Final = web.AppKey("guard", AccessPolicy)
+CONNECTIONS: Final = web.AppKey("connections", ConnectionLimiter)
+ACCESS_POLICY: Final = web.AppKey("access_policy", AccessPolicy)
 OPERATIONS: Final = web.AppKey("operations", tuple[Operation, ...])
 SHUTDOWN_TIMEOUT_S: Final = 2.0
 _REQUEST_ID: Final = re.compile(r"[!-~]{1,128}")
 _ID: Final = web.RequestKey("request_id", str)
 _BEGUN: Final = web.RequestKey("begun", bool)
-_UNLESS_SAID: Final = {
+_DEFAULT_FIELDS: Final = {
     "Content-Security-Policy": "default-src 'none'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'",
     "Referrer-Policy": "no-referrer",
 }
-"""A page with a form needs another referrer policy, one with a style names it."""
+"""Fields of answers that do not set them: a page with a form needs another referrer policy, a page with a style names it."""
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
@@ -50,12 +50,12 @@ def build(
     further: Sequence[Operation] = (),
     streams: EventStreams | None = None,
 ) -> web.Application:
-    """Return the application; `further` are the offices' routes. Tests pass `streams` to shorten the heartbeat."""
-    door = ConnectionLimiter(settings)
-    guard = AccessPolicy(settings)
+    """Return the application; `further` are the routes of the add-ons. Tests pass `streams` to shorten the heartbeat."""
+    limiter = ConnectionLimiter(settings)
+    access_policy = AccessPolicy(settings)
     streams = EventStreams() if streams is None else streams
     routes = (
-        *health.operations(door.counts, ChainMap(guard.attempts.counts, door.malformed.counts)),
+        *health.operations(limiter.counts, ChainMap(access_policy.attempts.counts, limiter.malformed.counts)),
         *reads.STATUS,
         *changes.OPERATIONS,
         *reads.RECORDS,
@@ -65,101 +65,103 @@ def build(
     description = health.described({})
     description = health.described(openapi.describe((*routes, description)))
     routes = (*routes, description)
-    application = web.Application(middlewares=[_attend(door), _surround(guard, door)])
-    application[GUARD] = guard
-    application[DOOR] = door
+    application = web.Application(middlewares=[_track_requests(limiter), _guard_requests(access_policy, limiter)])
+    application[ACCESS_POLICY] = access_policy
+    application[CONNECTIONS] = limiter
     application[OPERATIONS] = routes
-    desk = Dispatcher(queries, operations, guard)
+    dispatcher = Dispatcher(queries, operations, access_policy)
     for operation in routes:
-        application.router.add_route(operation.method, operation.path, desk.handler(operation))
+        application.router.add_route(operation.method, operation.path, dispatcher.handler(operation))
         if operation.method == "GET" and operation.media_type != "text/event-stream":
-            application.router.add_route("HEAD", operation.path, desk.handler(operation))
-    application.on_response_prepare.append(_complete)
+            application.router.add_route("HEAD", operation.path, dispatcher.handler(operation))
+    application.on_response_prepare.append(_add_fields)
     application.on_shutdown.append(streams.close)
     return application
 
 
 async def serve(application: web.Application, sock: socket.socket, tls: ssl.SSLContext | None = None) -> web.AppRunner:
-    """Answer on `sock`, over TLS if there is a context; `cleanup` of the returned runner stops, giving answers under way
-    SHUTDOWN_TIMEOUT_S.
+    """Serve on `sock`, over TLS if there is a context.
+
+    `cleanup` of the returned runner stops; requests in flight have SHUTDOWN_TIMEOUT_S.
     """
     runner = web.AppRunner(application, access_log=None, handle_signals=False, shutdown_timeout=SHUTDOWN_TIMEOUT_S)
     await runner.setup()
-    await LimitedSite(runner, sock, application[DOOR], tls).start()
+    await LimitedSite(runner, sock, application[CONNECTIONS], tls).start()
     return runner
 
 
 def reconfigure(application: web.Application, settings: Settings) -> None:
-    """Take over tokens, hosts, origins and limits of other settings (SIGHUP)."""
-    application[GUARD].reconfigure(settings)
-    application[DOOR].reconfigure(settings)
+    """Apply tokens, hosts, origins and limits of other settings (SIGHUP)."""
+    application[ACCESS_POLICY].reconfigure(settings)
+    application[CONNECTIONS].reconfigure(settings)
 
 
-def fit(application: web.Application, descriptors_left: int) -> None:
-    """Take no more connections than there are descriptors for, and say so where that is less than the settings ask for."""
-    door = application[DOOR]
-    asked, fitting = door.connections_max, fd_limits.admin_connections(door.connections_max, descriptors_left)
-    if fitting < asked:
-        log.warning("%s", fd_limits.admin_complaint(asked, fitting))
-        door.fit(fitting)
+def apply_fd_limit(application: web.Application, descriptors_left: int) -> None:
+    """Admit no more connections than there are descriptors for; warn if that is less than the setting."""
+    limiter = application[CONNECTIONS]
+    configured = limiter.connections_max
+    possible = fd_limits.admin_connections(configured, descriptors_left)
+    if possible < configured:
+        log.warning("%s", fd_limits.admin_complaint(configured, possible))
+        limiter.limit_to(possible)
 
 
-def _attend(door: ConnectionLimiter) -> Middleware:
-    """Return the middleware that tells the door when a request begins and when it was answered."""
+def _track_requests(limiter: ConnectionLimiter) -> Middleware:
+    """Return the middleware that reports the start and the end of each request to the connection limiter."""
 
     @web.middleware
-    async def attend(request: web.Request, handler: Handler) -> web.StreamResponse:
+    async def track(request: web.Request, handler: Handler) -> web.StreamResponse:
         transport = request.transport
-        door.begun(transport)
+        limiter.request_started(transport)
         try:
             return await handler(request)
         finally:
-            door.ended(transport, clock.now_s())
+            limiter.request_ended(transport, clock.now_s())
 
-    return attend
+    return track
 
 
-def _surround(guard: AccessPolicy, door: ConnectionLimiter) -> Middleware:
-    """Return the middleware: a request id, Host and Origin checks, and an honest answer whatever goes wrong."""
+def _guard_requests(access_policy: AccessPolicy, limiter: ConnectionLimiter) -> Middleware:
+    """Return the middleware that sets a request id, checks Host and Origin, and turns every error into an answer."""
 
     @web.middleware
-    async def surround(request: web.Request, handler: Handler) -> web.StreamResponse:
+    async def guard(request: web.Request, handler: Handler) -> web.StreamResponse:
         given = request.headers.get("X-Request-ID", "")
         request[_ID] = given if _REQUEST_ID.fullmatch(given) else uuid.uuid4().hex
         try:
-            guard.check_origin(request)
+            access_policy.check_origin(request)
             if request.match_info.http_exception is not None and not refusals.is_link(request):
-                guard.authorize(request, "viewer")  # which paths exist is for callers with a token
+                access_policy.authorize(request, "viewer")  # which paths exist is for callers with a token
             return await handler(request)
         except OperatorError as refusal:
-            return refusals.answer(guard.judged(request, refusal), request, request[_ID])
+            return refusals.answer(access_policy.throttle(request, refusal), request, request[_ID])
         except web.HTTPException as error:
             return refusals.answer(refusals.from_http(error, request), request, request[_ID])
         except web.RequestPayloadError as error:
-            door.malformed.found(request.remote, error)
+            limiter.malformed.record(request.remote, error)
             return refusals.answer(_body_malformed(error), request, request[_ID])
         except ConnectionError:
-            raise  # whoever asked has left: aiohttp ends the connection
+            raise  # the client has left: aiohttp ends the connection
         except Exception:  # the admin's guard: a bug here costs one answer, never the process
             log.exception("%s %r failed, request %s", request.method, request.path[:200], request[_ID])
             if _BEGUN in request:
-                raise  # a second head on a begun answer would be a lie: aiohttp closes the connection
+                raise  # the answer has begun: aiohttp closes the connection
             return refusals.answer(problems.internal(), request, request[_ID])
 
-    return surround
+    return guard
 
 
 def _body_malformed(error: Exception) -> OperatorError:
     return OperatorError(400, "body_malformed", f"the framing of the body is broken: {reason(error)}")
 
 
-async def _complete(request: web.Request, response: web.StreamResponse) -> None:
-    """Every answer carries its request id and the fields that keep browsers from misusing it.
+async def _add_fields(request: web.Request, response: web.StreamResponse) -> None:
+    """Add the request id and the fields that protect browsers to every answer.
 
     aiohttp answers an unknown `Expect` before any middleware: that answer gets its id here.
     """
     request[_BEGUN] = True
     response.headers["X-Request-ID"] = request.get(_ID) or response.headers.get("X-Request-ID") or uuid.uuid4().hex
     response.headers.update(FIELDS)
-    for name, value in _UNLESS_SAID.items():
+    for name, value in _DEFAULT_FIELDS.items():
         response.headers.setdefault(name, value)

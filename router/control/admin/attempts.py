@@ -1,9 +1,8 @@
-"""Wrong credentials: tokens, signatures of alerts, signatures of links. Counted, logged seldom, answered 429 when an address
-sends many.
+"""Counts wrong credentials (tokens, signatures of alerts and links) and throttles addresses that send many.
 
-Only what is wrong is throttled. A right token from the same address goes on: whoever shares an address (NAT, a reverse proxy)
-with one who guesses is not locked out. Tokens and signatures have 256 bits, so that guessing is hopeless either way; what is
-bounded here is the log, and what a sender that was set up wrongly can do.
+Only wrong credentials are throttled. A request with a valid token from the same address is served, so clients that share an
+address (NAT, a reverse proxy) with a guessing one are not locked out. Guessing is hopeless in any case, as tokens and
+signatures have 256 bits: the limits bound the log, and the load of a sender with a wrong configuration.
 """
 
 from __future__ import annotations
@@ -19,38 +18,39 @@ from router.runtime.logs import LogThrottle
 
 log = logging.getLogger(__name__)
 BURST: Final = 30
-"""Wrong credentials that one address may send at once; each is answered 401 (of a link: 404)."""
+"""Wrong credentials that one address may send at once; each is answered 401 (a link: 404)."""
 REFILL_S: Final = 2.0
-"""After which it may send one more."""
+"""Seconds after which the address may send one more."""
 ADDRESSES_MAX: Final = 4096
 LOG_EVERY_S: Final = 60.0
 WRONG: Final = ("link_invalid", "signature_invalid", "token_invalid")
 THROTTLED: Final = "throttled"
 
 
-class Attempts:
-    """What each address (of IPv6: each /64) may still send. `counts`: wrong credentials since control began, by what they were;
-    of these, `throttled` were answered 429.
+class CredentialAttempts:
+    """A token bucket for each address (IPv6: each /64).
+
+    `counts`: wrong credentials since control began, by kind; `throttled` of them were answered 429.
     """
 
     def __init__(self) -> None:
         self.counts = {THROTTLED: 0, **dict.fromkeys(WRONG, 0)}
         self._left: OrderedDict[str, tuple[float, float]] = OrderedDict()
         self._log = LogThrottle(LOG_EVERY_S)
-        self._told = 0
+        self._logged_total = 0
 
     def __len__(self) -> int:
         return len(self._left)
 
-    def judged(self, address: str | None, refusal: OperatorError, now_s: float) -> OperatorError:
-        """Return how a request is refused: as it is, or with 429 if its credentials are wrong and its address has sent many."""
+    def throttle(self, address: str | None, refusal: OperatorError, now_s: float) -> OperatorError:
+        """Return the refusal to send: `refusal`, or a 429 if its credentials are wrong and the address has none left."""
         if refusal.code not in WRONG:
             return refusal
         self.counts[refusal.code] += 1
         place = network(address)
         left, at_s = self._left.pop(place, (float(BURST), now_s))
         left = min(float(BURST), left + (now_s - at_s) / REFILL_S)
-        self._say(place, refusal.code, now_s)
+        self._log_wrong(place, refusal.code, now_s)
         answer = refusal
         if left >= 1:
             left -= 1
@@ -62,20 +62,20 @@ class Attempts:
             self._left.popitem(last=False)
         return answer
 
-    def _say(self, place: str, code: str, now_s: float) -> None:
+    def _log_wrong(self, place: str, code: str, now_s: float) -> None:
         if self._log.due(now_s):
             total = sum(self.counts[wrong] for wrong in WRONG)
             log.warning(
                 "admin port: %d wrong credentials since the last such line, the last (%s) from %s",
-                total - self._told,
+                total - self._logged_total,
                 code,
                 place,
             )
-            self._told = total
+            self._logged_total = total
 
 
 def network(address: str | None) -> str:
-    """Return whom an address is counted for: itself, of IPv6 its /64; one name for everything that has no address."""
+    """Return the key under which an address is counted: itself, its /64 for IPv6, one name for every Unix peer."""
     try:
         known = ipaddress.ip_address((address or "").partition("%")[0])
     except ValueError:

@@ -1,7 +1,8 @@
-"""Who may call: Host allow-list (DNS rebinding), Origin check (CSRF), bearer tokens with roles. From the first route on.
+"""Access to the admin port: Host allow-list (DNS rebinding), Origin check (CSRF), bearer tokens with roles.
 
-Host: localhost, the address we listen on, and `admin.allowed_hosts`, with any port (a port-forward changes it). Where we
-listen on more than loopback, every literal address too: a rebound name is never one, and a scraper calls pods by address.
+Allowed hosts are localhost, the listening address and `admin.allowed_hosts`, with any port (a port-forward changes it). If
+the port listens on more than loopback, every literal address is allowed, too: a rebound name is never a literal address, and
+scrapers call pods by address.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from urllib.parse import urlsplit
 
 from aiohttp import web
 
-from router.control.admin.attempts import Attempts
+from router.control.admin.attempts import CredentialAttempts
 from router.errors import OperatorError
 from router.runtime import clock
 from router.settings.settings import Settings
@@ -24,20 +25,20 @@ Role = Literal["viewer", "operator", "admin"]
 RANKS: Final[dict[Role, int]] = {"viewer": 0, "operator": 1, "admin": 2}
 _SAFE_METHODS: Final = ("GET", "HEAD")
 _ONCE: Final = ("Authorization", "Content-Encoding", "Idempotency-Key")
-"""Another reader of the request might take the other one."""
+"""Fields that may appear once: a proxy before this port might use the other value."""
 _UNSPECIFIED: Final = ipaddress.ip_address("0.0.0.0")
 
 
 @dataclass(frozen=True, slots=True)
 class Principal:
-    """Who calls. `name` is that of the token; without tokens everybody who reaches us is `local` and may do everything."""
+    """The caller. `name` is the name of the token. Without tokens every caller is `local` and has the role admin."""
 
     name: str
     role: Role
     by_token: bool
 
-    def signs(self, claimed: str | None) -> str:
-        """Return the actor to journal: a token's name stands above what its bearer claims."""
+    def actor(self, claimed: str | None) -> str:
+        """Return the actor to journal: the token's name, or without a token the `claimed` one."""
         return self.name if self.by_token or claimed is None else claimed
 
 
@@ -45,17 +46,16 @@ LOCAL: Final = Principal("local", "admin", by_token=False)
 
 
 class AccessPolicy:
-    """The settings of the admin in the form in which they are asked at every request."""
+    """The rules of access, prepared from the settings for use at each request."""
 
     def __init__(self, settings: Settings) -> None:
-        self.attempts = Attempts()
+        self.attempts = CredentialAttempts()
         self.reconfigure(settings)
 
     def reconfigure(self, settings: Settings) -> None:
-        """Take over other settings (SIGHUP); the next request is judged by them."""
-        own = (
-            settings.admin_listen.host.lower() or "localhost"
-        )  # a Unix socket has no host; curl and nginx say localhost
+        """Apply other settings (SIGHUP) from the next request on."""
+        # A Unix socket has no host; curl and nginx send localhost.
+        own = settings.admin_listen.host.lower() or "localhost"
         self.body_bytes_max = settings.admin.body_bytes_max
         self._tokens = settings.admin.tokens
         self._hosts = {"localhost", own, *(host.lower() for host in settings.admin.allowed_hosts)}
@@ -83,26 +83,26 @@ class AccessPolicy:
             if "Origin" not in request.headers:
                 raise OperatorError(403, "origin_not_allowed", "a change asked by another site's page is refused")
 
-    def judged(self, request: web.Request, refusal: OperatorError) -> OperatorError:
-        """Return how a refused request is answered: 429 if its credentials were wrong, and its address has sent many such."""
-        return self.attempts.judged(request.remote, refusal, clock.now_s())
+    def throttle(self, request: web.Request, refusal: OperatorError) -> OperatorError:
+        """Return the refusal to send: a 429 if the credentials were wrong and the address has sent too many wrong ones."""
+        return self.attempts.throttle(request.remote, refusal, clock.now_s())
 
     def authenticate(self, request: web.Request) -> Principal:
-        """Return who calls; raise OperatorError 401 without a valid token where tokens are set."""
+        """Return the caller; raise OperatorError 401 if tokens are configured and the request has no valid one."""
         if not self._tokens:
             return LOCAL
         scheme, _, token = request.headers.get("Authorization", "").partition(" ")
         if scheme.lower() != "bearer" or not token:
             raise OperatorError(401, "token_missing", "send Authorization: Bearer TOKEN", exit_code=9)
         digest = hashlib.sha256(token.strip().encode(errors="surrogateescape")).hexdigest()
-        # Every token is compared, each in constant time: neither which one nor how much of it matched can be timed.
+        # Every token is compared, each in constant time: timing shows neither which token nor how much of it matched.
         matches = [known for known in self._tokens if hmac.compare_digest(known.sha256, digest)]
         if not matches:
             raise OperatorError(401, "token_invalid", "this token is not one of admin.tokens", exit_code=9)
         return Principal(matches[0].name, matches[0].role, by_token=True)
 
     def authorize(self, request: web.Request, role: Role) -> Principal:
-        """Return who calls; raise OperatorError 401 or, where the token's role is too low, 403."""
+        """Return the caller; raise OperatorError 401 without a valid token, 403 if the role of the token is too low."""
         principal = self.authenticate(request)
         if RANKS[principal.role] < RANKS[role]:
             detail = f"token {principal.name!r} has the role {principal.role}; this needs {role}"
@@ -114,7 +114,7 @@ class AccessPolicy:
             name = urlsplit(f"//{host}").hostname or ""
         except ValueError:
             return False
-        if any(unwanted in host for unwanted in "/?#@\\ "):
+        if any(character in host for character in "/?#@\\ "):
             return False
         if name in self._hosts:
             return True

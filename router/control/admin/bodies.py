@@ -1,4 +1,4 @@
-"""The bodies and queries of the admin API. Unknown members are refused by name; texts are bounded and visible."""
+"""The bodies and queries of the admin API. Unknown members are refused by name; texts are bounded and printable."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from router.runtime.printable import printable
 from router.settings.sections.values import NAME, version_label
 
 
-def _visible(value: str) -> str:
+def _printable(value: str) -> str:
     if printable(value) != value:
         raise ValueError("holds a control character, which would end up in logs and the journal")
     return value
@@ -27,14 +27,14 @@ def _canonical(urls: list[str]) -> list[str]:
         raise ValueError(error.detail) from None
 
 
-Text = Annotated[str, Field(max_length=500), AfterValidator(_visible)]
-Actor = Annotated[str, Field(min_length=1, max_length=64), AfterValidator(_visible)]
-Why = Annotated[str, Field(min_length=1, max_length=500), AfterValidator(_visible)]
+Text = Annotated[str, Field(max_length=500), AfterValidator(_printable)]
+Actor = Annotated[str, Field(min_length=1, max_length=64), AfterValidator(_printable)]
+Reason = Annotated[str, Field(min_length=1, max_length=500), AfterValidator(_printable)]
 Version = Annotated[str, Field(max_length=128), AfterValidator(version_label)]
 Url = Annotated[str, Field(max_length=300)]
 Endpoints = Annotated[list[Url], Field(min_length=1, max_length=64, fail_fast=True), AfterValidator(_canonical)]
-Uri = Annotated[str, Field(min_length=1, max_length=1000), AfterValidator(_visible)]
-Lasting = Annotated[float, Field(ge=1, le=86_400 * 366)]
+Uri = Annotated[str, Field(min_length=1, max_length=1000), AfterValidator(_printable)]
+Duration = Annotated[float, Field(ge=1, le=86_400 * 366)]
 """Seconds for which a quarantine is lifted."""
 ServiceName = Annotated[str, Field(pattern=f"^(?:{NAME.pattern})$")]
 
@@ -47,8 +47,8 @@ class OverrideBody(_Body):
     """The audited decision to go against a quarantine or a missing check."""
 
     actor: Actor
-    reason: Why
-    expires_after_s: Lasting | None = None
+    reason: Reason
+    expires_after_s: Duration | None = None
     """Then a quarantine that it has lifted is back."""
 
     def plain(self) -> Override:
@@ -123,13 +123,13 @@ class QuarantineBody(_Change):
     """Block a version or lift the block. `service` may be left out where there is only one."""
 
     service: ServiceName | None = None
-    reason: Why
+    reason: Reason
 
 
 class Release(QuarantineBody):
     """Lift the block of a version, for good or for a while."""
 
-    expires_after_s: Lasting | None = None
+    expires_after_s: Duration | None = None
     """Then it is back."""
 
 

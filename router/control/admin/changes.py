@@ -1,4 +1,4 @@
-"""The verbs that change a service: deploy, promote, rollback, switch, retire, endpoints, freeze, unfreeze."""
+"""The routes that change a service: deploy, promote, rollback, switch, retire, endpoints, freeze, unfreeze."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from router.rollout.model.events import Override
 
 async def deploy(call: Call) -> Document:
     """Bring a version in as candidate."""
-    body = call.asked(bodies.Deploy)
+    body = call.body_as(bodies.Deploy)
     return await call.operations.deploy(
         service=call.service,
         version=body.version,
@@ -29,7 +29,7 @@ async def deploy(call: Call) -> Document:
 
 async def promote(call: Call) -> Document:
     """Make the candidate active."""
-    body = call.asked(bodies.Promote)
+    body = call.body_as(bodies.Promote)
     return await call.operations.promote(
         service=call.service,
         version=body.version,
@@ -43,7 +43,7 @@ async def promote(call: Call) -> Document:
 
 async def rollback(call: Call) -> Document:
     """Go back to the standby."""
-    body = call.asked(bodies.RollbackBody)
+    body = call.body_as(bodies.RollbackBody)
     return await call.operations.rollback(
         service=call.service,
         reason=body.reason,
@@ -55,7 +55,7 @@ async def rollback(call: Call) -> Document:
 
 async def switch(call: Call) -> Document:
     """Make a named version active."""
-    body = call.asked(bodies.Switch)
+    body = call.body_as(bodies.Switch)
     return await call.operations.switch(
         service=call.service,
         to=body.to,
@@ -69,7 +69,7 @@ async def switch(call: Call) -> Document:
 
 async def retire(call: Call) -> Document:
     """Take a version out."""
-    body = call.asked(bodies.Retire)
+    body = call.body_as(bodies.Retire)
     return await call.operations.retire(
         service=call.service,
         version=body.version,
@@ -82,7 +82,7 @@ async def retire(call: Call) -> Document:
 
 async def move_endpoints(call: Call) -> Document:
     """Move the replicas of a version."""
-    body = call.asked(bodies.MoveEndpoints)
+    body = call.body_as(bodies.MoveEndpoints)
     return await call.operations.set_endpoints(
         service=call.service,
         version=call.version,
@@ -94,18 +94,18 @@ async def move_endpoints(call: Call) -> Document:
 
 async def freeze(call: Call) -> Document:
     """Disable automation."""
-    reason = call.asked(bodies.Automation).reason
+    reason = call.body_as(bodies.Automation).reason
     return await call.operations.freeze(service=call.service, actor=call.actor(), reason=reason, dry_run=call.dry_run)
 
 
 async def unfreeze(call: Call) -> Document:
     """Enable automation."""
-    reason = call.asked(bodies.Automation).reason
+    reason = call.body_as(bodies.Automation).reason
     return await call.operations.unfreeze(service=call.service, actor=call.actor(), reason=reason, dry_run=call.dry_run)
 
 
 def signed(call: Call, override: bodies.OverrideBody | None) -> Override | None:
-    """Return the override as it is journalled: with the name of the human who takes it on, to which a token's name is added."""
+    """Return the override to journal: its actor, with the name of the token if that differs."""
     if override is None:
         return None
     principal = call.principal

@@ -1,8 +1,8 @@
-"""Who may stand in the door of the admin port: a bounded number of connections, none of which only sits there.
+"""Limits the connections of the admin port: their number, the time for a request head, and the idle time.
 
-aiohttp bounds neither the number of connections nor the time until a head is whole. When the door is full, whoever has
-waited longest without a request under way makes room for the newcomer: 2,000 connections that say nothing cannot keep the
-operator out. Nobody whose request is being answered is ever put out; if all are busy, the newcomer gets 503.
+aiohttp bounds neither the number of connections nor the time until a head is complete. At the limit, the connection that has
+waited longest without a request in flight is evicted for a new one: 2,000 silent connections cannot lock the operator out. A
+connection with a request in flight is never evicted; if all have one, the new connection is answered 503.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from typing import Final, cast
 import orjson
 from aiohttp import web
 
-from router.control.admin.http_protocol import FIELDS, Conversation, Malformed, continued_late
+from router.control.admin.http_protocol import FIELDS, AdminProtocol, MalformedRequests, defer_continue
 from router.runtime import clock, fd_limits
 from router.settings.settings import Settings
 
@@ -36,12 +36,12 @@ _REFUSAL: Final = (
 
 
 class ConnectionLimiter:
-    """The connections of the admin port. `counts`: how many were put out, by why, since control began."""
+    """The connections of the admin port. `counts`: the connections closed by us since control began, by reason."""
 
     def __init__(self, settings: Settings) -> None:
         self.counts = {"evicted": 0, "header_timeout": 0, "keepalive_idle": 0, "refused": 0}
-        self.malformed = Malformed()
-        self._fitting: int | None = None
+        self.malformed = MalformedRequests()
+        self._fd_limit: int | None = None
         self._connections: dict[asyncio.BaseTransport, LimitedConnection] = {}
         self._waiting: dict[LimitedConnection, float] = {}
         self._logged: dict[str, int] = dict(self.counts)
@@ -52,183 +52,184 @@ class ConnectionLimiter:
         return len(self._connections)
 
     def reconfigure(self, settings: Settings) -> None:
-        """Take over other settings (SIGHUP); who is there stays until the next sweep."""
+        """Apply other settings (SIGHUP); present connections stay at least until the next sweep."""
         asked = settings.admin.connections_max
-        self.connections_max = asked if self._fitting is None else min(asked, self._fitting)
+        self.connections_max = asked if self._fd_limit is None else min(asked, self._fd_limit)
         self.header_timeout_s = settings.admin.header_timeout_s
         self.keepalive_idle_s = settings.admin.keepalive_idle_s
 
-    def fit(self, connections: int) -> None:
-        """From now on there are never more than `connections`, whatever the settings say: descriptors are lacking."""
-        self._fitting = connections
+    def limit_to(self, connections: int) -> None:
+        """Admit at most `connections` from now on, whatever the settings say: there are no more file descriptors."""
+        self._fd_limit = connections
         self.connections_max = min(self.connections_max, connections)
 
-    # -- who comes and goes
-    def enter(self, visitor: LimitedConnection, transport: asyncio.BaseTransport, now_s: float) -> bool:
-        """Let a new connection in, another one out if need be; False if all are busy."""
+    # -- connections
+    def admit(self, connection: LimitedConnection, transport: asyncio.BaseTransport, now_s: float) -> bool:
+        """Admit a new connection, evicting another one at the limit; return False if all have a request in flight."""
         if len(self._connections) >= self.connections_max:
-            oldest = next((one for one in self._waiting if not one.has_unread()), next(iter(self._waiting), None))
+            silent = (waiting for waiting in self._waiting if not waiting.has_unread())
+            oldest = next(silent, next(iter(self._waiting), None))
             if oldest is None:
                 self.counts["refused"] += 1
                 return False
             self._evict(oldest, "evicted")
-        self._connections[transport] = visitor
-        self.waits(visitor, now_s)
+        self._connections[transport] = connection
+        self.mark_waiting(connection, now_s)
         return True
 
-    def leave(self, visitor: LimitedConnection, transport: asyncio.BaseTransport) -> None:
-        """A connection has ended."""
+    def release(self, connection: LimitedConnection, transport: asyncio.BaseTransport) -> None:
+        """Forget a connection that has ended."""
         self._connections.pop(transport, None)
-        self._waiting.pop(visitor, None)
+        self._waiting.pop(connection, None)
 
-    def waits(self, visitor: LimitedConnection, now_s: float) -> None:
-        """From now on it owes us a head, or is idle."""
-        self._waiting.pop(visitor, None)
-        self._waiting[visitor] = now_s
+    def mark_waiting(self, connection: LimitedConnection, now_s: float) -> None:
+        """Start the clock of a connection that is idle or owes a request head."""
+        self._waiting.pop(connection, None)
+        self._waiting[connection] = now_s
 
-    # -- the middleware's part
-    def begun(self, transport: asyncio.BaseTransport | None) -> None:
-        """A whole head is here: the request is under way."""
-        if transport is not None and (visitor := self._connections.get(transport)) is not None:
-            visitor.between = False  # sent ahead, it began without a byte that would have said so
-            self._waiting.pop(visitor, None)
+    # -- requests, from the middleware
+    def request_started(self, transport: asyncio.BaseTransport | None) -> None:
+        """A request head is complete: its connection is not evicted until it is answered."""
+        if transport is not None and (connection := self._connections.get(transport)) is not None:
+            connection.idle = False  # a pipelined request starts without new bytes
+            self._waiting.pop(connection, None)
 
-    def ended(self, transport: asyncio.BaseTransport | None, now_s: float) -> None:
-        """It was answered."""
-        if transport is not None and (visitor := self._connections.get(transport)) is not None:
-            visitor.between = True
-            self.waits(visitor, now_s)
+    def request_ended(self, transport: asyncio.BaseTransport | None, now_s: float) -> None:
+        """A request was answered."""
+        if transport is not None and (connection := self._connections.get(transport)) is not None:
+            connection.idle = True
+            self.mark_waiting(connection, now_s)
 
     # -- time
     def sweep(self, now_s: float) -> None:
-        """Put out who has owed us a head, or was idle, for too long; say once a sweep what was done."""
-        for visitor, since_s in list(self._waiting.items()):
+        """Close connections that were idle, or owed a head, for too long; log evictions and refusals once a sweep."""
+        for connection, since_s in list(self._waiting.items()):
             limit_s, why = (
                 (self.keepalive_idle_s, "keepalive_idle")
-                if visitor.between
+                if connection.idle
                 else (self.header_timeout_s, "header_timeout")
             )
-            if now_s - since_s >= limit_s and not (visitor.between and visitor.has_unread()):
-                self._evict(visitor, why)
-        pressed = {why: self.counts[why] - self._logged[why] for why in ("evicted", "refused")}
-        if any(pressed.values()):
+            if now_s - since_s >= limit_s and not (connection.idle and connection.has_unread()):
+                self._evict(connection, why)
+        since_logged = {why: self.counts[why] - self._logged[why] for why in ("evicted", "refused")}
+        if any(since_logged.values()):
             self._logged = dict(self.counts)
             log.warning(
                 "admin.connections_max = %d is reached: %d idle connections put out, %d refused",
                 self.connections_max,
-                *pressed.values(),
+                *since_logged.values(),
             )
 
-    def open(self) -> None:
-        """Sweep again and again from now on."""
+    def start_sweeping(self) -> None:
+        """Sweep every SWEEP_S from now on."""
         self.sweep(clock.now_s())
-        self._timer = asyncio.get_running_loop().call_later(SWEEP_S, self.open)
+        self._timer = asyncio.get_running_loop().call_later(SWEEP_S, self.start_sweeping)
 
-    def close(self) -> None:
-        """Sweep no more."""
+    def stop_sweeping(self) -> None:
+        """Stop sweeping."""
         if self._timer is not None:
             self._timer.cancel()
 
-    def _evict(self, visitor: LimitedConnection, why: str) -> None:
+    def _evict(self, connection: LimitedConnection, why: str) -> None:
         self.counts[why] += 1
-        visitor.evict()
+        connection.evict()
 
 
 class LimitedConnection(asyncio.Protocol):
-    """One connection, between the loop and aiohttp's protocol. `between`: it is idle after an answer."""
+    """One connection, between the loop and aiohttp's protocol. `idle`: no byte has come since the last answer."""
 
-    def __init__(self, door: ConnectionLimiter, inner: Conversation) -> None:
-        self.between = False
-        self._limiter = door
+    def __init__(self, limiter: ConnectionLimiter, inner: AdminProtocol) -> None:
+        self.idle = False
+        self._limiter = limiter
         self._inner = inner
         self._transport: asyncio.Transport | None = None
-        self._entered = False
+        self._admitted = False
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Called by the loop for each accepted connection."""
         self._transport = cast(asyncio.Transport, transport)
-        self._entered = self._limiter.enter(self, transport, clock.now_s())
-        if self._entered:
+        self._admitted = self._limiter.admit(self, transport, clock.now_s())
+        if self._admitted:
             self._inner.connection_made(transport)
         else:
             self._transport.write(_REFUSAL)
             self._transport.close()
 
     def data_received(self, data: bytes) -> None:
-        """Called by the loop with whatever has arrived; the first byte after an answer starts the clock of the next head."""
-        if not self._entered:
+        """Called by the loop with received bytes; the first byte after an answer starts the clock of the next head."""
+        if not self._admitted:
             return
-        if self.between:
-            self.between = False
-            self._limiter.waits(self, clock.now_s())
+        if self.idle:
+            self.idle = False
+            self._limiter.mark_waiting(self, clock.now_s())
         self._inner.data_received(data)
 
     def eof_received(self) -> None:
         """Called by the loop when the client has closed its side."""
-        if self._entered:
+        if self._admitted:
             self._inner.eof_received()
 
     def connection_lost(self, error: Exception | None) -> None:
-        """Called by the loop, once, whoever closed."""
+        """Called by the loop, once, at the end of the connection."""
         transport, self._transport = self._transport, None
-        if self._entered and transport is not None:
-            self._limiter.leave(self, transport)
+        if self._admitted and transport is not None:
+            self._limiter.release(self, transport)
             self._inner.connection_lost(error)
 
     def pause_writing(self) -> None:
-        """Called by the loop when the client takes less than we write."""
-        if self._entered:
+        """Called by the loop when the write buffer is full."""
+        if self._admitted:
             self._inner.pause_writing()
 
     def resume_writing(self) -> None:
-        """Called by the loop when the client has caught up."""
-        if self._entered:
+        """Called by the loop when the write buffer has drained."""
+        if self._admitted:
             self._inner.resume_writing()
 
     def has_unread(self) -> bool:
-        """Return whether the kernel holds bytes of it: a request may be among them, which a close would lose."""
+        """Return whether the kernel has unread bytes of it: a close could lose a request."""
         sock = self._transport.get_extra_info("socket") if self._transport is not None else None
         return sock is not None and fd_limits.unread_bytes(sock.fileno()) > 0
 
     def evict(self) -> None:
-        """Close at once: nothing of a request is under way."""
+        """Close at once; no request is in flight."""
         if self._transport is not None:
-            self._limiter.leave(self, self._transport)
+            self._limiter.release(self, self._transport)
             self._transport.abort()
 
 
 class LimitedSite(web.BaseSite):
-    """aiohttp's site, with a door before its protocol."""
+    """aiohttp's site with a LimitedConnection before its protocol."""
 
     def __init__(
-        self, runner: web.BaseRunner, sock: socket.socket, door: ConnectionLimiter, tls: ssl.SSLContext | None = None
+        self, runner: web.BaseRunner, sock: socket.socket, limiter: ConnectionLimiter, tls: ssl.SSLContext | None = None
     ) -> None:
         super().__init__(runner)
         self._tls = tls
         self._sock = sock
-        self._limiter = door
+        self._limiter = limiter
 
     @property
     def name(self) -> str:
-        """Where it listens."""
+        """The listening address."""
         return str(self._sock.getsockname())
 
     async def start(self) -> None:
-        """Accept from now on."""
+        """Begin to accept."""
         await super().start()
-        make = self._runner.server
-        assert make is not None
-        make.request_factory = continued_late(make.request_factory)
+        server = self._runner.server
+        assert server is not None
+        server.request_factory = defer_continue(server.request_factory)
         loop = asyncio.get_running_loop()
         self._server = await loop.create_server(
-            lambda: LimitedConnection(self._limiter, Conversation(make, self._limiter.malformed)),
+            lambda: LimitedConnection(self._limiter, AdminProtocol(server, self._limiter.malformed)),
             sock=self._sock,
             ssl=self._tls,
             ssl_handshake_timeout=_HANDSHAKE_TIMEOUT_S if self._tls else None,
         )
-        self._limiter.open()
+        self._limiter.start_sweeping()
 
     async def stop(self) -> None:
-        """Accept no more."""
-        self._limiter.close()
+        """Stop accepting."""
+        self._limiter.stop_sweeping()
         await super().stop()

@@ -1,4 +1,4 @@
-"""Events as they happen, as Server-Sent Events. Whoever reads too slowly is dropped and reads /v1/journal instead."""
+"""The event stream (Server-Sent Events). A reader that is too slow is dropped and can read /v1/journal instead."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from router.runtime.printable_json import json_bytes
 STREAMS_MAX: Final = 64
 HEARTBEAT_S: Final = 15.0
 WRITE_TIMEOUT_S: Final = 5.0
-"""A reader that takes nothing for so long is dropped."""
+"""A reader that accepts no bytes for this long is dropped."""
 
 
 class EventStreams:
-    """The open event streams; `close` ends them, so that a shutdown need not wait for their readers."""
+    """The open event streams. `close` ends them, so that a shutdown does not wait for their readers."""
 
     def __init__(self, heartbeat_s: float = HEARTBEAT_S, write_timeout_s: float = WRITE_TIMEOUT_S) -> None:
         self._heartbeat_s = heartbeat_s
@@ -33,14 +33,14 @@ class EventStreams:
         return len(self._open)
 
     async def close(self, _: web.Application) -> None:
-        """End every stream; one that waits for an event is woken."""
+        """End every stream, waking those that wait for an event."""
         self._closed = True
         for pause in self._pauses:
             if not pause.expired():
                 pause.reschedule(asyncio.get_running_loop().time())
 
     async def stream(self, call: Call) -> web.StreamResponse:
-        """Send events until the reader leaves, is too slow, or we stop."""
+        """Send events until the reader closes, is too slow, or control stops."""
         if len(self._open) >= STREAMS_MAX:
             raise OperatorError(503, "streams_exhausted", f"{STREAMS_MAX} event streams are open, which is the limit")
         response = web.StreamResponse(headers={"Content-Type": "text/event-stream", "Cache-Control": "no-store"})
@@ -53,7 +53,7 @@ class EventStreams:
         except TimeoutError:
             _abort(call.request)
         except ConnectionError:
-            pass  # the reader has left
+            pass  # the reader has closed
         finally:
             self._open.discard(queue)
             call.queries.unsubscribe(queue)
@@ -72,7 +72,7 @@ class EventStreams:
             await self._send(response, _frame(event))
 
     async def _next(self, queue: Queue) -> Document | None:
-        """Return the next event, None instead of those that were missed; raise TimeoutError if it is time for a heartbeat."""
+        """Return the next event, None if events were dropped; raise TimeoutError if a heartbeat is due."""
         pause = asyncio.timeout(self._heartbeat_s)
         self._pauses.add(pause)
         try:
@@ -87,9 +87,9 @@ class EventStreams:
 
 
 def _frame(event: Document) -> bytes:
-    """Return one event in the form of the HTML standard §9.2; JSON holds no line break.
+    """Return one event in the format of the HTML standard §9.2; the JSON has no line break.
 
-    The id is the entry's place in the journal; an event that is told before it is journalled has none yet.
+    The id is the number of the entry in the journal. An event that is not journalled yet has no id.
     """
     number = b"" if event["seq"] is None else b"id: %d\n" % event["seq"]
     return number + b"event: %s\ndata: %s\n\n" % (str(event["type"]).encode(), json_bytes(event))

@@ -1,4 +1,4 @@
-"""For machines that watch the router: /livez, /readyz, /metrics; and a page for the human who opens the port."""
+"""Routes for monitoring: /livez, /readyz, /metrics; and a page with links for a browser."""
 
 from __future__ import annotations
 
@@ -32,28 +32,27 @@ async def page(call: Call) -> web.Response:
 
 
 async def livez(call: Call) -> Document:
-    """Control's event loop runs. Nothing else is looked at: a restart of us heals no backend."""
+    """Control's event loop runs. Nothing else is checked: a restart of the router heals no backend."""
     return {"status": "ok"}
 
 
 async def readyz(call: Call) -> web.Response:
-    """200 if requests are served, else 503. The checks are listed to callers who may read them."""
+    """200 if requests are served, else 503. Only callers with the role viewer get the list of checks."""
     checks, degraded = readiness(call.queries.status())
     ready = all(check["ok"] for check in checks)
     document: Document = {"ready": ready}
     try:
-        call.guard.authorize(call.request, "viewer")
+        call.access_policy.authorize(call.request, "viewer")
     except OperatorError as refusal:
-        call.guard.judged(
-            call.request, refusal
-        )  # the code alone answers a probe without a token; a wrong one is counted
+        # The status alone answers a probe without a token. A wrong token is counted.
+        call.access_policy.throttle(call.request, refusal)
     else:
         document |= {"checks": checks, "degraded": degraded}
     return document_answer(document, 200 if ready else 503)
 
 
 def readiness(status: Document) -> tuple[list[dict[str, Any]], list[str]]:
-    """Return (checks that decide readiness, what is not as it should be but serves)."""
+    """Return (the checks that decide readiness, the degradations that do not)."""
     workers = [worker for worker in status["workers"] if worker["up"] and not worker["draining"]]
     checks = [_check("workers", bool(workers), f"{len(workers)} of {len(status['workers'])} workers accept")]
     degraded = []
@@ -70,12 +69,12 @@ def _check(name: str, ok: bool, detail: str) -> dict[str, Any]:
     return {"name": name, "ok": ok, "detail": detail}
 
 
-def figures(put_out: Mapping[str, int], wrong: Mapping[str, int]) -> Operation:
-    """Return the route of all figures for Prometheus; `put_out` counts what the door did, `wrong` what it could not take."""
+def metrics_route(closed: Mapping[str, int], refused: Mapping[str, int]) -> Operation:
+    """Return the route of the metrics. `closed` counts connections that the port has closed, `refused` refused requests."""
 
     async def prometheus(call: Call) -> web.Response:
         return web.Response(
-            body=metrics.render(call.queries, put_out, wrong), headers={"Content-Type": CONTENT_TYPE_LATEST}
+            body=metrics.render(call.queries, closed, refused), headers={"Content-Type": CONTENT_TYPE_LATEST}
         )
 
     return Operation("GET", "/metrics", prometheus, "All figures for Prometheus", media_type="text/plain")
@@ -91,11 +90,11 @@ def described(document: Document) -> Operation:
     return Operation("GET", "/v1/openapi.json", openapi, "This description (OpenAPI 3.1)")
 
 
-def operations(put_out: Mapping[str, int], wrong: Mapping[str, int]) -> tuple[Operation, ...]:
-    """Return these routes; `put_out` counts the connections that the door has closed, `wrong` what was refused."""
+def operations(closed: Mapping[str, int], refused: Mapping[str, int]) -> tuple[Operation, ...]:
+    """Return these routes. `closed` counts connections that the port has closed, `refused` refused requests."""
     return (
         Operation("GET", "/", page, "A page with links", role=None, media_type="text/html"),
         Operation("GET", "/livez", livez, "Whether control runs", role=None),
         Operation("GET", "/readyz", readyz, "Whether requests are served", role=None, query=ReadyQuery),
-        figures(put_out, wrong),
+        metrics_route(closed, refused),
     )

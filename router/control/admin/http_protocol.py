@@ -1,6 +1,6 @@
-"""aiohttp's protocol with our own answers where it would speak for itself: to what is no HTTP, and to an unknown `Expect`.
+"""aiohttp's protocol with problem documents for malformed requests and unknown `Expect` fields.
 
-By itself it logs a traceback for each malformed request and answers in plain text, naming its version and Python's.
+aiohttp alone logs a traceback for each malformed request and answers in plain text with the versions of aiohttp and Python.
 """
 
 from __future__ import annotations
@@ -24,60 +24,61 @@ from router.runtime.logs import LogThrottle
 
 log = logging.getLogger(__name__)
 LINGER_S: Final = 1.0
-"""For which a body that nobody wants is read after the answer, so that a reset does not overtake it."""
+"""Seconds for which an unwanted body is read after the answer, so that no reset overtakes the answer."""
 LOG_EVERY_S: Final = 10.0
 FIELDS: Final = {
     "Server": "rollback-router",
     "X-Content-Type-Options": "nosniff",
     "Cache-Control": "no-store",
 }
-"""Of every answer. `Server` names no version."""
+"""Header fields of every answer. `Server` names no version."""
 _TOO_LARGE: Final = ("Got more than", "Too many headers")
 
 
-_AWAITED: Final = web.RequestKey("body_awaited", bool)
+_EXPECTS_CONTINUE: Final = web.RequestKey("body_awaited", bool)
 Factory = Callable[..., web.BaseRequest]
 
 
-def continued_late(made: Factory) -> Factory:
-    """Return a maker of requests from which aiohttp does not see that a client waits for 100: it would send it before any
-    check. `ask_for_body` sends it when everything but the body is right (RFC 9110 §10.1.1).
+def defer_continue(made: Factory) -> Factory:
+    """Return a request factory that hides `Expect: 100-continue` from aiohttp, which would send the 100 before any check.
+
+    `send_continue` sends it when everything but the body has been checked (RFC 9110 §10.1.1).
     """
 
     def make(message: RawRequestMessage, *further: Any) -> web.BaseRequest:
-        waits = message.version >= HttpVersion11 and message.headers.get("Expect", "").lower() == "100-continue"
-        if waits:
+        expects = message.version >= HttpVersion11 and message.headers.get("Expect", "").lower() == "100-continue"
+        if expects:
             fields = message.headers.copy()
             del fields["Expect"]
             message = message._replace(headers=type(message.headers)(fields))
         request = made(message, *further)
-        if waits:
-            request[_AWAITED] = True
+        if expects:
+            request[_EXPECTS_CONTINUE] = True
         return request
 
     return make
 
 
-async def ask_for_body(request: web.Request) -> None:
-    """Tell a client that waits for it to send the body."""
-    if request.pop(_AWAITED, False):
+async def send_continue(request: web.Request) -> None:
+    """Send 100 (Continue) to a client that waits for it."""
+    if request.pop(_EXPECTS_CONTINUE, False):
         await request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
-        request.writer.output_size = 0  # it is no part of the answer
+        request.writer.output_size = 0  # the 100 is no part of the answer
 
 
-class Malformed:
-    """What was no HTTP. `counts["malformed"]`: how many requests since control began; a line says so now and then."""
+class MalformedRequests:
+    """Counts malformed requests since control began (`counts["malformed"]`) and logs them, at most every LOG_EVERY_S."""
 
     def __init__(self) -> None:
         self.counts = {"malformed": 0}
         self._log = LogThrottle(LOG_EVERY_S)
-        self._told = 0
+        self._logged_total = 0
 
-    def found(self, remote: str | None, error: BaseException) -> None:
-        """Count one, and write a line if the last one was long enough ago."""
+    def record(self, remote: str | None, error: BaseException) -> None:
+        """Count one; log it if the last line is old enough."""
         self.counts["malformed"] += 1
         if self._log.due(clock.now_s()):
-            number, self._told = self.counts["malformed"] - self._told, self.counts["malformed"]
+            number, self._logged_total = self.counts["malformed"] - self._logged_total, self.counts["malformed"]
             log.warning(
                 "admin port: %d malformed requests since the last such line, the last from %s: %s",
                 number,
@@ -86,12 +87,12 @@ class Malformed:
             )
 
 
-class Conversation(RequestHandler):
-    """The requests of one connection to the admin port."""
+class AdminProtocol(RequestHandler):
+    """aiohttp's handler of the requests of one connection to the admin port."""
 
     __slots__ = ("_malformed",)
 
-    def __init__(self, server: web.Server, malformed: Malformed) -> None:
+    def __init__(self, server: web.Server, malformed: MalformedRequests) -> None:
         super().__init__(
             server,
             loop=asyncio.get_running_loop(),
@@ -104,7 +105,7 @@ class Conversation(RequestHandler):
     def handle_error(
         self, request: BaseRequest, status: int = 500, exc: BaseException | None = None, message: str | None = None
     ) -> web.StreamResponse:
-        """Return the answer to what is no request, or to one whose handler has failed; the connection is closed after it."""
+        """Return the answer to a malformed request, or to a request whose handler has failed; then the connection closes."""
         if request.writer.output_size > 0:
             raise ConnectionError("the answer has begun: a second head would be a lie")
         if status >= 500:
@@ -113,25 +114,25 @@ class Conversation(RequestHandler):
             refusal = problems.internal()
         else:
             error = exc or ValueError(message)
-            self._malformed.found(request.remote, error)
+            self._malformed.record(request.remote, error)
             refusal = _refusal(error)
         response = _complete(refusal, request)
         response.force_close()
         return response
 
     def log_exception(self, *args: Any, **how: Any) -> None:
-        """What a stranger has sent is counted; what else goes wrong is a bug, and logged with its traceback."""
+        """Count malformed requests; log any other error, which is a bug, with its traceback."""
         error = how.get("exc_info")
         if isinstance(error, (web.RequestPayloadError, HttpProcessingError)):
             peer = self.peername
-            self._malformed.found(str(peer[0]) if isinstance(peer, tuple) else None, error)
+            self._malformed.record(str(peer[0]) if isinstance(peer, tuple) else None, error)
         elif not isinstance(error, ConnectionError):
             super().log_exception(*args, **how)
 
     async def finish_response(
         self, request: BaseRequest, resp: web.StreamResponse, start_time: float | None
     ) -> tuple[web.StreamResponse, bool]:
-        """Send an answer; what aiohttp has raised before any middleware (417) becomes a problem document."""
+        """Send an answer; an error that aiohttp raises before any middleware (417) becomes a problem document."""
         if isinstance(resp, web.HTTPException):
             assert isinstance(request, web.Request)
             refusal = problems.from_http(resp, request)
@@ -140,7 +141,7 @@ class Conversation(RequestHandler):
 
 
 def reason(error: BaseException) -> str:
-    """Return what was wrong, in one line, bounded and visible."""
+    """Return the reason for an error in one bounded, printable line."""
     if isinstance(error, LineTooLong):
         return "a line or a field is too long"
     first = next((line for line in str(error).removeprefix("400, message:").splitlines() if line.strip()), "")
@@ -148,11 +149,11 @@ def reason(error: BaseException) -> str:
 
 
 def _refusal(error: BaseException) -> OperatorError:
-    told = reason(error)
-    if isinstance(error, LineTooLong) or told.startswith(_TOO_LARGE):
+    text = reason(error)
+    if isinstance(error, LineTooLong) or text.startswith(_TOO_LARGE):
         detail = "the request line or a field is longer than 8190 bytes, or there are more than 128 fields"
         return OperatorError(431, "head_too_large", detail)
-    return OperatorError(400, "request_malformed", f"this is no HTTP/1.1 request that can be read: {told}")
+    return OperatorError(400, "request_malformed", f"this is no HTTP/1.1 request that can be read: {text}")
 
 
 def _complete(refusal: OperatorError, request: BaseRequest) -> web.Response:

@@ -1,6 +1,7 @@
-"""`Idempotency-Key`: the same key with the same request gets the same answer, without a second change.
+"""`Idempotency-Key`: a repeated request with the same key gets the first answer and makes no second change.
 
-(draft-ietf-httpapi-idempotency-key-header.) Kept in memory, so a restarted control forgets; the verbs are idempotent anyway.
+Source: draft-ietf-httpapi-idempotency-key-header. Keys are kept in memory and lost with a restart of control; the verbs are
+idempotent without them, too.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ _KEY: Final = re.compile(r"[!-~]{1,255}")
 
 @dataclass(frozen=True, slots=True)
 class StoredAnswer:
-    """What was answered: either a document with its status, or a refusal."""
+    """An answer: either a document with its status, or a refusal."""
 
     status: int
     document: dict[str, object] | None
@@ -32,43 +33,43 @@ class StoredAnswer:
 
     @property
     def in_doubt(self) -> bool:
-        """Whether the change may be made after all."""
+        """Whether the disk may have the change although it was refused."""
         return self.refusal is not None and self.refusal.in_doubt
 
 
 @dataclass(slots=True)
-class _Kept:
+class _StoredKey:
     fingerprint: str
     since_s: float
     answer: asyncio.Future[StoredAnswer]
 
     def stale(self) -> bool:
-        """Whether it was kept as a change in doubt, which is decided now."""
+        """Whether it was stored for a change in doubt that is decided by now."""
         return self.answer.done() and self.answer.result().status >= SERVER_ERROR and not self.answer.result().in_doubt
 
 
 class IdempotencyKeys:
-    """At most KEYS_MAX keys for at most KEPT_S seconds; the oldest goes first."""
+    """Stores at most KEYS_MAX keys for at most KEPT_S seconds; the oldest are dropped first."""
 
     def __init__(self, now_s: Callable[[], float] = clock.now_s) -> None:
         self._now_s = now_s
-        self._kept: OrderedDict[tuple[str, str], _Kept] = OrderedDict()
+        self._stored: OrderedDict[tuple[str, str], _StoredKey] = OrderedDict()
 
     async def once(
         self, owner: str, key: str | None, fingerprint: str, perform: Callable[[], Awaitable[StoredAnswer]]
     ) -> tuple[StoredAnswer, bool]:
-        """Return (answer, whether it was given before). A request that comes while the first is under way waits for it.
+        """Return (answer, whether it is a repetition). A repeated request waits for the first one if that is in flight.
 
-        Raise OperatorError 422 if the key was used for another request, 400 if it is no key. An answer of 500 or more
-        is not kept: nothing was changed, so the client may try again. One that leaves the change in doubt is kept as long
-        as it is: then the change is struck out, and the client may try again, too.
+        Raise OperatorError 422 if the key was used for another request, 400 if it is invalid. An answer of 500 or more is not
+        stored: nothing was changed, and the client may retry. An answer that leaves the change in doubt is stored until the
+        doubt is decided; then the client may retry, too.
         """
         if key is None:
             return await perform(), False
         if not _KEY.fullmatch(key):
             raise OperatorError(400, "request_invalid", "Idempotency-Key is 1 to 255 visible ASCII characters")
-        self._forget()
-        known = self._kept.get((owner, key))
+        self._drop_expired()
+        known = self._stored.get((owner, key))
         if known is not None and not known.stale():
             if known.fingerprint != fingerprint:
                 raise OperatorError(422, "idempotency_key_reused", "this Idempotency-Key was used for another request")
@@ -78,20 +79,20 @@ class IdempotencyKeys:
     async def _first(
         self, place: tuple[str, str], fingerprint: str, perform: Callable[[], Awaitable[StoredAnswer]]
     ) -> StoredAnswer:
-        kept = _Kept(fingerprint, self._now_s(), asyncio.get_running_loop().create_future())
-        while len(self._kept) >= KEYS_MAX:
-            self._kept.popitem(last=False)
-        self._kept[place] = kept
+        stored = _StoredKey(fingerprint, self._now_s(), asyncio.get_running_loop().create_future())
+        while len(self._stored) >= KEYS_MAX:
+            self._stored.popitem(last=False)
+        self._stored[place] = stored
         answer = None
         try:
             answer = await perform()
             return answer
         finally:
             if answer is None or (answer.status >= SERVER_ERROR and not answer.in_doubt):
-                self._kept.pop(place, None)
-            kept.answer.set_result(answer or StoredAnswer(500, None, problems.internal()))
+                self._stored.pop(place, None)
+            stored.answer.set_result(answer or StoredAnswer(500, None, problems.internal()))
 
-    def _forget(self) -> None:
+    def _drop_expired(self) -> None:
         oldest_s = self._now_s() - KEPT_S
-        while self._kept and next(iter(self._kept.values())).since_s <= oldest_s:
-            self._kept.popitem(last=False)
+        while self._stored and next(iter(self._stored.values())).since_s <= oldest_s:
+            self._stored.popitem(last=False)

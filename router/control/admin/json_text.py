@@ -1,7 +1,7 @@
-"""JSON texts of requests, held to one meaning and to limits before anything is made of them.
+"""Parses JSON bodies strictly: one meaning for each text, limits before objects are made, errors that name their place.
 
-RFC 8259 leaves to parsers what a repeated name means, how large a number may be and whether a lone surrogate is a character;
-what one of them reads another way than we do is refused (as RFC 7493, I-JSON, asks). What is refused is named with its place.
+RFC 8259 leaves open what a repeated name means, how large a number may be and whether a lone surrogate is a character. Texts
+that parsers read differently are refused, as I-JSON (RFC 7493) requires.
 """
 
 from __future__ import annotations
@@ -21,12 +21,12 @@ from router.errors import OperatorError
 
 DEPTH_MAX: Final = 64
 MEMBERS_MAX: Final = 256
-"""Of one object. Each unknown member costs an error of its own, 4 us each."""
+"""Members of one object. Each unknown member costs an error of its own, 4 us each."""
 BYTES_MAX: Final = 1 << 18
 VALUES_MAX: Final = 12_000
-"""More than any body has that is of use, but for files of cases: those ask for other bounds."""
+"""More than any useful body has; webhooks and files of cases have other bounds."""
 ON_LOOP_BYTES_MAX: Final = 1 << 15
-"""Longer texts are read in a thread: the loop waits for a part of that time only (the interpreter changes threads)."""
+"""Longer texts are parsed in a thread, so that the loop waits for a part of the time only."""
 _INTEGER_MAX: Final = 1 << 63
 _SURROGATE: Final = re.compile(rb"\\u[dD][89a-fA-F]")
 _BOM: Final = b"\xef\xbb\xbf"
@@ -35,17 +35,17 @@ Result = TypeVar("Result")
 
 
 class _Repeated(dict[str, Any]):
-    """An object with a name that is given more than once."""
+    """An object in which a name is repeated."""
 
     name = ""
 
 
 @dataclass(frozen=True, slots=True)
 class Bounds:
-    """Of a text: how many bytes it has, how many members one object, how many values there are in all, and how many objects
-    and lists among them, as commas and brackets outside of strings tell.
+    """Limits of a text: its bytes, the members of one object, all values, and the objects and lists among them.
 
-    `long_integers`: integers of more than 64 bits pass, because whoever asks refuses them with a better place.
+    Values are counted by commas and brackets outside of strings. `long_integers`: integers of more than 64 bits pass, because
+    the caller refuses them with a better place.
     """
 
     members_max: int = MEMBERS_MAX
@@ -57,15 +57,15 @@ class Bounds:
 
 USUAL: Final = Bounds()
 HOOK: Final = Bounds(bytes_max=1 << 20, values_max=50_000, containers_max=12_000)
-"""Of webhooks: 1,000 alerts, the most that are taken, are 3,000 objects, and with 20 labels each some 30,000 values."""
+"""Limits of webhooks: 1,000 alerts, the maximum, are 3,000 objects and, with 20 labels each, some 30,000 values."""
 LARGE: Final = Bounds(bytes_max=1 << 50, values_max=100_000, containers_max=50_000)
-"""Of files of cases: 10,000 cases of 1 MiB have 10 values each."""
+"""Limits of files of cases: 10,000 cases of 1 MiB have 10 values each."""
 
 
 def read(raw: bytes, bounds: Bounds = USUAL) -> Any:
-    """Return the value of a JSON text; raise OperatorError 400 naming what is wrong with it, and where.
+    """Return the value of a JSON text; raise OperatorError 400 that names the problem and its place.
 
-    Numbers are within 64 bits and finite, texts are Unicode.
+    Numbers are finite and within 64 bits, texts are Unicode.
     """
     if len(raw) > bounds.bytes_max:
         raise _invalid(f"has {len(raw)} bytes, {bounds.bytes_max} is the most that this route has use for")
@@ -97,7 +97,7 @@ def read(raw: bytes, bounds: Bounds = USUAL) -> Any:
 
 
 def parse(raw: bytes, model: type[Model], bounds: Bounds = USUAL, what: str = "body") -> Model:
-    """Return the `model` that a JSON text holds; raise OperatorError 400 naming every place that is wrong, up to a limit."""
+    """Return a JSON text as a `model`; raise OperatorError 400 that names each wrong place, up to a limit."""
     value = read(raw, bounds)
     if model.model_config.get("extra") == "forbid" and isinstance(value, dict):
         _refuse_unknown(value, model, what)
@@ -107,8 +107,8 @@ def parse(raw: bytes, model: type[Model], bounds: Bounds = USUAL, what: str = "b
         raise problems.from_validation(error, what) from None
 
 
-async def aside(size_bytes: int, work: Callable[[], Result]) -> Result:
-    """Return the result of `work`, which reads a text of `size_bytes`: done in a thread if it would hold the loop."""
+async def off_loop(size_bytes: int, work: Callable[[], Result]) -> Result:
+    """Return the result of `work` on a text of `size_bytes`; run it in a thread if it would block the loop."""
     if size_bytes <= ON_LOOP_BYTES_MAX:
         return work()
     return await asyncio.to_thread(work)
@@ -121,7 +121,7 @@ def _count(raw: bytes, bounds: Bounds) -> None:
         return
     if bounds is USUAL:  # no string of a usual body is so long that it matters
         raise _invalid(f"has more than {bounds.values_max} values")
-    # An expression that looks for strings holds the interpreter, and with it the loop, for 30 ms. Each of these takes 2.
+    # A regular expression for strings would block the interpreter, and so the loop, for 30 ms. Each of these takes 2 ms.
     bare = raw.replace(b"\\\\", b"").replace(b'\\"', b"")
     if bare.count(b'"') > 4 * (bounds.values_max + 1):  # each value is at most a name and a text
         raise _invalid(f"has more than {bounds.values_max} values")
@@ -150,7 +150,7 @@ def _refuse_unknown(value: dict[str, Any], model: type[BaseModel], what: str) ->
 
 
 def _limits(value: Any, bounds: Bounds, *, texts: bool) -> None:
-    """Look at every value, level by level."""
+    """Check every value, level by level."""
     level: list[Any] = [value]
     for _ in range(DEPTH_MAX):
         below: list[Any] = []
@@ -184,7 +184,7 @@ def _characters(texts: Iterable[str]) -> None:
 
 
 def _twice(value: Any) -> OperatorError:
-    """Return the refusal that says where a name is given twice."""
+    """Return the refusal that names the place of the repeated name."""
     waiting: list[tuple[str, Any]] = [("body", value)]
     while waiting:
         place, item = waiting.pop()

@@ -1,4 +1,4 @@
-"""The description of the API (OpenAPI 3.1), assembled from the operations and their pydantic models: it cannot go stale."""
+"""Makes the description of the API (OpenAPI 3.1) from the operations and their pydantic models."""
 
 from __future__ import annotations
 
@@ -83,7 +83,7 @@ def describe(operations: Sequence[Operation]) -> dict[str, Any]:
 
 
 def template(path: str) -> str:
-    """Return a route's path as OpenAPI writes it: without the patterns of its parameters."""
+    """Return the path of a route in the form of OpenAPI: without the patterns of its parameters."""
     return _PARAMETER.sub(r"{\1}", path)
 
 
@@ -142,7 +142,7 @@ def _query_parameters(model: type[BaseModel]) -> list[dict[str, Any]]:
 
 
 def _fields(operation: Operation) -> list[dict[str, Any]]:
-    """Return the header fields that changes take."""
+    """Return the header fields of requests for changes."""
     if operation.body is None:
         return []
     names = ["Idempotency-Key", *(["If-Match"] if _is_conditional(operation) else [])]

@@ -1,4 +1,4 @@
-"""One route of the API, and what its handler is given. The path from bytes to a checked call is written here, once."""
+"""One route of the API, and the dispatch of its requests: authorize, parse, perform once per key, answer."""
 
 from __future__ import annotations
 
@@ -28,19 +28,19 @@ from router.settings.sections.values import NAME, version_label
 BODY_TIMEOUT_S: Final = 10.0
 QUERY_PARAMETERS_MAX: Final = 32
 ACCEPTED: Final = 202
-"""Of a change that `awaits` somebody's approval: a document with this member is answered so."""
+"""Status of a change that waits for an approval: its document has a member `awaits`."""
 _ETAG: Final = re.compile(r'"([0-9]{1,19})"')
 Model = TypeVar("Model", bound=BaseModel)
 
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """A request that has been admitted, authorized and parsed."""
+    """A request that has been authorized and parsed."""
 
     request: web.Request
     queries: Queries
     operations: Operations
-    guard: AccessPolicy
+    access_policy: AccessPolicy
     principal: Principal
     body: BaseModel | None
     query: BaseModel
@@ -48,7 +48,7 @@ class Call:
 
     @property
     def service(self) -> str:
-        """The service that the path names; whether it exists is the controller's to say."""
+        """The service that the path names. It may not exist."""
         name = self.request.match_info["service"]
         if not NAME.fullmatch(name):
             raise OperatorError(404, "service_unknown", f"service {name[:63]!r} is not a possible name", exit_code=9)
@@ -64,27 +64,27 @@ class Call:
 
     @property
     def dry_run(self) -> bool:
-        """Whether nothing may be changed."""
-        return self.queried(ChangeQuery).dry_run
+        """Whether the call must change nothing."""
+        return self.query_as(ChangeQuery).dry_run
 
-    def asked(self, model: type[Model]) -> Model:
-        """Return the body, which the operation declared to be a `model`."""
+    def body_as(self, model: type[Model]) -> Model:
+        """Return the body; its operation declares it as a `model`."""
         assert isinstance(self.body, model)
         return self.body
 
-    def queried(self, model: type[Model]) -> Model:
-        """Return the query, which the operation declared to be a `model`."""
+    def query_as(self, model: type[Model]) -> Model:
+        """Return the query; its operation declares it as a `model`."""
         assert isinstance(self.query, model)
         return self.query
 
     def actor(self) -> str:
-        """Return whom the journal names."""
-        return self.principal.signs(getattr(self.body, "actor", None))
+        """Return the actor to journal."""
+        return self.principal.actor(getattr(self.body, "actor", None))
 
 
 @dataclass(frozen=True, slots=True)
 class Operation:
-    """One method on one path. `role` None: open to everybody who passes the Host and Origin checks.
+    """One method on one path. `role` None: no token is needed, only the Host and Origin checks.
 
     A handler returns a document, answered as JSON with `status`, or a response of its own.
     """
@@ -99,38 +99,40 @@ class Operation:
     status: int = 200
     media_type: str = "application/json"
     takes: type[BaseModel] | None = None
-    """What the handler reads by itself, for the description."""
+    """The body that the handler reads itself, for the description."""
     bounds: json_text.Bounds = json_text.USUAL
-    """Of its body."""
+    """Limits of the body."""
 
 
 class Dispatcher:
-    """Takes requests for operations: authorize, parse, perform (once per Idempotency-Key), answer."""
+    """Makes the aiohttp handler of each operation."""
 
-    def __init__(self, queries: Queries, operations: Operations, guard: AccessPolicy) -> None:
+    def __init__(self, queries: Queries, operations: Operations, access_policy: AccessPolicy) -> None:
         self._queries = queries
         self._operations = operations
-        self._guard = guard
+        self._access_policy = access_policy
         self._keys = IdempotencyKeys()
 
     def handler(self, operation: Operation) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
         """Return the aiohttp handler of `operation`."""
 
         async def handle(request: web.Request) -> web.StreamResponse:
-            principal = LOCAL if operation.role is None else self._guard.authorize(request, operation.role)
+            principal = LOCAL if operation.role is None else self._access_policy.authorize(request, operation.role)
             query = _parse_query(request, operation.query)
             if operation.body is None:
                 return await self._read(operation, self._call(request, principal, None, query))
-            raw = await read_body(request, self._guard.body_bytes_max)
+            raw = await read_body(request, self._access_policy.body_bytes_max)
             model, bounds = operation.body, operation.bounds
-            body = await json_text.aside(len(raw), lambda: json_text.parse(raw, model, bounds))
+            body = await json_text.off_loop(len(raw), lambda: json_text.parse(raw, model, bounds))
             return await self._change(operation, self._call(request, principal, body, query), raw)
 
         return handle
 
     def _call(self, request: web.Request, principal: Principal, body: BaseModel | None, query: BaseModel) -> Call:
         preconditions = Preconditions(_if_match(request), getattr(body, "from_version", None))
-        return Call(request, self._queries, self._operations, self._guard, principal, body, query, preconditions)
+        return Call(
+            request, self._queries, self._operations, self._access_policy, principal, body, query, preconditions
+        )
 
     async def _read(self, operation: Operation, call: Call) -> web.StreamResponse:
         result = await operation.handler(call)
@@ -158,7 +160,7 @@ class Dispatcher:
 
 
 def document_answer(document: Document, status: int = 200) -> web.Response:
-    """Return `document` as JSON; its revision or generation, if it has one, is the ETag that `If-Match` takes."""
+    """Return `document` as JSON; its revision or generation, if any, is the ETag for `If-Match`."""
     number = document.get("revision", document.get("generation"))
     headers = {"ETag": f'"{number}"'} if isinstance(number, int) else {}
     return web.Response(status=status, body=json_bytes(document), content_type="application/json", headers=headers)
@@ -194,7 +196,7 @@ async def read_body(
     setting: str = "admin.body_bytes_max",
     media_types: tuple[str, ...] = ("application/json",),
 ) -> bytes:
-    """Return the body; raise OperatorError 413, naming `setting`, 415, 501 or 408. Nothing of it is asked for before that."""
+    """Return the body; raise OperatorError 413 (which names `setting`), 415, 501 or 408. A 100 is sent after the checks."""
     fields = request.headers.getall("Content-Type", [])
     charset = (request.charset or "utf-8").lower()
     if request.content_type not in media_types or len(fields) != 1 or charset != "utf-8":
@@ -210,7 +212,7 @@ async def read_body(
     body = bytearray()
     try:
         async with asyncio.timeout(BODY_TIMEOUT_S):
-            await http_protocol.ask_for_body(request)
+            await http_protocol.send_continue(request)
             async for chunk in request.content.iter_any():
                 body += chunk
                 if len(body) > bytes_max:

@@ -17,13 +17,13 @@ from router.runtime.printable_json import json_bytes
 CONTENT_TYPE: Final = "application/problem+json"
 _SHOWN_CHARS_MAX: Final = 120
 ERRORS_SHOWN_MAX: Final = 20
-"""Of what one body has wrong; `errors_total` counts the others too."""
+"""Wrong places of one body that are listed; `errors_total` counts all."""
 _UNKNOWN: Final = "there is no such member"
 _CODES: Final = {"version": "version_invalid", "to": "version_invalid", "endpoints": "endpoint_invalid"}
 
 
 def answer(error: OperatorError, request_id: str) -> web.Response:
-    """Return the problem document of a refusal, with the header fields that its status calls for."""
+    """Return the problem document of a refusal, with the header fields that its status requires."""
     members = {
         **error.facts,
         "type": "about:blank",
@@ -39,7 +39,7 @@ def answer(error: OperatorError, request_id: str) -> web.Response:
 
 
 def fields(error: OperatorError) -> dict[str, str]:
-    """Return the header fields that the status of a refusal calls for."""
+    """Return the header fields that the status of a refusal requires."""
     match error.status:
         case 401:  # RFC 9110 §11.6.1
             return {"WWW-Authenticate": 'Bearer realm="rollback-router"'}
@@ -54,12 +54,12 @@ def fields(error: OperatorError) -> dict[str, str]:
 
 
 def internal() -> OperatorError:
-    """Return what a client is told of our own bug: nothing but that it is one. The log has the rest."""
+    """Return the answer for a bug of the router. It has no details; the log has them."""
     return OperatorError(500, "internal", "the router failed at this request; its log names the cause", exit_code=10)
 
 
 def from_http(error: web.HTTPException, request: web.Request) -> OperatorError:
-    """Return the refusal for what aiohttp raises by itself: no such path, no such method."""
+    """Return the refusal for an error of aiohttp: unknown path, unknown method."""
     if isinstance(error, web.HTTPMethodNotAllowed):
         allow = sorted(error.allowed_methods)
         detail = f"{request.method} is not possible on {shown(request.path)}; possible: {', '.join(allow)}"
@@ -71,7 +71,7 @@ def from_http(error: web.HTTPException, request: web.Request) -> OperatorError:
 
 
 def from_validation(error: ValidationError, what: str) -> OperatorError:
-    """Return the 400 that names every wrong place of `what` ("body", "query") and what belongs there."""
+    """Return the 400 that names each wrong place of `what` ("body", "query") with the problem."""
     found = error.errors(include_url=False, include_context=False, include_input=False)[:ERRORS_SHOWN_MAX]
     errors = [{"place": _place(item["loc"], what), "problem": _problem(item)} for item in found]
     first = found[0]
@@ -85,7 +85,7 @@ def wrong(code: str, place: str, problem: str) -> OperatorError:
 
 
 def unknown_members(names: Sequence[str], what: str) -> OperatorError:
-    """Return the 400 that names the first members of `what` that it does not have, and how many there are."""
+    """Return the 400 that names the first unknown members of `what`, and their number."""
     errors = [{"place": _place((name,), what), "problem": _UNKNOWN} for name in names[:ERRORS_SHOWN_MAX]]
     return _several("request_invalid", errors, len(names))
 
@@ -108,5 +108,5 @@ def _problem(item: Any) -> str:
 
 
 def shown(text: str, chars_max: int = _SHOWN_CHARS_MAX) -> str:
-    """Return a client's own words as they may stand in an answer and in a log: bounded, visible."""
+    """Return text of a client for an answer or a log: bounded and printable."""
     return shorten(printable(text), chars_max, kept=chars_max)

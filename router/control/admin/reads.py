@@ -1,4 +1,4 @@
-"""What is: everything in one document, one service, and why it is so."""
+"""The core's routes that read: status, one service, its triggers, the journal."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ STATUS: Final = (
 
 async def journal(call: Call) -> Document:
     """Entries after a sequence number, oldest first."""
-    query = call.queried(JournalQuery)
+    query = call.query_as(JournalQuery)
     return await call.queries.journal(after=query.after, limit=query.limit, service=query.service)
 
 

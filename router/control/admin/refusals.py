@@ -1,4 +1,4 @@
-"""How a refusal is answered: with a problem document (RFC 9457); with a page where a browser follows a link of a notification."""
+"""Answers to refused requests: a problem document (RFC 9457), or a page for a browser that follows a link of a notification."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _NEVER: Final = re.compile(r"q=0(?:\.0{0,3})?")
 
 
 def answer(refusal: OperatorError, request: web.BaseRequest, request_id: str) -> web.Response:
-    """Return the answer of a refused request: a page where a browser has followed a link, else a problem document."""
+    """Return the answer to a refused request: a page for a browser that has followed a link, else a problem document."""
     if not (is_link(request) and wants_page(",".join(request.headers.getall("Accept", [])))):
         return problems.answer(refusal, request_id)
     page = refused(refusal.status, refusal.detail)
@@ -29,12 +29,12 @@ def answer(refusal: OperatorError, request: web.BaseRequest, request_id: str) ->
 
 
 def is_link(request: web.BaseRequest) -> bool:
-    """Return whether the request is for a link that people follow, or for what a mail program has left of one."""
+    """Return whether the request is for a link of a notification, or for a truncated one."""
     return request.rel_url.raw_path.startswith(LINKS)
 
 
 def wants_page(accept: str) -> bool:
-    """Return whether an `Accept` field names HTML, as those of browsers do; `*/*` alone is what programs send."""
+    """Return whether an `Accept` field names HTML, as browsers do; programs send `*/*` alone."""
     for part in accept.split(",")[:64]:
         name, *parameters = (piece.strip().lower() for piece in part.split(";"))
         if name in _PAGES and not any(_NEVER.fullmatch(parameter) for parameter in parameters):
@@ -43,14 +43,14 @@ def wants_page(accept: str) -> bool:
 
 
 def from_http(error: web.HTTPException, request: web.Request) -> OperatorError:
-    """Return the refusal for what aiohttp raises by itself; of a link that is cut off, what a person can do with it."""
+    """Return the refusal for an error of aiohttp; for a truncated link a text that helps its reader."""
     if error.status == 404 and is_link(request):
         return OperatorError(404, "link_invalid", LINK_FOREIGN)
     return problems.from_http(error, request)
 
 
 def refused(status: int, detail: str) -> web.Response:
-    """Return the page that says why there is nothing to decide here."""
+    """Return the page with the reason why there is nothing to decide."""
     return page(status, "Not done", f"<p>{escape(detail)}</p>")
 
 
@@ -64,5 +64,5 @@ def page(status: int, title: str, body: str) -> web.Response:
 
 
 def escape(text: str) -> str:
-    """Return `text` as HTML that shows it."""
+    """Return `text` escaped for HTML."""
     return html.escape(printable(text))

@@ -43,7 +43,7 @@ def operations(addon: AlertsAddon) -> tuple[Operation, ...]:
 
     async def alertmanager(call: Call) -> Document:
         raw, sender = await _authenticated(addon, call.request, (_JSON,))
-        raw_alerts, truncated = await json_text.aside(len(raw), lambda: from_alertmanager(raw))
+        raw_alerts, truncated = await json_text.off_loop(len(raw), lambda: from_alertmanager(raw))
         results = await addon.take(raw_alerts, sender)
         return {"alerts": [_as_document(result) for result in results], "truncated": truncated}
 
@@ -55,14 +55,14 @@ def operations(addon: AlertsAddon) -> tuple[Operation, ...]:
             )
             raise OperatorError(401, "signature_incomplete", detail, exit_code=9)
         request = call.request
-        raw_alert = await json_text.aside(len(raw), lambda: from_alert(raw, request.content_type, request.headers))
+        raw_alert = await json_text.off_loop(len(raw), lambda: from_alert(raw, request.content_type, request.headers))
         (result,) = await addon.take([raw_alert], sender)
         if result.unusable or result.result == "unmapped":
             raise OperatorError(422, result.result, result.detail, exit_code=9)
         return _as_document(result)
 
     async def recent(call: Call) -> Document:
-        return addon.recent(call.queried(AlertsQuery).limit)
+        return addon.recent(call.query_as(AlertsQuery).limit)
 
     return (
         Operation("POST", "/v1/hooks/alertmanager", alertmanager, "Alerts of Alertmanager or Grafana (bearer token of "

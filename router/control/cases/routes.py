@@ -59,9 +59,9 @@ def operations(cases: CaseOperations) -> tuple[Operation, ...]:
     """Return the routes of cases."""
 
     def full(call: Call) -> bool:
-        wanted = call.queried(CasesQuery).full
+        wanted = call.query_as(CasesQuery).full
         if wanted:
-            call.guard.authorize(call.request, "operator")
+            call.access_policy.authorize(call.request, "operator")
         return wanted
 
     async def listing(call: Call) -> Document:
@@ -71,13 +71,13 @@ def operations(cases: CaseOperations) -> tuple[Operation, ...]:
         return await cases.one(call.service, call.request.match_info["case"], full=full(call))
 
     async def add(call: Call) -> Document:
-        return await cases.add(call.service, call.asked(AddCases).cases, call.actor(), dry_run=call.dry_run)
+        return await cases.add(call.service, call.body_as(AddCases).cases, call.actor(), dry_run=call.dry_run)
 
     async def remove(call: Call) -> Document:
         return await cases.remove(call.service, call.request.match_info["case"], call.actor())
 
     async def check(call: Call) -> Document:
-        body = call.asked(CheckCases)
+        body = call.body_as(CheckCases)
         return await cases.check(call.service, body.version, call.actor(), names=body.cases, replay_all=body.replay_all)
 
     async def checks(call: Call) -> Document:

@@ -44,7 +44,7 @@ def operations(addon: DrillsAddon) -> tuple[Operation, ...]:
 
     async def begin(call: Call) -> Document:
         """Start a drill. The answer is sent once the standby serves, for a shadow drill once it is over."""
-        body = call.asked(DrillBody)
+        body = call.body_as(DrillBody)
         return await addon.drill(
             service=call.service,
             mode="shadow" if body.shadow else "real",
@@ -61,7 +61,7 @@ def operations(addon: DrillsAddon) -> tuple[Operation, ...]:
 
     async def listing(call: Call) -> Document:
         """All drills."""
-        return addon.listing(call.queried(DrillsQuery).service)
+        return addon.listing(call.query_as(DrillsQuery).service)
 
     async def show(call: Call) -> Document:
         """One drill."""

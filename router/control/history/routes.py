@@ -65,15 +65,15 @@ def operations(past: HistoryQueries, reports: Reports, advisor: Advice) -> tuple
     """Return the routes of the history."""
 
     async def history(call: Call) -> Document:
-        query = call.queried(HistoryQuery)
+        query = call.query_as(HistoryQuery)
         return await past.points(call.service, query.since, query.until, query.step_s, query.version)
 
     async def report(call: Call) -> Document:
-        query = call.queried(ReportQuery)
+        query = call.query_as(ReportQuery)
         return await reports.report(call.service, query.since, query.until)
 
     async def advise(call: Call) -> Document:
-        query = call.queried(AdviceQuery)
+        query = call.query_as(AdviceQuery)
         return await advisor.advise(call.service, query.days, query.false_alarms_per_month)
 
     return (

@@ -12,7 +12,7 @@ from aiohttp import web
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from router.control.addon import Document
-from router.control.admin.bodies import Actor, Text, Why
+from router.control.admin.bodies import Actor, Reason, Text
 from router.control.admin.operation import Call, Operation
 from router.control.incidents import rendering
 from router.control.incidents.addon import IncidentsAddon
@@ -51,7 +51,7 @@ class _Part(BaseModel):
 class NewAction(_Part):
     """An action that prevents a repetition (preventive), or that repairs the damage (corrective)."""
 
-    what: Why
+    what: Reason
     kind: Literal["corrective", "preventive"] = "corrective"
     owner: Actor | None = None
     due: Due | None = None
@@ -103,7 +103,7 @@ def operations(addon: IncidentsAddon) -> tuple[Operation, ...]:
         return await addon.document(call.request.match_info["incident"])
 
     async def edited(call: Call) -> Document:
-        edit = call.asked(IncidentEdit).plain()
+        edit = call.body_as(IncidentEdit).plain()
         return await addon.edit(call.request.match_info["incident"], edit, call.actor(), call.preconditions.generation)
 
     def rendered(

@@ -27,7 +27,7 @@ def operations(addon: NotifyAddon) -> tuple[Operation, ...]:
         return addon.listing()
 
     async def test(call: Call) -> Document:
-        return await addon.test(call.asked(NotifyTest).channel, call.actor())
+        return await addon.test(call.body_as(NotifyTest).channel, call.actor())
 
     return (
         Operation("GET", "/v1/notify", listing, "Notification channels: what they sent, what waits, what fails"),

@@ -17,7 +17,7 @@ from router.control.addon import Document
 from router.control.admin import bodies
 from router.control.admin.bodies import ChangeQuery
 from router.control.admin.changes import signed
-from router.control.admin.http_protocol import ask_for_body
+from router.control.admin.http_protocol import send_continue
 from router.control.admin.operation import BODY_TIMEOUT_S, Call, Operation
 from router.control.admin.refusals import LINK_FOREIGN
 from router.control.proposals import page
@@ -60,7 +60,7 @@ def operations(addon: ProposalsAddon) -> tuple[Operation, ...]:
     """Return the routes of proposals."""
 
     async def listing(call: Call) -> Document:
-        query = call.queried(ProposalQuery)
+        query = call.query_as(ProposalQuery)
         return addon.listing(query.service, query.state)
 
     async def one(call: Call) -> Document:
@@ -91,7 +91,7 @@ def operations(addon: ProposalsAddon) -> tuple[Operation, ...]:
 
 
 async def _decide(addon: ProposalsAddon, call: Call, verb: str) -> Document:
-    body = call.asked(Decide)
+    body = call.body_as(Decide)
     return await addon.decide(
         call.request.match_info["proposal"],
         verb,
@@ -138,7 +138,7 @@ async def _form(request: web.Request) -> dict[str, str]:
         raise OperatorError(415, "content_type", "press the button on the page of the link")
     try:
         async with asyncio.timeout(BODY_TIMEOUT_S):
-            await ask_for_body(request)
+            await send_continue(request)
             raw = await request.content.read(FORM_BYTES_MAX + 1)
             while len(raw) <= FORM_BYTES_MAX and (more := await request.content.read(FORM_BYTES_MAX + 1)):
                 raw += more

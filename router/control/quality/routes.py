@@ -16,7 +16,7 @@ def operations(addon: QualityAddon) -> tuple[Operation, ...]:
     """Return the route of input drift."""
 
     async def relearn(call: Call) -> Document:
-        reason = call.asked(Relearn).reason
+        reason = call.body_as(Relearn).reason
         return await addon.relearn(service=call.service, actor=call.actor(), reason=reason)
 
     return (

@@ -22,7 +22,7 @@ async def list_all(call: Call) -> Document:
 
 async def quarantine(call: Call) -> Document:
     """Block a version."""
-    reason = call.asked(bodies.QuarantineBody).reason
+    reason = call.body_as(bodies.QuarantineBody).reason
     return await call.operations.quarantine(
         service=_service(call), version=call.version, actor=call.actor(), reason=reason, dry_run=call.dry_run
     )
@@ -30,7 +30,7 @@ async def quarantine(call: Call) -> Document:
 
 async def release(call: Call) -> Document:
     """Lift the block of a version."""
-    body = call.asked(bodies.Release)
+    body = call.body_as(bodies.Release)
     return await call.operations.release(
         service=_service(call),
         version=call.version,
@@ -66,16 +66,16 @@ def operations(addon: VersionsAddon) -> tuple[Operation, ...]:
     """Return the routes of versions."""
 
     async def one(call: Call) -> Document:
-        return await addon.version(call.version, call.queried(ServiceQuery).service)
+        return await addon.version(call.version, call.query_as(ServiceQuery).service)
 
     async def live(call: Call) -> Document:
-        return await addon.live(call.service, call.queried(LiveQuery).limit)
+        return await addon.live(call.service, call.query_as(LiveQuery).limit)
 
     async def retention(call: Call) -> Document:
         return addon.retention(call.service)
 
     async def register(call: Call) -> Document:
-        body = call.asked(bodies.Register)
+        body = call.body_as(bodies.Register)
         return await addon.register(
             service=_service(call),
             version=body.version,

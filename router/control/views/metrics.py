@@ -40,13 +40,15 @@ _MIDDLES_US: Final = tuple((lower_bound(bucket) + lower_bound(bucket + 1)) / 2 f
 _FOLD: Final = tuple(bisect_left(BUCKETS_S, middle / 1e6) for middle in _MIDDLES_US)
 
 
-def render(queries: Queries, put_out: Mapping[str, int] | None = None, wrong: Mapping[str, int] | None = None) -> bytes:
-    """Return all figures in the Prometheus text format 0.0.4 (escaping of label values included). `put_out`: how many
+def render(
+    queries: Queries, closed: Mapping[str, int] | None = None, refused: Mapping[str, int] | None = None
+) -> bytes:
+    """Return all figures in the Prometheus text format 0.0.4 (escaping of label values included). `closed`: how many
     connections the admin port has closed, by why; `wrong`: how many requests it could not read or had
     wrong credentials, by why.
     """
     registry = CollectorRegistry(auto_describe=False)
-    registry.register(_Reading(queries, put_out or {}, wrong or {}))
+    registry.register(_Reading(queries, closed or {}, refused or {}))
     return generate_latest(registry)
 
 
@@ -64,10 +66,10 @@ def fold(counts: Sequence[int]) -> tuple[list[tuple[str, float]], float]:
 class _Reading(Collector):
     """One scrape: the families one after the other."""
 
-    def __init__(self, queries: Queries, put_out: Mapping[str, int], wrong: Mapping[str, int]) -> None:
+    def __init__(self, queries: Queries, closed: Mapping[str, int], refused: Mapping[str, int]) -> None:
         self._queries = queries
-        self._put_out = put_out
-        self._wrong = wrong
+        self._closed = closed
+        self._refused = refused
 
     def collect(self) -> Iterator[Metric]:
         """Read everything once and give it out, family by family."""
@@ -83,9 +85,9 @@ class _Reading(Collector):
         yield _counted(
             "limited", "How often a limit on clients acted; the label is its name.", "limit", worker_stats.limited()
         )
-        yield _counted("admin_connections_closed", "Connections that the admin port has closed.", "why", self._put_out)
+        yield _counted("admin_connections_closed", "Connections that the admin port has closed.", "why", self._closed)
         yield _counted("admin_refused", "Requests at the admin port that were no HTTP or had wrong credentials; throttled: "
-                       "of these, answered 429.", "why", self._wrong)  # fmt: skip
+                       "of these, answered 429.", "why", self._refused)  # fmt: skip
         yield _introductions(worker_stats)
         yield from _tls(worker_stats, control_loop.certificates)
         for addon in control_loop.addons:

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from router.control.admin import attempts
-from router.control.admin.attempts import ADDRESSES_MAX, BURST, LOG_EVERY_S, REFILL_S, Attempts, network
+from router.control.admin.attempts import ADDRESSES_MAX, BURST, LOG_EVERY_S, REFILL_S, CredentialAttempts, network
 from router.errors import OperatorError
 from router.settings.sections.admin import Admin
 from tests.control.conftest import StartAdmin, token
@@ -19,14 +19,14 @@ DIRECT = {"id": "x1", "kind": "quality", "service": "svc", "summary": "PSI 0.4"}
 RIGHT = {"Authorization": "Bearer ops-secret"}
 
 
-def statuses(table: Attempts, address: str | None, times: int, now_s: float = 0.0) -> list[int]:
-    return [table.judged(address, WRONG, now_s).status for _ in range(times)]
+def statuses(table: CredentialAttempts, address: str | None, times: int, now_s: float = 0.0) -> list[int]:
+    return [table.throttle(address, WRONG, now_s).status for _ in range(times)]
 
 
 def test_a_burst_then_one_for_each_while() -> None:
-    table = Attempts()
+    table = CredentialAttempts()
     assert statuses(table, "192.0.2.1", BURST + 2) == [401] * BURST + [429] * 2
-    refusal = table.judged("192.0.2.1", WRONG, 0.5)
+    refusal = table.throttle("192.0.2.1", WRONG, 0.5)
     assert (refusal.code, refusal.facts["retry_after_s"]) == ("credentials_throttled", 2)
     assert statuses(table, "192.0.2.1", 2, REFILL_S) == [401, 429]
     assert statuses(table, "192.0.2.1", BURST + 1, 10_000) == [401] * BURST + [429]
@@ -35,13 +35,13 @@ def test_a_burst_then_one_for_each_while() -> None:
 
 @pytest.mark.parametrize("code", ["token_missing", "role_insufficient", "request_invalid", "signature_stale"])
 def test_what_is_no_wrong_credential_is_not_counted(code: str) -> None:
-    table, refusal = Attempts(), OperatorError(403, code, "no")
-    assert all(table.judged("192.0.2.1", refusal, 0) is refusal for _ in range(3 * BURST))
+    table, refusal = CredentialAttempts(), OperatorError(403, code, "no")
+    assert all(table.throttle("192.0.2.1", refusal, 0) is refusal for _ in range(3 * BURST))
     assert (len(table), sum(table.counts.values())) == (0, 0)
 
 
 def test_each_address_has_its_own_and_ipv6_each_network() -> None:
-    table = Attempts()
+    table = CredentialAttempts()
     assert statuses(table, "2001:db8::1", BURST) == [401] * BURST
     assert statuses(table, "2001:db8::ffff:1", 1) == [429]
     assert statuses(table, "2001:db8:0:1::1", 1) == [401]
@@ -51,17 +51,17 @@ def test_each_address_has_its_own_and_ipv6_each_network() -> None:
 
 
 def test_the_table_is_bounded() -> None:
-    table = Attempts()
+    table = CredentialAttempts()
     for number in range(ADDRESSES_MAX + 500):
-        table.judged(f"2001:db8:{number >> 8:x}:{number & 255:x}::1", WRONG, 0)
+        table.throttle(f"2001:db8:{number >> 8:x}:{number & 255:x}::1", WRONG, 0)
     assert len(table) == ADDRESSES_MAX
 
 
 def test_a_line_for_each_period(caplog: pytest.LogCaptureFixture) -> None:
-    table = Attempts()
+    table = CredentialAttempts()
     statuses(table, "192.0.2.1", 500)
     assert len(caplog.records) == 1
-    table.judged("192.0.2.2", WRONG, LOG_EVERY_S)
+    table.throttle("192.0.2.2", WRONG, LOG_EVERY_S)
     assert "admin port: 500 wrong credentials since the last such line, the last (token_invalid) from 192.0.2.2" in (
         caplog.text
     )

@@ -1,4 +1,4 @@
-"""The door of the admin port: full, idle, slow and busy, on real connections with the clock as an argument."""
+"""The limiter of the admin port: full, idle, slow and busy, on real connections with the clock as an argument."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from collections.abc import Callable
 import pytest
 
 from router.control.admin import app
-from router.control.admin.app import DOOR
+from router.control.admin.app import CONNECTIONS
 from router.control.admin.connections import ConnectionLimiter
 from router.runtime import clock
 from router.settings.sections.admin import Admin
@@ -48,22 +48,22 @@ async def until(condition: Callable[[], object]) -> None:
             await asyncio.sleep(0)
 
 
-def door_of(admin: AdminHarness) -> ConnectionLimiter:
-    return admin.application[DOOR]
+def limiter_of(admin: AdminHarness) -> ConnectionLimiter:
+    return admin.application[CONNECTIONS]
 
 
 async def test_two_thousand_connections_that_say_nothing_do_not_keep_the_operator_out(
     start_admin: StartAdmin, caplog: pytest.LogCaptureFixture
 ) -> None:
     admin = await start_admin(Admin(connections_max=50))
-    door = door_of(admin)
+    limiter = limiter_of(admin)
     idle = []
     for _ in range(20):
         idle += await asyncio.gather(*(link(admin) for _ in range(100)))
         assert (await admin.call("GET", "/livez"))[0] == 200
-        assert len(door) <= 50
-    door.sweep(clock.now_s())
-    assert door.counts["evicted"] >= 1950
+        assert len(limiter) <= 50
+    limiter.sweep(clock.now_s())
+    assert limiter.counts["evicted"] >= 1950
     assert "admin.connections_max = 50 is reached: " in caplog.text
     for _, writer in idle:
         writer.close()
@@ -84,7 +84,7 @@ async def test_whoever_has_waited_longest_makes_room_and_nobody_who_is_being_ans
     assert await ended(first)
     admin.control_loop.gate.set()
     assert (await asyncio.wait_for(busy[0].readline(), 5)) == b"HTTP/1.1 200 OK\r\n"
-    assert door_of(admin).counts["evicted"] == 1
+    assert limiter_of(admin).counts["evicted"] == 1
     for _, writer in (busy, first, second):
         writer.close()
 
@@ -101,20 +101,20 @@ async def test_if_everybody_is_being_answered_the_next_one_is_told_to_come_back(
     assert (await asyncio.wait_for(busy[0].readline(), 5)) == b"HTTP/1.1 200 OK\r\n"
     await asyncio.wait_for(busy[0].readuntil(b"}"), 5)
     assert (await admin.call("GET", "/livez"))[0] == 200
-    assert door_of(admin).counts == {"evicted": 1, "header_timeout": 0, "keepalive_idle": 0, "refused": 1}
+    assert limiter_of(admin).counts == {"evicted": 1, "header_timeout": 0, "keepalive_idle": 0, "refused": 1}
     busy[1].close()
 
 
 async def test_a_request_that_was_sent_ahead_is_being_answered_when_its_body_comes(start_admin: StartAdmin) -> None:
     admin = await start_admin(Admin())
     admin.control_loop.gate = asyncio.Event()
-    door, busy = door_of(admin), await link(admin)
+    limiter, busy = limiter_of(admin), await link(admin)
     assert await ask(busy, LIVEZ + SLOW_FREEZE + b"Content-Length: 2\r\n\r\n") == b"HTTP/1.1 200 OK"
-    await until(lambda: len(door) == 1 and not door._waiting)
+    await until(lambda: len(limiter) == 1 and not limiter._waiting)
     busy[1].write(b"{}")
     await until(lambda: admin.control_loop.calls)
-    door.sweep(clock.now_s() + 100)
-    assert len(door) == 1
+    limiter.sweep(clock.now_s() + 100)
+    assert len(limiter) == 1
     admin.control_loop.gate.set()
     assert (await asyncio.wait_for(busy[0].readline(), 5)) == b"HTTP/1.1 200 OK\r\n"
     busy[1].close()
@@ -124,30 +124,30 @@ async def test_a_head_has_its_time_from_the_first_byte_and_an_idle_connection_it
     start_admin: StartAdmin,
 ) -> None:
     admin = await start_admin(Admin(header_timeout_s=10, keepalive_idle_s=75))
-    door = door_of(admin)
+    limiter = limiter_of(admin)
     silent, dribbling, idle = [await link(admin) for _ in range(3)]
     assert await ask(dribbling) == await ask(idle) == b"HTTP/1.1 200 OK"
     dribbling[1].write(b"GET /livez HT")
-    await until(lambda: sum(visitor.between for visitor in door._waiting) == 1)
+    await until(lambda: sum(connection.idle for connection in limiter._waiting) == 1)
     now_s = clock.now_s()
-    door.sweep(now_s + 9.5)
-    assert len(door) == 3
-    door.sweep(now_s + 10.5)
+    limiter.sweep(now_s + 9.5)
+    assert len(limiter) == 3
+    limiter.sweep(now_s + 10.5)
     assert await ended(silent)
     assert await ended(dribbling)
-    assert len(door) == 1
-    door.sweep(now_s + 74.5)
+    assert len(limiter) == 1
+    limiter.sweep(now_s + 74.5)
     assert await ask(idle) == b"HTTP/1.1 200 OK"
-    door.sweep(clock.now_s() + 76)
+    limiter.sweep(clock.now_s() + 76)
     assert await ended(idle)
-    assert door.counts == {"evicted": 0, "header_timeout": 2, "keepalive_idle": 1, "refused": 0}
+    assert limiter.counts == {"evicted": 0, "header_timeout": 2, "keepalive_idle": 1, "refused": 0}
     for _, writer in (silent, dribbling, idle):
         writer.close()
 
 
 async def test_who_leaves_leaves_nothing_behind(start_admin: StartAdmin) -> None:
     admin = await start_admin()
-    door = door_of(admin)
+    limiter = limiter_of(admin)
     gone = [await link(admin) for _ in range(5)]
     admin.control_loop.gate = asyncio.Event()
     gone[0][1].write(SLOW_FREEZE + b"Content-Length: 2\r\n\r\n{}")
@@ -155,18 +155,18 @@ async def test_who_leaves_leaves_nothing_behind(start_admin: StartAdmin) -> None
     await until(lambda: admin.control_loop.calls)
     for _, writer in gone:
         writer.transport.abort()
-    await until(lambda: len(door) == 0)
-    assert door._waiting == {}
+    await until(lambda: len(limiter) == 0)
+    assert limiter._waiting == {}
     admin.control_loop.gate.set()
 
 
 async def test_limits_of_other_settings_hold_at_once_and_show_in_the_figures(start_admin: StartAdmin) -> None:
     admin = await start_admin()
-    door = door_of(admin)
+    limiter = limiter_of(admin)
     silent = await link(admin)
-    await until(lambda: len(door) == 1)
+    await until(lambda: len(limiter) == 1)
     app.reconfigure(admin.application, Settings.model_validate({"admin": {"header_timeout_s": 0.5}}))
-    door.sweep(clock.now_s() + 0.6)
+    limiter.sweep(clock.now_s() + 0.6)
     assert await ended(silent)
     figures = (await admin.call("GET", "/metrics"))[2]
     assert 'rollback_router_admin_connections_closed_total{why="header_timeout"} 1.0\n' in figures
@@ -176,15 +176,15 @@ async def test_limits_of_other_settings_hold_at_once_and_show_in_the_figures(sta
 async def test_a_request_that_comes_as_its_connection_is_put_out_is_answered(start_admin: StartAdmin) -> None:
     """What the kernel holds unread may be a request: neither the idle time nor a newcomer closes upon it."""
     admin = await start_admin(Admin(connections_max=2, keepalive_idle_s=75))
-    door = door_of(admin)
+    limiter = limiter_of(admin)
     first, second = await link(admin), await link(admin)
     assert await ask(first) == await ask(second) == b"HTTP/1.1 200 OK"
-    await until(lambda: sum(visitor.between for visitor in door._waiting) == 2)
+    await until(lambda: sum(connection.idle for connection in limiter._waiting) == 2)
     send_now(first, LIVEZ)
-    door.sweep(clock.now_s() + 76)
+    limiter.sweep(clock.now_s() + 76)
     assert await ended(second)
     assert (await asyncio.wait_for(first[0].readline(), 5)) == b"HTTP/1.1 200 OK\r\n"
-    assert door.counts["keepalive_idle"] == 1
+    assert limiter.counts["keepalive_idle"] == 1
     first[1].close()
     second[1].close()
 

@@ -9,7 +9,7 @@ import re
 import pytest
 
 from router.control.admin import app, http_protocol
-from router.control.admin.http_protocol import Malformed, reason
+from router.control.admin.http_protocol import MalformedRequests, reason
 from router.settings.sections.admin import Admin
 from tests.control.conftest import AdminHarness, StartAdmin, token
 
@@ -159,13 +159,13 @@ async def test_who_leaves_in_the_middle_of_a_body_is_no_traceback(
 ) -> None:
     _, writer = await asyncio.open_connection("127.0.0.1", int(admin.url.rpartition(":")[2]))
     writer.write(POST + b"Content-Length: 100\r\n\r\n{")
-    door = admin.application[app.DOOR]
+    limiter = admin.application[app.CONNECTIONS]
     async with asyncio.timeout(5):
-        while len(door) != 1 or door._waiting:
+        while len(limiter) != 1 or limiter._waiting:
             await asyncio.sleep(0)
     writer.transport.abort()
     async with asyncio.timeout(5):
-        while len(door):
+        while len(limiter):
             await asyncio.sleep(0)
     for _ in range(10):
         await asyncio.sleep(0)
@@ -191,6 +191,6 @@ def test_a_reason_is_one_visible_line() -> None:
     assert reason(ValueError("")) == "ValueError"
     assert len(reason(ValueError("x" * 5000))) < 200
     assert "\x1b" not in reason(ValueError("a\x1b[31mb"))
-    malformed = Malformed()
-    malformed.found(None, ValueError("x"))
+    malformed = MalformedRequests()
+    malformed.record(None, ValueError("x"))
     assert malformed.counts == {"malformed": 1}

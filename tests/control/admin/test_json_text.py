@@ -73,8 +73,8 @@ async def test_short_texts_are_read_on_the_loop_and_long_ones_beside_it(monkeypa
         return work()
 
     monkeypatch.setattr(json_text.asyncio, "to_thread", thread)
-    assert (await json_text.aside(ON_LOOP_BYTES_MAX, lambda: 7), beside) == (7, [])
-    assert (await json_text.aside(ON_LOOP_BYTES_MAX + 1, lambda: 8), beside) == (8, [1])
+    assert (await json_text.off_loop(ON_LOOP_BYTES_MAX, lambda: 7), beside) == (7, [])
+    assert (await json_text.off_loop(ON_LOOP_BYTES_MAX + 1, lambda: 8), beside) == (8, [1])
 
 
 TEXTS = st.text(st.sampled_from('"\\\\[]{},:a\u00e9'), max_size=12)
@@ -142,7 +142,7 @@ async def longest_gap_s(raw: bytes) -> float:
     ticking = asyncio.create_task(tick())
     for bounds in (HOOK, LARGE):
         with suppress(OperatorError):
-            await json_text.aside(len(raw), partial(json_text.parse, raw, AlertmanagerBody, bounds))
+            await json_text.off_loop(len(raw), partial(json_text.parse, raw, AlertmanagerBody, bounds))
     ticking.cancel()
     turns.append(time.process_time())
     return max(after - before for before, after in pairwise(turns))
