@@ -1,4 +1,4 @@
-"""The command `acceptance`: what versions have to show before they are accepted."""
+"""`acceptance`: shows and edits the criteria for accepting a version."""
 
 from __future__ import annotations
 
@@ -39,12 +39,12 @@ def acceptance(
     client = Client(admin, token)
     path = f"{client.service(service)}/acceptance"
     if limit:
-        told = client.change("PUT", path, {**_limit(limit), "reason": reason}, dry_run=dry_run)
+        document = client.change("PUT", path, {**_limit(limit), "reason": reason}, dry_run=dry_run)
     elif remove:
-        told = client.change("DELETE", f"{path}/{segment(remove)}", {"reason": reason}, dry_run=dry_run)
+        document = client.change("DELETE", f"{path}/{segment(remove)}", {"reason": reason}, dry_run=dry_run)
     else:
-        told = client.get(path)
-    output.show_json(told) if as_json else _show(told)
+        document = client.get(path)
+    output.show_json(document) if as_json else _show(document)
 
 
 def _limit(text: str) -> Document:
@@ -56,24 +56,24 @@ def _limit(text: str) -> Document:
         raise OperatorError(400, "usage", f"--set {text!r}: {why}", exit_code=USAGE) from None
 
 
-def _show(told: Document) -> None:
-    if told.get("dry_run"):
-        output.say("nothing was changed: " + ("it would be" if told["changed"] else "it is so already"))
-    standing = "is accepted" if told["accepted"] else "is on probation"
+def _show(document: Document) -> None:
+    if document.get("dry_run"):
+        output.say("nothing was changed: " + ("it would be" if document["changed"] else "it is so already"))
+    state = "is accepted" if document["accepted"] else "is on probation"
     output.say(
-        f"service {told['service']}: {told['active'] or 'no version'} {standing if told['active'] else 'is active'}"
+        f"service {document['service']}: {document['active'] or 'no version'} {state if document['active'] else 'is active'}"
     )
-    if told["criteria"]:
+    if document["criteria"]:
         columns = ("criterion", "state", "value", "limit", "samples", "from", "reason")
-        output.show(output.table(columns, (_row(criterion) for criterion in told["criteria"])))
-    needed = told["needed"]
-    asked = [f"{needed['requests']} requests", f"{needed['seconds']:g} s"]
-    asked += ["every case"] if needed["cases"] == "required" else []
-    asked += [f"{metric} ≤ {limit:g}" for metric, limit in told["settings"].items()]
-    output.say(f"the settings ask: {', '.join(asked)}")
-    if told["added"]:
+        output.show(output.table(columns, (_row(criterion) for criterion in document["criteria"])))
+    needed = document["needed"]
+    requirements = [f"{needed['requests']} requests", f"{needed['seconds']:g} s"]
+    requirements += ["every case"] if needed["cases"] == "required" else []
+    requirements += [f"{metric} ≤ {limit:g}" for metric, limit in document["settings"].items()]
+    output.say(f"the settings ask: {', '.join(requirements)}")
+    if document["added"]:
         names = ("added", "limit", "from", "at", "because")
-        output.show(output.table(names, (_added(added) for added in told["added"])))
+        output.show(output.table(names, (_added(added) for added in document["added"])))
 
 
 def _row(criterion: Document) -> tuple[object, ...]:

@@ -1,4 +1,4 @@
-"""`advise`: what other limits would have done with what was, and which to set."""
+"""`advise`: shows the results of other limits on the stored rows, and which limits to set."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from router.runtime import clock
 
 app = typer.Typer()
 TIMEOUT_S: Final = 120.0
-"""A month of rows is replayed in 10 to 20 s, longer on a busy machine."""
+"""Replaying a month of rows takes 10 to 20 s, longer on a busy machine."""
 _COLUMNS: Final = ("", "limits", "rollbacks seen", "s before", "alarms", "false", "false a month", "at 95 %")
 _SHOWN: Final = 5
 
@@ -37,14 +37,14 @@ def advise(
     What would have fired, how long before the real rollbacks and how often falsely, and settings to paste.
     """
     path = Client(admin, token).service(one_service(name, service))
-    asked = f"{path}/advise?days={seconds(since) / 86_400:g}&false_alarms_per_month={false_alarms_per_month:g}"
-    told = Client(admin, token, TIMEOUT_S).get(asked)
+    query = f"{path}/advise?days={seconds(since) / 86_400:g}&false_alarms_per_month={false_alarms_per_month:g}"
+    document = Client(admin, token, TIMEOUT_S).get(query)
     if as_json:
-        output.show_json(told)
+        output.show_json(document)
         return
-    output.show(*_heading(told))
-    for kind, found in told["kinds"].items():
-        number = len(told["rollbacks"])
+    output.show(*_heading(document))
+    for kind, found in document["kinds"].items():
+        number = len(document["rollbacks"])
         output.show(
             "",
             f"{kind} (action {found['action']})",
@@ -52,15 +52,15 @@ def advise(
             f"proposed: {found['proposed']}; {found['why']}",
             *_false_alarms(found),
         )
-    output.show("", *_ending(told))
+    output.show("", *_ending(document))
 
 
-def _heading(told: Document) -> Iterator[str]:
+def _heading(document: Document) -> Iterator[str]:
     yield (
-        f"service {told['service']}: {output.long(told['days'] * 86_400)} of active versions in {told['rows']} rows since "
-        f"{told['since']}, {len(told['rollbacks'])} rollbacks"
+        f"service {document['service']}: {output.long(document['days'] * 86_400)} of active versions in {document['rows']} rows since "
+        f"{document['since']}, {len(document['rollbacks'])} rollbacks"
     )
-    for rollback in told["rollbacks"]:
+    for rollback in document["rollbacks"]:
         yield f"  {clock.iso(rollback['at_s'])}  {rollback['left']} left, by {rollback['by']}"
 
 
@@ -80,7 +80,7 @@ def _trial(trial: Document, proposed: str, rollbacks: int) -> tuple[object, ...]
 
 
 def _false_alarms(found: Document) -> Iterator[str]:
-    """Yield those of the rule that is proposed: somebody should look at them."""
+    """Yield the false alarms of the proposed limits, for review."""
     trial: dict[str, Any] = next(one for one in found["trials"] if one["name"] == found["proposed"])
     for alarm in trial["false_alarms"][:_SHOWN]:
         yield f"  false alarm {clock.iso(alarm['at_ms'] / 1000)} {alarm['version']}: {alarm['reason']}"
@@ -88,16 +88,16 @@ def _false_alarms(found: Document) -> Iterator[str]:
         yield f"  and {trial['false'] - _SHOWN} more (--json)"
 
 
-def _ending(told: Document) -> Iterator[str]:
-    for seen in told["observed"]:
+def _ending(document: Document) -> Iterator[str]:
+    for seen in document["observed"]:
         yield (
             f"observed by the running router: {seen['trigger']} would have acted on {seen['version']} from "
             f"{clock.iso(seen['at_ms'] / 1000)} to {clock.iso(seen['until_ms'] / 1000)}"
         )
-    if told["settings"]:
+    if document["settings"]:
         yield "settings to paste (then SIGHUP); a table that is there already is to be changed instead:"
         yield ""
-        yield from told["settings"].split("\n")
+        yield from document["settings"].split("\n")
     else:
         yield "nothing to change"
-    yield from told["notes"]
+    yield from document["notes"]

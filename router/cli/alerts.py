@@ -1,4 +1,4 @@
-"""`alerts`: what came in, and what became of each."""
+"""`alerts`: lists the incoming alerts, with the result of each."""
 
 from __future__ import annotations
 

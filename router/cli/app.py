@@ -1,4 +1,4 @@
-"""The command line put together. Exit codes are listed in failure.py and in README."""
+"""Puts the commands together. Exit codes are listed in failure.py and in README."""
 
 from __future__ import annotations
 
@@ -35,19 +35,19 @@ from router.errors import RouterError
 from router.runtime.printable import printable_lines
 
 USAGE_ERROR: Final[type[Exception]] = typer.BadParameter.__mro__[2]
-"""click's ClickException, which typer carries along under a name of its own."""
+"""click's ClickException: typer vendors click without exporting the class."""
 
 
 class Commands(TyperGroup):
-    """The commands. What a usage error quotes of the command line is escaped like everything else that is printed."""
+    """The commands. Usage errors quote the command line, so their messages are escaped like all other output."""
 
     def make_context(self, *given: Any, **more: Any) -> Any:
-        """Read the options that stand before the command."""
+        """Parse the options before the command."""
         with _printable_usage_errors():
             return super().make_context(*given, **more)
 
     def invoke(self, ctx: Any) -> Any:
-        """Read the command's options, and run it."""
+        """Parse the command's options, and run it."""
         with _printable_usage_errors():
             return super().invoke(ctx)
 
@@ -94,8 +94,8 @@ app.add_typer(cases.app, name="cases")
 app.add_typer(notify.app, name="notify")
 
 
-def _version(asked: bool) -> None:
-    if asked:
+def _version(requested: bool) -> None:
+    if requested:
         typer.echo(f"rollback-router {__version__}")
         raise typer.Exit
 

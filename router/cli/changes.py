@@ -1,4 +1,4 @@
-"""The commands that change something. Each returns once it is true in every worker, with exit code 0; 1 if it is not."""
+"""The commands that change the route. Each returns once every worker has confirmed, with exit code 0, else with 1."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def deploy(
     """
     client = Client(admin, token)
     path = client.service(service)
-    body = {"version": version, "replace": replace, **_believed(from_version, override, override_for)}
+    body = {"version": version, "replace": replace, **_preconditions(from_version, override, override_for)}
     body |= {"endpoints": endpoints} if endpoints else {}
     body |= {"artifact": artifact} if artifact else {}
     answer = client.change("POST", f"{path}/deploy", body, dry_run=dry_run, generation=if_generation)
@@ -74,7 +74,7 @@ def promote(
 
     The version that was active becomes the standby and stays warm.
     """
-    body = {"version": version, "reason": reason, **_believed(from_version, override, override_for)}
+    body = {"version": version, "reason": reason, **_preconditions(from_version, override, override_for)}
     _routed(Client(admin, token), service, "promote", body, if_generation, dry_run, as_json)
 
 
@@ -90,7 +90,7 @@ def rollback(
     token: opt.Token = "",
 ) -> None:
     """Go back to the standby; quarantine what was active."""
-    body = {"reason": reason, **_believed(from_version)}
+    body = {"reason": reason, **_preconditions(from_version)}
     _routed(Client(admin, token), service, "rollback", body, if_generation, dry_run, as_json)
 
 
@@ -109,7 +109,7 @@ def switch(
     token: opt.Token = "",
 ) -> None:
     """Make a healthy version active; quarantine nothing."""
-    body = {"to": to, "reason": reason, **_believed(from_version, override, override_for)}
+    body = {"to": to, "reason": reason, **_preconditions(from_version, override, override_for)}
     _routed(Client(admin, token), service, "switch", body, if_generation, dry_run, as_json)
 
 
@@ -129,7 +129,7 @@ def retire(
 
     It finishes what it has begun; --cut ends that at once.
     """
-    body = {"version": version, "cut": cut, **_believed(from_version)}
+    body = {"version": version, "cut": cut, **_preconditions(from_version)}
     _routed(Client(admin, token), service, "retire", body, if_generation, dry_run, as_json)
 
 
@@ -182,8 +182,8 @@ def unfreeze(
     _routed(Client(admin, token), service, "unfreeze", {"reason": reason}, None, dry_run, as_json)
 
 
-def _believed(from_version: str, override: str = "", override_for: str = "") -> Document:
-    """Return the members that say what the caller believes and overrides."""
+def _preconditions(from_version: str, override: str = "", override_for: str = "") -> Document:
+    """Return the members of the body that state preconditions and an override."""
     body: Document = {"from": from_version} if from_version else {}
     if override_for and not override:
         raise OperatorError(400, "override_missing", "--override-for needs --override REASON", exit_code=USAGE)
@@ -200,7 +200,7 @@ def _routed(
 
 
 def done(answer: Document, as_json: bool, fallback: str) -> None:
-    """Show the answer; leave with 1 if not every worker confirmed, or if somebody has to approve first."""
+    """Show the answer; exit with 1 if a worker has not confirmed, or if the change needs an approval first."""
     if as_json:
         output.show_json(answer)
     else:
@@ -228,24 +228,24 @@ def _remarks(answer: Document) -> list[str]:
 
 
 def _wait_until_ready(client: Client, path: str, version: str, as_json: bool) -> None:
-    """Return when `version` is ready; leave with 1 when it has failed. The router itself bounds the wait."""
-    shown = ""
+    """Return once `version` is ready; exit with 1 if it has failed. The router bounds the wait."""
+    progress_shown = ""
     while True:
         target = _target(client, path, version)
         state = target.get("state")
         if state in READY:
-            shown_cases = until_checked(client, path, version, quiet=as_json) if state == "ready" else {}
-            return _ready(version, target, shown_cases, as_json)
+            cases = until_checked(client, path, version, quiet=as_json) if state == "ready" else {}
+            return _ready(version, target, cases, as_json)
         if state != "verifying":
             raise OperatorError(409, "deploy_failed", _failure(version, target), exit_code=NOT_TRUE, facts=target)
-        if not as_json and (progress := _progress(target)) != shown:
-            shown = progress
+        if not as_json and (progress := _progress(target)) != progress_shown:
+            progress_shown = progress
             output.console(stderr=True).print(f"{version}: {progress}", soft_wrap=True)
         clock.sleep_s(POLL_EVERY_S)
 
 
 def _ready(version: str, target: Document, cases: Document, as_json: bool) -> None:
-    """Say that it is ready, and what it has shown of the cases; leave with 1 if these stop its promotion."""
+    """Show that the version is ready, with its results in the cases; exit with 1 if they prevent its promotion."""
     check = cases.get("check") or {}
     facts = {**target, "cases": cases or None}
     if cases.get("failing") and cases["on_promote"] == "require":
@@ -255,20 +255,20 @@ def _ready(version: str, target: Document, cases: Document, as_json: bool) -> No
     if check.get("state") == "broken":
         detail = f"{version} is ready, but its cases could not be checked: {check.get('error')}"
         raise OperatorError(409, "cases_pending", detail, exit_code=NOT_TRUE, facts=facts)
-    shown = f", {check['passed']} of {check['total']} cases pass" if check.get("total") else ""
-    done({**facts, "message": f"{version} is ready{shown}: rollback-router promote {version}"}, as_json, "")
+    passed = f", {check['passed']} of {check['total']} cases pass" if check.get("total") else ""
+    done({**facts, "message": f"{version} is ready{passed}: rollback-router promote {version}"}, as_json, "")
 
 
 def _target(client: Client, path: str, version: str) -> Document:
-    """Return what the router knows of a version: while it has a slot all of it, afterwards its state."""
+    """Return the target of a version while it has a slot, afterwards its record; empty if it is unknown."""
     status = client.get(path)
-    held = [target for target in status["targets"] if target["version"] == version]
+    with_slot = [target for target in status["targets"] if target["version"] == version]
     known = [
         record
-        for record in ([] if held else client.get("/v1/versions")["versions"])
+        for record in ([] if with_slot else client.get("/v1/versions")["versions"])
         if record["version"] == version and record["service"] == status["service"]
     ]
-    return dict((held or known or [{}])[0])
+    return dict((with_slot or known or [{}])[0])
 
 
 def _progress(target: Document) -> str:

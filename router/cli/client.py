@@ -1,4 +1,4 @@
-"""The admin API as the commands use it: blocking, from the standard library, so that a command starts at once."""
+"""A blocking client of the admin API. It uses the standard library only, so that a command starts at once."""
 
 from __future__ import annotations
 
@@ -20,23 +20,23 @@ Document = dict[str, Any]
 
 
 class Client:
-    """One router's admin API. Every call opens its own connection and raises OperatorError unless it is answered 2xx."""
+    """The admin API of one router. Every call opens its own connection, and raises OperatorError unless the answer is 2xx."""
 
     def __init__(self, url: str, token: str = "", timeout_s: float = TIMEOUT_S) -> None:
-        """`url` is http://HOST:PORT (https where a proxy adds TLS), or unix:/PATH."""
+        """`url` is http://HOST:PORT (https if a proxy adds TLS), or unix:/PATH."""
         self.url = url.rstrip("/")
         self._timeout_s = timeout_s
         self._fields = {"Accept": "application/json"} | ({"Authorization": f"Bearer {token}"} if token else {})
         self._unix = self.url.removeprefix(UNIX) if url.startswith(UNIX) else ""
         self._secure = False
-        self._place: tuple[str | None, int | None] = ("localhost", None)
+        self._address: tuple[str | None, int | None] = ("localhost", None)
         if self._unix:
             if wrong := unix_path_is_wrong(self._unix):
                 raise _bad_url(url, wrong)
             return
         try:
             parts = urlsplit(self.url)
-            self._place = (parts.hostname, parts.port)
+            self._address = (parts.hostname, parts.port)
         except ValueError as error:
             raise _bad_url(url, str(error)) from None
         if parts.scheme not in ("http", "https") or not parts.hostname or parts.path or parts.query:
@@ -50,7 +50,7 @@ class Client:
     def change(
         self, method: str, path: str, body: Document, *, dry_run: bool = False, generation: int | None = None
     ) -> Document:
-        """Ask for a change on behalf of the user who types; return the router's answer."""
+        """Send a change in the name of the current user; return the router's answer."""
         fields = {"Content-Type": "application/json"}
         if generation is not None:
             fields["If-Match"] = f'"{generation}"'
@@ -68,20 +68,20 @@ class Client:
         return f"/v1/services/{segment(name)}"
 
     def text(self, path: str) -> str:
-        """Return what is at `path`, which is no JSON."""
-        status, answer = self._exchanged("GET", path, None, {"Accept": "*/*"})
+        """Return the text at `path`, which is not JSON."""
+        status, answer = self._exchange("GET", path, None, {"Accept": "*/*"})
         if not 200 <= status < 300:
-            self._understood(status, answer)
+            self._parse(status, answer)
         return answer.decode("utf-8", "replace")
 
     def _call(self, method: str, path: str, body: Document | None, fields: dict[str, str]) -> Document:
-        return self._understood(*self._exchanged(method, path, body, fields))
+        return self._parse(*self._exchange(method, path, body, fields))
 
-    def _exchanged(self, method: str, path: str, body: Document | None, fields: dict[str, str]) -> tuple[int, bytes]:
+    def _exchange(self, method: str, path: str, body: Document | None, fields: dict[str, str]) -> tuple[int, bytes]:
         import http.client  # 15 ms that --help need not take
 
         kind = http.client.HTTPSConnection if self._secure else http.client.HTTPConnection
-        host, port = self._place
+        host, port = self._address
         connection = kind(str(host), port, timeout=self._timeout_s)
         try:
             if self._unix:
@@ -96,7 +96,7 @@ class Client:
         finally:
             connection.close()
 
-    def _understood(self, status: int, answer: bytes) -> Document:
+    def _parse(self, status: int, answer: bytes) -> Document:
         try:
             document = json.loads(answer)
         except ValueError:
@@ -120,12 +120,12 @@ class Client:
 
 
 def segment(value: str) -> str:
-    """Return `value` as one segment of a path; labels may hold slashes."""
+    """Return `value` as one segment of a path: labels may contain slashes."""
     return quote(value, safe="")
 
 
 def actor() -> str:
-    """Return the name of the user who types, for the journal."""
+    """Return the name of the current user, for the journal."""
     try:
         return pwd.getpwuid(os.getuid()).pw_name
     except KeyError:
@@ -139,7 +139,7 @@ def _bad_url(url: str, why: str) -> OperatorError:
 
 
 def one_service(argument: str, option: str) -> str:
-    """Return the service that is named in one way or in both; raise OperatorError (usage) if these differ."""
+    """Return the service named by argument or option; raise OperatorError (usage) if they differ."""
     if argument and option and argument != option:
         raise OperatorError(400, "usage", f"SERVICE and --service differ: {argument}, {option}", exit_code=USAGE)
     return argument or option

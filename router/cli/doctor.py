@@ -1,4 +1,4 @@
-"""`doctor`: look at everything a router needs, from outside, and say what to do about what is wrong."""
+"""`doctor`: checks everything that a router needs, from outside, and names a remedy for each problem."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ CLOCK_STEP_S: Final = 5.0
 
 @dataclass(frozen=True, slots=True)
 class DoctorCheck:
-    """One finding. `remedy` is empty when all is well."""
+    """One finding. `remedy` is empty if the check is good."""
 
     name: str
     ok: bool
@@ -65,7 +65,7 @@ def doctor(
 
 
 def examine(config: str, client: Client) -> Iterator[DoctorCheck]:
-    """Yield every check. Without an answer of the router, only what can be seen without it."""
+    """Yield every check. Without an answer of the router, yield those that do not need it."""
     try:
         settings = _load(config)
         services = ", ".join(sorted(settings.services)) or "none (flags may bring one)"
@@ -173,9 +173,9 @@ def _target(name: str, url: str) -> DoctorCheck:
     endpoint = parse_endpoint(url)
     try:
         if endpoint.unix:
-            with socket.socket(socket.AF_UNIX) as asking:
-                asking.settimeout(CONNECT_TIMEOUT_S)
-                asking.connect(endpoint.unix)
+            with socket.socket(socket.AF_UNIX) as probe:
+                probe.settimeout(CONNECT_TIMEOUT_S)
+                probe.connect(endpoint.unix)
         else:
             socket.create_connection((endpoint.host, endpoint.port), CONNECT_TIMEOUT_S).close()
     except OSError as error:
@@ -214,7 +214,7 @@ def _probed(name: str, endpoint: dict[str, Any]) -> DoctorCheck:
 
 
 def _journal(client: Client) -> DoctorCheck:
-    """Read the whole journal through the API: it must be readable, without a hole, and not from the future."""
+    """Read the whole journal through the API: it must be readable, without gaps, and without entries from the future."""
     count, last, after = 0, None, 0
     try:
         while entries := client.get(f"/v1/journal?after={after}&limit=1000")["entries"]:

@@ -1,4 +1,4 @@
-"""The command `drill`: rehearse the way back, wait until it is over, show what it came to."""
+"""`drill`: starts or stops a drill, waits until it is over, and shows its result; lists past drills."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ app = typer.Typer()
 
 POLL_EVERY_S: Final = 0.5
 MARGIN_S: Final = 90.0
-"""What a drill may take beyond its hold: the gate, the way home (30 s at most), confirmations."""
+"""The time of a drill beyond its hold: the gate, the swap back (30 s at most), confirmations."""
 
 
 @app.command()
@@ -61,14 +61,14 @@ def drill(
     if dry_run:
         output.show_json(begun) if as_json else output.say(begun["message"])
         return
-    told = _wait(client, begun, as_json)
-    output.show_json(told) if as_json else _show(told)
-    if told["result"] not in ("passed", *(("stopped",) if stop else ())):
+    document = _wait(client, begun, as_json)
+    output.show_json(document) if as_json else _show(document)
+    if document["result"] not in ("passed", *(("stopped",) if stop else ())):
         raise typer.Exit(NOT_TRUE)
 
 
 def _wait(client: Client, begun: Document, as_json: bool) -> Document:
-    """Return the drill once it is over; its bounds are the router's."""
+    """Return the drill once it is over. The router bounds its duration."""
     if begun["result"] is None and not as_json:
         there = begun["swaps"][0] if begun["swaps"] else {}
         output.console(stderr=True).print(
@@ -76,14 +76,17 @@ def _wait(client: Client, begun: Document, as_json: bool) -> Document:
             f"home in {begun['hold_s']:g} s (now: rollback-router drill --stop)",
             soft_wrap=True,
         )
-    told = begun
+    document = begun
     for _ in range(int((begun["hold_s"] + MARGIN_S) / POLL_EVERY_S)):
-        if told["result"] is not None:
-            return told
+        if document["result"] is not None:
+            return document
         clock.sleep_s(POLL_EVERY_S)
-        told = client.get(f"/v1/drills/{segment(begun['drill'])}")
+        document = client.get(f"/v1/drills/{segment(begun['drill'])}")
     raise OperatorError(
-        504, "drill_not_over", f"{begun['drill']} is still {told['phase']}: rollback-router status", exit_code=NOT_TRUE
+        504,
+        "drill_not_over",
+        f"{begun['drill']} is still {document['phase']}: rollback-router status",
+        exit_code=NOT_TRUE,
     )
 
 
@@ -93,23 +96,26 @@ def _took(swap: dict[str, Any]) -> str:
     return f"swapped in {swap['swap_us']} µs, confirmed by every worker {swap['confirmed_ms']:.1f} ms later"
 
 
-def _show(told: Document) -> None:
-    """Show one drill as people read it."""
-    output.say(f"{told['drill']} {told['result']}" + (f": {'; '.join(told['reasons'])}" if told["reasons"] else ""))
-    for swap in told.get("swaps", ()):
-        way = f"home to {told['from']}" if swap["home"] else f"to {told['to']}"
+def _show(document: Document) -> None:
+    """Show one drill as text and tables."""
+    output.say(
+        f"{document['drill']} {document['result']}"
+        + (f": {'; '.join(document['reasons'])}" if document["reasons"] else "")
+    )
+    for swap in document.get("swaps", ()):
+        way = f"home to {document['from']}" if swap["home"] else f"to {document['to']}"
         output.say(f"{way}: generation {swap['generation']}, {_took(swap)}")
-    if told["mode"] == "shadow" and "probe_ms" in told:
+    if document["mode"] == "shadow" and "probe_ms" in document:
         output.say(
-            f"nothing was swapped: probe {told['probe_ms']:.1f} ms, gate {told['gate_us']} µs, route {told['encode_us']} µs, "
-            f"journal {told['journal_ms']:.1f} ms"
+            f"nothing was swapped: probe {document['probe_ms']:.1f} ms, gate {document['gate_us']} µs, "
+            f"route {document['encode_us']} µs, journal {document['journal_ms']:.1f} ms"
         )
-    rows = [(name, told[name]) for name in ("before", "during") if told.get(name)]
+    rows = [(name, document[name]) for name in ("before", "during") if document.get(name)]
     if rows:
         columns = ("", "requests", "faults", "p50", "p99")
         output.show(output.table(columns, (_figures(name, figures) for name, figures in rows)))
-    if told.get("clients"):
-        output.say("clients saw: " + ", ".join(f"{count} {outcome}" for outcome, count in told["clients"].items()))
+    if document.get("clients"):
+        output.say("clients saw: " + ", ".join(f"{count} {outcome}" for outcome, count in document["clients"].items()))
 
 
 def _figures(name: str, figures: Document) -> tuple[object, ...]:
@@ -122,27 +128,27 @@ def _list(client: Client, service: str, as_json: bool) -> None:
     if as_json:
         output.show_json(document)
         return
-    for name, standing in sorted(document["services"].items()):
-        last = standing["last_passed_at"] or "never"
-        following = f"; next {standing['next_at']}" if standing["next_at"] else ""
-        output.say(f"service {name}: last passed {last}{' (OVERDUE)' if standing['overdue'] else ''}{following}")
+    for name, summary in sorted(document["services"].items()):
+        last = summary["last_passed_at"] or "never"
+        following = f"; next {summary['next_at']}" if summary["next_at"] else ""
+        output.say(f"service {name}: last passed {last}{' (OVERDUE)' if summary['overdue'] else ''}{following}")
     columns = ("drill", "started", "mode", "by", "from", "to", "away", "result", "because")
     output.show_table(
-        columns, (_row(told) for told in document["drills"]), "there was no drill yet: rollback-router drill"
+        columns, (_row(drill) for drill in document["drills"]), "there was no drill yet: rollback-router drill"
     )
 
 
-def _row(told: Document) -> tuple[object, ...]:
-    away = output.number(told.get("away_s"), "s")
-    result = told["result"] or told["phase"]
+def _row(document: Document) -> tuple[object, ...]:
+    away = output.number(document.get("away_s"), "s")
+    result = document["result"] or document["phase"]
     return (
-        told["drill"],
-        told["started_at"],
-        told["mode"],
-        told["actor"],
-        told["from"],
-        told["to"],
+        document["drill"],
+        document["started_at"],
+        document["mode"],
+        document["actor"],
+        document["from"],
+        document["to"],
         away,
         result,
-        "; ".join(told.get("reasons") or ()),
+        "; ".join(document.get("reasons") or ()),
     )

@@ -1,4 +1,4 @@
-"""How a refused or failed command ends: what is wrong on stderr, the next command to type, an exit code.
+"""How a refused or failed command ends: the error and the next command to type on stderr, and an exit code.
 
 0 done   1 it did not become true   2 usage   3 settings   4 port unavailable   5 state directory in use
 6 journal corrupt   7 same version label, other endpoints   8 router not reachable   9 refused by the router   10 internal
@@ -73,7 +73,7 @@ NEXT: Final = {
     "settings_invalid": "rollback-router config check --config FILE",
     "settings_missing": "rollback-router config check --config FILE",
 }
-"""What to type next, by the code of the problem."""
+"""The next command to type, by the code of the problem."""
 NEXT_IN_DOUBT: Final = "rollback-router status   (shows whether it is still in doubt), then decide anew"
 
 
@@ -104,7 +104,7 @@ def of_problem(status: int, document: dict[str, object]) -> OperatorError:
 
 
 def report(error: RouterError, as_json: bool) -> int:
-    """Say what is wrong and what to type next; return the exit code. With --json a document on stdout says the same."""
+    """Print the error and the next command; return the exit code. With --json a document on stdout has the same facts."""
     code = exit_code(error)
     facts = error.facts if isinstance(error, OperatorError) else {}
     advice = NEXT_IN_DOUBT if facts.get("in_doubt") else NEXT.get(error.code)

@@ -1,4 +1,4 @@
-"""The rollbacks: listed, shown in full, saved as a page, and completed by what people find out."""
+"""`incidents`: lists the rollbacks, shows one in full, saves it as a page, and edits its review."""
 
 from __future__ import annotations
 
@@ -14,8 +14,6 @@ from router.cli.failure import USAGE
 from router.errors import OperatorError
 
 app = typer.Typer()
-
-_EDITS = ("root_cause", "owner", "severity", "status", "comment", "add_action", "done", "drop")
 
 
 @app.command()
@@ -49,12 +47,12 @@ def incidents(
                 400, "incident_needed", "say which incident: rollback-router incidents ID …", exit_code=USAGE
             )
         document = client.get("/v1/incidents")
-        output.show_json(document) if as_json else output.show(_listed(document))
+        output.show_json(document) if as_json else output.show(_list(document))
         return
     path = f"/v1/incidents/{segment(incident)}"
     document = client.get(path)
     if edit:
-        # Only if nobody else has added something since it was read.
+        # Refused if the review has changed since it was read.
         document = client.change("PATCH", path, edit, generation=document["revision"])
     for file, suffix in ((html, ".html"), (md, ".md")):
         if file:
@@ -62,7 +60,7 @@ def incidents(
     if as_json:
         output.show_json(document)
     elif not html and not md:
-        output.show(*_whole(document))
+        output.show(*_in_full(document))
 
 
 def _edit(
@@ -77,7 +75,7 @@ def _edit(
     drop: str,
     comment: str,
 ) -> Document:
-    """Return the body of a change; empty if nothing is to be changed."""
+    """Return the body of an edit; empty if no option changes anything."""
     named = {"root_cause": root_cause, "severity": severity, "status": status, "comment": comment}
     if what:
         action = {"what": what, "kind": kind, "owner": owner, "due": due}
@@ -102,7 +100,7 @@ def _save(text: str, file: str) -> None:
     output.say(f"saved {file}")
 
 
-def _listed(document: Document) -> Any:
+def _list(document: Document) -> Any:
     columns = ("id", "started", "service", "from", "to", "reason", "by hand", "status", "owner")
     rows = (
         (
@@ -122,8 +120,8 @@ def _listed(document: Document) -> Any:
     return output.table(columns, found) if found else "there is no incident: nothing was rolled back yet"
 
 
-def _whole(i: Document) -> list[Any]:
-    """Return the incident as people read it on a terminal."""
+def _in_full(i: Document) -> list[Any]:
+    """Return the incident as text and tables."""
     review, durations, impact = i["review"], i["durations"], i["impact"]
     parts: list[Any] = [f"{i['id']}: {review['status']}, {review['severity'] or 'no severity yet'}", i["summary"]]
     parts += [f"note: {note}" for note in i["record"]["notes"]]
@@ -149,11 +147,11 @@ def _whole(i: Document) -> list[Any]:
         parts += ["", output.table(("evidence", "it may be", "because"), rows)]
     if i["failures"]["items"]:
         parts += ["", f"failing requests: {i['failures']['why']}", _failing(i["failures"]["items"])]
-    return [*parts, "", *_people(i["id"], review)]
+    return [*parts, "", *_review(i["id"], review)]
 
 
-def _told(heading: str, text: str) -> list[str]:
-    """Return a text of several lines, those behind the first one indented: none of them looks like a line of ours."""
+def _indented(heading: str, text: str) -> list[str]:
+    """Return a text with all lines but the first indented, so that none of them looks like output of the command."""
     first, *more = text.split("\n")
     return [f"{heading} {first}", *(f"  {line}" for line in more)]
 
@@ -178,9 +176,9 @@ def _budget(budget: Document | None) -> str | None:
     return None if budget is None else f"{output.percent(budget['share'])} ({budget['basis']})"
 
 
-def _people(incident: str, review: Document) -> list[Any]:
+def _review(incident: str, review: Document) -> list[Any]:
     parts: list[Any] = [f"owner: {review['owner'] or 'nobody yet'}"]
-    parts += _told("root cause:", review["root_cause"] or "not known yet")
+    parts += _indented("root cause:", review["root_cause"] or "not known yet")
     if review["actions"]:
         columns = ("action", "state", "kind", "owner", "due", "what")
         parts.append(
@@ -190,7 +188,7 @@ def _people(incident: str, review: Document) -> list[Any]:
             )
         )
     for comment in review["comments"]:
-        parts += _told(f"{comment['at']} {comment['actor']}:", comment["text"])
+        parts += _indented(f"{comment['at']} {comment['actor']}:", comment["text"])
     if not review["root_cause"]:
         parts.append(f"next: rollback-router incidents {incident} --root-cause TEXT   (a page: --html FILE)")
     return parts

@@ -1,4 +1,4 @@
-"""`inputs`: whether requests are still like those of a good time, and learning anew what is good."""
+"""`inputs`: shows whether requests have drifted from the reference, and learns a new reference."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`notify list` and `notify test`: do notifications arrive?"""
+"""`notify`: lists the notification channels, and sends a test message through them."""
 
 from __future__ import annotations
 

@@ -75,7 +75,7 @@ _WRITTEN: Final = re.compile(r"([0-9]{1,9}(?:\.[0-9]{1,3})?)([smhd]?)")
 
 
 def seconds(text: str) -> float:
-    """Return `text` in seconds; raise OperatorError (usage) that says how to write one."""
+    """Return `text` in seconds; raise OperatorError (usage) if it is no duration."""
     match = _WRITTEN.fullmatch(text.strip())
     if match is None:
         detail = f"{text!r} is no length of time: write 90s, 15m, 2h or 7d"

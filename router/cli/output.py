@@ -1,7 +1,7 @@
-"""What people see: tables and sentences. Colour only on a terminal and without NO_COLOR; elsewhere plain, unwrapped text.
+"""Prints tables and sentences. Colour only on a terminal and without NO_COLOR; otherwise plain, unwrapped text.
 
-Every command prints through here, and what is not printable is escaped here (router/runtime/printable.py).
-Markup is shown as it stands.
+Every command prints through this module, which escapes unprintable characters (router/runtime/printable.py). Markup in texts
+is not interpreted.
 """
 
 from __future__ import annotations
@@ -56,12 +56,12 @@ def as_json(document: Any) -> str:
 
 
 def write(text: str, *, stderr: bool = False) -> None:
-    """Write a text of several lines as it is, but for what is not printable."""
+    """Write a text of several lines, with unprintable characters escaped."""
     (sys.stderr if stderr else sys.stdout).write(printable_lines(text))
 
 
 def table(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> Table:
-    """Return a table without lines; cells that are states get their colour."""
+    """Return a table without lines. Cells that are states are coloured."""
     from rich.table import Table
     from rich.text import Text
 
@@ -73,7 +73,7 @@ def table(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> Table:
 
 
 def show_table(columns: Sequence[str], rows: Iterable[Sequence[object]], without: str) -> None:
-    """Print a table; where it has no rows the sentence `without` instead."""
+    """Print a table; if it has no rows, print the sentence `without` instead."""
     found = list(rows)
     show(table(columns, found) if found else without)
 
@@ -97,7 +97,7 @@ def number(value: float | None, unit: str = "") -> str:
 
 
 def long(seconds: float) -> str:
-    """Return a length of time in the largest unit that it fills twice."""
+    """Return a duration in the largest unit of which it has at least two."""
     for unit, size in (("d", 86_400), ("h", 3_600), ("min", 60)):
         if seconds >= 2 * size:
             return f"{seconds / size:.1f} {unit}"

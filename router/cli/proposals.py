@@ -1,4 +1,4 @@
-"""The commands that decide what waits for a person: proposals, approve, deny."""
+"""The commands about proposals: proposals, approve, deny."""
 
 from __future__ import annotations
 
@@ -39,9 +39,9 @@ def proposals(
         document = client.get(f"/v1/proposals/{segment(proposal)}")
         output.show_json(document) if as_json else output.show(_in_full(document))
         return
-    asked = [f"service={segment(service)}"] if service else []
-    asked += [] if everything else ["state=pending"]
-    document = client.get("/v1/proposals" + (f"?{'&'.join(asked)}" if asked else ""))
+    filters = [f"service={segment(service)}"] if service else []
+    filters += [] if everything else ["state=pending"]
+    document = client.get("/v1/proposals" + (f"?{'&'.join(filters)}" if filters else ""))
     if as_json:
         output.show_json(document)
         return
@@ -58,12 +58,12 @@ def _row(found: Document) -> tuple[object, ...]:
 def _in_full(document: Document) -> Table:
     rows = [(name, _cell(value)) for name, value in document.items() if name != "evidence" and value is not None]
     for item in document["evidence"]:
-        rows += [("evidence", text) for text in _told(item)]
+        rows += [("evidence", text) for text in _evidence_lines(item)]
     return output.table(("fact", "value"), rows)
 
 
-def _told(item: Document) -> list[str]:
-    """Return one piece of evidence in lines."""
+def _evidence_lines(item: Document) -> list[str]:
+    """Return one piece of evidence as lines."""
     trigger, alert, cost = (item.get(name) or {} for name in ("trigger", "alert", "impact"))
     figures = [
         f"{name} {format_value(trigger, name)}"
@@ -71,8 +71,8 @@ def _told(item: Document) -> list[str]:
         if trigger.get(name) is not None
     ]
     figures += [f"samples {trigger['samples']:g}"] if trigger.get("samples") is not None else []
-    shown = f" ({', '.join(figures)})" if figures else ""
-    lines = [f"{item['cause']}: {trigger.get('reason', '')}{shown}; now: {item.get('now') or 'unknown'}"]
+    numbers = f" ({', '.join(figures)})" if figures else ""
+    lines = [f"{item['cause']}: {trigger.get('reason', '')}{numbers}; now: {item.get('now') or 'unknown'}"]
     lines += [f"alert {alert['name']}: {alert['summary']}"] if alert else []
     if cost:
         errors = ", ".join(f"{count} {name}" for name, count in cost["errors"].items()) or "no errors"

@@ -1,4 +1,4 @@
-"""`report`: what the router was good for, in figures, with how much each of them rests on."""
+"""`report`: shows the figures of a period, with the data that each figure is based on."""
 
 from __future__ import annotations
 
@@ -32,32 +32,34 @@ def report(
     """
     client = Client(admin, token)
     names = [service] if service else sorted(client.get("/v1/status")["services"])
-    asked = f"since={segment(since)}" + (f"&until={segment(until)}" if until else "")
-    reports = [client.get(f"/v1/services/{segment(name)}/report?{asked}") for name in names]
+    query = f"since={segment(since)}" + (f"&until={segment(until)}" if until else "")
+    reports = [client.get(f"/v1/services/{segment(name)}/report?{query}") for name in names]
     if as_json:
         output.show_json({"reports": reports})
     elif markdown:
-        output.say(*(line for told in reports for line in in_markdown(told)))
+        output.say(*(line for document in reports for line in in_markdown(document)))
     else:
-        for number, told in enumerate(reports):
+        for number, document in enumerate(reports):
             output.show(
-                *([""] if number else []), heading(told), output.table(("figure", "value", "rests on"), rows(told))
+                *([""] if number else []),
+                heading(document),
+                output.table(("figure", "value", "rests on"), rows(document)),
             )
 
 
-def heading(told: Document) -> str:
-    """Return which service and period this is, and how much of it is known."""
-    coverage = told["coverage"]
+def heading(document: Document) -> str:
+    """Return the service, the period, and how much of the period is known."""
+    coverage = document["coverage"]
     return (
-        f"service {told['service']}, {told['since']} to {told['until']}: "
+        f"service {document['service']}, {document['since']} to {document['until']}: "
         f"rows of {output.long(coverage['seconds'])} of that time are kept"
-        + ("" if told["journal_complete"] else "; older facts of the journal are left out")
+        + ("" if document["journal_complete"] else "; older facts of the journal are left out")
     )
 
 
-def rows(told: Document) -> Iterator[tuple[str, str, str]]:
-    """Yield (figure, value, what it rests on); a value that cannot be said is empty."""
-    uptime, by_time, stability = told["uptime"], told["uptime_by_time"], told["stability"]
+def rows(document: Document) -> Iterator[tuple[str, str, str]]:
+    """Yield (figure, value, the data that it is based on). An unknown value is empty."""
+    uptime, by_time, stability = document["uptime"], document["uptime_by_time"], document["stability"]
     yield (
         "uptime, by requests",
         _percent(uptime["share"]),
@@ -76,15 +78,15 @@ def rows(told: Document) -> Iterator[tuple[str, str, str]]:
         f"{output.long(stability['within_s'])} within limits, {output.long(stability['outside_s'])} outside, "
         f"{output.long(stability['undecided_s'])} undecided",
     )
-    yield from _changes(told)
+    yield from _changes(document)
     yield from (
-        _time(told, name, f"time to {name.rpartition('_')[2]}") for name in ("time_to_detect", "time_to_restore")
+        _time(document, name, f"time to {name.rpartition('_')[2]}") for name in ("time_to_detect", "time_to_restore")
     )
-    yield _standby(told["standby"])
+    yield _standby(document["standby"])
 
 
-def _changes(told: Document) -> Iterator[tuple[str, str, str]]:
-    made, failures, rollbacks = told["deployments"], told["change_failures"], told["rollbacks"]
+def _changes(document: Document) -> Iterator[tuple[str, str, str]]:
+    made, failures, rollbacks = document["deployments"], document["change_failures"], document["rollbacks"]
     yield (
         "deployments",
         f"{output.number(made['per_week'])} a week" if made["per_week"] is not None else "",
@@ -106,24 +108,35 @@ def _changes(told: Document) -> Iterator[tuple[str, str, str]]:
     )
 
 
-def _time(told: Document, name: str, title: str) -> tuple[str, str, str]:
-    spread = told[name]
+def _time(document: Document, name: str, title: str) -> tuple[str, str, str]:
+    spread = document[name]
     value = f"{output.long(spread['median_s'])} (p95 {output.long(spread['p95_s'])})" if spread["n"] else ""
     return title, value, f"{spread['n']} of {spread['rollbacks']} rollbacks of which it is known"
 
 
-def _standby(told: Document) -> tuple[str, str, str]:
-    value = f"{output.number(told['hours'])} h"
-    if told["cost"] is None:
+def _standby(document: Document) -> tuple[str, str, str]:
+    value = f"{output.number(document['hours'])} h"
+    if document["cost"] is None:
         return "warm standby", value, "set standby_cost_per_hour to see what that cost"
-    price = f"{told['price_per_hour']:g} {told['currency'] or ''}".rstrip()
-    return "warm standby", f"{value}, {told['cost']:.2f} {told['currency'] or ''}".rstrip(), f"at {price} an hour"
+    price = f"{document['price_per_hour']:g} {document['currency'] or ''}".rstrip()
+    return (
+        "warm standby",
+        f"{value}, {document['cost']:.2f} {document['currency'] or ''}".rstrip(),
+        f"at {price} an hour",
+    )
 
 
-def in_markdown(told: Document) -> Iterator[str]:
+def in_markdown(document: Document) -> Iterator[str]:
     """Yield the lines of one report as Markdown."""
-    yield from (f"## {told['service']}", "", heading(told) + ".", "", "| figure | value | rests on |", "|---|---|---|")
-    for line in rows(told):
+    yield from (
+        f"## {document['service']}",
+        "",
+        heading(document) + ".",
+        "",
+        "| figure | value | rests on |",
+        "|---|---|---|",
+    )
+    for line in rows(document):
         yield _cells(line)
     yield ""
 
@@ -133,7 +146,7 @@ def _cells(cells: Sequence[str]) -> str:
 
 
 def _percent(share: float | None) -> str:
-    """Return a share as per cent with as many digits as it takes to tell it from 100."""
+    """Return a share as per cent, with enough digits to differ from 100 if it does."""
     if share is None:
         return ""
     digits = 2

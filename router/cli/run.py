@@ -81,7 +81,7 @@ def run(
 
 
 def _refuse_both(take_over: bool, **others: object) -> None:
-    """Raise OperatorError if a take-over is asked for together with another state than the one that there is."""
+    """Raise OperatorError if --take-over is combined with an option that replaces the state."""
     for name, value in others.items():
         if take_over and value:
             flag = f"--{name.replace('_', '-')}"
@@ -90,7 +90,7 @@ def _refuse_both(take_over: bool, **others: object) -> None:
 
 
 def _services(blue: str, green: str, probe: str) -> dict[str, Any]:
-    """Return the settings of service `default` that the flags ask for."""
+    """Return the settings of service `default` by the flags; empty without --blue."""
     if not blue:
         if green or probe:
             flag = "--green" if green else "--probe"

@@ -1,4 +1,4 @@
-"""`config check` and `config show`: what the settings file says, and what the router would make of it."""
+"""`config check` and `config show`: check the settings file, and print the settings in effect."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def show(config: opt.ConfigFile = "", as_json: opt.AsJson = False) -> None:
 
 
 def _secrets(settings: Settings) -> list[str]:
-    """Return what is wrong with secrets in files, and with what channels need."""
+    """Return the problems of secret files and of the channels' requirements."""
     if not settings.notify and not settings.alerts.hmac_secret_file and not settings.mlflow.secret_file:
         return []
     from router.control.alerts.keys import HookKeys
@@ -86,7 +86,7 @@ def effective(settings: Settings) -> dict[str, Any]:
 
 
 def toml(document: Mapping[str, Any], place: tuple[str, ...] = ()) -> Iterator[str]:
-    """Yield the lines of `document` as TOML: plain values first, then the tables. What is not set is a comment."""
+    """Yield the lines of `document` as TOML: plain values first, then the tables. Unset values become comments."""
     tables = {name: value for name, value in document.items() if isinstance(value, Mapping)}
     for name, value in document.items():
         if name not in tables:

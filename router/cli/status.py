@@ -1,4 +1,4 @@
-"""The commands that only look: status, explain, journal."""
+"""The commands that only read: status, explain, journal."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def _watch(client: Client, as_json: bool) -> None:
 
 
 def overview(document: Document) -> Group:
-    """Return the status document as people read it."""
+    """Return the status document as text and tables."""
     from rich.console import Group
 
     up = sum(1 for worker in document["workers"] if worker["up"])
@@ -122,35 +122,35 @@ def _service(name: str, service: Document) -> list[Any]:
 
 
 def _inputs(document: Document) -> str:
-    """Whether the requests have drifted; empty where nobody looks."""
+    """Return whether the requests have drifted; empty if drift detection is off."""
     inputs = document.get("inputs")
     return f"inputs: {'DRIFTED, ' if inputs['drifting'] else ''}{inputs['reason'] or inputs['state']}" if inputs else ""
 
 
 def _cases(service: Document) -> str:
-    """What the candidate has shown of the regression cases: "cases: 12, of which v3 fails 2"; empty without any."""
-    told, candidate = service.get("cases") or {}, service.get("candidate")
-    if not told.get("count"):
+    """Return the candidate's results in the regression cases: "cases: 12, of which v3 fails 2"; empty without cases."""
+    cases, candidate = service.get("cases") or {}, service.get("candidate")
+    if not cases.get("count"):
         return ""
-    check = told.get("check") or {}
+    check = cases.get("check") or {}
     if not candidate:
-        return f"cases: {told['count']}"
-    if told["failing"]:
-        return f"cases: {told['count']}, of which {candidate} fails {check.get('failed', len(told['failing']))}"
-    if told["pending"]:
-        return f"cases: {check.get('done', 0)} of {told['count']} checked on {candidate}"
-    return f"cases: {told['count']}" + (f", {candidate} fails none" if told["on_promote"] != "off" else "")
+        return f"cases: {cases['count']}"
+    if cases["failing"]:
+        return f"cases: {cases['count']}, of which {candidate} fails {check.get('failed', len(cases['failing']))}"
+    if cases["pending"]:
+        return f"cases: {check.get('done', 0)} of {cases['count']} checked on {candidate}"
+    return f"cases: {cases['count']}" + (f", {candidate} fails none" if cases["on_promote"] != "off" else "")
 
 
 def _validated(document: Document) -> str:
-    """What validators found: "validated: request ok 10, schema 2; response ok 8"; empty without validators."""
+    """Return the validators' counts: "validated: request ok 10, schema 2; response ok 8"; empty without counts."""
     found = document.get("validated") or {}
-    told = (f"{what} " + ", ".join(f"{result} {count}" for result, count in by.items()) for what, by in found.items())
-    return f"validated: {'; '.join(told)}" if found else ""
+    counts = (f"{what} " + ", ".join(f"{result} {count}" for result, count in by.items()) for what, by in found.items())
+    return f"validated: {'; '.join(counts)}" if found else ""
 
 
 def _unmet(acceptance: Document) -> str:
-    """Return what else stands against acceptance."""
+    """Return the other criteria that prevent acceptance."""
     unmet = [c for c in acceptance.get("criteria", ()) if c["state"] in ("not_met", "unknown")]
     return "".join(f"; {c['name']}: {c['reason']}" for c in unmet if c["name"] not in ("requests", "seconds"))
 
@@ -195,15 +195,15 @@ def explain(
         output.table(columns, (_trigger(trigger) for trigger in document["triggers"])),
         f"an automatic rollback {'would' if gate['would_pass'] else 'would not'} pass the gate"
         + (f": {'; '.join(gate['reasons'])}" if gate["reasons"] else ""),
-        *filter(None, (_validated(document), _inputs(document), _asked(document))),
+        *filter(None, (_validated(document), _inputs(document), _unmet_criteria(document))),
     )
 
 
-def _asked(document: Document) -> str:
-    """Return what stands against acceptance; empty if nothing does, or the version is accepted."""
+def _unmet_criteria(document: Document) -> str:
+    """Return the criteria that prevent acceptance; empty if there are none, or if the version is accepted."""
     unmet = [c for c in document.get("acceptance", ()) if c["state"] in ("not_met", "unknown")]
-    told = "; ".join(f"{criterion['name']}: {criterion['reason']}" for criterion in unmet)
-    return f"on probation: {told}" if told else ""
+    reasons = "; ".join(f"{criterion['name']}: {criterion['reason']}" for criterion in unmet)
+    return f"on probation: {reasons}" if reasons else ""
 
 
 def _trigger(trigger: Document) -> tuple[object, ...]:

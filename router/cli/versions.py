@@ -1,4 +1,4 @@
-"""The commands about versions themselves: what is known of them, which may be deleted, and the marks that block them."""
+"""The commands about versions: list and show them, which may be deleted, register, quarantine and release them."""
 
 from __future__ import annotations
 
@@ -39,17 +39,17 @@ def versions(
     """
     client = Client(admin, token)
     if deletable:
-        _shown(client.get(f"{client.service(service)}/retention"), as_json, _deletable)
+        _output(client.get(f"{client.service(service)}/retention"), as_json, _deletable)
     elif live:
-        _shown(client.get(f"{client.service(service)}/live?limit={limit}"), as_json, _live)
+        _output(client.get(f"{client.service(service)}/live?limit={limit}"), as_json, _live)
     elif version:
         query = f"?service={segment(service)}" if service else ""
-        _shown(client.get(f"/v1/versions/{segment(version)}{query}"), as_json, _detail)
+        _output(client.get(f"/v1/versions/{segment(version)}{query}"), as_json, _detail)
     else:
         document = client.get("/v1/versions")
         if service:
-            document["versions"] = [told for told in document["versions"] if told["service"] == service]
-        _shown(document, as_json, _listing)
+            document["versions"] = [record for record in document["versions"] if record["service"] == service]
+        _output(document, as_json, _listing)
 
 
 @app.command()
@@ -117,8 +117,8 @@ def _mark(client: Client, service: str, version: str, verb: str, body: Document,
     done(answer, as_json, f"{version}: {verb} done")
 
 
-def _shown(document: Document, as_json: bool, people: Callable[[Document], None]) -> None:
-    output.show_json(document) if as_json else people(document)
+def _output(document: Document, as_json: bool, show: Callable[[Document], None]) -> None:
+    output.show_json(document) if as_json else show(document)
 
 
 def _listing(document: Document) -> None:
@@ -141,17 +141,17 @@ def _listing(document: Document) -> None:
 
 def _facts(version: Document) -> list[str]:
     lifted = version.get("lifted")
-    told = {
+    facts = {
         "accepted": version.get("accepted"),
         "rolled back": version.get("rolled_back"),
         "quarantined": version.get("quarantine"),
         f"released until {lifted['until']}" if lifted else "": lifted,
     }
-    return [fact for fact, true in told.items() if true]
+    return [fact for fact, true in facts.items() if true]
 
 
 def _detail(version: Document) -> None:
-    registered, mark, lifted = version["registered"] or {}, version["quarantine"] or {}, version["lifted"] or {}
+    registered, quarantine, lifted = version["registered"] or {}, version["quarantine"] or {}, version["lifted"] or {}
     rolled_back = version["rolled_back"] or {}
     facts = (
         ("service", version["service"]),
@@ -163,11 +163,11 @@ def _detail(version: Document) -> None:
         ("registered", _signed(registered.get("at"), registered.get("by"))),
         ("accepted", version["accepted_at"] or output.yes(version["accepted"])),
         ("rolled back", _signed(rolled_back.get("at"), rolled_back.get("incident"), rolled_back.get("reason"))),
-        ("quarantined", _signed(mark.get("at"), mark.get("actor"), mark.get("reason"))),
+        ("quarantined", _signed(quarantine.get("at"), quarantine.get("actor"), quarantine.get("reason"))),
         ("released until", _signed(lifted.get("until"), lifted.get("actor"), lifted.get("reason"))),
     )
     output.show(output.table(("fact", "value"), (fact for fact in facts if fact[1])))
-    output.show("", *_tenures(version["live"]))
+    output.show("", *_periods(version["live"]))
     lines = (
         (line["at"], line["event"], line.get("state"), line["actor"], line.get("reason")) for line in version["history"]
     )
@@ -179,14 +179,14 @@ def _signed(*parts: object) -> str:
 
 
 def _live(document: Document) -> None:
-    output.show(*_tenures(document["live"]))
+    output.show(*_periods(document["live"]))
     if document["earlier"]:
         output.say(f"{document['earlier']} earlier ones: --limit shows more")
     if document["dropped"]:
         output.say(f"{document['dropped']} older ones are in the journal only")
 
 
-def _tenures(live: list[Document]) -> list[RenderableType]:
+def _periods(live: list[Document]) -> list[RenderableType]:
     rows = (
         (
             period["version"],
