@@ -57,8 +57,8 @@ def advise(
 
 def _heading(document: Document) -> Iterator[str]:
     yield (
-        f"service {document['service']}: {output.long(document['days'] * 86_400)} of active versions in {document['rows']} rows since "
-        f"{document['since']}, {len(document['rollbacks'])} rollbacks"
+        f"service {document['service']}: {output.long(document['days'] * 86_400)} of active versions in {document['rows']} rows "
+        f"since {document['since']}, {len(document['rollbacks'])} rollbacks"
     )
     for rollback in document["rollbacks"]:
         yield f"  {clock.iso(rollback['at_s'])}  {rollback['left']} left, by {rollback['by']}"
