@@ -1,4 +1,4 @@
-"""Front door: the command `rollback-router`, also as `python -m router`."""
+"""Entry point: the command `rollback-router`, also as `python -m router`."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from router.runtime import interpreter
 
 interpreter.forget_working_directory(as_module=__name__ == "__main__")
 
-from router.cli.app import main  # noqa: E402 (nothing else may be imported while the working directory is searched)
+from router.cli.app import main  # noqa: E402 (no other import is safe while the working directory is on sys.path)
 
 if __name__ == "__main__":
     sys.exit(main())

@@ -1,4 +1,4 @@
-"""Every exception we raise, by whose fault it is. Only an `UpstreamError` may count towards a rollback."""
+"""The exceptions of the router, by the party at fault. Only an `UpstreamError` may count towards a rollback."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from __future__ import annotations
 class RouterError(Exception):
     """Root of the tree; never raised itself.
 
-    `code` is for machines (stable, snake_case), `detail` for people: it names the value, the place and the remedy.
+    `code` is for programs (stable, snake_case). `detail` is a message: it names the value, the place and the remedy.
     """
 
     def __init__(self, code: str, detail: str) -> None:
@@ -16,7 +16,7 @@ class RouterError(Exception):
 
 
 class DownstreamError(RouterError):
-    """The client sent something we refuse; `status` is what it is answered before the connection is closed."""
+    """The client sent something that the router refuses; `status` is that of the response before the connection closes."""
 
     def __init__(self, status: int, code: str, detail: str) -> None:
         super().__init__(code, detail)
@@ -28,9 +28,9 @@ class UpstreamError(RouterError):
 
 
 class OperatorError(RouterError):
-    """A person asked for something that is refused; nothing was changed.
+    """A request of an operator is refused; nothing was changed.
 
-    `status` is the answer of the admin API (RFC 9110 §15), `exit_code` that of the command line (README lists them).
+    `status` is that of the admin API's response (RFC 9110 §15), `exit_code` that of the command line (README lists them).
     `facts` are further members of the problem document, e.g. the present generation.
     """
 
@@ -44,7 +44,7 @@ class OperatorError(RouterError):
 
     @property
     def in_doubt(self) -> bool:
-        """Whether it may have been changed after all (JournalUnavailable)."""
+        """Whether something may have been changed after all (JournalUnavailable)."""
         return False
 
 
@@ -57,4 +57,4 @@ class StartError(RouterError):
 
 
 class InternalError(RouterError):
-    """Our own bug or exhaustion: counted as `router_fault`, alarmed, never scored against a target."""
+    """A bug or exhaustion of the router itself: counted as `router_fault`, alarmed, never counted against a target."""

@@ -120,7 +120,7 @@ def _certificates(settings: Settings) -> Iterator[DoctorCheck]:
 
     document, now_s = settings.model_dump(), clock.wall_s()
     try:
-        for place, certificate, days in contexts.shown(document, now_s):
+        for place, certificate, days in contexts.presented_certificates(document, now_s):
             names = ", ".join(certificate.names) or "no name"
             yield DoctorCheck(place, True, f"{certificate.path} for {names}: {days} days left")
         for complaint in contexts.check(document, now_s):

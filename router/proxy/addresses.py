@@ -14,7 +14,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final
 
-from router.tls.certificate_names import Shown
+from router.tls.certificate_names import PresentedCertificate
 
 UNIX: Final = "unix"
 """The address of every peer on a Unix socket, and in a list of networks: all of them."""
@@ -111,7 +111,7 @@ class Peer:
 
     address: str
     scheme: str
-    shown: Shown | None = None
+    shown: PresentedCertificate | None = None
 
 
 def peer_of(transport: asyncio.BaseTransport, announced: str = "") -> Peer:

@@ -1,1 +1,1 @@
-"""What every process uses: clock, tasks, logs, fail points, the build, descriptor limits."""
+"""Used by every process: clock, tasks, logs, printable text, fail points, files, descriptor limits, arguments of children."""

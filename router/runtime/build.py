@@ -1,4 +1,4 @@
-"""Which build of the request path runs: compiled where the wheel was built with a C compiler, else pure Python."""
+"""The build of the request path: compiled if the wheel was built with a C compiler, else pure Python."""
 
 from __future__ import annotations
 
@@ -10,6 +10,6 @@ PURE: Final = "pure Python"
 
 
 def flavour() -> str:
-    """Return COMPILED or PURE: what Python finds first under the name of the exchange."""
+    """Return COMPILED or PURE, by the file that Python finds for the module of `Exchange`."""
     spec = find_spec("router.proxy.engine.exchange")
     return PURE if spec is None or spec.origin is None or spec.origin.endswith(".py") else COMPILED

@@ -1,8 +1,8 @@
-"""What a child process is told when it is born: which inherited descriptors are what. One JSON argument, read here only.
+"""Arguments of a child process: which inherited descriptor is which. One JSON argument, encoded and decoded here only.
 
-All `*_fd` are descriptor numbers that the supervisor passes on; `life_fd` is the read end of a pipe whose end of file means
-that the supervisor is gone; `updates_fd` is a socket on which newer settings come (shm/settings_memory.py).
-All users can read the argument (ps): nothing in it is a secret.
+All `*_fd` are descriptor numbers that the supervisor passes on. `life_fd` is the read end of a pipe; its end of file means that
+the supervisor has ended. `updates_fd` is a socket that receives newer settings (shm/settings_memory.py).
+Every user of the machine can read the argument (ps), so it holds no secret.
 """
 
 from __future__ import annotations
@@ -11,12 +11,12 @@ import json
 from dataclasses import asdict, dataclass
 from typing import TypeVar
 
-Boot = TypeVar("Boot", "ControlArgs", "WorkerArgs")
+Args = TypeVar("Args", "ControlArgs", "WorkerArgs")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ControlArgs:
-    """For control. `settings_origin` is for people. The last two are set for the first control of a run only."""
+    """For control. `settings_origin` is for messages. The last three are set for the first control of a run only."""
 
     segment_fd: int
     settings_fd: int
@@ -28,11 +28,11 @@ class ControlArgs:
     state_dir: str
     settings_origin: str
     assume_active: str | None = None
-    """`run --assume-active`: the version to make active although the journal cannot say."""
+    """`run --assume-active`: the version to make active although the journal does not name one."""
     journal_from: str | None = None
+    """`run --journal-from`: the readable copy of a corrupt journal to continue from."""
     resumes: bool | None = None
-    """Set after a take-over that failed: start from the journal, on a wall whose workers live."""
-    """`run --journal-from`: the readable copy of a corrupt journal to go on from."""
+    """Set after a failed take-over: start from the journal, with shared memory whose workers run."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,14 +49,14 @@ class WorkerArgs:
     life_fd: int
     state_dir: str
     inlet_fd: int | None = None
-    """Through which connections of the router that is taken over come."""
+    """Receives connections of the router that is taken over."""
 
 
-def encode(boot: ControlArgs | WorkerArgs) -> str:
+def encode(args: ControlArgs | WorkerArgs) -> str:
     """Return the JSON argument; members that are None are left out."""
-    return json.dumps({name: value for name, value in asdict(boot).items() if value is not None})
+    return json.dumps({name: value for name, value in asdict(args).items() if value is not None})
 
 
-def decode(kind: type[Boot], argument: str) -> Boot:
-    """Return what `encode` wrote; raise TypeError for missing or unknown members."""
+def decode(kind: type[Args], argument: str) -> Args:
+    """Return the arguments that `encode` was given; raise TypeError for missing or unknown members."""
     return kind(**json.loads(argument))

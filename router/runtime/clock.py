@@ -1,7 +1,7 @@
-"""The only clock. Nobody else imports `time`; tests pass `now` as an argument.
+"""The only clock. No other module imports `time`; tests pass `now` as an argument.
 
-Decisions use the monotonic clock (an NTP step or a changed time zone moves no window); the journal keeps both. On Linux
-CLOCK_MONOTONIC is one clock for all processes of a machine, so heartbeats and switch times compare across the wall.
+Decisions use the monotonic clock, because an NTP step or a changed time zone would move a window. The journal keeps both
+clocks. On Linux CLOCK_MONOTONIC is one clock for all processes of a machine, so times in shared memory can be compared.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ now_s = time.monotonic
 
 
 def wall_s() -> float:
-    """Return seconds since 1970-01-01T00:00Z, for people and for the journal; never for a decision."""
+    """Return seconds since 1970-01-01T00:00Z, for display and for the journal; never for a decision."""
     return time.time()
 
 

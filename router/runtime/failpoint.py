@@ -1,9 +1,10 @@
-"""Places where a test may kill the process, or have a thread hang. In production none is armed and `hit` is one dictionary
-look-up.
+"""Points in the code where a test can kill the process or block a thread. In production no point is armed, and `hit` is one
+dictionary look-up.
 
-Armed by the setting `fail_point = "NAME:N"` (environment `ROLLBACK_ROUTER_FAIL_POINT`): the Nth time NAME is passed, the
-process ends by SIGKILL, as in a power cut. `NAME:N:hang` blocks the thread there for ever instead, as a disk does that does
-not answer. `NAME:N:/PATH` blocks it until somebody opens the FIFO PATH for reading, as a disk does that answers late.
+The setting `fail_point` (environment `ROLLBACK_ROUTER_FAIL_POINT`) arms one point:
+`NAME:N`        the Nth time that NAME is passed, the process ends by SIGKILL, as in a power cut
+`NAME:N:hang`   the thread blocks for ever, as with a disk that does not answer
+`NAME:N:/PATH`  the thread blocks until the FIFO PATH is opened for reading, as with a slow disk
 Names: `incident.ID` (the files of that incident), `journal.before`, `journal.handed`, `journal.after`, `mark.before`,
 `mark.after`, `store.before`, `store.after`.
 """
@@ -20,13 +21,13 @@ class FailPoint:
 
     def __init__(self, spec: str = "") -> None:
         name, _, rest = spec.partition(":")
-        count, _, how = rest.partition(":")
+        count, _, action = rest.partition(":")
         self._left = {name: int(count or "1")} if name else {}
-        self._hangs = how == "hang"
-        self._fifo = how if how.startswith("/") else ""
+        self._hangs = action == "hang"
+        self._fifo = action if action.startswith("/") else ""
 
     def hit(self, name: str) -> None:
-        """Die or hang here if this is the armed place and its turn has come."""
+        """Kill the process or block if `name` is the armed point and its count is reached."""
         if name not in self._left:
             return
         self._left[name] -= 1

@@ -1,4 +1,4 @@
-"""How the descriptors of a process are shared: every connection is one, a client's and a backend's alike."""
+"""Divides the file descriptors of a process. Every connection needs one, from a client or to a backend."""
 
 from __future__ import annotations
 
@@ -11,37 +11,39 @@ from dataclasses import dataclass
 from typing import Final
 
 SPARE: Final = 64
-"""For what a worker has beside its connections: sockets it listens on, the loop's own, shared memory, look-ups of names; and
-for the guests of its reserve (proxy/accept/reserve.py), a third of it.
+"""Descriptors of a worker beside its connections: listening sockets, the event loop, shared memory, name look-ups. A third of
+them is for the connections of the reserve (proxy/accept/reserve.py).
 """
 
 
 @dataclass(frozen=True, slots=True)
 class FdShares:
-    """What fits: client connections, and attempts in flight per target. `wanted`: how many descriptors all limits together
-    could take; `usable`: how many there are; `reserve`: guests beyond `connections_max`, from what is spare.
+    """The limits that fit: client connections, and attempts in flight per target.
+
+    `required`: the descriptors that all configured limits together could use. `usable`: the descriptors that there are.
+    `reserve`: connections of the reserve, beyond `connections_max`; they use the spare descriptors.
     """
 
     connections_max: int
     in_flight_max: int
-    wanted: int
+    required: int
     usable: int
     reserve: int
 
     @property
     def warning(self) -> str | None:
-        """What to tell an operator whose limits do not fit; None if they do."""
-        if self.wanted <= self.usable:
+        """The warning for the operator if the limits do not fit; None if they do."""
+        if self.required <= self.usable:
             return None
         return (
-            f"limits.connections_max and limits.requests_max may take {self.wanted} descriptors of a worker, and it has "
+            f"limits.connections_max and limits.requests_max may take {self.required} descriptors of a worker, and it has "
             f"{self.usable} for them: it takes {self.connections_max} connections at most. Raise the hard limit (ulimit -Hn, "
             "LimitNOFILE= of systemd, --ulimit nofile= of docker) or lower limits.connections_max"
         )
 
 
 def divide(connections_max: int, requests_max: int, in_flight_max: int, descriptors: int) -> FdShares:
-    """Return what fits into `descriptors`. No target gets more than half of them: one that hangs must not exhaust us."""
+    """Return the limits that fit into `descriptors`. A target gets at most half of them, so a hung one cannot use them all."""
     spare = min(SPARE, descriptors // 2)
     usable = descriptors - spare
     half = max(1, usable // 2)
@@ -53,21 +55,21 @@ def divide(connections_max: int, requests_max: int, in_flight_max: int, descript
 
 REMEDY: Final = "Raise the hard limit (ulimit -Hn, LimitNOFILE= of systemd, --ulimit nofile= of docker)"
 CONTROL_SPARE: Final = 16
-"""For what control opens beside the connections to its admin port: probes, files of SQLite, notifications, modules."""
+"""Descriptors that control opens beside connections to its admin port: probes, SQLite files, notifications, modules."""
 ADMIN_CONNECTIONS_MIN: Final = 4
 _CONTROL: Final = 30
-"""What control holds beside one descriptor a worker (measured: 29)."""
+"""Open descriptors of control beside one a worker (measured: 29)."""
 _SUPERVISOR: Final = 24
-"""What the supervisor holds beside two descriptors a worker (measured: 15), and what it needs to start a child."""
+"""Open descriptors of the supervisor beside two a worker (measured: 15), and those for starting a child."""
 
 
 def needed(workers: int) -> int:
-    """Return how many descriptors a process of a router needs at least: control with a few connections, or the supervisor."""
+    """Return the fewest descriptors that every process of a router can run with: the larger need of control and supervisor."""
     return max(_CONTROL + CONTROL_SPARE + ADMIN_CONNECTIONS_MIN + workers, _SUPERVISOR + 2 * workers)
 
 
 def shortage(workers: int, descriptors: int) -> str | None:
-    """Return why a router cannot run with so many descriptors a process; None if it can."""
+    """Return the error if a router cannot run with `descriptors` a process; None if it can."""
     if descriptors >= needed(workers):
         return None
     return (
@@ -76,16 +78,16 @@ def shortage(workers: int, descriptors: int) -> str | None:
     )
 
 
-def admin_connections(asked: int, left: int) -> int:
+def admin_connections(configured: int, left: int) -> int:
     """Return how many connections the admin port takes if control may open `left` more descriptors."""
-    return min(asked, max(ADMIN_CONNECTIONS_MIN, left - CONTROL_SPARE))
+    return min(configured, max(ADMIN_CONNECTIONS_MIN, left - CONTROL_SPARE))
 
 
-def admin_complaint(asked: int, given: int) -> str:
-    """Return what to tell an operator whose admin port takes fewer connections than it should."""
+def admin_warning(configured: int, effective: int) -> str:
+    """Return the warning for the operator if the admin port takes fewer connections than configured."""
     return (
-        f"admin.connections_max = {asked} does not fit into the {available()} descriptors of control: the admin port takes "
-        f"{given} connections. {REMEDY} or lower admin.connections_max"
+        f"admin.connections_max = {configured} does not fit into the {available()} descriptors of control: the admin port "
+        f"takes {effective} connections. {REMEDY} or lower admin.connections_max"
     )
 
 
@@ -100,7 +102,7 @@ def available() -> int:
 
 
 def unread_bytes(descriptor: int) -> int:
-    """Return how many bytes the kernel holds of a connection that nobody has read (SIOCINQ, tcp(7)); 0 for one that is gone."""
+    """Return the received bytes that the process has not read (SIOCINQ, tcp(7)); 0 for a closed connection."""
     try:
         return int(struct.unpack("i", fcntl.ioctl(descriptor, termios.FIONREAD, bytes(4)))[0])
     except OSError:

@@ -1,7 +1,7 @@
-"""Where a router that takes over receives clients' connections: one datagram socket a worker, by names in the state directory.
+"""Sockets on which a router that takes over receives client connections: one datagram socket a worker.
 
-A name is `inlet-TOKEN-INDEX`. The token is the new router's own, and the old one is told it, so connections never go to a
-third one. The names appear when the new workers serve: before, nobody can send anything.
+They have names in the state directory: `inlet-TOKEN-INDEX`. The new router makes the token and sends it to the old router, so
+connections cannot go to a third router. The names appear when the new workers serve; before, nothing can be sent.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ _PREFIX: Final = "inlet-"
 
 
 class Inlets:
-    """Those of one router: `sockets` are inherited by its workers, and nobody finds them before `open`."""
+    """The inlets of one router. Its workers inherit `sockets`. Before `open` they have no names."""
 
     def __init__(self, folder: Path, workers: int) -> None:
         self.token = secrets.randbelow(TOKEN_MAX - 1) + 1
@@ -31,25 +31,26 @@ class Inlets:
         self._names: list[str] = []
 
     def open(self) -> None:
-        """Give them their names, once; those that a killed router has left go. A folder that takes none is said: clients are then
-        told to come anew, as without inlets.
+        """Bind the sockets to their names, once, and remove the names that a killed router has left.
+
+        An error is logged. Clients then have to reconnect, as without inlets.
         """
         if self._names:
             return
         try:
             for stale in self._folder.glob(_PREFIX + "*"):
                 stale.unlink(missing_ok=True)
-            with within(self._folder) as short:
+            with within(self._folder) as short_path:
                 for index, sock in enumerate(self.sockets):
                     name = _name(self.token, index)
-                    sock.bind(f"{short}/{name}")
+                    sock.bind(f"{short_path}/{name}")
                     self._names.append(name)
-                    os.chmod(f"{short}/{name}", 0o600)
+                    os.chmod(f"{short_path}/{name}", 0o600)
         except OSError as error:
             log.warning("connections of the old router are not taken over: %s", error.strerror)
 
     def close(self) -> None:
-        """Take the names away; what workers hold stays open until they leave."""
+        """Remove the names and close the sockets of this process; the workers' copies stay open."""
         for name in self._names:
             try:
                 (self._folder / name).unlink(missing_ok=True)
@@ -60,14 +61,14 @@ class Inlets:
 
 
 def outlets(folder: Path, token: int) -> list[socket.socket]:
-    """Return connected sockets to the inlets of `token`, in the order of its workers; none if it has none, or not yet."""
+    """Return connected sockets to the inlets of `token`, in the order of the workers; empty if there are none yet."""
     found: list[socket.socket] = []
     try:
-        with within(folder) as short:
+        with within(folder) as short_path:
             for index in range(len(list(folder.glob(f"{_PREFIX}{token:016x}-*")))):
                 sock = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK)
                 try:
-                    sock.connect(f"{short}/{_name(token, index)}")
+                    sock.connect(f"{short_path}/{_name(token, index)}")
                 except OSError:
                     sock.close()
                 else:
@@ -83,7 +84,9 @@ def _name(token: int, index: int) -> str:
 
 @contextmanager
 def within(folder: Path) -> Iterator[str]:
-    """While entered, a short name for a folder: a Unix socket's path has 107 bytes, and a state directory's may have more."""
+    """Yield a short path for a folder: the path of a Unix socket has at most 107 bytes, and that of a state directory may
+    be longer.
+    """
     descriptor = os.open(folder, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         yield f"/proc/self/fd/{descriptor}"

@@ -1,9 +1,9 @@
-"""How this program starts Python again: the same interpreter and packages, and nothing that the working directory holds.
+"""Starts Python again with the same interpreter and packages, and without imports from the working directory.
 
-`python -m` and an empty entry of PYTHONPATH both put the working directory in front of the standard library, so that a file
-`typing_extensions.py` in it is imported by whoever runs there. Every start goes through `command` and one of the two
-environments.
-This module imports nothing that is not loaded when Python has started: `__main__` uses it before it imports anything else.
+`python -m` and an empty entry of PYTHONPATH both put the working directory in front of the standard library: a file
+`typing_extensions.py` in that directory would then be imported. Every start of Python goes through `command` and one of the
+two environments. `__main__` uses this module before it imports anything else; it therefore imports only modules that Python
+has loaded at its start.
 """
 
 from __future__ import annotations
@@ -13,12 +13,12 @@ import sys
 
 _ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 _checkouts: list[str] = []
-"""Where this package was found by way of the working directory only: an operator runs a checkout that is not installed."""
+"""Set if this package was found through the working directory only: an operator runs a checkout that is not installed."""
 
 _PATH_LISTS = frozenset(
     ("PATH", "LD_LIBRARY_PATH", "PYTHONPATH", "PYTHONHOME", "PYTHONUSERBASE", "PYTHONPYCACHEPREFIX")
 )
-"""An empty entry of these means the working directory, and a relative one is searched from it."""
+"""An empty entry in one of these means the working directory; a relative entry is relative to it."""
 _PYTHON = frozenset(
     (
         *("PYTHONHOME", "PYTHONPATH", "PYTHONPLATLIBDIR", "PYTHONUSERBASE", "PYTHONNOUSERSITE", "PYTHONPYCACHEPREFIX"),
@@ -59,36 +59,36 @@ OUTWARD = frozenset(
         ),
     )
 )
-"""What a process needs further if it sends notifications. The address of a proxy may hold its password."""
+"""Further variables for a process that sends notifications. The address of a proxy may contain its password."""
 
 
 def command(module: str, *words: str) -> list[str]:
-    """Return the command that runs `module` of this installation, wherever it is started."""
+    """Return the command that runs `module` of this installation, from any working directory."""
     user_site = ["-s"] if sys.flags.no_user_site else []
     return [os.path.abspath(sys.executable), "-P", *user_site, "-m", module, *words]
 
 
 def environment(more: frozenset[str] = frozenset()) -> dict[str, str]:
-    """Return the environment for a process of ours: known names and those in `more`. What else there is may be a secret."""
-    return _kept(_COMMON | _python() | more)
+    """Return the environment for a child process: the known names and those in `more`. Other variables may be secrets."""
+    return _filtered(_COMMON | _python() | more)
 
 
 def whole_environment() -> dict[str, str]:
-    """Return the environment for a program that reads settings from it: everything, with absolute search paths."""
-    return _kept(frozenset(os.environ) - (_PYTHON - _python()))
+    """Return the environment for a program that reads settings from it: all variables, with absolute search paths."""
+    return _filtered(frozenset(os.environ) - (_PYTHON - _python()))
 
 
 def forget_working_directory(*, as_module: bool) -> None:
-    """Take the working directory off `sys.path` unless somebody named it, or this very package is found there alone.
+    """Remove the working directory from `sys.path`, unless PYTHONPATH names it or this package is only found there.
 
-    `as_module`: Python was started with -m, which has put it in front.
+    `as_module`: Python was started with -m, which puts the working directory in front.
     """
     if as_module and not sys.flags.safe_path:
         del sys.path[0]
-    given = os.environ.get("PYTHONPATH", "") if _python() else ""
-    if given and "" in given.split(os.pathsep):
+    python_path = os.environ.get("PYTHONPATH", "") if _python() else ""
+    if python_path and "" in python_path.split(os.pathsep):
         here = _absolute("")
-        if here not in _absolute_list(given).split(os.pathsep) and here in sys.path:
+        if here not in _absolute_list(python_path).split(os.pathsep) and here in sys.path:
             sys.path.remove(here)
     if os.path.realpath(_ROOT) not in map(os.path.realpath, filter(None, sys.path)):
         sys.path.append(_ROOT)
@@ -99,7 +99,7 @@ def _python() -> frozenset[str]:
     return frozenset() if sys.flags.ignore_environment else _PYTHON
 
 
-def _kept(names: frozenset[str]) -> dict[str, str]:
+def _filtered(names: frozenset[str]) -> dict[str, str]:
     found = {name: value for name, value in os.environ.items() if name in names}
     found |= {name: _absolute_list(found[name]) for name in _PATH_LISTS & found.keys()}
     if _checkouts:
@@ -108,7 +108,7 @@ def _kept(names: frozenset[str]) -> dict[str, str]:
 
 
 def _absolute_list(value: str) -> str:
-    """Return the entries as they are meant now; without those that name nothing."""
+    """Return the entries as absolute paths, without empty ones."""
     return os.pathsep.join(filter(None, (_absolute(entry) for entry in value.split(os.pathsep) if entry)))
 
 

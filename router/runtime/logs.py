@@ -1,7 +1,7 @@
-"""Log lines on stderr: one per change of state, with fields; never one per request unless the access log is on.
+"""Log lines on stderr: one per change of state, with fields; one per request only if the access log is on.
 
-What is not printable is escaped here, for every process: a record is one line, and the lines of a traceback are indented, so
-that no text of a stranger looks like a line of ours.
+Unprintable characters are escaped here, for every process. A record is one line, and the lines of a traceback are indented, so
+text from outside cannot look like a line of the log.
 """
 
 from __future__ import annotations
@@ -18,22 +18,22 @@ _ExcInfo = tuple[type[BaseException], BaseException, TracebackType | None] | tup
 
 
 class LogThrottle:
-    """Lets one line in `every_s` seconds through: what a stranger can cause must not fill the log."""
+    """Permits one line in `every_s` seconds: events that outsiders can cause must not fill the log."""
 
     def __init__(self, every_s: float) -> None:
         self._every_s = every_s
-        self._said_s = -math.inf
+        self._last_s = -math.inf
 
     def due(self, now_s: float) -> bool:
-        """Return whether a line may be written now; if so, the next one waits."""
-        if now_s - self._said_s < self._every_s:
+        """Return whether a line may be written now; True starts the next `every_s` seconds."""
+        if now_s - self._last_s < self._every_s:
             return False
-        self._said_s = now_s
+        self._last_s = now_s
         return True
 
 
 def setup(process: str, level: int = logging.INFO) -> None:
-    """Send this process's log to stderr, one line a record, the process named in it."""
+    """Send the log of this process to stderr: one line a record, with the name of the process."""
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(Printable(f"%(asctime)s.%(msecs)03d %(levelname)s {process} %(message)s", "%Y-%m-%dT%H:%M:%S"))
     logging.basicConfig(level=level, handlers=[handler], force=True)
@@ -43,7 +43,7 @@ def setup(process: str, level: int = logging.INFO) -> None:
 
 
 class Printable(logging.Formatter):
-    """Formats a record as one printable line, a traceback below it as indented ones."""
+    """Formats a record as one printable line, and a traceback below it as indented lines."""
 
     def formatMessage(self, record: logging.LogRecord) -> str:  # logging's name
         """Return the line."""
@@ -66,6 +66,6 @@ def _uncaught(kind: type[BaseException], error: BaseException, trace: TracebackT
     logging.getLogger().critical("uncaught %s", kind.__name__, exc_info=(kind, error, trace))
 
 
-def _uncaught_in_thread(found: threading.ExceptHookArgs) -> None:
-    if found.exc_value is not None and not issubclass(found.exc_type, SystemExit):
-        _uncaught(found.exc_type, found.exc_value, found.exc_traceback)
+def _uncaught_in_thread(args: threading.ExceptHookArgs) -> None:
+    if args.exc_value is not None and not issubclass(args.exc_type, SystemExit):
+        _uncaught(args.exc_type, args.exc_value, args.exc_traceback)

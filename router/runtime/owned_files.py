@@ -1,8 +1,8 @@
-"""Files and folders that must be ours alone: regular, of one name, owned by the user that the router runs as, no link.
+"""Files and folders that only the router uses: regular, with one name, owned by the user that the router runs as, no link.
 
-What another user has put in the place of such a file (a link to something precious, a second name of it, a FIFO that never
-answers) is not opened, truncated, chmodded or written. Every refusal is an OSError whose `strerror` names the file, what is
-wrong with it and the remedy, so that it is told wherever any other trouble with the file is told.
+Another user may have put something else in the place of such a file: a link to another file, a hard link, a FIFO that blocks.
+It is not opened, truncated, chmodded or written. Every refusal is an OSError whose `strerror` names the file, the defect and
+the remedy, so that it is reported like every other error of the file.
 """
 
 from __future__ import annotations
@@ -26,16 +26,16 @@ _KINDS: Final = (
 )
 
 
-class NotOurs(PermissionError):
-    """What is there is not this router's own."""
+class NotOwned(PermissionError):
+    """The file or folder at the path does not belong to this router alone."""
 
 
 def opened(path: Path, flags: int, mode: int = 0o600) -> int:
-    """Return the descriptor of a regular file of ours; raise OSError for anything else, which is left as it is.
+    """Return the descriptor of a regular file of this router; raise OSError for anything else and leave it unchanged.
 
-    Without O_TRUNC: what is not ours must not be cut before it was looked at.
+    O_TRUNC is applied after the check: a foreign file must not be truncated.
     """
-    check(path)  # to open a device may have an effect already
+    check(path)  # opening a device can have an effect already
     fd = os.open(path, (flags & ~os.O_TRUNC) | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY, mode)
     try:
         _refuse(path, os.fstat(fd))
@@ -48,13 +48,13 @@ def opened(path: Path, flags: int, mode: int = 0o600) -> int:
 
 
 def read(path: Path, bytes_max: int) -> bytes:
-    """Return up to `bytes_max` bytes of a file of ours; raise OSError."""
+    """Return up to `bytes_max` bytes of a file of this router; raise OSError."""
     with os.fdopen(opened(path, os.O_RDONLY), "rb") as file:
         return file.read(bytes_max)
 
 
 def check(path: Path) -> None:
-    """Raise OSError unless there is nothing, or a regular file of ours."""
+    """Raise OSError unless the path is free or names a regular file of this router."""
     try:
         found = os.lstat(path)
     except FileNotFoundError:
@@ -63,21 +63,24 @@ def check(path: Path) -> None:
 
 
 def database(path: Path) -> None:
-    """Have a file of ours (mode 0600) at `path` for SQLite, which opens it by its name, and nothing else at the names of its
-    companions; raise OSError.
+    """Make sure of a file of this router (mode 0600) at `path` for SQLite, and of nothing foreign at its companions' names;
+    raise OSError. SQLite opens the file by its name.
     """
     os.close(opened(path, os.O_RDWR | os.O_CREAT))
     companions(path)
 
 
 def companions(path: Path) -> None:
-    """Raise OSError unless a database and its companions are files of ours, as far as they exist."""
+    """Raise OSError unless a database and its companions are files of this router, as far as they exist."""
     for suffix in ("", *_COMPANIONS):
         check(path.with_name(path.name + suffix))
 
 
 def folder(path: Path, *, make: bool = True) -> None:
-    """Have a folder of ours at `path`, which others cannot write to; raise OSError. `make`: mode 0700, if there is nothing."""
+    """Make sure of a folder of this router at `path` that other users cannot write to; raise OSError.
+
+    `make`: create it with mode 0700 if there is none.
+    """
     if make and not os.path.lexists(path):
         path.mkdir(mode=0o700)
     found = os.lstat(path)
@@ -92,8 +95,8 @@ def folder(path: Path, *, make: bool = True) -> None:
 def close_to_others(path: Path) -> None:
     """Give the directory `path` mode 0700; raise OSError if it is another user's, or one that users share.
 
-    A link to a directory is followed if root or we made it (systemd's DynamicUser= makes one), and the mode behind it is left
-    as it is: who made the link need not have meant that.
+    A link to a directory is followed if root or the router's user owns the link (systemd's DynamicUser= makes one). The mode
+    of its target stays as it is, because the link may be intended for a shared directory.
     """
     named = os.lstat(path)
     is_link = stat.S_ISLNK(named.st_mode)
@@ -118,9 +121,9 @@ def close_to_others(path: Path) -> None:
 
 
 def exposed(path: Path) -> str | None:
-    """Return why others can put another directory in the place of `path`; None if they cannot.
+    """Return why other users can replace the directory `path`; None if they cannot.
 
-    No reason to refuse: in a container the folder of a volume is often open to all, and nobody else is there.
+    This is a warning, not an error: in a container the folder of a volume is often writable by all, without other users.
     """
     for above in Path(os.path.realpath(path)).parents[:-1]:
         try:
@@ -163,5 +166,5 @@ def _kind(found: os.stat_result) -> str:
     return next((name for test, name in _KINDS if test(found.st_mode)), "no file")
 
 
-def _refusal(path: Path, what: str, remedy: str) -> NotOurs:
-    return NotOurs(errno.EPERM, f"{path.name} {what}: {remedy}", str(path))
+def _refusal(path: Path, defect: str, remedy: str) -> NotOwned:
+    return NotOwned(errno.EPERM, f"{path.name} {defect}: {remedy}", str(path))

@@ -1,11 +1,10 @@
-r"""Text as it may be printed: whatever is not printable is escaped as in JSON (RFC 8259 §7), so that no text of a stranger
-moves a cursor, hides or reverses what stands beside it, or forges a line.
+r"""Printable text: unprintable characters are escaped as in JSON (RFC 8259 §7). Text from outside can then not move the
+cursor, hide or reverse the text beside it, or forge a line.
 
-Escaped are control characters (C0, DEL, C1), format characters (bidi controls, zero-width ones, tags), line and paragraph
-separators, surrogates, private use, what Unicode does not assign, and characters that leave no mark though they count as
-letters. Letters of every script, symbols, spaces and emoji stay: a joiner (U+200D) between two emoji, a variation selector
-(U+FE0F) behind a symbol. A backslash stays as it is, so an escape is for people; JSON, which escapes a backslash, keeps the
-value.
+These characters are escaped: control characters (C0, DEL, C1), format characters (bidi controls, zero-width characters, tags),
+line and paragraph separators, surrogates, private use, unassigned code points, and letters without a visible mark. Letters of
+every script, symbols, spaces and emoji stay, with a joiner (U+200D) between two emoji and a variation selector (U+FE0F) behind
+a symbol. A backslash stays as it is, so the text cannot be decoded again; JSON, which escapes a backslash, can.
 
     printable("\x1b[2J")         \u001b[2J
 """
@@ -29,19 +28,19 @@ _SHORT: Final = {"\n": "\\n", "\r": "\\r", "\t": "\\t", "\b": "\\b", "\f": "\\f"
 
 
 def printable(text: str) -> str:
-    """Return `text` in one line, all of it printable."""
+    """Return `text` as one printable line."""
     if text.isascii() and text.isprintable():
         return text
-    return _SUSPECT.sub(_shown, text)
+    return _SUSPECT.sub(_replacement, text)
 
 
 def printable_lines(text: str) -> str:
-    """Return `text` with its line feeds, all else of it printable. For texts of ours that have several lines."""
+    """Return `text` with its line feeds and everything else printable. For the router's own texts of several lines."""
     return "\n".join(map(printable, text.split("\n")))
 
 
-def _shown(found: re.Match[str]) -> str:
-    char, text, at = found[0], found.string, found.start()
+def _replacement(match: re.Match[str]) -> str:
+    char, text, at = match[0], match.string, match.start()
     if (char.isprintable() or category(char) == "Zs") and not _UNSEEN.match(char):
         return char
     if (char == _JOINER or char in _SELECTORS) and at and _makes_emoji(text, at):
@@ -50,10 +49,10 @@ def _shown(found: re.Match[str]) -> str:
 
 
 def _makes_emoji(text: str, at: int) -> bool:
-    """Whether the joiner or selector at `at`, not the first character, makes one emoji of what stands before and behind it."""
+    """Whether the joiner or selector at `at` (not 0) makes one emoji of the characters before and behind it."""
     before, behind = text[at - 1], text[at + 1 : at + 2]
     if text[at] == _JOINER:
-        if before in _SELECTORS and at > 1:  # a symbol in its coloured form
+        if before in _SELECTORS and at > 1:  # a symbol in its emoji form
             before = text[at - 2]
         return bool(behind) and category(before) in _EMOJI and category(behind) in _EMOJI
     return category(before) in _EMOJI or before in "‼⁉〰" or (before in "0123456789#*" and behind == _KEYCAP)

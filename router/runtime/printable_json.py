@@ -1,4 +1,4 @@
-"""JSON as it may be printed: what is not printable stands in it as `\\u…`, so its value is what it was (RFC 8259 §7)."""
+"""Printable JSON: unprintable characters are written as `\\u…`, which keeps the value (RFC 8259 §7)."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ def json_bytes(document: Any, option: int | None = None, default: Callable[[Any]
     """Return `document` as JSON; arguments as of orjson.dumps."""
     try:
         made = orjson.dumps(document, default, option)
-    except TypeError:  # a lone surrogate, which UTF-8 cannot hold; what is no JSON fails here as well
+    except TypeError:  # a lone surrogate, which UTF-8 cannot encode; a value that is no JSON fails here, too
         made = json.dumps(document, default=default).encode()
     if made.isascii() and b"\x7f" not in made:
         return made

@@ -1,4 +1,4 @@
-"""The only place where asyncio tasks are born: named, referenced until they end, their crash reported."""
+"""The only place where asyncio tasks are created. A task has a name and a reference until it ends; a crash is logged."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ log = logging.getLogger(__name__)
 
 
 class Tasks:
-    """The tasks of one process. `close` cancels what still runs and waits until it has ended."""
+    """The tasks of one process. `close` cancels the running ones and waits until they have ended."""
 
     def __init__(self) -> None:
         self._running: set[asyncio.Task[Any]] = set()

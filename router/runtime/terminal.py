@@ -1,4 +1,4 @@
-"""A console of rich on which nothing that a stranger wrote is more than text: no control character, no markup, no emoji code."""
+"""A console of rich that prints text from outside as plain text: no control characters, no markup, no emoji codes."""
 
 from __future__ import annotations
 
@@ -13,9 +13,7 @@ from router.runtime.printable import printable, printable_lines
 
 
 class PrintableConsole(Console):
-    """Escapes every text before it is laid out, so that widths are those of what is shown. A `str` is one line, a `Text` may
-    have several.
-    """
+    """Escapes every text before the layout, so that widths are right. A `str` is one line, a `Text` may have several lines."""
 
     def __init__(self, **options: Any) -> None:
         super().__init__(**{"markup": False, "emoji": False, "highlight": False, **options})
@@ -25,11 +23,11 @@ class PrintableConsole(Console):
         return super().render_str(printable(text), **options)
 
     def render(self, renderable: RenderableType, options: ConsoleOptions | None = None) -> Iterable[Segment]:
-        """Render what `print` was given, and every part of it."""
+        """Render an argument of `print`, and every part of it."""
         if isinstance(renderable, Text):
-            shown = printable_lines(renderable.plain)
-            if shown != renderable.plain:
+            escaped = printable_lines(renderable.plain)
+            if escaped != renderable.plain:
                 renderable = Text(
-                    shown, style=renderable.style, justify=renderable.justify, end=printable_lines(renderable.end)
+                    escaped, style=renderable.style, justify=renderable.justify, end=printable_lines(renderable.end)
                 )
         return super().render(renderable, options)

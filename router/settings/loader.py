@@ -1,7 +1,7 @@
-"""The only place that validates settings: flags over environment over TOML file over defaults. A unit ends every name.
+"""Loads the settings: flags override the environment, which overrides the TOML file, which overrides the defaults.
 
 Environment: `ROLLBACK_ROUTER_` and the name in capitals, `__` between levels (`ROLLBACK_ROUTER_LIMITS__BODY_BYTES_MAX`).
-An unknown member anywhere is an error that names it; nothing is guessed.
+An unknown member anywhere is an error that names it.
 """
 
 from __future__ import annotations
@@ -66,8 +66,8 @@ def _explain(error: ValidationError) -> str:
             if item["type"] in ("extra_forbidden", "unexpected_keyword_argument")
             else item["msg"]
         )
-        # A whole table as value would bury the hint, which names what is wrong in it.
-        # The address of a channel may be a secret.
+        # A whole table as value would hide the hint, which names the wrong member.
+        # The URL of a channel may be a secret.
         hidden = isinstance(item["input"], (dict, BaseModel)) or place.endswith(".url")
         value = "" if hidden else f" = {item['input']!r}"[:200]
         lines.append(f"{place}{value}: {hint.removeprefix('Value error, ')}")
@@ -85,18 +85,18 @@ def _refuse_unknown_environment() -> None:
 
 
 def dump(settings: Settings) -> bytes:
-    """Return the settings as JSON, as the supervisor hands them to its children."""
+    """Return the settings as JSON, the form in which the supervisor hands them to control."""
     return settings.model_dump_json().encode()
 
 
-_OF_A_WORKER: Final = frozenset(
+_WORKER_SETTINGS: Final = frozenset(
     (
         *("proxy_protocol", "proxy_protocol_from", "ready_path", "access_log", "via"),
         *("tls", "forwarding", "limits", "timeouts"),
     )
 )
 
-_OF_A_SERVICE: Final = frozenset(
+_WORKER_SERVICE_SETTINGS: Final = frozenset(
     (
         *("hosts", "path_prefix", "replay", "served_version_header", "first_byte_timeout_s", "idle_timeout_s"),
         *("rules", "backend_tls", "cases", "validation", "inputs"),
@@ -105,12 +105,12 @@ _OF_A_SERVICE: Final = frozenset(
 
 
 def dump_for_workers(settings: Settings) -> bytes:
-    """Return what workers read of the settings (proxy/options.py), as JSON. What control alone needs may be a secret: tokens,
-    addresses of notifications, what probes send.
+    """Return the settings that workers read (proxy/options.py), as JSON. Settings of control alone are left out, because they
+    may be secrets: tokens, URLs of notifications, bodies of probes.
     """
-    services: Any = {"__all__": set(_OF_A_SERVICE)}
-    wanted: Any = {**dict.fromkeys(_OF_A_WORKER, True), "services": services}
-    return settings.model_dump_json(include=wanted).encode()
+    services: Any = {"__all__": set(_WORKER_SERVICE_SETTINGS)}
+    included: Any = {**dict.fromkeys(_WORKER_SETTINGS, True), "services": services}
+    return settings.model_dump_json(include=included).encode()
 
 
 def parse(document: bytes) -> Settings:
@@ -119,7 +119,7 @@ def parse(document: bytes) -> Settings:
 
 
 class _Plain(Strict):
-    """The same fields without any source but the document itself."""
+    """The same fields as `Settings`, read from the document only."""
 
     listen: Address
     listen_mode: str

@@ -1,8 +1,4 @@
-"""The only place that validates settings: flags over environment over TOML file over defaults. A unit ends every name.
-
-Environment: `ROLLBACK_ROUTER_` and the name in capitals, `__` between levels (`ROLLBACK_ROUTER_LIMITS__BODY_BYTES_MAX`).
-An unknown member anywhere is an error that names it; nothing is guessed.
-"""
+"""The model of all settings, and the rules that concern more than one section. The name of a quantity ends in its unit."""
 
 from __future__ import annotations
 
@@ -31,7 +27,7 @@ ENV_PREFIX: Final = "ROLLBACK_ROUTER_"
 
 
 class Settings(BaseSettings):
-    """Everything the router is told. `load` reads it; `config show` prints it."""
+    """All settings of the router. `load` reads them; `config show` prints them."""
 
     model_config = SettingsConfigDict(
         env_prefix=ENV_PREFIX,
@@ -42,13 +38,13 @@ class Settings(BaseSettings):
     )
     listen: Address = Address(host="127.0.0.1", port=8080)
     listen_mode: FileMode = "0660"
-    """Who may connect to a Unix socket: writing to it is what connecting asks for (unix(7))."""
+    """Permissions of a Unix socket: connecting needs the permission to write (unix(7))."""
     admin_listen: Address = Address(host="127.0.0.1", port=8081)
     admin_listen_mode: FileMode = "0600"
     proxy_protocol: Literal["off", "required"] = "off"
-    """Whether every connection begins with a PROXY header. Never guessed: a client could write one, too."""
+    """Whether every connection begins with a PROXY header. There is no auto-detection: a client could forge a header."""
     proxy_protocol_from: Annotated[list[str], Field(max_length=256)] = []
-    """Networks, or "unix", of the balancers that write it; from everybody else nothing is taken."""
+    """Networks, or "unix", of the balancers that send the header; connections from other addresses are closed."""
     workers: Annotated[int, Field(ge=1, le=64)] = Field(default_factory=lambda: min(len(os.sched_getaffinity(0)), 64))
     state_dir: Path | None = None
     ready_path: str | Literal["none"] = "/-/ready"
@@ -88,7 +84,7 @@ class Settings(BaseSettings):
         return networks(value)
 
     @model_validator(mode="after")
-    def _somebody_announces(self) -> Settings:
+    def _proxy_protocol_has_senders(self) -> Settings:
         if self.proxy_protocol == "required" and not self.proxy_protocol_from:
             raise ValueError(
                 "proxy_protocol is required, and proxy_protocol_from names nobody who may send it: "
@@ -105,18 +101,18 @@ class Settings(BaseSettings):
         return value
 
     @model_validator(mode="after")
-    def _alerts_are_about_us(self) -> Settings:
-        for number, known in enumerate(self.alerts.map):
-            if known.service is not None and known.service not in self.services:
+    def _alerts_name_known_services(self) -> Settings:
+        for number, rule in enumerate(self.alerts.map):
+            if rule.service is not None and rule.service not in self.services:
                 names = ", ".join(sorted(self.services)) or "none"
                 raise ValueError(
-                    f"alerts.map.{number}.service {known.service!r}: there is no such service; there are: {names}"
+                    f"alerts.map.{number}.service {rule.service!r}: there is no such service; there are: {names}"
                 )
         return self
 
     @model_validator(mode="after")
     def _admin_is_guarded(self) -> Settings:
-        if self.admin_listen.unix:  # its mode says who may connect
+        if self.admin_listen.unix:  # its mode restricts who may connect
             return self
         if self.admin_listen.host not in ("127.0.0.1", "::1", "localhost") and not self.admin.tokens:
             raise ValueError(
@@ -125,10 +121,10 @@ class Settings(BaseSettings):
         return self
 
     def resolved_state_dir(self) -> Path:
-        """Return where the journal lives: the setting, $STATE_DIRECTORY, or the user's state folder by listen port or path."""
+        """Return the folder of the journal: the setting, $STATE_DIRECTORY, or the user's state folder by listen port or path."""
         if self.state_dir is not None:
             return self.state_dir
-        if given := os.environ.get("STATE_DIRECTORY"):
-            return Path(given.split(":")[0])
+        if state_directory := os.environ.get("STATE_DIRECTORY"):
+            return Path(state_directory.split(":")[0])
         base = os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state"
         return Path(base) / "rollback-router" / (self.listen.unix.strip("/").replace("/", "-") or str(self.listen.port))

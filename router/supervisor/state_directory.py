@@ -41,7 +41,7 @@ class StateDirectory:
             path.mkdir(mode=0o700, parents=True, exist_ok=True)
             owned_files.close_to_others(path)
             self.lock_fd = owned_files.opened(path / LOCK, os.O_RDWR | os.O_CREAT)
-        except owned_files.NotOurs as error:
+        except owned_files.NotOwned as error:
             detail = f"state directory {path}: {error.strerror}; or choose another: --state-dir DIR"
             raise StartError("state_not_ours", detail, EXIT_STATE) from None
         except OSError as error:

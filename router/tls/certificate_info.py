@@ -1,7 +1,6 @@
-"""Certificates: the contexts of OpenSSL that the settings ask for, what is wrong with their files, and until when they hold.
+"""What certificate files say: their names and dates, and the warnings and errors about them.
 
-Everything here reads files and so blocks: at start, in a command, or in a thread. Curves are OpenSSL's own choice, and so are
-the suites of TLS 1.3; versions below TLS 1.2 are not to be had (RFC 8996).
+Everything here reads files and therefore blocks. Call it at start, in a command, or in a thread.
 """
 
 from __future__ import annotations
@@ -14,26 +13,28 @@ from typing import Final
 from router.errors import StartError
 
 EXIT_CERTIFICATE: Final = 3
-"""As for any other setting that cannot be used."""
+"""The same exit code as for every other unusable setting."""
 
 EXPIRES_SOON_DAYS: Final = 14
 
 
-def _readable(path: str, what: str) -> None:
+def check_readable(path: str, setting: str) -> None:
+    """Raise StartError (3) that names the setting, the file and the remedy unless the file can be read."""
     try:
         with open(path, "rb") as file:
             file.read(1)
     except OSError as error:
         remedy = "give the user of the router the right to read it" if error.errno == 13 else "name one that exists"
-        raise _unusable(f"{what} {path}: {error.strerror}; {remedy}") from None
+        raise unusable(f"{setting} {path}: {error.strerror}; {remedy}") from None
 
 
-def _unusable(detail: str) -> StartError:
+def unusable(detail: str) -> StartError:
+    """Return the error for a certificate, key or cipher list that cannot be used."""
     return StartError("certificate_unusable", detail, EXIT_CERTIFICATE)
 
 
-def why(error: BaseException) -> str:
-    """Return in a few words why TLS failed: `certificate has expired`, `tlsv1 alert unknown ca`."""
+def reason(error: BaseException) -> str:
+    """Return the reason of a TLS failure in a few words: `certificate has expired`, `tlsv1 alert unknown ca`."""
     if isinstance(error, ssl.SSLCertVerificationError):
         return error.verify_message.rstrip(".")
     if isinstance(error, ssl.SSLError) and error.reason:
@@ -41,7 +42,7 @@ def why(error: BaseException) -> str:
     return str(error) or type(error).__name__
 
 
-# -- what the files say
+# -- contents of the files
 @dataclass(frozen=True, slots=True)
 class Certificate:
     """The first certificate of a file. `names` are its DNS names and addresses."""
@@ -52,11 +53,11 @@ class Certificate:
     until: datetime
 
     def days_left(self, now_s: float) -> int:
-        """Return for how many whole days it still holds; below 0 it has expired."""
+        """Return the whole days until it expires; below 0 it has expired."""
         return int((self.until.timestamp() - now_s) // 86_400)
 
-    def complaint(self, now_s: float) -> str | None:
-        """Return what a person should know of its dates, None if nothing."""
+    def warning(self, now_s: float) -> str | None:
+        """Return the warning about its dates for the operator; None if there is none."""
         if now_s < self.since.timestamp():
             return f"certificate {self.path} is not valid before {self.since:%Y-%m-%d %H:%M} UTC"
         days = self.days_left(now_s)
@@ -71,12 +72,12 @@ def read(path: str) -> Certificate:
     """Return the first certificate of a PEM file; raise StartError (3)."""
     from cryptography import x509  # 70 ms and 18 MB that workers need not spend
 
-    _readable(path, "certificate")
+    check_readable(path, "certificate")
     try:
         with open(path, "rb") as file:
             found = x509.load_pem_x509_certificate(file.read())
     except ValueError as error:
-        raise _unusable(f"certificate {path} is not PEM: {error}") from None
+        raise unusable(f"certificate {path} is not PEM: {error}") from None
     names: list[str] = []
     try:
         alternatives = found.extensions.get_extension_for_class(x509.SubjectAlternativeName).value

@@ -1,7 +1,7 @@
-"""Which certificate of a listener a host belongs to: the one that SNI chooses for it, and each that covers it.
+"""Which certificate of a listener a host belongs to: the one that SNI selects for it, and each one that covers it.
 
-Names are compared in lower case without a dot at their end; `*.example.com` is one label deep (RFC 6125 §6.4.3); addresses are
-compared as the system writes them.
+Names are compared in lower case and without a trailing dot. `*.example.com` covers one label (RFC 6125 §6.4.3). Addresses are
+compared in the notation of the `ipaddress` module.
 """
 
 from __future__ import annotations
@@ -13,57 +13,61 @@ from typing import Final
 from urllib.parse import unquote
 
 _HOST_BYTES_MAX: Final = 3 * 255 + len(":65535")
-"""Of a Host that a certificate may hold: a name of DNS, each byte percent-encoded, and a port."""
+"""The longest Host that a certificate can cover: a DNS name with each byte percent-encoded, and a port."""
 
 
 @dataclass(frozen=True, slots=True)
-class Shown:
-    """The certificate that a connection was made with: number `place` of `certificates`, each given by the names that it holds,
-    in their plain form. `by_name` is what SNI chooses; the first is for whoever asks for no name, or for none of these.
+class PresentedCertificate:
+    """The certificate that a connection's client received: number `index` of `certificates`.
+
+    Each certificate is given by the set of its normalized names. `by_name` maps the SNI names to certificates. A client
+    that sends no SNI name, or an unknown one, gets the first certificate.
     """
 
     certificates: tuple[frozenset[str], ...]
     by_name: Mapping[str, int]
-    place: int
+    index: int
 
     def misdirects(self, host: bytes) -> bool:
-        """Return whether a request for `host` (a Host field, in lower case) belongs to another certificate alone. No host, and
-        one that no certificate knows, belong to none.
+        """Return whether only another certificate covers `host` (a Host field, in lower case).
+
+        False for an empty host, and for a host that no certificate covers.
         """
         if len(host) > _HOST_BYTES_MAX:
             return False
-        name = plain(_without_port(host))
+        name = normalized(_without_port(host))
         chosen = choose(name, self.by_name)
-        if (chosen or 0) == self.place or _is_among(name, self.certificates[self.place]):
+        if (chosen or 0) == self.index or _covers(self.certificates[self.index], name):
             return False
-        return chosen is not None or any(_is_among(name, held) for held in self.certificates)
+        return chosen is not None or any(_covers(names, name) for names in self.certificates)
 
-    def told(self) -> tuple[list[str], list[str]]:
-        """Return what another process has to know of the certificate: the names that it holds, and those that choose it."""
-        return sorted(self.certificates[self.place]), sorted(self._choosing(self.place))
+    def identity(self) -> tuple[list[str], list[str]]:
+        """Return what identifies the certificate in another process: its names, and the SNI names that select it."""
+        return sorted(self.certificates[self.index]), sorted(self._sni_names(self.index))
 
-    def among(self, held: Sequence[str], choosing: Sequence[str]) -> Shown:
-        """Return what a connection of another process was made with, by what was `told` there: the same certificate of this
-        listener, or one that this listener does not have, which no name chooses.
+    def matching(self, names: Sequence[str], sni_names: Sequence[str]) -> PresentedCertificate:
+        """Return the certificate that has this `identity`, which another process has sent.
+
+        It is a certificate of this listener if one matches; else it is added as one that no SNI name selects.
         """
-        names = frozenset(held)
-        for place, certificate in enumerate(self.certificates):
-            if certificate == names and self._choosing(place) == frozenset(choosing):
-                return replace(self, place=place)
-        return replace(self, certificates=(*self.certificates, names), place=len(self.certificates))
+        given = frozenset(names)
+        for index, certificate in enumerate(self.certificates):
+            if certificate == given and self._sni_names(index) == frozenset(sni_names):
+                return replace(self, index=index)
+        return replace(self, certificates=(*self.certificates, given), index=len(self.certificates))
 
-    def _choosing(self, place: int) -> frozenset[str]:
-        return frozenset(name for name, chosen in self.by_name.items() if chosen == place)
+    def _sni_names(self, index: int) -> frozenset[str]:
+        return frozenset(name for name, chosen in self.by_name.items() if chosen == index)
 
 
 def choose(name: str, by_name: Mapping[str, int]) -> int | None:
-    """Return what is chosen by a name in its plain form, or by its wildcard one label up; None if nothing is."""
+    """Return the certificate that a normalized name selects, directly or by its wildcard one label up; None if there is none."""
     found = by_name.get(name)
     return found if found is not None else by_name.get(_wildcard(name))
 
 
-def plain(name: str) -> str:
-    """Return a name or an address in the form in which they are compared."""
+def normalized(name: str) -> str:
+    """Return a name or an address in the form used for comparison."""
     name = name.lower().removesuffix(".")
     try:
         return str(ipaddress.ip_address(name))
@@ -83,5 +87,5 @@ def _wildcard(name: str) -> str:
     return "*." + name.partition(".")[2]
 
 
-def _is_among(name: str, names: frozenset[str]) -> bool:
+def _covers(names: frozenset[str], name: str) -> bool:
     return name in names or _wildcard(name) in names

@@ -1,7 +1,7 @@
-"""Certificates: the contexts of OpenSSL that the settings ask for, what is wrong with their files, and until when they hold.
+"""OpenSSL contexts of the settings, for listeners and towards backends; errors and warnings about their files.
 
-Everything here reads files and so blocks: at start, in a command, or in a thread. Curves are OpenSSL's own choice, and so are
-the suites of TLS 1.3; versions below TLS 1.2 are not to be had (RFC 8996).
+Everything here reads files and therefore blocks. Call it at start, in a command, or in a thread. OpenSSL's defaults choose the
+curves and the suites of TLS 1.3. Versions below TLS 1.2 are not supported (RFC 8996).
 """
 
 from __future__ import annotations
@@ -12,8 +12,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
-from router.tls.certificate_info import _readable, _unusable, read, why
-from router.tls.certificate_names import Shown, choose, plain
+from router.tls.certificate_info import check_readable, read, reason, unusable
+from router.tls.certificate_names import PresentedCertificate, choose, normalized
 
 if TYPE_CHECKING:
     from router.tls.certificate_info import Certificate
@@ -30,12 +30,12 @@ AEAD: Final = (
     "ECDHE-ECDSA-CHACHA20-POLY1305",
     "ECDHE-RSA-CHACHA20-POLY1305",
 )
-"""The suites of TLS 1.2 with authenticated encryption and forward secrecy (RFC 9325 §4.2); none of them is CBC."""
+"""The suites of TLS 1.2 with authenticated encryption and forward secrecy (RFC 9325 §4.2); no CBC suite is among them."""
 
 
 @dataclass(frozen=True, slots=True)
 class Pair:
-    """A certificate with its chain, and its key: paths of PEM files. `names` are those of SNI that choose it."""
+    """A certificate with its chain, and its key: paths of PEM files. `names` are the SNI names that select it."""
 
     certificate: str
     key: str
@@ -44,7 +44,7 @@ class Pair:
 
 @dataclass(frozen=True, slots=True)
 class ServerTls:
-    """What a listener shows, and whom it asks for a certificate. `others` are chosen by SNI, else `pair` it is."""
+    """Certificates of a listener, and its rule for client certificates. SNI selects one of `others`; the default is `pair`."""
 
     pair: Pair
     others: tuple[Pair, ...] = ()
@@ -55,7 +55,7 @@ class ServerTls:
 
     @property
     def files(self) -> tuple[str, ...]:
-        """Every file that it is made of."""
+        """Every file that the context is built from."""
         pairs = (self.pair, *self.others)
         paths = [path for pair in pairs for path in (pair.certificate, pair.key)]
         return tuple(dict.fromkeys((*paths, self.client_ca) if self.client_ca else paths))
@@ -63,7 +63,7 @@ class ServerTls:
 
 @dataclass(frozen=True, slots=True)
 class BackendTls:
-    """How a service's backends are verified, and what we show them."""
+    """How a service's backends are verified, and the client certificate that they receive."""
 
     ca: str | None = None
     server_name: str | None = None
@@ -74,7 +74,7 @@ class BackendTls:
 
 
 def server_of(section: dict[str, Any]) -> ServerTls | None:
-    """Return what a `tls` section (plain data) asks for, None if it names no certificate."""
+    """Return the settings of a `tls` section (plain data); None if it names no certificate."""
     if section["certificate"] is None:
         return None
     others = tuple(
@@ -92,7 +92,7 @@ def server_of(section: dict[str, Any]) -> ServerTls | None:
 
 
 def backend_of(section: dict[str, Any]) -> BackendTls:
-    """Return what a `backend_tls` section (plain data) asks for."""
+    """Return the settings of a `backend_tls` section (plain data)."""
     certificate = section["certificate"]
     return BackendTls(
         ca=section["ca"],
@@ -105,7 +105,7 @@ def backend_of(section: dict[str, Any]) -> BackendTls:
 
 
 def signature(files: Iterable[str]) -> tuple[object, ...]:
-    """Return a value that changes when one of these files does; a missing file is a value, too."""
+    """Return a value that changes when one of these files changes, appears or disappears."""
     return tuple(_signature(path) for path in files)
 
 
@@ -123,19 +123,19 @@ def server_context(tls: ServerTls) -> ssl.SSLContext:
     pairs = (tls.pair, *tls.others)
     contexts = [_one_server(tls, pair) for pair in pairs]
     if tls.others:
-        by_name = {plain(name): place for place, pair in enumerate(pairs) for name in pair.names}
-        held = tuple(frozenset(map(plain, read(pair.certificate).names)) for pair in pairs)
-        for place, context in enumerate(contexts):
-            context.shown = Shown(held, by_name, place)
-        others = dict(enumerate(contexts[1:], 1))  # without the first, which would hold itself
+        by_name = {normalized(name): index for index, pair in enumerate(pairs) for name in pair.names}
+        certificates = tuple(frozenset(map(normalized, read(pair.certificate).names)) for pair in pairs)
+        for index, context in enumerate(contexts):
+            context.presented = PresentedCertificate(certificates, by_name, index)
+        others = dict(enumerate(contexts[1:], 1))  # without the first one, which would refer to itself
         contexts[0].sni_callback = lambda connection, name, _: _choose(connection, name, others, by_name)
     return contexts[0]
 
 
 class ServerContext(ssl.SSLContext):
-    """What a client is shown: `shown` says which certificate it is, None where the listener has only one."""
+    """A listener's context. `presented` is the certificate that its clients receive; None if the listener has only one."""
 
-    shown: Shown | None = None
+    presented: PresentedCertificate | None = None
 
 
 def _one_server(tls: ServerTls, pair: Pair) -> ServerContext:
@@ -144,7 +144,7 @@ def _one_server(tls: ServerTls, pair: Pair) -> ServerContext:
     _restrict(context, tls.ciphers)
     context.options |= ssl.OP_NO_RENEGOTIATION | ssl.OP_CIPHER_SERVER_PREFERENCE
     context.set_alpn_protocols(_ALPN)
-    _show(context, pair)
+    _load_pair(context, pair)
     if tls.client_ca is not None:
         _trust(context, tls.client_ca, "client_ca")
         context.verify_mode = ssl.CERT_REQUIRED if tls.client_auth == "required" else ssl.CERT_OPTIONAL
@@ -157,10 +157,10 @@ def _choose(
     others: Mapping[int, ssl.SSLContext],
     by_name: Mapping[str, int],
 ) -> None:
-    """Take the certificate of this name, or of its wildcard one label up; a name that nobody has gets the first one."""
-    place = choose(plain(name), by_name) if name else None
-    if place is not None:
-        connection.context = others[place]
+    """Select the certificate of this SNI name, or of its wildcard one label up; for an unknown name the first one stays."""
+    index = choose(normalized(name), by_name) if name else None
+    if index is not None:
+        connection.context = others[index]
 
 
 def backend_context(tls: BackendTls) -> ssl.SSLContext:
@@ -177,87 +177,85 @@ def backend_context(tls: BackendTls) -> ssl.SSLContext:
     else:
         context.load_default_certs()
     if tls.pair is not None:
-        _show(context, tls.pair)
+        _load_pair(context, tls.pair)
     return context
 
 
 def _restrict(context: ssl.SSLContext, ciphers: tuple[str, ...]) -> None:
-    """Allow these suites of TLS 1.2 alone; none given: OpenSSL's own choice."""
+    """Allow only these suites of TLS 1.2; without any, OpenSSL's defaults stay."""
     if ciphers:
         try:
             context.set_ciphers(":".join(ciphers))
         except ssl.SSLError:
-            raise _unusable(
+            raise unusable(
                 f"ciphers {', '.join(ciphers)}: this OpenSSL has none of them; `openssl ciphers -v` lists all"
             ) from None
 
 
-def _show(context: ssl.SSLContext, pair: Pair) -> None:
-    _readable(pair.certificate, "certificate")
-    _readable(pair.key, "key")
+def _load_pair(context: ssl.SSLContext, pair: Pair) -> None:
+    check_readable(pair.certificate, "certificate")
+    check_readable(pair.key, "key")
     try:
         context.load_cert_chain(pair.certificate, pair.key, password=_refuse_password)
     except ssl.SSLError as error:
         if error.reason == "KEY_VALUES_MISMATCH":
-            raise _unusable(f"key {pair.key} does not belong to certificate {pair.certificate}: name its own") from None
-        raise _unusable(
-            f"certificate {pair.certificate} with key {pair.key}: {why(error)}; both have to be PEM, the certificate "
+            raise unusable(f"key {pair.key} does not belong to certificate {pair.certificate}: name its own") from None
+        raise unusable(
+            f"certificate {pair.certificate} with key {pair.key}: {reason(error)}; both have to be PEM, the certificate "
             "first, then its chain, and RSA keys of at least 2048 bits"
         ) from None
-    except PermissionError:  # that of _refuse_password; the files can be read
+    except PermissionError:  # raised by _refuse_password; the files are readable
         remedy = f"openssl pkey -in {pair.key} -out PLAIN_KEY takes its password off; keep that file at mode 600"
-        raise _unusable(f"key {pair.key} is encrypted, and nobody is here to type its password: {remedy}") from None
+        raise unusable(f"key {pair.key} is encrypted, and nobody is here to type its password: {remedy}") from None
 
 
 def _refuse_password() -> str:
-    """Exist: without it OpenSSL would ask the terminal."""
+    """Refuse an encrypted key: without this callback OpenSSL would read the password from the terminal."""
     raise PermissionError
 
 
-def _trust(context: ssl.SSLContext, path: str, what: str) -> None:
-    _readable(path, what)
+def _trust(context: ssl.SSLContext, path: str, setting: str) -> None:
+    check_readable(path, setting)
     try:
         context.load_verify_locations(path)
     except ssl.SSLError as error:
-        raise _unusable(f"{what} {path}: {why(error)}; it has to hold certificates in PEM") from None
+        raise unusable(f"{setting} {path}: {reason(error)}; it has to hold certificates in PEM") from None
 
 
-def complaints(tls: ServerTls, now_s: float) -> Iterator[str]:
-    """Yield what is wrong with usable certificates: their dates, and names of SNI that they do not cover."""
+def certificate_warnings(tls: ServerTls, now_s: float) -> Iterator[str]:
+    """Yield warnings about usable certificates: their dates, and SNI names that they do not cover."""
     for pair in (tls.pair, *tls.others):
         certificate = read(pair.certificate)
-        complaint = certificate.complaint(now_s)
-        if complaint:
-            yield complaint
-        held = {name.lower() for name in certificate.names}
+        warning = certificate.warning(now_s)
+        if warning:
+            yield warning
+        names = {name.lower() for name in certificate.names}
         for name in pair.names:
-            if name.lower() not in held and "*." + name.lower().partition(".")[2] not in held:
-                yield f"certificate {pair.certificate} does not hold the name {name}, only {', '.join(sorted(held)) or 'none'}"
+            if name.lower() not in names and "*." + name.lower().partition(".")[2] not in names:
+                yield f"certificate {pair.certificate} does not hold the name {name}, only {', '.join(sorted(names)) or 'none'}"
 
 
 def check(settings: dict[str, Any], now_s: float) -> list[str]:
-    """Return what a person should know of the TLS of these settings (plain data); raise StartError (3) for files that
-    cannot be used.
-    """
+    """Return the warnings about the TLS of these settings (plain data); raise StartError (3) for unusable files."""
     found: list[str] = []
     for section in (settings["tls"], settings["admin"]["tls"]):
         tls = server_of(section)
         if tls is not None:
             server_context(tls)
-            found += complaints(tls, now_s)
+            found += certificate_warnings(tls, now_s)
     for name, service in sorted(settings["services"].items()):
         backend = backend_of(service["backend_tls"])
         if backend.ca is not None or backend.pair is not None:
             backend_context(backend)
-        if backend.pair is not None and (complaint := read(backend.pair.certificate).complaint(now_s)):
-            found.append(complaint)
+        if backend.pair is not None and (warning := read(backend.pair.certificate).warning(now_s)):
+            found.append(warning)
         if not backend.verify:
             found.append(f"services.{name}.backend_tls.verify is false: whoever answers passes for its backend")
     return found
 
 
-def shown(settings: dict[str, Any], now_s: float) -> Iterator[tuple[str, Certificate, int]]:
-    """Yield (setting, certificate, whole days left) of each certificate that clients or backends are shown; raise
+def presented_certificates(settings: dict[str, Any], now_s: float) -> Iterator[tuple[str, Certificate, int]]:
+    """Yield (setting, certificate, whole days left) for each certificate that is presented to clients or backends; raise
     StartError (3).
     """
     places: list[tuple[str, Pair]] = []

@@ -18,10 +18,10 @@ SHARES = {
 }
 
 
-@pytest.mark.parametrize(("asked", "given"), SHARES.values(), ids=SHARES)
-def test_what_is_given(asked: tuple[int, int, int, int], given: tuple[int, int]) -> None:
-    shares = divide(*asked)
-    assert (shares.connections_max, shares.in_flight_max) == given
+@pytest.mark.parametrize(("limits", "fitting"), SHARES.values(), ids=SHARES)
+def test_what_is_given(limits: tuple[int, int, int, int], fitting: tuple[int, int]) -> None:
+    shares = divide(*limits)
+    assert (shares.connections_max, shares.in_flight_max) == fitting
 
 
 def test_limits_that_do_not_fit_are_told_with_the_remedy() -> None:
@@ -48,16 +48,16 @@ def test_a_router_needs_so_many_and_says_so(workers: int, least: int) -> None:
     )
 
 
-@pytest.mark.parametrize(("asked", "left", "given"), [(256, 1000, 256), (256, 272, 256), (256, 271, 255), (256, 36, 20),
+@pytest.mark.parametrize(("configured", "left", "effective"), [(256, 1000, 256), (256, 272, 256), (256, 271, 255), (256, 36, 20),
                                                       (256, 3, 4), (2, 3, 2)])  # fmt: skip
-def test_the_admin_port_takes_what_is_left(asked: int, left: int, given: int) -> None:
-    assert fd_limits.admin_connections(asked, left) == given
+def test_the_admin_port_takes_what_is_left(configured: int, left: int, effective: int) -> None:
+    assert fd_limits.admin_connections(configured, left) == effective
 
 
 def test_what_is_left_is_what_may_be_opened_less_what_is_open() -> None:
     before = fd_limits.left()
     with open("/dev/null", "rb"):
         assert fd_limits.left() == before - 1
-    complaint = fd_limits.admin_complaint(256, 20)
-    assert "admin.connections_max = 256 does not fit into the " in complaint
-    assert ": the admin port takes 20 connections. Raise the hard limit" in complaint
+    warning = fd_limits.admin_warning(256, 20)
+    assert "admin.connections_max = 256 does not fit into the " in warning
+    assert ": the admin port takes 20 connections. Raise the hard limit" in warning

@@ -1,4 +1,4 @@
-"""The names under which a router that takes over is found by the workers of the old one."""
+"""The names under which the workers of the old router find a router that takes over."""
 
 from __future__ import annotations
 
@@ -13,37 +13,37 @@ from router.runtime.inlets import Inlets
 
 def test_names_come_late_are_ours_alone_and_stale_ones_go(tmp_path: Path) -> None:
     (tmp_path / "inlet-0000000000000001-0").touch()
-    ours = Inlets(tmp_path, 2)
-    assert inlets.outlets(tmp_path, ours.token) == []
-    ours.open()
-    ours.open()
+    inlet_set = Inlets(tmp_path, 2)
+    assert inlets.outlets(tmp_path, inlet_set.token) == []
+    inlet_set.open()
+    inlet_set.open()
     names = sorted(path.name for path in tmp_path.glob("inlet-*"))
-    assert names == [f"inlet-{ours.token:016x}-{index}" for index in range(2)]
+    assert names == [f"inlet-{inlet_set.token:016x}-{index}" for index in range(2)]
     assert {path.stat().st_mode & 0o777 for path in tmp_path.glob("inlet-*")} == {0o600}
-    found = inlets.outlets(tmp_path, ours.token)
+    found = inlets.outlets(tmp_path, inlet_set.token)
     assert len(found) == 2
     for sock in found:
         sock.close()
-    ours.close()
+    inlet_set.close()
     assert list(tmp_path.glob("inlet-*")) == []
 
 
 def test_a_folder_that_takes_no_name_is_said_and_ends_nothing(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    ours = Inlets(tmp_path / "gone", 1)
+    inlet_set = Inlets(tmp_path / "gone", 1)
     with caplog.at_level(logging.WARNING):
-        ours.open()
+        inlet_set.open()
     assert "connections of the old router are not taken over: No such file or directory" in caplog.text
-    assert inlets.outlets(tmp_path / "gone", ours.token) == []
-    ours.close()
+    assert inlets.outlets(tmp_path / "gone", inlet_set.token) == []
+    inlet_set.close()
 
 
 def test_a_path_longer_than_that_of_a_unix_socket_will_do(tmp_path: Path) -> None:
     deep = tmp_path / ("d" * 200)
     deep.mkdir()
-    ours = Inlets(deep, 1)
-    ours.open()
-    (found,) = inlets.outlets(deep, ours.token)
+    inlet_set = Inlets(deep, 1)
+    inlet_set.open()
+    (found,) = inlets.outlets(deep, inlet_set.token)
     found.send(b"x")
-    assert ours.sockets[0].recv(1) == b"x"
+    assert inlet_set.sockets[0].recv(1) == b"x"
     found.close()
-    ours.close()
+    inlet_set.close()

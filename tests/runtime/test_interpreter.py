@@ -1,4 +1,4 @@
-"""Another Python is started without what the working directory and the environment happen to hold."""
+"""Another Python is started without files of the working directory and without unknown environment variables."""
 
 from __future__ import annotations
 
@@ -153,10 +153,10 @@ def test_what_python_was_told_to_ignore_its_children_are_not_told(monkeypatch: p
     )
     script += "interpreter.environment(), 'PYTHONPATH' in interpreter.whole_environment())"
     monkeypatch.setenv("PYTHONPATH", "/somewhere")
-    said = [
+    output = [
         subprocess.run(
             [sys.executable, *flags, "-c", script], capture_output=True, text=True, check=True
         ).stdout.strip()
         for flags in ((), ("-E",), ("-I",), ("-s",))
     ]
-    assert said == ["['-P'] True True", "['-P'] False False", "['-P', '-s'] False False", "['-P', '-s'] True True"]
+    assert output == ["['-P'] True True", "['-P'] False False", "['-P', '-s'] False False", "['-P', '-s'] True True"]

@@ -38,9 +38,9 @@ def test_one_line_in_ten_seconds_is_let_through() -> None:
 
 
 def test_a_record_is_one_printable_line() -> None:
-    said = logged(f"logging.warning('told: %s', {HOSTILE!r} + '\\n2026-01-01T00:00:00.000 INFO worker 1 forged')")
-    assert found_in(said) == []
-    assert said.count("\n") == 1
+    output = logged(f"logging.warning('told: %s', {HOSTILE!r} + '\\n2026-01-01T00:00:00.000 INFO worker 1 forged')")
+    assert found_in(output) == []
+    assert output.count("\n") == 1
 
 
 @pytest.mark.parametrize(
@@ -54,15 +54,15 @@ def test_a_record_is_one_printable_line() -> None:
     ids=["logged", "uncaught", "uncaught in a thread", "warning"],
 )
 def test_a_traceback_is_printable_and_forges_no_line(script: str) -> None:
-    said = logged(f"TOLD = {HOSTILE!r} + '\\n2026-01-01T00:00:00.000 INFO worker 1 forged'\n{script}")
-    assert found_in(said) == []
-    first, *more = said.rstrip("\n").split("\n")
+    output = logged(f"TOLD = {HOSTILE!r} + '\\n2026-01-01T00:00:00.000 INFO worker 1 forged'\n{script}")
+    assert found_in(output) == []
+    first, *more = output.rstrip("\n").split("\n")
     assert re.match(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3} (ERROR|CRITICAL|WARNING) worker 1 ", first)
     assert all(line.startswith("  ") for line in more)
 
 
 def test_json_in_a_line_stays_json_and_ordinary_words_stay() -> None:
     document = {"told": HOSTILE, "good": " ".join(ORDINARY)}
-    said = logged(f"import orjson; logging.info('%s', orjson.dumps({document!r}).decode())")
-    assert json.loads(said.partition("worker 1 ")[2]) == document
-    assert " ".join(ORDINARY).replace("\\", "\\\\") in said
+    output = logged(f"import orjson; logging.info('%s', orjson.dumps({document!r}).decode())")
+    assert json.loads(output.partition("worker 1 ")[2]) == document
+    assert " ".join(ORDINARY).replace("\\", "\\\\") in output

@@ -1,4 +1,4 @@
-"""What another user has put in the place of a file of ours is neither opened nor changed."""
+"""A foreign file in the place of a file of the router is neither opened nor changed."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def target(tmp_path: Path) -> Path:
     return made
 
 
-def told(trap: str) -> str:
+def message_of(trap: str) -> str:
     return "a symbolic link" if trap == "a dangling link" else trap
 
 
@@ -63,7 +63,7 @@ def test_a_trap_is_not_opened_and_nothing_behind_it_changes(
     place = tmp_path / "file"
     TRAPS[trap](place, target)
     before = os.lstat(place)
-    with pytest.raises(owned_files.NotOurs, match=f"file .*{told(trap)}.*: ") as caught:
+    with pytest.raises(owned_files.NotOwned, match=f"file .*{message_of(trap)}.*: ") as caught:
         owned_files.opened(place, flags)
     assert caught.value.errno == errno.EPERM
     assert (os.lstat(place).st_mode, os.lstat(place).st_size) == (before.st_mode, before.st_size)
@@ -78,7 +78,7 @@ def test_a_trap_at_a_companion_of_a_database_is_found_before_sqlite_opens_it(
 ) -> None:
     TRAPS[trap](tmp_path / f"some.sqlite{suffix}", target)
     for look in (owned_files.database, owned_files.companions):
-        with pytest.raises(owned_files.NotOurs, match=rf"some\.sqlite{suffix} .*{told(trap)}"):
+        with pytest.raises(owned_files.NotOwned, match=rf"some\.sqlite{suffix} .*{message_of(trap)}"):
             look(tmp_path / "some.sqlite")
     assert target.read_bytes() == PRECIOUS
 
@@ -109,10 +109,10 @@ def test_a_folder_is_ours_and_no_link(tmp_path: Path, target: Path) -> None:
     (tmp_path / "link").symlink_to(target.parent)
     (tmp_path / "dangling").symlink_to(tmp_path / "nothing")
     for name in ("link", "dangling"):
-        with pytest.raises(owned_files.NotOurs, match=f"{name} is a symbolic link"):
+        with pytest.raises(owned_files.NotOwned, match=f"{name} is a symbolic link"):
             owned_files.folder(tmp_path / name)
     (tmp_path / "new").chmod(0o770)
-    with pytest.raises(owned_files.NotOurs, match=r"can be written by others \(mode 770\): chmod 700 "):
+    with pytest.raises(owned_files.NotOwned, match=r"can be written by others \(mode 770\): chmod 700 "):
         owned_files.folder(tmp_path / "new")
 
 

@@ -1,4 +1,4 @@
-"""What a console shows of a stranger's words, with and without colours."""
+"""Text from outside on the console, with and without colours."""
 
 from __future__ import annotations
 

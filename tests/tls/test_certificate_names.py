@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from router.tls.certificate_names import Shown, choose, plain
+from router.tls.certificate_names import PresentedCertificate, choose, normalized
 
 CERTIFICATES = (
     frozenset({"localhost", "127.0.0.1", "::1", "shared.test", "d.test"}),
@@ -45,7 +45,9 @@ DEFAULT, A, B = range(3)
 )
 def test_which_connections_serve_a_host(host: bytes, served_by: set[int]) -> None:
     places = range(len(CERTIFICATES))
-    assert {place for place in places if not Shown(CERTIFICATES, BY_NAME, place).misdirects(host)} == served_by
+    assert {
+        place for place in places if not PresentedCertificate(CERTIFICATES, BY_NAME, place).misdirects(host)
+    } == served_by
 
 
 def test_an_exact_name_is_chosen_before_a_wildcard() -> None:
@@ -54,6 +56,6 @@ def test_an_exact_name_is_chosen_before_a_wildcard() -> None:
 
 
 def test_names_are_compared_in_one_form() -> None:
-    assert [plain(name) for name in ("A.Test.", "*.B.TEST", "0:0::1", "127.0.0.1", "")] == [
+    assert [normalized(name) for name in ("A.Test.", "*.B.TEST", "0:0::1", "127.0.0.1", "")] == [
         *("a.test", "*.b.test", "::1", "127.0.0.1", ""),
     ]

@@ -1,4 +1,4 @@
-"""Certificate files: what is wrong with them is said with the file and the remedy; what is right makes a context."""
+"""Certificate files: an error names the file and the remedy; usable files make a context."""
 
 from __future__ import annotations
 
@@ -95,16 +95,16 @@ def test_a_ca_without_certificates_is_named(tmp_path: Path) -> None:
 def test_dates_and_names_of_usable_certificates(tmp_path: Path) -> None:
     authority, now_s = Authority(tmp_path), clock.wall_s()
 
-    def complaints(*names: str, days: float, sni: tuple[str, ...] = ()) -> list[str]:
+    def warnings(*names: str, days: float, sni: tuple[str, ...] = ()) -> list[str]:
         pair = authority.pair(*names, days=days)
-        return list(contexts.complaints(ServerTls(pair, (replace(pair, names=sni),) if sni else ()), now_s))
+        return list(contexts.certificate_warnings(ServerTls(pair, (replace(pair, names=sni),) if sni else ()), now_s))
 
-    assert complaints("a.test", days=30) == []
-    assert "expires on" in complaints("a.test", days=3.5)[0]
-    assert complaints("a.test", days=3.5)[0].endswith("in 3 days")
-    assert "has expired on" in complaints("a.test", days=-0.5)[0]
-    assert complaints("a.test", "*.b.test", days=30, sni=("a.test", "x.b.test")) == []
-    assert "does not hold the name c.test, only a.test" in complaints("a.test", days=30, sni=("c.test",))[0]
+    assert warnings("a.test", days=30) == []
+    assert "expires on" in warnings("a.test", days=3.5)[0]
+    assert warnings("a.test", days=3.5)[0].endswith("in 3 days")
+    assert "has expired on" in warnings("a.test", days=-0.5)[0]
+    assert warnings("a.test", "*.b.test", days=30, sni=("a.test", "x.b.test")) == []
+    assert "does not hold the name c.test, only a.test" in warnings("a.test", days=30, sni=("c.test",))[0]
     assert certificate_info.read(authority.pair("a.test", "127.0.0.1").certificate).names == ("a.test", "127.0.0.1")
 
 
@@ -133,7 +133,7 @@ def test_settings_are_checked_as_a_whole(tmp_path: Path) -> None:
     assert contexts.check(document, clock.wall_s()) == [
         "services.a.backend_tls.verify is false: whoever answers passes for its backend"
     ]
-    [(place, certificate, days)] = contexts.shown(document, clock.wall_s())
+    [(place, certificate, days)] = contexts.presented_certificates(document, clock.wall_s())
     assert (place, certificate.path, days) == ("tls", pair.certificate, 29)
     Path(authority.file).unlink()
     with pytest.raises(StartError, match="name one that exists"):

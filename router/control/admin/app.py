@@ -102,7 +102,7 @@ def apply_fd_limit(application: web.Application, descriptors_left: int) -> None:
     configured = limiter.connections_max
     possible = fd_limits.admin_connections(configured, descriptors_left)
     if possible < configured:
-        log.warning("%s", fd_limits.admin_complaint(configured, possible))
+        log.warning("%s", fd_limits.admin_warning(configured, possible))
         limiter.limit_to(possible)
 
 

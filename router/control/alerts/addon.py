@@ -89,7 +89,7 @@ class AlertsAddon(Addon):
         self.keys = HookKeys(settings.alerts)
         self._control_loop.tasks.spawn(self._load(self.keys), "secret of the hooks")
         self._store.remembered_max = settings.alerts.remembered_max
-        self._maps = [known.plain() for known in settings.alerts.map]
+        self._maps = [known.as_label_map() for known in settings.alerts.map]
 
     async def _load(self, keys: HookKeys) -> None:
         """Read the secret. Until it is read, signatures are refused; if its disk hangs, an alarm gives the reason."""

@@ -183,7 +183,7 @@ def _reason(error: Exception) -> str:
     """Return why a probe failed. For TLS only the cause: aiohttp's text hides it."""
     cause = getattr(error, "certificate_error", None) or getattr(error, "os_error", None) or error.__cause__ or error
     if isinstance(cause, ssl.SSLError):
-        return f"TLS: {certificate_info.why(cause)}"
+        return f"TLS: {certificate_info.reason(cause)}"
     return str(error) or type(error).__name__
 
 

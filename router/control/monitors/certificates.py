@@ -46,7 +46,7 @@ class CertificateMonitor:
             self._alarms.up("certificate_unusable", error.detail)
             return
         self._alarms.down("certificate_unusable")
-        details = [detail for _, certificate, _ in self.found if (detail := certificate.complaint(now_s)) is not None]
+        details = [detail for _, certificate, _ in self.found if (detail := certificate.warning(now_s)) is not None]
         if details:
             self._alarms.up("certificate_expiring", "; ".join(dict.fromkeys(details)))
         else:
@@ -56,4 +56,4 @@ class CertificateMonitor:
 def _read(document: dict[str, Any], now_s: float) -> Found:
     """Return the certificates that the settings name; raise StartError where a start would."""
     contexts.check(document, now_s)
-    return list(contexts.shown(document, now_s))
+    return list(contexts.presented_certificates(document, now_s))

@@ -69,7 +69,7 @@ class QualityAddon(Addon):
         self._states: dict[str, DriftState] = {}
         for name, service_controller in control_loop.services.items():
             section = settings.services[name].inputs
-            rules = section.plain()
+            rules = section.as_rules()
             self._states[name] = DriftState(
                 service_controller, DriftJudge(rules, known.get(name)), rules, section.action
             )
@@ -80,7 +80,7 @@ class QualityAddon(Addon):
         for name, state in self._states.items():
             section = settings.services[name].inputs if name in settings.services else None
             if section is not None:
-                state.rules = state.new_rules = section.plain()
+                state.rules = state.new_rules = section.as_rules()
                 state.action = section.action
 
     # -- evaluation

@@ -36,7 +36,7 @@ def opened(state_dir: Path, at_s: float) -> tuple[sqlite3.Connection, list[Entry
 def _verified(path: Path) -> tuple[sqlite3.Connection, list[Entry]]:
     try:
         found = mark.read(path.with_name(mark.FILE))
-    except owned_files.NotOurs as error:
+    except owned_files.NotOwned as error:
         raise StartError(
             "state_not_ours", f"{path.with_name(mark.FILE)}: {error.strerror}", journal_rows.EXIT_STATE
         ) from None

@@ -90,7 +90,7 @@ def connect(path: Path) -> sqlite3.Connection:
     """
     try:
         owned_files.database(path)
-    except owned_files.NotOurs as error:
+    except owned_files.NotOwned as error:
         raise StartError("state_not_ours", f"{path}: {error.strerror}", EXIT_STATE) from None
     database = sqlite3.connect(path, timeout=_BUSY_TIMEOUT_S, isolation_level=None, check_same_thread=False)
     try:

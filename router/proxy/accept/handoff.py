@@ -28,7 +28,7 @@ from router.proxy.tls.relay import Relay
 from router.runtime import clock, inlets
 from router.shm import layout as at
 from router.shm import sealed
-from router.tls.certificate_names import Shown
+from router.tls.certificate_names import PresentedCertificate
 from router.tls.contexts import ServerContext
 
 if TYPE_CHECKING:
@@ -189,8 +189,13 @@ def _relay_from(downstream: Downstream, outer: Any) -> None:
     downstream.connection_lost(None)
 
 
-def _message(peer: Peer, shown: Shown | None, held: bytes) -> bytes:
-    told = {"address": peer.address, "scheme": peer.scheme, "certificate": shown and shown.told(), "held": bool(held)}
+def _message(peer: Peer, shown: PresentedCertificate | None, held: bytes) -> bytes:
+    told = {
+        "address": peer.address,
+        "scheme": peer.scheme,
+        "certificate": shown and shown.identity(),
+        "held": bool(held),
+    }
     message = json.dumps(told).encode()
     if len(message) > MESSAGE_BYTES_MAX:
         message = json.dumps(told | {"certificate": ([], [])}).encode()
@@ -243,11 +248,11 @@ class Adoption:
         if not self._plane.handing_on:
             downstream.go_on()
 
-    def _shown(self, told: tuple[list[str], list[str]] | None) -> Shown | None:
+    def _shown(self, told: tuple[list[str], list[str]] | None) -> PresentedCertificate | None:
         """Return which certificate of ours a connection was made with, None where either router has only one."""
         context = self._plane.tls_acceptor.context
-        ours = context.shown if isinstance(context, ServerContext) else None
-        return ours.among(*told) if ours is not None and told is not None else None
+        ours = context.presented if isinstance(context, ServerContext) else None
+        return ours.matching(*told) if ours is not None and told is not None else None
 
 
 def _contents(descriptor: int) -> bytes:

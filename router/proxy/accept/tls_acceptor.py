@@ -82,7 +82,7 @@ class TlsAcceptor:
         self._plane.words[self._row + at.W_HANDSHAKES_FAILED] += 1
         if self._seldom.due(clock.now_s()):
             failed = self._plane.words[self._row + at.W_HANDSHAKES_FAILED]
-            log.info("a TLS handshake failed (the worker's %d.): %s", failed, certificate_info.why(error))
+            log.info("a TLS handshake failed (the worker's %d.): %s", failed, certificate_info.reason(error))
 
     def abort(self) -> None:
         """Give up those that are under way."""

@@ -13,7 +13,7 @@ import ssl
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
 
-from router.tls.certificate_names import Shown
+from router.tls.certificate_names import PresentedCertificate
 from router.tls.contexts import ServerContext
 
 if TYPE_CHECKING:
@@ -59,7 +59,7 @@ def is_misdirected(downstream: Downstream, head: RequestHead) -> bool:
     return shown is not None and shown.misdirects(head.host)
 
 
-def shown_to(downstream: Downstream) -> Shown | None:
+def shown_to(downstream: Downstream) -> PresentedCertificate | None:
     """Return the certificate that this client was shown, None if the listener has only one, or the client is a trusted proxy."""
     peer = downstream.peer
     if peer is None or downstream.plane.forwarding.trusted.covers(peer.address):
@@ -67,10 +67,10 @@ def shown_to(downstream: Downstream) -> Shown | None:
     return made_with(downstream)
 
 
-def made_with(downstream: Downstream) -> Shown | None:
+def made_with(downstream: Downstream) -> PresentedCertificate | None:
     """Return the certificate that this connection was made with, here or in the process that handed it on."""
     transport, peer = downstream.transport, downstream.peer
     connection: ssl.SSLObject | None = transport.get_extra_info("ssl_object") if transport is not None else None
     if connection is None:
         return peer.shown if peer is not None else None
-    return connection.context.shown if isinstance(connection.context, ServerContext) else None
+    return connection.context.presented if isinstance(connection.context, ServerContext) else None

@@ -63,7 +63,7 @@ class BackendContext:
 
     def log_result(self, endpoint: Endpoint, error: Exception | None) -> None:
         """Say in the log why handshakes with an endpoint fail: once for each reason, and again after one that stood."""
-        reason = None if error is None else certificate_info.why(error)
+        reason = None if error is None else certificate_info.reason(error)
         if reason is not None and self._failing.get(endpoint) != reason:
             log.warning("TLS handshakes with %s fail: %s", endpoint.url, reason)
         if reason is None:
@@ -92,7 +92,7 @@ class TlsConnect:
         if error is None:
             self._established.set_result(None)
         else:
-            self._established.set_exception(ConnectionError(f"TLS: {certificate_info.why(error)}"))
+            self._established.set_exception(ConnectionError(f"TLS: {certificate_info.reason(error)}"))
 
     async def wait(self) -> TlsTransport:
         """Wait for the handshake; raise ConnectionError that says why it failed. Cancelled, it ends the connection."""

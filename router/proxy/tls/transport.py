@@ -22,7 +22,7 @@ from collections.abc import Callable
 from typing import Any, Final, Protocol, cast
 
 from router.proxy.http1 import replies
-from router.tls.certificate_info import why
+from router.tls.certificate_info import reason
 
 _READ_BYTES: Final = 65536
 _BELOW_READS_MAX: Final = 64
@@ -214,7 +214,7 @@ class TlsTransport(asyncio.Transport, asyncio.Protocol):
         except ssl.SSLZeroReturnError:
             self._close_notify_received = True
         except ssl.SSLError as error:  # an alert, or bytes that are no TLS
-            self._error = ConnectionError(f"TLS: {why(error)}")
+            self._error = ConnectionError(f"TLS: {reason(error)}")
         if self._outgoing.pending:
             self._flush()
         if parts:
@@ -272,7 +272,7 @@ class TlsTransport(asyncio.Transport, asyncio.Protocol):
             while sent < len(data):  # a record holds 16 KiB
                 sent += self.ssl.write(memoryview(data)[sent:])
         except ssl.SSLError as error:
-            self._error = ConnectionError(f"TLS: {why(error)}")
+            self._error = ConnectionError(f"TLS: {reason(error)}")
             self._below.abort()
             return
         self._below.write(self._outgoing.read())

@@ -1,4 +1,4 @@
-"""What the settings consist of: a file a section, with its members, their defaults, and what a value may be.
+"""The sections of the settings: one module a section, with its members, their defaults and the limits of their values.
 
-`config.py` reads them from the file, the environment and the flags. A unit ends every name.
+`router.settings.loader` reads them from file, environment and flags. The name of a quantity ends in its unit.
 """

@@ -1,4 +1,4 @@
-"""Where to listen: HOST:PORT or a Unix socket, and who may connect to one."""
+"""An address to listen on: HOST:PORT or a Unix socket, and the permissions of that socket."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class Address(Strict):
         return {"host": host.strip("[]") or "0.0.0.0", "port": int(port)}
 
     def url(self, secure: bool) -> str:
-        """How a client is told of it; `secure`: TLS is spoken there."""
+        """The address as a URL for clients; `secure`: with TLS."""
         return str(self) if self.unix else f"{'https' if secure else 'http'}://{self}"
 
     def __str__(self) -> str:

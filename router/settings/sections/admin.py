@@ -1,4 +1,4 @@
-"""Who may use the admin API."""
+"""Access to the admin API: tokens, host names, limits on connections."""
 
 from __future__ import annotations
 
@@ -20,17 +20,17 @@ class Token(Strict):
 
 
 class Admin(Strict):
-    """Who may use the admin API, and under which names it may be called."""
+    """Access to the admin API, and the host names under which it may be called."""
 
     tokens: list[Token] = []
     allowed_hosts: list[str] = []
     """Further Host names beside the address it listens on and localhost (DNS rebinding)."""
     allowed_origins: list[str] = []
     public_url: str | None = None
-    """Where people reach this API, if not at its own address: links in notifications begin with it, and its host is allowed."""
+    """The URL of this API for its users, if not its own address. Links in notifications begin with it; its host is allowed."""
     body_bytes_max: Bytes = 1 << 20
     connections_max: Count = 256
-    """When reached, whoever has been idle longest makes room; 503 if every one has a request under way."""
+    """At this limit the connection that has been idle longest is closed; 503 if every connection has a request in flight."""
     header_timeout_s: Seconds = 10.0
     keepalive_idle_s: Seconds = 75.0
     tls: CertificateFiles = CertificateFiles()

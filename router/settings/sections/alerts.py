@@ -1,4 +1,4 @@
-"""Alerts from outside: who may send them, and what they are taken for."""
+"""Alerts from outside: the tokens of their senders, and the mapping from alerts to signals."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class HookToken(Strict):
 
 
 class AlertMap(Strict):
-    """Which alerts count as which signal. All matchers and patterns have to fit; the first map that fits decides."""
+    """Which alerts count as which signal. All matchers and patterns have to match; the first map that matches decides."""
 
     kind: Literal["quality", "business"]
     matchers: dict[LabelName, LabelValue] = {}
@@ -31,7 +31,7 @@ class AlertMap(Strict):
     patterns: dict[LabelName, str] = {}
     """Labels and expressions for the whole value."""
     service: Annotated[str, Field(pattern=f"^(?:{NAME.pattern})$")] | None = None
-    """The service they are about; unset: the label `service_label` names it."""
+    """The service of these alerts; unset: the label `service_label` names it."""
     service_label: LabelName = "service"
     version_label: LabelName | Literal["none"] = "version"
     """The label that names the version, if an alert has it."""
@@ -47,14 +47,14 @@ class AlertMap(Strict):
             raise ValueError("without matchers and patterns it would take every alert: name a label")
         return self
 
-    def plain(self) -> LabelMap:
-        """Return it as the judgement knows it."""
+    def as_label_map(self) -> LabelMap:
+        """Return the map as the value type of `rollout.alerts`."""
         label = None if self.version_label == "none" else self.version_label
         return LabelMap(self.kind, self.matchers, self.patterns, self.service, self.service_label, label)
 
 
 class AlertSettings(Strict):
-    """`POST /v1/hooks/alertmanager` and `/v1/hooks/alert`. Closed until there is a token or a secret."""
+    """`POST /v1/hooks/alertmanager` and `/v1/hooks/alert`. Both are closed until a token or a secret is configured."""
 
     tokens: Annotated[list[HookToken], Field(max_length=100)] = []
     hmac_secret_file: FilePath | None = None
@@ -66,8 +66,8 @@ class AlertSettings(Strict):
     """Seconds since 1970."""
     signature_age_max_s: Seconds = 300.0
     fresh_s: Seconds = 600.0
-    """An alert that began longer ago when it first comes is stale, and one of which nothing was heard for so long does not
-    stand any more. Alertmanager holds an alert back for group_wait + group_interval, 330 s by default."""
+    """An alert that is older than this when it first arrives is stale. An alert that was not repeated for this time no longer
+    fires. Alertmanager delays an alert by group_wait + group_interval, 330 s by default."""
     body_bytes_max: Annotated[Bytes, Field(le=1 << 20)] = 256 * 1024
     alerts_max: Annotated[Count, Field(le=1000)] = 100
     """In one request."""
@@ -88,5 +88,5 @@ class AlertSettings(Strict):
 
     @property
     def open(self) -> bool:
-        """Whether anybody can authenticate."""
+        """Whether a sender can authenticate."""
         return bool(self.tokens) or self.hmac_secret_file is not None

@@ -1,4 +1,4 @@
-"""Cases of a service: what is kept of requests at which a version failed, how long, and what a new version has to show."""
+"""Regression cases of a service: which parts of failed requests are kept, for how long, and how a new version is checked."""
 
 from __future__ import annotations
 
@@ -18,34 +18,34 @@ Share = Annotated[float, Field(ge=0, le=1)]
 
 
 class Cases(Strict):
-    """Bodies are kept only if asked for, header fields only if named, values of a query only if named."""
+    """Bodies are kept only if `bodies` is set, header fields and values of a query only if they are named."""
 
     capture: bool = True
-    """Whether anything is kept of failing requests: for cases, and for the reports of incidents."""
+    """Whether failing requests are captured, for cases and for the reports of incidents."""
     bodies: bool = False
     body_bytes_max: Annotated[int, Field(ge=1, le=192 * 1024)] = 64 * 1024
     """A request with a larger body is kept without it, and cannot be sent again."""
     headers: Annotated[list[str], Field(max_length=64)] = ["accept", "content-type", "traceparent", "x-request-id"]
     query: Rules = []
-    """Parameters whose values are kept; those of all others are redacted."""
+    """Parameters whose values are kept; the values of all others are redacted."""
     redact_paths: Rules = []
-    """Places in JSON bodies, as pointers: `/user/cards/*/number`, `/**/email`."""
+    """Places in JSON bodies that are redacted, as pointers: `/user/cards/*/number`, `/**/email`."""
     redact_patterns: Rules = []
-    """Regular expressions, for texts anywhere in a body or target."""
+    """Regular expressions; matching text anywhere in a body or target is redacted."""
     freeze_window_s: Seconds = 300.0
-    """At a rollback, failures of this time before it become cases."""
+    """Failures in this time before a rollback become cases."""
     cases_max: Count = 200
     bytes_max: Bytes = 16 << 20
     expire_after_s: Seconds = 86_400.0 * 30
     on_promote: Literal["require", "report", "off"] = "require"
-    """What a candidate's failing cases mean for its promotion: refused, told, or not tried."""
+    """Effect of failing cases on a candidate's promotion: it is refused; they are reported; cases are not run."""
     check_concurrency: Annotated[int, Field(ge=1, le=64)] = 4
     check_timeout_s: Seconds = 30.0
-    """For one case."""
+    """Time limit of one case."""
     latency_ms_max: Annotated[float, Field(gt=0)] | None = None
-    """For the first byte; unset: rules.latency.slo_ms, if there is one."""
+    """Limit for the first byte; unset: rules.latency.slo_ms, if there is one."""
     equal: bool = False
-    """Whether answers have to equal the recorded one, where there is one."""
+    """Whether a response has to equal the recorded one, if there is one."""
     relative_tolerance: Share = 1e-3
     absolute_tolerance: Annotated[float, Field(ge=0)] = 1e-6
     ignore_paths: Rules = []

@@ -1,4 +1,4 @@
-"""When the way back of a service is rehearsed, and when that is safe."""
+"""Rollback drills of a service: their schedule, and the conditions under which a drill is safe."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from router.settings.sections.values import Strict
 
 HOLD_MAX_S: Final = 300.0
 EVERY_MIN_S: Final = 300.0
-"""More often than this no schedule may be due: a drill is an exercise, no load balancing."""
+"""The shortest interval of a schedule: a drill is an exercise, not load balancing."""
 _SOME_DAY_S: Final = 1_780_000_000.0
 _DUES: Final = 50
-"""So many of a schedule are looked at, 0.1 ms each."""
+"""Number of due times that are checked when a schedule is validated, 0.1 ms each."""
 
 Hold = Annotated[float, Field(ge=1, le=HOLD_MAX_S)]
 
@@ -27,17 +27,17 @@ class DrillSettings(Strict):
     schedule: str = "none"
     timezone: str = "UTC"
     mode: Literal["real", "shadow"] = "real"
-    """Of scheduled drills: "shadow" does everything but the swap."""
+    """Mode of scheduled drills: "shadow" does everything except the swap."""
     hold_s: Hold = 10.0
-    """How long the standby serves."""
+    """Time for which the standby serves."""
     overdue_after_days: Annotated[float, Field(gt=0, le=3660)] | Literal["none"] = 31.0
-    """After the last drill that passed, or else the first version that was accepted."""
+    """Counts from the last drill that passed; without one, from the first version that was accepted."""
     fault_share_max: Annotated[float, Field(gt=0, le=1)] = 0.01
-    """Refused while more of the last 5 minutes' requests failed, ended early if surely more fail on the standby."""
+    """A drill is refused if more of the last 5 minutes' requests failed. It ends early if more fail on the standby."""
     quiet_after_rollback_s: Annotated[float, Field(ge=0, le=86_400 * 31)] = 3600.0
 
     @model_validator(mode="after")
-    def _understood(self) -> Self:
+    def _valid_schedule(self) -> Self:
         try:
             ZoneInfo(self.timezone)
         except (ValueError, OSError, KeyError):  # ZoneInfoNotFoundError is a KeyError
@@ -50,23 +50,23 @@ class DrillSettings(Strict):
             raise ValueError(
                 f"schedule {self.schedule!r} needs five fields (minute hour day month weekday): 0 10 * * 2"
             )
-        dues = [_SOME_DAY_S]
+        due_times = [_SOME_DAY_S]
         for _ in range(_DUES):
-            dues.append(self._due_after(dues[-1]))
-        if min(later - due for due, later in pairwise(dues[1:])) < EVERY_MIN_S:
+            due_times.append(self._due_after(due_times[-1]))
+        if min(later - due for due, later in pairwise(due_times[1:])) < EVERY_MIN_S:
             raise ValueError(f"schedule {self.schedule!r} is due more often than every {EVERY_MIN_S:g} s")
         return self
 
     def next_due_s(self, after_s: float) -> float | None:
-        """Return when the schedule is due next after `after_s` (both wall seconds); None without a schedule."""
+        """Return the next due time after `after_s` (both seconds since the epoch); None without a schedule."""
         return None if self.schedule == "none" else self._due_after(after_s)
 
     def _due_after(self, after_s: float) -> float:
-        from cronsim import CronSim, CronSimError  # 16 ms that a router without a schedule need not take
+        from cronsim import CronSim, CronSimError  # its import takes 16 ms, needed only with a schedule
 
         at = datetime.fromtimestamp(after_s, ZoneInfo(self.timezone))
         try:
             return next(CronSim(self.schedule, at)).timestamp()
         except (CronSimError, StopIteration) as error:
-            why = str(error) or "it is never due"
-            raise ValueError(f"schedule {self.schedule!r}: {why}; write it as 0 10 * * 2 (Tuesdays at 10)") from None
+            reason = str(error) or "it is never due"
+            raise ValueError(f"schedule {self.schedule!r}: {reason}; write it as 0 10 * * 2 (Tuesdays at 10)") from None

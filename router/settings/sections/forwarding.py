@@ -1,4 +1,4 @@
-"""Whose word counts for who the client is."""
+"""Which proxies are trusted to name the client's address, and which forwarded fields backends receive."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ from router.settings.sections.values import Strict
 
 
 class ForwardingSettings(Strict):
-    """Whose word counts for who the client is, and what backends are told of it."""
+    """Which proxies are trusted to name the client's address, and which forwarded fields backends receive."""
 
     trusted: Annotated[list[str], Field(max_length=256)] = []
-    """Networks, or "unix", whose X-Forwarded-* are believed; from everybody else they are dropped and set anew."""
+    """Networks, or "unix", whose X-Forwarded-* fields are trusted; those of other peers are dropped and set anew."""
     keep: list[Literal["for", "proto", "host", "port"]] = ["for", "proto", "host", "port"]
-    """Which X-Forwarded-* of a trusted proxy are believed: leave out those that it neither sets nor removes."""
+    """The X-Forwarded-* fields of a trusted proxy that are trusted. Leave out those that it neither sets nor removes."""
     forwarded: Literal["off", "append"] = "off"
-    """Whether backends get the Forwarded field, too (RFC 7239)."""
+    """Whether backends receive the Forwarded field, too (RFC 7239)."""
     hops_max: Annotated[int, Field(ge=1, le=1000)] = 32
-    """The last so many members of a list are kept."""
+    """Longest list of a forwarded field: only its last members are kept."""
 
     @field_validator("trusted")
     @classmethod

@@ -1,4 +1,4 @@
-"""Whether the requests are still those that the model knows. Off by default."""
+"""Detection of drift in the requests' inputs. Off by default."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ Share = Annotated[float, Field(gt=0, le=1)]
 
 
 class InputField(Strict):
-    """A place in requests (a JSON pointer; `*`: each member) and what it holds."""
+    """A place in requests (a JSON pointer; `*`: each member) and the kind of its values."""
 
     pointer: Annotated[str, Field(min_length=1, max_length=200)]
     kind: Literal["number", "category", "any", "auto"] = "auto"
@@ -29,22 +29,24 @@ class InputField(Strict):
 
 
 class InputSettings(Strict):
-    """A sample of the requests that [validation] covers, against those of the time in which the accepted version did well."""
+    """Compares a sample of the requests that [validation] covers with a reference: requests that an accepted version handled
+    well.
+    """
 
     fields: Annotated[list[InputField], Field(max_length=reference.FIELDS_MAX)] = []
     learn_fields: bool = False
-    """Find the fields in requests, where none are named."""
+    """Find the fields in the requests if none are named."""
     action: Action = "observe"
-    """When they have drifted. That is no fault of the version, and the one to go back to gets the same requests."""
+    """Action at a drift. A drift is no fault of the version: after a rollback the standby gets the same requests."""
     samples_per_s: Annotated[float, Field(gt=0, le=50)] = 2.0
-    """At most, per worker."""
+    """Largest rate of samples per worker."""
     body_bytes_max: Annotated[Bytes, Field(le=128 * 1024)] = 32 * 1024
-    """Of larger requests none is a sample."""
+    """Requests with a larger body are not sampled."""
     learn_requests: Annotated[Count, Field(ge=20, le=100_000)] = 1000
     learn_s: Seconds = 600.0
-    """A reference rests on so many samples, and so much time."""
+    """Samples and time that a reference needs."""
     share_min: Share = 0.05
-    """A share of requests below is no drift, however sure."""
+    """A smaller share of differing requests is no drift, even if it is significant."""
     confidence: Annotated[float, Field(gt=0.5, lt=1)] = 0.999
     window_s: Seconds = 300.0
     requests_min: Count = 100
@@ -53,20 +55,20 @@ class InputSettings(Strict):
     @field_validator("fields")
     @classmethod
     def _once(cls, value: list[InputField]) -> list[InputField]:
-        names = [known.pointer for known in value]
+        names = [field.pointer for field in value]
         if twice := next((name for name in names if names.count(name) > 1), None):
             raise ValueError(f"{twice!r} is there twice")
         return value
 
     @property
-    def wanted(self) -> bool:
-        """Whether anything is looked at."""
+    def enabled(self) -> bool:
+        """Whether any inputs are watched."""
         return bool(self.fields) or self.learn_fields
 
-    def plain(self) -> DriftRules:
-        """Return it as the judgement knows it."""
+    def as_rules(self) -> DriftRules:
+        """Return the settings as the value type of `rollout.quality`."""
         return DriftRules(
-            fields=tuple(reference.field(known.pointer, known.kind) for known in self.fields),
+            fields=tuple(reference.field(field.pointer, field.kind) for field in self.fields),
             learn_fields=self.learn_fields,
             learn_samples=self.learn_requests,
             learn_s=self.learn_s,

@@ -1,4 +1,4 @@
-"""A model registry outside: where it is, who we are there, and what a service is called in it."""
+"""The MLflow model registry: its address, the router's credentials, and the name of a service's model."""
 
 from __future__ import annotations
 
@@ -13,19 +13,19 @@ _URI = re.compile(r"https?://(?:[A-Za-z0-9._\-]+|\[[0-9A-Fa-f:.]+\])(?::\d{1,5})
 
 
 class MlflowSettings(Strict):
-    """An MLflow tracking server; without `tracking_uri` none is asked."""
+    """An MLflow tracking server; without `tracking_uri` none is used."""
 
     tracking_uri: Annotated[str, Field(max_length=500)] | None = None
     secret_file: FilePath | None = None
-    """Holds a bearer token, or the password of `user` if there is one."""
+    """File with a bearer token, or with the password of `user` if that is set."""
     user: Annotated[str, Field(min_length=1, max_length=200, pattern=r"^[^:\x00-\x1f\x7f]+$")] | None = None
     connect_timeout_s: Seconds = 2.0
     timeout_s: Seconds = 5.0
-    """Of one call, as a whole."""
+    """Time limit of one call as a whole."""
     retry_max_s: Seconds = 300.0
-    """The longest wait between two tries to tell it of a rollback; the first one is a second, then twice as long each."""
+    """Longest wait between two tries to report a rollback. The first wait is one second, each further one twice as long."""
     give_up_after_s: Seconds = 604_800.0
-    """What it could not be told for so long is given up, with an entry in the journal."""
+    """An update that failed for this time is given up, with an entry in the journal."""
 
     @field_validator("tracking_uri")
     @classmethod
@@ -44,9 +44,9 @@ class MlflowSettings(Strict):
 
 
 class ModelSettings(Strict):
-    """What a service is called in the registry."""
+    """The model of a service in the registry."""
 
     model: Annotated[str, Field(pattern=r"^[^/:@\x00-\x1f\x7f]{1,100}$")] | None = None
-    """Only versions of this registered model may be deployed by their `models:/` URI; unset: of any."""
+    """Only versions of this registered model may be deployed by their `models:/` URI; unset: versions of any model."""
     alias: Annotated[str, Field(pattern=r"^[\w\-]{1,100}$")] | None = None
-    """The alias that says what serves: a rollback moves it back from the version that failed."""
+    """The alias of the serving version: a rollback moves it back from the version that failed."""

@@ -1,4 +1,4 @@
-"""Notifications out: to whom, of what, and for how long it is tried."""
+"""Outgoing notifications: the receivers, their topics, and the limits of retries."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from router.rollout.notifications.notification import Topic
 from router.settings.sections.values import NAME, Count, FilePath, Seconds, Strict
 
 TOPICS: Final[tuple[Topic, ...]] = tuple(topic for topic in get_args(Topic) if topic not in ("alert", "test"))
-"""What a channel is told unless it says otherwise. What an alert leads to is told anyway."""
+"""The default topics of a channel. The outcome of an alert is sent under the topic that it leads to."""
 
 
 class Channel(Strict):
-    """One receiver. Its URL is a secret for many kinds: then it belongs into `url_file`."""
+    """One receiver. If its URL is a secret, as for many kinds, put it into `url_file`."""
 
     name: Annotated[str, Field(pattern=f"^(?:{NAME.pattern})$")]
     kind: Literal["webhook", "slack", "apprise"]
@@ -23,9 +23,9 @@ class Channel(Strict):
     url_file: FilePath | None = None
     events: Annotated[list[Topic], Field(min_length=1)] = list(TOPICS)
     services: list[Annotated[str, Field(pattern=f"^(?:{NAME.pattern})$")]] = []
-    """Only of these; empty: of all. What concerns the whole router is told anyway."""
+    """Only notifications of these services; empty: of all. Those that concern the whole router are always sent."""
     hmac_secret_file: FilePath | None = None
-    """For webhook: signed as the Standard Webhooks specification says (webhook-signature, version v1)."""
+    """For kind webhook: requests are signed by the Standard Webhooks specification (webhook-signature, version v1)."""
     timeout_s: Annotated[Seconds, Field(le=60)] = 10.0
     attempts_max: Annotated[Count, Field(le=1000)] = 100
     give_up_after_s: Seconds = 86_400.0
@@ -48,14 +48,14 @@ class Channel(Strict):
 
 
 def receiver(url: str) -> str:
-    """Return `url` if it may be one; raise ValueError that does not repeat it, since it may be a secret."""
+    """Return `url` if it is valid; raise ValueError that does not repeat it, since it may be a secret."""
     if not url.isascii() or not url.isprintable() or " " in url or "://" not in url:
         raise ValueError("this is no URL: one line, SCHEME://…, without spaces")
     return url
 
 
 def is_http(url: str) -> bool:
-    """Return whether `url` is one of HTTP that names a host."""
+    """Return whether `url` is an HTTP URL with a host."""
     try:
         parts = urlsplit(url)
         return parts.scheme in ("http", "https") and bool(parts.hostname) and (parts.port or 1) > 0

@@ -1,4 +1,4 @@
-"""How long it is kept what each version did, ten seconds a row."""
+"""How long history, incident files and versions are kept."""
 
 from __future__ import annotations
 
@@ -10,26 +10,28 @@ from router.settings.sections.values import Strict
 
 
 class HistorySettings(Strict):
-    """Whatever is reached first: the oldest rows go, of whichever service. `advise` and `report` see no further back."""
+    """Limits of the stored history, which has one row every ten seconds. At either limit the oldest rows of all services are
+    deleted. `advise` and `report` see no older rows.
+    """
 
     keep_days: Annotated[float, Field(ge=0.1, le=366)] = 30.0
     file_bytes_max: Annotated[int, Field(ge=1 << 20, le=1 << 40)] = 2 << 30
-    """Of all services together; a busy one with a standby takes about 110 MB in 30 days."""
+    """Size for all services together; a busy service with a standby needs about 110 MB for 30 days."""
 
 
 class IncidentSettings(Strict):
-    """For all services. The journal keeps every rollback; what is bounded here are the files with windows and requests."""
+    """Incident files of all services, with windows and requests. The journal keeps every rollback without these limits."""
 
     after_s: Annotated[float, Field(ge=1, le=800)] = 120.0
-    """How long what follows a rollback is watched until its record is complete; the finest samples go back for 15 min."""
+    """Time after a rollback that its record covers; then the record is complete. The finest samples cover 15 min."""
     kept_max: Annotated[int, Field(ge=1, le=10_000)] = 200
-    """Incidents with files in STATE_DIR/incidents; of more, those that were written longest ago go. At most about 1 MB each."""
+    """Incidents with files in STATE_DIR/incidents, each at most about 1 MB; beyond it the oldest files are deleted."""
     failures_max: Annotated[int, Field(ge=0, le=20)] = 20
-    """Failing requests in a record, from those that were captured."""
+    """Captured failing requests in a record."""
 
 
 class Retention(Strict):
-    """What may be deleted is said (`versions --deletable`), never done."""
+    """Which versions may be deleted. The router lists them (`versions --deletable`) and never deletes them."""
 
     keep_accepted: Annotated[int, Field(ge=0, le=100)] = 3
-    """The last so many accepted versions are kept, beside all that have a role, drain or are under analysis."""
+    """Accepted versions that are kept, the newest first, beside all that have a role, drain or are under analysis."""

@@ -1,4 +1,4 @@
-"""What a service has promised its clients: the measure of how much a rollback has cost."""
+"""A service: its hosts, versions, probe and rules, its objective and its proposals."""
 
 from __future__ import annotations
 
@@ -23,7 +23,9 @@ from router.settings.sections.values import Count, Seconds, Strict, version_labe
 
 
 class Objective(Strict):
-    """Its error budget is (1 - availability) of the requests of `window_days`; without `availability` there is none."""
+    """The service level objective. The error budget is (1 - availability) of the requests in `window_days`; without
+    `availability` there is none. It measures the cost of a rollback.
+    """
 
     availability: Annotated[float, Field(gt=0, lt=1)] | None = None
     """Share of requests that must succeed, for example 0.999."""
@@ -31,7 +33,7 @@ class Objective(Strict):
 
 
 class Probe(Strict):
-    """How a target is asked whether it works. With a `body` it is an inference: it proves more than a liveness page."""
+    """The health probe of a target. With a `body` it is an inference, which proves more than a liveness page."""
 
     path: str = "/"
     method: Literal["GET", "HEAD", "POST"] = "GET"
@@ -53,24 +55,25 @@ class Probe(Strict):
 
     @property
     def inference(self) -> bool:
-        """Whether this probe makes the model work."""
+        """Whether this probe runs the model."""
         return self.method == "POST"
 
 
 class ProposalSettings(Strict):
-    """How long they wait, and what is done if nobody decides."""
+    """How long a proposal waits for a decision, and the action if there is none."""
 
     expire_after_s: Seconds = 1800.0
-    """Of a rollback."""
+    """For the proposal of a rollback."""
     at_expiry: Literal["hold", "rollback"] = "hold"
-    """Of a rollback: do nothing, or go back as automation does (its gate, a freeze, at most once per promotion)."""
+    """For the proposal of a rollback: do nothing, or roll back under the rules of automation (its gate, a freeze, at most once
+    per promotion)."""
     repeat_after_s: Annotated[float, Field(ge=0, le=86_400 * 31)] = 3600.0
-    """After a denial, or an expiry that did nothing, the same cause does not ask again for so long."""
+    """After a denial, or an expiry without action, the same cause makes no new proposal for this time."""
     promotion_expire_after_s: Seconds = 86_400.0
 
 
 class TargetSeed(Strict):
-    """A version and where its replicas listen."""
+    """A version and the endpoints of its replicas."""
 
     version: str
     endpoints: Annotated[list[str], Field(min_length=1, max_length=64)]
@@ -109,13 +112,13 @@ class Service(Strict):
     validation: Validation = Validation()
     inputs: InputSettings = InputSettings()
     promote_needs: Literal["nothing", "approval"] = "nothing"
-    """`approval`: a candidate becomes active by two people, one who asks and one who approves."""
+    """`approval`: a promotion needs two people, one to propose and one to approve it."""
     proposals: ProposalSettings = ProposalSettings()
     objective: Objective = Objective()
     standby_cost_per_hour: Annotated[float, Field(ge=0, le=1e9)] | None = None
-    """What it costs to keep one standby warm for an hour; without it `report` says hours and no money."""
+    """Cost of one warm standby for an hour; without it `report` gives hours and no costs."""
     standby_cost_currency: Annotated[str, Field(pattern=r"^[A-Za-z$€£¥]{0,8}$")] = ""
-    """How the report calls that money, for example EUR."""
+    """Currency of the costs in the report, for example EUR."""
     cases: Cases = Cases()
     retention: Retention = Retention()
     mlflow: ModelSettings = ModelSettings()

@@ -1,4 +1,4 @@
-"""Certificates: for clients, for operators, for backends."""
+"""TLS: certificates and trust for clients, operators and backends."""
 
 from __future__ import annotations
 
@@ -13,19 +13,19 @@ from router.tls.contexts import AEAD
 
 
 class CertificateFiles(Strict):
-    """PEM files: a certificate followed by its chain, and its key; without `key` that is in the same file."""
+    """PEM files: a certificate followed by its chain, and its key. Without `key` the certificate's file holds the key, too."""
 
     certificate: FilePath | None = None
     key: FilePath | None = None
     minimum_version: Literal["TLSv1.2", "TLSv1.3"] = "TLSv1.2"
     ciphers: Annotated[list[str], Field(min_length=1, max_length=64)] = list(AEAD)
-    """The suites of TLS 1.2, as OpenSSL names them, the best first; those of TLS 1.3 are not affected."""
+    """The suites of TLS 1.2 by their OpenSSL names, best first. The suites of TLS 1.3 are not affected."""
 
     @field_validator("ciphers")
     @classmethod
     def _ciphers(cls, value: list[str]) -> list[str]:
         for name in value:
-            _look_up(name)
+            _check_cipher(name)
         return value
 
     @model_validator(mode="after")
@@ -38,7 +38,7 @@ class CertificateFiles(Strict):
 
 
 class NamedCertificate(Strict):
-    """A further certificate, for clients that ask for one of these names (SNI); `*.example.com` is one label deep."""
+    """A further certificate, for clients that send one of these names (SNI); `*.example.com` covers one label."""
 
     server_names: Annotated[list[str], Field(min_length=1, max_length=100)]
     certificate: FilePath
@@ -53,7 +53,7 @@ class NamedCertificate(Strict):
         return [name.lower() for name in value]
 
 
-def _look_up(name: str) -> None:
+def _check_cipher(name: str) -> None:
     """Raise ValueError unless OpenSSL has this suite, and it encrypts and authenticates by a certificate."""
     if name.startswith("TLS_"):
         raise ValueError(f"{name!r}: write suites of TLS 1.2 as OpenSSL names them; those of TLS 1.3 are always on")
@@ -76,11 +76,11 @@ def _look_up(name: str) -> None:
 
 
 class ListenTls(CertificateFiles):
-    """TLS on `listen`, as soon as there is a certificate."""
+    """TLS on `listen`; on if there is a certificate."""
 
     certificates: Annotated[list[NamedCertificate], Field(max_length=100)] = []
     client_ca: FilePath | None = None
-    """Clients have to show a certificate that it has signed."""
+    """Authorities of client certificates; clients then have to present one."""
     client_auth: Literal["required", "optional"] = "required"
 
     @model_validator(mode="after")
@@ -91,15 +91,15 @@ class ListenTls(CertificateFiles):
 
 
 class BackendTlsSettings(CertificateFiles):
-    """How https endpoints are verified; certificate and key are shown to backends that ask for one."""
+    """How https endpoints are verified; certificate and key are presented to backends that request them."""
 
     ca: FilePath | None = None
-    """Trusted instead of the system's authorities."""
+    """Authorities that are trusted instead of the system's."""
     server_name: Annotated[str, Field(pattern=r"^[A-Za-z0-9._:\-]{1,253}$")] | None = None
-    """Asked for, and looked for in the certificate, instead of the endpoint's host."""
+    """Name for SNI and for the verification of the certificate, instead of the endpoint's host."""
     verify: bool = True
     ciphers: Annotated[list[str], Field(max_length=64)] = []
-    """The suites of TLS 1.2 that backends may choose from; empty: OpenSSL's own choice, for there are old backends."""
+    """The suites of TLS 1.2 that backends may choose from; empty: OpenSSL's defaults, which support older backends."""
 
     @model_validator(mode="after")
     def _verified(self) -> Self:

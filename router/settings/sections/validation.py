@@ -1,4 +1,4 @@
-"""What requests and answers of a service must be. Off by default."""
+"""Validation of a service's requests and responses. Off by default."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ SCHEMA_BYTES_MAX = 256 * 1024
 Pointer = Annotated[str, Field(max_length=500)]
 Share = Annotated[float, Field(gt=0, le=1)]
 Checked = Annotated[Bytes, Field(le=1 << 24)]
-"""A look at so many bytes is done in one piece, and the worker does nothing else meanwhile."""
+"""Size limit of a checked body: the check runs in one piece and blocks the worker meanwhile."""
 
 
 class LabelIn(Strict):
-    """What `pointer` names in the answer must be one of `allowed`."""
+    """The value at `pointer` in the response must be one of `allowed`."""
 
     pointer: Pointer
     allowed: Annotated[list[bool | int | float | str], Field(min_length=1, max_length=10_000)]
@@ -32,27 +32,28 @@ class LabelIn(Strict):
 
 
 class Validation(Strict):
-    """Requests that are not what the model takes are answered 422; a complete 2xx that is no answer is a fault of the version."""
+    """Invalid requests are answered 422. A complete 2xx response that is invalid is a fault of the version."""
 
     methods: Annotated[list[Literal["POST", "PUT", "PATCH", "GET"]], Field(min_length=1)] = ["POST"]
     paths: Annotated[list[str], Field(max_length=64)] = []
     """Path prefixes, at a segment's end; empty: every path of the service."""
     request_schema: FilePath | None = None
-    """A file with a JSON Schema, or its text. The file is read when the settings are, and again at SIGHUP."""
+    """A file with a JSON Schema, or its text. The file is read together with the settings, and again at SIGHUP."""
     request_bytes_max: Checked = 256 * 1024
-    """A larger body passes unchecked, and is counted."""
+    """A larger body is forwarded unchecked, and counted."""
     request_bytes_held_max: Bytes = 64 << 20
-    """Of all bodies that a worker holds until they are whole; beyond it they pass unchecked."""
+    """Size of all bodies that a worker buffers until they are complete; beyond it bodies are forwarded unchecked."""
     response_not_empty: bool = False
     response_json: bool = False
     response_schema: FilePath | None = None
     response_finite: Annotated[list[Pointer], Field(max_length=64)] = []
-    """Places that hold numbers (JSON pointers; `*`: each member; "": the whole): no NaN, no Infinity, no null among them."""
+    """Places of finite numbers (JSON pointers; `*`: each member; "": the whole): NaN, Infinity and null are invalid there."""
     response_label_in: Annotated[list[LabelIn], Field(max_length=64)] = []
     response_share: Share = 1.0
-    """Of the answers that are checked. After one that is invalid all of that version are, for ten seconds."""
+    """Share of the responses that are checked. After an invalid response all responses of that version are checked for ten
+    seconds."""
     response_bytes_max: Checked = 256 * 1024
-    """A larger answer is not checked, and is counted."""
+    """A larger response is not checked, but counted."""
     stream_end: Annotated[str, Field(pattern=r"^[!-~]([ -~]{0,62}[!-~])?$")] | None = None
     """The data of the last event of an event stream, for example [DONE]."""
 
@@ -74,7 +75,7 @@ class Validation(Strict):
     @field_validator("request_schema", "response_schema")
     @classmethod
     def _schema(cls, value: str | None) -> str | None:
-        """The file becomes its text here, so that every process is told the same, whatever becomes of the file."""
+        """Replace the file by its text, so that every process uses the same schema even if the file changes."""
         if value is None:
             return None
         text = value if value.lstrip().startswith("{") else _read(value)

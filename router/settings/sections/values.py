@@ -1,4 +1,4 @@
-"""What a value may be: the kinds of members that the sections share. A unit ends every name."""
+"""Types of values that the sections share: durations, counts, sizes, labels."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ FilePath = Annotated[str, Field(min_length=1, max_length=4096)]
 
 
 class Strict(BaseModel):
-    """An unknown member is an error, and nothing changes."""
+    """A section: an unknown member is an error, and instances are immutable."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
 def version_label(value: str) -> str:
-    """Return `value` if it is a usable version label; raise ValueError that says what one looks like."""
+    """Return `value` if it is a valid version label; raise ValueError that explains the form."""
     if not VERSION_LABEL.fullmatch(value):
         raise ValueError(f"version {value!r}: use letters, digits and . _ : / @ + -, at most 128, for example fraud-v7")
     return value

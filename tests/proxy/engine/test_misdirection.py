@@ -16,7 +16,7 @@ import pytest
 from router.proxy.engine.misdirection import HOST_REMEMBERED_BYTES_MAX, HOSTS_REMEMBERED_MAX
 from router.proxy.options import ForwardingOptions, Options, ProxyProtocolOptions
 from router.shm import layout as at
-from router.tls.certificate_names import Shown
+from router.tls.certificate_names import PresentedCertificate
 from router.tls.contexts import Pair, ServerTls
 from tests import backends
 from tests.backends import Backend
@@ -296,13 +296,13 @@ async def test_the_access_log_says_what_was_refused(tmp_path: Path, caplog: pyte
 def test_a_connection_of_another_process_is_known_by_its_certificate() -> None:
     """The same one of ours, wherever it stands now, or one that we do not have: then it is held against what it covers."""
     a, b, c = frozenset(("a.test",)), frozenset(("*.b.test", "shared.test")), frozenset(("c.test", "shared.test"))
-    before = Shown((a, b), {"x.b.test": 1}, 1)
-    moved = Shown((a, c, b), {"c.test": 1, "x.b.test": 2}, 0).among(*before.told())
-    assert moved.place == 2
-    gone = Shown((a, c), {"c.test": 1}, 0).among(*before.told())
+    before = PresentedCertificate((a, b), {"x.b.test": 1}, 1)
+    moved = PresentedCertificate((a, c, b), {"c.test": 1, "x.b.test": 2}, 0).matching(*before.identity())
+    assert moved.index == 2
+    gone = PresentedCertificate((a, c), {"c.test": 1}, 0).matching(*before.identity())
     assert [gone.misdirects(host) for host in (b"x.b.test", b"shared.test", b"other.test")] == [False] * 3
     assert [gone.misdirects(host) for host in (b"a.test", b"c.test:443")] == [True] * 2
-    nameless = gone.among([], [])
+    nameless = gone.matching([], [])
     assert [nameless.misdirects(host) for host in (b"a.test", b"shared.test", b"other.test")] == [True, True, False]
 
 

@@ -53,10 +53,10 @@ class Shaken:
     def __init__(self) -> None:
         self.error: Exception | None = None
 
-    def begun(self, tls: TlsTransport) -> None:
+    def handshake_started(self, tls: TlsTransport) -> None:
         pass
 
-    def ended(self, tls: TlsTransport, error: Exception | None) -> None:
+    def handshake_ended(self, tls: TlsTransport, error: Exception | None) -> None:
         self.error = error
 
 

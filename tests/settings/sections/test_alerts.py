@@ -15,10 +15,10 @@ QUALITY = {"kind": "quality", "matchers": {"signal": "quality"}}
 
 
 def test_a_map_as_the_judgement_knows_it() -> None:
-    assert AlertMap.model_validate(QUALITY).plain() == LabelMap("quality", {"signal": "quality"})
+    assert AlertMap.model_validate(QUALITY).as_label_map() == LabelMap("quality", {"signal": "quality"})
     told = QUALITY | {"service": "fraud", "version_label": "none", "patterns": {"team": "ml-.+"}}
     expected = LabelMap("quality", {"signal": "quality"}, {"team": "ml-.+"}, "fraud", "service", None)
-    assert AlertMap.model_validate(told).plain() == expected
+    assert AlertMap.model_validate(told).as_label_map() == expected
 
 
 @pytest.mark.parametrize(

@@ -20,14 +20,14 @@ def loaded(**section: Any) -> settings_settings.Settings:
 
 def test_it_is_off_and_its_defaults_are_those_of_the_judgement() -> None:
     settings = loaded()
-    assert settings.services["fraud"].inputs.plain() == DriftRules()
-    assert not settings.services["fraud"].inputs.wanted
+    assert settings.services["fraud"].inputs.as_rules() == DriftRules()
+    assert not settings.services["fraud"].inputs.enabled
     assert options.from_document(settings.model_dump()).services[0].inputs is None
 
 
 def test_fields_are_told_to_judge_and_worker() -> None:
     settings = loaded(fields=[{"pointer": "/amount", "kind": "number"}], samples_per_s=5)
-    assert settings.services["fraud"].inputs.plain().fields == (field("/amount", "number"),)
+    assert settings.services["fraud"].inputs.as_rules().fields == (field("/amount", "number"),)
     assert options.from_document(settings.model_dump()).services[0].inputs == options.InputOptions(5.0, 32 * 1024)
 
 

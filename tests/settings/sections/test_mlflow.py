@@ -18,7 +18,7 @@ def test_where_it_is(uri: str, kept: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("told", "why"),
+    ("values", "why"),
     [
         ({"tracking_uri": "mlflow:5000"}, "no tracking server"),
         ({"tracking_uri": "http://user:word@mlflow:5000"}, "without user"),
@@ -30,12 +30,12 @@ def test_where_it_is(uri: str, kept: str) -> None:
         ({"token": "abc"}, "token"),
     ],
 )
-def test_what_is_refused(told: dict[str, Any], why: str) -> None:
+def test_what_is_refused(values: dict[str, Any], why: str) -> None:
     with pytest.raises(ValidationError, match=why):
-        MlflowSettings.model_validate(told)
+        MlflowSettings.model_validate(values)
 
 
-@pytest.mark.parametrize("told", [{"model": "a/b"}, {"model": ""}, {"alias": "the best"}, {"alias": "a@b"}])
-def test_a_registered_model_that_cannot_be(told: dict[str, str]) -> None:
+@pytest.mark.parametrize("values", [{"model": "a/b"}, {"model": ""}, {"alias": "the best"}, {"alias": "a@b"}])
+def test_a_registered_model_that_cannot_be(values: dict[str, str]) -> None:
     with pytest.raises(ValidationError):
-        ModelSettings.model_validate(told)
+        ModelSettings.model_validate(values)

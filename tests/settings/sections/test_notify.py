@@ -1,4 +1,4 @@
-"""What a `[[notify]]` may hold; its address never shows in what is said about it."""
+"""What a `[[notify]]` may hold; its address never appears in a message."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def test_a_channel_is_told_of_everything_that_matters() -> None:
 
 
 @pytest.mark.parametrize(
-    ("change", "said"),
+    ("change", "message"),
     [
         pytest.param({"url": None}, "needs either url or url_file", id="no address"),
         pytest.param({"url_file": "/x"}, "needs either url or url_file", id="two addresses"),
@@ -37,8 +37,8 @@ def test_a_channel_is_told_of_everything_that_matters() -> None:
         pytest.param({"timeout_s": 3600}, "timeout_s", id="a wait without end"),
     ],
 )
-def test_what_it_may_not(change: dict[str, Any], said: str) -> None:
-    with pytest.raises(ValidationError, match=said):
+def test_what_it_may_not(change: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValidationError, match=message):
         Channel.model_validate(HOOK | change)
 
 

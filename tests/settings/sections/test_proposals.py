@@ -23,7 +23,7 @@ def test_every_setting_reaches_the_machine() -> None:
 
 
 @pytest.mark.parametrize(
-    "told",
+    "values",
     [
         {"expire_after_s": 0},
         {"at_expiry": "approve"},
@@ -33,6 +33,6 @@ def test_every_setting_reaches_the_machine() -> None:
     ],
     ids=str,
 )
-def test_what_makes_no_sense_is_refused(told: dict[str, Any]) -> None:
+def test_what_makes_no_sense_is_refused(values: dict[str, Any]) -> None:
     with pytest.raises(ValidationError):
-        ProposalSettings.model_validate(told)
+        ProposalSettings.model_validate(values)

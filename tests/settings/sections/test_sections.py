@@ -1,4 +1,4 @@
-"""What a section may hold is tested through `config.load` (settings/test_loader.py); here what has a life of its own."""
+"""Types and functions of the sections. The rules of each section are tested through `loader.load` (test_loader.py)."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def test_a_probe_that_makes_the_model_work_is_an_inference() -> None:
 
 
 @pytest.mark.parametrize(
-    ("member", "said"),
+    ("member", "message"),
     [
         ("10.0.0.1/8", "'10.0.0.1/8' has bits outside its prefix: write 10.0.0.0/8"),
         ("2001:db8::1/32", "'2001:db8::1/32' has bits outside its prefix: write 2001:db8::/32"),
@@ -40,10 +40,10 @@ def test_a_probe_that_makes_the_model_work_is_an_inference() -> None:
         ("", "'' is no network: write 10.0.0.0/8, 2001:db8::/32, one address, or \"unix\""),
     ],
 )
-def test_what_is_no_network_is_named_with_the_remedy(member: str, said: str) -> None:
+def test_what_is_no_network_is_named_with_the_remedy(member: str, message: str) -> None:
     with pytest.raises(ValidationError) as refusal:
         ForwardingSettings(trusted=["10.0.0.0/8", member])
-    assert refusal.value.errors()[0]["msg"] == f"Value error, {said}"
+    assert refusal.value.errors()[0]["msg"] == f"Value error, {message}"
 
 
 def test_networks_and_addresses_and_unix_sockets_may_be_trusted() -> None:

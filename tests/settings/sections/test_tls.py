@@ -1,4 +1,4 @@
-"""Which cipher suites may be named, and what is said of others."""
+"""Which cipher suites may be named, and the messages about others."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def test_the_default_is_authenticated_encryption_with_forward_secrecy_alone() ->
     "section", [ListenTls, CertificateFiles, BackendTlsSettings], ids=lambda section: section.__name__
 )
 @pytest.mark.parametrize(
-    ("name", "said"),
+    ("name", "message"),
     [
         ("ECDHE-RSA-AES128-GCM-SHA25", "is no cipher suite of this OpenSSL: `openssl ciphers -v` lists them"),
         ("ecdhe-rsa-aes128-gcm-sha256", "is no cipher suite"),
@@ -45,13 +45,13 @@ def test_the_default_is_authenticated_encryption_with_forward_secrecy_alone() ->
         ("RSA-PSK-AES256-GCM-SHA384", "does not authenticate"),
     ],
 )
-def test_what_is_no_suite_is_named_with_the_remedy(section: type[CertificateFiles], name: str, said: str) -> None:
+def test_what_is_no_suite_is_named_with_the_remedy(section: type[CertificateFiles], name: str, message: str) -> None:
     with pytest.raises(ValidationError) as refusal:
         section(ciphers=["ECDHE-RSA-AES128-GCM-SHA256", name])
     [error] = refusal.value.errors()
     assert error["loc"] == ("ciphers",)
     assert error["msg"].startswith(f"Value error, {name!r}")
-    assert said in error["msg"]
+    assert message in error["msg"]
 
 
 @pytest.mark.parametrize("name", ["ECDHE-RSA-AES128-SHA256", "AES128-SHA", "DHE-RSA-AES128-GCM-SHA256", *AEAD])

@@ -26,14 +26,14 @@ def test_a_file_becomes_its_text_which_every_process_is_told(tmp_path: Path) -> 
     settings = loaded(request_schema=str(path), response_schema=SCHEMA)
     path.unlink()
 
-    told = loader.parse(loader.dump(settings)).services["fraud"].validation
-    assert (told.request_schema, told.response_schema) == (SCHEMA, SCHEMA)
+    values = loader.parse(loader.dump(settings)).services["fraud"].validation
+    assert (values.request_schema, values.response_schema) == (SCHEMA, SCHEMA)
 
 
 def test_labels_keep_their_kinds() -> None:
     rule = {"pointer": "/label", "allowed": ["1", 1, 1.5, True]}
-    told = loader.parse(loader.dump(loaded(response_label_in=[rule]))).services["fraud"].validation
-    assert [type(value) for value in told.response_label_in[0].allowed] == [str, int, float, bool]
+    values = loader.parse(loader.dump(loaded(response_label_in=[rule]))).services["fraud"].validation
+    assert [type(value) for value in values.response_label_in[0].allowed] == [str, int, float, bool]
 
 
 @pytest.mark.parametrize(
