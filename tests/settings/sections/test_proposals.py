@@ -1,4 +1,4 @@
-"""How long decisions wait for a person, and what is done then."""
+"""How long proposals wait for a decision, and the action if there is none."""
 
 from __future__ import annotations
 
