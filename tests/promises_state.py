@@ -168,7 +168,7 @@ STATE: Final = (
           "runtime/interpreter.py", "command",
           '[os.path.abspath(sys.executable), "-P", *user_site, "-m", module, *words]', weakened="without -P"),
     Guard("start", "runtime/test_interpreter.py::test_only_known_names_are_passed_on",
-          "runtime/interpreter.py", "_kept",
+          "runtime/interpreter.py", "_filtered",
           "if name in names"),
     Guard("start", "runtime/test_interpreter.py::test_python_dash_m_router_forgets_the_working_directory_before_it_imports_anything",
           "runtime/interpreter.py", "forget_working_directory",

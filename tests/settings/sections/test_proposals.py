@@ -17,8 +17,8 @@ def test_the_defaults_are_those_of_the_machine() -> None:
 
 
 def test_every_setting_reaches_the_machine() -> None:
-    told = {"expire_after_s": 1, "at_expiry": "rollback", "repeat_after_s": 0, "promotion_expire_after_s": 2}
-    service = Service.model_validate({"promote_needs": "approval", "proposals": told})
+    values = {"expire_after_s": 1, "at_expiry": "rollback", "repeat_after_s": 0, "promotion_expire_after_s": 2}
+    service = Service.model_validate({"promote_needs": "approval", "proposals": values})
     assert proposal_rules(service) == ProposalRules(1, "rollback", 0, True, 2)
 
 
