@@ -98,7 +98,7 @@ class MarkFile:
         self.syncing_since_ns = 0
         """Start of the sync under way (monotonic nanoseconds); 0 if there is none."""
         self._path = path
-        self._on_trouble = on_error
+        self._on_error = on_error
         self._mark = Mark()
         self._file = -1
         self._due = threading.Event()
@@ -123,7 +123,7 @@ class MarkFile:
                 self._open(page)
             os.pwrite(self._file, page, self._mark.number % 2 * PAGE_BYTES)
         except OSError as error:
-            self._on_trouble(f"{self._path}: {error.strerror}")
+            self._on_error(f"{self._path}: {error.strerror}")
         else:
             self._due.set()
 
@@ -163,9 +163,9 @@ class MarkFile:
             try:
                 os.fdatasync(self._file)
             except OSError as error:
-                self._on_trouble(f"{self._path}: {error.strerror}")
+                self._on_error(f"{self._path}: {error.strerror}")
             else:
-                self._on_trouble(None)
+                self._on_error(None)
             self.syncing_since_ns = 0
 
 

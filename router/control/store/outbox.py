@@ -66,7 +66,7 @@ class Outbox:
 
     def __init__(self, database: sqlite3.Connection, on_error: Callable[[str | None], None]) -> None:
         self._database = database
-        self._on_trouble = on_error
+        self._on_error = on_error
         self._jobs: queue.SimpleQueue[tuple[str, tuple[Any, ...]] | None] = queue.SimpleQueue()
         self._error: str | None = None
         self._loop = asyncio.get_running_loop()
@@ -121,7 +121,7 @@ class Outbox:
             return
         self._error = error
         try:
-            self._loop.call_soon_threadsafe(self._on_trouble, error)
+            self._loop.call_soon_threadsafe(self._on_error, error)
         except RuntimeError:  # the loop has ended, and every caller with it
             pass
 
