@@ -27,9 +27,9 @@ from router.control.store.case_store import CaseStore
 from router.control.store.cases_file import Summary, discard_aside
 from router.errors import OperatorError, StartError
 from router.rollout.cases.comparison import ComparisonLimits
-from router.rollout.cases.promotion_check import Checked, PromotionCheck
+from router.rollout.cases.promotion_check import PromotionCheck, SuiteResult
 from router.rollout.incidents.incident import INCIDENTS_MAX
-from router.rollout.incidents.timeline_text import frozen_cases
+from router.rollout.incidents.timeline_text import cases_text
 from router.rollout.model import entry as kinds
 from router.rollout.model.commands import Record
 from router.rollout.model.entry import Entry
@@ -69,7 +69,7 @@ class CasesAddon(Addon):
         self._summaries: dict[str, Summary] = {}
         self._built: dict[str, dict[str, Any]] = {name: {} for name in control_loop.services}
         """By service and incident: the data of its `cases_frozen` entry, the oldest first."""
-        self._checked: dict[str, dict[str, Checked]] = {name: {} for name in control_loop.services}
+        self._checked: dict[str, dict[str, SuiteResult]] = {name: {} for name in control_loop.services}
         self._next_load_ns = self._next_tidy_ns = 0
         self._loading = False
         self._changes: Counter[str] = Counter()
@@ -142,7 +142,7 @@ class CasesAddon(Addon):
             why = self._why_none(service, record)
             return {"incident": incident, "version": version, "seen": None, "made": None, "left_out": {}, "why": why}
         made = {"seen": data["seen"], "made": len(data["cases"]), "left_out": data.get("left_out", {})}
-        return {"incident": incident, "version": data["version"], **made, "why": frozen_cases(data)}
+        return {"incident": incident, "version": data["version"], **made, "why": cases_text(data)}
 
     def _why_none(self, service: str, record: dict[str, Any]) -> str:
         if not self.control_loop.services[service].service.cases.capture:
@@ -223,7 +223,7 @@ class CasesAddon(Addon):
                 del built[next(iter(built))]
         if entry.type == kinds.CASES_CHECKED and entry.service in self._checked:
             data = entry.data
-            self._checked[entry.service][data["version"]] = Checked(
+            self._checked[entry.service][data["version"]] = SuiteResult(
                 *(data["version"], data["incarnation"], data["revision"], data["cases"], data["failed"]),
                 tuple(data["failing"]),
             )
@@ -248,7 +248,7 @@ class CasesAddon(Addon):
             or service_controller.service.cases.on_promote == "off"
         ):
             return None
-        return candidate if self._promotion_check(service_controller).wanted(candidate) else None
+        return candidate if self._promotion_check(service_controller).is_pending(candidate) else None
 
     def _check_candidate(self, service_controller: ServiceController) -> None:
         """Give the machine the known results, and start the check that is missing."""

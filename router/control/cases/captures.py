@@ -12,7 +12,7 @@ import orjson
 
 from router.control.store.case_format import unfit
 from router.rollout.cases import redaction as redacting
-from router.rollout.cases.case import NEVER_KEPT, NO_FAULT, Case, Expectation, Request, written
+from router.rollout.cases.case import NEVER_KEPT, NO_FAULT, Case, Expectation, Request, encode_body
 from router.rollout.cases.redaction import Redaction, redaction
 from router.runtime import clock
 from router.settings.sections.cases import Cases
@@ -106,7 +106,7 @@ def _document(capture: Capture, rules: Redaction, now: CaptureTime) -> dict[str,
 def _body(rules: Redaction, content: bytes, *, whole: bool) -> tuple[dict[str, str], bool] | None:
     """Return (body as plain data, whether something was redacted); None if it was not kept, or must not be kept."""
     cleaned = redacting.body(rules, content, complete=True) if whole else None
-    return None if cleaned is None else (written(cleaned), cleaned != content)
+    return None if cleaned is None else (encode_body(cleaned), cleaned != content)
 
 
 def _fields(rules: Redaction, fields: dict[str, str]) -> dict[str, str]:

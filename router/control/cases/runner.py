@@ -18,7 +18,7 @@ from yarl import URL
 from router import __version__
 from router.rollout import json_pointer
 from router.rollout.cases.case import Case, unsendable
-from router.rollout.cases.comparison import CaseAnswer, ComparisonLimits, Result, judged
+from router.rollout.cases.comparison import CaseAnswer, ComparisonLimits, Result, judge_answer
 from router.rollout.model.endpoint import parse_endpoint
 from router.rollout.quality.validators import AnswerRules, Schema, StreamEnd, answer_complaint, labels
 from router.runtime import clock
@@ -87,7 +87,7 @@ async def run_cases(
 async def _result(
     case: Case, session: aiohttp.ClientSession, target: RunTarget, number: int, options: CaseRunOptions, until_s: float
 ) -> Result:
-    if why := unsendable(case, options.replay, asked=options.replay_all):
+    if why := unsendable(case, options.replay, forced=options.replay_all):
         return Result(case.id, "skipped", (why,))
     left_s = min(options.timeout_s, until_s - clock.now_s())
     if left_s <= 0:
@@ -100,7 +100,7 @@ async def _result(
 
 
 def _judged(case: Case, answer: CaseAnswer, options: CaseRunOptions) -> Result:
-    return judged(case, answer, options.limits, options.complaint(case, answer))
+    return judge_answer(case, answer, options.limits, options.complaint(case, answer))
 
 
 async def _send_within(

@@ -168,7 +168,7 @@ class ServiceController:
             probation_since_ns=registry.probation_since_ns,
             in_drill=registry.in_drill,
             criteria=registry.criteria.known,
-            cases=self.machine.promotion_check.shown(active) if active is not None else None,
+            cases=self.machine.promotion_check.last_result(active) if active is not None else None,
         )
 
     def _reached(self, failing: TriggerResult, now_ns: int) -> VerdictReached:

@@ -292,7 +292,7 @@ class IncidentsAddon(Addon):
     # -- documents
     def understood(self) -> set[str]:
         """Return the incidents whose root cause is recorded."""
-        return self._reviews.understood()
+        return self._reviews.with_root_cause()
 
     async def listing(self) -> Document:
         """Return all incidents in short, newest first, each with the cost that its page shows."""

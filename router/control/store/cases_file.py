@@ -20,7 +20,7 @@ import orjson
 from router.control.store.case_format import case_document, parsed
 from router.errors import OperatorError
 from router.rollout.cases.case import Case
-from router.rollout.cases.suite import StoredSuite, expired, to_drop
+from router.rollout.cases.suite import StoredCase, expired, to_drop
 from router.runtime import owned_files
 
 FILE: Final = "cases.sqlite"
@@ -104,14 +104,12 @@ class CasesFile:
         self._database.close()
 
     # -- reading
-    def stored(self, service: str) -> list[StoredSuite]:
+    def stored(self, service: str) -> list[StoredCase]:
         """Return the cases of a service as the caps need them, without their content."""
         rows = self._database.execute(
             "SELECT id, added_at, size_bytes, captured FROM cases WHERE service = ?", [service]
         )
-        return [
-            StoredSuite(name, added_at, size_bytes, bool(captured)) for name, added_at, size_bytes, captured in rows
-        ]
+        return [StoredCase(name, added_at, size_bytes, bool(captured)) for name, added_at, size_bytes, captured in rows]
 
     def summary(self, service: str) -> Summary:
         """Return the number of cases, their size in bytes, and the revision of the suite."""
@@ -172,7 +170,7 @@ class CasesFile:
         size_bytes = sum(one.size_bytes for one in stored.values())
         for case in cases:
             document = orjson.dumps(case_document(case))
-            new = StoredSuite(case.id, now_s, len(document), case.captured)
+            new = StoredCase(case.id, now_s, len(document), case.captured)
             old = stored.get(new.id)
             if old is not None and case.captured and not old.captured:
                 known.append(case.id)

@@ -1,8 +1,4 @@
-"""A captured or hand-written request that must work in the next version, and what "works" means.
-
-A case passes if its answer is no fault (or has the status that is expected), comes within the time, and, where that is asked
-for, equals the recorded answer: JSON by value, numbers within a tolerance, some places left out; anything else byte by byte.
-"""
+"""A case: a captured or hand-written request that must work in the next version, and the expected answer."""
 
 from __future__ import annotations
 
@@ -24,14 +20,14 @@ NEVER_KEPT: Final = frozenset(
         *("x-api-key", "api-key", "x-auth-token", "x-amz-security-token"),
     )
 )
-"""Header fields that hold credentials: whatever the settings or a file say, no case has them."""
+"""Header fields with credentials: no case has them, even if the settings or a file name them."""
 
 _STRICT: Final[dict[str, Any]] = {"extra": "forbid"}
 
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """What is sent. `target` is path and query; the body is text or base64, None if there is none or it was not kept;
+    """The request of a case. `target` is path and query; the body is text or base64, None if there is none or it was not kept;
     `body_bytes` is its length as the client sent it.
     """
 
@@ -51,14 +47,14 @@ class Request:
 
     @property
     def whole(self) -> bool:
-        """Whether the body is here, or there never was one."""
+        """Whether the body is complete: it is stored, or the request had none."""
         return self.body_bytes == 0 or self.body is not None or self.body_base64 is not None
 
 
 @dataclass(frozen=True, slots=True)
 class Expectation:
     """`status`: `no_fault` (below 500, and not 429), a class (`2xx`) or one status. A body is the recorded good answer: with
-    `equal` the new one must equal it. None: as the service's settings say.
+    `equal` the new answer must equal it. None: the service's settings decide.
     """
 
     __pydantic_config__: ClassVar[dict[str, Any]] = _STRICT
@@ -79,8 +75,8 @@ class Expectation:
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """`at` (wall seconds) is when it was captured or written; `failed` says how it failed then, {} for a written one;
-    `by` is `rollback`, or who added it. Names end with their units.
+    """`at` (wall seconds): when it was captured or written; `failed`: how it failed then, {} for a hand-written case;
+    `by`: `rollback`, or the actor that added it.
     """
 
     __pydantic_config__: ClassVar[dict[str, Any]] = _STRICT
@@ -95,17 +91,17 @@ class Case:
 
     @property
     def id(self) -> str:
-        """The same for the same request: twelve hexadecimal digits over method, target and body."""
+        """Twelve hexadecimal digits over method, target and body: equal for equal requests."""
         begin = f"{self.request.method}\n{self.request.target}\n".encode()
         return hashlib.sha256(begin + self.request.content).hexdigest()[:12]
 
     def signed(self, by: str, at_s: float) -> Case:
-        """Return it as written by `by` at `at_s` (wall time)."""
+        """Return the case as written by `by` at `at_s` (wall time)."""
         return replace(self, by=by, at=at_s)
 
     @property
     def captured(self) -> bool:
-        """Whether nobody has written it by hand."""
+        """Whether it was captured, not written by hand."""
         return self.by == "rollback"
 
 
@@ -116,25 +112,26 @@ def content_of(text: str | None, encoded: str | None) -> bytes:
     return base64.b64decode(encoded, validate=True) if encoded is not None else b""
 
 
-def written(content: bytes) -> dict[str, str]:
-    """Return the members that keep `content`: text where it is UTF-8, else base64."""
+def encode_body(content: bytes) -> dict[str, str]:
+    """Return the body members of `content`: text if it is UTF-8, else base64."""
     try:
         return {"body": content.decode()}
     except UnicodeDecodeError:
         return {"body_base64": base64.b64encode(content).decode()}
 
 
-def unsendable(case: Case, replay: str, *, asked: bool) -> str | None:
-    """Return why `case` is not sent; None if it is. `replay` is the service's rule, `asked`: a person wants every one sent.
+def unsendable(case: Case, replay: str, *, forced: bool) -> str | None:
+    """Return why `case` is not sent; None if it is. `replay` is the service's rule, `forced`: an operator wants
+    every case sent.
 
-    A request of a safe method, and one that a person wrote for this purpose, may always be sent. A captured POST may where
-    the service says that requests may be sent again; other methods change something weeks later, so a person has to ask.
+    Requests with safe methods and hand-written cases are always sent. A captured POST is sent if the service allows replay. Other
+    captured methods would change state again, so they are sent only if `forced`.
     """
     request = case.request
     if not request.whole:
         return "its body was not kept: set cases.bodies = true for the service"
     if (
-        asked
+        forced
         or not case.captured
         or request.method in SAFE_METHODS
         or (replay == "always" and request.method == "POST")

@@ -1,7 +1,7 @@
-"""A captured or hand-written request that must work in the next version, and what "works" means.
+"""Decides whether the answer of a version passes a case.
 
-A case passes if its answer is no fault (or has the status that is expected), comes within the time, and, where that is asked
-for, equals the recorded answer: JSON by value, numbers within a tolerance, some places left out; anything else byte by byte.
+A case passes if its answer is no fault (or has the expected status), comes within the time limit, and, with `equal`, equals the
+recorded answer: JSON by value, numbers within a tolerance, without `ignore_paths`; other bodies byte by byte.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 PROBLEMS_MAX: Final = 8
 
-_CREDENTIALS_WANTED: Final = (401, 403, 407)
+_UNAUTHORIZED: Final = (401, 403, 407)
 
 _RECORDED: Final = ", recorded "
 
@@ -33,8 +33,8 @@ _DIFFERS: Final = "it differs from the recorded answer"
 
 @dataclass(frozen=True, slots=True)
 class CaseAnswer:
-    """What a version answered. `error` says why there is no whole answer (`connect_failed: …`), "" if there is one;
-    `complete` is false for a body longer than what was read of it.
+    """The answer of a version. `error`: why there is no complete answer (`connect_failed: …`), else ""; `complete` is false if
+    only a part of the body was read.
     """
 
     status: int = 0
@@ -47,7 +47,7 @@ class CaseAnswer:
 
 @dataclass(frozen=True, slots=True)
 class ComparisonLimits:
-    """What the service's settings say for cases that do not say it themselves."""
+    """The service's settings, for members that a case leaves out."""
 
     latency_ms_max: float | None = None
     equal: bool = False
@@ -58,7 +58,7 @@ class ComparisonLimits:
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """`state` is `pass`, `fail` or `skipped` (it proves nothing either way); `problems` say why, the first one first."""
+    """`state` is `pass`, `fail` or `skipped` (the answer proves nothing); `problems`: the reasons."""
 
     id: str
     state: str
@@ -67,8 +67,10 @@ class Result:
     first_byte_ms: float = 0.0
 
     def as_dict(self, *, full: bool = True) -> dict[str, Any]:
-        """Return it as plain data; without `full` nothing of what was answered or recorded."""
-        problems = self.problems if full else tuple(_DIFFERS if _RECORDED in told else told for told in self.problems)
+        """Return plain data; without `full` no values of the answer or the recorded one."""
+        problems = (
+            self.problems if full else tuple(_DIFFERS if _RECORDED in problem else problem for problem in self.problems)
+        )
         return {
             "id": self.id,
             "state": self.state,
@@ -78,9 +80,9 @@ class Result:
         }
 
 
-def judged(case: Case, answer: CaseAnswer, limits: ComparisonLimits, complaint: str | None = None) -> Result:
-    """Return whether `answer` is good enough for `case`; `complaint` is what the service's validators say of it."""
-    if not answer.error and answer.status in _CREDENTIALS_WANTED and case.expect.status == NO_FAULT:
+def judge_answer(case: Case, answer: CaseAnswer, limits: ComparisonLimits, complaint: str | None = None) -> Result:
+    """Return whether `answer` is good enough for `case`; `complaint`: the violation that the service's validators found."""
+    if not answer.error and answer.status in _UNAUTHORIZED and case.expect.status == NO_FAULT:
         problem = f"status {answer.status}: it wants credentials, which cases never hold"
         return Result(case.id, "skipped", (problem,), answer.status, answer.first_byte_ms)
     found = chain(_problems(case.expect, answer, limits), [f"invalid: {complaint}"] if complaint else [])
@@ -117,13 +119,13 @@ def _differences(recorded: bytes, answer: CaseAnswer, expect: Expectation, limit
         yield f"the answer is longer than {len(answer.body)} bytes and is not compared"
         return
     try:
-        wanted, found = orjson.loads(recorded), orjson.loads(answer.body)
+        expected, found = orjson.loads(recorded), orjson.loads(answer.body)
     except orjson.JSONDecodeError:
         if recorded != answer.body:
             yield f"the answer ({len(answer.body)} bytes) is not the recorded one ({len(recorded)} bytes)"
         return
     yield from differences(
-        wanted,
+        expected,
         found,
         limits.relative_tolerance if expect.relative_tolerance is None else expect.relative_tolerance,
         limits.absolute_tolerance if expect.absolute_tolerance is None else expect.absolute_tolerance,
@@ -132,11 +134,11 @@ def _differences(recorded: bytes, answer: CaseAnswer, expect: Expectation, limit
 
 
 def differences(
-    wanted: Any, found: Any, relative: float, absolute: float, ignore_paths: Sequence[str] = ()
+    expected: Any, found: Any, relative: float, absolute: float, ignore_paths: Sequence[str] = ()
 ) -> Iterator[str]:
-    """Yield where two JSON values differ. Numbers are equal within `relative` (of the larger) or `absolute`."""
+    """Yield the differences of two JSON values as text. Numbers are equal within `relative` (of the larger) or `absolute`."""
     ignored = [json_pointer.parse(path, any_depth=True) for path in ignore_paths]
-    stack: list[tuple[tuple[str, ...], Any, Any]] = [((), wanted, found)]
+    stack: list[tuple[tuple[str, ...], Any, Any]] = [((), expected, found)]
     while stack:
         place, left, right = stack.pop()
         if any(covers(path, place) for path in ignored):
@@ -146,11 +148,11 @@ def differences(
             stack.extend(((*place, name), left[name], right[name]) for name in reversed(left) if name in right)
         elif isinstance(left, list) and isinstance(right, list):
             if len(left) != len(right):
-                yield f"{_shown(place)}: {len(right)} items, recorded {len(left)}"
+                yield f"{_place_text(place)}: {len(right)} items, recorded {len(left)}"
             pairs = list(enumerate(zip(left, right, strict=False)))
             stack.extend(((*place, str(number)), a, b) for number, (a, b) in reversed(pairs))
         elif not _equal(left, right, relative, absolute):
-            yield f"{_shown(place)}: {_brief(right)}{_RECORDED}{_brief(left)}"
+            yield f"{_place_text(place)}: {_value_text(right)}{_RECORDED}{_value_text(left)}"
 
 
 def _missing(
@@ -159,7 +161,7 @@ def _missing(
     for name in sorted(left.keys() ^ right.keys()):
         inner = (*place, name)
         if not any(covers(path, inner) for path in ignored):
-            yield f"{_shown(inner)}: {'is missing' if name in left else 'is new'}"
+            yield f"{_place_text(inner)}: {'is missing' if name in left else 'is new'}"
 
 
 def _equal(left: Any, right: Any, relative: float, absolute: float) -> bool:
@@ -169,9 +171,9 @@ def _equal(left: Any, right: Any, relative: float, absolute: float) -> bool:
     return isclose(left, right, rel_tol=relative, abs_tol=absolute) or (isnan(left) and isnan(right))
 
 
-def _shown(place: Sequence[str]) -> str:
+def _place_text(place: Sequence[str]) -> str:
     return ".".join(place)[:120] or "the whole answer"
 
 
-def _brief(value: Any) -> str:
+def _value_text(value: Any) -> str:
     return shorten(orjson.dumps(value).decode(), 40, kept=40)

@@ -1,4 +1,4 @@
-"""Whether a candidate has shown that the service's cases work in it: what stands between it and its promotion."""
+"""Decides whether a candidate may be promoted as far as the captured cases decide."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from router.rollout.model.target import Target
 
 
 @dataclass(frozen=True, slots=True)
-class Checked:
-    """How a check of all cases ended: of which version, in which incarnation of its slot, against which revision of the suite.
-    `failing` names some of the `failed`.
+class SuiteResult:
+    """The result of all cases on a version in one incarnation of its slot, for one revision of the suite. `failing` has the ids
+    of some failed cases.
     """
 
     version: str
@@ -25,18 +25,17 @@ class Checked:
 
 @dataclass(frozen=True, slots=True)
 class PromotionCheck:
-    """What is known of one service. `required`: failing cases stop a promotion; `revision` of the suite is "" without cases;
-    `checked` by version: the last check of all cases. `stale`: the suite has changed, or there is one, and it was not read
-    since: what it asks is not known.
+    """The state for one service. `required`: failing cases prevent a promotion; `revision` of the suite is "" without cases;
+    `checked`: the last result by version. `stale`: the suite has changed and was not read since.
     """
 
     required: bool = False
     revision: str = ""
-    checked: Mapping[str, Checked] = field(default_factory=dict)
+    checked: Mapping[str, SuiteResult] = field(default_factory=dict)
     stale: bool = False
 
-    def of(self, target: Target) -> Checked | None:
-        """Return the check that counts for this candidate: of this very deployment, against the suite as it is."""
+    def of(self, target: Target) -> SuiteResult | None:
+        """Return the result for this deployment of the candidate and the present suite; None without one."""
         found = self.checked.get(target.version)
         fits = (
             found is not None
@@ -45,19 +44,19 @@ class PromotionCheck:
         )
         return found if fits else None
 
-    def shown(self, target: Target) -> tuple[bool, str] | None:
-        """Return (passed, detail) of the last check of this very deployment, whatever the suite was; None without one."""
+    def last_result(self, target: Target) -> tuple[bool, str] | None:
+        """Return (passed, detail) of the last result for this deployment, for any revision of the suite; None without one."""
         found = self.checked.get(target.version)
         if found is not None and found.incarnation == target.incarnation:
             return not found.failed, f"{found.cases - found.failed} of {found.cases} cases passed"
         return None if self.revision or self.stale else (True, "there are no cases")
 
-    def wanted(self, target: Target) -> bool:
-        """Whether this candidate has to be checked still."""
+    def is_pending(self, target: Target) -> bool:
+        """Whether the cases must still be run on this candidate."""
         return (self.stale or bool(self.revision)) and self.of(target) is None
 
     def refusal(self, target: Target) -> OperatorError | None:
-        """Return why the candidate may not be promoted without an override; None if nothing is against it."""
+        """Return the refusal of a promotion without an override; None if it is allowed."""
         if not self.required or not (self.revision or self.stale):
             return None
         found = self.of(target)

@@ -1,12 +1,11 @@
-"""What is taken out of a captured request before anything of it is kept: values by their place, texts by pattern.
+"""Removes secrets from a captured request before it is stored: values by JSON pointer, texts by pattern.
 
-A redacted value keeps its kind, so that a request stays one that a model accepts: a text becomes `[redacted]`, a number 0, a
-truth value false. Where a rule cannot be applied, because a body is no JSON or was cut, the body is dropped: better no case
-than a secret in one.
+A redacted value keeps its type, so the model still accepts the request: a text becomes `[redacted]`, a number 0, a truth value
+false. If a rule cannot be applied, because a body is not JSON or was cut off, the whole body is dropped.
 
-What a pattern costs is the client's to choose, and it holds the interpreter, so that the judge waits: one for addresses of
-mail takes 27 s for 64 KiB of the letter a, and 9 ms for 1,024 characters of it. A text that is longer than TEXT_CHARS_MAX is
-not searched: where there are patterns it goes as a whole.
+The client chooses the text, so it chooses the cost of a pattern, and a search blocks the interpreter and with it the judge. A
+pattern for mail addresses takes 27 s for 64 KiB of the letter a, and 9 ms for 1,024 of them. So a text longer than TEXT_CHARS_MAX
+is not searched: if there are patterns, it is redacted as a whole.
 """
 
 from __future__ import annotations
@@ -27,8 +26,8 @@ TEXT_CHARS_MAX: Final = 1024
 
 @dataclass(frozen=True, slots=True)
 class Redaction:
-    """`paths` are places in JSON bodies, `patterns` regular expressions for texts anywhere, `query` the names of those
-    parameters whose values may stay.
+    """`paths`: JSON pointers in bodies; `patterns`: regular expressions for all texts; `query`: names of the query parameters
+    whose values are kept.
     """
 
     paths: tuple[tuple[str, ...], ...] = ()
@@ -37,12 +36,12 @@ class Redaction:
 
     @property
     def rules(self) -> bool:
-        """Whether bodies are to be looked at."""
+        """Whether there are rules for bodies."""
         return bool(self.paths or self.patterns)
 
 
 def redaction(paths: Sequence[str], patterns: Sequence[str], query: Sequence[str]) -> Redaction:
-    """Return the rules; raise ValueError naming the one that is none."""
+    """Return the rules; raise ValueError that names an invalid one."""
     compiled = []
     for pattern in patterns:
         try:
@@ -55,7 +54,7 @@ def redaction(paths: Sequence[str], patterns: Sequence[str], query: Sequence[str
 
 
 def text(rules: Redaction, value: str) -> str:
-    """Return `value` without what the patterns find; without anything of it, if it is too long for them."""
+    """Return `value` with all matches replaced; REDACTED if it is too long to search."""
     if rules.patterns and len(value) > TEXT_CHARS_MAX:
         return REDACTED
     for pattern in rules.patterns:
@@ -64,7 +63,7 @@ def text(rules: Redaction, value: str) -> str:
 
 
 def target(rules: Redaction, value: str) -> str:
-    """Return a request target without what the patterns find, and without the values of parameters that may not stay."""
+    """Return a request target with all matches replaced, and without the values of other query parameters than `query`."""
     path, mark, query = value.partition("?")
     kept = []
     for part in query.split("&") if query else ():
@@ -73,13 +72,13 @@ def target(rules: Redaction, value: str) -> str:
             kept.append(text(rules, part))
         elif equals:
             kept.append(f"{text(rules, name)}={_in_query(content)}")
-        else:  # it may be a name or a value, a token for example
+        else:  # it may be a value, for example a token
             kept.append(_in_query(part))
     return _path(rules, path) + mark + "&".join(kept)
 
 
 def _path(rules: Redaction, path: str) -> str:
-    """Return a path that is one still: without its first slash it could not be sent again."""
+    """Return the redacted path; it still begins with a slash, so that it can be sent again."""
     found = text(rules, path)
     return f"/{found}" if path.startswith("/") and not found.startswith("/") else found
 
@@ -89,7 +88,7 @@ def _in_query(content: str) -> str:
 
 
 def body(rules: Redaction, content: bytes, *, complete: bool) -> bytes | None:
-    """Return a body that may be kept; None if the rules cannot be applied to it. `complete`: nothing of it was cut off."""
+    """Return the redacted body; None if the rules cannot be applied to it. `complete`: the body was not cut off."""
     if not rules.rules or not content:
         return content
     try:
@@ -107,40 +106,38 @@ def body(rules: Redaction, content: bytes, *, complete: bool) -> bytes | None:
 
 def _plain(rules: Redaction, content: bytes) -> bytes | None:
     try:
-        told = content.decode()
-        return text(rules, told).encode() if len(told) <= TEXT_CHARS_MAX else None
+        decoded = content.decode()
+        return text(rules, decoded).encode() if len(decoded) <= TEXT_CHARS_MAX else None
     except UnicodeDecodeError:
         return None
 
 
 def _cleaned(rules: Redaction, document: Any) -> tuple[Any, bool]:
-    """Return a copy of `document`, and whether it is another one; by a list of what is still to be copied, for depth is the
-    client's to choose.
-    """
+    """Return a redacted copy of `document`, and whether it differs. A stack, not recursion: the client chooses the depth."""
     changed = False
     result: list[Any] = [None]
     top = tuple(start(path) for path in rules.paths)
     stack: list[tuple[Any, Any, Any, tuple[frozenset[int], ...], bool]] = [(result, 0, document, top, False)]
     while stack:
-        holder, key, value, reached, hidden = stack.pop()
+        parent, key, value, reached, hidden = stack.pop()
         hidden = hidden or any(len(path) in ends for path, ends in zip(rules.paths, reached, strict=True))
         if isinstance(value, dict):
             copy: dict[str, Any] = {text(rules, name): None for name in value}
             changed = changed or copy.keys() != value.keys()
-            holder[key] = copy
+            parent[key] = copy
             stack.extend(
                 (copy, text(rules, name), inner, _inside(rules, reached, name), hidden) for name, inner in value.items()
             )
         elif isinstance(value, list):
             items = [None] * len(value)
-            holder[key] = items
+            parent[key] = items
             stack.extend(
                 (items, number, inner, _inside(rules, reached, str(number)), hidden)
                 for number, inner in enumerate(value)
             )
         else:
-            holder[key] = _blank(value) if hidden else text(rules, value) if isinstance(value, str) else value
-            changed = changed or holder[key] != value
+            parent[key] = _blank(value) if hidden else text(rules, value) if isinstance(value, str) else value
+            changed = changed or parent[key] != value
     return result[0], changed
 
 

@@ -1,4 +1,4 @@
-"""How many cases a service may have, and which of them go: the oldest captured ones, never one that a person wrote."""
+"""Decides which cases of a service are dropped: the oldest captured ones, never a hand-written one."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 
 @dataclass(frozen=True, slots=True)
-class StoredSuite:
-    """One case as the caps see it: `added_at` in wall seconds, `size_bytes` of its document."""
+class StoredCase:
+    """The members of a stored case that decide. `added_at` in wall seconds, `size_bytes` of its document."""
 
     id: str
     added_at: float
@@ -16,9 +16,11 @@ class StoredSuite:
     captured: bool
 
 
-def to_drop(held: Sequence[StoredSuite], new: StoredSuite, cases_max: int, bytes_max: int) -> list[str] | None:
-    """Return whom `new` displaces, the oldest first; None if there is no room for it. A case of the same id makes room."""
-    others = [case for case in held if case.id != new.id]
+def to_drop(stored: Sequence[StoredCase], new: StoredCase, cases_max: int, bytes_max: int) -> list[str] | None:
+    """Return the ids of the cases that `new` displaces, oldest first; None if there is no room. It replaces a case of the same
+    id.
+    """
+    others = [case for case in stored if case.id != new.id]
     cases, size_bytes = len(others) + 1, sum(case.size_bytes for case in others) + new.size_bytes
     dropped = []
     for case in sorted((case for case in others if case.captured), key=lambda case: case.added_at):
@@ -30,6 +32,6 @@ def to_drop(held: Sequence[StoredSuite], new: StoredSuite, cases_max: int, bytes
     return dropped if cases <= cases_max and size_bytes <= bytes_max else None
 
 
-def expired(held: Iterable[StoredSuite], now_s: float, expire_after_s: float) -> list[str]:
-    """Return the captured cases that are older than they may become."""
-    return [case.id for case in held if case.captured and now_s - case.added_at >= expire_after_s]
+def expired(stored: Iterable[StoredCase], now_s: float, expire_after_s: float) -> list[str]:
+    """Return the ids of the captured cases that are at least `expire_after_s` old."""
+    return [case.id for case in stored if case.captured and now_s - case.added_at >= expire_after_s]

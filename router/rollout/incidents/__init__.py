@@ -1,1 +1,9 @@
-"""A rollback retold: what happened, what it cost, what may have caused it."""
+"""Decides what an incident contains: entries and samples in; timeline, impact, candidate causes and review out, as plain data.
+
+incident       an incident from the entry of its rollback
+timeline       the entries around a rollback
+timeline_text  one entry as a line of text
+impact         windows of both versions and the cost, from samples
+causes         candidate causes with their evidence
+review         severity, owner, root cause, actions and comments by operators
+"""

@@ -1,4 +1,4 @@
-"""A rollback retold as plain data: what failed, how far it was from its limit, what it cost, how long it took."""
+"""An incident as plain data, from the entry of its rollback: trigger, reason, cost, times."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from router.rollout.model.entry import Entry
 from router.rollout.model.route import BOOT_SHIFT
 
 INCIDENTS_MAX: Final = 200
-"""Of one service."""
+"""Incidents of one service that are kept."""
 
 
 def incident_id(service: str, generation: int) -> str:
@@ -18,10 +18,10 @@ def incident_id(service: str, generation: int) -> str:
 
 
 def incident(entry: Entry) -> dict[str, Any]:
-    """Return the incident that a `rolled_back` entry tells.
+    """Return the incident of a `rolled_back` entry.
 
-    `started_at` (wall seconds) is when the first fault of the evidence was seen, `evidence_since_s_before` how long that was
-    before the decision, `detection_at` the decision; `swap_us` and `confirmed_ms` come with the confirmation.
+    `started_at` (wall seconds) is the first fault of the evidence, `evidence_since_s_before` its seconds before the decision,
+    `detection_at` the decision. `swap_us` and `confirmed_ms` are set by the entry `confirmed`.
     """
     data = entry.data
     trigger = data.get("trigger")
@@ -51,20 +51,22 @@ def incident(entry: Entry) -> dict[str, Any]:
 
 
 def opens(entry: Entry) -> bool:
-    """Return whether `entry` opens an incident: a rollback, or one that was found stored when control came back."""
+    """Return whether `entry` opens an incident: a rollback, or one recovered from shared memory."""
     return entry.type in (kinds.ROLLED_BACK, kinds.RECOVERED) and bool(entry.data.get("incident"))
 
 
 def incidents_after(incidents: list[dict[str, Any]], entry: Entry) -> list[dict[str, Any]]:
-    """Return the incidents of a service, oldest first, after one more fact; at most INCIDENTS_MAX."""
+    """Return the incidents of a service after `entry`, oldest first; at most INCIDENTS_MAX."""
     if opens(entry):
         return [*incidents, incident(entry)][-INCIDENTS_MAX:]
     if entry.type == kinds.CONFIRMED:
         generation = entry.data["generation"]
-        return [confirmed(told, entry) if told["generation"] == generation else told for told in incidents]
+        return [
+            confirmed(incident, entry) if incident["generation"] == generation else incident for incident in incidents
+        ]
     return incidents
 
 
-def confirmed(told: dict[str, Any], entry: Entry) -> dict[str, Any]:
+def confirmed(incident: dict[str, Any], entry: Entry) -> dict[str, Any]:
     """Return the incident with the times of its `confirmed` entry."""
-    return {**told, "swap_us": entry.data["swap_us"], "confirmed_ms": entry.data["confirmed_ms"]}
+    return {**incident, "swap_us": entry.data["swap_us"], "confirmed_ms": entry.data["confirmed_ms"]}

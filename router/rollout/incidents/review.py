@@ -1,17 +1,17 @@
-"""What people add to an incident: severity, owner, root cause, actions, comments, and how far they are with it.
+"""The review of an incident by operators: status, severity, owner, root cause, actions, comments.
 
-An edit is a journal entry `incident_edited`. Its data, every member but the first two only where it is changed:
+An edit is a journal entry `incident_edited`. Its data; all members but the first three are optional:
 
-    data member     means
-    incident        which one
-    revision        the review's number after this edit, from 1
-    edit            a word of its own, so that an entry that is met twice counts once
+    data member     meaning
+    incident        the id of the incident
+    revision        the number of the review after this edit, from 1
+    edit            a unique id, so that an entry that is applied twice counts once
     set             {status, severity, owner, root_cause}
-    add_actions     [{id, kind, what, owner, due}]; ids are never given twice
-    change_actions  [{id, and of state, owner, due what is changed}]
+    add_actions     [{id, kind, what, owner, due}]; an id is never used again
+    change_actions  [{id, state, owner, due}]; only changed members
     comment         a text
 
-    status    may become
+    status    next status
     open      reviewed
     reviewed  closed, open
     closed    open
@@ -31,14 +31,14 @@ MOVES: Final = {"open": ("reviewed",), "reviewed": ("closed", "open"), "closed":
 ACTIONS_MAX: Final = 50
 COMMENTS_MAX: Final = 100
 REVISIONS_MAX: Final = 500
-"""Edits of one incident; the journal keeps each for ever."""
+"""Edits of one incident; the journal keeps all."""
 _SEEN_MAX: Final = 1000
 Edit = dict[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
 class Review:
-    """The people's part of one incident; None is "nobody has said". `at` and `actor` are those of the last edit."""
+    """The review of one incident; None: not set. `at` and `actor` are those of the last edit."""
 
     revision: int = 0
     status: str = "open"
@@ -51,7 +51,7 @@ class Review:
     actor: str | None = None
 
     def as_dict(self) -> dict[str, Any]:
-        """Return it as plain data."""
+        """Return plain data."""
         return asdict(self)
 
     def checked(self, edit: Edit) -> Edit:
@@ -80,7 +80,7 @@ class Review:
         return {**edit, "revision": self.revision + 1, **({"add_actions": added} if added else {})}
 
     def edited(self, edit: Edit, actor: str, at: float) -> Review:
-        """Return the review after an edit that `checked` has passed."""
+        """Return the review after an edit that `checked` has returned."""
         changed = {change["id"]: change for change in edit.get("change_actions", ())}
         actions = [{**action, **changed.get(action["id"], {})} for action in self.actions]
         actions += [{"state": "open", **action} for action in edit.get("add_actions", ())]
@@ -106,19 +106,19 @@ class Reviews:
         self._seen: deque[str] = deque(maxlen=_SEEN_MAX)
 
     def of(self, incident: str) -> Review:
-        """Return the review of an incident; an empty one if nobody has edited it."""
+        """Return the review of an incident; an empty one without edits."""
         return self._reviews.get(incident, _NOTHING)
 
     def apply(self, entry: Entry) -> None:
-        """Take an entry in; one of another kind, or one that was taken in just now, changes nothing."""
+        """Apply an entry; other entry types and repeated edits have no effect."""
         if entry.type != kinds.INCIDENT_EDITED or entry.data["edit"] in self._seen:
             return
         self._seen.append(entry.data["edit"])
         incident = entry.data["incident"]
         self._reviews[incident] = self.of(incident).edited(entry.data, entry.actor, entry.at)
 
-    def understood(self) -> set[str]:
-        """Return the incidents of which the root cause is known."""
+    def with_root_cause(self) -> set[str]:
+        """Return the incidents with a root cause."""
         return {incident for incident, review in self._reviews.items() if review.root_cause}
 
 

@@ -1,7 +1,7 @@
-"""What happened around each rollback: the fold of the journal that an incident's timeline is read from.
+"""The timelines of all incidents: the fold of the journal.
 
-An incident's story begins with what happened since the promotion before it, and goes on until the next switch of its
-service, which is its last line, or for FOLLOWED_S; what people do to the incident is added at any time.
+A timeline begins at the promotion before the rollback. It ends with the next switch of the service, which is its last line, or
+after FOLLOWED_S. Edits of the incident by operators are added at any time.
 """
 
 from __future__ import annotations
@@ -15,38 +15,38 @@ from router.rollout.model import entry as kinds
 from router.rollout.model.entry import SWITCHES, Entry
 
 LINES_MAX: Final = 200
-"""Of one story. The first ones and the newest ones stay."""
+"""Lines of one timeline. The first and the newest lines are kept."""
 _FIRST_KEPT: Final = 20
 FOLLOWED_S: Final = 3600.0
-"""What happens later to a service is no longer about this rollback, and would have its files written for ever."""
+"""Later entries are not about this rollback; each would have its files written again."""
 INCIDENTS_MAX: Final = 200
-"""Stories that are kept, of all services; the oldest goes first."""
-_UNTOLD: Final = frozenset({kinds.BASELINE, kinds.ABANDONED, kinds.IMPORTED})
+"""Timelines of all services that are kept; the oldest is dropped first."""
+_OMITTED: Final = frozenset({kinds.BASELINE, kinds.ABANDONED, kinds.IMPORTED})
 
 
 @dataclass(slots=True)
 class Lines:
-    """At most LINES_MAX lines, oldest first. `left_out` of them stood behind the first ones."""
+    """At most LINES_MAX lines, oldest first. `left_out` lines after the first ones were dropped."""
 
     kept: list[TimelineEntry] = field(default_factory=list)
     left_out: int = 0
 
-    def add(self, told: TimelineEntry) -> None:
-        """Take another line in."""
-        self.kept.append(told)
+    def add(self, line: TimelineEntry) -> None:
+        """Add a line."""
+        self.kept.append(line)
         if len(self.kept) > LINES_MAX:
             del self.kept[_FIRST_KEPT]
             self.left_out += 1
 
     def copy(self) -> Lines:
-        """Return lines that go their own way from here on."""
+        """Return an independent copy."""
         return Lines(list(self.kept), self.left_out)
 
 
 @dataclass(slots=True)
 class Timeline:
-    """One rollback. `opening` is the entry that tells it; `places` is (slot, incarnation) of the two versions, as far as
-    known. `closed`: the next switch of the service has come, nothing but what people do is added.
+    """The timeline of one rollback. `opening` is its entry; `places` is (slot, incarnation) of the two versions, if known.
+    `closed`: it has ended, and only edits by operators are added.
     """
 
     incident: str
@@ -54,18 +54,18 @@ class Timeline:
     lines: Lines
     places: dict[str, tuple[int, int]]
     promoted: TimelineEntry | None = None
-    """When the version that failed had become active; None if the journal does not say."""
+    """The promotion of the failed version; None if it is not in the journal."""
     confirmed: dict[str, Any] | None = None
     closed: bool = False
 
     @property
     def service(self) -> str:
-        """The service that it happened to."""
+        """The service of the rollback."""
         return self.opening.service
 
     @property
     def ends(self) -> tuple[str | None, str | None]:
-        """The version that was left, and the one that was gone back to."""
+        """The failed version and the standby."""
         return self.opening.data.get("from"), self.opening.data.get("to")
 
 
@@ -74,21 +74,21 @@ class _Service:
     recent: Lines = field(default_factory=Lines)
     places: dict[str, tuple[int, int]] = field(default_factory=dict)
     promoted: TimelineEntry | None = None
-    story: Timeline | None = None
+    timeline: Timeline | None = None
 
 
 class Timelines:
-    """The stories of all incidents, by incident."""
+    """The timelines of all incidents, by incident id."""
 
     def __init__(self) -> None:
         self.timelines: dict[str, Timeline] = {}
         self._services: dict[str, _Service] = {}
 
     def apply(self, entry: Entry) -> set[str]:
-        """Fold one entry; return the incidents whose story it has changed."""
+        """Apply one entry; return the incidents whose timeline has changed."""
         if entry.type == kinds.INCIDENT_EDITED:
             return self._edited(entry)
-        if entry.type in _UNTOLD:
+        if entry.type in _OMITTED:
             return set()
         if not entry.service:
             return set().union(*(self._entries_of(known, entry) for known in self._services.values()))
@@ -100,43 +100,43 @@ class Timelines:
         if opens(entry):
             changed |= self._opened(service, entry)
         elif entry.type in SWITCHES:
-            _begin_anew(service, entry)
+            _restart(service, entry)
         if entry.type == kinds.SEEDED and "active" in entry.data.get("states", {}).values():
             service.promoted = describe(entry)
         return changed
 
     def _entries_of(self, service: _Service, entry: Entry) -> set[str]:
-        told, story = describe(entry), service.story
-        service.recent.add(told)
-        if story is not None and entry.at - story.opening.at > FOLLOWED_S:
-            story.closed = True
-        if story is None or story.closed:
+        line, timeline = describe(entry), service.timeline
+        service.recent.add(line)
+        if timeline is not None and entry.at - timeline.opening.at > FOLLOWED_S:
+            timeline.closed = True
+        if timeline is None or timeline.closed:
             return set()
-        story.lines.add(told)
-        if entry.type == kinds.CONFIRMED and entry.data.get("generation") == story.opening.data.get("generation"):
-            story.confirmed = entry.data
-        story.closed = entry.type in SWITCHES or opens(entry)
-        return {story.incident}
+        timeline.lines.add(line)
+        if entry.type == kinds.CONFIRMED and entry.data.get("generation") == timeline.opening.data.get("generation"):
+            timeline.confirmed = entry.data
+        timeline.closed = entry.type in SWITCHES or opens(entry)
+        return {timeline.incident}
 
     def _opened(self, service: _Service, entry: Entry) -> set[str]:
         incident = entry.data["incident"]
         ends = {entry.data.get("from"), entry.data.get("to")}
         places = {version: place for version, place in service.places.items() if version in ends}
-        service.story = Timeline(incident, entry, service.recent.copy(), places, service.promoted)
-        self.timelines[incident] = service.story
+        service.timeline = Timeline(incident, entry, service.recent.copy(), places, service.promoted)
+        self.timelines[incident] = service.timeline
         while len(self.timelines) > INCIDENTS_MAX:
             del self.timelines[next(iter(self.timelines))]
-        _begin_anew(service, entry)
+        _restart(service, entry)
         return {incident}
 
     def _edited(self, entry: Entry) -> set[str]:
-        story = self.timelines.get(entry.data["incident"])
-        if story is None:
+        timeline = self.timelines.get(entry.data["incident"])
+        if timeline is None:
             return set()
-        story.lines.add(describe(entry))
-        return {story.incident}
+        timeline.lines.add(describe(entry))
+        return {timeline.incident}
 
 
-def _begin_anew(service: _Service, entry: Entry) -> None:
+def _restart(service: _Service, entry: Entry) -> None:
     service.promoted = describe(entry)
     service.recent = Lines([service.promoted])

@@ -1,4 +1,4 @@
-"""A journal entry as one line for people: what happened, without its numbers' origin and without what only machines need."""
+"""A journal entry as one line of text."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from router.rollout.text import shorten
 
 TEXT_CHARS_MAX: Final = 400
 WINDOW_S: Final = 300.0
-"""Of failing requests, if nothing else is said: so long before the decision they are looked for."""
+"""Default: failing requests within this time before the decision are listed."""
 _Data = dict[str, Any]
 
 
@@ -27,14 +27,14 @@ class TimelineEntry:
     actor: str
     text: str
     version: str | None = None
-    """The version that became active, moved or was brought in."""
+    """The version that became active, moved or was deployed."""
     seq: int = 0
 
 
 def describe(entry: Entry) -> TimelineEntry:
-    """Return `entry` retold. A kind that has no words of its own is told by its name and its reason."""
+    """Return the line of `entry`. An entry type without a text of its own has its name and reason."""
     try:
-        text = _TOLD[entry.type](entry.data)
+        text = _TEXTS[entry.type](entry.data)
     except (KeyError, TypeError, AttributeError):  # another release may have written other members
         text = entry.type.replace("_", " ") + _because(entry.data)
     version = entry.data.get("to") or entry.data.get("version") or (entry.data.get("target") or {}).get("version")
@@ -77,12 +77,12 @@ def _drained(data: _Data) -> str:
 
 
 def _edited(data: _Data) -> str:
-    said = [f"{name.replace('_', ' ')} set" for name in data.get("set", {}) if name != "status"]
-    said += [f"now {data['set']['status']}"] if "status" in data.get("set", {}) else []
-    said += [f"action {action['id']} added: {action['what']}" for action in data.get("add_actions", ())]
-    said += [f"action {action['id']} changed" for action in data.get("change_actions", ())]
-    said += [f"comment: {data['comment']}"] if data.get("comment") else []
-    return "; ".join(said) or "edited"
+    parts = [f"{name.replace('_', ' ')} set" for name in data.get("set", {}) if name != "status"]
+    parts += [f"now {data['set']['status']}"] if "status" in data.get("set", {}) else []
+    parts += [f"action {action['id']} added: {action['what']}" for action in data.get("add_actions", ())]
+    parts += [f"action {action['id']} changed" for action in data.get("change_actions", ())]
+    parts += [f"comment: {data['comment']}"] if data.get("comment") else []
+    return "; ".join(parts) or "edited"
 
 
 def _alert(data: _Data) -> str:
@@ -105,19 +105,19 @@ def _decided(how: str) -> Callable[[_Data], str]:
     return lambda data: f"proposal {data['proposal']} {how}{_because(data)}"
 
 
-def frozen_cases(data: _Data) -> str:
-    """Return what became of the failing requests of a version: how many made cases, and why the others made none."""
+def cases_text(data: _Data) -> str:
+    """Return how many cases were built from the failing requests of a version, and why others were not."""
     made, seen = len(data["cases"]), data["seen"]
     window_s = data.get("window_s", WINDOW_S)
     span = f" in the {window_s:g} s before the decision and the 4 s after it" if window_s != WINDOW_S else ""
     if not seen:
         return f"no regression case was made: no failing request of {data['version']} was captured{span}"
-    why = [f"{count} {reason}" for reason, count in data.get("left_out", {}).items()]
+    reasons = [f"{count} {reason}" for reason, count in data.get("left_out", {}).items()]
     if same := max(0, seen - made - sum(data["left_out"].values())) if "left_out" in data else 0:
-        why.append(f"{same} like another one, or beyond the limit")
-    told = f"{made} regression case{' was' if made == 1 else 's were'} made of {seen} failing "
-    told += f"request{'' if seen == 1 else 's'} of {data['version']}{span}"
-    return told + (f"; no case: {', '.join(why)}" if why else "")
+        reasons.append(f"{same} like another one, or beyond the limit")
+    text = f"{made} regression case{' was' if made == 1 else 's were'} made of {seen} failing "
+    text += f"request{'' if seen == 1 else 's'} of {data['version']}{span}"
+    return text + (f"; no case: {', '.join(reasons)}" if reasons else "")
 
 
 def _checked_cases(data: _Data) -> str:
@@ -134,7 +134,7 @@ def _drift(data: _Data) -> str:
     return f"requests to {data['version']} have drifted{_because(data)}"
 
 
-_TOLD: Final[dict[str, Callable[[_Data], str]]] = {
+_TEXTS: Final[dict[str, Callable[[_Data], str]]] = {
     kinds.BOOT: lambda data: f"the router was started (boot {data['boot']})",
     kinds.SEEDED: lambda data: f"{data['target']['version']} came in by the settings",
     kinds.DEPLOYED: lambda data: f"{data['target']['version']} was brought in as candidate",
@@ -177,7 +177,7 @@ _TOLD: Final[dict[str, Callable[[_Data], str]]] = {
     kinds.PROPOSAL_EXPIRED: _decided("has expired"),
     kinds.WITHDRAWN: _decided("was withdrawn"),
     kinds.DECISION_REFUSED: _decided("could not be decided"),
-    kinds.CASES_FROZEN: frozen_cases,
+    kinds.CASES_FROZEN: cases_text,
     kinds.CASES_CHECKED: _checked_cases,
     kinds.CRITERION_ADDED: _criterion,
     kinds.CRITERION_SET: _criterion,

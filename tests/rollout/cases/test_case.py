@@ -7,8 +7,8 @@ from typing import Any
 import orjson
 import pytest
 
-from router.rollout.cases.case import Case, Expectation, Request, unsendable, written
-from router.rollout.cases.comparison import CaseAnswer, ComparisonLimits, Result, differences, judged
+from router.rollout.cases.case import Case, Expectation, Request, encode_body, unsendable
+from router.rollout.cases.comparison import CaseAnswer, ComparisonLimits, Result, differences, judge_answer
 
 REQUEST = Request("POST", "/score", {"content-type": "application/json"}, body='{"x": 1}', body_bytes=8)
 CASE = Case(REQUEST, by="rollback")
@@ -50,7 +50,7 @@ def case(**expect: Any) -> Case:
     ],
 )  # fmt: skip
 def test_an_answer(expect: dict[str, Any], answer: CaseAnswer, state: str, problems: list[str]) -> None:
-    found = judged(case(**expect), answer, ComparisonLimits())
+    found = judge_answer(case(**expect), answer, ComparisonLimits())
     assert (found.state, list(found.problems)) == (state, problems)
 
 
@@ -59,12 +59,12 @@ def test_settings_count_where_the_case_says_nothing() -> None:
         latency_ms_max=10.0, equal=True, relative_tolerance=0.0, absolute_tolerance=0.0, ignore_paths=("/id",)
     )
     answer = replace(GOOD, body=b'{"score": 0.5, "id": 7}')
-    assert list(judged(case(body='{"score": 0.51, "id": 6}'), answer, limits).problems) == [
+    assert list(judge_answer(case(body='{"score": 0.51, "id": 6}'), answer, limits).problems) == [
         "the first byte came after 12 ms, and 10 are allowed",
         "score: 0.5, recorded 0.51",
     ]
     lenient = case(body='{"score": 0.51}', equal=False, latency_ms_max=100.0)
-    assert judged(lenient, answer, limits).state == "pass"
+    assert judge_answer(lenient, answer, limits).state == "pass"
 
 
 @pytest.mark.parametrize(
@@ -93,13 +93,16 @@ def test_depth_is_no_trouble_and_problems_are_bounded() -> None:
     deep = orjson.loads(b'{"a":' * 1000 + b"1" + b"}" * 1000)
     other = orjson.loads(b'{"a":' * 1000 + b"2" + b"}" * 1000)
     assert len(list(differences(deep, other, 0, 0, ["/**/b"]))) == 1
-    many = judged(
+    many = judge_answer(
         case(body=orjson.dumps(list(range(50))).decode(), equal=True), CaseAnswer(200, 1.0, b"[]"), ComparisonLimits()
     )
     assert len(many.problems) == 1
     wide = orjson.dumps({str(number): number for number in range(50)})
     assert (
-        len(judged(case(body=wide.decode(), equal=True), CaseAnswer(200, 1.0, b"{}"), ComparisonLimits()).problems) == 8
+        len(
+            judge_answer(case(body=wide.decode(), equal=True), CaseAnswer(200, 1.0, b"{}"), ComparisonLimits()).problems
+        )
+        == 8
     )
 
 
@@ -116,13 +119,13 @@ def test_depth_is_no_trouble_and_problems_are_bounded() -> None:
     ],
 )
 def test_what_is_sent(method: str, by: str, replay: str, asked: bool, sent: bool) -> None:
-    found = unsendable(Case(replace(REQUEST, method=method), by=by), replay, asked=asked)
+    found = unsendable(Case(replace(REQUEST, method=method), by=by), replay, forced=asked)
     assert (found is None) is sent
 
 
 def test_a_body_that_was_not_kept_is_not_sent_whoever_asks() -> None:
     lost = replace(CASE, request=replace(REQUEST, body=None))
-    assert unsendable(lost, "always", asked=True) == "its body was not kept: set cases.bodies = true for the service"
+    assert unsendable(lost, "always", forced=True) == "its body was not kept: set cases.bodies = true for the service"
 
 
 def test_the_same_request_has_the_same_id() -> None:
@@ -135,7 +138,7 @@ def test_the_same_request_has_the_same_id() -> None:
 
 
 def test_bytes_are_kept_as_text_or_as_base64() -> None:
-    assert (written(b"x"), written(b"\xff")) == ({"body": "x"}, {"body_base64": "/w=="})
+    assert (encode_body(b"x"), encode_body(b"\xff")) == ({"body": "x"}, {"body_base64": "/w=="})
 
 
 def test_a_result_as_plain_data() -> None:

@@ -4,15 +4,15 @@ from dataclasses import replace
 
 import pytest
 
-from router.rollout.cases.promotion_check import Checked, PromotionCheck
+from router.rollout.cases.promotion_check import PromotionCheck, SuiteResult
 from router.rollout.model.target import State, Target
 
 TARGET = Target("v3", ("http://h:1",), State.READY, 2, 5, 0, 0.0)
-PASSED = Checked("v3", 5, "2-abc", 2, 0, ())
+PASSED = SuiteResult("v3", 5, "2-abc", 2, 0, ())
 FAILED = replace(PASSED, failed=12, cases=20, failing=tuple(f"c{number}" for number in range(12)))
 
 
-def proof(checked: Checked | None, required: bool = True, revision: str = "2-abc") -> PromotionCheck:
+def proof(checked: SuiteResult | None, required: bool = True, revision: str = "2-abc") -> PromotionCheck:
     return PromotionCheck(required, revision, {checked.version: checked} if checked else {})
 
 
@@ -56,7 +56,7 @@ def test_the_refusal_names_some_of_the_failing_cases() -> None:
     ],
 )
 def test_a_check_is_wanted(known: PromotionCheck, wanted: bool) -> None:
-    assert known.wanted(TARGET) is wanted
+    assert known.is_pending(TARGET) is wanted
 
 
 @pytest.mark.parametrize(
@@ -72,4 +72,4 @@ def test_a_check_is_wanted(known: PromotionCheck, wanted: bool) -> None:
     ],
 )
 def test_what_acceptance_asks(known: PromotionCheck, shown: tuple[bool, str] | None) -> None:
-    assert known.shown(TARGET) == shown
+    assert known.last_result(TARGET) == shown

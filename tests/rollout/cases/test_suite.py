@@ -1,10 +1,10 @@
 import pytest
 
-from router.rollout.cases.suite import StoredSuite, expired, to_drop
+from router.rollout.cases.suite import StoredCase, expired, to_drop
 
 
-def held(name: str, added_at: float = 0.0, size_bytes: int = 10, captured: bool = True) -> StoredSuite:
-    return StoredSuite(name, added_at, size_bytes, captured)
+def held(name: str, added_at: float = 0.0, size_bytes: int = 10, captured: bool = True) -> StoredCase:
+    return StoredCase(name, added_at, size_bytes, captured)
 
 
 OLD, YOUNG, WRITTEN = held("old", 1.0), held("young", 2.0), held("written", 0.0, captured=False)
@@ -24,7 +24,7 @@ OLD, YOUNG, WRITTEN = held("old", 1.0), held("young", 2.0), held("written", 0.0,
     ],
 )
 def test_room(
-    suite: list[StoredSuite], new: StoredSuite, cases_max: int, bytes_max: int, dropped: list[str] | None
+    suite: list[StoredCase], new: StoredCase, cases_max: int, bytes_max: int, dropped: list[str] | None
 ) -> None:
     assert to_drop(suite, new, cases_max, bytes_max) == dropped
 

@@ -88,4 +88,4 @@ def test_an_incident_is_understood_once_its_root_cause_is_known() -> None:
     for number, member in enumerate(("owner", "root_cause")):
         data = {"incident": f"svc-1-{number}", "edit": member, "set": {member: "x"}}
         reviews.apply(Entry(kinds.INCIDENT_EDITED, "svc", "ann", data, 5.0, 5, 1, 7))
-    assert reviews.understood() == {"svc-1-1"}
+    assert reviews.with_root_cause() == {"svc-1-1"}
