@@ -128,18 +128,20 @@ class Bench:
         seed = {"version": "v1", "endpoints": ["http://127.0.0.1:9"]}
         service = {"active": seed, "validation": validation or {}}
         settings = loader.load(flags={"services": {"default": service}})
-        self.plane = DataPlane(0, memory, options.from_document(json.loads(loader.dump(settings))), Tasks(), acks_fd)
+        self.data_plane = DataPlane(
+            0, memory, options.from_document(json.loads(loader.dump(settings))), Tasks(), acks_fd
+        )
         Slots(memory, 0).write(0, SlotRecord(1, "v1", ("http://127.0.0.1:9",)))
         RouteCell(memory, 0).publish(Route(1 << 24, 0), 0)
-        self.plane.refresh()
-        target = self.plane.services[0].active
+        self.data_plane.refresh()
+        target = self.data_plane.services[0].active
         assert target is not None
         self.target = target
-        self.upstream: Any = Upstream(self.plane, target.pools[0])
+        self.upstream: Any = Upstream(self.data_plane.context, target.pools[0])
         self.upstream.connection_made(Nowhere(alive))
         self.upstream.idle_max_s = math.inf
-        target.pools[0].release(self.upstream, self.plane.now_s)
-        self.downstream: Any = Downstream(self.plane, "127.0.0.1")
+        target.pools[0].release(self.upstream, self.data_plane.context.now_s)
+        self.downstream: Any = Downstream(self.data_plane.context, self.data_plane.limiter, "127.0.0.1")
         self.downstream.connection_made(Nowhere(alive))
         self._numbers = numbers(1)
 
@@ -173,7 +175,7 @@ class Bench:
 
     def inferred(self) -> Callable[[], float]:
         """An inference and its answer of 64 floats each; what waits for the next turn of the loop is done at once."""
-        self.plane.loop = AtOnce()  # type: ignore[assignment]
+        self.data_plane.context.loop = AtOnce()  # type: ignore[assignment]
         body, answer = _TENSOR.replace(b"%b", b"input"), _TENSOR.replace(b"%b", b"output")
         asked, answered = _INFER % len(body) + body, _INFERRED % len(answer) + answer
         receive, reply = self.downstream.data_received, self.upstream.data_received
@@ -213,7 +215,7 @@ class Bench:
 
     def counting(self) -> float:
         """What counts in it, and nothing else: six words and two histograms."""
-        words, row, service = self.plane.segment.words, self.target.row, self.plane.services[0].row
+        words, row, service = self.data_plane.context.segment.words, self.target.row, self.data_plane.services[0].row
         count, began = attempt.count, time.thread_time()
         for _ in range(self._batch):
             words[service + at.LS_ACCEPTED] += 1
@@ -230,18 +232,18 @@ class Bench:
         return (time.thread_time() - began) / self._batch * 1e6
 
     def steps(self) -> list[Step]:
-        plane = self.plane
+        context = self.data_plane.context
         return [
             ("request, repeating heads", self.whole(request=False, response=False)),
             ("request, fresh request head", self.whole(request=True, response=False)),
             ("request, fresh heads both ways", self.whole(request=True, response=True)),
             ("accounting: counters and histograms", self.counting),
             ("accounting: an attempt from claim to end", self.attempts),
-            ("request head, known", self.heads(plane.request_head, lambda: self.requests(False))),
-            ("request head, by a template", self.heads(plane.request_head, lambda: self.requests(True))),
+            ("request head, known", self.heads(context.request_head, lambda: self.requests(False))),
+            ("request head, by a template", self.heads(context.request_head, lambda: self.requests(True))),
             ("request head, carefully", self.heads(lambda raw: parse_request(raw, 100), lambda: self.requests(True))),
-            ("response head, known", self.heads(plane.response_head, lambda: self.responses(False))),
-            ("response head, by a template", self.heads(plane.response_head, lambda: self.responses(True))),
+            ("response head, known", self.heads(context.response_head, lambda: self.responses(False))),
+            ("response head, by a template", self.heads(context.response_head, lambda: self.responses(True))),
             ("response head, carefully", self.heads(parse_response, lambda: self.responses(True))),
             *((f"chunks of {size} bytes, per MB", _chunks(size)) for size in (64, 1024, 65536)),
         ]

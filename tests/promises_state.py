@@ -11,10 +11,10 @@ STATE: Final = (
     # promise 8
     Guard(8, "proxy/test_data_plane.py::test_without_control_a_worker_is_ready_and_says_degraded",
           "proxy/data_plane.py", "DataPlane.readiness",
-          "stale = silent_s > self.options.control_silent_s"),
+          "stale = silent_s > options.control_silent_s"),
     Guard(8, "end_to_end/test_kills.py::test_traffic_flows_while_control_does_nothing_and_the_workers_say_so",
           "proxy/data_plane.py", "DataPlane.readiness",
-          "stale = silent_s > self.options.control_silent_s"),
+          "stale = silent_s > options.control_silent_s"),
     Guard(8, "control/core/test_loop.py::test_a_journal_that_cannot_be_written_delays_no_rollback",
           "control/core/executor.py", "CommandExecutor.perform",
           "stored_ns = self._carry_out(commands, decided_ns)", weakened="behind submit"),

@@ -58,6 +58,8 @@ TESTED_ELSEWHERE: Final = {
     "control/main.py": "a composition root without logic: every end-to-end test starts it",
     "control/admin/reads.py": "test_app.py, test_records.py and test_status.py call its routes",
     "proxy/engine/local_target.py": "test_local_service.py: targets are tested through their service",
+    "proxy/routing/limited.py": "Protocols only: mypy checks them",
+    "proxy/tap/tapped.py": "Protocols only: mypy checks them",
 }
 
 

@@ -1,4 +1,4 @@
-"""Composition root of a data-plane process: `python -m router.proxy.main BOOT_JSON`. No logic."""
+"""Composition root of a worker process: `python -m router.proxy.main ARGS_JSON`. No logic."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ async def serve(boot: WorkerArgs) -> None:
     loop = asyncio.get_running_loop()
     memory = segment.attach(boot.segment_fd)
     tasks = Tasks()
-    plane = DataPlane(boot.index, memory, proxy_options.from_descriptor(boot.settings_fd), tasks, boot.acks_fd)
+    data_plane = DataPlane(boot.index, memory, proxy_options.from_descriptor(boot.settings_fd), tasks, boot.acks_fd)
     row = memory.layout.worker(boot.index)
     memory.words[row + at.W_PID] = os.getpid()
     memory.words[row + at.W_DRAINING] = 0
@@ -44,7 +44,7 @@ async def serve(boot: WorkerArgs) -> None:
 
     def wake() -> None:
         os.eventfd_read(boot.wake_fd)
-        plane.refresh()
+        data_plane.refresh()
 
     def orphaned() -> None:
         log.warning("the supervisor is gone: finishing what is under way")
@@ -55,7 +55,7 @@ async def serve(boot: WorkerArgs) -> None:
     def reread() -> None:
         if not settings_memory.receive(boot.updates_fd, boot.settings_fd):
             log.warning("told to read the settings again, and there are no newer ones")
-        plane.reconfigure(proxy_options.from_descriptor(boot.settings_fd))
+        data_plane.reconfigure(proxy_options.from_descriptor(boot.settings_fd))
 
     loop.add_reader(boot.wake_fd, wake)
     loop.add_reader(boot.life_fd, orphaned)
@@ -66,38 +66,39 @@ async def serve(boot: WorkerArgs) -> None:
     loop.add_signal_handler(signal.SIGHUP, reread)
     while not memory.words[at.H_CONTROL_READY] and not stop.is_set():  # started early, to take over
         await asyncio.sleep(ROUTE_LOOK_S)
-    plane.refresh()
-    listener = Listener(plane, *(socket.socket(fileno=fd) for fd in boot.listen_fds))
+    data_plane.refresh()
+    listener = Listener(data_plane.new_connection, *(socket.socket(fileno=fd) for fd in boot.listen_fds))
     await listener.start()
-    plane.start()
+    data_plane.start()
     if boot.inlet_fd is not None:
-        handoff.Adoption(plane, socket.socket(fileno=boot.inlet_fd)).start()
-    tasks.spawn(plane.keep_resolving(), "resolver")
-    tasks.spawn(plane.tls_acceptor.keep_fresh(), "certificate files")
+        inlet = socket.socket(fileno=boot.inlet_fd)
+        handoff.Adoption(data_plane.context, data_plane.limiter, data_plane.tls_acceptor, inlet).start()
+    tasks.spawn(data_plane.keep_resolving(), "resolver")
+    tasks.spawn(data_plane.tls_acceptor.keep_fresh(), "certificate files")
     gc.collect()
     gc.freeze()  # what exists now lives as long as the process: later collections need not look at it
     await stop.wait()
-    await leave(plane, listener, boot, wait_s=ORPHAN_WAIT_S if orphan.is_set() else 0.0)
+    await leave(data_plane, listener, boot, wait_s=ORPHAN_WAIT_S if orphan.is_set() else 0.0)
     await tasks.close()
 
 
-async def leave(plane: DataPlane, listener: Listener, boot: WorkerArgs, *, wait_s: float) -> None:
+async def leave(data_plane: DataPlane, listener: Listener, boot: WorkerArgs, *, wait_s: float) -> None:
     """Hand on the connections to a successor, if there is one or comes within `wait_s`; finish what is left."""
-    words = plane.words
+    words = data_plane.context.words
     if words[at.H_DRAINING] and not words[at.H_PORT_SHARED]:
         await listener.close_port()
-        await plane.drain()
+        await data_plane.drain()
         return
     outlets = await handoff.outlets_of(Path(boot.state_dir), words[at.H_INLETS], wait_s)
-    until_s = clock.now_s() + plane.options.shutdown_timeout_s
+    until_s = clock.now_s() + data_plane.context.options.shutdown_timeout_s
     listener.stop()  # others accept from the same queue: a successor, or who takes the place of a killed supervisor
     if outlets:
-        on = handoff.Handoff(plane, outlets)
+        on = handoff.Handoff(data_plane.context, data_plane.limiter, outlets)
         await on.run(until_s)
-        await plane.drain(until_s)
+        await data_plane.drain(until_s)
         await on.end(until_s)
     else:
-        await plane.drain(until_s)
+        await data_plane.drain(until_s)
 
 
 def main() -> None:

@@ -32,7 +32,7 @@ class HoldingsRecord:
         return bool(self._words[self._start + at.HO_LENGTH])
 
     def write(self, document: dict[str, Any]) -> None:
-        """Store `document`. One that does not fit clears the record; proxy/engine/holdings.py keeps within the bound."""
+        """Store `document`. One that does not fit clears the record; proxy/routing/holdings.py keeps within the bound."""
         payload = json.dumps(document).encode()
         if len(payload) > at.HOLDINGS_BYTES_MAX:
             self.clear()

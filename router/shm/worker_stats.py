@@ -161,7 +161,7 @@ class WorkerStats:
         return {pair: sum(self._words[row + number] for row in rows) for number, pair in enumerate(at.VALIDATED)}
 
     def holdings(self, now_ns: int) -> list[dict[str, Any]]:
-        """Return the recent holdings documents (proxy/engine/holdings.py) of the workers that have one."""
+        """Return the recent holdings documents (proxy/routing/holdings.py) of the workers that have one."""
         return [document for record in self._holdings if (document := record.read(now_ns)) is not None]
 
     # -- dead workers

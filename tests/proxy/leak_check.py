@@ -30,23 +30,23 @@ class LeakCheck:
         gc.freeze()
         self._before = alive()
 
-    async def settle(self, plane: DataPlane, worker_stats: WorkerStats, tasks: Any, within_s: float = 3.0) -> Self:
-        """Wait until nothing is left of the plane: its connections were closed before."""
-        for target in targets(plane):
+    async def settle(self, data_plane: DataPlane, worker_stats: WorkerStats, tasks: Any, within_s: float = 3.0) -> Self:
+        """Wait until nothing is left in the data plane: its connections were closed before."""
+        for target in targets(data_plane):
             target.close_idle()
         try:
             async with asyncio.timeout(within_s):
-                while self._left(plane, tasks):
+                while self._left(data_plane, tasks):
                     await asyncio.sleep(0.001)
         except TimeoutError:
-            raise AssertionError(f"left after {within_s} s: {self._left(plane, tasks)}") from None
+            raise AssertionError(f"left after {within_s} s: {self._left(data_plane, tasks)}") from None
         finally:
             gc.unfreeze()
-        conserved(worker_stats, len(plane.services))
+        conserved(worker_stats, len(data_plane.services))
         return self
 
-    def _left(self, plane: DataPlane, tasks: Any) -> dict[str, Any]:
-        found = left(plane) | {"tasks": len(tasks)}
+    def _left(self, data_plane: DataPlane, tasks: Any) -> dict[str, Any]:
+        found = left(data_plane) | {"tasks": len(tasks)}
         if not any(found.values()) and (objects := alive() - self._before):
             if objects["Tunnel"]:
                 gc.collect()
@@ -59,19 +59,25 @@ def alive() -> Counter[str]:
     return Counter(name for one in gc.get_objects() if (name := type(one).__name__) in COUNTED)
 
 
-def targets(plane: DataPlane) -> list[Any]:
-    return [target for view in plane.services for target in (*view.targets.values(), *view.draining)]
+def targets(data_plane: DataPlane) -> list[Any]:
+    return [target for service in data_plane.services for target in (*service.targets.values(), *service.draining)]
 
 
-def left(plane: DataPlane) -> dict[str, Any]:
-    """Return what is under way in a plane: its connections, its waits, its attempts and what endpoints hold of them."""
-    found: dict[str, Any] = {"connections": len(plane.connections)}
-    for owner in (plane, *plane.services, *targets(plane)):
+def left(data_plane: DataPlane) -> dict[str, Any]:
+    """Return what is under way in a data plane: its connections, its waits, its attempts and what endpoints hold of them."""
+    found: dict[str, Any] = {"connections": len(data_plane.limiter.connections)}
+    for owner in (
+        data_plane.context,
+        data_plane.limiter,
+        data_plane.reserve,
+        *data_plane.services,
+        *targets(data_plane),
+    ):
         for name in dir(owner):  # a compiled object keeps what is declared outside its __dict__
             table = None if name.startswith("__") else getattr(owner, name, None)
             if isinstance(table, Deadlines) and table.since:
                 found[f"{type(owner).__name__}.{name}"] = list(table.since)
-    for target in targets(plane):
+    for target in targets(data_plane):
         where = f"slot {target.slot}"
         found[f"{where} open"] = list(target.in_flight)
         found[f"{where} retrying"] = target.retrying

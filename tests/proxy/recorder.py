@@ -136,13 +136,13 @@ def h11_requests(raw: bytes) -> tuple[list[tuple[bytes, bytes, bytes]], bool]:
 class Wire:
     """A client's connection as a transport that the test holds: what the router writes is in `written`."""
 
-    def __init__(self, plane: DataPlane) -> None:
-        self._loop = plane.loop
+    def __init__(self, data_plane: DataPlane) -> None:
+        self._loop = data_plane.context.loop
         self.written = b""
         self.closed = False
         self.ended = False
         self.reset = False
-        self.protocol = Downstream(plane)
+        self.protocol = Downstream(data_plane.context, data_plane.limiter)
         self.protocol.connection_made(self)  # type: ignore[arg-type]
 
     def feed(self, *pieces: bytes) -> None:

@@ -149,14 +149,15 @@ class Rig:
 
     async def __aenter__(self) -> Self:
         self._quiet = LeakCheck()
-        self.plane = DataPlane(0, self.segment, self.options, self.tasks, self._acks)
+        self.data_plane = DataPlane(0, self.segment, self.options, self.tasks, self._acks)
+        self.context = self.data_plane.context
         listening = socket.socket()
         listening.bind(("127.0.0.1", 0))
         listening.listen(128)
         self.port = listening.getsockname()[1]
-        self.listener = Listener(self.plane, listening)
+        self.listener = Listener(self.data_plane.new_connection, listening)
         await self.listener.start()
-        self.plane.start()
+        self.data_plane.start()
         return self
 
     async def __aexit__(
@@ -165,12 +166,12 @@ class Rig:
         for client in self._clients:
             client.close()
         self.listener.stop()
-        await self.plane.drain()
+        await self.data_plane.drain()
         if kind is None:
-            await self._quiet.settle(self.plane, self.worker_stats, self.tasks)
+            await self._quiet.settle(self.data_plane, self.worker_stats, self.tasks)
         await self.tasks.close()
-        self.plane.services.clear()  # they and the plane know each other, and would keep the wall until a full collection
-        self.plane._by_prefix.clear()
+        self.data_plane.services.clear()  # they and the plane know each other, and would keep the wall until a full collection
+        self.data_plane._by_prefix.clear()
         os.close(self._acks)
         os.close(self.segment.fd)  # the mapping goes with its last reader
 
@@ -190,7 +191,7 @@ class Rig:
         self._generation += 1
         RouteCell(self.segment, service).publish(Route(self._generation, active, standby, flags=flags), 0)
         if wake:
-            self.plane.refresh()
+            self.data_plane.refresh()
         return self._generation
 
     def acknowledgements(self) -> int:
@@ -234,4 +235,4 @@ class Rig:
 
     async def quiet(self) -> None:
         """Return when nothing is in flight."""
-        await until(lambda: not any(target.in_flight for target in targets(self.plane)))
+        await until(lambda: not any(target.in_flight for target in targets(self.data_plane)))

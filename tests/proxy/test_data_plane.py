@@ -27,7 +27,7 @@ async def test_services_are_matched_by_host_and_longest_prefix_at_a_segment() ->
         replace(base, name="d", hosts=frozenset({b"other"})),
     )
     async with Rig(replace(OPTIONS, services=services)) as rig:
-        match = rig.plane.request_head
+        match = rig.context.request_head
         names = {
             target: match(b"GET %b HTTP/1.1\r\nHost: %b\r\n\r\n" % (target, host)).service.options.name  # type: ignore[union-attr]
             for host, target in [
@@ -89,7 +89,7 @@ async def test_at_a_stop_an_idle_client_may_send_once_more_and_is_told_that_it_w
         rig.serve(backend.url)
         client = await rig.client()
         assert field((await client.ask(GET))[1], b"connection") is None
-        draining = asyncio.create_task(rig.plane.drain())
+        draining = asyncio.create_task(rig.data_plane.drain())
         await asyncio.sleep(0.01)
         status, head, body = await client.ask(POST)
         assert (status, body, field(head, b"connection")) == (200, b"done", b"close")
@@ -105,7 +105,7 @@ async def test_drain_finishes_what_is_under_way() -> None:
         await client.send(POST)
         await asyncio.sleep(0.05)
         rig.listener.stop()
-        draining = asyncio.create_task(rig.plane.drain())
+        draining = asyncio.create_task(rig.data_plane.drain())
         status, head, body = await client.response()
         assert (status, body, field(head, b"connection")) == (200, b"done", b"close")
         assert await idle.rest() == b""
@@ -122,7 +122,7 @@ async def test_via_names_us_in_both_directions_also_when_the_head_is_remembered(
             assert field(await client.head(), b"via") == b"1.1 rollback-router"
             assert field((await client.response())[1], b"via") == b"1.1 rollback-router"
             assert backend.requests[-1].field("via") == b"1.1 rollback-router"
-        rig.plane.reconfigure(replace(options, via=False))
+        rig.data_plane.reconfigure(replace(options, via=False))
         await client.send(GET)
         assert field(await client.head(), b"via") is None
         assert field((await client.response())[1], b"via") is None

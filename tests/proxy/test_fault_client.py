@@ -115,7 +115,7 @@ async def test_refused_by_us_and_in_no_window(case: Refused, pieces: str) -> Non
 async def before_head(rig: Rig, backend: Backend) -> Client:
     client = await rig.client()
     await client.send(GET[:9])
-    await until(lambda: rig.plane.header_wait.since)
+    await until(lambda: rig.context.header_wait.since)
     return client
 
 
@@ -164,8 +164,8 @@ async def test_a_client_that_resets_cancels_upstream_at_once(
         rig.serve(backend.url)
         client = await come_to(rig, backend)
         client.reset()
-        await until(lambda: not backend.open and not rig.plane.connections, within_s=0.1)
-        assert all(pool._idle == type(pool._idle)() for pool in rig.plane.services[0].targets[0].pools)
+        await until(lambda: not backend.open and not rig.data_plane.limiter.connections, within_s=0.1)
+        assert all(pool._idle == type(pool._idle)() for pool in rig.data_plane.services[0].targets[0].pools)
     lines = [json.loads(record.getMessage()) for record in caplog.records if record.name == "router.access"]
     assert [(line["status"], line["outcome"]) for line in lines] == ([(logged, "client_gone")] if logged else [])
     assert rig.attempts() == rig.exchanges() == ({"client_gone": 1} if logged else {})
@@ -193,10 +193,10 @@ async def test_slow_clients_hold_nobody_up_and_end_by_their_deadline() -> None:
         slow = [await rig.client() for _ in range(200)]
         for number, client in enumerate(slow):
             client.writer.write((GET[:-5], POST[:-1])[number % 2])
-        await until(lambda: len(rig.plane.header_wait.since) + len(rig.plane.body_wait.since) == len(slow))
+        await until(lambda: len(rig.context.header_wait.since) + len(rig.context.body_wait.since) == len(slow))
         for _ in range(50):
             assert (await probe.ask(GET))[0] == 200
-        rig.plane.header_wait.duration_s = rig.plane.body_wait.duration_s = 0.01
+        rig.context.header_wait.duration_s = rig.context.body_wait.duration_s = 0.01
         statuses = [(await client.response())[0] for client in slow]
         assert set(statuses) == {408}
         assert (await probe.ask(GET))[0] == 200

@@ -77,8 +77,8 @@ async def test_a_black_hole_is_504_at_the_connect_timeout_and_harms_no_other_ser
             assert perf_counter() - began < 0.2
             status, head, _ = await dark.response()
             assert (status, field(head, b"x-router-error")) == (504, b"connect_failed")
-            (pool,) = rig.plane.services[0].targets[0].pools
-            assert pool.resting_until_s > rig.plane.now_s, "the endpoint is rested"
+            (pool,) = rig.data_plane.services[0].targets[0].pools
+            assert pool.resting_until_s > rig.context.now_s, "the endpoint is rested"
     assert (rig.attempts(0, 0), rig.attempts(0, 1)) == ({"connect_failed": 1}, {"ok": 20})
 
 
@@ -165,11 +165,11 @@ async def test_a_second_stale_connection_is_not_tried_a_third_time() -> None:
         rig.serve(backend.url)
         first, second = await rig.client(), await rig.client()
         assert (await first.ask(POST))[0] == 200
-        target = rig.plane.services[0].targets[0]
+        target = rig.data_plane.services[0].targets[0]
         for number, client in enumerate((first, second), 1):
             await client.send(POST)
             await until(lambda number=number: len(target.awaiting_first_byte.since) == number)  # type: ignore[misc]
-        rig.plane.resolver = Stuck()  # type: ignore[assignment]
+        rig.context.resolver = Stuck()  # type: ignore[assignment]
         stale.set()
         await until(lambda: target.pools[0].waiting)
         answer.set()
@@ -197,7 +197,7 @@ async def test_what_is_sent_again_waits_anew_behind_those_that_wait_already() ->
         rig.serve(backend.url)
         first, second = await rig.client(), await rig.client()
         assert (await first.ask(POST))[0] == 200
-        table = rig.plane.services[0].targets[0].awaiting_first_byte.since
+        table = rig.data_plane.services[0].targets[0].awaiting_first_byte.since
         for number, client in enumerate((first, second), 1):
             await client.send(POST)
             await until(lambda number=number: len(table) == number)  # type: ignore[misc]
@@ -328,7 +328,7 @@ async def test_as_fast_as_it_can_is_held_to_the_pace_of_the_client() -> None:
         most = taken = 0
         while taken < size:
             taken += len(await asyncio.wait_for(client.reader.read(1 << 20), 5))
-            for connection in rig.plane.connections:
+            for connection in rig.data_plane.limiter.connections:
                 most = max(most, connection.transport.get_write_buffer_size())
         assert taken == size
         assert most <= OPTIONS.buffer_bytes + (1 << 18), "one read of the backend above the mark, no more"

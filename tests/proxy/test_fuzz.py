@@ -75,7 +75,7 @@ async def relayed(stage: Stage, parts: list[bytes], number: int | None) -> tuple
     """Return (what the client got, the whole requests that the backend got, what it got beside)."""
     recorder = stage.backend
     recorder.clear()
-    wire = Wire(stage.rig.plane)
+    wire = Wire(stage.rig.data_plane)
     for part in parts:
         wire.feed(part)
         await asyncio.sleep(0)

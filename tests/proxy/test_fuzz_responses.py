@@ -95,7 +95,7 @@ async def ask(stage: Stage, method: bytes, version: bytes, script: list[bytes], 
     """Return what the client reads."""
     speaker = stage.backend
     speaker.script, speaker.closing, speaker.done = script, closing, False
-    wire = Wire(stage.rig.plane)
+    wire = Wire(stage.rig.data_plane)
     wire.feed(method + b" /a " + version + b"\r\nHost: t\r\n\r\n")
     await until(lambda: speaker.done and (wire.over or wire.protocol.exchange is None), 10)
     await stage.still(wire)

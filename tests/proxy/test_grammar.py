@@ -30,7 +30,7 @@ async def test_each_byte_in_a_request(before: bytes, behind: bytes, allowed: fro
         rig.serve(recorder.url)
         for number, (raw, valid) in enumerate(filled(before, behind, allowed)):
             recorder.clear()
-            wire = Wire(rig.plane)
+            wire = Wire(rig.data_plane)
             wire.feed(*pieces(raw, number))
             async with asyncio.timeout(5):
                 while not wire.over and not wire.written.endswith(b"\r\n\r\nok"):
@@ -71,11 +71,11 @@ class Silent:
 
 def answered(rig: Rig, alive: socket.socket, answer: list[bytes]) -> tuple[Wire, bool]:
     """Return what a client gets if a backend answers this, and whether the connection to the backend was given up."""
-    pool = rig.plane.services[0].active.pools[0]  # type: ignore[union-attr]
-    upstream, transport = Upstream(rig.plane, pool), Silent(alive)
+    pool = rig.data_plane.services[0].active.pools[0]  # type: ignore[union-attr]
+    upstream, transport = Upstream(rig.context, pool), Silent(alive)
     upstream.connection_made(transport)  # type: ignore[arg-type]
     pool.release(upstream, clock.now_s())
-    wire = Wire(rig.plane)
+    wire = Wire(rig.data_plane)
     wire.feed(GET)
     for piece in answer:
         if not transport.aborted:

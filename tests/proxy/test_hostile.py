@@ -122,7 +122,7 @@ def places(case: Hostile) -> int:
 
 
 async def ask(rig: Rig, case: Hostile, version: bytes) -> Wire:
-    wire = Wire(rig.plane)
+    wire = Wire(rig.data_plane)
     wire.feed(request(case, version))
     await until(lambda: wire.over or wire.protocol.exchange is None, 10)
     return wire

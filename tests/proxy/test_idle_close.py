@@ -25,22 +25,22 @@ Close = Callable[[Rig], None]
 
 
 def idle_for_too_long(rig: Rig) -> None:
-    rig.plane.keepalive.sweep(clock.now_s() + OPTIONS.keepalive_idle_s + 1)
+    rig.context.keepalive.sweep(clock.now_s() + OPTIONS.keepalive_idle_s + 1)
 
 
 def too_old(rig: Rig) -> None:
-    rig.plane.limiter.ages.sweep(clock.now_s() + 61)
+    rig.data_plane.limiter.ages.sweep(clock.now_s() + 61)
 
 
 def shorter_by_a_reload(rig: Rig) -> None:
-    rig.plane.reconfigure(replace(rig.options, keepalive_idle_s=0.001))
-    rig.plane.keepalive.sweep(clock.now_s() + 1)
+    rig.data_plane.reconfigure(replace(rig.options, keepalive_idle_s=0.001))
+    rig.context.keepalive.sweep(clock.now_s() + 1)
 
 
 def stopping(rig: Rig) -> None:
     """As `drain` has it when `shutdown_idle_s` is over."""
-    rig.plane._begin_to_drain(clock.now_s())
-    rig.plane.keepalive.sweep(clock.now_s() + 1)
+    rig.data_plane._begin_to_drain(clock.now_s())
+    rig.context.keepalive.sweep(clock.now_s() + 1)
 
 
 WAYS = [
@@ -61,7 +61,7 @@ async def lasting(rig: Rig) -> Client:
     """Return a connection that has had an answer and is idle."""
     client = await rig.client()
     assert (await client.ask(GET))[0] == 200
-    await until(lambda: rig.plane.keepalive.since)
+    await until(lambda: rig.context.keepalive.since)
     return client
 
 
@@ -99,7 +99,7 @@ async def test_one_that_is_silent_is_closed(close: Close, options: Options) -> N
         client = await lasting(rig)
         close(rig)
         assert await client.rest() == b""
-        await until(lambda: not rig.plane.connections)
+        await until(lambda: not rig.data_plane.limiter.connections)
 
 
 async def test_an_old_one_that_is_idle_is_closed_with_its_next_answer_or_after_its_idle_time() -> None:
@@ -107,7 +107,7 @@ async def test_an_old_one_that_is_idle_is_closed_with_its_next_answer_or_after_i
         rig.serve(backend.url)
         client, silent = await lasting(rig), await lasting(rig)
         too_old(rig)
-        assert len(rig.plane.connections) == 2
+        assert len(rig.data_plane.limiter.connections) == 2
         status, head, _ = await client.ask(GET)
         assert (status, field(head, b"connection")) == (200, b"close")
         idle_for_too_long(rig)
@@ -118,9 +118,9 @@ async def test_the_first_request_of_a_connection_may_come_just_as_its_time_is_ov
     async with Backend(backends.ok()) as backend, Rig() as rig:
         rig.serve(backend.url)
         client, silent = await rig.client(), await rig.client()
-        await until(lambda: len(rig.plane.header_wait.since) == 2)
+        await until(lambda: len(rig.context.header_wait.since) == 2)
         send_now(client, GET)
-        rig.plane.header_wait.sweep(clock.now_s() + OPTIONS.header_timeout_s + 1)
+        rig.context.header_wait.sweep(clock.now_s() + OPTIONS.header_timeout_s + 1)
         assert (await client.response())[0] == 200
         assert await silent.rest() == b""
 
@@ -148,7 +148,7 @@ async def test_a_request_over_tls_that_comes_in_that_turn_is_answered(tmp_path: 
         with client:
             client.send(GET)
             assert (await asyncio.to_thread(answer)).endswith(b"served")
-            await until(lambda: rig.plane.keepalive.since)
+            await until(lambda: rig.context.keepalive.since)
             client.send(GET)  # into the kernel, without a turn of the loop
             idle_for_too_long(rig)
             assert b"\r\nConnection: close\r\n" in await asyncio.to_thread(answer)
@@ -162,7 +162,7 @@ async def test_an_answer_that_did_not_announce_it_is_not_followed_by_the_end() -
             client = await rig.client()
             await client.send(GET)
             assert field(await client.head(), b"connection") is None
-            draining = asyncio.ensure_future(rig.plane.drain())
+            draining = asyncio.ensure_future(rig.data_plane.drain())
             await asyncio.wait_for(client.reader.readuntil(b"0\r\n\r\n"), 5)
             await client.send(GET)
             head = await client.head()
@@ -176,8 +176,8 @@ async def test_at_a_stop_what_never_sent_a_byte_is_idle_too() -> None:
     async with Backend(backends.ok()) as backend, Rig(replace(OPTIONS, shutdown_idle_s=0.3)) as rig:
         rig.serve(backend.url)
         client, silent = await rig.client(), await rig.client()
-        await until(lambda: len(rig.plane.connections) == 2)
-        draining = asyncio.ensure_future(rig.plane.drain())
+        await until(lambda: len(rig.data_plane.limiter.connections) == 2)
+        draining = asyncio.ensure_future(rig.data_plane.drain())
         await asyncio.sleep(0.05)
         status, head, _ = await client.ask(GET)
         assert (status, field(head, b"connection")) == (200, b"close")
@@ -197,8 +197,8 @@ async def test_a_pipeline_that_ends_with_an_announced_close_does_not_harm_the_an
         for _ in range(10):
             client = await rig.client()
             await client.send(GET)
-            await until(lambda: rig.plane.linger.since)
+            await until(lambda: rig.context.linger.since)
             send_now(client, GET * 3)
             assert len((await client.response())[2]) == 100_000
             client.close()
-            await until(lambda: not rig.plane.connections)
+            await until(lambda: not rig.data_plane.limiter.connections)

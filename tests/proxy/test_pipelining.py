@@ -37,10 +37,10 @@ KINDS = {
 class Source(Wire):
     """A client whose bytes arrive only while it is read; `held` is what the router keeps of them."""
 
-    def __init__(self, plane: DataPlane) -> None:
+    def __init__(self, data_plane: DataPlane) -> None:
         self.reading = True
         self.most_held = 0
-        super().__init__(plane)
+        super().__init__(data_plane)
 
     @property
     def held(self) -> int:
@@ -76,7 +76,7 @@ async def test_what_is_held_of_a_client_that_pipelines_is_bounded(raw: bytes, re
     number = 600_000 // len(raw)
     async with Recorder() as backend, Rig() as rig:
         rig.serve(backend.url)
-        source = Source(rig.plane)
+        source = Source(rig.data_plane)
         pouring = asyncio.ensure_future(source.pour(raw * number, read_bytes))
         await until(lambda: source.most_held > OPTIONS.buffer_bytes)
         assert source.most_held <= OPTIONS.buffer_bytes + read_bytes
@@ -89,7 +89,7 @@ async def test_every_pipelined_request_is_answered_in_order_and_none_is_copied_a
     number = 2000
     async with Backend(backends.echo()) as backend, Rig() as rig:
         rig.serve(backend.url)
-        source = Source(rig.plane)
+        source = Source(rig.data_plane)
         held = set()
         pouring = asyncio.ensure_future(source.pour(b"".join(GET % n for n in range(number))))
         while source.answers() < number:
@@ -107,7 +107,7 @@ async def test_every_pipelined_request_is_answered_in_order_and_none_is_copied_a
 async def test_in_each_turn_of_the_loop_one_pipelined_request_is_begun(connections: int) -> None:
     async with Rig() as rig:
         rig.serve("http://127.0.0.1:9")
-        sources = [Source(rig.plane) for _ in range(connections)]
+        sources = [Source(rig.data_plane) for _ in range(connections)]
         for source in sources:
             source.feed(READY * 30)
         begun = answered = sum(source.written.count(b"HTTP/1.1 ") for source in sources)
@@ -117,7 +117,7 @@ async def test_in_each_turn_of_the_loop_one_pipelined_request_is_begun(connectio
             answered = sum(source.written.count(b"HTTP/1.1 ") for source in sources)
             assert answered <= begun + turn + 1
         assert answered > begun
-        other = Source(rig.plane)
+        other = Source(rig.data_plane)
         other.feed(READY)
         assert other.written.count(b"HTTP/1.1 ") == 1, "who does not pipeline waits for nobody"
         for source in (*sources, other):
@@ -127,7 +127,7 @@ async def test_in_each_turn_of_the_loop_one_pipelined_request_is_begun(connectio
 async def test_a_client_that_takes_no_answers_is_begun_no_further_request_and_read_no_further() -> None:
     async with Rig() as rig:
         rig.serve("http://127.0.0.1:9")
-        source = Source(rig.plane)
+        source = Source(rig.data_plane)
         source.protocol.pause_writing()
         source.feed(READY * 3000)
         for _ in range(10):
@@ -144,7 +144,7 @@ async def test_a_client_that_takes_no_answers_is_begun_no_further_request_and_re
 async def test_a_backend_that_catches_up_does_not_let_a_full_buffer_be_read() -> None:
     async with Recorder() as backend, Rig() as rig:
         rig.serve(backend.url)
-        source = Source(rig.plane)
+        source = Source(rig.data_plane)
         source.feed(KINDS["bodies"] + GET % 1 * 5000)
         assert not source.reading
         flow_control.release_body(source.protocol)
@@ -155,7 +155,7 @@ async def test_a_backend_that_catches_up_does_not_let_a_full_buffer_be_read() ->
 async def test_a_large_read_is_followed_by_another_one_in_another_turn() -> None:
     async with Recorder() as backend, Rig() as rig:
         rig.serve(backend.url)
-        sources = [Source(rig.plane) for _ in range(2)]
+        sources = [Source(rig.data_plane) for _ in range(2)]
         for source in sources:
             source.feed(b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 10000000\r\n\r\n")
         await until(lambda: all(source.protocol.exchange.upstream for source in sources))
@@ -178,7 +178,7 @@ async def test_tiny_chunks_are_read_some_in_each_turn_and_an_end_behind_them_los
     raw = b"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n" + b"1\r\nx\r\n" * number + b"0\r\n\r\n"
     async with Backend(backends.ok()) as backend, Rig() as rig:
         rig.serve(backend.url)
-        source = Source(rig.plane)
+        source = Source(rig.data_plane)
         source.feed(raw)
         left = [source.held]
         while source.held:
@@ -199,7 +199,7 @@ async def test_chunks_that_wait_for_their_turn_wait_for_the_backend_as_well() ->
     let_through = asyncio.Event()
     async with Backend(reading_late(let_through)) as backend, Rig() as rig:
         rig.serve(backend.url)
-        source = Source(rig.plane)
+        source = Source(rig.data_plane)
         source.feed(b"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n")
         await until(lambda: source.protocol.exchange.upstream)
         flow_control.hold_body(source.protocol)
@@ -230,7 +230,7 @@ async def test_a_head_that_comes_byte_by_byte_is_searched_once(monkeypatch: pyte
     raw = b"\r\nGET /" + b"a" * 3000 + b" HTTP/1.1\r\nHost: a\r\nX: " + b"b" * 3000 + b"\r\n\r\n"
     async with Recorder() as backend, Rig() as rig:
         rig.serve(backend.url)
-        source = Source(rig.plane)
+        source = Source(rig.data_plane)
         source.feed(*(raw[at : at + 1] for at in range(len(raw))))
         assert max(looked) <= 4
         await until(lambda: source.answers() == 1)
@@ -244,8 +244,8 @@ async def test_a_flood_over_a_real_connection_is_bounded_and_others_are_served(t
     async with Backend(backends.ok()) as backend, secured(ServerTls(authority.pair())) if tls else Rig() as rig:
         rig.serve(backend.url)
         flood = await rig.client(context)
-        await until(lambda: rig.plane.connections)
-        (protocol,) = rig.plane.connections
+        await until(lambda: rig.data_plane.limiter.connections)
+        (protocol,) = rig.data_plane.limiter.connections
         other = await rig.client(context)
         flood.writer.write(READY * 60_000)
         most = 0
@@ -259,7 +259,7 @@ async def test_a_flood_over_a_real_connection_is_bounded_and_others_are_served(t
 async def test_pieces_of_a_body_that_may_be_sent_again_count_with_what_they_cost() -> None:
     async with Recorder() as backend, Rig(replay="always") as rig:
         rig.serve(backend.url)
-        source = Source(rig.plane)
+        source = Source(rig.data_plane)
         source.feed(b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 10000000\r\n\r\n")
         await until(lambda: source.protocol.exchange.upstream)
         number = OPTIONS.replay_bytes_max // 65 + 1
@@ -274,16 +274,16 @@ async def test_large_answers_and_tunnels_take_turns_as_well() -> None:
     asked: list[str] = []
 
     class Spy:
-        def __init__(self, turns: Any) -> None:
-            self._turns = turns
+        def __init__(self, queue: Any) -> None:
+            self._queue = queue
 
-        def ask(self, member: Any) -> None:
-            asked.append(type(member).__name__)
-            self._turns.ask(member)
+        def enqueue(self, connection: Any) -> None:
+            asked.append(type(connection).__name__)
+            self._queue.enqueue(connection)
 
     size = 8 << 20
     async with Backend(backends.sending(backends.response(200, b"x" * size))) as backend, Rig() as rig:
         rig.serve(backend.url)
-        rig.plane.turns = Spy(rig.plane.turns)  # type: ignore[assignment]
+        rig.context.fair_queue = Spy(rig.context.fair_queue)  # type: ignore[assignment]
         assert len((await rig.ask(GET % 1))[2]) == size
         assert set(asked) == {"Upstream"}

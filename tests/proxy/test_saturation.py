@@ -75,7 +75,7 @@ async def hold(rig: Rig, number: int, raw: bytes, address: str = HEAVY) -> list[
 
 
 def held(rig: Rig) -> int:
-    return sum(len(target.in_flight) for service in rig.plane.services for target in service.targets.values())
+    return sum(len(target.in_flight) for service in rig.data_plane.services for target in service.targets.values())
 
 
 async def status(rig: Rig, raw: bytes, address: str) -> tuple[int, bytes | None]:
@@ -92,7 +92,7 @@ def limited(rig: Rig) -> dict[str, int]:
 
 
 def later(rig: Rig, seconds: float) -> None:
-    rig.plane.concurrency.sweep(clock.now_s() + seconds)
+    rig.data_plane.concurrency.sweep(clock.now_s() + seconds)
 
 
 async def first_told(clients: list[Client], end: bool) -> bytes:
@@ -107,7 +107,7 @@ async def first_told(clients: list[Client], end: bool) -> bytes:
 
 def age(rig: Rig, seconds: float) -> None:
     """Have everything that is under way be older."""
-    for service in rig.plane.services:
+    for service in rig.data_plane.services:
         for target in service.targets.values():
             for exchange in target.in_flight:
                 assert exchange.attempt is not None
@@ -146,7 +146,7 @@ async def test_an_upgrade_that_was_refused_gives_its_place_back() -> None:
     async with saturable() as rig:
         for _ in range(PLACES):
             assert (await status(rig, ASK.replace(b"/ws", b"/quick"), HEAVY))[0] == 200
-        (target,) = rig.plane.services[0].targets.values()
+        (target,) = rig.data_plane.services[0].targets.values()
         assert target.upgrades == 0
 
 
@@ -170,7 +170,7 @@ async def test_others_show_that_the_version_answers(raw: bytes) -> None:
     async with saturable() as rig:
         await hold(rig, PLACES, raw)
         assert await status(rig, QUICK, OTHER) == (503, b"saturated")
-        rig.plane.now_s += WITNESS_S
+        rig.context.now_s += WITNESS_S
         for address in (OTHER, THIRD, OTHER):
             assert (await status(rig, QUICK, address))[0] == 200
             await until(lambda: held(rig) == PLACES)
@@ -183,7 +183,7 @@ async def test_one_other_is_let_in_at_a_time() -> None:
     async with saturable() as rig:
         await hold(rig, PLACES, HUNG)
         assert await status(rig, QUICK, OTHER) == (503, b"saturated")
-        rig.plane.now_s += WITNESS_S
+        rig.context.now_s += WITNESS_S
         assert await status(rig, ASK, OTHER) == (503, b"saturated")
         (one,) = await hold(rig, 1, HUNG, OTHER)
         for address in (OTHER, THIRD):
@@ -201,7 +201,7 @@ async def test_clients_with_their_share_show_nothing() -> None:
             await hold(rig, PLACES // 2, HUNG, address)
         for address in (HEAVY, OTHER):
             assert (await status(rig, QUICK, address))[0] == 503
-            rig.plane.now_s += WITNESS_S
+            rig.context.now_s += WITNESS_S
         assert await status(rig, QUICK, OTHER) == (503, b"saturated")
         assert held(rig) == PLACES
 
@@ -299,9 +299,9 @@ async def test_after_the_release_everything_is_as_before() -> None:
     async with saturable() as rig:
         clients = await hold(rig, PLACES, STREAM)
         assert (await status(rig, QUICK, OTHER))[0] == 503
-        (target,) = rig.plane.services[0].targets.values()
+        (target,) = rig.data_plane.services[0].targets.values()
         later(rig, 0)
-        assert (target.quota, rig.plane.holdings.told) == (0, False)
+        assert (target.quota, rig.data_plane.concurrency.holdings.is_set) == (0, False)
         for client in clients:
             client.reset()
         await until(lambda: held(rig) == 0)
@@ -352,7 +352,7 @@ async def test_the_proxy_protocol_announces_clients_and_a_64_is_one() -> None:
     async with saturable(proxy_protocol=introduction) as rig:
         clients = [(await hold(rig, 1, by(STREAM, f"2001:db8:0:1::{number:x}")))[0] for number in range(1, PLACES + 1)]
         assert (await status(rig, by(QUICK, "2001:db8:0:1::abcd"), HEAVY))[0] == 503
-        assert not rig.plane.services[0].active.books[0].pressed, "it is the same client"
+        assert not rig.data_plane.services[0].active.books[0].pressed, "it is the same client"
         assert (await status(rig, by(QUICK, "2001:db8:0:2::1"), HEAVY))[0] == 503
         clients[0].reset()
         await until(lambda: held(rig) == PLACES - 1)

@@ -62,7 +62,7 @@ async def test_refused(case: Bad) -> None:
         recorder.clear()
         places = cuts(case.raw)
         for some in (places[start : start + 90] for start in range(0, len(places), 90)):
-            wires = [Wire(rig.plane) for _ in some]
+            wires = [Wire(rig.data_plane) for _ in some]
             for wire, cut in zip(wires, some, strict=True):
                 wire.feed(case.raw[:cut])
             for _ in range(6):  # let what is whole so far reach the backend, and its answer come back
@@ -81,7 +81,7 @@ async def test_refused(case: Bad) -> None:
 async def test_refused_byte_by_byte(case: Bad) -> None:
     async with Recorder() as recorder, Rig() as rig:
         rig.serve(recorder.url)
-        wire = Wire(rig.plane)
+        wire = Wire(rig.data_plane)
         wire.feed(*(case.raw[at : at + 1] for at in range(min(len(case.raw), 5000))), case.raw[5000:])
         await until(lambda: wire.over)
         judge(case, wire.written, "bytes")

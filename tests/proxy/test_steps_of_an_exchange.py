@@ -21,18 +21,17 @@ FIRST_REQUEST: Final = [
     "proxy.engine.downstream Downstream",
     "proxy.accept.tls_acceptor TlsAcceptor.wrap",
     "proxy.engine.downstream Downstream.connection_made",
-    "proxy.data_plane DataPlane.admit",
     "proxy.accept.connection_limiter ClientConnectionLimiter.admit",
     # The request arrives. Its head is new: it is parsed, and the service is matched.
     "proxy.engine.downstream Downstream.data_received",
     "proxy.http1.head_cache HeadCache.translate",
     "proxy.data_plane DataPlane._parse_request",
     "proxy.http1.request_head parse_request",
-    "proxy.data_plane DataPlane.new_request_id",
+    "proxy.context WorkerContext.new_request_id",
     # The exchange begins. The active target is claimed: from here on the attempt is counted there.
     "proxy.engine.exchange Exchange",
     "proxy.engine.exchange Exchange.start",
-    "proxy.routing.concurrency ConcurrencyLimiter.admitted",
+    "proxy.routing.concurrency ConcurrencyLimiter.exceeded_limit",
     "proxy.engine.attempt Attempt",
     # An endpoint's pool is chosen. It has no idle connection, so it connects.
     "proxy.engine.attempt Attempt.enter",
@@ -64,7 +63,7 @@ FIRST_REQUEST: Final = [
 LATER_REQUEST: Final = [
     "proxy.engine.downstream Downstream.data_received",
     "proxy.http1.head_cache HeadCache.translate",
-    "proxy.data_plane DataPlane.new_request_id",
+    "proxy.context WorkerContext.new_request_id",
     "proxy.engine.exchange Exchange",
     "proxy.engine.exchange Exchange.start",
     "proxy.engine.attempt Attempt",

@@ -40,7 +40,7 @@ async def test_served_unchanged(case: Unusual) -> None:
         size = len(case.raw)
         places = [0, *(range(1, size) if size < 600 else (*range(1, 40), *range(size - 40, size)))]
         for some in (places[start : start + 60] for start in range(0, len(places), 60)):
-            wires = [Wire(rig.plane) for _ in some]
+            wires = [Wire(rig.data_plane) for _ in some]
             for wire, cut in zip(wires, some, strict=True):
                 wire.feed(*([case.raw[:cut]] if cut else []))
             for _ in range(6):

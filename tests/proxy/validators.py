@@ -34,7 +34,7 @@ def validated(rig: Rig) -> dict[str, int]:
 
 def held_bytes(rig: Rig) -> int:
     """Return how many bytes of requests are held until they are whole."""
-    witnesses = rig.plane.services[0].tap
+    witnesses = rig.data_plane.services[0].tap
     assert witnesses is not None
     return witnesses.held_bytes
 
@@ -43,9 +43,9 @@ class Deferring:
     """A loop that keeps what is to come in its next turn, until it is told to go on."""
 
     def __init__(self, rig: Rig) -> None:
-        self._loop = rig.plane.loop
+        self._loop = rig.context.loop
         self.later: list[tuple[Callable[..., object], tuple[Any, ...]]] = []
-        rig.plane.loop = self  # type: ignore[assignment]
+        rig.context.loop = self  # type: ignore[assignment]
 
     def call_soon(self, callback: Callable[..., object], *arguments: Any) -> None:
         self.later.append((callback, arguments))

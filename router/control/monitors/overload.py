@@ -2,7 +2,7 @@
 
 `overloaded`: connections, requests or descriptors of a worker are exhausted. `saturated`: the places of a target are taken by
 tunnels, streams or waiting requests; the alarm lists how many places each version and client holds. Workers publish these
-numbers once a second while they refuse (proxy/engine/holdings.py).
+numbers once a second while they refuse (proxy/routing/holdings.py).
 """
 
 from __future__ import annotations

@@ -16,7 +16,8 @@ from router.proxy.deadlines import Deadlines
 from router.shm import layout as at
 
 if TYPE_CHECKING:
-    from router.proxy.data_plane import DataPlane
+    from router.proxy.accept.reserve import Reserve
+    from router.proxy.context import WorkerContext
     from router.proxy.engine.downstream import Downstream
 
 _NOBODY = (UNIX, UNKNOWN)
@@ -26,37 +27,59 @@ _NOBODY = (UNIX, UNKNOWN)
 class ClientConnectionLimiter:
     """The connections of one worker. `by_client` counts them by address, as long as that is limited."""
 
-    def __init__(self, plane: DataPlane) -> None:
-        self._plane = plane
+    def __init__(self, context: WorkerContext, reserve: Reserve) -> None:
+        self._context = context
+        self.reserve = reserve
         self.connections: set[Downstream] = set()
         self.by_client: dict[str, int] = {}
-        self.ages = Deadlines(plane.options.connection_age_max_s, self._too_old)
+        self.ages = Deadlines(context.options.connection_age_max_s, self._too_old)
+
+    def connection_count(self) -> int:
+        """Return how many connections there are, those included whose PROXY header or TLS handshake is not over."""
+        context = self._context
+        return len(self.connections) + len(context.proxy_header_wait.since) + len(context.handshake_wait.since)
+
+    def at_connection_limit(self) -> bool:
+        """Return whether one more connection would exceed `connections_max`; guests of the reserve do not count."""
+        return self.connection_count() - len(self._context.guests) >= self._context.connections_max
 
     def admit(self, downstream: Downstream) -> int | None:
-        """Let a connection in, or make it a guest (reserve.py); return the limit (`layout.LIMITED_…`) that it would exceed, None
-        if it is in.
-        """
-        plane = self._plane
-        if plane.options.connections_per_client_max < math.inf and self._is_client(address := _address(downstream)):
+        """Take a connection in; return the limit (`layout.LIMITED_…`) that it would exceed, None if it is in."""
+        context = self._context
+        context.words[context.row + at.W_CONNECTIONS_TOTAL] += 1
+        limit = self._exceeded_limit(downstream)
+        if limit is None and downstream not in context.guests:
+            # While the worker drains, a connection that has sent nothing counts as idle.
+            (context.keepalive if context.draining else context.header_wait).start(downstream, context.now_s)
+        return limit
+
+    def _exceeded_limit(self, downstream: Downstream) -> int | None:
+        """Count the connection, beyond the limit as a guest of the reserve; return the limit that it exceeds."""
+        context = self._context
+        if context.options.connections_per_client_max < math.inf and self._is_client(address := _address(downstream)):
             number = self.by_client.get(address, 0)
-            if number >= plane.options.connections_per_client_max and not downstream.adopted:
+            if number >= context.options.connections_per_client_max and not downstream.adopted:
                 return at.LIMITED_PER_CLIENT
             self.by_client[address] = number + 1
-        if plane.at_connection_limit() and not downstream.adopted:
+        if self.at_connection_limit() and not downstream.adopted:
             self.connections.add(downstream)
-            plane.reserve.serve(downstream)
+            self.reserve.serve(downstream)
             return None
         self.connections.add(downstream)
         if self.ages.duration_s < math.inf:
-            self.ages.start(downstream, plane.now_s)
+            self.ages.start(downstream, context.now_s)
         return None
 
-    def leave(self, downstream: Downstream) -> None:
-        """A connection has ended; one that was never let in counts nowhere."""
+    def release(self, downstream: Downstream) -> None:
+        """A connection has ended: end its waits, and count it no more."""
+        self._discount_connection(downstream)
+        self._context.forget_waits(downstream)
+
+    def _discount_connection(self, downstream: Downstream) -> None:
         if downstream not in self.connections:
             return
         self.connections.remove(downstream)
-        self._plane.reserve.leave(downstream)
+        self.reserve.leave(downstream)
         self.ages.stop(downstream)
         if self.by_client:
             self._discount(_address(downstream))
@@ -70,7 +93,7 @@ class ClientConnectionLimiter:
 
     def reconfigure(self) -> None:
         """Take over changed settings: the clients that are there are counted, and age from now on, if that is new."""
-        options = self._plane.options
+        options = self._context.options
         self.ages.duration_s = options.connection_age_max_s
         self.by_client.clear()
         for downstream in self.connections:
@@ -78,15 +101,15 @@ class ClientConnectionLimiter:
             if options.connections_per_client_max < math.inf and self._is_client(address):
                 self.by_client[address] = self.by_client.get(address, 0) + 1
             if options.connection_age_max_s < math.inf:
-                self.ages.since.setdefault(downstream, self._plane.now_s)
+                self.ages.since.setdefault(downstream, self._context.now_s)
 
     def _is_client(self, address: str) -> bool:
         """Whether this address tells a client from others: a trusted proxy connects for many."""
-        return address not in _NOBODY and not self._plane.forwarding.trusted.covers(address)
+        return address not in _NOBODY and not self._context.forwarding.trusted.covers(address)
 
     def _too_old(self, downstream: Downstream) -> None:
         """It ends with its next answer, which says so: the client connects anew, perhaps to one that is less busy."""
-        self._plane.count_limit(at.LIMITED_AGE)
+        self._context.count_limit(at.LIMITED_AGE)
         downstream.closing = True
 
 

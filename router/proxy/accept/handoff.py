@@ -32,7 +32,9 @@ from router.tls.certificate_names import PresentedCertificate
 from router.tls.contexts import ServerContext
 
 if TYPE_CHECKING:
-    from router.proxy.data_plane import DataPlane
+    from router.proxy.accept.connection_limiter import ClientConnectionLimiter
+    from router.proxy.accept.tls_acceptor import TlsAcceptor
+    from router.proxy.context import WorkerContext
 
 log = logging.getLogger(__name__)
 
@@ -56,10 +58,11 @@ async def outlets_of(folder: Path, token: int, wait_s: float) -> list[socket.soc
 class Handoff:
     """The old worker's side. `outlets`: a connected socket for each new worker, served in turns."""
 
-    def __init__(self, plane: DataPlane, outlets: list[socket.socket]) -> None:
-        self._plane = plane
+    def __init__(self, context: WorkerContext, limiter: ClientConnectionLimiter, outlets: list[socket.socket]) -> None:
+        self._context = context
+        self._limiter = limiter
         self._outlets = outlets
-        self._turn = plane.index
+        self._turn = context.index
         self._relays: list[Relay] = []
         self._moved = 0
 
@@ -67,21 +70,21 @@ class Handoff:
         """Hand on every connection that is, or becomes, idle; return when none is left, at `until_s`, or when nobody takes them
         any more: those that are left go on here.
         """
-        plane = self._plane
-        recent_first = [*reversed(plane.keepalive.since)]
-        plane.handing_on = True
-        for downstream in plane.connections:
+        context = self._context
+        recent_first = [*reversed(context.keepalive.since)]
+        context.handing_on = True
+        for downstream in self._limiter.connections:
             downstream.hold()
-        plane.words[plane.segment.layout.worker(plane.index) + at.W_DRAINING] = 2
+        context.words[context.row + at.W_DRAINING] = 2
         await self._hand_on_all(recent_first)
         while self._outlets and self._left() and clock.now_s() < until_s:
-            await self._hand_on_all(list(plane.connections))
+            await self._hand_on_all(list(self._limiter.connections))
             await asyncio.sleep(_LOOK_S)
-        log.info("connections handed on: %d; left here: %d", self._moved, plane.connection_count())
-        plane.handing_on = False
+        log.info("connections handed on: %d; left here: %d", self._moved, self._limiter.connection_count())
+        context.handing_on = False
         for outlet in self._outlets:
             outlet.close()
-        for downstream in list(plane.connections):
+        for downstream in list(self._limiter.connections):
             downstream.go_on()
 
     async def end(self, until_s: float) -> None:
@@ -92,7 +95,7 @@ class Handoff:
             relay.abort()
 
     def _left(self) -> bool:
-        return bool(self._plane.connection_count() or self._left_relays())
+        return bool(self._limiter.connection_count() or self._left_relays())
 
     def _left_relays(self) -> bool:
         self._relays = [relay for relay in self._relays if not relay.over]
@@ -124,7 +127,7 @@ class Handoff:
         ours.setblocking(False)
         theirs.setblocking(False)
         with theirs:
-            await self._plane.loop.connect_accepted_socket(lambda: inner, ours)
+            await self._context.loop.connect_accepted_socket(lambda: inner, ours)
             while self._outlets and _may_go(downstream):
                 if self._send(downstream, theirs.fileno()):
                     self._relays.append(relay)
@@ -205,17 +208,25 @@ def _message(peer: Peer, shown: PresentedCertificate | None, held: bytes) -> byt
 class Adoption:
     """The new worker's side: it takes over what comes through its inlet, until it leaves."""
 
-    def __init__(self, plane: DataPlane, inlet: socket.socket) -> None:
-        self._plane = plane
+    def __init__(
+        self,
+        context: WorkerContext,
+        limiter: ClientConnectionLimiter,
+        tls_acceptor: TlsAcceptor,
+        inlet: socket.socket,
+    ) -> None:
+        self._context = context
+        self._limiter = limiter
+        self._tls_acceptor = tls_acceptor
         self._inlet = inlet
 
     def start(self) -> None:
         """Take over from now on."""
-        self._plane.loop.add_reader(self._inlet.fileno(), self._come)
+        self._context.loop.add_reader(self._inlet.fileno(), self._come)
 
     def stop(self) -> None:
         """Take over nothing more."""
-        self._plane.loop.remove_reader(self._inlet.fileno())
+        self._context.loop.remove_reader(self._inlet.fileno())
         self._inlet.close()
 
     def _come(self) -> None:
@@ -224,7 +235,7 @@ class Adoption:
                 raw, descriptors, _, _ = socket.recv_fds(self._inlet, MESSAGE_BYTES_MAX, 2, socket.MSG_CMSG_CLOEXEC)
             except OSError:  # nothing more is there
                 return
-            self._plane.tasks.spawn(self._adopt(raw, descriptors), "adopted connection")
+            self._context.tasks.spawn(self._adopt(raw, descriptors), "adopted connection")
 
     async def _adopt(self, raw: bytes, descriptors: list[int]) -> None:
         if not descriptors:  # the kernel had no descriptor left for it
@@ -238,20 +249,20 @@ class Adoption:
             log.error("a connection of the old router was lost: no descriptor is left for its bytes (ulimit -n)")
             sock.close()
             return
-        downstream = Downstream(self._plane)
+        downstream = Downstream(self._context, self._limiter)
         downstream.closing = downstream.adopted = True
         if descriptors[1:]:
             downstream.buffer = _contents(descriptors[1])
         downstream.peer = Peer(told["address"], told["scheme"], self._shown(told["certificate"]))
         sock.setblocking(False)
-        await self._plane.loop.connect_accepted_socket(lambda: cast(asyncio.Protocol, downstream), sock)
-        if not self._plane.handing_on:
+        await self._context.loop.connect_accepted_socket(lambda: cast(asyncio.Protocol, downstream), sock)
+        if not self._context.handing_on:
             downstream.go_on()
 
     def _shown(self, told: tuple[list[str], list[str]] | None) -> PresentedCertificate | None:
         """Return which certificate of ours a connection was made with, None where either router has only one."""
-        context = self._plane.tls_acceptor.context
-        ours = context.presented if isinstance(context, ServerContext) else None
+        ssl_context = self._tls_acceptor.ssl_context
+        ours = ssl_context.presented if isinstance(ssl_context, ServerContext) else None
         return ours.matching(*told) if ours is not None and told is not None else None
 
 

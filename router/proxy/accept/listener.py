@@ -14,10 +14,8 @@ import ctypes
 import logging
 import socket
 import struct
-from typing import Final, cast
-
-from router.proxy.data_plane import DataPlane
-from router.proxy.engine.downstream import Downstream
+from collections.abc import Callable
+from typing import Final
 
 log = logging.getLogger(__name__)
 
@@ -36,10 +34,10 @@ _NO_SYN: Final = struct.pack(
 
 
 class Listener:
-    """Accepts connections for a plane until it is stopped."""
+    """Accepts connections until it is stopped; `new_connection` makes the protocol of each."""
 
-    def __init__(self, plane: DataPlane, *listening: socket.socket) -> None:
-        self._plane = plane
+    def __init__(self, new_connection: Callable[[], asyncio.Protocol], *listening: socket.socket) -> None:
+        self._new_connection = new_connection
         self._sockets = listening
         self._servers: list[asyncio.Server] = []
 
@@ -49,14 +47,7 @@ class Listener:
         for listening in self._sockets:
             listening.setblocking(False)
             # A Unix socket too: create_unix_server would remove its path when one of the workers closes it (Python 3.13).
-            self._servers.append(await loop.create_server(self._protocol, sock=listening, backlog=4096))
-
-    def _protocol(self) -> asyncio.Protocol:
-        return self._plane.proxy_protocol.wrap(self._above)
-
-    def _above(self, announced: str) -> asyncio.Protocol:
-        above = cast(asyncio.Protocol, Downstream(self._plane, announced))
-        return self._plane.tls_acceptor.wrap(above, announced)
+            self._servers.append(await loop.create_server(self._new_connection, sock=listening, backlog=4096))
 
     async def close_port(self) -> None:
         """Let nobody in any more, accept those who are, and stop; takes LAST_ACCEPT_S."""

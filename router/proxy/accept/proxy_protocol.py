@@ -13,15 +13,15 @@ import logging
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Final, cast
 
-from router.proxy.addresses import Networks, peer_of
-from router.proxy.deadlines import Deadlines
+from router.proxy.addresses import peer_of
 from router.proxy.http1.proxy_header import ProxyHeader, ProxyHeaderError
 from router.runtime import clock
 from router.runtime.logs import LogThrottle
 from router.shm import layout as at
 
 if TYPE_CHECKING:
-    from router.proxy.data_plane import DataPlane
+    from router.proxy.accept.connection_limiter import ClientConnectionLimiter
+    from router.proxy.context import WorkerContext
     from router.proxy.options import Options
 
 log = logging.getLogger(__name__)
@@ -35,37 +35,31 @@ Above = Callable[[str], asyncio.Protocol]
 class ProxyProtocolAcceptor:
     """Those of one worker that wait for their header."""
 
-    def __init__(self, plane: DataPlane, options: Options) -> None:
-        self.plane = plane
-        self.waits = Deadlines(options.header_timeout_s, PendingHeader.late)
+    def __init__(self, context: WorkerContext, limiter: ClientConnectionLimiter) -> None:
+        self.context = context
+        self.limiter = limiter
         self._seldom = LogThrottle(_SAID_EVERY_S)
-        self.reconfigure(options)
+        self.reconfigure(context.options)
 
     def reconfigure(self, options: Options) -> None:
         """Take over other settings, for connections that come from now on."""
-        self.waits.duration_s = options.header_timeout_s
-        self.allowed_senders = Networks(options.proxy_protocol.allowed_senders)
         self._required = options.proxy_protocol.required
 
     def wrap(self, above: Above) -> asyncio.Protocol:
         """Return what a new connection is given to."""
         return PendingHeader(self, above) if self._required else above("")
 
-    def announces(self, address: str) -> bool:
-        """Return whether a balancer that announces clients is there."""
-        return self._required and self.allowed_senders.covers(address)
-
     def refused(self, address: str, why: str) -> None:
         """Count a connection that was closed, and say so now and then."""
-        plane = self.plane
-        word = plane.segment.layout.worker(plane.index) + at.W_PROXY_HEADERS_REFUSED
-        plane.words[word] += 1
+        context = self.context
+        word = context.row + at.W_PROXY_HEADERS_REFUSED
+        context.words[word] += 1
         if self._seldom.due(clock.now_s()):
-            log.info("a connection from %s was closed (the worker's %d.): %s", address, plane.words[word], why)
+            log.info("a connection from %s was closed (the worker's %d.): %s", address, context.words[word], why)
 
     def abort(self) -> None:
         """Give up those that wait."""
-        for introduction in list(self.waits.since):
+        for introduction in list(self.context.proxy_header_wait.since):
             introduction.abort()
 
 
@@ -74,9 +68,10 @@ class PendingHeader(asyncio.Protocol):
 
     def __init__(self, introductions: ProxyProtocolAcceptor, above: Above) -> None:
         self._introductions = introductions
-        self._plane = introductions.plane
+        self._context = introductions.context
+        self._limiter = introductions.limiter
         self._above = above
-        self._header = ProxyHeader(introductions.plane.options.proxy_protocol.header_bytes_max)
+        self._header = ProxyHeader(introductions.context.options.proxy_protocol.header_bytes_max)
         self._begun = False
         self._transport: asyncio.Transport
         self._address: str
@@ -85,12 +80,12 @@ class PendingHeader(asyncio.Protocol):
         """Called by the loop for each accepted connection."""
         self._transport = cast(asyncio.Transport, transport)
         self._address = peer_of(transport).address
-        if not self._introductions.allowed_senders.covers(self._address):
+        if not self._context.allowed_senders.covers(self._address):
             self._refuse("it is not in proxy_protocol_from")
         else:
-            if self._plane.at_connection_limit():
-                self._plane.reserve.take(self, self._address, PendingHeader.no_room)
-            self._introductions.waits.start(self, clock.now_s())
+            if self._limiter.at_connection_limit():
+                self._limiter.reserve.take(self, self._address, PendingHeader.no_room)
+            self._context.proxy_header_wait.start(self, clock.now_s())
 
     def data_received(self, data: bytes) -> None:
         """Called by the loop with whatever has arrived."""
@@ -126,7 +121,7 @@ class PendingHeader(asyncio.Protocol):
 
     def no_room(self) -> None:
         """It was a guest of the reserve, and its header did not come in time."""
-        self._plane.count_limit(at.LIMITED_CONNECTIONS)
+        self._context.count_limit(at.LIMITED_CONNECTIONS)
         self._refuse("this worker has no room for another connection")
 
     def abort(self) -> None:
@@ -134,8 +129,8 @@ class PendingHeader(asyncio.Protocol):
         self._transport.abort()
 
     def _leave(self) -> None:
-        self._introductions.waits.stop(self)
-        self._plane.reserve.leave(self)
+        self._context.proxy_header_wait.stop(self)
+        self._limiter.reserve.leave(self)
 
     def _refuse(self, why: str) -> None:
         self._introductions.refused(self._address, why)

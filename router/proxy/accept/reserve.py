@@ -26,7 +26,7 @@ from router.proxy.engine import local_replies
 from router.shm import layout as at
 
 if TYPE_CHECKING:
-    from router.proxy.data_plane import DataPlane
+    from router.proxy.context import WorkerContext
     from router.proxy.engine.downstream import Downstream
     from router.proxy.http1.request_head import RequestHead
 
@@ -41,12 +41,12 @@ Evict = Callable[[Any], None]
 
 
 class Reserve:
-    """The guests of one worker: connections in any stage (PROXY header, handshake, request). `guests_max` is their number."""
+    """The guests of one worker: connections in any stage (PROXY header, handshake, request)."""
 
-    def __init__(self, plane: DataPlane) -> None:
-        self._plane = plane
-        self.guests_max = 1
-        self.guests: dict[Any, tuple[str, bool, Evict]] = {}  # by client, and whether it is a balancer
+    def __init__(self, context: WorkerContext) -> None:
+        self._context = context
+        self.guests = context.guests
+        """Guest → its client, whether it is a balancer, how to evict it."""
         self.waits = Deadlines(GUEST_S, self._put_out)
         self._second = 0
         self._handshakes: Counter[str] = Counter()
@@ -57,10 +57,10 @@ class Reserve:
 
     def take(self, guest: object, address: str, evict: Evict) -> None:
         """Take a connection in; `evict` closes it if it has to go, and is called at most once."""
-        if len(self.guests) >= self.guests_max:
+        if len(self.guests) >= self._context.guests_max:
             self._put_out(self._first_to_go())
         self.guests[guest] = (client_of(address), self._is_balancer(address), evict)
-        self.waits.start(guest, self._plane.now_s)
+        self.waits.start(guest, self._context.now_s)
 
     def leave(self, guest: object) -> None:
         """It has ended, goes on to its next stage, or was no guest."""
@@ -69,7 +69,7 @@ class Reserve:
 
     def may_shake_hands(self, address: str) -> bool:
         """Return whether there is a handshake left in this second for a guest from there, and take it."""
-        second, client = int(self._plane.now_s), client_of(address)
+        second, client = int(self._context.now_s), client_of(address)
         if second != self._second:
             self._second = second
             self._handshakes.clear()
@@ -98,8 +98,9 @@ class Reserve:
         return next(guest for guest, (client, _, _) in self.guests.items() if client == crowded)
 
     def _is_balancer(self, address: str) -> bool:
-        plane = self._plane
-        return plane.forwarding.trusted.covers(address) or plane.proxy_protocol.announces(address)
+        context = self._context
+        announces = context.options.proxy_protocol.required and context.allowed_senders.covers(address)
+        return announces or context.forwarding.trusted.covers(address)
 
     def _put_out(self, guest: object) -> None:
         _, _, evict = self.guests[guest]
@@ -118,7 +119,7 @@ class _Question:
         """Return the translation of a whole head; raise DownstreamError."""
         head = self._translate(raw)
         if head.service is not None:
-            self._downstream.plane.count_limit(at.LIMITED_CONNECTIONS)
+            self._downstream.context.count_limit(at.LIMITED_CONNECTIONS)
             raise DownstreamError(503, "connections", local_replies.NO_ROOM)
         return head
 

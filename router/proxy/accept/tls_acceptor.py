@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, Final
 
 from router.errors import StartError
 from router.proxy.addresses import peer_of
-from router.proxy.deadlines import Deadlines
 from router.proxy.options import Options
 from router.proxy.tls.transport import TlsTransport
 from router.runtime import clock
@@ -24,7 +23,8 @@ from router.tls import certificate_info, contexts
 from router.tls.contexts import ServerTls
 
 if TYPE_CHECKING:
-    from router.proxy.data_plane import DataPlane
+    from router.proxy.accept.connection_limiter import ClientConnectionLimiter
+    from router.proxy.context import WorkerContext
 
 log = logging.getLogger(__name__)
 _SAID_EVERY_S: Final = 10.0
@@ -32,25 +32,25 @@ _SAID_EVERY_S: Final = 10.0
 
 
 class TlsAcceptor:
-    """`context` is that of the next handshake, None where the listener speaks plain HTTP."""
+    """`ssl_context` is that of the next handshake, None where the listener speaks plain HTTP."""
 
-    def __init__(self, plane: DataPlane, options: Options) -> None:
+    def __init__(self, context: WorkerContext, limiter: ClientConnectionLimiter) -> None:
         """Raise StartError if the files cannot be used."""
-        self._plane = plane
-        self._row = plane.segment.layout.worker(plane.index)
+        options = context.options
+        self._context = context
+        self._limiter = limiter
         self._tls = options.tls
         self._signature = contexts.signature(options.tls.files) if options.tls else ()
-        self.context: ssl.SSLContext | None = contexts.server_context(options.tls) if options.tls else None
-        self.waits = Deadlines(options.tls_handshake_timeout_s, TlsTransport.late)
+        self.ssl_context: ssl.SSLContext | None = contexts.server_context(options.tls) if options.tls else None
         self._seldom = LogThrottle(_SAID_EVERY_S)
 
     def wrap(self, above: asyncio.Protocol, announced: str = "") -> asyncio.Protocol:
         """Return what a new connection is given to: `above` itself, or TLS with `above` behind its handshake. `announced` is
         the client's address if a balancer has said it.
         """
-        if self.context is None:
+        if self.ssl_context is None:
             return above
-        wrap = partial(self.context.wrap_bio, server_side=True)
+        wrap = partial(self.ssl_context.wrap_bio, server_side=True)
         return TlsTransport(above, wrap, self, announced, serves=True)
 
     def handshake_started(self, tls: TlsTransport) -> None:
@@ -58,48 +58,47 @@ class TlsAcceptor:
         handshake, many times what the request costs that we refuse, and just when there is too much to do. A few may go on
         as guests, for a health check is among them (reserve.py).
         """
-        reserve = self._plane.reserve
-        if self._plane.at_connection_limit():
+        reserve = self._limiter.reserve
+        if self._limiter.at_connection_limit():
             address = peer_of(tls, tls.announced).address
             if not reserve.may_shake_hands(address):
                 self._no_room(tls)
                 return
             reserve.take(tls, address, self._no_room)
-        self.waits.start(tls, clock.now_s())
+        self._context.handshake_wait.start(tls, clock.now_s())
 
     def _no_room(self, tls: TlsTransport) -> None:
-        self._plane.count_limit(at.LIMITED_CONNECTIONS)
-        self.waits.stop(tls)
+        self._context.count_limit(at.LIMITED_CONNECTIONS)
+        self._context.handshake_wait.stop(tls)
         tls.reject()
 
     def handshake_ended(self, tls: TlsTransport, error: Exception | None) -> None:
         """Its handshake stands or has failed."""
-        self.waits.stop(tls)
-        self._plane.reserve.leave(tls)
-        self._plane.words[self._row + at.W_HANDSHAKES] += 1
+        self._context.handshake_wait.stop(tls)
+        self._limiter.reserve.leave(tls)
+        self._context.words[self._context.row + at.W_HANDSHAKES] += 1
         if error is None:
             return
-        self._plane.words[self._row + at.W_HANDSHAKES_FAILED] += 1
+        self._context.words[self._context.row + at.W_HANDSHAKES_FAILED] += 1
         if self._seldom.due(clock.now_s()):
-            failed = self._plane.words[self._row + at.W_HANDSHAKES_FAILED]
+            failed = self._context.words[self._context.row + at.W_HANDSHAKES_FAILED]
             log.info("a TLS handshake failed (the worker's %d.): %s", failed, certificate_info.reason(error))
 
     def abort(self) -> None:
         """Give up those that are under way."""
-        for tls in list(self.waits.since):
+        for tls in list(self._context.handshake_wait.since):
             tls.abort()
 
     # -- certificates
     def reconfigure(self, options: Options) -> None:
         """Take over other settings, and read the files again even where the settings name the same."""
-        self.waits.duration_s = options.tls_handshake_timeout_s
         self._tls = options.tls
-        self._plane.tasks.spawn(self._load(options.tls), "certificates")
+        self._context.tasks.spawn(self._load(options.tls), "certificates")
 
     async def keep_fresh(self) -> None:
         """Look at the files again and again; take over those that have changed."""
         while True:
-            await asyncio.sleep(self._plane.options.certificates_every_s)
+            await asyncio.sleep(self._context.options.certificates_every_s)
             await self.look_again()
 
     async def look_again(self) -> None:
@@ -124,6 +123,6 @@ class TlsAcceptor:
                 log.error("certificates not reloaded, the old ones stay in use: %s", error.detail)
                 return
         if tls is self._tls:  # else other settings have come meanwhile, and their own reading with them
-            self._signature, self.context = signature, context
+            self._signature, self.ssl_context = signature, context
             if tls is not None:
                 log.info("certificate %s is in use for new connections", tls.pair.certificate)

@@ -1,7 +1,7 @@
 cimport cython
 
 from router.proxy.engine.exchange cimport Exchange
-from router.proxy.data_plane cimport DataPlane
+from router.proxy.context cimport WorkerContext
 from router.proxy.engine.pool cimport Pool
 from router.proxy.engine.local_target cimport LocalTarget
 
@@ -12,7 +12,7 @@ cdef long long _MICROS_MAX
 @cython.final
 @cython.freelist(64)
 cdef class Attempt:
-    cdef public DataPlane plane
+    cdef public WorkerContext context
     cdef public Exchange exchange
     cdef public LocalTarget target
     cdef public Py_ssize_t row
@@ -29,10 +29,10 @@ cdef class Attempt:
     cpdef enter(self, Pool pool)
     cpdef leave(self)
     cpdef sent(self, double now_s)
-    @cython.locals(row=Py_ssize_t, plane=DataPlane, waited_since_s=double)
+    @cython.locals(row=Py_ssize_t, context=WorkerContext, waited_since_s=double)
     cpdef answered(self, int status, double now_s)
     cpdef bint may_retry(self) except -1
-    @cython.locals(row=Py_ssize_t, plane=DataPlane, target=LocalTarget)
+    @cython.locals(row=Py_ssize_t, context=WorkerContext, target=LocalTarget)
     cpdef end(self, Py_ssize_t outcome, double lasted_s)
     cdef _failed(self, Py_ssize_t outcome)
 

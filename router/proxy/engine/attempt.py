@@ -33,8 +33,8 @@ class Attempt:
 
     def __init__(self, exchange: Exchange, target: LocalTarget, role: int) -> None:
         """Claim: choose `target` and count the attempt in flight, in one step. No await may stand between the two."""
-        self.plane = plane = exchange.plane
-        plane.words[target.row + _CLAIMED] += 1
+        self.context = context = exchange.context
+        context.words[target.row + _CLAIMED] += 1
         target.in_flight.add(exchange)
         if exchange.head.upgrade:
             target.upgrades += 1
@@ -75,11 +75,11 @@ class Attempt:
         """The final head is here; below 500 the response has begun."""
         waited_since_s = self.target.awaiting_first_byte.since.pop(self.exchange, now_s)
         if status < 500:
-            plane, row = self.plane, self.row
+            context, row = self.context, self.row
             self.begun = True
-            plane.words[row + _BEGUN] += 1
-            plane.words[row + _LAST_BEGUN_NS] = int(now_s * 1e9)
-            count(plane.words, row + _FIRST_BYTE, now_s - waited_since_s)
+            context.words[row + _BEGUN] += 1
+            context.words[row + _LAST_BEGUN_NS] = int(now_s * 1e9)
+            count(context.words, row + _FIRST_BYTE, now_s - waited_since_s)
 
     def gave_up(self, wait_min_s: float) -> None:
         """The client left. That is no fault, but the age of its wait for the first byte is evidence of a hang; who
@@ -88,9 +88,9 @@ class Attempt:
         if self.begun or not self.sent_s:
             return
         waited_s = monotonic_s() - self.sent_s
-        count(self.plane.words, self.row + at.L_ABANDONED, waited_s)
+        count(self.context.words, self.row + at.L_ABANDONED, waited_s)
         if waited_s >= wait_min_s:
-            self.plane.words[self.row + at.L_ABANDONED_LONG] += 1
+            self.context.words[self.row + at.L_ABANDONED_LONG] += 1
 
     def may_retry(self) -> bool:
         """Return whether another endpoint is left and the target's budget allows it, and take from the budget."""
@@ -101,28 +101,28 @@ class Attempt:
                 return False
             self.target.retrying += 1
             self.retrying = True
-        self.plane.words[self.row + at.L_ENDPOINT_RETRIES] += 1
+        self.context.words[self.row + at.L_ENDPOINT_RETRIES] += 1
         return True
 
     def end(self, outcome: int, lasted_s: float) -> None:
         """Count how it ended; `lasted_s` from the claim to the last byte, less what a slow client held the backend back."""
-        plane, row, target = self.plane, self.row, self.target
+        context, row, target = self.context, self.row, self.target
         target.in_flight.discard(self.exchange)
         if self.exchange.head.upgrade:
             target.upgrades -= 1
         if not self.begun:
             target.awaiting_first_byte.since.pop(self.exchange, None)
-        plane.words[row + _OUTCOMES + outcome] += 1
+        context.words[row + _OUTCOMES + outcome] += 1
         if self.begun:
             # A stream that was cut must not count as a quick answer, nor a WebSocket as a slow one.
             if outcome <= _THROTTLED and self.exchange.status != 101:
-                count(plane.words, row + _DURATION, lasted_s)
+                count(context.words, row + _DURATION, lasted_s)
             elif outcome in FAULTS:
                 self._failed(outcome)
         elif outcome in FAULTS:
-            plane.words[row + at.L_FAULTS_UNBEGUN] += 1
+            context.words[row + at.L_FAULTS_UNBEGUN] += 1
             if outcome == Outcome.TIMED_OUT and self.sent_s:
-                count(plane.words, row + at.L_ABANDONED, monotonic_s() - self.sent_s)
+                count(context.words, row + at.L_ABANDONED, monotonic_s() - self.sent_s)
             self._failed(outcome)
         if self.retrying:
             target.retrying -= 1

@@ -20,10 +20,10 @@ def close(downstream: Downstream, *, linger: bool) -> None:
     """Close after what is written has left. With `linger` only our side: bytes of the client that still come are read
     and dropped for a while, lest a reset destroy the answer before the client reads it (RFC 9112 §9.6).
     """
-    transport, plane = downstream.transport, downstream.plane
+    transport, context = downstream.transport, downstream.context
     if transport is None or transport.is_closing() or downstream.lingering:
         return
-    plane.forget_waits(downstream)
+    context.forget_waits(downstream)
     if not linger:
         if transport.get_write_buffer_size():
             flow_control.start_write_timers(downstream)
@@ -32,7 +32,7 @@ def close(downstream: Downstream, *, linger: bool) -> None:
     downstream.lingering = True
     downstream.drop_input()
     transport.write_eof()
-    plane.linger.start(downstream, plane.now_s)
+    context.linger.start(downstream, context.now_s)
 
 
 def close_idle(downstream: Downstream) -> bool:

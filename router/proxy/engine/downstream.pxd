@@ -1,7 +1,7 @@
 cimport cython
 
 from router.proxy.engine.exchange cimport Exchange
-from router.proxy.data_plane cimport DataPlane
+from router.proxy.context cimport WorkerContext
 from router.proxy.http1.request_head cimport RequestHead
 from router.proxy.engine.local_service cimport LocalService
 
@@ -10,7 +10,8 @@ cdef Py_ssize_t _ACCEPTED, _LARGE_READ_BYTES
 
 @cython.final
 cdef class Downstream:
-    cdef public DataPlane plane
+    cdef public WorkerContext context
+    cdef public object _admission
     cdef public object peer
     cdef public object transport
     cdef public bytes forwarded
@@ -44,7 +45,7 @@ cdef class Downstream:
     @cython.locals(begin=Py_ssize_t, end=Py_ssize_t, limit=Py_ssize_t, text=cython.p_char)
     cdef _receive_head(self, bytes data, Py_ssize_t start)
     cpdef keep(self, bytes data, Py_ssize_t start)
-    @cython.locals(length=Py_ssize_t, left=Py_ssize_t, exchange=Exchange, plane=DataPlane, service=LocalService, text=cython.p_char)
+    @cython.locals(length=Py_ssize_t, left=Py_ssize_t, exchange=Exchange, context=WorkerContext, service=LocalService, text=cython.p_char)
     cdef _begin(self, RequestHead head, bytes data, Py_ssize_t end)
     cdef _begin_body(self, Exchange exchange, object body, bytes data, Py_ssize_t start)
     cdef _receive_body(self, object body, bytes data, Py_ssize_t start)

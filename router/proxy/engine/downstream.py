@@ -3,21 +3,21 @@
 The common case, a whole request in one read on a connection that is between requests, costs one look-up of the head.
 Requests that arrive while one is being answered wait in `buffer` (RFC 9112 §9.3.2). While more than `buffer_bytes` wait the
 client is not read, so a connection holds at most that and one read. What waits is taken from the front by moving `at`, never
-by cutting it off, one request in a turn of the loop (turns.py).
+by cutting it off, one request in a turn of the loop (fair_queue.py).
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Final, cast
+from typing import TYPE_CHECKING, Final, Protocol, cast
 
 from router.errors import DownstreamError
 from router.proxy.addresses import UNKNOWN, Peer, peer_of
 from router.proxy.engine import closing, flow_control, local_replies, misdirection
 from router.proxy.engine.exchange import Exchange
 from router.proxy.engine.trusted_proxy import TrustedProxy
-from router.proxy.engine.turns import GREEDY_STEPS, LARGE_READ_BYTES
+from router.proxy.fair_queue import GREEDY_STEPS, LARGE_READ_BYTES
 from router.proxy.http1 import request_head
 from router.proxy.http1.chunked import ChunkError, RequestBody
 from router.proxy.http1.request_head import RequestHead
@@ -25,10 +25,21 @@ from router.proxy.tap.access_log import CountingTransport
 from router.shm import layout
 
 if TYPE_CHECKING:
-    from router.proxy.data_plane import DataPlane
+    from router.proxy.context import WorkerContext
+    from router.proxy.engine.local_service import LocalService
 
 _ACCEPTED: Final = layout.LS_ACCEPTED
 _LARGE_READ_BYTES: Final = LARGE_READ_BYTES
+
+
+class Admission(Protocol):
+    """The limits on connections (accept/connection_limiter.py)."""
+
+    def admit(self, downstream: Downstream) -> int | None:
+        """Take a connection in; return the limit (`layout.LIMITED_…`) that it would exceed, None if it is in."""
+
+    def release(self, downstream: Downstream) -> None:
+        """A connection has ended."""
 
 
 class Downstream:
@@ -44,25 +55,26 @@ class Downstream:
     A protocol of asyncio by its shape, without the base class: a compiled class has none that Python made.
     """
 
-    def __init__(self, plane: DataPlane, announced: str = "") -> None:
+    def __init__(self, context: WorkerContext, admission: Admission, announced: str = "") -> None:
         """`announced` is the client's address if a balancer has said it; else the transport does."""
-        self.plane = plane
+        self.context = context
+        self._admission = admission
         self.peer: Peer | None = None
         self._source = announced
         self.transport: asyncio.Transport | None = None
         self.forwarded = b""
         self.client = UNKNOWN
         self.counting: CountingTransport | None = None
-        self._translate: Callable[[bytes], RequestHead] = plane.request_head
+        self._translate: Callable[[bytes], RequestHead] = context.request_head
         self.requests = 0
-        self.requests_max = plane.options.requests_per_connection_max
+        self.requests_max = context.options.requests_per_connection_max
         self.exchange: Exchange | None = None
         self.body: RequestBody | None = None
         self.buffer = b""
         self.at = 0
         self.searched = 0  # so much of a head in `buffer` is known to have no end
         self.steps = 0  # taken since nothing was left
-        self.buffer_bytes_max = plane.options.buffer_bytes
+        self.buffer_bytes_max = context.options.buffer_bytes
         self.closing = False
         self.ended = False
         self.adopted = False
@@ -76,23 +88,23 @@ class Downstream:
     # -- asyncio's callbacks
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Called by the loop for each accepted connection."""
-        plane = self.plane
-        self.closing = self.closing or plane.draining
+        context = self.context
+        self.closing = self.closing or context.draining
         self.transport = cast(asyncio.Transport, transport)
-        if plane.options.access_log:
+        if context.options.access_log:
             self.counting = CountingTransport(self.transport)
             self.transport = cast(asyncio.Transport, self.counting)
-        self.transport.set_write_buffer_limits(high=plane.options.buffer_bytes)
+        self.transport.set_write_buffer_limits(high=context.options.buffer_bytes)
         if self.peer is None:  # else it was adopted, and another process knows
             self.peer = peer_of(transport, self._source)
-        self.forwarded, self.client = plane.forwarding.connection_fields(self.peer), self.peer.address
-        if plane.forwarding.trusted.covers(self.client):
+        self.forwarded, self.client = context.forwarding.connection_fields(self.peer), self.peer.address
+        if context.forwarding.trusted.covers(self.client):
             self._translate = TrustedProxy(self, self.peer).request_head
         if self.peer.scheme == "https":
             self._translate = misdirection.guard(self, request_head.over_tls(self._translate))
-        if (limit := plane.admit(self)) is not None:
+        if (limit := self._admission.admit(self)) is not None:
             local_replies.reject_connection(self, limit)
-        elif plane.handing_on:
+        elif context.handing_on:
             self.hold()
 
     def data_received(self, data: bytes) -> None:
@@ -109,7 +121,7 @@ class Downstream:
         elif self.exchange is not None or self.congested or self.buffer or self.waiting or self.held:
             self._append(data)
         else:
-            self.plane.keepalive.since.pop(self, None)
+            self.context.keepalive.since.pop(self, None)
             self._receive_head(data, 0)
 
     def _append(self, data: bytes) -> None:
@@ -133,14 +145,14 @@ class Downstream:
         self.closing = self.ended = True
         self.keep(b"", 0)
         if not exchange.answered:
-            self.plane.half_closed.start(self, self.plane.now_s)
+            self.context.half_closed.start(self, self.context.now_s)
         return True
 
     def connection_lost(self, error: Exception | None) -> None:
         """Called by the loop, once, whoever closed."""
         self.transport = None
-        self._translate = self.plane.request_head  # an intermediary and its connection know each other
-        self.plane.release(self)
+        self._translate = self.context.request_head  # an intermediary and its connection know each other
+        self._admission.release(self)
         if self.exchange is not None:
             exchange, self.exchange = self.exchange, None
             exchange.client_gone()
@@ -169,12 +181,12 @@ class Downstream:
             begin = local_replies.behind_empty_lines(data, start)
         text = data  # compiled, a char *: slices within the bounds of `data` need no slice object
         end = data.find(b"\r\n\r\n", begin if begin > start + self.searched else start + self.searched) + 4
-        limit = self.plane.head_bytes_max
+        limit = self.context.head_bytes_max
         if end - begin > limit or end == 3:
             local_replies.wait_for_head(self, data, start, begin, end)
             return
         self.searched = 0
-        self.plane.header_wait.since.pop(self, None)
+        self.context.header_wait.since.pop(self, None)
         try:
             head = self._translate(text[begin:end])
         except DownstreamError as error:
@@ -192,22 +204,23 @@ class Downstream:
     def _begin(self, head: RequestHead, data: bytes, end: int) -> None:
         """Begin the request with this head, which ends at `end`."""
         text = data
-        plane = self.plane
-        service, length, left = head.service, head.length, len(data) - end
+        context = self.context
+        service: LocalService | None = head.service  # type: ignore[assignment]  # an object to http1, which lies below
+        length, left = head.length, len(data) - end
         self.requests += 1
         if self.requests == self.requests_max:
             self.closing = True
-            plane.count_limit(layout.LIMITED_PER_CONNECTION)
+            context.count_limit(layout.LIMITED_PER_CONNECTION)
         if service is None:
             self.keep(data, end)
             local_replies.answer_locally(self, head)
             return
-        if length > plane.body_bytes_max:
-            detail = f"the body of {length} bytes exceeds body_bytes_max ({plane.options.body_bytes_max})"
+        if length > context.body_bytes_max:
+            detail = f"the body of {length} bytes exceeds body_bytes_max ({context.options.body_bytes_max})"
             local_replies.reject_request(self, DownstreamError(413, "body_too_large", detail), head)
             return
-        plane.words[service.row + _ACCEPTED] += 1
-        self.exchange = exchange = Exchange(plane, service, self, head, head.request_id or plane.new_request_id())
+        context.words[service.row + _ACCEPTED] += 1
+        self.exchange = exchange = Exchange(context, service, self, head, head.request_id or context.new_request_id())
         if length == left:
             self.buffer = b""
             self.at = 0
@@ -219,7 +232,7 @@ class Downstream:
             if left - length > self.buffer_bytes_max:
                 self.read_on()
         else:
-            self.body = body = RequestBody(length, plane.options)
+            self.body = body = RequestBody(length, context.options)
             self._begin_body(exchange, body, data, end)
 
     def _begin_body(self, exchange: Exchange, body: RequestBody, data: bytes, start: int) -> None:
@@ -230,7 +243,7 @@ class Downstream:
             return
         self._body_advanced(body)
         if not body.done:
-            self.plane.body_rate.start(self, self.plane.now_s)
+            self.context.body_rate.start(self, self.context.now_s)
         exchange.start(out, body.done)
         self.read_on()
 
@@ -253,9 +266,9 @@ class Downstream:
         self.keep(body.data, body.end)
         if body.done:
             self.body = None
-            self.plane.body_wait.since.pop(self, None)
+            self.context.body_wait.since.pop(self, None)
         else:
-            self.plane.body_wait.start(self, self.plane.now_s)
+            self.context.body_wait.start(self, self.context.now_s)
             if self.buffer:
                 self.rest()
 
@@ -279,7 +292,7 @@ class Downstream:
         self.exchange = None
         if close or self.ended:
             rest = self.body is not None or bool(self.buffer)
-            pipeline = self.closing and not self.ended and self not in self.plane.reserve.guests  # may be on its way
+            pipeline = self.closing and not self.ended and self not in self.context.guests  # may be on its way
             closing.close(self, linger=rest or pipeline)
             return
         if self.held:
@@ -294,7 +307,7 @@ class Downstream:
     # -- turns of the loop
     @property
     def greedy(self) -> bool:
-        """Whether it has had its next request waiting for a long time (turns.py)."""
+        """Whether it has had its next request waiting for a long time (fair_queue.py)."""
         return self.steps > GREEDY_STEPS
 
     def _next(self) -> None:
@@ -305,7 +318,7 @@ class Downstream:
             self._ask()
         else:
             self.steps = 0
-            self.plane.keepalive.since[self] = self.plane.now_s
+            self.context.keepalive.since[self] = self.context.now_s
         if self.paused or self.buffer:
             self.read_on()
 
@@ -318,7 +331,7 @@ class Downstream:
     def _ask(self) -> None:
         if not self.waiting:
             self.waiting = True
-            self.plane.turns.ask(self)
+            self.context.fair_queue.enqueue(self)
 
     def take_turn(self) -> None:
         """A turn of the loop is ours: one request, or one step of a body."""
@@ -349,13 +362,13 @@ class Downstream:
     # -- another process takes over
     def hold(self) -> None:
         """Begin no further request; what comes from now on is for whoever takes the connection over."""
-        if self in self.plane.reserve.guests:  # its one answer is ours
+        if self in self.context.guests:  # its one answer is ours
             return
         self.held = True
         if self.exchange is None:
             self.keep(self.buffer[self.at :], 0)
-            self.plane.keepalive.stop(self)
-            self.plane.header_wait.stop(self)
+            self.context.keepalive.stop(self)
+            self.context.header_wait.stop(self)
             self.pause()
 
     def go_on(self) -> None:
@@ -363,7 +376,7 @@ class Downstream:
         self.held = False
         self.closing = True
         if self.exchange is None and not self.lingering and self.transport is not None:
-            self.plane.header_wait.stop(self)
+            self.context.header_wait.stop(self)
             self._next()
 
     # -- deadlines
@@ -372,7 +385,7 @@ class Downstream:
         self.closing = True
         idle = self.exchange is None and not self.buffer and not self.lingering and not self.congested
         if idle and not closing.close_idle(self):
-            self.plane.header_wait.start(self, self.plane.now_s)
+            self.context.header_wait.start(self, self.context.now_s)
 
     def shut(self) -> None:
         """Close now, whatever is under way."""

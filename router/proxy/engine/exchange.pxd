@@ -2,7 +2,7 @@ cimport cython
 
 from router.proxy.engine.attempt cimport Attempt
 from router.proxy.engine.downstream cimport Downstream
-from router.proxy.data_plane cimport DataPlane
+from router.proxy.context cimport WorkerContext
 from router.proxy.engine.pool cimport Pool
 from router.proxy.http1.request_head cimport RequestHead
 from router.proxy.http1.response_head cimport ResponseHead
@@ -16,7 +16,7 @@ cdef Py_ssize_t _OK, _ACTIVE, _GAP_MAX_US, _EXCHANGES, _OUTCOME_COUNT
 @cython.final
 @cython.freelist(64)
 cdef class Exchange:
-    cdef public DataPlane plane
+    cdef public WorkerContext context
     cdef public LocalService service
     cdef public Downstream downstream
     cdef public RequestHead head

@@ -28,7 +28,7 @@ from router.runtime.clock import now_s as monotonic_s
 from router.shm import layout as at
 
 if TYPE_CHECKING:
-    from router.proxy.data_plane import DataPlane
+    from router.proxy.context import WorkerContext
     from router.proxy.engine.downstream import Downstream
     from router.proxy.engine.pool import Pool
     from router.proxy.engine.upstream import Upstream
@@ -48,9 +48,14 @@ class Exchange:
     """
 
     def __init__(
-        self, plane: DataPlane, service: LocalService, downstream: Downstream, head: RequestHead, request_id: bytes
+        self,
+        context: WorkerContext,
+        service: LocalService,
+        downstream: Downstream,
+        head: RequestHead,
+        request_id: bytes,
     ) -> None:
-        self.plane = plane
+        self.context = context
         self.service = service
         self.downstream = downstream
         self.head = head
@@ -88,23 +93,41 @@ class Exchange:
         self.body_bytes = len(body)
         if service.tap is not None and not service.tap.begin(self):
             return
-        if self.plane.words[service.word_at] != service.word:
+        if self.context.words[service.word_at] != service.word:
             service.refresh()
         active = service.active
         if active is None:
             self.answer(503, "no_route", f"service {service.options.name} has no active version", Outcome.REFUSED)
-        elif (len(active.in_flight) < active.quota and not self.head.upgrade) or self.plane.concurrency.admitted(
-            self, active
-        ):
+            return
+        limit = None
+        if len(active.in_flight) >= active.quota or self.head.upgrade:
+            limit = service.concurrency.exceeded_limit(self, active)
+        if limit is None:
             self.claim(active, _ACTIVE)
+        else:
+            self.reject_overloaded(active, limit)
 
     def claim(self, target: LocalTarget, role: int) -> None:
         """Choose `target` and count this exchange there, in one step; then send."""
         self.attempt = attempt = Attempt(self, target, role)
         self.dispatch(attempt)
 
+    def reject_overloaded(self, target: LocalTarget, limit: int) -> None:
+        """Answer 503 or 429 because of `limit` (`layout.LIMITED_…`); the client may try again soon (Retry-After)."""
+        self.context.count_limit(limit)
+        if limit == at.LIMITED_IN_FLIGHT:
+            self.reject_target_full(target)
+        elif limit == at.LIMITED_REQUESTS:
+            self.answer(503, "overloaded", "this worker has requests_max requests under way", Outcome.REFUSED)
+        elif limit == at.LIMITED_TUNNELS:
+            detail = "this worker has as many WebSockets as it may: half of in_flight_max, or of requests_max"
+            self.answer(503, "tunnels", detail, Outcome.REFUSED)
+        else:
+            detail = "other clients are refused, and this client has its share of what may be under way"
+            self.answer(429, "client_share", detail, Outcome.REFUSED)
+
     def reject_target_full(self, target: LocalTarget) -> None:
-        """Count a claim that ends at once: too many are in flight on this version alone, and that is to be seen there."""
+        """Claim the target and end at once: this version alone is at its limit, so the refusal is counted there."""
         self.attempt = Attempt(self, target, _ACTIVE)
         self.reject_saturated("the version in service has no room for another request")
 
@@ -118,7 +141,7 @@ class Exchange:
         pools = attempt.target.pools
         now_s = monotonic_s() if attempt.tried else attempt.claimed_s
         alone = len(pools) == 1 and not attempt.tried
-        pool = pools[0] if alone else balancer.choose(pools, attempt.tried, now_s, self.plane.random)
+        pool = pools[0] if alone else balancer.choose(pools, attempt.tried, now_s, self.context.random)
         if pool is None:
             self.reject_saturated("every endpoint of the version in service was tried")
             return
@@ -126,8 +149,8 @@ class Exchange:
         upstream = pool.take(now_s)
         if upstream is not None:
             self._send(attempt, upstream, now_s)
-        elif pool.waiting >= self.plane.options.connect_waits_max:
-            self.plane.count_limit(at.LIMITED_CONNECT_WAITS)
+        elif pool.waiting >= self.context.options.connect_waits_max:
+            self.context.count_limit(at.LIMITED_CONNECT_WAITS)
             self.reject_saturated("too many requests wait for a connection to the version in service")
         else:
             self.wait(pool)
@@ -171,7 +194,7 @@ class Exchange:
             self.body.append(data)
             self.body_bytes += len(data)
             kept_bytes = self.body_bytes + PIECE_BYTES * len(self.body)
-            if self.upstream is not None and kept_bytes > self.plane.options.replay_bytes_max:
+            if self.upstream is not None and kept_bytes > self.context.options.replay_bytes_max:
                 self.body = None
         if self.upstream is not None and self.attempt is not None:
             if data:
@@ -245,9 +268,9 @@ class Exchange:
         now_s = monotonic_s()
         if not self.paused_at_s:
             gap_us = int((now_s - self.last_byte_s) * 1e6)
-            plane, gap_at = self.plane, attempt.row + _GAP_MAX_US
-            if gap_us > plane.words[gap_at]:
-                plane.words[gap_at] = gap_us
+            context, gap_at = self.context, attempt.row + _GAP_MAX_US
+            if gap_us > context.words[gap_at]:
+                context.words[gap_at] = gap_us
             self.service.idle.start(self, now_s)
         self.last_byte_s = now_s
         self.downstream.write(b"%x\r\n%b\r\n" % (len(data), data) if self.rechunking else data)
@@ -287,7 +310,7 @@ class Exchange:
         """
         self.upstream = None
         if stale and self.attempt is not None:
-            self.plane.words[self.attempt.row + at.L_STALE_CONNECTION] += 1
+            self.context.words[self.attempt.row + at.L_STALE_CONNECTION] += 1
             if failover.reconnect(self):
                 return
         self._fail(Outcome.TRUNCATED, 502, "upstream_broken", detail)
@@ -316,6 +339,21 @@ class Exchange:
         self._drop_upstream()
         self.end_attempt(Outcome.CUT)
         self.answer(503, "draining", "the request was ended by a drain", Outcome.CUT)
+
+    def end_for_other_clients(self) -> None:
+        """End: other clients are refused, and this client has more than its share. It is a fault of no version.
+
+        A response that has begun is cut; otherwise the client gets 429.
+        """
+        if self.answered:
+            self.cut()
+            return
+        if self.attempt is not None:
+            self.attempt.gave_up(self.service.options.hang_wait_min_s)
+        detail = (
+            "other clients were refused, and this request was among the oldest of a client with more than its share"
+        )
+        self.request_aborted(429, "client_share", detail)
 
     def client_gone(self) -> None:
         """The client left before the end; the backend is told by closing."""
@@ -369,18 +407,33 @@ class Exchange:
         if self.ended:
             return
         self.ended = True
-        plane, attempt = self.plane, self.attempt
+        context, attempt = self.context, self.attempt
         if attempt is None:
-            plane.words[self.service.row + at.LS_ENDED + outcome] += 1
+            context.words[self.service.row + at.LS_ENDED + outcome] += 1
         else:
-            plane.words[attempt.row + _EXCHANGES + attempt.role * _OUTCOME_COUNT + outcome] += 1
+            context.words[attempt.row + _EXCHANGES + attempt.role * _OUTCOME_COUNT + outcome] += 1
         self.body = None
         if self.tap is not None:
             self.tap.ended(self, Outcome(outcome))
         if self.failed is not None and self.service.failures is not None:
             self.service.failures.ended(self, outcome)
-        if plane.options.access_log:
-            access_log.exchange_ended(self, Outcome(outcome))
+        if context.options.access_log:
+            self._log_access(Outcome(outcome))
+
+    def _log_access(self, outcome: Outcome) -> None:
+        attempt = self.attempt
+        access_log.exchange_ended(
+            self.downstream.client,
+            self.head,
+            self.downstream.counting,
+            service=self.service.options.name,
+            version=attempt.target.version if attempt else None,
+            generation=attempt.generation if attempt else None,
+            status=self.status,
+            outcome=outcome,
+            request_id=self.request_id,
+            claimed_s=attempt.claimed_s if attempt else None,
+        )
 
     def answer(self, status: int, code: str, detail: str, outcome: Outcome) -> None:
         """End with an answer of our own, or by closing if a response has begun."""

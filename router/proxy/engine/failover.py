@@ -34,7 +34,7 @@ def reconnect(exchange: Exchange) -> bool:
     """Return whether the exchange goes on over another connection to the same endpoint, because the backend closed the
     reused one as we wrote: the end of a connection, not a fault of the version (RFC 9112 §9.3.1). Once an attempt.
     """
-    attempt, limit = exchange.attempt, exchange.plane.options.connect_waits_max
+    attempt, limit = exchange.attempt, exchange.context.options.connect_waits_max
     if exchange.ended or attempt is None or attempt.pool is None or attempt.retrying or not may_resend(exchange):
         return False
     if attempt.pool.closed or attempt.pool.waiting >= limit or not attempt.target.may_retry():
@@ -67,9 +67,9 @@ def _next_endpoint(exchange: Exchange) -> bool:
 
 def _other_version(exchange: Exchange, outcome: Outcome) -> bool:
     """Another target: the failed attempt stays a fault of the first, whatever becomes of this one."""
-    service, plane, attempt = exchange.service, exchange.plane, exchange.attempt
+    service, context, attempt = exchange.service, exchange.context, exchange.attempt
     assert attempt is not None
-    if plane.words[service.word_at] != service.word:
+    if context.words[service.word_at] != service.word:
         service.refresh()
         if exchange.ended or exchange.attempt is not attempt:  # the route was a rollback's: this exchange has fled
             return True
@@ -78,10 +78,10 @@ def _other_version(exchange: Exchange, outcome: Outcome) -> bool:
             target is None
             or target is attempt.target
             or target in exchange.tried_targets
-            or not plane.concurrency.fits(exchange, target)
+            or not service.concurrency.fits(exchange, target)
         ):
             continue
-        plane.words[attempt.row + at.L_RESCUED] += 1
+        context.words[attempt.row + at.L_RESCUED] += 1
         exchange.tried_targets = (*exchange.tried_targets, attempt.target)
         exchange.end_attempt(outcome)
         exchange.claim(target, role)

@@ -14,8 +14,8 @@ if TYPE_CHECKING:
 def hold_body(downstream: Downstream) -> None:
     """Take no more of the request's body for now; our waiting is not the client's slowness."""
     if downstream.body is not None:
-        downstream.plane.body_wait.stop(downstream)
-        downstream.plane.body_rate.stop(downstream)
+        downstream.context.body_wait.stop(downstream)
+        downstream.context.body_rate.stop(downstream)
         downstream.holding = True
         downstream.pause()
 
@@ -24,14 +24,14 @@ def release_body(downstream: Downstream) -> None:
     """Take the body again."""
     if not downstream.holding:
         return
-    plane, body = downstream.plane, downstream.body
+    context, body = downstream.context, downstream.body
     downstream.holding = False
     if body is not None:
         if downstream.buffer:
             downstream.rest()
-        plane.body_wait.start(downstream, plane.now_s)
+        context.body_wait.start(downstream, context.now_s)
         body.paced_bytes = body.received_bytes  # it is the client's turn from now on (pace.py)
-        plane.body_rate.start(downstream, plane.now_s)
+        context.body_rate.start(downstream, context.now_s)
     downstream.read_on()
 
 
@@ -50,17 +50,17 @@ def upstream_drained(exchange: Exchange) -> None:
 
 def start_write_timers(downstream: Downstream) -> None:
     """From now on it is the client's turn to take what waits in our buffer (pace.py)."""
-    plane, transport = downstream.plane, downstream.transport
+    context, transport = downstream.context, downstream.transport
     if transport is not None:
         downstream.silent_at_bytes = downstream.paced_bytes = transport.get_write_buffer_size()
-        plane.write_wait.start(downstream, plane.now_s)
-        plane.write_rate.start(downstream, plane.now_s)
+        context.write_wait.start(downstream, context.now_s)
+        context.write_rate.start(downstream, context.now_s)
 
 
 def stop_write_timers(downstream: Downstream) -> None:
     """It has caught up."""
-    downstream.plane.write_wait.stop(downstream)
-    downstream.plane.write_rate.stop(downstream)
+    downstream.context.write_wait.stop(downstream)
+    downstream.context.write_rate.stop(downstream)
 
 
 def downstream_full(exchange: Exchange) -> None:

@@ -22,10 +22,10 @@ _EMPTY_LINES_MAX: Final = 4
 
 def answer_locally(downstream: Downstream, head: RequestHead) -> None:
     """Answer a request that no service takes; what came behind its head waits in the buffer."""
-    plane = downstream.plane
-    if head.path == plane.options.ready_path and head.method in (b"GET", b"HEAD") and head.length == 0:
+    context = downstream.context
+    if head.path == context.options.ready_path and head.method in (b"GET", b"HEAD") and head.length == 0:
         close = downstream.closing or not head.keep_alive
-        downstream.write(plane.readiness(close=close, head_only=head.method == b"HEAD"))
+        downstream.write(context.readiness(close=close, head_only=head.method == b"HEAD"))
         downstream.exchange_ended(close)
     elif misdirection.is_misdirected(downstream, head):
         detail = "this connection was made with the certificate of another host: connect anew, with this host as SNI"
@@ -59,7 +59,7 @@ def wait_for_head(downstream: Downstream, data: bytes, start: int, begin: int, e
     """Wait for the rest of a head, or refuse one that is too large or can never be valid. In `data` it begins at `begin`,
     behind empty lines that begin at `start`, and ends at `end`, if its end is there.
     """
-    limit = downstream.plane.options.head_bytes_max
+    limit = downstream.context.options.head_bytes_max
     searched = max(begin, start + downstream.searched)  # what stands before it was looked at when it came
     if end - begin > limit or len(data) - begin > limit:
         line_fits = 0 <= data.find(b"\r\n", begin) - begin < limit
@@ -76,12 +76,12 @@ def wait_for_head(downstream: Downstream, data: bytes, start: int, begin: int, e
         downstream.keep(data[start:], 0)
         downstream.searched = max(0, len(data) - start - 3)
         downstream.steps = 0
-        downstream.plane.header_wait.since.setdefault(downstream, downstream.plane.now_s)
+        downstream.context.header_wait.since.setdefault(downstream, downstream.context.now_s)
 
 
 def reject_connection(downstream: Downstream, limit: int, *, linger: bool = True) -> None:
     """Answer a connection for which there is no room because of `limit` (`layout.LIMITED_…`), and close it."""
-    downstream.plane.count_limit(limit)
+    downstream.context.count_limit(limit)
     if limit == at.LIMITED_PER_CLIENT:
         detail = "this worker has as many connections of this client as one may have"
         downstream.write(replies.reply(429, "connections_per_client", detail, close=True))
@@ -92,9 +92,9 @@ def reject_connection(downstream: Downstream, limit: int, *, linger: bool = True
 
 def reject_request(downstream: Downstream, error: DownstreamError, head: RequestHead | None = None) -> None:
     """Answer without a claim and close: nothing of this request reaches a backend, nor what stands behind it."""
-    plane = downstream.plane
-    plane.count_refused()
-    request_id = (head and head.request_id) or plane.new_request_id()
+    context = downstream.context
+    context.count_refused()
+    request_id = (head and head.request_id) or context.new_request_id()
     downstream.write(
         replies.reply(
             error.status,
@@ -106,14 +106,17 @@ def reject_request(downstream: Downstream, error: DownstreamError, head: Request
             head_only=head is not None and head.method == b"HEAD",
         )
     )
-    if plane.options.access_log:
-        access_log.refused(downstream, error, head, request_id)
+    if context.options.access_log:
+        if head is None and downstream.peer is not None:
+            # A malformed head names no client: the one of the head before may be another behind the same trusted proxy.
+            downstream.client = downstream.peer.address
+        access_log.refused(downstream.client, head, downstream.counting, error, request_id)
     closing.close(downstream, linger=True)
 
 
 def header_late(downstream: Downstream) -> None:
     """`header_timeout_s` has passed without a whole head."""
-    downstream.plane.count_limit(at.LIMITED_HEADER_TIMEOUT)
+    downstream.context.count_limit(at.LIMITED_HEADER_TIMEOUT)
     if downstream.buffer.strip(b"\r\n"):
         detail = "the request head did not arrive in time"
         reject_request(downstream, DownstreamError(408, "request_timeout", detail))
@@ -126,5 +129,5 @@ def header_late(downstream: Downstream) -> None:
 def body_late(downstream: Downstream) -> None:
     """The client was silent within its body for `body_timeout_s`."""
     if downstream.exchange is not None:
-        downstream.plane.count_limit(at.LIMITED_BODY_TIMEOUT)
+        downstream.context.count_limit(at.LIMITED_BODY_TIMEOUT)
         downstream.exchange.request_aborted(408, "request_timeout", "the request body did not arrive in time")

@@ -1,7 +1,7 @@
 cimport cython
 
 from router.proxy.deadlines cimport Deadlines
-from router.proxy.data_plane cimport DataPlane
+from router.proxy.context cimport WorkerContext
 from router.proxy.engine.local_target cimport LocalTarget
 
 
@@ -21,4 +21,4 @@ cdef class LocalService:
     cdef public Py_ssize_t row
     cdef public Py_ssize_t word_at
     cdef public Deadlines idle
-    cdef public DataPlane _plane
+    cdef public WorkerContext _context

@@ -20,8 +20,9 @@ from router.shm import layout as at
 from router.shm.slots import SlotRecord, Slots
 
 if TYPE_CHECKING:
-    from router.proxy.data_plane import DataPlane
+    from router.proxy.context import WorkerContext
     from router.proxy.options import ServiceOptions
+    from router.proxy.routing.concurrency import ConcurrencyLimiter
 
 _READS_MAX: Final = 100
 """Readings of a slot whose CRC does not match, in one go; the 100 ms timer and the next request try again."""
@@ -33,37 +34,40 @@ class LocalService:
     `failures` unless failing requests are kept.
     """
 
-    def __init__(self, plane: DataPlane, index: int, options: ServiceOptions) -> None:
+    def __init__(
+        self, context: WorkerContext, index: int, options: ServiceOptions, concurrency: ConcurrencyLimiter
+    ) -> None:
         self.index = index
+        self.concurrency = concurrency
         self.options = options
         self.names_version = options.served_version_header
         self.never_resends = options.replay in NEVER_RESENT
-        self.failures = failures_of(plane, index, options)
+        self.failures = failures_of(context, index, options)
         self.backend_context = BackendContext(options.backend_tls)
         self.active: LocalTarget | None = None
         self.standby: LocalTarget | None = None
         self.route: Route | None = None
         self.word = 0
         self.generation = 0
-        self.row = plane.segment.layout.worker_service(plane.index, index)
-        self.tap = witnesses_of(plane, index, options)
+        self.row = context.segment.layout.worker_service(context.index, index)
+        self.tap = witnesses_of(context, index, options)
         self.targets: dict[int, LocalTarget] = {}
         self.draining: list[LocalTarget] = []
         """Views of versions that have no role any more and still have attempts open."""
         self.idle: Deadlines = Deadlines(options.idle_timeout_s, lambda exchange: exchange.idle_too_long())
         self._cuts = [0] * SLOTS
-        self._plane = plane
-        self._slots = Slots(plane.segment, index)
-        self._words = plane.words
-        self.word_at = plane.segment.layout.route(index) + at.R_WORD
+        self._context = context
+        self._slots = Slots(context.segment, index)
+        self._words = context.words
+        self.word_at = context.segment.layout.route(index) + at.R_WORD
 
     def reconfigure(self, options: ServiceOptions) -> None:
         """Take over changed settings; waits that have begun keep their start."""
         self.options = options
         self.names_version = options.served_version_header
         self.never_resends = options.replay in NEVER_RESENT
-        self.tap = witnesses_of(self._plane, self.index, options)
-        self.failures = failures_of(self._plane, self.index, options)
+        self.tap = witnesses_of(self._context, self.index, options)
+        self.failures = failures_of(self._context, self.index, options)
         self.backend_context.reconfigure(options.backend_tls)
         self.idle.duration_s = options.idle_timeout_s
         for target in self.targets.values():
@@ -96,7 +100,7 @@ class LocalService:
         self._words[self.row + at.LS_REFUSED_WORD] = 0
         self._words[self.row + at.LS_ACKNOWLEDGED_NS] = clock.now_ns()
         self._words[self.row + at.LS_ACKNOWLEDGED] = route.generation
-        self._plane.acknowledged()
+        self._context.acknowledged()
         for slot, target in before.items():
             if self.targets.get(slot) is not target:
                 target.close_idle()
@@ -113,7 +117,7 @@ class LocalService:
             if view is not None:
                 self.draining.remove(view)
         if view is None or view.incarnation != content.incarnation:
-            return LocalTarget(self._plane, self, slot, content)
+            return LocalTarget(self._context, self, slot, content)
         for pool in view.pools:
             pool.closed = False
         view.set_endpoints(content.endpoints)

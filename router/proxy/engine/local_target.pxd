@@ -1,7 +1,7 @@
 cimport cython
 
 from router.proxy.deadlines cimport Deadlines
-from router.proxy.data_plane cimport DataPlane
+from router.proxy.context cimport WorkerContext
 
 
 @cython.final
@@ -15,4 +15,4 @@ cdef class LocalTarget:
     cdef public Py_ssize_t quota
     cdef public Py_ssize_t upgrades
     cdef public tuple pools
-    cdef public DataPlane _plane
+    cdef public WorkerContext _context

@@ -16,7 +16,7 @@ from router.rollout.model.endpoint import parse_endpoint
 from router.shm.slots import SlotRecord
 
 if TYPE_CHECKING:
-    from router.proxy.data_plane import DataPlane
+    from router.proxy.context import WorkerContext
     from router.proxy.engine.exchange import Exchange
     from router.proxy.engine.local_service import LocalService
 
@@ -30,11 +30,11 @@ class LocalTarget:
     `upgrades` how many of them are tunnels or may become one, `books` who holds the places of all and of tunnels.
     """
 
-    def __init__(self, plane: DataPlane, service: LocalService, slot: int, content: SlotRecord) -> None:
+    def __init__(self, context: WorkerContext, service: LocalService, slot: int, content: SlotRecord) -> None:
         self.slot = slot
         self.version = content.version
         self.incarnation = content.incarnation
-        self.row = plane.segment.layout.worker_slot(plane.index, service.index, slot)
+        self.row = context.segment.layout.worker_slot(context.index, service.index, slot)
         self.served_version = b"X-Served-Version: %s\r\n" % content.version.encode()
         self.in_flight: set[Exchange] = set()
         self.awaiting_first_byte: Deadlines = Deadlines(
@@ -44,7 +44,7 @@ class LocalTarget:
         self.quota = 0
         self.upgrades = 0
         self.books = (Places(), Places())
-        self._plane = plane
+        self._context = context
         self._backend_context = service.backend_context
         self.pools: tuple[Pool, ...] = ()
         self.set_endpoints(content.endpoints)
@@ -56,7 +56,7 @@ class LocalTarget:
         """Serve from these endpoints; pools of endpoints that stay are kept."""
         held = {pool.endpoint.url: pool for pool in self.pools}
         self.pools = tuple(
-            held.pop(url) if url in held else Pool(self._plane, parse_endpoint(url), self._backend_context)
+            held.pop(url) if url in held else Pool(self._context, parse_endpoint(url), self._backend_context)
             for url in urls
         )
         for pool in held.values():

@@ -23,50 +23,50 @@ if TYPE_CHECKING:
 
 def restart_body_clock(downstream: Downstream) -> None:
     """From now on it is the client's turn to send."""
-    body, plane = downstream.body, downstream.plane
+    body, context = downstream.body, downstream.context
     if body is not None:
         body.paced_bytes = body.received_bytes
-        plane.body_rate.start(downstream, plane.now_s)
+        context.body_rate.start(downstream, context.now_s)
 
 
 def check_body_rate(downstream: Downstream) -> None:
     """A stretch has passed in which we wanted the body. The entry may have outlived its body: it is not worth a removal."""
-    body, plane, exchange = downstream.body, downstream.plane, downstream.exchange
+    body, context, exchange = downstream.body, downstream.context, downstream.exchange
     if body is None or exchange is None:
         return
-    options = plane.options
+    options = context.options
     owed = options.body_rate_min_bytes_per_s * options.body_rate_grace_s
     if body.received_bytes - body.paced_bytes >= owed:
         restart_body_clock(downstream)
         return
-    plane.count_limit(at.LIMITED_BODY_RATE)
+    context.count_limit(at.LIMITED_BODY_RATE)
     detail = f"the request body came slower than {options.body_rate_min_bytes_per_s} bytes a second"
     exchange.request_aborted(408, "request_timeout", detail)
 
 
 def check_write_progress(downstream: Downstream) -> None:
     """`write_timeout_s` has passed: has it taken anything?"""
-    plane, transport = downstream.plane, downstream.transport
+    context, transport = downstream.context, downstream.transport
     if transport is None:
         return
     waiting = transport.get_write_buffer_size()
     if waiting < downstream.silent_at_bytes:
         downstream.silent_at_bytes = waiting
-        plane.write_wait.start(downstream, plane.now_s)
+        context.write_wait.start(downstream, context.now_s)
     else:
-        plane.count_limit(at.LIMITED_WRITE_TIMEOUT)
+        context.count_limit(at.LIMITED_WRITE_TIMEOUT)
         closing.abandon_client(downstream)
 
 
 def check_write_rate(downstream: Downstream) -> None:
     """A stretch has passed in which something waited to be taken."""
-    plane, transport = downstream.plane, downstream.transport
+    context, transport = downstream.context, downstream.transport
     if transport is None:
         return
-    options, waiting = plane.options, transport.get_write_buffer_size()
+    options, waiting = context.options, transport.get_write_buffer_size()
     if downstream.paced_bytes - waiting >= options.write_rate_min_bytes_per_s * options.write_rate_grace_s:
         downstream.paced_bytes = waiting
-        plane.write_rate.start(downstream, plane.now_s)
+        context.write_rate.start(downstream, context.now_s)
     else:
-        plane.count_limit(at.LIMITED_WRITE_RATE)
+        context.count_limit(at.LIMITED_WRITE_RATE)
         closing.abandon_client(downstream)

@@ -62,7 +62,7 @@ def is_misdirected(downstream: Downstream, head: RequestHead) -> bool:
 def shown_to(downstream: Downstream) -> PresentedCertificate | None:
     """Return the certificate that this client was shown, None if the listener has only one, or the client is a trusted proxy."""
     peer = downstream.peer
-    if peer is None or downstream.plane.forwarding.trusted.covers(peer.address):
+    if peer is None or downstream.context.forwarding.trusted.covers(peer.address):
         return None
     return made_with(downstream)
 

@@ -1,15 +1,15 @@
 cimport cython
 
 from router.proxy.engine.exchange cimport Exchange
-from router.proxy.data_plane cimport DataPlane
+from router.proxy.context cimport WorkerContext
 from router.proxy.engine.upstream cimport Upstream
 
 
 @cython.final
 cdef class Pool:
-    cdef public DataPlane _plane
+    cdef public WorkerContext _context
     cdef public object endpoint
-    cdef public object _context
+    cdef public object _backend_context
     cdef public object _last
     cdef public bytes authority
     cdef public Py_ssize_t in_flight

@@ -18,7 +18,7 @@ from router.rollout.model.endpoint import Endpoint
 from router.runtime import clock
 
 if TYPE_CHECKING:
-    from router.proxy.data_plane import DataPlane
+    from router.proxy.context import WorkerContext
     from router.proxy.engine.exchange import Exchange
 
 _OUR_OWN_FAULT: Final = frozenset((errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ENOBUFS, errno.EADDRNOTAVAIL))
@@ -32,11 +32,11 @@ _FRESH_S: Final = 0.5
 class Pool:
     """Connections to one endpoint. `in_flight` counts attempts, `idle` is ordered by the time of return."""
 
-    def __init__(self, plane: DataPlane, endpoint: Endpoint, context: BackendContext) -> None:
-        """`context` is how an endpoint that speaks TLS is verified."""
-        self._plane = plane
-        self.endpoint = endpoint
+    def __init__(self, context: WorkerContext, endpoint: Endpoint, backend_context: BackendContext) -> None:
+        """`backend_context` is how an endpoint that speaks TLS is verified."""
         self._context = context
+        self.endpoint = endpoint
+        self._backend_context = backend_context
         self._last: ssl.SSLObject | None = None
         self.authority = endpoint.authority.encode()
         self.in_flight = 0
@@ -64,7 +64,7 @@ class Pool:
     def wait(self, exchange: Exchange) -> None:
         """Open a connection; the exchange is handed it, or an earlier one, or told that there is none, later."""
         self._waiting.append(exchange)
-        self._plane.tasks.spawn(self._connect(), f"connect {self.endpoint.url}")
+        self._context.tasks.spawn(self._connect(), f"connect {self.endpoint.url}")
 
     @property
     def waiting(self) -> int:
@@ -106,10 +106,10 @@ class Pool:
         """Open one connection: the endpoint's addresses in turn, within `connect_timeout_s` altogether."""
         error: OSError
         try:
-            async with asyncio.timeout(self._plane.options.connect_timeout_s):
+            async with asyncio.timeout(self._context.options.connect_timeout_s):
                 upstream = await self._open()
         except TimeoutError:
-            error = TimeoutError(f"no connection within {self._plane.options.connect_timeout_s} s")
+            error = TimeoutError(f"no connection within {self._context.options.connect_timeout_s} s")
         except OSError as failure:
             error = failure.with_traceback(None)  # its frames hold the connection, and this one holds it
         else:
@@ -124,7 +124,7 @@ class Pool:
     async def _open(self) -> Upstream:
         if self.endpoint.unix:
             return await self._open_unix(self.endpoint.unix)
-        addresses = await self._plane.resolver.addresses(self.endpoint.host)
+        addresses = await self._context.resolver.addresses(self.endpoint.host)
         if not addresses:
             raise ConnectionError(f"the name {self.endpoint.host} does not resolve")
         failure: OSError | None = None
@@ -143,8 +143,8 @@ class Pool:
         return cast(Upstream, upstream)
 
     async def _open_tls(self, host: str) -> Upstream:
-        upstream = Upstream(self._plane, self)
-        secured = await self._context.wrap(cast(asyncio.Protocol, upstream), self.endpoint, self._last)
+        upstream = Upstream(self._context, self)
+        secured = await self._backend_context.wrap(cast(asyncio.Protocol, upstream), self.endpoint, self._last)
         await asyncio.get_running_loop().create_connection(lambda: secured.tls, host, self.endpoint.port)
         self._last = (await secured.wait()).ssl
         return upstream
@@ -160,4 +160,4 @@ class Pool:
                 return cast(Upstream, upstream)
 
     def _protocol(self) -> asyncio.Protocol:
-        return cast(asyncio.Protocol, Upstream(self._plane, self))
+        return cast(asyncio.Protocol, Upstream(self._context, self))

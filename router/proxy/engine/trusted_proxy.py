@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 
 class TrustedProxy:
-    """Stands in for the plane's translation on such a connection, so that all others do nothing for it.
+    """Stands in for the context's translation on such a connection, so that all others do nothing for it.
 
     A translation depends on the bytes of the head alone and knows nothing of trust: it lacks every claim. What is believed
     becomes the fields of this connection, which go behind the translation; requests are answered one after the other.
@@ -23,8 +23,8 @@ class TrustedProxy:
 
     def request_head(self, raw: bytes) -> RequestHead:
         """Return the translation of a whole head; raise DownstreamError."""
-        downstream, forwarding = self._downstream, self._downstream.plane.forwarding
-        head = downstream.plane.request_head(raw)
+        downstream, forwarding = self._downstream, self._downstream.context.forwarding
+        head = downstream.context.request_head(raw)
         downstream.forwarded, downstream.client, names_host = forwarding.trusted_fields(raw, self._peer)
         if names_host:
             head = head.with_values(_without_host(head.upstream), head.length, head.request_id)

@@ -16,7 +16,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Final, cast
 
 from router.proxy.engine import flow_control
-from router.proxy.engine.turns import LARGE_READ_BYTES
+from router.proxy.fair_queue import LARGE_READ_BYTES
 from router.proxy.tls.transport import EndedWithoutNotice
 from router.runtime import clock
 
@@ -59,7 +59,7 @@ class Tunnel:
     def __init__(self, exchange: Exchange, upstream: Upstream) -> None:
         self.exchange = exchange
         self.closing = False
-        self.plane = exchange.plane
+        self.context = exchange.context
         client, held = _hand_over(exchange.downstream)
         backend = upstream.hand_over()
         self._unwritten = (0, 0)
@@ -81,16 +81,16 @@ class Tunnel:
 
     def on_data(self) -> None:
         """One of the two said something."""
-        plane = self.plane
+        context = self.context
         if self.closing:
-            plane.tunnel_close.start(self, clock.now_s())
-        elif plane.tunnel_idle.duration_s < math.inf:
-            plane.tunnel_idle.start(self, clock.now_s())
+            context.tunnel_close.start(self, clock.now_s())
+        elif context.tunnel_idle.duration_s < math.inf:
+            context.tunnel_idle.start(self, clock.now_s())
 
     def closed(self, end: TunnelSide) -> None:
         """A side has said all it had to say: tell the other, and wait for its answer."""
         self.closing = True
-        self.plane.tunnel_idle.stop(self)
+        self.context.tunnel_idle.stop(self)
         if end.other.ended:
             self._finish()
         else:
@@ -155,8 +155,8 @@ class Tunnel:
         self.exchange.completed()
 
     def _forget(self) -> None:
-        self.plane.tunnel_idle.stop(self)
-        self.plane.tunnel_close.stop(self)
+        self.context.tunnel_idle.stop(self)
+        self.context.tunnel_close.stop(self)
 
 
 class TunnelSide(asyncio.Protocol):
@@ -220,11 +220,11 @@ class TunnelSide(asyncio.Protocol):
                 self.transport.resume_reading()
 
     def _rest(self) -> None:
-        """Read no more in this turn of the loop (turns.py)."""
+        """Read no more in this turn of the loop (fair_queue.py)."""
         if not self._resting and not self.transport.is_closing():
             self._resting = True
             self.transport.pause_reading()
-            self._tunnel.plane.turns.ask(self)
+            self._tunnel.context.fair_queue.enqueue(self)
 
     def take_turn(self) -> None:
         """Its turn of the loop has come."""

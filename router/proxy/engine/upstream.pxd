@@ -1,7 +1,7 @@
 cimport cython
 
 from router.proxy.engine.exchange cimport Exchange
-from router.proxy.data_plane cimport DataPlane
+from router.proxy.context cimport WorkerContext
 from router.proxy.engine.pool cimport Pool
 from router.proxy.http1.response_head cimport ResponseHead
 
@@ -9,7 +9,7 @@ cdef Py_ssize_t _LARGE_READ_BYTES
 
 @cython.final
 cdef class Upstream:
-    cdef public DataPlane _plane
+    cdef public WorkerContext _context
     cdef public Pool pool
     cdef public Py_ssize_t used
     cdef public double idle_since_s

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Final, cast
 
 from router.errors import UpstreamError
 from router.proxy.engine import flow_control, tunnel
-from router.proxy.engine.turns import LARGE_READ_BYTES
+from router.proxy.fair_queue import LARGE_READ_BYTES
 from router.proxy.http1 import request_head
 from router.proxy.http1.chunked import ChunkedBody, ChunkError
 from router.proxy.http1.fields import CHUNKED, UNTIL_CLOSE
@@ -22,7 +22,7 @@ from router.proxy.http1.response_head import ResponseHead
 from router.proxy.tls.transport import TlsTransport
 
 if TYPE_CHECKING:
-    from router.proxy.data_plane import DataPlane
+    from router.proxy.context import WorkerContext
     from router.proxy.engine.exchange import Exchange
     from router.proxy.engine.pool import Pool
 
@@ -37,17 +37,17 @@ class Upstream:
     A protocol of asyncio by its shape, without the base class: a compiled class has none that Python made.
     """
 
-    def __init__(self, plane: DataPlane, pool: Pool) -> None:
+    def __init__(self, context: WorkerContext, pool: Pool) -> None:
         # shared
-        self._plane = plane
+        self._context = context
         self.pool = pool
         # per connection
         self.used = 0
         self.idle_since_s = 0.0
-        self.idle_max_s = plane.options.upstream_idle_s
+        self.idle_max_s = context.options.upstream_idle_s
         self._transport: asyncio.Transport | None = None
         self._paused = False
-        self._resting = False  # it reads nothing until its turn of the loop (turns.py)
+        self._resting = False  # it reads nothing until its turn of the loop (fair_queue.py)
         # per exchange
         self.exchange: Exchange | None = None
         self._buffer = b""
@@ -60,7 +60,7 @@ class Upstream:
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Called by the loop once the connection stands."""
         self._transport = cast(asyncio.Transport, transport)
-        self._transport.set_write_buffer_limits(high=self._plane.options.buffer_bytes)
+        self._transport.set_write_buffer_limits(high=self._context.options.buffer_bytes)
 
     def data_received(self, data: bytes) -> None:
         """Called by the loop with whatever has arrived."""
@@ -151,7 +151,7 @@ class Upstream:
         if self._transport is not None and not self._resting and not self._transport.is_closing():
             self._resting = True
             self._transport.pause_reading()
-            self._plane.turns.ask(self)
+            self._context.fair_queue.enqueue(self)
 
     @property
     def greedy(self) -> bool:
@@ -198,16 +198,16 @@ class Upstream:
         text = data  # compiled, a char *: slices within the bounds of `data` need no slice object
         end = data.find(b"\r\n\r\n")
         if end < 0:
-            if len(data) > (limit := self._plane.options.head_bytes_max):
+            if len(data) > (limit := self._context.options.head_bytes_max):
                 raise UpstreamError("upstream_broken", f"the response head exceeds {limit} bytes")
             if request_head.can_never_be_valid(data):
                 raise UpstreamError("upstream_broken", "the response head has a bare CR or LF")
             self._buffer = data
             return
         end += 4
-        if end > (limit := self._plane.head_bytes_max):
+        if end > (limit := self._context.head_bytes_max):
             raise UpstreamError("upstream_broken", f"the response head exceeds {limit} bytes")
-        head = self._plane.response_head(text[:end])
+        head = self._context.response_head(text[:end])
         self._buffer = b""
         if head.status < 200:
             if head.upgrade and exchange.head.upgrade and head.length == UNTIL_CLOSE:  # RFC 9110 §8.6: it has no length
@@ -230,7 +230,7 @@ class Upstream:
             self._end(exchange, reusable=False)
             return
         if self._left == CHUNKED:
-            limits = self._plane.options
+            limits = self._context.options
             self._chunks = ChunkedBody(1 << 62, limits.trailer_bytes_max, decode=not exchange.head.http11)
         exchange.respond(head, b"", False)
         if len(data) > end and self.exchange is exchange:
@@ -238,7 +238,7 @@ class Upstream:
 
     def _interim_response(self, exchange: Exchange, head: ResponseHead) -> None:
         self._interim += 1
-        if head.status == 101 or self._interim > self._plane.options.interim_responses_max:
+        if head.status == 101 or self._interim > self._context.options.interim_responses_max:
             raise UpstreamError(
                 "upstream_broken", f"unexpected interim response {head.status} (number {self._interim})"
             )

@@ -14,7 +14,7 @@ import re
 import socket
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 import httptools
 
@@ -36,9 +36,6 @@ from router.proxy.http1.fields import (
     names_websocket,
     tokens_of,
 )
-
-if TYPE_CHECKING:
-    from router.proxy.engine.local_service import LocalService
 
 _REQUEST_LINE: Final = re.compile(rb"([!#$%&'*+\-.^_`|~0-9A-Za-z]{1,40}) ([!-~\x80-\xff]+) HTTP/(\d)\.(\d)\r\n")
 _BARE_LINE_END: Final = re.compile(rb"(?<!\r)\n|\r(?!\n)(?!\Z)|\x00")
@@ -95,8 +92,8 @@ class RequestHead:
     """Whether the client asks for a WebSocket."""
     final: bool
     """Whether the request may go no further than to us (RFC 9110 §7.6.2)."""
-    service: LocalService | None
-    """Which of the worker's services answers it."""
+    service: object
+    """The worker's service that answers it (engine/local_service.py), None if there is none. This package does not read it."""
 
     @property
     def idempotent(self) -> bool:

@@ -15,20 +15,17 @@ tell no clients apart: they are neither limited, nor is anybody for their sake.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from router.proxy.addresses import UNIX, UNKNOWN, client_of
-from router.proxy.engine import holdings
+from router.proxy.context import WorkerContext
+from router.proxy.routing import holdings
 from router.proxy.routing.client_shares import Places
-from router.rollout.outcome import Outcome
+from router.proxy.routing.limited import LimitedExchange, LimitedService, LimitedTarget
 from router.shm import layout as at
-
-if TYPE_CHECKING:
-    from router.proxy.data_plane import DataPlane
-    from router.proxy.engine.exchange import Exchange
-    from router.proxy.engine.local_target import LocalTarget
+from router.shm.holdings import HoldingsRecord
 
 WAITED_MIN_S: Final = 60.0
 """Of a place that is cleared while its request waits for a first byte: longer than `hang_after_max_s`, so that a version
@@ -48,10 +45,10 @@ class Bound:
     book: Places
     places: int
     used: int
-    targets: Iterable[LocalTarget]
+    targets: Iterable[LimitedTarget]
     tunnels: bool = False
 
-    def exchanges(self) -> Iterable[Exchange]:
+    def exchanges(self) -> Iterable[LimitedExchange]:
         """Return who takes a place."""
         return (
             exchange
@@ -64,38 +61,41 @@ class Bound:
 class ConcurrencyLimiter:
     """What is left of the limits on requests under way. `books` are those of the worker: of all requests, and of tunnels."""
 
-    def __init__(self, plane: DataPlane) -> None:
-        self._plane = plane
+    def __init__(self, context: WorkerContext, services: Sequence[LimitedService]) -> None:
+        self._context = context
+        self._services = services
+        self.holdings = HoldingsRecord(context.segment, context.index)
         self.books = (Places(), Places())
         self._refused_s = -_TOLD_S
         self._sweeps = 0
 
     def distribute(self) -> int:
         """Give each target its share of what is left; return how many requests more there may be. In every sweep."""
-        plane = self._plane
-        serving = [target for service in plane.services for target in service.targets.values()]
-        leaving = [target for service in plane.services for target in service.draining]
-        left = max(0, plane.options.requests_max - sum(len(target.in_flight) for target in (*serving, *leaving)))
+        context = self._context
+        serving = [target for service in self._services for target in service.targets.values()]
+        leaving = [target for service in self._services for target in service.draining]
+        left = max(0, context.options.requests_max - sum(len(target.in_flight) for target in (*serving, *leaving)))
         share = left // max(1, len(serving))
         pressed = self.books[0].pressed
         for target in serving:
             asks = pressed or target.books[0].pressed
-            target.quota = 0 if asks else min(plane.in_flight_max, len(target.in_flight) + share)
+            target.quota = 0 if asks else min(context.in_flight_max, len(target.in_flight) + share)
         return left
 
-    def admitted(self, exchange: Exchange, target: LocalTarget) -> bool:
-        """Return whether the exchange may claim a target on which nothing is dealt out to it; if not, it was answered."""
+    def exceeded_limit(self, exchange: LimitedExchange, target: LimitedTarget) -> int | None:
+        """Return the limit (`layout.LIMITED_…`) that one more request on this target would exceed, None if it may be claimed.
+
+        To be called where the target's quota is used up.
+        """
         limit = self._refusal(exchange, target)
         self.distribute()
-        if limit is None:
-            return True
-        self._refused_s = self._plane.now_s
-        _turn_away(exchange, target, limit)
-        return False
+        if limit is not None:
+            self._refused_s = self._context.now_s
+        return limit
 
-    def fits(self, exchange: Exchange, target: LocalTarget) -> bool:
+    def fits(self, exchange: LimitedExchange, target: LimitedTarget) -> bool:
         """Return whether a rescue finds room there."""
-        if len(target.in_flight) >= self._plane.in_flight_max:
+        if len(target.in_flight) >= self._context.in_flight_max:
             return False
         return not exchange.head.upgrade or all(bound.used < bound.places for bound in self._tunnel_bounds(target))
 
@@ -112,8 +112,8 @@ class ConcurrencyLimiter:
             self._tell(now_s)
 
     # -- who is let in
-    def _refusal(self, exchange: Exchange, target: LocalTarget) -> int | None:
-        now_s = self._plane.now_s
+    def _refusal(self, exchange: LimitedExchange, target: LimitedTarget) -> int | None:
+        now_s = self._context.now_s
         bounds = self._request_bounds(target)
         if exchange.head.upgrade:
             bounds += self._tunnel_bounds(target)
@@ -134,25 +134,25 @@ class ConcurrencyLimiter:
                 bound.book.let_in(client, bound.places, now_s)
         return None
 
-    def _is_witness(self, exchange: Exchange, bound: Bound, client: str | None) -> bool:
+    def _is_witness(self, exchange: LimitedExchange, bound: Bound, client: str | None) -> bool:
         """Return whether a request is let in as the one beyond the bound, to show whether the version answers others."""
         one_more = bound.used == bound.places and not exchange.head.upgrade
-        return one_more and bound.book.is_witness(client, bound.places, self._plane.now_s)
+        return one_more and bound.book.is_witness(client, bound.places, self._context.now_s)
 
-    def _request_bounds(self, target: LocalTarget) -> tuple[Bound, ...]:
-        plane, targets = self._plane, self._targets()
+    def _request_bounds(self, target: LimitedTarget) -> tuple[Bound, ...]:
+        context, targets = self._context, self._targets()
         under_way = sum(len(one.in_flight) for one in targets)
         return (
-            Bound(at.LIMITED_IN_FLIGHT, target.books[0], plane.in_flight_max, len(target.in_flight), (target,)),
-            Bound(at.LIMITED_REQUESTS, self.books[0], plane.options.requests_max, under_way, targets),
+            Bound(at.LIMITED_IN_FLIGHT, target.books[0], context.in_flight_max, len(target.in_flight), (target,)),
+            Bound(at.LIMITED_REQUESTS, self.books[0], context.options.requests_max, under_way, targets),
         )
 
-    def _tunnel_bounds(self, target: LocalTarget) -> tuple[Bound, ...]:
-        plane, targets = self._plane, self._targets()
+    def _tunnel_bounds(self, target: LimitedTarget) -> tuple[Bound, ...]:
+        context, targets = self._context, self._targets()
         every, limit = sum(one.upgrades for one in targets), at.LIMITED_TUNNELS
-        of_all = plane.options.requests_max
+        of_all = context.options.requests_max
         return (
-            Bound(limit, target.books[1], _half(plane.in_flight_max), target.upgrades, (target,), tunnels=True),
+            Bound(limit, target.books[1], _half(context.in_flight_max), target.upgrades, (target,), tunnels=True),
             Bound(limit, self.books[1], _half(of_all), every, targets, tunnels=True),
         )
 
@@ -167,14 +167,13 @@ class ConcurrencyLimiter:
         ]
         return list({id(bound.book): bound for bound in found}.values())
 
-    def _targets(self) -> list[LocalTarget]:
-        services = self._plane.services
-        return [target for service in services for target in (*service.targets.values(), *service.draining)]
+    def _targets(self) -> list[LimitedTarget]:
+        return [target for service in self._services for target in (*service.targets.values(), *service.draining)]
 
     # -- who holds what
     def _client(self, address: str) -> str | None:
         """Return what tells this client from others, None if nothing does."""
-        if address in (UNIX, UNKNOWN) or self._plane.forwarding.trusted.covers(address):
+        if address in (UNIX, UNKNOWN) or self._context.forwarding.trusted.covers(address):
             return None
         return client_of(address)
 
@@ -200,17 +199,17 @@ class ConcurrencyLimiter:
                 return
             number -= 1
             held[client] -= 1
-            self._plane.count_limit(at.LIMITED_SHARE_CUT)
-            _end(exchange)
+            self._context.count_limit(at.LIMITED_SHARE_CUT)
+            exchange.end_for_other_clients()
 
     def _tell(self, now_s: float) -> None:
         """Once a second, while clients are refused or were just now, or a bound is still full."""
-        record = self._plane.holdings
+        record = self.holdings
         if now_s - self._refused_s < _TOLD_S:
-            record.write(holdings.document(self._plane.services, self._full()))
+            record.write(holdings.document(self._services, self._full()))
         elif record.is_set:
             if self._full():
-                record.write(holdings.document(self._plane.services, True))
+                record.write(holdings.document(self._services, True))
             else:
                 record.clear()
 
@@ -228,36 +227,10 @@ def _half(places: int) -> int:
     return max(1, places // 2)
 
 
-def _claimed_s(exchange: Exchange) -> float:
+def _claimed_s(exchange: LimitedExchange) -> float:
     return exchange.attempt.claimed_s if exchange.attempt is not None else 0.0
 
 
-def _old_s(exchange: Exchange) -> float:
+def _old_s(exchange: LimitedExchange) -> float:
     """Return how old the exchange has to be before its place is cleared."""
     return WAITED_MIN_S if exchange.request_sent and not exchange.answered else _HELD_MIN_S
-
-
-def _end(exchange: Exchange) -> None:
-    """End an exchange whose client has had its share: visibly cut if it was answered, else told why. No fault of anybody's."""
-    if exchange.answered:
-        exchange.cut()
-        return
-    if exchange.attempt is not None:
-        exchange.attempt.gave_up(exchange.service.options.hang_wait_min_s)
-    detail = "other clients were refused, and this request was among the oldest of a client with more than its share"
-    exchange.request_aborted(429, "client_share", detail)
-
-
-def _turn_away(exchange: Exchange, target: LocalTarget, limit: int) -> None:
-    """Answer a request for which there is no room: 503 or 429, and a client may come again soon (Retry-After)."""
-    exchange.plane.count_limit(limit)
-    if limit == at.LIMITED_IN_FLIGHT:  # of this version alone: that is to be seen at the version
-        exchange.reject_target_full(target)
-    elif limit == at.LIMITED_REQUESTS:
-        exchange.answer(503, "overloaded", "this worker has requests_max requests under way", Outcome.REFUSED)
-    elif limit == at.LIMITED_TUNNELS:
-        detail = "this worker has as many WebSockets as it may: half of in_flight_max, or of requests_max"
-        exchange.answer(503, "tunnels", detail, Outcome.REFUSED)
-    else:
-        detail = "other clients are refused, and this client has its share of what may be under way"
-        exchange.answer(429, "client_share", detail, Outcome.REFUSED)

@@ -17,8 +17,6 @@ from router.runtime import clock
 
 if TYPE_CHECKING:
     from router.errors import DownstreamError
-    from router.proxy.engine.downstream import Downstream
-    from router.proxy.engine.exchange import Exchange
     from router.proxy.http1.request_head import RequestHead
 
 log = logging.getLogger("router.access")
@@ -45,31 +43,46 @@ class CountingTransport:
         return getattr(self._transport, name)
 
 
-def exchange_ended(exchange: Exchange, outcome: Outcome) -> None:
-    """Write the line of an exchange whose response is written, as far as there is one."""
-    attempt = exchange.attempt
+def exchange_ended(
+    client: str,
+    head: RequestHead,
+    counting: CountingTransport | None,
+    *,
+    service: str,
+    version: str | None,
+    generation: int | None,
+    status: int,
+    outcome: Outcome,
+    request_id: bytes,
+    claimed_s: float | None,
+) -> None:
+    """Write the line of an exchange whose response is written as far as there is one; `status` is 0 before it has begun."""
     _write(
-        exchange.downstream,
-        exchange.head,
-        service=exchange.service.options.name,
-        version=attempt.target.version if attempt else None,
-        generation=attempt.generation if attempt else None,
-        status=exchange.status or 499,  # nginx's number for a client that left before its answer began
+        client,
+        head,
+        counting,
+        service=service,
+        version=version,
+        generation=generation,
+        status=status or 499,  # nginx's number for a client that left before its response began
         outcome=outcome.label,
-        request_id=exchange.request_id.decode("latin-1"),
-        seconds=round(clock.now_s() - attempt.claimed_s, 6) if attempt else 0.0,
+        request_id=request_id.decode("latin-1"),
+        seconds=round(clock.now_s() - claimed_s, 6) if claimed_s is not None else 0.0,
     )
 
 
-def refused(downstream: Downstream, error: DownstreamError, head: RequestHead | None, request_id: bytes) -> None:
-    """Write the line of a request that was answered without an exchange; one that is malformed has no method and no target,
-    and comes from whoever is at the other end: the client that the connection last spoke for may be another one.
-    """
-    if head is None and downstream.peer is not None:
-        downstream.client = downstream.peer.address
+def refused(
+    client: str,
+    head: RequestHead | None,
+    counting: CountingTransport | None,
+    error: DownstreamError,
+    request_id: bytes,
+) -> None:
+    """Write the line of a request that was answered without an exchange; a malformed one (`head` None) has no method."""
     _write(
-        downstream,
+        client,
         head,
+        counting,
         service=None,
         version=None,
         generation=None,
@@ -81,14 +94,13 @@ def refused(downstream: Downstream, error: DownstreamError, head: RequestHead | 
     )
 
 
-def _write(downstream: Downstream, head: RequestHead | None, **members: Any) -> None:
-    ledger = downstream.counting
+def _write(client: str, head: RequestHead | None, counting: CountingTransport | None, **members: Any) -> None:
     line = {
-        "client": downstream.client,
+        "client": client,
         "method": head.method.decode("latin-1") if head else None,
         "target": head.target.decode("latin-1") if head else None,
         **members,
         "request_bytes": head.length if head and head.length >= 0 else None,
-        "response_bytes": ledger.take_count() if ledger else None,
+        "response_bytes": counting.take_count() if counting else None,
     }
     log.info("%s", orjson.dumps(line).decode())

@@ -14,15 +14,14 @@ from typing import TYPE_CHECKING, Any, Final
 import orjson
 
 from router.proxy.tap.body_buffer import BodyBuffer
+from router.proxy.tap.tapped import TappedAttempt, TappedExchange
 from router.rollout.outcome import FAULTS, Outcome
 from router.runtime import clock
 from router.shm import layout as at
 from router.shm.capture_ring import CaptureRing
 
 if TYPE_CHECKING:
-    from router.proxy.data_plane import DataPlane
-    from router.proxy.engine.attempt import Attempt
-    from router.proxy.engine.exchange import Exchange
+    from router.proxy.context import WorkerContext
     from router.proxy.options import ServiceOptions, TapOptions
 
 BURST: Final = 50
@@ -35,15 +34,15 @@ _WHOLE: Final = (Outcome.OK, Outcome.CLIENT_ERROR, Outcome.THROTTLED, Outcome.SE
 class FailureRecorder:
     """Of the service with this index in the wall, in one worker."""
 
-    def __init__(self, plane: DataPlane, index: int, headers: frozenset[bytes], bodies: TapOptions) -> None:
-        self._ring = CaptureRing(plane.segment, plane.index, at.CAPTURE_FAILURES)
+    def __init__(self, context: WorkerContext, index: int, headers: frozenset[bytes], bodies: TapOptions) -> None:
+        self._ring = CaptureRing(context.segment, context.index, at.CAPTURE_FAILURES)
         self._index = index
         self._headers = headers
         self._bodies = bodies
         self._tokens = float(BURST)
         self._counted_s = 0.0
 
-    def attempt_failed(self, exchange: Exchange, attempt: Attempt, outcome: int) -> None:
+    def attempt_failed(self, exchange: TappedExchange, attempt: TappedAttempt, outcome: int) -> None:
         """An attempt ends with a fault of its target; it still has its endpoint."""
         if exchange.failed is None:
             if not self._admits(clock.now_s()):
@@ -60,7 +59,7 @@ class FailureRecorder:
         self._tokens -= 1.0
         return True
 
-    def ended(self, exchange: Exchange, outcome: int) -> None:
+    def ended(self, exchange: TappedExchange, outcome: int) -> None:
         """An exchange has ended in which an attempt had failed: keep it."""
         document, request, response = self._document(exchange, Outcome(outcome))
         self.keep(document, request, response)
@@ -73,7 +72,7 @@ class FailureRecorder:
             if self._ring.write(clock.now_ns(), self._index, record):
                 return
 
-    def _document(self, exchange: Exchange, outcome: Outcome) -> tuple[dict[str, Any], bytes, bytes]:
+    def _document(self, exchange: TappedExchange, outcome: Outcome) -> tuple[dict[str, Any], bytes, bytes]:
         head, attempt, failed, witness = exchange.head, exchange.attempt, exchange.failed, exchange.tap
         request = response = None
         fields: dict[str, str] = {}
@@ -113,13 +112,13 @@ class FailureRecorder:
         return found
 
 
-def failures_of(plane: DataPlane, index: int, options: ServiceOptions) -> FailureRecorder | None:
+def failures_of(context: WorkerContext, index: int, options: ServiceOptions) -> FailureRecorder | None:
     """Return where failing requests of a service are kept; None if nobody wants them."""
     headers = options.captured_headers
-    return None if headers is None else FailureRecorder(plane, index, headers, options.tap)
+    return None if headers is None else FailureRecorder(context, index, headers, options.tap)
 
 
-def _attempt(attempt: Attempt, outcome: Outcome, status: int) -> dict[str, Any]:
+def _attempt(attempt: TappedAttempt, outcome: Outcome, status: int) -> dict[str, Any]:
     pool = attempt.pool or (attempt.tried[-1] if attempt.tried else None)
     return {
         "version": attempt.target.version,

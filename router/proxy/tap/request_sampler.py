@@ -12,18 +12,18 @@ from router.shm import layout as at
 from router.shm.capture_ring import CaptureRing
 
 if TYPE_CHECKING:
-    from router.proxy.data_plane import DataPlane
+    from router.proxy.context import WorkerContext
     from router.proxy.options import InputOptions
 
 
 class RequestSampler:
     """Of the service with this index in the wall, in one worker."""
 
-    def __init__(self, plane: DataPlane, index: int, options: InputOptions) -> None:
+    def __init__(self, context: WorkerContext, index: int, options: InputOptions) -> None:
         self.bytes_max = options.body_bytes_max
         self._every_s = 1.0 / options.samples_per_s
         self._next_s = 0.0
-        self._ring = CaptureRing(plane.segment, plane.index, at.CAPTURE_INPUTS)
+        self._ring = CaptureRing(context.segment, context.index, at.CAPTURE_INPUTS)
         self._index = index
 
     def is_due(self) -> bool:

@@ -21,13 +21,13 @@ from typing import TYPE_CHECKING, Final
 from router.proxy.http1.fields import CHUNKED
 from router.proxy.tap.body_buffer import PIECE_BYTES, BodyBuffer, dechunk
 from router.proxy.tap.request_sampler import RequestSampler
+from router.proxy.tap.tapped import TappedExchange
 from router.proxy.tap.validation import BodyCheck, StreamCheck, Validation
 from router.rollout.outcome import Outcome
 from router.shm import layout as at
 
 if TYPE_CHECKING:
-    from router.proxy.data_plane import DataPlane
-    from router.proxy.engine.exchange import Exchange
+    from router.proxy.context import WorkerContext
     from router.proxy.http1.response_head import ResponseHead
     from router.proxy.options import ServiceOptions
 
@@ -46,19 +46,19 @@ class ServiceTap:
 
     def __init__(
         self,
-        plane: DataPlane,
+        context: WorkerContext,
         options: ServiceOptions,
         inspection: Validation | None = None,
         samples: RequestSampler | None = None,
     ) -> None:
-        self.plane = plane
+        self.context = context
         self.options = options.tap
         self.validation = inspection
         self.samples = samples
         self.held_bytes = 0
         self.kept_bytes = 0
 
-    def begin(self, exchange: Exchange) -> bool:
+    def begin(self, exchange: TappedExchange) -> bool:
         """An exchange starts: give it a witness, and return whether it may be claimed now. If not, it is held, and starts
         again later, or was answered.
         """
@@ -86,7 +86,7 @@ class ExchangeTap:
     )
 
     def __init__(
-        self, witnesses: ServiceTap, exchange: Exchange, *, covered: bool = False, sampled: bool = False
+        self, witnesses: ServiceTap, exchange: TappedExchange, *, covered: bool = False, sampled: bool = False
     ) -> None:
         self._tap = witnesses
         self._sampled = sampled
@@ -109,7 +109,7 @@ class ExchangeTap:
         self._keep()
 
     # -- the request
-    def buffer_request(self, exchange: Exchange) -> bool:
+    def buffer_request(self, exchange: TappedExchange) -> bool:
         """Keep the exchange from being claimed until its body is whole; return whether it is."""
         self._holding = True
         if exchange.head.expects_continue and exchange.head.http11 and not exchange.body_bytes:
@@ -117,7 +117,7 @@ class ExchangeTap:
             exchange.downstream.write(CONTINUE)
         return self._has_room(exchange)
 
-    def received(self, exchange: Exchange, data: bytes) -> None:
+    def received(self, exchange: TappedExchange, data: bytes) -> None:
         """More of the request's body, which the exchange has taken."""
         self.request.add(data)
         self._keep()
@@ -130,7 +130,7 @@ class ExchangeTap:
         elif not self._has_room(exchange):
             _go_on(exchange)
 
-    def reject_invalid(self, exchange: Exchange) -> bool:
+    def reject_invalid(self, exchange: TappedExchange) -> bool:
         """Return whether the whole body is not what the service takes; then it is answered so."""
         inspection = self._tap.validation
         assert inspection is not None
@@ -145,7 +145,7 @@ class ExchangeTap:
         """Whether this interim response has been sent already: the client got its 100 from us."""
         return status == 100 and self._continued
 
-    def _has_room(self, exchange: Exchange) -> bool:
+    def _has_room(self, exchange: TappedExchange) -> bool:
         """Count what is held; return False, and hold no more, if that is too much."""
         witnesses = self._tap
         assert witnesses.validation is not None
@@ -180,7 +180,7 @@ class ExchangeTap:
         self._kept_bytes = kept_bytes
 
     # -- the response
-    def response_started(self, exchange: Exchange, head: ResponseHead, data: bytes) -> None:
+    def response_started(self, exchange: TappedExchange, head: ResponseHead, data: bytes) -> None:
         """The final head, and what came of the body with it."""
         self.head = head
         framed = head.length == CHUNKED and exchange.head.http11
@@ -201,7 +201,7 @@ class ExchangeTap:
                 self._check.feed(data)
 
     # -- the end
-    def validated(self, exchange: Exchange, outcome: int) -> int:
+    def validated(self, exchange: TappedExchange, outcome: int) -> int:
         """The response is whole: return `outcome`, `invalid`, or LATER if it is to be asked again."""
         if self.validation_pending:
             return self.verdict(exchange)
@@ -213,10 +213,10 @@ class ExchangeTap:
             return outcome
         self.validation_pending = True
         exchange.service.idle.stop(exchange)
-        self._tap.plane.loop.call_soon(_settle, exchange)
+        self._tap.context.loop.call_soon(_settle, exchange)
         return LATER
 
-    def verdict(self, exchange: Exchange) -> int:
+    def verdict(self, exchange: TappedExchange) -> int:
         """Look at a whole answer that is pending; return how the exchange ended."""
         self.validation_pending = False
         inspection, check, attempt, response = self._tap.validation, self._check, exchange.attempt, self.response
@@ -232,7 +232,7 @@ class ExchangeTap:
         self.complaint = str(found)
         return Outcome.INVALID
 
-    def ended(self, exchange: Exchange, outcome: Outcome) -> None:
+    def ended(self, exchange: TappedExchange, outcome: Outcome) -> None:
         """The exchange has ended and is counted."""
         self._release()
         self._tap.kept_bytes -= self._kept_bytes
@@ -248,28 +248,28 @@ class ExchangeTap:
             self.request.drop()  # kept for this alone, as above
 
 
-def _go_on(exchange: Exchange) -> None:
+def _go_on(exchange: TappedExchange) -> None:
     """What was held starts, with what has come of it."""
     exchange.start(b"".join(exchange.body or ()), exchange.body_complete)
 
 
-def _settle(exchange: Exchange) -> None:
+def _settle(exchange: TappedExchange) -> None:
     if not exchange.ended:
         exchange.completed()
 
 
-def witnesses_of(plane: DataPlane, index: int, options: ServiceOptions) -> ServiceTap | None:
+def witnesses_of(context: WorkerContext, index: int, options: ServiceOptions) -> ServiceTap | None:
     """Return the witnesses of the service with this index in the wall; None if nobody asks for any."""
-    row = plane.segment.layout.worker_service(plane.index, index)
+    row = context.segment.layout.worker_service(context.index, index)
     inspection: Validation | None = None
     try:
-        inspection = Validation(plane, options.name, row, options.validation)
+        inspection = Validation(context, options.name, row, options.validation)
     except ValueError as error:  # the settings were good when they were read: an installation that has lost a library
         log.error("service=%s goes on without validators: %s", options.name, error)
-        plane.words[row + at.LS_VALIDATED + at.VALIDATED.index(("request", "fault"))] += 1
-    samples = RequestSampler(plane, index, options.inputs) if options.inputs is not None and inspection else None
+        context.words[row + at.LS_VALIDATED + at.VALIDATED.index(("request", "fault"))] += 1
+    samples = RequestSampler(context, index, options.inputs) if options.inputs is not None and inspection else None
     if inspection is not None and not inspection.wanted and samples is None:
         inspection = None
     kept = options.tap
     wanted = inspection is not None or kept.request_bytes_max or kept.response_bytes_max
-    return ServiceTap(plane, options, inspection, samples) if wanted else None
+    return ServiceTap(context, options, inspection, samples) if wanted else None

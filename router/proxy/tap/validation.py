@@ -25,7 +25,7 @@ from router.runtime.clock import now_s as monotonic_s
 from router.shm import layout as at
 
 if TYPE_CHECKING:
-    from router.proxy.data_plane import DataPlane
+    from router.proxy.context import WorkerContext
     from router.proxy.http1.request_head import RequestHead
     from router.proxy.http1.response_head import ResponseHead
     from router.proxy.options import ValidationOptions
@@ -83,10 +83,10 @@ class BodyCheck:
 class Validation:
     """The validators of one service in one worker; raises ValueError if they cannot be made."""
 
-    def __init__(self, plane: DataPlane, name: str, row: int, options: ValidationOptions) -> None:
+    def __init__(self, context: WorkerContext, name: str, row: int, options: ValidationOptions) -> None:
         self.options = options
         self.name = name
-        self._plane = plane
+        self._context = context
         self._counters = row + at.LS_VALIDATED
         self.schema = Schema(options.request_schema) if options.request_schema else None
         self.rules = AnswerRules(
@@ -106,7 +106,7 @@ class Validation:
 
     def count(self, what: str, result: str) -> None:
         """Count what came of one look; the pair is one of `layout.VALIDATED`."""
-        self._plane.words[self._counters + _NUMBERS[what, result]] += 1
+        self._context.words[self._counters + _NUMBERS[what, result]] += 1
 
     def applies_to(self, head: RequestHead) -> bool:
         """Whether requests with this head, and their answers, are looked at."""
@@ -156,7 +156,7 @@ class Validation:
 
     def _samples(self, row: int) -> bool:
         share = self.options.response_share
-        if share >= 1.0 or self._plane.random.random() < share:
+        if share >= 1.0 or self._context.random.random() < share:
             return True
         return monotonic_s() < self._full_sampling_until_s.get(row, 0.0)
 

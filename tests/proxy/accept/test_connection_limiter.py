@@ -25,7 +25,7 @@ def limited(rig: Rig) -> dict[str, int]:
 
 
 def announced(rig: Rig, address: str) -> Downstream:
-    downstream = Downstream(rig.plane)
+    downstream = Downstream(rig.context, rig.data_plane.limiter)
     downstream.peer = Peer(address, "http")
     return downstream
 
@@ -38,7 +38,7 @@ async def test_one_connection_too_many_is_503_and_room_again_is_room() -> None:
         status, head, _ = await (await rig.client()).response()
         assert (status, field(head, b"x-router-error"), field(head, b"retry-after")) == (503, b"connections", b"1")
         first.close()
-        await until(lambda: not rig.plane.connections)
+        await until(lambda: not rig.data_plane.limiter.connections)
         assert (await rig.ask(GET))[0] == 200
     assert limited(rig) == {"connections_max": 1}
 
@@ -51,26 +51,28 @@ async def test_one_client_does_not_take_all_connections() -> None:
         status, head, _ = await (await rig.client()).response()
         assert (status, field(head, b"x-router-error")) == (429, b"connections_per_client")
         two[0].reset()
-        await until(lambda: len(rig.plane.connections) == 1)
+        await until(lambda: len(rig.data_plane.limiter.connections) == 1)
         assert (await rig.ask(GET))[0] == 200
-    assert rig.plane.limiter.by_client == {}
+    assert rig.data_plane.limiter.by_client == {}
     assert limited(rig) == {"connections_per_client_max": 1}
 
 
 async def test_others_are_counted_for_themselves_and_who_has_no_address_is_not() -> None:
     forwarding = replace(OPTIONS.forwarding, trusted=(PROXY,))
     async with Rig(replace(OPTIONS, connections_per_client_max=1, forwarding=forwarding)) as rig:
-        crowd = ClientConnectionLimiter(rig.plane)
+        crowd = ClientConnectionLimiter(rig.context, rig.data_plane.reserve)
         anna, again, bert, *nameless = [
             announced(rig, address)
             for address in ("2001:db8::1", "2001:db8::1", "192.0.2.1", UNIX, UNIX, UNKNOWN, UNKNOWN, PROXY, PROXY)
         ]
         refusals = [crowd.admit(downstream) for downstream in (anna, again, bert, *nameless)]
         assert refusals == [None, at.LIMITED_PER_CLIENT, *(None,) * 7]
-        crowd.leave(again)  # was never in
+        crowd.release(again)  # was never in
         assert crowd.by_client == {"2001:db8::1": 1, "192.0.2.1": 1}
-        crowd.leave(anna)
+        crowd.release(anna)
         assert crowd.admit(again) is None
+        for downstream in (again, bert, *nameless):
+            crowd.release(downstream)
 
 
 async def test_a_limit_that_is_new_counts_those_who_are_there() -> None:
@@ -79,10 +81,10 @@ async def test_a_limit_that_is_new_counts_those_who_are_there() -> None:
         client = await rig.client()
         assert (await client.ask(GET))[0] == 200
         changed = replace(OPTIONS, connections_per_client_max=1, connection_age_max_s=60.0)
-        rig.plane.reconfigure(changed)
+        rig.data_plane.reconfigure(changed)
         assert (await (await rig.client()).response())[0] == 429
-        assert len(rig.plane.limiter.ages.since) == 1
-        rig.plane.reconfigure(replace(changed, connections_per_client_max=math.inf))
+        assert len(rig.data_plane.limiter.ages.since) == 1
+        rig.data_plane.reconfigure(replace(changed, connections_per_client_max=math.inf))
         assert (await rig.ask(GET))[0] == 200
 
 
@@ -94,9 +96,9 @@ async def test_an_old_connection_ends_after_its_answer() -> None:
             assert (await client.ask(GET))[0] == 200
             await client.send(GET)
             await until(lambda: len(backend.requests) == 2 or rig.scalar(at.L_CLAIMED) == 2)
-            rig.plane.limiter.ages.sweep(clock.now_s() + 59)
+            rig.data_plane.limiter.ages.sweep(clock.now_s() + 59)
             assert limited(rig) == {}
-            rig.plane.limiter.ages.sweep(clock.now_s() + 61)
+            rig.data_plane.limiter.ages.sweep(clock.now_s() + 61)
             status, head, _ = await client.response()
             assert (status, field(head, b"connection")) == (200, b"close")
             assert await client.rest() == b""
@@ -120,7 +122,7 @@ async def test_limits_are_no_wider_than_the_descriptors(
     monkeypatch.setattr(fd_limits, "available", lambda: 66)
     async with Backend(backends.ok()) as backend, Rig() as rig:
         rig.serve(backend.url)
-        assert (rig.plane.connections_max, rig.plane.in_flight_max) == (17, 16)
+        assert (rig.context.connections_max, rig.context.in_flight_max) == (17, 16)
         clients = [await rig.client() for _ in range(18)]
         assert [(await client.ask(GET))[0] for client in clients[:17]] == [200] * 17
         assert (await clients[17].response())[0] == 503
@@ -129,11 +131,11 @@ async def test_limits_are_no_wider_than_the_descriptors(
 
 async def test_a_sweep_without_a_free_descriptor_is_counted(monkeypatch: pytest.MonkeyPatch) -> None:
     async with Rig() as rig:
-        rig.plane.sweep()
+        rig.data_plane.sweep()
         assert limited(rig) == {}
         with monkeypatch.context() as patch:
             patch.setattr("router.proxy.data_plane.os.dup", _none_left)
-            rig.plane.sweep()
+            rig.data_plane.sweep()
     assert limited(rig) == {"descriptors": 1}
 
 

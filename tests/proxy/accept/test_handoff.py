@@ -41,13 +41,17 @@ class Pair:
         """Begin the old one's end."""
 
         async def run() -> None:
-            handoff = Handoff(self.old.plane, inlets.outlets(self.folder, self.token))
+            handoff = Handoff(self.old.context, self.old.data_plane.limiter, inlets.outlets(self.folder, self.token))
             until_s = clock.now_s() + seconds
             await handoff.run(until_s)
-            await self.old.plane.drain(until_s)
+            await self.old.data_plane.drain(until_s)
             await handoff.end(until_s)
 
         return asyncio.ensure_future(run())
+
+
+def adoption_by(rig: Rig, inlet: socket.socket) -> Adoption:
+    return Adoption(rig.context, rig.data_plane.limiter, rig.data_plane.tls_acceptor, inlet)
 
 
 @asynccontextmanager
@@ -58,7 +62,7 @@ async def two(
     async with Rig(old) as first, Rig(new) as second:
         first.serve(was or to)
         second.serve(to)
-        adoption = Adoption(second.plane, mine.sockets[0].dup())
+        adoption = adoption_by(second, mine.sockets[0].dup())
         adoption.start()
         mine.open()
         try:
@@ -67,8 +71,8 @@ async def two(
             adoption.stop()
             mine.close()
             for target in (
-                *targets(first.plane),
-                *targets(second.plane),
+                *targets(first.data_plane),
+                *targets(second.data_plane),
             ):  # each rig counts what is left in the process
                 target.close_idle()
 
@@ -84,9 +88,9 @@ async def test_idle_connections_go_on_with_the_other_worker(tmp_path: Path) -> N
         async with two(tmp_path, to=to.url, was=was.url) as pair:
             clients = [await idle_client(pair) for _ in range(30)]
             fresh = await pair.old.client()
-            await until(lambda: len(pair.old.plane.connections) == 31)
+            await until(lambda: len(pair.old.data_plane.limiter.connections) == 31)
             await asyncio.wait_for(pair.hand_on(), 5)
-            assert not pair.old.plane.connections
+            assert not pair.old.data_plane.limiter.connections
             for client in (*clients, fresh):
                 status, head, body = await client.ask(POST)
                 assert (status, body, field(head, b"connection")) == (200, b"new", b"close")
@@ -115,7 +119,7 @@ async def test_half_a_head_and_a_pipeline_go_with_their_bytes(tmp_path: Path) ->
             half, pipeline = await pair.old.client(), await pair.old.client()
             await half.send(POST[:30])
             await pipeline.send(GET + POST)
-            await until(lambda: was.requests and len(pair.old.plane.connections) == 2)
+            await until(lambda: was.requests and len(pair.old.data_plane.limiter.connections) == 2)
             handing = pair.hand_on()
             await asyncio.sleep(0.02)
             await half.send(POST[30:])
@@ -159,7 +163,7 @@ async def test_over_tls_a_relay_stays_until_the_connection_ends(tmp_path: Path) 
             await one.writer.start_tls(authority.client(), server_hostname="localhost")
             assert (await one.ask(GET))[0] == 200
         handing = pair.hand_on(seconds=0.5)
-        await until(lambda: not pair.old.plane.connections)
+        await until(lambda: not pair.old.data_plane.limiter.connections)
         status, head, body = await client.ask(POST)
         assert (status, len(body), field(head, b"connection")) == (200, 300_000, b"close")
         last = backend.requests[-1]
@@ -198,9 +202,9 @@ async def test_nobody_who_takes_them_means_that_they_end_here_with_an_answer(tmp
         assert await outlets_of(tmp_path, pair.token + 1, 0.05) == []
         dead = socket.socketpair(socket.AF_UNIX, socket.SOCK_DGRAM)
         dead[1].close()
-        handoff = Handoff(pair.old.plane, [dead[0]])
+        handoff = Handoff(pair.old.context, pair.old.data_plane.limiter, [dead[0]])
         await asyncio.wait_for(handoff.run(clock.now_s() + 5), 1)
-        draining = asyncio.ensure_future(pair.old.plane.drain())
+        draining = asyncio.ensure_future(pair.old.data_plane.drain())
         status, head, body = await client.ask(POST)
         assert (status, body, field(head, b"connection")) == (200, b"old", b"close")
         client.close()
@@ -211,22 +215,22 @@ async def test_what_was_taken_over_is_handed_on_again(tmp_path: Path) -> None:
     async with Backend(backends.ok()) as backend, two(tmp_path, to=backend.url) as pair:
         client = await idle_client(pair)
         await pair.hand_on()
-        await until(lambda: pair.new.plane.connections)
+        await until(lambda: pair.new.data_plane.limiter.connections)
         async with Rig() as third:
             third.serve(backend.url)
             mine = Inlets(tmp_path, 1)
-            adoption = Adoption(third.plane, mine.sockets[0].dup())
+            adoption = adoption_by(third, mine.sockets[0].dup())
             adoption.start()
             mine.open()
-            again = Handoff(pair.new.plane, inlets.outlets(tmp_path, mine.token))
+            again = Handoff(pair.new.context, pair.new.data_plane.limiter, inlets.outlets(tmp_path, mine.token))
             await again.run(clock.now_s() + 5)
-            await until(lambda: third.plane.connections)
+            await until(lambda: third.data_plane.limiter.connections)
             assert (await client.ask(GET))[0] == 200
             client.close()
-            await until(lambda: not third.plane.connections)
+            await until(lambda: not third.data_plane.limiter.connections)
             adoption.stop()
             mine.close()
-            for target in targets(pair.new.plane):
+            for target in targets(pair.new.data_plane):
                 target.close_idle()
 
 
@@ -244,7 +248,7 @@ async def test_what_a_client_verified_goes_with_its_connection(hosts: tuple[str,
             clients[host] = await pair.old.client(context, "a.test")
             assert (await clients[host].ask(request("a.test")))[0] == 200
         handing = pair.hand_on()
-        await until(lambda: not pair.old.plane.connections)
+        await until(lambda: not pair.old.data_plane.limiter.connections)
         for host, client in clients.items():
             assert (await client.ask(request(host)))[0] == (421 if "b.test" in host or "shared" in host else 200)
             client.close()

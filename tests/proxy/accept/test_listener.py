@@ -35,7 +35,7 @@ async def test_a_client_on_a_unix_socket_has_no_address(tmp_path: Path) -> None:
     listening.listen(8)
     async with Backend(backends.ok()) as backend, Rig() as rig:
         rig.serve(backend.url)
-        listener = Listener(rig.plane, listening)
+        listener = Listener(rig.data_plane.new_connection, listening)
         await listener.start()
         client = Client(*await asyncio.open_unix_connection(path))
         for _ in range(2):

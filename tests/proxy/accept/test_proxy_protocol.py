@@ -59,7 +59,7 @@ async def test_backends_are_told_who_was_announced(header: bytes, address: bytes
         client = await rig.client()
         if apart:
             await client.send(header)
-            await until(lambda: rig.plane.connections)
+            await until(lambda: rig.data_plane.limiter.connections)
             await client.send(GET)
         else:
             await client.send(header + GET)
@@ -94,7 +94,7 @@ async def test_without_a_header_nothing_is_answered_and_nothing_reaches_a_backen
         assert await ends(client) == b""
         assert backend.requests == []
         assert refused(rig) == 1
-        assert not rig.plane.proxy_protocol.waits.since
+        assert not rig.context.proxy_header_wait.since
 
 
 async def test_a_header_from_elsewhere_is_no_header() -> None:
@@ -135,7 +135,7 @@ async def test_who_only_looks_whether_the_port_is_open_is_not_counted() -> None:
         for said in (b"", LINE[:9]):
             client = await rig.client()
             await client.send(said)
-            await until(lambda: rig.plane.proxy_protocol.waits.since)
+            await until(lambda: rig.context.proxy_header_wait.since)
             client.writer.write_eof()
             assert await ends(client) == b""
     assert refused(rig) == 1
@@ -144,7 +144,7 @@ async def test_who_only_looks_whether_the_port_is_open_is_not_counted() -> None:
 async def test_those_who_wait_for_their_header_are_connections_too() -> None:
     async with Rig(required(options=replace(OPTIONS, connections_max=2))) as rig:
         waiting = [await rig.client() for _ in range(2)]
-        await until(lambda: len(rig.plane.proxy_protocol.waits.since) == len(waiting))
+        await until(lambda: len(rig.context.proxy_header_wait.since) == len(waiting))
         third = await rig.client()
         assert await ends(third) == b""
         assert refused(rig) == 1
@@ -154,8 +154,8 @@ async def test_those_who_wait_for_their_header_are_connections_too() -> None:
 async def test_a_drain_gives_up_a_header_that_does_not_come() -> None:
     async with Rig(required(options=replace(OPTIONS, shutdown_idle_s=0.05))) as rig:
         client = await rig.client()
-        await until(lambda: rig.plane.proxy_protocol.waits.since)
-        draining = asyncio.ensure_future(rig.plane.drain())
+        await until(lambda: rig.context.proxy_header_wait.since)
+        draining = asyncio.ensure_future(rig.data_plane.drain())
         assert await ends(client) == b""
         await draining
 
@@ -165,8 +165,8 @@ async def test_a_header_that_is_on_its_way_when_a_drain_begins_costs_nobody_a_re
         rig.serve(backend.url)
         client = await rig.client()
         await client.send(LINE[:9])
-        await until(lambda: rig.plane.proxy_protocol.waits.since)
-        draining = asyncio.ensure_future(rig.plane.drain())
+        await until(lambda: rig.context.proxy_header_wait.since)
+        draining = asyncio.ensure_future(rig.data_plane.drain())
         await asyncio.sleep(0)
         await client.send(LINE[9:] + b"GET / HTTP/1.1\r\nHost: t\r\n\r\n")
         status, head, _ = await client.response()
@@ -195,7 +195,7 @@ async def test_a_balancer_on_a_unix_socket_may_announce(tmp_path: Path) -> None:
     listening.listen(8)
     async with Backend(backends.ok()) as backend, Rig(required("unix")) as rig:
         rig.serve(backend.url)
-        listener = Listener(rig.plane, listening)
+        listener = Listener(rig.data_plane.new_connection, listening)
         await listener.start()
         client = Client(*await asyncio.open_unix_connection(tmp_path / "data.sock"))
         assert (await client.ask(LINE + GET))[0] == 200
@@ -208,7 +208,7 @@ async def test_settings_count_from_the_next_connection() -> None:
     async with Backend(backends.ok()) as backend, Rig() as rig:
         rig.serve(backend.url)
         assert (await rig.ask(GET))[0] == 200
-        rig.plane.reconfigure(required())
+        rig.data_plane.reconfigure(required())
         assert (await rig.ask(LINE + GET))[0] == 200
         client = await rig.client()
         await client.send(GET)
@@ -246,7 +246,7 @@ async def test_the_header_comes_before_tls(tmp_path: Path, header: bytes, apart:
             tls.do_handshake()
         if apart:
             await raw.send(header)
-            await until(lambda: not rig.plane.proxy_protocol.waits.since)
+            await until(lambda: not rig.context.proxy_header_wait.since)
             header = b""
         await raw.send(header + goes.read())
         while not tls.version() or goes.pending == 0:

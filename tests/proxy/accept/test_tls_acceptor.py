@@ -92,7 +92,7 @@ async def test_a_handshake_that_stalls_is_given_up(sent: int, tmp_path: Path) ->
             await client.send(out.read(sent))
         assert await client.rest() == b""
         assert counted(rig) == (1, 1)
-        assert not rig.plane.connections
+        assert not rig.data_plane.limiter.connections
 
 
 def hello(authority: Authority) -> bytes:
@@ -117,9 +117,9 @@ HALF_OPEN: dict[str, tuple[Callable[[bytes], bytes], bool]] = {
 FAREWELLS: dict[str, Callable[[Rig, Client], object]] = {
     "leaves": lambda rig, client: client.close(),
     "resets": lambda rig, client: client.reset(),
-    "is late": lambda rig, client: rig.plane.tls_acceptor.waits.sweep(1e12),
+    "is late": lambda rig, client: rig.context.handshake_wait.sweep(1e12),
     "sends nonsense": lambda rig, client: client.writer.write(b"\x16\x03\x03\xff\xff" + b"x" * 70_000),
-    "is cut by a stop": lambda rig, client: rig.plane.tls_acceptor.abort(),
+    "is cut by a stop": lambda rig, client: rig.data_plane.tls_acceptor.abort(),
 }
 
 
@@ -133,8 +133,8 @@ async def test_nothing_is_left_of_a_half_open_handshake(sent: str, farewell: str
         client = await rig.client()
         data = pattern(hello(authority))
         client.writer.write(data)
-        await until(lambda: rig.plane.tls_acceptor.waits.since)
-        [tls] = rig.plane.tls_acceptor.waits.since
+        await until(lambda: rig.context.handshake_wait.since)
+        [tls] = rig.context.handshake_wait.since
         await until(lambda tls=tls: not data or tls._first == data or tls._wrap is None)
         assert hasattr(tls, "ssl") == needs_openssl
         left = [weakref.ref(tls)]
@@ -144,11 +144,11 @@ async def test_nothing_is_left_of_a_half_open_handshake(sent: str, farewell: str
         gc.disable()
         try:
             FAREWELLS[farewell](rig, client)
-            await until(lambda: not rig.plane.tls_acceptor.waits.since)
+            await until(lambda: not rig.context.handshake_wait.since)
             await until(lambda: not any(ref() for ref in left))
         finally:
             gc.enable()
-        assert (rig.plane.connection_count(), counted(rig)) == (0, (1, 1))
+        assert (rig.data_plane.limiter.connection_count(), counted(rig)) == (0, (1, 1))
 
 
 async def test_nothing_is_left_of_a_connection_that_stood(tmp_path: Path) -> None:
@@ -158,14 +158,14 @@ async def test_nothing_is_left_of_a_connection_that_stood(tmp_path: Path) -> Non
         for ending in ("close", "reset"):
             client = await rig.client(authority.client())
             assert (await client.ask(GET))[0] == 200
-            [downstream] = rig.plane.connections
+            [downstream] = rig.data_plane.limiter.connections
             tls = downstream.transport
             left = [weakref.ref(tls), weakref.ref(tls.ssl)]
             del downstream, tls
             gc.disable()
             try:
                 getattr(client, ending)()
-                await until(lambda: not rig.plane.connections)
+                await until(lambda: not rig.data_plane.limiter.connections)
                 await until(lambda left=left: not any(ref() for ref in left))
             finally:
                 gc.enable()
@@ -207,7 +207,7 @@ async def test_a_reset_within_the_handshake_is_counted(tmp_path: Path) -> None:
     async with secured(ServerTls(Authority(tmp_path).pair())) as rig:
         client = await rig.client()
         await client.send(b"\x16\x03\x01")
-        await until(lambda: rig.plane.tls_acceptor.waits.since)
+        await until(lambda: rig.context.handshake_wait.since)
         client.reset()
         await until(lambda: counted(rig) == (1, 1))
 
@@ -216,9 +216,9 @@ async def test_handshakes_are_connections_too(tmp_path: Path) -> None:
     """Who finds no room is closed unanswered, and counted where plain HTTP's 503 is: not as a handshake that failed."""
     async with secured(ServerTls(Authority(tmp_path).pair()), connections_max=2) as rig:
         waiting = [await rig.client() for _ in range(2)]
-        await until(lambda: len(rig.plane.tls_acceptor.waits.since) == 2)
+        await until(lambda: len(rig.context.handshake_wait.since) == 2)
         assert await (await rig.client()).rest() == b""
-        assert len(waiting) == len(rig.plane.tls_acceptor.waits.since)
+        assert len(waiting) == len(rig.context.handshake_wait.since)
         assert (rig.worker_stats.limited()["connections_max"], counted(rig)) == (1, (0, 0))
 
 
@@ -227,8 +227,8 @@ async def test_a_handshake_that_is_under_way_when_a_drain_begins_costs_nobody_a_
     async with Backend(backends.ok()) as backend, secured(ServerTls(authority.pair()), shutdown_idle_s=5) as rig:
         rig.serve(backend.url)
         client = await rig.client()
-        await until(lambda: rig.plane.tls_acceptor.waits.since)
-        draining = asyncio.ensure_future(rig.plane.drain())
+        await until(lambda: rig.context.handshake_wait.since)
+        draining = asyncio.ensure_future(rig.data_plane.drain())
         await asyncio.sleep(0)
         await client.writer.start_tls(authority.client(), server_hostname="localhost")
         status, head, _ = await client.ask(GET)
@@ -295,18 +295,18 @@ async def test_a_new_pair_is_shown_to_new_connections_and_a_bad_one_changes_noth
 
         load = asyncio.ensure_future(connect_all_the_time())
         authority.pair("two.test")
-        await rig.plane.tls_acceptor.look_again()
+        await rig.data_plane.tls_acceptor.look_again()
         await until(lambda: ("two.test",) in names)
         spoil(pair.key)
         for _ in range(2):
-            await rig.plane.tls_acceptor.look_again()
-        rig.plane.tls_acceptor.reconfigure(rig.options)  # as SIGHUP does
+            await rig.data_plane.tls_acceptor.look_again()
+        rig.data_plane.tls_acceptor.reconfigure(rig.options)  # as SIGHUP does
         await until(lambda: len(caplog.messages) == 2)
         assert all("the old ones stay in use" in line for line in caplog.messages)
         caplog.clear()
         assert shown(await rig.client(context)) == ("two.test",)
         authority.pair("three.test")
-        await rig.plane.tls_acceptor.look_again()
+        await rig.data_plane.tls_acceptor.look_again()
         await asyncio.wait_for(load, 5)
         assert (await old.ask(GET))[0] == 200, "who is connected is not touched"
         assert counted(rig)[1] == 0, "and nobody was refused"
@@ -318,12 +318,12 @@ async def test_tls_can_be_switched_on_and_off_by_reload(tmp_path: Path) -> None:
         rig.serve(backend.url)
         plain = await rig.client()
         tls = replace(rig.options, tls=ServerTls(authority.pair()))
-        rig.plane.reconfigure(tls)
-        await until(lambda: rig.plane.tls_acceptor.context)
+        rig.data_plane.reconfigure(tls)
+        await until(lambda: rig.data_plane.tls_acceptor.ssl_context)
         assert (await (await rig.client(authority.client())).ask(GET))[0] == 200
         assert (await plain.ask(GET))[0] == 200
-        rig.plane.reconfigure(rig.options)
-        await until(lambda: not rig.plane.tls_acceptor.context)
+        rig.data_plane.reconfigure(rig.options)
+        await until(lambda: not rig.data_plane.tls_acceptor.ssl_context)
         assert (await rig.ask(GET))[0] == 200
 
 

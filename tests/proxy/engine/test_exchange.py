@@ -75,10 +75,10 @@ async def test_ten_thousand_requests_leave_no_object_that_waits_for_the_garbage_
     """Behind transports that the test holds: the request path alone, at most one request under way."""
     async with Rig() as rig:
         rig.serve("http://127.0.0.1:9")
-        active = rig.plane.services[0].active
+        active = rig.data_plane.services[0].active
         assert active is not None
-        client, backend = Wire(rig.plane), Transport()
-        upstream = Upstream(rig.plane, active.pools[0])
+        client, backend = Wire(rig.data_plane), Transport()
+        upstream = Upstream(rig.context, active.pools[0])
         upstream.connection_made(backend)  # type: ignore[arg-type]
         active.pools[0].release(upstream, clock.now_s())
         gc.disable()

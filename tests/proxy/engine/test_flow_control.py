@@ -23,9 +23,9 @@ async def test_a_slow_reader_holds_the_backend_back_and_memory_stays_bounded() -
         client = await rig.client()
         client.reader._limit = 1024  # type: ignore[attr-defined]  # the reader stops taking bytes
         await client.send(GET)
-        active = rig.plane.services[0].active
+        active = rig.data_plane.services[0].active
         await until(lambda: any(exchange.paused_at_s > 0 for exchange in active.in_flight))
-        assert not rig.plane.services[0].idle.since  # its clock stands still
+        assert not rig.data_plane.services[0].idle.since  # its clock stands still
         head, _, body = (await client.head()), b"", await client.exactly(size)
         assert len(body) == size
         assert head.startswith(b"HTTP/1.1 200")
@@ -52,7 +52,7 @@ async def test_a_backend_connection_let_through_for_one_client_is_not_let_throug
         rig.serve(backend.url)
         slow = await rig.client()
         await asyncio.sleep(0.01)
-        (connection,) = rig.plane.connections
+        (connection,) = rig.data_plane.limiter.connections
         connection.transport = Congested(connection)  # type: ignore[assignment]
         assert (await slow.ask(GET))[0] == 200
         assert (await rig.ask(GET))[0] == 200
@@ -71,7 +71,7 @@ async def test_a_client_that_pipelines_and_takes_nothing_is_not_answered_into_me
         client = await rig.client()
         client.reader._limit = 1024  # type: ignore[attr-defined]  # the reader stops taking bytes
         await client.send(GET * number)
-        await until(lambda: rig.plane.write_wait.since)
+        await until(lambda: rig.context.write_wait.since)
         asked = len(backend.requests)
         assert asked < number / 2
         await asyncio.sleep(0.05)
@@ -89,7 +89,7 @@ async def test_a_slow_backend_holds_the_client_back() -> None:
         rig.serve(backend.url)
         client = await rig.client()
         client.writer.write(b"POST / HTTP/1.1\r\nHost: t\r\nContent-Length: %d\r\n\r\n" % size + b"x" * size)
-        await until(lambda: any(connection.holding for connection in rig.plane.connections))
+        await until(lambda: any(connection.holding for connection in rig.data_plane.limiter.connections))
         let_through.set()
         assert (await client.response())[0] == 200
         assert len(backend.requests[0].body) == size

@@ -62,8 +62,8 @@ async def test_a_rescue_reads_the_route_as_well() -> None:
         client = await rig.client()
         await client.send(POST)
         await until(lambda: hung.requests)
-        assert rig.plane.services[0].active is not None
-        (exchange,) = rig.plane.services[0].active.in_flight
+        assert rig.data_plane.services[0].active is not None
+        (exchange,) = rig.data_plane.services[0].active.in_flight
         rig.route(2, 0, wake=False)
         exchange.first_byte_late()
         del exchange
@@ -75,8 +75,8 @@ async def test_a_request_is_claimed_in_the_step_that_reads_its_last_byte() -> No
     async with Backend(backends.ok(b"old")) as old, Backend(backends.ok(b"new")) as new, Rig() as rig:
         rig.serve(old.url, new.url)
         client = await rig.client()
-        await until(lambda: rig.plane.connections)
-        (downstream,) = rig.plane.connections
+        await until(lambda: rig.data_plane.limiter.connections)
+        (downstream,) = rig.data_plane.limiter.connections
         downstream.data_received(GET)
         assert rig.scalar(at.L_CLAIMED) == 1
         rig.route(1, 0)
@@ -132,6 +132,6 @@ async def test_cut_ends_what_is_left_on_a_slot() -> None:
         from router.shm.slots import Slots
 
         Slots(rig.segment, 0).cut(0, generation)
-        rig.plane.refresh()
+        rig.data_plane.refresh()
         assert (await client.response())[0] == 503
     assert rig.attempts(0) == {"cut": 1}

@@ -38,8 +38,12 @@ async def begun_body(rig: Rig, raw: bytes) -> Client:
     client = await rig.client()
     await client.send(raw)
     _, _, sent = raw.partition(b"\r\n\r\n")
-    await until(lambda: any(d.body is not None and d.body.received_bytes >= len(sent) for d in rig.plane.connections))
-    await until(lambda: rig.plane.body_rate.since)
+    await until(
+        lambda: any(
+            d.body is not None and d.body.received_bytes >= len(sent) for d in rig.data_plane.limiter.connections
+        )
+    )
+    await until(lambda: rig.context.body_rate.since)
     return client
 
 
@@ -58,12 +62,12 @@ async def test_a_body_that_comes_too_slowly_is_408_and_no_fault(raw: bytes) -> N
     async with Backend(backends.ok()) as backend, Rig() as rig:
         rig.serve(backend.url)
         client = await begun_body(rig, raw)
-        a_stretch_later(rig.plane.body_rate)
+        a_stretch_later(rig.context.body_rate)
         assert (await client.response())[0] == 408
         assert await client.rest() == b""
         await until(lambda: not backend.open)
         assert backend.requests == []
-        assert not rig.plane.body_rate.since
+        assert not rig.context.body_rate.since
     assert (rig.attempts(), rig.exchanges()) == ({"client_gone": 1}, {"refused": 1})
     assert limited(rig) == {"body_rate_min_bytes_per_s": 1}
 
@@ -74,11 +78,15 @@ async def test_a_body_at_the_rate_goes_on_and_each_stretch_counts_for_itself() -
         assert (await rig.ask(GET))[0] == 200  # a connection to the backend is there: nothing is held back
         client = await begun_body(rig, POST + b"x" * OWED)
         for sent in (2 * OWED, 3 * OWED):
-            a_stretch_later(rig.plane.body_rate)
+            a_stretch_later(rig.context.body_rate)
             await client.send(b"x" * OWED)
-            await until(lambda at=sent: [d for d in rig.plane.connections if d.body and d.body.received_bytes == at])  # type: ignore[misc]
-        a_stretch_later(rig.plane.body_rate)
-        a_stretch_later(rig.plane.body_rate)
+            await until(
+                lambda at=sent: [
+                    d for d in rig.data_plane.limiter.connections if d.body and d.body.received_bytes == at
+                ]
+            )  # type: ignore[misc]
+        a_stretch_later(rig.context.body_rate)
+        a_stretch_later(rig.context.body_rate)
         assert (await client.response())[0] == 408, "having been fast once is no excuse"
 
 
@@ -89,9 +97,9 @@ async def test_a_body_that_we_hold_back_is_not_the_clients_slowness() -> None:
         rig.serve(backend.url)
         client = await rig.client()
         client.writer.write(b"POST / HTTP/1.1\r\nHost: t\r\nContent-Length: %d\r\n\r\n" % size + b"x" * size)
-        await until(lambda: any(connection.holding for connection in rig.plane.connections))
-        assert not rig.plane.body_rate.since
-        a_stretch_later(rig.plane.body_rate)
+        await until(lambda: any(connection.holding for connection in rig.data_plane.limiter.connections))
+        assert not rig.context.body_rate.since
+        a_stretch_later(rig.context.body_rate)
         let_through.set()
         assert (await client.response())[0] == 200
     assert (rig.attempts(), limited(rig)) == ({"ok": 1}, {})
@@ -101,7 +109,7 @@ async def test_without_a_rate_only_silence_counts() -> None:
     async with Backend(backends.ok()) as backend, Rig(replace(OPTIONS, body_rate_min_bytes_per_s=0)) as rig:
         rig.serve(backend.url)
         client = await begun_body(rig, b"POST / HTTP/1.1\r\nHost: t\r\nContent-Length: 2\r\n\r\nx")
-        a_stretch_later(rig.plane.body_rate)
+        a_stretch_later(rig.context.body_rate)
         assert (await client.ask(b"x"))[0] == 200
 
 
@@ -110,11 +118,11 @@ async def test_a_whole_body_is_never_looked_at_and_an_ended_one_no_longer() -> N
         rig.serve(backend.url)
         client = await rig.client()
         assert (await client.ask(b"POST / HTTP/1.1\r\nHost: t\r\nContent-Length: 2\r\n\r\nxx"))[0] == 200
-        assert not rig.plane.body_rate.since
+        assert not rig.context.body_rate.since
         await client.send(b"POST / HTTP/1.1\r\nHost: t\r\nContent-Length: 2\r\n\r\nx")
-        await until(lambda: rig.plane.body_rate.since)
+        await until(lambda: rig.context.body_rate.since)
         assert (await client.ask(b"x"))[0] == 200
-        a_stretch_later(rig.plane.body_rate)
+        a_stretch_later(rig.context.body_rate)
         assert (await client.ask(GET))[0] == 200
     assert limited(rig) == {}
 
@@ -124,8 +132,8 @@ async def test_a_client_that_leaves_in_its_body_is_forgotten() -> None:
         rig.serve(backend.url)
         client = await begun_body(rig, POST)
         client.reset()
-        await until(lambda: not rig.plane.body_rate.since)
-        a_stretch_later(rig.plane.body_rate)
+        await until(lambda: not rig.context.body_rate.since)
+        a_stretch_later(rig.context.body_rate)
     assert (rig.attempts(), limited(rig)) == ({"client_gone": 1}, {})
 
 
@@ -154,8 +162,8 @@ async def congested(rig: Rig) -> AsyncIterator[tuple[Client, Downstream, Counted
         client = await rig.client()
         client.reader._limit = 1024  # type: ignore[attr-defined]  # the reader stops taking bytes
         await client.send(GET)
-        await until(lambda: rig.plane.write_rate.since)
-        (connection,) = rig.plane.connections
+        await until(lambda: rig.context.write_rate.since)
+        (connection,) = rig.data_plane.limiter.connections
         assert connection.transport is not None
         counted = Counted(connection.transport, 100_000)
         connection.transport = counted  # type: ignore[assignment]
@@ -175,10 +183,10 @@ async def test_who_takes_too_little_is_cut_and_it_is_no_fault(table: str, taken:
     rig = Rig()
     async with congested(rig) as (_, _, counted):
         counted.waiting -= taken
-        a_stretch_later(getattr(rig.plane, table))
-        await until(lambda: not rig.plane.connections)
-        assert not rig.plane.write_rate.since
-        assert not rig.plane.write_wait.since
+        a_stretch_later(getattr(rig.context, table))
+        await until(lambda: not rig.data_plane.limiter.connections)
+        assert not rig.context.write_rate.since
+        assert not rig.context.write_wait.since
     assert (rig.attempts(), rig.exchanges()) == ({"client_gone": 1}, {"client_gone": 1})
     assert limited(rig) == {limit: 1}
 
@@ -188,13 +196,13 @@ async def test_who_takes_enough_in_each_stretch_may_take_long() -> None:
     async with congested(rig) as (client, connection, counted):
         for _ in range(3):
             counted.waiting -= OWED
-            a_stretch_later(rig.plane.write_rate)
-            a_stretch_later(rig.plane.write_wait)
-        assert set(rig.plane.write_rate.since) == set(rig.plane.write_wait.since) == {connection}
+            a_stretch_later(rig.context.write_rate)
+            a_stretch_later(rig.context.write_wait)
+        assert set(rig.context.write_rate.since) == set(rig.context.write_wait.since) == {connection}
         connection.transport = counted._transport
         client.reader._limit = 1 << 24  # type: ignore[attr-defined]
         await client.response()
-        assert not rig.plane.write_rate.since
+        assert not rig.context.write_rate.since
         client.close()
     assert (rig.attempts(), limited(rig)) == ({"ok": 1}, {})
 
@@ -203,11 +211,11 @@ async def test_without_a_rate_a_byte_within_the_timeout_is_enough() -> None:
     rig = Rig(replace(OPTIONS, write_rate_min_bytes_per_s=0))
     async with congested(rig) as (_, connection, counted):
         counted.waiting -= 1
-        a_stretch_later(rig.plane.write_rate)
-        a_stretch_later(rig.plane.write_wait)
-        assert connection in rig.plane.write_wait.since
-        a_stretch_later(rig.plane.write_wait)
-        await until(lambda: not rig.plane.connections)
+        a_stretch_later(rig.context.write_rate)
+        a_stretch_later(rig.context.write_wait)
+        assert connection in rig.context.write_wait.since
+        a_stretch_later(rig.context.write_wait)
+        await until(lambda: not rig.data_plane.limiter.connections)
     assert limited(rig) == {"write_timeout_s": 1}
 
 
@@ -217,9 +225,9 @@ async def test_an_event_stream_that_says_little_is_no_slow_client() -> None:
         client = await rig.client()
         await client.send(GET)
         await client.head()
-        assert not rig.plane.write_rate.since
-        assert not rig.plane.write_wait.since
-        a_stretch_later(rig.plane.write_rate)
+        assert not rig.context.write_rate.since
+        assert not rig.context.write_wait.since
+        a_stretch_later(rig.context.write_rate)
         client.writer.write_eof()
         await client.rest()
     assert (rig.attempts(), limited(rig)) == ({"ok": 1}, {})
@@ -229,8 +237,8 @@ async def test_limits_of_other_settings_hold_for_who_is_there() -> None:
     async with Backend(backends.ok()) as backend, Rig() as rig:
         rig.serve(backend.url)
         client = await begun_body(rig, POST + b"x" * OWED)
-        rig.plane.reconfigure(replace(OPTIONS, body_rate_min_bytes_per_s=1000, body_rate_grace_s=2.0))
-        rig.plane.body_rate.sweep(clock.now_s() + 2.5)
+        rig.data_plane.reconfigure(replace(OPTIONS, body_rate_min_bytes_per_s=1000, body_rate_grace_s=2.0))
+        rig.context.body_rate.sweep(clock.now_s() + 2.5)
         assert (await client.response())[0] == 408
 
 
@@ -238,10 +246,10 @@ async def test_no_client_is_late_because_we_were() -> None:
     async with Backend(backends.ok()) as backend, Rig(replace(OPTIONS, body_rate_grace_s=0.001)) as rig:
         rig.serve(backend.url)
         client = await begun_body(rig, POST)
-        rig.plane._due_s -= 0.6
-        rig.plane.sweep()
-        assert rig.plane.body_rate.since
-        await until(lambda: not rig.plane.body_rate.since)
+        rig.data_plane._due_s -= 0.6
+        rig.data_plane.sweep()
+        assert rig.context.body_rate.since
+        await until(lambda: not rig.context.body_rate.since)
         assert (await client.response())[0] == 408
 
 
@@ -261,13 +269,18 @@ async def test_two_thousand_slow_clients_harm_nobody_else() -> None:
                 client.writer.write(raw)
             slow += some
             assert (await asyncio.wait_for(rig.ask(GET), 1))[0] == 200
-        await until(lambda: len(rig.plane.body_rate.since) == 800 and len(backend.requests) == 440)
+        await until(lambda: len(rig.context.body_rate.since) == 800 and len(backend.requests) == 440)
         assert (await asyncio.wait_for(rig.ask(GET), 1))[0] == 200
-        assert len(rig.plane.connections) >= 2000
-        for table in (rig.plane.header_wait, rig.plane.body_rate, rig.plane.keepalive, rig.plane.linger):
+        assert len(rig.data_plane.limiter.connections) >= 2000
+        for table in (
+            rig.context.header_wait,
+            rig.context.body_rate,
+            rig.context.keepalive,
+            rig.context.linger,
+        ):
             table.sweep(clock.now_s() + 5.5)
-        rig.plane.linger.sweep(clock.now_s() + 5.5)
-        await until(lambda: len(rig.plane.connections) < 50)
+        rig.context.linger.sweep(clock.now_s() + 5.5)
+        await until(lambda: len(rig.data_plane.limiter.connections) < 50)
         assert (await rig.ask(GET))[0] == 200
     assert rig.attempts() == {"ok": 442, "client_gone": 800}
     assert limited(rig) == {"header_timeout_s": 1200, "body_rate_min_bytes_per_s": 800}

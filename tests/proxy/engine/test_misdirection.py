@@ -230,7 +230,7 @@ async def test_certificates_that_are_loaded_anew_change_nothing_for_who_is_conne
         old = await it.client("a.test")
         assert (await old.ask(request("a.test")))[0] == 200
         it.authority.pair("a.test", "x.b.test", file="a")
-        await it.rig.plane.tls_acceptor.look_again()
+        await it.rig.data_plane.tls_acceptor.look_again()
         assert await it.ask("a.test", "x.b.test") == 200, "the new certificate covers both"
         assert (await old.ask(request("a.test")))[0] == 200
         assert (await old.ask(request("x.b.test")))[0] == 421, "the one that this client has seen does not"
@@ -267,7 +267,7 @@ async def test_a_session_that_is_taken_up_under_another_name(option: str, belong
 
 
 async def test_one_certificate_is_asked_nothing(tmp_path: Path) -> None:
-    """Nor is plain HTTP: the translation of a head is the plane's own."""
+    """Nor is plain HTTP: the translation of a head is the context's own."""
     authority = Authority(tmp_path)
     pair: Pair = authority.pair("a.test")
     context = authority.client()
@@ -281,8 +281,8 @@ async def test_one_certificate_is_asked_nothing(tmp_path: Path) -> None:
         rig.serve(backend.url)
         client = await rig.client()
         assert (await client.ask(request("a.test")))[0] == 200
-        [downstream] = rig.plane.connections
-        assert downstream._translate == rig.plane.request_head
+        [downstream] = rig.data_plane.limiter.connections
+        assert downstream._translate == rig.context.request_head
 
 
 async def test_the_access_log_says_what_was_refused(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
@@ -311,6 +311,6 @@ async def test_long_hosts_are_not_remembered(tmp_path: Path) -> None:
         client = await it.client("a.test")
         for number in range(40):
             assert (await client.ask(request(f"h{number}" + "a" * 30_000)))[0] == 200
-        (downstream,) = it.rig.plane.connections
+        (downstream,) = it.rig.data_plane.limiter.connections
         kept = inspect.getclosurevars(downstream._translate).nonlocals["verdicts"]
         assert sum(map(len, kept)) <= HOSTS_REMEMBERED_MAX * HOST_REMEMBERED_BYTES_MAX

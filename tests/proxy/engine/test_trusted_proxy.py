@@ -161,7 +161,7 @@ async def test_a_proxy_on_a_unix_socket_is_believed(tmp_path: Path) -> None:
     listening.listen(8)
     async with Backend(backends.ok()) as backend, Rig(TRUSTING) as rig:
         rig.serve(backend.url)
-        listener = Listener(rig.plane, listening)
+        listener = Listener(rig.data_plane.new_connection, listening)
         await listener.start()
         client = Client(*await asyncio.open_unix_connection(tmp_path / "data.sock"))
         assert (await client.ask(request(b"X-Forwarded-For: 192.0.2.7")))[0] == 200
@@ -173,7 +173,7 @@ async def test_a_proxy_on_a_unix_socket_is_believed(tmp_path: Path) -> None:
 async def test_trust_follows_the_settings_with_the_next_connection() -> None:
     async with Backend(backends.ok()) as backend, Rig() as rig:
         rig.serve(backend.url)
-        rig.plane.reconfigure(TRUSTING)
+        rig.data_plane.reconfigure(TRUSTING)
         assert (await rig.ask(request(b"X-Forwarded-For: 192.0.2.7")))[0] == 200
         assert told(backend) == [OWN[0], b"X-Forwarded-For: 192.0.2.7, 127.0.0.1", OWN[2]]
 
@@ -186,9 +186,9 @@ async def test_an_intermediary_and_its_connection_do_not_hold_each_other() -> No
             rig.serve(backend.url)
             client = await rig.client()
             assert (await client.ask(request()))[0] == 200
-            known = weakref.ref(next(iter(rig.plane.connections))._translate.__self__)
+            known = weakref.ref(next(iter(rig.data_plane.limiter.connections))._translate.__self__)
             client.close()
-            await until(lambda: not rig.plane.connections)
+            await until(lambda: not rig.data_plane.limiter.connections)
             await until(lambda: known() is None)
     finally:
         gc.enable()

@@ -72,7 +72,7 @@ async def test_bytes_pass_both_ways_after_the_101_and_it_ends_well() -> None:
         client.writer.write_eof()
         assert await client.rest() == b""
         await rig.quiet()
-        assert not rig.plane.tunnel_close.since
+        assert not rig.context.tunnel_close.since
     assert rig.attempts() == rig.exchanges() == {"ok": 1}
     assert sum(rig.worker_stats.slot_histogram(0, 0, at.L_DURATION)) == 0, "a WebSocket is no slow answer"
 
@@ -107,8 +107,10 @@ async def test_what_the_client_sends_before_the_101_waits_for_it_and_is_bounded(
         client = await rig.client()
         early = b"x" * 1_000_000
         client.writer.write(ASK + early)
-        await until(lambda: next(iter(rig.plane.connections)).paused)
-        assert len(next(iter(rig.plane.connections)).buffer) <= 2 * 65536 + 262144  # one read beyond the limit
+        await until(lambda: next(iter(rig.data_plane.limiter.connections)).paused)
+        assert (
+            len(next(iter(rig.data_plane.limiter.connections)).buffer) <= 2 * 65536 + 262144
+        )  # one read beyond the limit
         agree.set()
         await client.head()
         assert await client.exactly(len(early)) == early
@@ -200,7 +202,7 @@ async def test_a_drain_cuts_a_tunnel_with_a_reset_and_no_fault() -> None:
         rig.serve(backend.url)
         client = await open_tunnel(rig)
         Slots(rig.segment, 0).cut(0, rig.route(0))
-        rig.plane.refresh()
+        rig.data_plane.refresh()
         with pytest.raises(ConnectionResetError):
             await client.rest()
         await until(lambda: not backend.open)
@@ -211,7 +213,7 @@ async def test_shutdown_waits_for_a_tunnel_up_to_its_limit_then_cuts() -> None:
     async with Backend(switching()) as backend, Rig(replace(OPTIONS, shutdown_timeout_s=0.05)) as rig:
         rig.serve(backend.url)
         client = await open_tunnel(rig)
-        await rig.plane.drain()
+        await rig.data_plane.drain()
         with pytest.raises(ConnectionResetError):
             await client.rest()
     assert rig.attempts() == {"cut": 1}
@@ -264,7 +266,7 @@ async def test_a_quiet_tunnel_lives_unless_it_has_a_limit_and_then_is_nobodys_fa
     options = replace(OPTIONS, tunnel_idle_s=0.15)
     async with Backend(switching()) as backend, Rig(options, idle_timeout_s=0.05, first_byte_timeout_s=0.05) as rig:
         rig.options = replace(options, services=(replace(OPTIONS.services[0], idle_timeout_s=0.05),))
-        rig.plane.reconfigure(rig.options)
+        rig.data_plane.reconfigure(rig.options)
         rig.serve(backend.url)
         client = await open_tunnel(rig)
         with pytest.raises(ConnectionResetError):
@@ -305,7 +307,7 @@ async def test_the_side_that_is_slow_holds_the_other_back(side: str) -> None:
             while held == 0 or held != before:
                 await asyncio.sleep(0.05)
                 before, held = held, fast.get_write_buffer_size()
-        clock_of = rig.plane.write_rate if side == "client" else rig.plane.services[0].idle
+        clock_of = rig.context.write_rate if side == "client" else rig.data_plane.services[0].idle
         assert len(clock_of.since) == 1, "it has to take something in time"
         client.writer.transport.resume_reading()  # type: ignore[attr-defined]
         go.set()

@@ -70,12 +70,12 @@ async def test_the_limit_counts_all_versions_and_the_last_place_goes_to_whoever_
         for index in range(3):
             rig.fill(0, "v1", backend.url, service=index)
             rig.route(0, service=index)
-        rig.plane.sweep()
+        rig.data_plane.sweep()
         for path, number in ((b"/a", 7), (b"/b", 2), (b"/c", 1)):
             await asking(rig, number, GET.replace(b"/ ", path + b" "))
         await until(lambda: gate.reached == 10)
         for _ in range(sweeps):
-            rig.plane.sweep()
+            rig.data_plane.sweep()
         for path in (b"/a", b"/b", b"/c"):
             assert (await rig.ask(GET.replace(b"/ ", path + b" ")))[0] == 503
         gate.open.set()
@@ -114,9 +114,9 @@ async def test_other_settings_hold_at_once() -> None:
         rig.serve(backend.url)
         await asking(rig, 3)
         await until(lambda: gate.reached == 3)
-        rig.plane.reconfigure(replace(OPTIONS, requests_max=3))
+        rig.data_plane.reconfigure(replace(OPTIONS, requests_max=3))
         assert (await rig.ask(GET))[0] == 503
-        rig.plane.reconfigure(replace(OPTIONS, requests_max=4))
+        rig.data_plane.reconfigure(replace(OPTIONS, requests_max=4))
         await asking(rig, 1)
         await until(lambda: gate.reached == 4)
         gate.open.set()

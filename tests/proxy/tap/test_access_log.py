@@ -131,7 +131,7 @@ async def test_a_connection_from_before_the_log_has_lines_without_a_size(lines: 
         rig.serve(backend.url)
         client = await rig.client()
         assert (await client.ask(POST))[0] == 200
-        rig.plane.reconfigure(LOGGED)
+        rig.data_plane.reconfigure(LOGGED)
         assert (await client.ask(POST))[0] == 200
         assert await exchanged(await rig.client(), POST) == lines()[1]["response_bytes"]
     assert [line["response_bytes"] is None for line in lines()] == [True, False]

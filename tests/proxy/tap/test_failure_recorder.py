@@ -174,14 +174,14 @@ async def test_a_storm_of_errors_is_sampled(monkeypatch: pytest.MonkeyPatch) -> 
 
 async def test_tokens_come_back_with_time() -> None:
     async with Rig(captured_headers=HEADERS) as rig:
-        keeper = FailureRecorder(rig.plane, 0, HEADERS, KEEPS)
+        keeper = FailureRecorder(rig.context, 0, HEADERS, KEEPS)
         assert [keeper._admits(1000.0) for _ in range(BURST + 2)] == [True] * BURST + [False] * 2
         assert [keeper._admits(now_s) for now_s in (1000.05, 1000.1, 1000.11)] == [False, True, False]
 
 
 async def test_what_does_not_fit_goes_the_response_first() -> None:
     async with Rig(captured_headers=HEADERS) as rig:
-        keeper = FailureRecorder(rig.plane, 0, HEADERS, KEEPS)
+        keeper = FailureRecorder(rig.context, 0, HEADERS, KEEPS)
         large = b"x" * (at.CAPTURE_BYTES_MAX - 1000)
         keeper.keep({"case": 1}, large, large)
         keeper.keep({"case": 2}, b"x" * at.CAPTURE_BYTES_MAX, b"y")
@@ -204,7 +204,7 @@ async def test_other_settings_count_from_the_next_failure_on() -> None:
         rig.serve(backend.url)
         await rig.ask(GET)
         service = replace(rig.options.services[0], captured_headers=None)
-        rig.plane.reconfigure(replace(rig.options, services=(service,)))
+        rig.data_plane.reconfigure(replace(rig.options, services=(service,)))
         await rig.ask(GET)
         assert len(kept(rig)) == 1
 

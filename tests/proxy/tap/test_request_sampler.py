@@ -58,7 +58,7 @@ async def test_a_body_that_did_not_end_is_none() -> None:
         rig.serve(backend.url)
         client = await rig.client()
         await client.send(post(GOOD)[:-5])
-        await until(lambda: any(target.in_flight for target in rig.plane.services[0].targets.values()))
+        await until(lambda: any(target.in_flight for target in rig.data_plane.services[0].targets.values()))
         client.reset()
         await until(lambda: rig.exchanges() == {"client_gone": 1})
         assert samples(rig) == []

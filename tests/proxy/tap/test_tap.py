@@ -28,9 +28,9 @@ class Listening(ServiceTap):
     """Tells what its witnesses know at the end: outcome, request, status, response."""
 
     def __init__(self, rig: Rig) -> None:
-        super().__init__(rig.plane, rig.plane.services[0].options)
+        super().__init__(rig.data_plane, rig.data_plane.services[0].options)
         self.told: list[Told] = []
-        rig.plane.services[0].tap = self
+        rig.data_plane.services[0].tap = self
 
     def begin(self, exchange: Exchange) -> bool:
         exchange.tap = Talkative(self, exchange)
@@ -100,7 +100,7 @@ async def test_an_answer_of_ours_has_no_head() -> None:
 async def test_who_asks_nothing_has_no_witness() -> None:
     async with Backend(backends.ok()) as backend, Rig() as rig:
         rig.serve(backend.url)
-        assert rig.plane.services[0].tap is None
+        assert rig.data_plane.services[0].tap is None
         assert (await rig.ask(POST))[0] == 200
 
 

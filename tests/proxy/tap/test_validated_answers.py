@@ -125,15 +125,15 @@ async def test_whatever_happens_before_it_was_looked_at_it_was_whole(how: str) -
         status, _, body = await client.ask(ASK)
         assert (status, body) == (200, b"{")
         assert rig.exchanges() == {}, "the client has it before it is looked at"
-        (target,) = rig.plane.services[0].targets.values()
+        (target,) = rig.data_plane.services[0].targets.values()
         if how == "reset":
             client.reset()
             await until(lambda: rig.exchanges())
         elif how == "shut":
-            for downstream in list(rig.plane.connections):
+            for downstream in list(rig.data_plane.limiter.connections):
                 downstream.shut()
         elif how == "dropped":  # by a client that takes nothing, at that very moment
-            for downstream in list(rig.plane.connections):
+            for downstream in list(rig.data_plane.limiter.connections):
                 closing.abandon_client(downstream)
         elif how == "cut":
             next(iter(target.in_flight)).cut()
@@ -143,7 +143,7 @@ async def test_whatever_happens_before_it_was_looked_at_it_was_whole(how: str) -
         deferring.go_on()
         assert (rig.exchanges(), rig.attempts()) == ({"invalid": 1}, {"invalid": 1})
         if how == "dropped":
-            await until(lambda: not rig.plane.connections)
+            await until(lambda: not rig.data_plane.limiter.connections)
         if how in ("cut", "nothing", "retired"):
             await client.send(ASK)
             assert (await client.response())[0] == 200
@@ -166,7 +166,7 @@ async def test_after_one_invalid_answer_all_are_looked_at() -> None:
     sampled = replace(ANSWERS, response_share=0.25)
     answers = [backends.sending(fields(b'{"label": "ok"}'))] * 20 + [backends.sending(fields(b"{"))]
     async with Backend(backends.in_turn(*answers)) as backend, Rig(validation=sampled) as rig:
-        rig.plane.random = Random(5)
+        rig.context.random = Random(5)
         rig.serve(backend.url)
         client = await rig.client()
         for _ in range(20):

@@ -223,7 +223,7 @@ async def test_what_is_held_at_the_end_is_cut() -> None:
         client = await rig.client()
         await client.send(post(GOOD)[:-5])
         await until(lambda: held_bytes(rig))
-        for downstream in list(rig.plane.connections):
+        for downstream in list(rig.data_plane.limiter.connections):
             downstream.shut()
         await until(lambda: rig.exchanges() == {"cut": 1})
         assert held_bytes(rig) == 0
@@ -273,7 +273,7 @@ async def test_other_settings_hold_from_then_on() -> None:
         rig.serve(backend.url)
         client = await rig.client()
         assert (await client.ask(post(BAD)))[0] == 200
-        rig.plane.reconfigure(replace(OPTIONS, services=(replace(SERVICE, validation=REQUESTS),)))
+        rig.data_plane.reconfigure(replace(OPTIONS, services=(replace(SERVICE, validation=REQUESTS),)))
         assert (await client.ask(post(BAD)))[0] == 422
-        rig.plane.reconfigure(OPTIONS)
+        rig.data_plane.reconfigure(OPTIONS)
         assert (await client.ask(post(BAD)))[0] == 200

@@ -67,7 +67,7 @@ async def test_connections_are_reused_and_sessions_taken_up(tmp_path: Path) -> N
         for _ in range(20):
             assert (await client.ask(GET))[0] == 200
         assert (backend.connections, server.session_stats()["accept_good"], server.session_stats()["hits"]) == (1, 1, 0)
-        [pool] = rig.plane.services[0].targets[0].pools
+        [pool] = rig.data_plane.services[0].targets[0].pools
         [idle] = pool._idle
         idle.idle_since_s -= 1.0  # old enough to be looked at: the tickets that came are no end
         assert (await client.ask(GET))[0] == 200
@@ -90,7 +90,7 @@ async def test_an_idle_connection_that_has_ended_is_not_used(tmp_path: Path) -> 
                 assert backend.connections == connections
                 for connection in list(backend.open):
                     connection.writer.close()
-                await until(lambda: not rig.plane.services[0].targets[0].pools[0]._idle)
+                await until(lambda: not rig.data_plane.services[0].targets[0].pools[0]._idle)
             assert rig.scalar(at.L_STALE_CONNECTION) == 0
 
 
@@ -189,7 +189,7 @@ async def test_large_bodies_pass_both_ways_and_a_slow_reader_loses_nothing(tmp_p
             client = await rig.client()
             await client.send(b"POST / HTTP/1.1\r\nHost: t\r\nContent-Length: %d\r\n\r\n%b" % (len(body), body))
             client.writer.transport.pause_reading()  # type: ignore[attr-defined]
-            await until(lambda: rig.plane.services[0].targets[0].in_flight)
+            await until(lambda: rig.data_plane.services[0].targets[0].in_flight)
             await asyncio.sleep(0.05)
             client.writer.transport.resume_reading()  # type: ignore[attr-defined]
             status, _, got = await client.response()

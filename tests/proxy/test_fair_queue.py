@@ -1,11 +1,11 @@
-"""Whose turn it is: one step a turn however many wait, and those that never have nothing left rest in between."""
+"""One step a turn of the loop, however many connections are queued; greedy connections rest in between."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from typing import Any
 
-from router.proxy.engine.turns import GREEDY_STEPS_PER_REST, REST_S, Turns
+from router.proxy.fair_queue import GREEDY_STEPS_PER_REST, REST_S, FairQueue
 
 
 class Loop:
@@ -30,26 +30,26 @@ class Loop:
 class Waiter:
     """Takes `left` steps."""
 
-    def __init__(self, turns: Turns, name: str, left: int, log: list[str], *, greedy: bool = False) -> None:
-        self._turns = turns
+    def __init__(self, queue: FairQueue, name: str, left: int, log: list[str], *, greedy: bool = False) -> None:
+        self._queue = queue
         self._name = name
         self._left = left
         self._log = log
         self.greedy = greedy
-        turns.ask(self)
+        queue.enqueue(self)
 
     def take_turn(self) -> None:
         self._log.append(self._name)
         self._left -= 1
         if self._left:
-            self._turns.ask(self)
+            self._queue.enqueue(self)
 
 
 def test_in_each_turn_the_one_that_waited_longest_takes_one_step() -> None:
     loop, log = Loop(), []
-    turns = Turns(loop)  # type: ignore[arg-type]
+    queue = FairQueue(loop)  # type: ignore[arg-type]
     for name in "abc":
-        Waiter(turns, name, 2, log)
+        Waiter(queue, name, 2, log)
     for taken in range(1, 7):
         assert len(loop.soon) == 1
         loop.turn()
@@ -60,16 +60,16 @@ def test_in_each_turn_the_one_that_waited_longest_takes_one_step() -> None:
 
 def test_the_greedy_come_last_and_rest_and_others_never_do() -> None:
     loop, log = Loop(), []
-    turns = Turns(loop)  # type: ignore[arg-type]
+    queue = FairQueue(loop)  # type: ignore[arg-type]
     for number in range(2):
-        Waiter(turns, "G", 3 * GREEDY_STEPS_PER_REST, log, greedy=bool(number < 2))
-    Waiter(turns, "a", 3, log)
+        Waiter(queue, "G", 3 * GREEDY_STEPS_PER_REST, log, greedy=bool(number < 2))
+    Waiter(queue, "a", 3, log)
     while loop.soon:
         loop.turn()
     assert "".join(log) == "aaa" + "G" * GREEDY_STEPS_PER_REST
     ((seconds, rested),) = loop.later
     assert seconds == REST_S
-    Waiter(turns, "b", 2, log)
+    Waiter(queue, "b", 2, log)
     while loop.soon:
         loop.turn()
     assert log[-2:] == ["b", "b"]
@@ -82,8 +82,8 @@ def test_the_greedy_come_last_and_rest_and_others_never_do() -> None:
 
 def test_without_anybody_nothing_is_due() -> None:
     loop, log = Loop(), []
-    turns = Turns(loop)  # type: ignore[arg-type]
-    Waiter(turns, "G", GREEDY_STEPS_PER_REST, log, greedy=True)
+    queue = FairQueue(loop)  # type: ignore[arg-type]
+    Waiter(queue, "G", GREEDY_STEPS_PER_REST, log, greedy=True)
     while loop.soon:
         loop.turn()
     loop.later.pop()[1]()

@@ -7,14 +7,10 @@ An exchange is a *tunnel* (a WebSocket), a *stream* (its answer has begun), *wai
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 from router.proxy.addresses import client_of
-
-if TYPE_CHECKING:
-    from router.proxy.engine.exchange import Exchange
-    from router.proxy.engine.local_service import LocalService
-    from router.proxy.engine.local_target import LocalTarget
+from router.proxy.routing.limited import LimitedExchange, LimitedService, LimitedTarget
 
 KINDS: Final = ("tunnels", "streams", "waiting", "sending")
 CLIENTS_MAX: Final = 5
@@ -22,7 +18,7 @@ TARGETS_MAX: Final = 16
 _LABEL_CHARS_MAX: Final = 128
 
 
-def document(services: Iterable[LocalService], full: bool) -> dict[str, Any]:
+def document(services: Iterable[LimitedService], full: bool) -> dict[str, Any]:
     """Return `{full, targets: [{service, version, tunnels, streams, waiting, sending, clients: [{client, …the same kinds}]}]}`:
     at most TARGETS_MAX versions with at most CLIENTS_MAX clients, those that hold the most. `full`: some bound is reached.
     """
@@ -36,7 +32,7 @@ def document(services: Iterable[LocalService], full: bool) -> dict[str, Any]:
     return {"full": full, "targets": [_target(name, target) for name, target in views[:TARGETS_MAX]]}
 
 
-def _target(service: str, target: LocalTarget) -> dict[str, Any]:
+def _target(service: str, target: LimitedTarget) -> dict[str, Any]:
     clients: dict[str, list[int]] = {}
     for exchange in target.in_flight:
         clients.setdefault(exchange.downstream.client, [0] * len(KINDS))[_kind(exchange)] += 1
@@ -58,7 +54,7 @@ def _named(counts: list[int]) -> dict[str, int]:
     return dict(zip(KINDS, counts, strict=True))
 
 
-def _kind(exchange: Exchange) -> int:
+def _kind(exchange: LimitedExchange) -> int:
     if exchange.answered:
         return 0 if exchange.status == 101 else 1
     return 2 if exchange.request_sent else 3

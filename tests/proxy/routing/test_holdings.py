@@ -6,7 +6,7 @@ import json
 from types import SimpleNamespace
 from typing import Any
 
-from router.proxy.engine.holdings import CLIENTS_MAX, TARGETS_MAX, document
+from router.proxy.routing.holdings import CLIENTS_MAX, TARGETS_MAX, document
 from router.shm import layout as at
 
 

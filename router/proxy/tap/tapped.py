@@ -1,0 +1,134 @@
+"""What taps read of an exchange, and the few things that they make it do. The classes are in `engine`, which lies above."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Protocol
+
+from router.proxy.deadlines import Deadlines
+from router.proxy.http1.request_head import RequestHead
+from router.rollout.model.endpoint import Endpoint
+from router.rollout.outcome import Outcome
+
+
+class TappedPool(Protocol):
+    """The connections to an endpoint."""
+
+    @property
+    def endpoint(self) -> Endpoint:
+        """Where they lead."""
+
+
+class TappedTarget(Protocol):
+    """One version of the service."""
+
+    @property
+    def version(self) -> str:
+        """The name of the version."""
+
+    @property
+    def slot(self) -> int:
+        """The slot that holds it."""
+
+
+class TappedAttempt(Protocol):
+    """One attempt of an exchange on a target."""
+
+    @property
+    def target(self) -> TappedTarget:
+        """The claimed target."""
+
+    @property
+    def row(self) -> int:
+        """Where the counters of the target begin."""
+
+    @property
+    def generation(self) -> int:
+        """The generation of the route at the claim."""
+
+    @property
+    def begun(self) -> bool:
+        """Whether a response below 500 has begun."""
+
+    @property
+    def claimed_s(self) -> float:
+        """When the target was claimed, in monotonic seconds."""
+
+    @property
+    def pool(self) -> TappedPool | None:
+        """The endpoint in use."""
+
+    @property
+    def tried(self) -> Sequence[TappedPool]:
+        """The endpoints that were used, the last one last."""
+
+
+class TappedConnection(Protocol):
+    """The client's connection."""
+
+    def write(self, data: bytes) -> None:
+        """Write response bytes."""
+
+
+class TappedService(Protocol):
+    """The service of an exchange."""
+
+    @property
+    def idle(self) -> Deadlines:
+        """The waits for the next byte of a response."""
+
+
+class TappedExchange(Protocol):
+    """One request in flight. `failed` are the records of its failed attempts (failure_recorder.py), `tap` is its ExchangeTap."""
+
+    failed: list[dict[str, Any]] | None
+    tap: Any
+
+    @property
+    def service(self) -> TappedService:
+        """The service that matched."""
+
+    @property
+    def downstream(self) -> TappedConnection:
+        """The client's connection."""
+
+    @property
+    def head(self) -> RequestHead:
+        """The request's head."""
+
+    @property
+    def request_id(self) -> bytes:
+        """The request's identifier."""
+
+    @property
+    def attempt(self) -> TappedAttempt | None:
+        """The present attempt, or the last one."""
+
+    @property
+    def body(self) -> list[bytes] | None:
+        """The pieces of the request's body that may still be needed."""
+
+    @property
+    def body_bytes(self) -> int:
+        """How many bytes of the body have arrived."""
+
+    @property
+    def body_complete(self) -> bool:
+        """Whether the whole body has arrived."""
+
+    @property
+    def status(self) -> int:
+        """The status of the response, 0 before it has begun."""
+
+    @property
+    def ended(self) -> bool:
+        """Whether it has ended and is counted."""
+
+    def start(self, body: bytes, complete: bool) -> None:
+        """Claim a target and send."""
+
+    def answer(self, status: int, code: str, detail: str, outcome: Outcome) -> None:
+        """End with a local reply."""
+
+    def completed(self) -> None:
+        """End: the response is whole."""
