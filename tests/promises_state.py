@@ -106,7 +106,7 @@ STATE: Final = (
           '"base": generation'),
     Guard(9, "control/core/test_recovery.py::test_a_stored_rollback_that_was_never_journalled_is_recovered_by_a_warm_start",
           "control/core/recovery.py", "_adopt_memory",
-          "facts.append(found)"),
+          "missing.append(found)"),
     Guard(9, "control/core/test_recovery.py::test_what_a_warm_start_has_undone_stays_undone_in_a_cold_one",
           "control/core/recovery.py", "_adopt_memory",
           'Record(kinds.ABANDONED, "control", {"abandons": entry.seq}) for entry in lost'),

@@ -1,4 +1,4 @@
-"""Work around the swap. Nothing on the swap's path waits for an office: it is told afterwards, and when it is idle."""
+"""The interface of an add-on: a feature beside the swap. The swap never waits for it."""
 
 from __future__ import annotations
 
@@ -15,32 +15,33 @@ Document = dict[str, Any]
 
 
 class Addon:
-    """What an office may do; each does some of it.
+    """The hooks of an add-on; each add-on implements some of them.
 
-    `told` and `tick` are called on control's loop, within the guard of its tick and after every service was judged; they
-    return within about a millisecond and never block. What takes longer is a task (`Controller.tasks`) or a thread.
+    `on_entry` and `on_second` are called on the control loop, after all services were judged. They return within about a
+    millisecond and never block; longer work is a task (`ControlLoop.tasks`) or a thread. An exception raises the alarm
+    `router_fault`.
     """
 
     def on_entry(self, entry: Entry) -> None:
-        """A fact was stored and folded, at most two ticks ago. Its `seq` may be 0: the disk has not taken it yet."""
+        """Take an entry that was applied at most two ticks ago. Its `seq` is 0 while the disk has not taken it."""
 
     def on_second(self, now_ns: int) -> None:
-        """About a second has passed; `now_ns` is monotonic."""
+        """Do periodic work, about once a second; `now_ns` is monotonic."""
 
     def reconfigure(self, settings: Settings) -> None:
-        """Go on with other settings (SIGHUP)."""
+        """Apply other settings (SIGHUP)."""
 
     def status(self, service: str) -> Document:
-        """Return members to be added to the status of `service`."""
+        """Return members to add to the status document of `service`."""
         return {}
 
     def explain(self, service: str) -> Document:
-        """Return members to be added to what explains why automation did or did not act in `service`."""
+        """Return members to add to the `explain` document of `service`."""
         return {}
 
     def metrics(self) -> Iterable[Metric]:
-        """Return metric families of its own."""
+        """Return further metric families."""
         return ()
 
     async def close(self) -> None:
-        """Control leaves: end what is under way, keep what must survive."""
+        """Stop at the end of control: finish or cancel running work, save what must survive."""

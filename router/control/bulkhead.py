@@ -1,7 +1,7 @@
-"""A call that may hang, on a thread of its own: neither control's loop nor the threads that others share wait for it.
+"""Bulkheads: bounded threads of their own for calls that may hang (the pattern of that name in "Release It!").
 
-Names are resolved, and secrets read, for probes and for the gate by the loop's own few threads; a name server that hangs for
-a webhook must not take these. The threads are daemons: control leaves without them.
+The event loop has a few shared threads, which resolve names and read files for probes and the gate. A name server or a disk
+that hangs for a webhook must not occupy them. The threads are daemons: control exits without waiting for them.
 """
 
 from __future__ import annotations
@@ -17,30 +17,30 @@ from aiohttp.abc import AbstractResolver, ResolveResult
 from router.errors import InternalError
 
 EXPECTED: Final = (OSError, ValueError, RuntimeError)
-"""What a call may raise to its caller; anything else is a bug, and its traceback goes to the log."""
+"""Errors that a call may raise to its caller; any other is a bug, and its traceback goes to the log."""
 
 Result = TypeVar("Result")
 
 
 class BulkheadFull(Exception):
-    """An earlier call has not returned yet."""
+    """All threads of the bulkhead are in calls that have not returned."""
 
 
 class Bulkhead:
-    """At most `calls_max` calls under way; one that was given up counts until it returns."""
+    """At most `calls_max` calls at a time; a cancelled call counts until its function returns."""
 
     def __init__(self, name: str, calls_max: int) -> None:
         self._name = name
         self._free = threading.Semaphore(calls_max)
 
     async def call(self, function: Callable[[], Result]) -> Result:
-        """Return what `function` returns, or raise what it raises; raise Hanging if too many earlier ones hang."""
+        """Return the result of `function`, or raise its error; raise BulkheadFull if `calls_max` calls have not returned."""
         if not self._free.acquire(blocking=False):
             raise BulkheadFull
         loop = asyncio.get_running_loop()
         answer: asyncio.Future[Result] = loop.create_future()
 
-        def settle(error: Exception | None, result: Result | None) -> None:
+        def set_answer(error: Exception | None, result: Result | None) -> None:
             if answer.done():
                 return
             if error is not None:
@@ -59,8 +59,8 @@ class Bulkhead:
             finally:
                 self._free.release()
                 try:
-                    loop.call_soon_threadsafe(settle, error, result)
-                except RuntimeError:  # the loop has ended: nobody waits any more
+                    loop.call_soon_threadsafe(set_answer, error, result)
+                except RuntimeError:  # the loop has ended, and every caller with it
                     pass
 
         threading.Thread(target=work, name=self._name, daemon=True).start()
@@ -68,17 +68,17 @@ class Bulkhead:
 
 
 class BulkheadResolver(AbstractResolver):
-    """What an aiohttp connector asks; `aside` bounds how many calls may hang."""
+    """The resolver of an aiohttp connector, which resolves names in a bulkhead."""
 
-    def __init__(self, aside: Bulkhead) -> None:
-        self._aside = aside
+    def __init__(self, bulkhead: Bulkhead) -> None:
+        self._bulkhead = bulkhead
 
     async def resolve(
         self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_INET
     ) -> list[ResolveResult]:
         """Return the addresses of `host`; raise OSError."""
         try:
-            found = await self._aside.call(lambda: socket.getaddrinfo(host, port, family, socket.SOCK_STREAM))
+            found = await self._bulkhead.call(lambda: socket.getaddrinfo(host, port, family, socket.SOCK_STREAM))
         except BulkheadFull:
             raise OSError(None, "the name server hangs") from None
         return [
@@ -87,4 +87,4 @@ class BulkheadResolver(AbstractResolver):
         ]
 
     async def close(self) -> None:
-        """Nothing is kept."""
+        """Nothing to close."""

@@ -32,7 +32,9 @@ class DoubtAlarm:
         if not known:
             self._alarms.down(CODE, doubt.service)
             return
-        listed = "; ".join(f"{one.seq} ({one.type} by {one.actor}, {clock.iso(one.at)})" for one in known)
+        listed = "; ".join(
+            f"{change.seq} ({change.type} by {change.actor}, {clock.iso(change.at)})" for change in known
+        )
         self._alarms.up(CODE, f"the disk may have these changes, which are not in effect: {listed}", doubt.service)
 
 

@@ -1,4 +1,8 @@
-"""How control comes to know, at its start, what is: from the journal, from shared memory that outlived it, or from seeds."""
+"""Recovery at a start: makes journal, shared memory and settings agree.
+
+A cold start follows the journal, the very first one the settings. A warm start (shared memory has outlived the previous
+control) follows the route words in memory, by which the workers claim, and journals what the journal lacks.
+"""
 
 from __future__ import annotations
 
@@ -32,13 +36,13 @@ from router.shm.segment import Segment
 log = logging.getLogger(__name__)
 EXIT_ENDPOINTS: Final = 7
 EXIT_STATE: Final = 5
-_TAKE_OVER_WAIT_S: Final = 1.0
-"""For the disk, at a warm start; the supervisor counts control's silence from its start on."""
+_DISK_WAIT_S: Final = 1.0
+"""Seconds to wait for the disk at a warm start. The supervisor counts the silence of control from its start."""
 
 
 @dataclass(frozen=True, slots=True)
 class JournalState:
-    """What the journal says. `warm`: shared memory outlived the previous control, so its route words win."""
+    """The journal at a start. `warm`: shared memory has outlived the previous control, so its route words win."""
 
     database: sqlite3.Connection
     entries: list[Entry]
@@ -48,7 +52,7 @@ class JournalState:
 
 
 def read_journal_state(state_dir: Path, segment: Segment, journal_from: str | None) -> JournalState:
-    """Open the journal; raise StartError (6) if it is corrupt. A warm start ignores `journal_from`: it was done before."""
+    """Open the journal; raise StartError (6) if it is corrupt. A warm start ignores `journal_from`: it was applied before."""
     warm = segment.words[at.H_BOOT] != 0
     now_s = clock.wall_s()
     begun_from = None
@@ -62,11 +66,11 @@ def read_journal_state(state_dir: Path, segment: Segment, journal_from: str | No
 
 
 def _foldable(entries: list[Entry]) -> list[Entry]:
-    """Keep the entries that fold although others are missing."""
+    """Return the entries that can be applied although others are missing."""
     registries: dict[str, Registry] = {entry.service: Registry(entry.service) for entry in entries if entry.service}
-    kept = []
+    foldable = []
     for entry in entries:
-        concerned = (
+        affected = (
             list(registries.values())
             if entry.type == kinds.BOOT
             else [registries[entry.service]]
@@ -74,17 +78,17 @@ def _foldable(entries: list[Entry]) -> list[Entry]:
             else []
         )
         try:
-            for registry in concerned:
+            for registry in affected:
                 registry.apply(entry)
         except (InternalError, KeyError, TypeError, ValueError) as error:
             log.warning("entry %d (%s) makes no sense without those that are lost: %s", entry.seq, entry.type, error)
             continue
-        kept.append(entry)
-    return kept
+        foldable.append(entry)
+    return foldable
 
 
 def boot_entries(past: JournalState) -> list[Entry]:
-    """Return what a cold start journals before anything else."""
+    """Return the entries that a cold start journals before anything else."""
     now_ns, now_s = clock.now_ns(), clock.wall_s()
     entries = [Entry(kinds.BOOT, "", "control", {"boot": past.boot}, now_s, now_ns, past.boot)]
     if past.begun_from is not None:
@@ -96,7 +100,7 @@ def boot_entries(past: JournalState) -> list[Entry]:
 def registries(
     settings: Settings, segment: Segment, entries: list[Entry], state_dir: Path, *, warm: bool
 ) -> dict[str, Registry]:
-    """Return the registry of each service, in the order of the wall; raise StartError (6) if the journal contradicts itself."""
+    """Return the registry of each service, in the order of the segment; raise StartError (6) if the journal is inconsistent."""
     found = {}
     for index, name in enumerate(sorted(settings.services)):
         word = RouteCell(segment, index).read() if warm else None
@@ -108,7 +112,7 @@ def registries(
 
 
 def stored(settings: Settings, segment: Segment) -> dict[str, int]:
-    """Return the generation that shared memory holds, by service."""
+    """Return the generation in shared memory, by service."""
     words = {name: RouteCell(segment, index).read() for index, name in enumerate(sorted(settings.services))}
     return {name: word.generation for name, word in words.items() if word is not None}
 
@@ -129,7 +133,7 @@ def refuse_moved(settings: Settings, found: dict[str, Registry]) -> None:
 
 
 def differences(settings: Settings, found: dict[str, Registry]) -> list[str]:
-    """Return where the settings' seeds differ from what the journal says; the journal wins."""
+    """Return where the versions of the settings differ from the journal, which wins."""
     lines = []
     for name, service in sorted(settings.services.items()):
         registry = found.get(name)
@@ -154,10 +158,10 @@ def differences(settings: Settings, found: dict[str, Registry]) -> list[str]:
 async def reconcile(
     executor: CommandExecutor, service: Service, entries: list[Entry], *, warm: bool, assume: str | None
 ) -> None:
-    """Bring one service to what is true and publish it; the wall must hold the boot counter already."""
+    """Reconcile one service and publish its route; the boot counter must be in the segment already."""
     if warm and executor.cell.word():
         return await _adopt_memory(executor, entries)
-    for record in _first_facts(executor.registry, service, assume):
+    for record in _first_records(executor.registry, service, assume):
         await _journalled(executor, record)
     registry = executor.registry
     commands: list[FillSlot | PublishRoute] = [
@@ -169,12 +173,12 @@ async def reconcile(
     return None
 
 
-def _first_facts(registry: Registry, service: Service, assume: str | None) -> list[Record]:
+def _first_records(registry: Registry, service: Service, assume: str | None) -> list[Record]:
     if assume in registry.targets:
         return [assumed(registry, assume)]
     if registry.targets or service.active is None:
         return []
-    # Without any history the assumption chooses between the seeds.
+    # Without a history the assumption chooses between the versions of the settings.
     seeds = sorted(_seeds(service), key=lambda seed: seed.version != assume)
     places = zip(seeds, (State.ACTIVE, State.STANDBY), strict=False)
     return [
@@ -204,8 +208,10 @@ async def _journalled(executor: CommandExecutor, record: Record) -> None:
 
 
 async def _adopt_memory(executor: CommandExecutor, entries: list[Entry]) -> None:
-    """The shared memory is alive: its word wins. Nobody is answered before that is on the disk, unless the disk takes
-    nothing: whoever is told that a version is active may rely on it also after the next kill.
+    """Bring the journal to the route word in shared memory, by which the workers claim.
+
+    The entries are written before any request is answered, so that an answer about the active version still holds after the
+    next kill. Only if the disk does not take them, control continues without.
     """
     word = executor.cell.read()
     if word is None:
@@ -217,29 +223,29 @@ async def _adopt_memory(executor: CommandExecutor, entries: list[Entry]) -> None
     lost = uncommitted_entries(executor.name, entries, word.generation)
     issued = [route_generation(entry) or 0 for entry in entries if entry.service == executor.name]
     executor.machine.issued = max([executor.machine.issued, word.generation, *issued])
-    facts: list[Record | Entry] = [Record(kinds.ABANDONED, "control", {"abandons": entry.seq}) for entry in lost]
+    missing: list[Record | Entry] = [Record(kinds.ABANDONED, "control", {"abandons": entry.seq}) for entry in lost]
     found = _pending_entry(executor, word) or recovered(executor.registry, word, contents)
     if found is not None:
-        facts.append(found)
-    if not facts:
+        missing.append(found)
+    if not missing:
         return
     log.warning("%s: shared memory and journal differ; shared memory wins", executor.name)
     try:
-        await executor.append_and_apply(*facts, timeout_s=_TAKE_OVER_WAIT_S)
+        await executor.append_and_apply(*missing, timeout_s=_DISK_WAIT_S)
     except OperatorError as error:
         log.warning("%s: %s; going on without", executor.name, error.detail)
         now_ns = found.monotonic_ns if isinstance(found, Entry) else clock.now_ns()
-        executor.perform([Record(fact.type, fact.actor, fact.data) for fact in facts], now_ns)
+        executor.perform([Record(item.type, item.actor, item.data) for item in missing], now_ns)
 
 
 def _pending_entry(executor: CommandExecutor, word: Route) -> Entry | None:
-    """Return the fact that the predecessor had stored this very route for, and could not journal; None without one."""
-    kept, registry = executor.pending_entry.read(), executor.registry
-    if kept is None or kept[0] != word.generation or word.generation == registry.generation:
+    """Return the entry for which the previous control has stored this route and which it could not journal; None without."""
+    pending, registry = executor.pending_entry.read(), executor.registry
+    if pending is None or pending[0] != word.generation or word.generation == registry.generation:
         return None
     trial = deepcopy(registry)
     try:
-        entry = Entry(**orjson.loads(kept[1]))
+        entry = Entry(**orjson.loads(pending[1]))
         trial.apply(entry)
     except (orjson.JSONDecodeError, InternalError, KeyError, TypeError, ValueError) as error:
         log.warning("%s: the note of route %d does not fit the journal: %r", executor.name, word.generation, error)
@@ -249,9 +255,9 @@ def _pending_entry(executor: CommandExecutor, word: Route) -> Entry | None:
 
 
 def assumed_by_service(assume_active: str | None, settings: Settings, found: dict[str, Registry]) -> dict[str, str]:
-    """Return which version is to be taken for active, by service, from `VERSION` or `SERVICE=VERSION[,SERVICE=VERSION]`.
+    """Return the version to assume active, by service, from `VERSION` or `SERVICE=VERSION[,SERVICE=VERSION]`.
 
-    A version is known by the journal, or by the settings of a service of which no history is left.
+    A version is known from the journal, or from the settings of a service without a history.
     """
     known = {
         name: sorted(registry.targets) or [seed.version for seed in _seeds(settings.services[name])]

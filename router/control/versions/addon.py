@@ -5,12 +5,11 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Iterable
 
-from router.control.addon import Addon
+from router.control.addon import Addon, Document
 from router.control.core.loop import ControlLoop
 from router.control.core.model_resolver import ModelResolver
 from router.control.core.service_controller import ServiceController
 from router.control.views import catalogue
-from router.control.views.catalogue import Document
 from router.errors import OperatorError
 from router.rollout.machine.retention import Retained, deletable, retained
 from router.rollout.model.events import RegisterAsked

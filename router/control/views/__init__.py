@@ -1,1 +1,1 @@
-"""What is read: status, metrics, the catalogue of versions."""
+"""The read side: status documents, metrics, the catalogue of versions. Nothing here changes anything."""

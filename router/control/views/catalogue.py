@@ -1,26 +1,25 @@
-"""What the admin API shows of versions: state, origin, marks, history, and when they were live. Times are RFC 3339 for people.
+"""The documents of versions: state, origin, quarantine, history, active periods. Times are RFC 3339.
 
-A service may have 500 versions with 100 lines each and 10,000 tenures: what is shown of them is made in a thread, from a shelf.
+A service may have 500 versions with 100 history lines each, and 10,000 active periods: the documents are made in a thread,
+from a snapshot.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any
 
+from router.control.addon import Document
 from router.rollout.machine.registry import Registry
 from router.rollout.model.target import State, Target
 from router.rollout.versions.provenance import Provenance
 from router.rollout.versions.quarantine import TemporaryRelease
 from router.runtime import clock
 
-Document = dict[str, Any]
-
 
 @dataclass(frozen=True, slots=True)
-class Shelf:
-    """What a registry knows of its versions at one moment; nobody changes it, so any thread may read it."""
+class VersionsSnapshot:
+    """The versions of a registry at one moment. It never changes, so any thread may read it."""
 
     service: str
     targets: tuple[Target, ...]
@@ -33,9 +32,9 @@ class Shelf:
     incidents: list[Document]
 
 
-def snapshot(registry: Registry) -> Shelf:
-    """Return the shelf of a service; its members are replaced in the registry, never changed, but for what holds them."""
-    return Shelf(
+def snapshot(registry: Registry) -> VersionsSnapshot:
+    """Return a snapshot of a service. Containers are copied; their items are replaced in the registry, but never changed."""
+    return VersionsSnapshot(
         registry.service,
         tuple(registry.targets.values()),
         dict(registry.quarantines),
@@ -48,57 +47,63 @@ def snapshot(registry: Registry) -> Shelf:
     )
 
 
-def versions(shelves: Iterable[Shelf]) -> list[Document]:
-    """Return the versions of each service with marks and history, newest first."""
-    return [told for kept in shelves for told in _listed(kept)]
+def versions(snapshots: Iterable[VersionsSnapshot]) -> list[Document]:
+    """Return the versions of each service with quarantine and history, newest first."""
+    return [document for snapshot in snapshots for document in _listed(snapshot)]
 
 
-def _listed(kept: Shelf) -> list[Document]:
-    latest = {period["version"]: period for period in kept.active_periods}
-    targets = sorted(kept.targets, key=lambda target: -target.since)
-    return [{**_version(kept, target), "last_live": _last(latest.get(target.version))} for target in targets]
+def _listed(snapshot: VersionsSnapshot) -> list[Document]:
+    latest = {period["version"]: period for period in snapshot.active_periods}
+    targets = sorted(snapshot.targets, key=lambda target: -target.since)
+    return [{**_version(snapshot, target), "last_live": _last(latest.get(target.version))} for target in targets]
 
 
-def version(kept: Shelf, target: Target) -> Document:
-    """Return one version with every time that it was live."""
-    live = [_period_document(period) for period in kept.active_periods if period["version"] == target.version]
-    incidents = [told["id"] for told in kept.incidents if told["from"] == target.version]
-    return {**_version(kept, target), "live": live, "incidents": incidents}
+def version(snapshot: VersionsSnapshot, target: Target) -> Document:
+    """Return one version with all its active periods and incidents."""
+    live = [_period_document(period) for period in snapshot.active_periods if period["version"] == target.version]
+    incidents = [incident["id"] for incident in snapshot.incidents if incident["from"] == target.version]
+    return {**_version(snapshot, target), "live": live, "incidents": incidents}
 
 
-def live(kept: Shelf, limit: int) -> Document:
-    """Return what was live when, the newest `limit`, oldest first. `earlier`: how many more are kept; `dropped`: how many
-    only the journal has.
+def live(snapshot: VersionsSnapshot, limit: int) -> Document:
+    """Return the newest `limit` active periods, oldest first.
+
+    `earlier`: the number of older periods that are kept; `dropped`: the number that only the journal has.
     """
     return {
-        "service": kept.service,
-        "live": [_period_document(period) for period in kept.active_periods[-limit:]],
-        "earlier": max(0, len(kept.active_periods) - limit),
-        "dropped": kept.dropped,
+        "service": snapshot.service,
+        "live": [_period_document(period) for period in snapshot.active_periods[-limit:]],
+        "earlier": max(0, len(snapshot.active_periods) - limit),
+        "dropped": snapshot.dropped,
     }
 
 
-def _version(kept: Shelf, target: Target) -> Document:
-    pedigree, lift = kept.provenances.get(target.version), kept.temporary_releases.get(target.version)
-    rolled_back = pedigree.rolled_back if pedigree else None
+def _version(snapshot: VersionsSnapshot, target: Target) -> Document:
+    provenance = snapshot.provenances.get(target.version)
+    release = snapshot.temporary_releases.get(target.version)
+    rolled_back = provenance.rolled_back if provenance else None
     return {
-        "service": kept.service,
+        "service": snapshot.service,
         "version": target.version,
         "state": target.state.value,
         "slot": target.slot,
         "endpoints": list(target.endpoints),
-        "artifact": pedigree.artifact if pedigree else None,
-        "source": pedigree.source if pedigree else None,
-        "registered": {"by": pedigree.registered_by, "at": clock.iso(pedigree.registered_at)} if pedigree else None,
-        "quarantine": _at(kept.quarantines.get(target.version)),
+        "artifact": provenance.artifact if provenance else None,
+        "source": provenance.source if provenance else None,
+        "registered": {"by": provenance.registered_by, "at": clock.iso(provenance.registered_at)}
+        if provenance
+        else None,
+        "quarantine": _at(snapshot.quarantines.get(target.version)),
         "lifted": None
-        if lift is None
-        else _at({"actor": lift.actor, "reason": lift.reason, "at": lift.at, "until": clock.iso(lift.until)}),
+        if release is None
+        else _at(
+            {"actor": release.actor, "reason": release.reason, "at": release.at, "until": clock.iso(release.until)}
+        ),
         "unreachable": target.state is State.UNREACHABLE,
         "accepted": target.accepted,
-        "accepted_at": clock.iso(pedigree.accepted_at) if pedigree and pedigree.accepted_at is not None else None,
+        "accepted_at": clock.iso(provenance.accepted_at) if provenance and provenance.accepted_at is not None else None,
         "rolled_back": _at(rolled_back),
-        "history": [_at(line) for line in kept.history.get(target.version, [])],
+        "history": [_at(line) for line in snapshot.history.get(target.version, [])],
     }
 
 
@@ -110,9 +115,9 @@ def _period_document(period: Document) -> Document:
 def _last(period: Document | None) -> Document | None:
     if period is None:
         return None
-    told = _period_document(period)
-    return {"since": told["since"], "until": told["until"]}
+    document = _period_document(period)
+    return {"since": document["since"], "until": document["until"]}
 
 
-def _at(told: Document | None) -> Document | None:
-    return {**told, "at": clock.iso(told["at"])} if told else None
+def _at(document: Document | None) -> Document | None:
+    return {**document, "at": clock.iso(document["at"])} if document else None

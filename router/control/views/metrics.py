@@ -1,8 +1,8 @@
-"""Prometheus text from the worker stats, the status and the switch stats. Names and labels are frozen: dashboards live on them.
+"""The metrics in Prometheus text, from worker stats, status and switch stats. Names and labels are frozen: dashboards use them.
 
-Counters of a version begin at zero when it comes into its slot (the workers' sums minus the slot's base row). Histograms are
-folded from the log-linear buckets: a bucket, at most 12.5 % wide, counts where its middle lies, so only a sample within
-6.25 % of a boundary can be on the wrong side of it, and a `_sum` is within 6.25 % of the true one.
+Counters of a version begin at zero when it fills its slot (the workers' sums minus the base of the slot). Histograms are
+folded from log-linear buckets. A bucket is at most 12.5 % wide and counts at its middle, so only samples within 6.25 % of a
+boundary can fall on its wrong side, and a `_sum` is exact to 6.25 %.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ from router.shm.worker_stats import WorkerStats
 PREFIX: Final = "rollback_router_"
 BUCKETS_S: Final = (.001, .0025, .005, .01, .025, .05, .1, .25, .5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0)  # fmt: skip
 ROLES: Final = ("active", "standby", "candidate")
-"""By the number under which the workers count them (layout.L_EXCHANGES)."""
+"""In the order in which the workers count them (layout.L_EXCHANGES)."""
 TRIGGER_STATES: Final = {"not_configured": -1, "pass": 0, "inconclusive": 1, "fail": 2}
 _LABEL_CHARS_MAX: Final = 128
 _QUARANTINED_MAX: Final = 200
@@ -43,12 +43,13 @@ _FOLD: Final = tuple(bisect_left(BUCKETS_S, middle / 1e6) for middle in _MIDDLES
 def render(
     queries: Queries, closed: Mapping[str, int] | None = None, refused: Mapping[str, int] | None = None
 ) -> bytes:
-    """Return all figures in the Prometheus text format 0.0.4 (escaping of label values included). `closed`: how many
-    connections the admin port has closed, by why; `wrong`: how many requests it could not read or had
-    wrong credentials, by why.
+    """Return all metrics in the Prometheus text format 0.0.4, with escaped label values.
+
+    `closed`: connections that the admin port has closed, by reason. `refused`: malformed requests and requests with wrong
+    credentials, by kind.
     """
     registry = CollectorRegistry(auto_describe=False)
-    registry.register(_Reading(queries, closed or {}, refused or {}))
+    registry.register(_Scrape(queries, closed or {}, refused or {}))
     return generate_latest(registry)
 
 
@@ -63,8 +64,8 @@ def fold(counts: Sequence[int]) -> tuple[list[tuple[str, float]], float]:
     return _cumulative(BUCKETS_S, folded), total_s
 
 
-class _Reading(Collector):
-    """One scrape: the families one after the other."""
+class _Scrape(Collector):
+    """One scrape."""
 
     def __init__(self, queries: Queries, closed: Mapping[str, int], refused: Mapping[str, int]) -> None:
         self._queries = queries
@@ -72,7 +73,7 @@ class _Reading(Collector):
         self._refused = refused
 
     def collect(self) -> Iterator[Metric]:
-        """Read everything once and give it out, family by family."""
+        """Yield all metric families; status and counters are read once."""
         queries, control_loop = self._queries, self._queries.control_loop
         status = queries.status()
         names, worker_stats = sorted(status["services"]), control_loop.worker_stats
@@ -128,7 +129,7 @@ def _traffic(status: Document, names: list[str], worker_stats: WorkerStats, segm
 
 
 def _add_outcomes(family: CounterMetricFamily, labels: tuple[str, str, str], ends: Sequence[int]) -> None:
-    """Add one count an outcome. Where nothing was claimed, only what happened: most outcomes cannot."""
+    """Add one count for each outcome; without a version only outcomes that happened, as most cannot."""
     for outcome in OUTCOMES:
         if ends[outcome] or labels[1]:
             family.add_metric([*labels, outcome.label], ends[outcome])
@@ -140,7 +141,7 @@ def _ended_unclaimed(service: int, worker_stats: WorkerStats, segment: Segment) 
 
 
 def _slots_by_version(service: Document) -> dict[str, list[int]]:
-    """A version that was retired and came again may still drain in its old slot: both count."""
+    """Return the slots of each version. A version that was retired and deployed again may drain in its old slot: both count."""
     found: dict[str, list[int]] = {}
     for target in service["targets"]:
         if 0 <= target["slot"] < SLOTS:
@@ -149,7 +150,7 @@ def _slots_by_version(service: Document) -> dict[str, list[int]]:
 
 
 def _since_filled(service: int, slot: int, worker_stats: WorkerStats, segment: Segment) -> list[int]:
-    """Return a whole slot row summed over the workers, minus what was counted before the slot got its version."""
+    """Return the counters of a slot, summed over the workers, minus the base of the slot."""
     rows = [segment.layout.worker_slot(worker, service, slot) for worker in range(worker_stats.workers)]
     columns = zip(*(segment.words[row : row + at.WORKER_SLOT_WORDS].tolist() for row in rows), strict=True)
     base = segment.layout.base(service, slot)
@@ -223,7 +224,7 @@ def _triggers(explained: dict[str, Document]) -> Iterator[Metric]:
 
 
 def _worst_by_name(results: list[dict[str, Any]]) -> dict[str, dict[str, Any]]:
-    """Return the results by `kind_detail` (`hard_failure_hang`); of several with one name the one nearest to acting."""
+    """Return the results by `kind_detail` (`hard_failure_hang`); of equal names the one nearest to acting."""
     found: dict[str, dict[str, Any]] = {}
     for result in results:
         name = _label("_".join(filter(None, (result["kind"], result["detail"]))))
@@ -255,8 +256,8 @@ def _processes(status: Document, segment: Segment) -> Iterator[Metric]:
     yield from (up, lag)
 
 
-def _counted(name: str, told: str, label: str, counts: Mapping[str, int]) -> Metric:
-    family = CounterMetricFamily(PREFIX + name, told, labels=[label])
+def _counted(name: str, text: str, label: str, counts: Mapping[str, int]) -> Metric:
+    family = CounterMetricFamily(PREFIX + name, text, labels=[label])
     for value, count in counts.items():
         family.add_metric([value], count)
     return family
@@ -294,5 +295,5 @@ def _cumulative(bounds: Sequence[float], counts: Sequence[int]) -> list[tuple[st
 
 
 def _label(value: str) -> str:
-    """Return a label value: bounded and visible; quotes and backslashes are escaped by prometheus-client."""
+    """Return a label value: bounded and printable; prometheus-client escapes quotes and backslashes."""
     return printable(value)[:_LABEL_CHARS_MAX]

@@ -1,4 +1,4 @@
-"""What the admin may read: status, explanations, versions, the journal, events as they happen."""
+"""Queries of the admin: status, explanations, versions, the journal, and events as they happen."""
 
 from __future__ import annotations
 
@@ -98,5 +98,5 @@ class Queries:
         return self.control_loop.broadcast.subscribe()
 
     def unsubscribe(self, queue: asyncio.Queue[Document | None]) -> None:
-        """Forget that queue."""
+        """Remove that queue."""
         self.control_loop.broadcast.unsubscribe(queue)

@@ -1,4 +1,4 @@
-"""What the admin API shows of a service: roles, targets, windows, verdict, gate. Reads only; times are RFC 3339 for people."""
+"""The status documents of workers and services: roles, targets, windows, verdict, gate. Times are RFC 3339."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from router.shm.worker_stats import WorkerState, WorkerStats
 
 WINDOWS: Final = (("10s", 10.0), ("60s", 60.0))
 UP_S: Final = 1.0
-"""A worker whose heartbeat is older than this is not shown as up."""
+"""Seconds after its last heartbeat in which a worker counts as up."""
 
 
 def worker(state: WorkerState, now_ns: int) -> Document:
-    """Return what a worker says of itself."""
+    """Return one worker, from its own words in shared memory."""
     age_s = (now_ns - state.heartbeat_ns) / 1e9 if state.heartbeat_ns else None
     return {
         "index": state.index,
@@ -101,14 +101,14 @@ def _baseline(service_controller: ServiceController) -> Document | None:
 
 
 def _acceptance(service_controller: ServiceController, now_ns: int) -> Document:
-    asked, active = service_controller.service.acceptance, service_controller.registry.active
+    rules, active = service_controller.service.acceptance, service_controller.registry.active
     requests, seconds = service_controller.judge.acceptance(now_ns)
     return {
         "accepted": active is not None and active.accepted,
         "requests": requests,
-        "requests_needed": asked.requests_min,
+        "requests_needed": rules.requests_min,
         "seconds": round(seconds, 1),
-        "seconds_needed": asked.after_s,
+        "seconds_needed": rules.after_s,
         "criteria": [criterion.as_dict() for criterion in service_controller.criteria(now_ns)],
     }
 
@@ -152,7 +152,7 @@ def _unprobed(target: Target) -> list[dict[str, object]]:
 
 
 def window(service_controller: ServiceController, slot: int, seconds: float, now_ns: int) -> Document | None:
-    """Return what a slot did in the last `seconds`; None without data. Times are to the first byte of begun responses."""
+    """Return the figures of a slot in the last `seconds`; None without data. Times are to the first byte of begun responses."""
     found = service_controller.judge.window(slot, seconds, now_ns, histograms=True) or service_controller.judge.window(
         slot, seconds, now_ns
     )
@@ -213,7 +213,9 @@ def _summary(service_controller: ServiceController, obstacles: list[str]) -> str
     return f"Not enough requests to say how {active.version} does; {back}."
 
 
-def incident(told: Document) -> Document:
-    """Return an incident with times for people."""
-    times = {name: clock.iso(told[name]) if told[name] is not None else None for name in ("started_at", "detection_at")}
-    return {**told, **times}
+def incident(record: Document) -> Document:
+    """Return the record of an incident with RFC 3339 times."""
+    times = {
+        name: clock.iso(record[name]) if record[name] is not None else None for name in ("started_at", "detection_at")
+    }
+    return {**record, **times}
