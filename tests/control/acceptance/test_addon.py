@@ -9,7 +9,7 @@ import pytest
 
 from router.control.acceptance.addon import AcceptanceAddon
 from router.errors import OperatorError
-from router.rollout.cases.promotion_check import Checked, PromotionCheck
+from router.rollout.cases.promotion_check import PromotionCheck, SuiteResult
 from router.rollout.model import entry as kinds
 from router.rollout.model.entry import Entry
 from router.rollout.outcome import Outcome
@@ -143,7 +143,7 @@ async def test_a_version_that_falls_short_is_not_accepted(start: Start) -> None:
     unmet = [criterion for criterion in control.service_controller.criteria(control.now_ns) if not criterion.passes]
     assert [(criterion.name, criterion.state) for criterion in unmet] == [("cases", "unknown")]
     control.service_controller.machine.promotion_check = PromotionCheck(
-        revision="r1", checked={"v1": Checked("v1", 1, "r1", 3, 0, ())}
+        revision="r1", checked={"v1": SuiteResult("v1", 1, "r1", 3, 0, ())}
     )
     control.tick(12, lambda: control.workers.serve(0, Outcome.OK, 5))
     assert control.queries.service_status("svc")["state"] == "accepted"
