@@ -1,4 +1,4 @@
-"""The demo's operator: the few calls of the public admin API that it needs."""
+"""A client with the few calls of the admin API that the demo needs."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ class AdminClient:
         until_s = clock.now_s() + within_s
         while clock.now_s() < until_s:
             try:
-                async with self._opened().get("/readyz") as response:
+                async with self._open_session().get("/readyz") as response:
                     if response.status == 200:
                         return
             except aiohttp.ClientError:
@@ -67,13 +67,13 @@ class AdminClient:
         raise StartError("demo_not_ready", f"the router was not ready after {within_s:g} s", _EXIT_NOT_READY)
 
     async def _call(self, method: str, path: str, body: dict[str, Any] | None = None) -> dict[str, Any]:
-        async with self._opened().request(method, path, json=body) as response:
+        async with self._open_session().request(method, path, json=body) as response:
             document = await response.json(content_type=None)
             if response.status >= 400:
                 code, detail = document.get("code", "refused"), document.get("detail", "")
                 raise OperatorError(response.status, code, f"{method} {path}: {detail}")
             return dict(document)
 
-    def _opened(self) -> aiohttp.ClientSession:
+    def _open_session(self) -> aiohttp.ClientSession:
         assert self._session is not None, "use `async with`"
         return self._session

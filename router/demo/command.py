@@ -1,4 +1,4 @@
-"""The demo, from the first process to the last: promote a version, let it fail, see the router go back."""
+"""The demo: start all processes, promote a version, let it fail, and observe the rollback."""
 
 from __future__ import annotations
 
@@ -38,16 +38,16 @@ _WARM_S: Final = 2.0
 _ROLLBACK_WITHIN_S: Final = 60.0
 _HEALTHY_FOR_S: Final = 3.0
 _HEALTHY_WITHIN_S: Final = 20.0
-_QUIET_WITHIN_S: Final = 5.0
-_LOOK_EVERY_S: Final = 0.1
+_IDLE_WITHIN_S: Final = 5.0
+_POLL_EVERY_S: Final = 0.1
 _LOG_LINES: Final = 30
 
 
 @dataclass(frozen=True, slots=True)
 class DemoPlan:
-    """How one fault is played. `rules` are the only ones that differ from the shipped defaults.
+    """The parameters of one fault. `rules` are those that differ from the defaults.
 
-    A client gives up after `give_up_after_s`, and calls an answer late after `late_after_s`.
+    A client gives up after `give_up_after_s`, and counts an answer as late after `late_after_s`.
     """
 
     requests_per_s: float
@@ -69,14 +69,14 @@ _PLANS: Final = {
 
 
 def run_demo(fault: Kind, headless: bool, as_json: bool) -> int:
-    """Play the demo with `fault`; return 0 only if the rollback happened, traffic is healthy again and all counts agree."""
+    """Run the demo with `fault`; return 0 only if the rollback happened, traffic is healthy again and all counts agree."""
     if fault not in _PLANS:
         raise OperatorError(400, "fault_unknown", f"fault {fault!r}: choose one of {', '.join(FAULTS)}", exit_code=2)
     console = PrintableConsole(stderr=as_json)
     with tempfile.TemporaryDirectory(prefix="rollback-router-demo-") as folder:
         try:
-            with Display(console, headless or not console.is_terminal) as stage:
-                report = asyncio.run(Demo(fault, Path(folder), stage).play())
+            with Display(console, headless or not console.is_terminal) as display:
+                report = asyncio.run(Demo(fault, Path(folder), display).run())
         except RouterError as error:
             console.print(Text(f"{printable(str(error))}\n{_tail(Path(folder, 'router.log'))}"), soft_wrap=True)
             return error.exit_code if isinstance(error, (OperatorError, StartError)) else 1
@@ -87,86 +87,86 @@ def run_demo(fault: Kind, headless: bool, as_json: bool) -> int:
 
 
 class Demo:
-    """One performance. Everything it starts is ended when it ends, however it ends."""
+    """One run of the demo. All its processes are ended when it ends, also after an error."""
 
-    def __init__(self, fault: Kind, folder: Path, stage: Display) -> None:
+    def __init__(self, fault: Kind, folder: Path, display: Display) -> None:
         self._fault: Kind = fault
         self._plan = _PLANS[fault]
         self._folder = folder
-        self._stage = stage
+        self._display = display
         self._tasks = Tasks()
 
-    async def play(self) -> DemoReport:
-        """Play all acts; return what was found."""
+    async def run(self) -> DemoReport:
+        """Run all steps; return the report."""
         async with AsyncExitStack() as ending:
             ending.push_async_callback(self._tasks.close)
             old = await self._model("v1", OLD, "none", ending)
             new = await self._model("v2", NEW, self._fault, ending)
-            self._stage.act(f"Two model servers: {OLD} at {await old.url()}, {NEW} at {await new.url()}.")
+            self._display.announce(f"Two model servers: {OLD} at {await old.url()}, {NEW} at {await new.url()}.")
             data, admin = _free_ports(2)
             settings = self._folder / "demo.toml"
             settings.write_text(self._settings(data, admin, await old.url()), "utf-8")
             router = await start_router(settings, self._folder / "router.log")
             ending.push_async_callback(end, router)
-            office = await ending.enter_async_context(AdminClient(f"http://127.0.0.1:{admin}", SERVICE))
-            await office.wait_ready(_START_WITHIN_S)
+            admin_client = await ending.enter_async_context(AdminClient(f"http://127.0.0.1:{admin}", SERVICE))
+            await admin_client.wait_ready(_START_WITHIN_S)
             plan = self._plan
             load = Load(f"http://127.0.0.1:{data}", plan.requests_per_s, plan.give_up_after_s, plan.late_after_s)
             sending = self._tasks.spawn(load.run(), "demo load")
-            return await self._acts(office, load, sending, new)
+            return await self._steps(admin_client, load, sending, new)
 
-    async def _acts(
-        self, office: AdminClient, load: Load, sending: asyncio.Task[None], new: ModelProcess
+    async def _steps(
+        self, admin_client: AdminClient, load: Load, sending: asyncio.Task[None], new: ModelProcess
     ) -> DemoReport:
-        self._stage.act(
-            f"{self._plan.requests_per_s:g} requests a second on {OLD}; {NEW} is being verified.{self._note()}"
+        self._display.announce(
+            f"{self._plan.requests_per_s:g} requests a second on {OLD}; {NEW} is being verified.{self._rules_remark()}"
         )
-        await office.deploy(NEW, await new.url())
-        await self._watch(office, _VERIFY_WITHIN_S, lambda document: _ready(document, NEW))
-        promoted = await office.promote(NEW)
-        self._stage.act(f"{NEW} is active, {OLD} stands by: swap {promoted['swap_us']} µs.")
-        await self._watch(office, _WARM_S, lambda _: False)
-        seen = max((entry["seq"] for entry in await office.journal(0)), default=0)
+        await admin_client.deploy(NEW, await new.url())
+        await self._watch(admin_client, _VERIFY_WITHIN_S, lambda document: _ready(document, NEW))
+        promoted = await admin_client.promote(NEW)
+        self._display.announce(f"{NEW} is active, {OLD} stands by: swap {promoted['swap_us']} µs.")
+        await self._watch(admin_client, _WARM_S, lambda _: False)
+        seen = max((entry["seq"] for entry in await admin_client.journal(0)), default=0)
         fault_ns = await new.begin_fault()
-        self._stage.act(f"{NEW} begins to fail: {self._fault}.")
-        entry = await self._rolled_back(office, seen)
+        self._display.announce(f"{NEW} begins to fail: {self._fault}.")
+        entry = await self._rolled_back(admin_client, seen)
         if entry is not None:
-            self._stage.act(f"Rolled back to {entry['data']['to']}; waiting until every request succeeds again.")
-            await self._healthy(office, load)
+            self._display.announce(f"Rolled back to {entry['data']['to']}; waiting until every request succeeds again.")
+            await self._healthy(admin_client, load)
         load.stop()
         await sending
-        document = await self._watch(office, _QUIET_WITHIN_S, lambda found: found["exchanges"]["in_flight"] == 0)
-        incident = await office.incident(entry["data"]["incident"]) if entry is not None else None
+        document = await self._watch(admin_client, _IDLE_WITHIN_S, lambda found: found["exchanges"]["in_flight"] == 0)
+        incident = await admin_client.incident(entry["data"]["incident"]) if entry is not None else None
         return self._report(load, document, fault_ns, entry, incident)
 
-    async def _rolled_back(self, office: AdminClient, seen: int) -> dict[str, Any] | None:
+    async def _rolled_back(self, admin_client: AdminClient, seen: int) -> dict[str, Any] | None:
         """Return the journal's entry of the rollback; None if there is none in time."""
         until_s = clock.now_s() + _ROLLBACK_WITHIN_S
         while clock.now_s() < until_s:
-            for entry in await office.journal(seen):
+            for entry in await admin_client.journal(seen):
                 if entry["type"] == "rolled_back":
                     return entry
-            self._stage.show(await office.status())
-            await asyncio.sleep(_LOOK_EVERY_S)
+            self._display.show(await admin_client.status())
+            await asyncio.sleep(_POLL_EVERY_S)
         return None
 
-    async def _healthy(self, office: AdminClient, load: Load) -> None:
+    async def _healthy(self, admin_client: AdminClient, load: Load) -> None:
         """Return once every request begun in the last seconds has succeeded, or when it takes too long."""
 
         def healthy(_: dict[str, Any]) -> bool:
             return load.healthy_for_s() >= _HEALTHY_FOR_S and load.started >= REQUESTS_MIN
 
-        await self._watch(office, _HEALTHY_WITHIN_S, healthy)
+        await self._watch(admin_client, _HEALTHY_WITHIN_S, healthy)
 
-    async def _watch(self, office: AdminClient, seconds: float, enough: Any) -> dict[str, Any]:
+    async def _watch(self, admin_client: AdminClient, seconds: float, enough: Any) -> dict[str, Any]:
         """Show the service until `enough(document)`, at most `seconds`; return its document."""
         until_s = clock.now_s() + seconds
         while True:
-            document = await office.status()
-            self._stage.show(document)
+            document = await admin_client.status()
+            self._display.show(document)
             if enough(document) or clock.now_s() >= until_s:
                 return document
-            await asyncio.sleep(_LOOK_EVERY_S)
+            await asyncio.sleep(_POLL_EVERY_S)
 
     async def _model(self, weights: str, name: str, fault: Kind, ending: AsyncExitStack) -> ModelProcess:
         arguments = ["--version", weights, "--name", name, "--fault", fault, "--fault-after-signal"]
@@ -174,8 +174,8 @@ class Demo:
         ending.push_async_callback(model.end)
         return model
 
-    def _note(self) -> str:
-        """Return the remark that the rules are not the shipped ones."""
+    def _rules_remark(self) -> str:
+        """Return the remark that some rules are not the defaults; empty if all are."""
         if not self._plan.rules:
             return ""
         return f" The latency rule has demo-sized windows: {orjson.dumps(self._plan.rules).decode()}."
@@ -207,7 +207,7 @@ class Demo:
         incident: dict[str, Any] | None,
     ) -> DemoReport:
         healthy_ns = load.healthy_since_ns()
-        found: Counts = counts(load.fates, document["exchanges"])
+        found: Counts = counts(load.results, document["exchanges"])
         data, facts = entry["data"] if entry else {}, incident or {}
         trigger = data.get("trigger") or {}
         swap_us, confirmed_ms = facts.get("swap_us"), facts.get("confirmed_ms")
@@ -227,8 +227,8 @@ class Demo:
             fault_to_healthy_s=max(0.0, (healthy_ns - fault_ns) / 1e9) if entry and healthy_ns is not None else None,
             swap_us=swap_us,
             generation=data.get("generation"),
-            requests=len(load.fates),
-            client_errors=sum(fate.kind != "ok" for fate in load.fates),
+            requests=len(load.results),
+            client_errors=sum(result.kind != "ok" for result in load.results),
             late_answers=load.late(),
             rescued=document["rescued"],
             counts=found,
@@ -241,7 +241,7 @@ def _ready(document: dict[str, Any], version: str) -> bool:
 
 
 def _tail(log: Path) -> str:
-    """Return the last lines that the router said."""
+    """Return the last lines of the router's log."""
     return "\n".join(log.read_text("utf-8", "replace").splitlines()[-_LOG_LINES:]) if log.exists() else ""
 
 
@@ -250,7 +250,7 @@ def _quoted(text: str) -> str:
 
 
 def _free_ports(number: int) -> list[int]:
-    """Return ports of 127.0.0.1 that were free a moment ago."""
+    """Return ports of 127.0.0.1 that were free just now."""
     sockets = [socket.socket() for _ in range(number)]
     for bound in sockets:
         bound.bind(("127.0.0.1", 0))

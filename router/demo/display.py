@@ -1,4 +1,4 @@
-"""What the demo shows while it runs: a live table in a terminal, a line per act otherwise."""
+"""The output of the running demo: a live table on a terminal, otherwise a line per step."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ _FAULTS: Final = ("server_error", "connect_failed", "timed_out", "truncated", "i
 
 
 class Display:
-    """Shows acts and the service's document. `headless`: one line per act and no table."""
+    """Shows steps and the service's document. `headless`: one line per step and no table."""
 
     def __init__(self, console: Console, headless: bool) -> None:
         self._console = console
         self._live = None if headless else Live(console=console, refresh_per_second=8, transient=False)
-        self._act = ""
+        self._step = ""
         self._document: dict[str, Any] = {}
-        self._gone: dict[str, dict[str, Any]] = {}
+        self._retired: dict[str, dict[str, Any]] = {}
 
     def __enter__(self) -> Self:
         if self._live is not None:
@@ -35,30 +35,30 @@ class Display:
         if self._live is not None:
             self._live.stop()
 
-    def act(self, text: str) -> None:
-        """Say what happens now."""
-        self._act = text
+    def announce(self, text: str) -> None:
+        """Show a step."""
+        self._step = text
         if self._live is None:
             self._console.print(text, soft_wrap=True)
         else:
-            self._live.update(self.picture())
+            self._live.update(self.render())
 
     def show(self, document: dict[str, Any]) -> None:
-        """Show the service as its document describes it."""
+        """Show the service by its document."""
         self._document = document
         for target in document["targets"]:
-            self._gone[target["version"]] = {**target, "role": "–", "state": "retired", "windows": {}}
+            self._retired[target["version"]] = {**target, "role": "–", "state": "retired", "windows": {}}
         if self._live is not None:
-            self._live.update(self.picture())
+            self._live.update(self.render())
 
-    def picture(self) -> Group:
-        """Return what is shown now: the act, the table, the verdict."""
+    def render(self) -> Group:
+        """Return the present step, table and verdict."""
         verdict = self._document.get("verdict") or {}
         present = self._document.get("targets", [])
         versions = {target["version"] for target in present}
-        left = [target for version, target in self._gone.items() if version not in versions]
+        left = [target for version, target in self._retired.items() if version not in versions]
         drawn = table([*present, *left])
-        return Group(Text(self._act, style="bold"), drawn, Text(f"verdict: {verdict.get('state', '–')}"))
+        return Group(Text(self._step, style="bold"), drawn, Text(f"verdict: {verdict.get('state', '–')}"))
 
 
 def table(targets: Iterable[dict[str, Any]]) -> Table:

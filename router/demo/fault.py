@@ -1,4 +1,4 @@
-"""What can go wrong with a model server, chosen when it is started. It lives in that process alone."""
+"""The faults of the demo's model server. One is chosen when the server is started."""
 
 from __future__ import annotations
 
@@ -19,16 +19,16 @@ KINDS: Final[tuple[Kind, ...]] = get_args(Kind)
 CRASH_EXIT_CODE: Final = 70
 
 
-def note(event: str, **facts: object) -> None:
-    """Write one JSON line to standard output: what happened, and when (`monotonic_ns`, one clock on this machine)."""
+def write_event(event: str, **facts: object) -> None:
+    """Write an event as one JSON line to standard output, with its time (`monotonic_ns`, one clock on this machine)."""
     sys.stdout.write(json_bytes({"event": event, "monotonic_ns": clock.now_ns(), **facts}).decode() + "\n")
     sys.stdout.flush()
 
 
 class Fault:
-    """Off until `begin`, unless told otherwise. Only inference suffers: the health page goes on saying that all is well.
+    """A fault that is off until `begin`. It affects inference only: the health page stays good.
 
-    `share` (0 to 1) is the part of requests that suffer; which ones is drawn from a seeded generator.
+    `share` (0 to 1) is the share of affected requests. They are drawn by a seeded generator.
     """
 
     def __init__(
@@ -42,16 +42,16 @@ class Fault:
         self.begun = False
 
     def begin(self) -> None:
-        """From now on inference suffers; the change is noted. A crash ends the process here, as a fault in C would."""
+        """Start the fault and write an event. A crash ends the process here, as a fault in C code would."""
         if self.begun or self._kind == "none":
             return
         self.begun = True
-        note("fault_begun", fault=self._kind)
+        write_event("fault_begun", fault=self._kind)
         if self._kind == "crash":
             self._end_process(CRASH_EXIT_CODE)
 
-    async def suffer(self) -> web.Response | None:
-        """Return the failed answer to give instead of the model's, or None: go on (perhaps later than one would like)."""
+    async def apply(self) -> web.Response | None:
+        """Return the answer to send instead of the model's; None to go on, possibly after a delay."""
         if not self.begun or self._draw.random() >= self._share:
             return None
         if self._kind == "errors":

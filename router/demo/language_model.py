@@ -1,6 +1,6 @@
-"""The demo's language model: a Markov chain over words, learnt from one short text. Small, but really evaluated.
+"""The demo's language model: a Markov chain over words, learned from one short text. Small, but really evaluated.
 
-`v1` looks one word back, `v2` two, so their answers differ. The same prompt gets the same answer each time.
+`v1` uses one preceding word, `v2` two, so their answers differ. The same prompt always gets the same answer.
 """
 
 from __future__ import annotations
@@ -24,26 +24,26 @@ it is sure . When it is sure it does not wait for a person .
 """
 
 
-class Chatter:
-    """Continues from a prompt, word by word."""
+class LanguageModel:
+    """Continues a prompt, word by word."""
 
     def __init__(self, version: str) -> None:
         self._order = _ORDER[version]
         words = _TEXT.split()
         words += words[: self._order]
         self._next: dict[tuple[str, ...], list[str]] = defaultdict(list)
-        for place in range(len(words) - self._order):
-            self._next[tuple(words[place : place + self._order])].append(words[place + self._order])
+        for index in range(len(words) - self._order):
+            self._next[tuple(words[index : index + self._order])].append(words[index + self._order])
         self._starts = [state for state in self._next if state[0][0].isupper()]
 
     def tokens(self, prompt: str, tokens_max: int) -> Iterator[str]:
-        """Yield `tokens_max` words, each but the first with its leading space, as a tokenizer would."""
+        """Yield `tokens_max` words, each but the first with a leading space, like a tokenizer."""
         draw = random.Random(zlib.crc32(prompt.encode()))
         state = draw.choice(self._starts)
         queue = list(state)
-        for place in range(tokens_max):
-            while len(queue) <= place:
+        for index in range(tokens_max):
+            while len(queue) <= index:
                 word = draw.choice(self._next[state])
                 state = (*state[1:], word)
                 queue.append(word)
-            yield queue[place] if place == 0 else f" {queue[place]}"
+            yield queue[index] if index == 0 else f" {queue[index]}"

@@ -1,4 +1,4 @@
-"""The demo's clients: so many requests a second through the data port, each one's fate recorded by the client itself."""
+"""The demo's clients: they send requests at a fixed rate through the data port, and record the result of each request."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from router.runtime import clock
 from router.runtime.tasks import Tasks
 
 _STREAM_EVERY: Final = 20
-"""Each so-many-th request is a token stream, the others are inferences."""
+"""One of this many requests is a token stream; the others are inferences."""
 _STREAM_TOKENS: Final = 8
 _INFERENCE: Final = {
     "inputs": [{"name": "payment", "datatype": "FP64", "shape": [1, 4], "data": [0.4, -0.5, 0.3, 0.1]}]
@@ -29,12 +29,12 @@ _CHAT: Final = {
 
 
 @dataclass(frozen=True, slots=True)
-class Fate:
+class RequestResult:
     """How one request ended for its client.
 
-    `kind`: `ok`, `http` (a complete answer with `status` ≥ 400), `cut` (ended before its end), `gave_up` (the client's own
-    limit), `unreachable` (the router did not take the connection). `version` is what X-Served-Version said.
-    Times are monotonic.
+    `kind`: `ok`, `http` (a complete answer with `status` ≥ 400), `cut` (the answer was incomplete), `gave_up` (the client's own
+    timeout), `unreachable` (the router did not accept the connection). `version` is the field X-Served-Version. Times are
+    monotonic.
     """
 
     kind: str
@@ -45,15 +45,15 @@ class Fate:
     first_byte_ns: int | None = None
 
     def waited_s(self) -> float:
-        """Return how long the client waited for the first byte, or in vain."""
+        """Return how long the client waited for the first byte, or until the request ended without one."""
         return ((self.first_byte_ns or self.ended_ns) - self.started_ns) / 1e9
 
 
 class Load:
-    """Starts `requests_per_s` requests a second, whatever became of the earlier ones, until `stop`.
+    """Starts `requests_per_s` requests a second until `stop`, independent of the results of earlier requests.
 
-    A client gives up after `give_up_after_s`. An answer whose first byte took longer than `late_after_s` is late: complete,
-    but no sign of health.
+    A client gives up after `give_up_after_s`. An answer whose first byte took longer than `late_after_s` is late: it is
+    complete, but does not count as healthy.
     """
 
     def __init__(
@@ -66,10 +66,10 @@ class Load:
         self._tasks = Tasks()
         self._stopped = asyncio.Event()
         self.started = 0
-        self.fates: list[Fate] = []
+        self.results: list[RequestResult] = []
 
     async def run(self) -> None:
-        """Send until `stop`; return when the last client has its answer or gave up."""
+        """Send until `stop`; return when the last request has ended."""
         connector = aiohttp.TCPConnector(limit=0)
         async with aiohttp.ClientSession(self._url, connector=connector, timeout=self._timeout) as session:
             began_s = clock.now_s()
@@ -87,35 +87,35 @@ class Load:
     async def _request(self, session: aiohttp.ClientSession, number: int) -> None:
         streamed = number % _STREAM_EVERY == 0
         path, body = ("/v1/chat/completions", _CHAT) if streamed else (f"/v2/models/{MODEL}/infer", _INFERENCE)
-        self.fates.append(await _fate(session, path, body, b"data: [DONE]" if streamed else b'"outputs"'))
+        self.results.append(await _send(session, path, body, b"data: [DONE]" if streamed else b'"outputs"'))
 
-    def since(self, at_ns: int) -> Iterator[Fate]:
-        """Yield the fates of requests that were started at or after `at_ns`."""
-        return (fate for fate in self.fates if fate.started_ns >= at_ns)
+    def since(self, at_ns: int) -> Iterator[RequestResult]:
+        """Yield the results of requests that were started at or after `at_ns`."""
+        return (result for result in self.results if result.started_ns >= at_ns)
 
     def kinds(self) -> dict[str, int]:
         """Return how many requests ended in each way."""
-        return dict(Counter(fate.kind for fate in self.fates))
+        return dict(Counter(result.kind for result in self.results))
 
     def late(self) -> int:
         """Return how many complete answers were late."""
-        return sum(fate.kind == "ok" and not self._well(fate) for fate in self.fates)
+        return sum(result.kind == "ok" and not self._succeeded(result) for result in self.results)
 
     def healthy_for_s(self) -> float:
-        """Return for how long every request that was started has gone well, up to the last answer."""
+        """Return for how long every started request has succeeded, up to the last answer."""
         since_ns = self.healthy_since_ns()
-        return 0.0 if since_ns is None else (max(fate.ended_ns for fate in self.since(since_ns)) - since_ns) / 1e9
+        return 0.0 if since_ns is None else (max(result.ended_ns for result in self.since(since_ns)) - since_ns) / 1e9
 
     def healthy_since_ns(self) -> int | None:
-        """Return the start of the first request from which on every one went well; None: the last one did not."""
-        last_ns = max((fate.started_ns for fate in self.fates if not self._well(fate)), default=0)
-        return min((fate.started_ns for fate in self.fates if fate.started_ns > last_ns), default=None)
+        """Return the start of the first request since which all have succeeded; None if the last one did not."""
+        last_ns = max((result.started_ns for result in self.results if not self._succeeded(result)), default=0)
+        return min((result.started_ns for result in self.results if result.started_ns > last_ns), default=None)
 
-    def _well(self, fate: Fate) -> bool:
-        return fate.kind == "ok" and (self._late_after_s is None or fate.waited_s() <= self._late_after_s)
+    def _succeeded(self, result: RequestResult) -> bool:
+        return result.kind == "ok" and (self._late_after_s is None or result.waited_s() <= self._late_after_s)
 
 
-async def _fate(session: aiohttp.ClientSession, path: str, body: dict[str, Any], proof: bytes) -> Fate:
+async def _send(session: aiohttp.ClientSession, path: str, body: dict[str, Any], proof: bytes) -> RequestResult:
     started_ns = clock.now_ns()
     status: int | None = None
     version: str | None = None
@@ -132,4 +132,4 @@ async def _fate(session: aiohttp.ClientSession, path: str, body: dict[str, Any],
         kind = "unreachable"
     except (aiohttp.ClientError, ConnectionError):
         kind = "cut"
-    return Fate(kind, started_ns, clock.now_ns(), status, version, first_byte_ns)
+    return RequestResult(kind, started_ns, clock.now_ns(), status, version, first_byte_ns)

@@ -1,9 +1,9 @@
 """The demo's model server: `python -m router.demo.model_server --version v1 --name demo-v1`.
 
-It answers the Open Inference Protocol (`/v2/models/demo/infer`) and an OpenAI-style `/v1/chat/completions`, streamed or
-whole, with two small models that it evaluates itself. What it has to say to whoever started it goes to standard output,
-one JSON object a line: `listening` with its port, `fault_begun` with the time. It ends when its standard input ends, so
-that it never outlives the demo.
+It serves the Open Inference Protocol (`/v2/models/demo/infer`) and an OpenAI-style `/v1/chat/completions`, streamed or not,
+with two small models that it evaluates itself. It writes events to standard output, one JSON object per line: `listening`
+with its port, `fault_begun` with the time. With --until-stdin-ends it ends when its standard input ends, so that it never
+outlives the demo.
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ import orjson
 from aiohttp import web
 
 from router.demo import scorer
-from router.demo.fault import KINDS, Fault, note
-from router.demo.language_model import Chatter
+from router.demo.fault import KINDS, Fault, write_event
+from router.demo.language_model import LanguageModel
 from router.errors import DownstreamError
 from router.runtime import clock
 
@@ -40,7 +40,7 @@ class ModelServer:
     def __init__(self, version: str, name: str, fault: Fault, token_interval_s: float = 0.02) -> None:
         self._name = name
         self._scorer = scorer.load(version)
-        self._chatter = Chatter(version)
+        self._language_model = LanguageModel(version)
         self._fault = fault
         self._token_interval_s = token_interval_s
         self._answers = 0
@@ -77,39 +77,39 @@ class ModelServer:
 
     async def _infer(self, request: web.Request) -> web.Response:
         body = await request.read()
-        if (failed := await self._fault.suffer()) is not None:
+        if (failed := await self._fault.apply()) is not None:
             return failed
         try:
-            asked = _document(body)
-            scores = [self._scorer.score(row) for row in _rows(asked)]
+            parsed = _document(body)
+            scores = [self._scorer.score(row) for row in _rows(parsed)]
         except DownstreamError as error:
             return web.json_response({"error": error.detail}, status=error.status)
         output = {"name": "fraud", "datatype": "FP64", "shape": [len(scores)], "data": scores}
         answer = {"model_name": MODEL, "model_version": self._name, "outputs": [output]}
-        return web.json_response(answer | ({"id": asked["id"]} if isinstance(asked.get("id"), str) else {}))
+        return web.json_response(answer | ({"id": parsed["id"]} if isinstance(parsed.get("id"), str) else {}))
 
     async def _chat(self, request: web.Request) -> web.StreamResponse:
         body = await request.read()
-        if (failed := await self._fault.suffer()) is not None:
+        if (failed := await self._fault.apply()) is not None:
             return failed
         try:
-            asked = _document(body)
-            prompt, tokens_max = _prompt(asked), _tokens_max(asked)
+            parsed = _document(body)
+            prompt, tokens_max = _prompt(parsed), _tokens_max(parsed)
         except DownstreamError as error:
             return web.json_response(
                 {"error": {"message": error.detail, "type": "invalid_request_error"}}, status=error.status
             )
         self._answers += 1
         head = {"id": f"chatcmpl-{self._name}-{self._answers}", "created": int(clock.wall_s()), "model": CHAT_MODEL}
-        if asked.get("stream") is True:
+        if parsed.get("stream") is True:
             return await self._stream(request, head, prompt, tokens_max)
-        text = "".join(self._chatter.tokens(prompt, tokens_max))
+        text = "".join(self._language_model.tokens(prompt, tokens_max))
         choice = {"index": 0, "message": {"role": "assistant", "content": text}, "finish_reason": "length"}
-        asked_tokens = len(prompt.split())
+        prompt_tokens = len(prompt.split())
         usage = {
-            "prompt_tokens": asked_tokens,
+            "prompt_tokens": prompt_tokens,
             "completion_tokens": tokens_max,
-            "total_tokens": asked_tokens + tokens_max,
+            "total_tokens": prompt_tokens + tokens_max,
         }
         return web.json_response({**head, "object": "chat.completion", "choices": [choice], "usage": usage})
 
@@ -119,7 +119,7 @@ class ModelServer:
         response = web.StreamResponse(headers=_STREAM_HEADERS)
         await response.prepare(request)
         await response.write(_chunk(head, {"role": "assistant", "content": ""}, None))
-        for token in self._chatter.tokens(prompt, tokens_max):
+        for token in self._language_model.tokens(prompt, tokens_max):
             await asyncio.sleep(self._token_interval_s)
             await response.write(_chunk(head, {"content": token}, None))
         await response.write(_chunk(head, {}, "length") + b"data: [DONE]\n\n")
@@ -141,8 +141,8 @@ def _document(body: bytes) -> dict[str, Any]:
     return document
 
 
-def _rows(asked: dict[str, Any]) -> list[list[float]]:
-    inputs = asked.get("inputs")
+def _rows(parsed: dict[str, Any]) -> list[list[float]]:
+    inputs = parsed.get("inputs")
     if not isinstance(inputs, list) or len(inputs) != 1 or not isinstance(inputs[0], dict):
         raise _invalid("inputs: exactly one tensor named payment is expected")
     data, wide = inputs[0].get("data"), len(scorer.FEATURES)
@@ -157,8 +157,8 @@ def _rows(asked: dict[str, Any]) -> list[list[float]]:
     return rows
 
 
-def _prompt(asked: dict[str, Any]) -> str:
-    messages = asked.get("messages")
+def _prompt(parsed: dict[str, Any]) -> str:
+    messages = parsed.get("messages")
     if not isinstance(messages, list) or not messages or not isinstance(messages[-1], dict):
         raise _invalid("messages: a list that is not empty is expected")
     content = messages[-1].get("content")
@@ -167,11 +167,11 @@ def _prompt(asked: dict[str, Any]) -> str:
     return content
 
 
-def _tokens_max(asked: dict[str, Any]) -> int:
-    wanted = asked.get("max_completion_tokens", asked.get("max_tokens", TOKENS_DEFAULT))
-    if type(wanted) is not int or not 1 <= wanted <= TOKENS_MAX:
+def _tokens_max(parsed: dict[str, Any]) -> int:
+    tokens = parsed.get("max_completion_tokens", parsed.get("max_tokens", TOKENS_DEFAULT))
+    if type(tokens) is not int or not 1 <= tokens <= TOKENS_MAX:
         raise _invalid(f"max_tokens: a number from 1 to {TOKENS_MAX} is expected")
-    return wanted
+    return tokens
 
 
 def _chunk(head: dict[str, Any], delta: dict[str, str], finish_reason: str | None) -> bytes:
@@ -193,7 +193,7 @@ async def serve(arguments: argparse.Namespace) -> None:
     loop.add_signal_handler(signal.SIGUSR1, fault.begin)
     if arguments.until_stdin_ends:
         loop.add_reader(sys.stdin.fileno(), _stop_at_end_of, sys.stdin.fileno(), stop)
-    note("listening", port=runner.addresses[0][1], pid=os.getpid())
+    write_event("listening", port=runner.addresses[0][1], pid=os.getpid())
     if not arguments.fault_after_signal:
         fault.begin()
     await stop.wait()

@@ -1,4 +1,4 @@
-"""The demo's processes: two model servers and the router. Each is ended by its own process id."""
+"""The processes of the demo: two model servers and the router. Each is ended by its process id."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _END_WITHIN_S: Final = 10.0
 
 
 async def end(process: Process) -> int:
-    """Ask `process` to leave, insist after a while; return its exit code."""
+    """Terminate `process`, and kill it if it does not end in time; return its exit code."""
     if process.returncode is None:
         process.terminate()
         try:
@@ -34,11 +34,11 @@ async def end(process: Process) -> int:
 
 
 class ModelProcess:
-    """A model server of the demo, and what it notes about itself."""
+    """A model server of the demo, and the events that it writes."""
 
     def __init__(self, process: Process, tasks: Tasks) -> None:
         self._process = process
-        self._notes: dict[str, asyncio.Future[dict[str, Any]]] = {}
+        self._events: dict[str, asyncio.Future[dict[str, Any]]] = {}
         tasks.spawn(self._listen(), f"notes of model server {process.pid}")
 
     @classmethod
@@ -47,11 +47,11 @@ class ModelProcess:
         command = interpreter.command("router.demo.model_server", "--until-stdin-ends", *arguments)
         environment = interpreter.environment()
         server = cls(await asyncio.create_subprocess_exec(*command, stdin=PIPE, stdout=PIPE, env=environment), tasks)
-        await server.note("listening")
+        await server.wait_event("listening")
         return server
 
-    async def note(self, event: str) -> dict[str, Any]:
-        """Return what the server noted at `event`, waiting for it if need be."""
+    async def wait_event(self, event: str) -> dict[str, Any]:
+        """Return an event of the server, once it has been written; raise StartError after a timeout."""
         try:
             return await asyncio.wait_for(asyncio.shield(self._expected(event)), _START_WITHIN_S)
         except TimeoutError:
@@ -60,37 +60,37 @@ class ModelProcess:
             ) from None
 
     async def url(self) -> str:
-        """Return where it listens."""
-        return f"http://127.0.0.1:{(await self.note('listening'))['port']}"
+        """Return the URL of the server."""
+        return f"http://127.0.0.1:{(await self.wait_event('listening'))['port']}"
 
     async def begin_fault(self) -> int:
-        """Tell it to begin its fault; return the monotonic time in ns that it noted itself."""
+        """Start the fault; return its monotonic time in ns, as the server has recorded it."""
         self._process.send_signal(signal.SIGUSR1)
-        return int((await self.note("fault_begun"))["monotonic_ns"])
+        return int((await self.wait_event("fault_begun"))["monotonic_ns"])
 
     async def end(self) -> int:
-        """End it; return its exit code."""
+        """End the server; return its exit code."""
         return await end(self._process)
 
     def _expected(self, event: str) -> asyncio.Future[dict[str, Any]]:
-        return self._notes.setdefault(event, asyncio.get_running_loop().create_future())
+        return self._events.setdefault(event, asyncio.get_running_loop().create_future())
 
     async def _listen(self) -> None:
         assert self._process.stdout is not None
         async for line in self._process.stdout:
-            said = orjson.loads(line)
-            if not (expected := self._expected(said["event"])).done():
-                expected.set_result(said)
+            event = orjson.loads(line)
+            if not (expected := self._expected(event["event"])).done():
+                expected.set_result(event)
 
 
-def _dying_with_us() -> Callable[[], None]:
-    """Return what a child does before it becomes a program: have the kernel tell it to stop when we die, even by kill -9."""
+def _end_with_parent() -> Callable[[], None]:
+    """Return a function for the child to call before exec: the kernel then ends it when this process dies, even by kill -9."""
     prctl = ctypes.CDLL(None).prctl
 
-    def ask() -> None:
+    def set_death_signal() -> None:
         prctl(_PR_SET_PDEATHSIG, int(signal.SIGTERM), 0, 0, 0)
 
-    return ask
+    return set_death_signal
 
 
 async def start_router(settings: Path, log: Path) -> Process:
@@ -102,5 +102,5 @@ async def start_router(settings: Path, log: Path) -> Process:
             stdin=DEVNULL,
             stdout=output,
             stderr=output,
-            preexec_fn=_dying_with_us(),
+            preexec_fn=_end_with_parent(),
         )

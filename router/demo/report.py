@@ -1,4 +1,4 @@
-"""What the demo found: figures from the journal, the incident and the clients, and whether all of them tell the same."""
+"""The result of the demo: figures from the journal, the incident and the clients, and whether all of them agree."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from typing import Any, Final
 
-from router.demo.load import Fate
+from router.demo.load import RequestResult
 
 _GROUP_OF_OUTCOME: Final = {"ok": "ok", "client_gone": "gave_up"}
-"""Every other outcome is an answer that the client counts as failed."""
+"""The client counts every other outcome as failed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,20 +23,20 @@ class Counts:
 
     @property
     def agree(self) -> bool:
-        """Whether both sides know the same requests, ended in the same ways, and none is left open."""
+        """Whether both sides count the same requests with the same results, and none is in flight."""
         return self.clients == self.router and self.in_flight == 0
 
 
-def counts(fates: Iterable[Fate], exchanges: dict[str, Any]) -> Counts:
+def counts(results: Iterable[RequestResult], exchanges: dict[str, Any]) -> Counts:
     """Return both sides' counts; `exchanges` is that member of the service's document.
 
-    A request that could not reach the router is left out of the clients' side: the router cannot know it.
+    A request that could not reach the router is left out of the clients' counts: the router cannot count it.
     """
     clients: Counter[str] = Counter(accepted=0, ok=0, gave_up=0, failed=0)
-    for fate in fates:
-        if fate.kind != "unreachable":
+    for result in results:
+        if result.kind != "unreachable":
             clients["accepted"] += 1
-            clients[fate.kind if fate.kind in ("ok", "gave_up") else "failed"] += 1
+            clients[result.kind if result.kind in ("ok", "gave_up") else "failed"] += 1
     router: Counter[str] = Counter(accepted=exchanges["accepted"], ok=0, gave_up=0, failed=0)
     for outcome, number in exchanges["ended"].items():
         router[_GROUP_OF_OUTCOME.get(outcome, "failed")] += number
@@ -45,7 +45,7 @@ def counts(fates: Iterable[Fate], exchanges: dict[str, Any]) -> Counts:
 
 @dataclass(frozen=True, slots=True)
 class DemoReport:
-    """One demo. Times are None when the thing did not happen; `settings` are the rules that are not the shipped ones."""
+    """The result of one demo. A time is None if its event did not happen; `settings` are the rules that are not defaults."""
 
     fault: str
     rolled_back: bool
@@ -69,7 +69,7 @@ class DemoReport:
 
     @property
     def good(self) -> bool:
-        """Whether everything happened that the demo is there to show."""
+        """Whether everything happened that the demo is to show."""
         return self.rolled_back and self.healthy_again and self.counts.agree
 
     def as_dict(self) -> dict[str, Any]:
@@ -91,14 +91,16 @@ class DemoReport:
         errors += f" and {self.late_answers:,} were answered late" if self.late_answers else ""
         if not self.rolled_back:
             return f"No rollback within the time allowed (fault: {self.fault}); {errors}."
-        told = (
+        sentence = (
             f"{self.from_version} was rolled back to {self.to_version} {self.fault_to_detection_s:.1f} s after the fault began, "
             f"because of {self.trigger}{f' ({self.trigger_detail})' if self.trigger_detail else ''}: {self.reason}. "
             f"In all, {errors}, {self.rescued:,} were rescued on {self.to_version}. "
             f"Every worker followed {self.detection_to_confirmed_ms:.1f} ms after the verdict."
         )
         if not self.healthy_again:
-            told += " Traffic did not become healthy again."
+            sentence += " Traffic did not become healthy again."
         if not self.counts.agree:
-            told += f" The clients counted {self.counts.clients}, the router {self.counts.router}: they do not agree."
-        return told
+            sentence += (
+                f" The clients counted {self.counts.clients}, the router {self.counts.router}: they do not agree."
+            )
+        return sentence

@@ -1,7 +1,7 @@
 """The demo's model: a small feed-forward network in plain Python that scores card payments for fraud.
 
-Its weights lie beside this file, one JSON file a version, written by `router.demo.training`. `v1` is a logistic
-regression (no hidden layer), `v2` has one hidden layer of tanh units.
+Its weights are in this folder, one JSON file per version, written by `router.demo.training`. `v1` is a logistic regression (no
+hidden layer), `v2` has one hidden layer of tanh units.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from importlib.resources import files
 from typing import Final
 
 FEATURES: Final = ("amount", "hour", "distance", "account_age")
-"""Each is scaled to about -1 to 1 by whoever asks."""
+"""The client scales each feature to about -1 to 1."""
 VERSIONS: Final = ("v1", "v2")
 
 
@@ -35,7 +35,7 @@ class Layer:
 
 @dataclass(frozen=True, slots=True)
 class Scorer:
-    """Hidden layers are tanh, the last one is a single logistic unit. `accuracy` was measured on rows held out."""
+    """Hidden layers are tanh, the last one is a single logistic unit. `accuracy` was measured on held-out rows."""
 
     version: str
     layers: tuple[Layer, ...]

@@ -1,7 +1,7 @@
-"""Trains the demo's two models, the same way each time: `python -m router.demo.training` writes the weight files again.
+"""Trains the demo's two models, reproducibly: `python -m router.demo.training` writes the weight files again.
 
-The data are drawn from a seeded generator: payments with four features, fraud by a rule that a straight line cannot
-follow (large amounts at night, or far away on a young account), with some labels turned round.
+The data are drawn from a seeded generator: payments with four features, fraud by a rule that is not linear (large amounts at
+night, or far away on a young account), with some labels flipped.
 """
 
 from __future__ import annotations

@@ -43,7 +43,7 @@ def test_a_version_that_has_left_its_slot_stays_in_the_picture_with_its_errors()
     stage = Display(Console(), headless=True)
     stage.show({"targets": [NEW, OLD]})
     stage.show({"targets": [{**OLD, "role": "active", "state": "active"}]})
-    assert rows(stage.picture()) == [
+    assert rows(stage.render()) == [
         ["demo-v1", "active", "active", "–", "0", "–", "–"],
         ["demo-v2", "–", "retired", "–", "4", "–", "–"],
     ]
@@ -52,5 +52,5 @@ def test_a_version_that_has_left_its_slot_stays_in_the_picture_with_its_errors()
 def test_without_a_terminal_every_act_is_a_line() -> None:
     console = Console(width=20)
     with console.capture() as capture, Display(console, headless=True) as stage:
-        stage.act("a sentence that is longer than the line")
+        stage.announce("a sentence that is longer than the line")
     assert capture.get() == "a sentence that is longer than the line\n"

@@ -8,7 +8,7 @@ from importlib.resources import files
 import pytest
 
 from router.demo import scorer, training
-from router.demo.language_model import Chatter
+from router.demo.language_model import LanguageModel
 from router.demo.scorer import Layer, Scorer
 
 
@@ -41,7 +41,7 @@ def test_the_new_version_is_the_better_one() -> None:
 
 
 def test_the_chatter_says_the_same_to_the_same_prompt_and_its_versions_differ() -> None:
-    old, new = ("".join(Chatter(version).tokens("hello", 12)) for version in ("v1", "v2"))
-    assert old == "".join(Chatter("v1").tokens("hello", 12))
+    old, new = ("".join(LanguageModel(version).tokens("hello", 12)) for version in ("v1", "v2"))
+    assert old == "".join(LanguageModel("v1").tokens("hello", 12))
     assert old != new
     assert len(old.split()) == len(new.split()) == 12

@@ -6,16 +6,16 @@ from dataclasses import replace
 
 import pytest
 
-from router.demo.load import Fate, Load
+from router.demo.load import Load, RequestResult
 from router.demo.report import Counts, DemoReport, counts
 
-FATES = [
-    Fate("ok", 10, 20, 200, "demo-v1"),
-    Fate("http", 20, 30, 500, "demo-v2"),
-    Fate("cut", 21, 35),
-    Fate("gave_up", 22, 2022),
-    Fate("ok", 30, 40, 200, "demo-v1"),
-    Fate("ok", 31, 50, 200, "demo-v1"),
+RESULTS = [
+    RequestResult("ok", 10, 20, 200, "demo-v1"),
+    RequestResult("http", 20, 30, 500, "demo-v2"),
+    RequestResult("cut", 21, 35),
+    RequestResult("gave_up", 22, 2022),
+    RequestResult("ok", 30, 40, 200, "demo-v1"),
+    RequestResult("ok", 31, 50, 200, "demo-v1"),
 ]
 EXCHANGES = {"accepted": 6, "in_flight": 0, "ended": {"ok": 3, "server_error": 1, "truncated": 1, "client_gone": 1}}
 REPORT = DemoReport(
@@ -36,14 +36,14 @@ REPORT = DemoReport(
     client_errors=12,
     late_answers=0,
     rescued=0,
-    counts=counts(FATES, EXCHANGES),
+    counts=counts(RESULTS, EXCHANGES),
     settings={},
 )
 
 
 def test_clients_and_router_agree_by_kind_of_ending() -> None:
     found = {"accepted": 6, "ok": 3, "gave_up": 1, "failed": 2}
-    assert counts(FATES, EXCHANGES) == Counts(found, found, 0)
+    assert counts(RESULTS, EXCHANGES) == Counts(found, found, 0)
     assert REPORT.counts.agree
 
 
@@ -57,27 +57,30 @@ def test_clients_and_router_agree_by_kind_of_ending() -> None:
     ids=["one more accepted", "one in flight", "one ended otherwise"],
 )
 def test_any_difference_is_a_disagreement(exchanges: dict[str, object]) -> None:
-    found = counts(FATES, exchanges)
+    found = counts(RESULTS, exchanges)
     assert not found.agree
     assert not replace(REPORT, counts=found).good
 
 
 def test_a_request_that_could_not_reach_the_router_is_no_disagreement() -> None:
-    assert counts([*FATES, Fate("unreachable", 40, 41)], EXCHANGES).agree
+    assert counts([*RESULTS, RequestResult("unreachable", 40, 41)], EXCHANGES).agree
 
 
 def test_the_load_is_healthy_since_the_first_request_after_the_last_failed_one() -> None:
     load = Load("http://127.0.0.1:1", 1.0, 1.0)
-    load.fates = list(FATES)
+    load.results = list(RESULTS)
     assert (load.healthy_since_ns(), load.healthy_for_s()) == (30, 20e-9)
     assert load.kinds() == {"ok": 3, "http": 1, "cut": 1, "gave_up": 1}
-    load.fates = [Fate("ok", 1, 2), Fate("http", 3, 4, 500)]
+    load.results = [RequestResult("ok", 1, 2), RequestResult("http", 3, 4, 500)]
     assert (load.healthy_since_ns(), load.healthy_for_s()) == (None, 0.0)
 
 
 def test_a_late_answer_is_no_error_and_no_sign_of_health() -> None:
     load = Load("http://127.0.0.1:1", 1.0, 1.0, late_after_s=10e-9)
-    load.fates = [Fate("ok", 1, 90, 200, "v2", first_byte_ns=80), Fate("ok", 100, 190, 200, "v1", first_byte_ns=109)]
+    load.results = [
+        RequestResult("ok", 1, 90, 200, "v2", first_byte_ns=80),
+        RequestResult("ok", 100, 190, 200, "v1", first_byte_ns=109),
+    ]
     assert (load.late(), load.healthy_since_ns()) == (1, 100)
 
 
