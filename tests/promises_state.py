@@ -29,7 +29,7 @@ STATE: Final = (
           "self._tasks.spawn(delivery.run()", weakened="done on the loop instead"),
     Guard(8, "supervisor/test_supervisor.py::test_a_silent_child_is_killed_and_restarted",
           "supervisor/supervisor.py", "Supervisor._watch",
-          "elif self._speaks(child) and child.is_silent("),
+          "elif self._must_beat(child) and child.is_silent("),
     Guard(8, "control/core/test_doubts.py::test_a_disk_that_hangs_is_an_alarm_until_it_answers",
           "control/store/journal.py", "Journal.check_disk",
           "if since_ns and now_ns - since_ns >= limit_ns:"),

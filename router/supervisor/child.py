@@ -1,4 +1,4 @@
-"""A child process of the supervisor: when it is started again, and when it counts as silent."""
+"""A child process of the supervisor: its start and restart, its heartbeat, its end."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ log = logging.getLogger(__name__)
 RESTART_DELAY_MIN_S: Final = 0.1
 RESTART_DELAY_MAX_S: Final = 5.0
 RESTART_FORGET_S: Final = 30.0
-"""A child that lived this long starts its back-off anew."""
+"""The back-off starts again for a child that lived this long."""
 START_GRACE_S: Final = 30.0
-"""A child that has not beaten yet may be importing on a busy machine: it is given at least this long."""
+"""A child without a heartbeat yet may be importing on a busy machine: it has at least this long."""
 
 
 class Backoff:
@@ -25,7 +25,7 @@ class Backoff:
         self._next_s = RESTART_DELAY_MIN_S
 
     def delay_s(self, alive_s: float) -> float:
-        """Return how long to wait after a life of `alive_s`."""
+        """Return the wait before the restart of a process that lived `alive_s`."""
         if alive_s >= RESTART_FORGET_S:
             self._next_s = RESTART_DELAY_MIN_S
         delay_s = self._next_s
@@ -34,10 +34,10 @@ class Backoff:
 
 
 class Child:
-    """One place for a process: control, or worker number `index` (None for control).
+    """Control (`index` None) or worker number `index`: one process after the other.
 
-    `heartbeat_ns` returns what the child last wrote into the wall; it may be its predecessor's. `argv` and
-    `fds` are asked at every start. `environment` None: ours.
+    `heartbeat_ns` returns the last heartbeat in shared memory; it may be the predecessor's. `argv` and `fds` are called at
+    every start. `environment` None: that of the supervisor.
     """
 
     def __init__(
@@ -63,21 +63,21 @@ class Child:
 
     @property
     def running(self) -> bool:
-        """Whether there is a process, dead or alive, that has not been reaped."""
+        """Whether there is a process that has not been reaped, dead or alive."""
         return self._process is not None
 
     @property
     def pid(self) -> int:
-        """The process id; 0 between two lives."""
+        """The process id; 0 between two processes."""
         return self._process.pid if self._process else 0
 
     @property
     def up(self) -> bool:
-        """Whether this very process (not its predecessor) has shown a heartbeat."""
+        """Whether this process, not its predecessor, has written a heartbeat."""
         return self.running and self._heartbeat_ns() > self.started_ns
 
     def start(self, now_ns: int, settings_version: int) -> None:
-        """Start the process. Its own process group keeps a Ctrl-C at the terminal for the supervisor alone."""
+        """Start the process. It has its own process group, so a Ctrl-C at the terminal reaches only the supervisor."""
         self.started_ns = now_ns
         self.settings_version = settings_version
         self._process = subprocess.Popen(
@@ -95,35 +95,35 @@ class Child:
             self._process.send_signal(number)
 
     def ended(self) -> int | None:
-        """Return the exit status once, when the process has gone: negative for a signal; None while it lives."""
+        """Return the exit status once, after the process has ended: negative for a signal; None while it runs."""
         status = self._process.poll() if self._process else None
         if status is not None:
             self._process = None
         return status
 
     def wait(self) -> None:
-        """Block until the process has gone; only after a SIGKILL."""
+        """Block until the process has ended; only after a SIGKILL."""
         if self._process:
             self._process.wait()
 
     def restart_after(self, now_ns: int) -> float:
-        """Set when it may start again; return the delay in seconds."""
+        """Set the time of the restart; return the delay in seconds."""
         delay_s = self._backoff.delay_s((now_ns - self.started_ns) / 1e9)
         self.restart_at_ns = now_ns + round(delay_s * 1e9)
         return delay_s
 
     def silent_s(self, now_ns: int, watched_since_ns: int) -> float:
-        """Return how long nothing was heard, counted from `watched_since_ns` at the earliest."""
+        """Return the seconds since the last heartbeat, counted from `watched_since_ns` at the earliest."""
         return (now_ns - max(self._heartbeat_ns(), self.started_ns, watched_since_ns)) / 1e9
 
     def is_silent(self, now_ns: int, watched_since_ns: int, limit_s: float) -> bool:
-        """Return whether it has said nothing for longer than it may."""
+        """Return whether there was no heartbeat for longer than allowed."""
         allowed_s = limit_s if self.up else max(limit_s, START_GRACE_S)
         return self.running and self.silent_s(now_ns, watched_since_ns) > allowed_s
 
 
 def describe(status: int) -> str:
-    """Return an exit status for people: `killed by SIGSEGV`, `exit code 3`."""
+    """Return an exit status as text: `killed by SIGSEGV`, `exit code 3`."""
     if status >= 0:
         return f"exit code {status}"
     return f"killed by {signal.Signals(-status).name if -status in list(signal.Signals) else f'signal {-status}'}"

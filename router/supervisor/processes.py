@@ -1,6 +1,6 @@
-"""What the processes of one router share, and the places for them: memory, descriptors, the argument each is started with.
+"""The processes of one router and what they share: memory, descriptors, the argument of each process.
 
-Children hold the read end of a pipe of which we hold the other: when we die, however we die, they see its end.
+The children hold the read end of a pipe, the supervisor its write end. However the supervisor dies, they read its end of file.
 """
 
 from __future__ import annotations
@@ -21,14 +21,12 @@ from router.supervisor.state_directory import StateDirectory
 
 
 class ProcessSet:
-    """Control and the workers of one router, none of them started yet. `resumes`: control starts from the journal although the
-    workers live.
-    """
+    """Control and the workers of one router, not started yet. `resumes`: control starts from the journal while workers run."""
 
     def __init__(
         self,
         settings: Settings,
-        start: RunOptions,
+        options: RunOptions,
         state: StateDirectory,
         data: DataSockets,
         admin: AdminSocket,
@@ -39,7 +37,7 @@ class ProcessSet:
         self.segment = segment.create(settings.workers, len(settings.services))
         self.segment.words[at.H_SETTINGS] = 1
         self.resumes = False
-        self._start = start
+        self._options = options
         self._control_fd, self._worker_fd = _documents(settings)
         wakes = [os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK) for _ in range(settings.workers)]
         self._acks = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
@@ -49,7 +47,7 @@ class ProcessSet:
         admin_fd = admin.sock.fileno()
         self.control = Child(
             "control",
-            lambda: (*control_argv, self._control_boot(admin_fd, wakes, str(state.path))),
+            lambda: (*control_argv, self._control_args(admin_fd, wakes, str(state.path))),
             lambda: (*self._shared, self._control_fd, self._updates("control"), admin_fd, *wakes, state.lock_fd),
             lambda: self.segment.words[at.H_CONTROL_HEARTBEAT_NS],
             environment=interpreter.environment(interpreter.OUTWARD),
@@ -67,26 +65,26 @@ class ProcessSet:
         ]
 
     def write(self, settings: Settings) -> None:
-        """Make other settings the present ones; `deliver` hands them on."""
+        """Replace the settings; `deliver` sends them to a child."""
         before = self._control_fd, self._worker_fd
         self._control_fd, self._worker_fd = _documents(settings)
         for fd in before:
             os.close(fd)
 
     def deliver(self, child: Child) -> bool:
-        """Hand the present settings to a child; return False if it has not taken the ones before yet."""
+        """Send the present settings to a child; return False if it has not received earlier ones yet."""
         fd = self._control_fd if child is self.control else self._worker_fd
         return settings_memory.send(self._channels[child.name].ours, fd)
 
     def _updates(self, name: str, *, renew: bool = False) -> int:
-        """Return the child's end of its channel; a new life begins with an empty one."""
+        """Return the child's end of its channel; `renew`: of a new, empty one, for a new process."""
         if renew and name in self._channels:
             self._channels.pop(name).close()
         if name not in self._channels:
             self._channels[name] = _Channel()
         return self._channels[name].theirs.fileno()
 
-    def _control_boot(self, admin_fd: int, wake_fds: list[int], state_dir: str) -> str:
+    def _control_args(self, admin_fd: int, wake_fds: list[int], state_dir: str) -> str:
         first = not self.segment.words[at.H_CONTROL_READY]
         return child_args.encode(
             child_args.ControlArgs(
@@ -98,9 +96,9 @@ class ProcessSet:
                 acks_fd=self._acks,
                 life_fd=self._life,
                 state_dir=state_dir,
-                settings_origin=self._start.origin,
-                assume_active=self._start.assume_active if first else None,
-                journal_from=self._start.journal_from if first else None,
+                settings_origin=self._options.origin,
+                assume_active=self._options.assume_active if first else None,
+                journal_from=self._options.journal_from if first else None,
                 resumes=self.resumes or None,
             )
         )
@@ -145,7 +143,7 @@ class ProcessSet:
 
 
 class _Channel:
-    """A pair of sockets over which one child gets newer settings."""
+    """A pair of sockets over which one child receives newer settings."""
 
     def __init__(self) -> None:
         self.ours, self.theirs = settings_memory.channel()
@@ -156,5 +154,5 @@ class _Channel:
 
 
 def _documents(settings: Settings) -> tuple[int, int]:
-    """Return the descriptors of the settings as control and as a worker may see them."""
+    """Return the descriptors of the settings for control and for workers."""
     return settings_memory.create(loader.dump(settings)), settings_memory.create(loader.dump_for_workers(settings))

@@ -1,4 +1,4 @@
-"""Settings that are read again while the router runs: what of them takes effect, and what only a restart changes."""
+"""Reloaded settings: which of them take effect, and which need a restart."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ FIXED: Final = (
     *("listen", "listen_mode", "admin_listen", "admin_listen_mode", "workers"),
     *("state_dir", "ready_path", "fail_point"),
 )
-"""Settings that only a restart can change; of `admin`, `tls` is one, too."""
+"""Settings that only a restart can change; `admin.tls` is one, too."""
 
 
 def merged(old: Settings, new: Settings) -> tuple[Settings, list[str]]:
-    """Return `new` with everything from `old` that cannot change, and the names of what would have."""
-    asked = {name: getattr(new, name) for name in FIXED} | {
-        "listen": where(new.listen, old.listen),
-        "admin_listen": where(new.admin_listen, old.admin_listen),
+    """Return `new` with those values of `old` that cannot change, and the names of settings that need a restart."""
+    effective = {name: getattr(new, name) for name in FIXED} | {
+        "listen": effective_address(new.listen, old.listen),
+        "admin_listen": effective_address(new.admin_listen, old.admin_listen),
         "state_dir": new.state_dir.absolute() if new.state_dir else old.state_dir,
     }
-    needs_restart = [name for name in FIXED if asked[name] != getattr(old, name)]
+    needs_restart = [name for name in FIXED if effective[name] != getattr(old, name)]
     if set(new.services) != set(old.services):
         needs_restart.append("services")
     if new.admin.tls != old.admin.tls:
@@ -32,10 +32,10 @@ def merged(old: Settings, new: Settings) -> tuple[Settings, list[str]]:
     return new.model_copy(update={**kept, "services": services}), needs_restart
 
 
-def where(asked: Address, bound: Address) -> Address:
-    """Return `bound` if `asked` left the port, or the address of the host name, to the system."""
-    if asked.unix or bound.unix:
-        return asked
-    if asked.port in (0, bound.port) and asked.host in (bound.host, "localhost"):
+def effective_address(configured: Address, bound: Address) -> Address:
+    """Return `bound` if `configured` leaves the port, or the address of the host name, to the system; else `configured`."""
+    if configured.unix or bound.unix:
+        return configured
+    if configured.port in (0, bound.port) and configured.host in (bound.host, "localhost"):
         return bound
-    return asked
+    return configured

@@ -1,4 +1,4 @@
-"""How a router comes into being: by locking a state and opening doors, or by taking both over from another one."""
+"""Starts a router: it locks the state directory and binds the sockets, or takes both over from a running router."""
 
 from __future__ import annotations
 
@@ -26,60 +26,63 @@ WORKER: Final = tuple(interpreter.command("router.proxy.main"))
 
 
 def run(
-    settings: Settings, start: RunOptions, control_argv: Sequence[str] = CONTROL, worker_argv: Sequence[str] = WORKER
+    settings: Settings, options: RunOptions, control_argv: Sequence[str] = CONTROL, worker_argv: Sequence[str] = WORKER
 ) -> int:
-    """Run the router until it is told to stop; return the exit code. Raise StartError if it cannot start."""
+    """Run the router until it is stopped; return the exit code. Raise StartError if it cannot start."""
     _raise_file_limit()
     if shortage := fd_limits.shortage(settings.workers, fd_limits.available()):
         raise StartError("descriptors_too_few", shortage, EXIT_SETTINGS)
-    for complaint in contexts.check(settings.model_dump(), clock.wall_s()):
-        log.warning("%s", complaint)
-    if start.take_over:
-        return _take_over(settings, start, control_argv, worker_argv)
+    for warning in contexts.check(settings.model_dump(), clock.wall_s()):
+        log.warning("%s", warning)
+    if options.take_over:
+        return _take_over(settings, options, control_argv, worker_argv)
     state = StateDirectory(settings.resolved_state_dir().absolute())
-    doors: list[DataSockets | AdminSocket] = []
+    resources: list[DataSockets | AdminSocket] = []
     try:
-        if start.fresh and (archive := state.archive(clock.wall_s())):
-            start.announce(f"--fresh: the old state is now in {archive}")
+        if options.fresh and (archive := state.archive(clock.wall_s())):
+            options.announce(f"--fresh: the old state is now in {archive}")
         patience_s = PATIENCE_S if state.unclean else 0.0
-        doors.append(data := DataSockets(settings.listen, settings.workers, patience_s, settings.listen_mode))
-        doors.append(admin := AdminSocket(settings.admin_listen, patience_s, settings.admin_listen_mode))
+        resources.append(data := DataSockets(settings.listen, settings.workers, patience_s, settings.listen_mode))
+        resources.append(admin := AdminSocket(settings.admin_listen, patience_s, settings.admin_listen_mode))
         bound = settings.model_copy(
             update={"listen": data.address, "admin_listen": admin.address, "state_dir": state.path}
         )
-        return Supervisor(bound, start, state, data, admin, control_argv, worker_argv).run()
+        return Supervisor(bound, options, state, data, admin, control_argv, worker_argv).run()
     finally:
-        for door in doors:
-            door.close()
+        for opened in resources:
+            opened.close()
         state.close()
 
 
-def _take_over(settings: Settings, start: RunOptions, control_argv: Sequence[str], worker_argv: Sequence[str]) -> int:
-    """Run in the place of the router that serves from the same state directory (handover.py)."""
+def _take_over(settings: Settings, options: RunOptions, control_argv: Sequence[str], worker_argv: Sequence[str]) -> int:
+    """Replace the router that serves from the same state directory (takeover/old_router.py)."""
     path = settings.resolved_state_dir().absolute()
     inlets = Inlets(path, settings.workers)
     old = NewRouter(path, FailPoint(settings.fail_point), inlets.token)
-    doors: list[DataSockets | AdminSocket | StateDirectory | Inlets] = [inlets]
+    resources: list[DataSockets | AdminSocket | StateDirectory | Inlets] = [inlets]
     try:
         *listening, last = old.sockets
-        doors += [admin := AdminSocket.adopted(last), data := DataSockets.adopted(listening, settings.workers)]
-        for name, asked, held in (
+        resources += [admin := AdminSocket.adopted(last), data := DataSockets.adopted(listening, settings.workers)]
+        for name, configured, actual in (
             ("listen", settings.listen, data.address),
             ("admin_listen", settings.admin_listen, admin.address),
         ):
-            if reload.where(asked, held) != held:
-                detail = f"{name} {asked}: the router to be taken over is at {held}; addresses change by a stop and a start only"
+            if reload.effective_address(configured, actual) != actual:
+                detail = (
+                    f"{name} {configured}: the router to be taken over is at {actual}; addresses change by a stop and a "
+                    "start only"
+                )
                 raise StartError("address_differs", detail, EXIT_STATE)
-        doors.append(state := StateDirectory(path, lock=False))
+        resources.append(state := StateDirectory(path, lock=False))
         bound = settings.model_copy(update={"listen": data.address, "admin_listen": admin.address, "state_dir": path})
-        return Supervisor(bound, start, state, data, admin, control_argv, worker_argv, old, inlets).run()
+        return Supervisor(bound, options, state, data, admin, control_argv, worker_argv, old, inlets).run()
     finally:
-        for door in doors:
-            door.close()
+        for opened in resources:
+            opened.close()
         old.close()
 
 
 def _raise_file_limit() -> None:
-    """Every connection is a descriptor: take what we are allowed; children inherit it."""
+    """Raise the soft limit of descriptors to the hard limit: every connection needs one. Children inherit the limit."""
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))

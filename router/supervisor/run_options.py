@@ -1,4 +1,4 @@
-"""How a run was asked for, beside its settings."""
+"""Options of a run beside its settings."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from router.settings.settings import Settings
 
 @dataclass(frozen=True, slots=True)
 class RunOptions:
-    """How this run was asked for. `reload` reads the settings again; `announce` shows a line to the person who started us."""
+    """Options of this run. `reload` reads the settings again; `announce` prints a line for the user who started the router."""
 
     origin: str
     reload: Callable[[], Settings]
@@ -19,4 +19,4 @@ class RunOptions:
     assume_active: str | None = None
     journal_from: str | None = None
     take_over: bool = False
-    """Take the place of the router that serves from the same state directory (take_over.py)."""
+    """Replace the router that serves from the same state directory (takeover/new_router.py)."""

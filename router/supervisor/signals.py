@@ -1,4 +1,4 @@
-"""Signals as bytes to read: the supervisor waits for the next one or for its next tick, whichever comes first."""
+"""Signals as bytes to read: the supervisor waits for the next signal or for its next tick."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ WATCHED = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGCHLD)
 
 
 class Signals:
-    """While entered, the `WATCHED` signals do nothing but wake `wait`. Main thread only (signal.set_wakeup_fd)."""
+    """While entered, the `WATCHED` signals only wake `wait`. Main thread only (signal.set_wakeup_fd)."""
 
     def __enter__(self) -> Signals:
         self._inbox, self._outbox = socket.socketpair()
@@ -30,10 +30,8 @@ class Signals:
         self._outbox.close()
 
     def wait(self, timeout_s: float, others: Sequence[int] = ()) -> list[int]:
-        """Return the numbers of the signals that came, in order; empty after `timeout_s`, or if one of `others` has something
-        to read first.
-        """
-        inbox = select.poll()  # select() itself knows descriptors below 1024 only
+        """Return the numbers of the received signals, in order; empty after `timeout_s`, or if one of `others` is readable."""
+        inbox = select.poll()  # select() supports only descriptors below 1024
         for descriptor in (self._inbox.fileno(), *others):
             inbox.register(descriptor, select.POLLIN)
         if self._inbox.fileno() in dict(inbox.poll(timeout_s * 1000)):
@@ -42,4 +40,4 @@ class Signals:
 
 
 def _only_wake(_number: int, _frame: FrameType | None) -> None:
-    """Exist: without a handler Python would not write to the wake-up descriptor."""
+    """Do nothing; without a handler Python would not write to the wake-up descriptor."""

@@ -1,9 +1,9 @@
-"""The sockets that the supervisor binds once and keeps, so that a dying child refuses nobody.
+"""The sockets that the supervisor binds once and keeps, so that no connection is refused when a child dies.
 
-N data sockets share one port by SO_REUSEPORT; they are bound early, to fail early, and listen only once control has
-published a route. SO_REUSEPORT would let a second router of the same user in unseen, so a plain bind is tried first, and
-again at the moment of listening. A Unix socket is one for all workers: the kernel has no SO_REUSEPORT for them, and wakes
-every worker that waits for it; whoever comes first takes the connection.
+N data sockets share one port by SO_REUSEPORT. They are bound early, to fail early, and listen once control has published a
+route. SO_REUSEPORT would allow a second router of the same user on the port, so a plain bind is tried first, and again before
+listening. All workers share one Unix socket: the kernel has no SO_REUSEPORT for Unix sockets. It wakes every waiting worker,
+and the first one accepts the connection.
 """
 
 from __future__ import annotations
@@ -24,22 +24,20 @@ RETRY_EVERY_S: Final = 0.05
 
 
 class DataSockets:
-    """One socket a worker, or a Unix socket for all, on one address: `address`, where they really are, also if port 0 was
-    asked for.
-    """
+    """One socket a worker, or a Unix socket for all, on one address. `address` has the real port, also for configured port 0."""
 
-    _path_is: tuple[int, int] | None
+    _path_identity: tuple[int, int] | None
 
     def __init__(self, address: Address, count: int, patience_s: float = 0.0, mode: str = "0660") -> None:
-        """Bind them; raise StartError (4). For `patience_s` wait for workers of a killed router to leave the port. `mode` is
+        """Bind them; raise StartError (4). Wait up to `patience_s` for workers of a killed router to leave the port. `mode` is
         that of a Unix socket.
         """
         _wait_until_free(address, "listen", patience_s)
-        self._path_is = None
+        self._path_identity = None
         if address.unix:
             self.address = address
             self.sockets = [unix_socket.bind(address, "listen", mode)]
-            self._path_is = unix_socket.identity(address.unix)
+            self._path_identity = unix_socket.identity(address.unix)
             return
         first = _bind(address, "listen", share=True)
         self.address = address_of(first)
@@ -47,13 +45,13 @@ class DataSockets:
 
     @classmethod
     def adopted(cls, sockets: list[socket.socket], count: int) -> DataSockets:
-        """Return those of another router, and as many more as `count` workers need; raise StartError (4).
+        """Return the sockets of another router, and as many more as `count` workers need; raise StartError (4).
 
-        The further ones are bound and do not listen: each worker opens its own when it can accept. None is ever closed because
-        there are fewer workers: some serve two then.
+        The additional sockets are bound and do not listen yet: each worker listens on its own when it can accept. If there are
+        fewer workers than sockets, no socket is closed; some workers serve two.
         """
         self = cls.__new__(cls)
-        self._path_is = None
+        self._path_identity = None
         self.sockets = sockets
         self.address = address_of(sockets[0])
         if not self.address.unix:
@@ -67,25 +65,25 @@ class DataSockets:
         return self.sockets[index::count]
 
     def own(self) -> None:
-        """The path of a Unix socket is ours to remove."""
-        self._path_is = unix_socket.identity(self.address.unix) if self.address.unix else None
+        """Own the path of a Unix socket: `close` removes it."""
+        self._path_identity = unix_socket.identity(self.address.unix) if self.address.unix else None
 
     def disown(self) -> None:
-        """The path of a Unix socket is another's."""
-        self._path_is = None
+        """Leave the path of a Unix socket to another router."""
+        self._path_identity = None
 
     def listen(self) -> None:
-        """Open the door; raise StartError (4) if another router has opened it meanwhile."""
-        if self._path_is is None:
+        """Listen on all sockets; raise StartError (4) if another router listens there by now."""
+        if self._path_identity is None:
             check_free(self.address, "listen")
-        elif unix_socket.identity(self.address.unix) != self._path_is:
+        elif unix_socket.identity(self.address.unix) != self._path_identity:
             raise unix_socket.in_use(self.address, "listen")
         for sock in self.sockets:
             sock.listen(BACKLOG)
 
     def close(self) -> None:
-        """Give up our share; the port closes when its workers have given up theirs."""
-        unix_socket.remove(self.address.unix, self._path_is)
+        """Close the supervisor's descriptors; the port closes when the workers have closed theirs."""
+        unix_socket.remove(self.address.unix, self._path_identity)
         for sock in self.sockets:
             sock.close()
 
@@ -93,7 +91,7 @@ class DataSockets:
 class AdminSocket:
     """The listening socket of the admin API."""
 
-    _path_is: tuple[int, int] | None
+    _path_identity: tuple[int, int] | None
 
     def __init__(self, address: Address, patience_s: float = 0.0, mode: str = "0600") -> None:
         """Bind it and listen; raise StartError (4). `mode` is that of a Unix socket."""
@@ -105,27 +103,27 @@ class AdminSocket:
 
     @classmethod
     def adopted(cls, sock: socket.socket) -> AdminSocket:
-        """Return that of another router."""
+        """Return the socket of another router."""
         self = cls.__new__(cls)
-        self.sock, self.address, self._path_is = sock, address_of(sock), None
+        self.sock, self.address, self._path_identity = sock, address_of(sock), None
         return self
 
     def own(self) -> None:
-        """The path of a Unix socket is ours to remove."""
-        self._path_is = unix_socket.identity(self.address.unix) if self.address.unix else None
+        """Own the path of a Unix socket: `close` removes it."""
+        self._path_identity = unix_socket.identity(self.address.unix) if self.address.unix else None
 
     def disown(self) -> None:
-        """The path of a Unix socket is another's."""
-        self._path_is = None
+        """Leave the path of a Unix socket to another router."""
+        self._path_identity = None
 
     def close(self) -> None:
-        """Close it; the path of a Unix socket goes."""
-        unix_socket.remove(self.address.unix, self._path_is)
+        """Close it, and remove the path of a Unix socket."""
+        unix_socket.remove(self.address.unix, self._path_identity)
         self.sock.close()
 
 
 def check_free(address: Address, setting: str) -> None:
-    """Raise StartError (4) naming `setting` unless `address` can be bound by one who shares it with nobody."""
+    """Raise StartError (4) naming `setting` unless `address` can be bound without SO_REUSEPORT."""
     if address.unix:
         unix_socket.check_free(address, setting)
     else:
@@ -133,7 +131,7 @@ def check_free(address: Address, setting: str) -> None:
 
 
 def address_of(sock: socket.socket) -> Address:
-    """Return where `sock` is bound."""
+    """Return the address of `sock`."""
     if sock.family == socket.AF_UNIX:
         return Address(host="", port=0, unix=sock.getsockname())
     host, port = sock.getsockname()[:2]
@@ -158,9 +156,9 @@ def _bind(address: Address, setting: str, *, share: bool = False) -> socket.sock
         )[0]
         sock = socket.socket(family, kind, protocol)
     except (OSError, UnicodeError) as error:  # a label of more than 63 characters is a UnicodeError
-        why = error.strerror if isinstance(error, OSError) else error
+        reason = error.strerror if isinstance(error, OSError) else error
         remedy = "write an address or a name of this machine, for example 127.0.0.1"
-        raise StartError("address_unknown", f"{setting} {address}: {why}: {remedy}", EXIT_PORT) from None
+        raise StartError("address_unknown", f"{setting} {address}: {reason}: {remedy}", EXIT_PORT) from None
     try:
         # Past connections in TIME_WAIT must not keep a restarted router from its port.
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)

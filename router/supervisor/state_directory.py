@@ -1,7 +1,7 @@
-"""The state directory: one router at a time. The lock is a flock on STATE_DIR/lock, which holds the pid of its owner.
+"""The state directory, used by one router at a time. The lock is a flock on STATE_DIR/lock, a file with the owner's pid.
 
-Control inherits the descriptor, so the lock also outlives a killed supervisor for as long as its control may still write
-the journal. A clean stop empties the file; a pid that is still in it says that the predecessor was killed.
+Control inherits the descriptor, so the lock outlives a killed supervisor as long as its control may write the journal. A clean
+stop empties the file; a pid in it means that the previous router was killed.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ log = logging.getLogger(__name__)
 
 EXIT_STATE: Final = 5
 PATIENCE_S: Final = 5.0
-"""How long the children of a killed supervisor are waited for."""
+"""Longest wait for the children of a killed supervisor."""
 RETRY_EVERY_S: Final = 0.05
 LOCK: Final = "lock"
 
@@ -30,9 +30,9 @@ class StateDirectory:
     """A locked directory of mode 0700. `unclean` is whether the last router here was killed."""
 
     def __init__(self, path: Path, patience_s: float = PATIENCE_S, *, lock: bool = True) -> None:
-        """Make and lock it; raise StartError (5) naming the process that holds it, whose it
-        is, or what forbids to write. Without `lock` it is
-        left to `take`.
+        """Create and lock it; raise StartError (5) that names the process with the lock, the foreign owner, or the error.
+
+        Without `lock`, `take` locks it later.
         """
         self.path = path
         self.unclean = False
@@ -50,9 +50,9 @@ class StateDirectory:
                 f"state directory {path}: {_remedy(error)} or choose another: --state-dir DIR",
                 EXIT_STATE,
             ) from None
-        if (why := owned_files.exposed(path)) is not None:
+        if (reason := owned_files.exposed(path)) is not None:
             log.warning(
-                "state directory %s: %s, who can replace it; choose a place that root or this user owns", path, why
+                "state directory %s: %s, who can replace it; choose a place that root or this user owns", path, reason
             )
         if not lock:
             return
@@ -70,7 +70,7 @@ class StateDirectory:
         os.pwrite(self.lock_fd, str(os.getpid()).encode(), 0)
 
     def take(self) -> bool:
-        """Lock it if nobody has it; return whether it is ours."""
+        """Try to lock it; return whether this router has the lock."""
         try:
             fcntl.flock(self.lock_fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
@@ -79,7 +79,7 @@ class StateDirectory:
         return True
 
     def give_up(self) -> None:
-        """Unlock it for a successor, and keep it open."""
+        """Release the lock for a successor, and keep the file open."""
         self._locked = False
         fcntl.flock(self.lock_fd, fcntl.LOCK_UN)
 
@@ -100,7 +100,7 @@ class StateDirectory:
             clock.sleep_s(RETRY_EVERY_S)
 
     def archive(self, at_s: float) -> Path | None:
-        """Move everything but the lock into `archive-TIME` (wall time `at_s`), as --fresh asks; None if there was nothing."""
+        """Move everything except the lock into `archive-TIME` (wall time `at_s`), for --fresh; None if there was nothing."""
         old = [item for item in self.path.iterdir() if item.name != LOCK and not item.name.startswith("archive-")]
         if not old:
             return None
@@ -111,7 +111,7 @@ class StateDirectory:
         return place
 
     def close(self) -> None:
-        """Unlock it: a clean end."""
+        """Release the lock: a clean end."""
         if self._locked:
             os.ftruncate(self.lock_fd, 0)
         os.close(self.lock_fd)

@@ -1,12 +1,13 @@
-"""The parent process: it owns the memory and the sockets, starts the others, and restarts what died or fell silent.
+"""The parent process. It owns the shared memory and the sockets, starts control and the workers,
+and restarts a child that died or is silent.
 
-No HTTP, no decisions. Its loop waits for a signal or for the next tick of 100 ms:
+It handles no HTTP and makes no decisions about versions. Its loop waits for a signal or for the next tick of 100 ms:
 
-    control started → it is ready → the data sockets listen, workers started → all beat: announced
-    SIGTERM → not ready, but serving, for `shutdown_delay_s` →
-        workers told to finish → all gone → control told to finish → gone: the end
+    start: control started → control ready → data sockets listen, workers started → all have heartbeats → announced
+    stop:  SIGTERM → not ready, but serving, for `shutdown_delay_s` → SIGTERM to workers → all have ended
+           → SIGTERM to control → control has ended → exit
 
-Children hold the read end of a pipe of which we hold the other: when we die, however we die, they see its end.
+The children hold the read end of a pipe, the supervisor its write end. However the supervisor dies, they read its end of file.
 """
 
 from __future__ import annotations
@@ -43,18 +44,18 @@ log = logging.getLogger(__name__)
 EXIT_INTERNAL: Final = 10
 TICK_S: Final = 0.1
 LATE_S: Final = 1.0
-"""A tick later than this means that we stood still, perhaps with the whole machine: silence is counted from here."""
+"""A later tick means that the supervisor, perhaps the whole machine, was suspended: silence counts from this tick on."""
 KILL_AFTER_S: Final = 5.0
-"""What a child that was told to leave gets beyond its own time limit."""
+"""Time of a stopping child beyond its own time limit."""
 
 
 class Supervisor:
-    """The loop. `settings` names the addresses that were really bound."""
+    """The loop. `settings` has the addresses that were really bound."""
 
     def __init__(
         self,
         settings: Settings,
-        start: RunOptions,
+        options: RunOptions,
         state: StateDirectory,
         data: DataSockets,
         admin: AdminSocket,
@@ -64,11 +65,11 @@ class Supervisor:
         inlets: Inlets | None = None,
     ) -> None:
         self._settings = settings
-        self._start = start
+        self._options = options
         self._data = data
         self._admin = admin
         self._state = state
-        self._old = old  # set: we are taking over
+        self._old = old  # set: this router is taking over
         self._inlets = inlets
         self._old_router: OldRouter | None = None
         self._halted = False
@@ -78,13 +79,13 @@ class Supervisor:
         self._notify_due_ns = 0
         self._serving = False
         self._announced = False
-        self._close_at_ns: int | None = None  # set: we were told to stop
-        self._leave_by_ns: int | None = None  # set: we are draining
+        self._close_at_ns: int | None = None  # set: stopping
+        self._leave_by_ns: int | None = None  # set: draining
         self._control_notified = False
         self._cut = 0
         self._exit_code: int | None = None
         self._watched_since_ns = self._ticked_ns = clock.now_ns()
-        self._processes = ProcessSet(settings, start, state, data, admin, control_argv, worker_argv, inlets)
+        self._processes = ProcessSet(settings, options, state, data, admin, control_argv, worker_argv, inlets)
         self._segment = self._processes.segment
         self._worker_stats = WorkerStats(self._segment)
         self._control, self._workers = self._processes.control, self._processes.workers
@@ -93,7 +94,7 @@ class Supervisor:
 
     # -- the loop
     def run(self) -> int:
-        """Start everything, watch it, end it; return the exit code."""
+        """Start the children, watch them, end them; return the exit code."""
         try:
             with Signals() as signals:
                 while self._exit_code is None:
@@ -109,17 +110,17 @@ class Supervisor:
     def _step(self, signals: Signals) -> None:
         try:
             self.tick(clock.now_ns())
-            talks = self._old_router or self._old
-            for number in signals.wait(TICK_S, talks.descriptors if talks else ()):
+            takeover = self._old_router or self._old
+            for number in signals.wait(TICK_S, takeover.descriptors if takeover else ()):
                 self.signalled(number, clock.now_ns())
         except StartError:
             raise
-        except Exception:  # the supervisor's guard: children outlive our mistakes
+        except Exception:  # the supervisor's guard: the children survive a bug here
             log.exception("the supervisor's tick failed; the next one tries again")
             clock.sleep_s(TICK_S)
 
     def signalled(self, number: int, now_ns: int) -> None:
-        """Do what a signal asks for."""
+        """Handle a signal."""
         if number == signal.SIGHUP:
             self._reload()
         elif number in (signal.SIGTERM, signal.SIGINT):
@@ -131,7 +132,7 @@ class Supervisor:
                 self._exit_code = 1 if self._cut else 0
 
     def tick(self, now_ns: int) -> None:
-        """Reap, kill the silent, start what is due, and pass from one phase to the next."""
+        """Reap dead children, kill silent ones, start those that are due, and pass from one phase to the next."""
         if now_ns - self._ticked_ns > LATE_S * 1e9:
             self._watched_since_ns = now_ns
         self._ticked_ns = now_ns
@@ -147,7 +148,7 @@ class Supervisor:
             if self._old is None:
                 self._data.listen()
             self._serving = True
-            self._watched_since_ns = now_ns  # workers that were started before beat from now on
+            self._watched_since_ns = now_ns  # workers that were started earlier have heartbeats from now on
         elif not self._announced and self._old is None and self.serving():
             self._announce()
         self._step_takeover(now_ns)
@@ -159,7 +160,7 @@ class Supervisor:
         elif not child.running:
             if self._due(child, now_ns):
                 self._launch(child, now_ns)
-        elif self._speaks(child) and child.is_silent(now_ns, self._watched_since_ns, self._silent_limit_s(child)):
+        elif self._must_beat(child) and child.is_silent(now_ns, self._watched_since_ns, self._silent_limit_s(child)):
             log.error(
                 "%s (pid %d) has been silent for %.1f s: killed",
                 child.name,
@@ -171,10 +172,12 @@ class Supervisor:
             child.up and child.settings_version != self._segment.words[at.H_SETTINGS] and self._processes.deliver(child)
         ):
             child.settings_version = self._segment.words[at.H_SETTINGS]
-            child.send(signal.SIGHUP)  # only once it is up: before, it has no handler, and reads the settings anyway
+            child.send(
+                signal.SIGHUP
+            )  # only once it is up: before, it has no handler, and reads the present settings anyway
 
-    def _speaks(self, child: Child) -> bool:
-        """Return whether it should beat by now: a worker that is started early in a take-over first waits for a route."""
+    def _must_beat(self, child: Child) -> bool:
+        """Return whether it should have heartbeats: a worker that is started early in a take-over first waits for a route."""
         return self._serving or child is self._control
 
     def _due(self, child: Child, now_ns: int) -> bool:
@@ -206,7 +209,7 @@ class Supervisor:
             log.error("%s died: %s; %d exchanges cut; restart in %.1f s", child.name, describe(status), cut, delay_s)
 
     def _reap(self, child: Child) -> int:
-        """End the exchanges of a dead worker; return how many there were."""
+        """Count the exchanges of a dead worker as ended; return how many there were."""
         cut = self._worker_stats.close_dead_worker(child.index) if child.index is not None else 0
         if self._leave_by_ns is not None:
             self._cut += cut
@@ -219,7 +222,7 @@ class Supervisor:
         services = ", ".join(sorted(settings.services))
         data_url = settings.listen.url(settings.tls.certificate is not None)
         admin_url = settings.admin_listen.url(settings.admin.tls.certificate is not None)
-        self._start.announce(
+        self._options.announce(
             f"rollback-router {__version__} ({build.flavour()}): serving {services} on {data_url}, admin on {admin_url}, "
             f"{settings.workers} workers, state in {settings.state_dir}"
         )
@@ -230,7 +233,7 @@ class Supervisor:
             self._notify_due_ns = now_ns + round(self._notifier.watchdog_every_s * 1e9)
             self._notifier.send("WATCHDOG=1")
 
-    # -- another router in our place: what handover.Old and take_over.New ask for
+    # -- hot restart: the methods of takeover's OldSupervisor and NewSupervisor
     def _step_takeover(self, now_ns: int) -> None:
         if self._old_router is not None:
             self._old_router.tick(now_ns)
@@ -240,21 +243,21 @@ class Supervisor:
             except StartError as error:
                 if not self._serving:
                     raise
-                self._failure = error  # our workers have accepted connections: they finish them
+                self._failure = error  # the workers have accepted connections: they finish them
                 self._stopping(now_ns)
 
     def refusal(self) -> str | None:
-        """Return why we cannot hand over now."""
+        """Return why this router cannot be taken over now; None if it can."""
         return "it is being stopped" if self._close_at_ns is not None else None
 
     def offer(self, inlets: int) -> tuple[dict[str, object], list[int]]:
-        """Return what a successor is told, and the sockets, which are shared from now on."""
+        """Return the details for the successor, and the sockets, which are shared from now on."""
         self._segment.words[at.H_INLETS] = inlets
         self._segment.words[at.H_PORT_SHARED] = 1
         return {"version": __version__}, [sock.fileno() for sock in (*self._data.sockets, self._admin.sock)]
 
     def halt_control(self) -> None:
-        """Have control leave, for a while at least."""
+        """Stop control, for a while at least."""
         self._halted = True
         self._control_status = None if self._control.running else EXIT_INTERNAL
         self._control.send(signal.SIGTERM)
@@ -264,15 +267,18 @@ class Supervisor:
         return self._control_status
 
     def release(self) -> None:
-        """Give up the lock of the state."""
+        """Release the lock of the state."""
         self._state.give_up()
 
     def retake(self) -> bool:
-        """Try to take it back."""
+        """Try to lock the state again."""
         return self._state.take()
 
     def resume(self, *, from_journal: bool) -> None:
-        """Go on as the only one. What another one has journalled is read as after a restart, by a control on a living wall."""
+        """Continue as the only router.
+
+        `from_journal`: the other router may have journalled something, so control starts from the journal while workers run.
+        """
         log.warning("going on; control %s", "starts from the journal" if from_journal else "goes on from shared memory")
         self._segment.words[at.H_PORT_SHARED] = self._segment.words[at.H_INLETS] = 0
         self._halted = False
@@ -282,16 +288,16 @@ class Supervisor:
             self._segment.words[at.H_BOOT] = 0
 
     def hand_over(self, successor: int) -> None:
-        """Finish what has begun and leave; everything else is the successor's."""
+        """Finish the requests in flight and exit; the successor owns everything else."""
         self._notifier.send(f"MAINPID={successor}")
         self._close_at_ns = now_ns = clock.now_ns()
-        for door in (self._data, self._admin):
-            door.disown()
-            door.close()
+        for sock in (self._data, self._admin):
+            sock.disown()
+            sock.close()
         self._stop_workers(now_ns)
 
     def workers_drained(self) -> bool:
-        """Return whether no worker begins a request any more."""
+        """Return whether every worker has stopped starting requests."""
         draining = (self._segment.layout.worker(index) + at.W_DRAINING for index in range(len(self._workers)))
         pairs = zip(self._workers, draining, strict=True)
         return all(not worker.running or self._segment.words[offset] == 2 for worker, offset in pairs)
@@ -301,40 +307,40 @@ class Supervisor:
         return self._control.up
 
     def lock(self) -> bool:
-        """Try to lock the state; control then goes on."""
+        """Try to lock the state; control continues then."""
         if self._state.take():
             self._segment.words[at.H_STATE_LOCKED] = 1
         return bool(self._segment.words[at.H_STATE_LOCKED])
 
     def serving(self) -> bool:
-        """Return whether every worker beats."""
+        """Return whether every worker has a heartbeat."""
         return self._serving and all(worker.up for worker in self._workers)
 
     def open_inlets(self) -> None:
-        """Take over connections of clients from now on."""
+        """Receive client connections of the old router from now on."""
         if self._inlets is not None:
             self._inlets.open()
 
     def take_ownership(self) -> None:
-        """We are the router now."""
+        """Become the only router."""
         self._data.own()
         self._admin.own()
         self._segment.words[at.H_PORT_SHARED] = self._segment.words[at.H_TAKING_OVER] = 0
         self._old = None
         self._announce()
 
-    # -- the settings, again
+    # -- reload of the settings
     def _reload(self) -> None:
-        """Read the settings again and hand them on; a bad file changes nothing."""
+        """Read the settings again and send them to the children; a bad file changes nothing."""
         self._notifier.send("RELOADING=1", f"MONOTONIC_USEC={clock.now_ns() // 1000}")
-        self._read_again()
+        self._load_settings()
         self._notifier.send("READY=1")
 
-    def _read_again(self) -> None:
+    def _load_settings(self) -> None:
         try:
-            new = self._start.reload()
-            for complaint in contexts.check(new.model_dump(), clock.wall_s()):
-                log.warning("%s", complaint)
+            new = self._options.reload()
+            for warning in contexts.check(new.model_dump(), clock.wall_s()):
+                log.warning("%s", warning)
         except StartError as error:
             log.error("settings not reloaded, nothing changed: %s", error.detail)
             return
@@ -343,27 +349,27 @@ class Supervisor:
             log.warning("these settings change only with a restart: %s", ", ".join(needs_restart))
         self._processes.write(self._settings)
         self._segment.words[at.H_SETTINGS] += 1
-        log.info("settings reloaded from %s, version %d", self._start.origin, self._segment.words[at.H_SETTINGS])
+        log.info("settings reloaded from %s, version %d", self._options.origin, self._segment.words[at.H_SETTINGS])
 
     # -- the end
     def _stopping(self, now_ns: int) -> None:
-        """Readiness first: who balances load sends clients elsewhere while we still take them all."""
+        """Report "not ready" first: load balancers then send clients elsewhere while this router still accepts connections."""
         timeouts = self._settings.timeouts
         log.info(
-            "told to stop: not ready any more; in %g s the port closes, and what has begun ends within %g s",
+            "stopping: not ready; port closes in %g s; requests in flight have %g s",
             *(timeouts.shutdown_delay_s, timeouts.shutdown_timeout_s),
         )
         self._notifier.send("STOPPING=1")
         self._segment.words[at.H_DRAINING] = 1
         if self._old_router is not None:
             self._old_router.abort("it is being stopped")
-            self._segment.words[at.H_PORT_SHARED] = self._segment.words[at.H_INLETS] = 0  # a successor leaves, too
+            self._segment.words[at.H_PORT_SHARED] = self._segment.words[at.H_INLETS] = 0  # a successor stops, too
         self._close_at_ns = now_ns + round(timeouts.shutdown_delay_s * 1e9)
         if self._close_at_ns <= now_ns:
             self._drain(now_ns)
 
     def _drain(self, now_ns: int) -> None:
-        self._data.close()  # with the workers' own descriptors the port closes, and new clients go elsewhere
+        self._data.close()  # the port closes once the workers have closed their descriptors, and new clients go elsewhere
         self._stop_workers(now_ns)
 
     def _stop_workers(self, now_ns: int) -> None:

@@ -1,8 +1,8 @@
-"""A listening Unix socket: its path in the file system, and whose that path is.
+"""A listening Unix socket: its path in the file system, and the owner of that path.
 
-A path outlives the process that bound it. One on which nobody answers is stale and may be taken; one that answers, or whose
-queue is full, is in use. Bound early and listening late, like the ports: who finds at the moment of listening that the path
-has become another's, has lost.
+A path outlives the process that bound it. A path that refuses connections is stale and may be replaced. A path that accepts a
+connection, or whose queue is full, is in use. Like the ports, the socket is bound early and listens late: if the path belongs
+to another socket by then, the start fails.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ log = logging.getLogger(__name__)
 
 
 def check_free(address: Address, setting: str) -> None:
-    """Raise StartError (4) naming `setting` if somebody answers at the path, or if what is there is no socket."""
+    """Raise StartError (4) naming `setting` if the path is in use, or is no socket."""
     try:
         if not stat.S_ISSOCK(os.lstat(address.unix).st_mode):
             raise StartError(
@@ -30,9 +30,9 @@ def check_free(address: Address, setting: str) -> None:
                 f"{setting} {address}: a file that is no socket is there; remove it, or {_other(setting)}",
                 EXIT_PORT,
             )
-        with socket.socket(socket.AF_UNIX) as asking:
-            asking.setblocking(False)  # EAGAIN is a full queue, and so an owner
-            failed = asking.connect_ex(address.unix)
+        with socket.socket(socket.AF_UNIX) as client:
+            client.setblocking(False)  # EAGAIN means a full queue, so the path is in use
+            failed = client.connect_ex(address.unix)
     except FileNotFoundError:
         return
     except OSError as error:
@@ -61,7 +61,7 @@ def bind(address: Address, setting: str, mode: str) -> socket.socket:
 
 
 def bind_with_mode(sock: socket.socket, path: str, mode: int) -> None:
-    """Bind; the path has `mode` from the first moment on. A chmod afterwards would follow a link that was put in its place."""
+    """Bind; the path is created with `mode`. A later chmod would follow a link that another user put in its place."""
     before = os.umask(0o777 & ~mode)
     try:
         sock.bind(path)
@@ -70,7 +70,7 @@ def bind_with_mode(sock: socket.socket, path: str, mode: int) -> None:
 
 
 def identity(path: str) -> tuple[int, int] | None:
-    """Return what tells this socket from another that may be bound at the same path; None if there is none."""
+    """Return (device, inode) of the path, which distinguish this socket from a later one; None if there is none."""
     try:
         found = os.lstat(path)
     except OSError:
@@ -79,17 +79,17 @@ def identity(path: str) -> tuple[int, int] | None:
 
 
 def remove(path: str, own: tuple[int, int] | None) -> None:
-    """Remove the path, if it still is `own` (of `identity`)."""
+    """Remove the path if its `identity` is still `own`."""
     if own is None or identity(path) != own:
         return
     try:
         os.unlink(path)
-    except OSError as error:  # it is stale from now on, and no reason not to stop
+    except OSError as error:  # a stale path is no reason not to stop
         log.warning("%s stays behind: %s", path, error.strerror)
 
 
 def in_use(address: Address, setting: str) -> StartError:
-    """Return the error that says so."""
+    """Return the error for an address in use."""
     remedy = f"stop what listens there (`ss -lxp src {address.unix}` names it) or {_other(setting)}"
     return StartError("port_in_use", f"{setting} {address} is in use: {remedy}", EXIT_PORT)
 

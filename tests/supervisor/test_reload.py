@@ -7,7 +7,7 @@ import pytest
 from router.settings.loader import load
 from router.settings.sections.address import Address
 from router.settings.settings import Settings
-from router.supervisor.reload import merged, where
+from router.supervisor.reload import effective_address, merged
 
 SERVICES = {"a": {"path_prefix": "/a"}, "b": {}}
 
@@ -36,7 +36,7 @@ def test_what_cannot_change_stays_and_is_named() -> None:
 
 
 @pytest.mark.parametrize(
-    ("asked", "bound", "same"),
+    ("configured", "bound", "same"),
     [
         ("127.0.0.1:0", "127.0.0.1:4711", True),
         ("localhost:80", "127.0.0.1:80", True),
@@ -46,6 +46,6 @@ def test_what_cannot_change_stays_and_is_named() -> None:
         ("127.0.0.1:0", "unix:/b", False),
     ],
 )
-def test_an_address_that_was_left_to_the_system_is_the_bound_one(asked: str, bound: str, same: bool) -> None:
+def test_an_address_that_was_left_to_the_system_is_the_bound_one(configured: str, bound: str, same: bool) -> None:
     there = Address.model_validate(bound)
-    assert (where(Address.model_validate(asked), there) == there) is same
+    assert (effective_address(Address.model_validate(configured), there) == there) is same

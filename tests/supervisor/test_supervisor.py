@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from router.supervisor.takeover import channel
-from router.supervisor.takeover.old_router import DOOR, PROTOCOL
+from router.supervisor.takeover.old_router import PROTOCOL, SOCKET_NAME
 
 SETTINGS = """
 listen = "127.0.0.1:0"
@@ -136,7 +136,7 @@ def test_a_stop_within_a_take_over_is_a_stop_like_any_other(run: Run) -> None:
     """Were the port still taken for another's, it would close without draining its queue, and readiness would stay."""
     run.start().serving()
     with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as new:
-        new.connect(str(run.folder / "state" / DOOR))
+        new.connect(str(run.folder / "state" / SOCKET_NAME))
         channel.send(new, {"say": "ask", "protocol": PROTOCOL})
         new.settimeout(10)
         offered = channel.receive(new)
@@ -174,17 +174,17 @@ def _holds(run: Run, name: str) -> bool:
 def test_control_is_told_everything_and_the_first_one_what_to_assume(run: Run) -> None:
     run.start()
     first = run.wait_for(r"control started (\d+) (.*)")
-    told = json.loads(first[2])
-    assert sorted(told) == [
+    args = json.loads(first[2])
+    assert sorted(args) == [
         "acks_fd", "admin_fd", "assume_active", "life_fd", "segment_fd", "settings_fd", "settings_origin", "state_dir",
         "updates_fd", "wake_fds",
     ]  # fmt: skip
-    assert (told["assume_active"], told["settings_origin"]) == ("v9", str(run.settings))
+    assert (args["assume_active"], args["settings_origin"]) == ("v9", str(run.settings))
     run.serving()
     os.kill(int(first[1]), signal.SIGKILL)
     second = json.loads(run.wait_for(r"control started (\d+) (.*)")[2])
     own = ("assume_active", "updates_fd")
-    assert {**second, "updates_fd": 0} == {**{name: told[name] for name in told if name not in own}, "updates_fd": 0}
+    assert {**second, "updates_fd": 0} == {**{name: args[name] for name in args if name not in own}, "updates_fd": 0}
 
 
 def test_a_killed_worker_is_restarted_and_its_counts_are_closed(run: Run) -> None:

@@ -98,9 +98,9 @@ def test_the_admin_path_goes_too(tmp_path: Path) -> None:
 def test_a_path_that_was_handed_over_stays(tmp_path: Path) -> None:
     data, admin = DataSockets(at(tmp_path), 1), AdminSocket(at(tmp_path, "admin.sock"))
     taken = (DataSockets.adopted([data.sockets[0].dup()], 2), AdminSocket.adopted(admin.sock.dup()))
-    for door in (data, admin):
-        door.disown()
-        door.close()
+    for sock in (data, admin):
+        sock.disown()
+        sock.close()
     assert sorted(path.name for path in tmp_path.iterdir()) == ["admin.sock", "data.sock"]
     for adopted in taken:
         adopted.own()

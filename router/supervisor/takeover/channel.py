@@ -1,4 +1,4 @@
-"""What two supervisors say to each other: one JSON object a packet (SOCK_SEQPACKET keeps them apart), descriptors beside it."""
+"""Messages between two supervisors: one JSON object a packet (SOCK_SEQPACKET), with file descriptors (SCM_RIGHTS)."""
 
 from __future__ import annotations
 
@@ -10,18 +10,19 @@ from typing import Any, Final
 
 BYTES_MAX: Final = 64 * 1024
 DESCRIPTORS_MAX: Final = 128
-"""65 are the most that a router has to give: 64 data sockets and the admin's."""
+"""A router sends at most 65: 64 data sockets and the admin's."""
 Message = dict[str, Any]
 
 
 def send(sock: socket.socket, message: Message, descriptors: list[int] | None = None) -> None:
-    """Send one message; raise OSError if the other side is gone."""
+    """Send one message; raise OSError if the other side has closed."""
     socket.send_fds(sock, [json.dumps(message).encode()], descriptors or [], socket.MSG_NOSIGNAL)
 
 
 def receive(sock: socket.socket) -> tuple[Message, list[int]] | None:
-    """Return the next message and its descriptors, None at the end; raise BlockingIOError if there is none yet, and ValueError,
-    keeping no descriptor, for what is no message.
+    """Return the next message and its descriptors; None at the end.
+
+    Raise BlockingIOError if there is none yet. Raise ValueError for a malformed message, after closing its descriptors.
     """
     try:
         raw, descriptors, flags, _ = socket.recv_fds(sock, BYTES_MAX, DESCRIPTORS_MAX)
@@ -43,6 +44,6 @@ def receive(sock: socket.socket) -> tuple[Message, list[int]] | None:
 
 
 def peer(sock: socket.socket) -> tuple[int, int]:
-    """Return (process id, user id) of the other side, as the kernel knows them (SO_PEERCRED, unix(7))."""
+    """Return (process id, user id) of the other side, from the kernel (SO_PEERCRED, unix(7))."""
     pid, uid, _ = struct.unpack("3i", sock.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12))
     return pid, uid

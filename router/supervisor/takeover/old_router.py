@@ -1,22 +1,26 @@
-"""The old router's side of `run --take-over`: it hands its sockets and the journal to a new one, or goes on as if nothing was.
+"""The old router's side of `run --take-over`: it hands its sockets and the journal to a new router, or continues unchanged.
 
-    step      the old one (here)                        the new one (take_over.py)                 may write the journal
+    step      the old router (here)                     the new router (new_router.py)             may write the journal
     --------  ----------------------------------------  -----------------------------------------  ---------------------
-    ask       looks who asks; gives the sockets away    starts its control, which only loads       old control
-    ready     stops its control: changes under way end, says that it is loaded                     old control, till gone
-              everything is on the disk
-    released  gives the state's lock up                 takes the lock, lets control go on, starts new control, from the
-                                                        workers on the same sockets                lock on
-    serving   its workers stop accepting                every worker beats: it says so             new control
-    yours     they begin no request any more, finish    owns the sockets, and allows changes of    new control
-              what they have, and it leaves             the route from here on
+    ask       checks the peer; sends the sockets        starts its control, which only loads       old control
+    ready     stops its control: changes in progress    reports that its control has loaded        old control, until
+              end, everything is on the disk                                                       it has ended
+    released  releases the lock of the state            takes the lock, lets control continue,     new control, from the
+                                                        starts workers on the same sockets         lock on
+    serving   its workers stop accepting                reports that every worker has a heartbeat  new control
+    yours     its workers start no more requests and    owns the sockets, and permits changes of   new control
+              finish those in flight; it exits          the route from now on
 
-Theory. Who writes the journal is decided by one flock, which a control holds for as long as it lives (it inherits the
-descriptor): there are never two, whoever is killed when. Requests are never without a worker: the old ones accept until the new
-ones do, from the very same sockets, which nobody closes; so no queue is ever lost. Until `serving` the old router can go on: it
-takes the lock back, which it gets when the new control is gone at the latest, and starts control on its living workers from the
-journal, as after a restart, so that what the new one has acknowledged meanwhile stays true. The end of the connection without a
-word means that the other side is dead: the old one then goes on, and so does the new one, which has the sockets.
+Theory:
+1. One flock decides which control writes the journal. A control holds the lock as long as it lives, because it inherits the
+   descriptor. So there are never two writers, whichever process is killed.
+2. There is always a worker that accepts. The old workers accept until the new ones do, from the same sockets, which stay open;
+   so no connection in a queue is lost.
+3. Until `serving` the old router can continue. It takes the lock again, at the latest when the new control has ended. It then
+   starts control from the journal while its workers run, as after a restart: everything that the new router has acknowledged
+   stays true.
+4. If the connection ends without a message, the other side is dead. The old router then continues; the new router continues,
+   too, if it has the sockets.
 """
 
 from __future__ import annotations
@@ -35,73 +39,73 @@ from router.supervisor.takeover import channel
 
 log = logging.getLogger(__name__)
 
-DOOR: Final = "handover"
+SOCKET_NAME: Final = "handover"
 PROTOCOL: Final = 1
 ASK_TIMEOUT_S: Final = 5.0
 FINISH_TIMEOUT_S: Final = 15.0
-"""What clients on idle connections get at most before the new router may change the route."""
+"""Longest wait for clients on idle connections before the new router may change the route."""
 TAKE_OVER_TIMEOUT_S: Final = 30.0
-"""What a new router gets for each of its steps; then it is killed and the old one goes on."""
+"""Timeout of each step of the new router; then it is killed, and the old router continues."""
 
 
-class Old(Protocol):
-    """What the old supervisor can do."""
+class OldSupervisor(Protocol):
+    """The methods of the old supervisor that a take-over needs."""
 
     def refusal(self) -> str | None:
-        """Return why it cannot hand over now, None if it can."""
+        """Return why it cannot be taken over now, None if it can."""
 
     def offer(self, inlets: int) -> tuple[dict[str, Any], list[int]]:
-        """Return what the new one has to know, and the sockets; from now on they are shared. `inlets`: the token of those through
-        which it takes over connections (inlets.py); 0 if it has none.
+        """Return the details for the new router, and the sockets, which are shared from now on. `inlets`: the token of the new
+        router's inlets (runtime/inlets.py); 0 if it has none.
         """
 
     def halt_control(self) -> None:
-        """Have control leave."""
+        """Stop control."""
 
     def control_ended(self) -> int | None:
-        """Return its exit code once it has; 0: everything is in the journal."""
+        """Return the exit code of the stopped control, None while it runs; 0: everything is in the journal."""
 
     def release(self) -> None:
-        """Give up the lock of the state."""
+        """Release the lock of the state."""
 
     def retake(self) -> bool:
-        """Try to take it back."""
+        """Try to lock the state again."""
 
     def resume(self, *, from_journal: bool) -> None:
-        """Go on: the sockets are ours alone again, and control starts, with what is in the journal or in the wall."""
+        """Continue as the only router, and start control from the journal or from shared memory."""
 
     def hand_over(self, successor: int) -> None:
-        """Nothing is ours any more: finish what has begun and leave."""
+        """Give up everything to the successor: finish the requests in flight and exit."""
 
     def workers_drained(self) -> bool:
-        """Return whether no worker begins a request any more."""
+        """Return whether every worker has stopped starting requests."""
 
 
 class OldRouter:
-    """One door, one new router at a time. `tick` never blocks."""
+    """A socket in the state directory that serves one new router at a time. `tick` never blocks."""
 
-    def __init__(self, folder: Path, old: Old, fail_point: FailPoint) -> None:
-        """Open the door in the state directory, whose lock we hold: what is there is stale."""
+    def __init__(self, folder: Path, old: OldSupervisor, fail_point: FailPoint) -> None:
+        """Listen in the state directory. The caller holds its lock, so an existing socket is stale."""
         self._old = old
         self._fail_point = fail_point
-        self._path = folder / DOOR
+        self._path = folder / SOCKET_NAME
         self._step = "idle"
         self._due_ns = 0
         self._new: socket.socket | None = None
         self._pidfd = -1
         self._pid = 0
-        self._self = os.getuid()
+        self._uid = os.getuid()
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         self._socket.setblocking(False)
         self._path.unlink(missing_ok=True)
-        with within(folder) as short:
-            unix_socket.bind_with_mode(self._socket, f"{short}/{DOOR}", 0o600)
+        with within(folder) as short_path:
+            unix_socket.bind_with_mode(self._socket, f"{short_path}/{SOCKET_NAME}", 0o600)
         self._identity = unix_socket.identity(str(self._path))
         self._socket.listen(4)
 
     @property
     def descriptors(self) -> list[int]:
-        """What has something to read when there is something to do."""
+        """The descriptors to wait for: one of them is readable when `tick` has something to do."""
         if self.over:
             return []
         return [sock.fileno() for sock in (self._socket, self._new) if sock is not None]
@@ -112,10 +116,10 @@ class OldRouter:
         return self._step in ("finishing", "over")
 
     def tick(self, now_ns: int) -> None:
-        """Look who came, what he said, and what has become due."""
+        """Accept a connection, receive a message, and take the steps that are due."""
         self._accept(now_ns)
         if self._new is not None and not self.over:
-            self._listen(now_ns)
+            self._receive(now_ns)
         if self._step == "halting":
             self._halting(now_ns)
         elif self._step == "finishing":
@@ -127,85 +131,85 @@ class OldRouter:
             limit_s = ASK_TIMEOUT_S if self._step == "asked" else TAKE_OVER_TIMEOUT_S
             self._give_up(f"it did not go on within {limit_s:g} s")
 
-    def abort(self, why: str) -> None:
-        """The old router was told to stop: there is nothing to hand over any more."""
+    def abort(self, reason: str) -> None:
+        """Refuse the take-over: the old router is stopping."""
         if not self.over:
-            self._refuse(why)
+            self._refuse(reason)
 
     def close(self) -> None:
-        """Shut the door; a successor's stays."""
+        """Close the socket, and remove its path unless the successor owns it."""
         self._disconnect()
         if not self.over:
             unix_socket.remove(str(self._path), self._identity)
         self._socket.close()
 
-    # -- what comes in
+    # -- connections and messages
     def _accept(self, now_ns: int) -> None:
         if self.over:
             return
         try:
-            came, _ = self._socket.accept()
+            connection, _ = self._socket.accept()
         except BlockingIOError:
             return
-        pid, uid = channel.peer(came)
-        if uid != self._self or self._new is not None or self._step != "idle":
-            why = "another take-over is under way" if uid == self._self else f"user {uid} is not user {self._self}"
-            log.warning("take-over by process %d refused: %s", pid, why)
-            _say(came, {"say": "refused", "why": why})
-            _drain(came)
-            came.close()
+        pid, uid = channel.peer(connection)
+        if uid != self._uid or self._new is not None or self._step != "idle":
+            reason = "another take-over is under way" if uid == self._uid else f"user {uid} is not user {self._uid}"
+            log.warning("take-over by process %d refused: %s", pid, reason)
+            _send(connection, {"say": "refused", "why": reason})
+            _drain(connection)
+            connection.close()
             return
-        came.setblocking(False)
-        self._new, self._pid, self._step = came, pid, "asked"
+        connection.setblocking(False)
+        self._new, self._pid, self._step = connection, pid, "asked"
         self._due_ns = now_ns + round(ASK_TIMEOUT_S * 1e9)
         try:
             self._pidfd = os.pidfd_open(pid)
         except OSError:
             self._pidfd = -1
 
-    def _listen(self, now_ns: int) -> None:
+    def _receive(self, now_ns: int) -> None:
         assert self._new is not None
         try:
-            got = channel.receive(self._new)
+            received = channel.receive(self._new)
         except BlockingIOError:
             return
         except ValueError as error:
-            got = None
+            received = None
             log.warning("take-over by process %d: %s", self._pid, error)
-        if got is None:
+        if received is None:
             self._gone()
             return
-        message, descriptors = got
-        for descriptor in descriptors:  # nobody has anything to give us
+        message, descriptors = received
+        for descriptor in descriptors:  # no message to the old router has descriptors
             os.close(descriptor)
-        said = message.get("say")
+        step = message.get("say")
         self._due_ns = now_ns + round(TAKE_OVER_TIMEOUT_S * 1e9)
-        if self._step == "asked" and said == "ask" and message.get("protocol") == PROTOCOL:
+        if self._step == "asked" and step == "ask" and message.get("protocol") == PROTOCOL:
             self._offer(message.get("inlets"))
-        elif self._step == "offered" and said == "ready":
+        elif self._step == "offered" and step == "ready":
             log.info("take-over by process %d: it is ready, control leaves", self._pid)
             self._old.halt_control()
             self._step = "halting"
             self._fail_point.hit("handover.halting")
-        elif self._step == "released" and said == "serving":
+        elif self._step == "released" and step == "serving":
             self._fail_point.hit("handover.serving")
             log.info("take-over: process %d serves; finishing what has begun here", self._pid)
             self._step, self._due_ns = "finishing", now_ns + round(FINISH_TIMEOUT_S * 1e9)
             self._old.hand_over(self._pid)
         else:
-            self._give_up(f"{said!r} is not what it should say now")
+            self._give_up(f"{step!r} is not what it should say now")
 
     # -- steps
     def _offer(self, inlets: object) -> None:
         assert self._new is not None
-        if why := self._old.refusal():
-            self._refuse(why)
+        if reason := self._old.refusal():
+            self._refuse(reason)
             self._step = "idle"
             return
-        told, descriptors = self._old.offer(inlets if isinstance(inlets, int) and 0 < inlets < TOKEN_MAX else 0)
+        details, descriptors = self._old.offer(inlets if isinstance(inlets, int) and 0 < inlets < TOKEN_MAX else 0)
         self._step = "offered"
         try:
-            channel.send(self._new, {"say": "offer", "pid": os.getpid(), **told}, descriptors)
+            channel.send(self._new, {"say": "offer", "pid": os.getpid(), **details}, descriptors)
         except OSError:
             self._gone()
 
@@ -217,7 +221,7 @@ class OldRouter:
             self._fail_point.hit("handover.halted")
             self._old.release()
             self._step, self._due_ns = "released", now_ns + round(TAKE_OVER_TIMEOUT_S * 1e9)
-            _say(self._new, {"say": "released"})
+            _send(self._new, {"say": "released"})
             self._fail_point.hit("handover.released")
         else:
             self._refuse("control did not leave with everything in the journal: look at the old router's log")
@@ -225,13 +229,13 @@ class OldRouter:
 
     def _finished(self) -> None:
         if self._new is not None:
-            _say(self._new, {"say": "yours"})
+            _send(self._new, {"say": "yours"})
         self._step = "over"
         self._disconnect()
         self._socket.close()
 
     def _gone(self) -> None:
-        """The new one has left, or died."""
+        """Continue: the new router has closed the connection, or died."""
         log.warning("take-over by process %d: it is gone at step %s; going on here", self._pid, self._step)
         self._disconnect()
         if self._step == "offered":
@@ -241,21 +245,21 @@ class OldRouter:
         elif self._step == "asked":
             self._step = "idle"
 
-    def _give_up(self, why: str) -> None:
-        log.error("take-over by process %d is given up at step %s: %s", self._pid, self._step, why)
+    def _give_up(self, reason: str) -> None:
+        log.error("take-over by process %d is given up at step %s: %s", self._pid, self._step, reason)
         if self._new is not None:
-            _say(self._new, {"say": "refused", "why": why})
-        if self._step == "released" and self._pidfd >= 0:  # it may hold the lock, and never let go of it
+            _send(self._new, {"say": "refused", "why": reason})
+        if self._step == "released" and self._pidfd >= 0:  # it may hold the lock for ever
             try:
                 signal.pidfd_send_signal(self._pidfd, signal.SIGKILL)
             except ProcessLookupError:
                 pass
         self._gone()
 
-    def _refuse(self, why: str) -> None:
+    def _refuse(self, reason: str) -> None:
         if self._new is not None:
-            log.warning("take-over by process %d refused: %s", self._pid, why)
-            _say(self._new, {"say": "refused", "why": why})
+            log.warning("take-over by process %d refused: %s", self._pid, reason)
+            _send(self._new, {"say": "refused", "why": reason})
         self._disconnect()
 
     def _resume(self, *, from_journal: bool) -> None:
@@ -271,8 +275,8 @@ class OldRouter:
             self._pidfd = -1
 
 
-def _say(sock: socket.socket, message: channel.Message) -> None:
-    """Say it to whoever still listens; who does not is noticed when we listen."""
+def _send(sock: socket.socket, message: channel.Message) -> None:
+    """Send; a closed peer is detected by the next receive."""
     try:
         channel.send(sock, message)
     except OSError:
@@ -280,7 +284,7 @@ def _say(sock: socket.socket, message: channel.Message) -> None:
 
 
 def _drain(sock: socket.socket) -> None:
-    """Take what has come: closed upon it, the other side would not get what we said."""
+    """Read pending data: a close with unread data would reset the connection, and the peer would lose the sent message."""
     sock.setblocking(False)
     try:
         sock.recv(1)

@@ -1,4 +1,4 @@
-"""The new router's side, against a scripted old one."""
+"""The new router's side, against a scripted old router."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from router.errors import StartError
 from router.runtime.failpoint import FailPoint
 from router.supervisor.takeover import channel
 from router.supervisor.takeover.new_router import NewRouter
-from router.supervisor.takeover.old_router import DOOR, TAKE_OVER_TIMEOUT_S
+from router.supervisor.takeover.old_router import SOCKET_NAME, TAKE_OVER_TIMEOUT_S
 
 
-class Noting:
-    """A new supervisor that has done whatever it is asked for, or not."""
+class FakeSupervisor:
+    """A new supervisor; `has` names the steps that it has done."""
 
     def __init__(self) -> None:
         self.has: set[str] = set()
@@ -43,16 +43,16 @@ class Noting:
 class Rig:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self.new = Noting()
-        self._door = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        self._door.bind(str(folder / DOOR))
-        self._door.listen(1)
+        self.new = FakeSupervisor()
+        self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        self._socket.bind(str(folder / SOCKET_NAME))
+        self._socket.listen(1)
 
     def begin(self, answer: dict[str, object], descriptors: int = 2) -> NewRouter:
-        """Return the connection of a new router that was answered so."""
+        """Return a new router whose request gets this answer."""
 
         def serve() -> None:
-            self.old = self._door.accept()[0]
+            self.old = self._socket.accept()[0]
             self.old.settimeout(5)
             assert channel.receive(self.old) == ({"say": "ask", "protocol": 1, "inlets": 7}, [])
             given = [socket.socket() for _ in range(descriptors)]
@@ -67,14 +67,14 @@ class Rig:
         finally:
             thread.join()
 
-    def said(self) -> str:
+    def next_message(self) -> str:
         got = channel.receive(self.old)
         assert got is not None
         return str(got[0]["say"])
 
     def close(self) -> None:
         self.old.close()
-        self._door.close()
+        self._socket.close()
 
 
 @pytest.fixture
@@ -101,7 +101,7 @@ def test_everything_comes_over_in_order(rig: Rig) -> None:
     taking.tick(new, now_ns)
     new.has = {"loaded"}
     taking.tick(new, now_ns)
-    assert rig.said() == "ready"
+    assert rig.next_message() == "ready"
     new.has.add("serving")
     taking.tick(new, now_ns)
     channel.send(rig.old, {"say": "released"})
@@ -109,7 +109,7 @@ def test_everything_comes_over_in_order(rig: Rig) -> None:
     new.has.add("lock")
     taking.tick(new, now_ns)
     taking.tick(new, now_ns)
-    assert (rig.said(), new.owns) == ("serving", False)
+    assert (rig.next_message(), new.owns) == ("serving", False)
     channel.send(rig.old, {"say": "yours"})
     taking.tick(new, now_ns)
     assert (new.owns, taking.done) == (True, True)
