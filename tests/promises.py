@@ -246,7 +246,7 @@ ROUTES_AND_VERDICTS: Final = (
           "or self._is_failing():"),
     Guard(5, "rollout/quality/test_drift.py::test_another_active_version_is_judged_anew_and_learned_when_it_is_accepted",
           "rollout/quality/drift.py", "DriftJudge.take",
-          "self._begin_anew()"),
+          "self._reset()"),
     Guard(5, "rollout/quality/test_field_profile.py::test_what_is_always_outside_accuses_nobody",
           "rollout/quality/field_profile.py", "FieldLearner.take",
           "self._out += self._first.is_out(values)"),

@@ -1,1 +1,8 @@
-"""Pure thinking: facts and a time go in, decisions come out. No I/O, no asyncio, no clock, no settings type."""
+"""All decisions about services, pure: values and a time in, values out. No I/O, no asyncio, no clock, no settings type.
+
+model, stats      the values, and counting
+judge             does the active version fail? is it accepted?
+machine           what happens to versions: (event, now) → commands
+alerts, cases, drills, history, incidents, notifications, proposals, quality, versions: one feature each
+outcome, json_pointer, text: shared by all
+"""

@@ -1,5 +1,5 @@
-"""Places in a JSON document: JSON pointers (RFC 6901), in which `*` stands for every member or element and, where a document
-is walked (pointed.py), `**` for any depth, none included.
+"""JSON pointers (RFC 6901) with wildcards: `*` is every member or element; `**` is any depth, also none, and is allowed only
+where a document is walked (`start`, `step`).
 """
 
 from __future__ import annotations
@@ -15,11 +15,11 @@ ANY_DEPTH: Final = "**"
 PARTS_MAX: Final = 32
 
 VALUES_MAX: Final = 4096
-"""Values that one pointer names in one document; what `*` names beyond is not looked at."""
+"""Values of one pointer in one document; further ones are ignored."""
 
 
 class Missing:
-    """What stands where a pointer leads nowhere."""
+    """The value of a pointer that names nothing."""
 
     def __repr__(self) -> str:
         return "missing"
@@ -31,9 +31,9 @@ Pointer = tuple[str, ...]
 
 
 def parse(text: str, *, any_depth: bool = False) -> Pointer:
-    """Return the parts of a pointer; raise ValueError that says how to write one. "" is the whole document.
+    """Return the parts of a pointer; raise ValueError with the right spelling. "" is the whole document.
 
-    `any_depth`: whether it may hold `**`.
+    `any_depth`: whether `**` is allowed.
     """
     if text and not text.startswith("/"):
         raise ValueError(
@@ -53,8 +53,8 @@ def format(parts: Pointer | list[Any]) -> str:
 
 
 def values(document: Any, pointer: Pointer) -> list[tuple[Pointer, Any]]:
-    """Return (place, value) of everything that `pointer` names; MISSING where it leads nowhere. Under `*` only what is
-    there counts: an empty list has no missing elements, but what is no list and no object has one.
+    """Return (place, value) of everything that `pointer` names; MISSING if it names nothing. `*` in an empty list or object names
+    nothing and is not MISSING; `*` in a scalar is MISSING.
     """
     found: list[tuple[Pointer, Any]] = [((), document)]
     for part in pointer:
@@ -95,12 +95,12 @@ def covers(pointer: Sequence[str], place: Sequence[str]) -> bool:
 
 
 def start(pointer: Sequence[str]) -> frozenset[int]:
-    """Return how much of `pointer` may be behind one at the top of a document."""
+    """Return how many parts of `pointer` may be matched at the top of a document."""
     return _through(pointer, {0})
 
 
 def step(pointer: Sequence[str], reached: frozenset[int], part: str) -> frozenset[int]:
-    """Return how much of `pointer` may be behind one who goes from there into member `part`."""
+    """Return how many parts of `pointer` may be matched after a step from `reached` into member `part`."""
     further = set()
     for number in reached:
         if number < len(pointer) and pointer[number] == ANY_DEPTH:
@@ -111,7 +111,7 @@ def step(pointer: Sequence[str], reached: frozenset[int], part: str) -> frozense
 
 
 def _through(pointer: Sequence[str], reached: set[int]) -> frozenset[int]:
-    """`**` may stand for nothing."""
+    """Return `reached` extended by each `**` that matches nothing."""
     for number in range(len(pointer)):
         if number in reached and pointer[number] == ANY_DEPTH:
             reached.add(number + 1)

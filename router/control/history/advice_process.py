@@ -71,12 +71,13 @@ def advice(job: Job) -> dict[str, Any]:
         every = [trial for named in trials.values() for trial in named]
         windows = replay(file.active(*span), every, _Baselines(job).at)
         actions = {kind: getattr(job.rules, kind).action for kind in KINDS}
-        observed = history_advice.recorded(file.active(*span, due=True), actions)
+        observed = history_advice.recorded_alarms(file.active(*span, due=True), actions)
     finally:
         file.close()
     days = windows.covered_ms / 86_400_000
     outcomes = {
-        kind: [history_advice.judged(trial, job.rollbacks) for trial in named] for kind, named in trials.items()
+        kind: [history_advice.match_rollbacks(trial, job.rollbacks) for trial in named]
+        for kind, named in trials.items()
     }
     kinds, changes = {}, {}
     for kind, found in outcomes.items():
@@ -98,14 +99,14 @@ def _kind(
     kind: ReplayedKind, found: list[CandidateResult], job: Job, days: float
 ) -> tuple[dict[str, Any], dict[str, Any]]:
     """Return (the results of one kind of trigger, the settings that it proposes to change)."""
-    chosen, why = history_advice.proposed(found, days, job.per_month_max)
+    chosen, why = history_advice.choose(found, days, job.per_month_max)
     document = {
         "action": getattr(job.rules, kind).action,
         "proposed": chosen.trial.name,
         "why": why,
-        "trials": [history_advice.told(one, job.rules) for one in found],
+        "trials": [history_advice.as_document(one, job.rules) for one in found],
     }
-    return document, history_advice.changed(kind, job.rules, chosen.trial.rules)
+    return document, history_advice.changed_settings(kind, job.rules, chosen.trial.rules)
 
 
 def _usual(job: Job, file: HistoryFile) -> tuple[int, ...]:

@@ -65,7 +65,7 @@ class ReportAddon(Addon):
 
     def summary(self, service: str) -> DeploymentSummary:
         """Return the summary of a known service's entries. Thousands of entries take milliseconds; call it in a thread."""
-        return self._logs[service].account()
+        return self._logs[service].summary()
 
     async def report(self, service: str, since: str, until: str = "") -> Document:
         """Return the figures of `service` from `since` to `until` ("": now), as `period` parses them.

@@ -26,7 +26,7 @@ from router.rollout.model import entry as kinds
 from router.rollout.model.commands import Record
 from router.rollout.model.entry import Entry
 from router.rollout.quality.drift import DriftContext, DriftJudge, DriftRules, DriftStatus, Finding
-from router.rollout.quality.reference import Reference, reference_of
+from router.rollout.quality.reference import Reference, reference_from_dict
 from router.rollout.stats.window import SECOND_NS
 from router.settings.settings import Settings
 from router.shm import layout as at
@@ -86,7 +86,7 @@ class QualityAddon(Addon):
     # -- evaluation
     def on_second(self, now_ns: int) -> None:
         """Start an evaluation, unless one is running or no service needs one."""
-        if self._evaluating or not any(state.rules.wanted or state.drifting for state in self._states.values()):
+        if self._evaluating or not any(state.rules.enabled or state.drifting for state in self._states.values()):
             return
         self._evaluating = True
         self._control_loop.tasks.spawn(self._evaluate_once(now_ns), "evaluate inputs")
@@ -169,7 +169,7 @@ class QualityAddon(Addon):
     # -- results
     def _trigger_results(self, state: DriftState, now_ns: int) -> tuple[TriggerResult, ...]:
         """Return the trigger `quality` if drift is to be one: a source of the service's controller."""
-        if state.action == "observe" or not state.rules.wanted:
+        if state.action == "observe" or not state.rules.enabled:
             return ()
         active, status = state.service_controller.registry.active, state.status
         about = (active.version, state.service_controller.registry.active_since_ns) if active is not None else None
@@ -181,7 +181,7 @@ class QualityAddon(Addon):
         """Return the member `inputs`: the reference, and the drift of the present requests."""
         state = self._states[service]
         status, known = state.status, state.judge.reference
-        if not state.rules.wanted:
+        if not state.rules.enabled:
             return {"inputs": None}
         return {
             "inputs": {
@@ -208,7 +208,7 @@ class QualityAddon(Addon):
         limit = GaugeMetricFamily(PREFIX + "input_drift_limit", "Above this it fails.", labels=["service"])
         drifting = GaugeMetricFamily(PREFIX + "input_drift", "1: the requests have drifted.", labels=["service"])
         for name, state in self._states.items():
-            if state.rules.wanted:
+            if state.rules.enabled:
                 drifting.add_metric([name], float(state.drifting))
                 if (worst := state.status.worst) is not None:
                     share.add_metric([name], worst.share)
@@ -230,7 +230,7 @@ def _references(entries: Sequence[Entry]) -> dict[str, Reference]:
     known: dict[str, Reference] = {}
     for entry in entries:
         if entry.type == kinds.INPUTS_LEARNED:
-            known[entry.service] = reference_of(entry.data["reference"])
+            known[entry.service] = reference_from_dict(entry.data["reference"])
         elif entry.type == kinds.INPUTS_FORGOTTEN:
             known.pop(entry.service, None)
     return known

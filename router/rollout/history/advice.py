@@ -1,11 +1,11 @@
-"""Which limits would have done better, judged by what was: present, looser and stricter rules replayed over the kept rows.
+"""Decides which rules would have been better: present, looser and stricter rules are backtested over the stored rows.
 
-An alarm that a rollback of the same version followed within `MATCH_S`, or overtook by a row, was right, and how long before is
-its lead; every other one was false, as far as anybody knows: whoever reads it may know better. False alarms a month come with
-exact bounds (Poisson), because of two days without one nobody can say more than "fewer than 45 a month".
+An alarm is right if a rollback of the same version followed within `MATCH_S`, or came at most a row before it; the time between
+is its lead. All other alarms count as false; an operator may know better. False alarms a month have exact bounds (Poisson): two
+days without a false alarm only show fewer than 45 a month.
 
-Nothing stricter than what is there is proposed on less than a week of data, and only what would have had few enough false
-alarms and would have seen no rollback later than the present rule.
+Stricter rules need a week of data. They are proposed only with few enough false alarms, and if they detect no rollback later than
+the present rules.
 """
 
 from __future__ import annotations
@@ -22,10 +22,10 @@ from router.rollout.stats.histogram import quantile
 
 MATCH_S: Final = 1_800.0
 LATE_S: Final = 15.0
-"""An alarm of a replay is dated by the end of a row."""
+"""An alarm of a backtest has the time of the end of a row."""
 MONTH_S: Final = 30 * 86_400.0
 DAYS_MIN: Final = 7.0
-_SURE: Final = 0.95
+_CONFIDENCE: Final = 0.95
 _LOOSER: Final = "twice as loose"
 _FACTORS: Final = ((2.0, _LOOSER), (0.5, "twice as strict"), (0.25, "4 × as strict"), (0.1, "10 × as strict"))
 _SHOWN_MAX: Final = 20
@@ -38,7 +38,7 @@ NOTES: Final = (
 
 
 class KnownRollback(NamedTuple):
-    """What really happened: wall seconds, the version that was left, who or what decided."""
+    """A real rollback: wall seconds, the version that was left, the trigger or actor."""
 
     at_s: float
     left: str
@@ -47,7 +47,7 @@ class KnownRollback(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class CandidateResult:
-    """What became of the alarms of one trial. `leads_s` by rollback: seconds before it (negative: after)."""
+    """The alarms of one trial against the rollbacks. `leads_s`: seconds before each rollback (negative: after)."""
 
     trial: Trial
     caught: tuple[int, ...]
@@ -56,36 +56,40 @@ class CandidateResult:
 
     @property
     def seconds(self) -> float:
-        """How much time of active versions was looked at."""
+        """Time of active versions in the trial."""
         return self.trial.seconds
 
     @property
     def per_month(self) -> float:
-        """False alarms in 30 days, as expected from what was seen."""
+        """Expected false alarms in 30 days."""
         return len(self.false) * MONTH_S / self.seconds if self.seconds else 0.0
 
     @property
     def between(self) -> tuple[float, float] | None:
-        """The bounds of that at 95 % each; None without data."""
+        """The bounds of `per_month`, 95 % each; None without data."""
         if not self.seconds:
             return None
-        lower, upper = bounds(len(self.false), _SURE)
+        lower, upper = bounds(len(self.false), _CONFIDENCE)
         return lower * MONTH_S / self.seconds, upper * MONTH_S / self.seconds
 
 
 def trials(rules: Rules, first_byte_timeout_s: float, usual_us: Sequence[int]) -> dict[ReplayedKind, list[Trial]]:
-    """Return what is put on trial, by kind: the present rules first. `usual_us`: a histogram of first-byte times."""
+    """Return the trials by kind, the present rules first. `usual_us`: a histogram of first-byte times."""
     found: dict[ReplayedKind, list[tuple[str, Rules]]] = {
-        "hard_failure": [(name, replace(rules, hard_failure=rule)) for name, rule in _breaking(rules.hard_failure)],
-        "error_rate": [(name, replace(rules, error_rate=rule)) for name, rule in _erring(rules.error_rate)],
-        "latency": [(name, replace(rules, latency=rule)) for name, rule in _late(rules.latency, usual_us)],
+        "hard_failure": [
+            (name, replace(rules, hard_failure=rule)) for name, rule in _hard_failure_variants(rules.hard_failure)
+        ],
+        "error_rate": [
+            (name, replace(rules, error_rate=rule)) for name, rule in _error_rate_variants(rules.error_rate)
+        ],
+        "latency": [(name, replace(rules, latency=rule)) for name, rule in _latency_variants(rules.latency, usual_us)],
     }
     return {
         kind: [Trial(name, kind, rule, first_byte_timeout_s) for name, rule in named] for kind, named in found.items()
     }
 
 
-def _breaking(rule: HardFailureRule) -> list[tuple[str, HardFailureRule]]:
+def _hard_failure_variants(rule: HardFailureRule) -> list[tuple[str, HardFailureRule]]:
     fewer, less = max(rule.burst_faults_min // 2, 3), round(max(rule.burst_fault_share - 0.2, 0.5), 3)
     return [
         ("as it is", rule),
@@ -95,7 +99,7 @@ def _breaking(rule: HardFailureRule) -> list[tuple[str, HardFailureRule]]:
     ]
 
 
-def _erring(rule: ErrorRateRule) -> list[tuple[str, ErrorRateRule]]:
+def _error_rate_variants(rule: ErrorRateRule) -> list[tuple[str, ErrorRateRule]]:
     return [
         ("as it is", rule),
         *(
@@ -113,11 +117,11 @@ def _erring(rule: ErrorRateRule) -> list[tuple[str, ErrorRateRule]]:
     ]
 
 
-def _late(rule: LatencyRule, usual_us: Sequence[int]) -> list[tuple[str, LatencyRule]]:
+def _latency_variants(rule: LatencyRule, usual_us: Sequence[int]) -> list[tuple[str, LatencyRule]]:
     if rule.slo_ms is not None:
         shares = [(name, replace(rule, slo_share=_share(rule.slo_share * factor))) for factor, name in _FACTORS]
         sooner = replace(rule, sustained_s=max(rule.sustained_s / 5, 10.0))
-        return [("as it is", rule), *shares, ("sooner", sooner), ("sooner, twice as strict", _both(sooner))]
+        return [("as it is", rule), *shares, ("sooner", sooner), ("sooner, twice as strict", _half_share(sooner))]
     p99_us = quantile(usual_us, 0.99)
     if p99_us is None:
         return [("not configured", rule)]
@@ -130,7 +134,7 @@ def _late(rule: LatencyRule, usual_us: Sequence[int]) -> list[tuple[str, Latency
     ]
 
 
-def _both(rule: LatencyRule) -> LatencyRule:
+def _half_share(rule: LatencyRule) -> LatencyRule:
     return replace(rule, slo_share=_share(rule.slo_share / 2))
 
 
@@ -142,11 +146,11 @@ def _round_ms(value: float) -> float:
     return float(f"{value:.2g}")
 
 
-def judged(trial: Trial, rollbacks: Sequence[KnownRollback]) -> CandidateResult:
-    """Return what the alarms of a trial were worth.
+def match_rollbacks(trial: Trial, rollbacks: Sequence[KnownRollback]) -> CandidateResult:
+    """Return the alarms of a trial, matched with the rollbacks.
 
-    What the running router rolled back by this kind of trigger the present rule has seen, and every stricter one would have,
-    though rows may be too coarse to show it: with no lead.
+    A rollback by this kind of trigger counts as detected by the present rules and by stricter ones, with no lead, even if the
+    rows are too coarse to show it.
     """
     leads: dict[int, float] = {}
     if trial.name != _LOOSER:
@@ -163,7 +167,7 @@ def judged(trial: Trial, rollbacks: Sequence[KnownRollback]) -> CandidateResult:
 
 
 def _followed(alarm: Alarm, rollbacks: Sequence[KnownRollback]) -> int | None:
-    """Return the number of the first rollback of that version which came while the alarm stood, or soon after."""
+    """Return the index of the first rollback of that version during the alarm, or within MATCH_S after it."""
     for number, rollback in enumerate(rollbacks):
         early = rollback.at_s - alarm.until_ms / 1000 <= MATCH_S
         if rollback.left == alarm.version and early and alarm.at_ms / 1000 <= rollback.at_s + LATE_S:
@@ -171,8 +175,8 @@ def _followed(alarm: Alarm, rollbacks: Sequence[KnownRollback]) -> int | None:
     return None
 
 
-def proposed(outcomes: Sequence[CandidateResult], days: float, per_month_max: float) -> tuple[CandidateResult, str]:
-    """Return the outcome to go by (the first one is the present rule) and why."""
+def choose(outcomes: Sequence[CandidateResult], days: float, per_month_max: float) -> tuple[CandidateResult, str]:
+    """Return the proposed result (the first one is the present rule) and the reason."""
     present = outcomes[0]
     good = [found for found in outcomes if found.per_month <= per_month_max and found.trial.exhausted_ms is None]
     if present.per_month > per_month_max:
@@ -202,14 +206,14 @@ def _lead(found: CandidateResult) -> float:
     return sum(found.leads_s) / len(found.leads_s) if found.leads_s else 0.0
 
 
-def changed(kind: ReplayedKind, before: Rules, after: Rules) -> dict[str, Any]:
-    """Return the members of a rule that `after` has otherwise than `before`."""
+def changed_settings(kind: ReplayedKind, before: Rules, after: Rules) -> dict[str, Any]:
+    """Return the members of a rule that differ between `before` and `after`."""
     old, new = asdict(getattr(before, kind)), asdict(getattr(after, kind))
     return {name: value for name, value in new.items() if value != old[name]}
 
 
 def settings(service: str, changes: Mapping[ReplayedKind, dict[str, Any]]) -> str:
-    """Return TOML to paste; "" if nothing is to be changed. Members that are there already have to be replaced."""
+    """Return TOML for the settings; "" without changes. Present members must be replaced."""
     name = service if service.replace("-", "").replace("_", "").isalnum() else f'"{service}"'
     tables = [
         "\n".join([f"[services.{name}.rules.{kind}]", *(f"{member} = {value!r}" for member, value in members.items())])
@@ -219,8 +223,8 @@ def settings(service: str, changes: Mapping[ReplayedKind, dict[str, Any]]) -> st
     return "\n\n".join(tables) + "\n" if tables else ""
 
 
-def recorded(rows: Iterable[Row], actions: Mapping[ReplayedKind, str]) -> list[dict[str, Any]]:
-    """Return when rules that only observe, or ask, said that they would act, as the running router saw it."""
+def recorded_alarms(rows: Iterable[Row], actions: Mapping[ReplayedKind, str]) -> list[dict[str, Any]]:
+    """Return when rules with another action than `rollback` would have acted, as recorded in the rows."""
     found: list[dict[str, Any]] = []
     latest: dict[tuple[str, str], dict[str, Any]] = {}
     for row in rows:
@@ -238,12 +242,12 @@ def recorded(rows: Iterable[Row], actions: Mapping[ReplayedKind, str]) -> list[d
     return found
 
 
-def told(found: CandidateResult, present: Rules) -> dict[str, Any]:
-    """Return one outcome as plain data."""
+def as_document(found: CandidateResult, present: Rules) -> dict[str, Any]:
+    """Return one result as plain data."""
     between = found.between
     return {
         "name": found.trial.name,
-        "settings": changed(found.trial.kind, present, found.trial.rules),
+        "settings": changed_settings(found.trial.kind, present, found.trial.rules),
         "alarms": len(found.trial.alarms),
         "caught": list(found.caught),
         "leads_s": [round(lead, 1) for lead in found.leads_s],

@@ -1,4 +1,4 @@
-"""A stretch of wall time as people write it: `30d`, `12h`, `2026-11-01`, `2026-11-01T08:00Z`."""
+"""A period of wall time as an operator writes it: `30d`, `12h`, `2026-11-01`, `2026-11-01T08:00Z`."""
 
 from __future__ import annotations
 
@@ -19,18 +19,18 @@ class Period(NamedTuple):
 
     @property
     def seconds(self) -> float:
-        """How long it is."""
+        """Its length."""
         return self.until_s - self.since_s
 
     def overlap_s(self, since_s: float, until_s: float) -> float:
-        """Return how many seconds of another stretch lie within this one."""
+        """Return how many seconds of another period lie within this one."""
         return max(0.0, min(self.until_s, until_s) - max(self.since_s, since_s))
 
 
 def moment(text: str, now_s: float) -> float:
-    """Return the wall time that `text` names: so long before now, or a date or time by ISO 8601 (UTC unless it says more).
+    """Return the wall time that `text` names: a time before now, or an ISO 8601 date or time (UTC without an offset).
 
-    Raise ValueError that says how to write one.
+    Raise ValueError with the right spelling.
     """
     if span := _SPAN.fullmatch(text):
         found = now_s - float(span[1]) * UNITS_S[span[2]]
@@ -46,7 +46,7 @@ def moment(text: str, now_s: float) -> float:
 
 
 def period(since: str, until: str, now_s: float) -> Period:
-    """Return the period from `since` to `until` ("": now); raise ValueError that names what is wrong."""
+    """Return the period from `since` to `until` ("": now); raise ValueError that names the invalid value."""
     begins_s, ends_s = moment(since, now_s), moment(until, now_s) if until else now_s
     if begins_s >= ends_s:
         raise ValueError(f"since {since[:40]!r} is not before until {until[:40] or 'now'!r}: nothing lies between")

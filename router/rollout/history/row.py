@@ -1,10 +1,10 @@
-"""What one version of a service, or the service as its clients saw it, did in about ten seconds: a row of the history.
+"""A row of the history: what one version of a service, or the service as seen by its clients, did in about ten seconds.
 
-A reading is cumulative; a row is the difference of two readings of the same slot and incarnation, so a restarted control that
-still has the last reading counts nothing twice and loses nothing. A stretch longer than `SPAN_MAX_S` makes no row: what is
-not known in time is a gap, and a gap is no row, never a row of zeros.
+A reading is cumulative. A row is the difference of two readings of the same slot and incarnation, so a restarted control with the
+last reading counts nothing twice and loses nothing. A period longer than `SPAN_MAX_S` makes no row: it is a gap, not a row of
+zeros.
 
-Histograms are kept as those buckets that counted: one byte for the bucket, and one, two or four for its count.
+Only non-empty buckets of a histogram are stored: one byte for the bucket, and one, two or four for its count.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from router.rollout.stats.window import count_faults, differences
 
 SPAN_MAX_S: Final = 30.0
 ROLES: Final = ("service", "active", "standby", "candidate", "draining", "none")
-"""A row's `role` is an index into these; `service`: exchanges as the clients saw them, whichever version answered."""
+"""A row's `role` is an index into these; `service`: exchanges as seen by clients, of all versions."""
 SERVICE_SLOT: Final = -1
 UNDECIDED, PASSED, FAILED = range(3)
 """A row's `verdict`: no trigger could decide in it, none failed, or at least one failed (whether or not it acted)."""
@@ -35,10 +35,10 @@ Sparse = tuple[bytes, Sequence[int]]
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """One slot at one monotonic time. `counters` as in `Sample.counters`; of the service itself `claimed` is what was
-    accepted, and the outcomes are those of exchanges. `left_out_ns`: how much of its time we ourselves stalled so far.
+    """One slot at one monotonic time. `counters` as in `Sample.counters`; for the service `claimed` is the number of
+    accepted exchanges, and the outcomes are those of exchanges. `left_out_ns`: time so far in which this router stalled.
 
-    `zero_ns`: if no earlier reading is known, it has counted from zero since then; None: nothing is known of its past.
+    `zero_ns`: without an earlier reading, the counters were zero at this time; None: unknown.
     """
 
     slot: int
@@ -59,7 +59,7 @@ class Reading:
 
 
 class RowMark(NamedTuple):
-    """What of the last reading of a slot is needed for the next row."""
+    """The members of the last reading of a slot that the next row needs."""
 
     incarnation: int
     at_ns: int
@@ -69,11 +69,11 @@ class RowMark(NamedTuple):
 
 
 class Row(NamedTuple):
-    """`at_ms`: wall time of its end. `monotonic_ms`, within `boot`: the same moment; `span_ms`: how long it is, by the same
-    clock, so a wall clock that jumps changes no length. `stalled_ms`: how much of it we ourselves stalled.
+    """`at_ms`: wall time of its end. `monotonic_ms`: the same on the clock of `boot`; `span_ms`: its length on that clock, so a
+    jump of the wall clock does not change it. `stalled_ms`: time of the row in which this router stalled.
 
-    Counts are those of the stretch; `waiting`, `waiting_long` and `ready` (its last probes were good) those of its end.
-    `failing` names the triggers that failed in it, with `!` those whose action was due. `histograms` is empty if unknown.
+    Counts are those of the row; `waiting`, `waiting_long` and `ready` (the last probes were good) are of its end.
+    `failing` names the triggers that failed in it; `!` marks those whose action was due. `histograms` is empty if unknown.
     """
 
     at_ms: int
@@ -113,7 +113,7 @@ class Row(NamedTuple):
 
     @property
     def outcomes(self) -> tuple[int, ...]:
-        """The 13 ends, in the order of outcome.py."""
+        """The 13 outcomes, in the order of outcome.py."""
         return (
             self.ok, self.client_error, self.throttled, self.server_error, self.connect_failed, self.timed_out,
             self.truncated, self.invalid, self.client_gone, self.saturated, self.refused, self.cut, self.router_fault,
@@ -121,17 +121,17 @@ class Row(NamedTuple):
 
     @property
     def requests(self) -> int:
-        """Attempts that came to something: begun, or at fault before they began."""
+        """Attempts whose response began, or that failed before."""
         return self.begun + self.faults_unbegun
 
     @property
     def faults(self) -> int:
-        """Ends that the target caused."""
+        """Number of faults of the target."""
         return count_faults(self.outcomes)
 
     @property
     def since_ms(self) -> int:
-        """Wall time of its beginning, by the clock as it was at its end."""
+        """Wall time of its start, by the wall clock at its end."""
         return self.at_ms - self.span_ms
 
 
@@ -140,20 +140,22 @@ assert Row._fields[_FIRST_OUTCOME : _FIRST_OUTCOME + len(OUTCOMES)] == tuple(out
 
 
 def mark(reading: Reading) -> RowMark:
-    """Return what the next row of this slot will be counted from."""
+    """Return the base of the next row of this slot."""
     return RowMark(reading.incarnation, reading.at_ns, reading.left_out_ns, reading.counters, reading.histograms)
 
 
 def row(known: RowMark | None, reading: Reading, at_ms: int, boot: int) -> Row | None:
-    """Return the row from `known` to `reading` (whose wall time is `at_ms`); None if that stretch is unknown or a gap."""
+    """Return the row from `known` to `reading` (whose wall time is `at_ms`); None if the base is unknown, or the period is a
+    gap.
+    """
     base = known if known is not None and known.incarnation == reading.incarnation else _zero(reading)
     if base is None or reading.at_ns - base.at_ns > SPAN_MAX_S * 1e9:
         return None
-    # Both ends are rounded alike, so that the spans of rows in a row add up to the time.
+    # Both ends are rounded alike, so that the spans of consecutive rows add up to the time.
     monotonic_ms = reading.at_ns // 1_000_000
     span_ms = monotonic_ms - base.at_ns // 1_000_000
     counters = tuple(map(sub, reading.counters, base.counters))
-    if span_ms <= 0 or min(counters) < 0:  # counters that went back are those of somebody else
+    if span_ms <= 0 or min(counters) < 0:  # decreasing counters belong to another version
         return None
     packed = b""
     if reading.histograms is not None and base.histograms is not None:
@@ -190,7 +192,7 @@ def _zero(reading: Reading) -> RowMark | None:
 
 
 def pack(histograms: Histograms) -> bytes:
-    """Return first-byte times, durations and abandoned waits in few bytes."""
+    """Return the three histograms (first-byte times, durations, abandoned waits) as few bytes."""
     kept = [[(bucket, count) for bucket, count in enumerate(counts) if count > 0] for counts in histograms]
     most = max((count for pairs in kept for _, count in pairs), default=0)
     width = 0 if most < 1 << 8 else 1 if most < 1 << 16 else 2

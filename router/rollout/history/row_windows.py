@@ -1,8 +1,8 @@
-"""The rows of an active version played back: the same windows that the judge had, at the resolution of a row.
+"""The windows of the judge, rebuilt from stored rows of active versions, at the resolution of a row.
 
-A stretch is what one version did without a pause; a gap, another boot or another version begins a new one, as it does for the
-judge. Sums over trailing windows cost a search each, so it is cheap to see that nothing can fail; only where something may,
-the rows become samples of a `History`, and the triggers themselves look at it.
+A run is a sequence of rows of one version without a pause. A gap, another boot or another version begins a new run, as for the
+judge. A sum over a trailing window costs one search, so rows in which nothing can fail are cheap. Only where a trigger may
+fail, the rows become samples of a `SlotHistory`, and the trigger itself evaluates them.
 """
 
 from __future__ import annotations
@@ -23,22 +23,22 @@ from router.rollout.stats.sample import Sample
 from router.rollout.stats.window import SlotHistory
 
 GAP_MAX_MS: Final = 5_000
-"""Between the end of a row and the beginning of the next one; more is a new stretch."""
+"""Largest gap between two rows of one run."""
 BACK_ROWS: Final = 128
-"""More than the longest window has rows, also if roles changed in between: what is fed to a history at once."""
+"""Rows that become samples at once: more than the longest window has, also with changes of roles in it."""
 _TRIM: Final = 4_096
 
 
 @dataclass(frozen=True, slots=True)
 class WindowLimit:
-    """Above how many µs an answer is late, and whether of whole answers (`last_byte`) or of first bytes."""
+    """A limit in µs above which an answer is late: of whole answers (`last_byte`) or of first bytes."""
 
     micros: float
     last_byte: bool = False
 
 
 class _Late:
-    """How many answers were later than one limit: its bucket, and the share of that bucket which lies above it."""
+    """Counts the answers above one limit: the bucket of the limit, and the share of that bucket above it."""
 
     def __init__(self, limit: WindowLimit) -> None:
         self.which = int(limit.last_byte)
@@ -47,7 +47,7 @@ class _Late:
         self._share = max(high - max(limit.micros, low), 0.0) / (high - low)
 
     def above(self, sparse: Sparse) -> float:
-        """Return how many were longer; the bucket that holds the limit counts in proportion (as in histogram.above)."""
+        """Return the number of longer ones; the bucket of the limit counts in proportion (as in histogram.above)."""
         buckets, counts = sparse
         if not buckets or buckets[-1] < self._bucket:
             return 0.0
@@ -62,14 +62,14 @@ _BOUNDS: Final = tuple(lower_bound(bucket) for bucket in range(BUCKETS + 1))
 
 
 class RowWindows:
-    """Feed it rows of active versions, oldest first. `limits` are those of which it counts late answers."""
+    """Add rows of active versions, oldest first. Late answers are counted for each of `limits`."""
 
     def __init__(self, limits: Sequence[WindowLimit] = ()) -> None:
         self.limits = list(limits)
         self.row: Row | None = None
-        """The row that was fed last."""
+        """The row that was added last."""
         self.fresh = True
-        """It began a new stretch."""
+        """Whether this row began a new run."""
         self.row_faults = 0
         self.rows = 0
         self.covered_ms = 0
@@ -82,20 +82,20 @@ class RowWindows:
         self._faults = [0]
         self._late: list[list[float]] = [[0.0] for _ in self.limits]
         self._timed: list[list[float]] = [[0.0] for _ in self.limits]
-        self._judges = [_Late(limit) for limit in self.limits]
-        self._stretch: list[Row] = []
-        self._left_out = False
+        self._late_counters = [_Late(limit) for limit in self.limits]
+        self._rows: list[Row] = []
+        self._after_stall = False
         self._sums: dict[float, tuple[int, int]] = {}
         self._bases: dict[float, int] = {}
-        self._forget_history()
+        self._drop_history()
 
-    def _forget_history(self) -> None:
+    def _drop_history(self) -> None:
         self._history: SlotHistory | None = None
         self._evidence = Evidence()
-        self._fed = 0
+        self._appended = 0
 
     def add(self, row: Row) -> None:
-        """Go on by one row."""
+        """Add the next row."""
         last = self.row
         self.fresh = last is None or not _continues(last, row)
         if self.fresh:
@@ -103,45 +103,45 @@ class RowWindows:
         self.row = row
         self.rows += 1
         self.covered_ms += row.span_ms
-        # As in `History`: a row in which we stalled says nothing, and neither does the one after it.
+        # As in `SlotHistory`: a row with a stall is left out, and so is the row after it.
         stalled = row.stalled_ms > 0
-        silent, self._left_out = stalled or self._left_out, stalled
+        left_out, self._after_stall = stalled or self._after_stall, stalled
         self._at.append(row.monotonic_ms)
-        self._requests.append(self._requests[-1] + (0 if silent else row.requests))
+        self._requests.append(self._requests[-1] + (0 if left_out else row.requests))
         self.row_faults = row.faults
-        self._faults.append(self._faults[-1] + (0 if silent else self.row_faults))
-        self._add_lateness(row, silent)
-        self._stretch.append(row)
+        self._faults.append(self._faults[-1] + (0 if left_out else self.row_faults))
+        self._add_lateness(row, left_out)
+        self._rows.append(row)
         self._sums.clear()
         self._bases.clear()
         if len(self._at) > _TRIM:
             self._trim()
 
-    def _add_lateness(self, row: Row, silent: bool) -> None:
-        sparse = None if silent or not self.limits else unpack(row.histograms)
+    def _add_lateness(self, row: Row, left_out: bool) -> None:
+        sparse = None if left_out or not self.limits else unpack(row.histograms)
         if sparse is None:
             for sums in (*self._late, *self._timed):
                 sums.append(sums[-1])
             return
         totals, abandoned = (sum(sparse[0][1]), sum(sparse[1][1])), sparse[2]
-        for judge, late, timed in zip(self._judges, self._late, self._timed, strict=True):
-            # As `baseline.lateness`: who gave up after the limit was late, whatever had come.
-            given_up = judge.above(abandoned) if abandoned[0] else 0.0
-            late.append(late[-1] + judge.above(sparse[judge.which]) + given_up)
-            timed.append(timed[-1] + totals[judge.which] + given_up)
+        for counter, late, timed in zip(self._late_counters, self._late, self._timed, strict=True):
+            # As in `baseline.lateness`: a wait that ended without an answer after the limit counts as late.
+            abandoned_late = counter.above(abandoned) if abandoned[0] else 0.0
+            late.append(late[-1] + counter.above(sparse[counter.which]) + abandoned_late)
+            timed.append(timed[-1] + totals[counter.which] + abandoned_late)
 
     def _trim(self) -> None:
-        """Forget what no window reaches any more."""
+        """Drop the rows that no window reaches."""
         gone = len(self._at) - BACK_ROWS - 1
         for counted in (self._at, self._requests, self._faults):
             del counted[:gone]
         for timed in (*self._late, *self._timed):
             del timed[:gone]
-        del self._stretch[:gone]
-        if self._history is not None and self._fed >= gone:
-            self._fed -= gone
+        del self._rows[:gone]
+        if self._history is not None and self._appended >= gone:
+            self._appended -= gone
         else:
-            self._forget_history()
+            self._drop_history()
 
     # -- sums
     def _base(self, seconds: float) -> int:
@@ -151,7 +151,7 @@ class RowWindows:
         return base
 
     def faults(self, seconds: float) -> tuple[int, int]:
-        """Return (faults, requests) of the last `seconds`: at least as many faults as a window weighs."""
+        """Return (faults, requests) of the last `seconds`: at least as many faults as the weighted ones of a window."""
         known = self._sums.get(seconds)
         if known is None:
             base = self._base(seconds)
@@ -160,7 +160,7 @@ class RowWindows:
         return known
 
     def lateness(self, number: int, seconds: float, since_ms: float) -> tuple[float, float]:
-        """Return (late, timed) answers by limit `number` of the last `seconds`, but nothing from before `since_ms`."""
+        """Return (late, timed) answers by limit `number` of the last `seconds`, but nothing before `since_ms`."""
         base = self._base(seconds)
         if self._at[base] < since_ms:
             base = bisect_left(self._at, since_ms)
@@ -169,10 +169,10 @@ class RowWindows:
         late, timed = self._late[number], self._timed[number]
         return late[-1] - late[base], timed[-1] - timed[base]
 
-    # -- the whole view
-    def view(self, rules: Rules, baseline: Baseline | None, first_byte_timeout_s: float) -> TriggerContext:
-        """Return what a trigger would have seen at the end of the last row."""
-        history = self._fed_history()
+    # -- the context of a trigger
+    def context(self, rules: Rules, baseline: Baseline | None, first_byte_timeout_s: float) -> TriggerContext:
+        """Return the input of a trigger at the end of the last row."""
+        history = self._current_history()
         now_ns = self._at[-1] * 1_000_000
         newest = history.newest
         return TriggerContext(
@@ -186,21 +186,21 @@ class RowWindows:
             paused="the router's own loop stalled just then" if newest is not None and newest.stalled else None,
         )
 
-    def _fed_history(self) -> SlotHistory:
-        """Return a history that ends with the last row; begun anew if the last one has fallen behind."""
-        first = max(0, len(self._stretch) - BACK_ROWS)
-        if self._history is None or self._fed < first:
-            self._forget_history()
-            self._history, self._fed = SlotHistory(float("inf")), first
+    def _current_history(self) -> SlotHistory:
+        """Return a history that ends with the last row; a new one if the present one is too far behind."""
+        first = max(0, len(self._rows) - BACK_ROWS)
+        if self._history is None or self._appended < first:
+            self._drop_history()
+            self._history, self._appended = SlotHistory(float("inf")), first
             self._counters = (0,) * 18
             self._times = [[0] * BUCKETS for _ in range(3)]
-            self._feed(self._at[first], None)
-        for row in self._stretch[self._fed :]:
-            self._feed(row.monotonic_ms, row)
-        self._fed = len(self._stretch)
+            self._append_sample(self._at[first], None)
+        for row in self._rows[self._appended :]:
+            self._append_sample(row.monotonic_ms, row)
+        self._appended = len(self._rows)
         return self._history
 
-    def _feed(self, at_ms: int, row: Row | None) -> None:
+    def _append_sample(self, at_ms: int, row: Row | None) -> None:
         assert self._history is not None
         if row is not None:
             self._counters = tuple(map(add, self._counters, _counters(row)))

@@ -1,9 +1,8 @@
-"""Whether all this was worth it: the figures of one service over a period, each with how much it rests on.
+"""The report of one service over a period: each figure with the amount of data behind it.
 
-Uptime is what clients saw. By requests: the share that did not fail, of those that were neither the client's own doing nor
-throttled. By time: the share of seconds with traffic in which no more than `fault_share_max` of the requests failed; seconds
-without traffic count as neither. Seconds of which nothing is known (control was away) are shown as coverage, and as nothing
-else.
+Uptime is as seen by clients. By requests: the share that did not fail, without client errors and throttled requests. By time: the
+share of the seconds with traffic in which at most `fault_share_max` of the requests failed; seconds without traffic do not count.
+Seconds without data (control was not running) only reduce the coverage.
 
 Deployment frequency, change failure rate, and time to restore are those of DORA (dora.dev/guides/dora-metrics-four-keys):
 how often a change goes to production, how many of the changes led to a failure that needed a remedy (here: a rollback), and
@@ -27,21 +26,21 @@ FAILED: Final = (
     Outcome.SERVER_ERROR, Outcome.CONNECT_FAILED, Outcome.TIMED_OUT, Outcome.TRUNCATED, Outcome.INVALID,
     Outcome.SATURATED, Outcome.CUT, Outcome.ROUTER_FAULT,
 )  # fmt: skip
-"""Ends of exchanges that a client had reason to complain of: the target's faults, and ours."""
+"""Outcomes of exchanges that failed for the client: faults of the target and of this router."""
 COUNTED: Final = (Outcome.OK, *FAILED)
-"""Ends that count for uptime at all. Client errors, throttling, clients that left and requests refused at the door do not."""
+"""Outcomes that count for uptime. Client errors, throttled and refused requests, and clients that left do not count."""
 WEEK_S: Final = 604_800.0
 DAY_S: Final = 86_400.0
-"""Of less nobody knows how much a week has of it."""
-_SURE: Final = 0.95
+"""Shorter periods are not extrapolated to a week."""
+_CONFIDENCE: Final = 0.95
 
 
 @dataclass(frozen=True, slots=True)
 class Totals:
     """The sums of a service's rows in a period. Seconds are of monotonic time; `outcomes` are ends of exchanges.
 
-    `good_s`, `bad_s`: with traffic, few or too many of it failed; `idle_s`: without. `within_s`, `outside_s`: some trigger
-    could decide and none failed, or one failed; `undecided_s`: none could.
+    `good_s`, `bad_s`: with traffic, and at most or more than the allowed share failed; `idle_s`: without traffic. `within_s`: a
+    trigger could decide and none failed; `outside_s`: one failed; `undecided_s`: none could decide.
     """
 
     rows: int = 0
@@ -59,7 +58,7 @@ class Totals:
 
 @dataclass(frozen=True, slots=True)
 class Price:
-    """What a standby costs; `per_hour` None: nobody said."""
+    """The price of a standby; `per_hour` is None if it is not set."""
 
     per_hour: float | None = None
     currency: str = ""
@@ -69,20 +68,20 @@ def report(
     service: str,
     period: Period,
     totals: Totals,
-    account: DeploymentSummary,
+    summary: DeploymentSummary,
     fault_share_max: float,
     price: Price,
     now: Timestamp,
 ) -> dict[str, Any]:
-    """Return the figures as plain data; times in seconds, shares from 0 to 1, None for what cannot be said."""
-    known = Period(max(period.since_s, min(account.begun_at or period.since_s, period.until_s)), period.until_s)
+    """Return the figures as plain data; times in seconds, shares from 0 to 1, None without data."""
+    known = Period(max(period.since_s, min(summary.begun_at or period.since_s, period.until_s)), period.until_s)
     return {
         "service": service,
         "since_s": period.since_s,
         "until_s": period.until_s,
         "seconds": period.seconds,
         "known_since_s": known.since_s,
-        "journal_complete": account.complete,
+        "journal_complete": summary.complete,
         "coverage": {
             "rows": totals.rows,
             "seconds": totals.seconds,
@@ -102,8 +101,8 @@ def report(
             "outside_s": totals.outside_s,
             "undecided_s": totals.undecided_s,
         },
-        **_changes(period, known, account),
-        "standby": _standby(period, account, price, now),
+        **_changes(period, known, summary),
+        "standby": _standby(period, summary, price, now),
     }
 
 
@@ -112,7 +111,7 @@ def _uptime(totals: Totals) -> dict[str, Any]:
     counted = failed + totals.outcomes[Outcome.OK]
     return {
         "share": 1 - failed / counted if counted else None,
-        "at_least": 1 - bounds.upper_bound(failed, counted, _SURE) if counted else None,
+        "at_least": 1 - bounds.upper_bound(failed, counted, _CONFIDENCE) if counted else None,
         "requests": counted,
         "failed": failed,
         "rescued": totals.rescued,
@@ -121,17 +120,17 @@ def _uptime(totals: Totals) -> dict[str, Any]:
     }
 
 
-def _changes(period: Period, known: Period, account: DeploymentSummary) -> dict[str, Any]:
-    deployments = [made for made in account.deployments if _within(made.at, period)]
+def _changes(period: Period, known: Period, summary: DeploymentSummary) -> dict[str, Any]:
+    deployments = [made for made in summary.deployments if _within(made.at, period)]
     failed = [made.ended_by for made in deployments if made.ended_by is not None]
-    rollbacks = [made for made in account.rollbacks if _within(made.at, period)]
+    rollbacks = [made for made in summary.rollbacks if _within(made.at, period)]
     number = len(deployments)
     return {
         "deployments": {
             "count": number,
             "per_week": number / known.seconds * WEEK_S if known.seconds >= DAY_S else None,
             "days": known.seconds / DAY_S,
-            "back_and_forth": sum(_within(at, period) for at in account.back_and_forth),
+            "back_and_forth": sum(_within(at, period) for at in summary.back_and_forth),
         },
         "change_failures": {
             "share": _share(len(failed), number),
@@ -139,8 +138,8 @@ def _changes(period: Period, known: Period, account: DeploymentSummary) -> dict[
             "deployments": number,
             "unreachable": sum(made.unreachable for made in failed),
             "between": [
-                bounds.lower_bound(len(failed), number, (1 + _SURE) / 2),
-                bounds.upper_bound(len(failed), number, (1 + _SURE) / 2),
+                bounds.lower_bound(len(failed), number, (1 + _CONFIDENCE) / 2),
+                bounds.upper_bound(len(failed), number, (1 + _CONFIDENCE) / 2),
             ]
             if number
             else None,
@@ -157,8 +156,8 @@ def _changes(period: Period, known: Period, account: DeploymentSummary) -> dict[
     }
 
 
-def _standby(period: Period, account: DeploymentSummary, price: Price, now: Timestamp) -> dict[str, Any]:
-    hours = sum(held.seconds_in(period, now) for held in account.held) / 3600
+def _standby(period: Period, summary: DeploymentSummary, price: Price, now: Timestamp) -> dict[str, Any]:
+    hours = sum(standby.seconds_in(period, now) for standby in summary.standby_periods) / 3600
     return {
         "hours": hours,
         "price_per_hour": price.per_hour,
@@ -168,7 +167,7 @@ def _standby(period: Period, account: DeploymentSummary, price: Price, now: Time
 
 
 def _spread(values: Sequence[float], of: int) -> dict[str, Any]:
-    """Return median and p95 (the smallest value that 95 % do not exceed) of `values`, and of how many rollbacks they are."""
+    """Return median and p95 (the smallest value that 95 % do not exceed) of `values`, and the numbers behind them."""
     ordered = sorted(values)
     return {"median_s": _rank(ordered, 0.5), "p95_s": _rank(ordered, 0.95), "n": len(ordered), "rollbacks": of}
 

@@ -1,10 +1,10 @@
-"""Whether the requests of now are still those that the model knows: each field against its shape of a good time.
+"""Decides whether requests have drifted from the reference: sampled bodies in, `DriftStatus` out.
 
-A finding is a share of requests: in which a field is missing, in which it is outside of its range or has a category that was
-never seen, which the schema refused. One fails if it is above its limit with confidence: the larger of `share_min` and twice
-what was usual. Drift is what fails for `sustained_s`; it is looked for anew when another version becomes active.
+A finding is a share of requests: those without a field; those with a field outside its range or with an unknown category; those
+that the schema rejected. A finding fails if it is above its limit with confidence. The limit is the larger of `share_min` and
+twice the usual share. Drift is a failure that lasts for `sustained_s`. Another active version resets it.
 
-Cost: a request of 32 fields takes about 0.1 ms; at most a few a second and worker come here, in a thread of control.
+Cost: a request of 32 fields takes about 0.1 ms, in a thread of control; a worker samples at most a few requests a second.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ import orjson
 
 from router.rollout.judge.sustained import Sustained
 from router.rollout.judge.verdict import State
-from router.rollout.quality.field_profile import SURE
+from router.rollout.quality.field_profile import CONFIDENCE
 from router.rollout.quality.reference import Field, Reference, ReferenceLearner
 from router.rollout.quality.reference import field as field_of
 from router.rollout.stats.bounds import is_above, upper_bound
@@ -31,7 +31,7 @@ USUAL_FACTOR: Final = 2.0
 
 @dataclass(frozen=True, slots=True)
 class DriftRules:
-    """What is looked at, and when it has drifted. No field and not `learn_fields`: nothing."""
+    """The settings. Without `fields` and `learn_fields` drift detection is off."""
 
     fields: tuple[Field, ...] = ()
     learn_fields: bool = False
@@ -45,15 +45,15 @@ class DriftRules:
     sustained_share: float = 0.8
 
     @property
-    def wanted(self) -> bool:
-        """Whether anything is to be looked at."""
+    def enabled(self) -> bool:
+        """Whether drift detection is on."""
         return self.learn_fields or bool(self.fields)
 
 
 @dataclass(frozen=True, slots=True)
 class DriftContext:
-    """Of a look: the active version and since when (monotonic), whether it is accepted and nothing of it fails, and how many
-    requests the schema has seen and refused since the start.
+    """The inputs of one evaluation: the active version and since when (monotonic); `well`: it is accepted and no trigger fails;
+    `seen` and `refused`: requests that the schema has checked and rejected since the start.
     """
 
     version: str
@@ -65,7 +65,7 @@ class DriftContext:
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One share of the window's requests. `what`: missing, out, rejected; `limit` as above; `usual` is of the good time."""
+    """One share of the window's requests. `what`: missing, out, rejected; `usual` is the share in the reference."""
 
     field: str
     what: str
@@ -76,20 +76,18 @@ class Finding:
     fails: bool
 
     def __str__(self) -> str:
-        told = {
+        reason = {
             "missing": f"{self.field} is missing in",
-            "out": f"{self.field} is outside of what was seen in good times in",
+            "out": f"{self.field} is outside the reference range in",
             "rejected": "the schema refuses",
         }[self.what]
-        return (
-            f"{told} {self.share:.1%} of {self.samples} requests (limit {self.limit:.1%}, usual up to {self.usual:.1%})"
-        )
+        return f"{reason} {self.share:.1%} of {self.samples} requests (limit {self.limit:.1%}, usual up to {self.usual:.1%})"
 
 
 @dataclass(frozen=True, slots=True)
 class DriftStatus:
-    """What is to be said of the requests now. `worst`: the finding that is furthest above its limit, or nearest to it;
-    `drifted`: it has failed for long enough; `reference` is set at the look at which a new one was learned.
+    """The result. `worst`: the finding that is furthest above its limit, or nearest to it; `drifted`: the failure is sustained;
+    `reference` is set when a new one has been learned.
     """
 
     state: State = "not_configured"
@@ -105,7 +103,7 @@ class DriftStatus:
 
 @dataclass(slots=True)
 class _Counts:
-    """Of a stretch of time: requests with all fields known, and how often a finding was true of them."""
+    """Counts of a period: sampled requests, checked and rejected requests, and requests by finding."""
 
     at_ns: int
     samples: int = 0
@@ -115,42 +113,42 @@ class _Counts:
 
 
 class DriftJudge:
-    """One service; used by one thread at a time."""
+    """Drift detection of one service; used by one thread at a time."""
 
     def __init__(self, rules: DriftRules, reference: Reference | None = None) -> None:
         self.reference = reference
         self._rules = rules
-        self._teacher: ReferenceLearner | None = None
+        self._learner: ReferenceLearner | None = None
         self._key: tuple[str, int] | None = None
         self._buckets: deque[_Counts] = deque(maxlen=BUCKETS)
         self._sustained = Sustained()
         self._schema: tuple[int, int] | None = None
-        self._taught = [0, 0]
+        self._schema_counts = [0, 0]
         self._unreadable = 0
 
     def reconfigure(self, rules: DriftRules) -> None:
-        """Judge by other rules; what is known stays as far as the fields do."""
+        """Use these rules; other fields reset learning and counts."""
         if rules.fields != self._rules.fields or rules.learn_fields != self._rules.learn_fields:
-            self._teacher = None
-            self._begin_anew()
+            self._learner = None
+            self._reset()
         self._rules = rules
 
     def relearn(self) -> None:
-        """Forget what was good: the world has changed, and somebody says so."""
-        self.reference = self._teacher = None
-        self._begin_anew()
+        """Drop the reference and learn a new one; an operator requests it."""
+        self.reference = self._learner = None
+        self._reset()
 
-    def _begin_anew(self) -> None:
+    def _reset(self) -> None:
         self._buckets.clear()
         self._sustained = Sustained()
 
     def take(self, bodies: Iterable[bytes], now: DriftContext, now_ns: int) -> DriftStatus:
-        """Take some requests in and say what is to be said at `now_ns` (monotonic)."""
-        if not self._rules.wanted:
+        """Add sampled request bodies; return the status at `now_ns` (monotonic)."""
+        if not self._rules.enabled:
             return DriftStatus()
         if self._key != (now.version, now.since_ns):
             self._key = (now.version, now.since_ns)
-            self._begin_anew()
+            self._reset()
         counts = self._bucket(now_ns)
         documents = [document for body in bodies if (document := self._read(body)) is not None]
         refused = self._count_refused(counts, now)
@@ -159,10 +157,10 @@ class DriftJudge:
             for document in documents:
                 self._count(counts, known, document)
         learned = self._learn(documents, refused, now, now_ns)
-        return self._opinion(self._known(), learned, now_ns)
+        return self._status(self._known(), learned, now_ns)
 
     def _known(self) -> Reference | None:
-        """The reference, if it is about the fields that are asked for now."""
+        """Return the reference if it has the fields of the present rules, else None."""
         asked = tuple((field.name, field.kind) for field in self._rules.fields)
         return self.reference if self.reference is not None and self.reference.asked == asked else None
 
@@ -191,11 +189,11 @@ class DriftJudge:
 
     def _count(self, counts: _Counts, known: Reference, document: Any) -> None:
         counts.samples += 1
-        for name, shape in known.shapes.items():
+        for name, profile in known.shapes.items():
             values = field_of(name).values(document)
             if not values:
                 counts.found[name, "missing"] = counts.found.get((name, "missing"), 0) + 1
-            elif shape.steady and shape.is_out(values):
+            elif profile.steady and profile.is_out(values):
                 counts.found[name, "out"] = counts.found.get((name, "out"), 0) + 1
 
     # -- learning
@@ -204,33 +202,35 @@ class DriftJudge:
     ) -> Reference | None:
         known = self._known()
         if not now.well or (known is not None and known.version == now.version) or self._is_failing():
-            self._teacher = None
+            self._learner = None
             return None
         rules = self._rules
-        if self._teacher is None or self._teacher.version != now.version:
-            self._teacher = ReferenceLearner(now.version, rules.fields, rules.learn_samples, rules.learn_s)
-            self._taught = [0, 0]
+        if self._learner is None or self._learner.version != now.version:
+            self._learner = ReferenceLearner(now.version, rules.fields, rules.learn_samples, rules.learn_s)
+            self._schema_counts = [0, 0]
         for document in documents:
-            self._teacher.take(document, now_ns)
-        self._taught = [sum(pair) for pair in zip(self._taught, refused, strict=True)]
-        usual = upper_bound(self._taught[1], self._taught[0], SURE) if self._taught[0] else 0.0
-        learned = self._teacher.reference(now_ns, usual)
+            self._learner.take(document, now_ns)
+        self._schema_counts = [sum(pair) for pair in zip(self._schema_counts, refused, strict=True)]
+        usual = (
+            upper_bound(self._schema_counts[1], self._schema_counts[0], CONFIDENCE) if self._schema_counts[0] else 0.0
+        )
+        learned = self._learner.reference(now_ns, usual)
         if learned is not None:
-            self.reference, self._teacher = learned, None
-            self._begin_anew()
+            self.reference, self._learner = learned, None
+            self._reset()
         return learned
 
     def _is_failing(self) -> bool:
         return any(finding.fails for finding in self._findings(self._known()))
 
     # -- judging
-    def _opinion(self, known: Reference | None, learned: Reference | None, now_ns: int) -> DriftStatus:
+    def _status(self, known: Reference | None, learned: Reference | None, now_ns: int) -> DriftStatus:
         rules = self._rules
-        taught = self._teacher.seen if self._teacher is not None else 0
+        learned_count = self._learner.seen if self._learner is not None else 0
         if known is None:
             needs = f"{rules.learn_samples} over {rules.learn_s:g} s, of an accepted version"
-            told = f"nothing is known of good requests yet ({taught} learned; it needs {needs})"
-            return DriftStatus("inconclusive", told, learned=taught, unreadable=self._unreadable)
+            reason = f"nothing is known of good requests yet ({learned_count} learned; it needs {needs})"
+            return DriftStatus("inconclusive", reason, learned=learned_count, unreadable=self._unreadable)
         findings = self._findings(known)
         worst = max(findings, key=lambda found: (found.fails, found.share / found.limit), default=None)
         state: State = "inconclusive" if worst is None else "fail" if worst.fails else "pass"
@@ -245,7 +245,7 @@ class DriftJudge:
             state == "fail" and self._sustained.is_sustained(rules.sustained_s, rules.sustained_share),
             sustained_s,
             tuple(found for found in findings if found.fails),
-            taught,
+            learned_count,
             self._unreadable,
             learned,
         )
@@ -255,20 +255,20 @@ class DriftJudge:
             return []
         found = []
         samples = sum(counts.samples for counts in self._buckets)
-        for name, shape in known.shapes.items():
-            found.append(self._finding(name, "missing", samples, shape.usual_missing))
-            if shape.steady:
-                found.append(self._finding(name, "out", samples, shape.usual_out))
+        for name, profile in known.shapes.items():
+            found.append(self._finding(name, "missing", samples, profile.usual_missing))
+            if profile.steady:
+                found.append(self._finding(name, "out", samples, profile.usual_out))
         seen, refused = (sum(getattr(counts, what) for counts in self._buckets) for what in ("seen", "refused"))
         if seen:
-            found.append(self._judged(REJECTED, "rejected", refused, seen, known.usual_rejected))
+            found.append(self._measured(REJECTED, "rejected", refused, seen, known.usual_rejected))
         return [finding for finding in found if finding.samples >= self._rules.samples_min]
 
     def _finding(self, name: str, what: str, samples: int, usual: float) -> Finding:
         count = sum(counts.found.get((name, what), 0) for counts in self._buckets)
-        return self._judged(name, what, count, samples, usual)
+        return self._measured(name, what, count, samples, usual)
 
-    def _judged(self, name: str, what: str, count: int, samples: int, usual: float) -> Finding:
+    def _measured(self, name: str, what: str, count: int, samples: int, usual: float) -> Finding:
         limit = min(max(self._rules.share_min, USUAL_FACTOR * usual), 1.0)
         fails = samples >= self._rules.samples_min and is_above(count, samples, limit, self._rules.confidence)
         return Finding(name, what, count / samples if samples else 0.0, limit, usual, samples, fails)

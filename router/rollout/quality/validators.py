@@ -1,8 +1,8 @@
-"""A JSON Schema that documents are held against, by jsonschema-rs (the extra `schema`).
+"""Validators: a JSON Schema for requests and answers, finite numbers, allowed labels, and the end of a stream.
 
-Nothing is fetched: a `$ref` to somewhere else is an error of the settings. Patterns are matched by an engine whose time is linear
-in the text, because the text is a client's. Only the first thing that is wrong is looked for: to list all of them takes 2.4 s
-for a body of 1 MB in which 200,000 are, to find the first one 13 ms.
+The schema is checked by jsonschema-rs (the extra `schema`). Nothing is fetched: a `$ref` to another document is an error of the
+settings. Patterns use an engine with linear time, because the client chooses the text. Only the first violation is reported:
+for a body of 1 MB with 200,000 violations, listing all takes 2.4 s, finding the first 13 ms.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ class Schema:
     """One schema, compiled (about 1 ms)."""
 
     def __init__(self, text: str) -> None:
-        """Take the schema as JSON; raise ValueError that says what is wrong with it, or what is not installed."""
+        """Compile the schema (JSON text); raise ValueError for an invalid schema, or if the extra is not installed."""
         try:
             import jsonschema_rs
         except ImportError:
@@ -47,8 +47,8 @@ class Schema:
             raise ValueError(f"is no JSON: {_message(str(error))}") from None
 
     def complaint(self, document: Any) -> tuple[str, str] | None:
-        """Return (JSON pointer, what is wrong there) of the first thing that is; None if the document is as it should be.
-        Values of the document are not told, names of its members are.
+        """Return (JSON pointer, message) of the first violation; None if the document is valid. The message has names of members
+        of the document, but no values.
         """
         if self._validator.is_valid(document):
             return None
@@ -73,36 +73,36 @@ _DATA: Final = re.compile(rb"data(?::[ ]?(.*))?", re.DOTALL)
 
 
 class StreamEnd:
-    """One stream; `end` is the data of its last event, for example `[DONE]`."""
+    """Checks the end of one event stream; `end` is the data of the last event, for example `[DONE]`."""
 
-    __slots__ = ("_end", "_head", "_said", "_tail")
+    __slots__ = ("_end", "_has_data", "_head", "_tail")
 
     def __init__(self, end: str) -> None:
         self._end = end.encode()
-        self._said = False
+        self._has_data = False
         self._head = b""
         self._tail = b""
 
     def feed(self, data: bytes) -> None:
-        """Take the next bytes."""
-        if not self._said:
-            self._look_for_data(data)
+        """Add the next bytes."""
+        if not self._has_data:
+            self._find_data(data)
         self._tail = data[-TAIL_BYTES:] if len(data) >= TAIL_BYTES else (self._tail + data)[-TAIL_BYTES:]
 
-    def _look_for_data(self, data: bytes) -> None:
+    def _find_data(self, data: bytes) -> None:
         *lines, rest = _LINE_END.split(self._head + data)
-        self._said = any(self._says(line) for line in lines)
-        self._head = rest[:TAIL_BYTES]  # of a longer line its beginning says what it is
-        if self._said:
+        self._has_data = any(self._is_data(line) for line in lines)
+        self._head = rest[:TAIL_BYTES]  # the beginning of a longer line suffices
+        if self._has_data:
             self._head = b""
 
-    def _says(self, line: bytes) -> bool:
+    def _is_data(self, line: bytes) -> bool:
         found = _DATA.fullmatch(line)
         return found is not None and bool(found[1]) and found[1] != self._end
 
     def complaint(self) -> Complaint | None:
-        """Return what is wrong, now that the stream is over; None if nothing is."""
-        if not (self._said or self._says(self._head)):
+        """Return the violation at the end of the stream; None if it is valid."""
+        if not (self._has_data or self._is_data(self._head)):
             return Complaint("empty", "", "the stream has no event with data")
         lines = [line for line in _LINE_END.split(self._tail) if line and not line.startswith(b":")]
         last = _DATA.fullmatch(lines[-1]) if lines else None
@@ -116,7 +116,7 @@ _NO_NUMBERS: Final = frozenset((dict, list, str, bool, type(None)))
 _FLOATS: Final = frozenset((float,))
 
 _WALKED: Final = frozenset((dict, list, float))
-"""Kinds of members that have to be looked at one by one."""
+"""Types whose values must be checked one by one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,7 +133,7 @@ class Complaint:
 
 @dataclass(frozen=True, slots=True)
 class Labels:
-    """What `place` names must be one of `allowed`. A number is not a truth value, though Python says that 1 == True."""
+    """The value at `place` must be one of `allowed`. The pairs distinguish 1 from true, which are equal in Python."""
 
     place: Pointer
     allowed: frozenset[tuple[bool, Any]]
@@ -141,7 +141,7 @@ class Labels:
 
 @dataclass(frozen=True, slots=True)
 class AnswerRules:
-    """What a complete answer must be. `finite` names places in which all numbers are finite and none is missing."""
+    """The rules for a complete answer. `finite`: JSON pointers whose numbers must all be finite and present."""
 
     not_empty: bool = False
     json: bool = False
@@ -166,16 +166,16 @@ def labels(place: str, allowed: list[Any]) -> Labels:
 
 
 def request_complaint(schema: Schema, body: bytes) -> Complaint | None:
-    """Return what is wrong with a request's body; None if nothing is."""
+    """Return the violation in a request's body; None if it is valid."""
     try:
         document = orjson.loads(body)
     except orjson.JSONDecodeError as error:
         return Complaint("json", "", f"the body is not JSON: {_message(error.msg)} (byte {error.pos})")
-    return _against(schema, document)
+    return _schema_complaint(schema, document)
 
 
 def answer_complaint(rules: AnswerRules, body: bytes) -> Complaint | None:
-    """Return what is wrong with the body of an answer; None if nothing is."""
+    """Return the violation in the body of an answer; None if it is valid."""
     if rules.not_empty and not body.strip():
         return Complaint("empty", "", "the body is empty")
     if not rules.reads:
@@ -185,50 +185,50 @@ def answer_complaint(rules: AnswerRules, body: bytes) -> Complaint | None:
     except orjson.JSONDecodeError as error:
         return _unreadable(rules, body, error)
     for place in rules.finite:
-        if (found := _not_finite(document, place)) is not None:
+        if (found := _number_complaint(document, place)) is not None:
             return found
     for label in rules.labels:
-        if (found := _not_allowed(document, label)) is not None:
+        if (found := _label_complaint(document, label)) is not None:
             return found
-    return None if rules.schema is None else _against(rules.schema, document)
+    return None if rules.schema is None else _schema_complaint(rules.schema, document)
 
 
-def _against(schema: Schema, document: Any) -> Complaint | None:
+def _schema_complaint(schema: Schema, document: Any) -> Complaint | None:
     found = schema.complaint(document)
     return None if found is None else Complaint("schema", *found)
 
 
 def _unreadable(rules: AnswerRules, body: bytes, error: orjson.JSONDecodeError) -> Complaint:
-    """No JSON; but NaN and Infinity, which many encoders write, and 1e999 are told by their place, where they are asked for."""
+    """Return the violation of an invalid JSON body. NaN, Infinity and 1e999, which many encoders write, get their pointer."""
     try:
         document = json.loads(body) if rules.finite else None
     except (ValueError, RecursionError):
         return Complaint("json", "", f"the body is not JSON: {_message(error.msg)}")
     for place in rules.finite:
-        if (found := _not_finite(document, place)) is not None:
+        if (found := _number_complaint(document, place)) is not None:
             return found
     return Complaint("json", "", f"the body is not JSON: {_message(error.msg)}")
 
 
 # -- numbers
-def _not_finite(document: Any, pointed: Pointer) -> Complaint | None:
-    for place, value in json_pointer.values(document, pointed):
+def _number_complaint(document: Any, pointer: Pointer) -> Complaint | None:
+    for place, value in json_pointer.values(document, pointer):
         if value is MISSING:
             return Complaint("finite", _message(json_pointer.format(place)), "there is no number")
-        if (found := _unnumbered(value, place, strict=True)) is not None:
+        if (found := _bad_number(value, place, strict=True)) is not None:
             return Complaint("finite", _message(json_pointer.format(found[0])), found[1])
     return None
 
 
-def _unnumbered(value: Any, place: Pointer, *, strict: bool) -> tuple[Pointer, str] | None:
-    """Return (place, what is wrong) of the first number that is none. `strict`: here no null is allowed, because numbers were
-    asked for; within an object null is a value like others, but not beside numbers in a list.
+def _bad_number(value: Any, place: Pointer, *, strict: bool) -> tuple[Pointer, str] | None:
+    """Return (pointer, message) of the first invalid number. `strict`: null is not allowed. Inside an object null is allowed,
+    but not next to numbers in a list.
     """
     if isinstance(value, list):
-        return _unnumbered_list(value, place, strict=strict)
+        return _bad_number_in_list(value, place, strict=strict)
     if isinstance(value, dict):
         for name, member in value.items():
-            if (found := _unnumbered(member, (*place, name), strict=False)) is not None:
+            if (found := _bad_number(member, (*place, name), strict=False)) is not None:
                 return found
         return None
     if value is None:
@@ -238,7 +238,7 @@ def _unnumbered(value: Any, place: Pointer, *, strict: bool) -> tuple[Pointer, s
     return None
 
 
-def _unnumbered_list(value: list[Any], place: Pointer, *, strict: bool) -> tuple[Pointer, str] | None:
+def _bad_number_in_list(value: list[Any], place: Pointer, *, strict: bool) -> tuple[Pointer, str] | None:
     kinds = set(map(type, value))
     if type(None) in kinds and (strict or not kinds <= _NO_NUMBERS):
         return (*place, str(value.index(None))), "null where a number is expected"
@@ -246,12 +246,12 @@ def _unnumbered_list(value: list[Any], place: Pointer, *, strict: bool) -> tuple
         return None
     if kinds & _WALKED:
         for number, member in enumerate(value):
-            if (found := _unnumbered(member, (*place, str(number)), strict=strict)) is not None:
+            if (found := _bad_number(member, (*place, str(number)), strict=strict)) is not None:
                 return found
     return None
 
 
-def _not_allowed(document: Any, rule: Labels) -> Complaint | None:
+def _label_complaint(document: Any, rule: Labels) -> Complaint | None:
     for place, value in json_pointer.values(document, rule.place):
         if value is MISSING:
             return Complaint("label", _message(json_pointer.format(place)), "there is no label")

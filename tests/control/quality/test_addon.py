@@ -108,7 +108,7 @@ async def test_drift_is_said_once_and_is_over_once(day: Day) -> None:
     assert alarms(day) == []
     await day.pass_by(8, amount=500)
     ((_, detail),) = alarms(day)
-    assert detail.startswith("/amount is outside of what was seen in good times in ")
+    assert detail.startswith("/amount is outside the reference range in ")
     assert day.inputs["drifting"] is True
     await day.pass_by(40)
     assert (alarms(day), day.inputs["drifting"]) == ([], False)

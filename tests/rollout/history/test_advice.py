@@ -9,12 +9,12 @@ from router.rollout.history.advice import (
     MATCH_S,
     CandidateResult,
     KnownRollback,
-    changed,
-    judged,
-    proposed,
-    recorded,
+    as_document,
+    changed_settings,
+    choose,
+    match_rollbacks,
+    recorded_alarms,
     settings,
-    told,
     trials,
 )
 from router.rollout.history.backtest import Alarm, Trial, replay
@@ -49,7 +49,7 @@ def rollback(at_s: float, left: str = "v1") -> KnownRollback:
 
 
 def test_an_alarm_before_a_rollback_was_right_and_every_other_one_was_false() -> None:
-    found = judged(trial(100, 5_000, 20_000), [rollback(700), rollback(21_700), rollback(30_000)])
+    found = match_rollbacks(trial(100, 5_000, 20_000), [rollback(700), rollback(21_700), rollback(30_000)])
     assert (found.caught, found.leads_s) == ((0, 1), (600.0, 1_700.0))
     assert [alarm.at_ms - WALL_MS for alarm in found.false] == [5_000_000]
     assert found.per_month == 1.0
@@ -68,7 +68,7 @@ def test_an_alarm_before_a_rollback_was_right_and_every_other_one_was_false() ->
     ],
 )
 def test_which_alarm_was_right(at_s: float, until_s: float, left: str, caught: bool) -> None:
-    found = judged(trial(at_s, until_s=until_s), [rollback(1_005, left)])
+    found = match_rollbacks(trial(at_s, until_s=until_s), [rollback(1_005, left)])
     assert (found.caught == (0,)) is caught
 
 
@@ -77,21 +77,22 @@ def test_what_the_present_rule_did_it_has_seen_and_a_stricter_one_would_have() -
         KnownRollback(WALL_MS / 1000 + 1_000, "v1", "error_rate"),
         KnownRollback(WALL_MS / 1000, "v1", "latency"),
     ]
-    assert judged(trial(name="as it is"), happened).leads_s == (0.0,)
-    assert judged(trial(700, name="twice as strict"), happened).leads_s == (300.0,)
-    assert judged(trial(name="twice as loose"), happened).caught == ()
+    assert match_rollbacks(trial(name="as it is"), happened).leads_s == (0.0,)
+    assert match_rollbacks(trial(700, name="twice as strict"), happened).leads_s == (300.0,)
+    assert match_rollbacks(trial(name="twice as loose"), happened).caught == ()
 
 
 def test_two_days_without_a_false_alarm_say_fewer_than_45_a_month() -> None:
-    found = judged(trial(days=2), [])
+    found = match_rollbacks(trial(days=2), [])
     assert found.per_month == 0
     assert found.between == (0.0, pytest.approx(44.9, abs=0.1))
-    assert judged(trial(days=0), []).between is None
+    assert match_rollbacks(trial(days=0), []).between is None
 
 
 def outcomes(present: Trial, *others: Trial, rollbacks: int = 2) -> list[CandidateResult]:
     return [
-        judged(one, [rollback(1_000 + 10_000 * number) for number in range(rollbacks)]) for one in (present, *others)
+        match_rollbacks(one, [rollback(1_000 + 10_000 * number) for number in range(rollbacks)])
+        for one in (present, *others)
     ]
 
 
@@ -130,14 +131,14 @@ def outcomes(present: Trial, *others: Trial, rollbacks: int = 2) -> list[Candida
     ],
 )  # fmt: skip
 def test_what_is_proposed_and_why(found: list[CandidateResult], days: float, name: str, why: str) -> None:
-    chosen, reason = proposed(found, days, 1.0)
+    chosen, reason = choose(found, days, 1.0)
     assert (chosen.trial.name, reason) == (name, why)
 
 
 def test_a_trial_that_could_not_look_at_everything_is_not_proposed() -> None:
     strict = trial(900, 10_900, name="strict")
     strict.exhausted_ms = WALL_MS
-    assert proposed(outcomes(trial(990, name="present"), strict), 30, 1.0)[0].trial.name == "present"
+    assert choose(outcomes(trial(990, name="present"), strict), 30, 1.0)[0].trial.name == "present"
 
 
 def test_what_is_put_on_trial() -> None:
@@ -150,7 +151,7 @@ def test_what_is_put_on_trial() -> None:
             "sooner, twice as strict",
         ],
     }  # fmt: skip
-    assert changed("error_rate", Rules(), found["error_rate"][2].rules) == {
+    assert changed_settings("error_rate", Rules(), found["error_rate"][2].rules) == {
         "baseline_factor": 1.5, "rate_floor": 0.01, "rate_floor_without_baseline": 0.025,
     }  # fmt: skip
 
@@ -165,7 +166,7 @@ def test_without_an_objective_some_are_tried_from_what_is_usual() -> None:
 def test_settings_to_paste_are_settings(service: str, tmp_path_factory: pytest.TempPathFactory) -> None:
     rules = Rules(latency=LatencyRule(slo_ms=100.0))
     strictest = {kind: named[-1] for kind, named in trials(rules, 60.0, NOTHING).items()}
-    changes = {kind: changed(kind, rules, one.rules) for kind, one in strictest.items()}
+    changes = {kind: changed_settings(kind, rules, one.rules) for kind, one in strictest.items()}
     file = tmp_path_factory.mktemp("pasted") / "router.toml"
     head = f'[services."{service}"]\nactive = {{ version = "v1", endpoints = ["http://127.0.0.1:9"] }}\n\n'
     file.write_text(head + settings(service, changes))
@@ -189,7 +190,7 @@ def test_rules_that_only_observe_show_what_the_router_said() -> None:
     )
     story.play(60).play(10, failing="error_rate!").play(3_000).play(10, failing="error_rate! hard_failure.hang!")
     actions = {"error_rate": "observe", "hard_failure": "rollback", "latency": "ask"}
-    found = recorded(story.rows, actions)  # type: ignore[arg-type]
+    found = recorded_alarms(story.rows, actions)  # type: ignore[arg-type]
     times = [((one["at_ms"] - WALL_MS) / 1000, (one["until_ms"] - WALL_MS) / 1000) for one in found]
     assert [one["trigger"] for one in found] == ["error_rate", "error_rate"]
     assert times == [(100.0, 220.0), (3_220.0, 3_230.0)]
@@ -203,12 +204,12 @@ def test_a_slow_decay_is_seen_sooner_by_a_stricter_rule() -> None:
     named = trials(Rules(), 120.0, NOTHING)["error_rate"]
     replay(story.rows, named, lambda at_ms: None)
     happened = [rollback(story.now_s)]
-    found = [judged(one, happened) for one in named]
+    found = [match_rollbacks(one, happened) for one in named]
     assert [len(one.caught) for one in found] == [0, 0, 1, 1, 1]
     assert found[2].leads_s[0] < found[3].leads_s[0] <= story.now_s - begun_s
-    chosen, _ = proposed(found, 30.0, 1.0)
+    chosen, _ = choose(found, 30.0, 1.0)
     assert chosen.trial.name in ("4 × as strict", "10 × as strict")
-    plain = told(chosen, Rules())
+    plain = as_document(chosen, Rules())
     assert plain["settings"]["rate_floor"] in (0.005, 0.002)
     assert (plain["caught"], plain["false"], plain["false_per_month"]) == ([0], 0, 0.0)
     assert asdict(replace(ErrorRateRule(), **plain["settings"]))["rate_floor"] == plain["settings"]["rate_floor"]

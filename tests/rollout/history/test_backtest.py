@@ -8,7 +8,7 @@ import pytest
 
 from router.rollout.history import backtest as replays
 from router.rollout.history import row_windows as tapes
-from router.rollout.history.backtest import AGAIN_S, CALM_S, ReplayedKind, Trial, replay
+from router.rollout.history.backtest import ALARM_MAX_S, QUIET_S, ReplayedKind, Trial, replay
 from router.rollout.history.row_windows import RowWindows
 from router.rollout.judge.baseline import Baseline
 from router.rollout.judge.rules import ErrorRateRule, HardFailureRule, LatencyRule, Rules
@@ -92,11 +92,11 @@ def test_a_rule_that_is_off_says_nothing() -> None:
 
 
 def test_one_trouble_is_one_alarm_and_an_hour_of_it_another() -> None:
-    story = Recording().play(300).play(200, faults=0.5).play(CALM_S / 2).play(200, faults=0.5)
+    story = Recording().play(300).play(200, faults=0.5).play(QUIET_S / 2).play(200, faults=0.5)
     assert len(alarms("error_rate", story)) == 1
-    story.play(CALM_S + 1000).play(200, faults=0.5)
+    story.play(QUIET_S + 1000).play(200, faults=0.5)
     assert len(alarms("error_rate", story)) == 2
-    assert len(alarms("error_rate", Recording().play(300).play(2 * AGAIN_S + 200, faults=0.5))) == 3
+    assert len(alarms("error_rate", Recording().play(300).play(2 * ALARM_MAX_S + 200, faults=0.5))) == 3
 
 
 def test_the_next_version_is_judged_by_itself() -> None:
@@ -124,21 +124,21 @@ def test_the_baseline_is_the_one_of_that_time() -> None:
 
 
 def test_a_gap_begins_a_new_stretch() -> None:
-    tape = replay(Recording().play(100).gap(60).play(100).rows, [], lambda at_ms: None)
-    assert (tape.rows, tape.covered_ms, tape.start_ms) == (20, 200_000, tape.start_ms)
-    assert tape.row is not None
-    assert tape.row.monotonic_ms - tape.start_ms == 100_000
+    windows = replay(Recording().play(100).gap(60).play(100).rows, [], lambda at_ms: None)
+    assert (windows.rows, windows.covered_ms, windows.start_ms) == (20, 200_000, windows.start_ms)
+    assert windows.row is not None
+    assert windows.row.monotonic_ms - windows.start_ms == 100_000
 
 
 def test_a_limit_far_below_what_is_normal_ends_its_trial_soon(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(replays, "ALARMS_MAX", 3)
     strict = replace(ErrorRateRule(), rate_floor=0.001, rate_floor_without_baseline=0.001)
     trial = Trial("tried", "error_rate", Rules(error_rate=strict), 120.0)
-    story = Recording().play(6 * AGAIN_S, per_s=1.0, faults=0.05)
+    story = Recording().play(6 * ALARM_MAX_S, per_s=1.0, faults=0.05)
     replay(story.rows, [trial], lambda at_ms: None)
     assert len(trial.alarms) == 3
     assert trial.exhausted_ms == trial.alarms[-1].at_ms
-    assert trial.seconds < 4 * AGAIN_S
+    assert trial.seconds < 4 * ALARM_MAX_S
 
 
 def test_stricter_rules_never_see_less(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -157,17 +157,17 @@ def test_stricter_rules_never_see_less(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_the_tape_has_the_sums_of_the_windows_it_stands_for(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(tapes, "_TRIM", 150)
-    story, tape = Recording().play(800, faults=0.1, first_byte_ms=80.0), RowWindows()
+    story, windows = Recording().play(800, faults=0.1, first_byte_ms=80.0), RowWindows()
     story.play(20, faults=0.5, stalled_s=3.0).play(1_200, faults=0.1, first_byte_ms=80.0)
     trial = Trial("tried", "latency", LATENT, 120.0)
-    trial.enroll(tape)
+    trial.register_limits(windows)
     for row in story.rows:
-        tape.add(row)
-        view = tape.view(LATENT, None, 120.0)
+        windows.add(row)
+        context = windows.context(LATENT, None, 120.0)
         for seconds in (10.0, 60.0, 300.0, 900.0):
-            window = view.window(seconds)
+            window = context.window(seconds)
             assert window is not None, "also around a stall"
-            assert tape.faults(seconds) == (window.faults, window.requests)
-        timed = view.history.window(60.0, view.now_ns, histograms=True)
+            assert windows.faults(seconds) == (window.faults, window.requests)
+        timed = context.history.window(60.0, context.now_ns, histograms=True)
         assert timed is not None
-        assert tape.lateness(0, 60.0, 0) == (timed.begun, timed.begun)
+        assert windows.lateness(0, 60.0, 0) == (timed.begun, timed.begun)

@@ -56,39 +56,39 @@ class Story:
         return self.tell("drained", at_h + 0.01, states={left: "retired"}, freed=[left])
 
     @property
-    def account(self) -> DeploymentSummary:
-        return self.ledger.account()
+    def summary(self) -> DeploymentSummary:
+        return self.ledger.summary()
 
     def held(self, since_h: float = 0, until_h: float = 1000) -> float:
         """Hours with a standby between two times, seen at hour 1000."""
         period = Period(START_S + since_h * HOUR_S, START_S + until_h * HOUR_S)
         now = Timestamp(START_S + 1000 * HOUR_S, int(1000 * HOUR_S * 1e9), self.boot)
-        return round(sum(one.seconds_in(period, now) for one in self.account.held) / HOUR_S, 6)
+        return round(sum(one.seconds_in(period, now) for one in self.summary.standby_periods) / HOUR_S, 6)
 
 
 def test_a_deployment_that_was_rolled_back_and_one_that_stands() -> None:
     story = Story().seed().deploy(10, "v2", "v1", "v0").roll_back(11, "v2", "v1").deploy(20, "v3", "v1")
-    account = story.account
-    assert [(made.version, made.ended_by is not None) for made in account.deployments] == [("v2", True), ("v3", False)]
-    (rollback,) = account.rollbacks
-    assert account.deployments[0].ended_by == rollback
+    summary = story.summary
+    assert [(made.version, made.ended_by is not None) for made in summary.deployments] == [("v2", True), ("v3", False)]
+    (rollback,) = summary.rollbacks
+    assert summary.deployments[0].ended_by == rollback
     assert (rollback.left, rollback.to, rollback.incident, rollback.automatic, rollback.trigger) == (
         "v2", "v1", "svc-11", True, "hard_failure.errors",
     )  # fmt: skip
     assert rollback.detect_s == 12.0
     assert rollback.restore_s == pytest.approx(12.0 + 0.002 + 0.008)
-    assert account.begun_at == START_S
-    assert account.complete
+    assert summary.begun_at == START_S
+    assert summary.complete
 
 
 def test_to_go_to_a_version_that_served_before_is_no_deployment() -> None:
     story = Story().seed().deploy(1, "v2", "v1", "v0")
     story.tell("switched", 2, **{"from": "v2"}, to="v1", states={"v1": "active", "v2": "standby"})
     story.tell("promoted", 3, **{"from": "v1"}, to="v2", states={"v2": "active", "v1": "standby"})
-    assert [made.version for made in story.account.deployments] == ["v2"]
-    assert [at - START_S for at in story.account.back_and_forth] == [2 * HOUR_S, 3 * HOUR_S]
+    assert [made.version for made in story.summary.deployments] == ["v2"]
+    assert [at - START_S for at in story.summary.back_and_forth] == [2 * HOUR_S, 3 * HOUR_S]
     story.roll_back(4, "v2", "v1", found_after_s=None)
-    (deployment,) = story.account.deployments
+    (deployment,) = story.summary.deployments
     assert deployment.ended_by is not None
     assert (deployment.ended_by.automatic, deployment.ended_by.trigger) == (False, "a person")
     assert (deployment.ended_by.detect_s, deployment.ended_by.restore_s) == (None, None), "nobody knows since when"
@@ -96,9 +96,9 @@ def test_to_go_to_a_version_that_served_before_is_no_deployment() -> None:
 
 def test_a_version_that_comes_again_is_another_deployment() -> None:
     story = Story().seed().deploy(1, "v2", "v1", "v0").roll_back(2, "v2", "v1").deploy(3, "v2", "v1")
-    assert [made.ended_by is not None for made in story.account.deployments] == [True, False]
+    assert [made.ended_by is not None for made in story.summary.deployments] == [True, False]
     story.roll_back(4, "v2", "v1")
-    assert [made.ended_by is not None for made in story.account.deployments] == [True, True]
+    assert [made.ended_by is not None for made in story.summary.deployments] == [True, True]
 
 
 def test_a_version_that_came_back_and_failed_again_is_still_one_failed_deployment() -> None:
@@ -107,18 +107,18 @@ def test_a_version_that_came_back_and_failed_again_is_still_one_failed_deploymen
     story.tell("switched", 4, **{"from": "v1"}, to="v2", states={"v2": "active", "v1": "standby"}).roll_back(
         5, "v2", "v1"
     )
-    (deployment,) = story.account.deployments
-    assert deployment.ended_by == story.account.rollbacks[0], "what ended it first"
-    assert len(story.account.rollbacks) == 2
+    (deployment,) = story.summary.deployments
+    assert deployment.ended_by == story.summary.rollbacks[0], "what ended it first"
+    assert len(story.summary.rollbacks) == 2
 
 
 def test_a_rollback_of_what_was_seeded_is_no_failed_change() -> None:
-    account = Story().seed().roll_back(1, "v1", "v0").account
-    assert (account.deployments, len(account.rollbacks)) == ((), 1)
+    summary = Story().seed().roll_back(1, "v1", "v0").summary
+    assert (summary.deployments, len(summary.rollbacks)) == ((), 1)
 
 
 def test_a_restore_that_nobody_confirmed_is_unknown() -> None:
-    (rollback,) = Story().seed().roll_back(1, "v1", "v0", confirmed_ms=None).account.rollbacks
+    (rollback,) = Story().seed().roll_back(1, "v1", "v0", confirmed_ms=None).summary.rollbacks
     assert (rollback.detect_s, rollback.restore_s) == (12.0, None)
 
 
@@ -126,32 +126,32 @@ def test_a_drill_moves_roles_and_counts_as_nothing_else() -> None:
     story = Story().seed().deploy(1, "v2", "v1", "v0")
     story.tell("drill_switched", 2, states={"v1": "active", "v2": "standby"}, to="v1", **{"from": "v2"})
     story.tell("drill_ended", 2.1, states={"v2": "active", "v1": "standby"}, to="v2", **{"from": "v1"})
-    account = story.account
-    assert (len(account.deployments), account.back_and_forth, account.rollbacks) == (1, (), ())
+    summary = story.summary
+    assert (len(summary.deployments), summary.back_and_forth, summary.rollbacks) == (1, (), ())
     assert story.held() == 1000, "and there was always a standby"
 
 
 def test_what_never_became_true_counts_as_nothing() -> None:
     story = Story().seed().deploy(1, "v2", "v1", "v0")
     story.tell("abandoned", 1, abandons=len(story.entries))
-    assert story.account.deployments == ()
+    assert story.summary.deployments == ()
     overtaken = Story().seed().deploy(1, "v2", "v1", "v0")
     overtaken.tell(
         "rolled_back", 1, **{"from": "v1"}, to="v0", incident="i", automatic=True, base=4, states={"v0": "active"}
     )
-    assert overtaken.account.deployments == ()
-    assert len(overtaken.account.rollbacks) == 1
+    assert overtaken.summary.deployments == ()
+    assert len(overtaken.summary.rollbacks) == 1
 
 
 def test_a_rollback_whose_reason_died_with_control_is_one_without_times() -> None:
     story = Story().seed().deploy(1, "v2", "v1", "v0")
     mark = {"v2": {"reason": "it was rolled back, and control died", "incident": None}}
     story.tell("recovered", 2, states={"v1": "active", "v2": "draining"}, quarantine=mark, forced=True)
-    (rollback,) = story.account.rollbacks
+    (rollback,) = story.summary.rollbacks
     assert (rollback.left, rollback.to, rollback.automatic, rollback.trigger, rollback.detect_s) == (
         "v2", "v1", True, "unknown", None,
     )  # fmt: skip
-    assert story.account.deployments[0].ended_by == rollback
+    assert story.summary.deployments[0].ended_by == rollback
 
 
 def test_facts_of_others_and_of_other_kinds_say_nothing() -> None:
@@ -159,8 +159,8 @@ def test_facts_of_others_and_of_other_kinds_say_nothing() -> None:
     story.tell("promoted", 1, service="other", to="v9", states={"v9": "active"})
     story.tell("frozen", 2, reason="look")
     story.tell("boot", 3, service="", boot=2)
-    assert len(story.account.held) == 1
-    assert story.account.deployments == ()
+    assert len(story.summary.standby_periods) == 1
+    assert story.summary.deployments == ()
 
 
 @pytest.mark.parametrize(
@@ -191,8 +191,8 @@ def test_what_it_keeps_is_bounded_and_it_says_so(monkeypatch: pytest.MonkeyPatch
     story = Story().seed()
     for round_number in range(30):
         story.deploy(1 + round_number, f"v{2 + round_number}", f"v{1 + round_number}", f"v{round_number}")
-    account = story.account
+    summary = story.summary
     assert len(story.ledger._entries) <= 56
-    assert not account.complete
-    assert [made.version for made in account.deployments][-1] == "v31"
+    assert not summary.complete
+    assert [made.version for made in summary.deployments][-1] == "v31"
     assert story.held(29.5, 30) == 0.5

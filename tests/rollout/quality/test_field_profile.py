@@ -7,17 +7,24 @@ from typing import Any
 
 import pytest
 
-from router.rollout.quality.field_profile import CATEGORIES_MAX, FieldLearner, FieldProfile, Kind, digest, shape_of
+from router.rollout.quality.field_profile import (
+    CATEGORIES_MAX,
+    FieldLearner,
+    FieldProfile,
+    Kind,
+    digest,
+    profile_from_dict,
+)
 
 
 def learned(kind: Kind, first: list[list[Any]], second: list[list[Any]] | None = None) -> FieldProfile:
     lesson = FieldLearner(kind)
     for values in first:
         lesson.take(values)
-    lesson.halfway()
+    lesson.start_second_half()
     for values in second if second is not None else first:
         lesson.take(values)
-    return lesson.over()
+    return lesson.profile()
 
 
 @pytest.mark.parametrize(
@@ -44,7 +51,7 @@ def test_what_is_learned(
     shape = learned(asked, values)
     assert (shape.kind, shape.low, shape.high) == (kind, low, high)
     assert shape.categories == set(map(digest, categories))
-    assert shape_of(json.loads(json.dumps(shape.as_dict()))) == shape
+    assert profile_from_dict(json.loads(json.dumps(shape.as_dict()))) == shape
 
 
 @pytest.mark.parametrize(

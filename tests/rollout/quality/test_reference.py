@@ -14,7 +14,7 @@ from router.rollout.quality.reference import (
     ReferenceLearner,
     discovered,
     field,
-    reference_of,
+    reference_from_dict,
 )
 
 SECOND_NS = 1_000_000_000
@@ -57,27 +57,27 @@ def test_fields_are_bounded() -> None:
     assert len(discovered({f"f{n}": n for n in range(1000)})) == FIELDS_MAX
 
 
-def taught(samples: int, seconds: float, documents: list[Any], each_s: float) -> tuple[Reference | None, int]:
+def learn(samples: int, seconds: float, documents: list[Any], each_s: float) -> tuple[Reference | None, int]:
     """Return what was learned and from how many."""
-    teacher = ReferenceLearner("v1", (), samples, seconds)
+    learner = ReferenceLearner("v1", (), samples, seconds)
     for number, document in enumerate(documents):
         now_ns = SECOND_NS + int(number * each_s * SECOND_NS)
-        teacher.take(document, now_ns)
-        if (learned := teacher.reference(now_ns, 0.01)) is not None:
+        learner.take(document, now_ns)
+        if (learned := learner.reference(now_ns, 0.01)) is not None:
             return learned, number + 1
     return None, len(documents)
 
 
 def test_it_takes_enough_requests_and_enough_time() -> None:
     documents = [{"x": number % 7} for number in range(200)]
-    assert taught(100, 10.0, documents, each_s=1.0)[1] == 100
-    assert taught(20, 100.0, documents, each_s=1.0)[1] == 101
-    assert taught(500, 1.0, documents, each_s=1.0)[0] is None
+    assert learn(100, 10.0, documents, each_s=1.0)[1] == 100
+    assert learn(20, 100.0, documents, each_s=1.0)[1] == 101
+    assert learn(500, 1.0, documents, each_s=1.0)[0] is None
 
 
 def test_what_was_learned_survives_the_journal() -> None:
-    learned, _ = taught(20, 0.0, [{"x": n % 3, "c": "ab"[n % 2]} for n in range(20)], each_s=1.0)
+    learned, _ = learn(20, 0.0, [{"x": n % 3, "c": "ab"[n % 2]} for n in range(20)], each_s=1.0)
     assert learned is not None
     assert (learned.version, learned.samples, learned.usual_rejected) == ("v1", 20, 0.01)
     assert [(name, shape.kind) for name, shape in learned.shapes.items()] == [("/x", "number"), ("/c", "category")]
-    assert reference_of(json.loads(json.dumps(learned.as_dict()))) == learned
+    assert reference_from_dict(json.loads(json.dumps(learned.as_dict()))) == learned
