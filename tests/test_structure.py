@@ -16,6 +16,7 @@ import pytest
 
 from router.cli.settings import effective
 from router.settings.loader import load
+from tests.texts import TEXTS
 
 ROOT: Final = Path(__file__).parent.parent
 ROUTER: Final = sorted((ROOT / "router").rglob("*.py"))
@@ -203,6 +204,36 @@ def test_tests_do_not_sleep() -> None:
     sleeps = re.compile(r"\btime\.sleep\(|asyncio\.sleep\((0\.[1-9]|[1-9])")
     fast = [path for path in TESTS if "end_to_end" not in path.parts and path.name != "test_structure.py"]
     assert [str(path.relative_to(ROOT)) for path in fast if sleeps.search(path.read_text())] == []
+
+
+SENTENCE_WORDS: Final = 5
+SENTENCES_MAX: Final = 52
+"""Input that comes back, texts of the operating system, patterns of `match`, and whole pages. Lower it, never raise it."""
+WORD: Final = re.compile(r"\(?[A-Za-z][a-z'-]*[.,:;!?)]*")
+
+
+def sentences(path: Path) -> set[tuple[int, str]]:
+    """Return (line, text) of each text of five words or more that a comparison or `match=` of a test holds."""
+    compared: list[ast.expr] = []
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Compare):
+            compared += [node.left, *node.comparators]
+        elif isinstance(node, ast.Call):
+            compared += [keyword.value for keyword in node.keywords if keyword.arg == "match"]
+    constants = [part for side in compared for part in ast.walk(side) if isinstance(part, ast.Constant)]
+    texts = [(part.lineno, part.value) for part in constants if isinstance(part.value, str)]
+    return {(line, text) for line, text in texts if sum(map(bool, map(WORD.fullmatch, text.split()))) >= SENTENCE_WORDS}
+
+
+def test_texts_for_users_stand_in_the_golden_table() -> None:
+    found = [f"{path.relative_to(ROOT)}:{line}: {text}" for path in TESTS for line, text in sentences(path)]
+    assert len(found) <= SENTENCES_MAX, "\n".join(sorted(found))
+
+
+def test_every_text_of_the_golden_table_is_compared() -> None:
+    tests = "".join(path.read_text() for path in TESTS if path.name != "texts.py")
+    compared = set(re.findall(r'golden\(\s*"([\w.]+)"', tests))
+    assert sorted(set(TEXTS) - compared) == []
 
 
 def test_every_module_has_its_test_in_the_mirror() -> None:

@@ -7,6 +7,7 @@ import pytest
 
 from tests.cli.conftest import Command
 from tests.cli.fake_admin import FakeAdmin
+from tests.texts import golden
 
 PATH = "/v1/services/default/acceptance"
 
@@ -33,11 +34,11 @@ def test_how_the_active_version_stands(command: Command, admin: FakeAdmin) -> No
     code, out, _ = command("acceptance", "--admin", admin.url)
     assert code == 0
     assert out.splitlines() == [
-        "service default: v3 is on probation",
-        "criterion    state    value  limit  samples  from         reason",
+        golden("cli.on_probation"),
+        golden("cli.criteria_header"),
         "fault_share  not_met  0.012  0.005  500      default-1-4  1.20%, limit 0.50%",
-        "the settings ask: 500 requests, 600 s, every case, quality_alerts ≤ 0",
-        "added        limit  from         at                        because",
+        golden("cli.criteria_of_settings"),
+        golden("cli.criteria_added_header"),
         "fault_share  0.005  default-1-4  2026-11-23T09:00:00.000Z  v2 failed",
     ]
     assert json.loads(command("acceptance", "--json", "--admin", admin.url)[1]) == told()
@@ -48,7 +49,7 @@ def test_set_and_remove(command: Command, admin: FakeAdmin) -> None:
     admin.answer("DELETE", f"{PATH}/fault_share?dry_run=true", told(changed=True, dry_run=True))
     assert command("acceptance", "--set", "fault_share=0.005", "-m", "seen before", "--admin", admin.url)[0] == 0
     code, out, _ = command("acceptance", "--remove", "fault_share", "-m", "no", "--dry-run", "--admin", admin.url)
-    assert (code, out.splitlines()[0]) == (0, "nothing was changed: it would be")
+    assert (code, out.splitlines()[0]) == (0, golden("cli.dry_run"))
     bodies = [body for method, _, body in admin.asked if method != "GET" and body is not None]
     assert [{name: body[name] for name in body if name != "actor"} for body in bodies] == [
         {"metric": "fault_share", "limit": 0.005, "reason": "seen before"},

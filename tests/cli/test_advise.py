@@ -5,6 +5,7 @@ from typing import Any
 
 from tests.cli.conftest import Command
 from tests.cli.fake_admin import FakeAdmin
+from tests.texts import golden
 
 ASKED = "/v1/services/default/advise?days=30&false_alarms_per_month=1"
 ALARM = {
@@ -45,25 +46,7 @@ def test_advice_as_people_read_it(admin: FakeAdmin, command: Command) -> None:
     false = "  false alarm 2025-11-23T12:13:20.000Z v1: 6 faults in 60 requests (10.0%)\n"
     assert command("advise", "--admin", admin.url) == (
         0,
-        "service default: 14.0 d of active versions in 120960 rows since 2026-10-24T00:00:00.000Z, 1 rollbacks\n"
-        "  2025-11-23T12:25:00.000Z  v1 left, by error_rate\n"
-        "\n"
-        "error_rate (action observe)\n"
-        "                   limits             rollbacks seen  s before  alarms     false  false a month  at 95 %\n"
-        "as it is           –                  1 of 1          12        1          0      0              0 to 6.42\n"
-        "→ twice as strict  rate_floor = 0.01  1 of 1          700       8 or more  7      15.1           7.1 to 28.4\n"
-        "proposed: twice as strict; 1 instead of 1 rollbacks seen\n"
-        f"{false * 5}"
-        "  and 2 more (--json)\n"
-        "\n"
-        "observed by the running router: error_rate would have acted on v1 from 2025-11-23T12:13:20.000Z to "
-        "2025-11-23T12:14:20.000Z\n"
-        "settings to paste (then SIGHUP); a table that is there already is to be changed instead:\n"
-        "\n"
-        "[services.default.rules.error_rate]\n"
-        "rate_floor = 0.01\n"
-        "\n"
-        "False means: no rollback followed.\n",
+        golden("cli.advise", false_windows=false * 5),
         "",
     )
 
@@ -80,4 +63,4 @@ def test_advice_for_programs_and_for_one_service(admin: FakeAdmin, command: Comm
 def test_nothing_to_change_is_said(admin: FakeAdmin, command: Command) -> None:
     admin.answer("GET", ASKED, told(settings="", observed=[], kinds={}, rollbacks=[]))
     code, out, _ = command("advise", "--admin", admin.url)
-    assert (code, out.splitlines()[-2:]) == (0, ["nothing to change", "False means: no rollback followed."])
+    assert (code, out.splitlines()[-2:]) == (0, ["nothing to change", golden("cli.false_means")])

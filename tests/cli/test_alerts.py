@@ -6,6 +6,7 @@ import json
 
 from tests.cli.conftest import Command
 from tests.cli.fake_admin import FakeAdmin
+from tests.texts import golden
 
 ALERT = {
     "service": "fraud", "kind": "quality", "name": "Drift", "summary": "PSI 0.41", "fingerprint": "f1", "version": None,
@@ -21,16 +22,11 @@ def test_alerts(admin: FakeAdmin, command: Command) -> None:
     admin.answer("GET", "/v1/alerts?limit=100", document)
     assert command("alerts", "--admin", admin.url) == (
         0,
-        "heard                     service  kind     alert  state   about     fate              because"
-        "                     says      sender\n"
-        "2026-11-23T04:05:00.000Z  fraud    quality  Drift  firing  fraud-v8  counts            it counts against fraud-v8"
-        "  PSI 0.41  am\n"
-        "2026-11-23T04:05:00.000Z  fraud    quality  Drift  firing  fraud-v7  version_inactive  it is about fraud-v7"
-        "        PSI 0.41  am\n",
+        golden("cli.alerts"),
         "",
     )
     code, out, _ = command("alerts", "--json", "--admin", admin.url)
     assert (code, json.loads(out)) == (0, document)
     admin.answer("GET", "/v1/alerts?limit=1", {"remembered": 0, "alerts": []})
     said = command("alerts", "--limit", "1", "--admin", admin.url)[1]
-    assert said == "no alert came in yet: see alerts.tokens\n"
+    assert said == golden("cli.no_alert")

@@ -12,6 +12,7 @@ from router.control.store.case_format import case_document, exported, imported
 from router.rollout.cases.case import Case, Expectation, Request
 from tests.cli.conftest import Command
 from tests.cli.fake_admin import FakeAdmin
+from tests.texts import golden
 
 PATH = "/v1/services/default/cases"
 WRITTEN = Case(Request("POST", "/score", body='{"x": 1}'), Expectation("2xx"), by="ann", at=5.0)
@@ -141,7 +142,7 @@ def test_what_is_exported_is_imported(admin: FakeAdmin, command: Command, tmp_pa
     answer = {"service": "default", "added": [WRITTEN.id], "known": [CAPTURED.id], "dropped": ["x"], "dry_run": False}
     admin.answer("POST", PATH, answer)
     code, out, _ = command("cases", "import", str(file), "--admin", admin.url)
-    assert (code, out.splitlines()[0]) == (0, "cases: 1 added, 1 known before, 1 older ones gone")
+    assert (code, out.splitlines()[0]) == (0, golden("cli.cases_added"))
     body = admin.asked[-1][2]
     assert body is not None
     assert [case["by"] for case in body["cases"]] == ["ann", "rollback"]

@@ -10,6 +10,7 @@ import pytest
 
 from tests.cli.conftest import Command
 from tests.cli.fake_admin import FakeAdmin, service, status, target
+from tests.texts import golden
 
 ME = getpass.getuser()
 PATH = "/v1/services/default"
@@ -76,7 +77,7 @@ def test_asks_in_the_name_of_the_user(
     admin.answer(method, path, result())
     assert command(*words, "--admin", admin.url) == (
         0,
-        "green is active, blue stands by\ngeneration 16777219: swapped in 12 µs, confirmed by every worker 1.3 ms later\n",
+        golden("cli.switched"),
         "",
     )
     assert admin.asked[-1] == (method, path, {"actor": ME, **body})
@@ -99,10 +100,7 @@ def test_not_confirmed_is_exit_1_and_names_the_workers(admin: FakeAdmin, command
     )
     assert command("rollback", "--admin", admin.url) == (
         1,
-        "green is active, blue stands by\n"
-        "not confirmed by worker 1, 3 yet: rollback-router status shows when they have\n"
-        "not in the journal yet: rollback-router doctor says why\n"
-        "incident i7: rollback-router incidents i7\n",
+        golden("cli.switched_unconfirmed"),
         "",
     )
 
@@ -170,7 +168,7 @@ def test_several_services_must_be_named(command: Command) -> None:
         assert command("rollback", "--admin", admin.url) == (
             2,
             "",
-            "rollback-router: there are several services, name one: a, b\nnext: rollback-router … --service NAME\n",
+            golden("cli.name_a_service"),
         )
         admin.answer("POST", "/v1/services/b/rollback", result())
         assert command("rollback", "--service", "b", "--admin", admin.url)[0] == 0
@@ -196,7 +194,7 @@ class TestDeploy:
         assert command("deploy", "v3", "http://h:1", "--admin", admin.url) == (
             0,
             "v3 is ready: rollback-router promote v3\n",
-            "v3: 0 good probes in a row; http://h:1: status 503\n",
+            golden("cli.waiting_for_probes"),
         )
         assert admin.asked[1] == ("POST", f"{PATH}/deploy", self.BODY)
 
@@ -235,7 +233,7 @@ class TestDeploy:
         assert command("deploy", "v3", "http://h:1", "--admin", admin.url) == (
             1,
             "",
-            "rollback-router: v3 did not become ready, it is failed: refused for 900 s\n",
+            golden("cli.not_ready"),
         )
 
     def test_no_wait_returns_at_once(self, admin: FakeAdmin, command: Command) -> None:

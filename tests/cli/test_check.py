@@ -16,6 +16,7 @@ from router.control.store.case_format import exported
 from router.rollout.cases.case import Case, Expectation, Request
 from tests.cli.conftest import Command
 from tests.cli.fake_admin import FakeAdmin
+from tests.texts import golden
 
 PATH = "/v1/services/default"
 GOOD = Case(Request("POST", "/good", body="1"), note="the usual")
@@ -98,7 +99,7 @@ def test_a_refusal_of_the_router(router: FakeAdmin, command: Command) -> None:
     router._script["POST", f"{PATH}/check"].clear()
     router.problem("POST", f"{PATH}/check", 404, "version_unknown", "service default has no version 'v9'")
     code, _, err = command("check", "v9", "--admin", router.url)
-    assert (code, err.splitlines()[0]) == (9, "rollback-router: service default has no version 'v9'")
+    assert (code, err.splitlines()[0]) == (9, golden("cli.no_such_version"))
 
 
 @pytest.mark.parametrize(
@@ -108,7 +109,7 @@ def test_what_is_to_be_checked_has_to_be_clear(command: Command, words: tuple[st
     code, _, err = command("check", *words)
     assert (code, err.splitlines()[0]) == (
         2,
-        "rollback-router: name a VERSION that the router knows, or --url URL with --cases FILE",
+        golden("cli.name_a_version"),
     )
 
 
@@ -182,7 +183,7 @@ def test_bad_words(model: FakeAdmin, command: Command, file: str, words: tuple[s
 def test_a_file_with_another_schema(model: FakeAdmin, command: Command, tmp_path: Path) -> None:
     (tmp_path / "c").write_text('{"schema":"x"}\n')
     code, _, err = command("check", "--url", model.url, "--cases", str(tmp_path / "c"))
-    assert (code, "line 1: schema: a file of cases begins with" in err) == (2, True)
+    assert (code, golden("cli.no_cases_file") in err) == (2, True)
 
 
 def test_a_candidate_is_waited_for_until_it_is_checked(admin: FakeAdmin, monkeypatch: pytest.MonkeyPatch) -> None:

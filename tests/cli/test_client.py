@@ -12,6 +12,7 @@ from router.cli.client import Client, one_service, segment
 from router.errors import OperatorError
 from tests.cli.conftest import Command
 from tests.cli.fake_admin import FakeAdmin, status
+from tests.texts import golden
 
 
 def test_nobody_there_is_exit_8(command: Command) -> None:
@@ -21,8 +22,7 @@ def test_nobody_there_is_exit_8(command: Command) -> None:
         assert command("status", "--admin", url) == (
             8,
             "",
-            f"rollback-router: no router answers at {url}: Connection refused\n"
-            "next: rollback-router run --blue URL --green URL   (or name the running one: --admin URL)\n",
+            golden("cli.no_router", url=url),
         )
 
 
@@ -31,7 +31,7 @@ def test_something_else_there_is_exit_8(command: Command) -> None:
         assert command("status", "--admin", other.url) == (
             8,
             "",
-            f"rollback-router: {other.url} answered 200, but not as a router's admin API\n",
+            golden("cli.not_an_admin", url=other.url),
         )
 
 
@@ -86,7 +86,7 @@ def test_the_admin_on_a_unix_socket(tmp_path: Path) -> None:
     assert asked[0].startswith(b"GET /v1/status HTTP/1.1\r\nHost: localhost\r\n")
     with pytest.raises(OperatorError) as caught:
         Client(f"unix:{tmp_path}/admin.sock").get("/v1/status")
-    assert caught.value.detail == f"no router answers at unix:{tmp_path}/admin.sock: Connection refused"
+    assert caught.value.detail == golden("cli.no_router_unix", folder=tmp_path)
 
 
 def test_a_service_is_named_in_either_way() -> None:

@@ -8,6 +8,7 @@ import pytest
 from router.cli import drill as drill_command
 from tests.cli.conftest import Command
 from tests.cli.fake_admin import FakeAdmin
+from tests.texts import golden
 
 PATH = "/v1/services/default/drill"
 ONE = "/v1/drills/default-drill-3"
@@ -35,14 +36,11 @@ def test_it_waits_until_the_drill_is_over(command: Command, admin: FakeAdmin) ->
         "GET", ONE, told("passed", swaps=[SWAP, {**SWAP, "home": True, "generation": 6}])
     )
     code, out, err = command("drill", "--hold", "10", "-m", "Tuesday", "--admin", admin.url)
-    assert err == (
-        "default-drill-3: v2 serves instead of v1, swapped in 41 µs, confirmed by every worker 2.1 ms later; "
-        "home in 10 s (now: rollback-router drill --stop)\n"
-    )
+    assert err == (golden("cli.drill_swapped"))
     assert out.splitlines() == [
         "default-drill-3 passed",
-        "to v2: generation 5, swapped in 41 µs, confirmed by every worker 2.1 ms later",
-        "home to v1: generation 6, swapped in 41 µs, confirmed by every worker 2.1 ms later",
+        golden("cli.drill_there"),
+        golden("cli.drill_home"),
         "        requests  faults  p50   p99",
         "before  120       0.00 %  5 ms  9.1 ms",
         "during  120       0.00 %  5 ms  9.1 ms",
@@ -80,14 +78,14 @@ def test_a_shadow_is_over_when_it_is_answered(command: Command, admin: FakeAdmin
     admin.answer("POST", PATH, told("passed", mode="shadow", swaps=[], during=None, clients=None, **figures), 202)
     code, out, err = command("drill", "--shadow", "--admin", admin.url)
     assert (code, err) == (0, "")
-    assert "nothing was swapped: probe 3.2 ms, gate 20 µs, route 4 µs, journal 1.5 ms" in out
+    assert golden("cli.drill_shadow") in out
 
 
 def test_a_refusal_ends_with_nine(command: Command, admin: FakeAdmin) -> None:
     admin.problem("POST", PATH, 409, "drill_unsafe", "no drill of default now: v2 is cold")
     code, out, err = command("drill", "--admin", admin.url)
     assert (code, out) == (9, "")
-    assert "no drill of default now: v2 is cold" in err
+    assert golden("cli.drill_refused") in err
 
 
 def test_a_dry_run(command: Command, admin: FakeAdmin) -> None:
@@ -116,8 +114,8 @@ def test_the_list(command: Command, admin: FakeAdmin) -> None:
     code, out, _ = command("drill", "--list", "--admin", admin.url)
     assert code == 0
     assert out.splitlines() == [
-        "service default: last passed never (OVERDUE); next 2026-12-01T09:00:00.000Z",
-        "drill            started                   mode  by   from  to  away    result  because",
+        golden("cli.drill_overdue"),
+        golden("cli.drills_header"),
         "default-drill-3  2026-11-24T09:00:00.000Z  real  ann  v1    v2  10.4 s  passed  –",
     ]
     admin.answer("GET", "/v1/drills?service=default", listing())

@@ -9,6 +9,7 @@ import pytest
 
 from tests.cli.conftest import Command
 from tests.cli.fake_admin import FakeAdmin
+from tests.texts import golden
 
 PATH = "/v1/incidents/i1"
 INCIDENT: dict[str, Any] = {
@@ -36,44 +37,12 @@ def test_the_list(admin: FakeAdmin, command: Command) -> None:
         "reason": "9 of 10", "manual": False, "status": "open", "owner": None,
     }  # fmt: skip
     admin.answer("GET", "/v1/incidents", {"incidents": [one]})
-    assert command("incidents", "--admin", admin.url)[1] == (
-        "id  started  service  from   to    reason   by hand  status  owner\n"
-        "i1  12:00    default  green  blue  9 of 10  no       open    –\n"
-    )
+    assert command("incidents", "--admin", admin.url)[1] == (golden("cli.incidents"))
 
 
 def test_one_in_full(admin: FakeAdmin, command: Command) -> None:
     admin.answer("GET", PATH, INCIDENT)
-    assert command("incidents", "i1", "--admin", admin.url)[1] == (
-        "i1: open, no severity yet\n"
-        "green failed.\n"
-        "note: The trigger is unknown.\n"
-        "\n"
-        "what                         how much\n"
-        "fault → decision             9.9 s\n"
-        "decision → swap              41 µs\n"
-        "swap → last worker           –\n"
-        "fault → recovered            –\n"
-        "requests meanwhile           1005\n"
-        "errors                       5 timed_out\n"
-        "rescued                      0\n"
-        "failed for clients, at most  5\n"
-        "share of the error budget    5.00 % (99.9 % of 100000 requests in 30 days)\n"
-        "\n"
-        "time   from decision  who  what happened\n"
-        "12:00  -9.900 s       –    the first fault\n"
-        "\n"
-        "evidence  it may be  because\n"
-        "some      a hang     5 of 5\n"
-        "\n"
-        "failing requests: all 1 that were captured\n"
-        "time   request      endpoint    ended as   status  rescued\n"
-        "12:01  POST /infer  http://a:1  timed_out  –       blue: ok\n"
-        "\n"
-        "owner: nobody yet\n"
-        "root cause: not known yet\n"
-        "next: rollback-router incidents i1 --root-cause TEXT   (a page: --html FILE)\n"
-    )
+    assert command("incidents", "i1", "--admin", admin.url)[1] == (golden("cli.incident"))
 
 
 def test_what_people_added(admin: FakeAdmin, command: Command) -> None:
@@ -84,8 +53,8 @@ def test_what_people_added(admin: FakeAdmin, command: Command) -> None:
     assert command("incidents", "i1", "--admin", admin.url)[1].splitlines()[-5:] == [
         "owner: ann",
         "root cause: null",
-        "action  state  kind        owner  due  what",
-        "a1      done   preventive  bob    –    a test",
+        golden("cli.actions_header"),
+        golden("cli.action_row"),
         "13:00 ann: hm",
     ]
 

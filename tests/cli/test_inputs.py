@@ -6,6 +6,7 @@ import json
 
 from tests.cli.conftest import Command
 from tests.cli.fake_admin import FakeAdmin
+from tests.texts import golden
 
 FOUND = {
     "state": "fail", "reason": "/amount is missing in 9.0% of 500 requests", "drifting": True, "action": "observe",
@@ -27,18 +28,14 @@ def test_what_is_known_and_what_has_drifted(admin: FakeAdmin, command: Command) 
     code, out, _ = command("inputs", "--service", "default", "--admin", admin.url)
     assert (code, out) == (
         0,
-        "DRIFTED: /amount is missing in 9.0% of 500 requests\n"
-        "good is what v1 got in 1000 requests\n"
-        "field    kind    from  to    categories  usually missing  outside is judged\n"
-        "/amount  number  0.5   99.5  –           0.30 %           yes\n"
-        "/id      any     –     –     –           0.30 %           no\n",
+        golden("cli.inputs"),
     )
 
 
 def test_where_nobody_looks(admin: FakeAdmin, command: Command) -> None:
     admin.answer("GET", PATH, {"inputs": None})
     code, out, _ = command("inputs", "--service", "default", "--admin", admin.url)
-    assert (code, out) == (0, "nothing is looked at: name fields in [services.NAME.inputs]\n")
+    assert (code, out) == (0, golden("cli.no_inputs"))
 
 
 def test_learning_anew(admin: FakeAdmin, command: Command) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from tests.cli.conftest import Command
 from tests.cli.fake_admin import FakeAdmin
+from tests.texts import golden
 
 CHANNEL = {
     "channel": "ops", "kind": "slack", "sent": 3, "given_up": 0, "dropped": 0, "pending": 1, "failing": True,
@@ -16,8 +17,7 @@ def test_list(admin: FakeAdmin, command: Command) -> None:
     admin.answer("GET", "/v1/notify", {"channels": [CHANNEL]})
     assert command("notify", "list", "--admin", admin.url) == (
         0,
-        "channel  kind   sent  given up  dropped  waiting  failing  last error\n"
-        "ops      slack  3     0         0        1        yes      the receiver answered 500\n",
+        golden("cli.channels"),
         "",
     )
     assert command("notify", "--admin", admin.url)[1] == command("notify", "list", "--admin", admin.url)[1]
@@ -37,14 +37,14 @@ def test_test(admin: FakeAdmin, command: Command) -> None:
     admin.answer("POST", "/v1/notify/test", {"channels": []})
     assert command("notify", "test", "ops", "--admin", admin.url) == (
         0,
-        "channel  kind   delivered  took   what came back\nops      slack  yes        12 ms  200 ok\n",
+        golden("cli.notify_test"),
         "",
     )
     assert admin.asked[-1][2] is not None
     assert admin.asked[-1][2]["channel"] == "ops"
     code, out, _ = command("notify", "test", "--admin", admin.url)
-    assert (code, out.splitlines()[-1]) == (1, "mail     apprise  no         10000 ms  no answer within 10 s")
+    assert (code, out.splitlines()[-1]) == (1, golden("cli.notify_test_failed"))
     assert command("notify", "test", "--admin", admin.url)[:2] == (
         0,
-        "no channel is configured: add [[notify]] to the settings\n",
+        golden("cli.no_channel"),
     )

@@ -6,6 +6,7 @@ from typing import Any
 from router.cli.client import actor
 from tests.cli.conftest import Command
 from tests.cli.fake_admin import FakeAdmin
+from tests.texts import golden
 
 WAITING: dict[str, Any] = {
     "id": "svc-rollback-1", "service": "svc", "kind": "rollback", "state": "open", "version": "v2", "from": "v2", "to": "v1",
@@ -26,8 +27,7 @@ def test_what_waits_is_listed(command: Command) -> None:
     with FakeAdmin().answer("GET", "/v1/proposals?state=pending", {"proposals": [WAITING]}) as admin:
         assert command("proposals", "--admin", admin.url) == (
             0,
-            "id              state  service  version  would be active  because  expires  then\n"
-            "svc-rollback-1  open   svc      v2       v1               late     12:30    hold\n",
+            golden("cli.proposals"),
             "",
         )
         assert json.loads(command("proposals", "--json", "--admin", admin.url)[1]) == {"proposals": [WAITING]}
@@ -38,7 +38,7 @@ def test_the_listing_can_be_narrowed_or_widened(command: Command) -> None:
     with answers.answer("GET", "/v1/proposals", {"proposals": []}) as admin:
         assert command("proposals", "--all", "--service", "svc", "--admin", admin.url)[:2] == (
             0,
-            "there was no proposal yet\n",
+            golden("cli.no_proposal"),
         )
         assert command("proposals", "--all", "--admin", admin.url)[0] == 0
 
@@ -48,9 +48,9 @@ def test_one_in_full(command: Command) -> None:
         code, out, _ = command("proposals", "svc-rollback-1", "--admin", admin.url)
         assert (code, out.splitlines()[0].split()) == (0, ["fact", "value"])
         assert [line.partition("  ")[2].strip() for line in out.splitlines() if line.startswith("evidence")] == [
-            "business:a1: refunds (value 1, limit 0, samples 1); now: fail",
+            golden("cli.proposal_evidence"),
             "alert Refunds: 40 % up",
-            "so far: 43 requests in 1.2 s, 2 server_error, 0 rescued",
+            golden("cli.proposal_impact"),
             "latency: late; now: unknown",
         ]
         assert "decided_by" not in out

@@ -9,6 +9,7 @@ from router.cli import output
 from router.cli.report import _percent
 from tests.cli.conftest import Command
 from tests.cli.fake_admin import FakeAdmin, service, status
+from tests.texts import golden
 
 ASKED = "/v1/services/default/report?since=30d"
 
@@ -35,17 +36,7 @@ def test_the_report_as_people_read_it(admin: FakeAdmin, command: Command) -> Non
     admin.answer("GET", ASKED, told())
     assert command("report", "--admin", admin.url) == (
         0,
-        "service default, 2026-10-24T00:00:00.000Z to 2026-11-23T00:00:00.000Z: rows of 3.0 d of that time are kept\n"
-        "figure                  value               rests on\n"
-        "uptime, by requests     99.90 %             1000 requests, 1 failed, 0 rescued; with 95 % confidence at least 99.50 %\n"
-        "uptime, by time         99.99 %             2.3 d with traffic, 20 s with more than 2.00 % failed; 16.4 h without\n"
-        "stability of the model  99.80 %             2.9 d within limits, 8.3 min outside, 2.6 h undecided\n"
-        "deployments             7 a week            3 in 3.0 d; 1 switches back and forth not counted\n"
-        "change failure rate     33.33 %             1 of 3 were rolled back; with 95 % confidence 1.00 % to 91.00 %\n"
-        "rollbacks               1                   1 automatic, 0 by a person: default-1-7\n"
-        "time to detect          2.5 s (p95 2.5 s)   1 of 1 rollbacks of which it is known\n"
-        "time to restore         –                   0 of 1 rollbacks of which it is known\n"
-        "warm standby            71.5 h, 143.00 EUR  at 2 EUR an hour\n",
+        golden("cli.report"),
         "",
     )
 
@@ -57,11 +48,11 @@ def test_the_report_for_a_page(admin: FakeAdmin, command: Command) -> None:
     assert code == 0
     assert lines[:6] == [
         "## default", "",
-        "service default, 2026-10-24T00:00:00.000Z to 2026-11-23T00:00:00.000Z: rows of 3.0 d of that time are kept.",
+        golden("cli.report_title"),
         "", "| figure | value | rests on |", "|---|---|---|",
     ]  # fmt: skip
-    assert lines[-2] == "| warm standby | 1 h | set standby_cost_per_hour to see what that cost |"
-    assert "| time to restore | – | 0 of 1 rollbacks of which it is known |" in lines
+    assert lines[-2] == golden("cli.report_standby_row")
+    assert golden("cli.report_restore_row") in lines
 
 
 def test_all_services_or_one_and_the_period_that_was_asked_for(command: Command) -> None:

@@ -13,6 +13,7 @@ from router.settings.settings import Settings
 from router.supervisor import run
 from router.supervisor.run_options import RunOptions
 from tests.cli.conftest import Command
+from tests.texts import golden
 
 EXAMPLE = "rollback-router run --blue http://127.0.0.1:9001 --green http://127.0.0.1:9002"
 
@@ -118,7 +119,7 @@ def test_a_failed_start_is_its_exit_code(command: Command, monkeypatch: pytest.M
 
     monkeypatch.setattr(run, "run", refuse)
     monkeypatch.setattr("router.runtime.logs.setup", lambda process: None)
-    assert command("run", "--blue", "http://h:1") == (4, "", "rollback-router: listen 127.0.0.1:8080 is in use\n")
+    assert command("run", "--blue", "http://h:1") == (4, "", golden("cli.port_in_use"))
 
 
 def test_demo_passes_on_how_it_ended(command: Command, monkeypatch: pytest.MonkeyPatch) -> None:

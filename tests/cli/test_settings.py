@@ -9,6 +9,7 @@ import pytest
 from router.cli.settings import effective, toml
 from router.settings.loader import load
 from tests.cli.conftest import Command
+from tests.texts import golden
 
 GOOD = """
 admin_listen = "0.0.0.0:8081"
@@ -39,7 +40,7 @@ def test_check(command: Command, file: Path) -> None:
         '{"ok": true, "services": ["fraud.v1", "other"], "warnings": []}\n',
         "",
     )
-    assert command("config", "check") == (0, "the environment: good; services: none, so run needs --blue URL\n", "")
+    assert command("config", "check") == (0, golden("cli.settings_good"), "")
 
 
 def test_check_says_what_is_wrong_with_secrets_in_files(command: Command, file: Path, tmp_path: Path) -> None:
@@ -52,9 +53,9 @@ def test_check_says_what_is_wrong_with_secrets_in_files(command: Command, file: 
     assert (code, out.splitlines()[:3]) == (
         0,
         [
-            f"warning: notify b: {tmp_path}/none: No such file or directory",
-            f"warning: alerts.hmac_secret_file {tmp_path}/none: No such file or directory",
-            f"warning: mlflow.secret_file {tmp_path}/none: No such file or directory",
+            golden("settings.notify_secret_missing", folder=tmp_path),
+            golden("settings.alerts_secret_missing", folder=tmp_path),
+            golden("settings.mlflow_secret_missing", folder=tmp_path),
         ],
     )
     assert "very-secret" not in out
@@ -64,10 +65,7 @@ def test_check_of_a_bad_file_is_exit_3_and_names_every_place(command: Command, f
     file.write_text("wrokers = 2\n[limits]\nhead_bytes_max = -1\n")
     code, out, err = command("config", "check", "--config", str(file))
     assert (code, out) == (3, "")
-    assert err.splitlines()[0] == (
-        f"rollback-router: {file}: limits.head_bytes_max = -1: Input should be greater than or equal to 1; "
-        "wrokers = 2: there is no such setting"
-    )
+    assert err.splitlines()[0] == (golden("cli.settings_bad", file=file))
 
 
 def test_show_is_toml_that_means_the_same_and_hides_tokens(command: Command, file: Path, tmp_path: Path) -> None:

@@ -9,19 +9,13 @@ import pytest
 
 from tests.cli.conftest import Command
 from tests.cli.fake_admin import FakeAdmin, service, status, target
+from tests.texts import golden
 
 
 def test_status(admin: FakeAdmin, command: Command) -> None:
     assert command("status", "--admin", admin.url) == (
         0,
-        "router 0.1.0, boot 1, 1 of 1 workers up\n"
-        "\n"
-        "service default: probation, generation 16777218, way back: blue\n"
-        "version  role     state    ready  in flight  waiting  requests/s  p50     p99    faults  served\n"
-        "green    active   active   yes    3          0        10          2.5 ms  40 ms  1.00 %  11\n"
-        "blue     standby  standby  yes    3          0        10          2.5 ms  40 ms  1.00 %  11\n"
-        "verdict: pass\n"
-        "on probation: 12 of 500 requests, 3 of 600 s\n",
+        golden("cli.status"),
         "",
     )
 
@@ -54,18 +48,7 @@ def test_status_says_what_is_wrong(command: Command) -> None:
         {"code": "journal_unavailable", "detail": "disk full", "since": "12:00", "service": None},
     ]
     with FakeAdmin().answer("GET", "/v1/status", status(bad, alarms=alarms)) as admin:
-        assert command("status", "--admin", admin.url)[1] == (
-            "router 0.1.0, boot 1, 1 of 1 workers up\n"
-            "ALARM no_better_target (default): holding\n"
-            "ALARM journal_unavailable: disk full\n"
-            "\n"
-            "service default: no_active, generation 16777218, NO WAY BACK: blue is quarantined\n"
-            "version  role    state   ready  in flight  waiting  requests/s  p50  p99  faults  served\n"
-            "green    active  active  no     3          0        –           –    –    –       11\n"
-            "FROZEN by ann since 12:00: no reason given\n"
-            "verdict: fail; 9 of 10\n"
-            "last switch: 11:59 blue → green by ann: no reason given\n"
-        )
+        assert command("status", "--admin", admin.url)[1] == (golden("cli.status_alarms"))
 
 
 def test_status_says_that_a_drill_is_under_way_and_what_stands_against_acceptance(command: Command) -> None:
@@ -74,15 +57,15 @@ def test_status_says_that_a_drill_is_under_way_and_what_stands_against_acceptanc
     shown = service(drill={"under_way": "default-drill-3"}, acceptance={**probation, "criteria": [unmet]})
     with FakeAdmin().answer("GET", "/v1/status", status(shown)) as admin:
         out = command("status", "--admin", admin.url)[1]
-    assert "DRILL default-drill-3 is under way: rollback-router drill --stop ends it\n" in out
-    assert "on probation: 9 of 500 requests, 9 of 600 s; fault_share: 1.20%, limit 0.50%\n" in out
+    assert golden("cli.drill_alarm") in out
+    assert golden("cli.probation") in out
 
 
 def test_status_names_the_newest_open_incidents(command: Command) -> None:
     left_open = service(incidents_open=["i5", "i4", "i3", "i2", "i1"])
     with FakeAdmin().answer("GET", "/v1/status", status(left_open)) as admin:
         said = command("status", "--admin", admin.url)[1].splitlines()
-    assert "open incidents: i5, i4, i3 and 2 more: rollback-router incidents i5" in said
+    assert golden("cli.open_incidents") in said
 
 
 def test_watch_goes_on_until_ctrl_c(admin: FakeAdmin, command: Command, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -121,16 +104,7 @@ def test_explain(admin: FakeAdmin, command: Command) -> None:
         ],
     }
     admin.answer("GET", "/v1/services/default/explain", document)
-    assert command("explain", "--admin", admin.url)[1] == (
-        "green is well\n"
-        "trigger                state           action    value  limit  baseline  samples  reason     still missing\n"
-        "hard_failure (errors)  pass            rollback  0 %    90 %   –         40       0 of 40    10 faults more\n"
-        "latency                not_configured  rollback  –      –      –         0        no slo_ms  –\n"
-        "an automatic rollback would not pass the gate: 2 of 3 probes\n"
-        "validated: request ok 10, schema 2; response ok 8\n"
-        "inputs: DRIFTED, /amount is missing in 9.0% of 500 requests\n"
-        "on probation: requests: 9 of 500\n"
-    )
+    assert command("explain", "--admin", admin.url)[1] == (golden("cli.judge"))
 
 
 def test_journal(admin: FakeAdmin, command: Command) -> None:
@@ -144,7 +118,7 @@ def test_journal(admin: FakeAdmin, command: Command) -> None:
     }
     admin.answer("GET", "/v1/journal?after=7&limit=5&service=default", {"entries": [entry]})
     assert command("journal", "--after", "7", "--limit", "5", "--service", "default", "--admin", admin.url)[1] == (
-        "seq  at     service  what      who  facts\n8    12:00  default  promoted  ann  to=green, n=1\n"
+        golden("cli.journal")
     )
 
 

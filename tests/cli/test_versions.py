@@ -7,6 +7,7 @@ import pytest
 
 from tests.cli.conftest import Command
 from tests.cli.fake_admin import FakeAdmin
+from tests.texts import golden
 
 ME = getpass.getuser()
 BY_VERDICT = {"event": "rolled_back", "actor": "verdict", "reason": "9 of 10 failed", "incident": "i1"}
@@ -27,38 +28,16 @@ def test_the_list(admin: FakeAdmin, command: Command) -> None:
     other = {**GREEN, "service": "other", "lifted": {"until": "14:00"}, "quarantine": None, "accepted": False}
     admin.answer("GET", "/v1/versions", {"versions": [GREEN, other]})
     head = "service  version  state    facts                               endpoints               artifact  "
-    assert command("versions", "--admin", admin.url)[1] == (
-        "service  version  state    facts                              endpoints               artifact  "
-        "quarantined because  last change\n"
-        "default  green    retired  accepted, rolled back, quarantined  http://h:1, http://h:2  s3://m/7  "
-        "9 of 10 failed       12:00\n"
-        "other    green    retired  rolled back, released until 14:00   http://h:1, http://h:2  s3://m/7  "
-        "–                    12:00\n"
-    ).replace("service  version  state    facts                              endpoints               artifact  ", head)
+    assert command("versions", "--admin", admin.url)[1] == (golden("cli.versions")).replace(
+        golden("cli.versions_header"), head
+    )
     assert command("versions", "--service", "other", "--admin", admin.url)[1].count("\n") == 2
 
 
 def test_one_in_full(admin: FakeAdmin, command: Command) -> None:
     document = {**GREEN, "last_live": None, "live": [TENURE], "incidents": ["i1"]}
     admin.answer("GET", "/v1/versions/green?service=default", document)
-    assert command("versions", "green", "--service", "default", "--admin", admin.url)[1] == (
-        "fact         value\n"
-        "service      default\n"
-        "version      green\n"
-        "state        retired\n"
-        "endpoints    http://h:1, http://h:2\n"
-        "artifact     s3://m/7\n"
-        "registered   10:00, ann\n"
-        "accepted     11:10\n"
-        "rolled back  12:00, i1, 9 of 10 failed\n"
-        "quarantined  12:00, verdict, 9 of 10 failed\n"
-        "\n"
-        "version  live from  until  through        ended through\n"
-        "green    11:00      12:00  promoted, ann  rolled_back, verdict, 9 of 10 failed, i1\n"
-        "\n"
-        "at     what         state     who      why\n"
-        "12:00  rolled_back  draining  verdict  9 of 10 failed\n"
-    )
+    assert command("versions", "green", "--service", "default", "--admin", admin.url)[1] == (golden("cli.version"))
 
 
 def test_what_was_live_when(admin: FakeAdmin, command: Command) -> None:
@@ -69,9 +48,9 @@ def test_what_was_live_when(admin: FakeAdmin, command: Command) -> None:
         {"service": "default", "live": [TENURE, present], "earlier": 3, "dropped": 4},
     )
     assert command("versions", "--live", "--limit", "2", "--admin", admin.url)[1].splitlines()[2:] == [
-        "blue     12:00      now    rolled_back, verdict, 9 of 10 failed  –",
+        golden("cli.version_period_row"),
         "3 earlier ones: --limit shows more",
-        "4 older ones are in the journal only",
+        golden("cli.older_in_journal"),
     ]
 
 
@@ -82,13 +61,7 @@ def test_what_may_be_deleted(admin: FakeAdmin, command: Command) -> None:
         "deletable": [{"version": "v1", "artifact": "s3://m/1", "because": []}],
     }  # fmt: skip
     admin.answer("GET", "/v1/services/default/retention", document)
-    assert command("versions", "--deletable", "--admin", admin.url)[1] == (
-        "version  may be deleted  artifact  kept because\n"
-        "v2       no              s3://m/2  active; one of the last 3 accepted versions\n"
-        "v1       yes             s3://m/1  –\n"
-        "artifacts that may be deleted:\n"
-        "s3://m/1\n"
-    )
+    assert command("versions", "--deletable", "--admin", admin.url)[1] == (golden("cli.retention"))
     document["artifacts_deletable"] = []
     assert command("versions", "--deletable", "--admin", admin.url)[1].endswith("no artifact may be deleted\n")
 

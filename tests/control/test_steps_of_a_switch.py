@@ -65,7 +65,7 @@ PROMOTION: Final = [
     "proxy.engine.local_service LocalService.refresh",
     "shm.slots Slots.read",
     "shm.slots Slots.read",
-    "proxy.data_plane DataPlane.acknowledged",
+    "proxy.context WorkerContext.acknowledged",
     "control.core.workers Workers.acknowledged",
     # Every worker has confirmed. That is an entry of its own, and the operator is answered.
     "control.monitors.switch_stats SwitchStats.record",

@@ -16,6 +16,7 @@ from tests.backends import Backend
 from tests.end_to_end.conftest import StartRouter
 from tests.end_to_end.real_router import SERVICE, Router, service_settings, until
 from tests.end_to_end.test_rollback import healthy_but
+from tests.texts import golden
 
 pytestmark = [pytest.mark.end_to_end, pytest.mark.timeout(60)]
 
@@ -107,7 +108,7 @@ async def test_a_person_approves_by_the_link_although_control_is_killed_on_the_w
         assert (rolled_back["actor"], rolled_back["data"]["proposal"]) == ("Ann (link)", ID)
         assert (await router.call("GET", f"/v1/proposals/{ID}"))["decision_reason"] == "refunds rise"
         status, page = await pressed(router, link)
-        assert (status, "was approved by Ann (link) already" in page) == (409, True)
+        assert (status, golden("proposal.approved_by_link") in page) == (409, True)
         incident = await router.call("GET", f"/v1/incidents/{rolled_back['data']['incident']}")
         assert (incident["proposal"], incident["manual"]) == (ID, True)
 

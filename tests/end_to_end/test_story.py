@@ -16,6 +16,7 @@ from tests.end_to_end.conftest import StartRouter
 from tests.end_to_end.real_router import SERVICE, RefusedError, Router, service_settings, until
 from tests.end_to_end.test_cases import POISONED, command, scorer, send
 from tests.end_to_end.test_proposals import came_back, pressed
+from tests.texts import golden
 
 pytestmark = [pytest.mark.end_to_end, pytest.mark.timeout(120)]
 
@@ -118,7 +119,7 @@ async def failed_and_went_back(router: Router, receiver: Receiver) -> dict[str, 
     assert (await router.service())["active"] == "v2", "nobody has decided yet"
     page = await approved_by(router, asked["links"]["Approve"])
     await struck(router)
-    assert "rolled back from v2 to v1; v2 is quarantined" in page
+    assert golden("switch.rolled_back", version="v2", to="v1") in page
     assert (await router.service())["active"] == "v1"
     told = (await notice(receiver, "rollback"))["data"]
     assert (told["actor"], told["from"], told["to"]) == ("Ann (link)", "v2", "v1")
@@ -141,7 +142,7 @@ async def restarted(router: Router, incident: str) -> None:
     async def told() -> list[str] | None:
         lines = (await router.call("GET", f"/v1/incidents/{second}"))["timeline"]
         texts = [line["text"] for line in lines]
-        return texts if "decided: back from v4 to v1; v4 is quarantined: a second look" in texts else None
+        return texts if golden("timeline.second_look") in texts else None
 
     texts = await until(told, 5, "the second incident has its timeline")
     order = ("v4 was accepted", "the router was started (boot 2)", "decided: back from v4 to v1; v4 is quarantined: ")
@@ -182,7 +183,7 @@ async def test_from_an_alert_to_a_better_version(start_router: StartRouter) -> N
         learned = {"metric": "fault_share", "limit": 0.01, "reason": incident["id"], "actor": "ann"}
         await router.call("PUT", f"/v1/services/{SERVICE}/acceptance", learned)
         code, said = await command(router, "deploy", "v3", unfixed.url)
-        assert (code, "v3 is ready, but 5 cases fail on it: " in said) == (1, True), said
+        assert (code, golden("cases.five_fail") in said) == (1, True), said
         with pytest.raises(RefusedError) as refused:
             await router.verb("promote", version="v3")
         assert refused.value.code == "cases_failing"

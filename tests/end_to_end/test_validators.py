@@ -14,6 +14,7 @@ from tests.backends import Backend
 from tests.end_to_end.conftest import StartRouter
 from tests.end_to_end.real_router import SERVICE, Router, service_settings, until
 from tests.end_to_end.traffic import Traffic
+from tests.texts import golden
 
 pytestmark = [pytest.mark.end_to_end, pytest.mark.timeout(60)]
 VALIDATION = f"""
@@ -50,7 +51,7 @@ async def test_a_version_that_answers_nan_is_rolled_back(start_router: StartRout
         os.kill(router.pid, signal.SIGHUP)
 
         async def said() -> bool:
-            return "settings not reloaded, nothing changed" in router.log and "no usable JSON Schema" in router.log
+            return golden("reload.refused") in router.log and "no usable JSON Schema" in router.log
 
         await until(said, 5, "the refusal of the new schema")
         assert await refused(router, b'{"rows": []}') == (422, "request_invalid_schema")

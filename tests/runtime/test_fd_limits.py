@@ -6,6 +6,7 @@ import pytest
 
 from router.runtime import fd_limits
 from router.runtime.fd_limits import divide
+from tests.texts import golden
 
 SHARES = {
     "all of it": ((10_000, 4096, 1024, 20_000), (10_000, 1024)),
@@ -26,11 +27,7 @@ def test_what_is_given(limits: tuple[int, int, int, int], fitting: tuple[int, in
 
 def test_limits_that_do_not_fit_are_told_with_the_remedy() -> None:
     assert divide(1000, 500, 100, 1564).warning is None
-    assert divide(1000, 500, 100, 1563).warning == (
-        "limits.connections_max and limits.requests_max may take 1500 descriptors of a worker, and it has 1499 for them: it "
-        "takes 999 connections at most. Raise the hard limit (ulimit -Hn, LimitNOFILE= of systemd, --ulimit nofile= of "
-        "docker) or lower limits.connections_max"
-    )
+    assert divide(1000, 500, 100, 1563).warning == (golden("limits.connections_lowered"))
 
 
 def test_the_process_says_how_many_it_has() -> None:
@@ -43,8 +40,7 @@ def test_the_process_says_how_many_it_has() -> None:
 def test_a_router_needs_so_many_and_says_so(workers: int, least: int) -> None:
     assert fd_limits.shortage(workers, least) is None
     assert fd_limits.shortage(workers, least - 1) == (
-        f"a process may have {least - 1} descriptors, and a router with {workers} workers needs {least} at least. Raise the "
-        "hard limit (ulimit -Hn, LimitNOFILE= of systemd, --ulimit nofile= of docker) or set fewer workers"
+        golden("limits.too_few_for_workers", files=least - 1, workers=workers, least=least)
     )
 
 
@@ -59,5 +55,5 @@ def test_what_is_left_is_what_may_be_opened_less_what_is_open() -> None:
     with open("/dev/null", "rb"):
         assert fd_limits.left() == before - 1
     warning = fd_limits.admin_warning(256, 20)
-    assert "admin.connections_max = 256 does not fit into the " in warning
-    assert ": the admin port takes 20 connections. Raise the hard limit" in warning
+    assert golden("limits.admin_does_not_fit") in warning
+    assert golden("limits.admin_takes") in warning

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from router.runtime import owned_files
+from tests.texts import golden
 
 PRECIOUS = b"precious"
 Trap = Callable[[Path, Path], None]
@@ -123,6 +124,6 @@ def test_who_may_replace_a_directory_is_told(tmp_path: Path) -> None:
     (tmp_path / "open").chmod(0o1777)
     assert owned_files.exposed(place) is None, "as /tmp: only the owner renames"
     (tmp_path / "open").chmod(0o777)
-    assert owned_files.exposed(place) == f"{tmp_path}/open can be written by everybody (mode 777)"
+    assert owned_files.exposed(place) == golden("state.open_parent", folder=tmp_path)
     (tmp_path / "link").symlink_to(place)
-    assert owned_files.exposed(tmp_path / "link") == f"{tmp_path}/open can be written by everybody (mode 777)"
+    assert owned_files.exposed(tmp_path / "link") == golden("state.open_parent", folder=tmp_path)

@@ -9,6 +9,7 @@ import pytest
 from router.errors import StartError
 from router.settings.sections.address import Address
 from router.supervisor.sockets import AdminSocket, DataSockets, check_free
+from tests.texts import golden
 
 ANY = Address(host="127.0.0.1", port=0)
 
@@ -42,8 +43,7 @@ def test_a_second_router_is_not_let_in(data: DataSockets) -> None:
     assert (caught.value.exit_code, caught.value.code, caught.value.detail) == (
         4,
         "port_in_use",
-        f"listen 127.0.0.1:{port} is in use: stop what listens there (`ss -ltnp 'sport = :{port}'` names it) or choose "
-        "another: --listen HOST:PORT",
+        golden("listen.in_use", port=port),
     )
 
 

@@ -7,6 +7,7 @@ import pytest
 
 from router.errors import StartError
 from router.supervisor.state_directory import StateDirectory
+from tests.texts import golden
 
 
 def test_is_made_locked_and_private(tmp_path: Path) -> None:
@@ -34,8 +35,7 @@ def test_refused_while_another_holds_it(tmp_path: Path) -> None:
     assert (caught.value.exit_code, caught.value.code, caught.value.detail) == (
         5,
         "state_in_use",
-        f"state directory {tmp_path} is in use by the router with pid {os.getpid()}: "
-        "stop that one first, or give this one its own: --state-dir DIR",
+        golden("state.in_use", folder=tmp_path, pid=os.getpid()),
     )
     owner.close()
 
@@ -66,8 +66,7 @@ def test_a_place_that_cannot_be_one(tmp_path: Path) -> None:
         StateDirectory(tmp_path / "file" / "state")
     assert (caught.value.exit_code, caught.value.detail) == (
         5,
-        f"state directory {tmp_path}/file/state: {tmp_path}/file/state is no directory, or a link to nothing; remove it or "
-        "choose another: --state-dir DIR",
+        golden("state.no_directory", folder=tmp_path),
     )
     (tmp_path / "dangling").symlink_to(tmp_path / "nothing")
     for name in ("file", "dangling"):
@@ -128,8 +127,7 @@ def test_a_link_is_followed_if_it_is_ours_and_what_is_behind_it_keeps_its_mode(t
     (tmp_path / "private").chmod(0o775)
     assert refusal(tmp_path / "state") == (
         "state_not_ours",
-        f"state directory {tmp_path}/state: state can be written by others (mode 775): chmod 700 {tmp_path}/private; "
-        "or choose another: --state-dir DIR",
+        golden("state.open_directory", folder=tmp_path),
     )
 
 
@@ -137,7 +135,7 @@ def test_a_directory_that_users_share_is_refused_and_keeps_its_mode(tmp_path: Pa
     tmp_path.chmod(0o1777)
     code, detail = refusal(tmp_path)
     assert code == "state_not_ours"
-    assert "is shared by users (mode 1777): name a directory of its own" in detail
+    assert golden("state.shared") in detail
     assert tmp_path.stat().st_mode & 0o7777 == 0o1777
     tmp_path.chmod(0o777)
     StateDirectory(tmp_path).close()
@@ -168,14 +166,13 @@ def test_what_belongs_to_another_user_is_refused_even_for_root(tmp_path: Path) -
     os.chown(foreign, 4242, 4242)
     assert refusal(foreign) == (
         "state_not_ours",
-        f"state directory {foreign}: foreign belongs to uid 4242, and this router runs as root (uid 0): run it as that user, "
-        f"or hand it over (chown -R 0 {foreign}); or choose another: --state-dir DIR",
+        golden("state.foreign", foreign=foreign),
     )
     assert (foreign.stat().st_mode & 0o777, list(foreign.iterdir())) == (0o755, [])
     (tmp_path / "own").mkdir(mode=0o755)
     (tmp_path / "link").symlink_to("own")
     os.lchown(tmp_path / "link", 4242, 4242)
-    assert "link is a symbolic link, which belongs to uid 4242" in refusal(tmp_path / "link")[1]
+    assert golden("state.foreign_link") in refusal(tmp_path / "link")[1]
     (tmp_path / "own" / "lock").touch()
     os.chown(tmp_path / "own" / "lock", 4242, 4242)
     assert "lock belongs to uid 4242" in refusal(tmp_path / "own")[1]

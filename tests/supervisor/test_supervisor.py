@@ -16,6 +16,7 @@ import pytest
 
 from router.supervisor.takeover import channel
 from router.supervisor.takeover.old_router import PROTOCOL, SOCKET_NAME
+from tests.texts import golden
 
 SETTINGS = """
 listen = "127.0.0.1:0"
@@ -128,7 +129,7 @@ def test_at_a_stop_readiness_goes_first_and_the_workers_are_told_after_the_delay
     run.send(signal.SIGTERM)
     order = [run.wait_for(r"worker 0 (.*)")[1] for _ in range(3)]
     assert order[0].startswith("started")
-    assert order[1:] == ["is not ready any more", "SIGTERM draining"]
+    assert order[1:] == [golden("supervisor.stopping"), "SIGTERM draining"]
     assert run.leave()[0] == 0
 
 
@@ -197,7 +198,7 @@ def test_a_killed_worker_is_restarted_and_its_counts_are_closed(run: Run) -> Non
     run.send(signal.SIGTERM)  # the second: at once, although both are busy
     code, log = run.leave()
     assert code == 1, "something was cut"
-    assert "worker 0 died: killed by SIGKILL; 1 exchanges cut; restart in 0.1 s" in log
+    assert golden("supervisor.worker_died") in log
 
 
 @pytest.mark.parametrize(
@@ -223,7 +224,7 @@ def test_control_killed_before_it_was_ready_ends_the_start(run: Run) -> None:
     os.kill(int(run.wait_for(r"control started (\d+) .*")[1]), signal.SIGKILL)
     code, log = run.leave()
     assert code == 10
-    assert "control ended before it was ready: killed by SIGKILL" in log
+    assert golden("supervisor.control_died") in log
 
 
 def test_sigterm_during_the_start_leaves_with_0(run: Run) -> None:
@@ -241,7 +242,7 @@ def test_sighup_hands_on_good_settings_and_names_what_needs_a_restart(run: Run) 
         run.wait_for(rf"{name} SIGHUP 2\.5 unseen")
     run.wait_for(r"control SIGHUP 2\.5 2")
     run.send(signal.SIGTERM)
-    assert "these settings change only with a restart: workers" in run.leave()[1]
+    assert golden("supervisor.needs_restart") in run.leave()[1]
 
 
 def test_each_of_many_reloads_reaches_a_child_and_one_that_was_born_between(run: Run) -> None:
@@ -270,7 +271,7 @@ def test_sighup_with_a_bad_file_changes_nothing(run: Run) -> None:
     assert run.wait_for(r"worker 0 (.*)")[1] == "SIGTERM draining", "no SIGHUP in between"
     code, log = run.leave()
     assert code == 0
-    assert f"settings not reloaded, nothing changed: {run.settings}: wrokers = 2: there is no such setting" in log
+    assert golden("reload.bad_setting", settings=run.settings) in log
 
 
 def test_children_see_the_supervisor_die_and_a_successor_takes_over(run: Run) -> None:
@@ -290,8 +291,7 @@ def test_a_second_router_on_the_same_state_is_refused(run: Run) -> None:
     owner, first = run.process.pid, run.process
     assert run.start().leave() == (
         5,
-        f"state directory {run.folder}/state is in use by the router with pid {owner}: "
-        "stop that one first, or give this one its own: --state-dir DIR",
+        golden("state.in_use_by_other", folder=run.folder, owner=owner),
     )
     first.terminate()
     first.communicate(timeout=20)

@@ -12,6 +12,7 @@ from router.errors import StartError
 from router.settings.sections.address import Address
 from router.supervisor.sockets import AdminSocket, DataSockets
 from router.supervisor.unix_socket import check_free, identity, remove
+from tests.texts import golden
 
 
 def refusal(address: Address) -> StartError:
@@ -44,10 +45,7 @@ def test_a_stale_path_is_taken_and_a_live_one_is_in_use(tmp_path: Path) -> None:
         killed.bind(str(tmp_path / "data.sock"))
     data = DataSockets(at(tmp_path), 1)
     data.listen()
-    assert refusal(at(tmp_path)).detail == (
-        f"listen unix:{tmp_path}/data.sock is in use: stop what listens there (`ss -lxp src {tmp_path}/data.sock` names it) "
-        "or choose another: --listen unix:/PATH"
-    )
+    assert refusal(at(tmp_path)).detail == (golden("listen.unix_in_use", folder=tmp_path))
     with pytest.raises(StartError, match="port_in_use"):
         AdminSocket(at(tmp_path))
     data.close()
@@ -74,19 +72,14 @@ def test_of_two_that_bind_one_path_at_once_the_second_listens(tmp_path: Path) ->
 
 def test_what_is_no_socket_stays(tmp_path: Path) -> None:
     (tmp_path / "data.sock").write_text("precious")
-    assert refusal(at(tmp_path)).detail == (
-        f"listen unix:{tmp_path}/data.sock: a file that is no socket is there; remove it, or choose another: --listen unix:/PATH"
-    )
+    assert refusal(at(tmp_path)).detail == (golden("listen.no_socket", folder=tmp_path))
     assert (tmp_path / "data.sock").read_text() == "precious"
 
 
 def test_a_folder_that_is_not_there(tmp_path: Path) -> None:
     with pytest.raises(StartError) as caught:
         AdminSocket(at(tmp_path, "no/admin.sock"))
-    assert caught.value.detail == (
-        f"admin_listen unix:{tmp_path}/no/admin.sock: No such file or directory: make the folder, or its permissions, so that "
-        "this user can bind there; or choose another: --admin unix:/PATH"
-    )
+    assert caught.value.detail == (golden("listen.no_folder", folder=tmp_path))
 
 
 def test_the_admin_path_goes_too(tmp_path: Path) -> None:

@@ -18,6 +18,7 @@ from router.settings.loader import load
 from router.tls import certificate_info, contexts
 from router.tls.contexts import BackendTls, Pair, ServerTls
 from tests.certificate_authority import Authority
+from tests.texts import golden
 
 Spoil = Callable[[Pair, Authority], Pair]
 
@@ -83,7 +84,7 @@ def test_a_key_that_is_not_ours_to_read() -> None:
         with an_ordinary_user(), pytest.raises(StartError) as caught:
             contexts.server_context(ServerTls(pair))
     assert pair.key in caught.value.detail
-    assert "Permission denied; give the user of the router the right to read it" in caught.value.detail
+    assert golden("tls.unreadable") in caught.value.detail
 
 
 def test_a_ca_without_certificates_is_named(tmp_path: Path) -> None:
@@ -104,7 +105,7 @@ def test_dates_and_names_of_usable_certificates(tmp_path: Path) -> None:
     assert warnings("a.test", days=3.5)[0].endswith("in 3 days")
     assert "has expired on" in warnings("a.test", days=-0.5)[0]
     assert warnings("a.test", "*.b.test", days=30, sni=("a.test", "x.b.test")) == []
-    assert "does not hold the name c.test, only a.test" in warnings("a.test", days=30, sni=("c.test",))[0]
+    assert golden("tls.wrong_name") in warnings("a.test", days=30, sni=("c.test",))[0]
     assert certificate_info.read(authority.pair("a.test", "127.0.0.1").certificate).names == ("a.test", "127.0.0.1")
 
 
@@ -130,9 +131,7 @@ def test_settings_are_checked_as_a_whole(tmp_path: Path) -> None:
         },
     }
     document = load(None, flags).model_dump()
-    assert contexts.check(document, clock.wall_s()) == [
-        "services.a.backend_tls.verify is false: whoever answers passes for its backend"
-    ]
+    assert contexts.check(document, clock.wall_s()) == [golden("tls.unverified")]
     [(place, certificate, days)] = contexts.presented_certificates(document, clock.wall_s())
     assert (place, certificate.path, days) == ("tls", pair.certificate, 29)
     Path(authority.file).unlink()

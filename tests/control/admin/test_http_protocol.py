@@ -12,6 +12,7 @@ from router.control.admin import app, http_protocol
 from router.control.admin.http_protocol import MalformedRequests, reason
 from router.settings.sections.admin import Admin
 from tests.control.conftest import AdminHarness, StartAdmin, token
+from tests.texts import golden
 
 HOST = b"Host: localhost\r\n"
 POST = b"POST /v1/services/fraud/freeze HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
@@ -181,7 +182,7 @@ async def test_many_are_one_line_and_a_count(
     for _ in range(20):
         await exchange(admin, b"\x1b[31m\r\n\r\n")
     assert len(caplog.records) == 1
-    assert "admin port: 1 malformed requests since the last such line, the last from 127.0.0.1: " in caplog.text
+    assert golden("admin.malformed_requests") in caplog.text
     _, _, figures = await admin.call("GET", "/metrics")
     assert 'rollback_router_admin_refused_total{why="malformed"} 20.0\n' in figures
 

@@ -16,6 +16,7 @@ from router.runtime import clock
 from tests.control.cases.case_examples import written_case
 from tests.control.cases.conftest import CasesHarness
 from tests.control.cases.model_server import model_server
+from tests.texts import golden
 
 Begin = Callable[..., Any]
 
@@ -49,8 +50,7 @@ async def test_a_candidate_that_passes_all_cases_may_be_promoted(start_harness: 
         await harness.candidate(server.url)
         assert await refusal(harness) == (
             "cases_pending",
-            "the cases of this service are not checked on v3 yet: wait until they are (status shows it), "
-            "or override with actor and reason",
+            golden("cases.not_checked"),
         )
         assert harness.status()["pending"]
         await harness.until(lambda: not harness.status()["pending"])
@@ -69,8 +69,7 @@ async def test_a_candidate_that_fails_a_case_is_refused_by_name_unless_a_person_
         code, detail = await refusal(harness)
         assert (code, detail) == (
             "cases_failing",
-            f"1 of 2 cases fail on v3: {bad}; repair it and deploy it anew, remove a case that is wrong, or override with "
-            "actor and reason",
+            golden("cases.failing", bad=bad),
         )
         assert harness.status()["failing"] == [bad]
         (fact,) = await harness.journal(kinds.CASES_CHECKED)

@@ -12,6 +12,7 @@ from router.shm import layout as at
 from router.shm.capture_ring import CaptureRing
 from tests.control.cases.conftest import CasesHarness, bodies
 from tests.control.cases.test_captures import attempt, record
+from tests.texts import golden
 
 Begin = Callable[..., Any]
 FAILED = [record(b'{"x": %d}' % number, attempts=[attempt("v1")]) for number in range(3)]
@@ -164,7 +165,7 @@ async def test_without_capture_the_list_of_cases_says_so(start_harness: Begin) -
     await harness.rollback()
     harness.tick(5)
     (told,) = (await harness.case_operations.listing("svc", full=False))["rollbacks"]
-    assert told["why"] == "nothing was captured: [cases] capture is off"
+    assert told["why"] == golden("cases.capture_off")
 
 
 async def test_after_a_new_boot_the_list_of_cases_says_that_requests_are_lost(start_harness: Begin) -> None:
@@ -174,4 +175,4 @@ async def test_after_a_new_boot_the_list_of_cases_says_that_requests_are_lost(st
     first.control.segment.words[at.H_BOOT] = 0
     second = await start_harness()
     (told,) = (await second.case_operations.listing("svc", full=False))["rollbacks"]
-    assert (told["made"], told["why"][:44]) == (None, "no cases were made: the router ended before ")
+    assert (told["made"], told["why"][:44]) == (None, golden("cases.none_made"))

@@ -17,6 +17,7 @@ from tests.control.cases.case_examples import written_case
 from tests.control.cases.conftest import CasesHarness
 from tests.control.cases.model_server import model_server
 from tests.control.conftest import serving, token
+from tests.texts import golden
 
 ID = Case(Request("POST", "/score", body='{"x": 1}')).id
 PATH = "/v1/services/svc/cases"
@@ -103,7 +104,7 @@ async def test_what_differs_in_an_answer_is_for_operators(harness: CasesHarness,
         shown = {who: (await ask("GET", path, who=who))[1]["results"][0]["problems"] for who in ("olga", "vera")}
         (told,) = shown["olga"]
         assert told.endswith('name: "Ann", recorded "Bob"')
-        assert shown["vera"] == ["it differs from the recorded answer"]
+        assert shown["vera"] == [golden("cases.differs")]
 
 
 @pytest.mark.parametrize(

@@ -13,6 +13,7 @@ from router.rollout.cases.comparison import CaseAnswer, ComparisonLimits, Result
 from tests.control.cases.model_server import model_server
 from tests.control.scripted_server import answer, scripted
 from tests.proxy.engine.test_failover import closed_port
+from tests.texts import golden
 
 OPTIONS = CaseRunOptions(replay="always", timeout_s=2.0)
 
@@ -96,8 +97,8 @@ async def test_a_version_that_hangs_fails_each_in_its_time_and_all_in_theirs() -
         server.hangs = True
         results = await run_cases([post(str(number)) for number in range(9)], RunTarget((server.url,)), options)
     assert states(results) == ["fail"] * 9
-    assert results[0].problems == ("no first byte within 0.05 s",)
-    assert results[8].problems == ("the whole check did not end within 0.18 s",)
+    assert results[0].problems == (golden("cases.no_first_byte"),)
+    assert results[8].problems == (golden("cases.check_too_long"),)
 
 
 @pytest.mark.parametrize(
@@ -120,7 +121,7 @@ async def test_a_long_answer_is_good_by_its_status_and_not_compared() -> None:
         plain, compared = post("1"), post("2", expect=Expectation(body="x", equal=True))
         results = await run_cases([plain, compared], RunTarget((server.url,)), OPTIONS)
     assert states(results) == ["pass", "fail"]
-    assert results[1].problems == (f"the answer is longer than {ANSWER_BYTES_MAX} bytes and is not compared",)
+    assert results[1].problems == (golden("cases.answer_too_long", limit=ANSWER_BYTES_MAX),)
 
 
 async def test_a_redirect_is_an_answer() -> None:

@@ -25,6 +25,7 @@ from router.runtime import clock
 from tests.control.control_harness import ControlHarness, FakeWorkers, new_segment, settings
 from tests.control.hung_disk import HungDisk
 from tests.proxy.rig import until
+from tests.texts import golden
 
 
 class DiskError(sqlite3.OperationalError):
@@ -230,12 +231,12 @@ async def test_a_disk_that_hangs_is_an_alarm_until_it_answers(control: ControlHa
     control.journal.check_disk(since_ns + int((APPEND_TIMEOUT_S - 1) * 1e9))
     assert said == []
     control.journal.check_disk(since_ns + int(APPEND_TIMEOUT_S * 1e9))
-    assert said == ["the disk has not answered for 5 s"]
+    assert said == [golden("store.no_answer")]
     await asking
     disk.free.set()
     await until(lambda: not control.journal.in_doubt and not control.journal._writer.busy_since_ns())
     control.journal.check_disk(clock.now_ns())
-    assert said == ["the disk has not answered for 5 s", None]
+    assert said == [golden("store.no_answer"), None]
 
 
 async def test_a_fact_that_waits_is_an_alarm(control: ControlHarness) -> None:

@@ -17,6 +17,7 @@ from router.runtime.tasks import Tasks
 from router.settings.sections.service import Probe
 from router.settings.settings import Settings
 from tests.control.scripted_server import answer, scripted
+from tests.texts import golden
 
 AGENT = b"User-Agent: rollback-router-probe/" + __version__.encode()
 
@@ -184,7 +185,7 @@ async def test_probes_of_one_endpoint_never_overlap(rig: Rig) -> None:
         await server.asked.wait()
         result = await rig.probes.probe_now("fraud", 0, 0.05)
         assert result.ok is False
-        assert f"{server.url}: the probe before this one was not answered within 0.05 s" in result.detail
+        assert golden("probe.unanswered", url=server.url) in result.detail
         assert (len(server.requests), rig.seen.qsize()) == (1, 0)
 
 
@@ -195,14 +196,14 @@ async def test_probe_now_is_good_if_one_endpoint_is_and_is_reported(rig: Rig) ->
             await rig.seen.get()
         result = await rig.probes.probe_now("fraud", 0, 1.0)
         assert (result.ok, result.detail, result.connect_failed) == (
-            True, f"1 of 2 endpoints good; {bad.url}: status 500, expected below 500", False,
+            True, golden("probe.some_good", url=bad.url), False,
         )  # fmt: skip
         assert rig.seen.qsize() == 2
 
 
 async def test_probe_now_of_an_unwatched_slot_is_bad(rig: Rig) -> None:
     result = await rig.probes.probe_now("fraud", 3, 1.0)
-    assert (result.ok, result.detail) == (False, "slot 3 of fraud is not watched")
+    assert (result.ok, result.detail) == (False, golden("probe.not_watched"))
 
 
 async def test_check_asks_endpoints_that_are_not_watched(rig: Rig) -> None:

@@ -14,6 +14,7 @@ from router.rollout.outcome import Outcome
 from router.runtime import clock
 from router.shm.segment import Segment
 from tests.control.control_harness import ControlHarness, FakeWorkers, new_segment, settings
+from tests.texts import golden
 
 
 class Machine:
@@ -55,8 +56,8 @@ async def test_a_cold_start_goes_on_with_the_last_journalled_route_in_a_new_boot
     control = await machine.start()
     assert control.service_controller.executor.cell.read() == Route(first_generation(2) + 1, active=1, standby=0)
     assert control.control_loop.differences == [
-        "services.svc.active is v1 in the settings and v2 by the journal, which wins: use promote, switch or deploy",
-        "services.svc.standby is v2 in the settings and v1 by the journal, which wins: use promote, switch or deploy",
+        golden("settings.differ", role="active", settings="v1", journal="v2"),
+        golden("settings.differ", role="standby", settings="v2", journal="v1"),
     ]
     assert [
         content.version for slot in (0, 1) if (content := control.service_controller.executor.slots.read(slot))

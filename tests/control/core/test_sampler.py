@@ -12,6 +12,7 @@ from router.shm.sample_ring import SampleRing
 from router.shm.segment import Segment
 from router.shm.worker_stats import WorkerStats
 from tests.control.control_harness import DEAD, ControlHarness, FakeWorkers, new_segment
+from tests.texts import golden
 
 SECOND = 1_000_000_000
 
@@ -86,7 +87,7 @@ def test_our_own_faults_make_the_numbers_doubtful(faults: int, of: int, unwell: 
     segment.words[row + Outcome.OK] += of - faults
     told = wellness.unwell(SECOND, Rules())
     assert (told is not None) is unwell
-    assert told is None or told == f"the router itself failed {faults} of {of} exchanges in 60 s"
+    assert told is None or told == golden("router.unwell", faults=faults, of=of)
     for second in range(2, 63):
         wellness.unwell(second * SECOND, Rules())
     assert wellness.unwell(63 * SECOND, Rules()) is None

@@ -11,6 +11,7 @@ from router.control.core.service_controller import first_byte_timeout_s, limits
 from router.rollout.machine.limits import RolloutLimits
 from router.rollout.outcome import Outcome
 from tests.control.control_harness import ControlHarness, FakeWorkers, new_segment, settings
+from tests.texts import golden
 
 Start = Callable[..., Awaitable[ControlHarness]]
 
@@ -118,7 +119,9 @@ async def test_the_gate_asks_the_standby_for_a_fresh_inference(
     await control.until_idle()
     assert ("probe_now", 1, 1.0) in probes.asked
     assert (control.states()["v2"] == "active") is good
-    assert good or control.service_controller.machine.blocked_reason == "its fresh inference probe failed: status 500"
+    assert good or control.service_controller.machine.blocked_reason == golden(
+        "gate.fresh_probe_failed", detail="status 500"
+    )
 
 
 async def test_what_only_observes_is_told_and_done_nothing_about(start: Start) -> None:
@@ -142,7 +145,7 @@ async def test_probes_alone_show_that_nobody_can_connect(start: Start) -> None:
     control.tick(2)
     assert control.states() == {"v1": "unreachable", "v2": "active"}
     assert control.service_controller.registry.quarantines == {}
-    assert control.queries.service_status("svc")["no_way_back"] == "v1 is unreachable since it was rolled back"
+    assert control.queries.service_status("svc")["no_way_back"] == golden("standby.unreachable")
     control.probe("v1", times=30)
     assert control.states() == {"v1": "standby", "v2": "active"}
 

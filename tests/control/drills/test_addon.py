@@ -13,6 +13,7 @@ from router.rollout.model.entry import Entry
 from router.runtime import clock
 from tests.control.control_harness import FakeWorkers, new_segment
 from tests.control.drill_harness import HOLD_S, DrillHarness
+from tests.texts import golden
 
 Begin = Callable[..., Awaitable[DrillHarness]]
 TUESDAYS = {"hold_s": HOLD_S, "schedule": "0 10 * * 2", "timezone": "Europe/Berlin"}
@@ -80,7 +81,7 @@ async def test_what_may_be_forced(begin: Begin) -> None:
 async def test_a_dry_run_says_whether_it_would_be_safe(begin: Begin) -> None:
     harness = await begin()
     told = await harness.ask(dry_run=True)
-    assert (told["dry_run"], told["message"]) == (True, "a drill would be safe now")
+    assert (told["dry_run"], told["message"]) == (True, golden("drill.safe_now"))
     assert (harness.drills.under_way(), harness.drills.listing()["drills"]) == (None, [])
 
 

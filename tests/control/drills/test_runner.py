@@ -12,6 +12,7 @@ from router.rollout.outcome import Outcome
 from router.shm import layout as at
 from tests.control.control_harness import FakeWorkers, new_segment
 from tests.control.drill_harness import HOLD_S, DrillHarness
+from tests.texts import golden
 
 Begin = Callable[..., Awaitable[DrillHarness]]
 
@@ -106,9 +107,7 @@ async def test_it_goes_home_when_the_standby_hangs(begin: Begin) -> None:
     harness.control.segment.words[row + at.L_WAITING_LONG] = 4
     await harness.play(4)
     assert harness.active == "v1"
-    assert harness.drills.show("svc-drill-1")["reasons"] == [
-        "4 of 4 first bytes took longer than 500 ms (before: 0 of 0; limit 20.0%)"
-    ]
+    assert harness.drills.show("svc-drill-1")["reasons"] == [golden("drill.slower_500_ms")]
 
 
 async def test_it_stays_when_the_version_from_before_has_died(begin: Begin) -> None:
@@ -179,7 +178,7 @@ async def test_after_a_kill_of_control_it_goes_home(begin: Begin) -> None:
     await second.play(3)
     assert (second.active, second.registry.drill) == ("v1", None)
     report = second.drills.show("svc-drill-1")
-    assert (report["result"], report["reasons"]) == ("stopped", ["control was started anew while it was under way"])
+    assert (report["result"], report["reasons"]) == ("stopped", [golden("drill.control_restarted")])
 
 
 async def test_the_gate_may_say_no_at_the_last_moment(begin: Begin) -> None:
@@ -194,7 +193,7 @@ async def test_the_gate_may_say_no_at_the_last_moment(begin: Begin) -> None:
     with pytest.raises(OperatorError) as caught:
         await harness.ask()
     assert caught.value.facts == {
-        "refusals": [{"code": "gate_closed", "detail": "its fresh inference probe failed: 503"}]
+        "refusals": [{"code": "gate_closed", "detail": golden("gate.fresh_probe_failed", detail="503")}]
     }
     assert (harness.active, harness.registry.drill, harness.registry.in_drill) == ("v1", None, False)
 

@@ -16,6 +16,7 @@ from router.rollout.outcome import Outcome
 from router.runtime import clock
 from router.shm import layout as at
 from tests.control.control_harness import ControlHarness, FakeWorkers, new_segment, settings
+from tests.texts import golden
 
 SECOND_NS = 1_000_000_000
 
@@ -169,9 +170,8 @@ async def test_lost_rows_and_a_damaged_file_are_alarms(control: ControlHarness, 
     kept.history.on_aside("history.corrupt-1.sqlite")
     codes = {alarm["code"]: alarm["detail"] for alarm in control.control_loop.alarms.listing()}
     assert codes == {
-        "history_unavailable": "rows of the history are being lost: disk full",
-        "history_damaged": "the history was damaged and is kept as history.corrupt-1.sqlite; a new one was begun, what was "
-        "before is not seen any more",
+        "history_unavailable": golden("history.rows_lost"),
+        "history_damaged": golden("history.set_aside"),
     }
     kept.history.on_error(None)
     assert [alarm["code"] for alarm in control.control_loop.alarms.listing()] == ["history_damaged"]

@@ -16,6 +16,7 @@ from router.rollout.history.advice import KnownRollback
 from router.rollout.judge.rules import ErrorRateRule, LatencyRule, Rules, WindowPair
 from tests.rollout.simulator import normal
 from tests.rollout.stored_rows import WALL_MS, Recording
+from tests.texts import golden
 
 
 def kept(folder: Path, story: Recording) -> str:
@@ -55,7 +56,7 @@ def test_advice_from_rows_to_settings(tmp_path: Path) -> None:
     assert found["kinds"]["error_rate"]["action"] == "observe"
     assert (present["name"], present["caught"], present["false"]) == ("as it is", [0], 0)
     assert present["leads_s"] == [pytest.approx(1_180, abs=30)]
-    assert found["kinds"]["error_rate"]["why"] == "0.3 days are too little to propose anything stricter (7 are needed)"
+    assert found["kinds"]["error_rate"]["why"] == golden("advice.too_short")
     assert found["settings"] == ""
     assert (found["days"], found["rows"]) == (pytest.approx(30_000 / 86_400, abs=1e-3), len(past.rows))
     assert found["observed"] == [

@@ -19,6 +19,7 @@ from router.rollout.outcome import Outcome
 from router.settings.sections.service import Objective
 from tests.control.control_harness import ControlHarness, FakeWorkers, new_segment, settings
 from tests.control.incidents.test_context import Rows, failure
+from tests.texts import golden
 
 ONE = "svc-1-2"
 NEW = {"what": "a test", "kind": "preventive", "owner": None, "due": None}
@@ -372,7 +373,7 @@ async def test_a_disk_that_hung_is_no_alarm_once_it_took_the_files(
     assert told() == []
     disk.hung_s = HUNG_S + 2
     (hangs,) = told()
-    assert "no answer from the disk for 12 s" in hangs
+    assert golden("incident.disk_silent") in hangs
     disk.hung_s, disk.error = 0.0, at_last
     after = told()
     assert [at_last in why for why in after if at_last] == ([True] if at_last else [])

@@ -5,6 +5,7 @@ from typing import Any
 
 from router.control.incidents.document import document
 from tests.control.incidents.played_incident import Played
+from tests.texts import golden
 
 
 def told(document: dict[str, Any]) -> list[tuple[float, str]]:
@@ -35,25 +36,21 @@ def test_the_whole_story(played: Played) -> None:
     assert (
         told(made)
         == [
-            (-70.0, "fraud-v8 was brought in as candidate"),
-            (-70.0, "fraud-v7 was brought in as candidate"),
-            (-69.0, "fraud-v8 became active, fraud-v7 was before: October"),
-            (-9.9, "the first fault of the evidence was seen"),
-            (-9.5, "the trigger failed from here on without a pass"),
-            (0.0, "decided: back from fraud-v8 to fraud-v7; fraud-v8 is quarantined: 300 of 1000 failed"),
-            (0.0, "the new route was stored: one 64-bit word"),
-            (0.0005, "worker 0 took the new route"),
-            (0.0015, "worker 1 took the new route"),
-            (0.002, "every worker is on the new route, the last one 1.5 ms after the store"),
-            (0.5, "the last fault of the failing version was over, and every worker on the new route"),
-            (0.7, "fraud-v8 has finished what it had (0.7 s)"),
+            (-70.0, golden("timeline.deployed", version="fraud-v8")),
+            (-70.0, golden("timeline.deployed", version="fraud-v7")),
+            (-69.0, golden("timeline.promoted")),
+            (-9.9, golden("timeline.first_fault")),
+            (-9.5, golden("timeline.failing_since")),
+            (0.0, golden("timeline.rolled_back")),
+            (0.0, golden("timeline.stored")),
+            (0.0005, golden("timeline.acknowledged", worker=0)),
+            (0.0015, golden("timeline.acknowledged", worker=1)),
+            (0.002, golden("timeline.confirmed")),
+            (0.5, golden("timeline.recovered")),
+            (0.7, golden("timeline.drained")),
         ][2:]
     )
-    assert made["summary"] == (
-        "fraud-v8 failed in service fraud (300 of 1000 failed); the router went back to fraud-v7 by itself. "
-        "It lasted 10.4 s from the first fault to recovery. At most 5 requests failed for clients. "
-        "300 were rescued on fraud-v7."
-    )
+    assert made["summary"] == (golden("incident.summary"))
     assert made["record"] == {"format": 1, "complete": True, "reconstructed": False, "notes": []}
 
 
@@ -95,9 +92,7 @@ def test_without_samples_what_was_known_at_the_decision_is_told_and_the_rest_is_
         "requests": 1000, "errors": {"server_error": 300}, "rescued": 300, "failed_max": 0, "clients_gone": None,
     }  # fmt: skip
     assert made["record"]["complete"] is False
-    assert made["record"]["notes"] == [
-        "The samples of that time are lost (the router was started anew before they were frozen): windows are unknown."
-    ]
+    assert made["record"]["notes"] == [golden("incident.windows_unknown")]
 
 
 def test_nothing_is_zero_only_because_nobody_knows_it(played: Played) -> None:
@@ -110,11 +105,11 @@ def test_nothing_is_zero_only_because_nobody_knows_it(played: Played) -> None:
         None
     }
     assert [note.partition(":")[0] for note in made["record"]["notes"]] == [
-        "The samples of that time are lost (the router was started anew before they were frozen)",
+        golden("incident.samples_lost"),
         "The trigger is unknown",
-        "No beginning of the trouble is known; impact is counted from the promotion, at most 15 minutes back.",
-        "How long the swap took is not known (yet).",
-        "The journal of that time is no longer at hand",
+        golden("incident.start_unknown"),
+        golden("incident.swap_unknown"),
+        golden("incident.journal_gone"),
     ]
 
 

@@ -14,6 +14,7 @@ from router.control.incidents import rendering
 from router.control.incidents.document import document
 from router.runtime.terminal import PrintableConsole
 from tests.control.incidents.played_incident import Played
+from tests.texts import golden
 
 
 def under_way(played: Played) -> None:
@@ -126,6 +127,7 @@ def test_the_candidate_speaks_of_the_same_rescued_requests(made: dict[str, Any])
         assert told == []
         return
     assert told == [
-        f"of {rescue['rescued']} requests that were rescued on fraud-v7 until the decision {rescue['answered']} succeeded, "
-        f"{rescue['failed']} failed again"
+        golden(
+            "incident.rescued_figures", rescued=rescue["rescued"], answered=rescue["answered"], failed=rescue["failed"]
+        )
     ]

@@ -16,6 +16,7 @@ from router.control.incidents.document import document
 from tests.control.incidents.played_incident import Played
 from tests.hostile_text import HOSTILE as UNPRINTABLE
 from tests.hostile_text import ORDINARY, found_in
+from tests.texts import golden
 
 HOSTILE = "/x?<script>alert(1)</script>|`y`](http://evil)\"'><img src=x onerror=alert(1)>&amp;"
 
@@ -94,8 +95,8 @@ def test_hostile_text_is_no_markup_in_markdown(hostile: dict[str, Any]) -> None:
 def test_a_report_without_anything_known_says_so(played: Played) -> None:
     made = document(played.sources(samples=False))
     assert rendering.svg(made) is None
-    assert "Unknown: the samples of that time are lost." in rendering.html(made)
-    assert "Unknown: the samples of that time are lost." in rendering.markdown(made)
+    assert golden("incident.impact_unknown") in rendering.html(made)
+    assert golden("incident.impact_unknown") in rendering.markdown(made)
     assert "<svg" not in rendering.html(made)
 
 
@@ -116,11 +117,11 @@ def test_each_kind_of_rollback_can_be_told(automatic: bool) -> None:
 def test_the_markdown_of_a_whole_incident(played: Played) -> None:
     lines = rendering.markdown(document(played.sources())).splitlines()
     assert lines[0] == "# fraud-v8 was rolled back to fraud-v7"
-    assert "![Requests per second, faults and first-byte times of both versions](fraud-3-17.svg)" in lines
+    assert golden("incident.chart") in lines
     assert "| Fault → decision | 9.9 s |" in lines
     assert "| fraud-v8 | during | 10 s | 1\u202f000 | 100 | 300 | 30 % | 4.86 ms | 5.12 ms |" in lines
     assert "| error\\_rate | 30 % | 2 % | 0.1 % | 1\u202f000 | 60 s | 9.5 s |" in lines
-    assert "| 04:01:10.000 | 0 | the new route was stored: one 64-bit word |  |" in lines
+    assert golden("incident.timeline_row") in lines
 
 
 def everywhere(text: str) -> dict[str, Any]:

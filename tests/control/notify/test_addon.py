@@ -20,6 +20,7 @@ from router.settings.settings import Settings
 from tests.control.control_harness import ControlHarness, FakeWorkers, new_segment, settings
 from tests.control.hook_harness import past
 from tests.control.receiver import Receiver, receiving
+from tests.texts import golden
 
 Start = Callable[..., Awaitable[tuple[ControlHarness, NotifyAddon]]]
 
@@ -113,7 +114,7 @@ async def test_a_channel_that_fails_is_an_alarm_which_the_others_hear_of(
         await fails.until(3)
         addon.on_second(clock.now_ns())
         (alarm,) = [found for found in control.control_loop.alarms.listing() if found["code"] == "notification_failing"]
-        assert alarm["detail"] == "channel fails: the receiver answered 500 not now"
+        assert alarm["detail"] == golden("notify.one_fails")
         await works.until(2)
         assert [event["data"].get("code") for event in works.events()] == [None, "notification_failing"]
         fails.statuses = [200]
@@ -245,9 +246,9 @@ async def test_a_test_message_says_what_came_back(start: Start) -> None:
         found = (await addon.test(None, "ann"))["channels"]
         assert [(told["channel"], told["ok"], told["detail"]) for told in found] == [
             ("works", True, "200 ok"),
-            ("fails", False, "the receiver answered 404 not now"),
+            ("fails", False, golden("notify.answered_404")),
         ]
-        assert works.events()[0]["data"]["title"] == "rollback-router: a test message, asked for by ann"
+        assert works.events()[0]["data"]["title"] == golden("notify.test_message")
         assert len((await addon.test("works", "ann"))["channels"]) == 1
         with pytest.raises(OperatorError, match="there is no channel 'mail'; there are: works, fails"):
             await addon.test("mail", "ann")

@@ -13,6 +13,7 @@ import pytest
 from router.control.notify.messages import USER_AGENT, cloud_event, plain, signing_secret, slack, webhook_fields
 from router.rollout.notifications.notification import Notification
 from tests.hostile_text import HOSTILE, found_in
+from tests.texts import golden
 
 NOTICE = Notification(
     id="fraud-rolled_back-7",
@@ -67,10 +68,7 @@ def test_a_message_for_slack_cannot_be_made_to_mention_anybody() -> None:
 
 
 def test_plain_text() -> None:
-    assert plain(NOTICE, LINKS) == (
-        "From: v8 (quarantined)\nTime taken: swap 0.1 ms\n"
-        "Details: https://router.example.com/v1/incidents/fraud-1-7\nId: fraud-rolled_back-7"
-    )
+    assert plain(NOTICE, LINKS) == (golden("notify.plain_text"))
 
 
 def test_a_webhook_is_signed_as_the_standard_says() -> None:

@@ -16,6 +16,7 @@ from router.settings.settings import Settings
 from tests.control.control_harness import ControlHarness, FakeWorkers, new_segment, settings
 from tests.control.hook_harness import BEARER, firing, webhook
 from tests.control.receiver import receiving
+from tests.texts import golden
 
 
 async def test_a_business_alert_asks_a_person_who_decides_by_the_link(tmp_path: Path) -> None:
@@ -56,7 +57,7 @@ async def test_a_business_alert_asks_a_person_who_decides_by_the_link(tmp_path: 
                 await until(1)
                 (asked,) = people.events()
                 assert asked["type"] == "dev.rollback-router.proposal"
-                assert asked["data"]["title"] == "svc: should v1 go back to v2?"
+                assert asked["data"]["title"] == golden("notification.proposed", service="svc", version="v1", to="v2")
                 assert asked["data"]["facts"]["alert"] == "Refunds: PSI 0.41 > 0.25"
                 assert control.states() == {"v1": "active", "v2": "standby"}
                 links = asked["data"]["links"]

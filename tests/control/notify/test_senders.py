@@ -16,6 +16,7 @@ from router.control.notify.senders import DeliveryFailedError, HttpSender, compl
 from router.settings.sections.notify import Channel
 from tests.control.notify.test_messages import LINKS, NOTICE
 from tests.control.receiver import receiving
+from tests.texts import golden
 
 
 def channel(**settings: Any) -> Channel:
@@ -65,7 +66,7 @@ async def test_slack_with_its_address_in_a_file(tmp_path: Path) -> None:
 async def test_what_a_receiver_says_no_with(status: int, refused: bool) -> None:
     async with receiving(status) as receiver:
         failure = await failed(channel(url=receiver.url))
-        assert (failure.detail, failure.refused) == (f"the receiver answered {status} not now", refused)
+        assert (failure.detail, failure.refused) == (golden("notify.answered", status=status), refused)
         assert len(receiver.got) == 1, "redirects are not followed"
 
 
@@ -77,7 +78,7 @@ async def test_nobody_there() -> None:
 
 
 async def test_an_address_that_is_none() -> None:
-    assert (await failed(channel(url="http://a..b/SECRET"))).detail == "its URL is none that can be asked"
+    assert (await failed(channel(url="http://a..b/SECRET"))).detail == golden("notify.bad_url")
 
 
 @pytest.mark.parametrize(
@@ -150,9 +151,9 @@ async def test_apprise_delivers() -> None:
 async def test_apprise_fails_and_says_no_secret(caplog: pytest.LogCaptureFixture) -> None:
     async with receiving(500) as receiver:
         told = channel(kind="apprise", url=receiver.url.replace("http://", "json://"))
-        assert (await failed(told)).detail == "apprise could not deliver it"
+        assert (await failed(told)).detail == golden("notify.apprise_failed")
     assert (await failed(channel(kind="apprise", url="nosuch://SECRET"))).detail == (
-        "apprise does not know this kind of URL"
+        golden("notify.apprise_unknown_url")
     )
     assert "SECRET" not in caplog.text
 

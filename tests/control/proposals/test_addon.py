@@ -23,6 +23,7 @@ from router.shm import layout as at
 from router.shm.segment import Segment
 from tests.control.control_harness import ControlHarness, FakeWorkers, new_segment, settings
 from tests.rollout.playbook import SECOND, TRIGGER
+from tests.texts import golden
 
 SLOW = {"kind": "latency", "detail": "", "reason": "half of them are late", "evidence_since_ns": None}
 ID = "svc-rollback-1"
@@ -115,7 +116,7 @@ async def test_an_approval_is_a_real_rollback(start: Start) -> None:
     answer = await new_addon(control).decide(ID, "approve", actor="ann", reason="yes")
     assert control.states() == {"v1": "draining", "v2": "active"}
     assert (answer["active"], answer["confirmed"], answer["changed"]) == ("v2", True, True)
-    assert answer["message"] == "rolled back from v1 to v2; v1 is quarantined"
+    assert answer["message"] == golden("switch.rolled_back", version="v1", to="v2")
     told = answer["proposal"]
     assert (told["state"], told["decided_by"], told["decision_reason"], told["incident"]) == (
         "approved",
@@ -136,7 +137,7 @@ async def test_a_denial_changes_nothing_and_says_so(start: Start) -> None:
     control = await start()
     ask(control)
     answer = await new_addon(control).decide(ID, "deny", actor="ann", reason="campaign", dry_run=True)
-    assert (answer["message"], state(control)) == (f"would be done: {ID} is denied, v1 stays active", "open")
+    assert (answer["message"], state(control)) == (golden("proposal.would_deny", proposal=ID), "open")
     answer = await new_addon(control).decide(ID, "deny", actor="ann", reason="campaign")
     assert (answer["changed"], answer["active"], answer["swap_us"]) == (True, "v1", 0)
     assert answer["proposal"]["state"] == "denied"
@@ -352,12 +353,12 @@ async def test_a_promotion_waits_for_another_person(start: Start) -> None:
     answer = await control.operations.promote(service="svc", version="v3", actor="ann", dry_run=True)
     assert (answer["awaits"], answer["message"]) == (
         PROMOTION,
-        f"would wait for approval: rollback-router approve {PROMOTION}",
+        golden("proposal.would_wait", proposal=PROMOTION),
     )
     for changed in (True, False):
         answer = await control.operations.promote(service="svc", version="v3", actor="ann")
         assert (answer["awaits"], answer["changed"], answer["active"]) == (PROMOTION, changed, "v1")
-        assert answer["message"] == f"waits for approval: rollback-router approve {PROMOTION}"
+        assert answer["message"] == golden("proposal.waits", proposal=PROMOTION)
     assert await decide(control, "approve", "ann", PROMOTION, by_token=True) == "four_eyes"
     assert await decide(control, "approve", "bob", PROMOTION, by_token=True) == "done"
     assert control.states() == {"v1": "standby", "v2": "draining", "v3": "active"}

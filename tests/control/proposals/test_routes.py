@@ -22,6 +22,7 @@ from router.runtime import clock
 from router.settings.settings import Settings
 from tests.control.conftest import serving, token
 from tests.control.control_harness import ControlHarness
+from tests.texts import golden
 
 SLOW = {
     "kind": "latency", "detail": "", "reason": "half <b>are</b> late", "value": 0.5, "limit": 0.05, "samples": 90,
@@ -157,7 +158,7 @@ async def test_pressing_the_button_decides_once(harness: ProposalsHarness) -> No
     link, other = harness.link("approve"), harness.link("deny")
     origin = {"Origin": harness.url, "Sec-Fetch-Site": "same-origin"}
     status, page = await harness.press(link + "?utm_source=mail", "actor=Ann+Lee&reason=too+slow", **origin)
-    assert (status, "rolled back from v1 to v2; v1 is quarantined" in page, "Incident svc-1-2" in page) == (
+    assert (status, golden("switch.rolled_back", version="v1", to="v2") in page, "Incident svc-1-2" in page) == (
         200,
         True,
         True,
@@ -167,7 +168,7 @@ async def test_pressing_the_button_decides_once(harness: ProposalsHarness) -> No
     assert (told["decided_by"], told["decision_reason"]) == ("Ann Lee (link)", "too slow")
     for again in (link, other):
         for status, page in (await harness.call("GET", again), await harness.press(again)):
-            assert (status, "was approved by Ann Lee (link) already" in page) == (409, True)
+            assert (status, golden("proposal.approved_already") in page) == (409, True)
 
 
 async def test_the_other_button_denies(harness: ProposalsHarness) -> None:
@@ -178,7 +179,7 @@ async def test_the_other_button_denies(harness: ProposalsHarness) -> None:
 async def test_an_unfit_standby_is_told_on_the_page_and_the_link_still_works(harness: ProposalsHarness) -> None:
     harness.control.probe("v2", ok=False)
     status, page = await harness.press(harness.link("approve"))
-    assert (status, "the standby is no better" in page, harness.state()) == (409, True, "open")
+    assert (status, golden("gate.standby_no_better") in page, harness.state()) == (409, True, "open")
     harness.control.probe("v2", times=3)
     assert (await harness.press(harness.link("approve")))[0] == 200
 
@@ -199,7 +200,7 @@ async def test_a_foreign_link_is_not_found_and_says_nothing(harness: ProposalsHa
     for name, altered in ALTERED.items():
         for method in ("GET", "POST"):
             status, page = await harness.call(method, altered(harness.link("approve")), data="actor=Ann", headers=FORM)
-            assert (name, status, "this link is not valid" in page, "v1" in page) == (name, 404, True, False)
+            assert (name, status, golden("proposal.bad_link") in page, "v1" in page) == (name, 404, True, False)
             assert (harness.state(), harness.headers["Content-Type"].startswith("text/html")) == ("open", True)
 
 
@@ -259,7 +260,7 @@ async def test_a_link_approves_no_promotion_where_people_are_told_apart(harness:
         await harness.call("GET", harness.link("approve")),
         await harness.press(harness.link("approve")),
     ):
-        assert (status, "use a token of your own" in page) == (403, True)
+        assert (status, golden("proposal.own_token") in page) == (403, True)
     assert (await harness.call("GET", harness.link("deny")))[0] == 200
 
 

@@ -19,6 +19,7 @@ from router.settings.settings import Settings
 from router.shm import layout as at
 from router.shm.capture_ring import CaptureRing
 from tests.control.control_harness import ControlHarness, settings
+from tests.texts import golden
 
 SECOND_NS = 1_000_000_000
 SECTION = {
@@ -174,7 +175,7 @@ async def test_people_may_have_it_learned_anew(day: Day) -> None:
     await day.pass_by(6)
     await day.pass_by(8, amount=500)
     told = await day.addon.relearn(service="svc", actor="ann", reason="a new market")
-    assert told["message"] == "what was known of good requests is forgotten, and is learned anew"
+    assert told["message"] == golden("drift.forgotten")
     await day.pass_by(8, amount=500)
     assert day.inputs["reference"]["fields"]["/amount"]["high"] == 500
     assert alarms(day) == []
@@ -193,10 +194,7 @@ async def test_other_settings_hold_from_the_next_look_on(day: Day) -> None:
     await day.pass_by(6)
     day.addon.reconfigure(day.settings(fields=[{"pointer": "/other"}]))
     await day.pass_by(1)
-    assert (
-        day.inputs["reason"]
-        == "nothing is known of good requests yet (50 learned; it needs 200 over 2 s, of an accepted version)"
-    )
+    assert day.inputs["reason"] == golden("drift.unlearned", learned=50, seconds=2)
     day.addon.reconfigure(settings(day.control.folder))
     await day.pass_by(1)
     assert day.control.queries.service_status("svc")["inputs"] is None

@@ -8,6 +8,7 @@ import pytest
 from router.control.store.case_format import case_document, exported, imported, parsed
 from router.errors import OperatorError
 from router.rollout.cases.case import Case, Expectation, Request
+from tests.texts import golden
 
 CAPTURED = Case(
     Request("POST", "/score", {"content-type": "application/json"}, '{"x": 1}', None, 8, True),
@@ -132,5 +133,5 @@ def test_a_case_that_is_deeper_than_can_be_written_is_refused() -> None:
         imported(HEAD + line)
     assert (caught.value.code, caught.value.detail) == (
         "case_invalid",
-        "line 2: cannot be kept as JSON: Recursion limit reached",
+        golden("cases.unstorable_line"),
     )

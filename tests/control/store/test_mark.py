@@ -8,6 +8,7 @@ from router.control.store import mark
 from router.control.store.in_doubt import InDoubtChange
 from router.control.store.mark import FILE, PAGE_BYTES, Mark, MarkFile
 from tests.proxy.rig import until
+from tests.texts import golden
 
 DOUBT = InDoubtChange(8, 2, 99, "switched", "svc", "ann", 1000.5)
 
@@ -59,7 +60,7 @@ def test_a_torn_page_leaves_the_one_before(tmp_path: Path) -> None:
 def test_a_file_that_is_no_mark_is_none(tmp_path: Path, content: bytes, caplog: pytest.LogCaptureFixture) -> None:
     (tmp_path / FILE).write_bytes(content)
     assert mark.read(tmp_path / FILE) is None
-    assert "whether the journal's end is missing is not known" in caplog.text
+    assert golden("journal.mark_unreadable") in caplog.text
 
 
 def test_a_link_is_neither_read_nor_written(tmp_path: Path) -> None:

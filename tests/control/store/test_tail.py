@@ -20,6 +20,7 @@ from router.control.store.journal_rows import FILE
 from router.errors import StartError
 from router.rollout.model.entry import Entry
 from router.runtime.failpoint import FailPoint
+from tests.texts import golden
 
 WAL = f"{FILE}-wal"
 ENTRIES = 6
@@ -185,7 +186,7 @@ async def test_a_restored_backup_is_refused_with_the_command_that_accepts_it(tmp
     with pytest.raises(StartError) as caught:
         opened(tmp_path, 0.0)
     assert (caught.value.exit_code, caught.value.code) == (6, "journal_corrupt")
-    assert "2 entries were written and acknowledged, up to generation 2, and there are 1" in caught.value.detail
+    assert golden("journal.tail_missing") in caught.value.detail
     copy = tmp_path / "journal-readable-19700101T000000.000000Z.jsonl"
     assert f"--assume-active v1 --journal-from {copy}" in caught.value.detail
     database, entries, begun = begun_anew(tmp_path, copy, 0.0, lambda found: found)

@@ -8,6 +8,7 @@ from router.rollout.stats.histogram import index
 from router.shm import layout as at
 from router.shm.worker_stats import WorkerState
 from tests.control.control_harness import ControlHarness
+from tests.texts import golden
 
 
 @pytest.mark.parametrize(
@@ -55,13 +56,11 @@ async def test_a_window_with_its_times(control: ControlHarness) -> None:
 
 
 async def test_explain_in_one_sentence(control: ControlHarness) -> None:
-    assert status.explain(control.service_controller, control.now_ns)["summary"] == (
-        "Not enough requests to say how v1 does; v2 is the way back."
-    )
+    assert status.explain(control.service_controller, control.now_ns)["summary"] == (golden("status.too_few_requests"))
     control.probe("v2", times=3)
     control.tick(30, lambda: control.workers.serve(0, Outcome.OK, 5))
     told = status.explain(control.service_controller, control.now_ns)
-    assert told["summary"] == "v1 works; v2 is the way back."
+    assert told["summary"] == golden("status.well")
     assert told["gate"] == {"would_pass": True, "reasons": []}
     await control.operations.rollback(service="svc", reason="bad", actor="ann")
     control.tick()

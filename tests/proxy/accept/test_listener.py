@@ -12,6 +12,7 @@ from router.proxy.accept.listener import Listener, refuse_newcomers
 from tests import backends
 from tests.backends import Backend
 from tests.proxy.rig import Client, Rig
+from tests.texts import golden
 
 GET = b"GET / HTTP/1.1\r\nHost: t\r\n\r\n"
 
@@ -82,4 +83,4 @@ async def test_a_filter_that_is_forbidden_closes_the_port_all_the_same(caplog: p
 
     with Sandboxed() as listening:
         refuse_newcomers(listening)
-    assert "connections that come while the port closes may be reset" in caplog.text
+    assert golden("listener.closing") in caplog.text

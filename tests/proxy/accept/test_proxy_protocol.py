@@ -21,6 +21,7 @@ from tests.backends import Backend
 from tests.certificate_authority import Authority
 from tests.proxy.http1.test_proxy_header import TCP4, TCP6, v2, vector
 from tests.proxy.rig import OPTIONS, Client, Rig, until
+from tests.texts import golden
 
 GET = b"GET / HTTP/1.1\r\nHost: t\r\nConnection: close\r\n\r\n"
 LINE = b"PROXY TCP4 192.0.2.7 10.0.0.1 4711 443\r\n"
@@ -228,7 +229,7 @@ async def test_the_log_names_the_client_and_now_and_then_a_refusal(caplog: pytes
     access = [record.getMessage() for record in caplog.records if record.name == "router.access"]
     assert [orjson.loads(line)["client"] for line in access] == ["192.0.2.7"]
     said = [record.getMessage() for record in caplog.records if record.name == "router.proxy.accept.proxy_protocol"]
-    assert said == ["a connection from 127.0.0.1 was closed (the worker's 1.): it does not begin with a PROXY header"]
+    assert said == [golden("proxy_protocol.no_header")]
     assert rig.segment.words[rig.segment.layout.worker(0) + at.W_PROXY_HEADERS_REFUSED] == 3
 
 

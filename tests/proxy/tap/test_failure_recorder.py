@@ -18,6 +18,7 @@ from tests import backends
 from tests.backends import Backend
 from tests.proxy.engine.test_failover import closed_port
 from tests.proxy.rig import Rig, until
+from tests.texts import golden
 
 HEADERS = frozenset((b"content-type", b"x-request-id", b"retry-after"))
 KEEPS = TapOptions(request_bytes_max=1024, response_bytes_max=1024)
@@ -227,7 +228,7 @@ async def test_an_answer_that_a_validator_rejects_is_kept_with_why(tap: TapOptio
         await until(lambda: kept(rig))
         ((document, found),) = kept(rig)
     assert summary(document["attempts"][0]) == ("v1", "invalid", 200, True)
-    assert (document["complaint"], found) == ("a number that is not finite at /score", bodies)
+    assert (document["complaint"], found) == (golden("validator.not_finite"), bodies)
 
 
 @pytest.mark.parametrize(("bytes_max", "found"), [(5, b"hello"), (4, None), (0, None)])

@@ -16,6 +16,7 @@ from tests import backends
 from tests.backends import Backend
 from tests.proxy.rig import Rig, until
 from tests.proxy.validators import Deferring, post, validated
+from tests.texts import golden
 
 ANSWERS = ValidationOptions(
     response_not_empty=True,
@@ -221,4 +222,4 @@ async def test_it_is_logged_and_not_for_every_request(caplog: pytest.LogCaptureF
             await client.ask(ASK)
         await until(lambda: rig.exchanges() == {"invalid": 3})
     told = [record.getMessage() for record in caplog.records]
-    assert told == ["service=default version=v1: an invalid response: the body is not JSON: unexpected end of data"]
+    assert told == [golden("validator.not_json")]

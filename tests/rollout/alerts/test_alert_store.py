@@ -12,6 +12,7 @@ from router.rollout.alerts.alert_store import AlertStore, entry_data, not_config
 from router.rollout.judge.verdict import conclude
 from router.rollout.model import entry as kinds
 from router.rollout.model.entry import Entry
+from tests.texts import golden
 
 NOW = 1_000_000.0
 FRESH_S = 600.0
@@ -75,7 +76,7 @@ def test_what_the_triggers_say() -> None:
 
     later = result("quality", "rollback", standing, FRESH_S, NOW + 601, 0)
     assert (later.state, later.failing, later.value) == ("inconclusive", False, 0.0)
-    assert later.reason == "alert Drift: PSI 0.4 is not resolved, but nothing was heard of it for 601 s"
+    assert later.reason == golden("alert.silent")
 
     nothing = result("quality", "rollback", [], FRESH_S, NOW, 0)
     assert (nothing.state, nothing.value, conclude((nothing,)).state) == ("pass", 0.0, "inconclusive")

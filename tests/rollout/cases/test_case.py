@@ -9,6 +9,7 @@ import pytest
 
 from router.rollout.cases.case import Case, Expectation, Request, encode_body, unsendable
 from router.rollout.cases.comparison import CaseAnswer, ComparisonLimits, Result, differences, judge_answer
+from tests.texts import golden
 
 REQUEST = Request("POST", "/score", {"content-type": "application/json"}, body='{"x": 1}', body_bytes=8)
 CASE = Case(REQUEST, by="rollback")
@@ -60,7 +61,7 @@ def test_settings_count_where_the_case_says_nothing() -> None:
     )
     answer = replace(GOOD, body=b'{"score": 0.5, "id": 7}')
     assert list(judge_answer(case(body='{"score": 0.51, "id": 6}'), answer, limits).problems) == [
-        "the first byte came after 12 ms, and 10 are allowed",
+        golden("cases.late"),
         "score: 0.5, recorded 0.51",
     ]
     lenient = case(body='{"score": 0.51}', equal=False, latency_ms_max=100.0)
@@ -125,7 +126,7 @@ def test_what_is_sent(method: str, by: str, replay: str, asked: bool, sent: bool
 
 def test_a_body_that_was_not_kept_is_not_sent_whoever_asks() -> None:
     lost = replace(CASE, request=replace(REQUEST, body=None))
-    assert unsendable(lost, "always", forced=True) == "its body was not kept: set cases.bodies = true for the service"
+    assert unsendable(lost, "always", forced=True) == golden("cases.body_not_kept")
 
 
 def test_the_same_request_has_the_same_id() -> None:

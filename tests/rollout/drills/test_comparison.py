@@ -6,6 +6,7 @@ from router.rollout.drills.comparison import Performance, late_after_ms, perform
 from router.rollout.outcome import OUTCOMES, Outcome
 from router.rollout.stats.histogram import BUCKETS, index
 from router.rollout.stats.window import Window
+from tests.texts import golden
 
 
 def served(requests: int, faults: int = 0, late: int = 0, timed: int | None = None) -> Performance:
@@ -46,8 +47,8 @@ def test_worse(before: Performance, now: Performance, ways: int) -> None:
 
 def test_what_got_worse_is_told_with_its_numbers() -> None:
     assert regressions(served(600), served(20, 10, 18), 0.01, 0.05) == [
-        "10 of 20 requests failed (before: 0 of 600; limit 1.0%)",
-        "18 of 20 first bytes took longer than 100 ms (before: 0 of 600; limit 5.0%)",
+        golden("drill.more_faults"),
+        golden("drill.slower"),
     ]
 
 

@@ -3,6 +3,7 @@ from __future__ import annotations
 import pytest
 
 from router.rollout.drills.drill import Drill, DrillEnd, DrillPhase, DrillPlan, Observation, SwapBack
+from tests.texts import golden
 
 SECOND = 1_000_000_000
 PLAN = DrillPlan("svc-drill-1", "svc", "real", "operator", "ann", "Tuesday", "v1", "v2", 10.0)
@@ -101,7 +102,7 @@ def test_it_stays_where_there_is_no_way_home() -> None:
     assert played.look(held, after_s=10) == SwapBack("")
     assert played.look(held, after_s=29.9) == SwapBack("")
     assert played.look(held, after_s=0.1) == DrillEnd("stayed")
-    assert played.drill.reasons == ["no way home in 30 s: the last 3 probes of v1 were not all good"]
+    assert played.drill.reasons == [golden("drill.no_way_home")]
 
 
 def test_a_worker_that_does_not_follow_ends_it() -> None:

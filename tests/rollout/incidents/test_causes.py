@@ -8,6 +8,7 @@ import pytest
 from router.rollout.incidents.causes import CauseInputs, candidates
 from router.rollout.incidents.timeline_text import TimelineEntry
 from router.rollout.model import entry as kinds
+from tests.texts import golden
 
 PROMOTED = TimelineEntry(
     at=1000.0, monotonic_ns=0, boot=1, kind=kinds.PROMOTED, actor="ann", text="v2 became active", version="v2"
@@ -105,9 +106,7 @@ def test_one_path_whatever_its_query() -> None:
 
 def test_a_slow_version() -> None:
     trigger = {"kind": "latency", "value": 0.4, "limit": 0.05}
-    assert found(trigger=trigger) == [
-        ("slow", "some", "v2 answers, but too slowly: it is slower by itself, or has too little capacity")
-    ]
+    assert found(trigger=trigger) == [("slow", "some", golden("cause.slow"))]
 
 
 def test_what_else_had_changed_comes_after_what_is_stronger() -> None:

@@ -4,6 +4,7 @@ import pytest
 
 from router.rollout.outcome import Outcome
 from tests.rollout.simulator import START_NS, TICK_NS, Court, idle, refuse, seconds, state
+from tests.texts import golden
 
 
 # -- errors: bursts
@@ -39,7 +40,7 @@ def test_a_burst_tells_its_numbers() -> None:
         court.tick()
     result = court.result("hard_failure.errors")
     assert (result.value, result.limit, result.samples, result.window_s) == (0.95, 0.9, 200, 2.0)
-    assert result.reason == "190 faults in 200 requests (95.0%) in the last 2 s; limits 10 and 90%"
+    assert result.reason == golden("verdict.burst")
     assert (result.action, result.distance, result.evidence_since_ns) == ("rollback", "acts now", seconds(3.1))
 
 
@@ -163,9 +164,7 @@ def test_under_lasting_stalls_what_the_target_answered_still_counts() -> None:
         court.version.fail(20, Outcome.TIMED_OUT)
         court.tick(stalled=True)
         idle(court, 2.4, stalled=True)
-    assert court.result("hard_failure.errors").reason == (
-        "5 faults in a row over 10.0 s, nothing begun in between (limits 5 and 10 s)"
-    )
+    assert court.result("hard_failure.errors").reason == (golden("verdict.in_a_row"))
 
 
 # -- unreachable

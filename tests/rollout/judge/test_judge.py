@@ -11,6 +11,7 @@ from router.rollout.judge.verdict import Verdict
 from router.rollout.outcome import FAULTS, Outcome
 from router.rollout.stats.window import SECOND_NS
 from tests.rollout.simulator import START_NS, Court, Version, normal, seconds
+from tests.texts import golden
 
 NEVER = Rules(hard_failure=HardFailureRule(hang_after_s=10.0))
 
@@ -62,7 +63,7 @@ def test_a_result_is_plain_data() -> None:
         "detail": "errors",
         "state": "fail",
         "action": "rollback",
-        "reason": "10 faults in 10 requests (100.0%) in the last 2 s; limits 10 and 90%",
+        "reason": golden("verdict.ten_of_ten"),
         "distance": "acts now",
         "failing": True,
         "value": 1.0,

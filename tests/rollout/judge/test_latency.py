@@ -8,6 +8,7 @@ from router.rollout.judge.rules import LatencyRule, Rules
 from router.rollout.judge.verdict import TriggerResult
 from router.rollout.outcome import Outcome
 from tests.rollout.simulator import Court, normal
+from tests.texts import golden
 
 SLO = LatencyRule(slo_ms=100.0)
 """100 ms is 100,000 µs, in the bucket from 98,304 to 106,495: the tests stay clear of it."""
@@ -133,7 +134,7 @@ def test_without_an_objective_it_is_not_configured() -> None:
     result = court.result("latency")
     assert (result.state, result.reason, result.distance) == (
         "not_configured",
-        "no slo_ms is set for this service",
+        golden("verdict.no_slo"),
         "set rules.latency.slo_ms",
     )
 
@@ -141,9 +142,9 @@ def test_without_an_objective_it_is_not_configured() -> None:
 def test_a_warm_up_is_granted() -> None:
     court = Court(Rules(latency=SLO))
     court.run(29.9, first_byte_ms=500.0)
-    assert court.result("latency").reason == "promoted less than 30 s ago"
+    assert court.result("latency").reason == golden("verdict.warm_up")
     court.run(0.1, first_byte_ms=500.0)
-    assert court.result("latency").reason == "no answer was timed in the last 60 s"
+    assert court.result("latency").reason == golden("verdict.nothing_timed")
     court.run(3, first_byte_ms=500.0)
     assert court.result("latency").state == "fail"
 
@@ -159,7 +160,7 @@ def test_a_stall_of_ours_pauses_it() -> None:
     once(0, 100, court)
     court.tick(stalled=True)
     result = court.result("latency")
-    assert (result.state, result.reason) == ("inconclusive", "the router's own loop stalled just now")
+    assert (result.state, result.reason) == ("inconclusive", golden("verdict.stalled"))
 
 
 def test_answers_that_waited_for_our_own_stall_are_left_out() -> None:
@@ -175,6 +176,6 @@ def test_answers_that_waited_for_our_own_stall_are_left_out() -> None:
 def test_it_says_what_it_saw() -> None:
     result = once(94, 6)
     assert (result.value, result.limit, result.window_s, result.baseline) == (0.06, 0.05, 60.0, None)
-    assert result.reason == ("6.0% of 100 first bytes later than 100 ms in the last 60 s, no baseline (limit 5.0%)")
+    assert result.reason == golden("verdict.latency")
     assert once(30, 10).distance == "decides with 10 more answers"
     assert once(100, 0).distance == "fails above 5.0%"

@@ -12,6 +12,7 @@ from router.rollout.model import events as ev
 from router.rollout.model.commands import CheckStandby, PublishRoute, Record
 from router.rollout.model.route import Flag, Route
 from tests.rollout.playbook import BOOT, SECOND, Playbook
+from tests.texts import golden
 
 PLAN = {"drill": "d1", "mode": "real", "by": "operator", "reason": "", "from": "v1", "to": "v2", "hold_s": 10.0}
 THERE = ev.DrillMoveAsked("d1", home=False)
@@ -74,7 +75,7 @@ def test_what_waits_on_a_version_that_fails_may_leave_it() -> None:
 def test_it_needs_what_an_automatic_rollback_needs() -> None:
     playbook = started(ready=False)
     assert playbook.tell(THERE) == []
-    assert playbook.machine.drill_blocked_reason == "the last 3 probes of v2 were not all good: too few yet"
+    assert playbook.machine.drill_blocked_reason == golden("gate.probes_not_good")
     playbook.probe("v2", times=3)
     playbook.tell(ev.FreezeAsked("ann", "gala"))
     assert playbook.tell(THERE) == []
@@ -102,7 +103,7 @@ def test_each_way_asks_for_a_fresh_inference(home: bool) -> None:
     assert playbook.tell(move) == [CheckStandby(slot, playbook.registry.generation, 1.0)]
     assert playbook.tell(move) == [], "one at a time"
     assert playbook.tell(ev.StandbyChecked(False, "503", playbook.registry.generation)) == []
-    assert playbook.machine.drill_blocked_reason == "its fresh inference probe failed: 503"
+    assert playbook.machine.drill_blocked_reason == golden("gate.fresh_probe_failed", detail="503")
     playbook.tell(move)
     assert playbook.tell(ev.StandbyChecked(True, "ok", playbook.registry.generation)) != []
     assert playbook.registry.in_drill is not home
@@ -152,7 +153,7 @@ def test_people_go_before_a_drill(event: ev.Event) -> None:
     playbook.tell(event)
     assert (playbook.registry.active and playbook.registry.active.version, playbook.registry.drill) == ("v1", None)
     assert playbook.tell(HOME) == []
-    assert playbook.machine.drill_blocked_reason == "drill d1 is not under way from v1"
+    assert playbook.machine.drill_blocked_reason == golden("drill.not_under_way")
 
 
 def test_where_it_stays_a_new_probation_begins() -> None:

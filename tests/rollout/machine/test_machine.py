@@ -8,6 +8,7 @@ from router.rollout.model import events as ev
 from router.rollout.model.commands import CheckStandby, ClearAlarm, CutSlot, FillSlot, PublishRoute, RaiseAlarm, Record
 from router.rollout.model.route import Flag, Route
 from tests.rollout.playbook import AWAY, BOOT, SECOND, TRIGGER, Playbook
+from tests.texts import golden
 
 V3 = ("http://v3:1",)
 
@@ -94,7 +95,7 @@ def test_a_version_that_is_not_ready_in_time_fails_and_gives_its_slot_back() -> 
             {
                 "generation": BOOT + 2,
                 "states": {"v3": "failed"},
-                "reason": "not ready after 900 s: http://v3:1: bad",
+                "reason": golden("version.not_ready"),
             },
         ),
         PublishRoute(Route(BOOT + 2, active=0, standby=1)),
@@ -172,9 +173,7 @@ def test_at_most_one_automatic_rollback_per_promotion() -> None:
     assert playbook.states() == {"v1": "active", "v2": "standby"}
     held = playbook.verdict(after_s=5)
     assert [type(command) for command in held] == [Record, RaiseAlarm]
-    assert (
-        playbook.machine.blocked_reason == "this promotion was rolled back once already; a further step needs a person"
-    )
+    assert playbook.machine.blocked_reason == golden("gate.rolled_back_already")
     playbook.tell(ev.SwitchAsked("v2", "ann", "by hand"))
     playbook.probe("v1", times=3)
     playbook.verdict(after_s=5)
@@ -187,7 +186,7 @@ def test_no_better_target_is_said_once_and_looked_at_each_second() -> None:
     why = "the last 3 probes of v1 were not all good: http://v1:1: bad"
     assert playbook.verdict() == [
         Record("no_better_target", "verdict", {"active": "v2", "obstacles": [why], "trigger": TRIGGER}),
-        RaiseAlarm("no_better_target", f"the active version fails and nothing better exists: {why}"),
+        RaiseAlarm("no_better_target", golden("gate.nothing_better", why=why)),
     ]
     assert playbook.verdict(after_s=1) == []
     playbook.probe("v1", times=3)

@@ -13,6 +13,7 @@ from router.rollout.model.entry import Entry, route_generation
 from router.rollout.model.events import DeployAsked, RollbackAsked, SwitchAsked
 from router.rollout.model.route import Route, first_generation
 from tests.rollout.playbook import BOOT, SECOND, Playbook
+from tests.texts import golden
 
 
 def fact(kind: str, seq: int, service: str = "svc", **data: Any) -> Entry:
@@ -109,7 +110,7 @@ def test_confirmations_reach_the_last_switch_and_the_incident() -> None:
 
 def test_way_back() -> None:
     playbook = Playbook()
-    assert playbook.registry.missing_standby() == "there is no active version"
+    assert playbook.registry.missing_standby() == golden("gate.no_active")
     playbook.seed("v2", "v1")
     assert playbook.registry.missing_standby() is None
     playbook.tell(RollbackAsked("bad", "ann"))

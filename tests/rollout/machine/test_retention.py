@@ -13,6 +13,7 @@ from router.rollout.model.events import (
     Ticked,  # fmt: skip
 )
 from tests.rollout.playbook import Playbook
+from tests.texts import golden
 
 EVERY_SLOT = frozenset(range(7))
 
@@ -43,8 +44,8 @@ def test_the_last_accepted_ones_and_whatever_has_a_role() -> None:
     playbook.tell(DeployAsked("v6", ("http://v6:1",), "ann"))
     assert kept(playbook) == {
         "v5": ["active"],
-        "v4": ["standby", "one of the last 2 accepted versions"],
-        "v3": ["one of the last 2 accepted versions"],
+        "v4": ["standby", golden("retention.recently_accepted")],
+        "v3": [golden("retention.recently_accepted")],
         "v2": [],
         "v1": [],
         "v7": ["registered, not deployed yet"],
@@ -65,7 +66,7 @@ def test_a_quarantined_one_is_kept_until_the_root_cause_of_its_incident_is_known
     playbook.tell(RollbackAsked("wrong scores", "ann"))
     playbook.tell(Ticked(EVERY_SLOT))
     incident = playbook.registry.incidents[0]["id"]
-    assert kept(playbook)["v3"] == [f"quarantined, and the root cause of incident {incident} is not known"]
+    assert kept(playbook)["v3"] == [golden("retention.unknown_cause", incident=incident)]
     assert kept(playbook, understood=(incident,))["v3"] == []
     playbook.tell(ReleaseAsked("v3", "ann", "to look at it", 60.0))
     assert kept(playbook)["v3"] != [], "its mark comes back"
@@ -76,17 +77,17 @@ def test_a_quarantined_one_is_kept_until_the_root_cause_of_its_incident_is_known
 def test_one_that_was_quarantined_by_hand_is_kept_until_it_is_released() -> None:
     playbook = succession("v2", "v3", accept=False)
     playbook.tell(QuarantineAsked("v1", "ann", "bias"))
-    assert kept(playbook)["v1"] == ["quarantined by ann without an incident"]
+    assert kept(playbook)["v1"] == [golden("retention.quarantined_by_hand")]
 
 
 def test_what_drains_or_may_come_back_is_kept() -> None:
     playbook = Playbook().seed()
     playbook.probe("v2", times=3)
     playbook.verdict(away=True)
-    assert kept(playbook)["v1"] == ["unreachable since it was rolled back; it may come back"]
+    assert kept(playbook)["v1"] == [golden("retention.may_come_back")]
     playbook.tell(DeployAsked("v3", ("http://v3:1",), "ann"))
     playbook.tell(DeployAsked("v4", ("http://v4:1",), "ann", replace=True))
-    assert kept(playbook)["v3"] == ["still serves what it has begun"]
+    assert kept(playbook)["v3"] == [golden("retention.draining")]
 
 
 def test_an_artifact_that_two_versions_share_is_kept_for_both() -> None:

@@ -10,6 +10,7 @@ import pytest
 from router.rollout.model import entry as kinds
 from router.rollout.model.entry import Entry
 from router.rollout.notifications.notification import from_dict, notification_of, record_completed, trigger_facts
+from tests.texts import golden
 
 NS = 1_000_000_000
 TRIGGER = {
@@ -31,16 +32,16 @@ def test_a_rollback_names_everything() -> None:
     told = notification_of(entry(kinds.ROLLED_BACK, ROLLED), TIMES)
     assert told is not None
     assert (told.id, told.topic, told.severity) == ("fraud-rolled_back-16777219", "rollback", "critical")
-    assert told.title == "fraud: rolled back by itself from fraud-v8 to fraud-v7"
+    assert told.title == golden("notification.rolled_back")
     assert told.facts == (
         ("Service", "fraud"),
         ("From", "fraud-v8 (quarantined)"),
         ("To", "fraud-v7"),
         ("Trigger", "error_rate"),
-        ("Observed", "12.00% against a limit of 5.00%, normal is 0.40%"),
+        ("Observed", golden("notification.observed")),
         ("Samples", "100 in 60 s"),
         ("Reason", "12.00 % of 100"),
-        ("Time taken", "decided 13.0 s after the first sign; swap 85 µs; every worker followed within 3.25 ms"),
+        ("Time taken", golden("notification.time_taken")),
         ("Incident", "fraud-1-3"),
     )
     assert told.data["trigger"]["samples"] == 100
@@ -90,13 +91,13 @@ def test_other_facts() -> None:
         entry(kinds.NO_BETTER_TARGET, {"active": "v8", "obstacles": ["v7 is quarantined"], "trigger": TRIGGER})
     )
     assert held is not None
-    assert (held.topic, held.title) == ("no_better_target", "fraud: v8 fails and there is nothing better to go back to")
+    assert (held.topic, held.title) == ("no_better_target", golden("notification.nothing_better"))
     assert dict(held.facts)["Why not"] == "v7 is quarantined"
 
     promoted = {"generation": 5, "from": "v7", "to": "v8", "reason": "promoted", "states": {}}
     switched = notification_of(entry(kinds.PROMOTED, promoted, "ann"), TIMES)
     assert switched is not None
-    assert (switched.topic, switched.title) == ("switch", "fraud: promoted v8 (was v7) by ann")
+    assert (switched.topic, switched.title) == ("switch", golden("notification.promoted"))
 
     alert = {
         "kind": "quality", "name": "Drift", "about": "v8", "summary": "PSI", "fingerprint": "f1", "starts_at": None,
@@ -104,7 +105,7 @@ def test_other_facts() -> None:
     }  # fmt: skip
     counted = notification_of(entry(kinds.ALERT, alert, "am"))
     assert counted is not None
-    assert counted.title == "fraud: quality alert Drift about v8"
+    assert counted.title == golden("notification.alert")
     assert notification_of(entry(kinds.ALERT, alert | {"about": None})) is None
     assert notification_of(entry(kinds.FROZEN, {"reason": ""})) is None
 
@@ -117,7 +118,10 @@ def test_proposals() -> None:
     }  # fmt: skip
     asked = notification_of(entry(kinds.PROPOSED, data, "am"))
     assert asked is not None
-    assert (asked.topic, asked.title) == ("proposal", "fraud: should v8 go back to v7?")
+    assert (asked.topic, asked.title) == (
+        "proposal",
+        golden("notification.proposed", service="fraud", version="v8", to="v7"),
+    )
     facts = dict(asked.facts)
     assert (facts["Alert"], facts["Decide within"]) == ("Sales: fewer", "30 min, else hold")
     assert asked.data["proposal"] == "fraud-rollback-1"
@@ -131,7 +135,7 @@ def test_proposals() -> None:
     ended = {"proposal": "fraud-rollback-1", "kind": "rollback", "version": "v8", "reason": "no", "default": "hold"}
     titles = [notification_of(entry(kind, ended, "ann")) for kind in (kinds.DENIED, kinds.PROPOSAL_EXPIRED)]
     assert [told.title for told in titles if told] == [
-        "fraud: proposal fraud-rollback-1 was denied by ann",
+        golden("notification.denied"),
         "fraud: proposal fraud-rollback-1 has expired",
     ]
 
@@ -144,7 +148,7 @@ def test_drills() -> None:
     passed = notification_of(entry(kinds.DRILL_ENDED, data, "control"))
     assert passed is not None
     assert (passed.topic, passed.severity, passed.title) == ("drill", "info", "fraud: drill fraud-drill-1 passed")
-    assert dict(passed.facts)["Time taken"] == "2.0 ms, 3.0 ms to the last worker"
+    assert dict(passed.facts)["Time taken"] == golden("notification.drill_times")
     refused = {name: data[name] for name in data if name != "swaps"} | {"result": "refused", "reasons": ["frozen"]}
     told = notification_of(entry(kinds.DRILL_REFUSED, refused, "schedule"))
     assert told is not None
@@ -158,7 +162,7 @@ def test_a_complete_record_names_the_same_figures() -> None:
     )
     assert rolled is not None
     assert (told.id, told.topic, told.at) == ("fraud-1-3-complete", "incident", 5.0)
-    assert told.title == "fraud: the record of incident fraud-1-3 is complete"
+    assert told.title == golden("notification.incident_complete")
     assert told.facts == rolled.facts
     assert told.path == "/v1/incidents/fraud-1-3.html"
 

@@ -11,6 +11,7 @@ import pytest
 
 from router.rollout.quality.drift import REJECTED, DriftContext, DriftJudge, DriftRules, DriftStatus
 from router.rollout.quality.reference import field
+from tests.texts import golden
 
 SECOND_NS = 1_000_000_000
 RULES = DriftRules(
@@ -58,10 +59,7 @@ def test_it_is_learned_once_and_told_once() -> None:
     said = days.pass_by(60)
     told = [opinion.reference for opinion in said if opinion.reference is not None]
     assert [reference.version for reference in told] == ["v1"]
-    assert (
-        said[5].reason
-        == "nothing is known of good requests yet (60 learned; it needs 200 over 20 s, of an accepted version)"
-    )
+    assert said[5].reason == golden("drift.unlearned", learned=60, seconds=20)
     assert days.opinion.state == "pass"
 
 
@@ -123,7 +121,7 @@ def test_too_few_say_nothing() -> None:
     days.pass_by(21)
     days.pass_by(60, country="us")
     assert days.opinion.state == "inconclusive"
-    assert days.opinion.reason == "600 requests were looked at, 1000 are needed"
+    assert days.opinion.reason == golden("drift.too_few")
 
 
 def test_another_active_version_is_judged_anew_and_learned_when_it_is_accepted() -> None:

@@ -15,6 +15,7 @@ from router.runtime.failpoint import FailPoint
 from router.supervisor.takeover import channel
 from router.supervisor.takeover.new_router import NewRouter
 from router.supervisor.takeover.old_router import SOCKET_NAME, TAKE_OVER_TIMEOUT_S
+from tests.texts import golden
 
 
 class FakeSupervisor:
@@ -163,7 +164,7 @@ def test_a_step_that_takes_too_long(rig: Rig) -> None:
 def test_a_refusal_at_once(rig: Rig, answer: dict[str, object], descriptors: int, why: str) -> None:
     with pytest.raises(StartError) as caught:
         rig.begin(answer, descriptors)
-    assert caught.value.detail == f"the old router was not taken over and goes on: {why}"
+    assert caught.value.detail == golden("takeover.failed", why=why)
 
 
 def test_nobody_to_take_over_from(tmp_path: Path) -> None:
@@ -171,7 +172,7 @@ def test_nobody_to_take_over_from(tmp_path: Path) -> None:
         NewRouter(tmp_path, FailPoint())
     assert (caught.value.exit_code, caught.value.detail) == (
         5,
-        f"no router can be taken over at {tmp_path} (No such file or directory): leave --take-over out, or name its --state-dir",
+        golden("takeover.nothing_there", folder=tmp_path),
     )
 
 

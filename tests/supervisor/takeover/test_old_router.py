@@ -19,6 +19,7 @@ from router.supervisor.takeover.old_router import (
     TAKE_OVER_TIMEOUT_S,
     OldRouter,
 )
+from tests.texts import golden
 
 ASK = {"say": "ask", "protocol": 1}
 
@@ -211,14 +212,14 @@ def test_who_says_nothing_is_sent_away(rig: Rig) -> None:
         assert (next_message(new) or {})["say"] == "refused"
     with rig.up_to("offered") as new:
         rig.tick(TAKE_OVER_TIMEOUT_S + 1)
-        assert (next_message(new) or {})["why"] == "it did not go on within 30 s"
+        assert (next_message(new) or {})["why"] == golden("takeover.stuck")
     assert rig.old.calls == ["offer", ("resume", False)]
 
 
 def test_only_one_at_a_time_and_only_the_same_user(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
     with rig.up_to("offered"), rig.connect() as second:
         rig.tick()
-        assert next_message(second) == {"say": "refused", "why": "another take-over is under way"}
+        assert next_message(second) == {"say": "refused", "why": golden("takeover.another")}
     rig.tick()
     monkeypatch.setattr(channel, "peer", lambda sock: (1, 4711))
     with rig.connect() as other:
