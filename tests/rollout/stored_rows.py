@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from router.rollout.history.row import Reading, Row, RowMark, mark, row
+from router.rollout.history.row import Reading, Row, RowBase, row, row_base
 from router.rollout.outcome import Outcome
 from router.rollout.stats.window import SECOND_NS
 from tests.rollout.simulator import START_NS, Version
@@ -21,7 +21,7 @@ class Recording:
         self.version, self.boot = "v1", 1
         self._counts = Version()
         self._at_ns = START_NS
-        self._mark: RowMark | None = None
+        self._mark: RowBase | None = None
         self._owed = self._owed_faults = 0.0
         self.incarnation = 1
 
@@ -74,7 +74,7 @@ class Recording:
         made = row(self._mark, reading, WALL_MS + (self._at_ns - START_NS) // 1_000_000, self.boot)
         assert made is not None
         self.rows.append(made._replace(stalled_ms=round(stalled_s * 1000)))
-        self._mark = mark(reading)
+        self._mark = row_base(reading)
 
     def gap(self, for_s: float) -> Recording:
         """Control is away, and the same version goes on."""
@@ -90,5 +90,5 @@ class Recording:
         return self
 
 
-def replace_mark(known: RowMark, at_ns: int) -> RowMark:
+def replace_mark(known: RowBase, at_ns: int) -> RowBase:
     return known._replace(at_ns=at_ns)

@@ -241,9 +241,9 @@ def _summary(known: Reference) -> Document:
         "version": known.version,
         "requests": known.samples,
         "fields": {
-            name: {"kind": shape.kind, "low": shape.low, "high": shape.high, "categories": len(shape.categories),
-                   "usual_missing": round(shape.usual_missing, 4), "judged": shape.steady}
-            for name, shape in known.shapes.items()
+            name: {"kind": profile.kind, "low": profile.low, "high": profile.high, "categories": len(profile.categories),
+                   "usual_missing": round(profile.usual_missing, 4), "judged": profile.steady}
+            for name, profile in known.profiles.items()
         },
     }  # fmt: skip
 

@@ -14,7 +14,7 @@ from typing import Any, Final, NamedTuple
 import orjson
 
 from router.rollout.history import row
-from router.rollout.history.row import Row, RowMark, unpack
+from router.rollout.history.row import Row, RowBase, unpack
 from router.rollout.history.service_report import FAILED, Totals
 from router.rollout.outcome import FAULTS, OUTCOMES
 from router.rollout.stats.histogram import BUCKETS, quantile
@@ -75,7 +75,7 @@ SELECT at_ms / ? * ?, names.name, role, sum(span_ms), sum(claimed), sum(begun), 
 FROM rows JOIN names ON names.id = rows.version
 WHERE service = ? AND at_ms > ? AND at_ms <= ?{{only}} GROUP BY 1, 2, 3 ORDER BY 1, 2, 3 LIMIT ?
 """
-Marks = dict[tuple[str, int], tuple[int, RowMark]]
+Marks = dict[tuple[str, int], tuple[int, RowBase]]
 """(boot, mark) by service and slot."""
 
 
@@ -166,7 +166,7 @@ class HistoryFile:
         self.database.close()
 
     # -- writing
-    def write(self, service: str, boot: int, rows: Iterable[Row], marks: dict[int, RowMark], keep_from_ms: int) -> None:
+    def write(self, service: str, boot: int, rows: Iterable[Row], marks: dict[int, RowBase], keep_from_ms: int) -> None:
         """Add rows of a service and the marks behind them, and delete up to an hour of rows that ended before `keep_from_ms`."""
         database = self.database
         database.execute("BEGIN IMMEDIATE")
@@ -298,21 +298,21 @@ class HistoryFile:
         return numbers
 
 
-def _written(mark: RowMark) -> str:
+def _written(mark: RowBase) -> str:
     histograms = mark.histograms and [
         [(bucket, count) for bucket, count in enumerate(counts) if count] for counts in mark.histograms
     ]
     return orjson.dumps([*mark[:4], histograms]).decode()
 
 
-def _read(text: str) -> RowMark:
+def _read(text: str) -> RowBase:
     incarnation, at_ns, left_out_ns, counters, sparse = orjson.loads(text)
     if sparse is None:
-        return RowMark(incarnation, at_ns, left_out_ns, tuple(counters), None)
+        return RowBase(incarnation, at_ns, left_out_ns, tuple(counters), None)
     histograms: list[Any] = []
     for pairs in sparse:
         counts = [0] * BUCKETS
         for bucket, count in pairs:
             counts[bucket] = count
         histograms.append(tuple(counts))
-    return RowMark(incarnation, at_ns, left_out_ns, tuple(counters), (histograms[0], histograms[1], histograms[2]))
+    return RowBase(incarnation, at_ns, left_out_ns, tuple(counters), (histograms[0], histograms[1], histograms[2]))

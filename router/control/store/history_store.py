@@ -21,7 +21,7 @@ from typing import Final, ParamSpec, TypeVar, cast
 from router.control.bulkhead import Bulkhead, BulkheadFull
 from router.control.store.history_file import FILE, HistoryFile, Marks
 from router.errors import OperatorError
-from router.rollout.history.row import Reading, Row, RowMark, mark, row
+from router.rollout.history.row import Reading, Row, RowBase, row, row_base
 
 log = logging.getLogger(__name__)
 
@@ -233,7 +233,7 @@ class HistoryStore:
             self._marks[batch.service, slot] = batch.boot, known
         self._report(None)
 
-    def _rows(self, batch: Readings) -> tuple[list[Row], dict[int, RowMark]]:
+    def _rows(self, batch: Readings) -> tuple[list[Row], dict[int, RowBase]]:
         """Return the rows of a batch, and the marks from which the next rows count. A mark is stored after its row only."""
         rows, marks = [], {}
         for reading in batch.readings:
@@ -241,7 +241,7 @@ class HistoryStore:
             made = row(known if boot == batch.boot else None, reading, batch.at_ms(reading), batch.boot)
             if made is not None:
                 rows.append(made)
-            marks[reading.slot] = mark(reading)
+            marks[reading.slot] = row_base(reading)
         return rows, marks
 
     def _bound(self, file: HistoryFile) -> None:

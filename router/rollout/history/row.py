@@ -58,7 +58,7 @@ class Reading:
     zero_ns: int | None = None
 
 
-class RowMark(NamedTuple):
+class RowBase(NamedTuple):
     """The members of the last reading of a slot that the next row needs."""
 
     incarnation: int
@@ -139,12 +139,12 @@ _FIRST_OUTCOME: Final = Row._fields.index("ok")
 assert Row._fields[_FIRST_OUTCOME : _FIRST_OUTCOME + len(OUTCOMES)] == tuple(outcome.label for outcome in OUTCOMES)
 
 
-def mark(reading: Reading) -> RowMark:
+def row_base(reading: Reading) -> RowBase:
     """Return the base of the next row of this slot."""
-    return RowMark(reading.incarnation, reading.at_ns, reading.left_out_ns, reading.counters, reading.histograms)
+    return RowBase(reading.incarnation, reading.at_ns, reading.left_out_ns, reading.counters, reading.histograms)
 
 
-def row(known: RowMark | None, reading: Reading, at_ms: int, boot: int) -> Row | None:
+def row(known: RowBase | None, reading: Reading, at_ms: int, boot: int) -> Row | None:
     """Return the row from `known` to `reading` (whose wall time is `at_ms`); None if the base is unknown, or the period is a
     gap.
     """
@@ -183,12 +183,12 @@ def row(known: RowMark | None, reading: Reading, at_ms: int, boot: int) -> Row |
     )
 
 
-def _zero(reading: Reading) -> RowMark | None:
+def _zero(reading: Reading) -> RowBase | None:
     if reading.zero_ns is None:
         return None
     nothing = (0,) * BUCKETS
     counters = (0,) * (_OUTCOMES_AT + len(OUTCOMES))
-    return RowMark(reading.incarnation, reading.zero_ns, reading.left_out_ns, counters, (nothing, nothing, nothing))
+    return RowBase(reading.incarnation, reading.zero_ns, reading.left_out_ns, counters, (nothing, nothing, nothing))
 
 
 def pack(histograms: Histograms) -> bytes:

@@ -262,10 +262,10 @@ class Machine:
         """Return the commands of the switch. A freeze stops only automation; objections to the standby stop operators, too."""
         if proposal.kind == "promotion":
             verb, reason = proposal.verb, proposal.reason
-            asked = ev.SwitchAsked(
+            switch = ev.SwitchAsked(
                 proposal.version, event.actor, reason, verb, event.override, event.checked, proposal.id
             )
-            return self._switch(asked, now_ns)
+            return self._switch(switch, now_ns)
         objections = self.gate.standby_objections(event.shares)
         if objections and event.override is None:
             raise proposal_rules.unfit(objections)

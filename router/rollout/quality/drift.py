@@ -161,8 +161,8 @@ class DriftJudge:
 
     def _known(self) -> Reference | None:
         """Return the reference if it has the fields of the present rules, else None."""
-        asked = tuple((field.name, field.kind) for field in self._rules.fields)
-        return self.reference if self.reference is not None and self.reference.asked == asked else None
+        requested = tuple((field.name, field.kind) for field in self._rules.fields)
+        return self.reference if self.reference is not None and self.reference.requested == requested else None
 
     def _read(self, body: bytes) -> Any:
         try:
@@ -189,7 +189,7 @@ class DriftJudge:
 
     def _count(self, counts: _Counts, known: Reference, document: Any) -> None:
         counts.samples += 1
-        for name, profile in known.shapes.items():
+        for name, profile in known.profiles.items():
             values = field_of(name).values(document)
             if not values:
                 counts.found[name, "missing"] = counts.found.get((name, "missing"), 0) + 1
@@ -255,7 +255,7 @@ class DriftJudge:
             return []
         found = []
         samples = sum(counts.samples for counts in self._buckets)
-        for name, profile in known.shapes.items():
+        for name, profile in known.profiles.items():
             found.append(self._finding(name, "missing", samples, profile.usual_missing))
             if profile.steady:
                 found.append(self._finding(name, "out", samples, profile.usual_out))

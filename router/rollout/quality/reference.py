@@ -76,13 +76,13 @@ def _places(value: Any, place: Pointer, depth: int) -> Iterator[str]:
 @dataclass(frozen=True, slots=True)
 class Reference:
     """The profiles of requests while `version` was accepted and no trigger failed. `usual_rejected`: upper bound of the share
-    that the schema rejected. `asked`: the fields in the settings at that time.
+    that the schema rejected. `requested`: the fields in the settings at that time.
     """
 
     version: str
     samples: int
-    asked: tuple[tuple[str, str], ...]
-    shapes: dict[str, FieldProfile]
+    requested: tuple[tuple[str, str], ...]
+    profiles: dict[str, FieldProfile]
     usual_rejected: float = 0.0
 
     def as_dict(self) -> dict[str, Any]:
@@ -90,8 +90,8 @@ class Reference:
         return {
             "version": self.version,
             "samples": self.samples,
-            "asked": [list(pair) for pair in self.asked],
-            "shapes": {name: profile.as_dict() for name, profile in self.shapes.items()},
+            "asked": [list(pair) for pair in self.requested],
+            "shapes": {name: profile.as_dict() for name, profile in self.profiles.items()},
             "usual_rejected": self.usual_rejected,
         }
 
@@ -110,12 +110,12 @@ def reference_from_dict(plain: dict[str, Any]) -> Reference:
 class ReferenceLearner:
     """Learns a reference from good requests: first the fields, if the settings name none; then their profiles, in two halves."""
 
-    def __init__(self, version: str, asked: Sequence[Field], samples: int, seconds: float) -> None:
+    def __init__(self, version: str, requested: Sequence[Field], samples: int, seconds: float) -> None:
         self.version = version
         self.seen = 0
-        self._requested = tuple(asked)
-        self._fields: dict[str, Field] = {field.name: field for field in asked}
-        self._learners = {field.name: FieldLearner(field.kind) for field in asked}
+        self._requested = tuple(requested)
+        self._fields: dict[str, Field] = {field.name: field for field in requested}
+        self._learners = {field.name: FieldLearner(field.kind) for field in requested}
         self._samples, self._seconds = samples, seconds
         self._since_ns: int | None = None
         self._in_second_half = False
@@ -145,6 +145,6 @@ class ReferenceLearner:
         """Return the reference; None before enough requests and time."""
         if not self._in_second_half or not self._is_done(1.0, now_ns):
             return None
-        asked = tuple((field.name, field.kind) for field in self._requested)
-        shapes = {name: learner.profile() for name, learner in self._learners.items()}
-        return Reference(self.version, self.seen, asked, shapes, usual_rejected)
+        requested = tuple((field.name, field.kind) for field in self._requested)
+        profiles = {name: learner.profile() for name, learner in self._learners.items()}
+        return Reference(self.version, self.seen, requested, profiles, usual_rejected)

@@ -5,7 +5,7 @@ Wilson's lower bound is too high for few faults: for 5 of 50 against 2 % it rais
 99.9 % confidence means one of 1,000. Rollbacks are decided on few faults, so the bounds are exact.
 
 `k` may be fractional (weighted faults): the regularised incomplete beta function is defined between the whole numbers.
-`tests/rollout/stats/test_confidence.py` compares everything with scipy.
+`tests/rollout/stats/test_bounds.py` compares everything with scipy.
 """
 
 from __future__ import annotations

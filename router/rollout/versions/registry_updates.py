@@ -55,46 +55,51 @@ class PendingUpdates:
             return
         for update in _updates_of(entry, provenances):
             key = (update.service, update.version)
-            former = self.open.pop(key, None)
-            if former is not None:
-                update = _merged(former, update)
+            earlier = self.open.pop(key, None)
+            if earlier is not None:
+                update = _merged(earlier, update)
             self.open[key] = update
         while len(self.open) > PENDING_UPDATES_MAX:
             del self.open[next(iter(self.open))]
 
 
-def _merged(former: PendingUpdate, later: PendingUpdate) -> PendingUpdate:
+def _merged(earlier: PendingUpdate, later: PendingUpdate) -> PendingUpdate:
     """Return the later update with the tags of the former one that it does not set."""
-    tags = dict(former.tags) | dict(later.tags)
-    at = later.at if model_uri.TAG_REASON in dict(later.tags) else former.at
-    return replace(later, tags=tuple(tags.items()), serves=later.serves or former.serves, at=at)
+    tags = dict(earlier.tags) | dict(later.tags)
+    at = later.at if model_uri.TAG_REASON in dict(later.tags) else earlier.at
+    return replace(later, tags=tuple(tags.items()), serves=later.serves or earlier.serves, at=at)
 
 
 def _updates_of(entry: Entry, provenances: Mapping[str, Provenance]) -> list[PendingUpdate]:
     data = entry.data
-    marks: dict[str, dict[str, Any]] = data.get("quarantine", {})
-    tags_by_version = {version: _mark(mark["reason"], mark["incident"], True) for version, mark in marks.items()}
+    quarantines: dict[str, dict[str, Any]] = data.get("quarantine", {})
+    tags_by_version = {
+        version: _quarantine_tags(quarantine["reason"], quarantine["incident"], True)
+        for version, quarantine in quarantines.items()
+    }
     tags_by_version |= {version: {model_uri.TAG_QUARANTINED: "false"} for version in data.get("release", ())}
     if entry.type == kinds.ROLLED_BACK:
         left = data["from"]
-        tags_by_version[left] = _mark(data["reason"], data["incident"], left in marks)
+        tags_by_version[left] = _quarantine_tags(data["reason"], data["incident"], left in quarantines)
     found = []
     for version, tags in tags_by_version.items():
         if (model := _model(provenances, version)) is None:
             continue
-        serving = _model(provenances, _serves(entry)) if version in marks or model_uri.TAG_REASON in tags else None
+        serving = (
+            _model(provenances, _serves(entry)) if version in quarantines or model_uri.TAG_REASON in tags else None
+        )
         number = serving.number if serving is not None and serving.name == model.name else None
         token = f"{entry.boot}-{entry.monotonic_ns}"
-        at = marks.get(version, {}).get("at", entry.at)
+        at = quarantines.get(version, {}).get("at", entry.at)
         found.append(PendingUpdate(entry.service, version, token, model, tuple(tags.items()), number, at, entry.at))
     return found
 
 
-def _mark(reason: str, incident: str | None, marked: bool) -> dict[str, str]:
+def _quarantine_tags(reason: str, incident: str | None, quarantined: bool) -> dict[str, str]:
     return {
         model_uri.TAG_REASON: str(reason)[:REASON_CHARS_MAX],
         model_uri.TAG_INCIDENT: incident or "",
-        model_uri.TAG_QUARANTINED: "true" if marked else "false",
+        model_uri.TAG_QUARANTINED: "true" if quarantined else "false",
     }
 
 
@@ -108,5 +113,5 @@ def _serves(entry: Entry) -> str | None:
 
 def _model(provenances: Mapping[str, Provenance], version: str | None) -> ModelUri | None:
     """Return the model version of `version` in the model registry; None without one."""
-    pedigree = provenances.get(version) if version is not None else None
-    return model_uri.numbered(pedigree.source if pedigree else None)
+    provenance = provenances.get(version) if version is not None else None
+    return model_uri.numbered(provenance.source if provenance else None)

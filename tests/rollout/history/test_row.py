@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import pytest
 
-from router.rollout.history.row import ROLES, SPAN_MAX_S, Reading, Row, RowMark, dense, mark, pack, row, unpack
+from router.rollout.history.row import ROLES, SPAN_MAX_S, Reading, Row, RowBase, dense, pack, row, row_base, unpack
 from router.rollout.outcome import OUTCOMES
 from router.rollout.stats.histogram import BUCKETS
 
@@ -30,7 +30,7 @@ def test_a_row_is_what_was_counted_between_two_readings() -> None:
     after = reading(
         110.004, 1_300, left_out_ns=3 * SECOND_NS, waiting=4, waiting_long=2, ready=True, verdict=1, failing="latency"
     )
-    found = row(mark(before), after, 1_700_000_000_000, boot=5)
+    found = row(row_base(before), after, 1_700_000_000_000, boot=5)
     assert found == Row(
         at_ms=1_700_000_000_000, slot=0, monotonic_ms=110_004, version="v1", boot=5, span_ms=10_004, generation=77,
         role=ROLES.index("active"), incarnation=1, stalled_ms=2_000, claimed=300, begun=300, faults_unbegun=0, rescued=0,
@@ -66,14 +66,14 @@ def test_a_row_is_what_was_counted_between_two_readings() -> None:
     ],
 )
 def test_what_a_row_counts_from(known: Reading | None, now: Reading, begun: int | None) -> None:
-    found = row(mark(known) if known else None, now, 0, 1)
+    found = row(row_base(known) if known else None, now, 0, 1)
     assert (found.begun if found else None) == begun
 
 
 def test_without_histograms_at_either_end_they_are_unknown() -> None:
     full, bare = reading(100, 10), reading(110, 20, histograms=None)
-    later = row(mark(bare), reading(120, 30), 0, 1)
-    first = row(mark(full), bare, 0, 1)
+    later = row(row_base(bare), reading(120, 30), 0, 1)
+    first = row(row_base(full), bare, 0, 1)
     assert first is not None
     assert later is not None
     assert (first.histograms, later.histograms) == (b"", b"")
@@ -81,14 +81,14 @@ def test_without_histograms_at_either_end_they_are_unknown() -> None:
 
 
 def test_spans_of_rows_in_a_row_add_up_to_the_time() -> None:
-    marks: RowMark | None = mark(reading(100.0004))
+    marks: RowBase | None = row_base(reading(100.0004))
     total = 0
     for step in range(1, 50):
         now = reading(100.0004 + step * 9.9996)
         made = row(marks, now, 0, 1)
         assert made is not None
         total += made.span_ms
-        marks = mark(now)
+        marks = row_base(now)
     assert total == int(100_000.4 + 49 * 9_999.6) - 100_000
 
 

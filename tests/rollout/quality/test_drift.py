@@ -168,14 +168,14 @@ def test_other_fields_are_learned_anew() -> None:
     assert days.opinion.reason.startswith("nothing is known")
     days.pass_by(30)
     assert days.judge.reference is not None
-    assert days.judge.reference.shapes.keys() == {"/amount"}
+    assert days.judge.reference.profiles.keys() == {"/amount"}
 
 
 def test_fields_may_be_learned_from_requests() -> None:
     days = Days(replace(RULES, fields=(), learn_fields=True))
     days.pass_by(21)
     assert days.judge.reference is not None
-    assert {name: shape.kind for name, shape in days.judge.reference.shapes.items()} == {
+    assert {name: profile.kind for name, profile in days.judge.reference.profiles.items()} == {
         "/amount": "number",
         "/country": "category",
     }

@@ -79,5 +79,8 @@ def test_what_was_learned_survives_the_journal() -> None:
     learned, _ = learn(20, 0.0, [{"x": n % 3, "c": "ab"[n % 2]} for n in range(20)], each_s=1.0)
     assert learned is not None
     assert (learned.version, learned.samples, learned.usual_rejected) == ("v1", 20, 0.01)
-    assert [(name, shape.kind) for name, shape in learned.shapes.items()] == [("/x", "number"), ("/c", "category")]
+    assert [(name, profile.kind) for name, profile in learned.profiles.items()] == [
+        ("/x", "number"),
+        ("/c", "category"),
+    ]
     assert reference_from_dict(json.loads(json.dumps(learned.as_dict()))) == learned

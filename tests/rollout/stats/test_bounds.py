@@ -1,9 +1,13 @@
+import math
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
+from scipy.stats import chi2
 
 from router.rollout.stats import bounds as stats_bounds
+from router.rollout.stats.bounds import bounds
 
 NUMBERS = [(0, 1), (1, 1), (1, 50), (5, 50), (49, 50), (50, 50), (3, 1_000), (640, 20_000), (200, 1_000_000)]
 
@@ -54,3 +58,16 @@ def test_is_above_at_the_edges(k: int, n: int, limit: float, expected: bool) -> 
 def test_fractions_lie_between_their_whole_neighbours() -> None:
     bounds = [stats_bounds.lower_bound(k, 100, 0.95) for k in (3, 3.5, 4)]
     assert bounds == sorted(bounds)
+
+
+@pytest.mark.parametrize("count", [0, 1, 2, 5, 30, 100, 1000])
+@pytest.mark.parametrize("confidence", [0.9, 0.95, 0.999])
+def test_bounds_are_those_of_garwood(count: int, confidence: float) -> None:
+    lower, upper = bounds(count, confidence)
+    expected = chi2.ppf(1 - confidence, 2 * count) / 2 if count else 0.0
+    assert lower == pytest.approx(expected, rel=1e-6)
+    assert upper == pytest.approx(chi2.ppf(confidence, 2 * count + 2) / 2, rel=1e-6)
+
+
+def test_of_nothing_seen_three_may_be_expected() -> None:
+    assert bounds(0, 0.95) == (0.0, pytest.approx(-math.log(0.05)))
