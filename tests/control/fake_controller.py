@@ -82,7 +82,7 @@ class FakeController:
         self.blocked: dict[str, Any] | None = None
 
     def close(self) -> None:
-        """Give the wall back."""
+        """Free the shared memory."""
         os.close(self.segment.fd)
         self.segment.close()
 

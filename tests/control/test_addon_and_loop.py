@@ -112,8 +112,8 @@ async def test_the_life_of_a_version_told_by_the_admin(running: RunningControl) 
     assert (await running.call("GET", "/v1/services/fraud"))[1]["active"] == "v1"
     status, promoted = await running.call("POST", "/v1/services/fraud/promote", promote)
     assert status == 200
-    told = {name: promoted[name] for name in ("active", "standby", "changed", "confirmed", "workers_unconfirmed")}
-    assert told == {"active": "v3", "standby": "v1", "changed": True, "confirmed": True, "workers_unconfirmed": []}
+    shown = {name: promoted[name] for name in ("active", "standby", "changed", "confirmed", "workers_unconfirmed")}
+    assert shown == {"active": "v3", "standby": "v1", "changed": True, "confirmed": True, "workers_unconfirmed": []}
     assert promoted["generation"] > service["generation"]
     status, again = await running.call("POST", "/v1/services/fraud/promote", {"version": "v3"})
     assert (status, again["changed"]) == (200, False)

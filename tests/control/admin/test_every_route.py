@@ -65,9 +65,9 @@ def filled(path: str, version: str) -> str:
 @pytest.fixture
 async def running(control: ControlHarness, tmp_path: Any) -> AsyncIterator[RunningControl]:
     plain = {**control.settings.model_dump(), "alerts": {"tokens": [{"name": "am", "sha256": "0" * 64}]}}
-    told = type(control.settings).model_validate(plain)
-    control.control_loop.addons, further = build_addons(AddonDeps(control.core, told, tmp_path))
-    application = app.build(control.queries, control.operations, told, further)
+    configured = type(control.settings).model_validate(plain)
+    control.control_loop.addons, further = build_addons(AddonDeps(control.core, configured, tmp_path))
+    application = app.build(control.queries, control.operations, configured, further)
     async with serving(application) as url, aiohttp.ClientSession() as session:
         yield RunningControl(application[app.OPERATIONS], url, session)
     for addon in control.control_loop.addons:
@@ -77,11 +77,11 @@ async def running(control: ControlHarness, tmp_path: Any) -> AsyncIterator[Runni
 def problem(headers: Any, body: bytes, status: int) -> dict[str, Any]:
     """Return a whole problem document, with the fields that every answer has."""
     assert headers["Content-Type"] == "application/problem+json", body
-    told: dict[str, Any] = json.loads(body)
-    assert {"type", "title", "status", "detail", "code", "request_id"} <= set(told)
-    assert (told["status"], told["request_id"]) == (status, headers["X-Request-ID"])
-    assert told["detail"].isprintable()
-    return told
+    document: dict[str, Any] = json.loads(body)
+    assert {"type", "title", "status", "detail", "code", "request_id"} <= set(document)
+    assert (document["status"], document["request_id"]) == (status, headers["X-Request-ID"])
+    assert document["detail"].isprintable()
+    return document
 
 
 async def test_a_wrong_method_is_405_with_what_is_possible(running: RunningControl) -> None:
@@ -161,11 +161,11 @@ async def test_a_wrong_text_is_a_400_on_every_route_with_a_body(running: Running
         status, headers, body = await running.call(
             method, path, data=WRONG_BODIES[name], headers={"Content-Type": "application/json", **hooks}
         )
-        told = problem(headers, body, 400)
+        document = problem(headers, body, 400)
         assert (path, status) == (path, 400)
-        assert told["code"] == ("member_repeated" if name.startswith("twice") else "request_invalid")
-        assert len(told["errors"]) <= 20
-        assert told["errors_total"] >= len(told["errors"])
+        assert document["code"] == ("member_repeated" if name.startswith("twice") else "request_invalid")
+        assert len(document["errors"]) <= 20
+        assert document["errors_total"] >= len(document["errors"])
         assert len(body) < 10_000
 
 
@@ -182,15 +182,15 @@ async def test_a_value_of_another_type_is_refused_by_every_member(running: Runni
                     continue
                 tried += 1
                 status, headers, body = await running.call(method, path, json={name: value})
-                told = problem(headers, body, 400)
+                document = problem(headers, body, 400)
                 assert (path, name, status) == (path, name, 400)
-                assert any(item["place"].startswith(f"body.{name}") for item in told["errors"]), (
+                assert any(item["place"].startswith(f"body.{name}") for item in document["errors"]), (
                     path,
                     name,
                     value,
-                    told,
+                    document,
                 )
-                assert told["errors_total"] < 100
+                assert document["errors_total"] < 100
     assert tried > 150
 
 

@@ -138,8 +138,8 @@ async def test_the_next_start_goes_by_the_row_and_says_so(
     (decided,) = [entry.data for entry in entries if entry.type == kinds.DOUBT_DECIDED]
     outcome = "completed" if whole else "struck_out"
     assert decided == {"change": 4, "type": kind, "by": "ann", "outcome": outcome}
-    (told,) = successor.queries.status()["journal"]["decided"]
-    assert (told["seq"], told["outcome"]) == (4, outcome)
+    (change,) = successor.queries.status()["journal"]["decided"]
+    assert (change["seq"], change["outcome"]) == (4, outcome)
     assert alarms(successor) == []
     if kind == kinds.SWITCHED:
         assert successor.states()["v2"] == ("active" if whole else "standby")

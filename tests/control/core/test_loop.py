@@ -27,10 +27,10 @@ async def types(control: ControlHarness) -> list[str]:
 
 
 async def test_a_switch_answers_when_every_worker_has_confirmed(control: ControlHarness) -> None:
-    told = await control.operations.switch(service="svc", to="v2", reason="try", actor="ann")
-    assert told["swap_us"] >= 0
-    assert 0 <= told["confirmed_ms"] < 1000
-    assert {**told, "swap_us": 0, "confirmed_ms": 0} == {
+    answer = await control.operations.switch(service="svc", to="v2", reason="try", actor="ann")
+    assert answer["swap_us"] >= 0
+    assert 0 <= answer["confirmed_ms"] < 1000
+    assert {**answer, "swap_us": 0, "confirmed_ms": 0} == {
         "service": "svc",
         "generation": first(control, 1),
         "active": "v2",
@@ -57,9 +57,11 @@ async def test_a_switch_answers_when_every_worker_has_confirmed(control: Control
 async def test_the_answer_names_the_worker_that_did_not_confirm(tmp_path: Path) -> None:
     segment = new_segment()
     workers = FakeWorkers(segment)
-    told = settings(tmp_path)
-    told = told.model_copy(update={"timeouts": told.timeouts.model_copy(update={"confirm_timeout_s": 0.05})})
-    control = await ControlHarness(told, segment, workers, tmp_path).begin()
+    configured = settings(tmp_path)
+    configured = configured.model_copy(
+        update={"timeouts": configured.timeouts.model_copy(update={"confirm_timeout_s": 0.05})}
+    )
+    control = await ControlHarness(configured, segment, workers, tmp_path).begin()
     workers.deaf.add(1)
     answer = await control.operations.switch(service="svc", to="v2", actor="ann")
     assert (answer["confirmed"], answer["workers_unconfirmed"]) == (False, [1])
@@ -126,9 +128,9 @@ async def test_of_two_equal_changes_at_once_one_changes_something(control: Contr
 
 async def test_a_dry_run_says_what_would_be_and_changes_nothing(control: ControlHarness) -> None:
     before = control.service_controller.registry.as_dict()
-    told = await control.operations.switch(service="svc", to="v2", actor="ann", dry_run=True)
-    assert (told["changed"], told["dry_run"], told["message"]) == (True, True, golden("switch.dry_run"))
-    assert told["generation"] == first(control)
+    answer = await control.operations.switch(service="svc", to="v2", actor="ann", dry_run=True)
+    assert (answer["changed"], answer["dry_run"], answer["message"]) == (True, True, golden("switch.dry_run"))
+    assert answer["generation"] == first(control)
     with pytest.raises(OperatorError):
         await control.operations.switch(service="svc", to="v9", actor="ann", dry_run=True)
     assert control.service_controller.registry.as_dict() == before
@@ -136,11 +138,11 @@ async def test_a_dry_run_says_what_would_be_and_changes_nothing(control: Control
 
 
 async def test_a_rollback_by_a_person(control: ControlHarness) -> None:
-    told = await control.operations.rollback(service="svc", reason="bad", actor="ann")
-    assert (told["incident"], told["active"], told["standby"]) == ("svc-1-2", "v2", None)
+    answer = await control.operations.rollback(service="svc", reason="bad", actor="ann")
+    assert (answer["incident"], answer["active"], answer["standby"]) == ("svc-1-2", "v2", None)
     assert control.service_controller.executor.cell.read() == Route(first(control, 1), active=1, flags=Flag.REDISPATCH)
     (incident,) = control.service_controller.registry.incidents
-    assert (incident["manual"], incident["actor"], incident["swap_us"]) == (True, "ann", told["swap_us"])
+    assert (incident["manual"], incident["actor"], incident["swap_us"]) == (True, "ann", answer["swap_us"])
     control.tick()
     assert control.states() == {"v1": "retired", "v2": "active"}
     with pytest.raises(OperatorError) as caught:
@@ -159,11 +161,11 @@ async def test_a_verdict_goes_back_by_itself(control: ControlHarness) -> None:
     await control.until_idle()
     control.tick()
     assert control.states() == {"v1": "retired", "v2": "active"}
-    (told,) = control.service_controller.registry.incidents
-    assert (told["from"], told["to"], told["manual"], told["actor"]) == ("v1", "v2", False, "verdict")
-    assert (told["trigger"]["kind"], told["trigger"]["detail"]) == ("hard_failure", "errors")
-    assert told["errors"] == {"server_error": told["requests"]}
-    assert told["confirmed_ms"] is not None
+    (incident,) = control.service_controller.registry.incidents
+    assert (incident["from"], incident["to"], incident["manual"], incident["actor"]) == ("v1", "v2", False, "verdict")
+    assert (incident["trigger"]["kind"], incident["trigger"]["detail"]) == ("hard_failure", "errors")
+    assert incident["errors"] == {"server_error": incident["requests"]}
+    assert incident["confirmed_ms"] is not None
     assert control.control_loop.switch_stats.services["svc"].by_reason["hard_failure"] == 1
     last = control.queries.service_status("svc")["last_switch"]
     assert (last["cause"], last["journalled"]) == ("verdict", True)
@@ -245,8 +247,8 @@ async def test_moved_endpoints_are_probed_before_they_are_used(control: ControlH
     assert (caught.value.status, caught.value.code) == (409, "version_not_ready")
     server = await asyncio.start_server(lambda reader, writer: writer.close(), "127.0.0.1", 0)
     url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
-    told = await control.operations.set_endpoints(service="svc", version="v2", endpoints=[url], actor="ann")
-    assert (told["changed"], told["confirmed"]) == (True, True)
+    answer = await control.operations.set_endpoints(service="svc", version="v2", endpoints=[url], actor="ann")
+    assert (answer["changed"], answer["confirmed"]) == (True, True)
     content = control.service_controller.executor.slots.read(1)
     assert content is not None
     assert content.endpoints == (url,)
@@ -285,7 +287,7 @@ async def test_an_unknown_service(control: ControlHarness, verb: str) -> None:
     assert "svc" in caught.value.detail
 
 
-async def test_events_are_told_to_listeners(control: ControlHarness) -> None:
+async def test_subscribers_get_events(control: ControlHarness) -> None:
     queue = control.queries.subscribe()
     await control.operations.freeze(service="svc", actor="ann", reason="night")
     event = queue.get_nowait()
@@ -333,7 +335,7 @@ async def test_the_status_of_a_fresh_router(control: ControlHarness) -> None:
     ]
     assert service["targets"][0]["totals"]["attempts"] == 3
     versions = (await control.queries.versions())["versions"]
-    assert [(told["version"], told["state"], told["quarantine"]) for told in versions] == [
+    assert [(version["version"], version["state"], version["quarantine"]) for version in versions] == [
         ("v2", "standby", None),
         ("v1", "active", None),
     ]

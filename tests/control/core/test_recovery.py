@@ -36,8 +36,8 @@ class Machine:
     async def start(
         self, journal_from: str | None = None, assume: str | None = None, **service: object
     ) -> ControlHarness:
-        told = settings(self.folder, **service)
-        return await ControlHarness(told, self.segment, self.workers, self.folder).begin(journal_from, assume)
+        answer = settings(self.folder, **service)
+        return await ControlHarness(answer, self.segment, self.workers, self.folder).begin(journal_from, assume)
 
 
 @pytest.fixture
@@ -110,8 +110,8 @@ async def test_a_journalled_change_that_was_never_stored_is_undone_by_a_warm_sta
     control = await machine.start()
     assert control.service_controller.registry.as_dict() == before
     assert control.service_controller.executor.cell.read() == Route(generation, active=0, standby=1)
-    told = await control.operations.switch(service="svc", to="v2", actor="ann")
-    assert told["generation"] > generation + 1, "a generation was issued twice"
+    answer = await control.operations.switch(service="svc", to="v2", actor="ann")
+    assert answer["generation"] > generation + 1, "a generation was issued twice"
     live = control.service_controller.registry.as_dict()
     await control.end()
     control = await machine.start()
@@ -127,8 +127,8 @@ async def test_what_a_warm_start_has_undone_stays_undone_in_a_cold_one(machine: 
     await control.journal.append(Entry("switched", "svc", "ann", data, 1.0, 1, 1))
     await control.end()
     control = await machine.start()
-    told = await control.operations.switch(service="svc", to="v1", actor="ann")
-    assert told["changed"] is False  # so it was said that v1 is active …
+    answer = await control.operations.switch(service="svc", to="v1", actor="ann")
+    assert answer["changed"] is False  # so it was said that v1 is active …
     await control.end()
     machine.fresh_memory()
     control = await machine.start()
@@ -238,8 +238,8 @@ async def test_a_service_without_seeds_has_no_active_version(machine: Machine) -
     assert control.queries.service_status("svc")["state"] == "no_active"
     await control.operations.deploy(service="svc", version="v1", endpoints=["http://127.0.0.1:1"], actor="ann")
     control.probe("v1", times=5)
-    told = await control.operations.promote(service="svc", version="v1", actor="ann")
-    assert (told["active"], told["standby"]) == ("v1", None)
+    answer = await control.operations.promote(service="svc", version="v1", actor="ann")
+    assert (answer["active"], answer["standby"]) == ("v1", None)
     await control.end()
 
 

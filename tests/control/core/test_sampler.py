@@ -48,8 +48,8 @@ async def test_the_evidence_of_an_incident(control: ControlHarness) -> None:
     control.tick(5, lambda: control.workers.serve(0, Outcome.SERVER_ERROR, 2))
     control.workers.serve(0, Outcome.CLIENT_GONE, 3)
     control.tick()
-    told = evidence(control.service_controller.judge, control.service_controller.registry, begun_ns, control.now_ns)
-    assert told == {"requests": 13, "errors": {"server_error": 10}, "rescued": 0, "seconds": 0.7}
+    impact = evidence(control.service_controller.judge, control.service_controller.registry, begun_ns, control.now_ns)
+    assert impact == {"requests": 13, "errors": {"server_error": 10}, "rescued": 0, "seconds": 0.7}
 
 
 def stalls(segment: Segment, workers: FakeWorkers) -> StallDetector:
@@ -62,16 +62,16 @@ async def test_our_own_stalls_are_seen() -> None:
     workers = FakeWorkers(segment)
     for index_ in (0, 1):
         segment.words[segment.layout.worker(index_) + at.W_HEARTBEAT_NS] = 10 * SECOND
-    looking = stalls(segment, workers)
-    assert not looking.check(10 * SECOND, 0.0, 1.0)
-    assert looking.check(10 * SECOND, 1.1, 1.0), "control itself was late"
+    detector = stalls(segment, workers)
+    assert not detector.check(10 * SECOND, 0.0, 1.0)
+    assert detector.check(10 * SECOND, 1.1, 1.0), "control itself was late"
     segment.words[segment.layout.worker(0) + at.W_LAG_SUM_US] += 1_200_000
-    assert looking.check(10 * SECOND, 0.0, 1.0), "a worker was late"
-    assert not looking.check(10 * SECOND, 0.0, 1.0), "and is no more"
+    assert detector.check(10 * SECOND, 0.0, 1.0), "a worker was late"
+    assert not detector.check(10 * SECOND, 0.0, 1.0), "and is no more"
     segment.words[segment.layout.worker(0) + at.W_HEARTBEAT_NS] = 12 * SECOND
-    assert looking.check(12 * SECOND, 0.0, 1.0), "a worker is stopped"
+    assert detector.check(12 * SECOND, 0.0, 1.0), "a worker is stopped"
     workers.live(1, DEAD)
-    assert not looking.check(12 * SECOND, 0.0, 1.0), "a dead one counts nothing"
+    assert not detector.check(12 * SECOND, 0.0, 1.0), "a dead one counts nothing"
     workers.close()
     segment.close()
 
@@ -79,16 +79,16 @@ async def test_our_own_stalls_are_seen() -> None:
 @pytest.mark.parametrize(("faults", "of", "unwell"), [(4, 10, False), (5, 600, False), (5, 500, False), (6, 500, True)])
 def test_our_own_faults_make_the_numbers_doubtful(faults: int, of: int, unwell: bool) -> None:
     segment = new_segment()
-    wellness = RouterHealth(WorkerStats(segment), 0)
+    health = RouterHealth(WorkerStats(segment), 0)
     row = segment.layout.worker_service(0, 0) + at.LS_ENDED
     segment.words[row + Outcome.ROUTER_FAULT] = 50
-    assert wellness.unwell(0, Rules()) is None
+    assert health.unwell(0, Rules()) is None
     segment.words[row + Outcome.ROUTER_FAULT] += faults
     segment.words[row + Outcome.OK] += of - faults
-    told = wellness.unwell(SECOND, Rules())
-    assert (told is not None) is unwell
-    assert told is None or told == golden("router.unwell", faults=faults, of=of)
+    reason = health.unwell(SECOND, Rules())
+    assert (reason is not None) is unwell
+    assert reason is None or reason == golden("router.unwell", faults=faults, of=of)
     for second in range(2, 63):
-        wellness.unwell(second * SECOND, Rules())
-    assert wellness.unwell(63 * SECOND, Rules()) is None
+        health.unwell(second * SECOND, Rules())
+    assert health.unwell(63 * SECOND, Rules()) is None
     segment.close()

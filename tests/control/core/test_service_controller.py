@@ -58,19 +58,21 @@ def failing(control: ControlHarness) -> None:
 
 
 def test_what_the_settings_tell_the_machine(tmp_path: Path) -> None:
-    told = settings(tmp_path)
-    assert limits(told, told.services["svc"]) == RolloutLimits()
+    configured = settings(tmp_path)
+    assert limits(configured, configured.services["svc"]) == RolloutLimits()
     probe = {"method": "POST", "body": "{}", "warmup_probes": 7, "recover_probes": 9}
-    told = settings(tmp_path, probe=probe, first_byte_timeout_s=3.0)
-    told = told.model_copy(
+    configured = settings(tmp_path, probe=probe, first_byte_timeout_s=3.0)
+    configured = configured.model_copy(
         update={
-            "timeouts": told.timeouts.model_copy(update={"rollback_drain_timeout_s": "none", "verify_timeout_s": 5})
+            "timeouts": configured.timeouts.model_copy(
+                update={"rollback_drain_timeout_s": "none", "verify_timeout_s": 5}
+            )
         }
     )
-    assert limits(told, told.services["svc"]) == RolloutLimits(
+    assert limits(configured, configured.services["svc"]) == RolloutLimits(
         inference=True, warmup_probes=7, recover_probes=9, verify_timeout_s=5, rollback_drain_timeout_s=None
     )
-    assert first_byte_timeout_s(told, told.services["svc"]) == 3.0
+    assert first_byte_timeout_s(configured, configured.services["svc"]) == 3.0
     assert first_byte_timeout_s(settings(tmp_path), settings(tmp_path).services["svc"]) == 120.0
 
 
@@ -181,9 +183,9 @@ async def test_a_standby_that_dies_is_told_before_it_is_needed(start: Start) -> 
     assert control.queries.service_status("svc")["way_back"] is True
     control.probe("v2", ok=False, refused=True)
     control.tick(1)
-    told = control.queries.service_status("svc")
-    assert (told["way_back"], told["standby"]) == (False, "v2")
-    assert told["no_way_back"].startswith("the last probes of v2 failed: ")
+    shown = control.queries.service_status("svc")
+    assert (shown["way_back"], shown["standby"]) == (False, "v2")
+    assert shown["no_way_back"].startswith("the last probes of v2 failed: ")
     assert [alarm["code"] for alarm in control.control_loop.alarms.listing()] == ["standby_failing"]
     control.probe("v2")
     control.tick(1)

@@ -72,9 +72,9 @@ async def test_seven_versions_and_one_more(control: ControlHarness) -> None:
     assert control.service_controller.executor.slots.cut_generation(2) == first(control, 6)
     control.workers.end(2, Outcome.CUT)
     control.tick()
-    told = await control.operations.deploy(
+    answer = await control.operations.deploy(
         service="svc", version="v8", endpoints=["http://127.0.0.1:3"], actor="ann", replace=True
     )
-    assert told["state"] == "verifying"
+    assert answer["state"] == "verifying"
     assert control.service_controller.registry.targets["v8"].slot == 2
     assert control.service_controller.executor.counters.scalars(2)[0] == 0, "the new tenant counts from zero"

@@ -14,7 +14,7 @@ from router.settings.settings import Settings
 from tests.certificate_authority import Authority
 
 
-def told(**flags: Any) -> Settings:
+def settings_with(**flags: Any) -> Settings:
     return load(None, flags)
 
 
@@ -32,7 +32,7 @@ async def test_alarms_come_and_go_with_the_files(tmp_path: Path) -> None:
     ours = authority.pair("router.test", file="router")
     tls = {"certificate": pair.certificate, "key": pair.key}
     backend = {"certificate": ours.certificate, "key": ours.key}
-    monitor = CertificateMonitor(told(tls=tls, services={"a": {"backend_tls": backend}}), alarms)
+    monitor = CertificateMonitor(settings_with(tls=tls, services={"a": {"backend_tls": backend}}), alarms)
     now_s = clock.wall_s()
     await monitor.check(now_s)
     places = [("tls", pair.certificate, 29), ("services.a.backend_tls", ours.certificate, 29)]
@@ -61,10 +61,10 @@ async def test_alarms_come_and_go_with_the_files(tmp_path: Path) -> None:
 
 async def test_settings_without_tls_end_the_alarms(tmp_path: Path) -> None:
     pair, alarms = Authority(tmp_path).pair(days=3), Alarms()
-    monitor = CertificateMonitor(told(tls={"certificate": pair.certificate, "key": pair.key}), alarms)
+    monitor = CertificateMonitor(settings_with(tls={"certificate": pair.certificate, "key": pair.key}), alarms)
     await monitor.check(clock.wall_s())
     assert set(up(alarms)) == {"certificate_expiring"}
-    monitor.reconfigure(told())
+    monitor.reconfigure(settings_with())
     await monitor.check(clock.wall_s())
     assert (up(alarms), monitor.found) == ({}, [])
 
@@ -73,7 +73,7 @@ async def test_it_looks_again_and_again_until_it_is_cancelled(tmp_path: Path) ->
     authority, alarms = Authority(tmp_path), Alarms()
     pair = authority.pair(days=3)
     flags = {"tls": {"certificate": pair.certificate, "key": pair.key}, "timeouts": {"certificates_every_s": 0.01}}
-    running = asyncio.ensure_future(CertificateMonitor(told(**flags), alarms).run())
+    running = asyncio.ensure_future(CertificateMonitor(settings_with(**flags), alarms).run())
     async with asyncio.timeout(5):
         while not up(alarms):
             await asyncio.sleep(0.005)

@@ -97,11 +97,11 @@ def test_saturation_is_over_when_nobody_is_refused_and_something_is_free() -> No
     assert alarms.listing() == []
 
 
-def rewrite(record: HoldingsRecord, told: dict[str, object], at_ns: int, memory: Segment) -> None:
+def rewrite(record: HoldingsRecord, document: dict[str, object], at_ns: int, memory: Segment) -> None:
     """Write as if it were `at_ns`."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(clock, "now_ns", lambda: at_ns)
-        record.write(told)
+        record.write(document)
 
 
 def test_a_worker_that_died_or_hangs_keeps_no_alarm_up() -> None:

@@ -49,33 +49,33 @@ async def test_a_window_with_its_times(control: ControlHarness) -> None:
     control.workers.serve(0, Outcome.SERVER_ERROR, 1)
     control.segment.words[row] += 9
     control.tick(20)
-    told = status.window(control.service_controller, 0, 10.0, control.now_ns)
-    assert told is not None
-    assert (told["requests"], told["faults"], told["fault_rate"]) == (10, 1, 0.1)
-    assert told["p50_ms"] == pytest.approx(2.0, rel=0.07)
+    document = status.window(control.service_controller, 0, 10.0, control.now_ns)
+    assert document is not None
+    assert (document["requests"], document["faults"], document["fault_rate"]) == (10, 1, 0.1)
+    assert document["p50_ms"] == pytest.approx(2.0, rel=0.07)
 
 
 async def test_explain_in_one_sentence(control: ControlHarness) -> None:
     assert status.explain(control.service_controller, control.now_ns)["summary"] == (golden("status.too_few_requests"))
     control.probe("v2", times=3)
     control.tick(30, lambda: control.workers.serve(0, Outcome.OK, 5))
-    told = status.explain(control.service_controller, control.now_ns)
-    assert told["summary"] == golden("status.well")
-    assert told["gate"] == {"would_pass": True, "reasons": []}
+    document = status.explain(control.service_controller, control.now_ns)
+    assert document["summary"] == golden("status.well")
+    assert document["gate"] == {"would_pass": True, "reasons": []}
     await control.operations.rollback(service="svc", reason="bad", actor="ann")
     control.tick()
-    told = status.explain(control.service_controller, control.now_ns)
-    assert told["summary"].endswith("no way back: there is no standby.")
-    assert told["gate"] == {"would_pass": False, "reasons": ["there is no standby"]}
+    document = status.explain(control.service_controller, control.now_ns)
+    assert document["summary"].endswith("no way back: there is no standby.")
+    assert document["gate"] == {"would_pass": False, "reasons": ["there is no standby"]}
 
 
 async def test_a_rollback_is_under_way_until_the_failed_version_has_drained(control: ControlHarness) -> None:
     control.workers.claim(0)
     await control.operations.rollback(service="svc", reason="bad", actor="ann")
     control.tick()
-    told = control.queries.service_status("svc")
-    assert (told["state"], told["way_back"]) == ("rolling_back", False)
-    assert [(target["version"], target["role"], target["quarantined"]) for target in told["targets"]] == [
+    document = control.queries.service_status("svc")
+    assert (document["state"], document["way_back"]) == ("rolling_back", False)
+    assert [(target["version"], target["role"], target["quarantined"]) for target in document["targets"]] == [
         ("v1", "draining", "bad"),
         ("v2", "active", None),
     ]
@@ -85,5 +85,5 @@ async def test_a_rollback_is_under_way_until_the_failed_version_has_drained(cont
 
 
 def test_times_are_for_people() -> None:
-    told = status.incident({"id": "svc-1-2", "started_at": None, "detection_at": 0.5})
-    assert told == {"id": "svc-1-2", "started_at": None, "detection_at": "1970-01-01T00:00:00.500Z"}
+    document = status.incident({"id": "svc-1-2", "started_at": None, "detection_at": 0.5})
+    assert document == {"id": "svc-1-2", "started_at": None, "detection_at": "1970-01-01T00:00:00.500Z"}
