@@ -128,14 +128,14 @@ class Control:
     def _on_life_pipe(self) -> None:
         """The supervisor has ended: nothing is ever written to the life pipe."""
         if not os.read(self._args.life_fd, 1):
-            log.warning("the supervisor is gone: leaving")
+            log.warning("the supervisor is gone: stopping")
             asyncio.get_running_loop().remove_reader(self._args.life_fd)
             self._stopping.set()
 
     def _on_sighup(self, control_loop: ControlLoop, application: web.Application) -> None:
         """Apply the settings that the supervisor has validated and sent. The set of services changes only with a restart."""
         if not settings_memory.receive(self._args.updates_fd, self._args.settings_fd):
-            log.warning("told to read the settings again, and there are no newer ones")
+            log.warning("SIGHUP, but there are no newer settings")
         settings = loader.parse(settings_memory.read(self._args.settings_fd))
         self._settings = settings
         control_loop.reconfigure(settings)

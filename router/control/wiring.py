@@ -19,9 +19,9 @@ from router.control.alerts.addon import AlertsAddon
 from router.control.cases import routes as case_routes
 from router.control.cases.addon import CasesAddon
 from router.control.cases.operations import CaseOperations
-from router.control.core import doubts, recovery
-from router.control.core.doubts import DoubtAlarm
+from router.control.core import in_doubt, recovery
 from router.control.core.executor import CommandExecutor, ExecutorDeps
+from router.control.core.in_doubt import InDoubtAlarm
 from router.control.core.loop import ControlLoop
 from router.control.core.operations import Operations
 from router.control.core.probes import Probes
@@ -103,7 +103,7 @@ def open_journal(journal_state: JournalState, alarms: Alarms, fail_point: FailPo
         fail_point,
         _alarm(alarms, "journal_unavailable", "the journal cannot be written: {}; automatic rollback goes on"),
         _alarm(alarms, "journal_mark_unwritable", "{}; a start would not see that the journal's end is missing"),
-        DoubtAlarm(alarms).changed,
+        InDoubtAlarm(alarms).changed,
     )
 
 
@@ -135,7 +135,7 @@ async def build_core(deps: CoreDeps) -> Core:
     control_loop = ControlLoop(settings, segment, worker_stats, workers, journal, deps.alarms, deps.probes)
     await _add_services(deps, control_loop, registries, entries, assumed)
     executors = {name: service_controller.executor for name, service_controller in control_loop.services.items()}
-    doubts.decide_all(journal, past.entries, executors, stored)
+    in_doubt.decide_all(journal, past.entries, executors, stored)
     control_loop.differences = recovery.differences(settings, registries)
     for line in control_loop.differences:
         log.warning("%s", line)

@@ -8,7 +8,6 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from router.errors import OperatorError
 from router.rollout.model.endpoint import parse_endpoints
-from router.rollout.model.events import Override
 from router.rollout.versions.active_periods import ACTIVE_PERIODS_MAX
 from router.runtime.printable import printable
 from router.settings.sections.values import NAME, version_label
@@ -49,21 +48,17 @@ class OverrideBody(_Body):
     actor: Actor
     reason: Reason
     expires_after_s: Duration | None = None
-    """Then a quarantine that it has lifted is back."""
-
-    def plain(self) -> Override:
-        """Return it as the machine knows it."""
-        return Override(self.actor, self.reason, self.expires_after_s)
+    """Seconds after which a quarantine that it has lifted is in force again."""
 
 
 class _Change(_Body):
     actor: Actor | None = None
-    """Who asks; used only where no tokens are configured, else the token's name counts."""
+    """The actor of the change. Only used without tokens; else the name of the token counts."""
 
 
 class _RoutedChange(_Change):
     from_version: Annotated[Version | None, Field(alias="from")] = None
-    """The version believed to be active; another one is a 409."""
+    """The version that must be active; else the answer is 409."""
 
 
 class Deploy(_RoutedChange):
@@ -130,7 +125,7 @@ class Release(QuarantineBody):
     """Lift the block of a version, for good or for a while."""
 
     expires_after_s: Duration | None = None
-    """Then it is back."""
+    """Seconds after which the quarantine is in force again."""
 
 
 class Register(_Change):

@@ -53,8 +53,8 @@ class ConnectionLimiter:
 
     def reconfigure(self, settings: Settings) -> None:
         """Apply other settings (SIGHUP); present connections stay at least until the next sweep."""
-        asked = settings.admin.connections_max
-        self.connections_max = asked if self._fd_limit is None else min(asked, self._fd_limit)
+        configured = settings.admin.connections_max
+        self.connections_max = configured if self._fd_limit is None else min(configured, self._fd_limit)
         self.header_timeout_s = settings.admin.header_timeout_s
         self.keepalive_idle_s = settings.admin.keepalive_idle_s
 

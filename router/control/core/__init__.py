@@ -14,6 +14,6 @@ An operator's verb goes the same way from the machine on: `Operations` (called b
 
 Beside that: `Probes` probes each endpoint of a version that is kept warm (`ProbeClient` sends one probe); the results are
 events of the machine. `Workers` wakes the workers and reads their acknowledgements. `recovery` makes journal, shared memory
-and settings agree at a start; `doubts` reports changes of which it is unknown whether the disk has them. `ModelResolver`
+and settings agree at a start; `in_doubt` reports changes of which it is unknown whether the disk has them. `ModelResolver`
 turns `models:/…` into a label with endpoints.
 """
