@@ -11,7 +11,7 @@ import trustme
 from router.tls.contexts import Pair
 
 
-class Authority:
+class CertificateAuthority:
     """Issues certificates into files of `folder`."""
 
     def __init__(self, folder: Path, name: str = "ca") -> None:

@@ -9,7 +9,7 @@ import pytest
 
 from router.cli.doctor import DoctorCheck, _clock
 from router.tls.contexts import Pair
-from tests.certificate_authority import Authority
+from tests.certificate_authority import CertificateAuthority
 from tests.cli.conftest import Command
 from tests.cli.fake_admin import FakeAdmin, service, status
 from tests.texts import golden
@@ -115,7 +115,7 @@ def certified(tmp_path: Path, pair: Pair, more: str = "") -> str:
     ("days", "complaint"), [(30, None), (3, "expires on"), (-2, "has expired on")], ids=["good", "soon", "over"]
 )
 def test_certificates_are_looked_at(command: Command, tmp_path: Path, days: int, complaint: str | None) -> None:
-    authority = Authority(tmp_path)
+    authority = CertificateAuthority(tmp_path)
     pair = authority.pair("a.test", "127.0.0.1", days=days)
     _, out, _ = command("doctor", "--json", "--config", certified(tmp_path, pair), "--admin", "http://127.0.0.1:1")
     found = findings(out)
@@ -130,7 +130,7 @@ def test_certificates_are_looked_at(command: Command, tmp_path: Path, days: int,
 
 
 def test_a_key_of_another_certificate_and_backends_that_nobody_verifies(command: Command, tmp_path: Path) -> None:
-    authority = Authority(tmp_path)
+    authority = CertificateAuthority(tmp_path)
     pair, other = authority.pair(), authority.pair(file="other")
     file = certified(tmp_path, replace(pair, key=other.key))
     code, out, _ = command("doctor", "--json", "--config", file, "--admin", "http://127.0.0.1:1")

@@ -12,7 +12,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from tests.certificate_authority import Authority
+from tests.certificate_authority import CertificateAuthority
 from tests.end_to_end.conftest import StartRouter
 from tests.end_to_end.real_router import Router, children, free_port, service_settings, until
 from tests.end_to_end.steady import Steady
@@ -62,7 +62,7 @@ async def everywhere(router: Router, name: str) -> bool:
 
 
 async def test_certificates_on_both_sides(start_router: StartRouter, tmp_path: Path) -> None:
-    authority, stranger = Authority(tmp_path), Authority(tmp_path, "stranger")
+    authority, stranger = CertificateAuthority(tmp_path), CertificateAuthority(tmp_path, "stranger")
     pair = authority.pair("127.0.0.1", "one.test")
     authority.pair("127.0.0.1", file="known")
     stranger.pair("127.0.0.1", file="unknown")
@@ -182,7 +182,7 @@ async def crowd(port: int, data: bytes) -> list[socket.socket]:
 async def test_half_open_handshakes_give_their_memory_back(
     ending: str, start_router: StartRouter, tmp_path: Path
 ) -> None:
-    authority = Authority(tmp_path)
+    authority = CertificateAuthority(tmp_path)
     pair = authority.pair()
     told = service_settings(
         f"http://127.0.0.1:{free_port()}",

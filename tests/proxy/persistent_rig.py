@@ -18,7 +18,7 @@ QUIET_TURNS = 25
 Result = TypeVar("Result")
 
 
-class Stage:
+class PersistentRig:
     """`rig` before `backend`, whose `moved` grows with each byte; what goes wrong in a callback fails the next `run`."""
 
     def __init__(self, backend: Any, rig: Rig) -> None:

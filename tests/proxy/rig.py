@@ -1,4 +1,4 @@
-"""One worker's data plane in this process, on a wall of its own: the test plays control."""
+"""One worker's data plane in this process, on a segment of its own: the test takes the part of control."""
 
 from __future__ import annotations
 
@@ -148,7 +148,7 @@ class Rig:
         self._clients: list[Client] = []
 
     async def __aenter__(self) -> Self:
-        self._quiet = LeakCheck()
+        self._leak_check = LeakCheck()
         self.data_plane = DataPlane(0, self.segment, self.options, self.tasks, self._acks)
         self.context = self.data_plane.context
         listening = socket.socket()
@@ -168,7 +168,7 @@ class Rig:
         self.listener.stop()
         await self.data_plane.drain()
         if kind is None:
-            await self._quiet.settle(self.data_plane, self.worker_stats, self.tasks)
+            await self._leak_check.settle(self.data_plane, self.worker_stats, self.tasks)
         await self.tasks.close()
         self.data_plane.services.clear()  # they and the plane know each other, and would keep the wall until a full collection
         self.data_plane._by_prefix.clear()

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from tests.proxy.persistent_rig import Stage
+from tests.proxy.persistent_rig import PersistentRig
 from tests.proxy.reading import Fields, end_to_end, trailers_of
 from tests.proxy.recorder import Recorder, Wire, statuses
 from tests.proxy.rig import OPTIONS, Rig, until
@@ -66,35 +66,39 @@ def _begun(stream: bytes) -> bytes:
 
 
 @pytest.fixture
-def stage() -> Iterator[Stage]:
-    with Stage(Recorder(), Rig(replace(OPTIONS, via=False))) as one:
+def persistent() -> Iterator[PersistentRig]:
+    with PersistentRig(Recorder(), Rig(replace(OPTIONS, via=False))) as one:
         yield one
 
 
-async def relayed(stage: Stage, parts: list[bytes], number: int | None) -> tuple[bytes, list[bytes], list[bytes]]:
+async def relayed(
+    persistent: PersistentRig, parts: list[bytes], number: int | None
+) -> tuple[bytes, list[bytes], list[bytes]]:
     """Return (what the client got, the whole requests that the backend got, what it got beside)."""
-    recorder = stage.backend
+    recorder = persistent.backend
     recorder.clear()
-    wire = Wire(stage.rig.data_plane)
+    wire = Wire(persistent.rig.data_plane)
     for part in parts:
         wire.feed(part)
         await asyncio.sleep(0)
     if number is not None:
         await until(lambda: wire.written.count(b"\r\n\r\nok") == number)
-    await stage.still(wire)
+    await persistent.still(wire)
     wire.leave()
-    await stage.rig.quiet()
+    await persistent.rig.quiet()
     return wire.written, recorder.requests, recorder.rests
 
 
-SUPPRESSED = [HealthCheck.too_slow, HealthCheck.function_scoped_fixture]  # one stage for all examples of a test
+SUPPRESSED = [HealthCheck.too_slow, HealthCheck.function_scoped_fixture]  # one rig for all examples of a test
 
 
 @settings(max_examples=150, derandomize=True, suppress_health_check=SUPPRESSED)
 @given(stream=st.lists(requests(), min_size=1, max_size=4), cuts=CUTS)
-def test_a_stream_of_requests_arrives_as_h11_reads_it(stage: Stage, stream: list[bytes], cuts: set[int]) -> None:
+def test_a_stream_of_requests_arrives_as_h11_reads_it(
+    persistent: PersistentRig, stream: list[bytes], cuts: set[int]
+) -> None:
     sent = b"".join(stream)
-    written, arrived, rests = stage.run(relayed(stage, pieces(sent, cuts), len(stream)))
+    written, arrived, rests = persistent.run(relayed(persistent, pieces(sent, cuts), len(stream)))
     assert statuses(written) == [200] * len(stream)
     assert rests == []
     got = [read(raw) for raw in arrived]
@@ -105,11 +109,11 @@ def test_a_stream_of_requests_arrives_as_h11_reads_it(stage: Stage, stream: list
 @settings(max_examples=300, derandomize=True, suppress_health_check=SUPPRESSED)
 @given(data=st.data(), stream=st.lists(requests(), min_size=1, max_size=3), cuts=CUTS)
 def test_of_a_changed_stream_only_what_h11_reads_reaches_the_backend(
-    stage: Stage, data: st.DataObject, stream: list[bytes], cuts: set[int]
+    persistent: PersistentRig, data: st.DataObject, stream: list[bytes], cuts: set[int]
 ) -> None:
     """As many of the first requests as were served, whole and unchanged; of the next one at most the beginning."""
     sent = data.draw(changed(b"".join(stream)))
-    _, arrived, rests = stage.run(relayed(stage, pieces(sent, cuts), None))
+    _, arrived, rests = persistent.run(relayed(persistent, pieces(sent, cuts), None))
     model, _ = read(sent)
     got = [read(raw) for raw in arrived]
     assert all(len(found) == 1 and not left for found, left in got), arrived

@@ -13,7 +13,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from tests.proxy.persistent_rig import Stage
+from tests.proxy.persistent_rig import PersistentRig
 from tests.proxy.reading import Reading, read
 from tests.proxy.recorder import Wire
 from tests.proxy.rig import OPTIONS, Rig, until
@@ -85,20 +85,20 @@ class _Side(asyncio.Protocol):
 
 
 @pytest.fixture
-def stage() -> Iterator[Stage]:
+def persistent() -> Iterator[PersistentRig]:
     options = replace(OPTIONS, services=tuple(replace(one, idle_timeout_s=1.0) for one in OPTIONS.services))
-    with Stage(Speaker(), Rig(options)) as one:
+    with PersistentRig(Speaker(), Rig(options)) as one:
         yield one
 
 
-async def ask(stage: Stage, method: bytes, version: bytes, script: list[bytes], closing: bool) -> Reading:
+async def ask(persistent: PersistentRig, method: bytes, version: bytes, script: list[bytes], closing: bool) -> Reading:
     """Return what the client reads."""
-    speaker = stage.backend
+    speaker = persistent.backend
     speaker.script, speaker.closing, speaker.done = script, closing, False
-    wire = Wire(stage.rig.data_plane)
+    wire = Wire(persistent.rig.data_plane)
     wire.feed(method + b" /a " + version + b"\r\nHost: t\r\n\r\n")
     await until(lambda: speaker.done and (wire.over or wire.protocol.exchange is None), 10)
-    await stage.still(wire)
+    await persistent.still(wire)
     found = read(method, wire.written, closed=wire.over and not wire.reset)
     wire.leave()
     return found
@@ -120,15 +120,17 @@ def judge(model: Reading, found: Reading, version: bytes) -> None:
 
 
 VERSIONS = st.sampled_from((b"HTTP/1.1", b"HTTP/1.1", b"HTTP/1.0"))
-SUPPRESSED = [HealthCheck.too_slow, HealthCheck.function_scoped_fixture]  # one stage for all examples of a test
+SUPPRESSED = [HealthCheck.too_slow, HealthCheck.function_scoped_fixture]  # one rig for all examples of a test
 
 
 @settings(max_examples=200, derandomize=True, suppress_health_check=SUPPRESSED)
 @given(response=responses(), version=VERSIONS, cuts=CUTS)
-def test_a_whole_response_arrives_whole(stage: Stage, response: Response, version: bytes, cuts: set[int]) -> None:
+def test_a_whole_response_arrives_whole(
+    persistent: PersistentRig, response: Response, version: bytes, cuts: set[int]
+) -> None:
     model = read(response.method, response.raw, closed=response.closing)
     assert model.whole
-    found = stage.run(ask(stage, response.method, version, pieces(response.raw, cuts), response.closing))
+    found = persistent.run(ask(persistent, response.method, version, pieces(response.raw, cuts), response.closing))
     assert found.whole
     assert not found.by_router
     judge(model, found, version)
@@ -137,10 +139,10 @@ def test_a_whole_response_arrives_whole(stage: Stage, response: Response, versio
 @settings(max_examples=300, derandomize=True, suppress_health_check=SUPPRESSED)
 @given(data=st.data(), response=responses(), version=VERSIONS, cuts=CUTS)
 def test_a_changed_response_is_read_as_h11_reads_it_or_is_broken(
-    stage: Stage, data: st.DataObject, response: Response, version: bytes, cuts: set[int]
+    persistent: PersistentRig, data: st.DataObject, response: Response, version: bytes, cuts: set[int]
 ) -> None:
     raw = data.draw(changed(response.raw))
     model = read(response.method, raw, closed=True)
-    found = stage.run(ask(stage, response.method, version, pieces(raw, cuts), True))
+    found = persistent.run(ask(persistent, response.method, version, pieces(raw, cuts), True))
     assert found.whole or found.status == 0 or not model.whole or not found.by_router
     judge(model, found, version)

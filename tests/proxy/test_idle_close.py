@@ -16,7 +16,7 @@ from router.runtime import clock
 from router.tls.contexts import ServerTls
 from tests import backends
 from tests.backends import Backend
-from tests.certificate_authority import Authority
+from tests.certificate_authority import CertificateAuthority
 from tests.proxy.rig import OPTIONS, Client, Rig, field, until
 
 GET = b"GET / HTTP/1.1\r\nHost: a\r\n\r\n"
@@ -126,7 +126,7 @@ async def test_the_first_request_of_a_connection_may_come_just_as_its_time_is_ov
 
 
 async def test_a_request_over_tls_that_comes_in_that_turn_is_answered(tmp_path: Path) -> None:
-    authority = Authority(tmp_path)
+    authority = CertificateAuthority(tmp_path)
     options = replace(OPTIONS, tls=ServerTls(authority.pair()))
     async with Backend(backends.ok(b"served")) as backend, Rig(options) as rig:
         rig.serve(backend.url)

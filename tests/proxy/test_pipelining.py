@@ -15,7 +15,7 @@ from router.proxy.http1.chunked import LINES_PER_STEP
 from router.tls.contexts import ServerTls
 from tests import backends
 from tests.backends import Backend
-from tests.certificate_authority import Authority
+from tests.certificate_authority import CertificateAuthority
 from tests.proxy.accept.test_tls_acceptor import secured
 from tests.proxy.late_reader import reading_late
 from tests.proxy.recorder import Recorder, Wire
@@ -239,7 +239,7 @@ async def test_a_head_that_comes_byte_by_byte_is_searched_once(monkeypatch: pyte
 
 @pytest.mark.parametrize("tls", [False, True], ids=["plain", "tls"])
 async def test_a_flood_over_a_real_connection_is_bounded_and_others_are_served(tls: bool, tmp_path: Any) -> None:
-    authority = Authority(tmp_path)
+    authority = CertificateAuthority(tmp_path)
     context = authority.client() if tls else None
     async with Backend(backends.ok()) as backend, secured(ServerTls(authority.pair())) if tls else Rig() as rig:
         rig.serve(backend.url)

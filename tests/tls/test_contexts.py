@@ -17,10 +17,10 @@ from router.runtime import clock
 from router.settings.loader import load
 from router.tls import certificate_info, contexts
 from router.tls.contexts import BackendTls, Pair, ServerTls
-from tests.certificate_authority import Authority
+from tests.certificate_authority import CertificateAuthority
 from tests.texts import golden
 
-Spoil = Callable[[Pair, Authority], Pair]
+Spoil = Callable[[Pair, CertificateAuthority], Pair]
 
 
 def _written(pair: Pair, text: str) -> Pair:
@@ -28,7 +28,7 @@ def _written(pair: Pair, text: str) -> Pair:
     return pair
 
 
-def _encrypted(pair: Pair, _: Authority) -> Pair:
+def _encrypted(pair: Pair, _: CertificateAuthority) -> Pair:
     from cryptography.hazmat.primitives import serialization as s
 
     key = s.load_pem_private_key(Path(pair.key).read_bytes(), None)
@@ -54,7 +54,7 @@ SPOILT: dict[str, tuple[Spoil, str]] = {
 
 @pytest.mark.parametrize(("spoil", "text"), SPOILT.values(), ids=SPOILT)
 def test_a_pair_that_cannot_be_used_is_named_with_the_remedy(spoil: Spoil, text: str, tmp_path: Path) -> None:
-    authority = Authority(tmp_path)
+    authority = CertificateAuthority(tmp_path)
     with pytest.raises(StartError) as caught:
         contexts.server_context(ServerTls(spoil(authority.pair(), authority)))
     assert (caught.value.code, caught.value.exit_code) == ("certificate_unusable", 3)
@@ -78,7 +78,7 @@ def test_a_key_that_is_not_ours_to_read() -> None:
     with TemporaryDirectory() as name:  # not below tmp_path, which nobody else may enter
         folder = Path(name)
         folder.chmod(0o755)
-        pair = Authority(folder).pair()
+        pair = CertificateAuthority(folder).pair()
         contexts.server_context(ServerTls(pair))
         Path(pair.key).chmod(0)
         with an_ordinary_user(), pytest.raises(StartError) as caught:
@@ -94,7 +94,7 @@ def test_a_ca_without_certificates_is_named(tmp_path: Path) -> None:
 
 
 def test_dates_and_names_of_usable_certificates(tmp_path: Path) -> None:
-    authority, now_s = Authority(tmp_path), clock.wall_s()
+    authority, now_s = CertificateAuthority(tmp_path), clock.wall_s()
 
     def warnings(*names: str, days: float, sni: tuple[str, ...] = ()) -> list[str]:
         pair = authority.pair(*names, days=days)
@@ -110,7 +110,7 @@ def test_dates_and_names_of_usable_certificates(tmp_path: Path) -> None:
 
 
 def test_a_signature_changes_with_the_file(tmp_path: Path) -> None:
-    authority = Authority(tmp_path)
+    authority = CertificateAuthority(tmp_path)
     files = ServerTls(authority.pair(), client_ca=authority.file).files
     before = contexts.signature(files)
     assert contexts.signature(files) == before
@@ -121,7 +121,7 @@ def test_a_signature_changes_with_the_file(tmp_path: Path) -> None:
 
 
 def test_settings_are_checked_as_a_whole(tmp_path: Path) -> None:
-    authority = Authority(tmp_path)
+    authority = CertificateAuthority(tmp_path)
     pair = authority.pair()
     flags = {
         "tls": {"certificate": pair.certificate, "key": pair.key},
@@ -141,7 +141,7 @@ def test_settings_are_checked_as_a_whole(tmp_path: Path) -> None:
 
 def test_contexts_refuse_what_is_old(tmp_path: Path) -> None:
     for context in (
-        contexts.server_context(ServerTls(Authority(tmp_path).pair())),
+        contexts.server_context(ServerTls(CertificateAuthority(tmp_path).pair())),
         contexts.backend_context(BackendTls()),
     ):
         assert context.minimum_version == ssl.TLSVersion.TLSv1_2
@@ -154,7 +154,7 @@ def suites(context: ssl.SSLContext) -> set[str]:
 
 
 def test_the_admin_port_has_the_same_suites_and_backends_are_given_the_choice(tmp_path: Path) -> None:
-    pair = Authority(tmp_path).pair()
+    pair = CertificateAuthority(tmp_path).pair()
     files = {"certificate": pair.certificate, "key": pair.key}
     document = load(None, {"tls": files, "admin": {"tls": files}}).model_dump()
     for section in (document["tls"], document["admin"]["tls"]):
@@ -171,4 +171,4 @@ def test_the_admin_port_has_the_same_suites_and_backends_are_given_the_choice(tm
 
 def test_suites_that_this_openssl_lacks_are_named(tmp_path: Path) -> None:
     with pytest.raises(StartError, match="ciphers NONE-SUCH: this OpenSSL has none of them"):
-        contexts.server_context(ServerTls(Authority(tmp_path).pair(), ciphers=("NONE-SUCH",)))
+        contexts.server_context(ServerTls(CertificateAuthority(tmp_path).pair(), ciphers=("NONE-SUCH",)))

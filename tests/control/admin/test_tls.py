@@ -13,14 +13,14 @@ from router.control.admin import app
 from router.errors import OperatorError
 from router.tls import contexts
 from router.tls.contexts import ServerTls
-from tests.certificate_authority import Authority
+from tests.certificate_authority import CertificateAuthority
 from tests.control import fake_controller
 
 
 async def test_a_command_trusts_the_authority_that_it_is_told_of(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    authority = Authority(tmp_path)
+    authority = CertificateAuthority(tmp_path)
     sock = socket.socket()
     sock.bind(("127.0.0.1", 0))
     sock.listen()

@@ -15,7 +15,7 @@ from router.runtime.tasks import Tasks
 from router.settings.loader import load
 from router.settings.sections.service import Probe
 from tests.backend_certificates import CASES, Case
-from tests.certificate_authority import Authority
+from tests.certificate_authority import CertificateAuthority
 from tests.control.scripted_server import answer, scripted
 
 
@@ -47,7 +47,7 @@ def settings(**backend_tls: Any) -> Any:
 @pytest.mark.parametrize("probe", [None, "none"], ids=["a request", "a connection"])
 @pytest.mark.parametrize("case", CASES.values(), ids=CASES)
 async def test_who_is_trusted(case: Case, probe: str | None, tmp_path: Path) -> None:
-    authority = Authority(tmp_path)
+    authority = CertificateAuthority(tmp_path)
     trust = {"ca": authority.file} if case.trusted else {}
     async with scripted(answer(), tls=authority.server(*case.names, days=case.days)) as server:
         async with Rig(**trust, **case.settings) as rig:
@@ -60,7 +60,7 @@ async def test_who_is_trusted(case: Case, probe: str | None, tmp_path: Path) -> 
 
 
 async def test_a_connection_is_kept_and_reused(tmp_path: Path) -> None:
-    authority = Authority(tmp_path)
+    authority = CertificateAuthority(tmp_path)
     async with scripted(answer(), tls=authority.server()) as server, Rig(ca=authority.file) as rig:
         for _ in range(3):
             assert await rig.one(server.url) == (True, False, "ok")
@@ -88,7 +88,7 @@ async def test_who_speaks_no_tls_is_told_so(tmp_path: Path) -> None:
 
 
 async def test_files_are_read_again_after_a_reload(tmp_path: Path) -> None:
-    authority, stranger = Authority(tmp_path), Authority(tmp_path, "stranger")
+    authority, stranger = CertificateAuthority(tmp_path), CertificateAuthority(tmp_path, "stranger")
     async with scripted(answer(), tls=authority.server()) as server, Rig(ca=str(tmp_path / "none.pem")) as rig:
         missing = f"ca {tmp_path}/none.pem: No such file or directory; name one that exists"
         assert await rig.one(server.url) == (False, True, missing)
@@ -98,7 +98,7 @@ async def test_files_are_read_again_after_a_reload(tmp_path: Path) -> None:
 
 
 async def test_what_is_read_while_a_reload_comes_is_not_kept(tmp_path: Path) -> None:
-    authority, stranger = Authority(tmp_path), Authority(tmp_path, "stranger")
+    authority, stranger = CertificateAuthority(tmp_path), CertificateAuthority(tmp_path, "stranger")
     async with scripted(answer(), tls=authority.server()) as server, Rig(ca=authority.file) as rig:
         asking = asyncio.ensure_future(rig.one(server.url))
         for _ in range(3):

@@ -11,7 +11,7 @@ from router.control.monitors.certificates import CertificateMonitor
 from router.runtime import clock
 from router.settings.loader import load
 from router.settings.settings import Settings
-from tests.certificate_authority import Authority
+from tests.certificate_authority import CertificateAuthority
 
 
 def settings_with(**flags: Any) -> Settings:
@@ -27,7 +27,7 @@ def spoil(path: str) -> None:
 
 
 async def test_alarms_come_and_go_with_the_files(tmp_path: Path) -> None:
-    authority, alarms = Authority(tmp_path), Alarms()
+    authority, alarms = CertificateAuthority(tmp_path), Alarms()
     pair = authority.pair()
     ours = authority.pair("router.test", file="router")
     tls = {"certificate": pair.certificate, "key": pair.key}
@@ -60,7 +60,7 @@ async def test_alarms_come_and_go_with_the_files(tmp_path: Path) -> None:
 
 
 async def test_settings_without_tls_end_the_alarms(tmp_path: Path) -> None:
-    pair, alarms = Authority(tmp_path).pair(days=3), Alarms()
+    pair, alarms = CertificateAuthority(tmp_path).pair(days=3), Alarms()
     monitor = CertificateMonitor(settings_with(tls={"certificate": pair.certificate, "key": pair.key}), alarms)
     await monitor.check(clock.wall_s())
     assert set(up(alarms)) == {"certificate_expiring"}
@@ -70,7 +70,7 @@ async def test_settings_without_tls_end_the_alarms(tmp_path: Path) -> None:
 
 
 async def test_it_looks_again_and_again_until_it_is_cancelled(tmp_path: Path) -> None:
-    authority, alarms = Authority(tmp_path), Alarms()
+    authority, alarms = CertificateAuthority(tmp_path), Alarms()
     pair = authority.pair(days=3)
     flags = {"tls": {"certificate": pair.certificate, "key": pair.key}, "timeouts": {"certificates_every_s": 0.01}}
     running = asyncio.ensure_future(CertificateMonitor(settings_with(**flags), alarms).run())

@@ -19,7 +19,7 @@ from router.runtime.inlets import Inlets
 from router.tls.contexts import ServerTls
 from tests import backends
 from tests.backends import Backend
-from tests.certificate_authority import Authority
+from tests.certificate_authority import CertificateAuthority
 from tests.proxy.engine.test_misdirection import request, tls_of
 from tests.proxy.leak_check import targets
 from tests.proxy.rig import OPTIONS, Client, Rig, field, until
@@ -155,7 +155,7 @@ async def test_the_worker_that_leaves_begins_no_request_from_the_first_step_on(t
 
 
 async def test_over_tls_a_relay_stays_until_the_connection_ends(tmp_path: Path) -> None:
-    authority = Authority(tmp_path)
+    authority = CertificateAuthority(tmp_path)
     tls = replace(OPTIONS, tls=ServerTls(authority.pair()))
     async with Backend(backends.ok(b"x" * 300_000)) as backend, two(tmp_path, tls, to=backend.url) as pair:
         client, silent = await pair.old.client(), await pair.old.client()
@@ -236,14 +236,14 @@ async def test_what_was_taken_over_is_handed_on_again(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("hosts", [("x.b.test", "shared.test"), ("unknown.test",)])
 async def test_what_a_client_verified_goes_with_its_connection(hosts: tuple[str, ...], tmp_path: Path) -> None:
-    certificates = replace(OPTIONS, tls=tls_of(Authority(tmp_path)))
+    certificates = replace(OPTIONS, tls=tls_of(CertificateAuthority(tmp_path)))
     async with (
         Backend(backends.ok()) as backend,
         two(tmp_path, certificates, certificates, to=backend.url) as pair,
     ):
         clients = {}
         for host in ("a.test", *hosts):
-            context = Authority(tmp_path, "other").client()
+            context = CertificateAuthority(tmp_path, "other").client()
             context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
             clients[host] = await pair.old.client(context, "a.test")
             assert (await clients[host].ask(request("a.test")))[0] == 200

@@ -18,7 +18,7 @@ from router.shm import layout as at
 from router.tls.contexts import ServerTls
 from tests import backends
 from tests.backends import Backend
-from tests.certificate_authority import Authority
+from tests.certificate_authority import CertificateAuthority
 from tests.proxy.http1.test_proxy_header import TCP4, TCP6, v2, vector
 from tests.proxy.rig import OPTIONS, Client, Rig, until
 from tests.texts import golden
@@ -236,7 +236,7 @@ async def test_the_log_names_the_client_and_now_and_then_a_refusal(caplog: pytes
 @pytest.mark.parametrize("apart", [False, True], ids=["in one", "apart"])
 @pytest.mark.parametrize("header", [LINE, v2(0x11, TCP4)], ids=["v1", "v2"])
 async def test_the_header_comes_before_tls(tmp_path: Path, header: bytes, apart: bool) -> None:
-    authority = Authority(tmp_path)
+    authority = CertificateAuthority(tmp_path)
     options = required(options=replace(OPTIONS, tls=ServerTls(authority.pair())))
     async with Backend(backends.ok()) as backend, Rig(options) as rig:
         rig.serve(backend.url)
@@ -264,7 +264,7 @@ async def test_the_header_comes_before_tls(tmp_path: Path, header: bytes, apart:
 
 
 async def test_tls_without_a_header_is_closed(tmp_path: Path) -> None:
-    authority = Authority(tmp_path)
+    authority = CertificateAuthority(tmp_path)
     async with Rig(required(options=replace(OPTIONS, tls=ServerTls(authority.pair())))) as rig:
         with pytest.raises((ConnectionError, ssl.SSLError)):
             await rig.client(authority.client())

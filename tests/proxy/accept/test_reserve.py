@@ -18,7 +18,7 @@ from router.runtime import clock
 from router.tls.contexts import ServerTls
 from tests import backends
 from tests.backends import Backend
-from tests.certificate_authority import Authority
+from tests.certificate_authority import CertificateAuthority
 from tests.proxy.rig import OPTIONS, Client, Rig, field, until
 
 GET = b"GET / HTTP/1.1\r\nHost: t\r\n\r\n"
@@ -143,7 +143,7 @@ async def test_a_balancer_that_speaks_proxy_protocol_is_answered_too() -> None:
 
 
 async def test_over_tls_it_is_answered_too(tmp_path: Path) -> None:
-    authority = Authority(tmp_path)
+    authority = CertificateAuthority(tmp_path)
     tls = ServerTls(authority.pair())
     async with full(tls=tls) as rig:
         trusting = ssl.create_default_context(cafile=authority.file)

@@ -18,7 +18,7 @@ from router.shm import layout as at
 from router.tls.contexts import AEAD, ServerTls
 from tests import backends
 from tests.backends import Backend
-from tests.certificate_authority import Authority
+from tests.certificate_authority import CertificateAuthority
 from tests.proxy.rig import OPTIONS, Client, Rig, until
 from tests.texts import golden
 
@@ -44,7 +44,7 @@ def shown(client: Client) -> tuple[str, ...]:
 
 @pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3], ids=str)
 async def test_requests_over_one_connection_say_https(version: ssl.TLSVersion, tmp_path: Path) -> None:
-    authority = Authority(tmp_path)
+    authority = CertificateAuthority(tmp_path)
     context = authority.client()
     context.maximum_version = version
     context.set_alpn_protocols(["h2", "http/1.1"])
@@ -60,7 +60,7 @@ async def test_requests_over_one_connection_say_https(version: ssl.TLSVersion, t
 
 async def test_an_answer_that_closes_says_goodbye_before_it(tmp_path: Path) -> None:
     """ssl raises for an end without close_notify."""
-    authority = Authority(tmp_path)
+    authority = CertificateAuthority(tmp_path)
     async with Backend(backends.ok()) as backend, secured(ServerTls(authority.pair())) as rig:
         rig.serve(backend.url)
         for request in (b"GET / HTTP/1.1\r\nHost: t\r\nConnection: close\r\n\r\n", b"GET / HTTP/9.9\r\n\r\n"):
@@ -70,7 +70,7 @@ async def test_an_answer_that_closes_says_goodbye_before_it(tmp_path: Path) -> N
 
 
 async def test_plain_http_is_told_so_and_other_bytes_are_not_answered(tmp_path: Path) -> None:
-    async with secured(ServerTls(Authority(tmp_path).pair())) as rig:
+    async with secured(ServerTls(CertificateAuthority(tmp_path).pair())) as rig:
         client = await rig.client()
         status, head, _ = await client.ask(GET)
         assert (status, b"X-Router-Error: tls_required" in head) == (400, True)
@@ -83,7 +83,7 @@ async def test_plain_http_is_told_so_and_other_bytes_are_not_answered(tmp_path: 
 
 @pytest.mark.parametrize("sent", [0, 1, 4, 40], ids=lambda size: f"{size} bytes of a hello")
 async def test_a_handshake_that_stalls_is_given_up(sent: int, tmp_path: Path) -> None:
-    authority = Authority(tmp_path)
+    authority = CertificateAuthority(tmp_path)
     hello, out = ssl.MemoryBIO(), ssl.MemoryBIO()
     with pytest.raises(ssl.SSLWantReadError):
         authority.client().wrap_bio(hello, out, server_hostname="localhost").do_handshake()
@@ -96,7 +96,7 @@ async def test_a_handshake_that_stalls_is_given_up(sent: int, tmp_path: Path) ->
         assert not rig.data_plane.limiter.connections
 
 
-def hello(authority: Authority) -> bytes:
+def hello(authority: CertificateAuthority) -> bytes:
     out = ssl.MemoryBIO()
     with pytest.raises(ssl.SSLWantReadError):
         authority.client().wrap_bio(ssl.MemoryBIO(), out, server_hostname="localhost").do_handshake()
@@ -128,7 +128,7 @@ FAREWELLS: dict[str, Callable[[Rig, Client], object]] = {
 @pytest.mark.parametrize("sent", HALF_OPEN)
 async def test_nothing_is_left_of_a_half_open_handshake(sent: str, farewell: str, tmp_path: Path) -> None:
     """No object of it, and without a run of the garbage collector: under load nobody waits for one."""
-    authority = Authority(tmp_path)
+    authority = CertificateAuthority(tmp_path)
     pattern, needs_openssl = HALF_OPEN[sent]
     async with secured(ServerTls(authority.pair())) as rig:
         client = await rig.client()
@@ -153,7 +153,7 @@ async def test_nothing_is_left_of_a_half_open_handshake(sent: str, farewell: str
 
 
 async def test_nothing_is_left_of_a_connection_that_stood(tmp_path: Path) -> None:
-    authority = Authority(tmp_path)
+    authority = CertificateAuthority(tmp_path)
     async with Backend(backends.ok()) as backend, secured(ServerTls(authority.pair())) as rig:
         rig.serve(backend.url)
         for ending in ("close", "reset"):
@@ -174,7 +174,7 @@ async def test_nothing_is_left_of_a_connection_that_stood(tmp_path: Path) -> Non
 
 @pytest.mark.parametrize("pieces", [1, 2, 7], ids=lambda size: f"{size} bytes at a time")
 async def test_a_hello_may_come_in_pieces(pieces: int, tmp_path: Path) -> None:
-    authority = Authority(tmp_path)
+    authority = CertificateAuthority(tmp_path)
     context = authority.client()
     async with Backend(backends.ok()) as backend, secured(ServerTls(authority.pair())) as rig:
         rig.serve(backend.url)
@@ -205,7 +205,7 @@ async def test_a_hello_may_come_in_pieces(pieces: int, tmp_path: Path) -> None:
 
 
 async def test_a_reset_within_the_handshake_is_counted(tmp_path: Path) -> None:
-    async with secured(ServerTls(Authority(tmp_path).pair())) as rig:
+    async with secured(ServerTls(CertificateAuthority(tmp_path).pair())) as rig:
         client = await rig.client()
         await client.send(b"\x16\x03\x01")
         await until(lambda: rig.context.handshake_wait.since)
@@ -215,7 +215,7 @@ async def test_a_reset_within_the_handshake_is_counted(tmp_path: Path) -> None:
 
 async def test_handshakes_are_connections_too(tmp_path: Path) -> None:
     """Who finds no room is closed unanswered, and counted where plain HTTP's 503 is: not as a handshake that failed."""
-    async with secured(ServerTls(Authority(tmp_path).pair()), connections_max=2) as rig:
+    async with secured(ServerTls(CertificateAuthority(tmp_path).pair()), connections_max=2) as rig:
         waiting = [await rig.client() for _ in range(2)]
         await until(lambda: len(rig.context.handshake_wait.since) == 2)
         assert await (await rig.client()).rest() == b""
@@ -224,7 +224,7 @@ async def test_handshakes_are_connections_too(tmp_path: Path) -> None:
 
 
 async def test_a_handshake_that_is_under_way_when_a_drain_begins_costs_nobody_a_request(tmp_path: Path) -> None:
-    authority = Authority(tmp_path)
+    authority = CertificateAuthority(tmp_path)
     async with Backend(backends.ok()) as backend, secured(ServerTls(authority.pair()), shutdown_idle_s=5) as rig:
         rig.serve(backend.url)
         client = await rig.client()
@@ -239,7 +239,7 @@ async def test_a_handshake_that_is_under_way_when_a_drain_begins_costs_nobody_a_
 
 @pytest.mark.parametrize("auth", ["required", "optional"])
 async def test_certificates_of_clients(auth: str, tmp_path: Path) -> None:
-    authority, stranger = Authority(tmp_path), Authority(tmp_path, "stranger")
+    authority, stranger = CertificateAuthority(tmp_path), CertificateAuthority(tmp_path, "stranger")
     pair = authority.pair()
     known = authority.client(authority.pair("client.test", file="client"))
     unknown = authority.client(stranger.pair("client.test", file="stranger-client"))
@@ -258,7 +258,7 @@ async def test_certificates_of_clients(auth: str, tmp_path: Path) -> None:
 
 
 async def test_sni_chooses_the_certificate(tmp_path: Path) -> None:
-    authority = Authority(tmp_path)
+    authority = CertificateAuthority(tmp_path)
     first = authority.pair("localhost")
     other = replace(authority.pair("a.test", "*.b.test", file="other"), names=("a.test", "*.b.test"))
     async with secured(ServerTls(first, (other,))) as rig:
@@ -278,7 +278,7 @@ def spoil(path: str) -> None:
 async def test_a_new_pair_is_shown_to_new_connections_and_a_bad_one_changes_nothing(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    authority = Authority(tmp_path)
+    authority = CertificateAuthority(tmp_path)
     context = authority.client()
     context.check_hostname = False
     pair = authority.pair("one.test")
@@ -314,7 +314,7 @@ async def test_a_new_pair_is_shown_to_new_connections_and_a_bad_one_changes_noth
 
 
 async def test_tls_can_be_switched_on_and_off_by_reload(tmp_path: Path) -> None:
-    authority = Authority(tmp_path)
+    authority = CertificateAuthority(tmp_path)
     async with Backend(backends.ok()) as backend, Rig() as rig:
         rig.serve(backend.url)
         plain = await rig.client()
@@ -329,7 +329,7 @@ async def test_tls_can_be_switched_on_and_off_by_reload(tmp_path: Path) -> None:
 
 
 async def test_openssl_speaks_to_it(tmp_path: Path) -> None:
-    authority = Authority(tmp_path)
+    authority = CertificateAuthority(tmp_path)
     async with Backend(backends.ok(b"hello")) as backend, secured(ServerTls(authority.pair())) as rig:
         rig.serve(backend.url)
         client = await asyncio.create_subprocess_exec(
@@ -365,7 +365,7 @@ async def test_tls_1_2_is_authenticated_encryption_with_forward_secrecy(key: str
     old = [name.format(key) for name in OLD]
     if key == "RSA":
         old += ["AES128-SHA", "AES128-GCM-SHA256", "DHE-RSA-AES128-GCM-SHA256", "DHE-RSA-AES256-SHA256"]
-    async with secured(ServerTls(Authority(tmp_path).pair(rsa=key == "RSA"))) as rig:
+    async with secured(ServerTls(CertificateAuthority(tmp_path).pair(rsa=key == "RSA"))) as rig:
         for name in AEAD:
             expected = name if f"-{key}-" in name else ""
             assert (name, await agreed(rig.port, "-tls1_2", "-cipher", name)) == (name, expected)
@@ -378,7 +378,7 @@ async def test_tls_1_2_is_authenticated_encryption_with_forward_secrecy(key: str
 
 
 async def test_whoever_needs_other_suites_names_them(tmp_path: Path) -> None:
-    tls = ServerTls(Authority(tmp_path).pair(rsa=True), ciphers=("AES128-SHA", "ECDHE-RSA-AES128-SHA256"))
+    tls = ServerTls(CertificateAuthority(tmp_path).pair(rsa=True), ciphers=("AES128-SHA", "ECDHE-RSA-AES128-SHA256"))
     async with secured(tls) as rig:
         for name in tls.ciphers:
             assert await agreed(rig.port, "-tls1_2", "-cipher", name) == name

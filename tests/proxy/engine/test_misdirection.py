@@ -20,19 +20,19 @@ from router.tls.certificate_names import PresentedCertificate
 from router.tls.contexts import Pair, ServerTls
 from tests import backends
 from tests.backends import Backend
-from tests.certificate_authority import Authority
+from tests.certificate_authority import CertificateAuthority
 from tests.proxy.rig import OPTIONS, SERVICE, Client, Rig
 
 HOSTS = ("a.test", "*.b.test")
 
 
 @dataclass
-class Stage:
+class MisdirectionRig:
     """A router with three certificates: the first for localhost, d.test and shared.test; a.test; *.b.test and shared.test."""
 
     rig: Rig
     backend: Backend
-    authority: Authority
+    authority: CertificateAuthority
 
     async def client(self, name: str | None, version: ssl.TLSVersion = ssl.TLSVersion.TLSv1_3) -> Client:
         """Return a connection that asks for `name`; None: for none."""
@@ -50,7 +50,7 @@ def request(host: str, target: str = "/", method: str = "GET") -> bytes:
     return f"{method} {target} HTTP/1.1\r\nHost: {host}\r\n\r\n".encode()
 
 
-def tls_of(authority: Authority) -> ServerTls:
+def tls_of(authority: CertificateAuthority) -> ServerTls:
     first = authority.pair("localhost", "127.0.0.1", "d.test", "shared.test")
     a = replace(authority.pair("a.test", file="a"), names=("a.test",))
     b = replace(authority.pair("*.b.test", "shared.test", file="b"), names=("*.b.test",))
@@ -58,12 +58,12 @@ def tls_of(authority: Authority) -> ServerTls:
 
 
 @asynccontextmanager
-async def stage(tmp_path: Path, **changed: object) -> AsyncIterator[Stage]:
-    authority = Authority(tmp_path)
+async def misdirection_rig(tmp_path: Path, **changed: object) -> AsyncIterator[MisdirectionRig]:
+    authority = CertificateAuthority(tmp_path)
     options: Options = replace(OPTIONS, tls=tls_of(authority), **changed)  # type: ignore[arg-type]
     async with Backend(backends.ok()) as backend, Rig(options) as rig:
         rig.serve(backend.url)
-        yield Stage(rig, backend, authority)
+        yield MisdirectionRig(rig, backend, authority)
 
 
 @pytest.mark.parametrize(
@@ -96,14 +96,14 @@ async def stage(tmp_path: Path, **changed: object) -> AsyncIterator[Stage]:
 async def test_a_host_of_another_certificate_is_misdirected(
     name: str | None, host: str, status: int, tmp_path: Path
 ) -> None:
-    async with stage(tmp_path) as it:
+    async with misdirection_rig(tmp_path) as it:
         assert await it.ask(name, host) == status
         assert len(it.backend.requests) == (status == 200)
 
 
 async def test_a_name_with_a_dot_at_its_end_chooses_its_certificate(tmp_path: Path) -> None:
     """Python refuses to send one, other clients send it (RFC 6066 §3 forbids it)."""
-    async with stage(tmp_path) as it:
+    async with misdirection_rig(tmp_path) as it:
         client = await asyncio.create_subprocess_exec(
             *("openssl", "s_client", "-connect", f"127.0.0.1:{it.rig.port}", "-servername", "a.test.", "-quiet"),
             *("-CAfile", it.authority.file, "-ign_eof"),
@@ -119,7 +119,7 @@ async def test_a_name_with_a_dot_at_its_end_chooses_its_certificate(tmp_path: Pa
 @pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3], ids=str)
 async def test_each_request_of_a_connection_is_looked_at(version: ssl.TLSVersion, tmp_path: Path) -> None:
     """Also one whose head was remembered from a connection on which it was right; and the answer closes."""
-    async with stage(tmp_path) as it:
+    async with misdirection_rig(tmp_path) as it:
         right = await it.client("a.test", version)
         for _ in range(3):
             assert (await right.ask(request("a.test")))[0] == 200
@@ -138,7 +138,7 @@ async def test_each_request_of_a_connection_is_looked_at(version: ssl.TLSVersion
 
 
 async def test_many_hosts_on_one_connection(tmp_path: Path) -> None:
-    async with stage(tmp_path) as it:
+    async with misdirection_rig(tmp_path) as it:
         client = await it.client("x.b.test")
         for number in range(100):
             assert (await client.ask(request(f"h{number}.b.test")))[0] == 200
@@ -147,7 +147,7 @@ async def test_many_hosts_on_one_connection(tmp_path: Path) -> None:
 
 async def test_whatever_form_the_target_has(tmp_path: Path) -> None:
     """The authority of an absolute target counts, not the Host field (RFC 9112 §3.2.2); HTTP/1.0 may name no host."""
-    async with stage(tmp_path) as it:
+    async with misdirection_rig(tmp_path) as it:
         assert await it.ask("a.test", "a.test", "https://x.b.test/") in (400, 421)
         assert await it.ask("a.test", "x.b.test", "https://a.test/") in (200, 400)
         assert await it.ask("a.test", "a.test", "https://a.test/") == 200
@@ -159,7 +159,7 @@ async def test_whatever_form_the_target_has(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("method", ["HEAD", "POST", "OPTIONS", "DELETE", "BREW"])
 async def test_whatever_the_method_is(method: str, tmp_path: Path) -> None:
-    async with stage(tmp_path) as it:
+    async with misdirection_rig(tmp_path) as it:
         client = await it.client("a.test")
         await client.send(request("x.b.test", method=method))
         answer = await client.rest()
@@ -175,7 +175,7 @@ async def test_whatever_the_method_is(method: str, tmp_path: Path) -> None:
 
 
 async def test_a_websocket_is_no_way_round(tmp_path: Path) -> None:
-    async with stage(tmp_path) as it:
+    async with misdirection_rig(tmp_path) as it:
         client = await it.client("a.test")
         await client.send(
             b"GET / HTTP/1.1\r\nHost: x.b.test\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
@@ -186,13 +186,13 @@ async def test_a_websocket_is_no_way_round(tmp_path: Path) -> None:
 
 async def test_readiness_is_answered_on_every_connection(tmp_path: Path) -> None:
     """A health check asks by address and seldom sends a name."""
-    async with stage(tmp_path) as it:
+    async with misdirection_rig(tmp_path) as it:
         for name, host in ((None, "a.test"), ("a.test", "127.0.0.1"), ("x.b.test", "a.test")):
             assert await it.ask(name, host, "/-/ready") == 200
 
 
 async def test_a_host_that_no_service_takes(tmp_path: Path) -> None:
-    async with stage(tmp_path, services=(replace(SERVICE, hosts=frozenset((b"a.test",))),)) as it:
+    async with misdirection_rig(tmp_path, services=(replace(SERVICE, hosts=frozenset((b"a.test",))),)) as it:
         assert await it.ask("a.test", "a.test") == 200
         assert await it.ask("a.test", "unknown.test") == 404
         assert await it.ask("x.b.test", "y.b.test") == 404
@@ -201,7 +201,7 @@ async def test_a_host_that_no_service_takes(tmp_path: Path) -> None:
 
 
 async def test_trusted_proxies_carry_requests_for_many_hosts(tmp_path: Path) -> None:
-    async with stage(tmp_path, forwarding=ForwardingOptions(trusted=("127.0.0.0/8",))) as it:
+    async with misdirection_rig(tmp_path, forwarding=ForwardingOptions(trusted=("127.0.0.0/8",))) as it:
         for name in (None, "a.test", "x.b.test"):
             client = await it.client(name)
             for host in ("a.test", "x.b.test", "d.test"):
@@ -211,7 +211,7 @@ async def test_trusted_proxies_carry_requests_for_many_hosts(tmp_path: Path) -> 
 @pytest.mark.parametrize(("source", "status"), [("203.0.113.9", 421), ("10.0.0.9", 200)])
 async def test_behind_the_proxy_protocol_the_announced_client_counts(source: str, status: int, tmp_path: Path) -> None:
     """A balancer passes TLS through: the name that was asked for is the client's, and the client may be a trusted proxy."""
-    async with stage(
+    async with misdirection_rig(
         tmp_path,
         proxy_protocol=ProxyProtocolOptions(required=True, allowed_senders=("127.0.0.1",)),
         forwarding=ForwardingOptions(trusted=("10.0.0.0/8",)),
@@ -226,7 +226,7 @@ async def test_behind_the_proxy_protocol_the_announced_client_counts(source: str
 
 
 async def test_certificates_that_are_loaded_anew_change_nothing_for_who_is_connected(tmp_path: Path) -> None:
-    async with stage(tmp_path) as it:
+    async with misdirection_rig(tmp_path) as it:
         old = await it.client("a.test")
         assert (await old.ask(request("a.test")))[0] == 200
         it.authority.pair("a.test", "x.b.test", file="a")
@@ -245,7 +245,7 @@ async def test_a_session_that_is_taken_up_under_another_name(option: str, belong
     (RFC 8446 §4.2.11). Either way one of the two hosts is served, and the other is not.
     """
     ticket = tmp_path / "ticket"
-    async with stage(tmp_path) as it:
+    async with misdirection_rig(tmp_path) as it:
 
         async def over_openssl(name: str, host: str, *more: str) -> bytes:
             client = await asyncio.create_subprocess_exec(
@@ -268,7 +268,7 @@ async def test_a_session_that_is_taken_up_under_another_name(option: str, belong
 
 async def test_one_certificate_is_asked_nothing(tmp_path: Path) -> None:
     """Nor is plain HTTP: the translation of a head is the context's own."""
-    authority = Authority(tmp_path)
+    authority = CertificateAuthority(tmp_path)
     pair: Pair = authority.pair("a.test")
     context = authority.client()
     context.check_hostname = False
@@ -287,7 +287,7 @@ async def test_one_certificate_is_asked_nothing(tmp_path: Path) -> None:
 
 async def test_the_access_log_says_what_was_refused(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level("INFO", "router.access")
-    async with stage(tmp_path, access_log=True) as it:
+    async with misdirection_rig(tmp_path, access_log=True) as it:
         assert await it.ask("a.test", "x.b.test", "/secret?x=1") == 421
         [line] = [orjson.loads(text) for text in caplog.messages if text.startswith("{")]
         assert (line["status"], line["code"], line["target"]) == (421, "misdirected", "/secret?x=1")
@@ -307,7 +307,7 @@ def test_a_connection_of_another_process_is_known_by_its_certificate() -> None:
 
 
 async def test_long_hosts_are_not_remembered(tmp_path: Path) -> None:
-    async with stage(tmp_path) as it:
+    async with misdirection_rig(tmp_path) as it:
         client = await it.client("a.test")
         for number in range(40):
             assert (await client.ask(request(f"h{number}" + "a" * 30_000)))[0] == 200

@@ -16,7 +16,7 @@ from router.tls.contexts import BackendTls, Pair
 from tests import backends
 from tests.backend_certificates import CASES, Case
 from tests.backends import Backend
-from tests.certificate_authority import Authority
+from tests.certificate_authority import CertificateAuthority
 from tests.proxy.rig import OPTIONS, Rig, until
 
 GET = b"GET / HTTP/1.1\r\nHost: t\r\n\r\n"
@@ -25,7 +25,7 @@ ERROR = b'"detail":"no connection to the backend: '
 
 @pytest.mark.parametrize("case", CASES.values(), ids=CASES)
 async def test_who_is_trusted(case: Case, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    authority = Authority(tmp_path)
+    authority = CertificateAuthority(tmp_path)
     tls = BackendTls(ca=authority.file if case.trusted else None, **case.settings)  # type: ignore[arg-type]
     async with Backend(backends.ok(), tls=authority.server(*case.names, days=case.days)) as backend:
         async with Rig(backend_tls=tls) as rig:
@@ -43,7 +43,7 @@ async def test_who_is_trusted(case: Case, tmp_path: Path, caplog: pytest.LogCapt
 
 async def test_http_1_is_what_backends_are_asked_for(tmp_path: Path) -> None:
     """One that speaks both would choose h2 (RFC 7301 §3.2)."""
-    authority, chosen = Authority(tmp_path), list[str | None]()
+    authority, chosen = CertificateAuthority(tmp_path), list[str | None]()
     server = authority.server()
     server.set_alpn_protocols(["h2", "http/1.1"])
 
@@ -59,7 +59,7 @@ async def test_http_1_is_what_backends_are_asked_for(tmp_path: Path) -> None:
 
 
 async def test_connections_are_reused_and_sessions_taken_up(tmp_path: Path) -> None:
-    authority = Authority(tmp_path)
+    authority = CertificateAuthority(tmp_path)
     server = authority.server()
     async with Backend(backends.ok(), tls=server) as backend, Rig(backend_tls=BackendTls(ca=authority.file)) as rig:
         rig.serve(backend.url)
@@ -80,7 +80,7 @@ async def test_connections_are_reused_and_sessions_taken_up(tmp_path: Path) -> N
 
 
 async def test_an_idle_connection_that_has_ended_is_not_used(tmp_path: Path) -> None:
-    authority = Authority(tmp_path)
+    authority = CertificateAuthority(tmp_path)
     async with Backend(backends.ok(), tls=authority.server()) as backend:
         async with Rig(backend_tls=BackendTls(ca=authority.file)) as rig:
             rig.serve(backend.url)
@@ -95,7 +95,7 @@ async def test_an_idle_connection_that_has_ended_is_not_used(tmp_path: Path) -> 
 
 
 async def test_a_certificate_of_ours_is_shown_where_it_is_asked_for(tmp_path: Path) -> None:
-    authority = Authority(tmp_path)
+    authority = CertificateAuthority(tmp_path)
     pair = authority.pair("router.test", file="router")
     server = authority.server()
     server.load_verify_locations(authority.file)
@@ -147,7 +147,7 @@ async def test_handshakes_that_never_stand(behave: object, status: int, detail: 
 
 async def test_a_body_that_only_the_end_delimits_needs_a_goodbye(tmp_path: Path) -> None:
     """Whoever can forge a FIN could shorten it (RFC 9112 §9.8)."""
-    authority = Authority(tmp_path)
+    authority = CertificateAuthority(tmp_path)
     until_close = b"HTTP/1.1 200 OK\r\n\r\nhello"
 
     async def behave(connection: backends.Connection) -> None:
@@ -175,7 +175,7 @@ async def test_a_body_that_only_the_end_delimits_needs_a_goodbye(tmp_path: Path)
 
 async def test_large_bodies_pass_both_ways_and_a_slow_reader_loses_nothing(tmp_path: Path) -> None:
     """The backend closes at once, while the client has yet to read: what is on its way must not be thrown away."""
-    authority = Authority(tmp_path)
+    authority = CertificateAuthority(tmp_path)
     body = bytes(range(256)) * 16384  # 4 MiB
 
     async def answer(connection: backends.Connection, request: backends.RawRequest) -> None:
@@ -197,7 +197,7 @@ async def test_large_bodies_pass_both_ways_and_a_slow_reader_loses_nothing(tmp_p
 
 
 async def test_what_is_read_while_a_reload_comes_is_not_kept(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    authority, stranger = Authority(tmp_path), Authority(tmp_path, "stranger")
+    authority, stranger = CertificateAuthority(tmp_path), CertificateAuthority(tmp_path, "stranger")
     async with Backend(backends.ok(), tls=authority.server()) as backend:
         endpoint = parse_endpoint(backend.url)
         context = BackendContext(BackendTls(ca=authority.file))
@@ -214,7 +214,7 @@ async def test_what_is_read_while_a_reload_comes_is_not_kept(tmp_path: Path, cap
 
 
 async def test_a_reading_that_is_given_up_is_begun_again(tmp_path: Path) -> None:
-    context = BackendContext(BackendTls(ca=Authority(tmp_path).file))
+    context = BackendContext(BackendTls(ca=CertificateAuthority(tmp_path).file))
     endpoint = parse_endpoint("https://127.0.0.1:1")
     asking = asyncio.ensure_future(context.wrap(asyncio.Protocol(), endpoint, None))
     await asyncio.sleep(0)

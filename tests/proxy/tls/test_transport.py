@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from router.proxy.tls.transport import EndedWithoutNotice, TlsTransport
-from tests.certificate_authority import Authority
+from tests.certificate_authority import CertificateAuthority
 from tests.proxy.rig import until
 
 
@@ -62,7 +62,7 @@ class Shaken:
 
 async def connected(tmp_path: Path, version: ssl.TLSVersion) -> tuple[TlsTransport, Above, Peer]:
     """Return a connection whose server has not sent its session tickets yet."""
-    authority = Authority(tmp_path)
+    authority = CertificateAuthority(tmp_path)
     server = authority.server()
     server.maximum_version = version
     ours, theirs = socket.socketpair()
