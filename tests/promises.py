@@ -80,7 +80,7 @@ ROUTES_AND_VERDICTS: Final = (
           "downstream.hold()"),
     Guard(1, "proxy/accept/test_handoff.py::test_half_a_head_and_a_pipeline_go_with_their_bytes",
           "proxy/accept/handoff.py", "Handoff._send",
-          'descriptors.append(sealed.holding("held", held))'),
+          'descriptors.append(sealed.holding("held", buffered))'),
     Guard(1, "proxy/accept/test_handoff.py::test_nobody_who_takes_them_means_that_they_end_here_with_an_answer",
           "proxy/accept/handoff.py", "Handoff.run",
           "downstream.go_on()"),

@@ -353,7 +353,7 @@ TEXTS: Final[dict[str, str]] = {
     "proposal.would_deny": "would be done: {proposal} is denied, v1 stays active",
     "proposal.would_wait": "would wait for approval: rollback-router approve {proposal}",
     # PROXY headers
-    "proxy_protocol.no_header": "a connection from 127.0.0.1 was closed (the worker's 1.): it does not begin with a PROXY header",
+    "proxy_protocol.no_header": "a connection from 127.0.0.1 was closed (1 so far in this worker): it does not begin with a PROXY header",
     # Reload
     "reload.bad_setting": "settings not reloaded, nothing changed: {settings}: wrokers = 2: there is no such setting",
     "reload.refused": "settings not reloaded, nothing changed",

@@ -79,7 +79,7 @@ class WorkerContext:
     """Shared by all connections of one worker; nothing in it blocks.
 
     `words` are the counters of shared memory, `row` is where this worker's begin; `now_s` is the time of the last sweep;
-    `guests` are connections beyond `connections_max` (accept/reserve.py), at most `guests_max`; `allowed_senders` may send a
+    `guests` are connections beyond `connections_max` (accept/reserve.py), at most `reserved_max`; `allowed_senders` may send a
     PROXY header; `draining`: the worker stops, and each response says `Connection: close`; `handing_on`: its connections go to
     another process, and no request is begun.
     """
@@ -104,7 +104,7 @@ class WorkerContext:
         self.draining = False
         self.handing_on = False
         self.now_s = clock.now_s()
-        self.guests: dict[Any, tuple[str, bool, Callable[[Any], None]]] = {}
+        self.reserved: dict[Any, tuple[str, bool, Callable[[Any], None]]] = {}
         self._set_limits(options)
         self._set_networks(options)
         self._id_prefix = os.urandom(6).hex().encode()
@@ -136,7 +136,7 @@ class WorkerContext:
             options.connections_max, options.requests_max, options.in_flight_max, fd_limits.available()
         )
         self.connections_max, self.in_flight_max = shares.connections_max, shares.in_flight_max
-        self.guests_max = shares.reserve
+        self.reserved_max = shares.reserve
         if shares.warning is not None and self.index == 0:  # it is the same for every worker
             log.warning("%s", shares.warning)
 

@@ -74,7 +74,7 @@ async def serve(boot: WorkerArgs) -> None:
         inlet = socket.socket(fileno=boot.inlet_fd)
         handoff.Adoption(data_plane.context, data_plane.limiter, data_plane.tls_acceptor, inlet).start()
     tasks.spawn(data_plane.keep_resolving(), "resolver")
-    tasks.spawn(data_plane.tls_acceptor.keep_fresh(), "certificate files")
+    tasks.spawn(data_plane.tls_acceptor.watch_files(), "certificate files")
     gc.collect()
     gc.freeze()  # what exists now lives as long as the process: later collections need not look at it
     await stop.wait()

@@ -1,9 +1,9 @@
-"""Who may connect to a worker: how many altogether, how many of one client, and for how long.
+"""Limits on a worker's connections: their number, the number per client address, and their age.
 
-All of it is decided when a connection is made, and by the sweep; a request costs nothing. Counted is per worker: the kernel
-deals connections out by address and port, so of `connections_per_client_max` a client gets that much at each worker.
-There is no limit on the rate of new connections: a client that is refused costs as much as one that is let in, so that
-belongs before us (nftables, the load balancer).
+The limits are checked when a connection is made, and by the sweep; a request costs nothing. Every worker counts its own
+connections. The kernel distributes connections by address and port, so a client may have `connections_per_client_max` at each
+worker. There is no limit on the rate of new connections: a refused connection costs as much as an accepted one, so such a
+limit belongs in front of the router (nftables, the load balancer).
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from router.proxy.context import WorkerContext
     from router.proxy.engine.downstream import Downstream
 
-_NOBODY = (UNIX, UNKNOWN)
+_SHARED_ADDRESSES = (UNIX, UNKNOWN)
 """Addresses that do not tell clients apart."""
 
 
@@ -35,26 +35,26 @@ class ClientConnectionLimiter:
         self.ages = Deadlines(context.options.connection_age_max_s, self._too_old)
 
     def connection_count(self) -> int:
-        """Return how many connections there are, those included whose PROXY header or TLS handshake is not over."""
+        """Return the number of connections, including those within their PROXY header or TLS handshake."""
         context = self._context
         return len(self.connections) + len(context.proxy_header_wait.since) + len(context.handshake_wait.since)
 
     def at_connection_limit(self) -> bool:
-        """Return whether one more connection would exceed `connections_max`; guests of the reserve do not count."""
-        return self.connection_count() - len(self._context.guests) >= self._context.connections_max
+        """Return whether one more connection would exceed `connections_max`; those of the reserve do not count."""
+        return self.connection_count() - len(self._context.reserved) >= self._context.connections_max
 
     def admit(self, downstream: Downstream) -> int | None:
-        """Take a connection in; return the limit (`layout.LIMITED_…`) that it would exceed, None if it is in."""
+        """Admit a connection; return the limit (`layout.LIMITED_…`) that it would exceed, None if it is admitted."""
         context = self._context
         context.words[context.row + at.W_CONNECTIONS_TOTAL] += 1
         limit = self._exceeded_limit(downstream)
-        if limit is None and downstream not in context.guests:
+        if limit is None and downstream not in context.reserved:
             # While the worker drains, a connection that has sent nothing counts as idle.
             (context.keepalive if context.draining else context.header_wait).start(downstream, context.now_s)
         return limit
 
     def _exceeded_limit(self, downstream: Downstream) -> int | None:
-        """Count the connection, beyond the limit as a guest of the reserve; return the limit that it exceeds."""
+        """Count the connection, beyond the limit as one of the reserve; return the limit that it exceeds."""
         context = self._context
         if context.options.connections_per_client_max < math.inf and self._is_client(address := _address(downstream)):
             number = self.by_client.get(address, 0)
@@ -71,7 +71,7 @@ class ClientConnectionLimiter:
         return None
 
     def release(self, downstream: Downstream) -> None:
-        """A connection has ended: end its waits, and count it no more."""
+        """Remove a connection that has ended, and its deadlines."""
         self._discount_connection(downstream)
         self._context.forget_waits(downstream)
 
@@ -92,7 +92,7 @@ class ClientConnectionLimiter:
             self.by_client.pop(address, None)
 
     def reconfigure(self) -> None:
-        """Take over changed settings: the clients that are there are counted, and age from now on, if that is new."""
+        """Apply changed settings: a new limit counts the present connections, and their age from now on."""
         options = self._context.options
         self.ages.duration_s = options.connection_age_max_s
         self.by_client.clear()
@@ -104,11 +104,11 @@ class ClientConnectionLimiter:
                 self.ages.since.setdefault(downstream, self._context.now_s)
 
     def _is_client(self, address: str) -> bool:
-        """Whether this address tells a client from others: a trusted proxy connects for many."""
-        return address not in _NOBODY and not self._context.forwarding.trusted.covers(address)
+        """Whether this address belongs to one client: a trusted proxy connects for many."""
+        return address not in _SHARED_ADDRESSES and not self._context.forwarding.trusted.covers(address)
 
     def _too_old(self, downstream: Downstream) -> None:
-        """It ends with its next answer, which says so: the client connects anew, perhaps to one that is less busy."""
+        """Close after the next response, which announces it: the client reconnects, perhaps to a worker that is less busy."""
         self._context.count_limit(at.LIMITED_AGE)
         downstream.closing = True
 

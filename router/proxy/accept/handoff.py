@@ -1,14 +1,15 @@
-"""A take-over hands the clients' connections on to the new router's workers, so none is closed and no request is lost.
+"""Hands client connections on to the new router's workers in a take-over, so that none is closed and no request is lost.
 
-    message      {"address": the client's, "scheme": "http" | "https", "certificate": the names that it holds, and those that
-                 choose it, null if there is only one, "held": whether there is a second descriptor}
-    descriptors  the connection; a sealed memfd with bytes that were read and not answered, if there are any
+    message      {"address": the client's, "scheme": "http" | "https", "certificate": its names and the SNI names that select
+                 it, null if there is only one, "held": whether there is a second descriptor}
+    descriptors  the connection; a sealed memfd with bytes that were read but not processed, if there are any
 
-A server that closes an idle connection may cross with a request on its way (RFC 9112 §9.5), so we do not close them. An idle
-connection goes at once, any other when its answer is written: bytes that come meanwhile stay in the socket. From the first step
-on this worker begins no request. The new worker says `Connection: close` with its next answer, so its own settings hold soon.
+If a server closes an idle connection, a request may be on its way (RFC 9112 §9.5), so the old worker does not close it. An idle
+connection is handed on at once, any other after its response. Bytes that arrive meanwhile stay in the socket: from the start on
+this worker starts no request. The new worker sends `Connection: close` with its next response, so that clients soon reconnect
+under its own settings.
 
-A TLS connection's keys are in this process: it goes as one end of a socket pair, and a relay stays here until it ends.
+The keys of a TLS connection stay in this process: it hands on one end of a socket pair, and a relay runs here until the end.
 """
 
 from __future__ import annotations
@@ -39,19 +40,19 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 MESSAGE_BYTES_MAX: Final = 65536
-"""Names of a certificate that do not fit are left out."""
-_LOOK_S: Final = 0.02
+"""If the names of a certificate do not fit, they are left out."""
+_POLL_S: Final = 0.02
 _FULL_S: Final = 0.001
-"""How long to wait when every inlet is full: the kernel holds some ten messages for each."""
+"""The wait if every inlet is full: the kernel queues about ten messages for each."""
 _ADOPTED_AT_ONCE_MAX: Final = 16
-"""Connections that one turn of the loop takes over; other clients come in between."""
+"""Connections that one iteration of the event loop takes over, so that other clients are served in between."""
 
 
 async def outlets_of(folder: Path, token: int, wait_s: float) -> list[socket.socket]:
-    """Return the sockets to the successor's workers; wait for them, where the old supervisor was killed before they served."""
+    """Return the sockets to the successor's workers; wait for them if the old supervisor was killed before they served."""
     until_s = clock.now_s() + wait_s
     while not (found := inlets.outlets(folder, token) if token else []) and token and clock.now_s() < until_s:
-        await asyncio.sleep(_LOOK_S)
+        await asyncio.sleep(_POLL_S)
     return found
 
 
@@ -67,8 +68,9 @@ class Handoff:
         self._moved = 0
 
     async def run(self, until_s: float) -> None:
-        """Hand on every connection that is, or becomes, idle; return when none is left, at `until_s`, or when nobody takes them
-        any more: those that are left go on here.
+        """Hand on every connection that is, or becomes, idle.
+
+        Return when none is left, at `until_s`, or when no new worker takes them any more. The remaining ones continue here.
         """
         context = self._context
         recent_first = [*reversed(context.keepalive.since)]
@@ -79,7 +81,7 @@ class Handoff:
         await self._hand_on_all(recent_first)
         while self._outlets and self._left() and clock.now_s() < until_s:
             await self._hand_on_all(list(self._limiter.connections))
-            await asyncio.sleep(_LOOK_S)
+            await asyncio.sleep(_POLL_S)
         log.info("connections handed on: %d; left here: %d", self._moved, self._limiter.connection_count())
         context.handing_on = False
         for outlet in self._outlets:
@@ -88,9 +90,9 @@ class Handoff:
             downstream.go_on()
 
     async def end(self, until_s: float) -> None:
-        """Wait for the relays until `until_s`, then cut them."""
+        """Wait for the relays until `until_s`, then abort them."""
         while self._left_relays() and clock.now_s() < until_s:
-            await asyncio.sleep(_LOOK_S)
+            await asyncio.sleep(_POLL_S)
         for relay in self._relays:
             relay.abort()
 
@@ -110,7 +112,7 @@ class Handoff:
                     await self._hand_on(downstream)
 
     async def _hand_on(self, downstream: Downstream) -> None:
-        """Send the connection itself; nothing is read here between what `buffer` holds and what the new worker reads."""
+        """Send the connection itself. This worker reads nothing after the bytes in `buffer`, so the new worker gets the rest."""
         while self._outlets and _may_go(downstream):
             transport = downstream.transport
             assert transport is not None
@@ -137,13 +139,13 @@ class Handoff:
         relay.abort()
 
     def _send(self, downstream: Downstream, descriptor: int) -> bool:
-        """Send one connection to whichever worker has room, beginning with the next in turn; False: none has, now."""
-        peer, shown, held = downstream.peer, misdirection.made_with(downstream), downstream.buffer
+        """Send one connection to the first worker with room, starting with the next in turn; return False if none has room."""
+        peer, certificate, buffered = downstream.peer, misdirection.made_with(downstream), downstream.buffer
         assert peer is not None
-        message = _message(peer, shown, held)
+        message = _message(peer, certificate, buffered)
         descriptors = [descriptor]
-        if held:
-            descriptors.append(sealed.holding("held", held))
+        if buffered:
+            descriptors.append(sealed.holding("held", buffered))
         try:
             for outlet in self._in_turn():
                 try:
@@ -169,7 +171,7 @@ class Handoff:
 
 
 def _may_go(downstream: Downstream) -> bool:
-    """Return whether nothing is under way on this connection, and everything that was written has left."""
+    """Return whether the connection is idle, and its write buffer is empty."""
     transport = downstream.transport
     return (
         transport is not None
@@ -182,7 +184,7 @@ def _may_go(downstream: Downstream) -> bool:
 
 
 def _relay_from(downstream: Downstream, outer: Any) -> None:
-    """Put a relay in the place of the connection's protocol."""
+    """Replace the connection's protocol by a relay."""
     transport = downstream.transport
     assert transport is not None
     downstream.buffer = b""
@@ -192,21 +194,21 @@ def _relay_from(downstream: Downstream, outer: Any) -> None:
     downstream.connection_lost(None)
 
 
-def _message(peer: Peer, shown: PresentedCertificate | None, held: bytes) -> bytes:
-    told = {
+def _message(peer: Peer, certificate: PresentedCertificate | None, buffered: bytes) -> bytes:
+    document = {
         "address": peer.address,
         "scheme": peer.scheme,
-        "certificate": shown and shown.identity(),
-        "held": bool(held),
+        "certificate": certificate and certificate.identity(),
+        "held": bool(buffered),
     }
-    message = json.dumps(told).encode()
+    message = json.dumps(document).encode()
     if len(message) > MESSAGE_BYTES_MAX:
-        message = json.dumps(told | {"certificate": ([], [])}).encode()
+        message = json.dumps(document | {"certificate": ([], [])}).encode()
     return message
 
 
 class Adoption:
-    """The new worker's side: it takes over what comes through its inlet, until it leaves."""
+    """The new worker's side: it adopts the connections that arrive through its inlet."""
 
     def __init__(
         self,
@@ -221,31 +223,30 @@ class Adoption:
         self._inlet = inlet
 
     def start(self) -> None:
-        """Take over from now on."""
-        self._context.loop.add_reader(self._inlet.fileno(), self._come)
+        """Adopt connections from now on."""
+        self._context.loop.add_reader(self._inlet.fileno(), self._receive)
 
     def stop(self) -> None:
-        """Take over nothing more."""
+        """Adopt no more connections."""
         self._context.loop.remove_reader(self._inlet.fileno())
         self._inlet.close()
 
-    def _come(self) -> None:
+    def _receive(self) -> None:
         for _ in range(_ADOPTED_AT_ONCE_MAX):
             try:
                 raw, descriptors, _, _ = socket.recv_fds(self._inlet, MESSAGE_BYTES_MAX, 2, socket.MSG_CMSG_CLOEXEC)
-            except OSError:  # nothing more is there
+            except OSError:  # no message is left
                 return
             self._context.tasks.spawn(self._adopt(raw, descriptors), "adopted connection")
 
     async def _adopt(self, raw: bytes, descriptors: list[int]) -> None:
-        if not descriptors:  # the kernel had no descriptor left for it
+        if not descriptors:  # this process has no descriptor left for it
             log.error("a connection of the old router was lost: no descriptor is left for it (ulimit -n)")
             return
-        told = json.loads(raw)
+        document = json.loads(raw)
         sock = socket.socket(fileno=descriptors[0])
-        if (
-            told["held"] and not descriptors[1:]
-        ):  # what follows is the middle of a request, and must not pass for its beginning
+        if document["held"] and not descriptors[1:]:
+            # The socket continues in the middle of a request, which must not be parsed as its beginning.
             log.error("a connection of the old router was lost: no descriptor is left for its bytes (ulimit -n)")
             sock.close()
             return
@@ -253,21 +254,21 @@ class Adoption:
         downstream.closing = downstream.adopted = True
         if descriptors[1:]:
             downstream.buffer = _contents(descriptors[1])
-        downstream.peer = Peer(told["address"], told["scheme"], self._shown(told["certificate"]))
+        downstream.peer = Peer(document["address"], document["scheme"], self._presented(document["certificate"]))
         sock.setblocking(False)
         await self._context.loop.connect_accepted_socket(lambda: cast(asyncio.Protocol, downstream), sock)
         if not self._context.handing_on:
             downstream.go_on()
 
-    def _shown(self, told: tuple[list[str], list[str]] | None) -> PresentedCertificate | None:
-        """Return which certificate of ours a connection was made with, None where either router has only one."""
+    def _presented(self, identity: tuple[list[str], list[str]] | None) -> PresentedCertificate | None:
+        """Return the certificate that the connection was made with; None if either router has only one."""
         ssl_context = self._tls_acceptor.ssl_context
         ours = ssl_context.presented if isinstance(ssl_context, ServerContext) else None
-        return ours.matching(*told) if ours is not None and told is not None else None
+        return ours.matching(*identity) if ours is not None and identity is not None else None
 
 
 def _contents(descriptor: int) -> bytes:
     with open(descriptor, "rb") as file:
-        sealed.check(descriptor, sealed.CONTENTS, "bytes held of a connection")
+        sealed.check(descriptor, sealed.CONTENTS, "buffered bytes of a connection")
         file.seek(0)
         return file.read()

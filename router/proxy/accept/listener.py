@@ -1,10 +1,12 @@
-"""The inherited listening sockets of one worker. The supervisor keeps them too, so a dying worker refuses nobody: its
-replacement finds the queue.
+"""The inherited listening sockets of one worker. The supervisor keeps them, too: if a worker dies, its replacement finds the
+queue, and no connection is refused.
 
-Closing a listening socket resets every connection that the kernel has completed and nobody has accepted. So a port that
-closes for good first takes no SYN any more (a socket filter drops them: who comes now is refused when the kernel asks again a
-second later), then accepts whoever is half way in, then closes. A Unix socket's path is gone before its worker is told, which
-is the same.
+Closing a listening socket resets every connection that is established but not accepted. A port that closes for good therefore
+closes in three steps:
+1. A socket filter drops new SYNs. Their senders retransmit a second later and are refused then.
+2. The worker accepts the connections whose handshake was in progress.
+3. The socket closes.
+For a Unix socket, the supervisor removes the path first, which has the same effect.
 """
 
 from __future__ import annotations
@@ -20,7 +22,7 @@ from typing import Final
 log = logging.getLogger(__name__)
 
 LAST_ACCEPT_S: Final = 0.2
-"""How long a handshake that has begun may take to end, and its connection to be accepted."""
+"""Time for TCP handshakes in progress to end and for their connections to be accepted."""
 _SO_ATTACH_FILTER: Final = 26  # asm-generic/socket.h; the socket module does not name it
 _NO_SYN: Final = struct.pack(
     "HBBI" * 5,
@@ -50,20 +52,20 @@ class Listener:
             self._servers.append(await loop.create_server(self._new_connection, sock=listening, backlog=4096))
 
     async def close_port(self) -> None:
-        """Let nobody in any more, accept those who are, and stop; takes LAST_ACCEPT_S."""
+        """Refuse new connections, accept those in progress, and stop; takes LAST_ACCEPT_S."""
         for listening in self._sockets:
-            refuse_newcomers(listening)
+            refuse_new_connections(listening)
         await asyncio.sleep(LAST_ACCEPT_S)
         self.stop()
 
     def stop(self) -> None:
-        """Accept no more; connections that were accepted go on, and the queue is the supervisor's."""
+        """Accept no more. Accepted connections continue; the supervisor keeps the queue."""
         for server in self._servers:
             server.close()
 
 
-def refuse_newcomers(listening: socket.socket) -> None:
-    """Drop every SYN that comes to this port from now on. Handshakes that have begun are not touched."""
+def refuse_new_connections(listening: socket.socket) -> None:
+    """Drop every SYN that arrives at this port from now on. Handshakes in progress are not affected."""
     if listening.family == socket.AF_UNIX:
         return
     program = ctypes.create_string_buffer(_NO_SYN)
@@ -71,5 +73,7 @@ def refuse_newcomers(listening: socket.socket) -> None:
         listening.setsockopt(
             socket.SOL_SOCKET, _SO_ATTACH_FILTER, struct.pack("HP", len(_NO_SYN) // 8, ctypes.addressof(program))
         )
-    except OSError as error:  # a sandbox may forbid it: what comes between the last accept and the close is reset
+    except (
+        OSError
+    ) as error:  # a sandbox may forbid it: connections between the last accept and the close are then reset
         log.warning("connections that come while the port closes may be reset: %s", error)

@@ -1,9 +1,8 @@
-"""Connections on which an L4 balancer has yet to say whom it connects (`proxy_protocol = "required"`).
+"""Accepts connections that begin with a PROXY header of an L4 balancer (`proxy_protocol = "required"`).
 
-Never guessed: where a header is required, whatever comes without one is closed, and a header counts only from
-`proxy_protocol_from`. If both were served on one port, a client behind the balancer could write the header itself
-(proxy-protocol.txt §2). It comes before everything else, TLS included. Nothing is answered: whoever speaks here
-without a header is not a client of ours.
+If a header is required, a connection without one is closed. Accepting both would let clients send the header themselves
+(proxy-protocol.txt §2). A header is accepted only from `proxy_protocol_from`. It precedes everything else, TLS included. A
+refused connection is closed without a response.
 """
 
 from __future__ import annotations
@@ -25,53 +24,55 @@ if TYPE_CHECKING:
     from router.proxy.options import Options
 
 log = logging.getLogger(__name__)
-_SAID_EVERY_S: Final = 10.0
-"""One refusal in so long is named in the log; a scanner must not fill it."""
+_LOG_EVERY_S: Final = 10.0
+"""At most one refusal in this time is logged: a scanner must not fill the log."""
 
 Above = Callable[[str], asyncio.Protocol]
-"""The announced address, or "" for whatever the connection shows → the protocol that serves the client."""
+"""(the client's address in the header, or "" for the connection's own address) → the protocol that serves the client."""
 
 
 class ProxyProtocolAcceptor:
-    """Those of one worker that wait for their header."""
+    """Accepts the connections of one worker, with a header or without."""
 
     def __init__(self, context: WorkerContext, limiter: ClientConnectionLimiter) -> None:
         self.context = context
         self.limiter = limiter
-        self._seldom = LogThrottle(_SAID_EVERY_S)
+        self._throttle = LogThrottle(_LOG_EVERY_S)
         self.reconfigure(context.options)
 
     def reconfigure(self, options: Options) -> None:
-        """Take over other settings, for connections that come from now on."""
+        """Apply changed settings to new connections."""
         self._required = options.proxy_protocol.required
 
     def wrap(self, above: Above) -> asyncio.Protocol:
-        """Return what a new connection is given to."""
+        """Return the protocol of a new connection."""
         return PendingHeader(self, above) if self._required else above("")
 
-    def refused(self, address: str, why: str) -> None:
-        """Count a connection that was closed, and say so now and then."""
+    def refused(self, address: str, reason: str) -> None:
+        """Count a refused connection, and log some of them."""
         context = self.context
         word = context.row + at.W_PROXY_HEADERS_REFUSED
         context.words[word] += 1
-        if self._seldom.due(clock.now_s()):
-            log.info("a connection from %s was closed (the worker's %d.): %s", address, context.words[word], why)
+        if self._throttle.due(clock.now_s()):
+            log.info(
+                "a connection from %s was closed (%d so far in this worker): %s", address, context.words[word], reason
+            )
 
     def abort(self) -> None:
-        """Give up those that wait."""
-        for introduction in list(self.context.proxy_header_wait.since):
-            introduction.abort()
+        """Close the connections that wait for their header."""
+        for pending in list(self.context.proxy_header_wait.since):
+            pending.abort()
 
 
 class PendingHeader(asyncio.Protocol):
-    """One connection until its header is whole; then its transport is handed on."""
+    """One connection until its header is complete; then its transport gets the protocol `above`."""
 
-    def __init__(self, introductions: ProxyProtocolAcceptor, above: Above) -> None:
-        self._introductions = introductions
-        self._context = introductions.context
-        self._limiter = introductions.limiter
+    def __init__(self, acceptor: ProxyProtocolAcceptor, above: Above) -> None:
+        self._acceptor = acceptor
+        self._context = acceptor.context
+        self._limiter = acceptor.limiter
         self._above = above
-        self._header = ProxyHeader(introductions.context.options.proxy_protocol.header_bytes_max)
+        self._header = ProxyHeader(acceptor.context.options.proxy_protocol.header_bytes_max)
         self._begun = False
         self._transport: asyncio.Transport
         self._address: str
@@ -84,11 +85,11 @@ class PendingHeader(asyncio.Protocol):
             self._refuse("it is not in proxy_protocol_from")
         else:
             if self._limiter.at_connection_limit():
-                self._limiter.reserve.take(self, self._address, PendingHeader.no_room)
+                self._limiter.reserve.take(self, self._address, PendingHeader.reject_full)
             self._context.proxy_header_wait.start(self, clock.now_s())
 
     def data_received(self, data: bytes) -> None:
-        """Called by the loop with whatever has arrived."""
+        """Called by the loop with received bytes."""
         if self._transport.is_closing():
             return
         self._begun = True
@@ -107,20 +108,20 @@ class PendingHeader(asyncio.Protocol):
             above.data_received(data[taken:])
 
     def eof_received(self) -> None:
-        """Called by the loop when the other side has closed. If it never said a word, it only looked whether the port is open."""
+        """Called by the loop when the peer has closed. Without any bytes this is a check of the port, and not counted."""
         if self._begun:
             self._refuse("it ended within its PROXY header")
 
     def connection_lost(self, error: Exception | None) -> None:
-        """Called by the loop, once, whoever closed."""
+        """Called by the loop, once."""
         self._leave()
 
     def late(self) -> None:
-        """No whole header within `header_timeout_s`."""
+        """Refuse: no complete header within `header_timeout_s`."""
         self._refuse("its PROXY header did not arrive in time")
 
-    def no_room(self) -> None:
-        """It was a guest of the reserve, and its header did not come in time."""
+    def reject_full(self) -> None:
+        """Refuse: it was in the reserve, and its header did not arrive in time."""
         self._context.count_limit(at.LIMITED_CONNECTIONS)
         self._refuse("this worker has no room for another connection")
 
@@ -132,6 +133,6 @@ class PendingHeader(asyncio.Protocol):
         self._context.proxy_header_wait.stop(self)
         self._limiter.reserve.leave(self)
 
-    def _refuse(self, why: str) -> None:
-        self._introductions.refused(self._address, why)
+    def _refuse(self, reason: str) -> None:
+        self._acceptor.refused(self._address, reason)
         self.abort()

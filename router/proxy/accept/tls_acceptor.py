@@ -1,7 +1,7 @@
-"""The TLS handshakes of one worker's listener: with which certificate, for how long, how many stood and how many failed.
+"""The TLS handshakes of one worker's listener: their certificate, their timeout, their counters.
 
-The files are looked at every `certificates_every_s` and at each SIGHUP, in a thread. A pair that cannot be used changes
-nothing and is said in the log; connections that stand keep what they have, new handshakes get the new certificate.
+The certificate files are checked every `certificates_every_s` and at each SIGHUP, in a thread. An unusable pair is logged and
+changes nothing. New handshakes use the new certificate; established connections keep theirs.
 """
 
 from __future__ import annotations
@@ -27,12 +27,12 @@ if TYPE_CHECKING:
     from router.proxy.context import WorkerContext
 
 log = logging.getLogger(__name__)
-_SAID_EVERY_S: Final = 10.0
-"""One refusal in so long is named in the log; a scanner must not fill it."""
+_LOG_EVERY_S: Final = 10.0
+"""At most one failure in this time is logged: a scanner must not fill the log."""
 
 
 class TlsAcceptor:
-    """`ssl_context` is that of the next handshake, None where the listener speaks plain HTTP."""
+    """`ssl_context` is that of the next handshake; None for a listener without TLS."""
 
     def __init__(self, context: WorkerContext, limiter: ClientConnectionLimiter) -> None:
         """Raise StartError if the files cannot be used."""
@@ -42,11 +42,11 @@ class TlsAcceptor:
         self._tls = options.tls
         self._signature = contexts.signature(options.tls.files) if options.tls else ()
         self.ssl_context: ssl.SSLContext | None = contexts.server_context(options.tls) if options.tls else None
-        self._seldom = LogThrottle(_SAID_EVERY_S)
+        self._throttle = LogThrottle(_LOG_EVERY_S)
 
     def wrap(self, above: asyncio.Protocol, announced: str = "") -> asyncio.Protocol:
-        """Return what a new connection is given to: `above` itself, or TLS with `above` behind its handshake. `announced` is
-        the client's address if a balancer has said it.
+        """Return the protocol of a new connection: `above`, or TLS with `above` after the handshake. `announced` is the client's
+        address from a PROXY header.
         """
         if self.ssl_context is None:
             return above
@@ -54,55 +54,54 @@ class TlsAcceptor:
         return TlsTransport(above, wrap, self, announced, serves=True)
 
     def handshake_started(self, tls: TlsTransport) -> None:
-        """A client has connected. Without room for it, it is closed without an answer: the 503 of plain HTTP would cost a
-        handshake, many times what the request costs that we refuse, and just when there is too much to do. A few may go on
-        as guests, for a health check is among them (reserve.py).
+        """A client has connected. At the connection limit it is closed unanswered: a 503 would need a handshake, which costs many
+        times the refused request. Some may continue as reserved connections, because of health checks (reserve.py).
         """
         reserve = self._limiter.reserve
         if self._limiter.at_connection_limit():
             address = peer_of(tls, tls.announced).address
-            if not reserve.may_shake_hands(address):
-                self._no_room(tls)
+            if not reserve.take_handshake(address):
+                self._reject_full(tls)
                 return
-            reserve.take(tls, address, self._no_room)
+            reserve.take(tls, address, self._reject_full)
         self._context.handshake_wait.start(tls, clock.now_s())
 
-    def _no_room(self, tls: TlsTransport) -> None:
+    def _reject_full(self, tls: TlsTransport) -> None:
         self._context.count_limit(at.LIMITED_CONNECTIONS)
         self._context.handshake_wait.stop(tls)
         tls.reject()
 
     def handshake_ended(self, tls: TlsTransport, error: Exception | None) -> None:
-        """Its handshake stands or has failed."""
+        """Count a handshake that is done, or has failed; log some failures."""
         self._context.handshake_wait.stop(tls)
         self._limiter.reserve.leave(tls)
         self._context.words[self._context.row + at.W_HANDSHAKES] += 1
         if error is None:
             return
         self._context.words[self._context.row + at.W_HANDSHAKES_FAILED] += 1
-        if self._seldom.due(clock.now_s()):
+        if self._throttle.due(clock.now_s()):
             failed = self._context.words[self._context.row + at.W_HANDSHAKES_FAILED]
-            log.info("a TLS handshake failed (the worker's %d.): %s", failed, certificate_info.reason(error))
+            log.info("a TLS handshake failed (%d so far in this worker): %s", failed, certificate_info.reason(error))
 
     def abort(self) -> None:
-        """Give up those that are under way."""
+        """Close the connections within their handshake."""
         for tls in list(self._context.handshake_wait.since):
             tls.abort()
 
     # -- certificates
     def reconfigure(self, options: Options) -> None:
-        """Take over other settings, and read the files again even where the settings name the same."""
+        """Apply changed settings, and read the files again even if their names are the same."""
         self._tls = options.tls
         self._context.tasks.spawn(self._load(options.tls), "certificates")
 
-    async def keep_fresh(self) -> None:
-        """Look at the files again and again; take over those that have changed."""
+    async def watch_files(self) -> None:
+        """Check the files again and again, and load them if they have changed."""
         while True:
             await asyncio.sleep(self._context.options.certificates_every_s)
-            await self.look_again()
+            await self.reload_changed()
 
-    async def look_again(self) -> None:
-        """Take over the files if they have changed."""
+    async def reload_changed(self) -> None:
+        """Load the files if they have changed."""
         tls = self._tls
         if tls is not None:
             loop = asyncio.get_running_loop()
@@ -110,7 +109,7 @@ class TlsAcceptor:
                 await self._load(tls)
 
     async def _load(self, tls: ServerTls | None) -> None:
-        """Read the files. What cannot be used changes nothing, and is read again when the files change again."""
+        """Load the files. Unusable files change nothing, and are read again when they change."""
         loop = asyncio.get_running_loop()
         signature: tuple[object, ...] = ()
         context = None
@@ -122,7 +121,7 @@ class TlsAcceptor:
                 self._signature = signature
                 log.error("certificates not reloaded, the old ones stay in use: %s", error.detail)
                 return
-        if tls is self._tls:  # else other settings have come meanwhile, and their own reading with them
+        if tls is self._tls:  # else the settings have changed meanwhile, and are loaded by another call
             self._signature, self.ssl_context = signature, context
             if tls is not None:
                 log.info("certificate %s is in use for new connections", tls.pair.certificate)

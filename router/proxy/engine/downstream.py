@@ -292,7 +292,7 @@ class Downstream:
         self.exchange = None
         if close or self.ended:
             rest = self.body is not None or bool(self.buffer)
-            pipeline = self.closing and not self.ended and self not in self.context.guests  # may be on its way
+            pipeline = self.closing and not self.ended and self not in self.context.reserved  # may be on its way
             closing.close(self, linger=rest or pipeline)
             return
         if self.held:
@@ -362,7 +362,7 @@ class Downstream:
     # -- another process takes over
     def hold(self) -> None:
         """Begin no further request; what comes from now on is for whoever takes the connection over."""
-        if self in self.context.guests:  # its one answer is ours
+        if self in self.context.reserved:  # its one answer is ours
             return
         self.held = True
         if self.exchange is None:

@@ -1,1 +1,3 @@
-"""TLS as a transport: towards clients and towards backends."""
+"""TLS as a transport over memory BIOs: `transport` for both sides, `backend` for connections to backends, `relay` for a
+take-over.
+"""

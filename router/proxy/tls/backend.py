@@ -1,4 +1,4 @@
-"""TLS towards the backends of one service: the verification that its settings ask for, and one connection's handshake."""
+"""TLS to the backends of one service: the context that its settings define, and one connection's handshake."""
 
 from __future__ import annotations
 
@@ -17,26 +17,26 @@ log = logging.getLogger(__name__)
 
 
 class BackendContext:
-    """The context of one service, made from files, in a thread, when it is first needed and after each reload."""
+    """The context of one service. A thread makes it from files, at the first use and after each reload."""
 
     def __init__(self, options: BackendTls) -> None:
         self._options = options
         self._context: ssl.SSLContext | None = None
-        self._asked = 1
-        self._made = 0  # which asking it is of: another one may come while files are read
+        self._requested = 1
+        self._made = 0  # the number of the request that it was made for: there may be another one while files are read
         self._making = asyncio.Lock()
         self._failing: dict[Endpoint, str] = {}
 
     def reconfigure(self, options: BackendTls) -> None:
-        """Take over other settings; the files are read anew even where the settings name the same."""
+        """Apply changed settings; the files are read again even if their names are the same."""
         self._options = options
-        self._asked += 1
+        self._requested += 1
 
     async def wrap(self, above: asyncio.Protocol, endpoint: Endpoint, last: ssl.SSLObject | None) -> TlsConnect:
-        """Return `above` behind a handshake with `endpoint`; raise ConnectionError without a context. The session of the
-        `last` connection to it is taken up if there is one, which spares both sides the certificate (RFC 8446 §2.2).
+        """Return the connect of `above` through a handshake with `endpoint`; raise ConnectionError without a context.
 
-        A name is sent as SNI (RFC 6066 §3) and must be in the certificate; an address must be in it as an address.
+        The session of the `last` connection is resumed if there is one, which avoids the certificates (RFC 8446 §2.2). A name
+        is sent as SNI (RFC 6066 §3), and the certificate must cover it; an address must be in the certificate as an address.
         """
         context = await self._current()
         session = last.session if last is not None and last.context is context else None
@@ -48,21 +48,21 @@ class BackendContext:
 
     async def _current(self) -> ssl.SSLContext:
         async with self._making:
-            asked = self._asked
-            if self._made != asked:
+            requested = self._requested
+            if self._made != requested:
                 loop = asyncio.get_running_loop()
                 try:
                     self._context = await loop.run_in_executor(None, contexts.backend_context, self._options)
                 except StartError as error:
-                    log.error("backend_tls is not taken over: %s", error.detail)
+                    log.error("backend_tls is not applied: %s", error.detail)
                 if self._context is not None:
-                    self._made = asked
+                    self._made = requested
         if self._context is None:
             raise ConnectionError("TLS: the files of backend_tls cannot be used")
         return self._context
 
     def log_result(self, endpoint: Endpoint, error: Exception | None) -> None:
-        """Say in the log why handshakes with an endpoint fail: once for each reason, and again after one that stood."""
+        """Log why handshakes with an endpoint fail: once for each reason, and again after a successful one."""
         reason = None if error is None else certificate_info.reason(error)
         if reason is not None and self._failing.get(endpoint) != reason:
             log.warning("TLS handshakes with %s fail: %s", endpoint.url, reason)
@@ -73,7 +73,7 @@ class BackendContext:
 
 
 class TlsConnect:
-    """One connection to a backend in its making."""
+    """One TLS connection to a backend, until its handshake is done."""
 
     def __init__(self, above: asyncio.Protocol, wrap: Wrap, context: BackendContext, endpoint: Endpoint) -> None:
         self._context = context
@@ -82,10 +82,10 @@ class TlsConnect:
         self.tls = TlsTransport(above, wrap, self)
 
     def handshake_started(self, tls: TlsTransport) -> None:
-        """The connection below stands."""
+        """Do nothing: the caller waits for the end of the handshake."""
 
     def handshake_ended(self, tls: TlsTransport, error: Exception | None) -> None:
-        """The handshake is over; one that was given up says nothing."""
+        """Pass the result to `wait`, and log it; after a cancellation neither."""
         if self._established.done():
             return
         self._context.log_result(self._endpoint, error)
@@ -95,10 +95,10 @@ class TlsConnect:
             self._established.set_exception(ConnectionError(f"TLS: {certificate_info.reason(error)}"))
 
     async def wait(self) -> TlsTransport:
-        """Wait for the handshake; raise ConnectionError that says why it failed. Cancelled, it ends the connection."""
+        """Wait for the handshake; raise ConnectionError with the reason of a failure. A cancellation ends the connection."""
         try:
             await self._established
-        except BaseException:  # goes on up, a cancellation too; only the connection must not stay
+        except BaseException:  # raised again, a cancellation too; the connection must not leak
             self.tls.abort()
             raise
         if self.tls.is_closing():

@@ -1,7 +1,7 @@
-"""Bytes between two transports of this process, in both directions, until both sides have ended.
+"""Copies bytes between two transports of this process, in both directions, until both sides have ended.
 
-A TLS connection cannot be handed to another process, because its keys are here: after a take-over the old worker deciphers,
-and the new one answers.
+A TLS connection cannot be handed to another process, because its keys are in this one. After a take-over the old worker
+decrypts, and the new worker serves the requests.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from typing import cast
 
 
 class Relay:
-    """`sides`: their protocols. `over`: both transports are lost."""
+    """`sides`: the protocols of the two transports."""
 
     def __init__(self) -> None:
         first, second = Side(), Side()
@@ -20,7 +20,7 @@ class Relay:
 
     @property
     def over(self) -> bool:
-        """Whether nothing is left of it."""
+        """Whether both transports are closed."""
         return all(side.lost for side in self.sides)
 
     def abort(self) -> None:
@@ -31,7 +31,7 @@ class Relay:
 
 
 class Side(asyncio.Protocol):
-    """One of the two; what it receives is written to `other`."""
+    """One of the two sides; it writes received bytes to `other`."""
 
     other: Side
 
@@ -42,11 +42,11 @@ class Side(asyncio.Protocol):
         self._paused = False
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Called by the loop, or by whoever hands a transport over."""
+        """Called by the loop, or by the code that hands a transport over."""
         self.transport = cast(asyncio.Transport, transport)
 
     def data_received(self, data: bytes) -> None:
-        """Called by the loop with whatever has arrived."""
+        """Called by the loop with received bytes."""
         if self.other.transport is not None and not self.other.transport.is_closing():
             self.other.transport.write(data)
 
@@ -62,7 +62,7 @@ class Side(asyncio.Protocol):
         return True
 
     def connection_lost(self, error: Exception | None) -> None:
-        """Called by the loop, once, whoever closed."""
+        """Called by the loop, once."""
         self.lost = True
         if error is not None and self.other.transport is not None:
             self.other.transport.abort()
@@ -70,14 +70,14 @@ class Side(asyncio.Protocol):
             self.other._close()
 
     def pause_writing(self) -> None:
-        """Called by the loop when this side takes less than is written to it."""
+        """Called by the loop when this side's write buffer is full."""
         other = self.other
         if other.transport is not None and not other._paused and not other.transport.is_closing():
             other._paused = True
             other.transport.pause_reading()
 
     def resume_writing(self) -> None:
-        """Called by the loop when this side has caught up."""
+        """Called by the loop when this side's write buffer has drained."""
         other = self.other
         if other.transport is not None and other._paused and not other.transport.is_closing():
             other._paused = False

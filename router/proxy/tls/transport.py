@@ -1,15 +1,15 @@
 """TLS on one connection: a protocol to the transport below it, a transport to the protocol above it.
 
-The protocols above need not know of it: they pause, half-close, reset and read buffer sizes as over plain TCP, which uvloop's
-own TLS does not offer (`write_eof` raises, buffer sizes leave out the transport below, and what was read while the protocol
-was paused is thrown away when the peer closes). Nothing is buffered here but an incomplete record: ciphertext goes straight
-into the transport below, and while the protocol above is paused nothing more is read.
+The protocol above uses it like plain TCP: it pauses, half-closes, resets and reads buffer sizes. uvloop's own TLS does not
+support this: `write_eof` raises, buffer sizes leave out the transport below, and data that was read while the protocol was
+paused is dropped when the peer closes. This module buffers only an incomplete record. Ciphertext goes straight into the
+transport below, and while the protocol above is paused nothing more is read.
 
-An end without close_notify may be forged (RFC 8446 §6.1): it is told as an error (`EndedWithoutNotice`), never as an end of
-file, so that a body which only the end of the connection delimits is not whole by it (RFC 9112 §9.8).
+An end without close_notify may be forged (RFC 8446 §6.1). It is reported as an error (`EndedWithoutNotice`), not as an end of
+file, so that it does not complete a body that the end of the connection delimits (RFC 9112 §9.8).
 
-The server's side makes OpenSSL's objects when the first record of a handshake is whole: they take about 40 KiB, which a client
-that connects and sends nothing, or a part of its ClientHello, must not cost.
+The server's side creates OpenSSL's objects when the first record of a handshake is complete. They need about 40 KiB, and a
+client that sends nothing, or a part of its ClientHello, must not cost that much.
 """
 
 from __future__ import annotations
@@ -29,30 +29,32 @@ _BELOW_READS_MAX: Final = 64
 _HANDSHAKE_RECORD: Final = 0x16
 _RECORD_HEAD_BYTES: Final = 5
 _RECORD_BYTES_MAX: Final = 16384
-"""Of a record in the clear (RFC 8446 §5.1)."""
+"""The largest plaintext record (RFC 8446 §5.1)."""
 _PLAIN_HTTP: Final = replies.reply(400, "tls_required", "this port speaks TLS: ask again with https://", close=True)
 
 Wrap = Callable[[ssl.MemoryBIO, ssl.MemoryBIO], ssl.SSLObject]
-"""(what came, what goes) → one side of a TLS connection: `SSLContext.wrap_bio` with its further arguments."""
+"""(incoming, outgoing) → one side of a TLS connection: `SSLContext.wrap_bio` with its further arguments bound."""
 
 
 class EndedWithoutNotice(ConnectionError):
-    """The peer has closed the connection below, but not TLS."""
+    """The peer has closed the connection without a close_notify."""
 
 
 class Handshake(Protocol):
-    """Who waits for a handshake. Both are called once."""
+    """The observer of a handshake. Each method is called at most once."""
 
     def handshake_started(self, tls: TlsTransport) -> None:
         """A connection was made; the handshake starts."""
 
     def handshake_ended(self, tls: TlsTransport, error: Exception | None) -> None:
-        """It stands if `error` is None, else it never will."""
+        """The handshake is done if `error` is None; else it has failed."""
 
 
 class TlsTransport(asyncio.Transport, asyncio.Protocol):
-    """`up`: the handshake is done, and the protocol above has had its `connection_made`; `announced`: the peer's address if a
-    balancer has said it; `serves`: we are the server. `ssl` is there from the first whole record on.
+    """One TLS connection.
+
+    `established`: the handshake is done, and the protocol above has had its `connection_made`. `announced`: the peer's address
+    from a PROXY header. `serves`: this is the server's side. `ssl` exists from the first complete record on.
     """
 
     ssl: ssl.SSLObject
@@ -76,11 +78,11 @@ class TlsTransport(asyncio.Transport, asyncio.Protocol):
         self._outgoing: ssl.MemoryBIO
         self._below: asyncio.Transport
         self._serves = serves
-        self._first = b""  # what has come of the first record
+        self._first = b""  # the received part of the first record
         self._paused = False
         self._close_notify_sent = False
         self._close_notify_received = False
-        self._close_notify_deferred = False  # the peer's goodbye, heard while we were paused
+        self._close_notify_deferred = False  # received while reading was paused
         self._error: Exception | None = None
         if not serves:
             self._make(wrap)
@@ -116,7 +118,7 @@ class TlsTransport(asyncio.Transport, asyncio.Protocol):
             self._do_handshake()
 
     def _receive_first(self, wrap: Wrap, data: bytes) -> None:
-        """Wait until the first record is whole. OpenSSL is shown at once what can never be one: its alert says so."""
+        """Wait until the first record is complete. A malformed record goes to OpenSSL at once, which sends an alert."""
         if data[0] != _HANDSHAKE_RECORD:
             self._refuse(data)
             return
@@ -129,14 +131,14 @@ class TlsTransport(asyncio.Transport, asyncio.Protocol):
         self._do_handshake()
 
     def eof_received(self) -> bool:
-        """Called by the loop at the end of the connection below; after a close_notify our direction may go on."""
+        """Called by the loop at the end of the connection below; after a close_notify the outgoing direction may stay open."""
         if self.established and self._close_notify_received:
             return True
         self._error = self._error or EndedWithoutNotice("the connection ended without TLS's close_notify")
         return False
 
     def connection_lost(self, error: Exception | None) -> None:
-        """Called by the loop, once, whoever closed."""
+        """Called by the loop, once."""
         if not self.established:
             self._fail(error or ConnectionResetError("the connection ended within the TLS handshake"))
             return
@@ -145,12 +147,12 @@ class TlsTransport(asyncio.Transport, asyncio.Protocol):
         self._above.connection_lost(self._error or error)
 
     def pause_writing(self) -> None:
-        """Called by the loop when the peer takes less than is written."""
+        """Called by the loop when the write buffer is full."""
         if self.established:
             self._above.pause_writing()
 
     def resume_writing(self) -> None:
-        """Called by the loop when the peer has caught up."""
+        """Called by the loop when the write buffer has drained."""
         if self.established:
             self._above.resume_writing()
 
@@ -161,7 +163,7 @@ class TlsTransport(asyncio.Transport, asyncio.Protocol):
         except ssl.SSLWantReadError:
             self._flush()
             return
-        except ssl.SSLError as error:  # the alert that says so is in what goes
+        except ssl.SSLError as error:  # its alert is among the outgoing bytes
             self._flush()
             self._fail(error)
             return
@@ -175,7 +177,7 @@ class TlsTransport(asyncio.Transport, asyncio.Protocol):
             self._deliver()
 
     def reject(self) -> None:
-        """Close without a handshake; nobody is told of its end."""
+        """Close without a handshake; `handshake_ended` is not called."""
         self._handshake = None
         self._below.abort()
 
@@ -192,19 +194,19 @@ class TlsTransport(asyncio.Transport, asyncio.Protocol):
             handshake.handshake_ended(self, error)
 
     def _refuse(self, data: bytes) -> None:
-        """Whoever speaks HTTP to this port is told in HTTP; anybody else is not answered."""
+        """Answer a plain HTTP request with an error in HTTP; close any other connection unanswered."""
         if data[:1].isalpha():
             self._below.write(_PLAIN_HTTP)
         self._fail(ConnectionError("the client does not speak TLS"))
 
-    # -- what came
+    # -- incoming data
     def _deliver(self) -> None:
-        """Hand on all that can be read, as one piece; then the peer's goodbye."""
+        """Pass all readable data to the protocol above in one piece, then the peer's close_notify."""
         parts = []
-        came, reading = self._incoming, self.ssl
+        incoming, decrypted = self._incoming, self.ssl
         try:
-            while came.pending or reading.pending():
-                part = reading.read(_READ_BYTES)
+            while incoming.pending or decrypted.pending():
+                part = decrypted.read(_READ_BYTES)
                 if not part:
                     self._close_notify_received = True
                     break
@@ -227,14 +229,14 @@ class TlsTransport(asyncio.Transport, asyncio.Protocol):
                 self._receive_close_notify()
 
     def _receive_close_notify(self) -> None:
-        """The peer has said all; what comes after it is none of our business (RFC 8446 §6.1)."""
+        """End the incoming direction; data after a close_notify is ignored (RFC 8446 §6.1)."""
         if not self._below.is_closing() and not self._above.eof_received():
             self.close()
 
     def _read_below(self) -> bool:
-        """Take what the loop has not read from the descriptor; return whether the end of the connection was among it.
+        """Read the data that the loop has left in the socket; return whether the connection has ended.
 
-        The descriptor is still ours in `connection_lost`: uvloop closes the handle only after it has returned.
+        The descriptor is still open in `connection_lost`: uvloop closes the handle after that call.
         """
         descriptor = self._below.get_extra_info("socket").fileno()
         for _ in range(_BELOW_READS_MAX):
@@ -251,8 +253,8 @@ class TlsTransport(asyncio.Transport, asyncio.Protocol):
         return False
 
     def shows_eof(self) -> bool:
-        """Return whether the peer has ended this idle connection. That it can be read proves nothing: a session ticket or a
-        change of keys may have come (RFC 8446 §4.6).
+        """Return whether the peer has ended this idle connection. A readable socket is no proof: it may hold a session ticket or
+        a key update (RFC 8446 §4.6).
         """
         if self._below.is_closing() or self._close_notify_received or self._error is not None:
             return True
@@ -264,7 +266,7 @@ class TlsTransport(asyncio.Transport, asyncio.Protocol):
 
     # -- a transport to the protocol above
     def write(self, data: bytes | bytearray | memoryview) -> None:
-        """Encrypt and send; nothing may follow our goodbye."""
+        """Encrypt and send; after a sent close_notify do nothing."""
         if self._close_notify_sent or self._below.is_closing() or not data:
             return
         try:
@@ -278,22 +280,22 @@ class TlsTransport(asyncio.Transport, asyncio.Protocol):
         self._below.write(self._outgoing.read())
 
     def write_eof(self) -> None:
-        """Say goodbye and close our direction; the other one goes on."""
+        """Send close_notify and close the outgoing direction; the incoming one stays open."""
         self._send_close_notify()
         if not self._below.is_closing():
             self._below.write_eof()
 
     def can_write_eof(self) -> bool:
-        """Yes: TLS 1.3 ends its directions one by one, and peers that speak 1.2 close when they are told."""
+        """Return True: TLS 1.3 ends its directions one by one, and peers with TLS 1.2 close at a close_notify."""
         return True
 
     def close(self) -> None:
-        """Say goodbye, and close once everything has left."""
+        """Send close_notify, and close when everything is written."""
         self._send_close_notify()
         self._below.close()
 
     def abort(self) -> None:
-        """Close at once; what waits to be written is dropped."""
+        """Close at once, and drop unwritten data."""
         self._below.abort()
 
     def _send_close_notify(self) -> None:
@@ -302,7 +304,7 @@ class TlsTransport(asyncio.Transport, asyncio.Protocol):
         self._close_notify_sent = True
         try:
             self.ssl.unwrap()
-        except ssl.SSLError:  # it has been said, and the peer's is not here yet
+        except ssl.SSLError:  # the close_notify is sent, and the peer's has not arrived yet
             pass
         self._flush()
 
@@ -312,12 +314,12 @@ class TlsTransport(asyncio.Transport, asyncio.Protocol):
             self._below.write(data)
 
     def pause_reading(self) -> None:
-        """Read no more, in this step either."""
+        """Stop reading; also within the present call of `data_received`."""
         self._paused = True
         self._below.pause_reading()
 
     def resume_reading(self) -> None:
-        """Read again; a goodbye that was heard meanwhile comes first."""
+        """Read again; a close_notify that arrived meanwhile is handled first."""
         self._paused = False
         if self._close_notify_deferred:
             self._close_notify_deferred = False
@@ -325,15 +327,15 @@ class TlsTransport(asyncio.Transport, asyncio.Protocol):
         self._below.resume_reading()
 
     def is_closing(self) -> bool:
-        """Return whether the connection ends, whoever ended it."""
+        """Return whether the connection is closing or closed."""
         return self._below.is_closing()
 
     def set_protocol(self, protocol: asyncio.BaseProtocol) -> None:
-        """Hand on to another one from now on."""
+        """Pass data to another protocol from now on."""
         self._above = cast(asyncio.Protocol, protocol)
 
     def get_protocol(self) -> asyncio.BaseProtocol:
-        """Return who is above."""
+        """Return the protocol above."""
         return self._above
 
     def set_write_buffer_limits(self, high: int | None = None, low: int | None = None) -> None:
@@ -345,14 +347,14 @@ class TlsTransport(asyncio.Transport, asyncio.Protocol):
         return self._below.get_write_buffer_size()
 
     def get_extra_info(self, name: str, default: Any = None) -> Any:
-        """Return `ssl_object`, or what the transport below knows."""
+        """Return `ssl_object`, or a value of the transport below."""
         if name != "ssl_object":
             return self._below.get_extra_info(name, default)
         return self.ssl if self._wrap is None else default
 
 
 def _is_incomplete(record: bytes) -> bool:
-    """Return whether more has to come of a record that is well-formed so far: type, version 3.x, length (RFC 8446 §5.1)."""
+    """Return whether a record is well-formed so far, but incomplete: type, version 3.x, length (RFC 8446 §5.1)."""
     if record[1:2] not in (b"", b"\x03"):
         return False
     length = int.from_bytes(record[3:_RECORD_HEAD_BYTES], "big")

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from router.proxy.accept.listener import Listener, refuse_newcomers
+from router.proxy.accept.listener import Listener, refuse_new_connections
 from tests import backends
 from tests.backends import Backend
 from tests.proxy.rig import Client, Rig
@@ -82,5 +82,5 @@ async def test_a_filter_that_is_forbidden_closes_the_port_all_the_same(caplog: p
             raise OSError(1, "Operation not permitted")
 
     with Sandboxed() as listening:
-        refuse_newcomers(listening)
+        refuse_new_connections(listening)
     assert golden("listener.closing") in caplog.text

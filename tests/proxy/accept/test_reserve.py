@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from router.proxy.accept.reserve import GUEST_S, HANDSHAKES_PER_CLIENT_S, HANDSHAKES_PER_S
+from router.proxy.accept.reserve import HANDSHAKES_PER_CLIENT_S, HANDSHAKES_PER_S, RESERVED_S
 from router.proxy.options import ForwardingOptions, ProxyProtocolOptions
 from router.runtime import clock
 from router.tls.contexts import ServerTls
@@ -52,7 +52,7 @@ async def silent(rig: Rig, number: int, head: bytes = b"") -> list[Client]:
 @pytest.mark.parametrize("method", [b"GET", b"HEAD"])
 async def test_readiness_is_answered_although_all_places_are_taken(method: bytes) -> None:
     async with full() as rig:
-        for _ in range(3 * rig.context.guests_max):
+        for _ in range(3 * rig.context.reserved_max):
             client = await rig.client()
             await client.send(READY.replace(b"GET", method))
             head = await client.head()
@@ -83,7 +83,7 @@ async def test_one_question_is_answered_and_what_is_pipelined_behind_it_is_not()
 @pytest.mark.parametrize("head", [b"", b"GET /-/ready HT", b"\r\n\r\n"], ids=["silent", "slow head", "empty lines"])
 async def test_many_of_one_client_put_out_the_oldest_of_their_own(head: bytes) -> None:
     async with full() as rig:
-        most = rig.context.guests_max
+        most = rig.context.reserved_max
         guests = await silent(rig, 3 * most, head)
         await until(lambda: counted(rig) == 2 * most)
         assert (await guests[0].response())[0] == 503
@@ -96,11 +96,11 @@ async def test_the_one_guest_of_another_client_is_not_put_out() -> None:
         gone: list[str] = []
         reserve = rig.data_plane.reserve
         reserve.take("balancer", "192.0.2.9", gone.append)
-        for number in range(5 * rig.context.guests_max):
+        for number in range(5 * rig.context.reserved_max):
             reserve.take(number, f"2001:db8::{number:x}", gone.append)
-        assert ("balancer" in reserve.guests, len(reserve)) == (True, rig.context.guests_max)
-        assert len(gone) == 4 * rig.context.guests_max + 1
-        reserve.guests.clear()
+        assert ("balancer" in reserve.reserved, len(reserve)) == (True, rig.context.reserved_max)
+        assert len(gone) == 4 * rig.context.reserved_max + 1
+        reserve.reserved.clear()
         reserve.waits.since.clear()
 
 
@@ -109,9 +109,9 @@ async def test_a_guest_has_so_long_in_all_however_it_dribbles() -> None:
         quiet, dribbling = await silent(rig, 2)
         await dribbling.send(b"GET /-/ready HTTP/1.1\r\n")
         await until(lambda: any(downstream.buffer for downstream in rig.data_plane.limiter.connections))
-        rig.data_plane.reserve.waits.sweep(clock.now_s() + GUEST_S - 0.5)
+        rig.data_plane.reserve.waits.sweep(clock.now_s() + RESERVED_S - 0.5)
         assert len(rig.data_plane.reserve) == 2
-        rig.data_plane.reserve.waits.sweep(clock.now_s() + GUEST_S + 0.5)
+        rig.data_plane.reserve.waits.sweep(clock.now_s() + RESERVED_S + 0.5)
         for client in (quiet, dribbling):
             assert (await client.response())[0] == 503
             assert await client.rest() == b""
@@ -134,10 +134,10 @@ async def test_a_balancer_that_speaks_proxy_protocol_is_answered_too() -> None:
     async with full(proxy_protocol=introduction) as rig:
         assert (await rig.ask(HEALTH))[0] == 200
         assert (await rig.ask(ANNOUNCED + GET))[0] == 503
-        most = rig.context.guests_max
+        most = rig.context.reserved_max
         await silent(rig, 2 * most)  # they do not even introduce themselves
         assert (await rig.ask(HEALTH))[0] == 200
-        rig.data_plane.reserve.waits.sweep(clock.now_s() + GUEST_S + 0.5)
+        rig.data_plane.reserve.waits.sweep(clock.now_s() + RESERVED_S + 0.5)
         await until(lambda: len(rig.data_plane.reserve) == 0)
         assert (await rig.ask(HEALTH))[0] == 200
 
@@ -153,7 +153,7 @@ async def test_over_tls_it_is_answered_too(tmp_path: Path) -> None:
         assert (await client.ask(READY))[0] == 200
         client = await rig.client(trusting)
         assert (await client.ask(GET))[0] == 503
-        rig.data_plane.reserve.waits.sweep(clock.now_s() + GUEST_S + 0.5)
+        rig.data_plane.reserve.waits.sweep(clock.now_s() + RESERVED_S + 0.5)
         await until(lambda: rig.data_plane.limiter.connection_count() == 3)
 
 
@@ -161,14 +161,14 @@ async def test_handshakes_of_guests_are_rationed_by_client() -> None:
     async with full() as rig:
         reserve = rig.data_plane.reserve
         granted = {
-            name: sum(reserve.may_shake_hands(name) for _ in range(100))
+            name: sum(reserve.take_handshake(name) for _ in range(100))
             for name in ("192.0.2.1", "2001:db8::1", "2001:db8::2", "192.0.2.2", "192.0.2.3", "192.0.2.4")
         }
         each = HANDSHAKES_PER_CLIENT_S
         assert list(granted.values()) == [each, each, 0, each, each, 0]
         assert sum(granted.values()) == HANDSHAKES_PER_S
         rig.context.now_s += 1
-        assert reserve.may_shake_hands("192.0.2.4")
+        assert reserve.take_handshake("192.0.2.4")
 
 
 async def test_many_clients_take_no_handshake_from_a_balancer() -> None:
@@ -180,14 +180,14 @@ async def test_many_clients_take_no_handshake_from_a_balancer() -> None:
     async with full(0, **trusting) as rig:
         reserve = rig.data_plane.reserve
         for number in range(HANDSHAKES_PER_S):
-            assert reserve.may_shake_hands(f"192.0.2.{number}")
-        assert not reserve.may_shake_hands("192.0.2.250")
+            assert reserve.take_handshake(f"192.0.2.{number}")
+        assert not reserve.take_handshake("192.0.2.250")
         for balancer in ("10.0.0.1", "192.168.0.1"):
-            granted = sum(reserve.may_shake_hands(balancer) for _ in range(100))
+            granted = sum(reserve.take_handshake(balancer) for _ in range(100))
             assert granted == HANDSHAKES_PER_CLIENT_S
         rig.context.now_s += 1
-        assert [reserve.may_shake_hands("10.0.0.1") for _ in range(3)] == [True] * 3
-        taken = sum(reserve.may_shake_hands(f"192.0.2.{number}") for number in range(100))
+        assert [reserve.take_handshake("10.0.0.1") for _ in range(3)] == [True] * 3
+        taken = sum(reserve.take_handshake(f"192.0.2.{number}") for number in range(100))
         assert taken == HANDSHAKES_PER_S, "and it takes none of theirs"
 
 
@@ -196,21 +196,21 @@ async def test_many_clients_put_out_each_other_and_no_balancer() -> None:
     async with full(forwarding=ForwardingOptions(trusted=("10.0.0.0/8",))) as rig:
         reserve, out = rig.data_plane.reserve, []
         reserve.take("check", "10.0.0.1", out.append)
-        for number in range(3 * rig.context.guests_max):
+        for number in range(3 * rig.context.reserved_max):
             reserve.take(number, f"192.0.2.{number}", out.append)
-        assert out == list(range(2 * rig.context.guests_max + 1))
-        for number in range(3 * rig.context.guests_max):
+        assert out == list(range(2 * rig.context.reserved_max + 1))
+        for number in range(3 * rig.context.reserved_max):
             reserve.take(f"check {number}", f"10.0.0.{number}", out.append)
         assert "check" in out, "balancers alone put out each other"
-        assert len(reserve) == rig.context.guests_max
-        for guest in list(reserve.guests):
+        assert len(reserve) == rig.context.reserved_max
+        for guest in list(reserve.reserved):
             reserve.leave(guest)
-        for number in range(rig.context.guests_max):
+        for number in range(rig.context.reserved_max):
             reserve.take(f"carried {number}", "10.0.0.1", out.append)
         reserve.take("stranger", "192.0.2.1", out.append)
         reserve.take("last", "10.0.0.1", out.append)
-        assert "stranger" in reserve.guests, "one balancer's crowd is a crowd like others"
-        for guest in list(reserve.guests):
+        assert "stranger" in reserve.reserved, "one balancer's crowd is a crowd like others"
+        for guest in list(reserve.reserved):
             reserve.leave(guest)
 
 
@@ -221,6 +221,6 @@ async def test_a_stop_ends_guests_as_well() -> None:
         await asyncio.wait_for(rig.data_plane.drain(), 3)
         ends = [
             await guest.rest() for guest in guests
-        ]  # put out after GUEST_S or cut by the stop, which takes as long here
+        ]  # put out after RESERVED_S or cut by the stop, which takes as long here
         assert all(end == b"" or end.startswith(b"HTTP/1.1 503 ") for end in ends), ends
         assert rig.data_plane.limiter.connection_count() == 0

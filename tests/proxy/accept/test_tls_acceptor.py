@@ -296,18 +296,18 @@ async def test_a_new_pair_is_shown_to_new_connections_and_a_bad_one_changes_noth
 
         load = asyncio.ensure_future(connect_all_the_time())
         authority.pair("two.test")
-        await rig.data_plane.tls_acceptor.look_again()
+        await rig.data_plane.tls_acceptor.reload_changed()
         await until(lambda: ("two.test",) in names)
         spoil(pair.key)
         for _ in range(2):
-            await rig.data_plane.tls_acceptor.look_again()
+            await rig.data_plane.tls_acceptor.reload_changed()
         rig.data_plane.tls_acceptor.reconfigure(rig.options)  # as SIGHUP does
         await until(lambda: len(caplog.messages) == 2)
         assert all(golden("tls.old_files_stay") in line for line in caplog.messages)
         caplog.clear()
         assert shown(await rig.client(context)) == ("two.test",)
         authority.pair("three.test")
-        await rig.data_plane.tls_acceptor.look_again()
+        await rig.data_plane.tls_acceptor.reload_changed()
         await asyncio.wait_for(load, 5)
         assert (await old.ask(GET))[0] == 200, "who is connected is not touched"
         assert counted(rig)[1] == 0, "and nobody was refused"
