@@ -209,7 +209,7 @@ async def test_what_is_read_while_a_reload_comes_is_not_kept(tmp_path: Path, cap
         last = (await context.wrap(asyncio.Protocol(), endpoint, None)).tls.ssl.context
         context.reconfigure(BackendTls(ca=str(tmp_path / "none.pem")))
         assert (await context.wrap(asyncio.Protocol(), endpoint, None)).tls.ssl.context is last, "it cannot be read"
-        assert [line[:30] for line in caplog.messages] == ["backend_tls is not applied: ca "]
+        assert [line[:30] for line in caplog.messages] == ["backend_tls is not applied: ca"]
         caplog.clear()
 
 
