@@ -29,7 +29,7 @@ def played(terms: ProposalRules = HOLD) -> Playbook:
     return playbook
 
 
-def asked(version: str = "v1", cause: str = "latency", **more: Any) -> ProposalDue:
+def proposal_due(version: str = "v1", cause: str = "latency", **more: Any) -> ProposalDue:
     return ProposalDue(version, cause, SLOW, **more)
 
 

@@ -106,7 +106,7 @@ class Version:
         return found
 
 
-class Court:
+class JudgeHarness:
     """A judge, an active version in slot 0, and the time that passes between them."""
 
     def __init__(
@@ -183,24 +183,24 @@ class Court:
         return next(result for result in self.verdict.results if result.name == name)
 
 
-def state(court: Court, detail: str) -> str:
-    return court.result(f"hard_failure.{detail}").state
+def state(harness: JudgeHarness, detail: str) -> str:
+    return harness.result(f"hard_failure.{detail}").state
 
 
-def idle(court: Court, for_s: float, **gauges: object) -> None:
+def idle(harness: JudgeHarness, for_s: float, **gauges: object) -> None:
     for _ in range(round(for_s * 10)):
-        court.tick(**gauges)
+        harness.tick(**gauges)
 
 
-def refuse(court: Court, at_s: list[float]) -> None:
+def refuse(harness: JudgeHarness, at_s: list[float]) -> None:
     for tick in range(round(at_s[-1] * 10) + 1):
         if any(round(at * 10) == tick for at in at_s):
-            court.version.fail(1, Outcome.CONNECT_FAILED)
-        court.tick()
+            harness.version.fail(1, Outcome.CONNECT_FAILED)
+        harness.tick()
 
 
-def wait(court: Court, for_s: float, waiting: int = 3, since_ns: int | None = None, **more: object) -> None:
-    since_ns = court.version.at_ns if since_ns is None else since_ns
+def wait(harness: JudgeHarness, for_s: float, waiting: int = 3, since_ns: int | None = None, **more: object) -> None:
+    since_ns = harness.version.at_ns if since_ns is None else since_ns
     for _ in range(round(for_s * 10)):
-        long = waiting if court.version.at_ns - since_ns >= 10 * TICK_NS else 0
-        court.tick(waiting=waiting, waiting_long=long, oldest_ns=since_ns, **more)
+        long = waiting if harness.version.at_ns - since_ns >= 10 * TICK_NS else 0
+        harness.tick(waiting=waiting, waiting_long=long, oldest_ns=since_ns, **more)

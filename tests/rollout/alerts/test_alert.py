@@ -71,11 +71,11 @@ def test_what_cannot_be_used(labels: dict[str, str], code: str) -> None:
 
 
 def test_an_alert_that_says_itself_what_it_is_needs_no_map() -> None:
-    told = replace(REPORT, kind="business", service="fraud", version="v8", labels={"team": "sales-eu"})
-    found = parse(told, MAPS)
+    result = replace(REPORT, kind="business", service="fraud", version="v8", labels={"team": "sales-eu"})
+    found = parse(result, MAPS)
     assert isinstance(found, Alert)
     assert (found.kind, found.service, found.version) == ("business", "fraud", "v8")
-    assert isinstance(parse(replace(told, service=None), MAPS), InvalidAlert)
+    assert isinstance(parse(replace(result, service=None), MAPS), InvalidAlert)
 
 
 @pytest.mark.parametrize(

@@ -65,14 +65,14 @@ def test_a_target(before: str, after: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("paths", "patterns", "told"),
+    ("paths", "patterns", "expected"),
     [
         pytest.param(["a.b"], [], "'a.b' is no JSON pointer", id="path"),
         pytest.param([], ["("], "'(' is no regular expression: missing )", id="pattern"),
     ],
 )
-def test_a_wrong_rule_is_named(paths: list[str], patterns: list[str], told: str) -> None:
-    with pytest.raises(ValueError, match=r"^" + re.escape(told)):
+def test_a_wrong_rule_is_named(paths: list[str], patterns: list[str], expected: str) -> None:
+    with pytest.raises(ValueError, match=r"^" + re.escape(expected)):
         redaction(paths, patterns, [])
 
 

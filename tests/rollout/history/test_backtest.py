@@ -12,7 +12,7 @@ from router.rollout.history.backtest import ALARM_MAX_S, QUIET_S, ReplayedKind, 
 from router.rollout.history.row_windows import RowWindows
 from router.rollout.judge.baseline import Baseline
 from router.rollout.judge.rules import ErrorRateRule, HardFailureRule, LatencyRule, Rules
-from tests.rollout.simulator import Court, normal
+from tests.rollout.simulator import JudgeHarness, normal
 from tests.rollout.stored_rows import WALL_MS, Recording
 
 LATENT = Rules(latency=LatencyRule(slo_ms=50.0))
@@ -31,12 +31,12 @@ def acted(
     rules: Rules, baseline: Baseline | None, good_s: float, for_s: float, **bad: float
 ) -> tuple[float, str] | None:
     """When the judge acted on the same load, in seconds since the beginning, and why."""
-    court = Court(rules, baseline)
-    court.run(good_s, per_s=10.0, go_on=True)
-    verdict = court.run(for_s, per_s=10.0, **bad)  # type: ignore[arg-type]
+    harness = JudgeHarness(rules, baseline)
+    harness.run(good_s, per_s=10.0, go_on=True)
+    verdict = harness.run(for_s, per_s=10.0, **bad)  # type: ignore[arg-type]
     if verdict is None or verdict.failing is None:
         return None
-    return (court.now_ns - court.promoted_at_ns) / 1e9, verdict.failing.name
+    return (harness.now_ns - harness.promoted_at_ns) / 1e9, verdict.failing.name
 
 
 @pytest.mark.parametrize(

@@ -21,8 +21,8 @@ def reading(at_s: float, begun: int = 0, **other: object) -> Reading:
     """A version that has begun and answered `begun` requests in 100 ms each by `at_s`."""
     counters = (begun, begun, 0, 0, 0, begun, *[0] * (len(OUTCOMES) - 1))
     timed = histogram(b100=begun)
-    told = Reading(0, "v1", 1, 77, "active", int(at_s * SECOND_NS), 0, counters, (timed, timed, NOTHING))
-    return replace(told, **other)  # type: ignore[arg-type]
+    result = Reading(0, "v1", 1, 77, "active", int(at_s * SECOND_NS), 0, counters, (timed, timed, NOTHING))
+    return replace(result, **other)  # type: ignore[arg-type]
 
 
 def test_a_row_is_what_was_counted_between_two_readings() -> None:

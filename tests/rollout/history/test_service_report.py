@@ -17,7 +17,7 @@ from router.rollout.history.deployment_log import DeploymentSummary, Timestamp
 from router.rollout.history.period import Period
 from router.rollout.history.service_report import Price, Totals, report
 from router.rollout.outcome import OUTCOMES, Outcome
-from tests.rollout.history.test_deployment_log import HOUR_S, START_S, Story
+from tests.rollout.history.test_deployment_log import HOUR_S, START_S, DeploymentScenario
 
 WEEK_S = 604_800.0
 MONDAY_S = START_S - 12 * HOUR_S
@@ -30,11 +30,13 @@ def outcomes(**counts: int) -> tuple[int, ...]:
 
 
 def scenario() -> DeploymentSummary:
-    story = Story().seed(standby=False).deploy(24, "v2", "v1").roll_back(25, "v2", "v1", found_after_s=40)
-    story.deploy(48, "v3", "v1").roll_back(49, "v3", "v1", found_after_s=None).deploy(72, "v4", "v1")
-    story.tell("switched", 88, **{"from": "v4"}, to="v1", states={"v1": "active", "v4": "standby"})
-    story.tell("promoted", 89, **{"from": "v1"}, to="v4", states={"v4": "active", "v1": "standby"})
-    return story.summary
+    scenario = (
+        DeploymentScenario().seed(standby=False).deploy(24, "v2", "v1").roll_back(25, "v2", "v1", found_after_s=40)
+    )
+    scenario.deploy(48, "v3", "v1").roll_back(49, "v3", "v1", found_after_s=None).deploy(72, "v4", "v1")
+    scenario.tell("switched", 88, **{"from": "v4"}, to="v1", states={"v1": "active", "v4": "standby"})
+    scenario.tell("promoted", 89, **{"from": "v1"}, to="v4", states={"v4": "active", "v1": "standby"})
+    return scenario.summary
 
 
 TOTALS = Totals(
@@ -98,7 +100,7 @@ def test_what_a_few_hours_hold_is_not_told_by_the_week() -> None:
 
 
 def test_without_data_there_are_no_numbers() -> None:
-    found = report("svc", PERIOD, Totals(), Story().summary, 0.02, Price(), NOW)
+    found = report("svc", PERIOD, Totals(), DeploymentScenario().summary, 0.02, Price(), NOW)
     assert found["uptime"]["share"] is None
     assert found["uptime"]["at_least"] is None
     assert found["uptime_by_time"]["share"] is None
@@ -110,7 +112,7 @@ def test_without_data_there_are_no_numbers() -> None:
 
 
 def test_little_data_says_how_little_it_says() -> None:
-    one = Story().seed().deploy(24, "v2", "v1", "v0").summary
+    one = DeploymentScenario().seed().deploy(24, "v2", "v1", "v0").summary
     found = report("svc", PERIOD, Totals(outcomes=outcomes(ok=20)), one, 0.02, Price(), NOW)
     assert found["uptime"]["share"] == 1.0
     assert found["uptime"]["at_least"] == pytest.approx(0.05 ** (1 / 20))
@@ -128,10 +130,10 @@ def test_little_data_says_how_little_it_says() -> None:
     ids=lambda value: str(len(value)) if isinstance(value, list) else "",
 )
 def test_median_and_p95_of_few(times: list[float], median_s: float, p95_s: float) -> None:
-    story = Story().seed()
+    scenario = DeploymentScenario().seed()
     for number, after_s in enumerate(times):
-        story.deploy(1 + number, f"w{number}", "v1").roll_back(1.5 + number, f"w{number}", "v1", after_s)
-    found = report("svc", PERIOD, Totals(), story.summary, 0.02, Price(), NOW)
+        scenario.deploy(1 + number, f"w{number}", "v1").roll_back(1.5 + number, f"w{number}", "v1", after_s)
+    found = report("svc", PERIOD, Totals(), scenario.summary, 0.02, Price(), NOW)
     assert found["time_to_detect"] == {"median_s": median_s, "p95_s": p95_s, "n": len(times), "rollbacks": len(times)}
 
 

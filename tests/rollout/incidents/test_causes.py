@@ -82,8 +82,8 @@ def test_a_promotion_shortly_before(promoted_at: float, before: Any, expected: l
     ],
 )
 def test_what_kind_of_errors(errors: dict[str, int], expected: str | None) -> None:
-    told = found(impact={"errors": errors, "rescue": None})
-    assert [claim.partition(":")[0] for _, _, claim in told] == ([expected] if expected else [])
+    line = found(impact={"errors": errors, "rescue": None})
+    assert [claim.partition(":")[0] for _, _, claim in line] == ([expected] if expected else [])
 
 
 def test_one_replica_of_several() -> None:
@@ -110,16 +110,16 @@ def test_a_slow_version() -> None:
 
 
 def test_what_else_had_changed_comes_after_what_is_stronger() -> None:
-    def told(kind: str, before_s: float, version: str | None = None) -> TimelineEntry:
+    def line(kind: str, before_s: float, version: str | None = None) -> TimelineEntry:
         return TimelineEntry(5000.0 - before_s, 0, 1, kind, "ann", kind, version)
 
     lines = [
-        told(kinds.MOVED, 60, "v2"),
-        told(kinds.MOVED, 60, "v3"),
-        told(kinds.SETTINGS_CHANGED, 120),
-        told("alert_received", 30),
-        told("alert_received", 7200),
-        told(kinds.SETTINGS_CHANGED, -5),
+        line(kinds.MOVED, 60, "v2"),
+        line(kinds.MOVED, 60, "v3"),
+        line(kinds.SETTINGS_CHANGED, 120),
+        line("alert_received", 30),
+        line("alert_received", 7200),
+        line(kinds.SETTINGS_CHANGED, -5),
     ]
     rescue = {"answered": 9, "failed": 0, "other": 0}
     assert [(kind, strength) for kind, strength, _ in found(lines=lines, impact={"errors": {}, "rescue": rescue})] == [

@@ -41,8 +41,8 @@ def test_a_version_that_has_lost_its_role_is_told_by_its_counters_alone() -> Non
         nothing = {"first_byte": None, "duration": None, "abandoned": None} if tick > 20 else {}
         history.append(replace(sample, **nothing))
         version.fail(1)
-    told = [(point[0], point[1], point[2], point[6]) for point in points(list(history.entries_since()), seconds(2.3))]
-    assert told == [
+    result = [(point[0], point[1], point[2], point[6]) for point in points(list(history.entries_since()), seconds(2.3))]
+    assert result == [
         (seconds(1), 1.0, 10, None),
         (seconds(2), 1.0, 10, None),
         (seconds(2.3), 0.3, 3, None),
@@ -130,8 +130,8 @@ def test_what_it_cost() -> None:
 
 def test_periods_without_time_are_unknown() -> None:
     trail = summarize(lived((4, 10, 0)), seconds(1), seconds(2))
-    told = periods(trail, seconds(1), seconds(2))
-    assert [told[name] and told[name]["requests"] for name in ("before", "during", "after")] == [90, 110, 200], (
+    result = periods(trail, seconds(1), seconds(2))
+    assert [result[name] and result[name]["requests"] for name in ("before", "during", "after")] == [90, 110, 200], (
         "the sample in which the trouble began is part of it, and counted once"
     )
     assert periods(trail, None, seconds(2))["during"] is None

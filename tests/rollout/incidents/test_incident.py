@@ -41,8 +41,8 @@ def test_an_automatic_rollback_retold() -> None:
 
 
 def entry(kind: str, **data: object) -> Entry:
-    told = {"from": "v2", "to": "v1", "reason": "", "automatic": True, "generation": 7, **data}
-    return Entry(kind, "svc", "ann", told, 1.0, 1, 1, 1)
+    result = {"from": "v2", "to": "v1", "reason": "", "automatic": True, "generation": 7, **data}
+    return Entry(kind, "svc", "ann", result, 1.0, 1, 1, 1)
 
 
 def test_what_opens_an_incident() -> None:
@@ -59,5 +59,5 @@ def test_incidents_are_bounded_and_confirmed_by_their_route() -> None:
         incidents = incidents_after(incidents, entry(kinds.ROLLED_BACK, incident=f"i{number}", generation=number))
     assert (len(incidents), incidents[0]["id"]) == (INCIDENTS_MAX, "i5")
     incidents = incidents_after(incidents, entry(kinds.CONFIRMED, generation=9, swap_us=3, confirmed_ms=1.5))
-    assert [(told["id"], told["swap_us"]) for told in incidents if told["confirmed_ms"]] == [("i9", 3)]
+    assert [(result["id"], result["swap_us"]) for result in incidents if result["confirmed_ms"]] == [("i9", 3)]
     assert incidents_after(incidents, entry(kinds.FROZEN)) is incidents

@@ -7,7 +7,7 @@ from router.rollout.model import entry as kinds
 from router.rollout.model.entry import Entry
 
 
-class Scribe:
+class TimelineWriter:
     """A chronicle that is told one fact a second."""
 
     def __init__(self) -> None:
@@ -22,11 +22,11 @@ class Scribe:
         return self.tell(kind, **{"from": left, "to": to, "reason": "", "states": {}, **data})
 
     def lines(self, incident: str) -> list[str]:
-        return [told.kind for told in self.chronicle.timelines[incident].lines.kept]
+        return [result.kind for result in self.chronicle.timelines[incident].lines.kept]
 
 
 def test_a_story_begins_with_the_promotion_and_ends_with_the_next_switch() -> None:
-    scribe = Scribe()
+    scribe = TimelineWriter()
     scribe.tell(kinds.FROZEN)
     scribe.switch(kinds.PROMOTED, "v1", "v2")
     scribe.tell(kinds.SETTINGS_CHANGED, version=2)
@@ -45,7 +45,7 @@ def test_a_story_begins_with_the_promotion_and_ends_with_the_next_switch() -> No
 
 
 def test_a_story_is_over_after_an_hour_but_for_what_people_do() -> None:
-    scribe = Scribe()
+    scribe = TimelineWriter()
     scribe.switch(kinds.ROLLED_BACK, "v2", "v1", incident="i1")
     scribe.seq += int(FOLLOWED_S)
     assert scribe.tell(kinds.FROZEN) == set()
@@ -54,7 +54,7 @@ def test_a_story_is_over_after_an_hour_but_for_what_people_do() -> None:
 
 
 def test_a_second_rollback_closes_the_first_story_and_begins_with_it() -> None:
-    scribe = Scribe()
+    scribe = TimelineWriter()
     scribe.switch(kinds.PROMOTED, "v1", "v2")
     scribe.switch(kinds.ROLLED_BACK, "v2", "v1", incident="i1")
     scribe.switch(kinds.ROLLED_BACK, "v1", "v0", incident="i2")
@@ -63,7 +63,7 @@ def test_a_second_rollback_closes_the_first_story_and_begins_with_it() -> None:
 
 
 def test_where_the_two_versions_were_and_how_they_were_confirmed() -> None:
-    scribe = Scribe()
+    scribe = TimelineWriter()
     for slot, version in enumerate(("v1", "v2", "v3")):
         target = {"version": version, "slot": slot, "incarnation": slot + 5, "endpoints": []}
         scribe.tell(kinds.SEEDED, target=target, states={version: "standby"})
@@ -77,7 +77,7 @@ def test_where_the_two_versions_were_and_how_they_were_confirmed() -> None:
 
 
 def test_other_services_have_their_own_story() -> None:
-    scribe = Scribe()
+    scribe = TimelineWriter()
     scribe.tell(kinds.FROZEN, "other")
     scribe.switch(kinds.ROLLED_BACK, "v2", "v1", incident="i1")
     assert scribe.tell(kinds.UNFROZEN, "other") == set()
@@ -85,7 +85,7 @@ def test_other_services_have_their_own_story() -> None:
 
 
 def test_stories_and_their_lines_are_bounded() -> None:
-    scribe = Scribe()
+    scribe = TimelineWriter()
     scribe.switch(kinds.ROLLED_BACK, "v2", "v1", incident="i0")
     for _ in range(LINES_MAX + 5):
         scribe.tell(kinds.FROZEN)

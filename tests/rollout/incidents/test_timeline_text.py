@@ -17,58 +17,64 @@ ALERT = {
 }
 
 
-def told(_kind: str, **data: Any) -> str:
+def text_of(_kind: str, **data: Any) -> str:
     return describe(Entry(_kind, "svc", "ann", data, 1.0, 2, 3, 4)).text
 
 
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        (told(kinds.BOOT, boot=3), "the router was started (boot 3)"),
-        (told(kinds.PROMOTED, **{"from": None, "to": "v1", "reason": ""}), "v1 became active, no version was before"),
+        (text_of(kinds.BOOT, boot=3), "the router was started (boot 3)"),
         (
-            told(kinds.ROLLED_BACK, **{"from": "v2", "to": "v1", "reason": "refused", "unreachable": True}),
+            text_of(kinds.PROMOTED, **{"from": None, "to": "v1", "reason": ""}),
+            "v1 became active, no version was before",
+        ),
+        (
+            text_of(kinds.ROLLED_BACK, **{"from": "v2", "to": "v1", "reason": "refused", "unreachable": True}),
             "decided: back from v2 to v1; v2 is tagged unreachable: refused",
         ),
         (
-            told(kinds.CONFIRMED, workers_unconfirmed=[1, 3], confirmed_ms=None),
+            text_of(kinds.CONFIRMED, workers_unconfirmed=[1, 3], confirmed_ms=None),
             "workers 1, 3 have not confirmed the route yet",
         ),
         (
-            told(kinds.CONFIRMED, workers_unconfirmed=[], confirmed_ms=None),
+            text_of(kinds.CONFIRMED, workers_unconfirmed=[], confirmed_ms=None),
             "every worker is on the new route; when the last one followed is not known",
         ),
-        (told(kinds.DRAIN_CUT, version="v2", after_s=300.0), "what v2 still served was cut after 300 s"),
+        (text_of(kinds.DRAIN_CUT, version="v2", after_s=300.0), "what v2 still served was cut after 300 s"),
         (
-            told(kinds.MOVED, **{"from": ["http://a:1"], "target": {"version": "v2", "endpoints": ["http://b:1"]}}),
+            text_of(kinds.MOVED, **{"from": ["http://a:1"], "target": {"version": "v2", "endpoints": ["http://b:1"]}}),
             "the endpoints of v2 moved from http://a:1 to http://b:1",
         ),
-        (told(kinds.INCIDENT_EDITED, set={"root_cause": "x", "status": "reviewed"}), "root cause set; now reviewed"),
-        (told("alert_received", reason="drift"), "alert received: drift"),
-        (told("cases_frozen"), "cases frozen"),
         (
-            told(kinds.CASES_FROZEN, cases=["a", "b"], seen=3, version="v2"),
+            text_of(kinds.INCIDENT_EDITED, set={"root_cause": "x", "status": "reviewed"}),
+            "root cause set; now reviewed",
+        ),
+        (text_of("alert_received", reason="drift"), "alert received: drift"),
+        (text_of("cases_frozen"), "cases frozen"),
+        (
+            text_of(kinds.CASES_FROZEN, cases=["a", "b"], seen=3, version="v2"),
             "2 regression cases were made of 3 failing requests of v2",
         ),
-        (told(kinds.CASES_CHECKED, version="v3", failed=1, cases=2), "v3 fails 1 of 2 regression cases"),
-        (told(kinds.ALERT, **ALERT, about="v2"), "business alert refunds firing (up 40 %), against v2"),
-        (told(kinds.ALERT, **ALERT, about=None), "business alert refunds firing (up 40 %): it began long ago"),
+        (text_of(kinds.CASES_CHECKED, version="v3", failed=1, cases=2), "v3 fails 1 of 2 regression cases"),
+        (text_of(kinds.ALERT, **ALERT, about="v2"), "business alert refunds firing (up 40 %), against v2"),
+        (text_of(kinds.ALERT, **ALERT, about=None), "business alert refunds firing (up 40 %): it began long ago"),
         (
-            told(kinds.PROPOSED, proposal="p-1", kind="rollback", version="v2", to="v1", reason="refunds"),
+            text_of(kinds.PROPOSED, proposal="p-1", kind="rollback", version="v2", to="v1", reason="refunds"),
             "proposal p-1: should v2 go back to v1? (refunds)",
         ),
         (
-            told(kinds.PROPOSED, proposal="p-2", kind="promotion", version="v2", to="v2", reason=""),
+            text_of(kinds.PROPOSED, proposal="p-2", kind="promotion", version="v2", to="v2", reason=""),
             "proposal p-2: may v2 become active?",
         ),
-        (told(kinds.APPROVED, proposal="p-1", reason="yes"), "proposal p-1 was approved: yes"),
+        (text_of(kinds.APPROVED, proposal="p-1", reason="yes"), "proposal p-1 was approved: yes"),
         (
-            told(kinds.CRITERION_SET, metric="late_share", limit=0.02, reason="sla"),
+            text_of(kinds.CRITERION_SET, metric="late_share", limit=0.02, reason="sla"),
             "to be accepted, versions need late_share of at most 0.02: sla",
         ),
-        (told(kinds.DRILL_REFUSED, drill="d-1", reasons=["frozen"]), "drill d-1 was refused: frozen"),
-        (told(kinds.INPUT_DRIFT, state="over", version="v2"), "requests to v2 are like the learned ones again"),
-        (told(kinds.DRAINED), "drained"),
+        (text_of(kinds.DRILL_REFUSED, drill="d-1", reasons=["frozen"]), "drill d-1 was refused: frozen"),
+        (text_of(kinds.INPUT_DRIFT, state="over", version="v2"), "requests to v2 are like the learned ones again"),
+        (text_of(kinds.DRAINED), "drained"),
     ],
 )
 def test_what_happened_in_words(text: str, said: str) -> None:

@@ -11,7 +11,7 @@ from router.rollout.judge.rules import LatencyRule, Rules
 from router.rollout.judge.verdict import TriggerResult
 from router.rollout.outcome import Outcome
 from router.rollout.stats.histogram import BUCKETS, index
-from tests.rollout.simulator import Court, normal, wait
+from tests.rollout.simulator import JudgeHarness, normal, wait
 
 SLO = LatencyRule(slo_ms=100.0)
 
@@ -153,47 +153,47 @@ ASKED = Acceptance(after_s=20.0, requests_min=100)
 
 
 def test_a_version_with_more_faults_than_asked_stays_on_probation_and_is_accepted_when_the_share_is_right() -> None:
-    court = Court(acceptance=Acceptance(after_s=20.0, requests_min=100, fault_share_max=0.01))
-    court.run(20, 50.0, faults=0.012)
-    court.run(5, 50.0, faults=0.012)
-    assert (court.judge.baseline, court.verdict.state) == (None, "pass")
-    states = {criterion.name: criterion.state for criterion in court.judge.criteria(court.facts(), court.now_ns)}
+    harness = JudgeHarness(acceptance=Acceptance(after_s=20.0, requests_min=100, fault_share_max=0.01))
+    harness.run(20, 50.0, faults=0.012)
+    harness.run(5, 50.0, faults=0.012)
+    assert (harness.judge.baseline, harness.verdict.state) == (None, "pass")
+    states = {criterion.name: criterion.state for criterion in harness.judge.criteria(harness.facts(), harness.now_ns)}
     assert states["fault_share"] == "not_met"
-    court.run(20, 50.0)
-    assert court.judge.baseline is not None
+    harness.run(20, 50.0)
+    assert harness.judge.baseline is not None
 
 
 def test_a_long_wait_is_forgotten_after_the_time_of_a_probation() -> None:
-    court = Court(Rules(), acceptance=Acceptance(after_s=20.0, requests_min=10, longest_wait_s_max=3.0))
-    court.run(5, 50.0)
-    wait(court, 4.0, waiting=1)
-    court.run(16, 50.0)
-    assert court.judge.baseline is None
-    court.run(25, 50.0)
-    assert court.judge.baseline is not None
+    harness = JudgeHarness(Rules(), acceptance=Acceptance(after_s=20.0, requests_min=10, longest_wait_s_max=3.0))
+    harness.run(5, 50.0)
+    wait(harness, 4.0, waiting=1)
+    harness.run(16, 50.0)
+    assert harness.judge.baseline is None
+    harness.run(25, 50.0)
+    assert harness.judge.baseline is not None
 
 
 def test_an_open_quality_alert_and_unchecked_cases_are_seen() -> None:
-    court = Court(acceptance=replace(ASKED, cases="required"))
-    court.run(5, 50.0)
+    harness = JudgeHarness(acceptance=replace(ASKED, cases="required"))
+    harness.run(5, 50.0)
     alert = TriggerResult("quality", "", "fail", "observe", "PSI 0.41")
-    facts = replace(court.facts(), external_results=(alert,), cases=(False, "2 of 9 failed"))
-    states = {c.name: (c.state, c.reason) for c in court.judge.criteria(facts, court.now_ns)}
+    facts = replace(harness.facts(), external_results=(alert,), cases=(False, "2 of 9 failed"))
+    states = {c.name: (c.state, c.reason) for c in harness.judge.criteria(facts, harness.now_ns)}
     assert states["quality_alerts"] == ("not_met", "1, limit 0")
     assert states["cases"] == ("not_met", "2 of 9 failed")
 
 
 def test_invalid_answers_are_counted() -> None:
-    court = Court(acceptance=Acceptance(invalid_share_max=0.5))
-    court.run(1, 50.0)
-    court.version.begin(50)
-    court.version.end(Outcome.INVALID, 50)
-    court.tick()
-    criterion = next(c for c in court.judge.criteria(court.facts(), court.now_ns) if c.name == "invalid_share")
+    harness = JudgeHarness(acceptance=Acceptance(invalid_share_max=0.5))
+    harness.run(1, 50.0)
+    harness.version.begin(50)
+    harness.version.end(Outcome.INVALID, 50)
+    harness.tick()
+    criterion = next(c for c in harness.judge.criteria(harness.facts(), harness.now_ns) if c.name == "invalid_share")
     assert criterion.value == pytest.approx(0.5, abs=0.02)
 
 
 def test_before_anything_was_seen_there_are_no_criteria() -> None:
-    court = Court()
-    court.judge._probation = None
-    assert court.judge.criteria(court.facts(), court.now_ns) == ()
+    harness = JudgeHarness()
+    harness.judge._probation = None
+    assert harness.judge.criteria(harness.facts(), harness.now_ns) == ()

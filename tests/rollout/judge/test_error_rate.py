@@ -9,20 +9,20 @@ from hypothesis import strategies as st
 from router.rollout.judge.rules import ErrorRateRule, Rules, WindowPair
 from router.rollout.judge.verdict import TriggerResult
 from router.rollout.outcome import Outcome
-from tests.rollout.simulator import TICK_NS, Court, Version, normal, seconds
+from tests.rollout.simulator import TICK_NS, JudgeHarness, Version, normal, seconds
 from tests.texts import golden
 
 ONE_PAIR = replace(ErrorRateRule(), windows=(WindowPair(60.0, 10.0, 50),))
 MINUTE = Rules(error_rate=ONE_PAIR)
 
 
-def once(good: int, bad: int, court: Court | None = None) -> TriggerResult:
+def once(good: int, bad: int, harness: JudgeHarness | None = None) -> TriggerResult:
     """What error_rate says when all of this happens within one sample."""
-    court = court or Court(MINUTE)
-    court.version.answer(good)
-    court.version.fail(bad)
-    court.tick()
-    return court.result("error_rate")
+    harness = harness or JudgeHarness(MINUTE)
+    harness.version.answer(good)
+    harness.version.fail(bad)
+    harness.tick()
+    return harness.result("error_rate")
 
 
 # -- boundaries
@@ -46,25 +46,25 @@ def test_without_a_baseline_the_lower_bound_must_exceed_five_per_cent(good: int,
 
 @pytest.mark.parametrize(("bad", "expected"), [(5, "pass"), (6, "fail")])
 def test_with_a_perfect_baseline_the_floor_is_two_per_cent(bad: int, expected: str) -> None:
-    result = once(50 - bad, bad, Court(MINUTE, normal(0.0)))
+    result = once(50 - bad, bad, JudgeHarness(MINUTE, normal(0.0)))
     assert (result.state, result.limit, result.baseline) == (expected, 0.02, 0.0)
 
 
 @pytest.mark.parametrize(("bad", "expected"), [(243, "pass"), (244, "fail")])
 def test_with_a_baseline_of_ten_per_cent_twice_its_upper_bound_counts(bad: int, expected: str) -> None:
-    court = Court(MINUTE, normal(0.1))
-    result = once(1_000 - bad, bad, court)
-    assert court.judge.baseline is not None
-    assert (result.state, result.baseline, result.limit) == (expected, 0.1, 2 * court.judge.baseline.upper)
+    harness = JudgeHarness(MINUTE, normal(0.1))
+    result = once(1_000 - bad, bad, harness)
+    assert harness.judge.baseline is not None
+    assert (result.state, result.baseline, result.limit) == (expected, 0.1, 2 * harness.judge.baseline.upper)
 
 
 def test_a_baseline_of_too_few_requests_is_none() -> None:
-    assert once(90, 10, Court(MINUTE, normal(0.1, requests=199))).baseline is None
-    assert once(90, 10, Court(MINUTE, normal(0.1, requests=200))).baseline == 0.1
+    assert once(90, 10, JudgeHarness(MINUTE, normal(0.1, requests=199))).baseline is None
+    assert once(90, 10, JudgeHarness(MINUTE, normal(0.1, requests=200))).baseline == 0.1
 
 
 def test_one_fault_in_a_thousand_after_a_perfect_baseline_is_nothing() -> None:
-    assert once(999, 1, Court(MINUTE, normal(0.0))).state == "pass"
+    assert once(999, 1, JudgeHarness(MINUTE, normal(0.0))).state == "pass"
 
 
 @pytest.mark.parametrize(
@@ -77,8 +77,8 @@ def test_one_fault_in_a_thousand_after_a_perfect_baseline_is_nothing() -> None:
     ],
 )
 def test_the_longer_pairs_need_twenty_requests(pair: WindowPair, requests: int, expected: str) -> None:
-    court = Court(Rules(error_rate=replace(ErrorRateRule(), windows=(pair,))))
-    assert once(requests - 15, 15, court).state == expected
+    harness = JudgeHarness(Rules(error_rate=replace(ErrorRateRule(), windows=(pair,))))
+    assert once(requests - 15, 15, harness).state == expected
 
 
 def test_the_shipped_pairs() -> None:
@@ -92,11 +92,11 @@ def test_the_shipped_pairs() -> None:
 # -- still happening
 def later(baseline_rate: float, good: int, bad: int) -> TriggerResult:
     """What it says of these in the last 10 s, when there is plenty of evidence from before."""
-    court = Court(MINUTE, normal(baseline_rate))
-    once(3_000, 1_000, court)
+    harness = JudgeHarness(MINUTE, normal(baseline_rate))
+    once(3_000, 1_000, harness)
     for _ in range(102):
-        court.tick()
-    return once(good, bad, court)
+        harness.tick()
+    return once(good, bad, harness)
 
 
 @pytest.mark.parametrize(
@@ -112,113 +112,113 @@ def test_the_short_window_must_reach_twice_the_baseline(good: int, bad: int, exp
 
 
 def test_a_burst_too_short_to_be_evidence_does_not_act() -> None:
-    court = Court()
-    court.run(60, 200.0)
-    assert court.run(4, 200.0, faults=0.5) is None
-    assert court.run(60, 200.0) is None
+    harness = JudgeHarness()
+    harness.run(60, 200.0)
+    assert harness.run(4, 200.0, faults=0.5) is None
+    assert harness.run(60, 200.0) is None
 
 
 # -- sustained
 @pytest.mark.parametrize(("per_s", "faults", "within_s"), [(200.0, 0.3, 25.0), (50.0, 0.3, 30.0), (2.0, 0.3, 60.0)])
 def test_thirty_per_cent_is_rolled_back_within_a_minute(per_s: float, faults: float, within_s: float) -> None:
-    court = Court(baseline=normal(0.001))
-    court.run(120, per_s)
-    begun_ns = court.now_ns
-    verdict = court.run(120, per_s, faults)
+    harness = JudgeHarness(baseline=normal(0.001))
+    harness.run(120, per_s)
+    begun_ns = harness.now_ns
+    verdict = harness.run(120, per_s, faults)
     assert verdict is not None
     assert verdict.failing is not None
     assert (verdict.failing.name, verdict.failing.sustained_s) == ("error_rate", 10.0)
-    assert court.now_ns - begun_ns <= within_s * 10 * TICK_NS
+    assert harness.now_ns - begun_ns <= within_s * 10 * TICK_NS
 
 
 def test_it_acts_only_after_ten_seconds() -> None:
-    court = Court(MINUTE)
-    court.run(0.5, 100.0, faults=0.6)
-    since_ns = court.now_ns
-    assert court.result("error_rate").state == "fail"
-    assert court.result("error_rate").distance == golden("verdict.acts_after")
-    verdict = court.run(60, 100.0, faults=0.6)
+    harness = JudgeHarness(MINUTE)
+    harness.run(0.5, 100.0, faults=0.6)
+    since_ns = harness.now_ns
+    assert harness.result("error_rate").state == "fail"
+    assert harness.result("error_rate").distance == golden("verdict.acts_after")
+    verdict = harness.run(60, 100.0, faults=0.6)
     assert verdict is not None
-    assert court.now_ns - since_ns == 100 * TICK_NS
-    result = court.result("error_rate")
+    assert harness.now_ns - since_ns == 100 * TICK_NS
+    result = harness.result("error_rate")
     assert (result.failing, result.distance, result.sustained_needed_s) == (True, "acts now", 10.0)
     assert result.evidence_since_ns == seconds(0.1)
 
 
 def test_a_slow_degradation_is_found_by_a_longer_window() -> None:
-    court = Court(baseline=normal(0.001))
-    court.run(300, 2.0)
-    verdict = court.run(900, 2.0, faults=0.04)  # accepted meanwhile, but not taken for the new normal
+    harness = JudgeHarness(baseline=normal(0.001))
+    harness.run(300, 2.0)
+    verdict = harness.run(900, 2.0, faults=0.04)  # accepted meanwhile, but not taken for the new normal
     assert verdict is not None
     assert verdict.failing is not None
     assert verdict.failing.window_s in (300.0, 900.0)
 
 
 def test_twice_a_normal_rate_below_the_floor_is_left_alone() -> None:
-    court = Court(baseline=normal(0.005))
-    assert court.run(1_000, 100.0, faults=0.012) is None
+    harness = JudgeHarness(baseline=normal(0.005))
+    assert harness.run(1_000, 100.0, faults=0.012) is None
 
 
 # -- what is no fault, and what is not counted
 def test_long_streams_at_a_normal_rate_trip_nothing_after_a_promotion() -> None:
     """Streams of 60 s, 1 % of them break: for a minute only begins and a few early faults are seen."""
-    court = Court(baseline=normal(0.01))
+    harness = JudgeHarness(baseline=normal(0.01))
     begun: list[int] = []
     broken = 0.0
     for tick in range(3_000):
-        court.version.begin(2)
+        harness.version.begin(2)
         begun.append(2)
         broken += 0.02
         if broken >= 1:
             broken -= 1
-            court.version.end(Outcome.TRUNCATED)
+            harness.version.end(Outcome.TRUNCATED)
         if tick >= 600:
-            court.version.end(Outcome.OK, begun[tick - 600])
-        assert court.tick().failing is None
+            harness.version.end(Outcome.OK, begun[tick - 600])
+        assert harness.tick().failing is None
 
 
 def test_arrivals_that_end_leave_streams_that_accuse_nobody() -> None:
-    court = Court(baseline=normal(0.02))
+    harness = JudgeHarness(baseline=normal(0.02))
     for _ in range(600):
-        court.version.begin(10)
-        assert court.tick().failing is None
+        harness.version.begin(10)
+        assert harness.tick().failing is None
     for tick in range(600):
-        court.version.begin(tick % 10 == 0)  # one a second is left of a hundred
-        court.version.end(Outcome.OK, 10)
-        court.version.end(Outcome.TRUNCATED, tick % 4 == 0)
-        assert court.tick().failing is None
+        harness.version.begin(tick % 10 == 0)  # one a second is left of a hundred
+        harness.version.end(Outcome.OK, 10)
+        harness.version.end(Outcome.TRUNCATED, tick % 4 == 0)
+        assert harness.tick().failing is None
 
 
 def test_a_late_failure_of_the_previous_version_does_not_touch_the_next() -> None:
-    court = Court()
-    court.run(60)
-    old = court.version
-    court.promote(Version(incarnation=2, at_ns=court.version.at_ns), slot=1)
+    harness = JudgeHarness()
+    harness.run(60)
+    old = harness.version
+    harness.promote(Version(incarnation=2, at_ns=harness.version.at_ns), slot=1)
     for _ in range(600):
-        old.at_ns = court.version.at_ns
+        old.at_ns = harness.version.at_ns
         old.end(Outcome.TRUNCATED, 5)
-        court.judge.observe(0, old.sample())
-        court.version.answer(10)
-        assert court.tick().failing is None
-    assert court.result("error_rate").value == 0.0
+        harness.judge.observe(0, old.sample())
+        harness.version.answer(10)
+        assert harness.tick().failing is None
+    assert harness.result("error_rate").value == 0.0
 
 
 def test_a_stall_of_ours_pauses_it() -> None:
-    court = Court(MINUTE)
-    once(30, 30, court)
-    court.tick(stalled=True)
-    result = court.result("error_rate")
+    harness = JudgeHarness(MINUTE)
+    once(30, 30, harness)
+    harness.tick(stalled=True)
+    result = harness.result("error_rate")
     assert (result.state, result.reason) == ("inconclusive", golden("verdict.stalled"))
-    court.tick()
-    assert court.result("error_rate").state == "inconclusive"  # what piled up is counted with this one
-    court.tick()
-    assert court.result("error_rate").state == "fail"
+    harness.tick()
+    assert harness.result("error_rate").state == "inconclusive"  # what piled up is counted with this one
+    harness.tick()
+    assert harness.result("error_rate").state == "fail"
 
 
 def test_an_unwell_router_pauses_it() -> None:
-    court = Court(MINUTE)
-    court.unwell = "1.5 % of exchanges ended by our own fault"
-    result = once(30, 30, court)
+    harness = JudgeHarness(MINUTE)
+    harness.unwell = "1.5 % of exchanges ended by our own fault"
+    result = once(30, 30, harness)
     assert (result.state, result.reason) == ("inconclusive", "1.5 % of exchanges ended by our own fault")
 
 
@@ -235,28 +235,30 @@ def test_an_unwell_router_pauses_it() -> None:
     )
 )
 def test_what_clients_do_never_fails(ends: list[tuple[Outcome, int]]) -> None:
-    court = Court(Rules(error_rate=replace(ONE_PAIR, sustained_s=0.0)))
+    harness = JudgeHarness(Rules(error_rate=replace(ONE_PAIR, sustained_s=0.0)))
     for outcome, number in ends:
         if outcome in (Outcome.CLIENT_ERROR, Outcome.THROTTLED):
-            court.version.answer(number, outcome)
+            harness.version.answer(number, outcome)
         elif outcome is Outcome.CLIENT_GONE:
-            court.version.leave(number, 0.5)
+            harness.version.leave(number, 0.5)
         else:
-            court.version.end(outcome, number)
-        assert not court.tick().pending
+            harness.version.end(outcome, number)
+        assert not harness.tick().pending
 
 
 @settings(max_examples=30)
 @given(st.lists(st.tuples(st.integers(0, 30), st.integers(0, 4)), max_size=100), st.booleans())
 def test_no_fail_without_the_least_number_of_faults(ticks: list[tuple[int, int]], with_baseline: bool) -> None:
-    court = Court(Rules(error_rate=replace(ErrorRateRule(), sustained_s=0.0)), normal() if with_baseline else None)
+    harness = JudgeHarness(
+        Rules(error_rate=replace(ErrorRateRule(), sustained_s=0.0)), normal() if with_baseline else None
+    )
     faults = 0
     for good, bad in ticks:
         bad = min(bad, 4 - faults)
         faults += bad
-        court.version.answer(good)
-        court.version.fail(bad)
-        assert not court.tick().pending
+        harness.version.answer(good)
+        harness.version.fail(bad)
+        assert not harness.tick().pending
 
 
 # -- explain
@@ -290,6 +292,6 @@ def test_it_says_what_is_missing(good: int, bad: int, reason: str, distance: str
 
 
 def test_a_failing_one_says_all_of_it() -> None:
-    court = Court(MINUTE)
-    court.run(20, 100.0, faults=0.25)
-    assert court.result("error_rate").reason == (golden("verdict.error_rate"))
+    harness = JudgeHarness(MINUTE)
+    harness.run(20, 100.0, faults=0.25)
+    assert harness.result("error_rate").reason == (golden("verdict.error_rate"))

@@ -10,7 +10,7 @@ from router.rollout.judge.rules import ErrorRateRule, HardFailureRule, LatencyRu
 from router.rollout.judge.verdict import Verdict
 from router.rollout.outcome import FAULTS, Outcome
 from router.rollout.stats.window import SECOND_NS
-from tests.rollout.simulator import START_NS, Court, Version, normal, seconds
+from tests.rollout.simulator import START_NS, JudgeHarness, Version, normal, seconds
 from tests.texts import golden
 
 NEVER = Rules(hard_failure=HardFailureRule(hang_after_s=10.0))
@@ -24,41 +24,41 @@ def test_without_an_active_version_there_is_nothing_to_judge() -> None:
 
 
 def test_the_results_and_their_order() -> None:
-    court = Court()
-    court.run(5)
-    assert [result.name for result in court.verdict.results] == [
+    harness = JudgeHarness()
+    harness.run(5)
+    assert [result.name for result in harness.verdict.results] == [
         "hard_failure.unreachable",
         "hard_failure.errors",
         "hard_failure.hang",
         "error_rate",
         "latency",
     ]
-    assert court.verdict.state == "pass"
+    assert harness.verdict.state == "pass"
 
 
 def test_without_traffic_it_is_inconclusive() -> None:
-    court = Court()
+    harness = JudgeHarness()
     for _ in range(50):
-        court.tick()
-    assert (court.verdict.state, court.verdict.pending) == ("inconclusive", False)
-    assert [result.state for result in court.verdict.results] == ["inconclusive"] * 4 + ["not_configured"]
+        harness.tick()
+    assert (harness.verdict.state, harness.verdict.pending) == ("inconclusive", False)
+    assert [result.state for result in harness.verdict.results] == ["inconclusive"] * 4 + ["not_configured"]
 
 
 @pytest.mark.parametrize("action", ["ask", "observe"])
 def test_a_trigger_that_may_not_act_is_only_observed(action: str) -> None:
-    court = Court(Rules(hard_failure=HardFailureRule(action=action)))  # type: ignore[arg-type]
-    court.version.fail(10)
-    court.tick()
-    assert (court.verdict.state, court.verdict.failing) == ("pass", None)
-    assert [(result.name, result.action) for result in court.verdict.observing] == [("hard_failure.errors", action)]
+    harness = JudgeHarness(Rules(hard_failure=HardFailureRule(action=action)))  # type: ignore[arg-type]
+    harness.version.fail(10)
+    harness.tick()
+    assert (harness.verdict.state, harness.verdict.failing) == ("pass", None)
+    assert [(result.name, result.action) for result in harness.verdict.observing] == [("hard_failure.errors", action)]
 
 
 def test_a_result_is_plain_data() -> None:
-    court = Court()
-    court.version.fail(10)
-    court.tick()
-    assert court.verdict.failing is not None
-    assert court.verdict.failing.as_dict() == {
+    harness = JudgeHarness()
+    harness.version.fail(10)
+    harness.tick()
+    assert harness.verdict.failing is not None
+    assert harness.verdict.failing.as_dict() == {
         "kind": "hard_failure",
         "detail": "errors",
         "state": "fail",
@@ -79,172 +79,172 @@ def test_a_result_is_plain_data() -> None:
 
 # -- whose past it is
 def test_only_the_active_slot_is_judged() -> None:
-    court = Court()
+    harness = JudgeHarness()
     other = Version(incarnation=9)
     for _ in range(100):
         other.fail(50)
-        court.judge.observe(1, other.sample())
-        court.version.answer(10)
-        assert court.tick().failing is None
+        harness.judge.observe(1, other.sample())
+        harness.version.answer(10)
+        assert harness.tick().failing is None
 
 
 def test_a_streak_of_another_slot_is_no_evidence() -> None:
-    court = Court()
+    harness = JudgeHarness()
     other = Version(incarnation=9)
     for tick in range(300):
         other.fail(tick % 20 == 0)
         other.leave(tick % 20 == 10)
-        court.judge.observe(1, other.sample())
-        assert court.tick().failing is None
-    assert court.result("hard_failure.errors").samples == 0
-    assert court.result("hard_failure.hang").samples == 0
+        harness.judge.observe(1, other.sample())
+        assert harness.tick().failing is None
+    assert harness.result("hard_failure.errors").samples == 0
+    assert harness.result("hard_failure.hang").samples == 0
 
 
 def test_going_back_judges_the_old_version_anew() -> None:
     """What the standby did by rescues, or in an earlier term of office, is not held against it."""
-    court = Court()
-    first = court.version
-    court.run(5, faults=0.5)
-    court.promote(Version(incarnation=2, at_ns=court.version.at_ns), slot=1)
-    court.run(5)
-    first.at_ns = court.version.at_ns
+    harness = JudgeHarness()
+    first = harness.version
+    harness.run(5, faults=0.5)
+    harness.promote(Version(incarnation=2, at_ns=harness.version.at_ns), slot=1)
+    harness.run(5)
+    first.at_ns = harness.version.at_ns
     first.fail(300)
-    court.promote(first, slot=0)
-    court.promoted_at_ns = first.at_ns
-    assert court.run(30) is None
-    assert court.result("error_rate").value == 0.0
+    harness.promote(first, slot=0)
+    harness.promoted_at_ns = first.at_ns
+    assert harness.run(30) is None
+    assert harness.result("error_rate").value == 0.0
 
 
 def test_a_new_incarnation_in_the_same_slot_starts_with_nothing() -> None:
-    court = Court()
-    court.run(10, faults=0.8)
-    court.promote(Version(incarnation=2, at_ns=court.version.at_ns), slot=0)
-    assert court.run(30) is None
-    assert court.result("error_rate").value == 0.0
+    harness = JudgeHarness()
+    harness.run(10, faults=0.8)
+    harness.promote(Version(incarnation=2, at_ns=harness.version.at_ns), slot=0)
+    assert harness.run(30) is None
+    assert harness.result("error_rate").value == 0.0
 
 
 # -- acceptance
 def test_a_version_is_accepted_after_ten_minutes_and_five_hundred_requests() -> None:
-    court = Court()
-    court.run(599.8, 10.0, faults=0.01)
-    assert court.verdict.accepted is None
-    court.run(0.2, 10.0, faults=0.01)
-    baseline = court.verdict.accepted
+    harness = JudgeHarness()
+    harness.run(599.8, 10.0, faults=0.01)
+    assert harness.verdict.accepted is None
+    harness.run(0.2, 10.0, faults=0.01)
+    baseline = harness.verdict.accepted
     assert baseline is not None
     assert (baseline.requests, baseline.faults) == (6_000, 60)
-    assert court.judge.baseline == baseline
+    assert harness.judge.baseline == baseline
     assert sum(baseline.first_byte) == pytest.approx(0.99 * 10 * 570, rel=0.01)  # not those of the warm-up
-    court.tick()
-    assert court.verdict.accepted is None
+    harness.tick()
+    assert harness.verdict.accepted is None
 
 
 @pytest.mark.parametrize(("requests", "accepted"), [(499, False), (500, True)])
 def test_acceptance_needs_requests(requests: int, accepted: bool) -> None:
-    court = Court(acceptance=Acceptance(after_s=10.0))
-    court.version.answer(requests)
+    harness = JudgeHarness(acceptance=Acceptance(after_s=10.0))
+    harness.version.answer(requests)
     for _ in range(100):
-        court.tick()
-    assert (court.verdict.accepted is not None) is accepted
+        harness.tick()
+    assert (harness.verdict.accepted is not None) is accepted
 
 
 def test_a_failing_trigger_begins_the_time_again() -> None:
-    court = Court(acceptance=Acceptance(after_s=60.0))
-    court.run(50)
-    assert court.run(5, faults=1.0, go_on=True) is not None
-    court.run(59, go_on=True)
-    assert court.judge.acceptance(court.now_ns)[1] < 59
-    assert court.judge.baseline is None
-    court.run(150, go_on=True)
-    assert court.judge.baseline is not None
-    assert court.judge.baseline.faults < 100  # those of the failure are not part of normal
+    harness = JudgeHarness(acceptance=Acceptance(after_s=60.0))
+    harness.run(50)
+    assert harness.run(5, faults=1.0, go_on=True) is not None
+    harness.run(59, go_on=True)
+    assert harness.judge.acceptance(harness.now_ns)[1] < 59
+    assert harness.judge.baseline is None
+    harness.run(150, go_on=True)
+    assert harness.judge.baseline is not None
+    assert harness.judge.baseline.faults < 100  # those of the failure are not part of normal
 
 
 def test_nothing_is_accepted_while_a_verdict_is_pending() -> None:
-    court = Court(Rules(latency=LatencyRule(slo_ms=100.0)), acceptance=Acceptance(after_s=60.0))
-    court.run(100, first_byte_ms=200.0)
-    assert (court.verdict.pending, court.judge.baseline) == (True, None)
+    harness = JudgeHarness(Rules(latency=LatencyRule(slo_ms=100.0)), acceptance=Acceptance(after_s=60.0))
+    harness.run(100, first_byte_ms=200.0)
+    assert (harness.verdict.pending, harness.judge.baseline) == (True, None)
 
 
 def test_acceptance_can_be_watched() -> None:
-    court = Court()
-    court.run(12, 10.0)
-    assert court.judge.acceptance(court.now_ns) == (120, pytest.approx(12.0))
+    harness = JudgeHarness()
+    harness.run(12, 10.0)
+    assert harness.judge.acceptance(harness.now_ns) == (120, pytest.approx(12.0))
 
 
 def test_a_version_surely_worse_than_normal_does_not_become_the_normal_at_once() -> None:
-    court = Court(acceptance=Acceptance(after_s=60.0), baseline=normal(0.001))
-    known = court.judge.baseline
-    court.run(61, faults=0.01)
-    assert court.judge.baseline == known
-    court = Court(acceptance=Acceptance(after_s=60.0), baseline=normal(0.02))
-    court.run(61, faults=0.01)
-    assert court.judge.baseline is not None
-    assert court.judge.baseline.rate == pytest.approx(0.01)
+    harness = JudgeHarness(acceptance=Acceptance(after_s=60.0), baseline=normal(0.001))
+    known = harness.judge.baseline
+    harness.run(61, faults=0.01)
+    assert harness.judge.baseline == known
+    harness = JudgeHarness(acceptance=Acceptance(after_s=60.0), baseline=normal(0.02))
+    harness.run(61, faults=0.01)
+    assert harness.judge.baseline is not None
+    assert harness.judge.baseline.rate == pytest.approx(0.01)
 
 
 def test_an_accepted_version_is_estimated_anew_each_day() -> None:
-    court = Court(baseline=normal(0.001))
-    court.accepted = True
+    harness = JudgeHarness(baseline=normal(0.001))
+    harness.accepted = True
     for minute in range(24 * 60 + 2):
-        court.version.answer(99)
-        court.version.fail(1)
-        court.tick(after_s=1.0)
+        harness.version.answer(99)
+        harness.version.fail(1)
+        harness.tick(after_s=1.0)
         for _ in range(59 if minute < 1 else 0):
-            court.tick(after_s=1.0)
-        court.version.at_ns += 0 if minute < 1 else 59 * SECOND_NS
-        if court.verdict.accepted is not None:
+            harness.tick(after_s=1.0)
+        harness.version.at_ns += 0 if minute < 1 else 59 * SECOND_NS
+        if harness.verdict.accepted is not None:
             break
-    assert court.now_ns - START_NS == pytest.approx(86_400 * SECOND_NS, rel=0.01)
+    assert harness.now_ns - START_NS == pytest.approx(86_400 * SECOND_NS, rel=0.01)
 
 
 # -- restarts of control
 def test_a_restarted_judge_goes_on_with_the_past_it_is_given() -> None:
-    court = Court()
-    court.run(100, faults=0.03)
-    before = court.verdict
-    court.restart()
-    after = court.judge.evaluate(court.facts(), court.now_ns)
+    harness = JudgeHarness()
+    harness.run(100, faults=0.03)
+    before = harness.verdict
+    harness.restart()
+    after = harness.judge.evaluate(harness.facts(), harness.now_ns)
     assert after.results == before.results
 
 
 def test_a_streak_goes_on_across_a_restart() -> None:
-    court = Court()
+    harness = JudgeHarness()
     for tick in range(110):
         if tick == 90:
-            court.restart()
-        court.version.fail(1 if tick % 25 == 0 else 0)
-        court.tick()
-    assert court.verdict.failing is not None
-    assert court.verdict.failing.samples == 5
+            harness.restart()
+        harness.version.fail(1 if tick % 25 == 0 else 0)
+        harness.tick()
+    assert harness.verdict.failing is not None
+    assert harness.verdict.failing.samples == 5
 
 
 def test_the_time_in_which_control_was_dead_is_left_out() -> None:
-    court = Court()
-    court.run(20)
-    court.version.at_ns += 30 * SECOND_NS
-    court.version.fail(5_000, Outcome.TIMED_OUT)
-    assert court.run(10) is None
-    assert court.result("error_rate").value == 0.0
+    harness = JudgeHarness()
+    harness.run(20)
+    harness.version.at_ns += 30 * SECOND_NS
+    harness.version.fail(5_000, Outcome.TIMED_OUT)
+    assert harness.run(10) is None
+    assert harness.result("error_rate").value == 0.0
 
 
 # -- for others
 def test_share_of_faults_for_the_gate() -> None:
-    court = Court()
-    assert court.judge.share_of_faults(5, 20.0, court.now_ns) is None
-    court.version.answer(3)
-    court.version.fail(1)
-    court.tick()
-    assert court.judge.share_of_faults(0, 20.0, court.now_ns) == (0.25, 4)
+    harness = JudgeHarness()
+    assert harness.judge.share_of_faults(5, 20.0, harness.now_ns) is None
+    harness.version.answer(3)
+    harness.version.fail(1)
+    harness.tick()
+    assert harness.judge.share_of_faults(0, 20.0, harness.now_ns) == (0.25, 4)
 
 
 def test_reconfigured_rules_apply_at_the_next_tick() -> None:
-    court = Court()
-    court.version.fail(5)
-    court.tick()
-    assert court.verdict.failing is None
-    court.judge.reconfigure(Rules(hard_failure=HardFailureRule(burst_faults_min=5)), 120.0)
-    court.tick()
-    assert court.verdict.failing is not None
+    harness = JudgeHarness()
+    harness.version.fail(5)
+    harness.tick()
+    assert harness.verdict.failing is None
+    harness.judge.reconfigure(Rules(hard_failure=HardFailureRule(burst_faults_min=5)), 120.0)
+    harness.tick()
+    assert harness.verdict.failing is not None
 
 
 # -- what must hold whatever happens
@@ -259,8 +259,8 @@ EVENTS = st.lists(
 )
 
 
-def happen(court: Court, event: str, number: int) -> None:
-    version = court.version
+def happen(harness: JudgeHarness, event: str, number: int) -> None:
+    version = harness.version
     if event in ("ok", "client_error", "throttled"):
         version.answer(number, Outcome[event.upper()])
     elif event == "gone":
@@ -270,7 +270,7 @@ def happen(court: Court, event: str, number: int) -> None:
     elif event != "idle":
         version.claimed += number
         version.outcomes[Outcome[event.upper()]] += number
-    court.tick()
+    harness.tick()
 
 
 HASTY = Rules(
@@ -281,21 +281,21 @@ HASTY = Rules(
 @settings(max_examples=30)
 @given(EVENTS)
 def test_without_a_fault_of_the_target_nothing_ever_fails(events: list[tuple[str, int]]) -> None:
-    court = Court(HASTY)
+    harness = JudgeHarness(HASTY)
     for event, number in events:
-        happen(court, event, number)
-        assert not court.verdict.pending
+        happen(harness, event, number)
+        assert not harness.verdict.pending
 
 
 @settings(max_examples=30)
 @given(EVENTS, st.lists(st.sampled_from([0] * 9 + [1]), max_size=80), st.sampled_from([int(o) for o in FAULTS]))
 def test_fewer_faults_than_any_limit_never_fail(events: list[tuple[str, int]], faults: list[int], outcome: int) -> None:
     """Four faults are below every minimum; two refused connections below that of `unreachable`."""
-    court = Court(HASTY)
+    harness = JudgeHarness(HASTY)
     left = 2 if outcome == Outcome.CONNECT_FAILED else 4
     for position, (event, number) in enumerate(events):
         if left and position < len(faults) and faults[position]:
-            court.version.fail(1, Outcome(outcome))
+            harness.version.fail(1, Outcome(outcome))
             left -= 1
-        happen(court, event, number)
-        assert not court.verdict.pending
+        happen(harness, event, number)
+        assert not harness.verdict.pending

@@ -7,7 +7,7 @@ import pytest
 from router.rollout.judge.rules import LatencyRule, Rules
 from router.rollout.judge.verdict import TriggerResult
 from router.rollout.outcome import Outcome
-from tests.rollout.simulator import Court, normal
+from tests.rollout.simulator import JudgeHarness, normal
 from tests.texts import golden
 
 SLO = LatencyRule(slo_ms=100.0)
@@ -15,15 +15,17 @@ SLO = LatencyRule(slo_ms=100.0)
 RULES = Rules(latency=SLO, warmup_s=0.0)
 
 
-def once(early: int, late: int, court: Court | None = None, late_ms: float = 200.0, given_up: int = 0) -> TriggerResult:
+def once(
+    early: int, late: int, harness: JudgeHarness | None = None, late_ms: float = 200.0, given_up: int = 0
+) -> TriggerResult:
     """What latency says when these answers come within one second."""
-    court = court or Court(RULES)
-    court.version.answer(early, first_byte_ms=5)
-    court.version.answer(late, first_byte_ms=late_ms)
-    court.version.leave(given_up, 0.15)
+    harness = harness or JudgeHarness(RULES)
+    harness.version.answer(early, first_byte_ms=5)
+    harness.version.answer(late, first_byte_ms=late_ms)
+    harness.version.leave(given_up, 0.15)
     for _ in range(11):
-        court.tick()
-    return court.result("latency")
+        harness.tick()
+    return harness.result("latency")
 
 
 # -- boundaries
@@ -50,8 +52,8 @@ def test_with_a_baseline_it_must_be_above_that_too(late: int, expected: str) -> 
     baseline = normal(first_byte_ms=5.0, requests=930)
     times = list(baseline.first_byte)
     times[normal(first_byte_ms=200.0).first_byte.index(100_000)] = 70
-    court = Court(RULES, replace(baseline, first_byte=tuple(times)))
-    result = once(1_000 - late, late, court)
+    harness = JudgeHarness(RULES, replace(baseline, first_byte=tuple(times)))
+    result = once(1_000 - late, late, harness)
     assert (result.state, result.baseline) == (expected, 0.07)
 
 
@@ -61,52 +63,52 @@ def test_waits_given_up_after_the_objective_are_late() -> None:
 
 
 def test_waits_given_up_before_the_objective_say_nothing() -> None:
-    court = Court(RULES)
-    court.version.leave(500, 0.05)
-    result = once(94, 6, court)
+    harness = JudgeHarness(RULES)
+    harness.version.leave(500, 0.05)
+    result = once(94, 6, harness)
     assert (result.state, result.samples) == ("fail", 100)
 
 
 def test_failures_are_not_fast() -> None:
-    court = Court(RULES)
-    court.version.fail(10_000)
-    result = once(94, 6, court)
+    harness = JudgeHarness(RULES)
+    harness.version.fail(10_000)
+    result = once(94, 6, harness)
     assert (result.state, result.samples) == ("fail", 100)
 
 
 def test_whole_answers_when_the_service_says_so() -> None:
-    def told(slo_on: str) -> str:
-        court = Court(Rules(latency=replace(SLO, slo_on=slo_on), warmup_s=0.0))  # type: ignore[arg-type]
-        court.version.begin(100, 5)
-        court.version.end(Outcome.OK, 100, 900)
-        return once(0, 0, court).state
+    def text_of(slo_on: str) -> str:
+        harness = JudgeHarness(Rules(latency=replace(SLO, slo_on=slo_on), warmup_s=0.0))  # type: ignore[arg-type]
+        harness.version.begin(100, 5)
+        harness.version.end(Outcome.OK, 100, 900)
+        return once(0, 0, harness).state
 
-    assert (told("first_byte"), told("last_byte")) == ("pass", "fail")
+    assert (text_of("first_byte"), text_of("last_byte")) == ("pass", "fail")
 
 
 # -- sustained
 def test_a_sustained_breach_acts_after_five_minutes() -> None:
-    court = Court(RULES, baseline=normal())
-    court.run(60)
-    begun_ns = court.now_ns
-    assert court.run(290, first_byte_ms=200.0) is None
-    assert court.result("latency").state == "fail"
-    verdict = court.run(30, first_byte_ms=200.0)
+    harness = JudgeHarness(RULES, baseline=normal())
+    harness.run(60)
+    begun_ns = harness.now_ns
+    assert harness.run(290, first_byte_ms=200.0) is None
+    assert harness.result("latency").state == "fail"
+    verdict = harness.run(30, first_byte_ms=200.0)
     assert verdict is not None
     assert verdict.failing is not None
     assert (verdict.failing.name, verdict.failing.limit, verdict.failing.sustained_s) == ("latency", 0.05, 300.0)
-    assert 300 <= (court.now_ns - begun_ns) / 1e9 <= 310
+    assert 300 <= (harness.now_ns - begun_ns) / 1e9 <= 310
 
 
 def test_most_answers_three_times_too_late_act_after_half_a_minute() -> None:
-    court = Court(RULES, baseline=normal())
-    court.run(60)
-    begun_ns = court.now_ns
-    verdict = court.run(120, first_byte_ms=500.0)
+    harness = JudgeHarness(RULES, baseline=normal())
+    harness.run(60)
+    begun_ns = harness.now_ns
+    verdict = harness.run(120, first_byte_ms=500.0)
     assert verdict is not None
     assert verdict.failing is not None
     assert (verdict.failing.limit, verdict.failing.sustained_s) == (0.5, 30.0)
-    assert 60 <= (court.now_ns - begun_ns) / 1e9 <= 63  # half of the window, then the period
+    assert 60 <= (harness.now_ns - begun_ns) / 1e9 <= 63  # half of the window, then the period
 
 
 @pytest.mark.parametrize(("late", "expected"), [(50, 0.05), (51, 0.5)])
@@ -117,21 +119,21 @@ def test_the_fast_path_needs_more_than_half(late: int, expected: float) -> None:
 
 def test_slow_answers_that_have_ended_are_forgiven() -> None:
     """After 45 s the window stays above one half for 15 s more, which would make 30 s."""
-    court = Court(RULES)
-    court.run(60)
-    assert court.run(45, first_byte_ms=500.0) is None
+    harness = JudgeHarness(RULES)
+    harness.run(60)
+    assert harness.run(45, first_byte_ms=500.0) is None
     for _ in range(600):
-        assert court.run(0.1) is None
-        if "no longer" in court.result("latency").reason:
+        assert harness.run(0.1) is None
+        if "no longer" in harness.result("latency").reason:
             break
-    assert court.run(300) is None
+    assert harness.run(300) is None
 
 
 # -- when it may not decide
 def test_without_an_objective_it_is_not_configured() -> None:
-    court = Court()
-    court.run(2)
-    result = court.result("latency")
+    harness = JudgeHarness()
+    harness.run(2)
+    result = harness.result("latency")
     assert (result.state, result.reason, result.distance) == (
         "not_configured",
         golden("verdict.no_slo"),
@@ -140,36 +142,36 @@ def test_without_an_objective_it_is_not_configured() -> None:
 
 
 def test_a_warm_up_is_granted() -> None:
-    court = Court(Rules(latency=SLO))
-    court.run(29.9, first_byte_ms=500.0)
-    assert court.result("latency").reason == golden("verdict.warm_up")
-    court.run(0.1, first_byte_ms=500.0)
-    assert court.result("latency").reason == golden("verdict.nothing_timed")
-    court.run(3, first_byte_ms=500.0)
-    assert court.result("latency").state == "fail"
+    harness = JudgeHarness(Rules(latency=SLO))
+    harness.run(29.9, first_byte_ms=500.0)
+    assert harness.result("latency").reason == golden("verdict.warm_up")
+    harness.run(0.1, first_byte_ms=500.0)
+    assert harness.result("latency").reason == golden("verdict.nothing_timed")
+    harness.run(3, first_byte_ms=500.0)
+    assert harness.result("latency").state == "fail"
 
 
 def test_slow_first_requests_alone_roll_nothing_back() -> None:
-    court = Court(Rules(latency=SLO))
-    assert court.run(40, first_byte_ms=2_000.0) is None
-    assert court.run(300) is None
+    harness = JudgeHarness(Rules(latency=SLO))
+    assert harness.run(40, first_byte_ms=2_000.0) is None
+    assert harness.run(300) is None
 
 
 def test_a_stall_of_ours_pauses_it() -> None:
-    court = Court(RULES)
-    once(0, 100, court)
-    court.tick(stalled=True)
-    result = court.result("latency")
+    harness = JudgeHarness(RULES)
+    once(0, 100, harness)
+    harness.tick(stalled=True)
+    result = harness.result("latency")
     assert (result.state, result.reason) == ("inconclusive", golden("verdict.stalled"))
 
 
 def test_answers_that_waited_for_our_own_stall_are_left_out() -> None:
-    court = Court(RULES)
-    court.run(5)
-    court.version.answer(5_000, first_byte_ms=3_000.0)
-    court.tick(stalled=True)
-    court.run(10)
-    assert court.result("latency").value == 0.0
+    harness = JudgeHarness(RULES)
+    harness.run(5)
+    harness.version.answer(5_000, first_byte_ms=3_000.0)
+    harness.tick(stalled=True)
+    harness.run(10)
+    assert harness.result("latency").value == 0.0
 
 
 # -- explain

@@ -6,12 +6,12 @@ from router.rollout.judge.criteria import Acceptance
 from router.rollout.judge.judge import JudgeInputs
 from router.rollout.judge.probation import Probation
 from router.rollout.outcome import Outcome
-from tests.rollout.simulator import START_NS, Court, Version, seconds
+from tests.rollout.simulator import START_NS, JudgeHarness, Version, seconds
 
 ASKED = Acceptance(after_s=20.0, requests_min=100)
 
 
-class Rehearsed(Court):
+class DrilledJudge(JudgeHarness):
     """A court in which a drill may be away: the version in slot 1 serves, and that in slot 0 was promoted."""
 
     def __init__(self) -> None:
@@ -46,39 +46,39 @@ def test_time_counts_but_for_drills() -> None:
 
 
 def test_a_drill_neither_ends_a_probation_nor_begins_it_anew() -> None:
-    court = Rehearsed()
-    court.run(15)
-    requests, clean_s = court.judge.acceptance(court.now_ns)
-    court.drill(10)
-    after_requests, after_s = court.judge.acceptance(court.now_ns)
+    harness = DrilledJudge()
+    harness.run(15)
+    requests, clean_s = harness.judge.acceptance(harness.now_ns)
+    harness.drill(10)
+    after_requests, after_s = harness.judge.acceptance(harness.now_ns)
     assert (after_requests - requests) < 20
     assert 0 <= after_s - clean_s < 0.5
-    accepted = next(tick for tick in range(100) if court.run(0.1) is None and court.verdict.accepted)
+    accepted = next(tick for tick in range(100) if harness.run(0.1) is None and harness.verdict.accepted)
     assert 40 <= accepted <= 55
 
 
 def test_nobody_is_accepted_and_nothing_becomes_normal_during_a_drill() -> None:
-    court = Rehearsed()
-    court.run(1)
-    court.away = True
-    court.promote(Version(at_ns=court.version.at_ns), 1)
+    harness = DrilledJudge()
+    harness.run(1)
+    harness.away = True
+    harness.promote(Version(at_ns=harness.version.at_ns), 1)
     for _ in range(400):
-        court.run(0.1)
-        assert court.verdict.accepted is None
-    assert court.judge.baseline is None
+        harness.run(0.1)
+        assert harness.verdict.accepted is None
+    assert harness.judge.baseline is None
 
 
 def test_what_fails_during_a_drill_fails_for_nobody_else() -> None:
-    court = Rehearsed()
-    court.run(15)
-    court.drill(3, faults=1.0)
-    assert court.judge.acceptance(court.now_ns)[1] > 14.0
+    harness = DrilledJudge()
+    harness.run(15)
+    harness.drill(3, faults=1.0)
+    assert harness.judge.acceptance(harness.now_ns)[1] > 14.0
 
 
 def test_a_failing_trigger_begins_it_again() -> None:
-    court = Rehearsed()
-    court.run(15)
-    court.version.fail(20, Outcome.SERVER_ERROR)
-    court.run(2, faults=1.0, go_on=True)
-    assert court.verdict.failing
-    assert court.judge.acceptance(court.now_ns) == (0, 0.0)
+    harness = DrilledJudge()
+    harness.run(15)
+    harness.version.fail(20, Outcome.SERVER_ERROR)
+    harness.run(2, faults=1.0, go_on=True)
+    assert harness.verdict.failing
+    assert harness.judge.acceptance(harness.now_ns) == (0, 0.0)

@@ -22,8 +22,8 @@ def limit(playbook: Playbook) -> float | None:
 
 def test_of_one_metric_the_stricter_lesson_stays() -> None:
     playbook = Playbook().seed()
-    for told, kept in ((0.02, 0.02), (0.05, 0.02), (0.01, 0.01)):
-        playbook.record(lesson(told))
+    for result, kept in ((0.02, 0.02), (0.05, 0.02), (0.01, 0.01)):
+        playbook.record(lesson(result))
         assert limit(playbook) == kept
     assert rebuild("svc", playbook.entries).as_dict() == playbook.registry.as_dict()
 

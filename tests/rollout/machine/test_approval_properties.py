@@ -51,7 +51,7 @@ EVENTS = st.one_of(
 TERMS = ProposalRules(50.0, "rollback", 100.0, promote_needs_approval=True, promotion_expire_after_s=200.0)
 
 
-def told(playbook: Playbook, event: object) -> None:
+def apply_event(playbook: Playbook, event: object) -> None:
     """Hand over one event, and what the bench makes of a default that is due."""
     if isinstance(event, tuple):
         if event[0] in playbook.registry.targets:
@@ -77,7 +77,7 @@ def test_promises_of_every_history_with_questions(history: list[tuple[object, fl
         known = len(playbook.entries)
         before = playbook.registry.as_dict()
         try:
-            told(playbook, event)
+            apply_event(playbook, event)
         except OperatorError:
             assert playbook.registry.as_dict() == before
             continue
@@ -116,7 +116,7 @@ def test_the_journal_says_after_every_prefix_which_questions_waited(history: lis
     for event, after_s in history:
         playbook.now_ns += int(after_s * 1e9)
         try:
-            told(playbook, event)
+            apply_event(playbook, event)
         except OperatorError:
             continue
         seen[len(playbook.entries)] = playbook.registry.as_dict()["proposals"]

@@ -209,8 +209,8 @@ def test_a_freeze_holds_automation_and_lets_people_act() -> None:
     playbook.probe("v1", times=3)
     assert playbook.tell(ev.FreezeAsked("ann", "migration")) == [Record("frozen", "ann", {"reason": "migration"})]
     assert playbook.tell(ev.FreezeAsked("bob", "too")) == []
-    told = "the active version fails and nothing is done about it: frozen by ann: migration"
-    assert playbook.verdict() == [RaiseAlarm("automation_frozen", told)]
+    result = "the active version fails and nothing is done about it: frozen by ann: migration"
+    assert playbook.verdict() == [RaiseAlarm("automation_frozen", result)]
     assert playbook.verdict(after_s=1) == []
     playbook.tell(ev.RollbackAsked("by hand", "ann"))
     assert playbook.states() == {"v1": "active", "v2": "draining"}

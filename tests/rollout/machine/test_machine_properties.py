@@ -70,8 +70,8 @@ def _rehearse(playbook: Playbook, step: str) -> list[Command]:
         if target is not None:
             playbook.probe(target.version, times=3)
     if step == "drill" and drill is None and active is not None and standby is not None:
-        told = {"drill": f"d{len(playbook.entries)}", "mode": "real", "from": active.version, "to": standby.version}
-        playbook.record(Record(kinds.DRILL_STARTED, "ann", told))
+        observed = {"drill": f"d{len(playbook.entries)}", "mode": "real", "from": active.version, "to": standby.version}
+        playbook.record(Record(kinds.DRILL_STARTED, "ann", observed))
     elif step == "over" and drill is not None:
         playbook.record(Record(kinds.DRILL_ENDED, "control", {"drill": drill["drill"], "result": "stopped"}))
     elif step in ("away", "home"):
@@ -139,7 +139,7 @@ def test_promises_of_every_history(history: list[tuple[object, float]]) -> None:
 @given(st.lists(st.tuples(EVENTS, st.sampled_from([0.1, 400.0])), max_size=15))
 def test_the_journal_says_after_every_prefix_what_was_true_then(history: list[tuple[object, float]]) -> None:
     playbook = Playbook().seed()
-    told = {len(playbook.entries): playbook.registry.as_dict()}
+    observed = {len(playbook.entries): playbook.registry.as_dict()}
     for event, after_s in history:
         playbook.now_ns += int(after_s * 1e9)
         try:
@@ -152,6 +152,6 @@ def test_the_journal_says_after_every_prefix_what_was_true_then(history: list[tu
                 playbook.tell(event)  # type: ignore[arg-type]
         except OperatorError:
             continue
-        told[len(playbook.entries)] = playbook.registry.as_dict()
-    for length, state in told.items():
+        observed[len(playbook.entries)] = playbook.registry.as_dict()
+    for length, state in observed.items():
         assert rebuild("svc", playbook.entries[:length]).as_dict() == state

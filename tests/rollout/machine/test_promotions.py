@@ -19,7 +19,17 @@ from router.rollout.model.events import (
 from router.rollout.model.target import State
 from router.rollout.proposals.proposal import ProposalRules
 from tests.rollout.playbook import SECOND
-from tests.rollout.proposal_playbook import ID, PROMOTE, PROMOTION, approve, asked, candidate, proposal, refused, types
+from tests.rollout.proposal_playbook import (
+    ID,
+    PROMOTE,
+    PROMOTION,
+    approve,
+    candidate,
+    proposal,
+    proposal_due,
+    refused,
+    types,
+)
 
 
 def test_only_what_a_person_brings_in_needs_approval() -> None:
@@ -108,7 +118,7 @@ def test_a_promotion_that_nobody_approves_is_not_made(what: str) -> None:
 def test_rollback_and_promotion_may_wait_side_by_side() -> None:
     playbook = candidate(ProposalRules(promote_needs_approval=True))
     playbook.tell(PROMOTE)
-    playbook.tell(asked())
+    playbook.tell(proposal_due())
     assert [waiting.id for waiting in playbook.registry.proposals.pending()] == [PROMOTION, ID]
     playbook.tell(approve())
     assert playbook.states()["v2"] == "active"
@@ -122,8 +132,8 @@ def test_a_drill_is_no_change_of_the_active_version() -> None:
     playbook.record(Record(kinds.DRILL_STARTED, "ann", {"drill": "d1", "mode": "real", "from": "v1", "to": "v2"}))
     playbook.tell(DrillMoveAsked("d1", home=False))
     assert playbook.states()["v2"] == "active"
-    assert playbook.tell(asked("v2")) == []
-    assert playbook.tell(asked("v1")) == []
+    assert playbook.tell(proposal_due("v2")) == []
+    assert playbook.tell(proposal_due("v1")) == []
     assert types(playbook.tell(Ticked())) == []
     assert types(playbook.tell(approve("bob", PROMOTION))) == ["promoted", "approved"]
     assert playbook.states()["v3"] == "active"

@@ -22,14 +22,26 @@ from router.rollout.model.events import (
 )
 from router.rollout.proposals.proposal import EVIDENCE_MAX
 from tests.rollout.playbook import SECOND, Playbook
-from tests.rollout.proposal_playbook import BACK, HOLD, ID, SLOW, approve, asked, deny, played, proposal, refused, types
+from tests.rollout.proposal_playbook import (
+    BACK,
+    HOLD,
+    ID,
+    SLOW,
+    approve,
+    deny,
+    played,
+    proposal,
+    proposal_due,
+    refused,
+    types,
+)
 
 
 # -- asking
 def test_what_asks_opens_one_proposal_with_its_evidence() -> None:
     playbook = played()
     impact = {"requests": 9}
-    assert types(playbook.tell(asked(alert={"summary": "s"}, impact=impact))) == ["proposed"]
+    assert types(playbook.tell(proposal_due(alert={"summary": "s"}, impact=impact))) == ["proposed"]
     opened = proposal(playbook)
     assert (opened.kind, opened.version, opened.left, opened.to, opened.state) == ("rollback", "v1", "v1", "v2", "open")
     assert (opened.reason, opened.opened_by, opened.at_expiry) == ("half of them are late", "verdict", "hold")
@@ -46,26 +58,26 @@ def test_what_asks_opens_one_proposal_with_its_evidence() -> None:
 
 def test_what_asks_again_is_not_said_again_and_what_else_asks_is_evidence() -> None:
     playbook = played()
-    playbook.tell(asked())
-    assert playbook.tell(asked(), 1.0) == []
-    assert types(playbook.tell(asked(cause="business:churn", actor="alertmanager"), 1.0)) == ["evidence_added"]
-    assert playbook.tell(asked(cause="business:churn"), 1.0) == []
+    playbook.tell(proposal_due())
+    assert playbook.tell(proposal_due(), 1.0) == []
+    assert types(playbook.tell(proposal_due(cause="business:churn", actor="alertmanager"), 1.0)) == ["evidence_added"]
+    assert playbook.tell(proposal_due(cause="business:churn"), 1.0) == []
     for number in range(2 * EVIDENCE_MAX):
-        playbook.tell(asked(cause=f"business:{number}"))
+        playbook.tell(proposal_due(cause=f"business:{number}"))
     assert len(proposal(playbook).evidence) == EVIDENCE_MAX
     assert list(playbook.registry.proposals.known) == [ID]
 
 
 def test_nobody_is_asked_about_a_version_that_is_not_active() -> None:
     playbook = played()
-    assert playbook.tell(asked("v2")) == []
-    assert playbook.tell(asked("v9")) == []
+    assert playbook.tell(proposal_due("v2")) == []
+    assert playbook.tell(proposal_due("v9")) == []
 
 
 # -- deciding on a rollback
 def test_an_approval_is_a_rollback_that_names_who_approved() -> None:
     playbook = played()
-    playbook.tell(asked())
+    playbook.tell(proposal_due())
     commands = playbook.tell(approve(reason="yes", impact={"requests": 3}), 5.0)
     assert types(commands) == ["rolled_back", "approved"]
     assert [type(command) for command in commands].count(PublishRoute) == 1
@@ -74,28 +86,28 @@ def test_an_approval_is_a_rollback_that_names_who_approved() -> None:
     assert (made.actor, made.data["proposal"], made.data["automatic"], made.data["trigger"]) == ("ann", ID, False, SLOW)
     assert made.data["evidence"] == {"requests": 3}
     assert playbook.registry.quarantines["v1"]["incident"] == made.data["incident"]
-    told = playbook.registry.incidents[-1]
-    assert (told["actor"], told["proposal"], told["trigger"], told["manual"]) == ("ann", ID, SLOW, True)
+    result = playbook.registry.incidents[-1]
+    assert (result["actor"], result["proposal"], result["trigger"], result["manual"]) == ("ann", ID, SLOW, True)
     closed = proposal(playbook)
     assert (closed.state, closed.decided_by, closed.decision_reason, closed.incident) == (
         "approved",
         "ann",
         "yes",
-        told["id"],
+        result["id"],
     )
     assert playbook.tell(Ticked(), 1.0) == []
 
 
 def test_a_denial_leaves_everything_and_the_same_cause_is_silent_for_a_while() -> None:
     playbook = played()
-    playbook.tell(asked())
+    playbook.tell(proposal_due())
     assert types(playbook.tell(deny())) == ["denied"]
     assert playbook.states() == {"v1": "active", "v2": "standby"}
     assert (proposal(playbook).state, proposal(playbook).decision_reason) == ("denied", "it is the campaign")
-    assert playbook.tell(asked(), 59.0) == []
-    assert types(playbook.tell(asked(cause="error_rate"))) == ["proposed"], "another cause is another question"
+    assert playbook.tell(proposal_due(), 59.0) == []
+    assert types(playbook.tell(proposal_due(cause="error_rate"))) == ["proposed"], "another cause is another question"
     playbook.tell(deny(proposal="svc-rollback-2"))
-    assert types(playbook.tell(asked(), 1.0)) == ["proposed"]
+    assert types(playbook.tell(proposal_due(), 1.0)) == ["proposed"]
     assert playbook.registry.proposals.pending()[0].id == "svc-rollback-3"
 
 
@@ -103,7 +115,7 @@ def test_a_freeze_stops_no_person_and_neither_does_a_promotion_that_was_rolled_b
     playbook = played()
     playbook.tell(FreezeAsked("bob", "a demo"))
     playbook.registry.automatic_left = False
-    playbook.tell(asked())
+    playbook.tell(proposal_due())
     playbook.tell(approve())
     assert playbook.states()["v2"] == "active"
 
@@ -114,7 +126,7 @@ def test_a_freeze_stops_no_person_and_neither_does_a_promotion_that_was_rolled_b
 )
 def test_a_standby_that_is_no_better_needs_an_override(bad_probes: bool, shares: Any) -> None:
     playbook = played()
-    playbook.tell(asked())
+    playbook.tell(proposal_due())
     if bad_probes:
         playbook.probe("v2", ok=False)
     assert refused(playbook, approve(shares=shares)) == (409, "standby_unfit")
@@ -125,7 +137,7 @@ def test_a_standby_that_is_no_better_needs_an_override(bad_probes: bool, shares:
 
 def test_without_a_standby_there_is_nothing_to_approve_but_to_deny() -> None:
     playbook = Playbook(RolloutLimits(proposals=HOLD)).seed(standby=None)
-    playbook.tell(asked())
+    playbook.tell(proposal_due())
     assert proposal(playbook).to is None
     assert refused(playbook, approve(override=Override("ann", "x"))) == (409, "no_standby")
     assert types(playbook.tell(deny())) == ["denied"]
@@ -133,7 +145,7 @@ def test_without_a_standby_there_is_nothing_to_approve_but_to_deny() -> None:
 
 def ended_by(how: str) -> Playbook:
     playbook = played()
-    playbook.tell(asked())
+    playbook.tell(proposal_due())
     match how:
         case "approved":
             playbook.tell(approve("bob"))
@@ -200,12 +212,12 @@ def test_a_proposal_is_withdrawn_when_its_version_is_no_longer_active(how: str, 
 # -- expiry
 def test_nobody_decides_and_holding_is_the_default() -> None:
     playbook = played()
-    playbook.tell(asked())
+    playbook.tell(proposal_due())
     assert playbook.tell(Ticked(), 99.9) == []
     assert types(playbook.tell(Ticked(), 0.1)) == ["proposal_expired"]
     assert (proposal(playbook).state, playbook.states()) == ("expired", {"v1": "active", "v2": "standby"})
-    assert playbook.tell(asked(), 59.0) == []
-    assert types(playbook.tell(asked(), 1.0)) == ["proposed"]
+    assert playbook.tell(proposal_due(), 59.0) == []
+    assert types(playbook.tell(proposal_due(), 1.0)) == ["proposed"]
 
 
 def default_due(playbook: Playbook) -> VerdictReached:
@@ -217,7 +229,7 @@ def default_due(playbook: Playbook) -> VerdictReached:
 
 def test_nobody_decides_and_a_rollback_is_the_default() -> None:
     playbook = played(BACK)
-    playbook.tell(asked())
+    playbook.tell(proposal_due())
     assert types(playbook.tell(Ticked(), 100.0)) == ["proposal_expired"]
     assert types(playbook.tell(default_due(playbook))) == ["rolled_back"]
     made = playbook.entries[-1]
@@ -231,7 +243,7 @@ def test_nobody_decides_and_a_rollback_is_the_default() -> None:
 @pytest.mark.parametrize("obstacle", ["frozen", "bad probes", "rolled back once already"])
 def test_a_default_goes_through_the_gate_of_every_automatic_rollback(obstacle: str) -> None:
     playbook = played(BACK)
-    playbook.tell(asked())
+    playbook.tell(proposal_due())
     if obstacle == "frozen":
         playbook.tell(FreezeAsked("bob", "a demo"))
     elif obstacle == "bad probes":
@@ -263,7 +275,7 @@ def test_an_approval_is_true_exactly_if_its_route_was_stored(stored: int, state:
     """Control died between the journal and the store, or after it; the memory that outlived it says which."""
     playbook = played()
     generation = playbook.registry.generation
-    playbook.tell(asked())
+    playbook.tell(proposal_due())
     playbook.tell(approve())
     found = rebuild("svc", playbook.entries, generation + stored - 1)
     assert found.proposals.known[ID].state == state
@@ -275,12 +287,12 @@ def test_an_approval_is_true_exactly_if_its_route_was_stored(stored: int, state:
 def test_an_approval_that_a_verdict_overtook_is_none() -> None:
     """The person's change was on the disk, and the rollback of a verdict was stored meanwhile, based on what was before."""
     playbook = played()
-    playbook.tell(asked())
+    playbook.tell(proposal_due())
     before = list(playbook.entries)
     playbook.tell(approve())
     in_vain = playbook.entries[len(before) :]
     other = played()
-    other.tell(asked())
+    other.tell(proposal_due())
     other.verdict()
     overtaking = other.entries[-1]
     assert overtaking.type == kinds.ROLLED_BACK
@@ -292,7 +304,7 @@ def test_an_approval_that_a_verdict_overtook_is_none() -> None:
 def test_a_default_that_was_denied_while_the_standby_was_asked_is_not_made() -> None:
     playbook = Playbook(RolloutLimits(inference=True, proposals=BACK)).seed()
     playbook.probe("v2", times=3)
-    playbook.tell(asked())
+    playbook.tell(proposal_due())
     playbook.tell(Ticked(), 100.0)
     [check] = playbook.tell(default_due(playbook))
     assert isinstance(check, CheckStandby)
@@ -306,9 +318,9 @@ def test_evidence_that_comes_while_a_denial_is_written_is_not_denied_with_it() -
     not the same any more is refused when the disk has it (conductor.py), so the person looks again.
     """
     playbook = played()
-    playbook.tell(asked())
+    playbook.tell(proposal_due())
     before = playbook.machine.handle(deny(), playbook.now_ns)
-    assert types(playbook.tell(asked(cause="business:churn"))) == ["evidence_added"]
+    assert types(playbook.tell(proposal_due(cause="business:churn"))) == ["evidence_added"]
     assert playbook.machine.handle(deny(), playbook.now_ns) != before
     playbook.tell(deny())
     assert rebuild("svc", playbook.entries).as_dict() == playbook.registry.as_dict()

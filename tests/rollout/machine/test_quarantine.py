@@ -21,7 +21,7 @@ from router.rollout.model.events import (
 )
 from router.rollout.proposals.proposal import ProposalRules
 from tests.rollout.playbook import TRIGGER, Playbook
-from tests.rollout.proposal_playbook import PROMOTION, approve, asked
+from tests.rollout.proposal_playbook import PROMOTION, approve, proposal_due
 
 SURE = Override("ann", "I know")
 DRILL = {"drill": "svc-drill-1", "mode": "real", "from": "v1", "to": "v2", "why": "", "hold_s": 1.0, "timeout_s": 9.0}
@@ -87,7 +87,7 @@ def test_a_drill_is_not_made() -> None:
 def test_an_approved_proposal_goes_there_by_an_override_alone() -> None:
     playbook = marked_standby()
     playbook.probe("v2", times=3)
-    playbook.tell(asked("v1"))
+    playbook.tell(proposal_due("v1"))
     assert refused(playbook, approve()) == "version_quarantined"
     playbook.tell(approve(override=SURE))
     assert (playbook.states()["v2"], list(playbook.registry.quarantines)) == ("active", ["v1"])

@@ -104,7 +104,7 @@ def test_confirmations_reach_the_last_switch_and_the_incident() -> None:
     playbook.registry.apply(fact(kinds.CONFIRMED, 5, generation=BOOT + 1, swap_us=40, confirmed_ms=2.5))
     assert playbook.registry.last_switch is not None
     assert (playbook.registry.last_switch["swap_us"], playbook.registry.last_switch["confirmed_ms"]) == (40, 2.5)
-    assert [(told["swap_us"], told["confirmed_ms"]) for told in playbook.registry.incidents] == [(40, 2.5)]
+    assert [(result["swap_us"], result["confirmed_ms"]) for result in playbook.registry.incidents] == [(40, 2.5)]
     assert playbook.registry.generation == BOOT + 1
 
 

@@ -23,15 +23,15 @@ def confirmed() -> Entry:
 
 
 def ids(notices: list[Notification]) -> list[str]:
-    return [told.id for told in notices]
+    return [result.id for result in notices]
 
 
 def test_a_switch_waits_for_its_confirmation() -> None:
     bulletin = NotificationFeed()
     assert bulletin.on_entry(rolled(), 0) == []
     assert bulletin.due(1 * NS) == []
-    (told,) = bulletin.on_entry(confirmed(), NS)
-    assert told.data["swap_us"] == 85
+    (result,) = bulletin.on_entry(confirmed(), NS)
+    assert result.data["swap_us"] == 85
     assert bulletin.on_entry(confirmed(), NS) == []
     assert bulletin.due(100 * NS) == []
 
@@ -39,17 +39,17 @@ def test_a_switch_waits_for_its_confirmation() -> None:
 def test_but_not_for_ever() -> None:
     bulletin = NotificationFeed()
     bulletin.on_entry(rolled(), 0)
-    (told,) = bulletin.due(3 * NS)
-    assert told.data["swap_us"] is None
+    (result,) = bulletin.due(3 * NS)
+    assert result.data["swap_us"] is None
     assert bulletin.on_entry(confirmed(), 4 * NS) == [], "it was told already"
 
 
 def test_and_not_too_many_of_them() -> None:
     bulletin = NotificationFeed()
-    told = [
+    result = [
         notification_of for number in range(WAITING_MAX + 2) for notification_of in bulletin.on_entry(rolled(number), 0)
     ]
-    assert ids(told) == ["fraud-rolled_back-0", "fraud-rolled_back-1"]
+    assert ids(result) == ["fraud-rolled_back-0", "fraud-rolled_back-1"]
 
 
 def test_other_facts_are_told_at_once() -> None:

@@ -29,11 +29,11 @@ def entry(kind: str, data: dict[str, Any], actor: str = "verdict") -> Entry:
 
 
 def test_a_rollback_names_everything() -> None:
-    told = notification_of(entry(kinds.ROLLED_BACK, ROLLED), TIMES)
-    assert told is not None
-    assert (told.id, told.topic, told.severity) == ("fraud-rolled_back-16777219", "rollback", "critical")
-    assert told.title == golden("notification.rolled_back")
-    assert told.facts == (
+    actual = notification_of(entry(kinds.ROLLED_BACK, ROLLED), TIMES)
+    assert actual is not None
+    assert (actual.id, actual.topic, actual.severity) == ("fraud-rolled_back-16777219", "rollback", "critical")
+    assert actual.title == golden("notification.rolled_back")
+    assert actual.facts == (
         ("Service", "fraud"),
         ("From", "fraud-v8 (quarantined)"),
         ("To", "fraud-v7"),
@@ -44,10 +44,10 @@ def test_a_rollback_names_everything() -> None:
         ("Time taken", golden("notification.time_taken")),
         ("Incident", "fraud-1-3"),
     )
-    assert told.data["trigger"]["samples"] == 100
-    assert (told.data["swap_us"], told.data["confirmed_ms"], told.data["automatic"]) == (85, 3.25, True)
-    assert told.path == "/v1/incidents/fraud-1-3"
-    assert from_dict(told.as_dict()) == told
+    assert actual.data["trigger"]["samples"] == 100
+    assert (actual.data["swap_us"], actual.data["confirmed_ms"], actual.data["automatic"]) == (85, 3.25, True)
+    assert actual.path == "/v1/incidents/fraud-1-3"
+    assert from_dict(actual.as_dict()) == actual
 
 
 @pytest.mark.parametrize(
@@ -63,10 +63,10 @@ def test_a_rollback_names_everything() -> None:
 def test_what_is_not_known_is_not_told(
     change: dict[str, Any], times: dict[str, Any], titled: str, taken: str | None
 ) -> None:
-    told = notification_of(entry(kinds.ROLLED_BACK, ROLLED | change, "ann"), times)
-    assert told is not None
-    assert titled in told.title
-    assert dict(told.facts).get("Time taken") == taken
+    actual = notification_of(entry(kinds.ROLLED_BACK, ROLLED | change, "ann"), times)
+    assert actual is not None
+    assert titled in actual.title
+    assert dict(actual.facts).get("Time taken") == taken
 
 
 @pytest.mark.parametrize(
@@ -134,7 +134,7 @@ def test_proposals() -> None:
 
     ended = {"proposal": "fraud-rollback-1", "kind": "rollback", "version": "v8", "reason": "no", "default": "hold"}
     titles = [notification_of(entry(kind, ended, "ann")) for kind in (kinds.DENIED, kinds.PROPOSAL_EXPIRED)]
-    assert [told.title for told in titles if told] == [
+    assert [actual.title for actual in titles if actual] == [
         golden("notification.denied"),
         "fraud: proposal fraud-rollback-1 has expired",
     ]
@@ -150,21 +150,21 @@ def test_drills() -> None:
     assert (passed.topic, passed.severity, passed.title) == ("drill", "info", "fraud: drill fraud-drill-1 passed")
     assert dict(passed.facts)["Time taken"] == golden("notification.drill_times")
     refused = {name: data[name] for name in data if name != "swaps"} | {"result": "refused", "reasons": ["frozen"]}
-    told = notification_of(entry(kinds.DRILL_REFUSED, refused, "schedule"))
-    assert told is not None
-    assert (told.severity, dict(told.facts)["Because"]) == ("warning", "frozen")
+    actual = notification_of(entry(kinds.DRILL_REFUSED, refused, "schedule"))
+    assert actual is not None
+    assert (actual.severity, dict(actual.facts)["Because"]) == ("warning", "frozen")
 
 
 def test_a_complete_record_names_the_same_figures() -> None:
-    told, rolled = (
+    actual, rolled = (
         record_completed(entry(kinds.ROLLED_BACK, ROLLED), 5.0),
         notification_of(entry(kinds.ROLLED_BACK, ROLLED)),
     )
     assert rolled is not None
-    assert (told.id, told.topic, told.at) == ("fraud-1-3-complete", "incident", 5.0)
-    assert told.title == golden("notification.incident_complete")
-    assert told.facts == rolled.facts
-    assert told.path == "/v1/incidents/fraud-1-3.html"
+    assert (actual.id, actual.topic, actual.at) == ("fraud-1-3-complete", "incident", 5.0)
+    assert actual.title == golden("notification.incident_complete")
+    assert actual.facts == rolled.facts
+    assert actual.path == "/v1/incidents/fraud-1-3.html"
 
 
 def test_the_same_fact_has_the_same_id_whether_the_disk_has_it_or_not() -> None:

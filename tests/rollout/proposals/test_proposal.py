@@ -20,7 +20,7 @@ def entry(kind: str, at_s: float, /, *, actor: str = "control", boot_ns: int = 0
 
 
 def opened(number: int = 1, at_s: float = 0.0, **more: Any) -> Entry:
-    told = {
+    result = {
         "proposal": f"svc-rollback-{number}",
         "number": number,
         "kind": "rollback",
@@ -33,7 +33,7 @@ def opened(number: int = 1, at_s: float = 0.0, **more: Any) -> Entry:
         "evidence": {"cause": "latency", "trigger": LATENCY, "alert": None, "impact": None},
         **more,
     }
-    return entry(kinds.PROPOSED, at_s, actor="verdict", **told)
+    return entry(kinds.PROPOSED, at_s, actor="verdict", **result)
 
 
 def ended(kind: str, at_s: float = 50.0, /, number: int = 1, actor: str = "ann", **more: Any) -> Entry:

@@ -20,7 +20,7 @@ RULES = DriftRules(
 WELL = DriftContext("v1", 1, well=True)
 
 
-class Days:
+class DriftHarness:
     """A judge, and requests that pass by it: ten a second."""
 
     def __init__(self, rules: DriftRules = RULES) -> None:
@@ -47,26 +47,26 @@ class Days:
         return {name: value for name, value in request.items() if value != "missing"}
 
 
-def learned() -> Days:
-    days = Days()
-    days.pass_by(21)
-    assert days.judge.reference is not None
-    return days
+def learned() -> DriftHarness:
+    harness = DriftHarness()
+    harness.pass_by(21)
+    assert harness.judge.reference is not None
+    return harness
 
 
 def test_it_is_learned_once_and_told_once() -> None:
-    days = Days()
-    said = days.pass_by(60)
-    told = [opinion.reference for opinion in said if opinion.reference is not None]
-    assert [reference.version for reference in told] == ["v1"]
+    harness = DriftHarness()
+    said = harness.pass_by(60)
+    result = [opinion.reference for opinion in said if opinion.reference is not None]
+    assert [reference.version for reference in result] == ["v1"]
     assert said[5].reason == golden("drift.unlearned", learned=60, seconds=20)
-    assert days.opinion.state == "pass"
+    assert harness.opinion.state == "pass"
 
 
 def test_nothing_is_learned_of_a_version_that_is_not_well() -> None:
-    days = Days()
-    days.pass_by(60, replace(WELL, well=False))
-    assert (days.judge.reference, days.opinion.state, days.opinion.learned) == (None, "inconclusive", 0)
+    harness = DriftHarness()
+    harness.pass_by(60, replace(WELL, well=False))
+    assert (harness.judge.reference, harness.opinion.state, harness.opinion.learned) == (None, "inconclusive", 0)
 
 
 @pytest.mark.parametrize(
@@ -81,10 +81,10 @@ def test_nothing_is_learned_of_a_version_that_is_not_well() -> None:
 def test_what_has_drifted_is_told_with_its_numbers(
     changed: dict[str, Any], field_: str, what: str, share: float
 ) -> None:
-    days = learned()
-    said = days.pass_by(60, **changed)
-    assert days.opinion.drifted
-    worst = days.opinion.worst
+    harness = learned()
+    said = harness.pass_by(60, **changed)
+    assert harness.opinion.drifted
+    worst = harness.opinion.worst
     assert worst is not None
     assert (worst.field, worst.what) == (field_, what)
     assert worst.share == pytest.approx(share, abs=0.08)
@@ -103,85 +103,85 @@ def test_what_has_drifted_is_told_with_its_numbers(
     ],
 )
 def test_what_is_no_drift(changed: dict[str, Any]) -> None:
-    days = learned()
-    said = days.pass_by(400, **changed)
+    harness = learned()
+    said = harness.pass_by(400, **changed)
     assert {opinion.state for opinion in said[20:]} == {"pass"}
 
 
 def test_it_is_over_when_it_is_over() -> None:
-    days = learned()
-    days.pass_by(60, country="us")
-    assert days.opinion.drifted
-    days.pass_by(320)
-    assert (days.opinion.state, days.opinion.drifted) == ("pass", False)
+    harness = learned()
+    harness.pass_by(60, country="us")
+    assert harness.opinion.drifted
+    harness.pass_by(320)
+    assert (harness.opinion.state, harness.opinion.drifted) == ("pass", False)
 
 
 def test_too_few_say_nothing() -> None:
-    days = Days(replace(RULES, samples_min=1000))
-    days.pass_by(21)
-    days.pass_by(60, country="us")
-    assert days.opinion.state == "inconclusive"
-    assert days.opinion.reason == golden("drift.too_few")
+    harness = DriftHarness(replace(RULES, samples_min=1000))
+    harness.pass_by(21)
+    harness.pass_by(60, country="us")
+    assert harness.opinion.state == "inconclusive"
+    assert harness.opinion.reason == golden("drift.too_few")
 
 
 def test_another_active_version_is_judged_anew_and_learned_when_it_is_accepted() -> None:
-    days = learned()
-    days.pass_by(60, country="us")
-    days.pass_by(5, DriftContext("v2", 2, well=False), country="us")
-    assert days.opinion.state == "inconclusive", "fifty requests since"
-    days.pass_by(60, DriftContext("v2", 2, well=True), country="us")
-    assert days.opinion.drifted, "what has drifted is no good time"
-    assert days.judge.reference is not None
-    assert days.judge.reference.version == "v1"
-    days.pass_by(360, DriftContext("v2", 2, well=True))
-    assert days.judge.reference.version == "v2"
+    harness = learned()
+    harness.pass_by(60, country="us")
+    harness.pass_by(5, DriftContext("v2", 2, well=False), country="us")
+    assert harness.opinion.state == "inconclusive", "fifty requests since"
+    harness.pass_by(60, DriftContext("v2", 2, well=True), country="us")
+    assert harness.opinion.drifted, "what has drifted is no good time"
+    assert harness.judge.reference is not None
+    assert harness.judge.reference.version == "v1"
+    harness.pass_by(360, DriftContext("v2", 2, well=True))
+    assert harness.judge.reference.version == "v2"
 
 
 def test_people_may_say_that_this_is_the_new_normal() -> None:
-    days = learned()
-    days.pass_by(60, country="us")
-    days.judge.relearn()
-    days.pass_by(60, country="us")
-    assert (days.opinion.state, days.opinion.drifted) == ("pass", False)
+    harness = learned()
+    harness.pass_by(60, country="us")
+    harness.judge.relearn()
+    harness.pass_by(60, country="us")
+    assert (harness.opinion.state, harness.opinion.drifted) == ("pass", False)
 
 
 def test_what_the_schema_refuses_drifts_too() -> None:
-    days = learned()
+    harness = learned()
     for seconds in range(30):
-        days.pass_by(1, replace(WELL, seen=100 * seconds, refused=20 * seconds))
-    worst = days.opinion.worst
+        harness.pass_by(1, replace(WELL, seen=100 * seconds, refused=20 * seconds))
+    worst = harness.opinion.worst
     assert worst is not None
     assert (worst.field, worst.what, worst.samples) == (REJECTED, "rejected", 2900)
     assert str(worst).startswith("the schema refuses 20.0% of 2900 requests (limit 5.0%")
 
 
 def test_what_is_no_json_is_counted_and_passed_over() -> None:
-    days = learned()
-    opinion = days.judge.take([b"{", b"\xff"], WELL, days.now_ns + 1)
+    harness = learned()
+    opinion = harness.judge.take([b"{", b"\xff"], WELL, harness.now_ns + 1)
     assert (opinion.unreadable, opinion.state) == (2, "inconclusive")
 
 
 def test_other_fields_are_learned_anew() -> None:
-    days = learned()
-    days.judge.reconfigure(replace(RULES, fields=(field("/amount", "number"),)))
-    days.pass_by(1)
-    assert days.opinion.reason.startswith("nothing is known")
-    days.pass_by(30)
-    assert days.judge.reference is not None
-    assert days.judge.reference.profiles.keys() == {"/amount"}
+    harness = learned()
+    harness.judge.reconfigure(replace(RULES, fields=(field("/amount", "number"),)))
+    harness.pass_by(1)
+    assert harness.opinion.reason.startswith("nothing is known")
+    harness.pass_by(30)
+    assert harness.judge.reference is not None
+    assert harness.judge.reference.profiles.keys() == {"/amount"}
 
 
 def test_fields_may_be_learned_from_requests() -> None:
-    days = Days(replace(RULES, fields=(), learn_fields=True))
-    days.pass_by(21)
-    assert days.judge.reference is not None
-    assert {name: profile.kind for name, profile in days.judge.reference.profiles.items()} == {
+    harness = DriftHarness(replace(RULES, fields=(), learn_fields=True))
+    harness.pass_by(21)
+    assert harness.judge.reference is not None
+    assert {name: profile.kind for name, profile in harness.judge.reference.profiles.items()} == {
         "/amount": "number",
         "/country": "category",
     }
 
 
 def test_nothing_is_looked_at_unless_it_is_asked_for() -> None:
-    days = Days(DriftRules())
-    days.pass_by(3)
-    assert days.opinion == DriftStatus()
+    harness = DriftHarness(DriftRules())
+    harness.pass_by(3)
+    assert harness.opinion == DriftStatus()

@@ -28,11 +28,11 @@ GROWTH = st.tuples(*[COUNT] * (5 + len(OUTCOMES)))
 def readings(*growths: tuple[int, ...]) -> dict[str, list[int]]:
     """Return {start, decision, last}, each of which has grown by what is given."""
     now = [0] * (6 + len(OUTCOMES))
-    told = {}
+    result = {}
     for at, (name, grown) in enumerate(zip(("start", "decision", "last"), growths, strict=True)):
         now = [at, *(before + more for before, more in zip(now[1:], grown, strict=True))]
-        told[name] = now
-    return told
+        result[name] = now
+    return result
 
 
 @given(GROWTH, GROWTH, GROWTH, GROWTH)
@@ -40,19 +40,19 @@ def test_the_toll_of_any_samples_adds_up(
     start: tuple[int, ...], grown: tuple[int, ...], later: tuple[int, ...], other: tuple[int, ...]
 ) -> None:
     left, back = readings(start, grown, later), readings(start, other, later)
-    told = rollback_cost(left, back)
+    result = rollback_cost(left, back)
     during, after = delta_between(left["start"], left["decision"]), delta_between(left["decision"], left["last"])
-    assert told["failed"] == sum(told["errors"].values()) == during.failed + after.failed <= told["requests"]
-    assert told["failed_until_decision"] == during.failed
-    assert told["requests"] == during.requests + after.requests
-    assert told["rescued"] <= told["requests"]
-    assert told["failed_max"] <= told["failed"] + told["rescued"]
-    parts = dict(told["rescue"] or {})
+    assert result["failed"] == sum(result["errors"].values()) == during.failed + after.failed <= result["requests"]
+    assert result["failed_until_decision"] == during.failed
+    assert result["requests"] == during.requests + after.requests
+    assert result["rescued"] <= result["requests"]
+    assert result["failed_max"] <= result["failed"] + result["rescued"]
+    parts = dict(result["rescue"] or {})
     if parts:
         among_them = parts.pop("rescued")
-        assert sum(parts.values()) == among_them <= told["rescued"]
+        assert sum(parts.values()) == among_them <= result["rescued"]
         assert min(parts.values()) >= 0
-        assert parts["failed"] <= told["failed_max"]
+        assert parts["failed"] <= result["failed_max"]
 
 
 @given(st.integers(0, 400), st.integers(0, 400), st.tuples(*[st.integers(0, 400)] * len(OUTCOMES)))
@@ -95,9 +95,9 @@ def test_what_became_of_the_rescued_adds_up(
 ) -> None:
     ends = [0] * len(OUTCOMES)
     ends[Outcome.OK], ends[Outcome.TIMED_OUT], ends[Outcome.CLIENT_GONE] = ok, failed, gone
-    told = rescue_outcomes(rescued, CounterDelta(ok + failed, 0, tuple(ends)))
-    assert tuple(told[name] for name in ("answered", "failed", "other", "under_way")) == parts
-    assert sum(parts) == rescued == told["rescued"]
+    result = rescue_outcomes(rescued, CounterDelta(ok + failed, 0, tuple(ends)))
+    assert tuple(result[name] for name in ("answered", "failed", "other", "under_way")) == parts
+    assert sum(parts) == rescued == result["rescued"]
 
 
 def test_no_requests_have_no_share() -> None:

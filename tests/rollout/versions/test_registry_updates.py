@@ -31,23 +31,23 @@ def playbook(active: Origin = FRAUD_2, standby: Origin = FRAUD_1) -> Playbook:
 
 
 def folded(played: Playbook) -> PendingUpdates:
-    errands = PendingUpdates()
+    updates = PendingUpdates()
     for entry in played.entries:
-        errands.apply(entry, played.registry.provenances)
-    return errands
+        updates.apply(entry, played.registry.provenances)
+    return updates
 
 
 def only(played: Playbook) -> PendingUpdate:
-    (errand,) = folded(played).open.values()
-    return errand
+    (update,) = folded(played).open.values()
+    return update
 
 
 def test_a_rollback_is_told_and_the_alias_goes_to_the_version_that_serves() -> None:
     played = playbook()
     played.tell(RollbackAsked("wrong scores", "ann"), after_s=5)
-    errand = only(played)
-    assert (errand.model, errand.serves, errand.version, errand.at) == (ModelUri("fraud", "2"), "1", "v2", 15.0)
-    assert dict(errand.tags) == {
+    update = only(played)
+    assert (update.model, update.serves, update.version, update.at) == (ModelUri("fraud", "2"), "1", "v2", 15.0)
+    assert dict(update.tags) == {
         "rollback.reason": "wrong scores",
         "rollback.incident": played.registry.incidents[0]["id"],
         "rollback.quarantined": "true",
@@ -74,20 +74,20 @@ def test_what_does_not_come_from_there(active: Origin, standby: Origin, serves: 
     played = playbook(active, standby)
     played.tell(RollbackAsked("bad", "ann"))
     found = folded(played).open.values()
-    assert [errand.serves for errand in found] == ([] if serves is None else [None])
+    assert [update.serves for update in found] == ([] if serves is None else [None])
 
 
 @pytest.mark.parametrize("kind", ["mlflow_told", "mlflow_given_up"])
 def test_it_ends_with_a_fact_of_its_own_and_no_other(kind: str) -> None:
     played = playbook()
     played.tell(RollbackAsked("bad", "ann"))
-    errand = only(played)
-    errands = folded(played)
-    errands.apply(fact(kind, version="v2", token="another"), {})
-    assert len(errands.open) == 1
-    errands.apply(fact(kind, version="v2", token=errand.token), {})
-    assert errands.open == {}
-    errands.apply(fact(kind, version="v2", token=errand.token), {})
+    update = only(played)
+    updates = folded(played)
+    updates.apply(fact(kind, version="v2", token="another"), {})
+    assert len(updates.open) == 1
+    updates.apply(fact(kind, version="v2", token=update.token), {})
+    assert updates.open == {}
+    updates.apply(fact(kind, version="v2", token=update.token), {})
 
 
 @pytest.mark.parametrize(
@@ -125,9 +125,9 @@ def test_what_is_released_before_the_rollback_was_told_still_moves_the_alias() -
 def test_a_rollback_that_was_recovered_from_shared_memory_moves_the_alias_too() -> None:
     played = playbook()
     data = {"quarantine": {"v2": {"reason": "lost", "incident": None}}, "states": {"v1": "active", "v2": "draining"}}
-    errands = PendingUpdates()
-    errands.apply(fact("recovered", **data), played.registry.provenances)
-    assert [(errand.serves, errand.at) for errand in errands.open.values()] == [("1", 1.0)]
+    updates = PendingUpdates()
+    updates.apply(fact("recovered", **data), played.registry.provenances)
+    assert [(update.serves, update.at) for update in updates.open.values()] == [("1", 1.0)]
 
 
 def test_a_reason_is_bounded_and_so_is_their_number(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -135,11 +135,11 @@ def test_a_reason_is_bounded_and_so_is_their_number(monkeypatch: pytest.MonkeyPa
     played = playbook()
     played.tell(QuarantineAsked("v1", "ann", "b" * 5000))
     assert len(dict(only(played).tags)["rollback.reason"]) == er.REASON_CHARS_MAX
-    errands = folded(played)
-    errands.apply(
+    updates = folded(played)
+    updates.apply(
         fact("quarantined", quarantine={"v2": {"reason": "x", "incident": None}}), played.registry.provenances
     )
-    assert [version for _, version in errands.open] == ["v2"]
+    assert [version for _, version in updates.open] == ["v2"]
 
 
 def fact(kind: str, **data: Any) -> Entry:
