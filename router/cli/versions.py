@@ -90,7 +90,7 @@ def quarantine(
 
     Neither you nor automation can make it active without an override.
     """
-    _mark(Client(admin, token), service, version, "quarantine", {"reason": reason}, dry_run, as_json)
+    _change_quarantine(Client(admin, token), service, version, "quarantine", {"reason": reason}, dry_run, as_json)
 
 
 @app.command()
@@ -108,10 +108,12 @@ def release(
 ) -> None:
     """Lift the quarantine of a version, for good or --for a while."""
     body: Document = {"reason": reason} | ({"expires_after_s": options.seconds(lasting)} if lasting else {})
-    _mark(Client(admin, token), service, version, "release", body, dry_run, as_json)
+    _change_quarantine(Client(admin, token), service, version, "release", body, dry_run, as_json)
 
 
-def _mark(client: Client, service: str, version: str, verb: str, body: Document, dry_run: bool, as_json: bool) -> None:
+def _change_quarantine(
+    client: Client, service: str, version: str, verb: str, body: Document, dry_run: bool, as_json: bool
+) -> None:
     body |= {"service": service} if service else {}
     answer = client.change("POST", f"/v1/versions/{segment(version)}/{verb}", body, dry_run=dry_run)
     done(answer, as_json, f"{version}: {verb} done")

@@ -13,7 +13,7 @@ class FakeAdmin:
     """`answer` scripts answers per method and path, in order; the last one is repeated. `asked` is what came."""
 
     def __init__(self) -> None:
-        self.asked: list[tuple[str, str, dict[str, Any] | None]] = []
+        self.received: list[tuple[str, str, dict[str, Any] | None]] = []
         self.fields: list[dict[str, str]] = []
         self._script: dict[tuple[str, str], list[tuple[int, Any]]] = defaultdict(list)
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), self._handler())
@@ -43,7 +43,7 @@ class FakeAdmin:
         class Handler(BaseHTTPRequestHandler):
             def _serve(self) -> None:
                 body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
-                fake.asked.append((self.command, self.path, json.loads(body) if body else None))
+                fake.received.append((self.command, self.path, json.loads(body) if body else None))
                 fake.fields.append(dict(self.headers))
                 script = fake._script[self.command, self.path]
                 status, document = script.pop(0) if len(script) > 1 else script[0]

@@ -12,7 +12,7 @@ from tests.texts import golden
 PATH = "/v1/services/default/acceptance"
 
 
-def told(**more: Any) -> dict[str, Any]:
+def document(**more: Any) -> dict[str, Any]:
     shared = {"value": 0.012, "limit": 0.005, "samples": 500, "origin": "default-1-4", "reason": "1.20%, limit 0.50%"}
     added = {
         "metric": "fault_share",
@@ -30,7 +30,7 @@ def told(**more: Any) -> dict[str, Any]:
 
 
 def test_how_the_active_version_stands(command: Command, admin: FakeAdmin) -> None:
-    admin.answer("GET", PATH, told())
+    admin.answer("GET", PATH, document())
     code, out, _ = command("acceptance", "--admin", admin.url)
     assert code == 0
     assert out.splitlines() == [
@@ -41,16 +41,16 @@ def test_how_the_active_version_stands(command: Command, admin: FakeAdmin) -> No
         golden("cli.criteria_added_header"),
         "fault_share  0.005  default-1-4  2026-11-23T09:00:00.000Z  v2 failed",
     ]
-    assert json.loads(command("acceptance", "--json", "--admin", admin.url)[1]) == told()
+    assert json.loads(command("acceptance", "--json", "--admin", admin.url)[1]) == document()
 
 
 def test_set_and_remove(command: Command, admin: FakeAdmin) -> None:
-    admin.answer("PUT", PATH, told(changed=True))
-    admin.answer("DELETE", f"{PATH}/fault_share?dry_run=true", told(changed=True, dry_run=True))
+    admin.answer("PUT", PATH, document(changed=True))
+    admin.answer("DELETE", f"{PATH}/fault_share?dry_run=true", document(changed=True, dry_run=True))
     assert command("acceptance", "--set", "fault_share=0.005", "-m", "seen before", "--admin", admin.url)[0] == 0
     code, out, _ = command("acceptance", "--remove", "fault_share", "-m", "no", "--dry-run", "--admin", admin.url)
     assert (code, out.splitlines()[0]) == (0, golden("cli.dry_run"))
-    bodies = [body for method, _, body in admin.asked if method != "GET" and body is not None]
+    bodies = [body for method, _, body in admin.received if method != "GET" and body is not None]
     assert [{name: body[name] for name in body if name != "actor"} for body in bodies] == [
         {"metric": "fault_share", "limit": 0.005, "reason": "seen before"},
         {"reason": "no"},

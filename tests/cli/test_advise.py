@@ -7,7 +7,7 @@ from tests.cli.conftest import Command
 from tests.cli.fake_admin import FakeAdmin
 from tests.texts import golden
 
-ASKED = "/v1/services/default/advise?days=30&false_alarms_per_month=1"
+REQUEST_PATH = "/v1/services/default/advise?days=30&false_alarms_per_month=1"
 ALARM = {
     "at_ms": 1_763_900_000_000, "until_ms": 1_763_900_600_000, "version": "v1", "value": 0.1, "limit": 0.02, "samples": 60,
     "reason": "6 faults in 60 requests (10.0%)",
@@ -21,7 +21,7 @@ def trial(name: str, **more: Any) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def told(**more: Any) -> dict[str, Any]:
+def document(**more: Any) -> dict[str, Any]:
     strict = trial(
         "twice as strict", settings={"rate_floor": 0.01}, alarms=8, leads_s=[700.0], false=7, false_per_month=15.1,
         false_per_month_between=[7.1, 28.4], false_alarms=[ALARM] * 7, exhausted_ms=1,
@@ -42,7 +42,7 @@ def told(**more: Any) -> dict[str, Any]:
 
 
 def test_advice_as_people_read_it(admin: FakeAdmin, command: Command) -> None:
-    admin.answer("GET", ASKED, told())
+    admin.answer("GET", REQUEST_PATH, document())
     false = "  false alarm 2025-11-23T12:13:20.000Z v1: 6 faults in 60 requests (10.0%)\n"
     assert command("advise", "--admin", admin.url) == (
         0,
@@ -53,14 +53,14 @@ def test_advice_as_people_read_it(admin: FakeAdmin, command: Command) -> None:
 
 def test_advice_for_programs_and_for_one_service(admin: FakeAdmin, command: Command) -> None:
     path = "/v1/services/fraud/advise?days=7.5&false_alarms_per_month=0.2"
-    admin.answer("GET", path, told(service="fraud"))
+    admin.answer("GET", path, document(service="fraud"))
     words = ("advise", "fraud", "--since", "180h", "--false-alarms-per-month", "0.2", "--json", "--admin", admin.url)
     code, out, _ = command(*words)
-    assert (code, json.loads(out)) == (0, told(service="fraud"))
-    assert [path for _, path, _ in admin.asked] == [path]
+    assert (code, json.loads(out)) == (0, document(service="fraud"))
+    assert [path for _, path, _ in admin.received] == [path]
 
 
 def test_nothing_to_change_is_said(admin: FakeAdmin, command: Command) -> None:
-    admin.answer("GET", ASKED, told(settings="", observed=[], kinds={}, rollbacks=[]))
+    admin.answer("GET", REQUEST_PATH, document(settings="", observed=[], kinds={}, rollbacks=[]))
     code, out, _ = command("advise", "--admin", admin.url)
     assert (code, out.splitlines()[-2:]) == (0, ["nothing to change", golden("cli.false_means")])

@@ -63,7 +63,7 @@ def test_a_rollback_that_made_no_case_says_why(admin: FakeAdmin, command: Comman
         "why": "15 not",
     }
     gone = {"incident": "i-1-6", "version": "v5", "seen": 2, "made": 2, "left_out": {}, "why": "2 were made"}
-    told = [
+    message = [
         "i-1-8: not looked at yet",
         "i-1-7: 15 not",
         "i-1-6: 2 were made (none of them is here: they have expired, ",
@@ -71,7 +71,7 @@ def test_a_rollback_that_made_no_case_says_why(admin: FakeAdmin, command: Comman
     admin.answer("GET", PATH, {"service": "default", "cases": [], "rollbacks": [lost, none, gone]})
     lines = command("cases", "--admin", admin.url)[1].splitlines()
     assert lines[0].startswith("there are no cases yet")
-    assert [line[: len(start)] for line, start in zip(lines[1:], told, strict=True)] == told
+    assert [line[: len(start)] for line, start in zip(lines[1:], message, strict=True)] == message
 
 
 def test_a_rollback_whose_cases_are_listed_is_not_told_again(admin: FakeAdmin, command: Command) -> None:
@@ -105,7 +105,7 @@ def test_a_written_case_is_checked_here_and_sent(admin: FakeAdmin, command: Comm
         f"cases: 1 added\n  {WRITTEN.id}\n",
         "",
     )
-    body = admin.asked[-1][2]
+    body = admin.received[-1][2]
     assert body is not None
     assert body["cases"] == [{"request": {"method": "POST", "target": "/score", "body": "1"}, "note": "why"}]
     assert command("cases", "add", str(file), "--dry-run", "--admin", admin.url)[1].startswith(
@@ -114,7 +114,7 @@ def test_a_written_case_is_checked_here_and_sent(admin: FakeAdmin, command: Comm
 
 
 @pytest.mark.parametrize(
-    ("text", "told"),
+    ("text", "message"),
     [
         ("{", "is no JSON"),
         ('{"request": {"method": "GET"}}', "request.target: Field required"),
@@ -124,11 +124,11 @@ def test_a_written_case_is_checked_here_and_sent(admin: FakeAdmin, command: Comm
         ),
     ],
 )
-def test_a_wrong_case_is_not_sent(admin: FakeAdmin, command: Command, tmp_path: Path, text: str, told: str) -> None:
+def test_a_wrong_case_is_not_sent(admin: FakeAdmin, command: Command, tmp_path: Path, text: str, message: str) -> None:
     file = tmp_path / "case.json"
     file.write_text(text)
     code, _, err = command("cases", "add", str(file), "--admin", admin.url)
-    assert (code, f"{file}" in err, told in err, admin.asked) == (2, True, True, [])
+    assert (code, f"{file}" in err, message in err, admin.received) == (2, True, True, [])
 
 
 def test_what_is_exported_is_imported(admin: FakeAdmin, command: Command, tmp_path: Path) -> None:
@@ -143,7 +143,7 @@ def test_what_is_exported_is_imported(admin: FakeAdmin, command: Command, tmp_pa
     admin.answer("POST", PATH, answer)
     code, out, _ = command("cases", "import", str(file), "--admin", admin.url)
     assert (code, out.splitlines()[0]) == (0, golden("cli.cases_added"))
-    body = admin.asked[-1][2]
+    body = admin.received[-1][2]
     assert body is not None
     assert [case["by"] for case in body["cases"]] == ["ann", "rollback"]
 
@@ -152,7 +152,7 @@ def test_a_file_is_imported_whole_or_not_at_all(admin: FakeAdmin, command: Comma
     file = tmp_path / "cases.jsonl"
     file.write_bytes(exported([WRITTEN], "default") + b'{"request": 5}\n')
     code, _, err = command("cases", "import", str(file), "--admin", admin.url)
-    assert (code, "line 3: request: " in err, admin.asked) == (2, True, [])
+    assert (code, "line 3: request: " in err, admin.received) == (2, True, [])
     file.write_bytes(exported([], "default"))
     assert command("cases", "import", str(file), "--admin", admin.url) == (0, f"{file} has no cases\n", "")
 

@@ -80,7 +80,7 @@ def test_asks_in_the_name_of_the_user(
         golden("cli.switched"),
         "",
     )
-    assert admin.asked[-1] == (method, path, {"actor": ME, **body})
+    assert admin.received[-1] == (method, path, {"actor": ME, **body})
     assert admin.fields[-1]["Content-Type"] == "application/json"
 
 
@@ -110,7 +110,7 @@ def test_dry_run_generation_and_token_reach_the_router(admin: FakeAdmin, command
     admin.answer("POST", path, result(changed=False, confirmed=False, message="would switch"))
     words = ("switch", "blue", "--dry-run", "--if-generation", "5", "--token", "s3cret", "--admin", admin.url)
     assert command(*words) == (0, "would switch\n", "")
-    assert admin.asked[-1][:2] == ("POST", path)
+    assert admin.received[-1][:2] == ("POST", path)
     assert (admin.fields[-1]["If-Match"], admin.fields[-1]["Authorization"]) == ('"5"', "Bearer s3cret")
 
 
@@ -159,8 +159,14 @@ def test_a_change_in_doubt_is_no_refusal(admin: FakeAdmin, command: Command) -> 
     text = f"rollback-router: change 7 is in doubt\nnext: {advice}\n"
     assert command("promote", "green", "--admin", admin.url) == (1, "", text)
     ended, out, _ = command("promote", "green", "--json", "--admin", admin.url)
-    told = json.loads(out)
-    assert (ended, told["in_doubt"], told["seq"], told["exit_code"], told["next"]) == (1, True, 7, 1, advice)
+    problem = json.loads(out)
+    assert (ended, problem["in_doubt"], problem["seq"], problem["exit_code"], problem["next"]) == (
+        1,
+        True,
+        7,
+        1,
+        advice,
+    )
 
 
 def test_several_services_must_be_named(command: Command) -> None:
@@ -196,10 +202,10 @@ class TestDeploy:
             "v3 is ready: rollback-router promote v3\n",
             golden("cli.waiting_for_probes"),
         )
-        assert admin.asked[1] == ("POST", f"{PATH}/deploy", self.BODY)
+        assert admin.received[1] == ("POST", f"{PATH}/deploy", self.BODY)
 
     @pytest.mark.parametrize(
-        ("cases", "code", "told"),
+        ("cases", "code", "problem"),
         [
             pytest.param({"count": 0, "failing": [], "check": None}, 0, "v3 is ready: ", id="no cases"),
             pytest.param({"failing": [], "check": {"state": "passed", "passed": 4, "total": 4}}, 0,
@@ -212,12 +218,14 @@ class TestDeploy:
                          "v3 is ready, 1 of 2 cases pass: ", id="told only"),
         ],
     )  # fmt: skip
-    def test_cases_count(self, admin: FakeAdmin, command: Command, cases: dict[str, Any], code: int, told: str) -> None:
+    def test_cases_count(
+        self, admin: FakeAdmin, command: Command, cases: dict[str, Any], code: int, problem: str
+    ) -> None:
         cases = {"pending": False, "on_promote": "require", **cases}
         ready = service(targets=[target("v3", "candidate", "ready")], candidate="v3", cases=cases)
         self.accepted(admin).answer("GET", PATH, ready)
         found, out, err = command("deploy", "v3", "http://h:1", "--admin", admin.url)
-        assert (found, told in out + err) == (code, True), out + err
+        assert (found, problem in out + err) == (code, True), out + err
 
     def test_failed_is_exit_1(self, admin: FakeAdmin, command: Command) -> None:
         self.accepted(admin).answer("GET", PATH, service())
@@ -240,7 +248,7 @@ class TestDeploy:
         self.accepted(admin)
         words = ("deploy", "v3", "http://h:1", "--replace", "--no-wait", "--admin", admin.url)
         assert command(*words) == (0, "v3: verifying\n", "")
-        assert admin.asked[-1][2] == {**self.BODY, "replace": True}
+        assert admin.received[-1][2] == {**self.BODY, "replace": True}
 
     def test_a_registered_model_is_waited_for_by_its_label(self, admin: FakeAdmin, command: Command) -> None:
         admin.answer("POST", f"{PATH}/deploy", {"service": "default", "version": "fraud-v3", "state": "verifying"}, 202)
@@ -248,10 +256,10 @@ class TestDeploy:
         words = ("deploy", "models:/fraud@champion", "--artifact", "s3://m/3", "--admin", admin.url)
         assert command(*words) == (0, "fraud-v3 is ready: rollback-router promote fraud-v3\n", "")
         asked = {"actor": ME, "version": "models:/fraud@champion", "replace": False, "artifact": "s3://m/3"}
-        assert [body for method, _, body in admin.asked if method == "POST"] == [asked]
+        assert [body for method, _, body in admin.received if method == "POST"] == [asked]
 
 
 def test_an_override_for_a_while_needs_an_override(admin: FakeAdmin, command: Command) -> None:
-    code, _, said = command("switch", "blue", "--override-for", "2h", "--admin", admin.url)
-    assert (code, said) == (2, "rollback-router: --override-for needs --override REASON\n")
-    assert [method for method, _, _ in admin.asked if method != "GET"] == []
+    code, _, error = command("switch", "blue", "--override-for", "2h", "--admin", admin.url)
+    assert (code, error) == (2, "rollback-router: --override-for needs --override REASON\n")
+    assert [method for method, _, _ in admin.received if method != "GET"] == []

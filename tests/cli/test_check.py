@@ -27,14 +27,14 @@ def result(case: Case, state: str, *problems: str) -> dict[str, Any]:
     return {"id": case.id, "state": state, "problems": list(problems), "status": 200, "first_byte_ms": 1.0}
 
 
-def told(state: str, *results: dict[str, Any], **more: Any) -> dict[str, Any]:
+def check_document(state: str, *results: dict[str, Any], **more: Any) -> dict[str, Any]:
     counts = {name: sum(one["state"] == which for one in results) for name, which in COUNTS.items()}
     return {"id": "7-1", "state": state, "total": 2, "done": len(results), **counts, "results": list(results), **more}
 
 
 COUNTS = {"passed": "pass", "failed": "fail", "skipped": "skipped"}
-PASSED = told("passed", result(GOOD, "pass"), result(BAD, "pass"))
-FAILING = told("failing", result(GOOD, "pass"), result(BAD, "fail", "status 500, expected below 500"))
+PASSED = check_document("passed", result(GOOD, "pass"), result(BAD, "pass"))
+FAILING = check_document("failing", result(GOOD, "pass"), result(BAD, "fail", "status 500, expected below 500"))
 
 
 @pytest.fixture
@@ -46,10 +46,10 @@ def router(admin: FakeAdmin, monkeypatch: pytest.MonkeyPatch) -> FakeAdmin:
 
 
 def test_a_version_that_passes(router: FakeAdmin, command: Command) -> None:
-    for document in (told("running"), told("running", result(GOOD, "pass")), PASSED):
+    for document in (check_document("running"), check_document("running", result(GOOD, "pass")), PASSED):
         router.answer("GET", f"{PATH}/checks/7-1", document)
     assert command("check", "v3", "--admin", router.url) == (0, "2 of 2 cases pass, 0 fail\n", "")
-    asked = [body for method, path, body in router.asked if method == "POST"]
+    asked = [body for method, path, body in router.received if method == "POST"]
     assert [{name: value for name, value in body.items() if name != "actor"} for body in asked if body] == [
         {"version": "v3", "cases": [], "replay_all": False}
     ]
@@ -61,7 +61,7 @@ def test_a_version_that_fails_says_which_and_why(router: FakeAdmin, command: Com
     code, out, _ = command(*words)
     assert (code, out.splitlines()[-1]) == (1, "1 of 2 cases pass, 1 fail")
     assert f"{BAD.id}  POST /bad  fail    status 500, expected below 500" in out
-    body = next(body for method, _, body in router.asked if method == "POST")
+    body = next(body for method, _, body in router.received if method == "POST")
     assert body is not None
     assert (body["cases"], body["replay_all"]) == ([BAD.id], True)
     suite = ElementTree.parse(tmp_path / "r.xml").getroot()[0]
@@ -72,10 +72,10 @@ def test_a_version_that_fails_says_which_and_why(router: FakeAdmin, command: Com
 @pytest.mark.parametrize(
     ("document", "code", "last"),
     [
-        pytest.param(told("passed", total=0), 0, "there are no cases: nothing was checked", id="no cases"),
-        pytest.param(told("broken", error="no disk"), 1, "0 of 2 cases pass, 0 fail", id="broken"),
-        pytest.param(told("cancelled"), 1, "0 of 2 cases pass, 0 fail", id="cancelled"),
-        pytest.param(told("passed", result(BAD, "skipped", "why")), 0,
+        pytest.param(check_document("passed", total=0), 0, "there are no cases: nothing was checked", id="no cases"),
+        pytest.param(check_document("broken", error="no disk"), 1, "0 of 2 cases pass, 0 fail", id="broken"),
+        pytest.param(check_document("cancelled"), 1, "0 of 2 cases pass, 0 fail", id="cancelled"),
+        pytest.param(check_document("passed", result(BAD, "skipped", "why")), 0,
                      "0 of 2 cases pass, 0 fail, 1 were not sent or prove nothing", id="skipped"),
     ],
 )  # fmt: skip
@@ -90,9 +90,9 @@ def test_who_interrupts_cancels(router: FakeAdmin, command: Command, monkeypatch
         raise KeyboardInterrupt
 
     monkeypatch.setattr("router.runtime.clock.sleep_s", interrupt)
-    router.answer("GET", f"{PATH}/checks/7-1", told("running")).answer("DELETE", f"{PATH}/checks/7-1", {})
+    router.answer("GET", f"{PATH}/checks/7-1", check_document("running")).answer("DELETE", f"{PATH}/checks/7-1", {})
     assert command("check", "v3", "--admin", router.url)[0] != 0
-    assert router.asked[-1][:2] == ("DELETE", f"{PATH}/checks/7-1")
+    assert router.received[-1][:2] == ("DELETE", f"{PATH}/checks/7-1")
 
 
 def test_a_refusal_of_the_router(router: FakeAdmin, command: Command) -> None:
@@ -163,7 +163,7 @@ def test_limits_on_the_command_line(model: FakeAdmin, command: Command, tmp_path
 
 
 @pytest.mark.parametrize(
-    ("words", "told"),
+    ("words", "check_document"),
     [
         pytest.param(("--cases", "/nowhere"), "--cases /nowhere: No such file or directory", id="no file"),
         pytest.param(("--url", "h:1"), "--url 'h:1': write it as http://HOST:PORT", id="no URL"),
@@ -173,11 +173,11 @@ def test_limits_on_the_command_line(model: FakeAdmin, command: Command, tmp_path
         pytest.param(("--case", "0" * 12), f"has no case {'0' * 12}", id="no such case"),
     ],
 )
-def test_bad_words(model: FakeAdmin, command: Command, file: str, words: tuple[str, ...], told: str) -> None:
+def test_bad_words(model: FakeAdmin, command: Command, file: str, words: tuple[str, ...], check_document: str) -> None:
     usual = {"--url": model.url, "--cases": file, **dict([words])}
     code, _, err = command("check", *(word for pair in usual.items() for word in pair))
-    assert (code, told in err) == (2, True), err
-    assert [path for _, path, _ in model.asked if path in ("/good", "/bad")] == []
+    assert (code, check_document in err) == (2, True), err
+    assert [path for _, path, _ in model.received if path in ("/good", "/bad")] == []
 
 
 def test_a_file_with_another_schema(model: FakeAdmin, command: Command, tmp_path: Path) -> None:
@@ -211,7 +211,7 @@ def test_on_a_terminal_a_bar_shows_how_far_it_is(
 ) -> None:
     terminal = Console(file=io.StringIO(), force_terminal=True, width=80, highlight=False)
     monkeypatch.setattr(checking.output, "console", lambda *, stderr=False: terminal)
-    for document in (told("running", result(GOOD, "pass")), PASSED):
+    for document in (check_document("running", result(GOOD, "pass")), PASSED):
         router.answer("GET", f"{PATH}/checks/7-1", document)
     assert command("check", "v3", "--admin", router.url)[0] == 0
     assert "cases" in terminal.file.getvalue()  # type: ignore[attr-defined]

@@ -21,7 +21,7 @@ def _no_sleep(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(drill_command.clock, "sleep_s", lambda seconds: None)
 
 
-def told(result: str | None, phase: str = "over", **more: Any) -> dict[str, Any]:
+def document(result: str | None, phase: str = "over", **more: Any) -> dict[str, Any]:
     return {
         "drill": "default-drill-3", "service": "default", "mode": "real", "by": "operator", "actor": "ann", "reason": "",
         "from": "v1", "to": "v2", "hold_s": 10.0, "phase": phase, "result": result, "reasons": [],
@@ -31,9 +31,9 @@ def told(result: str | None, phase: str = "over", **more: Any) -> dict[str, Any]
 
 
 def test_it_waits_until_the_drill_is_over(command: Command, admin: FakeAdmin) -> None:
-    admin.answer("POST", PATH, told(None, "away"), 202)
-    admin.answer("GET", ONE, told(None, "home")).answer(
-        "GET", ONE, told("passed", swaps=[SWAP, {**SWAP, "home": True, "generation": 6}])
+    admin.answer("POST", PATH, document(None, "away"), 202)
+    admin.answer("GET", ONE, document(None, "home")).answer(
+        "GET", ONE, document("passed", swaps=[SWAP, {**SWAP, "home": True, "generation": 6}])
     )
     code, out, err = command("drill", "--hold", "10", "-m", "Tuesday", "--admin", admin.url)
     assert err == (golden("cli.drill_swapped"))
@@ -47,7 +47,7 @@ def test_it_waits_until_the_drill_is_over(command: Command, admin: FakeAdmin) ->
         "clients saw: 104 ok",
     ]
     assert code == 0
-    body = next(body for method, _, body in admin.asked if method == "POST")
+    body = next(body for method, _, body in admin.received if method == "POST")
     assert body is not None
     assert {name: body[name] for name in body if name != "actor"} == {
         "shadow": False,
@@ -68,14 +68,14 @@ def test_it_waits_until_the_drill_is_over(command: Command, admin: FakeAdmin) ->
 )
 def test_how_it_ends(command: Command, admin: FakeAdmin, words: tuple[str, ...], result: str, code: int) -> None:
     path = f"{PATH}/stop" if words else PATH
-    admin.answer("POST", path, told(None, "away"), 202).answer("GET", ONE, told(result, reasons=["because"]))
+    admin.answer("POST", path, document(None, "away"), 202).answer("GET", ONE, document(result, reasons=["because"]))
     found, out, _ = command("drill", "default", *words, "--admin", admin.url)
     assert (found, out.splitlines()[0]) == (code, f"default-drill-3 {result}: because")
 
 
 def test_a_shadow_is_over_when_it_is_answered(command: Command, admin: FakeAdmin) -> None:
     figures = {"probe_ms": 3.2, "gate_us": 20, "encode_us": 4, "journal_ms": 1.5}
-    admin.answer("POST", PATH, told("passed", mode="shadow", swaps=[], during=None, clients=None, **figures), 202)
+    admin.answer("POST", PATH, document("passed", mode="shadow", swaps=[], during=None, clients=None, **figures), 202)
     code, out, err = command("drill", "--shadow", "--admin", admin.url)
     assert (code, err) == (0, "")
     assert golden("cli.drill_shadow") in out
@@ -98,7 +98,7 @@ def test_what_excludes_each_other(command: Command, admin: FakeAdmin) -> None:
 
 
 def test_it_does_not_wait_for_ever(command: Command, admin: FakeAdmin) -> None:
-    admin.answer("POST", PATH, told(None, "away"), 202).answer("GET", ONE, told(None, "away"))
+    admin.answer("POST", PATH, document(None, "away"), 202).answer("GET", ONE, document(None, "away"))
     code, _, err = command("drill", "--admin", admin.url)
     assert code == 1
     assert "default-drill-3 is still away" in err
@@ -106,7 +106,7 @@ def test_it_does_not_wait_for_ever(command: Command, admin: FakeAdmin) -> None:
 
 def listing() -> dict[str, Any]:
     standing = {"last_passed_at": None, "overdue": True, "next_at": "2026-12-01T09:00:00.000Z"}
-    return {"drills": [told("passed")], "services": {"default": standing}}
+    return {"drills": [document("passed")], "services": {"default": standing}}
 
 
 def test_the_list(command: Command, admin: FakeAdmin) -> None:

@@ -77,7 +77,7 @@ def test_what_is_added_is_sent_for_the_revision_that_was_read(
 ) -> None:
     admin.answer("GET", PATH, INCIDENT).answer("PATCH", PATH, INCIDENT)
     assert command("incidents", "i1", *words, "--admin", admin.url)[0] == 0
-    method, _, sent = admin.asked[-1]
+    method, _, sent = admin.received[-1]
     assert sent is not None
     actor = sent.pop("actor")
     assert (method, sent, bool(actor), admin.fields[-1]["If-Match"]) == ("PATCH", body, True, '"3"')
@@ -93,7 +93,7 @@ def test_a_report_is_saved(admin: FakeAdmin, command: Command, tmp_path: Path) -
 
 
 @pytest.mark.parametrize(
-    ("words", "code", "said"),
+    ("words", "code", "error"),
     [
         (["--root-cause", "x"], 2, "say which incident: rollback-router incidents ID …"),
         (["--html", "x"], 2, "say which incident: rollback-router incidents ID …"),
@@ -101,10 +101,10 @@ def test_a_report_is_saved(admin: FakeAdmin, command: Command, tmp_path: Path) -
         (["i1", "--html", "/nowhere/x.html"], 2, "/nowhere/x.html: No such file or directory"),
     ],
 )
-def test_what_makes_no_sense(admin: FakeAdmin, command: Command, words: list[str], code: int, said: str) -> None:
+def test_what_makes_no_sense(admin: FakeAdmin, command: Command, words: list[str], code: int, error: str) -> None:
     admin.answer("GET", PATH, INCIDENT).answer("GET", f"{PATH}.html", b"x")
     found, _, err = command("incidents", *words, "--admin", admin.url)
-    assert (found, err.splitlines()[0]) == (code, f"rollback-router: {said}")
+    assert (found, err.splitlines()[0]) == (code, f"rollback-router: {error}")
 
 
 def test_somebody_was_faster(admin: FakeAdmin, command: Command) -> None:

@@ -40,8 +40,8 @@ def test_test(admin: FakeAdmin, command: Command) -> None:
         golden("cli.notify_test"),
         "",
     )
-    assert admin.asked[-1][2] is not None
-    assert admin.asked[-1][2]["channel"] == "ops"
+    assert admin.received[-1][2] is not None
+    assert admin.received[-1][2]["channel"] == "ops"
     code, out, _ = command("notify", "test", "--admin", admin.url)
     assert (code, out.splitlines()[-1]) == (1, golden("cli.notify_test_failed"))
     assert command("notify", "test", "--admin", admin.url)[:2] == (

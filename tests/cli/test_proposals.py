@@ -64,7 +64,7 @@ def test_approving_and_denying(command: Command) -> None:
         assert (code, out) == (0, "svc-rollback-1 is denied\n")
         assert command("deny", "svc-rollback-1", "--dry-run", "--admin", admin.url)[0] == 0
         override = {"actor": actor(), "reason": "it leaks"}
-        assert [asked[2] for asked in admin.asked] == [
+        assert [asked[2] for asked in admin.received] == [
             {"actor": actor(), "reason": "yes", "override": override},
             {"actor": actor(), "reason": ""},
         ]

@@ -11,10 +11,10 @@ from tests.cli.conftest import Command
 from tests.cli.fake_admin import FakeAdmin, service, status
 from tests.texts import golden
 
-ASKED = "/v1/services/default/report?since=30d"
+REQUEST_PATH = "/v1/services/default/report?since=30d"
 
 
-def told(**more: Any) -> dict[str, Any]:
+def document(**more: Any) -> dict[str, Any]:
     return {
         "service": "default", "since": "2026-10-24T00:00:00.000Z", "until": "2026-11-23T00:00:00.000Z",
         "known_since": "2026-11-20T00:00:00.000Z", "seconds": 2_592_000.0, "journal_complete": True,
@@ -33,7 +33,7 @@ def told(**more: Any) -> dict[str, Any]:
 
 
 def test_the_report_as_people_read_it(admin: FakeAdmin, command: Command) -> None:
-    admin.answer("GET", ASKED, told())
+    admin.answer("GET", REQUEST_PATH, document())
     assert command("report", "--admin", admin.url) == (
         0,
         golden("cli.report"),
@@ -42,7 +42,9 @@ def test_the_report_as_people_read_it(admin: FakeAdmin, command: Command) -> Non
 
 
 def test_the_report_for_a_page(admin: FakeAdmin, command: Command) -> None:
-    admin.answer("GET", ASKED, told(standby={"hours": 1.0, "price_per_hour": None, "cost": None, "currency": None}))
+    admin.answer(
+        "GET", REQUEST_PATH, document(standby={"hours": 1.0, "price_per_hour": None, "cost": None, "currency": None})
+    )
     code, out, _ = command("report", "--markdown", "--admin", admin.url)
     lines = out.splitlines()
     assert code == 0
@@ -56,11 +58,11 @@ def test_the_report_for_a_page(admin: FakeAdmin, command: Command) -> None:
 
 
 def test_all_services_or_one_and_the_period_that_was_asked_for(command: Command) -> None:
-    asked = "?since=2026-11-01T00%3A00Z&until=1d"
+    query = "?since=2026-11-01T00%3A00Z&until=1d"
     with FakeAdmin() as admin:
         admin.answer("GET", "/v1/status", status(service("a"), service("b")))
         for name in "ab":
-            admin.answer("GET", f"/v1/services/{name}/report{asked}", told(service=name))
+            admin.answer("GET", f"/v1/services/{name}/report{query}", document(service=name))
         words = ("report", "--since", "2026-11-01T00:00Z", "--until", "1d", "--json", "--admin", admin.url)
         code, out, _ = command(*words)
         assert (code, [one["service"] for one in json.loads(out)["reports"]]) == (0, ["a", "b"])

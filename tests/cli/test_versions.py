@@ -82,10 +82,10 @@ VERBS = [
 def test_changing(admin: FakeAdmin, command: Command, words: tuple[str, ...], path: str, body: dict[str, Any]) -> None:
     admin.answer("POST", path, {"changed": True, "message": "it is so"})
     assert command(*words, "--admin", admin.url) == (0, "it is so\n", "")
-    assert admin.asked == [("POST", path, {"actor": ME, **body})]
+    assert admin.received == [("POST", path, {"actor": ME, **body})]
 
 
 def test_a_wrong_length_of_time_asks_nothing(admin: FakeAdmin, command: Command) -> None:
-    code, _, said = command("release", "green", "-m", "look", "--for", "soon", "--admin", admin.url)
-    assert (code, admin.asked) == (2, [])
-    assert "write 90s, 15m, 2h or 7d" in said
+    code, _, error = command("release", "green", "-m", "look", "--for", "soon", "--admin", admin.url)
+    assert (code, admin.received) == (2, [])
+    assert "write 90s, 15m, 2h or 7d" in error

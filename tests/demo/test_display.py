@@ -40,10 +40,10 @@ def test_the_table_shows_a_window_and_says_nothing_where_nothing_is_known() -> N
 
 
 def test_a_version_that_has_left_its_slot_stays_in_the_picture_with_its_errors() -> None:
-    stage = Display(Console(), headless=True)
-    stage.show({"targets": [NEW, OLD]})
-    stage.show({"targets": [{**OLD, "role": "active", "state": "active"}]})
-    assert rows(stage.render()) == [
+    display = Display(Console(), headless=True)
+    display.show({"targets": [NEW, OLD]})
+    display.show({"targets": [{**OLD, "role": "active", "state": "active"}]})
+    assert rows(display.render()) == [
         ["demo-v1", "active", "active", "–", "0", "–", "–"],
         ["demo-v2", "–", "retired", "–", "4", "–", "–"],
     ]
@@ -51,6 +51,6 @@ def test_a_version_that_has_left_its_slot_stays_in_the_picture_with_its_errors()
 
 def test_without_a_terminal_every_act_is_a_line() -> None:
     console = Console(width=20)
-    with console.capture() as capture, Display(console, headless=True) as stage:
-        stage.announce("a sentence that is longer than the line")
+    with console.capture() as capture, Display(console, headless=True) as display:
+        display.announce("a sentence that is longer than the line")
     assert capture.get() == "a sentence that is longer than the line\n"

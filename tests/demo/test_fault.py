@@ -22,9 +22,9 @@ async def test_errors_answer_500_from_then_on_and_the_change_is_noted_once(capsy
     assert answer is not None
     assert answer.status == 500
     (line,) = capsys.readouterr().out.splitlines()
-    said = json.loads(line)
-    assert (said["event"], said["fault"]) == ("fault_begun", "errors")
-    assert isinstance(said["monotonic_ns"], int)
+    event = json.loads(line)
+    assert (event["event"], event["fault"]) == ("fault_begun", "errors")
+    assert isinstance(event["monotonic_ns"], int)
 
 
 async def test_a_share_of_the_requests_suffers() -> None:

@@ -59,10 +59,10 @@ def operations(cases: CaseOperations) -> tuple[Operation, ...]:
     """Return the routes of cases."""
 
     def full(call: Call) -> bool:
-        wanted = call.query_as(CasesQuery).full
-        if wanted:
+        requested = call.query_as(CasesQuery).full
+        if requested:
             call.access_policy.authorize(call.request, "operator")
-        return wanted
+        return requested
 
     async def listing(call: Call) -> Document:
         return await cases.listing(call.service, full=full(call))

@@ -64,7 +64,7 @@ class ChartMark:
 
 @dataclass(frozen=True, slots=True)
 class ChartData:
-    """The data of a chart. `left` is the version rolled back, `back` the version gone back to; `trouble_s` is (from, to)."""
+    """The data of a chart. `left` is the version rolled back, `back` the version gone back to; `fault_period_s` is (from, to)."""
 
     title: str
     left: tuple[str, Sequence[Point]]
@@ -72,7 +72,7 @@ class ChartData:
     marks: Sequence[ChartMark]
     since_s: float
     until_s: float
-    trouble_s: tuple[float, float] | None = None
+    fault_period_s: tuple[float, float] | None = None
 
 
 def chart(data: ChartData, *, alone: bool = False) -> str:
@@ -206,9 +206,9 @@ def _legend(data: ChartData) -> Iterator[str]:
 
 
 def _trouble_band(data: ChartData, x_axis: Axis) -> Iterator[str]:
-    if data.trouble_s is None:
+    if data.fault_period_s is None:
         return
-    start, end = (x_axis.place(at_s) for at_s in data.trouble_s)
+    start, end = (x_axis.place(at_s) for at_s in data.fault_period_s)
     for number in range(3):
         top = _TOP + number * (_PANEL + _GAP)
         width = max(end - start, 1.5)

@@ -79,7 +79,7 @@ def failed(impact: dict[str, Any]) -> str:
     return f"{count(total)}, {count(until)} of them until the decision"
 
 
-def fate(rescue: dict[str, int]) -> str:
+def rescue_results(rescue: dict[str, int]) -> str:
     """Return how the requests ended that were rescued before the decision. The parts add up."""
     outcomes = (
         ("answered", "answered"),

@@ -31,7 +31,7 @@ _AFTER_MIN_S: Final = 30.0
 # Functions of formatting.py, under the same names in the templates.
 _FILTERS: Final = (
     *("known", "seconds", "micros", "millis", "share", "count", "clock"),
-    *("signed", "md", "trigger_value", "errors", "failed", "fate"),
+    *("signed", "md", "trigger_value", "errors", "failed", "rescue_results"),
 )
 
 
@@ -115,10 +115,10 @@ def _chart_data(document: Document) -> ChartData:
         (windows[role]["version"] or UNKNOWN, [_point(values) for values in windows[role]["points"]])
         for role in ("left", "back")
     )
-    trouble = None if fault_s is None else (fault_s, max(fault_s, recovered_s or 0.0))
+    fault_period_s = None if fault_s is None else (fault_s, max(fault_s, recovered_s or 0.0))
     title = f"{document['id']}: {left[0]} rolled back to {back[0]}"
     return ChartData(
-        title, left, back, _marks(document, moments, until_s - since_s), min(since_s, -5.0), until_s, trouble
+        title, left, back, _marks(document, moments, until_s - since_s), min(since_s, -5.0), until_s, fault_period_s
     )
 
 

@@ -19,14 +19,14 @@ from router.runtime import clock
 
 
 class VersionsAddon(Addon):
-    """`understood` returns the ids of the incidents whose root cause is known."""
+    """The versions of all services. `root_cause_known` returns the ids of the incidents whose root cause is recorded."""
 
     def __init__(
-        self, control_loop: ControlLoop, models: ModelResolver, understood: Callable[[], Iterable[str]] = tuple
+        self, control_loop: ControlLoop, models: ModelResolver, root_cause_known: Callable[[], Iterable[str]] = tuple
     ) -> None:
         self._control_loop = control_loop
         self._models = models
-        self._understood = understood
+        self._root_cause_known = root_cause_known
 
     def on_second(self, now_ns: int) -> None:
         """Raise an alarm if the active version is quarantined because its temporary release has expired."""
@@ -98,7 +98,7 @@ class VersionsAddon(Addon):
 
     def _retained(self, service_controller: ServiceController) -> list[Retained]:
         keep = service_controller.service.retention.keep_accepted
-        return retained(service_controller.registry, keep, self._understood(), clock.wall_s())
+        return retained(service_controller.registry, keep, self._root_cause_known(), clock.wall_s())
 
     def _found(self, version: str, service: str | None) -> tuple[ServiceController, Target]:
         services = self._control_loop.services

@@ -39,9 +39,9 @@ async def start(tmp_path: Path) -> AsyncIterator[Start]:
 
 
 def rolled_back(incident: str = "svc-1-4", automatic: bool = True, **trigger: Any) -> Entry:
-    told = {"kind": "hard_failure", "detail": "hang", "limit": 12.0, **trigger}
+    entry = {"kind": "hard_failure", "detail": "hang", "limit": 12.0, **trigger}
     data = {"from": "v2", "to": "v1", "reason": "nothing begun for 12 s", "incident": incident, "automatic": automatic}
-    return Entry(kinds.ROLLED_BACK, "svc", "verdict", {**data, "trigger": told if automatic else None}, 5.0, 0, 1)
+    return Entry(kinds.ROLLED_BACK, "svc", "verdict", {**data, "trigger": entry if automatic else None}, 5.0, 0, 1)
 
 
 async def test_a_verdict_teaches(start: Start) -> None:
@@ -98,8 +98,8 @@ async def test_a_lesson_that_a_kill_has_kept_away_is_caught_up_with_once(start: 
 
 
 async def test_a_lesson_that_was_learnt_is_not_learnt_again(start: Start) -> None:
-    told = Entry(kinds.CRITERION_ADDED, "svc", "control", {"origin": "svc-1-4"}, 6.0, 0, 1)
-    _, addon = await start([rolled_back(), told])
+    entry = Entry(kinds.CRITERION_ADDED, "svc", "control", {"origin": "svc-1-4"}, 6.0, 0, 1)
+    _, addon = await start([rolled_back(), entry])
     assert addon.show("svc")["added"] == []
 
 
@@ -107,8 +107,8 @@ async def test_people_edit_and_it_is_journalled(start: Start) -> None:
     control, addon = await start()
     how = {"service": "svc", "actor": "ann", "reason": "we saw this before", "dry_run": False}
     assert (await addon.set(metric="fault_share", limit=0.005, **{**how, "dry_run": True}))["added"] == []
-    told = await addon.set(metric="fault_share", limit=0.005, **how)
-    assert (told["changed"], [(one["metric"], one["limit"]) for one in told["added"]]) == (
+    entry = await addon.set(metric="fault_share", limit=0.005, **how)
+    assert (entry["changed"], [(one["metric"], one["limit"]) for one in entry["added"]]) == (
         True,
         [("fault_share", 0.005)],
     )

@@ -15,17 +15,17 @@ PATH = "/v1/services/fraud/acceptance"
 
 class FakeAcceptances:
     def __init__(self) -> None:
-        self.asked: list[tuple[str, Any]] = []
+        self.calls: list[tuple[str, Any]] = []
 
     def show(self, service: str) -> dict[str, Any]:
         return {"service": service}
 
     async def set(self, **how: Any) -> dict[str, Any]:
-        self.asked.append(("set", how))
+        self.calls.append(("set", how))
         return {}
 
     async def remove(self, **how: Any) -> dict[str, Any]:
-        self.asked.append(("remove", how))
+        self.calls.append(("remove", how))
         return {}
 
 
@@ -41,10 +41,10 @@ async def test_show_set_and_remove(rooms: tuple[AdminHarness, FakeAcceptances]) 
     body = {"metric": "fault_share", "limit": 0.005, "reason": "seen before", "actor": "ann"}
     assert (await admin.call("PUT", f"{PATH}?dry_run=true", json=body))[0] == 200
     assert (await admin.call("DELETE", f"{PATH}/fault_share", json={"reason": "no more"}))[0] == 200
-    told = {"service": "fraud", "metric": "fault_share"}
-    assert fake.asked == [
-        ("set", {**told, "limit": 0.005, "actor": "ann", "reason": "seen before", "dry_run": True}),
-        ("remove", {**told, "actor": "local", "reason": "no more", "dry_run": False}),
+    arguments = {"service": "fraud", "metric": "fault_share"}
+    assert fake.calls == [
+        ("set", {**arguments, "limit": 0.005, "actor": "ann", "reason": "seen before", "dry_run": True}),
+        ("remove", {**arguments, "actor": "local", "reason": "no more", "dry_run": False}),
     ]
 
 
@@ -64,4 +64,4 @@ async def test_bad_bodies_are_refused(
     admin, fake = rooms
     headers = {"Content-Type": "application/json"}
     assert await admin.refused(method, path, data=body, headers=headers) == (400, "request_invalid")
-    assert fake.asked == []
+    assert fake.calls == []

@@ -102,8 +102,8 @@ async def test_resolved_ends_it_and_switches_nothing(tmp_path: Path) -> None:
         assert await results(hooks, alert) == ["counts"]
         hooks.control.tick(3)
         assert hooks.control.service_controller.machine.blocked_reason is not None
-        said = (await hooks.get("/v1/services/svc"))["alerts"]
-        assert [(found["name"], found["status"]) for found in said] == [("Drift", "firing")]
+        states = (await hooks.get("/v1/services/svc"))["alerts"]
+        assert [(found["name"], found["status"]) for found in states] == [("Drift", "firing")]
         assert await results(hooks, {**alert, "status": "resolved"}) == ["resolved"]
         hooks.warm()
         hooks.control.tick(20)
@@ -152,8 +152,8 @@ async def test_a_business_alert_never_acts_by_itself(tmp_path: Path) -> None:
         assert (proposal.version, proposal.to, proposal.opened_by) == ("v1", "v2", "am")
         assert proposal.evidence[0]["cause"] == "business:Drift"
         assert proposal.evidence[0]["alert"]["summary"] == "PSI 0.41 > 0.25"
-        said = {(found["kind"], found["state"], found["action"]) for found in explained["triggers"][-2:]}
-        assert said == {("quality", "pass", "rollback"), ("business", "fail", "ask")}
+        states = {(found["kind"], found["state"], found["action"]) for found in explained["triggers"][-2:]}
+        assert states == {("quality", "pass", "rollback"), ("business", "fail", "ask")}
 
 
 async def test_each_alert_that_asks_is_evidence_of_its_own(tmp_path: Path) -> None:
@@ -227,8 +227,8 @@ async def test_an_alert_of_an_edited_journal_costs_no_start(tmp_path: Path) -> N
 async def test_other_settings(tmp_path: Path) -> None:
     async with hook_harness(tmp_path, {"map": [QUALITY]}) as hooks:
         hooks.control.tick(1)
-        said = {result.name: result.state for result in hooks.control.service_controller.verdict.results[-2:]}
-        assert said == {"quality.alert": "not_configured", "business.alert": "not_configured"}
+        states = {result.name: result.state for result in hooks.control.service_controller.verdict.results[-2:]}
+        assert states == {"quality.alert": "not_configured", "business.alert": "not_configured"}
         missing = {"tokens": [TOKEN], "hmac_secret_file": str(tmp_path / "none"), "map": []}
         hooks.addon.reconfigure(told(tmp_path, missing))
         await hooks.control.until_idle()

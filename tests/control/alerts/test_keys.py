@@ -109,16 +109,18 @@ def test_with_both_either_is_enough_but_a_wrong_signature_never_is(secret_file: 
 
 
 @pytest.mark.parametrize(
-    ("content", "said"),
+    ("content", "reason"),
     [(None, "No such file or directory"), (b"short", "a secret has 16 to 4096"), (b"x" * 5000, "holds 4097 bytes")],
     ids=["missing", "too short", "too long"],
 )
-def test_a_secret_that_cannot_be_used_refuses_every_signature(tmp_path: Path, content: bytes | None, said: str) -> None:
+def test_a_secret_that_cannot_be_used_refuses_every_signature(
+    tmp_path: Path, content: bytes | None, reason: str
+) -> None:
     file = tmp_path / "secret"
     if content is not None:
         file.write_bytes(content)
     found = keys(hmac_secret_file=str(file))
     assert found.error is not None
-    assert said in found.error
+    assert reason in found.error
     assert str(file) in found.error
     assert refused(found, signed()) == (401, "signature_unverifiable")

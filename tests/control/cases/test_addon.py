@@ -55,8 +55,8 @@ async def test_a_candidate_that_passes_all_cases_may_be_promoted(start_harness: 
         assert harness.status()["pending"]
         await harness.until(lambda: not harness.status()["pending"])
         assert len(server.requests) == 3
-    told = harness.status()
-    assert (told["check"]["state"], told["check"]["passed"], told["failing"]) == ("passed", 3, [])
+    document = harness.status()
+    assert (document["check"]["state"], document["check"]["passed"], document["failing"]) == ("passed", 3, [])
     assert (await promote(harness))["active"] == "v3"
 
 
@@ -72,8 +72,14 @@ async def test_a_candidate_that_fails_a_case_is_refused_by_name_unless_a_person_
             golden("cases.failing", bad=bad),
         )
         assert harness.status()["failing"] == [bad]
-        (fact,) = await harness.journal(kinds.CASES_CHECKED)
-        assert (fact["version"], fact["cases"], fact["passed"], fact["failed"], fact["failing"]) == (
+        (journalled,) = await harness.journal(kinds.CASES_CHECKED)
+        assert (
+            journalled["version"],
+            journalled["cases"],
+            journalled["passed"],
+            journalled["failed"],
+            journalled["failing"],
+        ) == (
             "v3",
             2,
             1,
@@ -103,8 +109,8 @@ async def test_a_suite_that_was_not_read_since_it_changed_lets_nobody_pass(start
     async with model_server() as server:
         await harness.candidate(server.url)
         await harness.until(lambda: not harness.status()["pending"])
-        fact = {"incident": "svc-1-9", "version": "v9", "seen": 1, "cases": ["x"], "dropped": 0, "refused": 0}
-        harness.addon.on_entry(Entry(kinds.CASES_FROZEN, "svc", "control", fact, 1.0, 2, 1, 99))
+        journalled = {"incident": "svc-1-9", "version": "v9", "seen": 1, "cases": ["x"], "dropped": 0, "refused": 0}
+        harness.addon.on_entry(Entry(kinds.CASES_FROZEN, "svc", "control", journalled, 1.0, 2, 1, 99))
         assert ((await refusal(harness))[0], harness.status()["pending"]) == ("cases_pending", True)
         await harness.until(lambda: not harness.status()["pending"])
         assert (await promote(harness))["active"] == "v3"
@@ -163,7 +169,7 @@ async def test_a_candidate_that_is_replaced_is_checked_no_more(start_harness: Be
         await harness.until(lambda: harness.status()["check"] and harness.status()["check"]["version"] == "v4")
         await harness.until(lambda: not harness.status()["pending"])
     assert [check.state for check in harness.addon.checks.of("svc")] == ["passed", "cancelled"]
-    assert [fact["version"] for fact in await harness.journal(kinds.CASES_CHECKED)] == ["v4"]
+    assert [journalled["version"] for journalled in await harness.journal(kinds.CASES_CHECKED)] == ["v4"]
 
 
 async def test_captured_posts_are_sent_only_where_the_service_allows_it(start_harness: Begin) -> None:
@@ -184,8 +190,8 @@ async def test_expired_cases_are_deleted_and_that_is_a_fact(
     documents = [written_case(1) | {"by": "rollback"}, written_case(2)]
     await harness.case_operations.add("svc", documents, "ann")
     await harness.until(lambda: harness.status()["count"] == 1)
-    (fact,) = await harness.journal(kinds.CASES_REMOVED)
-    assert (fact["count"], fact["why"], fact["actor"]) == (1, "expired", "control")
+    (journalled,) = await harness.journal(kinds.CASES_REMOVED)
+    assert (journalled["count"], journalled["why"], journalled["actor"]) == (1, "expired", "control")
 
 
 async def test_a_suite_that_cannot_be_read_is_alarmed_and_stops_no_promotion(start_harness: Begin) -> None:

@@ -33,9 +33,9 @@ async def test_what_the_version_failed_at_becomes_cases_a_moment_after_the_rollb
     suite = await harness.addon.store.call(lambda file: file.suite("svc"))
     assert bodies(suite) == [0, 1, 2, 7]
     assert {(one.case.incident, one.case.version, one.case.by) for one in suite} == {(incident, "v1", "rollback")}
-    (fact,) = await frozen(harness)
-    assert sorted(fact.pop("cases")) == sorted(one.case.id for one in suite)
-    assert fact == {
+    (journalled,) = await frozen(harness)
+    assert sorted(journalled.pop("cases")) == sorted(one.case.id for one in suite)
+    assert journalled == {
         "type": "cases_frozen", "actor": "control", "incident": incident, "version": "v1",
         "seen": 4, "dropped": 0, "refused": 0, "left_out": {}, "window_s": 300.0,
     }  # fmt: skip
@@ -96,7 +96,7 @@ async def test_old_failures_are_not_of_this_incident(start_harness: Begin) -> No
     await harness.rollback()
     harness.tick()
     await harness.until(lambda: not harness.addon._builder.pending)
-    assert [fact["seen"] for fact in await frozen(harness)] == [0]
+    assert [entry["seen"] for entry in await frozen(harness)] == [0]
 
 
 async def test_a_disk_that_takes_nothing_holds_up_no_rollback_and_is_tried_again(
@@ -119,7 +119,7 @@ async def test_one_incident_does_not_fill_the_suite(start_harness: Begin, monkey
     harness.fail(*FAILED)
     await harness.rollback()
     await harness.until(lambda: harness.status()["count"])
-    assert [(fact["seen"], len(fact["cases"])) for fact in await frozen(harness)] == [(3, 2)]
+    assert [(journalled["seen"], len(journalled["cases"])) for journalled in await frozen(harness)] == [(3, 2)]
 
 
 @pytest.mark.parametrize(
@@ -164,8 +164,8 @@ async def test_without_capture_the_list_of_cases_says_so(start_harness: Begin) -
     harness = await start_harness(cases={"capture": False})
     await harness.rollback()
     harness.tick(5)
-    (told,) = (await harness.case_operations.listing("svc", full=False))["rollbacks"]
-    assert told["why"] == golden("cases.capture_off")
+    (document,) = (await harness.case_operations.listing("svc", full=False))["rollbacks"]
+    assert document["why"] == golden("cases.capture_off")
 
 
 async def test_after_a_new_boot_the_list_of_cases_says_that_requests_are_lost(start_harness: Begin) -> None:
@@ -174,5 +174,5 @@ async def test_after_a_new_boot_the_list_of_cases_says_that_requests_are_lost(st
     await first.end()
     first.control.segment.words[at.H_BOOT] = 0
     second = await start_harness()
-    (told,) = (await second.case_operations.listing("svc", full=False))["rollbacks"]
-    assert (told["made"], told["why"][:44]) == (None, golden("cases.none_made"))
+    (document,) = (await second.case_operations.listing("svc", full=False))["rollbacks"]
+    assert (document["made"], document["why"][:44]) == (None, golden("cases.none_made"))

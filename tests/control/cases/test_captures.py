@@ -57,9 +57,9 @@ def write(segment: Segment, *records: bytes, worker: int = 0, at_ns: int = 9_000
 
 
 def read(
-    segment: Segment, since_ns: int = 0, until_ns: int = 10**18, limit: int = 99, **told: Any
+    segment: Segment, since_ns: int = 0, until_ns: int = 10**18, limit: int = 99, **settings: Any
 ) -> list[dict[str, Any]]:
-    return failures(segment, 0, Cases(**told), since_ns, until_ns, limit, MOMENT)
+    return failures(segment, 0, Cases(**settings), since_ns, until_ns, limit, MOMENT)
 
 
 def test_a_failure_as_plain_data(segment: Segment) -> None:
@@ -120,8 +120,8 @@ async def test_services_are_found_by_name_and_settings_may_change(segment: Segme
     assert (await captured.failures("svc", 0, 10**18, 9))[0]["request"] == {"body": '{"name":"[redacted]"}'}
 
 
-def cases(segment: Segment, cases_max: int = 99, **told: Any) -> list[Case]:
-    return cases_of(read(segment, **told), "v2", "svc-1-9", cases_max)
+def cases(segment: Segment, cases_max: int = 99, **settings: Any) -> list[Case]:
+    return cases_of(read(segment, **settings), "v2", "svc-1-9", cases_max)
 
 
 def test_a_case_of_a_failure(segment: Segment) -> None:

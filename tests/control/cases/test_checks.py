@@ -41,19 +41,19 @@ async def test_how_a_check_ends(run: object, state: str, error: str | None) -> N
     check = Checks(Tasks()).start("svc", "v3", "ann", run)  # type: ignore[arg-type]
     assert (check.progress()["state"], check.progress()["ended_at"]) == ("running", None)
     await ended(check)
-    told = check.progress()
-    assert (told["state"], told["error"], told["ended_at"] is not None) == (state, error, True)
+    document = check.progress()
+    assert (document["state"], document["error"], document["ended_at"] is not None) == (state, error, True)
 
 
 async def test_a_check_as_a_document() -> None:
     made = Checks(Tasks())
     check = made.start("svc", "v3", "ann", passing)
     await ended(check)
-    told = made.named("svc", check.id).as_dict()
-    assert {name: told[name] for name in ("service", "version", "by", "total", "done", "passed", "failed", "skipped")} == {
+    document = made.named("svc", check.id).as_dict()
+    assert {name: document[name] for name in ("service", "version", "by", "total", "done", "passed", "failed", "skipped")} == {
         "service": "svc", "version": "v3", "by": "ann", "total": 2, "done": 2, "passed": 1, "failed": 0, "skipped": 1,
     }  # fmt: skip
-    assert [result["id"] for result in told["results"]] == ["a", "b"]
+    assert [result["id"] for result in document["results"]] == ["a", "b"]
 
 
 async def test_a_check_is_cancelled_once() -> None:

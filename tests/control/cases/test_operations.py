@@ -31,28 +31,31 @@ async def test_a_written_case_is_signed_listed_and_removed(start_harness: Begin)
     }  # fmt: skip
     assert (await harness.case_operations.listing("svc", full=True))["cases"] == []
     await harness.case_operations.add("svc", [written_case(status="2xx")], "ann")
-    (told,) = (await harness.case_operations.listing("svc", full=True))["cases"]
-    assert (told["id"], told["by"], told["request"]["body"], told["expect"]) == (
+    (document,) = (await harness.case_operations.listing("svc", full=True))["cases"]
+    assert (document["id"], document["by"], document["request"]["body"], document["expect"]) == (
         CASE.id,
         "ann",
         '{"x": 1}',
         {"status": "2xx"},
     )
-    assert (told["expires_at"], told["sendable"]) == (None, True)
+    assert (document["expires_at"], document["sendable"]) == (None, True)
     assert (await harness.case_operations.one("svc", CASE.id, full=False))["request"] == {
         "method": "POST",
         "target": "/score",
     }
     assert await harness.case_operations.remove("svc", CASE.id, "bob") == {"service": "svc", "removed": [CASE.id]}
-    facts = await harness.journal(kinds.CASES_ADDED, kinds.CASES_REMOVED)
-    assert [(fact["type"], fact["actor"]) for fact in facts] == [("cases_added", "ann"), ("cases_removed", "bob")]
+    journalled = await harness.journal(kinds.CASES_ADDED, kinds.CASES_REMOVED)
+    assert [(journalled["type"], journalled["actor"]) for journalled in journalled] == [
+        ("cases_added", "ann"),
+        ("cases_removed", "bob"),
+    ]
 
 
 async def test_a_captured_case_says_when_it_goes(start_harness: Begin) -> None:
     harness = await start_harness(cases={"expire_after_s": 86_400.0})
     await harness.case_operations.add("svc", [written_case() | {"by": "rollback"}], "ann")
-    told = await harness.case_operations.one("svc", CASE.id, full=False)
-    assert (told["by"], told["expires_at"] > told["added_at"]) == ("rollback", True)
+    document = await harness.case_operations.one("svc", CASE.id, full=False)
+    assert (document["by"], document["expires_at"] > document["added_at"]) == ("rollback", True)
 
 
 async def test_a_file_full_of_cases_is_looked_at_aside(start_harness: Begin, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -106,9 +109,9 @@ async def test_a_check_of_any_version_tells_each_case(start_harness: Begin) -> N
         await harness.case_operations.add("svc", [written_case(number) for number in (1, 7)], "ann")
         begun = await harness.case_operations.check("svc", "v3", "ann")
         assert (begun["state"], begun["by"], begun["automatic"]) == ("running", "ann", False)
-        told = await ended(harness, begun)
-    assert (told["state"], told["passed"], told["failed"]) == ("failing", 1, 1)
-    assert sorted((result["state"], *result["problems"]) for result in told["results"]) == [
+        document = await ended(harness, begun)
+    assert (document["state"], document["passed"], document["failed"]) == ("failing", 1, 1)
+    assert sorted((result["state"], *result["problems"]) for result in document["results"]) == [
         ("fail", "status 500, expected below 500"),
         ("pass",),
     ]
@@ -119,16 +122,24 @@ async def test_named_cases_prove_nothing_for_a_promotion_and_all_of_them_do(star
     async with model_server() as server:
         await harness.candidate(server.url)
         await harness.case_operations.add("svc", [written_case(1), written_case(2)], "ann")
-        told = await ended(harness, await harness.case_operations.check("svc", "v3", "ann", names=[CASE.id]))
+        document = await ended(harness, await harness.case_operations.check("svc", "v3", "ann", names=[CASE.id]))
         assert (
-            told["total"],
-            [fact["cases"] for fact in await harness.journal(kinds.CASES_CHECKED) if fact["actor"] == "ann"],
+            document["total"],
+            [
+                journalled["cases"]
+                for journalled in await harness.journal(kinds.CASES_CHECKED)
+                if journalled["actor"] == "ann"
+            ],
         ) == (
             1,
             [],
         )
         await ended(harness, await harness.case_operations.check("svc", "v3", "ann"))
-        assert [fact["cases"] for fact in await harness.journal(kinds.CASES_CHECKED) if fact["actor"] == "ann"] == [2]
+        assert [
+            journalled["cases"]
+            for journalled in await harness.journal(kinds.CASES_CHECKED)
+            if journalled["actor"] == "ann"
+        ] == [2]
 
 
 async def test_a_person_may_have_everything_sent(start_harness: Begin) -> None:

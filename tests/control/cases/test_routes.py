@@ -51,8 +51,8 @@ async def ask(harness: CasesHarness) -> AsyncIterator[Ask]:
 async def test_a_case_from_its_first_to_its_last_day(ask: Ask) -> None:
     assert (await ask("POST", f"{PATH}?dry_run=true", {"cases": [written_case()]}))[1]["added"] == [ID]
     assert await ask("GET", PATH) == (200, {"service": "svc", "cases": [], "rollbacks": []})
-    status, told = await ask("POST", PATH, {"cases": [written_case()]})
-    assert (status, told["added"]) == (200, [ID])
+    status, document = await ask("POST", PATH, {"cases": [written_case()]})
+    assert (status, document["added"]) == (200, [ID])
     assert (await ask("GET", f"{PATH}/{ID}"))[1]["by"] == "olga"
     assert await ask("DELETE", f"{PATH}/{ID}", {}) == (200, {"service": "svc", "removed": [ID]})
     assert (await ask("GET", f"{PATH}/{ID}"))[0] == 404
@@ -102,8 +102,8 @@ async def test_what_differs_in_an_answer_is_for_operators(harness: CasesHarness,
         path = f"/v1/services/svc/checks/{begun['id']}"
         await harness.until(lambda: harness.case_operations.check_named("svc", begun["id"])["state"] != "running")
         shown = {who: (await ask("GET", path, who=who))[1]["results"][0]["problems"] for who in ("olga", "vera")}
-        (told,) = shown["olga"]
-        assert told.endswith('name: "Ann", recorded "Bob"')
+        (document,) = shown["olga"]
+        assert document.endswith('name: "Ann", recorded "Bob"')
         assert shown["vera"] == [golden("cases.differs")]
 
 

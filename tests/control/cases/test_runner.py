@@ -83,12 +83,15 @@ async def test_cases_are_spread_over_endpoints_and_a_dead_one_fails_its_own() ->
 
 
 async def test_no_more_than_so_many_at_a_time_and_each_is_told_as_it_comes() -> None:
-    told: list[Result] = []
+    reported: list[Result] = []
     async with model_server() as server:
         results = await run_cases(
-            [post(str(n)) for n in range(20)], RunTarget((server.url,)), replace(OPTIONS, concurrency=3), told.append
+            [post(str(n)) for n in range(20)],
+            RunTarget((server.url,)),
+            replace(OPTIONS, concurrency=3),
+            reported.append,
         )
-    assert (server.most <= 3, len(told), states(results)) == (True, 20, ["pass"] * 20)
+    assert (server.most <= 3, len(reported), states(results)) == (True, 20, ["pass"] * 20)
 
 
 async def test_a_version_that_hangs_fails_each_in_its_time_and_all_in_theirs() -> None:

@@ -80,8 +80,8 @@ async def test_what_may_be_forced(begin: Begin) -> None:
 
 async def test_a_dry_run_says_whether_it_would_be_safe(begin: Begin) -> None:
     harness = await begin()
-    told = await harness.ask(dry_run=True)
-    assert (told["dry_run"], told["message"]) == (True, golden("drill.safe_now"))
+    documents = await harness.ask(dry_run=True)
+    assert (documents["dry_run"], documents["message"]) == (True, golden("drill.safe_now"))
     assert (harness.drills.under_way(), harness.drills.listing()["drills"]) == (None, [])
 
 
@@ -121,8 +121,8 @@ async def test_a_schedule_begins_a_drill_once(begin: Begin) -> None:
     harness.drills.keep_time(at_s, harness.control.now_ns)
     harness.drills.keep_time(at_s + 1, harness.control.now_ns)
     await harness.play(HOLD_S + 3)
-    told = harness.drills.listing()["drills"]
-    assert [(drill["by"], drill["actor"], drill["reason"], drill["result"]) for drill in told] == [
+    documents = harness.drills.listing()["drills"]
+    assert [(drill["by"], drill["actor"], drill["reason"], drill["result"]) for drill in documents] == [
         ("schedule", "schedule", "0 10 * * 2", "passed")
     ]
     assert harness.drills.status("svc")["drill"]["next_at"] == clock.iso(at_s + 7 * DAY_S)
@@ -132,8 +132,10 @@ async def test_a_shadow_by_schedule(begin: Begin) -> None:
     harness = await begin(drill={**TUESDAYS, "mode": "shadow"})
     harness.drills.keep_time(due_s(harness), harness.control.now_ns)
     await harness.play(1)
-    told = harness.drills.listing()["drills"][0]
-    assert (told["mode"], told["result"], harness.active) == ("shadow", "refused", "v1"), "nothing listens there"
+    documents = harness.drills.listing()["drills"][0]
+    assert (documents["mode"], documents["result"], harness.active) == ("shadow", "refused", "v1"), (
+        "nothing listens there"
+    )
 
 
 async def test_a_refused_one_is_journalled_and_waits_for_the_next_time(begin: Begin) -> None:
@@ -143,8 +145,8 @@ async def test_a_refused_one_is_journalled_and_waits_for_the_next_time(begin: Be
     for second in range(3):
         harness.drills.keep_time(at_s + second, harness.control.now_ns)
     await harness.play(0.2)
-    told = harness.drills.listing()["drills"]
-    assert [(drill["result"], drill["codes"], drill["reasons"]) for drill in told] == [
+    documents = harness.drills.listing()["drills"]
+    assert [(drill["result"], drill["codes"], drill["reasons"]) for drill in documents] == [
         ("refused", ["frozen"], ["frozen by bob: gala"])
     ]
     assert harness.active == "v1"

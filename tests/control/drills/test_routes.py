@@ -16,18 +16,18 @@ FIELDS = {"Content-Type": "application/json"}
 
 class FakeDrills:
     def __init__(self) -> None:
-        self.asked: list[tuple[str, Any]] = []
+        self.calls: list[tuple[str, Any]] = []
 
     async def drill(self, **how: Any) -> dict[str, Any]:
         if how["service"] != "fraud":
             raise OperatorError(
                 409, "drill_unsafe", "cold", exit_code=9, facts={"refusals": [{"code": "x", "detail": "y"}]}
             )
-        self.asked.append(("drill", how))
+        self.calls.append(("drill", how))
         return {"drill": "fraud-drill-1"}
 
     def stop(self, service: str, actor: str) -> dict[str, Any]:
-        self.asked.append(("stop", (service, actor)))
+        self.calls.append(("stop", (service, actor)))
         return {"drill": "fraud-drill-1"}
 
     def listing(self, service: str | None) -> dict[str, Any]:
@@ -46,10 +46,10 @@ async def rooms(start_admin: StartAdmin) -> tuple[AdminHarness, FakeDrills]:
 async def test_a_drill_is_asked_for_with_its_terms(rooms: tuple[AdminHarness, FakeDrills]) -> None:
     admin, fake = rooms
     body = {"hold_s": 5, "force": True, "reason": "Tuesday", "actor": "ann"}
-    status, _, told = await admin.call("POST", "/v1/services/fraud/drill", json=body)
-    assert (status, told) == (202, {"drill": "fraud-drill-1"})
+    status, _, document = await admin.call("POST", "/v1/services/fraud/drill", json=body)
+    assert (status, document) == (202, {"drill": "fraud-drill-1"})
     await admin.call("POST", "/v1/services/fraud/drill?dry_run=true", json={"shadow": True})
-    assert fake.asked == [
+    assert fake.calls == [
         (
             "drill",
             {
@@ -79,7 +79,7 @@ async def test_a_drill_is_asked_for_with_its_terms(rooms: tuple[AdminHarness, Fa
 async def test_bad_terms_are_refused(rooms: tuple[AdminHarness, FakeDrills], body: dict[str, Any]) -> None:
     admin, fake = rooms
     assert await admin.refused("POST", "/v1/services/fraud/drill", json=body) == (400, "request_invalid")
-    assert fake.asked == []
+    assert fake.calls == []
 
 
 async def test_a_refusal_carries_its_reasons(rooms: tuple[AdminHarness, FakeDrills]) -> None:
@@ -90,6 +90,6 @@ async def test_a_refusal_carries_its_reasons(rooms: tuple[AdminHarness, FakeDril
 async def test_stop_list_and_show(rooms: tuple[AdminHarness, FakeDrills]) -> None:
     admin, fake = rooms
     assert (await admin.call("POST", "/v1/services/fraud/drill/stop", json={"actor": "bob"}))[0] == 200
-    assert fake.asked == [("stop", ("fraud", "bob"))]
+    assert fake.calls == [("stop", ("fraud", "bob"))]
     assert (await admin.call("GET", "/v1/drills?service=fraud"))[2]["asked"] == "fraud"
     assert (await admin.call("GET", "/v1/drills/fraud-drill-1"))[2] == {"drill": "fraud-drill-1"}

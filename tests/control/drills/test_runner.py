@@ -186,7 +186,7 @@ async def test_the_gate_may_say_no_at_the_last_moment(begin: Begin) -> None:
     await harness.accept()
 
     class Probing:
-        async def probe_now(self, *asked: object) -> ProbeResult:
+        async def probe_now(self, *arguments: object) -> ProbeResult:
             return ProbeResult(False, "503", 1.0)
 
     harness.control.control_loop.probes.probe_now = Probing().probe_now  # type: ignore[method-assign]
@@ -208,5 +208,5 @@ async def test_a_shadow_changes_nothing(begin: Begin) -> None:
     assert harness.registry.as_dict() == before
 
 
-async def _good(*asked: object) -> ProbeResult:
+async def _good(*arguments: object) -> ProbeResult:
     return ProbeResult(True, "ok", 1.0)

@@ -57,7 +57,7 @@ def forget(folder: Path) -> None:
         part.unlink()
 
 
-def told(row: Row) -> tuple[str, str, int, int, int]:
+def values(row: Row) -> tuple[str, str, int, int, int]:
     """Version, role, seconds, requests at fault or begun, faults."""
     return row.version, ROLES[row.role], round(row.span_ms / 1000), row.requests, row.faults
 
@@ -75,7 +75,7 @@ async def test_every_ten_seconds_each_slot_and_the_service_itself_get_a_row(
     pass_by(control, 31, load)
     found = await rows(kept)
     assert len(found) == 9
-    assert {told(row)[:3] for row in found} == {("v1", "active", 10), ("v2", "standby", 10), ("", "service", 10)}
+    assert {values(row)[:3] for row in found} == {("v1", "active", 10), ("v2", "standby", 10), ("", "service", 10)}
     active = [row for row in found if row.version == "v1"]
     assert [row.ok for row in active] == [row.begun for row in active]
     assert sum(row.begun for row in active) == 900
@@ -91,11 +91,11 @@ async def test_a_change_of_roles_ends_the_row(control: ControlHarness, kept: His
     await control.operations.switch(service="svc", to="v2", actor="ann")
     pass_by(control, 7, lambda: control.workers.serve(1, Outcome.OK, 1))
     found = await rows(kept)
-    assert [told(row)[:3] for row in found if row.version == "v1"] == [
+    assert [values(row)[:3] for row in found if row.version == "v1"] == [
         ("v1", "active", 10), ("v1", "active", 4), ("v1", "standby", 6),
     ]  # fmt: skip
     of_v2 = [row for row in found if row.version == "v2"]
-    assert [told(row)[1] for row in of_v2] == ["standby", "standby", "active"]
+    assert [values(row)[1] for row in of_v2] == ["standby", "standby", "active"]
     assert sum(row.begun for row in of_v2[:2]) <= 1, "offices are told within a tick"
     assert of_v2[2].begun == pytest.approx(60, abs=1)
     assert of_v2[2].generation == of_v2[1].generation + 1
@@ -113,7 +113,7 @@ async def test_what_a_trigger_said_stands_in_the_row_in_which_it_said_so(
     said = [("", 1), ("error_rate hard_failure.errors!", 2), ("", 1), ("", 1)]
     assert [(row.failing, row.verdict) for row in found] == said
     failed = [row for row in await rows(kept, "v1") if row.failing]
-    assert [told(row)[:2] for row in failed] == [("v1", "active")]
+    assert [values(row)[:2] for row in failed] == [("v1", "active")]
     assert failed[0].server_error > 10
 
 
@@ -124,7 +124,7 @@ async def test_a_candidate_counts_from_when_it_came(control: ControlHarness, kep
     assert slot is not None
     pass_by(control, 10, lambda: control.workers.serve(slot, Outcome.OK))
     candidate = await rows(kept, "v3")
-    assert {told(row)[:2] for row in candidate} == {("v3", "candidate")}
+    assert {values(row)[:2] for row in candidate} == {("v3", "candidate")}
     assert sum(row.begun for row in candidate) == pytest.approx(81, abs=1)
 
 

@@ -19,19 +19,19 @@ from tests.rollout.stored_rows import WALL_MS, Recording
 from tests.texts import golden
 
 
-def kept(folder: Path, story: Recording) -> str:
+def kept(folder: Path, recording: Recording) -> str:
     file = HistoryFile.opened(folder / FILE)
-    file.write("svc", 1, story.rows, {}, 0)
+    file.write("svc", 1, recording.rows, {}, 0)
     file.close()
     return str(folder / FILE)
 
 
-def job(path: str, story: Recording, *rollbacks: KnownRollback, rules: Rules | None = None) -> Job:
-    until_ms = int(story.wall_s * 1000) + 1
+def job(path: str, recording: Recording, *rollbacks: KnownRollback, rules: Rules | None = None) -> Job:
+    until_ms = int(recording.wall_s * 1000) + 1
     return Job(path, "svc", 0, until_ms, rules or Rules(), 120.0, rollbacks, (), 1.0)
 
 
-def story() -> Recording:
+def recording() -> Recording:
     """Eight hours of nothing, then twenty minutes of 30 % faults, of which the rows say that the rule observed them."""
     return Recording().play(8 * 3600).play(100, faults=0.3).play(1100, faults=0.3, failing="error_rate!")
 
@@ -48,7 +48,7 @@ def test_a_job_goes_through_a_pipe_and_is_the_same() -> None:
 
 
 def test_advice_from_rows_to_settings(tmp_path: Path) -> None:
-    past = story()
+    past = recording()
     happened = KnownRollback(past.wall_s, "v1", "a person")
     rules = Rules(error_rate=ErrorRateRule(action="observe"))
     found = advice(job(kept(tmp_path, past), past, happened, rules=rules))
@@ -66,7 +66,7 @@ def test_advice_from_rows_to_settings(tmp_path: Path) -> None:
 
 
 def test_the_baseline_of_that_time_counts(tmp_path: Path) -> None:
-    past = story()
+    past = recording()
     asked = job(kept(tmp_path, past), past)
     used_to_it = Job(*[getattr(asked, name) for name in asked.__slots__[:7]], ((0, normal(0.3).as_dict()),), 1.0)
     assert [one["alarms"] for one in advice(asked)["kinds"]["error_rate"]["trials"]] == [1] * 5

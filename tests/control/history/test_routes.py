@@ -18,14 +18,14 @@ Ask = Callable[[str], Awaitable[tuple[int, Any]]]
 class Heard:
     """Answers with what it was asked."""
 
-    async def report(self, *asked: object) -> dict[str, Any]:
-        return {"report": asked}
+    async def report(self, *calls: object) -> dict[str, Any]:
+        return {"report": calls}
 
-    async def advise(self, *asked: object) -> dict[str, Any]:
-        return {"advise": asked}
+    async def advise(self, *calls: object) -> dict[str, Any]:
+        return {"advise": calls}
 
-    async def points(self, *asked: object) -> dict[str, Any]:
-        return {"points": asked}
+    async def points(self, *calls: object) -> dict[str, Any]:
+        return {"points": calls}
 
 
 @pytest.fixture

@@ -151,11 +151,11 @@ async def test_a_person_who_goes_back_opens_one_too_and_a_switch_does_not(
     await control.operations.switch(service="svc", to="v2", actor="ann")
     await settled(control)
     assert await addon.listing() == {"incidents": []}
-    told = await control.operations.rollback(service="svc", actor="ann", reason="wrong scores")
+    answer = await control.operations.rollback(service="svc", actor="ann", reason="wrong scores")
     await settled(control)
     (short,) = (await addon.listing())["incidents"]
-    assert (short["id"], short["manual"], short["status"], short["owner"]) == (told["incident"], True, "open", None)
-    made = await addon.document(told["incident"])
+    assert (short["id"], short["manual"], short["status"], short["owner"]) == (answer["incident"], True, "open", None)
+    made = await addon.document(answer["incident"])
     assert made["summary"].startswith("ann took v2 out of service svc and went back to v1: wrong scores.")
 
 
@@ -365,17 +365,17 @@ async def test_a_disk_that_hung_is_no_alarm_once_it_took_the_files(
     disk: Any = Disk()
     addon = IncidentsAddon(control.control_loop, control.settings, disk, [])
 
-    def told() -> list[str]:
+    def answer() -> list[str]:
         addon.on_second(control.now_ns)
         return [str(alarm["detail"]) for alarm in control.control_loop.alarms.listing()]
 
     disk.hung_s = HUNG_S
-    assert told() == []
+    assert answer() == []
     disk.hung_s = HUNG_S + 2
-    (hangs,) = told()
+    (hangs,) = answer()
     assert golden("incident.disk_silent") in hangs
     disk.hung_s, disk.error = 0.0, at_last
-    after = told()
+    after = answer()
     assert [at_last in why for why in after if at_last] == ([True] if at_last else [])
     assert bool(after) is bool(at_last)
 

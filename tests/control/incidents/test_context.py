@@ -50,9 +50,9 @@ def test_of_a_request_stays_what_it_was_and_how_it_ended() -> None:
     ],
 )
 def test_the_first_and_the_last_ones_are_shown(count: int, items_max: int, shown: list[int], why: str) -> None:
-    told = failing([failure(number) for number in range(count)], items_max)
-    assert [one["request_id"] for one in told["items"]] == [f"r{number}" for number in shown]
-    assert (told["why"], told["seen"]) == (why, count)
+    result = failing([failure(number) for number in range(count)], items_max)
+    assert [one["request_id"] for one in result["items"]] == [f"r{number}" for number in shown]
+    assert (result["why"], result["seen"]) == (why, count)
 
 
 class Rows:
@@ -78,8 +78,8 @@ async def test_only_what_failed_on_the_version_that_was_left_counts(played: Play
 
     decided_ns = timeline.opening.monotonic_ns
     context = IncidentContext(captured, Rows(None))  # type: ignore[arg-type]
-    told = await context.failures(timeline, decided_ns - 10**12, 20)
-    assert [one["request_id"] for one in told["items"]] == ["r1", "r3"]
+    result = await context.failures(timeline, decided_ns - 10**12, 20)
+    assert [one["request_id"] for one in result["items"]] == ["r1", "r3"]
     await context.failures(timeline, decided_ns - 10**9, 20)
     until_ns = decided_ns + 4 * 10**9
     assert asked == [("fraud", decided_ns - ago, until_ns, 4096) for ago in (10**12, 300 * 10**9)]
@@ -107,7 +107,7 @@ WEEK = {"availability": 0.999, "window_days": 7.0, "requests": 1_000_000, "secon
 
 
 @pytest.mark.parametrize(
-    ("volume", "failed", "told"),
+    ("volume", "failed", "result"),
     [
         (WEEK, 250, {"share": 0.25, "basis": "99.9 % of 1\u202f000\u202f000 requests in 7 days"}),
         (
@@ -120,8 +120,8 @@ WEEK = {"availability": 0.999, "window_days": 7.0, "requests": 1_000_000, "secon
         (None, 250, None),
     ],
 )
-def test_the_share_of_what_may_fail(volume: Any, failed: int | None, told: Any) -> None:
-    assert budget(volume, failed) == told
+def test_the_share_of_what_may_fail(volume: Any, failed: int | None, result: Any) -> None:
+    assert budget(volume, failed) == result
 
 
 def test_a_record_shows_both(played: Played) -> None:

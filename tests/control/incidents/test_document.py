@@ -8,7 +8,7 @@ from tests.control.incidents.played_incident import Played
 from tests.texts import golden
 
 
-def told(document: dict[str, Any]) -> list[tuple[float, str]]:
+def texts_of(document: dict[str, Any]) -> list[tuple[float, str]]:
     return [(line["t_s"], line["text"]) for line in document["timeline"]]
 
 
@@ -34,7 +34,7 @@ def test_the_whole_story(played: Played) -> None:
         "decision_to_drained_s": 0.7,
     }
     assert (
-        told(made)
+        texts_of(made)
         == [
             (-70.0, golden("timeline.deployed", version="fraud-v8")),
             (-70.0, golden("timeline.deployed", version="fraud-v7")),
@@ -132,7 +132,7 @@ def test_what_people_added_stands_in_it() -> None:
         "at": "2026-11-23T05:00:00.000Z",
         "actor": "bob",
     }
-    assert told(made)[-1] == (3593.0, "action a1 added: a test")
+    assert texts_of(made)[-1] == (3593.0, "action a1 added: a test")
 
 
 def test_a_fault_long_before_is_no_beginning() -> None:

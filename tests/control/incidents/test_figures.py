@@ -52,15 +52,15 @@ def made(request: pytest.FixtureRequest) -> dict[str, Any]:
 def texts(made: dict[str, Any]) -> dict[str, str]:
     """Return what people read, as words separated by single spaces and without thin ones."""
     console = PrintableConsole(width=300, record=True, file=io.StringIO())
-    for part in command._whole(made):
+    for part in command._in_full(made):
         console.print(part)
     page = unescape(re.sub(r"<svg.*?</svg>|<style.*?</style>|<[^>]+>", " ", rendering.html(made), flags=re.DOTALL))
-    told = {
+    raw = {
         "html": page,
         "md": rendering.markdown(made).replace("|", " ").replace("\\", ""),
         "command": console.export_text(),
     }
-    return {name: " ".join(text.replace("\u202f", "").split()) for name, text in told.items()}
+    return {name: " ".join(text.replace("\u202f", "").split()) for name, text in raw.items()}
 
 
 def test_the_document_adds_up(made: dict[str, Any]) -> None:
@@ -93,9 +93,9 @@ def test_every_text_tells_the_same(made: dict[str, Any]) -> None:
         }
         assert set(re.findall(r"(\d+) (?:was|were) rescued on", text)) <= {str(cost["rescued"])}, name
         assert set(re.findall(r"[Rr]escued(?: on fraud-v7)? (\d+)", text)) == {str(cost["rescued"])}, name
-        for whole, told in re.findall(r"(\d+) of them until the decision: ([^|.]*?)(?= Failed| \|)", text):
+        for whole, raw in re.findall(r"(\d+) of them until the decision: ([^|.]*?)(?= Failed| \|)", text):
             assert int(whole) == sum(
-                int(part) for part in re.findall(r"(\d+) (?:answered|failed again|otherwise|under)", told)
+                int(part) for part in re.findall(r"(\d+) (?:answered|failed again|otherwise|under)", raw)
             ), name
 
 
@@ -121,12 +121,12 @@ def test_no_cases_are_told_with_a_reason(left_out: dict[str, int]) -> None:
 
 def test_the_candidate_speaks_of_the_same_rescued_requests(made: dict[str, Any]) -> None:
     """Also where some of them were under way: of 150, not of those alone that had ended."""
-    told = [text for one in made["candidates"] for text in one["evidence"] if "rescued" in text]
+    raw = [text for one in made["candidates"] for text in one["evidence"] if "rescued" in text]
     rescue = made["impact"]["rescue"]
     if not rescue or rescue["answered"] + rescue["failed"] < 5:
-        assert told == []
+        assert raw == []
         return
-    assert told == [
+    assert raw == [
         golden(
             "incident.rescued_figures", rescued=rescue["rescued"], answered=rescue["answered"], failed=rescue["failed"]
         )

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from router.control.incidents import files as room
+from router.control.incidents import files as files_module
 from router.control.incidents.files import IncidentFiles
 
 StartFiles = Callable[..., IncidentFiles]
@@ -19,8 +19,8 @@ StartFiles = Callable[..., IncidentFiles]
 
 @pytest.fixture
 async def start(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[StartFiles]:
-    monkeypatch.setattr(room, "RETRY_MIN_S", 0.002)
-    monkeypatch.setattr(room, "RETRY_MAX_S", 0.01)
+    monkeypatch.setattr(files_module, "RETRY_MIN_S", 0.002)
+    monkeypatch.setattr(files_module, "RETRY_MAX_S", 0.01)
     started: list[IncidentFiles] = []
 
     def begin(kept_max: int = 10) -> IncidentFiles:
@@ -122,7 +122,7 @@ async def test_a_folder_that_cannot_be_made_is_told(start: StartFiles, tmp_path:
 async def test_a_hanging_disk_holds_nobody_up_and_takes_the_newest_at_last(
     start: StartFiles, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(room, "READ_TIMEOUT_S", 0.02)
+    monkeypatch.setattr(files_module, "READ_TIMEOUT_S", 0.02)
     store, disk, at_it = start(), threading.Event(), threading.Event()
     real_sync = os.fsync
 
@@ -146,7 +146,7 @@ async def test_a_hanging_disk_holds_nobody_up_and_takes_the_newest_at_last(
 
 
 async def test_reads_are_bounded(start: StartFiles, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(room, "READS_MAX", 0)
+    monkeypatch.setattr(files_module, "READS_MAX", 0)
     assert await start().read("svc-1-2") is None
 
 

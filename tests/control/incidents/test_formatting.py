@@ -6,7 +6,7 @@ from router.control.incidents import formatting
 
 
 @pytest.mark.parametrize(
-    ("told", "shown"),
+    ("formatted", "expected"),
     [
         (formatting.seconds(None), "unknown"),
         (formatting.seconds(0.0421), "42 ms"),
@@ -31,12 +31,12 @@ from router.control.incidents import formatting
         (formatting.errors({"timed_out": 2, "truncated": 1000}), "2 timed_out, 1\u202f000 truncated"),
     ],
 )
-def test_values_as_people_read_them(told: str, shown: str) -> None:
-    assert told == shown
+def test_values_as_people_read_them(formatted: str, expected: str) -> None:
+    assert formatted == expected
 
 
 @pytest.mark.parametrize(
-    ("kind", "detail", "value", "shown"),
+    ("kind", "detail", "value", "expected"),
     [
         ("error_rate", "", 0.3, "30 %"),
         ("hard_failure", "errors", 1.0, "100 %"),
@@ -48,8 +48,8 @@ def test_values_as_people_read_them(told: str, shown: str) -> None:
         ("latency", "", None, "none"),
     ],
 )
-def test_a_number_of_a_trigger_has_its_unit(kind: str, detail: str, value: float | None, shown: str) -> None:
-    assert formatting.trigger_value({"kind": kind, "detail": detail, "value": value}, "value") == shown
+def test_a_number_of_a_trigger_has_its_unit(kind: str, detail: str, value: float | None, expected: str) -> None:
+    assert formatting.trigger_value({"kind": kind, "detail": detail, "value": value}, "value") == expected
 
 
 @pytest.mark.parametrize(

@@ -105,7 +105,7 @@ async def test_actions_are_whole(admin: tuple[TestClient[Any, Any], OneIncident]
 
 
 @pytest.mark.parametrize(
-    ("body", "said"),
+    ("body", "expected"),
     [
         ({}, "the body changes nothing"),
         ({"actor": "ann"}, "the body changes nothing"),
@@ -120,13 +120,13 @@ async def test_actions_are_whole(admin: tuple[TestClient[Any, Any], OneIncident]
     ],
 )
 async def test_a_bad_edit_is_refused_and_names_its_place(
-    admin: tuple[TestClient[Any, Any], OneIncident], body: dict[str, Any], said: str
+    admin: tuple[TestClient[Any, Any], OneIncident], body: dict[str, Any], expected: str
 ) -> None:
     client, addon = admin
     response = await client.patch(PATH, json=body)
     problem = await response.json()
     assert (response.status, problem["code"]) == (400, "request_invalid")
-    assert problem["detail"].startswith(said)
+    assert problem["detail"].startswith(expected)
     assert addon.edits == []
 
 

@@ -179,7 +179,7 @@ def words(text: str) -> str:
 
 def texts(made: dict[str, Any]) -> dict[str, str]:
     console = PrintableConsole(width=300, record=True, file=io.StringIO())
-    for part in command._whole(made):
+    for part in command._in_full(made):
         console.print(part)
     page = unescape(re.sub(r"<svg.*?</svg>|<style.*?</style>|<[^>]+>", " ", rendering.html(made), flags=re.DOTALL))
     found = {"html": page, "md": rendering.markdown(made), "command": console.export_text()}
@@ -288,13 +288,13 @@ def _status(scene: Scene, made: dict[str, Any]) -> None:
 
 
 def _report(made: dict[str, Any], entries: list[Entry]) -> None:
-    ledger = DeploymentLog("svc")
+    deployment_log = DeploymentLog("svc")
     for entry in entries:
-        ledger.add(entry)
+        deployment_log.add(entry)
     period = Period(made_at := entries[0].at - 10, made_at + 10_000)
     now = Timestamp(entries[-1].at, entries[-1].monotonic_ns, entries[-1].boot)
     found = service_report.report(
-        "svc", period, service_report.Totals(), ledger.account(), 0.05, service_report.Price(), now
+        "svc", period, service_report.Totals(), deployment_log.account(), 0.05, service_report.Price(), now
     )
     assert found["rollbacks"]["incidents"] == [ONE]
     assert found["rollbacks"]["manual" if made["manual"] else "automatic"] == 1

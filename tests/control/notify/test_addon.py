@@ -29,7 +29,7 @@ def channel(name: str, receiver: Receiver, **more: Any) -> dict[str, Any]:
     return {"name": name, "kind": "webhook", "url": receiver.url, **more}
 
 
-def told(folder: Path, *channels: dict[str, Any]) -> Settings:
+def settings_of(folder: Path, *channels: dict[str, Any]) -> Settings:
     return Settings.model_validate({**settings(folder).model_dump(), "notify": list(channels)})
 
 
@@ -49,7 +49,7 @@ async def start(tmp_path: Path) -> AsyncIterator[Start]:
         if lives:
             await end()
         before = await past(tmp_path)
-        control = await ControlHarness(told(tmp_path, *channels), segment, workers, tmp_path).begin()
+        control = await ControlHarness(settings_of(tmp_path, *channels), segment, workers, tmp_path).begin()
         addon = NotifyAddon(control.control_loop, control.settings, tmp_path, before)
         control.control_loop.addons = (addon,)
         lives.append((control, addon))
@@ -210,13 +210,13 @@ async def test_other_channels(start: Start, tmp_path: Path) -> None:
     async with receiving(500) as first, receiving() as second:
         control, addon = await start()
         assert not (tmp_path / outbox.FILE).exists()
-        addon.reconfigure(told(tmp_path, channel("ops", first)))
+        addon.reconfigure(settings_of(tmp_path, channel("ops", first)))
         await rolled_back(control)
         await first.until(1)
-        addon.reconfigure(told(tmp_path, channel("ops", second)))
+        addon.reconfigure(settings_of(tmp_path, channel("ops", second)))
         await second.until(1)
         assert second.events()[0]["data"]["reason"] == "wrong scores"
-        addon.reconfigure(told(tmp_path))
+        addon.reconfigure(settings_of(tmp_path))
         assert addon.deliveries == {}
         assert addon.listing() == {"channels": []}
 
@@ -244,7 +244,7 @@ async def test_a_test_message_says_what_came_back(start: Start) -> None:
     async with receiving() as works, receiving(404) as fails:
         _, addon = await start(channel("works", works, events=["switch"]), channel("fails", fails))
         found = (await addon.test(None, "ann"))["channels"]
-        assert [(told["channel"], told["ok"], told["detail"]) for told in found] == [
+        assert [(settings_of["channel"], settings_of["ok"], settings_of["detail"]) for settings_of in found] == [
             ("works", True, "200 ok"),
             ("fails", False, golden("notify.answered_404")),
         ]

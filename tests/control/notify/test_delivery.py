@@ -14,7 +14,7 @@ from router.control.notify.senders import DeliveryFailedError
 from router.rollout.notifications.notification import Notification
 from router.runtime import clock
 from router.settings.sections.notify import Channel
-from tests.control.notify.test_messages import NOTICE
+from tests.control.notify.test_messages import NOTIFICATION
 
 OK, DOWN, REFUSED = "200 ok", DeliveryFailedError("500"), DeliveryFailedError("400", refused=True)
 
@@ -43,12 +43,12 @@ class Line:
     """A delivery that runs, what it has finished, and how long it has paused."""
 
     def __init__(self, sender: Scripted, **settings: Any) -> None:
-        told = {"name": "ops", "kind": "webhook", "url": "http://x"} | settings
+        document = {"name": "ops", "kind": "webhook", "url": "http://x"} | settings
         self.sender = sender
         self.finished: list[str] = []
         self.pauses: list[float] = []
         self.delivery = Delivery(
-            Channel.model_validate(told),
+            Channel.model_validate(document),
             sender,
             lambda notification: {},
             lambda name, notification: self.finished.append(notification.id),
@@ -86,7 +86,7 @@ async def start(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[StartLine]:
 
 
 def notification(number: int, age_s: float = 0.0, **more: Any) -> Notification:
-    return replace(NOTICE, id=f"n{number}", at=clock.wall_s() - age_s, **more)
+    return replace(NOTIFICATION, id=f"n{number}", at=clock.wall_s() - age_s, **more)
 
 
 async def test_order_is_kept_through_failures(start: StartLine) -> None:
@@ -111,9 +111,9 @@ async def test_a_channel_that_fails_says_so_until_it_works_again(start: StartLin
             seen.add((line.delivery.failures, line.delivery.failing, line.delivery.last_error))
             await asyncio.sleep(0)
     assert {(1, False, "500"), (2, True, "500")} <= seen
-    told = line.delivery.as_document()
-    assert (told["failing"], told["last_error"], told["sent"], told["pending"]) == (False, None, 1, 0)
-    assert "url" not in told
+    document = line.delivery.as_document()
+    assert (document["failing"], document["last_error"], document["sent"], document["pending"]) == (False, None, 1, 0)
+    assert "url" not in document
 
 
 @pytest.mark.parametrize(

@@ -15,7 +15,7 @@ from router.rollout.notifications.notification import Notification
 from tests.hostile_text import HOSTILE, found_in
 from tests.texts import golden
 
-NOTICE = Notification(
+NOTIFICATION = Notification(
     id="fraud-rolled_back-7",
     topic="rollback",
     service="fraud",
@@ -30,7 +30,7 @@ LINKS = {"Details": "https://router.example.com/v1/incidents/fraud-1-7"}
 
 
 def test_a_cloud_event() -> None:
-    assert orjson.loads(cloud_event(NOTICE, "https://router.example.com", LINKS)) == {
+    assert orjson.loads(cloud_event(NOTIFICATION, "https://router.example.com", LINKS)) == {
         "specversion": "1.0",
         "id": "fraud-rolled_back-7",
         "source": "https://router.example.com",
@@ -51,7 +51,7 @@ def test_a_cloud_event() -> None:
 
 
 def test_a_message_for_slack_cannot_be_made_to_mention_anybody() -> None:
-    message = orjson.loads(slack(NOTICE, LINKS))
+    message = orjson.loads(slack(NOTIFICATION, LINKS))
     assert message["text"] == "*fraud: rolled back &lt;!channel&gt; &amp; more*"
     (attachment,) = message["attachments"]
     assert attachment == {
@@ -68,11 +68,11 @@ def test_a_message_for_slack_cannot_be_made_to_mention_anybody() -> None:
 
 
 def test_plain_text() -> None:
-    assert plain(NOTICE, LINKS) == (golden("notify.plain_text"))
+    assert plain(NOTIFICATION, LINKS) == (golden("notify.plain_text"))
 
 
 def test_a_webhook_is_signed_as_the_standard_says() -> None:
-    fields = webhook_fields(NOTICE, b"{}", b"k" * 24, 1_700_000_001.9)
+    fields = webhook_fields(NOTIFICATION, b"{}", b"k" * 24, 1_700_000_001.9)
     mac = hmac.new(b"k" * 24, b"fraud-rolled_back-7.1700000001.{}", hashlib.sha256).digest()
     assert fields == {
         "Content-Type": "application/cloudevents+json; charset=utf-8",
@@ -81,7 +81,7 @@ def test_a_webhook_is_signed_as_the_standard_says() -> None:
         "webhook-timestamp": "1700000001",
         "webhook-signature": "v1," + base64.b64encode(mac).decode(),
     }
-    assert "webhook-signature" not in webhook_fields(NOTICE, b"{}", None, 0.0)
+    assert "webhook-signature" not in webhook_fields(NOTIFICATION, b"{}", None, 0.0)
 
 
 def test_the_signature_of_the_specifications_own_example() -> None:
@@ -101,22 +101,22 @@ def test_secrets(text: str, expected: bytes) -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "said"), [("short", "has 5 bytes"), ("whsec_!!!", "no base64"), ("whsec_aGk=", "2 bytes")]
+    ("text", "reason"), [("short", "has 5 bytes"), ("whsec_!!!", "no base64"), ("whsec_aGk=", "2 bytes")]
 )
-def test_secrets_that_are_none(text: str, said: str) -> None:
-    with pytest.raises(ValueError, match=said):
+def test_secrets_that_are_none(text: str, reason: str) -> None:
+    with pytest.raises(ValueError, match=reason):
         signing_secret(text)
 
 
 def test_no_message_holds_what_is_not_printable() -> None:
     notification = replace(
-        NOTICE, title=HOSTILE, facts=((HOSTILE, HOSTILE + "\nFrom: forged"),), data={"told": HOSTILE}
+        NOTIFICATION, title=HOSTILE, facts=((HOSTILE, HOSTILE + "\nFrom: forged"),), data={"told": HOSTILE}
     )
     event, message = cloud_event(notification, "https://router.example.com", LINKS), slack(notification, LINKS)
     assert [found_in(raw.decode()) for raw in (event, message)] == [[], []]
     assert orjson.loads(event)["data"]["told"] == HOSTILE, "data are kept"
-    told = orjson.loads(message)
-    (attachment,) = told["attachments"]
-    shown = [told["text"], attachment["fallback"], *attachment["fields"][0].values(), plain(notification, LINKS)]
+    message = orjson.loads(message)
+    (attachment,) = message["attachments"]
+    shown = [message["text"], attachment["fallback"], *attachment["fields"][0].values(), plain(notification, LINKS)]
     assert [found_in(str(text)) for text in shown] == [[]] * len(shown)
     assert "\nFrom" not in plain(notification, LINKS)

@@ -21,7 +21,7 @@ from tests.texts import golden
 
 async def test_a_business_alert_asks_a_person_who_decides_by_the_link(tmp_path: Path) -> None:
     async with receiving() as people:
-        told = Settings.model_validate({
+        changed = Settings.model_validate({
             **settings(tmp_path).model_dump(),
             "alerts": {
                 "tokens": [{"name": "am", "sha256": hashlib.sha256(b"am-secret").hexdigest()}],
@@ -31,12 +31,12 @@ async def test_a_business_alert_asks_a_person_who_decides_by_the_link(tmp_path: 
         })  # fmt: skip
         segment = new_segment()
         workers = FakeWorkers(segment)
-        control = await ControlHarness(told, segment, workers, tmp_path).begin()
-        control.control_loop.addons, operations = build_addons(AddonDeps(control.core, told, tmp_path))
+        control = await ControlHarness(changed, segment, workers, tmp_path).begin()
+        control.control_loop.addons, operations = build_addons(AddonDeps(control.core, changed, tmp_path))
         sock = socket.socket()
         sock.bind(("127.0.0.1", 0))
         url = f"http://127.0.0.1:{sock.getsockname()[1]}"
-        runner = await app.serve(app.build(control.queries, control.operations, told, operations), sock)
+        runner = await app.serve(app.build(control.queries, control.operations, changed, operations), sock)
         control.probe("v2", times=3)
 
         def tick() -> None:

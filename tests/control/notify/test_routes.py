@@ -11,13 +11,13 @@ from router.control.admin import app
 from router.control.notify import routes as routes
 from router.control.notify.addon import NotifyAddon
 from tests.control.control_harness import ControlHarness
-from tests.control.notify.test_addon import channel, told
+from tests.control.notify.test_addon import channel, settings_of
 from tests.control.receiver import receiving
 
 
 async def test_channels_are_listed_and_tried_out(control: ControlHarness, tmp_path: Path) -> None:
     async with receiving() as works:
-        addon = NotifyAddon(control.control_loop, told(tmp_path, channel("ops", works)), tmp_path, [])
+        addon = NotifyAddon(control.control_loop, settings_of(tmp_path, channel("ops", works)), tmp_path, [])
         sock = socket.socket()
         sock.bind(("127.0.0.1", 0))
         url = f"http://127.0.0.1:{sock.getsockname()[1]}"

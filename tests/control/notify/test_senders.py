@@ -14,7 +14,7 @@ import pytest
 from router.control.notify import senders
 from router.control.notify.senders import DeliveryFailedError, HttpSender, complaint, sender_of
 from router.settings.sections.notify import Channel
-from tests.control.notify.test_messages import LINKS, NOTICE
+from tests.control.notify.test_messages import LINKS, NOTIFICATION
 from tests.control.receiver import receiving
 from tests.texts import golden
 
@@ -23,18 +23,18 @@ def channel(**settings: Any) -> Channel:
     return Channel.model_validate({"name": "ops", "kind": "webhook"} | settings)
 
 
-async def sent(told: Channel) -> str:
-    sender = sender_of(told, "http://router")
+async def sent(answer: Channel) -> str:
+    sender = sender_of(answer, "http://router")
     try:
-        async with asyncio.timeout(told.timeout_s):
-            return await sender.send(NOTICE, LINKS)
+        async with asyncio.timeout(answer.timeout_s):
+            return await sender.send(NOTIFICATION, LINKS)
     finally:
         await sender.close()
 
 
-async def failed(told: Channel) -> DeliveryFailedError:
+async def failed(answer: Channel) -> DeliveryFailedError:
     with pytest.raises(DeliveryFailedError) as failure:
-        await sent(told)
+        await sent(answer)
     assert "SECRET" not in failure.value.detail
     return failure.value
 
@@ -42,10 +42,10 @@ async def failed(told: Channel) -> DeliveryFailedError:
 async def test_a_webhook(tmp_path: Path) -> None:
     (tmp_path / "secret").write_text("a secret of sixteen")
     async with receiving() as receiver:
-        told = channel(url=receiver.url, hmac_secret_file=str(tmp_path / "secret"))
-        assert await sent(told) == "200 ok"
+        answer = channel(url=receiver.url, hmac_secret_file=str(tmp_path / "secret"))
+        assert await sent(answer) == "200 ok"
         ((fields, body),) = receiver.got
-        assert orjson.loads(body)["id"] == NOTICE.id
+        assert orjson.loads(body)["id"] == NOTIFICATION.id
         assert fields["Content-Type"].startswith("application/cloudevents+json")
         assert fields["webhook-signature"].startswith("v1,")
 
@@ -82,17 +82,17 @@ async def test_an_address_that_is_none() -> None:
 
 
 @pytest.mark.parametrize(
-    ("content", "said"),
+    ("content", "reason"),
     [(None, "No such file or directory"), ("", "is empty"), ("x" * 9000, "has more than 8192 bytes"),
      ("ftp://SECRET", "holds no URL"), ("two words://SECRET", "this is no URL")],
 )  # fmt: skip
-async def test_files_that_hold_no_address(tmp_path: Path, content: str | None, said: str) -> None:
+async def test_files_that_hold_no_address(tmp_path: Path, content: str | None, reason: str) -> None:
     file = tmp_path / "url"
     if content is not None:
         file.write_text(content)
-    told = channel(url_file=str(file))
-    assert said in (await failed(told)).detail
-    assert said in (complaint(told) or "")
+    answer = channel(url_file=str(file))
+    assert reason in (await failed(answer)).detail
+    assert reason in (complaint(answer) or "")
 
 
 async def test_a_file_is_read_again_after_a_failure(tmp_path: Path) -> None:
@@ -101,9 +101,9 @@ async def test_a_file_is_read_again_after_a_failure(tmp_path: Path) -> None:
         file.write_text(old.url)
         sender = HttpSender(channel(url_file=str(file)), "http://router")
         with pytest.raises(DeliveryFailedError):
-            await sender.send(NOTICE, {})
+            await sender.send(NOTIFICATION, {})
         file.write_text(new.url)
-        assert await sender.send(NOTICE, {}) == "200 ok"
+        assert await sender.send(NOTIFICATION, {}) == "200 ok"
         await sender.close()
 
 
@@ -122,13 +122,13 @@ async def test_a_name_server_that_hangs_takes_no_thread_of_others(monkeypatch: p
     for _ in range(3):
         with pytest.raises(TimeoutError):
             async with asyncio.timeout(0.02):
-                await sender.send(NOTICE, {})
+                await sender.send(NOTIFICATION, {})
     # One attempt waits for the name server, however many there were; it has a thread of its own.
     assert [thread.name for thread in threading.enumerate() if thread.name.startswith("notify")] == ["notify ops"]
     assert await asyncio.to_thread(lambda: 1) == 1
     go_on.set()
     with pytest.raises(DeliveryFailedError, match="no connection"):
-        await sender.send(NOTICE, {})
+        await sender.send(NOTIFICATION, {})
     await sender.close()
 
 
@@ -142,7 +142,7 @@ async def test_apprise_delivers() -> None:
         url = receiver.url.replace("http://", "json://")
         assert await sent(channel(kind="apprise", url=url)) == "apprise has delivered it"
         (event,) = receiver.events()
-        assert event["title"] == NOTICE.title
+        assert event["title"] == NOTIFICATION.title
         assert event["message"].startswith("From: v8")
         assert event["type"] == "failure"
 
@@ -150,8 +150,8 @@ async def test_apprise_delivers() -> None:
 @APPRISE
 async def test_apprise_fails_and_says_no_secret(caplog: pytest.LogCaptureFixture) -> None:
     async with receiving(500) as receiver:
-        told = channel(kind="apprise", url=receiver.url.replace("http://", "json://"))
-        assert (await failed(told)).detail == golden("notify.apprise_failed")
+        answer = channel(kind="apprise", url=receiver.url.replace("http://", "json://"))
+        assert (await failed(answer)).detail == golden("notify.apprise_failed")
     assert (await failed(channel(kind="apprise", url="nosuch://SECRET"))).detail == (
         golden("notify.apprise_unknown_url")
     )
@@ -160,8 +160,8 @@ async def test_apprise_fails_and_says_no_secret(caplog: pytest.LogCaptureFixture
 
 async def test_the_extra_is_named_where_it_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(__import__("sys").modules, "apprise", None)
-    told = channel(kind="apprise", url="json://127.0.0.1/SECRET")
-    assert "pip install 'rollback-router[apprise]'" in (await failed(told)).detail
+    answer = channel(kind="apprise", url="json://127.0.0.1/SECRET")
+    assert "pip install 'rollback-router[apprise]'" in (await failed(answer)).detail
     monkeypatch.setattr(senders.importlib.util, "find_spec", lambda name: None)
-    assert complaint(told) == senders.EXTRA
+    assert complaint(answer) == senders.EXTRA
     assert complaint(channel(url="http://x")) is None

@@ -61,8 +61,10 @@ async def start(tmp_path: Path) -> AsyncIterator[Start]:
         old_wall.close()
 
 
-def new_addon(control: ControlHarness, told: Settings | None = None) -> ProposalsAddon:
-    return ProposalsAddon(control.control_loop, control.operations, told or control.settings, ProposalLinks(b"k" * 32))
+def new_addon(control: ControlHarness, document: Settings | None = None) -> ProposalsAddon:
+    return ProposalsAddon(
+        control.control_loop, control.operations, document or control.settings, ProposalLinks(b"k" * 32)
+    )
 
 
 def ask(control: ControlHarness, cause: str = "latency") -> None:
@@ -117,8 +119,8 @@ async def test_an_approval_is_a_real_rollback(start: Start) -> None:
     assert control.states() == {"v1": "draining", "v2": "active"}
     assert (answer["active"], answer["confirmed"], answer["changed"]) == ("v2", True, True)
     assert answer["message"] == golden("switch.rolled_back", version="v1", to="v2")
-    told = answer["proposal"]
-    assert (told["state"], told["decided_by"], told["decision_reason"], told["incident"]) == (
+    document = answer["proposal"]
+    assert (document["state"], document["decided_by"], document["decision_reason"], document["incident"]) == (
         "approved",
         "ann",
         "yes",
@@ -228,7 +230,7 @@ async def test_another_trigger_rolls_back_while_a_decision_waits_for_the_disk(st
     assert await meanwhile(control, verb, verdict(control)) == "lost_race"
     control.service_controller.handle(Ticked(), control.now_ns)
     assert (state(control), control.states()["v2"]) == ("withdrawn", "active")
-    assert [told["actor"] for told in control.service_controller.registry.incidents] == ["verdict"]
+    assert [document["actor"] for document in control.service_controller.registry.incidents] == ["verdict"]
     folded = control.service_controller.registry.as_dict()
     await control.until_idle()
     control = await start(again=True)
@@ -254,7 +256,7 @@ async def test_an_approval_comes_before_a_switch_by_hand(start: Start) -> None:
         await control.operations.rollback(service="svc", actor="bob")
     assert caught.value.code in ("lost_race", "no_standby")
     assert await deciding == "done"
-    assert [told["proposal"] for told in control.service_controller.registry.incidents] == [ID]
+    assert [document["proposal"] for document in control.service_controller.registry.incidents] == [ID]
 
 
 # -- time and restarts
@@ -324,14 +326,19 @@ async def test_a_rule_that_asks_opens_a_proposal_and_alarms(start: Start) -> Non
     [alarm] = control.control_loop.alarms.listing()
     assert (alarm["code"], alarm["detail"].startswith(f"{ID}: should v1 go back to v2? ")) == ("proposal_waiting", True)
     assert control.queries.explain("svc")["summary"].endswith(f"; {ID} waits for a person.")
-    [told] = control.queries.service_status("svc")["proposals"]
-    assert (told["id"], told["state"], told["at_expiry"], told["opened_by"]) == (ID, "open", "hold", "verdict")
-    [item] = told["evidence"]
+    [document] = control.queries.service_status("svc")["proposals"]
+    assert (document["id"], document["state"], document["at_expiry"], document["opened_by"]) == (
+        ID,
+        "open",
+        "hold",
+        "verdict",
+    )
+    [item] = document["evidence"]
     assert (item["cause"], item["now"], item["trigger"]["kind"]) == ("hard_failure.errors", "fail", "hard_failure")
     assert item["impact"]["errors"] == {"server_error": item["impact"]["requests"]}
     control.tick(250, lambda: control.workers.serve(0, Outcome.OK, 5))
-    [told] = control.queries.service_status("svc")["proposals"]
-    assert (told["state"], told["evidence"][0]["now"]) == ("open", "pass"), (
+    [document] = control.queries.service_status("svc")["proposals"]
+    assert (document["state"], document["evidence"][0]["now"]) == ("open", "pass"), (
         "it passes now, which is for people to weigh"
     )
     assert await journalled(control, "proposed", "evidence_added") == ["proposed"]
@@ -380,10 +387,10 @@ async def test_the_listing_is_newest_first_and_can_be_narrowed(start: Start) -> 
     ask(control)
     await decide(control, "deny")
     ask(control, "business:churn")
-    every = [(told["id"], told["state"]) for told in addon.listing(None, None)["proposals"]]
+    every = [(document["id"], document["state"]) for document in addon.listing(None, None)["proposals"]]
     assert sorted(every) == [(ID, "denied"), ("svc-rollback-2", "open")]
     for narrowed in ("pending", "open"):
-        assert [told["id"] for told in addon.listing("svc", narrowed)["proposals"]] == ["svc-rollback-2"]
+        assert [document["id"] for document in addon.listing("svc", narrowed)["proposals"]] == ["svc-rollback-2"]
     assert addon.listing("svc", "expired") == {"proposals": []}
     with pytest.raises(OperatorError, match="there is no service"):
         addon.listing("other", None)

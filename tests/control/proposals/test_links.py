@@ -50,7 +50,7 @@ def test_another_link_is_not_ours(proposal: Proposal, verb: str, until_s: int, s
 
 
 @pytest.mark.parametrize(
-    ("told", "base"),
+    ("settings", "base"),
     [
         ({}, "http://127.0.0.1:8081"),
         ({"admin_listen": "127.0.0.1:9", "admin": {"tls": {"certificate": "c.pem"}}}, "https://127.0.0.1:9"),
@@ -58,8 +58,8 @@ def test_another_link_is_not_ours(proposal: Proposal, verb: str, until_s: int, s
         ({"admin": {"public_url": "https://example.com/r"}}, "https://example.com/r"),
     ],
 )
-def test_links_begin_where_people_reach_us(told: dict[str, object], base: str) -> None:
-    settings = Settings.model_validate(told)
+def test_links_begin_where_people_reach_us(settings: dict[str, object], base: str) -> None:
+    settings = Settings.model_validate(settings)
     assert base_url(settings) == base
     links = LINKS.links(OPEN, settings)
     assert links == {verb + "_url": base + LINKS.path(OPEN, verb) for verb in ("approve", "deny")}

@@ -41,12 +41,12 @@ def test_the_question() -> None:
 
 def test_each_button_says_what_it_does() -> None:
     promotion = {**PROPOSAL, "kind": "promotion", "at_expiry": "hold", "evidence": []}
-    for told, verb, button in (
+    for document, verb, button in (
         (PROPOSAL, "deny", "Deny: leave it as it is"),
         (promotion, "approve", "Approve: promote now"),
         (promotion, "deny", "Deny: do not promote"),
     ):
-        assert f"<button>{button}</button>" in str(proposal_page.decision_page(told, verb).text)
+        assert f"<button>{button}</button>" in str(proposal_page.decision_page(document, verb).text)
 
 
 def test_what_came_of_it() -> None:

@@ -70,10 +70,10 @@ def admin() -> dict[str, Any]:
 
 @pytest.fixture
 async def harness(control: ControlHarness, admin: dict[str, Any]) -> AsyncIterator[ProposalsHarness]:
-    told = Settings.model_validate({**control.settings.model_dump(), "admin": admin})
-    addon = ProposalsAddon(control.control_loop, control.operations, told, ProposalLinks(b"k" * 32))
+    document = Settings.model_validate({**control.settings.model_dump(), "admin": admin})
+    addon = ProposalsAddon(control.control_loop, control.operations, document, ProposalLinks(b"k" * 32))
     control.control_loop.addons = (addon,)
-    application = app.build(control.queries, control.operations, told, proposal_routes.operations(addon))
+    application = app.build(control.queries, control.operations, document, proposal_routes.operations(addon))
     async with serving(application) as url:
         harness = ProposalsHarness(control, addon, url)
         control.probe("v2", times=3)
@@ -86,8 +86,8 @@ async def harness(control: ControlHarness, admin: dict[str, Any]) -> AsyncIterat
 async def test_reading_and_approving(harness: ProposalsHarness) -> None:
     for path in ("/v1/proposals", "/v1/proposals?state=pending&service=svc"):
         async with harness.session.get(harness.url + path) as response:
-            [told] = (await response.json())["proposals"]
-            assert (told["id"], told["kind"], told["from"], told["to"], told["left_s"] > 0) == (
+            [document] = (await response.json())["proposals"]
+            assert (document["id"], document["kind"], document["from"], document["to"], document["left_s"] > 0) == (
                 ID,
                 "rollback",
                 "v1",
@@ -164,8 +164,8 @@ async def test_pressing_the_button_decides_once(harness: ProposalsHarness) -> No
         True,
     )
     assert harness.control.states() == {"v1": "draining", "v2": "active"}
-    told = harness.addon.document(ID)
-    assert (told["decided_by"], told["decision_reason"]) == ("Ann Lee (link)", "too slow")
+    document = harness.addon.document(ID)
+    assert (document["decided_by"], document["decision_reason"]) == ("Ann Lee (link)", "too slow")
     for again in (link, other):
         for status, page in (await harness.call("GET", again), await harness.press(again)):
             assert (status, golden("proposal.approved_already") in page) == (409, True)

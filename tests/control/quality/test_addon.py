@@ -39,7 +39,7 @@ class Day:
     def __init__(self, control: ControlHarness, **section: Any) -> None:
         self.control = control
         self.entries: list[Entry] = []
-        self.told = self.settings(**section)
+        self.configured = self.settings(**section)
         self.addon = self.opened()
 
     def settings(self, **section: Any) -> Settings:
@@ -48,7 +48,7 @@ class Day:
     def opened(self) -> QualityAddon:
         """Return an office as a start would make it."""
         self.control.service_controller.trigger_sources.clear()
-        addon = QualityAddon(self.control.control_loop, self.told, self.entries)
+        addon = QualityAddon(self.control.control_loop, self.configured, self.entries)
         self.control.control_loop.addons = (addon,)
         return addon
 
@@ -174,8 +174,8 @@ async def test_a_restart_knows_what_was_learned(day: Day) -> None:
 async def test_people_may_have_it_learned_anew(day: Day) -> None:
     await day.pass_by(6)
     await day.pass_by(8, amount=500)
-    told = await day.addon.relearn(service="svc", actor="ann", reason="a new market")
-    assert told["message"] == golden("drift.forgotten")
+    document = await day.addon.relearn(service="svc", actor="ann", reason="a new market")
+    assert document["message"] == golden("drift.forgotten")
     await day.pass_by(8, amount=500)
     assert day.inputs["reference"]["fields"]["/amount"]["high"] == 500
     assert alarms(day) == []

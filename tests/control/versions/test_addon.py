@@ -27,8 +27,8 @@ async def deployed(control: ControlHarness, version: str = "v3") -> None:
 
 async def test_a_version_from_its_registration_to_its_rollback(control: ControlHarness) -> None:
     addon = VersionsAddon(control.control_loop, control.operations.models)
-    told = await addon.register(service="svc", version="v3", endpoints=URL, actor="ann", artifact="s3://m/v3")
-    assert (told["changed"], told["message"]) == (True, "v3 is registered")
+    document = await addon.register(service="svc", version="v3", endpoints=URL, actor="ann", artifact="s3://m/v3")
+    assert (document["changed"], document["message"]) == (True, "v3 is registered")
     assert (await addon.version("v3", None))["state"] == "registered"
     again = await addon.register(service="svc", version="v3", endpoints=[], actor="ann")
     assert (again["changed"], again["message"]) == (False, "v3 is registered already")
@@ -45,11 +45,12 @@ async def test_a_version_from_its_registration_to_its_rollback(control: ControlH
     assert version["rolled_back"]["incident"] == live["ended"]["incident"] == rolled_back["incident"]
     assert version["incidents"] == [rolled_back["incident"]]
     listed = {
-        told["version"]: told for told in catalogue.versions([catalogue.snapshot(control.service_controller.registry)])
+        document["version"]: document
+        for document in catalogue.versions([catalogue.snapshot(control.service_controller.registry)])
     }
     assert listed["v3"]["last_live"] == {"since": live["since"], "until": live["until"]}
     assert listed["v2"]["last_live"] is None
-    assert [(told["version"], told["until"] is None) for told in (await addon.live("svc"))["live"]] == [
+    assert [(document["version"], document["until"] is None) for document in (await addon.live("svc"))["live"]] == [
         ("v1", False), ("v3", False), ("v1", True),
     ]  # fmt: skip
 
@@ -57,14 +58,18 @@ async def test_a_version_from_its_registration_to_its_rollback(control: ControlH
 async def test_of_a_long_past_the_newest_is_shown(control: ControlHarness) -> None:
     for version in ("v2", "v1", "v2"):
         await control.operations.switch(service="svc", to=version, actor="ann")
-    told = await VersionsAddon(control.control_loop, control.operations.models).live("svc", 2)
-    assert ([tenure["version"] for tenure in told["live"]], told["earlier"], told["dropped"]) == (["v1", "v2"], 2, 0)
+    document = await VersionsAddon(control.control_loop, control.operations.models).live("svc", 2)
+    assert ([period["version"] for period in document["live"]], document["earlier"], document["dropped"]) == (
+        ["v1", "v2"],
+        2,
+        0,
+    )
 
 
 async def test_a_dry_run_registers_nothing(control: ControlHarness) -> None:
     addon = VersionsAddon(control.control_loop, control.operations.models)
-    told = await addon.register(service="svc", version="v3", endpoints=URL, actor="ann", dry_run=True)
-    assert told["message"] == "v3 would be registered"
+    document = await addon.register(service="svc", version="v3", endpoints=URL, actor="ann", dry_run=True)
+    assert document["message"] == "v3 would be registered"
     assert "v3" not in control.service_controller.registry.targets
 
 
@@ -74,11 +79,11 @@ async def test_what_may_be_deleted(control: ControlHarness) -> None:
     control.tick(2)
     await deployed(control, "v4")
     control.tick(2)
-    told = addon.retention("svc")
-    assert told["keep_accepted"] == 3
-    assert {kept["version"]: kept["because"] for kept in told["kept"]} == {"v4": ["active"], "v3": ["standby"]}
-    assert [free["version"] for free in told["deletable"]] == ["v1", "v2"]
-    assert told["artifacts_deletable"] == []
+    document = addon.retention("svc")
+    assert document["keep_accepted"] == 3
+    assert {kept["version"]: kept["because"] for kept in document["kept"]} == {"v4": ["active"], "v3": ["standby"]}
+    assert [free["version"] for free in document["deletable"]] == ["v1", "v2"]
+    assert document["artifacts_deletable"] == []
     incident = (await control.operations.rollback(service="svc", reason="bad", actor="bob"))["incident"]
     control.tick(2)
     assert addon.retention("svc")["artifacts_deletable"] == []

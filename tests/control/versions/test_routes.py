@@ -18,13 +18,13 @@ MARKS = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize(("method", "path", "body", "status", "verb", "asked"), MARKS)
+@pytest.mark.parametrize(("method", "path", "body", "status", "verb", "expected"), MARKS)
 async def test_changing(
-    admin: AdminHarness, method: str, path: str, body: dict[str, Any], status: int, verb: str, asked: dict[str, Any]
+    admin: AdminHarness, method: str, path: str, body: dict[str, Any], status: int, verb: str, expected: dict[str, Any]
 ) -> None:
     answered, _, document = await admin.call(method, f"{path}?dry_run=true", json={**body, "actor": "grace"})
     assert answered == status, document
-    assert admin.control_loop.calls == [(verb, {"service": "fraud", "actor": "grace", "dry_run": True, **asked})]
+    assert admin.control_loop.calls == [(verb, {"service": "fraud", "actor": "grace", "dry_run": True, **expected})]
 
 
 async def test_listing(admin: AdminHarness) -> None:
