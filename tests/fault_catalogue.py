@@ -329,7 +329,7 @@ CASES: Final[dict[int, Case]] = {
         "none",
         (
             "end_to_end/test_switch.py::test_two_switches_at_once_leave_one_route_and_one_history",
-            "control/core/test_loop.py::test_of_two_changes_at_once_one_wins",
+            "control/core/test_operations.py::test_of_two_changes_at_once_one_wins",
             "control/core/test_loop.py::test_a_verdict_overtakes_a_change_that_waits_for_the_disk",
             "control/admin/test_operation.py::test_the_same_key_gives_the_same_answer_without_a_second_change",
         ),

@@ -192,3 +192,13 @@ class ControlHarness:
 
 def new_segment() -> Segment:
     return segments.create(workers=2, services=1)
+
+
+def first_generation(changes: int = 0) -> int:
+    """The generation of a first start after so many changes."""
+    return (1 << 24) + 1 + changes
+
+
+async def entry_types(control: ControlHarness) -> list[str]:
+    """The types of all journal entries, oldest first."""
+    return [entry["type"] for entry in (await control.queries.journal(0, 1000))["entries"]]

@@ -8,15 +8,7 @@ import pytest
 
 from router.errors import OperatorError
 from router.rollout.outcome import Outcome
-from tests.control.control_harness import DEAD, ControlHarness
-
-
-def first(control: ControlHarness, plus: int = 0) -> int:
-    return (1 << 24) + 1 + plus
-
-
-async def types(control: ControlHarness) -> list[str]:
-    return [entry["type"] for entry in (await control.queries.journal(0, 1000))["entries"]]
+from tests.control.control_harness import DEAD, ControlHarness, first_generation
 
 
 async def test_a_slot_is_given_back_only_when_nothing_can_be_claimed_on_it(control: ControlHarness) -> None:
@@ -69,7 +61,7 @@ async def test_seven_versions_and_one_more(control: ControlHarness) -> None:
     assert "v3 (draining, 1 in flight," in error.detail
     assert "retire VERSION --cut" in error.detail
     await control.operations.retire(service="svc", version="v3", actor="ann", cut=True)
-    assert control.service_controller.executor.slots.cut_generation(2) == first(control, 6)
+    assert control.service_controller.executor.slots.cut_generation(2) == first_generation(6)
     control.workers.end(2, Outcome.CUT)
     control.tick()
     answer = await control.operations.deploy(
