@@ -1,7 +1,7 @@
-"""Addresses of peers, and the networks that they may be in.
+"""Addresses of peers, and the networks that contain them.
 
-An address is a text without port and zone, UNIX for the other end of a Unix socket, which has none, or UNKNOWN. IPv4 in IPv6
-(`::ffff:192.0.2.1`, what a socket for both shows) is IPv4 everywhere: a list that names 192.0.2.0/24 means these clients too.
+An address is a text without port and zone. It is UNIX for a peer on a Unix socket, and UNKNOWN if the peer has disconnected.
+IPv4 in IPv6 (`::ffff:192.0.2.1`, as a socket for both shows it) is IPv4 everywhere: 192.0.2.0/24 covers these clients too.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ UNIX: Final = "unix"
 """The address of every peer on a Unix socket, and in a list of networks: all of them."""
 
 UNKNOWN: Final = "unknown"
-"""A connection that was gone before it could be asked; no network covers it."""
+"""The address of a peer that disconnected before its address was read; no network covers it."""
 
 _V6: Final = rb"([0-9A-Fa-f.]*+:[0-9A-Fa-f:.]*)(?:%[0-9A-Za-z._~\-]{1,32})?"
 
@@ -58,8 +58,8 @@ def packed_of(text: str) -> bytes | None:
 
 
 def client_of(address: str) -> str:
-    """Return who counts as one client: an IPv4 address, the /64 of an IPv6 address, or what is no address as it is. A /64 is
-    the least that one subscriber gets (RFC 6177 §2), and a single host may use any address of it.
+    """Return the client of an address: an IPv4 address, the /64 of an IPv6 address, or any other text unchanged. A /64 is the
+    least that one subscriber gets (RFC 6177 §2), and a single host may use any address of it.
     """
     packed = packed_of(address) if ":" in address else None
     return address if packed is None or len(packed) == 4 else f"{text_of(packed[:8] + bytes(8))}/64"
@@ -71,7 +71,7 @@ def text_of(packed: bytes) -> str:
 
 
 class Networks:
-    """What a list of CIDR networks, and perhaps `unix`, covers. Empty covers nobody."""
+    """A list of CIDR networks and perhaps `unix`. An empty list covers no address."""
 
     def __init__(self, members: Iterable[str] = ()) -> None:
         """Raise ValueError for a member that is neither."""
@@ -91,7 +91,7 @@ class Networks:
         return self._unix or bool(self._prefixes)
 
     def covers(self, address: str) -> bool:
-        """Return whether a peer with this address is in one of them."""
+        """Return whether one of the networks contains this address."""
         if address == UNIX:
             return self._unix
         if not self._prefixes:
@@ -115,7 +115,7 @@ class Peer:
 
 
 def peer_of(transport: asyncio.BaseTransport, announced: str = "") -> Peer:
-    """Return who is at the other end: the `announced` address, or what the kernel says."""
+    """Return the peer: its address is the `announced` one, or the one that the kernel reports."""
     scheme = "https" if transport.get_extra_info("ssl_object") else "http"
     if announced:
         return Peer(announced, scheme)
@@ -123,8 +123,8 @@ def peer_of(transport: asyncio.BaseTransport, announced: str = "") -> Peer:
 
 
 def socket_address(sock: socket.socket, name: object) -> str:
-    """Return the address in `name`, what the kernel calls the peer of `sock`. One that is gone already has no name, and must
-    not pass for one on a Unix socket, which never has.
+    """Return the address in `name`, the kernel's name of the peer of `sock`. A TCP peer that has disconnected has no name
+    either; it must not be mistaken for a Unix peer.
     """
     if isinstance(name, tuple) and name:
         return plain_address(str(name[0]))

@@ -40,14 +40,14 @@ log = logging.getLogger(__name__)
 SWEEP_S: Final = 0.1
 _LAG_PERIOD_SWEEPS: Final = 10
 _LATE_S: Final = 0.5
-"""After a sweep later than this no client is late: what it has sent meanwhile is in the kernel, and is read before the next."""
-_DRAIN_LOOK_S: Final = 0.02
+"""If a sweep is later than this, no deadline expires: bytes that have arrived in the meantime are read before the next sweep."""
+_DRAIN_POLL_S: Final = 0.02
 _LAST_LINGER_S: Final = 0.2
-"""When only connections are left on which all is said, their clients have so long to close theirs before the process leaves."""
+"""When only lingering connections are left, their clients have this long to close before the process ends."""
 
 
 class DataPlane:
-    """One worker: what is shared is in `context`; the rest of what it is made of is here."""
+    """One worker. `context` is the state that its parts share; the parts themselves are attributes."""
 
     def __init__(self, index: int, segment: Segment, options: Options, tasks: Tasks, acks_fd: int) -> None:
         # heads
@@ -157,7 +157,7 @@ class DataPlane:
 
     # -- the sweep
     def start(self) -> None:
-        """Begin the sweeps."""
+        """Start the sweeps."""
         self._due_s = clock.now_s() + SWEEP_S
         self.sweep()
 
@@ -173,7 +173,7 @@ class DataPlane:
             service.sweep(now_s)
         self.concurrency.sweep(now_s)
         self._watch_descriptors()
-        self.heap.look(self.limiter.connection_count(), now_s)
+        self.heap.trim_after_burst(self.limiter.connection_count(), now_s)
         self._requests.refill()
         self._responses.refill()
         context.words[context.row + at.W_CONNECTIONS] = len(self.limiter.connections)
@@ -221,11 +221,11 @@ class DataPlane:
 
     # -- the end
     async def drain(self, until_s: float | None = None) -> None:
-        """Answer what is under way until `until_s` (by default for `shutdown_timeout_s`), then cut.
+        """Answer the requests in flight until `until_s` (by default for `shutdown_timeout_s`), then cut the rest.
 
-        A client that is about to send its next request on an idle connection would lose it if we closed now, so it has
-        `shutdown_idle_s` to do so, and so has one whose PROXY header or handshake is under way; the answer tells it to come
-        no more (RFC 9112 §9.6). One whose answer began before it could say so has that time from the answer's end.
+        A client that is about to send its next request on an idle connection would lose it if the connection closed now. So
+        idle connections stay open for `shutdown_idle_s`, and so do pending PROXY headers and handshakes. Each response says
+        `Connection: close` (RFC 9112 §9.6). If a response began before the drain, the time counts from its end.
         """
         context = self.context
         context.words[context.row + at.W_DRAINING] = 1
@@ -234,20 +234,20 @@ class DataPlane:
         self._begin_to_drain(began_s)
         alone_s = 0.0
         while self.limiter.connection_count() and (now_s := clock.now_s()) < until_s and alone_s < _LAST_LINGER_S:
-            alone_s = 0.0 if self.limiter.connection_count() > len(context.linger.since) else alone_s + _DRAIN_LOOK_S
+            alone_s = 0.0 if self.limiter.connection_count() > len(context.linger.since) else alone_s + _DRAIN_POLL_S
             if now_s >= began_s + context.options.shutdown_idle_s:
                 self.proxy_protocol.abort()
                 self.tls_acceptor.abort()
-                self._no_more_claims()
-            await asyncio.sleep(_DRAIN_LOOK_S)
+                self._announce_drained()
+            await asyncio.sleep(_DRAIN_POLL_S)
         self.proxy_protocol.abort()
         self.tls_acceptor.abort()
         for downstream in list(self.limiter.connections):
-            downstream.shut()
+            downstream.abort()
         context.words[context.row + at.W_DRAINING] = 2
 
     def _begin_to_drain(self, now_s: float) -> None:
-        """Tell every connection with its next answer, and let an idle one be idle for `shutdown_idle_s` from now on."""
+        """Close each connection with its next response; an idle one may stay idle for `shutdown_idle_s` from now on."""
         context = self.context
         context.draining = True
         context.shorten_keepalive()
@@ -259,8 +259,8 @@ class DataPlane:
         for downstream in list(context.keepalive.since):
             context.keepalive.start(downstream, now_s)
 
-    def _no_more_claims(self) -> None:
-        """Say so to a successor that waits for it, once it is true; from then on nobody is waited for."""
+    def _announce_drained(self) -> None:
+        """Tell a successor that this worker begins no request any more, as soon as that is true; then close what is idle."""
         context = self.context
         if context.words[at.H_PORT_SHARED] and not context.keepalive.since and not context.header_wait.since:
             context.words[context.row + at.W_DRAINING] = 2

@@ -18,80 +18,81 @@ from router.proxy import options as proxy_options
 from router.proxy.accept import handoff
 from router.proxy.accept.listener import Listener
 from router.proxy.data_plane import DataPlane
-from router.runtime import child_args as boots
-from router.runtime import clock, logs
+from router.runtime import child_args, clock, logs
 from router.runtime.child_args import WorkerArgs
 from router.runtime.tasks import Tasks
 from router.shm import layout as at
 from router.shm import segment, settings_memory
 
 log = logging.getLogger(__name__)
-ROUTE_LOOK_S: Final = 0.02
+CONTROL_POLL_S: Final = 0.02
 ORPHAN_WAIT_S: Final = 15.0
-"""A worker whose supervisor was killed within a take-over serves on until the new workers serve, at most for so long."""
+"""If the supervisor is killed during a take-over, its worker serves until the new workers serve, at most for this long."""
 
 
-async def serve(boot: WorkerArgs) -> None:
+async def serve(args: WorkerArgs) -> None:
     """Serve until SIGTERM, or until the supervisor is gone; then drain and return."""
     loop = asyncio.get_running_loop()
-    memory = segment.attach(boot.segment_fd)
+    memory = segment.attach(args.segment_fd)
     tasks = Tasks()
-    data_plane = DataPlane(boot.index, memory, proxy_options.from_descriptor(boot.settings_fd), tasks, boot.acks_fd)
-    row = memory.layout.worker(boot.index)
+    data_plane = DataPlane(args.index, memory, proxy_options.from_descriptor(args.settings_fd), tasks, args.acks_fd)
+    row = memory.layout.worker(args.index)
     memory.words[row + at.W_PID] = os.getpid()
     memory.words[row + at.W_DRAINING] = 0
     stop, orphan = asyncio.Event(), asyncio.Event()
 
     def wake() -> None:
-        os.eventfd_read(boot.wake_fd)
+        os.eventfd_read(args.wake_fd)
         data_plane.refresh()
 
     def orphaned() -> None:
         log.warning("the supervisor is gone: finishing what is under way")
-        loop.remove_reader(boot.life_fd)
+        loop.remove_reader(args.life_fd)
         orphan.set()
         stop.set()
 
     def reread() -> None:
-        if not settings_memory.receive(boot.updates_fd, boot.settings_fd):
+        if not settings_memory.receive(args.updates_fd, args.settings_fd):
             log.warning("told to read the settings again, and there are no newer ones")
-        data_plane.reconfigure(proxy_options.from_descriptor(boot.settings_fd))
+        data_plane.reconfigure(proxy_options.from_descriptor(args.settings_fd))
 
-    loop.add_reader(boot.wake_fd, wake)
-    loop.add_reader(boot.life_fd, orphaned)
+    loop.add_reader(args.wake_fd, wake)
+    loop.add_reader(args.life_fd, orphaned)
     loop.add_signal_handler(signal.SIGTERM, stop.set)
     loop.add_signal_handler(
         signal.SIGINT, lambda: None
-    )  # the terminal sends it to the whole group; the supervisor decides
+    )  # a terminal sends SIGINT to the whole process group; the supervisor decides
     loop.add_signal_handler(signal.SIGHUP, reread)
-    while not memory.words[at.H_CONTROL_READY] and not stop.is_set():  # started early, to take over
-        await asyncio.sleep(ROUTE_LOOK_S)
+    while (
+        not memory.words[at.H_CONTROL_READY] and not stop.is_set()
+    ):  # a take-over starts workers before control is ready
+        await asyncio.sleep(CONTROL_POLL_S)
     data_plane.refresh()
-    listener = Listener(data_plane.new_connection, *(socket.socket(fileno=fd) for fd in boot.listen_fds))
+    listener = Listener(data_plane.new_connection, *(socket.socket(fileno=fd) for fd in args.listen_fds))
     await listener.start()
     data_plane.start()
-    if boot.inlet_fd is not None:
-        inlet = socket.socket(fileno=boot.inlet_fd)
+    if args.inlet_fd is not None:
+        inlet = socket.socket(fileno=args.inlet_fd)
         handoff.Adoption(data_plane.context, data_plane.limiter, data_plane.tls_acceptor, inlet).start()
     tasks.spawn(data_plane.keep_resolving(), "resolver")
     tasks.spawn(data_plane.tls_acceptor.watch_files(), "certificate files")
     gc.collect()
-    gc.freeze()  # what exists now lives as long as the process: later collections need not look at it
+    gc.freeze()  # these objects live as long as the process, so later collections can skip them
     await stop.wait()
-    await leave(data_plane, listener, boot, wait_s=ORPHAN_WAIT_S if orphan.is_set() else 0.0)
+    await leave(data_plane, listener, args, wait_s=ORPHAN_WAIT_S if orphan.is_set() else 0.0)
     await tasks.close()
 
 
-async def leave(data_plane: DataPlane, listener: Listener, boot: WorkerArgs, *, wait_s: float) -> None:
-    """Hand on the connections to a successor, if there is one or comes within `wait_s`; finish what is left."""
+async def leave(data_plane: DataPlane, listener: Listener, args: WorkerArgs, *, wait_s: float) -> None:
+    """Hand the connections to a successor, if there is one or one comes within `wait_s`; finish the rest here."""
     words = data_plane.context.words
     if words[at.H_DRAINING] and not words[at.H_PORT_SHARED]:
         await listener.close_port()
         await data_plane.drain()
         return
-    outlets = await handoff.outlets_of(Path(boot.state_dir), words[at.H_INLETS], wait_s)
+    outlets = await handoff.outlets_of(Path(args.state_dir), words[at.H_INLETS], wait_s)
     until_s = clock.now_s() + data_plane.context.options.shutdown_timeout_s
-    listener.stop()  # others accept from the same queue: a successor, or who takes the place of a killed supervisor
+    listener.stop()  # a successor, or the replacement of a killed supervisor, accepts from the same queue
     if outlets:
         on = handoff.Handoff(data_plane.context, data_plane.limiter, outlets)
         await on.run(until_s)
@@ -103,9 +104,9 @@ async def leave(data_plane: DataPlane, listener: Listener, boot: WorkerArgs, *, 
 
 def main() -> None:
     """Run one worker."""
-    boot = boots.decode(WorkerArgs, sys.argv[1])
-    logs.setup(f"worker-{boot.index}")
-    uvloop.run(serve(boot))
+    args = child_args.decode(WorkerArgs, sys.argv[1])
+    logs.setup(f"worker-{args.index}")
+    uvloop.run(serve(args))
 
 
 if __name__ == "__main__":

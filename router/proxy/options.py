@@ -1,4 +1,4 @@
-"""What a worker is told, as plain values read from the settings document: no validation here, `config.py` has done it."""
+"""The settings of a worker as plain values, read from the settings document. `settings/loader.py` has validated them."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from router.tls.contexts import BackendTls, ServerTls
 
 @dataclass(frozen=True, slots=True)
 class TapOptions:
-    """How many bytes of a request's and of a response's body are kept until the exchange has ended; 0 and 0: nothing is."""
+    """How many bytes of a request's and of a response's body are kept until the exchange has ended; 0 keeps none."""
 
     request_bytes_max: int = 0
     response_bytes_max: int = 0
@@ -22,7 +22,7 @@ class TapOptions:
 
 @dataclass(frozen=True, slots=True)
 class ValidationOptions:
-    """What is held against which rules (settings/sections/validation.py); schemas as JSON, labels as (pointer, allowed)."""
+    """The rules for bodies (settings/sections/validation.py); schemas are JSON, labels are (pointer, allowed)."""
 
     methods: frozenset[bytes] = frozenset((b"POST",))
     paths: tuple[bytes, ...] = ()
@@ -41,7 +41,7 @@ class ValidationOptions:
 
 @dataclass(frozen=True, slots=True)
 class InputOptions:
-    """Of how many requests, at most, control is shown the body."""
+    """How many request bodies a second are sampled for control, and up to which size."""
 
     samples_per_s: float
     body_bytes_max: int
@@ -62,14 +62,14 @@ class ServiceOptions:
     backend_tls: BackendTls = field(default_factory=BackendTls)
     tap: TapOptions = TapOptions()
     captured_headers: frozenset[bytes] | None = None
-    """Fields, in lower case, that are kept of a request at which a version failed; None: nothing is kept of it."""
+    """Names, in lower case, of the fields that are kept of a failed request; None: failed requests are not kept."""
     validation: ValidationOptions = ValidationOptions()
     inputs: InputOptions | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class ForwardingOptions:
-    """Whose word counts for who the client is; networks as CIDR or `unix`."""
+    """Which peers may name the client of a request; networks as CIDR or `unix`."""
 
     trusted: tuple[str, ...] = ()
     keep: frozenset[str] = frozenset(("for", "proto", "host", "port"))
@@ -79,7 +79,7 @@ class ForwardingOptions:
 
 @dataclass(frozen=True, slots=True)
 class ProxyProtocolOptions:
-    """Whether connections begin with a PROXY header, and from which networks; of at most so many bytes (version 2)."""
+    """Whether connections begin with a PROXY header, which networks may send one, and its greatest size (version 2)."""
 
     required: bool = False
     allowed_senders: tuple[str, ...] = ()
@@ -88,7 +88,7 @@ class ProxyProtocolOptions:
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """Everything a worker needs; sizes in bytes, durations in seconds. Services are in the order of the wall."""
+    """Everything a worker needs; sizes in bytes, durations in seconds. Services are in the order of shared memory."""
 
     services: tuple[ServiceOptions, ...]
     ready_path: bytes | None
@@ -217,7 +217,7 @@ def _service(name: str, section: dict[str, Any], timeouts: dict[str, Any]) -> Se
         idle_timeout_s=section["idle_timeout_s"] or timeouts["idle_timeout_s"],
         hang_wait_min_s=section["rules"]["hard_failure"]["hang_wait_min_s"],
         backend_tls=contexts.backend_of(section["backend_tls"]),
-        tap=_witness(section["cases"]),
+        tap=_tap_options(section["cases"]),
         captured_headers=_captured_headers(section["cases"]),
         validation=_validation(section["validation"]),
         inputs=_inputs(section["inputs"]),
@@ -240,7 +240,7 @@ def _validation(section: dict[str, Any]) -> ValidationOptions:
     )
 
 
-def _witness(cases: dict[str, Any]) -> TapOptions:
+def _tap_options(cases: dict[str, Any]) -> TapOptions:
     kept_bytes_max = cases["body_bytes_max"] if cases["capture"] and cases["bodies"] else 0
     return TapOptions(kept_bytes_max, kept_bytes_max)
 

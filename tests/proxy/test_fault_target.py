@@ -78,7 +78,7 @@ async def test_a_black_hole_is_504_at_the_connect_timeout_and_harms_no_other_ser
             status, head, _ = await dark.response()
             assert (status, field(head, b"x-router-error")) == (504, b"connect_failed")
             (pool,) = rig.data_plane.services[0].targets[0].pools
-            assert pool.resting_until_s > rig.context.now_s, "the endpoint is rested"
+            assert pool.backoff_until_s > rig.context.now_s, "the endpoint is rested"
     assert (rig.attempts(0, 0), rig.attempts(0, 1)) == ({"connect_failed": 1}, {"ok": 20})
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from router.proxy import heap
-from router.proxy.heap import CROWD, PAUSE_S, Heap
+from router.proxy.heap import BURST, PAUSE_S, Heap
 
 
 class Looks:
@@ -19,7 +19,7 @@ class Looks:
     def see(self, *connections: int) -> int:
         for number in connections:
             self.now_s += 0.1
-            self.heap.look(number, self.now_s)
+            self.heap.trim_after_burst(number, self.now_s)
         return len(self.walks)
 
 
@@ -34,7 +34,7 @@ def test_a_crowd_that_is_gone_is_worth_one_walk() -> None:
 @pytest.mark.parametrize(
     "numbers",
     [
-        [0, CROWD - 1, 0, 0] * 50,
+        [0, BURST - 1, 0, 0] * 50,
         [4000, 2001, 2001, 4000, 3000, 3000] * 20,
         [1000] * 100,
         list(range(0, 5000, 10)),
@@ -57,6 +57,6 @@ def test_crowds_that_come_and_go_quickly_cost_one_walk_a_pause() -> None:
 def test_the_c_library_returns_pages_or_has_no_such_function() -> None:
     trim = heap.trimmer()
     if trim is None:
-        Heap(None).look(0, 1.0)
+        Heap(None).trim_after_burst(0, 1.0)
     else:
         assert trim() in (0, 1)

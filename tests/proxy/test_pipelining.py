@@ -147,7 +147,7 @@ async def test_a_backend_that_catches_up_does_not_let_a_full_buffer_be_read() ->
         source = Source(rig.data_plane)
         source.feed(KINDS["bodies"] + GET % 1 * 5000)
         assert not source.reading
-        flow_control.release_body(source.protocol)
+        flow_control.resume_body(source.protocol)
         assert not source.reading
         source.leave()
 
@@ -202,14 +202,14 @@ async def test_chunks_that_wait_for_their_turn_wait_for_the_backend_as_well() ->
         source = Source(rig.data_plane)
         source.feed(b"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n")
         await until(lambda: source.protocol.exchange.upstream)
-        flow_control.hold_body(source.protocol)
+        flow_control.pause_body(source.protocol)
         source.feed(raw)
         held = source.held
         for _ in range(20):
             await asyncio.sleep(0)
         assert source.held == held
         assert not source.reading
-        flow_control.release_body(source.protocol)
+        flow_control.resume_body(source.protocol)
         await until(lambda: source.held == 0 and source.reading)
         source.feed(b"0\r\n\r\n")
         let_through.set()

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from router.proxy.options import ForwardingOptions, ProxyProtocolOptions
-from router.proxy.routing.client_shares import HOLD_S, STUCK_S, WITNESS_S
+from router.proxy.routing.client_shares import HOLD_S, PROBE_AFTER_S, STUCK_S
 from router.proxy.routing.concurrency import WAITED_MIN_S
 from router.rollout.outcome import FAULTS
 from router.runtime import clock
@@ -170,7 +170,7 @@ async def test_others_show_that_the_version_answers(raw: bytes) -> None:
     async with saturable() as rig:
         await hold(rig, PLACES, raw)
         assert await status(rig, QUICK, OTHER) == (503, b"saturated")
-        rig.context.now_s += WITNESS_S
+        rig.context.now_s += PROBE_AFTER_S
         for address in (OTHER, THIRD, OTHER):
             assert (await status(rig, QUICK, address))[0] == 200
             await until(lambda: held(rig) == PLACES)
@@ -183,7 +183,7 @@ async def test_one_other_is_let_in_at_a_time() -> None:
     async with saturable() as rig:
         await hold(rig, PLACES, HUNG)
         assert await status(rig, QUICK, OTHER) == (503, b"saturated")
-        rig.context.now_s += WITNESS_S
+        rig.context.now_s += PROBE_AFTER_S
         assert await status(rig, ASK, OTHER) == (503, b"saturated")
         (one,) = await hold(rig, 1, HUNG, OTHER)
         for address in (OTHER, THIRD):
@@ -201,7 +201,7 @@ async def test_clients_with_their_share_show_nothing() -> None:
             await hold(rig, PLACES // 2, HUNG, address)
         for address in (HEAVY, OTHER):
             assert (await status(rig, QUICK, address))[0] == 503
-            rig.context.now_s += WITNESS_S
+            rig.context.now_s += PROBE_AFTER_S
         assert await status(rig, QUICK, OTHER) == (503, b"saturated")
         assert held(rig) == PLACES
 
@@ -352,7 +352,7 @@ async def test_the_proxy_protocol_announces_clients_and_a_64_is_one() -> None:
     async with saturable(proxy_protocol=introduction) as rig:
         clients = [(await hold(rig, 1, by(STREAM, f"2001:db8:0:1::{number:x}")))[0] for number in range(1, PLACES + 1)]
         assert (await status(rig, by(QUICK, "2001:db8:0:1::abcd"), HEAVY))[0] == 503
-        assert not rig.data_plane.services[0].active.books[0].pressed, "it is the same client"
+        assert not rig.data_plane.services[0].active.shares[0].contended, "it is the same client"
         assert (await status(rig, by(QUICK, "2001:db8:0:2::1"), HEAVY))[0] == 503
         clients[0].reset()
         await until(lambda: held(rig) == PLACES - 1)

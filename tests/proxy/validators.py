@@ -32,11 +32,11 @@ def validated(rig: Rig) -> dict[str, int]:
     return {name: count for name, count in counts.items() if count}
 
 
-def held_bytes(rig: Rig) -> int:
+def buffered_bytes(rig: Rig) -> int:
     """Return how many bytes of requests are held until they are whole."""
-    witnesses = rig.data_plane.services[0].tap
-    assert witnesses is not None
-    return witnesses.held_bytes
+    service_tap = rig.data_plane.services[0].tap
+    assert service_tap is not None
+    return service_tap.buffered_bytes
 
 
 class Deferring:

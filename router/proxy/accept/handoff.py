@@ -76,7 +76,7 @@ class Handoff:
         recent_first = [*reversed(context.keepalive.since)]
         context.handing_on = True
         for downstream in self._limiter.connections:
-            downstream.hold()
+            downstream.prepare_handoff()
         context.words[context.row + at.W_DRAINING] = 2
         await self._hand_on_all(recent_first)
         while self._outlets and self._left() and clock.now_s() < until_s:
@@ -87,7 +87,7 @@ class Handoff:
         for outlet in self._outlets:
             outlet.close()
         for downstream in list(self._limiter.connections):
-            downstream.go_on()
+            downstream.resume_requests()
 
     async def end(self, until_s: float) -> None:
         """Wait for the relays until `until_s`, then abort them."""
@@ -140,7 +140,7 @@ class Handoff:
 
     def _send(self, downstream: Downstream, descriptor: int) -> bool:
         """Send one connection to the first worker with room, starting with the next in turn; return False if none has room."""
-        peer, certificate, buffered = downstream.peer, misdirection.made_with(downstream), downstream.buffer
+        peer, certificate, buffered = downstream.peer, misdirection.certificate_of(downstream), downstream.buffer
         assert peer is not None
         message = _message(peer, certificate, buffered)
         descriptors = [descriptor]
@@ -175,9 +175,9 @@ def _may_go(downstream: Downstream) -> bool:
     transport = downstream.transport
     return (
         transport is not None
-        and downstream.held
+        and downstream.handoff_pending
         and downstream.exchange is None
-        and not (downstream.lingering or downstream.congested or downstream.ended or downstream.waiting)
+        and not (downstream.lingering or downstream.congested or downstream.ended or downstream.queued)
         and not transport.is_closing()
         and not transport.get_write_buffer_size()
     )
@@ -258,7 +258,7 @@ class Adoption:
         sock.setblocking(False)
         await self._context.loop.connect_accepted_socket(lambda: cast(asyncio.Protocol, downstream), sock)
         if not self._context.handing_on:
-            downstream.go_on()
+            downstream.resume_requests()
 
     def _presented(self, identity: tuple[list[str], list[str]] | None) -> PresentedCertificate | None:
         """Return the certificate that the connection was made with; None if either router has only one."""

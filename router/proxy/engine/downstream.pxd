@@ -27,19 +27,19 @@ cdef class Downstream:
     cdef public bint closing
     cdef public bint ended
     cdef public bint adopted
-    cdef public bint held
+    cdef public bint handoff_pending
     cdef public bint congested
     cdef public bint lingering
     cdef public bint paused
-    cdef public Py_ssize_t silent_at_bytes
-    cdef public Py_ssize_t paced_bytes
+    cdef public Py_ssize_t unwritten_bytes
+    cdef public Py_ssize_t rate_mark_bytes
     cdef public Py_ssize_t at
     cdef public Py_ssize_t searched
     cdef public Py_ssize_t steps
     cdef public Py_ssize_t buffer_bytes_max
-    cdef public bint waiting
-    cdef public bint resting
-    cdef public bint holding
+    cdef public bint queued
+    cdef public bint reading_deferred
+    cdef public bint body_paused
 
     cdef _append(self, bytes data)
     @cython.locals(begin=Py_ssize_t, end=Py_ssize_t, limit=Py_ssize_t, text=cython.p_char)
@@ -53,12 +53,12 @@ cdef class Downstream:
     cpdef write(self, bytes data)
     cpdef drop_input(self)
     cpdef exchange_ended(self, bint close)
-    cdef _next(self)
-    cpdef rest(self)
-    cdef _ask(self)
-    cpdef hold(self)
-    cpdef go_on(self)
+    cdef _next_request(self)
+    cpdef defer_reading(self)
+    cdef _enqueue(self)
+    cpdef prepare_handoff(self)
+    cpdef resume_requests(self)
     cpdef take_turn(self)
-    cpdef read_on(self)
+    cpdef update_reading(self)
     cpdef pause(self)
     cpdef resume(self)

@@ -78,12 +78,12 @@ class Downstream:
         self.closing = False
         self.ended = False
         self.adopted = False
-        self.held = False
+        self.handoff_pending = False
         self.congested = False
         self.lingering = False
         self.paused = False
-        self.silent_at_bytes = self.paced_bytes = 0  # what waited to be taken when pace.py last looked
-        self.waiting = self.resting = self.holding = False
+        self.unwritten_bytes = self.rate_mark_bytes = 0  # what waited to be taken when pace.py last looked
+        self.queued = self.reading_deferred = self.body_paused = False
 
     # -- asyncio's callbacks
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -105,12 +105,12 @@ class Downstream:
         if (limit := self._admission.admit(self)) is not None:
             local_replies.reject_connection(self, limit)
         elif context.handing_on:
-            self.hold()
+            self.prepare_handoff()
 
     def data_received(self, data: bytes) -> None:
         """Called by the loop with whatever has arrived."""
         if len(data) >= _LARGE_READ_BYTES:
-            self.rest()
+            self.defer_reading()
         if self.body is not None:
             if self.buffer:
                 self._append(data)
@@ -118,7 +118,7 @@ class Downstream:
                 self._receive_body(self.body, data, 0)
         elif self.lingering:
             return
-        elif self.exchange is not None or self.congested or self.buffer or self.waiting or self.held:
+        elif self.exchange is not None or self.congested or self.buffer or self.queued or self.handoff_pending:
             self._append(data)
         else:
             self.context.keepalive.since.pop(self, None)
@@ -128,7 +128,7 @@ class Downstream:
         """Keep what cannot be looked at now, and go on at once with a head that waits for nothing but its end."""
         self.buffer = self.buffer[self.at :] + data if self.buffer else data
         self.at = 0
-        if self.body is None and self.exchange is None and not (self.congested or self.waiting or self.held):
+        if self.body is None and self.exchange is None and not (self.congested or self.queued or self.handoff_pending):
             self._receive_head(self.buffer, 0)
         elif len(self.buffer) > self.buffer_bytes_max:
             self.pause()
@@ -171,14 +171,14 @@ class Downstream:
         if self.exchange is not None:
             flow_control.downstream_drained(self.exchange)
         elif not self.lingering:
-            self._next()
+            self._next_request()
 
     # -- requests
     def _receive_head(self, data: bytes, start: int) -> None:
         """Begin the request whose head begins at `start`, if it is whole; what is behind it waits."""
         begin = start
         if data.startswith(b"\r", start):
-            begin = local_replies.behind_empty_lines(data, start)
+            begin = local_replies.skip_empty_lines(data, start)
         text = data  # compiled, a char *: slices within the bounds of `data` need no slice object
         end = data.find(b"\r\n\r\n", begin if begin > start + self.searched else start + self.searched) + 4
         limit = self.context.head_bytes_max
@@ -230,7 +230,7 @@ class Downstream:
             self.at = end + length
             exchange.start(text[end : end + length], True)
             if left - length > self.buffer_bytes_max:
-                self.read_on()
+                self.update_reading()
         else:
             self.body = body = RequestBody(length, context.options)
             self._begin_body(exchange, body, data, end)
@@ -245,7 +245,7 @@ class Downstream:
         if not body.done:
             self.context.body_rate.start(self, self.context.now_s)
         exchange.start(out, body.done)
-        self.read_on()
+        self.update_reading()
 
     def _receive_body(self, body: RequestBody, data: bytes, start: int) -> None:
         exchange = self.exchange
@@ -270,7 +270,7 @@ class Downstream:
         else:
             self.context.body_wait.start(self, self.context.now_s)
             if self.buffer:
-                self.rest()
+                self.defer_reading()
 
     # -- the exchange's verbs
     def write(self, data: bytes) -> None:
@@ -282,8 +282,8 @@ class Downstream:
         """Forget what has come and was not looked at, and read again."""
         self.body = None
         self.keep(b"", 0)
-        self.holding = self.resting = False
-        self.read_on()
+        self.body_paused = self.reading_deferred = False
+        self.update_reading()
 
     def exchange_ended(self, close: bool) -> None:
         """The response is written; go on with the next request, or close. Where its head did not say `Connection: close`,
@@ -295,14 +295,14 @@ class Downstream:
             pipeline = self.closing and not self.ended and self not in self.context.reserved  # may be on its way
             closing.close(self, linger=rest or pipeline)
             return
-        if self.held:
+        if self.handoff_pending:
             self.keep(self.buffer[self.at :], 0)
             self.pause()
             return
-        self.holding = False
+        self.body_paused = False
         if self.congested:  # the next answer would only pile up: resume_writing goes on
             return
-        self._next()
+        self._next_request()
 
     # -- turns of the loop
     @property
@@ -310,49 +310,49 @@ class Downstream:
         """Whether it has had its next request waiting for a long time (fair_queue.py)."""
         return self.steps > GREEDY_STEPS
 
-    def _next(self) -> None:
+    def _next_request(self) -> None:
         """Ask for a turn if something waits, else for a request."""
-        if self.held:
+        if self.handoff_pending:
             return
         if self.buffer:
-            self._ask()
+            self._enqueue()
         else:
             self.steps = 0
             self.context.keepalive.since[self] = self.context.now_s
         if self.paused or self.buffer:
-            self.read_on()
+            self.update_reading()
 
-    def rest(self) -> None:
+    def defer_reading(self) -> None:
         """Read no more in this turn of the loop."""
-        self.resting = True
+        self.reading_deferred = True
         self.pause()
-        self._ask()
+        self._enqueue()
 
-    def _ask(self) -> None:
-        if not self.waiting:
-            self.waiting = True
+    def _enqueue(self) -> None:
+        if not self.queued:
+            self.queued = True
             self.context.fair_queue.enqueue(self)
 
     def take_turn(self) -> None:
         """A turn of the loop is ours: one request, or one step of a body."""
-        self.waiting = self.resting = False
+        self.queued = self.reading_deferred = False
         if self.transport is None or self.transport.is_closing():
             return
         if self.buffer and not self.lingering:
             self.steps += 1
             if self.body is not None:
-                if not self.holding:
+                if not self.body_paused:
                     self._receive_body(self.body, self.buffer, self.at)
-            elif self.exchange is None and not (self.congested or self.held):
+            elif self.exchange is None and not (self.congested or self.handoff_pending):
                 self._receive_head(self.buffer, self.at)
-        self.read_on()
+        self.update_reading()
 
-    def read_on(self) -> None:
+    def update_reading(self) -> None:
         """Read if nothing speaks against it."""
         if (
-            self.holding
-            or self.resting
-            or (self.held and self.exchange is None)
+            self.body_paused
+            or self.reading_deferred
+            or (self.handoff_pending and self.exchange is None)
             or len(self.buffer) - self.at > self.buffer_bytes_max
         ):
             self.pause()
@@ -360,24 +360,24 @@ class Downstream:
             self.resume()
 
     # -- another process takes over
-    def hold(self) -> None:
+    def prepare_handoff(self) -> None:
         """Begin no further request; what comes from now on is for whoever takes the connection over."""
         if self in self.context.reserved:  # its one answer is ours
             return
-        self.held = True
+        self.handoff_pending = True
         if self.exchange is None:
             self.keep(self.buffer[self.at :], 0)
             self.context.keepalive.stop(self)
             self.context.header_wait.stop(self)
             self.pause()
 
-    def go_on(self) -> None:
+    def resume_requests(self) -> None:
         """Nobody takes it over after all; or we have taken it over, with what is in `buffer`."""
-        self.held = False
+        self.handoff_pending = False
         self.closing = True
         if self.exchange is None and not self.lingering and self.transport is not None:
             self.context.header_wait.stop(self)
-            self._next()
+            self._next_request()
 
     # -- deadlines
     def drain(self) -> None:
@@ -387,7 +387,7 @@ class Downstream:
         if idle and not closing.close_idle(self):
             self.context.header_wait.start(self, self.context.now_s)
 
-    def shut(self) -> None:
+    def abort(self) -> None:
         """Close now, whatever is under way."""
         if self.exchange is not None:
             self.exchange.cut()

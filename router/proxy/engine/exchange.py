@@ -159,7 +159,7 @@ class Exchange:
         """Wait for a connection."""
         pool.wait(self)
         if not self.body_complete:
-            flow_control.hold_body(self.downstream)
+            flow_control.pause_body(self.downstream)
 
     def connected(self, upstream: Upstream) -> None:
         """A connection that was waited for is ours."""
@@ -185,7 +185,7 @@ class Exchange:
         if self.body_complete:
             self._sent(attempt, now_s)
         else:
-            flow_control.release_body(self.downstream)
+            flow_control.resume_body(self.downstream)
 
     def receive_body(self, data: bytes, complete: bool) -> None:
         """More of the request's body; `complete` with its last bytes."""

@@ -11,33 +11,33 @@ if TYPE_CHECKING:
     from router.proxy.engine.exchange import Exchange
 
 
-def hold_body(downstream: Downstream) -> None:
+def pause_body(downstream: Downstream) -> None:
     """Take no more of the request's body for now; our waiting is not the client's slowness."""
     if downstream.body is not None:
         downstream.context.body_wait.stop(downstream)
         downstream.context.body_rate.stop(downstream)
-        downstream.holding = True
+        downstream.body_paused = True
         downstream.pause()
 
 
-def release_body(downstream: Downstream) -> None:
+def resume_body(downstream: Downstream) -> None:
     """Take the body again."""
-    if not downstream.holding:
+    if not downstream.body_paused:
         return
     context, body = downstream.context, downstream.body
-    downstream.holding = False
+    downstream.body_paused = False
     if body is not None:
         if downstream.buffer:
-            downstream.rest()
+            downstream.defer_reading()
         context.body_wait.start(downstream, context.now_s)
-        body.paced_bytes = body.received_bytes  # it is the client's turn from now on (pace.py)
+        body.rate_mark_bytes = body.received_bytes  # it is the client's turn from now on (pace.py)
         context.body_rate.start(downstream, context.now_s)
-    downstream.read_on()
+    downstream.update_reading()
 
 
 def upstream_full(exchange: Exchange) -> None:
     """The backend takes less than the client sends."""
-    hold_body(exchange.downstream)
+    pause_body(exchange.downstream)
     exchange.service.idle.start(exchange, clock.now_s())
 
 
@@ -45,14 +45,14 @@ def upstream_drained(exchange: Exchange) -> None:
     """The backend has caught up."""
     if not exchange.answered:
         exchange.service.idle.stop(exchange)
-    release_body(exchange.downstream)
+    resume_body(exchange.downstream)
 
 
 def start_write_timers(downstream: Downstream) -> None:
     """From now on it is the client's turn to take what waits in our buffer (pace.py)."""
     context, transport = downstream.context, downstream.transport
     if transport is not None:
-        downstream.silent_at_bytes = downstream.paced_bytes = transport.get_write_buffer_size()
+        downstream.unwritten_bytes = downstream.rate_mark_bytes = transport.get_write_buffer_size()
         context.write_wait.start(downstream, context.now_s)
         context.write_rate.start(downstream, context.now_s)
 

@@ -47,7 +47,7 @@ def _answer_options(downstream: Downstream, head: RequestHead) -> None:
     downstream.exchange_ended(close)
 
 
-def behind_empty_lines(data: bytes, start: int) -> int:
+def skip_empty_lines(data: bytes, start: int) -> int:
     """Return where the head begins: behind some empty lines, if there are any."""
     for _ in range(_EMPTY_LINES_MAX):
         if data.startswith(b"\r\n", start):

@@ -10,9 +10,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from router.proxy.deadlines import Deadlines
-from router.proxy.engine.local_target import NEVER_RESENT, LocalTarget
-from router.proxy.tap.failure_recorder import failures_of
-from router.proxy.tap.tap import witnesses_of
+from router.proxy.engine.local_target import LocalTarget
+from router.proxy.tap.failure_recorder import make_failure_recorder
+from router.proxy.tap.tap import make_service_tap
 from router.proxy.tls.backend import BackendContext
 from router.rollout.model.route import NO_SLOT, SLOTS, Flag, Route, decode
 from router.runtime import clock
@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from router.proxy.options import ServiceOptions
     from router.proxy.routing.concurrency import ConcurrencyLimiter
 
+_NEVER_RESENT: Final = ("never", "unsent")
+"""Replay rules under which no request is sent twice."""
 _READS_MAX: Final = 100
 """Readings of a slot whose CRC does not match, in one go; the 100 ms timer and the next request try again."""
 
@@ -41,8 +43,8 @@ class LocalService:
         self.concurrency = concurrency
         self.options = options
         self.names_version = options.served_version_header
-        self.never_resends = options.replay in NEVER_RESENT
-        self.failures = failures_of(context, index, options)
+        self.never_resends = options.replay in _NEVER_RESENT
+        self.failures = make_failure_recorder(context, index, options)
         self.backend_context = BackendContext(options.backend_tls)
         self.active: LocalTarget | None = None
         self.standby: LocalTarget | None = None
@@ -50,7 +52,7 @@ class LocalService:
         self.word = 0
         self.generation = 0
         self.row = context.segment.layout.worker_service(context.index, index)
-        self.tap = witnesses_of(context, index, options)
+        self.tap = make_service_tap(context, index, options)
         self.targets: dict[int, LocalTarget] = {}
         self.draining: list[LocalTarget] = []
         """Views of versions that have no role any more and still have attempts open."""
@@ -65,9 +67,9 @@ class LocalService:
         """Take over changed settings; waits that have begun keep their start."""
         self.options = options
         self.names_version = options.served_version_header
-        self.never_resends = options.replay in NEVER_RESENT
-        self.tap = witnesses_of(self._context, self.index, options)
-        self.failures = failures_of(self._context, self.index, options)
+        self.never_resends = options.replay in _NEVER_RESENT
+        self.tap = make_service_tap(self._context, self.index, options)
+        self.failures = make_failure_recorder(self._context, self.index, options)
         self.backend_context.reconfigure(options.backend_tls)
         self.idle.duration_s = options.idle_timeout_s
         for target in self.targets.values():

@@ -7,11 +7,11 @@ acknowledgement on this worker claims by the new route only, because claiming co
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 from router.proxy.deadlines import Deadlines
 from router.proxy.engine.pool import Pool
-from router.proxy.routing.client_shares import Places
+from router.proxy.routing.client_shares import ClientShares
 from router.rollout.model.endpoint import parse_endpoint
 from router.shm.slots import SlotRecord
 
@@ -20,14 +20,11 @@ if TYPE_CHECKING:
     from router.proxy.engine.exchange import Exchange
     from router.proxy.engine.local_service import LocalService
 
-NEVER_RESENT: Final = ("never", "unsent")
-"""Replay rules under which no request leaves twice."""
-
 
 class LocalTarget:
     """One version as this worker serves it. `open` are its attempts that have not ended, `waiting` those sent whole that
     have no first byte yet; `row` is its row in this worker's lane; `quota` is how many may be open without asking (room.py),
-    `upgrades` how many of them are tunnels or may become one, `books` who holds the places of all and of tunnels.
+    `upgrades` how many of them are tunnels or may become one, `shares` who holds the places of all and of tunnels.
     """
 
     def __init__(self, context: WorkerContext, service: LocalService, slot: int, content: SlotRecord) -> None:
@@ -43,7 +40,7 @@ class LocalTarget:
         self.retrying = 0
         self.quota = 0
         self.upgrades = 0
-        self.books = (Places(), Places())
+        self.shares = (ClientShares(), ClientShares())
         self._context = context
         self._backend_context = service.backend_context
         self.pools: tuple[Pool, ...] = ()

@@ -25,7 +25,7 @@ def restart_body_clock(downstream: Downstream) -> None:
     """From now on it is the client's turn to send."""
     body, context = downstream.body, downstream.context
     if body is not None:
-        body.paced_bytes = body.received_bytes
+        body.rate_mark_bytes = body.received_bytes
         context.body_rate.start(downstream, context.now_s)
 
 
@@ -36,7 +36,7 @@ def check_body_rate(downstream: Downstream) -> None:
         return
     options = context.options
     owed = options.body_rate_min_bytes_per_s * options.body_rate_grace_s
-    if body.received_bytes - body.paced_bytes >= owed:
+    if body.received_bytes - body.rate_mark_bytes >= owed:
         restart_body_clock(downstream)
         return
     context.count_limit(at.LIMITED_BODY_RATE)
@@ -50,8 +50,8 @@ def check_write_progress(downstream: Downstream) -> None:
     if transport is None:
         return
     waiting = transport.get_write_buffer_size()
-    if waiting < downstream.silent_at_bytes:
-        downstream.silent_at_bytes = waiting
+    if waiting < downstream.unwritten_bytes:
+        downstream.unwritten_bytes = waiting
         context.write_wait.start(downstream, context.now_s)
     else:
         context.count_limit(at.LIMITED_WRITE_TIMEOUT)
@@ -64,8 +64,8 @@ def check_write_rate(downstream: Downstream) -> None:
     if transport is None:
         return
     options, waiting = context.options, transport.get_write_buffer_size()
-    if downstream.paced_bytes - waiting >= options.write_rate_min_bytes_per_s * options.write_rate_grace_s:
-        downstream.paced_bytes = waiting
+    if downstream.rate_mark_bytes - waiting >= options.write_rate_min_bytes_per_s * options.write_rate_grace_s:
+        downstream.rate_mark_bytes = waiting
         context.write_rate.start(downstream, context.now_s)
     else:
         context.count_limit(at.LIMITED_WRITE_RATE)

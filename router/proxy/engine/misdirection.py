@@ -29,7 +29,7 @@ HOST_REMEMBERED_BYTES_MAX: Final = 255
 
 def guard(downstream: Downstream, translate: Translate) -> Translate:
     """Return the translation of heads on a connection with TLS: a misdirected request has no service there."""
-    shown = shown_to(downstream)
+    shown = certificate_presented(downstream)
     if shown is None:
         return translate
     verdicts: dict[bytes, bool] = {}
@@ -55,19 +55,19 @@ def guard(downstream: Downstream, translate: Translate) -> Translate:
 
 def is_misdirected(downstream: Downstream, head: RequestHead) -> bool:
     """Return whether a request without a service came over the wrong connection; asked only of those."""
-    shown = shown_to(downstream)
+    shown = certificate_presented(downstream)
     return shown is not None and shown.misdirects(head.host)
 
 
-def shown_to(downstream: Downstream) -> PresentedCertificate | None:
+def certificate_presented(downstream: Downstream) -> PresentedCertificate | None:
     """Return the certificate that this client was shown, None if the listener has only one, or the client is a trusted proxy."""
     peer = downstream.peer
     if peer is None or downstream.context.forwarding.trusted.covers(peer.address):
         return None
-    return made_with(downstream)
+    return certificate_of(downstream)
 
 
-def made_with(downstream: Downstream) -> PresentedCertificate | None:
+def certificate_of(downstream: Downstream) -> PresentedCertificate | None:
     """Return the certificate that this connection was made with, here or in the process that handed it on."""
     transport, peer = downstream.transport, downstream.peer
     connection: ssl.SSLObject | None = transport.get_extra_info("ssl_object") if transport is not None else None

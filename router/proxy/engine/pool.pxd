@@ -13,7 +13,7 @@ cdef class Pool:
     cdef public object _last
     cdef public bytes authority
     cdef public Py_ssize_t in_flight
-    cdef public double resting_until_s
+    cdef public double backoff_until_s
     cdef public bint closed
     cdef public double _backoff_s
     cdef public list _idle

@@ -22,8 +22,8 @@ if TYPE_CHECKING:
     from router.proxy.engine.exchange import Exchange
 
 _OUR_OWN_FAULT: Final = frozenset((errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ENOBUFS, errno.EADDRNOTAVAIL))
-_REST_FIRST_S: Final = 0.1
-_REST_MAX_S: Final = 5.0
+_BACKOFF_FIRST_S: Final = 0.1
+_BACKOFF_MAX_S: Final = 5.0
 _QUEUE_FULL_S: Final = 0.01
 _FRESH_S: Final = 0.5
 """A connection idle for less is used unasked: its end would have been read by now. An older one is polled first."""
@@ -40,7 +40,7 @@ class Pool:
         self._last: ssl.SSLObject | None = None
         self.authority = endpoint.authority.encode()
         self.in_flight = 0
-        self.resting_until_s = 0.0
+        self.backoff_until_s = 0.0
         self.closed = False
         self._backoff_s = 0.0
         self._idle: list[Upstream] = []
@@ -113,11 +113,11 @@ class Pool:
         except OSError as failure:
             error = failure.with_traceback(None)  # its frames hold the connection, and this one holds it
         else:
-            self._backoff_s = self.resting_until_s = 0.0
+            self._backoff_s = self.backoff_until_s = 0.0
             self.release(upstream, clock.now_s())
             return
-        self._backoff_s = min(max(_REST_FIRST_S, self._backoff_s * 2), _REST_MAX_S)
-        self.resting_until_s = clock.now_s() + self._backoff_s
+        self._backoff_s = min(max(_BACKOFF_FIRST_S, self._backoff_s * 2), _BACKOFF_MAX_S)
+        self.backoff_until_s = clock.now_s() + self._backoff_s
         if self._waiting:
             self._waiting.popleft().connect_failed(error, ours=error.errno in _OUR_OWN_FAULT)
 

@@ -60,18 +60,18 @@ class Tunnel:
         self.exchange = exchange
         self.closing = False
         self.context = exchange.context
-        client, held = _hand_over(exchange.downstream)
+        client, unread = _detach_client(exchange.downstream)
         backend = upstream.hand_over()
         self._unwritten = (0, 0)
         self._client = TunnelSide(self, client, exchange.downstream.connection_lost)
         self._backend = TunnelSide(self, backend, self._backend_lost)
         self._client.other, self._backend.other = self._backend, self._client
         self._client.full = exchange.downstream.congested
-        for transport, end in ((client, self._client), (backend, self._backend)):
+        for transport, side in ((client, self._client), (backend, self._backend)):
             _keep_alive(transport)
-            transport.set_protocol(end)
-        if held:
-            backend.write(held)
+            transport.set_protocol(side)
+        if unread:
+            backend.write(unread)
         if self._client.full:
             self._backend.pause()
         self.on_data()
@@ -87,41 +87,41 @@ class Tunnel:
         elif context.tunnel_idle.duration_s < math.inf:
             context.tunnel_idle.start(self, clock.now_s())
 
-    def closed(self, end: TunnelSide) -> None:
+    def closed(self, side: TunnelSide) -> None:
         """A side has said all it had to say: tell the other, and wait for its answer."""
         self.closing = True
         self.context.tunnel_idle.stop(self)
-        if end.other.ended:
+        if side.other.ended:
             self._finish()
         else:
-            end.other.transport.write_eof()
+            side.other.transport.write_eof()
             self.on_data()
 
-    def on_paused(self, end: TunnelSide) -> None:
+    def on_paused(self, side: TunnelSide) -> None:
         """A side takes less than the other says. A client has to be as fast as with a response
         (pace.py), a backend has `idle_timeout_s`, as with a request.
         """
-        end.other.pause()
-        if end is self._client:
+        side.other.pause()
+        if side is self._client:
             flow_control.start_write_timers(self.exchange.downstream)
             self.exchange.paused_at_s = clock.now_s()
         else:
             self.exchange.service.idle.start(self.exchange, clock.now_s())
 
-    def on_resumed(self, end: TunnelSide) -> None:
+    def on_resumed(self, side: TunnelSide) -> None:
         """It has caught up."""
-        end.other.resume()
-        if end is self._client:
+        side.other.resume()
+        if side is self._client:
             flow_control.stop_write_timers(self.exchange.downstream)
             self.exchange.paused_at_s = 0.0
         else:
             self.exchange.service.idle.stop(self.exchange)
 
-    def lost(self, end: TunnelSide, error: Exception | None) -> None:
+    def lost(self, side: TunnelSide, error: Exception | None) -> None:
         """A side is gone. Without an error, or after a regular close of either, that is a good end; so is one without TLS's
         close_notify, for a WebSocket says itself when it ends (RFC 6455 §7).
         """
-        if end is self._backend or not self.exchange.ended:
+        if side is self._backend or not self.exchange.ended:
             self._forget()
         if not self.exchange.ended and (error is None or self.closing or isinstance(error, EndedWithoutNotice)):
             self._finish()
@@ -174,13 +174,13 @@ class TunnelSide(asyncio.Protocol):
         self._tunnel = tunnel
         self._afterwards = afterwards
         self._paused = False
-        self._resting = False
+        self._reading_deferred = False
 
     def data_received(self, data: bytes) -> None:
         """Called by the loop with whatever has arrived."""
         if not self._tunnel.exchange.ended and not self.other.transport.is_closing():
             if len(data) >= LARGE_READ_BYTES:
-                self._rest()
+                self._defer_reading()
             self.other.transport.write(data)
             self._tunnel.on_data()
 
@@ -216,29 +216,29 @@ class TunnelSide(asyncio.Protocol):
         """Read again."""
         if self._paused and not self.transport.is_closing():
             self._paused = False
-            if not self._resting:
+            if not self._reading_deferred:
                 self.transport.resume_reading()
 
-    def _rest(self) -> None:
+    def _defer_reading(self) -> None:
         """Read no more in this turn of the loop (fair_queue.py)."""
-        if not self._resting and not self.transport.is_closing():
-            self._resting = True
+        if not self._reading_deferred and not self.transport.is_closing():
+            self._reading_deferred = True
             self.transport.pause_reading()
             self._tunnel.context.fair_queue.enqueue(self)
 
     def take_turn(self) -> None:
         """Its turn of the loop has come."""
-        self._resting = False
+        self._reading_deferred = False
         if not self._paused and not self.transport.is_closing():
             self.transport.resume_reading()
 
 
-def _hand_over(downstream: Downstream) -> tuple[asyncio.Transport, bytes]:
+def _detach_client(downstream: Downstream) -> tuple[asyncio.Transport, bytes]:
     """Return the client's transport, and what the client has sent behind its request."""
     assert downstream.transport is not None
-    held = downstream.buffer[downstream.at :]
+    unread = downstream.buffer[downstream.at :]
     downstream.drop_input()
-    return downstream.transport, held
+    return downstream.transport, unread
 
 
 def _keep_alive(transport: asyncio.Transport) -> None:

@@ -16,18 +16,18 @@ cdef class Upstream:
     cdef public double idle_max_s
     cdef public object _transport
     cdef public bint _paused
-    cdef public bint _resting
+    cdef public bint _reading_deferred
     cdef public Exchange exchange
     cdef public bytes _buffer
     cdef public ResponseHead _head
-    cdef public Py_ssize_t _left
+    cdef public Py_ssize_t _remaining
     cdef public object _chunks
     cdef public int _interim
 
     cpdef send(self, bytes data)
     cpdef pause(self)
     cpdef resume(self)
-    cdef _rest(self)
+    cdef _defer_reading(self)
     cpdef take_turn(self)
     cpdef close(self)
     cpdef abort(self)

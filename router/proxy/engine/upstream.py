@@ -47,12 +47,12 @@ class Upstream:
         self.idle_max_s = context.options.upstream_idle_s
         self._transport: asyncio.Transport | None = None
         self._paused = False
-        self._resting = False  # it reads nothing until its turn of the loop (fair_queue.py)
+        self._reading_deferred = False  # it reads nothing until its turn of the loop (fair_queue.py)
         # per exchange
         self.exchange: Exchange | None = None
         self._buffer = b""
         self._head: ResponseHead | None = None
-        self._left = 0
+        self._remaining = 0
         self._chunks: ChunkedBody | None = None
         self._interim = 0
 
@@ -70,7 +70,7 @@ class Upstream:
             self.close()
             return
         if len(data) >= _LARGE_READ_BYTES:
-            self._rest()
+            self._defer_reading()
         try:
             if self._head is None:
                 self._receive_head(exchange, self._buffer + data if self._buffer else data)
@@ -81,7 +81,7 @@ class Upstream:
 
     def eof_received(self) -> bool:
         """Called by the loop when the backend has closed its side; the transport then closes itself."""
-        if self.exchange is not None and self._head is not None and self._left == UNTIL_CLOSE:
+        if self.exchange is not None and self._head is not None and self._remaining == UNTIL_CLOSE:
             self._finish(self.exchange, b"", reusable=False)
         return False
 
@@ -143,13 +143,13 @@ class Upstream:
     def resume(self) -> None:
         """Read again."""
         self._paused = False
-        if self._transport is not None and not self._resting:
+        if self._transport is not None and not self._reading_deferred:
             self._transport.resume_reading()
 
-    def _rest(self) -> None:
+    def _defer_reading(self) -> None:
         """Read no more in this turn of the loop."""
-        if self._transport is not None and not self._resting and not self._transport.is_closing():
-            self._resting = True
+        if self._transport is not None and not self._reading_deferred and not self._transport.is_closing():
+            self._reading_deferred = True
             self._transport.pause_reading()
             self._context.fair_queue.enqueue(self)
 
@@ -160,7 +160,7 @@ class Upstream:
 
     def take_turn(self) -> None:
         """Its turn of the loop has come."""
-        self._resting = False
+        self._reading_deferred = False
         if self._transport is not None and not self._paused and not self._transport.is_closing():
             self._transport.resume_reading()
 
@@ -178,7 +178,7 @@ class Upstream:
     def hand_over(self) -> asyncio.Transport:
         """Return the transport, for one who takes over from this protocol."""
         assert self._transport is not None
-        if self._resting:
+        if self._reading_deferred:
             self._paused = True  # whoever has it now says when it is read
             self._transport.resume_reading()
         return self._transport
@@ -219,17 +219,17 @@ class Upstream:
             return
         self._head = head
         bodyless = exchange.head.method == b"HEAD" or head.status in (204, 304)
-        self._left = 0 if bodyless else head.length
-        if self._left == len(data) - end:  # the whole response is here
-            exchange.respond(head, text[end : len(data)] if self._left else b"", True)
+        self._remaining = 0 if bodyless else head.length
+        if self._remaining == len(data) - end:  # the whole response is here
+            exchange.respond(head, text[end : len(data)] if self._remaining else b"", True)
             # A length without a body (HEAD): should the body come all the same, the next request must not be given it.
-            self._end(exchange, reusable=self._left == head.length or head.length == UNTIL_CLOSE)
+            self._end(exchange, reusable=self._remaining == head.length or head.length == UNTIL_CLOSE)
             return
-        if bodyless or 0 <= self._left < len(data) - end:  # bytes after the end: answer, and drop the connection
-            exchange.respond(head, data[end : end + self._left], True)
+        if bodyless or 0 <= self._remaining < len(data) - end:  # bytes after the end: answer, and drop the connection
+            exchange.respond(head, data[end : end + self._remaining], True)
             self._end(exchange, reusable=False)
             return
-        if self._left == CHUNKED:
+        if self._remaining == CHUNKED:
             limits = self._context.options
             self._chunks = ChunkedBody(1 << 62, limits.trailer_bytes_max, decode=not exchange.head.http11)
         exchange.respond(head, b"", False)
@@ -251,13 +251,13 @@ class Upstream:
                 self._finish(exchange, out, reusable=self._chunks.end == len(self._chunks.data))
             elif out:
                 exchange.relay(out)
-        elif self._left == UNTIL_CLOSE:
+        elif self._remaining == UNTIL_CLOSE:
             exchange.relay(data)
-        elif len(data) < self._left:
-            self._left -= len(data)
+        elif len(data) < self._remaining:
+            self._remaining -= len(data)
             exchange.relay(data)
         else:
-            self._finish(exchange, data[: self._left], reusable=len(data) == self._left)
+            self._finish(exchange, data[: self._remaining], reusable=len(data) == self._remaining)
 
     def _finish(self, exchange: Exchange, data: bytes, *, reusable: bool) -> None:
         exchange.relay_last(data)
@@ -293,5 +293,5 @@ class Upstream:
         self._head = None
         self._chunks = None
         self._buffer = b""
-        self._left = 0
+        self._remaining = 0
         self._interim = 0

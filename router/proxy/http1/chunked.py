@@ -209,9 +209,9 @@ LINES_PER_STEP: Final = 256
 
 
 class RequestBody:
-    """Framed by a length in bytes or by chunks. `received_bytes` counts what has arrived of it, `paced_bytes` is what that was
-    when pace.py last looked; what stands in `data` from `end` on followed the body, if it is `done`, or is to be fed again in
-    another turn of the loop.
+    """Framed by a length in bytes or by chunks. `received_bytes` counts the bytes that have arrived, `rate_mark_bytes` is its
+    value at the last check of the rate (min_rate.py). The bytes in `data` from `end` on followed the body if it is `done`;
+    otherwise they are to be fed again in another turn of the loop.
     """
 
     def __init__(self, length: int, options: Options) -> None:
@@ -219,7 +219,7 @@ class RequestBody:
         self.data = b""
         self.end = 0
         self.received_bytes = 0
-        self.paced_bytes = 0
+        self.rate_mark_bytes = 0
         self._left = length
         self._chunks: ChunkedBody | None = None
         if length == CHUNKED:

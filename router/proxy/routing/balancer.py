@@ -1,8 +1,8 @@
-"""Which endpoint of a target takes the next attempt: power of two choices by attempts in flight.
+"""Chooses the endpoint of a target for the next attempt: power of two choices by attempts in flight.
 
-Two random endpoints, the less loaded one: nearly as even as asking all of them, at a constant price (Mitzenmacher 2001,
-"The Power of Two Choices in Randomized Load Balancing"). An endpoint that refused rests with back-off; if all rest, all are
-asked, because a refusal costs little and an answer is what shows that one has come back.
+Of two random endpoints the less loaded one is taken. That is nearly as even as comparing all of them, at a constant price
+(Mitzenmacher 2001, "The Power of Two Choices in Randomized Load Balancing"). An endpoint that refused a connection backs off. If
+all endpoints back off, all are candidates: a refusal costs little, and only a connection shows that an endpoint has returned.
 """
 
 from __future__ import annotations
@@ -13,10 +13,10 @@ from typing import Protocol, TypeVar
 
 
 class Candidate(Protocol):
-    """What the choice looks at."""
+    """An endpoint as the choice reads it."""
 
     in_flight: int
-    resting_until_s: float
+    backoff_until_s: float
 
 
 Choice = TypeVar("Choice", bound=Candidate)
@@ -27,7 +27,7 @@ def choose(candidates: Collection[Choice], tried: Collection[Choice], now_s: flo
     if len(candidates) == 1 and not tried:
         return next(iter(candidates))
     left = [candidate for candidate in candidates if candidate not in tried]
-    awake = [candidate for candidate in left if candidate.resting_until_s <= now_s] or left
+    awake = [candidate for candidate in left if candidate.backoff_until_s <= now_s] or left
     if len(awake) < 2:
         return awake[0] if awake else None
     first, second = random.sample(awake, 2)

@@ -1,16 +1,16 @@
-"""How many requests a worker has under way: `in_flight_max` of a version, `requests_max` of all, and tunnels half of each.
+"""Limits on requests in flight: `in_flight_max` of one version, `requests_max` of all; tunnels may use half of each.
 
-A counter would be touched twice by every request. Instead a target may have `quota` attempts open without asking, which costs
-the one comparison that `in_flight_max` costs anyway. Who has reached its quota asks here: all open attempts are counted, and
-what is left is dealt out anew. What is dealt out is never more than is left, so the limit holds at every moment (only a
-rescue, which was counted before, may come on top until the next sweep, and one request of those whom a single client leaves
-no place); and nobody is refused while anything is left.
+A counter would cost every request two writes. Instead a target has a `quota` of requests that it may have in flight without
+asking the limiter, which costs the one comparison that `in_flight_max` costs anyway. A request beyond the quota asks the
+limiter: it counts all requests in flight and distributes what is left of the limits anew. The quotas never exceed what is
+left, so the limits hold at every moment, and no request is refused while anything is left. Two exceptions may exceed a limit
+by one: a rescue, until the next sweep, and a request of a client to which another client leaves no place.
 
-A tunnel may last for days, so tunnels take at most half of the places: requests still pass. Requests for one always ask here,
-and count from their claim on. While clients are refused because another holds the places, quotas are 0: then everybody asks
-here, and places.py says who has had its share. Who may cost another one its place is told by its address (`[forwarding]`
-and the PROXY protocol announce the true one), an IPv6 client by its /64. Unix sockets and trusted proxies that announce nobody
-tell no clients apart: they are neither limited, nor is anybody for their sake.
+A tunnel may last for days, so tunnels take at most half of the places. Requests for a tunnel always ask the limiter, and count
+from their claim on. While clients are refused because another client holds the places, quotas are 0: then every request asks
+the limiter, and client_shares.py decides which client has had its share. A client is an IPv4 address or the /64 of an IPv6
+address (`[forwarding]` and the PROXY protocol announce the true one). Peers on Unix sockets, and trusted proxies that announce
+no client, have no address of their own: they are not limited, and no other client is limited for them.
 """
 
 from __future__ import annotations
@@ -22,19 +22,20 @@ from typing import Final
 from router.proxy.addresses import UNIX, UNKNOWN, client_of
 from router.proxy.context import WorkerContext
 from router.proxy.routing import holdings
-from router.proxy.routing.client_shares import Places
+from router.proxy.routing.client_shares import ClientShares
 from router.proxy.routing.limited import LimitedExchange, LimitedService, LimitedTarget
 from router.shm import layout as at
 from router.shm.holdings import HoldingsRecord
 
 WAITED_MIN_S: Final = 60.0
-"""Of a place that is cleared while its request waits for a first byte: longer than `hang_after_max_s`, so that a version
-which hangs is judged, and what waits on it rescued, before. Other places have to be STUCK_S old.
+"""The least age of a request that waits for its first byte and is ended to clear its place. It is longer than
+`hang_after_max_s`, so a version that hangs is judged first, and its waiting requests are rescued.
 """
 _HELD_MIN_S: Final = 10.0
-_TOLD_S: Final = 10.0
-"""For so long after a refusal control is told who holds what, once in _TOLD_SWEEPS."""
-_TOLD_SWEEPS: Final = 10
+"""The least age of any other request that is ended to clear its place."""
+_PUBLISH_S: Final = 10.0
+"""For so long after a refusal the holdings are published for control, once in _PUBLISH_SWEEPS."""
+_PUBLISH_SWEEPS: Final = 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,14 +43,14 @@ class Bound:
     """`used` of `places` are taken by exchanges on `targets`; only those that are tunnels, or may become one, if `tunnels`."""
 
     limit: int
-    book: Places
+    shares: ClientShares
     places: int
     used: int
     targets: Iterable[LimitedTarget]
     tunnels: bool = False
 
     def exchanges(self) -> Iterable[LimitedExchange]:
-        """Return who takes a place."""
+        """Return the exchanges that take a place."""
         return (
             exchange
             for target in self.targets
@@ -59,27 +60,27 @@ class Bound:
 
 
 class ConcurrencyLimiter:
-    """What is left of the limits on requests under way. `books` are those of the worker: of all requests, and of tunnels."""
+    """The limits on requests in flight in one worker. `shares` are those of all requests, and of tunnels."""
 
     def __init__(self, context: WorkerContext, services: Sequence[LimitedService]) -> None:
         self._context = context
         self._services = services
         self.holdings = HoldingsRecord(context.segment, context.index)
-        self.books = (Places(), Places())
-        self._refused_s = -_TOLD_S
+        self.shares = (ClientShares(), ClientShares())
+        self._refused_s = -_PUBLISH_S
         self._sweeps = 0
 
     def distribute(self) -> int:
-        """Give each target its share of what is left; return how many requests more there may be. In every sweep."""
+        """Give each target its quota of what is left; return how many more requests are allowed. Called in every sweep."""
         context = self._context
         serving = [target for service in self._services for target in service.targets.values()]
-        leaving = [target for service in self._services for target in service.draining]
-        left = max(0, context.options.requests_max - sum(len(target.in_flight) for target in (*serving, *leaving)))
+        draining = [target for service in self._services for target in service.draining]
+        left = max(0, context.options.requests_max - sum(len(target.in_flight) for target in (*serving, *draining)))
         share = left // max(1, len(serving))
-        pressed = self.books[0].pressed
+        contended = self.shares[0].contended
         for target in serving:
-            asks = pressed or target.books[0].pressed
-            target.quota = 0 if asks else min(context.in_flight_max, len(target.in_flight) + share)
+            always_ask = contended or target.shares[0].contended
+            target.quota = 0 if always_ask else min(context.in_flight_max, len(target.in_flight) + share)
         return left
 
     def exceeded_limit(self, exchange: LimitedExchange, target: LimitedTarget) -> int | None:
@@ -94,57 +95,59 @@ class ConcurrencyLimiter:
         return limit
 
     def fits(self, exchange: LimitedExchange, target: LimitedTarget) -> bool:
-        """Return whether a rescue finds room there."""
+        """Return whether a rescue may claim this target."""
         if len(target.in_flight) >= self._context.in_flight_max:
             return False
         return not exchange.head.upgrade or all(bound.used < bound.places for bound in self._tunnel_bounds(target))
 
     def sweep(self, now_s: float) -> None:
-        """Every 100 ms: look after who has had its share, deal, tell control who holds what."""
+        """Every 100 ms: clear places of clients above their share, distribute quotas, publish the holdings."""
         for bound in self._all_bounds():
-            if bound.book.pressed:
-                bound.book.count(self._held(bound), now_s)
-                if number := bound.book.look(bound.places, now_s):
+            if bound.shares.contended:
+                bound.shares.count(self._held(bound), now_s)
+                if number := bound.shares.places_to_clear(bound.places, now_s):
                     self._clear(bound, number, now_s)
         self.distribute()
         self._sweeps += 1
-        if self._sweeps % _TOLD_SWEEPS == 0:
-            self._tell(now_s)
+        if self._sweeps % _PUBLISH_SWEEPS == 0:
+            self._publish_holdings(now_s)
 
-    # -- who is let in
+    # -- admission
     def _refusal(self, exchange: LimitedExchange, target: LimitedTarget) -> int | None:
         now_s = self._context.now_s
         bounds = self._request_bounds(target)
         if exchange.head.upgrade:
             bounds += self._tunnel_bounds(target)
         client = self._client(exchange.downstream.client)
-        pressed = [bound for bound in bounds if bound.book.pressed]
-        if any(bound.book.refuses(client, bound.places, bound.places - bound.used, now_s) for bound in pressed):
+        contended = [bound for bound in bounds if bound.shares.contended]
+        if any(bound.shares.refuses(client, bound.places, bound.places - bound.used, now_s) for bound in contended):
             return at.LIMITED_SHARE
         for bound in bounds:
             if bound.used >= bound.places:
-                if self._is_witness(exchange, bound, client):
+                if self._is_probe(exchange, bound, client):
                     continue
-                if bound.book.counted_s != now_s and not bound.book.pressed:  # once a sweep, however many are refused
-                    bound.book.count(self._held(bound), now_s)
-                bound.book.refused(client, bound.places, now_s)
+                if (
+                    bound.shares.counted_s != now_s and not bound.shares.contended
+                ):  # once a sweep, however many are refused
+                    bound.shares.count(self._held(bound), now_s)
+                bound.shares.record_refusal(client, bound.places, now_s)
                 return bound.limit
-        for bound in pressed:
+        for bound in contended:
             if bound.used < bound.places:
-                bound.book.let_in(client, bound.places, now_s)
+                bound.shares.record_admission(client, bound.places, now_s)
         return None
 
-    def _is_witness(self, exchange: LimitedExchange, bound: Bound, client: str | None) -> bool:
-        """Return whether a request is let in as the one beyond the bound, to show whether the version answers others."""
+    def _is_probe(self, exchange: LimitedExchange, bound: Bound, client: str | None) -> bool:
+        """Return whether a request is admitted beyond the limit, to show whether the version answers other clients."""
         one_more = bound.used == bound.places and not exchange.head.upgrade
-        return one_more and bound.book.is_witness(client, bound.places, self._context.now_s)
+        return one_more and bound.shares.is_probe(client, bound.places, self._context.now_s)
 
     def _request_bounds(self, target: LimitedTarget) -> tuple[Bound, ...]:
         context, targets = self._context, self._targets()
         under_way = sum(len(one.in_flight) for one in targets)
         return (
-            Bound(at.LIMITED_IN_FLIGHT, target.books[0], context.in_flight_max, len(target.in_flight), (target,)),
-            Bound(at.LIMITED_REQUESTS, self.books[0], context.options.requests_max, under_way, targets),
+            Bound(at.LIMITED_IN_FLIGHT, target.shares[0], context.in_flight_max, len(target.in_flight), (target,)),
+            Bound(at.LIMITED_REQUESTS, self.shares[0], context.options.requests_max, under_way, targets),
         )
 
     def _tunnel_bounds(self, target: LimitedTarget) -> tuple[Bound, ...]:
@@ -152,27 +155,27 @@ class ConcurrencyLimiter:
         every, limit = sum(one.upgrades for one in targets), at.LIMITED_TUNNELS
         of_all = context.options.requests_max
         return (
-            Bound(limit, target.books[1], _half(context.in_flight_max), target.upgrades, (target,), tunnels=True),
-            Bound(limit, self.books[1], _half(of_all), every, targets, tunnels=True),
+            Bound(limit, target.shares[1], _half(context.in_flight_max), target.upgrades, (target,), tunnels=True),
+            Bound(limit, self.shares[1], _half(of_all), every, targets, tunnels=True),
         )
 
     def _all_bounds(self) -> list[Bound]:
-        """Return those that are pressed, and perhaps others."""
-        pressed = any(book.pressed for book in self.books)
+        """Return all bounds that are contended, and perhaps others."""
+        contended = any(shares.contended for shares in self.shares)
         found = [
             bound
             for target in self._targets()
-            if pressed or any(book.pressed for book in target.books)
+            if contended or any(shares.contended for shares in target.shares)
             for bound in (*self._request_bounds(target), *self._tunnel_bounds(target))
         ]
-        return list({id(bound.book): bound for bound in found}.values())
+        return list({id(bound.shares): bound for bound in found}.values())
 
     def _targets(self) -> list[LimitedTarget]:
         return [target for service in self._services for target in (*service.targets.values(), *service.draining)]
 
-    # -- who holds what
+    # -- holdings
     def _client(self, address: str) -> str | None:
-        """Return what tells this client from others, None if nothing does."""
+        """Return the client of an address, None if the address does not identify one."""
         if address in (UNIX, UNKNOWN) or self._context.forwarding.trusted.covers(address):
             return None
         return client_of(address)
@@ -189,8 +192,8 @@ class ConcurrencyLimiter:
         return held
 
     def _clear(self, bound: Bound, number: int, now_s: float) -> None:
-        """End the oldest `number` exchanges of those who hold more than their share, as long as they do."""
-        share, held = bound.book.share(bound.places), bound.book.held
+        """End the oldest `number` exchanges of clients that hold more than their share."""
+        share, held = bound.shares.share(bound.places), bound.shares.held
         for exchange in sorted(bound.exchanges(), key=_claimed_s):
             client = self._client(exchange.downstream.client)
             if client is None or held.get(client, 0) <= share or now_s - _claimed_s(exchange) < _old_s(exchange):
@@ -202,10 +205,10 @@ class ConcurrencyLimiter:
             self._context.count_limit(at.LIMITED_SHARE_CUT)
             exchange.end_for_other_clients()
 
-    def _tell(self, now_s: float) -> None:
-        """Once a second, while clients are refused or were just now, or a bound is still full."""
+    def _publish_holdings(self, now_s: float) -> None:
+        """Once a second while clients are refused, for _PUBLISH_S after that, and while a limit is still reached."""
         record = self.holdings
-        if now_s - self._refused_s < _TOLD_S:
+        if now_s - self._refused_s < _PUBLISH_S:
             record.write(holdings.document(self._services, self._full()))
         elif record.is_set:
             if self._full():
@@ -214,7 +217,7 @@ class ConcurrencyLimiter:
                 record.clear()
 
     def _full(self) -> bool:
-        """Return whether no place of some kind is left."""
+        """Return whether some limit is reached."""
         bounds = [
             bound
             for target in self._targets()

@@ -1,7 +1,7 @@
-"""Who holds the places of a worker, in words for operators: by version and kind, and the clients that hold the most.
+"""Describes for operators which clients hold the places of a worker, by version and kind.
 
-An exchange is a *tunnel* (a WebSocket), a *stream* (its answer has begun), *waits* for the first byte of its answer, or is
-*sending* (its request is not wholly with the backend: an upload, or a connection that is being opened).
+An exchange is a *tunnel* (a WebSocket), a *stream* (its response has begun), *waiting* for the first byte of its response, or
+*sending* (the backend does not have the whole request: an upload, or a connection that is being opened).
 """
 
 from __future__ import annotations
@@ -20,16 +20,16 @@ _LABEL_CHARS_MAX: Final = 128
 
 def document(services: Iterable[LimitedService], full: bool) -> dict[str, Any]:
     """Return `{full, targets: [{service, version, tunnels, streams, waiting, sending, clients: [{client, …the same kinds}]}]}`:
-    at most TARGETS_MAX versions with at most CLIENTS_MAX clients, those that hold the most. `full`: some bound is reached.
+    at most TARGETS_MAX versions with at most CLIENTS_MAX clients, those that hold the most. `full`: some limit is reached.
     """
-    views = [
+    serving = [
         (service.options.name, target)
         for service in services
         for target in (*service.targets.values(), *service.draining)
         if target.in_flight
     ]
-    views.sort(key=lambda view: -len(view[1].in_flight))
-    return {"full": full, "targets": [_target(name, target) for name, target in views[:TARGETS_MAX]]}
+    serving.sort(key=lambda pair: -len(pair[1].in_flight))
+    return {"full": full, "targets": [_target(name, target) for name, target in serving[:TARGETS_MAX]]}
 
 
 def _target(service: str, target: LimitedTarget) -> dict[str, Any]:

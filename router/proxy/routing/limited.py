@@ -8,7 +8,7 @@ from typing import Protocol
 
 from router.proxy.http1.request_head import RequestHead
 from router.proxy.options import ServiceOptions
-from router.proxy.routing.client_shares import Places
+from router.proxy.routing.client_shares import ClientShares
 
 
 class LimitedClient(Protocol):
@@ -76,7 +76,7 @@ class LimitedTarget(Protocol):
         """How many of them are tunnels, or may become one."""
 
     @property
-    def books(self) -> tuple[Places, Places]:
+    def shares(self) -> tuple[ClientShares, ClientShares]:
         """The shares of clients: of all requests in flight, and of tunnels."""
 
 

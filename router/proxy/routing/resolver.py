@@ -1,4 +1,4 @@
-"""Names of endpoints → addresses, off the loop. The last good answer is kept while a name server is silent."""
+"""Resolves names of endpoints to addresses, off the loop. The last good answer is kept while the name server does not answer."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ log = logging.getLogger(__name__)
 
 
 class Resolver:
-    """All addresses of each name; a literal address is its own answer."""
+    """The addresses of each name; a literal address resolves to itself."""
 
     def __init__(self) -> None:
         self._known: dict[str, list[str]] = {}
 
     async def addresses(self, host: str) -> list[str]:
-        """Return the addresses of `host`, asking only if it was never answered; empty if it does not resolve."""
+        """Return the addresses of `host`, from the cache if it has resolved before; empty if it does not resolve."""
         known = self._known.get(host)
         return known if known is not None else await self._look_up(host)
 
     async def refresh(self, hosts: Iterable[str]) -> None:
-        """Ask again for each name; forget the others."""
+        """Resolve each of these names again; forget all others."""
         wanted = set(hosts)
         for host in [host for host in self._known if host not in wanted]:
             del self._known[host]

@@ -1,7 +1,7 @@
-"""A line of JSON for each request, if `access_log` is on: who, what, by which version, how it ended, how much and how long.
+"""Writes a line of JSON for each request if `access_log` is on: client, request, version, outcome, sizes and duration.
 
-Whatever clients send is escaped, by the encoder and as in every log (logs.py): a line is a line. Bytes outside of ASCII are
-read as Latin-1.
+Everything that clients send is escaped, by the encoder and as in every log (runtime/logs.py), so a request is one line. Bytes
+outside of ASCII are read as Latin-1.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ log = logging.getLogger("router.access")
 
 
 class CountingTransport:
-    """A connection's transport that counts what is written. Connections that are not logged have none."""
+    """Counts the bytes that are written to a connection. Only connections that are logged have one."""
 
     def __init__(self, transport: asyncio.Transport) -> None:
         self._transport = transport
@@ -36,8 +36,8 @@ class CountingTransport:
 
     def take_count(self) -> int:
         """Return how many bytes were written since the last line."""
-        settled, self._unlogged_bytes = self._unlogged_bytes, 0
-        return settled
+        count, self._unlogged_bytes = self._unlogged_bytes, 0
+        return count
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._transport, name)

@@ -1,4 +1,4 @@
-"""A body that is kept while it passes, up to a limit: of one that is larger nothing is left but that it was too large."""
+"""A bounded copy of a body as it streams through. Above the limit the copy is dropped and `too_large` is set."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ from typing import Final
 from router.proxy.http1.chunked import ChunkedBody
 
 _UNBOUNDED: Final = 1 << 62
-"""The framing was checked, and its limits asked, when it came."""
+"""The framing and its limits were checked when the body arrived."""
 PIECE_BYTES: Final = 64
-"""What a piece costs beside its bytes: a client that sends them two at a time has 30 times as much memory kept as it sends."""
+"""The cost of a piece beside its bytes: a body that arrives two bytes at a time takes 30 times its size in memory."""
 
 
 class BodyBuffer:
-    """Pieces as they came, `framed` if there are chunks around them. They are shared with who sends them on: keeping them costs
-    no copy. `bytes_kept` counts them with their framing.
+    """The pieces as they arrived; `framed`: they contain chunk framing. The pieces are shared with the relay, so keeping them
+    costs no copy. `bytes_kept` counts them with their framing.
     """
 
     __slots__ = ("_pieces", "bytes_kept", "bytes_max", "framed")
@@ -26,7 +26,7 @@ class BodyBuffer:
         self._pieces: list[bytes] | None = []
 
     def add(self, data: bytes) -> None:
-        """Keep the next piece, or drop everything if that would be too much."""
+        """Keep the next piece, or drop all pieces if the limit would be exceeded."""
         if self._pieces is None:
             return
         if self.bytes_kept + len(data) > self.bytes_max:
@@ -36,22 +36,22 @@ class BodyBuffer:
             self.bytes_kept += len(data)
 
     def drop(self) -> None:
-        """Keep nothing of it any more."""
+        """Drop all pieces."""
         self._pieces = None
         self.bytes_kept = 0
 
     @property
     def cost_bytes(self) -> int:
-        """Memory that is taken by what is kept."""
+        """The memory that the pieces take."""
         return 0 if self._pieces is None else self.bytes_kept + PIECE_BYTES * len(self._pieces)
 
     @property
     def too_large(self) -> bool:
-        """Whether it was more than is kept."""
+        """Whether the body exceeded the limit."""
         return self._pieces is None
 
     def payload(self) -> bytes | None:
-        """Return what was kept, without framing; None if it was too large. To be called once the body is whole."""
+        """Return the body without framing; None if it was too large. To be called once the body is whole."""
         if self._pieces is None:
             return None
         return dechunk(b"".join(self._pieces), framed=self.framed)
@@ -63,5 +63,5 @@ def dechunk(raw: bytes, *, framed: bool) -> bytes:
 
 
 def chunk_decoder() -> ChunkedBody:
-    """Return what takes the payload out of chunks as they pass."""
+    """Return a decoder that takes the payload out of chunks."""
     return ChunkedBody(_UNBOUNDED, _UNBOUNDED, decode=True)

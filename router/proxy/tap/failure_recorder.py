@@ -1,10 +1,10 @@
-"""What is kept of a request at which a version failed: a record in this worker's ring of shared memory, for control to read.
+"""Records failed requests in this worker's ring of shared memory, for control to read.
 
-Only the ends of faults come by here, and of these BURST at once and then RATE_PER_S a second and service: an outage of a
-thousand errors a second costs a comparison each. A request that goes on elsewhere is written when it has ended, with what the
-other version answered.
+Only attempts that end with a fault call the recorder. It keeps BURST of them at once and then RATE_PER_S a second and service,
+so an outage of a thousand errors a second costs a comparison each. A request that goes on elsewhere is recorded when it has
+ended, with the response of the other version.
 
-A record is one line of JSON, then the bytes of the request's body and of the response's, where they were kept.
+A record is one line of JSON, then the bytes of the request's body and of the response's body, if they were kept.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ _WHOLE: Final = (Outcome.OK, Outcome.CLIENT_ERROR, Outcome.THROTTLED, Outcome.SE
 
 
 class FailureRecorder:
-    """Of the service with this index in the wall, in one worker."""
+    """The recorder of the service with this index, in one worker."""
 
     def __init__(self, context: WorkerContext, index: int, headers: frozenset[bytes], bodies: TapOptions) -> None:
         self._ring = CaptureRing(context.segment, context.index, at.CAPTURE_FAILURES)
@@ -43,7 +43,7 @@ class FailureRecorder:
         self._counted_s = 0.0
 
     def attempt_failed(self, exchange: TappedExchange, attempt: TappedAttempt, outcome: int) -> None:
-        """An attempt ends with a fault of its target; it still has its endpoint."""
+        """Record an attempt that ends with a fault of its target. To be called before the attempt leaves its endpoint."""
         if exchange.failed is None:
             if not self._admits(clock.now_s()):
                 return
@@ -51,7 +51,7 @@ class FailureRecorder:
         exchange.failed.append(_attempt(attempt, Outcome(outcome), exchange.status))
 
     def _admits(self, now_s: float) -> bool:
-        """Whether one more may be kept now."""
+        """Return whether one more may be kept now, and count it."""
         self._tokens = min(float(BURST), self._tokens + (now_s - self._counted_s) * RATE_PER_S)
         self._counted_s = now_s
         if self._tokens < 1.0:
@@ -60,12 +60,12 @@ class FailureRecorder:
         return True
 
     def ended(self, exchange: TappedExchange, outcome: int) -> None:
-        """An exchange has ended in which an attempt had failed: keep it."""
+        """Write the record of an exchange with a failed attempt; the exchange has ended."""
         document, request, response = self._document(exchange, Outcome(outcome))
         self.keep(document, request, response)
 
     def keep(self, document: dict[str, Any], request: bytes, response: bytes) -> None:
-        """Write one record; what does not fit goes, the response's body first."""
+        """Write one record. If it does not fit, leave out the response's body, then the request's."""
         for bodies in ((request, response), (request, b""), (b"", b"")):
             document["request_kept"], document["response_kept"] = (len(body) for body in bodies)
             record = b"%b\n%b%b" % (orjson.dumps(document), *bodies)
@@ -73,14 +73,14 @@ class FailureRecorder:
                 return
 
     def _document(self, exchange: TappedExchange, outcome: Outcome) -> tuple[dict[str, Any], bytes, bytes]:
-        head, attempt, failed, witness = exchange.head, exchange.attempt, exchange.failed, exchange.tap
+        head, attempt, failed, tap = exchange.head, exchange.attempt, exchange.failed, exchange.tap
         request = response = None
         fields: dict[str, str] = {}
-        if witness is not None:
-            request = _payload(witness.request, self._bodies.request_bytes_max) if exchange.body_complete else None
-            if witness.head is not None and witness.response is not None:
-                fields = self._kept_headers(witness.head.downstream)
-                response = _payload(witness.response, self._bodies.response_bytes_max) if outcome in _WHOLE else None
+        if tap is not None:
+            request = _payload(tap.request, self._bodies.request_bytes_max) if exchange.body_complete else None
+            if tap.head is not None and tap.response is not None:
+                fields = self._kept_headers(tap.head.downstream)
+                response = _payload(tap.response, self._bodies.response_bytes_max) if outcome in _WHOLE else None
         elif head.length == 0:
             request = b""
         assert failed is not None
@@ -98,12 +98,12 @@ class FailureRecorder:
             "rescue": _attempt(attempt, outcome, exchange.status) if attempt is not None and rescued else None,
             "response_headers": fields,
             "response_whole": response is not None,
-            "complaint": witness.complaint if witness is not None else None,
+            "complaint": tap.complaint if tap is not None else None,
         }
         return document, request or b"", response or b""
 
     def _kept_headers(self, head: bytes) -> dict[str, str]:
-        """Return the fields of a head that may be kept, by their names in lower case; the first of several."""
+        """Return the fields of a head that may be kept, by name in lower case; of several with one name the first."""
         found: dict[str, str] = {}
         for line in head.split(b"\r\n")[1:]:
             name, _, value = line.partition(b":")
@@ -112,8 +112,8 @@ class FailureRecorder:
         return found
 
 
-def failures_of(context: WorkerContext, index: int, options: ServiceOptions) -> FailureRecorder | None:
-    """Return where failing requests of a service are kept; None if nobody wants them."""
+def make_failure_recorder(context: WorkerContext, index: int, options: ServiceOptions) -> FailureRecorder | None:
+    """Return the recorder of a service; None if its failed requests are not kept."""
     headers = options.captured_headers
     return None if headers is None else FailureRecorder(context, index, headers, options.tap)
 
@@ -133,5 +133,5 @@ def _attempt(attempt: TappedAttempt, outcome: Outcome, status: int) -> dict[str,
 
 
 def _payload(kept: BodyBuffer, bytes_max: int) -> bytes | None:
-    """Return a body; None if it was too large, or is there for the validators alone."""
+    """Return a body; None if it was too large, or was kept for the validators alone."""
     return None if kept.too_large or kept.bytes_kept > bytes_max else kept.payload()

@@ -1,6 +1,6 @@
-"""Some of the request bodies of a service, put into this worker's ring for control, which knows what is usual.
+"""Samples request bodies of a service into this worker's ring for control, which learns from them.
 
-At most so many a second, at even distances: learning and judging costs the worker one copy each (2 µs for 1 KiB).
+At most `samples_per_s` bodies are sampled, at even intervals. A sample costs the worker one copy (2 µs for 1 KiB).
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 class RequestSampler:
-    """Of the service with this index in the wall, in one worker."""
+    """The sampler of the service with this index, in one worker."""
 
     def __init__(self, context: WorkerContext, index: int, options: InputOptions) -> None:
         self.bytes_max = options.body_bytes_max
@@ -27,7 +27,7 @@ class RequestSampler:
         self._index = index
 
     def is_due(self) -> bool:
-        """Whether the request that begins now is a sample."""
+        """Return whether the request that begins now is a sample."""
         now_s = clock.now_s()
         if now_s < self._next_s:
             return False
@@ -35,6 +35,6 @@ class RequestSampler:
         return True
 
     def keep(self, body: bytes) -> None:
-        """Put one body into the ring."""
+        """Write one body into the ring."""
         if body:
             self._ring.write(clock.now_ns(), self._index, body)

@@ -1,16 +1,17 @@
-"""Who keeps a request and its response until they have ended, for those who ask what is in them: validators, captured cases.
+"""Buffers a request and its response for the validators and for failure capture.
 
-A service that nobody asks about has no `ServiceTap`; then a request costs one test of an attribute at each step, and nothing is
-kept. A witness never holds its exchange: each call brings it along, so that nothing waits for the garbage collector.
+A service without validators and capture has no `ServiceTap`. Its requests cost one test of an attribute at each step, and
+nothing is kept. An `ExchangeTap` holds no reference to its exchange: the exchange is an argument of each call, so that nothing
+waits for the garbage collector.
 
-A request whose body is checked is held until it is whole, before it is claimed: nothing of it has reached a backend when it is
-refused. What is held is bounded for each (`request_bytes_max`) and for all (`request_bytes_held_max`); beyond that it goes on
-unchecked. What is kept while it passes is bounded for each, and for all by KEPT_BYTES_MAX; beyond that the bodies of newer ones
-are not kept. For all, a piece that was read counts PIECE_BYTES more. The client's deadlines hold meanwhile, and
-`Expect: 100-continue` is answered here, because nobody else can.
+A request whose body is checked is buffered until it is whole, before a target is claimed, so nothing of an invalid request
+reaches a backend. The buffered bytes are bounded for each request (`request_bytes_max`) and for all (`request_bytes_held_max`);
+beyond that a request goes on unchecked. Bodies that are kept while they pass are bounded for each, and for all by
+KEPT_BYTES_MAX; beyond that the bodies of newer requests are not kept. For the sums each piece counts PIECE_BYTES more. The
+client's deadlines apply meanwhile, and `Expect: 100-continue` is answered here, because no backend has the request yet.
 
-An answer is looked at in the turn of the loop after its last byte was written, so that the client does not wait for it; the
-exchange ends with what was found. Whoever leaves in between has had a whole answer: that is the end that counts.
+A response is checked in the turn of the loop after its last byte was written, so that the client does not wait for the check.
+The exchange ends with the result. If the client leaves in between, it has had the whole response, and the result counts.
 """
 
 from __future__ import annotations
@@ -34,206 +35,206 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 CONTINUE: Final = b"HTTP/1.1 100 Continue\r\n\r\n"
 KEPT_BYTES_MAX: Final = 64 << 20
-"""Of one service in one worker, for all requests under way."""
-LATER: Final = -1
-"""Instead of an outcome: it is found in the next turn of the loop."""
+"""For all requests in flight of one service in one worker."""
+PENDING: Final = -1
+"""Instead of an outcome: the response is checked in the next turn of the loop."""
 
 
 class ServiceTap:
-    """Of one service in one worker: what is kept, what is checked, of what control gets samples, and how many bytes are held
-    until they are whole.
+    """The tap of one service in one worker. `buffered_bytes`: of requests that are not whole yet; `kept_bytes`: of bodies that
+    are kept while they pass.
     """
 
     def __init__(
         self,
         context: WorkerContext,
         options: ServiceOptions,
-        inspection: Validation | None = None,
-        samples: RequestSampler | None = None,
+        validation: Validation | None = None,
+        sampler: RequestSampler | None = None,
     ) -> None:
         self.context = context
         self.options = options.tap
-        self.validation = inspection
-        self.samples = samples
-        self.held_bytes = 0
+        self.validation = validation
+        self.sampler = sampler
+        self.buffered_bytes = 0
         self.kept_bytes = 0
 
     def begin(self, exchange: TappedExchange) -> bool:
-        """An exchange starts: give it a witness, and return whether it may be claimed now. If not, it is held, and starts
-        again later, or was answered.
+        """Give a starting exchange its tap; return whether it may claim a target now. If not, it is buffered and starts again
+        later, or was answered.
         """
         if exchange.tap is not None:
             return True
-        inspection = self.validation
-        covered = inspection is not None and inspection.applies_to(exchange.head)
-        sampled = covered and self.samples is not None and self.samples.is_due()
-        exchange.tap = witness = ExchangeTap(self, exchange, covered=covered, sampled=sampled)
-        if inspection is None or not covered or not inspection.request_is_checkable(exchange.head):
+        validation = self.validation
+        covered = validation is not None and validation.applies_to(exchange.head)
+        sampled = covered and self.sampler is not None and self.sampler.is_due()
+        exchange.tap = tap = ExchangeTap(self, exchange, covered=covered, sampled=sampled)
+        if validation is None or not covered or not validation.request_is_checkable(exchange.head):
             return True
         if exchange.body_complete:
-            return not witness.reject_invalid(exchange)
-        return not witness.buffer_request(exchange)
+            return not tap.reject_invalid(exchange)
+        return not tap.buffer_request(exchange)
 
 
 class ExchangeTap:
-    """Of one exchange. `head` and `response` are those of the answer that the client gets, once it has begun; an answer
-    of our own has none. `complaint`: why the answer is invalid. `pending`: the answer is whole and not yet looked at.
+    """The tap of one exchange. `head` and `response` belong to the backend's response once it has begun; a local reply has
+    none. `complaint`: why the response is invalid. `validation_pending`: the response is whole and not yet checked.
     """
 
     __slots__ = (
-        *("_check", "_continued", "_held_bytes", "_holding", "_kept_bytes", "_sampled", "_tap"),
+        *("_check", "_continued", "_buffered_bytes", "_buffering", "_kept_bytes", "_sampled", "_tap"),
         *("complaint", "covered", "head", "validation_pending", "request", "response"),
     )
 
     def __init__(
-        self, witnesses: ServiceTap, exchange: TappedExchange, *, covered: bool = False, sampled: bool = False
+        self, service_tap: ServiceTap, exchange: TappedExchange, *, covered: bool = False, sampled: bool = False
     ) -> None:
-        self._tap = witnesses
+        self._tap = service_tap
         self._sampled = sampled
         self._check: StreamCheck | BodyCheck | None = None
         self._continued = False
-        self._holding = False
-        self._held_bytes = 0
+        self._buffering = False
+        self._buffered_bytes = 0
         self._kept_bytes = 0
         self.covered = covered
         self.validation_pending = False
         self.complaint: str | None = None
         self.head: ResponseHead | None = None
         self.response: BodyBuffer | None = None
-        bytes_max = witnesses.options.request_bytes_max
-        if sampled and witnesses.samples is not None:
-            bytes_max = max(bytes_max, witnesses.samples.bytes_max)
+        bytes_max = service_tap.options.request_bytes_max
+        if sampled and service_tap.sampler is not None:
+            bytes_max = max(bytes_max, service_tap.sampler.bytes_max)
         self.request = BodyBuffer(bytes_max, framed=exchange.head.length == CHUNKED)
         for piece in exchange.body or ():
             self.request.add(piece)
-        self._keep()
+        self._count_kept()
 
     # -- the request
     def buffer_request(self, exchange: TappedExchange) -> bool:
-        """Keep the exchange from being claimed until its body is whole; return whether it is."""
-        self._holding = True
+        """Buffer the exchange until its body is whole; return False if it is too large to buffer."""
+        self._buffering = True
         if exchange.head.expects_continue and exchange.head.http11 and not exchange.body_bytes:
             self._continued = True
             exchange.downstream.write(CONTINUE)
         return self._has_room(exchange)
 
     def received(self, exchange: TappedExchange, data: bytes) -> None:
-        """More of the request's body, which the exchange has taken."""
+        """Take more of the request's body, which the exchange has taken."""
         self.request.add(data)
-        self._keep()
-        if not self._holding:
+        self._count_kept()
+        if not self._buffering:
             return
         if exchange.body_complete:
             self._release()
             if not self.reject_invalid(exchange):
-                _go_on(exchange)
+                _resume(exchange)
         elif not self._has_room(exchange):
-            _go_on(exchange)
+            _resume(exchange)
 
     def reject_invalid(self, exchange: TappedExchange) -> bool:
-        """Return whether the whole body is not what the service takes; then it is answered so."""
-        inspection = self._tap.validation
-        assert inspection is not None
-        found = inspection.request(dechunk(b"".join(exchange.body or ()), framed=self.request.framed))
+        """Answer 422 if the whole body is invalid; return whether it is."""
+        validation = self._tap.validation
+        assert validation is not None
+        found = validation.request(dechunk(b"".join(exchange.body or ()), framed=self.request.framed))
         if found is None:
             return False
-        detail = f"the request is not what {inspection.name} takes: {found}"
+        detail = f"the request is not what {validation.name} takes: {found}"
         exchange.answer(422, "request_invalid_schema", detail, Outcome.REFUSED)
         return True
 
     def answers_continue(self, status: int) -> bool:
-        """Whether this interim response has been sent already: the client got its 100 from us."""
+        """Return whether the tap has already sent this interim response, a 100."""
         return status == 100 and self._continued
 
     def _has_room(self, exchange: TappedExchange) -> bool:
-        """Count what is held; return False, and hold no more, if that is too much."""
-        witnesses = self._tap
-        assert witnesses.validation is not None
-        options = witnesses.validation.options
-        held_bytes = exchange.body_bytes + PIECE_BYTES * len(exchange.body or ())
-        witnesses.held_bytes += held_bytes - self._held_bytes
-        self._held_bytes = held_bytes
+        """Count the buffered bytes; if they exceed a limit, stop buffering and return False."""
+        service_tap = self._tap
+        assert service_tap.validation is not None
+        options = service_tap.validation.options
+        buffered_bytes = exchange.body_bytes + PIECE_BYTES * len(exchange.body or ())
+        service_tap.buffered_bytes += buffered_bytes - self._buffered_bytes
+        self._buffered_bytes = buffered_bytes
         if exchange.body_bytes > options.request_bytes_max:
-            witnesses.validation.count("request", "unchecked_large")
-        elif witnesses.held_bytes > options.request_bytes_held_max:
-            witnesses.validation.count("request", "unchecked_full")
+            service_tap.validation.count("request", "unchecked_large")
+        elif service_tap.buffered_bytes > options.request_bytes_held_max:
+            service_tap.validation.count("request", "unchecked_full")
         else:
             return True
         self._release()
         return False
 
     def _release(self) -> None:
-        self._holding = False
-        self._tap.held_bytes -= self._held_bytes
-        self._held_bytes = 0
+        self._buffering = False
+        self._tap.buffered_bytes -= self._buffered_bytes
+        self._buffered_bytes = 0
 
-    def _keep(self) -> None:
-        """Count what is kept; keep nothing of this one if that is too much for all."""
-        witnesses, response = self._tap, self.response
+    def _count_kept(self) -> None:
+        """Count the kept bytes; drop the bodies of this exchange if all together exceed KEPT_BYTES_MAX."""
+        service_tap, response = self._tap, self.response
         kept_bytes = self.request.cost_bytes + (response.cost_bytes if response is not None else 0)
-        if witnesses.kept_bytes + kept_bytes - self._kept_bytes > KEPT_BYTES_MAX:
+        if service_tap.kept_bytes + kept_bytes - self._kept_bytes > KEPT_BYTES_MAX:
             self.request.drop()
             if response is not None:
                 response.drop()
             kept_bytes = 0
-        witnesses.kept_bytes += kept_bytes - self._kept_bytes
+        service_tap.kept_bytes += kept_bytes - self._kept_bytes
         self._kept_bytes = kept_bytes
 
     # -- the response
     def response_started(self, exchange: TappedExchange, head: ResponseHead, data: bytes) -> None:
-        """The final head, and what came of the body with it."""
+        """Take the final head, and the part of the body that arrived with it."""
         self.head = head
         framed = head.length == CHUNKED and exchange.head.http11
-        inspection, bytes_max = self._tap.validation, self._tap.options.response_bytes_max
-        if self.covered and inspection is not None and exchange.attempt is not None:
-            self._check = inspection.response_check(exchange.head, head, exchange.attempt.row, framed=framed)
+        validation, bytes_max = self._tap.validation, self._tap.options.response_bytes_max
+        if self.covered and validation is not None and exchange.attempt is not None:
+            self._check = validation.response_check(exchange.head, head, exchange.attempt.row, framed=framed)
             if self._check is not None and self._check.what == "response":
-                bytes_max = max(bytes_max, inspection.options.response_bytes_max)
+                bytes_max = max(bytes_max, validation.options.response_bytes_max)
         self.response = BodyBuffer(bytes_max, framed=framed)
         self.response_data(data)
 
     def response_data(self, data: bytes) -> None:
-        """More of the response's body, as it goes to the client but for chunks that are ours."""
+        """Take more of the response's body, as the client gets it but without chunk framing of the router."""
         if self.response is not None:
             self.response.add(data)
-            self._keep()
+            self._count_kept()
             if self._check is not None:
                 self._check.feed(data)
 
     # -- the end
     def validated(self, exchange: TappedExchange, outcome: int) -> int:
-        """The response is whole: return `outcome`, `invalid`, or LATER if it is to be asked again."""
+        """Return the outcome of a whole response: `outcome`, `invalid`, or PENDING if `completed` is called again later."""
         if self.validation_pending:
             return self.verdict(exchange)
         if self._check is None or outcome != Outcome.OK:
             return outcome
-        if not exchange.body_complete:  # the request goes on arriving, and its client's end is still to be seen
+        if not exchange.body_complete:  # the request is still arriving
             assert self._tap.validation is not None
             self._tap.validation.count(self._check.what, "unchecked_early")
             return outcome
         self.validation_pending = True
         exchange.service.idle.stop(exchange)
-        self._tap.context.loop.call_soon(_settle, exchange)
-        return LATER
+        self._tap.context.loop.call_soon(_complete, exchange)
+        return PENDING
 
     def verdict(self, exchange: TappedExchange) -> int:
-        """Look at a whole answer that is pending; return how the exchange ended."""
+        """Check a whole response that is pending; return the outcome of the exchange."""
         self.validation_pending = False
-        inspection, check, attempt, response = self._tap.validation, self._check, exchange.attempt, self.response
-        assert inspection is not None
+        validation, check, attempt, response = self._tap.validation, self._check, exchange.attempt, self.response
+        assert validation is not None
         assert check is not None
         assert attempt is not None
         assert response is not None
-        found = inspection.answer(check, response.payload(), attempt.row, attempt.target.version)
+        found = validation.answer(check, response.payload(), attempt.row, attempt.target.version)
         if response.bytes_kept > self._tap.options.response_bytes_max:
-            response.drop()  # kept for the check alone: whether bodies may be kept longer is another setting
+            response.drop()  # kept for the check alone; another setting says whether bodies may be kept longer
         if found is None:
             return Outcome.OK
         self.complaint = str(found)
         return Outcome.INVALID
 
     def ended(self, exchange: TappedExchange, outcome: Outcome) -> None:
-        """The exchange has ended and is counted."""
+        """Give back the buffers of an exchange that has ended."""
         self._release()
         self._tap.kept_bytes -= self._kept_bytes
         self._kept_bytes = 0
@@ -241,35 +242,37 @@ class ExchangeTap:
             self._sample()
 
     def _sample(self) -> None:
-        samples, body = self._tap.samples, self.request.payload()
-        if body is not None and samples is not None and len(body) <= samples.bytes_max:
-            samples.keep(body)
+        sampler, body = self._tap.sampler, self.request.payload()
+        if body is not None and sampler is not None and len(body) <= sampler.bytes_max:
+            sampler.keep(body)
         if self.request.bytes_kept > self._tap.options.request_bytes_max:
-            self.request.drop()  # kept for this alone, as above
+            self.request.drop()  # kept for the sample alone, as above
 
 
-def _go_on(exchange: TappedExchange) -> None:
-    """What was held starts, with what has come of it."""
+def _resume(exchange: TappedExchange) -> None:
+    """Start an exchange that was buffered, with the part of the body that has arrived."""
     exchange.start(b"".join(exchange.body or ()), exchange.body_complete)
 
 
-def _settle(exchange: TappedExchange) -> None:
+def _complete(exchange: TappedExchange) -> None:
     if not exchange.ended:
         exchange.completed()
 
 
-def witnesses_of(context: WorkerContext, index: int, options: ServiceOptions) -> ServiceTap | None:
-    """Return the witnesses of the service with this index in the wall; None if nobody asks for any."""
+def make_service_tap(context: WorkerContext, index: int, options: ServiceOptions) -> ServiceTap | None:
+    """Return the tap of the service with this index; None if nothing of it is checked, kept or sampled."""
     row = context.segment.layout.worker_service(context.index, index)
-    inspection: Validation | None = None
+    validation: Validation | None = None
     try:
-        inspection = Validation(context, options.name, row, options.validation)
-    except ValueError as error:  # the settings were good when they were read: an installation that has lost a library
+        validation = Validation(context, options.name, row, options.validation)
+    except (
+        ValueError
+    ) as error:  # the settings were valid when they were read: a library is missing in this installation
         log.error("service=%s goes on without validators: %s", options.name, error)
         context.words[row + at.LS_VALIDATED + at.VALIDATED.index(("request", "fault"))] += 1
-    samples = RequestSampler(context, index, options.inputs) if options.inputs is not None and inspection else None
-    if inspection is not None and not inspection.wanted and samples is None:
-        inspection = None
+    sampler = RequestSampler(context, index, options.inputs) if options.inputs is not None and validation else None
+    if validation is not None and not validation.wanted and sampler is None:
+        validation = None
     kept = options.tap
-    wanted = inspection is not None or kept.request_bytes_max or kept.response_bytes_max
-    return ServiceTap(context, options, inspection, samples) if wanted else None
+    wanted = validation is not None or kept.request_bytes_max or kept.response_bytes_max
+    return ServiceTap(context, options, validation, sampler) if wanted else None

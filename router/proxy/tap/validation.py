@@ -1,6 +1,6 @@
-"""What the validators of one service say of its requests and answers, counted in this worker's lane.
+"""Runs the validators of one service on its requests and responses, and counts the results in this worker's block.
 
-Cost per request with the interpreter alone is in benchmarks/README.md; a service without validators has no inspection.
+benchmarks/README.md has the cost per request of the pure Python build. A service without validators has no `Validation`.
 """
 
 from __future__ import annotations
@@ -38,14 +38,14 @@ _JSON: Final = re.compile(rb"application/(?:[^\s]*\+)?json[ \t]*", re.IGNORECASE
 _EVENT_STREAM: Final = re.compile(rb"text/event-stream[ \t]*", re.IGNORECASE)
 _BODILESS: Final = frozenset((204, 205, 206))
 """Successes without a body, or with a part of one."""
-WATCHFUL_S: Final = 10.0
-"""After an invalid answer every answer of that version is looked at for so long: a share alone would hide most of a failure
-from the judge, which counts what was found among all requests."""
+FULL_SAMPLING_S: Final = 10.0
+"""After an invalid response all responses of that version are checked for this long. The judge compares invalid responses with
+all requests, so checking only a share would hide most of a failure."""
 _LOG_EVERY_S: Final = 10.0
 
 
 class StreamCheck:
-    """The check of one event stream, fed with what goes to the client."""
+    """The check of one event stream. It is fed the bytes that go to the client."""
 
     __slots__ = ("_chunks", "_end", "what")
 
@@ -59,12 +59,12 @@ class StreamCheck:
         self._end.feed(data if self._chunks is None else self._chunks.feed(data))
 
     def complaint(self, body: bytes | None) -> Complaint | None:
-        """Return what is wrong now that it is over."""
+        """Return the complaint about the stream, which is whole."""
         return self._end.complaint()
 
 
 class BodyCheck:
-    """The check of one answer that is read as a whole."""
+    """The check of one response body that is read as a whole."""
 
     __slots__ = ("_rules", "what")
 
@@ -73,15 +73,15 @@ class BodyCheck:
         self._rules = rules
 
     def feed(self, data: bytes) -> None:
-        """What has to be read is kept elsewhere (kept.py)."""
+        """Do nothing: the body is kept in a `BodyBuffer`."""
 
     def complaint(self, body: bytes | None) -> Complaint | None:
-        """Return what is wrong with `body`."""
+        """Return the complaint about `body`."""
         return None if body is None else answer_complaint(self._rules, body)
 
 
 class Validation:
-    """The validators of one service in one worker; raises ValueError if they cannot be made."""
+    """The validators of one service in one worker. Raises ValueError if a library is missing or a schema is invalid."""
 
     def __init__(self, context: WorkerContext, name: str, row: int, options: ValidationOptions) -> None:
         self.options = options
@@ -101,21 +101,21 @@ class Validation:
 
     @property
     def wanted(self) -> bool:
-        """Whether anything is to be looked at."""
+        """Whether anything is checked."""
         return self.schema is not None or self.rules.any or self.options.stream_end is not None
 
     def count(self, what: str, result: str) -> None:
-        """Count what came of one look; the pair is one of `layout.VALIDATED`."""
+        """Count the result of one check; the pair is one of `layout.VALIDATED`."""
         self._context.words[self._counters + _NUMBERS[what, result]] += 1
 
     def applies_to(self, head: RequestHead) -> bool:
-        """Whether requests with this head, and their answers, are looked at."""
+        """Return whether requests with this head, and their responses, are checked."""
         paths, path = self.options.paths, head.path
         return head.method in self.options.methods and (not paths or any(_under(path, prefix) for prefix in paths))
 
     # -- requests
     def request_is_checkable(self, head: RequestHead) -> bool:
-        """Whether the body of this request can be held against the schema; if not, that is counted."""
+        """Return whether the body of this request can be checked against the schema; count the reason if not."""
         if self.schema is None or (head.method == b"GET" and head.length == 0):
             return False
         kind = _TYPE.search(head.upstream)
@@ -130,16 +130,16 @@ class Validation:
         return False
 
     def request(self, body: bytes) -> Complaint | None:
-        """Return what is wrong with a whole body, counted."""
+        """Return the complaint about a whole body, and count the result."""
         schema = self.schema
         assert schema is not None
         return self._guarded("request", lambda: request_complaint(schema, body))
 
-    # -- answers
+    # -- responses
     def response_check(
         self, request: RequestHead, head: ResponseHead, row: int, *, framed: bool
     ) -> StreamCheck | BodyCheck | None:
-        """Return the check for this answer, of a version whose row is `row`; None if it is not looked at."""
+        """Return the check of this response by the version with counters at `row`; None if it is not checked."""
         if not 200 <= head.status < 300 or head.status in _BODILESS or request.method == b"HEAD":
             return None
         end = self.options.stream_end
@@ -161,20 +161,20 @@ class Validation:
         return monotonic_s() < self._full_sampling_until_s.get(row, 0.0)
 
     def answer(self, check: StreamCheck | BodyCheck, body: bytes | None, row: int, version: str) -> Complaint | None:
-        """Return what is wrong with a complete answer, counted; `body` None: it was larger than is kept."""
+        """Return the complaint about a whole response, and count the result; `body` is None if it was too large to keep."""
         if body is None and check.what == "response":
             self.count("response", "unchecked_large")
             return None
         found = self._guarded(check.what, lambda: check.complaint(body))
         if found is not None:
-            self._full_sampling_until_s[row] = monotonic_s() + WATCHFUL_S
+            self._full_sampling_until_s[row] = monotonic_s() + FULL_SAMPLING_S
             self._log(logging.WARNING, f"service={self.name} version={version}: an invalid {check.what}: {found}")
         return found
 
-    def _guarded(self, what: str, look: Callable[[], Complaint | None]) -> Complaint | None:
-        """Look, and count what came of it. A bug of ours costs a count and an alarm, never a request."""
+    def _guarded(self, what: str, check: Callable[[], Complaint | None]) -> Complaint | None:
+        """Run a check and count its result. A bug in a validator costs a count and an alarm, never a request."""
         try:
-            found = look()
+            found = check()
         except Exception as error:  # noqa: BLE001  (a guard: one bug must not cost every request)
             self._log(logging.ERROR, f"a validator of service={self.name} broke: {type(error).__name__}: {error}")
             self.count(what, "fault")
@@ -183,7 +183,7 @@ class Validation:
         return found
 
     def _log(self, level: int, text: str) -> None:
-        """Say it now and then: the counters have all of them."""
+        """Log at most once in _LOG_EVERY_S; the counters have all results."""
         now_s = monotonic_s()
         if now_s - self._logged_s[level] > _LOG_EVERY_S:
             self._logged_s[level] = now_s

@@ -120,7 +120,7 @@ async def test_a_guest_has_so_long_in_all_however_it_dribbles() -> None:
 
 async def test_room_again_is_room_and_nobody_is_a_guest() -> None:
     async with full() as rig:
-        next(iter(rig.data_plane.limiter.connections)).shut()
+        next(iter(rig.data_plane.limiter.connections)).abort()
         await until(lambda: len(rig.data_plane.limiter.connections) == 2)
         client = await rig.client()
         for _ in range(2):

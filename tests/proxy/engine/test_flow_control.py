@@ -89,7 +89,7 @@ async def test_a_slow_backend_holds_the_client_back() -> None:
         rig.serve(backend.url)
         client = await rig.client()
         client.writer.write(b"POST / HTTP/1.1\r\nHost: t\r\nContent-Length: %d\r\n\r\n" % size + b"x" * size)
-        await until(lambda: any(connection.holding for connection in rig.data_plane.limiter.connections))
+        await until(lambda: any(connection.body_paused for connection in rig.data_plane.limiter.connections))
         let_through.set()
         assert (await client.response())[0] == 200
         assert len(backend.requests[0].body) == size

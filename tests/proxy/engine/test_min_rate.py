@@ -97,7 +97,7 @@ async def test_a_body_that_we_hold_back_is_not_the_clients_slowness() -> None:
         rig.serve(backend.url)
         client = await rig.client()
         client.writer.write(b"POST / HTTP/1.1\r\nHost: t\r\nContent-Length: %d\r\n\r\n" % size + b"x" * size)
-        await until(lambda: any(connection.holding for connection in rig.data_plane.limiter.connections))
+        await until(lambda: any(connection.body_paused for connection in rig.data_plane.limiter.connections))
         assert not rig.context.body_rate.since
         a_stretch_later(rig.context.body_rate)
         let_through.set()

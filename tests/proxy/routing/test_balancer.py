@@ -13,7 +13,7 @@ from router.proxy.routing.balancer import choose
 class Place:
     name: str
     in_flight: int = 0
-    resting_until_s: float = 0.0
+    backoff_until_s: float = 0.0
 
 
 def test_the_less_loaded_of_two_is_chosen() -> None:
@@ -28,7 +28,7 @@ def test_load_spreads_over_equal_endpoints() -> None:
 
 
 def test_a_resting_endpoint_is_left_alone_until_its_time_and_a_tried_one_for_good() -> None:
-    resting, awake = Place("resting", resting_until_s=10.0), Place("awake", in_flight=9)
+    resting, awake = Place("resting", backoff_until_s=10.0), Place("awake", in_flight=9)
     assert choose([resting, awake], [], 9.9, Random(1)) is awake
     assert choose([resting, awake], [], 10.0, Random(1)) is resting
     assert choose([resting, awake], [awake], 9.9, Random(1)) is resting
@@ -36,4 +36,4 @@ def test_a_resting_endpoint_is_left_alone_until_its_time_and_a_tried_one_for_goo
 
 
 def test_when_all_rest_all_are_asked() -> None:
-    assert choose([Place("a", resting_until_s=10.0)], [], 1.0, Random(1)) is not None
+    assert choose([Place("a", backoff_until_s=10.0)], [], 1.0, Random(1)) is not None

@@ -1,4 +1,4 @@
-"""What a witness knows when its exchange has ended; and that a service that nobody asks about has none."""
+"""What a tap knows when its exchange has ended; and that a service that nobody asks about has none."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ Told = tuple[str, bytes | None, int | None, bytes | None]
 
 
 class Listening(ServiceTap):
-    """Tells what its witnesses know at the end: outcome, request, status, response."""
+    """Tells what its service_tap know at the end: outcome, request, status, response."""
 
     def __init__(self, rig: Rig) -> None:
         super().__init__(rig.data_plane, rig.data_plane.services[0].options)

@@ -132,7 +132,7 @@ async def test_whatever_happens_before_it_was_looked_at_it_was_whole(how: str) -
             await until(lambda: rig.exchanges())
         elif how == "shut":
             for downstream in list(rig.data_plane.limiter.connections):
-                downstream.shut()
+                downstream.abort()
         elif how == "dropped":  # by a client that takes nothing, at that very moment
             for downstream in list(rig.data_plane.limiter.connections):
                 closing.abandon_client(downstream)

@@ -15,7 +15,7 @@ from router.proxy.tap.body_buffer import PIECE_BYTES
 from tests import backends
 from tests.backends import Backend
 from tests.proxy.rig import OPTIONS, SERVICE, Rig, field, until
-from tests.proxy.validators import BAD, GOOD, REQUESTS, chunked, held_bytes, post, validated
+from tests.proxy.validators import BAD, GOOD, REQUESTS, buffered_bytes, chunked, post, validated
 from tests.texts import golden
 
 WRONG = 'the request is not what default takes: the value is not of type "number" at /inputs/1'
@@ -106,7 +106,7 @@ async def test_what_passes_and_what_is_refused(pieces: list[bytes], status: int,
             await asyncio.sleep(0.003)
         assert (await client.response())[0] == status
         assert validated(rig) == ({counted: 1} if counted else {})
-        assert held_bytes(rig) == 0
+        assert buffered_bytes(rig) == 0
         arrived = [request.body for request in backend.requests]
         whole = b"".join(pieces)
         assert arrived == ([whole[whole.index(b"\r\n\r\n") + 4 :]] if status == 200 else [])
@@ -158,16 +158,16 @@ async def test_what_all_requests_hold_is_bounded() -> None:
         first, second = await rig.client(), await rig.client()
         body = b'{"inputs": ["' + b"x" * 45
         await first.send(post(body + b'"]}')[:-3])
-        await until(lambda: held_bytes(rig) == len(body) + PIECE_BYTES)
+        await until(lambda: buffered_bytes(rig) == len(body) + PIECE_BYTES)
         await second.send(post(body + b'"]}')[:-3])
         await until(lambda: validated(rig) == {"request.unchecked_full": 1})
         assert (await second.ask(b'"]}'))[0] == 200
-        assert held_bytes(rig) == len(body) + PIECE_BYTES
+        assert buffered_bytes(rig) == len(body) + PIECE_BYTES
         assert (await first.ask(b'"]}'))[0] == 422
 
 
 def _holds(rig: Rig, wanted: int) -> bool:
-    return held_bytes(rig) == wanted
+    return buffered_bytes(rig) == wanted
 
 
 async def test_a_body_in_small_pieces_is_held_for_what_it_costs() -> None:
@@ -184,7 +184,7 @@ async def test_a_body_in_small_pieces_is_held_for_what_it_costs() -> None:
         await until(lambda: validated(rig) == {"request.unchecked_full": 1})
         await client.send(GOOD[6:])
         assert (await client.response())[0] == 200
-        assert (validated(rig), held_bytes(rig)) == ({"request.unchecked_full": 1}, 0)
+        assert (validated(rig), buffered_bytes(rig)) == ({"request.unchecked_full": 1}, 0)
         assert [request.body for request in backend.requests] == [GOOD]
 
 
@@ -195,7 +195,7 @@ async def test_a_client_that_stops_is_late_as_ever() -> None:
         client = await rig.client()
         await client.send(post(GOOD)[:-5])
         assert (await client.response())[0] == 408
-        assert (rig.exchanges(), held_bytes(rig), backend.requests) == ({"refused": 1}, 0, [])
+        assert (rig.exchanges(), buffered_bytes(rig), backend.requests) == ({"refused": 1}, 0, [])
 
 
 async def test_a_client_that_leaves_is_gone_and_nothing_is_held() -> None:
@@ -203,10 +203,10 @@ async def test_a_client_that_leaves_is_gone_and_nothing_is_held() -> None:
         rig.serve(backend.url)
         client = await rig.client()
         await client.send(post(GOOD)[:-5])
-        await until(lambda: held_bytes(rig))
+        await until(lambda: buffered_bytes(rig))
         client.reset()
         await until(lambda: rig.exchanges() == {"client_gone": 1})
-        assert (held_bytes(rig), rig.attempts()) == (0, {})
+        assert (buffered_bytes(rig), rig.attempts()) == (0, {})
 
 
 async def test_a_broken_chunk_is_refused_as_ever() -> None:
@@ -215,7 +215,7 @@ async def test_a_broken_chunk_is_refused_as_ever() -> None:
         client = await rig.client()
         await client.send(b"".join(chunked(GOOD)[:2]) + b"zz\r\n")
         assert (await client.response())[0] == 400
-        assert (held_bytes(rig), backend.requests) == (0, [])
+        assert (buffered_bytes(rig), backend.requests) == (0, [])
 
 
 async def test_what_is_held_at_the_end_is_cut() -> None:
@@ -223,11 +223,11 @@ async def test_what_is_held_at_the_end_is_cut() -> None:
         rig.serve(backend.url)
         client = await rig.client()
         await client.send(post(GOOD)[:-5])
-        await until(lambda: held_bytes(rig))
+        await until(lambda: buffered_bytes(rig))
         for downstream in list(rig.data_plane.limiter.connections):
-            downstream.shut()
+            downstream.abort()
         await until(lambda: rig.exchanges() == {"cut": 1})
-        assert held_bytes(rig) == 0
+        assert buffered_bytes(rig) == 0
 
 
 async def test_what_was_held_is_claimed_by_the_route_of_that_moment_and_may_be_rescued() -> None:
@@ -235,7 +235,7 @@ async def test_what_was_held_is_claimed_by_the_route_of_that_moment_and_may_be_r
         rig.serve(old.url)
         client = await rig.client()
         await client.send(post(GOOD)[:-5])
-        await until(lambda: held_bytes(rig))
+        await until(lambda: buffered_bytes(rig))
         rig.fill(1, "v2", "http://127.0.0.1:9")
         rig.fill(2, "v3", backend.url)
         rig.route(1, 2, wake=False)
