@@ -1,9 +1,9 @@
-"""One connection of a client: bytes become requests, one after the other, and their responses go back in that order.
+"""A client's connection: splits bytes into requests, one after the other, and writes their responses in that order.
 
-The common case, a whole request in one read on a connection that is between requests, costs one look-up of the head.
-Requests that arrive while one is being answered wait in `buffer` (RFC 9112 §9.3.2). While more than `buffer_bytes` wait the
-client is not read, so a connection holds at most that and one read. What waits is taken from the front by moving `at`, never
-by cutting it off, one request in a turn of the loop (fair_queue.py).
+The common case, a whole request in one read on a connection between requests, costs one look-up of the head. Requests that
+arrive while one is being answered wait in `buffer` (RFC 9112 §9.3.2). While more than `buffer_bytes` wait, the connection is not
+read, so it holds at most that and one read. Requests are taken from the front of the buffer by moving `at`, never by cutting
+them off, one request in a turn of the loop (fair_queue.py).
 """
 
 from __future__ import annotations
@@ -43,20 +43,23 @@ class Admission(Protocol):
 
 
 class Downstream:
-    """`exchange` is the request being answered, None in between; `closing`: the connection ends after this response;
-    `congested`: the client takes less than we write, and gets no further answer until it has caught up; `lingering`: all is
-    said, and what still comes is dropped; `forwarded`: what backends are told of `client`, its address; `body`: the rest of
-    a body that is still to come; `buffer`: a head that has no end yet, or what waits, from `at` on; `requests`: how many were
-    begun; with number `requests_max` it ends (0: never); `ended`: the client has closed its side; `held`: no further request is
-    begun here, because another process takes the connection over (handoff.py); `adopted`: we have taken it over, whatever
-    limits say. `waiting`: it asked for a turn of the loop; `resting`: it reads
-    nothing until then; `holding`: it reads nothing because the backend takes no more of the body.
+    """One client connection.
 
-    A protocol of asyncio by its shape, without the base class: a compiled class has none that Python made.
+    `exchange`: the request being answered, None in between. `body`: the rest of its body that is still to come. `buffer`: a
+    head without its end yet, or bytes that wait, from `at` on. `requests`: how many have begun; the connection ends with number
+    `requests_max` (0: never). `client`: the client's address; `forwarded`: the fields that name it to backends.
+
+    `closing`: the connection ends after this response. `ended`: the client has closed its side. `lingering`: the last response
+    is written, and further input is dropped. `congested`: the client reads slower than we write, and no further request is
+    begun. `body_paused`: the backend takes no more of the body, so nothing is read. `queued`: waits in the fair queue;
+    `reading_deferred`: reads nothing until its turn. `handoff_pending`: another process takes the connection over, so no
+    further request is begun (accept/handoff.py). `adopted`: it was taken over, and limits on connections do not apply.
+
+    It has the methods of asyncio.Protocol without the base class: a compiled class cannot inherit from a Python class.
     """
 
     def __init__(self, context: WorkerContext, admission: Admission, announced: str = "") -> None:
-        """`announced` is the client's address if a balancer has said it; else the transport does."""
+        """`announced` is the client's address from a PROXY header; if empty, the transport has the address."""
         self.context = context
         self._admission = admission
         self.peer: Peer | None = None
@@ -72,8 +75,8 @@ class Downstream:
         self.body: RequestBody | None = None
         self.buffer = b""
         self.at = 0
-        self.searched = 0  # so much of a head in `buffer` is known to have no end
-        self.steps = 0  # taken since nothing was left
+        self.searched = 0  # this much of `buffer` contains no end of a head
+        self.steps = 0  # since the buffer was last empty
         self.buffer_bytes_max = context.options.buffer_bytes
         self.closing = False
         self.ended = False
@@ -82,7 +85,7 @@ class Downstream:
         self.congested = False
         self.lingering = False
         self.paused = False
-        self.unwritten_bytes = self.rate_mark_bytes = 0  # what waited to be taken when pace.py last looked
+        self.unwritten_bytes = self.rate_mark_bytes = 0  # unwritten at the last checks of min_rate.py
         self.queued = self.reading_deferred = self.body_paused = False
 
     # -- asyncio's callbacks
@@ -95,7 +98,7 @@ class Downstream:
             self.counting = CountingTransport(self.transport)
             self.transport = cast(asyncio.Transport, self.counting)
         self.transport.set_write_buffer_limits(high=context.options.buffer_bytes)
-        if self.peer is None:  # else it was adopted, and another process knows
+        if self.peer is None:  # an adopted connection has its peer from the other process
             self.peer = peer_of(transport, self._source)
         self.forwarded, self.client = context.forwarding.connection_fields(self.peer), self.peer.address
         if context.forwarding.trusted.covers(self.client):
@@ -108,7 +111,7 @@ class Downstream:
             self.prepare_handoff()
 
     def data_received(self, data: bytes) -> None:
-        """Called by the loop with whatever has arrived."""
+        """Called by the loop with the bytes that have arrived."""
         if len(data) >= _LARGE_READ_BYTES:
             self.defer_reading()
         if self.body is not None:
@@ -125,7 +128,7 @@ class Downstream:
             self._receive_head(data, 0)
 
     def _append(self, data: bytes) -> None:
-        """Keep what cannot be looked at now, and go on at once with a head that waits for nothing but its end."""
+        """Keep bytes that cannot be handled now; continue at once if they belong to a head that lacks its end."""
         self.buffer = self.buffer[self.at :] + data if self.buffer else data
         self.at = 0
         if self.body is None and self.exchange is None and not (self.congested or self.queued or self.handoff_pending):
@@ -136,7 +139,7 @@ class Downstream:
     def eof_received(self) -> bool:
         """Called by the loop when the client has closed its side; True keeps ours open.
 
-        A FIN does not tell a half-close from a departure: a complete request is still answered if the response begins
+        A FIN can mean a half-close or that the client has left. A complete request is still answered if the response begins
         within `half_close_grace_s`.
         """
         exchange = self.exchange
@@ -149,16 +152,16 @@ class Downstream:
         return True
 
     def connection_lost(self, error: Exception | None) -> None:
-        """Called by the loop, once, whoever closed."""
+        """Called by the loop, once, whichever side closed."""
         self.transport = None
-        self._translate = self.context.request_head  # an intermediary and its connection know each other
+        self._translate = self.context.request_head  # a TrustedProxy and its connection refer to each other
         self._admission.release(self)
         if self.exchange is not None:
             exchange, self.exchange = self.exchange, None
             exchange.client_gone()
 
     def pause_writing(self) -> None:
-        """Called by the loop when the client takes less than we write."""
+        """Called by the loop when the client reads slower than we write."""
         self.congested = True
         flow_control.start_write_timers(self)
         if self.exchange is not None:
@@ -175,7 +178,7 @@ class Downstream:
 
     # -- requests
     def _receive_head(self, data: bytes, start: int) -> None:
-        """Begin the request whose head begins at `start`, if it is whole; what is behind it waits."""
+        """Begin the request whose head begins at `start`, if the head is whole; bytes behind the request wait."""
         begin = start
         if data.startswith(b"\r", start):
             begin = local_replies.skip_empty_lines(data, start)
@@ -195,7 +198,7 @@ class Downstream:
         self._begin(head, data, end)
 
     def keep(self, data: bytes, start: int) -> None:
-        """What stands in `data` from `start` on is to be looked at later."""
+        """Keep `data` from `start` on for later."""
         if start < len(data):
             self.buffer, self.at = data, start
         else:
@@ -249,7 +252,7 @@ class Downstream:
 
     def _receive_body(self, body: RequestBody, data: bytes, start: int) -> None:
         exchange = self.exchange
-        if exchange is None:  # answered before the body ended: what still comes is thrown away until the client stops
+        if exchange is None:  # answered before the body ended: the rest of the body is dropped
             self.keep(b"", 0)
             return
         try:
@@ -262,7 +265,7 @@ class Downstream:
             exchange.receive_body(out, body.done)
 
     def _body_advanced(self, body: RequestBody) -> None:
-        """Keep what stands behind what was taken: the next request, or more of a body of which one step took its share."""
+        """Keep the bytes behind those that were taken: the next request, or more of a body that takes several turns."""
         self.keep(body.data, body.end)
         if body.done:
             self.body = None
@@ -272,27 +275,28 @@ class Downstream:
             if self.buffer:
                 self.defer_reading()
 
-    # -- the exchange's verbs
+    # -- called by the exchange
     def write(self, data: bytes) -> None:
         """Write response bytes."""
         if self.transport is not None:
             self.transport.write(data)
 
     def drop_input(self) -> None:
-        """Forget what has come and was not looked at, and read again."""
+        """Drop the input that was not handled, and read again."""
         self.body = None
         self.keep(b"", 0)
         self.body_paused = self.reading_deferred = False
         self.update_reading()
 
     def exchange_ended(self, close: bool) -> None:
-        """The response is written; go on with the next request, or close. Where its head did not say `Connection: close`,
-        because nobody knew then, the client may be sending its next request: that one is answered, and told.
+        """The response is written: begin the next request, or close. If its head did not say `Connection: close`, because
+        closing was decided later, the client may be sending its next request: that one is answered, and its response says so.
         """
         self.exchange = None
         if close or self.ended:
             rest = self.body is not None or bool(self.buffer)
-            pipeline = self.closing and not self.ended and self not in self.context.reserved  # may be on its way
+            # The client's next request may be on the way.
+            pipeline = self.closing and not self.ended and self not in self.context.reserved
             closing.close(self, linger=rest or pipeline)
             return
         if self.handoff_pending:
@@ -300,18 +304,18 @@ class Downstream:
             self.pause()
             return
         self.body_paused = False
-        if self.congested:  # the next answer would only pile up: resume_writing goes on
+        if self.congested:  # the next response would only pile up; resume_writing continues
             return
         self._next_request()
 
     # -- turns of the loop
     @property
     def greedy(self) -> bool:
-        """Whether it has had its next request waiting for a long time (fair_queue.py)."""
+        """Whether its buffer has not been empty for GREEDY_STEPS steps (fair_queue.py)."""
         return self.steps > GREEDY_STEPS
 
     def _next_request(self) -> None:
-        """Ask for a turn if something waits, else for a request."""
+        """Enqueue for a turn if bytes wait, else wait for a request."""
         if self.handoff_pending:
             return
         if self.buffer:
@@ -334,7 +338,7 @@ class Downstream:
             self.context.fair_queue.enqueue(self)
 
     def take_turn(self) -> None:
-        """A turn of the loop is ours: one request, or one step of a body."""
+        """Take one step in this turn of the loop: one request, or one part of a body."""
         self.queued = self.reading_deferred = False
         if self.transport is None or self.transport.is_closing():
             return
@@ -348,7 +352,7 @@ class Downstream:
         self.update_reading()
 
     def update_reading(self) -> None:
-        """Read if nothing speaks against it."""
+        """Read, or pause reading, as the state of the connection requires."""
         if (
             self.body_paused
             or self.reading_deferred
@@ -359,10 +363,10 @@ class Downstream:
         elif self.paused:
             self.resume()
 
-    # -- another process takes over
+    # -- handoff to another process
     def prepare_handoff(self) -> None:
-        """Begin no further request; what comes from now on is for whoever takes the connection over."""
-        if self in self.context.reserved:  # its one answer is ours
+        """Begin no further request: bytes that arrive from now on belong to the process that takes the connection over."""
+        if self in self.context.reserved:  # it gets its one response from this process
             return
         self.handoff_pending = True
         if self.exchange is None:
@@ -372,7 +376,7 @@ class Downstream:
             self.pause()
 
     def resume_requests(self) -> None:
-        """Nobody takes it over after all; or we have taken it over, with what is in `buffer`."""
+        """Begin requests again: the handoff did not happen, or this process has adopted the connection with its `buffer`."""
         self.handoff_pending = False
         self.closing = True
         if self.exchange is None and not self.lingering and self.transport is not None:
@@ -381,14 +385,14 @@ class Downstream:
 
     # -- deadlines
     def drain(self) -> None:
-        """Close as soon as nothing is being answered; a request that has begun to arrive is answered first."""
+        """Close as soon as no request is being answered; a request that has begun to arrive is answered first."""
         self.closing = True
         idle = self.exchange is None and not self.buffer and not self.lingering and not self.congested
         if idle and not closing.close_idle(self):
             self.context.header_wait.start(self, self.context.now_s)
 
     def abort(self) -> None:
-        """Close now, whatever is under way."""
+        """Close now; a request in flight is cut."""
         if self.exchange is not None:
             self.exchange.cut()
         if self.transport is not None:

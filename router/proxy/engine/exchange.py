@@ -1,10 +1,10 @@
-"""One client request and its response: claim a target, relay, and record exactly one outcome (README, "Outcomes").
+"""One client request and its response: claims a target, relays, and records exactly one outcome (README, "Outcomes").
 
-    claimed ─► connected ─► sent whole (waits for the first byte) ─► answered ─► ended
-       └────────── failed before its first response byte: another endpoint, then another target, or our own 502/504
+    claimed ─► connected ─► request sent (waits for the first byte) ─► answered ─► ended
+       └────────── failed before its first response byte: another endpoint, then another target, or a 502 or 504
 
-After the first byte towards the client the only honest error is to close: no second response is ever written into a
-started one, and a body that was cut gets no last chunk.
+After the first byte towards the client an error can only be shown by closing: no second response is written into a started one,
+and a body that was cut gets no last chunk.
 """
 
 from __future__ import annotations
@@ -43,8 +43,8 @@ _TRANSFER_ENCODING: Final = re.compile(rb"\r\ntransfer-encoding:[^\r\n]*", re.IG
 
 
 class Exchange:
-    """Lives from a complete request head to the end of its response. `body` holds request bytes that may still be needed:
-    all of them until a connection is there, afterwards only if the service's replay rule may want them again.
+    """One request, from its complete head to the end of its response. `body` holds the request bytes that may still be needed:
+    all of them until there is a connection, afterwards only if the service's replay rule may send them again.
     """
 
     def __init__(
@@ -60,7 +60,7 @@ class Exchange:
         self.downstream = downstream
         self.head = head
         self.request_id = request_id
-        self.attempt: Attempt | None = None  # the present one, or the last
+        self.attempt: Attempt | None = None  # the present attempt, or the last one
         self.upstream: Upstream | None = None
         self.tried_targets: tuple[LocalTarget, ...] = ()
         self.body: list[bytes] | None = None
@@ -70,10 +70,12 @@ class Exchange:
         self.answered = False
         self.ended = False
         self.status = 0
-        self.rechunking = False  # a body that ends with the connection is sent on in chunks
+        self.rechunking = False  # the backend ends the body by closing, so it is relayed in chunks
         self.close_after = False
         self.tap: ExchangeTap | None = None
-        self.failed: list[dict[str, Any]] | None = None  # attempts that failed, if they are kept (failures.py)
+        self.failed: list[dict[str, Any]] | None = (
+            None  # records of failed attempts, if they are kept (failure_recorder.py)
+        )
         self.last_byte_s = 0.0
         self.paused_at_s = 0.0
         self.paused_s = 0.0
@@ -86,7 +88,7 @@ class Exchange:
 
     # ------------------------------------------------------------------ the request
     def start(self, body: bytes, complete: bool) -> None:
-        """Claim the active target and send. `body` is what has arrived of it, `complete` says that this is all."""
+        """Claim the active target and send. `body`: the part that has arrived; `complete`: it is the whole body."""
         service = self.service
         self.body_complete = complete
         self.body = [body] if body else []
@@ -132,7 +134,7 @@ class Exchange:
         self.reject_saturated("the version in service has no room for another request")
 
     def reject_saturated(self, detail: str) -> None:
-        """The target has no room, and the claim ends."""
+        """End the claim: the target has no room."""
         self.end_attempt(Outcome.SATURATED)
         self.answer(503, "saturated", detail, Outcome.SATURATED)
 
@@ -162,12 +164,12 @@ class Exchange:
             flow_control.pause_body(self.downstream)
 
     def connected(self, upstream: Upstream) -> None:
-        """A connection that was waited for is ours."""
+        """Send over the connection that this exchange waited for."""
         assert self.attempt is not None
         self._send(self.attempt, upstream, monotonic_s())
 
     def _send(self, attempt: Attempt, upstream: Upstream, now_s: float) -> None:
-        """Head and what there is of the body leave in one write."""
+        """Send the head and the part of the body that has arrived in one write."""
         self.upstream = upstream
         upstream.exchange = self
         attempt.any_sent = True
@@ -188,7 +190,7 @@ class Exchange:
             flow_control.resume_body(self.downstream)
 
     def receive_body(self, data: bytes, complete: bool) -> None:
-        """More of the request's body; `complete` with its last bytes."""
+        """Relay more of the request's body; `complete` comes with its last bytes."""
         self.body_complete = complete
         if self.body is not None and data:
             self.body.append(data)
@@ -212,14 +214,14 @@ class Exchange:
 
     # ------------------------------------------------------------------ the response
     def interim(self, status: int, raw: bytes) -> None:
-        """A 1xx response: handed on to clients of HTTP/1.1; a 100 only to those that asked for it (RFC 9110 §15.2)."""
+        """Relay a 1xx response to a client of HTTP/1.1; a 100 only if the client expects it (RFC 9110 §15.2)."""
         if self.tap is not None and self.tap.answers_continue(status):
             return
         if self.head.http11 and not self.answered and (status != 100 or self.head.expects_continue):
             self.downstream.write(raw)
 
     def respond(self, head: ResponseHead, data: bytes, complete: bool) -> None:
-        """The final head, with the whole body if `complete`."""
+        """Relay the final head, with the whole body if `complete`."""
         attempt = self.attempt
         assert attempt is not None
         now_s = monotonic_s()
@@ -242,8 +244,8 @@ class Exchange:
             self.tap.response_started(self, head, data)
 
     def _adapt_framing(self, head: ResponseHead, complete: bool, pieces: list[bytes]) -> None:
-        """How this connection goes on, and how the body is framed, where that is not as the backend has it; the last two
-        pieces are the end of the head and the body.
+        """Set persistence and framing where they differ from the backend's response. The last two of `pieces` are the end of
+        the head and the body.
         """
         request = self.head
         if head.length == UNTIL_CLOSE and not complete:
@@ -262,7 +264,7 @@ class Exchange:
             pieces.insert(-2, b"Connection: keep-alive\r\n")
 
     def relay(self, data: bytes) -> None:
-        """More of the response's body."""
+        """Relay more of the response's body."""
         attempt = self.attempt
         assert attempt is not None
         now_s = monotonic_s()
@@ -278,7 +280,7 @@ class Exchange:
             self.tap.response_data(data)
 
     def relay_last(self, data: bytes) -> None:
-        """The last of the response's body; may be empty."""
+        """Relay the last of the response's body; may be empty."""
         self.last_byte_s = monotonic_s()
         if self.tap is not None:
             self.tap.response_data(data)
@@ -288,7 +290,7 @@ class Exchange:
             self.downstream.write(data)
 
     def completed(self) -> None:
-        """The response is whole."""
+        """End: the response is whole."""
         self.upstream = None
         outcome: int = _OK if self.status < 400 else of_status(self.status)
         if self.tap is not None and (outcome := self.tap.validated(self, outcome)) < 0:
@@ -297,16 +299,16 @@ class Exchange:
         self._end(outcome)
         self.downstream.exchange_ended(self.close_after)
 
-    # ------------------------------------------------------------------ what goes wrong
+    # ------------------------------------------------------------------ failures
     def connect_failed(self, error: OSError, *, ours: bool) -> None:
-        """No connection to this endpoint; nothing was sent."""
+        """Fail the attempt: there is no connection to this endpoint, and nothing was sent. `ours`: the router lacks resources."""
         status = 504 if isinstance(error, TimeoutError) else 502
         outcome = Outcome.ROUTER_FAULT if ours else Outcome.CONNECT_FAILED
         self._fail(outcome, status, "connect_failed", f"no connection to the backend: {error}")
 
     def lost(self, detail: str, *, stale: bool) -> None:
-        """The backend closed, reset or broke HTTP before its response was whole. `stale`: a reused connection that ended
-        without a byte.
+        """Fail the attempt: the backend closed, reset or broke HTTP before its response was whole. `stale`: a reused
+        connection ended without a byte.
         """
         self.upstream = None
         if stale and self.attempt is not None:
@@ -316,23 +318,23 @@ class Exchange:
         self._fail(Outcome.TRUNCATED, 502, "upstream_broken", detail)
 
     def first_byte_late(self) -> None:
-        """No first byte within `first_byte_timeout_s`."""
+        """Fail the attempt: no first byte within `first_byte_timeout_s`."""
         limit = self.service.options.first_byte_timeout_s
         self._fail(Outcome.TIMED_OUT, 504, "upstream_timeout", f"no first byte within {limit} s", endpoints=False)
 
     def idle_too_long(self) -> None:
-        """The backend was silent in its response, or took nothing of the request, for `idle_timeout_s`."""
+        """Fail the attempt: for `idle_timeout_s` the backend sent nothing of its response, or took nothing of the request."""
         limit = self.service.options.idle_timeout_s
         self._fail(Outcome.TIMED_OUT, 504, "upstream_timeout", f"silent for {limit} s", endpoints=False)
 
     def redispatch(self) -> None:
-        """This version was rolled back: move to the active one if nothing was answered and the replay rule allows."""
+        """Move to the active version, because this one was rolled back; before its response, if the replay rule allows."""
         if not self.answered and not self.ended and failover.may_resend(self):
             detail = "the version was rolled back while this request waited"
             self._fail(Outcome.TIMED_OUT, 503, "rolled_back", detail, endpoints=False)
 
     def cut(self) -> None:
-        """End now: drain limit, shutdown, or `retire --cut`."""
+        """End now, because of a drain limit, a shutdown, or `retire --cut`."""
         if self.tap is not None and self.tap.validation_pending:
             self.completed()
             return
@@ -356,7 +358,7 @@ class Exchange:
         self.request_aborted(429, "client_share", detail)
 
     def client_gone(self) -> None:
-        """The client left before the end; the backend is told by closing."""
+        """End: the client left. The backend connection is closed."""
         if self.ended:
             return
         outcome: int = Outcome.CLIENT_GONE
@@ -369,13 +371,13 @@ class Exchange:
         self._end(outcome)
 
     def request_aborted(self, status: int, code: str, detail: str) -> None:
-        """The rest of the request is malformed, too large or too slow; what went upstream of it is cut, not completed."""
+        """End: the rest of the request is malformed, too large or too slow. The part that was sent is cut, not completed."""
         self._drop_upstream()
         self.end_attempt(Outcome.CLIENT_GONE)
         self.answer(status, code, detail, Outcome.REFUSED)
 
     def _fail(self, outcome: Outcome, status: int, code: str, detail: str, *, endpoints: bool = True) -> None:
-        """Go on elsewhere if no byte was answered and the rules allow; else end."""
+        """Try elsewhere if the response has not begun and the rules allow it; else end."""
         self._drop_upstream()
         if self.ended:
             return
@@ -394,7 +396,7 @@ class Exchange:
             self.upstream = None
 
     def end_attempt(self, outcome: int) -> None:
-        """Count how the attempt ended, once."""
+        """Count the outcome of the attempt, once."""
         attempt = self.attempt
         if attempt is None or self not in attempt.target.in_flight:
             return
@@ -403,7 +405,7 @@ class Exchange:
         attempt.end(outcome, self.last_byte_s - attempt.claimed_s - paused_s)
 
     def _end(self, outcome: int) -> None:
-        """Count how the exchange ended, once: under its last target, or under the service if there never was one."""
+        """Count the outcome of the exchange, once: at its last target, or at the service if it had none."""
         if self.ended:
             return
         self.ended = True
@@ -436,7 +438,7 @@ class Exchange:
         )
 
     def answer(self, status: int, code: str, detail: str, outcome: Outcome) -> None:
-        """End with an answer of our own, or by closing if a response has begun."""
+        """End with a local reply, or by closing if a response has begun."""
         if self.ended:
             return
         if self.answered:
