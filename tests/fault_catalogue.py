@@ -243,7 +243,7 @@ CASES: Final[dict[int, Case]] = {
         "U",
         (
             "rollout/judge/test_hard_failure.py::test_burst_needs_ten_faults_and_nine_in_ten",
-            MACHINE + "test_no_better_target_is_said_once_and_looked_at_each_second",
+            MACHINE + "test_no_better_target_is_raised_once_and_checked_each_second",
             "end_to_end/test_rollback.py::test_both_bad_holds_without_flapping_until_the_standby_is_better",
         ),
         "a split is not built: the burst is that of the whole traffic of the active version",

@@ -46,7 +46,7 @@ def taken(**labels: str) -> Alert | InvalidAlert:
             ("business", "fraud", None, "business"), id="the map fixes the service, and no label names a version"),
     ],
 )  # fmt: skip
-def test_the_first_map_that_fits_says_what_it_is(labels: dict[str, str], expected: tuple[Any, ...]) -> None:
+def test_the_first_matching_map_decides(labels: dict[str, str], expected: tuple[Any, ...]) -> None:
     found = taken(**labels)
     assert isinstance(found, Alert)
     assert (found.kind, found.service, found.version, found.name) == expected
@@ -70,7 +70,7 @@ def test_what_cannot_be_used(labels: dict[str, str], code: str) -> None:
     assert found.code == code
 
 
-def test_an_alert_that_says_itself_what_it_is_needs_no_map() -> None:
+def test_an_alert_with_its_own_kind_needs_no_map() -> None:
     result = replace(REPORT, kind="business", service="fraud", version="v8", labels={"team": "sales-eu"})
     found = parse(result, MAPS)
     assert isinstance(found, Alert)
@@ -102,7 +102,7 @@ def test_what_becomes_of_it(alert: Alert, active: str | None, since: float, fate
     assert (found.disposition, found.about) == (fate, about)
 
 
-def test_a_strangers_words_are_short_and_visible() -> None:
+def test_texts_of_an_alert_are_short_and_printable() -> None:
     assert shorten_line("a\nb\x00c\u202e d", 20) == "a b\\u0000c\\u202e d"
     assert shorten_line("x" * 30, 10) == "xxxxxxxxx…"
     many = {f"label{number:02}": "v" * 100 for number in range(40)} | {"severity": "critical"}

@@ -105,7 +105,7 @@ def test_a_repeat_keeps_it_standing() -> None:
     assert recently_seen(standing, FRESH_S, NOW + 1101) == []
 
 
-def test_the_one_heard_of_longest_ago_is_forgotten_first() -> None:
+def test_the_alert_last_seen_longest_ago_is_dropped_first() -> None:
     made = book(*(fact(replace(ALERT, fingerprint=f"f{number}")) for number in range(3)), remembered_max=3)
     made.mark_seen(replace(ALERT, fingerprint="f0"), NOW + 1)
     made.apply(fact(replace(ALERT, fingerprint="f3")))

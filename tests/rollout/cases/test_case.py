@@ -55,7 +55,7 @@ def test_an_answer(expect: dict[str, Any], answer: CaseAnswer, state: str, probl
     assert (found.state, list(found.problems)) == (state, problems)
 
 
-def test_settings_count_where_the_case_says_nothing() -> None:
+def test_settings_apply_where_the_case_has_none() -> None:
     limits = ComparisonLimits(
         latency_ms_max=10.0, equal=True, relative_tolerance=0.0, absolute_tolerance=0.0, ignore_paths=("/id",)
     )
@@ -124,7 +124,7 @@ def test_what_is_sent(method: str, by: str, replay: str, asked: bool, sent: bool
     assert (found is None) is sent
 
 
-def test_a_body_that_was_not_kept_is_not_sent_whoever_asks() -> None:
+def test_a_case_without_its_body_is_never_sent() -> None:
     lost = replace(CASE, request=replace(REQUEST, body=None))
     assert unsendable(lost, "always", forced=True) == golden("cases.body_not_kept")
 

@@ -71,5 +71,5 @@ def test_a_check_is_wanted(known: PromotionCheck, wanted: bool) -> None:
         pytest.param(PromotionCheck(True, stale=True), None, id="the suite was not read yet"),
     ],
 )
-def test_what_acceptance_asks(known: PromotionCheck, shown: tuple[bool, str] | None) -> None:
+def test_the_criteria_of_acceptance(known: PromotionCheck, shown: tuple[bool, str] | None) -> None:
     assert known.last_result(TARGET) == shown

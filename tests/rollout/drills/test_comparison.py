@@ -45,7 +45,7 @@ def test_worse(before: Performance, now: Performance, ways: int) -> None:
     assert len(regressions(before, now, 0.01, 0.05)) == ways
 
 
-def test_what_got_worse_is_told_with_its_numbers() -> None:
+def test_a_regression_has_its_numbers() -> None:
     assert regressions(served(600), served(20, 10, 18), 0.01, 0.05) == [
         golden("drill.more_faults"),
         golden("drill.slower"),

@@ -22,7 +22,7 @@ def over(number: int, at: float, result: str, mode: str = "real") -> Entry:
     return fact(kinds.DRILL_ENDED, at, drill=f"svc-drill-{number}", mode=mode, result=result, reasons=reasons)
 
 
-def test_a_drill_is_told_from_its_facts() -> None:
+def test_a_drill_is_described_by_its_entries() -> None:
     log = DrillLog.of([begun(1, 10.0), over(1, 20.0, "passed"), fact("frozen", 21.0), begun(2, 30.0)], "svc")
     assert log.drills == [
         {

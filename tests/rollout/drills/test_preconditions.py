@@ -83,7 +83,7 @@ def test_what_is_no_reason(change: dict[str, object]) -> None:
     assert refusals(replace(SAFE, **change), SafetyRules()) == []  # type: ignore[arg-type]
 
 
-def test_all_reasons_are_told() -> None:
+def test_all_refusals_are_returned() -> None:
     many = replace(SAFE, frozen="frozen", accepted=False, candidate="v3", gate=("a", "b"))
     codes = ["frozen", "standby_not_ready", "standby_not_ready", "probation", "candidate_verifying"]
     assert [refusal.code for refusal in refusals(many, SafetyRules())] == codes

@@ -135,7 +135,7 @@ def test_what_is_proposed_and_why(found: list[CandidateResult], days: float, nam
     assert (chosen.trial.name, reason) == (name, why)
 
 
-def test_a_trial_that_could_not_look_at_everything_is_not_proposed() -> None:
+def test_an_exhausted_trial_is_not_proposed() -> None:
     strict = trial(900, 10_900, name="strict")
     strict.exhausted_ms = WALL_MS
     assert choose(outcomes(trial(990, name="present"), strict), 30, 1.0)[0].trial.name == "present"
@@ -181,7 +181,7 @@ def test_nothing_to_change_is_nothing_to_paste() -> None:
     assert settings("svc", {"error_rate": {}, "latency": {}}) == ""
 
 
-def test_rules_that_only_observe_show_what_the_router_said() -> None:
+def test_rules_that_only_observe_show_recorded_alarms() -> None:
     story = (
         Recording()
         .play(100)

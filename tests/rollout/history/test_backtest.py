@@ -82,12 +82,12 @@ def test_five_faults_in_a_row_at_low_traffic_act_too() -> None:
     assert 600 + 20 <= found[0] <= 600 + 40
 
 
-def test_nothing_is_said_of_no_data() -> None:
+def test_without_data_there_is_no_result() -> None:
     for kind in ("hard_failure", "error_rate", "latency"):
         assert alarms(kind, Recording().play(7200, per_s=0.0), LATENT) == []
 
 
-def test_a_rule_that_is_off_says_nothing() -> None:
+def test_a_rule_that_is_off_has_no_result() -> None:
     assert alarms("latency", Recording().play(600, first_byte_ms=10_000)) == []
 
 

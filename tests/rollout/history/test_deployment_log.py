@@ -117,7 +117,7 @@ def test_a_rollback_of_what_was_seeded_is_no_failed_change() -> None:
     assert (summary.deployments, len(summary.rollbacks)) == ((), 1)
 
 
-def test_a_restore_that_nobody_confirmed_is_unknown() -> None:
+def test_an_unconfirmed_restore_is_unknown() -> None:
     (rollback,) = DeploymentScenario().seed().roll_back(1, "v1", "v0", confirmed_ms=None).summary.rollbacks
     assert (rollback.detect_s, rollback.restore_s) == (12.0, None)
 
@@ -186,7 +186,7 @@ def test_hours_are_those_of_the_clock_that_does_not_jump() -> None:
     assert StandbyPeriod("v1", begun, set_back).seconds_in(period, ended) == 0
 
 
-def test_what_it_keeps_is_bounded_and_it_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_log_is_bounded_and_marked_incomplete(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(ledgers, "ENTRIES_MAX", 50)
     scenario = DeploymentScenario().seed()
     for round_number in range(30):

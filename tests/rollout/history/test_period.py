@@ -24,7 +24,7 @@ DAY_S = 86_400.0
         ("2027-01-15T08:00+01:00", 3600),
     ],
 )
-def test_moments_are_written_as_people_do(text: str, ago_s: float) -> None:
+def test_times_are_parsed(text: str, ago_s: float) -> None:
     assert NOW_S - moment(text, NOW_S) == ago_s
 
 
@@ -42,13 +42,13 @@ def test_moments_are_written_as_people_do(text: str, ago_s: float) -> None:
         ("2030-01-01", "", "since '2030-01-01' is not before until 'now'"),
     ],
 )
-def test_what_is_no_period_says_how_to_write_one(since: str, until: str, why: str) -> None:
+def test_an_invalid_period_names_the_spelling(since: str, until: str, why: str) -> None:
     with pytest.raises(ValueError) as refused:
         period(since, until, NOW_S)
     assert why in str(refused.value)
 
 
-def test_a_period_ends_now_at_the_latest_and_knows_what_lies_in_it() -> None:
+def test_a_period_ends_now_at_the_latest_and_gives_overlaps() -> None:
     assert period("2h", "1h", NOW_S) == Period(NOW_S - 7200, NOW_S - 3600)
     assert period("2h", "2030-01-01", NOW_S) == Period(NOW_S - 7200, NOW_S)
     made = Period(100, 200)

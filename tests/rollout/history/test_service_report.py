@@ -93,7 +93,7 @@ def test_of_a_part_only_what_lies_in_it() -> None:
     assert found["standby"]["hours"] == pytest.approx(2)
 
 
-def test_what_a_few_hours_hold_is_not_told_by_the_week() -> None:
+def test_a_few_hours_are_not_extrapolated_to_a_week() -> None:
     hours = Period(START_S + 22 * HOUR_S, START_S + 26 * HOUR_S)
     found = report("svc", hours, Totals(), scenario(), 0.02, Price(), NOW)
     assert (found["deployments"]["count"], found["deployments"]["per_week"]) == (1, None)
@@ -111,7 +111,7 @@ def test_without_data_there_are_no_numbers() -> None:
     assert found["standby"] == {"hours": 0, "price_per_hour": None, "cost": None, "currency": None}
 
 
-def test_little_data_says_how_little_it_says() -> None:
+def test_little_data_has_wide_bounds() -> None:
     one = DeploymentScenario().seed().deploy(24, "v2", "v1", "v0").summary
     found = report("svc", PERIOD, Totals(outcomes=outcomes(ok=20)), one, 0.02, Price(), NOW)
     assert found["uptime"]["share"] == 1.0

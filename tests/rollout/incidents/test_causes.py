@@ -25,7 +25,7 @@ def failures(*ones: tuple[str, str]) -> list[dict[str, Any]]:
     return [{"endpoint": endpoint, "path": path, "status": 500} for endpoint, path in ones]
 
 
-def test_nothing_known_points_to_nothing() -> None:
+def test_without_data_there_are_no_candidates() -> None:
     assert found() == []
     assert found(promoted=None, impact={"errors": None, "rescue": None}, trigger={"kind": "error_rate"}) == []
 

@@ -29,12 +29,12 @@ def test_points_are_the_stretches_between_histograms() -> None:
     assert points([], 0) == []
 
 
-def test_who_is_silent_has_no_time_and_who_says_nothing_has_no_look() -> None:
+def test_without_entries_there_is_no_snapshot() -> None:
     assert points(lived((1, 0, 0)), 0) == [[seconds(1), 1.0, 0, 0, 0, None, None]]
     assert summarize([], START_NS, START_NS) is None
 
 
-def test_a_version_that_has_lost_its_role_is_told_by_its_counters_alone() -> None:
+def test_a_version_without_a_role_has_points_from_counters() -> None:
     version, history = Version(), SlotHistory()
     for tick in range(41):
         sample = version.sample()
@@ -51,7 +51,7 @@ def test_a_version_that_has_lost_its_role_is_told_by_its_counters_alone() -> Non
     ]
 
 
-def test_an_end_that_a_later_look_sees_whole_is_seen_whole() -> None:
+def test_a_last_point_is_completed_by_a_later_snapshot() -> None:
     version, history = Version(), SlotHistory()
     one = None
     for tick in range(31):
@@ -74,7 +74,7 @@ def test_the_beginning_of_a_share_of_faults() -> None:
     assert onset_ns([], seconds(30), 0.02) is None
 
 
-def test_looks_are_joined_without_a_stretch_twice() -> None:
+def test_snapshots_merge_without_a_point_twice() -> None:
     version = Version()
     first = lived((3, 10, 0), version=version)
     one = summarize(first, seconds(1), seconds(3))

@@ -11,7 +11,7 @@ def test_an_incident_is_named_after_its_boot_and_route() -> None:
     assert incident_id("fraud", first_generation(3) + 17) == "fraud-3-17"
 
 
-def test_an_automatic_rollback_retold() -> None:
+def test_an_automatic_rollback_as_a_timeline() -> None:
     playbook = Playbook().seed("v2", "v1")
     playbook.probe("v1", times=3)
     playbook.now_ns = 4 * SECOND

@@ -83,7 +83,7 @@ def test_an_entry_that_is_met_twice_counts_once() -> None:
     assert reviews.of("svc-1-3") == Review()
 
 
-def test_an_incident_is_understood_once_its_root_cause_is_known() -> None:
+def test_an_incident_with_a_root_cause_is_listed() -> None:
     reviews = Reviews()
     for number, member in enumerate(("owner", "root_cause")):
         data = {"incident": f"svc-1-{number}", "edit": member, "set": {member: "x"}}

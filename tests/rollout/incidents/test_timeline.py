@@ -44,7 +44,7 @@ def test_a_story_begins_with_the_promotion_and_ends_with_the_next_switch() -> No
     assert story.promoted.version == "v2"
 
 
-def test_a_story_is_over_after_an_hour_but_for_what_people_do() -> None:
+def test_a_timeline_ends_after_an_hour_except_for_edits() -> None:
     scribe = TimelineWriter()
     scribe.switch(kinds.ROLLED_BACK, "v2", "v1", incident="i1")
     scribe.seq += int(FOLLOWED_S)

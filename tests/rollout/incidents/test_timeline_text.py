@@ -81,7 +81,7 @@ def test_what_happened_in_words(text: str, said: str) -> None:
     assert text == said
 
 
-def test_a_line_is_bounded_and_knows_its_version() -> None:
+def test_a_line_is_bounded_and_has_its_version() -> None:
     found = describe(Entry(kinds.PROMOTED, "svc", "ann", {"from": "v1", "to": "v2", "reason": "x" * 500}, 1.0, 2, 3, 4))
     assert (len(found.text), found.text[-1], found.version) == (TEXT_CHARS_MAX, "…", "v2")
     assert (found.at, found.monotonic_ns, found.boot, found.actor, found.seq) == (1.0, 2, 3, "ann", 4)

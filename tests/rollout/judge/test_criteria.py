@@ -36,7 +36,7 @@ def found(
     return next(criterion for criterion in every if criterion.name == name)
 
 
-def test_time_and_requests_are_always_asked() -> None:
+def test_time_and_requests_are_always_criteria() -> None:
     every = criteria(Observed(requests=499, clean_s=600.0), Acceptance(), {}, SLO, None)
     assert every == (
         Criterion("requests", "not_met", 499.0, 500.0, 499, "499 of 500"),
@@ -152,7 +152,7 @@ def test_what_a_rollback_teaches(trigger: dict[str, Any], lesson: tuple[str, flo
 ASKED = Acceptance(after_s=20.0, requests_min=100)
 
 
-def test_a_version_with_more_faults_than_asked_stays_on_probation_and_is_accepted_when_the_share_is_right() -> None:
+def test_a_version_is_accepted_once_its_fault_share_is_below_the_limit() -> None:
     harness = JudgeHarness(acceptance=Acceptance(after_s=20.0, requests_min=100, fault_share_max=0.01))
     harness.run(20, 50.0, faults=0.012)
     harness.run(5, 50.0, faults=0.012)

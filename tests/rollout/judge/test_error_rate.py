@@ -177,7 +177,7 @@ def test_long_streams_at_a_normal_rate_trip_nothing_after_a_promotion() -> None:
         assert harness.tick().failing is None
 
 
-def test_arrivals_that_end_leave_streams_that_accuse_nobody() -> None:
+def test_streams_that_end_after_the_arrivals_are_weighted() -> None:
     harness = JudgeHarness(baseline=normal(0.02))
     for _ in range(600):
         harness.version.begin(10)
@@ -286,7 +286,7 @@ def test_no_fail_without_the_least_number_of_faults(ticks: list[tuple[int, int]]
         ),
     ],
 )
-def test_it_says_what_is_missing(good: int, bad: int, reason: str, distance: str) -> None:
+def test_the_distance_names_what_is_missing(good: int, bad: int, reason: str, distance: str) -> None:
     result = once(good, bad)
     assert (result.reason, result.distance) == (reason, distance)
 

@@ -31,7 +31,7 @@ def test_burst_needs_ten_faults_and_nine_in_ten(good: int, bad: int, expected: s
     assert harness.verdict.failing == (result if expected == "fail" else None)
 
 
-def test_a_burst_tells_its_numbers() -> None:
+def test_a_burst_has_its_numbers() -> None:
     harness = JudgeHarness()
     harness.run(3)
     harness.version.fail(190)
@@ -116,7 +116,7 @@ def test_a_single_fault_after_a_quiet_hour_is_nothing() -> None:
     assert harness.verdict.pending is False
 
 
-def test_an_old_streak_does_not_act_when_a_way_back_appears() -> None:
+def test_an_old_streak_does_not_act_when_a_standby_appears() -> None:
     harness = JudgeHarness()
     for _ in range(5):
         harness.version.fail(1)
@@ -202,7 +202,7 @@ def test_other_faults_beside_refusals_are_judged_as_errors_after_all() -> None:
     assert harness.verdict.failing.name == "hard_failure.errors"
 
 
-def test_whoever_answers_is_not_unreachable() -> None:
+def test_a_target_that_answers_is_not_unreachable() -> None:
     harness = JudgeHarness()
     refuse(harness, [0, 0.5])
     harness.version.fail(1, Outcome.SERVER_ERROR)

@@ -175,7 +175,7 @@ def test_answers_that_waited_for_our_own_stall_are_left_out() -> None:
 
 
 # -- explain
-def test_it_says_what_it_saw() -> None:
+def test_the_reason_has_the_figures() -> None:
     result = once(94, 6)
     assert (result.value, result.limit, result.window_s, result.baseline) == (0.06, 0.05, 60.0, None)
     assert result.reason == golden("verdict.latency")

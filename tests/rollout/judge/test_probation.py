@@ -57,7 +57,7 @@ def test_a_drill_neither_ends_a_probation_nor_begins_it_anew() -> None:
     assert 40 <= accepted <= 55
 
 
-def test_nobody_is_accepted_and_nothing_becomes_normal_during_a_drill() -> None:
+def test_no_version_is_accepted_and_no_baseline_learned_during_a_drill() -> None:
     harness = DrilledJudge()
     harness.run(1)
     harness.away = True
@@ -68,7 +68,7 @@ def test_nobody_is_accepted_and_nothing_becomes_normal_during_a_drill() -> None:
     assert harness.judge.baseline is None
 
 
-def test_what_fails_during_a_drill_fails_for_nobody_else() -> None:
+def test_faults_during_a_drill_do_not_end_a_probation() -> None:
     harness = DrilledJudge()
     harness.run(15)
     harness.drill(3, faults=1.0)

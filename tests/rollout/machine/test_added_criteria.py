@@ -28,7 +28,7 @@ def test_of_one_metric_the_stricter_lesson_stays() -> None:
     assert rebuild("svc", playbook.entries).as_dict() == playbook.registry.as_dict()
 
 
-def test_what_a_person_says_holds() -> None:
+def test_a_limit_of_an_operator_holds() -> None:
     playbook = Playbook().seed()
     playbook.record(lesson(0.01))
     commands = playbook.tell(ev.CriterionSet("fault_share", 0.03, "ann", "too strict"))

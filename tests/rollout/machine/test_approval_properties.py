@@ -109,7 +109,7 @@ def test_promises_of_every_history_with_questions(history: list[tuple[object, fl
 
 @settings(max_examples=30, deadline=None)
 @given(st.lists(st.tuples(EVENTS, st.sampled_from([0.1, 60.0])), max_size=15))
-def test_the_journal_says_after_every_prefix_which_questions_waited(history: list[tuple[object, float]]) -> None:
+def test_every_prefix_of_the_journal_gives_the_pending_proposals(history: list[tuple[object, float]]) -> None:
     playbook = Playbook(RolloutLimits(proposals=TERMS)).seed()
     playbook.probe("v2", times=3)
     seen = {}

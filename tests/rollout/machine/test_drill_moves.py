@@ -94,7 +94,7 @@ def test_home_is_open_while_frozen_and_after_a_rollback() -> None:
 
 
 @pytest.mark.parametrize("home", [pytest.param(False, id="there"), pytest.param(True, id="home")])
-def test_each_way_asks_for_a_fresh_inference(home: bool) -> None:
+def test_each_swap_needs_a_fresh_inference(home: bool) -> None:
     playbook = started(RolloutLimits(inference=True))
     move, slot = (HOME, 0) if home else (THERE, 1)
     if home:
@@ -148,7 +148,7 @@ def test_a_real_verdict_before_the_first_swap_is_a_real_rollback() -> None:
         pytest.param(ev.RollbackAsked("no more of this", "ann"), id="rollback"),
     ],
 )
-def test_people_go_before_a_drill(event: ev.Event) -> None:
+def test_operators_take_precedence_over_a_drill(event: ev.Event) -> None:
     playbook = away()
     playbook.tell(event)
     assert (playbook.registry.active and playbook.registry.active.version, playbook.registry.drill) == ("v1", None)

@@ -133,7 +133,7 @@ def test_a_verdict_goes_back_and_quarantines() -> None:
     assert refused(playbook, deploy("v2")).code == "version_quarantined"
 
 
-def test_an_override_lifts_the_mark_with_the_deploy() -> None:
+def test_an_override_releases_with_the_deploy() -> None:
     playbook = Playbook().seed("v2", "v1")
     playbook.tell(ev.RollbackAsked("bad", "ann"))
     commands = playbook.tell(deploy("v2", override=ev.Override("bob", "fixed")))
@@ -143,7 +143,7 @@ def test_an_override_lifts_the_mark_with_the_deploy() -> None:
     assert playbook.states() == {"v1": "active", "v2": "verifying"}
 
 
-def test_an_unreachable_version_is_not_marked_and_comes_back_as_standby() -> None:
+def test_an_unreachable_version_is_not_quarantined_and_becomes_standby() -> None:
     playbook = Playbook().seed("v2", "v1")
     playbook.probe("v1", times=3)
     playbook.verdict(away=True)
@@ -156,7 +156,7 @@ def test_an_unreachable_version_is_not_marked_and_comes_back_as_standby() -> Non
     ]
 
 
-def test_a_person_may_promote_an_unreachable_version_once_a_check_passed() -> None:
+def test_an_operator_may_promote_an_unreachable_version_after_a_check() -> None:
     playbook = Playbook().seed("v2", "v1")
     playbook.probe("v1", times=3)
     playbook.verdict(away=True)
@@ -180,7 +180,7 @@ def test_at_most_one_automatic_rollback_per_promotion() -> None:
     assert playbook.states() == {"v1": "active", "v2": "draining"}
 
 
-def test_no_better_target_is_said_once_and_looked_at_each_second() -> None:
+def test_no_better_target_is_raised_once_and_checked_each_second() -> None:
     playbook = Playbook().seed("v2", "v1")
     playbook.probe("v1", ok=False)
     why = "the last 3 probes of v1 were not all good: http://v1:1: bad"
@@ -204,7 +204,7 @@ def test_a_hold_ends_when_the_verdict_has_long_not_failed() -> None:
     assert playbook.machine.blocked_reason is None
 
 
-def test_a_freeze_holds_automation_and_lets_people_act() -> None:
+def test_a_freeze_stops_automation_and_not_operators() -> None:
     playbook = Playbook().seed("v2", "v1")
     playbook.probe("v1", times=3)
     assert playbook.tell(ev.FreezeAsked("ann", "migration")) == [Record("frozen", "ann", {"reason": "migration"})]
@@ -216,7 +216,7 @@ def test_a_freeze_holds_automation_and_lets_people_act() -> None:
     assert playbook.states() == {"v1": "active", "v2": "draining"}
 
 
-def test_the_gate_asks_for_a_fresh_inference_when_one_is_configured() -> None:
+def test_the_gate_needs_a_fresh_inference_if_configured() -> None:
     playbook = Playbook(RolloutLimits(inference=True)).seed("v2", "v1")
     playbook.probe("v1", times=3)
     assert playbook.verdict() == [CheckStandby(1, BOOT, 1.0)]
@@ -228,7 +228,7 @@ def test_the_gate_asks_for_a_fresh_inference_when_one_is_configured() -> None:
     assert playbook.states() == {"v1": "active", "v2": "draining"}
 
 
-def test_an_answer_that_nobody_waits_for_changes_nothing() -> None:
+def test_a_probe_result_without_a_check_changes_nothing() -> None:
     playbook = Playbook(RolloutLimits(inference=True)).seed("v2", "v1")
     playbook.probe("v1", times=3)
     playbook.verdict()
@@ -356,7 +356,7 @@ def test_moved_endpoints_are_a_new_route_in_the_same_incarnation() -> None:
     assert playbook.tell(ev.EndpointsAsked("v2", ("http://new:1",), "ann")) == []
 
 
-def test_a_version_known_to_be_down_is_refused_unless_a_person_insists() -> None:
+def test_a_version_known_to_be_down_needs_an_override() -> None:
     playbook = Playbook().seed()
     playbook.probe("v2", ok=False)
     assert refused(playbook, ev.SwitchAsked("v2", "ann", "")).code == "version_not_ready"

@@ -137,7 +137,7 @@ def test_promises_of_every_history(history: list[tuple[object, float]]) -> None:
 
 @settings(max_examples=30)
 @given(st.lists(st.tuples(EVENTS, st.sampled_from([0.1, 400.0])), max_size=15))
-def test_the_journal_says_after_every_prefix_what_was_true_then(history: list[tuple[object, float]]) -> None:
+def test_every_prefix_of_the_journal_gives_the_state_of_that_time(history: list[tuple[object, float]]) -> None:
     playbook = Playbook().seed()
     observed = {len(playbook.entries): playbook.registry.as_dict()}
     for event, after_s in history:

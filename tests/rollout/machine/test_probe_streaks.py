@@ -10,7 +10,7 @@ def note(streaks: ProbeStreaks, url: str, ok: bool, at_ns: int, *, refused: bool
     streaks.record(ProbeCompleted("svc", 0, version, url, ok, refused, "" if ok else "bad", 1.0, at_ns, False))
 
 
-def test_nothing_known() -> None:
+def test_unprobed_endpoints() -> None:
     streaks = ProbeStreaks()
     assert streaks.fewest_good(0, (A, B)) == 0
     assert not streaks.ready(0, (A, B))

@@ -32,12 +32,12 @@ from tests.rollout.proposal_playbook import (
 )
 
 
-def test_only_what_a_person_brings_in_needs_approval() -> None:
+def test_only_promoted_candidates_need_approval() -> None:
     assert {State.READY, State.UNREACHABLE} == FORWARD
 
 
 @pytest.mark.parametrize("verb", [kinds.PROMOTED, kinds.SWITCHED])
-def test_a_promotion_waits_for_somebody_else(verb: str) -> None:
+def test_a_promotion_waits_for_another_operator(verb: str) -> None:
     playbook = candidate()
     asking = SwitchAsked("v3", "ann", "better", verb)
     assert types(playbook.tell(asking)) == ["proposed"]
@@ -60,13 +60,13 @@ def test_a_promotion_waits_for_somebody_else(verb: str) -> None:
     assert playbook.registry.automatic_left
 
 
-def test_without_tokens_nobody_can_tell_two_people_apart() -> None:
+def test_without_tokens_four_eyes_are_not_enforced() -> None:
     playbook = candidate()
     playbook.tell(PROMOTE)
     assert types(playbook.tell(approve("ann", PROMOTION)))[0] == "promoted"
 
 
-def test_who_asked_may_take_it_back() -> None:
+def test_the_requester_may_deny() -> None:
     playbook = candidate()
     playbook.tell(PROMOTE)
     playbook.tell(ProposalDecided(PROMOTION, "deny", "ann", four_eyes=True))
@@ -90,7 +90,7 @@ def test_going_back_is_never_delayed() -> None:
     assert types(playbook.tell(RollbackAsked("bad", "ann"))) == ["rolled_back"]
 
 
-def test_what_is_no_candidate_is_refused_before_anybody_is_asked() -> None:
+def test_a_version_that_is_no_candidate_needs_no_proposal_to_be_refused() -> None:
     playbook = candidate()
     assert refused(playbook, SwitchAsked("v9", "ann", "x")) == (404, "version_unknown")
     playbook.tell(SwitchAsked("v2", "ann", "x"))
@@ -100,7 +100,7 @@ def test_what_is_no_candidate_is_refused_before_anybody_is_asked() -> None:
 
 
 @pytest.mark.parametrize("what", ["the active version changed", "it is no candidate any more", "nobody decided"])
-def test_a_promotion_that_nobody_approves_is_not_made(what: str) -> None:
+def test_a_promotion_without_approval_is_not_made(what: str) -> None:
     playbook = candidate()
     playbook.tell(PROMOTE)
     if what == "the active version changed":

@@ -38,7 +38,7 @@ from tests.rollout.proposal_playbook import (
 
 
 # -- asking
-def test_what_asks_opens_one_proposal_with_its_evidence() -> None:
+def test_a_cause_opens_one_proposal_with_its_evidence() -> None:
     playbook = played()
     impact = {"requests": 9}
     assert types(playbook.tell(proposal_due(alert={"summary": "s"}, impact=impact))) == ["proposed"]
@@ -56,7 +56,7 @@ def test_what_asks_opens_one_proposal_with_its_evidence() -> None:
     assert playbook.states() == {"v1": "active", "v2": "standby"}
 
 
-def test_what_asks_again_is_not_said_again_and_what_else_asks_is_evidence() -> None:
+def test_a_known_cause_is_ignored_and_another_is_evidence() -> None:
     playbook = played()
     playbook.tell(proposal_due())
     assert playbook.tell(proposal_due(), 1.0) == []
@@ -68,14 +68,14 @@ def test_what_asks_again_is_not_said_again_and_what_else_asks_is_evidence() -> N
     assert list(playbook.registry.proposals.known) == [ID]
 
 
-def test_nobody_is_asked_about_a_version_that_is_not_active() -> None:
+def test_no_proposal_is_opened_for_a_version_that_is_not_active() -> None:
     playbook = played()
     assert playbook.tell(proposal_due("v2")) == []
     assert playbook.tell(proposal_due("v9")) == []
 
 
 # -- deciding on a rollback
-def test_an_approval_is_a_rollback_that_names_who_approved() -> None:
+def test_an_approval_is_a_rollback_with_the_approver() -> None:
     playbook = played()
     playbook.tell(proposal_due())
     commands = playbook.tell(approve(reason="yes", impact={"requests": 3}), 5.0)
@@ -111,7 +111,7 @@ def test_a_denial_leaves_everything_and_the_same_cause_is_silent_for_a_while() -
     assert playbook.registry.proposals.pending()[0].id == "svc-rollback-3"
 
 
-def test_a_freeze_stops_no_person_and_neither_does_a_promotion_that_was_rolled_back_once() -> None:
+def test_neither_a_freeze_nor_an_earlier_rollback_stops_an_operator() -> None:
     playbook = played()
     playbook.tell(FreezeAsked("bob", "a demo"))
     playbook.registry.automatic_left = False
@@ -177,7 +177,7 @@ def ended_by(how: str) -> Playbook:
     ],
 )
 @pytest.mark.parametrize("late", [approve(), deny()], ids=["approve", "deny"])
-def test_what_is_over_is_decided_by_nobody(how: str, expected: tuple[int, str], late: ProposalDecided) -> None:
+def test_a_closed_proposal_cannot_be_decided(how: str, expected: tuple[int, str], late: ProposalDecided) -> None:
     playbook = ended_by(how)
     assert refused(playbook, late) == expected
     playbook.tell(Ticked())
@@ -210,7 +210,7 @@ def test_a_proposal_is_withdrawn_when_its_version_is_no_longer_active(how: str, 
 
 
 # -- expiry
-def test_nobody_decides_and_holding_is_the_default() -> None:
+def test_without_a_decision_the_default_hold_applies() -> None:
     playbook = played()
     playbook.tell(proposal_due())
     assert playbook.tell(Ticked(), 99.9) == []
@@ -227,7 +227,7 @@ def default_due(playbook: Playbook) -> VerdictReached:
     return VerdictReached(SLOW, False, proposal=waiting.id)
 
 
-def test_nobody_decides_and_a_rollback_is_the_default() -> None:
+def test_without_a_decision_the_default_rollback_is_made() -> None:
     playbook = played(BACK)
     playbook.tell(proposal_due())
     assert types(playbook.tell(Ticked(), 100.0)) == ["proposal_expired"]
@@ -301,7 +301,7 @@ def test_an_approval_that_a_verdict_overtook_is_none() -> None:
     assert found.incidents[-1]["actor"] == "verdict"
 
 
-def test_a_default_that_was_denied_while_the_standby_was_asked_is_not_made() -> None:
+def test_a_default_denied_during_the_standby_probe_is_not_made() -> None:
     playbook = Playbook(RolloutLimits(inference=True, proposals=BACK)).seed()
     playbook.probe("v2", times=3)
     playbook.tell(proposal_due())

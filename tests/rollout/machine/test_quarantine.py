@@ -60,7 +60,7 @@ def refused(playbook: Playbook, event: Event) -> str:
     ],
     ids=["deploy", "promote", "switch", "rollback"],
 )
-def test_people_are_refused(event: Event) -> None:
+def test_operators_are_refused(event: Event) -> None:
     playbook = marked_standby()
     assert (playbook.states(), list(playbook.registry.quarantines)) == ({"v1": "active", "v2": "standby"}, ["v2"])
     assert refused(playbook, event) == "version_quarantined"

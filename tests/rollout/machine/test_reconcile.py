@@ -23,7 +23,7 @@ def test_nothing_to_recover() -> None:
     assert recovered(playbook.registry, Route(BOOT, active=0, standby=1), CONTENTS) is None
 
 
-def test_a_rollback_that_was_stored_but_not_journalled_marks_the_version_it_left() -> None:
+def test_a_rollback_stored_but_not_journalled_quarantines() -> None:
     playbook = Playbook().seed("v2", "v1")
     settle(playbook, Route(BOOT + 1, active=1, flags=Flag.REDISPATCH))
     assert playbook.states() == {"v1": "active", "v2": "draining"}

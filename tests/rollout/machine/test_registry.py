@@ -47,7 +47,7 @@ def test_a_new_boot_keeps_the_roles_and_starts_the_clock_and_the_generations_ane
     assert {target.since_ns for target in playbook.registry.targets.values()} == {77}
 
 
-def test_a_service_is_told_by_its_own_entries_and_those_of_the_router() -> None:
+def test_a_registry_is_built_from_own_entries_and_boots() -> None:
     playbook = Playbook().seed()
     other = [Entry(e.type, "other", e.actor, e.data, e.at, e.monotonic_ns, e.boot, e.seq) for e in playbook.entries[1:]]
     assert rebuild("svc", [*playbook.entries, *other]).as_dict() == playbook.registry.as_dict()
@@ -82,7 +82,7 @@ def test_a_route_that_shared_memory_never_saw_never_became_true() -> None:
     assert len(effective_entries(playbook.entries, BOOT)) == len(playbook.entries) - 1
 
 
-def test_a_start_looks_at_each_entry_a_few_times_however_many_there_are(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_start_reads_each_entry_a_few_times(monkeypatch: pytest.MonkeyPatch) -> None:
     looks = 0
 
     def counted(entry: Entry) -> int | None:
@@ -108,7 +108,7 @@ def test_confirmations_reach_the_last_switch_and_the_incident() -> None:
     assert playbook.registry.generation == BOOT + 1
 
 
-def test_way_back() -> None:
+def test_missing_standby() -> None:
     playbook = Playbook()
     assert playbook.registry.missing_standby() == golden("gate.no_active")
     playbook.seed("v2", "v1")

@@ -41,7 +41,7 @@ def test_a_wrong_url_is_named_with_the_remedy(url: str, why: str) -> None:
 
 
 @pytest.mark.parametrize("url", ["http://model:65536", "http://model:x", "http://[::1"])
-def test_what_is_no_url_says_so(url: str) -> None:
+def test_an_invalid_url_is_refused(url: str) -> None:
     with pytest.raises(OperatorError) as caught:
         parse_endpoint(url)
     assert caught.value.detail.startswith(f"endpoint {url!r} is not a URL (")

@@ -46,6 +46,6 @@ def test_role(state: State, slot: int | None, role: str) -> None:
     assert Target("v1", (), state, slot, 1, 0, 0.0).role == role
 
 
-def test_memory_that_outlived_control_knows_better_than_the_table() -> None:
+def test_shared_memory_overrules_the_table() -> None:
     retired = Target("v1", (), State.RETIRED, 2, 1, 0, 0.0)
     assert retired.forced(State.ACTIVE, at=1.0, at_ns=1, generation=4).state is State.ACTIVE

@@ -52,7 +52,7 @@ def test_and_not_too_many_of_them() -> None:
     assert ids(result) == ["fraud-rolled_back-0", "fraud-rolled_back-1"]
 
 
-def test_other_facts_are_told_at_once() -> None:
+def test_other_entries_are_sent_at_once() -> None:
     data = {"active": "v8", "obstacles": ["no"], "trigger": None}
     assert ids(NotificationFeed().on_entry(entry(kinds.NO_BETTER_TARGET, data), 0)) == [
         "fraud-no_better_target-1-20000000000"
@@ -63,7 +63,7 @@ def alarm(code: str, service: str | None = None) -> dict[str, Any]:
     return {"code": code, "detail": "why", "since": "12:00", "service": service}
 
 
-def test_an_alarm_is_told_when_it_comes_up_but_not_at_every_flap() -> None:
+def test_an_alarm_is_sent_when_raised_but_not_at_every_flap() -> None:
     bulletin = NotificationFeed()
     assert ids(bulletin.alarms([alarm("overloaded")], 0.0)) == ["router-alarm-overloaded-12:00"]
     assert bulletin.alarms([alarm("overloaded")], 1.0) == []

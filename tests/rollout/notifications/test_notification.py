@@ -60,7 +60,7 @@ def test_a_rollback_names_everything() -> None:
             "swap 85 µs; workers [1] have not confirmed", id="a worker is late"),
     ],
 )  # fmt: skip
-def test_what_is_not_known_is_not_told(
+def test_unknown_figures_are_left_out(
     change: dict[str, Any], times: dict[str, Any], titled: str, taken: str | None
 ) -> None:
     actual = notification_of(entry(kinds.ROLLED_BACK, ROLLED | change, "ann"), times)

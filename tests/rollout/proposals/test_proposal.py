@@ -132,7 +132,7 @@ def test_a_rollback_that_was_approved_gives_its_incident_and_is_ended_by_the_app
 
 
 @pytest.mark.parametrize("kind", [kinds.DENIED, kinds.PROPOSAL_EXPIRED])
-def test_who_has_answered_is_not_asked_again_at_once(kind: str) -> None:
+def test_a_decided_cause_is_muted(kind: str) -> None:
     item = {"cause": "error_rate", "trigger": None, "alert": None, "impact": None}
     added = ended(kinds.EVIDENCE_ADDED, 20.0, version="v2", evidence=item)
     proposals = folded(opened(), added, ended(kind, default="hold", repeat_after_s=60.0))
@@ -151,7 +151,7 @@ def test_who_has_answered_is_not_asked_again_at_once(kind: str) -> None:
         pytest.param(-9e9, 100.0, id="never more than all of it: the wall clock went back"),
     ],
 )
-def test_a_cold_start_asks_the_wall_clock_once(wall_s: float, left_s: float) -> None:
+def test_a_cold_start_reads_the_wall_clock_once(wall_s: float, left_s: float) -> None:
     denied = ended(kinds.DENIED, 0.0, number=2, repeat_after_s=100.0)
     proposals = folded(opened(), opened(2, version="v3", **{"from": "v3"}), denied)
     proposals.apply(Entry(kinds.BOOT, "", "control", {"boot": 2}, wall_s, 5 * SECOND, 2))

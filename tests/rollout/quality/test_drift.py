@@ -54,7 +54,7 @@ def learned() -> DriftHarness:
     return harness
 
 
-def test_it_is_learned_once_and_told_once() -> None:
+def test_a_reference_is_learned_and_returned_once() -> None:
     harness = DriftHarness()
     said = harness.pass_by(60)
     result = [opinion.reference for opinion in said if opinion.reference is not None]
@@ -78,9 +78,7 @@ def test_nothing_is_learned_of_a_version_that_is_not_well() -> None:
         pytest.param({"amount": lambda r: "12" if r < 0.3 else 50}, "/amount", "out", 0.3, id="kind"),
     ],
 )
-def test_what_has_drifted_is_told_with_its_numbers(
-    changed: dict[str, Any], field_: str, what: str, share: float
-) -> None:
+def test_drift_has_its_numbers(changed: dict[str, Any], field_: str, what: str, share: float) -> None:
     harness = learned()
     said = harness.pass_by(60, **changed)
     assert harness.opinion.drifted
@@ -137,7 +135,7 @@ def test_another_active_version_is_judged_anew_and_learned_when_it_is_accepted()
     assert harness.judge.reference.version == "v2"
 
 
-def test_people_may_say_that_this_is_the_new_normal() -> None:
+def test_an_operator_may_have_the_reference_relearned() -> None:
     harness = learned()
     harness.pass_by(60, country="us")
     harness.judge.relearn()
@@ -181,7 +179,7 @@ def test_fields_may_be_learned_from_requests() -> None:
     }
 
 
-def test_nothing_is_looked_at_unless_it_is_asked_for() -> None:
+def test_without_rules_drift_detection_is_off() -> None:
     harness = DriftHarness(DriftRules())
     harness.pass_by(3)
     assert harness.opinion == DriftStatus()

@@ -67,7 +67,7 @@ def test_categories_never_seen() -> None:
     assert [shape.is_out([value]) for value in ("a", "b", "1", 1)] == [False, True, False, True]
 
 
-def test_what_is_always_outside_accuses_nobody() -> None:
+def test_a_field_always_outside_is_not_checked() -> None:
     growing = learned("auto", [[n] for n in range(100)], [[n] for n in range(100, 200)])
     steady = learned("auto", [[n % 10] for n in range(100)])
     assert (growing.steady, steady.steady) == (False, True)

@@ -40,7 +40,7 @@ def test_what_is_wrong_and_where(document: Any, complaint: tuple[str, str] | Non
     assert Schema(json.dumps(INFER)).complaint(document) == complaint
 
 
-def test_what_it_says_is_bounded_and_visible() -> None:
+def test_messages_are_bounded_and_printable() -> None:
     found = Schema(json.dumps(INFER)).complaint({"inputs": [], "x\n" * 5000: 1})
     assert found is not None
     assert len(found[1]) == MESSAGE_CHARS_MAX + 1
@@ -70,7 +70,7 @@ def test_a_schema_that_cannot_be_used(text: str, says: str) -> None:
         Schema(text)
 
 
-def test_without_the_extra_it_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_the_extra_the_error_names_the_package(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "jsonschema_rs", None)
     with pytest.raises(ValueError, match=r"rollback-router\[schema\]"):
         Schema("{}")

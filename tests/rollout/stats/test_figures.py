@@ -71,7 +71,7 @@ def test_a_window_prints_the_share_of_its_two_numbers(begun: int, unbegun: int, 
         assert window.failed == window.faults, "no stream that began before: what is counted is what is told"
 
 
-def test_the_one_of_the_issue_is_told_rightly() -> None:
+def test_fault_count_of_a_burst() -> None:
     """15 requests, 15 faults, of which one belongs to an earlier request."""
     ends = [0] * len(OUTCOMES)
     ends[Outcome.SERVER_ERROR], ends[Outcome.OK] = 15, 1

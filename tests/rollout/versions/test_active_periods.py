@@ -12,16 +12,16 @@ from router.rollout.versions.active_periods import ActivePeriods
 from tests.rollout.playbook import BOOT, Playbook
 
 
-def summary_of(periods: ActivePeriods) -> list[tuple[str, float, float | None, str | None]]:
+def rows_of(periods: ActivePeriods) -> list[tuple[str, float, float | None, str | None]]:
     return [(t["version"], t["since"], t["until"], t["to"]) for t in periods.kept]
 
 
-def test_what_was_live_when_and_through_whom() -> None:
+def test_active_periods_with_their_causes() -> None:
     playbook = Playbook().seed("v1", "v2")
     playbook.now_ns += 5_000_000_000
     playbook.tell(SwitchAsked("v2", "ann", "better"))
     playbook.tell(RollbackAsked("wrong scores", "bob"), after_s=7)
-    assert summary_of(playbook.registry.active_periods) == [
+    assert rows_of(playbook.registry.active_periods) == [
         ("v1", 10.0, 15.0, "v2"),
         ("v2", 15.0, 22.0, "v1"),
         ("v1", 22.0, None, None),
@@ -36,15 +36,15 @@ def test_what_was_live_when_and_through_whom() -> None:
     assert playbook.registry.active_periods.last_live(99.0) == {"v1": 99.0, "v2": 22.0}
 
 
-def test_a_restart_ends_nothing_and_tells_the_same() -> None:
+def test_a_restart_ends_no_period() -> None:
     playbook = Playbook().seed("v1", "v2")
     playbook.tell(SwitchAsked("v2", "ann", "better"), after_s=3)
     playbook.fold(Entry("boot", "", "control", {"boot": 2}, 99.0, 5, 2))
-    assert summary_of(playbook.registry.active_periods) == [("v1", 10.0, 13.0, "v2"), ("v2", 13.0, None, None)]
-    assert summary_of(rebuild("svc", playbook.entries).active_periods) == summary_of(playbook.registry.active_periods)
+    assert rows_of(playbook.registry.active_periods) == [("v1", 10.0, 13.0, "v2"), ("v2", 13.0, None, None)]
+    assert rows_of(rebuild("svc", playbook.entries).active_periods) == rows_of(playbook.registry.active_periods)
 
 
-def test_it_is_bounded_and_says_what_it_dropped(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_periods_are_bounded_and_dropped_ones_counted(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(active_periods, "ACTIVE_PERIODS_MAX", 3)
     periods = ActivePeriods()
     for number in range(8):
@@ -53,14 +53,14 @@ def test_it_is_bounded_and_says_what_it_dropped(monkeypatch: pytest.MonkeyPatch)
     assert periods.dropped == 5
 
 
-def test_nobody_may_be_active() -> None:
+def test_a_service_may_have_no_active_version() -> None:
     periods = ActivePeriods()
     periods.record(entry(1), None)
     periods.record(entry(2), "v1")
     periods.record(entry(3), "v1")
     periods.record(entry(4), None)
     periods.record(entry(5), None)
-    assert summary_of(periods) == [("v1", 2.0, 4.0, None)]
+    assert rows_of(periods) == [("v1", 2.0, 4.0, None)]
     assert periods.open is None
     periods.record(entry(6), "v1")
     assert periods.open is not None

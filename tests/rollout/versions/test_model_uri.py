@@ -49,7 +49,7 @@ def test_endpoints(written: str) -> None:
 
 
 @pytest.mark.parametrize("tags", [{}, {mu.TAG_ENDPOINTS: " , "}])
-def test_without_endpoints_it_says_which_tag_to_set(tags: dict[str, str]) -> None:
+def test_without_endpoints_the_refusal_names_the_tag(tags: dict[str, str]) -> None:
     with pytest.raises(OperatorError, match=r"models:/fraud/3 has no tag rollback_router\.endpoints"):
         mu.endpoints(ModelUri("fraud", "3"), tags)
 

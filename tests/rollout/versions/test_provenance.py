@@ -9,7 +9,7 @@ from tests.rollout.playbook import Playbook
 HERE = Origin("s3://models/fraud/3", "models:/fraud/3")
 
 
-def test_who_made_a_version_known_and_where_it_comes_from() -> None:
+def test_the_provenance_of_a_version() -> None:
     playbook = Playbook().seed()
     playbook.tell(RegisterAsked("v3", ("http://v3:1",), "ann", HERE), after_s=5)
     playbook.tell(DeployAsked("v3", (), "bob"), after_s=5)
@@ -29,7 +29,7 @@ def test_how_it_fared() -> None:
     assert playbook.registry.provenances["v2"].rolled_back is None
 
 
-def test_an_entry_that_says_nothing_of_it_changes_nothing() -> None:
+def test_an_entry_about_no_version_changes_nothing() -> None:
     known = {"v1": Provenance("ann", 1.0)}
     assert provenances_after(known, Entry("frozen", "svc", "ann", {"reason": ""}, 2.0, 0, 1)) is known
     for kind, data in (

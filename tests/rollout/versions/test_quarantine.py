@@ -78,7 +78,7 @@ def test_until_then_it_may_be_deployed_and_its_candidacy_ends_with_the_time() ->
     assert refused(playbook, SwitchAsked("v1", "bob", "x")) == "version_quarantined"
 
 
-def test_an_active_version_goes_on_to_serve_and_is_no_way_back_afterwards() -> None:
+def test_a_quarantined_active_version_serves_on_and_is_no_standby() -> None:
     playbook = lifted()
     playbook.tell(DeployAsked("v1", URL, "bob"))
     playbook.probe("v1", times=5)
@@ -119,7 +119,7 @@ def test_a_boot_after_its_end_brings_it_back_at_once() -> None:
         pytest.param(QuarantineAsked("v1", "bob", "bad after all"), True, id="quarantined anew"),
     ],
 )
-def test_a_person_decides_anew(event: Event, back: bool) -> None:
+def test_an_operator_decides_again(event: Event, back: bool) -> None:
     playbook = lifted()
     playbook.tell(event)
     playbook.tell(Ticked(), after_s=61)
@@ -127,7 +127,7 @@ def test_a_person_decides_anew(event: Event, back: bool) -> None:
 
 
 @pytest.mark.parametrize("expires_after_s", [None, 30.0])
-def test_an_override_lifts_the_mark_for_good_or_for_a_while(expires_after_s: float | None) -> None:
+def test_an_override_releases_for_good_or_for_a_time(expires_after_s: float | None) -> None:
     playbook = marked()
     playbook.tell(DeployAsked("v1", URL, "tok", override=Override("carol", "I know", expires_after_s)))
     lift: Any = playbook.registry.temporary_releases.get("v1")

@@ -42,7 +42,7 @@ def only(played: Playbook) -> PendingUpdate:
     return update
 
 
-def test_a_rollback_is_told_and_the_alias_goes_to_the_version_that_serves() -> None:
+def test_a_rollback_updates_tags_and_moves_the_alias() -> None:
     played = playbook()
     played.tell(RollbackAsked("wrong scores", "ann"), after_s=5)
     update = only(played)
@@ -54,7 +54,7 @@ def test_a_rollback_is_told_and_the_alias_goes_to_the_version_that_serves() -> N
     }
 
 
-def test_an_unreachable_version_is_told_and_not_marked() -> None:
+def test_an_unreachable_version_is_tagged_and_not_quarantined() -> None:
     played = playbook()
     played.probe("v1", times=3)
     played.verdict(away=True)
@@ -99,14 +99,14 @@ def test_it_ends_with_a_fact_of_its_own_and_no_other(kind: str) -> None:
                      {"rollback.reason": "bias", "rollback.incident": "", "rollback.quarantined": "false"}, id="released"),
     ],
 )  # fmt: skip
-def test_marks_are_told_without_an_alias(events: list[Event], tags: dict[str, str]) -> None:
+def test_quarantines_update_tags_without_an_alias(events: list[Event], tags: dict[str, str]) -> None:
     played = playbook()
     for event in events:
         played.tell(event)
     assert (dict(only(played).tags), only(played).serves) == (tags, None)
 
 
-def test_a_mark_that_returns_is_told_with_its_own_time() -> None:
+def test_a_returned_quarantine_has_its_own_time() -> None:
     played = playbook()
     played.tell(QuarantineAsked("v1", "ann", "bias"), after_s=5)
     played.tell(ReleaseAsked("v1", "ann", "look", 60.0), after_s=5)
@@ -115,7 +115,7 @@ def test_a_mark_that_returns_is_told_with_its_own_time() -> None:
     assert (dict(only(played).tags)["rollback.quarantined"], only(played).at) == ("true", 15.0)
 
 
-def test_what_is_released_before_the_rollback_was_told_still_moves_the_alias() -> None:
+def test_a_release_before_the_update_still_moves_the_alias() -> None:
     played = playbook()
     played.tell(RollbackAsked("bad", "ann"))
     played.tell(ReleaseAsked("v2", "ann", "fine"), after_s=1)
