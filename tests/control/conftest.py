@@ -18,16 +18,16 @@ from router.control.admin.events import EventStreams
 from router.control.admin.operation import Operation
 from router.settings.sections.admin import Admin, Token
 from router.settings.settings import Settings
-from tests.control import fake_controller
+from tests.control import fake_control
 from tests.control.control_harness import ControlHarness, FakeWorkers, new_segment, settings
-from tests.control.fake_controller import FakeController
+from tests.control.fake_control import FakeControl
 
 
 class AdminHarness:
-    """A running admin. `call` sends one request and returns (status, header fields, JSON or text)."""
+    """A running admin before a fake control. `call` sends one request; returns (status, header fields, JSON or text)."""
 
-    def __init__(self, control_loop: FakeController, application: web.Application, url: str) -> None:
-        self.control_loop = control_loop
+    def __init__(self, fake: FakeControl, application: web.Application, url: str) -> None:
+        self.fake = fake
         self.application = application
         self.url = url
         self.session = aiohttp.ClientSession(cookie_jar=aiohttp.DummyCookieJar())
@@ -78,11 +78,11 @@ async def start_admin() -> AsyncIterator[StartAdmin]:
             streams: EventStreams | None = None,
             further: Sequence[Operation] = (),
         ) -> AdminHarness:
-            control_loop = FakeController()
-            stack.callback(control_loop.close)
+            fake = FakeControl()
+            stack.callback(fake.close)
             settings = Settings.model_validate({"admin": admin or Admin(), "admin_listen": listen})
-            application = fake_controller.application(control_loop, settings, further, streams)
-            harness = AdminHarness(control_loop, application, await stack.enter_async_context(serving(application)))
+            application = fake_control.application(fake, settings, further, streams)
+            harness = AdminHarness(fake, application, await stack.enter_async_context(serving(application)))
             stack.push_async_callback(harness.session.close)
             return harness
 

@@ -20,8 +20,8 @@ from hypothesis import strategies as st
 
 from router.runtime.printable import printable
 from router.settings.sections.values import VERSION_LABEL
-from tests.control import fake_controller
-from tests.control.fake_controller import FakeController
+from tests.control import fake_control
+from tests.control.fake_control import FakeControl
 
 CHANGING = {
     "deploy": ("version", "endpoints", "replace", "override", "actor", "from"),
@@ -77,8 +77,8 @@ class Front:
 
     def __init__(self, runner: asyncio.Runner) -> None:
         self.runner = runner
-        self.control_loop = FakeController()
-        self.application = fake_controller.application(self.control_loop)
+        self.control_loop = FakeControl()
+        self.application = fake_control.application(self.control_loop)
         self.application.freeze()
 
     def check(self, method: str, path: str, body: bytes, headers: dict[str, str]) -> None:

@@ -7,13 +7,13 @@ import pytest
 from router.control.core.operations import Operations
 from router.control.views.queries import Queries
 from tests.control.conftest import AdminHarness
-from tests.control.fake_controller import FakeController
+from tests.control.fake_control import FakeControl
 
 
 async def test_a_bug_is_a_500_that_shows_nothing_and_a_log_line_that_shows_all(
     admin: AdminHarness, caplog: pytest.LogCaptureFixture
 ) -> None:
-    admin.control_loop.crash = RuntimeError("secret 42")
+    admin.fake.crash = RuntimeError("secret 42")
     for method, path, how in (
         ("GET", "/v1/status", {}),
         ("POST", "/v1/services/fraud/freeze", {"json": {}}),
@@ -44,4 +44,4 @@ async def test_head_is_answered_without_a_body(admin: AdminHarness) -> None:
 
 def test_the_fake_has_every_verb_that_the_admin_asks_for() -> None:
     wanted = {name for real in (Operations, Queries) for name in vars(real) if not name.startswith("_")} - {"decide"}
-    assert {name for name in wanted if not callable(getattr(FakeController, name, None))} == set()
+    assert {name for name in wanted if not callable(getattr(FakeControl, name, None))} == set()

@@ -13,7 +13,7 @@ from router.control.admin.openapi import template
 from router.rollout.model.events import Override
 from router.settings.sections.admin import Admin
 from router.settings.settings import Settings
-from tests.control import fake_controller
+from tests.control import fake_control
 from tests.control.conftest import AdminHarness, StartAdmin, token
 
 TOKENS = Admin(tokens=[token("eve", "viewer"), token("ops", "operator"), token("root", "admin")])
@@ -35,7 +35,7 @@ def bearer(name: str) -> dict[str, str]:
 
 def routes() -> list[tuple[str, str, str | None]]:
     """Every route of the API as (method, path, role)."""
-    application = fake_controller.application()
+    application = fake_control.application()
     filled = {"service": "fraud", "version": "v1", "incident": "i1"}
     return [(op.method, template(op.path).format(**filled), op.role) for op in application[app.OPERATIONS]]
 
@@ -58,7 +58,7 @@ async def answered(admin: AdminHarness, method: str, path: str, headers: dict[st
 async def test_a_foreign_host_is_misdirected_on_every_route(admin: AdminHarness, host: str) -> None:
     for method, path, _ in [*routes(), ("GET", "/nothing", "viewer"), ("DELETE", "/v1/status", "viewer")]:
         assert (path, await answered(admin, method, path, {"Host": host})) == (path, 421)
-    assert admin.control_loop.calls == []
+    assert admin.fake.calls == []
 
 
 @pytest.mark.parametrize(
@@ -84,7 +84,7 @@ async def test_none_or_two_hosts_are_refused(admin: AdminHarness, hosts: bytes) 
     status_line = await reader.readline()
     assert status_line.split()[1] in (b"400", b"421")
     writer.close()
-    assert admin.control_loop.calls == []
+    assert admin.fake.calls == []
 
 
 @pytest.mark.parametrize(
@@ -93,7 +93,7 @@ async def test_none_or_two_hosts_are_refused(admin: AdminHarness, hosts: bytes) 
 async def test_a_foreign_origin_is_forbidden_on_every_route(admin: AdminHarness, origin: str) -> None:
     for method, path, _ in routes():
         assert (path, await answered(admin, method, path, {"Origin": origin})) == (path, 403)
-    assert admin.control_loop.calls == []
+    assert admin.fake.calls == []
 
 
 async def test_our_own_and_the_allowed_origins_may_call(start_admin: StartAdmin) -> None:
@@ -128,7 +128,7 @@ async def test_without_a_valid_token_only_the_open_routes_answer(
     for method, path, _ in [*routes(), ("GET", "/nothing", "viewer"), ("DELETE", "/v1/status", "viewer")]:
         expected = 200 if (method, path) in OPEN else 401
         assert (path, await answered(admin, method, path, headers)) == (path, expected)
-    assert {verb for verb, _ in admin.control_loop.calls} == {"status"}  # of /readyz
+    assert {verb for verb, _ in admin.fake.calls} == {"status"}  # of /readyz
 
 
 async def test_a_401_says_how_to_authenticate(start_admin: StartAdmin) -> None:
@@ -158,7 +158,7 @@ async def test_the_token_signs_and_its_bearer_cannot_sign_as_another(start_admin
     admin = await start_admin(TOKENS)
     body = {"version": "v3", "actor": "root", "override": {"actor": "ada", "reason": "I know"}}
     await admin.call("POST", "/v1/services/fraud/promote", headers=bearer("ops"), json=body)
-    asked = admin.control_loop.calls[-1][1]
+    asked = admin.fake.calls[-1][1]
     assert (asked["actor"], asked["override"]) == ("ops", Override("ada (token ops)", "I know"))
 
 
@@ -168,7 +168,7 @@ async def test_one_bearers_idempotency_key_is_not_anothers(start_admin: StartAdm
         headers = {**bearer(name), "Idempotency-Key": "k1"}
         _, answer_headers, _ = await admin.call("POST", "/v1/services/fraud/rollback", headers=headers, json={})
         assert "Idempotency-Replayed" not in answer_headers
-    assert [asked["actor"] for _, asked in admin.control_loop.calls] == ["ops", "root"]
+    assert [asked["actor"] for _, asked in admin.fake.calls] == ["ops", "root"]
 
 
 async def test_tokens_change_with_the_settings(start_admin: StartAdmin) -> None:

@@ -49,4 +49,4 @@ async def test_a_bad_body_is_a_400_that_names_the_place(
     assert problem["detail"].startswith(f"{place}: ")
     assert len(problem["detail"]) < 2000
     assert problem["detail"].isprintable()
-    assert admin.control_loop.calls == []
+    assert admin.fake.calls == []

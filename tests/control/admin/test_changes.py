@@ -46,13 +46,13 @@ async def test_changing(
 ) -> None:
     answered, _, document = await admin.call(method, f"{path}?dry_run=true", json={**body, "actor": "grace"})
     assert answered == status, document
-    assert admin.control_loop.calls == [(verb, {"service": "fraud", "actor": "grace", "dry_run": True, **asked})]
+    assert admin.fake.calls == [(verb, {"service": "fraud", "actor": "grace", "dry_run": True, **asked})]
 
 
 async def test_without_tokens_and_without_a_name_the_actor_is_local(admin: AdminHarness) -> None:
     await admin.call("POST", "/v1/services/fraud/rollback", json={})
     asked = {"service": "fraud", "reason": "", "actor": "local", "preconditions": NONE, "dry_run": False}
-    assert admin.control_loop.calls == [("rollback", asked)]
+    assert admin.fake.calls == [("rollback", asked)]
 
 
 async def test_the_etag_of_a_service_is_what_if_match_takes(admin: AdminHarness) -> None:
@@ -60,5 +60,5 @@ async def test_the_etag_of_a_service_is_what_if_match_takes(admin: AdminHarness)
     assert headers["ETag"] == '"16777218"'
     how = {"headers": {"If-Match": headers["ETag"]}, "json": {}}
     _, answer_headers, _ = await admin.call("POST", "/v1/services/fraud/rollback", **how)
-    assert admin.control_loop.calls[-1][1]["preconditions"] == Preconditions(16777218, None)
+    assert admin.fake.calls[-1][1]["preconditions"] == Preconditions(16777218, None)
     assert answer_headers["ETag"] == '"16777219"'

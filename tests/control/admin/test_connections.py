@@ -73,16 +73,16 @@ async def test_whoever_has_waited_longest_makes_room_and_nobody_who_is_being_ans
     start_admin: StartAdmin,
 ) -> None:
     admin = await start_admin(Admin(connections_max=2))
-    admin.control_loop.gate = asyncio.Event()
+    admin.fake.gate = asyncio.Event()
     busy = await link(admin)
     busy[1].write(SLOW_FREEZE + b"Content-Length: 2\r\n\r\n{}")
-    await until(lambda: admin.control_loop.calls)
+    await until(lambda: admin.fake.calls)
     first = await link(admin)
     assert await ask(first) == b"HTTP/1.1 200 OK"
     second = await link(admin)
     assert await ask(second) == b"HTTP/1.1 200 OK"
     assert await ended(first)
-    admin.control_loop.gate.set()
+    admin.fake.gate.set()
     assert (await asyncio.wait_for(busy[0].readline(), 5)) == b"HTTP/1.1 200 OK\r\n"
     assert limiter_of(admin).counts["evicted"] == 1
     for _, writer in (busy, first, second):
@@ -91,13 +91,13 @@ async def test_whoever_has_waited_longest_makes_room_and_nobody_who_is_being_ans
 
 async def test_if_everybody_is_being_answered_the_next_one_is_told_to_come_back(start_admin: StartAdmin) -> None:
     admin = await start_admin(Admin(connections_max=1))
-    admin.control_loop.gate = asyncio.Event()
+    admin.fake.gate = asyncio.Event()
     busy = await link(admin)
     busy[1].write(SLOW_FREEZE + b"Content-Length: 2\r\n\r\n{}")
-    await until(lambda: admin.control_loop.calls)
+    await until(lambda: admin.fake.calls)
     status, headers, problem = await admin.call("GET", "/livez")
     assert (status, headers["Retry-After"], problem["code"]) == (503, "1", "connections_exhausted")
-    admin.control_loop.gate.set()
+    admin.fake.gate.set()
     assert (await asyncio.wait_for(busy[0].readline(), 5)) == b"HTTP/1.1 200 OK\r\n"
     await asyncio.wait_for(busy[0].readuntil(b"}"), 5)
     assert (await admin.call("GET", "/livez"))[0] == 200
@@ -107,15 +107,15 @@ async def test_if_everybody_is_being_answered_the_next_one_is_told_to_come_back(
 
 async def test_a_request_that_was_sent_ahead_is_being_answered_when_its_body_comes(start_admin: StartAdmin) -> None:
     admin = await start_admin(Admin())
-    admin.control_loop.gate = asyncio.Event()
+    admin.fake.gate = asyncio.Event()
     limiter, busy = limiter_of(admin), await link(admin)
     assert await ask(busy, LIVEZ + SLOW_FREEZE + b"Content-Length: 2\r\n\r\n") == b"HTTP/1.1 200 OK"
     await until(lambda: len(limiter) == 1 and not limiter._waiting)
     busy[1].write(b"{}")
-    await until(lambda: admin.control_loop.calls)
+    await until(lambda: admin.fake.calls)
     limiter.sweep(clock.now_s() + 100)
     assert len(limiter) == 1
-    admin.control_loop.gate.set()
+    admin.fake.gate.set()
     assert (await asyncio.wait_for(busy[0].readline(), 5)) == b"HTTP/1.1 200 OK\r\n"
     busy[1].close()
 
@@ -149,15 +149,15 @@ async def test_who_leaves_leaves_nothing_behind(start_admin: StartAdmin) -> None
     admin = await start_admin()
     limiter = limiter_of(admin)
     gone = [await link(admin) for _ in range(5)]
-    admin.control_loop.gate = asyncio.Event()
+    admin.fake.gate = asyncio.Event()
     gone[0][1].write(SLOW_FREEZE + b"Content-Length: 2\r\n\r\n{}")
     gone[1][1].write(b"GET /livez")
-    await until(lambda: admin.control_loop.calls)
+    await until(lambda: admin.fake.calls)
     for _, writer in gone:
         writer.transport.abort()
     await until(lambda: len(limiter) == 0)
     assert limiter._waiting == {}
-    admin.control_loop.gate.set()
+    admin.fake.gate.set()
 
 
 async def test_limits_of_other_settings_hold_at_once_and_show_in_the_figures(start_admin: StartAdmin) -> None:

@@ -6,7 +6,7 @@ import asyncio
 
 from router.control.admin.events import STREAMS_MAX, EventStreams
 from tests.control.conftest import AdminHarness, StartAdmin
-from tests.control.fake_controller import EVENTS_KEPT
+from tests.control.fake_control import EVENTS_MAX
 
 
 async def test_events_come_as_whole_frames(admin: AdminHarness) -> None:
@@ -14,12 +14,12 @@ async def test_events_come_as_whole_frames(admin: AdminHarness) -> None:
         assert (response.status, response.headers["Content-Type"]) == (200, "text/event-stream")
         assert "X-Request-ID" in response.headers
         assert await response.content.readuntil(b"\n\n") == b": connected\n\n"
-        admin.control_loop.feed.publish({"seq": 7, "type": "promoted", "service": "fraud", "text": "a\nb"})
+        admin.fake.feed.publish({"seq": 7, "type": "promoted", "service": "fraud", "text": "a\nb"})
         assert await response.content.readuntil(b"\n\n") == (
             b"id: 7\nevent: promoted\n"
             b'data: {"seq":7,"type":"promoted","service":"fraud","text":"a\\nb"}\n\n'
         )  # fmt: skip
-        admin.control_loop.feed.publish({"seq": None, "type": "rolled_back"})
+        admin.fake.feed.publish({"seq": None, "type": "rolled_back"})
         assert await response.content.readuntil(b"\n\n") == (
             b'event: rolled_back\ndata: {"seq":null,"type":"rolled_back"}\n\n'
         )
@@ -35,10 +35,10 @@ async def test_silence_is_broken_by_heartbeats(start_admin: StartAdmin) -> None:
 async def test_a_reader_that_missed_events_is_dropped_and_told(admin: AdminHarness) -> None:
     async with admin.session.get(admin.url + "/v1/events") as response:
         await response.content.readuntil(b"\n\n")
-        for number in range(EVENTS_KEPT + 1):
-            admin.control_loop.feed.publish({"seq": number, "type": "tick"})
+        for number in range(EVENTS_MAX + 1):
+            admin.fake.feed.publish({"seq": number, "type": "tick"})
         assert await response.content.read() == b": dropped, read too slowly\n\n"
-    assert len(admin.control_loop.feed) == 0
+    assert len(admin.fake.feed) == 0
 
 
 async def test_a_reader_that_takes_nothing_is_cut(start_admin: StartAdmin) -> None:
@@ -47,11 +47,11 @@ async def test_a_reader_that_takes_nothing_is_cut(start_admin: StartAdmin) -> No
     writer.write(b"GET /v1/events HTTP/1.1\r\nHost: localhost\r\n\r\n")
     await reader.readuntil(b": connected\n\n")
     writer.transport.pause_reading()
-    while len(admin.control_loop.feed):
-        admin.control_loop.feed.publish({"seq": 1, "type": "tick", "text": "x" * 1_000_000})
+    while len(admin.fake.feed):
+        admin.fake.feed.publish({"seq": 1, "type": "tick", "text": "x" * 1_000_000})
         await asyncio.sleep(0)
     writer.transport.abort()
-    assert len(admin.control_loop.feed) == 0
+    assert len(admin.fake.feed) == 0
 
 
 async def test_a_reader_that_left_is_forgotten(start_admin: StartAdmin) -> None:
@@ -61,7 +61,7 @@ async def test_a_reader_that_left_is_forgotten(start_admin: StartAdmin) -> None:
         await response.content.readuntil(b"\n\n")
         assert len(streams) == 1
         response.close()
-    while len(admin.control_loop.feed):
+    while len(admin.fake.feed):
         await asyncio.sleep(0)
     assert len(streams) == 0
 

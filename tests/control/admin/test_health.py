@@ -15,7 +15,7 @@ async def test_the_front_page_points_to_the_api(admin: AdminHarness) -> None:
 
 
 async def test_ready_lists_its_checks(admin: AdminHarness) -> None:
-    admin.control_loop.service |= {"way_back": False, "no_way_back": "quarantined"}
+    admin.fake.service |= {"way_back": False, "no_way_back": "quarantined"}
     status, _, document = await admin.call("GET", "/readyz?verbose")
     assert (status, document) == (
         200,
@@ -32,11 +32,11 @@ async def test_ready_lists_its_checks(admin: AdminHarness) -> None:
 
 @pytest.mark.parametrize("broken", ["no worker", "draining", "no active"])
 async def test_not_ready(admin: AdminHarness, broken: str) -> None:
-    for worker in admin.control_loop.workers:
+    for worker in admin.fake.workers:
         worker["up"] = broken != "no worker"
         worker["draining"] = broken == "draining"
     if broken == "no active":
-        admin.control_loop.service["active"] = None
+        admin.fake.service["active"] = None
     status, _, document = await admin.call("GET", "/readyz")
     assert (status, document["ready"]) == (503, False)
     assert (await admin.call("GET", "/livez"))[0] == 200

@@ -87,7 +87,7 @@ async def test_what_is_no_request(admin: AdminHarness, name: str, caplog: pytest
     assert len(caplog.records) <= 1
     for record in caplog.records:
         assert (record.levelname, record.exc_info, record.getMessage().isprintable()) == ("WARNING", None, True)
-    assert admin.control_loop.calls == []
+    assert admin.fake.calls == []
     assert (await admin.call("GET", "/livez"))[0] == 200
 
 
@@ -171,7 +171,7 @@ async def test_who_leaves_in_the_middle_of_a_body_is_no_traceback(
     for _ in range(10):
         await asyncio.sleep(0)
     assert [record for record in caplog.records if record.exc_info] == []
-    assert admin.control_loop.calls == []
+    assert admin.fake.calls == []
 
 
 async def test_many_are_one_line_and_a_count(

@@ -7,7 +7,7 @@ import re
 from aiohttp import web
 
 from router.control.admin.openapi import template
-from tests.control import fake_controller
+from tests.control import fake_control
 from tests.control.conftest import AdminHarness
 
 CHANGES = {
@@ -19,7 +19,7 @@ CHANGES = {
 
 def registered() -> set[tuple[str, str]]:
     """Every route that aiohttp knows, patterns removed; HEAD comes with GET (RFC 9110 §9.3.2)."""
-    application = fake_controller.application()
+    application = fake_control.application()
     return {
         (route.method.lower(), template(route.resource.canonical))
         for route in application.router.routes()

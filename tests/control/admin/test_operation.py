@@ -16,7 +16,7 @@ from tests.control.conftest import AdminHarness, StartAdmin
 async def test_an_if_match_that_is_no_generation_is_refused(admin: AdminHarness, value: str) -> None:
     how = {"headers": {"If-Match": value}, "json": {}}
     assert await admin.refused("POST", "/v1/services/fraud/rollback", **how) == (400, "request_invalid")
-    assert admin.control_loop.calls == []
+    assert admin.fake.calls == []
 
 
 async def test_the_same_key_gives_the_same_answer_without_a_second_change(admin: AdminHarness) -> None:
@@ -25,31 +25,31 @@ async def test_the_same_key_gives_the_same_answer_without_a_second_change(admin:
     second = await admin.call("POST", "/v1/services/fraud/rollback", **how)
     assert (first[0], first[2]) == (second[0], second[2])
     assert ("Idempotency-Replayed" in first[1], second[1]["Idempotency-Replayed"]) == (False, "true")
-    assert len(admin.control_loop.calls) == 1
+    assert len(admin.fake.calls) == 1
     other = {"headers": {"Idempotency-Key": "k1"}, "json": {"reason": "other"}}
     assert await admin.refused("POST", "/v1/services/fraud/rollback", **other) == (422, "idempotency_key_reused")
 
 
 async def test_a_second_request_with_the_key_waits_for_the_first(admin: AdminHarness) -> None:
-    admin.control_loop.gate = asyncio.Event()
+    admin.fake.gate = asyncio.Event()
     how = {"headers": {"Idempotency-Key": "k1"}, "json": {}}
     both = asyncio.gather(*(admin.call("POST", "/v1/services/fraud/rollback", **how) for _ in range(2)))
-    while not admin.control_loop.calls:
+    while not admin.fake.calls:
         await asyncio.sleep(0)
-    admin.control_loop.gate.set()
+    admin.fake.gate.set()
     first, second = await both
     assert (first[0], first[2]) == (second[0], second[2])
-    assert len(admin.control_loop.calls) == 1
+    assert len(admin.fake.calls) == 1
 
 
 async def test_a_refusal_is_remembered_and_a_failure_of_ours_is_not(admin: AdminHarness) -> None:
     how = {"headers": {"Idempotency-Key": "k1"}, "json": {}}
-    admin.control_loop.refusal = OperatorError(503, "journal_unavailable", "disk full")
+    admin.fake.refusal = OperatorError(503, "journal_unavailable", "disk full")
     assert await admin.refused("POST", "/v1/services/fraud/rollback", **how) == (503, "journal_unavailable")
-    admin.control_loop.refusal = OperatorError(409, "no_standby", "nothing to go back to")
+    admin.fake.refusal = OperatorError(409, "no_standby", "nothing to go back to")
     for _ in range(2):
         assert await admin.refused("POST", "/v1/services/fraud/rollback", **how) == (409, "no_standby")
-    assert len(admin.control_loop.calls) == 2
+    assert len(admin.fake.calls) == 2
 
 
 @pytest.mark.parametrize(
@@ -58,7 +58,7 @@ async def test_a_refusal_is_remembered_and_a_failure_of_ours_is_not(admin: Admin
 async def test_a_bad_query_changes_nothing(admin: AdminHarness, query: str) -> None:
     path = f"/v1/services/fraud/freeze?{query}"
     assert await admin.refused("POST", path, json={}) == (400, "request_invalid")
-    assert admin.control_loop.calls == []
+    assert admin.fake.calls == []
 
 
 @pytest.mark.parametrize(
@@ -74,7 +74,7 @@ async def test_a_bad_query_changes_nothing(admin: AdminHarness, query: str) -> N
 async def test_other_content_types_are_415(admin: AdminHarness, headers: dict[str, str]) -> None:
     how = {"data": b"{}", "headers": headers}
     assert await admin.refused("POST", "/v1/services/fraud/freeze", **how) == (415, "content_type")
-    assert admin.control_loop.calls == []
+    assert admin.fake.calls == []
 
 
 async def test_a_compressed_body_is_415(admin: AdminHarness) -> None:
@@ -93,4 +93,4 @@ async def test_a_body_above_the_limit_is_413_announced_or_not(start_admin: Start
     for data in (b" " * 101, unannounced()):
         how = {"data": data, "headers": headers}
         assert await admin.refused("POST", "/v1/services/fraud/freeze", **how) == (413, "body_too_large")
-    assert admin.control_loop.calls == []
+    assert admin.fake.calls == []

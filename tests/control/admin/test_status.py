@@ -20,5 +20,5 @@ from tests.control.conftest import AdminHarness
 async def test_reading(admin: AdminHarness, path: str, verb: str, asked: dict[str, Any]) -> None:
     status, headers, document = await admin.call("GET", path)
     assert (status, headers["Content-Type"]) == (200, "application/json")
-    assert admin.control_loop.calls == [(verb, asked)]
+    assert admin.fake.calls == [(verb, asked)]
     assert isinstance(document, dict)

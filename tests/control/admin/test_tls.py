@@ -14,7 +14,7 @@ from router.errors import OperatorError
 from router.tls import contexts
 from router.tls.contexts import ServerTls
 from tests.certificate_authority import CertificateAuthority
-from tests.control import fake_controller
+from tests.control import fake_control
 
 
 async def test_a_command_trusts_the_authority_that_it_is_told_of(
@@ -25,7 +25,7 @@ async def test_a_command_trusts_the_authority_that_it_is_told_of(
     sock.bind(("127.0.0.1", 0))
     sock.listen()
     context = contexts.server_context(ServerTls(authority.pair()))
-    runner = await app.serve(fake_controller.application(), sock, context)
+    runner = await app.serve(fake_control.application(), sock, context)
     client = Client(f"https://127.0.0.1:{sock.getsockname()[1]}")
     with pytest.raises(OperatorError, match="no router answers at https"):
         await asyncio.to_thread(client.get, "/v1/status")

@@ -10,7 +10,7 @@ from router.control.admin import app
 from router.control.history.routes import operations
 from router.settings.settings import Settings
 from tests.control.conftest import serving
-from tests.control.fake_controller import FakeController
+from tests.control.fake_control import FakeControl
 
 Ask = Callable[[str], Awaitable[tuple[int, Any]]]
 
@@ -30,7 +30,7 @@ class Heard:
 
 @pytest.fixture
 async def ask() -> AsyncIterator[Ask]:
-    control_loop = FakeController()
+    control_loop = FakeControl()
     application = app.build(control_loop, control_loop, Settings(), operations(Heard(), Heard(), Heard()))
     async with serving(application) as url, aiohttp.ClientSession(url) as session:
 

@@ -14,7 +14,7 @@ from router.control.incidents import routes as incident_routes
 from router.control.incidents.document import document
 from router.errors import OperatorError
 from router.settings.settings import Settings
-from tests.control.fake_controller import FakeController
+from tests.control.fake_control import FakeControl
 from tests.control.incidents.played_incident import INCIDENT, Played
 
 PATH = f"/v1/incidents/{INCIDENT}"
@@ -45,7 +45,7 @@ class OneIncident:
 @pytest.fixture
 async def admin() -> AsyncIterator[tuple[TestClient[Any, Any], OneIncident]]:
     addon = OneIncident({**document(Played(before_s=5, fail_s=2, after_s=6).sources()), "revision": 7})
-    control_loop = FakeController()
+    control_loop = FakeControl()
     application = app.build(control_loop, control_loop, Settings.model_validate({}), incident_routes.operations(addon))  # type: ignore[arg-type]
     async with TestClient(TestServer(application)) as client:
         yield client, addon

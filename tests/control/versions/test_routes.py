@@ -24,7 +24,7 @@ async def test_changing(
 ) -> None:
     answered, _, document = await admin.call(method, f"{path}?dry_run=true", json={**body, "actor": "grace"})
     assert answered == status, document
-    assert admin.control_loop.calls == [(verb, {"service": "fraud", "actor": "grace", "dry_run": True, **expected})]
+    assert admin.fake.calls == [(verb, {"service": "fraud", "actor": "grace", "dry_run": True, **expected})]
 
 
 async def test_listing(admin: AdminHarness) -> None:
@@ -34,11 +34,11 @@ async def test_listing(admin: AdminHarness) -> None:
 
 async def test_the_only_service_need_not_be_named_for_a_mark(admin: AdminHarness) -> None:
     await admin.call("POST", "/v1/versions/v1/quarantine", json={"reason": "bias"})
-    assert admin.control_loop.calls[-1][1]["service"] == "fraud"
+    assert admin.fake.calls[-1][1]["service"] == "fraud"
 
 
 @pytest.mark.parametrize("lasting", [0, -1, 1e9, "2h", True])
 async def test_for_how_long_a_mark_may_be_lifted(admin: AdminHarness, lasting: object) -> None:
     body = {"reason": "look", "expires_after_s": lasting}
     assert await admin.refused("POST", "/v1/versions/v1/release", json=body) == (400, "request_invalid")
-    assert [verb for verb, _ in admin.control_loop.calls if verb == "release"] == []
+    assert [verb for verb, _ in admin.fake.calls if verb == "release"] == []

@@ -14,7 +14,7 @@ from router.rollout.stats.histogram import BUCKETS, index
 from router.shm import layout as at
 from router.tls.certificate_info import Certificate
 from tests.control.conftest import AdminHarness
-from tests.control.fake_controller import FakeController
+from tests.control.fake_control import FakeControl
 
 OF_OFFICES = {
     "rollback_router_alerts",
@@ -80,8 +80,8 @@ Key = tuple[str, frozenset[tuple[str, str]]]
 
 
 @pytest.fixture
-def control_loop() -> Iterator[FakeController]:
-    control_loop = FakeController()
+def control_loop() -> Iterator[FakeControl]:
+    control_loop = FakeControl()
     words, layout = control_loop.segment.words, control_loop.segment.layout
     base = layout.base(0, 0)
     words[base + at.L_EXCHANGES + Outcome.OK] = 1000  # of the slot's previous tenant
@@ -108,7 +108,7 @@ def control_loop() -> Iterator[FakeController]:
     control_loop.close()
 
 
-def samples(control_loop: FakeController) -> dict[Key, float]:
+def samples(control_loop: FakeControl) -> dict[Key, float]:
     families = text_string_to_metric_families(render(control_loop, {"evicted": 3}, {"throttled": 2}).decode())
     return {
         (sample.name, frozenset(sample.labels.items())): sample.value
@@ -121,7 +121,7 @@ def key(name: str, **labels: str) -> Key:
     return f"rollback_router_{name}", frozenset(labels.items())
 
 
-def test_names_types_and_labels_are_the_frozen_ones(control_loop: FakeController) -> None:
+def test_names_types_and_labels_are_the_frozen_ones(control_loop: FakeControl) -> None:
     found = {
         family.name: (family.type, {name for sample in family.samples for name in sample.labels} - {"le"})
         for family in text_string_to_metric_families(render(control_loop, {"evicted": 3}, {"throttled": 2}).decode())
@@ -129,7 +129,7 @@ def test_names_types_and_labels_are_the_frozen_ones(control_loop: FakeController
     assert found == FROZEN
 
 
-def test_values(control_loop: FakeController) -> None:
+def test_values(control_loop: FakeControl) -> None:
     found = samples(control_loop)
     v2 = {"service": "fraud", "version": "fraud-v2"}
     v1 = {"service": "fraud", "version": "fraud-v1"}
@@ -176,7 +176,7 @@ def test_values(control_loop: FakeController) -> None:
     assert found[key("time_to_first_byte_seconds_sum", **v2)] == pytest.approx(1.6, rel=0.0625)
 
 
-def test_label_values_are_escaped_and_bounded(control_loop: FakeController) -> None:
+def test_label_values_are_escaped_and_bounded(control_loop: FakeControl) -> None:
     control_loop.service["active"] = 'v"1\\\r\nx{a="b"} 1 ' + "y" * 300
     text = render(control_loop).decode()
     [line] = [line for line in text.splitlines() if line.startswith("rollback_router_active_info{")]

@@ -1,4 +1,4 @@
-"""A controller without a rollout: it notes what it was asked and answers with documents of the shapes README shows."""
+"""A control without a core: it plays `Queries` and `Operations`, records calls, and answers with the documents of README."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from router.settings.settings import Settings
 from router.shm import segment
 from router.shm.worker_stats import WorkerStats
 
-EVENTS_KEPT = 4
+EVENTS_MAX = 4
 
 
 def target(version: str, slot: int, role: str) -> dict[str, Any]:
@@ -46,7 +46,7 @@ def trigger(kind: str, detail: str, state: str, value: float | None, limit: floa
     }  # fmt: skip
 
 
-class FakeController:
+class FakeControl:
     """Two versions of `fraud`: v2 active, v1 standby. `refusal` or `crash`, if set, is raised by every verb."""
 
     def __init__(self) -> None:
@@ -58,7 +58,7 @@ class FakeController:
         self.refusal: OperatorError | None = None
         self.crash: Exception | None = None
         self.gate: asyncio.Event | None = None
-        self.feed = Broadcast(EVENTS_KEPT)
+        self.feed = Broadcast(EVENTS_MAX)
         self.addons: tuple[Addon, ...] = ()
         self.service: dict[str, Any] = {
             "service": "fraud", "generation": 16777218, "state": "probation", "active": "fraud-v2",
@@ -88,11 +88,11 @@ class FakeController:
 
     # -- reading
     @property
-    def control_loop(self) -> FakeController:
+    def control_loop(self) -> FakeControl:
         return self
 
     def status(self) -> dict[str, Any]:
-        self._asked("status")
+        self._record("status")
         return {
             "version": "0", "build": "compiled", "boot": 1,
             "control": {"pid": 99, "started_at": "2026-11-22T00:00:00.000Z", "starts": 1},
@@ -102,12 +102,12 @@ class FakeController:
         }  # fmt: skip
 
     def service_status(self, service: str) -> dict[str, Any]:
-        self._asked("service_status", service=service)
+        self._record("service_status", service=service)
         self._known(service)
         return self.service
 
     def explain(self, service: str) -> dict[str, Any]:
-        self._asked("explain", service=service)
+        self._record("explain", service=service)
         self._known(service)
         return {
             "service": service, "active": "fraud-v2", "generation": 16777218, "frozen": None, "verdict": "pass",
@@ -118,7 +118,7 @@ class FakeController:
         return [("fraud", "fraud-v1")] if self.blocked else []
 
     async def versions(self) -> dict[str, Any]:
-        self._asked("versions")
+        self._record("versions")
         return {
             "versions": [
                 {"service": "fraud", "version": f"fraud-v{number}", "state": "active", "slot": number, "endpoints": [],
@@ -128,7 +128,7 @@ class FakeController:
         }  # fmt: skip
 
     async def journal(self, after: int, limit: int, service: str | None) -> dict[str, Any]:
-        self._asked("journal", after=after, limit=limit, service=service)
+        self._record("journal", after=after, limit=limit, service=service)
         return {"entries": []}
 
     # -- events
@@ -139,45 +139,45 @@ class FakeController:
         self.feed.unsubscribe(queue)
 
     # -- changing
-    async def deploy(self, **asked: Any) -> dict[str, Any]:
-        return await self._change("deploy", asked, {"state": "verifying", "service": asked["service"]})
+    async def deploy(self, **arguments: Any) -> dict[str, Any]:
+        return await self._change("deploy", arguments, {"state": "verifying", "service": arguments["service"]})
 
-    async def set_endpoints(self, **asked: Any) -> dict[str, Any]:
-        return await self._change("set_endpoints", asked, {"service": asked["service"], "changed": True})
+    async def set_endpoints(self, **arguments: Any) -> dict[str, Any]:
+        return await self._change("set_endpoints", arguments, {"service": arguments["service"], "changed": True})
 
-    async def promote(self, **asked: Any) -> dict[str, Any]:
-        return await self._change("promote", asked, self._switched())
+    async def promote(self, **arguments: Any) -> dict[str, Any]:
+        return await self._change("promote", arguments, self._switched())
 
-    async def rollback(self, **asked: Any) -> dict[str, Any]:
-        return await self._change("rollback", asked, self._switched())
+    async def rollback(self, **arguments: Any) -> dict[str, Any]:
+        return await self._change("rollback", arguments, self._switched())
 
-    async def switch(self, **asked: Any) -> dict[str, Any]:
-        return await self._change("switch", asked, self._switched())
+    async def switch(self, **arguments: Any) -> dict[str, Any]:
+        return await self._change("switch", arguments, self._switched())
 
-    async def retire(self, **asked: Any) -> dict[str, Any]:
-        return await self._change("retire", asked, {"changed": True})
+    async def retire(self, **arguments: Any) -> dict[str, Any]:
+        return await self._change("retire", arguments, {"changed": True})
 
-    async def freeze(self, **asked: Any) -> dict[str, Any]:
-        return await self._change("freeze", asked, {"changed": True})
+    async def freeze(self, **arguments: Any) -> dict[str, Any]:
+        return await self._change("freeze", arguments, {"changed": True})
 
-    async def unfreeze(self, **asked: Any) -> dict[str, Any]:
-        return await self._change("unfreeze", asked, {"changed": True})
+    async def unfreeze(self, **arguments: Any) -> dict[str, Any]:
+        return await self._change("unfreeze", arguments, {"changed": True})
 
-    async def quarantine(self, **asked: Any) -> dict[str, Any]:
-        return await self._change("quarantine", asked, {"changed": True})
+    async def quarantine(self, **arguments: Any) -> dict[str, Any]:
+        return await self._change("quarantine", arguments, {"changed": True})
 
-    async def release(self, **asked: Any) -> dict[str, Any]:
-        return await self._change("release", asked, {"changed": True})
+    async def release(self, **arguments: Any) -> dict[str, Any]:
+        return await self._change("release", arguments, {"changed": True})
 
-    async def _change(self, verb: str, asked: dict[str, Any], result: dict[str, Any]) -> dict[str, Any]:
-        self._asked(verb, **asked)
+    async def _change(self, verb: str, arguments: dict[str, Any], result: dict[str, Any]) -> dict[str, Any]:
+        self._record(verb, **arguments)
         if self.gate is not None:
             await self.gate.wait()
-        self._known(asked["service"])
+        self._known(arguments["service"])
         return result
 
-    def _asked(self, verb: str, **asked: Any) -> None:
-        self.calls.append((verb, asked))
+    def _record(self, verb: str, **arguments: Any) -> None:
+        self.calls.append((verb, arguments))
         if self.refusal is not None:
             raise self.refusal
         if self.crash is not None:
@@ -196,12 +196,12 @@ class FakeController:
 
 
 def application(
-    control: FakeController | None = None,
+    control: FakeControl | None = None,
     settings: Settings | None = None,
     further: Sequence[Operation] = (),
     streams: EventStreams | None = None,
 ) -> web.Application:
     """Return an admin with the routes of the core and of versions, and `further` ones."""
-    control = control or FakeController()
+    control = control or FakeControl()
     routes = (*version_routes.OPERATIONS, *further)
     return app.build(control, control, settings or Settings(), routes, streams)  # type: ignore[arg-type]
