@@ -212,8 +212,8 @@ class DataPlane:
         self.proxy_protocol.reconfigure(options)
         self.limiter.reconfigure()
         self._via = VIA if options.via else b""
-        self._requests.forget()
-        self._responses.forget()
+        self._requests.clear()
+        self._responses.clear()
         for service, changed in zip(self.services, options.services, strict=True):
             service.reconfigure(changed)
         self.concurrency.distribute()

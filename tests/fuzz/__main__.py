@@ -21,7 +21,7 @@ ONE_INPUT_S_MAX = 10
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """What came of one target: `broken` is the input that broke it, `log` what libFuzzer said."""
+    """The result of one target: `broken` is the input that broke it, `log` the output of libFuzzer."""
 
     target: str
     code: int
@@ -60,7 +60,7 @@ def _result(target: str, folder: Path, process: subprocess.Popen[bytes]) -> Resu
 
 
 def main() -> int:
-    """Run, and tell what came of each target."""
+    """Run, and print the result of each target."""
     parser = argparse.ArgumentParser(prog="python -m tests.fuzz", description=__doc__)
     parser.add_argument("--seconds", type=int, default=60, help="for each target (60); all run at the same time")
     parser.add_argument("targets", nargs="*", metavar="TARGET", help=", ".join(corpus.TARGETS))

@@ -1,4 +1,4 @@
-"""What must hold of every chunked body: cut anywhere it is judged the same, and what is handed on h11 reads the same."""
+"""Properties of every chunked body: the same result in any fragmentation, and h11 reads the forwarded bytes the same."""
 
 from __future__ import annotations
 

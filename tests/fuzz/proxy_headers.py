@@ -1,4 +1,4 @@
-"""What must hold of every header of the PROXY protocol: cut anywhere it is judged the same, and no byte behind it is taken."""
+"""Properties of every PROXY header: the same result in any fragmentation, and no byte after it is consumed."""
 
 from __future__ import annotations
 

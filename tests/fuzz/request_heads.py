@@ -1,4 +1,4 @@
-"""What must hold of every request head that is accepted, whatever its bytes; the judges are h11 and plain splitting."""
+"""Properties of every accepted request head, checked against h11 and against plain splitting."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from router.proxy.http1.fields import CHUNKED
 from router.proxy.http1.request_head import (
     RequestHead,
     can_never_be_valid,
-    parse_carefully,
     parse_request,
+    parse_slow,
     request_line_is_malformed,
 )
 
@@ -32,28 +32,28 @@ _FRAMING = frozenset((b"host", b"content-length", b"transfer-encoding", b"conten
 def check(data: bytes) -> None:
     """Fail if the head at the beginning of `data` is accepted and breaks a promise, or breaks the parser."""
     raw = data.partition(b"\r\n\r\n")[0].removesuffix(b"\r\n") + b"\r\n\r\n"
-    quick, careful = _outcome(raw, careful=False), _outcome(raw, careful=True)
-    assert _comparable(quick) == _comparable(careful), (raw, quick, careful)
-    if isinstance(quick, int):
-        assert 400 <= quick < 600
+    fast, slow = _outcome(raw, slow=False), _outcome(raw, slow=True)
+    assert _comparable(fast) == _comparable(slow), (raw, fast, slow)
+    if isinstance(fast, int):
+        assert 400 <= fast < 600
         return
     for cut in {1, len(raw) // 3, len(raw) // 2, len(raw) - 3, len(raw) - 1} - {0}:
         assert not can_never_be_valid(raw[:cut]), raw[:cut]
         assert not request_line_is_malformed(raw[:cut]), raw[:cut]
-    _judge_client(raw, quick)
-    if not quick.final:  # answered by ourselves, never sent on
-        _judge_upstream(raw, quick)
+    _judge_client(raw, fast)
+    if not fast.final:  # answered by ourselves, never sent on
+        _judge_upstream(raw, fast)
 
 
-def _outcome(raw: bytes, *, careful: bool) -> RequestHead | int:
+def _outcome(raw: bytes, *, slow: bool) -> RequestHead | int:
     try:
-        return parse_carefully(raw, FIELDS_MAX) if careful else parse_request(raw, FIELDS_MAX)
+        return parse_slow(raw, FIELDS_MAX) if slow else parse_request(raw, FIELDS_MAX)
     except DownstreamError as error:
         return error.status
 
 
 def _comparable(found: RequestHead | int) -> object:
-    """The careful path puts Host first, the quick one leaves it where it stood."""
+    """Return a form in which both paths are equal: the slow path puts Host first, the fast path leaves its place."""
     if isinstance(found, int):
         return found
     first, *fields = found.upstream.split(b"\r\n")
@@ -65,7 +65,7 @@ def _host_is(line: bytes) -> bytes:
 
 
 def _judge_client(raw: bytes, head: RequestHead) -> None:
-    """What was accepted had one meaning to begin with."""
+    """Check that the accepted head had one meaning."""
     names = [line.partition(b":")[0].lower() for line in raw[:-4].split(b"\r\n")[1:]]
     assert not any(byte in raw.replace(b"\r\n", b"") for byte in b"\r\n\0"), raw
     assert names.count(b"host") == 1 or (not head.http11 and b"host" not in names), raw
@@ -85,7 +85,7 @@ def _judge_client(raw: bytes, head: RequestHead) -> None:
 
 
 def _judge_upstream(raw: bytes, head: RequestHead) -> None:
-    """What is sent on is one request, the same for h11 and for ourselves, with the client's own fields unchanged."""
+    """Check that the forwarded head is one request, equal for h11 and for the router, with the client's fields unchanged."""
     upstream = head.upstream + (b"" if head.host else b"Host: endpoint\r\n") + b"\r\n"
     read = read_request(upstream if head.target.isascii() else upstream.replace(head.target, b"/x", 1))
     assert (read.method, read.http_version) == (head.method, b"1.1"), upstream

@@ -1,4 +1,4 @@
-"""What must hold of every response head that is handed on; the judge is h11 as the client."""
+"""Properties of every forwarded response head, checked with h11 as the client."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def check(data: bytes) -> None:
 
 
 def _judge_downstream(fields: list[tuple[bytes, bytes]], head: ResponseHead) -> None:
-    """What is handed on frames as it was judged, and the backend's own fields are unchanged."""
+    """Check that the forwarded head has the framing of the translation, and that the backend's fields are unchanged."""
     bodyless = head.status < 200 or head.status == 204
     status, length = _read(head.downstream + b"\r\n")
     assert status == head.status, head.downstream
@@ -76,5 +76,5 @@ def _read(raw: bytes) -> tuple[int, int]:
 
 
 def _canonical(name: bytes, line: bytes) -> bytes:
-    """The coding is handed on as everybody writes it."""
+    """Replace the coding by its canonical form."""
     return b"Transfer-Encoding: chunked" if name == b"transfer-encoding" else line

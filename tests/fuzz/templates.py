@@ -1,6 +1,6 @@
-"""What must hold of a template: a head that it takes means to the careful path what the template says, or is no head of it.
+"""Properties of a template: a head that it matches has the same meaning on the slow path; it matches no other head.
 
-The first byte of an input chooses the sample that the template was learned from; the rest is the head that it is shown.
+The first byte of an input chooses the sample that the template was learned from; the rest is the head to match.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from typing import Any, Final
 
 from router.errors import RouterError
 from router.proxy.http1 import head_template
-from router.proxy.http1.request_head import parse_carefully
+from router.proxy.http1.request_head import parse_slow
 from router.proxy.http1.response_head import parse_response
 from tests.proxy import hostile
 from tests.proxy.unusual import UNUSUAL
@@ -49,7 +49,7 @@ Parse = Callable[[bytes], Any]
 
 
 def _parse_request(raw: bytes) -> Any:
-    return parse_carefully(raw, FIELDS_MAX, VIA)
+    return parse_slow(raw, FIELDS_MAX, VIA)
 
 
 def _parse_response(raw: bytes) -> Any:
@@ -83,7 +83,7 @@ def _learned(raw: bytes, parse: Parse) -> Any:
 
 
 def check_requests(data: bytes) -> None:
-    """Fail if a template of requests takes a head that the careful path refuses, or understands otherwise."""
+    """Fail if a template of requests takes a head that the slow path refuses, or understands otherwise."""
     _check(data, REQUESTS, _parse_request)
 
 

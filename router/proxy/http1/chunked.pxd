@@ -22,6 +22,6 @@ cdef class ChunkedBody:
     @cython.locals(size=cython.longlong, position=Py_ssize_t, end=Py_ssize_t, octet=int, line_end=Py_ssize_t)
     cdef Py_ssize_t _size_line(self, bytes data, Py_ssize_t start) except -2
     @cython.locals(line_end=Py_ssize_t)
-    cdef Py_ssize_t _size_line_carefully(self, bytes data, Py_ssize_t start) except -2
+    cdef Py_ssize_t _size_line_slow(self, bytes data, Py_ssize_t start) except -2
     @cython.locals(data=bytes, end=Py_ssize_t)
     cdef bytes _trailers(self, Py_ssize_t start)

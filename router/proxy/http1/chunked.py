@@ -1,8 +1,8 @@
-"""Find the end of a chunked body without re-chunking it (RFC 9112 §7.1).
+"""Finds the end of a chunked body without re-chunking it (RFC 9112 §7.1).
 
-Strict: a size of at most 15 hexadecimal digits, extensions by the grammar, CRLF everywhere, nothing else. Only bytes that
-were understood are handed on, so what goes out is exactly one well-formed body. Fields of the trailer section that would
-frame, route or authenticate are dropped (RFC 9110 §6.5.1).
+The parser is strict: a size has at most 15 hexadecimal digits, extensions follow the grammar, every line ends in CRLF. Only
+parsed bytes are forwarded, so the output is exactly one well-formed body. Trailer fields that would frame, route or authenticate
+are dropped (RFC 9110 §6.5.1).
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ _FORBIDDEN_TRAILERS: Final = frozenset(
 )
 
 LINE_BYTES_MAX: Final = 4096
-"""A size line with its extensions; real ones have under 20 bytes."""
+"""Longest size line with its extensions; real ones have under 20 bytes."""
 
 _EXCESS_BYTES_MAX: Final = LINE_BYTES_MAX * 4
 
@@ -62,11 +62,11 @@ class ChunkError(RouterError):
 
 
 class ChunkedBody:
-    """A scanner that is fed the body as it arrives, cut anywhere.
+    """A scanner that is fed the body as it arrives, in any fragmentation.
 
-    `decode` hands on the payload alone (for a client of HTTP/1.0). After `done`, what stands in `data` from `end` on followed
-    the body. With `lines_max` one call reads so many size lines at most, so that tiny chunks do not take the loop from others:
-    then `data` from `end` on is the rest, to be fed again.
+    `decode` returns only the payload (for a client of HTTP/1.0). After `done`, `data` from `end` on is the data after the body.
+    With `lines_max` one call reads at most so many size lines, so that tiny chunks do not block the event loop: `data` from
+    `end` on is then the rest, to be fed again.
     """
 
     def __init__(
@@ -86,11 +86,11 @@ class ChunkedBody:
 
     @property
     def excess(self) -> bytes:
-        """What followed the body, or is to be fed again."""
+        """The data after the body, or the rest to be fed again."""
         return self.data[self.end :]
 
     def feed(self, data: bytes, start: int = 0) -> bytes:
-        """Return the bytes to hand on of `data` from `start` on; raise ChunkError at the first byte that cannot belong to a
+        """Return the bytes of `data` from `start` on to forward; raise ChunkError at the first byte that cannot be part of a
         valid body.
         """
         if self._kept:
@@ -136,7 +136,7 @@ class ChunkedBody:
         return data if start == 0 and position == end else data[start:position]
 
     def _size_line(self, data: bytes, start: int) -> int:
-        """Read one, and return where it ends; -1 if that is not here yet."""
+        """Read a size line, and return where it ends; -1 if it is incomplete."""
         size, position, end = 0, start, min(len(data) - 1, start + _SIZE_DIGITS_MAX)
         while position < end:
             octet = data[position]
@@ -151,11 +151,11 @@ class ChunkedBody:
             line_end = position
             self._left = size
         else:
-            line_end = self._size_line_carefully(data, start)
+            line_end = self._size_line_slow(data, start)
             if line_end < 0:
                 return -1
-        # A few bytes of payload in each 4 KiB of extensions cost us and the backend much and the sender little: as much
-        # again as the payload is fair, with 16 bytes for each line; what exceeds that is bounded over the whole body.
+        # A few bytes of payload in each 4 KiB of extensions would cost the router and the backend much and the sender little.
+        # Extensions may have the payload's size plus 16 bytes a line; the excess over the whole body is bounded.
         self._excess_count = max(0, self._excess_count + line_end - start - 16 - self._left)
         if self._excess_count > _EXCESS_BYTES_MAX:
             raise ChunkError("bad_chunk", "the chunk extensions exceed the payload by too much")
@@ -165,8 +165,8 @@ class ChunkedBody:
         self._state = _DATA if self._left else _TRAILERS
         return line_end + 2
 
-    def _size_line_carefully(self, data: bytes, start: int) -> int:
-        """Read one that is not merely digits; return where its CRLF begins, -1 if that is not here yet."""
+    def _size_line_slow(self, data: bytes, start: int) -> int:
+        """Read a size line with more than digits; return where its CRLF begins, -1 if it is incomplete."""
         line_end = data.find(b"\r\n", start, start + LINE_BYTES_MAX)
         if line_end < 0:
             if len(data) - start >= LINE_BYTES_MAX or not _PARTIAL_SIZE.fullmatch(data, start):
@@ -179,7 +179,7 @@ class ChunkedBody:
         return line_end
 
     def _trailers(self, start: int) -> bytes:
-        """The section after the last chunk: fields, then an empty line. Handed on only once it is whole."""
+        """Read the section after the last chunk: fields, then an empty line. It is forwarded only once it is complete."""
         data = self.data
         end = start if data.startswith(b"\r\n", start) else data.find(b"\r\n\r\n", start) + 2
         if end == 1:
@@ -205,7 +205,7 @@ class ChunkedBody:
 
 
 LINES_PER_STEP: Final = 256
-"""Size lines of chunks read in one turn of the loop: some 0.2 ms where nothing is compiled, a tenth of it where it is."""
+"""Size lines read in one iteration of the event loop: about 0.2 ms in pure Python, a tenth of it compiled."""
 
 
 class RequestBody:
@@ -226,7 +226,7 @@ class RequestBody:
             self._chunks = ChunkedBody(options.body_bytes_max, options.trailer_bytes_max, lines_max=LINES_PER_STEP)
 
     def feed(self, data: bytes, start: int = 0) -> bytes:
-        """Return the bytes to hand on of `data` from `start` on; raise ChunkError if they cannot belong to a valid body."""
+        """Return the bytes of `data` from `start` on to forward; raise ChunkError if they cannot be part of a valid body."""
         if data is not self.data:
             self.received_bytes += len(data) - start
         if self._chunks is not None:
@@ -235,6 +235,6 @@ class RequestBody:
             return out
         if len(data) - start < self._left:
             self._left -= len(data) - start
-            return data[start:]  # the very same if it is all
+            return data[start:]  # the same object if start is 0
         self.done, self.data, self.end = True, data, start + self._left
         return data[start : self.end]

@@ -16,11 +16,11 @@ cdef class HeadCache:
     cdef public Py_ssize_t _budget
     cdef public bytes _latest
 
-    @cython.locals(kinds=list, kind=_HeadShape, template=HeadTemplate, place=Py_ssize_t)
+    @cython.locals(shapes=list, shape=_HeadShape, template=HeadTemplate, place=Py_ssize_t)
     cpdef translate(self, bytes raw)
     cdef _translate_slow(self, bytes raw)
     cdef _remember(self, bytes raw, object head)
-    cdef _renew(self, bytes line)
+    cdef _promote(self, bytes line)
     cdef _make_room(self, Py_ssize_t number)
     cdef _learn(self, bytes line, bytes raw)
 

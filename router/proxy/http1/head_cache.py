@@ -1,18 +1,17 @@
-"""What a worker remembers of heads: those that came, by their very bytes, and templates of those that will come alike.
+"""A cache of translated heads: by their exact bytes, and by templates for heads that differ in a few values.
 
-A head that passed the careful path may come again (clients on kept-alive connections mostly repeat theirs, backends do within
-a second): then it costs one look-up. Or one may come that differs in a few values: then a template takes it. Heads behind a
-load balancer come from many clients over one connection, so templates are found by the start line, not by the connection.
+A head that passed the slow path may be repeated: clients mostly repeat theirs on a kept-alive connection, and backends do so
+within a second. It then costs one look-up. A head that differs in a few values may match a template. Heads behind a load
+balancer come from many clients over one connection, so templates are found by the start line, not by the connection.
 
-    known by its bytes ─no─► taken by a template of its start line ─no─► careful path ─► remembered, and learned from
+    cached by its bytes ─no─► matches a template of its start line ─no─► slow path ─► cached, and learned from
 
-Learned is from two heads with equal start lines, equal names in equal order, and different values in fields that may differ;
-a further difference widens the template. Nobody can make a template narrower, or wrong.
+A template is learned from two heads with equal start lines, equal names in equal order, and different values in fields that may
+differ. A further difference adds a variable field. Templates only ever widen, and each is checked against the slow path.
 
-What is kept is bounded in entries and bytes, and forgotten with the settings that it was made under. Both tables have two
-generations: what was used since the last turn moves to the young one, so heads that never come again push out only their
-like. Learning has a budget, renewed every 100 ms: compiling a template takes about 2 ms, and nobody may buy that for the
-price of two requests.
+The cache is bounded in entries and bytes, and cleared when the settings change. Both tables have two generations. An entry that
+is used moves to the young generation, so heads that never come again replace only each other. Learning has a budget, renewed
+every 100 ms: compiling a template takes about 2 ms, and a client must not cause that with every two requests.
 """
 
 from __future__ import annotations
@@ -27,20 +26,21 @@ from router.proxy.http1.response_head import ResponseHead
 Head = RequestHead | ResponseHead
 
 HEAD_BYTES_MAX: Final = 4096
-"""The longest head that is remembered or learned from."""
+"""The longest head that is cached or learned from."""
 _HEAD_BYTES_MAX: Final = HEAD_BYTES_MAX
 HEADS_MAX: Final = 512
-"""Heads in a generation: at most 4 MiB of them a kind and worker."""
-KINDS_MAX: Final = 128
-"""Kinds in a generation, each with a sample and perhaps a template of five times its size: at most 6 MiB a kind and worker."""
-KINDS_PER_LINE_MAX: Final = 16
+"""Heads in a generation: at most 4 MiB a cache."""
+SHAPES_MAX: Final = 128
+"""Shapes in a generation, each with a sample and perhaps a template of five times its size: at most 6 MiB a cache."""
+SHAPES_PER_LINE_MAX: Final = 16
 BUDGET: Final = 16
-"""What may be learned between two sweeps: so many samples compared, or one template compiled."""
+"""The learning permitted between two sweeps: so many samples are compared, or one template is compiled."""
 
 
 class HeadCache:
-    """Heads of requests, or of responses; `parse` is the careful path, which raises what the caller raises. Not generic, for
-    a compiled class inherits from nothing: who makes one says what comes out.
+    """Translated heads of requests, or of responses. `parse` is the slow path; its exceptions are passed on.
+
+    The class is not generic, because a compiled class inherits from nothing; the caller knows the type of the result.
     """
 
     def __init__(self, parse: Callable[[bytes], Head]) -> None:
@@ -53,34 +53,34 @@ class HeadCache:
         self._budget = BUDGET
         self._latest = b""
 
-    def forget(self) -> None:
-        """The settings have changed."""
+    def clear(self) -> None:
+        """Drop everything: the settings have changed."""
         self._heads, self._older_heads, self._shapes, self._older_shapes = {}, {}, {}, {}
         self._shapes_number = 0
         self._latest = b""
 
     def refill(self) -> None:
-        """Renew the budget for learning; called at every sweep."""
+        """Renew the learning budget; called at every sweep."""
         self._budget = BUDGET
 
     def translate(self, raw: bytes) -> Any:
-        """Return the translation of a whole head; raise what the careful path raises."""
-        if len(raw) > _HEAD_BYTES_MAX:  # nothing is known of one, and nobody may have 16 templates tried on all of it
+        """Return the translation of a complete head; raise the exceptions of the slow path."""
+        if len(raw) > _HEAD_BYTES_MAX:  # never cached, and trying up to 16 templates on it would cost too much
             return self._parse(raw)
         head = self._heads.get(raw)
         if head is not None:
             return head
-        kinds = self._shapes.get(raw[: raw.find(b"\r\n")])
-        if kinds is not None:
-            for place, kind in enumerate(kinds):
-                template = kind.template
+        shapes = self._shapes.get(raw[: raw.find(b"\r\n")])
+        if shapes is not None:
+            for place, shape in enumerate(shapes):
+                template = shape.template
                 if template is None:
                     continue
                 head = template.translate(raw)
                 if head is None:
                     continue
-                if place:  # what is used comes sooner
-                    kinds[place - 1], kinds[place] = kind, kinds[place - 1]
+                if place:  # move a used shape forward
+                    shapes[place - 1], shapes[place] = shape, shapes[place - 1]
                 if raw == self._latest:
                     self._remember(raw, head)
                 self._latest = raw
@@ -92,7 +92,7 @@ class HeadCache:
         if head is None:
             line = raw[: raw.find(b"\r\n")]
             if line in self._older_shapes:
-                self._renew(line)
+                self._promote(line)
                 return self.translate(raw)
             head = self._parse(raw)
             if head.upgrade:
@@ -106,41 +106,41 @@ class HeadCache:
             self._heads, self._older_heads = {}, self._heads
         self._heads[raw] = head
 
-    # -- kinds
-    def _renew(self, line: bytes) -> None:
-        """Take the kinds of a start line over into the young generation: they are asked for."""
-        kinds = self._older_shapes.pop(line)
-        self._make_room(len(kinds))
-        self._shapes[line] = kinds
+    # -- shapes of heads
+    def _promote(self, line: bytes) -> None:
+        """Move the shapes of a start line to the young generation, because they are used."""
+        shapes = self._older_shapes.pop(line)
+        self._make_room(len(shapes))
+        self._shapes[line] = shapes
 
     def _make_room(self, number: int) -> None:
-        if self._shapes_number + number > KINDS_MAX:
+        if self._shapes_number + number > SHAPES_MAX:
             self._shapes, self._older_shapes = {}, self._shapes
             self._shapes_number = 0
         self._shapes_number += number
 
     def _learn(self, line: bytes, raw: bytes) -> None:
-        """Compare a head that no template took with the kinds of its start line, as long as the budget lasts."""
+        """Compare a head without a matching template with the shapes of its start line, as long as the budget lasts."""
         if self._budget <= 0:
             return
         lines = raw[:-4].split(b"\r\n")[1:]
-        kinds = self._shapes.get(line, [])
-        for kind in kinds:
+        shapes = self._shapes.get(line, [])
+        for shape in shapes:
             self._budget -= 1
-            if (variables := kind.widened(lines)) is not None:
+            if (variables := shape.widened(lines)) is not None:
                 self._budget -= BUDGET
-                kind.learn(raw, variables, self._parse)
+                shape.learn(raw, variables, self._parse)
                 return
         self._budget -= 1
-        if len(kinds) >= KINDS_PER_LINE_MAX:
-            kinds[-1] = _HeadShape(lines)
+        if len(shapes) >= SHAPES_PER_LINE_MAX:
+            shapes[-1] = _HeadShape(lines)
             return
         self._make_room(1)
         self._shapes.setdefault(line, []).append(_HeadShape(lines))
 
 
 class _HeadShape:
-    """One kind of heads under a start line: a sample of it, what differs, and the template once a second was seen."""
+    """Similar heads with one start line: a sample, the fields that differ, and a template once a second head was seen."""
 
     __slots__ = ("_names", "_sample", "_variables", "template")
 
@@ -151,7 +151,7 @@ class _HeadShape:
         self.template: HeadTemplate | None = None
 
     def widened(self, lines: list[bytes]) -> frozenset[int] | None:
-        """Return what differs among the heads of this kind and this one; None if it is of another kind."""
+        """Return the lines that differ among the heads of this shape and this head; None if it has another shape."""
         if len(lines) != len(self._sample):
             return None
         differing = [number for number, line in enumerate(lines) if line != self._sample[number]]
@@ -162,8 +162,10 @@ class _HeadShape:
         return self._variables.union(differing)
 
     def learn(self, raw: bytes, variables: frozenset[int], parse: Callable[[bytes], Head]) -> None:
-        """Make the template; it must say of this head what the careful path said, or nothing (a value may be out of its
-        grammar: that head needs the careful path each time, and must not buy the same template each time).
+        """Compile the template. For this head it must give the result of the slow path, or no match.
+
+        No match means that a value is outside the template's grammar. Such a head takes the slow path each time, and must not
+        cause the same template to be compiled again each time.
         """
         if self.template is not None and variables == self._variables:
             return

@@ -1,24 +1,24 @@
-"""Heads of one kind: what is the same in all of them, and where their values differ.
+"""Templates of similar heads: the bytes that are equal in all of them, and the values that differ.
 
-Clients, balancers and backends send heads that differ in a few values only: identifiers, traces, lengths, dates, addresses.
-A template is one compiled expression, the literal bytes of such heads with a group for each value, and a form into which
-the values are put: 0.5 µs for the match and 0.3 for the form, where the careful path takes 4 to 9.
+Clients, balancers and backends send heads that differ only in a few values: identifiers, traces, lengths, dates, addresses.
+A template has two parts: a compiled expression with the literal bytes of such heads and a group for each value, and a form that
+the values are inserted into. The match takes 0.5 µs and the form 0.3 µs; the slow path takes 4 to 9 µs.
 
-Why what a template accepts is what the careful path accepts, with the same meaning:
+A template accepts only heads that the slow path accepts, with the same meaning, for these reasons:
 
-1. A head is lines, each ended by CRLF, and no path reads over the end of a line (obs-fold is refused). A value in a
-   template has no CR and no LF, so the lines of a matching head are those of the template, in number and in names: no line
-   appears, vanishes, or is folded, whatever stands in a value. All limits on fields hold as they held for the template.
-2. A value may differ only in a line whose value has no meaning for us (`_INTERPRETED` names the others), and consists of the
-   bytes that llhttp's strict mode takes in a value, all of them and no others: HTAB, 0x20 to 0x7e, 0x80 to 0xff.
-3. Two fields have a meaning and may differ: Content-Length is 1 to 18 digits here as there (`LENGTH`), and X-Request-ID is
-   1 to 128 visible ASCII characters here as there. Neither is a value of a template if it comes twice, nor a length where
-   anything else depends on it (Expect, Upgrade, a status without a body).
-4. What becomes of a value is not reasoned about, it is tried: the careful path translates a probe in which each value is a
-   mark, and the form is cut at the marks of its result. A mark that shows up anywhere else makes no template.
+1. A head consists of lines that end in CRLF, and neither path reads over the end of a line (obs-fold is refused). A value in a
+   template has no CR and no LF. So a matching head has the lines of the template, equal in number and names, and all limits on
+   fields hold as they held for the template.
+2. A value may differ only in a line whose value the router does not interpret (`_INTERPRETED` names the others). It consists of
+   exactly the bytes that llhttp's strict mode accepts in a value: HTAB, 0x20 to 0x7e, 0x80 to 0xff.
+3. Two interpreted fields may differ. Content-Length is 1 to 18 digits on both paths (`LENGTH`), and X-Request-ID is 1 to 128
+   visible ASCII characters on both paths. Neither is a value of a template if it is repeated, nor a length if anything else
+   depends on it (Expect, Upgrade, a status without a body).
+4. The place of a value in the translation is found by a trial. The slow path translates a probe in which each value is a mark,
+   and the form is cut at the marks of the result. If a mark appears anywhere else, there is no template.
 
-Groups are possessive, and a value cannot contain what follows it: the match is linear in the size of the head.
-`tests/proxy/http1/test_head_template.py` holds both paths against each other over generated heads, valid or not.
+Groups are possessive, and a value cannot contain the bytes that follow it, so the match is linear in the size of the head.
+`tests/proxy/http1/test_head_template.py` compares both paths over generated heads, valid and invalid.
 """
 
 from __future__ import annotations
@@ -36,16 +36,16 @@ from router.proxy.http1.response_head import ResponseHead
 Head = RequestHead | ResponseHead
 
 VARIABLES_MAX: Final = 24
-"""Values of one template: each costs 0.06 µs, and past this many two heads are hardly of one kind."""
+"""Values of one template: each costs 0.06 µs, and two heads with more differences are hardly similar."""
 _INTERPRETED: Final = HOP_BY_HOP | {b"host", b"transfer-encoding", b"expect", b"max-forwards", b"via"}
-"""Fields whose values decide something: literal in every template. Content-Length and X-Request-ID are point 3."""
+"""Fields whose values the router interprets: literal in every template. Content-Length and X-Request-ID: see point 3."""
 _DECIDE_BY_LENGTH: Final = frozenset((b"expect", b"upgrade"))
 _SINGLE: Final = (b"content-length", b"x-request-id")
 _MEANINGS: Final[dict[type, dict[bytes, str]]] = {
     RequestHead: {b"content-length": "length", b"x-request-id": "request_id"},
     ResponseHead: {b"content-length": "length"},
 }
-"""What of a head such a value becomes, beside its place in the text."""
+"""The attribute of a head that gets the value of such a field, beside its place in the text."""
 _TEXTS: Final = frozenset(("upstream", "downstream"))
 _LENGTH_VALUE: Final = rb"[0-9]{1,18}+"
 _IDENT_VALUE: Final = rb"[\x21-\x7e]{1,128}+"
@@ -56,7 +56,7 @@ _MARKED: Final = re.compile(_MARK.replace(b"%03d", rb"(\d{3})"))
 
 
 class HeadTemplate:
-    """Takes heads of one kind; `fill` is None for any other."""
+    """Translates similar heads; `translate` returns None for any other head."""
 
     __slots__ = ("_form", "_fullmatch", "_head", "_ident_at", "_length_at")
 
@@ -68,7 +68,7 @@ class HeadTemplate:
         self._ident_at = ident_at
 
     def translate(self, raw: bytes) -> Any:
-        """Return the translation of a whole head if it is of this kind, else None."""
+        """Return the translation of a complete head if it matches, else None."""
         found = self._fullmatch(raw)
         if found is None:
             return None
@@ -85,13 +85,13 @@ def names_of(lines: list[bytes]) -> list[bytes]:
 
 
 def may_differ(name: bytes) -> bool:
-    """Return whether heads of one kind may differ in the value of this field; the name in lower case."""
+    """Return whether similar heads may differ in the value of this field; the name is in lower case."""
     return name not in _INTERPRETED
 
 
 def compile_template(raw: bytes, variables: Collection[int], parse: Callable[[bytes], Head]) -> HeadTemplate | None:
-    """Return the template of heads like `raw`, one that `parse` accepts, whose values may differ in the field lines with
-    these numbers; None if there can be none.
+    """Return the template of heads like `raw`, which `parse` accepts. Their values may differ in the field lines with the
+    numbers `variables`. Return None if there can be no template.
     """
     start, *lines = raw[:-4].split(b"\r\n")
     names = names_of(lines)
@@ -111,7 +111,7 @@ def compile_template(raw: bytes, variables: Collection[int], parse: Callable[[by
         return None
     text = head.upstream if isinstance(head, RequestHead) else head.downstream
     kept = [int(mark) for mark in _MARKED.findall(text)]
-    if kept != sorted(set(kept)) or not _means_what_it_says(head, names, variables, kept):
+    if kept != sorted(set(kept)) or not _marks_are_consistent(head, names, variables, kept):
         return None
     values = [
         _group(line, name, number in kept) if number in variables else re.escape(line)
@@ -128,7 +128,7 @@ def compile_template(raw: bytes, variables: Collection[int], parse: Callable[[by
 
 
 def _value_at(line: bytes, name: bytes) -> int:
-    """Where the value that may differ begins: behind the colon, or, of the two fields with a meaning, at its first byte."""
+    """Return where the differing value begins: behind the colon; for the two interpreted fields, at its first byte."""
     if name in _SINGLE:
         return len(line) - len(line[len(name) + 1 :].lstrip(b"\t "))
     return len(name) + 1
@@ -144,8 +144,8 @@ def _group(line: bytes, name: bytes, kept: bool) -> bytes:
     return re.escape(line[: _value_at(line, name)]) + (b"(" if kept else b"(?:") + value + b")"
 
 
-def _means_what_it_says(head: Head, names: list[bytes], variables: Collection[int], kept: list[int]) -> bool:
-    """Whether the marks are seen in the text, and those of the two fields with a meaning as what they mean, and nowhere else."""
+def _marks_are_consistent(head: Head, names: list[bytes], variables: Collection[int], kept: list[int]) -> bool:
+    """Whether the marks appear in the text, and those of the two interpreted fields in their attribute, and nowhere else."""
     if head.upgrade or (isinstance(head, ResponseHead) and (head.status < 200 or head.status == 204)):
         return False
     marks = {names[number]: _MARK % number for number in variables}

@@ -1,7 +1,8 @@
-"""The header with which an L4 balancer announces whom it connects: the PROXY protocol, versions 1 and 2.
+"""Parser of the PROXY protocol, versions 1 and 2: the header with which an L4 balancer gives the client's address.
 
-A reader of bytes alone, in any cut. It never takes a byte that stands behind the header, and raises at the first byte that no
-header can have there, so that nobody waits for the rest. Sections are those of haproxy.org/download/2.9/doc/proxy-protocol.txt.
+It parses bytes in any fragmentation and does no I/O. It consumes no byte after the header. It raises at the first byte that no
+header can have there, so an invalid header is not waited for. Sections are those of
+haproxy.org/download/2.9/doc/proxy-protocol.txt.
 """
 
 from __future__ import annotations
@@ -21,73 +22,78 @@ _V1_LINE: Final = re.compile(r"PROXY TCP([46]) ([0-9A-Fa-f:.]+) ([0-9A-Fa-f:.]+)
 _LOCAL, _PROXY = 0, 1
 _UNSPEC: Final = 0x00
 _ADDRESS_BYTES: Final = {0x11: 12, 0x21: 36, 0x31: 216}
-"""Family and transport → bytes of both addresses (§2.2). Datagram families have no place on a stream."""
+"""Family and transport → bytes of both addresses (§2.2). Datagram families are invalid on a stream."""
 _TLV_CRC32C: Final = 0x03
 
 
 class ProxyHeaderError(Exception):
-    """This is no header of the PROXY protocol that we take; the text says why."""
+    """The bytes are no supported PROXY header; the text gives the reason."""
 
 
 @dataclass(frozen=True, slots=True)
 class ProxySource:
-    """What a header says. `source`: the client's address, UNIX on a Unix socket; None if the connection is the balancer's own
-    (LOCAL: its health check) or of a kind it cannot name (UNKNOWN, UNSPEC): then its real ends count.
+    """The content of a header. `source`: the client's address, UNIX on a Unix socket. None if the connection is the balancer's
+    own (LOCAL: a health check) or has no address (UNKNOWN, UNSPEC): the address of the connection itself counts then.
     """
 
     source: str | None
 
 
 class ProxyHeader:
-    """One header as it arrives. `announced` is there once it is whole."""
+    """One header as it arrives. `source` is set once it is complete."""
 
     source: ProxySource | None = None
 
     def __init__(self, bytes_max: int) -> None:
-        """`bytes_max`: of version 2 as a whole; version 1 has its own limit."""
+        """`bytes_max`: size of a version 2 header; version 1 has its own limit."""
         self._bytes_max = bytes_max
-        self._held = b""
+        self._buffered = b""
 
     def feed(self, data: bytes) -> int:
-        """Take what belongs to the header and return how many bytes that were; raise ProxyHeaderError."""
-        held = self._held + data
-        if held[:1] == b"P":
-            size = self._text(held)
+        """Consume the bytes of the header and return their number; raise ProxyHeaderError."""
+        buffered = self._buffered + data
+        if buffered[:1] == b"P":
+            size = self._text(buffered)
         else:
-            size = self._binary(held)
+            size = self._binary(buffered)
         if size is None:
-            self._held = held
+            self._buffered = buffered
             return len(data)
-        taken = size - len(self._held)
-        self._held = b""
+        taken = size - len(self._buffered)
+        self._buffered = b""
         return taken
 
-    def _text(self, held: bytes) -> int | None:
-        if held[: len(_V1_START)] != _V1_START[: len(held)]:
+    def _text(self, buffered: bytes) -> int | None:
+        if buffered[: len(_V1_START)] != _V1_START[: len(buffered)]:
             raise ProxyHeaderError("it does not begin with a PROXY header")
-        end = held.find(b"\n", 0, V1_BYTES_MAX) + 1
+        end = buffered.find(b"\n", 0, V1_BYTES_MAX) + 1
         if end:
-            self.source = _read_line(held[:end])
+            self.source = _read_line(buffered[:end])
             return end
-        if len(held) >= V1_BYTES_MAX:
+        if len(buffered) >= V1_BYTES_MAX:
             raise ProxyHeaderError(f"the PROXY line is longer than {V1_BYTES_MAX} bytes")
         return None
 
-    def _binary(self, held: bytes) -> int | None:
-        if held[: len(SIGNATURE)] != SIGNATURE[: len(held)]:
+    def _binary(self, buffered: bytes) -> int | None:
+        if buffered[: len(SIGNATURE)] != SIGNATURE[: len(buffered)]:
             raise ProxyHeaderError("it does not begin with a PROXY header")
-        if len(held) > 12 and (held[12] >> 4 != 2 or held[12] & 15 not in (_LOCAL, _PROXY)):
-            raise ProxyHeaderError(f"PROXY version and command 0x{held[12]:02x} are unknown")
-        if len(held) > 13 and held[13] != _UNSPEC and held[12] & 15 == _PROXY and held[13] not in _ADDRESS_BYTES:
-            raise ProxyHeaderError(f"PROXY family and transport 0x{held[13]:02x} are not for a stream")
-        if len(held) < _V2_FIXED_BYTES:
+        if len(buffered) > 12 and (buffered[12] >> 4 != 2 or buffered[12] & 15 not in (_LOCAL, _PROXY)):
+            raise ProxyHeaderError(f"PROXY version and command 0x{buffered[12]:02x} are unknown")
+        if (
+            len(buffered) > 13
+            and buffered[13] != _UNSPEC
+            and buffered[12] & 15 == _PROXY
+            and buffered[13] not in _ADDRESS_BYTES
+        ):
+            raise ProxyHeaderError(f"PROXY family and transport 0x{buffered[13]:02x} are not for a stream")
+        if len(buffered) < _V2_FIXED_BYTES:
             return None
-        size = _V2_FIXED_BYTES + int.from_bytes(held[14:16], "big")
+        size = _V2_FIXED_BYTES + int.from_bytes(buffered[14:16], "big")
         if size > self._bytes_max:
             raise ProxyHeaderError(f"the PROXY header of {size} bytes is longer than {self._bytes_max}")
-        if len(held) < size:
+        if len(buffered) < size:
             return None
-        self.source = _read_block(held[:size])
+        self.source = _read_block(buffered[:size])
         return size
 
 
@@ -124,7 +130,7 @@ def _read_block(block: bytes) -> ProxySource:
 
 
 def _check_vectors(block: bytes, at: int) -> None:
-    """Type, length and value to the very end (§2.2.1), and the checksum if there is one (§2.2.3). Nothing else is used."""
+    """Check type, length and value up to the end (§2.2.1), and the checksum if there is one (§2.2.3); the rest is not used."""
     sums = []
     while at < len(block):
         value = at + 3
@@ -153,7 +159,7 @@ _CRC_TABLE: Final = tuple(_crc_of(octet) for octet in range(256))
 
 
 def crc32c(data: bytes) -> int:
-    """Return Castagnoli's checksum (RFC 3720 appendix B.4); the standard library has only the other polynomial."""
+    """Return the Castagnoli checksum (RFC 3720 appendix B.4); the standard library has only the other polynomial."""
     crc = 0xFFFFFFFF
     for octet in data:
         crc = crc >> 8 ^ _CRC_TABLE[(crc ^ octet) & 0xFF]

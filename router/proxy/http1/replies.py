@@ -1,6 +1,6 @@
-"""Answers that the router makes itself: problem documents (RFC 9457), in the form that the client of that route expects.
+"""The router's own responses: problem documents (RFC 9457), or the error format that clients of the route expect.
 
-`X-Router-Error` tells them from a backend's answers; its value is the problem's `code`.
+The field `X-Router-Error` marks them; its value is the problem's `code`.
 """
 
 from __future__ import annotations
@@ -68,7 +68,7 @@ def reply(
 
 
 def allow(*, close: bool) -> bytes:
-    """Return the answer to OPTIONS that may go no further (RFC 9110 §7.6.2, §9.3.7)."""
+    """Return the response to OPTIONS that must not be forwarded (RFC 9110 §7.6.2, §9.3.7)."""
     return b"HTTP/1.1 200 OK\r\n%b\r\nContent-Length: 0\r\n%b\r\n" % (
         _ALLOW,
         b"Connection: close\r\n" if close else b"",
@@ -76,13 +76,13 @@ def allow(*, close: bool) -> bytes:
 
 
 def answer(head: RequestHead, request_id: bytes, status: int, code: str, detail: str, *, close: bool) -> bytes:
-    """Return the whole response to the request with this head."""
+    """Return the complete response to the request with this head."""
     head_only = head.method == b"HEAD"
     return reply(status, code, detail, request_id=request_id, path=head.path, close=close, head_only=head_only)
 
 
 def ready(ok: bool, degraded: bool, detail: dict[str, object], *, close: bool, head_only: bool) -> bytes:
-    """Return the answer of `ready_path`: 200, 200 with `degraded`, or 503."""
+    """Return the response of `ready_path`: 200, 200 with `degraded`, or 503."""
     state = "degraded" if ok and degraded else "ready" if ok else "unavailable"
     body = json_bytes({"status": state, **detail})
     status = b"200 OK" if ok else b"503 Service Unavailable\r\nRetry-After: %d" % RETRY_AFTER_S

@@ -1,11 +1,11 @@
-"""Translate a request head: check it, decide its framing, remove what is for one hop only (RFC 9110, RFC 9112).
+"""Translates a request head: checks it, decides its framing, removes hop-by-hop fields (RFC 9110, RFC 9112).
 
-Every head passes llhttp in its strict mode once, whole and without a callback per field (0.8 µs against 1.8 and the work in
-them). What llhttp lets through is refused here: two or no Host, HTTP/1.0 with Transfer-Encoding, versions other than 1.0 and
-1.1, look-alike names with an underscore, oversized heads. After that pass the head is known to be well formed, so a search
-in its lower-cased bytes is exact. Field bytes are never decoded: 0x80 to 0xff pass as they came.
+Every head passes llhttp in its strict mode once, as a whole and without a callback per field (0.8 µs; with callbacks 1.8 µs and
+their work). This module refuses what llhttp accepts: two or no Host, HTTP/1.0 with Transfer-Encoding, versions other than 1.0 and
+1.1, look-alike names with an underscore, oversized heads. After llhttp's pass the head is well formed, so a search in its
+lower-cased bytes is exact. Field bytes are never decoded: 0x80 to 0xff are forwarded unchanged.
 
-A translation depends on the bytes of the head alone, so it may be remembered by those bytes.
+A translation depends only on the bytes of the head, so it can be cached by those bytes.
 """
 
 from __future__ import annotations
@@ -25,8 +25,8 @@ from router.proxy.http1.fields import (
     HOP_BY_HOP,
     LENGTH,
     NEVER_REMOVED,
-    OURS,
     PSEUDONYM,
+    ROUTER_FIELDS,
     WEBSOCKET,
     WIRE,
     ListTooLongError,
@@ -44,11 +44,11 @@ _HOST_VALUE: Final = re.compile(
     rb"(?:(?:[a-z0-9._~!$&'()*+;=\-]++|%[0-9a-f]{2})++|\[([0-9a-f:.]{2,45})\])(?::(\d{0,5}))?"
 )
 _HOST_BYTES_MAX: Final = 1024
-"""Names have at most 255 (RFC 1035 §2.3.4)."""
+"""A DNS name has at most 255 bytes (RFC 1035 §2.3.4)."""
 _REQUEST_ID: Final = re.compile(rb"\r\nx-request-id:[ \t]*([\x21-\x7e]{1,128})[ \t]*\r\n")
-_PLAIN_LINE: Final = re.compile(rb"([!#$%&'*+\-.^_`|~0-9A-Za-z]{1,40}) (/[!\x22$-~]*) HTTP/1\.1\r\n")
-"""What nearly every request begins with: a path in ASCII without a fragment, and HTTP/1.1."""
-_PLAIN_HOST: Final = re.compile(rb"\r\nhost: ([a-z0-9._~\-]+(?::(?:[1-5]?\d{1,4}|6[0-4]\d{3}))?)\r\n")
+_FAST_LINE: Final = re.compile(rb"([!#$%&'*+\-.^_`|~0-9A-Za-z]{1,40}) (/[!\x22$-~]*) HTTP/1\.1\r\n")
+"""The request line of nearly every request: a path in ASCII without a fragment, and HTTP/1.1."""
+_FAST_HOST: Final = re.compile(rb"\r\nhost: ([a-z0-9._~\-]+(?::(?:[1-5]?\d{1,4}|6[0-4]\d{3}))?)\r\n")
 _UNCOMMON: Final = re.compile(
     rb"\r\n(?:connection:(?! keep-alive\r\n)|keep-alive|proxy-|te:|transfer-encoding|upgrade|expect|forwarded"
     rb"|via:|x-forwarded-|x-real-ip|x-served-version|x-router-error|http2-settings)"
@@ -59,21 +59,21 @@ _SECURE_TARGET: Final = re.compile(rb"([A-Z\-]{1,40} http)s(://)", re.IGNORECASE
 
 _REFUSED_METHODS: Final = frozenset((b"CONNECT", b"TRACE", b"TRACK", b"PRI"))
 _EXTENSION_METHOD: Final = re.compile(rb"[A-Z][A-Z0-9_\-]*")
-_CAREFUL_METHODS: Final = _REFUSED_METHODS | {b"OPTIONS"}
+_SLOW_METHODS: Final = _REFUSED_METHODS | {b"OPTIONS"}
 _PORT_MAX: Final = 65535
 _FORWARDS_MAX: Final = 10**9
 PASSES_MAX: Final = 8
 _IDEMPOTENT: Final = frozenset((b"GET", b"HEAD", b"PUT", b"DELETE", b"OPTIONS"))
 
 
-@dataclass  # not frozen: 0.35 µs instead of 2.0; shared between requests, so nobody may change it
+@dataclass  # not frozen: 0.35 µs instead of 2.0; shared between requests, so it must not be changed
 class RequestHead:
     """A request as it will be forwarded. `upstream` lacks the fields of this exchange (X-Forwarded-For, X-Request-ID) and
-    the final empty line; `length` is the body's size in bytes or CHUNKED. `host` is empty if a client of HTTP/1.0 named none:
-    the exchange then names the endpoint, for many servers refuse an empty Host.
+    the final empty line. `length` is the body's size in bytes or CHUNKED. `host` is empty if a client of HTTP/1.0 sent none:
+    the exchange then sends the endpoint's host, because many servers refuse an empty Host.
     """
 
-    __slots__ = (  # by hand, and so no field has a default: Cython knows no `slots=True`
+    __slots__ = (  # by hand, so no field has a default: Cython does not support `slots=True`
         *("method", "target", "path", "host", "http11", "keep_alive", "length", "upstream", "request_id"),
         *("expects_continue", "upgrade", "final", "service"),
     )
@@ -89,9 +89,9 @@ class RequestHead:
     request_id: bytes | None
     expects_continue: bool
     upgrade: bool
-    """Whether the client asks for a WebSocket."""
+    """Whether the client requests a WebSocket."""
     final: bool
-    """Whether the request may go no further than to us (RFC 9110 §7.6.2)."""
+    """Whether the router must answer the request itself: Max-Forwards is 0 (RFC 9110 §7.6.2)."""
     service: object
     """The worker's service that answers it (engine/local_service.py), None if there is none. This package does not read it."""
 
@@ -120,14 +120,12 @@ class RequestHead:
 
 
 def can_never_be_valid(data: bytes, start: int = 0) -> bool:
-    """Return whether a head that has no end yet can never become a valid one (a bare CR or LF, a NUL); only what stands from
-    `start` on is looked at.
-    """
+    """Return whether an incomplete head, from `start` on, can never become valid (a bare CR or LF, a NUL)."""
     return _BARE_LINE_END.search(data, start) is not None
 
 
 def request_line_is_malformed(data: bytes, start: int = 0) -> bool:
-    """Return whether the request line is there and malformed, so that nobody waits for the rest (HTTP/0.9 has none)."""
+    """Return whether the request line is complete and malformed: the rest need not be waited for (HTTP/0.9 has none)."""
     return data.find(b"\r\n", start) >= 0 and _REQUEST_LINE.match(data, start) is None
 
 
@@ -138,25 +136,25 @@ def _refuse(code: str, detail: str, status: int = 400) -> DownstreamError:
 def parse_request(raw: bytes, fields_max: int, via: bytes = b"", passes_max: int = PASSES_MAX) -> RequestHead:
     """Return the translation of a complete head (request line to empty line); raise DownstreamError with the status to answer.
 
-    `via` is VIA, or empty for a proxy that does not name itself; `passes_max` is how often one may have done so before.
+    `via` is VIA, or empty for a proxy that sends no Via. `passes_max` is how often Via may name the router already.
     """
-    plain = _PLAIN_LINE.match(raw)
+    plain = _FAST_LINE.match(raw)
     if plain is not None:
-        head = _plain_request(raw, plain, fields_max, via)
+        head = _parse_fast(raw, plain, fields_max, via)
         if head is not None:
             return head
-    return parse_carefully(raw, fields_max, via, passes_max)
+    return parse_slow(raw, fields_max, via, passes_max)
 
 
-def parse_carefully(raw: bytes, fields_max: int, via: bytes = b"", passes_max: int = PASSES_MAX) -> RequestHead:
-    """Return the same as `parse_request`, whatever the head holds, at two and a half times the cost."""
+def parse_slow(raw: bytes, fields_max: int, via: bytes = b"", passes_max: int = PASSES_MAX) -> RequestHead:
+    """Return the same as `parse_request`, for any head, without the fast path; it costs two and a half times as much."""
     try:
-        return _parse_carefully(raw, fields_max, via, passes_max)
+        return _parse_slow(raw, fields_max, via, passes_max)
     except ListTooLongError as error:
         raise _refuse("head_too_large", error.detail, 431) from None
 
 
-def _parse_carefully(raw: bytes, fields_max: int, via: bytes, passes_max: int) -> RequestHead:
+def _parse_slow(raw: bytes, fields_max: int, via: bytes, passes_max: int) -> RequestHead:
     line = _REQUEST_LINE.match(raw)
     if line is None:
         raise _refuse("bad_request", "the request line is malformed (RFC 9112 section 3)")
@@ -166,7 +164,7 @@ def _parse_carefully(raw: bytes, fields_max: int, via: bytes, passes_max: int) -
     if method in _REFUSED_METHODS:
         raise _refuse("method_refused", f"{method.decode()} is not proxied", 405)
     raw, lower = canonical(raw)
-    # llhttp's strict mode takes no obs-text in a target; the line is checked above, so it sees the head with another one.
+    # llhttp's strict mode refuses obs-text in a target. The line is checked above, so llhttp gets another target.
     _strict_request(raw if target.isascii() else raw.replace(target, b"/", 1), method)
     _limit_fields(lower, fields_max)
     if b"\r\nvia:" in lower:
@@ -177,23 +175,23 @@ def _parse_carefully(raw: bytes, fields_max: int, via: bytes, passes_max: int) -
     found = _REQUEST_ID.search(lower)
     request_id = raw[found.start(1) : found.end(1)] if found else None
     via = via if http11 else via.replace(b"1.1", b"1.0", 1)
-    return _parse_slow(raw, method, target, http11, host, host_raw, length, request_id, via)
+    return _assemble(raw, method, target, http11, host, host_raw, length, request_id, via)
 
 
-def _plain_request(raw: bytes, start: re.Match[bytes], fields_max: int, via: bytes) -> RequestHead | None:
-    """Translate a head that has nothing uncommon (40 % of the cost of the careful path); None if it has.
+def _parse_fast(raw: bytes, start: re.Match[bytes], fields_max: int, via: bytes) -> RequestHead | None:
+    """Translate a head without uncommon fields, at 40 % of the slow path's cost; return None if it has any.
 
-    `tests/proxy/http1/test_heads.py` holds the two paths against each other.
+    `tests/proxy/http1/test_heads.py` compares the two paths.
     """
     method, target = start.groups()
     lower = raw.lower()
-    host = _PLAIN_HOST.search(lower)
-    if host is None or lower.count(b"\r\nhost:") != 1 or b"_" in lower:  # one out of form may stand before it
+    host = _FAST_HOST.search(lower)
+    if host is None or lower.count(b"\r\nhost:") != 1 or b"_" in lower:  # another, malformed one may precede it
         return None
-    if method in _CAREFUL_METHODS or _UNCOMMON.search(lower):
+    if method in _SLOW_METHODS or _UNCOMMON.search(lower):
         return None
     _strict_request(raw, method)
-    if len(raw) > 4 * fields_max:  # a field has four bytes at the least
+    if len(raw) > 4 * fields_max:  # a field has at least four bytes
         _limit_fields(lower, fields_max)
     length = _content_length(lower)
     found = _REQUEST_ID.search(lower)
@@ -215,7 +213,7 @@ def _plain_request(raw: bytes, start: re.Match[bytes], fields_max: int, via: byt
 
 
 def over_tls(translate: Callable[[bytes], RequestHead]) -> Callable[[bytes], RequestHead]:
-    """Return the translation of heads on a connection with TLS: there, a target may be an https URL."""
+    """Return the translation for connections with TLS, where a target may be an https URL."""
 
     def request_head(raw: bytes) -> RequestHead:
         return translate(_SECURE_TARGET.sub(rb"\1\2", raw, count=1) if _SECURE_TARGET.match(raw) else raw)
@@ -229,7 +227,7 @@ def _limit_fields(lower: bytes, fields_max: int) -> None:
 
 
 def _limit_passes(lower: bytes, passes_max: int) -> None:
-    """Routers may stand behind each other, so once is no loop; in a loop every pass adds one (RFC 9110 §7.6.3)."""
+    """Refuse a loop: every pass adds a Via (RFC 9110 §7.6.3). One is no loop, because routers may be chained."""
     values = [line[4:] for line in lower.split(b"\r\n") if line.startswith(b"via:")]
     if sum(value.count(PSEUDONYM) for value in values) < passes_max:
         return
@@ -245,13 +243,13 @@ def _strict_request(raw: bytes, method: bytes) -> None:
     try:
         httptools.HttpRequestParser(WIRE).feed_data(raw)
     except httptools.HttpParserUpgrade:
-        pass  # well formed; the upgrade itself is not taken over
+        pass  # well formed; the upgrade is handled later
     except httptools.HttpParserError as error:
         if method == b"POST":
             raise _refuse("bad_request", f"the request head is malformed: {error}") from None
-        if not _EXTENSION_METHOD.fullmatch(method):  # not `head`: who ignores case sends no body with its length
+        if not _EXTENSION_METHOD.fullmatch(method):  # not `head`: a server that ignores case would send no body
             raise _refuse("method_unknown", f"the method {method.decode()} is not implemented", 501) from None
-        # llhttp knows some methods only, others are valid (RFC 9110 §16.1): it sees the head with one that it knows.
+        # llhttp knows only some methods, and others are valid (RFC 9110 §16.1): llhttp gets a method that it knows.
         _strict_request(b"POST" + raw.removeprefix(method), b"POST")
 
 
@@ -283,7 +281,7 @@ def is_authority(host: bytes) -> bool:
 
 
 def _request_length(lower: bytes, http11: bool) -> int:
-    """RFC 9112 §6.3; whatever could be read in two ways is refused."""
+    """Return the length of the body (RFC 9112 §6.3); ambiguous framing is refused."""
     lengths, codings = lower.count(b"\r\ncontent-length:"), lower.count(b"\r\ntransfer-encoding:")
     if codings:
         if lengths or not http11 or codings > 1:
@@ -304,7 +302,7 @@ def _content_length(lower: bytes) -> int:
     return int(found[1])
 
 
-def _parse_slow(
+def _assemble(
     raw: bytes,
     method: bytes,
     target: bytes,
@@ -322,10 +320,10 @@ def _parse_slow(
     if not target.startswith(b"/"):
         target, host, host_raw = _resolve_target_form(method, target, host, host_raw)
     expects = _expectation(fields, http11, length)
-    removed = (HOP_BY_HOP | OURS | tokens) - NEVER_REMOVED
+    removed = (HOP_BY_HOP | ROUTER_FIELDS | tokens) - NEVER_REMOVED
     kept = []
     for name, line in fields:
-        if b"_" in name and _looks_like_ours(name):
+        if b"_" in name and _imitates_checked_field(name):
             raise _refuse("bad_request", f"the field name {name[:60].decode('latin-1')} looks like another one")
         if name == b"host" or name in removed or (name == b"expect" and not expects):
             continue
@@ -361,10 +359,12 @@ def _count_down(kept: list[bytes]) -> bool:
     return left == 0
 
 
-def _looks_like_ours(name: bytes) -> bool:
-    """Backends on WSGI or CGI read `_` as `-`, so a look-alike of a field we check or set would slip past (RFC 3875 §4.1.18)."""
+def _imitates_checked_field(name: bytes) -> bool:
+    """Whether a name with `_` looks like a field that the router checks or sets: WSGI and CGI backends read `_` as `-`
+    (RFC 3875 §4.1.18).
+    """
     real = name.replace(b"_", b"-")
-    return real in HOP_BY_HOP or real in OURS or real in NEVER_REMOVED or real == b"expect"
+    return real in HOP_BY_HOP or real in ROUTER_FIELDS or real in NEVER_REMOVED or real == b"expect"
 
 
 def _resolve_target_form(method: bytes, target: bytes, host: bytes, host_raw: bytes) -> tuple[bytes, bytes, bytes]:

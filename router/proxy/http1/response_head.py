@@ -1,7 +1,7 @@
-"""Translate a response head: check it, decide its framing, remove what is for one hop only (RFC 9110, RFC 9112).
+"""Translates a response head: checks it, decides its framing, removes hop-by-hop fields (RFC 9110, RFC 9112).
 
-The same way as `request_head`: one strict pass of llhttp over the whole head, then our own refusals, and field bytes that are
-never decoded. What could be read in two ways is the backend's fault, never shown to the client.
+It works like `request_head`: one strict pass of llhttp over the whole head, then the router's own checks; field bytes are never
+decoded. An ambiguous head is a fault of the backend and is never forwarded to the client.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from router.proxy.http1.fields import (
     HOP_BY_HOP,
     LENGTH,
     NEVER_REMOVED,
-    OURS_IN_RESPONSES,
+    ROUTER_FIELDS_IN_RESPONSES,
     UNTIL_CLOSE,
     WEBSOCKET,
     WIRE,
@@ -41,7 +41,7 @@ _KEEP_ALIVE_TIMEOUT: Final = re.compile(rb"\r\nkeep-alive:[^\r\n]*?timeout[ \t]*
 
 @dataclass
 class ResponseHead:
-    """A response as it will be handed on. `downstream` lacks the final empty line and the fields of this exchange;
+    """A response as it will be forwarded. `downstream` lacks the final empty line and the fields of this exchange;
     `length` is the body's size in bytes, CHUNKED or UNTIL_CLOSE, before HEAD, 204 and 304 are considered.
     """
 
@@ -54,7 +54,7 @@ class ResponseHead:
     has_request_id: bool
     idle_timeout_s: float | None
     upgrade: bool
-    """Whether the backend names WebSocket as the protocol to go on with."""
+    """Whether the backend switches to, or requires, WebSocket."""
 
     def with_values(self, downstream: bytes, length: int, _request_id: bytes | None) -> ResponseHead:
         """Return the same head with other values in it."""
@@ -90,8 +90,8 @@ def parse_response(raw: bytes, via: bytes = b"") -> ResponseHead:
         upgrade = http11 and status in (101, 426) and names_websocket(fields, tokens)
     except ListTooLongError as error:
         raise UpstreamError("upstream_broken", f"the response head has {error.detail}") from None
-    removed = (HOP_BY_HOP | OURS_IN_RESPONSES | tokens) - NEVER_REMOVED
-    if bodyless:  # RFC 9110 §8.6, RFC 9112 §6.1: no framing there; a client that believed it would read past the end
+    removed = (HOP_BY_HOP | ROUTER_FIELDS_IN_RESPONSES | tokens) - NEVER_REMOVED
+    if bodyless:  # RFC 9110 §8.6, RFC 9112 §6.1: framing is not allowed; a client that used it would read past the end
         removed |= FRAMING
     kept = [text for name, text in fields if name not in removed]
     if upgrade:
@@ -101,7 +101,7 @@ def parse_response(raw: bytes, via: bytes = b"") -> ResponseHead:
     keep_alive = b"close" not in tokens if http11 else b"keep-alive" in tokens
     timeout = _KEEP_ALIVE_TIMEOUT.search(lower)
     idle_s = max(float(timeout[1]) - 1.0, 0.0) if timeout else None
-    keep_alive = keep_alive and (not bodyless or length in (0, UNTIL_CLOSE))  # a body may yet come
+    keep_alive = keep_alive and (not bodyless or length in (0, UNTIL_CLOSE))  # a body may follow all the same
     return ResponseHead(status, keep_alive, length, status_line + b"".join(kept), has_request_id, idle_s, upgrade)
 
 

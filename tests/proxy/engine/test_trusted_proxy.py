@@ -13,7 +13,7 @@ import orjson
 import pytest
 
 from router.proxy.accept.listener import Listener
-from router.proxy.http1.fields import OURS, VIA
+from router.proxy.http1.fields import ROUTER_FIELDS, VIA
 from router.proxy.options import ForwardingOptions
 from tests import backends
 from tests.backends import Backend
@@ -40,11 +40,11 @@ FORGED = {
     "For": [b"X-Forwarded-For: 6.6.6.6"],
     "For in any case": [b"x-fORWARDED-fOR: 6.6.6.6", b"X-FORWARDED-FOR:6.6.6.6"],
     "For without value": [b"X-Forwarded-For:"],
-    "all": [name + b": 6.6.6.6" for name in sorted(OURS)],
-    "all, twice, in capitals": [name.upper() + b":\t6.6.6.6 " for name in sorted(OURS)] * 2,
+    "all": [name + b": 6.6.6.6" for name in sorted(ROUTER_FIELDS)],
+    "all, twice, in capitals": [name.upper() + b":\t6.6.6.6 " for name in sorted(ROUTER_FIELDS)] * 2,
     "all, named as hop-by-hop": [
-        *(name.title() + b": 6.6.6.6" for name in sorted(OURS)),
-        b"Connection: keep-alive, " + b", ".join(sorted(OURS)),
+        *(name.title() + b": 6.6.6.6" for name in sorted(ROUTER_FIELDS)),
+        b"Connection: keep-alive, " + b", ".join(sorted(ROUTER_FIELDS)),
     ],
     "nothing but hop-by-hop": [b"Connection: close, X-Forwarded-For, X-Forwarded-Host, X-Forwarded-Proto"],
 }

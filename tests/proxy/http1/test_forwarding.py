@@ -1,4 +1,4 @@
-"""What backends are told of the client: rules alone, without a connection."""
+"""The forwarded fields for backends, without a connection."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ TRUSTED = ("10.0.0.0/8", "2001:db8::/32", "unix")
 PROXY = Peer("10.0.0.1", "http")
 
 
-def told(claims: ForwardedFields, peer: Peer = PROXY, **options: object) -> tuple[list[bytes], str]:
+def forwarded(claims: ForwardedFields, peer: Peer = PROXY, **options: object) -> tuple[list[bytes], str]:
     """Return (the lines that backends get, the client's address)."""
     rules = Forwarding(ForwardingOptions(trusted=TRUSTED, **options))  # type: ignore[arg-type]
     fields, client = rules.forwarded_fields(claims, peer)
@@ -49,23 +49,23 @@ CHAINS: dict[str, tuple[list[bytes], bytes, str]] = {
 @pytest.mark.parametrize(("values", "chain", "client"), CHAINS.values(), ids=CHAINS)
 def test_the_chain_is_read_from_the_right(values: list[bytes], chain: bytes, client: str) -> None:
     claims = [(b"x-forwarded-for", value) for value in values]
-    assert told(claims) == ([b"X-Forwarded-For: " + chain, b"X-Forwarded-Proto: http"], client)
+    assert forwarded(claims) == ([b"X-Forwarded-For: " + chain, b"X-Forwarded-Proto: http"], client)
 
 
 def test_of_a_long_chain_the_end_is_kept() -> None:
     claims = [(b"x-forwarded-for", b", ".join(b"10.0.1.%d" % number for number in range(100)))]
-    lines, client = told(claims, hops_max=2)
+    lines, client = forwarded(claims, hops_max=2)
     assert lines[0] == b"X-Forwarded-For: 10.0.1.98, 10.0.1.99, 10.0.0.1"
     assert client == "10.0.1.98"
 
 
 def test_a_unix_socket_adds_no_address() -> None:
     local = Peer(UNIX, "http")
-    assert told([(b"x-forwarded-for", b"192.0.2.7")], local) == (
+    assert forwarded([(b"x-forwarded-for", b"192.0.2.7")], local) == (
         [b"X-Forwarded-For: 192.0.2.7", b"X-Forwarded-Proto: http"],
         "192.0.2.7",
     )
-    assert told([], local) == ([b"X-Forwarded-For: unknown", b"X-Forwarded-Proto: http"], UNIX)
+    assert forwarded([], local) == ([b"X-Forwarded-For: unknown", b"X-Forwarded-Proto: http"], UNIX)
 
 
 LAST: dict[str, tuple[ForwardedFields, list[bytes]]] = {
@@ -97,12 +97,12 @@ LAST: dict[str, tuple[ForwardedFields, list[bytes]]] = {
 def test_of_proto_host_and_port_the_last_word_counts_if_it_is_well_formed(
     claims: ForwardedFields, lines: list[bytes]
 ) -> None:
-    assert told(claims)[0][1:] == lines
+    assert forwarded(claims)[0][1:] == lines
 
 
 def test_what_is_not_to_be_kept_is_not_believed() -> None:
     claims = [(b"x-forwarded-" + name, b"192.0.2.7") for name in (b"for", b"host")] + [(b"x-forwarded-proto", b"https")]
-    assert told(claims, keep=frozenset(("proto",))) == (
+    assert forwarded(claims, keep=frozenset(("proto",))) == (
         [b"X-Forwarded-For: 10.0.0.1", b"X-Forwarded-Proto: https"],
         "10.0.0.1",
     )
@@ -128,13 +128,13 @@ FORWARDED: dict[str, tuple[list[bytes], Peer, bytes]] = {
 @pytest.mark.parametrize(("values", "peer", "value"), FORWARDED.values(), ids=FORWARDED)
 def test_forwarded_is_appended_to_if_wanted(values: list[bytes], peer: Peer, value: bytes) -> None:
     claims = [(b"forwarded", given) for given in values]
-    assert told(claims, peer, forwarded=True)[0][-1] == b"Forwarded: " + value
-    assert not any(line.startswith(b"Forwarded") for line in told(claims, peer)[0])
+    assert forwarded(claims, peer, forwarded=True)[0][-1] == b"Forwarded: " + value
+    assert not any(line.startswith(b"Forwarded") for line in forwarded(claims, peer)[0])
 
 
 def test_of_a_long_forwarded_the_end_is_kept() -> None:
     claims = [(b"forwarded", b"for=a, for=b, for=c")]
-    assert told(claims, forwarded=True, hops_max=2)[0][-1] == b"Forwarded: for=b, for=c, for=10.0.0.1;proto=http"
+    assert forwarded(claims, forwarded=True, hops_max=2)[0][-1] == b"Forwarded: for=b, for=c, for=10.0.0.1;proto=http"
 
 
 @pytest.mark.parametrize(
@@ -148,9 +148,9 @@ def test_of_a_long_forwarded_the_end_is_kept() -> None:
 )
 def test_a_malformed_forwarded_is_refused_where_it_would_be_handed_on(value: bytes) -> None:
     with pytest.raises(DownstreamError) as refusal:
-        told([(b"forwarded", value)], forwarded=True)
+        forwarded([(b"forwarded", value)], forwarded=True)
     assert refusal.value.status == 400
-    assert told([(b"forwarded", value)])[0] == [b"X-Forwarded-For: 10.0.0.1", b"X-Forwarded-Proto: http"]
+    assert forwarded([(b"forwarded", value)])[0] == [b"X-Forwarded-For: 10.0.0.1", b"X-Forwarded-Proto: http"]
 
 
 def test_of_everybody_else_the_connection_tells() -> None:
@@ -182,13 +182,13 @@ def test_what_was_believed_is_remembered_within_bounds() -> None:
     def head(client: bytes) -> bytes:
         return b"GET / HTTP/1.1\r\nX-Forwarded-For: %b\r\nX-Forwarded-Host: h\r\n\r\n" % client
 
-    told = rules.trusted_fields(head(b"192.0.2.7"), PROXY)
-    assert told[1:] == ("192.0.2.7", True)
-    assert rules.trusted_fields(head(b"192.0.2.7"), PROXY) is told
-    assert rules.trusted_fields(head(b"192.0.2.7"), Peer("10.0.0.2", "http"))[0] != told[0]
-    assert rules.trusted_fields(head(b"192.0.2.7"), Peer("10.0.0.1", "https"))[0] != told[0]
+    result = rules.trusted_fields(head(b"192.0.2.7"), PROXY)
+    assert result[1:] == ("192.0.2.7", True)
+    assert rules.trusted_fields(head(b"192.0.2.7"), PROXY) is result
+    assert rules.trusted_fields(head(b"192.0.2.7"), Peer("10.0.0.2", "http"))[0] != result[0]
+    assert rules.trusted_fields(head(b"192.0.2.7"), Peer("10.0.0.1", "https"))[0] != result[0]
     for number in range(1024):
         rules.trusted_fields(head(b"192.0.2.%d:%d" % (number % 256, number)), PROXY)
-    assert rules.trusted_fields(head(b"192.0.2.7"), PROXY) is not told
+    assert rules.trusted_fields(head(b"192.0.2.7"), PROXY) is not result
     long = head(b", ".join([b"192.0.2.7"] * 60))
     assert rules.trusted_fields(long, PROXY) is not rules.trusted_fields(long, PROXY)

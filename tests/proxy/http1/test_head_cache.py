@@ -4,20 +4,20 @@ from __future__ import annotations
 
 import pytest
 
-from router.proxy.http1.head_cache import BUDGET, HEADS_MAX, KINDS_MAX, KINDS_PER_LINE_MAX, HeadCache
+from router.proxy.http1.head_cache import BUDGET, HEADS_MAX, SHAPES_MAX, SHAPES_PER_LINE_MAX, HeadCache
 from router.proxy.http1.request_head import RequestHead, parse_request
 
 KIND = b"POST /%b HTTP/1.1\r\nHost: a\r\n%bX-Request-ID: %d\r\nX-Trace: %d\r\nContent-Length: %d\r\n\r\n"
 
 
 class Parser:
-    """The careful path, which counts; it is asked twice more for each template."""
+    """The slow path, which counts its calls; each template costs two more."""
 
     def __init__(self) -> None:
-        self.asked = 0
+        self.calls = 0
 
     def __call__(self, raw: bytes) -> RequestHead:
-        self.asked += 1
+        self.calls += 1
         return parse_request(raw, 100)
 
 
@@ -27,7 +27,7 @@ def parser() -> Parser:
 
 
 @pytest.fixture
-def memory(parser: Parser) -> HeadCache:
+def cache(parser: Parser) -> HeadCache:
     return HeadCache(parser)
 
 
@@ -35,106 +35,106 @@ def fresh(number: int, path: bytes = b"a", more: bytes = b"") -> bytes:
     return KIND % (path, more, number, number, number)
 
 
-def careful(memory: HeadCache, parser: Parser, *raws: bytes) -> int:
-    """How many of these heads went the careful path; each is translated rightly."""
+def slow_count(cache: HeadCache, parser: Parser, *raws: bytes) -> int:
+    """Return how many of these heads took the slow path; check that each translation is right."""
     took = 0
     for raw in raws:
-        before = parser.asked
-        assert memory.translate(raw) == parse_request(raw, 100)
-        took += parser.asked > before
+        before = parser.calls
+        assert cache.translate(raw) == parse_request(raw, 100)
+        took += parser.calls > before
     return took
 
 
-def test_a_head_that_comes_again_is_known(memory: HeadCache, parser: Parser) -> None:
-    assert careful(memory, parser, *[fresh(1)] * 5) == 1
-    assert memory.translate(fresh(1)) is memory.translate(fresh(1))
+def test_a_head_that_comes_again_is_known(cache: HeadCache, parser: Parser) -> None:
+    assert slow_count(cache, parser, *[fresh(1)] * 5) == 1
+    assert cache.translate(fresh(1)) is cache.translate(fresh(1))
 
 
-def test_two_heads_of_a_kind_make_a_template(memory: HeadCache, parser: Parser) -> None:
-    assert careful(memory, parser, *(fresh(number) for number in range(100, 200))) == 2
+def test_two_heads_of_a_kind_make_a_template(cache: HeadCache, parser: Parser) -> None:
+    assert slow_count(cache, parser, *(fresh(number) for number in range(100, 200))) == 2
 
 
-def test_a_head_taken_twice_by_a_template_is_then_known_by_its_bytes(memory: HeadCache) -> None:
+def test_a_head_taken_twice_by_a_template_is_then_known_by_its_bytes(cache: HeadCache) -> None:
     for number in (100, 101):
-        memory.translate(fresh(number))
-    assert memory.translate(fresh(102)) is not memory.translate(fresh(102))
-    assert memory.translate(fresh(102)) is memory.translate(fresh(102))
+        cache.translate(fresh(number))
+    assert cache.translate(fresh(102)) is not cache.translate(fresh(102))
+    assert cache.translate(fresh(102)) is cache.translate(fresh(102))
 
 
-def test_heads_of_many_clients_have_a_template_each(memory: HeadCache, parser: Parser) -> None:
-    kinds = [b"X-%d: a\r\n" % number for number in range(KINDS_PER_LINE_MAX)]
+def test_heads_of_many_clients_have_a_template_each(cache: HeadCache, parser: Parser) -> None:
+    kinds = [b"X-%d: a\r\n" % number for number in range(SHAPES_PER_LINE_MAX)]
     for number in (100, 101):
         for kind in kinds:
-            memory.refill()
-            memory.translate(fresh(number, more=kind))
-    assert careful(memory, parser, *(fresh(number, more=kind) for number in range(102, 110) for kind in kinds)) == 0
+            cache.refill()
+            cache.translate(fresh(number, more=kind))
+    assert slow_count(cache, parser, *(fresh(number, more=kind) for number in range(102, 110) for kind in kinds)) == 0
 
 
-def test_a_template_widens_to_what_differs(memory: HeadCache, parser: Parser) -> None:
+def test_a_template_widens_to_what_differs(cache: HeadCache, parser: Parser) -> None:
     agents = [b"User-Agent: %d\r\n" % number for number in range(20)]
-    careful(memory, parser, fresh(100, more=agents[0]), fresh(101, more=agents[0]))
-    memory.refill()
-    assert careful(memory, parser, *(fresh(102, more=agent) for agent in agents)) == 2 - 1
-    assert careful(memory, parser, *(fresh(103, more=agent) for agent in agents)) == 0
+    slow_count(cache, parser, fresh(100, more=agents[0]), fresh(101, more=agents[0]))
+    cache.refill()
+    assert slow_count(cache, parser, *(fresh(102, more=agent) for agent in agents)) == 2 - 1
+    assert slow_count(cache, parser, *(fresh(103, more=agent) for agent in agents)) == 0
 
 
-def test_learning_ends_with_its_budget_and_goes_on_with_the_next(memory: HeadCache, parser: Parser) -> None:
+def test_learning_ends_with_its_budget_and_goes_on_with_the_next(cache: HeadCache, parser: Parser) -> None:
     paths = [b"p%d" % number for number in range(4)]
-    assert careful(memory, parser, *(fresh(100 + number, path) for path in paths for number in range(9))) == 9 * 4 - 7
+    assert slow_count(cache, parser, *(fresh(100 + number, path) for path in paths for number in range(9))) == 9 * 4 - 7
     for number in range(2):
-        memory.refill()
-        careful(memory, parser, *(fresh(200 + number, path) for path in paths[1:2]))
-    assert careful(memory, parser, *(fresh(300 + number, paths[1]) for number in range(9))) == 0
+        cache.refill()
+        slow_count(cache, parser, *(fresh(200 + number, path) for path in paths[1:2]))
+    assert slow_count(cache, parser, *(fresh(300 + number, paths[1]) for number in range(9))) == 0
 
 
-def test_heads_that_never_come_again_push_out_only_their_like(memory: HeadCache, parser: Parser) -> None:
+def test_heads_that_never_come_again_push_out_only_their_like(cache: HeadCache, parser: Parser) -> None:
     used = fresh(1)
-    careful(memory, parser, used, fresh(2, b"b"), fresh(3, b"b"))
+    slow_count(cache, parser, used, fresh(2, b"b"), fresh(3, b"b"))
     for number in range(20 * HEADS_MAX):
-        memory.refill()
-        memory.translate(b"GET /%d HTTP/1.1\r\nHost: a\r\nX-%d: y\r\n\r\n" % (number, number % 7))
+        cache.refill()
+        cache.translate(b"GET /%d HTTP/1.1\r\nHost: a\r\nX-%d: y\r\n\r\n" % (number, number % 7))
         if number % 50 == 0:
-            assert careful(memory, parser, used, fresh(number, b"b")) == 0
-    assert len(memory._heads) + len(memory._older_heads) <= 2 * HEADS_MAX
-    kinds = [kind for table in (memory._shapes, memory._older_shapes) for some in table.values() for kind in some]
-    assert len(kinds) <= 2 * KINDS_MAX
+            assert slow_count(cache, parser, used, fresh(number, b"b")) == 0
+    assert len(cache._heads) + len(cache._older_heads) <= 2 * HEADS_MAX
+    kinds = [kind for table in (cache._shapes, cache._older_shapes) for some in table.values() for kind in some]
+    assert len(kinds) <= 2 * SHAPES_MAX
 
 
-def test_kinds_of_one_start_line_push_out_only_the_least_used(memory: HeadCache, parser: Parser) -> None:
-    careful(memory, parser, fresh(100), fresh(101), fresh(102))
-    for number in range(20 * KINDS_PER_LINE_MAX):
-        memory.refill()
-        memory.translate(fresh(100, more=b"X-%d: a\r\n" % number))
+def test_kinds_of_one_start_line_push_out_only_the_least_used(cache: HeadCache, parser: Parser) -> None:
+    slow_count(cache, parser, fresh(100), fresh(101), fresh(102))
+    for number in range(20 * SHAPES_PER_LINE_MAX):
+        cache.refill()
+        cache.translate(fresh(100, more=b"X-%d: a\r\n" % number))
         if number % 8 == 0:
-            assert careful(memory, parser, fresh(1000 + number)) == 0
-    assert [len(kinds) for kinds in memory._shapes.values()] == [KINDS_PER_LINE_MAX]
+            assert slow_count(cache, parser, fresh(1000 + number)) == 0
+    assert [len(kinds) for kinds in cache._shapes.values()] == [SHAPES_PER_LINE_MAX]
 
 
-def test_what_is_forgotten_is_learned_anew(memory: HeadCache, parser: Parser) -> None:
+def test_what_is_forgotten_is_learned_anew(cache: HeadCache, parser: Parser) -> None:
     raws = [fresh(number) for number in range(100, 110)]
-    careful(memory, parser, *raws)
-    memory.forget()
-    memory.refill()
-    assert careful(memory, parser, *raws) == 2
+    slow_count(cache, parser, *raws)
+    cache.clear()
+    cache.refill()
+    assert slow_count(cache, parser, *raws) == 2
 
 
 def test_a_value_out_of_grammar_makes_a_template_for_the_others_and_buys_none_again(
-    memory: HeadCache, parser: Parser
+    cache: HeadCache, parser: Parser
 ) -> None:
     odd = [fresh(number).replace(b"X-Request-ID: ", b"X-Request-ID: a ") for number in range(100, 120)]
-    careful(memory, parser, *odd[:3])
-    assert careful(memory, parser, *(fresh(number) for number in range(200, 210))) == 0
-    parser.asked = 0
+    slow_count(cache, parser, *odd[:3])
+    assert slow_count(cache, parser, *(fresh(number) for number in range(200, 210))) == 0
+    parser.calls = 0
     for raw in odd[3:]:
-        memory.refill()
-        assert memory.translate(raw).request_id is None
-    assert parser.asked == len(odd[3:])
+        cache.refill()
+        assert cache.translate(raw).request_id is None
+    assert parser.calls == len(odd[3:])
 
 
-def test_long_heads_are_not_kept(memory: HeadCache, parser: Parser) -> None:
+def test_long_heads_are_not_kept(cache: HeadCache, parser: Parser) -> None:
     raws = [fresh(number, more=b"X: " + b"a" * 4096 + b"\r\n") for number in (1, 1, 2, 2)]
-    assert careful(memory, parser, *raws) == 4
+    assert slow_count(cache, parser, *raws) == 4
 
 
 def test_the_budget_buys_one_template() -> None:
-    assert BUDGET >= KINDS_PER_LINE_MAX
+    assert BUDGET >= SHAPES_PER_LINE_MAX

@@ -1,4 +1,4 @@
-"""Templates say of every head whatsoever what the careful path says of it, or nothing."""
+"""For every head, a template gives the result of the slow path, or no match."""
 
 from __future__ import annotations
 
@@ -208,11 +208,11 @@ def test_each_byte_in_each_value_is_judged_as_the_careful_path_judges_it() -> No
     assert template is not None
     for byte, old in product(range(256), (b"python", b"140", b"0123", b"af7", b"10.0.0.2")):
         for raw in (FRESH.replace(old, old + bytes((byte,)), 1), FRESH.replace(old, bytes((byte,)) + old, 1)):
-            found, careful = template.translate(raw), outcome(request, raw)
+            found, slow = template.translate(raw), outcome(request, raw)
             if found is not None:
-                assert found == careful, raw
+                assert found == slow, raw
             elif old not in (b"140", b"0123"):
-                assert isinstance(careful, tuple), raw
+                assert isinstance(slow, tuple), raw
 
 
 def test_what_a_template_makes_of_values() -> None:
