@@ -294,7 +294,7 @@ def _report(made: dict[str, Any], entries: list[Entry]) -> None:
     period = Period(made_at := entries[0].at - 10, made_at + 10_000)
     now = Timestamp(entries[-1].at, entries[-1].monotonic_ns, entries[-1].boot)
     found = service_report.report(
-        "svc", period, service_report.Totals(), deployment_log.account(), 0.05, service_report.Price(), now
+        "svc", period, service_report.Totals(), deployment_log.summary(), 0.05, service_report.Price(), now
     )
     assert found["rollbacks"]["incidents"] == [ONE]
     assert found["rollbacks"]["manual" if made["manual"] else "automatic"] == 1
