@@ -211,7 +211,7 @@ def build_addons(deps: AddonDeps) -> tuple[tuple[Addon, ...], tuple[Operation, .
     files = IncidentFiles(state_dir, settings.incidents.kept_max, FailPoint(settings.fail_point))
     context = IncidentContext(cases.captured.failures, store)
     incidents = IncidentsAddon(control_loop, settings, files, entries, context)
-    versions = VersionsAddon(control_loop, operations.models, incidents.understood)
+    versions = VersionsAddon(control_loop, operations.models, incidents.root_cause_known)
     mlflow = MlflowAddon(control_loop, operations.models, settings, entries)
     alerts = AlertsAddon(control_loop, settings, entries)
     proposals = ProposalsAddon(control_loop, operations, settings, links.opened(state_dir, alarms))
@@ -221,7 +221,7 @@ def build_addons(deps: AddonDeps) -> tuple[tuple[Addon, ...], tuple[Operation, .
     acceptance = AcceptanceAddon(control_loop, entries)
     notify = NotifyAddon(control_loop, settings, state_dir, entries)
     notify.link_makers.append(proposals.links_in)
-    incidents.on_whole = notify.incident_whole
+    incidents.on_complete = notify.incident_complete
     addons: tuple[Addon, ...] = (
         history, report, advice, versions, mlflow, alerts, proposals, validators, quality, drills, cases, incidents,
         acceptance, notify,

@@ -77,7 +77,7 @@ class AlertsAddon(Addon):
         self._counts: Counter[tuple[str, str]] = Counter()
         self._tokens, self._tokens_at_s = 0.0, 0.0
         self._unusable_at_s: float | None = None
-        self._aside = Bulkhead("secret of the hooks", 2)
+        self._bulkhead = Bulkhead("secret of the hooks", 2)
         self.reconfigure(settings)
         self._tokens = float(self.settings.alerts_per_minute_max)
         for service_controller in control_loop.services.values():
@@ -95,7 +95,7 @@ class AlertsAddon(Addon):
         """Read the secret. Until it is read, signatures are refused; if its disk hangs, an alarm gives the reason."""
         try:
             async with asyncio.timeout(SECRET_WAIT_S):
-                await self._aside.call(keys.load)
+                await self._bulkhead.call(keys.load)
         except (TimeoutError, BulkheadFull):
             pass
         if keys is not self.keys:

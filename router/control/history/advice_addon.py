@@ -41,7 +41,7 @@ class AdviceAddon(Addon):
         self._baselines: dict[str, deque[tuple[int, Document]]] = {
             name: deque(maxlen=BASELINES_MAX) for name in control_loop.services
         }
-        self._aside = Bulkhead("advise", 1)
+        self._bulkhead = Bulkhead("advise", 1)
         for entry in entries:
             self.on_entry(entry)
 
@@ -81,7 +81,7 @@ class AdviceAddon(Addon):
             return _run_process(job)
 
         try:
-            answer, why = await self._aside.call(run_job)
+            answer, why = await self._bulkhead.call(run_job)
         except BulkheadFull:
             detail = "somebody asks for advice just now: try again in a moment"
             raise OperatorError(503, "advise_busy", detail, exit_code=9) from None

@@ -76,7 +76,7 @@ class IncidentsAddon(Addon):
         self._control_loop = control_loop
         self._context = context
         self._settings = settings.incidents
-        self.on_whole: Callable[[Entry], None] = lambda opening: None
+        self.on_complete: Callable[[Entry], None] = lambda opening: None
         """Called with the entry that opened an incident once the incident is complete."""
         self._files = files
         files.on_error = self._disk_error
@@ -209,7 +209,7 @@ class IncidentsAddon(Addon):
         self._changed.discard(snapshot.timeline.incident)
         await self._render(snapshot.timeline.incident)
         if snapshot.whole:
-            self.on_whole(snapshot.timeline.opening)
+            self.on_complete(snapshot.timeline.opening)
 
     async def _with_context(self, snapshot: Snapshot, known: SampleSnapshot, seen: SampleSnapshot) -> SampleSnapshot:
         """Return `seen` with the failing requests and the volume of the service.
@@ -290,7 +290,7 @@ class IncidentsAddon(Addon):
         return samples
 
     # -- documents
-    def understood(self) -> set[str]:
+    def root_cause_known(self) -> set[str]:
         """Return the incidents whose root cause is recorded."""
         return self._reviews.with_root_cause()
 

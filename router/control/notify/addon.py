@@ -133,7 +133,7 @@ class NotifyAddon(Addon):
         for notification in self._feed.on_entry(entry, clock.now_ns()):
             self._enqueue(notification)
 
-    def incident_whole(self, opening: Entry) -> None:
+    def incident_complete(self, opening: Entry) -> None:
         """Queue the notification that the record of a rollback is complete."""
         self._enqueue(record_completed(opening, clock.wall_s()))
 

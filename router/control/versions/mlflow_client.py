@@ -56,7 +56,7 @@ class Mlflow:
         self._server = server
         self._root = f"{server.tracking_uri}/api/2.0/mlflow"
         self._timeout = aiohttp.ClientTimeout(total=server.timeout_s, connect=server.connect_timeout_s)
-        self._aside = Bulkhead("mlflow", CALLS_MAX)
+        self._bulkhead = Bulkhead("mlflow", CALLS_MAX)
         self._credentials_read: asyncio.Future[dict[str, str]] | None = None
 
     async def version(self, uri: ModelUri) -> ModelVersion:
@@ -97,7 +97,7 @@ class Mlflow:
         try:
             async with asyncio.timeout(self._server.timeout_s):  # reading the secret counts, too: its disk may hang
                 headers |= await self._auth_header()
-                connector = aiohttp.TCPConnector(resolver=BulkheadResolver(self._aside), force_close=True)
+                connector = aiohttp.TCPConnector(resolver=BulkheadResolver(self._bulkhead), force_close=True)
                 async with aiohttp.ClientSession(connector=connector, timeout=self._timeout) as session:
                     url = f"{self._root}/{path}"
                     async with session.request(

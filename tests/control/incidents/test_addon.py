@@ -85,7 +85,7 @@ async def test_a_verdict_opens_an_incident_that_grows_until_it_is_whole(
     control: ControlHarness, addon: IncidentsAddon
 ) -> None:
     whole: list[str] = []
-    addon.on_whole = lambda opening: whole.append(opening.data["incident"])
+    addon.on_complete = lambda opening: whole.append(opening.data["incident"])
     await rolled_back(control)
     made = await addon.document(ONE)
     assert whole == []
