@@ -1,4 +1,4 @@
-"""Certificates that a backend may show, and who must refuse them: requests and probes alike."""
+"""Certificates that a backend may present, and that requests and probes must refuse."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A certificate authority of the tests, and files of what it issues."""
+"""A certificate authority for tests, and the files of its certificates."""
 
 from __future__ import annotations
 

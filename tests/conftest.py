@@ -1,4 +1,4 @@
-"""For all tests: examples of hypothesis are never judged by their time, which is the machine's."""
+"""For all tests: hypothesis sets no deadline, because an example's duration depends on the machine."""
 
 from __future__ import annotations
 

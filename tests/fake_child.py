@@ -1,11 +1,11 @@
-"""A child of the supervisor for tests: it beats, and tells a datagram socket what happens to it.
+"""A child of the supervisor for tests: it beats, and reports each event to a datagram socket.
 
     python -m tests.fake_child REPORT_SOCKET control|worker BEHAVIOUR BOOT_JSON
 
 Behaviours: `steady`; `exit:N` leaves at once with N; `unready` (control) never becomes ready; `mute-once` beats once in its
 first life and never again; `busy` (worker) has one exchange in flight and ignores SIGTERM; `slow` goes on for 20 rounds
 after it;
-`watchful` (worker) tells when the wall says that the router is draining.
+`watchful` (worker) reports when shared memory says that the router is draining.
 """
 
 from __future__ import annotations

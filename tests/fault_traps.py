@@ -1,4 +1,4 @@
-"""What a Python proxy on llhttp gets wrong if nobody looks: 15 traps, and the tests that show that we are in none of them."""
+"""15 mistakes that a Python proxy on llhttp makes easily, and the tests that show that this router makes none of them."""
 
 from __future__ import annotations
 

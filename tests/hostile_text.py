@@ -1,4 +1,4 @@
-"""Texts that strangers may write, and what is dangerous of them on a terminal, in a log and on a page."""
+"""Texts that a client may send, and the parts that are dangerous on a terminal, in a log and on a page."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Rows of promises.py about what is stored: without control, after a kill, in the state directory, at a start."""
+"""Rows of promises.py about stored state: without control, after a kill, in the state directory, at a start."""
 
 from __future__ import annotations
 

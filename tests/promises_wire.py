@@ -1,4 +1,4 @@
-"""Rows of promises.py about what comes from others: requests, connections, bodies of the admin port, texts that are printed."""
+"""Rows of promises.py about input from outside: requests, connections, bodies of the admin port, texts that are printed."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The load benchmark's arithmetic: what holds, what a body's checksum is, how a chunked one is read."""
+"""The load benchmark's arithmetic: which connections hold, the checksum of a body, reading a chunked body."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The peers benchmark: what it concludes from readings, and what its load takes for a whole answer."""
+"""The peers benchmark: its conclusions from readings, and the answers that its load accepts as whole."""
 
 import xml.etree.ElementTree as ElementTree
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""The take-over benchmark's arithmetic: steps out of a log, their spread, what is shown."""
+"""The take-over benchmark's arithmetic: steps from a log, their spread, the output."""
 
 from __future__ import annotations
 

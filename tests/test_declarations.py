@@ -1,4 +1,4 @@
-"""What compiles is declared: a `.pxd` beside a module names every attribute that its classes have.
+"""Compiled modules are declared: a `.pxd` beside a module names every attribute of its classes.
 
 Without it, the compiled class would refuse the attribute at run time. Here it is seen without a compiler.
 """

@@ -1,4 +1,4 @@
-"""Starts routers for a test and judges them at its end."""
+"""Starts routers for a test and checks their logs and counts at its end."""
 
 from __future__ import annotations
 

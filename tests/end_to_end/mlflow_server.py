@@ -40,8 +40,8 @@ class MlflowServer:
         return str(self.call("POST", "model-versions/create", body)["model_version"]["version"])
 
     def tags(self, name: str, number: str) -> dict[str, str]:
-        told = self.call("GET", "model-versions/get", name=name, version=number)["model_version"]
-        return {tag["key"]: tag["value"] for tag in told.get("tags", [])}
+        version = self.call("GET", "model-versions/get", name=name, version=number)["model_version"]
+        return {tag["key"]: tag["value"] for tag in version.get("tags", [])}
 
     def alias(self, name: str, alias: str) -> str:
         return str(self.call("GET", "registered-models/alias", name=name, alias=alias)["model_version"]["version"])

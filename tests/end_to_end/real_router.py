@@ -1,4 +1,4 @@
-"""A real router in processes of its own, started on a settings file, asked over HTTP, judged by its log and its counts."""
+"""A real router in processes of its own: started on a settings file, used over HTTP, checked by its log and its counts."""
 
 from __future__ import annotations
 
@@ -57,13 +57,13 @@ async def until(condition: Callable[[], Awaitable[Any]], within_s: float, what: 
 
 
 def children(pid: int) -> list[int]:
-    """Return the process ids of the children of `pid`, as the system knows them."""
+    """Return the process ids of the children of `pid`, as the operating system lists them."""
     listed = Path(f"/proc/{pid}/task/{pid}/children")
     return [int(child) for child in listed.read_text().split()] if listed.exists() else []
 
 
 def alive(pid: int) -> bool:
-    """Return whether `pid` runs; a zombie that nobody has reaped does not."""
+    """Return whether `pid` runs; a zombie does not."""
     try:
         state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
     except (FileNotFoundError, ProcessLookupError):

@@ -1,4 +1,4 @@
-"""A real Alertmanager tells a real router that the new version does not do well."""
+"""A real Alertmanager sends a real router an alert about the new version."""
 
 from __future__ import annotations
 

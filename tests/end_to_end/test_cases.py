@@ -1,4 +1,4 @@
-"""A version fails at particular inputs, is rolled back, and its successor has to show that it does better."""
+"""A version fails particular inputs and is rolled back; its successor must pass the cases that were built from them."""
 
 from __future__ import annotations
 
@@ -105,8 +105,8 @@ async def test_what_a_version_failed_at_stops_its_successors_until_one_does_bett
         await router.verb("deploy", version="v3", endpoints=[unfixed.url])
 
         async def checked() -> bool:
-            told = (await router.service())["cases"]
-            return bool(told["failing"]) and not told["pending"]
+            present = (await router.service())["cases"]
+            return bool(present["failing"]) and not present["pending"]
 
         await until(checked, 10, "the cases are checked on v3")
         with pytest.raises(RefusedError) as refused:

@@ -1,4 +1,4 @@
-"""The README's command: every fault is rolled back, and what the demo says is true."""
+"""The README's command: every fault is rolled back, and the figures of the demo are true."""
 
 from __future__ import annotations
 

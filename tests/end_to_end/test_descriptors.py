@@ -1,4 +1,4 @@
-"""A router with few descriptors: it runs with smaller limits, which it says, or it does not start and says what it needs."""
+"""A router with few descriptors runs with smaller limits and logs them, or it refuses to start and names its needs."""
 
 from __future__ import annotations
 
@@ -49,13 +49,13 @@ async def test_with_too_few_it_does_not_start_and_says_why(tmp_path: Path, files
 @pytest.mark.parametrize("files", [52, 64, 100, 256])
 async def test_with_few_it_runs_and_its_admin_port_takes_a_crowd(tmp_path: Path, files: int) -> None:
     running = router(tmp_path, files)
-    crowd: list[asyncio.StreamWriter] = []
+    connections: list[asyncio.StreamWriter] = []
     try:
         await running.start(within_s=60)
         for port in (running.admin_port, running.data_port):
             for _ in range(files):
                 with suppress(OSError):
-                    crowd.append((await asyncio.open_connection("127.0.0.1", port))[1])
+                    connections.append((await asyncio.open_connection("127.0.0.1", port))[1])
 
         async def answered() -> bool:
             try:
@@ -73,6 +73,6 @@ async def test_with_few_it_runs_and_its_admin_port_takes_a_crowd(tmp_path: Path,
         assert "Traceback" not in running.log
         assert "unable to open" not in running.log
     finally:
-        for writer in crowd:
+        for writer in connections:
             writer.close()
         await running.stop()

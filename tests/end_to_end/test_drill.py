@@ -1,4 +1,4 @@
-"""The way back rehearsed with real processes under load: no request fails, whoever is killed, and home it goes."""
+"""A drill with real processes under load: no request fails, whichever process is killed, and the roles come back."""
 
 from __future__ import annotations
 
@@ -66,8 +66,8 @@ async def begin(router: Router, **how: Any) -> dict[str, Any]:
 
 async def over(router: Router, drill: str, within_s: float = 10.0) -> dict[str, Any]:
     async def ended() -> dict[str, Any] | None:
-        told = await router.call("GET", f"/v1/drills/{drill}")
-        return told if told["result"] else None
+        document = await router.call("GET", f"/v1/drills/{drill}")
+        return document if document["result"] else None
 
     found: dict[str, Any] = await until(ended, within_s, f"{drill} is over")
     return found

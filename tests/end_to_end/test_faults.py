@@ -1,4 +1,4 @@
-"""Cases 36 to 42 of the catalogue (tests/fault_catalogue.py) that need real processes: killed, stopped, out of room."""
+"""Cases 36 to 42 of the catalogue (tests/fault_catalogue.py) that need real processes: killed, stopped, out of resources."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def worker_stats(router: Router) -> Iterator[WorkerStats]:
 
 
 async def settled(found: WorkerStats) -> None:
-    """Return when nothing is in flight in any lane; then every lane, and their sum, must be conserved."""
+    """Return when nothing is in flight in any worker; then the counters of each worker, and their sum, must balance."""
 
     async def quiet() -> bool:
         accepted, ends = found.exchanges(0)
@@ -54,7 +54,7 @@ async def settled(found: WorkerStats) -> None:
 
 
 async def test_workers_killed_under_load_lose_only_what_they_had_open(start_router: StartRouter) -> None:
-    """case 36: kill -9 of a worker again and again: nobody is refused, every lane is conserved, its place is filled again."""
+    """case 36: kill -9 of a worker again and again: no request is refused, all counters balance, the worker is started again."""
     async with Backend(backends.slow(0.01)) as backend:
         router = await start_router(service_settings(backend.url), workers=2)
         with worker_stats(router) as found:
@@ -141,7 +141,7 @@ def cpu_s(pid: int) -> float:
 
 
 async def test_a_worker_without_descriptors_neither_spins_nor_dies(start_router: StartRouter) -> None:
-    """case 42: EMFILE: who is connected is served, admin and readiness answer, and it is over when it is over."""
+    """case 42: EMFILE: open connections are served, admin and readiness answer, and all is well once descriptors are free."""
     async with Backend(backends.ok()) as backend:
         router = await start_router(service_settings(backend.url), workers=1)
         (worker,) = [one["pid"] for one in (await router.status())["workers"]]
@@ -151,7 +151,7 @@ async def test_a_worker_without_descriptors_neither_spins_nor_dies(start_router:
             room = len(os.listdir(f"/proc/{worker}/fd"))
             _, hard = resource.prlimit(worker, resource.RLIMIT_NOFILE)
             resource.prlimit(worker, resource.RLIMIT_NOFILE, (room, hard))
-            crowd = [await asyncio.open_connection("127.0.0.1", router.data_port) for _ in range(30)]
+            connections = [await asyncio.open_connection("127.0.0.1", router.data_port) for _ in range(30)]
             began = cpu_s(worker)
             for _ in range(10):
                 await asyncio.sleep(0.05)
@@ -160,7 +160,7 @@ async def test_a_worker_without_descriptors_neither_spins_nor_dies(start_router:
             assert (await router.status())["workers"][0]["pid"] == worker
             assert cpu_s(worker) - began < 0.4, "it spins"
             resource.prlimit(worker, resource.RLIMIT_NOFILE, (hard, hard))
-            for _, writer in crowd:
+            for _, writer in connections:
                 writer.close()
 
             async def served() -> bool:
@@ -179,7 +179,7 @@ async def test_a_worker_without_descriptors_neither_spins_nor_dies(start_router:
 
 
 async def test_a_second_sigterm_hurries(start_router: StartRouter) -> None:
-    """case 43: the first one waits for what is under way; whoever cannot wait says it again."""
+    """case 43: the first signal waits for requests in flight; a second one does not."""
     async with Backend(backends.never()) as backend:
         router = await start_router(service_settings(backend.url), workers=1)
         reader, writer = await asyncio.open_connection("127.0.0.1", router.data_port)

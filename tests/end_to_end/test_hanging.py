@@ -1,4 +1,4 @@
-"""Everything around the swap hangs at once: nothing on the swap's path waits for it, and each is told of."""
+"""Everything around the swap hangs at once: the swap waits for none of it, and each raises an alarm."""
 
 from __future__ import annotations
 
@@ -43,19 +43,19 @@ CASES = {"cases_unavailable", "cases_not_kept", "cases_not_deleted"}
 
 @asynccontextmanager
 async def mlflow() -> AsyncIterator[str]:
-    """A tracking server that knows fraud/3 and fraud/4, and hangs at whatever is to be written."""
+    """A tracking server that has fraud/3 and fraud/4, and hangs at every write."""
     gone = asyncio.Event()
 
     async def known(request: web.Request) -> web.Response:
         tags = [{"key": "rollback_router.version", "value": f"v{request.query['version']}"}]
-        told = {
+        version = {
             "name": "fraud",
             "version": request.query["version"],
             "source": "s3://x",
             "status": "READY",
             "tags": tags,
         }
-        return web.json_response({"model_version": told})
+        return web.json_response({"model_version": version})
 
     async def hang(_: web.Request) -> web.Response:
         await gone.wait()
@@ -77,7 +77,7 @@ async def mlflow() -> AsyncIterator[str]:
 
 @contextmanager
 def hanging_disk(state: Path, disk: Path) -> Iterator[None]:
-    """Somebody else holds every database of the router's; whoever writes the files of INCIDENT waits for the FIFO `disk`."""
+    """Another process locks every database of the router; a writer of the files of INCIDENT waits for the FIFO `disk`."""
     locked = [sqlite3.connect(state / f"{name}.sqlite", isolation_level=None, timeout=20) for name in FILES]
     try:
         for database in locked:
@@ -86,7 +86,7 @@ def hanging_disk(state: Path, disk: Path) -> Iterator[None]:
     finally:
         for database in locked:
             database.close()
-        os.close(os.open(disk, os.O_RDONLY | os.O_NONBLOCK))  # whoever waits gets on
+        os.close(os.open(disk, os.O_RDONLY | os.O_NONBLOCK))  # the waiting writer goes on
 
 
 async def lag_s(router: Router) -> float:
@@ -121,11 +121,11 @@ async def crashed(router: Router, failing: Backend) -> tuple[float, float]:
 
 
 def settings(url: str, tracking_uri: str, **channels: tuple[str, str]) -> str:
-    told = "".join(
+    tables = "".join(
         f'[[notify]]\nname = "{name}"\nkind = "{kind}"\nurl = "{where}"\ntimeout_s = 0.5\n'
         for name, (kind, where) in channels.items()
     )
-    return f'{told}[mlflow]\ntracking_uri = "{tracking_uri}"\ntimeout_s = 0.5\n' + service_settings(
+    return f'{tables}[mlflow]\ntracking_uri = "{tracking_uri}"\ntimeout_s = 0.5\n' + service_settings(
         url, more=f'replay = "always"\n[services.{SERVICE}.cases]\nbodies = true\n'
     )
 
@@ -163,11 +163,11 @@ async def test_nothing_waits_for_what_hangs_and_all_of_it_is_told(start_router: 
             assert hung_s <= plain_s + NOISE_S, (plain_s, hung_s)
             assert hung_lag_s < max(LAG_S, 2 * plain_lag_s), (plain_lag_s, hung_lag_s)
 
-            async def told() -> bool:
+            async def alarms_up() -> bool:
                 codes = {alarm["code"] for alarm in (await router.status())["alarms"]}
                 return codes >= ALARMS and bool(codes & CASES)
 
-            await until(told, 25, "each is an alarm")
+            await until(alarms_up, 25, "each is an alarm")
             assert not (router.state / "incidents" / f"{INCIDENT}.json").exists()
             assert await lag_s(router) < max(LAG_S, 2 * plain_lag_s)
 

@@ -1,4 +1,4 @@
-"""A disk that stops to answer at a change: what is said then, and what the next start makes of it."""
+"""A disk that stops answering during a change: the answer to the operator, and the state after the next start."""
 
 from __future__ import annotations
 
@@ -63,12 +63,12 @@ async def test_a_change_that_hung_is_decided_by_the_next_start(
         assert (document["active"], document["frozen"]) == ("v1", None), "it is not in effect"
         await (router.kill() if end == "kill" else router.stop())
         await router.start()
-        document, told = await router.service(), await router.status()
+        document, status = await router.service(), await router.status()
         done = outcome == "completed"
         assert document["active"] == ("v2" if done and verb == "switch" else "v1")
         assert (document["frozen"] is not None) is (done and verb == "freeze")
-        assert [(one["seq"], one["outcome"]) for one in told["journal"]["decided"]] == [(refused["seq"], outcome)]
-        assert told["journal"]["in_doubt"] == []
+        assert [(one["seq"], one["outcome"]) for one in status["journal"]["decided"]] == [(refused["seq"], outcome)]
+        assert status["journal"]["in_doubt"] == []
         (fact,) = await router.journal("doubt_decided")
         assert (fact["data"]["change"], fact["data"]["outcome"]) == (refused["seq"], outcome)
         assert await codes(router) == set()

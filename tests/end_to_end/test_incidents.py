@@ -1,4 +1,4 @@
-"""The record of a rollback is whole although control was killed over it, at every place where that can happen."""
+"""The record of a rollback is complete although control was killed while it was written, at every fail point."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What lies in the working directory is not run, and what processes are told is no secret that they do not need."""
+"""Files in the working directory are not run, and processes get no secret that they do not need."""
 
 from __future__ import annotations
 
@@ -47,8 +47,8 @@ def plant(folder: Path, marks: Path) -> None:
     folder.mkdir(exist_ok=True)
     marks.mkdir(exist_ok=True)
     for name in HOSTILE:
-        told = f"import os; open({str(marks / name)!r}, 'w').close(); raise SystemExit('imported from the working directory')\n"
-        (folder / f"{name}.py").write_text(told)
+        source = f"import os; open({str(marks / name)!r}, 'w').close(); raise SystemExit('imported from the working directory')\n"
+        (folder / f"{name}.py").write_text(source)
     (folder / "router").mkdir()
     for name in ("__init__", "worker", "__main__"):
         (folder / "router" / f"{name}.py").write_text((folder / "router.py").read_text())
@@ -115,12 +115,12 @@ tokens = [{{ name = "ann", sha256 = "{sha256(SECRET.encode()).hexdigest()}" }}]
     router = Router(tmp_path, settings)
     try:
         await router.start(**dict.fromkeys(PLANTED, SECRET))
-        environments = {pid: told(pid, "environ") for pid in children(router.pid)}
-        commands = {pid: told(pid, "cmdline") for pid in environments}
+        environments = {pid: process_file(pid, "environ") for pid in children(router.pid)}
+        commands = {pid: process_file(pid, "cmdline") for pid in environments}
         workers = [pid for pid, command in commands.items() if "router.proxy.main" in command]
         assert len(workers) == 2
         (control,) = set(environments) - set(workers)
-        assert SECRET in told(router.pid, "environ"), "it was planted"
+        assert SECRET in process_file(router.pid, "environ"), "it was planted"
         for pid in workers:
             assert SECRET not in environments[pid] + commands[pid]
             assert "PATH=" in environments[pid]
@@ -139,7 +139,7 @@ tokens = [{{ name = "ann", sha256 = "{sha256(SECRET.encode()).hexdigest()}" }}]
 
 
 def memories(pid: int) -> dict[str, bytes]:
-    """Return what a process holds in memory without a name, after checking that nobody can change what must not change."""
+    """Return what a process holds in memory without a name, after checking that constant memory is sealed."""
     found = {}
     for link in Path(f"/proc/{pid}/fd").iterdir():
         try:
@@ -187,7 +187,7 @@ def advising(router: int) -> list[bytes]:
     return found
 
 
-def told(pid: int, what: str) -> str:
+def process_file(pid: int, what: str) -> str:
     """Return `environ` or `cmdline` of a process."""
     return Path(f"/proc/{pid}/{what}").read_text()
 

@@ -1,4 +1,4 @@
-"""kill -9 of every process, at random times and at the fail-points, while switches run: what was acknowledged is still true."""
+"""kill -9 of every process, at random times and at the fail points, while switches run: every acknowledged change holds."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ FAIL_POINT_KILLS = 4
 
 @dataclass
 class Operator:
-    """Switches to and fro without pause and remembers what it was told.
+    """Switches to and fro without pause and keeps every answer.
 
     `known` is the active version by the last answer; `doubts` are the targets of later calls that got no answer.
     """
@@ -247,12 +247,12 @@ async def test_traffic_flows_while_control_does_nothing_and_the_workers_say_so(s
     async with Backend(backends.ok()) as old:
         router = await start_router(service_settings(old.url, more=more), workers=2)
         stopped = (await router.status())["control"]["pid"]
-        told: set[tuple[int, str]] = set()
+        seen: set[tuple[int, str]] = set()
 
         async def degraded() -> bool:
             async with aiohttp.ClientSession() as session, session.get(router.url + "/-/ready") as response:
-                told.add((response.status, (await response.json())["status"]))
-            return (200, "degraded") in told
+                seen.add((response.status, (await response.json())["status"]))
+            return (200, "degraded") in seen
 
         async with Traffic(router.url, clients=20, pause_s=0.01) as traffic:
             os.kill(stopped, signal.SIGSTOP)
@@ -260,7 +260,7 @@ async def test_traffic_flows_while_control_does_nothing_and_the_workers_say_so(s
             await control_answers(router, but_not=stopped)
         assert set(traffic.endings()) == {200}
         assert len(traffic.seen) > 1000
-        assert told == {(200, "ready"), (200, "degraded")}
+        assert seen == {(200, "ready"), (200, "degraded")}
 
 
 async def test_a_killed_model_server_is_rolled_back(start_router: StartRouter) -> None:

@@ -1,6 +1,6 @@
 """Behind real balancers: HAProxy that announces its clients, nginx and HAProxy that write X-Forwarded-*.
 
-Clients come from addresses of their own in 127.0.0.0/8, so that everybody can be told apart.
+Clients come from addresses of their own in 127.0.0.0/8, so that clients can be distinguished.
 """
 
 from __future__ import annotations
@@ -72,7 +72,7 @@ proxy_set_header X-Forwarded-Port 443; }} }} }}
 
 @dataclass
 class Announced(Router):
-    """A router that nobody reaches but through the balancer in front of it, at `front`."""
+    """A router that clients reach only through the balancer in front of it, at `front`."""
 
     front: int = 0
 
@@ -106,7 +106,7 @@ async def balancer(name: str, settings: str, folder: Path, **values: int | str) 
         await process.wait()
 
 
-async def asked(port: int, source: str, raw: bytes = GET) -> bytes:
+async def send_from(port: int, source: str, raw: bytes = GET) -> bytes:
     """Return what comes back on a connection from `source`; nothing if it is reset."""
     reader, writer = await asyncio.open_connection("127.0.0.1", port, local_addr=(source, 0))
     try:
@@ -120,7 +120,7 @@ async def asked(port: int, source: str, raw: bytes = GET) -> bytes:
 
 
 async def test_haproxy_announces_its_clients(tmp_path: Path) -> None:
-    """Both versions, its health checks, and who comes past it."""
+    """Both versions of the header, health checks, and connections that bypass the balancer."""
     one, two = free_port(), free_port()
     async with Backend(backends.ok()) as backend:
         settings = (
@@ -134,16 +134,16 @@ async def test_haproxy_announces_its_clients(tmp_path: Path) -> None:
                 await until(lambda: _serves(two), 5, "its health check of version 2 is content")
                 backend.requests.clear()
                 for port, source in ((one, "127.0.0.5"), (two, "127.0.0.6"), (one, "127.0.0.77")):
-                    assert (await asked(port, source)).startswith(b"HTTP/1.1 200 ")
+                    assert (await send_from(port, source)).startswith(b"HTTP/1.1 200 ")
                 chains = [
                     request.field("x-forwarded-for") for request in backend.requests if request.line[:6] == b"GET / "
                 ]
                 assert chains == [b"127.0.0.5", b"127.0.0.6", b"6.6.6.6, 127.0.0.77"]
 
                 before = await _refused(router)
-                assert await asked(router.data_port, "127.0.0.1") == b"", "without a header"
+                assert await send_from(router.data_port, "127.0.0.1") == b"", "without a header"
                 header = b"PROXY TCP4 192.0.2.7 10.0.0.1 1 2\r\n"
-                assert await asked(router.data_port, "127.0.0.5", header + GET) == b"", "from elsewhere"
+                assert await send_from(router.data_port, "127.0.0.5", header + GET) == b"", "from elsewhere"
                 assert await _refused(router) - before == 2
                 assert '"client":"127.0.0.5"' in router.log
                 assert '"client":"6.6.6.6"' in router.log
@@ -155,7 +155,7 @@ async def test_haproxy_announces_its_clients(tmp_path: Path) -> None:
 
 
 async def _serves(port: int) -> bool:
-    return (await asked(port, "127.0.0.1")).startswith(b"HTTP/1.1 200 ")
+    return (await send_from(port, "127.0.0.1")).startswith(b"HTTP/1.1 200 ")
 
 
 async def _refused(router: Router) -> float:
@@ -183,9 +183,9 @@ async def test_what_a_balancer_writes_is_believed_of_it_alone(
         port = free_port()
         async with balancer(name, settings, tmp_path, one=port, router=rig.port):
             for _ in range(2):
-                assert (await asked(port, "127.0.0.5")).startswith(b"HTTP/1.1 200 ")
-                told = backend.requests[-1]
-                assert [told.field("x-forwarded-" + what) for what in ("for", "proto", "host", "port")] == [
+                assert (await send_from(port, "127.0.0.5")).startswith(b"HTTP/1.1 200 ")
+                received = backend.requests[-1]
+                assert [received.field("x-forwarded-" + what) for what in ("for", "proto", "host", "port")] == [
                     *(chain, b"https", b"shop.example", b"443")
                 ]
         forger = Client(*await asyncio.open_connection("127.0.0.1", rig.port, local_addr=("127.0.0.5", 0)))

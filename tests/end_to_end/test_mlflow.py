@@ -1,4 +1,4 @@
-"""A real router beside a real MLflow: what is registered there is deployed here, what was rolled back here is known there."""
+"""A real router beside a real MLflow: a registered model is deployed, and a rollback is recorded in MLflow."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ async def deployed(router: Router, uri: str) -> str:
     return label
 
 
-async def untold(router: Router) -> int:
+async def pending_updates(router: Router) -> int:
     return len((await router.service())["mlflow"]["waiting"])
 
 
@@ -81,14 +81,14 @@ async def test_a_rollback_is_known_there_although_it_hung_and_control_was_killed
         assert control in children(router.pid)
         await router.kill([control])
         await until(router.ready, 15, "control is back")
-        assert await untold(router) == 1
+        assert await pending_updates(router) == 1
 
         mlflow.go_on()
 
-        async def told() -> bool:
-            return await untold(router) == 0
+        async def updated() -> bool:
+            return await pending_updates(router) == 0
 
-        await until(told, 10, "MLflow was told")
+        await until(updated, 10, "MLflow was told")
         tags = await asyncio.to_thread(mlflow.tags, "fraud", second)
         assert {name: tags[name] for name in tags if name.startswith("rollback.")} == {
             "rollback.reason": "wrong scores",

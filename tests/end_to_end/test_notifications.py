@@ -1,4 +1,4 @@
-"""People are told of a real rollback, and it takes no longer for receivers that hang or fail, nor for a kill in between."""
+"""A real rollback is notified; receivers that hang or fail, or a kill in between, do not delay the rollback."""
 
 from __future__ import annotations
 
@@ -35,8 +35,8 @@ def recorded(router: Router, channel: str) -> int:
     """Return how many notices the outbox remembers as delivered; what is not remembered yet is sent again after a kill."""
     database = sqlite3.connect(f"file:{router.state / 'outbox.sqlite'}?mode=ro", uri=True)
     try:
-        asked = "SELECT count(*) FROM notices WHERE channel = ? AND notice IS NULL"
-        return int(database.execute(asked, (channel,)).fetchone()[0])
+        query = "SELECT count(*) FROM notices WHERE channel = ? AND notice IS NULL"
+        return int(database.execute(query, (channel,)).fetchone()[0])
     finally:
         database.close()
 

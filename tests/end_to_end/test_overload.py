@@ -1,4 +1,4 @@
-"""A worker without descriptors: no spin, control and readiness answer, an alarm says why, and it recovers by itself."""
+"""A worker without descriptors: no spin, control and readiness answer, an alarm names the cause, it recovers by itself."""
 
 from __future__ import annotations
 
@@ -31,7 +31,9 @@ async def test_a_worker_without_descriptors_backs_off_says_so_and_recovers(start
         held = len(os.listdir(f"/proc/{pid}/fd"))
         _, hard = resource.prlimit(pid, resource.RLIMIT_NOFILE)
         resource.prlimit(pid, resource.RLIMIT_NOFILE, (held + ROOM, hard))
-        crowd = await asyncio.gather(*(asyncio.open_connection("127.0.0.1", router.data_port) for _ in range(100)))
+        connections = await asyncio.gather(
+            *(asyncio.open_connection("127.0.0.1", router.data_port) for _ in range(100))
+        )
         spent_s = cpu_s(pid)
         alarm = await until(lambda: overload(router), 10, "the alarm is up")
         assert "descriptors " in alarm["detail"]
@@ -39,7 +41,7 @@ async def test_a_worker_without_descriptors_backs_off_says_so_and_recovers(start
         assert await answered(*first), "who is there is served"
         await asyncio.sleep(1)
         assert cpu_s(pid) - spent_s < 1.0
-        for _, writer in crowd:
+        for _, writer in connections:
             writer.transport.abort()
         await until(lambda: serves(router), 10, "it serves new clients again")
         first[1].close()

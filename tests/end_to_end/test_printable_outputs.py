@@ -1,4 +1,4 @@
-"""What strangers and callers of the API write reaches no terminal, log, page or message raw, whatever shows it."""
+"""Texts of clients and API callers are escaped on every terminal, log, page and message."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def channels(**urls: str) -> str:
 
 
 async def send(router: Router, head: bytes) -> None:
-    """Send a head as it is; wait for the answer, whatever it is."""
+    """Send a head as it is; wait for any answer."""
     reader, writer = await asyncio.open_connection("127.0.0.1", router.data_port)
     writer.write(head)
     await asyncio.wait_for(reader.read(), 10)

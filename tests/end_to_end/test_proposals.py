@@ -1,4 +1,4 @@
-"""A failing version whose rule asks: people are asked, once, through restarts and kills, with real processes."""
+"""A failing version whose rule asks for approval: one proposal, through restarts and kills, with real processes."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def failing() -> Backend:
     return Backend(healthy_but(backends.status(500)))
 
 
-async def asked(router: Router) -> dict[str, Any]:
+async def opened(router: Router) -> dict[str, Any]:
     """Have requests fail; return the proposal that comes of it."""
     await router.wait_ready("v2")
     async with aiohttp.ClientSession() as session:
@@ -81,7 +81,7 @@ async def test_a_person_approves_by_the_link_although_control_is_killed_on_the_w
     async with failing() as bad, Backend(backends.ok()) as good:
         settings = service_settings(bad.url, good.url, ASK)
         router = await start_router(settings, workers=1, ROLLBACK_ROUTER_FAIL_POINT="store.before:2")
-        proposal = await asked(router)
+        proposal = await opened(router)
         assert (proposal["id"], proposal["version"], proposal["to"], proposal["at_expiry"]) == (ID, "v1", "v2", "hold")
         assert proposal["evidence"][0]["trigger"]["kind"] == "hard_failure"
         link, control = link_of(router, proposal), (await router.status())["control"]["pid"]
@@ -117,7 +117,7 @@ async def test_nobody_decides_and_the_default_is_made(start_router: StartRouter)
     more = f'[services.{SERVICE}.proposals]\nexpire_after_s = 1.0\nat_expiry = "rollback"\n{ASK}'
     async with failing() as bad, Backend(backends.ok()) as good:
         router = await start_router(service_settings(bad.url, good.url, more), workers=1)
-        await asked(router)
+        await opened(router)
         await router.wait_active("v2", 10)
         await asyncio.sleep(0.2)
         [rolled_back] = await router.journal("rolled_back")

@@ -1,4 +1,4 @@
-"""What `report` says of a deployment, a fault and a rollback is what its clients have counted, whatever was killed meanwhile."""
+"""The figures of `report` for a deployment, a fault and a rollback equal the counts of the clients, through kills."""
 
 from __future__ import annotations
 

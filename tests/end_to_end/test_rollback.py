@@ -18,7 +18,7 @@ pytestmark = [pytest.mark.end_to_end, pytest.mark.timeout(120)]
 
 
 def healthy_but(behaviour: backends.Behaviour) -> backends.Behaviour:
-    """Answer the probe with 200 whatever happens to inference."""
+    """Answer the probe with 200, also while inference fails."""
 
     async def answer(connection: backends.Connection, request: backends.RawRequest) -> None:
         if request.line.startswith(b"GET /health"):
@@ -126,7 +126,7 @@ async def test_clients_at_fault_roll_nothing_back_and_then_the_target_does(start
 
 
 async def test_long_streams_at_a_normal_error_rate_roll_nothing_back(start_router: StartRouter) -> None:
-    """Streams end long after they began: whoever counts only ends sees errors alone, for none of 200 has ended."""
+    """Streams end long after they began: a count of ends alone would show only errors, for none of 200 has ended."""
     stream, number = backends.tokens(30, 0.5), 0
 
     async def answer(connection: backends.Connection, request: backends.RawRequest) -> None:

@@ -1,4 +1,4 @@
-"""One client holds all WebSockets and streams of every worker: others are served, an alarm says who it is, and it ends."""
+"""One client holds all WebSockets and streams of every worker: others are served, an alarm names it, the saturation ends."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Today's router starts on the state directories of earlier commits and knows all that they hold (tests/stored)."""
+"""The router starts on the state directories of earlier commits and reads all of their state (tests/stored)."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def files(folder: Path) -> set[str]:
 
 
 def rows(file: Path) -> dict[str, Counter[tuple[Any, ...]]]:
-    """Return the rows of each table of a file that nobody has open; nothing is written beside it."""
+    """Return the rows of each table of a file that no process has open; nothing is written beside it."""
     database = sqlite3.connect(f"{file.as_uri()}?immutable=1", uri=True)
     try:
         tables = [name for (name,) in database.execute("SELECT name FROM sqlite_master WHERE type = 'table'")]
@@ -81,7 +81,7 @@ async def test_an_earlier_state_directory_is_what_it_was(tmp_path: Path, name: s
         assert missing({member: stored[member] for member in found}, found) == []
         boots = [datetime.fromisoformat(entry["at"]).timestamp() for entry in await router.journal("boot")]
         assert 0 <= boots[-1] - stored["made_s"] - LATER_S < 60, "the router's clock was not the one of the set"
-        assert receiver.got == [], "what was told before is told again"
+        assert receiver.got == [], "a notification is sent twice"
         await goes_on(router)
     before, now = files(FOLDER / name), files(router.state)
     assert before <= now, "a file is gone"

@@ -1,4 +1,4 @@
-"""The whole way: an alert about money, a person who approves by a link, the incident, its cases, a better successor."""
+"""The whole way: an alert about money, an approval by a link, the incident, its cases, a better successor."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ cases = "required"
 
 
 async def alerted(router: Router, began: datetime) -> None:
-    """Say what business intelligence has found, as Alertmanager says it; twice, as it repeats itself."""
+    """Send the alert of business intelligence as Alertmanager does: twice, because Alertmanager repeats it."""
     alert = {
         "status": "firing",
         "labels": {"alertname": "RefundsHigh", "signal": "business"},
@@ -93,10 +93,10 @@ async def approved_by(router: Router, link: str) -> str:
     return page
 
 
-async def told_incident(router: Router, incident: str) -> dict[str, Any]:
+async def complete_incident(router: Router, incident: str) -> dict[str, Any]:
     """Return the incident once it has all that comes within seconds."""
 
-    async def told() -> dict[str, Any] | None:
+    async def recorded() -> dict[str, Any] | None:
         try:
             made = await router.call("GET", f"/v1/incidents/{incident}")
         except (aiohttp.ClientError, json.JSONDecodeError):
@@ -104,7 +104,7 @@ async def told_incident(router: Router, incident: str) -> dict[str, Any]:
         kinds = {line["kind"] for line in made["timeline"]}
         return made if made["failures"]["items"] and "cases_frozen" in kinds else None
 
-    made: dict[str, Any] = await until(told, 15, "the incident has its failing requests and cases")
+    made: dict[str, Any] = await until(recorded, 15, "the incident has its failing requests and cases")
     return made
 
 
@@ -113,17 +113,17 @@ async def failed_and_went_back(router: Router, receiver: Receiver) -> dict[str, 
     began = datetime.now(UTC)
     assert await send(router, *[GOOD] * 10, *POISONED, *[GOOD] * 10) == [200] * 10 + [500] * 5 + [200] * 10
     await alerted(router, began)
-    asked = (await notice(receiver, "proposal"))["data"]
-    assert (asked["facts"]["alert"], asked["facts"]["proposed"]) == ("RefundsHigh: refunds are 40 % up", "v1")
+    proposal = (await notice(receiver, "proposal"))["data"]
+    assert (proposal["facts"]["alert"], proposal["facts"]["proposed"]) == ("RefundsHigh: refunds are 40 % up", "v1")
     await struck(router)
     assert (await router.service())["active"] == "v2", "nobody has decided yet"
-    page = await approved_by(router, asked["links"]["Approve"])
+    page = await approved_by(router, proposal["links"]["Approve"])
     await struck(router)
     assert golden("switch.rolled_back", version="v2", to="v1") in page
     assert (await router.service())["active"] == "v1"
-    told = (await notice(receiver, "rollback"))["data"]
-    assert (told["actor"], told["from"], told["to"]) == ("Ann (link)", "v2", "v1")
-    return await told_incident(router, told["incident"])
+    rollback = (await notice(receiver, "rollback"))["data"]
+    assert (rollback["actor"], rollback["from"], rollback["to"]) == ("Ann (link)", "v2", "v1")
+    return await complete_incident(router, rollback["incident"])
 
 
 async def restarted(router: Router, incident: str) -> None:
@@ -139,12 +139,12 @@ async def restarted(router: Router, incident: str) -> None:
     assert [alert["fate"] for alert in (await router.call("GET", "/v1/alerts"))["alerts"]] == ["counts"]
     second = (await router.verb("rollback", reason="a second look"))["incident"]
 
-    async def told() -> list[str] | None:
+    async def timeline() -> list[str] | None:
         lines = (await router.call("GET", f"/v1/incidents/{second}"))["timeline"]
         texts = [line["text"] for line in lines]
         return texts if golden("timeline.second_look") in texts else None
 
-    texts = await until(told, 5, "the second incident has its timeline")
+    texts = await until(timeline, 5, "the second incident has its timeline")
     order = ("v4 was accepted", "the router was started (boot 2)", "decided: back from v4 to v1; v4 is quarantined: ")
     places = [next(place for place, text in enumerate(texts) if text.startswith(what)) for what in order]
     assert places == sorted(places), texts
@@ -165,11 +165,11 @@ async def test_from_an_alert_to_a_better_version(start_router: StartRouter) -> N
 
         # The record says who, why, and at what it failed.
         texts = [(line["actor"], line["text"]) for line in incident["timeline"]]
-        asked = f"proposal {SERVICE}-rollback-1"
+        prefix = f"proposal {SERVICE}-rollback-1"
         for expected in (
             ("alertmanager", "business alert RefundsHigh firing (refunds are 40 % up), against v2"),
-            ("alertmanager", f"{asked}: should v2 go back to v1? (alert RefundsHigh: refunds are 40 % up)"),
-            ("Ann (link)", f"{asked} was approved: refunds rise"),
+            ("alertmanager", f"{prefix}: should v2 go back to v1? (alert RefundsHigh: refunds are 40 % up)"),
+            ("Ann (link)", f"{prefix} was approved: refunds rise"),
             ("control", "5 regression cases were made of 5 failing requests of v2"),
         ):
             assert expected in texts, texts
@@ -196,11 +196,11 @@ async def test_from_an_alert_to_a_better_version(start_router: StartRouter) -> N
 
         async def accepted() -> dict[str, Any] | None:
             await send(router, *[GOOD] * 10)
-            told = await router.call("GET", f"/v1/services/{SERVICE}/acceptance")
-            return told if told["accepted"] else None
+            acceptance = await router.call("GET", f"/v1/services/{SERVICE}/acceptance")
+            return acceptance if acceptance["accepted"] else None
 
-        told = await until(accepted, 10, "v4 is accepted")
-        assert (told["active"], [added["metric"] for added in told["added"]]) == ("v4", ["fault_share"])
+        acceptance = await until(accepted, 10, "v4 is accepted")
+        assert (acceptance["active"], [added["metric"] for added in acceptance["added"]]) == ("v4", ["fault_share"])
         [entry] = [entry for entry in await router.journal("accepted") if entry["data"]["version"] == "v4"]
         assert entry["actor"] == "control"
 

@@ -1,4 +1,4 @@
-"""`run --take-over`: a whole router is replaced under load, and whatever goes wrong with the new one, the old one goes on."""
+"""`run --take-over`: a whole router is replaced under load; if the new one fails in any way, the old one goes on."""
 
 from __future__ import annotations
 

@@ -69,10 +69,10 @@ async def test_certificates_on_both_sides(start_router: StartRouter, tmp_path: P
     values = {name: str(tmp_path / name) for name in ("known", "unknown")}
     one, two = free_port(), free_port()
     async with balancer("nginx", NGINX, tmp_path, one=one, two=two, **values):
-        told = service_settings(
+        settings_text = service_settings(
             f"https://127.0.0.1:{one}", more=SETTINGS.format(ca=authority.file, stranger=two, pair=pair)
         )
-        router = await start_router(told, tls=authority.client())
+        router = await start_router(settings_text, tls=authority.client())
         line = f": serving default, stranger on {router.url}, admin on {router.admin_url}, "
         await until(lambda: said(router, line), 5, "the start says https")
         await reached(router)
@@ -140,12 +140,12 @@ async def refused(router: Router, port: int) -> None:
         probe = endpoint["last_probe"]
         return not target["ready"] and probe is not None and probe["detail"] == reason
 
-    await until(unreachable, 5, f"nobody trusts the backend at port {port}")
+    await until(unreachable, 5, f"no worker trusts the backend at port {port}")
 
 
 HALF_OPEN = 600
 LEFT_MIB = 9
-"""What a worker may keep: the last 200 of a crowd are worth no walk. Without `malloc_trim` it keeps 20 MiB of each kind."""
+"""What a worker may keep: trimming for the last 200 is not worth it. Without `malloc_trim` it keeps 20 MiB of each kind."""
 
 
 def anonymous_mib(pid: int) -> float:
@@ -166,7 +166,7 @@ def client_hello(context: ssl.SSLContext) -> bytes:
     return out.read()
 
 
-async def crowd(port: int, data: bytes) -> list[socket.socket]:
+async def many_connections(port: int, data: bytes) -> list[socket.socket]:
     """Return connections that have sent `data` and fall silent."""
     loop, found = asyncio.get_running_loop(), []
     for _ in range(HALF_OPEN):
@@ -184,7 +184,7 @@ async def test_half_open_handshakes_give_their_memory_back(
 ) -> None:
     authority = CertificateAuthority(tmp_path)
     pair = authority.pair()
-    told = service_settings(
+    settings_text = service_settings(
         f"http://127.0.0.1:{free_port()}",
         more=f"""
 [tls]
@@ -194,7 +194,7 @@ key = "{pair.key}"
 tls_handshake_timeout_s = {2 if ending == "too late" else 60}
 """,
     )
-    router = await start_router(told, tls=authority.client(), workers=1)
+    router = await start_router(settings_text, tls=authority.client(), workers=1)
     worker = worker_of(router)
     before_mib = anonymous_mib(worker)
     hello = client_hello(router.tls)  # type: ignore[arg-type]
@@ -206,7 +206,7 @@ tls_handshake_timeout_s = {2 if ending == "too late" else 60}
         return anonymous_mib(worker) < before_mib + LEFT_MIB
 
     for data in (hello[:-1], hello, hello):
-        sockets = await crowd(router.data_port, data)
+        sockets = await many_connections(router.data_port, data)
         try:
             if data == hello:
                 await until(taken, 20, "each handshake takes memory: else this test proves nothing")

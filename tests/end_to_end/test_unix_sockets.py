@@ -32,7 +32,7 @@ async def test_data_admin_and_backend_on_unix_sockets(tmp_path: Path) -> None:
             async with asyncio.timeout(20):
                 while b"serving default on unix:" not in await router.stderr.readline():
                     pass
-            statuses = {await asked(tmp_path / "data.sock") for _ in range(20)}
+            statuses = {await send(tmp_path / "data.sock") for _ in range(20)}
             assert statuses == {(200, b"model", "blue")}
             status = await said(tmp_path, "status")
             assert f"unix:{tmp_path}/model.sock" in await said(tmp_path, "status", "--json")
@@ -47,7 +47,7 @@ async def test_data_admin_and_backend_on_unix_sockets(tmp_path: Path) -> None:
         server.close()
 
 
-async def asked(path: Path) -> tuple[int, bytes, str | None]:
+async def send(path: Path) -> tuple[int, bytes, str | None]:
     async with (
         aiohttp.ClientSession(connector=aiohttp.UnixConnector(str(path))) as session,
         session.get("http://localhost/infer") as response,

@@ -1,4 +1,4 @@
-"""A version that answers 200 with NaN is rolled back by itself; what no model can take is refused; a bad schema is not taken."""
+"""A version that answers 200 with NaN is rolled back by itself; impossible requests are refused; a bad schema is rejected."""
 
 from __future__ import annotations
 

@@ -30,7 +30,7 @@ class Seen:
 
 class Traffic:
     """Requests through `url` while it is entered: `clients` that ask again as soon as they have their answer, pausing
-    `pause_s`, each on its own kept-alive connection; or, with `per_s`, so many requests a second whatever happens.
+    `pause_s`, each on its own kept-alive connection; or, with `per_s`, so many requests a second, also while answers are late.
     """
 
     def __init__(
