@@ -1,6 +1,6 @@
-"""One try of an exchange on one slot: claimed, counted, ended with exactly one outcome, and scored only there.
+"""One try of an exchange on one target: claimed, counted, ended with exactly one outcome, and scored only there.
 
-An attempt may use several endpoints of its target in turn; one that another endpoint recovers is no fault of the version.
+An attempt may use several endpoints of its target in turn. If another endpoint answers, the version has no fault.
 """
 
 from __future__ import annotations
@@ -25,11 +25,11 @@ _OUTCOMES: Final = at.L_OUTCOMES
 _DURATION: Final = at.L_DURATION
 _MICROS_MAX: Final = MICROS_MAX
 _THROTTLED: Final = int(Outcome.THROTTLED)
-"""The last of the outcomes of a whole response that is no fault: ok, client_error, throttled."""
+"""The last outcome of a whole response without a fault: ok, client_error, throttled."""
 
 
 class Attempt:
-    """`touched`: a byte was written; `sent_s`: when the last one was; times in monotonic seconds, 0 for not yet."""
+    """One attempt. `any_sent`: a byte was written; `sent_s`: when the last byte was. Times: monotonic seconds, 0 if not yet."""
 
     def __init__(self, exchange: Exchange, target: LocalTarget, role: int) -> None:
         """Claim: choose `target` and count the attempt in flight, in one step. No await may stand between the two."""
@@ -52,14 +52,14 @@ class Attempt:
         self.tried: tuple[Pool, ...] = ()
 
     def enter(self, pool: Pool) -> None:
-        """Use this endpoint."""
+        """Use this endpoint from now on."""
         pool.in_flight += 1
         self.pool = pool
         self.tried = (*self.tried, pool) if self.tried else (pool,)
         self.any_sent = False
 
     def leave(self) -> None:
-        """Use it no more."""
+        """Stop using the endpoint."""
         if self.pool is not None:
             self.pool.in_flight -= 1
             if not self.any_sent:
@@ -67,12 +67,12 @@ class Attempt:
             self.pool = None
 
     def sent(self, now_s: float) -> None:
-        """The last byte of the request went upstream: the first-byte clock starts."""
+        """Start the wait for the first byte: the last byte of the request was written."""
         self.sent_s = now_s
         self.target.awaiting_first_byte.since[self.exchange] = now_s
 
     def answered(self, status: int, now_s: float) -> None:
-        """The final head is here; below 500 the response has begun."""
+        """End the wait for the first byte; a status below 500 counts as a response that has begun."""
         waited_since_s = self.target.awaiting_first_byte.since.pop(self.exchange, now_s)
         if status < 500:
             context, row = self.context, self.row
@@ -82,8 +82,8 @@ class Attempt:
             count(context.words, row + _FIRST_BYTE, now_s - waited_since_s)
 
     def gave_up(self, wait_min_s: float) -> None:
-        """The client left. That is no fault, but the age of its wait for the first byte is evidence of a hang; who
-        leaves in the middle of an upload waited for nobody.
+        """Count how long a client that left had waited for the first byte. Leaving is no fault, but a long wait is evidence of
+        a hang. A client that left during its upload had not waited for the backend.
         """
         if self.begun or not self.sent_s:
             return
@@ -93,7 +93,7 @@ class Attempt:
             self.context.words[self.row + at.L_ABANDONED_LONG] += 1
 
     def may_retry(self) -> bool:
-        """Return whether another endpoint is left and the target's budget allows it, and take from the budget."""
+        """Return whether another endpoint is left and the target's retry budget allows it; take from the budget."""
         if len(self.tried) >= len(self.target.pools):
             return False
         if not self.retrying:
@@ -105,7 +105,7 @@ class Attempt:
         return True
 
     def end(self, outcome: int, lasted_s: float) -> None:
-        """Count how it ended; `lasted_s` from the claim to the last byte, less what a slow client held the backend back."""
+        """Count the outcome. `lasted_s`: from the claim to the last byte, without the time in which a slow client paused it."""
         context, row, target = self.context, self.row, self.target
         target.in_flight.discard(self.exchange)
         if self.exchange.head.upgrade:
@@ -114,7 +114,7 @@ class Attempt:
             target.awaiting_first_byte.since.pop(self.exchange, None)
         context.words[row + _OUTCOMES + outcome] += 1
         if self.begun:
-            # A stream that was cut must not count as a quick answer, nor a WebSocket as a slow one.
+            # A stream that was cut must not count as a fast response, nor a WebSocket as a slow one.
             if outcome <= _THROTTLED and self.exchange.status != 101:
                 count(context.words, row + _DURATION, lasted_s)
             elif outcome in FAULTS:
@@ -127,7 +127,7 @@ class Attempt:
         if self.retrying:
             target.retrying -= 1
         self.leave()
-        del self.exchange  # a cycle would keep every exchange until the garbage collector comes by
+        del self.exchange  # a reference cycle would keep every exchange until the next garbage collection
 
     def _failed(self, outcome: int) -> None:
         failures = self.exchange.service.failures

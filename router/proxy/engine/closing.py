@@ -1,4 +1,4 @@
-"""How a client's connection ends: after its last answer, with a short wait for what the client still sends, or visibly cut."""
+"""How a client connection ends: after its last response, lingering for input that still comes, or visibly cut."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ _RESET_ON_CLOSE: Final = struct.pack("ii", 1, 0)
 
 
 def close(downstream: Downstream, *, linger: bool) -> None:
-    """Close after what is written has left. With `linger` only our side: bytes of the client that still come are read
-    and dropped for a while, lest a reset destroy the answer before the client reads it (RFC 9112 §9.6).
+    """Close after the written bytes have left. With `linger` only our side is closed: input is read and dropped for a while,
+    because a reset could destroy the response before the client reads it (RFC 9112 §9.6).
     """
     transport, context = downstream.transport, downstream.context
     if transport is None or transport.is_closing() or downstream.lingering:
@@ -36,10 +36,10 @@ def close(downstream: Downstream, *, linger: bool) -> None:
 
 
 def close_idle(downstream: Downstream) -> bool:
-    """Close a connection on which nothing is under way; False, and nothing is done, if bytes have come that were not read yet.
+    """Close an idle connection; do nothing and return False if bytes have arrived that were not read yet.
 
-    Closed upon such bytes, the kernel would answer a request with a reset (RFC 1122 §4.2.2.13). The FIN leaves in the same
-    step, for the loop closes a turn later: who sends after it has come knows. What is left is the way of the FIN to the client.
+    If such bytes were in the socket, the kernel would answer them with a reset (RFC 1122 §4.2.2.13). The FIN is sent in the
+    same step, because the loop closes one turn later. Only a request that crosses the FIN on the network can still be lost.
     """
     transport = downstream.transport
     if transport is None or transport.is_closing():
@@ -62,8 +62,8 @@ def _half_close(descriptor: int) -> None:
 
 
 def abort_response(downstream: Downstream, *, reset: bool) -> None:
-    """End in the middle of a response, visibly: no last chunk, fewer bytes than announced, or a reset where only the
-    end of the connection would have told the end of the body.
+    """End in the middle of a response, visibly: no last chunk, fewer bytes than announced, or a reset if the end of the
+    connection would otherwise mark the end of the body.
     """
     downstream.exchange = None
     transport = downstream.transport
@@ -78,7 +78,7 @@ def abort_response(downstream: Downstream, *, reset: bool) -> None:
 
 
 def abandon_client(downstream: Downstream) -> None:
-    """The client takes nothing, or closed its side and nothing began: it is taken for gone."""
+    """End a connection whose client reads nothing, or closed its side before a response began."""
     exchange, transport = downstream.exchange, downstream.transport
     if exchange is not None and (
         transport is None or not exchange.answered or exchange.paused_at_s or exchange.upstream is None

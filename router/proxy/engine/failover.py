@@ -1,4 +1,4 @@
-"""Where a failed exchange goes on before its first response byte: another endpoint, then another target, or nowhere."""
+"""Where a failed exchange continues before its first response byte: another endpoint, another version, or nowhere."""
 
 from __future__ import annotations
 
@@ -13,26 +13,26 @@ if TYPE_CHECKING:
 
 
 def try_elsewhere(exchange: Exchange, outcome: Outcome, *, endpoints: bool) -> bool:
-    """Return whether the exchange goes on elsewhere; `endpoints`: another endpoint of the same target may do better."""
+    """Return whether the exchange continues elsewhere; `endpoints`: another endpoint of the same target may be tried."""
     return may_resend(exchange) and ((endpoints and _next_endpoint(exchange)) or _other_version(exchange, outcome))
 
 
 def may_resend(exchange: Exchange) -> bool:
-    """Whether another endpoint or target may be tried: nothing was sent, or the service allows a replay."""
+    """Return whether another endpoint or target may be tried: nothing was sent, or the service allows a replay."""
     if exchange.attempt is not None and not exchange.attempt.any_sent:
         return exchange.service.options.replay != "never"
     return replay_allowed(exchange) and exchange.body is not None
 
 
 def replay_allowed(exchange: Exchange) -> bool:
-    """Whether the service allows to send this request once more."""
+    """Return whether the service allows this request to be sent again."""
     rule = exchange.service.options.replay
     return rule == "always" or (rule == "idempotent" and exchange.head.idempotent)
 
 
 def reconnect(exchange: Exchange) -> bool:
-    """Return whether the exchange goes on over another connection to the same endpoint, because the backend closed the
-    reused one as we wrote: the end of a connection, not a fault of the version (RFC 9112 §9.3.1). Once an attempt.
+    """Return whether the exchange continues over a new connection to the same endpoint: the backend closed the reused
+    connection while the request was written. That is no fault of the version (RFC 9112 §9.3.1). Once an attempt.
     """
     attempt, limit = exchange.attempt, exchange.context.options.connect_waits_max
     if exchange.ended or attempt is None or attempt.pool is None or attempt.retrying or not may_resend(exchange):
@@ -47,7 +47,7 @@ def reconnect(exchange: Exchange) -> bool:
 
 
 def _not_sent(exchange: Exchange, attempt: Attempt) -> None:
-    """What was sent is to be sent again: its clocks begin anew, at the end of their tables."""
+    """Reset the attempt, because the request is sent again: its waits start anew."""
     attempt.any_sent = exchange.request_sent = False
     attempt.sent_s = 0.0
     attempt.target.awaiting_first_byte.stop(exchange)
@@ -55,7 +55,7 @@ def _not_sent(exchange: Exchange, attempt: Attempt) -> None:
 
 
 def _next_endpoint(exchange: Exchange) -> bool:
-    """Another endpoint of the same target."""
+    """Try another endpoint of the same target; return whether there is one."""
     attempt = exchange.attempt
     if attempt is None or attempt.target is not exchange.service.active or not attempt.may_retry():
         return False
@@ -66,12 +66,14 @@ def _next_endpoint(exchange: Exchange) -> bool:
 
 
 def _other_version(exchange: Exchange, outcome: Outcome) -> bool:
-    """Another target: the failed attempt stays a fault of the first, whatever becomes of this one."""
+    """Try another version; return whether there is one. The failed attempt stays a fault of the first version."""
     service, context, attempt = exchange.service, exchange.context, exchange.attempt
     assert attempt is not None
     if context.words[service.word_at] != service.word:
         service.refresh()
-        if exchange.ended or exchange.attempt is not attempt:  # the route was a rollback's: this exchange has fled
+        if (
+            exchange.ended or exchange.attempt is not attempt
+        ):  # the new route is a rollback's, and redispatch has moved this exchange
             return True
     for target, role in ((service.active, at.ROLE_ACTIVE), (service.standby, at.ROLE_STANDBY)):
         if (

@@ -1,4 +1,4 @@
-"""Pause and resume in both directions: the slower side of an exchange sets the pace, and nobody's clock runs for it."""
+"""Pauses and resumes reading in both directions. The slower side sets the pace; deadlines of the other side stop meanwhile."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 def pause_body(downstream: Downstream) -> None:
-    """Take no more of the request's body for now; our waiting is not the client's slowness."""
+    """Stop reading the request's body, and stop the client's deadlines, because the router causes the wait."""
     if downstream.body is not None:
         downstream.context.body_wait.stop(downstream)
         downstream.context.body_rate.stop(downstream)
@@ -21,7 +21,7 @@ def pause_body(downstream: Downstream) -> None:
 
 
 def resume_body(downstream: Downstream) -> None:
-    """Take the body again."""
+    """Read the body again."""
     if not downstream.body_paused:
         return
     context, body = downstream.context, downstream.body
@@ -30,26 +30,26 @@ def resume_body(downstream: Downstream) -> None:
         if downstream.buffer:
             downstream.defer_reading()
         context.body_wait.start(downstream, context.now_s)
-        body.rate_mark_bytes = body.received_bytes  # it is the client's turn from now on (pace.py)
+        body.rate_mark_bytes = body.received_bytes  # the router waits for the client from now on (min_rate.py)
         context.body_rate.start(downstream, context.now_s)
     downstream.update_reading()
 
 
 def upstream_full(exchange: Exchange) -> None:
-    """The backend takes less than the client sends."""
+    """Pause the body: the backend reads slower than the client sends."""
     pause_body(exchange.downstream)
     exchange.service.idle.start(exchange, clock.now_s())
 
 
 def upstream_drained(exchange: Exchange) -> None:
-    """The backend has caught up."""
+    """Resume the body: the backend has caught up."""
     if not exchange.answered:
         exchange.service.idle.stop(exchange)
     resume_body(exchange.downstream)
 
 
 def start_write_timers(downstream: Downstream) -> None:
-    """From now on it is the client's turn to take what waits in our buffer (pace.py)."""
+    """Start to measure how fast the client reads the bytes in the write buffer (min_rate.py)."""
     context, transport = downstream.context, downstream.transport
     if transport is not None:
         downstream.unwritten_bytes = downstream.rate_mark_bytes = transport.get_write_buffer_size()
@@ -58,13 +58,13 @@ def start_write_timers(downstream: Downstream) -> None:
 
 
 def stop_write_timers(downstream: Downstream) -> None:
-    """It has caught up."""
+    """Stop to measure: the client has caught up."""
     downstream.context.write_wait.stop(downstream)
     downstream.context.write_rate.stop(downstream)
 
 
 def downstream_full(exchange: Exchange) -> None:
-    """The client takes less than the backend sends: the backend is paused, and its clocks stand still."""
+    """Pause the backend and stop its deadlines: the client reads slower than the backend sends."""
     if exchange.upstream is not None:
         exchange.upstream.pause()
     exchange.service.idle.stop(exchange)
@@ -72,7 +72,7 @@ def downstream_full(exchange: Exchange) -> None:
 
 
 def downstream_drained(exchange: Exchange) -> None:
-    """The client has caught up."""
+    """Resume the backend: the client has caught up."""
     if not exchange.paused_at_s:
         return
     now_s = clock.now_s()

@@ -1,4 +1,4 @@
-"""Answers given without an exchange: the readiness page, a request for us alone, and refusals."""
+"""Responses without an exchange: the readiness page, OPTIONS for the router itself, and rejections."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ if TYPE_CHECKING:
 NO_ROOM: Final = "this worker has no room for another connection"
 
 _EMPTY_LINES_MAX: Final = 4
-"""Empty lines before a request line that are ignored (RFC 9112 §2.2 asks for one)."""
+"""How many empty lines before a request line are ignored (RFC 9112 §2.2 requires one)."""
 
 
 def answer_locally(downstream: Downstream, head: RequestHead) -> None:
-    """Answer a request that no service takes; what came behind its head waits in the buffer."""
+    """Answer a request without a service; bytes behind its head wait in the buffer."""
     context = downstream.context
     if head.path == context.options.ready_path and head.method in (b"GET", b"HEAD") and head.length == 0:
         close = downstream.closing or not head.keep_alive
@@ -34,7 +34,7 @@ def answer_locally(downstream: Downstream, head: RequestHead) -> None:
         _answer_options(downstream, head)
     else:
         reject_request(downstream, DownstreamError(404, "no_service", "no service answers this host and path"), head)
-    if downstream.counting is not None:  # nothing of this is in the access log, nor in the sizes of the next line
+    if downstream.counting is not None:  # these bytes must not count in the next line of the access log
         downstream.counting.take_count()
 
 
@@ -48,7 +48,7 @@ def _answer_options(downstream: Downstream, head: RequestHead) -> None:
 
 
 def skip_empty_lines(data: bytes, start: int) -> int:
-    """Return where the head begins: behind some empty lines, if there are any."""
+    """Return where the head begins: behind the empty lines, if there are any."""
     for _ in range(_EMPTY_LINES_MAX):
         if data.startswith(b"\r\n", start):
             start += 2
@@ -56,11 +56,11 @@ def skip_empty_lines(data: bytes, start: int) -> int:
 
 
 def wait_for_head(downstream: Downstream, data: bytes, start: int, begin: int, end: int) -> None:
-    """Wait for the rest of a head, or refuse one that is too large or can never be valid. In `data` it begins at `begin`,
-    behind empty lines that begin at `start`, and ends at `end`, if its end is there.
+    """Wait for the rest of a head, or reject one that is too large or can never be valid. In `data` it begins at `begin`,
+    behind empty lines that begin at `start`; it ends at `end`, if its end has arrived.
     """
     limit = downstream.context.options.head_bytes_max
-    searched = max(begin, start + downstream.searched)  # what stands before it was looked at when it came
+    searched = max(begin, start + downstream.searched)  # the bytes before it were searched when they arrived
     if end - begin > limit or len(data) - begin > limit:
         line_fits = 0 <= data.find(b"\r\n", begin) - begin < limit
         code = "head_too_large" if line_fits else "target_too_long"
@@ -72,7 +72,7 @@ def wait_for_head(downstream: Downstream, data: bytes, start: int, begin: int, e
     ):
         detail = "the request line is malformed or has a bare CR or LF"
         reject_request(downstream, DownstreamError(400, "bad_request", detail))
-    else:  # with its empty lines: they count once, however they are cut, and are waited for
+    else:  # kept with its empty lines, so that they count once however they are split
         downstream.keep(data[start:], 0)
         downstream.searched = max(0, len(data) - start - 3)
         downstream.steps = 0
@@ -80,7 +80,7 @@ def wait_for_head(downstream: Downstream, data: bytes, start: int, begin: int, e
 
 
 def reject_connection(downstream: Downstream, limit: int, *, linger: bool = True) -> None:
-    """Answer a connection for which there is no room because of `limit` (`layout.LIMITED_…`), and close it."""
+    """Answer a connection that exceeds `limit` (`layout.LIMITED_…`), and close it."""
     downstream.context.count_limit(limit)
     if limit == at.LIMITED_PER_CLIENT:
         detail = "this worker has as many connections of this client as one may have"
@@ -91,7 +91,7 @@ def reject_connection(downstream: Downstream, limit: int, *, linger: bool = True
 
 
 def reject_request(downstream: Downstream, error: DownstreamError, head: RequestHead | None = None) -> None:
-    """Answer without a claim and close: nothing of this request reaches a backend, nor what stands behind it."""
+    """Answer without a claim and close: neither this request nor the bytes behind it reach a backend."""
     context = downstream.context
     context.count_refused()
     request_id = (head and head.request_id) or context.new_request_id()
@@ -115,7 +115,7 @@ def reject_request(downstream: Downstream, error: DownstreamError, head: Request
 
 
 def header_late(downstream: Downstream) -> None:
-    """`header_timeout_s` has passed without a whole head."""
+    """Answer 408, or close an empty connection: `header_timeout_s` has passed without a whole head."""
     downstream.context.count_limit(at.LIMITED_HEADER_TIMEOUT)
     if downstream.buffer.strip(b"\r\n"):
         detail = "the request head did not arrive in time"
@@ -127,7 +127,7 @@ def header_late(downstream: Downstream) -> None:
 
 
 def body_late(downstream: Downstream) -> None:
-    """The client was silent within its body for `body_timeout_s`."""
+    """Answer 408: the client sent nothing of its body for `body_timeout_s`."""
     if downstream.exchange is not None:
         downstream.context.count_limit(at.LIMITED_BODY_TIMEOUT)
         downstream.exchange.request_aborted(408, "request_timeout", "the request body did not arrive in time")

@@ -1,8 +1,8 @@
-"""What this worker has taken over from the wall: for each service its route and the targets it names.
+"""This worker's copy of one service: its route, and the targets that the route names.
 
-The route word is read for every claim (0.05 µs). If it differs from the one held, the new route is taken over at once:
-slot contents are read until each named slot matches its CRC, else the old route is kept and not acknowledged. From the
-acknowledgement on this worker claims by the new route only, because claiming contains no await.
+Every claim reads the route word (0.05 µs). If it differs from the adopted one, the new route is adopted at once: slots are read
+until each named slot matches its CRC; otherwise the old route stays and the new one is not acknowledged. After the
+acknowledgement this worker claims by the new route only, because claiming contains no await.
 """
 
 from __future__ import annotations
@@ -27,13 +27,14 @@ if TYPE_CHECKING:
 _NEVER_RESENT: Final = ("never", "unsent")
 """Replay rules under which no request is sent twice."""
 _READS_MAX: Final = 100
-"""Readings of a slot whose CRC does not match, in one go; the 100 ms timer and the next request try again."""
+"""How often a slot is read at once while its CRC does not match; the sweep and the next request try again."""
 
 
 class LocalService:
-    """One service. `active` and `standby` are None where the route names no slot; `generation` is that of the route;
-    `never_resends`: what was sent once is not sent to another backend; `witnesses` is None unless somebody asks about bodies,
-    `failures` unless failing requests are kept.
+    """One service. `active` and `standby` are None if the route names no slot for them; `generation` is that of the route.
+
+    `never_resends`: a request that was sent is not sent to another backend. `tap` is None if nothing is checked, kept or
+    sampled; `failures` is None if failed requests are not kept.
     """
 
     def __init__(
@@ -55,7 +56,7 @@ class LocalService:
         self.tap = make_service_tap(context, index, options)
         self.targets: dict[int, LocalTarget] = {}
         self.draining: list[LocalTarget] = []
-        """Views of versions that have no role any more and still have attempts open."""
+        """Targets that lost their role and still have attempts in flight."""
         self.idle: Deadlines = Deadlines(options.idle_timeout_s, lambda exchange: exchange.idle_too_long())
         self._cuts = [0] * SLOTS
         self._context = context
@@ -64,7 +65,7 @@ class LocalService:
         self.word_at = context.segment.layout.route(index) + at.R_WORD
 
     def reconfigure(self, options: ServiceOptions) -> None:
-        """Take over changed settings; waits that have begun keep their start."""
+        """Apply changed settings; waits that have begun keep their start."""
         self.options = options
         self.names_version = options.served_version_header
         self.never_resends = options.replay in _NEVER_RESENT
@@ -76,7 +77,7 @@ class LocalService:
             target.awaiting_first_byte.duration_s = options.first_byte_timeout_s
 
     def refresh(self) -> None:
-        """Take over the present route word if it differs from the one held."""
+        """Adopt the current route if its word differs from the adopted one."""
         word = self._words[self.word_at]
         if word == self.word:
             return
@@ -111,30 +112,30 @@ class LocalService:
             self._redispatch_waiting()
 
     def _local_target(self, slot: int, content: SlotRecord) -> LocalTarget:
-        view = self.targets.get(slot)
-        if view is None:
-            view = next(
+        target = self.targets.get(slot)
+        if target is None:
+            target = next(
                 (old for old in self.draining if old.slot == slot and old.incarnation == content.incarnation), None
             )
-            if view is not None:
-                self.draining.remove(view)
-        if view is None or view.incarnation != content.incarnation:
+            if target is not None:
+                self.draining.remove(target)
+        if target is None or target.incarnation != content.incarnation:
             return LocalTarget(self._context, self, slot, content)
-        for pool in view.pools:
+        for pool in target.pools:
             pool.closed = False
-        view.set_endpoints(content.endpoints)
-        return view
+        target.set_endpoints(content.endpoints)
+        return target
 
     def _redispatch_waiting(self) -> None:
-        """After a rollback: what still waits on another version moves to the active one where its replay rule allows."""
+        """After a rollback, move requests that wait on another version to the active one if their replay rule allows it."""
         for target in (*self.draining, *self.targets.values()):
             if target is not self.active:
                 for exchange in list(target.in_flight):
-                    if exchange in target.in_flight:  # one that fled may have had a newer route taken over
+                    if exchange in target.in_flight:  # moving another one may have adopted a newer route
                         exchange.redispatch()
 
     def apply_cuts(self) -> None:
-        """End the attempts that control has told us to end."""
+        """End the attempts that control has cut."""
         for target in (*self.draining, *self.targets.values()):
             generation = self._slots.cut_generation(target.slot)
             if generation > self._cuts[target.slot]:
@@ -145,7 +146,7 @@ class LocalService:
             self._cuts[slot] = self._slots.cut_generation(slot)
 
     def sweep(self, now_s: float) -> None:
-        """Every 100 ms: expire waits, drop views that have drained, write this service's gauges into the lane."""
+        """Every 100 ms: expire waits, drop drained targets, write this service's gauges into the worker's block."""
         self.refresh()
         self.apply_cuts()
         self.idle.sweep(now_s)

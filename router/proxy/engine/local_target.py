@@ -1,9 +1,4 @@
-"""What this worker has taken over from the wall: for each service its route and the targets it names.
-
-The route word is read for every claim (0.05 µs). If it differs from the one held, the new route is taken over at once:
-slot contents are read until each named slot matches its CRC, else the old route is kept and not acknowledged. From the
-acknowledgement on this worker claims by the new route only, because claiming contains no await.
-"""
+"""This worker's copy of one version: its endpoints, and the exchanges in flight there."""
 
 from __future__ import annotations
 
@@ -22,9 +17,10 @@ if TYPE_CHECKING:
 
 
 class LocalTarget:
-    """One version as this worker serves it. `open` are its attempts that have not ended, `waiting` those sent whole that
-    have no first byte yet; `row` is its row in this worker's lane; `quota` is how many may be open without asking (room.py),
-    `upgrades` how many of them are tunnels or may become one, `shares` who holds the places of all and of tunnels.
+    """One version. `in_flight`: exchanges whose attempt has not ended; `awaiting_first_byte`: those that were sent whole and have
+    no first byte yet; `row`: where its counters begin; `quota`: how many may be in flight without asking the limiter
+    (routing/concurrency.py); `upgrades`: how many of them are tunnels or may become one; `shares`: the clients' shares of all
+    places, and of those for tunnels.
     """
 
     def __init__(self, context: WorkerContext, service: LocalService, slot: int, content: SlotRecord) -> None:
@@ -47,23 +43,23 @@ class LocalTarget:
         self.set_endpoints(content.endpoints)
 
     def __repr__(self) -> str:
-        return f"<LocalTarget {self.version} in slot {self.slot}: {len(self.in_flight)} open, {self.pools}>"
+        return f"<LocalTarget {self.version} in slot {self.slot}: {len(self.in_flight)} in flight, {self.pools}>"
 
     def set_endpoints(self, urls: tuple[str, ...]) -> None:
         """Serve from these endpoints; pools of endpoints that stay are kept."""
-        held = {pool.endpoint.url: pool for pool in self.pools}
+        known = {pool.endpoint.url: pool for pool in self.pools}
         self.pools = tuple(
-            held.pop(url) if url in held else Pool(self._context, parse_endpoint(url), self._backend_context)
+            known.pop(url) if url in known else Pool(self._context, parse_endpoint(url), self._backend_context)
             for url in urls
         )
-        for pool in held.values():
+        for pool in known.values():
             pool.close()
 
     def may_retry(self) -> bool:
-        """Return whether the budget allows one more try on another endpoint: 20 % of what is in flight, at least 3."""
+        """Return whether the retry budget allows one more try: 20 % of the exchanges in flight, at least 3."""
         return self.retrying < max(3, len(self.in_flight) // 5)
 
     def close_idle(self) -> None:
-        """This version has no role any more: keep what is open, close what is idle."""
+        """Close the idle connections, because this version has lost its role; those in use stay open."""
         for pool in self.pools:
             pool.close()

@@ -1,13 +1,13 @@
-"""How fast a client has to be: with the body of its request, and in taking its response.
+"""The minimum rate of a client, in sending its request body and in reading its response.
 
-Looked at are stretches of `…_grace_s` in which it was the client's turn: a body that we hold back because the backend is
-slow is not counted, nor is a response of which nothing waits to be taken, so a quiet event stream is no slow client. In
-each stretch the client has to move `…_rate_min_bytes_per_s` on average; else it is cut, and nothing is the target's fault.
-Stretches rather than an average over all (Kestrel: 240 bytes/s after 5 s; Apache's mod_reqtimeout: 500 bytes/s after 20 s),
-so that nobody may be slow for hours for having been fast for a second.
+The rate is measured over periods of `…_grace_s` during which the router was waiting for the client. Time in which the router
+held the body back because the backend is slow, or had nothing to send, does not count: a quiet event stream has no slow client.
+In each period the client has to move `…_rate_min_bytes_per_s` on average; otherwise it is cut, and no version is at fault.
+Periods, rather than an average over the whole transfer (Kestrel: 240 bytes/s after 5 s; Apache's mod_reqtimeout: 500 bytes/s
+after 20 s), so that a client that started fast cannot be slow for hours.
 
-Nothing happens here per read or write: a body that is whole at once is never looked at, a response only while it is
-congested, and then once a stretch, in the sweep.
+Nothing happens here per read or write. A body that is whole at once is never checked. A response is checked only while it is
+congested, once a period, in the sweep.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 
 def restart_body_clock(downstream: Downstream) -> None:
-    """From now on it is the client's turn to send."""
+    """Start a period: from now on the router waits for the client to send."""
     body, context = downstream.body, downstream.context
     if body is not None:
         body.rate_mark_bytes = body.received_bytes
@@ -30,13 +30,13 @@ def restart_body_clock(downstream: Downstream) -> None:
 
 
 def check_body_rate(downstream: Downstream) -> None:
-    """A stretch has passed in which we wanted the body. The entry may have outlived its body: it is not worth a removal."""
+    """Check the body at the end of a period. The wait may outlive its body, because removing it would cost more."""
     body, context, exchange = downstream.body, downstream.context, downstream.exchange
     if body is None or exchange is None:
         return
     options = context.options
-    owed = options.body_rate_min_bytes_per_s * options.body_rate_grace_s
-    if body.received_bytes - body.rate_mark_bytes >= owed:
+    required_bytes = options.body_rate_min_bytes_per_s * options.body_rate_grace_s
+    if body.received_bytes - body.rate_mark_bytes >= required_bytes:
         restart_body_clock(downstream)
         return
     context.count_limit(at.LIMITED_BODY_RATE)
@@ -45,7 +45,7 @@ def check_body_rate(downstream: Downstream) -> None:
 
 
 def check_write_progress(downstream: Downstream) -> None:
-    """`write_timeout_s` has passed: has it taken anything?"""
+    """Abandon the client if it has read nothing for `write_timeout_s`."""
     context, transport = downstream.context, downstream.transport
     if transport is None:
         return
@@ -59,7 +59,7 @@ def check_write_progress(downstream: Downstream) -> None:
 
 
 def check_write_rate(downstream: Downstream) -> None:
-    """A stretch has passed in which something waited to be taken."""
+    """Check the response at the end of a period in which written bytes waited."""
     context, transport = downstream.context, downstream.transport
     if transport is None:
         return

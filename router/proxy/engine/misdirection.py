@@ -1,8 +1,8 @@
-"""Requests whose Host belongs to another certificate than the one that their connection was made with (RFC 9110 §15.5.20).
+"""Rejects requests whose Host belongs to another certificate than the connection was made with (RFC 9110 §15.5.20).
 
-A certificate is chosen by SNI, once for a connection; each request of it names its host anew. Where that host is another
-certificate's, the client has not verified who answers for it, and was not asked what that certificate's clients are asked:
-the request is answered 421 and reaches no backend. What the connection's own certificate covers is served.
+A certificate is chosen by SNI, once for a connection; each request names its host. If that host belongs to another certificate,
+the client has not verified the server for it, and was not asked for the client certificate that this host may require. Such a
+request is answered 421 and reaches no backend. All hosts that the connection's own certificate covers are served.
 
 A connection of a trusted proxy (`[forwarding] trusted`) is exempt: it carries requests of many clients for many hosts.
 """
@@ -22,13 +22,13 @@ if TYPE_CHECKING:
 
 Translate = Callable[[bytes], "RequestHead"]
 HOSTS_REMEMBERED_MAX: Final = 32
-"""Hosts of one connection whose verdict is kept; with more of them, all are looked up anew."""
+"""How many hosts of one connection are cached with their verdict; one more empties the cache."""
 HOST_REMEMBERED_BYTES_MAX: Final = 255
-"""A Host may be as long as a head: 32 of these would be 1 MiB for one connection."""
+"""A Host may be as long as a head: 32 of them would take 1 MiB for one connection."""
 
 
 def guard(downstream: Downstream, translate: Translate) -> Translate:
-    """Return the translation of heads on a connection with TLS: a misdirected request has no service there."""
+    """Return a translation of heads for a TLS connection that gives a misdirected request no service."""
     shown = certificate_presented(downstream)
     if shown is None:
         return translate
@@ -44,9 +44,7 @@ def guard(downstream: Downstream, translate: Translate) -> Translate:
             if len(head.host) <= HOST_REMEMBERED_BYTES_MAX:
                 verdicts[head.host] = verdict
         if verdict and head.service is not None:
-            head = head.with_values(
-                head.upstream, head.length, head.request_id
-            )  # the head itself is shared and remembered
+            head = head.with_values(head.upstream, head.length, head.request_id)  # the head itself is shared and cached
             head.service = None
         return head
 
@@ -54,13 +52,13 @@ def guard(downstream: Downstream, translate: Translate) -> Translate:
 
 
 def is_misdirected(downstream: Downstream, head: RequestHead) -> bool:
-    """Return whether a request without a service came over the wrong connection; asked only of those."""
+    """Return whether a request without a service came over a connection with the wrong certificate."""
     shown = certificate_presented(downstream)
     return shown is not None and shown.misdirects(head.host)
 
 
 def certificate_presented(downstream: Downstream) -> PresentedCertificate | None:
-    """Return the certificate that this client was shown, None if the listener has only one, or the client is a trusted proxy."""
+    """Return the certificate that the client verified; None if the listener has only one, or for a trusted proxy."""
     peer = downstream.peer
     if peer is None or downstream.context.forwarding.trusted.covers(peer.address):
         return None
@@ -68,7 +66,7 @@ def certificate_presented(downstream: Downstream) -> PresentedCertificate | None
 
 
 def certificate_of(downstream: Downstream) -> PresentedCertificate | None:
-    """Return the certificate that this connection was made with, here or in the process that handed it on."""
+    """Return the certificate that this connection was made with, in this process or in the one that handed it on."""
     transport, peer = downstream.transport, downstream.peer
     connection: ssl.SSLObject | None = transport.get_extra_info("ssl_object") if transport is not None else None
     if connection is None:

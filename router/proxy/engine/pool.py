@@ -1,7 +1,7 @@
-"""The upstream connections of one endpoint: idle ones to reuse, and requests that wait for a new one.
+"""The connections to one endpoint: idle ones for reuse, and exchanges that wait for a new one.
 
-Decisions are synchronous; only opening a connection awaits. A request that finds no idle connection starts one and takes
-whichever comes first, the new one or one that another request gives back.
+Decisions are synchronous; only opening a connection awaits. An exchange that finds no idle connection opens one, and takes the
+first that is available: the new one, or one that another exchange returns.
 """
 
 from __future__ import annotations
@@ -26,14 +26,14 @@ _BACKOFF_FIRST_S: Final = 0.1
 _BACKOFF_MAX_S: Final = 5.0
 _QUEUE_FULL_S: Final = 0.01
 _FRESH_S: Final = 0.5
-"""A connection idle for less is used unasked: its end would have been read by now. An older one is polled first."""
+"""A connection that was idle for less is used without a poll: its end would have been read by now. An older one is polled."""
 
 
 class Pool:
-    """Connections to one endpoint. `in_flight` counts attempts, `idle` is ordered by the time of return."""
+    """Connections to one endpoint. `in_flight` counts attempts; `_idle` is ordered by the time of return."""
 
     def __init__(self, context: WorkerContext, endpoint: Endpoint, backend_context: BackendContext) -> None:
-        """`backend_context` is how an endpoint that speaks TLS is verified."""
+        """`backend_context` verifies the endpoint if it uses TLS."""
         self._context = context
         self.endpoint = endpoint
         self._backend_context = backend_context
@@ -52,7 +52,7 @@ class Pool:
         return f"<Pool {self.endpoint.url}: {self.in_flight} in flight, {idle} idle, {waiting} waiting>"
 
     def take(self, now_s: float) -> Upstream | None:
-        """Return an idle connection that is still good, None if there is none."""
+        """Return an idle connection that is still usable, None if there is none."""
         while self._idle:
             upstream = self._idle.pop()
             age_s = now_s - upstream.idle_since_s
@@ -62,22 +62,22 @@ class Pool:
         return None
 
     def wait(self, exchange: Exchange) -> None:
-        """Open a connection; the exchange is handed it, or an earlier one, or told that there is none, later."""
+        """Open a connection. Later the exchange gets `connected` with it or an earlier one, or `connect_failed`."""
         self._waiting.append(exchange)
         self._context.tasks.spawn(self._connect(), f"connect {self.endpoint.url}")
 
     @property
     def waiting(self) -> int:
-        """Requests that wait for a connection."""
+        """The number of exchanges that wait for a connection."""
         return len(self._waiting)
 
     def cancel_wait(self, exchange: Exchange) -> None:
-        """The exchange no longer wants a connection; the one being opened for it goes to the next or to the idle ones."""
+        """End the wait of an exchange. The connection being opened for it goes to the next exchange or becomes idle."""
         if exchange in self._waiting:
             self._waiting.remove(exchange)
 
     def release(self, upstream: Upstream, now_s: float) -> None:
-        """A connection has finished its exchange, or is new, and may be used."""
+        """Give a new connection, or one that has finished its exchange, to a waiting exchange, or keep it idle."""
         if self.closed:
             upstream.close()
         elif self._waiting:
@@ -87,17 +87,17 @@ class Pool:
             self._idle.append(upstream)
 
     def remove(self, upstream: Upstream) -> None:
-        """An idle connection was closed by the backend."""
+        """Remove an idle connection that the backend has closed."""
         if upstream in self._idle:
             self._idle.remove(upstream)
 
     def expire(self, now_s: float) -> None:
-        """Close what has been idle too long; the oldest stand first."""
+        """Close connections that were idle too long; the oldest are first."""
         while self._idle and now_s - self._idle[0].idle_since_s >= self._idle[0].idle_max_s:
             self._idle.pop(0).close()
 
     def close(self) -> None:
-        """Close the idle connections, and from now on each one that is given back."""
+        """Close the idle connections, and from now on each one that is returned."""
         self.closed = True
         while self._idle:
             self._idle.pop().close()
@@ -111,7 +111,9 @@ class Pool:
         except TimeoutError:
             error = TimeoutError(f"no connection within {self._context.options.connect_timeout_s} s")
         except OSError as failure:
-            error = failure.with_traceback(None)  # its frames hold the connection, and this one holds it
+            error = failure.with_traceback(
+                None
+            )  # its frames refer to the connection, and this frame refers to the error
         else:
             self._backoff_s = self.backoff_until_s = 0.0
             self.release(upstream, clock.now_s())
@@ -150,7 +152,7 @@ class Pool:
         return upstream
 
     async def _open_unix(self, path: str) -> Upstream:
-        """A full queue refuses at once (EAGAIN, connect(2)) where TCP would have the client wait: so wait here."""
+        """A full queue refuses at once (EAGAIN, connect(2)); over TCP the kernel would wait, so wait here."""
         while True:
             try:
                 _, upstream = await asyncio.get_running_loop().create_unix_connection(self._protocol, path)

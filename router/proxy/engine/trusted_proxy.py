@@ -1,4 +1,4 @@
-"""A trusted proxy at the other end of a connection: each of its heads says anew who the client is."""
+"""A connection of a trusted proxy: each request head names the client anew."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ if TYPE_CHECKING:
 
 
 class TrustedProxy:
-    """Stands in for the context's translation on such a connection, so that all others do nothing for it.
+    """Translates the heads of such a connection, so that all other connections do nothing for it.
 
-    A translation depends on the bytes of the head alone and knows nothing of trust: it lacks every claim. What is believed
-    becomes the fields of this connection, which go behind the translation; requests are answered one after the other.
+    The cached translation of a head depends on its bytes alone and contains no forwarded field. The fields that are trusted
+    become the forwarded fields of this connection, which follow the translation; requests are answered one after the other.
     """
 
     def __init__(self, downstream: Downstream, peer: Peer) -> None:
@@ -32,6 +32,6 @@ class TrustedProxy:
 
 
 def _without_host(upstream: bytes) -> bytes:
-    """Take away the X-Forwarded-Host that the translation has set. It is the last: all that came were removed."""
+    """Remove the X-Forwarded-Host that the translation has set. It is the last one, because the client's were removed."""
     before, name, after = upstream.rpartition(b"\r\nX-Forwarded-Host: ")
     return before + b"\r\n" + after.partition(b"\r\n")[2] if name else upstream

@@ -1,10 +1,10 @@
-"""A WebSocket: after the backend's 101 bytes pass as they come, in both directions, until a side ends (RFC 9110 §7.8).
+"""A WebSocket: after the backend's 101, bytes pass unchanged in both directions until a side ends (RFC 9110 §7.8).
 
-The exchange goes on: it is in flight on the version that it began on, survives switches, and is cut by drain and shutdown
-like any other. Its protocols are replaced, so the request path does not know of tunnels. Neither side's bytes are looked at.
+The exchange continues: it is in flight on the version where it began, survives switches, and is cut by a drain or a shutdown
+like any other. Its protocols are replaced, so the request path has no code for tunnels. The bytes are not read.
 
-How it ends: a side that closes ends it well, once the other has closed too or is silent for `half_close_grace_s`; a reset is
-`client_gone` or `truncated`; a limit of ours is `cut`. Being quiet is never a fault.
+If a side closes, the tunnel ends well once the other has closed too or is silent for `half_close_grace_s`. A reset is
+`client_gone` or `truncated`. A limit of the router is `cut`. A quiet tunnel is never a fault.
 """
 
 from __future__ import annotations
@@ -32,17 +32,16 @@ _KEEPALIVE: Final = (
     (socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, 10),
     (socket.IPPROTO_TCP, socket.TCP_KEEPCNT, 6),
 )
-"""A quiet tunnel has no clock of its own, so the kernel asks whether the other side still exists (two minutes)."""
+"""A quiet tunnel has no deadline by default, so the kernel probes whether the peer still exists (two minutes)."""
 
 
 def open_tunnel(exchange: Exchange, upstream: Upstream, head: ResponseHead, data: bytes) -> Tunnel:
-    """The backend has agreed with `head`, and `data` came behind it: hand the 101 on and let both sides speak."""
+    """Relay the 101 and the `data` behind it, and open the tunnel."""
     attempt, now_s = exchange.attempt, clock.now_s()
     assert attempt is not None
     exchange.status = head.status
-    exchange.answered = exchange.close_after = (
-        True  # and a tunnel that is cut ends with a reset: only its end tells its end
-    )
+    # `close_after`: only a reset can show that a tunnel was cut.
+    exchange.answered = exchange.close_after = True
     exchange.body = None
     exchange.service.idle.stop(exchange)
     attempt.answered(head.status, now_s)
@@ -54,7 +53,7 @@ def open_tunnel(exchange: Exchange, upstream: Upstream, head: ResponseHead, data
 
 
 class Tunnel:
-    """Both ends of one. `closing`: a side has closed, and nothing that comes later makes a failure of it."""
+    """A tunnel of two sides. `closing`: a side has closed; nothing that happens later is a failure."""
 
     def __init__(self, exchange: Exchange, upstream: Upstream) -> None:
         self.exchange = exchange
@@ -80,7 +79,7 @@ class Tunnel:
         return f"<Tunnel of {self.exchange!r}: closing {self.closing}>"
 
     def on_data(self) -> None:
-        """One of the two said something."""
+        """Restart the idle deadline: a side has sent bytes."""
         context = self.context
         if self.closing:
             context.tunnel_close.start(self, clock.now_s())
@@ -88,7 +87,7 @@ class Tunnel:
             context.tunnel_idle.start(self, clock.now_s())
 
     def closed(self, side: TunnelSide) -> None:
-        """A side has said all it had to say: tell the other, and wait for its answer."""
+        """Close the other side for writing, because this side has closed, and wait until it closes, too."""
         self.closing = True
         self.context.tunnel_idle.stop(self)
         if side.other.ended:
@@ -98,8 +97,8 @@ class Tunnel:
             self.on_data()
 
     def on_paused(self, side: TunnelSide) -> None:
-        """A side takes less than the other says. A client has to be as fast as with a response
-        (pace.py), a backend has `idle_timeout_s`, as with a request.
+        """Pause the other side: this side reads slower. A client needs the minimum rate, as with a response (min_rate.py); a
+        backend has `idle_timeout_s`, as with a request.
         """
         side.other.pause()
         if side is self._client:
@@ -109,7 +108,7 @@ class Tunnel:
             self.exchange.service.idle.start(self.exchange, clock.now_s())
 
     def on_resumed(self, side: TunnelSide) -> None:
-        """It has caught up."""
+        """Resume the other side: this side has caught up."""
         side.other.resume()
         if side is self._client:
             flow_control.stop_write_timers(self.exchange.downstream)
@@ -118,8 +117,8 @@ class Tunnel:
             self.exchange.service.idle.stop(self.exchange)
 
     def lost(self, side: TunnelSide, error: Exception | None) -> None:
-        """A side is gone. Without an error, or after a regular close of either, that is a good end; so is one without TLS's
-        close_notify, for a WebSocket says itself when it ends (RFC 6455 §7).
+        """End the tunnel, because a side has disconnected. Without an error, or after a regular close of either side, that is a
+        good end; so is a missing close_notify of TLS, because a WebSocket has its own close frame (RFC 6455 §7).
         """
         if side is self._backend or not self.exchange.ended:
             self._forget()
@@ -127,12 +126,12 @@ class Tunnel:
             self._finish()
 
     def idle_too_long(self) -> None:
-        """Neither said anything for `tunnel_idle_s`."""
+        """Cut the tunnel: no side has sent a byte for `tunnel_idle_s`."""
         self._forget()
         self.exchange.cut()
 
     def close_overdue(self) -> None:
-        """The other side has not closed in turn; it gets more time only as long as it takes what it was sent."""
+        """End the tunnel, because the other side has not closed in time; while it still reads, wait on."""
         unwritten = (self._client.transport.get_write_buffer_size(), self._backend.transport.get_write_buffer_size())
         if any(unwritten) and unwritten != self._unwritten:
             self._unwritten = unwritten
@@ -160,7 +159,7 @@ class Tunnel:
 
 
 class TunnelSide(asyncio.Protocol):
-    """One side. `ended`: it has closed its direction; `full`: it takes less than the other says."""
+    """One side. `ended`: it has closed its direction; `full`: it reads slower than the other sends."""
 
     other: TunnelSide
     greedy = False
@@ -177,7 +176,7 @@ class TunnelSide(asyncio.Protocol):
         self._reading_deferred = False
 
     def data_received(self, data: bytes) -> None:
-        """Called by the loop with whatever has arrived."""
+        """Called by the loop with the bytes that have arrived."""
         if not self._tunnel.exchange.ended and not self.other.transport.is_closing():
             if len(data) >= LARGE_READ_BYTES:
                 self._defer_reading()
@@ -192,12 +191,12 @@ class TunnelSide(asyncio.Protocol):
         return True
 
     def connection_lost(self, error: Exception | None) -> None:
-        """Called by the loop, once, whoever closed."""
+        """Called by the loop, once, whichever side closed."""
         self._tunnel.lost(self, error)
         self._afterwards(error)
 
     def pause_writing(self) -> None:
-        """Called by the loop when this side takes less than is written to it."""
+        """Called by the loop when this side reads slower than we write."""
         self.full = True
         self._tunnel.on_paused(self)
 
@@ -227,14 +226,14 @@ class TunnelSide(asyncio.Protocol):
             self._tunnel.context.fair_queue.enqueue(self)
 
     def take_turn(self) -> None:
-        """Its turn of the loop has come."""
+        """Read again: its turn of the loop has come."""
         self._reading_deferred = False
         if not self._paused and not self.transport.is_closing():
             self.transport.resume_reading()
 
 
 def _detach_client(downstream: Downstream) -> tuple[asyncio.Transport, bytes]:
-    """Return the client's transport, and what the client has sent behind its request."""
+    """Return the client's transport, and the bytes that the client has sent behind its request."""
     assert downstream.transport is not None
     unread = downstream.buffer[downstream.at :]
     downstream.drop_input()

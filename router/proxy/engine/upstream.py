@@ -1,8 +1,8 @@
-"""One connection to an endpoint: bytes from the target become a response head, a body and its end.
+"""One connection to an endpoint: splits bytes from the backend into a response head, a body and its end.
 
-The common case, a whole response with a Content-Length in one read, costs one look-up of the head and one comparison. What
-the backend breaks (a malformed head, conflicting lengths, an early end, bytes after the end) never looks whole: the exchange
-is told so, and the connection is not used again.
+The common case, a whole response with a Content-Length in one read, costs one look-up of the head and one comparison. If the
+backend breaks HTTP (a malformed head, conflicting lengths, an early end, bytes after the end), the response never looks whole:
+the exchange fails, and the connection is not used again.
 """
 
 from __future__ import annotations
@@ -32,9 +32,9 @@ _LARGE_READ_BYTES: Final = LARGE_READ_BYTES
 
 
 class Upstream:
-    """`exchange` is None while the connection is idle; `used` counts the exchanges it has finished.
+    """One backend connection. `exchange` is None while it is idle; `used` counts the exchanges that it has finished.
 
-    A protocol of asyncio by its shape, without the base class: a compiled class has none that Python made.
+    It has the methods of asyncio.Protocol without the base class: a compiled class cannot inherit from a Python class.
     """
 
     def __init__(self, context: WorkerContext, pool: Pool) -> None:
@@ -58,14 +58,14 @@ class Upstream:
 
     # -- asyncio's callbacks
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Called by the loop once the connection stands."""
+        """Called by the loop once the connection is established."""
         self._transport = cast(asyncio.Transport, transport)
         self._transport.set_write_buffer_limits(high=self._context.options.buffer_bytes)
 
     def data_received(self, data: bytes) -> None:
-        """Called by the loop with whatever has arrived."""
+        """Called by the loop with the bytes that have arrived."""
         exchange = self.exchange
-        if exchange is None:  # nothing was asked: an idle connection that speaks is of no use
+        if exchange is None:  # no request was sent, so these bytes are no response
             self.pool.remove(self)
             self.close()
             return
@@ -86,7 +86,7 @@ class Upstream:
         return False
 
     def connection_lost(self, error: Exception | None) -> None:
-        """Called by the loop, once, whoever closed."""
+        """Called by the loop, once, whichever side closed."""
         transport, self._transport = self._transport, None
         if (
             self.exchange is not None
@@ -104,9 +104,9 @@ class Upstream:
         )
 
     def _receive_remains(self, transport: asyncio.Transport) -> None:
-        """A backend may answer before it has read the request and close (RFC 9112 §9.6): our write fails then, and the loop
-        gives up without reading. What has arrived is still in the socket, and is the answer. The descriptor is still ours:
-        uvloop closes the handle only after `connection_lost` has returned (`UVBaseTransport._call_connection_lost`).
+        """Read the response that is still in the socket after a failed write. A backend may answer before it has read the
+        request, and close (RFC 9112 §9.6). Then our write fails, and the loop gives up without reading. The descriptor is
+        still open: uvloop closes it after `connection_lost` has returned (`UVBaseTransport._call_connection_lost`).
         """
         descriptor = transport.get_extra_info("socket").fileno()
         for _ in range(_REMAINS_READS_MAX):
@@ -119,7 +119,7 @@ class Upstream:
             self.data_received(data)
 
     def pause_writing(self) -> None:
-        """Called by the loop when the backend takes less than we write."""
+        """Called by the loop when the backend reads slower than we write."""
         if self.exchange is not None:
             flow_control.upstream_full(self.exchange)
 
@@ -128,7 +128,7 @@ class Upstream:
         if self.exchange is not None:
             flow_control.upstream_drained(self.exchange)
 
-    # -- the exchange's verbs
+    # -- called by the exchange
     def send(self, data: bytes) -> None:
         """Write request bytes."""
         if self._transport is not None:
@@ -155,11 +155,11 @@ class Upstream:
 
     @property
     def greedy(self) -> bool:
-        """Never: what a backend sends is what a client asked for."""
+        """Never: a backend sends what a client has requested."""
         return False
 
     def take_turn(self) -> None:
-        """Its turn of the loop has come."""
+        """Read again: its turn of the loop has come."""
         self._reading_deferred = False
         if self._transport is not None and not self._paused and not self._transport.is_closing():
             self._transport.resume_reading()
@@ -170,21 +170,21 @@ class Upstream:
             self._transport.close()
 
     def abort(self) -> None:
-        """Leave the exchange and close at once: what is still under way is of no use to anyone."""
+        """Leave the exchange and close at once; bytes in transit are dropped."""
         self.exchange = None
         if self._transport is not None:
             self._transport.abort()
 
     def hand_over(self) -> asyncio.Transport:
-        """Return the transport, for one who takes over from this protocol."""
+        """Return the transport for a protocol that replaces this one."""
         assert self._transport is not None
         if self._reading_deferred:
-            self._paused = True  # whoever has it now says when it is read
+            self._paused = True  # the new protocol decides when to read
             self._transport.resume_reading()
         return self._transport
 
     def shows_eof(self) -> bool:
-        """Return whether the idle connection has something to read: its end, or bytes nobody asked for."""
+        """Return whether the idle connection has anything to read: its end, or bytes without a request."""
         if self._transport is None or self._transport.is_closing():
             return True
         if isinstance(self._transport, TlsTransport):
@@ -222,7 +222,7 @@ class Upstream:
         self._remaining = 0 if bodyless else head.length
         if self._remaining == len(data) - end:  # the whole response is here
             exchange.respond(head, text[end : len(data)] if self._remaining else b"", True)
-            # A length without a body (HEAD): should the body come all the same, the next request must not be given it.
+            # A length without a body (HEAD): if the body comes after all, the next request must not get it.
             self._end(exchange, reusable=self._remaining == head.length or head.length == UNTIL_CLOSE)
             return
         if bodyless or 0 <= self._remaining < len(data) - end:  # bytes after the end: answer, and drop the connection
@@ -264,15 +264,15 @@ class Upstream:
         self._end(exchange, reusable=reusable)
 
     def _end(self, exchange: Exchange, *, reusable: bool) -> None:
-        """The response is complete: give the connection back, then let the exchange end."""
+        """Return the connection to the pool, then end the exchange: the response is complete."""
         head = self._head
-        if head is None or self.exchange is not exchange:  # the client left while its answer was written
+        if head is None or self.exchange is not exchange:  # the client left while its response was written
             return
         reusable = reusable and head.keep_alive and exchange.request_sent
         self._reset()
         if reusable and self._transport is not None and not self._transport.is_closing():
             self.used += 1
-            if self._paused:  # by the last bytes, for a client that has yet to take them: no business of the next one
+            if self._paused:  # paused for a slow client; the next exchange has another client
                 self.resume()
             if head.idle_timeout_s is not None:
                 self.idle_max_s = min(head.idle_timeout_s, 60.0)
