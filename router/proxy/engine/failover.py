@@ -71,9 +71,8 @@ def _other_version(exchange: Exchange, outcome: Outcome) -> bool:
     assert attempt is not None
     if context.words[service.word_at] != service.word:
         service.refresh()
-        if (
-            exchange.ended or exchange.attempt is not attempt
-        ):  # the new route is a rollback's, and redispatch has moved this exchange
+        # The new route may be a rollback's, and redispatch may have moved this exchange.
+        if exchange.ended or exchange.attempt is not attempt:
             return True
     for target, role in ((service.active, at.ROLE_ACTIVE), (service.standby, at.ROLE_STANDBY)):
         if (

@@ -230,7 +230,7 @@ async def test_certificates_that_are_loaded_anew_change_nothing_for_who_is_conne
         old = await it.client("a.test")
         assert (await old.ask(request("a.test")))[0] == 200
         it.authority.pair("a.test", "x.b.test", file="a")
-        await it.rig.data_plane.tls_acceptor.look_again()
+        await it.rig.data_plane.tls_acceptor.reload_changed()
         assert await it.ask("a.test", "x.b.test") == 200, "the new certificate covers both"
         assert (await old.ask(request("a.test")))[0] == 200
         assert (await old.ask(request("x.b.test")))[0] == 421, "the one that this client has seen does not"
