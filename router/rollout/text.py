@@ -1,4 +1,4 @@
-"""Texts for people that several features write: a text cut to a length, a duration with its unit."""
+"""Texts that several features write: a text cut to a length, a duration with its unit. Pure: values in, text out."""
 
 from __future__ import annotations
 

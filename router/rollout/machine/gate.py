@@ -59,7 +59,7 @@ class RollbackGate:
                     f"the last {self.limits.gate_probes} probes of {standby.version} were not all good: "
                     f"{self._streaks.detail(standby.slot) or 'too few yet'}"
                 )
-        # A standby without faults is better, whatever the failure of the active version is (it may only be slow).
+        # A standby without faults is better, also if the active version is only slow.
         if shares is not None and shares[2] >= self.limits.gate_shares_min and shares[0] >= max(shares[1] / 2, 1e-9):
             objections.append(
                 f"{shares[0]:.0%} of the {shares[2]} requests rescued there in 20 s failed too (active: {shares[1]:.0%})"

@@ -65,8 +65,8 @@ class NotificationFeed:
         return found
 
 
-def _notifications(facts: list[tuple[Entry, Mapping[str, Any]]]) -> list[Notification]:
-    return [made for entry, times in facts if (made := notification_of(entry, times)) is not None]
+def _notifications(entries: list[tuple[Entry, Mapping[str, Any]]]) -> list[Notification]:
+    return [made for entry, times in entries if (made := notification_of(entry, times)) is not None]
 
 
 def _alarm(alarm: Mapping[str, Any], now_s: float) -> Notification:
