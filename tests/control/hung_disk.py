@@ -1,4 +1,4 @@
-"""A disk that hangs at a commit: before it has anything of it, or with all of it. It answers again when `free` is set."""
+"""A disk that hangs at a commit, before the write or after all of it. It answers again when `free` is set."""
 
 from __future__ import annotations
 

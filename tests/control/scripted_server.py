@@ -1,4 +1,4 @@
-"""A model server that answers exactly the bytes it was told, one list of answers a connection."""
+"""A model server that answers exactly the given bytes, one list of answers for each connection."""
 
 from __future__ import annotations
 

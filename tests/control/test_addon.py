@@ -1,4 +1,4 @@
-"""Offices are told what happened after the services were judged; a broken one costs nobody anything but its alarm."""
+"""Add-ons get entries after the services were judged; a broken add-on costs its alarm and nothing else."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ SECOND_NS = 1_000_000_000
 
 class Listening(Addon):
     def __init__(self) -> None:
-        self.heard: list[str] = []
+        self.entry_types: list[str] = []
         self.ticks: list[int] = []
 
     def on_entry(self, entry: Entry) -> None:
-        self.heard.append(entry.type)
+        self.entry_types.append(entry.type)
 
     def on_second(self, now_ns: int) -> None:
         self.ticks.append(now_ns)
@@ -31,7 +31,7 @@ class Listening(Addon):
         return {"listening": service}
 
     def metrics(self) -> Iterable[Metric]:
-        return [GaugeMetricFamily("rollback_router_heard", "Facts.", len(self.heard))]
+        return [GaugeMetricFamily("rollback_router_heard", "Facts.", len(self.entry_types))]
 
 
 class Broken(Addon):
@@ -39,17 +39,17 @@ class Broken(Addon):
         raise RuntimeError("boom")
 
 
-async def test_every_office_is_told_every_fact_and_a_broken_one_is_alarmed(control: ControlHarness) -> None:
+async def test_every_addon_gets_every_entry_and_a_broken_one_an_alarm(control: ControlHarness) -> None:
     listening = Listening()
     control.control_loop.addons = (Broken(), listening)
     await control.operations.freeze(service="svc", actor="ann", reason="look")
-    assert listening.heard == []
+    assert listening.entry_types == []
     control.control_loop.tick(control.now_ns, 0.0)
-    assert listening.heard[-1:] == ["frozen"]
+    assert listening.entry_types[-1:] == ["frozen"]
     assert {alarm["detail"] for alarm in control.control_loop.alarms.listing()} >= {"Broken: RuntimeError: boom"}
 
 
-async def test_offices_tick_about_once_a_second(control: ControlHarness) -> None:
+async def test_on_second_is_called_once_a_second(control: ControlHarness) -> None:
     listening = Listening()
     control.control_loop.addons = (listening,)
     for tenth in range(25):
@@ -57,7 +57,7 @@ async def test_offices_tick_about_once_a_second(control: ControlHarness) -> None
     assert listening.ticks == [control.now_ns + second * SECOND_NS for second in range(3)]
 
 
-async def test_what_offices_say_stands_in_status_and_metrics(control: ControlHarness) -> None:
+async def test_status_and_metrics_include_those_of_addons(control: ControlHarness) -> None:
     control.control_loop.addons = (Listening(),)
     assert control.queries.service_status("svc")["listening"] == "svc"
     assert b"rollback_router_heard 0.0" in metrics.render(control.queries)

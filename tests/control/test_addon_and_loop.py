@@ -1,4 +1,4 @@
-"""The admin before the real controller: one life of control inside the test, model servers scripted, no workers."""
+"""The admin over the real core: one run of control in the test process, with scripted model servers and no workers."""
 
 from __future__ import annotations
 
@@ -90,7 +90,7 @@ def states(service: dict[str, Any]) -> dict[str, tuple[str, str]]:
     return {target["version"]: (target["role"], target["state"]) for target in service["targets"]}
 
 
-async def test_the_life_of_a_version_told_by_the_admin(running: RunningControl) -> None:
+async def test_a_version_from_deploy_to_rollback_through_the_admin(running: RunningControl) -> None:
     service = await running.until("/v1/services/fraud", lambda found: found["way_back"])
     assert (service["active"], service["standby"]) == ("v1", "v2")
 

@@ -1,4 +1,4 @@
-"""What surrounds every route."""
+"""The middleware around every route."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Who may call: Host, Origin, tokens and roles, on every route there is."""
+"""Access: Host, Origin, tokens and roles, on every route."""
 
 from __future__ import annotations
 
@@ -131,7 +131,7 @@ async def test_without_a_valid_token_only_the_open_routes_answer(
     assert {verb for verb, _ in admin.fake.calls} == {"status"}  # of /readyz
 
 
-async def test_a_401_says_how_to_authenticate(start_admin: StartAdmin) -> None:
+async def test_a_401_names_the_authentication_scheme(start_admin: StartAdmin) -> None:
     admin = await start_admin(TOKENS)
     _, headers, problem = await admin.call("GET", "/v1/status")
     assert headers["WWW-Authenticate"] == 'Bearer realm="rollback-router"'
@@ -190,7 +190,7 @@ async def test_nothing_secret_is_shown(start_admin: StartAdmin, caplog: pytest.L
     assert "secret" not in caplog.text
 
 
-async def test_browsers_are_told_to_be_careful(admin: AdminHarness) -> None:
+async def test_answers_have_the_fields_that_protect_browsers(admin: AdminHarness) -> None:
     async with aiohttp.ClientSession() as session, session.get(admin.url + "/") as response:
         assert {
             name: response.headers[name]

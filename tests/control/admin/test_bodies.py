@@ -1,4 +1,4 @@
-"""A body that is not what it should be names the place that is wrong."""
+"""The refusal of a wrong body names the wrong place."""
 
 from __future__ import annotations
 

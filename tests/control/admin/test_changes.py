@@ -1,4 +1,4 @@
-"""What each changing route hands to the controller."""
+"""The operation that each changing route calls, with its arguments."""
 
 from __future__ import annotations
 

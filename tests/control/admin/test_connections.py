@@ -69,7 +69,7 @@ async def test_two_thousand_connections_that_say_nothing_do_not_keep_the_operato
         writer.close()
 
 
-async def test_whoever_has_waited_longest_makes_room_and_nobody_who_is_being_answered(
+async def test_at_the_limit_the_longest_idle_connection_is_evicted(
     start_admin: StartAdmin,
 ) -> None:
     admin = await start_admin(Admin(connections_max=2))
@@ -89,7 +89,7 @@ async def test_whoever_has_waited_longest_makes_room_and_nobody_who_is_being_ans
         writer.close()
 
 
-async def test_if_everybody_is_being_answered_the_next_one_is_told_to_come_back(start_admin: StartAdmin) -> None:
+async def test_a_connection_beyond_busy_ones_is_answered_503(start_admin: StartAdmin) -> None:
     admin = await start_admin(Admin(connections_max=1))
     admin.fake.gate = asyncio.Event()
     busy = await link(admin)
@@ -145,7 +145,7 @@ async def test_a_head_has_its_time_from_the_first_byte_and_an_idle_connection_it
         writer.close()
 
 
-async def test_who_leaves_leaves_nothing_behind(start_admin: StartAdmin) -> None:
+async def test_a_closed_connection_leaves_nothing_behind(start_admin: StartAdmin) -> None:
     admin = await start_admin()
     limiter = limiter_of(admin)
     gone = [await link(admin) for _ in range(5)]
@@ -173,7 +173,7 @@ async def test_limits_of_other_settings_hold_at_once_and_show_in_the_figures(sta
     silent[1].close()
 
 
-async def test_a_request_that_comes_as_its_connection_is_put_out_is_answered(start_admin: StartAdmin) -> None:
+async def test_a_request_in_the_kernel_prevents_an_eviction(start_admin: StartAdmin) -> None:
     """What the kernel holds unread may be a request: neither the idle time nor a newcomer closes upon it."""
     admin = await start_admin(Admin(connections_max=2, keepalive_idle_s=75))
     limiter = limiter_of(admin)

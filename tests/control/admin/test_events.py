@@ -32,7 +32,7 @@ async def test_silence_is_broken_by_heartbeats(start_admin: StartAdmin) -> None:
         assert frames == [b": connected\n\n", b": heartbeat\n\n", b": heartbeat\n\n"]
 
 
-async def test_a_reader_that_missed_events_is_dropped_and_told(admin: AdminHarness) -> None:
+async def test_a_reader_that_missed_events_is_dropped_with_a_comment(admin: AdminHarness) -> None:
     async with admin.session.get(admin.url + "/v1/events") as response:
         await response.content.readuntil(b"\n\n")
         for number in range(EVENTS_MAX + 1):

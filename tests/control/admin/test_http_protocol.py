@@ -1,4 +1,4 @@
-"""What is no HTTP, sent to the admin port as bytes: one line in the log, a problem document, no version of anything."""
+"""Malformed requests as bytes: one log line, a problem document, no version in the answer."""
 
 from __future__ import annotations
 
@@ -117,7 +117,7 @@ TOKEN = b"Authorization: Bearer ann-secret\r\n"
         (FREEZE + HOST + TOKEN + WAITS + b"Transfer-Encoding: chunked\r\n\r\n", 100),
     ],
 )
-async def test_no_body_is_asked_for_that_nobody_would_read(start_admin: StartAdmin, raw: bytes, status: int) -> None:
+async def test_a_100_is_sent_only_if_the_body_is_wanted(start_admin: StartAdmin, raw: bytes, status: int) -> None:
     admin = await start_admin(Admin(tokens=(token("ann", "admin"),)))
     assert int((await exchange(admin, raw)).split()[1]) == status
 
@@ -142,7 +142,7 @@ async def test_a_request_that_could_be_read_in_two_ways(admin: AdminHarness, fie
 
 
 @pytest.mark.parametrize("raw", [b"POST /livez HTTP/1.1\r\n", b"GET /v1/nothing HTTP/1.1\r\n"])
-async def test_a_bad_chunk_that_nobody_reads_is_no_traceback(
+async def test_an_unread_bad_chunk_is_no_traceback(
     admin: AdminHarness, raw: bytes, caplog: pytest.LogCaptureFixture
 ) -> None:
     reader, writer = await asyncio.open_connection("127.0.0.1", int(admin.url.rpartition(":")[2]))
@@ -155,7 +155,7 @@ async def test_a_bad_chunk_that_nobody_reads_is_no_traceback(
     assert len(caplog.records) <= 1
 
 
-async def test_who_leaves_in_the_middle_of_a_body_is_no_traceback(
+async def test_a_client_that_closes_within_a_body_is_no_traceback(
     admin: AdminHarness, caplog: pytest.LogCaptureFixture
 ) -> None:
     _, writer = await asyncio.open_connection("127.0.0.1", int(admin.url.rpartition(":")[2]))

@@ -1,4 +1,4 @@
-"""The memory of answers is bounded in number and in time."""
+"""Idempotency keys: repeated requests, and the bounds of the stored answers."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ async def test_without_a_key_everything_is_performed() -> None:
     assert perform.times == 2
 
 
-async def test_whoever_waits_for_a_crash_is_answered_and_the_next_one_tries_again() -> None:
+async def test_a_repetition_gets_the_answer_of_a_crash_and_a_retry_runs() -> None:
     gate = asyncio.Event()
     keys = IdempotencyKeys(Now())
 

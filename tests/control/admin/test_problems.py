@@ -1,4 +1,4 @@
-"""How a refusal looks."""
+"""Problem documents."""
 
 from __future__ import annotations
 

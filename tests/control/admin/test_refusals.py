@@ -1,4 +1,4 @@
-"""Who gets a page instead of a problem document."""
+"""When a refusal is a page instead of a problem document."""
 
 from __future__ import annotations
 
@@ -13,5 +13,5 @@ from router.control.admin.refusals import wants_page
      ("application/json, TEXT/HTML ; q=0.2", True), ("text/html;q=0", False), ("text/html;q=0.000, */*", False),
      ("text/htmlx", False), (", ;,", False), ("a/b," * 1000 + "text/html", False)],
 )  # fmt: skip
-def test_a_page_is_for_who_names_html(accept: str, page: bool) -> None:
+def test_a_page_needs_html_in_accept(accept: str, page: bool) -> None:
     assert wants_page(accept) is page

@@ -1,4 +1,4 @@
-"""What the reading routes of the present hand to the controller, and give back."""
+"""The routes of status: the query that each calls, and its answer."""
 
 from __future__ import annotations
 

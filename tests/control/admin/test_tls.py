@@ -1,4 +1,4 @@
-"""The admin port over TLS, and a command that speaks to it."""
+"""The admin port over TLS, and a command that connects to it."""
 
 from __future__ import annotations
 
@@ -17,9 +17,7 @@ from tests.certificate_authority import CertificateAuthority
 from tests.control import fake_control
 
 
-async def test_a_command_trusts_the_authority_that_it_is_told_of(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_a_command_trusts_the_configured_authority(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     authority = CertificateAuthority(tmp_path)
     sock = socket.socket()
     sock.bind(("127.0.0.1", 0))

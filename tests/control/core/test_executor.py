@@ -1,4 +1,4 @@
-"""Order is what a crash at any instant survives: what has happened by the time each fail point is passed."""
+"""The order of journal, store and apply, seen at each fail point: a crash there must lose nothing."""
 
 from __future__ import annotations
 

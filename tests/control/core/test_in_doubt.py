@@ -118,7 +118,7 @@ async def after_a_kill(control: ControlHarness, tmp_path: Path) -> tuple[Control
 
 @pytest.mark.parametrize("whole", [True, False], ids=["whole", "not whole"])
 @pytest.mark.parametrize("kind", KINDS)
-async def test_the_next_start_goes_by_the_row_and_says_so(
+async def test_the_next_start_decides_by_the_row(
     control: ControlHarness, tmp_path: Path, kind: str, whole: bool
 ) -> None:
     disk = HungDisk(control.journal, whole=whole)

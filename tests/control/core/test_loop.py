@@ -87,7 +87,7 @@ async def test_a_verdict_overtakes_a_change_that_waits_for_the_disk(control: Con
     await successor.end()
 
 
-async def test_both_bad_holds_and_says_so_once(control: ControlHarness) -> None:
+async def test_a_bad_standby_blocks_the_rollback_with_one_alarm(control: ControlHarness) -> None:
     control.probe("v2", ok=False, refused=True)
     control.tick(3)
     control.tick(50, lambda: failing(control))

@@ -89,7 +89,7 @@ async def test_a_late_acknowledgement_ends_the_wait(control: ControlHarness) -> 
     ("preconditions", "status", "code"),
     [(Preconditions(generation=5), 412, "generation_stale"), (Preconditions(from_version="v2"), 409, "from_mismatch")],
 )
-async def test_what_the_asker_believes_is_compared(
+async def test_preconditions_are_compared(
     control: ControlHarness, preconditions: Preconditions, status: int, code: str
 ) -> None:
     with pytest.raises(OperatorError) as caught:
@@ -128,7 +128,7 @@ async def test_of_two_equal_changes_at_once_one_changes_something(control: Contr
     assert (await entry_types(control)).count("switched") == 1
 
 
-async def test_a_dry_run_says_what_would_be_and_changes_nothing(control: ControlHarness) -> None:
+async def test_a_dry_run_changes_nothing(control: ControlHarness) -> None:
     before = control.service_controller.registry.as_dict()
     answer = await control.operations.switch(service="svc", to="v2", actor="ann", dry_run=True)
     assert (answer["changed"], answer["dry_run"], answer["message"]) == (True, True, golden("switch.dry_run"))

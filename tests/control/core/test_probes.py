@@ -1,4 +1,4 @@
-"""Probes against scripted servers: what a good answer is, and how every failure is told from the others."""
+"""Probes against scripted servers: good answers, and the result of each kind of failure."""
 
 from __future__ import annotations
 
@@ -111,7 +111,7 @@ async def test_an_inference_probe_sends_its_body(rig: Rig) -> None:
                      (False, False, "no whole answer within 0.05 s"), id="stops in the middle"),
     ],
 )  # fmt: skip
-async def test_each_failure_is_told_from_the_others(
+async def test_each_failure_has_its_detail(
     rig: Rig, probe: dict[str, object], reply: bytes | None, expected: tuple[bool, bool, str]
 ) -> None:
     async with scripted(reply) as server:
@@ -261,6 +261,6 @@ async def test_a_backend_on_a_unix_socket(rig: Rig, tmp_path: Path, probe: Probe
         server.close()
 
 
-async def test_a_unix_socket_where_nobody_listens_is_no_connection(rig: Rig, tmp_path: Path) -> None:
+async def test_a_unix_socket_without_listener_is_a_failed_connect(rig: Rig, tmp_path: Path) -> None:
     event = await rig.one(f"unix:{tmp_path}/model.sock")
     assert judged(event)[:2] == (False, True)

@@ -46,7 +46,7 @@ def settings(**backend_tls: Any) -> Any:
 
 @pytest.mark.parametrize("probe", [None, "none"], ids=["a request", "a connection"])
 @pytest.mark.parametrize("case", CASES.values(), ids=CASES)
-async def test_who_is_trusted(case: Case, probe: str | None, tmp_path: Path) -> None:
+async def test_trusted_certificates(case: Case, probe: str | None, tmp_path: Path) -> None:
     authority = CertificateAuthority(tmp_path)
     trust = {"ca": authority.file} if case.trusted else {}
     async with scripted(answer(), tls=authority.server(*case.names, days=case.days)) as server:
@@ -67,7 +67,7 @@ async def test_a_connection_is_kept_and_reused(tmp_path: Path) -> None:
         assert (len(server.requests), server.connections) == (3, 1)
 
 
-async def test_who_speaks_no_tls_is_told_so(tmp_path: Path) -> None:
+async def test_a_server_without_tls_is_a_failure(tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:
         url = f"https://127.0.0.1:{server.getsockname()[1]}"
 

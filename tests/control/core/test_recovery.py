@@ -200,9 +200,7 @@ async def test_why_a_stored_rollback_was_made_outlives_a_control_that_could_not_
     [(b'"v2":"active"', b'"v9":"active"'), (b'"v2":"active","v1":"draining"', b'"v2":"standby","v1":"active"')],
     ids=["it cannot be", "it leads elsewhere"],
 )
-async def test_a_note_that_does_not_lead_to_the_route_is_not_believed(
-    machine: Machine, said: bytes, instead: bytes
-) -> None:
+async def test_a_pending_entry_of_another_route_is_ignored(machine: Machine, said: bytes, instead: bytes) -> None:
     control = await machine.start()
     control.probe("v2", times=3)
     forgetful(control)

@@ -94,7 +94,7 @@ async def test_exactly_those_versions_are_watched_that_should_be_warm(
     assert probes.asked == [("unwatch", 0)]
 
 
-async def test_other_settings_change_what_is_asked(start: Start) -> None:
+async def test_other_settings_change_the_probes(start: Start) -> None:
     control = await start()
     probes: Any = Watching()
     control.service_controller.watch(probes)
@@ -126,7 +126,7 @@ async def test_the_gate_asks_the_standby_for_a_fresh_inference(
     )
 
 
-async def test_what_only_observes_is_told_and_done_nothing_about(start: Start) -> None:
+async def test_a_rule_that_observes_only_raises_an_alarm(start: Start) -> None:
     control = await start(rules={"hard_failure": {"action": "observe"}, "error_rate": {"action": "observe"}})
     control.probe("v2", times=3)
     control.tick(3)
@@ -137,7 +137,7 @@ async def test_what_only_observes_is_told_and_done_nothing_about(start: Start) -
     assert control.control_loop.alarms.listing() == []
 
 
-async def test_probes_alone_show_that_nobody_can_connect(start: Start) -> None:
+async def test_probes_alone_show_that_a_version_is_unreachable(start: Start) -> None:
     control = await start()
     control.probe("v2", times=3)
     control.probe("v1", ok=False, refused=True)
@@ -176,7 +176,7 @@ async def test_what_it_did_as_active_does_not_count_against_the_standby(start: S
     assert shares is None or shares[2] == 0
 
 
-async def test_a_standby_that_dies_is_told_before_it_is_needed(start: Start) -> None:
+async def test_a_failing_standby_raises_an_alarm(start: Start) -> None:
     control = await start()
     control.probe("v2", times=3)
     control.tick(1)

@@ -69,7 +69,7 @@ async def test_only_acknowledgements_of_this_very_route_have_a_time(
     assert replaced.workers_ms == (), "what was acknowledged before the store was acknowledged for another reason"
 
 
-async def test_who_did_not_confirm_is_named(both_sides: tuple[Segment, FakeWorkers, Workers]) -> None:
+async def test_the_confirmation_lists_unconfirmed_workers(both_sides: tuple[Segment, FakeWorkers, Workers]) -> None:
     segment, fakes, workers = both_sides
     fakes.deaf.add(0)
     stored_ns = RouteCell(segment, 0).publish(Route(5, active=0), 0)

@@ -15,7 +15,7 @@ def test_every_listener_gets_every_event() -> None:
     assert (first.empty(), second.get_nowait()) == (True, {"seq": 2})
 
 
-def test_a_slow_listener_is_dropped_and_told() -> None:
+def test_a_slow_subscriber_is_dropped() -> None:
     broadcast = Broadcast(2)
     slow, quick = broadcast.subscribe(), broadcast.subscribe()
     for seq in range(3):

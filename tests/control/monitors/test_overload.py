@@ -42,7 +42,7 @@ def test_it_is_up_while_limits_act_and_over_after_ten_quiet_seconds() -> None:
     assert alarms.listing() == []
 
 
-def test_limits_on_one_client_alarm_nobody() -> None:
+def test_limits_on_one_client_raise_no_alarm() -> None:
     memory = segment.create(1, 1)
     alarms = Alarms()
     monitor = OverloadMonitor(WorkerStats(memory), alarms)
@@ -61,7 +61,7 @@ def document(full: bool = True, **clients: int) -> dict[str, object]:
     return {"full": full, "targets": [target]}
 
 
-def test_saturation_says_who_holds_what_over_all_workers() -> None:
+def test_saturated_lists_places_over_all_workers() -> None:
     memory = segment.create(2, 1)
     alarms = Alarms()
     monitor = OverloadMonitor(WorkerStats(memory), alarms)
@@ -79,7 +79,7 @@ def test_saturation_says_who_holds_what_over_all_workers() -> None:
     )
 
 
-def test_saturation_is_over_when_nobody_is_refused_and_something_is_free() -> None:
+def test_saturated_ends_without_refusals_and_with_a_free_place() -> None:
     memory = segment.create(1, 1)
     alarms, record = Alarms(), HoldingsRecord(memory, 0)
     monitor = OverloadMonitor(WorkerStats(memory), alarms)

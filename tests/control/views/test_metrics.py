@@ -1,4 +1,4 @@
-"""The exposition: frozen names and labels, whole values from a real wall, parsed by prometheus-client's own parser."""
+"""The exposition: frozen names and labels, whole values from a real segment, parsed by prometheus-client's own parser."""
 
 from __future__ import annotations
 

@@ -24,7 +24,7 @@ ERROR = b'"detail":"no connection to the backend: '
 
 
 @pytest.mark.parametrize("case", CASES.values(), ids=CASES)
-async def test_who_is_trusted(case: Case, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+async def test_trusted_certificates(case: Case, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     authority = CertificateAuthority(tmp_path)
     tls = BackendTls(ca=authority.file if case.trusted else None, **case.settings)  # type: ignore[arg-type]
     async with Backend(backends.ok(), tls=authority.server(*case.names, days=case.days)) as backend:
