@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Protocol
+from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from router.control.addon import Document
 from router.control.admin.bodies import Version
 from router.control.admin.operation import Call, Operation
+from router.control.history.addon import HistoryAddon
+from router.control.history.advice_addon import AdviceAddon
+from router.control.history.report_addon import ReportAddon
 
 When = Annotated[str, Field(max_length=40)]
 
@@ -40,33 +43,12 @@ class AdviceQuery(_HistoryQuery):
     false_alarms_per_month: Annotated[float, Field(ge=0, le=1000)] = 1.0
 
 
-class Advice(Protocol):
-    """Who replays the rows."""
-
-    async def advise(self, service: str, days: float, per_month_max: float) -> Document:
-        """What other limits would have done."""
-
-
-class Reports(Protocol):
-    """Who adds up what was."""
-
-    async def report(self, service: str, since: str, until: str) -> Document:
-        """The figures of a period."""
-
-
-class HistoryQueries(Protocol):
-    """Who has the rows."""
-
-    async def points(self, service: str, since: str, until: str, step_s: float | None, version: str | None) -> Document:
-        """The rows of a period, summed by steps."""
-
-
-def operations(past: HistoryQueries, reports: Reports, advisor: Advice) -> tuple[Operation, ...]:
+def operations(rows: HistoryAddon, reports: ReportAddon, advice: AdviceAddon) -> tuple[Operation, ...]:
     """Return the routes of the history."""
 
     async def history(call: Call) -> Document:
         query = call.query_as(HistoryQuery)
-        return await past.points(call.service, query.since, query.until, query.step_s, query.version)
+        return await rows.points(call.service, query.since, query.until, query.step_s, query.version)
 
     async def report(call: Call) -> Document:
         query = call.query_as(ReportQuery)
@@ -74,7 +56,7 @@ def operations(past: HistoryQueries, reports: Reports, advisor: Advice) -> tuple
 
     async def advise(call: Call) -> Document:
         query = call.query_as(AdviceQuery)
-        return await advisor.advise(call.service, query.days, query.false_alarms_per_month)
+        return await advice.advise(call.service, query.days, query.false_alarms_per_month)
 
     return (
         Operation(

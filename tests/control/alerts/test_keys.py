@@ -1,4 +1,4 @@
-"""Who may send alerts."""
+"""The authentication of senders of alerts."""
 
 from __future__ import annotations
 

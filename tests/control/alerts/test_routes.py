@@ -92,7 +92,7 @@ async def test_a_cloud_event(tmp_path: Path) -> None:
 
 
 async def test_what_is_not_signed_is_not_believed(tmp_path: Path) -> None:
-    """The attributes of a binary CloudEvent are header fields: whoever saw one signed request could send it as many others."""
+    """The attributes of a binary CloudEvent are unsigned header fields: one signed request could be resent as many alerts."""
     (tmp_path / "secret").write_bytes(b"s" * 32)
     async with hook_harness(tmp_path, {**OPEN, "hmac_secret_file": str(tmp_path / "secret")}) as hooks:
         hooks.addon.keys.load()

@@ -104,7 +104,7 @@ async def test_a_case_that_is_removed_or_added_is_looked_at_again(start_harness:
 
 
 async def test_a_suite_that_was_not_read_since_it_changed_lets_nobody_pass(start_harness: Begin) -> None:
-    """A rollback freezes cases, and the next version is ready a moment later: before the office has looked again."""
+    """A rollback builds cases, and the next version is ready before the add-on has read the changed suite."""
     harness = await start_harness()
     async with model_server() as server:
         await harness.candidate(server.url)

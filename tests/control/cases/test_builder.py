@@ -141,7 +141,7 @@ async def test_one_incident_does_not_fill_the_suite(start_harness: Begin, monkey
 async def test_the_list_of_cases_says_what_a_rollback_made(
     start_harness: Begin, records: list[bytes], made: int, left_out: dict[str, int], why: str
 ) -> None:
-    """Also to the one who asks too early, and after control was killed."""
+    """Also if the question comes too early, and after control was killed."""
     harness = await start_harness()
     for one in records:
         harness.fail(one)

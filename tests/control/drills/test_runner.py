@@ -19,7 +19,7 @@ Begin = Callable[..., Awaitable[DrillHarness]]
 
 @pytest.fixture
 async def begin(tmp_path: Path) -> AsyncIterator[Begin]:
-    """Begin a life, or the next one on the same wall."""
+    """Start control, or the next control on the same segment."""
     segment = new_segment()
     workers = FakeWorkers(segment)
     stages: list[DrillHarness] = []

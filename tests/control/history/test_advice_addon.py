@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from router.control.history import advice_addon as advisors
+from router.control.history import advice_addon
 from router.control.history.addon import HistoryAddon
 from router.control.history.advice_addon import BASELINES_MAX, AdviceAddon
 from router.control.history.advice_process import decode
@@ -54,7 +54,7 @@ async def test_the_process_is_told_what_happened(
 ) -> None:
     jobs = []
     monkeypatch.setattr(
-        advisors, "_run_process", lambda job: (jobs.append(decode(job.encode())) or {"asked": True}, "")
+        advice_addon, "_run_process", lambda job: (jobs.append(decode(job.encode())) or {"asked": True}, "")
     )
     for at_s in range(BASELINES_MAX + 5):
         addon.on_entry(accepted(float(at_s), 0.01))
@@ -78,7 +78,7 @@ async def test_one_at_a_time_and_control_goes_on_meanwhile(addon: AdviceAddon, m
         release.wait(10)
         return {}, ""
 
-    monkeypatch.setattr(advisors, "_run_process", hanging)
+    monkeypatch.setattr(advice_addon, "_run_process", hanging)
     first = asyncio.ensure_future(addon.advise("svc", 1.0, 1.0))
     await asyncio.sleep(0.01)
     with pytest.raises(OperatorError, match="somebody asks for advice just now") as refused:

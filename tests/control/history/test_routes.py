@@ -15,7 +15,7 @@ from tests.control.fake_control import FakeControl
 Ask = Callable[[str], Awaitable[tuple[int, Any]]]
 
 
-class Heard:
+class Recorded:
     """Answers with what it was asked."""
 
     async def report(self, *calls: object) -> dict[str, Any]:
@@ -31,7 +31,7 @@ class Heard:
 @pytest.fixture
 async def ask() -> AsyncIterator[Ask]:
     control_loop = FakeControl()
-    application = app.build(control_loop, control_loop, Settings(), operations(Heard(), Heard(), Heard()))
+    application = app.build(control_loop, control_loop, Settings(), operations(Recorded(), Recorded(), Recorded()))
     async with serving(application) as url, aiohttp.ClientSession(url) as session:
 
         async def get(path: str) -> tuple[int, Any]:

@@ -1,4 +1,4 @@
-"""The rollback that most tests of this room look at; nobody changes it."""
+"""The rollback that most tests of incidents read. No test changes it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The office over a real wall and a real journal: rollbacks become incidents, whatever becomes of control or the disk."""
+"""The add-on over real shared memory and a real journal: rollbacks become incidents, also if control dies or the disk fails."""
 
 from __future__ import annotations
 
@@ -206,7 +206,7 @@ async def test_of_two_edits_of_one_revision_one_wins(control: ControlHarness, ad
 async def again(
     before: ControlHarness, *, segment: bool = True, lost: str = ""
 ) -> tuple[ControlHarness, IncidentsAddon]:
-    """Another control, over the same wall or over a new one. It finds no facts of the type `lost` at its start."""
+    """Start another control, over the same segment or a new one. The journal has no entries of the type `lost` at its start."""
     await before.end()
     memory = before.segment if segment else new_segment()
     workers = before.workers if segment else FakeWorkers(memory)

@@ -1,4 +1,4 @@
-"""Files of incidents on a good disk, a full one, one that hangs, and one that somebody else has touched."""
+"""Files of incidents on a good disk, a full disk, a disk that hangs, and in a folder that was changed by others."""
 
 from __future__ import annotations
 

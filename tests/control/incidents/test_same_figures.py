@@ -1,4 +1,4 @@
-"""One rollback over a real wall and a real journal: every place that tells its figures tells the same, at every moment.
+"""One rollback over real shared memory and a real journal: every place that shows its figures shows the same, at any time.
 
 Messages to webhooks and Slack, status, explain, report, the list of incidents, and the incident as document, page, Markdown
 and on the terminal; also by hand, by an alert, for a version that cannot be reached, and with a control killed in between.
@@ -44,7 +44,7 @@ FIGURES = ("requests", "errors", "rescued")
 
 
 class Scene:
-    """A life with an office of incidents; the next one over the same wall goes on where this one was."""
+    """Control with the incidents add-on. The next control over the same segment continues where this one ended."""
 
     def __init__(self, control: ControlHarness, entries: list[Entry]) -> None:
         self.control = control

@@ -1,4 +1,4 @@
-"""Facts reach their receivers after the swap, once, through restarts; a receiver that hangs or fails costs only itself."""
+"""Notifications reach their receivers after the swap, once, through restarts. A failing receiver delays only its own channel."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from router.control.notify import addon as office_of_notices
+from router.control.notify import addon as notify_addon
 from router.control.notify.addon import NotifyAddon
 from router.control.store import outbox
 from router.errors import OperatorError
@@ -233,7 +233,7 @@ async def test_links_of_others_are_asked_for_when_it_is_sent(start: Start, tmp_p
 
 
 async def test_a_missing_extra_is_said_at_the_start(start: Start, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(office_of_notices, "missing_extra", lambda channel: "pip install it")
+    monkeypatch.setattr(notify_addon, "missing_extra", lambda channel: "pip install it")
     async with receiving() as works:
         control, addon = await start(channel("works", works))
         addon.on_second(clock.now_ns())

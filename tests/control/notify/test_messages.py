@@ -1,4 +1,4 @@
-"""Whole messages, byte for byte where somebody else reads them."""
+"""Whole messages, byte for byte, in the formats of the receivers."""
 
 from __future__ import annotations
 

@@ -34,7 +34,7 @@ SECTION = {
 
 
 class Day:
-    """An office over a life, and requests."""
+    """The add-on over a control, and requests."""
 
     def __init__(self, control: ControlHarness, **section: Any) -> None:
         self.control = control
@@ -46,7 +46,7 @@ class Day:
         return settings(self.control.folder, inputs={**SECTION, **section})
 
     def opened(self) -> QualityAddon:
-        """Return an office as a start would make it."""
+        """Return an add-on like the one of a start."""
         self.control.service_controller.trigger_sources.clear()
         addon = QualityAddon(self.control.control_loop, self.configured, self.entries)
         self.control.control_loop.addons = (addon,)

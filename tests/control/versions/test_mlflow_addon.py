@@ -1,4 +1,4 @@
-"""What is asked of MLflow, and what it is told: by an office for which nobody waits."""
+"""The calls to MLflow: resolving model URIs, and sending updates without delaying anything else."""
 
 from __future__ import annotations
 
