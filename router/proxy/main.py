@@ -53,19 +53,17 @@ async def serve(args: WorkerArgs) -> None:
 
     def reread() -> None:
         if not settings_memory.receive(args.updates_fd, args.settings_fd):
-            log.warning("told to read the settings again, and there are no newer ones")
+            log.warning("SIGHUP, but no newer settings have arrived")
         data_plane.reconfigure(proxy_options.from_descriptor(args.settings_fd))
 
     loop.add_reader(args.wake_fd, wake)
     loop.add_reader(args.life_fd, orphaned)
     loop.add_signal_handler(signal.SIGTERM, stop.set)
-    loop.add_signal_handler(
-        signal.SIGINT, lambda: None
-    )  # a terminal sends SIGINT to the whole process group; the supervisor decides
+    # A terminal sends SIGINT to the whole process group; the supervisor decides.
+    loop.add_signal_handler(signal.SIGINT, lambda: None)
     loop.add_signal_handler(signal.SIGHUP, reread)
-    while (
-        not memory.words[at.H_CONTROL_READY] and not stop.is_set()
-    ):  # a take-over starts workers before control is ready
+    # A take-over starts workers before control is ready.
+    while not memory.words[at.H_CONTROL_READY] and not stop.is_set():
         await asyncio.sleep(CONTROL_POLL_S)
     data_plane.refresh()
     listener = Listener(data_plane.new_connection, *(socket.socket(fileno=fd) for fd in args.listen_fds))

@@ -111,9 +111,8 @@ class Pool:
         except TimeoutError:
             error = TimeoutError(f"no connection within {self._context.options.connect_timeout_s} s")
         except OSError as failure:
-            error = failure.with_traceback(
-                None
-            )  # its frames refer to the connection, and this frame refers to the error
+            # Without its traceback: the frames refer to the connection, and this frame refers to the error.
+            error = failure.with_traceback(None)
         else:
             self._backoff_s = self.backoff_until_s = 0.0
             self.release(upstream, clock.now_s())

@@ -129,10 +129,10 @@ class ClientShares:
 
     def _count_request(self, client: str, share: int) -> bool:
         """Count a request of `client`, unless it asks for more than its share; return whether it was counted."""
-        asked = self._requests.get(client, 0)
-        if self.held.get(client, 0) + asked >= share or len(self._requests) > _WAITING_MAX:
+        requested = self._requests.get(client, 0)
+        if self.held.get(client, 0) + requested >= share or len(self._requests) > _WAITING_MAX:
             return False
-        self._requests[client] = asked + 1
+        self._requests[client] = requested + 1
         self._requested += 1
         return True
 

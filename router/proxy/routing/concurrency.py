@@ -126,9 +126,8 @@ class ConcurrencyLimiter:
             if bound.used >= bound.places:
                 if self._is_probe(exchange, bound, client):
                     continue
-                if (
-                    bound.shares.counted_s != now_s and not bound.shares.contended
-                ):  # once a sweep, however many are refused
+                # Counted once a sweep, however many requests are refused.
+                if bound.shares.counted_s != now_s and not bound.shares.contended:
                     bound.shares.count(self._held(bound), now_s)
                 bound.shares.record_refusal(client, bound.places, now_s)
                 return bound.limit
