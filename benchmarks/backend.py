@@ -43,7 +43,7 @@ FAILED: Final = answer("500 Internal Server Error", ERROR)
 
 
 class Model:
-    """What it does now. `hung` keeps what was asked while it hangs, so that nothing is answered later by accident."""
+    """The present behaviour. `hung` keeps the requests that came during a hang, so that none is answered later by accident."""
 
     def __init__(self, seed: int) -> None:
         self.mode = "healthy"
@@ -59,7 +59,7 @@ class Model:
         return OK
 
     def obey(self, line: str) -> None:
-        """Change as told and say when; end of input ends the process."""
+        """Change the behaviour by each line of stdin, and print when; the end of input ends the process."""
         words = line.split()
         if not words:
             os._exit(0)

@@ -1,4 +1,4 @@
-"""CPU per proxied request: one worker of ours ÷ nginx and ÷ HAProxy on the same POST, in interleaved rounds.
+"""CPU per proxied request: one worker of the router ÷ nginx and ÷ HAProxy on the same POST, in interleaved rounds.
 
 The proxies have one core, wrk and the backend the other. A round starts all three afresh and loads them one after
 another in short slices of turning order, so that a slow minute of the machine meets all of them. CPU time is

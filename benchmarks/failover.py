@@ -4,7 +4,7 @@ One router with two workers and two services, each under its own open-loop load 
 the errors, one the hangs (the shipped rules judge a hang only 30 s after a promotion, so both lines run side by side).
 A run deploys a fresh version on a fresh backend process, promotes it, lets it work, switches the fault on in the
 backend, which notes the time, and waits until the router has rolled back and clients are well again. *Healthy* is the
-moment from which every request that begins succeeds for HEALTHY_S. Nothing is told to the router but deploy and promote.
+moment from which every request that begins succeeds for HEALTHY_S. The router gets no commands but deploy and promote.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ DEADLINE_S: Final = 90.0
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """What the backend is told, and how long the version works well before."""
+    """The command to the backend, and how long the version works well before."""
 
     name: str
     order: str
@@ -69,7 +69,7 @@ class Outcome:
     number: int
     healthy_s: float
     rolled_back_s: float
-    """When the journal's entry says that the router decided to go back (same monotonic clock)."""
+    """The time of the rollback's decision in the journal entry (same monotonic clock)."""
     trigger: str
     swap_us: float
     confirmed_ms: float

@@ -39,14 +39,14 @@ def quantile(values: Sequence[float], share: float) -> float:
     return ordered[max(rank, 1) - 1]
 
 
-def median_ratio(ours: Sequence[float], theirs: Sequence[float], seed: int = 1) -> Ratio:
-    """Return the median over rounds of ours ÷ theirs, with the percentile bootstrap over rounds (10,000 resamples).
+def median_ratio(subject: Sequence[float], reference: Sequence[float], seed: int = 1) -> Ratio:
+    """Return the median over rounds of subject ÷ reference, with the percentile bootstrap over rounds (10,000 resamples).
 
     Values at the same place come from the same round, so what slowed the machine in a round slowed both of them.
     """
-    if len(ours) != len(theirs) or not ours:
-        raise ValueError(f"{len(ours)} and {len(theirs)} rounds: a ratio needs the same number, at least one")
-    found = median_interval([a / b for a, b in zip(ours, theirs, strict=True)], seed)
+    if len(subject) != len(reference) or not subject:
+        raise ValueError(f"{len(subject)} and {len(reference)} rounds: a ratio needs the same number, at least one")
+    found = median_interval([a / b for a, b in zip(subject, reference, strict=True)], seed)
     return Ratio(found.median, found.low, found.high)
 
 

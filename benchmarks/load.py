@@ -1,4 +1,4 @@
-"""Open-loop load: a request every 1/rate s whatever became of the earlier ones (no coordinated omission).
+"""Open-loop load: a request every 1/rate s, independent of earlier responses (no coordinated omission).
 
 Keep-alive connections as clients keep them: an idle one is used again, a further one is opened when none is idle.
 """
@@ -168,7 +168,7 @@ class _Connection(asyncio.Protocol):
 
 
 def _outcome(head: str, fields: dict[str, str], body: bytes) -> str:
-    """Return `ok`, or the status and who made it: `500 by the backend`, `503 saturated by the router`."""
+    """Return `ok`, or the status and its origin: `500 by the backend`, `503 saturated by the router`."""
     status = head[9:12]
     if status == "200":
         return OK if body == BODY else "wrong_body"

@@ -63,7 +63,7 @@ _TENSOR_SCHEMA: Final = """{"type": "object", "required": ["%ss"], "properties":
     "type": "object", "required": ["name", "shape", "datatype", "data"], "properties": {
     "shape": {"type": "array", "items": {"type": "integer"}}, "datatype": {"enum": ["FP32", "FP64"]},
     "data": {"type": "array", "items": {"type": "number"}, "minItems": 64, "maxItems": 64}}}}}}"""
-"""A body of the Open Inference Protocol with 64 floats, and a schema that looks at each of them."""
+"""A body of the Open Inference Protocol with 64 floats, and a schema that checks each of them."""
 _INFER: Final = (
     b"POST /v2/models/m/infer HTTP/1.1\r\nHost: 127.0.0.1:8080\r\nContent-Type: application/json\r\n"
     b"Content-Length: %d\r\n\r\n"
@@ -166,9 +166,9 @@ class Bench:
         def batch() -> float:
             pairs = list(zip(self.requests(request), self.responses(response), strict=True))
             began = time.thread_time()
-            for asked, answered in pairs:
-                receive(asked)
-                answer(answered)
+            for request_bytes, response_bytes in pairs:
+                receive(request_bytes)
+                answer(response_bytes)
             return self._each_us(began)
 
         return batch
@@ -177,14 +177,14 @@ class Bench:
         """An inference and its answer of 64 floats each; what waits for the next turn of the loop is done at once."""
         self.data_plane.context.loop = AtOnce()  # type: ignore[assignment]
         body, answer = _TENSOR.replace(b"%b", b"input"), _TENSOR.replace(b"%b", b"output")
-        asked, answered = _INFER % len(body) + body, _INFERRED % len(answer) + answer
+        request_bytes, response_bytes = _INFER % len(body) + body, _INFERRED % len(answer) + answer
         receive, reply = self.downstream.data_received, self.upstream.data_received
 
         def batch() -> float:
             began = time.thread_time()
             for _ in range(self._batch):
-                receive(asked)
-                reply(answered)
+                receive(request_bytes)
+                reply(response_bytes)
             return self._each_us(began)
 
         return batch

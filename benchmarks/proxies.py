@@ -46,7 +46,7 @@ class HAProxy:
         self.program.stop()
 
 
-def check_same_work(port: int, who: str) -> None:
+def check_same_work(port: int, proxy: str) -> None:
     """Raise unless the proxy on `port` does the header work that is compared, with and without an incoming id."""
     for sent in (None, "given-id"):
         headers = {"Content-Type": "application/json", "traceparent": "00-a-b-01"}
@@ -64,13 +64,13 @@ def check_same_work(port: int, who: str) -> None:
         }
         connection = seen.pop("connection")
         if seen != expected or connection not in ("", "keep-alive"):
-            raise BenchmarkError(f"{who} sent other headers to the backend: {seen}, connection {connection!r}")
+            raise BenchmarkError(f"{proxy} sent other headers to the backend: {seen}, connection {connection!r}")
         if not got or (sent and got != sent) or answer.get("x-request-id") != got:
             raise BenchmarkError(
-                f"{who}: X-Request-ID {sent!r} became {got!r}, answered {answer.get('x-request-id')!r}"
+                f"{proxy}: X-Request-ID {sent!r} became {got!r}, answered {answer.get('x-request-id')!r}"
             )
         if answer.get("x-served-version") != "v1":
-            raise BenchmarkError(f"{who} does not say which version answered: {answer}")
+            raise BenchmarkError(f"{proxy} does not say which version answered: {answer}")
 
 
 def _ask(port: int, headers: dict[str, str]) -> tuple[dict[str, str], dict[str, Any]]:

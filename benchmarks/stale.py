@@ -39,7 +39,7 @@ class Kind:
 
     name: str
     timeout_s: float
-    told: bool
+    announced: bool
     services: int
 
 
@@ -171,7 +171,7 @@ class Backend:
     @classmethod
     async def start(cls, kind: Kind) -> Backend:
         process = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-m", "benchmarks.stale", str(kind.timeout_s), str(int(kind.told))),
+            *(sys.executable, "-m", "benchmarks.stale", str(kind.timeout_s), str(int(kind.announced))),
             stdin=asyncio.subprocess.PIPE,
             stdout=asyncio.subprocess.PIPE,
             cwd=Path(__file__).parent.parent,
@@ -197,9 +197,9 @@ class Connection(asyncio.Protocol):
 
     accepted = 0
 
-    def __init__(self, timeout_s: float, told: bool) -> None:
+    def __init__(self, timeout_s: float, announced: bool) -> None:
         self._timeout_s = timeout_s
-        extra = f"Keep-Alive: timeout={timeout_s:g}\r\n" if told else ""
+        extra = f"Keep-Alive: timeout={timeout_s:g}\r\n" if announced else ""
         self._answer = f"HTTP/1.1 200 OK\r\n{extra}Content-Length: 2\r\n\r\n{{}}".encode()
         self._loop = asyncio.get_running_loop()
         self._idle: asyncio.TimerHandle | None = None
@@ -219,9 +219,9 @@ class Connection(asyncio.Protocol):
         self._idle = self._loop.call_later(self._timeout_s, self._transport.close)
 
 
-async def _serve(timeout_s: float, told: bool) -> None:
+async def _serve(timeout_s: float, announced: bool) -> None:
     loop = asyncio.get_running_loop()
-    server = await loop.create_server(lambda: Connection(timeout_s, told), "127.0.0.1", 0, backlog=4096)
+    server = await loop.create_server(lambda: Connection(timeout_s, announced), "127.0.0.1", 0, backlog=4096)
     print(json.dumps({"port": server.sockets[0].getsockname()[1]}), flush=True)
     while await loop.run_in_executor(None, sys.stdin.readline):
         print(json.dumps({"connections": Connection.accepted}), flush=True)

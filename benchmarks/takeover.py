@@ -34,7 +34,7 @@ CLIENTS: Final = 150
 HOGS: Final = 5
 HOGS_MAX: Final = 16
 HOG_LASTS_S: Final = 1800
-"""A hog ends by itself after this, should nobody end it."""
+"""A hog ends by itself after this time."""
 PAUSE_S: Final = (0.9, 1.1)
 APART_S: Final = (0.2, 1.2)
 """Between two take-overs, so that they meet the clients at ever other moments."""
@@ -100,7 +100,7 @@ def show(figures: dict[str, Any], number: int, hogs: int) -> str:
 
 
 def steps_of(log: str) -> dict[str, float]:
-    """Return the steps of one take-over in the new router's log, in seconds since it asked for the sockets."""
+    """Return the steps of one take-over in the new router's log, in seconds since its request for the sockets."""
     found = {step: float(after_s) for step, after_s in STEP.findall(log)}
     if done := DONE.search(log):
         found["yours"] = float(done[1])
@@ -172,9 +172,9 @@ async def _take_over(folder: Path, old: Program, turn: int) -> tuple[Program, di
     left_s = time.monotonic() - began_s
     if old.process.returncode:
         raise BenchmarkError(f"the old router left with {old.process.returncode}:\n{old.log.read_text()[-2000:]}")
-    asked = steps_of(new.log.read_text(errors="replace"))
-    started_s = owned_s - asked["yours"]
-    steps = {"asked for the sockets": started_s, **{name: started_s + after_s for name, after_s in asked.items()}}
+    steps_s = steps_of(new.log.read_text(errors="replace"))
+    started_s = owned_s - steps_s["yours"]
+    steps = {"steps_s for the sockets": started_s, **{name: started_s + after_s for name, after_s in steps_s.items()}}
     return new, {name: round(value, 3) for name, value in {**steps, "the old router left": left_s}.items()}
 
 
@@ -225,7 +225,7 @@ async def _ask(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, count
 
 
 def _certificate(folder: Path) -> tuple[ssl.SSLContext, str]:
-    """Make a certificate of its own; return who trusts it, and the router's settings."""
+    """Make a self-signed certificate; return a context that trusts it, and the router's settings."""
     pair = folder / "cert.pem", folder / "key.pem"
     subprocess.run(
         [

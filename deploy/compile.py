@@ -1,12 +1,12 @@
-"""Builds the wheel with the request path compiled, where a C compiler is at hand; hatchling runs this file.
+"""Builds the wheel with a compiled request path if there is a C compiler; hatchling runs this file.
 
-Compiled is every module of `router/` that has a `.pxd` beside it. Cython reads the `.py` as it stands and takes the types from
-the `.pxd`, so the source of both wheels is one and the same, and tests run against both. The libraries are made in a temporary
-directory and go from there into the wheel: nothing compiled ever lies in the source tree, where it would be imported instead of
-a file that has been edited since. For the same reason an editable installation is never compiled.
+Every module of `router/` with a `.pxd` beside it is compiled. Cython reads the unchanged `.py` and takes the types from the
+`.pxd`, so both wheels have the same source, and tests run against both. The libraries are made in a temporary directory and go
+from there into the wheel. No library lies in the source tree, where Python would import it instead of an edited file. For the
+same reason an editable installation is never compiled.
 
-Without a C compiler the wheel is pure Python and says so. `ROLLBACK_ROUTER_PURE=1` asks for that; `ROLLBACK_ROUTER_COMPILED=1`
-makes a missing compiler an error.
+Without a C compiler the wheel is pure Python, and a message says so. `ROLLBACK_ROUTER_PURE=1` requests a pure wheel;
+`ROLLBACK_ROUTER_COMPILED=1` makes a missing compiler an error.
 """
 
 from __future__ import annotations
@@ -21,9 +21,9 @@ from hatchling.builders.hooks.plugin.interface import BuildHookInterface
 
 DIRECTIVES = {
     "language_level": 3,
-    # Types come from the .pxd alone; annotations in the source are for people and mypy.
+    # Types come from the .pxd alone; annotations in the source are for readers and mypy.
     "annotation_typing": False,
-    # Indices are checked as Python checks them. That the wall is there is not asked at each counter: a plane begins with it.
+    # Indices are checked as in Python. Counters do not check that the memoryview is initialised: a WorkerContext always has it.
     "initializedcheck": False,
     "binding": False,
     "auto_pickle": False,
