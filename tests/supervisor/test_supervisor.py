@@ -33,7 +33,7 @@ active = {{ version = "v1", endpoints = ["http://127.0.0.1:9001"] }}
 
 
 class Run:
-    """A supervisor and what its children tell."""
+    """A supervisor and the reports of its children."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -66,7 +66,7 @@ class Run:
         return self
 
     def wait_for(self, pattern: str) -> re.Match[str]:
-        """Return the first report, not returned yet, that matches; others stay for later."""
+        """Return the first new report that matches; other reports stay for later calls."""
         for position, line in enumerate(self._unread):
             if found := re.fullmatch(pattern, line):
                 del self._unread[position]
@@ -134,7 +134,7 @@ def test_at_a_stop_readiness_goes_first_and_the_workers_are_told_after_the_delay
 
 
 def test_a_stop_within_a_take_over_is_a_stop_like_any_other(run: Run) -> None:
-    """Were the port still taken for another's, it would close without draining its queue, and readiness would stay."""
+    """If the port still counted as shared, it would close without draining its queue, and readiness would stay."""
     run.start().serving()
     with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as new:
         new.connect(str(run.folder / "state" / SOCKET_NAME))

@@ -9,10 +9,10 @@ from router.supervisor.systemd import Notifier
 
 
 def test_sends_datagrams_to_a_path_or_an_abstract_name(tmp_path: Path) -> None:
-    for bound, asked in ((str(tmp_path / "notify"), str(tmp_path / "notify")), (f"\0{tmp_path}", f"@{tmp_path}")):
+    for bound, address in ((str(tmp_path / "notify"), str(tmp_path / "notify")), (f"\0{tmp_path}", f"@{tmp_path}")):
         with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
             manager.bind(bound)
-            Notifier(asked).send("READY=1", "STATUS=serving")
+            Notifier(address).send("READY=1", "STATUS=serving")
             assert manager.recv(100) == b"READY=1\nSTATUS=serving"
 
 

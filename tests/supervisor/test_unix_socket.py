@@ -1,4 +1,4 @@
-"""Listening Unix sockets: whose a path is, when it is taken and when it goes."""
+"""Listening Unix sockets: the owner of a path, when it is in use and when it is removed."""
 
 from __future__ import annotations
 

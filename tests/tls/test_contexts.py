@@ -63,7 +63,7 @@ def test_a_pair_that_cannot_be_used_is_named_with_the_remedy(spoil: Spoil, text:
 
 @contextmanager
 def an_ordinary_user() -> Iterator[None]:
-    """Root may read everything: be nobody meanwhile."""
+    """Run as the user `nobody` meanwhile, because root may read every file."""
     root = os.geteuid() == 0
     if root:
         os.seteuid(65534)

@@ -10,7 +10,7 @@ from router.settings.sections.service import Service
 
 
 @pytest.mark.parametrize(
-    ("settings", "told"),
+    ("settings", "message"),
     [
         pytest.param({"rules": {"accept_after_s": 60}}, "rules.accept_after_s is acceptance.after_s now", id="moved"),
         pytest.param({"rules": {"accept_requests_min": 6}}, "is acceptance.requests_min now", id="moved, too"),
@@ -29,14 +29,14 @@ from router.settings.sections.service import Service
         pytest.param({"acceptance": {"p99": 1}}, "Unexpected keyword argument", id="unknown member"),
     ],
 )
-def test_mistakes_name_value_and_remedy(settings: dict[str, Any], told: str) -> None:
-    with pytest.raises(ValidationError, match=told):
+def test_mistakes_name_value_and_remedy(settings: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValidationError, match=message):
         Service.model_validate(settings)
 
 
 def test_what_can_be_asked() -> None:
-    asked = {"after_s": 60, "late_share_max": 0.02, "fault_factor_max": 1.5, "cases": "required"}
-    service = Service.model_validate({"acceptance": asked, "rules": {"latency": {"slo_ms": 100}}})
+    criteria = {"after_s": 60, "late_share_max": 0.02, "fault_factor_max": 1.5, "cases": "required"}
+    service = Service.model_validate({"acceptance": criteria, "rules": {"latency": {"slo_ms": 100}}})
     assert service.acceptance.limits() == {"late_share": 0.02, "quality_alerts": 0.0}
     refuse_moved(None)
     refuse_moved("what another check refuses")

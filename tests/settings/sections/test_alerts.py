@@ -16,13 +16,13 @@ QUALITY = {"kind": "quality", "matchers": {"signal": "quality"}}
 
 def test_a_map_as_the_judgement_knows_it() -> None:
     assert AlertMap.model_validate(QUALITY).as_label_map() == LabelMap("quality", {"signal": "quality"})
-    told = QUALITY | {"service": "fraud", "version_label": "none", "patterns": {"team": "ml-.+"}}
+    values = QUALITY | {"service": "fraud", "version_label": "none", "patterns": {"team": "ml-.+"}}
     expected = LabelMap("quality", {"signal": "quality"}, {"team": "ml-.+"}, "fraud", "service", None)
-    assert AlertMap.model_validate(told).as_label_map() == expected
+    assert AlertMap.model_validate(values).as_label_map() == expected
 
 
 @pytest.mark.parametrize(
-    ("settings", "said"),
+    ("settings", "message"),
     [
         pytest.param({"map": [{"kind": "quality"}]}, "it would take every alert", id="an empty map"),
         pytest.param({"map": [QUALITY | {"patterns": {"a": "(x+)+"}}]}, "of bounded cost", id="an expensive pattern"),
@@ -34,8 +34,8 @@ def test_a_map_as_the_judgement_knows_it() -> None:
         pytest.param({"body_bytes_max": 2 << 20}, "body_bytes_max", id="bodies as large as control's patience"),
     ],
 )
-def test_what_it_may_not(settings: dict[str, Any], said: str) -> None:
-    with pytest.raises(ValidationError, match=said):
+def test_what_it_may_not(settings: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValidationError, match=message):
         AlertSettings.model_validate(settings)
 
 

@@ -7,7 +7,7 @@ from router.settings.sections.cases import Cases
 
 
 @pytest.mark.parametrize(
-    ("member", "value", "told"),
+    ("member", "value", "message"),
     [
         pytest.param(
             "headers", ["Authorization"], "'Authorization' holds credentials, which are never kept", id="credentials"
@@ -21,10 +21,10 @@ from router.settings.sections.cases import Cases
         pytest.param("on_promote", "maybe", "'require', 'report' or 'off'", id="mode"),
     ],
 )
-def test_a_wrong_value_is_named(member: str, value: Any, told: str) -> None:
+def test_a_wrong_value_is_named(member: str, value: Any, message: str) -> None:
     with pytest.raises(ValidationError) as caught:
         Cases(**{member: value})
-    assert told in str(caught.value)
+    assert message in str(caught.value)
 
 
 def test_names_of_fields_are_compared_in_lower_case() -> None:

@@ -34,7 +34,7 @@ def test_without_a_schedule_it_is_never_due() -> None:
 
 
 @pytest.mark.parametrize(
-    ("settings", "told"),
+    ("settings", "message"),
     [
         pytest.param({"schedule": "0 10 * *"}, "needs five fields", id="four fields"),
         pytest.param({"schedule": "0 0 10 * * 2"}, "needs five fields", id="with seconds"),
@@ -48,6 +48,6 @@ def test_without_a_schedule_it_is_never_due() -> None:
         pytest.param({"overdue_after_days": 0}, "greater than 0", id="always overdue"),
     ],
 )
-def test_mistakes_name_value_and_remedy(settings: dict[str, object], told: str) -> None:
-    with pytest.raises(ValidationError, match=told.replace("*", r"\*")):
+def test_mistakes_name_value_and_remedy(settings: dict[str, object], message: str) -> None:
+    with pytest.raises(ValidationError, match=message.replace("*", r"\*")):
         DrillSettings.model_validate(settings)
