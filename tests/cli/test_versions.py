@@ -11,7 +11,7 @@ from tests.texts import golden
 
 ME = getpass.getuser()
 BY_VERDICT = {"event": "rolled_back", "actor": "verdict", "reason": "9 of 10 failed", "incident": "i1"}
-TENURE = {
+ACTIVE_PERIOD = {
     "version": "green", "since": "11:00", "until": "12:00", "to": "blue", "generation": 3,
     "begun": {"event": "promoted", "actor": "ann", "reason": None, "incident": None}, "ended": BY_VERDICT,
 }  # fmt: skip
@@ -35,17 +35,17 @@ def test_the_list(admin: FakeAdmin, command: Command) -> None:
 
 
 def test_one_in_full(admin: FakeAdmin, command: Command) -> None:
-    document = {**GREEN, "last_live": None, "live": [TENURE], "incidents": ["i1"]}
+    document = {**GREEN, "last_live": None, "live": [ACTIVE_PERIOD], "incidents": ["i1"]}
     admin.answer("GET", "/v1/versions/green?service=default", document)
     assert command("versions", "green", "--service", "default", "--admin", admin.url)[1] == (golden("cli.version"))
 
 
 def test_what_was_live_when(admin: FakeAdmin, command: Command) -> None:
-    present = {**TENURE, "version": "blue", "since": "12:00", "until": None, "ended": None, "begun": BY_VERDICT}
+    present = {**ACTIVE_PERIOD, "version": "blue", "since": "12:00", "until": None, "ended": None, "begun": BY_VERDICT}
     admin.answer(
         "GET",
         "/v1/services/default/live?limit=2",
-        {"service": "default", "live": [TENURE, present], "earlier": 3, "dropped": 4},
+        {"service": "default", "live": [ACTIVE_PERIOD, present], "earlier": 3, "dropped": 4},
     )
     assert command("versions", "--live", "--limit", "2", "--admin", admin.url)[1].splitlines()[2:] == [
         golden("cli.version_period_row"),

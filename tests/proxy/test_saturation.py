@@ -95,7 +95,7 @@ def later(rig: Rig, seconds: float) -> None:
     rig.data_plane.concurrency.sweep(clock.now_s() + seconds)
 
 
-async def first_told(clients: list[Client], end: bool) -> bytes:
+async def first_logged(clients: list[Client], end: bool) -> bytes:
     """Return what the first of them got that gets a head, or all of whose connection `end`s first."""
     reading = [asyncio.create_task(client.rest() if end else client.head()) for client in clients]
     done, left = await asyncio.wait(reading, timeout=5, return_when=asyncio.FIRST_COMPLETED)
@@ -114,7 +114,7 @@ def age(rig: Rig, seconds: float) -> None:
                 exchange.attempt.claimed_s -= seconds
 
 
-def blames_nobody(rig: Rig) -> bool:
+def names_no_client(rig: Rig) -> bool:
     return not any(rig.attempts().get(outcome.label) for outcome in FAULTS)
 
 
@@ -132,7 +132,7 @@ async def test_tunnels_take_at_most_half_and_requests_still_pass() -> None:
         await until(lambda: held(rig) == PLACES // 2 - 1)
         assert (await status(rig, ASK, OTHER))[0] == 101
     assert (rig.exchanges()["refused"], rig.attempts().get("saturated")) == (2, None)
-    assert blames_nobody(rig)
+    assert names_no_client(rig)
 
 
 async def test_requests_for_a_tunnel_count_before_they_are_answered() -> None:
@@ -175,7 +175,7 @@ async def test_others_show_that_the_version_answers(raw: bytes) -> None:
             assert (await status(rig, QUICK, address))[0] == 200
             await until(lambda: held(rig) == PLACES)
             assert await status(rig, QUICK, HEAVY) == (429, b"client_share"), "it has its share"
-        assert blames_nobody(rig)
+        assert names_no_client(rig)
 
 
 async def test_one_other_is_let_in_at_a_time() -> None:
@@ -233,7 +233,7 @@ async def test_what_comes_free_while_another_is_refused_is_for_the_other(raw: by
             assert (await status(rig, QUICK, OTHER))[0] == 200
         assert (await status(rig, QUICK, THIRD))[0] == 200
         assert limited(rig) == {"in_flight_max": 1, "client_share": 1}
-    assert blames_nobody(rig)
+    assert names_no_client(rig)
 
 
 @pytest.mark.parametrize(
@@ -256,14 +256,14 @@ async def test_what_never_ends_is_ended_where_another_was_not_let_in_for_long(ra
         assert (await status(rig, QUICK, OTHER))[0] == 200
         assert await status(rig, QUICK, HEAVY) == (429, b"client_share")
         assert (await status(rig, QUICK, OTHER))[0] == 200
-        told = await first_told(clients, end=raw is STREAM)
+        told = await first_logged(clients, end=raw is STREAM)
         if raw is STREAM:
             assert told.endswith(b"event\r\n"), "no last chunk: it was cut"
         else:
             assert told.startswith(b"HTTP/1.1 429 ")
     assert limited(rig)["client_share_cut"] == 1
     assert rig.exchanges()["cut" if raw is STREAM else "refused"] > 0
-    assert blames_nobody(rig)
+    assert names_no_client(rig)
 
 
 async def test_idle_tunnels_make_room_for_a_tunnel_of_another() -> None:
@@ -276,7 +276,7 @@ async def test_idle_tunnels_make_room_for_a_tunnel_of_another() -> None:
         assert await status(rig, ASK, HEAVY) == (429, b"client_share")
         assert (await status(rig, ASK, OTHER))[0] == 101
         assert (await status(rig, QUICK, HEAVY))[0] == 200, "requests have places of their own"
-    assert blames_nobody(rig)
+    assert names_no_client(rig)
 
 
 async def test_under_requests_max_it_is_the_same_over_all_services() -> None:

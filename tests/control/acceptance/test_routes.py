@@ -30,13 +30,13 @@ class FakeAcceptances:
 
 
 @pytest.fixture
-async def rooms(start_admin: StartAdmin) -> tuple[AdminHarness, FakeAcceptances]:
+async def places(start_admin: StartAdmin) -> tuple[AdminHarness, FakeAcceptances]:
     fake = FakeAcceptances()
     return await start_admin(further=acceptance_routes.operations(cast(AcceptanceAddon, fake))), fake
 
 
-async def test_show_set_and_remove(rooms: tuple[AdminHarness, FakeAcceptances]) -> None:
-    admin, fake = rooms
+async def test_show_set_and_remove(places: tuple[AdminHarness, FakeAcceptances]) -> None:
+    admin, fake = places
     assert (await admin.call("GET", PATH))[2] == {"service": "fraud"}
     body = {"metric": "fault_share", "limit": 0.005, "reason": "seen before", "actor": "ann"}
     assert (await admin.call("PUT", f"{PATH}?dry_run=true", json=body))[0] == 200
@@ -59,9 +59,9 @@ async def test_show_set_and_remove(rooms: tuple[AdminHarness, FakeAcceptances]) 
     ],
 )
 async def test_bad_bodies_are_refused(
-    rooms: tuple[AdminHarness, FakeAcceptances], method: str, path: str, body: bytes
+    places: tuple[AdminHarness, FakeAcceptances], method: str, path: str, body: bytes
 ) -> None:
-    admin, fake = rooms
+    admin, fake = places
     headers = {"Content-Type": "application/json"}
     assert await admin.refused(method, path, data=body, headers=headers) == (400, "request_invalid")
     assert fake.calls == []

@@ -38,13 +38,13 @@ class FakeDrills:
 
 
 @pytest.fixture
-async def rooms(start_admin: StartAdmin) -> tuple[AdminHarness, FakeDrills]:
+async def places(start_admin: StartAdmin) -> tuple[AdminHarness, FakeDrills]:
     fake = FakeDrills()
     return await start_admin(further=drill_routes.operations(cast(DrillsAddon, fake))), fake
 
 
-async def test_a_drill_is_asked_for_with_its_terms(rooms: tuple[AdminHarness, FakeDrills]) -> None:
-    admin, fake = rooms
+async def test_a_drill_is_asked_for_with_its_terms(places: tuple[AdminHarness, FakeDrills]) -> None:
+    admin, fake = places
     body = {"hold_s": 5, "force": True, "reason": "Tuesday", "actor": "ann"}
     status, _, document = await admin.call("POST", "/v1/services/fraud/drill", json=body)
     assert (status, document) == (202, {"drill": "fraud-drill-1"})
@@ -76,19 +76,19 @@ async def test_a_drill_is_asked_for_with_its_terms(rooms: tuple[AdminHarness, Fa
         pytest.param({"quarantine": True}, id="unknown member"),
     ],
 )
-async def test_bad_terms_are_refused(rooms: tuple[AdminHarness, FakeDrills], body: dict[str, Any]) -> None:
-    admin, fake = rooms
+async def test_bad_terms_are_refused(places: tuple[AdminHarness, FakeDrills], body: dict[str, Any]) -> None:
+    admin, fake = places
     assert await admin.refused("POST", "/v1/services/fraud/drill", json=body) == (400, "request_invalid")
     assert fake.calls == []
 
 
-async def test_a_refusal_carries_its_reasons(rooms: tuple[AdminHarness, FakeDrills]) -> None:
-    status, _, problem = await rooms[0].call("POST", "/v1/services/other/drill", json={})
+async def test_a_refusal_carries_its_reasons(places: tuple[AdminHarness, FakeDrills]) -> None:
+    status, _, problem = await places[0].call("POST", "/v1/services/other/drill", json={})
     assert (status, problem["refusals"]) == (409, [{"code": "x", "detail": "y"}])
 
 
-async def test_stop_list_and_show(rooms: tuple[AdminHarness, FakeDrills]) -> None:
-    admin, fake = rooms
+async def test_stop_list_and_show(places: tuple[AdminHarness, FakeDrills]) -> None:
+    admin, fake = places
     assert (await admin.call("POST", "/v1/services/fraud/drill/stop", json={"actor": "bob"}))[0] == 200
     assert fake.calls == [("stop", ("fraud", "bob"))]
     assert (await admin.call("GET", "/v1/drills?service=fraud"))[2]["asked"] == "fraud"

@@ -130,13 +130,13 @@ async def test_a_worker_that_does_not_follow_ends_it(begin: Begin) -> None:
     harness.control.control_loop.settings = harness.told.model_copy(update={"timeouts": soon})
     harness.workers.deaf.add(1)
 
-    def hear_again_once_it_was_told() -> None:
+    def answer_again_after_the_report() -> None:
         drill = harness.drills.runners["svc"].drill
         if drill is not None and drill.is_confirmed:
             harness.workers.deaf.clear()
             harness.control.control_loop.settings = harness.told
 
-    harness.load = hear_again_once_it_was_told
+    harness.load = answer_again_after_the_report
     begun = await harness.ask(hold_s=60.0)
     assert begun["swaps"][0]["workers_unconfirmed"] == [1]
     await harness.play(3)

@@ -15,7 +15,7 @@ from router.rollout.model.entry import Entry
 from router.rollout.stats.window import SECOND_NS, SlotHistory
 from tests.rollout.simulator import START_NS, Version, seconds
 
-WALL = 1_795_406_400.0
+WALL_S = 1_795_406_400.0
 """The wall time of the simulator's start: 2026-11-23T04:00:00Z."""
 INCIDENT = "fraud-3-17"
 GENERATION = 3 << 24 | 17
@@ -70,7 +70,7 @@ class Played:
 
     def tell(self, kind: str, data: dict[str, Any], at_s: float, actor: str = "control") -> Entry:
         self.seq += 1
-        entry = Entry(kind, "fraud", actor, data, WALL + at_s, seconds(at_s), 3, self.seq)
+        entry = Entry(kind, "fraud", actor, data, WALL_S + at_s, seconds(at_s), 3, self.seq)
         self.timelines.apply(entry)
         self.reviews.apply(entry)
         return entry

@@ -371,6 +371,6 @@ async def test_explain_gave_the_reason_that_the_rollback_was_made_for(begin: Cal
     assert found is not None, scene.explained
     assert int(found[1]) <= int(found[2])
     assert float(found[3]) == pytest.approx(100 * int(found[1]) / int(found[2]), abs=0.051)
-    told_then = re.search(r"(\d+) faults", made["reason"])
-    assert told_then is not None
-    assert int(found[1]) <= int(told_then[1])
+    notified_then = re.search(r"(\d+) faults", made["reason"])
+    assert notified_then is not None
+    assert int(found[1]) <= int(notified_then[1])

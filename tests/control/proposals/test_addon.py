@@ -56,9 +56,9 @@ async def start(tmp_path: Path) -> AsyncIterator[Start]:
     yield begin
     for control in lives:
         await control.end()
-    for old_wall, old_workers in (*over, (segment, workers)):
+    for old_segment, old_workers in (*over, (segment, workers)):
         old_workers.close()
-        old_wall.close()
+        old_segment.close()
 
 
 def new_addon(control: ControlHarness, document: Settings | None = None) -> ProposalsAddon:

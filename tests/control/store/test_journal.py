@@ -25,16 +25,16 @@ def entry(kind: str = "promoted", service: str = "svc", **data: object) -> Entry
     return Entry(kind, service, "ann", dict(data), 1000.25, 77, 1)
 
 
-class Troubles(list[str | None]):
+class Errors(list[str | None]):
     """What the journal has said of the disk."""
 
 
 @asynccontextmanager
-async def journal(folder: Path) -> AsyncIterator[tuple[Journal, list[Entry], Troubles]]:
+async def journal(folder: Path) -> AsyncIterator[tuple[Journal, list[Entry], Errors]]:
     database, entries = opened(folder, 0.0)
-    troubles = Troubles()
-    made = Journal(database, entries[-1].seq if entries else 0, FailPoint(), troubles.append)
-    yield made, entries, troubles
+    errors = Errors()
+    made = Journal(database, entries[-1].seq if entries else 0, FailPoint(), errors.append)
+    yield made, entries, errors
     await made.close()
 
 
@@ -45,7 +45,7 @@ async def until(true: Callable[[], bool]) -> None:
 
 
 async def test_what_was_appended_is_read_again(tmp_path: Path) -> None:
-    async with journal(tmp_path) as (kept, before, troubles):
+    async with journal(tmp_path) as (kept, before, errors):
         assert before == []
         assert await kept.append(entry(to="v2"), entry("confirmed")) == [1, 2]
         assert await kept.append(entry(service="other")) == [3]
@@ -53,7 +53,7 @@ async def test_what_was_appended_is_read_again(tmp_path: Path) -> None:
         assert found == [replace(entry("confirmed"), seq=2), replace(entry(service="other"), seq=3)]
         assert await kept.entries(service="other") == found[1:]
         assert await kept.entries(limit=1) == [replace(entry(to="v2"), seq=1)]
-        assert troubles == []
+        assert errors == []
     assert opened(tmp_path, 0.0)[1] == [replace(entry(to="v2"), seq=1), *found]
 
 
@@ -82,7 +82,7 @@ async def test_it_is_append_only(tmp_path: Path, statement: str) -> None:
 
 
 async def test_a_busy_disk_refuses_people_and_keeps_the_verdict_for_later(tmp_path: Path) -> None:
-    async with journal(tmp_path) as (kept, _, troubles):
+    async with journal(tmp_path) as (kept, _, errors):
         await kept.append(entry())
         other = sqlite3.connect(tmp_path / FILE, isolation_level=None)
         other.execute("BEGIN EXCLUSIVE")
@@ -91,13 +91,13 @@ async def test_a_busy_disk_refuses_people_and_keeps_the_verdict_for_later(tmp_pa
         with pytest.raises(JournalUnavailable) as caught:
             await kept.append(entry("switched"))
         assert (caught.value.status, caught.value.code, caught.value.in_doubt) == (503, "journal_unavailable", False)
-        assert (numbers, kept.waiting, troubles) == ([], 1, ["OperationalError: database is locked"])
+        assert (numbers, kept.waiting, errors) == ([], 1, ["OperationalError: database is locked"])
         other.execute("ROLLBACK")
         other.close()
         # What waited is written first, also if the next change comes before the next attempt.
         assert await kept.append(entry("switched")) == [3]
         await until(lambda: numbers == [2])
-        assert (kept.waiting, troubles) == (0, ["OperationalError: database is locked", None])
+        assert (kept.waiting, errors) == (0, ["OperationalError: database is locked", None])
         assert [told.type for told in await kept.entries()] == ["promoted", "rolled_back", "switched"]
 
 
@@ -107,13 +107,13 @@ async def test_a_read_only_file_refuses_people(tmp_path: Path) -> None:
     database = sqlite3.connect(
         f"{(tmp_path / FILE).as_uri()}?mode=ro", uri=True, check_same_thread=False, isolation_level=None
     )
-    troubles: list[str | None] = []
-    read_only = Journal(database, 1, FailPoint(), troubles.append)
+    errors: list[str | None] = []
+    read_only = Journal(database, 1, FailPoint(), errors.append)
     with pytest.raises(JournalUnavailable, match="readonly"):
         await read_only.append(entry())
     assert read_only.submit(entry("rolled_back"))
     assert await read_only.close() is False, "whoever takes over would not read it"
-    assert troubles == ["OperationalError: attempt to write a readonly database"]
+    assert errors == ["OperationalError: attempt to write a readonly database"]
 
 
 FULL = """

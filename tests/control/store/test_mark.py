@@ -13,8 +13,8 @@ from tests.texts import golden
 DOUBT = InDoubtChange(8, 2, 99, "switched", "svc", "ann", 1000.5)
 
 
-def kept(folder: Path, troubles: list[str | None] | None = None) -> MarkFile:
-    said = [] if troubles is None else troubles
+def kept(folder: Path, errors: list[str | None] | None = None) -> MarkFile:
+    said = [] if errors is None else errors
     made = MarkFile(folder / FILE, said.append)
     made.begin(mark.read(folder / FILE))
     return made

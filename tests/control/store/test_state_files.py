@@ -106,14 +106,14 @@ def test_the_secret_of_the_links_is_read_from_no_link(
 async def stored(folder: Path) -> list[str | None]:
     """Have the files of an incident written; return what was said of the disk."""
     said: list[str | None] = []
-    cabinet = IncidentFiles(folder, 10)
-    cabinet.on_error = said.append
-    cabinet.put("svc-1-1", {".json": b"{}"})
+    files = IncidentFiles(folder, 10)
+    files.on_error = said.append
+    files.put("svc-1-1", {".json": b"{}"})
     async with asyncio.timeout(5):
-        while cabinet.waiting and not said:
+        while files.waiting and not said:
             await asyncio.sleep(0.001)
-    assert (await cabinet.read("svc-1-1") == b"{}") is not bool(said)
-    await cabinet.close()
+    assert (await files.read("svc-1-1") == b"{}") is not bool(said)
+    await files.close()
     return said
 
 
@@ -140,6 +140,6 @@ async def test_an_incident_behind_a_link_is_not_shown(tmp_path: Path, precious: 
     (tmp_path / "incidents").mkdir(mode=0o700)
     (tmp_path / "incidents" / "svc-1-2.json").symlink_to(precious)
     os.mkfifo(tmp_path / "incidents" / "svc-1-3.json")
-    cabinet = IncidentFiles(tmp_path, 10)
-    assert [await cabinet.read(f"svc-1-{number}") for number in (2, 3)] == [None, None]
-    await cabinet.close()
+    files = IncidentFiles(tmp_path, 10)
+    assert [await files.read(f"svc-1-{number}") for number in (2, 3)] == [None, None]
+    await files.close()

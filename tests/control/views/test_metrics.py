@@ -16,7 +16,7 @@ from router.tls.certificate_info import Certificate
 from tests.control.conftest import AdminHarness
 from tests.control.fake_control import FakeControl
 
-OF_OFFICES = {
+OF_ADDONS = {
     "rollback_router_alerts",
     "rollback_router_alerts_standing",
     "rollback_router_change_failure_share",

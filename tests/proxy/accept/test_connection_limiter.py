@@ -60,19 +60,19 @@ async def test_one_client_does_not_take_all_connections() -> None:
 async def test_others_are_counted_for_themselves_and_who_has_no_address_is_not() -> None:
     forwarding = replace(OPTIONS.forwarding, trusted=(PROXY,))
     async with Rig(replace(OPTIONS, connections_per_client_max=1, forwarding=forwarding)) as rig:
-        crowd = ClientConnectionLimiter(rig.context, rig.data_plane.reserve)
+        connections = ClientConnectionLimiter(rig.context, rig.data_plane.reserve)
         anna, again, bert, *nameless = [
             announced(rig, address)
             for address in ("2001:db8::1", "2001:db8::1", "192.0.2.1", UNIX, UNIX, UNKNOWN, UNKNOWN, PROXY, PROXY)
         ]
-        refusals = [crowd.admit(downstream) for downstream in (anna, again, bert, *nameless)]
+        refusals = [connections.admit(downstream) for downstream in (anna, again, bert, *nameless)]
         assert refusals == [None, at.LIMITED_PER_CLIENT, *(None,) * 7]
-        crowd.release(again)  # was never in
-        assert crowd.by_client == {"2001:db8::1": 1, "192.0.2.1": 1}
-        crowd.release(anna)
-        assert crowd.admit(again) is None
+        connections.release(again)  # was never in
+        assert connections.by_client == {"2001:db8::1": 1, "192.0.2.1": 1}
+        connections.release(anna)
+        assert connections.admit(again) is None
         for downstream in (again, bert, *nameless):
-            crowd.release(downstream)
+            connections.release(downstream)
 
 
 async def test_a_limit_that_is_new_counts_those_who_are_there() -> None:

@@ -25,7 +25,7 @@ POST = b"POST / HTTP/1.1\r\nHost: t\r\nContent-Length: 100000\r\n\r\n"
 CHUNKED_POST = b"POST / HTTP/1.1\r\nHost: t\r\nTransfer-Encoding: chunked\r\n\r\n"
 
 
-def a_stretch_later(table: Deadlines) -> None:
+def a_period_later(table: Deadlines) -> None:
     table.sweep(clock.now_s() + 5.5)
 
 
@@ -62,7 +62,7 @@ async def test_a_body_that_comes_too_slowly_is_408_and_no_fault(raw: bytes) -> N
     async with Backend(backends.ok()) as backend, Rig() as rig:
         rig.serve(backend.url)
         client = await begun_body(rig, raw)
-        a_stretch_later(rig.context.body_rate)
+        a_period_later(rig.context.body_rate)
         assert (await client.response())[0] == 408
         assert await client.rest() == b""
         await until(lambda: not backend.open)
@@ -78,15 +78,15 @@ async def test_a_body_at_the_rate_goes_on_and_each_stretch_counts_for_itself() -
         assert (await rig.ask(GET))[0] == 200  # a connection to the backend is there: nothing is held back
         client = await begun_body(rig, POST + b"x" * OWED)
         for sent in (2 * OWED, 3 * OWED):
-            a_stretch_later(rig.context.body_rate)
+            a_period_later(rig.context.body_rate)
             await client.send(b"x" * OWED)
             await until(
                 lambda at=sent: [
                     d for d in rig.data_plane.limiter.connections if d.body and d.body.received_bytes == at
                 ]
             )  # type: ignore[misc]
-        a_stretch_later(rig.context.body_rate)
-        a_stretch_later(rig.context.body_rate)
+        a_period_later(rig.context.body_rate)
+        a_period_later(rig.context.body_rate)
         assert (await client.response())[0] == 408, "having been fast once is no excuse"
 
 
@@ -99,7 +99,7 @@ async def test_a_body_that_we_hold_back_is_not_the_clients_slowness() -> None:
         client.writer.write(b"POST / HTTP/1.1\r\nHost: t\r\nContent-Length: %d\r\n\r\n" % size + b"x" * size)
         await until(lambda: any(connection.body_paused for connection in rig.data_plane.limiter.connections))
         assert not rig.context.body_rate.since
-        a_stretch_later(rig.context.body_rate)
+        a_period_later(rig.context.body_rate)
         let_through.set()
         assert (await client.response())[0] == 200
     assert (rig.attempts(), limited(rig)) == ({"ok": 1}, {})
@@ -109,7 +109,7 @@ async def test_without_a_rate_only_silence_counts() -> None:
     async with Backend(backends.ok()) as backend, Rig(replace(OPTIONS, body_rate_min_bytes_per_s=0)) as rig:
         rig.serve(backend.url)
         client = await begun_body(rig, b"POST / HTTP/1.1\r\nHost: t\r\nContent-Length: 2\r\n\r\nx")
-        a_stretch_later(rig.context.body_rate)
+        a_period_later(rig.context.body_rate)
         assert (await client.ask(b"x"))[0] == 200
 
 
@@ -122,7 +122,7 @@ async def test_a_whole_body_is_never_looked_at_and_an_ended_one_no_longer() -> N
         await client.send(b"POST / HTTP/1.1\r\nHost: t\r\nContent-Length: 2\r\n\r\nx")
         await until(lambda: rig.context.body_rate.since)
         assert (await client.ask(b"x"))[0] == 200
-        a_stretch_later(rig.context.body_rate)
+        a_period_later(rig.context.body_rate)
         assert (await client.ask(GET))[0] == 200
     assert limited(rig) == {}
 
@@ -133,7 +133,7 @@ async def test_a_client_that_leaves_in_its_body_is_forgotten() -> None:
         client = await begun_body(rig, POST)
         client.reset()
         await until(lambda: not rig.context.body_rate.since)
-        a_stretch_later(rig.context.body_rate)
+        a_period_later(rig.context.body_rate)
     assert (rig.attempts(), limited(rig)) == ({"client_gone": 1}, {})
 
 
@@ -183,7 +183,7 @@ async def test_who_takes_too_little_is_cut_and_it_is_no_fault(table: str, taken:
     rig = Rig()
     async with congested(rig) as (_, _, counted):
         counted.waiting -= taken
-        a_stretch_later(getattr(rig.context, table))
+        a_period_later(getattr(rig.context, table))
         await until(lambda: not rig.data_plane.limiter.connections)
         assert not rig.context.write_rate.since
         assert not rig.context.write_wait.since
@@ -196,8 +196,8 @@ async def test_who_takes_enough_in_each_stretch_may_take_long() -> None:
     async with congested(rig) as (client, connection, counted):
         for _ in range(3):
             counted.waiting -= OWED
-            a_stretch_later(rig.context.write_rate)
-            a_stretch_later(rig.context.write_wait)
+            a_period_later(rig.context.write_rate)
+            a_period_later(rig.context.write_wait)
         assert set(rig.context.write_rate.since) == set(rig.context.write_wait.since) == {connection}
         connection.transport = counted._transport
         client.reader._limit = 1 << 24  # type: ignore[attr-defined]
@@ -211,10 +211,10 @@ async def test_without_a_rate_a_byte_within_the_timeout_is_enough() -> None:
     rig = Rig(replace(OPTIONS, write_rate_min_bytes_per_s=0))
     async with congested(rig) as (_, connection, counted):
         counted.waiting -= 1
-        a_stretch_later(rig.context.write_rate)
-        a_stretch_later(rig.context.write_wait)
+        a_period_later(rig.context.write_rate)
+        a_period_later(rig.context.write_wait)
         assert connection in rig.context.write_wait.since
-        a_stretch_later(rig.context.write_wait)
+        a_period_later(rig.context.write_wait)
         await until(lambda: not rig.data_plane.limiter.connections)
     assert limited(rig) == {"write_timeout_s": 1}
 
@@ -227,7 +227,7 @@ async def test_an_event_stream_that_says_little_is_no_slow_client() -> None:
         await client.head()
         assert not rig.context.write_rate.since
         assert not rig.context.write_wait.since
-        a_stretch_later(rig.context.write_rate)
+        a_period_later(rig.context.write_rate)
         client.writer.write_eof()
         await client.rest()
     assert (rig.attempts(), limited(rig)) == ({"ok": 1}, {})

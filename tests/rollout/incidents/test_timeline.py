@@ -11,18 +11,18 @@ class TimelineWriter:
     """A chronicle that is told one fact a second."""
 
     def __init__(self) -> None:
-        self.chronicle = Timelines()
+        self.timelines = Timelines()
         self.seq = 0
 
     def tell(self, kind: str, service: str = "svc", **data: Any) -> set[str]:
         self.seq += 1
-        return self.chronicle.apply(Entry(kind, service, "ann", data, float(self.seq), self.seq, 1, self.seq))
+        return self.timelines.apply(Entry(kind, service, "ann", data, float(self.seq), self.seq, 1, self.seq))
 
     def switch(self, kind: str, left: str, to: str, **data: Any) -> set[str]:
         return self.tell(kind, **{"from": left, "to": to, "reason": "", "states": {}, **data})
 
     def lines(self, incident: str) -> list[str]:
-        return [result.kind for result in self.chronicle.timelines[incident].lines.kept]
+        return [result.kind for result in self.timelines.timelines[incident].lines.kept]
 
 
 def test_a_story_begins_with_the_promotion_and_ends_with_the_next_switch() -> None:
@@ -38,7 +38,7 @@ def test_a_story_begins_with_the_promotion_and_ends_with_the_next_switch() -> No
     assert scribe.tell(kinds.INCIDENT_EDITED, incident="i1", comment="hm") == {"i1"}
     assert scribe.tell(kinds.INCIDENT_EDITED, incident="i9", comment="hm") == set()
     assert scribe.lines("i1") == ["promoted", "settings_changed", "rolled_back", "boot", "promoted", "incident_edited"]
-    story = scribe.chronicle.timelines["i1"]
+    story = scribe.timelines.timelines["i1"]
     assert (story.closed, story.ends, story.service) == (True, ("v2", "v1"), "svc")
     assert story.promoted is not None
     assert story.promoted.version == "v2"
@@ -58,7 +58,7 @@ def test_a_second_rollback_closes_the_first_story_and_begins_with_it() -> None:
     scribe.switch(kinds.PROMOTED, "v1", "v2")
     scribe.switch(kinds.ROLLED_BACK, "v2", "v1", incident="i1")
     scribe.switch(kinds.ROLLED_BACK, "v1", "v0", incident="i2")
-    assert [scribe.chronicle.timelines[name].closed for name in ("i1", "i2")] == [True, False]
+    assert [scribe.timelines.timelines[name].closed for name in ("i1", "i2")] == [True, False]
     assert scribe.lines("i2") == ["rolled_back", "rolled_back"]
 
 
@@ -69,9 +69,9 @@ def test_where_the_two_versions_were_and_how_they_were_confirmed() -> None:
         scribe.tell(kinds.SEEDED, target=target, states={version: "standby"})
     scribe.switch(kinds.ROLLED_BACK, "v2", "v1", incident="i1", generation=7)
     scribe.tell(kinds.CONFIRMED, generation=6)
-    assert scribe.chronicle.timelines["i1"].confirmed is None
+    assert scribe.timelines.timelines["i1"].confirmed is None
     scribe.tell(kinds.CONFIRMED, generation=7, swap_us=3)
-    story = scribe.chronicle.timelines["i1"]
+    story = scribe.timelines.timelines["i1"]
     assert story.places == {"v1": (0, 5), "v2": (1, 6)}
     assert (story.confirmed or {})["swap_us"] == 3
 
@@ -89,9 +89,9 @@ def test_stories_and_their_lines_are_bounded() -> None:
     scribe.switch(kinds.ROLLED_BACK, "v2", "v1", incident="i0")
     for _ in range(LINES_MAX + 5):
         scribe.tell(kinds.FROZEN)
-    story = scribe.chronicle.timelines["i0"]
+    story = scribe.timelines.timelines["i0"]
     assert (len(story.lines.kept), story.lines.left_out, story.lines.kept[0].kind) == (LINES_MAX, 6, "rolled_back")
     for number in range(INCIDENTS_MAX):
         scribe.switch(kinds.ROLLED_BACK, "v2", "v1", incident=f"i{number + 1}")
-    assert len(scribe.chronicle.timelines) == INCIDENTS_MAX
-    assert "i0" not in scribe.chronicle.timelines
+    assert len(scribe.timelines.timelines) == INCIDENTS_MAX
+    assert "i0" not in scribe.timelines.timelines

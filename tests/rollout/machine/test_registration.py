@@ -65,8 +65,8 @@ def test_an_artifact_is_corrected_explicitly() -> None:
     playbook = Playbook().seed()
     playbook.tell(V3)
     playbook.tell(RegisterAsked("v3", (), "bob", Origin("s3://n/3", "models:/m/3")))
-    pedigree = playbook.registry.provenances["v3"]
-    assert (pedigree.artifact, pedigree.source, pedigree.registered_by) == ("s3://n/3", "models:/m/3", "ann")
+    provenance = playbook.registry.provenances["v3"]
+    assert (provenance.artifact, provenance.source, provenance.registered_by) == ("s3://n/3", "models:/m/3", "ann")
     assert playbook.tell(RegisterAsked("v3", (), "bob", Origin("s3://n/3"))) == []
 
 
