@@ -1,4 +1,4 @@
-"""One worker's data plane in this process, on a segment of its own: the test takes the part of control."""
+"""One worker's data plane in this process, on shared memory of its own: the test plays control."""
 
 from __future__ import annotations
 
@@ -170,7 +170,7 @@ class Rig:
         if kind is None:
             await self._leak_check.settle(self.data_plane, self.worker_stats, self.tasks)
         await self.tasks.close()
-        self.data_plane.services.clear()  # they and the plane know each other, and would keep the wall until a full collection
+        self.data_plane.services.clear()  # a reference cycle would keep the segment until a full collection
         self.data_plane._by_prefix.clear()
         os.close(self._acks)
         os.close(self.segment.fd)  # the mapping goes with its last reader

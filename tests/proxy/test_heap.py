@@ -1,4 +1,4 @@
-"""When pages are returned to the system: once for each crowd that is gone, and never otherwise."""
+"""When pages are returned to the system: once for each burst of connections that is over, and never otherwise."""
 
 from __future__ import annotations
 

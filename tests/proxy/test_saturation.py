@@ -360,7 +360,7 @@ async def test_the_proxy_protocol_announces_clients_and_a_64_is_one() -> None:
         assert (await status(rig, by(QUICK, "2001:db8:0:2::1"), HEAVY))[0] == 200
 
 
-# -- what control is told
+# -- holdings
 async def test_control_is_told_who_holds_what_as_long_as_somebody_is_refused_or_nothing_is_free() -> None:
     async with saturable() as rig:
         clients = [

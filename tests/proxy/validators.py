@@ -40,7 +40,7 @@ def buffered_bytes(rig: Rig) -> int:
 
 
 class Deferring:
-    """A loop that keeps what is to come in its next turn, until it is told to go on."""
+    """A loop that keeps its next callbacks until `go_on` is called."""
 
     def __init__(self, rig: Rig) -> None:
         self._loop = rig.context.loop
