@@ -205,7 +205,7 @@ async def test_a_full_disk_is_no_doubt(control: ControlHarness) -> None:
     disk.free.set()
     with pytest.raises(JournalUnavailable, match="nothing was changed"):
         await asking
-    assert (control.journal.in_doubt, alarms(control)) == ([], ["journal_unavailable"])
+    assert (control.journal.in_doubt, alarms(control)) == ([], [])
 
 
 async def test_a_caller_that_is_cancelled_leaves_no_change(control: ControlHarness) -> None:
