@@ -2,12 +2,12 @@
 
 A promise is a number of README's list, or a word of TOPICS for what README describes elsewhere. Each line was removed (or
 weakened as noted), the test failed, and the line was restored. `promises_state.py` and `promises_wire.py` have the other rows;
-`tests/test_promises.py` sees to it that everything named here exists.
+`tests/test_promises.py` checks that everything named here exists.
 
 Some guards are held twice, so that removing one alone breaks no test: a repeated Content-Length (llhttp and `_content_length`);
-the bytes of a sent request that may not be replayed (`replayable` and `body = None`); a quarantined standby (it loses its role,
-and `obstacles` asks again); `Exchange._end` (its callers ask `ended` first); bodies that cases may not keep (witness.py drops
-them, failures.py keeps no more than it may).
+the bytes of a sent request that may not be replayed (`replay_allowed` and `body = None`); a quarantined standby (it loses its
+role, and the gate's `objections` name it); `Exchange._end` (its callers check `ended` first); bodies that cases may not keep
+(tap.py drops them, failure_recorder.py keeps no more than it may).
 """
 
 from __future__ import annotations
@@ -102,7 +102,7 @@ ROUTES_AND_VERDICTS: Final = (
           "closing.abort_response(self.downstream, reset=self.close_after)", weakened="a last chunk instead"),
     Guard(2, "rollout/machine/test_drill_moves.py::test_there_and_home_change_the_two_roles_over",
           "rollout/machine/machine.py", "MOVES",
-          "(kinds.DRILL_SWITCHED, State.STANDBY): _CHANGE_OVER,", weakened="as a rollback"),
+          "(entry_types.DRILL_SWITCHED, State.STANDBY): _CHANGE_OVER,", weakened="as a rollback"),
     Guard(2, "rollout/machine/test_drill_moves.py::test_there_and_home_change_the_two_roles_over",
           "rollout/machine/machine.py", "Machine._drill_swap",
           "redispatch=bool(event.reason)", weakened="always"),
@@ -301,7 +301,7 @@ ROUTES_AND_VERDICTS: Final = (
           "if release.is_over(now_ns):"),
     Guard(6, "rollout/machine/test_machine.py::test_quarantine_and_release_by_hand",
           "rollout/machine/version_rules.py", "VersionRules._quarantine",
-          "return self._out(kinds.QUARANTINED, event.actor, target, data)"),
+          "return self._out(entry_types.QUARANTINED, event.actor, target, data)"),
     Guard(6, "rollout/machine/test_machine.py::test_deploy_verify_promote",
           "rollout/machine/machine.py", "Machine._switch",
           "if move is None:"),
@@ -320,7 +320,7 @@ ROUTES_AND_VERDICTS: Final = (
           '"evidence": verdict.evidence if verdict else None,'),
     Guard(7, "control/core/test_operations.py::test_a_switch_answers_when_every_worker_has_confirmed",
           "control/core/loop.py", "ControlLoop.confirm",
-          'service_controller.executor.perform([Record(kinds.CONFIRMED, "control", data)], clock.now_ns())'),
+          'service_controller.executor.perform([Record(entry_types.CONFIRMED, "control", data)], clock.now_ns())'),
     Guard(7, "control/core/test_operations.py::test_a_rollback_by_a_person",
           "rollout/machine/registry.py", "Registry.apply",
           "self.incidents = incidents_after(self.incidents, entry)"),

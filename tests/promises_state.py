@@ -109,7 +109,7 @@ STATE: Final = (
           "missing.append(found)"),
     Guard(9, "control/core/test_recovery.py::test_what_a_warm_start_has_undone_stays_undone_in_a_cold_one",
           "control/core/recovery.py", "_adopt_memory",
-          'Record(kinds.ABANDONED, "control", {"abandons": entry.seq}) for entry in lost'),
+          'Record(entry_types.ABANDONED, "control", {"abandons": entry.seq}) for entry in lost'),
     Guard(9, "control/core/test_recovery.py::test_why_a_stored_rollback_was_made_outlives_a_control_that_could_not_journal_it",
           "control/core/executor.py", "CommandExecutor.perform",
           "self.pending_entry.write(generation, orjson.dumps(entry))"),

@@ -201,6 +201,6 @@ def first_generation(changes: int = 0) -> int:
     return (1 << 24) + 1 + changes
 
 
-async def entry_types(control: ControlHarness) -> list[str]:
+async def journaled_types(control: ControlHarness) -> list[str]:
     """The types of all journal entries, oldest first."""
     return [entry["type"] for entry in (await control.queries.journal(0, 1000))["entries"]]

@@ -18,11 +18,11 @@ SECOND_NS = 1_000_000_000
 
 class Listening(Addon):
     def __init__(self) -> None:
-        self.entry_types: list[str] = []
+        self.journaled_types: list[str] = []
         self.ticks: list[int] = []
 
     def on_entry(self, entry: Entry) -> None:
-        self.entry_types.append(entry.type)
+        self.journaled_types.append(entry.type)
 
     def on_second(self, now_ns: int) -> None:
         self.ticks.append(now_ns)
@@ -31,7 +31,7 @@ class Listening(Addon):
         return {"listening": service}
 
     def metrics(self) -> Iterable[Metric]:
-        return [GaugeMetricFamily("rollback_router_heard", "Facts.", len(self.entry_types))]
+        return [GaugeMetricFamily("rollback_router_heard", "Facts.", len(self.journaled_types))]
 
 
 class Broken(Addon):
@@ -43,9 +43,9 @@ async def test_every_addon_gets_every_entry_and_a_broken_one_an_alarm(control: C
     listening = Listening()
     control.control_loop.addons = (Broken(), listening)
     await control.operations.freeze(service="svc", actor="ann", reason="look")
-    assert listening.entry_types == []
+    assert listening.journaled_types == []
     control.control_loop.tick(control.now_ns, 0.0)
-    assert listening.entry_types[-1:] == ["frozen"]
+    assert listening.journaled_types[-1:] == ["frozen"]
     assert {alarm["detail"] for alarm in control.control_loop.alarms.listing()} >= {"Broken: RuntimeError: boom"}
 
 

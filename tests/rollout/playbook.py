@@ -7,7 +7,7 @@ import json
 from router.rollout.machine.limits import RolloutLimits
 from router.rollout.machine.machine import Machine
 from router.rollout.machine.registry import Registry
-from router.rollout.model import entry as kinds
+from router.rollout.model import entry as entry_types
 from router.rollout.model.commands import Command, PublishRoute, Record
 from router.rollout.model.entry import Entry, route_generation
 from router.rollout.model.events import Event, ProbeCompleted, VerdictReached
@@ -27,7 +27,7 @@ class Playbook:
         self.machine = Machine(self.registry, limits or RolloutLimits())
         self.entries: list[Entry] = []
         self.now_ns = 10 * SECOND
-        self.fold(Entry(kinds.BOOT, "", "control", {"boot": 1}, 0.0, 0, 1))
+        self.fold(Entry(entry_types.BOOT, "", "control", {"boot": 1}, 0.0, 0, 1))
 
     def fold(self, entry: Entry) -> None:
         entry = Entry(
@@ -54,7 +54,7 @@ class Playbook:
             if version is not None:
                 target = {"version": version, "endpoints": [f"http://{version}:1"], "slot": slot, "incarnation": 1}
                 data = {"generation": BOOT, "states": {version: state}, "target": target}
-                self.record(Record(kinds.SEEDED, "settings", data))
+                self.record(Record(entry_types.SEEDED, "settings", data))
         return self
 
     def tell(self, event: Event, after_s: float = 0.0) -> list[Command]:

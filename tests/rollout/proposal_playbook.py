@@ -8,7 +8,7 @@ import pytest
 
 from router.errors import OperatorError
 from router.rollout.machine.limits import RolloutLimits
-from router.rollout.model import entry as kinds
+from router.rollout.model import entry as entry_types
 from router.rollout.model.commands import Command, Record
 from router.rollout.model.events import DeployAsked, ProposalDecided, ProposalDue, RollbackAsked, SwitchAsked
 from router.rollout.proposals.proposal import Proposal, ProposalRules
@@ -69,4 +69,4 @@ def candidate(terms: ProposalRules = EYES, **limits: Any) -> Playbook:
     return playbook
 
 
-PROMOTE = SwitchAsked("v3", "ann", "promoted", kinds.PROMOTED)
+PROMOTE = SwitchAsked("v3", "ann", "promoted", entry_types.PROMOTED)

@@ -10,7 +10,7 @@ from router.control.core.loop import ControlLoop
 from router.control.core.service_controller import ServiceController
 from router.errors import OperatorError
 from router.rollout.judge.criteria import NOT_LATE, learned
-from router.rollout.model import entry as kinds
+from router.rollout.model import entry as entry_types
 from router.rollout.model.commands import Record
 from router.rollout.model.entry import Entry
 from router.rollout.model.events import CriterionRemoved, CriterionSet, Event
@@ -24,16 +24,16 @@ class AcceptanceAddon(Addon):
 
     def __init__(self, control_loop: ControlLoop, entries: Sequence[Entry]) -> None:
         self._control_loop = control_loop
-        known = {entry.data["origin"] for entry in entries if entry.type == kinds.CRITERION_ADDED}
+        known = {entry.data["origin"] for entry in entries if entry.type == entry_types.CRITERION_ADDED}
         for name in control_loop.services:
-            rollbacks = [entry for entry in entries if entry.service == name and entry.type == kinds.ROLLED_BACK]
+            rollbacks = [entry for entry in entries if entry.service == name and entry.type == entry_types.ROLLED_BACK]
             if rollbacks and rollbacks[-1].data["incident"] not in known:
                 self.on_entry(rollbacks[-1])
 
     def on_entry(self, entry: Entry) -> None:
         """Learn from a rollback with a trigger: an automatic one, or a proposal that an operator approved."""
         service_controller = self._control_loop.services.get(entry.service)
-        trigger = entry.data.get("trigger") if entry.type == kinds.ROLLED_BACK else None
+        trigger = entry.data.get("trigger") if entry.type == entry_types.ROLLED_BACK else None
         if service_controller is None or not trigger or not service_controller.service.acceptance.learn:
             return
         rules = service_controller.service.rules
@@ -42,7 +42,7 @@ class AcceptanceAddon(Addon):
         metric, limit = found
         reason = f"{entry.data['from']} was rolled back: {entry.data['reason']}"
         data = {"metric": metric, "limit": limit, "origin": entry.data["incident"], "reason": reason}
-        service_controller.executor.perform([Record(kinds.CRITERION_ADDED, "control", data)], clock.now_ns())
+        service_controller.executor.perform([Record(entry_types.CRITERION_ADDED, "control", data)], clock.now_ns())
 
     # -- for operators
     def show(self, service: str) -> Document:

@@ -28,7 +28,7 @@ from router.errors import OperatorError
 from router.rollout.alerts.alert import Alert, Decision, InvalidAlert, Kind, RawAlert, decide, parse
 from router.rollout.alerts.alert_store import AlertStore, StoredAlert, entry_data, not_configured, recently_seen, result
 from router.rollout.judge.verdict import TriggerResult
-from router.rollout.model import entry as kinds
+from router.rollout.model import entry as entry_types
 from router.rollout.model.commands import Record
 from router.rollout.model.entry import Entry
 from router.rollout.model.events import ProposalDue
@@ -179,7 +179,7 @@ class AlertsAddon(Addon):
             if not written.done():
                 written.set_result(seq)
 
-        record = Record(kinds.ALERT, sender, entry_data(alert, found))
+        record = Record(entry_types.ALERT, sender, entry_data(alert, found))
         change = service_controller.executor.perform([record], clock.now_ns(), on_disk)
         if change.entry is not None:
             self._store.apply(change.entry)

@@ -30,7 +30,7 @@ from router.rollout.cases.comparison import ComparisonLimits
 from router.rollout.cases.promotion_check import PromotionCheck, SuiteResult
 from router.rollout.incidents.incident import INCIDENTS_MAX
 from router.rollout.incidents.timeline_text import cases_text
-from router.rollout.model import entry as kinds
+from router.rollout.model import entry as entry_types
 from router.rollout.model.commands import Record
 from router.rollout.model.entry import Entry
 from router.rollout.model.route import BOOT_SHIFT
@@ -90,7 +90,7 @@ class CasesAddon(Addon):
             service_controller = self.control_loop.services[entry.service]
             # Until a changed suite has been read again, no candidate passes.
             service_controller.machine.promotion_check = self._promotion_check(service_controller)
-        if entry.type == kinds.VERIFIED:
+        if entry.type == entry_types.VERIFIED:
             self._check_candidate(self.control_loop.services[entry.service])
 
     def on_second(self, now_ns: int) -> None:
@@ -208,20 +208,20 @@ class CasesAddon(Addon):
         self.control_loop.alarms.down("cases_not_deleted")
         for service, count in gone.items():
             if service in self.control_loop.services:
-                record = Record(kinds.CASES_REMOVED, "control", {"count": count, "why": "expired"})
+                record = Record(entry_types.CASES_REMOVED, "control", {"count": count, "why": "expired"})
                 self.control_loop.services[service].executor.perform([record], clock.now_ns())
 
     # -- the promotion check
     def _fold(self, entry: Entry) -> None:
-        if entry.type in (kinds.CASES_FROZEN, kinds.CASES_ADDED, kinds.CASES_REMOVED):
+        if entry.type in (entry_types.CASES_FROZEN, entry_types.CASES_ADDED, entry_types.CASES_REMOVED):
             self._next_load_ns = 0
             self._changes[entry.service] += 1
-        if entry.type == kinds.CASES_FROZEN and entry.service in self._built:
+        if entry.type == entry_types.CASES_FROZEN and entry.service in self._built:
             built = self._built[entry.service]
             built[entry.data["incident"]] = entry.data
             if len(built) > INCIDENTS_MAX:
                 del built[next(iter(built))]
-        if entry.type == kinds.CASES_CHECKED and entry.service in self._checked:
+        if entry.type == entry_types.CASES_CHECKED and entry.service in self._checked:
             data = entry.data
             self._checked[entry.service][data["version"]] = SuiteResult(
                 *(data["version"], data["incarnation"], data["revision"], data["cases"], data["failed"]),
@@ -309,7 +309,7 @@ class CasesAddon(Addon):
             "failed": len(failing),
             "failing": failing[:FAILING_NAMED_MAX],
         }
-        service_controller.executor.perform([Record(kinds.CASES_CHECKED, check.by, data)], clock.now_ns())
+        service_controller.executor.perform([Record(entry_types.CASES_CHECKED, check.by, data)], clock.now_ns())
 
     async def _run_target(self, service_controller: ServiceController, target: Target) -> RunTarget:
         if not any(url.startswith("https:") for url in target.endpoints):

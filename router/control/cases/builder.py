@@ -17,7 +17,7 @@ from router.control.core.loop import ControlLoop
 from router.control.store.case_store import CaseStore
 from router.control.store.cases_file import Added, Caps
 from router.errors import OperatorError
-from router.rollout.model import entry as kinds
+from router.rollout.model import entry as entry_types
 from router.rollout.model.commands import Record
 from router.rollout.model.entry import Entry
 from router.rollout.stats.figures import CAPTURED_AFTER_NS
@@ -59,17 +59,17 @@ class CaseBuilder:
 
     def restore(self, entries: Sequence[Entry]) -> None:
         """Fold the entries of the journal, without the changes that were abandoned."""
-        abandoned = {entry.data.get("abandons") for entry in entries if entry.type == kinds.ABANDONED}
+        abandoned = {entry.data.get("abandons") for entry in entries if entry.type == entry_types.ABANDONED}
         for entry in entries:
             if entry.seq not in abandoned:
                 self.on_entry(entry)
 
     def on_entry(self, entry: Entry) -> None:
         """Fold an entry: a rollback becomes pending; built cases end that."""
-        if entry.type == kinds.CASES_FROZEN:
+        if entry.type == entry_types.CASES_FROZEN:
             self.pending.pop(entry.data["incident"], None)
         elif (
-            entry.type == kinds.ROLLED_BACK
+            entry.type == entry_types.ROLLED_BACK
             and entry.boot == self._boot
             and entry.service in self._control_loop.services
         ):
@@ -108,7 +108,7 @@ class CaseBuilder:
         self._control_loop.alarms.down("cases_not_kept", pending.service)
         seen = sum(failure["version"] == pending.version for failure in failures)
         data = _entry_data(pending, added, seen, left_out_counts, settings.freeze_window_s)
-        service_controller.executor.perform([Record(kinds.CASES_FROZEN, "control", data)], clock.now_ns())
+        service_controller.executor.perform([Record(entry_types.CASES_FROZEN, "control", data)], clock.now_ns())
         self.pending.pop(pending.incident, None)
         log.info("incident %s: %d cases of %d failing requests", pending.incident, len(added.added), seen)
 

@@ -12,7 +12,7 @@ from router.control.store.case_format import case_document, parsed
 from router.control.store.cases_file import Caps, Stored
 from router.errors import OperatorError
 from router.rollout.cases.case import Case
-from router.rollout.model import entry as kinds
+from router.rollout.model import entry as entry_types
 from router.rollout.model.commands import Record
 from router.runtime import clock
 
@@ -57,7 +57,7 @@ class CaseOperations:
         done = await self._store.call(lambda file: file.add(service, signed, caps, now_s, whole=True, dry_run=dry_run))
         result = {"added": list(done.added), "known": list(done.known), "dropped": list(done.dropped)}
         if not dry_run:
-            self._journal(service_controller, kinds.CASES_ADDED, actor, result)
+            self._journal(service_controller, entry_types.CASES_ADDED, actor, result)
         return {"service": service, **result, "dry_run": dry_run}
 
     async def remove(self, service: str, name: str, actor: str) -> Document:
@@ -65,7 +65,9 @@ class CaseOperations:
         service_controller = self._service_controller(service)
         if not await self._store.call(lambda file: file.remove(service, [name])):
             raise _unknown_cases(service, [name])
-        self._journal(service_controller, kinds.CASES_REMOVED, actor, {"count": 1, "cases": [name], "why": "removed"})
+        self._journal(
+            service_controller, entry_types.CASES_REMOVED, actor, {"count": 1, "cases": [name], "why": "removed"}
+        )
         return {"service": service, "removed": [name]}
 
     async def check(

@@ -10,7 +10,7 @@ from router.control.store.in_doubt import COMPLETED, STRUCK_OUT, InDoubtChange
 from router.control.store.journal import Journal
 from router.control.store.journal_rows import row
 from router.rollout.machine.replay import effective_entries, uncommitted_entries
-from router.rollout.model import entry as kinds
+from router.rollout.model import entry as entry_types
 from router.rollout.model.commands import Record
 from router.rollout.model.entry import Entry
 from router.runtime import clock
@@ -68,4 +68,4 @@ def decide_all(
         journal.decide(change, decided)
         if (executor := executors.get(change.service)) is not None:
             data = {"change": change.seq, "type": change.type, "by": change.actor, "outcome": decided}
-            executor.perform([Record(kinds.DOUBT_DECIDED, "control", data)], clock.now_ns())
+            executor.perform([Record(entry_types.DOUBT_DECIDED, "control", data)], clock.now_ns())

@@ -19,7 +19,7 @@ from router.control.monitors.certificates import CertificateMonitor
 from router.control.monitors.overload import OverloadMonitor
 from router.control.monitors.switch_stats import SwitchStats
 from router.control.store.journal import Journal
-from router.rollout.model import entry as kinds
+from router.rollout.model import entry as entry_types
 from router.rollout.model import events as ev
 from router.rollout.model.commands import CheckStandby, Record
 from router.rollout.model.entry import Entry
@@ -34,10 +34,10 @@ log = logging.getLogger(__name__)
 TICK_S: Final = 0.1
 _ADDONS_EVERY_NS: Final = 1_000_000_000
 _REASONS: Final = {
-    kinds.PROMOTED: "promote",
-    kinds.SWITCHED: "switch",
-    kinds.ROLLED_BACK: "rollback",
-    kinds.DRILL_SWITCHED: "drill",
+    entry_types.PROMOTED: "promote",
+    entry_types.SWITCHED: "switch",
+    entry_types.ROLLED_BACK: "rollback",
+    entry_types.DRILL_SWITCHED: "drill",
 }
 P = ParamSpec("P")
 
@@ -132,7 +132,7 @@ class ControlLoop:
             settings, {name: service_controller.registry for name, service_controller in self.services.items()}
         )
         for service_controller in self.services.values():
-            record = Record(kinds.SETTINGS_CHANGED, "operator", {"version": self.segment.words[at.H_SETTINGS]})
+            record = Record(entry_types.SETTINGS_CHANGED, "operator", {"version": self.segment.words[at.H_SETTINGS]})
             service_controller.executor.perform([record], clock.now_ns())
 
     def _probed(self, event: ev.ProbeCompleted) -> None:
@@ -199,5 +199,5 @@ class ControlLoop:
                 "workers_unconfirmed": list(confirmation.unconfirmed),
                 "workers_ms": confirmation.workers_ms,
             }
-            service_controller.executor.perform([Record(kinds.CONFIRMED, "control", data)], clock.now_ns())
+            service_controller.executor.perform([Record(entry_types.CONFIRMED, "control", data)], clock.now_ns())
         return confirmation

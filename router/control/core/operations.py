@@ -13,7 +13,7 @@ from router.control.core.model_resolver import ModelResolver
 from router.control.core.service_controller import ServiceController
 from router.control.core.workers import Confirmation
 from router.errors import OperatorError
-from router.rollout.model import entry as kinds
+from router.rollout.model import entry as entry_types
 from router.rollout.model import events as ev
 from router.rollout.model.endpoint import parse_endpoints
 from router.rollout.model.entry import Entry
@@ -74,7 +74,7 @@ class Operations:
         dry_run: bool = False,
     ) -> Document:
         """Make the candidate (or the standby) active."""
-        event = ev.SwitchAsked(version, actor, reason or "promoted", kinds.PROMOTED, override)
+        event = ev.SwitchAsked(version, actor, reason or "promoted", entry_types.PROMOTED, override)
         return await self._switch(service, event, preconditions, dry_run)
 
     async def switch(
@@ -89,7 +89,7 @@ class Operations:
         dry_run: bool = False,
     ) -> Document:
         """Make `to` active; the version that was active becomes the standby."""
-        event = ev.SwitchAsked(to, actor, reason or "switched", kinds.SWITCHED, override)
+        event = ev.SwitchAsked(to, actor, reason or "switched", entry_types.SWITCHED, override)
         return await self._switch(service, event, preconditions, dry_run)
 
     async def _switch(
@@ -243,7 +243,7 @@ class Operations:
 def _awaited(service_controller: ServiceController, event: ev.Event, entry: Entry | None) -> str | None:
     """Return the proposal that must be approved before the change is made; None if it is made."""
     if entry is not None:
-        return str(entry.data["proposal"]) if entry.type == kinds.PROPOSED else None
+        return str(entry.data["proposal"]) if entry.type == entry_types.PROPOSED else None
     known = (
         service_controller.registry.proposals.about("promotion", event.to)
         if isinstance(event, ev.SwitchAsked)

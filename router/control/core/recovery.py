@@ -21,7 +21,7 @@ from router.errors import InternalError, OperatorError, StartError
 from router.rollout.machine.reconcile import assumed, recovered
 from router.rollout.machine.registry import Registry
 from router.rollout.machine.replay import rebuild, uncommitted_entries
-from router.rollout.model import entry as kinds
+from router.rollout.model import entry as entry_types
 from router.rollout.model.commands import FillSlot, PublishRoute, Record
 from router.rollout.model.entry import Entry, route_generation
 from router.rollout.model.route import Route
@@ -72,7 +72,7 @@ def _foldable(entries: list[Entry]) -> list[Entry]:
     for entry in entries:
         affected = (
             list(registries.values())
-            if entry.type == kinds.BOOT
+            if entry.type == entry_types.BOOT
             else [registries[entry.service]]
             if entry.service
             else []
@@ -90,10 +90,10 @@ def _foldable(entries: list[Entry]) -> list[Entry]:
 def boot_entries(past: JournalState) -> list[Entry]:
     """Return the entries that a cold start journals before anything else."""
     now_ns, now_s = clock.now_ns(), clock.wall_s()
-    entries = [Entry(kinds.BOOT, "", "control", {"boot": past.boot}, now_s, now_ns, past.boot)]
+    entries = [Entry(entry_types.BOOT, "", "control", {"boot": past.boot}, now_s, now_ns, past.boot)]
     if past.begun_from is not None:
         data: dict[str, Any] = {"copy": str(past.begun_from), "entries": len(past.entries)}
-        entries.insert(0, Entry(kinds.IMPORTED, "", "operator", data, now_s, now_ns, past.boot))
+        entries.insert(0, Entry(entry_types.IMPORTED, "", "operator", data, now_s, now_ns, past.boot))
     return entries
 
 
@@ -183,7 +183,7 @@ def _first_records(registry: Registry, service: Service, assume: str | None) -> 
     places = zip(seeds, (State.ACTIVE, State.STANDBY), strict=False)
     return [
         Record(
-            kinds.SEEDED,
+            entry_types.SEEDED,
             "settings",
             {
                 "generation": registry.generation,
@@ -223,7 +223,9 @@ async def _adopt_memory(executor: CommandExecutor, entries: list[Entry]) -> None
     lost = uncommitted_entries(executor.name, entries, word.generation)
     issued = [route_generation(entry) or 0 for entry in entries if entry.service == executor.name]
     executor.machine.issued = max([executor.machine.issued, word.generation, *issued])
-    missing: list[Record | Entry] = [Record(kinds.ABANDONED, "control", {"abandons": entry.seq}) for entry in lost]
+    missing: list[Record | Entry] = [
+        Record(entry_types.ABANDONED, "control", {"abandons": entry.seq}) for entry in lost
+    ]
     found = _pending_entry(executor, word) or recovered(executor.registry, word, contents)
     if found is not None:
         missing.append(found)

@@ -16,7 +16,7 @@ from router.rollout.judge.criteria import Criterion
 from router.rollout.judge.judge import Judge, JudgeInputs
 from router.rollout.judge.verdict import TriggerResult, Verdict, conclude
 from router.rollout.machine.limits import RolloutLimits
-from router.rollout.model import entry as kinds
+from router.rollout.model import entry as entry_types
 from router.rollout.model.events import (
     Accepted,
     Event,
@@ -250,7 +250,7 @@ class ServiceController:
         if not commands:
             return
         change = self.executor.perform(commands, now_ns)
-        if change.entry is not None and change.entry.type in (kinds.ROLLED_BACK, kinds.DRILL_SWITCHED):
+        if change.entry is not None and change.entry.type in (entry_types.ROLLED_BACK, entry_types.DRILL_SWITCHED):
             self._on_switch(self, change)
 
     def probed(self, event: ProbeCompleted) -> None:

@@ -17,7 +17,7 @@ from router.errors import OperatorError
 from router.rollout.drills.drill import DrillPhase, DrillPlan, Mode
 from router.rollout.drills.log import DrillLog
 from router.rollout.drills.preconditions import Refusal
-from router.rollout.model import entry as kinds
+from router.rollout.model import entry as entry_types
 from router.rollout.model.commands import Record
 from router.rollout.model.entry import Entry
 from router.runtime import clock
@@ -120,7 +120,7 @@ class DrillsAddon(Addon):
         if found:
             data = {**plan.as_dict(), "result": "refused", "reasons": [refusal.detail for refusal in found]}
             data["codes"] = [refusal.code for refusal in found]
-            runner.service_controller.executor.perform([Record(kinds.DRILL_REFUSED, "schedule", data)], now_ns)
+            runner.service_controller.executor.perform([Record(entry_types.DRILL_REFUSED, "schedule", data)], now_ns)
             return
         self._starting = plan.id
         self._control_loop.tasks.spawn(self._scheduled(runner, plan), f"drill {plan.id}")

@@ -13,7 +13,7 @@ from router.rollout.drills.drill import Drill, DrillEnd, DrillPhase, DrillPlan, 
 from router.rollout.drills.log import DrillLog
 from router.rollout.drills.preconditions import RECENT_S, Refusal, SafetyRules, Situation, refusals
 from router.rollout.machine.version_rules import VersionRules
-from router.rollout.model import entry as kinds
+from router.rollout.model import entry as entry_types
 from router.rollout.model.commands import Record
 from router.rollout.model.entry import Entry
 from router.rollout.model.events import DrillMoveAsked
@@ -132,7 +132,7 @@ class DrillRunner:
     # -- a real drill
     async def begin(self, plan: DrillPlan) -> Drill:
         """Journal the drill durably, and send the event of its first swap; raise JournalUnavailable."""
-        record = Record(kinds.DRILL_STARTED, plan.actor, plan.as_dict())
+        record = Record(entry_types.DRILL_STARTED, plan.actor, plan.as_dict())
         await self.service_controller.executor.append_and_apply(record)
         now_ns = self._now_ns()
         self._before = Performance()
@@ -165,7 +165,7 @@ class DrillRunner:
         if drill is None:
             return
         data = entry.data
-        if entry.type == kinds.DRILL_SWITCHED and data["drill"] == drill.plan.id:
+        if entry.type == entry_types.DRILL_SWITCHED and data["drill"] == drill.plan.id:
             if not data["home"]:
                 self._gate_ms = round((entry.monotonic_ns - drill.begun_ns) / 1e6, 3)
             swap = {"home": data["home"], "generation": data["generation"], "at": clock.iso(entry.at)}
@@ -173,7 +173,7 @@ class DrillRunner:
             if data["home"] and drill.away_since_ns is not None:
                 away_s = (entry.monotonic_ns - drill.away_since_ns) / 1e9
                 self._during = self._performance_of(drill.plan.other, away_s, self._now_ns())
-        elif entry.type == kinds.CONFIRMED:
+        elif entry.type == entry_types.CONFIRMED:
             drill.confirmed(data)
 
     def _move(self, home: bool, why: str, now_ns: int) -> None:
@@ -214,7 +214,7 @@ class DrillRunner:
         """Journal the result. The report is part of the entry; its size does not depend on the traffic."""
         data = {**drill.plan.as_dict(), **self._report(drill, now_ns), "result": result, "reasons": drill.reasons}
         self.drill = None
-        self.service_controller.executor.perform([Record(kinds.DRILL_ENDED, "control", data)], now_ns)
+        self.service_controller.executor.perform([Record(entry_types.DRILL_ENDED, "control", data)], now_ns)
 
     def _report(self, drill: Drill, now_ns: int) -> Document:
         """Return the measurements so far."""
@@ -245,7 +245,9 @@ class DrillRunner:
     async def shadow(self, plan: DrillPlan) -> Document:
         """Do everything but the swap; journal the report and return it; raise JournalUnavailable."""
         service_controller, began_ns = self.service_controller, clock.now_ns()
-        await service_controller.executor.append_and_apply(Record(kinds.DRILL_STARTED, plan.actor, plan.as_dict()))
+        await service_controller.executor.append_and_apply(
+            Record(entry_types.DRILL_STARTED, plan.actor, plan.as_dict())
+        )
         journalled_ms = _ms_since(began_ns)
         reasons, measurements = await self._perform_shadow(plan)
         data = {
@@ -255,7 +257,7 @@ class DrillRunner:
             "result": "refused" if reasons else "passed",
             "reasons": reasons,
         }
-        service_controller.executor.perform([Record(kinds.DRILL_ENDED, "control", data)], self._now_ns())
+        service_controller.executor.perform([Record(entry_types.DRILL_ENDED, "control", data)], self._now_ns())
         return data
 
     async def _perform_shadow(self, plan: DrillPlan) -> tuple[list[str], Document]:

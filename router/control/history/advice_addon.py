@@ -19,7 +19,7 @@ from router.control.store.history_store import HistoryStore, HistoryUnavailable
 from router.errors import OperatorError
 from router.rollout.history.advice import KnownRollback
 from router.rollout.history.period import Period
-from router.rollout.model import entry as kinds
+from router.rollout.model import entry as entry_types
 from router.rollout.model.entry import Entry
 from router.runtime import clock, interpreter
 
@@ -47,7 +47,7 @@ class AdviceAddon(Addon):
 
     def on_entry(self, entry: Entry) -> None:
         """Remember each baseline and the time from which it applied."""
-        if entry.type in (kinds.BASELINE, kinds.ACCEPTED) and entry.service in self._baselines:
+        if entry.type in (entry_types.BASELINE, entry_types.ACCEPTED) and entry.service in self._baselines:
             if plain := entry.data.get("baseline"):
                 self._baselines[entry.service].append((int(entry.at * 1000), plain))
 

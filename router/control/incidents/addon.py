@@ -32,7 +32,7 @@ from router.rollout.incidents.incident import opens
 from router.rollout.incidents.review import Edit, Reviews
 from router.rollout.incidents.timeline import Timeline, Timelines
 from router.rollout.machine.replay import effective_entries
-from router.rollout.model import entry as kinds
+from router.rollout.model import entry as entry_types
 from router.rollout.model.commands import Record
 from router.rollout.model.entry import Entry
 from router.rollout.stats.window import SECOND_NS
@@ -196,7 +196,7 @@ class IncidentsAddon(Addon):
 
     def _awaiting_confirmation(self, timeline: Timeline, now_ns: int) -> bool:
         """Return whether the workers' confirmation is still to come. A start makes up for one that was not journalled."""
-        if timeline.confirmed is not None or timeline.opening.type != kinds.ROLLED_BACK:
+        if timeline.confirmed is not None or timeline.opening.type != entry_types.ROLLED_BACK:
             return False
         wait_s = self._control_loop.settings.timeouts.confirm_timeout_s + CONFIRM_WAIT_S
         return now_ns - max(timeline.opening.monotonic_ns, self._since_ns) < int(wait_s * SECOND_NS)
@@ -383,7 +383,7 @@ class IncidentsAddon(Addon):
                 detail = f"incident {incident} is at revision {review.revision}, not {revision}: read it again and decide anew"
                 raise OperatorError(412, "revision_stale", detail, exit_code=9, facts={"revision": review.revision})
             executor = self._control_loop.services[known["service"]].executor
-            record = Record(kinds.INCIDENT_EDITED, actor, {"incident": incident, **review.checked(edit)})
+            record = Record(entry_types.INCIDENT_EDITED, actor, {"incident": incident, **review.checked(edit)})
             for entry in await executor.append_and_apply(record):
                 self._reviews.apply(entry)
         return await self.document(incident)

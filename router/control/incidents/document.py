@@ -16,7 +16,7 @@ from router.rollout.incidents.causes import CauseInputs, candidates
 from router.rollout.incidents.impact import SampleSnapshot, impact, periods
 from router.rollout.incidents.review import Review
 from router.rollout.incidents.timeline import Timeline
-from router.rollout.model import entry as kinds
+from router.rollout.model import entry as entry_types
 from router.rollout.stats.window import SECOND_NS
 from router.runtime import clock
 
@@ -164,7 +164,7 @@ def _drained(sources: Sources) -> float | None:
     if sources.timeline is None:
         return None
     decided = sources.record["detection_at"]
-    over = (line.at for line in sources.timeline.lines.kept if line.kind == kinds.DRAINED and line.at >= decided)
+    over = (line.at for line in sources.timeline.lines.kept if line.kind == entry_types.DRAINED and line.at >= decided)
     return next(over, None)
 
 

@@ -25,7 +25,7 @@ from router.control.store import outbox
 from router.control.store.outbox import Outbox, Stock
 from router.control.views.metrics import PREFIX
 from router.errors import OperatorError
-from router.rollout.model import entry as kinds
+from router.rollout.model import entry as entry_types
 from router.rollout.model.entry import Entry
 from router.rollout.notifications.feed import NotificationFeed
 from router.rollout.notifications.notification import Notification, from_dict, record_completed
@@ -119,7 +119,7 @@ class NotifyAddon(Addon):
         """Announce entries that the predecessor did not: it may have died between an entry and its notification."""
         since = clock.wall_s() - CATCH_UP_S
         recent = [entry for entry in entries if entry.at >= since] if self.deliveries else []
-        abandoned = {entry.data["abandons"] for entry in recent if entry.type == kinds.ABANDONED}
+        abandoned = {entry.data["abandons"] for entry in recent if entry.type == entry_types.ABANDONED}
         for entry in recent:
             try:
                 if entry.seq not in abandoned:

@@ -15,7 +15,7 @@ from router.control.core.service_controller import ServiceController
 from router.control.proposals.links import ProposalLinks
 from router.errors import OperatorError
 from router.rollout.machine import proposal_rules
-from router.rollout.model import entry as kinds
+from router.rollout.model import entry as entry_types
 from router.rollout.model.commands import Record
 from router.rollout.model.events import Override, ProposalDecided
 from router.rollout.model.target import State
@@ -180,7 +180,7 @@ class ProposalsAddon(Addon):
             return
         self._refused[proposal.id] = self._refused.get(proposal.id, 0) + 1
         data = {"proposal": proposal.id, "verb": event.verb, "code": refusal.code, "reason": refusal.detail}
-        service_controller.executor.perform([Record(kinds.DECISION_REFUSED, event.actor, data)], clock.now_ns())
+        service_controller.executor.perform([Record(entry_types.DECISION_REFUSED, event.actor, data)], clock.now_ns())
 
 
 def _impact(proposal: Proposal, service_controller: ServiceController) -> dict[str, Any] | None:

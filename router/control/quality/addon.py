@@ -22,7 +22,7 @@ from router.control.core.service_controller import ServiceController
 from router.control.views.metrics import PREFIX
 from router.rollout.judge.rules import Action
 from router.rollout.judge.verdict import TriggerResult
-from router.rollout.model import entry as kinds
+from router.rollout.model import entry as entry_types
 from router.rollout.model.commands import Record
 from router.rollout.model.entry import Entry
 from router.rollout.quality.drift import DriftContext, DriftJudge, DriftRules, DriftStatus, Finding
@@ -142,13 +142,15 @@ class QualityAddon(Addon):
     def _apply(self, state: DriftState, now: DriftContext, status: DriftStatus, now_ns: int) -> None:
         state.status, state.about, state.evaluated_ns = status, (now.version, now.since_ns), now_ns
         if status.reference is not None:
-            self._journal(state, kinds.INPUTS_LEARNED, {"reference": status.reference.as_dict()}, now_ns)
+            self._journal(state, entry_types.INPUTS_LEARNED, {"reference": status.reference.as_dict()}, now_ns)
         if status.drifted and not state.drifting and status.worst is not None:
             state.drifting = True
-            self._journal(state, kinds.INPUT_DRIFT, {"state": "began", **self._drift_data(state, now.version)}, now_ns)
+            self._journal(
+                state, entry_types.INPUT_DRIFT, {"state": "began", **self._drift_data(state, now.version)}, now_ns
+            )
         elif state.drifting and (status.state in ("pass", "not_configured")):
             state.drifting = False
-            self._journal(state, kinds.INPUT_DRIFT, {"state": "over", "version": now.version}, now_ns)
+            self._journal(state, entry_types.INPUT_DRIFT, {"state": "over", "version": now.version}, now_ns)
         self._alarm(state)
 
     def _drift_data(self, state: DriftState, version: str) -> Document:
@@ -219,7 +221,7 @@ class QualityAddon(Addon):
         """Forget the reference and learn a new one; raise OperatorError if that cannot be journalled."""
         state = self._states[self._control_loop.services[service].name]
         await state.service_controller.executor.append_and_apply(
-            Record(kinds.INPUTS_FORGOTTEN, actor, {"reason": reason})
+            Record(entry_types.INPUTS_FORGOTTEN, actor, {"reason": reason})
         )
         state.forget = True
         return {"service": service, "message": "what was known of good requests is forgotten, and is learned anew"}
@@ -229,9 +231,9 @@ def _references(entries: Sequence[Entry]) -> dict[str, Reference]:
     """Return the reference of each service: a fold of the journal's entries."""
     known: dict[str, Reference] = {}
     for entry in entries:
-        if entry.type == kinds.INPUTS_LEARNED:
+        if entry.type == entry_types.INPUTS_LEARNED:
             known[entry.service] = reference_from_dict(entry.data["reference"])
-        elif entry.type == kinds.INPUTS_FORGOTTEN:
+        elif entry.type == entry_types.INPUTS_FORGOTTEN:
             known.pop(entry.service, None)
     return known
 

@@ -14,7 +14,7 @@ from typing import Final
 
 from router.control.store.in_doubt import InDoubtChange
 from router.errors import OperatorError
-from router.rollout.model import entry as kinds
+from router.rollout.model import entry as entry_types
 from router.rollout.model.entry import Entry
 from router.runtime import clock
 
@@ -101,5 +101,7 @@ class Batch:
 
 def compensation(doubt: InDoubtChange, entry: Entry) -> Batch:
     """Return the compensating entries (`abandoned`) of a change, one for each of its entries; `entry` is one of these."""
-    like = replace(entry, type=kinds.ABANDONED, actor="control", at=clock.wall_s(), monotonic_ns=clock.now_ns(), seq=0)
+    like = replace(
+        entry, type=entry_types.ABANDONED, actor="control", at=clock.wall_s(), monotonic_ns=clock.now_ns(), seq=0
+    )
     return Batch(tuple(replace(like, data={"abandons": seq}) for seq in doubt.numbers), lambda numbers: None)

@@ -13,7 +13,7 @@ from router.control.store import journal_rows, mark
 from router.control.store.journal_rows import EXIT_CORRUPT, FILE, Corrupt
 from router.control.store.mark import Mark
 from router.errors import StartError
-from router.rollout.model import entry as kinds
+from router.rollout.model import entry as entry_types
 from router.rollout.model.entry import Entry
 from router.runtime import owned_files
 
@@ -125,7 +125,7 @@ def begun_anew(
         except (Corrupt, sqlite3.DatabaseError, ValueError):
             pass
         else:
-            if any(entry.type == kinds.IMPORTED and entry.data["copy"] == str(copy) for entry in entries):
+            if any(entry.type == entry_types.IMPORTED and entry.data["copy"] == str(copy) for entry in entries):
                 return database, entries, False
             database.close()
             raise StartError(

@@ -17,7 +17,7 @@ from router.control.store.batch import Batch, JournalUnavailable, Phase, compens
 from router.control.store.in_doubt import STRUCK_OUT, InDoubtChange
 from router.control.store.journal_rows import Corrupt
 from router.control.store.mark import Mark, MarkFile
-from router.rollout.model import entry as kinds
+from router.rollout.model import entry as entry_types
 from router.rollout.model.entry import Entry, route_generation
 from router.runtime import clock
 from router.runtime.failpoint import FailPoint
@@ -311,7 +311,7 @@ class Writer:
         self._first = self._first or written[0][-1]
         self._generation = max([self._generation, *(route_generation(entry) or 0 for entry in numbered)])
         self._report(None)
-        self._resolve_struck_out({entry.data["abandons"] for entry in numbered if entry.type == kinds.ABANDONED})
+        self._resolve_struck_out({entry.data["abandons"] for entry in numbered if entry.type == entry_types.ABANDONED})
         return None
 
     def _transact(self, written: Sequence[tuple[Any, ...]], hand_over: Callable[[], bool]) -> Failure | None:

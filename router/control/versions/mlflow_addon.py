@@ -20,7 +20,7 @@ from router.control.versions.mlflow_client import Mlflow, MlflowRefused
 from router.errors import OperatorError
 from router.rollout.machine.registry import Registry
 from router.rollout.machine.replay import effective_entries
-from router.rollout.model import entry as kinds
+from router.rollout.model import entry as entry_types
 from router.rollout.model.commands import Record
 from router.rollout.model.entry import Entry
 from router.rollout.model.events import Origin, Override
@@ -128,7 +128,7 @@ class MlflowAddon(Addon):
                     if not self._failed(update, error):
                         return
                     continue
-                self._journal_end(kinds.MLFLOW_TOLD, update, {"tags": dict(_tags(update)), "alias": alias})
+                self._journal_end(entry_types.MLFLOW_TOLD, update, {"tags": dict(_tags(update)), "alias": alias})
                 self._control_loop.alarms.down(GIVEN_UP, update.service)
             self._wait_s = RETRY_MIN_S
             self._control_loop.alarms.down(UNREACHABLE)
@@ -156,7 +156,7 @@ class MlflowAddon(Addon):
         age_s, limits = clock.wall_s() - update.since, self._settings.mlflow
         final = isinstance(error, MlflowRefused) and error.final
         if final or age_s > limits.give_up_after_s:
-            self._journal_end(kinds.MLFLOW_GIVEN_UP, update, {"reason": error.detail, "after_s": round(age_s, 1)})
+            self._journal_end(entry_types.MLFLOW_GIVEN_UP, update, {"reason": error.detail, "after_s": round(age_s, 1)})
             self._control_loop.alarms.up(GIVEN_UP, f"{update.model} was not told of: {error.detail}", update.service)
             return True
         self._due_ns = clock.now_ns() + int(self._wait_s * 1e9)

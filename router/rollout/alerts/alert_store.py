@@ -17,7 +17,7 @@ from typing import Any, Final, Literal
 from router.rollout.alerts.alert import Alert, Decision, Kind
 from router.rollout.judge.rules import Action
 from router.rollout.judge.verdict import TriggerResult
-from router.rollout.model import entry as kinds
+from router.rollout.model import entry as entry_types
 from router.rollout.model.entry import Entry
 
 SECOND_NS: Final = 1_000_000_000
@@ -72,7 +72,7 @@ class AlertStore:
 
     def apply(self, entry: Entry) -> None:
         """Apply a journal entry; only `alert` entries have an effect."""
-        if entry.type != kinds.ALERT:
+        if entry.type != entry_types.ALERT:
             return
         data = entry.data
         key = key_of(entry.service, data["fingerprint"], data["starts_at"])

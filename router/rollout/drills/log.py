@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, Final
 
-from router.rollout.model import entry as kinds
+from router.rollout.model import entry as entry_types
 from router.rollout.model.entry import Entry
 
 DRILLS_MAX: Final = 200
@@ -40,13 +40,13 @@ class DrillLog:
     def apply(self, entry: Entry) -> None:
         """Apply the next entry."""
         match entry.type:
-            case kinds.DRILL_STARTED:
+            case entry_types.DRILL_STARTED:
                 self._begin(entry)
-            case kinds.DRILL_ENDED | kinds.DRILL_REFUSED:
+            case entry_types.DRILL_ENDED | entry_types.DRILL_REFUSED:
                 self._end(entry)
-            case kinds.ACCEPTED if self.first_accepted_at is None:
+            case entry_types.ACCEPTED if self.first_accepted_at is None:
                 self.first_accepted_at = entry.at
-            case kinds.PROMOTED | kinds.SWITCHED | kinds.ROLLED_BACK | kinds.RETIRED:
+            case entry_types.PROMOTED | entry_types.SWITCHED | entry_types.ROLLED_BACK | entry_types.RETIRED:
                 self.last_result = None
             case _:
                 pass

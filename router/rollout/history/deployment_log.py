@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from router.rollout.history.period import Period
-from router.rollout.model import entry as kinds
+from router.rollout.model import entry as entry_types
 from router.rollout.model.entry import Entry, route_generation
 
 ENTRIES_MAX: Final = 10_000
@@ -106,11 +106,11 @@ class DeploymentLog:
 
     def add(self, entry: Entry) -> None:
         """Add the next entry of any service; entries that it overtakes or abandons are removed."""
-        if entry.type == kinds.ABANDONED and entry.service == self.service:
+        if entry.type == entry_types.ABANDONED and entry.service == self.service:
             abandoned = entry.data["abandons"]
             self._entries = [known for known in self._entries if known.seq != abandoned or not known.seq]
             return
-        if entry.service != self.service or not ("states" in entry.data or entry.type == kinds.CONFIRMED):
+        if entry.service != self.service or not ("states" in entry.data or entry.type == entry_types.CONFIRMED):
             return
         base = entry.data.get("base")
         while base is not None and self._entries and (route_generation(self._entries[-1]) or 0) > base:
@@ -129,7 +129,7 @@ def _reduced(entry: Entry) -> Entry:
     data: dict[str, Any] = {name: entry.data[name] for name in _MEMBERS if name in entry.data}
     if trigger := entry.data.get("trigger"):
         data["trigger"] = {name: trigger.get(name) for name in ("kind", "detail", "evidence_since_ns")}
-    if entry.type == kinds.RECOVERED and entry.data.get("quarantine"):
+    if entry.type == entry_types.RECOVERED and entry.data.get("quarantine"):
         # Control died between the store of a rollback and its journal: only that there was one is known.
         left = next(iter(entry.data["quarantine"]))
         to = next((version for version, state in data["states"].items() if state == "active"), "")
@@ -145,7 +145,7 @@ def _final_states(entries: Iterable[Entry]) -> list[Entry]:
         states |= entry.data.get("states", {})
         last = entry
     standby_periods = {version: state for version, state in states.items() if state not in ("retired", "failed")}
-    return [] if last is None else [replace(last, type=kinds.RECOVERED, data={"states": standby_periods})]
+    return [] if last is None else [replace(last, type=entry_types.RECOVERED, data={"states": standby_periods})]
 
 
 class _Summarizer:
@@ -157,7 +157,7 @@ class _Summarizer:
         self._latest: dict[str, int] = {}
         self._rollbacks: list[PastRollback] = []
         self._by_generation: dict[int, Entry] = {
-            entry.data["generation"]: entry for entry in entries if entry.type == kinds.CONFIRMED
+            entry.data["generation"]: entry for entry in entries if entry.type == entry_types.CONFIRMED
         }
         self._back_and_forth: list[float] = []
         self._standby_periods: list[StandbyPeriod] = []
@@ -178,9 +178,9 @@ class _Summarizer:
         )
 
     def _take(self, entry: Entry) -> None:
-        if entry.type in (kinds.PROMOTED, kinds.SWITCHED):
+        if entry.type in (entry_types.PROMOTED, entry_types.SWITCHED):
             self._switched(entry)
-        elif entry.type == kinds.ROLLED_BACK or (entry.type == kinds.RECOVERED and "from" in entry.data):
+        elif entry.type == entry_types.ROLLED_BACK or (entry.type == entry_types.RECOVERED and "from" in entry.data):
             self._rolled_back(entry)
         self._states |= entry.data.get("states", {})
         self._update_standby(entry)

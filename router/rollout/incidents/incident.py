@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from router.rollout.model import entry as kinds
+from router.rollout.model import entry as entry_types
 from router.rollout.model.entry import Entry
 from router.rollout.model.route import BOOT_SHIFT
 
@@ -52,14 +52,14 @@ def incident(entry: Entry) -> dict[str, Any]:
 
 def opens(entry: Entry) -> bool:
     """Return whether `entry` opens an incident: a rollback, or one recovered from shared memory."""
-    return entry.type in (kinds.ROLLED_BACK, kinds.RECOVERED) and bool(entry.data.get("incident"))
+    return entry.type in (entry_types.ROLLED_BACK, entry_types.RECOVERED) and bool(entry.data.get("incident"))
 
 
 def incidents_after(incidents: list[dict[str, Any]], entry: Entry) -> list[dict[str, Any]]:
     """Return the incidents of a service after `entry`, oldest first; at most INCIDENTS_MAX."""
     if opens(entry):
         return [*incidents, incident(entry)][-INCIDENTS_MAX:]
-    if entry.type == kinds.CONFIRMED:
+    if entry.type == entry_types.CONFIRMED:
         generation = entry.data["generation"]
         return [
             confirmed(incident, entry) if incident["generation"] == generation else incident for incident in incidents

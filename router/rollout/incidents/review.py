@@ -24,7 +24,7 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any, Final
 
 from router.errors import OperatorError
-from router.rollout.model import entry as kinds
+from router.rollout.model import entry as entry_types
 from router.rollout.model.entry import Entry
 
 MOVES: Final = {"open": ("reviewed",), "reviewed": ("closed", "open"), "closed": ("open",)}
@@ -111,7 +111,7 @@ class Reviews:
 
     def apply(self, entry: Entry) -> None:
         """Apply an entry; other entry types and repeated edits have no effect."""
-        if entry.type != kinds.INCIDENT_EDITED or entry.data["edit"] in self._seen:
+        if entry.type != entry_types.INCIDENT_EDITED or entry.data["edit"] in self._seen:
             return
         self._seen.append(entry.data["edit"])
         incident = entry.data["incident"]

@@ -11,7 +11,7 @@ from typing import Any, Final
 
 from router.rollout.incidents.incident import opens
 from router.rollout.incidents.timeline_text import TimelineEntry, describe
-from router.rollout.model import entry as kinds
+from router.rollout.model import entry as entry_types
 from router.rollout.model.entry import SWITCHES, Entry
 
 LINES_MAX: Final = 200
@@ -21,7 +21,7 @@ FOLLOWED_S: Final = 3600.0
 """Later entries are not about this rollback; each would have its files written again."""
 INCIDENTS_MAX: Final = 200
 """Timelines of all services that are kept; the oldest is dropped first."""
-_OMITTED: Final = frozenset({kinds.BASELINE, kinds.ABANDONED, kinds.IMPORTED})
+_OMITTED: Final = frozenset({entry_types.BASELINE, entry_types.ABANDONED, entry_types.IMPORTED})
 
 
 @dataclass(slots=True)
@@ -86,7 +86,7 @@ class Timelines:
 
     def apply(self, entry: Entry) -> set[str]:
         """Apply one entry; return the incidents whose timeline has changed."""
-        if entry.type == kinds.INCIDENT_EDITED:
+        if entry.type == entry_types.INCIDENT_EDITED:
             return self._edited(entry)
         if entry.type in _OMITTED:
             return set()
@@ -101,7 +101,7 @@ class Timelines:
             changed |= self._opened(service, entry)
         elif entry.type in SWITCHES:
             _restart(service, entry)
-        if entry.type == kinds.SEEDED and "active" in entry.data.get("states", {}).values():
+        if entry.type == entry_types.SEEDED and "active" in entry.data.get("states", {}).values():
             service.promoted = describe(entry)
         return changed
 
@@ -113,7 +113,9 @@ class Timelines:
         if timeline is None or timeline.closed:
             return set()
         timeline.lines.add(line)
-        if entry.type == kinds.CONFIRMED and entry.data.get("generation") == timeline.opening.data.get("generation"):
+        if entry.type == entry_types.CONFIRMED and entry.data.get("generation") == timeline.opening.data.get(
+            "generation"
+        ):
             timeline.confirmed = entry.data
         timeline.closed = entry.type in SWITCHES or opens(entry)
         return {timeline.incident}

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Final
 
-from router.rollout.model import entry as kinds
+from router.rollout.model import entry as entry_types
 from router.rollout.model.entry import Entry
 from router.rollout.text import shorten
 
@@ -135,61 +135,61 @@ def _drift(data: _Data) -> str:
 
 
 _TEXTS: Final[dict[str, Callable[[_Data], str]]] = {
-    kinds.BOOT: lambda data: f"the router was started (boot {data['boot']})",
-    kinds.SEEDED: lambda data: f"{data['target']['version']} came in by the settings",
-    kinds.DEPLOYED: lambda data: f"{data['target']['version']} was brought in as candidate",
-    kinds.VERIFIED: lambda data: f"{', '.join(data['states'])} is ready",
-    kinds.FAILED: lambda data: f"{', '.join(data['states'])} was not ready in time{_because(data)}",
-    kinds.PROMOTED: _switched,
-    kinds.SWITCHED: _switched,
-    kinds.ROLLED_BACK: _rolled_back,
-    kinds.CONFIRMED: _confirmed,
-    kinds.STANDBY_RESTORED: lambda data: f"{', '.join(data['states'])} answers again and is the standby",
-    kinds.RETIRED: lambda data: f"{', '.join(data.get('states', ())) or data.get('version')} was taken out",
-    kinds.DRAINED: _drained,
-    kinds.DRAIN_CUT: lambda data: f"what {data['version']} still served was cut after {data['after_s']:g} s",
-    kinds.MOVED: lambda data: (
+    entry_types.BOOT: lambda data: f"the router was started (boot {data['boot']})",
+    entry_types.SEEDED: lambda data: f"{data['target']['version']} came in by the settings",
+    entry_types.DEPLOYED: lambda data: f"{data['target']['version']} was brought in as candidate",
+    entry_types.VERIFIED: lambda data: f"{', '.join(data['states'])} is ready",
+    entry_types.FAILED: lambda data: f"{', '.join(data['states'])} was not ready in time{_because(data)}",
+    entry_types.PROMOTED: _switched,
+    entry_types.SWITCHED: _switched,
+    entry_types.ROLLED_BACK: _rolled_back,
+    entry_types.CONFIRMED: _confirmed,
+    entry_types.STANDBY_RESTORED: lambda data: f"{', '.join(data['states'])} answers again and is the standby",
+    entry_types.RETIRED: lambda data: f"{', '.join(data.get('states', ())) or data.get('version')} was taken out",
+    entry_types.DRAINED: _drained,
+    entry_types.DRAIN_CUT: lambda data: f"what {data['version']} still served was cut after {data['after_s']:g} s",
+    entry_types.MOVED: lambda data: (
         f"the endpoints of {data['target']['version']} moved from {', '.join(data['from'])} "
         f"to {', '.join(data['target']['endpoints'])}"
     ),
-    kinds.QUARANTINED: lambda data: f"{', '.join(data['quarantine'])} was quarantined{_because(data)}",
-    kinds.RELEASED: lambda data: f"{', '.join(data['release'])} was released{_because(data)}",
-    kinds.FROZEN: lambda data: f"automation was frozen{_because(data)}",
-    kinds.UNFROZEN: lambda data: f"automation was enabled again{_because(data)}",
-    kinds.RECOVERED: lambda data: (
+    entry_types.QUARANTINED: lambda data: f"{', '.join(data['quarantine'])} was quarantined{_because(data)}",
+    entry_types.RELEASED: lambda data: f"{', '.join(data['release'])} was released{_because(data)}",
+    entry_types.FROZEN: lambda data: f"automation was frozen{_because(data)}",
+    entry_types.UNFROZEN: lambda data: f"automation was enabled again{_because(data)}",
+    entry_types.RECOVERED: lambda data: (
         "control was restarted and took over the route that shared memory held" + _because(data)
     ),
-    kinds.ACCEPTED: lambda data: f"{data['version']} was accepted",
-    kinds.NO_BETTER_TARGET: lambda data: f"held: {data['active']} fails and {'; '.join(data['obstacles'])}",
-    kinds.SETTINGS_CHANGED: lambda data: f"the settings were read again (version {data['version']})",
-    kinds.INCIDENT_EDITED: _edited,
-    kinds.REGISTERED: lambda data: f"{data['target']['version']} was made known",
-    kinds.QUARANTINE_RETURNED: lambda data: (
+    entry_types.ACCEPTED: lambda data: f"{data['version']} was accepted",
+    entry_types.NO_BETTER_TARGET: lambda data: f"held: {data['active']} fails and {'; '.join(data['obstacles'])}",
+    entry_types.SETTINGS_CHANGED: lambda data: f"the settings were read again (version {data['version']})",
+    entry_types.INCIDENT_EDITED: _edited,
+    entry_types.REGISTERED: lambda data: f"{data['target']['version']} was made known",
+    entry_types.QUARANTINE_RETURNED: lambda data: (
         f"the quarantine of {', '.join(data['quarantine'])} is back{_because(data)}"
     ),
-    kinds.ALERT: _alert,
-    kinds.PROPOSED: _proposed,
-    kinds.EVIDENCE_ADDED: lambda data: (
+    entry_types.ALERT: _alert,
+    entry_types.PROPOSED: _proposed,
+    entry_types.EVIDENCE_ADDED: lambda data: (
         f"proposal {data['proposal']} has more evidence: {data['evidence']['trigger']['reason']}"
     ),
-    kinds.APPROVED: _decided("was approved"),
-    kinds.DENIED: _decided("was denied"),
-    kinds.PROPOSAL_EXPIRED: _decided("has expired"),
-    kinds.WITHDRAWN: _decided("was withdrawn"),
-    kinds.DECISION_REFUSED: _decided("could not be decided"),
-    kinds.CASES_FROZEN: cases_text,
-    kinds.CASES_CHECKED: _checked_cases,
-    kinds.CRITERION_ADDED: _criterion,
-    kinds.CRITERION_SET: _criterion,
-    kinds.CRITERION_REMOVED: lambda data: f"the criterion {data['metric']} was taken away{_because(data)}",
-    kinds.DRILL_STARTED: lambda data: f"drill {data['drill']} began",
-    kinds.DRILL_SWITCHED: lambda data: f"drill {data['drill']}: {data['to']} became active",
-    kinds.DRILL_ENDED: lambda data: f"drill {data['drill']} ended: {data['result']}",
-    kinds.DRILL_REFUSED: lambda data: f"drill {data['drill']} was refused: {'; '.join(data['reasons'])}",
-    kinds.INPUTS_LEARNED: lambda data: (
+    entry_types.APPROVED: _decided("was approved"),
+    entry_types.DENIED: _decided("was denied"),
+    entry_types.PROPOSAL_EXPIRED: _decided("has expired"),
+    entry_types.WITHDRAWN: _decided("was withdrawn"),
+    entry_types.DECISION_REFUSED: _decided("could not be decided"),
+    entry_types.CASES_FROZEN: cases_text,
+    entry_types.CASES_CHECKED: _checked_cases,
+    entry_types.CRITERION_ADDED: _criterion,
+    entry_types.CRITERION_SET: _criterion,
+    entry_types.CRITERION_REMOVED: lambda data: f"the criterion {data['metric']} was taken away{_because(data)}",
+    entry_types.DRILL_STARTED: lambda data: f"drill {data['drill']} began",
+    entry_types.DRILL_SWITCHED: lambda data: f"drill {data['drill']}: {data['to']} became active",
+    entry_types.DRILL_ENDED: lambda data: f"drill {data['drill']} ended: {data['result']}",
+    entry_types.DRILL_REFUSED: lambda data: f"drill {data['drill']} was refused: {'; '.join(data['reasons'])}",
+    entry_types.INPUTS_LEARNED: lambda data: (
         f"what requests are like was learned from {data['reference']['samples']} of them"
     ),
-    kinds.INPUT_DRIFT: _drift,
-    kinds.MLFLOW_TOLD: lambda data: "MLflow was told",
-    kinds.MLFLOW_GIVEN_UP: lambda data: f"MLflow could not be told{_because(data)}",
+    entry_types.INPUT_DRIFT: _drift,
+    entry_types.MLFLOW_TOLD: lambda data: "MLflow was told",
+    entry_types.MLFLOW_GIVEN_UP: lambda data: f"MLflow could not be told{_because(data)}",
 }

@@ -6,7 +6,7 @@ from typing import Any, Final
 
 from router.errors import OperatorError
 from router.rollout.judge.criteria import METRICS, SHARES
-from router.rollout.model import entry as kinds
+from router.rollout.model import entry as entry_types
 from router.rollout.model.commands import Record
 from router.rollout.model.entry import Entry
 
@@ -23,9 +23,9 @@ class AddedCriteria:
         """Apply the next entry. A rollback never raises a limit; an operator may."""
         data = entry.data
         match entry.type:
-            case kinds.CRITERION_ADDED | kinds.CRITERION_SET:
+            case entry_types.CRITERION_ADDED | entry_types.CRITERION_SET:
                 known = self.known.get(data["metric"])
-                if entry.type == kinds.CRITERION_ADDED and known is not None and known["limit"] <= data["limit"]:
+                if entry.type == entry_types.CRITERION_ADDED and known is not None and known["limit"] <= data["limit"]:
                     return
                 criterion = {
                     "limit": data["limit"],
@@ -34,7 +34,7 @@ class AddedCriteria:
                     "reason": data["reason"],
                 }
                 self.known = {**self.known, data["metric"]: {**criterion, "at": entry.at}}
-            case kinds.CRITERION_REMOVED:
+            case entry_types.CRITERION_REMOVED:
                 self.known = {metric: known for metric, known in self.known.items() if metric != data["metric"]}
             case _:
                 pass
@@ -55,7 +55,7 @@ class AddedCriteria:
         if known is not None and known["limit"] == limit:
             return []
         data = {"metric": metric, "limit": limit, "origin": actor, "reason": reason}
-        return [Record(kinds.CRITERION_SET, actor, data)]
+        return [Record(entry_types.CRITERION_SET, actor, data)]
 
     def remove(self, metric: str, actor: str, reason: str) -> list[Record]:
         """Return the entry that removes a criterion; raise OperatorError (404) if there is none."""
@@ -67,4 +67,4 @@ class AddedCriteria:
             )
             raise OperatorError(404, "criterion_unknown", detail, exit_code=9)
         data = {"metric": metric, "limit": known["limit"], "origin": known["origin"], "reason": reason}
-        return [Record(kinds.CRITERION_REMOVED, actor, data)]
+        return [Record(entry_types.CRITERION_REMOVED, actor, data)]

@@ -8,7 +8,7 @@ from router.rollout.machine.limits import RolloutLimits
 from router.rollout.machine.probe_streaks import ProbeStreaks
 from router.rollout.machine.registry import Registry
 from router.rollout.machine.version_rules import VersionRules
-from router.rollout.model import entry as kinds
+from router.rollout.model import entry as entry_types
 from router.rollout.model import events as ev
 from router.rollout.model.commands import Command, CutSlot, PublishRoute, Record
 from router.rollout.model.target import State, Target
@@ -46,11 +46,13 @@ class Lifecycle:
         if restorable and target.version not in self._registry.quarantines and streak >= self.limits.recover_probes:
             generation, states = self._generation, {target.version: State.STANDBY}
             data = {"generation": generation, "states": {target.version: State.STANDBY.value}, "good_probes": streak}
-            return [Record(kinds.STANDBY_RESTORED, "control", data), self._publish(states)]
+            return [Record(entry_types.STANDBY_RESTORED, "control", data), self._publish(states)]
         return []
 
     def _verified(self, target: Target, streak: int) -> Record:
-        return Record(kinds.VERIFIED, "control", {"states": {target.version: State.READY.value}, "good_probes": streak})
+        return Record(
+            entry_types.VERIFIED, "control", {"states": {target.version: State.READY.value}, "good_probes": streak}
+        )
 
     def ticked(self, event: ev.Ticked, now_ns: int) -> list[Command]:
         """Return what is due now."""
@@ -71,7 +73,9 @@ class Lifecycle:
             states = {target.version: State.RETIRED.value} if target.state is State.DRAINING else {}
             return [
                 Record(
-                    kinds.DRAINED, "control", {"states": states, "freed": [target.version], "after_s": round(age_s, 3)}
+                    entry_types.DRAINED,
+                    "control",
+                    {"states": states, "freed": [target.version], "after_s": round(age_s, 3)},
                 )
             ]
         limit_s, slot = self.limits.rollback_drain_timeout_s, target.slot
@@ -81,7 +85,7 @@ class Lifecycle:
                 self._cuts.add(cut)
                 return [
                     CutSlot(slot, self._registry.generation),
-                    Record(kinds.DRAIN_CUT, "control", {"version": target.version, "after_s": round(age_s, 3)}),
+                    Record(entry_types.DRAIN_CUT, "control", {"version": target.version, "after_s": round(age_s, 3)}),
                 ]
         return []
 
@@ -90,7 +94,7 @@ class Lifecycle:
         why = self._streaks.detail(target.slot if target.slot is not None else -1) or "no probe was good often enough"
         reason = f"not ready after {self.limits.verify_timeout_s:g} s: {why}"
         data = {"generation": generation, "states": {target.version: State.FAILED.value}, "reason": reason}
-        return [Record(kinds.FAILED, "control", data), self._publish(states)]
+        return [Record(entry_types.FAILED, "control", data), self._publish(states)]
 
     def _publish(self, states: dict[str, State]) -> PublishRoute:
         return PublishRoute(VersionRules(self._registry, self._generation).route_after(states))

@@ -40,7 +40,7 @@ from router.rollout.machine.probe_streaks import ProbeStreaks
 from router.rollout.machine.proposal_rules import FORWARD
 from router.rollout.machine.registry import Registry
 from router.rollout.machine.version_rules import VersionRules, overridden, quarantined
-from router.rollout.model import entry as kinds
+from router.rollout.model import entry as entry_types
 from router.rollout.model import events as ev
 from router.rollout.model.commands import CheckStandby, ClearAlarm, Command, PublishRoute, RaiseAlarm, Record
 from router.rollout.model.route import Flag, successor
@@ -62,15 +62,15 @@ class Move:
 _FORWARD: Final = Move(State.ACTIVE, State.STANDBY, State.DRAINING)
 _CHANGE_OVER: Final = Move(State.ACTIVE, State.STANDBY, None)
 MOVES: Final = {
-    (kinds.PROMOTED, State.READY): _FORWARD,
-    (kinds.PROMOTED, State.STANDBY): _CHANGE_OVER,
-    (kinds.PROMOTED, State.UNREACHABLE): _FORWARD,
-    (kinds.SWITCHED, State.READY): _FORWARD,
-    (kinds.SWITCHED, State.STANDBY): _CHANGE_OVER,
-    (kinds.SWITCHED, State.UNREACHABLE): _FORWARD,
-    (kinds.ROLLED_BACK, State.STANDBY): Move(State.ACTIVE, State.DRAINING, None),
+    (entry_types.PROMOTED, State.READY): _FORWARD,
+    (entry_types.PROMOTED, State.STANDBY): _CHANGE_OVER,
+    (entry_types.PROMOTED, State.UNREACHABLE): _FORWARD,
+    (entry_types.SWITCHED, State.READY): _FORWARD,
+    (entry_types.SWITCHED, State.STANDBY): _CHANGE_OVER,
+    (entry_types.SWITCHED, State.UNREACHABLE): _FORWARD,
+    (entry_types.ROLLED_BACK, State.STANDBY): Move(State.ACTIVE, State.DRAINING, None),
     ("rolled_back_away", State.STANDBY): Move(State.ACTIVE, State.UNREACHABLE, None),
-    (kinds.DRILL_SWITCHED, State.STANDBY): _CHANGE_OVER,
+    (entry_types.DRILL_SWITCHED, State.STANDBY): _CHANGE_OVER,
 }
 
 
@@ -240,8 +240,8 @@ class Machine:
         if not away:
             data["quarantine"] = {active.version: {"reason": reason, "incident": incident}}
             data["bounded"] = [active.version]
-        move = MOVES["rolled_back_away" if away else kinds.ROLLED_BACK, standby.state]
-        return self._move(kinds.ROLLED_BACK, actor, standby, move, data, redispatch=True)
+        move = MOVES["rolled_back_away" if away else entry_types.ROLLED_BACK, standby.state]
+        return self._move(entry_types.ROLLED_BACK, actor, standby, move, data, redispatch=True)
 
     def _publish(self, states: dict[str, State], generation: int, flags: Flag = Flag.NONE) -> PublishRoute:
         return PublishRoute(VersionRules(self.registry, generation).route_after(states, flags))
@@ -316,7 +316,7 @@ class Machine:
             return [RaiseAlarm(code, f"the active version fails and nothing is done about it: {detail}")]
         data = {"active": active.version if active else None, "obstacles": objections, "trigger": event.trigger}
         return [
-            Record(kinds.NO_BETTER_TARGET, "verdict", data),
+            Record(entry_types.NO_BETTER_TARGET, "verdict", data),
             RaiseAlarm(code, f"the active version fails and nothing better exists: {detail}"),
         ]
 
@@ -377,8 +377,8 @@ class Machine:
         if found or standby is None:
             return []
         data = {"to": standby.version, "drill": event.drill, "home": event.home, "reason": event.reason}
-        move = MOVES[kinds.DRILL_SWITCHED, standby.state]
-        return self._move(kinds.DRILL_SWITCHED, "drill", standby, move, data, redispatch=bool(event.reason))
+        move = MOVES[entry_types.DRILL_SWITCHED, standby.state]
+        return self._move(entry_types.DRILL_SWITCHED, "drill", standby, move, data, redispatch=bool(event.reason))
 
     def _unblock(self) -> list[Command]:
         if self.blocked_reason is None:
@@ -390,7 +390,7 @@ class Machine:
         active = self.registry.active
         if active is None:
             return []
-        kind = kinds.BASELINE if active.accepted else kinds.ACCEPTED
+        kind = entry_types.BASELINE if active.accepted else entry_types.ACCEPTED
         return [Record(kind, "control", {"version": active.version, "baseline": event.baseline})]
 
     # -- probes and time

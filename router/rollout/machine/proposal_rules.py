@@ -11,7 +11,7 @@ from typing import Any, Final, Literal
 
 from router.errors import OperatorError
 from router.rollout.machine.registry import Registry
-from router.rollout.model import entry as kinds
+from router.rollout.model import entry as entry_types
 from router.rollout.model import events as ev
 from router.rollout.model.commands import Command, Record
 from router.rollout.model.target import State
@@ -36,9 +36,11 @@ def due(registry: Registry, rules: ProposalRules, event: ev.ProposalDue, now_ns:
         reason = str(event.trigger.get("reason") or event.cause)
         data = _opening_data(registry, "rollback", event.version, standby.version if standby else None, reason)
         data |= {"expire_after_s": rules.expire_after_s, "at_expiry": rules.at_expiry, "evidence": item}
-        return [Record(kinds.PROPOSED, event.actor, data)]
+        return [Record(entry_types.PROPOSED, event.actor, data)]
     return [
-        Record(kinds.EVIDENCE_ADDED, event.actor, {"proposal": known.id, "version": known.version, "evidence": item})
+        Record(
+            entry_types.EVIDENCE_ADDED, event.actor, {"proposal": known.id, "version": known.version, "evidence": item}
+        )
     ]
 
 
@@ -48,7 +50,7 @@ def promotion(registry: Registry, rules: ProposalRules, event: ev.SwitchAsked) -
         return []
     data = _opening_data(registry, "promotion", event.to, event.to, event.reason)
     data |= {"expire_after_s": rules.promotion_expire_after_s, "at_expiry": "hold", "verb": event.verb}
-    return [Record(kinds.PROPOSED, event.actor, data)]
+    return [Record(entry_types.PROPOSED, event.actor, data)]
 
 
 def _opening_data(
@@ -78,12 +80,12 @@ def tick(registry: Registry, rules: ProposalRules, now_ns: int) -> list[Command]
     """Return the entry of one pending proposal that is void or has expired; one a tick."""
     for proposal in registry.proposals.pending():
         if reason := void(registry, proposal):
-            return [Record(kinds.WITHDRAWN, "control", {**_identity(proposal), "reason": reason})]
+            return [Record(entry_types.WITHDRAWN, "control", {**_identity(proposal), "reason": reason})]
         if proposal.state == "open" and proposal.is_expired(now_ns):
             data = {**_identity(proposal), "default": proposal.at_expiry}
             if proposal.at_expiry == "hold":
                 data |= {"repeat_after_s": rules.repeat_after_s}
-            return [Record(kinds.PROPOSAL_EXPIRED, "control", data)]
+            return [Record(entry_types.PROPOSAL_EXPIRED, "control", data)]
     return []
 
 
@@ -136,7 +138,7 @@ def denied(proposal: Proposal, rules: ProposalRules, event: ev.ProposalDecided) 
     """
     data = {**_identity(proposal), "reason": event.reason, "repeat_after_s": rules.repeat_after_s}
     data["causes"] = list(proposal.causes)
-    return Record(kinds.DENIED, event.actor, data)
+    return Record(entry_types.DENIED, event.actor, data)
 
 
 def approved(proposal: Proposal, event: ev.ProposalDecided, switched: Record) -> Record:
@@ -145,7 +147,7 @@ def approved(proposal: Proposal, event: ev.ProposalDecided, switched: Record) ->
     data = {**_identity(proposal), "reason": event.reason, "generation": generation, "base": generation, "states": {}}
     if event.override:
         data["override"] = {"actor": event.override.actor, "reason": event.override.reason}
-    return Record(kinds.APPROVED, event.actor, data)
+    return Record(entry_types.APPROVED, event.actor, data)
 
 
 def unfit(objections: list[str]) -> OperatorError:

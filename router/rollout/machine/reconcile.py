@@ -7,7 +7,7 @@ from typing import Any
 
 from router.rollout.incidents.incident import incident_id
 from router.rollout.machine.registry import Registry
-from router.rollout.model import entry as kinds
+from router.rollout.model import entry as entry_types
 from router.rollout.model.commands import Record
 from router.rollout.model.route import NO_SLOT, Flag, Route
 from router.rollout.model.target import CANDIDATES, ROLES, State
@@ -52,7 +52,7 @@ def recovered(
         data["bounded"] = [left.version]
     data["automatic_left"] = registry.automatic_left and not rolled_back
     data["states"] = {version: state.value for version, state in states.items()}
-    return Record(kinds.RECOVERED, "control", data)
+    return Record(entry_types.RECOVERED, "control", data)
 
 
 def _served(states: Mapping[str, State]) -> str | None:
@@ -84,4 +84,4 @@ def assumed(registry: Registry, version: str) -> Record:
             "slot": free,
             "incarnation": registry.incarnations[free] + 1,
         }
-    return Record(kinds.RECOVERED, "operator", data)
+    return Record(entry_types.RECOVERED, "operator", data)

@@ -6,7 +6,7 @@ from typing import Any
 
 from router.errors import OperatorError
 from router.rollout.machine.registry import RETIRED_MAX, Registry
-from router.rollout.model import entry as kinds
+from router.rollout.model import entry as entry_types
 from router.rollout.model.commands import Command, Record
 from router.rollout.model.events import Origin, RegisterAsked
 from router.rollout.model.target import State
@@ -35,11 +35,11 @@ def registration(registry: Registry, event: RegisterAsked) -> list[Command]:
     }
     if known is not None:
         same = provenance is not None and all(getattr(provenance, name) == uri for name, uri in members.items())
-        return [] if same else [Record(kinds.REGISTERED, event.actor, data)]
+        return [] if same else [Record(entry_types.REGISTERED, event.actor, data)]
     if sum(target.state is State.REGISTERED for target in registry.targets.values()) >= RETIRED_MAX:
         detail = f"{RETIRED_MAX} versions of {registry.service} are registered and not deployed: retire some of them"
         raise OperatorError(409, "versions_exhausted", detail, exit_code=_REFUSED)
-    return [Record(kinds.REGISTERED, event.actor, {**data, "states": {event.version: State.REGISTERED.value}})]
+    return [Record(entry_types.REGISTERED, event.actor, {**data, "states": {event.version: State.REGISTERED.value}})]
 
 
 def endpoints_of(registry: Registry, version: str, requested: tuple[str, ...]) -> tuple[str, ...]:

@@ -28,7 +28,7 @@ from typing import Any, Final
 from router.errors import InternalError
 from router.rollout.incidents.incident import confirmed, incidents_after
 from router.rollout.machine.added_criteria import AddedCriteria
-from router.rollout.model import entry as kinds
+from router.rollout.model import entry as entry_types
 from router.rollout.model.entry import SWITCHES, Entry, route_generation
 from router.rollout.model.route import NO_SLOT, SLOTS, Flag, Route, first_generation
 from router.rollout.model.target import CANDIDATES, ROLES, State, Target
@@ -141,11 +141,11 @@ class Registry:
     # -- the fold
     def apply(self, entry: Entry) -> None:
         """Apply one entry; raise InternalError, and change nothing, if it is illegal in this state."""
-        if entry.type == kinds.BOOT:
+        if entry.type == entry_types.BOOT:
             self._boot(entry)
             self.proposals.apply(entry)
             return
-        moved = entry.type == kinds.ACCEPTED or not _MOVING.isdisjoint(entry.data)
+        moved = entry.type == entry_types.ACCEPTED or not _MOVING.isdisjoint(entry.data)
         if moved:
             targets = self._targets_after(entry)
             self._check(targets)
@@ -155,19 +155,19 @@ class Registry:
         self._apply_quarantines(entry)
         self.provenances = provenances_after(self.provenances, entry)
         match entry.type:
-            case kinds.FROZEN:
+            case entry_types.FROZEN:
                 self.frozen = {"actor": entry.actor, "reason": entry.data["reason"], "at": entry.at}
-            case kinds.UNFROZEN:
+            case entry_types.UNFROZEN:
                 self.frozen = None
-            case kinds.BASELINE | kinds.ACCEPTED:
+            case entry_types.BASELINE | entry_types.ACCEPTED:
                 self.baseline = entry.data["baseline"]
-            case kinds.CONFIRMED:
+            case entry_types.CONFIRMED:
                 self._confirmed(entry)
-            case kinds.DRILL_STARTED | kinds.DRILL_SWITCHED | kinds.DRILL_ENDED:
+            case entry_types.DRILL_STARTED | entry_types.DRILL_SWITCHED | entry_types.DRILL_ENDED:
                 self._drilled(entry)
             case _ if entry.type in SWITCHES:
                 self._switched(entry)
-            case kinds.SEEDED | kinds.RECOVERED:
+            case entry_types.SEEDED | entry_types.RECOVERED:
                 self.automatic_left = entry.data.get("automatic_left", True)
                 self._recover_roles(entry)
             case _:
@@ -209,7 +209,7 @@ class Registry:
             targets[version] = replace(targets[version], bounded=True)
         for version in data.get("freed", ()):
             targets[version] = replace(targets[version], slot=None)
-        if entry.type == kinds.ACCEPTED:
+        if entry.type == entry_types.ACCEPTED:
             targets[data["version"]] = replace(targets[data["version"]], accepted=True)
         return targets
 
@@ -251,7 +251,7 @@ class Registry:
     def _switched(self, entry: Entry) -> None:
         data = entry.data
         automatic = bool(data.get("automatic"))
-        if entry.type != kinds.ROLLED_BACK:
+        if entry.type != entry_types.ROLLED_BACK:
             self.automatic_left = True
         elif automatic:
             self.automatic_left = False
@@ -284,9 +284,9 @@ class Registry:
     def _drilled(self, entry: Entry) -> None:
         """A drill changes which version serves and since when; it is no switch and starts no probation."""
         data = entry.data
-        if entry.type == kinds.DRILL_STARTED:
+        if entry.type == entry_types.DRILL_STARTED:
             self.drill = {**data, "actor": entry.actor, "away": False} if data["mode"] == "real" else self.drill
-        elif entry.type == kinds.DRILL_SWITCHED:
+        elif entry.type == entry_types.DRILL_SWITCHED:
             self.active_since_ns = entry.monotonic_ns
             if self.drill is not None:
                 self.drill = {**self.drill, "away": not data["home"]}

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from router.rollout.machine.registry import Registry
-from router.rollout.model import entry as kinds
+from router.rollout.model import entry as entry_types
 from router.rollout.model.entry import Entry, route_generation
 
 
@@ -19,7 +19,7 @@ def rebuild(service: str, entries: Sequence[Entry], stored: int | None = None) -
     `stored` is the generation in shared memory, if shared memory outlived control.
     """
     registry = Registry(service)
-    for entry in effective_entries([e for e in entries if e.type == kinds.BOOT or e.service == service], stored):
+    for entry in effective_entries([e for e in entries if e.type == entry_types.BOOT or e.service == service], stored):
         registry.apply(entry)
     return registry
 
@@ -31,7 +31,7 @@ def effective_entries(entries: Sequence[Entry], stored: int | None = None) -> li
     2. an entry with a newer generation than the `base` of a later entry: the later decision was made without it;
     3. an entry with a newer generation than `stored`: its route never reached shared memory.
     """
-    abandoned = {entry.data["abandons"] for entry in entries if entry.type == kinds.ABANDONED}
+    abandoned = {entry.data["abandons"] for entry in entries if entry.type == entry_types.ABANDONED}
     result: list[Entry] = []
     # The newest generation in `result`: few entries overtake others, and a search at each entry would take n² steps.
     newest = 0

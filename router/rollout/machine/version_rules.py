@@ -10,7 +10,7 @@ from typing import Any
 from router.errors import InternalError, OperatorError
 from router.rollout.machine.registration import endpoints_of, refuse_other_origin, registration
 from router.rollout.machine.registry import Registry
-from router.rollout.model import entry as kinds
+from router.rollout.model import entry as entry_types
 from router.rollout.model import events as ev
 from router.rollout.model.commands import Command, CutSlot, FillSlot, PublishRoute, Record
 from router.rollout.model.route import NO_SLOT, SLOTS, Flag, Route
@@ -46,9 +46,9 @@ class VersionRules:
             case ev.CriterionRemoved():
                 return [*self._registry.criteria.remove(event.metric, event.actor, event.reason)]
             case ev.FreezeAsked() if self._registry.frozen is None:
-                return [Record(kinds.FROZEN, event.actor, {"reason": event.reason})]
+                return [Record(entry_types.FROZEN, event.actor, {"reason": event.reason})]
             case ev.UnfreezeAsked() if self._registry.frozen is not None:
-                return [Record(kinds.UNFROZEN, event.actor, {"reason": event.reason})]
+                return [Record(entry_types.UNFROZEN, event.actor, {"reason": event.reason})]
             case ev.FreezeAsked() | ev.UnfreezeAsked():
                 return []
             case _:
@@ -122,7 +122,7 @@ class VersionRules:
         data["states"] = {version: state.value for version, state in states.items()}
         placed = Target(event.version, event.endpoints, State.VERIFYING, slot, incarnation, 0, 0.0)
         return [
-            Record(kinds.DEPLOYED, event.actor, data),
+            Record(entry_types.DEPLOYED, event.actor, data),
             FillSlot(slot, incarnation, event.version, event.endpoints, fresh),
             PublishRoute(self.route_after(states, placed=placed)),
         ]
@@ -154,13 +154,13 @@ class VersionRules:
         commands: list[Command] = []
         if target.state is State.REGISTERED:
             states = {event.version: State.RETIRED.value}
-            return [Record(kinds.RETIRED, event.actor, {"states": states, "reason": "retired"})]
+            return [Record(entry_types.RETIRED, event.actor, {"states": states, "reason": "retired"})]
         if target.state in ROLES or target.state is State.UNREACHABLE:
-            commands += self._out(kinds.RETIRED, event.actor, target, {"reason": "retired", "cut": event.cut})
+            commands += self._out(entry_types.RETIRED, event.actor, target, {"reason": "retired", "cut": event.cut})
         if event.cut and target.slot is not None:
             if not commands:
                 data = {"version": target.version, "cut": True, "reason": "retired with cut"}
-                commands.append(Record(kinds.RETIRED, event.actor, data))
+                commands.append(Record(entry_types.RETIRED, event.actor, data))
             commands.append(CutSlot(target.slot, self._generation))
         return commands
 
@@ -189,9 +189,9 @@ class VersionRules:
             },
         }
         if target.slot is None:
-            return [Record(kinds.MOVED, event.actor, members)]
+            return [Record(entry_types.MOVED, event.actor, members)]
         return [
-            Record(kinds.MOVED, event.actor, {"generation": self._generation, "states": {}, **members}),
+            Record(entry_types.MOVED, event.actor, {"generation": self._generation, "states": {}, **members}),
             FillSlot(target.slot, target.incarnation, target.version, event.endpoints, fresh=False),
             PublishRoute(self.route_after({})),
         ]
@@ -212,8 +212,8 @@ class VersionRules:
             "reason": event.reason,
         }
         if target.state in (*CANDIDATES, State.STANDBY, State.UNREACHABLE):
-            return self._out(kinds.QUARANTINED, event.actor, target, data)
-        return [Record(kinds.QUARANTINED, event.actor, data)]
+            return self._out(entry_types.QUARANTINED, event.actor, target, data)
+        return [Record(entry_types.QUARANTINED, event.actor, data)]
 
     def _release(self, event: ev.ReleaseAsked) -> list[Command]:
         self.known(event.version)
@@ -222,7 +222,7 @@ class VersionRules:
         data: dict[str, Any] = {"release": [event.version], "reason": event.reason}
         if event.expires_after_s is not None:
             data["lifted_for_s"] = {event.version: event.expires_after_s}
-        return [Record(kinds.RELEASED, event.actor, data)]
+        return [Record(entry_types.RELEASED, event.actor, data)]
 
     def returned(self, version: str, quarantine: dict[str, Any]) -> list[Command]:
         """Return the commands when a temporary release is over: the quarantine returns, and the version drains unless it is
@@ -234,8 +234,8 @@ class VersionRules:
         )
         data = {"quarantine": {version: quarantine}, "reason": reason}
         if target.state in (*CANDIDATES, State.STANDBY, State.UNREACHABLE):
-            return self._out(kinds.QUARANTINE_RETURNED, "control", target, data)
-        return [Record(kinds.QUARANTINE_RETURNED, "control", data)]
+            return self._out(entry_types.QUARANTINE_RETURNED, "control", target, data)
+        return [Record(entry_types.QUARANTINE_RETURNED, "control", data)]
 
 
 def overridden(registry: Registry, version: str, override: ev.Override) -> dict[str, Any]:

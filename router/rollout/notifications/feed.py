@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
-from router.rollout.model import entry as kinds
+from router.rollout.model import entry as entry_types
 from router.rollout.model.entry import SWITCHES, Entry
 from router.rollout.notifications.notification import Notification, notification_of
 
@@ -36,7 +36,7 @@ class NotificationFeed:
             notification_of(entry)  # an entry without the needed members raises now, not after the wait
             self._waiting[entry.service, entry.data["generation"]] = (entry, now_ns)
             return self._release_oldest() if len(self._waiting) > WAITING_MAX else []
-        if entry.type == kinds.CONFIRMED:
+        if entry.type == entry_types.CONFIRMED:
             waiting = self._waiting.pop((entry.service, entry.data["generation"]), None)
             return _notifications([(waiting[0], entry.data)] if waiting else [])
         return _notifications([(entry, {})])

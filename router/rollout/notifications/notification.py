@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Final, Literal
 
-from router.rollout.model import entry as kinds
+from router.rollout.model import entry as entry_types
 from router.rollout.model.entry import SWITCHES, Entry
 from router.rollout.stats.figures import unit
 from router.rollout.text import format_duration, format_micros, format_millis
@@ -102,7 +102,7 @@ def _rolled_back(entry: Entry, times: Mapping[str, Any]) -> Notification:
 
 
 def _switched(entry: Entry, times: Mapping[str, Any]) -> Notification:
-    data, verb = entry.data, "promoted" if entry.type == kinds.PROMOTED else "switched to"
+    data, verb = entry.data, "promoted" if entry.type == entry_types.PROMOTED else "switched to"
     return Notification(
         id=notification_id(entry),
         topic="switch",
@@ -205,7 +205,7 @@ def _proposed(entry: Entry, times: Mapping[str, Any]) -> Notification:
 
 def _decided(entry: Entry, times: Mapping[str, Any]) -> Notification:
     data, what = entry.data, _ENDS[entry.type]
-    by = "" if entry.type in (kinds.PROPOSAL_EXPIRED, kinds.WITHDRAWN) else f" by {entry.actor}"
+    by = "" if entry.type in (entry_types.PROPOSAL_EXPIRED, entry_types.WITHDRAWN) else f" by {entry.actor}"
     return Notification(
         id=notification_id(entry),
         topic="proposal",
@@ -303,19 +303,19 @@ def _switch_data(entry: Entry, times: Mapping[str, Any]) -> dict[str, Any]:
 
 
 _ENDS: Final = {
-    kinds.APPROVED: "was approved",
-    kinds.DENIED: "was denied",
-    kinds.PROPOSAL_EXPIRED: "has expired",
-    kinds.WITHDRAWN: "was withdrawn",
+    entry_types.APPROVED: "was approved",
+    entry_types.DENIED: "was denied",
+    entry_types.PROPOSAL_EXPIRED: "has expired",
+    entry_types.WITHDRAWN: "was withdrawn",
 }
 _COMPOSERS: Final[dict[str, Callable[[Entry, Mapping[str, Any]], Notification | None]]] = {
-    kinds.ROLLED_BACK: _rolled_back,
-    kinds.PROMOTED: _switched,
-    kinds.SWITCHED: _switched,
-    kinds.NO_BETTER_TARGET: _no_better_target,
-    kinds.ALERT: _alert,
-    kinds.PROPOSED: _proposed,
-    kinds.DRILL_ENDED: _drilled,
-    kinds.DRILL_REFUSED: _drilled,
+    entry_types.ROLLED_BACK: _rolled_back,
+    entry_types.PROMOTED: _switched,
+    entry_types.SWITCHED: _switched,
+    entry_types.NO_BETTER_TARGET: _no_better_target,
+    entry_types.ALERT: _alert,
+    entry_types.PROPOSED: _proposed,
+    entry_types.DRILL_ENDED: _drilled,
+    entry_types.DRILL_REFUSED: _drilled,
     **dict.fromkeys(_ENDS, _decided),
 }

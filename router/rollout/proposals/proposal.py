@@ -18,7 +18,7 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass, replace
 from typing import Any, Final, Literal
 
-from router.rollout.model import entry as kinds
+from router.rollout.model import entry as entry_types
 from router.rollout.model.entry import Entry
 
 Kind = Literal["rollback", "promotion"]
@@ -32,10 +32,10 @@ CLOSED_MAX: Final = 200
 MUTED_MAX: Final = 200
 _SECOND_NS: Final = 1_000_000_000
 _ENDS: Final[dict[str, State]] = {
-    kinds.APPROVED: "approved",
-    kinds.DENIED: "denied",
-    kinds.PROPOSAL_EXPIRED: "expired",
-    kinds.WITHDRAWN: "withdrawn",
+    entry_types.APPROVED: "approved",
+    entry_types.DENIED: "denied",
+    entry_types.PROPOSAL_EXPIRED: "expired",
+    entry_types.WITHDRAWN: "withdrawn",
 }
 
 
@@ -135,13 +135,13 @@ class Proposals:
     def apply(self, entry: Entry) -> None:
         """Apply one entry. A second decision on a proposal changes nothing: an entry without effect may be in the journal."""
         match entry.type:
-            case kinds.BOOT:
+            case entry_types.BOOT:
                 self._boot(entry)
-            case kinds.PROPOSED:
+            case entry_types.PROPOSED:
                 self._open(entry)
-            case kinds.EVIDENCE_ADDED:
+            case entry_types.EVIDENCE_ADDED:
                 self._add(entry)
-            case kinds.ROLLED_BACK:
+            case entry_types.ROLLED_BACK:
                 self._rolled_back(entry)
             case _ if entry.type in _ENDS:
                 self._end(entry)
@@ -190,7 +190,7 @@ class Proposals:
         known = self.known.get(entry.data["proposal"])
         if known is None or not known.pending:
             return
-        if entry.type == kinds.PROPOSAL_EXPIRED and entry.data["default"] == "rollback":
+        if entry.type == entry_types.PROPOSAL_EXPIRED and entry.data["default"] == "rollback":
             self._keep(replace(known, state="due"))
             return
         self._close(known, _ENDS[entry.type], entry)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
-from router.rollout.model import entry as kinds
+from router.rollout.model import entry as entry_types
 from router.rollout.model.entry import Entry
 
 
@@ -32,9 +32,9 @@ def provenances_after(known: dict[str, Provenance], entry: Entry) -> dict[str, P
     data = entry.data
     if placed := data.get("target"):
         return {**known, placed["version"]: _named(known.get(placed["version"]), entry)}
-    if entry.type == kinds.ACCEPTED and (provenance := known.get(data["version"])) is not None:
+    if entry.type == entry_types.ACCEPTED and (provenance := known.get(data["version"])) is not None:
         return {**known, data["version"]: replace(provenance, accepted_at=entry.at)}
-    if entry.type == kinds.ROLLED_BACK and (provenance := known.get(data["from"])) is not None:
+    if entry.type == entry_types.ROLLED_BACK and (provenance := known.get(data["from"])) is not None:
         changes = {"at": entry.at, "incident": data["incident"], "reason": data["reason"]}
         return {**known, data["from"]: replace(provenance, rolled_back=changes)}
     return known

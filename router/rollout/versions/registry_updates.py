@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
-from router.rollout.model import entry as kinds
+from router.rollout.model import entry as entry_types
 from router.rollout.model.entry import Entry
 from router.rollout.model.target import State
 from router.rollout.versions import model_uri
@@ -47,7 +47,7 @@ class PendingUpdates:
 
     def apply(self, entry: Entry, provenances: Mapping[str, Provenance]) -> None:
         """Apply one entry; `provenances` are those of its service."""
-        if entry.type in (kinds.MLFLOW_TOLD, kinds.MLFLOW_GIVEN_UP):
+        if entry.type in (entry_types.MLFLOW_TOLD, entry_types.MLFLOW_GIVEN_UP):
             key = (entry.service, entry.data["version"])
             known = self.open.get(key)
             if known is not None and known.token == entry.data["token"]:
@@ -78,7 +78,7 @@ def _updates_of(entry: Entry, provenances: Mapping[str, Provenance]) -> list[Pen
         for version, quarantine in quarantines.items()
     }
     tags_by_version |= {version: {model_uri.TAG_QUARANTINED: "false"} for version in data.get("release", ())}
-    if entry.type == kinds.ROLLED_BACK:
+    if entry.type == entry_types.ROLLED_BACK:
         left = data["from"]
         tags_by_version[left] = _quarantine_tags(data["reason"], data["incident"], left in quarantines)
     found = []
@@ -105,7 +105,7 @@ def _quarantine_tags(reason: str, incident: str | None, quarantined: bool) -> di
 
 def _serves(entry: Entry) -> str | None:
     """Return the version that a rollback made active; also for a rollback recovered from shared memory."""
-    if entry.type not in (kinds.ROLLED_BACK, kinds.RECOVERED):
+    if entry.type not in (entry_types.ROLLED_BACK, entry_types.RECOVERED):
         return None
     states = entry.data.get("states", {})
     return next((version for version, state in states.items() if state == State.ACTIVE), None)

@@ -10,7 +10,7 @@ import pytest
 from router.control.acceptance.addon import AcceptanceAddon
 from router.errors import OperatorError
 from router.rollout.cases.promotion_check import PromotionCheck, SuiteResult
-from router.rollout.model import entry as kinds
+from router.rollout.model import entry as entry_types
 from router.rollout.model.entry import Entry
 from router.rollout.outcome import Outcome
 from tests.control.control_harness import ControlHarness, FakeWorkers, new_segment, settings
@@ -41,7 +41,9 @@ async def start(tmp_path: Path) -> AsyncIterator[Start]:
 def rolled_back(incident: str = "svc-1-4", automatic: bool = True, **trigger: Any) -> Entry:
     entry = {"kind": "hard_failure", "detail": "hang", "limit": 12.0, **trigger}
     data = {"from": "v2", "to": "v1", "reason": "nothing begun for 12 s", "incident": incident, "automatic": automatic}
-    return Entry(kinds.ROLLED_BACK, "svc", "verdict", {**data, "trigger": entry if automatic else None}, 5.0, 0, 1)
+    return Entry(
+        entry_types.ROLLED_BACK, "svc", "verdict", {**data, "trigger": entry if automatic else None}, 5.0, 0, 1
+    )
 
 
 async def test_a_verdict_teaches(start: Start) -> None:
@@ -98,7 +100,7 @@ async def test_a_lesson_that_a_kill_has_kept_away_is_caught_up_with_once(start: 
 
 
 async def test_a_lesson_that_was_learnt_is_not_learnt_again(start: Start) -> None:
-    entry = Entry(kinds.CRITERION_ADDED, "svc", "control", {"origin": "svc-1-4"}, 6.0, 0, 1)
+    entry = Entry(entry_types.CRITERION_ADDED, "svc", "control", {"origin": "svc-1-4"}, 6.0, 0, 1)
     _, addon = await start([rolled_back(), entry])
     assert addon.show("svc")["added"] == []
 

@@ -12,7 +12,7 @@ import pytest
 from router.control.alerts.addon import AlertsAddon
 from router.control.alerts.keys import HookKeys
 from router.rollout.alerts.alert import RawAlert
-from router.rollout.model import entry as kinds
+from router.rollout.model import entry as entry_types
 from router.rollout.model.entry import Entry
 from router.runtime import clock
 from tests.control.hook_harness import OPEN, QUALITY, TOKEN, HookHarness, firing, hook_harness, told, webhook
@@ -37,7 +37,7 @@ async def test_a_quality_alert_rolls_the_active_version_back(tmp_path: Path) -> 
         hooks.control.tick(1)
         assert hooks.control.states() == {"v1": "draining", "v2": "active"}
         await hooks.control.until_idle()
-        (rolled,) = await entries(hooks, kinds.ROLLED_BACK)
+        (rolled,) = await entries(hooks, entry_types.ROLLED_BACK)
         trigger = rolled["data"]["trigger"]
         assert (trigger["kind"], trigger["detail"], trigger["value"], trigger["limit"]) == (
             "quality",
@@ -47,7 +47,7 @@ async def test_a_quality_alert_rolls_the_active_version_back(tmp_path: Path) -> 
         )
         assert rolled["data"]["reason"] == "alert Drift: PSI 0.41 > 0.25"
         assert list(rolled["data"]["quarantine"]) == ["v1"]
-        (alert,) = await entries(hooks, kinds.ALERT)
+        (alert,) = await entries(hooks, entry_types.ALERT)
         assert alert["actor"] == "am"
         assert alert["data"]["fate"] == "counts"
         assert alert["seq"] < rolled["seq"]
@@ -63,7 +63,7 @@ async def test_it_acts_once_and_stands_against_nobody_else(tmp_path: Path) -> No
         hooks.control.probe("v2", times=3)
         hooks.control.tick(20)
         assert hooks.control.states() == {"v1": "retired", "v2": "active"}
-        assert len(await entries(hooks, kinds.ALERT)) == 1
+        assert len(await entries(hooks, entry_types.ALERT)) == 1
         # The same disease while the other version is active: another start, and it counts; but there is no way back.
         assert await results(hooks, firing()) == ["counts"]
         hooks.control.tick(3)
@@ -93,7 +93,7 @@ async def test_what_is_recorded_and_acts_not(tmp_path: Path) -> None:
             assert (what, hooks.control.states()) == (what, {"v1": "active", "v2": "standby"})
             assert ("alert_unusable" in hooks.alarms()) == result.startswith("service_")
             kept += [] if result == "unmapped" or result.startswith("service_") else [result]
-        assert [entry["data"]["fate"] for entry in await entries(hooks, kinds.ALERT)] == kept
+        assert [entry["data"]["fate"] for entry in await entries(hooks, entry_types.ALERT)] == kept
 
 
 async def test_resolved_ends_it_and_switches_nothing(tmp_path: Path) -> None:
@@ -204,7 +204,7 @@ async def test_a_full_disk_holds_nothing_up_and_the_sender_comes_again(
             hooks.control.journal.submit(entry, done)
         await hooks.control.until_idle()
         assert await results(hooks, alert) == ["duplicate"]
-        assert [entry["type"] for entry in (await hooks.get("/v1/journal"))["entries"]].count(kinds.ALERT) == 1
+        assert [entry["type"] for entry in (await hooks.get("/v1/journal"))["entries"]].count(entry_types.ALERT) == 1
 
 
 async def test_too_many_have_no_effect(tmp_path: Path) -> None:
@@ -219,7 +219,7 @@ async def test_too_many_have_no_effect(tmp_path: Path) -> None:
 
 async def test_an_alert_of_an_edited_journal_costs_no_start(tmp_path: Path) -> None:
     async with hook_harness(tmp_path) as hooks:
-        entry = Entry(kinds.ALERT, "svc", "am", {"fate": "counts"}, clock.wall_s(), 0, 1, 9)
+        entry = Entry(entry_types.ALERT, "svc", "am", {"fate": "counts"}, clock.wall_s(), 0, 1, 9)
         addon = AlertsAddon(hooks.control.control_loop, hooks.control.settings, [entry])
         assert addon.recent(9)["alerts"] == []
 

@@ -9,7 +9,7 @@ from prometheus_client.core import GaugeMetricFamily
 
 from router.control.cases import addon as case_addon
 from router.errors import OperatorError
-from router.rollout.model import entry as kinds
+from router.rollout.model import entry as entry_types
 from router.rollout.model.entry import Entry
 from router.rollout.model.events import Override
 from router.runtime import clock
@@ -72,7 +72,7 @@ async def test_a_candidate_that_fails_a_case_is_refused_by_name_unless_a_person_
             golden("cases.failing", bad=bad),
         )
         assert harness.status()["failing"] == [bad]
-        (journalled,) = await harness.journal(kinds.CASES_CHECKED)
+        (journalled,) = await harness.journal(entry_types.CASES_CHECKED)
         assert (
             journalled["version"],
             journalled["cases"],
@@ -110,7 +110,7 @@ async def test_a_suite_that_was_not_read_since_it_changed_lets_nobody_pass(start
         await harness.candidate(server.url)
         await harness.until(lambda: not harness.status()["pending"])
         journalled = {"incident": "svc-1-9", "version": "v9", "seen": 1, "cases": ["x"], "dropped": 0, "refused": 0}
-        harness.addon.on_entry(Entry(kinds.CASES_FROZEN, "svc", "control", journalled, 1.0, 2, 1, 99))
+        harness.addon.on_entry(Entry(entry_types.CASES_FROZEN, "svc", "control", journalled, 1.0, 2, 1, 99))
         assert ((await refusal(harness))[0], harness.status()["pending"]) == ("cases_pending", True)
         await harness.until(lambda: not harness.status()["pending"])
         assert (await promote(harness))["active"] == "v3"
@@ -124,7 +124,7 @@ async def test_where_cases_are_not_required_they_stop_nobody(start_harness: Begi
         await harness.candidate(server.url)
         harness.tick(2)
         await harness.until(lambda: not harness.status()["pending"])
-        assert len(await harness.journal(kinds.CASES_CHECKED)) == checks
+        assert len(await harness.journal(entry_types.CASES_CHECKED)) == checks
         assert (await promote(harness))["active"] == "v3"
 
 
@@ -169,7 +169,7 @@ async def test_a_candidate_that_is_replaced_is_checked_no_more(start_harness: Be
         await harness.until(lambda: harness.status()["check"] and harness.status()["check"]["version"] == "v4")
         await harness.until(lambda: not harness.status()["pending"])
     assert [check.state for check in harness.addon.checks.of("svc")] == ["passed", "cancelled"]
-    assert [journalled["version"] for journalled in await harness.journal(kinds.CASES_CHECKED)] == ["v4"]
+    assert [journalled["version"] for journalled in await harness.journal(entry_types.CASES_CHECKED)] == ["v4"]
 
 
 async def test_captured_posts_are_sent_only_where_the_service_allows_it(start_harness: Begin) -> None:
@@ -190,7 +190,7 @@ async def test_expired_cases_are_deleted_and_that_is_a_fact(
     documents = [written_case(1) | {"by": "rollback"}, written_case(2)]
     await harness.case_operations.add("svc", documents, "ann")
     await harness.until(lambda: harness.status()["count"] == 1)
-    (journalled,) = await harness.journal(kinds.CASES_REMOVED)
+    (journalled,) = await harness.journal(entry_types.CASES_REMOVED)
     assert (journalled["count"], journalled["why"], journalled["actor"]) == (1, "expired", "control")
 
 

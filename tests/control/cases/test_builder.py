@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from router.control.cases import builder
-from router.rollout.model import entry as kinds
+from router.rollout.model import entry as entry_types
 from router.rollout.model.entry import Entry
 from router.shm import layout as at
 from router.shm.capture_ring import CaptureRing
@@ -19,7 +19,7 @@ FAILED = [record(b'{"x": %d}' % number, attempts=[attempt("v1")]) for number in 
 
 
 async def frozen(harness: CasesHarness) -> list[dict[str, Any]]:
-    return await harness.journal(kinds.CASES_FROZEN)
+    return await harness.journal(entry_types.CASES_FROZEN)
 
 
 async def test_what_the_version_failed_at_becomes_cases_a_moment_after_the_rollback(start_harness: Begin) -> None:
@@ -73,8 +73,8 @@ async def test_after_a_new_boot_nothing_is_due(start_harness: Begin) -> None:
 async def test_a_change_that_was_struck_out_is_no_rollback(start_harness: Begin) -> None:
     first = await start_harness()
     await first.rollback()
-    (rolled,) = [one for one in await first.control.journal.entries(0, 1000) if one.type == kinds.ROLLED_BACK]
-    abandoned = Entry(kinds.ABANDONED, "svc", "control", {"abandons": rolled.seq}, 0.0, 0, rolled.boot, 99)
+    (rolled,) = [one for one in await first.control.journal.entries(0, 1000) if one.type == entry_types.ROLLED_BACK]
+    abandoned = Entry(entry_types.ABANDONED, "svc", "control", {"abandons": rolled.seq}, 0.0, 0, rolled.boot, 99)
     first.addon._builder.pending.clear()
     first.addon._builder.restore([rolled, abandoned])
     assert first.addon._builder.pending == {}

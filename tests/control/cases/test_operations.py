@@ -10,7 +10,7 @@ from router.control.cases import operations
 from router.control.store import case_format
 from router.errors import OperatorError
 from router.rollout.cases.case import Case, Request
-from router.rollout.model import entry as kinds
+from router.rollout.model import entry as entry_types
 from tests.control.cases.case_examples import written_case
 from tests.control.cases.conftest import CasesHarness
 from tests.control.cases.model_server import model_server
@@ -44,7 +44,7 @@ async def test_a_written_case_is_signed_listed_and_removed(start_harness: Begin)
         "target": "/score",
     }
     assert await harness.case_operations.remove("svc", CASE.id, "bob") == {"service": "svc", "removed": [CASE.id]}
-    journalled = await harness.journal(kinds.CASES_ADDED, kinds.CASES_REMOVED)
+    journalled = await harness.journal(entry_types.CASES_ADDED, entry_types.CASES_REMOVED)
     assert [(journalled["type"], journalled["actor"]) for journalled in journalled] == [
         ("cases_added", "ann"),
         ("cases_removed", "bob"),
@@ -79,7 +79,7 @@ async def test_what_is_wrong_is_named_and_nothing_is_added(start_harness: Begin)
     with pytest.raises(OperatorError, match="cases_full"):
         await harness.case_operations.add("svc", [written_case(1), written_case(2)], "ann")
     assert (await harness.case_operations.listing("svc", full=True))["cases"] == []
-    assert await harness.journal(kinds.CASES_ADDED) == []
+    assert await harness.journal(entry_types.CASES_ADDED) == []
 
 
 @pytest.mark.parametrize("verb", ["one", "remove", "check", "check_named", "version", "service"])
@@ -127,7 +127,7 @@ async def test_named_cases_prove_nothing_for_a_promotion_and_all_of_them_do(star
             document["total"],
             [
                 journalled["cases"]
-                for journalled in await harness.journal(kinds.CASES_CHECKED)
+                for journalled in await harness.journal(entry_types.CASES_CHECKED)
                 if journalled["actor"] == "ann"
             ],
         ) == (
@@ -137,7 +137,7 @@ async def test_named_cases_prove_nothing_for_a_promotion_and_all_of_them_do(star
         await ended(harness, await harness.case_operations.check("svc", "v3", "ann"))
         assert [
             journalled["cases"]
-            for journalled in await harness.journal(kinds.CASES_CHECKED)
+            for journalled in await harness.journal(entry_types.CASES_CHECKED)
             if journalled["actor"] == "ann"
         ] == [2]
 
@@ -164,4 +164,4 @@ async def test_a_check_is_cancelled(start_harness: Begin) -> None:
         harness.case_operations.cancel("svc", begun["id"])
         assert (await ended(harness, begun))["state"] == "cancelled"
     assert [check["id"] for check in harness.case_operations.checks("svc")["checks"]] == [begun["id"]]
-    assert await harness.journal(kinds.CASES_CHECKED) == []
+    assert await harness.journal(entry_types.CASES_CHECKED) == []

@@ -18,7 +18,7 @@ from router.control.store import mark
 from router.control.store.journal import APPEND_TIMEOUT_S, Journal, JournalUnavailable
 from router.control.store.journal_rows import FILE
 from router.errors import OperatorError
-from router.rollout.model import entry as kinds
+from router.rollout.model import entry as entry_types
 from router.rollout.model.commands import Record
 from router.rollout.model.events import VerdictReached
 from router.runtime import clock
@@ -67,19 +67,19 @@ async def establish(control: ControlHarness, kind: str, **data: Any) -> Any:
 
 
 KINDS: dict[str, Do] = {
-    kinds.SWITCHED: switch,
-    kinds.FROZEN: freeze,
-    kinds.ROLLED_BACK: lambda control: control.operations.rollback(service="svc", actor="ann"),
-    kinds.RETIRED: lambda control: control.operations.retire(service="svc", version="v2", actor="ann"),
-    kinds.QUARANTINED: lambda control: control.operations.quarantine(service="svc", version="v2", actor="ann"),
-    kinds.DEPLOYED: lambda control: control.operations.deploy(
+    entry_types.SWITCHED: switch,
+    entry_types.FROZEN: freeze,
+    entry_types.ROLLED_BACK: lambda control: control.operations.rollback(service="svc", actor="ann"),
+    entry_types.RETIRED: lambda control: control.operations.retire(service="svc", version="v2", actor="ann"),
+    entry_types.QUARANTINED: lambda control: control.operations.quarantine(service="svc", version="v2", actor="ann"),
+    entry_types.DEPLOYED: lambda control: control.operations.deploy(
         service="svc", version="v3", endpoints=["http://127.0.0.1:3"], actor="ann"
     ),
-    kinds.CRITERION_SET: lambda control: AcceptanceAddon(control.control_loop, ()).set(
+    entry_types.CRITERION_SET: lambda control: AcceptanceAddon(control.control_loop, ()).set(
         service="svc", metric="fault_share", limit=0.01, actor="ann", reason="", dry_run=False
     ),
-    kinds.INPUTS_FORGOTTEN: lambda control: establish(control, kinds.INPUTS_FORGOTTEN, reason="x"),
-    kinds.INCIDENT_EDITED: lambda control: establish(control, kinds.INCIDENT_EDITED, incident="svc-1-2"),
+    entry_types.INPUTS_FORGOTTEN: lambda control: establish(control, entry_types.INPUTS_FORGOTTEN, reason="x"),
+    entry_types.INCIDENT_EDITED: lambda control: establish(control, entry_types.INCIDENT_EDITED, incident="svc-1-2"),
 }
 
 
@@ -135,15 +135,15 @@ async def test_the_next_start_decides_by_the_row(
     await successor.until_idle()
     entries = await successor.journal.entries()
     assert [entry.type for entry in entries if entry.seq == 4] == [kind if whole else "boot"]
-    (decided,) = [entry.data for entry in entries if entry.type == kinds.DOUBT_DECIDED]
+    (decided,) = [entry.data for entry in entries if entry.type == entry_types.DOUBT_DECIDED]
     outcome = "completed" if whole else "struck_out"
     assert decided == {"change": 4, "type": kind, "by": "ann", "outcome": outcome}
     (change,) = successor.queries.status()["journal"]["decided"]
     assert (change["seq"], change["outcome"]) == (4, outcome)
     assert alarms(successor) == []
-    if kind == kinds.SWITCHED:
+    if kind == entry_types.SWITCHED:
         assert successor.states()["v2"] == ("active" if whole else "standby")
-    if kind == kinds.FROZEN:
+    if kind == entry_types.FROZEN:
         assert (successor.service_controller.registry.frozen is not None) is whole
     await successor.end()
     again = await ControlHarness(successor.settings, successor.segment, workers, successor.folder).begin()
@@ -152,7 +152,7 @@ async def test_the_next_start_decides_by_the_row(
     workers.close()
 
 
-@pytest.mark.parametrize("kind", [kinds.SWITCHED, kinds.FROZEN, kinds.DEPLOYED])
+@pytest.mark.parametrize("kind", [entry_types.SWITCHED, entry_types.FROZEN, entry_types.DEPLOYED])
 async def test_a_disk_that_comes_back_has_it_struck_out_and_the_alarm_ends(control: ControlHarness, kind: str) -> None:
     disk = HungDisk(control.journal, whole=False)
     before = control.service_controller.registry.as_dict()
@@ -162,7 +162,7 @@ async def test_a_disk_that_comes_back_has_it_struck_out_and_the_alarm_ends(contr
     assert alarms(control) == []
     assert [(doubt.seq, doubt.outcome) for doubt in control.journal.resolved] == [(4, "struck_out")]
     entries = await control.journal.entries(after=3)
-    assert [(entry.type, entry.data.get("abandons")) for entry in entries] == [(kind, None), (kinds.ABANDONED, 4)]
+    assert [(entry.type, entry.data.get("abandons")) for entry in entries] == [(kind, None), (entry_types.ABANDONED, 4)]
     await control.until_idle()
     successor = await ControlHarness(control.settings, control.segment, control.workers, control.folder).begin()
     assert successor.service_controller.registry.as_dict() == before
@@ -180,7 +180,10 @@ async def test_what_waits_behind_it_never_reaches_the_disk(control: ControlHarne
     assert (nothing.value.status, nothing.value.code) == (503, "change_in_doubt"), "it is so already, for how long?"
     disk.free.set()
     await until(lambda: not control.journal.in_doubt)
-    assert [entry.type for entry in await control.journal.entries(after=3)] == [kinds.SWITCHED, kinds.ABANDONED]
+    assert [entry.type for entry in await control.journal.entries(after=3)] == [
+        entry_types.SWITCHED,
+        entry_types.ABANDONED,
+    ]
 
 
 async def test_a_commit_that_fails_after_its_write_is_in_doubt_until_it_is_overwritten(control: ControlHarness) -> None:
@@ -192,7 +195,7 @@ async def test_a_commit_that_fails_after_its_write_is_in_doubt_until_it_is_overw
     refused = await asking
     assert "disk I/O error" in refused.detail
     await until(lambda: not control.journal.in_doubt)
-    assert [(entry.seq, entry.type) for entry in await control.journal.entries(after=3)] == [(4, kinds.ABANDONED)]
+    assert [(entry.seq, entry.type) for entry in await control.journal.entries(after=3)] == [(4, entry_types.ABANDONED)]
     assert control.service_controller.registry.frozen is None
     assert alarms(control) == []
 
@@ -217,7 +220,10 @@ async def test_a_caller_that_is_cancelled_leaves_no_change(control: ControlHarne
     assert alarms(control) == ["change_in_doubt"]
     disk.free.set()
     await until(lambda: not control.journal.in_doubt)
-    assert [entry.type for entry in await control.journal.entries(after=3)] == [kinds.FROZEN, kinds.ABANDONED]
+    assert [entry.type for entry in await control.journal.entries(after=3)] == [
+        entry_types.FROZEN,
+        entry_types.ABANDONED,
+    ]
 
 
 # -- the disk itself
@@ -260,7 +266,7 @@ async def test_a_slow_disk_that_works_is_none(control: ControlHarness) -> None:
     control.journal.on_error = said.append
     for _ in range(3):
         disk = HungDisk(control.journal, whole=True)
-        forgotten = Record(kinds.INPUTS_FORGOTTEN, "ann", {"reason": "x"})
+        forgotten = Record(entry_types.INPUTS_FORGOTTEN, "ann", {"reason": "x"})
         executor = control.service_controller.executor
         asking = asyncio.ensure_future(executor.append_and_apply(forgotten, timeout_s=5.0))
         await until(disk.reached.is_set)

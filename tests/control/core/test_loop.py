@@ -14,8 +14,8 @@ from router.rollout.model.route import Flag, Route
 from router.rollout.outcome import Outcome
 from tests.control.control_harness import (
     ControlHarness,
-    entry_types,
     first_generation,
+    journaled_types,
     settings,
 )
 from tests.texts import golden
@@ -60,7 +60,7 @@ async def test_a_journal_that_cannot_be_written_delays_no_rollback(control: Cont
     other.close()
     await control.until_idle()
     assert control.queries.service_status("svc")["last_switch"]["journalled"] is True
-    assert (await entry_types(control))[3:] == ["rolled_back", "confirmed"]
+    assert (await journaled_types(control))[3:] == ["rolled_back", "confirmed"]
 
 
 async def test_a_verdict_overtakes_a_change_that_waits_for_the_disk(control: ControlHarness) -> None:
@@ -78,8 +78,8 @@ async def test_a_verdict_overtakes_a_change_that_waits_for_the_disk(control: Con
     assert (caught.value.code, caught.value.facts["active"]) == ("lost_race", "v2")
     await control.until_idle()
     assert control.service_controller.registry.quarantines.keys() == {"v1"}
-    assert (await entry_types(control))[3:5] == ["switched", "rolled_back"]
-    assert "abandoned" in await entry_types(control)
+    assert (await journaled_types(control))[3:5] == ["switched", "rolled_back"]
+    assert "abandoned" in await journaled_types(control)
     live = control.service_controller.registry.as_dict()
     await control.end()
     successor = await ControlHarness(control.settings, control.segment, control.workers, control.folder).begin()
@@ -93,7 +93,7 @@ async def test_a_bad_standby_blocks_the_rollback_with_one_alarm(control: Control
     control.tick(50, lambda: failing(control))
     await control.until_idle()
     assert control.states() == {"v1": "active", "v2": "standby"}
-    assert (await entry_types(control)).count("no_better_target") == 1
+    assert (await journaled_types(control)).count("no_better_target") == 1
     status = control.queries.service_status("svc")
     assert status["state"] == "no_better_target"
     assert [alarm["code"] for alarm in control.queries.status()["alarms"]].count("no_better_target") == 1
@@ -159,7 +159,7 @@ async def test_other_settings_are_taken_over(control: ControlHarness) -> None:
     control.control_loop.reconfigure(changed)
     assert control.control_loop.differences == [golden("settings.differ", role="standby", settings="v7", journal="v2")]
     await control.until_idle()
-    assert (await entry_types(control))[-1] == "settings_changed"
+    assert (await journaled_types(control))[-1] == "settings_changed"
 
 
 async def test_what_the_standby_did_while_it_was_active_is_no_rescue(control: ControlHarness) -> None:

@@ -16,8 +16,8 @@ from tests.control.control_harness import (
     DEAD,
     ControlHarness,
     FakeWorkers,
-    entry_types,
     first_generation,
+    journaled_types,
     new_segment,
     settings,
 )
@@ -48,7 +48,7 @@ async def test_a_switch_answers_when_every_worker_has_confirmed(control: Control
     assert control.service_controller.executor.cell.read() == Route(first_generation(1), active=1, standby=0)
     again = await control.operations.switch(service="svc", to="v2", reason="try", actor="ann")
     assert (again["changed"], again["generation"], again["confirmed"]) == (False, first_generation(1), True)
-    assert await entry_types(control) == ["boot", "seeded", "seeded", "switched", "confirmed"]
+    assert await journaled_types(control) == ["boot", "seeded", "seeded", "switched", "confirmed"]
     assert control.control_loop.switch_stats.services["svc"].by_reason["switch"] == 1
 
 
@@ -116,7 +116,7 @@ async def test_of_two_changes_at_once_one_wins(control: ControlHarness) -> None:
     assert isinstance(two, OperatorError)
     assert (two.status, two.code, two.facts) == (409, "lost_race", {"generation": first_generation(2), "active": "v2"})
     assert control.states() == {"v1": "standby", "v2": "active", "v3": "ready"}
-    assert not {"promoted", "abandoned"} & set(await entry_types(control))
+    assert not {"promoted", "abandoned"} & set(await journaled_types(control))
 
 
 async def test_of_two_equal_changes_at_once_one_changes_something(control: ControlHarness) -> None:
@@ -125,7 +125,7 @@ async def test_of_two_equal_changes_at_once_one_changes_something(control: Contr
         control.operations.switch(service="svc", to="v2", actor="ann"),
     )
     assert [one["changed"], two["changed"]] == [True, False]
-    assert (await entry_types(control)).count("switched") == 1
+    assert (await journaled_types(control)).count("switched") == 1
 
 
 async def test_a_dry_run_changes_nothing(control: ControlHarness) -> None:
@@ -136,7 +136,7 @@ async def test_a_dry_run_changes_nothing(control: ControlHarness) -> None:
     with pytest.raises(OperatorError):
         await control.operations.switch(service="svc", to="v9", actor="ann", dry_run=True)
     assert control.service_controller.registry.as_dict() == before
-    assert await entry_types(control) == ["boot", "seeded", "seeded"]
+    assert await journaled_types(control) == ["boot", "seeded", "seeded"]
 
 
 async def test_a_rollback_by_a_person(control: ControlHarness) -> None:

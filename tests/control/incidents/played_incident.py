@@ -10,7 +10,7 @@ from router.control.incidents.snapshots import Snapshot
 from router.rollout.incidents.incident import confirmed, incident
 from router.rollout.incidents.review import Reviews
 from router.rollout.incidents.timeline import Timelines
-from router.rollout.model import entry as kinds
+from router.rollout.model import entry as entry_types
 from router.rollout.model.entry import Entry
 from router.rollout.stats.window import SECOND_NS, SlotHistory
 from tests.rollout.simulator import START_NS, Version, seconds
@@ -80,18 +80,20 @@ class Played:
         for slot, version in enumerate(("fraud-v8", "fraud-v7")):
             endpoints = [f"http://{version}:1", f"http://{version}:2"]
             target = {"version": version, "slot": slot, "incarnation": 1, "endpoints": endpoints}
-            self.tell(kinds.DEPLOYED, {"target": target, "states": {}}, 0.0, "ann")
-        self.tell(kinds.PROMOTED, {"from": "fraud-v7", "to": "fraud-v8", "reason": "October", "states": {}}, 1.0, "ann")
+            self.tell(entry_types.DEPLOYED, {"target": target, "states": {}}, 0.0, "ann")
+        self.tell(
+            entry_types.PROMOTED, {"from": "fraud-v7", "to": "fraud-v8", "reason": "October", "states": {}}, 1.0, "ann"
+        )
         trigger = self.trigger and {**self.trigger, "evidence_since_ns": seconds(self.before_s + 0.1 - self.stray_s)}
         data = {
             "incident": INCIDENT, "from": "fraud-v8", "to": "fraud-v7", "generation": GENERATION, "states": {},
             "reason": trigger["reason"] if trigger else "wrong scores", "automatic": bool(trigger), "trigger": trigger,
             "evidence": {"requests": 1000, "errors": {"server_error": 300}, "rescued": 300} if trigger else None,
         }  # fmt: skip
-        self.opening = self.tell(kinds.ROLLED_BACK, data, at_s, "verdict" if trigger else "ann")
+        self.opening = self.tell(entry_types.ROLLED_BACK, data, at_s, "verdict" if trigger else "ann")
         done = {"generation": GENERATION, "swap_us": 41, "confirmed_ms": 1.5, "workers_unconfirmed": []}
-        self.confirmation = self.tell(kinds.CONFIRMED, {**done, "workers_ms": [[0, 0.5], [1, 1.5]]}, at_s + 0.002)
-        self.tell(kinds.DRAINED, {"freed": ["fraud-v8"], "after_s": 0.7, "states": {}}, at_s + 0.7)
+        self.confirmation = self.tell(entry_types.CONFIRMED, {**done, "workers_ms": [[0, 0.5], [1, 1.5]]}, at_s + 0.002)
+        self.tell(entry_types.DRAINED, {"freed": ["fraud-v8"], "after_s": 0.7, "states": {}}, at_s + 0.7)
 
     @property
     def record(self) -> dict[str, Any]:
@@ -112,4 +114,4 @@ class Played:
 
     def edit(self, **edit: Any) -> None:
         checked = self.reviews.of(INCIDENT).checked({"edit": str(self.seq), **edit})
-        self.tell(kinds.INCIDENT_EDITED, {"incident": INCIDENT, **checked}, 3600.0, "bob")
+        self.tell(entry_types.INCIDENT_EDITED, {"incident": INCIDENT, **checked}, 3600.0, "bob")

@@ -29,7 +29,7 @@ from router.rollout.history import service_report
 from router.rollout.history.deployment_log import DeploymentLog, Timestamp
 from router.rollout.history.period import Period
 from router.rollout.judge.verdict import TriggerResult
-from router.rollout.model import entry as kinds
+from router.rollout.model import entry as entry_types
 from router.rollout.model.entry import Entry
 from router.rollout.notifications.notification import notification_of, record_completed
 from router.rollout.outcome import Outcome
@@ -189,8 +189,8 @@ def texts(made: dict[str, Any]) -> dict[str, str]:
 async def same(scene: Scene, at_decision: bool = True) -> dict[str, Any]:
     """Assert that all places agree; return the document."""
     entries = await scene.control.journal.entries(0, 1000)
-    (opening,) = [entry for entry in entries if entry.type == kinds.ROLLED_BACK]
-    confirmation = next(entry for entry in entries if entry.type == kinds.CONFIRMED)
+    (opening,) = [entry for entry in entries if entry.type == entry_types.ROLLED_BACK]
+    confirmation = next(entry for entry in entries if entry.type == entry_types.CONFIRMED)
     made = await scene.addon.document(ONE)
     (short,) = (await scene.addon.listing())["incidents"]
     cost = made["impact"]

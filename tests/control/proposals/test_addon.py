@@ -14,7 +14,7 @@ from prometheus_client.core import GaugeMetricFamily
 from router.control.proposals.addon import REFUSALS_MAX, ProposalsAddon
 from router.control.proposals.links import ProposalLinks
 from router.errors import OperatorError
-from router.rollout.model import entry as kinds
+from router.rollout.model import entry as entry_types
 from router.rollout.model.events import Override, ProposalDue, Ticked, VerdictReached
 from router.rollout.outcome import Outcome
 from router.runtime.failpoint import FailPoint
@@ -408,4 +408,4 @@ async def test_no_decision_while_another_router_is_taken_over(start: Start) -> N
     control.segment.words[at.H_TAKING_OVER] = 1
     assert await decide(control, "approve") == "taking_over"
     control.segment.words[at.H_TAKING_OVER] = 0
-    assert kinds.DECISION_REFUSED not in await journalled(control, kinds.DECISION_REFUSED)
+    assert entry_types.DECISION_REFUSED not in await journalled(control, entry_types.DECISION_REFUSED)

@@ -10,7 +10,7 @@ import pytest
 from router.rollout.alerts.alert import Alert, Kind, decide
 from router.rollout.alerts.alert_store import AlertStore, entry_data, not_configured, recently_seen, result
 from router.rollout.judge.verdict import conclude
-from router.rollout.model import entry as kinds
+from router.rollout.model import entry as entry_types
 from router.rollout.model.entry import Entry
 from tests.texts import golden
 
@@ -22,7 +22,7 @@ ALERT = Alert("f1", "firing", NOW - 5, "quality", "fraud", None, "Drift", "PSI 0
 
 def fact(alert: Alert, at: float = NOW, active: str = "v8", since: float = NOW - 100, seq: int = 1) -> Entry:
     found = decide(alert, active, since, FRESH_S, at)
-    return Entry(kinds.ALERT, alert.service, "am", entry_data(alert, found), at, int(at * 1e9), 1, seq)
+    return Entry(entry_types.ALERT, alert.service, "am", entry_data(alert, found), at, int(at * 1e9), 1, seq)
 
 
 def book(*entries: Entry, remembered_max: int = 100) -> AlertStore:
@@ -51,7 +51,7 @@ NEXT = replace(ALERT, starts_at=NOW + 50)
         pytest.param([fact(ALERT), fact(replace(ALERT, fingerprint="f2"))], ["f1", "f2"], id="two"),
         pytest.param([fact(replace(ALERT, service="risk"))], [], id="another service"),
         pytest.param([fact(replace(ALERT, kind="business"))], [], id="another kind"),
-        pytest.param([Entry(kinds.FROZEN, "fraud", "ann", {"reason": ""}, NOW, 1, 1, 1)], [], id="no alert"),
+        pytest.param([Entry(entry_types.FROZEN, "fraud", "ann", {"reason": ""}, NOW, 1, 1, 1)], [], id="no alert"),
     ],
 )
 def test_which_alerts_stand(entries: list[Entry], standing: list[str]) -> None:

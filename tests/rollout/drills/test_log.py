@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from router.rollout.drills.log import DRILLS_MAX, DrillLog
-from router.rollout.model import entry as kinds
+from router.rollout.model import entry as entry_types
 from router.rollout.model.entry import Entry
 
 
@@ -14,12 +14,12 @@ def fact(kind: str, at: float, service: str = "svc", **data: Any) -> Entry:
 
 
 def begun(number: int, at: float, mode: str = "real") -> Entry:
-    return fact(kinds.DRILL_STARTED, at, drill=f"svc-drill-{number}", mode=mode, to="v2")
+    return fact(entry_types.DRILL_STARTED, at, drill=f"svc-drill-{number}", mode=mode, to="v2")
 
 
 def over(number: int, at: float, result: str, mode: str = "real") -> Entry:
     reasons = [] if result == "passed" else ["because"]
-    return fact(kinds.DRILL_ENDED, at, drill=f"svc-drill-{number}", mode=mode, result=result, reasons=reasons)
+    return fact(entry_types.DRILL_ENDED, at, drill=f"svc-drill-{number}", mode=mode, result=result, reasons=reasons)
 
 
 def test_a_drill_is_described_by_its_entries() -> None:
@@ -51,7 +51,9 @@ def test_a_drill_is_described_by_its_entries() -> None:
 
 def test_a_refused_one_has_no_beginning() -> None:
     log = DrillLog()
-    log.apply(fact(kinds.DRILL_REFUSED, 5.0, drill="svc-drill-1", mode="real", result="refused", reasons=["frozen"]))
+    log.apply(
+        fact(entry_types.DRILL_REFUSED, 5.0, drill="svc-drill-1", mode="real", result="refused", reasons=["frozen"])
+    )
     assert [(drill["result"], drill["ended_at"]) for drill in log.drills] == [("refused", 5.0)]
     assert (log.number, log.proven_at("real"), log.last_result) == (1, None, None)
 
@@ -73,7 +75,9 @@ def test_the_last_result_that_proves_something(result: str, last: str) -> None:
     assert log.last_result == last
 
 
-@pytest.mark.parametrize("kind", [kinds.PROMOTED, kinds.SWITCHED, kinds.ROLLED_BACK, kinds.RETIRED])
+@pytest.mark.parametrize(
+    "kind", [entry_types.PROMOTED, entry_types.SWITCHED, entry_types.ROLLED_BACK, entry_types.RETIRED]
+)
 def test_other_versions_have_other_results(kind: str) -> None:
     log = DrillLog.of([begun(1, 1.0), over(1, 2.0, "aborted"), fact(kind, 3.0)], "svc")
     assert log.last_result is None
@@ -89,7 +93,7 @@ def test_a_shadow_counts_where_shadows_are_what_is_wanted() -> None:
 
 
 def test_the_first_acceptance_begins_the_time_without_a_drill() -> None:
-    log = DrillLog.of([fact(kinds.ACCEPTED, 7.0), fact(kinds.ACCEPTED, 9.0)], "svc")
+    log = DrillLog.of([fact(entry_types.ACCEPTED, 7.0), fact(entry_types.ACCEPTED, 9.0)], "svc")
     assert log.first_accepted_at == 7.0
 
 

@@ -7,11 +7,11 @@ import pytest
 
 from router.rollout.incidents.causes import CauseInputs, candidates
 from router.rollout.incidents.timeline_text import TimelineEntry
-from router.rollout.model import entry as kinds
+from router.rollout.model import entry as entry_types
 from tests.texts import golden
 
 PROMOTED = TimelineEntry(
-    at=1000.0, monotonic_ns=0, boot=1, kind=kinds.PROMOTED, actor="ann", text="v2 became active", version="v2"
+    at=1000.0, monotonic_ns=0, boot=1, kind=entry_types.PROMOTED, actor="ann", text="v2 became active", version="v2"
 )
 SCENE = CauseInputs(version="v2", other="v1", fault_at=5000.0, decided_at=5010.0, promoted=PROMOTED)
 
@@ -114,12 +114,12 @@ def test_what_else_had_changed_comes_after_what_is_stronger() -> None:
         return TimelineEntry(5000.0 - before_s, 0, 1, kind, "ann", kind, version)
 
     lines = [
-        line(kinds.MOVED, 60, "v2"),
-        line(kinds.MOVED, 60, "v3"),
-        line(kinds.SETTINGS_CHANGED, 120),
+        line(entry_types.MOVED, 60, "v2"),
+        line(entry_types.MOVED, 60, "v3"),
+        line(entry_types.SETTINGS_CHANGED, 120),
         line("alert_received", 30),
         line("alert_received", 7200),
-        line(kinds.SETTINGS_CHANGED, -5),
+        line(entry_types.SETTINGS_CHANGED, -5),
     ]
     rescue = {"answered": 9, "failed": 0, "other": 0}
     assert [(kind, strength) for kind, strength, _ in found(lines=lines, impact={"errors": {}, "rescue": rescue})] == [

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 from router.rollout.incidents.incident import INCIDENTS_MAX, incident_id, incidents_after, opens
-from router.rollout.model import entry as kinds
+from router.rollout.model import entry as entry_types
 from router.rollout.model.entry import Entry
 from router.rollout.model.route import first_generation
 from tests.rollout.playbook import SECOND, TRIGGER, Playbook
@@ -46,18 +46,18 @@ def entry(kind: str, **data: object) -> Entry:
 
 
 def test_what_opens_an_incident() -> None:
-    assert opens(entry(kinds.ROLLED_BACK, incident="i1"))
-    assert opens(entry(kinds.RECOVERED, incident="i1"))
-    assert not opens(entry(kinds.RECOVERED))
-    assert not opens(entry(kinds.SWITCHED, incident=None))
-    assert not opens(entry(kinds.INCIDENT_EDITED, incident="i1"))
+    assert opens(entry(entry_types.ROLLED_BACK, incident="i1"))
+    assert opens(entry(entry_types.RECOVERED, incident="i1"))
+    assert not opens(entry(entry_types.RECOVERED))
+    assert not opens(entry(entry_types.SWITCHED, incident=None))
+    assert not opens(entry(entry_types.INCIDENT_EDITED, incident="i1"))
 
 
 def test_incidents_are_bounded_and_confirmed_by_their_route() -> None:
     incidents: list[dict[str, object]] = []
     for number in range(INCIDENTS_MAX + 5):
-        incidents = incidents_after(incidents, entry(kinds.ROLLED_BACK, incident=f"i{number}", generation=number))
+        incidents = incidents_after(incidents, entry(entry_types.ROLLED_BACK, incident=f"i{number}", generation=number))
     assert (len(incidents), incidents[0]["id"]) == (INCIDENTS_MAX, "i5")
-    incidents = incidents_after(incidents, entry(kinds.CONFIRMED, generation=9, swap_us=3, confirmed_ms=1.5))
+    incidents = incidents_after(incidents, entry(entry_types.CONFIRMED, generation=9, swap_us=3, confirmed_ms=1.5))
     assert [(result["id"], result["swap_us"]) for result in incidents if result["confirmed_ms"]] == [("i9", 3)]
-    assert incidents_after(incidents, entry(kinds.FROZEN)) is incidents
+    assert incidents_after(incidents, entry(entry_types.FROZEN)) is incidents

@@ -6,7 +6,7 @@ import pytest
 
 from router.errors import OperatorError
 from router.rollout.incidents.review import ACTIONS_MAX, COMMENTS_MAX, REVISIONS_MAX, Review, Reviews
-from router.rollout.model import entry as kinds
+from router.rollout.model import entry as entry_types
 from router.rollout.model.entry import Entry
 
 NEW = {"what": "a test", "kind": "preventive", "owner": None, "due": None}
@@ -75,10 +75,10 @@ def test_what_is_refused(review: Review, edit: dict[str, Any], status: int, code
 def test_an_entry_that_is_met_twice_counts_once() -> None:
     reviews = Reviews()
     data = {"incident": "svc-1-2", **Review().checked({"edit": "one", "comment": "hm"})}
-    entry = Entry(kinds.INCIDENT_EDITED, "svc", "ann", data, 5.0, 5, 1, 7)
+    entry = Entry(entry_types.INCIDENT_EDITED, "svc", "ann", data, 5.0, 5, 1, 7)
     reviews.apply(entry)
     reviews.apply(entry)
-    reviews.apply(Entry(kinds.FROZEN, "svc", "ann", {"reason": ""}, 5.0, 5, 1, 8))
+    reviews.apply(Entry(entry_types.FROZEN, "svc", "ann", {"reason": ""}, 5.0, 5, 1, 8))
     assert (reviews.of("svc-1-2").revision, len(reviews.of("svc-1-2").comments)) == (1, 1)
     assert reviews.of("svc-1-3") == Review()
 
@@ -87,5 +87,5 @@ def test_an_incident_with_a_root_cause_is_listed() -> None:
     reviews = Reviews()
     for number, member in enumerate(("owner", "root_cause")):
         data = {"incident": f"svc-1-{number}", "edit": member, "set": {member: "x"}}
-        reviews.apply(Entry(kinds.INCIDENT_EDITED, "svc", "ann", data, 5.0, 5, 1, 7))
+        reviews.apply(Entry(entry_types.INCIDENT_EDITED, "svc", "ann", data, 5.0, 5, 1, 7))
     assert reviews.with_root_cause() == {"svc-1-1"}

@@ -3,7 +3,7 @@ from __future__ import annotations
 from typing import Any
 
 from router.rollout.incidents.timeline import FOLLOWED_S, INCIDENTS_MAX, LINES_MAX, Timelines
-from router.rollout.model import entry as kinds
+from router.rollout.model import entry as entry_types
 from router.rollout.model.entry import Entry
 
 
@@ -27,16 +27,16 @@ class TimelineWriter:
 
 def test_a_story_begins_with_the_promotion_and_ends_with_the_next_switch() -> None:
     scribe = TimelineWriter()
-    scribe.tell(kinds.FROZEN)
-    scribe.switch(kinds.PROMOTED, "v1", "v2")
-    scribe.tell(kinds.SETTINGS_CHANGED, version=2)
-    scribe.tell(kinds.BASELINE, version="v2", baseline={})
-    assert scribe.switch(kinds.ROLLED_BACK, "v2", "v1", incident="i1") == {"i1"}
-    assert scribe.tell(kinds.BOOT, "", boot=2) == {"i1"}
-    assert scribe.switch(kinds.PROMOTED, "v1", "v3") == {"i1"}
-    assert scribe.tell(kinds.FROZEN) == set()
-    assert scribe.tell(kinds.INCIDENT_EDITED, incident="i1", comment="hm") == {"i1"}
-    assert scribe.tell(kinds.INCIDENT_EDITED, incident="i9", comment="hm") == set()
+    scribe.tell(entry_types.FROZEN)
+    scribe.switch(entry_types.PROMOTED, "v1", "v2")
+    scribe.tell(entry_types.SETTINGS_CHANGED, version=2)
+    scribe.tell(entry_types.BASELINE, version="v2", baseline={})
+    assert scribe.switch(entry_types.ROLLED_BACK, "v2", "v1", incident="i1") == {"i1"}
+    assert scribe.tell(entry_types.BOOT, "", boot=2) == {"i1"}
+    assert scribe.switch(entry_types.PROMOTED, "v1", "v3") == {"i1"}
+    assert scribe.tell(entry_types.FROZEN) == set()
+    assert scribe.tell(entry_types.INCIDENT_EDITED, incident="i1", comment="hm") == {"i1"}
+    assert scribe.tell(entry_types.INCIDENT_EDITED, incident="i9", comment="hm") == set()
     assert scribe.lines("i1") == ["promoted", "settings_changed", "rolled_back", "boot", "promoted", "incident_edited"]
     story = scribe.timelines.timelines["i1"]
     assert (story.closed, story.ends, story.service) == (True, ("v2", "v1"), "svc")
@@ -46,18 +46,18 @@ def test_a_story_begins_with_the_promotion_and_ends_with_the_next_switch() -> No
 
 def test_a_timeline_ends_after_an_hour_except_for_edits() -> None:
     scribe = TimelineWriter()
-    scribe.switch(kinds.ROLLED_BACK, "v2", "v1", incident="i1")
+    scribe.switch(entry_types.ROLLED_BACK, "v2", "v1", incident="i1")
     scribe.seq += int(FOLLOWED_S)
-    assert scribe.tell(kinds.FROZEN) == set()
-    assert scribe.tell(kinds.INCIDENT_EDITED, incident="i1", comment="hm") == {"i1"}
+    assert scribe.tell(entry_types.FROZEN) == set()
+    assert scribe.tell(entry_types.INCIDENT_EDITED, incident="i1", comment="hm") == {"i1"}
     assert scribe.lines("i1") == ["rolled_back", "incident_edited"]
 
 
 def test_a_second_rollback_closes_the_first_story_and_begins_with_it() -> None:
     scribe = TimelineWriter()
-    scribe.switch(kinds.PROMOTED, "v1", "v2")
-    scribe.switch(kinds.ROLLED_BACK, "v2", "v1", incident="i1")
-    scribe.switch(kinds.ROLLED_BACK, "v1", "v0", incident="i2")
+    scribe.switch(entry_types.PROMOTED, "v1", "v2")
+    scribe.switch(entry_types.ROLLED_BACK, "v2", "v1", incident="i1")
+    scribe.switch(entry_types.ROLLED_BACK, "v1", "v0", incident="i2")
     assert [scribe.timelines.timelines[name].closed for name in ("i1", "i2")] == [True, False]
     assert scribe.lines("i2") == ["rolled_back", "rolled_back"]
 
@@ -66,11 +66,11 @@ def test_where_the_two_versions_were_and_how_they_were_confirmed() -> None:
     scribe = TimelineWriter()
     for slot, version in enumerate(("v1", "v2", "v3")):
         target = {"version": version, "slot": slot, "incarnation": slot + 5, "endpoints": []}
-        scribe.tell(kinds.SEEDED, target=target, states={version: "standby"})
-    scribe.switch(kinds.ROLLED_BACK, "v2", "v1", incident="i1", generation=7)
-    scribe.tell(kinds.CONFIRMED, generation=6)
+        scribe.tell(entry_types.SEEDED, target=target, states={version: "standby"})
+    scribe.switch(entry_types.ROLLED_BACK, "v2", "v1", incident="i1", generation=7)
+    scribe.tell(entry_types.CONFIRMED, generation=6)
     assert scribe.timelines.timelines["i1"].confirmed is None
-    scribe.tell(kinds.CONFIRMED, generation=7, swap_us=3)
+    scribe.tell(entry_types.CONFIRMED, generation=7, swap_us=3)
     story = scribe.timelines.timelines["i1"]
     assert story.places == {"v1": (0, 5), "v2": (1, 6)}
     assert (story.confirmed or {})["swap_us"] == 3
@@ -78,20 +78,20 @@ def test_where_the_two_versions_were_and_how_they_were_confirmed() -> None:
 
 def test_other_services_have_their_own_story() -> None:
     scribe = TimelineWriter()
-    scribe.tell(kinds.FROZEN, "other")
-    scribe.switch(kinds.ROLLED_BACK, "v2", "v1", incident="i1")
-    assert scribe.tell(kinds.UNFROZEN, "other") == set()
+    scribe.tell(entry_types.FROZEN, "other")
+    scribe.switch(entry_types.ROLLED_BACK, "v2", "v1", incident="i1")
+    assert scribe.tell(entry_types.UNFROZEN, "other") == set()
     assert scribe.lines("i1") == ["rolled_back"]
 
 
 def test_stories_and_their_lines_are_bounded() -> None:
     scribe = TimelineWriter()
-    scribe.switch(kinds.ROLLED_BACK, "v2", "v1", incident="i0")
+    scribe.switch(entry_types.ROLLED_BACK, "v2", "v1", incident="i0")
     for _ in range(LINES_MAX + 5):
-        scribe.tell(kinds.FROZEN)
+        scribe.tell(entry_types.FROZEN)
     story = scribe.timelines.timelines["i0"]
     assert (len(story.lines.kept), story.lines.left_out, story.lines.kept[0].kind) == (LINES_MAX, 6, "rolled_back")
     for number in range(INCIDENTS_MAX):
-        scribe.switch(kinds.ROLLED_BACK, "v2", "v1", incident=f"i{number + 1}")
+        scribe.switch(entry_types.ROLLED_BACK, "v2", "v1", incident=f"i{number + 1}")
     assert len(scribe.timelines.timelines) == INCIDENTS_MAX
     assert "i0" not in scribe.timelines.timelines

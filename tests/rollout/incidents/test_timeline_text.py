@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from router.rollout.incidents.timeline_text import TEXT_CHARS_MAX, describe
-from router.rollout.model import entry as kinds
+from router.rollout.model import entry as entry_types
 from router.rollout.model.entry import Entry
 
 ALERT = {
@@ -24,57 +24,62 @@ def text_of(_kind: str, **data: Any) -> str:
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        (text_of(kinds.BOOT, boot=3), "the router was started (boot 3)"),
+        (text_of(entry_types.BOOT, boot=3), "the router was started (boot 3)"),
         (
-            text_of(kinds.PROMOTED, **{"from": None, "to": "v1", "reason": ""}),
+            text_of(entry_types.PROMOTED, **{"from": None, "to": "v1", "reason": ""}),
             "v1 became active, no version was before",
         ),
         (
-            text_of(kinds.ROLLED_BACK, **{"from": "v2", "to": "v1", "reason": "refused", "unreachable": True}),
+            text_of(entry_types.ROLLED_BACK, **{"from": "v2", "to": "v1", "reason": "refused", "unreachable": True}),
             "decided: back from v2 to v1; v2 is tagged unreachable: refused",
         ),
         (
-            text_of(kinds.CONFIRMED, workers_unconfirmed=[1, 3], confirmed_ms=None),
+            text_of(entry_types.CONFIRMED, workers_unconfirmed=[1, 3], confirmed_ms=None),
             "workers 1, 3 have not confirmed the route yet",
         ),
         (
-            text_of(kinds.CONFIRMED, workers_unconfirmed=[], confirmed_ms=None),
+            text_of(entry_types.CONFIRMED, workers_unconfirmed=[], confirmed_ms=None),
             "every worker is on the new route; when the last one followed is not known",
         ),
-        (text_of(kinds.DRAIN_CUT, version="v2", after_s=300.0), "what v2 still served was cut after 300 s"),
+        (text_of(entry_types.DRAIN_CUT, version="v2", after_s=300.0), "what v2 still served was cut after 300 s"),
         (
-            text_of(kinds.MOVED, **{"from": ["http://a:1"], "target": {"version": "v2", "endpoints": ["http://b:1"]}}),
+            text_of(
+                entry_types.MOVED, **{"from": ["http://a:1"], "target": {"version": "v2", "endpoints": ["http://b:1"]}}
+            ),
             "the endpoints of v2 moved from http://a:1 to http://b:1",
         ),
         (
-            text_of(kinds.INCIDENT_EDITED, set={"root_cause": "x", "status": "reviewed"}),
+            text_of(entry_types.INCIDENT_EDITED, set={"root_cause": "x", "status": "reviewed"}),
             "root cause set; now reviewed",
         ),
         (text_of("alert_received", reason="drift"), "alert received: drift"),
         (text_of("cases_frozen"), "cases frozen"),
         (
-            text_of(kinds.CASES_FROZEN, cases=["a", "b"], seen=3, version="v2"),
+            text_of(entry_types.CASES_FROZEN, cases=["a", "b"], seen=3, version="v2"),
             "2 regression cases were made of 3 failing requests of v2",
         ),
-        (text_of(kinds.CASES_CHECKED, version="v3", failed=1, cases=2), "v3 fails 1 of 2 regression cases"),
-        (text_of(kinds.ALERT, **ALERT, about="v2"), "business alert refunds firing (up 40 %), against v2"),
-        (text_of(kinds.ALERT, **ALERT, about=None), "business alert refunds firing (up 40 %): it began long ago"),
+        (text_of(entry_types.CASES_CHECKED, version="v3", failed=1, cases=2), "v3 fails 1 of 2 regression cases"),
+        (text_of(entry_types.ALERT, **ALERT, about="v2"), "business alert refunds firing (up 40 %), against v2"),
+        (text_of(entry_types.ALERT, **ALERT, about=None), "business alert refunds firing (up 40 %): it began long ago"),
         (
-            text_of(kinds.PROPOSED, proposal="p-1", kind="rollback", version="v2", to="v1", reason="refunds"),
+            text_of(entry_types.PROPOSED, proposal="p-1", kind="rollback", version="v2", to="v1", reason="refunds"),
             "proposal p-1: should v2 go back to v1? (refunds)",
         ),
         (
-            text_of(kinds.PROPOSED, proposal="p-2", kind="promotion", version="v2", to="v2", reason=""),
+            text_of(entry_types.PROPOSED, proposal="p-2", kind="promotion", version="v2", to="v2", reason=""),
             "proposal p-2: may v2 become active?",
         ),
-        (text_of(kinds.APPROVED, proposal="p-1", reason="yes"), "proposal p-1 was approved: yes"),
+        (text_of(entry_types.APPROVED, proposal="p-1", reason="yes"), "proposal p-1 was approved: yes"),
         (
-            text_of(kinds.CRITERION_SET, metric="late_share", limit=0.02, reason="sla"),
+            text_of(entry_types.CRITERION_SET, metric="late_share", limit=0.02, reason="sla"),
             "to be accepted, versions need late_share of at most 0.02: sla",
         ),
-        (text_of(kinds.DRILL_REFUSED, drill="d-1", reasons=["frozen"]), "drill d-1 was refused: frozen"),
-        (text_of(kinds.INPUT_DRIFT, state="over", version="v2"), "requests to v2 are like the learned ones again"),
-        (text_of(kinds.DRAINED), "drained"),
+        (text_of(entry_types.DRILL_REFUSED, drill="d-1", reasons=["frozen"]), "drill d-1 was refused: frozen"),
+        (
+            text_of(entry_types.INPUT_DRIFT, state="over", version="v2"),
+            "requests to v2 are like the learned ones again",
+        ),
+        (text_of(entry_types.DRAINED), "drained"),
     ],
 )
 def test_what_happened_in_words(text: str, said: str) -> None:
@@ -82,6 +87,8 @@ def test_what_happened_in_words(text: str, said: str) -> None:
 
 
 def test_a_line_is_bounded_and_has_its_version() -> None:
-    found = describe(Entry(kinds.PROMOTED, "svc", "ann", {"from": "v1", "to": "v2", "reason": "x" * 500}, 1.0, 2, 3, 4))
+    found = describe(
+        Entry(entry_types.PROMOTED, "svc", "ann", {"from": "v1", "to": "v2", "reason": "x" * 500}, 1.0, 2, 3, 4)
+    )
     assert (len(found.text), found.text[-1], found.version) == (TEXT_CHARS_MAX, "…", "v2")
     assert (found.at, found.monotonic_ns, found.boot, found.actor, found.seq) == (1.0, 2, 3, "ann", 4)

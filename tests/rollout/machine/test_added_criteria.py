@@ -4,7 +4,7 @@ import pytest
 
 from router.errors import OperatorError
 from router.rollout.machine.replay import rebuild
-from router.rollout.model import entry as kinds
+from router.rollout.model import entry as entry_types
 from router.rollout.model import events as ev
 from router.rollout.model.commands import Record
 from tests.rollout.playbook import Playbook
@@ -12,7 +12,7 @@ from tests.rollout.playbook import Playbook
 
 def lesson(limit: float, origin: str = "svc-1-4") -> Record:
     data = {"metric": "fault_share", "limit": limit, "origin": origin, "reason": "v2 was rolled back"}
-    return Record(kinds.CRITERION_ADDED, "control", data)
+    return Record(entry_types.CRITERION_ADDED, "control", data)
 
 
 def limit(playbook: Playbook) -> float | None:

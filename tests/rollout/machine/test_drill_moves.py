@@ -7,7 +7,7 @@ import pytest
 from router.rollout.machine.limits import RolloutLimits
 from router.rollout.machine.reconcile import recovered
 from router.rollout.machine.replay import rebuild
-from router.rollout.model import entry as kinds
+from router.rollout.model import entry as entry_types
 from router.rollout.model import events as ev
 from router.rollout.model.commands import CheckStandby, PublishRoute, Record
 from router.rollout.model.route import Flag, Route
@@ -24,7 +24,7 @@ def started(limits: RolloutLimits | None = None, ready: bool = True) -> Playbook
     if ready:
         playbook.probe("v1", times=3)
         playbook.probe("v2", times=3)
-    playbook.record(Record(kinds.DRILL_STARTED, "ann", PLAN))
+    playbook.record(Record(entry_types.DRILL_STARTED, "ann", PLAN))
     return playbook
 
 
@@ -56,7 +56,7 @@ def test_there_and_home_change_the_two_roles_over() -> None:
     assert playbook.registry.in_drill
     commands = playbook.tell(HOME, after_s=10)
     assert commands[-1] == PublishRoute(Route(BOOT + 2, active=0, standby=1))
-    playbook.record(Record(kinds.DRILL_ENDED, "control", {**PLAN, "result": "passed"}))
+    playbook.record(Record(entry_types.DRILL_ENDED, "control", {**PLAN, "result": "passed"}))
     after = playbook.registry.as_dict()
     kept = ("quarantines", "automatic_left", "baseline", "last_switch", "incidents", "switches", "drill")
     assert {name: after[name] for name in kept} == {name: before[name] for name in kept} | {"drill": None}
@@ -159,15 +159,15 @@ def test_operators_take_precedence_over_a_drill(event: ev.Event) -> None:
 def test_where_it_stays_a_new_probation_begins() -> None:
     playbook = away()
     playbook.tell(ev.Ticked(), after_s=40)
-    playbook.record(Record(kinds.DRILL_ENDED, "control", {**PLAN, "result": "stayed"}))
+    playbook.record(Record(entry_types.DRILL_ENDED, "control", {**PLAN, "result": "stayed"}))
     assert playbook.registry.probation_since_ns == playbook.registry.active_since_ns == 10 * SECOND
 
 
 def test_a_shadow_touches_no_role() -> None:
     playbook = Playbook().seed()
     before = playbook.registry.as_dict()
-    playbook.record(Record(kinds.DRILL_STARTED, "ann", {**PLAN, "mode": "shadow"}))
-    playbook.record(Record(kinds.DRILL_ENDED, "ann", {**PLAN, "mode": "shadow", "result": "passed"}))
+    playbook.record(Record(entry_types.DRILL_STARTED, "ann", {**PLAN, "mode": "shadow"}))
+    playbook.record(Record(entry_types.DRILL_ENDED, "ann", {**PLAN, "mode": "shadow", "result": "passed"}))
     assert playbook.registry.as_dict() == before
 
 

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from router.errors import OperatorError
 from router.rollout.machine.replay import rebuild
-from router.rollout.model import entry as kinds
+from router.rollout.model import entry as entry_types
 from router.rollout.model import events as ev
 from router.rollout.model.commands import Command, Record
 from router.rollout.model.target import ROLES
@@ -71,9 +71,9 @@ def _rehearse(playbook: Playbook, step: str) -> list[Command]:
             playbook.probe(target.version, times=3)
     if step == "drill" and drill is None and active is not None and standby is not None:
         observed = {"drill": f"d{len(playbook.entries)}", "mode": "real", "from": active.version, "to": standby.version}
-        playbook.record(Record(kinds.DRILL_STARTED, "ann", observed))
+        playbook.record(Record(entry_types.DRILL_STARTED, "ann", observed))
     elif step == "over" and drill is not None:
-        playbook.record(Record(kinds.DRILL_ENDED, "control", {"drill": drill["drill"], "result": "stopped"}))
+        playbook.record(Record(entry_types.DRILL_ENDED, "control", {"drill": drill["drill"], "result": "stopped"}))
     elif step in ("away", "home"):
         kept = (dict(registry.quarantines), registry.automatic_left, registry.last_switch, registry.incidents)
         commands = playbook.tell(ev.DrillMoveAsked(drill["drill"] if drill else "none", step == "home"))

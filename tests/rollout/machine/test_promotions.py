@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from router.rollout.machine.proposal_rules import FORWARD
-from router.rollout.model import entry as kinds
+from router.rollout.model import entry as entry_types
 from router.rollout.model.commands import Record
 from router.rollout.model.events import (
     DeployAsked,
@@ -36,7 +36,7 @@ def test_only_promoted_candidates_need_approval() -> None:
     assert {State.READY, State.UNREACHABLE} == FORWARD
 
 
-@pytest.mark.parametrize("verb", [kinds.PROMOTED, kinds.SWITCHED])
+@pytest.mark.parametrize("verb", [entry_types.PROMOTED, entry_types.SWITCHED])
 def test_a_promotion_waits_for_another_operator(verb: str) -> None:
     playbook = candidate()
     asking = SwitchAsked("v3", "ann", "better", verb)
@@ -78,7 +78,7 @@ def test_an_override_passes_and_the_question_is_withdrawn() -> None:
     playbook = candidate()
     playbook.tell(PROMOTE)
     override = Override("ann", "the old one leaks")
-    assert types(playbook.tell(SwitchAsked("v3", "ann", "x", kinds.PROMOTED, override))) == ["promoted"]
+    assert types(playbook.tell(SwitchAsked("v3", "ann", "x", entry_types.PROMOTED, override))) == ["promoted"]
     assert playbook.entries[-1].data["override"] == {"actor": "ann", "reason": "the old one leaks"}
     assert types(playbook.tell(Ticked())) == ["withdrawn"]
 
@@ -129,7 +129,7 @@ def test_a_drill_is_no_change_of_the_active_version() -> None:
     """While it is away, nobody is asked about the standby that serves; what waits goes on waiting."""
     playbook = candidate()
     playbook.tell(PROMOTE)
-    playbook.record(Record(kinds.DRILL_STARTED, "ann", {"drill": "d1", "mode": "real", "from": "v1", "to": "v2"}))
+    playbook.record(Record(entry_types.DRILL_STARTED, "ann", {"drill": "d1", "mode": "real", "from": "v1", "to": "v2"}))
     playbook.tell(DrillMoveAsked("d1", home=False))
     assert playbook.states()["v2"] == "active"
     assert playbook.tell(proposal_due("v2")) == []

@@ -8,7 +8,7 @@ import pytest
 
 from router.rollout.machine.limits import RolloutLimits
 from router.rollout.machine.replay import rebuild
-from router.rollout.model import entry as kinds
+from router.rollout.model import entry as entry_types
 from router.rollout.model.commands import CheckStandby, PublishRoute
 from router.rollout.model.events import (
     FreezeAsked,
@@ -82,7 +82,7 @@ def test_an_approval_is_a_rollback_with_the_approver() -> None:
     assert types(commands) == ["rolled_back", "approved"]
     assert [type(command) for command in commands].count(PublishRoute) == 1
     assert playbook.states() == {"v1": "draining", "v2": "active"}
-    made = next(entry for entry in playbook.entries if entry.type == kinds.ROLLED_BACK)
+    made = next(entry for entry in playbook.entries if entry.type == entry_types.ROLLED_BACK)
     assert (made.actor, made.data["proposal"], made.data["automatic"], made.data["trigger"]) == ("ann", ID, False, SLOW)
     assert made.data["evidence"] == {"requests": 3}
     assert playbook.registry.quarantines["v1"]["incident"] == made.data["incident"]
@@ -255,7 +255,7 @@ def test_a_default_goes_through_the_gate_of_every_automatic_rollback(obstacle: s
     assert playbook.machine.blocked_reason is not None
     assert playbook.states() == {"v1": "active", "v2": "standby"}
     playbook.tell(default_due(playbook), 1.0)
-    assert [entry.type for entry in playbook.entries].count(kinds.PROPOSAL_EXPIRED) == 1
+    assert [entry.type for entry in playbook.entries].count(entry_types.PROPOSAL_EXPIRED) == 1
     how = deny() if obstacle == "frozen" else approve(override=Override("ann", "better than nothing"))
     playbook.tell(how)
     assert proposal(playbook).state == ("denied" if obstacle == "frozen" else "approved")
@@ -295,7 +295,7 @@ def test_an_approval_that_a_verdict_overtook_is_none() -> None:
     other.tell(proposal_due())
     other.verdict()
     overtaking = other.entries[-1]
-    assert overtaking.type == kinds.ROLLED_BACK
+    assert overtaking.type == entry_types.ROLLED_BACK
     found = rebuild("svc", [*before, *in_vain, overtaking])
     assert found.proposals.known[ID].state == "open"
     assert found.incidents[-1]["actor"] == "verdict"
@@ -315,7 +315,7 @@ def test_a_default_denied_during_the_standby_probe_is_not_made() -> None:
 
 def test_evidence_that_comes_while_a_denial_is_written_is_not_denied_with_it() -> None:
     """The journal has the denial first, memory the evidence: a restart would not know that this cause shall be silent. What is
-    not the same any more is refused when the disk has it (conductor.py), so the person looks again.
+    not the same any more is refused when the disk has it (executor.py), so the person looks again.
     """
     playbook = played()
     playbook.tell(proposal_due())

@@ -6,7 +6,7 @@ import pytest
 
 from router.errors import OperatorError
 from router.rollout.machine.limits import RolloutLimits
-from router.rollout.model import entry as kinds
+from router.rollout.model import entry as entry_types
 from router.rollout.model.commands import Record
 from router.rollout.model.events import (
     DeployAsked,
@@ -54,8 +54,8 @@ def refused(playbook: Playbook, event: Event) -> str:
     "event",
     [
         DeployAsked("v2", ("http://v2:1",), "eve"),
-        SwitchAsked("v2", "eve", "x", kinds.PROMOTED),
-        SwitchAsked("v2", "eve", "x", kinds.SWITCHED),
+        SwitchAsked("v2", "eve", "x", entry_types.PROMOTED),
+        SwitchAsked("v2", "eve", "x", entry_types.SWITCHED),
         RollbackAsked("bad", "eve"),
     ],
     ids=["deploy", "promote", "switch", "rollback"],
@@ -76,7 +76,7 @@ def test_a_verdict_holds() -> None:
 def test_a_drill_is_not_made() -> None:
     playbook = marked_standby()
     playbook.probe("v2", times=3)
-    playbook.record(Record(kinds.DRILL_STARTED, "ann", DRILL))
+    playbook.record(Record(entry_types.DRILL_STARTED, "ann", DRILL))
     playbook.tell(DrillMoveAsked("svc-drill-1", False))
     assert (playbook.states()["v1"], playbook.machine.drill_blocked_reason) == (
         "active",
@@ -97,8 +97,10 @@ def test_an_approved_promotion_goes_there_by_an_override_alone() -> None:
     playbook = Playbook(RolloutLimits(proposals=ProposalRules(promote_needs_approval=True), warmup_probes=1)).seed()
     playbook.tell(DeployAsked("v3", ("http://v3:1",), "ann"))
     playbook.probe("v3")
-    playbook.tell(SwitchAsked("v3", "ann", "promoted", kinds.PROMOTED))
-    playbook.record(Record(kinds.QUARANTINED, "bob", {"quarantine": {"v3": {"reason": "bias", "incident": None}}}))
+    playbook.tell(SwitchAsked("v3", "ann", "promoted", entry_types.PROMOTED))
+    playbook.record(
+        Record(entry_types.QUARANTINED, "bob", {"quarantine": {"v3": {"reason": "bias", "incident": None}}})
+    )
     assert refused(playbook, approve("bob", PROMOTION)) == "version_quarantined"
     playbook.tell(approve("bob", PROMOTION, override=SURE))
     assert (playbook.states()["v3"], playbook.registry.quarantines) == ("active", {})

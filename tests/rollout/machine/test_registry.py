@@ -7,7 +7,7 @@ import pytest
 from router.errors import InternalError
 from router.rollout.machine.registry import HISTORY_MAX, RETIRED_MAX, Registry
 from router.rollout.machine.replay import effective_entries, rebuild
-from router.rollout.model import entry as kinds
+from router.rollout.model import entry as entry_types
 from router.rollout.model import entry as model_entry
 from router.rollout.model.entry import Entry, route_generation
 from router.rollout.model.events import DeployAsked, RollbackAsked, SwitchAsked
@@ -41,7 +41,7 @@ def test_what_cannot_be_is_refused_and_changes_nothing(data: dict[str, Any]) -> 
 
 def test_a_new_boot_keeps_the_roles_and_starts_the_clock_and_the_generations_anew() -> None:
     playbook = Playbook().seed()
-    playbook.registry.apply(Entry(kinds.BOOT, "", "control", {"boot": 2}, 5.0, 77, 2))
+    playbook.registry.apply(Entry(entry_types.BOOT, "", "control", {"boot": 2}, 5.0, 77, 2))
     assert playbook.registry.route() == Route(first_generation(2) + 1, active=0, standby=1)
     assert playbook.registry.active_since_ns == 77
     assert {target.since_ns for target in playbook.registry.targets.values()} == {77}
@@ -69,7 +69,7 @@ def test_an_abandoned_entry_never_became_true() -> None:
     playbook = Playbook().seed()
     before = playbook.registry.as_dict()
     playbook.tell(SwitchAsked("v2", "ann", "x"))
-    playbook.entries.append(fact(kinds.ABANDONED, 5, abandons=playbook.entries[-1].seq))
+    playbook.entries.append(fact(entry_types.ABANDONED, 5, abandons=playbook.entries[-1].seq))
     assert rebuild("svc", playbook.entries).as_dict() == before
 
 
@@ -101,7 +101,7 @@ def test_a_start_reads_each_entry_a_few_times(monkeypatch: pytest.MonkeyPatch) -
 def test_confirmations_reach_the_last_switch_and_the_incident() -> None:
     playbook = Playbook().seed("v2", "v1")
     playbook.tell(RollbackAsked("bad", "ann"))
-    playbook.registry.apply(fact(kinds.CONFIRMED, 5, generation=BOOT + 1, swap_us=40, confirmed_ms=2.5))
+    playbook.registry.apply(fact(entry_types.CONFIRMED, 5, generation=BOOT + 1, swap_us=40, confirmed_ms=2.5))
     assert playbook.registry.last_switch is not None
     assert (playbook.registry.last_switch["swap_us"], playbook.registry.last_switch["confirmed_ms"]) == (40, 2.5)
     assert [(result["swap_us"], result["confirmed_ms"]) for result in playbook.registry.incidents] == [(40, 2.5)]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from router.rollout.model import entry as kinds
+from router.rollout.model import entry as entry_types
 from router.rollout.model.entry import Entry
 from router.rollout.notifications.feed import WAITING_MAX, NotificationFeed
 from router.rollout.notifications.notification import Notification
@@ -15,11 +15,11 @@ GENERATION = ROLLED["generation"]
 
 
 def rolled(generation: int = GENERATION) -> Entry:
-    return entry(kinds.ROLLED_BACK, ROLLED | {"generation": generation})
+    return entry(entry_types.ROLLED_BACK, ROLLED | {"generation": generation})
 
 
 def confirmed() -> Entry:
-    return entry(kinds.CONFIRMED, TIMES)
+    return entry(entry_types.CONFIRMED, TIMES)
 
 
 def ids(notices: list[Notification]) -> list[str]:
@@ -54,7 +54,7 @@ def test_and_not_too_many_of_them() -> None:
 
 def test_other_entries_are_sent_at_once() -> None:
     data = {"active": "v8", "obstacles": ["no"], "trigger": None}
-    assert ids(NotificationFeed().on_entry(entry(kinds.NO_BETTER_TARGET, data), 0)) == [
+    assert ids(NotificationFeed().on_entry(entry(entry_types.NO_BETTER_TARGET, data), 0)) == [
         "fraud-no_better_target-1-20000000000"
     ]
 

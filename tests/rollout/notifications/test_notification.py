@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from router.rollout.model import entry as kinds
+from router.rollout.model import entry as entry_types
 from router.rollout.model.entry import Entry
 from router.rollout.notifications.notification import from_dict, notification_of, record_completed, trigger_facts
 from tests.texts import golden
@@ -29,7 +29,7 @@ def entry(kind: str, data: dict[str, Any], actor: str = "verdict") -> Entry:
 
 
 def test_a_rollback_names_everything() -> None:
-    actual = notification_of(entry(kinds.ROLLED_BACK, ROLLED), TIMES)
+    actual = notification_of(entry(entry_types.ROLLED_BACK, ROLLED), TIMES)
     assert actual is not None
     assert (actual.id, actual.topic, actual.severity) == ("fraud-rolled_back-16777219", "rollback", "critical")
     assert actual.title == golden("notification.rolled_back")
@@ -63,7 +63,7 @@ def test_a_rollback_names_everything() -> None:
 def test_unknown_figures_are_left_out(
     change: dict[str, Any], times: dict[str, Any], titled: str, taken: str | None
 ) -> None:
-    actual = notification_of(entry(kinds.ROLLED_BACK, ROLLED | change, "ann"), times)
+    actual = notification_of(entry(entry_types.ROLLED_BACK, ROLLED | change, "ann"), times)
     assert actual is not None
     assert titled in actual.title
     assert dict(actual.facts).get("Time taken") == taken
@@ -88,14 +88,14 @@ def test_figures_have_their_unit(trigger: dict[str, Any], expected: str) -> None
 
 def test_other_facts() -> None:
     held = notification_of(
-        entry(kinds.NO_BETTER_TARGET, {"active": "v8", "obstacles": ["v7 is quarantined"], "trigger": TRIGGER})
+        entry(entry_types.NO_BETTER_TARGET, {"active": "v8", "obstacles": ["v7 is quarantined"], "trigger": TRIGGER})
     )
     assert held is not None
     assert (held.topic, held.title) == ("no_better_target", golden("notification.nothing_better"))
     assert dict(held.facts)["Why not"] == "v7 is quarantined"
 
     promoted = {"generation": 5, "from": "v7", "to": "v8", "reason": "promoted", "states": {}}
-    switched = notification_of(entry(kinds.PROMOTED, promoted, "ann"), TIMES)
+    switched = notification_of(entry(entry_types.PROMOTED, promoted, "ann"), TIMES)
     assert switched is not None
     assert (switched.topic, switched.title) == ("switch", golden("notification.promoted"))
 
@@ -103,11 +103,11 @@ def test_other_facts() -> None:
         "kind": "quality", "name": "Drift", "about": "v8", "summary": "PSI", "fingerprint": "f1", "starts_at": None,
         "labels": {}, "fate": "counts",
     }  # fmt: skip
-    counted = notification_of(entry(kinds.ALERT, alert, "am"))
+    counted = notification_of(entry(entry_types.ALERT, alert, "am"))
     assert counted is not None
     assert counted.title == golden("notification.alert")
-    assert notification_of(entry(kinds.ALERT, alert | {"about": None})) is None
-    assert notification_of(entry(kinds.FROZEN, {"reason": ""})) is None
+    assert notification_of(entry(entry_types.ALERT, alert | {"about": None})) is None
+    assert notification_of(entry(entry_types.FROZEN, {"reason": ""})) is None
 
 
 def test_proposals() -> None:
@@ -116,7 +116,7 @@ def test_proposals() -> None:
         "reason": "alert Sales: fewer", "expire_after_s": 1800.0, "at_expiry": "hold",
         "evidence": {"cause": "business:Sales", "trigger": TRIGGER, "alert": {"name": "Sales", "summary": "fewer"}},
     }  # fmt: skip
-    asked = notification_of(entry(kinds.PROPOSED, data, "am"))
+    asked = notification_of(entry(entry_types.PROPOSED, data, "am"))
     assert asked is not None
     assert (asked.topic, asked.title) == (
         "proposal",
@@ -127,13 +127,13 @@ def test_proposals() -> None:
     assert asked.data["proposal"] == "fraud-rollback-1"
 
     promotion = notification_of(
-        entry(kinds.PROPOSED, data | {"kind": "promotion", "version": "v9", "evidence": None}, "ann")
+        entry(entry_types.PROPOSED, data | {"kind": "promotion", "version": "v9", "evidence": None}, "ann")
     )
     assert promotion is not None
     assert promotion.title == "fraud: may v9 become active?"
 
     ended = {"proposal": "fraud-rollback-1", "kind": "rollback", "version": "v8", "reason": "no", "default": "hold"}
-    titles = [notification_of(entry(kind, ended, "ann")) for kind in (kinds.DENIED, kinds.PROPOSAL_EXPIRED)]
+    titles = [notification_of(entry(kind, ended, "ann")) for kind in (entry_types.DENIED, entry_types.PROPOSAL_EXPIRED)]
     assert [actual.title for actual in titles if actual] == [
         golden("notification.denied"),
         "fraud: proposal fraud-rollback-1 has expired",
@@ -145,20 +145,20 @@ def test_drills() -> None:
         "drill": "fraud-drill-1", "mode": "real", "by": "schedule", "from": "v8", "to": "v7", "hold_s": 10.0, "reason": "",
         "result": "passed", "reasons": [], "swaps": [{"confirmed_ms": 2.04}, {"confirmed_ms": 3.0}],
     }  # fmt: skip
-    passed = notification_of(entry(kinds.DRILL_ENDED, data, "control"))
+    passed = notification_of(entry(entry_types.DRILL_ENDED, data, "control"))
     assert passed is not None
     assert (passed.topic, passed.severity, passed.title) == ("drill", "info", "fraud: drill fraud-drill-1 passed")
     assert dict(passed.facts)["Time taken"] == golden("notification.drill_times")
     refused = {name: data[name] for name in data if name != "swaps"} | {"result": "refused", "reasons": ["frozen"]}
-    actual = notification_of(entry(kinds.DRILL_REFUSED, refused, "schedule"))
+    actual = notification_of(entry(entry_types.DRILL_REFUSED, refused, "schedule"))
     assert actual is not None
     assert (actual.severity, dict(actual.facts)["Because"]) == ("warning", "frozen")
 
 
 def test_a_complete_record_names_the_same_figures() -> None:
     actual, rolled = (
-        record_completed(entry(kinds.ROLLED_BACK, ROLLED), 5.0),
-        notification_of(entry(kinds.ROLLED_BACK, ROLLED)),
+        record_completed(entry(entry_types.ROLLED_BACK, ROLLED), 5.0),
+        notification_of(entry(entry_types.ROLLED_BACK, ROLLED)),
     )
     assert rolled is not None
     assert (actual.id, actual.topic, actual.at) == ("fraud-1-3-complete", "incident", 5.0)
@@ -168,7 +168,10 @@ def test_a_complete_record_names_the_same_figures() -> None:
 
 
 def test_the_same_fact_has_the_same_id_whether_the_disk_has_it_or_not() -> None:
-    for kind, data in ((kinds.ROLLED_BACK, ROLLED), (kinds.NO_BETTER_TARGET, {"active": "v8", "obstacles": []})):
+    for kind, data in (
+        (entry_types.ROLLED_BACK, ROLLED),
+        (entry_types.NO_BETTER_TARGET, {"active": "v8", "obstacles": []}),
+    ):
         live = notification_of(entry(kind, data))
         again = notification_of(replace(entry(kind, data), seq=12), TIMES)
         assert live is not None

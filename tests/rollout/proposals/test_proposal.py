@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from router.rollout.model import entry as kinds
+from router.rollout.model import entry as entry_types
 from router.rollout.model.entry import Entry
 from router.rollout.proposals.proposal import CLOSED_MAX, MUTED_MAX, Proposals
 from tests.rollout.playbook import SECOND
@@ -33,7 +33,7 @@ def opened(number: int = 1, at_s: float = 0.0, **more: Any) -> Entry:
         "evidence": {"cause": "latency", "trigger": LATENCY, "alert": None, "impact": None},
         **more,
     }
-    return entry(kinds.PROPOSED, at_s, actor="verdict", **result)
+    return entry(entry_types.PROPOSED, at_s, actor="verdict", **result)
 
 
 def ended(kind: str, at_s: float = 50.0, /, number: int = 1, actor: str = "ann", **more: Any) -> Entry:
@@ -68,11 +68,11 @@ def test_a_proposal_waits_with_its_evidence_until_its_deadline() -> None:
 @pytest.mark.parametrize(
     ("kind", "more", "state"),
     [
-        pytest.param(kinds.APPROVED, {"reason": "yes"}, "approved", id="approved"),
-        pytest.param(kinds.DENIED, {"reason": "yes", "repeat_after_s": 60.0}, "denied", id="denied"),
-        pytest.param(kinds.WITHDRAWN, {"reason": "yes"}, "withdrawn", id="withdrawn"),
+        pytest.param(entry_types.APPROVED, {"reason": "yes"}, "approved", id="approved"),
+        pytest.param(entry_types.DENIED, {"reason": "yes", "repeat_after_s": 60.0}, "denied", id="denied"),
+        pytest.param(entry_types.WITHDRAWN, {"reason": "yes"}, "withdrawn", id="withdrawn"),
         pytest.param(
-            kinds.PROPOSAL_EXPIRED,
+            entry_types.PROPOSAL_EXPIRED,
             {"reason": "yes", "default": "hold", "repeat_after_s": 60.0},
             "expired",
             id="expired",
@@ -85,36 +85,36 @@ def test_a_proposal_ends_once(kind: str, more: dict[str, Any], state: str) -> No
     assert (proposal.state, proposal.pending, proposal.decision_reason) == (state, False, "yes")
     assert (proposal.decided_by, proposal.decided_at, proposals.ended) == ("ann", 50.0, {state: 1})
     before = proposals.as_dict()
-    for late in (kinds.APPROVED, kinds.DENIED, kinds.WITHDRAWN):
+    for late in (entry_types.APPROVED, entry_types.DENIED, entry_types.WITHDRAWN):
         proposals.apply(ended(late, 60.0, actor="bob", reason="late", repeat_after_s=999.0))
-    proposals.apply(ended(kinds.PROPOSAL_EXPIRED, 60.0, default="rollback"))
-    proposals.apply(ended(kinds.EVIDENCE_ADDED, 60.0, version="v2", evidence={"cause": "late"}))
+    proposals.apply(ended(entry_types.PROPOSAL_EXPIRED, 60.0, default="rollback"))
+    proposals.apply(ended(entry_types.EVIDENCE_ADDED, 60.0, version="v2", evidence={"cause": "late"}))
     assert proposals.as_dict() == before
 
 
 def test_what_names_no_proposal_changes_nothing() -> None:
     proposals = folded(opened())
     before = proposals.as_dict()
-    proposals.apply(ended(kinds.APPROVED, number=9, reason=""))
-    proposals.apply(ended(kinds.EVIDENCE_ADDED, number=9, evidence={"cause": "x"}))
-    proposals.apply(entry(kinds.ROLLED_BACK, 1.0, incident="i", automatic=True))
+    proposals.apply(ended(entry_types.APPROVED, number=9, reason=""))
+    proposals.apply(ended(entry_types.EVIDENCE_ADDED, number=9, evidence={"cause": "x"}))
+    proposals.apply(entry(entry_types.ROLLED_BACK, 1.0, incident="i", automatic=True))
     assert proposals.as_dict() == before
 
 
 def test_evidence_is_added_while_it_waits() -> None:
     item = {"cause": "error_rate", "trigger": None, "alert": None, "impact": None}
-    proposals = folded(opened(), ended(kinds.EVIDENCE_ADDED, 20.0, version="v2", evidence=item))
+    proposals = folded(opened(), ended(entry_types.EVIDENCE_ADDED, 20.0, version="v2", evidence=item))
     [proposal] = proposals.pending()
     assert proposal.causes == ("latency", "error_rate")
     assert proposal.evidence[1] == {**item, "at": 20.0}
 
 
 def test_a_default_that_is_a_rollback_is_due_until_it_is_made() -> None:
-    proposals = folded(opened(at_expiry="rollback"), ended(kinds.PROPOSAL_EXPIRED, 100.0, default="rollback"))
+    proposals = folded(opened(at_expiry="rollback"), ended(entry_types.PROPOSAL_EXPIRED, 100.0, default="rollback"))
     [proposal] = proposals.pending()
     assert (proposal.state, proposals.ended) == ("due", {})
     made = entry(
-        kinds.ROLLED_BACK, 101.0, actor="verdict", proposal="svc-rollback-1", incident="svc-1-9", automatic=True
+        entry_types.ROLLED_BACK, 101.0, actor="verdict", proposal="svc-rollback-1", incident="svc-1-9", automatic=True
     )
     proposals.apply(made)
     proposal = proposals.known["svc-rollback-1"]
@@ -123,18 +123,20 @@ def test_a_default_that_is_a_rollback_is_due_until_it_is_made() -> None:
 
 
 def test_a_rollback_that_was_approved_gives_its_incident_and_is_ended_by_the_approval() -> None:
-    made = entry(kinds.ROLLED_BACK, 9.0, actor="ann", proposal="svc-rollback-1", incident="svc-1-9", automatic=False)
+    made = entry(
+        entry_types.ROLLED_BACK, 9.0, actor="ann", proposal="svc-rollback-1", incident="svc-1-9", automatic=False
+    )
     proposals = folded(opened(), made)
     assert proposals.known["svc-rollback-1"].state == "open"
-    proposals.apply(ended(kinds.APPROVED, 9.0, reason=""))
+    proposals.apply(ended(entry_types.APPROVED, 9.0, reason=""))
     proposal = proposals.known["svc-rollback-1"]
     assert (proposal.state, proposal.incident, proposal.decision_reason) == ("approved", "svc-1-9", None)
 
 
-@pytest.mark.parametrize("kind", [kinds.DENIED, kinds.PROPOSAL_EXPIRED])
+@pytest.mark.parametrize("kind", [entry_types.DENIED, entry_types.PROPOSAL_EXPIRED])
 def test_a_decided_cause_is_muted(kind: str) -> None:
     item = {"cause": "error_rate", "trigger": None, "alert": None, "impact": None}
-    added = ended(kinds.EVIDENCE_ADDED, 20.0, version="v2", evidence=item)
+    added = ended(entry_types.EVIDENCE_ADDED, 20.0, version="v2", evidence=item)
     proposals = folded(opened(), added, ended(kind, default="hold", repeat_after_s=60.0))
     for cause in ("latency", "error_rate"):
         assert proposals.is_muted("v2", cause, 110 * SECOND - 1)
@@ -152,9 +154,9 @@ def test_a_decided_cause_is_muted(kind: str) -> None:
     ],
 )
 def test_a_cold_start_reads_the_wall_clock_once(wall_s: float, left_s: float) -> None:
-    denied = ended(kinds.DENIED, 0.0, number=2, repeat_after_s=100.0)
+    denied = ended(entry_types.DENIED, 0.0, number=2, repeat_after_s=100.0)
     proposals = folded(opened(), opened(2, version="v3", **{"from": "v3"}), denied)
-    proposals.apply(Entry(kinds.BOOT, "", "control", {"boot": 2}, wall_s, 5 * SECOND, 2))
+    proposals.apply(Entry(entry_types.BOOT, "", "control", {"boot": 2}, wall_s, 5 * SECOND, 2))
     [proposal] = proposals.pending()
     assert proposal.deadline_ns == (5 + left_s) * SECOND
     assert proposal.evidence[0]["trigger"] == {**LATENCY, "evidence_since_ns": None}
@@ -168,7 +170,7 @@ def test_what_is_over_is_forgotten_in_the_end() -> None:
     for number in range(2, CLOSED_MAX + 100):
         evidence = {"cause": f"alert {number}", "trigger": None, "alert": None, "impact": None}
         proposals.apply(opened(number, version=f"w{number}", evidence=evidence))
-        proposals.apply(ended(kinds.DENIED, number=number, repeat_after_s=60.0))
+        proposals.apply(ended(entry_types.DENIED, number=number, repeat_after_s=60.0))
     assert len(proposals.known) == CLOSED_MAX + 1
     assert [proposal.id for proposal in proposals.pending()] == ["svc-rollback-1"]
     assert proposals.ended == {"denied": CLOSED_MAX + 98}
