@@ -45,7 +45,7 @@ class Reserve:
     def __init__(self, context: WorkerContext) -> None:
         self._context = context
         self.reserved = context.reserved
-        """Guest → its client, whether it is a balancer, how to evict it."""
+        """Connection → its client, whether it is a balancer, how to evict it."""
         self.waits = Deadlines(RESERVED_S, self._evict)
         self._second = 0
         self._handshakes: Counter[str] = Counter()
