@@ -133,13 +133,14 @@ async def build_core(deps: CoreDeps) -> Core:
     assumed = recovery.assumed_by_service(args.assume_active, settings, registries) if past.begun_from else {}
     workers.listen()
     control_loop = ControlLoop(settings, segment, worker_stats, workers, journal, deps.alarms, deps.probes)
+    queries = Queries(control_loop, journal, args.settings_origin)
     await _add_services(deps, control_loop, registries, entries, assumed)
     executors = {name: service_controller.executor for name, service_controller in control_loop.services.items()}
     in_doubt.decide_all(journal, past.entries, executors, stored)
     control_loop.differences = recovery.differences(settings, registries)
     for line in control_loop.differences:
         log.warning("%s", line)
-    return Core(control_loop, Operations(control_loop), Queries(control_loop, journal, args.settings_origin), entries)
+    return Core(control_loop, Operations(control_loop), queries, entries)
 
 
 async def _begin_boot(segment: Segment, past: JournalState, journal: Journal) -> list[Entry]:
