@@ -176,8 +176,8 @@ class NotifyAddon(Addon):
 
     def _links(self, notification: Notification) -> dict[str, str]:
         found = {"Details": base_url(self._settings) + notification.path} if notification.path else {}
-        for make_sender in self.link_makers:
-            found.update(make_sender(notification))
+        for make_links in self.link_makers:
+            found.update(make_links(notification))
         return found
 
     # -- the add-on

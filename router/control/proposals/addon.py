@@ -50,14 +50,14 @@ class ProposalsAddon(Addon):
     def listing(self, service: str | None, state: str | None) -> Document:
         """Return proposals, newest first; of one service, or of one state (`pending`: open or due)."""
         services = self._control_loop.services.values() if service is None else [self._control_loop.services[service]]
-        urls = [
+        proposals = [
             (proposal, service_controller)
             for service_controller in services
             for proposal in service_controller.registry.proposals.known.values()
             if state is None or proposal.state == state or (state == "pending" and proposal.pending)
         ]
-        urls.sort(key=lambda pair: -pair[0].opened_at)
-        return {"proposals": [as_document(proposal, service_controller) for proposal, service_controller in urls]}
+        proposals.sort(key=lambda pair: -pair[0].opened_at)
+        return {"proposals": [as_document(proposal, service_controller) for proposal, service_controller in proposals]}
 
     def document(self, proposal_id: str) -> Document:
         """Return one proposal; raise OperatorError (404)."""
