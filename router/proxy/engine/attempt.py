@@ -1,4 +1,4 @@
-"""One try of an exchange on one target: claimed, counted, ended with exactly one outcome, and scored only there.
+"""One try of an exchange on one target. It is claimed, counted and ended there, with exactly one outcome.
 
 An attempt may use several endpoints of its target in turn. If another endpoint answers, the version has no fault.
 """
@@ -25,11 +25,14 @@ _OUTCOMES: Final = at.L_OUTCOMES
 _DURATION: Final = at.L_DURATION
 _MICROS_MAX: Final = MICROS_MAX
 _THROTTLED: Final = int(Outcome.THROTTLED)
-"""The last outcome of a whole response without a fault: ok, client_error, throttled."""
+"""Outcomes up to this number are those of a whole response without a fault: ok, client_error, throttled."""
 
 
 class Attempt:
-    """One attempt. `any_sent`: a byte was written; `sent_s`: when the last byte was. Times: monotonic seconds, 0 if not yet."""
+    """One attempt. `any_sent`: a byte of the request was written; `sent_s`: when its last byte was written.
+
+    Times are monotonic seconds, 0 before the event.
+    """
 
     def __init__(self, exchange: Exchange, target: LocalTarget, role: int) -> None:
         """Claim: choose `target` and count the attempt in flight, in one step. No await may stand between the two."""

@@ -36,10 +36,10 @@ class Admission(Protocol):
     """The limits on connections (accept/connection_limiter.py)."""
 
     def admit(self, downstream: Downstream) -> int | None:
-        """Take a connection in; return the limit (`layout.LIMITED_…`) that it would exceed, None if it is in."""
+        """Admit a connection; return the limit (`layout.LIMITED_…`) that it would exceed, None if it is admitted."""
 
     def release(self, downstream: Downstream) -> None:
-        """A connection has ended."""
+        """Remove a connection that has ended."""
 
 
 class Downstream:
@@ -51,9 +51,10 @@ class Downstream:
 
     `closing`: the connection ends after this response. `ended`: the client has closed its side. `lingering`: the last response
     is written, and further input is dropped. `congested`: the client reads slower than we write, and no further request is
-    begun. `body_paused`: the backend takes no more of the body, so nothing is read. `queued`: waits in the fair queue;
-    `reading_deferred`: reads nothing until its turn. `handoff_pending`: another process takes the connection over, so no
-    further request is begun (accept/handoff.py). `adopted`: it was taken over, and limits on connections do not apply.
+    begun. `body_paused`: the backend takes no more of the body, so nothing is read. `queued`: the connection waits in
+    the fair queue. `reading_deferred`: nothing is read until its turn. `handoff_pending`: another process takes the
+    connection over, so no further request is begun (accept/handoff.py). `adopted`: another process handed the
+    connection to this one, and limits on connections do not apply.
 
     It has the methods of asyncio.Protocol without the base class: a compiled class cannot inherit from a Python class.
     """
@@ -265,7 +266,7 @@ class Downstream:
             exchange.receive_body(out, body.done)
 
     def _body_advanced(self, body: RequestBody) -> None:
-        """Keep the bytes behind those that were taken: the next request, or more of a body that takes several turns."""
+        """Keep the bytes that were not processed: the next request, or the rest of a body that takes several turns."""
         self.keep(body.data, body.end)
         if body.done:
             self.body = None
@@ -289,8 +290,10 @@ class Downstream:
         self.update_reading()
 
     def exchange_ended(self, close: bool) -> None:
-        """The response is written: begin the next request, or close. If its head did not say `Connection: close`, because
-        closing was decided later, the client may be sending its next request: that one is answered, and its response says so.
+        """Begin the next request, or close: the response is written.
+
+        If the decision to close came after the response's head, the head has no `Connection: close`, and the client may
+        be sending its next request. That request is answered, and its response has `Connection: close`.
         """
         self.exchange = None
         if close or self.ended:
@@ -366,7 +369,7 @@ class Downstream:
     # -- handoff to another process
     def prepare_handoff(self) -> None:
         """Begin no further request: bytes that arrive from now on belong to the process that takes the connection over."""
-        if self in self.context.reserved:  # it gets its one response from this process
+        if self in self.context.reserved:  # this process sends its only response
             return
         self.handoff_pending = True
         if self.exchange is None:

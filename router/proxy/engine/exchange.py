@@ -115,7 +115,7 @@ class Exchange:
         self.dispatch(attempt)
 
     def reject_overloaded(self, target: LocalTarget, limit: int) -> None:
-        """Answer 503 or 429 because of `limit` (`layout.LIMITED_…`); the client may try again soon (Retry-After)."""
+        """Answer 503 or 429 because of `limit` (`layout.LIMITED_…`), with a Retry-After."""
         self.context.count_limit(limit)
         if limit == at.LIMITED_IN_FLIGHT:
             self.reject_target_full(target)
@@ -134,7 +134,7 @@ class Exchange:
         self.reject_saturated("the version in service has no room for another request")
 
     def reject_saturated(self, detail: str) -> None:
-        """End the claim: the target has no room."""
+        """End the claim and answer 503: the target is at a limit."""
         self.end_attempt(Outcome.SATURATED)
         self.answer(503, "saturated", detail, Outcome.SATURATED)
 
@@ -343,7 +343,7 @@ class Exchange:
         self.answer(503, "draining", "the request was ended by a drain", Outcome.CUT)
 
     def end_for_other_clients(self) -> None:
-        """End: other clients are refused, and this client has more than its share. It is a fault of no version.
+        """End: other clients are refused, and this client has more than its share. No version is at fault.
 
         A response that has begun is cut; otherwise the client gets 429.
         """
@@ -448,5 +448,5 @@ class Exchange:
         self.status = status
         close = not self.head.keep_alive or not self.body_complete or self.downstream.closing
         self.downstream.write(replies.answer(self.head, self.request_id, status, code, detail, close=close))
-        self._end(outcome)  # after it, so that the access log has its size
+        self._end(outcome)  # after the write, so that the access log has the size of the response
         self.downstream.exchange_ended(close)

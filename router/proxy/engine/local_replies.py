@@ -56,8 +56,10 @@ def skip_empty_lines(data: bytes, start: int) -> int:
 
 
 def wait_for_head(downstream: Downstream, data: bytes, start: int, begin: int, end: int) -> None:
-    """Wait for the rest of a head, or reject one that is too large or can never be valid. In `data` it begins at `begin`,
-    behind empty lines that begin at `start`; it ends at `end`, if its end has arrived.
+    """Wait for the rest of a head, or reject a head that is too large or can never be valid.
+
+    In `data` the head begins at `begin`, behind empty lines that begin at `start`. It ends at `end` if its end has
+    arrived.
     """
     limit = downstream.context.options.head_bytes_max
     searched = max(begin, start + downstream.searched)  # the bytes before it were searched when they arrived
@@ -108,7 +110,7 @@ def reject_request(downstream: Downstream, error: DownstreamError, head: Request
     )
     if context.options.access_log:
         if head is None and downstream.peer is not None:
-            # A malformed head names no client: the one of the head before may be another behind the same trusted proxy.
+            # A malformed head names no client. The previous head may be of another client behind a trusted proxy.
             downstream.client = downstream.peer.address
         access_log.refused(downstream.client, head, downstream.counting, error, request_id)
     closing.close(downstream, linger=True)

@@ -131,7 +131,7 @@ class LocalService:
         for target in (*self.draining, *self.targets.values()):
             if target is not self.active:
                 for exchange in list(target.in_flight):
-                    if exchange in target.in_flight:  # moving another one may have adopted a newer route
+                    if exchange in target.in_flight:  # moving another exchange may have adopted a newer route
                         exchange.redispatch()
 
     def apply_cuts(self) -> None:

@@ -3,8 +3,8 @@
 The rate is measured over periods of `…_grace_s` during which the router was waiting for the client. Time in which the router
 held the body back because the backend is slow, or had nothing to send, does not count: a quiet event stream has no slow client.
 In each period the client has to move `…_rate_min_bytes_per_s` on average; otherwise it is cut, and no version is at fault.
-Periods, rather than an average over the whole transfer (Kestrel: 240 bytes/s after 5 s; Apache's mod_reqtimeout: 500 bytes/s
-after 20 s), so that a client that started fast cannot be slow for hours.
+With an average over the whole transfer a client that started fast could be slow for hours. (Kestrel uses such an
+average: 240 bytes/s after 5 s; so does Apache's mod_reqtimeout: 500 bytes/s after 20 s.)
 
 Nothing happens here per read or write. A body that is whole at once is never checked. A response is checked only while it is
 congested, once a period, in the sweep.

@@ -1,8 +1,8 @@
 """Rejects requests whose Host belongs to another certificate than the connection was made with (RFC 9110 §15.5.20).
 
 A certificate is chosen by SNI, once for a connection; each request names its host. If that host belongs to another certificate,
-the client has not verified the server for it, and was not asked for the client certificate that this host may require. Such a
-request is answered 421 and reaches no backend. All hosts that the connection's own certificate covers are served.
+the client has not verified the server for it, and has not sent the client certificate that this host may require. Such
+a request is answered 421 and reaches no backend. All hosts that the connection's own certificate covers are served.
 
 A connection of a trusted proxy (`[forwarding] trusted`) is exempt: it carries requests of many clients for many hosts.
 """

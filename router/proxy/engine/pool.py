@@ -26,7 +26,7 @@ _BACKOFF_FIRST_S: Final = 0.1
 _BACKOFF_MAX_S: Final = 5.0
 _QUEUE_FULL_S: Final = 0.01
 _FRESH_S: Final = 0.5
-"""A connection that was idle for less is used without a poll: its end would have been read by now. An older one is polled."""
+"""A connection that was idle for longer is polled before it is used. Of any other the loop would have read the end."""
 
 
 class Pool:

@@ -1,7 +1,8 @@
 """A WebSocket: after the backend's 101, bytes pass unchanged in both directions until a side ends (RFC 9110 §7.8).
 
 The exchange continues: it is in flight on the version where it began, survives switches, and is cut by a drain or a shutdown
-like any other. Its protocols are replaced, so the request path has no code for tunnels. The bytes are not read.
+like any other. Its protocols are replaced, so the request path has no code for tunnels. The router does not parse the
+bytes.
 
 If a side closes, the tunnel ends well once the other has closed too or is silent for `half_close_grace_s`. A reset is
 `client_gone` or `truncated`. A limit of the router is `cut`. A quiet tunnel is never a fault.

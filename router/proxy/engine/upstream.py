@@ -155,7 +155,7 @@ class Upstream:
 
     @property
     def greedy(self) -> bool:
-        """Never: a backend sends what a client has requested."""
+        """False: a backend sends only what a client has requested."""
         return False
 
     def take_turn(self) -> None:
