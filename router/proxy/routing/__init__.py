@@ -1,1 +1,1 @@
-"""Which endpoint a request is sent to, and whether there is room for the request."""
+"""Chooses the endpoint of a request, and limits the requests in flight."""

@@ -13,7 +13,7 @@ from typing import Protocol, TypeVar
 
 
 class Candidate(Protocol):
-    """An endpoint as the choice reads it."""
+    """The attributes of an endpoint that the choice reads."""
 
     in_flight: int
     backoff_until_s: float

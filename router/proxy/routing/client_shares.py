@@ -1,14 +1,14 @@
 """How the places of one limit are shared between clients while clients are refused. Values and `now` in, decisions out.
 
     free ── a client below its share is refused while another holds more than its share ─► contended
-    contended ── for HOLD_S no client below its share asked, or none above its share held or asked ─► free
+    contended ── for HOLD_S no request of a client below its share, or no client above its share ─► free
 
-A *share* is the number of places divided by the clients that hold or want one, and at least a SHARE_PARTS-th of the places.
-A client below its share is never limited, however many addresses compete. While contended, a client at its share leaves some
-places free for the clients below theirs: as many as those ask for in a second, at least one, at most a SHARE_PARTS-th. So a
-client that asks for much loses little when the others ask for little. If no client below its share was admitted for STUCK_S,
-places have to be cleared: as many as were refused to those clients, within the same bound. A single client is never limited,
-because no other client is refused.
+A *share* is the number of places divided by the number of clients that hold or request a place, and at least a
+SHARE_PARTS-th of the places. A client below its share is never limited, however many addresses compete. While
+contended, a client at its share leaves some places free for the clients below theirs: as many as those clients request
+in a second, at least one, at most a SHARE_PARTS-th. So a client with many requests loses few places when the others
+send few requests. If no client below its share was admitted for STUCK_S, places have to be cleared: as many as were
+refused to those clients, within the same bound. A single client is never limited, because no other client is refused.
 
 Slow requests of one client on all places look like a version that hangs, as long as no other request gets in to show the
 difference. So after PROBE_AFTER_S without a place, one request of a client below its share is admitted beyond the limit, and
@@ -31,7 +31,10 @@ _SECOND_S: Final = 1.0
 
 
 class ClientShares:
-    """The shares of one limit. `held`: places by client at the last count and since; `contended`: `refuses` has to be asked."""
+    """The shares of one limit.
+
+    `held`: the places of each client at the last count, and those given since. `contended`: `refuses` has to be called.
+    """
 
     def __init__(self) -> None:
         self.contended = False
@@ -128,7 +131,7 @@ class ClientShares:
         return number
 
     def _count_request(self, client: str, share: int) -> bool:
-        """Count a request of `client`, unless it asks for more than its share; return whether it was counted."""
+        """Count a request of `client`, unless its requests exceed its share; return whether the request was counted."""
         requested = self._requests.get(client, 0)
         if self.held.get(client, 0) + requested >= share or len(self._requests) > _WAITING_MAX:
             return False

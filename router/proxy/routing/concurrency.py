@@ -1,16 +1,18 @@
 """Limits on requests in flight: `in_flight_max` of one version, `requests_max` of all; tunnels may use half of each.
 
-A counter would cost every request two writes. Instead a target has a `quota` of requests that it may have in flight without
-asking the limiter, which costs the one comparison that `in_flight_max` costs anyway. A request beyond the quota asks the
-limiter: it counts all requests in flight and distributes what is left of the limits anew. The quotas never exceed what is
-left, so the limits hold at every moment, and no request is refused while anything is left. Two exceptions may exceed a limit
-by one: a rescue, until the next sweep, and a request of a client to which another client leaves no place.
+A counter would cost every request two writes. Instead a target has a `quota` of requests that it may have in flight
+without a call of the limiter. The quota costs the one comparison that `in_flight_max` costs anyway. A request beyond
+the quota calls the limiter: it counts all requests in flight and distributes the remaining places anew. The quotas
+never exceed the remaining places, so the limits hold at every moment, and no request is refused while a place is left.
+Two exceptions may exceed a limit by one: a rescue, until the next sweep, and a request of a client to which another
+client leaves no place.
 
-A tunnel may last for days, so tunnels take at most half of the places. Requests for a tunnel always ask the limiter, and count
-from their claim on. While clients are refused because another client holds the places, quotas are 0: then every request asks
-the limiter, and client_shares.py decides which client has had its share. A client is an IPv4 address or the /64 of an IPv6
-address (`[forwarding]` and the PROXY protocol announce the true one). Peers on Unix sockets, and trusted proxies that announce
-no client, have no address of their own: they are not limited, and no other client is limited for them.
+A tunnel may last for days, so tunnels take at most half of the places. Requests for a tunnel always call the limiter,
+and count from their claim on. While clients are refused because another client holds the places, quotas are 0: then
+every request calls the limiter, and client_shares.py decides which client has had its share. A client is an IPv4
+address or the /64 of an IPv6 address (`[forwarding]` and the PROXY protocol announce the true one). Peers on Unix
+sockets, and trusted proxies that announce no client, have no address of their own: they are not limited, and no other
+client is limited for them.
 """
 
 from __future__ import annotations
@@ -71,7 +73,7 @@ class ConcurrencyLimiter:
         self._sweeps = 0
 
     def distribute(self) -> int:
-        """Give each target its quota of what is left; return how many more requests are allowed. Called in every sweep."""
+        """Give each target its quota of the remaining places; return how many places remain. Called in every sweep."""
         context = self._context
         serving = [target for service in self._services for target in service.targets.values()]
         draining = [target for service in self._services for target in service.draining]

@@ -1,4 +1,4 @@
-"""What the concurrency limits read of services, targets and exchanges. The classes are in `engine`, which lies above."""
+"""The attributes of services, targets and exchanges that the concurrency limits read. Their classes are in `engine`."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ class LimitedExchange(Protocol):
 
 
 class LimitedTarget(Protocol):
-    """One version of a service. `quota`: how many requests it may have in flight without asking the limiter."""
+    """One version of a service. `quota`: how many requests it may have in flight without a call of the limiter."""
 
     quota: int
 
@@ -73,7 +73,7 @@ class LimitedTarget(Protocol):
 
     @property
     def upgrades(self) -> int:
-        """How many of them are tunnels, or may become one."""
+        """How many exchanges in flight are tunnels, or may become one."""
 
     @property
     def shares(self) -> tuple[ClientShares, ClientShares]:
