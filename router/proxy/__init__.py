@@ -8,7 +8,7 @@ and publishes it. Nothing here waits for the judge, the journal or a disk. The p
     accept      from an accepted socket to a connection: PROXY header, TLS handshake, connection limits, handoff
     engine      a request in flight: connection, exchange, attempt, backend connection (read its docstring first)
     routing     limits on requests in flight, shares of clients, choice of an endpoint, name resolution
-    tap         what observes requests: validation, failure capture, samples, access log
+    tap         observers of requests: validation, failure capture, samples, access log
     context     `WorkerContext`, the state that all of the above share: settings, counters, deadlines
     tls         TLS transport over memory BIOs, TLS to backends
     http1       bytes to heads and back, without I/O

@@ -77,7 +77,7 @@ class Networks:
         """Raise ValueError for a member that is neither."""
         self._unix = False
         self._prefixes: list[tuple[int, int, int]] = []
-        """(bytes of an address, bits that are not compared, the others)."""
+        """(bytes of an address, number of bits that are not compared, value of the compared bits)."""
         for member in members:
             if member == UNIX:
                 self._unix = True
@@ -105,8 +105,8 @@ class Networks:
 
 @dataclass(frozen=True, slots=True)
 class Peer:
-    """`address` is an IP address, UNIX or UNKNOWN; `scheme` is that of the connection, `http` or `https`. `shown`: with which
-    certificate another process made the connection, if we have taken it over.
+    """`address` is an IP address, UNIX or UNKNOWN; `scheme` is that of the connection, `http` or `https`. `shown`: the
+    certificate with which another process made the connection, if this process has adopted it.
     """
 
     address: str

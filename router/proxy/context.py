@@ -52,7 +52,7 @@ class Readiness(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Hooks:
-    """What the context and its users call of the packages above.
+    """The functions of the packages above that the context and its users call.
 
     `request_head` and `response_head` take the bytes of a whole head and raise DownstreamError and UpstreamError. The hooks
     after `resolver` are called with a connection, a tunnel or an acceptor's protocol whose deadline has passed.
@@ -114,7 +114,7 @@ class WorkerContext:
 
     def _make_deadlines(self, options: Options, hooks: Hooks) -> None:
         self.deadlines = tables = DeadlineSet(options)
-        # of connections
+        # waits of connections
         self.header_wait = tables.add(lambda o: o.header_timeout_s, hooks.header_late)
         self.keepalive = tables.add(lambda o: o.keepalive_idle_s, hooks.keepalive_over)
         self.body_wait = tables.add(lambda o: o.body_timeout_s, hooks.body_late)
@@ -123,14 +123,14 @@ class WorkerContext:
         self.write_rate = tables.add(lambda o: o.write_rate_grace_s, hooks.write_rate_due)
         self.half_closed = tables.add(lambda o: o.half_close_grace_s, hooks.client_unresponsive)
         self.linger = tables.add(lambda o: LINGER_S, hooks.client_unresponsive)
-        # of what is not a connection yet, or no more
+        # waits before a connection serves requests, and of tunnels
         self.proxy_header_wait = tables.add(lambda o: o.header_timeout_s, hooks.proxy_header_late, connections=False)
         self.tunnel_idle = tables.add(lambda o: o.tunnel_idle_s, hooks.tunnel_idle, connections=False)
         self.tunnel_close = tables.add(lambda o: o.half_close_grace_s, hooks.tunnel_close_late, connections=False)
         self.handshake_wait = tables.add(lambda o: o.tls_handshake_timeout_s, hooks.handshake_late, connections=False)
 
     def _set_limits(self, options: Options) -> None:
-        """Set the limits that each request is checked against, and those on connections as far as file descriptors allow."""
+        """Set the limits that requests and connections are checked against, as far as file descriptors allow."""
         self.head_bytes_max, self.body_bytes_max = options.head_bytes_max, options.body_bytes_max
         shares = fd_limits.divide(
             options.connections_max, options.requests_max, options.in_flight_max, fd_limits.available()

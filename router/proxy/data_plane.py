@@ -260,7 +260,7 @@ class DataPlane:
             context.keepalive.start(downstream, now_s)
 
     def _announce_drained(self) -> None:
-        """Tell a successor that this worker begins no request any more, as soon as that is true; then close what is idle."""
+        """Once this worker begins no more requests, report that to a successor; then close idle connections."""
         context = self.context
         if context.words[at.H_PORT_SHARED] and not context.keepalive.since and not context.header_wait.since:
             context.words[context.row + at.W_DRAINING] = 2

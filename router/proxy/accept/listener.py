@@ -27,10 +27,10 @@ _SO_ATTACH_FILTER: Final = 26  # asm-generic/socket.h; the socket module does no
 _NO_SYN: Final = struct.pack(
     "HBBI" * 5,
     *(0x30, 0, 0, 13),  # load the flags of the TCP header
-    *(0x54, 0, 0, 0x12),  # of these SYN and ACK
-    *(0x15, 0, 1, 0x02),  # SYN alone?
-    *(0x06, 0, 0, 0),  # then drop
-    *(0x06, 0, 0, 0xFFFFFFFF),  # else take all of it
+    *(0x54, 0, 0, 0x12),  # keep the flags SYN and ACK
+    *(0x15, 0, 1, 0x02),  # if SYN is set and ACK is not
+    *(0x06, 0, 0, 0),  # drop the segment
+    *(0x06, 0, 0, 0xFFFFFFFF),  # else accept the whole segment
 )
 """Classic BPF (Documentation/networking/filter.rst). A listening socket's filter sees segments from their TCP header on."""
 

@@ -4,9 +4,9 @@ A reserved connection may send one request that no service answers (`ready_path`
 request gets the 503 of the limit. PROXY header, handshake and head each have at most RESERVED_S.
 
 The reserve is small and never refuses a connection. If it is full, it evicts the oldest connection of the client that has the
-most. So silent connections and slow heads of one address never evict the single connection of another. A TLS handshake costs
-many times a refused request, so there are at most HANDSHAKES_PER_S of them, and HANDSHAKES_PER_CLIENT_S of one client; other
-TLS connections are closed unanswered.
+most connections there. So silent connections and slow heads of one address never evict the single connection of
+another. A TLS handshake costs many times a refused request, so there are at most HANDSHAKES_PER_S of them, and
+HANDSHAKES_PER_CLIENT_S of one client; other TLS connections are closed unanswered.
 
 Many addresses together could use up both. A balancer that the settings name (`[forwarding] trusted`, `proxy_protocol_from`) is
 therefore evicted last while it has at most BALANCER_RESERVED connections, and has its HANDSHAKES_PER_CLIENT_S in addition.
@@ -45,7 +45,7 @@ class Reserve:
     def __init__(self, context: WorkerContext) -> None:
         self._context = context
         self.reserved = context.reserved
-        """Connection → its client, whether it is a balancer, how to evict it."""
+        """Reserved connection → its client, whether it is a balancer, how to evict it."""
         self.waits = Deadlines(RESERVED_S, self._evict)
         self._second = 0
         self._handshakes: Counter[str] = Counter()

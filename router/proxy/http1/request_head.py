@@ -376,9 +376,7 @@ def _resolve_target_form(method: bytes, target: bytes, host: bytes, host_raw: by
         raise _refuse("bad_request", "the request target is neither a path nor an http URL")
     if found[1]:
         raise _refuse("misdirected", "an https URL is not served without TLS (RFC 9110 section 7.4)", 421)
-    if (
-        not found[3] and method == b"OPTIONS"
-    ):  # the last proxy turns it into what the client means (RFC 9112 section 3.2.4)
+    if not found[3] and method == b"OPTIONS":  # the last proxy sends `*` to the server (RFC 9112 §3.2.4)
         return b"*", found[2].lower(), found[2]
     path = found[3] if found[3].startswith(b"/") else b"/" + found[3]
     return path, found[2].lower(), found[2]

@@ -1,1 +1,1 @@
-"""What observes a request: validation, captures, samples, the access log."""
+"""Observers of a request: validation, captures, samples, the access log."""

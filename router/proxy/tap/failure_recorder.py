@@ -103,7 +103,7 @@ class FailureRecorder:
         return document, request or b"", response or b""
 
     def _kept_headers(self, head: bytes) -> dict[str, str]:
-        """Return the fields of a head that may be kept, by name in lower case; of several with one name the first."""
+        """Return the fields of a head that may be kept, by name in lower case; of repeated fields the first."""
         found: dict[str, str] = {}
         for line in head.split(b"\r\n")[1:]:
             name, _, value = line.partition(b":")

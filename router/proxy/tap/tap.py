@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 CONTINUE: Final = b"HTTP/1.1 100 Continue\r\n\r\n"
 KEPT_BYTES_MAX: Final = 64 << 20
-"""For all requests in flight of one service in one worker."""
+"""Limit for all requests in flight of one service in one worker."""
 PENDING: Final = -1
 """Instead of an outcome: the response is checked in the next turn of the loop."""
 

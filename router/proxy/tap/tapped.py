@@ -1,4 +1,4 @@
-"""What taps read of an exchange, and the few things that they make it do. The classes are in `engine`, which lies above."""
+"""The attributes and methods of an exchange that taps use. The classes are in `engine`, which lies above."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ class TappedPool(Protocol):
 
     @property
     def endpoint(self) -> Endpoint:
-        """Where they lead."""
+        """The endpoint."""
 
 
 class TappedTarget(Protocol):
