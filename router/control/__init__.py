@@ -1,7 +1,7 @@
 """The control plane: it samples, judges, publishes routes, journals, and answers operators. The data plane never waits for it.
 
     main        the process: start, the 100 ms tick, SIGHUP, exit
-    wiring      what is built from what: the core, the add-ons, the routes of the admin API
+    wiring      builds the core, the add-ons and the routes of the admin API
     <feature>/  one package a feature, each with `addon.py` (work beside the swap) and `routes.py` (its part of the API):
                 acceptance alerts cases drills history incidents notify proposals quality versions
     admin/      HTTP of the admin port: connections, access policy, dispatch, problem documents, and the core's own routes

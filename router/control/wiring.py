@@ -1,4 +1,4 @@
-"""What control is built from: the core over one journal, then the add-ons with their routes. No decision is made here.
+"""Builds control: the core over one journal, then the add-ons with their routes. No decision is made here.
 
 The control process and the tests build control by these functions alone.
 """

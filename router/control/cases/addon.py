@@ -45,10 +45,10 @@ log = logging.getLogger(__name__)
 TIDY_EVERY_NS: Final = 60_000_000_000
 RETRY_NS: Final = 10_000_000_000
 CHECK_RETRY_S: Final = 10.0
-"""After an automatic check that ended without a result."""
+"""An automatic check that ended without a result is retried after this time."""
 FAILING_NAMED_MAX: Final = 100
 ROLLBACKS_LISTED: Final = 20
-"""Of a service: the list of cases shows what its last rollbacks have built."""
+"""Rollbacks of a service for which the list of cases shows how many cases they built."""
 FRESH_S: Final = 60.0
 """A more recent rollback may not have reached this add-on yet."""
 _PENDING: Final = "not looked at yet: cases are made some seconds after a rollback"

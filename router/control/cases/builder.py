@@ -55,7 +55,7 @@ class CaseBuilder:
         self._store = store
         self._boot = boot
         self.pending: dict[str, PendingBuild] = {}
-        """By incident."""
+        """The rollbacks whose cases are not built yet, by incident."""
 
     def restore(self, entries: Sequence[Entry]) -> None:
         """Fold the entries of the journal, without the changes that were abandoned."""

@@ -138,6 +138,6 @@ class Checks:
         return next((check for check in self.of(service) if check.automatic), None)
 
     def cancel(self, check: CheckRun) -> None:
-        """Cancel a running check. Requests that it has sent are not undone."""
+        """Cancel a running check. The effects of requests that it has sent stay."""
         if check.state == "running" and check.task is not None:
             check.task.cancel()

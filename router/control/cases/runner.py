@@ -40,7 +40,7 @@ _NOT_SENT: Final = ("x-request-id", "traceparent", "tracestate")
 
 @dataclass(frozen=True, slots=True)
 class RunTarget:
-    """Where a version is reached: URLs of endpoints, or one base URL whose path precedes that of a case."""
+    """The addresses of a version: URLs of endpoints, or one base URL whose path precedes the path of a case."""
 
     urls: tuple[str, ...]
     context: ssl.SSLContext | None = None

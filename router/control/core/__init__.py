@@ -1,4 +1,4 @@
-"""From a sample to a swap.
+"""Samples, judges and swaps; and performs the operator's verbs.
 
 Every 100 ms `ControlLoop.tick` calls `ServiceController.tick` of each service:
 

@@ -50,7 +50,7 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Preconditions:
-    """What must hold before a change is made (RFC 9110 §13.1.1); None: anything.
+    """The conditions of a change (RFC 9110 §13.1.1); None: no condition.
 
     `generation` is that of `If-Match` (else 412), `from_version` the active version that `from` names (else 409).
     """
@@ -64,7 +64,7 @@ ANYTHING: Final = Preconditions()
 
 @dataclass(frozen=True, slots=True)
 class ExecutorDeps:
-    """What the executors of all services share."""
+    """The dependencies that the executors of all services share."""
 
     segment: Segment
     worker_stats: WorkerStats
@@ -148,13 +148,13 @@ class CommandExecutor:
             return Change(entries[0], decided_ns, stored_ns)
 
     def _refuse_while_taking_over(self) -> None:
-        """During a take-over the old workers still claim by the old route for a moment: no change could be confirmed."""
+        """Raise OperatorError during a take-over: the old workers still claim by the old route, and cannot confirm."""
         if self._deps.segment.words[at.H_TAKING_OVER]:
             detail = "this router is taking over from another one; nothing was changed, try again in a second"
             raise OperatorError(503, "taking_over", detail, exit_code=9)
 
     def _refuse_in_doubt(self) -> None:
-        """The state is as requested, but a change in doubt may take effect at the next start: no promise is possible."""
+        """Raise OperatorError if a change is in doubt. The state is as requested, but the next start may change it."""
         doubt = next((doubt for doubt in self._deps.journal.in_doubt if doubt.service == self.name), None)
         if doubt is not None:
             detail = (
@@ -284,7 +284,7 @@ class CommandExecutor:
         return entry
 
     def _reserve(self, commands: list[Command]) -> None:
-        """Count the generations as issued: none is issued twice, even if its route is never stored."""
+        """Count the generations as issued: no generation is issued twice, even if its route is never stored."""
         issued = [command.route.generation for command in commands if isinstance(command, PublishRoute)]
         self.machine.issued = max([self.machine.issued, *issued])
 
@@ -332,7 +332,7 @@ class CommandExecutor:
         return stored_ns
 
     def fill(self, command: FillSlot) -> None:
-        """Write the content of a slot. The counters of a fresh tenant begin at zero."""
+        """Write the content of a slot. If the version is new in the slot (`fresh`), its counters begin at zero."""
         if command.fresh:
             self.machine.streaks.reset(command.slot)
             self.counters.begin(command.slot)
@@ -356,7 +356,7 @@ class CommandExecutor:
 
 
 def _comparable(commands: list[Command]) -> list[Any]:
-    """Return what makes two changes the same change: everything but the generation of the route."""
+    """Return the parts by which two changes are compared: everything but the generation of the route."""
     result: list[Any] = []
     for command in commands:
         if isinstance(command, Record):

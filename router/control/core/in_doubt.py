@@ -1,4 +1,7 @@
-"""Changes in doubt: the disk has not said whether it has them. Their alarm, and the decision about them at a start."""
+"""The alarm of changes in doubt, and the decision about them at a start.
+
+A change is in doubt while it is unknown whether the disk has it.
+"""
 
 from __future__ import annotations
 
@@ -26,7 +29,7 @@ class InDoubtAlarm:
         self._open: dict[str, list[InDoubtChange]] = {}
 
     def changed(self, change: InDoubtChange) -> None:
-        """A change is in doubt, or (with an outcome) no longer."""
+        """Update the alarm: a change is in doubt, or it has an outcome and is no longer in doubt."""
         known = [other for other in self._open.get(change.service, ()) if other is not change]
         self._open[change.service] = known = known if change.outcome is not None else [*known, change]
         if not known:
@@ -37,11 +40,12 @@ class InDoubtAlarm:
 
 
 def outcome(change: InDoubtChange, entries: Sequence[Entry], stored: int | None) -> str | None:
-    """Return the outcome of a change that the previous control has left in doubt; None while it is being taken back.
+    """Return the outcome of a change that the previous control has left in doubt; None while it is being struck out.
 
-    `entries` are the entries that the start has found. The change is completed if its row is intact and no later change has
-    overtaken it. `stored` is the generation of its service in shared memory, if that has outlived control: if the route was
-    never stored there, the start abandons the entry, and the change stays in doubt until the disk has that.
+    `entries` are the entries that the start has found. The change is completed if its row is intact and no later change
+    has overtaken it. `stored` is the generation of its service in shared memory, if shared memory has outlived control.
+    If the route was never stored there, the start abandons the entry. The change stays in doubt until the disk has the
+    `abandoned` entry.
     """
     found = next((entry for entry in entries if entry.seq == change.seq), None)
     if found is None or (change.crc and row(found.seq, found)[-1] != change.crc):
@@ -59,7 +63,7 @@ def decide_all(
 ) -> None:
     """Decide each change that the previous control has left in doubt, and journal the decision."""
     for change in journal.left_in_doubt:
-        if change.outcome is not None:  # taken back already
+        if change.outcome is not None:  # struck out already
             continue
         decided = outcome(change, entries, stored.get(change.service))
         if decided is None:

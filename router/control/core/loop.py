@@ -141,7 +141,7 @@ class ControlLoop:
             service_controller.probed(event)
 
     def check(self, name: str) -> Callable[[CheckStandby], None]:
-        """Return the function by which the executor of service `name` starts a fresh probe of the standby."""
+        """Return the function with which the executor of service `name` starts a fresh probe of the standby."""
         return lambda command: self._check(name, command)
 
     def _check(self, name: str, command: CheckStandby) -> None:

@@ -22,7 +22,7 @@ from router.rollout.model.target import WATCHED, State
 
 
 class Operations:
-    """What operators do with the services of this router, through the admin API and the command line."""
+    """The operators' verbs on the services of this router, for the admin API and the command line."""
 
     def __init__(self, control_loop: ControlLoop) -> None:
         self.models = ModelResolver()

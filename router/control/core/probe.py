@@ -1,8 +1,8 @@
 """One active health check: a request (or only a connection) to one endpoint, with its result.
 
 Connections stay open between probes, redirects are not followed, and at most `RESPONSE_BYTES_MAX` bytes of an answer are
-read. A failed connection (`connect_failed`) differs from an answer that was wrong, late or incomplete: only the failed
-connection can be evidence that a version is unreachable (README, "Triggers").
+read. A failed connection (`connect_failed`) differs from a wrong, late or incomplete answer: only a failed connection
+can be evidence that a version is unreachable (README, "Triggers").
 """
 
 from __future__ import annotations
@@ -108,7 +108,7 @@ class ProbeClient:
         return context
 
     async def _request(self, url: str, probe: Probe, attempt: _Attempt) -> str | None:
-        """Return what is wrong with the answer; None if nothing is.
+        """Return the error of the answer; None if it is good.
 
         A kept connection that the backend has closed meanwhile is no evidence: the probe is sent once more on a new one.
         """

@@ -156,7 +156,7 @@ class Probes:
     def _report(self, watched: _WatchedSlot, endpoint: _Endpoint, result: ProbeResult) -> None:
         current = self._watched.get((watched.service, watched.slot))
         if current is not watched or watched.endpoints.get(endpoint.url) is not endpoint:
-            return  # unwatched meanwhile: the slot may have another tenant already
+            return  # unwatched meanwhile: the slot may hold another version already
         endpoint.last, endpoint.last_ns = result, clock.now_ns()
         self._on_completed(
             ProbeCompleted(
@@ -178,7 +178,7 @@ class Probes:
 
 
 def _settings_of(probe: Probe | Literal["none"]) -> Probe:
-    """Return the settings that time a probe; the defaults where only a connection is made."""
+    """Return the settings that time a probe; the defaults if a probe is only a connection."""
     return Probe() if probe == "none" else probe
 
 

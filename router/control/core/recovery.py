@@ -1,7 +1,8 @@
 """Recovery at a start: makes journal, shared memory and settings agree.
 
-A cold start follows the journal, the very first one the settings. A warm start (shared memory has outlived the previous
-control) follows the route words in memory, by which the workers claim, and journals what the journal lacks.
+A cold start follows the journal; the first start of a state directory follows the settings. A warm start (shared memory
+has outlived the previous control) follows the route words in memory, by which the workers claim, and journals the
+missing entries.
 """
 
 from __future__ import annotations
@@ -211,7 +212,7 @@ async def _adopt_memory(executor: CommandExecutor, entries: list[Entry]) -> None
     """Bring the journal to the route word in shared memory, by which the workers claim.
 
     The entries are written before any request is answered, so that an answer about the active version still holds after the
-    next kill. Only if the disk does not take them, control continues without.
+    next kill. If the disk does not take them, control continues without them.
     """
     word = executor.cell.read()
     if word is None:
@@ -241,7 +242,9 @@ async def _adopt_memory(executor: CommandExecutor, entries: list[Entry]) -> None
 
 
 def _pending_entry(executor: CommandExecutor, word: Route) -> Entry | None:
-    """Return the entry for which the previous control has stored this route and which it could not journal; None without."""
+    """Return the entry whose route the previous control has stored, and which it could not journal; None if there is
+    none.
+    """
     pending, registry = executor.pending_entry.read(), executor.registry
     if pending is None or pending[0] != word.generation or word.generation == registry.generation:
         return None

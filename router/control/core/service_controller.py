@@ -184,9 +184,10 @@ class ServiceController:
         return evidence(self.judge, self.registry, trigger.get("evidence_since_ns"), now_ns, trigger)
 
     def shares(self, now_ns: int) -> tuple[float, float, int] | None:
-        """Return (standby's, active's share of faults, the standby's attempts) of the last 20 s; None without any.
+        """Return (share of faults of the standby, of the active version, attempts of the standby) of the last 20 s.
 
-        Requests of the standby from the time when it was active do not count: they were no rescues.
+        Return None if either has no attempts. Attempts on the standby from the time when it was active do not count:
+        they were no rescues.
         """
         active, standby = self.registry.active, self.registry.standby
         if active is None or standby is None or active.slot is None or standby.slot is None:
@@ -224,7 +225,7 @@ class ServiceController:
             self._alarms.down("proposal_waiting", self.name)
 
     def _apply_overdue(self, now_ns: int) -> None:
-        """Roll back where no operator has decided in time and a rollback is the default; the gate applies as to a verdict."""
+        """Roll back if a proposal has expired and its default is a rollback; the gate applies as to a verdict."""
         for proposal in self.registry.proposals.pending():
             if proposal.state == "due" and self.registry.active is not None:
                 trigger = proposal.evidence[0]["trigger"]
@@ -238,7 +239,7 @@ class ServiceController:
                 self.handle(reached, now_ns)
 
     def roles(self) -> dict[str, str | None]:
-        """Return which version is active, standby and candidate."""
+        """Return the active version, the standby and the candidate."""
         registry = self.registry
         targets = {"active": registry.active, "standby": registry.standby, "candidate": registry.candidate}
         return {role: target.version if target else None for role, target in targets.items()}

@@ -1,7 +1,7 @@
-"""The counters of one service's slots since their present tenant came in.
+"""The counters of one service's slots since their present versions filled them.
 
-The workers' counters of a slot only ever grow. When a version fills a slot, the sums so far are stored as the base of the slot
-in shared memory, and what is read later is the difference. The base outlives this process.
+The workers' counters of a slot only ever grow. When a version fills a slot, the sums so far are stored as the base of
+the slot in shared memory. Later readings are the differences from the base. The base outlives this process.
 """
 
 from __future__ import annotations

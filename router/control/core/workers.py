@@ -1,4 +1,4 @@
-"""The workers as control sees them: which are alive, which routes they have acknowledged; wakes them and waits for them."""
+"""Control's side of the workers: it detects which are alive, reads their acknowledgements, wakes them, waits for them."""
 
 from __future__ import annotations
 

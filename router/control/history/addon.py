@@ -38,7 +38,7 @@ TIMED_S: Final = 6 * 3600.0
 """Longer periods have no first-byte times: SQLite cannot add up histograms."""
 _VERDICTS: Final = ("undecided", "pass", "fail")
 _EARLY_NS: Final = 500_000_000
-"""Half the time between two ticks: a row is as near to ten seconds as it can be."""
+"""Half the time between two ticks, so that a row is as close to ten seconds as ticks allow."""
 
 
 class _Interval:

@@ -1,1 +1,1 @@
-"""Incidents: the timeline of every rollback, its sample snapshot, and the documents rendered from both."""
+"""Incidents: the timeline and the sample snapshots of every rollback, and the documents rendered from them."""

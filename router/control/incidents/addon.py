@@ -125,7 +125,7 @@ class IncidentsAddon(Addon):
             self._disk_error(f"no answer from the disk for {busy_s:.0f} s")
         elif (
             hung
-        ):  # IncidentFiles reports only changes of the error, and there was none if the disk took the files at last
+        ):  # IncidentFiles reports only changes of its error, and a disk that hung and then took the files is no change
             self._disk_error(self._files.error)
 
     def _disk_error(self, why: str | None) -> None:
@@ -202,7 +202,7 @@ class IncidentsAddon(Addon):
         return now_ns - max(timeline.opening.monotonic_ns, self._since_ns) < int(wait_s * SECOND_NS)
 
     async def _snapshot(self, snapshot: Snapshot) -> None:
-        async with self._snapshotting:  # one after the other: each continues where the last one ended
+        async with self._snapshotting:  # one after the other: each continues from the end of the last one
             known = snapshot.known or self._snapshots.get(snapshot.timeline.incident)
             seen = await asyncio.to_thread(replace(snapshot, known=known).samples)
             self._remember(snapshot.timeline.incident, await self._with_context(snapshot, known or {}, seen))
@@ -261,7 +261,7 @@ class IncidentsAddon(Addon):
                 self._changed.add(timeline.incident)
 
     def _changed_at(self, timeline: Timeline) -> float:
-        """Return when something was last added (wall seconds). An older file lacks it."""
+        """Return the wall time (seconds) of the last addition. An older file lacks that addition."""
         return max(timeline.lines.kept[-1].at, self._reviews.of(timeline.incident).at or 0.0)
 
     async def _continue(self, timeline: Timeline) -> None:
@@ -323,7 +323,7 @@ class IncidentsAddon(Addon):
             )
 
     def _brief(self, record: Document) -> Document:
-        """Return the cost, whether it is complete, and the review."""
+        """Return the members of the list of incidents: the cost, whether it is complete, and the review."""
         cost, review = self._costs.get(record["id"]), self._reviews.of(record["id"])
         reviewed = {name: getattr(review, name) for name in ("status", "severity", "owner", "revision")}
         return {**(cost or {"complete": False}), **reviewed}

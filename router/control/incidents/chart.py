@@ -1,4 +1,4 @@
-"""The chart of a rollback: requests, faults and first-byte times of both versions around the decision, as one SVG.
+"""Draws a rollback as one SVG: requests, faults and first-byte times of both versions around the decision.
 
 Pure: numbers in, text out. Colours are CSS classes, so light mode, dark mode and print each have their own. Orange and blue
 are distinguishable with nearly every colour vision, and the report's table has the same figures.
@@ -104,7 +104,7 @@ def _within(points: Sequence[Point], data: ChartData) -> list[Point]:
 
 
 def _bin_s(points: list[Point]) -> int:
-    """Return the seconds of one step of the chart: long enough for some requests, or else rates are noise."""
+    """Return the seconds of one step of the chart: long enough for some requests, because rates are noise otherwise."""
     seconds = sum(point.seconds for point in points)
     rate = sum(point.requests for point in points) / seconds if seconds else 0
     return next((size for size in _BINS_S if rate * size >= _REQUESTS_A_BIN), _BINS_S[-1])

@@ -1,4 +1,4 @@
-"""The context of a rollback: which requests failed, and how many requests the service has in all.
+"""The context of a rollback: the requests that failed, and the volume of the service.
 
 An incident keeps the path and the outcome of a request, but neither body nor header fields. Those are kept with the cases,
 where they are redacted and expire; the record of an incident stays for years.

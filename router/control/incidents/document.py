@@ -186,7 +186,7 @@ def _durations(record: Document, times: dict[str, float | None]) -> Document:
 
 
 def _impact(sources: Sources, times: dict[str, float | None]) -> Document:
-    """Return the impact by the samples; without samples, as it was known at the decision."""
+    """Return the impact according to the samples; without samples, the impact that was known at the decision."""
     record, samples, left = sources.record, sources.samples, _left(sources)
     cost = cost_of(record, samples)
     began, over = times["onset"] or times["started"], times["recovered"]
@@ -313,7 +313,7 @@ def _review(review: Review) -> Document:
 
 
 def _notes(sources: Sources) -> Iterator[str]:
-    """Yield what is missing in the document, with the reason."""
+    """Yield a sentence for each part that the document lacks, with the reason."""
     record, samples = sources.record, sources.samples
     if samples is None:
         yield "The samples of that time are lost (the router was started anew before they were frozen): windows are unknown."

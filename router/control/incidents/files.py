@@ -177,7 +177,7 @@ class IncidentFiles:
             path.unlink(missing_ok=True)
             return
         try:
-            temporary.unlink(missing_ok=True)  # never cut what may have another name
+            temporary.unlink(missing_ok=True)  # not truncated: the file may have another name (a hard link)
             fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
             with os.fdopen(fd, "wb") as file:
                 file.write(contents)
@@ -185,7 +185,7 @@ class IncidentFiles:
                 os.fsync(file.fileno())
             temporary.rename(path)
         except OSError:
-            temporary.unlink(missing_ok=True)  # what is left of it would keep a full disk full
+            temporary.unlink(missing_ok=True)  # a partial file would take space on a full disk
             raise
         folder_fd = os.open(self._folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         try:

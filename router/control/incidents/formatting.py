@@ -15,7 +15,7 @@ _MARKUP_AT_START: Final = re.compile(r"^(\s*)([-+=]|\d+[.)])")
 
 
 def known(value: object) -> str:
-    """Return `value`, or that it is unknown."""
+    """Return `value` as text, UNKNOWN if there is none."""
     return UNKNOWN if value is None or value == "" else str(value)
 
 

@@ -53,7 +53,7 @@ def markdown(document: Document) -> str:
 
 
 def svg(document: Document) -> str | None:
-    """Return the windows as a standalone SVG; None if there are no samples."""
+    """Return the chart of the windows as a standalone SVG; None if there are no samples."""
     return chart(_chart_data(document), alone=True) + "\n" if document["windows"] else None
 
 
@@ -71,7 +71,7 @@ def policy() -> str:
 
 @cache
 def _environment() -> Environment:
-    from jinja2 import (  # 30 ms that a start need not take
+    from jinja2 import (  # imported at the first use: it takes 30 ms
         Environment,
         PackageLoader,
         StrictUndefined,
