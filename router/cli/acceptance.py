@@ -28,7 +28,7 @@ def acceptance(
     admin: opt.AdminUrl = opt.ADMIN_DEFAULT,
     token: opt.Token = "",
 ) -> None:
-    """Show or edit what a version has to show before it is accepted.
+    """Show or edit the criteria by which a version is accepted.
 
     Metrics: fault_share, invalid_share, late_share (0 to 1), first_byte_p99_ms, longest_wait_s, quality_alerts.
     """

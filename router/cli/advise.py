@@ -32,9 +32,9 @@ def advise(
     admin: opt.AdminUrl = opt.ADMIN_DEFAULT,
     token: opt.Token = "",
 ) -> None:
-    """Replay what was against looser and stricter limits.
+    """Replay the stored rows with looser and stricter limits.
 
-    What would have fired, how long before the real rollbacks and how often falsely, and settings to paste.
+    Shows for each limit its alarms, their lead before the real rollbacks, the false alarms, and the settings to paste.
     """
     path = Client(admin, token).service(one_service(name, service))
     query = f"{path}/advise?days={seconds(since) / 86_400:g}&false_alarms_per_month={false_alarms_per_month:g}"

@@ -20,9 +20,9 @@ def alerts(
     admin: opt.AdminUrl = opt.ADMIN_DEFAULT,
     token: opt.Token = "",
 ) -> None:
-    """List the alerts that came in.
+    """List the incoming alerts.
 
-    Newest first, with what became of each.
+    The newest is first. Each has its result.
     """
     document = Client(admin, token).get(f"/v1/alerts?limit={limit}")
     if as_json:

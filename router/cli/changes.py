@@ -41,8 +41,8 @@ def deploy(
 ) -> None:
     """Bring a version in as candidate and verify it.
 
-    It takes no traffic yet; promote does that. It is ready after its warm-up probes were good in a row. With --no-wait the
-    command returns at once.
+    The candidate gets no traffic before promote. It is ready once enough warm-up probes in a row were good. With
+    --no-wait the command returns at once.
     """
     client = Client(admin, token)
     path = client.service(service)
@@ -89,7 +89,7 @@ def rollback(
     admin: opt.AdminUrl = opt.ADMIN_DEFAULT,
     token: opt.Token = "",
 ) -> None:
-    """Go back to the standby; quarantine what was active."""
+    """Go back to the standby; quarantine the active version."""
     body = {"reason": reason, **_preconditions(from_version)}
     _routed(Client(admin, token), service, "rollback", body, if_generation, dry_run, as_json)
 
@@ -127,7 +127,7 @@ def retire(
 ) -> None:
     """Take a version out and free its slot.
 
-    It finishes what it has begun; --cut ends that at once.
+    Its requests in flight finish; --cut ends them at once.
     """
     body = {"version": version, "cut": cut, **_preconditions(from_version)}
     _routed(Client(admin, token), service, "retire", body, if_generation, dry_run, as_json)
@@ -143,9 +143,9 @@ def endpoints(
     admin: opt.AdminUrl = opt.ADMIN_DEFAULT,
     token: opt.Token = "",
 ) -> None:
-    """Tell where a version's replicas are now.
+    """Set the endpoints of a version.
 
-    They are probed before use.
+    New endpoints are probed before they are used.
     """
     client = Client(admin, token)
     path = f"{client.service(service)}/versions/{segment(version)}/endpoints"

@@ -50,8 +50,8 @@ def doctor(
 ) -> None:
     """Check everything that a router needs.
 
-    Settings, state directory, ports, workers, file limit, targets, clock and journal, each with what to do about it.
-    Exit code 1 if one is bad.
+    Checks settings, state directory, ports, workers, file limit, targets, clock and journal, and names a remedy for
+    each problem. Exit code 1 if a check fails.
     """
     checks = list(examine(config, Client(admin, token, CONNECT_TIMEOUT_S)))
     bad = [check for check in checks if not check.ok]

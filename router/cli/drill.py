@@ -42,8 +42,8 @@ def drill(
 ) -> None:
     """Rehearse a rollback: swap to the standby, hold, swap back.
 
-    Nothing is cut or quarantined. It ends early if anything gets worse; exit code 0 only if it passed. It goes home by itself
-    even if this command is interrupted.
+    A drill cuts no request and quarantines no version. It ends early if the standby performs worse. The router swaps
+    back even if this command is interrupted. Exit code 0 only if the drill has passed.
     """
     client = Client(admin, token)
     if sum((stop, listed, shadow)) > 1:

@@ -1,4 +1,4 @@
-"""How a refused or failed command ends: the error and the next command to type on stderr, and an exit code.
+"""Ends a refused or failed command: with the error and the next command to type on stderr, and an exit code.
 
 0 done   1 it did not become true   2 usage   3 settings   4 port unavailable   5 state directory in use
 6 journal corrupt   7 same version label, other endpoints   8 router not reachable   9 refused by the router   10 internal

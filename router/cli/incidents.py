@@ -35,9 +35,9 @@ def incidents(
     admin: opt.AdminUrl = opt.ADMIN_DEFAULT,
     token: opt.Token = "",
 ) -> None:
-    """List the rollbacks, show or save one, add to it.
+    """List the rollbacks; show, save or edit one.
 
-    What failed, by how much, what it cost, how long it took, who or what decided, and what it may come from.
+    An incident has its trigger with value and limit, its cost, its times, the actor that decided, and candidate causes.
     """
     client = Client(admin, token)
     edit = _edit(root_cause, owner, severity, status, add_action, kind, due, done, drop, comment)

@@ -24,7 +24,7 @@ def inputs(
 ) -> None:
     """Show whether the requests have drifted.
 
-    What is known of each of their fields, and what is above its limit.
+    Shows the reference of each field, and the shares that are above their limits.
     """
     client = Client(admin, token)
     path = client.service(service)

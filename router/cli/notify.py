@@ -27,7 +27,7 @@ def notify(
 
 @app.command("list")
 def listing(as_json: opt.AsJson = False, admin: opt.AdminUrl = opt.ADMIN_DEFAULT, token: opt.Token = "") -> None:
-    """List the channels: what they sent, what waits, what fails."""
+    """List the channels: notifications sent and waiting, and the last error."""
     document = Client(admin, token).get("/v1/notify")
     if as_json:
         output.show_json(document)
@@ -43,9 +43,9 @@ def try_out(
     admin: opt.AdminUrl = opt.ADMIN_DEFAULT,
     token: opt.Token = "",
 ) -> None:
-    """Send a test message through each channel and say what came back.
+    """Send a test message through each channel; show the answers.
 
-    Exit code 1 if one did not deliver.
+    Exit code 1 if a channel did not deliver.
     """
     body: Document = {"channel": channel} if channel else {}
     document = Client(admin, token, timeout_s=90).change("POST", "/v1/notify/test", body)

@@ -30,9 +30,9 @@ def proposals(
     admin: opt.AdminUrl = opt.ADMIN_DEFAULT,
     token: opt.Token = "",
 ) -> None:
-    """List what waits for a person, or show one proposal in full.
+    """List the pending proposals, or show one in full.
 
-    With its evidence, until when, and what is done if nobody decides.
+    A proposal has its evidence, its deadline, and the action at its expiry.
     """
     client = Client(admin, token)
     if proposal:
@@ -96,10 +96,10 @@ def approve(
     admin: opt.AdminUrl = opt.ADMIN_DEFAULT,
     token: opt.Token = "",
 ) -> None:
-    """Do what a proposal proposes: roll back, or promote.
+    """Approve a proposal: roll back, or promote.
 
-    A standby that does not work either needs an override. Who asked for a promotion cannot approve it where tokens tell
-    people apart.
+    A rollback to an unfit standby needs an override. If tokens are configured, a promotion must be approved by another
+    person than its proposer.
     """
     body: Document = {"reason": reason}
     if override:
@@ -116,9 +116,9 @@ def deny(
     admin: opt.AdminUrl = opt.ADMIN_DEFAULT,
     token: opt.Token = "",
 ) -> None:
-    """Leave everything as it is.
+    """Deny a proposal; no route changes.
 
-    The same cause does not ask again for a while (services.NAME.proposals.repeat_after_s).
+    The same cause makes no new proposal for a while (services.NAME.proposals.repeat_after_s).
     """
     _decide(Client(admin, token), proposal, "deny", {"reason": reason}, dry_run, as_json)
 

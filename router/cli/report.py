@@ -26,9 +26,9 @@ def report(
     admin: opt.AdminUrl = opt.ADMIN_DEFAULT,
     token: opt.Token = "",
 ) -> None:
-    """Show what the router was good for.
+    """Show the figures of a period.
 
-    Uptime, stability, deployments, failed changes, times to detect and restore, and what the standby cost.
+    Uptime, stability, deployments, failed changes, times to detect and restore, and the cost of the standby.
     """
     client = Client(admin, token)
     names = [service] if service else sorted(client.get("/v1/status")["services"])

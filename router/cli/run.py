@@ -49,7 +49,8 @@ def run(
 
     rollback-router run --blue http://127.0.0.1:9001 --green http://127.0.0.1:9002
 
-    SIGTERM finishes what has begun and leaves; a second one leaves at once. SIGHUP reads the settings again.
+    At SIGTERM the router finishes the requests in flight and exits; at a second SIGTERM it exits at once. At SIGHUP it
+    reads the settings again.
     """
     from pathlib import Path
 
@@ -116,8 +117,9 @@ def demo(
 ) -> None:
     """Watch a bad version being rolled back.
 
-    Starts two model servers, a router and a load; promotes the new version, lets it fail, and tells what happened. Needs
-    nothing; a minute at most. Exit code 0 only if it was rolled back and traffic is healthy again.
+    Starts two model servers, a router and a load; promotes the new version, lets it fail, and reports the rollback.
+    Needs no preparation, and takes a minute at most. Exit code 0 only if the version was rolled back and traffic is
+    healthy again.
     """
     from router.demo.command import run_demo
 

@@ -20,7 +20,10 @@ app = typer.Typer(help="Check and show the settings.", no_args_is_help=True)
 
 @app.command()
 def check(config: opt.ConfigFile = "", as_json: opt.AsJson = False) -> None:
-    """Check the settings file, the environment and certificate files; every wrong value is named, with its place. Exit code 3."""
+    """Check the settings file, the environment and certificate files.
+
+    Every wrong value is named, with its place. Exit code 3 if there is one.
+    """
     from router.tls import contexts
 
     settings = _load(config)

@@ -28,7 +28,7 @@ def status(
     admin: opt.AdminUrl = opt.ADMIN_DEFAULT,
     token: opt.Token = "",
 ) -> None:
-    """Show who serves, who stands by, and how they do."""
+    """Show the versions with their roles, health and figures."""
     client = Client(admin, token)
     if not watch:
         document = client.get("/v1/status")
@@ -181,7 +181,7 @@ def explain(
 ) -> None:
     """Show why the router did or did not act.
 
-    Every trigger with its value, limit, baseline and samples, and what is missing until it acts.
+    Shows every trigger with its value, limit, baseline and samples, and the evidence that is missing until it acts.
     """
     client = Client(admin, token)
     document = client.get(f"{client.service(service)}/explain")

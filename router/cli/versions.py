@@ -35,7 +35,7 @@ def versions(
 ) -> None:
     """List the versions, or show one in full.
 
-    Where it comes from, when it was live, how it fared, and what blocks it.
+    A version has its origin, its active periods, its history, and its quarantine if it is blocked.
     """
     client = Client(admin, token)
     if deletable:
@@ -65,9 +65,9 @@ def register(
     admin: opt.AdminUrl = opt.ADMIN_DEFAULT,
     token: opt.Token = "",
 ) -> None:
-    """Make a version known, or correct its artifact.
+    """Register a version, or correct its artifact.
 
-    It is not deployed; afterwards deploy VERSION needs no endpoints.
+    The version is not deployed. Afterwards deploy VERSION needs no endpoints.
     """
     body: Document = {"version": version} | ({"service": service} if service else {})
     body |= {"endpoints": endpoints} if endpoints else {}
@@ -88,7 +88,7 @@ def quarantine(
 ) -> None:
     """Block a version until it is released.
 
-    Neither you nor automation can make it active without an override.
+    Without an override neither operators nor automation can make it active.
     """
     _change_quarantine(Client(admin, token), service, version, "quarantine", {"reason": reason}, dry_run, as_json)
 
