@@ -79,9 +79,9 @@ class WorkerContext:
     """Shared by all connections of one worker; nothing in it blocks.
 
     `words` are the counters of shared memory, `row` is where this worker's begin; `now_s` is the time of the last sweep;
-    `reserved` are connections beyond `connections_max` (accept/reserve.py), at most `reserved_max`; `allowed_senders` may send a
-    PROXY header; `draining`: the worker stops, and each response says `Connection: close`; `handing_on`: its connections go to
-    another process, and no request is begun.
+    `reserved` are connections beyond `connections_max` (accept/reserve.py), at most `reserved_max`. `allowed_senders`
+    may send a PROXY header. `draining`: the worker stops, and each response has `Connection: close`. `handing_on`: its
+    connections go to another process, and no request is begun.
     """
 
     def __init__(

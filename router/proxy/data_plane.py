@@ -224,8 +224,8 @@ class DataPlane:
         """Answer the requests in flight until `until_s` (by default for `shutdown_timeout_s`), then cut the rest.
 
         A client that is about to send its next request on an idle connection would lose it if the connection closed now. So
-        idle connections stay open for `shutdown_idle_s`, and so do pending PROXY headers and handshakes. Each response says
-        `Connection: close` (RFC 9112 §9.6). If a response began before the drain, the time counts from its end.
+        idle connections stay open for `shutdown_idle_s`, and so do pending PROXY headers and handshakes. Each response
+        has `Connection: close` (RFC 9112 §9.6). If a response began before the drain, the time counts from its end.
         """
         context = self.context
         context.words[context.row + at.W_DRAINING] = 1

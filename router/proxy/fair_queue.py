@@ -1,8 +1,9 @@
-"""A fair queue of the connections that have more work than one turn of the event loop should give them.
+"""A fair queue of the connections with more work than fits into one turn of the event loop.
 
-A client that pipelines without end, or sends faster than the backend takes, always has its next request or read waiting. In
-each turn of the loop one queued connection takes one step, the one that has waited longest. Between two turns the loop serves
-all other connections. So another client waits for one step more, not for all that the busy client has sent.
+A client that pipelines without end, or sends faster than the backend reads, always has its next request or read
+waiting. In each turn of the loop the connection that has waited longest takes one step. Between two turns the loop
+serves all other connections. So another client waits for one further step only, however many bytes the busy client has
+sent.
 """
 
 from __future__ import annotations
@@ -18,7 +19,9 @@ LARGE_READ_BYTES: Final = 128 * 1024
 connection reads on in another turn.
 """
 GREEDY_STEPS: Final = 64
-"""A connection is greedy after so many steps without an empty buffer: more requests than a client usually pipelines."""
+"""A connection counts as greedy after so many steps without an empty buffer: more requests than a client usually
+pipelines.
+"""
 GREEDY_STEPS_PER_REST: Final = 8
 """The greedy connections together take so many steps, one a turn, then none for REST_S."""
 REST_S: Final = 0.001

@@ -21,11 +21,11 @@ if TYPE_CHECKING:
     from router.proxy.engine.downstream import Downstream
 
 _SHARED_ADDRESSES = (UNIX, UNKNOWN)
-"""Addresses that do not tell clients apart."""
+"""Addresses that many clients have in common."""
 
 
 class ClientConnectionLimiter:
-    """The connections of one worker. `by_client` counts them by address, as long as that is limited."""
+    """The connections of one worker. `by_client` counts them by address, as long as their number is limited."""
 
     def __init__(self, context: WorkerContext, reserve: Reserve) -> None:
         self._context = context
@@ -104,7 +104,7 @@ class ClientConnectionLimiter:
                 self.ages.since.setdefault(downstream, self._context.now_s)
 
     def _is_client(self, address: str) -> bool:
-        """Whether this address belongs to one client: a trusted proxy connects for many."""
+        """Whether this address belongs to a single client. A trusted proxy connects for many clients."""
         return address not in _SHARED_ADDRESSES and not self._context.forwarding.trusted.covers(address)
 
     def _too_old(self, downstream: Downstream) -> None:

@@ -139,7 +139,7 @@ class Handoff:
         relay.abort()
 
     def _send(self, downstream: Downstream, descriptor: int) -> bool:
-        """Send one connection to the first worker with room, starting with the next in turn; return False if none has room."""
+        """Send one connection to the next worker in turn whose queue is not full; return False if every queue is full."""
         peer, certificate, buffered = downstream.peer, misdirection.certificate_of(downstream), downstream.buffer
         assert peer is not None
         message = _message(peer, certificate, buffered)

@@ -40,7 +40,7 @@ BUDGET: Final = 16
 class HeadCache:
     """Translated heads of requests, or of responses. `parse` is the slow path; its exceptions are passed on.
 
-    The class is not generic, because a compiled class inherits from nothing; the caller knows the type of the result.
+    The class is not generic, because a compiled class inherits from nothing; the caller states the type of the result.
     """
 
     def __init__(self, parse: Callable[[bytes], Head]) -> None:

@@ -249,7 +249,7 @@ def _strict_request(raw: bytes, method: bytes) -> None:
             raise _refuse("bad_request", f"the request head is malformed: {error}") from None
         if not _EXTENSION_METHOD.fullmatch(method):  # not `head`: a server that ignores case would send no body
             raise _refuse("method_unknown", f"the method {method.decode()} is not implemented", 501) from None
-        # llhttp knows only some methods, and others are valid (RFC 9110 §16.1): llhttp gets a method that it knows.
+        # llhttp accepts only some of the valid methods (RFC 9110 §16.1), so it gets a method that it accepts.
         _strict_request(b"POST" + raw.removeprefix(method), b"POST")
 
 

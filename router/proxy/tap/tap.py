@@ -227,7 +227,7 @@ class ExchangeTap:
         assert response is not None
         found = validation.answer(check, response.payload(), attempt.row, attempt.target.version)
         if response.bytes_kept > self._tap.options.response_bytes_max:
-            response.drop()  # kept for the check alone; another setting says whether bodies may be kept longer
+            response.drop()  # kept for the check alone; another setting permits to keep bodies longer
         if found is None:
             return Outcome.OK
         self.complaint = str(found)
