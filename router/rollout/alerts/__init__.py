@@ -1,4 +1,4 @@
-"""Decides what an alert from outside means for the active version: alerts and labels in, dispositions and results out.
+"""Decides whether an alert from outside counts against the active version: alerts and labels in, results out.
 
 alert          parse an alert by labels; decide whether it counts against the active version
 alert_store    alerts that are firing, and the results of the triggers `quality` and `business`

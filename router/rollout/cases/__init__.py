@@ -1,8 +1,8 @@
 """Decides whether the captured requests of a service work in a candidate: case, answer and limits in, results out.
 
-case             a captured or hand-written request, and what is expected of its answer
+case             a captured or hand-written request, and the expected answer
 comparison       whether an answer passes its case
 promotion_check  whether a candidate may be promoted as far as cases decide
-redaction        what is removed from a captured request before it is stored
-suite            which cases are dropped when there are too many
+redaction        removes secrets from a captured request before it is stored
+suite            chooses the cases that are dropped when there are too many
 """

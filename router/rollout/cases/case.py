@@ -121,8 +121,9 @@ def encode_body(content: bytes) -> dict[str, str]:
 
 
 def unsendable(case: Case, replay: str, *, forced: bool) -> str | None:
-    """Return why `case` is not sent; None if it is. `replay` is the service's rule, `forced`: an operator wants
-    every case sent.
+    """Return why `case` is not sent; None if it is sent.
+
+    `replay` is the service's rule. `forced`: an operator has requested that every case is sent.
 
     Requests with safe methods and hand-written cases are always sent. A captured POST is sent if the service allows replay. Other
     captured methods would change state again, so they are sent only if `forced`.

@@ -8,7 +8,9 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class StoredCase:
-    """The members of a stored case that decide. `added_at` in wall seconds, `size_bytes` of its document."""
+    """The members of a stored case that decide. `added_at` is in wall seconds; `size_bytes` is the size of its
+    document.
+    """
 
     id: str
     added_at: float
@@ -17,8 +19,8 @@ class StoredCase:
 
 
 def to_drop(stored: Sequence[StoredCase], new: StoredCase, cases_max: int, bytes_max: int) -> list[str] | None:
-    """Return the ids of the cases that `new` displaces, oldest first; None if there is no room. It replaces a case of the same
-    id.
+    """Return the ids of the cases that `new` displaces, oldest first; None if it does not fit. It replaces a case of
+    the same id.
     """
     others = [case for case in stored if case.id != new.id]
     cases, size_bytes = len(others) + 1, sum(case.size_bytes for case in others) + new.size_bytes

@@ -3,7 +3,7 @@
 A drill makes the swap of a rollback on purpose, to the standby and back.
 
 drill          the steps of one drill, and its result
-preconditions  why a drill may not start now
-comparison     whether the serving version performs worse than the version before
+preconditions  the reasons against a drill now
+comparison     compares the serving version with the version before
 log            all drills of a service, from its journal
 """

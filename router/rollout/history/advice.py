@@ -1,8 +1,8 @@
-"""Decides which rules would have been better: present, looser and stricter rules are backtested over the stored rows.
+"""Proposes better rules: present, looser and stricter rules are backtested over the stored rows.
 
 An alarm is right if a rollback of the same version followed within `MATCH_S`, or came at most a row before it; the time between
-is its lead. All other alarms count as false; an operator may know better. False alarms a month have exact bounds (Poisson): two
-days without a false alarm only show fewer than 45 a month.
+is its lead. All other alarms count as false, although some may have been justified. False alarms a month have exact
+bounds (Poisson): two days without a false alarm only show fewer than 45 a month.
 
 Stricter rules need a week of data. They are proposed only with few enough false alarms, and if they detect no rollback later than
 the present rules.

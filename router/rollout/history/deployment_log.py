@@ -3,7 +3,7 @@
 deployment     a promotion or switch to a version that was deployed as candidate and has not served since
 back and forth a promotion or switch to the standby, or to an unreachable version: both have served before
 rollback       by an operator or a verdict; it ends the latest deployment of the version that it left
-drill          changes roles, so it may begin or end a standby period, and counts as nothing else
+drill          changes roles, so it may begin or end a standby period; it is no deployment and no rollback
 """
 
 from __future__ import annotations
@@ -130,7 +130,7 @@ def _reduced(entry: Entry) -> Entry:
     if trigger := entry.data.get("trigger"):
         data["trigger"] = {name: trigger.get(name) for name in ("kind", "detail", "evidence_since_ns")}
     if entry.type == entry_types.RECOVERED and entry.data.get("quarantine"):
-        # Control died between the store of a rollback and its journal: only that there was one is known.
+        # Control died after it had stored a rollback and before it had journalled it: incident and trigger are unknown.
         left = next(iter(entry.data["quarantine"]))
         to = next((version for version, state in data["states"].items() if state == "active"), "")
         data |= {"from": left, "to": to, "incident": "", "automatic": True}

@@ -19,7 +19,7 @@ class Period(NamedTuple):
 
     @property
     def seconds(self) -> float:
-        """Its length."""
+        """Its length in seconds."""
         return self.until_s - self.since_s
 
     def overlap_s(self, since_s: float, until_s: float) -> float:

@@ -1,4 +1,4 @@
-"""A row of the history: what one version of a service, or the service as seen by its clients, did in about ten seconds.
+"""A row of the history: the counts of one version, or of the service as its clients see it, over about ten seconds.
 
 A reading is cumulative. A row is the difference of two readings of the same slot and incarnation, so a restarted control with the
 last reading counts nothing twice and loses nothing. A period longer than `SPAN_MAX_S` makes no row: it is a gap, not a row of
@@ -121,7 +121,7 @@ class Row(NamedTuple):
 
     @property
     def requests(self) -> int:
-        """Attempts whose response began, or that failed before."""
+        """Attempts whose response began, or that failed before a response began."""
         return self.begun + self.faults_unbegun
 
     @property

@@ -47,7 +47,7 @@ class _Late:
         self._share = max(high - max(limit.micros, low), 0.0) / (high - low)
 
     def above(self, sparse: Sparse) -> float:
-        """Return the number of longer ones; the bucket of the limit counts in proportion (as in histogram.above)."""
+        """Return the number of answers above the limit; its bucket counts in proportion (as in histogram.above)."""
         buckets, counts = sparse
         if not buckets or buckets[-1] < self._bucket:
             return 0.0

@@ -7,7 +7,7 @@ Seconds without data (control was not running) only reduce the coverage.
 Deployment frequency, change failure rate, and time to restore are those of DORA (dora.dev/guides/dora-metrics-four-keys):
 how often a change goes to production, how many of the changes led to a failure that needed a remedy (here: a rollback), and
 how long it takes to restore service. The time to restore is counted from the first fault of the evidence to the moment at
-which the last worker has confirmed the rollback, so it includes the time to detect, which stands beside it.
+which the last worker has confirmed the rollback, so it includes the time to detect. The report shows both times.
 """
 
 from __future__ import annotations
@@ -167,7 +167,7 @@ def _standby(period: Period, summary: DeploymentSummary, price: Price, now: Time
 
 
 def _spread(values: Sequence[float], of: int) -> dict[str, Any]:
-    """Return median and p95 (the smallest value that 95 % do not exceed) of `values`, and the numbers behind them."""
+    """Return median and p95 (the smallest value that 95 % do not exceed) of `values`, the number of values, and `of`."""
     ordered = sorted(values)
     return {"median_s": _rank(ordered, 0.5), "p95_s": _rank(ordered, 0.95), "n": len(ordered), "rollbacks": of}
 

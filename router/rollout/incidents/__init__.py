@@ -1,4 +1,4 @@
-"""Decides what an incident contains: entries and samples in; timeline, impact, candidate causes and review out, as plain data.
+"""Builds the contents of an incident: entries and samples in; timeline, impact, candidate causes and review out.
 
 incident       an incident from the entry of its rollback
 timeline       the entries around a rollback

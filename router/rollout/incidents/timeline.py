@@ -18,7 +18,7 @@ LINES_MAX: Final = 200
 """Lines of one timeline. The first and the newest lines are kept."""
 _FIRST_KEPT: Final = 20
 FOLLOWED_S: Final = 3600.0
-"""Later entries are not about this rollback; each would have its files written again."""
+"""Later entries are not about this rollback, and each would cause its files to be written again."""
 INCIDENTS_MAX: Final = 200
 """Timelines of all services that are kept; the oldest is dropped first."""
 _OMITTED: Final = frozenset({entry_types.BASELINE, entry_types.ABANDONED, entry_types.IMPORTED})

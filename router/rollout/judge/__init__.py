@@ -12,6 +12,6 @@ evidence      faults in a row, refused connections and waits since a response la
 sustained     for how long a trigger has failed
 
 baseline      the normal fault share and latency of the service, from its last accepted version
-criteria      what a promoted version must show to be accepted
-probation     what the version has shown since its promotion
+criteria      the conditions under which a promoted version is accepted
+probation     requests, and time without a failing trigger, since the promotion
 """

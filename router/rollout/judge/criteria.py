@@ -67,8 +67,8 @@ NOT_LATE: Final = "rules.latency.slo_ms is not set, so nobody knows what late is
 
 @dataclass(frozen=True, slots=True)
 class Observed:
-    """What was observed of a version since a trigger last failed. `cases`: (passed, detail) of its last check, None without
-    one.
+    """The observations of a version since a trigger last failed. `cases`: (passed, detail) of its last check; None
+    without a check.
     """
 
     requests: int = 0

@@ -1,8 +1,8 @@
 """Events since the active version last began a response: faults in a row, refused connections, waits.
 
-The entries since the promotion are added one by one. What was counted before (rescued requests while it was standby, probes) is
-no evidence. A response that begins ends all three runs: within one sample of 100 ms the order of events is unknown, and the
-order that is better for the target is assumed.
+The entries since the promotion are added one by one. Earlier counts (rescued requests while it was standby, probes) are
+no evidence. A response that begins ends all three runs: within one sample of 100 ms the order of events is unknown, and
+the order that is better for the target is assumed.
 """
 
 from __future__ import annotations

@@ -1,7 +1,8 @@
 """The judge of one service: samples and `JudgeInputs` in, a verdict out. No I/O and no clock.
 
-Only the active version is judged, and only on what was counted since its promotion. The outcome of an attempt is counted for the
-slot and incarnation on which it was claimed, so a late failure of the previous version does not count for the present one.
+Only the active version is judged, and only on the counts since its promotion. The outcome of an attempt is counted for
+the slot and incarnation on which it was claimed, so a late failure of the previous version does not count for the
+present version.
 
 Cost of `evaluate` with 15 minutes of history, 200 requests/s and every trigger configured: 0.17 ms of CPU, and 0.48 ms at the
 tick of each second that brings histograms (CPython 3.11, medians of 540 and 60 ticks, the largest of them 1.6 ms).

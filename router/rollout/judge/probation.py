@@ -1,4 +1,4 @@
-"""What was observed of a version since its promotion: its requests, and the time without a failing trigger.
+"""The observations of a version since its promotion: its requests, and the time without a failing trigger.
 
 A drill pauses the probation: requests that the version finishes meanwhile are counted, the time is not.
 """

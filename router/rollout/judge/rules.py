@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any, ClassVar, Literal
 
 Action = Literal["rollback", "ask", "observe"]
-"""What a failing trigger does: roll back, ask an operator, or only report."""
+"""The action of a failing trigger: roll back, make a proposal to an operator, or only report."""
 
 _STRICT: dict[str, Any] = {"extra": "forbid"}
 

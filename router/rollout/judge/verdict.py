@@ -1,4 +1,4 @@
-"""One verdict from the results of all triggers: which result demands a rollback, which only asks or observes."""
+"""One verdict from the results of all triggers: some demand a rollback, others a proposal, others are only reported."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class TriggerResult:
     action: Action
     reason: str
     distance: str = ""
-    """What is missing until the trigger decides, or acts."""
+    """The evidence that is missing until the trigger decides, or acts."""
     failing: bool = False
     """The trigger fails and the failure is sustained: the action is due now."""
     value: float | None = None

@@ -1,4 +1,4 @@
-"""Decides what probes and time cause: verified, failed, standby restored, drained, cut, quarantine returned."""
+"""Decides the effects of probes and time: verified, failed, standby restored, drained, cut, quarantine returned."""
 
 from __future__ import annotations
 

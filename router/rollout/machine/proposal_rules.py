@@ -108,8 +108,8 @@ FORWARD: Final = frozenset({State.READY, State.UNREACHABLE})
 
 # -- deciding
 def decidable(registry: Registry, event: ev.ProposalDecided, now_ns: int) -> Proposal:
-    """Return the proposal that `event` decides; raise OperatorError (404, 409, 410, 403) if it cannot be decided, or not by this
-    actor.
+    """Return the proposal that `event` decides; raise OperatorError (404, 409, 410, 403) if it cannot be decided, or if
+    this actor must not decide it.
     """
     proposal = registry.proposals.known.get(event.proposal)
     if proposal is None:

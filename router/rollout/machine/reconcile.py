@@ -60,7 +60,7 @@ def _served(states: Mapping[str, State]) -> str | None:
 
 
 def assumed(registry: Registry, version: str) -> Record:
-    """Return the entry that makes `version` active because an operator said so after the journal was damaged."""
+    """Return the entry that makes `version` active: an operator has requested it after damage of the journal."""
     states = {
         target.version: State.DRAINING.value
         for target in registry.targets.values()

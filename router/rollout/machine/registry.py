@@ -274,7 +274,7 @@ class Registry:
         }
 
     def _recover_roles(self, entry: Entry) -> None:
-        """A seed, or roles recovered from shared memory. Of a drill, shared memory only has which version serves."""
+        """A seed, or roles recovered from shared memory. Of a drill, shared memory only has the serving version."""
         self.active_since_ns = entry.monotonic_ns
         if self.drill is None:
             self.probation_since_ns = entry.monotonic_ns

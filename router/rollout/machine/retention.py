@@ -1,5 +1,5 @@
-"""Decides which versions and artifacts must be kept, and why; everything else may be deleted. The router only reports this and
-deletes nothing.
+"""Decides which versions and artifacts must be kept, and why; all others may be deleted. The router only reports this
+and deletes nothing.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Commands: everything that the rollout machine has its executor do. A name is an imperative."""
+"""Commands: the output of the rollout machine, which its executor carries out. A name is an imperative."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""One replica of a target: where it listens. Endpoints are parsed only here; an error names the right spelling.
+"""The address of one replica of a target. Endpoints are parsed only here; an error names the right spelling.
 
 `http://HOST:PORT`, `https://HOST:PORT`, or `unix:/PATH` as nginx writes it.
 """

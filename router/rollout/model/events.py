@@ -38,7 +38,7 @@ class Override:
 
 @dataclass(frozen=True, slots=True)
 class Origin:
-    """Where a version comes from: the URI of the model's files, and a registry's name for it (`models:/fraud/3`)."""
+    """The origin of a version: the URI of the model's files, and a registry's name for it (`models:/fraud/3`)."""
 
     artifact: str | None = None
     source: str | None = None

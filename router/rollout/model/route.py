@@ -1,4 +1,4 @@
-"""The route: which slot has which role. Immutable; it is encoded in one 64-bit word, so a single store publishes it.
+"""The route: the slot of each role. Immutable; it is encoded in one 64-bit word, so a single store publishes it.
 
     bit 0-2    active slot          (7 = none)
     bit 3-5    standby slot

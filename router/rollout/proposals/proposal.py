@@ -1,4 +1,4 @@
-"""A proposal to an operator: what is proposed, why, until when, and its state. The fold of its entries.
+"""A proposal to an operator: the proposed change, its evidence, its deadline and its state. The fold of its entries.
 
     state       meaning
     open        may be approved or denied

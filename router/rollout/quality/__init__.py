@@ -1,4 +1,4 @@
-"""Decides whether requests have drifted from the reference, and whether requests and answers are valid. Bodies in, results out.
+"""Decides whether requests have drifted from the reference, and whether requests and answers are valid.
 
 validators     JSON Schema, finite numbers, allowed labels, end of a stream
 drift          shares of requests that differ from the reference, and their limits

@@ -62,7 +62,7 @@ def fault_count_text(failed: int, requests: int) -> str:
 
 @dataclass(frozen=True, slots=True)
 class CounterDelta:
-    """What was counted for one version between two readings. `outcomes` are ends of attempts, 13 counts."""
+    """The counts of one version between two readings. `outcomes` are ends of attempts, 13 counts."""
 
     requests: int
     rescued: int
@@ -85,7 +85,7 @@ class CounterDelta:
 
 
 def delta_between(earlier: Reading, later: Reading) -> CounterDelta:
-    """Return what was counted between two readings of one version. A stream that began before and failed counts as a request."""
+    """Return the counts between two readings of one version. A stream that began before and failed counts as a request."""
     grown = [max(0, after - before) for before, after in zip(earlier, later, strict=True)]
     outcomes, rescued = tuple(grown[OUTCOMES_AT:]), grown[_RESCUED]
     failed = sum(outcomes[outcome] for outcome in FAULTS)
@@ -106,8 +106,8 @@ def rescue_outcomes(rescued: int, ended: CounterDelta) -> dict[str, int]:
 
 
 def rollback_cost(left: dict[str, Any], back: dict[str, Any] | None) -> dict[str, Any]:
-    """Return what a rollback cost, from the readings {start, decision, last} of the failed version (`left`) and of the standby
-    (`back`).
+    """Return the cost of a rollback, from the readings {start, decision, last} of the failed version (`left`) and of
+    the standby (`back`).
 
     `requests`, `failed` (by outcome: `errors`), `rescued`, `clients_gone` are of the failed version, from the first fault to the
     last reading. `rescue`: how the requests ended that were rescued before the decision. `failed_max`: upper bound of the

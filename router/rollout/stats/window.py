@@ -1,4 +1,4 @@
-"""Trailing windows over cumulative counters: what one slot did in the last N seconds.
+"""Trailing windows over cumulative counters: the counts of one slot in the last N seconds.
 
 Control samples every slot each 100 ms. A history keeps the samples in three tiers (100 ms for 20 s, 1 s for 90 s, 10 s for
 15 min). A window is the difference of two samples, so the request path buckets nothing by time and resets no counter.
@@ -24,7 +24,7 @@ from router.rollout.stats.sample import Sample as Sample
 
 SECOND_NS: Final = 1_000_000_000
 TIERS: Final = (("tick", 0.1, 200), ("second", 1.0, 90), ("decade", 10.0, 90))
-"""(name, seconds between samples, samples kept); shm/layout.py has room for the same."""
+"""(name, seconds between samples, samples kept); shm/layout.py has rings of the same sizes."""
 _EARLY_NS: Final = 50_000_000
 
 _OUTCOMES_AT: Final = 5
@@ -35,7 +35,7 @@ _WELL_ENDED: Final = (Outcome.OK, Outcome.CLIENT_ERROR, Outcome.THROTTLED)
 
 @dataclass(frozen=True, slots=True)
 class Window:
-    """What was counted between `since_ns` and `until_ns`, less stalled periods; `covered_s` is the time without them."""
+    """The counts between `since_ns` and `until_ns`, less stalled periods; `covered_s` is the time without them."""
 
     since_ns: int
     until_ns: int
@@ -281,7 +281,7 @@ def _first(tier: _Tier, index: int, full: bool) -> WindowEntry | None:
 
 
 def between(base: WindowEntry, newest: WindowEntry) -> Window:
-    """Return what was counted between two entries of one history; with histograms if both have them."""
+    """Return the counts between two entries of one history; with histograms if both have them."""
     counters = tuple(map(sub, newest.counters, base.counters))
     claimed, begun, unbegun, rescued, abandoned_long = counters[:_OUTCOMES_AT]
     first_byte = duration = abandoned = None
@@ -304,7 +304,7 @@ def between(base: WindowEntry, newest: WindowEntry) -> Window:
 
 
 def differences(newer: Histograms, older: Histograms) -> Histograms:
-    """Return what the three histograms counted between two readings."""
+    """Return the counts of the three histograms between two readings."""
     return (
         tuple(map(sub, newer[0], older[0])),
         tuple(map(sub, newer[1], older[1])),

@@ -1,4 +1,4 @@
-"""When which version of a service was active, and which changes began and ended the period."""
+"""The periods in which each version of a service was active, and the changes that began and ended them."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ class ActivePeriods:
         return [period for period in self.kept if period["version"] == version]
 
     def last_live(self, now_s: float) -> dict[str, float]:
-        """Return when each version was last active (wall seconds); `now_s` for the active version."""
+        """Return the time at which each version was last active (wall seconds); `now_s` for the active version."""
         return {period["version"]: now_s if period["until"] is None else period["until"] for period in self.kept}
 
 

@@ -75,7 +75,7 @@ def endpoints(uri: ModelUri, tags: Mapping[str, str]) -> list[str]:
 def quarantine(tags: Mapping[str, str]) -> dict[str, str | None] | None:
     """Return reason and incident of the quarantine in the model registry; None if the version is not quarantined there.
 
-    A version with a rollback reason is quarantined unless the tag TAG_QUARANTINED says no.
+    A version with a rollback reason is quarantined unless the value of the tag TAG_QUARANTINED is no.
     """
     reason, marked = tags.get(TAG_REASON), tags.get(TAG_QUARANTINED)
     if (marked is None and reason is None) or (marked is not None and marked.strip().lower() in _NO):

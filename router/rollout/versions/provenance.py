@@ -1,4 +1,4 @@
-"""Where a version comes from, and when it was registered, accepted and rolled back. Independent of its state."""
+"""The origin of a version, and when it was registered, accepted and rolled back. Independent of its state."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Updates that MLflow must still receive: a fold of the journal, so a restart loses none.
+"""The updates that MLflow must still receive: a fold of the journal, so a restart loses none.
 
 A version has at most one pending update; a later one is merged into it. A rollback, a quarantine or a release begins an update.
 The entry `mlflow_told` or `mlflow_given_up` with its `token` ends it.
@@ -24,8 +24,8 @@ REASON_CHARS_MAX: Final = 500
 
 @dataclass(frozen=True, slots=True)
 class PendingUpdate:
-    """Write `tags` to `model`; then, if `serves` is not None, let the service's alias point to that number again, provided
-    that it still points to `model`. `at` is the time of the rollback or quarantine, `since` the start of the update (wall
+    """One update: write `tags` to `model`. If `serves` is not None and the service's alias still points to `model`,
+    move the alias to that number. `at` is the time of the rollback or quarantine, `since` the start of the update (wall
     seconds).
     """
 
