@@ -44,4 +44,4 @@ class Addon:
         return ()
 
     async def close(self) -> None:
-        """Stop at the end of control: finish or cancel running work, save what must survive."""
+        """Stop at the end of control: finish or cancel running work, save the state that must survive."""

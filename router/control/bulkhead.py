@@ -60,7 +60,7 @@ class Bulkhead:
                 self._free.release()
                 try:
                     loop.call_soon_threadsafe(set_answer, error, result)
-                except RuntimeError:  # the loop has ended, and every caller with it
+                except RuntimeError:  # the loop has ended, so no caller waits
                     pass
 
         threading.Thread(target=work, name=self._name, daemon=True).start()

@@ -71,7 +71,7 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class CoreDeps:
-    """What the core is built from. `journal_state` is what the disk had at this start."""
+    """The parts that the core is built from. `journal_state` is the content of the disk at this start."""
 
     args: ControlArgs
     segment: Segment
@@ -108,7 +108,7 @@ def open_journal(journal_state: JournalState, alarms: Alarms, fail_point: FailPo
 
 
 def _alarm(alarms: Alarms, code: str, detail: str) -> Callable[[str | None], None]:
-    """Return what raises alarm `code` with the reason for an error, and clears it for None."""
+    """Return a function that raises alarm `code` with the reason of an error, and clears it for None."""
 
     def report(error: str | None) -> None:
         if error is None:
@@ -193,7 +193,7 @@ async def _add_services(
 
 @dataclass(frozen=True, slots=True)
 class AddonDeps:
-    """What the add-ons are built from. The entries of this start itself come to them at the first tick."""
+    """The parts that the add-ons are built from. The add-ons get the entries of this start itself at the first tick."""
 
     core: Core
     settings: Settings

@@ -15,7 +15,7 @@ Metric = Annotated[str, Field(pattern=r"^[a-z0-9_]{1,64}$")]
 
 
 class Removal(BaseModel):
-    """Take an added criterion away."""
+    """Remove an added criterion."""
 
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
 
@@ -34,7 +34,7 @@ def operations(addon: AcceptanceAddon) -> tuple[Operation, ...]:
     """Return the routes of acceptance."""
 
     async def show(call: Call) -> Document:
-        """The criteria, and how the active version stands."""
+        """The criteria, with the values of the active version."""
         return addon.show(call.service)
 
     async def put(call: Call) -> Document:
@@ -50,7 +50,7 @@ def operations(addon: AcceptanceAddon) -> tuple[Operation, ...]:
         )
 
     async def remove(call: Call) -> Document:
-        """Take one away."""
+        """Remove a criterion."""
         metric, reason = call.request.match_info["metric"], call.body_as(Removal).reason
         return await addon.remove(
             service=call.service, metric=metric[:64], actor=call.actor(), reason=reason, dry_run=call.dry_run

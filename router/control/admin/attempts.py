@@ -43,7 +43,9 @@ class CredentialAttempts:
         return len(self._left)
 
     def throttle(self, address: str | None, refusal: OperatorError, now_s: float) -> OperatorError:
-        """Return the refusal to send: `refusal`, or a 429 if its credentials are wrong and the address has none left."""
+        """Return the refusal to send: `refusal`, or a 429 if its credentials are wrong and the address has sent too
+        many.
+        """
         if refusal.code not in WRONG:
             return refusal
         self.counts[refusal.code] += 1

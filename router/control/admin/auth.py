@@ -25,7 +25,7 @@ Role = Literal["viewer", "operator", "admin"]
 RANKS: Final[dict[Role, int]] = {"viewer": 0, "operator": 1, "admin": 2}
 _SAFE_METHODS: Final = ("GET", "HEAD")
 _ONCE: Final = ("Authorization", "Content-Encoding", "Idempotency-Key")
-"""Fields that may appear once: a proxy before this port might use the other value."""
+"""Fields that may appear only once: of two values, a proxy before this port might use one, and this port the other."""
 _UNSPECIFIED: Final = ipaddress.ip_address("0.0.0.0")
 
 

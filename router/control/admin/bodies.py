@@ -96,14 +96,14 @@ class Switch(_RoutedChange):
 
 
 class Retire(_RoutedChange):
-    """Take a version out. `cut`: end at once what it still serves."""
+    """Take a version out. `cut`: end its requests in flight at once."""
 
     version: Version
     cut: bool = False
 
 
 class MoveEndpoints(_Change):
-    """Where the replicas of the version are now."""
+    """The new endpoints of the version."""
 
     endpoints: Endpoints
 
@@ -146,7 +146,7 @@ class NoQuery(_Query):
 
 
 class ChangeQuery(_Query):
-    """`dry_run`: check everything and say what would happen, change nothing."""
+    """`dry_run`: check everything, answer with the change that would be made, change nothing."""
 
     dry_run: bool = False
 

@@ -59,7 +59,7 @@ class ConnectionLimiter:
         self.keepalive_idle_s = settings.admin.keepalive_idle_s
 
     def limit_to(self, connections: int) -> None:
-        """Admit at most `connections` from now on, whatever the settings say: there are no more file descriptors."""
+        """Admit at most `connections` from now on, even if the settings permit more: file descriptors are limited."""
         self._fd_limit = connections
         self.connections_max = min(self.connections_max, connections)
 
@@ -83,26 +83,28 @@ class ConnectionLimiter:
         self._waiting.pop(connection, None)
 
     def mark_waiting(self, connection: LimitedConnection, now_s: float) -> None:
-        """Start the clock of a connection that is idle or owes a request head."""
+        """Start the clock of a connection that is idle, or whose request head is incomplete."""
         self._waiting.pop(connection, None)
         self._waiting[connection] = now_s
 
     # -- requests, from the middleware
     def request_started(self, transport: asyncio.BaseTransport | None) -> None:
-        """A request head is complete: its connection is not evicted until it is answered."""
+        """Record that a request head is complete: its connection is not evicted until the request is answered."""
         if transport is not None and (connection := self._connections.get(transport)) is not None:
             connection.idle = False  # a pipelined request starts without new bytes
             self._waiting.pop(connection, None)
 
     def request_ended(self, transport: asyncio.BaseTransport | None, now_s: float) -> None:
-        """A request was answered."""
+        """Record that a request was answered."""
         if transport is not None and (connection := self._connections.get(transport)) is not None:
             connection.idle = True
             self.mark_waiting(connection, now_s)
 
     # -- time
     def sweep(self, now_s: float) -> None:
-        """Close connections that were idle, or owed a head, for too long; log evictions and refusals once a sweep."""
+        """Close connections that were idle, or without a whole head, for too long; log evictions and refusals once a
+        sweep.
+        """
         for connection, since_s in list(self._waiting.items()):
             limit_s, why = (
                 (self.keepalive_idle_s, "keepalive_idle")

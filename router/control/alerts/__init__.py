@@ -1,1 +1,1 @@
-"""Incoming alerts: who may send them, their formats, and the triggers `quality` and `business` made of them."""
+"""Incoming alerts: the authentication of senders, the formats, and the triggers `quality` and `business`."""

@@ -51,7 +51,9 @@ class RunTarget:
 
 @dataclass(frozen=True, slots=True)
 class CaseRunOptions:
-    """How cases are sent and judged. `replay` is the service's rule; `replay_all`: an operator wants every case sent."""
+    """How cases are sent and judged. `replay` is the service's rule; `replay_all`: an operator has requested every
+    case.
+    """
 
     limits: ComparisonLimits = field(default_factory=ComparisonLimits)
     concurrency: int = 4

@@ -140,7 +140,7 @@ class CommandExecutor:
             try:
                 self._refuse_overtaken(event, commands, before)
             except OperatorError:
-                await self._deps.journal.strike_out(entries)  # the answer says that nothing was changed
+                await self._deps.journal.strike_out(entries)  # the answer is that nothing was changed
                 raise
             self._apply(entries)
             stored_ns = self._carry_out(commands, decided_ns)

@@ -1,4 +1,4 @@
-"""The operator's verbs. Each verb becomes an event for the machine of its service; the answer says what has changed.
+"""The operator's verbs. Each verb becomes an event for the machine of its service; the answer contains the change.
 
 The verbs take keyword arguments and raise OperatorError without having changed anything. They return when every live worker
 has confirmed the new route, or after `confirm_timeout_s` with the list of the workers that have not.

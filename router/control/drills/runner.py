@@ -196,7 +196,7 @@ class DrillRunner:
         )
 
     def _worse(self, drill: Drill, now_ns: int) -> list[str]:
-        """Return what got worse since the swap; empty if nothing did."""
+        """Return the regressions since the swap; empty if there are none."""
         service_controller = self.service_controller
         since_s = (now_ns - (drill.away_since_ns or now_ns)) / 1e9
         self._during = self._performance_of(drill.plan.other, since_s, now_ns)

@@ -1,4 +1,4 @@
-"""Watches the files of the certificates that the router presents: until when they are valid, and whether they are usable.
+"""Watches the files of the certificates that the router presents: whether they are usable, and when they expire.
 
 Two alarms and a gauge. The files are read, not the certificates in use: with a broken pair the workers keep the old one, but
 the next worker that starts has none.

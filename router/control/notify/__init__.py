@@ -1,1 +1,1 @@
-"""Outgoing notifications: what to send, to which channel, and the delivery with its retries."""
+"""Outgoing notifications: their messages, their channels, and the delivery with its retries."""

@@ -60,7 +60,7 @@ def secret_text(path: str) -> str:
 
 
 def missing_extra(channel: Channel) -> str | None:
-    """Return what has to be installed for this channel; None if nothing."""
+    """Return the extra that has to be installed for this channel; None if none is missing."""
     if channel.kind == "apprise" and importlib.util.find_spec("apprise") is None:
         return EXTRA
     return None
@@ -167,7 +167,7 @@ class HttpSender:
 
 
 def _describe_connection(error: Exception) -> str:
-    """Return what failed, without the URL, which aiohttp's messages may contain."""
+    """Return the failure as text, without the URL, which aiohttp's messages may contain."""
     if isinstance(error, aiohttp.ClientConnectorError):
         number = error.os_error.errno or 0
         why = os.strerror(number) if number > 0 else error.os_error.strerror
@@ -206,7 +206,7 @@ class AppriseSender:
         return "apprise has delivered it"
 
     async def close(self) -> None:
-        """Nothing is kept open."""
+        """Do nothing: no connection is kept open."""
         await asyncio.sleep(0)
 
 

@@ -1,8 +1,8 @@
 """Signed links that decide a proposal without a token: valid for one proposal, one verb, until its expiry, once.
 
 The signature is an HMAC-SHA256 over these three with a secret of this state directory. A link gives the right to decide, so it
-must be sent only to persons who have that right. It works once because a proposal is decided once. If the secret is lost, or
-removed on purpose, all links become invalid; the next start creates a new secret.
+must be sent only to operators with that right. It works once because a proposal is decided once. If the secret is lost,
+or removed on purpose, all links become invalid; the next start creates a new secret.
 """
 
 from __future__ import annotations

@@ -170,7 +170,7 @@ class QualityAddon(Addon):
 
     # -- results
     def _trigger_results(self, state: DriftState, now_ns: int) -> tuple[TriggerResult, ...]:
-        """Return the trigger `quality` if drift is to be one: a source of the service's controller."""
+        """Return the trigger `quality` if the settings make drift a trigger: a source of the service's controller."""
         if state.action == "observe" or not state.rules.enabled:
             return ()
         active, status = state.service_controller.registry.active, state.status

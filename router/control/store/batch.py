@@ -53,7 +53,7 @@ class JournalUnavailable(OperatorError):
 
 
 class Phase(Enum):
-    """Where a batch is.
+    """The phase of a batch.
 
     GIVEN_UP: its caller stopped waiting before the batch was handed to the disk. LEFT: its caller stopped waiting after that.
     """
@@ -82,7 +82,7 @@ class Batch:
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def leave(self) -> Phase:
-        """Note that the caller stopped waiting; return the phase after that."""
+        """Record that the caller stopped waiting; return the phase after that."""
         return self._move({Phase.WAITING: Phase.GIVEN_UP, Phase.HANDED: Phase.LEFT})
 
     def hand_over(self) -> bool:
@@ -90,7 +90,7 @@ class Batch:
         return self._move({Phase.WAITING: Phase.HANDED}) is Phase.HANDED
 
     def ended(self, phase: Phase) -> bool:
-        """Note the answer of the disk: WRITTEN or REFUSED. Return whether the caller still waits."""
+        """Record the answer of the disk: WRITTEN or REFUSED. Return whether the caller still waits."""
         return self._move({Phase.HANDED: phase}) is phase
 
     def _move(self, moves: dict[Phase, Phase]) -> Phase:

@@ -47,8 +47,8 @@ class CaseStore:
         self._thread = threading.Thread(target=self._work, name="cases", daemon=True)
         self._thread.start()
 
-    async def call(self, ask: Callable[[CasesFile], Answer]) -> Answer:
-        """Run `ask` on the thread of the file and return its result; raise CasesUnavailable (503)."""
+    async def call(self, operation: Callable[[CasesFile], Answer]) -> Answer:
+        """Run `operation` on the thread of the file and return its result; raise CasesUnavailable (503)."""
         answer: asyncio.Future[Answer] = self._loop.create_future()
 
         def finish(result: Answer | None, error: OperatorError | None) -> None:
@@ -62,7 +62,7 @@ class CaseStore:
         def job() -> None:
             result, error = None, None
             try:
-                result = ask(self._open_file())
+                result = operation(self._open_file())
             except OperatorError as refusal:
                 error = refusal
             except (sqlite3.Error, OSError) as failure:
@@ -89,7 +89,7 @@ class CaseStore:
     def _on_loop(self, call: Callable[[], None]) -> None:
         try:
             self._loop.call_soon_threadsafe(call)
-        except RuntimeError:  # the loop has ended, and every caller with it
+        except RuntimeError:  # the loop has ended, so no caller waits
             pass
 
     # -- on the thread

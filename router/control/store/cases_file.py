@@ -52,7 +52,10 @@ class Stored:
 
 @dataclass(frozen=True, slots=True)
 class Added:
-    """The result of adding cases, by id. `known`: replaced or kept; `dropped`: older cases that made room; `refused`: no room."""
+    """The result of adding cases, by id.
+
+    `known`: replaced or kept. `dropped`: older cases, deleted because of the limits. `refused`: they exceed the limits.
+    """
 
     added: tuple[str, ...] = ()
     known: tuple[str, ...] = ()

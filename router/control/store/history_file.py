@@ -213,7 +213,7 @@ class HistoryFile:
             self.database.execute("DELETE FROM rows WHERE service = ? AND at_ms <= ?", [service, at_ms + HOUR_MS])
 
     def used_bytes(self) -> int:
-        """Return how much of the file holds anything."""
+        """Return how many bytes of the file are in use."""
         (pages,) = self.database.execute("PRAGMA page_count").fetchone()
         (free,) = self.database.execute("PRAGMA freelist_count").fetchone()
         (size,) = self.database.execute("PRAGMA page_size").fetchone()
@@ -240,7 +240,9 @@ class HistoryFile:
             yield from map(Row._make, found)
 
     def active(self, service: str, since_ms: int, until_ms: int, *, every: int = 1, due: bool = False) -> Iterator[Row]:
-        """Yield the rows of active versions, oldest first; of `every` so many one, or those in which an action was `due`."""
+        """Yield the rows of active versions, oldest first: each `every`-th row, or the rows in which an action was
+        `due`.
+        """
         numbers = self._known(service)
         if numbers is not None:
             only = f" AND rows.role = {row.ROLES.index('active')} AND rows.monotonic_ms / 10000 % ? = 0"
@@ -266,7 +268,7 @@ class HistoryFile:
     ) -> list[Step]:
         """Return the rows of a period summed by steps of `step_ms`, by version and role, oldest first, at most `limit`.
 
-        With `times` those of first bytes too, at 10 µs of Python a row.
+        With `times` the steps have first-byte times, too, which costs 10 µs of Python a row.
         """
         numbers = self._known(service, version)
         if numbers is None:
@@ -274,7 +276,7 @@ class HistoryFile:
         only, values = ("", []) if version is None else (" AND version = ?", [numbers[1]])
         times_sql = "NULL"
         if times:
-            aggregate: Any = _Times  # the type stub of create_aggregate knows int results only
+            aggregate: Any = _Times  # the type stub of create_aggregate has int results only
             self.database.create_aggregate("first_byte_times", 1, aggregate)
             times_sql = "first_byte_times(histograms)"
         found = self.database.execute(

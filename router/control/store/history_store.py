@@ -121,15 +121,15 @@ class HistoryStore:
             lambda file: list(file.rows(service, int(since_s * 1000), int(until_s * 1000), version, limit))
         )
 
-    async def read(self, ask: Callable[[HistoryFile], Answer]) -> Answer:
-        """Run `ask` in a thread, on a connection of its own, and return its result; raise HistoryUnavailable (503)."""
+    async def read(self, query: Callable[[HistoryFile], Answer]) -> Answer:
+        """Run `query` in a thread, on a connection of its own, and return its result; raise HistoryUnavailable (503)."""
 
         def find() -> tuple[Answer | None, sqlite3.Error | None]:
             self._opened.wait(READ_TIMEOUT_S)  # the writer creates the file
             try:
                 file = HistoryFile.to_read(self.path)
                 try:
-                    return ask(file), None
+                    return query(file), None
                 finally:
                     file.close()
             except sqlite3.Error as error:
@@ -154,7 +154,7 @@ class HistoryStore:
     def _on_loop(self, call: Callable[P, None], *args: P.args, **kwargs: P.kwargs) -> None:
         try:
             self._loop.call_soon_threadsafe(lambda: call(*args, **kwargs))
-        except RuntimeError:  # the loop has ended, and every caller with it
+        except RuntimeError:  # the loop has ended, so no caller waits
             pass
 
     # -- on the writer thread

@@ -1,4 +1,4 @@
-"""A change in doubt: it was handed to the disk, and the disk has not confirmed or refused it in time."""
+"""A change in doubt: it was handed to the disk, which has neither confirmed nor refused it in time."""
 
 from __future__ import annotations
 

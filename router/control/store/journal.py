@@ -9,8 +9,8 @@ quick check, and verifies that the journal reaches to the row that its mark name
 acknowledged is no corruption: SQLite drops transactions that were not committed whole.
 
 A change whose commit does not end in time is in doubt (in_doubt.py). If the disk takes the change late, an `abandoned` entry
-strikes it out, because its caller was not told that it is in effect. If the router ends before that, the next start decides by
-the row.
+strikes it out, because its caller was not answered that it is in effect. If the router ends before that, the next start
+decides by the row.
 """
 
 from __future__ import annotations
@@ -261,7 +261,7 @@ class Journal:
         def hand_over(*args: P.args, **kwargs: P.kwargs) -> None:
             try:
                 self._loop.call_soon_threadsafe(lambda: call(*args, **kwargs))
-            except RuntimeError:  # the loop has ended, and every caller with it
+            except RuntimeError:  # the loop has ended, so no caller waits
                 pass
 
         return hand_over

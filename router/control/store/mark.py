@@ -55,7 +55,9 @@ class Mark:
     doubts: tuple[InDoubtChange, ...] = ()
 
     def page(self) -> bytes:
-        """Return the bytes of one page, at most PAGE_BYTES; the oldest changes in doubt go if there is no room for them."""
+        """Return the bytes of one page, at most PAGE_BYTES; the oldest changes in doubt are left out if they do not
+        fit.
+        """
         doubts = [doubt.as_list() for doubt in self.doubts[-DOUBTS_MAX:]]
         while True:
             text = orjson.dumps([self.number, self.seq, self.crc, self.first, self.generation, doubts])

@@ -122,7 +122,7 @@ class Outbox:
         self._error = error
         try:
             self._loop.call_soon_threadsafe(self._on_error, error)
-        except RuntimeError:  # the loop has ended, and every caller with it
+        except RuntimeError:  # the loop has ended, so no caller waits
             pass
 
 

@@ -160,7 +160,7 @@ class Writer:
         return CHECKPOINT_IDLE_S if self._unchecked >= self._checkpoint_after else None
 
     def _begin(self) -> None:
-        """Write the WAL of the previous process back into the main file, then the mark that says so."""
+        """Write the WAL of the previous process back into the main file, then write the mark."""
         self._mark.begin(self._found)
         after = self._found.seq if self._found else 0
         try:

@@ -1,1 +1,1 @@
-"""Versions and their provenance; `mlflow_addon` keeps an MLflow registry in step."""
+"""Versions and their provenance; `mlflow_addon` updates an MLflow registry."""

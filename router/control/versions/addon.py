@@ -1,4 +1,4 @@
-"""Versions: their provenance, when each was live, and which may be deleted."""
+"""Versions: their provenance, their active periods, and which of them may be deleted."""
 
 from __future__ import annotations
 
