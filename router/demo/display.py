@@ -44,7 +44,7 @@ class Display:
             self._live.update(self.render())
 
     def show(self, document: dict[str, Any]) -> None:
-        """Show the service by its document."""
+        """Show the document of the service."""
         self._document = document
         for target in document["targets"]:
             self._retired[target["version"]] = {**target, "role": "–", "state": "retired", "windows": {}}

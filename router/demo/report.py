@@ -69,7 +69,7 @@ class DemoReport:
 
     @property
     def good(self) -> bool:
-        """Whether everything happened that the demo is to show."""
+        """Whether every event happened that the demo has to show."""
         return self.rolled_back and self.healthy_again and self.counts.agree
 
     def as_dict(self) -> dict[str, Any]:
@@ -86,7 +86,7 @@ class DemoReport:
         }
 
     def sentence(self) -> str:
-        """Return what happened, why, how many clients saw it and how long it took."""
+        """Return the events as text, with the reason, the number of affected clients and the times."""
         errors = f"{self.client_errors:,} of {self.requests:,} requests failed for their client"
         errors += f" and {self.late_answers:,} were answered late" if self.late_answers else ""
         if not self.rolled_back:

@@ -1,4 +1,4 @@
-"""Arguments of a child process: which inherited descriptor is which. One JSON argument, encoded and decoded here only.
+"""Arguments of a child process: the purpose of each inherited descriptor. One JSON argument, made and parsed here only.
 
 All `*_fd` are descriptor numbers that the supervisor passes on. `life_fd` is the read end of a pipe; its end of file means that
 the supervisor has ended. `updates_fd` is a socket that receives newer settings (shm/settings_memory.py).

@@ -20,8 +20,8 @@ them is for the connections of the reserve (proxy/accept/reserve.py).
 class FdShares:
     """The limits that fit: client connections, and attempts in flight per target.
 
-    `required`: the descriptors that all configured limits together could use. `usable`: the descriptors that there are.
-    `reserve`: connections of the reserve, beyond `connections_max`; they use the spare descriptors.
+    `required`: the descriptors that all configured limits together could use. `usable`: the descriptors that are
+    available. `reserve`: connections of the reserve, beyond `connections_max`; they use the spare descriptors.
     """
 
     connections_max: int

@@ -1,8 +1,8 @@
 """Files and folders that only the router uses: regular, with one name, owned by the user that the router runs as, no link.
 
 Another user may have put something else in the place of such a file: a link to another file, a hard link, a FIFO that blocks.
-It is not opened, truncated, chmodded or written. Every refusal is an OSError whose `strerror` names the file, the defect and
-the remedy, so that it is reported like every other error of the file.
+Such a file is not opened, truncated, chmodded or written. Every refusal is an OSError whose `strerror` names the file,
+the defect and the remedy, so that it is reported like every other error of the file.
 """
 
 from __future__ import annotations
@@ -63,8 +63,8 @@ def check(path: Path) -> None:
 
 
 def database(path: Path) -> None:
-    """Make sure of a file of this router (mode 0600) at `path` for SQLite, and of nothing foreign at its companions' names;
-    raise OSError. SQLite opens the file by its name.
+    """Create or check a file of this router (mode 0600) at `path` for SQLite, and check the names of its companions;
+    raise OSError for a foreign file. SQLite opens the file by its name.
     """
     os.close(opened(path, os.O_RDWR | os.O_CREAT))
     companions(path)
@@ -77,7 +77,7 @@ def companions(path: Path) -> None:
 
 
 def folder(path: Path, *, make: bool = True) -> None:
-    """Make sure of a folder of this router at `path` that other users cannot write to; raise OSError.
+    """Check that `path` is a folder of this router that other users cannot write to; raise OSError.
 
     `make`: create it with mode 0700 if there is none.
     """

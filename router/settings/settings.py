@@ -112,7 +112,7 @@ class Settings(BaseSettings):
 
     @model_validator(mode="after")
     def _admin_is_guarded(self) -> Settings:
-        if self.admin_listen.unix:  # its mode restricts who may connect
+        if self.admin_listen.unix:  # the mode of the socket restricts access
             return self
         if self.admin_listen.host not in ("127.0.0.1", "::1", "localhost") and not self.admin.tokens:
             raise ValueError(

@@ -29,7 +29,8 @@ class SampleRing:
     def write(self, service: int, slot: int, tier: str, sample: Sample) -> None:
         """Write `sample` to a tier ("tick", "second" or "decade"); a full ring drops its oldest sample.
 
-        A coarser tier stores one sample of many. That sample is marked as stalled if any sample since the tier's last one was.
+        A coarser tier stores one sample of many. That sample is marked as stalled if any sample since the tier's last
+        sample was.
         """
         header, start, kept, size = self._ring(service, slot, tier)
         if tier == _NAMES[0] and sample.stalled:

@@ -53,7 +53,7 @@ def _sealed(fd: int, seals: int, fill: Callable[[], None]) -> int:
     try:
         fill()
         fcntl.fcntl(fd, fcntl.F_ADD_SEALS, seals)
-    except BaseException:  # raised again; the descriptor must not leak
+    except BaseException:  # raised again; only the descriptor must not leak
         os.close(fd)
         raise
     return fd

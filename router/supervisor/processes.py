@@ -1,4 +1,4 @@
-"""The processes of one router and what they share: memory, descriptors, the argument of each process.
+"""The processes of one router, and the memory, descriptors and arguments that they get.
 
 The children hold the read end of a pipe, the supervisor its write end. However the supervisor dies, they read its end of file.
 """

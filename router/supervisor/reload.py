@@ -1,4 +1,4 @@
-"""Reloaded settings: which of them take effect, and which need a restart."""
+"""Reloaded settings: some take effect at once, others need a restart."""
 
 from __future__ import annotations
 

@@ -10,7 +10,7 @@ from router.settings.settings import Settings
 
 @dataclass(frozen=True, slots=True)
 class RunOptions:
-    """Options of this run. `reload` reads the settings again; `announce` prints a line for the user who started the router."""
+    """Options of this run. `reload` reads the settings again; `announce` prints a line for the operator."""
 
     origin: str
     reload: Callable[[], Settings]

@@ -177,7 +177,7 @@ class Supervisor:
             )  # only once it is up: before, it has no handler, and reads the present settings anyway
 
     def _must_beat(self, child: Child) -> bool:
-        """Return whether it should have heartbeats: a worker that is started early in a take-over first waits for a route."""
+        """Return whether `child` should have heartbeats. In a take-over a worker starts early and waits for a route."""
         return self._serving or child is self._control
 
     def _due(self, child: Child, now_ns: int) -> bool:

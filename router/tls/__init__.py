@@ -1,1 +1,1 @@
-"""Certificate files: what is in them, and the ssl contexts made from them."""
+"""Certificate files: their contents, and the ssl contexts made from them."""

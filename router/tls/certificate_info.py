@@ -1,4 +1,4 @@
-"""What certificate files say: their names and dates, and the warnings and errors about them.
+"""The contents of certificate files: names and dates, with the warnings and errors about them.
 
 Everything here reads files and therefore blocks. Call it at start, in a command, or in a thread.
 """
@@ -70,7 +70,7 @@ class Certificate:
 
 def read(path: str) -> Certificate:
     """Return the first certificate of a PEM file; raise StartError (3)."""
-    from cryptography import x509  # 70 ms and 18 MB that workers need not spend
+    from cryptography import x509  # imported at the first use: it takes 70 ms and 18 MB, and workers do not need it
 
     check_readable(path, "certificate")
     try:

@@ -1,4 +1,4 @@
-"""Which certificate of a listener a host belongs to: the one that SNI selects for it, and each one that covers it.
+"""Decides to which certificates of a listener a host belongs: SNI selects one, and others may cover the host, too.
 
 Names are compared in lower case and without a trailing dot. `*.example.com` covers one label (RFC 6125 §6.4.3). Addresses are
 compared in the notation of the `ipaddress` module.
@@ -42,7 +42,7 @@ class PresentedCertificate:
         return chosen is not None or any(_covers(names, name) for names in self.certificates)
 
     def identity(self) -> tuple[list[str], list[str]]:
-        """Return what identifies the certificate in another process: its names, and the SNI names that select it."""
+        """Return the identity of the certificate for another process: its names, and the SNI names that select it."""
         return sorted(self.certificates[self.index]), sorted(self._sni_names(self.index))
 
     def matching(self, names: Sequence[str], sni_names: Sequence[str]) -> PresentedCertificate:

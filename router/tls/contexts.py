@@ -63,7 +63,7 @@ class ServerTls:
 
 @dataclass(frozen=True, slots=True)
 class BackendTls:
-    """How a service's backends are verified, and the client certificate that they receive."""
+    """The verification of a service's backends, and the client certificate that they receive."""
 
     ca: str | None = None
     server_name: str | None = None

@@ -1,4 +1,4 @@
-"""Which proxies are trusted to name the client's address, and which forwarded fields backends receive."""
+"""The proxies that are trusted to name the client's address, and the forwarded fields that backends receive."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from router.settings.sections.values import Strict
 
 
 class ForwardingSettings(Strict):
-    """Which proxies are trusted to name the client's address, and which forwarded fields backends receive."""
+    """The proxies that are trusted to name the client's address, and the forwarded fields that backends receive."""
 
     trusted: Annotated[list[str], Field(max_length=256)] = []
     """Networks, or "unix", whose X-Forwarded-* fields are trusted; those of other peers are dropped and set anew."""
@@ -29,7 +29,7 @@ class ForwardingSettings(Strict):
 
 
 def networks(value: list[str]) -> list[str]:
-    """Return `value` if every member is a network or "unix"; raise ValueError that says how to write one."""
+    """Return `value` if every member is a network or "unix"; raise ValueError that gives the right spelling."""
     for member in value:
         if member == "unix":
             continue
