@@ -174,7 +174,7 @@ async def _take_over(folder: Path, old: Program, turn: int) -> tuple[Program, di
         raise BenchmarkError(f"the old router left with {old.process.returncode}:\n{old.log.read_text()[-2000:]}")
     steps_s = steps_of(new.log.read_text(errors="replace"))
     started_s = owned_s - steps_s["yours"]
-    steps = {"steps_s for the sockets": started_s, **{name: started_s + after_s for name, after_s in steps_s.items()}}
+    steps = {"asked for the sockets": started_s, **{name: started_s + after_s for name, after_s in steps_s.items()}}
     return new, {name: round(value, 3) for name, value in {**steps, "the old router left": left_s}.items()}
 
 
