@@ -97,7 +97,7 @@ def show(
     admin: opt.AdminUrl = opt.ADMIN_DEFAULT,
     token: opt.Token = "",
 ) -> None:
-    """Show one case with what is sent and expected, as JSON (for operators)."""
+    """Show one case with its request and expected answer, as JSON (for operators)."""
     client = Client(admin, token)
     document = client.get(f"{client.service(service)}/cases/{segment(case)}?full=true")
     output.write(json.dumps(document, indent=2, ensure_ascii=False) + "\n")
@@ -182,7 +182,7 @@ def remove(
 
 
 def _private(path: str, flags: int) -> int:
-    """Open a file that only its owner may read, because it contains what clients have sent."""
+    """Open a file that only its owner may read, because it contains requests of clients."""
     return os.open(path, flags, 0o600)
 
 

@@ -2,7 +2,7 @@
 
 It reads the settings from the memfd that the supervisor has written, opens the journal, reconciles every service, sets the
 ready word in shared memory, and then ticks. It exits on SIGTERM, and when the supervisor has died (end of file on the life
-pipe). Wiring decides what is built; the classes of `core` decide what is done.
+pipe). `wiring` builds the parts; the classes of `core` do the work.
 """
 
 from __future__ import annotations
@@ -110,7 +110,7 @@ class Control:
 
     # -- run
     async def _keep_ticking(self, control_loop: ControlLoop) -> None:
-        """Tick every 100 ms. After a late tick the next ones keep their distance; none is made up for."""
+        """Tick every 100 ms. After a late tick the next ticks keep their distance; missed ticks are skipped."""
         due_ns = clock.now_ns()
         while not self._stopping.is_set():
             now_ns = clock.now_ns()

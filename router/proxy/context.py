@@ -1,7 +1,8 @@
 """The state that everything in one worker shares: settings, counters, limits, deadlines. It decides nothing.
 
 Connections, exchanges, local services, pools, taps and acceptors read it and count in it. It lies below all of them and imports
-none of them: what it calls of theirs is in `Hooks`, which `DataPlane` fills. `DataPlane` composes the worker around it.
+none of them: their functions that it calls are in `Hooks`, which `DataPlane` fills. `DataPlane` composes the worker
+around it.
 """
 
 from __future__ import annotations

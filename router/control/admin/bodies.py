@@ -172,6 +172,6 @@ class JournalQuery(_Query):
 
 
 class ReadyQuery(_Query):
-    """`verbose` is accepted for the habit's sake: each check is listed anyway."""
+    """`verbose` is accepted and ignored: each check is listed anyway."""
 
     verbose: str | None = None

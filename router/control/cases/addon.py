@@ -94,7 +94,7 @@ class CasesAddon(Addon):
             self._check_candidate(self.control_loop.services[entry.service])
 
     def on_second(self, now_ns: int) -> None:
-        """Start what is due: builds, a reload, the deletion of expired cases, checks of candidates."""
+        """Start the work that is due: builds, a reload, the deletion of expired cases, checks of candidates."""
         self._builder.tick(now_ns)
         if now_ns >= self._next_load_ns and not self._loading:
             self._loading, self._next_load_ns = True, now_ns + RETRY_NS

@@ -1,4 +1,4 @@
-"""The routes of cases and of their checks. Every role may list them; only operators see what clients have sent."""
+"""The routes of cases and of their checks. Every role may list them; only operators see the contents of requests."""
 
 from __future__ import annotations
 

@@ -276,7 +276,7 @@ class CommandExecutor:
         return [self._entry(command, now_ns) for command in commands if isinstance(command, Record)]
 
     def _entry(self, record: Record, now_ns: int) -> Entry:
-        # Through JSON and back: what is applied now equals, to the bit, what a restart will read.
+        # Through JSON and back: the entry that is applied now equals, to the bit, the entry that a restart will read.
         data: dict[str, Any] = orjson.loads(orjson.dumps(record.data))
         entry = Entry(record.type, self.name, record.actor, data, clock.wall_s(), now_ns, self._deps.boot)
         if route_generation(entry) is not None:

@@ -128,7 +128,7 @@ class ServiceController:
 
     # -- the tick
     def tick(self, now_ns: int, stalled: bool) -> None:
-        """Sample, judge, and handle what follows, once."""
+        """Do one round: sample, judge, and handle the resulting events."""
         self._sampler.sample(now_ns, stalled)
         self.unwell = self._health.unwell(now_ns, self.service.rules)
         self._judge_inputs = self._inputs(now_ns)

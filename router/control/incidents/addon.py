@@ -195,7 +195,9 @@ class IncidentsAddon(Addon):
         return Snapshot(timeline, known, (left, back), endpoints, now_ns, whole, reconstructed=from_memory)
 
     def _awaiting_confirmation(self, timeline: Timeline, now_ns: int) -> bool:
-        """Return whether the workers' confirmation is still to come. A start makes up for one that was not journalled."""
+        """Return whether the workers' confirmation is still to come. A start repeats a confirmation that was not
+        journalled.
+        """
         if timeline.confirmed is not None or timeline.opening.type != entry_types.ROLLED_BACK:
             return False
         wait_s = self._control_loop.settings.timeouts.confirm_timeout_s + CONFIRM_WAIT_S

@@ -48,7 +48,7 @@ class ValidatorsAddon(Addon):
                 self._alarms.down("validator_fault", name)
 
     def status(self, service: str) -> dict[str, Any]:
-        """Return the member `validated`: counts by what was validated and by result."""
+        """Return the member `validated`: counts by subject and result."""
         found: dict[str, dict[str, int]] = {}
         for (what, result), count in self._worker_stats.validated(self._indices[service]).items():
             if count:

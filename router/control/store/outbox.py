@@ -1,8 +1,8 @@
 """The transactional outbox of notifications: one SQLite file with one writer thread, so that a restart loses none.
 
-A notification is stored when it is made, and marked when it was delivered or given up. A marked one stays for KEPT_S without its
-text, so that an entry which is replayed after a restart does not send it again. An unreadable file is renamed; if the disk
-refuses a write, delivery continues from memory.
+A notification is stored when it is made, and marked when it was delivered or given up. A marked notification stays for
+KEPT_S without its text, so that an entry which is replayed after a restart does not send it again. An unreadable file
+is renamed; if the disk refuses a write, delivery continues from memory.
 """
 
 from __future__ import annotations

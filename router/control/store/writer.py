@@ -355,7 +355,7 @@ class Writer:
             self._on_error(error)
 
     def _read(self, job: Read) -> None:
-        self._flush()  # a read finds what was submitted before it, if the disk works
+        self._flush()  # a read finds the entries that were submitted before it, if the disk works
         self._since_ns = clock.now_ns()
         try:
             job.done(journal_rows.select(self._database, job.after, job.limit, job.service))

@@ -1,4 +1,6 @@
-"""Pauses and resumes reading in both directions. The slower side sets the pace; deadlines of the other side stop meanwhile."""
+"""Pauses and resumes reading in both directions. The slower side sets the pace; deadlines of the other side are paused
+meanwhile.
+"""
 
 from __future__ import annotations
 

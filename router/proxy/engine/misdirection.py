@@ -66,7 +66,7 @@ def certificate_presented(downstream: Downstream) -> PresentedCertificate | None
 
 
 def certificate_of(downstream: Downstream) -> PresentedCertificate | None:
-    """Return the certificate that this connection was made with, in this process or in the one that handed it on."""
+    """Return the certificate that this connection was made with, in this process or in the process that handed it on."""
     transport, peer = downstream.transport, downstream.peer
     connection: ssl.SSLObject | None = transport.get_extra_info("ssl_object") if transport is not None else None
     if connection is None:

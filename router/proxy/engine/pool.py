@@ -97,7 +97,7 @@ class Pool:
             self._idle.pop(0).close()
 
     def close(self) -> None:
-        """Close the idle connections, and from now on each one that is returned."""
+        """Close the idle connections, and from now on each connection that is returned."""
         self.closed = True
         while self._idle:
             self._idle.pop().close()

@@ -1,9 +1,10 @@
 """Translates a request head: checks it, decides its framing, removes hop-by-hop fields (RFC 9110, RFC 9112).
 
 Every head passes llhttp in its strict mode once, as a whole and without a callback per field (0.8 µs; with callbacks 1.8 µs and
-their work). This module refuses what llhttp accepts: two or no Host, HTTP/1.0 with Transfer-Encoding, versions other than 1.0 and
-1.1, look-alike names with an underscore, oversized heads. After llhttp's pass the head is well formed, so a search in its
-lower-cased bytes is exact. Field bytes are never decoded: 0x80 to 0xff are forwarded unchanged.
+their work). This module also refuses heads that llhttp accepts: two or no Host, HTTP/1.0 with Transfer-Encoding,
+versions other than 1.0 and 1.1, look-alike names with an underscore, oversized heads. After llhttp's pass the head is
+well formed, so a search in its lower-cased bytes is exact. Field bytes are never decoded: 0x80 to 0xff are forwarded
+unchanged.
 
 A translation depends only on the bytes of the head, so it can be cached by those bytes.
 """

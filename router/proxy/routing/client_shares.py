@@ -10,9 +10,9 @@ in a second, at least one, at most a SHARE_PARTS-th. So a client with many reque
 send few requests. If no client below its share was admitted for STUCK_S, places have to be cleared: as many as were
 refused to those clients, within the same bound. A single client is never limited, because no other client is refused.
 
-Slow requests of one client on all places look like a version that hangs, as long as no other request gets in to show the
-difference. So after PROBE_AFTER_S without a place, one request of a client below its share is admitted beyond the limit, and
-the next one when that has ended.
+Slow requests of one client on all places look like a version that hangs, as long as no other request is admitted to
+show the difference. So after PROBE_AFTER_S without a place, one request of a client below its share is admitted beyond
+the limit, and the next one when that has ended.
 """
 
 from __future__ import annotations

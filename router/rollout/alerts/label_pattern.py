@@ -24,7 +24,7 @@ _PART: Final = re.compile(rf"{_ONE}|{_REPEAT}|[(|)]", re.DOTALL)
 
 
 def bounded(pattern: str) -> str:
-    """Return `pattern` if its cost is bounded; raise ValueError that names what is not allowed."""
+    """Return `pattern` if its cost is bounded; raise ValueError that names the part that is not allowed."""
     if len(pattern) > PATTERN_CHARS_MAX:
         raise ValueError(f"an expression has at most {PATTERN_CHARS_MAX} characters, this one {len(pattern)}")
     if not _PATTERN.fullmatch(pattern):

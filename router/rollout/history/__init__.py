@@ -1,4 +1,4 @@
-"""Decides what the stored rows of a service mean: rows and entries in; reports, and advice for the rules, out.
+"""Evaluates the stored rows of a service: rows and entries in; reports, and advice for the rules, out.
 
 row             one row: the counts of a version over about ten seconds
 period          a period as an operator writes it: `30d`, `2026-11-01`

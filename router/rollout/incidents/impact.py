@@ -136,7 +136,7 @@ def beginning_ns(since_ns: int, trigger: Mapping[str, Any], entries: Sequence[Wi
 
 
 def merge(earlier: SampleSnapshot | None, later: SampleSnapshot | None) -> SampleSnapshot | None:
-    """Return two snapshots of one version as one: the points of the earlier one, then those of the later one."""
+    """Return two snapshots of one version as one: the points of the earlier snapshot, then those of the later one."""
     if earlier is None or later is None:
         return earlier or later
     final = _final_points(earlier["points"])

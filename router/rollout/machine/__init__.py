@@ -1,4 +1,4 @@
-"""Decides what happens to the versions of one service: (event, `now_ns`) in, commands out. The registry is the state.
+"""Decides all changes of the versions of one service: (event, `now_ns`) in, commands out. The registry is the state.
 
 machine          `Machine.handle`: switches, rollbacks, drills; the table of all moves
 registry         `Registry`: the state of a service as the fold of its journal entries

@@ -34,7 +34,7 @@ class Lifecycle:
         self._cuts = cuts
 
     def probed(self, event: ev.ProbeCompleted) -> list[Command]:
-        """Record a probe; return what its streak causes."""
+        """Record a probe; return the commands that its streak causes."""
         target = self._registry.in_slot(event.slot)
         if target is None or target.version != event.version:
             return []
@@ -55,7 +55,7 @@ class Lifecycle:
         )
 
     def ticked(self, event: ev.Ticked, now_ns: int) -> list[Command]:
-        """Return what is due now."""
+        """Return the commands that are due now."""
         for version, release in self._registry.temporary_releases.items():
             if release.is_over(now_ns):
                 return VersionRules(self._registry, self._generation).returned(version, release.quarantine)
@@ -65,7 +65,7 @@ class Lifecycle:
         return []
 
     def _due(self, target: Target, event: ev.Ticked, now_ns: int) -> list[Command]:
-        """Return what is due for one version: one change a tick; the next tick handles the rest."""
+        """Return the commands that are due for one version: one change a tick; the next tick handles the rest."""
         age_s = (now_ns - target.since_ns) / _SECOND_NS
         if target.state is State.VERIFYING and age_s > self.limits.verify_timeout_s:
             return self._verification_failed(target)

@@ -17,7 +17,7 @@ _REFUSED = 9
 def registration(registry: Registry, event: RegisterAsked) -> list[Command]:
     """Return the commands; raise OperatorError if the event is refused.
 
-    Registering again is the way to correct the artifact of a version; the journal keeps the former one.
+    Registering again corrects the artifact of a version; the journal keeps the former artifact.
     """
     endpoints = endpoints_of(registry, event.version, event.endpoints)
     known = registry.targets.get(event.version)

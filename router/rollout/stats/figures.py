@@ -93,7 +93,8 @@ def delta_between(earlier: Reading, later: Reading) -> CounterDelta:
 
 
 def rescue_outcomes(rescued: int, ended: CounterDelta) -> dict[str, int]:
-    """Return how the `rescued` requests ended by the time of the decision; `ended` is what the other version counted until then.
+    """Return how the `rescued` requests ended by the time of the decision; `ended` has the counts of the other version
+    until then.
 
     The parts add up to `rescued`. If more requests ended than were rescued, the others were there before: they are taken from
     the answered ones, so that no failure is hidden.

@@ -95,7 +95,9 @@ def count_faults(outcomes: Sequence[int]) -> int:
 
 @dataclass(frozen=True, slots=True)
 class WindowEntry:
-    """A sample; counters and histograms are less what was counted in stalled periods, `running_ns` is time less those periods."""
+    """A sample; counters and histograms are without the counts of stalled periods, `running_ns` is time without those
+    periods.
+    """
 
     at_ns: int
     running_ns: int
@@ -203,7 +205,7 @@ class SlotHistory:
                     tier.append(entry)
 
     def _entry(self, sample: Sample, gap_matters: bool = True) -> WindowEntry:
-        """Return the entry of the next sample, without what was counted since the last sample if that period stalled."""
+        """Return the entry of the next sample, without the counts since the last sample if that period stalled."""
         counters, histograms, last = sample.counters(), sample.histograms, self._newest
         late = sample.stalled
         if last is not None:
