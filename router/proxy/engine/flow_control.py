@@ -1,6 +1,4 @@
-"""Pauses and resumes reading in both directions. The slower side sets the pace; deadlines of the other side are paused
-meanwhile.
-"""
+"""Pauses and resumes reading in both directions: the slower side sets the pace, and the other's deadlines stop."""
 
 from __future__ import annotations
 
