@@ -27,7 +27,7 @@ def notify(
 
 @app.command("list")
 def listing(as_json: opt.AsJson = False, admin: opt.AdminUrl = opt.ADMIN_DEFAULT, token: opt.Token = "") -> None:
-    """List the channels: notifications sent and waiting, and the last error."""
+    """List the channels with their counts and last error."""
     document = Client(admin, token).get("/v1/notify")
     if as_json:
         output.show_json(document)
