@@ -182,7 +182,7 @@ def advising(router: int) -> list[bytes]:
             shown = [Path(f"/proc/{process.pid}/{name}").read_bytes() for name in ("environ", "cmdline")]
         except (FileNotFoundError, ProcessLookupError):
             continue
-        if b"advising" in shown[1]:
+        if b"advice_process" in shown[1]:
             found.append(b"".join(shown))
     return found
 

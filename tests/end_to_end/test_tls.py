@@ -155,7 +155,7 @@ def anonymous_mib(pid: int) -> float:
 
 
 def worker_of(router: Router) -> int:
-    [found] = [pid for pid in children(router.pid) if b"worker" in Path(f"/proc/{pid}/cmdline").read_bytes()]
+    [found] = [pid for pid in children(router.pid) if b"router.proxy.main" in Path(f"/proc/{pid}/cmdline").read_bytes()]
     return found
 
 
