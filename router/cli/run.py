@@ -49,8 +49,7 @@ def run(
 
     rollback-router run --blue http://127.0.0.1:9001 --green http://127.0.0.1:9002
 
-    At SIGTERM the router finishes the requests in flight and exits; at a second SIGTERM it exits at once. At SIGHUP it
-    reads the settings again.
+    SIGTERM: finish the requests in flight and exit; a second SIGTERM: exit at once. SIGHUP: read the settings again.
     """
     from pathlib import Path
 
