@@ -11,9 +11,13 @@ from typing import Final
 
 import pytest
 
+from docs.generate import state_diagram
+
 ROOT: Final = Path(__file__).parent.parent
-FOLDERS: Final = ("router", "tests", "benchmarks", "deploy")
-DOCUMENTS: Final = ("README.md", "CONTRIBUTING.md", "CHANGELOG.md", "deploy/RUNBOOK.md", "benchmarks/README.md")
+FOLDERS: Final = ("router", "tests", "benchmarks", "deploy", "docs")
+PAGES: Final = tuple(sorted(str(path.relative_to(ROOT)) for path in (ROOT / "docs").rglob("*.md")))
+DOCUMENTS: Final = ("README.md", "CONTRIBUTING.md", "CHANGELOG.md", "deploy/RUNBOOK.md", "benchmarks/README.md", *PAGES)
+FOR_DEVELOPERS: Final = ("CONTRIBUTING.md", *(page for page in PAGES if "architecture/" in page or "decisions" in page))
 
 CODE: Final = re.compile(r"```.*?```|`([^`]+)`", re.DOTALL)
 FILE: Final = re.compile(r"[\w*./-]*[\w*]\.(?:py|pxd)")
@@ -91,9 +95,10 @@ def test_every_folder_and_module_that_a_document_names_exists(document: str) -> 
     assert sorted(name for name in modules if not is_module(name)) == []
 
 
-def test_every_class_and_function_that_contributing_names_exists() -> None:
+@pytest.mark.parametrize("document", FOR_DEVELOPERS)
+def test_every_class_and_function_that_a_document_names_exists(document: str) -> None:
     missing = []
-    for code in code_of("CONTRIBUTING.md"):
+    for code in code_of(document):
         found = CLASS.fullmatch(code) or FUNCTION.fullmatch(code)
         if found is None or found.group(1) in NOT_OURS:
             continue
@@ -103,3 +108,11 @@ def test_every_class_and_function_that_contributing_names_exists() -> None:
         if FUNCTION.fullmatch(code) and owner in definitions() and member not in {*definitions()[owner], "py"}:
             missing.append(code)
     assert missing == []
+
+
+@pytest.mark.parametrize("page", state_diagram.PAGES)
+def test_states_and_switches_of_a_page_are_those_of_the_code(page: str) -> None:
+    """`python -m docs.generate.state_diagram` writes them."""
+    text = (ROOT / "docs" / page).read_text()
+    assert "<!-- generated: " in text
+    assert state_diagram.fill(text) == text

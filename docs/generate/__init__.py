@@ -1,0 +1,1 @@
+"""Generates the parts of the documents that are tables of the code."""
