@@ -13,7 +13,7 @@ import pytest
 
 from docs.generate import state_diagram
 
-ROOT: Final = Path(__file__).parent.parent
+ROOT: Final = Path(__file__).parent.parent.parent
 FOLDERS: Final = ("router", "tests", "benchmarks", "deploy", "docs")
 PAGES: Final = tuple(sorted(str(path.relative_to(ROOT)) for path in (ROOT / "docs").rglob("*.md")))
 DOCUMENTS: Final = ("README.md", "CONTRIBUTING.md", "CHANGELOG.md", "deploy/RUNBOOK.md", "benchmarks/README.md", *PAGES)

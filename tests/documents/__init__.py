@@ -1,0 +1,1 @@
+"""The documents: what they name exists, their links resolve, their commands run."""

@@ -1,0 +1,143 @@
+"""Runs the commands of one page, top to bottom, and compares the outputs: `python -m tests.documents.run PAGE`.
+
+- A `console` block has commands (`$ …`) and their outputs. `…` in an output is any text, and alone on a line any lines. A
+  command without an output may print anything. A command has to exit with 0, or as a comment at its end says: `# exit 9`.
+- A command that ends with `&` goes on. After a `rollback-router run … &` the next command waits until the router is ready.
+- A command with the comment `# Ctrl-C ends it` gets SIGINT after a second.
+- A block of another language whose first line is `# NAME.toml` (yaml, json, py) is written to that file.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import re
+import signal
+import sys
+import tempfile
+from pathlib import Path
+from typing import Final
+
+from tests.documents.pages import Command, blocks, commands
+from tests.documents.world import READY_WITHIN_S, World, environment, loopback_up, namespace, ready
+
+COMMAND_S: Final = 60.0
+_INTERRUPT_AFTER_S: Final = 1.0
+_STATUS: Final = re.compile(r"#.*\bexit (\d+)\s*$")
+_STARTS_ROUTER: Final = re.compile(r"^rollback-router run\b(?!.*--take-over)", re.MULTILINE)
+_INTERRUPTED: Final = "Ctrl-C"
+
+
+class PageError(Exception):
+    """A command of a page does not do what the page shows."""
+
+
+class Shell:
+    """One shell, in which a page's commands run as they would in a terminal."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._process: asyncio.subprocess.Process | None = None
+        self._output = folder / "output"
+
+    async def __aenter__(self) -> Shell:
+        self._process = await asyncio.create_subprocess_exec(
+            *("bash", "--noprofile", "--norc"),
+            stdin=asyncio.subprocess.PIPE,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.DEVNULL,
+            cwd=self._folder / "page",
+            env=environment(self._folder),
+            start_new_session=True,
+        )
+        return self
+
+    async def __aexit__(self, *error: object) -> None:
+        assert self._process is not None
+        try:
+            os.killpg(self._process.pid, signal.SIGTERM)
+        except ProcessLookupError:
+            pass
+        await self._process.wait()
+
+    async def run(self, text: str) -> tuple[int, str]:
+        """Return the exit status and the output (both streams) of a command."""
+        assert self._process is not None
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        self._output.write_bytes(b"")
+        self._process.stdin.write(f"{{ {text}\n}} >>'{self._output}' 2>&1 </dev/null\necho $?\n".encode())
+        await self._process.stdin.drain()
+        status = await asyncio.wait_for(self._process.stdout.readline(), COMMAND_S)
+        if not status:
+            raise PageError("the command ended the shell")
+        return int(status), self.printed()
+
+    def printed(self) -> str:
+        """Return what the last command has printed until now."""
+        return self._output.read_text("utf-8", "replace")
+
+
+def matches(shown: str, printed: str) -> bool:
+    """Return whether an output is what the page shows."""
+    parts = []
+    for line in shown.rstrip().splitlines():
+        if line.strip() == "…":
+            parts.append(r"(?:.*\n)*?")
+        else:
+            parts.append(r"[^\n]*?".join(re.escape(part) for part in line.rstrip().split("…")) + r" *\n")
+    return re.fullmatch("".join(parts) + r"\s*", printed.rstrip() + "\n") is not None
+
+
+async def run_command(shell: Shell, command: Command) -> None:
+    """Run a command of a page; raise PageError unless it does what the page shows."""
+    text = command.text
+    if _INTERRUPTED in text:
+        text = f"timeout --preserve-status -s INT {_INTERRUPT_AFTER_S:g} {text}"
+    status, printed = await shell.run(text)
+    expected = _STATUS.search(command.text.splitlines()[0])
+    if _INTERRUPTED not in command.text and status != (int(expected[1]) if expected else 0):
+        raise PageError(f"exits with {status}:\n{printed}")
+    background = re.sub(r"\s#.*$", "", command.text).rstrip().endswith("&")
+    if background and _STARTS_ROUTER.search(command.text) and not await ready(READY_WITHIN_S):
+        raise PageError(f"the router is not ready after {READY_WITHIN_S:g} s:\n{shell.printed()}")
+    if command.output.strip() and not matches(command.output, printed):
+        raise PageError(f"shows:\n{command.output}\nprints:\n{printed}")
+
+
+async def run_page(name: str, text: str) -> int:
+    """Run the commands of the page `name`, each named before it runs; return their number."""
+    found = [(block, commands(block) if block.language == "console" else []) for block in blocks(text)]
+    starts_router = any(_STARTS_ROUTER.search(command.text) for _, listed in found for command in listed)
+    number = 0
+    with tempfile.TemporaryDirectory(prefix="rollback-router-page-") as made:
+        folder = Path(made)
+        here = folder / "page"
+        here.mkdir()
+        async with World(folder, with_router=not starts_router), Shell(folder) as shell:
+            for block, listed in found:
+                if block.file_name is not None:
+                    (here / block.file_name).write_text(block.text, "utf-8")
+                for command in listed:
+                    number += 1
+                    sys.stdout.write(f"{name}:{command.line}: {command.text}\n")
+                    await run_command(shell, command)
+    return number
+
+
+def main(argv: list[str]) -> int:
+    """Run a page in a namespace; return 0 if all its commands did what the page shows."""
+    if argv[1:2] != ["--inside"]:
+        os.execv(namespace()[0], [*namespace(), sys.executable, "-m", "tests.documents.run", "--inside", *argv[1:]])
+    loopback_up()
+    try:
+        number = asyncio.run(run_page(argv[2], Path(argv[2]).read_text("utf-8")))
+    except (PageError, TimeoutError) as error:
+        sys.stdout.write(f"{type(error).__name__}: {error}\n")
+        return 1
+    sys.stdout.write(f"{number} commands\n")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv))

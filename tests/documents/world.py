@@ -1,0 +1,152 @@
+"""The machine on which a page's commands run: model servers and, unless the page starts one, a router.
+
+Everything lies in a network namespace of its own, so the pages use real ports, and pages run beside each other.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import fcntl
+import os
+import shutil
+import socket
+import struct
+import sys
+from contextlib import AsyncExitStack
+from pathlib import Path
+from typing import Final, Self
+
+import aiohttp
+from aiohttp import web
+
+from router.runtime import interpreter
+
+MODEL_SERVERS: Final = {"v1": 9001, "v2": 9002, "v3": 9003}
+DATA_PORT: Final = 8080
+SETTINGS: Final = """\
+[services.fraud]
+active = { version = "v2", endpoints = ["http://127.0.0.1:9002"] }
+standby = { version = "v1", endpoints = ["http://127.0.0.1:9001"] }
+probe = { path = "/health" }
+"""
+"""The router.toml that a page finds."""
+
+READY_WITHIN_S: Final = 60.0
+_SIOCGIFFLAGS: Final = 0x8913
+_SIOCSIFFLAGS: Final = 0x8914
+_IFF_UP: Final = 1
+
+
+def namespace() -> list[str]:
+    """Return the command line that runs a program in a network namespace (util-linux)."""
+    unshare = shutil.which("unshare")
+    if unshare is None:
+        raise RuntimeError("the program unshare (Debian package util-linux) is needed to run the commands of a page")
+    return [unshare, "--map-root-user", "--net", "--"]
+
+
+def loopback_up() -> None:
+    """Bring up the loopback device, which is down in a new namespace (netdevice(7))."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as control:
+        request = fcntl.ioctl(control, _SIOCGIFFLAGS, struct.pack("16sH14x", b"lo", 0))
+        flags = struct.unpack("16sH14x", request)[1]
+        fcntl.ioctl(control, _SIOCSIFFLAGS, struct.pack("16sH14x", b"lo", flags | _IFF_UP))
+
+
+def environment(folder: Path) -> dict[str, str]:
+    """Return the environment of a page's commands: a home of its own, and the commands of this installation."""
+    kept = {
+        name: value
+        for name, value in os.environ.items()
+        if not name.startswith(("ROLLBACK_ROUTER_", "XDG_", "PYTEST_"))
+    }
+    home = folder / "home"
+    home.mkdir(exist_ok=True)
+    path = f"{Path(sys.executable).parent}:{os.environ.get('PATH', os.defpath)}"
+    return kept | {
+        "HOME": str(home),
+        "PATH": path,
+        "COLUMNS": "120",
+        "NO_COLOR": "1",
+        "USER": "operator",
+        "TERM": "dumb",
+    }
+
+
+class World:
+    """Model servers, and a router unless `with_router` is false. The page works in `folder`/page. Everything ends with it."""
+
+    def __init__(self, folder: Path, with_router: bool) -> None:
+        self._folder = folder
+        self._with_router = with_router
+        self._stack = AsyncExitStack()
+
+    async def __aenter__(self) -> Self:
+        await self._stack.__aenter__()
+        for version, port in MODEL_SERVERS.items():
+            runner = web.AppRunner(_model_server(version))
+            await runner.setup()
+            self._stack.push_async_callback(runner.cleanup)
+            await web.TCPSite(runner, "127.0.0.1", port).start()
+        (self._folder / "page" / "router.toml").write_text(SETTINGS, "utf-8")
+        if self._with_router:
+            await self._start_router()
+        return self
+
+    async def __aexit__(self, *error: object) -> None:
+        await self._stack.__aexit__(None, None, None)
+
+    async def _start_router(self) -> None:
+        log = self._stack.enter_context((self._folder / "router.log").open("wb"))
+        router = await asyncio.create_subprocess_exec(
+            *interpreter.command("router"),
+            *("run", "--config", "router.toml", "--workers", "1"),
+            stdin=asyncio.subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+            cwd=self._folder / "page",
+            env=environment(self._folder),
+        )
+        self._stack.push_async_callback(_stop, router)
+        if not await ready(READY_WITHIN_S):
+            raise RuntimeError(f"the router is not ready:\n{(self._folder / 'router.log').read_text()[-3000:]}")
+
+
+async def ready(within_s: float) -> bool:
+    """Return whether a router takes traffic, as soon as it does."""
+    loop = asyncio.get_running_loop()
+    end = loop.time() + within_s
+    async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=2)) as session:
+        while loop.time() < end:
+            try:
+                async with session.get(f"http://127.0.0.1:{DATA_PORT}/-/ready") as response:
+                    if response.status == 200:
+                        return True
+            except (aiohttp.ClientError, TimeoutError):
+                pass
+            await asyncio.sleep(0.05)
+    return False
+
+
+async def _stop(process: asyncio.subprocess.Process) -> None:
+    if process.returncode is None:
+        process.terminate()
+        try:
+            await asyncio.wait_for(process.wait(), 10)
+        except TimeoutError:
+            process.kill()
+            await process.wait()
+
+
+def _model_server(version: str) -> web.Application:
+    async def health(_: web.Request) -> web.Response:
+        return web.json_response({"status": "ok", "version": version})
+
+    async def predict(request: web.Request) -> web.Response:
+        await request.read()
+        return web.json_response({"model_version": version, "score": 0.5})
+
+    app = web.Application()
+    app.router.add_get("/{path:.*}", health)
+    app.router.add_post("/{path:.*}", predict)
+    return app
