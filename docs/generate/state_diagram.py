@@ -57,18 +57,12 @@ def switches() -> str:
     return "\n".join(lines)
 
 
+def pages() -> dict[str, str]:
+    """Return the text of each page with its generated parts made anew, by its path in the project."""
+    return {f"docs/{name}": fill((DOCS / name).read_text()) for name in PAGES}
+
+
 def fill(page: str) -> str:
     """Return the text of a page with its generated parts made anew."""
     parts = {"states": states, "switches": switches}
     return _BLOCK.sub(lambda found: found[1] + parts[found[2]]() + found[3], page)
-
-
-def main() -> None:
-    """Write the pages."""
-    for name in PAGES:
-        path = DOCS / name
-        path.write_text(fill(path.read_text()))
-
-
-if __name__ == "__main__":
-    main()

@@ -93,7 +93,7 @@ def toml(document: Mapping[str, Any], place: tuple[str, ...] = ()) -> Iterator[s
     tables = {name: value for name, value in document.items() if isinstance(value, Mapping)}
     for name, value in document.items():
         if name not in tables:
-            yield f"# {name} is not set" if value is None else f"{name} = {_value(value)}"
+            yield f"# {name} is not set" if value is None else f"{name} = {toml_value(value)}"
     for name, value in tables.items():
         here = (*place, name if name.replace("-", "").replace("_", "").isalnum() else json.dumps(name))
         yield ""
@@ -101,9 +101,14 @@ def toml(document: Mapping[str, Any], place: tuple[str, ...] = ()) -> Iterator[s
         yield from toml(value, here)
 
 
-def _value(value: Any) -> str:
+def toml_value(value: Any) -> str:
+    """Return `value` as TOML writes it on one line. A text with quotation marks becomes a literal string."""
     if isinstance(value, Mapping):
-        return "{ " + ", ".join(f"{name} = {_value(item)}" for name, item in value.items() if item is not None) + " }"
+        return (
+            "{ " + ", ".join(f"{name} = {toml_value(item)}" for name, item in value.items() if item is not None) + " }"
+        )
     if isinstance(value, (list, tuple)):
-        return "[" + ", ".join(map(_value, value)) + "]"
+        return "[" + ", ".join(map(toml_value, value)) + "]"
+    if isinstance(value, str) and '"' in value and "'" not in value and value.isprintable():
+        return f"'{value}'"
     return json.dumps(value, ensure_ascii=False)

@@ -37,24 +37,37 @@ class Settings(BaseSettings):
         nested_model_default_partial_update=True,
     )
     listen: Address = Address(host="127.0.0.1", port=8080)
+    """Where clients connect: HOST:PORT with an IPv6 host in brackets, or unix:/PATH."""
     listen_mode: FileMode = "0660"
-    """Permissions of a Unix socket: connecting needs the permission to write (unix(7))."""
+    """Permissions of `listen` if it is a Unix socket, in octal. Connecting needs the permission to write (unix(7))."""
     admin_listen: Address = Address(host="127.0.0.1", port=8081)
+    """Where the admin API listens: HOST:PORT or unix:/PATH. An address other than loopback needs admin.tokens."""
     admin_listen_mode: FileMode = "0600"
+    """Permissions of `admin_listen` if it is a Unix socket, in octal."""
     proxy_protocol: Literal["off", "required"] = "off"
-    """Whether every connection begins with a PROXY header. There is no auto-detection: a client could forge a header."""
+    """With "required" every client connection begins with a PROXY header, version 1 or 2. There is no auto-detection,
+    because a client could then forge a header. A change concerns new connections."""
     proxy_protocol_from: Annotated[list[str], Field(max_length=256)] = []
-    """Networks, or "unix", of the balancers that send the header; connections from other addresses are closed."""
+    """Networks (CIDR, one address, or "unix") of the balancers that send the PROXY header. Connections from other
+    addresses are closed."""
     workers: Annotated[int, Field(ge=1, le=64)] = Field(default_factory=lambda: min(len(os.sched_getaffinity(0)), 64))
+    """Number of worker processes. Unset: one for each core."""
     state_dir: Path | None = None
+    """Directory of the journal and of all other state. Unset: $STATE_DIRECTORY, else
+    ~/.local/state/rollback-router/PORT."""
     ready_path: str | Literal["none"] = "/-/ready"
+    """Path of the readiness page on `listen`. The workers answer it themselves. "none" turns it off."""
     access_log: bool = False
+    """Write a log line for each request."""
     via: bool = True
+    """Add a Via field that names this proxy to each request and response (RFC 9110, section 7.6.3)."""
     fail_point: str = ""
+    """For tests: "NAME:N" kills the process when it passes the fail point NAME for the Nth time."""
     tls: ListenTls = ListenTls()
     admin: Admin = Admin()
     alerts: AlertSettings = AlertSettings()
     notify: Annotated[list[Channel], Field(max_length=16)] = []
+    """Receivers of notifications, each in a table [[notify]]."""
     forwarding: ForwardingSettings = ForwardingSettings()
     limits: LimitSettings = LimitSettings()
     timeouts: Timeouts = Timeouts()
@@ -62,6 +75,7 @@ class Settings(BaseSettings):
     history: HistorySettings = HistorySettings()
     mlflow: MlflowSettings = MlflowSettings()
     services: Annotated[dict[str, Service], Field(max_length=16)] = {}
+    """One table for each model endpoint that clients call; at most 16."""
 
     @field_validator("services")
     @classmethod

@@ -38,23 +38,33 @@ State = Literal["met", "not_met", "unknown", "not_configured"]
 
 @dataclass(frozen=True, slots=True)
 class Acceptance:
-    """The settings. A limit of None is no criterion; `fault_factor_max` is relative to the baseline's upper bound."""
+    """The criteria that a promoted version must meet before it is accepted and becomes the baseline. Until then it
+    stays on probation. Unmet criteria never roll back. A limit that is unset is no criterion."""
 
     __pydantic_config__: ClassVar[dict[str, Any]] = {"extra": "forbid"}
     after_s: float = 600.0
+    """Seconds since the promotion and since a trigger last failed."""
     requests_min: int = 500
+    """Requests in that time."""
     fault_share_max: float | None = None
+    """Largest share of faults."""
     fault_factor_max: float | None = None
-    """Met unless faults are, with 95 % confidence, above this many times the baseline's; no criterion without a baseline."""
+    """Faults must not be, with 95 % confidence, above this many times the baseline's. No criterion without a baseline.
+    """
     late_share_max: float | None = None
+    """Largest share of responses that are later than rules.latency.slo_ms."""
     first_byte_p99_ms_max: float | None = None
+    """Largest p99 of the first-byte times."""
     longest_wait_s_max: float | None = None
+    """Longest wait for a first byte in the last `after_s`."""
     invalid_share_max: float | None = None
+    """Largest share of responses that a validator rejected."""
     quality_alerts_max: float | None = 0.0
+    """Alerts about the version's quality that may be firing."""
     cases: Literal["required", "off"] = "off"
-    """Whether the last check of the captured cases against this deployment of the version must have passed."""
+    """With "required" the last check of the captured cases against this deployment of the version must have passed."""
     learn: bool = True
-    """Whether the trigger of an automatic rollback adds its metric and limit for the next versions."""
+    """The trigger of an automatic rollback adds its metric and limit for the next versions."""
 
     def limits(self) -> dict[str, float]:
         """Return the limit of each metric that has one."""

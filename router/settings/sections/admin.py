@@ -15,25 +15,37 @@ class Token(Strict):
     """A bearer token, kept as its SHA-256 (`printf %s TOKEN | sha256sum`)."""
 
     name: Annotated[str, Field(pattern=r"^[A-Za-z0-9._@\-]{1,64}$")]
+    """Name of the token's owner. It is the actor in the journal."""
     role: Literal["viewer", "operator", "admin"]
+    """A "viewer" reads, an "operator" also changes, an "admin" has every right."""
     sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+    """SHA-256 of the token in hex."""
 
 
 class Admin(Strict):
-    """Access to the admin API, and the host names under which it may be called."""
+    """Access to the admin API: its tokens, the host names under which it may be called, and limits on its connections."""
 
     tokens: list[Token] = []
+    """Bearer tokens, kept as their SHA-256 (`printf %s TOKEN | sha256sum`). Without tokens every caller is an admin."""
     allowed_hosts: list[str] = []
-    """Further Host names beside the address it listens on and localhost (DNS rebinding)."""
+    """Further Host names under which the API may be called, besides its address and localhost. This prevents DNS
+    rebinding."""
     allowed_origins: list[str] = []
+    """Web origins that may call the API. This prevents CSRF."""
     public_url: str | None = None
-    """The URL of this API for its users, if not its own address. Links in notifications begin with it; its host is allowed."""
+    """URL of the API for its users, if it is not its own address. Links in notifications begin with it, and its host is
+    allowed."""
     body_bytes_max: Bytes = 1 << 20
+    """Largest body of a request to the API; a larger one is answered 413."""
     connections_max: Count = 256
-    """At this limit the connection that has been idle longest is closed; 503 if every connection has a request in flight."""
+    """Connections to the admin port. At the limit the connection that has been idle longest is closed. If every
+    connection has a request in flight, the new one is answered 503."""
     header_timeout_s: Seconds = 10.0
+    """A request head must arrive within this time."""
     keepalive_idle_s: Seconds = 75.0
+    """An idle connection is closed after this time."""
     tls: CertificateFiles = CertificateFiles()
+    """TLS on `admin_listen`. The commands verify its certificate by SSL_CERT_FILE=/path/ca.pem."""
 
     @field_validator("public_url")
     @classmethod

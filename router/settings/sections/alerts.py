@@ -19,22 +19,26 @@ class HookToken(Strict):
     """A bearer token that may send alerts and do nothing else, kept as its SHA-256 (`printf %s TOKEN | sha256sum`)."""
 
     name: Annotated[str, Field(pattern=r"^[A-Za-z0-9._@\-]{1,64}$")]
+    """Name of the sender."""
     sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+    """SHA-256 of the token in hex."""
 
 
 class AlertMap(Strict):
     """Which alerts count as which signal. All matchers and patterns have to match; the first map that matches decides."""
 
     kind: Literal["quality", "business"]
+    """The trigger that these alerts feed."""
     matchers: dict[LabelName, LabelValue] = {}
     """Labels and their exact values."""
     patterns: dict[LabelName, str] = {}
-    """Labels and expressions for the whole value."""
+    """Labels and regular expressions for the whole value."""
     service: Annotated[str, Field(pattern=f"^(?:{NAME.pattern})$")] | None = None
     """The service of these alerts; unset: the label `service_label` names it."""
     service_label: LabelName = "service"
+    """The label that names the service."""
     version_label: LabelName | Literal["none"] = "version"
-    """The label that names the version, if an alert has it."""
+    """The label that names the version, if an alert has it. "none": alerts name no version."""
 
     @field_validator("patterns")
     @classmethod
@@ -54,26 +58,36 @@ class AlertMap(Strict):
 
 
 class AlertSettings(Strict):
-    """`POST /v1/hooks/alertmanager` and `/v1/hooks/alert`. Both are closed until a token or a secret is configured."""
+    """Alerts from outside: `POST /v1/hooks/alertmanager` (Alertmanager, Grafana) and `POST /v1/hooks/alert` on the
+    admin port. Both are closed until a token or a secret is configured. A token of the hooks gives no other right."""
 
     tokens: Annotated[list[HookToken], Field(max_length=100)] = []
+    """Bearer tokens of the senders, kept as their SHA-256 (`printf %s TOKEN | sha256sum`)."""
     hmac_secret_file: FilePath | None = None
-    """Holds the secret of signed requests: HMAC-SHA256 over TIMESTAMP:BODY, in hex, as Grafana signs."""
+    """File with the secret (16 bytes or more) of signed requests: HMAC-SHA256 of TIMESTAMP:BODY in hex, as Grafana
+    signs."""
     signature_required: bool = False
-    """A token alone is not enough."""
+    """Require a signature: a token alone is not enough."""
     signature_header: FieldName = "X-Grafana-Alerting-Signature"
+    """The header field with the signature."""
     timestamp_header: FieldName = "X-Grafana-Alerting-Timestamp"
-    """Seconds since 1970."""
+    """The header field with the time of the signature, in seconds since 1970."""
     signature_age_max_s: Seconds = 300.0
+    """An older signature is refused."""
     fresh_s: Seconds = 600.0
-    """An alert that is older than this when it first arrives is stale. An alert that was not repeated for this time no longer
-    fires. Alertmanager delays an alert by group_wait + group_interval, 330 s by default."""
+    """An alert that is older than this when it first arrives is stale. An alert that was not repeated for this time no
+    longer fires. Alertmanager delays an alert by group_wait + group_interval (330 s by default): keep these below
+    it."""
     body_bytes_max: Annotated[Bytes, Field(le=1 << 20)] = 256 * 1024
+    """Largest body of a request; a larger one is answered 413."""
     alerts_max: Annotated[Count, Field(le=1000)] = 100
-    """In one request."""
+    """Alerts in one request; more are answered 413."""
     alerts_per_minute_max: Annotated[Count, Field(le=60_000)] = 300
+    """Alerts in a minute; more are answered 503."""
     remembered_max: Annotated[Count, Field(le=100_000)] = 10_000
+    """Alerts that are remembered, so that a repeated alert acts once."""
     map: Annotated[list[AlertMap], Field(max_length=100)] = []
+    """Which alerts count as which signal. The first map whose matchers and patterns all match decides."""
 
     @model_validator(mode="after")
     def _verifiable(self) -> Self:

@@ -18,37 +18,49 @@ Share = Annotated[float, Field(ge=0, le=1)]
 
 
 class Cases(Strict):
-    """Bodies are kept only if `bodies` is set, header fields and values of a query only if they are named."""
+    """Failing requests. They are kept in memory for the reports of incidents. After a rollback they become regression
+    cases that the next version has to pass. Credentials are never kept."""
 
     capture: bool = True
-    """Whether failing requests are captured, for cases and for the reports of incidents."""
+    """Capture failing requests, for cases and for the reports of incidents."""
     bodies: bool = False
+    """Keep bodies."""
     body_bytes_max: Annotated[int, Field(ge=1, le=192 * 1024)] = 64 * 1024
     """A request with a larger body is kept without it, and cannot be sent again."""
     headers: Annotated[list[str], Field(max_length=64)] = ["accept", "content-type", "traceparent", "x-request-id"]
+    """Header fields that are kept. All others are dropped."""
     query: Rules = []
-    """Parameters whose values are kept; the values of all others are redacted."""
+    """Query parameters whose values are kept. The values of all others are redacted."""
     redact_paths: Rules = []
-    """Places in JSON bodies that are redacted, as pointers: `/user/cards/*/number`, `/**/email`."""
+    """Places in JSON bodies that are redacted before anything reaches the disk, as JSON pointers with wildcards:
+    "/user/cards/*/number", "/**/email"."""
     redact_patterns: Rules = []
-    """Regular expressions; matching text anywhere in a body or target is redacted."""
+    """Regular expressions. Matching text anywhere in a body or target is redacted before anything reaches the disk."""
     freeze_window_s: Seconds = 300.0
     """Failures in this time before a rollback become cases."""
     cases_max: Count = 200
+    """Cases that are kept."""
     bytes_max: Bytes = 16 << 20
+    """Size of all cases together."""
     expire_after_s: Seconds = 86_400.0 * 30
+    """A case is deleted after this time."""
     on_promote: Literal["require", "report", "off"] = "require"
-    """Effect of failing cases on a candidate's promotion: it is refused; they are reported; cases are not run."""
+    """Effect of failing cases on a candidate's promotion. "require": it is refused; "report": they are reported; "off":
+    cases are not run."""
     check_concurrency: Annotated[int, Field(ge=1, le=64)] = 4
+    """Cases that a check sends at the same time."""
     check_timeout_s: Seconds = 30.0
     """Time limit of one case."""
     latency_ms_max: Annotated[float, Field(gt=0)] | None = None
-    """Limit for the first byte; unset: rules.latency.slo_ms, if there is one."""
+    """Limit for the first byte of a case. Unset: rules.latency.slo_ms, if that is set."""
     equal: bool = False
-    """Whether a response has to equal the recorded one, if there is one."""
+    """A response has to equal the recorded one, if there is one."""
     relative_tolerance: Share = 1e-3
+    """With `equal`: relative difference of two numbers that count as equal."""
     absolute_tolerance: Annotated[float, Field(ge=0)] = 1e-6
+    """With `equal`: absolute difference of two numbers that count as equal."""
     ignore_paths: Rules = []
+    """With `equal`: places (JSON pointers) that are not compared."""
 
     @field_validator("headers")
     @classmethod

@@ -22,19 +22,25 @@ Hold = Annotated[float, Field(ge=1, le=HOLD_MAX_S)]
 
 
 class DrillSettings(Strict):
-    """Drills of one service. `schedule` is a line of cron (minute hour day month weekday) in `timezone`."""
+    """Rollback drills: the router swaps to the standby and back, on a schedule or on demand."""
 
     schedule: str = "none"
+    """A line of cron (minute hour day month weekday) in `timezone`: "0 10 * * 2" is Tuesdays at 10. At most every 5
+    minutes. "none": only on demand."""
     timezone: str = "UTC"
+    """Time zone of the schedule."""
     mode: Literal["real", "shadow"] = "real"
-    """Mode of scheduled drills: "shadow" does everything except the swap."""
+    """Mode of scheduled drills. "real" swaps; "shadow" does everything except the swap."""
     hold_s: Hold = 10.0
     """Time for which the standby serves."""
     overdue_after_days: Annotated[float, Field(gt=0, le=3660)] | Literal["none"] = 31.0
-    """Counts from the last drill that passed; without one, from the first version that was accepted."""
+    """The alarm `drill_overdue` is raised this long after the last drill that passed. Without one the time counts from
+    the first version that was accepted. "none": never."""
     fault_share_max: Annotated[float, Field(gt=0, le=1)] = 0.01
-    """A drill is refused if more of the last 5 minutes' requests failed. It ends early if more fail on the standby."""
+    """A drill is refused if a larger share of the last 5 minutes' requests failed. It ends early if more fail on the
+    standby."""
     quiet_after_rollback_s: Annotated[float, Field(ge=0, le=86_400 * 31)] = 3600.0
+    """A drill is refused for this time after a rollback."""
 
     @model_validator(mode="after")
     def _valid_schedule(self) -> Self:

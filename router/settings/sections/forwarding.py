@@ -11,16 +11,19 @@ from router.settings.sections.values import Strict
 
 
 class ForwardingSettings(Strict):
-    """The proxies that are trusted to name the client's address, and the forwarded fields that backends receive."""
+    """The proxies in front that are trusted to name the client, and the forwarded fields that backends receive. Trust
+    is decided once per connection: open connections keep it after a change."""
 
     trusted: Annotated[list[str], Field(max_length=256)] = []
-    """Networks, or "unix", whose X-Forwarded-* fields are trusted; those of other peers are dropped and set anew."""
+    """Networks (CIDR, one address, or "unix") whose X-Forwarded-* and Forwarded fields are trusted. The fields of other
+    peers are dropped and set anew."""
     keep: list[Literal["for", "proto", "host", "port"]] = ["for", "proto", "host", "port"]
-    """The X-Forwarded-* fields of a trusted proxy that are trusted. Leave out those that it neither sets nor removes."""
+    """The X-Forwarded-* fields of a trusted proxy that are trusted. Leave out a field that the proxy neither sets nor
+    removes: a client could send it."""
     forwarded: Literal["off", "append"] = "off"
-    """Whether backends receive the Forwarded field, too (RFC 7239)."""
+    """With "append" backends receive the Forwarded field, too (RFC 7239)."""
     hops_max: Annotated[int, Field(ge=1, le=1000)] = 32
-    """Longest list of a forwarded field: only its last members are kept."""
+    """Only this many last members of a longer forwarded list are kept."""
 
     @field_validator("trusted")
     @classmethod

@@ -19,7 +19,9 @@ class InputField(Strict):
     """A place in requests (a JSON pointer; `*`: each member) and the kind of its values."""
 
     pointer: Annotated[str, Field(min_length=1, max_length=200)]
+    """A place in the request's JSON body."""
     kind: Literal["number", "category", "any", "auto"] = "auto"
+    """Kind of the values. "any" checks only presence. "auto" is learned."""
 
     @field_validator("pointer")
     @classmethod
@@ -29,28 +31,35 @@ class InputField(Strict):
 
 
 class InputSettings(Strict):
-    """Compares a sample of the requests that [validation] covers with a reference: requests that an accepted version handled
-    well.
-    """
+    """Detection of input drift: a sample of the requests that [services.NAME.validation] covers is compared with a
+    reference, the requests that an accepted version handled well. Off without fields. Drift raises the alarm
+    `input_drift`."""
 
     fields: Annotated[list[InputField], Field(max_length=reference.FIELDS_MAX)] = []
+    """Places in requests with the kind of their values: "number", "category", "any" or "auto"."""
     learn_fields: bool = False
     """Find the fields in the requests if none are named."""
     action: Action = "observe"
-    """Action at a drift. A drift is no fault of the version: after a rollback the standby gets the same requests."""
+    """Further action at a drift: "observe" none, "ask" an operator, or "rollback". A drift is no fault of the version:
+    after a rollback the standby gets the same requests."""
     samples_per_s: Annotated[float, Field(gt=0, le=50)] = 2.0
     """Largest rate of samples per worker."""
     body_bytes_max: Annotated[Bytes, Field(le=128 * 1024)] = 32 * 1024
     """Requests with a larger body are not sampled."""
     learn_requests: Annotated[Count, Field(ge=20, le=100_000)] = 1000
+    """Samples that a reference needs."""
     learn_s: Seconds = 600.0
-    """Samples and time that a reference needs."""
+    """Time that a reference needs."""
     share_min: Share = 0.05
     """A smaller share of differing requests is no drift, even if it is significant."""
     confidence: Annotated[float, Field(gt=0.5, lt=1)] = 0.999
+    """Confidence with which the share of differing requests is above `share_min` and above twice the usual share."""
     window_s: Seconds = 300.0
+    """Time that is compared with the reference."""
     requests_min: Count = 100
+    """With fewer samples in the window there is no drift."""
     sustained_s: Seconds = 60.0
+    """A difference counts as drift after this time."""
 
     @field_validator("fields")
     @classmethod

@@ -13,17 +13,21 @@ _URI = re.compile(r"https?://(?:[A-Za-z0-9._\-]+|\[[0-9A-Fa-f:.]+\])(?::\d{1,5})
 
 
 class MlflowSettings(Strict):
-    """An MLflow tracking server; without `tracking_uri` none is used."""
+    """An MLflow tracking server. `deploy models:/fraud/3` reads the version's endpoints from it, and a rollback is
+    reported to it. Its certificate is verified by the system's authorities or by SSL_CERT_FILE."""
 
     tracking_uri: Annotated[str, Field(max_length=500)] | None = None
+    """URL of the tracking server. Unset: MLflow is not used."""
     secret_file: FilePath | None = None
-    """File with a bearer token, or with the password of `user` if that is set."""
+    """File with a bearer token, or with the password of `user` if that is set. It is read at each call."""
     user: Annotated[str, Field(min_length=1, max_length=200, pattern=r"^[^:\x00-\x1f\x7f]+$")] | None = None
+    """User name for basic authentication."""
     connect_timeout_s: Seconds = 2.0
+    """Time limit of connecting."""
     timeout_s: Seconds = 5.0
     """Time limit of one call as a whole."""
     retry_max_s: Seconds = 300.0
-    """Longest wait between two tries to report a rollback. The first wait is one second, each further one twice as long."""
+    """Longest wait between two attempts to report a rollback. The first wait is 1 s, each further one twice as long."""
     give_up_after_s: Seconds = 604_800.0
     """An update that failed for this time is given up, with an entry in the journal."""
 
@@ -44,9 +48,9 @@ class MlflowSettings(Strict):
 
 
 class ModelSettings(Strict):
-    """The model of a service in the registry."""
+    """The name of this service's model in MLflow."""
 
     model: Annotated[str, Field(pattern=r"^[^/:@\x00-\x1f\x7f]{1,100}$")] | None = None
-    """Only versions of this registered model may be deployed by their `models:/` URI; unset: versions of any model."""
+    """Only versions of this registered model may be deployed by their `models:/` URI. Unset: versions of any model."""
     alias: Annotated[str, Field(pattern=r"^[\w\-]{1,100}$")] | None = None
-    """The alias of the serving version: a rollback moves it back from the version that failed."""
+    """The alias of the serving version. A rollback moves it from the version that failed to the one that serves."""

@@ -15,21 +15,32 @@ TOPICS: Final[tuple[Topic, ...]] = tuple(topic for topic in get_args(Topic) if t
 
 
 class Channel(Strict):
-    """One receiver. If its URL is a secret, as for many kinds, put it into `url_file`."""
+    """One receiver of notifications."""
 
     name: Annotated[str, Field(pattern=f"^(?:{NAME.pattern})$")]
+    """Name of the channel, in `notify`, metrics and alarms."""
     kind: Literal["webhook", "slack", "apprise"]
+    """Kind of the receiver: "webhook" (CloudEvents 1.0), "slack" (Slack, Mattermost, Rocket.Chat) or "apprise" (needs the extra
+    `rollback-router[apprise]`)."""
     url: Annotated[str, Field(min_length=1, max_length=4096)] | None = None
+    """URL of the receiver. If it is a secret, as for many kinds, use `url_file`."""
     url_file: FilePath | None = None
+    """File with the URL."""
     events: Annotated[list[Topic], Field(min_length=1)] = list(TOPICS)
+    """Topics that are sent. By default the outcome of an alert is sent under the topic that it leads to."""
     services: list[Annotated[str, Field(pattern=f"^(?:{NAME.pattern})$")]] = []
     """Only notifications of these services; empty: of all. Those that concern the whole router are always sent."""
     hmac_secret_file: FilePath | None = None
-    """For kind webhook: requests are signed by the Standard Webhooks specification (webhook-signature, version v1)."""
+    """Of kind webhook: file with the secret that signs requests by the Standard Webhooks specification
+    (webhook-signature, version v1)."""
     timeout_s: Annotated[Seconds, Field(le=60)] = 10.0
+    """Time limit of one attempt."""
     attempts_max: Annotated[Count, Field(le=1000)] = 100
+    """Attempts per notification, with waits of 1 s to 5 min between them."""
     give_up_after_s: Seconds = 86_400.0
+    """A notification that could not be sent for this time is given up."""
     queue_max: Annotated[Count, Field(le=10_000)] = 1000
+    """Notifications that may wait."""
 
     @field_validator("url")
     @classmethod

@@ -23,28 +23,39 @@ from router.settings.sections.values import Count, Seconds, Strict, version_labe
 
 
 class Objective(Strict):
-    """The service level objective. The error budget is (1 - availability) of the requests in `window_days`; without
-    `availability` there is none. It measures the cost of a rollback.
-    """
+    """The service level objective. Its error budget, (1 − availability) of the requests in `window_days`, measures the
+    cost of a rollback."""
 
     availability: Annotated[float, Field(gt=0, lt=1)] | None = None
-    """Share of requests that must succeed, for example 0.999."""
+    """Share of requests that must succeed. Unset: no error budget."""
     window_days: Annotated[float, Field(gt=0, le=366)] = 30.0
+    """Period of the objective."""
 
 
 class Probe(Strict):
-    """The health probe of a target. With a `body` it is an inference, which proves more than a liveness page."""
+    """The health probe of each endpoint. A POST with a body is an inference and proves more than a liveness page. probe
+    = "none" turns probes off."""
 
     path: str = "/"
+    """Path of the probe."""
     method: Literal["GET", "HEAD", "POST"] = "GET"
+    """Method of the probe."""
     body: str | None = None
+    """Body of a POST."""
     content_type: str = "application/json"
+    """Content-Type of the body."""
     expect_status_below: Annotated[int, Field(ge=100, le=600)] = 500
+    """The response's status must be below this."""
     expect_text: str | None = None
+    """The response's body must contain this text."""
     every_s: Seconds = 1.0
+    """Interval of probes."""
     probe_timeout_s: Seconds = 2.0
+    """Time limit of one probe."""
     warmup_probes: Count = 5
+    """Good probes in a row before a new version is ready."""
     recover_probes: Count = 30
+    """Good probes in a row before an unreachable version may be standby again."""
 
     @field_validator("path")
     @classmethod
@@ -60,23 +71,26 @@ class Probe(Strict):
 
 
 class ProposalSettings(Strict):
-    """How long a proposal waits for a decision, and the action if there is none."""
+    """Decisions that wait for an operator: a trigger with the action "ask" has failed, or a promotion needs approval."""
 
     expire_after_s: Seconds = 1800.0
-    """For the proposal of a rollback."""
+    """The proposal of a rollback expires after this time."""
     at_expiry: Literal["hold", "rollback"] = "hold"
-    """For the proposal of a rollback: do nothing, or roll back under the rules of automation (its gate, a freeze, at most once
-    per promotion)."""
+    """Action when the proposal of a rollback expires: "hold" nothing, or "rollback" under the rules of automation (its
+    gate, a freeze, at most once per promotion)."""
     repeat_after_s: Annotated[float, Field(ge=0, le=86_400 * 31)] = 3600.0
     """After a denial, or an expiry without action, the same cause makes no new proposal for this time."""
     promotion_expire_after_s: Seconds = 86_400.0
+    """The proposal of a promotion expires after this time."""
 
 
 class TargetSeed(Strict):
     """A version and the endpoints of its replicas."""
 
     version: str
+    """Label of the version."""
     endpoints: Annotated[list[str], Field(min_length=1, max_length=64)]
+    """URLs of the replicas."""
 
     @field_validator("version")
     @classmethod
@@ -93,30 +107,37 @@ class TargetSeed(Strict):
 
 
 class Service(Strict):
-    """One model endpoint that clients call, matched by host and longest path prefix."""
+    """One model endpoint that clients call."""
 
     hosts: list[str] = []
-    """Host names, without port, that this service answers; empty: any."""
+    """Host names, without port, that this service answers. Empty: any."""
     path_prefix: str = "/"
+    """Path prefix that this service answers. The longest prefix that matches a request wins."""
     active: TargetSeed | None = None
-    """Seeds an empty journal; afterwards the journal wins."""
+    """The active version of an empty journal. Afterwards the journal wins."""
     standby: TargetSeed | None = None
+    """The standby of an empty journal. Afterwards the journal wins."""
     probe: Probe | Literal["none"] = Probe()
     rules: Rules = Rules()
     replay: Literal["never", "unsent", "idempotent", "always"] = "unsent"
+    """Whether a request that failed before its first response byte is sent again: "never", "unsent" (only if nothing
+    was sent), "idempotent" (GET, HEAD, PUT, DELETE …), "always" (usual for model inference)."""
     served_version_header: bool = True
+    """Name the version that answered in the response field X-Served-Version."""
     first_byte_timeout_s: Seconds | None = None
     """Overrides timeouts.first_byte_timeout_s for this service."""
     idle_timeout_s: Seconds | None = None
+    """Overrides timeouts.idle_timeout_s for this service."""
     backend_tls: BackendTlsSettings = BackendTlsSettings()
     validation: Validation = Validation()
     inputs: InputSettings = InputSettings()
     promote_needs: Literal["nothing", "approval"] = "nothing"
-    """`approval`: a promotion needs two people, one to propose and one to approve it."""
+    """With "approval" a promotion needs two people, one to propose and one to approve it. With "nothing" one is enough.
+    """
     proposals: ProposalSettings = ProposalSettings()
     objective: Objective = Objective()
     standby_cost_per_hour: Annotated[float, Field(ge=0, le=1e9)] | None = None
-    """Cost of one warm standby for an hour; without it `report` gives hours and no costs."""
+    """Cost of one warm standby for an hour. `report` adds it up. Unset: `report` gives hours only."""
     standby_cost_currency: Annotated[str, Field(pattern=r"^[A-Za-z$€£¥]{0,8}$")] = ""
     """Currency of the costs in the report, for example EUR."""
     cases: Cases = Cases()

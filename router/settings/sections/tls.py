@@ -13,13 +13,16 @@ from router.tls.contexts import AEAD
 
 
 class CertificateFiles(Strict):
-    """PEM files: a certificate followed by its chain, and its key. Without `key` the certificate's file holds the key, too."""
+    """PEM files, read again when they change and at SIGHUP."""
 
     certificate: FilePath | None = None
+    """PEM file with the certificate, followed by its chain."""
     key: FilePath | None = None
+    """PEM file with the key. Unset: the certificate's file holds the key, too."""
     minimum_version: Literal["TLSv1.2", "TLSv1.3"] = "TLSv1.2"
+    """The oldest version of TLS that is accepted."""
     ciphers: Annotated[list[str], Field(min_length=1, max_length=64)] = list(AEAD)
-    """The suites of TLS 1.2 by their OpenSSL names, best first. The suites of TLS 1.3 are not affected."""
+    """The suites of TLS 1.2 by their OpenSSL names, best first. The suites of TLS 1.3 are always on."""
 
     @field_validator("ciphers")
     @classmethod
@@ -41,8 +44,11 @@ class NamedCertificate(Strict):
     """A further certificate, for clients that send one of these names (SNI); `*.example.com` covers one label."""
 
     server_names: Annotated[list[str], Field(min_length=1, max_length=100)]
+    """The names."""
     certificate: FilePath
+    """PEM file with the certificate, followed by its chain."""
     key: FilePath | None = None
+    """PEM file with the key. Unset: the certificate's file holds the key, too."""
 
     @field_validator("server_names")
     @classmethod
@@ -76,12 +82,15 @@ def _check_cipher(name: str) -> None:
 
 
 class ListenTls(CertificateFiles):
-    """TLS on `listen`; on if there is a certificate."""
+    """TLS on `listen`. Files are PEM. They are read again when they change and at SIGHUP. Without a certificate the
+    listener speaks plain HTTP."""
 
     certificates: Annotated[list[NamedCertificate], Field(max_length=100)] = []
+    """Further certificates for clients that send their names (SNI)."""
     client_ca: FilePath | None = None
-    """Authorities of client certificates; clients then have to present one."""
+    """PEM file with the authorities of client certificates."""
     client_auth: Literal["required", "optional"] = "required"
+    """With client_ca: "required" or "optional" client certificates."""
 
     @model_validator(mode="after")
     def _needs_one(self) -> Self:
@@ -91,15 +100,18 @@ class ListenTls(CertificateFiles):
 
 
 class BackendTlsSettings(CertificateFiles):
-    """How https endpoints are verified; certificate and key are presented to backends that request them."""
+    """Verification of this service's https endpoints. The certificate and key are presented to backends that request
+    them. Files are read again at SIGHUP."""
 
     ca: FilePath | None = None
-    """Authorities that are trusted instead of the system's."""
+    """PEM file with the authorities that are trusted instead of the system's."""
     server_name: Annotated[str, Field(pattern=r"^[A-Za-z0-9._:\-]{1,253}$")] | None = None
     """Name for SNI and for the verification of the certificate, instead of the endpoint's host."""
     verify: bool = True
+    """Verify the backend's certificate. false: any certificate is accepted."""
     ciphers: Annotated[list[str], Field(max_length=64)] = []
-    """The suites of TLS 1.2 that backends may choose from; empty: OpenSSL's defaults, which support older backends."""
+    """The suites of TLS 1.2 that backends may choose from. Empty: OpenSSL's defaults, CBC included, which support older
+    backends."""
 
     @model_validator(mode="after")
     def _verified(self) -> Self:

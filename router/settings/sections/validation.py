@@ -22,7 +22,9 @@ class LabelIn(Strict):
     """The value at `pointer` in the response must be one of `allowed`."""
 
     pointer: Pointer
+    """A place in the response's JSON body."""
     allowed: Annotated[list[bool | int | float | str], Field(min_length=1, max_length=10_000)]
+    """The allowed values."""
 
     @field_validator("pointer")
     @classmethod
@@ -32,26 +34,35 @@ class LabelIn(Strict):
 
 
 class Validation(Strict):
-    """Invalid requests are answered 422. A complete 2xx response that is invalid is a fault of the version."""
+    """Validation of requests and responses. Off unless a check is set. An invalid request is answered 422. A complete
+    2xx response that is invalid ends as `invalid`, a fault of the version. Bodies that are larger, compressed or not
+    JSON are not checked, but counted."""
 
     methods: Annotated[list[Literal["POST", "PUT", "PATCH", "GET"]], Field(min_length=1)] = ["POST"]
+    """Methods of the requests that are checked."""
     paths: Annotated[list[str], Field(max_length=64)] = []
-    """Path prefixes, at a segment's end; empty: every path of the service."""
+    """Path prefixes, at a segment's end. Empty: every path of the service."""
     request_schema: FilePath | None = None
-    """A file with a JSON Schema, or its text. The file is read together with the settings, and again at SIGHUP."""
+    """A file with a JSON Schema of the request body, or its text. It needs the extra `rollback-router[schema]`. The
+    file is read together with the settings, and again at SIGHUP."""
     request_bytes_max: Checked = 256 * 1024
-    """A larger body is forwarded unchecked, and counted."""
+    """A larger request body is forwarded unchecked, and counted."""
     request_bytes_held_max: Bytes = 64 << 20
-    """Size of all bodies that a worker buffers until they are complete; beyond it bodies are forwarded unchecked."""
+    """Size of all bodies that a worker buffers until they are complete. Beyond it bodies are forwarded unchecked."""
     response_not_empty: bool = False
+    """A response must have a body."""
     response_json: bool = False
+    """A response must be JSON."""
     response_schema: FilePath | None = None
+    """A file with a JSON Schema of the response body, or its text."""
     response_finite: Annotated[list[Pointer], Field(max_length=64)] = []
-    """Places of finite numbers (JSON pointers; `*`: each member; "": the whole): NaN, Infinity and null are invalid there."""
+    """Places of finite numbers (JSON pointers; "*": each member; "": the whole). NaN, Infinity and null are invalid
+    there."""
     response_label_in: Annotated[list[LabelIn], Field(max_length=64)] = []
+    """Places that must hold one of the allowed values."""
     response_share: Share = 1.0
-    """Share of the responses that are checked. After an invalid response all responses of that version are checked for ten
-    seconds."""
+    """Share of the responses that are checked. After an invalid response all responses of that version are checked for
+    ten seconds."""
     response_bytes_max: Checked = 256 * 1024
     """A larger response is not checked, but counted."""
     stream_end: Annotated[str, Field(pattern=r"^[!-~]([ -~]{0,62}[!-~])?$")] | None = None

@@ -1,0 +1,105 @@
+"""docs/reference/settings.md: every setting with its type, unit, default and meaning."""
+
+from __future__ import annotations
+
+import json
+from typing import Any, Final
+
+from docs.generate.markdown import code, page, prose, table
+from docs.generate.settings_schema import Node
+from docs.generate.settings_tables import Setting, Table, tables
+from router.cli.settings import toml_value
+
+_INTRODUCTION: Final = """\
+This page lists every setting of `router.toml` with its default.
+[deploy/router.example.toml](../../deploy/router.example.toml) has the same settings, ready to edit.
+[deploy/router.schema.json](../../deploy/router.schema.json) is their JSON Schema: editors complete and check the file with
+it.
+
+- A flag of `run` overrides the environment. The environment overrides the file. The file overrides the default.
+- The environment variable of a setting is `ROLLBACK_ROUTER_` and its name in capitals, with `__` between table and name:
+  `ROLLBACK_ROUTER_LIMITS__BODY_BYTES_MAX=1048576` sets `limits.body_bytes_max`.
+- The name of a quantity ends in its unit. A duration is at most 31 days unless its row says otherwise.
+- An unknown name is an error. `rollback-router config check --config FILE` names every mistake.
+  `rollback-router config show --config FILE` prints all settings in effect.
+- SIGHUP makes a running router read the file again. A setting marked **restart** changes only with a restart. Adding or
+  removing a service needs a restart, too.
+"""
+_UNITS: Final = (
+    ("_bytes_per_s", "bytes per second"),
+    ("_per_s", "per second"),
+    ("_s", "seconds"),
+    ("_ms", "milliseconds"),
+    ("_ms_max", "milliseconds"),
+    ("_s_max", "seconds"),
+    ("_days", "days"),
+    ("bytes", "bytes"),
+    ("bytes_max", "bytes"),
+    ("bytes_held_max", "bytes"),
+    ("share", "share, 0 to 1"),
+    ("share_max", "share, 0 to 1"),
+    ("share_min", "share, 0 to 1"),
+    ("confidence", "share, 0 to 1"),
+    ("availability", "share, 0 to 1"),
+)
+_LIMITS_OF_TYPES: Final = (86_400 * 31, 1_000_000_000, 1 << 50)
+"""Upper bounds that every duration, count and size has."""
+
+
+def text() -> str:
+    """Return the page."""
+    parts = [_INTRODUCTION]
+    for found in tables():
+        parts += _part(found)
+    return page("Settings", *parts)
+
+
+def _part(found: Table) -> list[str]:
+    brackets = "[[{}]]" if found.items else "[{}]"
+    title = code(brackets.format(found.place)) if found.place else "Top level"
+    rows = [_row(setting) for setting in found.settings]
+    meaning = prose(found.meaning) if found.place else "These settings stand above the first table of the file."
+    head = ("Setting", "Type", "Default", "Meaning")
+    return [f"## {title}", meaning, *([table(head, rows)] if rows else [])]
+
+
+def _row(setting: Setting) -> tuple[str, str, str, str]:
+    missing = "required" if setting.required else "unset"
+    default = missing if setting.default is None else code(toml_value(setting.default))
+    restart = " **restart**" if setting.restart else ""
+    example = f" Example: {code(_example(setting.example))}." if setting.example is not None else ""
+    return code(setting.name), _type(setting.name, setting.schema), default, prose(setting.meaning) + example + restart
+
+
+def _example(value: Any) -> str:
+    return toml_value(value[0] if isinstance(value, list) and isinstance(value[0], dict) else value)
+
+
+def _type(name: str, schema: Node) -> str:
+    if "anyOf" in schema:
+        return " or ".join(_type(name, option) for option in schema["anyOf"])
+    if "const" in schema:
+        return code(json.dumps(schema["const"]))
+    if "enum" in schema:
+        return ", ".join(code(json.dumps(value)) for value in schema["enum"])
+    if "$ref" in schema:
+        return "table"
+    match schema.get("type"):
+        case "integer" | "number" as kind:
+            return _quantity(name, kind, schema)
+        case "array":
+            items = _type("", schema["items"]) if "items" in schema else "value"
+            return f"list of {items}" + ("s" if items in ("string", "table", "number") else "")
+        case kind:
+            return str(kind)
+
+
+def _quantity(name: str, kind: str, schema: Node) -> str:
+    unit = next((unit for ending, unit in _UNITS if name.endswith(ending)), "count" if kind == "integer" else kind)
+    low, high = (
+        schema.get("minimum", schema.get("exclusiveMinimum")),
+        schema.get("maximum", schema.get("exclusiveMaximum")),
+    )
+    if high is None or high in _LIMITS_OF_TYPES or unit.startswith("share"):
+        return unit
+    return f"{unit}, {low:,} to {high:,}"
