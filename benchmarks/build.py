@@ -32,7 +32,7 @@ class Build:
     """
 
     def __init__(self, revision: str) -> None:
-        self.commit = _run(["git", "rev-parse", "--verify", "--short=12", f"{revision}^{{commit}}"], revision).strip()
+        self.commit = commit(revision)
         folder = CACHE / self.commit
         self.python = folder / "bin" / "python"
         if not (folder / "complete").exists():
@@ -55,6 +55,14 @@ class Build:
             _run(install, self.commit, ROLLBACK_ROUTER_COMPILED="1")
 
 
+def commit(revision: str) -> str:
+    """Return the commit that git calls `revision`, 12 digits; raise BenchmarkError if there is none."""
+    try:
+        return _run(["git", "rev-parse", "--verify", "--short=12", f"{revision}^{{commit}}"], revision).strip()
+    except BenchmarkError as error:
+        raise BenchmarkError(f"{revision!r} is no commit of this checkout: {error}") from None
+
+
 def flavour(python: Path) -> str:
     """Return which build of the router is installed for this interpreter: `compiled` or `pure`."""
     return _run([str(python), "-P", "-c", FLAVOUR], str(python), folder=Path("/")).strip()
@@ -71,6 +79,8 @@ def _run(command: Sequence[str], subject: str, folder: Path = ROOT, **environmen
             check=False,
             timeout=BUILD_TIMEOUT_S,
         )
+    except FileNotFoundError:
+        raise BenchmarkError(f"{subject}: the program {command[0]} is needed, and is not installed") from None
     except subprocess.TimeoutExpired:
         raise BenchmarkError(f"{subject}: {command[0]} did not end in {BUILD_TIMEOUT_S} s") from None
     if done.returncode:

@@ -1,13 +1,17 @@
 """The statistics of the benchmarks: figures are only as good as the arithmetic under them."""
 
+from pathlib import Path
+
 import pytest
 import uvloop
 
+from benchmarks import build
 from benchmarks.commits import PAIRS_MIN, Readings
 from benchmarks.failover import GOOD, healthy_since_ns, met_by, rescued
 from benchmarks.figures import Ratio, median_ratio, quantile, slope
 from benchmarks.load import OK, Record
 from benchmarks.micro import measure
+from benchmarks.program import BenchmarkError
 
 S = 1_000_000_000
 
@@ -132,3 +136,13 @@ def test_every_step_within_a_request_is_measured_in_every_round() -> None:
         *("request of 64 floats against a schema", "answer of 64 floats", "inference of 64 floats"),
         *(f"chunks of {size} bytes" for size in (64, 1024, 65536)),
     }
+
+
+def test_an_unknown_revision_is_named() -> None:
+    with pytest.raises(BenchmarkError, match="'no-such-revision' is no commit of this checkout"):
+        build.commit("no-such-revision")
+
+
+def test_a_missing_program_is_named() -> None:
+    with pytest.raises(BenchmarkError, match="the program /no/such/python is needed, and is not installed"):
+        build.flavour(Path("/no/such/python"))
