@@ -1,4 +1,4 @@
-"""The request path as a list: which function of which module is called, in order, for one successful exchange.
+"""The request path as a list: which function of which module is called, in order, for one successful exchange, and for a rescue.
 
 Read it as the map of router/proxy. A request runs down from the client's connection to the backend, and its response runs up
 again, without an await. Each line is a call from another module (or from the event loop).
@@ -82,6 +82,33 @@ LATER_REQUEST: Final = [
     "proxy.engine.downstream Downstream.exchange_ended",
 ]
 """Every call that crosses a module border, for a request like the one before it on the same connection."""
+
+RESCUE: Final = [
+    # The backend closes without a response. The exchange fails, failover decides, and the exchange acts.
+    "proxy.engine.upstream Upstream.connection_lost",
+    "proxy.engine.exchange Exchange.lost",
+    "proxy.engine.failover next_try",
+    "proxy.engine.attempt Attempt.may_change_endpoint",
+    # The attempt is counted as a fault of its version, and the standby is claimed.
+    "proxy.engine.attempt Attempt.end",
+    "proxy.engine.attempt Attempt",
+    "proxy.engine.attempt Attempt.enter",
+    "proxy.engine.pool Pool.take",
+]
+
+
+@pure_build_only
+async def test_steps_of_a_rescue() -> None:
+    async with (
+        Backend(backends.cut_after(b"", 0)) as broken,
+        Backend(backends.ok(b"yes")) as standby,
+        Rig(replay="always") as rig,
+    ):
+        rig.serve(broken.url, standby.url)
+        with recorded_steps("proxy.engine.") as steps:
+            assert (await rig.ask(POST))[::2] == (200, b"yes")
+        failed = steps.index(RESCUE[0])  # the connection to the standby adds its steps behind these
+        assert steps[failed:][: len(RESCUE)] == RESCUE
 
 
 @pure_build_only

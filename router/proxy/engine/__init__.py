@@ -16,8 +16,9 @@ The common request, without an await:
                            → Pool.release → Exchange.completed → Attempt.end → Downstream.exchange_ended
 
 If the pool has no idle connection, the exchange waits: Pool.wait → (a task connects) → Exchange.connected. A failure before the
-first response byte goes Upstream → Exchange.lost → failover: another endpoint, another version, or a 502 or 504. When a client
-leaves, Downstream calls Exchange.client_gone. Control moves requests with Exchange.redispatch and ends them with Exchange.cut.
+first response byte goes Upstream → Exchange.lost → failover.next_try, which decides: another endpoint, another version, or a 502
+or 504. The exchange acts on the decision. When a client leaves, Downstream calls Exchange.client_gone. Control moves requests
+with Exchange.redispatch and ends them with Exchange.cut.
 
 Exchange decides the outcome: `completed` for a whole response, `_fail` for a failure of the backend, `client_gone`,
 `cut` and the `reject_…` methods for the rest. `Attempt.end` counts it for the version, `Exchange._end` once for the

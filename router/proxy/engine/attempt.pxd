@@ -31,7 +31,8 @@ cdef class Attempt:
     cpdef sent(self, double now_s)
     @cython.locals(row=Py_ssize_t, context=WorkerContext, waited_since_s=double)
     cpdef answered(self, int status, double now_s)
-    cpdef bint may_retry(self) except -1
+    cpdef bint may_change_endpoint(self) except -1
+    cpdef retry(self)
     @cython.locals(row=Py_ssize_t, context=WorkerContext, target=LocalTarget)
     cpdef end(self, Py_ssize_t outcome, double lasted_s)
     cdef _failed(self, Py_ssize_t outcome)

@@ -95,17 +95,18 @@ class Attempt:
         if waited_s >= wait_min_s:
             self.context.words[self.row + at.L_ABANDONED_LONG] += 1
 
-    def may_retry(self) -> bool:
-        """Return whether another endpoint is left and the target's retry budget allows it; take from the budget."""
-        if len(self.tried) >= len(self.target.pools):
-            return False
+    def may_change_endpoint(self) -> bool:
+        """Return whether another endpoint is left and the target's retry budget allows it."""
+        return len(self.tried) < len(self.target.pools) and (self.retrying or self.target.may_retry())
+
+    def retry(self) -> None:
+        """Take from the target's retry budget, once. The request is sent again, so the waits start anew."""
         if not self.retrying:
-            if not self.target.may_retry():
-                return False
             self.target.retrying += 1
             self.retrying = True
-        self.context.words[self.row + at.L_ENDPOINT_RETRIES] += 1
-        return True
+        self.any_sent = False
+        self.sent_s = 0.0
+        self.target.awaiting_first_byte.stop(self.exchange)
 
     def end(self, outcome: int, lasted_s: float) -> None:
         """Count the outcome. `lasted_s`: from the claim to the last byte, without the time in which a slow client paused it."""

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from router.proxy.engine import closing, failover, flow_control
 from router.proxy.engine.attempt import Attempt
+from router.proxy.engine.failover import Failover, OtherVersion
 from router.proxy.engine.local_service import LocalService
 from router.proxy.engine.local_target import LocalTarget
 from router.proxy.http1 import replies
@@ -313,9 +314,7 @@ class Exchange:
         self.upstream = None
         if stale and self.attempt is not None:
             self.context.words[self.attempt.row + at.L_STALE_CONNECTION] += 1
-            if failover.reconnect(self):
-                return
-        self._fail(Outcome.TRUNCATED, 502, "upstream_broken", detail)
+        self._fail(Outcome.TRUNCATED, 502, "upstream_broken", detail, stale=stale)
 
     def first_byte_late(self) -> None:
         """Fail the attempt: no first byte within `first_byte_timeout_s`."""
@@ -376,7 +375,9 @@ class Exchange:
         self.end_attempt(Outcome.CLIENT_GONE)
         self.answer(status, code, detail, Outcome.REFUSED)
 
-    def _fail(self, outcome: Outcome, status: int, code: str, detail: str, *, endpoints: bool = True) -> None:
+    def _fail(
+        self, outcome: Outcome, status: int, code: str, detail: str, *, endpoints: bool = True, stale: bool = False
+    ) -> None:
         """Try elsewhere if the response has not begun and the rules allow it; else end."""
         self._drop_upstream()
         if self.ended:
@@ -385,9 +386,44 @@ class Exchange:
             self.end_attempt(outcome)
             self._end(outcome)
             closing.abort_response(self.downstream, reset=self.close_after)
-        elif not failover.try_elsewhere(self, outcome, endpoints=endpoints):
+        elif not self._continue(outcome, endpoints=endpoints, stale=stale):
             self.end_attempt(outcome)
             self.answer(status, code, detail, outcome)
+
+    def _continue(self, outcome: Outcome, *, endpoints: bool, stale: bool) -> bool:
+        """Continue where failover.py decides; return False if that is nowhere. `outcome` is that of the failed attempt."""
+        service, attempt = self.service, self.attempt
+        assert attempt is not None
+        step = failover.next_try(self, self.context.words[service.word_at], endpoints=endpoints, stale=stale)
+        if step is Failover.ADOPT_ROUTE:
+            service.refresh()
+            # The new route may be a rollback's, and redispatch may have moved this exchange.
+            if self.ended or self.attempt is not attempt:
+                return True
+            step = failover.next_try(self, service.word, endpoints=False)
+        if step is Failover.RECONNECT:
+            assert attempt.pool is not None
+            self._retry(attempt)
+            self.wait(attempt.pool)
+        elif step is Failover.NEXT_ENDPOINT:
+            self.context.words[attempt.row + at.L_ENDPOINT_RETRIES] += 1
+            attempt.leave()
+            self._retry(attempt)
+            self.dispatch(attempt)
+        elif isinstance(step, OtherVersion):
+            self.context.words[attempt.row + at.L_RESCUED] += 1
+            self.tried_targets = (*self.tried_targets, attempt.target)
+            self.end_attempt(outcome)
+            self.claim(step.target, step.role)
+        else:
+            return False
+        return True
+
+    def _retry(self, attempt: Attempt) -> None:
+        """Prepare to send the request to the same target again."""
+        attempt.retry()
+        self.request_sent = False
+        self.service.idle.stop(self)
 
     # ------------------------------------------------------------------ the end
     def _drop_upstream(self) -> None:

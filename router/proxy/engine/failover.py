@@ -1,20 +1,64 @@
-"""Where a failed exchange continues before its first response byte: another endpoint, another version, or nowhere."""
+"""Decides where a failed exchange continues before its first response byte. `Exchange._continue` acts on the decision.
+
+Nothing is tried again unless `may_resend`. Then the first of these that is possible is next:
+
+    RECONNECT      the same endpoint over a new connection: the backend closed the reused connection while the request was
+                   written. That is no fault of the version (RFC 9112 §9.3.1). Once an attempt.
+    NEXT_ENDPOINT  another endpoint of the active version, unless the version itself has failed.
+    ADOPT_ROUTE    nothing yet: control has published another route, and a version is chosen by the newest one.
+    OtherVersion   the active version, else the standby. The failed attempt stays a fault of the first version.
+    GIVE_UP        a local reply.
+
+The first two take from the target's retry budget.
+"""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from enum import Enum
 from typing import TYPE_CHECKING
 
-from router.rollout.outcome import Outcome
 from router.shm import layout as at
 
 if TYPE_CHECKING:
     from router.proxy.engine.attempt import Attempt
     from router.proxy.engine.exchange import Exchange
+    from router.proxy.engine.local_target import LocalTarget
 
 
-def try_elsewhere(exchange: Exchange, outcome: Outcome, *, endpoints: bool) -> bool:
-    """Return whether the exchange continues elsewhere; `endpoints`: another endpoint of the same target may be tried."""
-    return may_resend(exchange) and ((endpoints and _next_endpoint(exchange)) or _other_version(exchange, outcome))
+class Failover(Enum):
+    """What the exchange does next, if it is not `OtherVersion`."""
+
+    RECONNECT = "reconnect"
+    NEXT_ENDPOINT = "next endpoint"
+    ADOPT_ROUTE = "adopt route"
+    GIVE_UP = "give up"
+
+
+@dataclass(frozen=True, slots=True)
+class OtherVersion:
+    """The exchange claims `target`, which has this role (`layout.ROLE_…`)."""
+
+    target: LocalTarget
+    role: int
+
+
+def next_try(exchange: Exchange, word: int, *, endpoints: bool, stale: bool = False) -> Failover | OtherVersion:
+    """Return what the exchange does next; change nothing.
+
+    `word` is the route word in shared memory. `endpoints`: another endpoint of the same target may be tried. `stale`: a reused
+    connection ended without a byte.
+    """
+    attempt = exchange.attempt
+    if attempt is None or not may_resend(exchange):
+        return Failover.GIVE_UP
+    if stale and _may_reconnect(exchange, attempt):
+        return Failover.RECONNECT
+    if endpoints and attempt.target is exchange.service.active and attempt.may_change_endpoint():
+        return Failover.NEXT_ENDPOINT
+    if word != exchange.service.word:
+        return Failover.ADOPT_ROUTE
+    return _other_version(exchange, attempt) or Failover.GIVE_UP
 
 
 def may_resend(exchange: Exchange) -> bool:
@@ -30,61 +74,18 @@ def replay_allowed(exchange: Exchange) -> bool:
     return rule == "always" or (rule == "idempotent" and exchange.head.idempotent)
 
 
-def reconnect(exchange: Exchange) -> bool:
-    """Return whether the exchange continues over a new connection to the same endpoint: the backend closed the reused
-    connection while the request was written. That is no fault of the version (RFC 9112 §9.3.1). Once an attempt.
-    """
-    attempt, limit = exchange.attempt, exchange.context.options.connect_waits_max
-    if exchange.ended or attempt is None or attempt.pool is None or attempt.retrying or not may_resend(exchange):
+def _may_reconnect(exchange: Exchange, attempt: Attempt) -> bool:
+    pool = attempt.pool
+    if pool is None or pool.closed or pool.waiting >= exchange.context.options.connect_waits_max:
         return False
-    if attempt.pool.closed or attempt.pool.waiting >= limit or not attempt.target.may_retry():
-        return False
-    attempt.target.retrying += 1
-    attempt.retrying = True
-    _not_sent(exchange, attempt)
-    exchange.wait(attempt.pool)
-    return True
+    return not attempt.retrying and attempt.target.may_retry()
 
 
-def _not_sent(exchange: Exchange, attempt: Attempt) -> None:
-    """Reset the attempt, because the request is sent again: its waits start anew."""
-    attempt.any_sent = exchange.request_sent = False
-    attempt.sent_s = 0.0
-    attempt.target.awaiting_first_byte.stop(exchange)
-    exchange.service.idle.stop(exchange)
-
-
-def _next_endpoint(exchange: Exchange) -> bool:
-    """Try another endpoint of the same target; return whether there is one."""
-    attempt = exchange.attempt
-    if attempt is None or attempt.target is not exchange.service.active or not attempt.may_retry():
-        return False
-    attempt.leave()
-    _not_sent(exchange, attempt)
-    exchange.dispatch(attempt)
-    return True
-
-
-def _other_version(exchange: Exchange, outcome: Outcome) -> bool:
-    """Try another version; return whether there is one. The failed attempt stays a fault of the first version."""
-    service, context, attempt = exchange.service, exchange.context, exchange.attempt
-    assert attempt is not None
-    if context.words[service.word_at] != service.word:
-        service.refresh()
-        # The new route may be a rollback's, and redispatch may have moved this exchange.
-        if exchange.ended or exchange.attempt is not attempt:
-            return True
+def _other_version(exchange: Exchange, attempt: Attempt) -> OtherVersion | None:
+    service = exchange.service
     for target, role in ((service.active, at.ROLE_ACTIVE), (service.standby, at.ROLE_STANDBY)):
-        if (
-            target is None
-            or target is attempt.target
-            or target in exchange.tried_targets
-            or not service.concurrency.fits(exchange, target)
-        ):
+        if target is None or target is attempt.target or target in exchange.tried_targets:
             continue
-        context.words[attempt.row + at.L_RESCUED] += 1
-        exchange.tried_targets = (*exchange.tried_targets, attempt.target)
-        exchange.end_attempt(outcome)
-        exchange.claim(target, role)
-        return True
-    return False
+        if service.concurrency.fits(exchange, target):
+            return OtherVersion(target, role)
+    return None

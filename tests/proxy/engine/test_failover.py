@@ -1,20 +1,25 @@
-"""Where a failed exchange goes on: another endpoint, another target, or nowhere."""
+"""Where a failed exchange continues: what failover decides, and what comes of it on the wire."""
 
 from __future__ import annotations
 
 import asyncio
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import pytest
 
-from router.rollout.model.route import Flag
+from router.proxy.engine.attempt import Attempt
+from router.proxy.engine.downstream import Downstream
+from router.proxy.engine.exchange import Exchange
+from router.proxy.engine.failover import Failover, OtherVersion, next_try
+from router.rollout.model.route import NO_SLOT, Flag
 from router.shm import layout as at
 from tests import backends
 from tests.backends import Backend
-from tests.proxy.rig import OPTIONS, Rig, field
+from tests.proxy.rig import OPTIONS, Rig, field, until
 
 GET = b"GET /a?b=%20c HTTP/1.1\r\nHost: Test:1\r\n\r\n"
 POST = b"POST /infer HTTP/1.1\r\nHost: t\r\nContent-Length: 5\r\n\r\nhello"
+URLS = ("http://127.0.0.1:9", "http://127.0.0.1:19")
 CHUNKED_POST = b"POST /infer HTTP/1.1\r\nHost: t\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n"
 
 
@@ -46,6 +51,23 @@ async def test_another_endpoint_recovers_without_a_fault_of_the_version() -> Non
             assert (await rig.ask(POST))[0] == 200
     assert rig.attempts() == {"ok": 20}
     assert rig.scalar(at.L_ENDPOINT_RETRIES) > 0
+
+
+async def test_another_endpoint_takes_from_the_retry_budget_until_the_request_ends() -> None:
+    async with Backend(backends.never()) as waits, Rig() as rig:
+        rig.fill(0, "v1", await closed_port(), waits.url)
+        rig.route(0)
+        active = rig.data_plane.services[0].active
+        assert active is not None
+        clients = [await rig.client() for _ in range(2)]
+        for number, client in enumerate(clients):  # the second one finds no request in flight at the closed port
+            await client.send(POST)
+            await until(lambda sent=number + 1: len(waits.requests) == sent)
+        assert active.retrying == rig.scalar(at.L_ENDPOINT_RETRIES) > 0
+        for client in clients:
+            client.reset()
+        await rig.quiet()
+        assert active.retrying == 0
 
 
 async def test_nobody_to_rescue_is_502() -> None:
@@ -98,7 +120,7 @@ async def test_a_body_larger_than_the_replay_limit_is_not_tried_again() -> None:
         rig.serve(broken.url, standby.url)
         client = await rig.client()
         await client.send(b"POST / HTTP/1.1\r\nHost: t\r\nContent-Length: 4000\r\n\r\n" + b"x" * 500)
-        await asyncio.sleep(0.05)
+        await until(lambda: broken.connections)
         assert (await client.ask(b"x" * 3500))[0] == 502
 
 
@@ -114,7 +136,7 @@ async def test_a_rollback_that_is_noticed_by_the_rescue_sends_the_request_once()
         clients = [await rig.client() for _ in range(3)]
         for client in clients:
             await client.send(POST)
-        await asyncio.sleep(0.05)
+        await until(lambda: len(failed.requests) == 3)
         rig.route(1, 2, flags=Flag.REDISPATCH, wake=False)
         await failed.stop()
         assert [(await client.response())[2] for client in clients] == [b"way back"] * 3
@@ -123,3 +145,117 @@ async def test_a_rollback_that_is_noticed_by_the_rescue_sends_the_request_once()
     assert rig.attempts(1) == {"ok": 6}
     assert rig.attempts(2) == {}
     assert (len(good.requests), len(other.requests)) == (6, 0)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Failed:
+    """An exchange that has failed on the first endpoint of v1, which is active; v2 is the standby, unless it is changed here."""
+
+    raw: bytes = POST
+    replay: str = "always"
+    sent: bool = True
+    body_kept: bool = True
+    endpoints: bool = True
+    stale: bool = False
+    urls: int = 1
+    retrying: bool = False
+    others_retrying: int = 0
+    connect_waits_max: int = 1
+    pool_closed: bool = False
+    on_standby: bool = False
+    standby: bool = True
+    tried: bool = False
+    full: bool = False
+    route_changed: bool = False
+
+    def exchange(self, rig: Rig) -> Exchange:
+        """Return it; v1 and v2 are served by `rig`."""
+        service = rig.data_plane.services[0]
+        head = rig.context.request_head(self.raw)
+        exchange = Exchange(rig.context, service, Downstream(rig.context, rig.data_plane.limiter), head, b"id")
+        rig.context.words[service.row + at.LS_ACCEPTED] += 1
+        exchange.body = [b"hello"] if self.body_kept else None
+        target, other = (service.standby, service.active) if self.on_standby else (service.active, service.standby)
+        assert target is not None
+        exchange.attempt = attempt = Attempt(exchange, target, at.ROLE_STANDBY if self.on_standby else at.ROLE_ACTIVE)
+        attempt.enter(target.pools[0])
+        attempt.any_sent = self.sent
+        target.pools[0].closed = self.pool_closed
+        if self.tried:
+            assert other is not None
+            exchange.tried_targets = (other,)
+        if self.retrying:
+            attempt.retry()
+            attempt.any_sent = self.sent
+        target.retrying += self.others_retrying
+        return exchange
+
+
+ACTIVE, STANDBY = ("v1", at.ROLE_ACTIVE), ("v2", at.ROLE_STANDBY)
+GIVE_UP, RECONNECT = Failover.GIVE_UP, Failover.RECONNECT
+NEXT_ENDPOINT, ADOPT_ROUTE = Failover.NEXT_ENDPOINT, Failover.ADOPT_ROUTE
+
+
+@pytest.mark.parametrize(
+    ("failed", "expected"),
+    [
+        # the replay rule
+        pytest.param(Failed(), STANDBY, id="may be sent again"),
+        pytest.param(Failed(body_kept=False), GIVE_UP, id="its body is gone"),
+        pytest.param(Failed(sent=False, body_kept=False), STANDBY, id="not sent"),
+        pytest.param(Failed(replay="idempotent"), GIVE_UP, id="not idempotent"),
+        pytest.param(Failed(replay="idempotent", raw=GET), STANDBY, id="idempotent"),
+        pytest.param(Failed(replay="idempotent", sent=False), STANDBY, id="not idempotent, not sent"),
+        pytest.param(Failed(replay="unsent"), GIVE_UP, id="unsent, sent"),
+        pytest.param(Failed(replay="unsent", sent=False), STANDBY, id="unsent, not sent"),
+        pytest.param(Failed(replay="never", sent=False), GIVE_UP, id="never"),
+        # another version
+        pytest.param(Failed(standby=False), GIVE_UP, id="no standby"),
+        pytest.param(Failed(tried=True), GIVE_UP, id="the standby was tried"),
+        pytest.param(Failed(full=True), GIVE_UP, id="the standby is full"),
+        pytest.param(Failed(on_standby=True), ACTIVE, id="the active version comes first"),
+        pytest.param(Failed(on_standby=True, tried=True), GIVE_UP, id="the active version was tried"),
+        pytest.param(Failed(others_retrying=9), STANDBY, id="another version costs no retry budget"),
+        pytest.param(Failed(route_changed=True), ADOPT_ROUTE, id="by the newest route"),
+        pytest.param(Failed(route_changed=True, standby=False), ADOPT_ROUTE, id="which may have a standby"),
+        pytest.param(Failed(route_changed=True, body_kept=False), GIVE_UP, id="no route is adopted in vain"),
+        # another endpoint
+        pytest.param(Failed(urls=2), NEXT_ENDPOINT, id="an endpoint is left"),
+        pytest.param(Failed(urls=2, endpoints=False), STANDBY, id="the version itself failed"),
+        pytest.param(Failed(urls=2, on_standby=True), ACTIVE, id="only of the active version"),
+        pytest.param(Failed(urls=2, others_retrying=2), NEXT_ENDPOINT, id="within the budget"),
+        pytest.param(Failed(urls=2, others_retrying=3), STANDBY, id="the budget is used up"),
+        pytest.param(Failed(urls=2, retrying=True, others_retrying=2), NEXT_ENDPOINT, id="counted in the budget"),
+        pytest.param(Failed(urls=2, route_changed=True), NEXT_ENDPOINT, id="whatever the route"),
+        pytest.param(Failed(urls=2, replay="unsent"), GIVE_UP, id="an endpoint is no exception to the rule"),
+        # the same endpoint
+        pytest.param(Failed(stale=True), RECONNECT, id="stale"),
+        pytest.param(Failed(stale=True, urls=2), RECONNECT, id="stale: before another endpoint"),
+        pytest.param(Failed(stale=True, on_standby=True), RECONNECT, id="stale: on any version"),
+        pytest.param(Failed(stale=True, route_changed=True), RECONNECT, id="stale: whatever the route"),
+        pytest.param(Failed(stale=True, replay="unsent"), GIVE_UP, id="stale: sent"),
+        pytest.param(Failed(stale=True, retrying=True), STANDBY, id="stale: once an attempt"),
+        pytest.param(Failed(stale=True, retrying=True, urls=2), NEXT_ENDPOINT, id="stale: then another endpoint"),
+        pytest.param(Failed(stale=True, others_retrying=3), STANDBY, id="stale: the budget is used up"),
+        pytest.param(Failed(stale=True, connect_waits_max=0), STANDBY, id="stale: too many wait"),
+        pytest.param(Failed(stale=True, pool_closed=True), STANDBY, id="stale: the endpoint is gone"),
+    ],
+)
+async def test_the_next_try(failed: Failed, expected: Failover | tuple[str, int]) -> None:
+    async with Rig(replace(OPTIONS, connect_waits_max=failed.connect_waits_max), replay=failed.replay) as rig:
+        rig.fill(0, "v1", *URLS[: failed.urls])
+        rig.fill(1, "v2", *URLS[: failed.urls])
+        rig.route(0, 1 if failed.standby else NO_SLOT)
+        exchange = failed.exchange(rig)
+        if failed.full:
+            rig.context.in_flight_max = 0
+        before = bytes(rig.segment.words)
+        word = exchange.service.word + failed.route_changed
+        step = next_try(exchange, word, endpoints=failed.endpoints, stale=failed.stale)
+        assert ((step.target.version, step.role) if isinstance(step, OtherVersion) else step) == expected
+        assert bytes(rig.segment.words) == before, "it decides, and counts nothing"
+        assert exchange.attempt is not None
+        assert exchange.attempt.retrying == failed.retrying
+        exchange.attempt.target.retrying -= failed.others_retrying
+        exchange.client_gone()
+        del exchange, step  # the leak check counts them
