@@ -177,7 +177,7 @@ CASES: Final[dict[int, Case]] = {
             TARGET + "test_a_second_stale_connection_is_not_tried_a_third_time",
             "proxy/http1/test_heads.py::test_the_backends_own_idle_timeout_is_kept_with_a_second_to_spare",
         ),
-        "how rare: benchmarks/README.md, stale",
+        "how rare: docs/performance.md, connections that go stale",
     ),
     24: Case(
         "accepts and never answers",

@@ -1,6 +1,6 @@
 """Runs the validators of one service on its requests and responses, and counts the results in this worker's block.
 
-benchmarks/README.md has the cost per request of the pure Python build. A service without validators has no `Validation`.
+docs/performance.md has the cost per request of the pure Python build. A service without validators has no `Validation`.
 """
 
 from __future__ import annotations
