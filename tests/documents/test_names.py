@@ -11,8 +11,6 @@ from typing import Final
 
 import pytest
 
-from docs.generate import state_diagram
-
 ROOT: Final = Path(__file__).parent.parent.parent
 FOLDERS: Final = ("router", "tests", "benchmarks", "deploy", "docs")
 PAGES: Final = tuple(
@@ -111,11 +109,3 @@ def test_every_class_and_function_that_a_document_names_exists(document: str) ->
         if FUNCTION.fullmatch(code) and owner in definitions() and member not in {*definitions()[owner], "py"}:
             missing.append(code)
     assert missing == []
-
-
-@pytest.mark.parametrize("page", state_diagram.PAGES)
-def test_states_and_switches_of_a_page_are_those_of_the_code(page: str) -> None:
-    """`python -m docs.generate` writes them."""
-    text = (ROOT / "docs" / page).read_text()
-    assert "<!-- generated: " in text
-    assert state_diagram.fill(text) == text
