@@ -5,7 +5,16 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Final
 
-from docs.generate import example_file, settings_page, settings_schema, state_diagram
+from docs.generate import (
+    alarms_page,
+    cli_page,
+    errors_page,
+    example_file,
+    metrics_page,
+    settings_page,
+    settings_schema,
+    state_diagram,
+)
 
 ROOT: Final = Path(__file__).parent.parent.parent
 
@@ -15,6 +24,10 @@ def pages() -> dict[str, str]:
     return {
         "deploy/router.example.toml": example_file.text(),
         "deploy/router.schema.json": settings_schema.text(),
+        "docs/reference/alarms.md": alarms_page.text(),
+        "docs/reference/cli.md": cli_page.text(),
+        "docs/reference/errors.md": errors_page.text(),
+        "docs/reference/metrics.md": metrics_page.text(),
         "docs/reference/settings.md": settings_page.text(),
         **state_diagram.pages(),
     }

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any, Final, get_args
 
-from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.metrics_core import Metric
 
 from router.control.addon import Addon
 from router.control.alerts.keys import HookKeys
@@ -23,7 +23,7 @@ from router.control.bulkhead import Bulkhead, BulkheadFull
 from router.control.core.loop import ControlLoop
 from router.control.core.service_controller import ServiceController
 from router.control.store.journal import APPEND_TIMEOUT_S, JournalUnavailable
-from router.control.views.metrics import PREFIX
+from router.control.views.metric_table import counter, gauge
 from router.errors import OperatorError
 from router.rollout.alerts.alert import Alert, Decision, InvalidAlert, Kind, RawAlert, decide, parse
 from router.rollout.alerts.alert_store import AlertStore, StoredAlert, entry_data, not_configured, recently_seen, result
@@ -249,14 +249,10 @@ class AlertsAddon(Addon):
 
     def metrics(self) -> Iterable[Metric]:
         """Return the counts of alerts by result, and the numbers of firing alerts."""
-        counts = CounterMetricFamily(
-            PREFIX + "alerts", "Alerts that came in, by what became of them.", labels=["service", "result"]
-        )
+        counts = counter("alerts")
         for (service, outcome), count in sorted(self._counts.items()):
             counts.add_metric([service, outcome], count)
-        firing = GaugeMetricFamily(
-            PREFIX + "alerts_standing", "Alerts that stand against the active version.", labels=["service", "kind"]
-        )
+        firing = gauge("alerts_standing")
         for service_controller in self._control_loop.services.values():
             for kind in _KINDS:
                 firing.add_metric([service_controller.name, kind], len(self._firing(service_controller, kind)))

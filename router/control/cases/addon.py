@@ -13,7 +13,6 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, Final
 
-from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.metrics_core import Metric
 
 from router.control.addon import Addon
@@ -25,6 +24,7 @@ from router.control.core.loop import ControlLoop
 from router.control.core.service_controller import ServiceController
 from router.control.store.case_store import CaseStore
 from router.control.store.cases_file import Summary, discard_aside
+from router.control.views.metric_table import gauge
 from router.errors import OperatorError, StartError
 from router.rollout.cases.comparison import ComparisonLimits
 from router.rollout.cases.promotion_check import PromotionCheck, SuiteResult
@@ -153,10 +153,8 @@ class CasesAddon(Addon):
 
     def metrics(self) -> Iterable[Metric]:
         """Return how many cases each service has, and how many of them its candidate fails."""
-        cases = GaugeMetricFamily("rollback_router_cases", "Regression cases.", labels=["service"])
-        failing = GaugeMetricFamily(
-            "rollback_router_cases_failing", "Cases that the candidate fails.", labels=["service", "version"]
-        )
+        cases = gauge("cases")
+        failing = gauge("cases_failing")
         for name, service_controller in self.control_loop.services.items():
             cases.add_metric([name], self._summaries.get(name, Summary()).cases)
             candidate = service_controller.registry.candidate

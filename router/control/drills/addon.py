@@ -7,12 +7,12 @@ import logging
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Final
 
-from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.metrics_core import Metric
 
 from router.control.addon import Addon
 from router.control.core.loop import ControlLoop
 from router.control.drills.runner import DrillRunner
+from router.control.views.metric_table import gauge
 from router.errors import OperatorError
 from router.rollout.drills.drill import DrillPhase, DrillPlan, Mode
 from router.rollout.drills.log import DrillLog
@@ -84,9 +84,7 @@ class DrillsAddon(Addon):
 
     def metrics(self) -> Iterable[Metric]:
         """Return the age of the last drill that passed. It is absent if there was none."""
-        age = GaugeMetricFamily(
-            "rollback_router_seconds_since_last_drill", "Since the last drill that passed.", labels=["service"]
-        )
+        age = gauge("seconds_since_last_drill")
         now_s = clock.wall_s()
         for name, runner in self.runners.items():
             if (at := runner.proven_at()) is not None:

@@ -12,7 +12,6 @@ from collections.abc import Iterable
 from typing import Any, Final
 
 import orjson
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 from prometheus_client.metrics_core import Metric
 
 from router.control.addon import Addon
@@ -20,6 +19,7 @@ from router.control.core.loop import ControlLoop
 from router.control.core.service_controller import ServiceController
 from router.control.store.history_file import HistoryFile, Step
 from router.control.store.history_store import HistoryStore, Readings
+from router.control.views.metric_table import counter, gauge
 from router.errors import OperatorError
 from router.rollout.history.period import period
 from router.rollout.history.row import FAILED, PASSED, ROLES, SERVICE_SLOT, UNDECIDED, Reading
@@ -231,13 +231,10 @@ class HistoryAddon(Addon):
 
     def metrics(self) -> Iterable[Metric]:
         """Return the size of the history, and how many rows were lost."""
-        prefix = "rollback_router_history_"
-        dropped = CounterMetricFamily(
-            prefix + "batches_dropped", "Rows of a service that could not be written in time."
-        )
+        dropped, size = counter("history_batches_dropped"), gauge("history_bytes")
         dropped.add_metric([], self.history.dropped)
-        yield GaugeMetricFamily(prefix + "bytes", "Used by the rows of the history.", self.history.used_bytes)
-        yield dropped
+        size.add_metric([], self.history.used_bytes)
+        yield from (size, dropped)
 
     async def close(self) -> None:
         """Record the counts since the last rows."""

@@ -9,12 +9,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, Final
 
-from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.metrics_core import Metric
 
 from router.control.addon import Addon
 from router.control.core.loop import ControlLoop
 from router.control.store.history_store import HistoryStore
+from router.control.views.metric_table import PERIOD_DAYS, gauge
 from router.errors import OperatorError
 from router.rollout.history.deployment_log import DeploymentLog, DeploymentSummary, Timestamp
 from router.rollout.history.period import Period, period
@@ -24,9 +24,7 @@ from router.runtime import clock
 from router.shm import layout as at
 
 REFRESH_S: Final = 300.0
-SHOWN_DAYS: Final = 30
 _FIRST_AFTER_S: Final = 15.0
-_PREFIX: Final = "rollback_router_"
 Document = dict[str, Any]
 
 
@@ -59,7 +57,7 @@ class ReportAddon(Addon):
         now_s = clock.wall_s()
         for name in self._logs:
             try:
-                self._documents[name] = await self._report(name, Period(now_s - SHOWN_DAYS * 86_400, now_s))
+                self._documents[name] = await self._report(name, Period(now_s - PERIOD_DAYS * 86_400, now_s))
             except OperatorError:
                 continue
 
@@ -98,24 +96,21 @@ class ReportAddon(Addon):
 
 
 _SHOWN: Final = (
-    ("uptime_share", ("uptime", "share"), "Share of requests that did not fail, as clients saw it."),
-    (
-        "uptime_by_time_share",
-        ("uptime_by_time", "share"),
-        "Share of the time with traffic in which few requests failed.",
-    ),
-    ("stability_share", ("stability", "share"), "Share of the judged time in which no trigger failed."),
-    ("history_coverage_share", ("coverage", "share"), "Share of the time of which rows are kept."),
-    ("deployments", ("deployments", "count"), "Versions that became active for the first time."),
-    ("change_failure_share", ("change_failures", "share"), "Share of these that ended in a rollback."),
-    ("standby_hours", ("standby", "hours"), "Hours in which a standby was kept warm."),
-    ("standby_cost", ("standby", "cost"), "What that cost, at standby_cost_per_hour."),
+    ("uptime_share", ("uptime", "share")),
+    ("uptime_by_time_share", ("uptime_by_time", "share")),
+    ("stability_share", ("stability", "share")),
+    ("history_coverage_share", ("coverage", "share")),
+    ("deployments", ("deployments", "count")),
+    ("change_failure_share", ("change_failures", "share")),
+    ("standby_hours", ("standby", "hours")),
+    ("standby_cost", ("standby", "cost")),
 )
+"""The metrics that are one member of the report, and its place there."""
 
 
 def _shares(documents: Mapping[str, Document]) -> Iterator[Metric]:
-    for name, (group, member), text in _SHOWN:
-        family = GaugeMetricFamily(f"{_PREFIX}{name}", f"{text} Of the last {SHOWN_DAYS} days.", labels=["service"])
+    for name, (group, member) in _SHOWN:
+        family = gauge(name)
         for service, document in documents.items():
             if (value := document[group][member]) is not None:
                 family.add_metric([service], value)
@@ -123,14 +118,8 @@ def _shares(documents: Mapping[str, Document]) -> Iterator[Metric]:
 
 
 def _times(documents: Mapping[str, Document]) -> Iterator[Metric]:
-    for name, text in (
-        ("time_to_detect", "first fault to decision"),
-        ("time_to_restore", "first fault to last worker"),
-    ):
-        family = GaugeMetricFamily(
-            f"{_PREFIX}{name}_seconds", f"Of the rollbacks of the last {SHOWN_DAYS} days: {text}.",
-            labels=["service", "quantile"],
-        )  # fmt: skip
+    for name in ("time_to_detect", "time_to_restore"):
+        family = gauge(f"{name}_seconds")
         for service, document in documents.items():
             for quantile, member in (("0.5", "median_s"), ("0.95", "p95_s")):
                 if (value := document[name][member]) is not None:

@@ -15,7 +15,6 @@ from dataclasses import dataclass, replace
 from typing import Any, Final
 
 import orjson
-from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.metrics_core import Metric
 
 from router.control.addon import Addon
@@ -26,6 +25,7 @@ from router.control.incidents.document import FORMAT, SHORT, Document, Sources, 
 from router.control.incidents.files import READ_TIMEOUT_S, Files, IncidentFiles
 from router.control.incidents.snapshots import BEFORE_S, Snapshot, trail_of
 from router.control.views import status
+from router.control.views.metric_table import gauge
 from router.errors import OperatorError
 from router.rollout.incidents.impact import SampleSnapshot
 from router.rollout.incidents.incident import opens
@@ -147,9 +147,7 @@ class IncidentsAddon(Addon):
 
     def metrics(self) -> Iterable[Metric]:
         """Return the number of open incidents."""
-        family = GaugeMetricFamily(
-            "rollback_router_incidents_open", "Incidents that nobody has closed.", labels=["service"]
-        )
+        family = gauge("incidents_open")
         for service in sorted(self._control_loop.services):
             family.add_metric([service], len(self._open_ids(service)))
         return [family]

@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
-from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.metrics_core import Metric
 
 from router.control.addon import Addon
 from router.control.core.loop import ControlLoop
@@ -23,7 +23,7 @@ from router.control.notify.senders import MakeSender, missing_extra, sender_of
 from router.control.proposals.links import base_url
 from router.control.store import outbox
 from router.control.store.outbox import Outbox, Stock
-from router.control.views.metrics import PREFIX
+from router.control.views.metric_table import counter, gauge
 from router.errors import OperatorError
 from router.rollout.model import entry as entry_types
 from router.rollout.model.entry import Entry
@@ -238,13 +238,9 @@ class NotifyAddon(Addon):
 
     def metrics(self) -> Iterable[Metric]:
         """Return how many notifications were delivered, given up or dropped, and how many are queued."""
-        ended = CounterMetricFamily(
-            PREFIX + "notifications", "Notices by what became of them.", labels=["channel", "result"]
-        )
-        pending = GaugeMetricFamily(PREFIX + "notifications_pending", "Notices that wait.", labels=["channel"])
-        failing = GaugeMetricFamily(
-            PREFIX + "notification_failing", "1: the last attempts of this channel failed.", labels=["channel"]
-        )
+        ended = counter("notifications")
+        pending = gauge("notifications_pending")
+        failing = gauge("notification_failing")
         for name, delivery in self.deliveries.items():
             for result, count in delivery.counts.items():
                 ended.add_metric([name, result], count)

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any, Final
 
-from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.metrics_core import Metric
 
 from router.control.addon import Addon
@@ -13,6 +12,7 @@ from router.control.core.loop import ControlLoop
 from router.control.core.operations import Operations
 from router.control.core.service_controller import ServiceController
 from router.control.proposals.links import ProposalLinks
+from router.control.views.metric_table import gauge
 from router.errors import OperatorError
 from router.rollout.machine import proposal_rules
 from router.rollout.model import entry as entry_types
@@ -82,8 +82,7 @@ class ProposalsAddon(Addon):
 
     def metrics(self) -> Iterable[Metric]:
         """Yield the number of proposals by state: at present for pending ones, since the journal began for others."""
-        outcome = "Proposals by state: open and due ones now, decided ones since the journal began."
-        family = GaugeMetricFamily("rollback_router_proposals", outcome, labels=["service", "state"])
+        family = gauge("proposals")
         for name, service_controller in sorted(self._control_loop.services.items()):
             proposals = service_controller.registry.proposals
             waiting = [proposal.state for proposal in proposals.pending()]

@@ -13,13 +13,12 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, Final
 
-from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.metrics_core import Metric
 
 from router.control.addon import Addon
 from router.control.core.loop import ControlLoop
 from router.control.core.service_controller import ServiceController
-from router.control.views.metrics import PREFIX
+from router.control.views.metric_table import gauge
 from router.rollout.judge.rules import Action
 from router.rollout.judge.verdict import TriggerResult
 from router.rollout.model import entry as entry_types
@@ -203,12 +202,9 @@ class QualityAddon(Addon):
 
     def metrics(self) -> Iterable[Metric]:
         """Return the worst share with its limit, and whether requests have drifted."""
-        share = GaugeMetricFamily(
-            PREFIX + "input_drift_share", "The share of requests that is furthest above its limit, or nearest to it.",
-            labels=["service"],
-        )  # fmt: skip
-        limit = GaugeMetricFamily(PREFIX + "input_drift_limit", "Above this it fails.", labels=["service"])
-        drifting = GaugeMetricFamily(PREFIX + "input_drift", "1: the requests have drifted.", labels=["service"])
+        share = gauge("input_drift_share")
+        limit = gauge("input_drift_limit")
+        drifting = gauge("input_drift")
         for name, state in self._states.items():
             if state.rules.enabled:
                 drifting.add_metric([name], float(state.drifting))

@@ -8,12 +8,12 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any, Final
 
-from prometheus_client.core import CounterMetricFamily
 from prometheus_client.metrics_core import Metric
 
 from router.control.addon import Addon
 from router.control.core.loop import ControlLoop
 from router.control.monitors.alarms import Alarms
+from router.control.views.metric_table import counter
 from router.rollout.stats.window import SECOND_NS
 from router.shm.worker_stats import WorkerStats
 
@@ -59,10 +59,7 @@ class ValidatorsAddon(Addon):
 
     def metrics(self) -> Iterable[Metric]:
         """Return the counter of validations."""
-        family = CounterMetricFamily(
-            "rollback_router_validated", "Requests, responses and streams held against the service's rules.",
-            labels=["service", "what", "result"],
-        )  # fmt: skip
+        family = counter("validated")
         for name, index in self._indices.items():
             for (what, result), count in self._worker_stats.validated(index).items():
                 if count:

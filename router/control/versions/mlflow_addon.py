@@ -10,13 +10,13 @@ import logging
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Final
 
-from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.metrics_core import Metric
 
 from router.control.addon import Addon
 from router.control.core.loop import ControlLoop
 from router.control.core.model_resolver import ModelResolver
 from router.control.versions.mlflow_client import Mlflow, MlflowRefused
+from router.control.views.metric_table import gauge
 from router.errors import OperatorError
 from router.rollout.machine.registry import Registry
 from router.rollout.machine.replay import effective_entries
@@ -186,10 +186,7 @@ class MlflowAddon(Addon):
         """Return the number of pending updates, if there is a server."""
         if self._mlflow is None:
             return
-        name = "rollback_router_mlflow_waiting"
-        family = GaugeMetricFamily(
-            name, "Rollbacks and quarantines that MLflow was not told of yet.", labels=["service"]
-        )
+        family = gauge("mlflow_waiting")
         for service in self._control_loop.services:
             family.add_metric([service], sum(update.service == service for update in self._updates.open.values()))
         yield family

@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 
 from prometheus_client import CollectorRegistry, generate_latest
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily
+from prometheus_client.core import CounterMetricFamily, HistogramMetricFamily
 from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 
@@ -20,6 +20,7 @@ from router.control.addon import Document
 from router.control.monitors.certificates import CertificateMonitor
 from router.control.monitors.switch_stats import BUCKETS_S as SWITCH_BUCKETS_S
 from router.control.monitors.switch_stats import DurationHistogram, SwitchStats
+from router.control.views.metric_table import counter, gauge, histogram
 from router.control.views.queries import Queries
 from router.rollout.model.route import SLOTS
 from router.rollout.outcome import OUTCOMES
@@ -29,7 +30,6 @@ from router.shm import layout as at
 from router.shm.segment import Segment
 from router.shm.worker_stats import WorkerStats
 
-PREFIX: Final = "rollback_router_"
 BUCKETS_S: Final = (.001, .0025, .005, .01, .025, .05, .1, .25, .5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0)  # fmt: skip
 ROLES: Final = ("active", "standby", "candidate")
 """In the order in which the workers count them (layout.L_EXCHANGES)."""
@@ -83,12 +83,9 @@ class _Scrape(Collector):
         yield from _triggers({name: queries.explain(name) for name in names})
         yield _quarantined(queries.quarantined())
         yield from _processes(status, control_loop.segment)
-        yield _counted(
-            "limited", "How often a limit on clients acted; the label is its name.", "limit", worker_stats.limited()
-        )
-        yield _counted("admin_connections_closed", "Connections that the admin port has closed.", "why", self._closed)
-        yield _counted("admin_refused", "Requests at the admin port that were no HTTP or had wrong credentials; throttled: "
-                       "of these, answered 429.", "why", self._refused)  # fmt: skip
+        yield _counted("limited", worker_stats.limited())
+        yield _counted("admin_connections_closed", self._closed)
+        yield _counted("admin_refused", self._refused)
         yield _introductions(worker_stats)
         yield from _tls(worker_stats, control_loop.certificates)
         for addon in control_loop.addons:
@@ -96,22 +93,10 @@ class _Scrape(Collector):
 
 
 def _traffic(status: Document, names: list[str], worker_stats: WorkerStats, segment: Segment) -> Iterator[Metric]:
-    requests = CounterMetricFamily(
-        PREFIX + "requests", "Exchanges that ended. Without a version: ended before a target was claimed; without a "
-        "service: matched none.", labels=["service", "version", "role", "outcome"],
-    )  # fmt: skip
-    duration = HistogramMetricFamily(
-        PREFIX + "request_duration_seconds", "Claim to last byte of responses that began (within 6.25 %).",
-        labels=["service", "version"],
-    )  # fmt: skip
-    first_byte = HistogramMetricFamily(
-        PREFIX + "time_to_first_byte_seconds", "Request sent to first byte of the final head (within 6.25 %).",
-        labels=["service", "version"],
-    )  # fmt: skip
-    rescued = CounterMetricFamily(
-        PREFIX + "rescued_requests", "Exchanges that failed on this version and were answered by another.",
-        labels=["service", "version"],
-    )  # fmt: skip
+    requests = counter("requests")
+    duration = histogram("request_duration_seconds")
+    first_byte = histogram("time_to_first_byte_seconds")
+    rescued = counter("rescued_requests")
     _add_outcomes(requests, ("", "", "none"), worker_stats.unmatched()[1])
     for index, name in enumerate(names):
         _add_outcomes(requests, (name, "", "none"), _ended_unclaimed(index, worker_stats, segment))
@@ -159,20 +144,13 @@ def _since_filled(service: int, slot: int, worker_stats: WorkerStats, segment: S
 
 
 def _targets(status: Document) -> Iterator[Metric]:
-    by_target = ["service", "version"]
-    in_flight = GaugeMetricFamily(PREFIX + "in_flight_requests", "Attempts that have not ended.", labels=by_target)
-    waiting = GaugeMetricFamily(PREFIX + "waiting_requests", "Attempts without a first byte yet.", labels=by_target)
-    tunnels = GaugeMetricFamily(
-        PREFIX + "tunnels", "WebSockets, and requests for one that have no answer yet.", labels=by_target
-    )
-    oldest = GaugeMetricFamily(PREFIX + "oldest_waiting_seconds", "Age of the oldest of them.", labels=by_target)
-    active = GaugeMetricFamily(
-        PREFIX + "active_info", "The version that serves.", labels=["service", "version", "generation"]
-    )
-    ready = GaugeMetricFamily(
-        PREFIX + "target_ready", "1: the last probes were good.", labels=["service", "version", "role"]
-    )
-    way_back = GaugeMetricFamily(PREFIX + "way_back", "1: there is a warm version to go back to.", labels=["service"])
+    in_flight = gauge("in_flight_requests")
+    waiting = gauge("waiting_requests")
+    tunnels = gauge("tunnels")
+    oldest = gauge("oldest_waiting_seconds")
+    active = gauge("active_info")
+    ready = gauge("target_ready")
+    way_back = gauge("way_back")
     for name, service in status["services"].items():
         for target in service["targets"]:
             labels = [name, _label(target["version"])]
@@ -188,13 +166,9 @@ def _targets(status: Document) -> Iterator[Metric]:
 
 
 def _switches(tally: SwitchStats) -> Iterator[Metric]:
-    switches = CounterMetricFamily(
-        PREFIX + "switches", "Switches since control began, by verb or trigger.", labels=["service", "reason"]
-    )
-    swap = HistogramMetricFamily(PREFIX + "switch_swap_seconds", "Decision to store.", labels=["service"])
-    confirm = HistogramMetricFamily(
-        PREFIX + "switch_confirm_seconds", "Store to the last worker on the new route.", labels=["service"]
-    )
+    switches = counter("switches")
+    swap = histogram("switch_swap_seconds")
+    confirm = histogram("switch_confirm_seconds")
     for name, service in tally.services.items():
         for reason, count in service.by_reason.items():
             switches.add_metric([name, reason], count)
@@ -208,12 +182,9 @@ def _add_spread(family: HistogramMetricFamily, name: str, spread: DurationHistog
 
 
 def _triggers(explained: dict[str, Document]) -> Iterator[Metric]:
-    labels = ["service", "trigger"]
-    state = GaugeMetricFamily(
-        PREFIX + "trigger_state", "-1 not configured, 0 pass, 1 inconclusive, 2 fail.", labels=labels
-    )
-    value = GaugeMetricFamily(PREFIX + "trigger_value", "What the trigger sees; absent without data.", labels=labels)
-    limit = GaugeMetricFamily(PREFIX + "trigger_limit", "Above this it fails.", labels=labels)
+    state = gauge("trigger_state")
+    value = gauge("trigger_value")
+    limit = gauge("trigger_limit")
     for name, document in explained.items():
         for trigger, result in _worst_by_name(document["triggers"]).items():
             state.add_metric([name, trigger], TRIGGER_STATES[result["state"]])
@@ -235,20 +206,15 @@ def _worst_by_name(results: list[dict[str, Any]]) -> dict[str, dict[str, Any]]:
 
 
 def _quarantined(blocked: list[tuple[str, str]]) -> Metric:
-    family = GaugeMetricFamily(
-        PREFIX + "quarantined_info", f"Versions that are blocked, the first {_QUARANTINED_MAX}.",
-        labels=["service", "version"],
-    )  # fmt: skip
+    family = gauge("quarantined_info")
     for service, version in blocked[:_QUARANTINED_MAX]:
         family.add_metric([service, _label(version)], 1.0)
     return family
 
 
 def _processes(status: Document, segment: Segment) -> Iterator[Metric]:
-    up = GaugeMetricFamily(PREFIX + "worker_up", "1: its heartbeat is fresh.", labels=["worker"])
-    lag = GaugeMetricFamily(
-        PREFIX + "loop_lag_seconds", "Worst lateness of the event loop in the last second.", labels=["process"]
-    )
+    up = gauge("worker_up")
+    lag = gauge("loop_lag_seconds")
     for worker in status["workers"]:
         up.add_metric([str(worker["index"])], float(worker["up"]))
         lag.add_metric([f"worker-{worker['index']}"], worker["loop_lag_s"])
@@ -256,29 +222,25 @@ def _processes(status: Document, segment: Segment) -> Iterator[Metric]:
     yield from (up, lag)
 
 
-def _counted(name: str, text: str, label: str, counts: Mapping[str, int]) -> Metric:
-    family = CounterMetricFamily(PREFIX + name, text, labels=[label])
+def _counted(name: str, counts: Mapping[str, int]) -> Metric:
+    """Return a counter with one label, whose values are the keys of `counts`."""
+    family = counter(name)
     for value, count in counts.items():
         family.add_metric([value], count)
     return family
 
 
 def _introductions(worker_stats: WorkerStats) -> Metric:
-    family = CounterMetricFamily(
-        PREFIX + "proxy_headers_refused", "Connections that were closed for want of a PROXY header that we take."
-    )
+    family = counter("proxy_headers_refused")
     family.add_metric([], worker_stats.proxy_headers_refused())
     return family
 
 
 def _tls(worker_stats: WorkerStats, expiry: CertificateMonitor) -> Iterator[Metric]:
     total, failed = worker_stats.handshakes()
-    handshakes = CounterMetricFamily(PREFIX + "tls_handshakes", "TLS handshakes of clients that have ended.")
-    failures = CounterMetricFamily(PREFIX + "tls_handshakes_failed", "Of these, those that failed.")
-    expires = GaugeMetricFamily(
-        PREFIX + "certificate_expires_timestamp_seconds", "Until when the certificate in this file holds.",
-        labels=["setting", "certificate"],
-    )  # fmt: skip
+    handshakes = counter("tls_handshakes")
+    failures = counter("tls_handshakes_failed")
+    expires = gauge("certificate_expires_timestamp_seconds")
     handshakes.add_metric([], total)
     failures.add_metric([], failed)
     for place, certificate, _ in expiry.found:
