@@ -1,4 +1,7 @@
-"""The interface of an add-on: a feature beside the swap. The swap never waits for it."""
+"""The interface of an add-on: a feature beside the swap. The swap never waits for it.
+
+Why: docs/decisions.md#add-ons-are-no-part-of-the-swap.
+"""
 
 from __future__ import annotations
 

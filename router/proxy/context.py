@@ -3,6 +3,8 @@
 Connections, exchanges, local services, pools, taps and acceptors read it and count in it. It lies below all of them and imports
 none of them: their functions that it calls are in `Hooks`, which `DataPlane` fills. `DataPlane` composes the worker
 around it.
+
+Why: docs/decisions.md#the-workers-context-is-a-value.
 """
 
 from __future__ import annotations

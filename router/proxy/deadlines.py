@@ -2,6 +2,8 @@
 
 All entries of a table wait equally long, so the order of insertion is the order of expiry. A sweep reads the expired entries
 and one more. The first entry is the oldest wait. Precision: one sweep (100 ms).
+
+Why: docs/decisions.md#deadlines-in-ordered-tables.
 """
 
 from __future__ import annotations

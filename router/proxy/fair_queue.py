@@ -4,6 +4,8 @@ A client that pipelines without end, or sends faster than the backend reads, alw
 waiting. In each turn of the loop the connection that has waited longest takes one step. Between two turns the loop
 serves all other connections. So another client waits for one further step only, however many bytes the busy client has
 sent.
+
+Why: docs/decisions.md#one-step-per-turn-of-the-loop.
 """
 
 from __future__ import annotations

@@ -1,5 +1,6 @@
-"""How an attempt or an exchange ended, and which ends are faults (README, "Outcomes"). The numbers are offsets in shared
-memory.
+"""How an attempt or an exchange ended, and which ends are faults (docs/behaviour/judging.md#outcomes).
+
+The numbers are offsets in shared memory.
 """
 
 from __future__ import annotations

@@ -4,6 +4,8 @@
 `typing_extensions.py` in that directory would then be imported. Every start of Python goes through `command` and one of the
 two environments. `__main__` uses this module before it imports anything else; it therefore imports only modules that Python
 has loaded at its start.
+
+Why: docs/decisions.md#interpreter-flags-and-environment-of-children.
 """
 
 from __future__ import annotations

@@ -7,6 +7,8 @@ every script, symbols, spaces and emoji stay, with a joiner (U+200D) between two
 a symbol. A backslash stays as it is, so the text cannot be decoded again; JSON, which escapes a backslash, can.
 
     printable("\x1b[2J")         \u001b[2J
+
+Why: docs/decisions.md#escaping-at-the-outputs.
 """
 
 from __future__ import annotations

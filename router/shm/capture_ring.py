@@ -7,6 +7,8 @@ its oldest records, by number (CAPTURES_KEPT) or by bytes (CAPTURE_RING_BYTES).
 The ring relies on no lock and on no order of stores. Each entry carries a CRC over itself and its bytes. The CRC does not match
 if the record is being written, was overwritten while it was read, or was left half written by a killed worker; such a record
 is skipped. The successor of a dead worker continues after the last whole record.
+
+Why: docs/decisions.md#captures-lie-in-shared-memory.
 """
 
 from __future__ import annotations

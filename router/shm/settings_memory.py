@@ -2,6 +2,8 @@
 
 A child starts with the present document. The supervisor sends the descriptor of a newer document over the child's own socket
 and a signal to read it. A document never changes after its creation, so a child never reads half of one.
+
+Why: docs/decisions.md#settings-are-memory-that-never-changes.
 """
 
 from __future__ import annotations

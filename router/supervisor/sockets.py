@@ -4,6 +4,8 @@ N data sockets share one port by SO_REUSEPORT. They are bound early, to fail ear
 route. SO_REUSEPORT would allow a second router of the same user on the port, so a plain bind is tried first, and again before
 listening. All workers share one Unix socket: the kernel has no SO_REUSEPORT for Unix sockets. It wakes every waiting worker,
 and the first one accepts the connection.
+
+Why: docs/decisions.md#closing-the-port.
 """
 
 from __future__ import annotations

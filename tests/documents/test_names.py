@@ -11,6 +11,8 @@ from typing import Final
 
 import pytest
 
+from tests.documents.pages import anchors
+
 ROOT: Final = Path(__file__).parent.parent.parent
 FOLDERS: Final = ("router", "tests", "benchmarks", "deploy", "docs")
 PAGES: Final = tuple(
@@ -26,6 +28,8 @@ FOLDER: Final = re.compile(rf"(?:{'|'.join(FOLDERS)})/[\w./-]*[\w/]")
 MODULE: Final = re.compile(r"router(?:\.[a-z_]\w*)+")
 CLASS: Final = re.compile(r"([A-Z][a-z]+[A-Z]\w*)(?:\.(\w+))?(?:\(\))?")
 FUNCTION: Final = re.compile(r"([a-z_]+)\.([a-z_]+)(?:\(\))?")
+
+REFERENCE: Final = re.compile(r"\b(docs/[\w/-]+\.md)(?:#([\w-]+))?")
 
 NOT_OURS: Final = {"DefaultLimitNOFILE", "LimitNOFILE", "MinDataRate", "PrivateNetwork"}
 """Names of other programs that look like classes."""
@@ -108,4 +112,15 @@ def test_every_class_and_function_that_a_document_names_exists(document: str) ->
             missing.append(code)
         if FUNCTION.fullmatch(code) and owner in definitions() and member not in {*definitions()[owner], "py"}:
             missing.append(code)
+    assert missing == []
+
+
+def test_every_page_and_heading_that_the_code_names_exists() -> None:
+    """Docstrings refer to the pages: `docs/decisions.md#the-mark`."""
+    missing = []
+    for source in sorted((ROOT / "router").rglob("*.py")):
+        for page, anchor in REFERENCE.findall(source.read_text()):
+            found = anchors((ROOT / page).read_text()) if (ROOT / page).exists() else None
+            if found is None or (anchor and anchor not in found):
+                missing.append(f"{source.relative_to(ROOT)}: {page}#{anchor}")
     assert missing == []

@@ -2,6 +2,8 @@
 
 RFC 8259 leaves open what a repeated name means, how large a number may be and whether a lone surrogate is a character. Texts
 that parsers read differently are refused, as I-JSON (RFC 7493) requires.
+
+Why: docs/decisions.md#admin-bodies-are-read-twice.
 """
 
 from __future__ import annotations

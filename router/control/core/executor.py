@@ -5,6 +5,8 @@
 
 An operator is answered only after the entry is on the disk. An automatic rollback never waits for the disk: until its entry
 is written, the entry lies in shared memory (`PendingEntry`), where it outlives this process.
+
+Why: docs/decisions.md#store-and-journal-two-orders.
 """
 
 from __future__ import annotations

@@ -2,7 +2,7 @@
 
 Connections stay open between probes, redirects are not followed, and at most `RESPONSE_BYTES_MAX` bytes of an answer are
 read. A failed connection (`connect_failed`) differs from a wrong, late or incomplete answer: only a failed connection
-can be evidence that a version is unreachable (README, "Triggers").
+can be evidence that a version is unreachable (docs/behaviour/judging.md#triggers).
 """
 
 from __future__ import annotations

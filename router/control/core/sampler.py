@@ -110,7 +110,7 @@ class StallDetector:
 
 
 class RouterHealth:
-    """Detects that the router's own faults make the numbers of a service unreliable (README, "Outcomes")."""
+    """Detects that the router's own faults make the numbers of a service unreliable."""
 
     def __init__(self, worker_stats: WorkerStats, index: int) -> None:
         self._worker_stats = worker_stats

@@ -1,4 +1,7 @@
-"""Control's side of the workers: it detects which are alive, reads their acknowledgements, wakes them, waits for them."""
+"""Control's side of the workers: it detects which are alive, reads their acknowledgements, wakes them, waits for them.
+
+Why: docs/decisions.md#acknowledgements-by-eventfd.
+"""
 
 from __future__ import annotations
 

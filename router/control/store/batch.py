@@ -2,6 +2,8 @@
 
 The caller of `append` runs on the event loop, the writer on its own thread. Each may end a batch; the lock of the batch makes
 the first of the two count.
+
+Why: docs/decisions.md#a-change-is-in-doubt-from-just-before-its-commit.
 """
 
 from __future__ import annotations

@@ -2,6 +2,8 @@
 
 A deletion removes the bytes from the disk: SQLite overwrites them with zeroes (`secure_delete`), and the WAL, which still holds
 older pages, is written back and truncated (`wal_checkpoint(TRUNCATE)`) before the deletion is confirmed.
+
+Why: docs/decisions.md#cases-are-not-in-the-journal.
 """
 
 from __future__ import annotations

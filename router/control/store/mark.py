@@ -10,6 +10,8 @@ written in its last SYNC_AFTER_S and in two syncs. The mark never reaches furthe
 fsync of the commit.
 
 The file has two pages that are written in turn: if one is torn, the other is valid. A page is a checksum, a length and JSON.
+
+Why: docs/decisions.md#the-mark.
 """
 
 from __future__ import annotations

@@ -3,6 +3,8 @@
 A notification is stored when it is made, and marked when it was delivered or given up. A marked notification stays for
 KEPT_S without its text, so that an entry which is replayed after a restart does not send it again. An unreadable file
 is renamed; if the disk refuses a write, delivery continues from memory.
+
+Why: docs/decisions.md#the-outbox-of-notifications.
 """
 
 from __future__ import annotations

@@ -10,6 +10,8 @@ this worker starts no request. The new worker sends `Connection: close` with its
 under its own settings.
 
 The keys of a TLS connection stay in this process: it hands on one end of a socket pair, and a relay runs here until the end.
+
+Why: docs/decisions.md#a-take-over-hands-connections-on.
 """
 
 from __future__ import annotations

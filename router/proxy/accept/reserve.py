@@ -10,6 +10,8 @@ HANDSHAKES_PER_CLIENT_S of one client; other TLS connections are closed unanswer
 
 Many addresses together could use up both. A balancer that the settings name (`[forwarding] trusted`, `proxy_protocol_from`) is
 therefore evicted last while it has at most BALANCER_RESERVED connections, and has its HANDSHAKES_PER_CLIENT_S in addition.
+
+Why: docs/decisions.md#reserved-connections.
 """
 
 from __future__ import annotations

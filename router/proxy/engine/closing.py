@@ -1,4 +1,7 @@
-"""How a client connection ends: after its last response, lingering for input that still comes, or visibly cut."""
+"""How a client connection ends: after its last response, lingering for input that still comes, or visibly cut.
+
+Why: docs/decisions.md#closing-an-idle-connection.
+"""
 
 from __future__ import annotations
 

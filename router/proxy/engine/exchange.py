@@ -1,4 +1,4 @@
-"""One client request and its response: claims a target, relays, and records exactly one outcome (README, "Outcomes").
+"""One client request and its response: claims a target, relays, and records exactly one outcome (rollout/outcome.py).
 
     claimed ─► connected ─► request sent (waits for the first byte) ─► answered ─► ended
        └────────── failed before its first response byte: another endpoint, then another target, or a 502 or 504

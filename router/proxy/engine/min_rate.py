@@ -8,6 +8,8 @@ average: 240 bytes/s after 5 s; so does Apache's mod_reqtimeout: 500 bytes/s aft
 
 Nothing happens here per read or write. A body that is whole at once is never checked. A response is checked only while it is
 congested, once a period, in the sweep.
+
+Why: docs/decisions.md#slowness-is-measured-over-periods.
 """
 
 from __future__ import annotations

@@ -5,6 +5,8 @@ the client has not verified the server for it, and has not sent the client certi
 a request is answered 421 and reaches no backend. All hosts that the connection's own certificate covers are served.
 
 A connection of a trusted proxy (`[forwarding] trusted`) is exempt: it carries requests of many clients for many hosts.
+
+Why: docs/decisions.md#421-by-certificate.
 """
 
 from __future__ import annotations

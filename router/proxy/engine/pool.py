@@ -2,6 +2,8 @@
 
 Decisions are synchronous; only opening a connection awaits. An exchange that finds no idle connection opens one, and takes the
 first that is available: the new one, or one that another exchange returns.
+
+Why: docs/decisions.md#unread-bytes-on-young-idle-connections.
 """
 
 from __future__ import annotations

@@ -3,6 +3,8 @@
 The fields of a request are trusted only if the peer is in `forwarding.trusted`. They are read from the right-hand end, which the
 nearest proxy wrote: the last value of a repeated field, and of X-Forwarded-For the members up to the first malformed one. If a
 client sends such fields through a proxy that only appends, they can neither displace nor hide the address that the proxy saw.
+
+Why: docs/decisions.md#forwarded-fields-are-read-from-the-right.
 """
 
 from __future__ import annotations

@@ -19,6 +19,8 @@ A template accepts only heads that the slow path accepts, with the same meaning,
 
 Groups are possessive, and a value cannot contain the bytes that follow it, so the match is linear in the size of the head.
 `tests/proxy/http1/test_head_template.py` compares both paths over generated heads, valid and invalid.
+
+Why: docs/decisions.md#templates-of-heads.
 """
 
 from __future__ import annotations

@@ -7,6 +7,8 @@ well formed, so a search in its lower-cased bytes is exact. Field bytes are neve
 unchanged.
 
 A translation depends only on the bytes of the head, so it can be cached by those bytes.
+
+Why: docs/decisions.md#refused-although-a-recipient-may-accept-it.
 """
 
 from __future__ import annotations

@@ -13,6 +13,8 @@ refused to those clients, within the same bound. A single client is never limite
 Slow requests of one client on all places look like a version that hangs, as long as no other request is admitted to
 show the difference. So after PROBE_AFTER_S without a place, one request of a client below its share is admitted beyond
 the limit, and the next one when that has ended.
+
+Why: docs/decisions.md#shares-of-clients.
 """
 
 from __future__ import annotations

@@ -13,6 +13,8 @@ every request calls the limiter, and client_shares.py decides which client has h
 address or the /64 of an IPv6 address (`[forwarding]` and the PROXY protocol announce the true one). Peers on Unix
 sockets, and trusted proxies that announce no client, have no address of their own: they are not limited, and no other
 client is limited for them.
+
+Why: docs/decisions.md#quotas-instead-of-a-counter.
 """
 
 from __future__ import annotations

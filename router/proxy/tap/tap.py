@@ -12,6 +12,8 @@ client's deadlines apply meanwhile, and `Expect: 100-continue` is answered here,
 
 A response is checked in the turn of the loop after its last byte was written, so that the client does not wait for the check.
 The exchange ends with the result. If the client leaves in between, it has had the whole response, and the result counts.
+
+Why: docs/decisions.md#answers-are-validated-after-they-were-sent.
 """
 
 from __future__ import annotations

@@ -5,6 +5,8 @@ again it is a new alert; because it began long ago, it is stale.
 
 An alert that counts is firing until it is resolved, until its version is not active any more, or until it was not seen for
 `fresh_s`: a sender must repeat an alert to keep it firing.
+
+Why: docs/decisions.md#an-alert-counts-against-one-version.
 """
 
 from __future__ import annotations

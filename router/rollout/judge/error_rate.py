@@ -1,4 +1,4 @@
-"""Trigger: the share of faults is above the normal share of this service, with confidence, and still is (README, "Triggers").
+"""Trigger: the share of faults is above the normal share of this service, with confidence, and still is.
 
 The long window of a pair gives the evidence, the short one shows that it still happens (SRE workbook, chapter 5). The
 confidence is that of the exact bound, so a few failures by chance are no regression.

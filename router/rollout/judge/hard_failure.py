@@ -1,4 +1,4 @@
-"""Trigger: the version does not work at all. It refuses connections, fails nearly every request, or hangs (README, "Triggers").
+"""Trigger: the version does not work at all. It refuses connections, fails nearly every request, or hangs.
 
 These results act at the first tick that shows them, also while this router's own loop stalls. During a stall, waits and refused
 connections may be caused by the router itself: they then count only if control's probes fail too.

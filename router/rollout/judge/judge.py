@@ -6,6 +6,8 @@ present version.
 
 Cost of `evaluate` with 15 minutes of history, 200 requests/s and every trigger configured: 0.17 ms of CPU, and 0.48 ms at the
 tick of each second that brings histograms (CPython 3.11, medians of 540 and 60 ticks, the largest of them 1.6 ms).
+
+Why: docs/decisions.md#a-baseline-does-not-creep.
 """
 
 from __future__ import annotations

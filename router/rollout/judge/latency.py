@@ -1,4 +1,4 @@
-"""Trigger: too many answers are later than the service's objective (README, "Triggers").
+"""Trigger: too many answers are later than the service's objective.
 
 The trigger uses the share of late answers, not a p99: a share is cheap, adds up over workers, and has exact bounds (the p99 of
 50 samples is their maximum). A wait longer than the objective that ended without an answer counts as late; a failure never

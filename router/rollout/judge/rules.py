@@ -1,4 +1,4 @@
-"""The settings of the triggers as plain values (README, "Triggers"). A name ends with its unit.
+"""The settings of the triggers as plain values (docs/behaviour/judging.md#triggers). A name ends with its unit.
 
 `router/settings` fills them from TOML, environment and flags, and refuses unknown members.
 """

@@ -22,6 +22,8 @@ operator or a schedule; drills/drill.py decides when to swap.) An automatic roll
 or switch by an operator sets it, an automatic rollback clears it. So there is at most one automatic rollback per promotion. An
 approved proposal is a switch of this table, too (proposal_rules.py). While a drill has swapped the roles, a verdict against the
 serving version swaps them back instead.
+
+Why: docs/decisions.md#one-automatic-rollback-per-promotion.
 """
 
 from __future__ import annotations

@@ -9,6 +9,8 @@
     bit 44-63  generation: the boot counter, 20 bits
 
 The boot counter is journalled before the router listens, so no generation is issued twice.
+
+Why: docs/decisions.md#a-route-is-one-word.
 """
 
 from __future__ import annotations

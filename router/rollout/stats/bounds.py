@@ -6,6 +6,8 @@ Wilson's lower bound is too high for few faults: for 5 of 50 against 2 % it rais
 
 `k` may be fractional (weighted faults): the regularised incomplete beta function is defined between the whole numbers.
 `tests/rollout/stats/test_bounds.py` compares everything with scipy.
+
+Why: docs/decisions.md#exact-bounds.
 """
 
 from __future__ import annotations

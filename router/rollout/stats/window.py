@@ -74,7 +74,7 @@ class Window:
 
     @property
     def rate(self) -> float | None:
-        """Share of requests that failed, 0 to 1 (README, "Outcomes"), weighted; None without requests."""
+        """Share of requests that failed, 0 to 1 (rollout/outcome.py), weighted; None without requests."""
         return share(self.weighted_faults, self.requests)
 
     @property

@@ -21,6 +21,8 @@ Theory:
    stays true.
 4. If the connection ends without a message, the other side is dead. The old router then continues; the new router continues,
    too, if it has the sockets.
+
+Why: docs/decisions.md#a-take-over-moves-sockets-and-a-lock.
 """
 
 from __future__ import annotations
