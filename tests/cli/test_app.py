@@ -59,3 +59,22 @@ def test_help_imports_nothing_heavy() -> None:
 def test_python_m_router_is_the_same_command() -> None:
     done = subprocess.run([sys.executable, "-m", "router", "--version"], capture_output=True, text=True, check=False)
     assert (done.returncode, done.stdout) == (0, f"rollback-router {__version__}\n")
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "named"),
+    [
+        (("run", "--blue", "http://:9000"), 3, "http://:9000"),
+        (("run", "--blue", "127.0.0.1:9000"), 3, "127.0.0.1:9000"),
+        (("run", "--blue", "http://127.0.0.1:1", "--workers", "0"), 3, "workers"),
+        (("run", "--colour", "red"), 2, "--colour"),
+        (("explode",), 2, "explode"),
+        (("status", "--admin", "http://127.0.0.1:1"), 8, "http://127.0.0.1:1"),
+        (("status", "--admin", "127.0.0.1"), 2, "127.0.0.1"),
+        (("demo", "--headless", "--fault", "flood"), 2, "flood"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, tuple) else None,
+)
+def test_a_wrong_command_names_the_value(command: Command, words: tuple[str, ...], code: int, named: str) -> None:
+    ended, out, err = command(*words)
+    assert (ended, named in out + err) == (code, True), out + err

@@ -88,3 +88,28 @@ def test_toml_of_what_is_not_set() -> None:
     lines = list(toml({"a": None, "b": [1, {"c": None, "d": "é\n"}], "t": {"x.y": {"z": True}}}))
     assert lines == ["# a is not set", 'b = [1, { d = "é\\n" }]', "", "[t]", "", '[t."x.y"]', "z = true"]
     assert tomllib.loads("\n".join(lines)) == {"b": [1, {"d": "é\n"}], "t": {"x.y": {"z": True}}}
+
+
+@pytest.mark.parametrize(
+    ("text", "named"),
+    [
+        ("colour = 'red'\n", "colour"),
+        ("[services.a.rules.hard_failure]\nburst_share = 1\n", "burst_share"),
+        ("workers = 'many'\n", "workers"),
+        ("workers = \n", "line 1"),
+    ],
+)
+@pytest.mark.parametrize("words", [("config", "check"), ("run",)], ids=" ".join)
+def test_an_unknown_setting_is_named(
+    command: Command, tmp_path: Path, words: tuple[str, ...], text: str, named: str
+) -> None:
+    file = tmp_path / "router.toml"
+    file.write_text(text)
+    code, out, err = command(*words, "--config", str(file))
+    assert (code, named in out + err, str(file) in out + err) == (3, True, True), out + err
+
+
+def test_an_unknown_variable_is_named(command: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ROLLBACK_ROUTER_COLOUR", "red")
+    code, out, err = command("config", "check")
+    assert (code, "ROLLBACK_ROUTER_COLOUR" in out + err) == (3, True), out + err

@@ -18,7 +18,7 @@ from tests.backends import Backend
 from tests.end_to_end.conftest import StartRouter
 from tests.end_to_end.real_router import SERVICE, Router, free_port, service_settings, until
 
-pytestmark = [pytest.mark.end_to_end, pytest.mark.timeout(90)]
+pytestmark = [pytest.mark.end_to_end, pytest.mark.nightly, pytest.mark.timeout(90)]
 
 TOKEN = "alertmanager-secret"
 ALERTS = f"""

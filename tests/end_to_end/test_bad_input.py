@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import io
 import os
-import re
 import shutil
 import sys
 from collections.abc import Callable
@@ -19,9 +18,8 @@ from tests import backends
 from tests.backends import Backend
 from tests.end_to_end.conftest import StartRouter
 from tests.end_to_end.real_router import Router, free_port, service_settings, until
-from tests.end_to_end.traffic import exchange
 
-pytestmark = [pytest.mark.end_to_end, pytest.mark.timeout(90)]
+pytestmark = [pytest.mark.end_to_end, pytest.mark.nightly, pytest.mark.timeout(90)]
 
 SERVICE = "/v1/services/default"
 JSON = {"Content-Type": "application/json"}
@@ -105,80 +103,6 @@ async def test_the_admin_api_refuses_and_changes_nothing(start_router: StartRout
         assert await router.journal() == entries
 
 
-async def test_a_cold_version_is_refused_until_it_has_been_verified(start_router: StartRouter) -> None:
-    async with Backend(backends.ok()) as old, Backend(backends.status(500)) as cold:
-        router = await start_router(service_settings(old.url), workers=1)
-        await router.verb("deploy", version="v2", endpoints=[cold.url])
-        async with aiohttp.ClientSession() as session:
-            for verb, body in (("promote", {"version": "v2"}), ("switch", {"to": "v2"})):
-                async with session.post(f"{router.admin_url}{SERVICE}/{verb}", json=body) as response:
-                    assert (response.status, (await response.json())["code"]) == (409, "version_not_ready"), verb
-            other = {"version": "v3", "endpoints": [old.url]}
-            async with session.post(f"{router.admin_url}{SERVICE}/deploy", json=other) as response:
-                assert (response.status, (await response.json())["code"]) == (409, "verifying")
-        assert (await router.service())["active"] == "v1"
-
-
-# (id, raw request, first line of the answer)
-DATA_TABLE: list[tuple[str, bytes, bytes]] = [
-    ("no host", b"GET / HTTP/1.1\r\n\r\n", b"HTTP/1.1 400"),
-    ("two hosts", b"GET / HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n", b"HTTP/1.1 400"),
-    (
-        "a length and chunks",
-        b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
-        b"HTTP/1.1 400",
-    ),
-    (
-        "two lengths",
-        b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\nContent-Length: 4\r\n\r\nabcd",
-        b"HTTP/1.1 400",
-    ),
-    ("a length that is none", b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 1_0\r\n\r\n0123456789", b"HTTP/1.1 400"),
-    (
-        "an unknown coding",
-        b"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: xchunked\r\n\r\n0\r\n\r\n",
-        b"HTTP/1.1 400",
-    ),
-    (
-        "chunks of HTTP/1.0",
-        b"POST / HTTP/1.0\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
-        b"HTTP/1.1 400",
-    ),
-    ("a space before the colon", b"GET / HTTP/1.1\r\nHost: a\r\nX : b\r\n\r\n", b"HTTP/1.1 400"),
-    ("a folded field", b"GET / HTTP/1.1\r\nHost: a\r\nX: b\r\n c\r\n\r\n", b"HTTP/1.1 400"),
-    ("bare line feeds", b"GET / HTTP/1.1\nHost: a\n\n", b"HTTP/1.1 400"),
-    ("a NUL", b"GET / HTTP/1.1\r\nHost: a\r\nX: \x00\r\n\r\n", b"HTTP/1.1 400"),
-    ("HTTP/2.0", b"GET / HTTP/2.0\r\nHost: a\r\n\r\n", b"HTTP/1.1 505"),
-    ("not HTTP", b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03\r\n\r\n", b"HTTP/1.1 400"),
-    ("a huge field", b"GET / HTTP/1.1\r\nHost: a\r\nX: " + b"x" * 40_000 + b"\r\n\r\n", b"HTTP/1.1 431"),
-    ("many fields", b"GET / HTTP/1.1\r\nHost: a\r\n" + b"X: y\r\n" * 120 + b"\r\n", b"HTTP/1.1 431"),
-    (
-        "a body too large",
-        b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 99999999999\r\n\r\n",
-        b"HTTP/1.1 413",
-    ),
-]
-
-
-async def test_the_data_port_refuses_and_no_backend_hears_of_it(start_router: StartRouter) -> None:
-    async with Backend(backends.echo()) as old:
-        router = await start_router(service_settings(old.url), workers=1)
-        for case, raw, first in DATA_TABLE:
-            answer = await exchange(router.data_port, raw, within_s=3)
-            assert answer.startswith(first), (case, answer[:200])
-            assert b"X-Router-Error: " in answer, case
-            assert b"\r\nConnection: close\r\n" in answer, case
-            assert len(re.findall(rb"HTTP/1\.1 \d{3} ", answer)) == 1, (case, "more than one answer")
-        admin = await exchange(
-            router.data_port, b"GET /v1/status HTTP/1.1\r\nHost: a\r\nX-Mark: yes\r\nConnection: close\r\n\r\n"
-        )
-        assert admin.startswith(b"HTTP/1.1 200")
-        heard = [request for request in old.requests if not request.line.startswith(b"GET /health")]
-        assert [(request.line, request.field("x-mark")) for request in heard] == [(b"GET /v1/status HTTP/1.1", b"yes")]
-        exchanges = (await router.service())["exchanges"]
-        assert all(number == 0 for outcome, number in exchanges["ended"].items() if outcome not in ("ok", "refused"))
-
-
 # -- the command line
 async def run(*arguments: str, within_s: float = 20.0, **environment: str) -> tuple[int, str]:
     """Return (exit code, what was said) of a command that must end by itself."""
@@ -196,48 +120,6 @@ async def run(*arguments: str, within_s: float = 20.0, **environment: str) -> tu
         pytest.fail(f"{arguments} did not end: {(await process.communicate())[0].decode()}")
     assert process.returncode is not None
     return process.returncode, output.decode()
-
-
-@pytest.mark.parametrize(
-    ("arguments", "code", "named"),
-    [
-        (("run", "--blue", "http://:9000"), 3, "http://:9000"),
-        (("run", "--blue", "127.0.0.1:9000"), 3, "127.0.0.1:9000"),
-        (("run", "--blue", "http://127.0.0.1:1", "--listen", "8080"), 3, "8080"),
-        (("run", "--blue", "http://127.0.0.1:1", "--workers", "0"), 3, "workers"),
-        (("run", "--config", "/nowhere/router.toml"), 3, "/nowhere/router.toml"),
-        (("run", "--colour", "red"), 2, "--colour"),
-        (("explode",), 2, "explode"),
-        (("status", "--admin", "http://127.0.0.1:1"), 8, "http://127.0.0.1:1"),
-        (("status", "--admin", "127.0.0.1"), 2, "127.0.0.1"),
-        (("demo", "--headless", "--fault", "flood"), 2, "flood"),
-    ],
-    ids=lambda value: " ".join(value) if isinstance(value, tuple) else None,
-)
-async def test_a_wrong_command_names_the_value(arguments: tuple[str, ...], code: int, named: str) -> None:
-    ended, said = await run(*arguments)
-    assert ended == code, said
-    assert named in said
-    assert "Traceback" not in said
-
-
-async def test_an_unknown_setting_is_named_wherever_it_stands(tmp_path: Path) -> None:
-    file = tmp_path / "router.toml"
-    for text, named in (
-        ("colour = 'red'\n", "colour"),
-        ("[services.a.rules.hard_failure]\nburst_share = 1\n", "burst_share"),
-        ("workers = 'many'\n", "workers"),
-        ("workers = \n", "line 1"),
-    ):
-        file.write_text(text, "utf-8")
-        for command in (("config", "check", "--config", str(file)), ("run", "--config", str(file))):
-            code, said = await run(*command)
-            assert code == 3, (command, said)
-            assert named in said, (command, said)
-            assert str(file) in said, (command, said)
-    code, said = await run("config", "check", ROLLBACK_ROUTER_COLOUR="red")
-    assert code == 3, said
-    assert "ROLLBACK_ROUTER_COLOUR" in said
 
 
 async def test_a_second_router_is_refused_and_the_first_one_goes_on(start_router: StartRouter, tmp_path: Path) -> None:

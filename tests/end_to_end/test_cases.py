@@ -18,7 +18,7 @@ from tests.end_to_end.conftest import StartRouter
 from tests.end_to_end.real_router import SERVICE, RefusedError, Router, service_settings, until
 from tests.texts import golden
 
-pytestmark = [pytest.mark.end_to_end, pytest.mark.timeout(120)]
+pytestmark = [pytest.mark.end_to_end, pytest.mark.nightly, pytest.mark.timeout(120)]
 
 POISONED = tuple(f'{{"user":{{"name":"Ann"}},"amount":-{number}}}'.encode() for number in range(1, 6))
 SETTINGS = f"""replay = "always"

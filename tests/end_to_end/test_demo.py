@@ -19,9 +19,9 @@ pytestmark = [pytest.mark.end_to_end, pytest.mark.timeout(120)]
     ("fault", "trigger", "detection_s", "seen_within_s"),
     [
         ("errors", ("hard_failure", "errors"), 5, 40),  # 15 s on a machine that does nothing else
-        ("crash", ("hard_failure", "unreachable"), 5, 40),
-        ("hang", ("hard_failure", "hang"), 40, 60),
-        ("slow", ("latency", None), 30, 60),
+        pytest.param("crash", ("hard_failure", "unreachable"), 5, 40, marks=pytest.mark.nightly),
+        pytest.param("hang", ("hard_failure", "hang"), 40, 60, marks=pytest.mark.nightly),
+        pytest.param("slow", ("latency", None), 30, 60, marks=pytest.mark.nightly),
     ],
 )
 async def test_demo(fault: str, trigger: tuple[str, str | None], detection_s: float, seen_within_s: float) -> None:
@@ -47,6 +47,7 @@ async def test_demo(fault: str, trigger: tuple[str, str | None], detection_s: fl
     assert took < seen_within_s
 
 
+@pytest.mark.nightly
 async def test_a_demo_that_is_killed_leaves_no_process_behind() -> None:
     demo = await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", "router", "demo", "--headless"), stdout=asyncio.subprocess.DEVNULL

@@ -34,7 +34,9 @@ def router(folder: Path, files: int) -> Limited:
     return made
 
 
-@pytest.mark.parametrize("files", [16, 32, 51])
+@pytest.mark.parametrize(
+    "files", [pytest.param(16, marks=pytest.mark.nightly), pytest.param(32, marks=pytest.mark.nightly), 51]
+)
 async def test_with_too_few_it_does_not_start_and_says_why(tmp_path: Path, files: int) -> None:
     process = await asyncio.create_subprocess_exec(
         *router(tmp_path, files).command(), stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT
@@ -46,7 +48,7 @@ async def test_with_too_few_it_does_not_start_and_says_why(tmp_path: Path, files
     assert b"Traceback" not in said
 
 
-@pytest.mark.parametrize("files", [52, 64, 100, 256])
+@pytest.mark.parametrize("files", [52, *(pytest.param(files, marks=pytest.mark.nightly) for files in (64, 100, 256))])
 async def test_with_few_it_runs_and_its_admin_port_takes_a_crowd(tmp_path: Path, files: int) -> None:
     running = router(tmp_path, files)
     connections: list[asyncio.StreamWriter] = []

@@ -18,7 +18,7 @@ from tests.end_to_end.real_router import SERVICE, RefusedError, Router, service_
 from tests.end_to_end.traffic import Traffic
 from tests.texts import golden
 
-pytestmark = [pytest.mark.end_to_end, pytest.mark.timeout(120)]
+pytestmark = [pytest.mark.end_to_end, pytest.mark.nightly, pytest.mark.timeout(120)]
 
 INFERENCE = (
     f'[services.{SERVICE}.probe]\nmethod = "POST"\npath = "/health"\nbody = "{{}}"\nevery_s = 0.1\n'

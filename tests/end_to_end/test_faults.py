@@ -85,6 +85,7 @@ async def test_workers_killed_under_load_lose_only_what_they_had_open(start_rout
             assert sum(ends) == found.exchanges(0)[0]
 
 
+@pytest.mark.nightly
 async def test_a_worker_that_stood_still_goes_on_and_counts_nothing_twice(start_router: StartRouter) -> None:
     """case 38: SIGSTOP for less than `worker_silent_s`; `test_kills.py` has the one that is replaced."""
     async with Backend(backends.ok()) as backend:
@@ -109,6 +110,7 @@ async def test_a_worker_that_stood_still_goes_on_and_counts_nothing_twice(start_
         assert (await router.service())["active"] == "v1"
 
 
+@pytest.mark.nightly
 async def test_without_room_for_the_journal_traffic_goes_on_and_people_are_told(start_router: StartRouter) -> None:
     """case 39: every write of control fails; a switch is refused with its reason, and not done; with room again it is."""
     async with Backend(backends.ok()) as old, Backend(backends.ok()) as new:
@@ -140,6 +142,7 @@ def cpu_s(pid: int) -> float:
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
+@pytest.mark.nightly
 async def test_a_worker_without_descriptors_neither_spins_nor_dies(start_router: StartRouter) -> None:
     """case 42: EMFILE: open connections are served, admin and readiness answer, and all is well once descriptors are free."""
     async with Backend(backends.ok()) as backend:

@@ -22,7 +22,7 @@ from tests.end_to_end.conftest import StartRouter
 from tests.end_to_end.real_router import SERVICE, Router, service_settings, until
 from tests.end_to_end.traffic import Traffic
 
-pytestmark = [pytest.mark.end_to_end, pytest.mark.timeout(120)]
+pytestmark = [pytest.mark.end_to_end, pytest.mark.nightly, pytest.mark.timeout(120)]
 
 FILES = ("journal", "history", "cases", "outbox")
 NOISE_S = 0.75

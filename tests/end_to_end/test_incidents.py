@@ -19,7 +19,7 @@ from tests.end_to_end.real_router import RefusedError, Router, service_settings,
 from tests.end_to_end.test_rollback import healthy_but
 from tests.end_to_end.traffic import Traffic
 
-pytestmark = [pytest.mark.end_to_end, pytest.mark.timeout(120)]
+pytestmark = [pytest.mark.end_to_end, pytest.mark.nightly, pytest.mark.timeout(120)]
 
 MORE = "[incidents]\nafter_s = {after_s}\n"
 DEATHS = ("store.before:2", "store.after:2", "journal.before:4", "journal.after:4")

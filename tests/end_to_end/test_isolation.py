@@ -80,7 +80,14 @@ async def advised(router: Router) -> dict[str, Any]:
     return await router.call("GET", "/v1/services/default/advise?days=1")
 
 
-@pytest.mark.parametrize("way", ["the console script", "python -m, files come later", "an empty entry of PYTHONPATH"])
+@pytest.mark.parametrize(
+    "way",
+    [
+        "the console script",
+        pytest.param("python -m, files come later", marks=pytest.mark.nightly),
+        pytest.param("an empty entry of PYTHONPATH", marks=pytest.mark.nightly),
+    ],
+)
 async def test_nothing_is_imported_from_the_working_directory(tmp_path: Path, backend: Backend, way: str) -> None:
     here, marks = tmp_path / "here", tmp_path / "marks"
     here.mkdir()
@@ -159,6 +166,7 @@ def memories(pid: int) -> dict[str, bytes]:
     return found
 
 
+@pytest.mark.nightly
 async def test_advice_is_made_without_secrets(tmp_path: Path, backend: Backend) -> None:
     router = Router(tmp_path, service_settings(backend.url))
     try:
@@ -192,6 +200,7 @@ def process_file(pid: int, what: str) -> str:
     return Path(f"/proc/{pid}/{what}").read_text()
 
 
+@pytest.mark.nightly
 async def test_settings_that_are_read_again_reach_every_process_sealed(tmp_path: Path, backend: Backend) -> None:
     router = Router(
         tmp_path, 'ready_path = "/-/ready"\n[limits]\nbody_bytes_max = 10\n' + service_settings(backend.url)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-pytestmark = [pytest.mark.end_to_end, pytest.mark.alone, pytest.mark.timeout(120)]
+pytestmark = [pytest.mark.end_to_end, pytest.mark.nightly, pytest.mark.alone, pytest.mark.timeout(120)]
 
 ROOT = Path(__file__).parent.parent.parent
 

@@ -15,7 +15,7 @@ from tests.end_to_end.conftest import StartRouter
 from tests.end_to_end.mlflow_server import MlflowServer, running
 from tests.end_to_end.real_router import RefusedError, Router, children, service_settings, until
 
-pytestmark = [pytest.mark.end_to_end, pytest.mark.timeout(150)]
+pytestmark = [pytest.mark.end_to_end, pytest.mark.nightly, pytest.mark.timeout(150)]
 
 
 @pytest.fixture

@@ -14,7 +14,7 @@ from tests.control.receiver import Receiver, receiving
 from tests.end_to_end.conftest import StartRouter
 from tests.end_to_end.real_router import Router, service_settings, until
 
-pytestmark = [pytest.mark.end_to_end, pytest.mark.timeout(60)]
+pytestmark = [pytest.mark.end_to_end, pytest.mark.nightly, pytest.mark.timeout(60)]
 
 
 def settings(url: str, **receivers: Receiver) -> str:

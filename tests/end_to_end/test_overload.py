@@ -16,7 +16,7 @@ from tests.backends import Backend
 from tests.end_to_end.conftest import StartRouter
 from tests.end_to_end.real_router import Router, service_settings, until
 
-pytestmark = [pytest.mark.end_to_end, pytest.mark.alone, pytest.mark.timeout(60)]
+pytestmark = [pytest.mark.end_to_end, pytest.mark.timeout(60)]
 
 ROOM = 12
 GET = b"GET /infer HTTP/1.1\r\nHost: t\r\n\r\n"

@@ -18,7 +18,7 @@ from tests.proxy.recorder import Recorder
 from tests.proxy.rig import Rig
 from tests.proxy.smuggling import FRAMING, Bad
 
-pytestmark = [pytest.mark.end_to_end, pytest.mark.timeout(60)]
+pytestmark = [pytest.mark.end_to_end, pytest.mark.nightly, pytest.mark.timeout(60)]
 
 CASES = [case for case in (*FRAMING, *MALFORMED) if case.served == 0]
 NGINX = """daemon off; master_process off; pid {folder}/pid; error_log /dev/null;

@@ -23,7 +23,7 @@ from tests.end_to_end.real_router import SERVICE, RefusedError, Router, service_
 from tests.end_to_end.test_rollback import healthy_but
 from tests.hostile_text import HOSTILE, ORDINARY, found_in
 
-pytestmark = [pytest.mark.end_to_end, pytest.mark.timeout(120)]
+pytestmark = [pytest.mark.end_to_end, pytest.mark.nightly, pytest.mark.timeout(120)]
 
 TOKEN = "the-token-of-the-alerts"
 GOOD = " ".join(ORDINARY[:6])

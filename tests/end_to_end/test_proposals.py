@@ -18,7 +18,7 @@ from tests.end_to_end.real_router import SERVICE, Router, service_settings, unti
 from tests.end_to_end.test_rollback import healthy_but
 from tests.texts import golden
 
-pytestmark = [pytest.mark.end_to_end, pytest.mark.timeout(60)]
+pytestmark = [pytest.mark.end_to_end, pytest.mark.nightly, pytest.mark.timeout(60)]
 
 ID = f"{SERVICE}-rollback-1"
 ASK = f"""

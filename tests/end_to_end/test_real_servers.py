@@ -1,4 +1,4 @@
-"""Model servers and clients that other people wrote: litserve with a scikit-learn model, httpx, the official openai client."""
+"""Model servers and clients of others: litserve (nightly with scikit-learn as well), httpx, the official openai client."""
 
 from __future__ import annotations
 
@@ -19,23 +19,34 @@ from tests.end_to_end.real_router import free_port, service_settings, until
 
 pytestmark = [pytest.mark.end_to_end, pytest.mark.timeout(120)]
 
+TRAINED = """
+from sklearn.datasets import load_iris
+from sklearn.linear_model import LogisticRegression
+
+predict_proba = LogisticRegression(max_iter=500).fit(*load_iris(return_X_y=True)).predict_proba
+"""
+NEAREST = """
+CENTRES = ((5.0, 3.4, 1.5, 0.2), (5.9, 2.8, 4.3, 1.3), (6.6, 3.0, 5.6, 2.0))
+
+
+def predict_proba(rows):
+    distances = [[sum((a - b) ** 2 for a, b in zip(row, centre)) for centre in CENTRES] for row in rows]
+    return [[1 / (1 + distance) / sum(1 / (1 + other) for other in row) for distance in row] for row in distances]
+"""
 LITSERVE = """
 import sys
 import litserve
-from sklearn.datasets import load_iris
-from sklearn.linear_model import LogisticRegression
 
 
 class Iris(litserve.LitAPI):
     def setup(self, device):
-        features, labels = load_iris(return_X_y=True)
-        self.model = LogisticRegression(max_iter=500).fit(features, labels)
+        pass
 
     def decode_request(self, request):
         return [request["features"]]
 
     def predict(self, rows):
-        return self.model.predict_proba(rows)[0].tolist()
+        return [float(share) for share in predict_proba(rows)[0]]
 
     def encode_response(self, output):
         return {"probabilities": output}
@@ -47,11 +58,16 @@ if __name__ == "__main__":
 """
 
 
-@pytest_asyncio.fixture
-async def iris(tmp_path: Path) -> AsyncIterator[str]:
-    """The URL of a litserve process with a model that was just trained."""
+@pytest_asyncio.fixture(
+    params=[
+        pytest.param(NEAREST, id="plain Python"),
+        pytest.param(TRAINED, id="scikit-learn", marks=pytest.mark.nightly),
+    ]
+)
+async def iris(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[str]:
+    """The URL of a litserve process with a model of irises."""
     script, port = tmp_path / "iris.py", free_port()
-    script.write_text(LITSERVE, "utf-8")
+    script.write_text(request.param + LITSERVE, "utf-8")
     with (tmp_path / "litserve.log").open("wb") as log:
         process = await asyncio.create_subprocess_exec(
             sys.executable, str(script), str(port), stdout=log, stderr=log, cwd=tmp_path, start_new_session=True
@@ -77,7 +93,7 @@ async def iris(tmp_path: Path) -> AsyncIterator[str]:
         await process.wait()
 
 
-async def test_litserve_with_a_scikit_learn_model_called_by_httpx(start_router: StartRouter, iris: str) -> None:
+async def test_litserve_called_by_httpx(start_router: StartRouter, iris: str) -> None:
     router = await start_router(service_settings(iris))
     async with httpx.AsyncClient(base_url=router.url) as client:
         flowers = {

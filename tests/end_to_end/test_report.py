@@ -14,7 +14,7 @@ from tests.end_to_end.real_router import SERVICE, service_settings, until
 from tests.end_to_end.test_rollback import healthy_but, rolled_back
 from tests.end_to_end.traffic import Traffic
 
-pytestmark = [pytest.mark.end_to_end, pytest.mark.timeout(120)]
+pytestmark = [pytest.mark.end_to_end, pytest.mark.nightly, pytest.mark.timeout(120)]
 
 
 async def test_the_report_counts_what_the_clients_counted(start_router: StartRouter) -> None:

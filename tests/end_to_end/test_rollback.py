@@ -44,7 +44,7 @@ async def rolled_back(router: Router, within_s: float) -> dict[str, Any]:
     [
         ("crash", ("hard_failure", "unreachable"), 5, 10.0),
         ("errors", ("hard_failure", "errors"), 5, 10.0),
-        ("some errors", ("error_rate", ""), 40, 10.0),
+        pytest.param("some errors", ("error_rate", ""), 40, 10.0, marks=pytest.mark.nightly),
         ("hang", ("hard_failure", "hang"), 20, 2.0),
     ],
 )
@@ -84,6 +84,7 @@ async def test_a_failing_version_is_rolled_back(
         assert incident["reason"]
 
 
+@pytest.mark.nightly
 async def test_clients_at_fault_roll_nothing_back_and_then_the_target_does(start_router: StartRouter) -> None:
     async def answer(connection: backends.Connection, request: backends.RawRequest) -> None:
         if b"/missing" in request.line:
@@ -125,6 +126,7 @@ async def test_clients_at_fault_roll_nothing_back_and_then_the_target_does(start
         assert (entry["data"]["from"], entry["data"]["trigger"]["kind"]) == ("v2", "hard_failure")
 
 
+@pytest.mark.nightly
 async def test_long_streams_at_a_normal_error_rate_roll_nothing_back(start_router: StartRouter) -> None:
     """Streams end long after they began: a count of ends alone would show only errors, for none of 200 has ended."""
     stream, number = backends.tokens(30, 0.5), 0
@@ -152,6 +154,7 @@ async def test_long_streams_at_a_normal_error_rate_roll_nothing_back(start_route
         assert await router.journal("rolled_back") == []
 
 
+@pytest.mark.nightly
 async def test_both_bad_holds_without_flapping_until_the_standby_is_better(start_router: StartRouter) -> None:
     async with Backend(backends.ok()) as old, Backend(backends.ok()) as new:
         router = await start_router(service_settings(old.url))
@@ -179,6 +182,7 @@ async def test_both_bad_holds_without_flapping_until_the_standby_is_better(start
             assert len(await router.journal("rolled_back")) == 1
 
 
+@pytest.mark.nightly
 async def test_a_rolled_back_version_is_quarantined_until_a_human_says_otherwise(start_router: StartRouter) -> None:
     async with Backend(backends.ok()) as old, Backend(backends.ok()) as new:
         router = await start_router(service_settings(old.url), workers=1)
@@ -217,6 +221,7 @@ async def test_a_rolled_back_version_is_quarantined_until_a_human_says_otherwise
         assert overrides == [("version_deployed", override), ("promoted", override)]
 
 
+@pytest.mark.nightly
 async def test_an_unreachable_version_comes_back_as_standby_when_it_answers_again(start_router: StartRouter) -> None:
     async with Backend(backends.ok()) as old, Backend(backends.ok()) as new:
         router = await start_router(service_settings(old.url), workers=1)
@@ -243,6 +248,7 @@ async def test_an_unreachable_version_comes_back_as_standby_when_it_answers_agai
         assert (await router.verb("switch", to="v2", reason="it is back"))["active"] == "v2"
 
 
+@pytest.mark.nightly
 async def test_a_frozen_service_is_not_rolled_back_by_itself(start_router: StartRouter) -> None:
     async with Backend(backends.ok()) as old, Backend(backends.ok()) as new:
         router = await start_router(service_settings(old.url), workers=1)

@@ -16,7 +16,7 @@ from tests.proxy.engine.test_tunnel import ASK
 from tests.proxy.rig import Client
 from tests.proxy.test_saturation import HEAVY, HUNG, OTHER, QUICK, STREAM, model
 
-pytestmark = [pytest.mark.end_to_end, pytest.mark.alone, pytest.mark.timeout(120)]
+pytestmark = [pytest.mark.end_to_end, pytest.mark.nightly, pytest.mark.alone, pytest.mark.timeout(120)]
 
 PLACES = 16
 HANG_S = 5.0

@@ -12,7 +12,7 @@ import pytest
 from tests import backends
 from tests.backends import Backend
 from tests.end_to_end.conftest import StartRouter
-from tests.end_to_end.real_router import RefusedError, Router, service_settings
+from tests.end_to_end.real_router import Router, service_settings
 from tests.end_to_end.traffic import Traffic
 
 pytestmark = [pytest.mark.end_to_end, pytest.mark.alone, pytest.mark.timeout(90)]
@@ -21,8 +21,8 @@ SWITCHES = 12
 
 
 def named(version: str) -> backends.Behaviour:
-    """Answer with the version's own name, or with a stream of 30 s (60 events) on /stream."""
-    stream = backends.tokens(60, 0.5, text=f"data: {version}\n\n".encode())
+    """Answer with the version's own name, or with a stream of 12 s (60 events) on /stream."""
+    stream = backends.tokens(60, 0.2, text=f"data: {version}\n\n".encode())
 
     async def answer(connection: backends.Connection, request: backends.RawRequest) -> None:
         if b"/stream" in request.line:
@@ -33,11 +33,12 @@ def named(version: str) -> backends.Behaviour:
     return backends.answering(answer)
 
 
-async def stream(router: Router) -> tuple[str | None, bytes, float]:
+async def stream(router: Router, began: asyncio.Event) -> tuple[str | None, bytes, float]:
     """Return (version that answered, whole body, seconds it took) of one event stream; it raises if it is cut."""
     started = time.monotonic()
     async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=60)) as session:
         async with session.get(router.url + "/stream") as response:
+            began.set()
             body = await response.read()
             return response.headers.get("X-Served-Version"), body, time.monotonic() - started
 
@@ -48,8 +49,9 @@ async def test_switches_under_200_clients_lose_nothing_and_a_long_stream_ends_wh
     async with Backend(named("v1")) as old, Backend(named("v2")) as new:
         router = await start_router(service_settings(old.url, new.url))
         await router.wait_ready("v2")
-        streaming = asyncio.create_task(stream(router))
-        await asyncio.sleep(0.5)
+        began = asyncio.Event()
+        streaming = asyncio.create_task(stream(router, began))
+        await asyncio.wait_for(began.wait(), 10)
         returned: list[tuple[float, str]] = []
         async with Traffic(router.url, clients=200, pause_s=0.05) as traffic:
             for number in range(SWITCHES):
@@ -72,7 +74,7 @@ async def test_switches_under_200_clients_lose_nothing_and_a_long_stream_ends_wh
         assert misrouted == []
         version, body, took = await streaming
         assert (version, body) == ("v1", b"data: v1\n\n" * 60)
-        assert took > 29
+        assert took > 11
 
 
 async def test_an_idle_router_confirms_in_milliseconds(start_router: StartRouter) -> None:
@@ -87,26 +89,7 @@ async def test_an_idle_router_confirms_in_milliseconds(start_router: StartRouter
         assert statistics.median(took_ms) < 40, took_ms
 
 
-async def test_a_switch_is_idempotent_and_a_stale_expectation_is_refused(start_router: StartRouter) -> None:
-    async with Backend(backends.ok()) as old, Backend(backends.ok()) as new:
-        router = await start_router(service_settings(old.url, new.url), workers=1)
-        await router.wait_ready("v2")
-        first = await router.verb("switch", to="v2", reason="once")
-        again = await router.verb("switch", to="v2", reason="twice")
-        assert (first["changed"], again["changed"]) == (True, False)
-        assert again["generation"] == first["generation"]
-        path = "/v1/services/default/switch"
-        with pytest.raises(RefusedError) as stale:
-            await router.call("POST", path, {"to": "v1"}, **{"If-Match": f'"{first["generation"] - 1}"'})
-        assert (stale.value.status, stale.value.code) == (412, "generation_stale")
-        assert stale.value.document["generation"] == first["generation"]
-        with pytest.raises(RefusedError) as mismatch:
-            await router.call("POST", path, {"to": "v1", "from": "v7"})
-        assert (mismatch.value.status, mismatch.value.code) == (409, "from_mismatch")
-        switched = await router.call("POST", path, {"to": "v1"}, **{"If-Match": f'"{first["generation"]}"'})
-        assert (switched["active"], switched["generation"]) == ("v1", first["generation"] + 1)
-
-
+@pytest.mark.nightly
 async def test_two_switches_at_once_leave_one_route_and_one_history(start_router: StartRouter) -> None:
     async with Backend(backends.ok()) as old, Backend(backends.ok()) as new:
         router = await start_router(service_settings(old.url, new.url), workers=1)

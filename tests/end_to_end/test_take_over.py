@@ -185,7 +185,7 @@ async def test_a_new_router_that_is_killed_leaves_the_old_one_as_it_was(start_ro
         assert boots == list(range(1, len(boots) + 1))
 
 
-@pytest.mark.parametrize("point", ["handover.halting", "handover.serving"])
+@pytest.mark.parametrize("point", ["handover.serving", pytest.param("handover.halting", marks=pytest.mark.nightly)])
 async def test_an_old_router_that_is_killed_while_it_hands_over_is_replaced_all_the_same(
     start_router: StartRouter, point: str
 ) -> None:
@@ -210,6 +210,7 @@ async def test_an_old_router_that_is_killed_while_it_hands_over_is_replaced_all_
         assert (clients.lost, clients.refused) == ({}, 0)
 
 
+@pytest.mark.nightly
 async def test_settings_that_do_not_fit_leave_the_old_router_as_it_was(start_router: StartRouter) -> None:
     async with Backend(behaviour()) as backend, Backend(behaviour()) as other:
         router = await start_router(service_settings(backend.url), workers=1)
@@ -231,6 +232,7 @@ async def test_settings_that_do_not_fit_leave_the_old_router_as_it_was(start_rou
         await until(goes_on, 20, "the old router goes on")
 
 
+@pytest.mark.nightly
 async def test_more_and_fewer_workers(start_router: StartRouter) -> None:
     async with Backend(behaviour()) as backend:
         router = await start_router(service_settings(backend.url), workers=2)

@@ -178,6 +178,7 @@ async def many_connections(port: int, data: bytes) -> list[socket.socket]:
     return found
 
 
+@pytest.mark.nightly
 @pytest.mark.parametrize("ending", ["closed", "too late"])
 async def test_half_open_handshakes_give_their_memory_back(
     ending: str, start_router: StartRouter, tmp_path: Path

@@ -16,7 +16,7 @@ from tests.end_to_end.real_router import SERVICE, Router, service_settings, unti
 from tests.end_to_end.traffic import Traffic
 from tests.texts import golden
 
-pytestmark = [pytest.mark.end_to_end, pytest.mark.timeout(60)]
+pytestmark = [pytest.mark.end_to_end, pytest.mark.nightly, pytest.mark.timeout(60)]
 VALIDATION = f"""
 [services.{SERVICE}.validation]
 request_schema = "SCHEMA"

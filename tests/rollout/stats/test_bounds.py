@@ -3,29 +3,36 @@ import math
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from scipy import stats
-from scipy.stats import chi2
 
 from router.rollout.stats import bounds as stats_bounds
 from router.rollout.stats.bounds import bounds
+from tests.rollout.stats.scipy_values import BETA, GARWOOD, TAIL
 
-NUMBERS = [(0, 1), (1, 1), (1, 50), (5, 50), (49, 50), (50, 50), (3, 1_000), (640, 20_000), (200, 1_000_000)]
 
-
-@pytest.mark.parametrize(("k", "n"), NUMBERS)
-@pytest.mark.parametrize("sure", [0.95, 0.999])
+@pytest.mark.parametrize(("k", "n", "sure"), BETA)
 def test_bounds_are_those_of_scipy(k: int, n: int, sure: float) -> None:
-    lower = stats.beta.ppf(1 - sure, k, n - k + 1) if k else 0.0
-    upper = stats.beta.ppf(sure, k + 1, n - k) if k < n else 1.0
+    lower, upper = BETA[k, n, sure]
     assert stats_bounds.lower_bound(k, n, sure) == pytest.approx(lower, rel=1e-7)
     assert stats_bounds.upper_bound(k, n, sure) == pytest.approx(upper, rel=1e-7)
 
 
-@pytest.mark.parametrize(("k", "n"), NUMBERS)
-@pytest.mark.parametrize("p", [0.0001, 0.02, 0.5, 0.97])
+@pytest.mark.parametrize(("k", "n", "p"), TAIL)
 def test_tail_is_that_of_scipy(k: int, n: int, p: float) -> None:
-    expected = stats.binom.sf(k - 1, n, p)
-    assert stats_bounds.at_least(k, n, p) == pytest.approx(expected, rel=1e-6, abs=1e-11)
+    assert stats_bounds.at_least(k, n, p) == pytest.approx(TAIL[k, n, p], rel=1e-6, abs=1e-11)
+
+
+@pytest.mark.nightly
+def test_the_values_of_scipy_are_those_of_scipy() -> None:
+    from scipy import stats
+
+    for (k, n, sure), (lower, upper) in BETA.items():
+        assert lower == pytest.approx(stats.beta.ppf(1 - sure, k, n - k + 1) if k else 0.0, rel=1e-9)
+        assert upper == pytest.approx(stats.beta.ppf(sure, k + 1, n - k) if k < n else 1.0, rel=1e-9)
+    for (k, n, p), tail in TAIL.items():
+        assert tail == pytest.approx(stats.binom.sf(k - 1, n, p), rel=1e-9)
+    for (count, confidence), (lower, upper) in GARWOOD.items():
+        assert lower == pytest.approx(stats.chi2.ppf(1 - confidence, 2 * count) / 2 if count else 0.0, rel=1e-9)
+        assert upper == pytest.approx(stats.chi2.ppf(confidence, 2 * count + 2) / 2, rel=1e-9)
 
 
 @settings(max_examples=200)
@@ -37,7 +44,7 @@ def test_tail_is_that_of_scipy(k: int, n: int, p: float) -> None:
 )
 def test_is_above_agrees_with_the_lower_bound(n: int, share: float, limit: float, sure: float) -> None:
     k = int(share * n)
-    lower = stats.beta.ppf(1 - sure, k, n - k + 1) if k else 0.0
+    lower = stats_bounds.lower_bound(k, n, sure)
     if abs(lower - limit) > 1e-9:
         assert stats_bounds.is_above(k, n, limit, sure) == (lower > limit)
 
@@ -60,13 +67,11 @@ def test_fractions_lie_between_their_whole_neighbours() -> None:
     assert bounds == sorted(bounds)
 
 
-@pytest.mark.parametrize("count", [0, 1, 2, 5, 30, 100, 1000])
-@pytest.mark.parametrize("confidence", [0.9, 0.95, 0.999])
+@pytest.mark.parametrize(("count", "confidence"), GARWOOD)
 def test_bounds_are_those_of_garwood(count: int, confidence: float) -> None:
     lower, upper = bounds(count, confidence)
-    expected = chi2.ppf(1 - confidence, 2 * count) / 2 if count else 0.0
-    assert lower == pytest.approx(expected, rel=1e-6)
-    assert upper == pytest.approx(chi2.ppf(confidence, 2 * count + 2) / 2, rel=1e-6)
+    assert lower == pytest.approx(GARWOOD[count, confidence][0], rel=1e-6)
+    assert upper == pytest.approx(GARWOOD[count, confidence][1], rel=1e-6)
 
 
 def test_of_nothing_seen_three_may_be_expected() -> None:
