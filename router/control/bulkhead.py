@@ -14,7 +14,7 @@ from typing import Final, TypeVar
 
 from aiohttp.abc import AbstractResolver, ResolveResult
 
-from router.errors import InternalError
+from router.runtime.loop_calls import answering
 
 EXPECTED: Final = (OSError, ValueError, RuntimeError)
 """Errors that a call may raise to its caller; any other is a bug, and its traceback goes to the log."""
@@ -37,33 +37,15 @@ class Bulkhead:
         """Return the result of `function`, or raise its error; raise BulkheadFull if `calls_max` calls have not returned."""
         if not self._free.acquire(blocking=False):
             raise BulkheadFull
-        loop = asyncio.get_running_loop()
-        answer: asyncio.Future[Result] = loop.create_future()
+        answer: asyncio.Future[Result] = asyncio.get_running_loop().create_future()
 
-        def set_answer(error: Exception | None, result: Result | None) -> None:
-            if answer.done():
-                return
-            if error is not None:
-                answer.set_exception(error)
-            else:
-                answer.set_result(result)  # type: ignore[arg-type]  # the same call has set it
-
-        def work() -> None:
-            error: Exception | None = InternalError("call_crashed", f"{self._name}: the log has its traceback")
-            result: Result | None = None
+        def releasing() -> Result:
             try:
-                result = function()
-                error = None
-            except EXPECTED as caught:
-                error = caught
+                return function()
             finally:
                 self._free.release()
-                try:
-                    loop.call_soon_threadsafe(set_answer, error, result)
-                except RuntimeError:  # the loop has ended, so no caller waits
-                    pass
 
-        threading.Thread(target=work, name=self._name, daemon=True).start()
+        threading.Thread(target=answering(answer, releasing, EXPECTED), name=self._name, daemon=True).start()
         return await answer
 
 

@@ -26,6 +26,11 @@ def iso(at_s: float) -> str:
     return datetime.fromtimestamp(at_s, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
+def file_stamp(at_s: float) -> str:
+    """Return wall time `at_s` (seconds since the epoch) as a part of a file's name: UTC with microseconds, without colons."""
+    return f"{datetime.fromtimestamp(at_s, UTC):%Y%m%dT%H%M%S.%fZ}"
+
+
 def sleep_s(seconds: float) -> None:
     """Block the calling thread; only for the supervisor and the command line, which have no event loop."""
     time.sleep(seconds)

@@ -10,7 +10,6 @@ import errno
 import fcntl
 import logging
 import os
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
 
@@ -104,7 +103,7 @@ class StateDirectory:
         old = [item for item in self.path.iterdir() if item.name != LOCK and not item.name.startswith("archive-")]
         if not old:
             return None
-        place = self.path / f"archive-{datetime.fromtimestamp(at_s, UTC):%Y%m%dT%H%M%S.%fZ}"
+        place = self.path / f"archive-{clock.file_stamp(at_s)}"
         place.mkdir(mode=0o700)
         for item in old:
             item.rename(place / item.name)

@@ -42,7 +42,7 @@ PROMOTION: Final = [
     "rollout.machine.version_rules VersionRules.route_after",
     # An operator's change is journalled before it is in effect: on the journal's thread, with the mark around the commit.
     "control.store.journal Journal.append",
-    "control.store.writer Writer.put",
+    "control.store.journal_writer JournalWriter.put",
     "control.store.journal_rows row",
     "control.store.mark MarkFile.write",
     "control.store.batch Batch.hand_over",
@@ -72,7 +72,7 @@ PROMOTION: Final = [
     "control.core.executor CommandExecutor.perform",
     "rollout.machine.registry Registry.apply",
     "control.store.journal Journal.submit",
-    "control.store.writer Writer.put",
+    "control.store.journal_writer JournalWriter.put",
     "control.monitors.broadcast Broadcast.publish",
     "control.core.loop ControlLoop.entry_applied",
     "control.admin.http_protocol AdminProtocol.finish_response",

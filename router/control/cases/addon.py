@@ -23,7 +23,8 @@ from router.control.cases.runner import AnswerValidator, CaseRunOptions, RunTarg
 from router.control.core.loop import ControlLoop
 from router.control.core.service_controller import ServiceController
 from router.control.store.case_store import CaseStore
-from router.control.store.cases_file import Summary, discard_aside
+from router.control.store.cases_file import Summary
+from router.control.store.set_aside import discard_aside
 from router.control.views.metric_table import gauge
 from router.errors import OperatorError, StartError
 from router.rollout.cases.comparison import ComparisonLimits
@@ -198,7 +199,7 @@ class CasesAddon(Addon):
         now_s = clock.wall_s()
         try:
             gone = await self.store.call(lambda file: file.expire(after_s, now_s))
-            await self.store.call(lambda _: discard_aside(self.store.folder, now_s, max(after_s.values())))
+            await self.store.call(lambda _: discard_aside(self.store.path, now_s, max(after_s.values())))
         except OperatorError as error:
             self.control_loop.alarms.up("cases_not_deleted", error.detail)
             self._next_tidy_ns = clock.now_ns() + RETRY_NS

@@ -7,16 +7,16 @@ file is complete or absent: it is written under a temporary name, synced, and re
 
 from __future__ import annotations
 
-import asyncio
 import logging
 import os
 import re
 import threading
-from collections import OrderedDict, deque
+from collections import OrderedDict
 from collections.abc import Callable
 from pathlib import Path
-from typing import Final
+from typing import Final, TypeVar
 
+from router.control.store.writer_thread import QueueFull, WriterThread
 from router.runtime import clock, owned_files
 from router.runtime.failpoint import FailPoint
 
@@ -31,7 +31,7 @@ FILE_BYTES_MAX: Final = 4 << 20
 """Larger files are not read: the router writes none."""
 _SUFFIXES: Final = (".json", ".svg", ".md", ".html")
 _INCIDENT_ID: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._\-]*-[0-9]+-[0-9]+")
-_Answer = bytes | dict[str, float] | None
+Found = TypeVar("Found")
 Files = dict[str, bytes]
 """Contents by suffix. A file whose suffix is missing is deleted."""
 
@@ -48,21 +48,19 @@ class IncidentFiles:
         self._folder = state_dir / FOLDER
         self._fail_point = fail_point or FailPoint()
         self._pending: OrderedDict[str, Files] = OrderedDict()
-        self._reads: deque[tuple[str | None, asyncio.Future[_Answer]]] = deque()
-        self._wake = threading.Condition()
-        self._closing = False
-        self._busy_since_s: float | None = None
-        self._error: str | None = None
-        self._loop = asyncio.get_running_loop()
-        self._thread = threading.Thread(target=self._run, name="incidents", daemon=True)
+        self._lock = threading.Lock()
+        self._pause_s = RETRY_MIN_S
+        self._thread = WriterThread(
+            "incidents", lambda why: self.on_error(why), jobs_max=READS_MAX, idle=self._write_next, end=self._write_rest
+        )
         self._thread.start()
 
     # -- on the event loop
     def put(self, incident: str, files: Files) -> None:
         """Queue the files of an incident for writing. They replace queued files of the same incident."""
-        with self._wake:
+        with self._lock:
             self._pending[incident] = files
-            self._wake.notify()
+        self._thread.wake()
 
     @property
     def waiting(self) -> int:
@@ -72,66 +70,59 @@ class IncidentFiles:
     @property
     def error(self) -> str | None:
         """Why the disk refused the files when they were last written; None if it took them."""
-        return self._error
+        return self._thread.error
 
     def busy_s(self) -> float:
         """Return how long the thread has been at the disk for one thing."""
-        since_s = self._busy_since_s
-        return 0.0 if since_s is None else clock.now_s() - since_s
+        since_ns = self._thread.busy_since_ns
+        return (clock.now_ns() - since_ns) / 1e9 if since_ns else 0.0
 
     async def read(self, incident: str) -> bytes | None:
         """Return the JSON file of an incident; None if there is none, or the disk does not answer in time."""
-        found = await self._request(incident)
-        return found if isinstance(found, bytes) else None
+        return await self._read(lambda: self._read_json(incident))
 
     async def listing(self) -> dict[str, float] | None:
         """Return when (wall seconds) the JSON file of each incident was written; None if the disk does not answer in time."""
-        found = await self._request(None)
-        return found if isinstance(found, dict) else None
+        return await self._read(self._modification_times)
 
-    async def _request(self, incident: str | None) -> _Answer:
-        if len(self._reads) >= READS_MAX:
-            return None
-        answer: asyncio.Future[_Answer] = self._loop.create_future()
-        with self._wake:
-            self._reads.append((incident, answer))
-            self._wake.notify()
+    async def _read(self, read: Callable[[], Found]) -> Found | None:
+        def reading() -> Found:
+            with self._thread.at_disk():
+                return read()
+
         try:
-            return await asyncio.wait_for(answer, READ_TIMEOUT_S)
-        except TimeoutError:
+            return await self._thread.call(reading, READ_TIMEOUT_S)
+        except (QueueFull, TimeoutError):
             return None
 
     async def close(self) -> None:
         """Write the queued files if the disk takes them within CLOSE_TIMEOUT_S."""
-        with self._wake:
-            self._closing = True
-            self._wake.notify()
-        await asyncio.to_thread(self._thread.join, CLOSE_TIMEOUT_S)
+        await self._thread.close(CLOSE_TIMEOUT_S)
 
     # -- on the thread
-    def _run(self) -> None:
-        pause_s = RETRY_MIN_S
-        failed = False
-        while True:
-            with self._wake:
-                if not self._reads and not self._closing and (failed or not self._pending):
-                    self._wake.wait(pause_s if failed else None)
-                reads, self._reads = self._reads, deque()
-                work = next(iter(self._pending.items()), None)
-            for incident, answer in reads:
-                self._serve_read(incident, answer)
-            if work is None or (failed and self._closing):
-                if self._closing:
-                    return
-                continue
-            failed = not self._store(*work)
-            pause_s = min(pause_s * 2, RETRY_MAX_S) if failed else RETRY_MIN_S
+    def _write_next(self, waited: bool) -> float | None:
+        """Write the files that wait longest; return after how many seconds to go on, None if none wait."""
+        with self._lock:
+            incident, files = next(iter(self._pending.items()), (None, {}))
+        if incident is None:
+            return None
+        try:
+            with self._thread.at_disk():
+                self._store(incident, files)
+        except OSError as error:
+            self._thread.report(f"{self._folder}: {error.strerror or error}")
+            pause_s, self._pause_s = self._pause_s, min(self._pause_s * 2, RETRY_MAX_S)
+            return pause_s
+        with self._lock:
+            if self._pending.get(incident) is files:
+                del self._pending[incident]
+        self._thread.report(None)
+        self._pause_s = RETRY_MIN_S
+        return 0.0
 
-    def _serve_read(self, incident: str | None, answer: asyncio.Future[_Answer]) -> None:
-        self._busy_since_s = clock.now_s()
-        found = self._modification_times() if incident is None else self._read_json(incident)
-        self._busy_since_s = None
-        self._call_on_loop(lambda: None if answer.done() else answer.set_result(found))
+    def _write_rest(self) -> None:
+        while self._write_next(waited=False) == 0.0:
+            pass
 
     def _modification_times(self) -> dict[str, float]:
         try:
@@ -152,24 +143,12 @@ class IncidentFiles:
         except OSError:
             return None
 
-    def _store(self, incident: str, files: Files) -> bool:
-        self._busy_since_s = clock.now_s()
-        try:
-            self._fail_point.hit(f"incident.{incident}")
-            owned_files.folder(self._folder)
-            for suffix in _SUFFIXES:
-                self._replace(f"{incident}{suffix}", files.get(suffix))
-            self._prune()
-        except OSError as error:
-            self._report(f"{self._folder}: {error.strerror or error}")
-            return False
-        finally:
-            self._busy_since_s = None
-        with self._wake:
-            if self._pending.get(incident) is files:
-                del self._pending[incident]
-        self._report(None)
-        return True
+    def _store(self, incident: str, files: Files) -> None:
+        self._fail_point.hit(f"incident.{incident}")
+        owned_files.folder(self._folder)
+        for suffix in _SUFFIXES:
+            self._replace(f"{incident}{suffix}", files.get(suffix))
+        self._prune()
 
     def _replace(self, name: str, contents: bytes | None) -> None:
         path, temporary = self._folder / name, self._folder / f".{name}.new"
@@ -203,14 +182,3 @@ class IncidentFiles:
             log.info("the files of incident %s make room for newer ones", path.stem)
             for suffix in _SUFFIXES:
                 path.with_name(f"{path.stem}{suffix}").unlink(missing_ok=True)
-
-    def _report(self, error: str | None) -> None:
-        if error != self._error:
-            self._error = error
-            self._call_on_loop(lambda: self.on_error(error))
-
-    def _call_on_loop(self, call: Callable[[], object]) -> None:
-        try:
-            self._loop.call_soon_threadsafe(call)
-        except RuntimeError:  # the loop has ended: no caller waits for the answer
-            pass

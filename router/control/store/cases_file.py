@@ -8,12 +8,10 @@ Why: docs/decisions.md#cases-are-not-in-the-journal.
 
 from __future__ import annotations
 
-import os
 import sqlite3
 import zlib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
 
@@ -29,7 +27,6 @@ FILE: Final = "cases.sqlite"
 EXPIRE_AFTER_S: Final = 30 * 86_400.0
 SCHEMA_VERSION: Final = 1
 _BUSY_TIMEOUT_S: Final = 1.0
-_ASIDE: Final = "cases.unreadable-"
 _SCHEMA: Final = f"""
 CREATE TABLE cases (
     service TEXT NOT NULL,
@@ -239,24 +236,3 @@ def _full(caps: Caps) -> OperatorError:
         f"{caps.bytes_max} bytes in all; remove some, or raise the limits; nothing was added",
         exit_code=9,
     )
-
-
-def set_aside(path: Path, at_s: float) -> str:
-    """Rename an unreadable file and its companions; return its new name."""
-    stamp = f"{datetime.fromtimestamp(at_s, UTC):%Y%m%dT%H%M%S.%fZ}"
-    aside = path.with_name(f"{_ASIDE}{stamp}.sqlite")
-    for suffix in ("", "-wal", "-shm"):
-        part = path.with_name(path.name + suffix)
-        if part.exists():
-            os.rename(part, aside.with_name(aside.name + suffix))
-    return aside.name
-
-
-def discard_aside(folder: Path, now_s: float, after_s: float) -> list[str]:
-    """Delete files that were set aside longer than `after_s` ago: they hold captured requests, too."""
-    gone = []
-    for path in folder.glob(f"{_ASIDE}*"):
-        if now_s - path.lstat().st_mtime >= after_s:
-            path.unlink()
-            gone.append(path.name)
-    return sorted(gone)

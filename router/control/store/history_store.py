@@ -8,20 +8,23 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import os
-import queue
 import sqlite3
 import threading
 from collections.abc import Callable
+from contextlib import closing
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
-from typing import Final, ParamSpec, TypeVar, cast
+from typing import Final, TypeVar, cast
 
 from router.control.bulkhead import Bulkhead, BulkheadFull
 from router.control.store.history_file import FILE, HistoryFile, Marks
+from router.control.store.set_aside import set_aside
+from router.control.store.writer_thread import WriterThread
 from router.errors import OperatorError
 from router.rollout.history.row import Reading, Row, RowBase, row, row_base
+from router.runtime import clock
+from router.runtime.loop_calls import on_loop
 
 log = logging.getLogger(__name__)
 
@@ -36,7 +39,6 @@ CLOSE_TIMEOUT_S: Final = 2.0
 _SHRINK_MAX: Final = 24
 _DAY_MS: Final = 86_400_000
 
-P = ParamSpec("P")
 Answer = TypeVar("Answer")
 
 
@@ -85,29 +87,25 @@ class HistoryStore:
         self.path = folder / FILE
         self.on_error = on_error
         self.on_aside = on_aside
-        self._jobs: queue.SimpleQueue[Readings | None] = (
-            queue.SimpleQueue()
-        )  # written in C: `put` takes no lock of Python's
         self._file: HistoryFile | None = None
         self._marks: Marks = {}
-        self._error: str | None = None
         self._suspect = False
         self._opened = threading.Event()
         self._bulkhead = Bulkhead("history", READERS_MAX)
-        self._loop = asyncio.get_running_loop()
-        self._thread = threading.Thread(target=self._work, name="history", daemon=True)
+        self._report_aside = on_loop(asyncio.get_running_loop(), lambda name: self.on_aside(name))
+        self._thread = WriterThread(
+            "history", lambda why: self.on_error(why), jobs_max=QUEUE_MAX, begin=self._begin, end=self._close_file
+        )
         self._thread.start()
 
     # -- on the event loop
     def submit(self, batch: Readings) -> bool:
         """Queue a batch and return at once: False if it is dropped because QUEUE_MAX batches wait for the disk."""
-        if self._jobs.qsize() >= QUEUE_MAX:
-            self.dropped += 1
-            self.on_error(f"{QUEUE_MAX} batches wait for the disk; rows are being lost")
-            self._error = "slow"  # so that the writer reports when rows are written again
-            return False
-        self._jobs.put(batch)
-        return True
+        if self._thread.submit(partial(self._write, batch)):
+            return True
+        self.dropped += 1
+        self._thread.report(f"{QUEUE_MAX} batches wait for the disk; rows are being lost")
+        return False
 
     async def rows(
         self, service: str, since_s: float, until_s: float, version: str | None = None, limit: int = ROWS_MAX
@@ -127,11 +125,8 @@ class HistoryStore:
         def find() -> tuple[Answer | None, sqlite3.Error | None]:
             self._opened.wait(READ_TIMEOUT_S)  # the writer creates the file
             try:
-                file = HistoryFile.to_read(self.path)
-                try:
+                with closing(HistoryFile.to_read(self.path)) as file:
                     return query(file), None
-                finally:
-                    file.close()
             except sqlite3.Error as error:
                 return None, error
 
@@ -148,43 +143,35 @@ class HistoryStore:
 
     async def close(self) -> None:
         """Write the queued batches and close the file; give up after CLOSE_TIMEOUT_S."""
-        self._jobs.put(None)
-        await asyncio.to_thread(self._thread.join, CLOSE_TIMEOUT_S)
-
-    def _on_loop(self, call: Callable[P, None], *args: P.args, **kwargs: P.kwargs) -> None:
-        try:
-            self._loop.call_soon_threadsafe(lambda: call(*args, **kwargs))
-        except RuntimeError:  # the loop has ended, so no caller waits
-            pass
+        await self._thread.close(CLOSE_TIMEOUT_S)
 
     # -- on the writer thread
-    def _work(self) -> None:
+    def _begin(self) -> None:
         self._opened_file()
         self._opened.set()
-        while (batch := self._jobs.get()) is not None:
-            self._write(batch)
+
+    def _close_file(self) -> None:
         if self._file is not None:
             self._file.close()
+            self._file = None
 
     def _opened_file(self) -> HistoryFile | None:
         """Return the open file; None, with a report of the error, if it cannot be opened now."""
         if self._file is not None and not self._suspect:
             return self._file
         try:
-            if self._file is not None:  # suspect: SQLite caches pages, so a connection does not read a page twice
-                self._file.close()
-                self._file = None
+            self._close_file()  # suspect: SQLite caches pages, so a connection does not read a page twice
             self._file = HistoryFile.opened(self.path)
             if self._suspect:
                 self._verify(self._file)
             self._marks = self._file.marks() | self._marks
         except sqlite3.Error as error:
             if not _damaged(error):
-                self._report(f"{type(error).__name__}: {error}")
+                self._thread.report(f"{type(error).__name__}: {error}")
                 return None
             self._move_aside(error)
         except OSError as error:
-            self._report(f"{self.path}: {error.strerror}")
+            self._thread.report(f"{self.path}: {error.strerror}")
             return None
         return self._file
 
@@ -196,21 +183,16 @@ class HistoryStore:
 
     def _move_aside(self, error: sqlite3.Error) -> None:
         """Rename the damaged file and begin a new one; the last reading of each slot is still in memory."""
-        if self._file is not None:
-            self._file.close()
-        self._file, self._suspect = None, False
-        name = f"history.corrupt-{datetime.now(UTC):%Y%m%dT%H%M%S.%fZ}.sqlite"
+        self._close_file()
+        self._suspect = False
         try:
-            for suffix in ("", "-wal", "-shm"):
-                part = self.path.with_name(self.path.name + suffix)
-                if part.exists():
-                    os.rename(part, self.path.with_name(name + suffix))
+            name = set_aside(self.path, clock.wall_s()).name
             self._file = HistoryFile.opened(self.path)
         except (OSError, sqlite3.Error) as failed:
-            self._report(f"{self.path} is damaged ({error}) and cannot be replaced: {failed}")
+            self._thread.report(f"{self.path} is damaged ({error}) and cannot be replaced: {failed}")
             return
         log.error("%s is damaged (%s): kept as %s, a new one is begun", self.path, error, name)
-        self._on_loop(self.on_aside, name)
+        self._report_aside(name)
 
     def _write(self, batch: Readings) -> None:
         file = self._opened_file()
@@ -227,11 +209,11 @@ class HistoryStore:
             if _damaged(error):
                 self._move_aside(error)
             else:
-                self._report(f"{type(error).__name__}: {error}")
+                self._thread.report(f"{type(error).__name__}: {error}")
             return
         for slot, known in marks.items():
             self._marks[batch.service, slot] = batch.boot, known
-        self._report(None)
+        self._thread.report(None)
 
     def _rows(self, batch: Readings) -> tuple[list[Row], dict[int, RowBase]]:
         """Return the rows of a batch, and the marks from which the next rows count. A mark is stored after its row only."""
@@ -251,11 +233,6 @@ class HistoryStore:
                 return
             file.shrink()
             self.used_bytes = file.used_bytes()
-
-    def _report(self, error: str | None) -> None:
-        if error != self._error:
-            self._error = error
-            self._on_loop(self.on_error, error)
 
 
 def _damaged(error: sqlite3.Error) -> bool:

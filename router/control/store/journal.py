@@ -1,4 +1,4 @@
-"""The journal: append-only entries in one SQLite file (WAL, `synchronous=FULL`), written by one thread (writer.py).
+"""The journal: append-only entries in one SQLite file (WAL, `synchronous=FULL`), written by one thread (journal_writer.py).
 
 When `append` returns, its entries are on the disk: the commit is an fsync of the WAL. `submit` returns at once; its entries are
 written in their order and retried with back-off until the disk takes them. On the event loop only `append`, `strike_out` and
@@ -21,16 +21,17 @@ import sqlite3
 from collections import deque
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Final, ParamSpec
+from typing import Final
 
 from router.control.store import mark
 from router.control.store.batch import Batch, JournalUnavailable, Phase, compensation
 from router.control.store.in_doubt import STRUCK_OUT, InDoubtChange
-from router.control.store.writer import Read, Writer
+from router.control.store.journal_writer import JournalWriter
 from router.errors import OperatorError
 from router.rollout.model.entry import Entry
 from router.runtime import clock
 from router.runtime.failpoint import FailPoint
+from router.runtime.loop_calls import on_loop
 
 __all__ = ["APPEND_TIMEOUT_S", "BACKLOG_MAX", "Journal", "JournalUnavailable"]
 
@@ -43,8 +44,6 @@ HANGS_AFTER_S: Final = APPEND_TIMEOUT_S - 0.1
 """Less than APPEND_TIMEOUT_S, so that the alarm is raised before the first caller gets its 503."""
 RESOLVED_MAX: Final = 20
 """Changes that were in doubt and are resolved, as `status` shows them."""
-
-P = ParamSpec("P")
 
 
 class Journal:
@@ -79,9 +78,8 @@ class Journal:
         found = _found(_mark_path(database))
         self.left_in_doubt: tuple[InDoubtChange, ...] = found.doubts if found else ()
         """Changes that the previous process left in doubt; `decide` resolves them."""
-        marked = mark.MarkFile(_mark_path(database), self._on_loop(self._mark_changed))
-        self._writer = Writer(database, last_seq, fail_point, marked, found, self._on_loop(self._disk_changed), self)
-        self._writer.start()
+        marked = mark.MarkFile(_mark_path(database), on_loop(self._loop, self._mark_changed))
+        self._writer = JournalWriter(database, last_seq, fail_point, marked, found, self._disk_changed, self)
 
     # -- on the event loop
     async def append(self, *entries: Entry, timeout_s: float = APPEND_TIMEOUT_S) -> list[int]:
@@ -100,7 +98,7 @@ class Journal:
             if not answer.done():
                 answer.set_exception(error)
 
-        batch = Batch(entries, self._on_loop(written), self._on_loop(refused))
+        batch = Batch(entries, on_loop(self._loop, written), on_loop(self._loop, refused))
         self._writer.put(batch)
         try:
             await asyncio.wait({answer}, timeout=timeout_s)
@@ -139,7 +137,7 @@ class Journal:
                 ended.set_result(None)
 
         batch = compensation(doubt, first)
-        batch.done = self._on_loop(written)
+        batch.done = on_loop(self._loop, written)
         self._writer.put_in_doubt(doubt)
         self._writer.put(batch)
         await asyncio.wait({ended}, timeout=timeout_s)
@@ -161,7 +159,7 @@ class Journal:
             self._submitted_ns.popleft()
             on_done(numbers[0])
 
-        self._writer.put(Batch((entry,), self._on_loop(written)))
+        self._writer.put(Batch((entry,), on_loop(self._loop, written)))
         return True
 
     @property
@@ -182,27 +180,16 @@ class Journal:
 
     async def entries(self, after: int = 0, limit: int = 100, service: str | None = None) -> list[Entry]:
         """Return up to `limit` entries with a number above `after`, oldest first; of one service, or of all for None."""
-        answer: asyncio.Future[list[Entry]] = self._loop.create_future()
-
-        def read(found: list[Entry]) -> None:
-            if not answer.done():
-                answer.set_result(found)
-
-        def failed(why: str) -> None:
-            if not answer.done():
-                answer.set_exception(_unreadable(why))
-
-        self._writer.put(Read(after, limit, service, self._on_loop(read), self._on_loop(failed)))
         try:
-            return await asyncio.wait_for(answer, APPEND_TIMEOUT_S)
+            return await self._writer.read(after, limit, service, APPEND_TIMEOUT_S)
         except TimeoutError:
             raise _unreadable(f"no answer from the disk within {APPEND_TIMEOUT_S:g} s") from None
+        except sqlite3.Error as error:
+            raise _unreadable(str(error)) from None
 
     async def close(self) -> bool:
         """Write the backlog and close the file; return whether every entry of this process is on the disk."""
-        self._writer.put(None)
-        ended = await asyncio.to_thread(self._writer.join, APPEND_TIMEOUT_S)
-        return self._complete and ended and not self._writer.backlog
+        return await self._writer.close(APPEND_TIMEOUT_S) and self._complete
 
     # -- changes in doubt
     def decide(self, doubt: InDoubtChange, outcome: str) -> None:
@@ -233,14 +220,6 @@ class Journal:
         )
         self.on_change(doubt)
 
-    def resolve_from_writer(self, doubt: InDoubtChange, outcome: str) -> None:
-        """Call `resolve` on the event loop."""
-        self._on_loop(self.resolve)(doubt, outcome)
-
-    def record_from_writer(self, doubt: InDoubtChange) -> None:
-        """Call `record_in_doubt` on the event loop."""
-        self._on_loop(self.record_in_doubt)(doubt)
-
     # -- errors of the disk
     def _disk_changed(self, error: str | None) -> None:
         self._error = error
@@ -257,15 +236,6 @@ class Journal:
             self._mark_reported = why
             self.on_mark_error(why)
 
-    def _on_loop(self, call: Callable[P, None]) -> Callable[P, None]:
-        def hand_over(*args: P.args, **kwargs: P.kwargs) -> None:
-            try:
-                self._loop.call_soon_threadsafe(lambda: call(*args, **kwargs))
-            except RuntimeError:  # the loop has ended, so no caller waits
-                pass
-
-        return hand_over
-
 
 def _unreadable(why: str) -> OperatorError:
     return OperatorError(503, "journal_unavailable", f"the journal cannot be read: {why}", exit_code=9)
@@ -279,7 +249,6 @@ def _mark_path(database: sqlite3.Connection) -> Path:
 def _found(path: Path) -> mark.Mark | None:
     try:
         return mark.read(path)
-    except (
-        OSError
-    ):  # journal_opening.py has refused a file of another user; an error since then is reported at the first write
+    except OSError:
+        # journal_opening.py has refused a file of another user; an error since then is reported at the first write.
         return None

@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-import os
 import sqlite3
 from collections.abc import Callable
 from dataclasses import replace
-from datetime import UTC, datetime
 from pathlib import Path
 
 from router.control.store import journal_rows, mark
 from router.control.store.journal_rows import EXIT_CORRUPT, FILE, Corrupt
 from router.control.store.mark import Mark
+from router.control.store.set_aside import set_aside
 from router.errors import StartError
 from router.rollout.model import entry as entry_types
 from router.rollout.model.entry import Entry
-from router.runtime import owned_files
+from router.runtime import clock, owned_files
 
 
 def opened(state_dir: Path, at_s: float) -> tuple[sqlite3.Connection, list[Entry]]:
@@ -27,7 +26,7 @@ def opened(state_dir: Path, at_s: float) -> tuple[sqlite3.Connection, list[Entry
     path = state_dir / FILE
     try:
         return _verified(path)
-    except (Corrupt, sqlite3.DatabaseError, ValueError) as error:
+    except (sqlite3.DatabaseError, ValueError) as error:
         raise corrupt(state_dir, error, at_s) from None
     except OSError as error:
         raise StartError("journal_unreadable", f"{path}: {error.strerror}", EXIT_CORRUPT) from None
@@ -91,7 +90,7 @@ def corrupt(state_dir: Path, error: Exception, at_s: float) -> StartError:
             "journal_busy", f"{path} is locked by another program ({error}): close that one first", EXIT_CORRUPT
         )
     entries = journal_rows.readable(path)
-    copy = path.with_name(f"journal-readable-{_stamp(at_s)}.jsonl")
+    copy = path.with_name(f"journal-readable-{clock.file_stamp(at_s)}.jsonl")
     try:
         journal_rows.export(entries, copy)
     except OSError as failed:
@@ -122,7 +121,7 @@ def begun_anew(
     if path.exists() and path.stat().st_size:
         try:
             database, entries = _verified(path)
-        except (Corrupt, sqlite3.DatabaseError, ValueError):
+        except (sqlite3.DatabaseError, ValueError):
             pass
         else:
             if any(entry.type == entry_types.IMPORTED and entry.data["copy"] == str(copy) for entry in entries):
@@ -132,14 +131,18 @@ def begun_anew(
                 "journal_sound", f"{path} is sound: start without --journal-from, or with --fresh to archive it", 2
             )
     found = renumbered(sieve(journal_rows.imported(copy)))
-    _put_aside(path, at_s)
+    set_aside(path, at_s)
     database = journal_rows.connect(path)
-    journal_rows.prepare(database, path)
-    database.execute("BEGIN IMMEDIATE")
-    database.executemany(journal_rows.INSERT, [journal_rows.row(entry.seq, entry) for entry in found])
-    database.execute("COMMIT")
-    # The old mark goes last: until then a start without --journal-from is refused, because rows that the mark names are missing.
-    mark.put_aside(path.with_name(mark.FILE), f"journal.corrupt-{_stamp(at_s)}.mark")
+    try:
+        journal_rows.prepare(database, path)
+        database.execute("BEGIN IMMEDIATE")
+        database.executemany(journal_rows.INSERT, [journal_rows.row(entry.seq, entry) for entry in found])
+        database.execute("COMMIT")
+        # The old mark goes last: until then a start without --journal-from is refused, because rows that it names are missing.
+        set_aside(path.with_name(mark.FILE), at_s)
+    except BaseException:  # raised again; only the descriptor must not stay open
+        database.close()
+        raise
     return database, found, True
 
 
@@ -153,14 +156,3 @@ def renumbered(entries: list[Entry]) -> list[Entry]:
             data = {**data, "abandons": numbers.get(data["abandons"], 0)}
         result.append(replace(entry, seq=number, data=data))
     return result
-
-
-def _put_aside(path: Path, at_s: float) -> None:
-    for suffix in ("", "-wal", "-shm"):
-        part = path.with_name(path.name + suffix)
-        if part.exists():
-            os.rename(part, path.with_name(f"journal.corrupt-{_stamp(at_s)}.sqlite{suffix}"))
-
-
-def _stamp(at_s: float) -> str:
-    return f"{datetime.fromtimestamp(at_s, UTC):%Y%m%dT%H%M%S.%fZ}"

@@ -42,7 +42,7 @@ PRAGMA user_version = {SCHEMA_VERSION};
 """
 
 
-class Corrupt(Exception):
+class Corrupt(sqlite3.DatabaseError):
     """The message names the damage; raised and caught within this package."""
 
 

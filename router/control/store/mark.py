@@ -179,9 +179,3 @@ def _sync_folder(folder: Path) -> None:
         os.fsync(handle)
     finally:
         os.close(handle)
-
-
-def put_aside(path: Path, name: str) -> None:
-    """Rename the mark of a journal that was replaced."""
-    if path.exists():
-        os.rename(path, path.with_name(name))

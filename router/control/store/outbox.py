@@ -9,19 +9,18 @@ Why: docs/decisions.md#the-outbox-of-notifications.
 
 from __future__ import annotations
 
-import asyncio
 import logging
-import os
-import queue
 import sqlite3
-import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
 import orjson
 
+from router.control.store.set_aside import set_aside
+from router.control.store.writer_thread import WriterThread
 from router.runtime import owned_files
 
 log = logging.getLogger(__name__)
@@ -68,11 +67,7 @@ class Outbox:
 
     def __init__(self, database: sqlite3.Connection, on_error: Callable[[str | None], None]) -> None:
         self._database = database
-        self._on_error = on_error
-        self._jobs: queue.SimpleQueue[tuple[str, tuple[Any, ...]] | None] = queue.SimpleQueue()
-        self._error: str | None = None
-        self._loop = asyncio.get_running_loop()
-        self._thread = threading.Thread(target=self._work, name="outbox", daemon=True)
+        self._thread = WriterThread("outbox", on_error, jobs_max=JOBS_MAX, end=database.close)
         self._thread.start()
 
     def put(self, channel: str, notice: dict[str, Any], at: float) -> None:
@@ -100,32 +95,18 @@ class Outbox:
 
     async def close(self) -> None:
         """Write the queued statements and close the file; give up after CLOSE_TIMEOUT_S."""
-        self._jobs.put(None)
-        await asyncio.to_thread(self._thread.join, CLOSE_TIMEOUT_S)
+        await self._thread.close(CLOSE_TIMEOUT_S)
 
     def _do(self, statement: str, *values: Any) -> None:
-        if self._jobs.qsize() < JOBS_MAX:
-            self._jobs.put((statement, values))
+        self._thread.submit(partial(self._execute, statement, values))
 
-    # -- on the writer thread
-    def _work(self) -> None:
-        while (job := self._jobs.get()) is not None:
-            try:
-                self._database.execute(*job)
-            except sqlite3.Error as error:
-                self._report(f"{type(error).__name__}: {error}")
-            else:
-                self._report(None)
-        self._database.close()
-
-    def _report(self, error: str | None) -> None:
-        if error == self._error:
-            return
-        self._error = error
+    def _execute(self, statement: str, values: tuple[Any, ...]) -> None:
         try:
-            self._loop.call_soon_threadsafe(self._on_error, error)
-        except RuntimeError:  # the loop has ended, so no caller waits
-            pass
+            self._database.execute(statement, values)
+        except sqlite3.Error as error:
+            self._thread.report(f"{type(error).__name__}: {error}")
+        else:
+            self._thread.report(None)
 
 
 def opened(state_dir: Path, now_s: float) -> tuple[sqlite3.Connection, Stock]:
@@ -134,7 +115,7 @@ def opened(state_dir: Path, now_s: float) -> tuple[sqlite3.Connection, Stock]:
     try:
         return _read(path, now_s)
     except sqlite3.DatabaseError as error:
-        aside = _set_aside(path, now_s)
+        aside = set_aside(path, now_s)
         log.error("%s cannot be read (%s); it is now %s, and deliveries begin anew", path, error, aside)
         database, stock = _read(path, now_s)
         stock.set_aside = aside
@@ -154,7 +135,7 @@ def _read(path: Path, now_s: float) -> tuple[sqlite3.Connection, Stock]:
             raise sqlite3.DatabaseError(f"schema {version}, this release knows {SCHEMA_VERSION}")
         database.execute(_PRUNE, (now_s - KEPT_S, KEPT_MAX))
         return database, _stock(database)
-    except sqlite3.DatabaseError:
+    except BaseException:  # raised again; only the descriptor must not stay open
         database.close()
         raise
 
@@ -170,12 +151,3 @@ def _stock(database: sqlite3.Connection) -> Stock:
                 raise sqlite3.DatabaseError(f"notice {notice_id} is damaged: {error}") from None
     stock.since = dict(database.execute("SELECT name, since FROM channels"))
     return stock
-
-
-def _set_aside(path: Path, now_s: float) -> Path:
-    aside = path.with_name(f"{path.name}.unreadable-{now_s:.0f}")
-    for suffix in ("", "-wal", "-shm"):
-        part = path.with_name(path.name + suffix)
-        if part.exists():
-            os.replace(part, f"{aside}{suffix}")
-    return aside

@@ -196,7 +196,7 @@ async def test_expired_cases_are_deleted_and_that_is_a_fact(
 
 async def test_a_suite_that_cannot_be_read_is_alarmed_and_stops_no_promotion(start_harness: Begin) -> None:
     harness = await start_harness()
-    harness.addon.store._path.mkdir()
+    harness.addon.store.path.mkdir()
     await harness.until(lambda: {"cases_unavailable", "cases_not_deleted"} <= set(harness.alarms()))
     await harness.candidate("http://127.0.0.1:9")
     assert (await promote(harness))["active"] == "v3"
@@ -204,7 +204,7 @@ async def test_a_suite_that_cannot_be_read_is_alarmed_and_stops_no_promotion(sta
 
 async def test_an_unreadable_file_is_put_aside_with_an_alarm(start_harness: Begin) -> None:
     harness = await start_harness()
-    harness.addon.store._path.write_bytes(b"no database" * 999)
+    harness.addon.store.path.write_bytes(b"no database" * 999)
     await harness.until(lambda: "cases_unreadable" in harness.alarms())
 
 

@@ -28,7 +28,7 @@ async def test_what_the_version_failed_at_becomes_cases_a_moment_after_the_rollb
     incident = (await harness.rollback())["incident"]
     harness.tick(1.5)
     harness.fail(record(b'{"x": 7}', attempts=[attempt("v1")]))  # was under way at the rollback
-    assert harness.addon.store._jobs.empty()
+    assert harness.addon.store._thread.waiting == 0
     await harness.until(lambda: harness.status()["count"] == 4)
     suite = await harness.addon.store.call(lambda file: file.suite("svc"))
     assert bodies(suite) == [0, 1, 2, 7]
@@ -104,11 +104,11 @@ async def test_a_disk_that_takes_nothing_holds_up_no_rollback_and_is_tried_again
 ) -> None:
     monkeypatch.setattr(builder, "RETRY_NS", 0)
     harness = await start_harness()
-    harness.addon.store._path.mkdir()
+    harness.addon.store.path.mkdir()
     harness.fail(*FAILED)
     assert (await harness.rollback())["active"] == "v2"
     await harness.until(lambda: "cases_not_kept" in harness.alarms())
-    harness.addon.store._path.rmdir()
+    harness.addon.store.path.rmdir()
     await harness.until(lambda: harness.status()["count"] == 3)
     await harness.until(lambda: not harness.alarms())
 

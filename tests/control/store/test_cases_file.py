@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import os
 import sqlite3
 import stat
 from collections.abc import Iterator
@@ -17,8 +16,6 @@ from router.control.store.cases_file import (
     CasesFile,
     Stored,
     Summary,
-    discard_aside,
-    set_aside,
 )
 from router.errors import OperatorError
 from router.rollout.cases.case import Case, Request
@@ -149,18 +146,6 @@ def test_one_of_a_newer_release_is_refused(tmp_path: Path) -> None:
     database.close()
     with pytest.raises(sqlite3.DatabaseError, match="it has schema 2, not 1"):
         CasesFile(tmp_path / FILE)
-
-
-def test_what_was_put_aside_is_deleted_in_its_time(tmp_path: Path) -> None:
-    for suffix in ("", "-wal"):
-        (tmp_path / f"{FILE}{suffix}").write_bytes(SECRET.encode())
-    name = set_aside(tmp_path / FILE, 1_700_000_000.0)
-    assert sorted(path.name for path in tmp_path.iterdir()) == [name, f"{name}-wal"]
-    for path in tmp_path.iterdir():
-        os.utime(path, (1_700_000_000, 1_700_000_000))
-    assert discard_aside(tmp_path, 1_700_000_099.0, 100.0) == []
-    assert discard_aside(tmp_path, 1_700_000_100.0, 100.0) == [name, f"{name}-wal"]
-    assert everything(tmp_path) == b""
 
 
 def test_a_suite_is_told_from_what_it_was(file: CasesFile) -> None:

@@ -25,6 +25,13 @@ def entry(kind: str = "promoted", service: str = "svc", **data: object) -> Entry
     return Entry(kind, service, "ann", dict(data), 1000.25, 77, 1)
 
 
+def entries_of(folder: Path) -> list[Entry]:
+    """Return the entries of the journal in `folder`, as a start finds them."""
+    database, entries = opened(folder, 0.0)
+    database.close()
+    return entries
+
+
 class Errors(list[str | None]):
     """What the journal has said of the disk."""
 
@@ -54,7 +61,7 @@ async def test_what_was_appended_is_read_again(tmp_path: Path) -> None:
         assert await kept.entries(service="other") == found[1:]
         assert await kept.entries(limit=1) == [replace(entry(to="v2"), seq=1)]
         assert errors == []
-    assert opened(tmp_path, 0.0)[1] == [replace(entry(to="v2"), seq=1), *found]
+    assert entries_of(tmp_path) == [replace(entry(to="v2"), seq=1), *found]
 
 
 async def test_only_its_owner_may_read_it(tmp_path: Path) -> None:
@@ -157,7 +164,8 @@ def test_a_full_disk_refuses_people_and_takes_the_verdict_once_there_is_room(tmp
         [sys.executable, "-c", FULL, str(tmp_path)], capture_output=True, text=True, timeout=50, check=True
     )
     assert told.stdout == "503 journal_unavailable\n1 2 None\n"
-    assert [found.seq for found in opened(tmp_path, 0.0)[1]] == list(range(1, len(opened(tmp_path, 0.0)[1]) + 1))
+    numbers = [found.seq for found in entries_of(tmp_path)]
+    assert numbers == list(range(1, len(numbers) + 1))
 
 
 async def test_what_never_reached_the_disk_is_refused_and_not_written_later(tmp_path: Path) -> None:
@@ -220,7 +228,7 @@ async def test_a_damaged_page_ends_the_start_with_the_command_that_continues(tmp
     assert (entries[0].data["to"], entries[-1].data["to"]) == ("v0", "v299")
     assert (tmp_path / "journal.corrupt-19700102T000000.000000Z.sqlite").exists()
     database.close()
-    assert opened(tmp_path, 0.0)[1] == entries
+    assert entries_of(tmp_path) == entries
 
 
 async def test_one_changed_bit_of_a_row_is_noticed(tmp_path: Path) -> None:

@@ -75,7 +75,7 @@ async def test_a_file_that_cannot_be_read_is_moved_aside(tmp_path: Path) -> None
     (tmp_path / FILE).write_bytes(b"no database at all, but long enough to be taken for one" * 10)
     stock = await kept(tmp_path, ("put", "ops", plain("n1"), NOW))
     assert stock.pending == [("ops", plain("n1"))]
-    aside = tmp_path / f"{FILE}.unreadable-{NOW:.0f}"
+    aside = tmp_path / "outbox.corrupt-19700112T134640.000000Z.sqlite"
     assert aside.read_bytes().startswith(b"no database")
     database, stock = opened(tmp_path, NOW)
     database.execute("PRAGMA user_version = 99")
@@ -97,7 +97,7 @@ async def test_a_disk_that_takes_nothing_is_told_once_and_again_when_it_does(tmp
     async with asyncio.timeout(5):
         while not told:
             await asyncio.sleep(0.002)
-        while box._jobs.qsize():
+        while box._thread.waiting:
             await asyncio.sleep(0.002)
     other.execute("ROLLBACK")
     other.close()

@@ -13,10 +13,11 @@ from pathlib import Path
 
 import pytest
 
-from router.control.store import mark, writer
+from router.control.store import journal_writer, mark
 from router.control.store.journal import Journal
 from router.control.store.journal_opening import begun_anew, opened
 from router.control.store.journal_rows import FILE
+from router.control.store.set_aside import set_aside
 from router.errors import StartError
 from router.rollout.model.entry import Entry
 from router.runtime.failpoint import FailPoint
@@ -144,7 +145,7 @@ async def test_what_was_checkpointed_needs_no_wal(tmp_path: Path) -> None:
 
 
 async def test_an_idle_journal_writes_its_wal_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(writer, "CHECKPOINT_IDLE_S", 0.01)
+    monkeypatch.setattr(journal_writer, "CHECKPOINT_IDLE_S", 0.01)
     async with journal(tmp_path) as kept:
         await kept.append(entry(1))
         async with asyncio.timeout(10):
@@ -206,11 +207,13 @@ async def test_accepting_a_loss_can_be_repeated_after_a_kill_at_its_last_step(
     assert count(left) == REFUSED
     (copy,) = left.glob("*.jsonl")
 
-    def dies(*_: object) -> None:
-        raise KeyboardInterrupt
+    def dies(path: Path, at_s: float) -> Path:
+        if path.name == mark.FILE:
+            raise KeyboardInterrupt
+        return set_aside(path, at_s)
 
     with monkeypatch.context() as patched:
-        patched.setattr("router.control.store.mark.put_aside", dies)
+        patched.setattr("router.control.store.journal_opening.set_aside", dies)
         with pytest.raises(KeyboardInterrupt):
             begun_anew(left, copy, 1.0, lambda found: found)
     assert count(left) == REFUSED, "what the old mark speaks of is still missing"

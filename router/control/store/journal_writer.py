@@ -2,25 +2,25 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
-import queue
 import sqlite3
-import threading
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from itertools import islice
 from typing import Any, Final, Protocol
 
 from router.control.store import journal_rows
 from router.control.store.batch import Batch, JournalUnavailable, Phase, compensation
 from router.control.store.in_doubt import STRUCK_OUT, InDoubtChange
-from router.control.store.journal_rows import Corrupt
 from router.control.store.mark import Mark, MarkFile
+from router.control.store.writer_thread import WriterThread
 from router.rollout.model import entry as entry_types
 from router.rollout.model.entry import Entry, route_generation
-from router.runtime import clock
 from router.runtime.failpoint import FailPoint
+from router.runtime.loop_calls import on_loop
 
 log = logging.getLogger(__name__)
 
@@ -39,25 +39,6 @@ that fails comes later and leaves the whole transaction in the WAL.
 """
 
 
-@dataclass(slots=True)
-class Read:
-    """A read of up to `limit` entries behind `after`; `done` and `failed` are called on the writer's thread."""
-
-    after: int
-    limit: int
-    service: str | None
-    done: Callable[[list[Entry]], None]
-    failed: Callable[[str], None]
-
-
-@dataclass(frozen=True, slots=True)
-class MarkChange:
-    """Add a change in doubt to the mark (`now`), or remove the change from the mark."""
-
-    doubt: InDoubtChange
-    now: bool
-
-
 @dataclass(frozen=True, slots=True)
 class Failure:
     """Why a transaction was not committed; "" if its caller had stopped waiting.
@@ -70,17 +51,17 @@ class Failure:
 
 
 class InDoubtListener(Protocol):
-    """Gets the changes that are in doubt, and their outcome. Called on the writer's thread."""
+    """Gets the changes that are in doubt, and their outcome. Called on the event loop."""
 
-    def record_from_writer(self, doubt: InDoubtChange) -> None:
+    def record_in_doubt(self, doubt: InDoubtChange) -> None:
         """The change is in doubt."""
 
-    def resolve_from_writer(self, doubt: InDoubtChange, outcome: str) -> None:
+    def resolve(self, doubt: InDoubtChange, outcome: str) -> None:
         """The change is no longer in doubt."""
 
 
-class Writer:
-    """`on_error` is called on this thread: with the reason when the disk refuses a write, with None when it works again."""
+class JournalWriter:
+    """`on_error` runs on the event loop: with the reason when the disk refuses a write, with None when it works again."""
 
     def __init__(
         self,
@@ -98,66 +79,59 @@ class Writer:
         self._fail_point = fail_point
         self._mark = mark
         self._found = found
-        self._on_error = on_error
-        self._listener = listener
-        self._jobs: queue.SimpleQueue[Batch | Read | MarkChange | None] = queue.SimpleQueue()
+        loop = asyncio.get_running_loop()
+        self._record_in_doubt = on_loop(loop, listener.record_in_doubt)
+        self._resolve = on_loop(loop, listener.resolve)
+        self._error: str | None = None
         self._in_doubt: list[InDoubtChange] = list(found.doubts) if found else []
         self._crc = self._first = self._generation = 0
-        self._error: str | None = None
+        self._pause_s = RETRY_MIN_S
         self._unchecked = 0
         self._checkpoint_after = 1
-        self._since_ns = 0
-        self._thread = threading.Thread(target=self._work, name="journal", daemon=True)
-
-    # -- for the event loop
-    def start(self) -> None:
-        """Start the thread."""
+        self._thread = WriterThread("journal", on_error, begin=self._begin, idle=self._idle, end=self._end)
         self._thread.start()
 
-    def put(self, job: Batch | Read | None) -> None:
-        """Queue a job. None ends the thread after it has written the backlog and closed the file."""
-        self._jobs.put(job)
+    # -- for the event loop
+    def put(self, batch: Batch) -> None:
+        """Queue a batch for the disk."""
+        self._thread.submit(partial(self._append, batch) if batch.failed is not None else partial(self._collect, batch))
 
     def put_in_doubt(self, doubt: InDoubtChange) -> None:
         """Queue: add a change in doubt to the mark."""
-        self._jobs.put(MarkChange(doubt, True))
+        self._thread.submit(partial(self._add_to_mark, doubt))
 
     def put_resolved(self, doubt: InDoubtChange) -> None:
         """Queue: remove the change from the mark."""
-        self._jobs.put(MarkChange(doubt, False))
+        self._thread.submit(partial(self._remove_from_mark, doubt))
+
+    async def read(self, after: int, limit: int, service: str | None, timeout_s: float) -> list[Entry]:
+        """Return up to `limit` entries behind `after`; raise sqlite3.Error, or TimeoutError after `timeout_s`."""
+        return await self._thread.call(partial(self._read, after, limit, service), timeout_s)
 
     def busy_since_ns(self) -> int:
         """Return the start of the oldest disk operation under way (monotonic nanoseconds); 0 if there is none."""
-        return min([since for since in (self._since_ns, self._mark.syncing_since_ns) if since], default=0)
+        return min([since for since in (self._thread.busy_since_ns, self._mark.syncing_since_ns) if since], default=0)
 
-    def join(self, timeout_s: float) -> bool:
-        """Wait for the thread to end; return whether it has ended."""
-        self._thread.join(timeout_s)
-        return not self._thread.is_alive()
+    async def close(self, timeout_s: float) -> bool:
+        """Write the backlog and close the file; return whether nothing is left after `timeout_s`."""
+        return await self._thread.close(timeout_s) and not self.backlog
 
     # -- on the thread
-    def _work(self) -> None:
-        self._begin()
-        pause_s = RETRY_MIN_S
-        while True:
-            try:
-                job = self._jobs.get(timeout=self._wait_s(pause_s))
-            except queue.Empty:
-                if self.backlog:
-                    pause_s = RETRY_MIN_S if self._flush() else min(pause_s * 2, RETRY_MAX_S)
-                else:
-                    self._checkpoint("PASSIVE")
-                    self._checkpoint_after = CHECKPOINT_COMMITS
-                continue
-            if job is None:
-                self._end()
-                return
-            self._do(job)
-
-    def _wait_s(self, pause_s: float) -> float | None:
+    def _idle(self, waited: bool) -> float | None:
+        """Write the backlog, which includes what was queued meanwhile; else, after a while, write the WAL back."""
         if self.backlog:
-            return pause_s
-        return CHECKPOINT_IDLE_S if self._unchecked >= self._checkpoint_after else None
+            if not self._flush():
+                pause_s, self._pause_s = self._pause_s, min(self._pause_s * 2, RETRY_MAX_S)
+                return pause_s
+            self._pause_s = RETRY_MIN_S
+            waited = False
+        if self._unchecked < self._checkpoint_after:
+            return None
+        if not waited:
+            return CHECKPOINT_IDLE_S
+        self._checkpoint("PASSIVE")
+        self._checkpoint_after = CHECKPOINT_COMMITS
+        return None
 
     def _begin(self) -> None:
         """Write the WAL of the previous process back into the main file, then write the mark."""
@@ -165,46 +139,40 @@ class Writer:
         after = self._found.seq if self._found else 0
         try:
             self._first, self._crc, generation = journal_rows.ends(self._database, self._last_seq, after)
-        except (sqlite3.Error, Corrupt, ValueError) as error:
+        except (sqlite3.Error, ValueError) as error:
             self._report(f"{type(error).__name__}: {error}")
             return
         self._generation = max(generation, self._mark.generation)
         if self._checkpoint("TRUNCATE") and self._last_seq:
-            self._since_ns = clock.now_ns()
-            self._keep_mark()
-            self._since_ns = 0
+            with self._thread.at_disk():
+                self._keep_mark()
 
     def _end(self) -> None:
-        self._flush()
-        self._since_ns = clock.now_ns()
-        self._database.close()
-        self._mark.close()
-        self._since_ns = 0
+        try:
+            self._flush()
+        finally:
+            with self._thread.at_disk():
+                self._database.close()
+                self._mark.close()
 
     def _checkpoint(self, how: str) -> bool:
         """Write the WAL back into the main file and sync it, so that losing the WAL never loses the whole journal."""
         self._unchecked = 0
-        self._since_ns = clock.now_ns()
         try:
-            (busy, *_) = self._database.execute(f"PRAGMA wal_checkpoint({how})").fetchone()
+            with self._thread.at_disk():
+                (busy, *_) = self._database.execute(f"PRAGMA wal_checkpoint({how})").fetchone()
             return not busy
         except sqlite3.Error as error:
             log.warning("the journal's WAL is not written back: %s", error)
             return False
-        finally:
-            self._since_ns = 0
 
-    def _do(self, job: Batch | Read | MarkChange) -> None:
-        if isinstance(job, Read):
-            self._read(job)
-        elif isinstance(job, MarkChange):
-            self._change_mark(job)
-        elif job.failed is None:
-            self.backlog.append(job)
-        else:
-            self._append(job)
-        # Batches that were queued meanwhile share one transaction: on a slow disk they must not wait for one fsync each.
-        if self.backlog and (self._jobs.empty() or len(self.backlog) >= MERGED_MAX):
+    def _collect(self, batch: Batch) -> None:
+        """Add a batch to the backlog.
+
+        Batches that were queued meanwhile share one transaction: on a slow disk they must not wait for one fsync each.
+        """
+        self.backlog.append(batch)
+        if len(self.backlog) >= MERGED_MAX:
             self._flush()
 
     def _flush(self) -> bool:
@@ -235,8 +203,7 @@ class Writer:
         )
 
         def hand_over() -> bool:
-            self._in_doubt.append(doubt)
-            self._keep_mark()
+            self._add_to_mark(doubt)
             return batch.hand_over()
 
         failure = self._commit(numbered, hand_over)
@@ -254,10 +221,10 @@ class Writer:
         if not failure.whole:
             self._remove_from_mark(doubt)
             if not self._refuse(batch, failure.why) and batch.phase is Phase.LEFT:
-                self._listener.resolve_from_writer(doubt, STRUCK_OUT)
+                self._resolve(doubt, STRUCK_OUT)
             return
         if batch.ended(Phase.REFUSED):
-            self._listener.record_from_writer(doubt)
+            self._record_in_doubt(doubt)
             if batch.failed is not None:
                 batch.failed(JournalUnavailable(failure.why, doubt=doubt))
         # The next transaction has the same numbers and overwrites this one in the WAL.
@@ -278,12 +245,9 @@ class Writer:
         self._in_doubt = [known for known in self._in_doubt if known is not doubt]
         self._keep_mark()
 
-    def _change_mark(self, job: MarkChange) -> None:
-        if job.now:
-            self._in_doubt.append(job.doubt)
-            self._keep_mark()
-        else:
-            self._remove_from_mark(job.doubt)
+    def _add_to_mark(self, doubt: InDoubtChange) -> None:
+        self._in_doubt.append(doubt)
+        self._keep_mark()
 
     def _numbered(self, entries: Sequence[Entry]) -> list[Entry]:
         return [replace(entry, seq=seq) for seq, entry in enumerate(entries, self._last_seq + 1)]
@@ -295,13 +259,10 @@ class Writer:
         """
         self._fail_point.hit("journal.before")
         written = [journal_rows.row(entry.seq, entry) for entry in numbered]
-        self._since_ns = clock.now_ns()
-        try:
+        with self._thread.at_disk():
             failure = self._transact(written, hand_over)
             if failure is None:
                 self._fail_point.hit("journal.after")
-        finally:
-            self._since_ns = 0
         if failure is not None:
             if failure.why:
                 self._report(failure.why)
@@ -343,23 +304,17 @@ class Writer:
         """End the doubt of changes whose compensating entry is on the disk."""
         for doubt in [known for known in self._in_doubt if not numbers.isdisjoint(known.numbers)]:
             self._in_doubt.remove(doubt)
-            self._listener.resolve_from_writer(doubt, STRUCK_OUT)
+            self._resolve(doubt, STRUCK_OUT)
 
     def _keep_mark(self) -> None:
         self._fail_point.hit("mark.before")
         self._mark.write(self._last_seq, self._crc, self._first, self._generation, self._in_doubt)
 
     def _report(self, error: str | None) -> None:
-        if error != self._error:
-            self._error = error
-            self._on_error(error)
+        self._error = error
+        self._thread.report(error)
 
-    def _read(self, job: Read) -> None:
+    def _read(self, after: int, limit: int, service: str | None) -> list[Entry]:
         self._flush()  # a read finds the entries that were submitted before it, if the disk works
-        self._since_ns = clock.now_ns()
-        try:
-            job.done(journal_rows.select(self._database, job.after, job.limit, job.service))
-        except (sqlite3.Error, Corrupt) as error:
-            job.failed(str(error))
-        finally:
-            self._since_ns = 0
+        with self._thread.at_disk():
+            return journal_rows.select(self._database, after, limit, service)
