@@ -175,7 +175,7 @@ WIRE: Final = (
           "Bound(limit, self.shares[1], _half(of_all), every, targets, tunnels=True),"),
     Guard("limits", "proxy/test_saturation.py::test_what_comes_free_while_another_is_refused_is_for_the_other",
           "proxy/routing/concurrency.py", "ConcurrencyLimiter._refusal",
-          "return at.LIMITED_SHARE"),
+          "return request_limit.CLIENT_SHARE"),
     Guard("limits", "proxy/test_saturation.py::test_what_never_ends_is_ended_where_another_was_not_let_in_for_long",
           "proxy/routing/concurrency.py", "ConcurrencyLimiter._clear",
           "exchange.end_for_other_clients()"),

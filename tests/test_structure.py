@@ -63,6 +63,7 @@ TESTED_ELSEWHERE: Final = {
     "control/admin/reads.py": "test_app.py, test_records.py and test_status.py call its routes",
     "proxy/engine/local_target.py": "test_local_service.py: targets are tested through their service",
     "proxy/routing/limited.py": "Protocols only: mypy checks them",
+    "proxy/routing/request_limit.py": "plain data: test_concurrency.py and test_saturation.py compare the replies",
     "proxy/tap/tapped.py": "Protocols only: mypy checks them",
 }
 

@@ -29,6 +29,7 @@ cdef class Exchange:
     cdef public bint body_complete
     cdef public bint request_sent
     cdef public bint answered
+    cdef public bint awaiting_validation
     cdef public bint ended
     cdef public int status
     cdef public bint rechunking

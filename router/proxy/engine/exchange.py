@@ -21,9 +21,11 @@ from router.proxy.http1 import replies
 from router.proxy.http1.fields import CHUNKED, UNTIL_CLOSE
 from router.proxy.http1.request_head import RequestHead
 from router.proxy.http1.response_head import ResponseHead
-from router.proxy.routing import balancer
+from router.proxy.routing import balancer, request_limit
+from router.proxy.routing.request_limit import RequestLimit
 from router.proxy.tap import access_log
 from router.proxy.tap.body_buffer import PIECE_BYTES
+from router.proxy.tap.tap import RejectedRequest, RequestStep
 from router.rollout.outcome import Outcome, of_status
 from router.runtime.clock import now_s as monotonic_s
 from router.shm import layout as at
@@ -69,14 +71,14 @@ class Exchange:
         self.body_complete = False
         self.request_sent = False
         self.answered = False
+        self.awaiting_validation = False  # the response is written, and checked in the next turn of the loop
         self.ended = False
         self.status = 0
         self.rechunking = False  # the backend ends the body by closing, so it is relayed in chunks
         self.close_after = False
         self.tap: ExchangeTap | None = None
-        self.failed: list[dict[str, Any]] | None = (
-            None  # records of failed attempts, if they are kept (failure_recorder.py)
-        )
+        # records of failed attempts, if they are kept (failure_recorder.py)
+        self.failed: list[dict[str, Any]] | None = None
         self.last_byte_s = 0.0
         self.paused_at_s = 0.0
         self.paused_s = 0.0
@@ -89,13 +91,18 @@ class Exchange:
 
     # ------------------------------------------------------------------ the request
     def start(self, body: bytes, complete: bool) -> None:
-        """Claim the active target and send. `body`: the part that has arrived; `complete`: it is the whole body."""
+        """Claim the active target and send. `body`: the part that has arrived; `complete`: it is the whole body.
+
+        Called again for a request that the tap has buffered.
+        """
         service = self.service
         self.body_complete = complete
         self.body = [body] if body else []
         self.body_bytes = len(body)
-        if service.tap is not None and not service.tap.begin(self):
-            return
+        if service.tap is not None and self.tap is None:
+            self.tap = tap = service.tap.begin(self)
+            if not self._may_claim(tap.first_step(self)):
+                return
         if self.context.words[service.word_at] != service.word:
             service.refresh()
         active = service.active
@@ -110,29 +117,25 @@ class Exchange:
         else:
             self.reject_overloaded(active, limit)
 
+    def _may_claim(self, step: RequestStep | RejectedRequest) -> bool:
+        """Act on what the tap has decided about the request; return whether a target may be claimed now."""
+        if isinstance(step, RejectedRequest):
+            self.answer(422, "request_invalid_schema", step.detail, Outcome.REFUSED)
+        return step is RequestStep.CLAIM
+
     def claim(self, target: LocalTarget, role: int) -> None:
         """Choose `target` and count this exchange there, in one step; then send."""
         self.attempt = attempt = Attempt(self, target, role)
         self.dispatch(attempt)
 
-    def reject_overloaded(self, target: LocalTarget, limit: int) -> None:
-        """Answer 503 or 429 because of `limit` (`layout.LIMITED_…`), with a Retry-After."""
-        self.context.count_limit(limit)
-        if limit == at.LIMITED_IN_FLIGHT:
-            self.reject_target_full(target)
-        elif limit == at.LIMITED_REQUESTS:
-            self.answer(503, "overloaded", "this worker has requests_max requests under way", Outcome.REFUSED)
-        elif limit == at.LIMITED_TUNNELS:
-            detail = "this worker has as many WebSockets as it may: half of in_flight_max, or of requests_max"
-            self.answer(503, "tunnels", detail, Outcome.REFUSED)
+    def reject_overloaded(self, target: LocalTarget, limit: RequestLimit) -> None:
+        """Answer 503 or 429 because of `limit`, with a Retry-After."""
+        self.context.count_limit(limit.counter)
+        if limit is request_limit.IN_FLIGHT:  # claim, and end at once: the refusal is counted at the version
+            self.attempt = Attempt(self, target, _ACTIVE)
+            self.reject_saturated(limit.detail)
         else:
-            detail = "other clients are refused, and this client has its share of what may be under way"
-            self.answer(429, "client_share", detail, Outcome.REFUSED)
-
-    def reject_target_full(self, target: LocalTarget) -> None:
-        """Claim the target and end at once: this version alone is at its limit, so the refusal is counted there."""
-        self.attempt = Attempt(self, target, _ACTIVE)
-        self.reject_saturated("the version in service has no room for another request")
+            self.answer(limit.status, limit.code, limit.detail, Outcome.REFUSED)
 
     def reject_saturated(self, detail: str) -> None:
         """End the claim and answer 503: the target is at a limit."""
@@ -204,8 +207,10 @@ class Exchange:
                 self.upstream.send(data)
             if complete:
                 self._sent(self.attempt, monotonic_s())
-        if self.tap is not None:
-            self.tap.received(self, data)
+        if (tap := self.tap) is not None:
+            tap.received(data)
+            if tap.buffering and self._may_claim(tap.next_step(self)):
+                self.start(b"".join(self.body or ()), self.body_complete)
 
     def _sent(self, attempt: Attempt, now_s: float) -> None:
         self.request_sent = True
@@ -291,14 +296,31 @@ class Exchange:
             self.downstream.write(data)
 
     def completed(self) -> None:
-        """End: the response is whole."""
+        """End, or wait until the response is checked: it is whole."""
         self.upstream = None
         outcome: int = _OK if self.status < 400 else of_status(self.status)
-        if self.tap is not None and (outcome := self.tap.validated(self, outcome)) < 0:
+        if self.tap is not None and self.tap.checks_response(self, outcome):
+            self.awaiting_validation = True
+            self.service.idle.stop(self)
+            self.context.loop.call_soon(self.validate)
             return
         self.end_attempt(outcome)
         self._end(outcome)
         self.downstream.exchange_ended(self.close_after)
+
+    def validate(self) -> None:
+        """End with the result of the check, unless the client has left before its turn."""
+        if self.awaiting_validation:
+            outcome = self._validated()
+            self.end_attempt(outcome)
+            self._end(outcome)
+            self.downstream.exchange_ended(self.close_after)
+
+    def _validated(self) -> int:
+        """Check the response; return the outcome."""
+        self.awaiting_validation = False
+        assert self.tap is not None
+        return self.tap.validate(self)
 
     # ------------------------------------------------------------------ failures
     def connect_failed(self, error: OSError, *, ours: bool) -> None:
@@ -334,8 +356,8 @@ class Exchange:
 
     def cut(self) -> None:
         """End now, because of a drain limit, a shutdown, or `retire --cut`."""
-        if self.tap is not None and self.tap.validation_pending:
-            self.completed()
+        if self.awaiting_validation:
+            self.validate()
             return
         self._drop_upstream()
         self.end_attempt(Outcome.CUT)
@@ -361,8 +383,8 @@ class Exchange:
         if self.ended:
             return
         outcome: int = Outcome.CLIENT_GONE
-        if self.tap is not None and self.tap.validation_pending:
-            outcome = self.tap.verdict(self)
+        if self.awaiting_validation:
+            outcome = self._validated()
         elif self.attempt is not None and self in self.attempt.target.in_flight:
             self.attempt.gave_up(self.service.options.hang_wait_min_s)
         self._drop_upstream()
@@ -456,22 +478,8 @@ class Exchange:
         if self.failed is not None and self.service.failures is not None:
             self.service.failures.ended(self, outcome)
         if context.options.access_log:
-            self._log_access(Outcome(outcome))
-
-    def _log_access(self, outcome: Outcome) -> None:
-        attempt = self.attempt
-        access_log.exchange_ended(
-            self.downstream.client,
-            self.head,
-            self.downstream.counting,
-            service=self.service.options.name,
-            version=attempt.target.version if attempt else None,
-            generation=attempt.generation if attempt else None,
-            status=self.status,
-            outcome=outcome,
-            request_id=self.request_id,
-            claimed_s=attempt.claimed_s if attempt else None,
-        )
+            downstream, service = self.downstream, self.service.options.name
+            access_log.exchange_ended(self, downstream.client, downstream.counting, service, Outcome(outcome))
 
     def answer(self, status: int, code: str, detail: str, outcome: Outcome) -> None:
         """End with a local reply, or by closing if a response has begun."""

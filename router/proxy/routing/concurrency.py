@@ -25,9 +25,10 @@ from typing import Final
 
 from router.proxy.addresses import UNIX, UNKNOWN, client_of
 from router.proxy.context import WorkerContext
-from router.proxy.routing import holdings
+from router.proxy.routing import holdings, request_limit
 from router.proxy.routing.client_shares import ClientShares
 from router.proxy.routing.limited import LimitedExchange, LimitedService, LimitedTarget
+from router.proxy.routing.request_limit import RequestLimit
 from router.shm import layout as at
 from router.shm.holdings import HoldingsRecord
 
@@ -46,7 +47,7 @@ _PUBLISH_SWEEPS: Final = 10
 class Bound:
     """`used` of `places` are taken by exchanges on `targets`; only those that are tunnels, or may become one, if `tunnels`."""
 
-    limit: int
+    limit: RequestLimit
     shares: ClientShares
     places: int
     used: int
@@ -87,8 +88,8 @@ class ConcurrencyLimiter:
             target.quota = 0 if always_ask else min(context.in_flight_max, len(target.in_flight) + share)
         return left
 
-    def exceeded_limit(self, exchange: LimitedExchange, target: LimitedTarget) -> int | None:
-        """Return the limit (`layout.LIMITED_…`) that one more request on this target would exceed, None if it may be claimed.
+    def exceeded_limit(self, exchange: LimitedExchange, target: LimitedTarget) -> RequestLimit | None:
+        """Return the limit that one more request on this target would exceed, None if it may be claimed.
 
         To be called where the target's quota is used up.
         """
@@ -117,7 +118,7 @@ class ConcurrencyLimiter:
             self._publish_holdings(now_s)
 
     # -- admission
-    def _refusal(self, exchange: LimitedExchange, target: LimitedTarget) -> int | None:
+    def _refusal(self, exchange: LimitedExchange, target: LimitedTarget) -> RequestLimit | None:
         now_s = self._context.now_s
         bounds = self._request_bounds(target)
         if exchange.head.upgrade:
@@ -125,7 +126,7 @@ class ConcurrencyLimiter:
         client = self._client(exchange.downstream.client)
         contended = [bound for bound in bounds if bound.shares.contended]
         if any(bound.shares.refuses(client, bound.places, bound.places - bound.used, now_s) for bound in contended):
-            return at.LIMITED_SHARE
+            return request_limit.CLIENT_SHARE
         for bound in bounds:
             if bound.used >= bound.places:
                 if self._is_probe(exchange, bound, client):
@@ -149,13 +150,13 @@ class ConcurrencyLimiter:
         context, targets = self._context, self._targets()
         under_way = sum(len(one.in_flight) for one in targets)
         return (
-            Bound(at.LIMITED_IN_FLIGHT, target.shares[0], context.in_flight_max, len(target.in_flight), (target,)),
-            Bound(at.LIMITED_REQUESTS, self.shares[0], context.options.requests_max, under_way, targets),
+            Bound(request_limit.IN_FLIGHT, target.shares[0], context.in_flight_max, len(target.in_flight), (target,)),
+            Bound(request_limit.REQUESTS, self.shares[0], context.options.requests_max, under_way, targets),
         )
 
     def _tunnel_bounds(self, target: LimitedTarget) -> tuple[Bound, ...]:
         context, targets = self._context, self._targets()
-        every, limit = sum(one.upgrades for one in targets), at.LIMITED_TUNNELS
+        every, limit = sum(one.upgrades for one in targets), request_limit.TUNNELS
         of_all = context.options.requests_max
         return (
             Bound(limit, target.shares[1], _half(context.in_flight_max), target.upgrades, (target,), tunnels=True),

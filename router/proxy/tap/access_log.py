@@ -18,6 +18,7 @@ from router.runtime import clock
 if TYPE_CHECKING:
     from router.errors import DownstreamError
     from router.proxy.http1.request_head import RequestHead
+    from router.proxy.tap.tapped import TappedExchange
 
 log = logging.getLogger("router.access")
 
@@ -44,30 +45,21 @@ class CountingTransport:
 
 
 def exchange_ended(
-    client: str,
-    head: RequestHead,
-    counting: CountingTransport | None,
-    *,
-    service: str,
-    version: str | None,
-    generation: int | None,
-    status: int,
-    outcome: Outcome,
-    request_id: bytes,
-    claimed_s: float | None,
+    exchange: TappedExchange, client: str, counting: CountingTransport | None, service: str, outcome: Outcome
 ) -> None:
-    """Write the line of an exchange whose response is written as far as there is one; `status` is 0 before it has begun."""
+    """Write the line of an exchange whose response is written as far as there is one."""
+    attempt = exchange.attempt
     _write(
         client,
-        head,
+        exchange.head,
         counting,
         service=service,
-        version=version,
-        generation=generation,
-        status=status or 499,  # nginx's number for a client that left before its response began
+        version=attempt.target.version if attempt else None,
+        generation=attempt.generation if attempt else None,
+        status=exchange.status or 499,  # nginx's number for a client that left before its response began
         outcome=outcome.label,
-        request_id=request_id.decode("latin-1"),
-        seconds=round(clock.now_s() - claimed_s, 6) if claimed_s is not None else 0.0,
+        request_id=exchange.request_id.decode("latin-1"),
+        seconds=round(clock.now_s() - attempt.claimed_s, 6) if attempt else 0.0,
     )
 
 

@@ -19,13 +19,15 @@ Why: docs/decisions.md#answers-are-validated-after-they-were-sent.
 from __future__ import annotations
 
 import logging
+from dataclasses import dataclass
+from enum import Enum
 from typing import TYPE_CHECKING, Final
 
 from router.proxy.http1.fields import CHUNKED
 from router.proxy.tap.body_buffer import PIECE_BYTES, BodyBuffer, dechunk
 from router.proxy.tap.request_sampler import RequestSampler
 from router.proxy.tap.tapped import TappedExchange
-from router.proxy.tap.validation import BodyCheck, StreamCheck, Validation
+from router.proxy.tap.validation import CheckedPart, StreamCheck, Validation
 from router.rollout.outcome import Outcome
 from router.shm import layout as at
 
@@ -38,8 +40,20 @@ log = logging.getLogger(__name__)
 CONTINUE: Final = b"HTTP/1.1 100 Continue\r\n\r\n"
 KEPT_BYTES_MAX: Final = 64 << 20
 """Limit for all requests in flight of one service in one worker."""
-PENDING: Final = -1
-"""Instead of an outcome: the response is checked in the next turn of the loop."""
+
+
+class RequestStep(Enum):
+    """What the exchange does with a request whose body is to be checked, if it is not a `RejectedRequest`."""
+
+    CLAIM = "claim a target"
+    BUFFER = "wait for more of the body"
+
+
+@dataclass(frozen=True, slots=True)
+class RejectedRequest:
+    """The whole body is invalid: the exchange answers 422 with this detail."""
+
+    detail: str
 
 
 class ServiceTap:
@@ -61,31 +75,32 @@ class ServiceTap:
         self.buffered_bytes = 0
         self.kept_bytes = 0
 
-    def begin(self, exchange: TappedExchange) -> bool:
-        """Give a starting exchange its tap; return whether it may claim a target now. If not, it is buffered and starts again
-        later, or was answered.
-        """
-        if exchange.tap is not None:
-            return True
-        validation = self.validation
-        covered = validation is not None and validation.applies_to(exchange.head)
+    def begin(self, exchange: TappedExchange) -> ExchangeTap:
+        """Return the tap of a starting exchange."""
+        covered = self.validation is not None and self.validation.applies_to(exchange.head)
         sampled = covered and self.sampler is not None and self.sampler.is_due()
-        exchange.tap = tap = ExchangeTap(self, exchange, covered=covered, sampled=sampled)
-        if validation is None or not covered or not validation.request_is_checkable(exchange.head):
-            return True
-        if exchange.body_complete:
-            return not tap.reject_invalid(exchange)
-        return not tap.buffer_request(exchange)
+        return ExchangeTap(self, exchange, covered=covered, sampled=sampled)
 
 
 class ExchangeTap:
-    """The tap of one exchange. `head` and `response` belong to the backend's response once it has begun; a local reply has
-    none. `complaint`: why the response is invalid. `validation_pending`: the response is whole and not yet checked.
+    """The tap of one exchange. `buffering`: no target is claimed before the request is whole. `head` and `response` belong to the
+    backend's response once it has begun; a local reply has none. `complaint`: why the response is invalid.
     """
 
     __slots__ = (
-        *("_check", "_continued", "_buffered_bytes", "_buffering", "_kept_bytes", "_sampled", "_tap"),
-        *("complaint", "covered", "head", "validation_pending", "request", "response"),
+        "_buffered_bytes",
+        "_checked",
+        "_continued",
+        "_covered",
+        "_kept_bytes",
+        "_sampled",
+        "_stream",
+        "_tap",
+        "buffering",
+        "complaint",
+        "head",
+        "request",
+        "response",
     )
 
     def __init__(
@@ -93,13 +108,13 @@ class ExchangeTap:
     ) -> None:
         self._tap = service_tap
         self._sampled = sampled
-        self._check: StreamCheck | BodyCheck | None = None
+        self._covered = covered
+        self._checked: CheckedPart | None = None
+        self._stream: StreamCheck | None = None
         self._continued = False
-        self._buffering = False
         self._buffered_bytes = 0
         self._kept_bytes = 0
-        self.covered = covered
-        self.validation_pending = False
+        self.buffering = False
         self.complaint: str | None = None
         self.head: ResponseHead | None = None
         self.response: BodyBuffer | None = None
@@ -112,37 +127,37 @@ class ExchangeTap:
         self._count_kept()
 
     # -- the request
-    def buffer_request(self, exchange: TappedExchange) -> bool:
-        """Buffer the exchange until its body is whole; return False if it is too large to buffer."""
-        self._buffering = True
-        if exchange.head.expects_continue and exchange.head.http11 and not exchange.body_bytes:
+    def first_step(self, exchange: TappedExchange) -> RequestStep | RejectedRequest:
+        """Decide about a request that begins."""
+        validation = self._tap.validation
+        if validation is None or not self._covered or not validation.request_is_checkable(exchange.head):
+            return RequestStep.CLAIM
+        head = exchange.head
+        if head.expects_continue and head.http11 and not exchange.body_bytes and not exchange.body_complete:
             self._continued = True
             exchange.downstream.write(CONTINUE)
-        return self._has_room(exchange)
+        return self.next_step(exchange)
 
-    def received(self, exchange: TappedExchange, data: bytes) -> None:
-        """Take more of the request's body, which the exchange has taken."""
-        self.request.add(data)
-        self._count_kept()
-        if not self._buffering:
-            return
+    def next_step(self, exchange: TappedExchange) -> RequestStep | RejectedRequest:
+        """Decide again: more of the body of a buffered request has arrived."""
         if exchange.body_complete:
             self._release()
-            if not self.reject_invalid(exchange):
-                _resume(exchange)
-        elif not self._has_room(exchange):
-            _resume(exchange)
+            return self._checked_request(exchange)
+        self.buffering = self._has_room(exchange)
+        return RequestStep.BUFFER if self.buffering else RequestStep.CLAIM
 
-    def reject_invalid(self, exchange: TappedExchange) -> bool:
-        """Answer 422 if the whole body is invalid; return whether it is."""
+    def received(self, data: bytes) -> None:
+        """Keep more of the request's body."""
+        self.request.add(data)
+        self._count_kept()
+
+    def _checked_request(self, exchange: TappedExchange) -> RequestStep | RejectedRequest:
         validation = self._tap.validation
         assert validation is not None
         found = validation.request(dechunk(b"".join(exchange.body or ()), framed=self.request.framed))
         if found is None:
-            return False
-        detail = f"the request is not what {validation.name} takes: {found}"
-        exchange.answer(422, "request_invalid_schema", detail, Outcome.REFUSED)
-        return True
+            return RequestStep.CLAIM
+        return RejectedRequest(f"the request is not what {validation.name} takes: {found}")
 
     def answers_continue(self, status: int) -> bool:
         """Return whether the tap has already sent this interim response, a 100."""
@@ -166,7 +181,7 @@ class ExchangeTap:
         return False
 
     def _release(self) -> None:
-        self._buffering = False
+        self.buffering = False
         self._tap.buffered_bytes -= self._buffered_bytes
         self._buffered_bytes = 0
 
@@ -188,9 +203,11 @@ class ExchangeTap:
         self.head = head
         framed = head.length == CHUNKED and exchange.head.http11
         validation, bytes_max = self._tap.validation, self._tap.options.response_bytes_max
-        if self.covered and validation is not None and exchange.attempt is not None:
-            self._check = validation.response_check(exchange.head, head, exchange.attempt.row, framed=framed)
-            if self._check is not None and self._check.what == "response":
+        if self._covered and validation is not None and exchange.attempt is not None:
+            self._checked = validation.checked_part(exchange.head, head, exchange.attempt.row)
+            if self._checked == "stream":
+                self._stream = validation.stream_check(framed=framed)
+            elif self._checked == "response":
                 bytes_max = max(bytes_max, validation.options.response_bytes_max)
         self.response = BodyBuffer(bytes_max, framed=framed)
         self.response_data(data)
@@ -200,34 +217,30 @@ class ExchangeTap:
         if self.response is not None:
             self.response.add(data)
             self._count_kept()
-            if self._check is not None:
-                self._check.feed(data)
+            if self._stream is not None:
+                self._stream.feed(data)
 
     # -- the end
-    def validated(self, exchange: TappedExchange, outcome: int) -> int:
-        """Return the outcome of a whole response: `outcome`, `invalid`, or PENDING if `completed` is called again later."""
-        if self.validation_pending:
-            return self.verdict(exchange)
-        if self._check is None or outcome != Outcome.OK:
-            return outcome
-        if not exchange.body_complete:  # the request is still arriving
-            assert self._tap.validation is not None
-            self._tap.validation.count(self._check.what, "unchecked_early")
-            return outcome
-        self.validation_pending = True
-        exchange.service.idle.stop(exchange)
-        self._tap.context.loop.call_soon(_complete, exchange)
-        return PENDING
+    def checks_response(self, exchange: TappedExchange, outcome: int) -> bool:
+        """Return whether the exchange has to wait for `validate`: its response is whole, with this outcome so far."""
+        if self._checked is None or outcome != Outcome.OK:
+            return False
+        if exchange.body_complete:
+            return True
+        assert self._tap.validation is not None
+        self._tap.validation.count(self._checked, "unchecked_early")
+        return False
 
-    def verdict(self, exchange: TappedExchange) -> int:
-        """Check a whole response that is pending; return the outcome of the exchange."""
-        self.validation_pending = False
-        validation, check, attempt, response = self._tap.validation, self._check, exchange.attempt, self.response
+    def validate(self, exchange: TappedExchange) -> Outcome:
+        """Check a whole response; return the outcome of the exchange."""
+        validation, attempt, response = self._tap.validation, exchange.attempt, self.response
         assert validation is not None
-        assert check is not None
         assert attempt is not None
         assert response is not None
-        found = validation.answer(check, response.payload(), attempt.row, attempt.target.version)
+        if self._stream is not None:
+            found = validation.stream_complaint(self._stream, attempt.row, attempt.target.version)
+        else:
+            found = validation.body_complaint(response.payload(), attempt.row, attempt.target.version)
         if response.bytes_kept > self._tap.options.response_bytes_max:
             response.drop()  # kept for the check alone; another setting permits to keep bodies longer
         if found is None:
@@ -249,16 +262,6 @@ class ExchangeTap:
             sampler.keep(body)
         if self.request.bytes_kept > self._tap.options.request_bytes_max:
             self.request.drop()  # kept for the sample alone, as above
-
-
-def _resume(exchange: TappedExchange) -> None:
-    """Start an exchange that was buffered, with the part of the body that has arrived."""
-    exchange.start(b"".join(exchange.body or ()), exchange.body_complete)
-
-
-def _complete(exchange: TappedExchange) -> None:
-    if not exchange.ended:
-        exchange.completed()
 
 
 def make_service_tap(context: WorkerContext, index: int, options: ServiceOptions) -> ServiceTap | None:

@@ -5,10 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, Protocol
 
-from router.proxy.deadlines import Deadlines
 from router.proxy.http1.request_head import RequestHead
 from router.rollout.model.endpoint import Endpoint
-from router.rollout.outcome import Outcome
 
 
 class TappedPool(Protocol):
@@ -70,23 +68,11 @@ class TappedConnection(Protocol):
         """Write response bytes."""
 
 
-class TappedService(Protocol):
-    """The service of an exchange."""
-
-    @property
-    def idle(self) -> Deadlines:
-        """The waits for the next byte of a response."""
-
-
 class TappedExchange(Protocol):
     """One request in flight. `failed` are the records of its failed attempts (failure_recorder.py), `tap` is its ExchangeTap."""
 
     failed: list[dict[str, Any]] | None
     tap: Any
-
-    @property
-    def service(self) -> TappedService:
-        """The service that matched."""
 
     @property
     def downstream(self) -> TappedConnection:
@@ -119,16 +105,3 @@ class TappedExchange(Protocol):
     @property
     def status(self) -> int:
         """The status of the response, 0 before it has begun."""
-
-    @property
-    def ended(self) -> bool:
-        """Whether it has ended and is counted."""
-
-    def start(self, body: bytes, complete: bool) -> None:
-        """Claim a target and send."""
-
-    def answer(self, status: int, code: str, detail: str, outcome: Outcome) -> None:
-        """End with a local reply."""
-
-    def completed(self) -> None:
-        """End: the response is whole."""

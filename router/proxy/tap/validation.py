@@ -8,7 +8,7 @@ from __future__ import annotations
 import logging
 import re
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Literal
 
 from router.proxy.tap.body_buffer import chunk_decoder
 from router.rollout import json_pointer
@@ -22,6 +22,7 @@ from router.rollout.quality.validators import (
     request_complaint,
 )
 from router.runtime.clock import now_s as monotonic_s
+from router.runtime.logs import LogThrottle
 from router.shm import layout as at
 
 if TYPE_CHECKING:
@@ -43,14 +44,16 @@ FULL_SAMPLING_S: Final = 10.0
 all requests, so checking only a share would hide most of a failure."""
 _LOG_EVERY_S: Final = 10.0
 
+CheckedPart = Literal["response", "stream"]
+"""A body that is checked as a whole, or an event stream whose end is checked."""
+
 
 class StreamCheck:
     """The check of one event stream. It is fed the bytes that go to the client."""
 
-    __slots__ = ("_chunks", "_end", "what")
+    __slots__ = ("_chunks", "_end")
 
     def __init__(self, end: str, *, framed: bool) -> None:
-        self.what = "stream"
         self._end = StreamEnd(end)
         self._chunks = chunk_decoder() if framed else None
 
@@ -58,26 +61,9 @@ class StreamCheck:
         """Take the next bytes."""
         self._end.feed(data if self._chunks is None else self._chunks.feed(data))
 
-    def complaint(self, body: bytes | None) -> Complaint | None:
+    def complaint(self) -> Complaint | None:
         """Return the complaint about the stream, which is whole."""
         return self._end.complaint()
-
-
-class BodyCheck:
-    """The check of one response body that is read as a whole."""
-
-    __slots__ = ("_rules", "what")
-
-    def __init__(self, rules: AnswerRules) -> None:
-        self.what = "response"
-        self._rules = rules
-
-    def feed(self, data: bytes) -> None:
-        """Do nothing: the body is kept in a `BodyBuffer`."""
-
-    def complaint(self, body: bytes | None) -> Complaint | None:
-        """Return the complaint about `body`."""
-        return None if body is None else answer_complaint(self._rules, body)
 
 
 class Validation:
@@ -97,7 +83,7 @@ class Validation:
             tuple(labels(place, list(allowed)) for place, allowed in options.response_label_in),
         )
         self._full_sampling_until_s: dict[int, float] = {}
-        self._logged_s = {logging.WARNING: -_LOG_EVERY_S, logging.ERROR: -_LOG_EVERY_S}
+        self._throttles = {level: LogThrottle(_LOG_EVERY_S) for level in (logging.WARNING, logging.ERROR)}
 
     @property
     def wanted(self) -> bool:
@@ -136,23 +122,25 @@ class Validation:
         return self._guarded("request", lambda: request_complaint(schema, body))
 
     # -- responses
-    def response_check(
-        self, request: RequestHead, head: ResponseHead, row: int, *, framed: bool
-    ) -> StreamCheck | BodyCheck | None:
-        """Return the check of this response by the version with counters at `row`; None if it is not checked."""
+    def checked_part(self, request: RequestHead, head: ResponseHead, row: int) -> CheckedPart | None:
+        """Return what is checked of this response by the version with counters at `row`; None if nothing is."""
         if not 200 <= head.status < 300 or head.status in _BODILESS or request.method == b"HEAD":
             return None
-        end = self.options.stream_end
-        if not (self.rules.any or end is not None) or not self._samples(row):
+        if not (self.rules.any or self.options.stream_end is not None) or not self._samples(row):
             return None
         kind = _TYPE.search(head.downstream)
-        streams = kind is not None and _EVENT_STREAM.fullmatch(kind[1]) is not None
-        if not (end is not None if streams else self.rules.any):
+        part: CheckedPart = "stream" if kind is not None and _EVENT_STREAM.fullmatch(kind[1]) else "response"
+        if not (self.rules.any if part == "response" else self.options.stream_end is not None):
             return None
         if _ENCODED.search(head.downstream):
-            self.count("stream" if streams else "response", "unchecked_encoded")
+            self.count(part, "unchecked_encoded")
             return None
-        return StreamCheck(end, framed=framed) if streams and end is not None else BodyCheck(self.rules)
+        return part
+
+    def stream_check(self, *, framed: bool) -> StreamCheck:
+        """Return the check of an event stream; `framed`: its bytes have chunk framing."""
+        assert self.options.stream_end is not None
+        return StreamCheck(self.options.stream_end, framed=framed)
 
     def _samples(self, row: int) -> bool:
         share = self.options.response_share
@@ -160,15 +148,24 @@ class Validation:
             return True
         return monotonic_s() < self._full_sampling_until_s.get(row, 0.0)
 
-    def answer(self, check: StreamCheck | BodyCheck, body: bytes | None, row: int, version: str) -> Complaint | None:
-        """Return the complaint about a whole response, and count the result; `body` is None if it was too large to keep."""
-        if body is None and check.what == "response":
+    def body_complaint(self, body: bytes | None, row: int, version: str) -> Complaint | None:
+        """Return the complaint about a whole body, and count the result; `body` is None if it was too large to keep."""
+        if body is None:
             self.count("response", "unchecked_large")
             return None
-        found = self._guarded(check.what, lambda: check.complaint(body))
+        return self._response_complaint("response", lambda: answer_complaint(self.rules, body), row, version)
+
+    def stream_complaint(self, stream: StreamCheck, row: int, version: str) -> Complaint | None:
+        """Return the complaint about a whole event stream, and count the result."""
+        return self._response_complaint("stream", stream.complaint, row, version)
+
+    def _response_complaint(
+        self, part: CheckedPart, check: Callable[[], Complaint | None], row: int, version: str
+    ) -> Complaint | None:
+        found = self._guarded(part, check)
         if found is not None:
             self._full_sampling_until_s[row] = monotonic_s() + FULL_SAMPLING_S
-            self._log(logging.WARNING, f"service={self.name} version={version}: an invalid {check.what}: {found}")
+            self._log(logging.WARNING, f"service={self.name} version={version}: an invalid {part}: {found}")
         return found
 
     def _guarded(self, what: str, check: Callable[[], Complaint | None]) -> Complaint | None:
@@ -184,9 +181,7 @@ class Validation:
 
     def _log(self, level: int, text: str) -> None:
         """Log at most once in _LOG_EVERY_S; the counters have all results."""
-        now_s = monotonic_s()
-        if now_s - self._logged_s[level] > _LOG_EVERY_S:
-            self._logged_s[level] = now_s
+        if self._throttles[level].due(monotonic_s()):
             log.log(level, "%s", text)
 
 

@@ -6,11 +6,11 @@ import asyncio
 
 import pytest
 
-from router.proxy.engine.exchange import Exchange
 from router.proxy.options import TapOptions
 from router.proxy.tap import tap
 from router.proxy.tap.body_buffer import PIECE_BYTES
 from router.proxy.tap.tap import ExchangeTap, ServiceTap
+from router.proxy.tap.tapped import TappedExchange
 from router.rollout.outcome import Outcome
 from tests import backends
 from tests.backends import Backend
@@ -32,17 +32,16 @@ class Listening(ServiceTap):
         self.told: list[Told] = []
         rig.data_plane.services[0].tap = self
 
-    def begin(self, exchange: Exchange) -> bool:
-        exchange.tap = Talkative(self, exchange)
-        return True
+    def begin(self, exchange: TappedExchange) -> ExchangeTap:
+        return Talkative(self, exchange)
 
 
 class Talkative(ExchangeTap):
-    def __init__(self, listening: Listening, exchange: Exchange) -> None:
+    def __init__(self, listening: Listening, exchange: TappedExchange) -> None:
         super().__init__(listening, exchange)
         self._told = listening.told
 
-    def ended(self, exchange: Exchange, outcome: Outcome) -> None:
+    def ended(self, exchange: TappedExchange, outcome: Outcome) -> None:
         super().ended(exchange, outcome)
         status = self.head.status if self.head else None
         response = self.response.payload() if self.response else None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
+import math
 from dataclasses import replace
 from random import Random
 
@@ -143,12 +143,25 @@ async def test_whatever_happens_before_it_was_looked_at_it_was_whole(how: str) -
             rig.route(1)
         deferring.go_on()
         assert (rig.exchanges(), rig.attempts()) == ({"invalid": 1}, {"invalid": 1})
+        assert validated(rig) == {"response.json": 1}, "it is checked once"
         if how == "dropped":
             await until(lambda: not rig.data_plane.limiter.connections)
         if how in ("cut", "nothing", "retired"):
             await client.send(ASK)
             assert (await client.response())[0] == 200
             deferring.go_on()
+
+
+async def test_a_whole_response_that_waits_for_its_check_is_not_idle() -> None:
+    async with Backend(backends.sending(stream(TOKEN))) as backend, Rig(validation=ANSWERS) as rig:
+        rig.serve(backend.url)
+        deferring = Deferring(rig)
+        client = await rig.client()
+        await client.send(ASK)
+        await until(lambda: deferring.later)
+        rig.data_plane.services[0].idle.sweep(math.inf)
+        deferring.go_on()
+        assert rig.attempts() == {"invalid": 1}
 
 
 async def test_the_next_request_waits_until_the_answer_was_looked_at() -> None:
@@ -158,7 +171,8 @@ async def test_the_next_request_waits_until_the_answer_was_looked_at() -> None:
         client = await rig.client()
         await client.ask(ASK)
         await client.send(ASK)
-        await asyncio.sleep(0.005)
+        (downstream,) = rig.data_plane.limiter.connections
+        await until(lambda: downstream.buffer)
         assert len(backend.requests) == 1
         await until(lambda: deferring.go_on() or rig.exchanges().get("invalid") == 2)
 
