@@ -10,7 +10,7 @@ Kind = Literal["closed", "streams", "latency", "workers", "idle"]
 
 @dataclass(frozen=True, slots=True)
 class Work:
-    """One line of work. `key` begins with the letter of the issue's list and README.md's."""
+    """One line of work. `key` begins with the letter of the table in README.md."""
 
     key: str
     title: str

@@ -1,4 +1,4 @@
-"""A control without a core: it plays `Queries` and `Operations`, records calls, and answers with the documents of README."""
+"""A control without a core: it plays `Queries` and `Operations`, records calls, and answers with documents like the API's."""
 
 from __future__ import annotations
 

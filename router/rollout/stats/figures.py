@@ -1,4 +1,4 @@
-"""The figures of a version's failures that users read. Each is computed here and nowhere else (README, "Figures").
+"""The figures of a version's failures that users read. Each is computed here and nowhere else (docs/features/incidents.md).
 
 requests   attempts whose response began, or that failed before; at least as many as failed
 failed     requests that failed by a fault of the target: a whole number, never more than requests

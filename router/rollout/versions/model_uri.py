@@ -1,6 +1,6 @@
 """Names of versions in a model registry: `models:/fraud/3`, or `models:/fraud@champion` for the version of an alias.
 
-Also decides the label of such a version in this router, and reads its tags (README, "Versions", lists the tags).
+Also decides the label of such a version in this router, and reads its tags (docs/features/versions.md lists the tags).
 """
 
 from __future__ import annotations
