@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from typing import Final, Literal
 
 from router.rollout.history.row import Row
-from router.rollout.history.row_windows import RowWindows, WindowLimit
+from router.rollout.history.row_windows import ROWS_MAX, RowWindows, WindowLimit
 from router.rollout.judge.baseline import Baseline
 from router.rollout.judge.context import TriggerContext
 from router.rollout.judge.error_rate import error_rate, limit_of, recent_limit
@@ -52,9 +52,16 @@ class Alarm:
 
 
 class Trial:
-    """A backtest of one set of rules for one kind of trigger. `exhausted_ms`: when EVALUATIONS_MAX or ALARMS_MAX was reached."""
+    """A backtest of one set of rules for one kind of trigger. `exhausted_ms`: when EVALUATIONS_MAX or alarms_max was reached."""
 
-    def __init__(self, name: str, kind: ReplayedKind, rules: Rules, first_byte_timeout_s: float) -> None:
+    def __init__(
+        self,
+        name: str,
+        kind: ReplayedKind,
+        rules: Rules,
+        first_byte_timeout_s: float,
+        alarms_max: int = ALARMS_MAX,
+    ) -> None:
         self.name = name
         self.kind = kind
         self.rules = rules
@@ -64,6 +71,7 @@ class Trial:
         """Time of the rows that were evaluated."""
         self.exhausted_ms: int | None = None
         self._first_byte_timeout_s = first_byte_timeout_s
+        self._alarms_max = alarms_max
         self._limits: tuple[int, int] | None = None
         self._known: Baseline | None = None
         self._thresholds = (0.0, 0.0)
@@ -83,13 +91,9 @@ class Trial:
         whole = rule.slo_on == "last_byte"
         return [WindowLimit(rule.slo_ms * 1000, whole), WindowLimit(rule.slo_ms * rule.fast_factor * 1000, whole)]
 
-    def register_limits(self, windows: RowWindows) -> None:
-        """Register the limits of this trial with `windows`."""
-        numbers = []
-        for limit in self.limits():
-            if limit not in windows.limits:
-                windows.limits.append(limit)
-            numbers.append(windows.limits.index(limit))
+    def find_limits(self, windows: RowWindows) -> None:
+        """Find the limits of this trial among those that `windows` counts."""
+        numbers = [windows.limits.index(limit) for limit in self.limits()]
         self._limits = (numbers[0], numbers[1]) if numbers else None
 
     def evaluate(self, windows: RowWindows, baseline: Baseline | None) -> None:
@@ -122,7 +126,7 @@ class Trial:
                 self.alarms.append(self._open)
                 break
         self._running = any(path.running for path in self._paths)
-        if self.evaluations >= EVALUATIONS_MAX or len(self.alarms) >= ALARMS_MAX:
+        if self.evaluations >= EVALUATIONS_MAX or len(self.alarms) >= self._alarms_max:
             self.exhausted_ms = row.at_ms
 
     def _results(self, context: TriggerContext) -> tuple[TriggerResult, ...]:
@@ -211,11 +215,14 @@ def _bare(rules: Rules, baseline: Baseline | None) -> TriggerContext:
     return RowWindows().context(rules, baseline, 1.0)
 
 
-def replay(rows: Iterable[Row], trials: Iterable[Trial], baseline_at: BaselineAt) -> RowWindows:
+def replay(
+    rows: Iterable[Row], trials: Iterable[Trial], baseline_at: BaselineAt, rows_max: int = ROWS_MAX
+) -> RowWindows:
     """Run `rows` (of active versions, oldest first) through all `trials`; return the windows at the end."""
-    windows, registered = RowWindows(), list(trials)
+    registered = list(trials)
+    windows = RowWindows(list(dict.fromkeys(limit for trial in registered for limit in trial.limits())), rows_max)
     for trial in registered:
-        trial.register_limits(windows)
+        trial.find_limits(windows)
     for row in rows:
         windows.add(row)
         baseline = baseline_at(row.at_ms)

@@ -98,11 +98,15 @@ class DeploymentSummary:
 class DeploymentLog:
     """The entries of one service that change roles. `add` every entry in order; `summary` returns the result."""
 
-    def __init__(self, service: str) -> None:
+    def __init__(self, service: str, entries_max: int = ENTRIES_MAX) -> None:
         self.service = service
+        self._entries_max = entries_max
         self.complete = True
         """False after entries were dropped."""
         self._entries: list[Entry] = []
+
+    def __len__(self) -> int:
+        return len(self._entries)
 
     def add(self, entry: Entry) -> None:
         """Add the next entry of any service; entries that it overtakes or abandons are removed."""
@@ -116,8 +120,8 @@ class DeploymentLog:
         while base is not None and self._entries and (route_generation(self._entries[-1]) or 0) > base:
             self._entries.pop()
         self._entries.append(_reduced(entry))
-        if len(self._entries) > ENTRIES_MAX + ENTRIES_MAX // 10:
-            self._entries = _final_states(self._entries[:-ENTRIES_MAX]) + self._entries[-ENTRIES_MAX:]
+        if len(self._entries) > self._entries_max + self._entries_max // 10:
+            self._entries = _final_states(self._entries[: -self._entries_max]) + self._entries[-self._entries_max :]
             self.complete = False
 
     def summary(self) -> DeploymentSummary:

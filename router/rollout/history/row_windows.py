@@ -26,7 +26,7 @@ GAP_MAX_MS: Final = 5_000
 """Largest gap between two rows of one run."""
 BACK_ROWS: Final = 128
 """Rows that become samples at once: more than the longest window has, also with changes of roles in it."""
-_TRIM: Final = 4_096
+ROWS_MAX: Final = 4_096
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,10 +62,14 @@ _BOUNDS: Final = tuple(lower_bound(bucket) for bucket in range(BUCKETS + 1))
 
 
 class RowWindows:
-    """Add rows of active versions, oldest first. Late answers are counted for each of `limits`."""
+    """Add rows of active versions, oldest first. Late answers are counted for each of `limits`.
 
-    def __init__(self, limits: Sequence[WindowLimit] = ()) -> None:
+    Rows beyond `rows_max` are dropped as far as no window reaches them.
+    """
+
+    def __init__(self, limits: Sequence[WindowLimit] = (), rows_max: int = ROWS_MAX) -> None:
         self.limits = list(limits)
+        self._rows_max = rows_max
         self.row: Row | None = None
         """The row that was added last."""
         self.fresh = True
@@ -114,7 +118,7 @@ class RowWindows:
         self._rows.append(row)
         self._sums.clear()
         self._bases.clear()
-        if len(self._at) > _TRIM:
+        if len(self._at) > self._rows_max:
             self._trim()
 
     def _add_lateness(self, row: Row, left_out: bool) -> None:

@@ -17,7 +17,8 @@ class ActivePeriods:
     `since` and `until` are wall seconds; `until`, `ended` and `to` are None while the period is open. A restart ends no period.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, kept_max: int = ACTIVE_PERIODS_MAX) -> None:
+        self._kept_max = kept_max
         self.kept: list[dict[str, Any]] = []
         self.dropped = 0
 
@@ -42,9 +43,9 @@ class ActivePeriods:
             "begun": _cause(entry),
         }
         self.kept.append({**begun, "until": None, "ended": None, "to": None})
-        if len(self.kept) > ACTIVE_PERIODS_MAX:
-            self.dropped += len(self.kept) - ACTIVE_PERIODS_MAX
-            del self.kept[:-ACTIVE_PERIODS_MAX]
+        if len(self.kept) > self._kept_max:
+            self.dropped += len(self.kept) - self._kept_max
+            del self.kept[: -self._kept_max]
 
     def of(self, version: str) -> list[dict[str, Any]]:
         """Return the periods of one version, oldest first."""

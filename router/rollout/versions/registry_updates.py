@@ -42,8 +42,15 @@ class PendingUpdate:
 class PendingUpdates:
     """The pending updates by service and version."""
 
-    def __init__(self) -> None:
+    def __init__(self, open_max: int = PENDING_UPDATES_MAX) -> None:
+        self._open_max = open_max
         self.open: dict[tuple[str, str], PendingUpdate] = {}
+
+    def remove(self, update: PendingUpdate) -> None:
+        """Remove an update, unless a newer one has replaced it."""
+        key = (update.service, update.version)
+        if self.open.get(key) == update:
+            del self.open[key]
 
     def apply(self, entry: Entry, provenances: Mapping[str, Provenance]) -> None:
         """Apply one entry; `provenances` are those of its service."""
@@ -59,7 +66,7 @@ class PendingUpdates:
             if earlier is not None:
                 update = _merged(earlier, update)
             self.open[key] = update
-        while len(self.open) > PENDING_UPDATES_MAX:
+        while len(self.open) > self._open_max:
             del self.open[next(iter(self.open))]
 
 

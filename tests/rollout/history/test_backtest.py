@@ -6,10 +6,8 @@ from dataclasses import replace
 
 import pytest
 
-from router.rollout.history import backtest as replays
-from router.rollout.history import row_windows as tapes
 from router.rollout.history.backtest import ALARM_MAX_S, QUIET_S, ReplayedKind, Trial, replay
-from router.rollout.history.row_windows import RowWindows
+from router.rollout.history.row_windows import ROWS_MAX, RowWindows
 from router.rollout.judge.baseline import Baseline
 from router.rollout.judge.rules import ErrorRateRule, HardFailureRule, LatencyRule, Rules
 from tests.rollout.simulator import JudgeHarness, normal
@@ -19,11 +17,15 @@ LATENT = Rules(latency=LatencyRule(slo_ms=50.0))
 
 
 def alarms(
-    kind: ReplayedKind, story: Recording, rules: Rules | None = None, baseline: Baseline | None = None
+    kind: ReplayedKind,
+    story: Recording,
+    rules: Rules | None = None,
+    baseline: Baseline | None = None,
+    rows_max: int = ROWS_MAX,
 ) -> list[float]:
     """Seconds since the beginning at which `kind` would have acted."""
     trial = Trial("tried", kind, rules or Rules(), 120.0)
-    replay(story.rows, [trial], lambda at_ms: baseline)
+    replay(story.rows, [trial], lambda at_ms: baseline, rows_max)
     return [(alarm.at_ms - WALL_MS) / 1000 for alarm in trial.alarms]
 
 
@@ -130,10 +132,9 @@ def test_a_gap_begins_a_new_stretch() -> None:
     assert windows.row.monotonic_ms - windows.start_ms == 100_000
 
 
-def test_a_limit_far_below_what_is_normal_ends_its_trial_soon(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(replays, "ALARMS_MAX", 3)
+def test_a_limit_far_below_what_is_normal_ends_its_trial_soon() -> None:
     strict = replace(ErrorRateRule(), rate_floor=0.001, rate_floor_without_baseline=0.001)
-    trial = Trial("tried", "error_rate", Rules(error_rate=strict), 120.0)
+    trial = Trial("tried", "error_rate", Rules(error_rate=strict), 120.0, alarms_max=3)
     story = Recording().play(6 * ALARM_MAX_S, per_s=1.0, faults=0.05)
     replay(story.rows, [trial], lambda at_ms: None)
     assert len(trial.alarms) == 3
@@ -141,8 +142,7 @@ def test_a_limit_far_below_what_is_normal_ends_its_trial_soon(monkeypatch: pytes
     assert trial.seconds < 4 * ALARM_MAX_S
 
 
-def test_stricter_rules_never_see_less(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(tapes, "_TRIM", 300)
+def test_stricter_rules_never_see_less() -> None:
     """Also over the trimming of what no window reaches: five hours of rows with a trouble every 40 minutes."""
     story = Recording()
     for number in range(8):
@@ -150,17 +150,17 @@ def test_stricter_rules_never_see_less(monkeypatch: pytest.MonkeyPatch) -> None:
     seen = []
     for factor in (2.0, 1.0, 0.5, 0.25):
         rule = ErrorRateRule(rate_floor=0.02 * factor, rate_floor_without_baseline=0.05 * factor)
-        seen.append(len(alarms("error_rate", story, Rules(error_rate=rule))))
+        seen.append(len(alarms("error_rate", story, Rules(error_rate=rule), rows_max=300)))
     assert seen == sorted(seen)
     assert 0 < seen[0] < seen[-1]
 
 
-def test_the_tape_has_the_sums_of_the_windows_it_stands_for(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(tapes, "_TRIM", 150)
-    story, windows = Recording().play(800, faults=0.1, first_byte_ms=80.0), RowWindows()
+def test_the_tape_has_the_sums_of_the_windows_it_stands_for() -> None:
+    story = Recording().play(800, faults=0.1, first_byte_ms=80.0)
     story.play(20, faults=0.5, stalled_s=3.0).play(1_200, faults=0.1, first_byte_ms=80.0)
     trial = Trial("tried", "latency", LATENT, 120.0)
-    trial.register_limits(windows)
+    windows = RowWindows(trial.limits(), rows_max=150)
+    trial.find_limits(windows)
     for row in story.rows:
         windows.add(row)
         context = windows.context(LATENT, None, 120.0)

@@ -5,8 +5,13 @@ from typing import Any
 
 import pytest
 
-from router.rollout.history import deployment_log as ledgers
-from router.rollout.history.deployment_log import DeploymentLog, DeploymentSummary, StandbyPeriod, Timestamp
+from router.rollout.history.deployment_log import (
+    ENTRIES_MAX,
+    DeploymentLog,
+    DeploymentSummary,
+    StandbyPeriod,
+    Timestamp,
+)
 from router.rollout.history.period import Period
 from router.rollout.model.entry import Entry
 
@@ -17,8 +22,8 @@ START_S = 1_700_000_000.0
 class DeploymentScenario:
     """Facts of one service, told in hours since the start; each has the next generation and number."""
 
-    def __init__(self, boot: int = 1) -> None:
-        self.log = DeploymentLog("svc")
+    def __init__(self, boot: int = 1, entries_max: int = ENTRIES_MAX) -> None:
+        self.log = DeploymentLog("svc", entries_max)
         self.entries: list[Entry] = []
         self.boot = boot
 
@@ -186,13 +191,12 @@ def test_hours_are_those_of_the_clock_that_does_not_jump() -> None:
     assert StandbyPeriod("v1", begun, set_back).seconds_in(period, ended) == 0
 
 
-def test_the_log_is_bounded_and_marked_incomplete(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(ledgers, "ENTRIES_MAX", 50)
-    scenario = DeploymentScenario().seed()
+def test_the_log_is_bounded_and_marked_incomplete() -> None:
+    scenario = DeploymentScenario(entries_max=50).seed()
     for round_number in range(30):
         scenario.deploy(1 + round_number, f"v{2 + round_number}", f"v{1 + round_number}", f"v{round_number}")
     summary = scenario.summary
-    assert len(scenario.log._entries) <= 56
+    assert len(scenario.log) <= 56
     assert not summary.complete
     assert [made.version for made in summary.deployments][-1] == "v31"
     assert scenario.held(29.5, 30) == 0.5

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from router.errors import OperatorError
-from router.rollout.machine import registration
+from router.rollout.machine.registry import RETIRED_MAX
 from router.rollout.machine.replay import rebuild
 from router.rollout.model.events import DeployAsked, Event, Origin, RegisterAsked, RetireAsked
 from tests.rollout.playbook import Playbook
@@ -78,8 +78,8 @@ def test_an_active_version_gets_its_artifact_without_a_new_route() -> None:
     assert playbook.registry.targets["v1"].slot == 0
 
 
-def test_how_many(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(registration, "RETIRED_MAX", 1)
+def test_how_many() -> None:
     playbook = Playbook().seed()
-    playbook.tell(V3)
+    for number in range(RETIRED_MAX):
+        playbook.tell(RegisterAsked(f"r{number}", ("http://r:1",), "ann"))
     assert refused(playbook, RegisterAsked("v4", ("http://v4:1",), "ann")) == (409, "versions_exhausted")

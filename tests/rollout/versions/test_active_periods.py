@@ -2,13 +2,10 @@ from __future__ import annotations
 
 from typing import Any
 
-import pytest
-
 from router.rollout.machine.replay import rebuild
 from router.rollout.model.entry import Entry
 from router.rollout.model.events import RollbackAsked, SwitchAsked
-from router.rollout.versions import active_periods
-from router.rollout.versions.active_periods import ActivePeriods
+from router.rollout.versions.active_periods import REASON_CHARS_MAX, ActivePeriods
 from tests.rollout.playbook import BOOT, Playbook
 
 
@@ -44,9 +41,8 @@ def test_a_restart_ends_no_period() -> None:
     assert rows_of(rebuild("svc", playbook.entries).active_periods) == rows_of(playbook.registry.active_periods)
 
 
-def test_periods_are_bounded_and_dropped_ones_counted(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(active_periods, "ACTIVE_PERIODS_MAX", 3)
-    periods = ActivePeriods()
+def test_periods_are_bounded_and_dropped_ones_counted() -> None:
+    periods = ActivePeriods(kept_max=3)
     for number in range(8):
         periods.record(entry(number), f"v{number}")
     assert [t["version"] for t in periods.kept] == ["v5", "v6", "v7"]
@@ -69,7 +65,7 @@ def test_a_service_may_have_no_active_version() -> None:
 def test_a_reason_is_bounded() -> None:
     periods = ActivePeriods()
     periods.record(entry(1, reason="x" * 10_000), "v1")
-    assert len(periods.kept[0]["begun"]["reason"]) == active_periods.REASON_CHARS_MAX
+    assert len(periods.kept[0]["begun"]["reason"]) == REASON_CHARS_MAX
 
 
 def entry(at: float, **data: Any) -> Entry:

@@ -14,9 +14,13 @@ from router.rollout.model.events import (
     RollbackAsked,
     Ticked,
 )
-from router.rollout.versions import registry_updates as er
 from router.rollout.versions.model_uri import ModelUri
-from router.rollout.versions.registry_updates import PendingUpdate, PendingUpdates
+from router.rollout.versions.registry_updates import (
+    PENDING_UPDATES_MAX,
+    REASON_CHARS_MAX,
+    PendingUpdate,
+    PendingUpdates,
+)
 from tests.rollout.playbook import Playbook
 
 FRAUD_1, FRAUD_2 = Origin(None, "models:/fraud/1"), Origin(None, "models:/fraud/2")
@@ -30,8 +34,8 @@ def playbook(active: Origin = FRAUD_2, standby: Origin = FRAUD_1) -> Playbook:
     return made
 
 
-def folded(played: Playbook) -> PendingUpdates:
-    updates = PendingUpdates()
+def folded(played: Playbook, open_max: int = PENDING_UPDATES_MAX) -> PendingUpdates:
+    updates = PendingUpdates(open_max)
     for entry in played.entries:
         updates.apply(entry, played.registry.provenances)
     return updates
@@ -130,12 +134,11 @@ def test_a_rollback_that_was_recovered_from_shared_memory_moves_the_alias_too() 
     assert [(update.serves, update.at) for update in updates.open.values()] == [("1", 1.0)]
 
 
-def test_a_reason_is_bounded_and_so_is_their_number(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(er, "PENDING_UPDATES_MAX", 1)
+def test_a_reason_is_bounded_and_so_is_their_number() -> None:
     played = playbook()
     played.tell(QuarantineAsked("v1", "ann", "b" * 5000))
-    assert len(dict(only(played).tags)["rollback.reason"]) == er.REASON_CHARS_MAX
-    updates = folded(played)
+    assert len(dict(only(played).tags)["rollback.reason"]) == REASON_CHARS_MAX
+    updates = folded(played, open_max=1)
     updates.apply(
         fact("quarantined", quarantine={"v2": {"reason": "x", "incident": None}}), played.registry.provenances
     )
