@@ -156,11 +156,12 @@ def _port(name: str, address: Address) -> DoctorCheck:
 def _state(settings: Settings) -> DoctorCheck:
     import shutil
 
+    from router.supervisor.patience import Patience
     from router.supervisor.state_directory import StateDirectory
 
     path = settings.resolved_state_dir()
     try:
-        StateDirectory(path, patience_s=0.0).close()
+        StateDirectory(path, Patience(0.0)).close()
     except RouterError as error:
         return DoctorCheck("state directory", False, error.detail, "another directory: --state-dir DIR")
     free_bytes = shutil.disk_usage(path).free

@@ -13,6 +13,7 @@ from router.runtime.failpoint import FailPoint
 from router.runtime.inlets import Inlets
 from router.settings.settings import EXIT_SETTINGS, Settings
 from router.supervisor import reload
+from router.supervisor.patience import Patience
 from router.supervisor.run_options import RunOptions
 from router.supervisor.sockets import AdminSocket, DataSockets
 from router.supervisor.state_directory import EXIT_STATE, PATIENCE_S, StateDirectory
@@ -41,9 +42,9 @@ def run(
     try:
         if options.fresh and (archive := state.archive(clock.wall_s())):
             options.announce(f"--fresh: the old state is now in {archive}")
-        patience_s = PATIENCE_S if state.unclean else 0.0
-        resources.append(data := DataSockets(settings.listen, settings.workers, patience_s, settings.listen_mode))
-        resources.append(admin := AdminSocket(settings.admin_listen, patience_s, settings.admin_listen_mode))
+        patience = Patience(PATIENCE_S if state.unclean else 0.0)
+        resources.append(data := DataSockets(settings.listen, settings.workers, patience, settings.listen_mode))
+        resources.append(admin := AdminSocket(settings.admin_listen, patience, settings.admin_listen_mode))
         bound = settings.model_copy(
             update={"listen": data.address, "admin_listen": admin.address, "state_dir": state.path}
         )

@@ -16,13 +16,12 @@ import socket
 from typing import Final
 
 from router.errors import StartError
-from router.runtime import clock
 from router.settings.sections.address import Address
 from router.supervisor import unix_socket
+from router.supervisor.patience import Patience
 
 EXIT_PORT: Final = 4
 BACKLOG: Final = 4096
-RETRY_EVERY_S: Final = 0.05
 
 
 class DataSockets:
@@ -30,11 +29,11 @@ class DataSockets:
 
     _path_identity: tuple[int, int] | None
 
-    def __init__(self, address: Address, count: int, patience_s: float = 0.0, mode: str = "0660") -> None:
-        """Bind them; raise StartError (4). Wait up to `patience_s` for workers of a killed router to leave the port. `mode` is
+    def __init__(self, address: Address, count: int, patience: Patience | None = None, mode: str = "0660") -> None:
+        """Bind them; raise StartError (4). Wait with `patience` for workers of a killed router to leave the port. `mode` is
         that of a Unix socket.
         """
-        _wait_until_free(address, "listen", patience_s)
+        _wait_until_free(address, "listen", patience or Patience(0.0))
         self._path_identity = None
         if address.unix:
             self.address = address
@@ -95,9 +94,9 @@ class AdminSocket:
 
     _path_identity: tuple[int, int] | None
 
-    def __init__(self, address: Address, patience_s: float = 0.0, mode: str = "0600") -> None:
+    def __init__(self, address: Address, patience: Patience | None = None, mode: str = "0600") -> None:
         """Bind it and listen; raise StartError (4). `mode` is that of a Unix socket."""
-        _wait_until_free(address, "admin_listen", patience_s)
+        _wait_until_free(address, "admin_listen", patience or Patience(0.0))
         self.sock = unix_socket.bind(address, "admin_listen", mode) if address.unix else _bind(address, "admin_listen")
         self.sock.listen(BACKLOG)
         self.address = address_of(self.sock)
@@ -140,15 +139,15 @@ def address_of(sock: socket.socket) -> Address:
     return Address(host=host, port=port)
 
 
-def _wait_until_free(address: Address, setting: str, patience_s: float) -> None:
-    give_up_at_s = clock.now_s() + patience_s
+def _wait_until_free(address: Address, setting: str, patience: Patience) -> None:
+    patience.begin()
     while True:
         try:
             return check_free(address, setting)
         except StartError as error:
-            if error.code != "port_in_use" or clock.now_s() >= give_up_at_s:
+            if error.code != "port_in_use" or patience.is_over:
                 raise
-            clock.sleep_s(RETRY_EVERY_S)
+            patience.pause()
 
 
 def _bind(address: Address, setting: str, *, share: bool = False) -> socket.socket:

@@ -15,20 +15,20 @@ from typing import Final
 
 from router.errors import StartError
 from router.runtime import clock, owned_files
+from router.supervisor.patience import Patience
 
 log = logging.getLogger(__name__)
 
 EXIT_STATE: Final = 5
 PATIENCE_S: Final = 5.0
 """Longest wait for the children of a killed supervisor."""
-RETRY_EVERY_S: Final = 0.05
 LOCK: Final = "lock"
 
 
 class StateDirectory:
     """A locked directory of mode 0700. `unclean` is whether the last router here was killed."""
 
-    def __init__(self, path: Path, patience_s: float = PATIENCE_S, *, lock: bool = True) -> None:
+    def __init__(self, path: Path, patience: Patience | None = None, *, lock: bool = True) -> None:
         """Create and lock it; raise StartError (5) that names the process with the lock, the foreign owner, or the error.
 
         Without `lock`, `take` locks it later.
@@ -56,7 +56,7 @@ class StateDirectory:
         if not lock:
             return
         try:
-            self._lock(patience_s)
+            self._lock(patience or Patience(PATIENCE_S))
         except StartError:
             os.close(self.lock_fd)
             raise
@@ -82,21 +82,21 @@ class StateDirectory:
         self._locked = False
         fcntl.flock(self.lock_fd, fcntl.LOCK_UN)
 
-    def _lock(self, patience_s: float) -> None:
-        give_up_at_s = clock.now_s() + patience_s
+    def _lock(self, patience: Patience) -> None:
+        patience.begin()
         while True:
             try:
                 return fcntl.flock(self.lock_fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
                 owner = _owner(self.lock_fd)
-                if _alive(owner) or clock.now_s() >= give_up_at_s:
+                if _alive(owner) or patience.is_over:
                     raise StartError(
                         "state_in_use",
                         f"state directory {self.path} is in use by the router with pid {owner}: "
                         "stop that one first, or give this one its own: --state-dir DIR",
                         EXIT_STATE,
                     ) from None
-            clock.sleep_s(RETRY_EVERY_S)
+            patience.pause()
 
     def archive(self, at_s: float) -> Path | None:
         """Move everything except the lock into `archive-TIME` (wall time `at_s`), for --fresh; None if there was nothing."""

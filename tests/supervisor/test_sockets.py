@@ -8,6 +8,7 @@ import pytest
 
 from router.errors import StartError
 from router.settings.sections.address import Address
+from router.supervisor.patience import Patience
 from router.supervisor.sockets import AdminSocket, DataSockets, check_free
 from tests.texts import golden
 
@@ -98,21 +99,18 @@ def test_other_refusals_name_address_and_remedy(host: str, code: str, text: str)
     assert error.detail.startswith(text)
 
 
-def test_patience_ends(data: DataSockets, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_patience_ends(data: DataSockets) -> None:
     data.listen()
     times = iter([0.0, 1.0, 4.0, 6.0])
     slept: list[float] = []
-    monkeypatch.setattr("router.runtime.clock.now_s", lambda: next(times))
-    monkeypatch.setattr("router.runtime.clock.sleep_s", slept.append)
     with pytest.raises(StartError, match="port_in_use"):
-        AdminSocket(data.address, patience_s=5.0)
+        AdminSocket(data.address, Patience(5.0, lambda: next(times), slept.append))
     assert slept == [0.05, 0.05]
 
 
-def test_patience_is_rewarded(data: DataSockets, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_patience_is_rewarded(data: DataSockets) -> None:
     data.listen()
-    monkeypatch.setattr("router.runtime.clock.sleep_s", lambda _: data.close())
-    AdminSocket(data.address, patience_s=5.0).close()
+    AdminSocket(data.address, Patience(5.0, sleep_s=lambda _: data.close())).close()
 
 
 def test_adopted_sockets_serve_any_number_of_workers_and_none_is_closed(data: DataSockets) -> None:

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from router.errors import StartError
+from router.supervisor.patience import Patience
 from router.supervisor.state_directory import StateDirectory
 from tests.texts import golden
 
@@ -40,23 +41,20 @@ def test_refused_while_another_holds_it(tmp_path: Path) -> None:
     owner.close()
 
 
-def test_waits_for_the_children_of_a_killed_router(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_waits_for_the_children_of_a_killed_router(tmp_path: Path) -> None:
     killed = StateDirectory(tmp_path)
     (tmp_path / "lock").write_text("4194305")  # above PID_MAX_LIMIT: nobody
-    monkeypatch.setattr("router.runtime.clock.sleep_s", lambda _: os.close(killed.lock_fd))
-    successor = StateDirectory(tmp_path)
+    successor = StateDirectory(tmp_path, Patience(5.0, sleep_s=lambda _: os.close(killed.lock_fd)))
     assert successor.unclean is True
     successor.close()
 
 
-def test_does_not_wait_for_ever(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_does_not_wait_for_ever(tmp_path: Path) -> None:
     killed = StateDirectory(tmp_path)
     (tmp_path / "lock").write_text("4194305")
     times = iter([0.0, 1.0, 6.0])
-    monkeypatch.setattr("router.runtime.clock.now_s", lambda: next(times))
-    monkeypatch.setattr("router.runtime.clock.sleep_s", lambda _: None)
     with pytest.raises(StartError, match="in use by the router with pid 4194305"):
-        StateDirectory(tmp_path, patience_s=5.0)
+        StateDirectory(tmp_path, Patience(5.0, lambda: next(times), lambda _: None))
     killed.close()
 
 
