@@ -117,7 +117,7 @@ STATE: Final = (
           "control/core/recovery.py", "_adopt_memory",
           "found = _pending_entry(executor, word) or recovered("),
     Guard(9, "control/core/test_recovery.py::test_why_a_stored_rollback_was_made_outlives_a_control_that_could_not_journal_it",
-          "control/core/loop.py", "ControlLoop.confirm_left",
+          "control/core/loop.py", "ControlLoop._confirm_left",
           "self.tasks.spawn(self.confirm(service_controller, change, late=True)"),
     Guard(9, "end_to_end/test_kills.py::test_no_generation_is_issued_twice_even_if_nothing_was_changed_before_the_kill",
           "control/wiring.py", "_begin_boot",

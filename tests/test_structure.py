@@ -208,6 +208,87 @@ def test_only_there(pattern: str, allowed: set[str]) -> None:
     assert found - allowed == set()
 
 
+CHANGING: Final = frozenset(
+    """add append appendleft clear discard extend insert pop popitem popleft remove setdefault update""".split()  # noqa: SIM905 (as above)
+)
+"""Methods of the standard collections that change them."""
+WRITTEN_FROM_OUTSIDE: Final = {
+    ("control/admin", "name"): "a function names the error that it has just made",
+    ("control/admin", "headers"): "an attribute of aiohttp's responses",
+    ("control/store", "done"): "the journal completes its own batch before it queues it",
+    ("control/store", "doubt"): "the writer notes the change in doubt of its own batch",
+    ("control/store", "outcome"): "the journal decides the record of a change in doubt",
+    ("rollout/machine", "criteria"): "`remove` is a method of AddedCriteria",
+    ("proxy/accept", "adopted"): "the hand-off restores a connection of the old router",
+    ("proxy/accept", "buffer"): "the hand-off moves the received bytes of a connection",
+    ("proxy/accept", "peer"): "the hand-off restores a connection of the old router",
+    ("proxy/accept", "closing"): "a connection above a limit ends with its response",
+    ("proxy", "closing"): "a connection of a draining worker ends with its response",
+    ("proxy/accept", "handing_on"): "the hand-off begins and ends",
+    ("proxy", "service"): "the match fills the head that the parser has just made",
+    ("proxy/engine", "since"): "one dict operation starts or ends a deadline, several times a request",
+    ("proxy/accept", "since"): "as in the engine",
+    ("proxy/engine", "duration_s"): "the engine sets the length of its own deadlines",
+    ("proxy/accept", "duration_s"): "the limiter sets the length of its own deadlines",
+}
+"""(package, attribute) → why modules of the package may write this attribute of another object."""
+
+
+def attributes(path: Path) -> set[str]:
+    """Return the names of all attributes that the classes of a module declare or assign to themselves."""
+    found: set[str] = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.ClassDef):
+            found |= {
+                item.target.id
+                for item in node.body
+                if isinstance(item, ast.AnnAssign) and isinstance(item.target, ast.Name)
+            }
+        elif isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Store) and _is_self(node.value):
+            found.add(node.attr)
+    return found
+
+
+def _is_self(node: ast.expr) -> bool:
+    return isinstance(node, ast.Name) and node.id == "self"
+
+
+def writes(path: Path) -> Iterator[tuple[int, str]]:
+    """Yield (line, attribute) of each write to an attribute of an object that is not `self`, and to a collection in it."""
+    for node in ast.walk(ast.parse(path.read_text())):
+        written: ast.expr | None = None
+        if isinstance(node, ast.Attribute | ast.Subscript) and isinstance(node.ctx, ast.Store | ast.Del):
+            written = node
+        elif isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr in CHANGING:
+            written = node.func.value
+        while isinstance(written, ast.Subscript):
+            written = written.value
+        if isinstance(written, ast.Attribute) and not _is_self(written.value):
+            yield node.lineno, written.attr
+
+
+def test_no_module_writes_attributes_of_foreign_objects() -> None:
+    """Objects get what they need by their constructor, or by a method with a name.
+
+    A module may write the attributes of its own classes. In the data plane, which avoids calls for each request, the modules
+    of a package may write the attributes of the package's classes. Words of shared memory are no attributes.
+    """
+    declared = {path: attributes(path) for path in ROUTER}
+    known = set().union(*declared.values()) - {"words"}
+    found: dict[tuple[str, str], list[str]] = {}
+    for path in ROUTER:
+        name = in_router(path)
+        if name.split("/")[0] not in ("control", "supervisor", "proxy", "rollout"):
+            continue
+        owners = path.parent.glob("*.py") if name.startswith("proxy/") else (path,)
+        own = set().union(*(declared[owner] for owner in owners))
+        for line, attribute in writes(path):
+            if attribute in known - own:
+                found.setdefault((name.rpartition("/")[0], attribute), []).append(f"{name}:{line}: {attribute}")
+    assert [place for key, places in found.items() if key not in WRITTEN_FROM_OUTSIDE for place in places] == []
+    assert [key for key in WRITTEN_FROM_OUTSIDE if key not in found] == [], "an exception that is not needed"
+
+
 def imported(path: Path) -> Iterator[str]:
     for node in ast.walk(ast.parse(path.read_text())):
         if isinstance(node, ast.Import):

@@ -5,16 +5,20 @@ Why: docs/decisions.md#add-ons-are-no-part-of-the-swap.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from prometheus_client.metrics_core import Metric
 
+from router.rollout.cases.promotion_check import PromotionCheck
+from router.rollout.judge.verdict import TriggerResult
 from router.rollout.model.entry import Entry
 from router.settings.settings import Settings
 
 Document = dict[str, Any]
 """A JSON object; README shows one of each kind."""
+TriggerSource = Callable[[int], tuple[TriggerResult, ...]]
+"""now_ns (monotonic) → the results of further triggers for the active version; called at each tick."""
 
 
 class Addon:
@@ -30,6 +34,14 @@ class Addon:
 
     def on_second(self, now_ns: int) -> None:
         """Do periodic work, about once a second; `now_ns` is monotonic."""
+
+    def trigger_sources(self) -> Mapping[str, TriggerSource]:
+        """Return further triggers, by service; read once, when the add-on is added to the control loop."""
+        return {}
+
+    def promotion_checks(self) -> Mapping[str, Callable[[], PromotionCheck]]:
+        """Return the functions that give the present promotion check, by service; read once, as `trigger_sources`."""
+        return {}
 
     def reconfigure(self, settings: Settings) -> None:
         """Apply other settings (SIGHUP)."""

@@ -26,7 +26,7 @@ from router.control.admin import app as admin
 from router.control.core import recovery
 from router.control.core.loop import TICK_S, ControlLoop
 from router.control.monitors.alarms import Alarms
-from router.control.wiring import AddonDeps, CoreDeps, build_addons, build_core, open_journal
+from router.control.wiring import AddonDeps, CoreDeps, add_addons, build_core, open_journal
 from router.errors import StartError
 from router.runtime import clock, fd_limits, logs
 from router.runtime.child_args import ControlArgs, decode
@@ -70,7 +70,7 @@ class Control:
         )
         control_loop = core.control_loop
         loop = asyncio.get_running_loop()
-        control_loop.addons, routes = build_addons(AddonDeps(core, self._settings, self._state_dir))
+        routes = add_addons(AddonDeps(core, self._settings, self._state_dir))
         application = admin.build(core.queries, core.operations, self._settings, routes)
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._stopping.set)

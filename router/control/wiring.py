@@ -12,7 +12,6 @@ from pathlib import Path
 
 from router.control.acceptance import routes as acceptance_routes
 from router.control.acceptance.addon import AcceptanceAddon
-from router.control.addon import Addon
 from router.control.admin.operation import Operation
 from router.control.alerts import routes as alert_routes
 from router.control.alerts.addon import AlertsAddon
@@ -31,13 +30,12 @@ from router.control.core.workers import Workers
 from router.control.drills import routes as drill_routes
 from router.control.drills.addon import DrillsAddon
 from router.control.history import routes as history_routes
-from router.control.history.addon import HistoryAddon
+from router.control.history.addon import HistoryAddon, open_history
 from router.control.history.advice_addon import AdviceAddon
 from router.control.history.report_addon import ReportAddon
 from router.control.incidents import routes as incident_routes
-from router.control.incidents.addon import IncidentsAddon
+from router.control.incidents.addon import IncidentsAddon, open_files
 from router.control.incidents.context import IncidentContext
-from router.control.incidents.files import IncidentFiles
 from router.control.monitors.alarms import Alarms
 from router.control.notify import routes as notify_routes
 from router.control.notify.addon import NotifyAddon
@@ -47,7 +45,6 @@ from router.control.proposals.addon import ProposalsAddon
 from router.control.quality import routes as quality_routes
 from router.control.quality.addon import QualityAddon
 from router.control.quality.validators_addon import ValidatorsAddon
-from router.control.store.history_store import HistoryStore
 from router.control.store.journal import Journal
 from router.control.versions import routes as version_routes
 from router.control.versions.addon import VersionsAddon
@@ -101,22 +98,10 @@ def open_journal(journal_state: JournalState, alarms: Alarms, fail_point: FailPo
         journal_state.database,
         last_seq,
         fail_point,
-        _alarm(alarms, "journal_unavailable", "the journal cannot be written: {}; automatic rollback goes on"),
-        _alarm(alarms, "journal_mark_unwritable", "{}; a start would not see that the journal's end is missing"),
+        alarms.reporter("journal_unavailable", "the journal cannot be written: {}; automatic rollback goes on"),
+        alarms.reporter("journal_mark_unwritable", "{}; a start would not see that the journal's end is missing"),
         InDoubtAlarm(alarms).changed,
     )
-
-
-def _alarm(alarms: Alarms, code: str, detail: str) -> Callable[[str | None], None]:
-    """Return a function that raises alarm `code` with the reason of an error, and clears it for None."""
-
-    def report(error: str | None) -> None:
-        if error is None:
-            alarms.down(code)
-        else:
-            alarms.up(code, detail.format(error))
-
-    return report
 
 
 async def build_core(deps: CoreDeps) -> Core:
@@ -137,7 +122,7 @@ async def build_core(deps: CoreDeps) -> Core:
     await _add_services(deps, control_loop, registries, entries, assumed)
     executors = {name: service_controller.executor for name, service_controller in control_loop.services.items()}
     in_doubt.decide_all(journal, past.entries, executors, stored)
-    control_loop.differences = recovery.differences(settings, registries)
+    control_loop.compare_settings()
     for line in control_loop.differences:
         log.warning("%s", line)
     return Core(control_loop, Operations(control_loop), queries, entries)
@@ -186,9 +171,7 @@ async def _add_services(
         )
         if warm:
             service_controller.restore()
-        service_controller.watch(control_loop.probes)
-        control_loop.services[name] = service_controller
-        control_loop.confirm_left(service_controller)
+        control_loop.add_service(service_controller)
 
 
 @dataclass(frozen=True, slots=True)
@@ -200,34 +183,33 @@ class AddonDeps:
     state_dir: Path
 
 
-def build_addons(deps: AddonDeps) -> tuple[tuple[Addon, ...], tuple[Operation, ...]]:
-    """Return the add-ons of this router and the routes through which operators reach them."""
+def add_addons(deps: AddonDeps) -> tuple[Operation, ...]:
+    """Add the add-ons of this router to the control loop; return the routes through which operators reach them."""
     control_loop, operations, entries = deps.core.control_loop, deps.core.operations, deps.core.entries
     settings, state_dir, alarms = deps.settings, deps.state_dir, control_loop.alarms
-    store = HistoryStore(state_dir, settings.history.keep_days, settings.history.file_bytes_max)
+    store = open_history(state_dir, settings, alarms)
     history = HistoryAddon(control_loop, store, clock.now_ns())
     report = ReportAddon(control_loop, store, entries, clock.now_ns())
     advice = AdviceAddon(control_loop, store, report, entries)
-    cases = CasesAddon(control_loop, settings, state_dir, entries)
-    files = IncidentFiles(state_dir, settings.incidents.kept_max, FailPoint(settings.fail_point))
-    context = IncidentContext(cases.captured.failures, store)
-    incidents = IncidentsAddon(control_loop, settings, files, entries, context)
-    versions = VersionsAddon(control_loop, operations.models, incidents.root_cause_known)
-    mlflow = MlflowAddon(control_loop, operations.models, settings, entries)
+    mlflow = MlflowAddon(control_loop, settings, entries)
+    operations.models.register(mlflow.find)
     alerts = AlertsAddon(control_loop, settings, entries)
     proposals = ProposalsAddon(control_loop, operations, settings, links.opened(state_dir, alarms))
     validators = ValidatorsAddon(control_loop)
     quality = QualityAddon(control_loop, settings, entries)
     drills = DrillsAddon(control_loop, settings, entries)
     acceptance = AcceptanceAddon(control_loop, entries)
-    notify = NotifyAddon(control_loop, settings, state_dir, entries)
-    notify.link_makers.append(proposals.links_in)
-    incidents.on_complete = notify.incident_complete
-    addons: tuple[Addon, ...] = (
+    notify = NotifyAddon(control_loop, settings, state_dir, entries, proposals.links_in)
+    cases = CasesAddon(control_loop, settings, state_dir, entries)
+    files = open_files(state_dir, settings, alarms)
+    context = IncidentContext(cases.captured.failures, store)
+    incidents = IncidentsAddon(control_loop, settings, files, entries, context, notify.incident_complete)
+    versions = VersionsAddon(control_loop, operations.models, incidents.root_cause_known)
+    control_loop.add_addons(
         history, report, advice, versions, mlflow, alerts, proposals, validators, quality, drills, cases, incidents,
         acceptance, notify,
     )  # fmt: skip
-    routes = (
+    return (
         *history_routes.operations(history, report, advice),
         *version_routes.operations(versions),
         *alert_routes.operations(alerts),
@@ -239,4 +221,3 @@ def build_addons(deps: AddonDeps) -> tuple[tuple[Addon, ...], tuple[Operation, .
         *acceptance_routes.operations(acceptance),
         *notify_routes.operations(notify),
     )
-    return addons, routes

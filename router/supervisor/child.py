@@ -89,6 +89,11 @@ class Child:
             close_fds=True,
         )
 
+    def announce_settings(self, settings_version: int) -> None:
+        """Make the process read the settings that were delivered to it."""
+        self.settings_version = settings_version
+        self.send(signal.SIGHUP)
+
     def send(self, number: signal.Signals) -> None:
         """Send a signal to the process, if there is one."""
         if self._process:

@@ -21,7 +21,7 @@ from router.supervisor.state_directory import StateDirectory
 
 
 class ProcessSet:
-    """Control and the workers of one router, not started yet. `resumes`: control starts from the journal while workers run."""
+    """Control and the workers of one router, not started yet."""
 
     def __init__(
         self,
@@ -36,7 +36,7 @@ class ProcessSet:
     ) -> None:
         self.segment = segment.create(settings.workers, len(settings.services))
         self.segment.words[at.H_SETTINGS] = 1
-        self.resumes = False
+        self._resumes = False
         self._options = options
         self._control_fd, self._worker_fd = _documents(settings)
         wakes = [os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK) for _ in range(settings.workers)]
@@ -63,6 +63,10 @@ class ProcessSet:
             )
             for index, wake in enumerate(wakes)
         ]
+
+    def start_control_from_journal(self) -> None:
+        """Let control start from the journal from now on, while the workers run."""
+        self._resumes = True
 
     def write(self, settings: Settings) -> None:
         """Replace the settings; `deliver` sends them to a child."""
@@ -99,7 +103,7 @@ class ProcessSet:
                 settings_origin=self._options.origin,
                 assume_active=self._options.assume_active if first else None,
                 journal_from=self._options.journal_from if first else None,
-                resumes=self.resumes or None,
+                resumes=self._resumes or None,
             )
         )
 

@@ -171,10 +171,8 @@ class Supervisor:
         elif (
             child.up and child.settings_version != self._segment.words[at.H_SETTINGS] and self._processes.deliver(child)
         ):
-            child.settings_version = self._segment.words[at.H_SETTINGS]
-            child.send(
-                signal.SIGHUP
-            )  # only once it is up: before, it has no handler, and reads the present settings anyway
+            # Only once it is up: before, it has no handler, and reads the present settings anyway.
+            child.announce_settings(self._segment.words[at.H_SETTINGS])
 
     def _must_beat(self, child: Child) -> bool:
         """Return whether `child` should have heartbeats. In a take-over a worker starts early and waits for a route."""
@@ -283,7 +281,7 @@ class Supervisor:
         self._segment.words[at.H_PORT_SHARED] = self._segment.words[at.H_INLETS] = 0
         self._halted = False
         if from_journal:
-            self._processes.resumes = True
+            self._processes.start_control_from_journal()
             SampleRing(self._segment).clear()
             self._segment.words[at.H_BOOT] = 0
 

@@ -35,7 +35,7 @@ class DrillHarness:
         await self.control.begin()
         control_loop = self.control.control_loop
         self.drills = DrillsAddon(control_loop, self.told, entries or [], lambda: self.control.now_ns)
-        control_loop.addons = (self.drills,)
+        control_loop.add_addons(self.drills)
         return self
 
     async def accept(self) -> DrillHarness:

@@ -73,7 +73,7 @@ async def hook_harness(
     before = await past(folder)
     control = await ControlHarness(settings, segment, workers, folder).begin()
     addon = AlertsAddon(control.control_loop, settings, before)
-    control.control_loop.addons = (addon,)
+    control.control_loop.add_addons(addon)
     application = app.build(control.queries, control.operations, settings, alert_routes.operations(addon))
     sock = socket.socket()
     sock.bind(("127.0.0.1", 0))

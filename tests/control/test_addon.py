@@ -41,7 +41,7 @@ class Broken(Addon):
 
 async def test_every_addon_gets_every_entry_and_a_broken_one_an_alarm(control: ControlHarness) -> None:
     listening = Listening()
-    control.control_loop.addons = (Broken(), listening)
+    control.control_loop.add_addons(Broken(), listening)
     await control.operations.freeze(service="svc", actor="ann", reason="look")
     assert listening.journaled_types == []
     control.control_loop.tick(control.now_ns, 0.0)
@@ -51,13 +51,13 @@ async def test_every_addon_gets_every_entry_and_a_broken_one_an_alarm(control: C
 
 async def test_on_second_is_called_once_a_second(control: ControlHarness) -> None:
     listening = Listening()
-    control.control_loop.addons = (listening,)
+    control.control_loop.add_addons(listening)
     for tenth in range(25):
         control.control_loop.tick(control.now_ns + tenth * SECOND_NS // 10, 0.0)
     assert listening.ticks == [control.now_ns + second * SECOND_NS for second in range(3)]
 
 
 async def test_status_and_metrics_include_those_of_addons(control: ControlHarness) -> None:
-    control.control_loop.addons = (Listening(),)
+    control.control_loop.add_addons(Listening())
     assert control.queries.service_status("svc")["listening"] == "svc"
     assert b"rollback_router_heard 0.0" in metrics.render(control.queries)

@@ -116,7 +116,7 @@ async def test_steps_of_a_promotion(tmp_path: Path) -> None:
         "control.", "shm.", "rollout.machine.", "proxy."
     ) as steps:  # before the journal's thread starts
         control = await ControlHarness(settings(tmp_path), segment, workers, tmp_path).begin()
-        control.control_loop.addons = (AcceptanceAddon(control.control_loop, []),)
+        control.control_loop.add_addons(AcceptanceAddon(control.control_loop, []))
         control.control_loop.tick(control.now_ns, 0.0)
         control.probe("v2", times=5)
         application = app.build(control.queries, control.operations, control.settings)

@@ -17,7 +17,7 @@ from typing import Any, Final, get_args
 
 from prometheus_client.metrics_core import Metric
 
-from router.control.addon import Addon
+from router.control.addon import Addon, TriggerSource
 from router.control.alerts.keys import HookKeys
 from router.control.bulkhead import Bulkhead, BulkheadFull
 from router.control.core.loop import ControlLoop
@@ -80,15 +80,20 @@ class AlertsAddon(Addon):
         self._bulkhead = Bulkhead("secret of the hooks", 2)
         self.reconfigure(settings)
         self._tokens = float(self.settings.alerts_per_minute_max)
-        for service_controller in control_loop.services.values():
-            service_controller.trigger_sources.append(partial(self._trigger_results, service_controller))
+
+    def trigger_sources(self) -> dict[str, TriggerSource]:
+        """Return the triggers `quality` and `business` of each service."""
+        services = self._control_loop.services
+        return {
+            name: partial(self._trigger_results, service_controller) for name, service_controller in services.items()
+        }
 
     def reconfigure(self, settings: Settings) -> None:
         """Apply changed maps, limits and keys. Remembered alerts stay."""
         self.settings = settings.alerts
         self.keys = HookKeys(settings.alerts)
         self._control_loop.tasks.spawn(self._load(self.keys), "secret of the hooks")
-        self._store.remembered_max = settings.alerts.remembered_max
+        self._store.reconfigure(settings.alerts.remembered_max)
         self._maps = [known.as_label_map() for known in settings.alerts.map]
 
     async def _load(self, keys: HookKeys) -> None:
@@ -174,8 +179,7 @@ class AlertsAddon(Addon):
         written: asyncio.Future[int] = asyncio.get_running_loop().create_future()
 
         def on_disk(seq: int) -> None:
-            if (remembered := self._store.known(alert)) is not None:
-                remembered.seq = seq
+            self._store.mark_written(alert, seq)
             if not written.done():
                 written.set_result(seq)
 

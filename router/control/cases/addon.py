@@ -1,7 +1,7 @@
 """Regression cases: builds them after a rollback, deletes them when they expire, and checks them on every candidate.
 
 It works once a second and never blocks: the store's thread accesses files, another thread reads shared memory, checks are
-tasks. The result that a promotion depends on is kept in the machine (rollout/cases/promotion_check.py).
+tasks. The machine reads the result that a promotion depends on (rollout/cases/promotion_check.py).
 """
 
 from __future__ import annotations
@@ -9,7 +9,8 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -79,18 +80,12 @@ class CasesAddon(Addon):
         self._builder.restore(entries)
         for entry in entries:
             self._fold(entry)
-        for service_controller in control_loop.services.values():
-            service_controller.machine.promotion_check = self._promotion_check(service_controller)
 
     # -- the add-on
     def on_entry(self, entry: Entry) -> None:
         """Fold an entry. A rollback makes cases due; a change of the suite makes a reload due."""
         self._builder.on_entry(entry)
         self._fold(entry)
-        if entry.service in self._checked:
-            service_controller = self.control_loop.services[entry.service]
-            # Until a changed suite has been read again, no candidate passes.
-            service_controller.machine.promotion_check = self._promotion_check(service_controller)
         if entry.type == entry_types.VERIFIED:
             self._check_candidate(self.control_loop.services[entry.service])
 
@@ -185,8 +180,6 @@ class CasesAddon(Addon):
         else:
             self.control_loop.alarms.down("cases_unavailable")
             self._summaries, self._loaded = found, changes
-            for service_controller in self.control_loop.services.values():
-                service_controller.machine.promotion_check = self._promotion_check(service_controller)
         finally:
             self._loading = False
 
@@ -227,6 +220,13 @@ class CasesAddon(Addon):
                 tuple(data["failing"]),
             )
 
+    def promotion_checks(self) -> dict[str, Callable[[], PromotionCheck]]:
+        """Return the function that gives the present check of each service. It is stale until a changed suite is read."""
+        services = self.control_loop.services
+        return {
+            name: partial(self._promotion_check, service_controller) for name, service_controller in services.items()
+        }
+
     def _promotion_check(self, service_controller: ServiceController) -> PromotionCheck:
         required = service_controller.service.cases.on_promote == "require"
         revision, stale = (
@@ -250,8 +250,7 @@ class CasesAddon(Addon):
         return candidate if self._promotion_check(service_controller).is_pending(candidate) else None
 
     def _check_candidate(self, service_controller: ServiceController) -> None:
-        """Give the machine the known results, and start the check that is missing."""
-        service_controller.machine.promotion_check = self._promotion_check(service_controller)
+        """Start the check of the candidate that is missing; cancel the check of a candidate that is gone."""
         candidate, check = service_controller.registry.candidate, self.checks.automatic(service_controller.name)
         if check is not None and check.state == "running":
             if candidate is None or check.version != candidate.version:
@@ -283,7 +282,7 @@ class CasesAddon(Addon):
                 lambda file: (file.suite(service_controller.name), file.summary(service_controller.name))
             )
             chosen = [stored.case for stored in suite if not names or stored.case.id in names]
-            check.total = len(chosen)
+            check.begin(len(chosen))
             await run_cases(
                 chosen,
                 await self._run_target(service_controller, target),

@@ -40,6 +40,10 @@ class CheckRun:
     results: list[Result] = field(default_factory=list)
     task: asyncio.Task[None] | None = None
 
+    def begin(self, total: int) -> None:
+        """Set the number of cases that the check runs."""
+        self.total = total
+
     @property
     def failing(self) -> list[str]:
         """The cases that have failed so far."""

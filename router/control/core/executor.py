@@ -286,9 +286,7 @@ class CommandExecutor:
         return entry
 
     def _reserve(self, commands: list[Command]) -> None:
-        """Count the generations as issued: no generation is issued twice, even if its route is never stored."""
-        issued = [command.route.generation for command in commands if isinstance(command, PublishRoute)]
-        self.machine.issued = max([self.machine.issued, *issued])
+        self.machine.reserve(*(command.route.generation for command in commands if isinstance(command, PublishRoute)))
 
     def _apply(self, entries: list[Entry]) -> None:
         for entry in entries:

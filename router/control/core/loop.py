@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Final, ParamSpec
 
 from router.control.addon import Addon
@@ -43,7 +43,7 @@ P = ParamSpec("P")
 
 
 class ControlLoop:
-    """All services of this router. Wiring fills `services` and `addons` before the first tick."""
+    """All services of this router. Wiring adds each service and the add-ons before the first tick."""
 
     def __init__(
         self,
@@ -65,15 +65,36 @@ class ControlLoop:
         self.tasks = Tasks()
         self.probes = probes(settings, self.tasks, self._probed)
         self.services = Services()
-        self.addons: Sequence[Addon] = ()
+        self.addons: tuple[Addon, ...] = ()
         self.differences: list[str] = []
-        """Where the settings differ from the journal."""
+        """Where the settings differ from the journal, as of the start or the last SIGHUP."""
         self.workers = workers
         self._journal = journal
         self._stalls = StallDetector(worker_stats, workers)
         self._overload = OverloadMonitor(worker_stats, alarms)
         self._entries: list[Entry] = []
         self._addons_at_ns = 0
+
+    # -- wiring
+    def add_service(self, service_controller: ServiceController) -> None:
+        """Add a reconciled service: probe its versions, confirm the switch that a previous control has left unconfirmed."""
+        service_controller.watch(self.probes)
+        self.services[service_controller.name] = service_controller
+        self._confirm_left(service_controller)
+
+    def add_addons(self, *addons: Addon) -> None:
+        """Add add-ons behind the present ones, and connect their triggers and promotion checks to the services."""
+        self.addons = (*self.addons, *addons)
+        for addon in addons:
+            for name, source in addon.trigger_sources().items():
+                self.services[name].add_trigger_source(source)
+            for name, promotion_check in addon.promotion_checks().items():
+                self.services[name].machine.set_promotion_check(promotion_check)
+
+    def compare_settings(self) -> None:
+        """Find where the settings differ from the journal."""
+        registries = {name: service_controller.registry for name, service_controller in self.services.items()}
+        self.differences = differences(self.settings, registries)
 
     # -- the tick
     def tick(self, now_ns: int, own_lag_s: float) -> None:
@@ -128,9 +149,7 @@ class ControlLoop:
             addon.reconfigure(settings)
         for service_controller in self.services.values():
             service_controller.reconfigure(settings)
-        self.differences = differences(
-            settings, {name: service_controller.registry for name, service_controller in self.services.items()}
-        )
+        self.compare_settings()
         for service_controller in self.services.values():
             record = Record(entry_types.SETTINGS_CHANGED, "operator", {"version": self.segment.words[at.H_SETTINGS]})
             service_controller.executor.perform([record], clock.now_ns())
@@ -156,7 +175,7 @@ class ControlLoop:
         """Confirm an automatic switch in a task: wait for the workers, count it, journal its duration."""
         self.tasks.spawn(self.confirm(service_controller, change), f"confirm {service_controller.name}")
 
-    def confirm_left(self, service_controller: ServiceController) -> None:
+    def _confirm_left(self, service_controller: ServiceController) -> None:
         """Confirm a switch whose control died before the confirmation, by the times that the workers have kept."""
         last, cell = service_controller.registry.last_switch, service_controller.executor.cell
         route = cell.read()

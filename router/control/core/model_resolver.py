@@ -27,10 +27,14 @@ Finder = Callable[[str, ModelUri, list[str], Override | None], Awaitable[tuple[s
 
 
 class ModelResolver:
-    """`finder` is set by the add-on of a model registry; without it only labels are resolved."""
+    """Labels are resolved without a registry; for a URI the registered finder is called."""
 
     def __init__(self) -> None:
-        self.finder: Finder | None = None
+        self._finder: Finder = _no_registry
+
+    def register(self, finder: Finder) -> None:
+        """Resolve the URIs of a model registry by `finder`."""
+        self._finder = finder
 
     async def named(
         self, service: str, version: str, endpoints: list[str], artifact: str | None, override: Override | None = None
@@ -42,14 +46,21 @@ class ModelResolver:
         origin = Origin(artifact)
         if version.startswith(model_uri.SCHEME):
             uri = model_uri.parse(version)
-            if self.finder is None:
-                detail = (
-                    f"{version}: no model registry is configured; set mlflow.tracking_uri, or name label and endpoints"
-                )
-                raise OperatorError(409, "mlflow_not_configured", detail, exit_code=9)
-            version, endpoints, origin = await self.finder(service, uri, endpoints, override)
+            version, endpoints, origin = await self._finder(service, uri, endpoints, override)
             origin = Origin(artifact or origin.artifact, origin.source)
         return Model(_label(version), _urls(endpoints), origin)
+
+
+async def _no_registry(
+    service: str, uri: ModelUri, endpoints: list[str], override: Override | None
+) -> tuple[str, list[str], Origin]:
+    raise not_configured(uri)
+
+
+def not_configured(uri: ModelUri) -> OperatorError:
+    """Return the refusal of a URI while no model registry is configured."""
+    detail = f"{uri}: no model registry is configured; set mlflow.tracking_uri, or name label and endpoints"
+    return OperatorError(409, "mlflow_not_configured", detail, exit_code=9)
 
 
 def _label(version: str) -> str:

@@ -223,7 +223,7 @@ async def _adopt_memory(executor: CommandExecutor, entries: list[Entry]) -> None
     }
     lost = uncommitted_entries(executor.name, entries, word.generation)
     issued = [route_generation(entry) or 0 for entry in entries if entry.service == executor.name]
-    executor.machine.issued = max([executor.machine.issued, word.generation, *issued])
+    executor.machine.reserve(word.generation, *issued)
     missing: list[Record | Entry] = [
         Record(entry_types.ABANDONED, "control", {"abandons": entry.seq}) for entry in lost
     ]

@@ -6,6 +6,7 @@ import logging
 from collections.abc import Callable
 from typing import Any, Final
 
+from router.control.addon import TriggerSource
 from router.control.core.executor import Change, CommandExecutor
 from router.control.core.probes import Probes
 from router.control.core.sampler import RouterHealth, Sampler, evidence
@@ -103,8 +104,11 @@ class ServiceController:
         self._alarms = alarms
         self._on_switch = on_switch
         self._probed: dict[int, tuple[str, tuple[str, ...]]] = {}
-        self.trigger_sources: list[Callable[[int], tuple[TriggerResult, ...]]] = []
-        """Further triggers for the active version, called at each tick with its time."""
+        self._trigger_sources: list[TriggerSource] = []
+
+    def add_trigger_source(self, source: TriggerSource) -> None:
+        """Judge the active version by the triggers of `source`, too."""
+        self._trigger_sources.append(source)
 
     def criteria(self, now_ns: int) -> tuple[Criterion, ...]:
         """Return the criteria of acceptance of the active version with the values so far; empty once it is accepted."""
@@ -120,7 +124,7 @@ class ServiceController:
     def reconfigure(self, settings: Settings) -> None:
         """Apply other settings to judge, machine and probes."""
         self.service = settings.services.get(self.name, self.service)
-        self.machine.limits = limits(settings, self.service)
+        self.machine.reconfigure(limits(settings, self.service))
         self.judge.reconfigure(
             self.service.rules, first_byte_timeout_s(settings, self.service), self.service.acceptance
         )
@@ -164,11 +168,11 @@ class ServiceController:
             accepted=active is not None and active.accepted,
             probes_unreachable_since_ns=since_ns,
             unwell=self.unwell,
-            external_results=tuple(result for source in self.trigger_sources for result in source(now_ns)),
+            external_results=tuple(result for source in self._trigger_sources for result in source(now_ns)),
             probation_since_ns=registry.probation_since_ns,
             in_drill=registry.in_drill,
             criteria=registry.criteria.known,
-            cases=self.machine.promotion_check.last_result(active) if active is not None else None,
+            cases=self.machine.promotion_check().last_result(active) if active is not None else None,
         )
 
     def _reached(self, failing: TriggerResult, now_ns: int) -> VerdictReached:

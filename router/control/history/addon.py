@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable
+from pathlib import Path
 from typing import Any, Final
 
 import orjson
@@ -17,6 +18,7 @@ from prometheus_client.metrics_core import Metric
 from router.control.addon import Addon
 from router.control.core.loop import ControlLoop
 from router.control.core.service_controller import ServiceController
+from router.control.monitors.alarms import Alarms
 from router.control.store.history_file import HistoryFile, Step
 from router.control.store.history_store import HistoryStore, Readings
 from router.control.views.metric_table import counter, gauge
@@ -39,6 +41,19 @@ TIMED_S: Final = 6 * 3600.0
 _VERDICTS: Final = ("undecided", "pass", "fail")
 _EARLY_NS: Final = 500_000_000
 """Half the time between two ticks, so that a row is as close to ten seconds as ticks allow."""
+
+
+def open_history(state_dir: Path, settings: Settings, alarms: Alarms) -> HistoryStore:
+    """Return the history of a state directory. It raises an alarm while rows are being lost, and if it was damaged."""
+
+    def damaged(name: str) -> None:
+        detail = (
+            f"the history was damaged and is kept as {name}; a new one was begun, what was before is not seen any more"
+        )
+        alarms.up("history_damaged", detail)
+
+    unavailable = alarms.reporter("history_unavailable", "rows of the history are being lost: {}")
+    return HistoryStore(state_dir, settings.history.keep_days, settings.history.file_bytes_max, unavailable, damaged)
 
 
 class _Interval:
@@ -80,25 +95,10 @@ class HistoryAddon(Addon):
         }
         for name in names:
             self._begin(control_loop.services[name], self._intervals[name])
-        history.on_error = self._on_error
-        history.on_aside = self._on_damaged
-
-    def _on_error(self, why: str | None) -> None:
-        if why is None:
-            self._control_loop.alarms.down("history_unavailable")
-        else:
-            self._control_loop.alarms.up("history_unavailable", f"rows of the history are being lost: {why}")
-
-    def _on_damaged(self, name: str) -> None:
-        detail = (
-            f"the history was damaged and is kept as {name}; a new one was begun, what was before is not seen any more"
-        )
-        self._control_loop.alarms.up("history_damaged", detail)
 
     def reconfigure(self, settings: Settings) -> None:
         """Apply the changed limits of age and size."""
-        self.history.keep_days = settings.history.keep_days
-        self.history.file_bytes_max = settings.history.file_bytes_max
+        self.history.reconfigure(settings.history.keep_days, settings.history.file_bytes_max)
 
     def on_entry(self, entry: Entry) -> None:
         """End the row if roles have changed."""

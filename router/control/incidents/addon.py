@@ -12,6 +12,7 @@ import logging
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any, Final
 
 import orjson
@@ -24,6 +25,7 @@ from router.control.incidents.context import IncidentContext
 from router.control.incidents.document import FORMAT, SHORT, Document, Sources, cost_of, document
 from router.control.incidents.files import READ_TIMEOUT_S, Files, IncidentFiles
 from router.control.incidents.snapshots import BEFORE_S, Snapshot, trail_of
+from router.control.monitors.alarms import Alarms
 from router.control.views import status
 from router.control.views.metric_table import gauge
 from router.errors import OperatorError
@@ -37,6 +39,7 @@ from router.rollout.model.commands import Record
 from router.rollout.model.entry import Entry
 from router.rollout.stats.window import SECOND_NS
 from router.runtime import clock
+from router.runtime.failpoint import FailPoint
 from router.runtime.printable_json import json_bytes
 from router.settings.settings import Settings
 from router.shm import layout as at
@@ -51,7 +54,6 @@ HUNG_S: Final = 10.0
 CONFIRM_WAIT_S: Final = 5.0
 """Added to `confirm_timeout_s`, counted from the decision or from this control's start. After that an incident counts as
 complete without a confirmation."""
-_FILES_CODE: Final = "incident_files_unwritable"
 
 
 @dataclass(slots=True)
@@ -62,8 +64,18 @@ class _OpenIncident:
     due_ns: int
 
 
+def open_files(state_dir: Path, settings: Settings, alarms: Alarms) -> IncidentFiles:
+    """Return the files of a state directory. They raise an alarm while the disk does not take them."""
+    return IncidentFiles(state_dir, settings.incidents.kept_max, _disk_alarm(alarms), FailPoint(settings.fail_point))
+
+
+def _disk_alarm(alarms: Alarms) -> Callable[[str | None], None]:
+    detail = "the reports of incidents cannot be written: {}; they are kept in memory and tried again"
+    return alarms.reporter("incident_files_unwritable", detail)
+
+
 class IncidentsAddon(Addon):
-    """The incidents of all services."""
+    """The incidents of all services. `on_complete` is called with the entry that opened an incident, once it is complete."""
 
     def __init__(
         self,
@@ -72,14 +84,14 @@ class IncidentsAddon(Addon):
         files: IncidentFiles,
         entries: Sequence[Entry],
         context: IncidentContext | None = None,
+        on_complete: Callable[[Entry], None] = lambda opening: None,
     ) -> None:
         self._control_loop = control_loop
         self._context = context
         self._settings = settings.incidents
-        self.on_complete: Callable[[Entry], None] = lambda opening: None
-        """Called with the entry that opened an incident once the incident is complete."""
+        self._on_complete = on_complete
         self._files = files
-        files.on_error = self._disk_error
+        self._disk_error = _disk_alarm(control_loop.alarms)
         self._disk_hung = False
         self._timelines = Timelines()
         self._reviews = Reviews()
@@ -128,18 +140,10 @@ class IncidentsAddon(Addon):
         ):  # IncidentFiles reports only changes of its error, and a disk that hung and then took the files is no change
             self._disk_error(self._files.error)
 
-    def _disk_error(self, why: str | None) -> None:
-        """Raise the alarm that the disk does not take the files; clear it if `why` is None."""
-        if why is None:
-            self._control_loop.alarms.down(_FILES_CODE)
-        else:
-            detail = f"the reports of incidents cannot be written: {why}; they are kept in memory and tried again"
-            self._control_loop.alarms.up(_FILES_CODE, detail)
-
     def reconfigure(self, settings: Settings) -> None:
         """Apply changed settings."""
         self._settings = settings.incidents
-        self._files.kept_max = settings.incidents.kept_max
+        self._files.reconfigure(settings.incidents.kept_max)
 
     def status(self, service: str) -> dict[str, Any]:
         """Return the ids of the incidents of a service that are not closed."""
@@ -209,7 +213,7 @@ class IncidentsAddon(Addon):
         self._changed.discard(snapshot.timeline.incident)
         await self._render(snapshot.timeline.incident)
         if snapshot.whole:
-            self.on_complete(snapshot.timeline.opening)
+            self._on_complete(snapshot.timeline.opening)
 
     async def _with_context(self, snapshot: Snapshot, known: SampleSnapshot, seen: SampleSnapshot) -> SampleSnapshot:
         """Return `seen` with the failing requests and the volume of the service.

@@ -42,8 +42,14 @@ class IncidentFiles:
     `on_error` is called on the event loop with the reason why the disk does not take the files, and with None once it does.
     """
 
-    def __init__(self, state_dir: Path, kept_max: int, fail_point: FailPoint | None = None) -> None:
-        self.on_error: Callable[[str | None], None] = lambda why: None
+    def __init__(
+        self,
+        state_dir: Path,
+        kept_max: int,
+        on_error: Callable[[str | None], None] = lambda why: None,
+        fail_point: FailPoint | None = None,
+    ) -> None:
+        self.on_error = on_error
         self.kept_max = kept_max
         self._folder = state_dir / FOLDER
         self._fail_point = fail_point or FailPoint()
@@ -56,6 +62,10 @@ class IncidentFiles:
         self._thread.start()
 
     # -- on the event loop
+    def reconfigure(self, kept_max: int) -> None:
+        """Apply another limit from the next written incident on."""
+        self.kept_max = kept_max
+
     def put(self, incident: str, files: Files) -> None:
         """Queue the files of an incident for writing. They replace queued files of the same incident."""
         with self._lock:

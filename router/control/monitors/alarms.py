@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 from typing import Any
 
 from router.runtime import clock
@@ -30,6 +31,20 @@ class Alarms:
         """End an alarm: its cause is gone."""
         if self._active.pop((code, service), None) is not None:
             log.warning("alarm %s%s is over", code, f" service={service}" if service else "")
+
+    def reporter(self, code: str, detail: str) -> Callable[[str | None], None]:
+        """Return a function that takes the reason of an error, or None: it raises the alarm `code`, or ends it.
+
+        `detail` is the text of the alarm; its {} is replaced by the reason.
+        """
+
+        def report(error: str | None) -> None:
+            if error is None:
+                self.down(code)
+            else:
+                self.up(code, detail.format(error))
+
+        return report
 
     def listing(self) -> list[dict[str, Any]]:
         """Return `{code, detail, since, service}` of each active alarm, oldest first."""

@@ -18,7 +18,7 @@ from prometheus_client.metrics_core import Metric
 
 from router.control.addon import Addon
 from router.control.core.loop import ControlLoop
-from router.control.notify.delivery import FAILING_AFTER, Delivery
+from router.control.notify.delivery import Delivery
 from router.control.notify.senders import MakeSender, missing_extra, sender_of
 from router.control.proposals.links import base_url
 from router.control.store import outbox
@@ -45,7 +45,7 @@ Links = Callable[[Notification], Mapping[str, str]]
 
 
 class NotifyAddon(Addon):
-    """All channels. `link_makers` add links to a notification when it is sent, so the outbox has no signed links."""
+    """All channels. `decision_links` are added to a notification when it is sent, so the outbox has no signed links."""
 
     def __init__(
         self,
@@ -53,9 +53,10 @@ class NotifyAddon(Addon):
         settings: Settings,
         state_dir: Path,
         entries: Sequence[Entry],
+        decision_links: Links = lambda notification: {},
         make_sender: MakeSender = sender_of,
     ) -> None:
-        self.link_makers: list[Links] = []
+        self._decision_links = decision_links
         self._control_loop = control_loop
         self._settings = settings
         self._state_dir = state_dir
@@ -98,7 +99,7 @@ class NotifyAddon(Addon):
     def _begin(self, channel: Channel) -> None:
         delivery = Delivery(channel, self._make_sender(channel, base_url(self._settings)), self._links, self._finished)
         if (missing := missing_extra(channel)) is not None:
-            delivery.failures, delivery.last_error = FAILING_AFTER, missing
+            delivery.mark_failing(missing)
         self.deliveries[channel.name] = delivery
         if channel.name not in self._since:
             self._since[channel.name] = clock.wall_s()
@@ -176,9 +177,7 @@ class NotifyAddon(Addon):
 
     def _links(self, notification: Notification) -> dict[str, str]:
         found = {"Details": base_url(self._settings) + notification.path} if notification.path else {}
-        for make_links in self.link_makers:
-            found.update(make_links(notification))
-        return found
+        return {**found, **self._decision_links(notification)}
 
     # -- the add-on
     def reconfigure(self, settings: Settings) -> None:

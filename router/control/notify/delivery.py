@@ -78,6 +78,10 @@ class Delivery:
         self._queue.append(notification)
         self._queued.set()
 
+    def mark_failing(self, error: str) -> None:
+        """Count the channel as failing because of `error`, until a notification is sent or the settings change."""
+        self.failures, self.last_error = FAILING_AFTER, error
+
     def reconfigure(self, channel: Channel, sender: Sender) -> None:
         """Apply changed settings, and retry at once."""
         self.channel, self.sender = channel, sender

@@ -15,7 +15,7 @@ from typing import Any, Final
 
 from prometheus_client.metrics_core import Metric
 
-from router.control.addon import Addon
+from router.control.addon import Addon, TriggerSource
 from router.control.core.loop import ControlLoop
 from router.control.core.service_controller import ServiceController
 from router.control.views.metric_table import gauge
@@ -72,7 +72,10 @@ class QualityAddon(Addon):
             self._states[name] = DriftState(
                 service_controller, DriftJudge(rules, known.get(name)), rules, section.action
             )
-            service_controller.trigger_sources.append(partial(self._trigger_results, self._states[name]))
+
+    def trigger_sources(self) -> dict[str, TriggerSource]:
+        """Return the trigger `quality` of each service."""
+        return {name: partial(self._trigger_results, state) for name, state in self._states.items()}
 
     def reconfigure(self, settings: Settings) -> None:
         """Apply changed rules from the next evaluation on."""

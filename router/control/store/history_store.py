@@ -99,6 +99,10 @@ class HistoryStore:
         self._thread.start()
 
     # -- on the event loop
+    def reconfigure(self, keep_days: float, file_bytes_max: int) -> None:
+        """Apply other limits of age and size from the next write on."""
+        self.keep_days, self.file_bytes_max = keep_days, file_bytes_max
+
     def submit(self, batch: Readings) -> bool:
         """Queue a batch and return at once: False if it is dropped because QUEUE_MAX batches wait for the disk."""
         if self._thread.submit(partial(self._write, batch)):

@@ -14,7 +14,7 @@ from prometheus_client.metrics_core import Metric
 
 from router.control.addon import Addon
 from router.control.core.loop import ControlLoop
-from router.control.core.model_resolver import ModelResolver
+from router.control.core.model_resolver import not_configured
 from router.control.versions.mlflow_client import Mlflow, MlflowRefused
 from router.control.views.metric_table import gauge
 from router.errors import OperatorError
@@ -43,13 +43,11 @@ class MlflowAddon(Addon):
     def __init__(
         self,
         control_loop: ControlLoop,
-        models: ModelResolver,
         settings: Settings,
         entries: Sequence[Entry],
         connect: Callable[[MlflowSettings], Mlflow] = Mlflow,
     ) -> None:
         self._control_loop = control_loop
-        self._models = models
         self._connect = connect
         self._updates = PendingUpdates()
         self._busy = False
@@ -66,7 +64,6 @@ class MlflowAddon(Addon):
         """Use another server from now on, or none. Pending updates wait until there is one."""
         self._settings = settings
         self._mlflow = self._connect(settings.mlflow) if settings.mlflow.tracking_uri is not None else None
-        self._models.finder = self.find if self._mlflow is not None else None
         self._due_ns = 0
 
     # -- deploy models:/…
@@ -74,14 +71,14 @@ class MlflowAddon(Addon):
         self, service: str, uri: ModelUri, endpoints: list[str], override: Override | None
     ) -> tuple[str, list[str], Origin]:
         """Return label, endpoints and origin of a model version; raise OperatorError if it must not be deployed here."""
+        if self._mlflow is None:
+            raise not_configured(uri)
         service_controller = self._control_loop.services[service]
         expected = service_controller.service.mlflow.model
         if expected is not None and uri.name != expected:
             raise _refused(
                 "model_differs", f"service {service} takes versions of the registered model {expected}, not {uri}"
             )
-        if self._mlflow is None:
-            raise _refused("mlflow_not_configured", f"{uri}: mlflow.tracking_uri is not set")
         found = await self._mlflow.version(uri)
         if found.status != "READY":
             raise _refused("model_not_ready", f"{found.uri} is not ready in MLflow: its status is {found.status}")
@@ -167,9 +164,7 @@ class MlflowAddon(Addon):
 
     def _journal_end(self, kind: str, update: PendingUpdate, facts: dict[str, Any]) -> None:
         """Journal the end of an update and remove it now: `on_entry` gets the entry only at a later tick."""
-        key = (update.service, update.version)
-        if self._updates.open.get(key) == update:
-            del self._updates.open[key]
+        self._updates.remove(update)
         data = {"version": update.version, "token": update.token, "model": str(update.model), **facts}
         self._control_loop.services[update.service].executor.perform([Record(kind, "control", data)], clock.now_ns())
 

@@ -63,7 +63,7 @@ class AlertStore:
     """Alerts by service, fingerprint and start, in order of their last arrival."""
 
     def __init__(self, remembered_max: int) -> None:
-        self.remembered_max = remembered_max
+        self._remembered_max = remembered_max
         self._known: OrderedDict[Key, StoredAlert] = OrderedDict()
         self._newest: dict[tuple[str, str], Key] = {}
         self._counting: dict[tuple[str, str], dict[Key, StoredAlert]] = {}
@@ -71,6 +71,10 @@ class AlertStore:
 
     def __len__(self) -> int:
         return len(self._known)
+
+    def reconfigure(self, remembered_max: int) -> None:
+        """Apply another limit from the next alert on."""
+        self._remembered_max = remembered_max
 
     def apply(self, entry: Entry) -> None:
         """Apply a journal entry; only `alert` entries have an effect."""
@@ -100,7 +104,7 @@ class AlertStore:
         counting = self._counting.setdefault((entry.service, data["kind"]), {})
         if data["about"] is not None and len(counting) < FIRING_MAX:
             counting[key] = stored
-        while len(self._known) > self.remembered_max:
+        while len(self._known) > self._remembered_max:
             self._drop_oldest()
 
     def _drop_oldest(self) -> None:
@@ -118,6 +122,11 @@ class AlertStore:
         key = key_of(alert.service, alert.fingerprint, alert.starts_at)
         self._known[key].last_seen_at = now_s
         self._known.move_to_end(key)
+
+    def mark_written(self, alert: Alert, seq: int) -> None:
+        """Record the number in the journal of an alert, if it is still stored."""
+        if (stored := self.known(alert)) is not None:
+            stored.seq = seq
 
     def recent(self, limit: int) -> list[StoredAlert]:
         """Return the `limit` alerts that arrived last, newest first."""

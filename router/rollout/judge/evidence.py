@@ -85,13 +85,16 @@ class Evidence:
     """The three runs of one version since its promotion."""
 
     def __init__(self, timeouts_are_long: bool = True) -> None:
-        self.timeouts_are_long = timeouts_are_long
-        """Whether a wait that timed out lasted at least hang_wait_min_s."""
+        self._timeouts_are_long = timeouts_are_long
         self.faults = Run()
         self.refusals = Run()
         self.waits = Waits()
         self._start_ns = 0
         self._last: WindowEntry | None = None
+
+    def reconfigure(self, timeouts_are_long: bool) -> None:
+        """Set whether a wait that timed out lasted at least hang_wait_min_s."""
+        self._timeouts_are_long = timeouts_are_long
 
     def add(self, entry: WindowEntry) -> None:
         """Add the next entry; the first entry only sets the start."""
@@ -124,7 +127,7 @@ class Evidence:
         sample, waits, at_ns = entry.sample, self.waits, entry.at_ns
         begun = sample.begun > last.sample.begun
         ended = 0 if begun else sample.abandoned_long - last.sample.abandoned_long
-        if not begun and self.timeouts_are_long:
+        if not begun and self._timeouts_are_long:
             unbegun = sample.faults_unbegun - last.sample.faults_unbegun
             ended += min(_grown(entry, last, Outcome.TIMED_OUT), unbegun)
         if waits.since_ns and at_ns - waits.until_ns > QUIET_NS:

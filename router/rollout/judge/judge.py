@@ -100,10 +100,10 @@ class Judge:
         self._acceptance = acceptance or Acceptance()
         self._first_byte_timeout_s = first_byte_timeout_s
         for history in self._histories.values():
-            history.stall_s = rules.stall_s
+            history.reconfigure(rules.stall_s)
         if self._active is not None:
             self._active.latency = None
-            self._active.evidence.timeouts_are_long = self._timeouts_are_long
+            self._active.evidence.reconfigure(self._timeouts_are_long)
 
     @property
     def _timeouts_are_long(self) -> bool:
@@ -307,16 +307,12 @@ class Judge:
         known = self._usable_baseline()
         if daily or known is None or found.lower <= known.upper:
             self.baseline = found
-        probation.accepted = True
-        probation.accumulator.restart()
+        probation.accept()
         return self.baseline
 
     def _meets(self, inputs: JudgeInputs, probation: Probation, now_ns: int) -> bool:
         """Whether every criterion is met. Evaluated once a second, because it adds up histograms."""
-        if now_ns - probation.checked_ns < SECOND_NS:
-            return False
-        probation.checked_ns = now_ns
-        return all(criterion.passes for criterion in self.criteria(inputs, now_ns))
+        return probation.take_check(now_ns) and all(criterion.passes for criterion in self.criteria(inputs, now_ns))
 
     def criteria(self, inputs: JudgeInputs, now_ns: int) -> tuple[Criterion, ...]:
         """Return the acceptance criteria of the version on probation with its observed values; empty without one."""

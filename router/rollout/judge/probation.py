@@ -26,7 +26,7 @@ class Probation:
         self.key = key
         self.accumulator = BaselineAccumulator(key[2] + int(warmup_s * SECOND_NS))
         self.accepted = False
-        self.checked_ns = 0
+        self._checked_ns = 0
         self._clean_since_ns = key[2]
         self._paused_ns: int | None = None
         self._waits: deque[tuple[int, float]] = deque(maxlen=WAITS_MAX)
@@ -51,6 +51,18 @@ class Probation:
         """Start again, because a trigger has failed."""
         self._clean_since_ns = now_ns
         self.accumulator.restart()
+
+    def accept(self) -> None:
+        """Count the version as accepted; the daily baseline begins."""
+        self.accepted = True
+        self.accumulator.restart()
+
+    def take_check(self, now_ns: int) -> bool:
+        """Return True at most once a second: the criteria may be evaluated now."""
+        if now_ns - self._checked_ns < SECOND_NS:
+            return False
+        self._checked_ns = now_ns
+        return True
 
     def pause(self, now_ns: int) -> None:
         """Stop the time: another version serves for a drill."""

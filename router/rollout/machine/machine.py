@@ -28,6 +28,7 @@ Why: docs/decisions.md#one-automatic-rollback-per-promotion.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -91,8 +92,7 @@ class Machine:
         self.limits = limits
         self.streaks = ProbeStreaks()
         self.issued = registry.generation
-        self.promotion_check = PromotionCheck()
-        """Result of the captured cases on the candidate; set by control/cases."""
+        self._promotion_check: Callable[[], PromotionCheck] = PromotionCheck
         self.blocked_reason: str | None = None
         """Why an automatic rollback that is due is blocked; None if none is due."""
         self.drill_blocked_reason: str | None = None
@@ -107,6 +107,22 @@ class Machine:
     def gate(self) -> RollbackGate:
         """The conditions for a rollback to the standby now."""
         return RollbackGate(self.registry, self.streaks, self.limits)
+
+    def promotion_check(self) -> PromotionCheck:
+        """Return the present result of the captured cases on the candidate."""
+        return self._promotion_check()
+
+    def set_promotion_check(self, source: Callable[[], PromotionCheck]) -> None:
+        """Ask `source` for the result of the captured cases on the candidate; without it there are no cases."""
+        self._promotion_check = source
+
+    def reconfigure(self, limits: RolloutLimits) -> None:
+        """Apply other limits."""
+        self.limits = limits
+
+    def reserve(self, *generations: int) -> None:
+        """Count generations as issued: no generation is issued twice, even if its route is never stored."""
+        self.issued = max((self.issued, *generations))
 
     def handle(self, event: ev.Event, now_ns: int) -> list[Command]:
         """Return the commands; raise OperatorError or InternalError, and change nothing, if the event is not legal."""
@@ -188,7 +204,7 @@ class Machine:
                 exit_code=9,
                 facts={"state": target.state.value},
             )
-        if target.state is State.READY and (refusal := self.promotion_check.refusal(target)) is not None:
+        if target.state is State.READY and (refusal := self.promotion_check().refusal(target)) is not None:
             raise refusal
 
     def _move(

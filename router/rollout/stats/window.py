@@ -143,8 +143,12 @@ class SlotHistory:
     """The samples of one slot. A new incarnation clears them: nothing of the previous version is returned."""
 
     def __init__(self, stall_s: float = 1.0) -> None:
-        self.stall_s = stall_s
+        self._stall_s = stall_s
         self._clear()
+
+    def reconfigure(self, stall_s: float) -> None:
+        """Count longer gaps than `stall_s` between two samples as stalls, from the next sample on."""
+        self._stall_s = stall_s
 
     def _clear(self) -> None:
         self._tiers = [_Tier(*tier) for tier in TIERS]
@@ -210,7 +214,7 @@ class SlotHistory:
         late = sample.stalled
         if last is not None:
             gap_ns = sample.at_ns - last.at_ns
-            late = late or (gap_matters and gap_ns > self.stall_s * SECOND_NS)
+            late = late or (gap_matters and gap_ns > self._stall_s * SECOND_NS)
             if late or self._late:
                 before = last.sample.counters()
                 self._left_out = tuple(map(add, self._left_out, map(sub, counters, before)))

@@ -28,7 +28,7 @@ async def start(tmp_path: Path) -> AsyncIterator[Start]:
         control = await ControlHarness(settings(tmp_path, **service), segment, workers, tmp_path).begin()
         lives.append(control)
         addon = AcceptanceAddon(control.control_loop, entries or [])
-        control.control_loop.addons = (addon,)
+        control.control_loop.add_addons(addon)
         return control, addon
 
     yield begin
@@ -132,7 +132,7 @@ async def test_people_edit_and_it_is_journalled(start: Start) -> None:
 
 async def test_a_version_that_falls_short_is_not_accepted(start: Start) -> None:
     control, addon = await start(acceptance={"after_s": 1, "requests_min": 5, "cases": "required"})
-    control.service_controller.machine.promotion_check = PromotionCheck(revision="r1")
+    control.service_controller.machine.set_promotion_check(lambda: PromotionCheck(revision="r1"))
     control.tick(50, lambda: control.workers.serve(0, Outcome.OK, 5))
     status = control.queries.service_status("svc")
     assert (status["state"], status["acceptance"]["accepted"]) == ("probation", False)
@@ -144,8 +144,8 @@ async def test_a_version_that_falls_short_is_not_accepted(start: Start) -> None:
     ]
     unmet = [criterion for criterion in control.service_controller.criteria(control.now_ns) if not criterion.passes]
     assert [(criterion.name, criterion.state) for criterion in unmet] == [("cases", "unknown")]
-    control.service_controller.machine.promotion_check = PromotionCheck(
-        revision="r1", checked={"v1": SuiteResult("v1", 1, "r1", 3, 0, ())}
+    control.service_controller.machine.set_promotion_check(
+        lambda: PromotionCheck(revision="r1", checked={"v1": SuiteResult("v1", 1, "r1", 3, 0, ())})
     )
     control.tick(12, lambda: control.workers.serve(0, Outcome.OK, 5))
     assert control.queries.service_status("svc")["state"] == "accepted"

@@ -14,7 +14,7 @@ from pydantic import BaseModel
 
 from router.control.admin import app
 from router.control.admin.operation import Operation
-from router.control.wiring import AddonDeps, build_addons
+from router.control.wiring import AddonDeps, add_addons
 from tests.control.conftest import serving
 from tests.control.control_harness import ControlHarness
 
@@ -66,7 +66,7 @@ def filled(path: str, version: str) -> str:
 async def running(control: ControlHarness, tmp_path: Any) -> AsyncIterator[RunningControl]:
     plain = {**control.settings.model_dump(), "alerts": {"tokens": [{"name": "am", "sha256": "0" * 64}]}}
     configured = type(control.settings).model_validate(plain)
-    control.control_loop.addons, further = build_addons(AddonDeps(control.core, configured, tmp_path))
+    further = add_addons(AddonDeps(control.core, configured, tmp_path))
     application = app.build(control.queries, control.operations, configured, further)
     async with serving(application) as url, aiohttp.ClientSession() as session:
         yield RunningControl(application[app.OPERATIONS], url, session)

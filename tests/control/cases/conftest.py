@@ -33,7 +33,7 @@ class CasesHarness:
         self.addon = CasesAddon(control.control_loop, control.settings, control.folder, entries)
         self.case_operations = CaseOperations(self.addon)
         self.now_ns = clock.now_ns()
-        control.control_loop.addons = (self.addon,)
+        control.control_loop.add_addons(self.addon)
 
     def fail(self, *records: bytes, worker: int = 0) -> None:
         for one in records or (record(),):

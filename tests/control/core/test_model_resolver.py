@@ -22,7 +22,7 @@ async def test_a_label_needs_no_registry() -> None:
 
 async def test_a_uri_is_looked_up_and_what_is_named_here_goes_before() -> None:
     models = ModelResolver()
-    models.finder = finder
+    models.register(finder)
     found = Origin("s3://m/3", "models:/fraud/3")
     assert await models.named("svc", "models:/fraud/3", [], None) == Model("svc-v3", ("http://found:1",), found)
     named = await models.named("svc", "models:/fraud/3", ["http://a:1"], "s3://x")

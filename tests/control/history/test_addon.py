@@ -6,9 +6,8 @@ from typing import Any
 
 import pytest
 
-from router.control.history.addon import HistoryAddon, _point
+from router.control.history.addon import HistoryAddon, _point, open_history
 from router.control.store.history_file import FILE
-from router.control.store.history_store import HistoryStore
 from router.control.views import metrics
 from router.errors import OperatorError
 from router.rollout.history.row import ROLES, Row
@@ -29,9 +28,9 @@ async def kept(control: ControlHarness) -> AsyncIterator[HistoryAddon]:
 
 
 def opened(control: ControlHarness) -> HistoryAddon:
-    history = HistoryStore(control.folder, 30, 1 << 30)
+    history = open_history(control.folder, control.settings, control.control_loop.alarms)
     made = HistoryAddon(control.control_loop, history, control.now_ns)
-    control.control_loop.addons = (made,)
+    control.control_loop.add_addons(made)
     return made
 
 

@@ -27,7 +27,7 @@ async def addon(control: ControlHarness) -> AsyncIterator[AdviceAddon]:
     history = HistoryStore(control.folder, 30, 1 << 30)
     success = ReportAddon(control.control_loop, history, [], clock.now_ns())
     made = AdviceAddon(control.control_loop, history, success, [])
-    control.control_loop.addons = (HistoryAddon(control.control_loop, history, clock.now_ns()), success, made)
+    control.control_loop.add_addons(HistoryAddon(control.control_loop, history, clock.now_ns()), success, made)
     yield made
     await history.close()
 

@@ -21,7 +21,7 @@ SECOND_NS = 1_000_000_000
 async def addon(control: ControlHarness) -> AsyncIterator[ReportAddon]:
     history = HistoryStore(control.folder, 30, 1 << 30)
     made = ReportAddon(control.control_loop, history, [], clock.now_ns())
-    control.control_loop.addons = (HistoryAddon(control.control_loop, history, clock.now_ns()), made)
+    control.control_loop.add_addons(HistoryAddon(control.control_loop, history, clock.now_ns()), made)
     yield made
     await history.close()
 

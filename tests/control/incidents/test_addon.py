@@ -10,9 +10,8 @@ from typing import Any
 import orjson
 import pytest
 
-from router.control.incidents.addon import CONFIRM_WAIT_S, HUNG_S, IncidentsAddon
+from router.control.incidents.addon import CONFIRM_WAIT_S, HUNG_S, IncidentsAddon, open_files
 from router.control.incidents.context import IncidentContext
-from router.control.incidents.files import IncidentFiles
 from router.errors import OperatorError
 from router.rollout.history.service_report import Totals
 from router.rollout.outcome import Outcome
@@ -25,9 +24,10 @@ ONE = "svc-1-2"
 NEW = {"what": "a test", "kind": "preventive", "owner": None, "due": None}
 
 
-def opened(control: ControlHarness, entries: list[Any] | None = None) -> IncidentsAddon:
-    addon = IncidentsAddon(control.control_loop, control.settings, IncidentFiles(control.folder, 10), entries or [])
-    control.control_loop.addons = (addon,)
+def opened(control: ControlHarness, entries: list[Any] | None = None, **more: Any) -> IncidentsAddon:
+    files = open_files(control.folder, control.settings, control.control_loop.alarms)
+    addon = IncidentsAddon(control.control_loop, control.settings, files, entries or [], **more)
+    control.control_loop.add_addons(addon)
     return addon
 
 
@@ -81,11 +81,9 @@ async def filed(control: ControlHarness, addon: IncidentsAddon) -> dict[str, Any
     return dict(orjson.loads((control.folder / "incidents" / f"{ONE}.json").read_bytes()))
 
 
-async def test_a_verdict_opens_an_incident_that_grows_until_it_is_whole(
-    control: ControlHarness, addon: IncidentsAddon
-) -> None:
+async def test_a_verdict_opens_an_incident_that_grows_until_it_is_whole(control: ControlHarness) -> None:
     whole: list[str] = []
-    addon.on_complete = lambda opening: whole.append(opening.data["incident"])
+    addon = opened(control, on_complete=lambda opening: whole.append(opening.data["incident"]))
     await rolled_back(control)
     made = await addon.document(ONE)
     assert whole == []
@@ -105,6 +103,7 @@ async def test_a_verdict_opens_an_incident_that_grows_until_it_is_whole(
     kinds = {line["kind"] for line in made["timeline"]}
     assert kinds >= {"seeded", "started", "rolled_back", "swapped", "confirmed", "recovered", "drained"}
     assert addon.status("svc") == {"incidents_open": [ONE]}
+    await addon.close()
 
 
 async def test_what_was_captured_and_the_budget_are_kept_with_it(control: ControlHarness) -> None:
@@ -126,8 +125,7 @@ async def test_what_was_captured_and_the_budget_are_kept_with_it(control: Contro
         update={"objective": Objective(availability=0.99)}
     )
     context = IncidentContext(failures, Slow(Totals(accepted=2_592_000, seconds=2_592_000.0)))  # type: ignore[arg-type]
-    addon = IncidentsAddon(control.control_loop, control.settings, IncidentFiles(control.folder, 10), [], context)
-    control.control_loop.addons = (addon,)
+    addon = opened(control, context=context)
     control.probe("v2", times=3)
     live(control, 5, answering(control, 0))
     live(control, 4, failing(control))
@@ -226,8 +224,6 @@ async def test_a_successor_completes_the_record_from_journal_and_shared_memory(t
     seen = await addon.document(ONE)
     if files:
         await filed(first, addon)
-    else:
-        first.control_loop.addons = ()
     second, addon = await again(first)
     await settled(second)
     made = await addon.document(ONE)
@@ -352,7 +348,6 @@ async def test_a_disk_that_hung_is_no_alarm_once_it_took_the_files(
     control: ControlHarness, at_last: str | None
 ) -> None:
     class Disk:
-        on_error: Any = None
         error: str | None = None
         hung_s = 0.0
 

@@ -8,6 +8,7 @@ import os
 import threading
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -23,8 +24,8 @@ async def start(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterato
     monkeypatch.setattr(files_module, "RETRY_MAX_S", 0.01)
     started: list[IncidentFiles] = []
 
-    def begin(kept_max: int = 10) -> IncidentFiles:
-        started.append(IncidentFiles(tmp_path, kept_max))
+    def begin(kept_max: int = 10, **more: Any) -> IncidentFiles:
+        started.append(IncidentFiles(tmp_path, kept_max, **more))
         return started[-1]
 
     yield begin
@@ -83,9 +84,8 @@ async def test_every_file_is_synced_before_it_has_its_name(start: StartFiles, mo
 async def test_a_full_disk_is_alarmed_keeps_the_old_file_and_is_tried_again(
     start: StartFiles, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    store = start()
     reported: list[str | None] = []
-    store.on_error = reported.append
+    store = start(on_error=reported.append)
     store.put("svc-1-2", {".json": b"old"})
     await idle(store)
 
@@ -108,9 +108,8 @@ async def test_a_full_disk_is_alarmed_keeps_the_old_file_and_is_tried_again(
 
 async def test_a_folder_that_cannot_be_made_is_told(start: StartFiles, tmp_path: Path) -> None:
     (tmp_path / "incidents").write_text("in the way")
-    store = start()
     reported: list[str | None] = []
-    store.on_error = reported.append
+    store = start(on_error=reported.append)
     store.put("svc-1-2", files("one"))
     await until(lambda: bool(reported))
     assert reported[0] is not None

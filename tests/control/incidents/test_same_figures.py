@@ -21,8 +21,7 @@ from router.cli import incidents as command
 from router.cli import status as cli_status
 from router.cli.report import rows
 from router.control.incidents import rendering
-from router.control.incidents.addon import IncidentsAddon
-from router.control.incidents.files import IncidentFiles
+from router.control.incidents.addon import IncidentsAddon, open_files
 from router.control.notify import messages
 from router.control.views import status
 from router.rollout.history import service_report
@@ -48,8 +47,9 @@ class Scene:
 
     def __init__(self, control: ControlHarness, entries: list[Entry]) -> None:
         self.control = control
-        self.addon = IncidentsAddon(control.control_loop, control.settings, IncidentFiles(control.folder, 10), entries)
-        control.control_loop.addons = (self.addon,)
+        files = open_files(control.folder, control.settings, control.control_loop.alarms)
+        self.addon = IncidentsAddon(control.control_loop, control.settings, files, entries)
+        control.control_loop.add_addons(self.addon)
         self.explained = ""
 
     def live(self, for_s: float, each: Callable[[], None] = lambda: None) -> None:
@@ -123,7 +123,7 @@ async def alert(scene: Scene) -> None:
         *("business", "alert", "fail", "rollback", "alert Sales: fewer sales"),
         failing=True, value=1.0, limit=0.0, samples=1, evidence_since_ns=since_ns,
     )  # fmt: skip
-    scene.control.service_controller.trigger_sources.append(
+    scene.control.service_controller.add_trigger_source(
         lambda _: (found,) if scene.control.states()["v1"] == "active" else ()
     )
     scene.live(1, scene.fail(Outcome.SERVER_ERROR, 1, good=20))
@@ -334,7 +334,6 @@ async def test_a_control_killed_in_between_changes_no_figure(begin: Callable[...
     else:
         await scene.control.until_idle()
     before = await same(scene)
-    scene.control.control_loop.addons = ()
     second = await begin()
     await second.settle()
     after = await same(second)

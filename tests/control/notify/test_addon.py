@@ -45,13 +45,13 @@ async def start(tmp_path: Path) -> AsyncIterator[Start]:
         await addon.close()
         await control.end()
 
-    async def begin(*channels: dict[str, Any]) -> tuple[ControlHarness, NotifyAddon]:
+    async def begin(*channels: dict[str, Any], **more: Any) -> tuple[ControlHarness, NotifyAddon]:
         if lives:
             await end()
         before = await past(tmp_path)
         control = await ControlHarness(settings_of(tmp_path, *channels), segment, workers, tmp_path).begin()
-        addon = NotifyAddon(control.control_loop, control.settings, tmp_path, before)
-        control.control_loop.addons = (addon,)
+        addon = NotifyAddon(control.control_loop, control.settings, tmp_path, before, **more)
+        control.control_loop.add_addons(addon)
         lives.append((control, addon))
         return lives[-1]
 
@@ -153,7 +153,6 @@ async def test_a_fact_whose_notice_was_never_made_is_told_after_the_restart(star
         await control.operations.rollback(service="svc", reason="wrong scores", actor="ann")
         await control.until_idle()
         # No tick: control was killed right after the swap.
-        control.control_loop.addons = ()
         await start(channel("works", works))
         await works.until(1)
         assert works.events()[0]["data"]["reason"] == "wrong scores"
@@ -223,8 +222,10 @@ async def test_other_channels(start: Start, tmp_path: Path) -> None:
 
 async def test_links_of_others_are_asked_for_when_it_is_sent(start: Start, tmp_path: Path) -> None:
     async with receiving() as works:
-        control, addon = await start(channel("works", works))
-        addon.link_makers.append(lambda notification: {"Approve": f"http://x/{notification.id}?signature=SECRET"})
+        control, addon = await start(
+            channel("works", works),
+            decision_links=lambda notification: {"Approve": f"http://x/{notification.id}?signature=SECRET"},
+        )
         await rolled_back(control)
         await works.until(1)
         assert set(works.events()[0]["data"]["links"]) == {"Details", "Approve"}

@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 import aiohttp
 
 from router.control.admin import app
-from router.control.wiring import AddonDeps, build_addons
+from router.control.wiring import AddonDeps, add_addons
 from router.settings.settings import Settings
 from tests.control.control_harness import ControlHarness, FakeWorkers, new_segment, settings
 from tests.control.hook_harness import BEARER, firing, webhook
@@ -32,7 +32,7 @@ async def test_a_business_alert_asks_a_person_who_decides_by_the_link(tmp_path: 
         segment = new_segment()
         workers = FakeWorkers(segment)
         control = await ControlHarness(changed, segment, workers, tmp_path).begin()
-        control.control_loop.addons, operations = build_addons(AddonDeps(control.core, changed, tmp_path))
+        operations = add_addons(AddonDeps(control.core, changed, tmp_path))
         sock = socket.socket()
         sock.bind(("127.0.0.1", 0))
         url = f"http://127.0.0.1:{sock.getsockname()[1]}"

@@ -49,7 +49,7 @@ async def start(tmp_path: Path) -> AsyncIterator[Start]:
             workers = FakeWorkers(segment)
         control = await ControlHarness(settings(tmp_path, **service), segment, workers, tmp_path).begin()
         lives.append(control)
-        control.control_loop.addons = (new_addon(control),)
+        control.control_loop.add_addons(new_addon(control))
         control.probe("v2", times=3)
         return control
 

@@ -72,7 +72,7 @@ def admin() -> dict[str, Any]:
 async def harness(control: ControlHarness, admin: dict[str, Any]) -> AsyncIterator[ProposalsHarness]:
     document = Settings.model_validate({**control.settings.model_dump(), "admin": admin})
     addon = ProposalsAddon(control.control_loop, control.operations, document, ProposalLinks(b"k" * 32))
-    control.control_loop.addons = (addon,)
+    control.control_loop.add_addons(addon)
     application = app.build(control.queries, control.operations, document, proposal_routes.operations(addon))
     async with serving(application) as url:
         harness = ProposalsHarness(control, addon, url)

@@ -47,9 +47,8 @@ class Day:
 
     def opened(self) -> QualityAddon:
         """Return an add-on like the one of a start."""
-        self.control.service_controller.trigger_sources.clear()
         addon = QualityAddon(self.control.control_loop, self.configured, self.entries)
-        self.control.control_loop.addons = (addon,)
+        self.control.control_loop.add_addons(addon)
         return addon
 
     def accept(self) -> None:
@@ -132,7 +131,7 @@ async def test_where_it_is_asked_for_it_is_a_trigger(day: Day, action: str) -> N
     day.addon.reconfigure(day.settings(action=action))
     await day.pass_by(6)
     await day.pass_by(8, amount=500)
-    (source,) = day.control.service_controller.trigger_sources
+    source = day.addon.trigger_sources()["svc"]
     (result,) = source(day.control.now_ns)
     assert (result.name, result.state, result.action, result.failing) == ("quality.inputs", "fail", action, True)
     assert (result.limit, result.sustained_s, result.distance) == (0.1, 3.0, "acts now")

@@ -14,7 +14,7 @@ def found(control: ControlHarness, what: str, result: str, count: int, worker: i
 
 
 async def test_counts_of_all_workers_are_shown(control: ControlHarness) -> None:
-    control.control_loop.addons = (ValidatorsAddon(control.control_loop),)
+    control.control_loop.add_addons(ValidatorsAddon(control.control_loop))
     found(control, "request", "schema", 2)
     found(control, "request", "schema", 3, worker=1)
     found(control, "stream", "end", 1)

@@ -106,8 +106,7 @@ def test_the_secret_of_the_links_is_read_from_no_link(
 async def stored(folder: Path) -> list[str | None]:
     """Have the files of an incident written; return what was said of the disk."""
     said: list[str | None] = []
-    files = IncidentFiles(folder, 10)
-    files.on_error = said.append
+    files = IncidentFiles(folder, 10, said.append)
     files.put("svc-1-1", {".json": b"{}"})
     async with asyncio.timeout(5):
         while files.waiting and not said:

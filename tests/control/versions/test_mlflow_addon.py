@@ -76,8 +76,9 @@ def told(control: ControlHarness, **mlflow: Any) -> Settings:
 def addon(control: ControlHarness, fake: FakeMlflow, entries: list[Entry] | None = None, **mlflow: Any) -> MlflowAddon:
     found = told(control, **mlflow)
     control.service_controller.reconfigure(found)
-    made = MlflowAddon(control.control_loop, control.operations.models, found, entries or [], lambda server: fake)
-    control.control_loop.addons = (made,)
+    made = MlflowAddon(control.control_loop, found, entries or [], lambda server: fake)
+    control.operations.models.register(made.find)
+    control.control_loop.add_addons(made)
     return made
 
 
@@ -350,4 +351,4 @@ async def test_a_rollback_that_was_never_stored_is_not_told(control: ControlHarn
 
 
 async def test_a_router_without_mlflow_says_nothing_of_it(control: ControlHarness) -> None:
-    assert MlflowAddon(control.control_loop, control.operations.models, control.settings, []).status("svc") == {}
+    assert MlflowAddon(control.control_loop, control.settings, []).status("svc") == {}

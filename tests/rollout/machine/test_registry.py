@@ -58,7 +58,7 @@ def test_a_change_that_was_overtaken_before_its_store_never_became_true() -> Non
     entries = list(playbook.entries)
     lost = fact("switched", 4, generation=BOOT + 1, base=BOOT, states={"v1": "active", "v2": "standby"}, to="v1")
     lost.data.update({"from": "v2", "reason": "x"})
-    playbook.machine.issued = BOOT + 1
+    playbook.machine.reserve(BOOT + 1)
     playbook.tell(RollbackAsked("bad", "ann"))
     rolled_back = playbook.entries[-1]
     assert (rolled_back.data["generation"], rolled_back.data["base"]) == (BOOT + 2, BOOT)
