@@ -19,7 +19,7 @@ PAGES: Final = tuple(
     sorted(str(path.relative_to(ROOT)) for path in (ROOT / "docs").rglob("*.md") if path.parent.name != "reference")
 )
 """The pages that are written by hand; docs/reference is made from the code."""
-DOCUMENTS: Final = ("README.md", "CONTRIBUTING.md", "CHANGELOG.md", "deploy/RUNBOOK.md", "benchmarks/README.md", *PAGES)
+DOCUMENTS: Final = ("README.md", "CONTRIBUTING.md", "CHANGELOG.md", "benchmarks/README.md", *PAGES)
 FOR_DEVELOPERS: Final = ("CONTRIBUTING.md", *(page for page in PAGES if "architecture/" in page or "decisions" in page))
 
 CODE: Final = re.compile(r"```.*?```|`([^`]+)`", re.DOTALL)
