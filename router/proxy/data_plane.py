@@ -32,6 +32,7 @@ from router.proxy.tls.transport import TlsTransport
 from router.rollout.model.route import NO_SLOT
 from router.runtime import clock
 from router.runtime.tasks import Tasks
+from router.runtime.url_path import is_under
 from router.shm import layout as at
 from router.shm.segment import Segment
 
@@ -121,9 +122,7 @@ class DataPlane:
             prefix = service.options.path_prefix
             if service.options.hosts and host not in service.options.hosts:
                 continue
-            if path.startswith(prefix) and (prefix.endswith(b"/") or path[len(prefix) :][:1] in (b"", b"/")):
-                return service
-            if path == b"*" and prefix == b"/":
+            if is_under(path, prefix) or (path == b"*" and prefix == b"/"):
                 return service
         return None
 

@@ -7,7 +7,7 @@ import math
 from dataclasses import dataclass, field
 from typing import Any
 
-from router.shm import settings_memory as memory
+from router.shm import settings_memory
 from router.tls import contexts
 from router.tls.contexts import BackendTls, ServerTls
 
@@ -132,45 +132,8 @@ class Options:
     certificates_every_s: float = 5.0
 
 
-_LIMITS = (
-    "head_bytes_max",
-    "fields_max",
-    "passes_max",
-    "body_bytes_max",
-    "trailer_bytes_max",
-    "connections_max",
-    "requests_per_connection_max",
-    "requests_max",
-    "in_flight_max",
-    "connect_waits_max",
-    "buffer_bytes",
-    "replay_bytes_max",
-    "interim_responses_max",
-    "body_rate_min_bytes_per_s",
-    "write_rate_min_bytes_per_s",
-)
-_CONVERTED = ("methods", "paths", "response_finite", "response_label_in")
-_TIMEOUTS = (
-    "header_timeout_s",
-    "body_timeout_s",
-    "write_timeout_s",
-    "body_rate_grace_s",
-    "write_rate_grace_s",
-    "keepalive_idle_s",
-    "half_close_grace_s",
-    "connect_timeout_s",
-    "upstream_idle_s",
-    "shutdown_timeout_s",
-    "shutdown_idle_s",
-    "resolve_every_s",
-    "control_silent_s",
-    "tls_handshake_timeout_s",
-    "certificates_every_s",
-)
-
-
 def from_document(document: dict[str, Any]) -> Options:
-    """Return the options in a settings document (`config.dump`)."""
+    """Return the options in a settings document (`loader.dump`)."""
     limits, timeouts = document["limits"], document["timeouts"]
     ready = document["ready_path"]
     return Options(
@@ -188,8 +151,36 @@ def from_document(document: dict[str, Any]) -> Options:
         tunnel_idle_s=_or_never(timeouts["tunnel_idle_s"]),
         connection_age_max_s=_or_never(timeouts["connection_age_max_s"]),
         connections_per_client_max=_or_never(limits["connections_per_client_max"]),
-        **{name: 0 if limits[name] == "none" else limits[name] for name in _LIMITS},
-        **{name: timeouts[name] for name in _TIMEOUTS},
+        head_bytes_max=limits["head_bytes_max"],
+        fields_max=limits["fields_max"],
+        passes_max=limits["passes_max"],
+        body_bytes_max=limits["body_bytes_max"],
+        trailer_bytes_max=limits["trailer_bytes_max"],
+        connections_max=limits["connections_max"],
+        requests_per_connection_max=_or_zero(limits["requests_per_connection_max"]),
+        requests_max=limits["requests_max"],
+        in_flight_max=limits["in_flight_max"],
+        connect_waits_max=limits["connect_waits_max"],
+        buffer_bytes=limits["buffer_bytes"],
+        replay_bytes_max=limits["replay_bytes_max"],
+        interim_responses_max=limits["interim_responses_max"],
+        body_rate_min_bytes_per_s=_or_zero(limits["body_rate_min_bytes_per_s"]),
+        write_rate_min_bytes_per_s=_or_zero(limits["write_rate_min_bytes_per_s"]),
+        header_timeout_s=timeouts["header_timeout_s"],
+        body_timeout_s=timeouts["body_timeout_s"],
+        write_timeout_s=timeouts["write_timeout_s"],
+        body_rate_grace_s=timeouts["body_rate_grace_s"],
+        write_rate_grace_s=timeouts["write_rate_grace_s"],
+        keepalive_idle_s=timeouts["keepalive_idle_s"],
+        half_close_grace_s=timeouts["half_close_grace_s"],
+        connect_timeout_s=timeouts["connect_timeout_s"],
+        upstream_idle_s=timeouts["upstream_idle_s"],
+        shutdown_timeout_s=timeouts["shutdown_timeout_s"],
+        shutdown_idle_s=timeouts["shutdown_idle_s"],
+        resolve_every_s=timeouts["resolve_every_s"],
+        control_silent_s=timeouts["control_silent_s"],
+        tls_handshake_timeout_s=timeouts["tls_handshake_timeout_s"],
+        certificates_every_s=timeouts["certificates_every_s"],
     )
 
 
@@ -200,6 +191,10 @@ def _forwarding(section: dict[str, Any]) -> ForwardingOptions:
         forwarded=section["forwarded"] == "append",
         hops_max=section["hops_max"],
     )
+
+
+def _or_zero(value: int | str) -> int:
+    return 0 if isinstance(value, str) else value
 
 
 def _or_never(value: float | str) -> float:
@@ -232,7 +227,15 @@ def _inputs(section: dict[str, Any]) -> InputOptions | None:
 
 def _validation(section: dict[str, Any]) -> ValidationOptions:
     return ValidationOptions(
-        **{name: section[name] for name in ValidationOptions.__slots__ if name not in _CONVERTED},
+        request_schema=section["request_schema"],
+        request_bytes_max=section["request_bytes_max"],
+        request_bytes_held_max=section["request_bytes_held_max"],
+        response_not_empty=section["response_not_empty"],
+        response_json=section["response_json"],
+        response_schema=section["response_schema"],
+        response_share=section["response_share"],
+        response_bytes_max=section["response_bytes_max"],
+        stream_end=section["stream_end"],
         methods=frozenset(method.encode() for method in section["methods"]),
         paths=tuple(path.encode() for path in section["paths"]),
         response_finite=tuple(section["response_finite"]),
@@ -251,4 +254,4 @@ def _captured_headers(cases: dict[str, Any]) -> frozenset[bytes] | None:
 
 def from_descriptor(fd: int) -> Options:
     """Return the options in the settings memory behind `fd`."""
-    return from_document(json.loads(memory.read(fd)))
+    return from_document(json.loads(settings_memory.read(fd)))

@@ -66,6 +66,17 @@ def test_options_follow_the_settings_and_services_the_order_of_the_wall() -> Non
     assert options.from_document({**settings.model_dump(), "ready_path": "none"}).ready_path is None
 
 
+def test_each_limit_and_timeout_has_the_value_of_its_setting() -> None:
+    document = loader.load(None).model_dump()
+    names = [(section, name) for section in ("limits", "timeouts") for name in document[section]]
+    for number, (section, name) in enumerate(names, 1000):
+        document[section][name] = number
+    made = options.from_document(document)
+    found = {name: getattr(made, name) for _, name in names if hasattr(made, name)}
+    assert found == {name: document[section][name] for section, name in names if name in found}
+    assert len(found) > 30
+
+
 @pytest.mark.parametrize(
     ("cases", "kept_bytes_max", "headers"),
     [

@@ -16,12 +16,12 @@ import aiohttp
 from yarl import URL
 
 from router import __version__
-from router.rollout import json_pointer
 from router.rollout.cases.case import Case, unsendable
 from router.rollout.cases.comparison import CaseAnswer, ComparisonLimits, Result, judge_answer
 from router.rollout.model.endpoint import parse_endpoint
-from router.rollout.quality.validators import AnswerRules, Schema, StreamEnd, answer_complaint, labels
+from router.rollout.quality.validators import BODILESS, AnswerRules, StreamEnd, answer_complaint
 from router.runtime import clock
+from router.runtime.url_path import is_under
 from router.settings.sections.validation import Validation
 
 ANSWER_BYTES_MAX: Final = 1 << 20
@@ -195,9 +195,6 @@ def _connectors(target: RunTarget) -> Iterator[aiohttp.BaseConnector]:
         yield aiohttp.UnixConnector(path, force_close=True) if path else aiohttp.TCPConnector(limit=0, force_close=True)
 
 
-_BODILESS = (204, 205, 206)
-
-
 class AnswerValidator:
     """The service's validators for answers, built from the section `validation`.
 
@@ -206,14 +203,14 @@ class AnswerValidator:
 
     def __init__(self, section: Validation) -> None:
         self._methods = frozenset(section.methods)
-        self._paths = tuple(path.rstrip("/") for path in section.paths)
+        self._paths = tuple(path.encode() for path in section.paths)
         self._end = section.stream_end
-        self._rules = AnswerRules(
-            section.response_not_empty,
-            section.response_json,
-            Schema(section.response_schema) if section.response_schema else None,
-            tuple(map(json_pointer.parse, section.response_finite)),
-            tuple(labels(rule.pointer, list(rule.allowed)) for rule in section.response_label_in),
+        self._rules = AnswerRules.compile(
+            not_empty=section.response_not_empty,
+            json=section.response_json,
+            schema=section.response_schema,
+            finite=section.response_finite,
+            label_in=[(rule.pointer, rule.allowed) for rule in section.response_label_in],
         )
 
     def complaint(self, case: Case, answer: CaseAnswer) -> str | None:
@@ -231,7 +228,7 @@ class AnswerValidator:
         return str(found) if found is not None else None
 
     def _covers(self, case: Case, answer: CaseAnswer) -> bool:
-        if case.request.method not in self._methods or not 200 <= answer.status < 300 or answer.status in _BODILESS:
+        if case.request.method not in self._methods or not 200 <= answer.status < 300 or answer.status in BODILESS:
             return False
-        path = case.request.target.partition("?")[0]
-        return not self._paths or any(path == prefix or path.startswith(f"{prefix}/") for prefix in self._paths)
+        path = case.request.target.partition("?")[0].encode()
+        return not self._paths or any(is_under(path, prefix) for prefix in self._paths)

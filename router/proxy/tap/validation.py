@@ -11,18 +11,18 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Final, Literal
 
 from router.proxy.tap.body_buffer import chunk_decoder
-from router.rollout import json_pointer
 from router.rollout.quality.validators import (
+    BODILESS,
     AnswerRules,
     Complaint,
     Schema,
     StreamEnd,
     answer_complaint,
-    labels,
     request_complaint,
 )
 from router.runtime.clock import now_s as monotonic_s
 from router.runtime.logs import LogThrottle
+from router.runtime.url_path import is_under
 from router.shm import layout as at
 
 if TYPE_CHECKING:
@@ -37,8 +37,6 @@ _TYPE: Final = re.compile(rb"\r\ncontent-type:[ \t]*([^\r\n;]*)", re.IGNORECASE)
 _ENCODED: Final = re.compile(rb"\r\ncontent-encoding:(?![ \t]*(?:identity)?[ \t]*\r\n)", re.IGNORECASE)
 _JSON: Final = re.compile(rb"application/(?:[^\s]*\+)?json[ \t]*", re.IGNORECASE)
 _EVENT_STREAM: Final = re.compile(rb"text/event-stream[ \t]*", re.IGNORECASE)
-_BODILESS: Final = frozenset((204, 205, 206))
-"""Successes without a body, or with a part of one."""
 FULL_SAMPLING_S: Final = 10.0
 """After an invalid response all responses of that version are checked for this long. The judge compares invalid responses with
 all requests, so checking only a share would hide most of a failure."""
@@ -75,12 +73,12 @@ class Validation:
         self._context = context
         self._counters = row + at.LS_VALIDATED
         self.schema = Schema(options.request_schema) if options.request_schema else None
-        self.rules = AnswerRules(
-            options.response_not_empty,
-            options.response_json,
-            Schema(options.response_schema) if options.response_schema else None,
-            tuple(map(json_pointer.parse, options.response_finite)),
-            tuple(labels(place, list(allowed)) for place, allowed in options.response_label_in),
+        self.rules = AnswerRules.compile(
+            not_empty=options.response_not_empty,
+            json=options.response_json,
+            schema=options.response_schema,
+            finite=options.response_finite,
+            label_in=options.response_label_in,
         )
         self._full_sampling_until_s: dict[int, float] = {}
         self._throttles = {level: LogThrottle(_LOG_EVERY_S) for level in (logging.WARNING, logging.ERROR)}
@@ -97,7 +95,7 @@ class Validation:
     def applies_to(self, head: RequestHead) -> bool:
         """Return whether requests with this head, and their responses, are checked."""
         paths, path = self.options.paths, head.path
-        return head.method in self.options.methods and (not paths or any(_under(path, prefix) for prefix in paths))
+        return head.method in self.options.methods and (not paths or any(is_under(path, prefix) for prefix in paths))
 
     # -- requests
     def request_is_checkable(self, head: RequestHead) -> bool:
@@ -124,7 +122,7 @@ class Validation:
     # -- responses
     def checked_part(self, request: RequestHead, head: ResponseHead, row: int) -> CheckedPart | None:
         """Return what is checked of this response by the version with counters at `row`; None if nothing is."""
-        if not 200 <= head.status < 300 or head.status in _BODILESS or request.method == b"HEAD":
+        if not 200 <= head.status < 300 or head.status in BODILESS or request.method == b"HEAD":
             return None
         if not (self.rules.any or self.options.stream_end is not None) or not self._samples(row):
             return None
@@ -183,7 +181,3 @@ class Validation:
         """Log at most once in _LOG_EVERY_S; the counters have all results."""
         if self._throttles[level].due(monotonic_s()):
             log.log(level, "%s", text)
-
-
-def _under(path: bytes, prefix: bytes) -> bool:
-    return path.startswith(prefix) and (prefix.endswith(b"/") or path[len(prefix) :][:1] in (b"", b"/"))

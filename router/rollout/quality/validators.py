@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from math import isfinite
-from typing import Any, Final
+from typing import Any, Final, Self
 
 import orjson
 
@@ -21,6 +22,8 @@ from router.rollout.text import shorten
 from router.runtime.printable import printable
 
 MESSAGE_CHARS_MAX: Final = 200
+BODILESS: Final = frozenset((204, 205, 206))
+"""Successes without a body, or with a part of one. Their bodies are not checked."""
 
 _MASK: Final = "the value"
 
@@ -149,6 +152,28 @@ class AnswerRules:
     finite: tuple[Pointer, ...] = ()
     labels: tuple[Labels, ...] = ()
 
+    @classmethod
+    def compile(
+        cls,
+        *,
+        not_empty: bool,
+        json: bool,
+        schema: str | None,
+        finite: Iterable[str],
+        label_in: Iterable[tuple[str, Sequence[Any]]],
+    ) -> Self:
+        """Return the rules of the section `validation`; raise ValueError for an invalid schema or pointer.
+
+        `schema` is JSON text, `finite` are pointers, `label_in` are (pointer, allowed values).
+        """
+        return cls(
+            not_empty,
+            json,
+            Schema(schema) if schema else None,
+            tuple(map(json_pointer.parse, finite)),
+            tuple(labels(place, allowed) for place, allowed in label_in),
+        )
+
     @property
     def any(self) -> bool:
         """Whether there is anything to check."""
@@ -160,7 +185,7 @@ class AnswerRules:
         return self.json or self.schema is not None or bool(self.finite or self.labels)
 
 
-def labels(place: str, allowed: list[Any]) -> Labels:
+def labels(place: str, allowed: Iterable[Any]) -> Labels:
     """Return the rule; raise ValueError if `place` is no pointer."""
     return Labels(json_pointer.parse(place), frozenset((isinstance(value, bool), value) for value in allowed))
 
