@@ -73,7 +73,6 @@ def refuse_new_connections(listening: socket.socket) -> None:
         listening.setsockopt(
             socket.SOL_SOCKET, _SO_ATTACH_FILTER, struct.pack("HP", len(_NO_SYN) // 8, ctypes.addressof(program))
         )
-    except (
-        OSError
-    ) as error:  # a sandbox may forbid it: connections between the last accept and the close are then reset
+    except OSError as error:
+        # A sandbox may forbid it: connections between the last accept and the close are then reset.
         log.warning("connections that come while the port closes may be reset: %s", error)

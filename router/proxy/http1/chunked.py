@@ -29,22 +29,11 @@ _PARTIAL_SIZE: Final = re.compile(rb"[0-9A-Fa-f]{1,15}(?:[ \t]*;[^\r\n\x00]*|[ \
 _TRAILER_FIELD: Final = re.compile(rb"(" + _TOKEN + rb"):[\t \x21-\x7e\x80-\xff]*")
 
 _FORBIDDEN_TRAILERS: Final = frozenset(
-    (
-        *(
-            b"transfer-encoding",
-            b"content-length",
-            b"host",
-            b"connection",
-            b"keep-alive",
-            b"te",
-            b"trailer",
-            b"upgrade",
-        ),
-        *(b"authorization", b"proxy-authorization", b"proxy-authenticate", b"cookie", b"set-cookie", b"expect"),
-        *(b"content-encoding", b"content-type", b"content-range", b"max-forwards", b"cache-control", b"forwarded"),
-        *(b"x-forwarded-for", b"x-forwarded-host", b"x-forwarded-proto", b"x-forwarded-port", b"x-real-ip"),
-        *(b"x-request-id", b"x-served-version", b"x-router-error"),
-    )
+    b"""transfer-encoding content-length host connection keep-alive te trailer upgrade
+    authorization proxy-authorization proxy-authenticate cookie set-cookie expect
+    content-encoding content-type content-range max-forwards cache-control forwarded
+    x-forwarded-for x-forwarded-host x-forwarded-proto x-forwarded-port x-real-ip
+    x-request-id x-served-version x-router-error""".split()
 )
 
 LINE_BYTES_MAX: Final = 4096

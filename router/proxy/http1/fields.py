@@ -19,26 +19,14 @@ CANONICAL_CHUNKED: Final = b"\r\nTransfer-Encoding: chunked\r\n"
 LENGTH: Final = re.compile(rb"\r\ncontent-length:[ \t]*([0-9]{1,18})[ \t]*\r\n")
 
 HOP_BY_HOP: Final = frozenset(
-    (
-        *(b"connection", b"keep-alive", b"proxy-connection", b"proxy-authenticate", b"proxy-authorization"),
-        *(b"te", b"upgrade", b"http2-settings"),
-    )
+    b"connection keep-alive proxy-connection proxy-authenticate proxy-authorization te upgrade http2-settings".split()
 )
 """RFC 9110 §7.6.1. Transfer-Encoding is hop-by-hop, too, but the router keeps the framing, so it forwards the field in canonical
 form. Trailer is not hop-by-hop (§6.6.2), and trailers are forwarded.
 """
 ROUTER_FIELDS: Final = frozenset(
-    (
-        *(
-            b"forwarded",
-            b"x-forwarded-for",
-            b"x-forwarded-proto",
-            b"x-forwarded-host",
-            b"x-forwarded-port",
-            b"x-real-ip",
-        ),
-        *(b"x-served-version", b"x-router-error"),
-    )
+    b"""forwarded x-forwarded-for x-forwarded-proto x-forwarded-host x-forwarded-port x-real-ip
+    x-served-version x-router-error""".split()
 )
 """Fields that only the router sets. `forwarding.py` reads those of trusted proxies; a translation does not depend on trust."""
 ROUTER_FIELDS_IN_RESPONSES: Final = frozenset((b"x-served-version", b"x-router-error"))

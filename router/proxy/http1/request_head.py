@@ -76,9 +76,21 @@ class RequestHead:
     the exchange then sends the endpoint's host, because many servers refuse an empty Host.
     """
 
-    __slots__ = (  # by hand, so no field has a default: Cython does not support `slots=True`
-        *("method", "target", "path", "host", "http11", "keep_alive", "length", "upstream", "request_id"),
-        *("expects_continue", "upgrade", "final", "service"),
+    # By hand, so no field has a default: Cython does not support `slots=True`.
+    __slots__ = (
+        "expects_continue",
+        "final",
+        "host",
+        "http11",
+        "keep_alive",
+        "length",
+        "method",
+        "path",
+        "request_id",
+        "service",
+        "target",
+        "upgrade",
+        "upstream",
     )
 
     method: bytes

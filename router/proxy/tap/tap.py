@@ -270,9 +270,8 @@ def make_service_tap(context: WorkerContext, index: int, options: ServiceOptions
     validation: Validation | None = None
     try:
         validation = Validation(context, options.name, row, options.validation)
-    except (
-        ValueError
-    ) as error:  # the settings were valid when they were read: a library is missing in this installation
+    except ValueError as error:
+        # The settings were valid when they were read: a library is missing in this installation.
         log.error("service=%s goes on without validators: %s", options.name, error)
         context.words[row + at.LS_VALIDATED + at.VALIDATED.index(("request", "fault"))] += 1
     sampler = RequestSampler(context, index, options.inputs) if options.inputs is not None and validation else None
