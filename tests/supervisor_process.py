@@ -11,6 +11,7 @@ from pathlib import Path
 
 from router.errors import StartError
 from router.runtime import logs
+from router.runtime.exit_codes import exit_code
 from router.settings import loader
 from router.supervisor import run
 from router.supervisor.run_options import RunOptions
@@ -32,7 +33,7 @@ def main() -> int:
         return run.run(loader.load(Path(settings)), start, (*child, "control", control), (*child, "worker", worker))
     except StartError as error:
         sys.stderr.write(error.detail)
-        return error.exit_code
+        return exit_code(error)
 
 
 if __name__ == "__main__":

@@ -122,9 +122,9 @@ def test_no_module_has_a_vague_name() -> None:
     assert [in_router(path) for path in ROUTER if path.name in FORBIDDEN_NAMES] == []
 
 
-def test_router_itself_holds_only_the_entry_point_and_the_errors() -> None:
+def test_router_itself_holds_only_the_entry_point() -> None:
     found = {path.name for path in (ROOT / "router").iterdir() if path.is_file()}
-    assert found == {"__init__.py", "__main__.py", "errors.py", "py.typed"}
+    assert found == {"__init__.py", "__main__.py", "py.typed"}
 
 
 def test_no_package_has_more_modules_than_one_can_see() -> None:

@@ -9,8 +9,8 @@ import typer
 from router.cli import options as opt
 from router.cli import output
 from router.cli.client import Client, Document, segment
-from router.cli.failure import USAGE
-from router.errors import OperatorError
+from router.errors import CommandError
+from router.errors.codes import CommandCode
 
 app = typer.Typer()
 
@@ -33,9 +33,9 @@ def acceptance(
     Metrics: fault_share, invalid_share, late_share (0 to 1), first_byte_p99_ms, longest_wait_s, quality_alerts.
     """
     if (limit or remove) and not reason:
-        raise OperatorError(400, "usage", "say why: --reason TEXT, it is kept in the journal", exit_code=USAGE)
+        raise CommandError(CommandCode.USAGE, "say why: --reason TEXT, it is kept in the journal")
     if limit and remove:
-        raise OperatorError(400, "usage", "--set and --remove exclude each other", exit_code=USAGE)
+        raise CommandError(CommandCode.USAGE, "--set and --remove exclude each other")
     client = Client(admin, token)
     path = f"{client.service(service)}/acceptance"
     if limit:
@@ -53,7 +53,7 @@ def _limit(text: str) -> Document:
         return {"metric": metric.strip(), "limit": float(limit)}
     except ValueError:
         why = "write it as METRIC=LIMIT, for example fault_share=0.005"
-        raise OperatorError(400, "usage", f"--set {text!r}: {why}", exit_code=USAGE) from None
+        raise CommandError(CommandCode.USAGE, f"--set {text!r}: {why}") from None
 
 
 def _show(document: Document) -> None:

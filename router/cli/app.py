@@ -32,6 +32,7 @@ from router.cli import (
     versions,
 )
 from router.errors import RouterError
+from router.runtime.exit_codes import ExitCode
 from router.runtime.printable import printable_lines
 
 USAGE_ERROR: Final[type[Exception]] = typer.BadParameter.__mro__[2]
@@ -69,8 +70,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,  # rich would double the time of --help
     context_settings={"help_option_names": ["-h", "--help"]},
-    epilog="Exit codes: 0 done, 1 it did not become true, 2 usage, 3 settings, 4 port, 5 state directory, 6 journal corrupt, "
-    "7 same label with other endpoints, 8 router not reachable, 9 refused by the router, 10 internal.",
+    epilog=f"Exit codes: {', '.join(f'{code} {code.label}' for code in ExitCode)}.",
 )
 for part in (
     run,

@@ -14,8 +14,8 @@ from typer.core import TyperGroup
 from router.cli import options as opt
 from router.cli import output
 from router.cli.client import Client, Document, segment
-from router.cli.failure import USAGE
-from router.errors import OperatorError
+from router.errors import CommandError, Refusal
+from router.errors.codes import CommandCode, RefusalCode
 
 if TYPE_CHECKING:
     from router.rollout.cases.case import Case
@@ -119,7 +119,7 @@ def add(
     try:
         document = json.loads(_read(file))
     except (ValueError, RecursionError) as error:
-        raise OperatorError(400, "case_invalid", f"{file} is no JSON: {error}", exit_code=USAGE) from None
+        raise Refusal(RefusalCode.CASE_INVALID, f"{file} is no JSON: {error}") from None
     case = parsed(document, file)
     _send(Client(admin, token), service, [case_document(case) | ({"note": note} if note else {})], dry_run, as_json)
 
@@ -162,7 +162,7 @@ def export(
         with open(file, "wb", opener=_private) as written:
             written.write(data)
     except OSError as error:
-        raise OperatorError(400, "case_file_unwritable", f"{file}: {error.strerror}", exit_code=USAGE) from None
+        raise CommandError(CommandCode.CASE_FILE_UNWRITABLE, f"{file}: {error.strerror}") from None
     output.say(f"{len(plain)} cases in {file}: check them anywhere with rollback-router check --url URL --cases {file}")
 
 
@@ -192,7 +192,7 @@ def _read(file: str) -> bytes:
     try:
         return read(file)
     except OSError as error:
-        raise OperatorError(400, "case_file_unreadable", f"{file}: {error.strerror}", exit_code=USAGE) from None
+        raise CommandError(CommandCode.CASE_FILE_UNREADABLE, f"{file}: {error.strerror}") from None
 
 
 def _send(client: Client, service: str, cases: list[Document], dry_run: bool, as_json: bool) -> None:

@@ -10,9 +10,10 @@ from router.cli import options, output
 from router.cli import options as opt
 from router.cli.check import until_checked
 from router.cli.client import Client, Document, actor, segment
-from router.cli.failure import NOT_TRUE, USAGE
-from router.errors import OperatorError
+from router.errors import CommandError
+from router.errors.codes import CommandCode
 from router.runtime import clock
+from router.runtime.exit_codes import ExitCode
 
 app = typer.Typer()
 
@@ -186,7 +187,7 @@ def _preconditions(from_version: str, override: str = "", override_for: str = ""
     """Return the members of the body that state preconditions and an override."""
     body: Document = {"from": from_version} if from_version else {}
     if override_for and not override:
-        raise OperatorError(400, "override_missing", "--override-for needs --override REASON", exit_code=USAGE)
+        raise CommandError(CommandCode.OVERRIDE_MISSING, "--override-for needs --override REASON")
     lasting = {"expires_after_s": options.seconds(override_for)} if override_for else {}
     return body | ({"override": {"actor": actor(), "reason": override, **lasting}} if override else {})
 
@@ -207,7 +208,7 @@ def done(answer: Document, as_json: bool, fallback: str) -> None:
         output.say(str(answer.get("message") or fallback), *_remarks(answer))
     unconfirmed = answer.get("confirmed") is False and answer.get("changed") is not False
     if unconfirmed or answer.get("awaits"):
-        raise typer.Exit(NOT_TRUE)
+        raise typer.Exit(ExitCode.NOT_TRUE)
 
 
 def _remarks(answer: Document) -> list[str]:
@@ -237,7 +238,7 @@ def _wait_until_ready(client: Client, path: str, version: str, as_json: bool) ->
             cases = until_checked(client, path, version, quiet=as_json) if state == "ready" else {}
             return _ready(version, target, cases, as_json)
         if state != "verifying":
-            raise OperatorError(409, "deploy_failed", _failure(version, target), exit_code=NOT_TRUE, facts=target)
+            raise CommandError(CommandCode.DEPLOY_FAILED, _failure(version, target), facts=target)
         if not as_json and (progress := _progress(target)) != progress_shown:
             progress_shown = progress
             output.console(stderr=True).print(f"{version}: {progress}", soft_wrap=True)
@@ -251,10 +252,10 @@ def _ready(version: str, target: Document, cases: Document, as_json: bool) -> No
     if cases.get("failing") and cases["on_promote"] == "require":
         names = ", ".join(cases["failing"][:10])
         detail = f"{version} is ready, but {check.get('failed', len(cases['failing']))} cases fail on it: {names}"
-        raise OperatorError(409, "cases_failing", detail, exit_code=NOT_TRUE, facts=facts)
+        raise CommandError(CommandCode.DEPLOY_CASES_FAILING, detail, facts)
     if check.get("state") == "broken":
         detail = f"{version} is ready, but its cases could not be checked: {check.get('error')}"
-        raise OperatorError(409, "cases_pending", detail, exit_code=NOT_TRUE, facts=facts)
+        raise CommandError(CommandCode.DEPLOY_CASES_UNCHECKED, detail, facts)
     passed = f", {check['passed']} of {check['total']} cases pass" if check.get("total") else ""
     done({**facts, "message": f"{version} is ready{passed}: rollback-router promote {version}"}, as_json, "")
 

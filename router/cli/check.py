@@ -10,9 +10,10 @@ import typer
 from router.cli import junit, output
 from router.cli import options as opt
 from router.cli.client import Client, Document, segment
-from router.cli.failure import NOT_TRUE, USAGE
-from router.errors import OperatorError
+from router.errors import CommandError
+from router.errors.codes import CommandCode
 from router.runtime import clock
+from router.runtime.exit_codes import ExitCode
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -61,7 +62,7 @@ def check(
     """
     if bool(version) == bool(url) or bool(url) != bool(cases):
         detail = "name a VERSION that the router knows, or --url URL with --cases FILE"
-        raise OperatorError(400, "check_what", detail, exit_code=USAGE)
+        raise CommandError(CommandCode.CHECK_WHAT, detail)
     if url:
         from router.control.cases.runner import CaseRunOptions
         from router.rollout.cases.comparison import ComparisonLimits
@@ -79,7 +80,7 @@ def check(
     else:
         _show(document, titles)
     if document["state"] != "passed":
-        raise typer.Exit(NOT_TRUE)
+        raise typer.Exit(ExitCode.NOT_TRUE)
 
 
 # -- by the router
@@ -126,9 +127,9 @@ def _chosen(file: str, only: list[str]) -> list[Case]:
     try:
         cases = imported(read(file))
     except OSError as error:
-        raise OperatorError(400, "case_file_unreadable", f"--cases {file}: {error.strerror}", exit_code=USAGE) from None
+        raise CommandError(CommandCode.CASE_FILE_UNREADABLE, f"--cases {file}: {error.strerror}") from None
     if missing := [name for name in only if name not in {case.id for case in cases}]:
-        raise OperatorError(404, "case_unknown", f"{file} has no case {', '.join(missing)}", exit_code=USAGE)
+        raise CommandError(CommandCode.CASE_NOT_IN_FILE, f"{file} has no case {', '.join(missing)}")
     return [case for case in cases if not only or case.id in only]
 
 
@@ -145,12 +146,12 @@ def _run_target(url: str, headers: list[str], ca: str) -> RunTarget:
         usable = False
     if not usable and not url.startswith("unix:/"):
         detail = f"--url {url!r}: write it as http://HOST:PORT, perhaps with a path that precedes that of each case"
-        raise OperatorError(400, "url_invalid", detail, exit_code=USAGE)
+        raise CommandError(CommandCode.URL_INVALID, detail)
     sent = {}
     for line in headers:
         name, colon, value = line.partition(":")
         if not colon or not name.strip() or not line.isprintable():
-            raise OperatorError(400, "header_invalid", f"--header {line!r}: write it as 'NAME: VALUE'", exit_code=USAGE)
+            raise CommandError(CommandCode.HEADER_INVALID, f"--header {line!r}: write it as 'NAME: VALUE'")
         sent[name.strip()] = value.strip()
     return RunTarget((url,), _context(ca) if ca else None, headers=sent)
 
@@ -161,7 +162,7 @@ def _context(ca: str) -> Any:
     try:
         return ssl.create_default_context(cafile=ca)
     except (OSError, ssl.SSLError) as error:
-        raise OperatorError(400, "ca_unusable", f"--ca {ca}: {error}", exit_code=USAGE) from None
+        raise CommandError(CommandCode.CA_UNUSABLE, f"--ca {ca}: {error}") from None
 
 
 def _of_url(

@@ -9,8 +9,8 @@ import socket
 from typing import Any, Final
 from urllib.parse import quote, urlsplit
 
-from router.cli.failure import UNREACHABLE, USAGE, of_problem
-from router.errors import OperatorError
+from router.errors import CommandError, ProblemError, Refusal
+from router.errors.codes import CommandCode, RefusalCode
 from router.rollout.model.endpoint import UNIX, unix_path_is_wrong
 
 TIMEOUT_S: Final = 30.0
@@ -20,7 +20,7 @@ Document = dict[str, Any]
 
 
 class Client:
-    """The admin API of one router. Every call opens its own connection, and raises OperatorError unless the answer is 2xx."""
+    """The admin API of one router. Every call opens its own connection, and raises ProblemError unless the answer is 2xx."""
 
     def __init__(self, url: str, token: str = "", timeout_s: float = TIMEOUT_S) -> None:
         """`url` is http://HOST:PORT (https if a proxy adds TLS), or unix:/PATH."""
@@ -61,9 +61,7 @@ class Client:
         if not name:
             names = sorted(self.get("/v1/status")["services"])
             if len(names) != 1:
-                raise OperatorError(
-                    400, "service_needed", f"there are several services, name one: {', '.join(names)}", exit_code=USAGE
-                )
+                raise Refusal(RefusalCode.SERVICE_NEEDED, f"there are several services, name one: {', '.join(names)}")
             name = names[0]
         return f"/v1/services/{segment(name)}"
 
@@ -102,21 +100,16 @@ class Client:
         except ValueError:
             document = None
         if not isinstance(document, dict):
-            raise OperatorError(
-                502,
-                "not_the_router",
-                f"{self.url} answered {status}, but not as a router's admin API",
-                exit_code=UNREACHABLE,
+            raise CommandError(
+                CommandCode.NOT_THE_ROUTER, f"{self.url} answered {status}, but not as a router's admin API"
             )
         if not 200 <= status < 300:
-            raise of_problem(status, document)
+            raise ProblemError(status, document)
         return document
 
-    def _unreachable(self, error: Exception) -> OperatorError:
+    def _unreachable(self, error: Exception) -> CommandError:
         why = error.strerror if isinstance(error, OSError) and error.strerror else str(error) or type(error).__name__
-        return OperatorError(
-            503, "router_unreachable", f"no router answers at {self.url}: {why}", exit_code=UNREACHABLE
-        )
+        return CommandError(CommandCode.ROUTER_UNREACHABLE, f"no router answers at {self.url}: {why}")
 
 
 def segment(value: str) -> str:
@@ -132,14 +125,12 @@ def actor() -> str:
         return f"uid-{os.getuid()}"
 
 
-def _bad_url(url: str, why: str) -> OperatorError:
-    return OperatorError(
-        400, "admin_url_invalid", f"--admin {url!r}: {why}; write it as http://127.0.0.1:8081", exit_code=USAGE
-    )
+def _bad_url(url: str, why: str) -> CommandError:
+    return CommandError(CommandCode.ADMIN_URL_INVALID, f"--admin {url!r}: {why}; write it as http://127.0.0.1:8081")
 
 
 def one_service(argument: str, option: str) -> str:
-    """Return the service named by argument or option; raise OperatorError (usage) if they differ."""
+    """Return the service named by argument or option; raise CommandError if they differ."""
     if argument and option and argument != option:
-        raise OperatorError(400, "usage", f"SERVICE and --service differ: {argument}, {option}", exit_code=USAGE)
+        raise CommandError(CommandCode.USAGE, f"SERVICE and --service differ: {argument}, {option}")
     return argument or option

@@ -13,10 +13,10 @@ import typer
 from router.cli import options as opt
 from router.cli import output
 from router.cli.client import Client, Document
-from router.cli.failure import NOT_TRUE
 from router.errors import RouterError
 from router.rollout.model.endpoint import parse_endpoint
 from router.runtime import clock
+from router.runtime.exit_codes import ExitCode
 
 if TYPE_CHECKING:
     from router.settings.sections.address import Address
@@ -61,7 +61,7 @@ def doctor(
         rows = (("ok" if check.ok else "fail", check.name, check.detail, check.remedy) for check in checks)
         output.show(output.table(("", "check", "found", "what to do"), rows))
     if bad:
-        raise typer.Exit(NOT_TRUE)
+        raise typer.Exit(ExitCode.NOT_TRUE)
 
 
 def examine(config: str, client: Client) -> Iterator[DoctorCheck]:

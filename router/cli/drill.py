@@ -9,9 +9,10 @@ import typer
 from router.cli import options as opt
 from router.cli import output
 from router.cli.client import Client, Document, one_service, segment
-from router.cli.failure import NOT_TRUE, USAGE
-from router.errors import OperatorError
+from router.errors import CommandError
+from router.errors.codes import CommandCode
 from router.runtime import clock
+from router.runtime.exit_codes import ExitCode
 
 app = typer.Typer()
 
@@ -47,7 +48,7 @@ def drill(
     """
     client = Client(admin, token)
     if sum((stop, listed, shadow)) > 1:
-        raise OperatorError(400, "usage", "--stop, --list and --shadow exclude each other", exit_code=USAGE)
+        raise CommandError(CommandCode.USAGE, "--stop, --list and --shadow exclude each other")
     service = one_service(name, service)
     if listed:
         _list(client, service, as_json)
@@ -64,7 +65,7 @@ def drill(
     document = _wait(client, begun, as_json)
     output.show_json(document) if as_json else _show(document)
     if document["result"] not in ("passed", *(("stopped",) if stop else ())):
-        raise typer.Exit(NOT_TRUE)
+        raise typer.Exit(ExitCode.NOT_TRUE)
 
 
 def _wait(client: Client, begun: Document, as_json: bool) -> Document:
@@ -82,11 +83,8 @@ def _wait(client: Client, begun: Document, as_json: bool) -> Document:
             return document
         clock.sleep_s(POLL_EVERY_S)
         document = client.get(f"/v1/drills/{segment(begun['drill'])}")
-    raise OperatorError(
-        504,
-        "drill_not_over",
-        f"{begun['drill']} is still {document['phase']}: rollback-router status",
-        exit_code=NOT_TRUE,
+    raise CommandError(
+        CommandCode.DRILL_NOT_OVER, f"{begun['drill']} is still {document['phase']}: rollback-router status"
     )
 
 

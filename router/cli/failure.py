@@ -1,29 +1,21 @@
-"""Ends a refused or failed command: with the error and the next command to type on stderr, and an exit code.
-
-0 done   1 it did not become true   2 usage   3 settings   4 port unavailable   5 state directory in use
-6 journal corrupt   7 same version label, other endpoints   8 router not reachable   9 refused by the router   10 internal
-"""
+"""Ends a refused or failed command: with the error and the next command to type on stderr, and an exit code."""
 
 from __future__ import annotations
 
 from typing import Final
 
 from router.cli import output
-from router.errors import InternalError, OperatorError, RouterError, StartError
+from router.errors import CommandError, ProblemError, Refusal, RouterError
+from router.runtime.exit_codes import ExitCode, exit_code
 from router.runtime.printable import printable
 
-NOT_TRUE: Final = 1
-USAGE: Final = 2
-ENDPOINTS_DIFFER: Final = 7
-UNREACHABLE: Final = 8
-REFUSED: Final = 9
-INTERNAL: Final = 10
-
+_CASES_FAILING: Final = (
+    "rollback-router check VERSION   (shows why), then deploy a better one, or: cases remove ID, --override WHY"
+)
+_CASES_PENDING: Final = "rollback-router status   (shows when the cases are checked; then promote again)"
 NEXT: Final = {
     "router_unreachable": "rollback-router run --blue URL --green URL   (or name the running one: --admin URL)",
-    "token_needed": "rollback-router … --token TOKEN   (or set ROLLBACK_ROUTER_TOKEN)",
     "token_missing": "rollback-router … --token TOKEN   (or set ROLLBACK_ROUTER_TOKEN)",
-    "token_unknown": "rollback-router … --token TOKEN   (or set ROLLBACK_ROUTER_TOKEN)",
     "service_needed": "rollback-router … --service NAME",
     "service_unknown": "rollback-router status",
     "version_unknown": "rollback-router versions",
@@ -50,8 +42,10 @@ NEXT: Final = {
     "incident_status": "rollback-router incidents ID   (open, then reviewed, then closed)",
     "revision_stale": "rollback-router incidents ID   (somebody has added something: look, and say it again)",
     "action_unknown": "rollback-router incidents ID   (it lists the actions)",
-    "cases_failing": "rollback-router check VERSION   (shows why), then deploy a better one, or: cases remove ID, --override WHY",
-    "cases_pending": "rollback-router status   (shows when the cases are checked; then promote again)",
+    "cases_failing": _CASES_FAILING,
+    "deploy_cases_failing": _CASES_FAILING,
+    "cases_pending": _CASES_PENDING,
+    "deploy_cases_unchecked": _CASES_PENDING,
     "drill_unsafe": "rollback-router status   (what is in its way), then: rollback-router drill --dry-run",
     "no_drill": "rollback-router drill --list",
     "drill_unknown": "rollback-router drill --list",
@@ -63,6 +57,7 @@ NEXT: Final = {
     "cases_unavailable": "rollback-router doctor   (disk full? state directory read-only?)",
     "cases_full": "rollback-router cases   (then: cases remove ID…)",
     "case_unknown": "rollback-router cases",
+    "model_unknown": "rollback-router deploy LABEL URL…   (a label of your own needs no registry)",
     "check_what": "rollback-router check VERSION, or: rollback-router check --url URL --cases FILE",
     "proposal_unknown": "rollback-router proposals --all",
     "proposal_decided": "rollback-router proposals ID   (who decided, and why)",
@@ -77,36 +72,10 @@ NEXT: Final = {
 NEXT_IN_DOUBT: Final = "rollback-router status   (shows whether it is still in doubt), then decide anew"
 
 
-def exit_code(error: RouterError) -> int:
-    """Return the exit code for an error."""
-    match error:
-        case OperatorError() | StartError():
-            return error.exit_code
-        case InternalError():
-            return INTERNAL
-        case _:
-            return NOT_TRUE
-
-
-def of_problem(status: int, document: dict[str, object]) -> OperatorError:
-    """Return the error that a problem document (RFC 9457) of the admin API describes."""
-    code = str(document.get("code", f"http_{status}"))
-    detail = str(document.get("detail") or document.get("title") or f"the router answered {status}")
-    if code == "endpoints_differ":
-        ends_with = ENDPOINTS_DIFFER
-    elif status == 400:
-        ends_with = USAGE
-    elif document.get("in_doubt"):
-        ends_with = NOT_TRUE
-    else:
-        ends_with = INTERNAL if status == 500 else REFUSED
-    return OperatorError(status, code, detail, exit_code=ends_with, facts=document)
-
-
-def report(error: RouterError, as_json: bool) -> int:
+def report(error: RouterError, as_json: bool) -> ExitCode:
     """Print the error and the next command; return the exit code. With --json a document on stdout has the same facts."""
     code = exit_code(error)
-    facts = error.facts if isinstance(error, OperatorError) else {}
+    facts = error.facts if isinstance(error, (Refusal, ProblemError, CommandError)) else {}
     advice = NEXT_IN_DOUBT if facts.get("in_doubt") else NEXT.get(error.code)
     if as_json:
         document = {**facts, "code": error.code, "detail": error.detail, "exit_code": code, "next": advice}

@@ -10,8 +10,8 @@ import typer
 from router.cli import options as opt
 from router.cli import output
 from router.cli.client import Client, Document, segment
-from router.cli.failure import USAGE
-from router.errors import OperatorError
+from router.errors import CommandError
+from router.errors.codes import CommandCode
 
 app = typer.Typer()
 
@@ -43,9 +43,7 @@ def incidents(
     edit = _edit(root_cause, owner, severity, status, add_action, kind, due, done, drop, comment)
     if not incident:
         if edit or html or md:
-            raise OperatorError(
-                400, "incident_needed", "say which incident: rollback-router incidents ID …", exit_code=USAGE
-            )
+            raise CommandError(CommandCode.INCIDENT_NEEDED, "say which incident: rollback-router incidents ID …")
         document = client.get("/v1/incidents")
         output.show_json(document) if as_json else output.show(_list(document))
         return
@@ -83,7 +81,7 @@ def _edit(
     else:
         named["owner"] = owner
         if due:
-            raise OperatorError(400, "action_needed", "--due belongs to --add-action", exit_code=USAGE)
+            raise CommandError(CommandCode.ACTION_NEEDED, "--due belongs to --add-action")
     changed = [{"id": action, "state": state} for action, state in ((done, "done"), (drop, "dropped")) if action]
     named["change_actions"] = changed  # type: ignore[assignment]
     return {name: value for name, value in named.items() if value}
@@ -96,7 +94,7 @@ def _save(text: str, file: str) -> None:
     try:
         Path(file).write_text(text, "utf-8")
     except OSError as error:
-        raise OperatorError(400, "file_unwritable", f"{file}: {error.strerror}", exit_code=USAGE) from None
+        raise CommandError(CommandCode.FILE_UNWRITABLE, f"{file}: {error.strerror}") from None
     output.say(f"saved {file}")
 
 

@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
 
-from router.errors import OperatorError
+from router.errors import CommandError
+from router.errors.codes import CommandCode
 from router.runtime.printable import printable
 
 
@@ -34,8 +35,8 @@ def document(suite: str, results: Sequence[dict[str, Any]], titles: dict[str, st
 
 
 def write(path: str, report: bytes) -> None:
-    """Write the report; raise OperatorError naming the file if that is not possible."""
+    """Write the report; raise Refusal naming the file if that is not possible."""
     try:
         Path(path).write_bytes(report)
     except OSError as error:
-        raise OperatorError(400, "junit_unwritable", f"--junit {path}: {error.strerror}", exit_code=2) from None
+        raise CommandError(CommandCode.JUNIT_UNWRITABLE, f"--junit {path}: {error.strerror}") from None

@@ -9,7 +9,7 @@ import typer
 from router.cli import options as opt
 from router.cli import output
 from router.cli.client import Client, Document
-from router.cli.failure import NOT_TRUE
+from router.runtime.exit_codes import ExitCode
 
 app = typer.Typer()
 
@@ -60,7 +60,7 @@ def try_out(
         )
         output.show(output.table(("channel", "kind", "delivered", "took", "what came back"), rows))
     if not all(c["ok"] for c in document["channels"]):
-        raise typer.Exit(NOT_TRUE)
+        raise typer.Exit(ExitCode.NOT_TRUE)
 
 
 def _row(channel: Document) -> tuple[object, ...]:

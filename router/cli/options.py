@@ -7,8 +7,8 @@ from typing import Annotated, Final
 
 import typer
 
-from router.cli.failure import USAGE
-from router.errors import OperatorError
+from router.errors import CommandError
+from router.errors.codes import CommandCode
 
 AdminUrl = Annotated[
     str,
@@ -75,9 +75,9 @@ _WRITTEN: Final = re.compile(r"([0-9]{1,9}(?:\.[0-9]{1,3})?)([smhd]?)")
 
 
 def seconds(text: str) -> float:
-    """Return `text` in seconds; raise OperatorError (usage) if it is no duration."""
+    """Return `text` in seconds; raise Refusal (usage) if it is no duration."""
     match = _WRITTEN.fullmatch(text.strip())
     if match is None:
         detail = f"{text!r} is no length of time: write 90s, 15m, 2h or 7d"
-        raise OperatorError(400, "duration_invalid", detail, exit_code=USAGE)
+        raise CommandError(CommandCode.DURATION_INVALID, detail)
     return float(match[1]) * _UNITS_S[match[2]]

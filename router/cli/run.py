@@ -7,8 +7,8 @@ from typing import Annotated, Any, Final, Literal
 import typer
 
 from router.cli import output
-from router.cli.failure import USAGE
-from router.errors import OperatorError
+from router.errors import CommandError
+from router.errors.codes import CommandCode
 
 app = typer.Typer()
 
@@ -65,7 +65,7 @@ def run(
     file = Path(config).absolute() if config else None
     settings = load(file, flags)
     if not settings.services:
-        raise OperatorError(400, "nothing_to_route", NOTHING_TO_ROUTE, exit_code=USAGE)
+        raise CommandError(CommandCode.NOTHING_TO_ROUTE, NOTHING_TO_ROUTE)
     _refuse_both(take_over, fresh=fresh, assume_active=assume_active, journal_from=journal_from)
     logs.setup("supervisor")
     options = RunOptions(
@@ -81,12 +81,12 @@ def run(
 
 
 def _refuse_both(take_over: bool, **others: object) -> None:
-    """Raise OperatorError if --take-over is combined with an option that replaces the state."""
+    """Raise Refusal if --take-over is combined with an option that replaces the state."""
     for name, value in others.items():
         if take_over and value:
             flag = f"--{name.replace('_', '-')}"
             detail = f"--take-over goes on from the state of the router that runs: leave {flag} out"
-            raise OperatorError(400, "take_over_alone", detail, exit_code=USAGE)
+            raise CommandError(CommandCode.TAKE_OVER_ALONE, detail)
 
 
 def _services(blue: str, green: str, probe: str) -> dict[str, Any]:
@@ -94,9 +94,7 @@ def _services(blue: str, green: str, probe: str) -> dict[str, Any]:
     if not blue:
         if green or probe:
             flag = "--green" if green else "--probe"
-            raise OperatorError(
-                400, "blue_needed", f"{flag} belongs to --blue, for example: {EXAMPLE}", exit_code=USAGE
-            )
+            raise CommandError(CommandCode.BLUE_NEEDED, f"{flag} belongs to --blue, for example: {EXAMPLE}")
         return {}
     service: dict[str, Any] = {"active": {"version": "blue", "endpoints": blue.split(",")}}
     if green:

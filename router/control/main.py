@@ -30,6 +30,7 @@ from router.control.wiring import AddonDeps, CoreDeps, add_addons, build_core, o
 from router.errors import StartError
 from router.runtime import clock, fd_limits, logs
 from router.runtime.child_args import ControlArgs, decode
+from router.runtime.exit_codes import exit_code
 from router.runtime.failpoint import FailPoint
 from router.settings import loader
 from router.settings.settings import Settings
@@ -159,7 +160,7 @@ def main(argument: str) -> int:
         return uvloop.run(run())
     except StartError as error:
         log.error("%s: %s", error.code, error.detail)
-        return error.exit_code
+        return exit_code(error)
 
 
 if __name__ == "__main__":

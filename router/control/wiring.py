@@ -45,12 +45,14 @@ from router.control.proposals.addon import ProposalsAddon
 from router.control.quality import routes as quality_routes
 from router.control.quality.addon import QualityAddon
 from router.control.quality.validators_addon import ValidatorsAddon
+from router.control.store.batch import JournalUnavailable
 from router.control.store.journal import Journal
 from router.control.versions import routes as version_routes
 from router.control.versions.addon import VersionsAddon
 from router.control.versions.mlflow_addon import MlflowAddon
 from router.control.views.queries import Queries
-from router.errors import OperatorError, StartError
+from router.errors import StartError
+from router.errors.codes import StartCode
 from router.rollout.machine.machine import Machine
 from router.rollout.machine.registry import Registry
 from router.rollout.model.entry import Entry
@@ -135,8 +137,8 @@ async def _begin_boot(segment: Segment, past: JournalState, journal: Journal) ->
     entries = recovery.boot_entries(past)
     try:
         numbers = await journal.append(*entries)
-    except OperatorError as error:
-        raise StartError(error.code, f"{error.detail}; a start needs a journal", recovery.EXIT_STATE) from None
+    except JournalUnavailable as error:
+        raise StartError(StartCode.JOURNAL_UNAVAILABLE, f"{error.detail}; a start needs a journal") from None
     segment.words[at.H_BOOT] = past.boot
     return [replace(entry, seq=seq) for entry, seq in zip(entries, numbers, strict=True)]
 

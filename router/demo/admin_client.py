@@ -9,10 +9,9 @@ from urllib.parse import quote
 
 import aiohttp
 
-from router.errors import OperatorError, StartError
+from router.errors import CommandError, ProblemError
+from router.errors.codes import CommandCode
 from router.runtime import clock
-
-_EXIT_NOT_READY = 1
 
 
 class AdminClient:
@@ -64,14 +63,15 @@ class AdminClient:
             except aiohttp.ClientError:
                 pass
             await asyncio.sleep(0.1)
-        raise StartError("demo_not_ready", f"the router was not ready after {within_s:g} s", _EXIT_NOT_READY)
+        raise CommandError(CommandCode.DEMO_NOT_READY, f"the router was not ready after {within_s:g} s")
 
     async def _call(self, method: str, path: str, body: dict[str, Any] | None = None) -> dict[str, Any]:
         async with self._open_session().request(method, path, json=body) as response:
             document = await response.json(content_type=None)
             if response.status >= 400:
-                code, detail = document.get("code", "refused"), document.get("detail", "")
-                raise OperatorError(response.status, code, f"{method} {path}: {detail}")
+                raise ProblemError(
+                    response.status, {**document, "detail": f"{method} {path}: {document.get('detail')}"}
+                )
             return dict(document)
 
     def _open_session(self) -> aiohttp.ClientSession:

@@ -19,8 +19,10 @@ from router.demo.fault import KINDS, Kind
 from router.demo.load import Load
 from router.demo.processes import ModelProcess, end, start_router
 from router.demo.report import Counts, DemoReport, counts
-from router.errors import OperatorError, RouterError, StartError
+from router.errors import CommandError, RouterError
+from router.errors.codes import CommandCode
 from router.runtime import clock
+from router.runtime.exit_codes import ExitCode
 from router.runtime.printable import printable
 from router.runtime.printable_json import json_bytes
 from router.runtime.tasks import Tasks
@@ -71,7 +73,7 @@ _PLANS: Final = {
 def run_demo(fault: Kind, headless: bool, as_json: bool) -> int:
     """Run the demo with `fault`; return 0 only if the rollback happened, traffic is healthy again and all counts agree."""
     if fault not in _PLANS:
-        raise OperatorError(400, "fault_unknown", f"fault {fault!r}: choose one of {', '.join(FAULTS)}", exit_code=2)
+        raise CommandError(CommandCode.FAULT_UNKNOWN, f"fault {fault!r}: choose one of {', '.join(FAULTS)}")
     console = PrintableConsole(stderr=as_json)
     with tempfile.TemporaryDirectory(prefix="rollback-router-demo-") as folder:
         try:
@@ -79,11 +81,11 @@ def run_demo(fault: Kind, headless: bool, as_json: bool) -> int:
                 report = asyncio.run(Demo(fault, Path(folder), display).run())
         except RouterError as error:
             console.print(Text(f"{printable(str(error))}\n{_tail(Path(folder, 'router.log'))}"), soft_wrap=True)
-            return error.exit_code if isinstance(error, (OperatorError, StartError)) else 1
+            return ExitCode.NOT_TRUE
     console.print(report.sentence(), soft_wrap=True)
     if as_json:
         PrintableConsole(soft_wrap=True).print(json_bytes(report.as_dict()).decode())
-    return 0 if report.good else 1
+    return ExitCode.DONE if report.good else ExitCode.NOT_TRUE
 
 
 class Demo:

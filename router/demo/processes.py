@@ -12,11 +12,11 @@ from typing import Any, Final
 
 import orjson
 
-from router.errors import StartError
+from router.errors import CommandError
+from router.errors.codes import CommandCode
 from router.runtime import interpreter
 from router.runtime.tasks import Tasks
 
-_EXIT_NOT_STARTED: Final = 1
 _START_WITHIN_S: Final = 15.0
 _PR_SET_PDEATHSIG: Final = 1  # linux/prctl.h
 _END_WITHIN_S: Final = 10.0
@@ -55,8 +55,8 @@ class ModelProcess:
         try:
             return await asyncio.wait_for(asyncio.shield(self._expected(event)), _START_WITHIN_S)
         except TimeoutError:
-            raise StartError(
-                "demo_model_silent", f"the model server noted no {event} in {_START_WITHIN_S:g} s", _EXIT_NOT_STARTED
+            raise CommandError(
+                CommandCode.DEMO_MODEL_SILENT, f"the model server noted no {event} in {_START_WITHIN_S:g} s"
             ) from None
 
     async def url(self) -> str:

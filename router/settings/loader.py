@@ -14,6 +14,7 @@ from pydantic import BaseModel, ValidationError
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, TomlConfigSettingsSource
 
 from router.errors import StartError
+from router.errors.codes import StartCode
 from router.settings.sections.address import Address
 from router.settings.sections.admin import Admin
 from router.settings.sections.alerts import AlertSettings
@@ -25,13 +26,13 @@ from router.settings.sections.retention import HistorySettings, IncidentSettings
 from router.settings.sections.service import Service
 from router.settings.sections.tls import ListenTls
 from router.settings.sections.values import Strict
-from router.settings.settings import ENV_PREFIX, EXIT_SETTINGS, Settings
+from router.settings.settings import ENV_PREFIX, Settings
 
 
 def load(path: Path | None = None, flags: dict[str, Any] | None = None) -> Settings:
     """Return the validated settings; raise StartError (exit code 3) naming every wrong value, its place and the remedy."""
     if path is not None and not path.is_file():
-        raise StartError("settings_missing", f"settings file {path} does not exist or is not a file", EXIT_SETTINGS)
+        raise StartError(StartCode.SETTINGS_MISSING, f"settings file {path} does not exist or is not a file")
 
     class Loaded(Settings):
         @classmethod
@@ -51,9 +52,9 @@ def load(path: Path | None = None, flags: dict[str, Any] | None = None) -> Setti
     try:
         loaded = Loaded(**(flags or {}))
     except ValidationError as error:
-        raise StartError("settings_invalid", f"{where}: {_explain(error)}", EXIT_SETTINGS) from None
+        raise StartError(StartCode.SETTINGS_INVALID, f"{where}: {_explain(error)}") from None
     except (ValueError, OSError) as error:  # tomllib.TOMLDecodeError is a ValueError and names line and column
-        raise StartError("settings_invalid", f"{where}: {error}", EXIT_SETTINGS) from None
+        raise StartError(StartCode.SETTINGS_INVALID, f"{where}: {error}") from None
     return Settings.model_construct(**{name: getattr(loaded, name) for name in Settings.model_fields})
 
 
@@ -79,9 +80,7 @@ def _refuse_unknown_environment() -> None:
         if name.startswith(ENV_PREFIX):
             field = name.removeprefix(ENV_PREFIX).lower().split("__")[0]
             if field not in Settings.model_fields and field not in ("admin_url", "token"):
-                raise StartError(
-                    "settings_unknown", f"environment variable {name}: there is no such setting", EXIT_SETTINGS
-                )
+                raise StartError(StartCode.SETTINGS_UNKNOWN, f"environment variable {name}: there is no such setting")
 
 
 def dump(settings: Settings) -> bytes:

@@ -21,8 +21,6 @@ from router.settings.sections.service import Service
 from router.settings.sections.tls import ListenTls
 from router.settings.sections.values import NAME
 
-EXIT_SETTINGS: Final = 3
-
 ENV_PREFIX: Final = "ROLLBACK_ROUTER_"
 
 

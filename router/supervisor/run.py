@@ -8,15 +8,16 @@ from collections.abc import Sequence
 from typing import Final
 
 from router.errors import StartError
+from router.errors.codes import StartCode
 from router.runtime import clock, fd_limits, interpreter
 from router.runtime.failpoint import FailPoint
 from router.runtime.inlets import Inlets
-from router.settings.settings import EXIT_SETTINGS, Settings
+from router.settings.settings import Settings
 from router.supervisor import reload
 from router.supervisor.patience import Patience
 from router.supervisor.run_options import RunOptions
 from router.supervisor.sockets import AdminSocket, DataSockets
-from router.supervisor.state_directory import EXIT_STATE, PATIENCE_S, StateDirectory
+from router.supervisor.state_directory import PATIENCE_S, StateDirectory
 from router.supervisor.supervisor import Supervisor
 from router.supervisor.takeover.new_router import NewRouter
 from router.tls import contexts
@@ -32,7 +33,7 @@ def run(
     """Run the router until it is stopped; return the exit code. Raise StartError if it cannot start."""
     _raise_file_limit()
     if shortage := fd_limits.shortage(settings.workers, fd_limits.available()):
-        raise StartError("descriptors_too_few", shortage, EXIT_SETTINGS)
+        raise StartError(StartCode.DESCRIPTORS_TOO_FEW, shortage)
     for warning in contexts.check(settings.model_dump(), clock.wall_s()):
         log.warning("%s", warning)
     if options.take_over:
@@ -73,7 +74,7 @@ def _take_over(settings: Settings, options: RunOptions, control_argv: Sequence[s
                     f"{name} {configured}: the router to be taken over is at {actual}; addresses change by a stop and a "
                     "start only"
                 )
-                raise StartError("address_differs", detail, EXIT_STATE)
+                raise StartError(StartCode.ADDRESS_DIFFERS, detail)
         resources.append(state := StateDirectory(path, lock=False))
         bound = settings.model_copy(update={"listen": data.address, "admin_listen": admin.address, "state_dir": path})
         return Supervisor(bound, options, state, data, admin, control_argv, worker_argv, old, inlets).run()

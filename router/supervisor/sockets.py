@@ -16,11 +16,11 @@ import socket
 from typing import Final
 
 from router.errors import StartError
+from router.errors.codes import StartCode
 from router.settings.sections.address import Address
 from router.supervisor import unix_socket
 from router.supervisor.patience import Patience
 
-EXIT_PORT: Final = 4
 BACKLOG: Final = 4096
 
 
@@ -30,7 +30,7 @@ class DataSockets:
     _path_identity: tuple[int, int] | None
 
     def __init__(self, address: Address, count: int, patience: Patience | None = None, mode: str = "0660") -> None:
-        """Bind them; raise StartError (4). Wait with `patience` for workers of a killed router to leave the port. `mode` is
+        """Bind them; raise StartError. Wait with `patience` for workers of a killed router to leave the port. `mode` is
         that of a Unix socket.
         """
         _wait_until_free(address, "listen", patience or Patience(0.0))
@@ -46,7 +46,7 @@ class DataSockets:
 
     @classmethod
     def adopted(cls, sockets: list[socket.socket], count: int) -> DataSockets:
-        """Return the sockets of another router, and as many more as `count` workers need; raise StartError (4).
+        """Return the sockets of another router, and as many more as `count` workers need; raise StartError.
 
         The additional sockets are bound and do not listen yet: each worker listens on its own when it can accept. If there are
         fewer workers than sockets, no socket is closed; some workers serve two.
@@ -74,7 +74,7 @@ class DataSockets:
         self._path_identity = None
 
     def listen(self) -> None:
-        """Listen on all sockets; raise StartError (4) if another router listens there by now."""
+        """Listen on all sockets; raise StartError if another router listens there by now."""
         if self._path_identity is None:
             check_free(self.address, "listen")
         elif unix_socket.identity(self.address.unix) != self._path_identity:
@@ -95,7 +95,7 @@ class AdminSocket:
     _path_identity: tuple[int, int] | None
 
     def __init__(self, address: Address, patience: Patience | None = None, mode: str = "0600") -> None:
-        """Bind it and listen; raise StartError (4). `mode` is that of a Unix socket."""
+        """Bind it and listen; raise StartError. `mode` is that of a Unix socket."""
         _wait_until_free(address, "admin_listen", patience or Patience(0.0))
         self.sock = unix_socket.bind(address, "admin_listen", mode) if address.unix else _bind(address, "admin_listen")
         self.sock.listen(BACKLOG)
@@ -124,7 +124,7 @@ class AdminSocket:
 
 
 def check_free(address: Address, setting: str) -> None:
-    """Raise StartError (4) naming `setting` unless `address` can be bound without SO_REUSEPORT."""
+    """Raise StartError naming `setting` unless `address` can be bound without SO_REUSEPORT."""
     if address.unix:
         unix_socket.check_free(address, setting)
     else:
@@ -159,7 +159,7 @@ def _bind(address: Address, setting: str, *, share: bool = False) -> socket.sock
     except (OSError, UnicodeError) as error:  # a label of more than 63 characters is a UnicodeError
         reason = error.strerror if isinstance(error, OSError) else error
         remedy = "write an address or a name of this machine, for example 127.0.0.1"
-        raise StartError("address_unknown", f"{setting} {address}: {reason}: {remedy}", EXIT_PORT) from None
+        raise StartError(StartCode.ADDRESS_UNKNOWN, f"{setting} {address}: {reason}: {remedy}") from None
     try:
         # Past connections in TIME_WAIT must not keep a restarted router from its port.
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -179,11 +179,9 @@ def _refused(address: Address, setting: str, error: OSError) -> StartError:
     flag = "--listen" if setting == "listen" else "--admin"
     if error.errno == errno.EADDRINUSE:
         remedy = f"stop what listens there (`ss -ltnp 'sport = :{address.port}'` names it) or choose another: {flag} HOST:PORT"
-        return StartError("port_in_use", f"{setting} {address} is in use: {remedy}", EXIT_PORT)
+        return StartError(StartCode.PORT_IN_USE, f"{setting} {address} is in use: {remedy}")
     if error.errno == errno.EACCES:
         remedy = f"ports below 1024 need CAP_NET_BIND_SERVICE; or choose another: {flag} HOST:PORT"
-        return StartError("port_forbidden", f"{setting} {address} is not ours to open: {remedy}", EXIT_PORT)
+        return StartError(StartCode.PORT_FORBIDDEN, f"{setting} {address} is not ours to open: {remedy}")
     remedy = f"this machine may not have that address (`ip address` lists them); choose another: {flag} HOST:PORT"
-    return StartError(
-        "address_unavailable", f"{setting} {address}: {os.strerror(error.errno or 0)}: {remedy}", EXIT_PORT
-    )
+    return StartError(StartCode.ADDRESS_UNAVAILABLE, f"{setting} {address}: {os.strerror(error.errno or 0)}: {remedy}")

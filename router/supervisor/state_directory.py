@@ -14,12 +14,12 @@ from pathlib import Path
 from typing import Final
 
 from router.errors import StartError
+from router.errors.codes import StartCode
 from router.runtime import clock, owned_files
 from router.supervisor.patience import Patience
 
 log = logging.getLogger(__name__)
 
-EXIT_STATE: Final = 5
 PATIENCE_S: Final = 5.0
 """Longest wait for the children of a killed supervisor."""
 LOCK: Final = "lock"
@@ -29,7 +29,7 @@ class StateDirectory:
     """A locked directory of mode 0700. `unclean` is whether the last router here was killed."""
 
     def __init__(self, path: Path, patience: Patience | None = None, *, lock: bool = True) -> None:
-        """Create and lock it; raise StartError (5) that names the process with the lock, the foreign owner, or the error.
+        """Create and lock it; raise StartError that names the process with the lock, the foreign owner, or the error.
 
         Without `lock`, `take` locks it later.
         """
@@ -42,12 +42,11 @@ class StateDirectory:
             self.lock_fd = owned_files.opened(path / LOCK, os.O_RDWR | os.O_CREAT)
         except owned_files.NotOwned as error:
             detail = f"state directory {path}: {error.strerror}; or choose another: --state-dir DIR"
-            raise StartError("state_not_ours", detail, EXIT_STATE) from None
+            raise StartError(StartCode.STATE_NOT_OURS, detail) from None
         except OSError as error:
             raise StartError(
-                "state_unwritable",
+                StartCode.STATE_UNWRITABLE,
                 f"state directory {path}: {_remedy(error)} or choose another: --state-dir DIR",
-                EXIT_STATE,
             ) from None
         if (reason := owned_files.exposed(path)) is not None:
             log.warning(
@@ -91,10 +90,9 @@ class StateDirectory:
                 owner = _owner(self.lock_fd)
                 if _alive(owner) or patience.is_over:
                     raise StartError(
-                        "state_in_use",
+                        StartCode.STATE_IN_USE,
                         f"state directory {self.path} is in use by the router with pid {owner}: "
                         "stop that one first, or give this one its own: --state-dir DIR",
-                        EXIT_STATE,
                     ) from None
             patience.pause()
 

@@ -20,6 +20,7 @@ from typing import Final
 from router import __version__
 from router.errors import StartError
 from router.runtime import build, clock
+from router.runtime.exit_codes import ExitCode
 from router.runtime.failpoint import FailPoint
 from router.runtime.inlets import Inlets
 from router.settings import loader
@@ -41,7 +42,6 @@ from router.tls import contexts
 
 log = logging.getLogger(__name__)
 
-EXIT_INTERNAL: Final = 10
 TICK_S: Final = 0.1
 LATE_S: Final = 1.0
 """A later tick means that the supervisor, perhaps the whole machine, was suspended: silence counts from this tick on."""
@@ -201,7 +201,7 @@ class Supervisor:
             log.info("%s left: %s", child.name, describe(status))
         elif child is self._control and not self._segment.words[at.H_CONTROL_READY]:
             log.error("control ended before it was ready: %s", describe(status))
-            self._exit_code = status if status > 0 else EXIT_INTERNAL
+            self._exit_code = status if status > 0 else ExitCode.INTERNAL
         else:
             delay_s = child.restart_after(now_ns)
             log.error("%s died: %s; %d exchanges cut; restart in %.1f s", child.name, describe(status), cut, delay_s)
@@ -257,7 +257,7 @@ class Supervisor:
     def halt_control(self) -> None:
         """Stop control, for a while at least."""
         self._halted = True
-        self._control_status = None if self._control.running else EXIT_INTERNAL
+        self._control_status = None if self._control.running else ExitCode.INTERNAL
         self._control.send(signal.SIGTERM)
 
     def control_ended(self) -> int | None:

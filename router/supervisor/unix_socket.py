@@ -12,23 +12,21 @@ import logging
 import os
 import socket
 import stat
-from typing import Final
 
 from router.errors import StartError
+from router.errors.codes import StartCode
 from router.settings.sections.address import Address
 
-EXIT_PORT: Final = 4
 log = logging.getLogger(__name__)
 
 
 def check_free(address: Address, setting: str) -> None:
-    """Raise StartError (4) naming `setting` if the path is in use, or is no socket."""
+    """Raise StartError naming `setting` if the path is in use, or is no socket."""
     try:
         if not stat.S_ISSOCK(os.lstat(address.unix).st_mode):
             raise StartError(
-                "path_taken",
+                StartCode.PATH_TAKEN,
                 f"{setting} {address}: a file that is no socket is there; remove it, or {_other(setting)}",
-                EXIT_PORT,
             )
         with socket.socket(socket.AF_UNIX) as client:
             client.setblocking(False)  # EAGAIN means a full queue, so the path is in use
@@ -44,7 +42,7 @@ def check_free(address: Address, setting: str) -> None:
 
 
 def bind(address: Address, setting: str, mode: str) -> socket.socket:
-    """Return a socket that is bound and does not listen; the path has `mode` (octal). Raise StartError (4)."""
+    """Return a socket that is bound and does not listen; the path has `mode` (octal). Raise StartError."""
     check_free(address, setting)
     sock = socket.socket(socket.AF_UNIX)
     try:
@@ -91,7 +89,7 @@ def remove(path: str, own: tuple[int, int] | None) -> None:
 def in_use(address: Address, setting: str) -> StartError:
     """Return the error for an address in use."""
     remedy = f"stop what listens there (`ss -lxp src {address.unix}` names it) or {_other(setting)}"
-    return StartError("port_in_use", f"{setting} {address} is in use: {remedy}", EXIT_PORT)
+    return StartError(StartCode.PORT_IN_USE, f"{setting} {address} is in use: {remedy}")
 
 
 def _other(setting: str) -> str:
@@ -100,4 +98,4 @@ def _other(setting: str) -> str:
 
 def _refused(address: Address, setting: str, error: OSError) -> StartError:
     remedy = f"make the folder, or its permissions, so that this user can bind there; or {_other(setting)}"
-    return StartError("address_unavailable", f"{setting} {address}: {error.strerror}: {remedy}", EXIT_PORT)
+    return StartError(StartCode.ADDRESS_UNAVAILABLE, f"{setting} {address}: {error.strerror}: {remedy}")

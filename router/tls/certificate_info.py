@@ -11,15 +11,13 @@ from datetime import datetime
 from typing import Final
 
 from router.errors import StartError
-
-EXIT_CERTIFICATE: Final = 3
-"""The same exit code as for every other unusable setting."""
+from router.errors.codes import StartCode
 
 EXPIRES_SOON_DAYS: Final = 14
 
 
 def check_readable(path: str, setting: str) -> None:
-    """Raise StartError (3) that names the setting, the file and the remedy unless the file can be read."""
+    """Raise StartError that names the setting, the file and the remedy unless the file can be read."""
     try:
         with open(path, "rb") as file:
             file.read(1)
@@ -30,7 +28,7 @@ def check_readable(path: str, setting: str) -> None:
 
 def unusable(detail: str) -> StartError:
     """Return the error for a certificate, key or cipher list that cannot be used."""
-    return StartError("certificate_unusable", detail, EXIT_CERTIFICATE)
+    return StartError(StartCode.CERTIFICATE_UNUSABLE, detail)
 
 
 def reason(error: BaseException) -> str:
@@ -69,7 +67,7 @@ class Certificate:
 
 
 def read(path: str) -> Certificate:
-    """Return the first certificate of a PEM file; raise StartError (3)."""
+    """Return the first certificate of a PEM file; raise StartError."""
     from cryptography import x509  # imported at the first use: it takes 70 ms and 18 MB, and workers do not need it
 
     check_readable(path, "certificate")

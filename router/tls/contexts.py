@@ -119,7 +119,7 @@ def _signature(path: str) -> object:
 
 # -- contexts
 def server_context(tls: ServerTls) -> ssl.SSLContext:
-    """Return the context of a listener; raise StartError (3) that names the file and the remedy."""
+    """Return the context of a listener; raise StartError that names the file and the remedy."""
     pairs = (tls.pair, *tls.others)
     contexts = [_one_server(tls, pair) for pair in pairs]
     if tls.others:
@@ -164,7 +164,7 @@ def _choose(
 
 
 def backend_context(tls: BackendTls) -> ssl.SSLContext:
-    """Return the context towards a service's backends; raise StartError (3) that names the file and the remedy."""
+    """Return the context towards a service's backends; raise StartError that names the file and the remedy."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.minimum_version = _VERSIONS[tls.minimum_version]
     _restrict(context, tls.ciphers)
@@ -236,7 +236,7 @@ def certificate_warnings(tls: ServerTls, now_s: float) -> Iterator[str]:
 
 
 def check(settings: dict[str, Any], now_s: float) -> list[str]:
-    """Return the warnings about the TLS of these settings (plain data); raise StartError (3) for unusable files."""
+    """Return the warnings about the TLS of these settings (plain data); raise StartError for unusable files."""
     found: list[str] = []
     for section in (settings["tls"], settings["admin"]["tls"]):
         tls = server_of(section)
@@ -256,7 +256,7 @@ def check(settings: dict[str, Any], now_s: float) -> list[str]:
 
 def presented_certificates(settings: dict[str, Any], now_s: float) -> Iterator[tuple[str, Certificate, int]]:
     """Yield (setting, certificate, whole days left) for each certificate that is presented to clients or backends; raise
-    StartError (3).
+    StartError.
     """
     places: list[tuple[str, Pair]] = []
     for place, section in (("tls", settings["tls"]), ("admin.tls", settings["admin"]["tls"])):

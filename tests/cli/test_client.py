@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from router.cli.client import Client, one_service, segment
-from router.errors import OperatorError
+from router.errors import CommandError
+from router.runtime.exit_codes import exit_code
 from tests.cli.conftest import Command
 from tests.cli.fake_admin import FakeAdmin, status
 from tests.texts import golden
@@ -56,9 +57,9 @@ def test_environment_names_router_and_token(command: Command, monkeypatch: pytes
 def test_silence_is_exit_8() -> None:
     with socket.create_server(("127.0.0.1", 0)) as mute:
         client = Client(f"http://127.0.0.1:{mute.getsockname()[1]}", timeout_s=0.05)
-        with pytest.raises(OperatorError) as caught:
+        with pytest.raises(CommandError) as caught:
             client.get("/v1/status")
-    assert (caught.value.code, caught.value.exit_code) == ("router_unreachable", 8)
+    assert (caught.value.code, exit_code(caught.value)) == ("router_unreachable", 8)
 
 
 def test_the_only_service_need_not_be_named() -> None:
@@ -84,12 +85,12 @@ def test_the_admin_on_a_unix_socket(tmp_path: Path) -> None:
         assert Client(f"unix:{tmp_path}/admin.sock").get("/v1/status") == {"a": True}
         thread.join()
     assert asked[0].startswith(b"GET /v1/status HTTP/1.1\r\nHost: localhost\r\n")
-    with pytest.raises(OperatorError) as caught:
+    with pytest.raises(CommandError) as caught:
         Client(f"unix:{tmp_path}/admin.sock").get("/v1/status")
     assert caught.value.detail == golden("cli.no_router_unix", folder=tmp_path)
 
 
 def test_a_service_is_named_in_either_way() -> None:
     assert [one_service(*named) for named in (("", ""), ("a", ""), ("", "a"), ("a", "a"))] == ["", "a", "a", "a"]
-    with pytest.raises(OperatorError, match="SERVICE and --service differ: a, b"):
+    with pytest.raises(CommandError, match="SERVICE and --service differ: a, b"):
         one_service("a", "b")

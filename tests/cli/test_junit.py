@@ -3,7 +3,7 @@ from xml.etree import ElementTree
 import pytest
 
 from router.cli import junit
-from router.errors import OperatorError
+from router.errors import CommandError
 
 RESULTS = [
     {"id": "a", "state": "pass", "problems": [], "status": 200, "first_byte_ms": 12.5},
@@ -43,5 +43,5 @@ def test_whatever_a_client_has_sent_it_is_xml() -> None:
 
 
 def test_a_file_that_cannot_be_written_is_named() -> None:
-    with pytest.raises(OperatorError, match=r"--junit /nowhere/a\.xml: No such file or directory"):
+    with pytest.raises(CommandError, match=r"--junit /nowhere/a\.xml: No such file or directory"):
         junit.write("/nowhere/a.xml", b"")

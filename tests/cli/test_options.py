@@ -3,7 +3,8 @@ from __future__ import annotations
 import pytest
 
 from router.cli.options import seconds
-from router.errors import OperatorError
+from router.errors import CommandError
+from router.runtime.exit_codes import exit_code
 
 
 @pytest.mark.parametrize(
@@ -15,6 +16,6 @@ def test_lengths_of_time(text: str, expected: float) -> None:
 
 @pytest.mark.parametrize("text", ["", "h", "-1h", "2 hours", "1e9", "2w", "9999999999"])
 def test_what_is_none(text: str) -> None:
-    with pytest.raises(OperatorError, match="write 90s, 15m, 2h or 7d") as caught:
+    with pytest.raises(CommandError, match="write 90s, 15m, 2h or 7d") as caught:
         seconds(text)
-    assert caught.value.exit_code == 2
+    assert exit_code(caught.value) == 2

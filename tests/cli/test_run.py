@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from router.errors import StartError
+from router.errors.codes import StartCode
 from router.settings.loader import load
 from router.settings.settings import Settings
 from router.supervisor import run
@@ -115,7 +116,7 @@ def test_wrong_flags_start_nothing(
 
 def test_a_failed_start_is_its_exit_code(command: Command, monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(settings: Settings, start: RunOptions) -> int:
-        raise StartError("port_in_use", "listen 127.0.0.1:8080 is in use", 4)
+        raise StartError(StartCode.PORT_IN_USE, "listen 127.0.0.1:8080 is in use")
 
     monkeypatch.setattr(run, "run", refuse)
     monkeypatch.setattr("router.runtime.logs.setup", lambda process: None)

@@ -18,7 +18,8 @@ from router.control.monitors.broadcast import Broadcast, Queue
 from router.control.monitors.certificates import CertificateMonitor
 from router.control.monitors.switch_stats import SwitchStats
 from router.control.versions import routes as version_routes
-from router.errors import OperatorError
+from router.errors import Refusal
+from router.errors.codes import RefusalCode
 from router.settings.settings import Settings
 from router.shm import segment
 from router.shm.worker_stats import WorkerStats
@@ -55,7 +56,7 @@ class FakeControl:
         self.switch_stats = SwitchStats(["fraud"])
         self.certificates = CertificateMonitor(Settings(), Alarms())
         self.calls: list[tuple[str, dict[str, Any]]] = []
-        self.refusal: OperatorError | None = None
+        self.refusal: Refusal | None = None
         self.crash: Exception | None = None
         self.gate: asyncio.Event | None = None
         self.feed = Broadcast(EVENTS_MAX)
@@ -185,7 +186,7 @@ class FakeControl:
 
     def _known(self, service: str) -> None:
         if service != "fraud":
-            raise OperatorError(404, "service_unknown", f"service {service!r} is not known; known: fraud", exit_code=9)
+            raise Refusal(RefusalCode.SERVICE_UNKNOWN, f"service {service!r} is not known; known: fraud")
 
     def _switched(self) -> dict[str, Any]:
         return {

@@ -10,7 +10,7 @@ import time
 import aiohttp
 import pytest
 
-from router.supervisor.supervisor import EXIT_INTERNAL
+from router.runtime.exit_codes import ExitCode
 from tests import backends
 from tests.backends import Backend
 from tests.end_to_end.conftest import StartRouter
@@ -147,7 +147,7 @@ async def killed(router: Router, point: str, number: int) -> None:
     new = await successor(router, ROLLBACK_ROUTER_FAIL_POINT=point)
     assert new.process is not None
     died = (
-        -signal.SIGKILL if point.startswith("take_over") else EXIT_INTERNAL
+        -signal.SIGKILL if point.startswith("take_over") else ExitCode.INTERNAL
     )  # then control died, and so the start failed
     assert await asyncio.wait_for(new.process.wait(), 30) == died, point
     version = ("v2", "v1")[number % 2]

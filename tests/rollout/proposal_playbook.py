@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from router.errors import OperatorError
+from router.errors import Refusal
 from router.rollout.machine.limits import RolloutLimits
 from router.rollout.model import entry as entry_types
 from router.rollout.model.commands import Command, Record
@@ -49,15 +49,13 @@ def proposal(playbook: Playbook, name: str = ID) -> Proposal:
     return playbook.registry.proposals.known[name]
 
 
-def refused(
-    playbook: Playbook, event: ProposalDecided | SwitchAsked | RollbackAsked, after_s: float = 0.0
-) -> tuple[int, str]:
-    """Return (status, code) of a refusal that has changed nothing."""
+def refused(playbook: Playbook, event: ProposalDecided | SwitchAsked | RollbackAsked, after_s: float = 0.0) -> str:
+    """Return the code of a refusal that has changed nothing."""
     before = playbook.registry.as_dict()
-    with pytest.raises(OperatorError) as caught:
+    with pytest.raises(Refusal) as caught:
         playbook.tell(event, after_s)
     assert playbook.registry.as_dict() == before
-    return caught.value.status, caught.value.code
+    return str(caught.value.code)
 
 
 def candidate(terms: ProposalRules = EYES, **limits: Any) -> Playbook:

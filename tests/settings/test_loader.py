@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from router.errors import StartError
+from router.runtime.exit_codes import exit_code
 from router.settings import loader
 from router.settings import settings as settings_settings
 from router.settings.loader import dump, load, parse
@@ -39,7 +40,7 @@ def file(tmp_path: Path) -> Iterator[Path]:
 def refusal(flags: dict[str, Any] | None = None, path: Path | None = None) -> StartError:
     with pytest.raises(StartError) as caught:
         load(path, flags)
-    assert caught.value.exit_code == 3
+    assert exit_code(caught.value) == 3
     return caught.value
 
 

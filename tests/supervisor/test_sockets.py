@@ -7,6 +7,7 @@ from contextlib import closing
 import pytest
 
 from router.errors import StartError
+from router.runtime.exit_codes import exit_code
 from router.settings.sections.address import Address
 from router.supervisor.patience import Patience
 from router.supervisor.sockets import AdminSocket, DataSockets, check_free
@@ -41,7 +42,7 @@ def test_a_second_router_is_not_let_in(data: DataSockets) -> None:
     with pytest.raises(StartError) as caught:
         DataSockets(data.address, 1)
     port = data.address.port
-    assert (caught.value.exit_code, caught.value.code, caught.value.detail) == (
+    assert (exit_code(caught.value), caught.value.code, caught.value.detail) == (
         4,
         "port_in_use",
         golden("listen.in_use", port=port),
@@ -95,7 +96,7 @@ def test_admin_listens_at_once() -> None:
 )
 def test_other_refusals_name_address_and_remedy(host: str, code: str, text: str) -> None:
     error = refusal(Address(host=host, port=80))
-    assert (error.exit_code, error.code) == (4, code)
+    assert (exit_code(error), error.code) == (4, code)
     assert error.detail.startswith(text)
 
 

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from router.errors import StartError
+from router.runtime.exit_codes import exit_code
 from router.supervisor.patience import Patience
 from router.supervisor.state_directory import StateDirectory
 from tests.texts import golden
@@ -33,7 +34,7 @@ def test_refused_while_another_holds_it(tmp_path: Path) -> None:
     owner = StateDirectory(tmp_path)
     with pytest.raises(StartError) as caught:
         StateDirectory(tmp_path)
-    assert (caught.value.exit_code, caught.value.code, caught.value.detail) == (
+    assert (exit_code(caught.value), caught.value.code, caught.value.detail) == (
         5,
         "state_in_use",
         golden("state.in_use", folder=tmp_path, pid=os.getpid()),
@@ -62,7 +63,7 @@ def test_a_place_that_cannot_be_one(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(StartError) as caught:
         StateDirectory(tmp_path / "file" / "state")
-    assert (caught.value.exit_code, caught.value.detail) == (
+    assert (exit_code(caught.value), caught.value.detail) == (
         5,
         golden("state.no_directory", folder=tmp_path),
     )
@@ -179,5 +180,5 @@ def test_what_belongs_to_another_user_is_refused_even_for_root(tmp_path: Path) -
 def refusal(path: Path) -> tuple[str, str]:
     with pytest.raises(StartError) as caught:
         StateDirectory(path)
-    assert caught.value.exit_code == 5
+    assert exit_code(caught.value) == 5
     return caught.value.code, caught.value.detail

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from router.errors import StartError
+from router.runtime.exit_codes import exit_code
 from router.settings.sections.address import Address
 from router.supervisor.sockets import AdminSocket, DataSockets
 from router.supervisor.unix_socket import check_free, identity, remove
@@ -18,7 +19,7 @@ from tests.texts import golden
 def refusal(address: Address) -> StartError:
     with pytest.raises(StartError) as caught:
         check_free(address, "listen")
-    assert caught.value.exit_code == 4
+    assert exit_code(caught.value) == 4
     return caught.value
 
 

@@ -14,6 +14,7 @@ import pytest
 
 from router.errors import StartError
 from router.runtime import clock
+from router.runtime.exit_codes import exit_code
 from router.settings.loader import load
 from router.tls import certificate_info, contexts
 from router.tls.contexts import BackendTls, Pair, ServerTls
@@ -57,7 +58,7 @@ def test_a_pair_that_cannot_be_used_is_named_with_the_remedy(spoil: Spoil, text:
     authority = CertificateAuthority(tmp_path)
     with pytest.raises(StartError) as caught:
         contexts.server_context(ServerTls(spoil(authority.pair(), authority)))
-    assert (caught.value.code, caught.value.exit_code) == ("certificate_unusable", 3)
+    assert (caught.value.code, exit_code(caught.value)) == ("certificate_unusable", 3)
     assert text in caught.value.detail
 
 

@@ -8,7 +8,8 @@ from typing import Any
 from router.control.addon import Addon
 from router.control.core.loop import ControlLoop
 from router.control.core.service_controller import ServiceController
-from router.errors import OperatorError
+from router.errors import Refusal
+from router.errors.codes import RefusalCode
 from router.rollout.judge.criteria import NOT_LATE, learned
 from router.rollout.model import entry as entry_types
 from router.rollout.model.commands import Record
@@ -46,7 +47,7 @@ class AcceptanceAddon(Addon):
 
     # -- for operators
     def show(self, service: str) -> Document:
-        """Return the criteria of a service, evaluated for the active version; raise OperatorError (404)."""
+        """Return the criteria of a service, evaluated for the active version; raise Refusal."""
         service_controller = self._control_loop.services[service]
         active = service_controller.registry.active
         return {
@@ -64,13 +65,13 @@ class AcceptanceAddon(Addon):
         }
 
     async def set(self, *, service: str, metric: str, limit: float, actor: str, reason: str, dry_run: bool) -> Document:
-        """Set the limit of a metric; raise OperatorError without any change."""
+        """Set the limit of a metric; raise Refusal without any change."""
         if metric == "late_share" and self._control_loop.services[service].service.rules.latency.slo_ms is None:
-            raise OperatorError(409, "metric_not_measured", f"{metric}: {NOT_LATE}", exit_code=9)
+            raise Refusal(RefusalCode.METRIC_NOT_MEASURED, f"{metric}: {NOT_LATE}")
         return await self._change(service, CriterionSet(metric, limit, actor, reason), dry_run)
 
     async def remove(self, *, service: str, metric: str, actor: str, reason: str, dry_run: bool) -> Document:
-        """Remove an added criterion; raise OperatorError without any change."""
+        """Remove an added criterion; raise Refusal without any change."""
         return await self._change(service, CriterionRemoved(metric, actor, reason), dry_run)
 
     async def _change(self, service: str, event: Event, dry_run: bool) -> Document:

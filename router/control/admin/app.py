@@ -22,7 +22,8 @@ from router.control.admin.http_protocol import FIELDS, reason
 from router.control.admin.operation import Dispatcher, Operation
 from router.control.core.operations import Operations
 from router.control.views.queries import Queries
-from router.errors import OperatorError
+from router.errors import Refusal
+from router.errors.codes import RefusalCode
 from router.runtime import clock, fd_limits
 from router.settings.settings import Settings
 
@@ -133,7 +134,7 @@ def _guard_requests(access_policy: AccessPolicy, limiter: ConnectionLimiter) -> 
             if request.match_info.http_exception is not None and not refusals.is_link(request):
                 access_policy.authorize(request, "viewer")  # which paths exist is for callers with a token
             return await handler(request)
-        except OperatorError as refusal:
+        except Refusal as refusal:
             return refusals.answer(access_policy.throttle(request, refusal), request, request[_ID])
         except web.HTTPException as error:
             return refusals.answer(refusals.from_http(error, request), request, request[_ID])
@@ -151,8 +152,8 @@ def _guard_requests(access_policy: AccessPolicy, limiter: ConnectionLimiter) -> 
     return guard
 
 
-def _body_malformed(error: Exception) -> OperatorError:
-    return OperatorError(400, "body_malformed", f"the framing of the body is broken: {reason(error)}")
+def _body_malformed(error: Exception) -> Refusal:
+    return Refusal(RefusalCode.BODY_MALFORMED, f"the framing of the body is broken: {reason(error)}")
 
 
 async def _add_fields(request: web.Request, response: web.StreamResponse) -> None:

@@ -13,7 +13,8 @@ import math
 from collections import OrderedDict
 from typing import Final
 
-from router.errors import OperatorError
+from router.errors import Refusal
+from router.errors.codes import RefusalCode
 from router.runtime.logs import LogThrottle
 
 log = logging.getLogger(__name__)
@@ -42,7 +43,7 @@ class CredentialAttempts:
     def __len__(self) -> int:
         return len(self._left)
 
-    def throttle(self, address: str | None, refusal: OperatorError, now_s: float) -> OperatorError:
+    def throttle(self, address: str | None, refusal: Refusal, now_s: float) -> Refusal:
         """Return the refusal to send: `refusal`, or a 429 if its credentials are wrong and the address has sent too
         many.
         """
@@ -89,6 +90,6 @@ def network(address: str | None) -> str:
     return str(known)
 
 
-def _throttled(after_s: int) -> OperatorError:
+def _throttled(after_s: int) -> Refusal:
     detail = f"too many wrong credentials came from this address; send the right one, or wait {after_s} s"
-    return OperatorError(429, "credentials_throttled", detail, exit_code=9, facts={"retry_after_s": after_s})
+    return Refusal(RefusalCode.CREDENTIALS_THROTTLED, detail, facts={"retry_after_s": after_s})

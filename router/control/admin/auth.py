@@ -17,7 +17,8 @@ from urllib.parse import urlsplit
 from aiohttp import web
 
 from router.control.admin.attempts import CredentialAttempts
-from router.errors import OperatorError
+from router.errors import Refusal
+from router.errors.codes import RefusalCode
 from router.runtime import clock
 from router.settings.settings import Settings
 
@@ -65,48 +66,48 @@ class AccessPolicy:
         self._only_loopback = own == "localhost" or (_address(own) or _UNSPECIFIED).is_loopback
 
     def check_origin(self, request: web.Request) -> None:
-        """Raise OperatorError 421 for a foreign Host (RFC 9110 §15.5.20), 403 for a foreign Origin, 400 for a repeated field."""
+        """Raise Refusal 421 for a foreign Host (RFC 9110 §15.5.20), 403 for a foreign Origin, 400 for a repeated field."""
         hosts = request.headers.getall("Host", [])
         if len(hosts) != 1 or not self._host_allowed(hosts[0]):
-            raise OperatorError(
-                421,
-                "host_not_allowed",
+            raise Refusal(
+                RefusalCode.HOST_NOT_ALLOWED,
                 "this Host is not one of ours; call us by the address we listen on, or add it to admin.allowed_hosts",
             )
         if repeated := next((name for name in _ONCE if len(request.headers.getall(name, [])) > 1), None):
-            raise OperatorError(400, "field_repeated", f"{repeated} is given more than once", exit_code=2)
+            raise Refusal(RefusalCode.FIELD_REPEATED, f"{repeated} is given more than once")
         if not all(self._origin_allowed(origin) for origin in request.headers.getall("Origin", [])):
-            raise OperatorError(
-                403, "origin_not_allowed", "this Origin may not call the admin API; add it to admin.allowed_origins"
+            raise Refusal(
+                RefusalCode.ORIGIN_NOT_ALLOWED,
+                "this Origin may not call the admin API; add it to admin.allowed_origins",
             )
         if request.method not in _SAFE_METHODS and request.headers.get("Sec-Fetch-Site") == "cross-site":
             if "Origin" not in request.headers:
-                raise OperatorError(403, "origin_not_allowed", "a change asked by another site's page is refused")
+                raise Refusal(RefusalCode.ORIGIN_NOT_ALLOWED, "a change asked by another site's page is refused")
 
-    def throttle(self, request: web.Request, refusal: OperatorError) -> OperatorError:
+    def throttle(self, request: web.Request, refusal: Refusal) -> Refusal:
         """Return the refusal to send: a 429 if the credentials were wrong and the address has sent too many wrong ones."""
         return self.attempts.throttle(request.remote, refusal, clock.now_s())
 
     def authenticate(self, request: web.Request) -> Principal:
-        """Return the caller; raise OperatorError 401 if tokens are configured and the request has no valid one."""
+        """Return the caller; raise Refusal 401 if tokens are configured and the request has no valid one."""
         if not self._tokens:
             return LOCAL
         scheme, _, token = request.headers.get("Authorization", "").partition(" ")
         if scheme.lower() != "bearer" or not token:
-            raise OperatorError(401, "token_missing", "send Authorization: Bearer TOKEN", exit_code=9)
+            raise Refusal(RefusalCode.TOKEN_MISSING, "send Authorization: Bearer TOKEN")
         digest = hashlib.sha256(token.strip().encode(errors="surrogateescape")).hexdigest()
         # Every token is compared, each in constant time: timing shows neither which token nor how much of it matched.
         matches = [known for known in self._tokens if hmac.compare_digest(known.sha256, digest)]
         if not matches:
-            raise OperatorError(401, "token_invalid", "this token is not one of admin.tokens", exit_code=9)
+            raise Refusal(RefusalCode.TOKEN_INVALID, "this token is not one of admin.tokens")
         return Principal(matches[0].name, matches[0].role, by_token=True)
 
     def authorize(self, request: web.Request, role: Role) -> Principal:
-        """Return the caller; raise OperatorError 401 without a valid token, 403 if the role of the token is too low."""
+        """Return the caller; raise Refusal 401 without a valid token, 403 if the role of the token is too low."""
         principal = self.authenticate(request)
         if RANKS[principal.role] < RANKS[role]:
             detail = f"token {principal.name!r} has the role {principal.role}; this needs {role}"
-            raise OperatorError(403, "role_insufficient", detail, exit_code=9)
+            raise Refusal(RefusalCode.ROLE_INSUFFICIENT, detail)
         return principal
 
     def _host_allowed(self, host: str) -> bool:

@@ -6,7 +6,7 @@ from typing import Annotated
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
-from router.errors import OperatorError
+from router.errors import Refusal
 from router.rollout.model.endpoint import parse_endpoints
 from router.rollout.versions.active_periods import ACTIVE_PERIODS_MAX
 from router.runtime.printable import printable
@@ -22,7 +22,7 @@ def _printable(value: str) -> str:
 def _canonical(urls: list[str]) -> list[str]:
     try:
         return [endpoint.url for endpoint in parse_endpoints(urls)]
-    except OperatorError as error:
+    except Refusal as error:
         raise ValueError(error.detail) from None
 
 

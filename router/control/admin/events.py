@@ -10,7 +10,8 @@ from aiohttp import web
 from router.control.addon import Document
 from router.control.admin.operation import Call, Operation
 from router.control.monitors.broadcast import Queue
-from router.errors import OperatorError
+from router.errors import Refusal
+from router.errors.codes import RefusalCode
 from router.runtime.printable_json import json_bytes
 
 STREAMS_MAX: Final = 64
@@ -42,7 +43,7 @@ class EventStreams:
     async def stream(self, call: Call) -> web.StreamResponse:
         """Send events until the reader closes, is too slow, or control stops."""
         if len(self._open) >= STREAMS_MAX:
-            raise OperatorError(503, "streams_exhausted", f"{STREAMS_MAX} event streams are open, which is the limit")
+            raise Refusal(RefusalCode.STREAMS_EXHAUSTED, f"{STREAMS_MAX} event streams are open, which is the limit")
         response = web.StreamResponse(headers={"Content-Type": "text/event-stream", "Cache-Control": "no-store"})
         queue = call.queries.subscribe()
         self._open.add(queue)

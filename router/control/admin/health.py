@@ -13,7 +13,7 @@ from router.control.addon import Document
 from router.control.admin.bodies import ReadyQuery
 from router.control.admin.operation import Call, Operation, document_answer
 from router.control.views import metrics
-from router.errors import OperatorError
+from router.errors import Refusal
 from router.runtime.printable_json import json_bytes
 
 _PAGE: Final = f"""<!doctype html>
@@ -43,7 +43,7 @@ async def readyz(call: Call) -> web.Response:
     document: Document = {"ready": ready}
     try:
         call.access_policy.authorize(call.request, "viewer")
-    except OperatorError as refusal:
+    except Refusal as refusal:
         # The status alone answers a probe without a token. A wrong token is counted.
         call.access_policy.throttle(call.request, refusal)
     else:

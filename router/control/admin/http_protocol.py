@@ -18,7 +18,8 @@ from aiohttp.web_protocol import RequestHandler
 from aiohttp.web_request import BaseRequest
 
 from router.control.admin import problems, refusals
-from router.errors import OperatorError
+from router.errors import Refusal
+from router.errors.codes import RefusalCode
 from router.runtime import clock
 from router.runtime.logs import LogThrottle
 
@@ -148,15 +149,15 @@ def reason(error: BaseException) -> str:
     return problems.shown(first.strip().rstrip(":")) or type(error).__name__
 
 
-def _refusal(error: BaseException) -> OperatorError:
+def _refusal(error: BaseException) -> Refusal:
     text = reason(error)
     if isinstance(error, LineTooLong) or text.startswith(_TOO_LARGE):
         detail = "the request line or a field is longer than 8190 bytes, or there are more than 128 fields"
-        return OperatorError(431, "head_too_large", detail)
-    return OperatorError(400, "request_malformed", f"this is no HTTP/1.1 request that can be read: {text}")
+        return Refusal(RefusalCode.HEAD_TOO_LARGE, detail)
+    return Refusal(RefusalCode.REQUEST_MALFORMED, f"this is no HTTP/1.1 request that can be read: {text}")
 
 
-def _complete(refusal: OperatorError, request: BaseRequest) -> web.Response:
+def _complete(refusal: Refusal, request: BaseRequest) -> web.Response:
     request_id = uuid.uuid4().hex
     response = refusals.answer(refusal, request, request_id)
     response.headers.update(FIELDS)

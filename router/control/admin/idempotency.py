@@ -14,7 +14,8 @@ from dataclasses import dataclass
 from typing import Final
 
 from router.control.admin import problems
-from router.errors import OperatorError
+from router.errors import Refusal
+from router.errors.codes import RefusalCode
 from router.runtime import clock
 
 SERVER_ERROR: Final = 500
@@ -29,7 +30,7 @@ class StoredAnswer:
 
     status: int
     document: dict[str, object] | None
-    refusal: OperatorError | None = None
+    refusal: Refusal | None = None
 
     @property
     def in_doubt(self) -> bool:
@@ -60,19 +61,19 @@ class IdempotencyKeys:
     ) -> tuple[StoredAnswer, bool]:
         """Return (answer, whether it is a repetition). A repeated request waits for the first one if that is in flight.
 
-        Raise OperatorError 422 if the key was used for another request, 400 if it is invalid. An answer of 500 or more is not
+        Raise Refusal 422 if the key was used for another request, 400 if it is invalid. An answer of 500 or more is not
         stored: nothing was changed, and the client may retry. An answer that leaves the change in doubt is stored until the
         doubt is decided; then the client may retry, too.
         """
         if key is None:
             return await perform(), False
         if not _KEY.fullmatch(key):
-            raise OperatorError(400, "request_invalid", "Idempotency-Key is 1 to 255 visible ASCII characters")
+            raise Refusal(RefusalCode.REQUEST_INVALID, "Idempotency-Key is 1 to 255 visible ASCII characters")
         self._drop_expired()
         known = self._stored.get((owner, key))
         if known is not None and not known.stale():
             if known.fingerprint != fingerprint:
-                raise OperatorError(422, "idempotency_key_reused", "this Idempotency-Key was used for another request")
+                raise Refusal(RefusalCode.IDEMPOTENCY_KEY_REUSED, "this Idempotency-Key was used for another request")
             return await asyncio.shield(known.answer), True
         return await self._first((owner, key), fingerprint, perform), False
 

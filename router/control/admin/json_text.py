@@ -19,7 +19,8 @@ from typing import Any, Final, NoReturn, TypeVar
 from pydantic import BaseModel, ValidationError
 
 from router.control.admin import problems
-from router.errors import OperatorError
+from router.errors import Refusal
+from router.errors.codes import RefusalCode
 
 DEPTH_MAX: Final = 64
 MEMBERS_MAX: Final = 256
@@ -65,7 +66,7 @@ LARGE: Final = Bounds(bytes_max=1 << 50, values_max=100_000, containers_max=50_0
 
 
 def read(raw: bytes, bounds: Bounds = USUAL) -> Any:
-    """Return the value of a JSON text; raise OperatorError 400 that names the problem and its place.
+    """Return the value of a JSON text; raise Refusal 400 that names the problem and its place.
 
     Numbers are finite and within 64 bits, texts are Unicode.
     """
@@ -99,7 +100,7 @@ def read(raw: bytes, bounds: Bounds = USUAL) -> Any:
 
 
 def parse(raw: bytes, model: type[Model], bounds: Bounds = USUAL, what: str = "body") -> Model:
-    """Return a JSON text as a `model`; raise OperatorError 400 that names each wrong place, up to a limit."""
+    """Return a JSON text as a `model`; raise Refusal 400 that names each wrong place, up to a limit."""
     value = read(raw, bounds)
     if model.model_config.get("extra") == "forbid" and isinstance(value, dict):
         _refuse_unknown(value, model, what)
@@ -185,13 +186,15 @@ def _characters(texts: Iterable[str]) -> None:
             raise _invalid(f"holds {lone}, half of a surrogate pair, which is no character") from None
 
 
-def _twice(value: Any) -> OperatorError:
+def _twice(value: Any) -> Refusal:
     """Return the refusal that names the place of the repeated name."""
     waiting: list[tuple[str, Any]] = [("body", value)]
     while waiting:
         place, item = waiting.pop()
         if isinstance(item, _Repeated):
-            return problems.wrong("member_repeated", f"{place}.{item.name}", "the member is given more than once")
+            return problems.wrong(
+                RefusalCode.MEMBER_REPEATED, f"{place}.{item.name}", "the member is given more than once"
+            )
         if isinstance(item, dict):
             waiting += [(f"{place}.{name}", inner) for name, inner in item.items()]
         elif isinstance(item, list):
@@ -209,5 +212,5 @@ def _reason(error: ValueError) -> str:
     return "an integer has too many digits" if "limit" in str(error) and "digits" in str(error) else str(error)
 
 
-def _invalid(problem: str) -> OperatorError:
-    return problems.wrong("request_invalid", "body", problem)
+def _invalid(problem: str) -> Refusal:
+    return problems.wrong(RefusalCode.REQUEST_INVALID, "body", problem)

@@ -21,7 +21,8 @@ from router.control.admin.idempotency import IdempotencyKeys, StoredAnswer
 from router.control.core.executor import Preconditions
 from router.control.core.operations import Operations
 from router.control.views.queries import Queries
-from router.errors import OperatorError
+from router.errors import Refusal
+from router.errors.codes import RefusalCode
 from router.runtime.printable_json import json_bytes
 from router.settings.sections.values import NAME, version_label
 
@@ -51,7 +52,7 @@ class Call:
         """The service that the path names. It may not exist."""
         name = self.request.match_info["service"]
         if not NAME.fullmatch(name):
-            raise OperatorError(404, "service_unknown", f"service {name[:63]!r} is not a possible name", exit_code=9)
+            raise Refusal(RefusalCode.SERVICE_UNKNOWN, f"service {name[:63]!r} is not a possible name")
         return name
 
     @property
@@ -60,7 +61,7 @@ class Call:
         try:
             return version_label(self.request.match_info["version"])
         except ValueError as error:
-            raise OperatorError(400, "version_invalid", str(error)[:400], exit_code=2) from None
+            raise Refusal(RefusalCode.VERSION_INVALID, str(error)[:400]) from None
 
     @property
     def dry_run(self) -> bool:
@@ -142,8 +143,8 @@ class Dispatcher:
         async def perform() -> StoredAnswer:
             try:
                 result = await operation.handler(call)
-            except OperatorError as refusal:
-                return StoredAnswer(refusal.status, None, refusal)
+            except Refusal as refusal:
+                return StoredAnswer(problems.STATUS[refusal.code], None, refusal)
             assert isinstance(result, dict)
             return StoredAnswer(ACCEPTED if result.get("awaits") else operation.status, result)
 
@@ -173,17 +174,17 @@ def _if_match(request: web.Request) -> int | None:
     match = _ETAG.fullmatch(fields[0].strip()) if len(fields) == 1 else None
     if match is None:
         detail = 'If-Match takes the ETag that GET gave, a number in quotes, for a service its generation: "16777217"'
-        raise OperatorError(400, "request_invalid", detail, exit_code=2)
+        raise Refusal(RefusalCode.REQUEST_INVALID, detail)
     return int(match[1])
 
 
 def _parse_query(request: web.Request, model: type[BaseModel]) -> BaseModel:
     if model.model_config.get("extra") == "forbid" and request.query_string.count("&") >= QUERY_PARAMETERS_MAX:
         detail = f"query: it has more than {QUERY_PARAMETERS_MAX} parameters, and this route has fewer"
-        raise OperatorError(400, "request_invalid", detail, exit_code=2)
+        raise Refusal(RefusalCode.REQUEST_INVALID, detail)
     repeated = [name for name, count in Counter(name for name, _ in request.query.items()).items() if count > 1]
     if repeated:
-        raise OperatorError(400, "request_invalid", f"query: {repeated[0][:64]!r} is given more than once", exit_code=2)
+        raise Refusal(RefusalCode.REQUEST_INVALID, f"query: {repeated[0][:64]!r} is given more than once")
     try:
         return model.model_validate(dict(request.query))
     except ValidationError as error:
@@ -196,17 +197,15 @@ async def read_body(
     setting: str = "admin.body_bytes_max",
     media_types: tuple[str, ...] = ("application/json",),
 ) -> bytes:
-    """Return the body; raise OperatorError 413 (which names `setting`), 415, 501 or 408. A 100 is sent after the checks."""
+    """Return the body; raise Refusal 413 (which names `setting`), 415, 501 or 408. A 100 is sent after the checks."""
     fields = request.headers.getall("Content-Type", [])
     charset = (request.charset or "utf-8").lower()
     if request.content_type not in media_types or len(fields) != 1 or charset != "utf-8":
-        raise OperatorError(
-            415, "content_type", f"send the body as JSON, with Content-Type: {' or '.join(media_types)}"
-        )
+        raise Refusal(RefusalCode.CONTENT_TYPE, f"send the body as JSON, with Content-Type: {' or '.join(media_types)}")
     if request.headers.get("Content-Encoding", "identity") != "identity":
-        raise OperatorError(415, "content_encoding", "send the body without Content-Encoding")
+        raise Refusal(RefusalCode.CONTENT_ENCODING, "send the body without Content-Encoding")
     if [name.lower() for name in request.headers.getall("Transfer-Encoding", [])] not in ([], ["chunked"]):
-        raise OperatorError(501, "transfer_encoding", "send the body with Content-Length, or with chunked alone")
+        raise Refusal(RefusalCode.TRANSFER_ENCODING, "send the body with Content-Length, or with chunked alone")
     if (request.content_length or 0) > bytes_max:
         raise _too_large(setting, bytes_max)
     body = bytearray()
@@ -218,9 +217,9 @@ async def read_body(
                 if len(body) > bytes_max:
                     raise _too_large(setting, bytes_max)
     except TimeoutError:
-        raise OperatorError(408, "request_timeout", f"no whole body within {BODY_TIMEOUT_S:g} s") from None
+        raise Refusal(RefusalCode.REQUEST_TIMEOUT, f"no whole body within {BODY_TIMEOUT_S:g} s") from None
     return bytes(body)
 
 
-def _too_large(setting: str, bytes_max: int) -> OperatorError:
-    return OperatorError(413, "body_too_large", f"the body is larger than {setting} = {bytes_max}")
+def _too_large(setting: str, bytes_max: int) -> Refusal:
+    return Refusal(RefusalCode.BODY_TOO_LARGE, f"the body is larger than {setting} = {bytes_max}")

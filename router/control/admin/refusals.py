@@ -9,7 +9,8 @@ from typing import Final
 from aiohttp import web
 
 from router.control.admin import problems
-from router.errors import OperatorError
+from router.errors import Refusal
+from router.errors.codes import RefusalCode
 from router.runtime.printable import printable
 
 LINKS: Final = "/decide/"
@@ -19,11 +20,11 @@ _PAGE_FIELDS: Final = {"Referrer-Policy": "same-origin"}
 _NEVER: Final = re.compile(r"q=0(?:\.0{0,3})?")
 
 
-def answer(refusal: OperatorError, request: web.BaseRequest, request_id: str) -> web.Response:
+def answer(refusal: Refusal, request: web.BaseRequest, request_id: str) -> web.Response:
     """Return the answer to a refused request: a page for a browser that has followed a link, else a problem document."""
     if not (is_link(request) and wants_page(",".join(request.headers.getall("Accept", [])))):
         return problems.answer(refusal, request_id)
-    page = refused(refusal.status, refusal.detail)
+    page = refused(problems.STATUS[refusal.code], refusal.detail)
     page.headers.update(problems.fields(refusal))
     return page
 
@@ -42,10 +43,10 @@ def wants_page(accept: str) -> bool:
     return False
 
 
-def from_http(error: web.HTTPException, request: web.Request) -> OperatorError:
+def from_http(error: web.HTTPException, request: web.Request) -> Refusal:
     """Return the refusal for an error of aiohttp; for a truncated link a text that helps its reader."""
-    if error.status == 404 and is_link(request):
-        return OperatorError(404, "link_invalid", LINK_FOREIGN)
+    if isinstance(error, web.HTTPNotFound) and is_link(request):
+        return Refusal(RefusalCode.LINK_INVALID, LINK_FOREIGN)
     return problems.from_http(error, request)
 
 

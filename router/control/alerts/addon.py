@@ -24,7 +24,8 @@ from router.control.core.loop import ControlLoop
 from router.control.core.service_controller import ServiceController
 from router.control.store.journal import APPEND_TIMEOUT_S, JournalUnavailable
 from router.control.views.metric_table import counter, gauge
-from router.errors import OperatorError
+from router.errors import Refusal
+from router.errors.codes import RefusalCode
 from router.rollout.alerts.alert import Alert, Decision, InvalidAlert, Kind, RawAlert, decide, parse
 from router.rollout.alerts.alert_store import AlertStore, StoredAlert, entry_data, not_configured, recently_seen, result
 from router.rollout.judge.verdict import TriggerResult
@@ -114,7 +115,7 @@ class AlertsAddon(Addon):
     async def take(self, raw_alerts: Sequence[RawAlert], sender: str) -> list[AlertResult]:
         """Take alerts, and return the result of each once the disk has them.
 
-        Raise OperatorError, without any effect, if there are too many. Raise JournalUnavailable (503) if the disk does not
+        Raise Refusal, without any effect, if there are too many. Raise JournalUnavailable if the disk does not
         take them in time: the alerts count nevertheless, and are written as soon as the disk takes them.
         """
         self._check_limits(len(raw_alerts))
@@ -136,13 +137,13 @@ class AlertsAddon(Addon):
         limits, now_s = self.settings, clock.now_s()
         if count > limits.alerts_max:
             detail = f"{count} alerts in one request (alerts.alerts_max = {limits.alerts_max}): set max_alerts"
-            raise OperatorError(413, "too_many_alerts", detail, exit_code=9)
+            raise Refusal(RefusalCode.TOO_MANY_ALERTS, detail)
         most = float(limits.alerts_per_minute_max)
         self._tokens = min(most, self._tokens + (now_s - self._tokens_at_s) * most / _MINUTE_S)
         self._tokens_at_s = now_s
         if count > self._tokens:
             detail = f"more than alerts.alerts_per_minute_max = {limits.alerts_per_minute_max}; send them again later"
-            raise OperatorError(503, "alert_rate", detail, exit_code=9)
+            raise Refusal(RefusalCode.ALERT_RATE, detail)
         self._tokens -= count
 
     def _accept_one(self, raw_alert: RawAlert, sender: str, waits: list[asyncio.Future[int]]) -> AlertResult:

@@ -14,7 +14,8 @@ from typing import Annotated, Any, Final, Literal
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
 from router.control.admin import json_text, problems
-from router.errors import OperatorError
+from router.errors import Refusal
+from router.errors.codes import RefusalCode
 from router.rollout.alerts.alert import RawAlert
 from router.settings.sections.values import NAME
 
@@ -104,7 +105,7 @@ class _CloudEvent(_Foreign):
 
 
 def from_alertmanager(raw: bytes) -> tuple[list[RawAlert], int]:
-    """Return the alerts of a webhook, and how many its sender has left out; raise OperatorError (400)."""
+    """Return the alerts of a webhook, and how many its sender has left out; raise Refusal."""
     body = json_text.parse(raw, AlertmanagerBody, json_text.HOOK)
     raw_alerts = [
         RawAlert(
@@ -122,7 +123,7 @@ def from_alertmanager(raw: bytes) -> tuple[list[RawAlert], int]:
 def from_alert(raw: bytes, media_type: str, fields: Mapping[str, str]) -> RawAlert:
     """Return the alert of a request: a CloudEvent in structured or binary mode, or our own form.
 
-    Raise OperatorError (400) if the body is none of them.
+    Raise Refusal if the body is none of them.
     """
     if media_type == CLOUD_EVENT:
         return _from_event(json_text.parse(raw, _CloudEvent, json_text.HOOK))
@@ -210,5 +211,5 @@ def _from_fields(attributes: dict[str, Any]) -> _CloudEvent:
         raise problems.from_validation(error, "body") from None
 
 
-def _invalid(detail: str) -> OperatorError:
-    return OperatorError(400, "request_invalid", detail, exit_code=2)
+def _invalid(detail: str) -> Refusal:
+    return Refusal(RefusalCode.REQUEST_INVALID, detail)

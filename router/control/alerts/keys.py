@@ -11,7 +11,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
-from router.errors import OperatorError
+from router.errors import Refusal
+from router.errors.codes import RefusalCode
 from router.settings.sections.alerts import AlertSettings
 
 SECRET_BYTES_MIN: Final = 16
@@ -46,61 +47,53 @@ class HookKeys:
     def sender(self, fields: Mapping[str, str]) -> str | None:
         """Return the name of the request's token; None if it has only a signature. Call this before reading the body.
 
-        Raise OperatorError: 403 if neither tokens nor a secret are configured, 401 without a valid token or a signature.
+        Raise Refusal if neither tokens nor a secret are configured, and without a valid token or a signature.
         """
         settings = self._settings
         if not settings.open:
-            raise OperatorError(
-                403,
-                "hooks_closed",
-                "nobody may send alerts yet: set alerts.tokens or alerts.hmac_secret_file",
-                exit_code=9,
+            raise Refusal(
+                RefusalCode.HOOKS_CLOSED, "nobody may send alerts yet: set alerts.tokens or alerts.hmac_secret_file"
             )
         signed = settings.hmac_secret_file is not None and settings.signature_header in fields
         if settings.signature_required and not signed:
-            raise OperatorError(
-                401, "signature_missing", f"sign the request ({settings.signature_header})", exit_code=9
-            )
+            raise Refusal(RefusalCode.SIGNATURE_MISSING, f"sign the request ({settings.signature_header})")
         scheme, _, token = fields.get("Authorization", "").partition(" ")
         if scheme.lower() == "bearer" and token:
             digest = hashlib.sha256(token.strip().encode(errors="surrogateescape")).hexdigest()
             matches = [known for known in settings.tokens if hmac.compare_digest(known.sha256, digest)]
             if not matches:
-                raise OperatorError(401, "token_invalid", "this token is not one of alerts.tokens", exit_code=9)
+                raise Refusal(RefusalCode.TOKEN_INVALID, "this token is not one of alerts.tokens")
             return matches[0].name
         if not signed:
-            raise OperatorError(
-                401,
-                "token_missing",
-                "send Authorization: Bearer TOKEN with one of alerts.tokens, or a signature",
-                exit_code=9,
+            raise Refusal(
+                RefusalCode.TOKEN_MISSING, "send Authorization: Bearer TOKEN with one of alerts.tokens, or a signature"
             )
         return None
 
     def verify(self, fields: Mapping[str, str], body: bytes, now_s: float) -> bool:
-        """Return whether the request is signed; raise OperatorError (401) if its signature is wrong or too old."""
+        """Return whether the request is signed; raise Refusal if its signature is wrong or too old."""
         settings = self._settings
         given = fields.get(settings.signature_header)
         if settings.hmac_secret_file is None or given is None:
             return False
         if self._secret is None:
-            raise OperatorError(401, "signature_unverifiable", "the secret cannot be read; see the alarm", exit_code=9)
+            raise Refusal(RefusalCode.SIGNATURE_UNVERIFIABLE, "the secret cannot be read; see the alarm")
         stamp = fields.get(settings.timestamp_header, "")
         if not (stamp.isascii() and stamp.isdigit() and len(stamp) <= 15):
             detail = (
                 f"{settings.timestamp_header} should be the time in seconds since 1970, which is part of what is signed"
             )
-            raise OperatorError(401, "signature_time_missing", detail, exit_code=9)
+            raise Refusal(RefusalCode.SIGNATURE_TIME_MISSING, detail)
         expected = hmac.new(self._secret, stamp.encode() + b":" + body, hashlib.sha256).hexdigest()
         if not hmac.compare_digest(expected.encode(), given.strip().removeprefix("sha256=").encode()):
             detail = "the signature does not fit: it is HMAC-SHA256 of TIMESTAMP:BODY with the shared secret, in hex"
-            raise OperatorError(401, "signature_invalid", detail, exit_code=9)
+            raise Refusal(RefusalCode.SIGNATURE_INVALID, detail)
         age_s = abs(now_s - int(stamp))
         if age_s > settings.signature_age_max_s:
             detail = (
                 f"it was signed {age_s:.0f} s from now (alerts.signature_age_max_s = {settings.signature_age_max_s:g})"
             )
-            raise OperatorError(401, "signature_stale", detail, exit_code=9)
+            raise Refusal(RefusalCode.SIGNATURE_STALE, detail)
         return True
 
 

@@ -7,7 +7,7 @@ single unusable alert is refused.
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Final
 
 from aiohttp import web
 from pydantic import BaseModel, ConfigDict, Field
@@ -25,10 +25,17 @@ from router.control.alerts.bodies import (
     is_binary,
 )
 from router.control.alerts.keys import SIGNED
-from router.errors import OperatorError
+from router.errors import Refusal
+from router.errors.codes import RefusalCode
 from router.runtime import clock
 
 _JSON = "application/json"
+_REFUSALS: Final = {
+    "service_missing": RefusalCode.SERVICE_MISSING,
+    "service_unknown": RefusalCode.SERVICE_UNKNOWN,
+    "unmapped": RefusalCode.UNMAPPED,
+}
+"""The results of an alert that is not counted and was not known before."""
 
 
 class AlertsQuery(BaseModel):
@@ -53,12 +60,12 @@ def operations(addon: AlertsAddon) -> tuple[Operation, ...]:
             detail = (
                 "the attributes of this CloudEvent are header fields, which are not signed: send it in structured mode"
             )
-            raise OperatorError(401, "signature_incomplete", detail, exit_code=9)
+            raise Refusal(RefusalCode.SIGNATURE_INCOMPLETE, detail)
         request = call.request
         raw_alert = await json_text.off_loop(len(raw), lambda: from_alert(raw, request.content_type, request.headers))
         (result,) = await addon.take([raw_alert], sender)
-        if result.unusable or result.result == "unmapped":
-            raise OperatorError(422, result.result, result.detail, exit_code=9)
+        if result.result in _REFUSALS:
+            raise Refusal(_REFUSALS[result.result], result.detail)
         return _as_document(result)
 
     async def recent(call: Call) -> Document:
@@ -81,9 +88,7 @@ async def _authenticated(addon: AlertsAddon, request: web.Request, media_types: 
     raw = await read_body(request, addon.settings.body_bytes_max, "alerts.body_bytes_max", media_types)
     signed = keys.verify(request.headers, raw, clock.wall_s())
     if token is None and not signed:
-        raise OperatorError(
-            401, "signature_missing", "the request carries neither a token nor a signature", exit_code=9
-        )
+        raise Refusal(RefusalCode.SIGNATURE_MISSING, "the request carries neither a token nor a signature")
     return raw, token or SIGNED
 
 

@@ -27,7 +27,8 @@ from router.control.store.case_store import CaseStore
 from router.control.store.cases_file import Summary
 from router.control.store.set_aside import discard_aside
 from router.control.views.metric_table import gauge
-from router.errors import OperatorError, StartError
+from router.errors import Refusal, StartError
+from router.errors.codes import RefusalCode
 from router.rollout.cases.comparison import ComparisonLimits
 from router.rollout.cases.promotion_check import PromotionCheck, SuiteResult
 from router.rollout.incidents.incident import INCIDENTS_MAX
@@ -175,7 +176,7 @@ class CasesAddon(Addon):
         names, changes = list(self.control_loop.services), self._changes.copy()
         try:
             found = await self.store.call(lambda file: {name: file.summary(name) for name in names})
-        except OperatorError as error:
+        except Refusal as error:
             self.control_loop.alarms.up("cases_unavailable", error.detail)
         else:
             self.control_loop.alarms.down("cases_unavailable")
@@ -193,7 +194,7 @@ class CasesAddon(Addon):
         try:
             gone = await self.store.call(lambda file: file.expire(after_s, now_s))
             await self.store.call(lambda _: discard_aside(self.store.path, now_s, max(after_s.values())))
-        except OperatorError as error:
+        except Refusal as error:
             self.control_loop.alarms.up("cases_not_deleted", error.detail)
             self._next_tidy_ns = clock.now_ns() + RETRY_NS
             return
@@ -275,7 +276,7 @@ class CasesAddon(Addon):
         replay_all: bool = False,
         automatic: bool = False,
     ) -> CheckRun:
-        """Start a check of all cases, or of the named ones, on `target`; raise OperatorError (409) if too many are running."""
+        """Start a check of all cases, or of the named ones, on `target`; raise Refusal if too many are running."""
 
         async def run(check: CheckRun) -> None:
             suite, summary = await self.store.call(
@@ -316,7 +317,7 @@ class CasesAddon(Addon):
         try:
             context = await asyncio.to_thread(contexts.backend_context, tls)
         except StartError as error:
-            raise OperatorError(409, error.code, error.detail, exit_code=9) from None
+            raise Refusal(RefusalCode.CERTIFICATE_UNUSABLE, error.detail) from None
         return RunTarget(target.endpoints, context, tls.server_name)
 
 

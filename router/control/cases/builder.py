@@ -16,7 +16,7 @@ from router.control.cases.captures import CapturedRequests, cases_of, left_out_r
 from router.control.core.loop import ControlLoop
 from router.control.store.case_store import CaseStore
 from router.control.store.cases_file import Added, Caps
-from router.errors import OperatorError
+from router.errors import Refusal
 from router.rollout.model import entry as entry_types
 from router.rollout.model.commands import Record
 from router.rollout.model.entry import Entry
@@ -98,7 +98,7 @@ class CaseBuilder:
             left_out_counts = await asyncio.to_thread(left_out_reasons, failures, pending.version, pending.incident)
             caps = Caps(settings.cases_max, settings.bytes_max)
             added = await self._store.call(lambda file: file.add(pending.service, cases, caps, clock.wall_s()))
-        except OperatorError as error:
+        except Refusal as error:
             self._control_loop.alarms.up(
                 "cases_not_kept", f"the cases of {pending.incident}: {error.detail}", pending.service
             )

@@ -11,7 +11,8 @@ from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from router.errors import OperatorError
+from router.errors import Refusal
+from router.errors.codes import RefusalCode
 from router.rollout.cases.comparison import Result
 from router.runtime import clock
 from router.runtime.tasks import Tasks
@@ -91,14 +92,11 @@ class Checks:
         *,
         automatic: bool = False,
     ) -> CheckRun:
-        """Start a check; `run` fills it with results. Raise OperatorError (409) if too many are running."""
+        """Start a check; `run` fills it with results. Raise Refusal if too many are running."""
         checks = self._checks.setdefault(service, [])
         if sum(check.state == "running" for check in checks) >= RUNNING_MAX:
-            raise OperatorError(
-                409,
-                "checks_running",
-                f"{RUNNING_MAX} checks of {service} are running: wait for one, or cancel it",
-                exit_code=9,
+            raise Refusal(
+                RefusalCode.CHECKS_RUNNING, f"{RUNNING_MAX} checks of {service} are running: wait for one, or cancel it"
             )
         self._number += 1
         started_at = clock.wall_s()
@@ -114,7 +112,7 @@ class Checks:
         try:
             await run(check)
             check.state = "failing" if check.failing else "passed"
-        except OperatorError as error:
+        except Refusal as error:
             check.state, check.error = "broken", error.detail
             log.warning("check %s of %s: %s", check.id, check.version, error.detail)
         except asyncio.CancelledError:
@@ -130,11 +128,11 @@ class Checks:
         return self._checks.get(service, [])[::-1]
 
     def named(self, service: str, name: str) -> CheckRun:
-        """Return one check; raise OperatorError (404)."""
+        """Return one check; raise Refusal."""
         found = next((check for check in self.of(service) if check.id == name), None)
         if found is None:
             detail = f"there is no check {name[:40]!r} of {service}; the last {KEPT_MAX} are kept while control lives"
-            raise OperatorError(404, "check_unknown", detail, exit_code=9)
+            raise Refusal(RefusalCode.CHECK_UNKNOWN, detail)
         return found
 
     def automatic(self, service: str) -> CheckRun | None:

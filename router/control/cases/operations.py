@@ -10,7 +10,8 @@ from router.control.cases.addon import CasesAddon
 from router.control.core.service_controller import ServiceController
 from router.control.store.case_format import case_document, parsed
 from router.control.store.cases_file import Caps, Stored
-from router.errors import OperatorError
+from router.errors import Refusal
+from router.errors.codes import RefusalCode
 from router.rollout.cases.case import Case
 from router.rollout.model import entry as entry_types
 from router.rollout.model.commands import Record
@@ -41,7 +42,7 @@ class CaseOperations:
         return {"service": service, "cases": cases, "rollbacks": self._addon.rollbacks(service)}
 
     async def one(self, service: str, name: str, *, full: bool) -> Document:
-        """Return one case; raise OperatorError (404)."""
+        """Return one case; raise Refusal."""
         service_controller = self._service_controller(service)
         stored = await self._store.call(lambda file: file.case(service, name))
         if stored is None:
@@ -49,7 +50,7 @@ class CaseOperations:
         return as_document(stored, service_controller.service.cases.expire_after_s, full=full)
 
     async def add(self, service: str, documents: Sequence[object], actor: str, *, dry_run: bool = False) -> Document:
-        """Add cases, all or none; raise OperatorError if a case is invalid or if they exceed the limits."""
+        """Add cases, all or none; raise Refusal if a case is invalid or if they exceed the limits."""
         service_controller = self._service_controller(service)
         signed = await asyncio.to_thread(_parsed, documents, actor, clock.wall_s())  # 10,000 cases take 0.12 s
         caps = Caps(service_controller.service.cases.cases_max, service_controller.service.cases.bytes_max)
@@ -73,13 +74,13 @@ class CaseOperations:
     async def check(
         self, service: str, version: str, actor: str, *, names: Sequence[str] = (), replay_all: bool = False
     ) -> Document:
-        """Start a check of all cases, or of the named ones, on a version; raise OperatorError (404, 409)."""
+        """Start a check of all cases, or of the named ones, on a version; raise Refusal."""
         service_controller = self._service_controller(service)
         target = service_controller.registry.targets.get(version)
         if target is None:
             known = ", ".join(sorted(service_controller.registry.targets)[:20]) or "none"
             detail = f"service {service} has no version {version!r}; it knows: {known}"
-            raise OperatorError(404, "version_unknown", detail, exit_code=9)
+            raise Refusal(RefusalCode.VERSION_UNKNOWN, detail)
         if names:
             stored = {case.id for case in await self._store.call(lambda file: file.stored(service))}
             if missing := [name for name in names if name not in stored]:
@@ -92,12 +93,12 @@ class CaseOperations:
         return {"service": service, "checks": [check.progress() for check in self._addon.checks.of(service)]}
 
     def check_named(self, service: str, name: str, *, full: bool = True) -> Document:
-        """Return one check with its results; raise OperatorError (404). `full`: with the differences of answers."""
+        """Return one check with its results; raise Refusal. `full`: with the differences of answers."""
         self._service_controller(service)
         return self._addon.checks.named(service, name).as_dict(full=full)
 
     def cancel(self, service: str, name: str) -> Document:
-        """Cancel a check; raise OperatorError (404)."""
+        """Cancel a check; raise Refusal."""
         self._service_controller(service)
         check = self._addon.checks.named(service, name)
         self._addon.checks.cancel(check)
@@ -130,6 +131,6 @@ def _parsed(documents: Sequence[object], actor: str, at_s: float) -> list[Case]:
     return [case if case.by else case.signed(actor, at_s) for case in cases]
 
 
-def _unknown_cases(service: str, names: Sequence[str]) -> OperatorError:
+def _unknown_cases(service: str, names: Sequence[str]) -> Refusal:
     quoted = ", ".join(repr(name[:40]) for name in names[:10])
-    return OperatorError(404, "case_unknown", f"service {service} has no case {quoted}", exit_code=9)
+    return Refusal(RefusalCode.CASE_UNKNOWN, f"service {service} has no case {quoted}")

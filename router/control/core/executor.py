@@ -24,7 +24,8 @@ from router.control.core.workers import Workers
 from router.control.monitors.alarms import Alarms
 from router.control.monitors.broadcast import Broadcast
 from router.control.store.journal import APPEND_TIMEOUT_S, Journal
-from router.errors import OperatorError
+from router.errors import Refusal
+from router.errors.codes import RefusalCode
 from router.rollout.machine.machine import Machine
 from router.rollout.model.commands import (
     CheckStandby,
@@ -121,7 +122,7 @@ class CommandExecutor:
 
     # -- an operator's change
     async def change(self, event: Event, preconditions: Preconditions = ANYTHING, *, dry_run: bool = False) -> Change:
-        """Make the change that `event` requests; raise OperatorError if it is refused, with nothing changed."""
+        """Make the change that `event` requests; raise Refusal if it is refused, with nothing changed."""
         self._refuse_while_taking_over()
         self.refuse_stale(preconditions)
         before = self.registry.generation
@@ -141,7 +142,7 @@ class CommandExecutor:
             entries = [replace(entry, seq=seq) for entry, seq in zip(entries, numbers, strict=True)]
             try:
                 self._refuse_overtaken(event, commands, before)
-            except OperatorError:
+            except Refusal:
                 await self._deps.journal.strike_out(entries)  # the answer is that nothing was changed
                 raise
             self._apply(entries)
@@ -150,62 +151,56 @@ class CommandExecutor:
             return Change(entries[0], decided_ns, stored_ns)
 
     def _refuse_while_taking_over(self) -> None:
-        """Raise OperatorError during a take-over: the old workers still claim by the old route, and cannot confirm."""
+        """Raise Refusal during a take-over: the old workers still claim by the old route, and cannot confirm."""
         if self._deps.segment.words[at.H_TAKING_OVER]:
             detail = "this router is taking over from another one; nothing was changed, try again in a second"
-            raise OperatorError(503, "taking_over", detail, exit_code=9)
+            raise Refusal(RefusalCode.TAKING_OVER, detail)
 
     def _refuse_in_doubt(self) -> None:
-        """Raise OperatorError if a change is in doubt. The state is as requested, but the next start may change it."""
+        """Raise Refusal if a change is in doubt. The state is as requested, but the next start may change it."""
         doubt = next((doubt for doubt in self._deps.journal.in_doubt if doubt.service == self.name), None)
         if doubt is not None:
             detail = (
                 f"it is so now, but change {doubt.seq} ({doubt.type}) of {self.name} is in doubt, and may come true with the "
                 "next start: ask again when it is decided, status shows it; nothing was changed"
             )
-            raise OperatorError(503, "change_in_doubt", detail, exit_code=9, facts={"seq": doubt.seq})
+            raise Refusal(RefusalCode.CHANGE_IN_DOUBT, detail, facts={"seq": doubt.seq})
 
     def refuse_stale(self, preconditions: Preconditions) -> None:
-        """Raise OperatorError (412, 409) if a precondition does not hold."""
+        """Raise Refusal if a precondition does not hold."""
         generation, active = self.registry.generation, self.registry.active
         if preconditions.generation is not None and preconditions.generation != generation:
-            raise OperatorError(
-                412,
-                "generation_stale",
+            raise Refusal(
+                RefusalCode.GENERATION_STALE,
                 f"{self.name} is at generation {generation}, not {preconditions.generation}: read it again and decide anew",
-                exit_code=9,
                 facts={"generation": generation},
             )
         version = active.version if active else None
         if preconditions.from_version is not None and preconditions.from_version != version:
-            raise OperatorError(
-                409,
-                "from_mismatch",
+            raise Refusal(
+                RefusalCode.FROM_MISMATCH,
                 f"the active version of {self.name} is {version}, not {preconditions.from_version}",
-                exit_code=9,
                 facts={"generation": generation, "active": version},
             )
 
-    def _lost_race(self) -> OperatorError:
+    def _lost_race(self) -> Refusal:
         generation, active = self.registry.generation, self.registry.active
-        return OperatorError(
-            409,
-            "lost_race",
+        return Refusal(
+            RefusalCode.LOST_RACE,
             f"another change of {self.name} came first; {active.version if active else 'no version'} is active now, "
             f"generation {generation}: look, and decide anew",
-            exit_code=9,
             facts={"generation": generation, "active": active.version if active else None},
         )
 
     def _handled(self, event: Event, now_ns: int) -> list[Command]:
         try:
             return self.machine.handle(event, now_ns)
-        except OperatorError as error:
+        except Refusal as error:
             if error.code == "slots_busy":
                 raise self._slots_busy(error, now_ns) from None
             raise
 
-    def _slots_busy(self, error: OperatorError, now_ns: int) -> OperatorError:
+    def _slots_busy(self, error: Refusal, now_ns: int) -> Refusal:
         holders = [
             {
                 "version": target.version,
@@ -218,16 +213,14 @@ class CommandExecutor:
         described_holders = ", ".join(
             f"{item['version']} ({item['state']}, {item['in_flight']} in flight, {item['age_s']} s)" for item in holders
         )
-        return OperatorError(
-            409,
+        return Refusal(
             error.code,
             f"{error.detail}: {described_holders}; free one with: rollback-router retire VERSION --cut",
-            exit_code=error.exit_code,
             facts={"held": holders},
         )
 
     def _refuse_overtaken(self, event: Event, commands: list[Command], generation: int) -> None:
-        """Raise OperatorError unless the event still leads to the same change after the wait for the disk."""
+        """Raise Refusal unless the event still leads to the same change after the wait for the disk."""
         if self.registry.generation != generation:
             raise self._lost_race()
         if _comparable(self.machine.handle(event, clock.now_ns())) != _comparable(commands):

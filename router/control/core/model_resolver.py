@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
-from router.errors import OperatorError
+from router.errors import Refusal
+from router.errors.codes import RefusalCode
 from router.rollout.model.endpoint import parse_endpoints
 from router.rollout.model.events import Origin, Override
 from router.rollout.versions import model_uri
@@ -39,7 +40,7 @@ class ModelResolver:
     async def named(
         self, service: str, version: str, endpoints: list[str], artifact: str | None, override: Override | None = None
     ) -> Model:
-        """Return the model; raise OperatorError if it cannot be resolved. A label needs no registry and no wait.
+        """Return the model; raise Refusal if it cannot be resolved. A label needs no registry and no wait.
 
         Endpoints and artifact of the call take precedence over those of the registry.
         """
@@ -57,17 +58,17 @@ async def _no_registry(
     raise not_configured(uri)
 
 
-def not_configured(uri: ModelUri) -> OperatorError:
+def not_configured(uri: ModelUri) -> Refusal:
     """Return the refusal of a URI while no model registry is configured."""
     detail = f"{uri}: no model registry is configured; set mlflow.tracking_uri, or name label and endpoints"
-    return OperatorError(409, "mlflow_not_configured", detail, exit_code=9)
+    return Refusal(RefusalCode.MLFLOW_NOT_CONFIGURED, detail)
 
 
 def _label(version: str) -> str:
     try:
         return version_label(version)
     except ValueError as error:
-        raise OperatorError(400, "version_invalid", str(error), exit_code=2) from None
+        raise Refusal(RefusalCode.VERSION_INVALID, str(error)) from None
 
 
 def _urls(endpoints: list[str]) -> tuple[str, ...]:

@@ -1,6 +1,6 @@
 """The operator's verbs. Each verb becomes an event for the machine of its service; the answer contains the change.
 
-The verbs take keyword arguments and raise OperatorError without having changed anything. They return when every live worker
+The verbs take keyword arguments and raise Refusal without having changed anything. They return when every live worker
 has confirmed the new route, or after `confirm_timeout_s` with the list of the workers that have not.
 """
 
@@ -12,7 +12,8 @@ from router.control.core.loop import ControlLoop
 from router.control.core.model_resolver import ModelResolver
 from router.control.core.service_controller import ServiceController
 from router.control.core.workers import Confirmation
-from router.errors import OperatorError
+from router.errors import Refusal
+from router.errors.codes import RefusalCode
 from router.rollout.model import entry as entry_types
 from router.rollout.model import events as ev
 from router.rollout.model.endpoint import parse_endpoints
@@ -155,11 +156,9 @@ class Operations:
         results = await self._control_loop.probes.check(service_controller.name, urls, probe, timeout_s)
         failures = [f"{url}: {result.detail}" for url, result in results.items() if not result.ok]
         if failures:
-            raise OperatorError(
-                409,
-                "version_not_ready",
+            raise Refusal(
+                RefusalCode.VERSION_NOT_READY,
                 f"version {version} stays where it is, for not all of its new endpoints answer: {'; '.join(failures)}",
-                exit_code=9,
             )
 
     async def freeze(self, *, service: str, actor: str, reason: str = "", dry_run: bool = False) -> Document:

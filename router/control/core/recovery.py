@@ -17,8 +17,10 @@ from typing import Any, Final
 import orjson
 
 from router.control.core.executor import CommandExecutor
+from router.control.store.batch import JournalUnavailable
 from router.control.store.journal_opening import begun_anew, corrupt, opened
-from router.errors import InternalError, OperatorError, StartError
+from router.errors import InternalError, Refusal, StartError
+from router.errors.codes import StartCode
 from router.rollout.machine.reconcile import assumed, recovered
 from router.rollout.machine.registry import Registry
 from router.rollout.machine.replay import rebuild, uncommitted_entries
@@ -35,8 +37,6 @@ from router.shm.route_cell import RouteCell
 from router.shm.segment import Segment
 
 log = logging.getLogger(__name__)
-EXIT_ENDPOINTS: Final = 7
-EXIT_STATE: Final = 5
 _DISK_WAIT_S: Final = 1.0
 """Seconds to wait for the disk at a warm start. The supervisor counts the silence of control from its start."""
 
@@ -53,7 +53,7 @@ class JournalState:
 
 
 def read_journal_state(state_dir: Path, segment: Segment, journal_from: str | None) -> JournalState:
-    """Open the journal; raise StartError (6) if it is corrupt. A warm start ignores `journal_from`: it was applied before."""
+    """Open the journal; raise StartError if it is corrupt. A warm start ignores `journal_from`: it was applied before."""
     warm = segment.words[at.H_BOOT] != 0
     now_s = clock.wall_s()
     begun_from = None
@@ -101,7 +101,7 @@ def boot_entries(past: JournalState) -> list[Entry]:
 def registries(
     settings: Settings, segment: Segment, entries: list[Entry], state_dir: Path, *, warm: bool
 ) -> dict[str, Registry]:
-    """Return the registry of each service, in the order of the segment; raise StartError (6) if the journal is inconsistent."""
+    """Return the registry of each service, in the order of the segment; raise StartError if the journal is inconsistent."""
     found = {}
     for index, name in enumerate(sorted(settings.services)):
         word = RouteCell(segment, index).read() if warm else None
@@ -119,17 +119,16 @@ def stored(settings: Settings, segment: Segment) -> dict[str, int]:
 
 
 def refuse_moved(settings: Settings, found: dict[str, Registry]) -> None:
-    """Raise StartError (7) if the settings name a known version with other endpoints than the journal."""
+    """Raise StartError if the settings name a known version with other endpoints than the journal."""
     for name, service in settings.services.items():
         for seed in _seeds(service):
             known = found[name].targets.get(seed.version)
             if known is not None and known.endpoints != tuple(seed.endpoints):
                 raise StartError(
-                    "endpoints_differ",
+                    StartCode.ENDPOINTS_DIFFER,
                     f"service {name}: version {seed.version} is known at {', '.join(known.endpoints)} (journal), and the "
                     f"settings say {', '.join(seed.endpoints)}: give the new servers a version label of their own, write the "
                     "known endpoints into the settings, or start with --fresh, which archives the old state",
-                    EXIT_ENDPOINTS,
                 )
 
 
@@ -204,8 +203,8 @@ def _first_records(registry: Registry, service: Service, assume: str | None) -> 
 async def _journalled(executor: CommandExecutor, record: Record) -> None:
     try:
         await executor.append_and_apply(record)
-    except OperatorError as error:
-        raise StartError(error.code, f"{error.detail}; a first start needs a journal", EXIT_STATE) from None
+    except JournalUnavailable as error:
+        raise StartError(StartCode.JOURNAL_UNAVAILABLE, f"{error.detail}; a first start needs a journal") from None
 
 
 async def _adopt_memory(executor: CommandExecutor, entries: list[Entry]) -> None:
@@ -235,7 +234,7 @@ async def _adopt_memory(executor: CommandExecutor, entries: list[Entry]) -> None
     log.warning("%s: shared memory and journal differ; shared memory wins", executor.name)
     try:
         await executor.append_and_apply(*missing, timeout_s=_DISK_WAIT_S)
-    except OperatorError as error:
+    except Refusal as error:
         log.warning("%s: %s; going on without", executor.name, error.detail)
         now_ns = found.monotonic_ns if isinstance(found, Entry) else clock.now_ns()
         executor.perform([Record(item.type, item.actor, item.data) for item in missing], now_ns)
@@ -273,7 +272,7 @@ def assumed_by_service(assume_active: str | None, settings: Settings, found: dic
         service, _, version = part.rpartition("=")
         names = [name for name in known if service in ("", name) and version in known[name]]
         if not names:
-            raise StartError("version_unknown", f"--assume-active {part}: no such version; known are {known}", 2)
+            raise StartError(StartCode.VERSION_UNKNOWN, f"--assume-active {part}: no such version; known are {known}")
         result.update(dict.fromkeys(names, version))
     return result
 

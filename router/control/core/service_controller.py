@@ -11,7 +11,8 @@ from router.control.core.executor import Change, CommandExecutor
 from router.control.core.probes import Probes
 from router.control.core.sampler import RouterHealth, Sampler, evidence
 from router.control.monitors.alarms import Alarms
-from router.errors import OperatorError
+from router.errors import Refusal
+from router.errors.codes import RefusalCode
 from router.rollout.judge.baseline import Baseline
 from router.rollout.judge.criteria import Criterion
 from router.rollout.judge.judge import Judge, JudgeInputs
@@ -282,8 +283,8 @@ class ServiceController:
 
 
 class Services(dict[str, ServiceController]):
-    """Service name → its controller. `services[name]` raises OperatorError (404) if the router has no such service."""
+    """Service name → its controller. `services[name]` raises Refusal if the router has no such service."""
 
     def __missing__(self, name: str) -> ServiceController:
         names = ", ".join(self) or "none"
-        raise OperatorError(404, "service_unknown", f"there is no service {name!r}; there are: {names}", exit_code=9)
+        raise Refusal(RefusalCode.SERVICE_UNKNOWN, f"there is no service {name!r}; there are: {names}")

@@ -13,10 +13,11 @@ from router.control.addon import Addon
 from router.control.core.loop import ControlLoop
 from router.control.drills.runner import DrillRunner
 from router.control.views.metric_table import gauge
-from router.errors import OperatorError
+from router.errors import Refusal
+from router.errors.codes import RefusalCode
 from router.rollout.drills.drill import DrillPhase, DrillPlan, Mode
 from router.rollout.drills.log import DrillLog
-from router.rollout.drills.preconditions import Refusal
+from router.rollout.drills.preconditions import Objection
 from router.rollout.model import entry as entry_types
 from router.rollout.model.commands import Record
 from router.rollout.model.entry import Entry
@@ -113,7 +114,7 @@ class DrillsAddon(Addon):
     def _begin_scheduled(self, name: str, now_ns: int) -> None:
         runner = self.runners[name]
         settings = runner.service_controller.service.drill
-        found = runner.refusals(self.under_way(), now_ns)
+        found = runner.objections(self.under_way(), now_ns)
         plan = runner.plan(settings.mode, settings.hold_s, "schedule", "schedule", settings.schedule)
         if found:
             data = {**plan.as_dict(), "result": "refused", "reasons": [refusal.detail for refusal in found]}
@@ -126,7 +127,7 @@ class DrillsAddon(Addon):
     async def _scheduled(self, runner: DrillRunner, plan: DrillPlan) -> None:
         try:
             await self._perform(runner, plan)
-        except OperatorError as error:
+        except Refusal as error:
             log.warning("drill %s did not begin: %s", plan.id, error.detail)
 
     # -- by operators
@@ -135,13 +136,13 @@ class DrillsAddon(Addon):
     ) -> Document:
         """Start a drill; return once the standby serves in every worker (a shadow drill: once it is over).
 
-        Raise OperatorError (409 `drill_unsafe`) with every reason against the drill.
+        Raise Refusal (`drill_unsafe`) with every reason against the drill.
         """
         runner = self._runner(service)
         hold_s = runner.service_controller.service.drill.hold_s if hold_s is None else hold_s
         found = [
             refusal
-            for refusal in runner.refusals(self.under_way(), self._now_ns())
+            for refusal in runner.objections(self.under_way(), self._now_ns())
             if not (force and refusal.may_be_forced)
         ]
         if found:
@@ -163,7 +164,7 @@ class DrillsAddon(Addon):
             self._starting = None
 
     async def _begun(self, runner: DrillRunner, plan: DrillPlan) -> Document:
-        """Return the drill once it is confirmed or has a result; raise OperatorError (409) if the gate refused it."""
+        """Return the drill once it is confirmed or has a result; raise Refusal if the gate refused it."""
         for _ in range(int(BEGIN_WAIT_S / _POLL_S)):
             drill, logged = runner.drill, runner.log.find(plan.id)
             if logged is not None and (logged["result"] is not None or (drill is not None and drill.is_confirmed)):
@@ -171,14 +172,14 @@ class DrillsAddon(Addon):
             await asyncio.sleep(_POLL_S)
         found = self.show(plan.id)
         if found["result"] == "refused":
-            raise _unsafe(plan.service, [Refusal("gate_closed", why) for why in found["reasons"]])
+            raise _unsafe(plan.service, [Objection("gate_closed", why) for why in found["reasons"]])
         return found
 
     def stop(self, service: str, actor: str) -> Document:
-        """End the drill of a service at once; raise OperatorError (409) if there is none."""
+        """End the drill of a service at once; raise Refusal if there is none."""
         drill = self._runner(service).drill
         if drill is None:
-            raise OperatorError(409, "no_drill", f"no drill of {service} is under way", exit_code=9)
+            raise Refusal(RefusalCode.NO_DRILL, f"no drill of {service} is under way")
         drill.stop(f"stopped by {actor}")
         self._runner(service).tick(self._now_ns())
         return self.show(drill.plan.id)
@@ -190,7 +191,7 @@ class DrillsAddon(Addon):
         return found[0] if found else self._starting
 
     def listing(self, service: str | None = None) -> Document:
-        """Return all drills, newest first, and a summary of each service; raise OperatorError (404) for an unknown one."""
+        """Return all drills, newest first, and a summary of each service; raise Refusal for an unknown one."""
         names = list(self.runners) if service is None else [self._runner(service).service_controller.name]
         drills = [self._document(name, drill) for name in names for drill in self.runners[name].log.drills]
         drills.sort(key=lambda drill: str(drill["started_at"]), reverse=True)
@@ -198,13 +199,13 @@ class DrillsAddon(Addon):
         return {"drills": drills, "services": {name: self._summary(name, now_s) for name in names}}
 
     def show(self, drill: str) -> Document:
-        """Return one drill; raise OperatorError (404)."""
+        """Return one drill; raise Refusal."""
         for name, runner in self.runners.items():
             if (logged := runner.log.find(drill)) is not None:
                 return self._document(name, logged)
             if runner.drill is not None and runner.drill.plan.id == drill:
                 return self._document(name, {"started_at": clock.wall_s(), "ended_at": None, "result": None})
-        raise OperatorError(404, "drill_unknown", f"there is no drill {drill!r}", exit_code=9)
+        raise Refusal(RefusalCode.DRILL_UNKNOWN, f"there is no drill {drill!r}")
 
     def _document(self, service: str, logged: Document) -> Document:
         """Return a drill with its present state, and with times in RFC 3339."""
@@ -243,12 +244,10 @@ class DrillsAddon(Addon):
                 alarms.down(code, name)
 
 
-def _unsafe(service: str, found: list[Refusal]) -> OperatorError:
+def _unsafe(service: str, found: list[Objection]) -> Refusal:
     forced = "; --force goes on all the same" if all(refusal.may_be_forced for refusal in found) else ""
-    return OperatorError(
-        409,
-        "drill_unsafe",
+    return Refusal(
+        RefusalCode.DRILL_UNSAFE,
         f"no drill of {service} now: {'; '.join(refusal.detail for refusal in found)}{forced}",
-        exit_code=9,
         facts={"refusals": [{"code": refusal.code, "detail": refusal.detail} for refusal in found]},
     )

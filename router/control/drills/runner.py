@@ -11,7 +11,7 @@ from router.control.core.workers import Workers
 from router.rollout.drills.comparison import Performance, late_after_ms, performance_of, regressions
 from router.rollout.drills.drill import Drill, DrillEnd, DrillPhase, DrillPlan, Mode, Observation, Result, SwapBack
 from router.rollout.drills.log import DrillLog
-from router.rollout.drills.preconditions import RECENT_S, Refusal, SafetyRules, Situation, refusals
+from router.rollout.drills.preconditions import RECENT_S, Objection, SafetyRules, Situation, objections
 from router.rollout.machine.version_rules import VersionRules
 from router.rollout.model import entry as entry_types
 from router.rollout.model.commands import Record
@@ -95,7 +95,7 @@ class DrillRunner:
         return f"drill {last['drill']} to {last['to']} {result}: {'; '.join(last['reasons'])}"
 
     # -- preconditions
-    def refusals(self, under_way: str | None, now_ns: int) -> list[Refusal]:
+    def objections(self, under_way: str | None, now_ns: int) -> list[Objection]:
         """Return the reasons against a drill now. `under_way` is the id of a running drill of any service."""
         service_controller, registry = self.service_controller, self.service_controller.registry
         active, candidate = registry.active, registry.candidate
@@ -122,7 +122,7 @@ class DrillRunner:
             proposal=next((proposal.id for proposal in registry.proposals.pending()), None),
             under_way=under_way,
         )
-        return refusals(situation, self._safety_rules)
+        return objections(situation, self._safety_rules)
 
     @property
     def _safety_rules(self) -> SafetyRules:

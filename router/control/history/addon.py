@@ -22,7 +22,8 @@ from router.control.monitors.alarms import Alarms
 from router.control.store.history_file import HistoryFile, Step
 from router.control.store.history_store import HistoryStore, Readings
 from router.control.views.metric_table import counter, gauge
-from router.errors import OperatorError
+from router.errors import Refusal
+from router.errors.codes import RefusalCode
 from router.rollout.history.period import period
 from router.rollout.history.row import FAILED, PASSED, ROLES, SERVICE_SLOT, UNDECIDED, Reading
 from router.rollout.model.entry import Entry
@@ -203,14 +204,14 @@ class HistoryAddon(Addon):
     ) -> dict[str, Any]:
         """Return the figures of each version from `since` to `until` in steps of `step_s`. A step without rows is unknown.
 
-        Periods up to TIMED_S have the median and p99 of first bytes. Raise OperatorError: 404 without such a service, 400
-        for an invalid period, 503 if the file cannot be read.
+        Periods up to TIMED_S have the median and p99 of first bytes. Raise Refusal:
+        `service_unknown`, `period_invalid`, or `history_unavailable`.
         """
         self._control_loop.services[service]
         try:
             span = period(since, until, clock.wall_s())
         except ValueError as error:
-            raise OperatorError(400, "period_invalid", str(error), exit_code=2) from None
+            raise Refusal(RefusalCode.PERIOD_INVALID, str(error)) from None
         step_s = step_s or max(10.0, math.ceil(span.seconds / STEPS / 10) * 10.0)
         since_ms, until_ms, step_ms = int(span.since_s * 1000), int(span.until_s * 1000), int(step_s * 1000)
         times = span.seconds <= TIMED_S

@@ -16,7 +16,8 @@ from router.control.core.service_controller import first_byte_timeout_s
 from router.control.history.advice_process import Job
 from router.control.history.report_addon import ReportAddon
 from router.control.store.history_store import HistoryStore, HistoryUnavailable
-from router.errors import OperatorError
+from router.errors import Refusal
+from router.errors.codes import RefusalCode
 from router.rollout.history.advice import KnownRollback
 from router.rollout.history.period import Period
 from router.rollout.model import entry as entry_types
@@ -54,8 +55,8 @@ class AdviceAddon(Addon):
     async def advise(self, service: str, days: float, per_month_max: float) -> Document:
         """Return the results of other limits in the last `days`, and which limits to set.
 
-        `per_month_max`: the false alarms in 30 days that are acceptable. Raise OperatorError: 404 without such a service,
-        503 if another replay is running or the rows cannot be read.
+        `per_month_max`: the false alarms in 30 days that are acceptable. Raise Refusal:
+        `service_unknown`, `advise_busy`, or `history_unavailable`.
         """
         service_controller = self._control_loop.services[service]
         now_s = clock.wall_s()
@@ -84,7 +85,7 @@ class AdviceAddon(Addon):
             answer, why = await self._bulkhead.call(run_job)
         except BulkheadFull:
             detail = "somebody asks for advice just now: try again in a moment"
-            raise OperatorError(503, "advise_busy", detail, exit_code=9) from None
+            raise Refusal(RefusalCode.ADVISE_BUSY, detail) from None
         if answer is None:
             raise HistoryUnavailable(why)
         return {"since": clock.iso(period.since_s), "until": clock.iso(period.until_s), **answer}

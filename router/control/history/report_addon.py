@@ -15,7 +15,8 @@ from router.control.addon import Addon
 from router.control.core.loop import ControlLoop
 from router.control.store.history_store import HistoryStore
 from router.control.views.metric_table import PERIOD_DAYS, gauge
-from router.errors import OperatorError
+from router.errors import Refusal
+from router.errors.codes import RefusalCode
 from router.rollout.history.deployment_log import DeploymentLog, DeploymentSummary, Timestamp
 from router.rollout.history.period import Period, period
 from router.rollout.history.service_report import Price, report
@@ -58,7 +59,7 @@ class ReportAddon(Addon):
         for name in self._logs:
             try:
                 self._documents[name] = await self._report(name, Period(now_s - PERIOD_DAYS * 86_400, now_s))
-            except OperatorError:
+            except Refusal:
                 continue
 
     def summary(self, service: str) -> DeploymentSummary:
@@ -68,13 +69,13 @@ class ReportAddon(Addon):
     async def report(self, service: str, since: str, until: str = "") -> Document:
         """Return the figures of `service` from `since` to `until` ("": now), as `period` parses them.
 
-        Raise OperatorError: 404 without such a service, 400 for an invalid period, 503 if the history cannot be read.
+        Raise Refusal: `service_unknown`, `period_invalid`, `history_unavailable`.
         """
         self._control_loop.services[service]
         try:
             span = period(since, until, clock.wall_s())
         except ValueError as error:
-            raise OperatorError(400, "period_invalid", str(error), exit_code=2) from None
+            raise Refusal(RefusalCode.PERIOD_INVALID, str(error)) from None
         return await self._report(service, span)
 
     async def _report(self, service: str, span: Period) -> Document:

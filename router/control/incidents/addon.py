@@ -28,7 +28,8 @@ from router.control.incidents.snapshots import BEFORE_S, Snapshot, trail_of
 from router.control.monitors.alarms import Alarms
 from router.control.views import status
 from router.control.views.metric_table import gauge
-from router.errors import OperatorError
+from router.errors import Refusal
+from router.errors.codes import RefusalCode
 from router.rollout.incidents.impact import SampleSnapshot
 from router.rollout.incidents.incident import opens
 from router.rollout.incidents.review import Edit, Reviews
@@ -346,12 +347,12 @@ class IncidentsAddon(Addon):
         return None
 
     async def document(self, incident: str) -> Document:
-        """Return one incident; raise OperatorError (404)."""
+        """Return one incident; raise Refusal."""
         return await asyncio.to_thread(document, await self._sources(incident))
 
     async def _sources(self, incident: str) -> Sources:
         if self._record(incident) is None:
-            raise OperatorError(404, "incident_unknown", f"there is no incident {incident!r}", exit_code=9)
+            raise Refusal(RefusalCode.INCIDENT_UNKNOWN, f"there is no incident {incident!r}")
         samples = self._snapshots.get(incident) or await self._filed(incident)
         return self._gather(incident, samples)
 
@@ -374,18 +375,18 @@ class IncidentsAddon(Addon):
 
     # -- edits by operators
     async def edit(self, incident: str, edit: Edit, actor: str, revision: int | None) -> Document:
-        """Journal an edit and return the incident; raise OperatorError if it is refused, without any change.
+        """Journal an edit and return the incident; raise Refusal if it is refused, without any change.
 
         `revision`: refuse the edit (412) if the review has another revision by now.
         """
         known = self._record(incident)
         if known is None:
-            raise OperatorError(404, "incident_unknown", f"there is no incident {incident!r}", exit_code=9)
+            raise Refusal(RefusalCode.INCIDENT_UNKNOWN, f"there is no incident {incident!r}")
         async with self._lock:
             review = self._reviews.of(incident)
             if revision is not None and revision != review.revision:
                 detail = f"incident {incident} is at revision {review.revision}, not {revision}: read it again and decide anew"
-                raise OperatorError(412, "revision_stale", detail, exit_code=9, facts={"revision": review.revision})
+                raise Refusal(RefusalCode.REVISION_STALE, detail, facts={"revision": review.revision})
             executor = self._control_loop.services[known["service"]].executor
             record = Record(entry_types.INCIDENT_EDITED, actor, {"incident": incident, **review.checked(edit)})
             for entry in await executor.append_and_apply(record):

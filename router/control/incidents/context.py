@@ -12,7 +12,7 @@ from typing import Any, Final
 
 from router.control.incidents import formatting
 from router.control.store.history_store import HistoryStore
-from router.errors import OperatorError
+from router.errors import Refusal
 from router.rollout.incidents.timeline import Timeline
 from router.rollout.incidents.timeline_text import WINDOW_S
 from router.rollout.stats.figures import CAPTURED_AFTER_NS
@@ -63,7 +63,7 @@ class IncidentContext:
         since_ms, until_ms = int((until_s - promised.window_days * _DAY_S) * 1000), int(until_s * 1000)
         try:
             totals = await self.history.read(lambda file: file.totals(service, since_ms, until_ms, 1.0))
-        except OperatorError:
+        except Refusal:
             return None
         counted = {"requests": totals.accepted, "seconds": round(totals.seconds, 1)}
         return {**promised.model_dump(), **counted} if totals.accepted and totals.seconds else None

@@ -16,7 +16,8 @@ from router.control.admin.bodies import Actor, Reason, Text
 from router.control.admin.operation import Call, Operation
 from router.control.incidents import rendering
 from router.control.incidents.addon import IncidentsAddon
-from router.errors import OperatorError
+from router.errors import Refusal
+from router.errors.codes import RefusalCode
 from router.runtime.printable import printable
 
 ADDED_MAX: Final = 20
@@ -80,7 +81,7 @@ class IncidentEdit(_Part):
     comment: Text = ""
 
     def plain(self) -> dict[str, Any]:
-        """Return the edit in the journal's form; raise OperatorError (400) if it changes nothing."""
+        """Return the edit in the journal's form; raise Refusal if it changes nothing."""
         given = {name: getattr(self, name) for name in ("status", "severity", "owner", "root_cause")}
         edit: dict[str, Any] = {"set": {name: value for name, value in given.items() if value is not None}}
         edit["add_actions"] = [action.model_dump() for action in self.add_actions]
@@ -89,7 +90,7 @@ class IncidentEdit(_Part):
         changes = {name: value for name, value in edit.items() if value}
         if not changes:
             detail = "the body changes nothing: give root_cause, owner, severity, status, add_actions, … or comment"
-            raise OperatorError(400, "request_invalid", detail, exit_code=2)
+            raise Refusal(RefusalCode.REQUEST_INVALID, detail)
         return {"edit": uuid.uuid4().hex, **changes}
 
 
@@ -113,9 +114,7 @@ def operations(addon: IncidentsAddon) -> tuple[Operation, ...]:
             incident = call.request.match_info["incident"]
             text = await asyncio.to_thread(render, await addon.document(incident))
             if text is None:
-                raise OperatorError(
-                    404, "windows_unknown", f"the samples of incident {incident!r} are lost", exit_code=9
-                )
+                raise Refusal(RefusalCode.WINDOWS_UNKNOWN, f"the samples of incident {incident!r} are lost")
             policy = {"Content-Security-Policy": f"{rendering.policy()}; frame-ancestors 'none'"}
             return web.Response(text=text, content_type=media_type, charset="utf-8", headers=policy)
 

@@ -24,7 +24,8 @@ from router.control.proposals.links import base_url
 from router.control.store import outbox
 from router.control.store.outbox import Outbox, Stock
 from router.control.views.metric_table import counter, gauge
-from router.errors import OperatorError
+from router.errors import Refusal
+from router.errors.codes import RefusalCode
 from router.rollout.model import entry as entry_types
 from router.rollout.model.entry import Entry
 from router.rollout.notifications.feed import NotificationFeed
@@ -201,13 +202,11 @@ class NotifyAddon(Addon):
                 self._tasks.spawn(old.close(), f"close {name}")
 
     async def test(self, channel: str | None, actor: str) -> Document:
-        """Send a test message through each channel, or one; return the answers. Raise OperatorError (404)."""
+        """Send a test message through each channel, or one; return the answers. Raise Refusal."""
         chosen = [delivery for name, delivery in self.deliveries.items() if channel in (None, name)]
         if channel is not None and not chosen:
             names = ", ".join(self.deliveries) or "none"
-            raise OperatorError(
-                404, "channel_unknown", f"there is no channel {channel!r}; there are: {names}", exit_code=9
-            )
+            raise Refusal(RefusalCode.CHANNEL_UNKNOWN, f"there is no channel {channel!r}; there are: {names}")
         now_s = clock.wall_s()
         notification = Notification(
             id=f"router-test-{int(now_s * 1000)}",

@@ -8,12 +8,14 @@ from typing import Any, Final
 from prometheus_client.metrics_core import Metric
 
 from router.control.addon import Addon
+from router.control.admin import problems
 from router.control.core.loop import ControlLoop
 from router.control.core.operations import Operations
 from router.control.core.service_controller import ServiceController
 from router.control.proposals.links import ProposalLinks
 from router.control.views.metric_table import gauge
-from router.errors import OperatorError
+from router.errors import Refusal
+from router.errors.codes import RefusalCode
 from router.rollout.machine import proposal_rules
 from router.rollout.model import entry as entry_types
 from router.rollout.model.commands import Record
@@ -60,11 +62,11 @@ class ProposalsAddon(Addon):
         return {"proposals": [as_document(proposal, service_controller) for proposal, service_controller in proposals]}
 
     def document(self, proposal_id: str) -> Document:
-        """Return one proposal; raise OperatorError (404)."""
+        """Return one proposal; raise Refusal."""
         return as_document(*self.find(proposal_id))
 
     def find(self, proposal_id: str) -> tuple[Proposal, ServiceController]:
-        """Return a proposal and the controller of its service; raise OperatorError (404)."""
+        """Return a proposal and the controller of its service; raise Refusal."""
         for service_controller in self._control_loop.services.values():
             if (known := service_controller.registry.proposals.known.get(proposal_id)) is not None:
                 return known, service_controller
@@ -113,7 +115,7 @@ class ProposalsAddon(Addon):
         by_token: bool = False,
         dry_run: bool = False,
     ) -> Document:
-        """Approve or deny; return the result. Raise OperatorError, without any change, if that is not possible.
+        """Approve or deny; return the result. Raise Refusal, without any change, if that is not possible.
 
         `by_token`: the actor is authenticated by a token, so different actors are different persons.
         """
@@ -134,14 +136,14 @@ class ProposalsAddon(Addon):
             answer = await self._operations.decide(
                 service=service_controller.name, event=event, done=outcome, dry_run=dry_run
             )
-        except OperatorError as refusal:
+        except Refusal as refusal:
             if not dry_run:
                 self._journal_refusal(refusal, proposal, service_controller, event)
             raise
         return {**answer, "proposal": self.document(proposal.id)}
 
     def check_link(self, proposal: Proposal, verb: str) -> None:
-        """Raise OperatorError (403, 409, 410) if a valid link cannot decide this proposal, or not any more; journal nothing.
+        """Raise Refusal if a valid link cannot decide this proposal, or not any more; journal nothing.
 
         A link expires with its proposal, even if the default is due then. It authenticates no person. So if tokens are
         configured, a link cannot approve a promotion: that needs a second person, different from the proposer.
@@ -151,12 +153,12 @@ class ProposalsAddon(Addon):
         proposal_rules.decidable(self.find(proposal.id)[1].registry, event, now_ns)
         if proposal.is_expired(now_ns):
             detail = f"this link has expired: the default of proposal {proposal.id} is due; decide it by its id"
-            raise OperatorError(410, "link_expired", detail, exit_code=9)
+            raise Refusal(RefusalCode.LINK_EXPIRED, detail)
         if proposal.kind == "promotion" and verb == "approve" and self._settings.admin.tokens:
             detail = (
                 f"somebody other than {proposal.opened_by} has to approve this: use a token of your own, not a link"
             )
-            raise OperatorError(403, "four_eyes", detail, exit_code=9)
+            raise Refusal(RefusalCode.FOUR_EYES, detail)
 
     async def _answers_probe(self, proposal: Proposal, service_controller: ServiceController) -> bool:
         """Return whether a version that was rolled back as unreachable answers a probe now; its promotion needs that."""
@@ -172,10 +174,10 @@ class ProposalsAddon(Addon):
         return (await self._control_loop.probes.probe_now(service_controller.name, target.slot, timeout_s)).ok
 
     def _journal_refusal(
-        self, refusal: OperatorError, proposal: Proposal, service_controller: ServiceController, event: ProposalDecided
+        self, refusal: Refusal, proposal: Proposal, service_controller: ServiceController, event: ProposalDecided
     ) -> None:
         """Journal a refused decision; at most REFUSALS_MAX per proposal, so that they cannot fill the journal."""
-        if refusal.status >= 500 or self._refused.get(proposal.id, 0) >= REFUSALS_MAX:
+        if problems.is_temporary(refusal) or self._refused.get(proposal.id, 0) >= REFUSALS_MAX:
             return
         self._refused[proposal.id] = self._refused.get(proposal.id, 0) + 1
         data = {"proposal": proposal.id, "verb": event.verb, "code": refusal.code, "reason": refusal.detail}

@@ -23,7 +23,8 @@ from router.control.admin.refusals import LINK_FOREIGN
 from router.control.proposals import page
 from router.control.proposals.addon import ProposalsAddon
 from router.control.proposals.links import VERBS
-from router.errors import OperatorError
+from router.errors import Refusal
+from router.errors.codes import RefusalCode
 
 FORM_BYTES_MAX: Final = 8192
 _PATH: Final = "/decide/{proposal}/{verb}/{until_s}/{signature}"
@@ -118,24 +119,24 @@ async def _submit(addon: ProposalsAddon, request: web.Request) -> web.Response:
 
 
 def _verified(addon: ProposalsAddon, request: web.Request) -> tuple[str, str]:
-    """Return (verb, proposal) of a valid link; raise OperatorError (404) otherwise, without revealing which proposals exist."""
+    """Return (verb, proposal) of a valid link; raise Refusal otherwise, without revealing which proposals exist."""
     match = request.match_info
     verb, until = match["verb"], match["until_s"]
     try:
         proposal, _ = addon.find(match["proposal"])
-    except OperatorError:
-        raise OperatorError(404, "link_invalid", LINK_FOREIGN) from None
+    except Refusal:
+        raise Refusal(RefusalCode.LINK_INVALID, LINK_FOREIGN) from None
     number = int(until) if until.isascii() and until.isdigit() and len(until) < 20 else -1
     if verb not in VERBS or not addon.links.verify(proposal, verb, number, match["signature"]):
-        raise OperatorError(404, "link_invalid", LINK_FOREIGN)
+        raise Refusal(RefusalCode.LINK_INVALID, LINK_FOREIGN)
     addon.check_link(proposal, verb)
     return verb, proposal.id
 
 
 async def _form(request: web.Request) -> dict[str, str]:
-    """Return the name and the reason in the form; raise OperatorError (400, 408, 413, 415)."""
+    """Return the name and the reason in the form; raise Refusal."""
     if request.content_type != "application/x-www-form-urlencoded":
-        raise OperatorError(415, "content_type", "press the button on the page of the link")
+        raise Refusal(RefusalCode.CONTENT_TYPE, "press the button on the page of the link")
     try:
         async with asyncio.timeout(BODY_TIMEOUT_S):
             await send_continue(request)
@@ -143,9 +144,9 @@ async def _form(request: web.Request) -> dict[str, str]:
             while len(raw) <= FORM_BYTES_MAX and (more := await request.content.read(FORM_BYTES_MAX + 1)):
                 raw += more
     except TimeoutError:
-        raise OperatorError(408, "request_timeout", f"no whole form within {BODY_TIMEOUT_S:g} s") from None
+        raise Refusal(RefusalCode.REQUEST_TIMEOUT, f"no whole form within {BODY_TIMEOUT_S:g} s") from None
     if len(raw) > FORM_BYTES_MAX:
-        raise OperatorError(413, "body_too_large", f"the form is larger than {FORM_BYTES_MAX} bytes")
+        raise Refusal(RefusalCode.BODY_TOO_LARGE, f"the form is larger than {FORM_BYTES_MAX} bytes")
     try:
         given = parse_qs(raw.decode(), max_num_fields=10)
         return {
@@ -154,6 +155,6 @@ async def _form(request: web.Request) -> dict[str, str]:
         }
     except ValidationError as error:
         why = error.errors()[0]["msg"].removeprefix("Value error, ")
-        raise OperatorError(400, "request_invalid", f"your name or your reason cannot be kept: {why}") from None
+        raise Refusal(RefusalCode.REQUEST_INVALID, f"your name or your reason cannot be kept: {why}") from None
     except ValueError as error:
-        raise OperatorError(400, "request_invalid", f"this is no form: {error}") from None
+        raise Refusal(RefusalCode.REQUEST_INVALID, f"this is no form: {error}") from None

@@ -217,7 +217,7 @@ class QualityAddon(Addon):
         return share, limit, drifting
 
     async def relearn(self, *, service: str, actor: str, reason: str) -> Document:
-        """Forget the reference and learn a new one; raise OperatorError if that cannot be journalled."""
+        """Forget the reference and learn a new one; raise Refusal if that cannot be journalled."""
         state = self._states[self._control_loop.services[service].name]
         await state.service_controller.executor.append_and_apply(
             Record(entry_types.INPUTS_FORGOTTEN, actor, {"reason": reason})

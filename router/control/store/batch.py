@@ -15,18 +15,17 @@ from enum import Enum
 from typing import Final
 
 from router.control.store.in_doubt import InDoubtChange
-from router.errors import OperatorError
+from router.errors import Refusal
+from router.errors.codes import RefusalCode
 from router.rollout.model import entry as entry_types
 from router.rollout.model.entry import Entry
 from router.runtime import clock
 
-EXIT_REFUSED: Final = 9
-EXIT_IN_DOUBT: Final = 1
 NOTHING: Final = "nothing was changed, traffic and automatic rollback go on"
 
 
-class JournalUnavailable(OperatorError):
-    """503. Without `doubt` the change was not made: it was never handed to the disk, or the disk has refused it.
+class JournalUnavailable(Refusal):
+    """Without `doubt` the change was not made: it was never handed to the disk, or the disk has refused it.
 
     With `doubt` the disk may have the change or may still take it. `doubt.outcome` is set later, at the latest by the next start.
     """
@@ -40,11 +39,7 @@ class JournalUnavailable(OperatorError):
                 "shows it until it is completed or struck out, at the latest by the next start"
             )
         super().__init__(
-            503,
-            "journal_unavailable",
-            f"the journal cannot be written ({why}); {consequence}",
-            exit_code=EXIT_REFUSED if doubt is None else EXIT_IN_DOUBT,
-            facts=facts,
+            RefusalCode.JOURNAL_UNAVAILABLE, f"the journal cannot be written ({why}); {consequence}", facts
         )
         self.doubt = doubt
 

@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 import orjson
 
-from router.errors import OperatorError
+from router.errors import Refusal
+from router.errors.codes import RefusalCode
 from router.rollout import json_pointer
 from router.rollout.cases.case import NEVER_KEPT, STATUS_PATTERN, Case, Expectation, Request
 from router.runtime.printable import printable
@@ -53,7 +54,7 @@ def _without_defaults(part: Any) -> dict[str, Any]:
 
 
 def parsed(document: object, place: str = "") -> Case:
-    """Return the case of a JSON document; raise OperatorError (400, `case_invalid`) that names `place` and the member."""
+    """Return the case of a JSON document; raise Refusal (`case_invalid`) that names `place` and the member."""
     from pydantic import ValidationError
 
     if isinstance(document, dict):
@@ -86,9 +87,9 @@ def _adapter() -> TypeAdapter[Case]:
     return TypeAdapter(Case)
 
 
-def _invalid(place: str, member: str, problem: str) -> OperatorError:
+def _invalid(place: str, member: str, problem: str) -> Refusal:
     where = ": ".join(part for part in (place, member[:120]) if part)
-    return OperatorError(400, "case_invalid", f"{where}: {problem[:300]}" if where else problem, exit_code=2)
+    return Refusal(RefusalCode.CASE_INVALID, f"{where}: {problem[:300]}" if where else problem)
 
 
 def _wrong(case: Case) -> Iterable[tuple[str, str]]:
@@ -156,7 +157,7 @@ def read(path: str) -> bytes:
 
 
 def imported(data: bytes) -> list[Case]:
-    """Return the cases of a file; raise OperatorError (400, `case_file_invalid`, `case_invalid`) naming line and member."""
+    """Return the cases of a file; raise Refusal (`case_file_invalid`, `case_invalid`) naming line and member."""
     if len(data) > FILE_BYTES_MAX:
         raise _no_file(f"it has {len(data)} bytes, at most {FILE_BYTES_MAX} are read")
     lines = data.splitlines()
@@ -185,5 +186,5 @@ def _json(line: bytes, number: int) -> object:
         raise _no_file(f"line {number}: is no JSON: {error}") from None
 
 
-def _no_file(problem: str) -> OperatorError:
-    return OperatorError(400, "case_file_invalid", f"{problem}; nothing was imported", exit_code=2)
+def _no_file(problem: str) -> Refusal:
+    return Refusal(RefusalCode.CASE_FILE_INVALID, f"{problem}; nothing was imported")

@@ -16,7 +16,8 @@ from typing import Final, TypeVar
 from router.control.store.cases_file import FILE, CasesFile
 from router.control.store.set_aside import set_aside
 from router.control.store.writer_thread import QueueFull, WriterThread
-from router.errors import OperatorError
+from router.errors import Refusal
+from router.errors.codes import RefusalCode
 from router.runtime import clock
 from router.runtime.loop_calls import on_loop
 
@@ -28,11 +29,11 @@ CLOSE_TIMEOUT_S: Final = 2.0
 Answer = TypeVar("Answer")
 
 
-class CasesUnavailable(OperatorError):
-    """503: the file of cases cannot be used now. Nothing was changed; if the disk hung, a later read shows the outcome."""
+class CasesUnavailable(Refusal):
+    """The file of cases cannot be used now. Nothing was changed; if the disk hung, a later read shows the outcome."""
 
     def __init__(self, why: str) -> None:
-        super().__init__(503, "cases_unavailable", f"the file of cases cannot be used: {why}", exit_code=9)
+        super().__init__(RefusalCode.CASES_UNAVAILABLE, f"the file of cases cannot be used: {why}")
 
 
 class CaseStore:
@@ -46,7 +47,7 @@ class CaseStore:
         self._thread.start()
 
     async def call(self, operation: Callable[[CasesFile], Answer]) -> Answer:
-        """Run `operation` on the thread of the file and return its result; raise CasesUnavailable (503)."""
+        """Run `operation` on the thread of the file and return its result; raise CasesUnavailable."""
         try:
             return await self._thread.call(lambda: operation(self._open_file()), CALL_TIMEOUT_S)
         except QueueFull:

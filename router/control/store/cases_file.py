@@ -18,7 +18,8 @@ from typing import Final
 import orjson
 
 from router.control.store.case_format import case_document, parsed
-from router.errors import OperatorError
+from router.errors import Refusal
+from router.errors.codes import RefusalCode
 from router.rollout.cases.case import Case
 from router.rollout.cases.suite import StoredCase, expired, to_drop
 from router.runtime import owned_files
@@ -148,7 +149,7 @@ class CasesFile:
     ) -> Added:
         """Add cases in one transaction. A captured case does not replace a case of the same request that an operator wrote.
 
-        With `whole`, add all or none: raise OperatorError (409, `cases_full`). With `dry_run` nothing is changed.
+        With `whole`, add all or none: raise Refusal (`cases_full`). With `dry_run` nothing is changed.
         """
         self._database.execute("BEGIN IMMEDIATE")
         try:
@@ -228,11 +229,9 @@ class CasesFile:
             raise sqlite3.OperationalError("the file is in use: what was deleted is still in its write-ahead log")
 
 
-def _full(caps: Caps) -> OperatorError:
-    return OperatorError(
-        409,
-        "cases_full",
+def _full(caps: Caps) -> Refusal:
+    return Refusal(
+        RefusalCode.CASES_FULL,
         f"there is no room for all of them: a service has at most cases_max = {caps.cases_max} cases of bytes_max = "
         f"{caps.bytes_max} bytes in all; remove some, or raise the limits; nothing was added",
-        exit_code=9,
     )

@@ -21,7 +21,8 @@ from router.control.bulkhead import Bulkhead, BulkheadFull
 from router.control.store.history_file import FILE, HistoryFile, Marks
 from router.control.store.set_aside import set_aside
 from router.control.store.writer_thread import WriterThread
-from router.errors import OperatorError
+from router.errors import Refusal
+from router.errors.codes import RefusalCode
 from router.rollout.history.row import Reading, Row, RowBase, row, row_base
 from router.runtime import clock
 from router.runtime.loop_calls import on_loop
@@ -57,11 +58,11 @@ class Readings:
         return round(self.at_s * 1000 - (self.at_ns - reading.at_ns) / 1e6)
 
 
-class HistoryUnavailable(OperatorError):
-    """503: the file cannot be read now. Only reports and charts depend on it."""
+class HistoryUnavailable(Refusal):
+    """The file cannot be read now. Only reports and charts depend on it."""
 
     def __init__(self, why: str) -> None:
-        super().__init__(503, "history_unavailable", f"the history cannot be read: {why}", exit_code=9)
+        super().__init__(RefusalCode.HISTORY_UNAVAILABLE, f"the history cannot be read: {why}")
 
 
 class HistoryStore:
@@ -117,14 +118,14 @@ class HistoryStore:
         """Return the rows of `service` that ended within wall time (since_s, until_s], oldest first.
 
         `version` None: rows of every version, and of the service as its clients saw it (version ""). A period without rows is
-        unknown, not idle. Raise HistoryUnavailable (503) if the file cannot be read.
+        unknown, not idle. Raise HistoryUnavailable if the file cannot be read.
         """
         return await self.read(
             lambda file: list(file.rows(service, int(since_s * 1000), int(until_s * 1000), version, limit))
         )
 
     async def read(self, query: Callable[[HistoryFile], Answer]) -> Answer:
-        """Run `query` in a thread, on a connection of its own, and return its result; raise HistoryUnavailable (503)."""
+        """Run `query` in a thread, on a connection of its own, and return its result; raise HistoryUnavailable."""
 
         def find() -> tuple[Answer | None, sqlite3.Error | None]:
             self._opened.wait(READ_TIMEOUT_S)  # the writer creates the file

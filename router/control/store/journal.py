@@ -27,7 +27,8 @@ from router.control.store import mark
 from router.control.store.batch import Batch, JournalUnavailable, Phase, compensation
 from router.control.store.in_doubt import STRUCK_OUT, InDoubtChange
 from router.control.store.journal_writer import JournalWriter
-from router.errors import OperatorError
+from router.errors import Refusal
+from router.errors.codes import RefusalCode
 from router.rollout.model.entry import Entry
 from router.runtime import clock
 from router.runtime.failpoint import FailPoint
@@ -85,7 +86,7 @@ class Journal:
     async def append(self, *entries: Entry, timeout_s: float = APPEND_TIMEOUT_S) -> list[int]:
         """Write `entries` in one transaction; return their numbers when they are on the disk.
 
-        Raise JournalUnavailable (503) if the disk refuses them or does not answer within `timeout_s`. Entries that were handed to
+        Raise JournalUnavailable if the disk refuses them or does not answer within `timeout_s`. Entries that were handed to
         the disk without an answer are in doubt. If they are written late, they are struck out.
         """
         answer: asyncio.Future[list[int]] = self._loop.create_future()
@@ -237,8 +238,8 @@ class Journal:
             self.on_mark_error(why)
 
 
-def _unreadable(why: str) -> OperatorError:
-    return OperatorError(503, "journal_unavailable", f"the journal cannot be read: {why}", exit_code=9)
+def _unreadable(why: str) -> Refusal:
+    return Refusal(RefusalCode.JOURNAL_UNAVAILABLE, f"the journal cannot be read: {why}")
 
 
 def _mark_path(database: sqlite3.Connection) -> Path:

@@ -8,10 +8,11 @@ from dataclasses import replace
 from pathlib import Path
 
 from router.control.store import journal_rows, mark
-from router.control.store.journal_rows import EXIT_CORRUPT, FILE, Corrupt
+from router.control.store.journal_rows import FILE, Corrupt
 from router.control.store.mark import Mark
 from router.control.store.set_aside import set_aside
 from router.errors import StartError
+from router.errors.codes import StartCode
 from router.rollout.model import entry as entry_types
 from router.rollout.model.entry import Entry
 from router.runtime import clock, owned_files
@@ -20,7 +21,7 @@ from router.runtime import clock, owned_files
 def opened(state_dir: Path, at_s: float) -> tuple[sqlite3.Connection, list[Entry]]:
     """Return the verified journal of `state_dir` and all its entries.
 
-    Raise StartError (6) if it is corrupt. Its readable entries are then in a copy beside it, and the error names the copy and
+    Raise StartError if it is corrupt. Its readable entries are then in a copy beside it, and the error names the copy and
     the command that continues. `at_s` (wall seconds) is part of the copy's name.
     """
     path = state_dir / FILE
@@ -29,16 +30,14 @@ def opened(state_dir: Path, at_s: float) -> tuple[sqlite3.Connection, list[Entry
     except (sqlite3.DatabaseError, ValueError) as error:
         raise corrupt(state_dir, error, at_s) from None
     except OSError as error:
-        raise StartError("journal_unreadable", f"{path}: {error.strerror}", EXIT_CORRUPT) from None
+        raise StartError(StartCode.JOURNAL_UNREADABLE, f"{path}: {error.strerror}") from None
 
 
 def _verified(path: Path) -> tuple[sqlite3.Connection, list[Entry]]:
     try:
         found = mark.read(path.with_name(mark.FILE))
     except owned_files.NotOwned as error:
-        raise StartError(
-            "state_not_ours", f"{path.with_name(mark.FILE)}: {error.strerror}", journal_rows.EXIT_STATE
-        ) from None
+        raise StartError(StartCode.STATE_NOT_OURS, f"{path.with_name(mark.FILE)}: {error.strerror}") from None
     database = journal_rows.connect(path)
     try:
         journal_rows.prepare(database, path)
@@ -87,25 +86,22 @@ def corrupt(state_dir: Path, error: Exception, at_s: float) -> StartError:
     path = state_dir / FILE
     if isinstance(error, sqlite3.OperationalError) and "locked" in str(error):
         return StartError(
-            "journal_busy", f"{path} is locked by another program ({error}): close that one first", EXIT_CORRUPT
+            StartCode.JOURNAL_BUSY, f"{path} is locked by another program ({error}): close that one first"
         )
     entries = journal_rows.readable(path)
     copy = path.with_name(f"journal-readable-{clock.file_stamp(at_s)}.jsonl")
     try:
         journal_rows.export(entries, copy)
     except OSError as failed:
-        return StartError(
-            "journal_corrupt", f"{path} is corrupt ({error}), and no copy can be made: {failed}", EXIT_CORRUPT
-        )
+        return StartError(StartCode.JOURNAL_CORRUPT, f"{path} is corrupt ({error}), and no copy can be made: {failed}")
     last = next((entry for entry in reversed(entries) if "to" in entry.data), None)
     version = last.data["to"] if last else "VERSION"
     return StartError(
-        "journal_corrupt",
+        StartCode.JOURNAL_CORRUPT,
         f"{path} is corrupt ({error}). {len(entries)} entries can be read and are in {copy}"
         + (f"; the last switch among them made {version} active in {last.service}. " if last else ". ")
         + "Find out which version serves, then continue with: "
         f"rollback-router run --assume-active {version} --journal-from {copy} (and your other options)",
-        EXIT_CORRUPT,
     )
 
 
@@ -115,7 +111,7 @@ def begun_anew(
     """Return a journal that continues from `copy`, its entries, and whether it was created now.
 
     `sieve` drops the entries that refer to entries which the damage has taken. The corrupt file is renamed and kept. A journal
-    that was created from the same copy before is opened. A sound journal is never replaced: StartError (2).
+    that was created from the same copy before is opened. A sound journal is never replaced: StartError.
     """
     path = state_dir / FILE
     if path.exists() and path.stat().st_size:
@@ -128,7 +124,7 @@ def begun_anew(
                 return database, entries, False
             database.close()
             raise StartError(
-                "journal_sound", f"{path} is sound: start without --journal-from, or with --fresh to archive it", 2
+                StartCode.JOURNAL_SOUND, f"{path} is sound: start without --journal-from, or with --fresh to archive it"
             )
     found = renumbered(sieve(journal_rows.imported(copy)))
     set_aside(path, at_s)

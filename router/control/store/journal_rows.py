@@ -13,13 +13,12 @@ from typing import Any, Final
 import orjson
 
 from router.errors import StartError
+from router.errors.codes import StartCode
 from router.rollout.model.entry import Entry, route_generation
 from router.runtime import owned_files
 
 FILE: Final = "journal.sqlite"
 SCHEMA_VERSION: Final = 1
-EXIT_STATE: Final = 5
-EXIT_CORRUPT: Final = 6
 _BUSY_TIMEOUT_S: Final = 1.0
 _COLUMNS: Final = "seq, at, monotonic_ns, boot, service, type, actor, data, crc"
 INSERT: Final = f"INSERT INTO entries ({_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)"
@@ -86,12 +85,12 @@ def select(database: sqlite3.Connection, after: int, limit: int, service: str | 
 def connect(path: Path) -> sqlite3.Connection:
     """Open or create the file (mode 0600, WAL, every commit an fsync).
 
-    Raise sqlite3.DatabaseError if it is no database, StartError (5) if the file or a companion belongs to another user.
+    Raise sqlite3.DatabaseError if it is no database, StartError if the file or a companion belongs to another user.
     """
     try:
         owned_files.database(path)
     except owned_files.NotOwned as error:
-        raise StartError("state_not_ours", f"{path}: {error.strerror}", EXIT_STATE) from None
+        raise StartError(StartCode.STATE_NOT_OURS, f"{path}: {error.strerror}") from None
     database = sqlite3.connect(path, timeout=_BUSY_TIMEOUT_S, isolation_level=None, check_same_thread=False)
     try:
         database.execute("PRAGMA journal_mode = WAL")
@@ -108,10 +107,9 @@ def prepare(database: sqlite3.Connection, path: Path) -> None:
     (found,) = database.execute("PRAGMA user_version").fetchone()
     if found > SCHEMA_VERSION:
         raise StartError(
-            "journal_newer",
+            StartCode.JOURNAL_NEWER,
             f"{path} was written by a newer release (schema {found}, this one knows {SCHEMA_VERSION}): "
             "install that release again, or choose another --state-dir",
-            EXIT_CORRUPT,
         )
     if found == 0:
         (tables,) = database.execute("SELECT count(*) FROM sqlite_master").fetchone()
@@ -180,15 +178,15 @@ def export(entries: Iterable[Entry], path: Path) -> None:
 
 
 def imported(path: Path) -> list[Entry]:
-    """Return the entries that `export` wrote; raise StartError (2) that names the first invalid line."""
+    """Return the entries that `export` wrote; raise StartError that names the first invalid line."""
     try:
         lines = path.read_bytes().splitlines()
     except OSError as error:
-        raise StartError("journal_copy_unreadable", f"--journal-from {path}: {error.strerror}", 2) from None
+        raise StartError(StartCode.JOURNAL_COPY_UNREADABLE, f"--journal-from {path}: {error.strerror}") from None
     entries = []
     for number, line in enumerate(lines, 1):
         try:
             entries.append(Entry(**orjson.loads(line)))
         except (orjson.JSONDecodeError, TypeError):
-            raise StartError("journal_copy_invalid", f"{path}, line {number} is not a journal entry", 2) from None
+            raise StartError(StartCode.JOURNAL_COPY_INVALID, f"{path}, line {number} is not a journal entry") from None
     return entries

@@ -10,7 +10,8 @@ from router.control.core.loop import ControlLoop
 from router.control.core.model_resolver import ModelResolver
 from router.control.core.service_controller import ServiceController
 from router.control.views import catalogue
-from router.errors import OperatorError
+from router.errors import Refusal
+from router.errors.codes import RefusalCode
 from router.rollout.machine.retention import Retained, deletable, retained
 from router.rollout.model.events import RegisterAsked
 from router.rollout.model.target import Target
@@ -42,7 +43,7 @@ class VersionsAddon(Addon):
 
     # -- for operators
     async def version(self, version: str, service: str | None) -> Document:
-        """Return one version in full; raise OperatorError (404, or 400 if several services have it)."""
+        """Return one version in full; raise Refusal if no service or several services have it."""
         service_controller, target = self._found(version, service)
         return await asyncio.to_thread(catalogue.version, catalogue.snapshot(service_controller.registry), target)
 
@@ -110,9 +111,7 @@ class VersionsAddon(Addon):
             return found[0], found[0].registry.targets[version]
         if found:
             names = ", ".join(service_controller.name for service_controller in found)
-            raise OperatorError(
-                400, "service_needed", f"services {names} have a version {version}: name one", exit_code=2
-            )
+            raise Refusal(RefusalCode.SERVICE_NEEDED, f"services {names} have a version {version}: name one")
         where = f"service {service}" if service is not None else "no service"
         detail = f"{where} has {'no' if service is not None else 'a'} version {version!r}; GET /v1/versions lists them"
-        raise OperatorError(404, "version_unknown", detail, exit_code=9)
+        raise Refusal(RefusalCode.VERSION_UNKNOWN, detail)

@@ -17,7 +17,8 @@ from router.control.core.loop import ControlLoop
 from router.control.core.model_resolver import not_configured
 from router.control.versions.mlflow_client import Mlflow, MlflowRefused
 from router.control.views.metric_table import gauge
-from router.errors import OperatorError
+from router.errors import Refusal
+from router.errors.codes import RefusalCode
 from router.rollout.machine.registry import Registry
 from router.rollout.machine.replay import effective_entries
 from router.rollout.model import entry as entry_types
@@ -70,24 +71,27 @@ class MlflowAddon(Addon):
     async def find(
         self, service: str, uri: ModelUri, endpoints: list[str], override: Override | None
     ) -> tuple[str, list[str], Origin]:
-        """Return label, endpoints and origin of a model version; raise OperatorError if it must not be deployed here."""
+        """Return label, endpoints and origin of a model version; raise Refusal if it must not be deployed here."""
         if self._mlflow is None:
             raise not_configured(uri)
         service_controller = self._control_loop.services[service]
         expected = service_controller.service.mlflow.model
         if expected is not None and uri.name != expected:
-            raise _refused(
-                "model_differs", f"service {service} takes versions of the registered model {expected}, not {uri}"
+            raise Refusal(
+                RefusalCode.MODEL_DIFFERS,
+                f"service {service} takes versions of the registered model {expected}, not {uri}",
             )
         found = await self._mlflow.version(uri)
         if found.status != "READY":
-            raise _refused("model_not_ready", f"{found.uri} is not ready in MLflow: its status is {found.status}")
+            raise Refusal(
+                RefusalCode.MODEL_NOT_READY, f"{found.uri} is not ready in MLflow: its status is {found.status}"
+            )
         quarantine = mu.quarantine(found.tags)
         if quarantine is not None and override is None:
             incident = f" (incident {quarantine['incident']})" if quarantine["incident"] else ""
             remedy = f"release it there (tag {mu.TAG_QUARANTINED} = false), or override with actor and reason"
             detail = f"{found.uri} is quarantined in MLflow: {quarantine['reason']}{incident}; {remedy}"
-            raise _refused("version_quarantined", detail, quarantine=quarantine)
+            raise Refusal(RefusalCode.VERSION_QUARANTINED, detail, {"quarantine": quarantine})
         label = mu.label(found.uri, found.tags)
         if not endpoints and (mu.TAG_ENDPOINTS in found.tags or label not in service_controller.registry.targets):
             endpoints = mu.endpoints(found.uri, found.tags)
@@ -121,7 +125,7 @@ class MlflowAddon(Addon):
                     continue  # a newer update of this version has replaced it
                 try:
                     alias = await self._send(mlflow, update)
-                except OperatorError as error:
+                except Refusal as error:
                     if not self._failed(update, error):
                         return
                     continue
@@ -148,7 +152,7 @@ class MlflowAddon(Addon):
         await mlflow.set_alias(name, alias, update.serves)
         return f"{alias} moved from {update.model.number} to {update.serves}"
 
-    def _failed(self, update: PendingUpdate, error: OperatorError) -> bool:
+    def _failed(self, update: PendingUpdate, error: Refusal) -> bool:
         """Give up this update and return True, or postpone all updates and return False."""
         age_s, limits = clock.wall_s() - update.since, self._settings.mlflow
         final = isinstance(error, MlflowRefused) and error.final
@@ -197,7 +201,3 @@ def _serving(registry: Registry) -> tuple[str, str | None] | None:
     provenance = registry.provenances.get(registry.active.version) if registry.active else None
     uri = mu.numbered(provenance.source if provenance else None)
     return (uri.name, uri.number) if uri is not None else None
-
-
-def _refused(code: str, detail: str, **facts: object) -> OperatorError:
-    return OperatorError(409, code, detail, exit_code=9, facts=facts)

@@ -18,7 +18,8 @@ import orjson
 
 from router import __version__
 from router.control.bulkhead import Bulkhead, BulkheadResolver
-from router.errors import OperatorError
+from router.errors import Refusal
+from router.errors.codes import RefusalCode
 from router.rollout.versions.model_uri import ModelUri
 from router.runtime.printable import printable
 from router.settings.sections.mlflow import MlflowSettings
@@ -28,7 +29,13 @@ SECRET_BYTES_MAX: Final = 64 << 10
 DETAIL_CHARS_MAX: Final = 300
 CALLS_MAX: Final = 4
 """Concurrent name resolutions."""
-_REFUSED: Final = 9
+_CODES: Final = {
+    400: RefusalCode.MODEL_UNKNOWN,
+    404: RefusalCode.MODEL_UNKNOWN,
+    401: RefusalCode.MLFLOW_DENIED,
+    403: RefusalCode.MLFLOW_DENIED,
+}
+"""The code of a refusal by the status of MLflow's answer. It answers 400 for names that cannot exist."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,16 +48,16 @@ class ModelVersion:
     tags: dict[str, str]
 
 
-class MlflowRefused(OperatorError):
+class MlflowRefused(Refusal):
     """The server refused a call. `final`: it would refuse the same call again; False for authentication and rate limits."""
 
-    def __init__(self, answered: int, code: str, detail: str) -> None:
-        super().__init__(404 if answered in (400, 404) else 502, code, detail, exit_code=_REFUSED)
+    def __init__(self, answered: int, detail: str) -> None:
+        super().__init__(_CODES.get(answered, RefusalCode.MLFLOW_REFUSED), detail)
         self.final = answered not in (401, 403, 408, 429)
 
 
 class Mlflow:
-    """One tracking server. Errors are OperatorErrors: 503 `mlflow_unreachable`, else MlflowRefused."""
+    """One tracking server. Errors are Refusals: `mlflow_unreachable`, else MlflowRefused."""
 
     def __init__(self, server: MlflowSettings) -> None:
         self._server = server
@@ -132,14 +139,13 @@ class Mlflow:
             raise self._unreachable(f"it answered {status}, but not as MLflow's REST API")
         if status >= 400:
             why = str(document.get("message") or document.get("error_code") or f"status {status}")[:DETAIL_CHARS_MAX]
-            code = "mlflow_denied" if status in (401, 403) else "mlflow_refused"
-            raise MlflowRefused(status, code, f"MLflow at {self._server.tracking_uri}: {why}")
+            raise MlflowRefused(status, f"MLflow at {self._server.tracking_uri}: {why}")
         return document
 
-    def _unreachable(self, why: str) -> OperatorError:
+    def _unreachable(self, why: str) -> Refusal:
         text = printable(why)
         detail = f"MLflow at {self._server.tracking_uri} is of no use now: {text[:DETAIL_CHARS_MAX]}"
-        return OperatorError(503, "mlflow_unreachable", detail, exit_code=_REFUSED)
+        return Refusal(RefusalCode.MLFLOW_UNREACHABLE, detail)
 
 
 def complaint(server: MlflowSettings) -> str | None:

@@ -9,7 +9,8 @@ from router.control.admin import bodies
 from router.control.admin.bodies import ChangeQuery, LiveQuery, ServiceQuery
 from router.control.admin.operation import Call, Operation
 from router.control.versions.addon import VersionsAddon
-from router.errors import OperatorError
+from router.errors import Refusal
+from router.errors.codes import RefusalCode
 
 _NOT_A_VERB: Final = "(?!.+/(?:quarantine|release)$)"
 """A version with such a name is written with %2F: `/v1/versions/a%2Fquarantine`."""
@@ -49,7 +50,7 @@ def _service(call: Call) -> str:
     if len(services) == 1:
         return str(services[0])
     detail = f"body.service: name the service, one of {', '.join(services)}"
-    raise OperatorError(400, "request_invalid", detail, exit_code=2)
+    raise Refusal(RefusalCode.REQUEST_INVALID, detail)
 
 
 OPERATIONS: Final = (

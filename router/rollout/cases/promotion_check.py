@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from router.errors import OperatorError
+from router.errors import Refusal
+from router.errors.codes import RefusalCode
 from router.rollout.model.target import Target
 
 
@@ -55,27 +56,23 @@ class PromotionCheck:
         """Whether the cases must still be run on this candidate."""
         return (self.stale or bool(self.revision)) and self.of(target) is None
 
-    def refusal(self, target: Target) -> OperatorError | None:
+    def refusal(self, target: Target) -> Refusal | None:
         """Return the refusal of a promotion without an override; None if it is allowed."""
         if not self.required or not (self.revision or self.stale):
             return None
         found = self.of(target)
         if found is None:
-            return OperatorError(
-                409,
-                "cases_pending",
+            return Refusal(
+                RefusalCode.CASES_PENDING,
                 f"the cases of this service are not checked on {target.version} yet: wait until they are (status shows it), "
                 "or override with actor and reason",
-                exit_code=9,
             )
         if not found.failed:
             return None
         names = ", ".join(found.failing[:10]) + (", …" if found.failed > 10 else "")
-        return OperatorError(
-            409,
-            "cases_failing",
+        return Refusal(
+            RefusalCode.CASES_FAILING,
             f"{found.failed} of {found.cases} cases fail on {target.version}: {names}; repair it and deploy it anew, "
             "remove a case that is wrong, or override with actor and reason",
-            exit_code=9,
             facts={"failing": list(found.failing)},
         )

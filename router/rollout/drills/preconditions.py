@@ -13,7 +13,7 @@ RECENT_S: Final = 300.0
 
 
 @dataclass(frozen=True, slots=True)
-class Refusal:
+class Objection:
     """One reason. `code` is for programs; `may_be_forced`: an operator may override it."""
 
     code: str
@@ -57,14 +57,14 @@ class SafetyRules:
     quiet_after_rollback_s: float = 3600.0
 
 
-def refusals(now: Situation, rules: SafetyRules) -> list[Refusal]:
-    """Return all refusals, the gravest first; empty if the drill may start."""
-    found = [Refusal(code, detail) for code, detail in _blocking(now) if detail]
-    found += [Refusal("standby_not_ready", detail) for detail in now.gate]
-    found += [Refusal(*failing) for failing in _failing(now.results)]
+def objections(now: Situation, rules: SafetyRules) -> list[Objection]:
+    """Return all objections, the gravest first; empty if the drill may start."""
+    found = [Objection(code, detail) for code, detail in _blocking(now) if detail]
+    found += [Objection("standby_not_ready", detail) for detail in now.gate]
+    found += [Objection(*failing) for failing in _failing(now.results)]
     if budget := _budget(now.recent, rules):
-        found.append(Refusal("error_budget_low", budget))
-    found += [Refusal(code, detail, True) for code, detail in _overridable(now, rules) if detail]
+        found.append(Objection("error_budget_low", budget))
+    found += [Objection(code, detail, True) for code, detail in _overridable(now, rules) if detail]
     return found
 
 
@@ -95,7 +95,7 @@ def _budget(recent: Performance, rules: SafetyRules) -> str:
 
 
 def _overridable(now: Situation, rules: SafetyRules) -> list[tuple[str, str]]:
-    """Return the refusals that an operator may override: the drill is early, but not dangerous."""
+    """Return the objections that an operator may override: the drill is early, but not dangerous."""
     age_s, recent = now.rollback_age_s, ""
     if age_s is not None and age_s < rules.quiet_after_rollback_s:
         recent = (

@@ -23,7 +23,8 @@ from collections import deque
 from dataclasses import asdict, dataclass, replace
 from typing import Any, Final
 
-from router.errors import OperatorError
+from router.errors import Refusal
+from router.errors.codes import RefusalCode
 from router.rollout.model import entry as entry_types
 from router.rollout.model.entry import Entry
 
@@ -55,24 +56,24 @@ class Review:
         return asdict(self)
 
     def checked(self, edit: Edit) -> Edit:
-        """Return `edit` as it may be journalled, with revision and ids; raise OperatorError (409, 404) if it is refused."""
+        """Return `edit` as it may be journalled, with revision and ids; raise Refusal if it is refused."""
         status = edit.get("set", {}).get("status")
         if status is not None and status != self.status and status not in MOVES[self.status]:
             todo = " or ".join(MOVES[self.status])
-            raise _refused("incident_status", f"the incident is {self.status}; from there it becomes {todo}")
+            raise Refusal(RefusalCode.INCIDENT_STATUS, f"the incident is {self.status}; from there it becomes {todo}")
         if self.revision >= REVISIONS_MAX:
-            raise _refused("incident_full", f"the incident was edited {REVISIONS_MAX} times, which is the limit")
+            raise Refusal(
+                RefusalCode.INCIDENT_FULL, f"the incident was edited {REVISIONS_MAX} times, which is the limit"
+            )
         if len(self.actions) + len(edit.get("add_actions", ())) > ACTIONS_MAX:
-            raise _refused("incident_full", f"an incident has at most {ACTIONS_MAX} actions")
+            raise Refusal(RefusalCode.INCIDENT_FULL, f"an incident has at most {ACTIONS_MAX} actions")
         if edit.get("comment") and len(self.comments) >= COMMENTS_MAX:
-            raise _refused("incident_full", f"an incident has at most {COMMENTS_MAX} comments")
+            raise Refusal(RefusalCode.INCIDENT_FULL, f"an incident has at most {COMMENTS_MAX} comments")
         known = [action["id"] for action in self.actions]
         for change in edit.get("change_actions", ()):
             if change["id"] not in known:
                 listed = ", ".join(known) or "none"
-                raise OperatorError(
-                    404, "action_unknown", f"there is no action {change['id']!r}; there are: {listed}", exit_code=9
-                )
+                raise Refusal(RefusalCode.ACTION_UNKNOWN, f"there is no action {change['id']!r}; there are: {listed}")
         added = [
             {**action, "id": f"a{number}"}
             for number, action in enumerate(edit.get("add_actions", ()), len(self.actions) + 1)
@@ -123,7 +124,3 @@ class Reviews:
 
 
 _NOTHING: Final = Review()
-
-
-def _refused(code: str, detail: str) -> OperatorError:
-    return OperatorError(409, code, detail, exit_code=9)

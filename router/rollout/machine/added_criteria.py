@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from router.errors import OperatorError
+from router.errors import Refusal
+from router.errors.codes import RefusalCode
 from router.rollout.judge.criteria import METRICS, SHARES
 from router.rollout.model import entry as entry_types
 from router.rollout.model.commands import Record
@@ -41,16 +42,12 @@ class AddedCriteria:
 
     # -- operations
     def set(self, metric: str, limit: float, actor: str, reason: str) -> list[Record]:
-        """Return the entry that sets a limit; raise OperatorError (400) for an unknown metric or an invalid limit."""
+        """Return the entry that sets a limit; raise Refusal for an unknown metric or an invalid limit."""
         if metric not in METRICS:
-            raise OperatorError(
-                400, "metric_unknown", f"there is no metric {metric!r}; there are: {', '.join(METRICS)}", exit_code=2
-            )
+            raise Refusal(RefusalCode.METRIC_UNKNOWN, f"there is no metric {metric!r}; there are: {', '.join(METRICS)}")
         limit_max = 1.0 if metric in SHARES else LIMIT_MAX
         if not 0 <= limit <= limit_max:
-            raise OperatorError(
-                400, "limit_invalid", f"{metric} = {limit:g}: a limit is within 0 to {limit_max:g}", exit_code=2
-            )
+            raise Refusal(RefusalCode.LIMIT_INVALID, f"{metric} = {limit:g}: a limit is within 0 to {limit_max:g}")
         known = self.known.get(metric)
         if known is not None and known["limit"] == limit:
             return []
@@ -58,13 +55,13 @@ class AddedCriteria:
         return [Record(entry_types.CRITERION_SET, actor, data)]
 
     def remove(self, metric: str, actor: str, reason: str) -> list[Record]:
-        """Return the entry that removes a criterion; raise OperatorError (404) if there is none."""
+        """Return the entry that removes a criterion; raise Refusal if there is none."""
         known = self.known.get(metric)
         if known is None:
             names = ", ".join(sorted(self.known)) or "none"
             detail = (
                 f"no criterion was added for {metric!r}; added are: {names} (those of the settings are edited there)"
             )
-            raise OperatorError(404, "criterion_unknown", detail, exit_code=9)
+            raise Refusal(RefusalCode.CRITERION_UNKNOWN, detail)
         data = {"metric": metric, "limit": known["limit"], "origin": known["origin"], "reason": reason}
         return [Record(entry_types.CRITERION_REMOVED, actor, data)]

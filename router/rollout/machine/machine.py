@@ -32,7 +32,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Final
 
-from router.errors import InternalError, OperatorError
+from router.errors import InternalError, Refusal
+from router.errors.codes import RefusalCode
 from router.rollout.cases.promotion_check import PromotionCheck
 from router.rollout.incidents.incident import incident_id
 from router.rollout.machine import proposal_rules
@@ -125,7 +126,7 @@ class Machine:
         self.issued = max((self.issued, *generations))
 
     def handle(self, event: ev.Event, now_ns: int) -> list[Command]:
-        """Return the commands; raise OperatorError or InternalError, and change nothing, if the event is not legal."""
+        """Return the commands; raise Refusal or InternalError, and change nothing, if the event is not legal."""
         match event:
             case ev.ProbeCompleted():
                 return self._lifecycle().probed(event)
@@ -162,11 +163,9 @@ class Machine:
             todo = (
                 "wait until it is ready" if target.state is State.VERIFYING else "deploy it and wait until it is ready"
             )
-            raise OperatorError(
-                409,
-                "version_not_ready",
+            raise Refusal(
+                RefusalCode.VERSION_NOT_READY,
                 f"version {target.version} is {target.state.value}: {todo}",
-                exit_code=9,
                 facts={"state": target.state.value},
             )
         self._refuse_unfit(target, event)
@@ -181,27 +180,22 @@ class Machine:
         return self._move(event.verb, event.actor, target, move, data)
 
     def _refuse_unfit(self, target: Target, event: ev.SwitchAsked) -> None:
-        """Raise OperatorError for an unreachable version, and for one whose last probes all failed, unless overridden."""
+        """Raise Refusal for an unreachable version, and for one whose last probes all failed, unless overridden."""
         if event.override:
             return
         if target.state is State.UNREACHABLE and not event.checked:
-            raise OperatorError(
-                409,
-                "version_unreachable",
-                f"version {target.version} was rolled back as unreachable and still is",
-                exit_code=9,
+            raise Refusal(
+                RefusalCode.VERSION_UNREACHABLE, f"version {target.version} was rolled back as unreachable and still is"
             )
         if (
             target.state in ROLES
             and target.slot is not None
             and self.streaks.all_failing(target.slot, target.endpoints)
         ):
-            raise OperatorError(
-                409,
-                "version_not_ready",
+            raise Refusal(
+                RefusalCode.VERSION_NOT_READY,
                 f"version {target.version} is {target.state.value}, but its last probes failed: "
                 f"{self.streaks.detail(target.slot)}; repair it, or override with actor and reason",
-                exit_code=9,
                 facts={"state": target.state.value},
             )
         if target.state is State.READY and (refusal := self.promotion_check().refusal(target)) is not None:
@@ -235,9 +229,7 @@ class Machine:
     ) -> list[Command]:
         active, standby = self.registry.active, self.registry.standby
         if active is None or standby is None:
-            raise OperatorError(
-                409, "no_standby", f"nothing to roll back to: {self.registry.missing_standby()}", exit_code=9
-            )
+            raise Refusal(RefusalCode.NO_STANDBY, f"nothing to roll back to: {self.registry.missing_standby()}")
         quarantine = self.registry.quarantines.get(standby.version)
         if quarantine is not None and standby.version not in (members or {}).get("release", ()):
             raise quarantined(standby.version, quarantine)

@@ -9,7 +9,8 @@ from __future__ import annotations
 
 from typing import Any, Final, Literal
 
-from router.errors import OperatorError
+from router.errors import Refusal
+from router.errors.codes import RefusalCode
 from router.rollout.machine.registry import Registry
 from router.rollout.model import entry as entry_types
 from router.rollout.model import events as ev
@@ -18,7 +19,6 @@ from router.rollout.model.target import State
 from router.rollout.proposals.proposal import Proposal, ProposalRules
 from router.runtime.printable import printable
 
-_REFUSED: Final = 9
 _EXPIRED: Final = 'nobody decided in time; "hold" is the default'
 
 
@@ -108,7 +108,7 @@ FORWARD: Final = frozenset({State.READY, State.UNREACHABLE})
 
 # -- deciding
 def decidable(registry: Registry, event: ev.ProposalDecided, now_ns: int) -> Proposal:
-    """Return the proposal that `event` decides; raise OperatorError (404, 409, 410, 403) if it cannot be decided, or if
+    """Return the proposal that `event` decides; raise Refusal if it cannot be decided, or if
     this actor must not decide it.
     """
     proposal = registry.proposals.known.get(event.proposal)
@@ -117,16 +117,14 @@ def decidable(registry: Registry, event: ev.ProposalDecided, now_ns: int) -> Pro
     if not proposal.pending:
         raise _decided(proposal)
     if reason := void(registry, proposal):
-        raise _closed(proposal, "proposal_withdrawn", f"is withdrawn: {reason}")
+        raise _closed(proposal, RefusalCode.PROPOSAL_WITHDRAWN, f"is withdrawn: {reason}")
     if proposal.is_expired(now_ns) and proposal.at_expiry == "hold":
-        raise _closed(proposal, "proposal_expired", f"has expired: {_EXPIRED}")
+        raise _closed(proposal, RefusalCode.PROPOSAL_EXPIRED, f"has expired: {_EXPIRED}")
     approves = event.verb == "approve"
     if approves and proposal.kind == "promotion" and event.four_eyes and event.actor == proposal.opened_by:
-        raise OperatorError(
-            403,
-            "four_eyes",
+        raise Refusal(
+            RefusalCode.FOUR_EYES,
             f"{event.actor} has asked for {proposal.id}: somebody else has to approve it",
-            exit_code=_REFUSED,
             facts=_facts(proposal),
         )
     return proposal
@@ -150,43 +148,37 @@ def approved(proposal: Proposal, event: ev.ProposalDecided, switched: Record) ->
     return Record(entry_types.APPROVED, event.actor, data)
 
 
-def unfit(objections: list[str]) -> OperatorError:
+def unfit(objections: list[str]) -> Refusal:
     """Return the refusal (409) to roll back to an unfit standby."""
-    return OperatorError(
-        409,
-        "standby_unfit",
+    return Refusal(
+        RefusalCode.STANDBY_UNFIT,
         f"the standby is no better: {'; '.join(objections)}; repair it, or override with actor and reason",
-        exit_code=_REFUSED,
         facts={"obstacles": objections},
     )
 
 
-def unknown(proposal_id: str) -> OperatorError:
+def unknown(proposal_id: str) -> Refusal:
     """Return the refusal (404) of an unknown proposal id."""
-    return OperatorError(
-        404, "proposal_unknown", f"there is no proposal '{printable(proposal_id[:128])}'", exit_code=_REFUSED
-    )
+    return Refusal(RefusalCode.PROPOSAL_UNKNOWN, f"there is no proposal '{printable(proposal_id[:128])}'")
 
 
-def _decided(proposal: Proposal) -> OperatorError:
+def _decided(proposal: Proposal) -> Refusal:
     match proposal.state:
         case "expired":
             done = f"its default, a rollback, was made: incident {proposal.incident}" if proposal.incident else _EXPIRED
-            return _closed(proposal, "proposal_expired", f"has expired: {done}")
+            return _closed(proposal, RefusalCode.PROPOSAL_EXPIRED, f"has expired: {done}")
         case "withdrawn":
-            return _closed(proposal, "proposal_withdrawn", f"is withdrawn: {proposal.decision_reason}")
+            return _closed(proposal, RefusalCode.PROPOSAL_WITHDRAWN, f"is withdrawn: {proposal.decision_reason}")
         case _:
-            return OperatorError(
-                409,
-                "proposal_decided",
+            return Refusal(
+                RefusalCode.PROPOSAL_DECIDED,
                 f"proposal {proposal.id} was {proposal.state} by {proposal.decided_by} already",
-                exit_code=_REFUSED,
                 facts=_facts(proposal),
             )
 
 
-def _closed(proposal: Proposal, code: str, detail: str) -> OperatorError:
-    return OperatorError(410, code, f"proposal {proposal.id} {detail}", exit_code=_REFUSED, facts=_facts(proposal))
+def _closed(proposal: Proposal, code: RefusalCode, detail: str) -> Refusal:
+    return Refusal(code, f"proposal {proposal.id} {detail}", facts=_facts(proposal))
 
 
 def _facts(proposal: Proposal) -> dict[str, object]:

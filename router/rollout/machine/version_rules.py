@@ -7,7 +7,8 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-from router.errors import InternalError, OperatorError
+from router.errors import InternalError, Refusal
+from router.errors.codes import RefusalCode
 from router.rollout.machine.registration import endpoints_of, refuse_other_origin, registration
 from router.rollout.machine.registry import Registry
 from router.rollout.model import entry as entry_types
@@ -15,8 +16,6 @@ from router.rollout.model import events as ev
 from router.rollout.model.commands import Command, CutSlot, FillSlot, PublishRoute, Record
 from router.rollout.model.route import NO_SLOT, SLOTS, Flag, Route
 from router.rollout.model.target import CANDIDATES, ROLES, State, Target
-
-_REFUSED = 9
 
 
 class VersionRules:
@@ -27,7 +26,7 @@ class VersionRules:
         self._generation = generation
 
     def handle(self, event: ev.Event, now_ns: int) -> list[Command]:
-        """Return the commands; raise OperatorError if the event is refused."""
+        """Return the commands; raise Refusal if the event is refused."""
         match event:
             case ev.RegisterAsked():
                 return registration(self._registry, event)
@@ -55,15 +54,13 @@ class VersionRules:
                 raise InternalError("event_unknown", type(event).__name__)
 
     def known(self, version: str) -> Target:
-        """Return the target of `version`; raise OperatorError (404) that names the known versions."""
+        """Return the target of `version`; raise Refusal that names the known versions."""
         target = self._registry.targets.get(version)
         if target is None:
             names = ", ".join(sorted(self._registry.targets)[:20]) or "none"
-            raise OperatorError(
-                404,
-                "version_unknown",
+            raise Refusal(
+                RefusalCode.VERSION_UNKNOWN,
                 f"service {self._registry.service} has no version {version!r}; it knows: {names}",
-                exit_code=_REFUSED,
             )
         return target
 
@@ -90,11 +87,9 @@ class VersionRules:
             return []
         candidate = registry.candidate
         if candidate is not None and candidate.state is State.VERIFYING and not event.replace:
-            raise OperatorError(
-                409,
-                "verifying",
+            raise Refusal(
+                RefusalCode.VERIFYING,
                 f"version {candidate.version} is being verified: wait for it, or deploy with replace",
-                exit_code=_REFUSED,
                 facts={"candidate": candidate.version},
             )
         return self._bring_in(event, known, candidate)
@@ -137,20 +132,13 @@ class VersionRules:
             {"version": target.version, "slot": target.slot, "state": target.state.value, "since_ns": target.since_ns}
             for target in self._registry.holders()
         ]
-        raise OperatorError(
-            409, "slots_busy", f"all {SLOTS} slots are held", exit_code=_REFUSED, facts={"held": holders}
-        )
+        raise Refusal(RefusalCode.SLOTS_BUSY, f"all {SLOTS} slots are held", facts={"held": holders})
 
     # -- the rest
     def _retire(self, event: ev.RetireAsked) -> list[Command]:
         target = self.known(event.version)
         if target.state is State.ACTIVE:
-            raise OperatorError(
-                409,
-                "version_in_use",
-                f"version {event.version} is active: switch to another one first",
-                exit_code=_REFUSED,
-            )
+            raise Refusal(RefusalCode.VERSION_IN_USE, f"version {event.version} is active: switch to another one first")
         commands: list[Command] = []
         if target.state is State.REGISTERED:
             states = {event.version: State.RETIRED.value}
@@ -199,12 +187,7 @@ class VersionRules:
     def _quarantine(self, event: ev.QuarantineAsked, now_ns: int) -> list[Command]:
         target = self.known(event.version)
         if target.state is State.ACTIVE:
-            raise OperatorError(
-                409,
-                "version_in_use",
-                f"version {event.version} is active: a rollback quarantines it",
-                exit_code=_REFUSED,
-            )
+            raise Refusal(RefusalCode.VERSION_IN_USE, f"version {event.version} is active: a rollback quarantines it")
         if self._registry.quarantine_of(event.version, now_ns) is not None:
             return []
         data: dict[str, Any] = {
@@ -248,13 +231,11 @@ def overridden(registry: Registry, version: str, override: ev.Override) -> dict[
     return members
 
 
-def quarantined(version: str, quarantine: dict[str, Any]) -> OperatorError:
+def quarantined(version: str, quarantine: dict[str, Any]) -> Refusal:
     """Return the refusal (409) of a quarantined version, with the reason of the quarantine."""
     incident = f" (incident {quarantine['incident']})" if quarantine["incident"] else ""
-    return OperatorError(
-        409,
-        "version_quarantined",
+    return Refusal(
+        RefusalCode.VERSION_QUARANTINED,
         f"version {version} is quarantined: {quarantine['reason']}{incident}; release it, or override with actor and reason",
-        exit_code=_REFUSED,
         facts={"quarantine": {name: quarantine[name] for name in ("reason", "incident", "actor")}},
     )

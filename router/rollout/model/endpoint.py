@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from typing import Final
 from urllib.parse import urlsplit
 
-from router.errors import OperatorError
+from router.errors import Refusal
+from router.errors.codes import RefusalCode
 
 _HOST: Final = re.compile(r"[A-Za-z0-9._\-]{1,253}|[0-9A-Fa-f:.]{2,45}")
 EXAMPLE: Final = "write it as http://HOST:PORT or https://HOST:PORT, for example http://127.0.0.1:9001"
@@ -48,14 +49,14 @@ class Endpoint:
 
 
 def parse_endpoint(url: str) -> Endpoint:
-    """Return the endpoint that `url` names; raise OperatorError (400, `endpoint_invalid`) naming value and remedy."""
+    """Return the endpoint that `url` names; raise Refusal (`endpoint_invalid`) naming value and remedy."""
 
-    def invalid(why: str) -> OperatorError:
-        return OperatorError(400, "endpoint_invalid", f"endpoint {url!r} {why}; {EXAMPLE}", exit_code=2)
+    def invalid(why: str) -> Refusal:
+        return Refusal(RefusalCode.ENDPOINT_INVALID, f"endpoint {url!r} {why}; {EXAMPLE}")
 
     if url.startswith(UNIX):
         if wrong := unix_path_is_wrong(url.removeprefix(UNIX)):
-            raise OperatorError(400, "endpoint_invalid", f"endpoint {url!r} {wrong}", exit_code=2)
+            raise Refusal(RefusalCode.ENDPOINT_INVALID, f"endpoint {url!r} {wrong}")
         return Endpoint("", 0, url.removeprefix(UNIX))
     try:
         parts = urlsplit(url)
@@ -90,10 +91,8 @@ def unix_path_is_wrong(path: str) -> str | None:
 
 
 def parse_endpoints(urls: list[str]) -> tuple[Endpoint, ...]:
-    """Return the endpoints of one target, sorted and distinct; raise OperatorError for none or for more than 64."""
+    """Return the endpoints of one target, sorted and distinct; raise Refusal for none or for more than 64."""
     found = tuple(sorted({parse_endpoint(url) for url in urls}))
     if not 1 <= len(found) <= 64:
-        raise OperatorError(
-            400, "endpoints_count", f"a version has 1 to 64 endpoints, not {len(found)}; {EXAMPLE}", exit_code=2
-        )
+        raise Refusal(RefusalCode.ENDPOINTS_COUNT, f"a version has 1 to 64 endpoints, not {len(found)}; {EXAMPLE}")
     return found

@@ -10,7 +10,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
-from router.errors import OperatorError
+from router.errors import Refusal
+from router.errors.codes import RefusalCode
 from router.rollout.text import shorten_line
 
 SCHEME: Final = "models:/"
@@ -39,11 +40,11 @@ class ModelUri:
 
 
 def parse(text: str) -> ModelUri:
-    """Return the model version that `text` names; raise OperatorError (400) with the right spelling."""
+    """Return the model version that `text` names; raise Refusal with the right spelling."""
     match = _NAMED.fullmatch(text)
     if match is None:
         detail = f"{text[:200]!r}: write a registered model as models:/NAME/NUMBER or models:/NAME@ALIAS"
-        raise OperatorError(400, "model_uri_invalid", detail, exit_code=2)
+        raise Refusal(RefusalCode.MODEL_URI_INVALID, detail)
     number = match[2]
     return ModelUri(match[1], None if number is None else str(int(number)), match[3])
 
@@ -60,14 +61,12 @@ def label(uri: ModelUri, tags: Mapping[str, str]) -> str:
 
 
 def endpoints(uri: ModelUri, tags: Mapping[str, str]) -> list[str]:
-    """Return the URLs of the servers; raise OperatorError (409) if the tag is missing."""
+    """Return the URLs of the servers; raise Refusal if the tag is missing."""
     found = [url for url in re.split(r"[\s,]+", tags.get(TAG_ENDPOINTS, "")) if url]
     if not found:
-        raise OperatorError(
-            409,
-            "endpoints_needed",
+        raise Refusal(
+            RefusalCode.ENDPOINTS_NEEDED,
             f"{uri} has no tag {TAG_ENDPOINTS}: set it to the URLs of its servers, with commas between them, or name them",
-            exit_code=9,
         )
     return found
 

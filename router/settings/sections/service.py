@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, field_validator, model_validator
 
-from router.errors import OperatorError
+from router.errors import Refusal
 from router.rollout.judge.criteria import Acceptance
 from router.rollout.judge.rules import Rules
 from router.rollout.model.endpoint import parse_endpoints
@@ -102,7 +102,7 @@ class TargetSeed(Strict):
     def _urls(cls, value: list[str]) -> list[str]:
         try:
             return [endpoint.url for endpoint in parse_endpoints(value)]
-        except OperatorError as error:
+        except Refusal as error:
             raise ValueError(error.detail) from None
 
 

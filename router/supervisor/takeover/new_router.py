@@ -10,9 +10,10 @@ import logging
 import os
 import socket
 from pathlib import Path
-from typing import Any, Final, Protocol
+from typing import Any, Protocol
 
 from router.errors import StartError
+from router.errors.codes import StartCode
 from router.runtime import clock
 from router.runtime.failpoint import FailPoint
 from router.runtime.inlets import within
@@ -20,8 +21,6 @@ from router.supervisor.takeover import channel
 from router.supervisor.takeover.old_router import ASK_TIMEOUT_S, PROTOCOL, SOCKET_NAME, TAKE_OVER_TIMEOUT_S
 
 log = logging.getLogger(__name__)
-
-EXIT_STATE: Final = 5
 
 
 class NewSupervisor(Protocol):
@@ -47,7 +46,7 @@ class NewRouter:
     """A connection to the router that serves from `folder`. `sockets` are its data sockets, then the admin's."""
 
     def __init__(self, folder: Path, fail_point: FailPoint, inlets: int = 0) -> None:
-        """Request the sockets, and send the token of this router's inlets (0: none); raise StartError (5) if there is no old
+        """Request the sockets, and send the token of this router's inlets (0: none); raise StartError if there is no old
         router, or if it refuses.
         """
         self._step = "offered"
@@ -69,9 +68,8 @@ class NewRouter:
             self.close()
             reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
             raise StartError(
-                "nothing_to_take_over",
+                StartCode.NOTHING_TO_TAKE_OVER,
                 f"no router can be taken over at {folder} ({reason}): leave --take-over out, or name its --state-dir",
-                EXIT_STATE,
             ) from None
         message, descriptors = received or ({}, [])
         self.sockets = [socket.socket(fileno=descriptor) for descriptor in descriptors]
@@ -95,7 +93,7 @@ class NewRouter:
         return self._step == "done"
 
     def tick(self, new: NewSupervisor, now_ns: int) -> None:
-        """Take the next step if it is due; raise StartError (5) if the old router refuses, or if a step takes too long."""
+        """Take the next step if it is due; raise StartError if the old router refuses, or if a step takes too long."""
         answer = self._received()
         if self._step == "offered" and new.control_ready():
             self._send("ready")
@@ -151,4 +149,4 @@ class NewRouter:
 
 
 def _failed(reason: str) -> StartError:
-    return StartError("take_over_failed", f"the old router was not taken over and goes on: {reason}", EXIT_STATE)
+    return StartError(StartCode.TAKE_OVER_FAILED, f"the old router was not taken over and goes on: {reason}")

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from router.control.acceptance.addon import AcceptanceAddon
-from router.errors import OperatorError
+from router.errors import Refusal
 from router.rollout.cases.promotion_check import PromotionCheck, SuiteResult
 from router.rollout.model import entry as entry_types
 from router.rollout.model.entry import Entry
@@ -124,9 +124,9 @@ async def test_people_edit_and_it_is_journalled(start: Start) -> None:
         "origin": "ann",
         "reason": "we saw this before",
     }
-    with pytest.raises(OperatorError, match="there is no service 'other'"):
+    with pytest.raises(Refusal, match="there is no service 'other'"):
         addon.show("other")
-    with pytest.raises(OperatorError, match="slo_ms is not set"):
+    with pytest.raises(Refusal, match="slo_ms is not set"):
         await addon.set(metric="late_share", limit=0.02, **how)
 
 

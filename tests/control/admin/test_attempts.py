@@ -8,20 +8,22 @@ import pytest
 
 from router.control.admin import attempts
 from router.control.admin.attempts import ADDRESSES_MAX, BURST, LOG_EVERY_S, REFILL_S, CredentialAttempts, network
-from router.errors import OperatorError
+from router.control.admin.problems import STATUS
+from router.errors import Refusal
+from router.errors.codes import RefusalCode
 from router.settings.sections.admin import Admin
 from tests.control.conftest import StartAdmin, token
 from tests.control.hook_harness import BEARER, OPEN, hook_harness
 from tests.texts import golden
 
-WRONG = OperatorError(401, "token_invalid", "no")
+WRONG = Refusal(RefusalCode.TOKEN_INVALID, "no")
 GUESS = {"Authorization": "Bearer guess"}
 DIRECT = {"id": "x1", "kind": "quality", "service": "svc", "summary": "PSI 0.4"}
 RIGHT = {"Authorization": "Bearer ops-secret"}
 
 
 def statuses(table: CredentialAttempts, address: str | None, times: int, now_s: float = 0.0) -> list[int]:
-    return [table.throttle(address, WRONG, now_s).status for _ in range(times)]
+    return [STATUS[table.throttle(address, WRONG, now_s).code] for _ in range(times)]
 
 
 def test_a_burst_then_one_for_each_while() -> None:
@@ -34,9 +36,17 @@ def test_a_burst_then_one_for_each_while() -> None:
     assert table.counts == {"throttled": 5, "link_invalid": 0, "signature_invalid": 0, "token_invalid": 2 * BURST + 6}
 
 
-@pytest.mark.parametrize("code", ["token_missing", "role_insufficient", "request_invalid", "signature_stale"])
-def test_what_is_no_wrong_credential_is_not_counted(code: str) -> None:
-    table, refusal = CredentialAttempts(), OperatorError(403, code, "no")
+@pytest.mark.parametrize(
+    "code",
+    [
+        RefusalCode.TOKEN_MISSING,
+        RefusalCode.ROLE_INSUFFICIENT,
+        RefusalCode.REQUEST_INVALID,
+        RefusalCode.SIGNATURE_STALE,
+    ],
+)
+def test_what_is_no_wrong_credential_is_not_counted(code: RefusalCode) -> None:
+    table, refusal = CredentialAttempts(), Refusal(code, "no")
     assert all(table.throttle("192.0.2.1", refusal, 0) is refusal for _ in range(3 * BURST))
     assert (len(table), sum(table.counts.values())) == (0, 0)
 

@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from router.errors import OperatorError
+from router.errors import Refusal
+from router.errors.codes import RefusalCode
 from router.settings.sections.admin import Admin
 from tests.control.conftest import AdminHarness, StartAdmin
 
@@ -44,9 +45,9 @@ async def test_a_second_request_with_the_key_waits_for_the_first(admin: AdminHar
 
 async def test_a_refusal_is_remembered_and_a_failure_of_ours_is_not(admin: AdminHarness) -> None:
     how = {"headers": {"Idempotency-Key": "k1"}, "json": {}}
-    admin.fake.refusal = OperatorError(503, "journal_unavailable", "disk full")
+    admin.fake.refusal = Refusal(RefusalCode.JOURNAL_UNAVAILABLE, "disk full")
     assert await admin.refused("POST", "/v1/services/fraud/rollback", **how) == (503, "journal_unavailable")
-    admin.fake.refusal = OperatorError(409, "no_standby", "nothing to go back to")
+    admin.fake.refusal = Refusal(RefusalCode.NO_STANDBY, "nothing to go back to")
     for _ in range(2):
         assert await admin.refused("POST", "/v1/services/fraud/rollback", **how) == (409, "no_standby")
     assert len(admin.fake.calls) == 2

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from router.errors import OperatorError
+from router.errors import Refusal
+from router.errors.codes import RefusalCode
 from tests.control.conftest import AdminHarness
 from tests.hostile_text import HOSTILE, found_in
 
 
 async def test_a_refusal_of_the_controller_keeps_its_status_code_and_facts(admin: AdminHarness) -> None:
-    admin.fake.refusal = OperatorError(
-        412, "generation_stale", "it is 9 by now", facts={"generation": 9, "status": 200}
-    )
+    admin.fake.refusal = Refusal(RefusalCode.GENERATION_STALE, "it is 9 by now", facts={"generation": 9, "status": 200})
     status, headers, problem = await admin.call(
         "POST", "/v1/services/fraud/rollback", json={}, headers={"X-Request-ID": "abc"}
     )
@@ -27,7 +26,7 @@ async def test_a_refusal_of_the_controller_keeps_its_status_code_and_facts(admin
 
 
 async def test_a_journal_that_is_away_is_a_503_that_may_be_tried_again(admin: AdminHarness) -> None:
-    admin.fake.refusal = OperatorError(503, "journal_unavailable", "disk full")
+    admin.fake.refusal = Refusal(RefusalCode.JOURNAL_UNAVAILABLE, "disk full")
     status, headers, _ = await admin.call("POST", "/v1/services/fraud/rollback", json={})
     assert (status, headers["Retry-After"]) == (503, "1")
 
@@ -42,7 +41,7 @@ async def test_unknown_paths_and_methods(admin: AdminHarness) -> None:
 
 
 async def test_what_a_problem_tells_people_is_printable_and_its_facts_are_kept(admin: AdminHarness) -> None:
-    admin.fake.refusal = OperatorError(409, "generation_stale", f"{HOSTILE}\n\ud800", facts={"told": HOSTILE})
+    admin.fake.refusal = Refusal(RefusalCode.GENERATION_STALE, f"{HOSTILE}\n\ud800", facts={"told": HOSTILE})
     _, _, problem = await admin.call("POST", "/v1/services/fraud/rollback", json={})
     assert found_in(problem["detail"].replace("\n", "\x00")) == []
     assert problem["told"] == HOSTILE

@@ -27,7 +27,7 @@ REFUSED: list[tuple[str, str, Any, dict[str, str] | None, tuple[int, str]]] = [
     ("oversized", AM, b"x" * 5000, None, (413, "body_too_large")),
     ("no JSON", AM, b"", {**BEARER, "Content-Type": "text/plain"}, (415, "content_type")),
     ("compressed", AM, b"", {**BEARER, "Content-Encoding": "gzip"}, (415, "content_encoding")),
-    ("an unknown service", ALERT, DIRECT | {"service": "other"}, None, (422, "service_unknown")),
+    ("an unknown service", ALERT, DIRECT | {"service": "other"}, None, (404, "service_unknown")),
     ("no service", ALERT, {"id": "x", "kind": "quality"}, None, (422, "service_missing")),
     ("no map", ALERT, {"id": "x", "labels": {"a": "b"}}, None, (422, "unmapped")),
     ("a batch", ALERT, b"[]", {**BEARER, "Content-Type": "application/cloudevents-batch+json"}, (415, "content_type")),

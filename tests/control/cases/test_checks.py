@@ -6,7 +6,8 @@ import pytest
 
 from router.control.cases import checks
 from router.control.cases.checks import CheckRun, Checks
-from router.errors import OperatorError
+from router.errors import Refusal
+from router.errors.codes import RefusalCode
 from router.rollout.cases.comparison import Result
 from router.runtime.tasks import Tasks
 
@@ -22,7 +23,7 @@ async def failing(check: CheckRun) -> None:
 
 
 async def breaking(check: CheckRun) -> None:
-    raise OperatorError(503, "cases_unavailable", "no disk")
+    raise Refusal(RefusalCode.CASES_UNAVAILABLE, "no disk")
 
 
 async def waiting(check: CheckRun) -> None:
@@ -73,7 +74,7 @@ async def test_no_more_than_so_many_run_and_so_many_are_kept(monkeypatch: pytest
     tasks = Tasks()
     made = Checks(tasks)
     running = [made.start("svc", "v3", "ann", waiting) for _ in range(checks.RUNNING_MAX)]
-    with pytest.raises(OperatorError, match="checks_running"):
+    with pytest.raises(Refusal, match="checks_running"):
         made.start("svc", "v3", "ann", waiting)
     other = made.start("another", "v3", "ann", passing)
     await ended(other)
@@ -84,5 +85,5 @@ async def test_no_more_than_so_many_run_and_so_many_are_kept(monkeypatch: pytest
     await ended(last)
     assert (len(made.of("svc")), made.of("svc")[0], made.automatic("svc")) == (3, last, last)
     assert (made.automatic("another"), made.of("unknown")) == (None, [])
-    with pytest.raises(OperatorError, match="check_unknown"):
+    with pytest.raises(Refusal, match="check_unknown"):
         made.named("svc", "no such")

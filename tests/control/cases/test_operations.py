@@ -8,7 +8,7 @@ import pytest
 
 from router.control.cases import operations
 from router.control.store import case_format
-from router.errors import OperatorError
+from router.errors import Refusal
 from router.rollout.cases.case import Case, Request
 from router.rollout.model import entry as entry_types
 from tests.control.cases.case_examples import written_case
@@ -73,19 +73,29 @@ async def test_a_file_full_of_cases_is_looked_at_aside(start_harness: Begin, mon
 
 async def test_what_is_wrong_is_named_and_nothing_is_added(start_harness: Begin) -> None:
     harness = await start_harness(cases={"cases_max": 1})
-    with pytest.raises(OperatorError) as caught:
+    with pytest.raises(Refusal) as caught:
         await harness.case_operations.add("svc", [written_case(), {"request": {"method": "GET"}}], "ann")
-    assert (caught.value.status, caught.value.detail) == (400, "cases.1: request.target: Field required")
-    with pytest.raises(OperatorError, match="cases_full"):
+    assert (caught.value.code, caught.value.detail) == ("case_invalid", "cases.1: request.target: Field required")
+    with pytest.raises(Refusal, match="cases_full"):
         await harness.case_operations.add("svc", [written_case(1), written_case(2)], "ann")
     assert (await harness.case_operations.listing("svc", full=True))["cases"] == []
     assert await harness.journal(entry_types.CASES_ADDED) == []
 
 
-@pytest.mark.parametrize("verb", ["one", "remove", "check", "check_named", "version", "service"])
-async def test_what_is_unknown(start_harness: Begin, verb: str) -> None:
+@pytest.mark.parametrize(
+    ("verb", "code"),
+    [
+        ("one", "case_unknown"),
+        ("remove", "case_unknown"),
+        ("check", "case_unknown"),
+        ("check_named", "check_unknown"),
+        ("version", "version_unknown"),
+        ("service", "service_unknown"),
+    ],
+)
+async def test_what_is_unknown(start_harness: Begin, verb: str, code: str) -> None:
     harness = await start_harness()
-    with pytest.raises(OperatorError) as caught:
+    with pytest.raises(Refusal) as caught:
         match verb:
             case "one":
                 await harness.case_operations.one("svc", "0" * 12, full=False)
@@ -99,7 +109,7 @@ async def test_what_is_unknown(start_harness: Begin, verb: str) -> None:
                 await harness.case_operations.check("svc", "v9", "ann")
             case _:
                 await harness.case_operations.listing("nobody", full=False)
-    assert caught.value.status == 404
+    assert caught.value.code == code
 
 
 async def test_a_check_of_any_version_tells_each_case(start_harness: Begin) -> None:

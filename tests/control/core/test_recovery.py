@@ -12,6 +12,7 @@ from router.rollout.model.events import Ticked, VerdictReached
 from router.rollout.model.route import Flag, Route, first_generation
 from router.rollout.outcome import Outcome
 from router.runtime import clock
+from router.runtime.exit_codes import exit_code
 from router.shm.segment import Segment
 from tests.control.control_harness import ControlHarness, FakeWorkers, new_segment, settings
 from tests.texts import golden
@@ -225,7 +226,7 @@ async def test_a_known_label_with_other_endpoints_is_refused(machine: Machine) -
     machine.fresh_memory()
     with pytest.raises(StartError) as caught:
         await machine.start(standby={"version": "v2", "endpoints": ["http://127.0.0.1:99"]})
-    assert (caught.value.code, caught.value.exit_code) == ("endpoints_differ", 7)
+    assert (caught.value.code, exit_code(caught.value)) == ("endpoints_differ", 7)
     for named in ("v2", "http://127.0.0.1:2", "http://127.0.0.1:99", "--fresh"):
         assert named in caught.value.detail
 
@@ -294,7 +295,7 @@ async def test_an_assumption_about_an_unknown_version(machine: Machine) -> None:
     export([], copy)
     with pytest.raises(StartError) as caught:
         await machine.start(str(copy), "v9")
-    assert (caught.value.code, caught.value.exit_code) == ("version_unknown", 2)
+    assert (caught.value.code, exit_code(caught.value)) == ("version_unknown", 2)
 
 
 async def test_a_quarantine_that_was_lifted_for_a_while_comes_back_in_a_later_boot(machine: Machine) -> None:

@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 
 from router.control.drills.addon import LATE_MAX_S
-from router.errors import OperatorError
+from router.errors import Refusal
+from router.errors.codes import RefusalCode
 from router.rollout.model import entry as entry_types
 from router.rollout.model.entry import Entry
 from router.runtime import clock
@@ -37,7 +38,7 @@ async def begin(tmp_path: Path) -> AsyncIterator[Begin]:
     segment.close()
 
 
-def codes(error: OperatorError) -> list[str]:
+def codes(error: Refusal) -> list[str]:
     return [refusal["code"] for refusal in error.facts["refusals"]]
 
 
@@ -49,9 +50,9 @@ def alarms(harness: DrillHarness) -> dict[str, str]:
 async def test_never_two_at_once(begin: Begin) -> None:
     harness = await begin()
     await harness.ask()
-    with pytest.raises(OperatorError) as caught:
+    with pytest.raises(Refusal) as caught:
         await harness.ask()
-    assert (caught.value.status, caught.value.code) == (409, "drill_unsafe")
+    assert caught.value.code == "drill_unsafe"
     assert "drill svc-drill-1 is not over" in caught.value.detail
     assert codes(caught.value)[0] == "drill_under_way"
 
@@ -61,7 +62,7 @@ async def test_a_refusal_names_every_reason_and_changes_nothing(begin: Begin) ->
     await harness.control.operations.freeze(service="svc", actor="bob", reason="gala")
     harness.control.probe("v2", ok=False)
     before = (harness.registry.as_dict(), harness.drills.listing()["drills"])
-    with pytest.raises(OperatorError) as caught:
+    with pytest.raises(Refusal) as caught:
         await harness.ask(force=True)
     assert codes(caught.value) == ["frozen", "standby_not_ready"]
     assert "--force" not in caught.value.detail
@@ -71,7 +72,7 @@ async def test_a_refusal_names_every_reason_and_changes_nothing(begin: Begin) ->
 async def test_what_may_be_forced(begin: Begin) -> None:
     harness = await begin()
     await harness.control.operations.switch(service="svc", to="v2", actor="bob")
-    with pytest.raises(OperatorError, match="v2 is on probation; --force goes on all the same") as caught:
+    with pytest.raises(Refusal, match="v2 is on probation; --force goes on all the same") as caught:
         await harness.ask()
     assert codes(caught.value) == ["probation"]
     assert (await harness.ask(force=True))["phase"] == "away"
@@ -89,20 +90,20 @@ async def test_a_journal_that_cannot_be_written_refuses_it(begin: Begin, monkeyp
     harness = await begin()
 
     async def full(*records: object, **how: object) -> None:
-        raise OperatorError(503, "journal_unavailable", "no space left on device")
+        raise Refusal(RefusalCode.JOURNAL_UNAVAILABLE, "no space left on device")
 
     monkeypatch.setattr(harness.control.service_controller.executor, "append_and_apply", full)
-    with pytest.raises(OperatorError, match="no space left on device"):
+    with pytest.raises(Refusal, match="no space left on device"):
         await harness.ask()
     assert (harness.active, harness.drills.under_way(), harness.registry.drill) == ("v1", None, None)
 
 
 async def test_unknown_ones(begin: Begin) -> None:
     harness = await begin()
-    for call in (lambda: harness.drills.show("svc-drill-9"), lambda: harness.drills.listing("other")):
-        with pytest.raises(OperatorError) as caught:
-            call()
-        assert caught.value.status == 404
+    with pytest.raises(Refusal, match="drill_unknown"):
+        harness.drills.show("svc-drill-9")
+    with pytest.raises(Refusal, match="service_unknown"):
+        harness.drills.listing("other")
 
 
 # -- by schedule

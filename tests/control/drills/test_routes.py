@@ -8,7 +8,8 @@ import pytest
 
 from router.control.drills import routes as drill_routes
 from router.control.drills.addon import DrillsAddon
-from router.errors import OperatorError
+from router.errors import Refusal
+from router.errors.codes import RefusalCode
 from tests.control.conftest import AdminHarness, StartAdmin
 
 FIELDS = {"Content-Type": "application/json"}
@@ -20,9 +21,7 @@ class FakeDrills:
 
     async def drill(self, **how: Any) -> dict[str, Any]:
         if how["service"] != "fraud":
-            raise OperatorError(
-                409, "drill_unsafe", "cold", exit_code=9, facts={"refusals": [{"code": "x", "detail": "y"}]}
-            )
+            raise Refusal(RefusalCode.DRILL_UNSAFE, "cold", facts={"refusals": [{"code": "x", "detail": "y"}]})
         self.calls.append(("drill", how))
         return {"drill": "fraud-drill-1"}
 

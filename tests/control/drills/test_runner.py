@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from router.control.core.probe import ProbeResult
-from router.errors import OperatorError
+from router.errors import Refusal
 from router.rollout.outcome import Outcome
 from router.shm import layout as at
 from tests.control.control_harness import FakeWorkers, new_segment
@@ -156,7 +156,7 @@ async def test_people_end_it(begin: Begin, how: str) -> None:
     why = {"stop": "stopped by bob", "freeze": "frozen by bob: gala"}[how]
     report = harness.drills.show("svc-drill-1")
     assert (harness.active, report["result"], report["reasons"]) == ("v1", "stopped", [why])
-    with pytest.raises(OperatorError, match="no drill of svc is under way"):
+    with pytest.raises(Refusal, match="no drill of svc is under way"):
         harness.drills.stop("svc", "bob")
 
 
@@ -190,7 +190,7 @@ async def test_the_gate_may_say_no_at_the_last_moment(begin: Begin) -> None:
             return ProbeResult(False, "503", 1.0)
 
     harness.control.control_loop.probes.probe_now = Probing().probe_now  # type: ignore[method-assign]
-    with pytest.raises(OperatorError) as caught:
+    with pytest.raises(Refusal) as caught:
         await harness.ask()
     assert caught.value.facts == {
         "refusals": [{"code": "gate_closed", "detail": golden("gate.fresh_probe_failed", detail="503")}]

@@ -9,7 +9,7 @@ import pytest
 from router.control.history.addon import HistoryAddon, _point, open_history
 from router.control.store.history_file import FILE
 from router.control.views import metrics
-from router.errors import OperatorError
+from router.errors import Refusal
 from router.rollout.history.row import ROLES, Row
 from router.rollout.outcome import Outcome
 from router.runtime import clock
@@ -207,7 +207,7 @@ async def test_the_past_is_shown_in_steps(control: ControlHarness, kept: History
     assert {(step.ready, step.verdict) for step in only} <= {(0, 1), (1, 1)}
     assert [step.times_us for step in only] == [None], "these workers time nothing"
     assert _point(only[0]._replace(times_us="[1500.0,20000.0]"))["p99_ms"] == 20.0
-    with pytest.raises(OperatorError, match="no service 'nobody'"):
+    with pytest.raises(Refusal, match="no service 'nobody'"):
         await kept.points("nobody", "1h", "", None, None)
-    with pytest.raises(OperatorError, match="write 30d"):
+    with pytest.raises(Refusal, match="write 30d"):
         await kept.points("svc", "soon", "", None, None)

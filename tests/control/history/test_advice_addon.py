@@ -14,7 +14,7 @@ from router.control.history.advice_addon import BASELINES_MAX, AdviceAddon
 from router.control.history.advice_process import decode
 from router.control.history.report_addon import ReportAddon
 from router.control.store.history_store import HistoryStore
-from router.errors import OperatorError
+from router.errors import Refusal
 from router.rollout.model.entry import Entry
 from router.rollout.outcome import Outcome
 from router.runtime import clock
@@ -81,9 +81,9 @@ async def test_one_at_a_time_and_control_goes_on_meanwhile(addon: AdviceAddon, m
     monkeypatch.setattr(advice_addon, "_run_process", hanging)
     first = asyncio.ensure_future(addon.advise("svc", 1.0, 1.0))
     await asyncio.sleep(0.01)
-    with pytest.raises(OperatorError, match="somebody asks for advice just now") as refused:
+    with pytest.raises(Refusal, match="somebody asks for advice just now") as refused:
         await addon.advise("svc", 1.0, 1.0)
-    assert (refused.value.status, refused.value.code) == (503, "advise_busy")
+    assert refused.value.code == "advise_busy"
     release.set()
     await first
     assert await addon.advise("svc", 1.0, 1.0)
@@ -110,12 +110,12 @@ async def test_a_process_that_fails_is_503_and_says_why(
 
     monkeypatch.setattr(subprocess, "run", run)
     for _ in range(2):
-        with pytest.raises(OperatorError, match=why) as refused:
+        with pytest.raises(Refusal, match=why) as refused:
             await addon.advise("svc", 1.0, 1.0)
-        assert refused.value.status == 503
+        assert refused.value.code == "history_unavailable"
 
 
 async def test_nobody_is_advised_on_a_service_that_is_not_there(addon: AdviceAddon) -> None:
-    with pytest.raises(OperatorError) as refused:
+    with pytest.raises(Refusal) as refused:
         await addon.advise("nobody", 1.0, 1.0)
-    assert refused.value.status == 404
+    assert refused.value.code == "service_unknown"

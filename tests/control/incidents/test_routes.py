@@ -12,7 +12,8 @@ from router.control.admin import app
 from router.control.incidents import rendering
 from router.control.incidents import routes as incident_routes
 from router.control.incidents.document import document
-from router.errors import OperatorError
+from router.errors import Refusal
+from router.errors.codes import RefusalCode
 from router.settings.settings import Settings
 from tests.control.fake_control import FakeControl
 from tests.control.incidents.played_incident import INCIDENT, Played
@@ -33,7 +34,7 @@ class OneIncident:
 
     async def document(self, incident: str) -> dict[str, Any]:
         if incident != INCIDENT:
-            raise OperatorError(404, "incident_unknown", f"there is no incident {incident!r}")
+            raise Refusal(RefusalCode.INCIDENT_UNKNOWN, f"there is no incident {incident!r}")
         return self.made
 
     async def edit(self, incident: str, edit: dict[str, Any], actor: str, revision: int | None) -> dict[str, Any]:

@@ -12,7 +12,7 @@ import pytest
 from router.control.notify import addon as notify_addon
 from router.control.notify.addon import NotifyAddon
 from router.control.store import outbox
-from router.errors import OperatorError
+from router.errors import Refusal
 from router.rollout.model import entry as entry_types
 from router.rollout.model.entry import Entry
 from router.runtime import clock
@@ -251,7 +251,7 @@ async def test_a_test_message_says_what_came_back(start: Start) -> None:
         ]
         assert works.events()[0]["data"]["title"] == golden("notify.test_message")
         assert len((await addon.test("works", "ann"))["channels"]) == 1
-        with pytest.raises(OperatorError, match="there is no channel 'mail'; there are: works, fails"):
+        with pytest.raises(Refusal, match="there is no channel 'mail'; there are: works, fails"):
             await addon.test("mail", "ann")
 
 

@@ -13,7 +13,7 @@ from prometheus_client.core import GaugeMetricFamily
 
 from router.control.proposals.addon import REFUSALS_MAX, ProposalsAddon
 from router.control.proposals.links import ProposalLinks
-from router.errors import OperatorError
+from router.errors import Refusal
 from router.rollout.model import entry as entry_types
 from router.rollout.model.events import Override, ProposalDue, Ticked, VerdictReached
 from router.rollout.outcome import Outcome
@@ -75,7 +75,7 @@ async def decide(control: ControlHarness, verb: str, actor: str = "ann", proposa
     """Return what came of it: `done`, or the code of the refusal."""
     try:
         await new_addon(control).decide(proposal, verb, actor=actor, **more)
-    except OperatorError as refusal:
+    except Refusal as refusal:
         return refusal.code
     return "done"
 
@@ -163,12 +163,12 @@ async def test_refusals_cannot_fill_the_journal(start: Start) -> None:
     for _ in range(2 * REFUSALS_MAX):
         assert await decide(control, "approve") == "proposal_decided"
     assert await decide(control, "approve", proposal="svc-rollback-9") == "proposal_unknown"
-    with pytest.raises(OperatorError):
+    with pytest.raises(Refusal):
         await new_addon(control).decide(ID, "approve", actor="ann", dry_run=True)
     assert len(await journalled(control, "decision_refused")) == 2 * REFUSALS_MAX, "a bucket each"
     same = new_addon(control)
     for _ in range(2 * REFUSALS_MAX):
-        with pytest.raises(OperatorError):
+        with pytest.raises(Refusal):
             await same.decide(ID, "approve", actor="ann")
     assert len(await journalled(control, "decision_refused")) == 3 * REFUSALS_MAX
 
@@ -252,7 +252,7 @@ async def test_an_approval_comes_before_a_switch_by_hand(start: Start) -> None:
     ask(control)
     deciding = asyncio.ensure_future(decide(control, "approve"))
     await asyncio.sleep(0)
-    with pytest.raises(OperatorError) as caught:
+    with pytest.raises(Refusal) as caught:
         await control.operations.rollback(service="svc", actor="bob")
     assert caught.value.code in ("lost_race", "no_standby")
     assert await deciding == "done"
@@ -392,7 +392,7 @@ async def test_the_listing_is_newest_first_and_can_be_narrowed(start: Start) -> 
     for narrowed in ("pending", "open"):
         assert [document["id"] for document in addon.listing("svc", narrowed)["proposals"]] == ["svc-rollback-2"]
     assert addon.listing("svc", "expired") == {"proposals": []}
-    with pytest.raises(OperatorError, match="there is no service"):
+    with pytest.raises(Refusal, match="there is no service"):
         addon.listing("other", None)
     assert addon.document(ID)["decided_by"] == "ann"
     assert addon.document("svc-rollback-2")["left_s"] == pytest.approx(1800, abs=5)

@@ -5,6 +5,7 @@ import pytest
 from router.control.store.batch import Batch, JournalUnavailable, Phase, compensation
 from router.control.store.in_doubt import STRUCK_OUT, InDoubtChange
 from router.rollout.model.entry import Entry
+from router.runtime.exit_codes import exit_code
 
 ENTRY = Entry("switched", "svc", "ann", {"to": "v2"}, 1000.0, 5, 1)
 
@@ -35,11 +36,11 @@ def test_what_was_handed_over_is_in_doubt_for_who_leaves_before_its_end(end: Pha
 
 def test_the_error_says_nothing_was_changed_only_without_a_doubt() -> None:
     refused = JournalUnavailable("full")
-    assert (refused.in_doubt, refused.facts, refused.exit_code) == (False, {"in_doubt": False}, 9)
+    assert (refused.in_doubt, refused.facts, exit_code(refused)) == (False, {"in_doubt": False}, 9)
     assert "nothing was changed" in refused.detail
     doubt = InDoubtChange(7, 2, 9, "switched", "svc", "ann", 1000.0)
     doubted = JournalUnavailable("no answer", doubt=doubt)
-    assert (doubted.in_doubt, doubted.facts, doubted.exit_code) == (True, {"in_doubt": True, "seq": 7}, 1)
+    assert (doubted.in_doubt, doubted.facts, exit_code(doubted)) == (True, {"in_doubt": True, "seq": 7}, 1)
     assert "nothing was changed" not in doubted.detail
     doubt.outcome = STRUCK_OUT
     assert not doubted.in_doubt

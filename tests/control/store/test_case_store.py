@@ -9,7 +9,8 @@ import pytest
 from router.control.store import case_store as store
 from router.control.store.case_store import CaseStore, CasesUnavailable
 from router.control.store.cases_file import FILE, Caps, CasesFile
-from router.errors import OperatorError
+from router.errors import Refusal
+from router.errors.codes import RefusalCode
 from router.rollout.cases.case import Case, Request
 from tests.proxy.rig import until
 
@@ -34,12 +35,12 @@ async def test_a_refusal_and_a_failure_reach_the_caller_and_the_next_call_goes_o
     made = CaseStore(tmp_path)
 
     def refusing(_: CasesFile) -> None:
-        raise OperatorError(404, "case_unknown", "there is none")
+        raise Refusal(RefusalCode.CASE_UNKNOWN, "there is none")
 
     def failing(_: CasesFile) -> None:
         raise sqlite3.OperationalError("disk I/O error")
 
-    with pytest.raises(OperatorError, match="case_unknown"):
+    with pytest.raises(Refusal, match="case_unknown"):
         await made.call(refusing)
     with pytest.raises(CasesUnavailable, match="cases_unavailable: the file of cases cannot be used: disk I/O error"):
         await made.call(failing)

@@ -17,7 +17,7 @@ from router.control.store.cases_file import (
     Stored,
     Summary,
 )
-from router.errors import OperatorError
+from router.errors import Refusal
 from router.rollout.cases.case import Case, Request
 
 CAPS = Caps(100, 1 << 20)
@@ -171,7 +171,7 @@ def test_many_cases_are_looked_at_once(file: CasesFile, monkeypatch: pytest.Monk
     file.add("a", [case(1, by="ann")], Caps(9000, 1 << 30), 10.0)
     done = file.add("a", [case(number, by="ann") for number in range(500)], Caps(9000, 1 << 30), 20.0, whole=True)
     assert (len(done.added), done.known, len(looks)) == (499, (case(1).id,), 2)
-    with pytest.raises(OperatorError, match="cases_full"):
+    with pytest.raises(Refusal, match="cases_full"):
         file.add("a", [case(number, by="ann") for number in range(500, 510)], Caps(505, 1 << 30), 30.0, whole=True)
     assert file.summary("a").cases == 500
     sizes = file.summary("a").size_bytes
@@ -189,7 +189,7 @@ def test_what_a_person_adds_is_added_whole_or_not_at_all(file: CasesFile) -> Non
         ([case(3), case(4)], Caps(2, 1 << 20)),
         ([case(3, by="ann")], Caps(9, 10)),
     ):
-        with pytest.raises(OperatorError, match="cases_full"):
+        with pytest.raises(Refusal, match="cases_full"):
             file.add("a", cases, caps, 20.0, whole=True)
         assert ids(file) == sorted([case(1).id, case(2).id])
     assert file.add("a", [case(3)], CAPS, 20.0, whole=True, dry_run=True) == Added((case(3).id,))

@@ -16,8 +16,9 @@ import pytest
 from router.control.store.journal import Journal, JournalUnavailable
 from router.control.store.journal_opening import begun_anew, corrupt, opened
 from router.control.store.journal_rows import FILE, export
-from router.errors import OperatorError, StartError
+from router.errors import Refusal, StartError
 from router.rollout.model.entry import Entry
+from router.runtime.exit_codes import exit_code
 from router.runtime.failpoint import FailPoint
 
 
@@ -97,7 +98,7 @@ async def test_a_busy_disk_refuses_people_and_keeps_the_verdict_for_later(tmp_pa
         assert kept.submit(entry("rolled_back"), numbers.append)
         with pytest.raises(JournalUnavailable) as caught:
             await kept.append(entry("switched"))
-        assert (caught.value.status, caught.value.code, caught.value.in_doubt) == (503, "journal_unavailable", False)
+        assert (caught.value.code, caught.value.in_doubt) == ("journal_unavailable", False)
         assert (numbers, kept.waiting, errors) == ([], 1, ["OperationalError: database is locked"])
         other.execute("ROLLBACK")
         other.close()
@@ -145,7 +146,7 @@ async def main():
             await journal.append(entry)
             written += 1
     except JournalUnavailable as error:
-        print(error.status, error.code)
+        print(error.code)
     numbers = []
     journal.submit(entry, numbers.append)
     resource.setrlimit(resource.RLIMIT_FSIZE, (hard, hard))
@@ -163,7 +164,7 @@ def test_a_full_disk_refuses_people_and_takes_the_verdict_once_there_is_room(tmp
     told = subprocess.run(
         [sys.executable, "-c", FULL, str(tmp_path)], capture_output=True, text=True, timeout=50, check=True
     )
-    assert told.stdout == "503 journal_unavailable\n1 2 None\n"
+    assert told.stdout == "journal_unavailable\n1 2 None\n"
     numbers = [found.seq for found in entries_of(tmp_path)]
     assert numbers == list(range(1, len(numbers) + 1))
 
@@ -217,7 +218,7 @@ async def test_a_damaged_page_ends_the_start_with_the_command_that_continues(tmp
         opened(tmp_path, 86_400.0)
     (name,) = [name for name in os.listdir(tmp_path) if name.endswith(".jsonl")]
     copy = tmp_path / name
-    assert (caught.value.exit_code, caught.value.code) == (6, "journal_corrupt")
+    assert (exit_code(caught.value), caught.value.code) == (6, "journal_corrupt")
     assert copy.name == "journal-readable-19700102T000000.000000Z.jsonl"
     assert str(tmp_path / FILE) in caught.value.detail
     assert f"rollback-router run --assume-active v299 --journal-from {copy}" in caught.value.detail
@@ -252,7 +253,7 @@ def test_a_file_that_is_no_journal(tmp_path: Path, content: bytes) -> None:
     (tmp_path / FILE).write_bytes(content)
     with pytest.raises(StartError) as caught:
         opened(tmp_path, 0.0)
-    assert caught.value.exit_code == 6
+    assert exit_code(caught.value) == 6
     assert "--assume-active VERSION" in caught.value.detail
 
 
@@ -270,7 +271,7 @@ async def test_a_sound_journal_is_never_replaced(tmp_path: Path) -> None:
     export([entry()], copy)
     with pytest.raises(StartError) as caught:
         begun_anew(tmp_path, copy, 0.0, lambda found: found)
-    assert (caught.value.code, caught.value.exit_code) == ("journal_sound", 2)
+    assert (caught.value.code, exit_code(caught.value)) == ("journal_sound", 2)
 
 
 async def test_the_same_start_again_goes_on_with_the_journal_that_it_began(tmp_path: Path) -> None:
@@ -296,7 +297,7 @@ def test_a_copy_that_is_none(tmp_path: Path, content: str | None, code: str) -> 
         copy.write_text(content)
     with pytest.raises(StartError) as caught:
         begun_anew(tmp_path, copy, 0.0, lambda found: found)
-    assert (caught.value.code, caught.value.exit_code) == (code, 2)
+    assert (caught.value.code, exit_code(caught.value)) == (code, 2)
 
 
 async def test_what_names_another_entry_follows_it_when_numbers_move(tmp_path: Path) -> None:
@@ -313,7 +314,7 @@ async def test_a_reader_of_a_damaged_row_is_told(tmp_path: Path) -> None:
         other = sqlite3.connect(tmp_path / FILE)
         other.executescript("DROP TRIGGER entries_stay; UPDATE entries SET actor = 'eve'")
         other.close()
-        with pytest.raises(OperatorError, match="wrong checksum"):
+        with pytest.raises(Refusal, match="wrong checksum"):
             await kept.entries()
 
 

@@ -21,6 +21,7 @@ from router.control.store import cases_file, history_file, journal_opening, jour
 from router.control.store.cases_file import CasesFile
 from router.control.store.history_file import HistoryFile
 from router.errors import StartError
+from router.runtime.exit_codes import exit_code
 from tests.texts import golden
 
 OPENERS: dict[str, Callable[[Path], Any]] = {
@@ -51,7 +52,7 @@ def test_a_database_behind_a_link_is_left_alone(
     with pytest.raises((OSError, StartError)) as caught:
         OPENERS[name](tmp_path / name)
     if isinstance(caught.value, StartError):
-        assert (caught.value.code, caught.value.exit_code) == ("state_not_ours", 5)
+        assert (caught.value.code, exit_code(caught.value)) == ("state_not_ours", 5)
         assert f"{name}{suffix} " in caught.value.detail
     else:
         assert f"{name}{suffix} " in str(caught.value.strerror)

@@ -20,6 +20,7 @@ from router.control.store.journal_rows import FILE
 from router.control.store.set_aside import set_aside
 from router.errors import StartError
 from router.rollout.model.entry import Entry
+from router.runtime.exit_codes import exit_code
 from router.runtime.failpoint import FailPoint
 from tests.texts import golden
 
@@ -61,7 +62,7 @@ def count(folder: Path) -> int | str:
     try:
         database, entries = opened(folder, 0.0)
     except StartError as error:
-        return f"{error.exit_code} {error.code}"
+        return f"{exit_code(error)} {error.code}"
     database.close()
     return len(entries)
 
@@ -186,7 +187,7 @@ async def test_a_restored_backup_is_refused_with_the_command_that_accepts_it(tmp
     (tmp_path / FILE).write_bytes((tmp_path / "backup").read_bytes())
     with pytest.raises(StartError) as caught:
         opened(tmp_path, 0.0)
-    assert (caught.value.exit_code, caught.value.code) == (6, "journal_corrupt")
+    assert (exit_code(caught.value), caught.value.code) == (6, "journal_corrupt")
     assert golden("journal.tail_missing") in caught.value.detail
     copy = tmp_path / "journal-readable-19700101T000000.000000Z.jsonl"
     assert f"--assume-active v1 --journal-from {copy}" in caught.value.detail

@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from router.rollout.drills.comparison import Performance
-from router.rollout.drills.preconditions import Refusal, SafetyRules, Situation, refusals
+from router.rollout.drills.preconditions import Objection, SafetyRules, Situation, objections
 from router.rollout.judge.verdict import TriggerResult
 
 SAFE = Situation(active="v1", accepted=True, workers=2, recent=Performance(requests=500, faults=1))
@@ -13,47 +13,49 @@ FAILING = TriggerResult("error_rate", "", "fail", "observe", "9 of 50 failed")
 
 
 def test_nothing_stands_against_it() -> None:
-    assert refusals(SAFE, SafetyRules()) == []
+    assert objections(SAFE, SafetyRules()) == []
 
 
 @pytest.mark.parametrize(
     ("change", "found"),
     [
         pytest.param(
-            {"under_way": "a-drill-3"}, Refusal("drill_under_way", "drill a-drill-3 is not over"), id="another"
+            {"under_way": "a-drill-3"}, Objection("drill_under_way", "drill a-drill-3 is not over"), id="another"
         ),
-        pytest.param({"active": None}, Refusal("no_active_version", "there is no active version"), id="nothing serves"),
-        pytest.param({"frozen": "frozen by ann: gala"}, Refusal("frozen", "frozen by ann: gala"), id="frozen"),
+        pytest.param(
+            {"active": None}, Objection("no_active_version", "there is no active version"), id="nothing serves"
+        ),
+        pytest.param({"frozen": "frozen by ann: gala"}, Objection("frozen", "frozen by ann: gala"), id="frozen"),
         pytest.param(
             {"proposal": "svc-rollback-1"},
-            Refusal("proposal_open", "proposal svc-rollback-1 waits for a decision"),
+            Objection("proposal_open", "proposal svc-rollback-1 waits for a decision"),
             id="a proposal",
         ),
-        pytest.param({"unwell": "we failed"}, Refusal("router_unwell", "we failed"), id="the router is unwell"),
-        pytest.param({"workers": 0}, Refusal("workers_behind", "no worker lives"), id="no worker"),
+        pytest.param({"unwell": "we failed"}, Objection("router_unwell", "we failed"), id="the router is unwell"),
+        pytest.param({"workers": 0}, Objection("workers_behind", "no worker lives"), id="no worker"),
         pytest.param(
             {"workers_behind": (1,)},
-            Refusal("workers_behind", "workers [1] do not follow the present route"),
+            Objection("workers_behind", "workers [1] do not follow the present route"),
             id="a worker is behind",
         ),
-        pytest.param({"gate": ("v2 is cold",)}, Refusal("standby_not_ready", "v2 is cold"), id="the gate"),
+        pytest.param({"gate": ("v2 is cold",)}, Objection("standby_not_ready", "v2 is cold"), id="the gate"),
         pytest.param(
             {"results": (FAILING,)},
-            Refusal("trigger_failing", "error_rate: 9 of 50 failed"),
+            Objection("trigger_failing", "error_rate: 9 of 50 failed"),
             id="a trigger, even to watch",
         ),
         pytest.param(
             {"recent": Performance(requests=100, faults=2)},
-            Refusal(
+            Objection(
                 "error_budget_low",
                 "2.00% of 100 requests failed in the last 300 s, and 1.00% is the limit (drill.fault_share_max)",
             ),
             id="too many faults lately",
         ),
-        pytest.param({"accepted": False}, Refusal("probation", "v1 is on probation", True), id="probation"),
+        pytest.param({"accepted": False}, Objection("probation", "v1 is on probation", True), id="probation"),
         pytest.param(
             {"rollback": "rollback svc-1-4", "rollback_age_s": 60.0},
-            Refusal(
+            Objection(
                 "rolled_back_recently",
                 "rollback svc-1-4 was 60 s ago, and 3600 s is the limit (drill.quiet_after_rollback_s)",
                 True,
@@ -61,13 +63,15 @@ def test_nothing_stands_against_it() -> None:
             id="a rollback of late",
         ),
         pytest.param(
-            {"draining": "v9"}, Refusal("draining", "v9 was rolled back and still drains", True), id="draining"
+            {"draining": "v9"}, Objection("draining", "v9 was rolled back and still drains", True), id="draining"
         ),
-        pytest.param({"candidate": "v3"}, Refusal("candidate_verifying", "v3 is being verified", True), id="candidate"),
+        pytest.param(
+            {"candidate": "v3"}, Objection("candidate_verifying", "v3 is being verified", True), id="candidate"
+        ),
     ],
 )
-def test_each_reason_has_its_name(change: dict[str, object], found: Refusal) -> None:
-    assert refusals(replace(SAFE, **change), SafetyRules()) == [found]  # type: ignore[arg-type]
+def test_each_reason_has_its_name(change: dict[str, object], found: Objection) -> None:
+    assert objections(replace(SAFE, **change), SafetyRules()) == [found]  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(
@@ -80,10 +84,10 @@ def test_each_reason_has_its_name(change: dict[str, object], found: Refusal) -> 
     ],
 )
 def test_what_is_no_reason(change: dict[str, object]) -> None:
-    assert refusals(replace(SAFE, **change), SafetyRules()) == []  # type: ignore[arg-type]
+    assert objections(replace(SAFE, **change), SafetyRules()) == []  # type: ignore[arg-type]
 
 
 def test_all_refusals_are_returned() -> None:
     many = replace(SAFE, frozen="frozen", accepted=False, candidate="v3", gate=("a", "b"))
     codes = ["frozen", "standby_not_ready", "standby_not_ready", "probation", "candidate_verifying"]
-    assert [refusal.code for refusal in refusals(many, SafetyRules())] == codes
+    assert [refusal.code for refusal in objections(many, SafetyRules())] == codes

@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from router.errors import OperatorError
+from router.errors import Refusal
 from router.rollout.machine.limits import RolloutLimits
 from router.rollout.machine.replay import rebuild
 from router.rollout.model import events as ev
@@ -78,7 +78,7 @@ def test_promises_of_every_history_with_questions(history: list[tuple[object, fl
         before = playbook.registry.as_dict()
         try:
             apply_event(playbook, event)
-        except OperatorError:
+        except Refusal:
             assert playbook.registry.as_dict() == before
             continue
         proposals = playbook.registry.proposals
@@ -117,7 +117,7 @@ def test_every_prefix_of_the_journal_gives_the_pending_proposals(history: list[t
         playbook.now_ns += int(after_s * 1e9)
         try:
             apply_event(playbook, event)
-        except OperatorError:
+        except Refusal:
             continue
         seen[len(playbook.entries)] = playbook.registry.as_dict()["proposals"]
     for length, state in seen.items():

@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from router.errors import OperatorError
+from router.errors import Refusal
 from router.rollout.machine.replay import rebuild
 from router.rollout.model import entry as entry_types
 from router.rollout.model import events as ev
@@ -101,7 +101,7 @@ def test_promises_of_every_history(history: list[tuple[object, float]]) -> None:
                 commands = _rehearse(playbook, event)
             else:
                 commands = playbook.tell(event)  # type: ignore[arg-type]
-        except OperatorError:
+        except Refusal:
             assert playbook.registry.as_dict() == before
             continue
 
@@ -150,7 +150,7 @@ def test_every_prefix_of_the_journal_gives_the_state_of_that_time(history: list[
                 _rehearse(playbook, event)
             else:
                 playbook.tell(event)  # type: ignore[arg-type]
-        except OperatorError:
+        except Refusal:
             continue
         observed[len(playbook.entries)] = playbook.registry.as_dict()
     for length, state in observed.items():

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from router.errors import OperatorError
+from router.errors import Refusal
 from router.rollout.machine.limits import RolloutLimits
 from router.rollout.model import entry as entry_types
 from router.rollout.model.commands import Record
@@ -43,10 +43,10 @@ def marked_standby() -> Playbook:
 
 def refused(playbook: Playbook, event: Event) -> str:
     before = playbook.registry.as_dict()
-    with pytest.raises(OperatorError) as caught:
+    with pytest.raises(Refusal) as caught:
         playbook.tell(event)
     assert playbook.registry.as_dict() == before
-    assert caught.value.status == 409
+    assert caught.value.code == "version_quarantined"
     return caught.value.code
 
 

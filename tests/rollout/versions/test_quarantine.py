@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from router.errors import OperatorError
+from router.errors import Refusal
 from router.rollout.machine.replay import rebuild
 from router.rollout.model.commands import PublishRoute
 from router.rollout.model.entry import Entry
@@ -42,7 +42,7 @@ def lifted(for_s: float = 60.0) -> Playbook:
 
 
 def refused(playbook: Playbook, event: Event) -> str:
-    with pytest.raises(OperatorError) as caught:
+    with pytest.raises(Refusal) as caught:
         playbook.tell(event)
     return caught.value.code
 

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from router.errors import StartError
+from router.runtime.exit_codes import exit_code
 from router.runtime.failpoint import FailPoint
 from router.supervisor.takeover import channel
 from router.supervisor.takeover.new_router import NewRouter
@@ -143,7 +144,7 @@ def test_a_refusal_later_on(rig: Rig) -> None:
     channel.send(rig.old, {"say": "refused", "why": "it is being stopped"})
     with pytest.raises(StartError, match="goes on: it is being stopped") as caught:
         taking.tick(rig.new, start_ns(taking))
-    assert caught.value.exit_code == 5
+    assert exit_code(caught.value) == 5
     end(taking)
 
 
@@ -170,7 +171,7 @@ def test_a_refusal_at_once(rig: Rig, answer: dict[str, object], descriptors: int
 def test_nobody_to_take_over_from(tmp_path: Path) -> None:
     with pytest.raises(StartError) as caught:
         NewRouter(tmp_path, FailPoint())
-    assert (caught.value.exit_code, caught.value.detail) == (
+    assert (exit_code(caught.value), caught.value.detail) == (
         5,
         golden("takeover.nothing_there", folder=tmp_path),
     )
