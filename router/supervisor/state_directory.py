@@ -16,6 +16,7 @@ from typing import Final
 from router.errors import StartError
 from router.errors.codes import StartCode
 from router.runtime import clock, owned_files
+from router.runtime.processes import process_exists
 from router.supervisor.patience import Patience
 
 log = logging.getLogger(__name__)
@@ -88,7 +89,7 @@ class StateDirectory:
                 return fcntl.flock(self.lock_fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
                 owner = _owner(self.lock_fd)
-                if _alive(owner) or patience.is_over:
+                if (owner is not None and process_exists(owner)) or patience.is_over:
                     raise StartError(
                         StartCode.STATE_IN_USE,
                         f"state directory {self.path} is in use by the router with pid {owner}: "
@@ -129,15 +130,3 @@ def _remedy(error: OSError) -> str:
             return f"{error.strerror}; correct it"
         case _:
             return f"{error.strerror}; make it writable for this user"
-
-
-def _alive(pid: int | None) -> bool:
-    if pid is None:
-        return False
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return True

@@ -11,9 +11,8 @@ from prometheus_client.metrics_core import Metric
 from router.control.addon import Addon
 from router.control.views import metrics
 from router.rollout.model.entry import Entry
+from router.rollout.units import SECOND_NS
 from tests.control.control_harness import ControlHarness
-
-SECOND_NS = 1_000_000_000
 
 
 class Listening(Addon):

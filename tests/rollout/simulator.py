@@ -9,7 +9,8 @@ from router.rollout.judge.rules import Rules
 from router.rollout.judge.verdict import TriggerResult, Verdict
 from router.rollout.outcome import OUTCOMES, Outcome
 from router.rollout.stats.histogram import BUCKETS, index
-from router.rollout.stats.window import SECOND_NS, Sample
+from router.rollout.stats.window import Sample
+from router.rollout.units import SECOND_NS
 
 START_NS = 1_000 * SECOND_NS
 TICK_NS = SECOND_NS // 10

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from router.rollout.history.row import Reading, Row, RowBase, row, row_base
 from router.rollout.outcome import Outcome
-from router.rollout.stats.window import SECOND_NS
+from router.rollout.units import SECOND_NS
 from tests.rollout.simulator import START_NS, Version
 
 WALL_MS = 1_700_000_000_000

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
-from router.control.addon import Addon
+from router.control.addon import Addon, Document
 from router.control.core.loop import ControlLoop
 from router.control.core.service_controller import ServiceController
 from router.errors import Refusal
@@ -16,8 +15,6 @@ from router.rollout.model.commands import Record
 from router.rollout.model.entry import Entry
 from router.rollout.model.events import CriterionRemoved, CriterionSet, Event
 from router.runtime import clock
-
-Document = dict[str, Any]
 
 
 class AcceptanceAddon(Addon):

@@ -13,6 +13,7 @@ import math
 from collections import OrderedDict
 from typing import Final
 
+from router.control.token_bucket import TokenBucket
 from router.errors import Refusal
 from router.errors.codes import RefusalCode
 from router.runtime.logs import LogThrottle
@@ -36,12 +37,12 @@ class CredentialAttempts:
 
     def __init__(self) -> None:
         self.counts = {THROTTLED: 0, **dict.fromkeys(WRONG, 0)}
-        self._left: OrderedDict[str, tuple[float, float]] = OrderedDict()
+        self._buckets: OrderedDict[str, TokenBucket] = OrderedDict()
         self._log = LogThrottle(LOG_EVERY_S)
         self._logged_total = 0
 
     def __len__(self) -> int:
-        return len(self._left)
+        return len(self._buckets)
 
     def throttle(self, address: str | None, refusal: Refusal, now_s: float) -> Refusal:
         """Return the refusal to send: `refusal`, or a 429 if its credentials are wrong and the address has sent too
@@ -51,19 +52,15 @@ class CredentialAttempts:
             return refusal
         self.counts[refusal.code] += 1
         place = network(address)
-        left, at_s = self._left.pop(place, (float(BURST), now_s))
-        left = min(float(BURST), left + (now_s - at_s) / REFILL_S)
         self._log_wrong(place, refusal.code, now_s)
-        answer = refusal
-        if left >= 1:
-            left -= 1
-        else:
-            self.counts[THROTTLED] += 1
-            answer = _throttled(max(1, math.ceil((1 - left) * REFILL_S)))
-        self._left[place] = (left, now_s)
-        if len(self._left) > ADDRESSES_MAX:
-            self._left.popitem(last=False)
-        return answer
+        bucket = self._buckets.setdefault(place, TokenBucket(BURST, 1 / REFILL_S, now_s))
+        self._buckets.move_to_end(place)
+        if len(self._buckets) > ADDRESSES_MAX:
+            self._buckets.popitem(last=False)
+        if not (wait_s := bucket.take(1, now_s)):
+            return refusal
+        self.counts[THROTTLED] += 1
+        return _throttled(max(1, math.ceil(wait_s)))
 
     def _log_wrong(self, place: str, code: str, now_s: float) -> None:
         if self._log.due(now_s):

@@ -13,16 +13,17 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, Final, get_args
+from typing import Final, get_args
 
 from prometheus_client.metrics_core import Metric
 
-from router.control.addon import Addon, TriggerSource
+from router.control.addon import Addon, Document, TriggerSource
 from router.control.alerts.keys import HookKeys
 from router.control.bulkhead import Bulkhead, BulkheadFull
 from router.control.core.loop import ControlLoop
 from router.control.core.service_controller import ServiceController
 from router.control.store.journal import APPEND_TIMEOUT_S, JournalUnavailable
+from router.control.token_bucket import TokenBucket
 from router.control.views.metric_table import counter, gauge
 from router.errors import Refusal
 from router.errors.codes import RefusalCode
@@ -44,9 +45,7 @@ SECRET_WAIT_S: Final = 5.0
 LISTED_MAX: Final = 10
 ALERTS_PER_TURN: Final = 5
 """Alerts that are processed before the event loop runs other callbacks."""
-_MINUTE_S: Final = 60.0
 _KINDS: Final[tuple[Kind, ...]] = get_args(Kind)
-Document = dict[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,11 +75,10 @@ class AlertsAddon(Addon):
             except (KeyError, TypeError, ValueError) as error:  # of a journal that was begun from an edited copy
                 log.warning("entry %d is not a valid alert: %r", entry.seq, error)
         self._counts: Counter[tuple[str, str]] = Counter()
-        self._tokens, self._tokens_at_s = 0.0, 0.0
+        self._rate = TokenBucket(*_burst_and_rate(settings), clock.now_s())
         self._unusable_at_s: float | None = None
         self._bulkhead = Bulkhead("secret of the hooks", 2)
         self.reconfigure(settings)
-        self._tokens = float(self.settings.alerts_per_minute_max)
 
     def trigger_sources(self) -> dict[str, TriggerSource]:
         """Return the triggers `quality` and `business` of each service."""
@@ -93,6 +91,7 @@ class AlertsAddon(Addon):
         """Apply changed maps, limits and keys. Remembered alerts stay."""
         self.settings = settings.alerts
         self.keys = HookKeys(settings.alerts)
+        self._rate.resize(*_burst_and_rate(settings))
         self._control_loop.tasks.spawn(self._load(self.keys), "secret of the hooks")
         self._store.reconfigure(settings.alerts.remembered_max)
         self._maps = [known.as_label_map() for known in settings.alerts.map]
@@ -134,17 +133,13 @@ class AlertsAddon(Addon):
         return outcomes
 
     def _check_limits(self, count: int) -> None:
-        limits, now_s = self.settings, clock.now_s()
+        limits = self.settings
         if count > limits.alerts_max:
             detail = f"{count} alerts in one request (alerts.alerts_max = {limits.alerts_max}): set max_alerts"
             raise Refusal(RefusalCode.TOO_MANY_ALERTS, detail)
-        most = float(limits.alerts_per_minute_max)
-        self._tokens = min(most, self._tokens + (now_s - self._tokens_at_s) * most / _MINUTE_S)
-        self._tokens_at_s = now_s
-        if count > self._tokens:
+        if self._rate.take(count, clock.now_s()):
             detail = f"more than alerts.alerts_per_minute_max = {limits.alerts_per_minute_max}; send them again later"
             raise Refusal(RefusalCode.ALERT_RATE, detail)
-        self._tokens -= count
 
     def _accept_one(self, raw_alert: RawAlert, sender: str, waits: list[asyncio.Future[int]]) -> AlertResult:
         alert = parse(raw_alert, self._maps)
@@ -262,6 +257,12 @@ class AlertsAddon(Addon):
             for kind in _KINDS:
                 firing.add_metric([service_controller.name, kind], len(self._firing(service_controller, kind)))
         return counts, firing
+
+
+def _burst_and_rate(settings: Settings) -> tuple[float, float]:
+    """Return the alerts of one minute, and per second."""
+    most = settings.alerts.alerts_per_minute_max
+    return most, most / 60
 
 
 def _unwritten() -> JournalUnavailable:

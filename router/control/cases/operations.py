@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
-from typing import Any
 
+from router.control.addon import Document
 from router.control.cases.addon import CasesAddon
 from router.control.core.service_controller import ServiceController
 from router.control.store.case_format import case_document, parsed
@@ -16,8 +16,6 @@ from router.rollout.cases.case import Case
 from router.rollout.model import entry as entry_types
 from router.rollout.model.commands import Record
 from router.runtime import clock
-
-Document = dict[str, Any]
 
 
 class CaseOperations:

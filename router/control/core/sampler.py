@@ -17,11 +17,11 @@ from router.rollout.model.target import ROLES, Target
 from router.rollout.outcome import Outcome
 from router.rollout.stats.figures import delta_between
 from router.rollout.stats.sample import Sample
+from router.rollout.units import SECOND_NS
 from router.shm import layout as at
 from router.shm.sample_ring import SampleRing
 from router.shm.worker_stats import WorkerStats
 
-SECOND_NS: Final = 1_000_000_000
 _ROLE_NUMBERS: Final = {"active": 1, "standby": 2, "candidate": 3}
 _UNWELL_S: Final = 60
 _UNWELL_FAULTS_MIN: Final = 5

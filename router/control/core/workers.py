@@ -12,20 +12,10 @@ from dataclasses import dataclass
 from typing import Final
 
 from router.runtime import clock
+from router.runtime.processes import process_exists
 from router.shm.worker_stats import WorkerStats
 
 _ONE: Final = (1).to_bytes(8, "little")
-
-
-def process_exists(pid: int) -> bool:
-    """Return whether `pid` is a process; a zombie still is."""
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return True
 
 
 @dataclass(frozen=True, slots=True)

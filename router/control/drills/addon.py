@@ -5,11 +5,11 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any, Final
+from typing import Final
 
 from prometheus_client.metrics_core import Metric
 
-from router.control.addon import Addon
+from router.control.addon import Addon, Document
 from router.control.core.loop import ControlLoop
 from router.control.drills.runner import DrillRunner
 from router.control.views.metric_table import gauge
@@ -31,7 +31,6 @@ TURN_MAX_S: Final = 1800.0
 """How long a scheduled drill waits for a drill of another service."""
 BEGIN_WAIT_S: Final = 15.0
 _POLL_S: Final = 0.02
-Document = dict[str, Any]
 
 
 class DrillsAddon(Addon):

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, Final, Protocol
+from typing import Final, Protocol
 
+from router.control.addon import Document
 from router.control.core.probes import Probes
 from router.control.core.service_controller import ServiceController
 from router.control.core.workers import Workers
@@ -12,7 +13,6 @@ from router.rollout.drills.comparison import Performance, late_after_ms, perform
 from router.rollout.drills.drill import Drill, DrillEnd, DrillPhase, DrillPlan, Mode, Observation, Result, SwapBack
 from router.rollout.drills.log import DrillLog
 from router.rollout.drills.preconditions import RECENT_S, Objection, SafetyRules, Situation, objections
-from router.rollout.machine.version_rules import VersionRules
 from router.rollout.model import entry as entry_types
 from router.rollout.model.commands import Record
 from router.rollout.model.entry import Entry
@@ -27,7 +27,6 @@ from router.shm.worker_stats import WorkerStats
 
 BEFORE_S: Final = 60.0
 DAY_S: Final = 86_400.0
-Document = dict[str, Any]
 
 
 class DrillServices(Protocol):
@@ -275,7 +274,7 @@ class DrillRunner:
         gate_us = _us_since(began_ns)
         began_ns = clock.now_ns()
         states = {standby.version: State.ACTIVE, active.version: State.STANDBY}
-        VersionRules(registry, successor(registry.generation)).route_after(states).encode()
+        registry.route(successor(registry.generation), states).encode()
         encode_us = _us_since(began_ns)
         unconfirmed = self._services.workers.unconfirmed(service_controller.executor.index, registry.generation)
         if unconfirmed:

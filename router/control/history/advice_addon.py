@@ -5,11 +5,11 @@ from __future__ import annotations
 import subprocess
 from collections import deque
 from collections.abc import Sequence
-from typing import Any, Final
+from typing import Final
 
 import orjson
 
-from router.control.addon import Addon
+from router.control.addon import Addon, Document
 from router.control.bulkhead import Bulkhead, BulkheadFull
 from router.control.core.loop import ControlLoop
 from router.control.core.service_controller import first_byte_timeout_s
@@ -27,7 +27,6 @@ from router.runtime import clock, interpreter
 BASELINES_MAX: Final = 100
 """Per service. There is one a day, and one with each acceptance."""
 TIMEOUT_S: Final = 90.0
-Document = dict[str, Any]
 
 
 class AdviceAddon(Addon):

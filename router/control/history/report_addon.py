@@ -7,11 +7,11 @@ The metrics are of the last 30 days, and at most `REFRESH_S` old.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Any, Final
+from typing import Final
 
 from prometheus_client.metrics_core import Metric
 
-from router.control.addon import Addon
+from router.control.addon import Addon, Document
 from router.control.core.loop import ControlLoop
 from router.control.store.history_store import HistoryStore
 from router.control.views.metric_table import PERIOD_DAYS, gauge
@@ -26,7 +26,6 @@ from router.shm import layout as at
 
 REFRESH_S: Final = 300.0
 _FIRST_AFTER_S: Final = 15.0
-Document = dict[str, Any]
 
 
 class ReportAddon(Addon):

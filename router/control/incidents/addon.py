@@ -18,11 +18,11 @@ from typing import Any, Final
 import orjson
 from prometheus_client.metrics_core import Metric
 
-from router.control.addon import Addon
+from router.control.addon import Addon, Document
 from router.control.core.loop import ControlLoop
 from router.control.incidents import rendering
 from router.control.incidents.context import IncidentContext
-from router.control.incidents.document import FORMAT, SHORT, Document, Sources, cost_of, document
+from router.control.incidents.document import FORMAT, SHORT, Sources, cost_of, document
 from router.control.incidents.files import READ_TIMEOUT_S, Files, IncidentFiles
 from router.control.incidents.snapshots import BEFORE_S, Snapshot, trail_of
 from router.control.monitors.alarms import Alarms
@@ -38,7 +38,7 @@ from router.rollout.machine.replay import effective_entries
 from router.rollout.model import entry as entry_types
 from router.rollout.model.commands import Record
 from router.rollout.model.entry import Entry
-from router.rollout.stats.window import SECOND_NS
+from router.rollout.units import SECOND_NS
 from router.runtime import clock
 from router.runtime.failpoint import FailPoint
 from router.runtime.printable_json import json_bytes

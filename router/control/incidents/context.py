@@ -8,8 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Final
 
+from router.control.addon import Document
 from router.control.incidents import formatting
 from router.control.store.history_store import HistoryStore
 from router.errors import Refusal
@@ -20,7 +21,6 @@ from router.rollout.text import shorten
 from router.runtime import clock
 from router.settings.sections.service import Objective
 
-Document = dict[str, Any]
 Captured = Callable[[str, int, int, int], Awaitable[list[Document]]]
 """Arguments: service, two monotonic moments, limit. Returns failing requests, newest first: `CapturedRequests.failures`."""
 FAILURES_READ_MAX: Final = 4096

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Final
 
+from router.control.addon import Document
 from router.control.incidents import formatting
 from router.control.incidents.context import budget
 from router.rollout.incidents.causes import CauseInputs, candidates
@@ -17,12 +18,11 @@ from router.rollout.incidents.impact import SampleSnapshot, impact, periods
 from router.rollout.incidents.review import Review
 from router.rollout.incidents.timeline import Timeline
 from router.rollout.model import entry as entry_types
-from router.rollout.stats.window import SECOND_NS
+from router.rollout.units import SECOND_NS
 from router.runtime import clock
 
 FORMAT: Final = 1
 """Version of the document and of its file. A reader accepts this version and every older one."""
-Document = dict[str, Any]
 _ONSET_MIN_S: Final = 1.5
 """Points are a second wide, so an onset closer to the first fault than this is the first fault."""
 SHORT: Final = ("requests", "errors", "rescued")

@@ -14,10 +14,10 @@ from datetime import datetime
 from functools import cache
 from typing import TYPE_CHECKING, Any, Final
 
+from router.control.addon import Document
 from router.control.incidents import formatting
 from router.control.incidents.chart import STYLE as CHART_STYLE
 from router.control.incidents.chart import ChartData, ChartMark, Point, chart
-from router.control.incidents.document import Document
 from router.control.incidents.formatting import UNKNOWN
 from router.runtime.printable import printable_lines
 

@@ -10,7 +10,8 @@ from router.control.core.service_controller import ServiceController
 from router.rollout.incidents.impact import SampleSnapshot, merge, summarize
 from router.rollout.incidents.impact import beginning_ns as fault_beginning_ns
 from router.rollout.incidents.timeline import Timeline
-from router.rollout.stats.window import SECOND_NS, SlotHistory, WindowEntry
+from router.rollout.stats.window import SlotHistory, WindowEntry
+from router.rollout.units import SECOND_NS
 from router.shm.sample_ring import SampleRing
 from router.shm.segment import Segment
 

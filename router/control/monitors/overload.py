@@ -12,6 +12,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
 from router.control.monitors.alarms import Alarms
+from router.rollout.units import SECOND_NS
 from router.shm.worker_stats import WorkerStats
 
 OVERLOADED: Final = ("connections_max", "requests_max", "descriptors")
@@ -21,7 +22,6 @@ limited only while other clients are refused.
 """
 WINDOW_S: Final = 10
 CLIENTS_MAX: Final = 5
-_SECOND_NS: Final = 1_000_000_000
 _KINDS: Final = ("tunnels", "streams", "waiting", "sending")
 _SHOWN_MAX: Final = 4
 """Versions in the text of an alarm; `status` lists all."""
@@ -41,7 +41,7 @@ class OverloadMonitor:
 
     def check(self, now_ns: int) -> None:
         """Raise or end the alarms `overloaded` and `saturated`."""
-        if self._seconds and now_ns - self._seconds[-1][0] < _SECOND_NS:
+        if self._seconds and now_ns - self._seconds[-1][0] < SECOND_NS:
             return
         counts = self._worker_stats.limited()
         self._seconds.append((now_ns, counts))

@@ -16,7 +16,7 @@ from typing import Any, Final
 
 from prometheus_client.metrics_core import Metric
 
-from router.control.addon import Addon
+from router.control.addon import Addon, Document
 from router.control.core.loop import ControlLoop
 from router.control.notify.delivery import Delivery
 from router.control.notify.senders import MakeSender, missing_extra, sender_of
@@ -41,7 +41,6 @@ CATCH_UP_S: Final = 86_400.0
 KNOWN_MAX: Final = 50_000
 PRUNE_EVERY_S: Final = 3600.0
 FAILING: Final = "notification_failing"
-Document = dict[str, Any]
 Links = Callable[[Notification], Mapping[str, str]]
 
 

@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from prometheus_client.metrics_core import Metric
 
-from router.control.addon import Addon
+from router.control.addon import Addon, Document
 from router.control.admin import problems
 from router.control.core.loop import ControlLoop
 from router.control.core.operations import Operations
@@ -26,7 +26,6 @@ from router.rollout.proposals.proposal import Proposal
 from router.runtime import clock
 from router.settings.settings import Settings
 
-Document = dict[str, Any]
 STATES: Final = ("open", "due", "approved", "denied", "expired", "withdrawn")
 REFUSALS_MAX: Final = 5
 """Refused decisions on one proposal that are journalled; further ones are only answered."""

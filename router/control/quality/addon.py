@@ -11,11 +11,11 @@ import asyncio
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Any, Final
+from typing import Final
 
 from prometheus_client.metrics_core import Metric
 
-from router.control.addon import Addon, TriggerSource
+from router.control.addon import Addon, Document, TriggerSource
 from router.control.core.loop import ControlLoop
 from router.control.core.service_controller import ServiceController
 from router.control.views.metric_table import gauge
@@ -26,7 +26,7 @@ from router.rollout.model.commands import Record
 from router.rollout.model.entry import Entry
 from router.rollout.quality.drift import DriftContext, DriftJudge, DriftRules, DriftStatus, Finding
 from router.rollout.quality.reference import Reference, reference_from_dict
-from router.rollout.stats.window import SECOND_NS
+from router.rollout.units import SECOND_NS
 from router.settings.settings import Settings
 from router.shm import layout as at
 from router.shm.capture_ring import CaptureRing
@@ -35,7 +35,6 @@ FRESH_NS: Final = 10 * SECOND_NS
 """An older drift status is not used."""
 FAILING_MAX: Final = 10
 _REFUSED: Final = ("json", "schema")
-Document = dict[str, Any]
 
 
 @dataclass(slots=True)

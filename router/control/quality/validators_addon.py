@@ -14,7 +14,7 @@ from router.control.addon import Addon
 from router.control.core.loop import ControlLoop
 from router.control.monitors.alarms import Alarms
 from router.control.views.metric_table import counter
-from router.rollout.stats.window import SECOND_NS
+from router.rollout.units import SECOND_NS
 from router.shm.worker_stats import WorkerStats
 
 FAULT_ALARM_NS: Final = 60 * SECOND_NS

@@ -21,8 +21,8 @@ from router.rollout.judge.rules import Action
 from router.rollout.judge.verdict import TriggerResult
 from router.rollout.model import entry as entry_types
 from router.rollout.model.entry import Entry
+from router.rollout.units import SECOND_NS
 
-SECOND_NS: Final = 1_000_000_000
 FIRING_MAX: Final = 1000
 """Firing alerts of one service and kind; evaluating them at a tick takes 0.3 ms. One is enough to fail."""
 Key = tuple[str, str, float | None]

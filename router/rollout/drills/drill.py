@@ -32,7 +32,8 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, Final, Literal
 
-SECOND_NS: Final = 1_000_000_000
+from router.rollout.units import SECOND_NS
+
 ASKED_WAIT_S: Final = 10.0
 """Wait for the gate; its probe takes at most gate_timeout_s (1 s)."""
 RETURN_WAIT_S: Final = 30.0

@@ -24,7 +24,7 @@ from router.rollout.judge.latency import latency
 from router.rollout.judge.rules import Rules
 from router.rollout.judge.sustained import Sustained
 from router.rollout.judge.verdict import State, TriggerResult
-from router.rollout.stats.window import SECOND_NS
+from router.rollout.units import SECOND_NS
 
 QUIET_S: Final = 600.0
 ALARM_MAX_S: Final = 3_600.0

@@ -22,7 +22,8 @@ from typing import Any, Final
 
 from router.rollout.stats.figures import delta_between, rollback_cost, share
 from router.rollout.stats.histogram import quantile
-from router.rollout.stats.window import SECOND_NS, WindowEntry, between, count_faults
+from router.rollout.stats.window import WindowEntry, between, count_faults
+from router.rollout.units import SECOND_NS
 
 POINTS_MAX: Final = 600
 """Points of one version: 15 min in steps of 10 s, or of 1 s where such samples exist."""

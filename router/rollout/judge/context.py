@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from router.rollout.judge.baseline import Baseline
 from router.rollout.judge.evidence import Evidence
 from router.rollout.judge.rules import Rules
-from router.rollout.stats.window import SECOND_NS, SlotHistory, Window
+from router.rollout.stats.window import SlotHistory, Window
+from router.rollout.units import SECOND_NS
 
 
 @dataclass(frozen=True, slots=True)

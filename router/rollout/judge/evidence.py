@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from typing import Final
 
 from router.rollout.outcome import Outcome
-from router.rollout.stats.window import SECOND_NS, WindowEntry
+from router.rollout.stats.window import WindowEntry
+from router.rollout.units import SECOND_NS
 
 QUIET_NS: Final = 60 * SECOND_NS
 """A gap of this length without a waiting request ends the run of waits; the next wait starts a new one."""

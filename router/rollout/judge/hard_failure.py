@@ -14,7 +14,8 @@ from router.rollout.judge.evidence import Run
 from router.rollout.judge.rules import HardFailureRule
 from router.rollout.judge.verdict import Detail, State, TriggerResult
 from router.rollout.stats.figures import fault_count_text
-from router.rollout.stats.window import SECOND_NS, Window
+from router.rollout.stats.window import Window
+from router.rollout.units import SECOND_NS
 
 REFUSALS_MIN: Final = 3
 """Refused connections that suffice alone. If control's probes fail too, one refused connection suffices."""

@@ -30,7 +30,8 @@ from router.rollout.judge.verdict import TriggerResult, Verdict, conclude
 from router.rollout.outcome import Outcome
 from router.rollout.stats.histogram import quantile
 from router.rollout.stats.sample import Histograms
-from router.rollout.stats.window import SECOND_NS, Sample, SlotHistory, Window, WindowEntry
+from router.rollout.stats.window import Sample, SlotHistory, Window, WindowEntry
+from router.rollout.units import SECOND_NS
 
 TIMED_EVERY_NS: Final = 2 * SECOND_NS
 """Histograms come once a second. Their result is used until the next ones come, but no longer than this."""

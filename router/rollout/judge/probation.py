@@ -9,7 +9,8 @@ from collections import deque
 from typing import Final
 
 from router.rollout.judge.baseline import BaselineAccumulator
-from router.rollout.stats.window import SECOND_NS, WindowEntry
+from router.rollout.stats.window import WindowEntry
+from router.rollout.units import SECOND_NS
 
 WAITS_EVERY_NS: Final = 10 * SECOND_NS
 WAITS_MAX: Final = 8_640

@@ -7,7 +7,7 @@ the time. The period is the shortest time up to now that contains enough failing
 from __future__ import annotations
 
 from router.rollout.judge.verdict import State
-from router.rollout.stats.window import SECOND_NS
+from router.rollout.units import SECOND_NS
 
 RUNS_MAX = 512
 """Runs of equal state that are kept. Dropping older runs can only delay a decision."""

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Final
-
 from router.rollout.machine.limits import RolloutLimits
 from router.rollout.machine.probe_streaks import ProbeStreaks
 from router.rollout.machine.registry import Registry
@@ -12,8 +10,7 @@ from router.rollout.model import entry as entry_types
 from router.rollout.model import events as ev
 from router.rollout.model.commands import Command, CutSlot, PublishRoute, Record
 from router.rollout.model.target import State, Target
-
-_SECOND_NS: Final = 1_000_000_000
+from router.rollout.units import SECOND_NS
 
 
 class Lifecycle:
@@ -46,7 +43,8 @@ class Lifecycle:
         if restorable and target.version not in self._registry.quarantines and streak >= self.limits.recover_probes:
             generation, states = self._generation, {target.version: State.STANDBY}
             data = {"generation": generation, "states": {target.version: State.STANDBY.value}, "good_probes": streak}
-            return [Record(entry_types.STANDBY_RESTORED, "control", data), self._publish(states)]
+            route = self._registry.route(generation, states)
+            return [Record(entry_types.STANDBY_RESTORED, "control", data), PublishRoute(route)]
         return []
 
     def _verified(self, target: Target, streak: int) -> Record:
@@ -66,7 +64,7 @@ class Lifecycle:
 
     def _due(self, target: Target, event: ev.Ticked, now_ns: int) -> list[Command]:
         """Return the commands that are due for one version: one change a tick; the next tick handles the rest."""
-        age_s = (now_ns - target.since_ns) / _SECOND_NS
+        age_s = (now_ns - target.since_ns) / SECOND_NS
         if target.state is State.VERIFYING and age_s > self.limits.verify_timeout_s:
             return self._verification_failed(target)
         if target.state in (State.DRAINING, State.FAILED) and target.slot in event.drained:
@@ -94,7 +92,4 @@ class Lifecycle:
         why = self._streaks.detail(target.slot if target.slot is not None else -1) or "no probe was good often enough"
         reason = f"not ready after {self.limits.verify_timeout_s:g} s: {why}"
         data = {"generation": generation, "states": {target.version: State.FAILED.value}, "reason": reason}
-        return [Record(entry_types.FAILED, "control", data), self._publish(states)]
-
-    def _publish(self, states: dict[str, State]) -> PublishRoute:
-        return PublishRoute(VersionRules(self._registry, self._generation).route_after(states))
+        return [Record(entry_types.FAILED, "control", data), PublishRoute(self._registry.route(generation, states))]

@@ -50,8 +50,7 @@ from router.rollout.model.commands import CheckStandby, ClearAlarm, Command, Pub
 from router.rollout.model.route import Flag, successor
 from router.rollout.model.target import ROLES, State, Target
 from router.rollout.proposals.proposal import Proposal
-
-_SECOND_NS: Final = 1_000_000_000
+from router.rollout.units import SECOND_NS
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,7 +152,7 @@ class Machine:
 
     # -- switches
     def _switch(self, event: ev.SwitchAsked, now_ns: int) -> list[Command]:
-        target = VersionRules(self.registry, self._next()).known(event.to)
+        target = self.registry.known(event.to)
         if target.state is State.ACTIVE:
             return []
         if (quarantine := self.registry.quarantine_of(target.version, now_ns)) is not None and event.override is None:
@@ -222,7 +221,8 @@ class Machine:
                 **data,
             },
         )
-        return [record, self._publish(states, generation, Flag.REDISPATCH if redispatch else Flag.NONE)]
+        flags = Flag.REDISPATCH if redispatch else Flag.NONE
+        return [record, PublishRoute(self.registry.route(generation, states, flags))]
 
     def _rollback(
         self, reason: str, actor: str, verdict: ev.VerdictReached | None, members: dict[str, Any] | None = None
@@ -252,9 +252,6 @@ class Machine:
             data["bounded"] = [active.version]
         move = MOVES["rolled_back_away" if away else entry_types.ROLLED_BACK, standby.state]
         return self._move(entry_types.ROLLED_BACK, actor, standby, move, data, redispatch=True)
-
-    def _publish(self, states: dict[str, State], generation: int, flags: Flag = Flag.NONE) -> PublishRoute:
-        return PublishRoute(VersionRules(self.registry, generation).route_after(states, flags))
 
     def _next(self) -> int:
         return successor(max(self.issued, self.registry.generation))
@@ -307,7 +304,7 @@ class Machine:
         return [CheckStandby(standby.slot, self.registry.generation, self.limits.gate_timeout_s)]
 
     def _check_pending(self, now_ns: int) -> bool:
-        limit_ns = 3 * self.limits.gate_timeout_s * _SECOND_NS
+        limit_ns = 3 * self.limits.gate_timeout_s * SECOND_NS
         return self._check is not None and now_ns - self._check.since_ns < limit_ns
 
     def _block(self, objections: list[str], event: ev.VerdictReached, now_ns: int) -> list[Command]:
@@ -318,7 +315,7 @@ class Machine:
         detail = "; ".join(objections)
         code = "automation_frozen" if self.registry.frozen else "no_better_target"
         first, self.blocked_reason, self._alarm = self._alarm != code, detail, code
-        self._recheck_ns = now_ns + int(self.limits.recheck_s * _SECOND_NS)
+        self._recheck_ns = now_ns + int(self.limits.recheck_s * SECOND_NS)
         if not first:
             return []
         active = self.registry.active
@@ -405,7 +402,7 @@ class Machine:
 
     # -- probes and time
     def _ticked(self, event: ev.Ticked, now_ns: int) -> list[Command]:
-        if self.blocked_reason is not None and now_ns - self._failing_ns > self.limits.unblock_after_s * _SECOND_NS:
+        if self.blocked_reason is not None and now_ns - self._failing_ns > self.limits.unblock_after_s * SECOND_NS:
             return self._unblock()
         proposals = proposal_rules.tick(self.registry, self.limits.proposals, now_ns)
         return proposals or self._lifecycle().ticked(event, now_ns)

@@ -20,12 +20,14 @@ its meaning does not depend on earlier entries.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from copy import deepcopy
 from dataclasses import replace
 from heapq import nsmallest
 from typing import Any, Final
 
-from router.errors import InternalError
+from router.errors import InternalError, Refusal
+from router.errors.codes import RefusalCode
 from router.rollout.incidents.incident import confirmed, incidents_after
 from router.rollout.machine.added_criteria import AddedCriteria
 from router.rollout.model import entry as entry_types
@@ -107,13 +109,31 @@ class Registry:
         """Return the versions that hold a slot, by slot."""
         return sorted((t for t in self.targets.values() if t.slot is not None), key=lambda t: t.slot or 0)
 
-    def route(self, generation: int | None = None, flags: Flag = Flag.NONE) -> Route:
-        """Return the route for the present states."""
-        active, standby, candidate = (
-            NO_SLOT if target is None or target.slot is None else target.slot
-            for target in (self.active, self.standby, self.candidate)
-        )
-        return Route(self.generation if generation is None else generation, active, standby, candidate, flags=flags)
+    def known(self, version: str) -> Target:
+        """Return the target of `version`; raise Refusal that names the known versions."""
+        target = self.targets.get(version)
+        if target is None:
+            names = ", ".join(sorted(self.targets)[:20]) or "none"
+            raise Refusal(
+                RefusalCode.VERSION_UNKNOWN, f"service {self.service} has no version {version!r}; it knows: {names}"
+            )
+        return target
+
+    def route(
+        self,
+        generation: int | None = None,
+        states: Mapping[str, State] | None = None,
+        flags: Flag = Flag.NONE,
+        placed: Target | None = None,
+    ) -> Route:
+        """Return the route of `generation` (None: the present one) after the change to `states`, with `placed` in its slot."""
+        slots = {"active": NO_SLOT, "standby": NO_SLOT, "candidate": NO_SLOT}
+        targets = {**self.targets, **({placed.version: placed} if placed else {})}
+        for version, target in targets.items():
+            role = ROLES.get((states or {}).get(version, target.state))
+            if role is not None and target.slot is not None:
+                slots[role] = target.slot
+        return Route(self.generation if generation is None else generation, flags=flags, **slots)
 
     def quarantine_of(self, version: str, now_ns: int) -> dict[str, Any] | None:
         """Return the quarantine that blocks `version` now, also one that has returned and is not journalled yet."""

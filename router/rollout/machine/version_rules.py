@@ -14,7 +14,7 @@ from router.rollout.machine.registry import Registry
 from router.rollout.model import entry as entry_types
 from router.rollout.model import events as ev
 from router.rollout.model.commands import Command, CutSlot, FillSlot, PublishRoute, Record
-from router.rollout.model.route import NO_SLOT, SLOTS, Flag, Route
+from router.rollout.model.route import SLOTS
 from router.rollout.model.target import CANDIDATES, ROLES, State, Target
 
 
@@ -52,27 +52,6 @@ class VersionRules:
                 return []
             case _:
                 raise InternalError("event_unknown", type(event).__name__)
-
-    def known(self, version: str) -> Target:
-        """Return the target of `version`; raise Refusal that names the known versions."""
-        target = self._registry.targets.get(version)
-        if target is None:
-            names = ", ".join(sorted(self._registry.targets)[:20]) or "none"
-            raise Refusal(
-                RefusalCode.VERSION_UNKNOWN,
-                f"service {self._registry.service} has no version {version!r}; it knows: {names}",
-            )
-        return target
-
-    def route_after(self, states: dict[str, State], flags: Flag = Flag.NONE, placed: Target | None = None) -> Route:
-        """Return the route after the change to `states` (and with `placed` in its slot)."""
-        slots = {"active": NO_SLOT, "standby": NO_SLOT, "candidate": NO_SLOT}
-        targets = {**self._registry.targets, **({placed.version: placed} if placed else {})}
-        for version, target in targets.items():
-            role = ROLES.get(states.get(version, target.state))
-            if role is not None and target.slot is not None:
-                slots[role] = target.slot
-        return Route(self._generation, flags=flags, **slots)
 
     # -- deploy
     def _deploy(self, event: ev.DeployAsked, now_ns: int) -> list[Command]:
@@ -119,7 +98,7 @@ class VersionRules:
         return [
             Record(entry_types.DEPLOYED, event.actor, data),
             FillSlot(slot, incarnation, event.version, event.endpoints, fresh),
-            PublishRoute(self.route_after(states, placed=placed)),
+            PublishRoute(self._registry.route(self._generation, states, placed=placed)),
         ]
 
     def _free_slot(self) -> int:
@@ -136,7 +115,7 @@ class VersionRules:
 
     # -- the rest
     def _retire(self, event: ev.RetireAsked) -> list[Command]:
-        target = self.known(event.version)
+        target = self._registry.known(event.version)
         if target.state is State.ACTIVE:
             raise Refusal(RefusalCode.VERSION_IN_USE, f"version {event.version} is active: switch to another one first")
         commands: list[Command] = []
@@ -160,11 +139,11 @@ class VersionRules:
             return [Record(kind, actor, members)]
         return [
             Record(kind, actor, {"generation": self._generation, **members}),
-            PublishRoute(self.route_after(states)),
+            PublishRoute(self._registry.route(self._generation, states)),
         ]
 
     def _move(self, event: ev.EndpointsAsked) -> list[Command]:
-        target = self.known(event.version)
+        target = self._registry.known(event.version)
         if target.endpoints == event.endpoints:
             return []
         members: dict[str, Any] = {
@@ -181,11 +160,11 @@ class VersionRules:
         return [
             Record(entry_types.MOVED, event.actor, {"generation": self._generation, "states": {}, **members}),
             FillSlot(target.slot, target.incarnation, target.version, event.endpoints, fresh=False),
-            PublishRoute(self.route_after({})),
+            PublishRoute(self._registry.route(self._generation)),
         ]
 
     def _quarantine(self, event: ev.QuarantineAsked, now_ns: int) -> list[Command]:
-        target = self.known(event.version)
+        target = self._registry.known(event.version)
         if target.state is State.ACTIVE:
             raise Refusal(RefusalCode.VERSION_IN_USE, f"version {event.version} is active: a rollback quarantines it")
         if self._registry.quarantine_of(event.version, now_ns) is not None:
@@ -199,7 +178,7 @@ class VersionRules:
         return [Record(entry_types.QUARANTINED, event.actor, data)]
 
     def _release(self, event: ev.ReleaseAsked) -> list[Command]:
-        self.known(event.version)
+        self._registry.known(event.version)
         if event.version not in self._registry.quarantines and event.version not in self._registry.temporary_releases:
             return []
         data: dict[str, Any] = {"release": [event.version], "reason": event.reason}
@@ -211,7 +190,7 @@ class VersionRules:
         """Return the commands when a temporary release is over: the quarantine returns, and the version drains unless it is
         active.
         """
-        target = self.known(version)
+        target = self._registry.known(version)
         reason = (
             f"the time for which its quarantine was lifted is over; it was quarantined because: {quarantine['reason']}"
         )

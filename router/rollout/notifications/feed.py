@@ -12,8 +12,8 @@ from typing import Any, Final
 from router.rollout.model import entry as entry_types
 from router.rollout.model.entry import SWITCHES, Entry
 from router.rollout.notifications.notification import Notification, notification_of
+from router.rollout.units import SECOND_NS
 
-SECOND_NS: Final = 1_000_000_000
 CONFIRM_WAIT_S: Final = 3.0
 WAITING_MAX: Final = 100
 ALARM_EVERY_S: Final = 300.0

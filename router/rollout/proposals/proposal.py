@@ -20,6 +20,7 @@ from typing import Any, Final, Literal
 
 from router.rollout.model import entry as entry_types
 from router.rollout.model.entry import Entry
+from router.rollout.units import SECOND_NS
 
 Kind = Literal["rollback", "promotion"]
 Default = Literal["hold", "rollback"]
@@ -30,7 +31,6 @@ EVIDENCE_MAX: Final = 10
 """Items of one proposal, one for each cause; later causes are not kept."""
 CLOSED_MAX: Final = 200
 MUTED_MAX: Final = 200
-_SECOND_NS: Final = 1_000_000_000
 _ENDS: Final[dict[str, State]] = {
     entry_types.APPROVED: "approved",
     entry_types.DENIED: "denied",
@@ -164,7 +164,7 @@ class Proposals:
                 entry.at,
                 entry.at + lasts_s,
                 lasts_s,
-                entry.monotonic_ns + int(lasts_s * _SECOND_NS),
+                entry.monotonic_ns + int(lasts_s * SECOND_NS),
                 data["at_expiry"],
                 ({**data["evidence"], "at": entry.at},) if data.get("evidence") else (),
                 data.get("verb", ""),
@@ -200,7 +200,7 @@ class Proposals:
     def _mute(self, known: Proposal, lasts_s: float, entry: Entry) -> None:
         for cause in known.causes:
             self._muted.pop((known.version, cause), None)
-            until_ns = entry.monotonic_ns + int(lasts_s * _SECOND_NS)
+            until_ns = entry.monotonic_ns + int(lasts_s * SECOND_NS)
             self._muted[known.version, cause] = entry.at + lasts_s, lasts_s, until_ns
         for key in list(self._muted)[: max(0, len(self._muted) - MUTED_MAX)]:
             del self._muted[key]
@@ -246,7 +246,7 @@ class Proposals:
 
 def _moved(until_s: float, lasts_s: float, boot: Entry) -> int:
     """Return the wall time `until_s` on the monotonic clock of the new boot; at most `lasts_s` are left."""
-    return boot.monotonic_ns + int(min(max(until_s - boot.at, 0.0), lasts_s) * _SECOND_NS)
+    return boot.monotonic_ns + int(min(max(until_s - boot.at, 0.0), lasts_s) * SECOND_NS)
 
 
 def _without_monotonic(item: dict[str, Any]) -> dict[str, Any]:

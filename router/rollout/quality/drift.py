@@ -22,7 +22,7 @@ from router.rollout.quality.field_profile import CONFIDENCE
 from router.rollout.quality.reference import Field, Reference, ReferenceLearner
 from router.rollout.quality.reference import field as field_of
 from router.rollout.stats.bounds import is_above, upper_bound
-from router.rollout.stats.window import SECOND_NS
+from router.rollout.units import SECOND_NS
 
 REJECTED: Final = "(request_schema)"
 BUCKETS: Final = 30

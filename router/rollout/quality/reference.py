@@ -10,7 +10,7 @@ from typing import Any, Final
 from router.rollout import json_pointer
 from router.rollout.json_pointer import MISSING, Pointer
 from router.rollout.quality.field_profile import FieldLearner, FieldProfile, Kind, profile_from_dict
-from router.rollout.stats.window import SECOND_NS
+from router.rollout.units import SECOND_NS
 
 VALUES_MAX: Final = 256
 """Values of one field of one request; later ones are ignored."""

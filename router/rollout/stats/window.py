@@ -21,8 +21,8 @@ from router.rollout.outcome import FAULTS, OUTCOMES, Outcome
 from router.rollout.stats.figures import share, whole_faults
 from router.rollout.stats.sample import Counters, Histograms
 from router.rollout.stats.sample import Sample as Sample
+from router.rollout.units import SECOND_NS
 
-SECOND_NS: Final = 1_000_000_000
 TIERS: Final = (("tick", 0.1, 200), ("second", 1.0, 90), ("decade", 10.0, 90))
 """(name, seconds between samples, samples kept); shm/layout.py has rings of the same sizes."""
 _EARLY_NS: Final = 50_000_000

@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from router.control.core.workers import Confirmation, Workers, process_exists
+from router.control.core.workers import Confirmation, Workers
 from router.rollout.model.route import Route
 from router.runtime import clock
 from router.shm import layout as at
@@ -26,12 +26,6 @@ async def both_sides() -> AsyncIterator[tuple[Segment, FakeWorkers, Workers]]:
     workers.stop_listening()
     fakes.close()
     segment.close()
-
-
-def test_which_processes_exist() -> None:
-    assert process_exists(os.getpid())
-    assert process_exists(1)
-    assert not process_exists(DEAD)
 
 
 async def test_only_workers_with_a_process_are_waited_for(both_sides: tuple[Segment, FakeWorkers, Workers]) -> None:

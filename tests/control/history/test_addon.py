@@ -12,12 +12,11 @@ from router.control.views import metrics
 from router.errors import Refusal
 from router.rollout.history.row import ROLES, Row
 from router.rollout.outcome import Outcome
+from router.rollout.units import SECOND_NS
 from router.runtime import clock
 from router.shm import layout as at
 from tests.control.control_harness import ControlHarness, FakeWorkers, new_segment, settings
 from tests.texts import golden
-
-SECOND_NS = 1_000_000_000
 
 
 @pytest.fixture

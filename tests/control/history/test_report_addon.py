@@ -11,10 +11,9 @@ from router.control.views import metrics
 from router.errors import Refusal
 from router.rollout.history.row import SERVICE_SLOT, Reading
 from router.rollout.outcome import OUTCOMES, Outcome
+from router.rollout.units import SECOND_NS
 from router.runtime import clock
 from tests.control.control_harness import ControlHarness
-
-SECOND_NS = 1_000_000_000
 
 
 @pytest.fixture

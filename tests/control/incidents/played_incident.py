@@ -12,7 +12,8 @@ from router.rollout.incidents.review import Reviews
 from router.rollout.incidents.timeline import Timelines
 from router.rollout.model import entry as entry_types
 from router.rollout.model.entry import Entry
-from router.rollout.stats.window import SECOND_NS, SlotHistory
+from router.rollout.stats.window import SlotHistory
+from router.rollout.units import SECOND_NS
 from tests.rollout.simulator import START_NS, Version, seconds
 
 WALL_S = 1_795_406_400.0

@@ -4,7 +4,8 @@ import dataclasses
 
 from router.control.incidents.snapshots import beginning_ns, trail_of
 from router.rollout.outcome import Outcome
-from router.rollout.stats.window import SECOND_NS, SlotHistory
+from router.rollout.stats.window import SlotHistory
+from router.rollout.units import SECOND_NS
 from tests.control.control_harness import ControlHarness
 from tests.control.incidents.played_incident import INCIDENT, Played
 from tests.rollout.simulator import seconds

@@ -6,6 +6,7 @@ import pytest
 
 from router.control.monitors.alarms import Alarms
 from router.control.monitors.overload import OverloadMonitor
+from router.rollout.units import SECOND_NS
 from router.runtime import clock
 from router.shm import layout as at
 from router.shm import segment
@@ -13,8 +14,6 @@ from router.shm.holdings import HoldingsRecord
 from router.shm.segment import Segment
 from router.shm.worker_stats import WorkerStats
 from tests.texts import golden
-
-SECOND_NS = 1_000_000_000
 
 
 def test_it_is_up_while_limits_act_and_over_after_ten_quiet_seconds() -> None:

@@ -15,13 +15,13 @@ from router.rollout.judge.baseline import estimate
 from router.rollout.model.entry import Entry
 from router.rollout.model.events import Accepted
 from router.rollout.quality.drift import DriftJudge, DriftStatus
+from router.rollout.units import SECOND_NS
 from router.settings.settings import Settings
 from router.shm import layout as at
 from router.shm.capture_ring import CaptureRing
 from tests.control.control_harness import ControlHarness, settings
 from tests.texts import golden
 
-SECOND_NS = 1_000_000_000
 SECTION = {
     "fields": [{"pointer": "/amount", "kind": "number"}],
     "learn_requests": 200,

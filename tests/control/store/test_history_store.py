@@ -18,7 +18,8 @@ from router.control.store.history_store import HistoryStore, HistoryUnavailable,
 from router.rollout.history.row import Reading, Row
 from router.rollout.outcome import OUTCOMES
 from router.rollout.stats.histogram import lower_bound
-from tests.rollout.history.test_row import SECOND_NS, reading
+from router.rollout.units import SECOND_NS
+from tests.rollout.history.test_row import reading
 
 DAY_S = 86_400.0
 START_S = 1_700_000_000.0

@@ -12,11 +12,11 @@ from router.rollout.alerts.alert_store import AlertStore, entry_data, not_config
 from router.rollout.judge.verdict import conclude
 from router.rollout.model import entry as entry_types
 from router.rollout.model.entry import Entry
+from router.rollout.units import SECOND_NS
 from tests.texts import golden
 
 NOW = 1_000_000.0
 FRESH_S = 600.0
-SECOND_NS = 1_000_000_000
 ALERT = Alert("f1", "firing", NOW - 5, "quality", "fraud", None, "Drift", "PSI 0.4", {"severity": "critical"})
 
 

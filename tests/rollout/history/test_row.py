@@ -8,8 +8,8 @@ import pytest
 from router.rollout.history.row import ROLES, SPAN_MAX_S, Reading, Row, RowBase, dense, pack, row, row_base, unpack
 from router.rollout.outcome import OUTCOMES
 from router.rollout.stats.histogram import BUCKETS
+from router.rollout.units import SECOND_NS
 
-SECOND_NS = 1_000_000_000
 NOTHING = (0,) * BUCKETS
 
 

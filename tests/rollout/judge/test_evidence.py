@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from router.rollout.judge.evidence import FRESH_NS, Run, Waits
-from router.rollout.stats.window import SECOND_NS
+from router.rollout.units import SECOND_NS
 
 NOW_NS = 1_000 * SECOND_NS
 

@@ -9,7 +9,7 @@ from router.rollout.judge.judge import Judge, JudgeInputs
 from router.rollout.judge.rules import ErrorRateRule, HardFailureRule, LatencyRule, Rules
 from router.rollout.judge.verdict import Verdict
 from router.rollout.outcome import FAULTS, Outcome
-from router.rollout.stats.window import SECOND_NS
+from router.rollout.units import SECOND_NS
 from tests.rollout.simulator import START_NS, JudgeHarness, Version, normal, seconds
 from tests.texts import golden
 

@@ -11,7 +11,8 @@ from router.rollout.model import entry as entry_types
 from router.rollout.model import entry as model_entry
 from router.rollout.model.entry import Entry, route_generation
 from router.rollout.model.events import DeployAsked, RollbackAsked, SwitchAsked
-from router.rollout.model.route import Route, first_generation
+from router.rollout.model.route import Flag, Route, first_generation
+from router.rollout.model.target import State
 from tests.rollout.playbook import BOOT, SECOND, Playbook
 from tests.texts import golden
 
@@ -45,6 +46,14 @@ def test_a_new_boot_keeps_the_roles_and_starts_the_clock_and_the_generations_ane
     assert playbook.registry.route() == Route(first_generation(2) + 1, active=0, standby=1)
     assert playbook.registry.active_since_ns == 77
     assert {target.since_ns for target in playbook.registry.targets.values()} == {77}
+
+
+def test_the_route_after_a_change_of_states() -> None:
+    registry = Playbook().seed().registry
+    assert registry.route(BOOT + 1) == Route(BOOT + 1, active=0, standby=1)
+    states = {"v1": State.DRAINING, "v2": State.ACTIVE}
+    assert registry.route(BOOT + 1, states, Flag.REDISPATCH) == Route(BOOT + 1, active=1, flags=Flag.REDISPATCH)
+    assert registry.route() == Route(registry.generation, active=0, standby=1)
 
 
 def test_a_registry_is_built_from_own_entries_and_boots() -> None:

@@ -5,16 +5,7 @@ import pytest
 from router.errors import InternalError
 from router.rollout.machine.version_rules import VersionRules, quarantined
 from router.rollout.model.events import Ticked
-from router.rollout.model.route import Flag, Route
-from router.rollout.model.target import State
 from tests.rollout.playbook import BOOT, Playbook
-
-
-def test_the_route_that_states_mean() -> None:
-    admission = VersionRules(Playbook().seed().registry, BOOT + 1)
-    assert admission.route_after({}) == Route(BOOT + 1, active=0, standby=1)
-    states = {"v1": State.DRAINING, "v2": State.ACTIVE}
-    assert admission.route_after(states, Flag.REDISPATCH) == Route(BOOT + 1, active=1, flags=Flag.REDISPATCH)
 
 
 def test_an_event_that_is_none_of_its_business() -> None:

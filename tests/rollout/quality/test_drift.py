@@ -11,9 +11,9 @@ import pytest
 
 from router.rollout.quality.drift import REJECTED, DriftContext, DriftJudge, DriftRules, DriftStatus
 from router.rollout.quality.reference import field
+from router.rollout.units import SECOND_NS
 from tests.texts import golden
 
-SECOND_NS = 1_000_000_000
 RULES = DriftRules(
     (field("/amount", "number"), field("/country", "category")), learn_samples=200, learn_s=20.0, sustained_s=10.0
 )

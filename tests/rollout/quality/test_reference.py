@@ -16,8 +16,7 @@ from router.rollout.quality.reference import (
     field,
     reference_from_dict,
 )
-
-SECOND_NS = 1_000_000_000
+from router.rollout.units import SECOND_NS
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 
 from router.rollout.outcome import Outcome
 from router.rollout.stats.histogram import BUCKETS
-from router.rollout.stats.window import SECOND_NS, TIERS, Sample, SlotHistory, Window
+from router.rollout.stats.window import TIERS, Sample, SlotHistory, Window
+from router.rollout.units import SECOND_NS
 from router.shm import layout
 from tests.rollout.simulator import START_NS, TICK_NS, Version, seconds
 
