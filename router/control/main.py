@@ -91,9 +91,7 @@ class Control:
             await runner.cleanup()
             for addon in control_loop.addons:
                 await addon.close()
-            await control_loop.probes.close()
-            await control_loop.tasks.close()
-            self.all_written = await journal.close()
+            self.all_written = await control_loop.close()
 
     # -- start
     async def _state_locked(self) -> bool:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import os
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +29,7 @@ from router.shm import layout as at
 from router.shm import segment as segments
 from router.shm.route_cell import RouteCell
 from router.shm.segment import Segment
+from tests.control.hung_disk import Disk
 
 DEAD = 2**22 + 1
 """No process has this pid: pid_max is at most 2^22."""
@@ -102,8 +105,40 @@ class FakeProbes(Probes):
         pass
 
 
+class HarnessAlarms(Alarms):
+    """Alarms without `journal_unavailable`: time runs ahead in tests, so a busy disk would look like one that hangs.
+
+    `journal_errors` has the details of that alarm, and None for its end.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.journal_errors: list[str | None] = []
+
+    def up(self, code: str, detail: str, service: str = "") -> None:
+        if code == "journal_unavailable":
+            self.journal_errors.append(detail)
+        else:
+            super().up(code, detail, service)
+
+    def down(self, code: str, service: str = "") -> None:
+        if code == "journal_unavailable":
+            self.journal_errors.append(None)
+        else:
+            super().down(code, service)
+
+
+class HarnessFailPoint(FailPoint):
+    """Calls `on_hit` with the name of each point that is passed, on the thread that passes it."""
+
+    on_hit: Callable[[str], None] = staticmethod(lambda name: None)
+
+    def hit(self, name: str) -> None:
+        self.on_hit(name)
+
+
 class ControlHarness:
-    """One run of control over a segment that may outlive it."""
+    """One run of control over a segment that may outlive it. `disk` is the database of the journal, which can hang."""
 
     def __init__(self, told: Settings, segment: Segment, workers: FakeWorkers, folder: Path) -> None:
         self.settings = told
@@ -112,6 +147,9 @@ class ControlHarness:
         self.folder = folder
         self.core: Core
         self.journal: Journal
+        self.disk: Disk
+        self.fail_point: HarnessFailPoint
+        self.alarms: HarnessAlarms
         self.control_loop: ControlLoop
         self.operations: Operations
         self.queries: Queries
@@ -134,10 +172,11 @@ class ControlHarness:
             journal_from=journal_from,
         )
         journal_state = recovery.read_journal_state(self.folder, self.segment, journal_from)
-        alarms, fail_point = Alarms(), FailPoint()
+        self.disk = Disk(journal_state.database)
+        journal_state = replace(journal_state, database=self.disk)  # type: ignore[arg-type]  # it has the same methods
+        alarms, fail_point = HarnessAlarms(), HarnessFailPoint()
+        self.alarms, self.fail_point = alarms, fail_point
         self.journal = open_journal(journal_state, alarms, fail_point)
-        # The judge's clock of `tick` runs ahead of the real one: a busy disk would look like one that hangs.
-        self.journal.on_error = lambda error: None
         self.workers.listen()
         deps = CoreDeps(args, self.segment, self.settings, alarms, fail_point, journal_state, self.journal, FakeProbes)
         try:
@@ -155,9 +194,7 @@ class ControlHarness:
         self.control_loop.workers.stop_listening()
         for fd in self.workers.wakes:
             asyncio.get_running_loop().remove_reader(fd)
-        await self.control_loop.probes.close()
-        await self.control_loop.tasks.close()
-        await self.journal.close()
+        await self.control_loop.close()
 
     # -- what happens
     def probe(self, version: str, ok: bool = True, times: int = 1, refused: bool = False) -> None:
@@ -179,6 +216,15 @@ class ControlHarness:
             for index in range(self.segment.layout.workers):
                 self.segment.words[self.segment.layout.worker(index) + at.W_HEARTBEAT_NS] = self.now_ns
             self.service_controller.tick(self.now_ns, False)
+
+    def pass_time(self, seconds: float, each: Callable[[], None] = lambda: None) -> None:
+        """Let time pass for the whole control: services are judged, add-ons get entries and seconds; workers keep beating."""
+        for _ in range(round(seconds * 10)):
+            each()
+            self.now_ns += 100_000_000
+            for index in range(self.segment.layout.workers):
+                self.segment.words[self.segment.layout.worker(index) + at.W_HEARTBEAT_NS] = self.now_ns
+            self.control_loop.tick(self.now_ns, 0.0)
 
     def states(self) -> dict[str, str]:
         return {

@@ -13,7 +13,6 @@ from router.rollout.model import entry as entry_types
 from router.rollout.model.commands import Record
 from router.rollout.model.entry import Entry
 from router.rollout.outcome import Outcome
-from router.shm import layout as at
 from router.shm.segment import Segment
 from tests.control.control_harness import ControlHarness, FakeWorkers, settings
 
@@ -51,11 +50,7 @@ class DrillHarness:
         """Let so many seconds pass: a tick each 100 ms, and whatever follows from it."""
         control = self.control
         for _ in range(round(seconds * 10)):
-            (each or self.load)()
-            control.now_ns += 100_000_000
-            for index in range(control.segment.layout.workers):
-                control.segment.words[control.segment.layout.worker(index) + at.W_HEARTBEAT_NS] = control.now_ns
-            control.control_loop.tick(control.now_ns, 0.0)
+            control.pass_time(0.1, each or self.load)
             await control.until_idle()
 
     def serve(self, outcome: Outcome = Outcome.OK, count: int = 1) -> Callable[[], None]:

@@ -65,14 +65,14 @@ class HookHarness:
 
 @asynccontextmanager
 async def hook_harness(
-    folder: Path, alerts: dict[str, Any] | None = None, **service: Any
+    folder: Path, alerts: dict[str, Any] | None = None, limits: dict[str, float] | None = None, **service: Any
 ) -> AsyncIterator[HookHarness]:
     segment = new_segment()
     workers = FakeWorkers(segment)
     settings = told(folder, OPEN if alerts is None else alerts, **service)
     before = await past(folder)
     control = await ControlHarness(settings, segment, workers, folder).begin()
-    addon = AlertsAddon(control.control_loop, settings, before)
+    addon = AlertsAddon(control.control_loop, settings, before, **(limits or {}))
     control.control_loop.add_addons(addon)
     application = app.build(control.queries, control.operations, settings, alert_routes.operations(addon))
     sock = socket.socket()

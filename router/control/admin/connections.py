@@ -51,6 +51,11 @@ class ConnectionLimiter:
     def __len__(self) -> int:
         return len(self._connections)
 
+    @property
+    def waiting(self) -> tuple[LimitedConnection, ...]:
+        """The connections that wait for their client, the longest wait first."""
+        return tuple(self._waiting)
+
     def reconfigure(self, settings: Settings) -> None:
         """Apply other settings (SIGHUP); present connections stay at least until the next sweep."""
         configured = settings.admin.connections_max

@@ -39,7 +39,7 @@ from router.runtime import clock
 from router.settings.settings import Settings
 
 log = logging.getLogger(__name__)
-UNUSABLE_ALARM_S: Final = 3600.0
+UNUSABLE_ALARM_NS: Final = 3_600_000_000_000
 """How long the alarm about unusable alerts stays up after the last one."""
 SECRET_WAIT_S: Final = 5.0
 LISTED_MAX: Final = 10
@@ -66,8 +66,17 @@ class AlertResult:
 class AlertsAddon(Addon):
     """Alerts of all services. `keys` authenticates their senders."""
 
-    def __init__(self, control_loop: ControlLoop, settings: Settings, entries: Sequence[Entry]) -> None:
+    def __init__(
+        self,
+        control_loop: ControlLoop,
+        settings: Settings,
+        entries: Sequence[Entry],
+        append_timeout_s: float = APPEND_TIMEOUT_S,
+        secret_wait_s: float = SECRET_WAIT_S,
+    ) -> None:
         self._control_loop = control_loop
+        self._append_timeout_s = append_timeout_s
+        self._secret_wait_s = secret_wait_s
         self._store = AlertStore(settings.alerts.remembered_max)
         for entry in entries:
             try:
@@ -76,7 +85,7 @@ class AlertsAddon(Addon):
                 log.warning("entry %d is not a valid alert: %r", entry.seq, error)
         self._counts: Counter[tuple[str, str]] = Counter()
         self._rate = TokenBucket(*_burst_and_rate(settings), clock.now_s())
-        self._unusable_at_s: float | None = None
+        self._unusable_ns: int | None = None
         self._bulkhead = Bulkhead("secret of the hooks", 2)
         self.reconfigure(settings)
 
@@ -99,7 +108,7 @@ class AlertsAddon(Addon):
     async def _load(self, keys: HookKeys) -> None:
         """Read the secret. Until it is read, signatures are refused; if its disk hangs, an alarm gives the reason."""
         try:
-            async with asyncio.timeout(SECRET_WAIT_S):
+            async with asyncio.timeout(self._secret_wait_s):
                 await self._bulkhead.call(keys.load)
         except (TimeoutError, BulkheadFull):
             pass
@@ -128,7 +137,7 @@ class AlertsAddon(Addon):
             self._counts[outcome.service or "", outcome.result] += 1
         self._raise_unusable([outcome for outcome in outcomes if outcome.unusable])
         self._propose()
-        if waits and (await asyncio.wait(waits, timeout=APPEND_TIMEOUT_S))[1]:
+        if waits and (await asyncio.wait(waits, timeout=self._append_timeout_s))[1]:
             raise _unwritten()
         return outcomes
 
@@ -187,7 +196,7 @@ class AlertsAddon(Addon):
 
     def _raise_unusable(self, unusable: Sequence[AlertResult]) -> None:
         if unusable:
-            self._unusable_at_s = clock.now_s()
+            self._unusable_ns = clock.now_ns()
             detail = f"alert {unusable[-1].fingerprint} matches no service: {unusable[-1].detail}"
             self._control_loop.alarms.up("alert_unusable", detail)
 
@@ -233,8 +242,8 @@ class AlertsAddon(Addon):
         self._propose()
         if self.keys.error is None:
             self._control_loop.alarms.down("alerts_secret_unusable")
-        if self._unusable_at_s is not None and clock.now_s() - self._unusable_at_s > UNUSABLE_ALARM_S:
-            self._unusable_at_s = None
+        if self._unusable_ns is not None and now_ns - self._unusable_ns > UNUSABLE_ALARM_NS:
+            self._unusable_ns = None
             self._control_loop.alarms.down("alert_unusable")
 
     def status(self, service: str) -> Document:

@@ -68,7 +68,7 @@ class CasesAddon(Addon):
         self.captured = CapturedRequests(control_loop.segment, settings)
         self.store = CaseStore(state_dir, self._put_aside)
         self.checks = Checks(control_loop.tasks)
-        self._builder = CaseBuilder(control_loop, self.captured, self.store, control_loop.segment.words[at.H_BOOT])
+        self.builder = CaseBuilder(control_loop, self.captured, self.store, control_loop.segment.words[at.H_BOOT])
         self._summaries: dict[str, Summary] = {}
         self._built: dict[str, dict[str, Any]] = {name: {} for name in control_loop.services}
         """By service and incident: the data of its `cases_frozen` entry, the oldest first."""
@@ -78,21 +78,21 @@ class CasesAddon(Addon):
         self._changes: Counter[str] = Counter()
         """How often the suite of a service has changed, by the journal; `_loaded`: the same count when it was last read."""
         self._loaded: Counter[str] = Counter()
-        self._builder.restore(entries)
+        self.builder.restore(entries)
         for entry in entries:
             self._fold(entry)
 
     # -- the add-on
     def on_entry(self, entry: Entry) -> None:
         """Fold an entry. A rollback makes cases due; a change of the suite makes a reload due."""
-        self._builder.on_entry(entry)
+        self.builder.on_entry(entry)
         self._fold(entry)
         if entry.type == entry_types.VERIFIED:
             self._check_candidate(self.control_loop.services[entry.service])
 
     def on_second(self, now_ns: int) -> None:
         """Start the work that is due: builds, a reload, the deletion of expired cases, checks of candidates."""
-        self._builder.tick(now_ns)
+        self.builder.tick(now_ns)
         if now_ns >= self._next_load_ns and not self._loading:
             self._loading, self._next_load_ns = True, now_ns + RETRY_NS
             self.control_loop.tasks.spawn(self._load(), "cases")
@@ -146,7 +146,7 @@ class CasesAddon(Addon):
             return "nothing was captured: [cases] capture is off"
         boot = self.control_loop.segment.words[at.H_BOOT]
         fresh = record["generation"] >> BOOT_SHIFT == boot and clock.wall_s() - record["detection_at"] < FRESH_S
-        return _PENDING if fresh or record["id"] in self._builder.pending else _NONE_BUILT
+        return _PENDING if fresh or record["id"] in self.builder.pending else _NONE_BUILT
 
     def metrics(self) -> Iterable[Metric]:
         """Return how many cases each service has, and how many of them its candidate fails."""

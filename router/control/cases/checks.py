@@ -78,8 +78,9 @@ class CheckRun:
 class Checks:
     """The checks of all services."""
 
-    def __init__(self, tasks: Tasks) -> None:
+    def __init__(self, tasks: Tasks, kept_max: int = KEPT_MAX) -> None:
         self._tasks = tasks
+        self._kept_max = kept_max
         self._checks: dict[str, list[CheckRun]] = {}
         self._number = 0
 
@@ -104,7 +105,7 @@ class Checks:
         checks.append(check)
         check.task = self._tasks.spawn(self._run(check, run), f"check {version} of {service}")
         ended = [one for one in checks if one.state != "running"]
-        for one in ended[: max(0, len(checks) - KEPT_MAX)]:
+        for one in ended[: max(0, len(checks) - self._kept_max)]:
             checks.remove(one)
         return check
 
@@ -131,7 +132,9 @@ class Checks:
         """Return one check; raise Refusal."""
         found = next((check for check in self.of(service) if check.id == name), None)
         if found is None:
-            detail = f"there is no check {name[:40]!r} of {service}; the last {KEPT_MAX} are kept while control lives"
+            detail = (
+                f"there is no check {name[:40]!r} of {service}; the last {self._kept_max} are kept while control lives"
+            )
             raise Refusal(RefusalCode.CHECK_UNKNOWN, detail)
         return found
 

@@ -96,6 +96,12 @@ class ControlLoop:
         registries = {name: service_controller.registry for name, service_controller in self.services.items()}
         self.differences = differences(self.settings, registries)
 
+    async def close(self) -> bool:
+        """Stop probes and tasks, and write the journal; return whether the disk has taken every entry."""
+        await self.probes.close()
+        await self.tasks.close()
+        return await self._journal.close()
+
     # -- the tick
     def tick(self, now_ns: int, own_lag_s: float) -> None:
         """Do one round; `own_lag_s` is the delay of this tick. An error in one service raises an alarm and stops no other."""

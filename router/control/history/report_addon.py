@@ -33,7 +33,7 @@ class ReportAddon(Addon):
 
     def __init__(self, control_loop: ControlLoop, history: HistoryStore, entries: Sequence[Entry], now_ns: int) -> None:
         self._control_loop = control_loop
-        self._history = history
+        self.history = history
         self._logs = {name: DeploymentLog(name) for name in control_loop.services}
         self._documents: dict[str, Document] = {}
         self._due_ns = now_ns + int(_FIRST_AFTER_S * 1e9)
@@ -81,7 +81,7 @@ class ReportAddon(Addon):
         service_controller = self._control_loop.services[service]
         settings, limit = service_controller.service, service_controller.service.rules.error_rate.rate_floor
         since_ms, until_ms = int(span.since_s * 1000), int(span.until_s * 1000)
-        totals, summary = await self._history.read(
+        totals, summary = await self.history.read(
             lambda file: (file.totals(service, since_ms, until_ms, limit), self.summary(service))
         )
         now = Timestamp(clock.wall_s(), clock.now_ns(), self._control_loop.segment.words[at.H_BOOT])

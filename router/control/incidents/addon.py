@@ -91,7 +91,7 @@ class IncidentsAddon(Addon):
         self._context = context
         self._settings = settings.incidents
         self._on_complete = on_complete
-        self._files = files
+        self.files = files
         self._disk_error = _disk_alarm(control_loop.alarms)
         self._disk_hung = False
         self._timelines = Timelines()
@@ -132,19 +132,19 @@ class IncidentsAddon(Addon):
         changed, self._changed = self._changed, set()
         for incident in changed:
             self._write(incident)
-        busy_s, hung = self._files.busy_s(), self._disk_hung
+        busy_s, hung = self.files.busy_s(), self._disk_hung
         self._disk_hung = busy_s > HUNG_S
         if self._disk_hung:
             self._disk_error(f"no answer from the disk for {busy_s:.0f} s")
         elif (
             hung
         ):  # IncidentFiles reports only changes of its error, and a disk that hung and then took the files is no change
-            self._disk_error(self._files.error)
+            self._disk_error(self.files.error)
 
     def reconfigure(self, settings: Settings) -> None:
         """Apply changed settings."""
         self._settings = settings.incidents
-        self._files.reconfigure(settings.incidents.kept_max)
+        self.files.reconfigure(settings.incidents.kept_max)
 
     def status(self, service: str) -> dict[str, Any]:
         """Return the ids of the incidents of a service that are not closed."""
@@ -161,7 +161,7 @@ class IncidentsAddon(Addon):
         """Write the files of all incidents that have changed."""
         for incident in self._changed:
             await self._render(incident)
-        await self._files.close()
+        await self.files.close()
 
     def _open_ids(self, service: str) -> list[str]:
         records = self._control_loop.services[service].registry.incidents
@@ -254,7 +254,7 @@ class IncidentsAddon(Addon):
     async def _resume(self, timelines: list[Timeline]) -> None:
         """Continue the work of the predecessor: complete incidents that are not complete, write files that are missing."""
         now_ns, boot = clock.now_ns(), self._control_loop.segment.words[at.H_BOOT]
-        written = await self._files.listing()
+        written = await self.files.listing()
         for timeline in timelines[-self._settings.kept_max :]:
             record = self._record(timeline.incident)
             if record is None or timeline.incident in self._open_incidents:
@@ -280,7 +280,7 @@ class IncidentsAddon(Addon):
 
     async def _filed(self, incident: str) -> SampleSnapshot | None:
         """Return the samples in the file of an incident; None if there is no readable file."""
-        raw = await self._files.read(incident)
+        raw = await self.files.read(incident)
         if raw is None:
             return None
         try:
@@ -314,7 +314,7 @@ class IncidentsAddon(Addon):
 
     async def _read_costs(self, incidents: Sequence[str]) -> None:
         """Read the costs from files that were not read since the start. Gives up if the disk hangs."""
-        written = await self._files.listing() if incidents else None
+        written = await self.files.listing() if incidents else None
         if written is None:
             return
         try:
@@ -371,7 +371,7 @@ class IncidentsAddon(Addon):
         """Render an incident and write its files. The samples of an older one are taken from its file."""
         async with self._rendering:  # so that the newest state is written last
             samples = self._snapshots.get(incident) or await self._filed(incident)
-            self._files.put(incident, await asyncio.to_thread(_render_files, self._gather(incident, samples)))
+            self.files.put(incident, await asyncio.to_thread(_render_files, self._gather(incident, samples)))
 
     # -- edits by operators
     async def edit(self, incident: str, edit: Edit, actor: str, revision: int | None) -> Document:

@@ -18,7 +18,7 @@ from prometheus_client.metrics_core import Metric
 
 from router.control.addon import Addon, Document
 from router.control.core.loop import ControlLoop
-from router.control.notify.delivery import Delivery
+from router.control.notify.delivery import PAUSE_MIN_S, Delivery
 from router.control.notify.senders import MakeSender, missing_extra, sender_of
 from router.control.proposals.links import base_url
 from router.control.store import outbox
@@ -55,12 +55,14 @@ class NotifyAddon(Addon):
         entries: Sequence[Entry],
         decision_links: Links = lambda notification: {},
         make_sender: MakeSender = sender_of,
+        pause_min_s: float = PAUSE_MIN_S,
     ) -> None:
         self._decision_links = decision_links
         self._control_loop = control_loop
         self._settings = settings
         self._state_dir = state_dir
         self._make_sender = make_sender
+        self._pause_min_s = pause_min_s
         self._tasks = Tasks()
         self._feed = NotificationFeed()
         self._outbox, stock = self._opened()
@@ -97,7 +99,8 @@ class NotifyAddon(Addon):
             self._control_loop.alarms.up("outbox_unavailable", detail)
 
     def _begin(self, channel: Channel) -> None:
-        delivery = Delivery(channel, self._make_sender(channel, base_url(self._settings)), self._links, self._finished)
+        sender = self._make_sender(channel, base_url(self._settings))
+        delivery = Delivery(channel, sender, self._links, self._finished, self._pause_min_s)
         if (missing := missing_extra(channel)) is not None:
             delivery.mark_failing(missing)
         self.deliveries[channel.name] = delivery

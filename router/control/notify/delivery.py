@@ -24,9 +24,9 @@ FAILING_AFTER: Final = 2
 """The number of consecutive failures from which a channel counts as failing."""
 
 
-def pause_s(attempt: int, jitter: float) -> float:
+def pause_s(attempt: int, jitter: float, pause_min_s: float = PAUSE_MIN_S) -> float:
     """Return how long to wait after failed attempt number `attempt` (from 1); `jitter` is between 0 and 1."""
-    doubled = PAUSE_MIN_S * 2.0 ** min(attempt - 1, 30)
+    doubled = pause_min_s * 2.0 ** min(attempt - 1, 30)
     return min(doubled, PAUSE_MAX_S) * (1 - JITTER + 2 * JITTER * jitter)
 
 
@@ -39,6 +39,7 @@ class Delivery:
         sender: Sender,
         links: Callable[[Notification], Mapping[str, str]],
         on_finished: Callable[[str, Notification], None],
+        pause_min_s: float = PAUSE_MIN_S,
     ) -> None:
         self.channel = channel
         self.sender = sender
@@ -49,6 +50,7 @@ class Delivery:
         self.last_sent_at: float | None = None
         self._links = links
         self._on_finished = on_finished
+        self._pause_min_s = pause_min_s
         self._queue: deque[Notification] = deque()
         self._queued = asyncio.Event()
         self._reconfigured = asyncio.Event()
@@ -114,7 +116,7 @@ class Delivery:
             if attempt >= self.channel.attempts_max or refusals >= REFUSALS_MAX or age_s > self.channel.give_up_after_s:
                 log.error("notification %s to %s given up: %s", notification.id, self.channel.name, error.detail)
                 return "given_up"
-            await self._pause(pause_s(attempt, random.random()))
+            await self._pause(pause_s(attempt, random.random(), self._pause_min_s))
         return "dropped"
 
     async def _attempt(self, notification: Notification) -> DeliveryFailedError | None:

@@ -52,7 +52,7 @@ class MlflowAddon(Addon):
         self._connect = connect
         self._updates = PendingUpdates()
         self._busy = False
-        self._due_ns = 0
+        self.due_ns = 0
         self._wait_s = RETRY_MIN_S
         self.reconfigure(settings)
         for name, service_controller in control_loop.services.items():
@@ -65,7 +65,7 @@ class MlflowAddon(Addon):
         """Use another server from now on, or none. Pending updates wait until there is one."""
         self._settings = settings
         self._mlflow = self._connect(settings.mlflow) if settings.mlflow.tracking_uri is not None else None
-        self._due_ns = 0
+        self.due_ns = 0
 
     # -- deploy models:/…
     async def find(
@@ -106,7 +106,7 @@ class MlflowAddon(Addon):
         known = set(self._updates.open.values())
         self._updates.apply(entry, service_controller.registry.provenances)
         if set(self._updates.open.values()) - known:
-            self._due_ns = 0
+            self.due_ns = 0
             self._begin(clock.now_ns())
 
     def on_second(self, now_ns: int) -> None:
@@ -114,7 +114,7 @@ class MlflowAddon(Addon):
         self._begin(now_ns)
 
     def _begin(self, now_ns: int) -> None:
-        if self._updates.open and self._mlflow is not None and not self._busy and now_ns >= self._due_ns:
+        if self._updates.open and self._mlflow is not None and not self._busy and now_ns >= self.due_ns:
             self._busy = True
             self._control_loop.tasks.spawn(self._send_all(self._mlflow), "tell MLflow")
 
@@ -160,7 +160,7 @@ class MlflowAddon(Addon):
             self._journal_end(entry_types.MLFLOW_GIVEN_UP, update, {"reason": error.detail, "after_s": round(age_s, 1)})
             self._control_loop.alarms.up(GIVEN_UP, f"{update.model} was not told of: {error.detail}", update.service)
             return True
-        self._due_ns = clock.now_ns() + int(self._wait_s * 1e9)
+        self.due_ns = clock.now_ns() + int(self._wait_s * 1e9)
         waiting = f"{len(self._updates.open)} to be told of, first of all {update.model}"
         self._control_loop.alarms.up(UNREACHABLE, f"{error.detail}; {waiting}; next try in {self._wait_s:g} s")
         self._wait_s = min(2 * self._wait_s, limits.retry_max_s)

@@ -110,7 +110,7 @@ async def test_a_request_that_was_sent_ahead_is_being_answered_when_its_body_com
     admin.fake.gate = asyncio.Event()
     limiter, busy = limiter_of(admin), await link(admin)
     assert await ask(busy, LIVEZ + SLOW_FREEZE + b"Content-Length: 2\r\n\r\n") == b"HTTP/1.1 200 OK"
-    await until(lambda: len(limiter) == 1 and not limiter._waiting)
+    await until(lambda: len(limiter) == 1 and not limiter.waiting)
     busy[1].write(b"{}")
     await until(lambda: admin.fake.calls)
     limiter.sweep(clock.now_s() + 100)
@@ -128,7 +128,7 @@ async def test_a_head_has_its_time_from_the_first_byte_and_an_idle_connection_it
     silent, dribbling, idle = [await link(admin) for _ in range(3)]
     assert await ask(dribbling) == await ask(idle) == b"HTTP/1.1 200 OK"
     dribbling[1].write(b"GET /livez HT")
-    await until(lambda: sum(connection.idle for connection in limiter._waiting) == 1)
+    await until(lambda: sum(connection.idle for connection in limiter.waiting) == 1)
     now_s = clock.now_s()
     limiter.sweep(now_s + 9.5)
     assert len(limiter) == 3
@@ -156,7 +156,7 @@ async def test_a_closed_connection_leaves_nothing_behind(start_admin: StartAdmin
     for _, writer in gone:
         writer.transport.abort()
     await until(lambda: len(limiter) == 0)
-    assert limiter._waiting == {}
+    assert limiter.waiting == ()
     admin.fake.gate.set()
 
 
@@ -179,7 +179,7 @@ async def test_a_request_in_the_kernel_prevents_an_eviction(start_admin: StartAd
     limiter = limiter_of(admin)
     first, second = await link(admin), await link(admin)
     assert await ask(first) == await ask(second) == b"HTTP/1.1 200 OK"
-    await until(lambda: sum(connection.idle for connection in limiter._waiting) == 2)
+    await until(lambda: sum(connection.idle for connection in limiter.waiting) == 2)
     send_now(first, LIVEZ)
     limiter.sweep(clock.now_s() + 76)
     assert await ended(second)

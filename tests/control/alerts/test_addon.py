@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import threading
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
-from router.control.alerts.addon import AlertsAddon
+from router.control.alerts.addon import UNUSABLE_ALARM_NS, AlertsAddon
 from router.control.alerts.keys import HookKeys
 from router.rollout.alerts.alert import RawAlert
 from router.rollout.model import entry as entry_types
@@ -187,8 +186,7 @@ async def test_a_restart_remembers(tmp_path: Path) -> None:
 async def test_a_full_disk_holds_nothing_up_and_the_sender_comes_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("router.control.alerts.addon.APPEND_TIMEOUT_S", 0.02)
-    async with hook_harness(tmp_path) as hooks:
+    async with hook_harness(tmp_path, limits={"append_timeout_s": 0.02}) as hooks:
         hooks.warm()
         await hooks.control.until_idle()
         took: list[Any] = []
@@ -241,11 +239,11 @@ async def test_other_settings(tmp_path: Path) -> None:
 
 
 async def test_a_secret_on_a_disk_that_hangs_holds_nothing_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("router.control.alerts.addon.SECRET_WAIT_S", 0.02)
     go_on = threading.Event()
     monkeypatch.setattr(HookKeys, "load", lambda keys: go_on.wait())
     secret = str(tmp_path / "secret")
-    async with hook_harness(tmp_path, {**OPEN, "hmac_secret_file": secret}) as hooks:
+    configured = {**OPEN, "hmac_secret_file": secret}
+    async with hook_harness(tmp_path, configured, limits={"secret_wait_s": 0.02}) as hooks:
         assert await results(hooks, firing()) == ["counts"]
         await hooks.control.until_idle()
         (alarm,) = hooks.control.control_loop.alarms.listing()
@@ -256,16 +254,12 @@ async def test_a_secret_on_a_disk_that_hangs_holds_nothing_up(tmp_path: Path, mo
         go_on.set()
 
 
-async def test_the_alarm_of_unusable_alerts_goes_after_an_hour(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_the_alarm_of_unusable_alerts_goes_after_an_hour(tmp_path: Path) -> None:
     async with hook_harness(tmp_path) as hooks:
         await results(hooks, firing(service="other"))
-        hooks.addon.on_second(0)
+        hooks.addon.on_second(clock.now_ns())
         assert hooks.alarms() == ["alert_unusable"]
-        later_s = clock.now_s() + 3601
-        monkeypatch.setattr(
-            "router.control.alerts.addon.clock", SimpleNamespace(**{**vars(clock), "now_s": lambda: later_s})
-        )
-        hooks.addon.on_second(0)
+        hooks.addon.on_second(clock.now_ns() + UNUSABLE_ALARM_NS + 1)
         assert hooks.alarms() == []
 
 

@@ -19,11 +19,9 @@ from router.shm.capture_ring import CaptureRing
 from tests.control.cases.test_captures import record
 from tests.control.control_harness import ControlHarness, FakeWorkers, new_segment, settings
 
-TENTH_NS = 100_000_000
-
 
 class CasesHarness:
-    """`life` with the cases add-on. `now_ns` runs ahead of the real clock by the time that tests let pass."""
+    """A control with the cases add-on. `control.now_ns` runs ahead of the real clock by the time that tests let pass."""
 
     def __init__(self, control: ControlHarness, entries: list[Entry]) -> None:
         self.control = control
@@ -32,7 +30,6 @@ class CasesHarness:
         self.service_controller = control.service_controller
         self.addon = CasesAddon(control.control_loop, control.settings, control.folder, entries)
         self.case_operations = CaseOperations(self.addon)
-        self.now_ns = clock.now_ns()
         control.control_loop.add_addons(self.addon)
 
     def fail(self, *records: bytes, worker: int = 0) -> None:
@@ -43,11 +40,7 @@ class CasesHarness:
         return await self.operations.rollback(service="svc", actor="ann", reason=reason)
 
     def tick(self, seconds: float = 0.1) -> None:
-        for _ in range(round(seconds * 10)):
-            self.now_ns += TENTH_NS
-            for index in range(self.control.segment.layout.workers):
-                self.control.segment.words[self.control.segment.layout.worker(index) + at.W_HEARTBEAT_NS] = self.now_ns
-            self.control_loop.tick(self.now_ns, 0.0)
+        self.control.pass_time(seconds)
 
     async def until(self, condition: Callable[[], object]) -> None:
         """Let time pass, a tenth of a second a turn, until `condition` is true."""

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from prometheus_client.core import GaugeMetricFamily
 
-from router.control.cases import addon as case_addon
+from router.control.cases.addon import TIDY_EVERY_NS
 from router.errors import Refusal
 from router.rollout.model import entry as entry_types
 from router.rollout.model.entry import Entry
@@ -184,13 +184,11 @@ async def test_captured_posts_are_sent_only_where_the_service_allows_it(start_ha
         assert (await promote(harness))["active"] == "v3", "what cannot be tried stops nobody"
 
 
-async def test_expired_cases_are_deleted_and_that_is_a_fact(
-    start_harness: Begin, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(case_addon, "TIDY_EVERY_NS", 0)
+async def test_expired_cases_are_deleted_and_that_is_a_fact(start_harness: Begin) -> None:
     harness = await start_harness(cases={"expire_after_s": 0.001})
     documents = [written_case(1) | {"by": "rollback"}, written_case(2)]
     await harness.case_operations.add("svc", documents, "ann")
+    harness.control.now_ns += TIDY_EVERY_NS
     await harness.until(lambda: harness.status()["count"] == 1)
     (journalled,) = await harness.journal(entry_types.CASES_REMOVED)
     assert (journalled["count"], journalled["why"], journalled["actor"]) == (1, "expired", "control")

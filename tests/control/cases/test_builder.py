@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from router.control.cases import builder
+from router.control.cases.builder import CASES_MAX
 from router.rollout.model import entry as entry_types
 from router.rollout.model.entry import Entry
 from router.shm import layout as at
@@ -67,7 +67,7 @@ async def test_after_a_new_boot_nothing_is_due(start_harness: Begin) -> None:
     second = await start_harness()
     second.tick(5)
     await second.settle()
-    assert (await frozen(second), second.addon._builder.pending) == ([], {})
+    assert (await frozen(second), second.addon.builder.pending) == ([], {})
 
 
 async def test_a_change_that_was_struck_out_is_no_rollback(start_harness: Begin) -> None:
@@ -75,11 +75,11 @@ async def test_a_change_that_was_struck_out_is_no_rollback(start_harness: Begin)
     await first.rollback()
     (rolled,) = [one for one in await first.control.journal.entries(0, 1000) if one.type == entry_types.ROLLED_BACK]
     abandoned = Entry(entry_types.ABANDONED, "svc", "control", {"abandons": rolled.seq}, 0.0, 0, rolled.boot, 99)
-    first.addon._builder.pending.clear()
-    first.addon._builder.restore([rolled, abandoned])
-    assert first.addon._builder.pending == {}
-    first.addon._builder.restore([rolled])
-    assert len(first.addon._builder.pending) == 1
+    first.addon.builder.pending.clear()
+    first.addon.builder.restore([rolled, abandoned])
+    assert first.addon.builder.pending == {}
+    first.addon.builder.restore([rolled])
+    assert len(first.addon.builder.pending) == 1
 
 
 async def test_without_capture_nothing_is_due(start_harness: Begin) -> None:
@@ -92,17 +92,14 @@ async def test_without_capture_nothing_is_due(start_harness: Begin) -> None:
 
 async def test_old_failures_are_not_of_this_incident(start_harness: Begin) -> None:
     harness = await start_harness(cases={"freeze_window_s": 0.001})
-    CaptureRing(harness.control.segment, 0, at.CAPTURE_FAILURES).write(harness.now_ns - 10**9, 0, FAILED[0])
+    CaptureRing(harness.control.segment, 0, at.CAPTURE_FAILURES).write(harness.control.now_ns - 10**9, 0, FAILED[0])
     await harness.rollback()
     harness.tick()
-    await harness.until(lambda: not harness.addon._builder.pending)
+    await harness.until(lambda: not harness.addon.builder.pending)
     assert [entry["seen"] for entry in await frozen(harness)] == [0]
 
 
-async def test_a_disk_that_takes_nothing_holds_up_no_rollback_and_is_tried_again(
-    start_harness: Begin, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(builder, "RETRY_NS", 0)
+async def test_a_disk_that_takes_nothing_holds_up_no_rollback_and_is_tried_again(start_harness: Begin) -> None:
     harness = await start_harness()
     harness.addon.store.path.mkdir()
     harness.fail(*FAILED)
@@ -113,13 +110,14 @@ async def test_a_disk_that_takes_nothing_holds_up_no_rollback_and_is_tried_again
     await harness.until(lambda: not harness.alarms())
 
 
-async def test_one_incident_does_not_fill_the_suite(start_harness: Begin, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(builder, "CASES_MAX", 2)
+async def test_one_incident_does_not_fill_the_suite(start_harness: Begin) -> None:
     harness = await start_harness()
-    harness.fail(*FAILED)
+    harness.fail(*(record(b'{"x": %d}' % number, attempts=[attempt("v1")]) for number in range(CASES_MAX + 1)))
     await harness.rollback()
     await harness.until(lambda: harness.status()["count"])
-    assert [(journalled["seen"], len(journalled["cases"])) for journalled in await frozen(harness)] == [(3, 2)]
+    assert [(journalled["seen"], len(journalled["cases"])) for journalled in await frozen(harness)] == [
+        (CASES_MAX + 1, CASES_MAX)
+    ]
 
 
 @pytest.mark.parametrize(

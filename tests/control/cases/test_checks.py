@@ -69,10 +69,9 @@ async def test_a_check_is_cancelled_once() -> None:
     assert check.state == "cancelled"
 
 
-async def test_no_more_than_so_many_run_and_so_many_are_kept(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(checks, "KEPT_MAX", 3)
+async def test_no_more_than_so_many_run_and_so_many_are_kept() -> None:
     tasks = Tasks()
-    made = Checks(tasks)
+    made = Checks(tasks, kept_max=3)
     running = [made.start("svc", "v3", "ann", waiting) for _ in range(checks.RUNNING_MAX)]
     with pytest.raises(Refusal, match="checks_running"):
         made.start("svc", "v3", "ann", waiting)

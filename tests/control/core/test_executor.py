@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import pytest
 
 from router.control.core.executor import CommandExecutor, described
@@ -32,8 +30,7 @@ class Trace(FailPoint):
 
 def traced(control: ControlHarness) -> Trace:
     trace = Trace(control.service_controller.executor)
-    control.service_controller.executor._deps = replace(control.service_controller.executor._deps, fail_point=trace)
-    control.journal._writer._fail_point = trace
+    control.fail_point.on_hit = trace.hit
     return trace
 
 
@@ -53,11 +50,11 @@ async def test_a_change_of_a_person_is_journalled_before_it_is_stored(control: C
 
 
 async def test_while_another_router_is_taken_over_no_change_is_made(control: ControlHarness) -> None:
-    control.service_controller.executor._deps.segment.words[at.H_TAKING_OVER] = 1
+    control.segment.words[at.H_TAKING_OVER] = 1
     with pytest.raises(Refusal) as caught:
         await control.service_controller.executor.change(SwitchAsked("v2", "ann", "x"))
     assert caught.value.code == "taking_over"
-    control.service_controller.executor._deps.segment.words[at.H_TAKING_OVER] = 0
+    control.segment.words[at.H_TAKING_OVER] = 0
     assert (await control.service_controller.executor.change(SwitchAsked("v2", "ann", "x"))).changed
 
 

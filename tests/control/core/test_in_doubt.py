@@ -122,7 +122,7 @@ async def after_a_kill(control: ControlHarness, tmp_path: Path) -> tuple[Control
 async def test_the_next_start_decides_by_the_row(
     control: ControlHarness, tmp_path: Path, kind: str, whole: bool
 ) -> None:
-    disk = HungDisk(control.journal, whole=whole)
+    disk = HungDisk(control.disk, whole=whole)
     before = control.service_controller.registry.as_dict()
     refused = await doubted(control, KINDS[kind])
     assert refused.facts == {"in_doubt": True, "seq": 4}
@@ -155,7 +155,7 @@ async def test_the_next_start_decides_by_the_row(
 
 @pytest.mark.parametrize("kind", [entry_types.SWITCHED, entry_types.FROZEN, entry_types.DEPLOYED])
 async def test_a_disk_that_comes_back_has_it_struck_out_and_the_alarm_ends(control: ControlHarness, kind: str) -> None:
-    disk = HungDisk(control.journal, whole=False)
+    disk = HungDisk(control.disk, whole=False)
     before = control.service_controller.registry.as_dict()
     await doubted(control, KINDS[kind])
     disk.free.set()
@@ -171,7 +171,7 @@ async def test_a_disk_that_comes_back_has_it_struck_out_and_the_alarm_ends(contr
 
 
 async def test_what_waits_behind_it_never_reaches_the_disk(control: ControlHarness, tmp_path: Path) -> None:
-    disk = HungDisk(control.journal, whole=True)
+    disk = HungDisk(control.disk, whole=True)
     await doubted(control, switch)
     with impatient(), pytest.raises(JournalUnavailable, match="nothing was changed") as caught:
         await freeze(control)
@@ -188,7 +188,7 @@ async def test_what_waits_behind_it_never_reaches_the_disk(control: ControlHarne
 
 
 async def test_a_commit_that_fails_after_its_write_is_in_doubt_until_it_is_overwritten(control: ControlHarness) -> None:
-    disk = HungDisk(control.journal, whole=False)
+    disk = HungDisk(control.disk, whole=False)
     disk.error = DiskError("disk I/O error", "SQLITE_IOERR_FSYNC")
     asking = asyncio.ensure_future(doubted(control, freeze))
     await until(disk.reached.is_set)
@@ -202,7 +202,7 @@ async def test_a_commit_that_fails_after_its_write_is_in_doubt_until_it_is_overw
 
 
 async def test_a_full_disk_is_no_doubt(control: ControlHarness) -> None:
-    disk = HungDisk(control.journal, whole=False)
+    disk = HungDisk(control.disk, whole=False)
     disk.error = DiskError("database or disk is full", "SQLITE_FULL")
     asking = asyncio.ensure_future(freeze(control))
     await until(disk.reached.is_set)
@@ -213,7 +213,7 @@ async def test_a_full_disk_is_no_doubt(control: ControlHarness) -> None:
 
 
 async def test_a_caller_that_is_cancelled_leaves_no_change(control: ControlHarness) -> None:
-    disk = HungDisk(control.journal, whole=False)
+    disk = HungDisk(control.disk, whole=False)
     asking = asyncio.ensure_future(freeze(control))
     await until(disk.reached.is_set)
     asking.cancel()
@@ -229,27 +229,25 @@ async def test_a_caller_that_is_cancelled_leaves_no_change(control: ControlHarne
 
 # -- the disk itself
 async def test_a_disk_that_hangs_is_an_alarm_until_it_answers(control: ControlHarness) -> None:
-    said: list[str | None] = []
-    control.journal.on_error = said.append
-    disk = HungDisk(control.journal, whole=False)
+    said = control.alarms.journal_errors
+    disk = HungDisk(control.disk, whole=False)
     asking = asyncio.ensure_future(doubted(control, freeze))
     await until(disk.reached.is_set)
     since_ns = clock.now_ns()
     control.journal.check_disk(since_ns + int((APPEND_TIMEOUT_S - 1) * 1e9))
     assert said == []
     control.journal.check_disk(since_ns + int(APPEND_TIMEOUT_S * 1e9))
-    assert said == [golden("store.no_answer")]
+    assert [golden("store.no_answer") in str(why) for why in said] == [True]
     await asking
     disk.free.set()
     await until(lambda: not control.journal.in_doubt and not control.journal._writer.busy_since_ns())
     control.journal.check_disk(clock.now_ns())
-    assert said == [golden("store.no_answer"), None]
+    assert (len(said), said[-1]) == (2, None)
 
 
 async def test_a_fact_that_waits_is_an_alarm(control: ControlHarness) -> None:
-    said: list[str | None] = []
-    control.journal.on_error = said.append
-    disk = HungDisk(control.journal, whole=False)
+    said = control.alarms.journal_errors
+    disk = HungDisk(control.disk, whole=False)
     control.service_controller.handle(VerdictReached(TRIGGER, False), control.now_ns)
     assert control.journal.waiting
     control.journal.check_disk(clock.now_ns() + int((APPEND_TIMEOUT_S - 1) * 1e9))
@@ -263,10 +261,9 @@ async def test_a_fact_that_waits_is_an_alarm(control: ControlHarness) -> None:
 
 
 async def test_a_slow_disk_that_works_is_none(control: ControlHarness) -> None:
-    said: list[str | None] = []
-    control.journal.on_error = said.append
+    said = control.alarms.journal_errors
     for _ in range(3):
-        disk = HungDisk(control.journal, whole=True)
+        disk = HungDisk(control.disk, whole=True)
         forgotten = Record(entry_types.INPUTS_FORGOTTEN, "ann", {"reason": "x"})
         executor = control.service_controller.executor
         asking = asyncio.ensure_future(executor.append_and_apply(forgotten, timeout_s=5.0))

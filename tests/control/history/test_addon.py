@@ -35,12 +35,7 @@ def opened(control: ControlHarness) -> HistoryAddon:
 
 def pass_by(control: ControlHarness, seconds: float, each: Any = lambda: None) -> None:
     """Let time pass for the whole controller: services are judged, offices are told and tick."""
-    for _ in range(round(seconds * 10)):
-        each()
-        control.now_ns += SECOND_NS // 10
-        for index in range(control.segment.layout.workers):
-            control.segment.words[control.segment.layout.worker(index) + at.W_HEARTBEAT_NS] = control.now_ns
-        control.control_loop.tick(control.now_ns, 0.0)
+    control.pass_time(seconds, each)
 
 
 async def rows(kept: HistoryAddon, version: str | None = None) -> list[Row]:

@@ -33,7 +33,7 @@ def note(addon: ReportAddon, control: ControlHarness, step: int, ago_s: float, v
     reading = Reading(
         SERVICE_SLOT, "", step, 1, "service", at_ns, 0, counters, verdict=verdict, zero_ns=at_ns - 10 * SECOND_NS
     )
-    addon._history.submit(Readings("svc", 1, now_s, now_ns, (reading,)))
+    addon.history.submit(Readings("svc", 1, now_s, now_ns, (reading,)))
 
 
 async def test_the_report_sums_what_the_rows_and_the_journal_say(control: ControlHarness, addon: ReportAddon) -> None:
@@ -45,7 +45,7 @@ async def test_the_report_sums_what_the_rows_and_the_journal_say(control: Contro
     note(addon, control, 6, 5000, server_error=1000)
     await control.operations.switch(service="svc", to="v2", actor="ann")
     control.control_loop.tick(control.now_ns, 0.0)
-    await addon._history.close()
+    await addon.history.close()
     found = await addon.report("svc", "1h")
     assert found["coverage"]["rows"] == 5 or found["coverage"]["rows"] == 6, "and the first row of this control's own"
     assert (found["uptime"]["requests"], found["uptime"]["failed"]) == (300, 5)
@@ -73,7 +73,7 @@ async def test_bad_questions_are_refused(
 async def test_metrics_show_what_can_be_said_and_nothing_else(control: ControlHarness, addon: ReportAddon) -> None:
     assert "rollback_router_uptime_share{" not in metrics.render(control.queries).decode()
     note(addon, control, 1, 50, ok=99, server_error=1)
-    await addon._history.close()
+    await addon.history.close()
     control.control_loop.tick(control.now_ns, 0.0)
     await addon.refresh()
     text = metrics.render(control.queries).decode()
@@ -95,7 +95,7 @@ async def test_metrics_are_computed_every_five_minutes_and_survive_a_history_tha
     async def unreadable(*_: object) -> None:
         raise HistoryUnavailable("the disk hangs")
 
-    monkeypatch.setattr(addon._history, "read", unreadable)
+    monkeypatch.setattr(addon.history, "read", unreadable)
     addon._documents = {"svc": {"kept": True}}
     await addon.refresh()
     assert addon._documents == {"svc": {"kept": True}}
@@ -110,7 +110,7 @@ async def test_a_rollback_stands_in_the_report_of_the_next_control_too(
     await control.until_idle()
     control.control_loop.tick(control.now_ns, 0.0)
     entries = await control.journal.entries(0, 1000)
-    later = ReportAddon(control.control_loop, addon._history, entries, clock.now_ns())
+    later = ReportAddon(control.control_loop, addon.history, entries, clock.now_ns())
     for one in (addon, later):
         found = await one.report("svc", "1h")
         assert found["rollbacks"]["automatic"] == 1

@@ -40,10 +40,7 @@ async def addon(control: ControlHarness) -> AsyncIterator[IncidentsAddon]:
 
 def live(control: ControlHarness, for_s: float, each: Callable[[], None] = lambda: None) -> None:
     """Let time pass on the judge's clock, offices included."""
-    for _ in range(round(for_s * 10)):
-        each()
-        control.tick()
-        control.control_loop._notify_addons(control.now_ns)
+    control.pass_time(for_s, each)
 
 
 def answering(control: ControlHarness, slot: int) -> Callable[[], None]:
@@ -76,7 +73,7 @@ async def filed(control: ControlHarness, addon: IncidentsAddon) -> dict[str, Any
     for _ in range(2):  # what is frozen in the first is written in the second
         await settled(control)
     async with asyncio.timeout(5):
-        while addon._files.waiting:
+        while addon.files.waiting:
             await asyncio.sleep(0.002)
     return dict(orjson.loads((control.folder / "incidents" / f"{ONE}.json").read_bytes()))
 

@@ -56,9 +56,7 @@ class Scene:
         for _ in range(round(for_s * 10)):
             if self.control.states()["v1"] == "active":
                 self.explained = status.explain(self.control.service_controller, self.control.now_ns)["summary"]
-            each()
-            self.control.tick()
-            self.control.control_loop._notify_addons(self.control.now_ns)
+            self.control.pass_time(0.1, each)
 
     def fail(self, outcome: Outcome, count: int, good: int = 0, rescued: int = 0) -> Callable[[], None]:
         """v1 does so while it is active, and one late fault afterwards; v2 answers whatever is rescued, then all."""
@@ -87,7 +85,7 @@ class Scene:
 
     async def until_written(self) -> None:
         async with asyncio.timeout(5):
-            while self.addon._files.waiting:
+            while self.addon.files.waiting:
                 await asyncio.sleep(0.002)
 
 

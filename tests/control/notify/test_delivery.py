@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from router.control.notify.delivery import PAUSE_MAX_S, Delivery, pause_s
+from router.control.notify.delivery import PAUSE_MAX_S, PAUSE_MIN_S, Delivery, pause_s
 from router.control.notify.senders import DeliveryFailedError
 from router.rollout.notifications.notification import Notification
 from router.runtime import clock
@@ -42,7 +42,7 @@ class Scripted:
 class Line:
     """A delivery that runs, what it has finished, and how long it has paused."""
 
-    def __init__(self, sender: Scripted, **settings: Any) -> None:
+    def __init__(self, sender: Scripted, pause_min_s: float = PAUSE_MIN_S, **settings: Any) -> None:
         document = {"name": "ops", "kind": "webhook", "url": "http://x"} | settings
         self.sender = sender
         self.finished: list[str] = []
@@ -52,6 +52,7 @@ class Line:
             sender,
             lambda notification: {},
             lambda name, notification: self.finished.append(notification.id),
+            pause_min_s,
         )
         self.task = asyncio.create_task(self.delivery.run())
 
@@ -153,9 +154,8 @@ async def test_a_full_queue_drops_the_oldest_that_is_not_under_way(start: StartL
     assert line.sender.sent == ["n0"]
 
 
-async def test_other_settings_are_tried_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("router.control.notify.delivery.PAUSE_MIN_S", 100.0)
-    line = Line(Scripted(DOWN))
+async def test_other_settings_are_tried_at_once() -> None:
+    line = Line(Scripted(DOWN), pause_min_s=100.0)
     line.delivery.enqueue(notification(0))
     async with asyncio.timeout(5):
         while not line.sender.sent:

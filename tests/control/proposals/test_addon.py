@@ -17,7 +17,6 @@ from router.errors import Refusal
 from router.rollout.model import entry as entry_types
 from router.rollout.model.events import Override, ProposalDue, Ticked, VerdictReached
 from router.rollout.outcome import Outcome
-from router.runtime.failpoint import FailPoint
 from router.settings.settings import Settings
 from router.shm import layout as at
 from router.shm.segment import Segment
@@ -90,15 +89,14 @@ async def journalled(control: ControlHarness, *types: str) -> list[str]:
     return [entry["type"] for entry in entries if entry["type"] in types]
 
 
-class SlowDisk(FailPoint):
+class SlowDisk:
     """The disk takes nothing until `release`; `reached` is set once a person's change waits for it."""
 
     def __init__(self, control: ControlHarness) -> None:
-        super().__init__()
         self.armed = True
         self.reached = threading.Event()
         self.free = threading.Event()
-        control.journal._writer._fail_point = self
+        control.fail_point.on_hit = self.hit
 
     def hit(self, name: str) -> None:
         if name == "journal.before" and self.armed:

@@ -213,18 +213,18 @@ async def test_what_cannot_be_told_is_tried_again_with_back_off(control: Control
     assert alarms(control) == {"mlflow_unreachable": golden("mlflow.down")}
     waits = []
     for _ in range(3):
-        due_ns = registrar._due_ns
+        due_ns = registrar.due_ns
         registrar.on_second(due_ns - 1)
         assert len(control.control_loop.tasks) == 0, "not before its time"
         began_ns = clock.now_ns()
         registrar.on_second(due_ns)
         await control.until_idle()
-        waits.append(round((registrar._due_ns - began_ns) / 1e9))
+        waits.append(round((registrar.due_ns - began_ns) / 1e9))
     assert (waits, fake.calls) == ([2, 3, 3], 4)
     (waiting,) = registrar.status("svc")["mlflow"]["waiting"]
     assert (waiting["version"], waiting["model"]) == ("fraud-v2", "models:/fraud/2")
     fake.fails = None
-    registrar.on_second(registrar._due_ns)
+    registrar.on_second(registrar.due_ns)
     await control.until_idle()
     assert (fake.aliases["fraud", "champion"], alarms(control)) == ("1", {})
 
@@ -305,7 +305,7 @@ async def test_what_was_overtaken_while_others_were_told_is_not_told(control: Co
     await turn(control)
     assert len(registrar.status("svc")["mlflow"]["waiting"]) == 2
     fake.fails, fake.hangs = None, asyncio.Event()
-    registrar.on_second(registrar._due_ns)
+    registrar.on_second(registrar.due_ns)
     await asyncio.sleep(0)
     await control.operations.release(service="svc", version="fraud-v3", reason="fair", actor="ann")
     control.control_loop.tick(clock.now_ns(), 0.0)
