@@ -1,4 +1,4 @@
-"""Puts the commands together. Exit codes are listed in failure.py and in README."""
+"""Puts the commands together. Exit codes are listed in runtime/exit_codes.py."""
 
 from __future__ import annotations
 

@@ -143,7 +143,7 @@ class Control:
 
 
 def main(argument: str) -> int:
-    """Run one control process; return its exit code (README lists them), after logging the reason to stderr."""
+    """Run one control process; return its exit code (runtime/exit_codes.py), after logging the reason to stderr."""
     logs.setup("control")
     args = decode(ControlArgs, argument)
     segment = attach(args.segment_fd)
