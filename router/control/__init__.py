@@ -11,6 +11,7 @@
     store/      files on disk; the only package with SQL, but for reading at start and for `advise`
     addon       the interface of an add-on
     bulkhead    bounded threads for calls that may hang (DNS, disks)
+    loop_calls  calls from a thread to the event loop
 
 Imports point downwards only (import-linter checks it). No feature imports another, but `notify`, which carries links that
 `proposals` signs.

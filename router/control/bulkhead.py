@@ -14,7 +14,7 @@ from typing import Final, TypeVar
 
 from aiohttp.abc import AbstractResolver, ResolveResult
 
-from router.runtime.loop_calls import answering
+from router.control.loop_calls import answering
 
 EXPECTED: Final = (OSError, ValueError, RuntimeError)
 """Errors that a call may raise to its caller; any other is a bug, and its traceback goes to the log."""

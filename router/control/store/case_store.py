@@ -13,13 +13,13 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Final, TypeVar
 
+from router.control.loop_calls import on_loop
 from router.control.store.cases_file import FILE, CasesFile
 from router.control.store.set_aside import set_aside
 from router.control.store.writer_thread import QueueFull, WriterThread
 from router.errors import Refusal
 from router.errors.codes import RefusalCode
 from router.runtime import clock
-from router.runtime.loop_calls import on_loop
 
 log = logging.getLogger(__name__)
 

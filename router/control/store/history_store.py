@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Final, TypeVar, cast
 
 from router.control.bulkhead import Bulkhead, BulkheadFull
+from router.control.loop_calls import on_loop
 from router.control.store.history_file import FILE, HistoryFile, Marks
 from router.control.store.set_aside import set_aside
 from router.control.store.writer_thread import WriterThread
@@ -25,7 +26,6 @@ from router.errors import Refusal
 from router.errors.codes import RefusalCode
 from router.rollout.history.row import Reading, Row, RowBase, row, row_base
 from router.runtime import clock
-from router.runtime.loop_calls import on_loop
 
 log = logging.getLogger(__name__)
 

@@ -23,6 +23,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Final
 
+from router.control.loop_calls import on_loop
 from router.control.store import mark
 from router.control.store.batch import Batch, JournalUnavailable, Phase, compensation
 from router.control.store.in_doubt import STRUCK_OUT, InDoubtChange
@@ -32,7 +33,6 @@ from router.errors.codes import RefusalCode
 from router.rollout.model.entry import Entry
 from router.runtime import clock
 from router.runtime.failpoint import FailPoint
-from router.runtime.loop_calls import on_loop
 
 __all__ = ["APPEND_TIMEOUT_S", "BACKLOG_MAX", "Journal", "JournalUnavailable"]
 

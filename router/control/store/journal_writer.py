@@ -12,6 +12,7 @@ from functools import partial
 from itertools import islice
 from typing import Any, Final, Protocol
 
+from router.control.loop_calls import on_loop
 from router.control.store import journal_rows
 from router.control.store.batch import Batch, JournalUnavailable, Phase, compensation
 from router.control.store.in_doubt import STRUCK_OUT, InDoubtChange
@@ -20,7 +21,6 @@ from router.control.store.writer_thread import WriterThread
 from router.rollout.model import entry as entry_types
 from router.rollout.model.entry import Entry, route_generation
 from router.runtime.failpoint import FailPoint
-from router.runtime.loop_calls import on_loop
 
 log = logging.getLogger(__name__)
 

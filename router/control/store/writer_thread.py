@@ -14,9 +14,9 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Final, TypeVar
 
+from router.control.loop_calls import answering, on_loop
 from router.errors import RouterError
 from router.runtime import clock
-from router.runtime.loop_calls import answering, on_loop
 
 EXPECTED: Final = (OSError, sqlite3.Error, RouterError)
 """Errors that a call may raise to its caller; any other is a bug and ends the thread, with its traceback in the log."""

@@ -7,8 +7,8 @@ import threading
 
 import pytest
 
+from router.control.loop_calls import answering, on_loop
 from router.errors import InternalError
-from router.runtime.loop_calls import answering, on_loop
 
 
 async def test_a_call_runs_on_the_loop_with_its_arguments() -> None:
