@@ -19,9 +19,16 @@ if TYPE_CHECKING:
 
 PLAIN_COLUMNS: Final = 1000
 STYLES: Final = {
-    "pass": "green", "yes": "green", "active": "bold green", "ok": "green",
-    "fail": "bold red", "no": "red", "failed": "red", "inconclusive": "yellow", "not_configured": "dim",
-}  # fmt: skip
+    "pass": "green",
+    "yes": "green",
+    "active": "bold green",
+    "ok": "green",
+    "fail": "bold red",
+    "no": "red",
+    "failed": "red",
+    "inconclusive": "yellow",
+    "not_configured": "dim",
+}
 
 
 def console(*, stderr: bool = False) -> Console:

@@ -90,15 +90,31 @@ def dump(settings: Settings) -> bytes:
 
 _WORKER_SETTINGS: Final = frozenset(
     (
-        *("proxy_protocol", "proxy_protocol_from", "ready_path", "access_log", "via"),
-        *("tls", "forwarding", "limits", "timeouts"),
+        "proxy_protocol",
+        "proxy_protocol_from",
+        "ready_path",
+        "access_log",
+        "via",
+        "tls",
+        "forwarding",
+        "limits",
+        "timeouts",
     )
 )
 
 _WORKER_SERVICE_SETTINGS: Final = frozenset(
     (
-        *("hosts", "path_prefix", "replay", "served_version_header", "first_byte_timeout_s", "idle_timeout_s"),
-        *("rules", "backend_tls", "cases", "validation", "inputs"),
+        "hosts",
+        "path_prefix",
+        "replay",
+        "served_version_header",
+        "first_byte_timeout_s",
+        "idle_timeout_s",
+        "rules",
+        "backend_tls",
+        "cases",
+        "validation",
+        "inputs",
     )
 )
 

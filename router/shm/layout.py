@@ -36,9 +36,7 @@ H_CONTROL_LAG_US: Final = 11  # control: worst loop lag of the last second
 H_DRAINING: Final = 16  # supervisor: 1 once the router is stopping
 H_SETTINGS: Final = 17  # supervisor: version of the settings document
 H_CONTROL_STARTS: Final = 18  # supervisor: number of starts of control
-H_STATE_LOCKED: Final = (
-    19  # supervisor: 1 once this router has locked the state; control reads and writes nothing before
-)
+H_STATE_LOCKED: Final = 19  # supervisor: 1 once this router has locked the state; before, control does not touch it
 H_PORT_SHARED: Final = 20  # supervisor: 1 while another router has the data sockets, too, or alone
 H_TAKING_OVER: Final = 21  # supervisor: 1 while workers of another router may still claim by its route
 H_INLETS: Final = 22  # supervisor: token of the inlets (runtime/inlets.py) of the router that takes over; 0: none
@@ -82,6 +80,7 @@ assert L_EXCHANGES + ROLE_COUNT * OUTCOME_COUNT <= L_SCALARS
 
 # -- service row of a worker: its counters of one service, without regard to the slot
 LS_ACKNOWLEDGED: Final = 0  # generation from which this worker claims
+LS_ACKNOWLEDGED_NS: Final = 47  # time of that acknowledgement (monotonic); written before LS_ACKNOWLEDGED
 LS_ACCEPTED: Final = 1  # exchanges
 LS_ENDED: Final = 2  # 13 words: exchanges that ended without a claim
 LS_REFUSED_WORD: Final = 15  # last route word that could not be adopted (slot contents damaged); 0: none
@@ -95,7 +94,6 @@ VALIDATED: Final = (
     *((subject, "fault") for subject in ("request", "response", "stream")),
 )
 """(subject, result) of validations. `fault`: a validator of ours raised an exception, and its subject was let through."""
-LS_ACKNOWLEDGED_NS: Final = 47  # time of that acknowledgement (monotonic); written before LS_ACKNOWLEDGED
 WORKER_SERVICE_WORDS: Final = 48
 assert LS_ENDED + OUTCOME_COUNT <= LS_REFUSED_WORD
 assert LS_VALIDATED + len(VALIDATED) <= LS_ACKNOWLEDGED_NS

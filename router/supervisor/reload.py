@@ -8,8 +8,14 @@ from router.settings.sections.address import Address
 from router.settings.settings import Settings
 
 FIXED: Final = (
-    *("listen", "listen_mode", "admin_listen", "admin_listen_mode", "workers"),
-    *("state_dir", "ready_path", "fail_point"),
+    "listen",
+    "listen_mode",
+    "admin_listen",
+    "admin_listen_mode",
+    "workers",
+    "state_dir",
+    "ready_path",
+    "fail_point",
 )
 """Settings that only a restart can change; `admin.tls` is one, too."""
 

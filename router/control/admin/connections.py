@@ -25,9 +25,15 @@ log = logging.getLogger(__name__)
 _HANDSHAKE_TIMEOUT_S: Final = 10.0
 SWEEP_S: Final = 1.0
 _FULL: Final = orjson.dumps(
-    {"type": "about:blank", "title": "Service Unavailable", "status": 503, "code": "connections_exhausted",
-     "detail": "admin.connections_max requests are under way; try again", "request_id": "none"}
-)  # fmt: skip
+    {
+        "type": "about:blank",
+        "title": "Service Unavailable",
+        "status": 503,
+        "code": "connections_exhausted",
+        "detail": "admin.connections_max requests are under way; try again",
+        "request_id": "none",
+    }
+)
 _REFUSAL: Final = (
     b"HTTP/1.1 503 Service Unavailable\r\nContent-Type: application/problem+json\r\nContent-Length: %d\r\n"
     b"Retry-After: 1\r\n%bX-Request-ID: none\r\nConnection: close\r\n\r\n%b"

@@ -105,7 +105,10 @@ def operations(streams: EventStreams) -> tuple[Operation, ...]:
     """Return the route of these streams."""
     return (
         Operation(
-            "GET", "/v1/events", streams.stream, "Events as they happen (Server-Sent Events)",
+            "GET",
+            "/v1/events",
+            streams.stream,
+            "Events as they happen (Server-Sent Events)",
             media_type="text/event-stream",
         ),
-    )  # fmt: skip
+    )

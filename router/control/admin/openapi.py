@@ -25,8 +25,12 @@ _PROBLEM: Final[dict[str, Any]] = {
         "detail": {"type": "string"},
         "code": {"type": "string", "description": "stable, for machines: version_quarantined, generation_stale, …"},
         "request_id": {"type": "string"},
-        "errors": {"type": "array", "description": "of a 400: the first 20 wrong places", "maxItems": 20, "items": {
-            "type": "object", "properties": {"place": {"type": "string"}, "problem": {"type": "string"}}}},
+        "errors": {
+            "type": "array",
+            "description": "of a 400: the first 20 wrong places",
+            "maxItems": 20,
+            "items": {"type": "object", "properties": {"place": {"type": "string"}, "problem": {"type": "string"}}},
+        },
         "errors_total": {"type": "integer", "description": "how many wrong places there are in all"},
         "retry_after_s": {"type": "integer", "description": "of a 429: too many wrong credentials from this address"},
         "in_doubt": {
@@ -39,7 +43,7 @@ _PROBLEM: Final[dict[str, Any]] = {
             "description": "with in_doubt: the change's number, as in `journal.in_doubt` of status",
         },
     },
-}  # fmt: skip
+}
 _SWITCHED: Final[dict[str, Any]] = {
     "type": "object",
     "description": "The answer of promote, rollback and switch, given when every worker has confirmed or the time is up",

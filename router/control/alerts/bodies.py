@@ -49,8 +49,9 @@ def _with_zone(text: str) -> str:
     return text
 
 
-Labels = Annotated[dict[Annotated[str, Field(max_length=256)], Annotated[str, Field(max_length=8192)]],
-                   Field(max_length=LABELS_MAX)]  # fmt: skip
+Labels = Annotated[
+    dict[Annotated[str, Field(max_length=256)], Annotated[str, Field(max_length=8192)]], Field(max_length=LABELS_MAX)
+]
 Status = Literal["firing", "resolved"]
 Time = Annotated[str, Field(json_schema_extra={"format": "date-time"}), AfterValidator(_with_zone)]
 

@@ -30,7 +30,7 @@ from router.rollout.model.events import (
 )
 from router.rollout.model.target import WATCHED
 from router.rollout.proposals.proposal import ProposalRules
-from router.settings.sections.service import Service
+from router.settings.sections.service import Probe, Service
 from router.settings.settings import Settings
 from router.shm.sample_ring import SampleRing
 from router.shm.worker_stats import WorkerStats
@@ -44,12 +44,11 @@ GATE_MARGIN_S: Final = 0.2
 def limits(settings: Settings, service: Service) -> RolloutLimits:
     """Return the limits of the state machine of one service, from the settings."""
     drain = settings.timeouts.rollback_drain_timeout_s
-    probe = service.probe
-    probed = RolloutLimits() if probe == "none" else RolloutLimits(False, probe.warmup_probes, probe.recover_probes)
+    probe = Probe() if service.probe == "none" else service.probe
     return RolloutLimits(
-        inference=probe != "none" and probe.inference,
-        warmup_probes=probed.warmup_probes,
-        recover_probes=probed.recover_probes,
+        inference=service.probe != "none" and probe.inference,
+        warmup_probes=probe.warmup_probes,
+        recover_probes=probe.recover_probes,
         verify_timeout_s=settings.timeouts.verify_timeout_s,
         rollback_drain_timeout_s=None if drain == "none" else drain,
         proposals=proposal_rules(service),

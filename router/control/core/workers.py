@@ -107,6 +107,5 @@ class Workers:
         worker_stats = self._worker_stats
         acknowledged = [index for index in self.living() if worker_stats.acknowledged(index, service) == generation]
         times = ((index, (worker_stats.acknowledged_ns(index, service) - stored_ns) / 1e6) for index in acknowledged)
-        return tuple(
-            (index, round(ms, 3)) for index, ms in times if ms >= 0
-        )  # negative: a replacement has read the route
+        # A negative time is of a replacement, which has read the route.
+        return tuple((index, round(ms, 3)) for index, ms in times if ms >= 0)

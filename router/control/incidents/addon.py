@@ -136,9 +136,8 @@ class IncidentsAddon(Addon):
         self._disk_hung = busy_s > HUNG_S
         if self._disk_hung:
             self._disk_error(f"no answer from the disk for {busy_s:.0f} s")
-        elif (
-            hung
-        ):  # IncidentFiles reports only changes of its error, and a disk that hung and then took the files is no change
+        elif hung:
+            # IncidentFiles reports only changes of its error, and a disk that hung and then took the files is no change.
             self._disk_error(self.files.error)
 
     def reconfigure(self, settings: Settings) -> None:

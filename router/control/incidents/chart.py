@@ -89,9 +89,9 @@ def chart(data: ChartData, *, alone: bool = False) -> str:
         f"<style>{STYLE}</style>" if alone else "",
         *_legend(data),
         *_trouble_band(data, x_axis),
-        *_panel(0, "requests/s", x_axis, series, _rates(series)),
-        *_panel(1, "faults, % of requests", x_axis, series, _faults(series)),
-        *_panel(2, "first byte, ms: p99, dashed p50", x_axis, series, _times(series)),
+        *_panel(0, "requests/s", x_axis, _rates(series)),
+        *_panel(1, "faults, % of requests", x_axis, _faults(series)),
+        *_panel(2, "first byte, ms: p99, dashed p50", x_axis, _times(series)),
         *_marks(data, x_axis),
         *_x_labels(x_axis),
         "</svg>",
@@ -165,7 +165,7 @@ def _times(series: Series) -> list[tuple[str, Run]]:
     return [*middle, *slow]
 
 
-def _panel(number: int, name: str, x_axis: Axis, series: Series, runs: list[tuple[str, Run]]) -> Iterator[str]:
+def _panel(number: int, name: str, x_axis: Axis, runs: list[tuple[str, Run]]) -> Iterator[str]:
     top = _TOP + number * (_PANEL + _GAP)
     bottom = top + _PANEL
     values = [value for _, run in runs for _, _, value in run if value is not None]

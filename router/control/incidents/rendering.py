@@ -30,8 +30,19 @@ _AFTER_MIN_S: Final = 30.0
 
 # Functions of formatting.py, under the same names in the templates.
 _FILTERS: Final = (
-    *("known", "seconds", "micros", "millis", "share", "count", "clock"),
-    *("signed", "md", "trigger_value", "errors", "failed", "rescue_results"),
+    "known",
+    "seconds",
+    "micros",
+    "millis",
+    "share",
+    "count",
+    "clock",
+    "signed",
+    "md",
+    "trigger_value",
+    "errors",
+    "failed",
+    "rescue_results",
 )
 
 

@@ -241,11 +241,17 @@ def _summary(known: Reference) -> Document:
         "version": known.version,
         "requests": known.samples,
         "fields": {
-            name: {"kind": profile.kind, "low": profile.low, "high": profile.high, "categories": len(profile.categories),
-                   "usual_missing": round(profile.usual_missing, 4), "judged": profile.steady}
+            name: {
+                "kind": profile.kind,
+                "low": profile.low,
+                "high": profile.high,
+                "categories": len(profile.categories),
+                "usual_missing": round(profile.usual_missing, 4),
+                "judged": profile.steady,
+            }
             for name, profile in known.profiles.items()
         },
-    }  # fmt: skip
+    }
 
 
 def as_document(finding: Finding) -> Document:

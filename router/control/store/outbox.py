@@ -73,8 +73,13 @@ class Outbox:
     def put(self, channel: str, notice: dict[str, Any], at: float) -> None:
         """Store a notification until `finished`."""
         text = orjson.dumps(notice).decode()
-        self._do("INSERT OR IGNORE INTO notices (channel, id, at, notice) VALUES (?, ?, ?, ?)",
-                 channel, notice["id"], at, text)  # fmt: skip
+        self._do(
+            "INSERT OR IGNORE INTO notices (channel, id, at, notice) VALUES (?, ?, ?, ?)",
+            channel,
+            notice["id"],
+            at,
+            text,
+        )
 
     def finished(self, channel: str, notice_id: str) -> None:
         """Mark a notification that was delivered or given up."""

@@ -55,9 +55,8 @@ class WriterThread:
         self._begin = begin
         self._idle = idle
         self._end = end
-        self._jobs: queue.SimpleQueue[Callable[[], None] | None] = (
-            queue.SimpleQueue()
-        )  # its `put` takes no lock of Python's
+        # SimpleQueue, because its `put` takes no lock of Python's.
+        self._jobs: queue.SimpleQueue[Callable[[], None] | None] = queue.SimpleQueue()
         self._loop = asyncio.get_running_loop()
         self._thread = threading.Thread(target=self._work, name=name, daemon=True)
 

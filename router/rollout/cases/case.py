@@ -16,8 +16,16 @@ SAFE_METHODS: Final = frozenset(("GET", "HEAD", "OPTIONS"))
 
 NEVER_KEPT: Final = frozenset(
     (
-        *("authorization", "proxy-authorization", "cookie", "cookie2", "set-cookie", "set-cookie2"),
-        *("x-api-key", "api-key", "x-auth-token", "x-amz-security-token"),
+        "authorization",
+        "proxy-authorization",
+        "cookie",
+        "cookie2",
+        "set-cookie",
+        "set-cookie2",
+        "x-api-key",
+        "api-key",
+        "x-auth-token",
+        "x-amz-security-token",
     )
 )
 """Header fields with credentials: no case has them, even if the settings or a file name them."""

@@ -19,8 +19,17 @@ from router.rollout.model.entry import Entry, route_generation
 ENTRIES_MAX: Final = 10_000
 """Entries kept of a service, about 1 KB each: enough for a thousand deployments."""
 _MEMBERS: Final = (
-    "states", "generation", "base", "from", "to", "incident", "automatic", "unreachable", "swap_us", "confirmed_ms",
-)  # fmt: skip
+    "states",
+    "generation",
+    "base",
+    "from",
+    "to",
+    "incident",
+    "automatic",
+    "unreachable",
+    "swap_us",
+    "confirmed_ms",
+)
 _SERVED: Final = frozenset({"active", "standby", "unreachable", "draining"})
 
 

@@ -13,11 +13,11 @@ import struct
 from collections.abc import Sequence
 from dataclasses import dataclass
 from operator import sub
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, cast
 
 from router.rollout.outcome import OUTCOMES
 from router.rollout.stats.histogram import BUCKETS
-from router.rollout.stats.sample import Counters, Histograms
+from router.rollout.stats.sample import NO_COUNTS, NO_TIMES, Counters, Histograms
 from router.rollout.stats.window import count_faults, differences
 
 SPAN_MAX_S: Final = 30.0
@@ -26,7 +26,6 @@ ROLES: Final = ("service", "active", "standby", "candidate", "draining", "none")
 SERVICE_SLOT: Final = -1
 UNDECIDED, PASSED, FAILED = range(3)
 """A row's `verdict`: no trigger could decide in it, none failed, or at least one failed (whether or not it acted)."""
-_OUTCOMES_AT: Final = 5
 _HEAD: Final = struct.Struct("<BBBB")
 _WIDTHS: Final = "BHI"
 Sparse = tuple[bytes, Sequence[int]]
@@ -114,10 +113,7 @@ class Row(NamedTuple):
     @property
     def outcomes(self) -> tuple[int, ...]:
         """The 13 outcomes, in the order of outcome.py."""
-        return (
-            self.ok, self.client_error, self.throttled, self.server_error, self.connect_failed, self.timed_out,
-            self.truncated, self.invalid, self.client_gone, self.saturated, self.refused, self.cut, self.router_fault,
-        )  # fmt: skip
+        return cast(tuple[int, ...], self[_FIRST_OUTCOME : _FIRST_OUTCOME + len(OUTCOMES)])
 
     @property
     def requests(self) -> int:
@@ -186,9 +182,8 @@ def row(known: RowBase | None, reading: Reading, at_ms: int, boot: int) -> Row |
 def _zero(reading: Reading) -> RowBase | None:
     if reading.zero_ns is None:
         return None
-    nothing = (0,) * BUCKETS
-    counters = (0,) * (_OUTCOMES_AT + len(OUTCOMES))
-    return RowBase(reading.incarnation, reading.zero_ns, reading.left_out_ns, counters, (nothing, nothing, nothing))
+    times = (NO_TIMES, NO_TIMES, NO_TIMES)
+    return RowBase(reading.incarnation, reading.zero_ns, reading.left_out_ns, NO_COUNTS, times)
 
 
 def pack(histograms: Histograms) -> bytes:

@@ -19,7 +19,7 @@ from router.rollout.judge.context import TriggerContext
 from router.rollout.judge.evidence import Evidence
 from router.rollout.judge.rules import Rules
 from router.rollout.stats.histogram import BUCKETS, lower_bound
-from router.rollout.stats.sample import Sample
+from router.rollout.stats.sample import NO_COUNTS, ROLES, Sample
 from router.rollout.stats.window import SlotHistory
 
 GAP_MAX_MS: Final = 5_000
@@ -196,7 +196,7 @@ class RowWindows:
         if self._history is None or self._appended < first:
             self._drop_history()
             self._history, self._appended = SlotHistory(float("inf")), first
-            self._counters = (0,) * 18
+            self._counters = NO_COUNTS
             self._times = [[0] * BUCKETS for _ in range(3)]
             self._append_sample(self._at[first], None)
         for row in self._rows[self._appended :]:
@@ -212,10 +212,21 @@ class RowWindows:
         first_byte, duration, abandoned = (tuple(times) for times in self._times)
         claimed, begun, unbegun, rescued, abandoned_long, *outcomes = self._counters
         sample = Sample(
-            at_ms * 1_000_000, 1, 1, 1, claimed, begun, unbegun, tuple(outcomes), rescued, abandoned_long,
+            at_ns=at_ms * 1_000_000,
+            incarnation=1,  # of the one slot that this history has
+            generation=1,
+            role=ROLES.index("active"),
+            claimed=claimed,
+            begun=begun,
+            faults_unbegun=unbegun,
+            outcomes=tuple(outcomes),
+            rescued=rescued,
+            abandoned_long=abandoned_long,
             stalled=row is not None and row.stalled_ms > 0,
-            first_byte=first_byte, duration=duration, abandoned=abandoned,
-        )  # fmt: skip
+            first_byte=first_byte,
+            duration=duration,
+            abandoned=abandoned,
+        )
         self._history.append(sample)
         if self._history.newest is not None:
             self._evidence.add(self._history.newest)

@@ -23,12 +23,16 @@ from router.rollout.outcome import OUTCOMES, Outcome
 from router.rollout.stats import bounds
 
 FAILED: Final = (
-    Outcome.SERVER_ERROR, Outcome.CONNECT_FAILED, Outcome.TIMED_OUT, Outcome.TRUNCATED, Outcome.INVALID,
-    Outcome.SATURATED, Outcome.CUT, Outcome.ROUTER_FAULT,
-)  # fmt: skip
+    Outcome.SERVER_ERROR,
+    Outcome.CONNECT_FAILED,
+    Outcome.TIMED_OUT,
+    Outcome.TRUNCATED,
+    Outcome.INVALID,
+    Outcome.SATURATED,
+    Outcome.CUT,
+    Outcome.ROUTER_FAULT,
+)
 """Outcomes of exchanges that failed for the client: faults of the target and of this router."""
-COUNTED: Final = (Outcome.OK, *FAILED)
-"""Outcomes that count for uptime. Client errors, throttled and refused requests, and clients that left do not count."""
 WEEK_S: Final = 604_800.0
 DAY_S: Final = 86_400.0
 """Shorter periods are not extrapolated to a week."""

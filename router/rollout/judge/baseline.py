@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from router.rollout.stats import bounds
 from router.rollout.stats.histogram import BUCKETS, above
-from router.rollout.stats.sample import Histograms
+from router.rollout.stats.sample import NO_TIMES, Counters, Histograms
 from router.rollout.stats.window import Window, WindowEntry, between, differences
 
 DAY_S: Final = 86_400.0
@@ -27,9 +27,9 @@ class Baseline:
     rate: float
     lower: float
     upper: float
-    first_byte: tuple[int, ...] = (0,) * BUCKETS
-    duration: tuple[int, ...] = (0,) * BUCKETS
-    abandoned: tuple[int, ...] = (0,) * BUCKETS
+    first_byte: Counters = NO_TIMES
+    duration: Counters = NO_TIMES
+    abandoned: Counters = NO_TIMES
 
     def late_share(self, limit_us: float, *, last_byte: bool = False) -> float | None:
         """Return the share of answers later than `limit_us`; None without timed answers."""

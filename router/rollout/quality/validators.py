@@ -39,9 +39,8 @@ class Schema:
             raise ValueError('a JSON Schema needs the extra "schema": pip install "rollback-router[schema]"') from None
         try:
             patterns = jsonschema_rs.RegexOptions()
-            jsonschema_rs.validator_for(
-                text, offline=True, pattern_options=patterns
-            )  # unmasked: the schema is no secret
+            # Its error names the wrong place: without a mask, because the schema is no secret.
+            jsonschema_rs.validator_for(text, offline=True, pattern_options=patterns)
             self._validator = jsonschema_rs.validator_for(text, mask=_MASK, offline=True, pattern_options=patterns)
         except jsonschema_rs.ValidationError as error:
             place = json_pointer.format(error.instance_path)

@@ -18,6 +18,11 @@ _STALLED: Final = 1
 _HISTOGRAMS: Final = 2
 
 Counters = tuple[int, ...]
+"""Counters that only grow: claimed, begun, faults_unbegun, rescued, abandoned_long and, from OUTCOMES_AT on, the 13 outcomes."""
+OUTCOMES_AT: Final = 5
+NO_COUNTS: Final[Counters] = (0,) * (OUTCOMES_AT + len(OUTCOMES))
+NO_TIMES: Final[Counters] = (0,) * BUCKETS
+"""A histogram without counts."""
 Histograms = tuple[Counters, Counters, Counters]
 
 
@@ -59,7 +64,7 @@ class Sample:
         return self.first_byte, self.duration, self.abandoned
 
     def counters(self) -> Counters:
-        """Return the counters that only grow: claimed, begun, faults_unbegun, rescued, abandoned_long and the 13 outcomes."""
+        """Return the counters that only grow."""
         return (
             self.claimed,
             self.begun,

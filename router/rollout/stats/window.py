@@ -17,9 +17,9 @@ from dataclasses import dataclass, replace
 from operator import add, sub
 from typing import Final
 
-from router.rollout.outcome import FAULTS, OUTCOMES, Outcome
+from router.rollout.outcome import FAULTS, Outcome
 from router.rollout.stats.figures import share, whole_faults
-from router.rollout.stats.sample import Counters, Histograms
+from router.rollout.stats.sample import NO_COUNTS, OUTCOMES_AT, Counters, Histograms
 from router.rollout.stats.sample import Sample as Sample
 from router.rollout.units import SECOND_NS
 
@@ -27,8 +27,6 @@ TIERS: Final = (("tick", 0.1, 200), ("second", 1.0, 90), ("decade", 10.0, 90))
 """(name, seconds between samples, samples kept); shm/layout.py has rings of the same sizes."""
 _EARLY_NS: Final = 50_000_000
 
-_OUTCOMES_AT: Final = 5
-"""Counters before the outcomes; see `Sample.counters`."""
 _WELL_ENDED: Final = (Outcome.OK, Outcome.CLIENT_ERROR, Outcome.THROTTLED)
 """Ends of responses that had begun and were no fault."""
 
@@ -155,7 +153,7 @@ class SlotHistory:
         self._newest: WindowEntry | None = None
         self._newest_full: WindowEntry | None = None
         self._late = self._late_full = False
-        self._left_out: Counters = (0,) * (_OUTCOMES_AT + len(OUTCOMES))
+        self._left_out: Counters = NO_COUNTS
         self._left_out_ns = 0
         self._left_out_full: Histograms | None = None
 
@@ -274,7 +272,7 @@ class SlotHistory:
         """Return when the first fault after the entry at or after `since_ns` was counted; None if there was none."""
         base: int | None = None
         for entry in self.entries_since(since_ns):
-            faults = count_faults(entry.counters[_OUTCOMES_AT:])
+            faults = count_faults(entry.counters[OUTCOMES_AT:])
             if base is not None and faults > base:
                 return entry.at_ns
             base = faults
@@ -289,7 +287,7 @@ def _first(tier: _Tier, index: int, full: bool) -> WindowEntry | None:
 def between(base: WindowEntry, newest: WindowEntry) -> Window:
     """Return the counts between two entries of one history; with histograms if both have them."""
     counters = tuple(map(sub, newest.counters, base.counters))
-    claimed, begun, unbegun, rescued, abandoned_long = counters[:_OUTCOMES_AT]
+    claimed, begun, unbegun, rescued, abandoned_long = counters[:OUTCOMES_AT]
     first_byte = duration = abandoned = None
     if newest.histograms is not None and base.histograms is not None:
         first_byte, duration, abandoned = differences(newest.histograms, base.histograms)
@@ -302,7 +300,7 @@ def between(base: WindowEntry, newest: WindowEntry) -> Window:
         unbegun,
         rescued,
         abandoned_long,
-        counters[_OUTCOMES_AT:],
+        counters[OUTCOMES_AT:],
         first_byte,
         duration,
         abandoned,

@@ -2,20 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import Final
 
 from router.rollout.judge.criteria import SHARES, Acceptance
 from router.rollout.judge.rules import LatencyRule
 
-MOVED: Final = {"accept_after_s": "acceptance.after_s", "accept_requests_min": "acceptance.requests_min"}
 _SECONDS_MAX: Final = 86_400.0 * 31
-
-
-def refuse_moved(rules: Any) -> None:
-    """Raise ValueError for members of `rules` that have moved to another section; nothing else is checked here."""
-    for name, place in MOVED.items():
-        if isinstance(rules, dict) and name in rules:
-            raise ValueError(f"rules.{name} is {place} now")
 
 
 def refuse_impossible(criteria: Acceptance, latency: LatencyRule) -> None:

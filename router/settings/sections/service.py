@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 from pydantic import Field, field_validator, model_validator
 
@@ -11,7 +11,7 @@ from router.errors import Refusal
 from router.rollout.judge.criteria import Acceptance
 from router.rollout.judge.rules import Rules
 from router.rollout.model.endpoint import parse_endpoints
-from router.settings.sections.acceptance import refuse_impossible, refuse_moved
+from router.settings.sections.acceptance import refuse_impossible
 from router.settings.sections.cases import Cases
 from router.settings.sections.drill import DrillSettings
 from router.settings.sections.inputs import InputSettings
@@ -160,12 +160,6 @@ class Service(Strict):
             if not re.fullmatch(r"[A-Za-z0-9._\-]+|\[[0-9A-Fa-f:.]+\]", host):
                 raise ValueError(f"{host!r} is not a host name (write it without port)")
         return [host.lower() for host in value]
-
-    @model_validator(mode="before")
-    @classmethod
-    def _moved(cls, value: Any) -> Any:
-        refuse_moved(value.get("rules") if isinstance(value, dict) else None)
-        return value
 
     @model_validator(mode="after")
     def _acceptable(self) -> Service:

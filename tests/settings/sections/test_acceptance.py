@@ -5,15 +5,12 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from router.settings.sections.acceptance import refuse_moved
 from router.settings.sections.service import Service
 
 
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        pytest.param({"rules": {"accept_after_s": 60}}, "rules.accept_after_s is acceptance.after_s now", id="moved"),
-        pytest.param({"rules": {"accept_requests_min": 6}}, "is acceptance.requests_min now", id="moved, too"),
         pytest.param({"acceptance": {"after_s": 0}}, "acceptance.after_s = 0: more than 0", id="no time"),
         pytest.param({"acceptance": {"requests_min": 0}}, "acceptance.requests_min = 0: at least 1", id="no requests"),
         pytest.param(
@@ -38,5 +35,3 @@ def test_what_can_be_asked() -> None:
     criteria = {"after_s": 60, "late_share_max": 0.02, "fault_factor_max": 1.5, "cases": "required"}
     service = Service.model_validate({"acceptance": criteria, "rules": {"latency": {"slo_ms": 100}}})
     assert service.acceptance.limits() == {"late_share": 0.02, "quality_alerts": 0.0}
-    refuse_moved(None)
-    refuse_moved("what another check refuses")
