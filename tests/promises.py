@@ -1,6 +1,6 @@
 """What the router promises, the tests that hold it, and the lines whose removal was seen to break these tests.
 
-A promise is a number of README's list, or a word of TOPICS for what README describes elsewhere. Each line was removed (or
+A promise is a number of the table in README, or a word of TOPICS for what docs/ describe. Each line was removed (or
 weakened as noted), the test failed, and the line was restored. `promises_state.py` and `promises_wire.py` have the other rows;
 `tests/test_promises.py` checks that everything named here exists.
 
@@ -39,7 +39,7 @@ TOPICS: Final[dict[str, str]] = {
     "state directory": "what is not this router's own is not opened",
     "start": "nothing of the working directory is run, and no child is told a secret that it does not need",
 }
-"""What is promised beside the ten of README's list."""
+"""What is promised beside the ten of the table in README."""
 
 # fmt: off
 ROUTES_AND_VERDICTS: Final = (

@@ -68,7 +68,7 @@ def test_what_a_row_names_exists(promise: int | str) -> None:
 
 def test_every_promise_has_rows_and_every_row_a_promise() -> None:
     section = (ROOT / "README.md").read_text().partition("\n## What it promises\n")[2].partition("\n## ")[0]
-    promised = [int(number) for number in re.findall(r"^(\d+)\. ", section, re.MULTILINE)]
+    promised = [int(number) for number in re.findall(r"^\| (\d+) \| ", section, re.MULTILINE)]
     assert promised == list(range(1, 11))
     assert {guard.promise for guard in GUARDS} == {*promised, *TOPICS}
 
