@@ -52,24 +52,25 @@ def files() -> frozenset[str]:
 
 @cache
 def definitions() -> dict[str, set[str]]:
-    """Return for each class and each module (by its last name) of router/ and tests/ the names that it defines."""
+    """Return for each class and each module (by its last name) of router/ and tests/ the names that it defines or uses."""
     found: dict[str, set[str]] = {}
     for path in (path for folder in ("router", "tests") for path in (ROOT / folder).rglob("*.py")):
-        tree = ast.parse(path.read_text())
-        found.setdefault(path.stem, set()).update(_defined(tree))
-        for node in ast.walk(tree):
-            if isinstance(node, ast.ClassDef):
-                found.setdefault(node.name, set()).update(_defined(node))
+        nodes = list(ast.walk(ast.parse(path.read_text())))
+        named = [
+            (node.lineno, name) for node in nodes if (name := _name(node)) and isinstance(node, ast.stmt | ast.expr)
+        ]
+        found.setdefault(path.stem, set()).update(name for _, name in named)
+        for node in (node for node in nodes if isinstance(node, ast.ClassDef)):
+            inside = {name for line, name in named if node.lineno <= line <= (node.end_lineno or 0)}
+            found.setdefault(node.name, set()).update(inside)
     return found
 
 
-def _defined(node: ast.AST) -> set[str]:
-    names = {getattr(child, "name", "") for child in ast.walk(node)}
-    return (
-        names
-        | {child.attr for child in ast.walk(node) if isinstance(child, ast.Attribute)}
-        | {child.id for child in ast.walk(node) if isinstance(child, ast.Name)}
-    )
+def _name(node: ast.AST) -> str:
+    """Return the name that a node defines or uses; empty for other nodes."""
+    if isinstance(node, ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
+        return node.name
+    return node.attr if isinstance(node, ast.Attribute) else node.id if isinstance(node, ast.Name) else ""
 
 
 def is_file(name: str) -> bool:
