@@ -68,9 +68,13 @@ async def test_the_resolver_uses_the_threads_of_its_bulkhead(monkeypatch: pytest
     bulkhead = Bulkhead("test", 1)
     assert await BulkheadResolver(bulkhead).resolve("models.example") == []
     assert seen == ["test"]
-    bulkhead._free.acquire()  # an earlier call has not returned
+    answered = threading.Event()
+    earlier = asyncio.ensure_future(bulkhead.call(lambda: answered.wait(10)))
+    await asyncio.sleep(0)
     with pytest.raises(OSError, match="the name server hangs"):
         await BulkheadResolver(bulkhead).resolve("models.example")
+    answered.set()
+    assert await earlier
 
 
 async def _free(bulkhead: Bulkhead) -> bool:

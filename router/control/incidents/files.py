@@ -40,6 +40,8 @@ class IncidentFiles:
     """Writes and reads the files of incidents.
 
     `on_error` is called on the event loop with the reason why the disk does not take the files, and with None once it does.
+    At most `reads_max` reads wait, each for `read_timeout_s`. A refused write is tried again after a pause between
+    `retry_min_s` and `retry_max_s`.
     """
 
     def __init__(
@@ -48,16 +50,23 @@ class IncidentFiles:
         kept_max: int,
         on_error: Callable[[str | None], None] = lambda why: None,
         fail_point: FailPoint | None = None,
+        *,
+        reads_max: int = READS_MAX,
+        read_timeout_s: float = READ_TIMEOUT_S,
+        retry_min_s: float = RETRY_MIN_S,
+        retry_max_s: float = RETRY_MAX_S,
     ) -> None:
-        self.on_error = on_error
         self.kept_max = kept_max
+        self._read_timeout_s = read_timeout_s
+        self._retry_min_s = retry_min_s
+        self._retry_max_s = retry_max_s
         self._folder = state_dir / FOLDER
         self._fail_point = fail_point or FailPoint()
         self._pending: OrderedDict[str, Files] = OrderedDict()
         self._lock = threading.Lock()
-        self._pause_s = RETRY_MIN_S
+        self._pause_s = self._retry_min_s
         self._thread = WriterThread(
-            "incidents", lambda why: self.on_error(why), jobs_max=READS_MAX, idle=self._write_next, end=self._write_rest
+            "incidents", on_error, jobs_max=reads_max, idle=self._write_next, end=self._write_rest
         )
         self._thread.start()
 
@@ -101,7 +110,7 @@ class IncidentFiles:
                 return read()
 
         try:
-            return await self._thread.call(reading, READ_TIMEOUT_S)
+            return await self._thread.call(reading, self._read_timeout_s)
         except (QueueFull, TimeoutError):
             return None
 
@@ -121,13 +130,13 @@ class IncidentFiles:
                 self._store(incident, files)
         except OSError as error:
             self._thread.report(f"{self._folder}: {error.strerror or error}")
-            pause_s, self._pause_s = self._pause_s, min(self._pause_s * 2, RETRY_MAX_S)
+            pause_s, self._pause_s = self._pause_s, min(self._pause_s * 2, self._retry_max_s)
             return pause_s
         with self._lock:
             if self._pending.get(incident) is files:
                 del self._pending[incident]
         self._thread.report(None)
-        self._pause_s = RETRY_MIN_S
+        self._pause_s = self._retry_min_s
         return 0.0
 
     def _write_rest(self) -> None:

@@ -37,29 +37,48 @@ class CasesUnavailable(Refusal):
 
 
 class CaseStore:
-    """`on_aside` is called on the event loop with the new name of an unreadable file and the reason."""
+    """`on_aside` is called on the event loop with the new name of an unreadable file and the reason.
 
-    def __init__(self, folder: Path, on_aside: Callable[[str, str], None] = lambda name, why: None) -> None:
+    At most `calls_max` calls wait. A caller waits for `call_timeout_s`, and `close` for `close_timeout_s`.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        on_aside: Callable[[str, str], None] = lambda name, why: None,
+        *,
+        calls_max: int = CALLS_MAX,
+        call_timeout_s: float = CALL_TIMEOUT_S,
+        close_timeout_s: float = CLOSE_TIMEOUT_S,
+    ) -> None:
         self.path = folder / FILE
+        self._calls_max = calls_max
+        self._call_timeout_s = call_timeout_s
+        self._close_timeout_s = close_timeout_s
         self._on_aside = on_loop(asyncio.get_running_loop(), on_aside)
         self._file: CasesFile | None = None
-        self._thread = WriterThread("cases", jobs_max=CALLS_MAX, end=self._close_file)
+        self._thread = WriterThread("cases", jobs_max=calls_max, end=self._close_file)
         self._thread.start()
+
+    @property
+    def waiting(self) -> int:
+        """The number of calls that wait for the disk."""
+        return self._thread.waiting
 
     async def call(self, operation: Callable[[CasesFile], Answer]) -> Answer:
         """Run `operation` on the thread of the file and return its result; raise CasesUnavailable."""
         try:
-            return await self._thread.call(lambda: operation(self._open_file()), CALL_TIMEOUT_S)
+            return await self._thread.call(lambda: operation(self._open_file()), self._call_timeout_s)
         except QueueFull:
-            raise CasesUnavailable(f"{CALLS_MAX} others wait for the disk") from None
+            raise CasesUnavailable(f"{self._calls_max} others wait for the disk") from None
         except TimeoutError:
-            raise CasesUnavailable(f"no answer from the disk within {CALL_TIMEOUT_S:g} s") from None
+            raise CasesUnavailable(f"no answer from the disk within {self._call_timeout_s:g} s") from None
         except (sqlite3.Error, OSError) as error:
             raise CasesUnavailable(str(error)) from None
 
     async def close(self) -> None:
-        """Finish the queued calls and close the file; give up after CLOSE_TIMEOUT_S."""
-        await self._thread.close(CLOSE_TIMEOUT_S)
+        """Finish the queued calls and close the file; give up after `close_timeout_s`."""
+        await self._thread.close(self._close_timeout_s)
 
     # -- on the thread
     def _close_file(self) -> None:

@@ -69,7 +69,7 @@ class HistoryStore:
     """The open history. The callbacks run on the event loop.
 
     `on_error` gets the reason while rows are being lost, and None when they are written again. `on_aside` gets the new name of a
-    damaged file.
+    damaged file. At most `queue_max` batches wait for the disk.
     """
 
     def __init__(
@@ -79,9 +79,12 @@ class HistoryStore:
         file_bytes_max: int,
         on_error: Callable[[str | None], None] = lambda why: None,
         on_aside: Callable[[str], None] = lambda name: None,
+        *,
+        queue_max: int = QUEUE_MAX,
     ) -> None:
         self.keep_days = keep_days
         self.file_bytes_max = file_bytes_max
+        self._queue_max = queue_max
         self.dropped = 0
         """Batches that were lost since this process began."""
         self.used_bytes = 0
@@ -94,9 +97,7 @@ class HistoryStore:
         self._opened = threading.Event()
         self._bulkhead = Bulkhead("history", READERS_MAX)
         self._report_aside = on_loop(asyncio.get_running_loop(), lambda name: self.on_aside(name))
-        self._thread = WriterThread(
-            "history", lambda why: self.on_error(why), jobs_max=QUEUE_MAX, begin=self._begin, end=self._close_file
-        )
+        self._thread = WriterThread("history", on_error, jobs_max=queue_max, begin=self._begin, end=self._close_file)
         self._thread.start()
 
     # -- on the event loop
@@ -105,11 +106,11 @@ class HistoryStore:
         self.keep_days, self.file_bytes_max = keep_days, file_bytes_max
 
     def submit(self, batch: Readings) -> bool:
-        """Queue a batch and return at once: False if it is dropped because QUEUE_MAX batches wait for the disk."""
+        """Queue a batch and return at once: False if it is dropped because `queue_max` batches wait for the disk."""
         if self._thread.submit(partial(self._write, batch)):
             return True
         self.dropped += 1
-        self._thread.report(f"{QUEUE_MAX} batches wait for the disk; rows are being lost")
+        self._thread.report(f"{self._queue_max} batches wait for the disk; rows are being lost")
         return False
 
     async def rows(

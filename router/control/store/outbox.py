@@ -63,12 +63,28 @@ class Stock:
 
 
 class Outbox:
-    """The open file. On the event loop, `on_error` gets the reason when a write fails, and None when writes work again."""
+    """The open file. On the event loop, `on_error` gets the reason when a write fails, and None when writes work again.
 
-    def __init__(self, database: sqlite3.Connection, on_error: Callable[[str | None], None]) -> None:
+    At most `jobs_max` statements wait for the disk, and `kept_max` finished notifications are kept.
+    """
+
+    def __init__(
+        self,
+        database: sqlite3.Connection,
+        on_error: Callable[[str | None], None],
+        *,
+        jobs_max: int = JOBS_MAX,
+        kept_max: int = KEPT_MAX,
+    ) -> None:
         self._database = database
-        self._thread = WriterThread("outbox", on_error, jobs_max=JOBS_MAX, end=database.close)
+        self._kept_max = kept_max
+        self._thread = WriterThread("outbox", on_error, jobs_max=jobs_max, end=database.close)
         self._thread.start()
+
+    @property
+    def waiting(self) -> int:
+        """The number of statements that wait for the disk."""
+        return self._thread.waiting
 
     def put(self, channel: str, notice: dict[str, Any], at: float) -> None:
         """Store a notification until `finished`."""
@@ -95,8 +111,8 @@ class Outbox:
         self._do("DELETE FROM notices WHERE channel = ?", name)
 
     def prune(self, now_s: float) -> None:
-        """Delete finished notifications that are older than KEPT_S or more than KEPT_MAX."""
-        self._do(_PRUNE, now_s - KEPT_S, KEPT_MAX)
+        """Delete finished notifications that are older than KEPT_S or more than `kept_max`."""
+        self._do(_PRUNE, now_s - KEPT_S, self._kept_max)
 
     async def close(self) -> None:
         """Write the queued statements and close the file; give up after CLOSE_TIMEOUT_S."""

@@ -28,7 +28,7 @@ async def test_what_the_version_failed_at_becomes_cases_a_moment_after_the_rollb
     incident = (await harness.rollback())["incident"]
     harness.tick(1.5)
     harness.fail(record(b'{"x": 7}', attempts=[attempt("v1")]))  # was under way at the rollback
-    assert harness.addon.store._thread.waiting == 0
+    assert harness.addon.store.waiting == 0
     await harness.until(lambda: harness.status()["count"] == 4)
     suite = await harness.addon.store.call(lambda file: file.suite("svc"))
     assert bodies(suite) == [0, 1, 2, 7]

@@ -83,22 +83,31 @@ async def test_metrics_show_what_can_be_said_and_nothing_else(control: ControlHa
     assert "rollback_router_time_to_restore_seconds{" not in text
 
 
+def uptime(control: ControlHarness) -> list[str]:
+    return [line for line in metrics.render(control.queries).decode().splitlines() if "uptime" in line]
+
+
 async def test_metrics_are_computed_every_five_minutes_and_survive_a_history_that_cannot_be_read(
     control: ControlHarness, addon: ReportAddon, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    note(addon, control, 1, 50, ok=99, server_error=1)
+    await addon.history.close()
     begun: list[str] = []
     monkeypatch.setattr(control.control_loop.tasks, "spawn", lambda task, name: (task.close(), begun.append(name)))
     for second in range(0, 700, 10):
         addon.on_second(clock.now_ns() + second * SECOND_NS)
     assert begun == ["success metrics"] * 3
 
+    await addon.refresh()
+    known = uptime(control)
+    assert 'rollback_router_uptime_share{service="svc"} 0.99' in known
+
     async def unreadable(*_: object) -> None:
         raise HistoryUnavailable("the disk hangs")
 
     monkeypatch.setattr(addon.history, "read", unreadable)
-    addon._documents = {"svc": {"kept": True}}
     await addon.refresh()
-    assert addon._documents == {"svc": {"kept": True}}
+    assert uptime(control) == known
 
 
 async def test_a_rollback_stands_in_the_report_of_the_next_control_too(

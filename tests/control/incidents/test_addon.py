@@ -128,7 +128,7 @@ async def test_what_was_captured_and_the_budget_are_kept_with_it(control: Contro
     live(control, 4, failing(control))
     live(control, 7, answering(control, 1))
     async with asyncio.timeout(5):
-        while not addon._snapshots.get(ONE, {}).get("failures"):
+        while not (await addon.document(ONE))["failures"]["items"]:
             await asyncio.sleep(0.002)
     made = await addon.document(ONE)
     assert ([one["request_id"] for one in made["failures"]["items"]], made["impact"]["budget"]) == (["r1", "r2"], None)
@@ -161,7 +161,7 @@ async def test_the_next_switch_ends_what_is_watched(control: ControlHarness, add
     await control.operations.promote(service="svc", version="v3", actor="ann")
     made = await filed(control, addon)
     assert made["record"]["complete"] is True
-    assert addon._timelines.timelines[ONE].lines.kept[-1].kind == "promoted"
+    assert made["timeline"][-1]["kind"] == "promoted"
 
 
 async def test_what_people_add_is_journalled_and_told(control: ControlHarness, addon: IncidentsAddon) -> None:

@@ -12,20 +12,17 @@ from typing import Any
 
 import pytest
 
-from router.control.incidents import files as files_module
 from router.control.incidents.files import IncidentFiles
 
 StartFiles = Callable[..., IncidentFiles]
 
 
 @pytest.fixture
-async def start(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[StartFiles]:
-    monkeypatch.setattr(files_module, "RETRY_MIN_S", 0.002)
-    monkeypatch.setattr(files_module, "RETRY_MAX_S", 0.01)
+async def start(tmp_path: Path) -> AsyncIterator[StartFiles]:
     started: list[IncidentFiles] = []
 
     def begin(kept_max: int = 10, **more: Any) -> IncidentFiles:
-        started.append(IncidentFiles(tmp_path, kept_max, **more))
+        started.append(IncidentFiles(tmp_path, kept_max, **{"retry_min_s": 0.002, "retry_max_s": 0.01, **more}))
         return started[-1]
 
     yield begin
@@ -121,8 +118,7 @@ async def test_a_folder_that_cannot_be_made_is_told(start: StartFiles, tmp_path:
 async def test_a_hanging_disk_holds_nobody_up_and_takes_the_newest_at_last(
     start: StartFiles, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(files_module, "READ_TIMEOUT_S", 0.02)
-    store, disk, at_it = start(), threading.Event(), threading.Event()
+    store, disk, at_it = start(read_timeout_s=0.02), threading.Event(), threading.Event()
     real_sync = os.fsync
 
     def hang(fd: int) -> None:
@@ -144,9 +140,8 @@ async def test_a_hanging_disk_holds_nobody_up_and_takes_the_newest_at_last(
     assert store.busy_s() == 0.0
 
 
-async def test_reads_are_bounded(start: StartFiles, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(files_module, "READS_MAX", 0)
-    assert await start().read("svc-1-2") is None
+async def test_reads_are_bounded(start: StartFiles) -> None:
+    assert await start(reads_max=0).read("svc-1-2") is None
 
 
 async def test_those_written_longest_ago_make_room_and_other_files_stay(start: StartFiles, tmp_path: Path) -> None:

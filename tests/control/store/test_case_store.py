@@ -6,7 +6,6 @@ from pathlib import Path
 
 import pytest
 
-from router.control.store import case_store as store
 from router.control.store.case_store import CaseStore, CasesUnavailable
 from router.control.store.cases_file import FILE, Caps, CasesFile
 from router.errors import Refusal
@@ -68,11 +67,9 @@ async def test_a_folder_that_takes_nothing_is_unavailable_and_tried_again(tmp_pa
     await made.close()
 
 
-async def test_a_disk_that_hangs_keeps_nobody(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(store, "CALL_TIMEOUT_S", 0.02)
-    monkeypatch.setattr(store, "CALLS_MAX", 2)
-    monkeypatch.setattr(store, "CLOSE_TIMEOUT_S", 0.02)
-    stuck, made = threading.Event(), CaseStore(tmp_path)
+async def test_a_disk_that_hangs_keeps_nobody(tmp_path: Path) -> None:
+    stuck = threading.Event()
+    made = CaseStore(tmp_path, calls_max=2, call_timeout_s=0.02, close_timeout_s=0.02)
     for _ in range(2):
         with pytest.raises(CasesUnavailable, match=r"no answer from the disk within 0\.02 s"):
             await made.call(lambda _: stuck.wait())

@@ -3,6 +3,7 @@ from __future__ import annotations
 import asyncio
 import os
 import sqlite3
+import threading
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import replace
@@ -14,7 +15,7 @@ import pytest
 
 from router.control.store import history_store as histories
 from router.control.store.history_file import FILE, HistoryFile
-from router.control.store.history_store import HistoryStore, HistoryUnavailable, Readings
+from router.control.store.history_store import QUEUE_MAX, HistoryStore, HistoryUnavailable, Readings
 from router.rollout.history.row import Reading, Row
 from router.rollout.outcome import OUTCOMES
 from router.rollout.stats.histogram import lower_bound
@@ -28,10 +29,12 @@ START_S = 1_700_000_000.0
 class Keeper:
     """A history over a folder, and what it said of its disk."""
 
-    def __init__(self, folder: Path, keep_days: float, file_bytes_max: int) -> None:
+    def __init__(self, folder: Path, keep_days: float, file_bytes_max: int, queue_max: int = QUEUE_MAX) -> None:
         self.said: list[str | None] = []
         self.aside: list[str] = []
-        self.history = HistoryStore(folder, keep_days, file_bytes_max, self.said.append, self.aside.append)
+        self.history = HistoryStore(
+            folder, keep_days, file_bytes_max, self.said.append, self.aside.append, queue_max=queue_max
+        )
 
     def note(self, at_s: float, begun: int, boot: int = 1, service: str = "svc", **other: Any) -> bool:
         """Submit a reading of `begun` requests so far, `at_s` seconds after the start."""
@@ -47,8 +50,10 @@ class Keeper:
 
 
 @asynccontextmanager
-async def keeper(folder: Path, keep_days: float = 30, file_bytes_max: int = 1 << 30) -> AsyncIterator[Keeper]:
-    made = Keeper(folder, keep_days, file_bytes_max)
+async def keeper(
+    folder: Path, keep_days: float = 30, file_bytes_max: int = 1 << 30, queue_max: int = QUEUE_MAX
+) -> AsyncIterator[Keeper]:
+    made = Keeper(folder, keep_days, file_bytes_max, queue_max)
     yield made
     await made.history.close()
 
@@ -266,9 +271,8 @@ async def test_a_full_disk_is_said_once_and_costs_rows_only_after_a_while(
         assert kept.said == ["OperationalError: database or disk is full", None] * 2
 
 
-async def test_a_disk_that_hangs_costs_rows_and_delays_nobody(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(histories, "QUEUE_MAX", 4)
-    async with keeper(tmp_path) as kept:
+async def test_a_disk_that_hangs_costs_rows_and_delays_nobody(tmp_path: Path) -> None:
+    async with keeper(tmp_path, queue_max=4) as kept:
         kept.note(10, 100, zero_ns=0)
         await written(kept, 1)
         lock = sqlite3.connect(tmp_path / FILE)
@@ -293,13 +297,18 @@ async def test_a_disk_that_hangs_costs_rows_and_delays_nobody(tmp_path: Path, mo
 async def test_a_reading_that_cannot_be_had_is_503_and_says_why(tmp_path: Path) -> None:
     async with keeper(tmp_path) as kept:
         await written(kept, 0)
-        for _ in range(histories.READERS_MAX):
-            kept.history._bulkhead._free.acquire()
+        answered = threading.Event()
+        earlier = [
+            asyncio.ensure_future(kept.history.read(lambda file: answered.wait(10)))
+            for _ in range(histories.READERS_MAX)
+        ]
+        await asyncio.sleep(0)
         with pytest.raises(HistoryUnavailable, match="others read it just now") as refused:
             await kept.rows()
         assert refused.value.code == "history_unavailable"
+        answered.set()
+        assert await asyncio.gather(*earlier) == [True] * histories.READERS_MAX
     (tmp_path / FILE).unlink()
-    kept.history._bulkhead._free.release()
     with pytest.raises(HistoryUnavailable, match="unable to open"):
         await kept.rows()
 

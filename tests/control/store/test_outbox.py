@@ -7,7 +7,6 @@ import sqlite3
 from pathlib import Path
 from typing import Any
 
-from router.control.store import outbox
 from router.control.store.outbox import FILE, KEPT_S, Outbox, Stock, opened
 
 NOW = 1_000_000.0
@@ -17,9 +16,9 @@ def plain(notice_id: str) -> dict[str, Any]:
     return {"id": notice_id, "title": "é"}
 
 
-async def kept(folder: Path, *steps: tuple[Any, ...], now_s: float = NOW) -> Stock:
+async def kept(folder: Path, *steps: tuple[Any, ...], now_s: float = NOW, **limits: int) -> Stock:
     """Do `steps` in one life; return what the next one finds."""
-    box = Outbox(opened(folder, NOW)[0], lambda why: None)
+    box = Outbox(opened(folder, NOW)[0], lambda why: None, **limits)
     for name, *values in steps:
         getattr(box, name)(*values)
     await box.close()
@@ -57,13 +56,12 @@ async def test_finished_ones_are_forgotten_after_a_while(tmp_path: Path) -> None
     assert stock.known == {("ops", "owed")}
 
 
-async def test_or_when_they_are_too_many(tmp_path: Path, monkeypatch: Any) -> None:
-    monkeypatch.setattr(outbox, "KEPT_MAX", 5)
+async def test_or_when_they_are_too_many(tmp_path: Path) -> None:
     database, _ = opened(tmp_path, NOW)
     database.executemany(
         "INSERT INTO notices (channel, id, at) VALUES ('ops', ?, ?)", [(str(n), NOW) for n in range(8)]
     )
-    box = Outbox(database, lambda why: None)
+    box = Outbox(database, lambda why: None, kept_max=5)
     box.prune(NOW)
     await box.close()
     database, stock = opened(tmp_path, NOW)
@@ -97,7 +95,7 @@ async def test_a_disk_that_takes_nothing_is_told_once_and_again_when_it_does(tmp
     async with asyncio.timeout(5):
         while not told:
             await asyncio.sleep(0.002)
-        while box._thread.waiting:
+        while box.waiting:
             await asyncio.sleep(0.002)
     other.execute("ROLLBACK")
     other.close()
@@ -106,7 +104,6 @@ async def test_a_disk_that_takes_nothing_is_told_once_and_again_when_it_does(tmp
     assert told == ["OperationalError: database is locked", None]
 
 
-async def test_the_queue_to_the_disk_is_bounded(tmp_path: Path, monkeypatch: Any) -> None:
-    monkeypatch.setattr(outbox, "JOBS_MAX", 0)
-    stock = await kept(tmp_path, ("put", "ops", plain("n1"), NOW))
+async def test_the_queue_to_the_disk_is_bounded(tmp_path: Path) -> None:
+    stock = await kept(tmp_path, ("put", "ops", plain("n1"), NOW), jobs_max=0)
     assert stock.pending == []
