@@ -15,12 +15,18 @@ from aiohttp import web
 
 from router.control.admin import app
 from router.control.admin.events import EventStreams
-from router.control.admin.operation import Operation
+from router.control.admin.operation import Dispatcher, Operation
 from router.settings.sections.admin import Admin, Token
 from router.settings.settings import Settings
-from tests.control import fake_control
+from tests.control import answer_check, fake_control
 from tests.control.control_harness import ControlHarness, FakeWorkers, new_segment, settings
 from tests.control.fake_control import FakeControl
+
+
+@pytest.fixture(autouse=True)
+def answers_as_described(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Compare each answer that a test gets from a real control with its schema."""
+    monkeypatch.setattr(Dispatcher, "handler", answer_check.checking(Dispatcher.handler))
 
 
 class AdminHarness:

@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from router.control.drills.addon import DrillsAddon
+from router.control.drills.answers import DrillDocument, DrillDryRun
 from router.rollout.judge.baseline import estimate
 from router.rollout.model import entry as entry_types
 from router.rollout.model.commands import Record
 from router.rollout.model.entry import Entry
 from router.rollout.outcome import Outcome
+from router.runtime.printable_json import json_bytes
 from router.shm.segment import Segment
+from tests.control.answer_check import differences
 from tests.control.control_harness import ControlHarness, FakeWorkers, settings
 
 HOLD_S = 3.0
@@ -78,7 +82,9 @@ class DrillHarness:
         while not asked.done():
             await asyncio.sleep(0.002)
             await self.play(0.1)
-        return asked.result()
+        document = asked.result()
+        assert differences(DrillDocument | DrillDryRun, json.loads(json_bytes(document))) == []
+        return document
 
     @property
     def registry(self) -> Any:

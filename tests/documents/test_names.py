@@ -11,14 +11,19 @@ from typing import Final
 
 import pytest
 
+from docs.generate.markdown import GENERATED
 from tests.documents.pages import anchors
 
 ROOT: Final = Path(__file__).parent.parent.parent
 FOLDERS: Final = ("router", "tests", "benchmarks", "deploy", "docs")
 PAGES: Final = tuple(
-    sorted(str(path.relative_to(ROOT)) for path in (ROOT / "docs").rglob("*.md") if path.parent.name != "reference")
+    sorted(
+        str(path.relative_to(ROOT))
+        for path in (ROOT / "docs").rglob("*.md")
+        if not path.read_text().startswith(GENERATED)
+    )
 )
-"""The pages that are written by hand; docs/reference is made from the code."""
+"""The pages that are written by hand."""
 DOCUMENTS: Final = ("README.md", "CONTRIBUTING.md", "CHANGELOG.md", "benchmarks/README.md", *PAGES)
 FOR_DEVELOPERS: Final = ("CONTRIBUTING.md", *(page for page in PAGES if "architecture/" in page or "decisions" in page))
 

@@ -7,6 +7,7 @@ from typing import Annotated
 from pydantic import BaseModel, ConfigDict, Field
 
 from router.control.acceptance.addon import AcceptanceAddon
+from router.control.acceptance.answers import AcceptanceDocument, CriterionAnswer
 from router.control.addon import Document
 from router.control.admin.bodies import Actor, ChangeQuery, Reason
 from router.control.admin.operation import Call, Operation
@@ -59,12 +60,33 @@ def operations(addon: AcceptanceAddon) -> tuple[Operation, ...]:
     path = "/v1/services/{service}/acceptance"
     return (
         Operation(
-            "GET", path, show, "What a version has to show before it is accepted, and what the active one has shown"
+            "GET",
+            path,
+            show,
+            "What a version has to show before it is accepted, and what the active one has shown",
+            name="getAcceptance",
+            answer=AcceptanceDocument,
         ),
         Operation(
-            "PUT", path, put, "Add an acceptance criterion, or change its limit", "operator", CriterionBody, ChangeQuery
+            "PUT",
+            path,
+            put,
+            "Add an acceptance criterion, or change its limit",
+            "operator",
+            CriterionBody,
+            ChangeQuery,
+            name="setCriterion",
+            answer=CriterionAnswer,
         ),
         Operation(
-            "DELETE", f"{path}/{{metric}}", remove, "Take an added criterion away", "operator", Removal, ChangeQuery
+            "DELETE",
+            f"{path}/{{metric}}",
+            remove,
+            "Take an added criterion away",
+            "operator",
+            Removal,
+            ChangeQuery,
+            name="removeCriterion",
+            answer=CriterionAnswer,
         ),
     )

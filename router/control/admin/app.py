@@ -55,17 +55,15 @@ def build(
     limiter = ConnectionLimiter(settings)
     access_policy = AccessPolicy(settings)
     streams = EventStreams() if streams is None else streams
-    routes = (
+    routes: tuple[Operation, ...] = (
         *health.operations(limiter.counts, ChainMap(access_policy.attempts.counts, limiter.malformed.counts)),
         *reads.STATUS,
         *changes.OPERATIONS,
         *reads.RECORDS,
         *events.operations(streams),
         *further,
+        health.description_route(lambda: openapi.describe(routes)),
     )
-    description = health.described({})
-    description = health.described(openapi.describe((*routes, description)))
-    routes = (*routes, description)
     application = web.Application(middlewares=[_track_requests(limiter), _guard_requests(access_policy, limiter)])
     application[ACCESS_POLICY] = access_policy
     application[CONNECTIONS] = limiter

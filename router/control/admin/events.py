@@ -110,5 +110,6 @@ def operations(streams: EventStreams) -> tuple[Operation, ...]:
             streams.stream,
             "Events as they happen (Server-Sent Events)",
             media_type="text/event-stream",
+            name="streamEvents",
         ),
     )

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any, Final
+import asyncio
+from collections.abc import Callable, Mapping
+from typing import Any, Final, Literal, NotRequired
 
 from aiohttp import web
 from prometheus_client import CONTENT_TYPE_LATEST
+from typing_extensions import TypedDict
 
 from router import __version__
 from router.control.addon import Document
@@ -24,6 +26,37 @@ _PAGE: Final = f"""<!doctype html>
 <li><a href="/metrics">/metrics</a>, <a href="/readyz">/readyz</a>, <a href="/livez">/livez</a></li></ul>
 </body></html>
 """
+
+
+class LivenessDocument(TypedDict):
+    """Control runs."""
+
+    status: Literal["ok"]
+
+
+class ReadinessCheck(TypedDict):
+    """One condition of readiness."""
+
+    name: str
+    ok: bool
+    detail: str
+
+
+class ReadinessDocument(TypedDict):
+    """Whether requests are served; with the role viewer the checks and what is degraded."""
+
+    ready: bool
+    checks: NotRequired[list[ReadinessCheck]]
+    degraded: NotRequired[list[str]]
+
+
+class OpenApiDocument(TypedDict):
+    """An OpenAPI document."""
+
+    openapi: str
+    info: dict[str, str]
+    paths: dict[str, Any]
+    components: dict[str, Any]
 
 
 async def page(call: Call) -> web.Response:
@@ -77,24 +110,41 @@ def metrics_route(closed: Mapping[str, int], refused: Mapping[str, int]) -> Oper
             body=metrics.render(call.queries, closed, refused), headers={"Content-Type": CONTENT_TYPE_LATEST}
         )
 
-    return Operation("GET", "/metrics", prometheus, "All figures for Prometheus", media_type="text/plain")
+    return Operation(
+        "GET", "/metrics", prometheus, "All figures for Prometheus", media_type="text/plain", name="getMetrics"
+    )
 
 
-def described(document: Document) -> Operation:
-    """Return the route that answers with the description of all routes."""
-    body = json_bytes(document)
+def description_route(describe: Callable[[], Document]) -> Operation:
+    """Return the route that answers with the description of all routes. `describe` makes it at the first call, in a thread."""
+    made: list[bytes] = []
 
     async def openapi(call: Call) -> web.Response:
-        return web.Response(body=body, content_type="application/json")
+        if not made:
+            made.append(json_bytes(await asyncio.to_thread(describe)))
+        return web.Response(body=made[0], content_type="application/json")
 
-    return Operation("GET", "/v1/openapi.json", openapi, "This description (OpenAPI 3.1)")
+    return Operation(
+        "GET", "/v1/openapi.json", openapi, "This description (OpenAPI 3.1)", name="describeApi", answer=OpenApiDocument
+    )
 
 
 def operations(closed: Mapping[str, int], refused: Mapping[str, int]) -> tuple[Operation, ...]:
     """Return these routes. `closed` counts connections that the port has closed, `refused` refused requests."""
     return (
-        Operation("GET", "/", page, "A page with links", role=None, media_type="text/html"),
-        Operation("GET", "/livez", livez, "Whether control runs", role=None),
-        Operation("GET", "/readyz", readyz, "Whether requests are served", role=None, query=ReadyQuery),
+        Operation("GET", "/", page, "A page with links", role=None, media_type="text/html", name="showIndex"),
+        Operation(
+            "GET", "/livez", livez, "Whether control runs", role=None, name="checkLiveness", answer=LivenessDocument
+        ),
+        Operation(
+            "GET",
+            "/readyz",
+            readyz,
+            "Whether requests are served",
+            role=None,
+            query=ReadyQuery,
+            name="checkReadiness",
+            answer=ReadinessDocument,
+        ),
         metrics_route(closed, refused),
     )

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from typing import Any, Final
+from typing import Any, Final, get_args
 
-from pydantic import BaseModel
-from pydantic.json_schema import models_json_schema
+from pydantic import BaseModel, TypeAdapter
+from pydantic.json_schema import GenerateJsonSchema, models_json_schema
 
 from router import __version__
 from router.control.admin.operation import Operation
@@ -44,34 +44,12 @@ _PROBLEM: Final[dict[str, Any]] = {
         },
     },
 }
-_SWITCHED: Final[dict[str, Any]] = {
-    "type": "object",
-    "description": "The answer of promote, rollback and switch, given when every worker has confirmed or the time is up",
-    "properties": {
-        "service": {"type": "string"},
-        "generation": {"type": "integer"},
-        "active": {"type": ["string", "null"]},
-        "standby": {"type": ["string", "null"]},
-        "candidate": {"type": ["string", "null"]},
-        "changed": {"type": "boolean", "description": "false: it was so already"},
-        "confirmed": {"type": "boolean"},
-        "workers_unconfirmed": {"type": "array", "items": {"type": "integer"}},
-        "swap_us": {"type": "number", "description": "decision → store"},
-        "confirmed_ms": {"type": "number", "description": "store → last worker"},
-        "journalled": {"type": "boolean"},
-        "incident": {"type": ["string", "null"]},
-        "awaits": {"type": ["string", "null"], "description": "202: the proposal that somebody has to approve first"},
-        "message": {"type": "string"},
-    },
-}
-_SWITCHING: Final = ("/promote", "/rollback", "/switch")
-_AWAITING: Final = ("/promote", "/switch")
+_AWAITING: Final = ("promoteVersion", "switchVersion")
 
 
 def describe(operations: Sequence[Operation]) -> dict[str, Any]:
     """Return the OpenAPI document of `operations`."""
-    bodies = sorted({body for op in operations if (body := _body(op)) is not None}, key=lambda model: model.__name__)
-    _, schemas = models_json_schema([(model, "validation") for model in bodies], ref_template=_REFERENCE)
+    schemas = _without_titles({**_schemas_of_bodies(operations), **_schemas_of_answers(operations)})
     paths: dict[str, dict[str, Any]] = {}
     for operation in operations:
         paths.setdefault(template(operation.path), {})[operation.method.lower()] = _described(operation)
@@ -80,10 +58,46 @@ def describe(operations: Sequence[Operation]) -> dict[str, Any]:
         "info": {"title": "rollback-router admin API", "version": __version__},
         "paths": dict(sorted(paths.items())),
         "components": {
-            "schemas": {**schemas["$defs"], "Problem": _PROBLEM, "Switched": _SWITCHED},
+            "schemas": {**dict(sorted(schemas.items())), "Problem": _PROBLEM},
             "securitySchemes": {"bearer": {"type": "http", "scheme": "bearer"}},
         },
     }
+
+
+def _schemas_of_bodies(operations: Sequence[Operation]) -> dict[str, Any]:
+    models = sorted({body for operation in operations if (body := _body(operation))}, key=lambda model: model.__name__)
+    _, schemas = models_json_schema([(model, "validation") for model in models], ref_template=_REFERENCE)
+    return dict(schemas.get("$defs", {}))
+
+
+def _schemas_of_answers(operations: Sequence[Operation]) -> dict[str, Any]:
+    """Return the schemas of the TypedDicts that operations answer with. Clients must ignore members that they do not know."""
+    answers = sorted({one for operation in operations for one in _documents(operation)}, key=lambda one: one.__name__)
+    _, schemas = TypeAdapter.json_schemas(
+        [(answer, "serialization", TypeAdapter(answer)) for answer in answers],
+        ref_template=_REFERENCE,
+        schema_generator=_AnswerSchema,
+    )
+    return dict(schemas.get("$defs", {}))
+
+
+class _AnswerSchema(GenerateJsonSchema):
+    """A dataclass in an answer has all its members, also those with a default."""
+
+    def field_is_required(self, field: Any, total: bool) -> bool:
+        """Return whether an answer always has the member."""
+        return bool(field.get("required", total)) if field["type"] == "typed-dict-field" else True
+
+
+def _without_titles(node: Any) -> Any:
+    """Return a schema without the titles that pydantic makes of member names."""
+    if isinstance(node, dict):
+        return {
+            name: _without_titles(value)
+            for name, value in node.items()
+            if not (name == "title" and isinstance(value, str))
+        }
+    return [_without_titles(item) for item in node] if isinstance(node, list) else node
 
 
 def template(path: str) -> str:
@@ -94,7 +108,8 @@ def template(path: str) -> str:
 def _described(operation: Operation) -> dict[str, Any]:
     described: dict[str, Any] = {
         "summary": operation.summary,
-        "operationId": f"{operation.method.lower()}_{re.sub('[^a-z]+', '_', template(operation.path)).strip('_')}",
+        "operationId": operation.name,
+        "tags": [_tag(operation)],
         "parameters": _path_parameters(operation) + _query_parameters(operation.query) + _fields(operation),
         "responses": {
             str(operation.status): {
@@ -104,7 +119,7 @@ def _described(operation: Operation) -> dict[str, Any]:
             "default": _problem("refused: nothing was changed, unless `in_doubt` is true"),
         },
     }
-    if operation.path.endswith(_AWAITING):
+    if operation.name in _AWAITING:
         content = {"application/json": {"schema": _answer(operation)}}
         described["responses"]["202"] = {"description": "it waits for approval: `awaits`", "content": content}
     if operation.role is not None:
@@ -120,11 +135,23 @@ def _body(operation: Operation) -> type[BaseModel] | None:
 
 
 def _answer(operation: Operation) -> dict[str, Any]:
-    if operation.media_type != "application/json":
+    if operation.answer is None:
         return {"type": "string"}
-    if operation.path.endswith(_SWITCHING):
-        return {"$ref": _REFERENCE.format(model="Switched")}
-    return {"type": "object"}
+    references = [{"$ref": _REFERENCE.format(model=document.__name__)} for document in _documents(operation)]
+    return references[0] if len(references) == 1 else {"anyOf": references}
+
+
+def _documents(operation: Operation) -> tuple[type, ...]:
+    """Return the TypedDicts of an operation's answer; none if it is not JSON."""
+    if operation.answer is None:
+        return ()
+    return get_args(operation.answer) or (operation.answer,)
+
+
+def _tag(operation: Operation) -> str:
+    """Return the feature of an operation: the package of its handler, within `admin` the module."""
+    package, module = operation.handler.__module__.split(".")[-2:]
+    return module if package == "admin" else package
 
 
 def _problem(description: str) -> dict[str, Any]:

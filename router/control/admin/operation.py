@@ -7,7 +7,8 @@ import hashlib
 import re
 from collections import Counter
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from types import UnionType
 from typing import Final, TypeVar
 
 from aiohttp import web
@@ -87,7 +88,8 @@ class Call:
 class Operation:
     """One method on one path. `role` None: no token is needed, only the Host and Origin checks.
 
-    A handler returns a document, answered as JSON with `status`, or a response of its own.
+    A handler returns a document, answered as JSON with `status`, or a response of its own. `name` is the operation's id in
+    the description of the API; `answer` is the TypedDict of its document, or a union; None if the answer is not JSON.
     """
 
     method: str
@@ -103,6 +105,8 @@ class Operation:
     """The body that the handler reads itself, for the description."""
     bounds: json_text.Bounds = json_text.USUAL
     """Limits of the body."""
+    name: str = field(kw_only=True)
+    answer: type | UnionType | None = field(kw_only=True, default=None)
 
 
 class Dispatcher:

@@ -7,6 +7,7 @@ from typing import Final
 from router.control.addon import Document
 from router.control.admin.bodies import JournalQuery
 from router.control.admin.operation import Call, Operation
+from router.control.views.answers import Explanation, JournalPage, RouterStatus, ServiceStatus
 
 
 async def everything(call: Call) -> Document:
@@ -25,9 +26,23 @@ async def explain(call: Call) -> Document:
 
 
 STATUS: Final = (
-    Operation("GET", "/v1/status", everything, "Everything, one document"),
-    Operation("GET", "/v1/services/{service}", service, "One service; the ETag is its generation"),
-    Operation("GET", "/v1/services/{service}/explain", explain, "Every trigger, and why it did or did not act"),
+    Operation("GET", "/v1/status", everything, "Everything, one document", name="getStatus", answer=RouterStatus),
+    Operation(
+        "GET",
+        "/v1/services/{service}",
+        service,
+        "One service; the ETag is its generation",
+        name="getService",
+        answer=ServiceStatus,
+    ),
+    Operation(
+        "GET",
+        "/v1/services/{service}/explain",
+        explain,
+        "Every trigger, and why it did or did not act",
+        name="explainService",
+        answer=Explanation,
+    ),
 )
 
 
@@ -37,4 +52,14 @@ async def journal(call: Call) -> Document:
     return await call.queries.journal(after=query.after, limit=query.limit, service=query.service)
 
 
-RECORDS: Final = (Operation("GET", "/v1/journal", journal, "Journal entries, oldest first", query=JournalQuery),)
+RECORDS: Final = (
+    Operation(
+        "GET",
+        "/v1/journal",
+        journal,
+        "Journal entries, oldest first",
+        query=JournalQuery,
+        name="listJournal",
+        answer=JournalPage,
+    ),
+)

@@ -64,7 +64,9 @@ class _Own(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
 
 
-class _AlertmanagerAlert(_Foreign):
+class AlertmanagerAlert(_Foreign):
+    """One alert of a webhook of Alertmanager or Grafana."""
+
     status: Status
     labels: Labels
     annotations: Labels = {}
@@ -75,7 +77,7 @@ class _AlertmanagerAlert(_Foreign):
 class AlertmanagerBody(_Foreign):
     """A webhook of Alertmanager (version 4) or Grafana. Each of its alerts is decided by itself."""
 
-    alerts: Annotated[list[_AlertmanagerAlert], Field(fail_fast=True)]
+    alerts: Annotated[list[AlertmanagerAlert], Field(fail_fast=True)]
     truncatedAlerts: Annotated[int, Field(ge=0)] = 0
 
 

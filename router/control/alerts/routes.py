@@ -16,6 +16,7 @@ from router.control.addon import Document
 from router.control.admin import json_text
 from router.control.admin.operation import Call, Operation, read_body
 from router.control.alerts.addon import AlertResult, AlertsAddon
+from router.control.alerts.answers import AlertReceipt, AlertsList, AlertsReceipt
 from router.control.alerts.bodies import (
     CLOUD_EVENT,
     AlertmanagerBody,
@@ -72,13 +73,36 @@ def operations(addon: AlertsAddon) -> tuple[Operation, ...]:
         return addon.recent(call.query_as(AlertsQuery).limit)
 
     return (
-        Operation("POST", "/v1/hooks/alertmanager", alertmanager, "Alerts of Alertmanager or Grafana (bearer token of "
-                  "alerts.tokens, or a signature)", role=None, takes=AlertmanagerBody),
-        Operation("POST", "/v1/hooks/alert", alert, "One alert: our own form, or a CloudEvent (bearer token of "
-                  "alerts.tokens, or a signature)", role=None, takes=SimpleAlert),
-        Operation("GET", "/v1/alerts", recent, "The alerts that were heard of last, and what became of each",
-                  query=AlertsQuery),
-    )  # fmt: skip
+        Operation(
+            "POST",
+            "/v1/hooks/alertmanager",
+            alertmanager,
+            "Alerts of Alertmanager or Grafana (bearer token of alerts.tokens, or a signature)",
+            role=None,
+            takes=AlertmanagerBody,
+            name="receiveAlertmanager",
+            answer=AlertsReceipt,
+        ),
+        Operation(
+            "POST",
+            "/v1/hooks/alert",
+            alert,
+            "One alert: our own form, or a CloudEvent (bearer token of alerts.tokens, or a signature)",
+            role=None,
+            takes=SimpleAlert,
+            name="receiveAlert",
+            answer=AlertReceipt,
+        ),
+        Operation(
+            "GET",
+            "/v1/alerts",
+            recent,
+            "The alerts that were heard of last, and what became of each",
+            query=AlertsQuery,
+            name="listAlerts",
+            answer=AlertsList,
+        ),
+    )
 
 
 async def _authenticated(addon: AlertsAddon, request: web.Request, media_types: tuple[str, ...]) -> tuple[bytes, str]:

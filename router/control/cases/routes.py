@@ -12,7 +12,9 @@ from router.control.admin.auth import RANKS
 from router.control.admin.bodies import Actor, ChangeQuery, Version
 from router.control.admin.json_text import LARGE
 from router.control.admin.operation import Call, Operation
+from router.control.cases.answers import CaseDocument, CasesAdded, CasesList, CasesRemoved, CheckDocument, ChecksList
 from router.control.cases.operations import CaseOperations
+from router.control.views.addon_answers import CheckProgress
 
 CASES_MAX: Final = 10_000
 _BOUNDS: Final = replace(LARGE, members_max=CASES_MAX, long_integers=True)
@@ -91,14 +93,20 @@ def operations(cases: CaseOperations) -> tuple[Operation, ...]:
         return cases.cancel(call.service, call.request.match_info["check"])
 
     return (
-        Operation("GET", f"{_SERVICE}/cases", listing, "Regression cases of a service, newest first", query=CasesQuery),
+        Operation("GET", f"{_SERVICE}/cases", listing, "Regression cases of a service, newest first", query=CasesQuery,
+                  name="listCases", answer=CasesList),
         Operation("POST", f"{_SERVICE}/cases", add, "Add cases, all or none", "operator", AddCases, ChangeQuery,
-                  bounds=_BOUNDS),
-        Operation("GET", f"{_SERVICE}/cases/{{case}}", one, "One case", query=CasesQuery),
-        Operation("DELETE", f"{_SERVICE}/cases/{{case}}", remove, "Remove a case for good", "operator", RemoveCase),
-        Operation("POST", f"{_SERVICE}/check", check, "Replay the cases against a version",
-                  "operator", CheckCases, status=202),
-        Operation("GET", f"{_SERVICE}/checks", checks, "Checks under way, and the last ones"),
-        Operation("GET", f"{_SERVICE}/checks/{{check}}", check_named, "One check with its results"),
-        Operation("DELETE", f"{_SERVICE}/checks/{{check}}", cancel, "Cancel a check", "operator", CancelCheck),
+                  bounds=_BOUNDS, name="addCases", answer=CasesAdded),
+        Operation("GET", f"{_SERVICE}/cases/{{case}}", one, "One case", query=CasesQuery, name="getCase",
+                  answer=CaseDocument),
+        Operation("DELETE", f"{_SERVICE}/cases/{{case}}", remove, "Remove a case for good", "operator", RemoveCase,
+                  name="removeCase", answer=CasesRemoved),
+        Operation("POST", f"{_SERVICE}/check", check, "Replay the cases against a version", "operator", CheckCases,
+                  status=202, name="startCheck", answer=CheckProgress),
+        Operation("GET", f"{_SERVICE}/checks", checks, "Checks under way, and the last ones", name="listChecks",
+                  answer=ChecksList),
+        Operation("GET", f"{_SERVICE}/checks/{{check}}", check_named, "One check with its results", name="getCheck",
+                  answer=CheckDocument),
+        Operation("DELETE", f"{_SERVICE}/checks/{{check}}", cancel, "Cancel a check", "operator", CancelCheck,
+                  name="cancelCheck", answer=CheckProgress),
     )  # fmt: skip

@@ -8,6 +8,7 @@ from router.control.addon import Document
 from router.control.admin.bodies import Actor, ChangeQuery, ServiceName, Text
 from router.control.admin.operation import Call, Operation
 from router.control.drills.addon import DrillsAddon
+from router.control.drills.answers import DrillDocument, DrillDryRun, DrillsList
 from router.settings.sections.drill import Hold
 
 
@@ -69,9 +70,11 @@ def operations(addon: DrillsAddon) -> tuple[Operation, ...]:
 
     return (
         Operation("POST", "/v1/services/{service}/drill", begin, "Rehearse the rollback to the standby and back",
-                  "operator", DrillBody, ChangeQuery, 202),
-        Operation("POST", "/v1/services/{service}/drill/stop", stop, "End the drill under way and go home",
-                  "operator", Stop),
-        Operation("GET", "/v1/drills", listing, "All drills, newest first", query=DrillsQuery),
-        Operation("GET", "/v1/drills/{drill}", show, "One drill, with what was measured"),
+                  "operator", DrillBody, ChangeQuery, 202, name="startDrill", answer=DrillDocument | DrillDryRun),
+        Operation("POST", "/v1/services/{service}/drill/stop", stop, "End the drill under way and go home", "operator",
+                  Stop, name="stopDrill", answer=DrillDocument),
+        Operation("GET", "/v1/drills", listing, "All drills, newest first", query=DrillsQuery, name="listDrills",
+                  answer=DrillsList),
+        Operation("GET", "/v1/drills/{drill}", show, "One drill, with what was measured", name="getDrill",
+                  answer=DrillDocument),
     )  # fmt: skip

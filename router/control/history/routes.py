@@ -11,6 +11,7 @@ from router.control.admin.bodies import Version
 from router.control.admin.operation import Call, Operation
 from router.control.history.addon import HistoryAddon
 from router.control.history.advice_addon import AdviceAddon
+from router.control.history.answers import AdviceDocument, HistoryDocument, ReportDocument
 from router.control.history.report_addon import ReportAddon
 
 When = Annotated[str, Field(max_length=40)]
@@ -60,15 +61,30 @@ def operations(rows: HistoryAddon, reports: ReportAddon, advice: AdviceAddon) ->
 
     return (
         Operation(
-            "GET", "/v1/services/{service}/advise", advise, "What stricter and looser limits would have done, and which to set",
+            "GET",
+            "/v1/services/{service}/advise",
+            advise,
+            "What stricter and looser limits would have done, and which to set",
             query=AdviceQuery,
+            name="getAdvice",
+            answer=AdviceDocument,
         ),
         Operation(
-            "GET", "/v1/services/{service}/history", history, "What each version did, in steps of ten seconds or more",
+            "GET",
+            "/v1/services/{service}/history",
+            history,
+            "What each version did, in steps of ten seconds or more",
             query=HistoryQuery,
+            name="getHistory",
+            answer=HistoryDocument,
         ),
         Operation(
-            "GET", "/v1/services/{service}/report", report, "Uptime, stability, deployments, times to detect and restore",
+            "GET",
+            "/v1/services/{service}/report",
+            report,
+            "Uptime, stability, deployments, times to detect and restore",
             query=ReportQuery,
+            name="getReport",
+            answer=ReportDocument,
         ),
-    )  # fmt: skip
+    )

@@ -16,6 +16,7 @@ from router.control.admin.bodies import Actor, Reason, Text
 from router.control.admin.operation import Call, Operation
 from router.control.incidents import rendering
 from router.control.incidents.addon import IncidentsAddon
+from router.control.incidents.answers import IncidentDocument, IncidentsList
 from router.errors import Refusal
 from router.errors.codes import RefusalCode
 from router.runtime.printable import printable
@@ -122,14 +123,16 @@ def operations(addon: IncidentsAddon) -> tuple[Operation, ...]:
 
     one = "/v1/incidents/{incident:[^/.]+}"
     return (
-        Operation("GET", "/v1/incidents", listed, "All rollbacks in short, newest first"),
+        Operation("GET", "/v1/incidents", listed, "All rollbacks in short, newest first", name="listIncidents",
+                  answer=IncidentsList),
         Operation("GET", f"{one}.md", rendered("text/markdown", rendering.markdown), "One rollback as Markdown",
-                  media_type="text/markdown"),
-        Operation("GET", f"{one}.html", rendered("text/html", rendering.html), "One rollback as a page without other files",
-                  media_type="text/html"),
+                  media_type="text/markdown", name="getIncidentMarkdown"),
+        Operation("GET", f"{one}.html", rendered("text/html", rendering.html),
+                  "One rollback as a page without other files", media_type="text/html", name="getIncidentPage"),
         Operation("GET", f"{one}.svg", rendered("image/svg+xml", rendering.svg), "Its windows as a picture",
-                  media_type="image/svg+xml"),
-        Operation("GET", one, whole, "One rollback; the ETag is the revision of what people have added"),
-        Operation("PATCH", one, edited, "Add root cause, owner, severity, status, actions, a comment",
-                  "operator", IncidentEdit),
+                  media_type="image/svg+xml", name="getIncidentChart"),
+        Operation("GET", one, whole, "One rollback; the ETag is the revision of what people have added",
+                  name="getIncident", answer=IncidentDocument),
+        Operation("PATCH", one, edited, "Add root cause, owner, severity, status, actions, a comment", "operator",
+                  IncidentEdit, name="editIncident", answer=IncidentDocument),
     )  # fmt: skip

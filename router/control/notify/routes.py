@@ -10,6 +10,7 @@ from router.control.addon import Document
 from router.control.admin.bodies import Actor
 from router.control.admin.operation import Call, Operation
 from router.control.notify.addon import NotifyAddon
+from router.control.notify.answers import ChannelsList, ChannelTests
 
 
 class NotifyTest(BaseModel):
@@ -30,7 +31,22 @@ def operations(addon: NotifyAddon) -> tuple[Operation, ...]:
         return await addon.test(call.body_as(NotifyTest).channel, call.actor())
 
     return (
-        Operation("GET", "/v1/notify", listing, "Notification channels: what they sent, what waits, what fails"),
-        Operation("POST", "/v1/notify/test", test, "Send a test message through each channel and say what came back",
-                  "operator", NotifyTest),
-    )  # fmt: skip
+        Operation(
+            "GET",
+            "/v1/notify",
+            listing,
+            "Notification channels: what they sent, what waits, what fails",
+            name="listChannels",
+            answer=ChannelsList,
+        ),
+        Operation(
+            "POST",
+            "/v1/notify/test",
+            test,
+            "Send a test message through each channel and say what came back",
+            "operator",
+            NotifyTest,
+            name="testChannels",
+            answer=ChannelTests,
+        ),
+    )

@@ -7,6 +7,7 @@ sends a POST to the same URL. That POST needs no token: the signature in the URL
 from __future__ import annotations
 
 import asyncio
+from functools import partial
 from typing import Annotated, Final, Literal
 from urllib.parse import parse_qs
 
@@ -22,7 +23,9 @@ from router.control.admin.operation import BODY_TIMEOUT_S, Call, Operation
 from router.control.admin.refusals import LINK_FOREIGN
 from router.control.proposals import page
 from router.control.proposals.addon import ProposalsAddon
+from router.control.proposals.answers import DecisionAnswer, ProposalsList
 from router.control.proposals.links import VERBS
+from router.control.views.addon_answers import ProposalDocument
 from router.errors import Refusal
 from router.errors.codes import RefusalCode
 
@@ -80,14 +83,42 @@ def operations(addon: ProposalsAddon) -> tuple[Operation, ...]:
         return await _submit(addon, call.request)
 
     proposal = "/v1/proposals/{proposal}"
-    html = {"role": None, "query": LinkQuery, "media_type": "text/html"}
+    page_of_link = partial(Operation, role=None, query=LinkQuery, media_type="text/html")
     return (
-        Operation("GET", "/v1/proposals", listing, "What waits for a person, and what came of it", query=ProposalQuery),
-        Operation("GET", proposal, one, "One proposal with its evidence"),
-        Operation("POST", f"{proposal}/approve", approve, "Do what is proposed", "operator", Decide, ChangeQuery),
-        Operation("POST", f"{proposal}/deny", deny, "Leave it as it is", "operator", Decide, ChangeQuery),
-        Operation("GET", _PATH, show_page, "The page of a signed link; decides nothing", **html),  # type: ignore[arg-type]
-        Operation("POST", _PATH, submit, "Decide by a signed link", **html),  # type: ignore[arg-type]
+        Operation(
+            "GET",
+            "/v1/proposals",
+            listing,
+            "What waits for a person, and what came of it",
+            query=ProposalQuery,
+            name="listProposals",
+            answer=ProposalsList,
+        ),
+        Operation("GET", proposal, one, "One proposal with its evidence", name="getProposal", answer=ProposalDocument),
+        Operation(
+            "POST",
+            f"{proposal}/approve",
+            approve,
+            "Do what is proposed",
+            "operator",
+            Decide,
+            ChangeQuery,
+            name="approveProposal",
+            answer=DecisionAnswer,
+        ),
+        Operation(
+            "POST",
+            f"{proposal}/deny",
+            deny,
+            "Leave it as it is",
+            "operator",
+            Decide,
+            ChangeQuery,
+            name="denyProposal",
+            answer=DecisionAnswer,
+        ),
+        page_of_link("GET", _PATH, show_page, "The page of a signed link; decides nothing", name="showDecisionPage"),
+        page_of_link("POST", _PATH, submit, "Decide by a signed link", name="decideByLink"),
     )
 
 

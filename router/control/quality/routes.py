@@ -6,6 +6,7 @@ from router.control.addon import Document
 from router.control.admin import bodies
 from router.control.admin.operation import Call, Operation
 from router.control.quality.addon import QualityAddon
+from router.control.quality.answers import RelearnAnswer
 
 
 class Relearn(bodies.Automation):
@@ -20,6 +21,14 @@ def operations(addon: QualityAddon) -> tuple[Operation, ...]:
         return await addon.relearn(service=call.service, actor=call.actor(), reason=reason)
 
     return (
-        Operation("POST", "/v1/services/{service}/inputs/relearn", relearn,
-                  "Forget what good requests were like, and learn it anew", "operator", Relearn),
-    )  # fmt: skip
+        Operation(
+            "POST",
+            "/v1/services/{service}/inputs/relearn",
+            relearn,
+            "Forget what good requests were like, and learn it anew",
+            "operator",
+            Relearn,
+            name="relearnInputs",
+            answer=RelearnAnswer,
+        ),
+    )

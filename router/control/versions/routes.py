@@ -8,7 +8,9 @@ from router.control.addon import Document
 from router.control.admin import bodies
 from router.control.admin.bodies import ChangeQuery, LiveQuery, ServiceQuery
 from router.control.admin.operation import Call, Operation
+from router.control.core.answers import ChangeAnswer
 from router.control.versions.addon import VersionsAddon
+from router.control.versions.answers import ActivePeriodsList, RegisterAnswer, RetentionList, VersionsList, WholeVersion
 from router.errors import Refusal
 from router.errors.codes import RefusalCode
 
@@ -54,12 +56,37 @@ def _service(call: Call) -> str:
 
 
 OPERATIONS: Final = (
-    Operation("GET", "/v1/versions", list_all, "All versions with their history and marks"),
-    Operation("POST", "/v1/versions/{version:.+}/quarantine", quarantine, "Block a version",
-              "operator", bodies.QuarantineBody, ChangeQuery),
-    Operation("POST", "/v1/versions/{version:.+}/release", release, "Lift the block of a version",
-              "operator", bodies.Release, ChangeQuery),
-)  # fmt: skip
+    Operation(
+        "GET",
+        "/v1/versions",
+        list_all,
+        "All versions with their history and marks",
+        name="listVersions",
+        answer=VersionsList,
+    ),
+    Operation(
+        "POST",
+        "/v1/versions/{version:.+}/quarantine",
+        quarantine,
+        "Block a version",
+        "operator",
+        bodies.QuarantineBody,
+        ChangeQuery,
+        name="quarantineVersion",
+        answer=ChangeAnswer,
+    ),
+    Operation(
+        "POST",
+        "/v1/versions/{version:.+}/release",
+        release,
+        "Lift the block of a version",
+        "operator",
+        bodies.Release,
+        ChangeQuery,
+        name="releaseVersion",
+        answer=ChangeAnswer,
+    ),
+)
 """The routes that need no add-on."""
 
 
@@ -88,11 +115,14 @@ def operations(addon: VersionsAddon) -> tuple[Operation, ...]:
 
     return (
         *OPERATIONS,
-        Operation("POST", "/v1/versions", register, "Make a version known without deploying it, or correct its artifact",
-                  "operator", bodies.Register, ChangeQuery, 201),
+        Operation("POST", "/v1/versions", register,
+                  "Make a version known without deploying it, or correct its artifact", "operator", bodies.Register,
+                  ChangeQuery, 201, name="registerVersion", answer=RegisterAnswer),
         Operation("GET", f"/v1/versions/{{version:{_NOT_A_VERB}.+}}", one,
-                  "One version: where it comes from, when it was live, how it fared",
-                  query=ServiceQuery),
-        Operation("GET", "/v1/services/{service}/live", live, "What was live when, oldest first", query=LiveQuery),
-        Operation("GET", "/v1/services/{service}/retention", retention, "Which versions and artifacts may be deleted"),
+                  "One version: where it comes from, when it was live, how it fared", query=ServiceQuery,
+                  name="getVersion", answer=WholeVersion),
+        Operation("GET", "/v1/services/{service}/live", live, "What was live when, oldest first", query=LiveQuery,
+                  name="listActivePeriods", answer=ActivePeriodsList),
+        Operation("GET", "/v1/services/{service}/retention", retention, "Which versions and artifacts may be deleted",
+                  name="getRetention", answer=RetentionList),
     )  # fmt: skip

@@ -45,7 +45,7 @@ class Admin(Strict):
     keepalive_idle_s: Seconds = 75.0
     """An idle connection is closed after this time."""
     tls: CertificateFiles = CertificateFiles()
-    """TLS on `admin_listen`. The commands verify its certificate by SSL_CERT_FILE=/path/ca.pem."""
+    """TLS on `admin_listen`. The files are read when control starts. The commands verify the certificate by SSL_CERT_FILE."""
 
     @field_validator("public_url")
     @classmethod

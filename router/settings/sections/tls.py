@@ -13,7 +13,7 @@ from router.tls.contexts import AEAD
 
 
 class CertificateFiles(Strict):
-    """PEM files, read again when they change and at SIGHUP."""
+    """A certificate and its key, in PEM files."""
 
     certificate: FilePath | None = None
     """PEM file with the certificate, followed by its chain."""

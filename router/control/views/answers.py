@@ -1,0 +1,338 @@
+"""The documents of status, explain and the journal, as the admin API returns them. Times are RFC 3339.
+
+A member that is not required belongs to an add-on.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Literal, NotRequired
+
+from typing_extensions import TypedDict
+
+from router.control.views.addon_answers import (
+    AlertDocument,
+    CasesStatus,
+    DrillSummary,
+    InputsStatus,
+    MlflowStatus,
+    NotificationsStatus,
+    ProposalDocument,
+)
+from router.rollout.judge.criteria import Criterion
+from router.rollout.judge.verdict import TriggerResult
+
+
+class ControlProcess(TypedDict):
+    """The process that answers."""
+
+    pid: int
+    started_at: str
+    starts: int
+    """Starts of control since the router was started."""
+
+
+class WorkerStatus(TypedDict):
+    """One worker, from its own words in shared memory."""
+
+    index: int
+    pid: int | None
+    up: bool
+    heartbeat_age_s: float | None
+    loop_lag_s: float
+    connections: int
+    connections_total: int
+    starts: int
+    draining: bool
+
+
+class ActiveAlarm(TypedDict):
+    """An active alarm. `service` is null if it concerns the whole router."""
+
+    code: str
+    detail: str
+    since: str
+    service: str | None
+
+
+class SettingsStatus(TypedDict):
+    """The settings in effect. `differences`: where the journal and the settings name different versions."""
+
+    origin: str
+    version: int
+    differences: list[str]
+
+
+class ChangeInDoubt(TypedDict):
+    """A change that the disk did not confirm in time. `outcome` is null until it is decided."""
+
+    seq: int
+    type: str
+    service: str | None
+    actor: str
+    at: str
+    outcome: str | None
+
+
+class JournalStatus(TypedDict):
+    """The journal. `waiting`: entries that the disk has not taken yet."""
+
+    waiting: int
+    in_doubt: list[ChangeInDoubt]
+    decided: list[ChangeInDoubt]
+
+
+class UnmatchedRequests(TypedDict):
+    """Requests that no service matched, by outcome."""
+
+    accepted: int
+    ended: dict[str, int]
+
+
+class ClientPlaces(TypedDict):
+    """The places that one client holds."""
+
+    client: str
+    tunnels: int
+    streams: int
+    waiting: int
+    sending: int
+
+
+class VersionPlaces(TypedDict):
+    """The places taken at one version: tunnels, responses being streamed, waiting requests, requests being sent."""
+
+    service: str
+    version: str
+    tunnels: int
+    streams: int
+    waiting: int
+    sending: int
+    clients: list[ClientPlaces]
+    """The five clients that hold the most."""
+
+
+class LastProbe(TypedDict):
+    """The last probe of an endpoint."""
+
+    ok: bool
+    detail: str
+    ms: float
+    age_s: float
+
+
+class EndpointStatus(TypedDict):
+    """One endpoint of a version."""
+
+    url: str
+    ready: bool
+    last_probe: LastProbe | None
+
+
+class TargetTotals(TypedDict):
+    """The counters of a version since it was deployed."""
+
+    attempts: int
+    begun: int
+    rescued: int
+    stale_connections: int
+    outcomes: dict[str, int]
+
+
+class TargetWindow(TypedDict):
+    """The figures of a version in a window. Times are to the first byte."""
+
+    requests: int
+    faults: int
+    fault_rate: float | None
+    requests_per_s: float | None
+    p50_ms: float | None
+    p99_ms: float | None
+
+
+class TargetStatus(TypedDict):
+    """A version that has a slot."""
+
+    version: str
+    slot: int
+    role: str
+    state: str
+    ready: bool
+    endpoints: list[EndpointStatus]
+    good_probes: int
+    good_probes_needed: int | None
+    quarantined: str | None
+    """Reason of the quarantine."""
+    in_flight: int
+    waiting: int
+    tunnels: int
+    oldest_waiting_s: float | None
+    since: str
+    totals: TargetTotals
+    windows: dict[str, TargetWindow | None]
+    """By length: `10s` and `60s`."""
+
+
+class ServiceRequests(TypedDict):
+    """The requests of a service, by outcome."""
+
+    accepted: int
+    in_flight: int
+    ended: dict[str, int]
+
+
+class FreezeStatus(TypedDict):
+    """Who has frozen automation, when and why."""
+
+    actor: str
+    reason: str
+    at: str
+
+
+_SwitchEnds = TypedDict("_SwitchEnds", {"from": str | None, "to": str | None})
+
+
+class LastSwitch(_SwitchEnds):
+    """The last switch of a service. `cause`: `verdict` or `operator`."""
+
+    at: str
+    type: str
+    cause: Literal["verdict", "operator"]
+    actor: str
+    reason: str
+    generation: int
+    swap_us: float | None
+    confirmed_ms: float | None
+    trigger: dict[str, Any] | None
+    journalled: bool
+
+
+class TriggerSummary(TypedDict):
+    """One trigger in short; `explain` has all of it."""
+
+    kind: str
+    detail: str
+    state: str
+    reason: str
+
+
+class VerdictStatus(TypedDict):
+    """The verdict about the active version."""
+
+    state: Literal["pass", "fail", "inconclusive"]
+    triggers: list[TriggerSummary]
+
+
+class BaselineStatus(TypedDict):
+    """The usual share of faults of the accepted version, with its bounds."""
+
+    requests: int
+    faults: float
+    rate: float
+    lower: float
+    upper: float
+
+
+class AcceptanceProgress(TypedDict):
+    """How far the active version is from acceptance."""
+
+    accepted: bool
+    requests: int
+    requests_needed: int
+    seconds: float
+    seconds_needed: float
+    criteria: list[Criterion]
+
+
+class ServiceStatus(TypedDict):
+    """One service."""
+
+    service: str
+    generation: int
+    state: Literal["no_active", "no_better_target", "drill", "rolling_back", "accepted", "probation"]
+    active: str | None
+    standby: str | None
+    candidate: str | None
+    way_back: bool
+    """Whether a warm standby is ready."""
+    no_way_back: str | None
+    """The reason why there is none."""
+    frozen: FreezeStatus | None
+    held: str | None
+    """Why a due rollback is not done."""
+    targets: list[TargetStatus]
+    exchanges: ServiceRequests
+    rescued: int
+    last_switch: LastSwitch | None
+    verdict: VerdictStatus
+    baseline: BaselineStatus | None
+    acceptance: AcceptanceProgress
+    alerts: NotRequired[list[AlertDocument]]
+    cases: NotRequired[CasesStatus]
+    drill: NotRequired[DrillSummary]
+    incidents_open: NotRequired[list[str]]
+    inputs: NotRequired[InputsStatus | None]
+    mlflow: NotRequired[MlflowStatus]
+    notifications: NotRequired[NotificationsStatus]
+    proposals: NotRequired[list[ProposalDocument]]
+    validated: NotRequired[dict[str, dict[str, int]]]
+
+
+class RouterStatus(TypedDict):
+    """The whole router."""
+
+    version: str
+    build: str
+    boot: int
+    control: ControlProcess
+    workers: list[WorkerStatus]
+    alarms: list[ActiveAlarm]
+    settings: SettingsStatus
+    journal: JournalStatus
+    unmatched: UnmatchedRequests
+    limited: dict[str, int]
+    holdings: list[VersionPlaces]
+    services: dict[str, ServiceStatus]
+
+
+class GateStatus(TypedDict):
+    """Whether the gate would let an automatic rollback pass."""
+
+    would_pass: bool
+    reasons: list[str]
+
+
+class Explanation(TypedDict):
+    """Why automation did or did not act."""
+
+    service: str
+    active: str | None
+    generation: int
+    frozen: bool
+    unwell: str | None
+    """Why triggers pause: the router itself is not well."""
+    verdict: Literal["pass", "fail", "inconclusive"]
+    triggers: list[TriggerResult]
+    gate: GateStatus
+    acceptance: list[Criterion]
+    summary: str
+    inputs: NotRequired[InputsStatus | None]
+    validated: NotRequired[dict[str, dict[str, int]]]
+
+
+class JournalEntry(TypedDict):
+    """One entry of the journal. `seq` is null until it is on the disk. The members of `data` depend on `type`."""
+
+    seq: int | None
+    at: str
+    monotonic_ns: int
+    boot: int
+    service: str | None
+    type: str
+    actor: str
+    data: dict[str, Any]
+
+
+class JournalPage(TypedDict):
+    """Entries of the journal, oldest first."""
+
+    entries: list[JournalEntry]
