@@ -7,15 +7,25 @@ import inspect
 import textwrap
 from functools import cache
 
+from typing_extensions import get_original_bases, is_typeddict
+
 
 @cache
 def of_fields(cls: type) -> dict[str, str]:
     """Return the docstring of each documented field of `cls` and of its bases, on one line."""
     found: dict[str, str] = {}
-    for base in reversed(cls.__mro__):
+    for base in reversed((cls, *_bases(cls))):
         if base.__module__.startswith("router."):
             found |= _own(base)
     return found
+
+
+def _bases(cls: type) -> tuple[type, ...]:
+    """Return the bases of a class. A TypedDict has no base class at runtime, and one without a class statement no source."""
+    if not is_typeddict(cls):
+        return cls.__mro__[1:]
+    named = [base for base in get_original_bases(cls) if is_typeddict(base) and not base.__name__.startswith("_")]
+    return tuple(further for base in named for further in (base, *_bases(base)))
 
 
 def _own(cls: type) -> dict[str, str]:
