@@ -6,9 +6,9 @@ The id depends only on the journal entry. After a restart the same entry gives t
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
-from typing import Any, Final, Literal
+from typing import Any, Final, Literal, NamedTuple
 
 from router.rollout.model import entry as entry_types
 from router.rollout.model.entry import SWITCHES, Entry
@@ -50,8 +50,11 @@ def from_dict(plain: Mapping[str, Any]) -> Notification:
 
 def notification_of(entry: Entry, times: Mapping[str, Any] | None = None) -> Notification | None:
     """Return the notification of `entry`, or None. `times`: data of the `confirmed` entry of a switch."""
-    compose = _COMPOSERS.get(entry.type)
-    return compose(entry, times or {}) if compose is not None else None
+    if entry.type not in _KINDS:
+        return None
+    topic, describe = _KINDS[entry.type]
+    content = describe(entry, times or {})
+    return None if content is None else _composed(entry, topic, content)
 
 
 def notification_id(entry: Entry) -> str:
@@ -64,7 +67,7 @@ def notification_id(entry: Entry) -> str:
 
 def record_completed(opening: Entry, at: float) -> Notification:
     """Return the notification that the record of a rollback is complete; `opening` is the entry of the rollback."""
-    rollback, incident = _rolled_back(opening, {}), opening.data["incident"]
+    rollback, incident = _composed(opening, "rollback", _rolled_back(opening, {})), opening.data["incident"]
     return replace(
         rollback,
         id=f"{incident}-complete",
@@ -76,179 +79,158 @@ def record_completed(opening: Entry, at: float) -> Notification:
     )
 
 
-# -- one function for each entry type
-def _rolled_back(entry: Entry, times: Mapping[str, Any]) -> Notification:
-    data = entry.data
-    by = "by itself" if data["automatic"] else f"by {entry.actor}"
+class _Content(NamedTuple):
+    """What differs from one type of entry to another. `title` lacks the service; a fact without a text is left out."""
+
+    severity: Severity
+    title: str
+    facts: Sequence[tuple[str, str | None]]
+    data: dict[str, Any]
+    path: str
+
+
+def _composed(entry: Entry, topic: Topic, content: _Content) -> Notification:
     return Notification(
         id=notification_id(entry),
-        topic="rollback",
+        topic=topic,
         service=entry.service,
-        severity="critical",
-        title=f"{entry.service}: rolled back {by} from {data['from']} to {data['to']}",
+        severity=content.severity,
+        title=f"{entry.service}: {content.title}",
         at=entry.at,
-        facts=(
-            ("Service", entry.service),
+        facts=(("Service", entry.service), *((label, text) for label, text in content.facts if text is not None)),
+        data=content.data,
+        path=content.path,
+    )
+
+
+# -- one function for each content
+def _rolled_back(entry: Entry, times: Mapping[str, Any]) -> _Content:
+    data = entry.data
+    by = "by itself" if data["automatic"] else f"by {entry.actor}"
+    return _Content(
+        "critical",
+        f"rolled back {by} from {data['from']} to {data['to']}",
+        (
             ("From", f"{data['from']} ({'unreachable' if data['unreachable'] else 'quarantined'})"),
             ("To", data["to"]),
             *trigger_facts(data.get("trigger")),
             ("Reason", data["reason"]),
-            *_time_taken(entry, times),
+            ("Time taken", _time_taken(entry, times)),
             ("Incident", data["incident"]),
         ),
-        data=_switch_data(entry, times) | {"incident": data["incident"], "automatic": data["automatic"]},
-        path=f"/v1/incidents/{data['incident']}",
+        _switch_data(entry, times) | {"incident": data["incident"], "automatic": data["automatic"]},
+        f"/v1/incidents/{data['incident']}",
     )
 
 
-def _switched(entry: Entry, times: Mapping[str, Any]) -> Notification:
+def _switched(entry: Entry, times: Mapping[str, Any]) -> _Content:
     data, verb = entry.data, "promoted" if entry.type == entry_types.PROMOTED else "switched to"
-    return Notification(
-        id=notification_id(entry),
-        topic="switch",
-        service=entry.service,
-        severity="info",
-        title=f"{entry.service}: {verb} {data['to']} (was {data['from']}) by {entry.actor}",
-        at=entry.at,
-        facts=(
-            ("Service", entry.service),
+    return _Content(
+        "info",
+        f"{verb} {data['to']} (was {data['from']}) by {entry.actor}",
+        (
             ("From", str(data["from"])),
             ("To", data["to"]),
             ("Reason", data["reason"]),
-            *_time_taken(entry, times),
+            ("Time taken", _time_taken(entry, times)),
         ),
-        data=_switch_data(entry, times),
-        path=f"/v1/services/{entry.service}",
+        _switch_data(entry, times),
+        f"/v1/services/{entry.service}",
     )
 
 
-def _no_better_target(entry: Entry, times: Mapping[str, Any]) -> Notification:
+def _no_better_target(entry: Entry, _: Mapping[str, Any]) -> _Content:
     data = entry.data
-    objections = "; ".join(data["obstacles"])
-    return Notification(
-        id=notification_id(entry),
-        topic="no_better_target",
-        service=entry.service,
-        severity="critical",
-        title=f"{entry.service}: {data['active']} fails and there is nothing better to go back to",
-        at=entry.at,
-        facts=(
-            ("Service", entry.service),
+    return _Content(
+        "critical",
+        f"{data['active']} fails and there is nothing better to go back to",
+        (
             ("Active", str(data["active"])),
             *trigger_facts(data.get("trigger")),
-            ("Why not", objections),
+            ("Why not", "; ".join(data["obstacles"])),
         ),
-        data={"active": data["active"], "obstacles": data["obstacles"], "trigger": _trigger(data.get("trigger"))},
-        path=f"/v1/services/{entry.service}/explain",
+        {"active": data["active"], "obstacles": data["obstacles"], "trigger": _trigger(data.get("trigger"))},
+        f"/v1/services/{entry.service}/explain",
     )
 
 
-def _alert(entry: Entry, times: Mapping[str, Any]) -> Notification | None:
+def _alert(entry: Entry, _: Mapping[str, Any]) -> _Content | None:
     data = entry.data
     if data["about"] is None:
         return None
-    return Notification(
-        id=notification_id(entry),
-        topic="alert",
-        service=entry.service,
-        severity="warning",
-        title=f"{entry.service}: {data['kind']} alert {data['name']} about {data['about']}",
-        at=entry.at,
-        facts=(
-            ("Service", entry.service),
+    return _Content(
+        "warning",
+        f"{data['kind']} alert {data['name']} about {data['about']}",
+        (
             ("Version", data["about"]),
             ("Alert", data["name"]),
             ("Says", data["summary"] or "nothing more"),
             ("From", entry.actor),
         ),
-        data={name: data[name] for name in ("kind", "name", "about", "summary", "fingerprint", "starts_at", "labels")},
-        path="/v1/alerts",
+        {name: data[name] for name in ("kind", "name", "about", "summary", "fingerprint", "starts_at", "labels")},
+        "/v1/alerts",
     )
 
 
-def _proposed(entry: Entry, times: Mapping[str, Any]) -> Notification:
+def _proposed(entry: Entry, _: Mapping[str, Any]) -> _Content:
     data = entry.data
     rollback = data["kind"] == "rollback"
-    question = (
-        f"should {data['version']} go back to {data['to'] or 'nothing'}?"
-        if rollback
-        else f"may {data['version']} become active?"
+    back, forward = (
+        f"should {data['version']} go back to {data['to'] or 'nothing'}?",
+        f"may {data['version']} become active?",
     )
     evidence = data.get("evidence") or {}
     alert = evidence.get("alert")
-    return Notification(
-        id=notification_id(entry),
-        topic="proposal",
-        service=entry.service,
-        severity="critical" if rollback else "warning",
-        title=f"{entry.service}: {question}",
-        at=entry.at,
-        facts=(
-            ("Service", entry.service),
+    members = ("proposal", "kind", "version", "from", "to", "reason", "at_expiry", "expire_after_s")
+    return _Content(
+        "critical" if rollback else "warning",
+        back if rollback else forward,
+        (
             ("Active", str(data["from"])),
             ("Proposed", str(data["to"])),
             *trigger_facts(evidence.get("trigger")),
-            *((("Alert", f"{alert['name']}: {alert['summary']}"),) if alert else ()),
+            ("Alert", f"{alert['name']}: {alert['summary']}" if alert else None),
             ("Reason", data["reason"]),
             ("Asked by", entry.actor),
             ("Decide within", f"{format_duration(data['expire_after_s'])}, else {data['at_expiry']}"),
             ("Proposal", data["proposal"]),
         ),
-        data={
-            name: data[name]
-            for name in ("proposal", "kind", "version", "from", "to", "reason", "at_expiry", "expire_after_s")
-        }
-        | {"trigger": _trigger(evidence.get("trigger"))},
-        path=f"/v1/proposals/{data['proposal']}",
+        {name: data[name] for name in members} | {"trigger": _trigger(evidence.get("trigger"))},
+        f"/v1/proposals/{data['proposal']}",
     )
 
 
-def _decided(entry: Entry, times: Mapping[str, Any]) -> Notification:
+def _decided(entry: Entry, _: Mapping[str, Any]) -> _Content:
     data, what = entry.data, _ENDS[entry.type]
     by = "" if entry.type in (entry_types.PROPOSAL_EXPIRED, entry_types.WITHDRAWN) else f" by {entry.actor}"
-    return Notification(
-        id=notification_id(entry),
-        topic="proposal",
-        service=entry.service,
-        severity="info",
-        title=f"{entry.service}: proposal {data['proposal']} {what}{by}",
-        at=entry.at,
-        facts=(
-            ("Service", entry.service),
+    return _Content(
+        "info",
+        f"proposal {data['proposal']} {what}{by}",
+        (
             ("Proposal", data["proposal"]),
-            *((("Reason", str(data["reason"])),) if data.get("reason") else ()),
-            *((("Default", str(data["default"])),) if data.get("default") else ()),
+            ("Reason", str(data["reason"]) if data.get("reason") else None),
+            ("Default", str(data["default"]) if data.get("default") else None),
         ),
-        data={"proposal": data["proposal"], "outcome": what, "actor": entry.actor, "reason": data.get("reason")},
-        path=f"/v1/proposals/{data['proposal']}",
+        {"proposal": data["proposal"], "outcome": what, "actor": entry.actor, "reason": data.get("reason")},
+        f"/v1/proposals/{data['proposal']}",
     )
 
 
-def _drilled(entry: Entry, times: Mapping[str, Any]) -> Notification:
+def _drilled(entry: Entry, _: Mapping[str, Any]) -> _Content:
     data = entry.data
-    result, reasons = data["result"], "; ".join(data["reasons"])
     swaps = [swap["confirmed_ms"] for swap in data.get("swaps", ()) if swap["confirmed_ms"] is not None]
-    return Notification(
-        id=notification_id(entry),
-        topic="drill",
-        service=entry.service,
-        severity="info" if result in ("passed", "stopped") else "warning",
-        title=f"{entry.service}: drill {data['drill']} {result}",
-        at=entry.at,
-        facts=(
-            ("Service", entry.service),
+    members = ("drill", "mode", "by", "from", "to", "result", "reasons")
+    return _Content(
+        "info" if data["result"] in ("passed", "stopped") else "warning",
+        f"drill {data['drill']} {data['result']}",
+        (
             ("Drill", f"{data['mode']}, from {data['from']} to {data['to']}"),
-            ("Result", result),
-            *((("Because", reasons),) if reasons else ()),
-            *(
-                (("Time taken", ", ".join(f"{found:.1f} ms" for found in swaps) + " to the last worker"),)
-                if swaps
-                else ()
-            ),
+            ("Result", data["result"]),
+            ("Because", "; ".join(data["reasons"]) or None),
+            ("Time taken", ", ".join(f"{found:.1f} ms" for found in swaps) + " to the last worker" if swaps else None),
         ),
-        data={name: data[name] for name in ("drill", "mode", "by", "from", "to", "result", "reasons")}
-        | {"swaps": data.get("swaps", [])},
-        path="/v1/drills",
+        {name: data[name] for name in members} | {"swaps": data.get("swaps", [])},
+        "/v1/drills",
     )
 
 
@@ -277,7 +259,7 @@ def _trigger(trigger: Mapping[str, Any] | None) -> dict[str, Any] | None:
     return {member: trigger.get(member) for member in TRIGGER_MEMBERS} if trigger else None
 
 
-def _time_taken(entry: Entry, times: Mapping[str, Any]) -> tuple[tuple[str, str], ...]:
+def _time_taken(entry: Entry, times: Mapping[str, Any]) -> str | None:
     parts = []
     since_ns = (entry.data.get("trigger") or {}).get("evidence_since_ns")
     if since_ns:
@@ -288,7 +270,7 @@ def _time_taken(entry: Entry, times: Mapping[str, Any]) -> tuple[tuple[str, str]
         parts.append(f"every worker followed within {format_millis(times['confirmed_ms'])}")
     elif times:
         parts.append(f"workers {times['workers_unconfirmed']} have not confirmed")
-    return (("Time taken", "; ".join(parts)),) if parts else ()
+    return "; ".join(parts) or None
 
 
 def _switch_data(entry: Entry, times: Mapping[str, Any]) -> dict[str, Any]:
@@ -308,14 +290,14 @@ _ENDS: Final = {
     entry_types.PROPOSAL_EXPIRED: "has expired",
     entry_types.WITHDRAWN: "was withdrawn",
 }
-_COMPOSERS: Final[dict[str, Callable[[Entry, Mapping[str, Any]], Notification | None]]] = {
-    entry_types.ROLLED_BACK: _rolled_back,
-    entry_types.PROMOTED: _switched,
-    entry_types.SWITCHED: _switched,
-    entry_types.NO_BETTER_TARGET: _no_better_target,
-    entry_types.ALERT: _alert,
-    entry_types.PROPOSED: _proposed,
-    entry_types.DRILL_ENDED: _drilled,
-    entry_types.DRILL_REFUSED: _drilled,
-    **dict.fromkeys(_ENDS, _decided),
+_KINDS: Final[dict[str, tuple[Topic, Callable[[Entry, Mapping[str, Any]], _Content | None]]]] = {
+    entry_types.ROLLED_BACK: ("rollback", _rolled_back),
+    entry_types.PROMOTED: ("switch", _switched),
+    entry_types.SWITCHED: ("switch", _switched),
+    entry_types.NO_BETTER_TARGET: ("no_better_target", _no_better_target),
+    entry_types.ALERT: ("alert", _alert),
+    entry_types.PROPOSED: ("proposal", _proposed),
+    entry_types.DRILL_ENDED: ("drill", _drilled),
+    entry_types.DRILL_REFUSED: ("drill", _drilled),
+    **dict.fromkeys(_ENDS, ("proposal", _decided)),
 }
