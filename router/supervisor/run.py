@@ -15,6 +15,7 @@ from router.runtime.inlets import Inlets
 from router.settings.settings import Settings
 from router.supervisor import reload
 from router.supervisor.patience import Patience
+from router.supervisor.processes import ProcessSet
 from router.supervisor.run_options import RunOptions
 from router.supervisor.sockets import AdminSocket, DataSockets
 from router.supervisor.state_directory import PATIENCE_S, StateDirectory
@@ -49,7 +50,8 @@ def run(
         bound = settings.model_copy(
             update={"listen": data.address, "admin_listen": admin.address, "state_dir": state.path}
         )
-        return Supervisor(bound, options, state, data, admin, control_argv, worker_argv).run()
+        processes = ProcessSet(bound, options, state, data, admin, control_argv, worker_argv)
+        return Supervisor(bound, options, state, data, admin, processes).run()
     finally:
         for opened in resources:
             opened.close()
@@ -77,7 +79,8 @@ def _take_over(settings: Settings, options: RunOptions, control_argv: Sequence[s
                 raise StartError(StartCode.ADDRESS_DIFFERS, detail)
         resources.append(state := StateDirectory(path, lock=False))
         bound = settings.model_copy(update={"listen": data.address, "admin_listen": admin.address, "state_dir": path})
-        return Supervisor(bound, options, state, data, admin, control_argv, worker_argv, old, inlets).run()
+        processes = ProcessSet(bound, options, state, data, admin, control_argv, worker_argv, inlets)
+        return Supervisor(bound, options, state, data, admin, processes, old, inlets).run()
     finally:
         for opened in resources:
             opened.close()

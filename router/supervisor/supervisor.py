@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import logging
 import signal
-from collections.abc import Sequence
 from typing import Final
 
 from router import __version__
@@ -59,8 +58,7 @@ class Supervisor:
         state: StateDirectory,
         data: DataSockets,
         admin: AdminSocket,
-        control_argv: Sequence[str],
-        worker_argv: Sequence[str],
+        processes: ProcessSet,
         old: NewRouter | None = None,
         inlets: Inlets | None = None,
     ) -> None:
@@ -85,10 +83,10 @@ class Supervisor:
         self._cut = 0
         self._exit_code: int | None = None
         self._watched_since_ns = self._ticked_ns = clock.now_ns()
-        self._processes = ProcessSet(settings, options, state, data, admin, control_argv, worker_argv, inlets)
-        self._segment = self._processes.segment
+        self._processes = processes
+        self._segment = processes.segment
         self._worker_stats = WorkerStats(self._segment)
-        self._control, self._workers = self._processes.control, self._processes.workers
+        self._control, self._workers = processes.control, processes.workers
         self._segment.words[at.H_STATE_LOCKED] = old is None
         self._segment.words[at.H_PORT_SHARED] = self._segment.words[at.H_TAKING_OVER] = old is not None
 
