@@ -319,7 +319,7 @@ ROUTES_AND_VERDICTS: Final = (
           "rollout/machine/machine.py", "Machine._rollback",
           '"evidence": verdict.evidence if verdict else None,'),
     Guard(7, "control/core/test_operations.py::test_a_switch_answers_when_every_worker_has_confirmed",
-          "control/core/loop.py", "ControlLoop.confirm",
+          "control/core/loop.py", "ControlLoop._confirm",
           'service_controller.executor.perform([Record(entry_types.CONFIRMED, "control", data)], clock.now_ns())'),
     Guard(7, "control/core/test_operations.py::test_a_rollback_by_a_person",
           "rollout/machine/registry.py", "Registry.apply",

@@ -118,7 +118,7 @@ STATE: Final = (
           "found = _pending_entry(executor, word) or recovered("),
     Guard(9, "control/core/test_recovery.py::test_why_a_stored_rollback_was_made_outlives_a_control_that_could_not_journal_it",
           "control/core/loop.py", "ControlLoop._confirm_left",
-          "self.tasks.spawn(self.confirm(service_controller, change, late=True)"),
+          "self._confirm(service_controller, published, late=True)"),
     Guard(9, "end_to_end/test_kills.py::test_no_generation_is_issued_twice_even_if_nothing_was_changed_before_the_kill",
           "control/wiring.py", "_begin_boot",
           "numbers = await journal.append(*entries)"),

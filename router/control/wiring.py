@@ -206,7 +206,7 @@ def add_addons(deps: AddonDeps) -> tuple[Operation, ...]:
     files = open_files(state_dir, settings, alarms)
     context = IncidentContext(cases.captured.failures, store)
     incidents = IncidentsAddon(control_loop, settings, files, entries, context, notify.incident_complete)
-    versions = VersionsAddon(control_loop, operations.models, incidents.root_cause_known)
+    versions = VersionsAddon(control_loop, incidents.root_cause_known)
     control_loop.add_addons(
         history, report, advice, versions, mlflow, alerts, proposals, validators, quality, drills, cases, incidents,
         acceptance, notify,

@@ -11,7 +11,6 @@ from typing import Any
 
 from router.control.core import recovery
 from router.control.core.loop import ControlLoop
-from router.control.core.operations import Operations
 from router.control.core.probes import Probes
 from router.control.core.service_controller import ServiceController
 from router.control.monitors.alarms import Alarms
@@ -30,6 +29,7 @@ from router.shm import segment as segments
 from router.shm.route_cell import RouteCell
 from router.shm.segment import Segment
 from tests.control.hung_disk import Disk
+from tests.control.verbs import Verbs
 
 DEAD = 2**22 + 1
 """No process has this pid: pid_max is at most 2^22."""
@@ -151,7 +151,7 @@ class ControlHarness:
         self.fail_point: HarnessFailPoint
         self.alarms: HarnessAlarms
         self.control_loop: ControlLoop
-        self.operations: Operations
+        self.operations: Verbs
         self.queries: Queries
         self.service_controller: ServiceController
         self.now_ns = clock.now_ns()
@@ -184,7 +184,7 @@ class ControlHarness:
         except StartError:
             await self.journal.close()
             raise
-        self.control_loop, self.operations = self.core.control_loop, self.core.operations
+        self.control_loop, self.operations = self.core.control_loop, Verbs(self.core.operations)
         self.queries = self.core.queries
         self.service_controller = self.control_loop.services["svc"]
         return self

@@ -13,6 +13,7 @@ from router.control.addon import Addon
 from router.control.admin import app
 from router.control.admin.events import EventStreams
 from router.control.admin.operation import Operation
+from router.control.core.executor import ANYTHING, Preconditions
 from router.control.monitors.alarms import Alarms
 from router.control.monitors.broadcast import Broadcast, Queue
 from router.control.monitors.certificates import CertificateMonitor
@@ -20,6 +21,7 @@ from router.control.monitors.switch_stats import SwitchStats
 from router.control.versions import routes as version_routes
 from router.errors import Refusal
 from router.errors.codes import RefusalCode
+from router.rollout.model.events import DeployAsked, Event, RollbackAsked, SwitchAsked
 from router.settings.settings import Settings
 from router.shm import segment
 from router.shm.worker_stats import WorkerStats
@@ -140,42 +142,20 @@ class FakeControl:
         self.feed.unsubscribe(queue)
 
     # -- changing
-    async def deploy(self, **arguments: Any) -> dict[str, Any]:
-        return await self._change("deploy", arguments, {"state": "verifying", "service": arguments["service"]})
-
-    async def set_endpoints(self, **arguments: Any) -> dict[str, Any]:
-        return await self._change("set_endpoints", arguments, {"service": arguments["service"], "changed": True})
-
-    async def promote(self, **arguments: Any) -> dict[str, Any]:
-        return await self._change("promote", arguments, self._switched())
-
-    async def rollback(self, **arguments: Any) -> dict[str, Any]:
-        return await self._change("rollback", arguments, self._switched())
-
-    async def switch(self, **arguments: Any) -> dict[str, Any]:
-        return await self._change("switch", arguments, self._switched())
-
-    async def retire(self, **arguments: Any) -> dict[str, Any]:
-        return await self._change("retire", arguments, {"changed": True})
-
-    async def freeze(self, **arguments: Any) -> dict[str, Any]:
-        return await self._change("freeze", arguments, {"changed": True})
-
-    async def unfreeze(self, **arguments: Any) -> dict[str, Any]:
-        return await self._change("unfreeze", arguments, {"changed": True})
-
-    async def quarantine(self, **arguments: Any) -> dict[str, Any]:
-        return await self._change("quarantine", arguments, {"changed": True})
-
-    async def release(self, **arguments: Any) -> dict[str, Any]:
-        return await self._change("release", arguments, {"changed": True})
-
-    async def _change(self, verb: str, arguments: dict[str, Any], result: dict[str, Any]) -> dict[str, Any]:
-        self._record(verb, **arguments)
+    async def change(
+        self, service: str, event: Event, preconditions: Preconditions = ANYTHING, *, dry_run: bool = False
+    ) -> dict[str, Any]:
+        self._record("change", service=service, event=event, preconditions=preconditions, dry_run=dry_run)
         if self.gate is not None:
             await self.gate.wait()
-        self._known(arguments["service"])
-        return result
+        self._known(service)
+        match event:
+            case DeployAsked():
+                return {"state": "verifying", "service": service}
+            case SwitchAsked() | RollbackAsked():
+                return self._switched()
+            case _:
+                return {"service": service, "changed": True}
 
     def _record(self, verb: str, **arguments: Any) -> None:
         self.calls.append((verb, arguments))

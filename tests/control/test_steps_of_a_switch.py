@@ -33,13 +33,13 @@ PROMOTION: Final = [
     "control.admin.auth AccessPolicy.authorize",
     "control.admin.json_text parse",
     "control.admin.idempotency IdempotencyKeys.once",
-    "control.admin.changes promote",
-    "control.core.operations Operations.promote",
+    "control.admin.changes change",
+    "control.core.operations Operations.change",
     # The event goes to the state machine. It answers with commands and changes nothing yet.
     "control.core.executor CommandExecutor.change",
     "rollout.machine.machine Machine.handle",
-    "rollout.machine.version_rules VersionRules.known",
-    "rollout.machine.version_rules VersionRules.route_after",
+    "rollout.machine.registry Registry.known",
+    "rollout.machine.registry Registry.route",
     # An operator's change is journalled before it is in effect: on the journal's thread, with the mark around the commit.
     "control.store.journal Journal.append",
     "control.store.journal_writer JournalWriter.put",
@@ -50,8 +50,8 @@ PROMOTION: Final = [
     "control.store.mark MarkFile.write",
     # The machine answers again; nothing may have changed while the disk was written. Then the entry is applied.
     "rollout.machine.machine Machine.handle",
-    "rollout.machine.version_rules VersionRules.known",
-    "rollout.machine.version_rules VersionRules.route_after",
+    "rollout.machine.registry Registry.known",
+    "rollout.machine.registry Registry.route",
     "rollout.machine.registry Registry.apply",
     # The switch: one 64-bit store into the route cell. The workers are woken.
     "shm.route_cell RouteCell.publish",

@@ -1,12 +1,19 @@
-"""The bodies and queries of the admin API. Unknown members are refused by name; texts are bounded and printable."""
+"""The bodies and queries of the admin API. Unknown members are refused by name; texts are bounded and printable.
+
+The body of a verb makes the event for the machine: the parameters of a verb stand here and nowhere else.
+"""
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from typing import Annotated
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
+from router.control.admin.auth import Principal
 from router.errors import Refusal
+from router.rollout.model import entry as entry_types
+from router.rollout.model import events as ev
 from router.rollout.model.endpoint import parse_endpoints
 from router.rollout.versions.active_periods import ACTIVE_PERIODS_MAX
 from router.runtime.printable import printable
@@ -51,12 +58,22 @@ class OverrideBody(_Body):
     """Seconds after which a quarantine that it has lifted is in force again."""
 
 
-class _Change(_Body):
+class SignedBody(_Body):
+    """A body with an actor."""
+
     actor: Actor | None = None
     """The actor of the change. Only used without tokens; else the name of the token counts."""
 
 
-class _RoutedChange(_Change):
+class ChangeBody(SignedBody):
+    """The body of a verb."""
+
+    @abstractmethod
+    def event(self, by: Principal, version: str) -> ev.Event:
+        """Return the event that `by` requests. `version` is the version that the path names; empty if it names none."""
+
+
+class _RoutedChange(ChangeBody):
     from_version: Annotated[Version | None, Field(alias="from")] = None
     """The version that must be active; else the answer is 409."""
 
@@ -72,6 +89,13 @@ class Deploy(_RoutedChange):
     replace: bool = False
     override: OverrideBody | None = None
 
+    def event(self, by: Principal, version: str) -> ev.Event:
+        """Return the event. The version may be a URI, which is resolved later."""
+        endpoints, origin = tuple(self.endpoints or ()), ev.Origin(self.artifact)
+        return ev.DeployAsked(
+            self.version, endpoints, by.actor(self.actor), self.replace, signed(self.override, by), origin
+        )
+
 
 class Promote(_RoutedChange):
     """Make the candidate active."""
@@ -80,11 +104,20 @@ class Promote(_RoutedChange):
     reason: Text = ""
     override: OverrideBody | None = None
 
+    def event(self, by: Principal, version: str) -> ev.Event:
+        """Return the event."""
+        reason, override = self.reason or "promoted", signed(self.override, by)
+        return ev.SwitchAsked(self.version, by.actor(self.actor), reason, entry_types.PROMOTED, override)
+
 
 class RollbackBody(_RoutedChange):
     """Go back to the standby and quarantine the active version."""
 
     reason: Text = ""
+
+    def event(self, by: Principal, version: str) -> ev.Event:
+        """Return the event."""
+        return ev.RollbackAsked(self.reason or "rolled back by a person", by.actor(self.actor))
 
 
 class Switch(_RoutedChange):
@@ -94,6 +127,11 @@ class Switch(_RoutedChange):
     reason: Text = ""
     override: OverrideBody | None = None
 
+    def event(self, by: Principal, version: str) -> ev.Event:
+        """Return the event."""
+        reason, override = self.reason or "switched", signed(self.override, by)
+        return ev.SwitchAsked(self.to, by.actor(self.actor), reason, entry_types.SWITCHED, override)
+
 
 class Retire(_RoutedChange):
     """Take a version out. `cut`: end its requests in flight at once."""
@@ -101,40 +139,86 @@ class Retire(_RoutedChange):
     version: Version
     cut: bool = False
 
+    def event(self, by: Principal, version: str) -> ev.Event:
+        """Return the event."""
+        return ev.RetireAsked(self.version, by.actor(self.actor), self.cut)
 
-class MoveEndpoints(_Change):
+
+class MoveEndpoints(ChangeBody):
     """The new endpoints of the version."""
 
     endpoints: Endpoints
 
+    def event(self, by: Principal, version: str) -> ev.Event:
+        """Return the event."""
+        return ev.EndpointsAsked(version, tuple(self.endpoints), by.actor(self.actor))
 
-class Automation(_Change):
-    """Disable or enable automation."""
+
+class Freeze(ChangeBody):
+    """Disable automation."""
 
     reason: Text = ""
 
+    def event(self, by: Principal, version: str) -> ev.Event:
+        """Return the event."""
+        return ev.FreezeAsked(by.actor(self.actor), self.reason)
 
-class QuarantineBody(_Change):
-    """Block a version or lift the block. `service` may be left out where there is only one."""
+
+class Unfreeze(ChangeBody):
+    """Enable automation."""
+
+    reason: Text = ""
+
+    def event(self, by: Principal, version: str) -> ev.Event:
+        """Return the event."""
+        return ev.UnfreezeAsked(by.actor(self.actor), self.reason)
+
+
+class QuarantineBody(ChangeBody):
+    """Block a version. `service` may be left out where there is only one."""
 
     service: ServiceName | None = None
     reason: Reason
 
+    def event(self, by: Principal, version: str) -> ev.Event:
+        """Return the event."""
+        return ev.QuarantineAsked(version, by.actor(self.actor), self.reason)
 
-class Release(QuarantineBody):
-    """Lift the block of a version, for good or for a while."""
 
+class Release(ChangeBody):
+    """Lift the block of a version, for good or for a while. `service` may be left out where there is only one."""
+
+    service: ServiceName | None = None
+    reason: Reason
     expires_after_s: Duration | None = None
     """Seconds after which the quarantine is in force again."""
 
+    def event(self, by: Principal, version: str) -> ev.Event:
+        """Return the event."""
+        return ev.ReleaseAsked(version, by.actor(self.actor), self.reason, self.expires_after_s)
 
-class Register(_Change):
+
+class Register(ChangeBody):
     """Make a version known without deploying it, or correct its artifact."""
 
     service: ServiceName | None = None
     version: Version
     endpoints: Endpoints | None = None
     artifact: Uri | None = None
+
+    def event(self, by: Principal, version: str) -> ev.Event:
+        """Return the event. The version may be a URI, which is resolved later."""
+        endpoints, origin = tuple(self.endpoints or ()), ev.Origin(self.artifact)
+        return ev.RegisterAsked(self.version, endpoints, by.actor(self.actor), origin)
+
+
+def signed(override: OverrideBody | None, by: Principal) -> ev.Override | None:
+    """Return the override to journal: its actor, with the name of the token if that differs."""
+    if override is None:
+        return None
+    other = by.by_token and override.actor != by.name
+    actor = f"{override.actor} (token {by.name})" if other else override.actor
+    return ev.Override(actor, override.reason, override.expires_after_s)
 
 
 class _Query(BaseModel):

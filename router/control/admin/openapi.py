@@ -10,6 +10,7 @@ from pydantic import BaseModel, TypeAdapter
 from pydantic.json_schema import GenerateJsonSchema, models_json_schema
 
 from router import __version__
+from router.control.admin.bodies import ChangeBody
 from router.control.admin.operation import Operation
 
 _REFERENCE: Final = "#/components/schemas/{model}"
@@ -181,4 +182,4 @@ def _fields(operation: Operation) -> list[dict[str, Any]]:
 
 
 def _is_conditional(operation: Operation) -> bool:
-    return operation.method == "PATCH" or (operation.body is not None and "from_version" in operation.body.model_fields)
+    return operation.method == "PATCH" or (operation.body is not None and issubclass(operation.body, ChangeBody))

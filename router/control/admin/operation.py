@@ -50,11 +50,18 @@ class Call:
 
     @property
     def service(self) -> str:
-        """The service that the path names. It may not exist."""
-        name = self.request.match_info["service"]
+        """The service that the path names, else the one that the body names, else the only one. It may not exist."""
+        name = self.request.match_info.get("service") or getattr(self.body, "service", None) or self._only_service()
         if not NAME.fullmatch(name):
             raise Refusal(RefusalCode.SERVICE_UNKNOWN, f"service {name[:63]!r} is not a possible name")
         return name
+
+    def _only_service(self) -> str:
+        services = sorted(self.queries.status()["services"])
+        if len(services) != 1:
+            detail = f"body.service: name the service, one of {', '.join(services)}"
+            raise Refusal(RefusalCode.REQUEST_INVALID, detail)
+        return str(services[0])
 
     @property
     def version(self) -> str:

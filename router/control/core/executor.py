@@ -122,7 +122,14 @@ class CommandExecutor:
 
     # -- an operator's change
     async def change(self, event: Event, preconditions: Preconditions = ANYTHING, *, dry_run: bool = False) -> Change:
-        """Make the change that `event` requests; raise Refusal if it is refused, with nothing changed."""
+        """Make the change that `event` requests; raise Refusal if it is refused, with nothing changed.
+
+        1. The machine decides by the present state.
+        2. The entries go to the disk. This takes milliseconds, and a verdict does not wait for them.
+        3. The machine decides the same event again. If the commands differ, something has overtaken the change: its entries
+           are struck out, and the change is refused.
+        4. The entries are applied and the commands carried out.
+        """
         self._refuse_while_taking_over()
         self.refuse_stale(preconditions)
         before = self.registry.generation

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
-from typing import Final, ParamSpec
+from dataclasses import dataclass
+from typing import Any, Final, ParamSpec
 
 from router.control.addon import Addon
 from router.control.core.executor import Change
@@ -40,6 +41,21 @@ _REASONS: Final = {
     entry_types.DRILL_SWITCHED: "drill",
 }
 P = ParamSpec("P")
+
+
+@dataclass(frozen=True, slots=True)
+class _Published:
+    """A published route. `reason` is that of the switch; None if it was no switch. `stored_ns` is monotonic."""
+
+    generation: int
+    reason: str | None
+    swap_us: int
+    stored_ns: int
+
+
+def _reason(entry_type: str, trigger: dict[str, Any] | None) -> str | None:
+    """Return the kind of the trigger, else the verb; None for an entry that is no switch."""
+    return trigger["kind"] if trigger and entry_type in _REASONS else _REASONS.get(entry_type)
 
 
 class ControlLoop:
@@ -186,18 +202,28 @@ class ControlLoop:
         last, cell = service_controller.registry.last_switch, service_controller.executor.cell
         route = cell.read()
         if last is not None and last["swap_us"] is None and route and route.generation == last["generation"]:
-            entry = Entry(last["type"], service_controller.name, "control", last, 0.0, 0, 0)
-            change = Change(entry, cell.decided_ns(), cell.stored_ns())
-            self.tasks.spawn(self.confirm(service_controller, change, late=True), f"confirm {service_controller.name}")
+            reason, stored_ns = _reason(last["type"], last.get("trigger")), cell.stored_ns()
+            published = _Published(route.generation, reason, max(0, (stored_ns - cell.decided_ns()) // 1000), stored_ns)
+            self.tasks.spawn(
+                self._confirm(service_controller, published, late=True), f"confirm {service_controller.name}"
+            )
 
-    async def confirm(self, service_controller: ServiceController, change: Change, late: bool = False) -> Confirmation:
-        """Wait for the workers; raise `workers_unconfirmed` or end it; count and journal the duration if it was a switch."""
+    async def confirm(self, service_controller: ServiceController, change: Change) -> Confirmation:
+        """Wait for the workers, if `change` has published a route."""
         entry = change.entry
         if change.stored_ns is None or entry is None:
             return Confirmation((), 0.0)
-        generation, timeout_s = entry.data["generation"], self.settings.timeouts.confirm_timeout_s
+        reason = _reason(entry.type, entry.data.get("trigger"))
+        published = _Published(entry.data["generation"], reason, change.swap_us, change.stored_ns)
+        return await self._confirm(service_controller, published)
+
+    async def _confirm(
+        self, service_controller: ServiceController, published: _Published, late: bool = False
+    ) -> Confirmation:
+        """Wait for the workers; raise `workers_unconfirmed` or end it; count and journal the duration if it was a switch."""
+        generation, timeout_s = published.generation, self.settings.timeouts.confirm_timeout_s
         confirmation = await self.workers.confirm(
-            service_controller.executor.index, generation, change.stored_ns, timeout_s
+            service_controller.executor.index, generation, published.stored_ns, timeout_s
         )
         code = "workers_unconfirmed"
         if confirmation.complete:
@@ -208,18 +234,16 @@ class ControlLoop:
                 f"workers {list(confirmation.unconfirmed)} have not confirmed {generation}",
                 service_controller.name,
             )
-        if entry.type in _REASONS:
-            trigger = entry.data.get("trigger")
-            reason = trigger["kind"] if trigger else _REASONS[entry.type]
+        if published.reason is not None:
             took_ms = (
                 confirmation.confirmed_ms if not late else max((ms for _, ms in confirmation.workers_ms), default=None)
             )
             self.switch_stats.record(
-                service_controller.name, reason, change.swap_us, took_ms if confirmation.complete else None
+                service_controller.name, published.reason, published.swap_us, took_ms if confirmation.complete else None
             )
             data = {
                 "generation": generation,
-                "swap_us": change.swap_us,
+                "swap_us": published.swap_us,
                 "confirmed_ms": took_ms if confirmation.complete else None,
                 "workers_unconfirmed": list(confirmation.unconfirmed),
                 "workers_ms": confirmation.workers_ms,

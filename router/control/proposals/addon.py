@@ -20,7 +20,6 @@ from router.rollout.machine import proposal_rules
 from router.rollout.model import entry as entry_types
 from router.rollout.model.commands import Record
 from router.rollout.model.events import Override, ProposalDecided
-from router.rollout.model.target import State
 from router.rollout.notifications.notification import Notification
 from router.rollout.proposals.proposal import Proposal
 from router.runtime import clock
@@ -128,13 +127,9 @@ class ProposalsAddon(Addon):
             four_eyes=by_token,
             shares=service_controller.shares(clock.now_ns()),
             impact=_impact(proposal, service_controller),
-            checked=await self._answers_probe(proposal, service_controller),
         )
-        outcome = _outcome(proposal, event)
         try:
-            answer = await self._operations.decide(
-                service=service_controller.name, event=event, done=outcome, dry_run=dry_run
-            )
+            answer = await self._operations.change(service_controller.name, event, dry_run=dry_run)
         except Refusal as refusal:
             if not dry_run:
                 self._journal_refusal(refusal, proposal, service_controller, event)
@@ -159,19 +154,6 @@ class ProposalsAddon(Addon):
             )
             raise Refusal(RefusalCode.FOUR_EYES, detail)
 
-    async def _answers_probe(self, proposal: Proposal, service_controller: ServiceController) -> bool:
-        """Return whether a version that was rolled back as unreachable answers a probe now; its promotion needs that."""
-        target = service_controller.registry.targets.get(proposal.version)
-        if (
-            proposal.kind != "promotion"
-            or target is None
-            or target.state is not State.UNREACHABLE
-            or target.slot is None
-        ):
-            return False
-        timeout_s = service_controller.machine.limits.gate_timeout_s
-        return (await self._control_loop.probes.probe_now(service_controller.name, target.slot, timeout_s)).ok
-
     def _journal_refusal(
         self, refusal: Refusal, proposal: Proposal, service_controller: ServiceController, event: ProposalDecided
     ) -> None:
@@ -186,14 +168,6 @@ class ProposalsAddon(Addon):
 def _impact(proposal: Proposal, service_controller: ServiceController) -> dict[str, Any] | None:
     trigger = proposal.evidence[0]["trigger"] if proposal.evidence else None
     return service_controller.impact(trigger, clock.now_ns()) if trigger else None
-
-
-def _outcome(proposal: Proposal, event: ProposalDecided) -> str:
-    if event.verb == "deny":
-        return f"{proposal.id} is denied, {proposal.left} stays active"
-    if proposal.kind == "promotion":
-        return f"{proposal.version} is active"
-    return f"rolled back from {proposal.version} to {proposal.to}; {proposal.version} is quarantined"
 
 
 def _name(trigger: Document) -> str:

@@ -17,7 +17,6 @@ from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 from router.control.addon import Document
 from router.control.admin import bodies
 from router.control.admin.bodies import ChangeQuery
-from router.control.admin.changes import signed
 from router.control.admin.http_protocol import send_continue
 from router.control.admin.operation import BODY_TIMEOUT_S, Call, Operation
 from router.control.admin.refusals import LINK_FOREIGN
@@ -129,7 +128,7 @@ async def _decide(addon: ProposalsAddon, call: Call, verb: str) -> Document:
         verb,
         actor=call.actor(),
         reason=body.reason,
-        override=signed(call, body.override),
+        override=bodies.signed(body.override, call.principal),
         by_token=call.principal.by_token,
         dry_run=call.dry_run,
     )

@@ -9,8 +9,10 @@ from router.control.quality.addon import QualityAddon
 from router.control.quality.answers import RelearnAnswer
 
 
-class Relearn(bodies.Automation):
+class Relearn(bodies.SignedBody):
     """Forget the reference, and learn a new one from the requests from now on."""
+
+    reason: bodies.Text = ""
 
 
 def operations(addon: QualityAddon) -> tuple[Operation, ...]:

@@ -7,13 +7,11 @@ from collections.abc import Callable, Iterable
 
 from router.control.addon import Addon, Document
 from router.control.core.loop import ControlLoop
-from router.control.core.model_resolver import ModelResolver
 from router.control.core.service_controller import ServiceController
 from router.control.views import catalogue
 from router.errors import Refusal
 from router.errors.codes import RefusalCode
 from router.rollout.machine.retention import Retained, deletable, retained
-from router.rollout.model.events import RegisterAsked
 from router.rollout.model.target import Target
 from router.rollout.versions.active_periods import ACTIVE_PERIODS_MAX
 from router.runtime import clock
@@ -22,11 +20,8 @@ from router.runtime import clock
 class VersionsAddon(Addon):
     """The versions of all services. `root_cause_known` returns the ids of the incidents whose root cause is recorded."""
 
-    def __init__(
-        self, control_loop: ControlLoop, models: ModelResolver, root_cause_known: Callable[[], Iterable[str]] = tuple
-    ) -> None:
+    def __init__(self, control_loop: ControlLoop, root_cause_known: Callable[[], Iterable[str]] = tuple) -> None:
         self._control_loop = control_loop
-        self._models = models
         self._root_cause_known = root_cause_known
 
     def on_second(self, now_ns: int) -> None:
@@ -69,32 +64,6 @@ class VersionsAddon(Addon):
             "kept": [version.as_dict() for version in versions if version.because],
             "deletable": [version.as_dict() for version in versions if not version.because],
             "artifacts_deletable": [uri for uri in deletable([*versions, *others]) if uri in own],
-        }
-
-    async def register(
-        self,
-        *,
-        service: str,
-        version: str,
-        endpoints: list[str],
-        actor: str,
-        artifact: str | None = None,
-        dry_run: bool = False,
-    ) -> Document:
-        """Register a version without deploying it, or correct its artifact. No route changes."""
-        service_controller = self._control_loop.services[service]
-        model = await self._models.named(service, version, endpoints, artifact)
-        event = RegisterAsked(model.version, model.endpoints, actor, model.origin)
-        change = await service_controller.executor.change(event, dry_run=dry_run)
-        would = "would be " if dry_run and change.changed else ""
-        detail = f"{model.version} {would or 'is '}registered" + ("" if change.changed else " already")
-        return {
-            "service": service,
-            "version": model.version,
-            "changed": change.changed,
-            "journalled": True,
-            "dry_run": dry_run,
-            "message": detail,
         }
 
     def _retained(self, service_controller: ServiceController) -> list[Retained]:

@@ -158,8 +158,8 @@ async def test_the_token_signs_and_its_bearer_cannot_sign_as_another(start_admin
     admin = await start_admin(TOKENS)
     body = {"version": "v3", "actor": "root", "override": {"actor": "ada", "reason": "I know"}}
     await admin.call("POST", "/v1/services/fraud/promote", headers=bearer("ops"), json=body)
-    asked = admin.fake.calls[-1][1]
-    assert (asked["actor"], asked["override"]) == ("ops", Override("ada (token ops)", "I know"))
+    event = admin.fake.calls[-1][1]["event"]
+    assert (event.actor, event.override) == ("ops", Override("ada (token ops)", "I know"))
 
 
 async def test_one_bearers_idempotency_key_is_not_anothers(start_admin: StartAdmin) -> None:
@@ -168,7 +168,7 @@ async def test_one_bearers_idempotency_key_is_not_anothers(start_admin: StartAdm
         headers = {**bearer(name), "Idempotency-Key": "k1"}
         _, answer_headers, _ = await admin.call("POST", "/v1/services/fraud/rollback", headers=headers, json={})
         assert "Idempotency-Replayed" not in answer_headers
-    assert [asked["actor"] for _, asked in admin.fake.calls] == ["ops", "root"]
+    assert [asked["event"].actor for _, asked in admin.fake.calls] == ["ops", "root"]
 
 
 async def test_tokens_change_with_the_settings(start_admin: StartAdmin) -> None:

@@ -8,7 +8,7 @@ import pytest
 from router.control.store.journal_rows import FILE, export
 from router.errors import StartError
 from router.rollout.model.entry import Entry
-from router.rollout.model.events import Ticked, VerdictReached
+from router.rollout.model.events import ReleaseAsked, Ticked, VerdictReached
 from router.rollout.model.route import Flag, Route, first_generation
 from router.rollout.outcome import Outcome
 from router.runtime import clock
@@ -301,7 +301,7 @@ async def test_an_assumption_about_an_unknown_version(machine: Machine) -> None:
 async def test_a_quarantine_that_was_lifted_for_a_while_comes_back_in_a_later_boot(machine: Machine) -> None:
     control = await machine.start()
     await control.operations.quarantine(service="svc", version="v2", reason="bias", actor="ann")
-    await control.operations.release(service="svc", version="v2", reason="look", actor="ann", expires_after_s=0.2)
+    await control.operations.change("svc", ReleaseAsked("v2", "ann", "look", 0.2))
     await control.until_idle()
     assert control.service_controller.registry.quarantines == {}
     await control.end()

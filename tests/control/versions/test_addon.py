@@ -26,11 +26,13 @@ async def deployed(control: ControlHarness, version: str = "v3") -> None:
 
 
 async def test_a_version_from_its_registration_to_its_rollback(control: ControlHarness) -> None:
-    addon = VersionsAddon(control.control_loop, control.operations.models)
-    document = await addon.register(service="svc", version="v3", endpoints=URL, actor="ann", artifact="s3://m/v3")
+    addon = VersionsAddon(control.control_loop)
+    document = await control.operations.register(
+        service="svc", version="v3", endpoints=URL, actor="ann", artifact="s3://m/v3"
+    )
     assert (document["changed"], document["message"]) == (True, "v3 is registered")
     assert (await addon.version("v3", None))["state"] == "registered"
-    again = await addon.register(service="svc", version="v3", endpoints=[], actor="ann")
+    again = await control.operations.register(service="svc", version="v3", endpoints=[], actor="ann")
     assert (again["changed"], again["message"]) == (False, "v3 is registered already")
     await deployed(control)
     rolled_back = await control.operations.rollback(service="svc", reason="wrong scores", actor="bob")
@@ -58,7 +60,7 @@ async def test_a_version_from_its_registration_to_its_rollback(control: ControlH
 async def test_of_a_long_past_the_newest_is_shown(control: ControlHarness) -> None:
     for version in ("v2", "v1", "v2"):
         await control.operations.switch(service="svc", to=version, actor="ann")
-    document = await VersionsAddon(control.control_loop, control.operations.models).live("svc", 2)
+    document = await VersionsAddon(control.control_loop).live("svc", 2)
     assert ([period["version"] for period in document["live"]], document["earlier"], document["dropped"]) == (
         ["v1", "v2"],
         2,
@@ -67,14 +69,13 @@ async def test_of_a_long_past_the_newest_is_shown(control: ControlHarness) -> No
 
 
 async def test_a_dry_run_registers_nothing(control: ControlHarness) -> None:
-    addon = VersionsAddon(control.control_loop, control.operations.models)
-    document = await addon.register(service="svc", version="v3", endpoints=URL, actor="ann", dry_run=True)
+    document = await control.operations.register(service="svc", version="v3", endpoints=URL, actor="ann", dry_run=True)
     assert document["message"] == "v3 would be registered"
     assert "v3" not in control.service_controller.registry.targets
 
 
 async def test_what_may_be_deleted(control: ControlHarness) -> None:
-    addon = VersionsAddon(control.control_loop, control.operations.models)
+    addon = VersionsAddon(control.control_loop)
     await deployed(control, "v3")
     control.tick(2)
     await deployed(control, "v4")
@@ -87,17 +88,17 @@ async def test_what_may_be_deleted(control: ControlHarness) -> None:
     incident = (await control.operations.rollback(service="svc", reason="bad", actor="bob"))["incident"]
     control.tick(2)
     assert addon.retention("svc")["artifacts_deletable"] == []
-    understood = VersionsAddon(control.control_loop, control.operations.models, lambda: [incident]).retention("svc")
+    understood = VersionsAddon(control.control_loop, lambda: [incident]).retention("svc")
     assert understood["artifacts_deletable"] == ["s3://m/v4"]
 
 
 async def test_an_artifact_that_another_service_needs_stays(control: ControlHarness) -> None:
-    addon = VersionsAddon(control.control_loop, control.operations.models)
+    addon = VersionsAddon(control.control_loop)
     await deployed(control, "v3")
     control.tick(2)
     incident = (await control.operations.rollback(service="svc", reason="bad", actor="bob"))["incident"]
     control.tick(2)
-    addon = VersionsAddon(control.control_loop, control.operations.models, lambda: [incident])
+    addon = VersionsAddon(control.control_loop, lambda: [incident])
     assert addon.retention("svc")["artifacts_deletable"] == ["s3://m/v3"]
     other = Playbook().seed("v1", None)
     other.tell(RegisterAsked("v1", (), "ann", Origin("s3://m/v3")))
@@ -113,19 +114,19 @@ async def test_an_artifact_that_another_service_needs_stays(control: ControlHarn
 )
 async def test_what_is_not_known(control: ControlHarness, version: str, service: str | None, code: str) -> None:
     with pytest.raises(Refusal) as caught:
-        await VersionsAddon(control.control_loop, control.operations.models).version(version, service)
+        await VersionsAddon(control.control_loop).version(version, service)
     assert caught.value.code == code
 
 
 async def test_a_version_of_several_services_has_to_be_named_with_one(control: ControlHarness) -> None:
     control.control_loop.services["other"] = control.service_controller
     with pytest.raises(Refusal) as caught:
-        await VersionsAddon(control.control_loop, control.operations.models).version("v1", None)
+        await VersionsAddon(control.control_loop).version("v1", None)
     assert caught.value.code == "service_needed"
 
 
 async def test_a_quarantine_that_comes_back_under_an_active_version_is_alarmed(control: ControlHarness) -> None:
-    addon = VersionsAddon(control.control_loop, control.operations.models)
+    addon = VersionsAddon(control.control_loop)
     await control.operations.quarantine(service="svc", version="v2", reason="bias", actor="ann")
     control.tick()
     sure = Override("ann", "I know", 60.0)
