@@ -318,6 +318,18 @@ def cut_after(raw: bytes, at: int, *, reset: bool = False) -> Behaviour:
     return answering(answer)
 
 
+def drip(raw: bytes, pause_s: float) -> Behaviour:
+    """Send `raw` a byte at a time, with a pause after each."""
+
+    async def answer(connection: Connection, _: RawRequest) -> None:
+        for at in range(len(raw)):
+            await connection.send(raw[at : at + 1])
+            await asyncio.sleep(pause_s)
+        await connection.closed()
+
+    return answering(answer)
+
+
 def stall_after(raw: bytes, at: int) -> Behaviour:
     """Send the first `at` bytes of `raw`, then nothing."""
 

@@ -311,6 +311,28 @@ def test_tests_do_not_sleep() -> None:
     assert [str(path.relative_to(ROOT)) for path in fast if sleeps.search(path.read_text())] == []
 
 
+WAITS: Final = {"until", "turns"}
+"""Functions of tests that may sleep: they wait for a condition, or for turns of the event loop."""
+SLEEPLESS: Final = ("proxy", "tls")
+"""Folders of tests in which nothing else sleeps, for however short a time: a machine under load takes longer."""
+
+
+def sleeps(tree: ast.AST) -> Iterator[int]:
+    """Yield the line of each sleep outside of WAITS."""
+    for node in ast.iter_child_nodes(tree):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and node.name in WAITS:
+            continue
+        if isinstance(node, ast.Call) and ast.unparse(node.func) in ("asyncio.sleep", "time.sleep"):
+            yield node.lineno
+        yield from sleeps(node)
+
+
+@pytest.mark.parametrize("folder", SLEEPLESS)
+def test_tests_wait_for_conditions(folder: str) -> None:
+    found = {path: list(sleeps(ast.parse(path.read_text()))) for path in (ROOT / "tests" / folder).rglob("*.py")}
+    assert {str(path.relative_to(ROOT)): lines for path, lines in found.items() if lines} == {}
+
+
 SENTENCE_WORDS: Final = 5
 SENTENCES_MAX: Final = 52
 """Input that comes back, texts of the operating system, patterns of `match`, and whole pages. Lower it, never raise it."""

@@ -7,7 +7,6 @@ other, do. `gc.freeze` hides what was alive before, so that counting costs micro
 
 from __future__ import annotations
 
-import asyncio
 import gc
 import os
 from collections import Counter
@@ -18,6 +17,7 @@ from router.proxy.deadlines import Deadlines
 from router.rollout.model.route import SLOTS
 from router.shm import layout as at
 from router.shm.worker_stats import WorkerStats
+from tests.proxy.waiting import until
 
 COUNTED = ("Exchange", "Attempt", "Upstream", "Chunks", "Tunnel")
 """What lives no longer than a request or its connection."""
@@ -35,9 +35,7 @@ class LeakCheck:
         for target in targets(data_plane):
             target.close_idle()
         try:
-            async with asyncio.timeout(within_s):
-                while self._left(data_plane, tasks):
-                    await asyncio.sleep(0.001)
+            await until(lambda: not self._left(data_plane, tasks), within_s)
         except TimeoutError:
             raise AssertionError(f"left after {within_s} s: {self._left(data_plane, tasks)}") from None
         finally:

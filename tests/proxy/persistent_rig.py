@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Coroutine
 from contextlib import AsyncExitStack
 from types import TracebackType
@@ -12,6 +11,7 @@ import uvloop
 
 from tests.proxy.recorder import Wire
 from tests.proxy.rig import Rig
+from tests.proxy.waiting import turns
 
 QUIET_TURNS = 25
 """Turns of the loop without a byte after which nothing more will come: all sockets are this loop's own."""
@@ -54,7 +54,7 @@ class PersistentRig:
         """Return when nothing has moved for a while."""
         quiet, before = 0, (-1, -1)
         while quiet < QUIET_TURNS:
-            await asyncio.sleep(0)
+            await turns()
             now = len(wire.written), self.backend.moved
             quiet = quiet + 1 if now == before else 0
             before = now

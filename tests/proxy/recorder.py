@@ -14,6 +14,7 @@ import h11
 from router.proxy.data_plane import DataPlane
 from router.proxy.engine.downstream import Downstream
 from tests.backends import response
+from tests.proxy.waiting import turns
 
 ANSWER = response(200, b"ok")
 
@@ -90,7 +91,7 @@ class Recorder:
         self._server.close()
         for connection in self.connections:  # uvloop waits for ever for handles that are open when it is closed
             connection.leave()
-        await asyncio.sleep(0.002)
+        await turns(3)
 
     @property
     def url(self) -> str:

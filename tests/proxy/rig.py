@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import fcntl
 import math
 import os
 import socket
 import ssl
 import struct
-from collections.abc import Callable
+import termios
 from dataclasses import replace
 from types import TracebackType
 from typing import Any, Self
@@ -25,6 +26,8 @@ from router.shm.route_cell import RouteCell
 from router.shm.slots import SlotRecord, Slots
 from router.shm.worker_stats import WorkerStats
 from tests.proxy.leak_check import LeakCheck, targets
+from tests.proxy.waiting import turns as turns
+from tests.proxy.waiting import until as until
 
 SERVICE = ServiceOptions(
     name="default",
@@ -115,13 +118,6 @@ class Client:
         sock = self.writer.get_extra_info("socket")
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         self.writer.transport.abort()
-
-
-async def until(condition: Callable[[], object], within_s: float = 5.0) -> None:
-    """Return as soon as `condition` is true."""
-    async with asyncio.timeout(within_s):
-        while not condition():
-            await asyncio.sleep(0.002)
 
 
 def field(head: bytes, name: bytes) -> bytes | None:
@@ -232,6 +228,23 @@ class Rig:
         """Return the endings of exchanges, without the zeroes."""
         _, ends = self.worker_stats.exchanges(service)
         return {Outcome(number).label: count for number, count in enumerate(ends) if count}
+
+    async def has_read(self, client: Client) -> None:
+        """Return when the data plane has read all that this client has sent."""
+        address, sender = client.writer.get_extra_info("sockname"), client.writer.get_extra_info("socket")
+
+        def queued(sock: Any, request: int) -> int:
+            return int(struct.unpack("i", fcntl.ioctl(sock.fileno(), request, b"\0" * 4))[0])
+
+        def read() -> bool:
+            transports = [connection.transport for connection in self.data_plane.limiter.connections]
+            sockets = [
+                one.get_extra_info("socket") for one in transports if one and one.get_extra_info("peername") == address
+            ]
+            sent = not client.writer.transport.get_write_buffer_size() and not queued(sender, termios.TIOCOUTQ)
+            return sent and bool(sockets) and not queued(sockets[0], termios.FIONREAD)
+
+        await until(read)
 
     async def quiet(self) -> None:
         """Return when nothing is in flight."""

@@ -12,6 +12,7 @@ from router.shm import layout as at
 from tests import backends
 from tests.backends import Backend
 from tests.proxy.rig import OPTIONS, Rig, field
+from tests.proxy.waiting import until
 
 GET = b"GET /a?b=%20c HTTP/1.1\r\nHost: Test:1\r\n\r\n"
 READY = b"GET /-/ready HTTP/1.1\r\nHost: t\r\n\r\n"
@@ -90,7 +91,7 @@ async def test_at_a_stop_an_idle_client_may_send_once_more_and_is_told_that_it_w
         client = await rig.client()
         assert field((await client.ask(GET))[1], b"connection") is None
         draining = asyncio.create_task(rig.data_plane.drain())
-        await asyncio.sleep(0.01)
+        await until(lambda: rig.context.draining)
         status, head, body = await client.ask(POST)
         assert (status, body, field(head, b"connection")) == (200, b"done", b"close")
         assert await client.rest() == b""
@@ -103,7 +104,7 @@ async def test_drain_finishes_what_is_under_way() -> None:
         client, idle = await rig.client(), await rig.client()
         await idle.ask(GET)
         await client.send(POST)
-        await asyncio.sleep(0.05)
+        await until(lambda: len(backend.requests) == 2)
         rig.listener.stop()
         draining = asyncio.create_task(rig.data_plane.drain())
         status, head, body = await client.response()

@@ -5,7 +5,6 @@ Class C: counted as the client's, never as a fault of a version. That all is qui
 
 from __future__ import annotations
 
-import asyncio
 import json
 import logging
 from collections.abc import Awaitable, Callable
@@ -18,6 +17,7 @@ from router.shm import layout as at
 from tests import backends
 from tests.backends import Backend
 from tests.proxy.rig import OPTIONS, Client, Rig, until
+from tests.proxy.waiting import turns
 
 GET = b"GET /a HTTP/1.1\r\nHost: t\r\n\r\n"
 POST = b"POST /a HTTP/1.1\r\nHost: t\r\nContent-Length: 5\r\n\r\nhello"
@@ -97,7 +97,7 @@ async def test_refused_by_us_and_in_no_window(case: Refused, pieces: str) -> Non
         else:
             for at_byte in range(len(case.raw)):
                 client.writer.write(case.raw[at_byte : at_byte + 1])
-                await asyncio.sleep(0)
+                await turns()
         for _ in range(case.served):
             assert (await client.response())[0] == 200
         assert (await client.response())[0] in case.statuses

@@ -292,14 +292,10 @@ async def ask_for_cut(rig: Rig, cut: int, answered: bool) -> bytes:
 async def test_a_byte_a_time_is_one_response() -> None:
     """A backend of one byte at a time: slow, never silent, so no timeout is its due."""
 
-    async def drip(connection: backends.Connection) -> None:
-        await connection.read_request()
-        for at_byte in range(len(STREAM)):
-            await connection.send(STREAM[at_byte : at_byte + 1])
-            await asyncio.sleep(0.001)
-        await connection.closed()
-
-    async with Backend(drip) as backend, Rig(first_byte_timeout_s=2.0, idle_timeout_s=0.2) as rig:
+    async with (
+        Backend(backends.drip(STREAM, 0.001)) as backend,
+        Rig(first_byte_timeout_s=2.0, idle_timeout_s=0.2) as rig,
+    ):
         rig.serve(backend.url)
         client = await rig.client()
         await client.send(GET)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
@@ -16,6 +15,7 @@ from tests.proxy.reading import Fields, end_to_end, trailers_of
 from tests.proxy.recorder import Recorder, Wire, statuses
 from tests.proxy.rig import OPTIONS, Rig, until
 from tests.proxy.streams import CUTS, changed, pieces, requests
+from tests.proxy.waiting import turns
 
 ADDED = (b"x-forwarded-for", b"x-forwarded-proto", b"x-forwarded-host")
 
@@ -80,7 +80,7 @@ async def relayed(
     wire = Wire(persistent.rig.data_plane)
     for part in parts:
         wire.feed(part)
-        await asyncio.sleep(0)
+        await turns()
     if number is not None:
         await until(lambda: wire.written.count(b"\r\n\r\nok") == number)
     await persistent.still(wire)

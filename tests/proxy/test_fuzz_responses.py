@@ -18,6 +18,7 @@ from tests.proxy.reading import Reading, read
 from tests.proxy.recorder import Wire
 from tests.proxy.rig import OPTIONS, Rig, until
 from tests.proxy.streams import CUTS, Response, changed, pieces, responses
+from tests.proxy.waiting import turns
 
 
 class Speaker:
@@ -42,7 +43,7 @@ class Speaker:
         self._server.close()
         for side in list(self._sides):
             side.transport.abort()
-        await asyncio.sleep(0.002)
+        await turns(3)
 
     def enter(self, side: _Side) -> None:
         self._sides.add(side)

@@ -13,6 +13,7 @@ from router.runtime import clock
 from tests.proxy.grammar import REQUESTS, RESPONSES, filled
 from tests.proxy.recorder import Recorder, Wire, statuses
 from tests.proxy.rig import Rig
+from tests.proxy.waiting import turns
 
 GET = b"GET /a HTTP/1.1\r\nHost: t\r\n\r\n"
 
@@ -34,7 +35,7 @@ async def test_each_byte_in_a_request(before: bytes, behind: bytes, allowed: fro
             wire.feed(*pieces(raw, number))
             async with asyncio.timeout(5):
                 while not wire.over and not wire.written.endswith(b"\r\n\r\nok"):
-                    await asyncio.sleep(0)
+                    await turns()
             assert (statuses(wire.written)[0] == 200) is valid, raw
             assert len(recorder.requests) == valid, raw
             wire.leave()
@@ -103,4 +104,4 @@ async def test_each_byte_in_a_response(before: bytes, behind: bytes, allowed: fr
                     assert wire.over or wire.written.startswith(b"HTTP/1.1 502 "), raw
                 wire.leave()
                 del wire
-                await asyncio.sleep(0)
+                await turns()

@@ -15,6 +15,7 @@ import pytest
 from tests.proxy.hostile import BROKEN, EXCESSIVE, Hostile
 from tests.proxy.recorder import Wire
 from tests.proxy.rig import OPTIONS, Rig, until
+from tests.proxy.waiting import turns
 
 FAULTS = (502, 504)
 
@@ -46,7 +47,7 @@ class Enemy:
         self._server.close()
         for side in self._sides:
             side.leave()
-        await asyncio.sleep(0.002)
+        await turns(3)
 
 
 class _Side(asyncio.Protocol):
@@ -153,7 +154,7 @@ async def test_bytes_behind_the_end_reach_nobody(case: Hostile) -> None:
             wire = await ask(rig, case, b"HTTP/1.1")
             # Bytes that come after the next request was sent are its answer in HTTP/1.1: no proxy can tell.
             await until(lambda number=number: enemy.sent == number)  # type: ignore[misc]
-            await asyncio.sleep(0.001)
+            await turns(3)
             assert b"poison" not in wire.written
             status, whole = reads_as_whole(case.method, wire.written, wire.over, wire.reset)
             assert whole or wire.over, wire.written

@@ -20,6 +20,7 @@ from tests.proxy.accept.test_tls_acceptor import secured
 from tests.proxy.late_reader import reading_late
 from tests.proxy.recorder import Recorder, Wire
 from tests.proxy.rig import OPTIONS, Rig, until
+from tests.proxy.waiting import turns
 
 READ_BYTES = 256_000
 """What uvloop reads at once."""
@@ -64,7 +65,7 @@ class Source(Wire):
                 self.feed(data[at : at + read_bytes])
                 at += read_bytes
                 self.most_held = max(self.most_held, self.held)
-            await asyncio.sleep(0)
+            await turns()
 
     def answers(self) -> int:
         return self.written.count(b"HTTP/1.1 200 ")
@@ -94,7 +95,7 @@ async def test_every_pipelined_request_is_answered_in_order_and_none_is_copied_a
         pouring = asyncio.ensure_future(source.pour(b"".join(GET % n for n in range(number))))
         while source.answers() < number:
             held.add(id(source.protocol.buffer))
-            await asyncio.sleep(0)
+            await turns()
         await pouring
         assert len(held) <= 3, "what waits stays where it is"
         paths = [line.split(b" ")[1] for line in source.written.split(b"\r\n") if line.startswith(b"GET /")]
@@ -113,7 +114,7 @@ async def test_in_each_turn_of_the_loop_one_pipelined_request_is_begun(connectio
         begun = answered = sum(source.written.count(b"HTTP/1.1 ") for source in sources)
         assert begun == connections, "the first of each needs no turn"
         for turn in range(1, 20):
-            await asyncio.sleep(0)
+            await turns()
             answered = sum(source.written.count(b"HTTP/1.1 ") for source in sources)
             assert answered <= begun + turn + 1
         assert answered > begun
@@ -130,8 +131,7 @@ async def test_a_client_that_takes_no_answers_is_begun_no_further_request_and_re
         source = Source(rig.data_plane)
         source.protocol.pause_writing()
         source.feed(READY * 3000)
-        for _ in range(10):
-            await asyncio.sleep(0)
+        await turns(10)
         assert source.written == b""
         assert not source.reading
         source.protocol.resume_writing()
@@ -166,7 +166,7 @@ async def test_a_large_read_is_followed_by_another_one_in_another_turn() -> None
             assert not source.reading
         seen = []
         while not all(source.reading for source in sources):
-            await asyncio.sleep(0)
+            await turns()
             seen.append([source.reading for source in sources].count(True))
         assert set(itertools.pairwise([0, *seen])) <= {(0, 0), (0, 1), (1, 1), (1, 2)}, "one in each turn"
         for source in sources:
@@ -182,7 +182,7 @@ async def test_tiny_chunks_are_read_some_in_each_turn_and_an_end_behind_them_los
         source.feed(raw)
         left = [source.held]
         while source.held:
-            await asyncio.sleep(0)
+            await turns()
             left.append(source.held)
         assert max(a - b for a, b in itertools.pairwise(left)) <= 6 * LINES_PER_STEP
         await until(lambda: source.answers() == 1)
@@ -205,8 +205,7 @@ async def test_chunks_that_wait_for_their_turn_wait_for_the_backend_as_well() ->
         flow_control.pause_body(source.protocol)
         source.feed(raw)
         held = source.held
-        for _ in range(20):
-            await asyncio.sleep(0)
+        await turns(20)
         assert source.held == held
         assert not source.reading
         flow_control.resume_body(source.protocol)

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import asyncio
-
 import pytest
 
 from tests.proxy.malformed import MALFORMED
 from tests.proxy.recorder import Recorder, Wire, h11_requests, statuses
 from tests.proxy.rig import Rig, until
 from tests.proxy.smuggling import FRAMING, HIDDEN, Bad
+from tests.proxy.waiting import turns
 
 ALL = [*FRAMING, *MALFORMED]
 
@@ -65,8 +64,7 @@ async def test_refused(case: Bad) -> None:
             wires = [Wire(rig.data_plane) for _ in some]
             for wire, cut in zip(wires, some, strict=True):
                 wire.feed(case.raw[:cut])
-            for _ in range(6):  # let what is whole so far reach the backend, and its answer come back
-                await asyncio.sleep(0)
+            await turns(6)  # what is whole so far reaches the backend, and its answer comes back
             for wire, cut in zip(wires, some, strict=True):
                 wire.feed(case.raw[cut:])
             await until(lambda wires=wires: all(wire.over for wire in wires))  # type: ignore[misc]

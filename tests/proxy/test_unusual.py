@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import asyncio
-
 import pytest
 
 from tests.proxy.recorder import Recorder, Wire, h11_requests, statuses
 from tests.proxy.rig import Rig, until
 from tests.proxy.unusual import UNUSUAL, Unusual
+from tests.proxy.waiting import turns
 
 
 def judge(case: Unusual, arrived: bytes) -> None:
@@ -43,8 +42,7 @@ async def test_served_unchanged(case: Unusual) -> None:
             wires = [Wire(rig.data_plane) for _ in some]
             for wire, cut in zip(wires, some, strict=True):
                 wire.feed(*([case.raw[:cut]] if cut else []))
-            for _ in range(6):
-                await asyncio.sleep(0)
+            await turns(6)
             for wire, cut in zip(wires, some, strict=True):
                 wire.feed(case.raw[cut:])
             await until(lambda wires=wires: all(wire.written.endswith(b"\r\n\r\nok") for wire in wires))  # type: ignore[misc]

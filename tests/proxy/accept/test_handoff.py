@@ -23,6 +23,7 @@ from tests.certificate_authority import CertificateAuthority
 from tests.proxy.engine.test_misdirection import request, tls_of
 from tests.proxy.leak_check import targets
 from tests.proxy.rig import OPTIONS, Client, Rig, field, until
+from tests.proxy.waiting import turns
 
 GET = b"GET / HTTP/1.1\r\nHost: a\r\n\r\n"
 POST = b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\nhello"
@@ -70,10 +71,8 @@ async def two(
         finally:
             adoption.stop()
             mine.close()
-            for target in (
-                *targets(first.data_plane),
-                *targets(second.data_plane),
-            ):  # each rig counts what is left in the process
+            # Each rig counts what is left in the process.
+            for target in (*targets(first.data_plane), *targets(second.data_plane)):
                 target.close_idle()
 
 
@@ -106,7 +105,7 @@ async def test_a_request_that_comes_at_any_moment_is_answered(tmp_path: Path) ->
                 same.send(POST)
         handing = pair.hand_on()
         for client in clients[1::2]:
-            await asyncio.sleep(0)
+            await turns()
             client.writer.write(POST)
         for client in clients:
             assert (await client.response())[0] == 200
@@ -121,7 +120,7 @@ async def test_half_a_head_and_a_pipeline_go_with_their_bytes(tmp_path: Path) ->
             await pipeline.send(GET + POST)
             await until(lambda: was.requests and len(pair.old.data_plane.limiter.connections) == 2)
             handing = pair.hand_on()
-            await asyncio.sleep(0.02)
+            await until(lambda: pair.new.data_plane.limiter.connections)
             await half.send(POST[30:])
             assert (await half.response())[2] == b"new"
             assert field((await pipeline.response())[1], b"connection") is None
@@ -148,7 +147,7 @@ async def test_the_worker_that_leaves_begins_no_request_from_the_first_step_on(t
             clients = [await idle_client(pair) for _ in range(20)]
             began = len(was.requests)
             handing = pair.hand_on()
-            await asyncio.sleep(0)
+            await turns()
             assert {(await client.ask(POST))[2] for client in clients} == {b"new"}
             await handing
             assert len(was.requests) == began

@@ -12,6 +12,7 @@ from router.proxy.accept.listener import Listener, refuse_new_connections
 from tests import backends
 from tests.backends import Backend
 from tests.proxy.rig import Client, Rig
+from tests.proxy.waiting import turns, until
 from tests.texts import golden
 
 GET = b"GET / HTTP/1.1\r\nHost: t\r\n\r\n"
@@ -23,7 +24,7 @@ async def test_after_stop_nobody_new_is_accepted_and_who_is_there_goes_on() -> N
         client = await rig.client()
         assert (await client.ask(GET))[0] == 200
         rig.listener.stop()
-        await asyncio.sleep(0)
+        await turns()
         with pytest.raises(ConnectionRefusedError):
             await rig.client()
         assert (await client.ask(GET))[0] == 200
@@ -67,8 +68,7 @@ async def test_a_port_that_closes_resets_nobody_and_answers_everybody_it_let_in(
                 writer.close()
 
         coming = [asyncio.create_task(keep_coming()) for _ in range(8)]
-        while answered < 100:
-            await asyncio.sleep(0)
+        await until(lambda: answered >= 100)
         before = answered
         await rig.listener.close_port()
         await asyncio.gather(*coming)

@@ -21,6 +21,7 @@ from tests.backends import Backend
 from tests.certificate_authority import CertificateAuthority
 from tests.proxy.http1.test_proxy_header import TCP4, TCP6, v2, vector
 from tests.proxy.rig import OPTIONS, Client, Rig, until
+from tests.proxy.waiting import turns
 from tests.texts import golden
 
 GET = b"GET / HTTP/1.1\r\nHost: t\r\nConnection: close\r\n\r\n"
@@ -76,7 +77,7 @@ async def test_every_cut_of_header_and_request() -> None:
         for cut in range(1, len(raw), 3):
             client = await rig.client()
             await client.send(raw[:cut])
-            await asyncio.sleep(0)
+            await turns()
             await client.send(raw[cut:])
             assert (await client.response())[0] == 200
         assert {request.field("x-forwarded-for") for request in backend.requests} == {b"2001:db8::7"}
@@ -168,7 +169,7 @@ async def test_a_header_that_is_on_its_way_when_a_drain_begins_costs_nobody_a_re
         await client.send(LINE[:9])
         await until(lambda: rig.context.proxy_header_wait.since)
         draining = asyncio.ensure_future(rig.data_plane.drain())
-        await asyncio.sleep(0)
+        await turns()
         await client.send(LINE[9:] + b"GET / HTTP/1.1\r\nHost: t\r\n\r\n")
         status, head, _ = await client.response()
         assert (status, b"\r\nConnection: close\r\n" in head) == (200, True)

@@ -20,6 +20,7 @@ from tests import backends
 from tests.backends import Backend
 from tests.certificate_authority import CertificateAuthority
 from tests.proxy.rig import OPTIONS, Client, Rig, until
+from tests.proxy.waiting import turns
 from tests.texts import golden
 
 GET = b"GET / HTTP/1.1\r\nHost: t\r\n\r\n"
@@ -189,7 +190,7 @@ async def test_a_hello_may_come_in_pieces(pieces: int, tmp_path: Path) -> None:
                 data = out.read()
                 for start in range(0, len(data), pieces):
                     await client.send(data[start : start + pieces])
-                    await asyncio.sleep(0)
+                    await turns()
                 came.write(await asyncio.wait_for(client.reader.read(65536), 5))
         peer.write(GET)
         await client.send(out.read())
@@ -230,7 +231,7 @@ async def test_a_handshake_that_is_under_way_when_a_drain_begins_costs_nobody_a_
         client = await rig.client()
         await until(lambda: rig.context.handshake_wait.since)
         draining = asyncio.ensure_future(rig.data_plane.drain())
-        await asyncio.sleep(0)
+        await turns()
         await client.writer.start_tls(authority.client(), server_hostname="localhost")
         status, head, _ = await client.ask(GET)
         assert (status, b"\r\nConnection: close\r\n" in head) == (200, True)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from dataclasses import replace
 
 import pytest
@@ -69,9 +68,7 @@ async def test_a_client_that_takes_nothing_is_cut_and_no_fault() -> None:
         client = await rig.client()
         client.reader._limit = 1024  # type: ignore[attr-defined]
         await client.send(GET)
-        async with asyncio.timeout(3):
-            while not rig.attempts():
-                await asyncio.sleep(0.01)
+        await until(rig.attempts)
     assert rig.attempts() == {"client_gone": 1}
     assert rig.scalar(at.L_ABANDONED_LONG) == 0
 
@@ -83,9 +80,7 @@ async def test_a_client_that_leaves_mid_stream_frees_the_backend() -> None:
         await client.send(GET)
         await client.head()
         client.reset()
-        async with asyncio.timeout(1):
-            while backend.open:
-                await asyncio.sleep(0.01)
+        await until(lambda: not backend.open)
     assert rig.attempts() == {"client_gone": 1}
     assert rig.scalar(at.L_BEGUN) == 1
 

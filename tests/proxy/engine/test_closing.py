@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import asyncio
 from dataclasses import replace
 
 from tests import backends
 from tests.backends import Backend
 from tests.proxy.rig import OPTIONS, Rig, field
+from tests.proxy.waiting import until
 
 GET = b"GET /a?b=%20c HTTP/1.1\r\nHost: Test:1\r\n\r\n"
 POST = b"POST /infer HTTP/1.1\r\nHost: t\r\nContent-Length: 5\r\n\r\nhello"
@@ -39,10 +39,7 @@ async def test_a_client_that_closed_is_taken_for_gone_after_the_grace() -> None:
         client = await rig.client()
         await client.send(POST)
         client.close()
-        await asyncio.sleep(0)
-        async with asyncio.timeout(2):
-            while not rig.attempts():
-                await asyncio.sleep(0)
+        await until(rig.attempts)
     assert rig.attempts() == {"client_gone": 1}
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import gc
 from dataclasses import replace
 
@@ -14,6 +13,7 @@ from tests.backends import Backend
 from tests.proxy.leak_check import alive
 from tests.proxy.recorder import Wire
 from tests.proxy.rig import OPTIONS, Rig, field
+from tests.proxy.waiting import until
 
 GET = b"GET /a?b=%20c HTTP/1.1\r\nHost: Test:1\r\n\r\n"
 POST = b"POST /infer HTTP/1.1\r\nHost: t\r\nContent-Length: 5\r\n\r\nhello"
@@ -63,7 +63,7 @@ async def test_a_full_target_is_503_saturated() -> None:
         waiting = [await rig.client() for _ in range(2)]
         for client in waiting:
             await client.send(POST)
-        await asyncio.sleep(0.05)
+        await until(lambda: len(backend.requests) == 2)
         status, head, _ = await rig.ask(POST)
         assert (status, field(head, b"retry-after")) == (503, b"1")
         for client in waiting:

@@ -11,6 +11,7 @@ from tests import backends
 from tests.backends import Backend
 from tests.proxy.late_reader import reading_late
 from tests.proxy.rig import OPTIONS, Rig, until
+from tests.proxy.waiting import turns
 
 GET = b"GET /a?b=%20c HTTP/1.1\r\nHost: Test:1\r\n\r\n"
 POST = b"POST /infer HTTP/1.1\r\nHost: t\r\nContent-Length: 5\r\n\r\nhello"
@@ -51,7 +52,7 @@ async def test_a_backend_connection_let_through_for_one_client_is_not_let_throug
     async with Backend(backends.ok()) as backend, Rig() as rig:
         rig.serve(backend.url)
         slow = await rig.client()
-        await asyncio.sleep(0.01)
+        await until(lambda: rig.data_plane.limiter.connections)
         (connection,) = rig.data_plane.limiter.connections
         connection.transport = Congested(connection)  # type: ignore[assignment]
         assert (await slow.ask(GET))[0] == 200
@@ -74,7 +75,7 @@ async def test_a_client_that_pipelines_and_takes_nothing_is_not_answered_into_me
         await until(lambda: rig.context.write_wait.since)
         asked = len(backend.requests)
         assert asked < number / 2
-        await asyncio.sleep(0.05)
+        await turns(100)
         assert len(backend.requests) == asked
         client.reader._limit = 1 << 24  # type: ignore[attr-defined]
         for _ in range(number):

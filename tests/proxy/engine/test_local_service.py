@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
-
 from router.rollout.model.route import NO_SLOT, Flag
 from router.runtime import clock
 from router.shm import layout as at
@@ -116,7 +114,7 @@ async def test_requests_that_wait_on_a_rolled_back_version_flee_where_replay_is_
         rig.serve(hung.url, good.url)
         client = await rig.client()
         await client.send(POST)
-        await asyncio.sleep(0.05)
+        await until(lambda: hung.requests)
         rig.route(1, NO_SLOT, flags=Flag.REDISPATCH)
         assert (await client.response())[2] == b"way back"
     assert rig.attempts(0) == {"timed_out": 1}
@@ -127,7 +125,7 @@ async def test_cut_ends_what_is_left_on_a_slot() -> None:
         rig.serve(hung.url, good.url)
         client = await rig.client()
         await client.send(POST)
-        await asyncio.sleep(0.05)
+        await until(lambda: hung.requests)
         generation = rig.route(1, NO_SLOT, flags=Flag.REDISPATCH)
         from router.shm.slots import Slots
 

@@ -10,6 +10,7 @@ from router.shm import layout as at
 from tests import backends
 from tests.backends import Backend
 from tests.proxy.rig import Rig
+from tests.proxy.waiting import turns, until
 
 POST = b"POST /infer HTTP/1.1\r\nHost: t\r\nContent-Length: 5\r\n\r\nhello"
 
@@ -68,11 +69,14 @@ async def test_a_full_queue_of_a_unix_socket_is_waited_for(tmp_path: Path) -> No
     listening.listen(0)
     async with Backend(backends.ok()) as backend, Rig() as rig:
         rig.serve(f"unix:{path}")
+        active = rig.data_plane.services[0].active
+        assert active is not None
         with socket.socket(socket.AF_UNIX) as first:
             first.connect(path)
             client = await rig.client()
             await client.send(POST)
-            await asyncio.sleep(0.03)
+            await until(lambda: active.pools[0].waiting)
+            await turns(3)  # the first try finds the queue full
         server = await asyncio.start_unix_server(backend._serve, sock=listening)
         assert (await client.response())[0] == 200
         server.close()

@@ -36,9 +36,8 @@ def switching(then: Callable[[Connection], object] | None = None, raw: bytes = S
         await connection.send(raw)
         if then is not None:
             then(connection)
-            while not connection.writer.transport.is_closing():
-                await connection.reader.read(65536)
-                await asyncio.sleep(0.001)
+            await connection.closed()
+            await until(connection.writer.transport.is_closing)
             return
         while data := await connection.reader.read(65536):
             await connection.send(data)
@@ -302,12 +301,8 @@ async def test_the_side_that_is_slow_holds_the_other_back(side: str) -> None:
         if side == "backend":
             client.writer.write(data)
         client.writer.transport.pause_reading()  # type: ignore[attr-defined]
-        held, before = 0, -1
-        async with asyncio.timeout(5):  # the fast side is held back: its buffer stays as it is, and not empty
-            while held == 0 or held != before:
-                await asyncio.sleep(0.05)
-                before, held = held, fast.get_write_buffer_size()
         clock_of = rig.context.write_rate if side == "client" else rig.data_plane.services[0].idle
+        await until(lambda: clock_of.since and fast.get_write_buffer_size())  # the fast side is held back
         assert len(clock_of.since) == 1, "it has to take something in time"
         client.writer.transport.resume_reading()  # type: ignore[attr-defined]
         go.set()

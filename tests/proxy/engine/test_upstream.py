@@ -10,6 +10,7 @@ from router.shm import layout as at
 from tests import backends
 from tests.backends import Backend
 from tests.proxy.rig import Rig, field
+from tests.proxy.waiting import turns, until
 
 GET = b"GET /a?b=%20c HTTP/1.1\r\nHost: Test:1\r\n\r\n"
 
@@ -28,7 +29,7 @@ async def test_every_cut_of_a_response_is_the_same_response(raw: bytes) -> None:
     async def in_two(cut: int) -> None:
         async def answer(connection: backends.Connection, _: backends.RawRequest) -> None:
             await connection.send(raw[:cut])
-            await asyncio.sleep(0.001)
+            await turns(3)
             await connection.send(raw[cut:])
 
         backend.behaviour = backends.answering(answer)
@@ -176,10 +177,12 @@ async def test_an_early_answer_to_a_large_upload_is_delivered_although_the_write
 
 
 async def test_an_idle_connection_that_speaks_is_dropped() -> None:
+    idle = asyncio.Event()
+
     async def speak(connection: backends.Connection) -> None:
         await connection.read_request()
         await connection.send(backends.response(200, b"ok"))
-        await asyncio.sleep(0.02)
+        await idle.wait()
         await connection.send(b"HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\nforged")
         await connection.closed()
 
@@ -187,6 +190,8 @@ async def test_an_idle_connection_that_speaks_is_dropped() -> None:
         rig.serve(backend.url)
         client = await rig.client()
         assert (await client.ask(GET))[2] == b"ok"
-        await asyncio.sleep(0.05)
+        await rig.quiet()
+        idle.set()
+        await until(lambda: not backend.open)
         assert (await client.ask(GET))[2] == b"ok"
         assert backend.connections == 2

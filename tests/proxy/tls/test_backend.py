@@ -18,6 +18,7 @@ from tests.backend_certificates import CASES, Case
 from tests.backends import Backend
 from tests.certificate_authority import CertificateAuthority
 from tests.proxy.rig import OPTIONS, Rig, until
+from tests.proxy.waiting import turns
 
 GET = b"GET / HTTP/1.1\r\nHost: t\r\n\r\n"
 ERROR = b'"detail":"no connection to the backend: '
@@ -190,7 +191,7 @@ async def test_large_bodies_pass_both_ways_and_a_slow_reader_loses_nothing(tmp_p
             await client.send(b"POST / HTTP/1.1\r\nHost: t\r\nContent-Length: %d\r\n\r\n%b" % (len(body), body))
             client.writer.transport.pause_reading()  # type: ignore[attr-defined]
             await until(lambda: rig.data_plane.services[0].targets[0].in_flight)
-            await asyncio.sleep(0.05)
+            await until(lambda: rig.context.write_wait.since)
             client.writer.transport.resume_reading()  # type: ignore[attr-defined]
             status, _, got = await client.response()
             assert (status, got == body) == (200, True)
@@ -202,7 +203,7 @@ async def test_what_is_read_while_a_reload_comes_is_not_kept(tmp_path: Path, cap
         endpoint = parse_endpoint(backend.url)
         context = BackendContext(BackendTls(ca=authority.file))
         asking = asyncio.ensure_future(context.wrap(asyncio.Protocol(), endpoint, None))
-        await asyncio.sleep(0)  # the file is being read, in a thread
+        await turns()  # the file is being read, in a thread
         context.reconfigure(BackendTls(ca=stranger.file))
         first = (await asking).tls.ssl.context
         assert (await context.wrap(asyncio.Protocol(), endpoint, None)).tls.ssl.context is not first
@@ -217,7 +218,7 @@ async def test_a_reading_that_is_given_up_is_begun_again(tmp_path: Path) -> None
     context = BackendContext(BackendTls(ca=CertificateAuthority(tmp_path).file))
     endpoint = parse_endpoint("https://127.0.0.1:1")
     asking = asyncio.ensure_future(context.wrap(asyncio.Protocol(), endpoint, None))
-    await asyncio.sleep(0)
+    await turns()
     asking.cancel()
     assert isinstance((await asyncio.gather(asking, return_exceptions=True))[0], asyncio.CancelledError)
     assert (await context.wrap(asyncio.Protocol(), endpoint, None)).tls.ssl.context.verify_mode == ssl.CERT_REQUIRED
