@@ -16,7 +16,7 @@ from router.rollout.model.entry import Entry
 from router.settings.settings import Settings
 
 Document = dict[str, Any]
-"""A JSON object; README shows one of each kind."""
+"""A JSON object; docs/reference/http-api.md has the schema of each kind."""
 TriggerSource = Callable[[int], tuple[TriggerResult, ...]]
 """now_ns (monotonic) → the results of further triggers for the active version; called at each tick."""
 
