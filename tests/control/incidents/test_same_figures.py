@@ -52,11 +52,12 @@ class Scene:
         control.control_loop.add_addons(self.addon)
         self.explained = ""
 
-    def live(self, for_s: float, each: Callable[[], None] = lambda: None) -> None:
+    async def live(self, for_s: float, each: Callable[[], None] = lambda: None) -> None:
         for _ in range(round(for_s * 10)):
             if self.control.states()["v1"] == "active":
                 self.explained = status.explain(self.control.service_controller, self.control.now_ns)["summary"]
             self.control.pass_time(0.1, each)
+            await asyncio.sleep(0)  # so that workers confirm a switch as soon as it is made
 
     def fail(self, outcome: Outcome, count: int, good: int = 0, rescued: int = 0) -> Callable[[], None]:
         """v1 does so while it is active, and one late fault afterwards; v2 answers whatever is rescued, then all."""
@@ -80,7 +81,7 @@ class Scene:
     async def settle(self) -> None:
         for _ in range(2):
             await self.control.until_idle()
-            self.live(0.1)
+            await self.live(0.1)
         await self.control.until_idle()
 
     async def until_written(self) -> None:
@@ -90,32 +91,32 @@ class Scene:
 
 
 async def errors(scene: Scene) -> None:
-    scene.live(4, scene.fail(Outcome.SERVER_ERROR, 5))
+    await scene.live(4, scene.fail(Outcome.SERVER_ERROR, 5))
 
 
 async def rescued(scene: Scene) -> None:
-    scene.live(4, scene.fail(Outcome.TIMED_OUT, 5, rescued=4))
+    await scene.live(4, scene.fail(Outcome.TIMED_OUT, 5, rescued=4))
 
 
 async def unreachable(scene: Scene) -> None:
-    scene.live(4, scene.fail(Outcome.CONNECT_FAILED, 3, rescued=3))
+    await scene.live(4, scene.fail(Outcome.CONNECT_FAILED, 3, rescued=3))
 
 
 async def low_traffic(scene: Scene) -> None:
     for _ in range(8):
-        scene.live(0.1, scene.fail(Outcome.SERVER_ERROR, 1))
-        scene.live(2.0)
+        await scene.live(0.1, scene.fail(Outcome.SERVER_ERROR, 1))
+        await scene.live(2.0)
 
 
 async def some_errors(scene: Scene) -> None:
     """A stray fault is evidence; later a share of requests fails without a pause."""
-    scene.live(0.1, scene.fail(Outcome.SERVER_ERROR, 1, good=9))
-    scene.live(12, scene.fail(Outcome.OK, 0, good=10))
-    scene.live(25, scene.fail(Outcome.SERVER_ERROR, 3, good=7, rescued=1))
+    await scene.live(0.1, scene.fail(Outcome.SERVER_ERROR, 1, good=9))
+    await scene.live(12, scene.fail(Outcome.OK, 0, good=10))
+    await scene.live(25, scene.fail(Outcome.SERVER_ERROR, 3, good=7, rescued=1))
 
 
 async def alert(scene: Scene) -> None:
-    scene.live(3, scene.fail(Outcome.SERVER_ERROR, 1, good=20))
+    await scene.live(3, scene.fail(Outcome.SERVER_ERROR, 1, good=20))
     since_ns = scene.control.now_ns - 2_500_000_000
     found = TriggerResult(
         *("business", "alert", "fail", "rollback", "alert Sales: fewer sales"),
@@ -124,15 +125,15 @@ async def alert(scene: Scene) -> None:
     scene.control.service_controller.add_trigger_source(
         lambda _: (found,) if scene.control.states()["v1"] == "active" else ()
     )
-    scene.live(1, scene.fail(Outcome.SERVER_ERROR, 1, good=20))
+    await scene.live(1, scene.fail(Outcome.SERVER_ERROR, 1, good=20))
 
 
 async def by_hand(scene: Scene) -> None:
-    scene.live(2, scene.fail(Outcome.INVALID, 1, good=9))
+    await scene.live(2, scene.fail(Outcome.INVALID, 1, good=9))
     with pytest.MonkeyPatch.context() as patch:  # what people do is told with the time of the clock, not of the judge
         patch.setattr(clock, "now_ns", lambda: scene.control.now_ns)
         await scene.control.operations.rollback(service="svc", actor="ann", reason="2 wrong scores")
-    scene.live(1, scene.fail(Outcome.INVALID, 1, good=9))
+    await scene.live(1, scene.fail(Outcome.INVALID, 1, good=9))
 
 
 EVENTS = {found.__name__: found for found in (errors, rescued, unreachable, low_traffic, some_errors, alert, by_hand)}
@@ -166,7 +167,7 @@ async def begin(tmp_path: Path) -> AsyncIterator[Callable[..., Any]]:
 
 async def played(scene: Scene, event: str) -> None:
     scene.control.probe("v2", times=3)
-    scene.live(5, scene.fail(Outcome.OK, 0, good=10))
+    await scene.live(5, scene.fail(Outcome.OK, 0, good=10))
     await EVENTS[event](scene)
     assert scene.control.states()["v2"] == "active"
 
@@ -309,7 +310,7 @@ async def test_all_places_tell_the_same_at_every_moment(begin: Callable[..., Any
     await played(scene, event)
     await scene.settle()
     early = await same(scene)
-    scene.live(126, scene.fail(Outcome.OK, 0))
+    await scene.live(126, scene.fail(Outcome.OK, 0))
     await scene.settle()
     whole = await same(scene)
     assert whole["record"]["complete"]
@@ -327,7 +328,7 @@ async def test_a_control_killed_in_between_changes_no_figure(begin: Callable[...
     await played(scene, event)
     if when == "later":
         await scene.settle()
-        scene.live(6, scene.fail(Outcome.OK, 0))
+        await scene.live(6, scene.fail(Outcome.OK, 0))
         await scene.settle()
     else:
         await scene.control.until_idle()
@@ -338,7 +339,7 @@ async def test_a_control_killed_in_between_changes_no_figure(begin: Callable[...
     assert after["impact"]["failed_until_decision"] == before["impact"]["failed_until_decision"]
     assert after["impact"]["failed"] >= before["impact"]["failed"]
     assert (after["reason"], after["trigger"]) == (before["reason"], before["trigger"])
-    second.live(126, second.fail(Outcome.OK, 0))
+    await second.live(126, second.fail(Outcome.OK, 0))
     await second.settle()
     assert (await same(second))["record"]["complete"]
 
