@@ -64,7 +64,7 @@ async def page(call: Call) -> web.Response:
     return web.Response(text=_PAGE, content_type="text/html")
 
 
-async def livez(call: Call) -> Document:
+async def livez(call: Call) -> LivenessDocument:
     """Control's event loop runs. Nothing else is checked: a restart of the router heals no backend."""
     return {"status": "ok"}
 
@@ -73,7 +73,7 @@ async def readyz(call: Call) -> web.Response:
     """200 if requests are served, else 503. Only callers with the role viewer get the list of checks."""
     checks, degraded = readiness(call.queries.status())
     ready = all(check["ok"] for check in checks)
-    document: Document = {"ready": ready}
+    document: ReadinessDocument = {"ready": ready}
     try:
         call.access_policy.authorize(call.request, "viewer")
     except Refusal as refusal:
@@ -84,7 +84,7 @@ async def readyz(call: Call) -> web.Response:
     return document_answer(document, 200 if ready else 503)
 
 
-def readiness(status: Document) -> tuple[list[dict[str, Any]], list[str]]:
+def readiness(status: Document) -> tuple[list[ReadinessCheck], list[str]]:
     """Return (the checks that decide readiness, the degradations that do not)."""
     workers = [worker for worker in status["workers"] if worker["up"] and not worker["draining"]]
     checks = [_check("workers", bool(workers), f"{len(workers)} of {len(status['workers'])} workers accept")]
@@ -98,7 +98,7 @@ def readiness(status: Document) -> tuple[list[dict[str, Any]], list[str]]:
     return checks, degraded
 
 
-def _check(name: str, ok: bool, detail: str) -> dict[str, Any]:
+def _check(name: str, ok: bool, detail: str) -> ReadinessCheck:
     return {"name": name, "ok": ok, "detail": detail}
 
 

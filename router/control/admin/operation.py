@@ -6,15 +6,14 @@ import asyncio
 import hashlib
 import re
 from collections import Counter
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from types import UnionType
-from typing import Final, TypeVar
+from typing import Any, Final, TypeVar
 
 from aiohttp import web
 from pydantic import BaseModel, ValidationError
 
-from router.control.addon import Document
 from router.control.admin import http_protocol, json_text, problems
 from router.control.admin.auth import LOCAL, AccessPolicy, Principal, Role
 from router.control.admin.bodies import ChangeQuery, NoQuery
@@ -101,7 +100,7 @@ class Operation:
 
     method: str
     path: str
-    handler: Callable[[Call], Awaitable[Document | web.StreamResponse]]
+    handler: Callable[[Call], Awaitable[Mapping[str, Any] | web.StreamResponse]]
     summary: str
     role: Role | None = "viewer"
     body: type[BaseModel] | None = None
@@ -171,7 +170,7 @@ class Dispatcher:
         return response
 
 
-def document_answer(document: Document, status: int = 200) -> web.Response:
+def document_answer(document: Mapping[str, Any], status: int = 200) -> web.Response:
     """Return `document` as JSON; its revision or generation, if any, is the ETag for `If-Match`."""
     number = document.get("revision", document.get("generation"))
     headers = {"ETag": f'"{number}"'} if isinstance(number, int) else {}

@@ -49,13 +49,13 @@ class AlertsQuery(BaseModel):
 def operations(addon: AlertsAddon) -> tuple[Operation, ...]:
     """Return the routes of alerts."""
 
-    async def alertmanager(call: Call) -> Document:
+    async def alertmanager(call: Call) -> AlertsReceipt:
         raw, sender = await _authenticated(addon, call.request, (_JSON,))
         raw_alerts, truncated = await json_text.off_loop(len(raw), lambda: from_alertmanager(raw))
         results = await addon.take(raw_alerts, sender)
         return {"alerts": [_as_document(result) for result in results], "truncated": truncated}
 
-    async def alert(call: Call) -> Document:
+    async def alert(call: Call) -> AlertReceipt:
         raw, sender = await _authenticated(addon, call.request, (_JSON, CLOUD_EVENT))
         if sender == SIGNED and is_binary(call.request.headers):
             detail = (
@@ -116,7 +116,7 @@ async def _authenticated(addon: AlertsAddon, request: web.Request, media_types: 
     return raw, token or SIGNED
 
 
-def _as_document(result: AlertResult) -> Document:
+def _as_document(result: AlertResult) -> AlertReceipt:
     return {
         "fingerprint": result.fingerprint,
         "service": result.service,

@@ -11,6 +11,7 @@ from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, field
 from typing import Any, Final
 
+from router.control.views.addon_answers import CheckProgress, CheckState
 from router.errors import Refusal
 from router.errors.codes import RefusalCode
 from router.rollout.cases.comparison import Result
@@ -35,7 +36,7 @@ class CheckRun:
     automatic: bool
     started_at: float
     total: int = 0
-    state: str = "running"
+    state: CheckState = "running"
     error: str = ""
     ended_at: float | None = None
     results: list[Result] = field(default_factory=list)
@@ -50,7 +51,7 @@ class CheckRun:
         """The cases that have failed so far."""
         return [result.id for result in self.results if result.state == "fail"]
 
-    def progress(self) -> dict[str, Any]:
+    def progress(self) -> CheckProgress:
         """Return it as plain data, without its results."""
         counts = {state: sum(result.state == state for result in self.results) for state in ("pass", "fail", "skipped")}
         return {

@@ -10,6 +10,7 @@ from router.control.cases.addon import CasesAddon
 from router.control.core.service_controller import ServiceController
 from router.control.store.case_format import case_document, parsed
 from router.control.store.cases_file import Caps, Stored
+from router.control.views.addon_answers import CheckProgress
 from router.errors import Refusal
 from router.errors.codes import RefusalCode
 from router.rollout.cases.case import Case
@@ -71,7 +72,7 @@ class CaseOperations:
 
     async def check(
         self, service: str, version: str, actor: str, *, names: Sequence[str] = (), replay_all: bool = False
-    ) -> Document:
+    ) -> CheckProgress:
         """Start a check of all cases, or of the named ones, on a version; raise Refusal."""
         service_controller = self._service_controller(service)
         target = service_controller.registry.targets.get(version)
@@ -95,7 +96,7 @@ class CaseOperations:
         self._service_controller(service)
         return self._addon.checks.named(service, name).as_dict(full=full)
 
-    def cancel(self, service: str, name: str) -> Document:
+    def cancel(self, service: str, name: str) -> CheckProgress:
         """Cancel a check; raise Refusal."""
         self._service_controller(service)
         check = self._addon.checks.named(service, name)

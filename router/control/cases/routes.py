@@ -78,7 +78,7 @@ def operations(cases: CaseOperations) -> tuple[Operation, ...]:
     async def remove(call: Call) -> Document:
         return await cases.remove(call.service, call.request.match_info["case"], call.actor())
 
-    async def check(call: Call) -> Document:
+    async def check(call: Call) -> CheckProgress:
         body = call.body_as(CheckCases)
         return await cases.check(call.service, body.version, call.actor(), names=body.cases, replay_all=body.replay_all)
 
@@ -89,7 +89,7 @@ def operations(cases: CaseOperations) -> tuple[Operation, ...]:
         full = RANKS[call.principal.role] >= RANKS["operator"]
         return cases.check_named(call.service, call.request.match_info["check"], full=full)
 
-    async def cancel(call: Call) -> Document:
+    async def cancel(call: Call) -> CheckProgress:
         return cases.cancel(call.service, call.request.match_info["check"])
 
     return (

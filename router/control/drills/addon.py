@@ -12,6 +12,7 @@ from prometheus_client.metrics_core import Metric
 from router.control.addon import Addon, Document
 from router.control.core.loop import ControlLoop
 from router.control.drills.runner import DrillRunner
+from router.control.views.addon_answers import DrillSummary
 from router.control.views.metric_table import gauge
 from router.errors import Refusal
 from router.errors.codes import RefusalCode
@@ -216,7 +217,7 @@ class DrillsAddon(Addon):
         }
         return {"phase": DrillPhase.OVER.value, **logged, **times, "service": service}
 
-    def _summary(self, service: str, now_s: float) -> Document:
+    def _summary(self, service: str, now_s: float) -> DrillSummary:
         runner = self.runners[service]
         settings, at = runner.service_controller.service.drill, runner.proven_at()
         due_s = self._due_s.get(service)

@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import orjson
 from prometheus_client.metrics_core import Metric
@@ -18,6 +18,7 @@ from prometheus_client.metrics_core import Metric
 from router.control.addon import Addon
 from router.control.core.loop import ControlLoop
 from router.control.core.service_controller import ServiceController
+from router.control.history.answers import HistoryDocument, HistoryPoint
 from router.control.monitors.alarms import Alarms
 from router.control.store.history_file import HistoryFile, Step
 from router.control.store.history_store import HistoryStore, Readings
@@ -201,7 +202,7 @@ class HistoryAddon(Addon):
 
     async def points(
         self, service: str, since: str, until: str, step_s: float | None, version: str | None
-    ) -> dict[str, Any]:
+    ) -> HistoryDocument:
         """Return the figures of each version from `since` to `until` in steps of `step_s`. A step without rows is unknown.
 
         Periods up to TIMED_S have the median and p99 of first bytes. Raise Refusal:
@@ -216,7 +217,7 @@ class HistoryAddon(Addon):
         since_ms, until_ms, step_ms = int(span.since_s * 1000), int(span.until_s * 1000), int(step_s * 1000)
         times = span.seconds <= TIMED_S
 
-        def read(file: HistoryFile) -> list[dict[str, Any]]:
+        def read(file: HistoryFile) -> list[HistoryPoint]:
             steps = file.steps(service, since_ms, until_ms, step_ms, version, POINTS_MAX, times=times)
             return [_point(step) for step in steps]
 
@@ -244,7 +245,7 @@ class HistoryAddon(Addon):
         await self.history.close()
 
 
-def _point(step: Step) -> dict[str, Any]:
+def _point(step: Step) -> HistoryPoint:
     exchanges = step.version == ""
     p50_us, p99_us = orjson.loads(step.times_us) if step.times_us else (None, None)
     return {

@@ -47,7 +47,7 @@ class AdviceQuery(_HistoryQuery):
 def operations(rows: HistoryAddon, reports: ReportAddon, advice: AdviceAddon) -> tuple[Operation, ...]:
     """Return the routes of the history."""
 
-    async def history(call: Call) -> Document:
+    async def history(call: Call) -> HistoryDocument:
         query = call.query_as(HistoryQuery)
         return await rows.points(call.service, query.since, query.until, query.step_s, query.version)
 

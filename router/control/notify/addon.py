@@ -18,6 +18,7 @@ from prometheus_client.metrics_core import Metric
 
 from router.control.addon import Addon, Document
 from router.control.core.loop import ControlLoop
+from router.control.notify.answers import ChannelTest, ChannelTests
 from router.control.notify.delivery import PAUSE_MIN_S, Delivery
 from router.control.notify.senders import MakeSender, missing_extra, sender_of
 from router.control.proposals.links import base_url
@@ -203,7 +204,7 @@ class NotifyAddon(Addon):
                 self.deliveries[name].reconfigure(channel, self._make_sender(channel, base_url(settings)))
                 self._tasks.spawn(old.close(), f"close {name}")
 
-    async def test(self, channel: str | None, actor: str) -> Document:
+    async def test(self, channel: str | None, actor: str) -> ChannelTests:
         """Send a test message through each channel, or one; return the answers. Raise Refusal."""
         chosen = [delivery for name, delivery in self.deliveries.items() if channel in (None, name)]
         if channel is not None and not chosen:
@@ -257,7 +258,7 @@ class NotifyAddon(Addon):
             await self._outbox.close()
 
 
-async def _test_channel(delivery: Delivery, notification: Notification) -> Document:
+async def _test_channel(delivery: Delivery, notification: Notification) -> ChannelTest:
     begun_ns = clock.now_ns()
     error, answer = await delivery.send(notification)
     return {

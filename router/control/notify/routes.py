@@ -27,7 +27,7 @@ def operations(addon: NotifyAddon) -> tuple[Operation, ...]:
     async def listing(call: Call) -> Document:
         return addon.listing()
 
-    async def test(call: Call) -> Document:
+    async def test(call: Call) -> ChannelTests:
         return await addon.test(call.body_as(NotifyTest).channel, call.actor())
 
     return (

@@ -18,6 +18,8 @@ from prometheus_client.metrics_core import Metric
 from router.control.addon import Addon, Document, TriggerSource
 from router.control.core.loop import ControlLoop
 from router.control.core.service_controller import ServiceController
+from router.control.quality.answers import RelearnAnswer
+from router.control.views.addon_answers import DriftFinding, ReferenceSummary
 from router.control.views.metric_table import gauge
 from router.rollout.judge.rules import Action
 from router.rollout.judge.verdict import TriggerResult
@@ -215,7 +217,7 @@ class QualityAddon(Addon):
                     limit.add_metric([name], worst.limit)
         return share, limit, drifting
 
-    async def relearn(self, *, service: str, actor: str, reason: str) -> Document:
+    async def relearn(self, *, service: str, actor: str, reason: str) -> RelearnAnswer:
         """Forget the reference and learn a new one; raise Refusal if that cannot be journalled."""
         state = self._states[self._control_loop.services[service].name]
         await state.service_controller.executor.append_and_apply(
@@ -236,7 +238,7 @@ def _references(entries: Sequence[Entry]) -> dict[str, Reference]:
     return known
 
 
-def _summary(known: Reference) -> Document:
+def _summary(known: Reference) -> ReferenceSummary:
     return {
         "version": known.version,
         "requests": known.samples,
@@ -254,7 +256,7 @@ def _summary(known: Reference) -> Document:
     }
 
 
-def as_document(finding: Finding) -> Document:
+def as_document(finding: Finding) -> DriftFinding:
     """Return a finding as plain data."""
     return {
         "field": finding.field,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from router.control.addon import Document
 from router.control.admin import bodies
 from router.control.admin.operation import Call, Operation
 from router.control.quality.addon import QualityAddon
@@ -18,7 +17,7 @@ class Relearn(bodies.SignedBody):
 def operations(addon: QualityAddon) -> tuple[Operation, ...]:
     """Return the route of input drift."""
 
-    async def relearn(call: Call) -> Document:
+    async def relearn(call: Call) -> RelearnAnswer:
         reason = call.body_as(Relearn).reason
         return await addon.relearn(service=call.service, actor=call.actor(), reason=reason)
 

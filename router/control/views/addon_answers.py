@@ -6,6 +6,8 @@ from typing import Any, Literal
 
 from typing_extensions import TypedDict
 
+CheckState = Literal["running", "passed", "failing", "cancelled", "broken"]
+
 
 class AlertDocument(TypedDict):
     """An alert that was received. `about`: the version that it concerns; `fate`: what the router did with it."""
@@ -36,7 +38,7 @@ class CheckProgress(TypedDict):
     version: str
     by: str
     automatic: bool
-    state: Literal["running", "passed", "failing", "cancelled", "broken"]
+    state: CheckState
     error: str | None
     started_at: str
     ended_at: str | None

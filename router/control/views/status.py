@@ -7,6 +7,7 @@ from typing import Final
 from router.control.addon import Document
 from router.control.core.probes import Probes
 from router.control.core.service_controller import ServiceController
+from router.control.views.answers import TargetWindow, WorkerStatus
 from router.rollout.model.target import CANDIDATES, Target
 from router.rollout.outcome import OUTCOMES
 from router.rollout.stats.histogram import quantile
@@ -19,7 +20,7 @@ UP_S: Final = 1.0
 """Seconds after its last heartbeat in which a worker counts as up."""
 
 
-def worker(state: WorkerState, now_ns: int) -> Document:
+def worker(state: WorkerState, now_ns: int) -> WorkerStatus:
     """Return one worker, from its own words in shared memory."""
     age_s = (now_ns - state.heartbeat_ns) / 1e9 if state.heartbeat_ns else None
     return {
@@ -151,7 +152,7 @@ def _unprobed(target: Target) -> list[dict[str, object]]:
     return [{"url": url, "ready": False, "last_probe": None} for url in target.endpoints]
 
 
-def window(service_controller: ServiceController, slot: int, seconds: float, now_ns: int) -> Document | None:
+def window(service_controller: ServiceController, slot: int, seconds: float, now_ns: int) -> TargetWindow | None:
     """Return the figures of a slot in the last `seconds`; None without data. Times are to the first byte of begun responses."""
     found = service_controller.judge.window(slot, seconds, now_ns, histograms=True) or service_controller.judge.window(
         slot, seconds, now_ns
