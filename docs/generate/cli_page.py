@@ -15,7 +15,7 @@ _PROGRAM: Final = "rollback-router"
 _INTRODUCTION: Final = """\
 `rollback-router COMMAND --help` prints the same on a terminal. Every command that talks to a running router takes `--admin`
 and `--token`; the environment variables `ROLLBACK_ROUTER_ADMIN_URL` and `ROLLBACK_ROUTER_TOKEN` set them once. With `--json` a
-command prints one JSON document on stdout.
+command prints one JSON document on stdout. [Exit codes](exit-codes.md) lists how a command can end.
 """
 
 

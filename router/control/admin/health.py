@@ -111,7 +111,12 @@ def metrics_route(closed: Mapping[str, int], refused: Mapping[str, int]) -> Oper
         )
 
     return Operation(
-        "GET", "/metrics", prometheus, "All figures for Prometheus", media_type="text/plain", name="getMetrics"
+        "GET",
+        "/metrics",
+        prometheus,
+        "All metrics (Prometheus text format)",
+        media_type="text/plain",
+        name="getMetrics",
     )
 
 

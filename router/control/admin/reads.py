@@ -26,7 +26,7 @@ async def explain(call: Call) -> Document:
 
 
 STATUS: Final = (
-    Operation("GET", "/v1/status", everything, "Everything, one document", name="getStatus", answer=RouterStatus),
+    Operation("GET", "/v1/status", everything, "Status of the whole router", name="getStatus", answer=RouterStatus),
     Operation(
         "GET",
         "/v1/services/{service}",

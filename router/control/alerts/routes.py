@@ -97,7 +97,7 @@ def operations(addon: AlertsAddon) -> tuple[Operation, ...]:
             "GET",
             "/v1/alerts",
             recent,
-            "The alerts that were heard of last, and what became of each",
+            "The alerts that were received last, each with its result",
             query=AlertsQuery,
             name="listAlerts",
             answer=AlertsList,

@@ -103,7 +103,7 @@ def operations(cases: CaseOperations) -> tuple[Operation, ...]:
                   name="removeCase", answer=CasesRemoved),
         Operation("POST", f"{_SERVICE}/check", check, "Replay the cases against a version", "operator", CheckCases,
                   status=202, name="startCheck", answer=CheckProgress),
-        Operation("GET", f"{_SERVICE}/checks", checks, "Checks under way, and the last ones", name="listChecks",
+        Operation("GET", f"{_SERVICE}/checks", checks, "Running checks, and the last ones that ended", name="listChecks",
                   answer=ChecksList),
         Operation("GET", f"{_SERVICE}/checks/{{check}}", check_named, "One check with its results", name="getCheck",
                   answer=CheckDocument),

@@ -71,7 +71,7 @@ def operations(addon: DrillsAddon) -> tuple[Operation, ...]:
     return (
         Operation("POST", "/v1/services/{service}/drill", begin, "Rehearse the rollback to the standby and back",
                   "operator", DrillBody, ChangeQuery, 202, name="startDrill", answer=DrillDocument | DrillDryRun),
-        Operation("POST", "/v1/services/{service}/drill/stop", stop, "End the drill under way and go home", "operator",
+        Operation("POST", "/v1/services/{service}/drill/stop", stop, "End the drill in progress and swap back", "operator",
                   Stop, name="stopDrill", answer=DrillDocument),
         Operation("GET", "/v1/drills", listing, "All drills, newest first", query=DrillsQuery, name="listDrills",
                   answer=DrillsList),

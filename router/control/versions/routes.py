@@ -47,9 +47,9 @@ def operations(addon: VersionsAddon) -> tuple[Operation, ...]:
     return (
         *OPERATIONS,
         Operation("GET", f"/v1/versions/{{version:{_NOT_A_VERB}.+}}", one,
-                  "One version: where it comes from, when it was live, how it fared", query=ServiceQuery,
+                  "One version with its origin, active periods and incidents", query=ServiceQuery,
                   name="getVersion", answer=WholeVersion),
-        Operation("GET", "/v1/services/{service}/live", live, "What was live when, oldest first", query=LiveQuery,
+        Operation("GET", "/v1/services/{service}/live", live, "Active periods, oldest first", query=LiveQuery,
                   name="listActivePeriods", answer=ActivePeriodsList),
         Operation("GET", "/v1/services/{service}/retention", retention, "Which versions and artifacts may be deleted",
                   name="getRetention", answer=RetentionList),
