@@ -26,7 +26,8 @@ from router.rollout.model.route import SLOTS
 from router.rollout.model.target import ROLES, State
 from router.rollout.outcome import FAULTS, OUTCOMES
 from router.settings.sections.limits import LimitSettings, Timeouts
-from tests.documents.pages import ROOT
+from tests.documents.pages import ROOT, blocks
+from tests.proxy.test_steps_of_an_exchange import LATER_REQUEST
 
 HARD: Final = Rules().hard_failure
 ERRORS: Final = Rules().error_rate
@@ -121,3 +122,12 @@ def test_every_limit_and_timeout_is_described() -> None:
 def test_request_path_lists_the_decisions_of_failover() -> None:
     listed = {row[0].strip("|` ") for row in rows("architecture/request-path.md", "## When something fails")}
     assert listed == {member.name for member in Failover} | {OtherVersion.__name__}
+
+
+def test_request_path_has_the_steps_of_an_exchange_in_their_order() -> None:
+    """Calls within a module are not recorded: of the page's steps only the recorded ones are compared."""
+    recorded = [step.split()[1] for step in LATER_REQUEST]
+    text = blocks((ROOT / "docs/architecture/request-path.md").read_text())[0].text
+    shown = [name for line in text.splitlines() for name in re.findall(r"[A-Z][\w.]+", line.strip().partition("  ")[0])]
+    assert [name for name in shown if name in recorded] == [name for name in recorded if name in shown]
+    assert len({*recorded} - {*shown}) <= 2
