@@ -304,11 +304,57 @@ def test_benchmarks_meet_the_router_over_http() -> None:
     assert found == ["micro.py"]
 
 
-def test_tests_do_not_sleep() -> None:
-    """Time is an argument. A few milliseconds between two checks of a real socket are no sleep."""
-    sleeps = re.compile(r"\btime\.sleep\(|asyncio\.sleep\((0\.[1-9]|[1-9])")
-    fast = [path for path in TESTS if "end_to_end" not in path.parts and path.name != "test_structure.py"]
-    assert [str(path.relative_to(ROOT)) for path in fast if sleeps.search(path.read_text())] == []
+SLEEPS: Final = {
+    "waiting.py: until": "the one that waits",
+    "documents/world.py: ready": "waits for a router",
+    "end_to_end/real_router.py: until": "waits for another process, and names what did not come",
+    "end_to_end/real_router.py: stays": "what must not happen has no event",
+    "end_to_end/mlflow_server.py: running": "waits for a server, in a test without a loop",
+    "backends.py: slow.answer": "a backend that takes its time",
+    "backends.py: tokens.answer": "a backend that takes its time",
+    "backends.py: continuing.behave": "a backend that takes its time",
+    "backends.py: drip.answer": "a backend that takes its time",
+    "backends.py: cut_after.answer": "bytes have to leave before the reset, which discards what is queued",
+    "control/cases/model_server.py: ModelServer.handle": "a backend that takes its time",
+    "control/admin/test_json_text.py: longest_gap_s.tick": "measures the turns of the loop",
+    "end_to_end/steady.py: Steady._client": "a client that pauses",
+    "end_to_end/traffic.py: Traffic._client": "a client that pauses",
+    "end_to_end/traffic.py: Traffic._open_loop": "requests at a rate",
+    "end_to_end/traffic.py: leave": "a client that leaves after a while",
+    "end_to_end/traffic.py: read_slowly": "a client that reads slowly",
+    "end_to_end/test_hanging.py: crashed.watch": "looks at a rate",
+    "end_to_end/test_kills.py: Operator.switch": "a client that pauses",
+    "end_to_end/test_kills.py: Operator.work": "a client that pauses",
+    "end_to_end/test_kills.py: test_kills_at_random_times_lose_nothing_that_was_acknowledged": "kills at random times",
+    "end_to_end/test_rollback.py: test_clients_at_fault_roll_nothing_back_and_then_the_target_does.answer": "a backend "
+    "that takes its time",
+    "end_to_end/test_take_over.py: behaviour.answer": "a backend that takes its time",
+    "end_to_end/test_take_over.py: watch_admin": "a client that pauses",
+}
+"""Functions of tests that may sleep, and why. Every other function waits for a condition: `tests/waiting.py`."""
+
+
+def sleeping(path: Path) -> set[str]:
+    """Return the qualified names of the functions in `path` that sleep. `sleep(0)` only lets other tasks run."""
+    found: set[str] = set()
+
+    def visit(node: ast.AST, names: tuple[str, ...]) -> None:
+        if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)):
+            names = (*names, node.name)
+        elif isinstance(node, ast.Call) and ast.unparse(node.func) in ("asyncio.sleep", "time.sleep", "sleep"):
+            if [ast.unparse(argument) for argument in node.args] != ["0"]:
+                found.add(".".join(names))
+        for child in ast.iter_child_nodes(node):
+            visit(child, names)
+
+    visit(ast.parse(path.read_text()), ())
+    return {f"{path.relative_to(ROOT / 'tests')}: {name}" for name in found}
+
+
+def test_tests_wait_for_conditions_and_not_for_a_time() -> None:
+    found = {name for path in TESTS for name in sleeping(path) if not name.startswith("proxy/")}
+    assert sorted(found - set(SLEEPS)) == []
+    assert sorted(set(SLEEPS) - found) == [], "entries without a sleep"
 
 
 WAITS: Final = {"until", "turns"}

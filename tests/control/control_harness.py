@@ -30,6 +30,7 @@ from router.shm.route_cell import RouteCell
 from router.shm.segment import Segment
 from tests.control.hung_disk import Disk
 from tests.control.verbs import Verbs
+from tests.waiting import until
 
 DEAD = 2**22 + 1
 """No process has this pid: pid_max is at most 2^22."""
@@ -233,9 +234,7 @@ class ControlHarness:
 
     async def until_idle(self) -> None:
         """Wait until the controller's own tasks (confirmations, checks) and the journal have nothing left to do."""
-        async with asyncio.timeout(10):
-            while len(self.control_loop.tasks) or self.journal.waiting:
-                await asyncio.sleep(0.002)
+        await until(lambda: not (len(self.control_loop.tasks) or self.journal.waiting))
 
 
 def new_segment() -> Segment:

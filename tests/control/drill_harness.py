@@ -19,6 +19,7 @@ from router.runtime.printable_json import json_bytes
 from router.shm.segment import Segment
 from tests.control.answer_check import differences
 from tests.control.control_harness import ControlHarness, FakeWorkers, settings
+from tests.waiting import until
 
 HOLD_S = 3.0
 
@@ -79,9 +80,13 @@ class DrillHarness:
             "dry_run": False,
         }
         asked = asyncio.ensure_future(self.drills.drill(**(told | how)))
-        while not asked.done():
-            await asyncio.sleep(0.002)
-            await self.play(0.1)
+
+        async def played() -> bool:
+            if not asked.done():
+                await self.play(0.1)
+            return asked.done()
+
+        await until(played)
         document = asked.result()
         assert differences(DrillDocument | DrillDryRun, json.loads(json_bytes(document))) == []
         return document

@@ -11,6 +11,8 @@ from typing import Any
 import orjson
 from aiohttp import web
 
+from tests.waiting import until
+
 
 class Receiver:
     """`statuses` are answered one after the other, the last one for ever; None hangs."""
@@ -35,8 +37,7 @@ class Receiver:
 
     async def until(self, count: int) -> None:
         """Wait until so many have come; the test's own time limit ends it."""
-        while len(self.got) < count:
-            await asyncio.sleep(0.002)
+        await until(lambda: len(self.got) >= count)
 
 
 @asynccontextmanager

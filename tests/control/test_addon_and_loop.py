@@ -23,6 +23,7 @@ from router.shm import layout as at
 from router.shm import segment, settings_memory
 from tests.control.scripted_server import ScriptedServer, answer, scripted
 from tests.control.views.test_metrics import FROZEN, OF_ADDONS
+from tests.waiting import until
 
 
 class RunningControl:
@@ -39,9 +40,15 @@ class RunningControl:
             return response.status, await response.json(content_type=None)
 
     async def until(self, path: str, wanted: Any) -> Any:
-        """Look again until `wanted(document)`; the test's own time limit ends it."""
-        while not wanted(found := (await self.call("GET", path))[1]):
-            await asyncio.sleep(0.01)
+        """Look again until `wanted(document)`; return the document."""
+        found: Any = None
+
+        async def as_wanted() -> bool:
+            nonlocal found
+            found = (await self.call("GET", path))[1]
+            return bool(wanted(found))
+
+        await until(as_wanted, within_s=30)
         return found
 
 
@@ -73,8 +80,7 @@ async def running(tmp_path: Path) -> AsyncIterator[RunningControl]:
             settings_origin="the test",
         )
         living = asyncio.create_task(Control(boot, memory, settings).run())
-        while not memory.words[at.H_CONTROL_READY] and not living.done():
-            await asyncio.sleep(0.01)
+        await until(lambda: memory.words[at.H_CONTROL_READY] or living.done())
         running = RunningControl(url, servers)
         yield running
         await running.session.close()

@@ -10,6 +10,7 @@ import pytest
 
 from router.control.bulkhead import Bulkhead, BulkheadFull, BulkheadResolver
 from router.errors import InternalError
+from tests.waiting import until
 
 
 async def test_a_call_returns_or_raises_what_it_does() -> None:
@@ -27,9 +28,7 @@ async def test_a_bug_is_raised_and_logged(monkeypatch: pytest.MonkeyPatch) -> No
     monkeypatch.setattr(threading, "excepthook", lambda args: logged.append(repr(args.exc_value)))
     with pytest.raises(InternalError, match="call_crashed"):
         await Bulkhead("a test", 1).call(lambda: _raise(KeyError("x")))
-    async with asyncio.timeout(5):
-        while not logged:
-            await asyncio.sleep(0.002)
+    await until(lambda: logged)
     assert logged == ["KeyError('x')"]
 
 
@@ -42,9 +41,7 @@ async def test_calls_that_hang_are_counted_until_they_return() -> None:
     with pytest.raises(BulkheadFull):
         await bulkhead.call(go_on.wait)
     go_on.set()
-    async with asyncio.timeout(5):
-        while not await _free(bulkhead):
-            await asyncio.sleep(0.002)
+    await until(lambda: _free(bulkhead))
 
 
 async def test_the_resolver_returns_addresses() -> None:

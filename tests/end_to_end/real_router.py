@@ -56,6 +56,15 @@ async def until(condition: Callable[[], Awaitable[Any]], within_s: float, what: 
         await asyncio.sleep(every_s)
 
 
+async def stays(condition: Callable[[], Awaitable[Any]], for_s: float, what: str) -> None:
+    """Fail as soon as `condition` is false within `for_s`: what must not happen has no event to wait for."""
+    end = time.monotonic() + for_s
+    while time.monotonic() < end:
+        if not await condition():
+            pytest.fail(f"not for {for_s} s: {what}")
+        await asyncio.sleep(0.05)
+
+
 def children(pid: int) -> list[int]:
     """Return the process ids of the children of `pid`, as the operating system lists them."""
     listed = Path(f"/proc/{pid}/task/{pid}/children")
@@ -143,7 +152,7 @@ class Router:
         )
         return ["run", "--config", str(file)]
 
-    async def start(self, *, within_s: float = 20.0, **environment: str) -> Router:
+    async def start(self, *, within_s: float = 40.0, **environment: str) -> Router:
         """Start it; return when it takes traffic."""
         with (self.folder / "router.log").open("ab") as log:
             self.process = await asyncio.create_subprocess_exec(

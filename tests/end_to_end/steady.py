@@ -10,6 +10,8 @@ from collections import Counter
 from types import TracebackType
 from typing import Self
 
+from tests import waiting
+
 REQUEST = b"POST /infer HTTP/1.1\r\nHost: t\r\nContent-Length: 2\r\n\r\n{}"
 
 
@@ -46,6 +48,11 @@ class Steady:
     ) -> None:
         self._stopping = True
         await asyncio.gather(*self._tasks)
+
+    async def more(self, requests: int, within_s: float = 30.0) -> None:
+        """Wait until so many further requests were answered."""
+        enough = self.answered + requests
+        await waiting.until(lambda: self.answered >= enough, within_s)
 
     async def _client(self, keep: bool) -> None:
         while not self._stopping:

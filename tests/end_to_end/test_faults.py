@@ -16,10 +16,10 @@ import pytest
 
 from router.shm import segment
 from router.shm.worker_stats import WorkerStats
-from tests import backends
+from tests import backends, waiting
 from tests.backends import Backend
 from tests.end_to_end.conftest import StartRouter
-from tests.end_to_end.real_router import RefusedError, Router, service_settings, until
+from tests.end_to_end.real_router import RefusedError, Router, service_settings, stays, until
 from tests.end_to_end.traffic import Traffic
 from tests.proxy.leak_check import conserved
 
@@ -61,7 +61,7 @@ async def test_workers_killed_under_load_lose_only_what_they_had_open(start_rout
             open_then, replaced_s = 0, []
             async with Traffic(router.url, per_s=200, give_up_s=8.0) as traffic:
                 for kill in range(KILLS):
-                    await asyncio.sleep(0.3)
+                    await traffic.more(40)
                     index = kill % 2
                     before = found.worker(index)
                     open_then += before.connections
@@ -74,7 +74,7 @@ async def test_workers_killed_under_load_lose_only_what_they_had_open(start_rout
 
                     await until(in_its_place, 10, "another worker is in its place", every_s=0.02)
                     replaced_s.append(time.monotonic() - killed_s)
-                await asyncio.sleep(0.3)
+                await traffic.more(40)
             endings = traffic.endings()
             assert set(endings) <= {200, "cut"}, endings
             assert endings[200] > 0
@@ -93,7 +93,7 @@ async def test_a_worker_that_stood_still_goes_on_and_counts_nothing_twice(start_
         with worker_stats(router) as found:
             pid = found.worker(0).pid
             async with Traffic(router.url, clients=20, pause_s=0.01) as traffic:
-                await asyncio.sleep(0.5)
+                await traffic.more(200)
                 os.kill(pid, signal.SIGSTOP)
 
                 async def noticed() -> bool:
@@ -102,7 +102,7 @@ async def test_a_worker_that_stood_still_goes_on_and_counts_nothing_twice(start_
 
                 await until(noticed, 5, "its silence shows")
                 os.kill(pid, signal.SIGCONT)
-                await asyncio.sleep(0.5)
+                await traffic.more(200)
             assert set(traffic.endings()) == {200}
             assert found.worker(0).pid == pid
             await settled(found)
@@ -156,10 +156,12 @@ async def test_a_worker_without_descriptors_neither_spins_nor_dies(start_router:
             resource.prlimit(worker, resource.RLIMIT_NOFILE, (room, hard))
             connections = [await asyncio.open_connection("127.0.0.1", router.data_port) for _ in range(30)]
             began = cpu_s(worker)
-            for _ in range(10):
-                await asyncio.sleep(0.05)
+
+            async def ready() -> bool:
                 async with session.get(router.url + "/-/ready") as response:
-                    assert response.status == 200
+                    return response.status == 200
+
+            await stays(ready, 0.5, "the worker is ready")
             assert (await router.status())["workers"][0]["pid"] == worker
             assert cpu_s(worker) - began < 0.4, "it spins"
             resource.prlimit(worker, resource.RLIMIT_NOFILE, (hard, hard))
@@ -181,21 +183,22 @@ async def test_a_worker_without_descriptors_neither_spins_nor_dies(start_router:
         )
 
 
+async def runs(router: Router) -> bool:
+    return router.process is not None and router.process.returncode is None
+
+
 async def test_a_second_sigterm_hurries(start_router: StartRouter) -> None:
     """case 43: the first signal waits for requests in flight; a second one does not."""
     async with Backend(backends.never()) as backend:
         router = await start_router(service_settings(backend.url), workers=1)
         reader, writer = await asyncio.open_connection("127.0.0.1", router.data_port)
         writer.write(b"GET /slow HTTP/1.1\r\nHost: t\r\n\r\n")
-        async with asyncio.timeout(5):
-            while not any(request.line.startswith(b"GET /slow") for request in backend.requests):
-                await asyncio.sleep(0.01)
+        await waiting.until(lambda: any(request.line.startswith(b"GET /slow") for request in backend.requests))
         began = time.monotonic()
         os.kill(router.pid, signal.SIGTERM)
-        await asyncio.sleep(1.0)
-        assert router.process is not None
-        assert router.process.returncode is None, "it did not wait"
+        await stays(lambda: runs(router), 1.0, "it waits")
         os.kill(router.pid, signal.SIGTERM)
+        assert router.process is not None
         await asyncio.wait_for(router.process.wait(), 10)
         assert time.monotonic() - began < 8
         assert not (await reader.read()).startswith(b"HTTP/1.1 200")

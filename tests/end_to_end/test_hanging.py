@@ -107,13 +107,13 @@ async def crashed(router: Router, failing: Backend) -> tuple[float, float]:
             await asyncio.sleep(0.2)
 
     async with Traffic(router.url, per_s=40) as traffic:
-        await asyncio.sleep(1.0)
+        await traffic.more(40)
         began = time.monotonic()
         await failing.stop()
         watching = asyncio.create_task(watch())
         await router.wait_active("v1", 10)
         took_s = time.monotonic() - began
-        await asyncio.sleep(1.5)
+        await traffic.more(60)
         watching.cancel()
     assert set(traffic.endings()) == {200}, "every request was rescued"
     assert traffic.versions(since=began + took_s + 0.3) == {"v1"}
@@ -157,7 +157,6 @@ async def test_nothing_waits_for_what_hangs_and_all_of_it_is_told(start_router: 
         await promoted(4, second)
         assert f"{SERVICE}-1-{(await router.service())['generation'] % (1 << 24) + 1}" == INCIDENT
         with hanging_disk(router.state, disk):
-            await asyncio.sleep(1)
             hung_s, hung_lag_s = await crashed(router, second)
             assert (await router.call("GET", f"/v1/incidents/{INCIDENT}"))["from"] == "v4"
             assert hung_s <= plain_s + NOISE_S, (plain_s, hung_s)

@@ -52,9 +52,10 @@ async def test_the_record_is_whole_wherever_control_is_killed(start_router: Star
         settings = service_settings(new.url, old.url, MORE.format(after_s=2))
         starts = [start_router(settings, workers=1, ROLLBACK_ROUTER_FAIL_POINT=point) for point in DEATHS]
         routers = await asyncio.gather(*starts)
-        for router in routers:
-            await load.enter_async_context(Traffic(router.url, per_s=20, give_up_s=5.0))
-        await asyncio.sleep(1)
+        traffic = [Traffic(router.url, per_s=20, give_up_s=5.0) for router in routers]
+        for one in traffic:
+            await load.enter_async_context(one)
+        await asyncio.gather(*(one.more(20) for one in traffic))
         new.behaviour = healthy_but(backends.status(500))
         found = await asyncio.gather(*(whole(router, starts=1) for router in routers))
         for point, router, made in zip(DEATHS, routers, found, strict=True):

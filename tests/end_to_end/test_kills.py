@@ -192,7 +192,14 @@ async def test_a_start_that_dies_at_a_fail_point_can_be_repeated(
             stderr=asyncio.subprocess.DEVNULL,
             env=os.environ | {"ROLLBACK_ROUTER_FAIL_POINT": f"{point}:{passes}"},
         )
-        await asyncio.sleep(1.5)
+
+        async def left_or_serves() -> bool:
+            try:
+                return dying.returncode is not None or bool((await router.status())["workers"])
+            except aiohttp.ClientError:
+                return False
+
+        await until(left_or_serves, 20, "the start fails, or it does not pass the point so often")
         if dying.returncode is None:
             orphans = children(dying.pid)
             dying.kill()
@@ -222,14 +229,14 @@ async def test_a_killed_control_costs_no_request_and_a_killed_worker_only_its_ow
         router = await start_router(service_settings(old.url, new.url), workers=2)
         draw = random.Random(1)
         async with Traffic(router.url, clients=20, pause_s=0.01) as traffic:
-            await asyncio.sleep(0.5)
+            await traffic.more(100)
             await strike(router, "control", draw)
-            await asyncio.sleep(0.3)
+            await traffic.more(100)
         assert set(traffic.endings()) == {200}
         async with Traffic(router.url, clients=20, pause_s=0.01) as traffic:
-            await asyncio.sleep(0.5)
+            await traffic.more(100)
             await strike(router, "worker", draw)
-            await asyncio.sleep(0.5)
+            await traffic.more(100)
         endings = traffic.endings()
         assert set(endings) <= {200, "cut"}, endings
         assert endings.get("cut", 0) <= 20, "more than one request per connection was lost"

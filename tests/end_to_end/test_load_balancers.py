@@ -11,6 +11,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import aiohttp
 import pytest
@@ -82,7 +83,7 @@ class Announced(Router):
 
 
 @asynccontextmanager
-async def balancer(name: str, settings: str, folder: Path, **values: int | str) -> AsyncIterator[None]:
+async def balancer(name: str, settings: str, folder: Path, **values: Any) -> AsyncIterator[None]:
     """Run nginx or HAProxy with these settings, in which `values` have their places; it listens at port `one`."""
     program = shutil.which(name, path="/usr/sbin:/usr/bin:/usr/local/sbin:/usr/local/bin")
     assert program, f"{name} is missing: tests/run installs it"
@@ -91,19 +92,19 @@ async def balancer(name: str, settings: str, folder: Path, **values: int | str) 
     flags = ("-c", str(file)) if name == "nginx" else ("-db", "-f", str(file))
     process = await asyncio.create_subprocess_exec(program, *flags, stderr=asyncio.subprocess.DEVNULL)
     try:
-
-        async def listens() -> bool:
-            try:
-                (await asyncio.open_connection("127.0.0.1", values["one"]))[1].close()
-            except ConnectionError:
-                return False
-            return True
-
-        await until(listens, 10, f"{name} listens")
+        await until(lambda: listens(values["one"]), 10, f"{name} listens")
         yield
     finally:
         process.terminate()
         await process.wait()
+
+
+async def listens(port: int) -> bool:
+    try:
+        (await asyncio.open_connection("127.0.0.1", port))[1].close()
+    except ConnectionError:
+        return False
+    return True
 
 
 async def send_from(port: int, source: str, raw: bytes = GET) -> bytes:

@@ -12,7 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.end_to_end.real_router import free_port
+from tests.end_to_end.real_router import free_port, until
+from tests.end_to_end.test_load_balancers import listens
 from tests.proxy.malformed import MALFORMED
 from tests.proxy.recorder import Recorder
 from tests.proxy.rig import Rig
@@ -76,13 +77,7 @@ async def _peer(name: str, folder: Path) -> tuple[list[str], int]:
         flags = ("-c", str(settings)) if name == "nginx" else ("-db", "-f", str(settings))
         process = await asyncio.create_subprocess_exec(program, *flags, stderr=asyncio.subprocess.DEVNULL)
         try:
-            async with asyncio.timeout(10):
-                while True:
-                    try:
-                        (await asyncio.open_connection("127.0.0.1", port))[1].close()
-                        break
-                    except ConnectionError:
-                        await asyncio.sleep(0.05)
+            await until(lambda: listens(port), 10, f"{name} listens")
             return await _ask_all(port), len(recorder.requests)
         finally:
             process.terminate()

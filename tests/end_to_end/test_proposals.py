@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 from datetime import datetime
 from typing import Any
@@ -119,7 +118,7 @@ async def test_nobody_decides_and_the_default_is_made(start_router: StartRouter)
         router = await start_router(service_settings(bad.url, good.url, more), workers=1)
         await opened(router)
         await router.wait_active("v2", 10)
-        await asyncio.sleep(0.2)
+        await until(lambda: router.journal("rolled_back"), 5, "the rollback is in the journal")
         [rolled_back] = await router.journal("rolled_back")
         assert (rolled_back["actor"], rolled_back["data"]["proposal"]) == ("verdict", ID)
         proposal = await router.call("GET", f"/v1/proposals/{ID}")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import time
 
 import pytest
@@ -22,7 +21,7 @@ async def test_the_report_counts_what_the_clients_counted(start_router: StartRou
         router = await start_router(service_settings(old.url))
         await router.promote_new("v2", new.url)
         async with Traffic(router.url, per_s=60) as traffic:
-            await asyncio.sleep(1.5)
+            await traffic.more(90)
             new.behaviour = healthy_but(backends.status(500))
             began = time.monotonic()
             entry = await rolled_back(router, 10)
@@ -30,7 +29,7 @@ async def test_the_report_counts_what_the_clients_counted(start_router: StartRou
             control = (await router.status())["control"]["pid"]
             await router.kill([control])
             await until(lambda: replaced(router, control), 10, "control is back")
-            await asyncio.sleep(1)
+            await traffic.more(60)
         # Its last rows are written when it leaves, and the rest of the story is read by the next one.
         assert await router.stop() == 0
         await router.start()

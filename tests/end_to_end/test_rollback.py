@@ -11,7 +11,7 @@ import pytest
 from tests import backends
 from tests.backends import Backend
 from tests.end_to_end.conftest import StartRouter
-from tests.end_to_end.real_router import SERVICE, RefusedError, Router, service_settings, until
+from tests.end_to_end.real_router import SERVICE, RefusedError, Router, service_settings, stays, until
 from tests.end_to_end.traffic import Traffic, leave, read_slowly
 
 pytestmark = [pytest.mark.end_to_end, pytest.mark.timeout(120)]
@@ -39,6 +39,14 @@ async def rolled_back(router: Router, within_s: float) -> dict[str, Any]:
     return await until(entry, within_s, "a rollback")
 
 
+async def _is_at(router: Router, generation: int) -> bool:
+    return bool((await router.service())["generation"] == generation)
+
+
+async def _ended(router: Router, outcome: str, at_least: int) -> bool:
+    return bool((await router.service())["exchanges"]["ended"].get(outcome, 0) >= at_least)
+
+
 @pytest.mark.parametrize(
     ("fault", "trigger", "within_s", "give_up_s"),
     [
@@ -52,12 +60,12 @@ async def test_a_failing_version_is_rolled_back(
     start_router: StartRouter, fault: str, trigger: tuple[str, str], within_s: float, give_up_s: float
 ) -> None:
     async with Backend(backends.ok()) as old, Backend(backends.ok()) as new:
-        # in the first seconds of a version a hang is told from a slow start by the first-byte timeout alone: shorten them
+        # In the first seconds of a version, only the first-byte timeout distinguishes a hang from a slow start.
         rules = f"[services.{SERVICE}.rules]\nwarmup_s = 1.0\n" if fault == "hang" else ""
         router = await start_router(service_settings(old.url, more=rules))
         await router.promote_new("v2", new.url)
         async with Traffic(router.url, per_s=60, give_up_s=give_up_s) as traffic:
-            await asyncio.sleep(3)
+            await traffic.more(100)
             assert traffic.endings() == {200: len(traffic.seen)}
             began = time.monotonic()
             if fault == "crash":
@@ -70,7 +78,7 @@ async def test_a_failing_version_is_rolled_back(
                 new.behaviour = healthy_but(backends.never())
             entry = await rolled_back(router, within_s)
             after = time.monotonic()
-            await asyncio.sleep(2.5)
+            await traffic.more(100)
         data = entry["data"]
         assert (data["from"], data["to"]) == ("v2", "v1")
         assert (data["trigger"]["kind"], data["trigger"]["detail"]) == trigger
@@ -106,13 +114,12 @@ async def test_clients_at_fault_roll_nothing_back_and_then_the_target_does(start
         for path, expected in (("/missing", 404), ("/throttled", 429)):
             traffic = Traffic(router.url, clients=20, path=path)
             async with traffic:
-                while len(traffic.seen) < 1000:
-                    await asyncio.sleep(0.05)
+                await traffic.more(1000)
             assert set(traffic.endings()) == {expected}, [seen for seen in traffic.seen if seen.ending != expected]
         for _ in range(20):
             await asyncio.gather(*(leave(router.data_port, "/thinks", after_s=0.05) for _ in range(50)))
         assert all(taken > 0 for taken in await asyncio.gather(*readers))
-        await asyncio.sleep(1)
+        await until(lambda: _ended(router, "client_gone", 1000), 10, "every client that left is counted")
         document = await router.service()
         assert (document["active"], document["generation"]) == ("v2", promoted["generation"])
         ended = document["exchanges"]["ended"]
@@ -146,7 +153,7 @@ async def test_long_streams_at_a_normal_error_rate_roll_nothing_back(start_route
         router = await start_router(service_settings(old.url))
         promoted = await router.promote_new("v2", new.url)
         async with Traffic(router.url, per_s=20, give_up_s=30) as traffic:
-            await asyncio.sleep(16)
+            await traffic.more(320, within_s=60)  # of 16 s, in which no stream ends
         assert traffic.endings().get(500, 0) >= 8
         assert set(traffic.endings()) == {200, 500}
         document = await router.service()
@@ -167,8 +174,7 @@ async def test_both_bad_holds_without_flapping_until_the_standby_is_better(start
                 return await router.journal("no_better_target")
 
             await until(held, 10, "no_better_target")
-            await asyncio.sleep(4)
-            assert (await router.service())["generation"] == promoted["generation"]
+            await stays(lambda: _is_at(router, promoted["generation"]), 4, "nothing moves")
             assert len(await router.journal("no_better_target")) == 1
             assert [alarm["code"] for alarm in (await router.status())["alarms"]].count("no_better_target") == 1
             old.behaviour = backends.ok()
@@ -176,9 +182,8 @@ async def test_both_bad_holds_without_flapping_until_the_standby_is_better(start
             assert document["generation"] == promoted["generation"] + 1
             # the way back is used up: when v1 fails too there is nothing to go to, and nothing moves
             old.behaviour = healthy_but(backends.status(500))
-            await asyncio.sleep(5)
-            document = await router.service()
-            assert (document["active"], document["generation"]) == ("v1", promoted["generation"] + 1)
+            await stays(lambda: _is_at(router, promoted["generation"] + 1), 5, "nothing moves")
+            assert (await router.service())["active"] == "v1"
             assert len(await router.journal("rolled_back")) == 1
 
 
@@ -227,7 +232,7 @@ async def test_an_unreachable_version_comes_back_as_standby_when_it_answers_agai
         router = await start_router(service_settings(old.url), workers=1)
         await router.promote_new("v2", new.url)
         async with Traffic(router.url, per_s=60) as traffic:
-            await asyncio.sleep(1)
+            await traffic.more(30)
             await new.stop()
             entry = await rolled_back(router, 5)
         assert entry["data"]["trigger"]["detail"] == "unreachable"
@@ -256,7 +261,8 @@ async def test_a_frozen_service_is_not_rolled_back_by_itself(start_router: Start
         await router.verb("freeze", reason="we look at it ourselves")
         new.behaviour = healthy_but(backends.status(500))
         async with Traffic(router.url, per_s=60):
-            await asyncio.sleep(5)
+            at = (await router.service())["generation"]
+            await stays(lambda: _is_at(router, at), 5, "nothing moves")
             assert (await router.service())["active"] == "v2"
             explained = await router.call("GET", "/v1/services/default/explain")
             assert (explained["verdict"], explained["frozen"]) == ("fail", True)

@@ -28,7 +28,7 @@ async def test_a_stop_loses_no_request_and_resets_no_connection(start_router: St
                 return response.status == 503
 
         async with Steady(router.data_port, keeping=20, new=10, pause_s=0.05) as clients:
-            await asyncio.sleep(0.5)
+            await clients.more(100)
             router.process.send_signal(signal.SIGTERM)
             await until(not_ready, 0.4, "a worker says that it is not ready, over a new connection", every_s=0.02)
             before = clients.answered

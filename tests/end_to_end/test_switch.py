@@ -52,23 +52,25 @@ async def test_switches_under_200_clients_lose_nothing_and_a_long_stream_ends_wh
         began = asyncio.Event()
         streaming = asyncio.create_task(stream(router, began))
         await asyncio.wait_for(began.wait(), 10)
-        returned: list[tuple[float, str]] = []
+        switches: list[tuple[float, float, str]] = []
         async with Traffic(router.url, clients=200, pause_s=0.05) as traffic:
             for number in range(SWITCHES):
-                await asyncio.sleep(0.4)
+                await traffic.more(400)
                 version = ("v2", "v1")[number % 2]
+                asked = time.monotonic()
                 answer = await router.verb("switch", to=version, reason="rehearsal")
-                returned.append((time.monotonic(), version))
+                switches.append((asked, time.monotonic(), version))
                 assert answer["confirmed"], answer
                 assert (answer["active"], answer["workers_unconfirmed"]) == (version, [])
                 assert answer["confirmed_ms"] < 1000
-                await asyncio.sleep(0.1)
+                await traffic.more(100)
         assert set(traffic.endings()) == {200}
         assert len(traffic.seen) > 2000
         misrouted = []
-        for (since, version), (next_call, _) in zip(returned, [*returned[1:], (float("inf"), "")], strict=True):
-            # the next switch was asked for at least 0.4 s before it returned: only requests surely between the two count
-            between = [seen for seen in traffic.seen if since < seen.started and seen.ended < next_call - 0.3]
+        for (_, since, version), (next_call, _, _) in zip(
+            switches, [*switches[1:], (float("inf"), 0.0, "")], strict=True
+        ):
+            between = [seen for seen in traffic.seen if since < seen.started and seen.ended < next_call]
             misrouted += [seen for seen in between if seen.version != version]
             assert between
         assert misrouted == []

@@ -114,7 +114,7 @@ async def test_a_take_over_under_load_loses_nothing(start_router: StartRouter) -
             router.data_port, keeping=40, new=0, pause_s=1.0
         )  # between two requests when the old workers leave
         async with idle, Steady(router.data_port, keeping=20, new=10) as clients:
-            await asyncio.sleep(0.5)
+            await clients.more(100)
             new = await successor(router)
             assert router.process is not None
             refused, switched = await switch_as_soon_as_possible(router, "v1")
@@ -123,7 +123,7 @@ async def test_a_take_over_under_load_loses_nothing(start_router: StartRouter) -
             assert router.process.returncode is None
             writer.close()
             assert await asyncio.wait_for(router.process.wait(), 30) == 0
-            await asyncio.sleep(0.3)
+            await clients.more(50)
         watching.cancel()
         assert refused <= {"taking_over"}
         after = [version for began, version in clients.seen if began > switched]
@@ -206,7 +206,7 @@ async def test_an_old_router_that_is_killed_while_it_hands_over_is_replaced_all_
                 return status["boot"] == 2 and all(worker["up"] for worker in status["workers"])
 
             await until(serves, 20, "the new router serves")
-            await asyncio.sleep(0.3)
+            await clients.more(50)
         assert (clients.lost, clients.refused) == ({}, 0)
 
 
@@ -244,5 +244,5 @@ async def test_more_and_fewer_workers(start_router: StartRouter) -> None:
                 assert await asyncio.wait_for(router.process.wait(), 30) == 0
                 router.process = new.process
                 assert len((await router.status())["workers"]) == workers
-                await asyncio.sleep(0.2)
+                await clients.more(50)
         assert (clients.lost, clients.refused) == ({}, 0)

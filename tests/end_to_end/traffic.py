@@ -13,6 +13,8 @@ from typing import Self
 
 import aiohttp
 
+from tests import waiting
+
 
 @dataclass(frozen=True, slots=True)
 class Seen:
@@ -87,6 +89,11 @@ class Traffic:
             number += 1
             self._start(self.request())
             await asyncio.sleep(max(0.0, began + number / self._per_s - time.monotonic()))
+
+    async def more(self, requests: int, within_s: float = 30.0) -> None:
+        """Wait until so many further requests were begun after this call and have ended."""
+        since = time.monotonic()
+        await waiting.until(lambda: sum(self.endings(since).values()) >= requests, within_s)
 
     async def request(self) -> None:
         started = time.monotonic()

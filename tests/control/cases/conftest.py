@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any
@@ -18,6 +17,7 @@ from router.shm import layout as at
 from router.shm.capture_ring import CaptureRing
 from tests.control.cases.test_captures import record
 from tests.control.control_harness import ControlHarness, FakeWorkers, new_segment, settings
+from tests.waiting import until
 
 
 class CasesHarness:
@@ -44,10 +44,7 @@ class CasesHarness:
 
     async def until(self, condition: Callable[[], object]) -> None:
         """Let time pass, a tenth of a second a turn, until `condition` is true."""
-        async with asyncio.timeout(10):
-            while not condition():
-                self.tick()
-                await asyncio.sleep(0.002)
+        await until(lambda: condition() or self.tick())
 
     def status(self) -> dict[str, Any]:
         document: dict[str, Any] = self.addon.status("svc")["cases"]

@@ -14,6 +14,7 @@ from tests.control.cases.model_server import model_server
 from tests.control.scripted_server import answer, scripted
 from tests.proxy.engine.test_failover import closed_port
 from tests.texts import golden
+from tests.waiting import until
 
 OPTIONS = CaseRunOptions(replay="always", timeout_s=2.0)
 
@@ -172,8 +173,7 @@ async def test_a_check_that_is_cancelled_sends_no_more() -> None:
         task = asyncio.get_running_loop().create_task(
             run_cases(cases, RunTarget((server.url,)), replace(OPTIONS, concurrency=2))
         )
-        while len(server.requests) < 2:
-            await asyncio.sleep(0.002)
+        await until(lambda: len(server.requests) >= 2)
         task.cancel()
         with pytest.raises(asyncio.CancelledError):
             await task

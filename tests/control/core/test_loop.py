@@ -69,7 +69,7 @@ async def test_a_verdict_overtakes_a_change_that_waits_for_the_disk(control: Con
     other = sqlite3.connect(control.folder / FILE, isolation_level=None)
     other.execute("BEGIN EXCLUSIVE")
     waiting = asyncio.ensure_future(control.operations.switch(service="svc", to="v2", reason="by hand", actor="ann"))
-    await asyncio.sleep(0.01)
+    await asyncio.sleep(0)  # it is handed to the writer, which waits for the lock
     control.tick(30, lambda: failing(control) if control.states()["v1"] == "active" else None)
     other.execute("ROLLBACK")
     other.close()

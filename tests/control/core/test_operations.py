@@ -12,6 +12,7 @@ from router.control.core.executor import Preconditions
 from router.errors import Refusal
 from router.rollout.model.events import Override
 from router.rollout.model.route import Flag, Route
+from router.shm import layout as at
 from tests.control.control_harness import (
     DEAD,
     ControlHarness,
@@ -22,6 +23,7 @@ from tests.control.control_harness import (
     settings,
 )
 from tests.texts import golden
+from tests.waiting import until
 
 
 async def test_a_switch_answers_when_every_worker_has_confirmed(control: ControlHarness) -> None:
@@ -73,12 +75,19 @@ async def test_the_answer_names_the_worker_that_did_not_confirm(tmp_path: Path) 
     segment.close()
 
 
+def acknowledged(control: ControlHarness, worker: int) -> int:
+    """Return the generation that a worker has acknowledged."""
+    return control.segment.words[control.segment.layout.worker_service(worker, 0) + at.LS_ACKNOWLEDGED]
+
+
 async def test_a_late_acknowledgement_ends_the_wait(control: ControlHarness) -> None:
     control.workers.deaf.add(1)
     waiting = asyncio.ensure_future(control.operations.switch(service="svc", to="v2", actor="ann"))
-    while control.service_controller.executor.cell.read() != Route(first_generation(1), active=1, standby=0):
-        await asyncio.sleep(0.002)
-    await asyncio.sleep(0.01)
+    await until(
+        lambda: control.service_controller.executor.cell.read() == Route(first_generation(1), active=1, standby=0)
+    )
+    await until(lambda: acknowledged(control, 0) == first_generation(1))
+    assert acknowledged(control, 1) < first_generation(1)
     assert not waiting.done()
     control.workers.deaf.clear()
     control.workers.acknowledge(1)

@@ -9,6 +9,7 @@ import pytest
 from router.errors import Refusal
 from router.rollout.outcome import Outcome
 from tests.control.control_harness import DEAD, ControlHarness, first_generation
+from tests.waiting import until
 
 
 async def test_a_slot_is_given_back_only_when_nothing_can_be_claimed_on_it(control: ControlHarness) -> None:
@@ -17,8 +18,7 @@ async def test_a_slot_is_given_back_only_when_nothing_can_be_claimed_on_it(contr
     control.workers.claim(1)
     control.workers.deaf.add(1)
     asking = asyncio.ensure_future(control.operations.promote(service="svc", version="v3", actor="ann"))
-    while control.states()["v3"] != "active":
-        await asyncio.sleep(0.002)
+    await until(lambda: control.states()["v3"] == "active")
     control.tick()
     assert control.states()["v2"] == "draining"
     control.workers.deaf.clear()
@@ -35,8 +35,7 @@ async def test_a_stopped_worker_keeps_the_slot_and_a_dead_one_does_not(control: 
     control.workers.deaf.add(1)
     await control.operations.deploy(service="svc", version="v3", endpoints=["http://127.0.0.1:3"], actor="ann")
     asking = asyncio.ensure_future(control.operations.retire(service="svc", version="v3", actor="ann"))
-    while control.states()["v3"] != "draining":
-        await asyncio.sleep(0.002)
+    await until(lambda: control.states()["v3"] == "draining")
     control.tick()
     assert control.states()["v3"] == "draining"
     control.workers.live(1, DEAD)

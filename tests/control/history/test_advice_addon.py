@@ -20,6 +20,7 @@ from router.rollout.outcome import Outcome
 from router.runtime import clock
 from tests.control.control_harness import ControlHarness
 from tests.rollout.simulator import normal
+from tests.waiting import until
 
 
 @pytest.fixture
@@ -72,15 +73,16 @@ async def test_the_process_is_told_what_happened(
 
 
 async def test_one_at_a_time_and_control_goes_on_meanwhile(addon: AdviceAddon, monkeypatch: pytest.MonkeyPatch) -> None:
-    release = threading.Event()
+    begun, release = threading.Event(), threading.Event()
 
     def hanging(job: object) -> tuple[dict[str, Any], str]:
+        begun.set()
         release.wait(10)
         return {}, ""
 
     monkeypatch.setattr(advice_addon, "_run_process", hanging)
     first = asyncio.ensure_future(addon.advise("svc", 1.0, 1.0))
-    await asyncio.sleep(0.01)
+    await until(begun.is_set)
     with pytest.raises(Refusal, match="somebody asks for advice just now") as refused:
         await addon.advise("svc", 1.0, 1.0)
     assert refused.value.code == "advise_busy"

@@ -19,6 +19,7 @@ from router.settings.sections.service import Objective
 from tests.control.control_harness import ControlHarness, FakeWorkers, new_segment, settings
 from tests.control.incidents.test_context import Rows, failure
 from tests.texts import golden
+from tests.waiting import until
 
 ONE = "svc-1-2"
 NEW = {"what": "a test", "kind": "preventive", "owner": None, "due": None}
@@ -72,9 +73,7 @@ async def rolled_back(control: ControlHarness) -> None:
 async def filed(control: ControlHarness, addon: IncidentsAddon) -> dict[str, Any]:
     for _ in range(2):  # what is frozen in the first is written in the second
         await settled(control)
-    async with asyncio.timeout(5):
-        while addon.files.waiting:
-            await asyncio.sleep(0.002)
+    await until(lambda: not addon.files.waiting)
     return dict(orjson.loads((control.folder / "incidents" / f"{ONE}.json").read_bytes()))
 
 
@@ -127,9 +126,11 @@ async def test_what_was_captured_and_the_budget_are_kept_with_it(control: Contro
     live(control, 5, answering(control, 0))
     live(control, 4, failing(control))
     live(control, 7, answering(control, 1))
-    async with asyncio.timeout(5):
-        while not (await addon.document(ONE))["failures"]["items"]:
-            await asyncio.sleep(0.002)
+
+    async def has_failures() -> bool:
+        return bool((await addon.document(ONE))["failures"]["items"])
+
+    await until(has_failures)
     made = await addon.document(ONE)
     assert ([one["request_id"] for one in made["failures"]["items"]], made["impact"]["budget"]) == (["r1", "r2"], None)
     slow.set()
@@ -331,9 +332,7 @@ async def test_a_disk_that_takes_no_files_is_alarmed_and_holds_nothing_up(
 ) -> None:
     (control.folder / "incidents").write_text("in the way")
     await rolled_back(control)
-    async with asyncio.timeout(5):
-        while not control.control_loop.alarms.listing():
-            await asyncio.sleep(0.002)
+    await until(lambda: control.control_loop.alarms.listing())
     (alarm,) = [one for one in control.control_loop.alarms.listing() if one["code"] != "standby_failing"]
     assert alarm["code"] == "incident_files_unwritable"
     assert control.states()["v2"] == "active"

@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from router.control.incidents.files import IncidentFiles
+from tests.waiting import until
 
 StartFiles = Callable[..., IncidentFiles]
 
@@ -31,15 +32,7 @@ async def start(tmp_path: Path) -> AsyncIterator[StartFiles]:
 
 
 async def idle(store: IncidentFiles) -> None:
-    async with asyncio.timeout(5):
-        while store.waiting:
-            await asyncio.sleep(0.001)
-
-
-async def until(condition: Callable[[], bool]) -> None:
-    async with asyncio.timeout(5):
-        while not condition():
-            await asyncio.sleep(0.001)
+    await until(lambda: not store.waiting)
 
 
 def files(text: str) -> dict[str, bytes]:

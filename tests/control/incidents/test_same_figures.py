@@ -37,6 +37,7 @@ from router.runtime import clock
 from router.runtime.terminal import PrintableConsole
 from router.shm import layout as at
 from tests.control.control_harness import ControlHarness, FakeWorkers, new_segment, settings
+from tests.waiting import until
 
 ONE = "svc-1-2"
 FIGURES = ("requests", "errors", "rescued")
@@ -85,9 +86,7 @@ class Scene:
         await self.control.until_idle()
 
     async def until_written(self) -> None:
-        async with asyncio.timeout(5):
-            while self.addon.files.waiting:
-                await asyncio.sleep(0.002)
+        await until(lambda: not self.addon.files.waiting)
 
 
 async def errors(scene: Scene) -> None:

@@ -12,6 +12,7 @@ from router.runtime import clock
 from router.settings.loader import load
 from router.settings.settings import Settings
 from tests.certificate_authority import CertificateAuthority
+from tests.waiting import until
 
 
 def settings_with(**flags: Any) -> Settings:
@@ -74,11 +75,8 @@ async def test_it_looks_again_and_again_until_it_is_cancelled(tmp_path: Path) ->
     pair = authority.pair(days=3)
     flags = {"tls": {"certificate": pair.certificate, "key": pair.key}, "timeouts": {"certificates_every_s": 0.01}}
     running = asyncio.ensure_future(CertificateMonitor(settings_with(**flags), alarms).run())
-    async with asyncio.timeout(5):
-        while not up(alarms):
-            await asyncio.sleep(0.005)
-        authority.pair()
-        while up(alarms):
-            await asyncio.sleep(0.005)
+    await until(lambda: up(alarms))
+    authority.pair()
+    await until(lambda: not up(alarms))
     running.cancel()
     assert isinstance((await asyncio.gather(running, return_exceptions=True))[0], asyncio.CancelledError)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 from typing import Any
@@ -21,6 +20,7 @@ from tests.control.control_harness import ControlHarness, FakeWorkers, new_segme
 from tests.control.hook_harness import past
 from tests.control.receiver import Receiver, receiving
 from tests.texts import golden
+from tests.waiting import until
 
 Start = Callable[..., Awaitable[tuple[ControlHarness, NotifyAddon]]]
 
@@ -82,7 +82,7 @@ async def test_a_rollback_reaches_every_channel_that_wants_it(start: Start) -> N
         assert event["data"]["confirmed_ms"] is not None, "it is told once the workers have confirmed"
         assert event["data"]["links"]["Details"].startswith("http://127.0.0.1:8081/v1/incidents/svc-1-")
         assert (switches.got, others.got) == ([], [])
-        await _until(lambda: addon.listing()["channels"][0]["sent"] == 1)
+        await until(lambda: addon.listing()["channels"][0]["sent"] == 1)
 
 
 async def test_one_that_hangs_and_one_that_fails_hold_up_nobody(start: Start) -> None:
@@ -93,7 +93,7 @@ async def test_one_that_hangs_and_one_that_fails_hold_up_nobody(start: Start) ->
         await works.until(1)
         await hangs.until(1)
         await fails.until(1)
-        await _until(lambda: not len(addon.deliveries["works"]))
+        await until(lambda: not len(addon.deliveries["works"]))
         assert {name: len(found) for name, found in addon.deliveries.items()} == {"hangs": 1, "fails": 1, "works": 0}
         assert addon.status("svc") == {"notifications": {"pending": 2, "failing": []}}
         slowest_ms = 0.0
@@ -115,7 +115,7 @@ async def test_a_channel_that_fails_is_an_alarm_which_the_others_hear_of(start: 
         await works.until(2)
         assert [event["data"].get("code") for event in works.events()] == [None, "notification_failing"]
         fails.statuses = [200]
-        await _until(lambda: not addon.deliveries["fails"].failing)
+        await until(lambda: not addon.deliveries["fails"].failing)
         addon.on_second(clock.now_ns())
         assert "notification_failing" not in {found["code"] for found in control.control_loop.alarms.listing()}
         values = {
@@ -133,14 +133,14 @@ async def test_what_is_undelivered_survives_a_restart_and_is_delivered_once(star
         control, addon = await start(channel("ops", down), channel("works", works))
         await rolled_back(control)
         await down.until(1)
-        await _until(lambda: not len(addon.deliveries["works"]))
+        await until(lambda: not len(addon.deliveries["works"]))
         down.statuses = [200]
         _, addon = await start(channel("ops", down), channel("works", works))
         await down.until(2)
         assert down.events()[0]["id"] == down.events()[1]["id"]
-        await _until(lambda: not len(addon.deliveries["ops"]))
-        await start(channel("ops", down), channel("works", works))
-        await asyncio.sleep(0.02)
+        await until(lambda: not len(addon.deliveries["ops"]))
+        _, addon = await start(channel("ops", down), channel("works", works))
+        assert [len(delivery) for delivery in addon.deliveries.values()] == [0, 0]
         assert (len(down.got), len(works.got)) == (2, 1)
 
 
@@ -179,9 +179,9 @@ async def test_a_new_channel_is_not_told_of_the_past(start: Start) -> None:
     async with receiving() as old, receiving() as new:
         control, addon = await start(channel("old", old))
         await rolled_back(control)
-        await _until(lambda: not len(addon.deliveries["old"]))
-        await start(channel("old", old), channel("new", new))
-        await asyncio.sleep(0.02)
+        await until(lambda: not len(addon.deliveries["old"]))
+        _, addon = await start(channel("old", old), channel("new", new))
+        assert [len(delivery) for delivery in addon.deliveries.values()] == [0, 0]
         assert (len(old.got), len(new.got)) == (1, 0)
 
 
@@ -251,9 +251,3 @@ async def test_a_test_message_says_what_came_back(start: Start) -> None:
         assert len((await addon.test("works", "ann"))["channels"]) == 1
         with pytest.raises(Refusal, match="there is no channel 'mail'; there are: works, fails"):
             await addon.test("mail", "ann")
-
-
-async def _until(condition: Callable[[], bool]) -> None:
-    async with asyncio.timeout(10):
-        while not condition():
-            await asyncio.sleep(0.002)

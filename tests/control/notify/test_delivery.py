@@ -15,6 +15,7 @@ from router.rollout.notifications.notification import Notification
 from router.runtime import clock
 from router.settings.sections.notify import Channel
 from tests.control.notify.test_messages import NOTIFICATION
+from tests.waiting import until
 
 OK, DOWN, REFUSED = "200 ok", DeliveryFailedError("500"), DeliveryFailedError("400", refused=True)
 
@@ -146,7 +147,7 @@ async def test_a_receiver_that_hangs_is_given_its_time_and_tried_again(start: St
 async def test_a_full_queue_drops_the_oldest_that_is_not_under_way(start: StartLine) -> None:
     line = await start("hangs", queue_max=3)
     line.delivery.enqueue(notification(0))
-    await asyncio.sleep(0.005)
+    await until(lambda: line.sender.sent == ["n0"])
     for number in range(1, 5):
         line.delivery.enqueue(notification(number))
     assert line.finished == ["n1", "n2"]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import hashlib
 import socket
 from pathlib import Path
@@ -17,6 +16,7 @@ from tests.control.control_harness import ControlHarness, FakeWorkers, new_segme
 from tests.control.hook_harness import BEARER, firing, webhook
 from tests.control.receiver import receiving
 from tests.texts import golden
+from tests.waiting import until
 
 
 async def test_a_business_alert_asks_a_person_who_decides_by_the_link(tmp_path: Path) -> None:
@@ -43,18 +43,15 @@ async def test_a_business_alert_asks_a_person_who_decides_by_the_link(tmp_path: 
             control.tick(1)
             control.control_loop.tick(control.now_ns, 0.0)
 
-        async def until(count: int) -> None:
-            async with asyncio.timeout(10):
-                while len(people.got) < count:
-                    tick()
-                    await asyncio.sleep(0.005)
+        async def notified(count: int) -> None:
+            await until(lambda: len(people.got) >= count or tick())
 
         try:
             async with aiohttp.ClientSession() as session:
                 alert = webhook(firing(signal="business", alertname="Refunds"))
                 async with session.post(f"{url}/v1/hooks/alertmanager", json=alert, headers=BEARER) as answer:
                     assert (await answer.json())["alerts"][0]["result"] == "counts"
-                await until(1)
+                await notified(1)
                 (asked,) = people.events()
                 assert asked["type"] == "dev.rollback-router.proposal"
                 assert asked["data"]["title"] == golden("notification.proposed", service="svc", version="v1", to="v2")
@@ -65,7 +62,7 @@ async def test_a_business_alert_asks_a_person_who_decides_by_the_link(tmp_path: 
                 async with session.post(url + urlsplit(links["Approve"]).path, data={"actor": "ann"}) as answer:
                     assert answer.status == 200, await answer.text()
                 assert control.states()["v2"] == "active"
-                await until(3)
+                await notified(3)
                 assert {event["type"].rpartition(".")[2] for event in people.events()[1:]} == {"proposal", "rollback"}
         finally:
             await runner.cleanup()

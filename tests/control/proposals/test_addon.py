@@ -23,6 +23,7 @@ from router.shm.segment import Segment
 from tests.control.control_harness import ControlHarness, FakeWorkers, new_segment, settings
 from tests.rollout.playbook import SECOND, TRIGGER
 from tests.texts import golden
+from tests.waiting import until
 
 SLOW = {"kind": "latency", "detail": "", "reason": "half of them are late", "evidence_since_ns": None}
 ID = "svc-rollback-1"
@@ -105,8 +106,7 @@ class SlowDisk:
             self.free.wait(5)
 
     async def waits(self) -> None:
-        while not self.reached.is_set():
-            await asyncio.sleep(0.001)
+        await until(lambda: self.reached.is_set())
 
 
 # -- one after the other

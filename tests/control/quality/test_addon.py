@@ -21,6 +21,7 @@ from router.shm import layout as at
 from router.shm.capture_ring import CaptureRing
 from tests.control.control_harness import ControlHarness, settings
 from tests.texts import golden
+from tests.waiting import until
 
 SECTION = {
     "fields": [{"pointer": "/amount", "kind": "number"}],
@@ -74,8 +75,7 @@ class Day:
 
     async def journal(self, kind: str) -> list[dict[str, Any]]:
         """Return the data of such entries, once the disk has all."""
-        while self.control.service_controller.executor.unjournalled:
-            await asyncio.sleep(0.002)
+        await until(lambda: not self.control.service_controller.executor.unjournalled)
         entries = (await self.control.queries.journal(0, 1000))["entries"]
         return [entry["data"] for entry in entries if entry["type"] == kind]
 
@@ -203,8 +203,7 @@ async def test_a_tick_starts_one_look_at_a_time(day: Day) -> None:
     day.addon.on_second(day.control.now_ns)
     day.addon.on_second(day.control.now_ns)
     assert len(day.control.control_loop.tasks) == 1
-    while len(day.control.control_loop.tasks):
-        await asyncio.sleep(0.001)
+    await until(lambda: not len(day.control.control_loop.tasks))
     assert day.inputs["state"] == "inconclusive"
 
 

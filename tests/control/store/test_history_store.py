@@ -7,6 +7,7 @@ import threading
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ from router.rollout.outcome import OUTCOMES
 from router.rollout.stats.histogram import lower_bound
 from router.rollout.units import SECOND_NS
 from tests.rollout.history.test_row import reading
+from tests.waiting import until
 
 DAY_S = 86_400.0
 START_S = 1_700_000_000.0
@@ -58,23 +60,22 @@ async def keeper(
     await made.history.close()
 
 
-async def until(true: Callable[[], bool]) -> None:
-    async with asyncio.timeout(10):
-        while not true():
-            await asyncio.sleep(0.002)
-
-
 async def reached(kept: Keeper, at_s: float) -> None:
     """Wait for the row that ends `at_s` seconds after the start; what came with it is then done, too."""
-    async with asyncio.timeout(20):
-        while not (begun := await kept.begun()) or begun[-1][0] < at_s:
-            await asyncio.sleep(0.002)
+
+    async def is_there() -> bool:
+        begun = await kept.begun()
+        return bool(begun) and begun[-1][0] >= at_s
+
+    await until(is_there, within_s=20)
 
 
 async def written(kept: Keeper, count: int) -> None:
-    async with asyncio.timeout(10):
-        while len(await kept.rows()) < count:
-            await asyncio.sleep(0.002)
+
+    async def all_are_there() -> bool:
+        return len(await kept.rows()) >= count
+
+    await until(all_are_there)
 
 
 async def test_what_was_read_is_found_again_by_time_and_version(tmp_path: Path) -> None:
@@ -177,8 +178,7 @@ async def test_old_rows_go_an_hour_at_a_time(tmp_path: Path) -> None:
 async def test_the_file_stays_within_its_bound(tmp_path: Path) -> None:
     async with keeper(tmp_path, file_bytes_max=100_000) as kept:
         for step in range(1, 1_501):
-            while not kept.note(step * 10, step, zero_ns=0):
-                await asyncio.sleep(0.002)
+            await until(partial(kept.note, step * 10, step, zero_ns=0))
         await reached(kept, 15_000)
         await kept.history.close()
         assert kept.history.used_bytes <= 100_000
@@ -215,8 +215,7 @@ def _schema(path: Path, number: int) -> None:
 async def test_damage_that_shows_while_it_runs_moves_the_file_aside_too(tmp_path: Path) -> None:
     async with keeper(tmp_path) as kept:
         for step in range(1, 200):
-            while not kept.note(step * 10, step, zero_ns=0):
-                await asyncio.sleep(0.002)
+            await until(partial(kept.note, step * 10, step, zero_ns=0))
         await written(kept, 199)
         assert kept.history._file is not None
         kept.history._file.database.execute("PRAGMA wal_checkpoint(TRUNCATE)")
@@ -286,8 +285,7 @@ async def test_a_disk_that_hangs_costs_rows_and_delays_nobody(tmp_path: Path) ->
         assert kept.history.dropped >= taken.count(False)
         lock.execute("ROLLBACK")
         lock.close()
-        while not kept.note(32, 200):
-            await asyncio.sleep(0.002)
+        await until(lambda: kept.note(32, 200))
         await reached(kept, 32)
         await until(lambda: kept.said[-1] is None)
         begun = await kept.begun()
@@ -339,8 +337,8 @@ async def test_a_busy_row_takes_a_few_hundred_bytes(tmp_path: Path) -> None:
             active, at_ns = busy(step), step * 10 * SECOND_NS
             standby = replace(reading(step * 10, 0, zero_ns=0), slot=1, version="v2", role="standby")
             told = replace(active, slot=-1, version="", role="service", histograms=None)
-            while not kept.history.submit(Readings("svc", 1, START_S + step * 10, at_ns, (active, standby, told))):
-                await asyncio.sleep(0.002)
+            readings = Readings("svc", 1, START_S + step * 10, at_ns, (active, standby, told))
+            await until(partial(kept.history.submit, readings))
         await reached(kept, 4_000)
         await kept.history.close()
         a_step = kept.history.used_bytes / 400

@@ -1,12 +1,11 @@
 from __future__ import annotations
 
-import asyncio
 import os
 import resource
 import sqlite3
 import subprocess
 import sys
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -20,6 +19,7 @@ from router.errors import Refusal, StartError
 from router.rollout.model.entry import Entry
 from router.runtime.exit_codes import exit_code
 from router.runtime.failpoint import FailPoint
+from tests.waiting import until
 
 
 def entry(kind: str = "promoted", service: str = "svc", **data: object) -> Entry:
@@ -44,12 +44,6 @@ async def journal(folder: Path) -> AsyncIterator[tuple[Journal, list[Entry], Err
     made = Journal(database, entries[-1].seq if entries else 0, FailPoint(), errors.append)
     yield made, entries, errors
     await made.close()
-
-
-async def until(true: Callable[[], bool]) -> None:
-    async with asyncio.timeout(10):
-        while not true():
-            await asyncio.sleep(0.005)
 
 
 async def test_what_was_appended_is_read_again(tmp_path: Path) -> None:

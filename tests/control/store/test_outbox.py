@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import asyncio
 import sqlite3
 from pathlib import Path
 from typing import Any
 
 from router.control.store.outbox import FILE, KEPT_S, Outbox, Stock, opened
+from tests.waiting import until
 
 NOW = 1_000_000.0
 
@@ -92,11 +92,8 @@ async def test_a_disk_that_takes_nothing_is_told_once_and_again_when_it_does(tmp
     other.execute("BEGIN EXCLUSIVE")
     box.put("ops", plain("n1"), NOW)
     box.put("ops", plain("n2"), NOW)
-    async with asyncio.timeout(5):
-        while not told:
-            await asyncio.sleep(0.002)
-        while box.waiting:
-            await asyncio.sleep(0.002)
+    await until(lambda: told)
+    await until(lambda: not box.waiting)
     other.execute("ROLLBACK")
     other.close()
     box.put("ops", plain("n3"), NOW)

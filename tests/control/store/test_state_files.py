@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
 import sqlite3
 import subprocess
@@ -23,6 +22,7 @@ from router.control.store.history_file import HistoryFile
 from router.errors import StartError
 from router.runtime.exit_codes import exit_code
 from tests.texts import golden
+from tests.waiting import until
 
 OPENERS: dict[str, Callable[[Path], Any]] = {
     journal_rows.FILE: lambda path: closing(journal_opening.opened(path.parent, 0.0)[0]),
@@ -109,9 +109,7 @@ async def stored(folder: Path) -> list[str | None]:
     said: list[str | None] = []
     files = IncidentFiles(folder, 10, said.append)
     files.put("svc-1-1", {".json": b"{}"})
-    async with asyncio.timeout(5):
-        while files.waiting and not said:
-            await asyncio.sleep(0.001)
+    await until(lambda: said or not files.waiting)
     assert (await files.read("svc-1-1") == b"{}") is not bool(said)
     await files.close()
     return said

@@ -19,6 +19,7 @@ from router.runtime import clock
 from router.settings.settings import Settings
 from tests.control.control_harness import ControlHarness, settings
 from tests.texts import golden
+from tests.waiting import until
 
 TAGS = {"rollback_router.endpoints": "http://127.0.0.1:3"}
 DOWN = Refusal(RefusalCode.MLFLOW_UNREACHABLE, "MLflow is of no use now: down")
@@ -190,7 +191,8 @@ async def test_a_server_that_hangs_holds_up_nobody_but_who_asks_it(control: Cont
         began_ns = clock.now_ns()
         control.control_loop.tick(clock.now_ns(), 0.0)
         assert (clock.now_ns() - began_ns) / 1e6 < 50
-        await asyncio.sleep(0.002)
+        await asyncio.sleep(0)
+    await until(lambda: fake.calls > 0)
     assert fake.calls == 1, "one call at a time"
     deployed = await control.operations.deploy(
         service="svc", version="v9", endpoints=["http://127.0.0.1:9"], actor="ann"
