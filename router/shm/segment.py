@@ -36,10 +36,10 @@ def create(workers: int, services: int) -> Segment:
     """Create a zeroed segment. Children inherit its descriptor if it is passed on to them (`pass_fds`)."""
     if not (0 < workers <= at.WORKERS_MAX and 0 < services <= at.SERVICES_MAX):
         raise InternalError(
-            "wall_size", f"{workers} workers (max {at.WORKERS_MAX}), {services} services (max {at.SERVICES_MAX})"
+            "segment_size", f"{workers} workers (max {at.WORKERS_MAX}), {services} services (max {at.SERVICES_MAX})"
         )
     layout = Layout(workers, services)
-    fd = sealed.of_size("rollback-router-wall", layout.words * at.WORD_BYTES)
+    fd = sealed.of_size("rollback-router-segment", layout.words * at.WORD_BYTES)
     segment = Segment(fd, layout)
     for offset, value in (
         (at.H_MAGIC, at.MAGIC),
@@ -61,6 +61,6 @@ def attach(fd: int) -> Segment:
     layout = Layout(workers, services)
     if found != (at.MAGIC, at.VERSION, layout.words):
         raise InternalError(
-            "wall_layout", f"descriptor {fd} holds {found}, expected {(at.MAGIC, at.VERSION, layout.words)}"
+            "segment_layout", f"descriptor {fd} holds {found}, expected {(at.MAGIC, at.VERSION, layout.words)}"
         )
     return Segment(fd, layout)

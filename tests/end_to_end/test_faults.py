@@ -32,7 +32,7 @@ KILLS = 6
 def worker_stats(router: Router) -> Iterator[WorkerStats]:
     """Look at the shared memory of a running router, as its own processes do."""
     folder = Path(f"/proc/{router.pid}/fd")
-    name = next(name for name in os.listdir(folder) if "rollback-router-wall" in os.readlink(folder / name))
+    name = next(name for name in os.listdir(folder) if "rollback-router-segment" in os.readlink(folder / name))
     fd = os.open(folder / name, os.O_RDWR)
     found = segment.attach(fd)
     try:

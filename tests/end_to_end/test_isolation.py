@@ -136,7 +136,7 @@ tokens = [{{ name = "ann", sha256 = "{sha256(SECRET.encode()).hexdigest()}" }}]
         assert SECRET not in commands[control]
         for pid in (*workers, control):
             seen = memories(pid)
-            assert sorted(seen) == ["rollback-router-settings", "rollback-router-wall"]
+            assert sorted(seen) == ["rollback-router-segment", "rollback-router-settings"]
             assert (SECRET in seen["rollback-router-settings"].decode()) is (pid == control)
             assert (
                 sha256(SECRET.encode()).hexdigest().encode() not in seen["rollback-router-settings"] or pid == control

@@ -48,7 +48,7 @@ def test_two_mappings_are_one_memory(segment: Segment) -> None:
 def test_sizes_are_bounded(workers: int, services: int) -> None:
     with pytest.raises(InternalError) as caught:
         segments.create(workers, services)
-    assert caught.value.code == "wall_size"
+    assert caught.value.code == "segment_size"
 
 
 @pytest.mark.parametrize("offset", [at.H_MAGIC, at.H_VERSION, at.H_WORDS, at.H_SERVICES])
@@ -56,7 +56,7 @@ def test_memory_of_another_layout_is_refused(segment: Segment, offset: int) -> N
     segment.words[offset] += 1
     with pytest.raises(InternalError) as caught:
         segments.attach(segment.fd)
-    assert caught.value.code == "wall_layout"
+    assert caught.value.code == "segment_layout"
 
 
 def test_the_descriptor_does_not_leak_into_children_that_are_not_told(segment: Segment) -> None:

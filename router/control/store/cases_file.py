@@ -125,16 +125,16 @@ class CasesFile:
     def suite(self, service: str) -> list[Stored]:
         """Return the cases of a service, newest first."""
         rows = self._database.execute(
-            "SELECT added_at, document FROM cases WHERE service = ? ORDER BY added_at DESC, id", [service]
+            "SELECT id, added_at, document FROM cases WHERE service = ? ORDER BY added_at DESC, id", [service]
         )
-        return [Stored(parsed(orjson.loads(document)), added_at) for added_at, document in rows]
+        return [Stored(_case(name, document), added_at) for name, added_at, document in rows]
 
     def case(self, service: str, name: str) -> Stored | None:
         """Return one case."""
         row = self._database.execute(
             "SELECT added_at, document FROM cases WHERE service = ? AND id = ?", [service, name]
         ).fetchone()
-        return None if row is None else Stored(parsed(orjson.loads(row[1])), row[0])
+        return None if row is None else Stored(_case(name, row[1]), row[0])
 
     # -- writing
     def add(
@@ -235,3 +235,11 @@ def _full(caps: Caps) -> Refusal:
         f"there is no room for all of them: a service has at most cases_max = {caps.cases_max} cases of bytes_max = "
         f"{caps.bytes_max} bytes in all; remove some, or raise the limits; nothing was added",
     )
+
+
+def _case(name: str, document: str | bytes) -> Case:
+    """Return the case that is stored as `document`; raise sqlite3.DatabaseError that names it if the row is damaged."""
+    try:
+        return parsed(orjson.loads(document))
+    except (orjson.JSONDecodeError, Refusal) as error:
+        raise sqlite3.DatabaseError(f"case {name} is damaged: {error}") from None

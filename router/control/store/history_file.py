@@ -6,6 +6,7 @@ reused: the file does not shrink, and it does not grow beyond the most that it o
 
 from __future__ import annotations
 
+import logging
 import sqlite3
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -19,6 +20,8 @@ from router.rollout.history.service_report import FAILED, Totals
 from router.rollout.outcome import FAULTS, OUTCOMES
 from router.rollout.stats.histogram import BUCKETS, quantile
 from router.runtime import owned_files
+
+log = logging.getLogger(__name__)
 
 FILE: Final = "history.sqlite"
 SCHEMA_VERSION: Final = 1
@@ -220,9 +223,14 @@ class HistoryFile:
         return int((pages - free) * size)
 
     def marks(self) -> Marks:
-        """Return the last reading of every slot."""
-        found = self.database.execute("SELECT service, slot, boot, mark FROM marks")
-        return {(service, slot): (boot, _read(text)) for service, slot, boot, text in found}
+        """Return the last reading of every slot. A damaged reading is left out: the next rows of that slot count from now."""
+        found: Marks = {}
+        for service, slot, boot, text in self.database.execute("SELECT service, slot, boot, mark FROM marks"):
+            try:
+                found[service, slot] = boot, _read(text)
+            except (ValueError, TypeError, IndexError) as error:
+                log.warning("the last reading of slot %s of %s is damaged and is left out: %s", slot, service, error)
+        return found
 
     # -- reading
     def rows(

@@ -200,3 +200,15 @@ def test_the_cases_of_a_service_that_is_no_more_expire_too(file: CasesFile) -> N
     file.add("gone", [case(1)], CAPS, 10.0)
     assert file.expire({"a": 1.0}, 10.0 + EXPIRE_AFTER_S - 1) == {}
     assert file.expire({"a": 1.0}, 10.0 + EXPIRE_AFTER_S) == {"gone": 1}
+
+
+@pytest.mark.parametrize("document", [b"{", b"[]", b'{"request": {}}', b"\xff"])
+def test_a_damaged_row_is_an_error_that_names_its_case(file: CasesFile, tmp_path: Path, document: bytes) -> None:
+    file.add("a", [case(1), case(2)], CAPS, 10.0)
+    with sqlite3.connect(tmp_path / FILE) as database:
+        database.execute("UPDATE cases SET document = ? WHERE id = ?", [document, case(1).id])
+    database.close()
+    for read in (lambda: file.suite("a"), lambda: file.case("a", case(1).id)):
+        with pytest.raises(sqlite3.DatabaseError, match=f"case {case(1).id} is damaged"):
+            read()
+    assert file.case("a", case(2).id) == Stored(case(2), 10.0)

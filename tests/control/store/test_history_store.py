@@ -206,6 +206,22 @@ async def test_a_damaged_file_is_moved_aside_and_a_new_one_begun(tmp_path: Path,
         assert (tmp_path / kept.aside[0]).read_bytes() == before
 
 
+@pytest.mark.parametrize("mark", ["{", "[1]", "7", "[1, 2, 3, [1], [[[9999, 1]], [], []]]"])
+async def test_a_damaged_reading_is_left_out_and_its_slot_counts_anew(tmp_path: Path, mark: str) -> None:
+    async with keeper(tmp_path) as kept:
+        kept.note(10, 100, zero_ns=0)
+        await written(kept, 1)
+    with sqlite3.connect(tmp_path / FILE) as database:
+        database.execute("UPDATE marks SET mark = ?", [mark])
+    database.close()
+    async with keeper(tmp_path) as kept:
+        kept.note(20, 130)
+        kept.note(30, 150)
+        await written(kept, 2)
+        assert await kept.begun() == [(10, 10, 100), (30, 10, 20)], "the reading at 20 s begins anew"
+        assert kept.aside == []
+
+
 def _schema(path: Path, number: int) -> None:
     database = sqlite3.connect(path)
     database.execute(f"PRAGMA user_version = {number}")
