@@ -89,6 +89,11 @@ def matches(shown: str, printed: str) -> bool:
     return re.fullmatch("".join(parts) + r"\s*", printed.rstrip() + "\n") is not None
 
 
+def starts(command: Command) -> bool:
+    """Return whether a command starts a router that stays; a start that is shown to be refused does not."""
+    return _STARTS_ROUTER.search(command.text) is not None and _STATUS.search(command.text) is None
+
+
 async def run_command(shell: Shell, command: Command) -> None:
     """Run a command of a page; raise PageError unless it does what the page shows."""
     text = command.text
@@ -99,7 +104,7 @@ async def run_command(shell: Shell, command: Command) -> None:
     if _INTERRUPTED not in command.text and status != (int(expected[1]) if expected else 0):
         raise PageError(f"exits with {status}:\n{printed}")
     background = re.sub(r"\s#.*$", "", command.text).rstrip().endswith("&")
-    if background and _STARTS_ROUTER.search(command.text) and not await ready(READY_WITHIN_S):
+    if background and starts(command) and not await ready(READY_WITHIN_S):
         raise PageError(f"the router is not ready after {READY_WITHIN_S:g} s:\n{shell.printed()}")
     if command.output.strip() and not matches(command.output, printed):
         raise PageError(f"shows:\n{command.output}\nprints:\n{printed}")
@@ -108,7 +113,7 @@ async def run_command(shell: Shell, command: Command) -> None:
 async def run_page(name: str, text: str) -> int:
     """Run the commands of the page `name`, each named before it runs; return their number."""
     found = [(block, commands(block) if block.language == "console" else []) for block in blocks(text)]
-    starts_router = any(_STARTS_ROUTER.search(command.text) for _, listed in found for command in listed)
+    starts_router = any(starts(command) for _, listed in found for command in listed)
     number = 0
     with tempfile.TemporaryDirectory(prefix="rollback-router-page-") as made:
         folder = Path(made)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from tests.documents.pages import Command, blocks, commands
-from tests.documents.run import matches
+from tests.documents.run import matches, starts
 
 
 def test_a_console_block_is_read_as_commands_with_their_outputs() -> None:
@@ -31,3 +31,16 @@ def test_a_console_block_is_read_as_commands_with_their_outputs() -> None:
 )
 def test_an_ellipsis_stands_for_any_text_of_its_line(shown: str, printed: str, same: bool) -> None:
     assert matches(shown, printed) is same
+
+
+@pytest.mark.parametrize(
+    ("text", "starts_one"),
+    [
+        ("rollback-router run --config router.toml &", True),
+        ("rollback-router run --config router.toml  # exit 4", False),
+        ("rollback-router run --config router.toml --take-over &", False),
+        ("rollback-router status", False),
+    ],
+)
+def test_a_page_starts_a_router_unless_the_start_is_refused(text: str, starts_one: bool) -> None:
+    assert starts(Command(1, text, "")) is starts_one
