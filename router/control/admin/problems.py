@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from http import HTTPStatus
 from typing import Any, Final
 
 from aiohttp import web
@@ -11,6 +10,7 @@ from pydantic import ValidationError
 
 from router.errors import Refusal
 from router.errors.codes import RefusalCode
+from router.errors.reason_phrases import REASON_PHRASES
 from router.rollout.text import shorten
 from router.runtime.printable import printable
 from router.runtime.printable_json import json_bytes
@@ -73,7 +73,7 @@ def answer(error: Refusal, request_id: str) -> web.Response:
     members = {
         **error.facts,
         "type": "about:blank",
-        "title": HTTPStatus(status).phrase,
+        "title": REASON_PHRASES[status],
         "status": status,
         "detail": printable(error.detail),
         "code": error.code,

@@ -5,9 +5,9 @@ The field `X-Router-Error` marks them; its value is the problem's `code`.
 
 from __future__ import annotations
 
-from http import HTTPStatus
 from typing import Final
 
+from router.errors.reason_phrases import REASON_PHRASES
 from router.proxy.http1.request_head import RequestHead
 from router.runtime.printable import printable
 from router.runtime.printable_json import json_bytes
@@ -29,7 +29,7 @@ def _body(status: int, code: str, detail: str, request_id: bytes, path: bytes) -
         return b"application/json", json_bytes({"error": detail, "code": code, "request_id": ident})
     problem = {
         "type": "about:blank",
-        "title": HTTPStatus(status).phrase,
+        "title": REASON_PHRASES[status],
         "status": status,
         "detail": detail,
         "code": code,
@@ -51,7 +51,7 @@ def reply(
     """Return a whole response; `close` adds `Connection: close`, `head_only` leaves the body out (answer to HEAD)."""
     kind, body = _body(status, code, detail, request_id, path)
     lines = [
-        b"HTTP/1.1 %d %s" % (status, HTTPStatus(status).phrase.encode()),
+        b"HTTP/1.1 %d %s" % (status, REASON_PHRASES[status].encode()),
         b"Content-Type: " + kind,
         b"Content-Length: %d" % len(body),
         b"X-Router-Error: " + code.encode(),

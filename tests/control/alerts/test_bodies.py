@@ -205,7 +205,7 @@ def test_an_event_may_say_of_which_alert_it_speaks() -> None:
         pytest.param(
             orjson.dumps({"alerts": [ALERT | {"labels": {f"l{n}": "" for n in range(65)}}]}), "labels", id="65 labels"
         ),
-        pytest.param(b'{"alerts":' * 2000, "nested deeper than 64", id="deep"),
+        pytest.param(b'{"alerts":' * 2000 + b"1" + b"}" * 2000, "nested deeper than 64", id="deep"),
     ],
 )
 def test_what_is_no_webhook(raw: bytes, place: str) -> None:

@@ -42,7 +42,7 @@ LARGE = b'{"inputs": [' + b"1, " * 40 + b'"x"]}'
             "/infer",
             {
                 "type": "about:blank",
-                "title": "Unprocessable Entity",
+                "title": "Unprocessable Content",
                 "status": 422,
                 "detail": WRONG,
                 "code": "request_invalid_schema",
