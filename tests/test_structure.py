@@ -308,6 +308,7 @@ def test_benchmarks_meet_the_router_over_http() -> None:
 SLEEPS: Final = {
     "waiting.py: until": "the one that waits",
     "documents/world.py: ready": "waits for a router",
+    "proxy/waiting.py: until": "the one that waits, in tests of the proxy",
     "end_to_end/real_router.py: until": "waits for another process, and names what did not come",
     "end_to_end/real_router.py: stays": "what must not happen has no event",
     "end_to_end/mlflow_server.py: running": "waits for a server, in a test without a loop",
@@ -353,7 +354,7 @@ def sleeping(path: Path) -> set[str]:
 
 
 def test_tests_wait_for_conditions_and_not_for_a_time() -> None:
-    found = {name for path in TESTS for name in sleeping(path) if not name.startswith("proxy/")}
+    found = {name for path in TESTS for name in sleeping(path)}
     assert sorted(found - set(SLEEPS)) == []
     assert sorted(set(SLEEPS) - found) == [], "entries without a sleep"
 
