@@ -49,7 +49,6 @@ TESTED_ELSEWHERE: Final = {
         (f"settings/sections/{name}.py" for name in ("admin", "limits", "service", "tls", "values")),
         "settings/test_loader.py: values of settings are tested through `load`",
     ),
-    "cli/options.py": "descriptions only: test_every_verb_explains_every_option",
     "cli/failure.py": "test_a_refusal_says_why_and_what_to_type",
     "demo/command.py": "the whole demo: tests/end_to_end/test_demo.py",
     "demo/load.py": "the whole demo: tests/end_to_end/test_demo.py",

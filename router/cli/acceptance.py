@@ -8,7 +8,7 @@ import typer
 
 from router.cli import options as opt
 from router.cli import output
-from router.cli.client import Client, Document, segment
+from router.cli.client import Document, segment
 from router.errors import CommandError
 from router.errors.codes import CommandCode
 
@@ -16,17 +16,14 @@ app = typer.Typer()
 
 
 @app.command()
+@opt.with_shared
 def acceptance(
+    change: opt.ChangeOptions,
     limit: Annotated[
         str, typer.Option("--set", metavar="METRIC=LIMIT", help="Add a criterion, or change its limit.")
     ] = "",
     remove: Annotated[str, typer.Option(metavar="METRIC", help="Take an added criterion away.")] = "",
     reason: opt.Reason = "",
-    dry_run: opt.DryRun = False,
-    as_json: opt.AsJson = False,
-    service: opt.ServiceName = "",
-    admin: opt.AdminUrl = opt.ADMIN_DEFAULT,
-    token: opt.Token = "",
 ) -> None:
     """Show or edit the criteria by which a version is accepted.
 
@@ -36,15 +33,13 @@ def acceptance(
         raise CommandError(CommandCode.USAGE, "say why: --reason TEXT, it is kept in the journal")
     if limit and remove:
         raise CommandError(CommandCode.USAGE, "--set and --remove exclude each other")
-    client = Client(admin, token)
-    path = f"{client.service(service)}/acceptance"
     if limit:
-        document = client.change("PUT", path, {**_limit(limit), "reason": reason}, dry_run=dry_run)
+        document = change.send("PUT", "acceptance", {**_limit(limit), "reason": reason})
     elif remove:
-        document = client.change("DELETE", f"{path}/{segment(remove)}", {"reason": reason}, dry_run=dry_run)
+        document = change.send("DELETE", f"acceptance/{segment(remove)}", {"reason": reason})
     else:
-        document = client.get(path)
-    output.show_json(document) if as_json else _show(document)
+        document = change.client.get(f"{change.path}/acceptance")
+    output.show_json(document) if change.as_json else _show(document)
 
 
 def _limit(text: str) -> Document:

@@ -21,7 +21,9 @@ _SHOWN: Final = 5
 
 
 @app.command()
+@opt.with_shared
 def advise(
+    router: opt.RouterOptions,
     name: Annotated[str, typer.Argument(metavar="[SERVICE]", help="May be left out if there is one.")] = "",
     since: Annotated[str, typer.Option(metavar="TIME", help="How far back: 30d, 12h.")] = "30d",
     false_alarms_per_month: Annotated[
@@ -29,16 +31,14 @@ def advise(
     ] = 1.0,
     as_json: opt.AsJson = False,
     service: opt.SameService = "",
-    admin: opt.AdminUrl = opt.ADMIN_DEFAULT,
-    token: opt.Token = "",
 ) -> None:
     """Replay the stored rows with looser and stricter limits.
 
     Shows for each limit its alarms, their lead before the real rollbacks, the false alarms, and the settings to paste.
     """
-    path = Client(admin, token).service(one_service(name, service))
+    path = router.client.service(one_service(name, service))
     query = f"{path}/advise?days={seconds(since) / 86_400:g}&false_alarms_per_month={false_alarms_per_month:g}"
-    document = Client(admin, token, TIMEOUT_S).get(query)
+    document = Client(router.admin, router.token, TIMEOUT_S).get(query)
     if as_json:
         output.show_json(document)
         return

@@ -8,23 +8,23 @@ import typer
 
 from router.cli import options as opt
 from router.cli import output
-from router.cli.client import Client, Document
+from router.cli.client import Document
 
 app = typer.Typer()
 
 
 @app.command()
+@opt.with_shared
 def alerts(
+    router: opt.RouterOptions,
     limit: Annotated[int, typer.Option(min=1, max=1000, help="At most so many.")] = 100,
     as_json: opt.AsJson = False,
-    admin: opt.AdminUrl = opt.ADMIN_DEFAULT,
-    token: opt.Token = "",
 ) -> None:
     """List the incoming alerts.
 
     The newest is first. Each has its result.
     """
-    document = Client(admin, token).get(f"/v1/alerts?limit={limit}")
+    document = router.client.get(f"/v1/alerts?limit={limit}")
     if as_json:
         output.show_json(document)
         return

@@ -13,7 +13,7 @@ from typer.core import TyperGroup
 
 from router.cli import options as opt
 from router.cli import output
-from router.cli.client import Client, Document, segment
+from router.cli.client import Document, segment
 from router.errors import CommandError, Refusal
 from router.errors.codes import CommandCode, RefusalCode
 
@@ -40,19 +40,13 @@ CaseFile = Annotated[str, typer.Argument(metavar="FILE")]
 
 
 @app.callback()
-def listing(
-    context: typer.Context,
-    as_json: opt.AsJson = False,
-    service: opt.ServiceName = "",
-    admin: opt.AdminUrl = opt.ADMIN_DEFAULT,
-    token: opt.Token = "",
-) -> None:
+@opt.with_shared
+def listing(read: opt.ReadOptions, context: typer.Context) -> None:
     """List the cases of a service, newest first."""
     if context.invoked_subcommand is not None:
         return
-    client = Client(admin, token)
-    document = client.get(f"{client.service(service)}/cases")
-    if as_json:
+    document = read.client.get(f"{read.path}/cases")
+    if read.as_json:
         output.show_json(document)
         return
     if not document["cases"]:
@@ -91,27 +85,19 @@ def _row(case: Document) -> tuple[object, ...]:
 
 
 @app.command()
-def show(
-    case: Annotated[str, typer.Argument(metavar="ID")],
-    service: opt.ServiceName = "",
-    admin: opt.AdminUrl = opt.ADMIN_DEFAULT,
-    token: opt.Token = "",
-) -> None:
+@opt.with_shared
+def show(service: opt.NamedServiceOptions, case: Annotated[str, typer.Argument(metavar="ID")]) -> None:
     """Show one case with its request and expected answer, as JSON (for operators)."""
-    client = Client(admin, token)
-    document = client.get(f"{client.service(service)}/cases/{segment(case)}?full=true")
+    document = service.client.get(f"{service.path}/cases/{segment(case)}?full=true")
     output.write(json.dumps(document, indent=2, ensure_ascii=False) + "\n")
 
 
 @app.command()
+@opt.with_shared
 def add(
+    change: opt.ChangeOptions,
     file: CaseFile,
     note: Annotated[str, typer.Option("--note", "-m", metavar="TEXT", help="What it is about.")] = "",
-    dry_run: opt.DryRun = False,
-    as_json: opt.AsJson = False,
-    service: opt.ServiceName = "",
-    admin: opt.AdminUrl = opt.ADMIN_DEFAULT,
-    token: opt.Token = "",
 ) -> None:
     """Add a case that you have written: one JSON object with `request` and `expect`."""
     from router.control.store.case_format import case_document, parsed
@@ -121,18 +107,12 @@ def add(
     except (ValueError, RecursionError) as error:
         raise Refusal(RefusalCode.CASE_INVALID, f"{file} is no JSON: {error}") from None
     case = parsed(document, file)
-    _send(Client(admin, token), service, [case_document(case) | ({"note": note} if note else {})], dry_run, as_json)
+    _send(change, [case_document(case) | ({"note": note} if note else {})])
 
 
 @app.command(name="import")
-def import_(
-    file: CaseFile,
-    dry_run: opt.DryRun = False,
-    as_json: opt.AsJson = False,
-    service: opt.ServiceName = "",
-    admin: opt.AdminUrl = opt.ADMIN_DEFAULT,
-    token: opt.Token = "",
-) -> None:
+@opt.with_shared
+def import_(change: opt.ChangeOptions, file: CaseFile) -> None:
     """Add all cases of a file that `cases export` wrote, or none of them."""
     from router.control.store.case_format import case_document, imported
 
@@ -140,21 +120,16 @@ def import_(
     if not cases:
         output.say(f"{file} has no cases")
         return
-    _send(Client(admin, token), service, [case_document(case) for case in cases], dry_run, as_json)
+    _send(change, [case_document(case) for case in cases])
 
 
 @app.command()
-def export(
-    file: CaseFile,
-    service: opt.ServiceName = "",
-    admin: opt.AdminUrl = opt.ADMIN_DEFAULT,
-    token: opt.Token = "",
-) -> None:
+@opt.with_shared
+def export(service: opt.NamedServiceOptions, file: CaseFile) -> None:
     """Write all cases into a file, for another router or for CI (for operators)."""
     from router.control.store.case_format import exported, parsed
 
-    client = Client(admin, token)
-    document = client.get(f"{client.service(service)}/cases?full=true")
+    document = service.client.get(f"{service.path}/cases?full=true")
     stored = ("added_at", "expires_at", "sendable")
     plain = [{name: value for name, value in case.items() if name not in stored} for case in document["cases"]]
     data = exported([parsed(case) for case in plain], document["service"])
@@ -167,17 +142,11 @@ def export(
 
 
 @app.command()
-def remove(
-    case: Annotated[list[str], typer.Argument(metavar="ID…")],
-    service: opt.ServiceName = "",
-    admin: opt.AdminUrl = opt.ADMIN_DEFAULT,
-    token: opt.Token = "",
-) -> None:
+@opt.with_shared
+def remove(service: opt.NamedServiceOptions, case: Annotated[list[str], typer.Argument(metavar="ID…")]) -> None:
     """Delete cases for good."""
-    client = Client(admin, token)
-    path = client.service(service)
     for name in case:
-        client.change("DELETE", f"{path}/cases/{segment(name)}", {})
+        service.client.change("DELETE", f"{service.path}/cases/{segment(name)}", {})
         output.say(f"{name} is deleted")
 
 
@@ -195,14 +164,12 @@ def _read(file: str) -> bytes:
         raise CommandError(CommandCode.CASE_FILE_UNREADABLE, f"{file}: {error.strerror}") from None
 
 
-def _send(client: Client, service: str, cases: list[Document], dry_run: bool, as_json: bool) -> None:
-    answer = client.change(
-        "POST", f"{client.service(service)}/cases", {"cases": [_bare(case) for case in cases]}, dry_run=dry_run
-    )
-    if as_json:
+def _send(change: opt.ChangeOptions, cases: list[Document]) -> None:
+    answer = change.send("POST", "cases", {"cases": [_bare(case) for case in cases]})
+    if change.as_json:
         output.show_json(answer)
         return
-    would = "would be " if dry_run else ""
+    would = "would be " if change.dry_run else ""
     parts = [f"{len(answer['added'])} {would}added"]
     parts += [
         f"{len(answer[name])} {text}"

@@ -6,10 +6,10 @@ from typing import Annotated, Any, Final
 
 import typer
 
-from router.cli import options, output
 from router.cli import options as opt
+from router.cli import output
 from router.cli.check import until_checked
-from router.cli.client import Client, Document, actor, segment
+from router.cli.client import Client, Document, segment
 from router.errors import CommandError
 from router.errors.codes import CommandCode
 from router.runtime import clock
@@ -22,7 +22,9 @@ READY: Final = ("ready", "active", "standby")
 
 
 @app.command()
+@opt.with_shared
 def deploy(
+    change: opt.OverrideOptions,
     version: Annotated[
         str, typer.Argument(metavar="VERSION", help="Its label, or models:/NAME/3, models:/NAME@ALIAS.")
     ],
@@ -30,174 +32,90 @@ def deploy(
     artifact: opt.Artifact = "",
     replace: Annotated[bool, typer.Option(help="Instead of a candidate that is being verified.")] = False,
     wait: Annotated[bool, typer.Option(help="Wait until it is ready or failed.")] = True,
-    override: opt.Override = "",
-    override_for: opt.OverrideFor = "",
-    from_version: opt.FromVersion = "",
-    if_generation: opt.IfGeneration = None,
-    dry_run: opt.DryRun = False,
-    as_json: opt.AsJson = False,
-    service: opt.ServiceName = "",
-    admin: opt.AdminUrl = opt.ADMIN_DEFAULT,
-    token: opt.Token = "",
 ) -> None:
     """Bring a version in as candidate and verify it.
 
     The candidate gets no traffic before promote. It is ready once enough warm-up probes in a row were good. With
     --no-wait the command returns at once.
     """
-    client = Client(admin, token)
-    path = client.service(service)
-    body = {"version": version, "replace": replace, **_preconditions(from_version, override, override_for)}
+    body: Document = {"version": version, "replace": replace}
     body |= {"endpoints": endpoints} if endpoints else {}
     body |= {"artifact": artifact} if artifact else {}
-    answer = client.change("POST", f"{path}/deploy", body, dry_run=dry_run, generation=if_generation)
-    if dry_run or not wait or answer.get("state") != "verifying":
-        done(answer, as_json, f"{version}: {answer.get('state', 'would be verified')}")
+    answer = change.send("POST", "deploy", body)
+    if change.dry_run or not wait or answer.get("state") != "verifying":
+        done(answer, change.as_json, f"{version}: {answer.get('state', 'would be verified')}")
     else:
-        _wait_until_ready(client, path, answer.get("version", version), as_json)
+        _wait_until_ready(change, answer.get("version", version))
 
 
 @app.command()
-def promote(
-    version: opt.Version,
-    reason: opt.Reason = "",
-    override: opt.Override = "",
-    override_for: opt.OverrideFor = "",
-    from_version: opt.FromVersion = "",
-    if_generation: opt.IfGeneration = None,
-    dry_run: opt.DryRun = False,
-    as_json: opt.AsJson = False,
-    service: opt.ServiceName = "",
-    admin: opt.AdminUrl = opt.ADMIN_DEFAULT,
-    token: opt.Token = "",
-) -> None:
+@opt.with_shared
+def promote(change: opt.OverrideOptions, version: opt.Version, reason: opt.Reason = "") -> None:
     """Make the verified candidate active.
 
     The version that was active becomes the standby and stays warm.
     """
-    body = {"version": version, "reason": reason, **_preconditions(from_version, override, override_for)}
-    _routed(Client(admin, token), service, "promote", body, if_generation, dry_run, as_json)
+    _routed(change, "promote", {"version": version, "reason": reason})
 
 
 @app.command()
-def rollback(
-    reason: opt.Reason = "",
-    from_version: opt.FromVersion = "",
-    if_generation: opt.IfGeneration = None,
-    dry_run: opt.DryRun = False,
-    as_json: opt.AsJson = False,
-    service: opt.ServiceName = "",
-    admin: opt.AdminUrl = opt.ADMIN_DEFAULT,
-    token: opt.Token = "",
-) -> None:
+@opt.with_shared
+def rollback(change: opt.RouteChangeOptions, reason: opt.Reason = "") -> None:
     """Go back to the standby; quarantine the active version."""
-    body = {"reason": reason, **_preconditions(from_version)}
-    _routed(Client(admin, token), service, "rollback", body, if_generation, dry_run, as_json)
+    _routed(change, "rollback", {"reason": reason})
 
 
 @app.command()
-def switch(
-    to: opt.Version,
-    reason: opt.Reason = "",
-    override: opt.Override = "",
-    override_for: opt.OverrideFor = "",
-    from_version: opt.FromVersion = "",
-    if_generation: opt.IfGeneration = None,
-    dry_run: opt.DryRun = False,
-    as_json: opt.AsJson = False,
-    service: opt.ServiceName = "",
-    admin: opt.AdminUrl = opt.ADMIN_DEFAULT,
-    token: opt.Token = "",
-) -> None:
+@opt.with_shared
+def switch(change: opt.OverrideOptions, to: opt.Version, reason: opt.Reason = "") -> None:
     """Make a healthy version active; quarantine nothing."""
-    body = {"to": to, "reason": reason, **_preconditions(from_version, override, override_for)}
-    _routed(Client(admin, token), service, "switch", body, if_generation, dry_run, as_json)
+    _routed(change, "switch", {"to": to, "reason": reason})
 
 
 @app.command()
+@opt.with_shared
 def retire(
+    change: opt.RouteChangeOptions,
     version: opt.Version,
     cut: Annotated[bool, typer.Option("--cut", help="End at once what it still serves.")] = False,
-    from_version: opt.FromVersion = "",
-    if_generation: opt.IfGeneration = None,
-    dry_run: opt.DryRun = False,
-    as_json: opt.AsJson = False,
-    service: opt.ServiceName = "",
-    admin: opt.AdminUrl = opt.ADMIN_DEFAULT,
-    token: opt.Token = "",
 ) -> None:
     """Take a version out and free its slot.
 
     Its requests in flight finish; --cut ends them at once.
     """
-    body = {"version": version, "cut": cut, **_preconditions(from_version)}
-    _routed(Client(admin, token), service, "retire", body, if_generation, dry_run, as_json)
+    _routed(change, "retire", {"version": version, "cut": cut})
 
 
 @app.command()
-def endpoints(
-    version: opt.Version,
-    urls: opt.Endpoints,
-    dry_run: opt.DryRun = False,
-    as_json: opt.AsJson = False,
-    service: opt.ServiceName = "",
-    admin: opt.AdminUrl = opt.ADMIN_DEFAULT,
-    token: opt.Token = "",
-) -> None:
+@opt.with_shared
+def endpoints(change: opt.ChangeOptions, version: opt.Version, urls: opt.Endpoints) -> None:
     """Set the endpoints of a version.
 
     New endpoints are probed before they are used.
     """
-    client = Client(admin, token)
-    path = f"{client.service(service)}/versions/{segment(version)}/endpoints"
-    answer = client.change("PUT", path, {"endpoints": urls}, dry_run=dry_run)
-    done(answer, as_json, f"{version}: endpoints are now {', '.join(urls)}")
+    answer = change.send("PUT", f"versions/{segment(version)}/endpoints", {"endpoints": urls})
+    done(answer, change.as_json, f"{version}: endpoints are now {', '.join(urls)}")
 
 
 @app.command()
-def freeze(
-    reason: opt.Reason = "",
-    dry_run: opt.DryRun = False,
-    as_json: opt.AsJson = False,
-    service: opt.ServiceName = "",
-    admin: opt.AdminUrl = opt.ADMIN_DEFAULT,
-    token: opt.Token = "",
-) -> None:
+@opt.with_shared
+def freeze(change: opt.ChangeOptions, reason: opt.Reason = "") -> None:
     """Disable automatic rollback until unfreeze.
 
     Your own commands still work.
     """
-    _routed(Client(admin, token), service, "freeze", {"reason": reason}, None, dry_run, as_json)
+    _routed(change, "freeze", {"reason": reason})
 
 
 @app.command()
-def unfreeze(
-    reason: opt.Reason = "",
-    dry_run: opt.DryRun = False,
-    as_json: opt.AsJson = False,
-    service: opt.ServiceName = "",
-    admin: opt.AdminUrl = opt.ADMIN_DEFAULT,
-    token: opt.Token = "",
-) -> None:
+@opt.with_shared
+def unfreeze(change: opt.ChangeOptions, reason: opt.Reason = "") -> None:
     """Enable automatic rollback again."""
-    _routed(Client(admin, token), service, "unfreeze", {"reason": reason}, None, dry_run, as_json)
+    _routed(change, "unfreeze", {"reason": reason})
 
 
-def _preconditions(from_version: str, override: str = "", override_for: str = "") -> Document:
-    """Return the members of the body that state preconditions and an override."""
-    body: Document = {"from": from_version} if from_version else {}
-    if override_for and not override:
-        raise CommandError(CommandCode.OVERRIDE_MISSING, "--override-for needs --override REASON")
-    lasting = {"expires_after_s": options.seconds(override_for)} if override_for else {}
-    return body | ({"override": {"actor": actor(), "reason": override, **lasting}} if override else {})
-
-
-def _routed(
-    client: Client, service: str, verb: str, body: Document, generation: int | None, dry_run: bool, as_json: bool
-) -> None:
-    path = client.service(service)
-    answer = client.change("POST", f"{path}/{verb}", body, dry_run=dry_run, generation=generation)
-    done(answer, as_json, f"{verb}: done")
+def _routed(change: opt.ChangeOptions, verb: str, body: Document) -> None:
+    done(change.send("POST", verb, body), change.as_json, f"{verb}: done")
 
 
 def done(answer: Document, as_json: bool, fallback: str) -> None:
@@ -228,18 +146,19 @@ def _remarks(answer: Document) -> list[str]:
     return remarks
 
 
-def _wait_until_ready(client: Client, path: str, version: str, as_json: bool) -> None:
+def _wait_until_ready(change: opt.ChangeOptions, version: str) -> None:
     """Return once `version` is ready; exit with 1 if it has failed. The router bounds the wait."""
+    client, path = change.client, change.path
     progress_shown = ""
     while True:
         target = _target(client, path, version)
         state = target.get("state")
         if state in READY:
-            cases = until_checked(client, path, version, quiet=as_json) if state == "ready" else {}
-            return _ready(version, target, cases, as_json)
+            cases = until_checked(client, path, version, quiet=change.as_json) if state == "ready" else {}
+            return _ready(version, target, cases, change.as_json)
         if state != "verifying":
             raise CommandError(CommandCode.DEPLOY_FAILED, _failure(version, target), facts=target)
-        if not as_json and (progress := _progress(target)) != progress_shown:
+        if not change.as_json and (progress := _progress(target)) != progress_shown:
             progress_shown = progress
             output.console(stderr=True).print(f"{version}: {progress}", soft_wrap=True)
         clock.sleep_s(POLL_EVERY_S)

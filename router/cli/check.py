@@ -27,7 +27,9 @@ POLL_EVERY_S = 0.2
 
 
 @app.command()
+@opt.with_shared
 def check(
+    read: opt.ReadOptions,
     version: Annotated[str, typer.Argument(metavar="[VERSION]", help="Asked of the router: one that it knows.")] = "",
     url: Annotated[str, typer.Option(metavar="URL", help="Without a router: where the model server answers.")] = "",
     cases: Annotated[str, typer.Option(metavar="FILE", help="With --url: cases that `cases export` wrote.")] = "",
@@ -51,10 +53,6 @@ def check(
     equal: Annotated[
         bool, typer.Option("--equal", help="With --url: answers have to equal the recorded ones.")
     ] = False,
-    as_json: opt.AsJson = False,
-    service: opt.ServiceName = "",
-    admin: opt.AdminUrl = opt.ADMIN_DEFAULT,
-    token: opt.Token = "",
 ) -> None:
     """Replay the regression cases against a version.
 
@@ -69,13 +67,13 @@ def check(
 
         options = CaseRunOptions(ComparisonLimits(latency_ms_max, equal), concurrency, timeout_s, replay_all=True)
         document, titles = _of_url(
-            url, _chosen(cases, only or []), _run_target(url, header or [], ca), options, quiet=as_json
+            url, _chosen(cases, only or []), _run_target(url, header or [], ca), options, quiet=read.as_json
         )
     else:
-        document, titles = _of_router(Client(admin, token), service, version, only or [], replay_all, quiet=as_json)
+        document, titles = _of_router(read, version, only or [], replay_all)
     if report:
         junit.write(report, junit.document(f"cases on {version or url}", document["results"], titles))
-    if as_json:
+    if read.as_json:
         output.show_json(document)
     else:
         _show(document, titles)
@@ -85,16 +83,16 @@ def check(
 
 # -- by the router
 def _of_router(
-    client: Client, service: str, version: str, only: list[str], replay_all: bool, *, quiet: bool
+    read: opt.ReadOptions, version: str, only: list[str], replay_all: bool
 ) -> tuple[Document, dict[str, str]]:
-    path = client.service(service)
+    client, path = read.client, read.path
     titles = {
         case["id"]: _title(case["request"], case.get("note", "")) for case in client.get(f"{path}/cases")["cases"]
     }
     begun = client.change("POST", f"{path}/check", {"version": version, "cases": only, "replay_all": replay_all})
     check = f"{path}/checks/{segment(begun['id'])}"
     try:
-        with _progress(quiet) as show:
+        with _progress(read.as_json) as show:
             while (document := client.get(check))["state"] == "running":
                 show(document["done"], document["total"])
                 clock.sleep_s(POLL_EVERY_S)

@@ -42,18 +42,18 @@ class DoctorCheck:
 
 
 @app.command()
+@opt.with_shared
 def doctor(
+    router: opt.RouterOptions,
     config: Annotated[str, typer.Option(metavar="FILE", help="The settings file that the router runs with.")] = "",
     as_json: opt.AsJson = False,
-    admin: opt.AdminUrl = opt.ADMIN_DEFAULT,
-    token: opt.Token = "",
 ) -> None:
     """Check everything that a router needs.
 
     Checks settings, state directory, ports, workers, file limit, targets, clock and journal, and names a remedy for
     each problem. Exit code 1 if a check fails.
     """
-    checks = list(examine(config, Client(admin, token, CONNECT_TIMEOUT_S)))
+    checks = list(examine(config, Client(router.admin, router.token, CONNECT_TIMEOUT_S)))
     bad = [check for check in checks if not check.ok]
     if as_json:
         output.show_json({"ok": not bad, "checks": [asdict(check) for check in checks]})

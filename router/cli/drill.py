@@ -22,7 +22,9 @@ MARGIN_S: Final = 90.0
 
 
 @app.command()
+@opt.with_shared
 def drill(
+    router: opt.RouterOptions,
     name: Annotated[str, typer.Argument(metavar="[SERVICE]", help="May be left out if there is one.")] = "",
     hold: Annotated[
         float | None,
@@ -38,15 +40,13 @@ def drill(
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say whether it would be safe, change nothing.")] = False,
     as_json: opt.AsJson = False,
     service: opt.SameService = "",
-    admin: opt.AdminUrl = opt.ADMIN_DEFAULT,
-    token: opt.Token = "",
 ) -> None:
     """Rehearse a rollback: swap to the standby, hold, swap back.
 
     A drill cuts no request and quarantines no version. It ends early if the standby performs worse. The router swaps
     back even if this command is interrupted. Exit code 0 only if the drill has passed.
     """
-    client = Client(admin, token)
+    client = router.client
     if sum((stop, listed, shadow)) > 1:
         raise CommandError(CommandCode.USAGE, "--stop, --list and --shadow exclude each other")
     service = one_service(name, service)

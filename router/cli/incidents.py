@@ -9,7 +9,7 @@ import typer
 
 from router.cli import options as opt
 from router.cli import output
-from router.cli.client import Client, Document, segment
+from router.cli.client import Document, segment
 from router.errors import CommandError
 from router.errors.codes import CommandCode
 
@@ -17,7 +17,9 @@ app = typer.Typer()
 
 
 @app.command()
+@opt.with_shared
 def incidents(
+    router: opt.RouterOptions,
     incident: Annotated[str, typer.Argument(metavar="[ID]", help="One of them, in full.")] = "",
     root_cause: Annotated[str, typer.Option(metavar="TEXT", help="Say what the cause was.")] = "",
     owner: Annotated[str, typer.Option(metavar="NAME", help="Who takes care; with --add-action: of that action.")] = "",
@@ -32,14 +34,12 @@ def incidents(
     html: Annotated[str, typer.Option(metavar="FILE", help="Save the report as one page; - is stdout.")] = "",
     md: Annotated[str, typer.Option(metavar="FILE", help="Save the report as Markdown; - is stdout.")] = "",
     as_json: opt.AsJson = False,
-    admin: opt.AdminUrl = opt.ADMIN_DEFAULT,
-    token: opt.Token = "",
 ) -> None:
     """List the rollbacks; show, save or edit one.
 
     An incident has its trigger with value and limit, its cost, its times, the actor that decided, and candidate causes.
     """
-    client = Client(admin, token)
+    client = router.client
     edit = _edit(root_cause, owner, severity, status, add_action, kind, due, done, drop, comment)
     if not incident:
         if edit or html or md:

@@ -8,32 +8,28 @@ import typer
 
 from router.cli import options as opt
 from router.cli import output
-from router.cli.client import Client, Document
+from router.cli.client import Document
 
 app = typer.Typer()
 
 
 @app.command()
+@opt.with_shared
 def inputs(
+    read: opt.ReadOptions,
     relearn: Annotated[bool, typer.Option("--relearn", help="Forget what was good, and learn it anew.")] = False,
     reason: opt.Reason = "",
-    as_json: opt.AsJson = False,
-    service: opt.ServiceName = "",
-    admin: opt.AdminUrl = opt.ADMIN_DEFAULT,
-    token: opt.Token = "",
 ) -> None:
     """Show whether the requests have drifted.
 
     Shows the reference of each field, and the shares that are above their limits.
     """
-    client = Client(admin, token)
-    path = client.service(service)
     if relearn:
-        document = client.change("POST", f"{path}/inputs/relearn", {"reason": reason})
-        output.show_json(document) if as_json else output.say(document["message"])
+        document = read.client.change("POST", f"{read.path}/inputs/relearn", {"reason": reason})
+        output.show_json(document) if read.as_json else output.say(document["message"])
         return
-    found = client.get(path).get("inputs")
-    if as_json:
+    found = read.client.get(read.path).get("inputs")
+    if read.as_json:
         output.show_json(found or {})
     elif not found:
         output.say("nothing is looked at: name fields in [services.NAME.inputs]")

@@ -17,38 +17,33 @@ NONE: Final = "no channel is configured: add [[notify]] to the settings"
 
 
 @app.callback(invoke_without_command=True)
-def notify(
-    context: typer.Context, as_json: opt.AsJson = False, admin: opt.AdminUrl = opt.ADMIN_DEFAULT, token: opt.Token = ""
-) -> None:
+@opt.with_shared
+def notify(router: opt.RouterOptions, context: typer.Context, as_json: opt.AsJson = False) -> None:
     """Show and test the notification channels."""
     if context.invoked_subcommand is None:
-        listing(as_json, admin, token)
+        _list(router, as_json)
 
 
 @app.command("list")
-def listing(as_json: opt.AsJson = False, admin: opt.AdminUrl = opt.ADMIN_DEFAULT, token: opt.Token = "") -> None:
+@opt.with_shared
+def listing(router: opt.RouterOptions, as_json: opt.AsJson = False) -> None:
     """List the channels with their counts and last error."""
-    document = Client(admin, token).get("/v1/notify")
-    if as_json:
-        output.show_json(document)
-        return
-    columns = ("channel", "kind", "sent", "given up", "dropped", "waiting", "failing", "last error")
-    output.show_table(columns, (_row(channel) for channel in document["channels"]), NONE)
+    _list(router, as_json)
 
 
 @app.command("test")
+@opt.with_shared
 def try_out(
+    router: opt.RouterOptions,
     channel: Annotated[str, typer.Argument(metavar="[CHANNEL]", help="Only this one.")] = "",
     as_json: opt.AsJson = False,
-    admin: opt.AdminUrl = opt.ADMIN_DEFAULT,
-    token: opt.Token = "",
 ) -> None:
     """Send a test message through each channel; show the answers.
 
     Exit code 1 if a channel did not deliver.
     """
     body: Document = {"channel": channel} if channel else {}
-    document = Client(admin, token, timeout_s=90).change("POST", "/v1/notify/test", body)
+    document = Client(router.admin, router.token, timeout_s=90).change("POST", "/v1/notify/test", body)
     if as_json:
         output.show_json(document)
     elif not document["channels"]:
@@ -61,6 +56,15 @@ def try_out(
         output.show(output.table(("channel", "kind", "delivered", "took", "what came back"), rows))
     if not all(c["ok"] for c in document["channels"]):
         raise typer.Exit(ExitCode.NOT_TRUE)
+
+
+def _list(router: opt.RouterOptions, as_json: bool) -> None:
+    document = router.client.get("/v1/notify")
+    if as_json:
+        output.show_json(document)
+        return
+    columns = ("channel", "kind", "sent", "given up", "dropped", "waiting", "failing", "last error")
+    output.show_table(columns, (_row(channel) for channel in document["channels"]), NONE)
 
 
 def _row(channel: Document) -> tuple[object, ...]:

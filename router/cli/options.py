@@ -1,29 +1,24 @@
-"""The options that several commands share, each described once."""
+"""The options that several commands share, each described once. Options that come together are one class, a group.
+
+A command takes a group as its first parameter, and is decorated with `with_shared`. The options of the group come last in
+--help, in the reversed order of the fields: a derived group adds its fields at the end, and --help begins with them.
+"""
 
 from __future__ import annotations
 
+import functools
+import inspect
 import re
-from typing import Annotated, Final
+from collections.abc import Callable
+from dataclasses import dataclass, fields
+from functools import cached_property
+from typing import Annotated, Any, Final, get_type_hints
 
 import typer
 
+from router.cli.client import Client, Document, actor
 from router.errors import CommandError
 from router.errors.codes import CommandCode
-
-AdminUrl = Annotated[
-    str,
-    typer.Option("--admin", envvar="ROLLBACK_ROUTER_ADMIN_URL", metavar="URL", help="Its admin API."),
-]
-
-Token = Annotated[
-    str,
-    typer.Option(envvar="ROLLBACK_ROUTER_TOKEN", metavar="TOKEN", help="Bearer token, if it asks for one."),
-]
-
-ServiceName = Annotated[
-    str,
-    typer.Option("--service", metavar="NAME", help="Which service; may be left out if there is one."),
-]
 
 SameService = Annotated[str, typer.Option("--service", metavar="NAME", help="The same as SERVICE.")]
 
@@ -38,21 +33,9 @@ Override = Annotated[
     ),
 ]
 
-OverrideFor = Annotated[
-    str,
-    typer.Option(metavar="TIME", help="A quarantine that --override lifts is back after it, e.g. 2h."),
-]
-
 Artifact = Annotated[str, typer.Option(metavar="URI", help="Where its files are, e.g. s3://models/fraud/7.")]
 
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Say what would happen, change nothing.")]
-
-IfGeneration = Annotated[
-    int | None,
-    typer.Option(metavar="N", help="Only if the route is still at this generation (see status)."),
-]
-
-FromVersion = Annotated[str, typer.Option("--from", metavar="VERSION", help="Only if this version is active.")]
 
 Version = Annotated[str, typer.Argument(metavar="VERSION", help="The label of a model version, e.g. fraud-v7.")]
 
@@ -67,11 +50,116 @@ EndpointsIfNew = Annotated[
 
 ConfigFile = Annotated[str, typer.Option("--config", metavar="FILE", help="The settings file (TOML).")]
 
-ADMIN_DEFAULT: Final = "http://127.0.0.1:8081"
-
 _UNITS_S: Final = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86_400}
 
 _WRITTEN: Final = re.compile(r"([0-9]{1,9}(?:\.[0-9]{1,3})?)([smhd]?)")
+
+
+@dataclass(frozen=True)
+class RouterOptions:
+    """Which router a command calls."""
+
+    token: Annotated[
+        str,
+        typer.Option(envvar="ROLLBACK_ROUTER_TOKEN", metavar="TOKEN", help="Bearer token, if it asks for one."),
+    ] = ""
+    admin: Annotated[
+        str,
+        typer.Option(envvar="ROLLBACK_ROUTER_ADMIN_URL", metavar="URL", help="Its admin API."),
+    ] = "http://127.0.0.1:8081"
+
+    @cached_property
+    def client(self) -> Client:
+        """Return a client of the router's admin API."""
+        return Client(self.admin, self.token)
+
+
+@dataclass(frozen=True)
+class NamedServiceOptions(RouterOptions):
+    """Which service of the router."""
+
+    service: Annotated[
+        str,
+        typer.Option(metavar="NAME", help="Which service; may be left out if there is one."),
+    ] = ""
+
+    @cached_property
+    def path(self) -> str:
+        """Return the path of the service; ask the router for its name if none is given."""
+        return self.client.service(self.service)
+
+
+@dataclass(frozen=True)
+class ReadOptions(NamedServiceOptions):
+    """Shared by the commands that show a document of a service."""
+
+    as_json: AsJson = False
+
+
+@dataclass(frozen=True)
+class ChangeOptions(ReadOptions):
+    """Shared by the commands that change a service."""
+
+    dry_run: DryRun = False
+
+    def send(self, method: str, below: str, body: Document) -> Document:
+        """Send a change to the path `below` the service; return the router's answer."""
+        return self.client.change(method, f"{self.path}/{below}", body, dry_run=self.dry_run)
+
+
+@dataclass(frozen=True)
+class RouteChangeOptions(ChangeOptions):
+    """Shared by the commands that change the route: its preconditions, too."""
+
+    if_generation: Annotated[
+        int | None,
+        typer.Option(metavar="N", help="Only if the route is still at this generation (see status)."),
+    ] = None
+    from_version: Annotated[str, typer.Option("--from", metavar="VERSION", help="Only if this version is active.")] = ""
+
+    def send(self, method: str, below: str, body: Document) -> Document:
+        """Send a change with its preconditions; return the router's answer."""
+        body = body | ({"from": self.from_version} if self.from_version else {})
+        path = f"{self.path}/{below}"
+        return self.client.change(method, path, body, dry_run=self.dry_run, generation=self.if_generation)
+
+
+@dataclass(frozen=True)
+class OverrideOptions(RouteChangeOptions):
+    """Shared by the commands that a quarantine or a failed check can prevent: an override, too."""
+
+    override_for: Annotated[
+        str,
+        typer.Option(metavar="TIME", help="A quarantine that --override lifts is back after it, e.g. 2h."),
+    ] = ""
+    override: Override = ""
+
+    def send(self, method: str, below: str, body: Document) -> Document:
+        """Send a change with its preconditions and override; return the router's answer."""
+        if self.override_for and not self.override:
+            raise CommandError(CommandCode.OVERRIDE_MISSING, "--override-for needs --override REASON")
+        lasting = {"expires_after_s": seconds(self.override_for)} if self.override_for else {}
+        override = {"override": {"actor": actor(), "reason": self.override, **lasting}} if self.override else {}
+        return super().send(method, below, body | override)
+
+
+def with_shared(command: Callable[..., None]) -> Callable[..., None]:
+    """Return `command` with the options of its first parameter's class after its own; it gets them as one object."""
+    signature = inspect.signature(command, eval_str=True)
+    group, *own = signature.parameters.values()
+    hints = get_type_hints(group.annotation, include_extras=True)
+    shared = [
+        inspect.Parameter(field.name, group.KEYWORD_ONLY, default=field.default, annotation=hints[field.name])
+        for field in reversed(fields(group.annotation))
+    ]
+
+    @functools.wraps(command)
+    def run(**given: Any) -> None:
+        values = {option.name: given.pop(option.name) for option in shared}
+        command(group.annotation(**values), **given)
+
+    run.__signature__ = signature.replace(parameters=[*own, *shared])  # type: ignore[attr-defined]
+    return run
 
 
 def seconds(text: str) -> float:

@@ -22,27 +22,24 @@ Id = Annotated[str, typer.Argument(metavar="ID", help="Of the proposal, as `prop
 
 
 @app.command()
+@opt.with_shared
 def proposals(
+    read: opt.ReadOptions,
     proposal: Annotated[str, typer.Argument(metavar="[ID]", help="One of them, in full.")] = "",
     everything: Annotated[bool, typer.Option("--all", help="Those that were decided, too.")] = False,
-    as_json: opt.AsJson = False,
-    service: opt.ServiceName = "",
-    admin: opt.AdminUrl = opt.ADMIN_DEFAULT,
-    token: opt.Token = "",
 ) -> None:
     """List the pending proposals, or show one in full.
 
     A proposal has its evidence, its deadline, and the action at its expiry.
     """
-    client = Client(admin, token)
     if proposal:
-        document = client.get(f"/v1/proposals/{segment(proposal)}")
-        output.show_json(document) if as_json else output.show(_in_full(document))
+        document = read.client.get(f"/v1/proposals/{segment(proposal)}")
+        output.show_json(document) if read.as_json else output.show(_in_full(document))
         return
-    filters = [f"service={segment(service)}"] if service else []
+    filters = [f"service={segment(read.service)}"] if read.service else []
     filters += [] if everything else ["state=pending"]
-    document = client.get("/v1/proposals" + (f"?{'&'.join(filters)}" if filters else ""))
-    if as_json:
+    document = read.client.get("/v1/proposals" + (f"?{'&'.join(filters)}" if filters else ""))
+    if read.as_json:
         output.show_json(document)
         return
     columns = ("id", "state", "service", "version", "would be active", "because", "expires", "then")
@@ -87,14 +84,14 @@ def _cell(value: object) -> str:
 
 
 @app.command()
+@opt.with_shared
 def approve(
+    router: opt.RouterOptions,
     proposal: Id,
     reason: opt.Reason = "",
     override: opt.Override = "",
     dry_run: opt.DryRun = False,
     as_json: opt.AsJson = False,
-    admin: opt.AdminUrl = opt.ADMIN_DEFAULT,
-    token: opt.Token = "",
 ) -> None:
     """Approve a proposal: roll back, or promote.
 
@@ -104,23 +101,23 @@ def approve(
     body: Document = {"reason": reason}
     if override:
         body["override"] = {"actor": actor(), "reason": override}
-    _decide(Client(admin, token), proposal, "approve", body, dry_run, as_json)
+    _decide(router.client, proposal, "approve", body, dry_run, as_json)
 
 
 @app.command()
+@opt.with_shared
 def deny(
+    router: opt.RouterOptions,
     proposal: Id,
     reason: opt.Reason = "",
     dry_run: opt.DryRun = False,
     as_json: opt.AsJson = False,
-    admin: opt.AdminUrl = opt.ADMIN_DEFAULT,
-    token: opt.Token = "",
 ) -> None:
     """Deny a proposal; no route changes.
 
     The same cause makes no new proposal for a while (services.NAME.proposals.repeat_after_s).
     """
-    _decide(Client(admin, token), proposal, "deny", {"reason": reason}, dry_run, as_json)
+    _decide(router.client, proposal, "deny", {"reason": reason}, dry_run, as_json)
 
 
 def _decide(client: Client, proposal: str, verb: str, body: Document, dry_run: bool, as_json: bool) -> None:

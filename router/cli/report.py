@@ -9,13 +9,15 @@ import typer
 
 from router.cli import options as opt
 from router.cli import output
-from router.cli.client import Client, Document, segment
+from router.cli.client import Document, segment
 
 app = typer.Typer()
 
 
 @app.command()
+@opt.with_shared
 def report(
+    router: opt.RouterOptions,
     since: Annotated[str, typer.Option(metavar="WHEN", help="30d, 12h, 2026-11-01, 2026-11-01T08:00Z.")] = "30d",
     until: Annotated[str, typer.Option(metavar="WHEN", help="As for --since; now if it is left out.")] = "",
     markdown: Annotated[
@@ -23,14 +25,12 @@ def report(
     ] = False,
     as_json: opt.AsJson = False,
     service: Annotated[str, typer.Option("--service", metavar="NAME", help="Only this service.")] = "",
-    admin: opt.AdminUrl = opt.ADMIN_DEFAULT,
-    token: opt.Token = "",
 ) -> None:
     """Show the figures of a period.
 
     Uptime, stability, deployments, failed changes, times to detect and restore, and the cost of the standby.
     """
-    client = Client(admin, token)
+    client = router.client
     names = [service] if service else sorted(client.get("/v1/status")["services"])
     query = f"since={segment(since)}" + (f"&until={segment(until)}" if until else "")
     reports = [client.get(f"/v1/services/{segment(name)}/report?{query}") for name in names]

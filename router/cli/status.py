@@ -22,14 +22,14 @@ WATCH_EVERY_S: Final = 1.0
 
 
 @app.command()
+@opt.with_shared
 def status(
+    router: opt.RouterOptions,
     watch: Annotated[bool, typer.Option("--watch", "-w", help="Once a second, until Ctrl-C.")] = False,
     as_json: opt.AsJson = False,
-    admin: opt.AdminUrl = opt.ADMIN_DEFAULT,
-    token: opt.Token = "",
 ) -> None:
     """Show the versions with their roles, health and figures."""
-    client = Client(admin, token)
+    client = router.client
     if not watch:
         document = client.get("/v1/status")
         output.show_json(document) if as_json else output.show(overview(document))
@@ -173,19 +173,14 @@ def _target(target: Document) -> tuple[object, ...]:
 
 
 @app.command()
-def explain(
-    as_json: opt.AsJson = False,
-    service: opt.ServiceName = "",
-    admin: opt.AdminUrl = opt.ADMIN_DEFAULT,
-    token: opt.Token = "",
-) -> None:
+@opt.with_shared
+def explain(read: opt.ReadOptions) -> None:
     """Show why the router did or did not act.
 
     Shows every trigger with its value, limit, baseline and samples, and the evidence that is missing until it acts.
     """
-    client = Client(admin, token)
-    document = client.get(f"{client.service(service)}/explain")
-    if as_json:
+    document = read.client.get(f"{read.path}/explain")
+    if read.as_json:
         output.show_json(document)
         return
     columns = ("trigger", "state", "action", "value", "limit", "baseline", "samples", "reason", "still missing")
@@ -222,18 +217,16 @@ def _trigger(trigger: Document) -> tuple[object, ...]:
 
 
 @app.command()
+@opt.with_shared
 def journal(
+    read: opt.ReadOptions,
     after: Annotated[int, typer.Option(metavar="SEQ", help="Entries after this number.")] = 0,
     limit: Annotated[int, typer.Option(min=1, max=1000, help="At most so many.")] = 100,
-    as_json: opt.AsJson = False,
-    service: opt.ServiceName = "",
-    admin: opt.AdminUrl = opt.ADMIN_DEFAULT,
-    token: opt.Token = "",
 ) -> None:
     """Show the journal, oldest entry first."""
-    only = f"&service={segment(service)}" if service else ""
-    document = Client(admin, token).get(f"/v1/journal?after={after}&limit={limit}{only}")
-    if as_json:
+    only = f"&service={segment(read.service)}" if read.service else ""
+    document = read.client.get(f"/v1/journal?after={after}&limit={limit}{only}")
+    if read.as_json:
         output.show_json(document)
         return
     rows = (

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from router.cli import options, output
 from router.cli import options as opt
+from router.cli import output
 from router.cli.changes import done
-from router.cli.client import Client, Document, segment
+from router.cli.client import Document, segment
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -21,102 +21,84 @@ Why = Annotated[str, typer.Option("--reason", "-m", metavar="TEXT", help="Why; k
 
 
 @app.command()
+@opt.with_shared
 def versions(
+    read: opt.ReadOptions,
     version: Annotated[str, typer.Argument(metavar="[VERSION]", help="One of them, in full.")] = "",
     deletable: Annotated[
         bool, typer.Option("--deletable", help="Which may be deleted, and why others may not.")
     ] = False,
     live: Annotated[bool, typer.Option("--live", help="What was live when.")] = False,
     limit: Annotated[int, typer.Option(min=1, max=10_000, help="Of --live, the newest so many.")] = 100,
-    as_json: opt.AsJson = False,
-    service: opt.ServiceName = "",
-    admin: opt.AdminUrl = opt.ADMIN_DEFAULT,
-    token: opt.Token = "",
 ) -> None:
     """List the versions, or show one in full.
 
     A version has its origin, its active periods, its history, and its quarantine if it is blocked.
     """
-    client = Client(admin, token)
+    service = read.service
     if deletable:
-        _output(client.get(f"{client.service(service)}/retention"), as_json, _deletable)
+        _output(read.client.get(f"{read.path}/retention"), read.as_json, _deletable)
     elif live:
-        _output(client.get(f"{client.service(service)}/live?limit={limit}"), as_json, _live)
+        _output(read.client.get(f"{read.path}/live?limit={limit}"), read.as_json, _live)
     elif version:
         query = f"?service={segment(service)}" if service else ""
-        _output(client.get(f"/v1/versions/{segment(version)}{query}"), as_json, _detail)
+        _output(read.client.get(f"/v1/versions/{segment(version)}{query}"), read.as_json, _detail)
     else:
-        document = client.get("/v1/versions")
+        document = read.client.get("/v1/versions")
         if service:
             document["versions"] = [record for record in document["versions"] if record["service"] == service]
-        _output(document, as_json, _listing)
+        _output(document, read.as_json, _listing)
 
 
 @app.command()
+@opt.with_shared
 def register(
+    change: opt.ChangeOptions,
     version: Annotated[
         str, typer.Argument(metavar="VERSION", help="Its label, or models:/NAME/3, models:/NAME@ALIAS.")
     ],
     endpoints: opt.EndpointsIfNew = None,
     artifact: opt.Artifact = "",
-    dry_run: opt.DryRun = False,
-    as_json: opt.AsJson = False,
-    service: opt.ServiceName = "",
-    admin: opt.AdminUrl = opt.ADMIN_DEFAULT,
-    token: opt.Token = "",
 ) -> None:
     """Register a version, or correct its artifact.
 
     The version is not deployed. Afterwards deploy VERSION needs no endpoints.
     """
-    body: Document = {"version": version} | ({"service": service} if service else {})
+    body: Document = {"version": version}
     body |= {"endpoints": endpoints} if endpoints else {}
     body |= {"artifact": artifact} if artifact else {}
-    answer = Client(admin, token).change("POST", "/v1/versions", body, dry_run=dry_run)
-    done(answer, as_json, f"{version} is registered")
+    _change_version(change, "/v1/versions", body, f"{version} is registered")
 
 
 @app.command()
-def quarantine(
-    version: opt.Version,
-    reason: Why,
-    dry_run: opt.DryRun = False,
-    as_json: opt.AsJson = False,
-    service: opt.ServiceName = "",
-    admin: opt.AdminUrl = opt.ADMIN_DEFAULT,
-    token: opt.Token = "",
-) -> None:
+@opt.with_shared
+def quarantine(change: opt.ChangeOptions, version: opt.Version, reason: Why) -> None:
     """Block a version until it is released.
 
     Without an override neither operators nor automation can make it active.
     """
-    _change_quarantine(Client(admin, token), service, version, "quarantine", {"reason": reason}, dry_run, as_json)
+    path = f"/v1/versions/{segment(version)}/quarantine"
+    _change_version(change, path, {"reason": reason}, f"{version}: quarantine done")
 
 
 @app.command()
+@opt.with_shared
 def release(
+    change: opt.ChangeOptions,
     version: opt.Version,
     reason: Why,
     lasting: Annotated[
         str, typer.Option("--for", metavar="TIME", help="The quarantine is back after it, e.g. 2h.")
     ] = "",
-    dry_run: opt.DryRun = False,
-    as_json: opt.AsJson = False,
-    service: opt.ServiceName = "",
-    admin: opt.AdminUrl = opt.ADMIN_DEFAULT,
-    token: opt.Token = "",
 ) -> None:
     """Lift the quarantine of a version, for good or --for a while."""
-    body: Document = {"reason": reason} | ({"expires_after_s": options.seconds(lasting)} if lasting else {})
-    _change_quarantine(Client(admin, token), service, version, "release", body, dry_run, as_json)
+    body: Document = {"reason": reason} | ({"expires_after_s": opt.seconds(lasting)} if lasting else {})
+    _change_version(change, f"/v1/versions/{segment(version)}/release", body, f"{version}: release done")
 
 
-def _change_quarantine(
-    client: Client, service: str, version: str, verb: str, body: Document, dry_run: bool, as_json: bool
-) -> None:
-    body |= {"service": service} if service else {}
-    answer = client.change("POST", f"/v1/versions/{segment(version)}/{verb}", body, dry_run=dry_run)
-    done(answer, as_json, f"{version}: {verb} done")
+def _change_version(change: opt.ChangeOptions, path: str, body: Document, fallback: str) -> None:
+    body |= {"service": change.service} if change.service else {}
+    done(change.client.change("POST", path, body, dry_run=change.dry_run), change.as_json, fallback)
 
 
 def _output(document: Document, as_json: bool, show: Callable[[Document], None]) -> None:
