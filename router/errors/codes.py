@@ -78,8 +78,14 @@ class RefusalCode(_Code):
     )
     CRITERION_UNKNOWN = "criterion_unknown", "The service has no added acceptance criterion for this metric."
     DRILL_UNKNOWN = "drill_unknown", "There is no drill with this id."
-    DRILL_UNSAFE = "drill_unsafe", "A drill is not safe now; `refusals` lists the reasons and which can be forced."
-    ENDPOINT_INVALID = "endpoint_invalid", "An endpoint is not an http or https URL with host and port."
+    DRILL_UNSAFE = (
+        "drill_unsafe",
+        "A drill is not safe now; `refusals` lists the reasons, and the detail says if force overrides all.",
+    )
+    ENDPOINT_INVALID = (
+        "endpoint_invalid",
+        "An endpoint is neither an http or https URL of a host, without a path, nor unix:/PATH.",
+    )
     ENDPOINTS_COUNT = "endpoints_count", "A version has 1 to 64 endpoints."
     ENDPOINTS_DIFFER = (
         "endpoints_differ",
@@ -97,7 +103,10 @@ class RefusalCode(_Code):
         "hooks_closed",
         "The router takes no alerts: neither alerts.tokens nor a signing secret is configured.",
     )
-    HOST_NOT_ALLOWED = "host_not_allowed", "The Host of the request is not one of the admin API's; see admin.hosts."
+    HOST_NOT_ALLOWED = (
+        "host_not_allowed",
+        "The Host of the request is not one of the admin API's; see admin.allowed_hosts.",
+    )
     IDEMPOTENCY_KEY_REUSED = "idempotency_key_reused", "This Idempotency-Key was used for another request."
     INCIDENT_FULL = "incident_full", "The incident has as many edits, actions or comments as it may have."
     INCIDENT_STATUS = "incident_status", "The status of the incident does not allow this step: open, reviewed, closed."
@@ -136,8 +145,8 @@ class RefusalCode(_Code):
         "The model URI is not written as models:/NAME/NUMBER or models:/NAME@ALIAS.",
     )
     NO_DRILL = "no_drill", "No drill is running on the service."
-    NO_STANDBY = "no_standby", "There is no standby to roll back to; deploy and promote a version first."
-    ORIGIN_NOT_ALLOWED = "origin_not_allowed", "The change was asked by the page of another site."
+    NO_STANDBY = "no_standby", "There is no standby, or it is quarantined; deploy and promote a version first."
+    ORIGIN_NOT_ALLOWED = "origin_not_allowed", "The page of another site sent the request; see admin.allowed_origins."
     PATH_UNKNOWN = "path_unknown", "There is no such path; GET /v1/openapi.json lists all."
     PERIOD_INVALID = "period_invalid", "The period is not one: its bounds, its step or their order."
     PROPOSAL_DECIDED = "proposal_decided", "The proposal was approved or denied before."
@@ -149,14 +158,20 @@ class RefusalCode(_Code):
     REQUEST_TIMEOUT = "request_timeout", "The body did not arrive in time."
     REVISION_STALE = "revision_stale", "The review of the incident has changed since it was read; read it again."
     ROLE_INSUFFICIENT = "role_insufficient", "The token is valid, but its role may not do this."
-    SERVICE_MISSING = "service_missing", "The alert names no service, and there are several."
+    SERVICE_MISSING = "service_missing", "Neither the alert nor its mapping in alerts.map names a service."
     SERVICE_NEEDED = "service_needed", "There are several services; name one."
     SERVICE_UNKNOWN = "service_unknown", "There is no service of this name."
     SIGNATURE_INCOMPLETE = "signature_incomplete", "Attributes of the CloudEvent are unsigned; use structured mode."
     SIGNATURE_INVALID = "signature_invalid", "The signature does not fit the body and the secret."
-    SIGNATURE_MISSING = "signature_missing", "The request has neither a token nor a signature."
+    SIGNATURE_MISSING = (
+        "signature_missing",
+        "The request has no signature, and the settings require one (alerts.signature_required).",
+    )
     SIGNATURE_STALE = "signature_stale", "The signed time differs too much from the router's clock."
-    SIGNATURE_TIME_MISSING = "signature_time_missing", "The signature has no time, and the settings require one."
+    SIGNATURE_TIME_MISSING = (
+        "signature_time_missing",
+        "The signature has no time, or a time that is not in seconds since 1970; see alerts.timestamp_header.",
+    )
     SIGNATURE_UNVERIFIABLE = "signature_unverifiable", "The secret of signatures cannot be read, so none is accepted."
     SLOTS_BUSY = "slots_busy", "Every slot holds a version; `held` lists them. Retire one, with --cut if it drains."
     SOURCE_DIFFERS = "source_differs", "The version is known from another source; take another label."
@@ -179,10 +194,10 @@ class RefusalCode(_Code):
         "version_in_use",
         "The version has a role that forbids the change; make another version active first.",
     )
-    VERSION_INVALID = "version_invalid", "The label of the version is not one: 1 to 128 visible characters."
+    VERSION_INVALID = "version_invalid", "The label of the version is not 1 to 128 letters, digits and . _ : / @ + -."
     VERSION_NOT_READY = (
         "version_not_ready",
-        "The version does not answer its probe well enough yet; wait until it is ready.",
+        "The version is not deployed, is being verified, or an endpoint fails its probe; the detail says which.",
     )
     VERSION_QUARANTINED = (
         "version_quarantined",
@@ -190,8 +205,11 @@ class RefusalCode(_Code):
     )
     VERSION_UNKNOWN = "version_unknown", "The service has no version of this label."
     VERSION_UNREACHABLE = "version_unreachable", "The version was unreachable and does not answer a probe now."
-    VERSIONS_EXHAUSTED = "versions_exhausted", "The service has as many versions as it may keep, all in use."
-    WINDOWS_UNKNOWN = "windows_unknown", "No samples are kept for this time of the incident."
+    VERSIONS_EXHAUSTED = (
+        "versions_exhausted",
+        "Too many versions of the service are registered and not deployed; retire some.",
+    )
+    WINDOWS_UNKNOWN = "windows_unknown", "The samples of the incident are lost, so there is no picture of its figures."
 
 
 class CommandCode(_Code):
@@ -223,7 +241,7 @@ class CommandCode(_Code):
     ROUTER_UNREACHABLE = "router_unreachable", "Nothing answers at --admin."
     TAKE_OVER_ALONE = "take_over_alone", "--take-over excludes the options that replace the state."
     URL_INVALID = "url_invalid", "--url is not the URL of a model server."
-    USAGE = "usage", "The arguments of the command contradict each other."
+    USAGE = "usage", "The arguments of the command contradict each other, or one is missing or malformed."
 
 
 class StartCode(_Code):
@@ -232,7 +250,10 @@ class StartCode(_Code):
     ADDRESS_DIFFERS = "address_differs", "A take-over keeps the addresses; the settings name other ones."
     ADDRESS_UNAVAILABLE = "address_unavailable", "The address of a listener cannot be opened."
     ADDRESS_UNKNOWN = "address_unknown", "The host of a listener has no address on this machine."
-    CERTIFICATE_UNUSABLE = "certificate_unusable", "A certificate, a key or a list of authorities cannot be used."
+    CERTIFICATE_UNUSABLE = (
+        "certificate_unusable",
+        "A certificate, a key, or a list of authorities or ciphers cannot be used.",
+    )
     DESCRIPTORS_TOO_FEW = "descriptors_too_few", "A process may open too few file descriptors for the settings."
     ENDPOINTS_DIFFER = "endpoints_differ", "The settings give a known version other endpoints; choose a new label."
     JOURNAL_BUSY = "journal_busy", "Another program has locked the journal."

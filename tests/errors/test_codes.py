@@ -8,6 +8,7 @@ from typing import Final
 
 import pytest
 
+from docs.generate.settings_tables import tables
 from router.cli.failure import NEXT
 from router.control.admin.problems import STATUS
 from router.errors.codes import CommandCode, RefusalCode, StartCode
@@ -38,6 +39,15 @@ def test_every_code_has_a_number_in_each_adapter() -> None:
 @pytest.mark.parametrize("kind", KINDS)
 def test_every_meaning_is_short(kind: type[RefusalCode | CommandCode | StartCode]) -> None:
     assert [code for code in kind if not (code.meaning.endswith(".") and 15 < len(code.meaning) <= 130)] == []
+
+
+def test_every_setting_that_a_meaning_names_exists() -> None:
+    """A setting of a service is named without `services.NAME.`"""
+    names = {f"{table.place}.{setting.name}" for table in tables() for setting in table.settings}
+    known = {name.removeprefix("services.NAME.") for name in names} | {table.place for table in tables()}
+    named = {word for kind in KINDS for code in kind for word in re.findall(r"[a-z_]+\.[a-z_]+", code.meaning)}
+    assert "admin.allowed_hosts" in named
+    assert named - known == {"openapi.json"}
 
 
 @pytest.mark.parametrize(
