@@ -35,7 +35,7 @@ def document(suite: str, results: Sequence[dict[str, Any]], titles: dict[str, st
 
 
 def write(path: str, report: bytes) -> None:
-    """Write the report; raise Refusal naming the file if that is not possible."""
+    """Write the report; raise CommandError naming the file if that is not possible."""
     try:
         Path(path).write_bytes(report)
     except OSError as error:

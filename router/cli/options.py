@@ -163,7 +163,7 @@ def with_shared(command: Callable[..., None]) -> Callable[..., None]:
 
 
 def seconds(text: str) -> float:
-    """Return `text` in seconds; raise Refusal (usage) if it is no duration."""
+    """Return `text` in seconds; raise CommandError (usage) if it is no duration."""
     match = _WRITTEN.fullmatch(text.strip())
     if match is None:
         detail = f"{text!r} is no length of time: write 90s, 15m, 2h or 7d"

@@ -81,7 +81,7 @@ def run(
 
 
 def _refuse_both(take_over: bool, **others: object) -> None:
-    """Raise Refusal if --take-over is combined with an option that replaces the state."""
+    """Raise CommandError if --take-over is combined with an option that replaces the state."""
     for name, value in others.items():
         if take_over and value:
             flag = f"--{name.replace('_', '-')}"

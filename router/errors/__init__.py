@@ -54,12 +54,14 @@ class Refusal(RouterError):
 class ProblemError(RouterError):
     """The admin API answered a request with a problem document (RFC 9457); `facts` are its members.
 
-    `code` is usually that of a Refusal, and `http_STATUS` if the answer has none (a proxy in between made it).
+    `status` is the HTTP status. `code` is usually that of a Refusal, and `http_STATUS` if the answer has none (a proxy in between
+    made it).
     """
 
     def __init__(self, status: int, document: dict[str, object]) -> None:
         detail = document.get("detail") or document.get("title") or f"the router answered {status}"
         super().__init__(str(document.get("code", f"http_{status}")), str(detail))
+        self.status = status
         self.facts = document
 
 

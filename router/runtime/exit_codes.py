@@ -84,6 +84,8 @@ STARTS: Final = StartCode.table(
         ExitCode.ENDPOINTS_DIFFER: "endpoints_differ",
     },
 )
+_STATUSES: Final = {400: ExitCode.USAGE, 500: ExitCode.INTERNAL}
+"""The exit code of an answer whose code is unknown, by its HTTP status; of any other status it is REFUSED."""
 
 
 def exit_code(error: RouterError) -> ExitCode:
@@ -94,7 +96,7 @@ def exit_code(error: RouterError) -> ExitCode:
         case Refusal():
             return REFUSALS[error.code]
         case ProblemError():
-            return _of_problem(error.code)
+            return _of_problem(error)
         case CommandError():
             return COMMANDS[error.code]
         case StartError():
@@ -105,9 +107,9 @@ def exit_code(error: RouterError) -> ExitCode:
             return ExitCode.NOT_TRUE
 
 
-def _of_problem(code: str) -> ExitCode:
-    """Return the exit code of an answer; a code that this release does not have is a refusal like most."""
+def _of_problem(error: ProblemError) -> ExitCode:
+    """Return the exit code of an answer, by its status if this release does not have its code."""
     try:
-        return REFUSALS[RefusalCode(code)]
+        return REFUSALS[RefusalCode(error.code)]
     except ValueError:
-        return ExitCode.REFUSED
+        return _STATUSES.get(error.status, ExitCode.REFUSED)
