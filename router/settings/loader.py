@@ -7,6 +7,7 @@ An unknown member anywhere is an error that names it.
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path
 from typing import Any, Final, Literal
 
@@ -58,21 +59,40 @@ def load(path: Path | None = None, flags: dict[str, Any] | None = None) -> Setti
     return Settings.model_construct(**{name: getattr(loaded, name) for name in Settings.model_fields})
 
 
+_FORM: Final = re.compile(r"Probe|constrained-\w+|literal\[.*\]")
+"""What pydantic adds to the place of a value that may have several forms."""
+
+
+_HINTS: Final = {
+    "extra_forbidden": "there is no such setting",
+    "unexpected_keyword_argument": "there is no such setting",
+    "model_type": "Input should be a table",
+}
+
+
+def _place(loc: tuple[int | str, ...]) -> str:
+    parts = [str(part) for at, part in enumerate(loc) if at < 2 or not _FORM.fullmatch(str(part))]
+    return ".".join(parts) or "settings"
+
+
 def _explain(error: ValidationError) -> str:
-    lines = []
+    found: dict[str, list[str]] = {}
     for item in error.errors():
-        place = ".".join(str(part) for part in item["loc"]) or "settings"
-        hint = (
-            "there is no such setting"
-            if item["type"] in ("extra_forbidden", "unexpected_keyword_argument")
-            else item["msg"]
-        )
+        if item["type"] == "literal_error" and isinstance(item["input"], dict):
+            continue  # the errors inside the table are listed
+        place = _place(item["loc"])
+        hint = _HINTS.get(item["type"], item["msg"])
         # A whole table as value would hide the hint, which names the wrong member.
         # The URL of a channel may be a secret.
         hidden = isinstance(item["input"], (dict, BaseModel)) or place.endswith(".url")
         value = "" if hidden else f" = {item['input']!r}"[:200]
-        lines.append(f"{place}{value}: {hint.removeprefix('Value error, ')}")
-    return "; ".join(lines)
+        found.setdefault(f"{place}{value}", []).append(hint.removeprefix("Value error, "))
+    return "; ".join(f"{where}: {' or '.join(_alternatives(hints))}" for where, hints in found.items())
+
+
+def _alternatives(hints: list[str]) -> list[str]:
+    """Return the hints about one value, the beginning that they share only once."""
+    return [hints[0], *(hint.removeprefix("Input should be ") for hint in hints[1:])]
 
 
 def _refuse_unknown_environment() -> None:

@@ -64,7 +64,7 @@ WRONG = [
     ),
     pytest.param(
         {"proxy_protocol": "required"},
-        "settings: proxy_protocol is required, and proxy_protocol_from names nobody who may send it: "
+        "settings: proxy_protocol is required, and proxy_protocol_from is empty: "
         'name the balancers\' networks, for example ["10.0.0.0/8"]',
         id="nobody announces",
     ),
@@ -83,6 +83,14 @@ WRONG = [
         {"timeouts": {"connect_timeout_s": 0}},
         "timeouts.connect_timeout_s = 0: Input should be greater than 0",
         id="no wait is endless",
+    ),
+    pytest.param(
+        {"timeouts": {"tunnel_idle_s": -1}},
+        "timeouts.tunnel_idle_s = -1: Input should be greater than 0 or 'none'",
+        id="a number or none",
+    ),
+    pytest.param(
+        service(probe="off"), "services.a.probe = 'off': Input should be a table or 'none'", id="a table or none"
     ),
     pytest.param(
         service(active={"version": "v 1", "endpoints": ["http://h:1"]}),
