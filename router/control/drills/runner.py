@@ -98,13 +98,12 @@ class DrillRunner:
         """Return the reasons against a drill now. `under_way` is the id of a running drill of any service."""
         service_controller, registry = self.service_controller, self.service_controller.registry
         active, candidate = registry.active, registry.candidate
-        frozen = registry.frozen
         incident = registry.incidents[-1] if registry.incidents else None
         situation = Situation(
             active=active.version if active else None,
             accepted=active is not None and active.accepted,
             gate=tuple(service_controller.machine.gate.swap_objections(service_controller.shares(now_ns))),
-            frozen=f"frozen by {frozen['actor']}: {frozen['reason']}" if frozen else None,
+            frozen=registry.freeze_text if registry.frozen else None,
             candidate=candidate.version if candidate and candidate.state is State.VERIFYING else None,
             draining=next((target.version for target in registry.holders() if target.bounded), None),
             rollback=f"rollback {incident['id']}" if incident else None,
@@ -147,8 +146,8 @@ class DrillRunner:
         drill = self.drill
         if drill is None:
             return
-        if drill.phase is DrillPhase.AWAY and (frozen := self.service_controller.registry.frozen) is not None:
-            drill.stop(f"frozen by {frozen['actor']}: {frozen['reason']}")
+        if drill.phase is DrillPhase.AWAY and self.service_controller.registry.frozen is not None:
+            drill.stop(self.service_controller.registry.freeze_text)
         match drill.step(self._observation(drill, now_ns), now_ns):
             case SwapBack(why):
                 self._move(True, why, now_ns)

@@ -38,9 +38,9 @@ class RollbackGate:
             return self.swap_objections(shares)
         objections = []
         if registry.frozen:
-            objections.append(f"frozen by {registry.frozen['actor']}: {registry.frozen['reason']}")
+            objections.append(registry.freeze_text)
         if not registry.automatic_left and not registry.missing_standby():
-            objections.append("this promotion was rolled back once already; a further step needs a person")
+            objections.append("this promotion was rolled back once already; another one needs an operator")
         return objections + self.swap_objections(shares)
 
     def swap_objections(self, shares: tuple[float, float, int] | None = None) -> list[str]:

@@ -370,8 +370,7 @@ class Machine:
         if drill is None or drill["drill"] != event.drill or active is None or active.version != left:
             found = [f"drill {event.drill} is not under way from {active.version if active else 'no version'}"]
         else:
-            frozen = registry.frozen if not event.home else None
-            found = [f"frozen by {frozen['actor']}: {frozen['reason']}"] if frozen else []
+            found = [registry.freeze_text] if registry.frozen and not event.home else []
             found += self.gate.swap_objections()
         self.drill_blocked_reason = "; ".join(found) or None
         return found

@@ -101,6 +101,12 @@ class Registry:
         """The version that was deployed to become active, or None."""
         return self.of_state(*CANDIDATES)
 
+    @property
+    def freeze_text(self) -> str:
+        """The actor of the freeze and the reason, if one was given."""
+        frozen = self.frozen or {"actor": "", "reason": ""}
+        return f"frozen by {frozen['actor']}" + (f": {frozen['reason']}" if frozen["reason"] else "")
+
     def in_slot(self, slot: int) -> Target | None:
         """Return the version that holds `slot`."""
         return next((target for target in self.targets.values() if target.slot == slot), None)
@@ -115,7 +121,7 @@ class Registry:
         if target is None:
             names = ", ".join(sorted(self.targets)[:20]) or "none"
             raise Refusal(
-                RefusalCode.VERSION_UNKNOWN, f"service {self.service} has no version {version!r}; it knows: {names}"
+                RefusalCode.VERSION_UNKNOWN, f"service {self.service} has no version {version!r}; its versions: {names}"
             )
         return target
 

@@ -216,6 +216,12 @@ def test_a_freeze_stops_automation_and_not_operators() -> None:
     assert playbook.states() == {"v1": "active", "v2": "draining"}
 
 
+def test_a_freeze_without_a_reason_is_named_by_its_actor() -> None:
+    playbook = Playbook().seed("v2", "v1")
+    playbook.tell(ev.FreezeAsked("ann", ""))
+    assert playbook.registry.freeze_text == "frozen by ann"
+
+
 def test_the_gate_needs_a_fresh_inference_if_configured() -> None:
     playbook = Playbook(RolloutLimits(inference=True)).seed("v2", "v1")
     playbook.probe("v1", times=3)
