@@ -72,7 +72,7 @@ TEXTS: Final[dict[str, str]] = {
     ),
     "cli.criteria_added_header": "added        limit  from         at                        because",
     "cli.criteria_header": "criterion    state    value  limit  samples  from         reason",
-    "cli.criteria_of_settings": "the settings ask: 500 requests, 600 s, every case, quality_alerts ≤ 0",
+    "cli.criteria_of_settings": "the settings require: 500 requests, 600 s, every case, quality_alerts ≤ 0",
     "cli.drill_alarm": "DRILL default-drill-3 is under way: rollback-router drill --stop ends it\n",
     "cli.drill_home": "home to v1: generation 6, swapped in 41 µs, confirmed by every worker 2.1 ms later",
     "cli.drill_overdue": "service default: last passed never (OVERDUE); next 2026-12-01T09:00:00.000Z",
@@ -109,7 +109,7 @@ TEXTS: Final[dict[str, str]] = {
         "time   request      endpoint    ended as   status  rescued\n"
         "12:01  POST /infer  http://a:1  timed_out  –       blue: ok\n"
         "\n"
-        "owner: nobody yet\n"
+        "owner: none yet\n"
         "root cause: not known yet\n"
         "next: rollback-router incidents i1 --root-cause TEXT   (a page: --html FILE)\n"
     ),
@@ -138,7 +138,7 @@ TEXTS: Final[dict[str, str]] = {
     "cli.name_a_service": (
         "rollback-router: there are several services, name one: a, b\nnext: rollback-router … --service NAME\n"
     ),
-    "cli.name_a_version": "rollback-router: name a VERSION that the router knows, or --url URL with --cases FILE",
+    "cli.name_a_version": "rollback-router: name a VERSION of the router, or --url URL with --cases FILE",
     "cli.no_alert": "no alert came in yet: see alerts.tokens\n",
     "cli.no_cases_file": "line 1: schema: a file of cases begins with",
     "cli.no_channel": "no channel is configured: add [[notify]] to the settings\n",
@@ -173,13 +173,13 @@ TEXTS: Final[dict[str, str]] = {
         "stability of the model  99.80 %             2.9 d within limits, 8.3 min outside, 2.6 h undecided\n"
         "deployments             7 a week            3 in 3.0 d; 1 switches back and forth not counted\n"
         "change failure rate     33.33 %             1 of 3 were rolled back; with 95 % confidence 1.00 % to 91.00 %\n"
-        "rollbacks               1                   1 automatic, 0 by a person: default-1-7\n"
-        "time to detect          2.5 s (p95 2.5 s)   1 of 1 rollbacks of which it is known\n"
-        "time to restore         –                   0 of 1 rollbacks of which it is known\n"
+        "rollbacks               1                   1 automatic, 0 by an operator: default-1-7\n"
+        "time to detect          2.5 s (p95 2.5 s)   1 of 1 rollbacks with a known beginning\n"
+        "time to restore         –                   0 of 1 rollbacks with a known beginning\n"
         "warm standby            71.5 h, 143.00 EUR  at 2 EUR an hour\n"
     ),
-    "cli.report_restore_row": "| time to restore | – | 0 of 1 rollbacks of which it is known |",
-    "cli.report_standby_row": "| warm standby | 1 h | set standby_cost_per_hour to see what that cost |",
+    "cli.report_restore_row": "| time to restore | – | 0 of 1 rollbacks with a known beginning |",
+    "cli.report_standby_row": "| warm standby | 1 h | set standby_cost_per_hour for the cost |",
     "cli.report_title": "service default, 2026-10-24T00:00:00.000Z to 2026-11-23T00:00:00.000Z: rows of 3.0 d of that time are kept.",
     "cli.retention": (
         "version  may be deleted  artifact  kept because\n"
@@ -255,9 +255,9 @@ TEXTS: Final[dict[str, str]] = {
     # Remedies of doctor
     "doctor.journal": "3 entries, none missing; last at 2026-01-01T00:00:00.000Z",
     "doctor.keep_state": "keep a copy of the state directory and report it",
-    "doctor.renew_certificate": "renew it and write the new pair over the old files; or mend the settings",
+    "doctor.renew_certificate": "renew it and write the new pair over the old files; or correct the settings",
     "doctor.restarts_workers": "see the router's log; it restarts them itself",
-    "doctor.start_server": "start that model server, or mend its URL",
+    "doctor.start_server": "start that model server, or correct its URL",
     # Input drift
     "drift.forgotten": "what was known of good requests is forgotten, and is learned anew",
     "drift.too_few": "600 requests were looked at, 1000 are needed",
@@ -275,7 +275,7 @@ TEXTS: Final[dict[str, str]] = {
     "gate.no_active": "there is no active version",
     "gate.nothing_better": "the active version fails and nothing better exists: {why}",
     "gate.probes_not_good": "the last 3 probes of v2 were not all good: too few yet",
-    "gate.rolled_back_already": "this promotion was rolled back once already; a further step needs a person",
+    "gate.rolled_back_already": "this promotion was rolled back once already; another one needs an operator",
     "gate.standby_no_better": "the standby is no better",
     # History
     "history.rows_lost": "rows of the history are being lost: disk full",
@@ -311,7 +311,7 @@ TEXTS: Final[dict[str, str]] = {
     # Listener
     "listener.closing": "connections that come while the port closes may be reset",
     # MLflow
-    "mlflow.down": "MLflow is of no use now: down; 1 to be told of, first of all models:/fraud/2; next try in 1 s",
+    "mlflow.down": "MLflow is of no use now: down; 1 waiting, first models:/fraud/2; next try in 1 s",
     # Notifications
     "notification.alert": "fraud: quality alert Drift about v8",
     "notification.denied": "fraud: proposal fraud-rollback-1 was denied by ann",
@@ -370,7 +370,7 @@ TEXTS: Final[dict[str, str]] = {
     "settings.differ": "services.svc.{role} is {settings} in the settings and {journal} by the journal, which wins: use promote, switch or deploy",
     "settings.mlflow_secret_missing": "warning: mlflow.secret_file {folder}/none: No such file or directory",
     "settings.no_file": "settings file {folder}/none.toml does not exist or is not a file",
-    "settings.no_path": "services.a.probe.Probe.path = 'health': 'health' is not a path: write it as /health (or probe = \"none\")",
+    "settings.no_path": "services.a.probe.path = 'health': 'health' is not a path: write it as /health (or probe = \"none\")",
     "settings.no_toml": "{file}: Invalid value (at line 2, column 10)",
     "settings.notify_secret_missing": "warning: notify b: {folder}/none: No such file or directory",
     "settings.two_errors": "{file}: workers = 0: Input should be greater than or equal to 1; wrokers = 2: there is no such setting",
@@ -386,10 +386,10 @@ TEXTS: Final[dict[str, str]] = {
     "state.linked_directory": "incidents is a symbolic link where a directory of this router belongs",
     "state.no_directory": "state directory {folder}/file/state: {folder}/file/state is no directory, or a link to nothing; remove it or choose another: --state-dir DIR",
     "state.open_directory": "state directory {folder}/state: state can be written by others (mode 775): chmod 700 {folder}/private; or choose another: --state-dir DIR",
-    "state.open_parent": "{folder}/open can be written by everybody (mode 777)",
+    "state.open_parent": "{folder}/open can be written by every user (mode 777)",
     "state.shared": "is shared by users (mode 1777): name a directory of its own",
     # Status
-    "status.too_few_requests": "Not enough requests to say how v1 does; v2 is the way back.",
+    "status.too_few_requests": "Too few requests for a verdict on v1; v2 is the way back.",
     "status.well": "v1 works; v2 is the way back.",
     # Stores
     "store.no_answer": "the disk has not answered for 5 s",
@@ -408,21 +408,21 @@ TEXTS: Final[dict[str, str]] = {
     "takeover.nothing_there": "no router can be taken over at {folder} (No such file or directory): leave --take-over out, or name its --state-dir",
     "takeover.stuck": "it did not go on within 30 s",
     # Timeline of an incident
-    "timeline.acknowledged": "worker {worker} took the new route",
+    "timeline.acknowledged": "worker {worker} adopted the new route",
     "timeline.confirmed": "every worker is on the new route, the last one 1.5 ms after the store",
-    "timeline.deployed": "{version} was brought in as candidate",
-    "timeline.drained": "fraud-v8 has finished what it had (0.7 s)",
+    "timeline.deployed": "{version} was deployed as candidate",
+    "timeline.drained": "fraud-v8 has ended its last request (0.7 s)",
     "timeline.failing_since": "the trigger failed from here on without a pass",
     "timeline.first_fault": "the first fault of the evidence was seen",
     "timeline.promoted": "fraud-v8 became active, fraud-v7 was before: October",
-    "timeline.recovered": "the last fault of the failing version was over, and every worker on the new route",
+    "timeline.recovered": "the last fault of the failing version had ended, and every worker had the new route",
     "timeline.rolled_back": "decided: back from fraud-v8 to fraud-v7; fraud-v8 is quarantined: 300 of 1000 failed",
     "timeline.second_look": "decided: back from v4 to v1; v4 is quarantined: a second look",
     "timeline.stored": "the new route was stored: one 64-bit word",
     # TLS
     "tls.old_files_stay": "the old ones stay in use",
     "tls.unreadable": "Permission denied; give the user of the router the right to read it",
-    "tls.unverified": "services.a.backend_tls.verify is false: whoever answers passes for its backend",
+    "tls.unverified": "services.a.backend_tls.verify is false: every certificate is accepted",
     "tls.wrong_name": "does not hold the name c.test, only a.test",
     # Validators
     "validator.not_finite": "a number that is not finite at /score",

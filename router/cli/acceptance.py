@@ -22,7 +22,7 @@ def acceptance(
     limit: Annotated[
         str, typer.Option("--set", metavar="METRIC=LIMIT", help="Add a criterion, or change its limit.")
     ] = "",
-    remove: Annotated[str, typer.Option(metavar="METRIC", help="Take an added criterion away.")] = "",
+    remove: Annotated[str, typer.Option(metavar="METRIC", help="Remove an added criterion.")] = "",
     reason: opt.Reason = "",
 ) -> None:
     """Show or edit the criteria by which a version is accepted.
@@ -65,7 +65,7 @@ def _show(document: Document) -> None:
     requirements = [f"{needed['requests']} requests", f"{needed['seconds']:g} s"]
     requirements += ["every case"] if needed["cases"] == "required" else []
     requirements += [f"{metric} ≤ {limit:g}" for metric, limit in document["settings"].items()]
-    output.say(f"the settings ask: {', '.join(requirements)}")
+    output.say(f"the settings require: {', '.join(requirements)}")
     if document["added"]:
         names = ("added", "limit", "from", "at", "because")
         output.show(output.table(names, (_added(added) for added in document["added"])))

@@ -24,10 +24,12 @@ _SHOWN: Final = 5
 @opt.with_shared
 def advise(
     router: opt.RouterOptions,
-    name: Annotated[str, typer.Argument(metavar="[SERVICE]", help="May be left out if there is one.")] = "",
-    since: Annotated[str, typer.Option(metavar="TIME", help="How far back: 30d, 12h.")] = "30d",
+    name: Annotated[
+        str, typer.Argument(metavar="[SERVICE]", help="The service. May be left out if there is only one.")
+    ] = "",
+    since: Annotated[str, typer.Option(metavar="TIME", help="Length of the replayed history: 30d, 12h.")] = "30d",
     false_alarms_per_month: Annotated[
-        float, typer.Option(metavar="N", min=0, max=1000, help="How many are bearable.")
+        float, typer.Option(metavar="N", min=0, max=1000, help="How many false alarms a month are acceptable.")
     ] = 1.0,
     as_json: opt.AsJson = False,
     service: opt.SameService = "",

@@ -17,7 +17,7 @@ app = typer.Typer()
 @opt.with_shared
 def alerts(
     router: opt.RouterOptions,
-    limit: Annotated[int, typer.Option(min=1, max=1000, help="At most so many.")] = 100,
+    limit: Annotated[int, typer.Option(min=1, max=1000, help="Largest number of alerts to list.")] = 100,
     as_json: opt.AsJson = False,
 ) -> None:
     """List the incoming alerts.

@@ -97,7 +97,7 @@ def show(service: opt.NamedServiceOptions, case: Annotated[str, typer.Argument(m
 def add(
     change: opt.ChangeOptions,
     file: CaseFile,
-    note: Annotated[str, typer.Option("--note", "-m", metavar="TEXT", help="What it is about.")] = "",
+    note: Annotated[str, typer.Option("--note", "-m", metavar="TEXT", help="A note on the case.")] = "",
 ) -> None:
     """Add a case that you have written: one JSON object with `request` and `expect`."""
     from router.control.store.case_format import case_document, parsed

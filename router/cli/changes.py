@@ -26,12 +26,13 @@ READY: Final = ("ready", "active", "standby")
 def deploy(
     change: opt.OverrideOptions,
     version: Annotated[
-        str, typer.Argument(metavar="VERSION", help="Its label, or models:/NAME/3, models:/NAME@ALIAS.")
+        str,
+        typer.Argument(metavar="VERSION", help="The label of the version, or models:/NAME/3, or models:/NAME@ALIAS."),
     ],
     endpoints: opt.EndpointsIfNew = None,
     artifact: opt.Artifact = "",
-    replace: Annotated[bool, typer.Option(help="Instead of a candidate that is being verified.")] = False,
-    wait: Annotated[bool, typer.Option(help="Wait until it is ready or failed.")] = True,
+    replace: Annotated[bool, typer.Option(help="Replace a candidate that is being verified.")] = False,
+    wait: Annotated[bool, typer.Option(help="Wait until the version is ready or failed.")] = True,
 ) -> None:
     """Bring a version in as candidate and verify it.
 
@@ -77,7 +78,7 @@ def switch(change: opt.OverrideOptions, to: opt.Version, reason: opt.Reason = ""
 def retire(
     change: opt.RouteChangeOptions,
     version: opt.Version,
-    cut: Annotated[bool, typer.Option("--cut", help="End at once what it still serves.")] = False,
+    cut: Annotated[bool, typer.Option("--cut", help="End its requests in flight at once.")] = False,
 ) -> None:
     """Take a version out and free its slot.
 

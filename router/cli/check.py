@@ -30,25 +30,30 @@ POLL_EVERY_S = 0.2
 @opt.with_shared
 def check(
     read: opt.ReadOptions,
-    version: Annotated[str, typer.Argument(metavar="[VERSION]", help="Asked of the router: one that it knows.")] = "",
-    url: Annotated[str, typer.Option(metavar="URL", help="Without a router: where the model server answers.")] = "",
-    cases: Annotated[str, typer.Option(metavar="FILE", help="With --url: cases that `cases export` wrote.")] = "",
+    version: Annotated[str, typer.Argument(metavar="[VERSION]", help="The label of a version of the router.")] = "",
+    url: Annotated[str, typer.Option(metavar="URL", help="Check this model server, without a router.")] = "",
+    cases: Annotated[
+        str, typer.Option(metavar="FILE", help="With --url: the file of cases that `cases export` wrote.")
+    ] = "",
     only: Annotated[
         list[str] | None, typer.Option("--case", metavar="ID", help="Only this case; may be repeated.")
     ] = None,
     replay_all: Annotated[
-        bool, typer.Option("--replay-all", help="Send also what the service would not send again by itself.")
+        bool, typer.Option("--replay-all", help="Also send the cases that the service does not send again by itself.")
     ] = False,
     report: Annotated[str, typer.Option("--junit", metavar="FILE", help="Write the results as JUnit XML.")] = "",
     header: Annotated[
         list[str] | None,
-        typer.Option("--header", "-H", metavar="'NAME: VALUE'", help="With --url: sent with every case."),
+        typer.Option("--header", "-H", metavar="'NAME: VALUE'", help="With --url: a header field for every case."),
     ] = None,
     ca: Annotated[str, typer.Option(metavar="FILE", help="With --url: the authority of its certificate (PEM).")] = "",
-    concurrency: Annotated[int, typer.Option(min=1, max=64, help="With --url: cases at a time.")] = 4,
-    timeout_s: Annotated[float, typer.Option(min=0.1, max=3600, help="With --url: for one case.")] = 30.0,
+    concurrency: Annotated[
+        int, typer.Option(min=1, max=64, help="With --url: the number of cases sent at the same time.")
+    ] = 4,
+    timeout_s: Annotated[float, typer.Option(min=0.1, max=3600, help="With --url: the time limit of one case.")] = 30.0,
     latency_ms_max: Annotated[
-        float | None, typer.Option(min=0.001, help="With --url: for the first byte, where a case does not say it.")
+        float | None,
+        typer.Option(min=0.001, help="With --url: the time limit of the first byte for cases without one."),
     ] = None,
     equal: Annotated[
         bool, typer.Option("--equal", help="With --url: answers have to equal the recorded ones.")
@@ -59,7 +64,7 @@ def check(
     Exit code 0 if none fails, 1 if one does. With --url and --cases no router is needed: every case of the file is sent.
     """
     if bool(version) == bool(url) or bool(url) != bool(cases):
-        detail = "name a VERSION that the router knows, or --url URL with --cases FILE"
+        detail = "name a VERSION of the router, or --url URL with --cases FILE"
         raise CommandError(CommandCode.CHECK_WHAT, detail)
     if url:
         from router.control.cases.runner import CaseRunOptions

@@ -72,7 +72,9 @@ def examine(config: str, client: Client) -> Iterator[DoctorCheck]:
         yield DoctorCheck("settings", True, f"{config or 'environment and defaults'}: good; services: {services}")
     except RouterError as error:
         settings = None
-        yield DoctorCheck("settings", False, error.detail, "mend the file: rollback-router config check --config FILE")
+        yield DoctorCheck(
+            "settings", False, error.detail, "correct the file: rollback-router config check --config FILE"
+        )
     try:
         status = client.get("/v1/status")
         yield DoctorCheck(
@@ -106,7 +108,10 @@ def _files() -> DoctorCheck:
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     remedy = "" if hard >= FILES_MIN else f"raise it to {FILES_MIN} or more: LimitNOFILE= in the unit, or ulimit -Hn"
     return DoctorCheck(
-        "file limit", hard >= FILES_MIN, f"{hard} open files allowed here ({soft} until the router asks)", remedy
+        "file limit",
+        hard >= FILES_MIN,
+        f"{hard} open files allowed here (soft limit {soft}; the router raises it)",
+        remedy,
     )
 
 
@@ -125,7 +130,7 @@ def _certificates(settings: Settings) -> Iterator[DoctorCheck]:
             yield DoctorCheck(place, True, f"{certificate.path} for {names}: {days} days left")
         for complaint in contexts.check(document, now_s):
             yield DoctorCheck(
-                "TLS", False, complaint, "renew it and write the new pair over the old files; or mend the settings"
+                "TLS", False, complaint, "renew it and write the new pair over the old files; or correct the settings"
             )
     except RouterError as error:
         what, _, remedy = error.detail.partition("; ")
@@ -180,7 +185,9 @@ def _target(name: str, url: str) -> DoctorCheck:
         else:
             socket.create_connection((endpoint.host, endpoint.port), CONNECT_TIMEOUT_S).close()
     except OSError as error:
-        return DoctorCheck(name, False, f"{url}: {error.strerror or error}", "start that model server, or mend its URL")
+        return DoctorCheck(
+            name, False, f"{url}: {error.strerror or error}", "start that model server, or correct its URL"
+        )
     return DoctorCheck(name, True, f"{url} accepts connections")
 
 
@@ -210,7 +217,7 @@ def _probed(name: str, endpoint: dict[str, Any]) -> DoctorCheck:
     good = bool(endpoint["ready"])
     detail = probe["detail"] if probe else "not probed yet"
     return DoctorCheck(
-        name, good, f"{endpoint['url']}: {detail}", "" if good else "rollback-router status; is that server well?"
+        name, good, f"{endpoint['url']}: {detail}", "" if good else "check that server; rollback-router status"
     )
 
 

@@ -25,19 +25,25 @@ MARGIN_S: Final = 90.0
 @opt.with_shared
 def drill(
     router: opt.RouterOptions,
-    name: Annotated[str, typer.Argument(metavar="[SERVICE]", help="May be left out if there is one.")] = "",
+    name: Annotated[
+        str, typer.Argument(metavar="[SERVICE]", help="The service. May be left out if there is only one.")
+    ] = "",
     hold: Annotated[
         float | None,
-        typer.Option(metavar="SECONDS", min=1, max=300, help="How long the standby serves; default: settings."),
+        typer.Option(
+            metavar="SECONDS", min=1, max=300, help="How long the standby serves. Default: the setting drill.hold_s."
+        ),
     ] = None,
-    shadow: Annotated[bool, typer.Option("--shadow", help="Everything but the swap.")] = False,
+    shadow: Annotated[bool, typer.Option("--shadow", help="Do everything except the swap.")] = False,
     force: Annotated[
-        bool, typer.Option("--force", help="Also on probation, soon after a rollback, or beside a verification.")
+        bool, typer.Option("--force", help="Run also on probation, soon after a rollback, or beside a verification.")
     ] = False,
-    stop: Annotated[bool, typer.Option("--stop", help="End the drill under way: go home now.")] = False,
-    listed: Annotated[bool, typer.Option("--list", help="Show the drills there were.")] = False,
+    stop: Annotated[bool, typer.Option("--stop", help="End the running drill: swap back now.")] = False,
+    listed: Annotated[bool, typer.Option("--list", help="List the drills.")] = False,
     reason: opt.Reason = "",
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say whether it would be safe, change nothing.")] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Show whether a drill would be safe, and run none.")
+    ] = False,
     as_json: opt.AsJson = False,
     service: opt.SameService = "",
 ) -> None:

@@ -40,7 +40,7 @@ NEXT: Final = {
     "incident_unknown": "rollback-router incidents",
     "incident_needed": "rollback-router incidents",
     "incident_status": "rollback-router incidents ID   (open, then reviewed, then closed)",
-    "revision_stale": "rollback-router incidents ID   (somebody has added something: look, and say it again)",
+    "revision_stale": "rollback-router incidents ID   (another edit came first: read the incident, then edit again)",
     "action_unknown": "rollback-router incidents ID   (it lists the actions)",
     "cases_failing": _CASES_FAILING,
     "deploy_cases_failing": _CASES_FAILING,
@@ -51,8 +51,8 @@ NEXT: Final = {
     "drill_unknown": "rollback-router drill --list",
     "criterion_unknown": "rollback-router acceptance",
     "metric_unknown": "rollback-router acceptance --help",
-    "model_not_ready": "the same again, once MLflow says READY",
-    "role_insufficient": "the same again with --token TOKEN of somebody who may",
+    "model_not_ready": "the same again, once MLflow reports READY",
+    "role_insufficient": "the same again with a --token TOKEN that has the role",
     "history_unavailable": "rollback-router doctor   (disk full? state directory read-only?)",
     "cases_unavailable": "rollback-router doctor   (disk full? state directory read-only?)",
     "cases_full": "rollback-router cases   (then: cases remove ID…)",
@@ -63,10 +63,10 @@ NEXT: Final = {
     "proposal_decided": "rollback-router proposals ID   (who decided, and why)",
     "proposal_expired": "rollback-router rollback -m WHY, if it should go back all the same",
     "proposal_withdrawn": "rollback-router status   (it shows which version is active)",
-    "four_eyes": "somebody else types: rollback-router approve ID; or go on alone: the same again with --override WHY",
+    "four_eyes": "another operator types: rollback-router approve ID; or: rollback-router promote VERSION --override WHY",
     "standby_unfit": "rollback-router status   (why the standby is not ready), or the same again with --override WHY",
-    "settings_invalid": "rollback-router config check --config FILE",
-    "settings_missing": "rollback-router config check --config FILE",
+    "settings_invalid": "correct each named value, then: rollback-router config check --config FILE",
+    "settings_missing": "name the settings file: --config FILE",
 }
 """The next command to type, by the code of the problem."""
 NEXT_IN_DOUBT: Final = "rollback-router status   (shows whether it is still in doubt), then decide anew"

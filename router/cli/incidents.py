@@ -20,17 +20,23 @@ app = typer.Typer()
 @opt.with_shared
 def incidents(
     router: opt.RouterOptions,
-    incident: Annotated[str, typer.Argument(metavar="[ID]", help="One of them, in full.")] = "",
-    root_cause: Annotated[str, typer.Option(metavar="TEXT", help="Say what the cause was.")] = "",
-    owner: Annotated[str, typer.Option(metavar="NAME", help="Who takes care; with --add-action: of that action.")] = "",
-    severity: Annotated[str, typer.Option(metavar="sev1…sev4", help="How bad it was.")] = "",
-    status: Annotated[str, typer.Option(metavar="STATUS", help="open, then reviewed, then closed.")] = "",
-    add_action: Annotated[str, typer.Option(metavar="TEXT", help="Something to be done.")] = "",
-    kind: Annotated[str, typer.Option(metavar="KIND", help="Of the action: corrective or preventive.")] = "corrective",
-    due: Annotated[str, typer.Option(metavar="DATE", help="Of the action, for example 2026-12-31.")] = "",
-    done: Annotated[str, typer.Option(metavar="ACTION", help="An action is done, for example a1.")] = "",
-    drop: Annotated[str, typer.Option(metavar="ACTION", help="An action will not be done.")] = "",
-    comment: Annotated[str, typer.Option(metavar="TEXT", help="Whatever else should be kept.")] = "",
+    incident: Annotated[str, typer.Argument(metavar="[ID]", help="Show this incident in full.")] = "",
+    root_cause: Annotated[str, typer.Option(metavar="TEXT", help="The root cause.")] = "",
+    owner: Annotated[
+        str, typer.Option(metavar="NAME", help="The owner of the incident; with --add-action: of that action.")
+    ] = "",
+    severity: Annotated[str, typer.Option(metavar="sev1…sev4", help="The severity.")] = "",
+    status: Annotated[
+        str, typer.Option(metavar="STATUS", help="The next status: open, then reviewed, then closed.")
+    ] = "",
+    add_action: Annotated[str, typer.Option(metavar="TEXT", help="Add an action.")] = "",
+    kind: Annotated[
+        str, typer.Option(metavar="KIND", help="The kind of the action: corrective or preventive.")
+    ] = "corrective",
+    due: Annotated[str, typer.Option(metavar="DATE", help="The due date of the action, for example 2026-12-31.")] = "",
+    done: Annotated[str, typer.Option(metavar="ACTION", help="Mark an action as done, for example a1.")] = "",
+    drop: Annotated[str, typer.Option(metavar="ACTION", help="Mark an action as dropped.")] = "",
+    comment: Annotated[str, typer.Option(metavar="TEXT", help="Add a comment.")] = "",
     html: Annotated[str, typer.Option(metavar="FILE", help="Save the report as one page; - is stdout.")] = "",
     md: Annotated[str, typer.Option(metavar="FILE", help="Save the report as Markdown; - is stdout.")] = "",
     as_json: opt.AsJson = False,
@@ -175,7 +181,7 @@ def _budget(budget: Document | None) -> str | None:
 
 
 def _review(incident: str, review: Document) -> list[Any]:
-    parts: list[Any] = [f"owner: {review['owner'] or 'nobody yet'}"]
+    parts: list[Any] = [f"owner: {review['owner'] or 'none yet'}"]
     parts += _indented("root cause:", review["root_cause"] or "not known yet")
     if review["actions"]:
         columns = ("action", "state", "kind", "owner", "due", "what")

@@ -17,7 +17,7 @@ app = typer.Typer()
 @opt.with_shared
 def inputs(
     read: opt.ReadOptions,
-    relearn: Annotated[bool, typer.Option("--relearn", help="Forget what was good, and learn it anew.")] = False,
+    relearn: Annotated[bool, typer.Option("--relearn", help="Forget the reference, and learn it anew.")] = False,
     reason: opt.Reason = "",
 ) -> None:
     """Show whether the requests have drifted.

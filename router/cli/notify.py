@@ -35,7 +35,7 @@ def listing(router: opt.RouterOptions, as_json: opt.AsJson = False) -> None:
 @opt.with_shared
 def try_out(
     router: opt.RouterOptions,
-    channel: Annotated[str, typer.Argument(metavar="[CHANNEL]", help="Only this one.")] = "",
+    channel: Annotated[str, typer.Argument(metavar="[CHANNEL]", help="Test this channel only.")] = "",
     as_json: opt.AsJson = False,
 ) -> None:
     """Send a test message through each channel; show the answers.

@@ -24,7 +24,7 @@ SameService = Annotated[str, typer.Option("--service", metavar="NAME", help="The
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print the router's document as JSON.")]
 
-Reason = Annotated[str, typer.Option("--reason", "-m", metavar="TEXT", help="Why; kept in the journal.")]
+Reason = Annotated[str, typer.Option("--reason", "-m", metavar="TEXT", help="The reason, for the journal.")]
 
 Override = Annotated[
     str,
@@ -33,19 +33,19 @@ Override = Annotated[
     ),
 ]
 
-Artifact = Annotated[str, typer.Option(metavar="URI", help="Where its files are, e.g. s3://models/fraud/7.")]
+Artifact = Annotated[str, typer.Option(metavar="URI", help="URI of the model's files, e.g. s3://models/fraud/7.")]
 
-DryRun = Annotated[bool, typer.Option("--dry-run", help="Say what would happen, change nothing.")]
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Show the change, and do not make it.")]
 
 Version = Annotated[str, typer.Argument(metavar="VERSION", help="The label of a model version, e.g. fraud-v7.")]
 
 Endpoints = Annotated[
-    list[str], typer.Argument(metavar="URL…", help="Where its replicas listen, e.g. http://10.0.0.7:8000.")
+    list[str], typer.Argument(metavar="URL…", help="The endpoints of the version, e.g. http://10.0.0.7:8000.")
 ]
 
 EndpointsIfNew = Annotated[
     list[str] | None,
-    typer.Argument(metavar="[URL…]", help="Where its replicas listen; needed for a version that is not known yet."),
+    typer.Argument(metavar="[URL…]", help="The endpoints of the version. Required for a new version."),
 ]
 
 ConfigFile = Annotated[str, typer.Option("--config", metavar="FILE", help="The settings file (TOML).")]
@@ -61,11 +61,13 @@ class RouterOptions:
 
     token: Annotated[
         str,
-        typer.Option(envvar="ROLLBACK_ROUTER_TOKEN", metavar="TOKEN", help="Bearer token, if it asks for one."),
+        typer.Option(
+            envvar="ROLLBACK_ROUTER_TOKEN", metavar="TOKEN", help="Bearer token, if the admin API requires one."
+        ),
     ] = ""
     admin: Annotated[
         str,
-        typer.Option(envvar="ROLLBACK_ROUTER_ADMIN_URL", metavar="URL", help="Its admin API."),
+        typer.Option(envvar="ROLLBACK_ROUTER_ADMIN_URL", metavar="URL", help="URL of the admin API."),
     ] = "http://127.0.0.1:8081"
 
     @cached_property
@@ -80,7 +82,7 @@ class NamedServiceOptions(RouterOptions):
 
     service: Annotated[
         str,
-        typer.Option(metavar="NAME", help="Which service; may be left out if there is one."),
+        typer.Option(metavar="NAME", help="The service. May be left out if there is only one."),
     ] = ""
 
     @cached_property
@@ -130,7 +132,7 @@ class OverrideOptions(RouteChangeOptions):
 
     override_for: Annotated[
         str,
-        typer.Option(metavar="TIME", help="A quarantine that --override lifts is back after it, e.g. 2h."),
+        typer.Option(metavar="TIME", help="Lift the quarantine for this time only, e.g. 2h."),
     ] = ""
     override: Override = ""
 

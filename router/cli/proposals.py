@@ -18,15 +18,15 @@ if TYPE_CHECKING:
 
 app = typer.Typer()
 
-Id = Annotated[str, typer.Argument(metavar="ID", help="Of the proposal, as `proposals` lists it.")]
+Id = Annotated[str, typer.Argument(metavar="ID", help="The id of the proposal, as `proposals` lists it.")]
 
 
 @app.command()
 @opt.with_shared
 def proposals(
     read: opt.ReadOptions,
-    proposal: Annotated[str, typer.Argument(metavar="[ID]", help="One of them, in full.")] = "",
-    everything: Annotated[bool, typer.Option("--all", help="Those that were decided, too.")] = False,
+    proposal: Annotated[str, typer.Argument(metavar="[ID]", help="Show this proposal in full.")] = "",
+    everything: Annotated[bool, typer.Option("--all", help="Also list decided proposals.")] = False,
 ) -> None:
     """List the pending proposals, or show one in full.
 
@@ -43,7 +43,9 @@ def proposals(
         output.show_json(document)
         return
     columns = ("id", "state", "service", "version", "would be active", "because", "expires", "then")
-    without = "there was no proposal yet" if everything else "nothing waits for a person: --all shows what was decided"
+    without = (
+        "there was no proposal yet" if everything else "no proposal waits for an operator: --all lists the decided ones"
+    )
     output.show_table(columns, (_row(found) for found in document["proposals"]), without)
 
 
@@ -95,8 +97,8 @@ def approve(
 ) -> None:
     """Approve a proposal: roll back, or promote.
 
-    A rollback to an unfit standby needs an override. If tokens are configured, a promotion must be approved by another
-    person than its proposer.
+    A rollback to an unfit standby needs an override. If tokens are configured, another operator than the proposer
+    must approve a promotion.
     """
     body: Document = {"reason": reason}
     if override:

@@ -18,8 +18,10 @@ app = typer.Typer()
 @opt.with_shared
 def report(
     router: opt.RouterOptions,
-    since: Annotated[str, typer.Option(metavar="WHEN", help="30d, 12h, 2026-11-01, 2026-11-01T08:00Z.")] = "30d",
-    until: Annotated[str, typer.Option(metavar="WHEN", help="As for --since; now if it is left out.")] = "",
+    since: Annotated[
+        str, typer.Option(metavar="WHEN", help="Begin of the period: 30d, 12h, 2026-11-01, 2026-11-01T08:00Z.")
+    ] = "30d",
+    until: Annotated[str, typer.Option(metavar="WHEN", help="Written as --since. Default: now.")] = "",
     markdown: Annotated[
         bool, typer.Option("--markdown", help="Print tables of Markdown, for a page or a mail.")
     ] = False,
@@ -97,13 +99,13 @@ def _changes(document: Document) -> Iterator[tuple[str, str, str]]:
         "change failure rate",
         _percent(failures["share"]),
         f"{failures['failed']} of {failures['deployments']} were rolled back"
-        + (f", {failures['unreachable']} because nobody could connect" if failures["unreachable"] else "")
+        + (f", {failures['unreachable']} because no connection was accepted" if failures["unreachable"] else "")
         + (f"; with 95 % confidence {_percent(between[0])} to {_percent(between[1])}" if between else ""),
     )
     yield (
         "rollbacks",
         str(rollbacks["automatic"] + rollbacks["manual"]),
-        f"{rollbacks['automatic']} automatic, {rollbacks['manual']} by a person"
+        f"{rollbacks['automatic']} automatic, {rollbacks['manual']} by an operator"
         + (f": {', '.join(rollbacks['incidents'])}" if rollbacks["incidents"] else ""),
     )
 
@@ -111,13 +113,13 @@ def _changes(document: Document) -> Iterator[tuple[str, str, str]]:
 def _time(document: Document, name: str, title: str) -> tuple[str, str, str]:
     spread = document[name]
     value = f"{output.long(spread['median_s'])} (p95 {output.long(spread['p95_s'])})" if spread["n"] else ""
-    return title, value, f"{spread['n']} of {spread['rollbacks']} rollbacks of which it is known"
+    return title, value, f"{spread['n']} of {spread['rollbacks']} rollbacks with a known beginning"
 
 
 def _standby(document: Document) -> tuple[str, str, str]:
     value = f"{output.number(document['hours'])} h"
     if document["cost"] is None:
-        return "warm standby", value, "set standby_cost_per_hour to see what that cost"
+        return "warm standby", value, "set standby_cost_per_hour for the cost"
     price = f"{document['price_per_hour']:g} {document['currency'] or ''}".rstrip()
     return (
         "warm standby",

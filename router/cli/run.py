@@ -17,31 +17,53 @@ NOTHING_TO_ROUTE: Final = f"run needs to know your model servers, for example: {
 SERVICE: Final = "default"
 
 
+Probe = Annotated[
+    str,
+    typer.Option(
+        metavar="PATH|none",
+        help="Path of the health probe, sent each second. A status below 500 is good. Default /.",
+    ),
+]
+
+Listen = Annotated[
+    str, typer.Option(metavar="HOST:PORT|unix:/PATH", help="Address for clients. Default 127.0.0.1:8080.")
+]
+
+AdminListen = Annotated[
+    str, typer.Option(metavar="HOST:PORT|unix:/PATH", help="Address of the admin API. Default 127.0.0.1:8081.")
+]
+
+Workers = Annotated[
+    int | None, typer.Option(metavar="N", help="Number of worker processes. Default: the number of cores.")
+]
+
+AssumeActive = Annotated[str, typer.Option(metavar="VERSION", help="With --journal-from: the version to make active.")]
+
+JournalFrom = Annotated[str, typer.Option(metavar="COPY", help="Begin from this readable copy of a damaged journal.")]
+
+
 @app.command()
 def run(
-    blue: Annotated[str, typer.Option(metavar="URL[,URL]", help="The active version's replicas.")] = "",
-    green: Annotated[str, typer.Option(metavar="URL[,URL]", help="The standby version's replicas.")] = "",
-    probe: Annotated[
-        str,
-        typer.Option(metavar="PATH|none", help="Asked each second; below 500 is good. Default /."),
-    ] = "",
-    config: Annotated[str, typer.Option(metavar="FILE", help="Settings (TOML); flags win.")] = "",
-    listen: Annotated[str, typer.Option(metavar="HOST:PORT|unix:/PATH", help="Clients. Default 127.0.0.1:8080.")] = "",
-    admin: Annotated[str, typer.Option(metavar="HOST:PORT|unix:/PATH", help="Admin API. Default 127.0.0.1:8081.")] = "",
-    workers: Annotated[int | None, typer.Option(metavar="N", help="Worker processes. Default: the cores.")] = None,
+    blue: Annotated[str, typer.Option(metavar="URL[,URL]", help="Endpoints of the active version.")] = "",
+    green: Annotated[str, typer.Option(metavar="URL[,URL]", help="Endpoints of the standby.")] = "",
+    probe: Probe = "",
+    config: Annotated[str, typer.Option(metavar="FILE", help="The settings file (TOML). Flags override it.")] = "",
+    listen: Listen = "",
+    admin: AdminListen = "",
+    workers: Workers = None,
     state_dir: Annotated[
         str,
         typer.Option(
             metavar="DIR",
-            help="The journal's place. Default: $STATE_DIRECTORY, else ~/.local/state/rollback-router/PORT.",
+            help="Directory of the journal. Default: $STATE_DIRECTORY, else ~/.local/state/rollback-router/PORT.",
         ),
     ] = "",
     fresh: Annotated[bool, typer.Option("--fresh", help="Archive the old state and begin anew.")] = False,
     take_over: Annotated[
         bool, typer.Option("--take-over", help="Take the place of the router that runs on the same state directory.")
     ] = False,
-    assume_active: Annotated[str, typer.Option(metavar="VERSION", help="The version to make active.")] = "",
-    journal_from: Annotated[str, typer.Option(metavar="COPY", help="The readable copy to go on from.")] = "",
+    assume_active: AssumeActive = "",
+    journal_from: JournalFrom = "",
 ) -> None:
     """Run the router in front of your model servers.
 
@@ -109,8 +131,8 @@ def demo(
     fault: Annotated[
         Literal["errors", "hang", "slow", "crash"], typer.Option(help="How the new version fails.")
     ] = "errors",
-    headless: Annotated[bool, typer.Option("--headless", help="No live table.")] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="One JSON object as the last line.")] = False,
+    headless: Annotated[bool, typer.Option("--headless", help="Show no live table.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object as the last line.")] = False,
 ) -> None:
     """Watch a bad version being rolled back.
 

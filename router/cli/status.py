@@ -25,7 +25,7 @@ WATCH_EVERY_S: Final = 1.0
 @opt.with_shared
 def status(
     router: opt.RouterOptions,
-    watch: Annotated[bool, typer.Option("--watch", "-w", help="Once a second, until Ctrl-C.")] = False,
+    watch: Annotated[bool, typer.Option("--watch", "-w", help="Repeat once a second, until Ctrl-C.")] = False,
     as_json: opt.AsJson = False,
 ) -> None:
     """Show the versions with their roles, health and figures."""
@@ -95,7 +95,7 @@ def _service(name: str, service: Document) -> list[Any]:
     if frozen := service.get("frozen"):
         lines.append(f"FROZEN by {frozen['actor']} since {frozen['at']}: {frozen['reason'] or 'no reason given'}")
     lines += [
-        f"WAITS for a person: {waiting['id']}, {waiting['kind']} of {waiting['version']}, until {waiting['expires_at']}"
+        f"WAITS for an operator: {waiting['id']}, {waiting['kind']} of {waiting['version']}, until {waiting['expires_at']}"
         for waiting in service.get("proposals", ())
     ]
     if drill := (service.get("drill") or {}).get("under_way"):
@@ -220,8 +220,8 @@ def _trigger(trigger: Document) -> tuple[object, ...]:
 @opt.with_shared
 def journal(
     read: opt.ReadOptions,
-    after: Annotated[int, typer.Option(metavar="SEQ", help="Entries after this number.")] = 0,
-    limit: Annotated[int, typer.Option(min=1, max=1000, help="At most so many.")] = 100,
+    after: Annotated[int, typer.Option(metavar="SEQ", help="Show entries after this number.")] = 0,
+    limit: Annotated[int, typer.Option(min=1, max=1000, help="Largest number of entries to show.")] = 100,
 ) -> None:
     """Show the journal, oldest entry first."""
     only = f"&service={segment(read.service)}" if read.service else ""

@@ -17,19 +17,22 @@ if TYPE_CHECKING:
 
 app = typer.Typer()
 
-Why = Annotated[str, typer.Option("--reason", "-m", metavar="TEXT", help="Why; kept in the journal.")]
+Why = Annotated[str, typer.Option("--reason", "-m", metavar="TEXT", help="The reason, for the journal.")]
 
 
 @app.command()
 @opt.with_shared
 def versions(
     read: opt.ReadOptions,
-    version: Annotated[str, typer.Argument(metavar="[VERSION]", help="One of them, in full.")] = "",
+    version: Annotated[str, typer.Argument(metavar="[VERSION]", help="Show this version in full.")] = "",
     deletable: Annotated[
-        bool, typer.Option("--deletable", help="Which may be deleted, and why others may not.")
+        bool,
+        typer.Option("--deletable", help="List the versions that may be deleted, and the reasons to keep the others."),
     ] = False,
-    live: Annotated[bool, typer.Option("--live", help="What was live when.")] = False,
-    limit: Annotated[int, typer.Option(min=1, max=10_000, help="Of --live, the newest so many.")] = 100,
+    live: Annotated[bool, typer.Option("--live", help="List the active periods.")] = False,
+    limit: Annotated[
+        int, typer.Option(min=1, max=10_000, help="With --live: largest number of periods to list.")
+    ] = 100,
 ) -> None:
     """List the versions, or show one in full.
 
@@ -55,7 +58,8 @@ def versions(
 def register(
     change: opt.ChangeOptions,
     version: Annotated[
-        str, typer.Argument(metavar="VERSION", help="Its label, or models:/NAME/3, models:/NAME@ALIAS.")
+        str,
+        typer.Argument(metavar="VERSION", help="The label of the version, or models:/NAME/3, or models:/NAME@ALIAS."),
     ],
     endpoints: opt.EndpointsIfNew = None,
     artifact: opt.Artifact = "",
@@ -88,7 +92,7 @@ def release(
     version: opt.Version,
     reason: Why,
     lasting: Annotated[
-        str, typer.Option("--for", metavar="TIME", help="The quarantine is back after it, e.g. 2h.")
+        str, typer.Option("--for", metavar="TIME", help="Lift the quarantine for this time only, e.g. 2h.")
     ] = "",
 ) -> None:
     """Lift the quarantine of a version, for good or --for a while."""

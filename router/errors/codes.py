@@ -44,7 +44,7 @@ class RefusalCode(_Code):
     """Why the router refuses an operator's request, an alert or a link."""
 
     ACTION_UNKNOWN = "action_unknown", "The incident has no such action; read the incident, it lists the actions."
-    ADVISE_BUSY = "advise_busy", "Another backtest is running; ask again when it has ended."
+    ADVISE_BUSY = "advise_busy", "Another backtest is running; try again when it has ended."
     ALERT_RATE = "alert_rate", "More alerts than alerts.alerts_per_minute_max; send them again later."
     ARTIFACT_DIFFERS = (
         "artifact_differs",
@@ -65,7 +65,7 @@ class RefusalCode(_Code):
     CERTIFICATE_UNUSABLE = "certificate_unusable", "A certificate or key towards the backends cannot be used."
     CHANGE_IN_DOUBT = (
         "change_in_doubt",
-        "An earlier change of the service is in doubt, so this one cannot be answered; ask again once it is decided.",
+        "An earlier change of the service is in doubt, so this one cannot be answered; try again once it is decided.",
     )
     CHANNEL_UNKNOWN = "channel_unknown", "No notification channel has this name."
     CHECK_UNKNOWN = "check_unknown", "There is no check with this id; the last ones of each service are kept."
@@ -94,8 +94,11 @@ class RefusalCode(_Code):
     ENDPOINTS_NEEDED = "endpoints_needed", "No endpoints are registered for the version; name them in the request."
     EXPECTATION_FAILED = "expectation_failed", "The request has an Expect field other than 100-continue."
     FIELD_REPEATED = "field_repeated", "A header field that may occur once is given more than once."
-    FOUR_EYES = "four_eyes", "Another person than the one who asked has to approve the promotion."
-    FROM_MISMATCH = "from_mismatch", "Another version is active than the request requires; look, and decide anew."
+    FOUR_EYES = "four_eyes", "The token that proposed the promotion may not approve it."
+    FROM_MISMATCH = (
+        "from_mismatch",
+        "Another version is active than the request requires; read the status and decide anew.",
+    )
     GENERATION_STALE = "generation_stale", "The route has changed since it was read; read it again and decide anew."
     HEAD_TOO_LARGE = "head_too_large", "The request line or a header field is too long, or there are too many fields."
     HISTORY_UNAVAILABLE = "history_unavailable", "The history cannot be read now; check the disk."
@@ -119,7 +122,7 @@ class RefusalCode(_Code):
     LIMIT_INVALID = "limit_invalid", "The limit is outside the range of its metric."
     LINK_EXPIRED = "link_expired", "The link is too old: the default of its proposal is due."
     LINK_INVALID = "link_invalid", "The link is cut off or altered, or another router made it."
-    LOST_RACE = "lost_race", "Another change of the service came first; look, and decide anew."
+    LOST_RACE = "lost_race", "Another change of the service came first; read the status and decide anew."
     MEMBER_REPEATED = "member_repeated", "A member of the JSON body is given more than once."
     METHOD_NOT_ALLOWED = "method_not_allowed", "The path does not take this method; Allow lists those that it takes."
     METRIC_NOT_MEASURED = (

@@ -23,7 +23,7 @@ class ExitCode(IntEnum):
         member.meaning = meaning
         return member
 
-    DONE = 0, "done", "The command has done what was asked, or it was so already."
+    DONE = 0, "done", "The command took effect, or the state was so already."
     NOT_TRUE = 1, "it did not become true", "The command was carried out, but its aim was not reached in time."
     USAGE = 2, "usage", "The command, or a value in it, is wrong."
     SETTINGS = 3, "settings", "The settings are wrong, a certificate is unusable, or descriptors are too few."

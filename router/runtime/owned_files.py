@@ -133,7 +133,7 @@ def exposed(path: Path) -> str | None:
         if found.st_uid not in (0, os.geteuid()):
             return f"{above} belongs to {user(found.st_uid)}"
         if found.st_mode & 0o002 and not found.st_mode & stat.S_ISVTX:
-            return f"{above} can be written by everybody (mode {stat.S_IMODE(found.st_mode):o})"
+            return f"{above} can be written by every user (mode {stat.S_IMODE(found.st_mode):o})"
     return None
 
 

@@ -99,7 +99,7 @@ class Settings(BaseSettings):
     def _proxy_protocol_has_senders(self) -> Settings:
         if self.proxy_protocol == "required" and not self.proxy_protocol_from:
             raise ValueError(
-                "proxy_protocol is required, and proxy_protocol_from names nobody who may send it: "
+                "proxy_protocol is required, and proxy_protocol_from is empty: "
                 'name the balancers\' networks, for example ["10.0.0.0/8"]'
             )
         return self

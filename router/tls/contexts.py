@@ -206,7 +206,7 @@ def _load_pair(context: ssl.SSLContext, pair: Pair) -> None:
         ) from None
     except PermissionError:  # raised by _refuse_password; the files are readable
         remedy = f"openssl pkey -in {pair.key} -out PLAIN_KEY takes its password off; keep that file at mode 600"
-        raise unusable(f"key {pair.key} is encrypted, and nobody is here to type its password: {remedy}") from None
+        raise unusable(f"key {pair.key} is encrypted, and the router cannot type its password: {remedy}") from None
 
 
 def _refuse_password() -> str:
@@ -250,7 +250,7 @@ def check(settings: dict[str, Any], now_s: float) -> list[str]:
         if backend.pair is not None and (warning := read(backend.pair.certificate).warning(now_s)):
             found.append(warning)
         if not backend.verify:
-            found.append(f"services.{name}.backend_tls.verify is false: whoever answers passes for its backend")
+            found.append(f"services.{name}.backend_tls.verify is false: every certificate is accepted")
     return found
 
 

@@ -138,5 +138,5 @@ def test_a_key_of_another_certificate_and_backends_that_nobody_verifies(command:
     assert (code, findings(out)["TLS"][:2]) == (1, (False, detail))
     file = certified(tmp_path, pair, "[services.a.backend_tls]\nverify = false\n")
     code, out, _ = command("doctor", "--json", "--config", file, "--admin", "http://127.0.0.1:1")
-    detail = "services.a.backend_tls.verify is false: whoever answers passes for its backend"
+    detail = "services.a.backend_tls.verify is false: every certificate is accepted"
     assert (code, findings(out)["TLS"][:2]) == (1, (False, detail))

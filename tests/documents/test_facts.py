@@ -56,7 +56,7 @@ FACTS: Final = (
     ),
     (JUDGING, "over {:g}, {:g} or {:g} min".format(*(pair.long_s / 60 for pair in ERRORS.windows))),
     (JUDGING, f"sustained for {ERRORS.sustained_s:g} s"),
-    (JUDGING, f"more than {SLOW.slo_share * 100:g} % of first bytes later than `slo_ms`"),
+    (JUDGING, f"more than {SLOW.slo_share * 100:g} % of the first bytes come later than `slo_ms`"),
     (JUDGING, f"sustained for {SLOW.sustained_s / 60:g} min"),
     (JUDGING, f"later than {SLOW.fast_factor:g} × `slo_ms`, for {SLOW.fast_sustained_s:g} s"),
     (JUDGING, f"For {Rules().warmup_s:g} s after a promotion (`warmup_s`)"),

@@ -49,7 +49,7 @@ SPOILT: dict[str, tuple[Spoil, str]] = {
     ),
     "not PEM": (lambda p, _: _written(p, "hello"), "both have to be PEM"),
     "another's key": (lambda p, a: replace(p, key=a.pair(file="other").key), "does not belong to certificate"),
-    "encrypted": (_encrypted, "is encrypted, and nobody is here to type its password: openssl pkey -in"),
+    "encrypted": (_encrypted, "is encrypted, and the router cannot type its password: openssl pkey -in"),
 }
 
 

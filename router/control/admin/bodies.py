@@ -117,7 +117,7 @@ class RollbackBody(_RoutedChange):
 
     def event(self, by: Principal, version: str) -> ev.Event:
         """Return the event."""
-        return ev.RollbackAsked(self.reason or "rolled back by a person", by.actor(self.actor))
+        return ev.RollbackAsked(self.reason or "rolled back by an operator", by.actor(self.actor))
 
 
 class Switch(_RoutedChange):

@@ -52,7 +52,8 @@ class HookKeys:
         settings = self._settings
         if not settings.open:
             raise Refusal(
-                RefusalCode.HOOKS_CLOSED, "nobody may send alerts yet: set alerts.tokens or alerts.hmac_secret_file"
+                RefusalCode.HOOKS_CLOSED,
+                "no sender of alerts is configured: set alerts.tokens or alerts.hmac_secret_file",
             )
         signed = settings.hmac_secret_file is not None and settings.signature_header in fields
         if settings.signature_required and not signed:

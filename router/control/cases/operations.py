@@ -78,7 +78,7 @@ class CaseOperations:
         target = service_controller.registry.targets.get(version)
         if target is None:
             known = ", ".join(sorted(service_controller.registry.targets)[:20]) or "none"
-            detail = f"service {service} has no version {version!r}; it knows: {known}"
+            detail = f"service {service} has no version {version!r}; its versions: {known}"
             raise Refusal(RefusalCode.VERSION_UNKNOWN, detail)
         if names:
             stored = {case.id for case in await self._store.call(lambda file: file.stored(service))}

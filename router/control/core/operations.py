@@ -176,7 +176,7 @@ def _description(event: ev.Event, registry: Registry) -> str:
         case ev.RollbackAsked() if registry.active and registry.standby:
             return _rolled_back(registry.active.version, registry.standby.version)
         case ev.RetireAsked():
-            return f"{event.version} {'is cut' if event.cut else 'drains'} and gives its slot back"
+            return f"{event.version} {'is cut' if event.cut else 'drains'}; then its slot is free"
         case ev.EndpointsAsked():
             return f"{event.version} is at {', '.join(event.endpoints)}"
         case ev.FreezeAsked():

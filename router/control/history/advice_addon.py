@@ -83,7 +83,7 @@ class AdviceAddon(Addon):
         try:
             answer, why = await self._bulkhead.call(run_job)
         except BulkheadFull:
-            detail = "somebody asks for advice just now: try again in a moment"
+            detail = "another backtest is running: try again when it has ended"
             raise Refusal(RefusalCode.ADVISE_BUSY, detail) from None
         if answer is None:
             raise HistoryUnavailable(why)

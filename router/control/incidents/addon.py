@@ -322,9 +322,7 @@ class IncidentsAddon(Addon):
                     if incident not in written or await self._filed(incident) is None:
                         self._costs.setdefault(incident, None)
         except TimeoutError:
-            log.warning(
-                "the list of incidents tells what was known at the decision: their files cannot be read in time"
-            )
+            log.warning("the list of incidents has the facts of the decision only: their files cannot be read in time")
 
     def _brief(self, record: Document) -> Document:
         """Return the members of the list of incidents: the cost, whether it is complete, and the review."""

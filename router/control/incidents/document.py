@@ -269,7 +269,7 @@ _DERIVED: Final = {
     "onset": "the share of faults was above the limit from here on",
     "failing_since": "the trigger failed from here on without a pass",
     "swapped": "the new route was stored: one 64-bit word",
-    "recovered": "the last fault of the failing version was over, and every worker on the new route",
+    "recovered": "the last fault of the failing version had ended, and every worker had the new route",
 }
 
 
@@ -298,7 +298,7 @@ def _workers(sources: Sources, swapped: float | None) -> list[Document]:
         {
             "at": swapped + ms / 1e3,
             "kind": "worker",
-            "text": f"worker {index} took the new route",
+            "text": f"worker {index} adopted the new route",
             "actor": None,
             "seq": None,
         }

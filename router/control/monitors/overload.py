@@ -61,7 +61,9 @@ class OverloadMonitor:
         self._saturated = bool(limits) or any(document["full"] for document in documents)
         if self._saturated:
             refused = (
-                f"limits reached in the last {WINDOW_S} s: {limits}" if limits else "no place is left, nobody asks"
+                f"limits reached in the last {WINDOW_S} s: {limits}"
+                if limits
+                else "no place is left, and no request was refused"
             )
             self._alarms.up("saturated", f"{refused}; {in_words(merged(documents))}")
         else:

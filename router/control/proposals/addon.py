@@ -149,9 +149,7 @@ class ProposalsAddon(Addon):
             detail = f"this link has expired: the default of proposal {proposal.id} is due; decide it by its id"
             raise Refusal(RefusalCode.LINK_EXPIRED, detail)
         if proposal.kind == "promotion" and verb == "approve" and self._settings.admin.tokens:
-            detail = (
-                f"somebody other than {proposal.opened_by} has to approve this: use a token of your own, not a link"
-            )
+            detail = f"another operator than {proposal.opened_by} has to approve this: with a token, not with a link"
             raise Refusal(RefusalCode.FOUR_EYES, detail)
 
     def _journal_refusal(

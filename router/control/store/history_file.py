@@ -136,7 +136,7 @@ class HistoryFile:
         try:
             (found,) = database.execute("PRAGMA user_version").fetchone()
             if found not in (0, SCHEMA_VERSION):
-                raise sqlite3.DatabaseError(f"it has schema {found}, and this release knows {SCHEMA_VERSION}")
+                raise sqlite3.DatabaseError(f"it has schema {found}, and this release reads {SCHEMA_VERSION}")
             database.execute("PRAGMA journal_mode = WAL")
             database.execute("PRAGMA synchronous = NORMAL")
             database.execute("PRAGMA cell_size_check = ON")

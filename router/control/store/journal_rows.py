@@ -108,7 +108,7 @@ def prepare(database: sqlite3.Connection, path: Path) -> None:
     if found > SCHEMA_VERSION:
         raise StartError(
             StartCode.JOURNAL_NEWER,
-            f"{path} was written by a newer release (schema {found}, this one knows {SCHEMA_VERSION}): "
+            f"{path} was written by a newer release (schema {found}, this one reads {SCHEMA_VERSION}): "
             "install that release again, or choose another --state-dir",
         )
     if found == 0:

@@ -153,7 +153,7 @@ def _read(path: Path, now_s: float) -> tuple[sqlite3.Connection, Stock]:
         if version == 0:
             database.executescript("BEGIN IMMEDIATE;" + _SCHEMA + "COMMIT;")
         elif version != SCHEMA_VERSION:
-            raise sqlite3.DatabaseError(f"schema {version}, this release knows {SCHEMA_VERSION}")
+            raise sqlite3.DatabaseError(f"schema {version}, this release reads {SCHEMA_VERSION}")
         database.execute(_PRUNE, (now_s - KEPT_S, KEPT_MAX))
         return database, _stock(database)
     except BaseException:  # raised again; only the descriptor must not stay open

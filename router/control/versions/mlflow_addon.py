@@ -158,10 +158,12 @@ class MlflowAddon(Addon):
         final = isinstance(error, MlflowRefused) and error.final
         if final or age_s > limits.give_up_after_s:
             self._journal_end(entry_types.MLFLOW_GIVEN_UP, update, {"reason": error.detail, "after_s": round(age_s, 1)})
-            self._control_loop.alarms.up(GIVEN_UP, f"{update.model} was not told of: {error.detail}", update.service)
+            self._control_loop.alarms.up(
+                GIVEN_UP, f"the update of {update.model} was given up: {error.detail}", update.service
+            )
             return True
         self.due_ns = clock.now_ns() + int(self._wait_s * 1e9)
-        waiting = f"{len(self._updates.open)} to be told of, first of all {update.model}"
+        waiting = f"{len(self._updates.open)} waiting, first {update.model}"
         self._control_loop.alarms.up(UNREACHABLE, f"{error.detail}; {waiting}; next try in {self._wait_s:g} s")
         self._wait_s = min(2 * self._wait_s, limits.retry_max_s)
         return False

@@ -309,7 +309,7 @@ class Explanation(TypedDict):
     generation: int
     frozen: bool
     unwell: str | None
-    """Why triggers pause: the router itself is not well."""
+    """Why triggers pause: the router itself is not healthy."""
     verdict: Literal["pass", "fail", "inconclusive"]
     triggers: list[TriggerResult]
     gate: GateStatus

@@ -203,7 +203,7 @@ def _summary(service_controller: ServiceController, obstacles: list[str]) -> str
         (proposal for proposal in service_controller.registry.proposals.pending() if proposal.kind == "rollback"), None
     )
     if waiting is not None:
-        return f"{waiting.version} may have to go back ({waiting.reason}); {waiting.id} waits for a person."
+        return f"{waiting.version} may have to go back ({waiting.reason}); {waiting.id} waits for an operator."
     near = next((result for result in service_controller.verdict.results if result.state == "fail"), None)
     if near is not None:
         return f"{active.version} may be failing: {near.reason}; {near.distance}."
@@ -211,7 +211,7 @@ def _summary(service_controller: ServiceController, obstacles: list[str]) -> str
     back = f"no way back: {missing}" if missing or standby is None else f"{standby.version} is the way back"
     if service_controller.verdict.state == "pass":
         return f"{active.version} works; {back}."
-    return f"Not enough requests to say how {active.version} does; {back}."
+    return f"Too few requests for a verdict on {active.version}; {back}."
 
 
 def incident(record: Document) -> Document:

@@ -179,7 +179,7 @@ def _failing(kind: Kind, action: Action, firing: Sequence[StoredAlert], now_s: f
         action,
         f"alert {first.title}{more}",
         len(firing),
-        distance="a person is asked" if action == "ask" else "acts now",
+        distance="an operator decides" if action == "ask" else "acts now",
         failing=action != "ask",
         evidence_since_ns=now_ns - int(max(0.0, now_s - began_s) * SECOND_NS),
     )
@@ -187,7 +187,7 @@ def _failing(kind: Kind, action: Action, firing: Sequence[StoredAlert], now_s: f
 
 def not_configured(kind: Kind, action: Action) -> TriggerResult:
     """Return the result for a kind of alerts without tokens in the settings."""
-    return _result(kind, "not_configured", action, "nobody may send alerts", 0, distance="set alerts.tokens")
+    return _result(kind, "not_configured", action, "no sender of alerts is configured", 0, distance="set alerts.tokens")
 
 
 def _result(

@@ -32,8 +32,8 @@ _SHOWN_MAX: Final = 20
 KINDS: Final[tuple[ReplayedKind, ...]] = ("hard_failure", "error_rate", "latency")
 NOTES: Final = (
     "Rows are ten seconds long: an alarm is dated up to ten seconds late, and of hard_failure only errors are replayed, not "
-    "hangs and refused connections; trouble of seconds is thinned by the rest of its row.",
-    "False means: no rollback of that version followed within 30 minutes. Look at them: some may have been right.",
+    "hangs and refused connections; a failure of a few seconds is averaged over its row.",
+    "False means: no rollback of that version followed within 30 minutes. Examine each: some may have been justified.",
 )
 
 

@@ -100,7 +100,7 @@ def _promotion(inputs: CauseInputs) -> Candidate | None:
     began = "the first fault was seen" if inputs.fault_at is not None else "it was rolled back"
     text = f"{began} {format_duration(max(0.0, after_s))} after {inputs.version} was made active"
     good = f"until then it had answered {before['requests']:.0f} requests without a fault" if clean and before else ""
-    claim = f"what is new in {inputs.version}"
+    claim = f"a change in {inputs.version}"
     return _candidate("version", "weak" if clean else "some", claim, text, good)
 
 

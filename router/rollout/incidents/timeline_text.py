@@ -73,7 +73,7 @@ def _confirmed(data: _Data) -> str:
 
 
 def _drained(data: _Data) -> str:
-    return f"{', '.join(data.get('freed', ())) or 'the version'} has finished what it had ({data['after_s']:g} s)"
+    return f"{', '.join(data.get('freed', ())) or 'the version'} has ended its last request ({data['after_s']:g} s)"
 
 
 def _edited(data: _Data) -> str:
@@ -137,7 +137,7 @@ def _drift(data: _Data) -> str:
 _TEXTS: Final[dict[str, Callable[[_Data], str]]] = {
     entry_types.BOOT: lambda data: f"the router was started (boot {data['boot']})",
     entry_types.SEEDED: lambda data: f"{data['target']['version']} came in by the settings",
-    entry_types.DEPLOYED: lambda data: f"{data['target']['version']} was brought in as candidate",
+    entry_types.DEPLOYED: lambda data: f"{data['target']['version']} was deployed as candidate",
     entry_types.VERIFIED: lambda data: f"{', '.join(data['states'])} is ready",
     entry_types.FAILED: lambda data: f"{', '.join(data['states'])} was not ready in time{_because(data)}",
     entry_types.PROMOTED: _switched,
@@ -145,7 +145,7 @@ _TEXTS: Final[dict[str, Callable[[_Data], str]]] = {
     entry_types.ROLLED_BACK: _rolled_back,
     entry_types.CONFIRMED: _confirmed,
     entry_types.STANDBY_RESTORED: lambda data: f"{', '.join(data['states'])} answers again and is the standby",
-    entry_types.RETIRED: lambda data: f"{', '.join(data.get('states', ())) or data.get('version')} was taken out",
+    entry_types.RETIRED: lambda data: f"{', '.join(data.get('states', ())) or data.get('version')} was retired",
     entry_types.DRAINED: _drained,
     entry_types.DRAIN_CUT: lambda data: f"what {data['version']} still served was cut after {data['after_s']:g} s",
     entry_types.MOVED: lambda data: (
@@ -190,6 +190,6 @@ _TEXTS: Final[dict[str, Callable[[_Data], str]]] = {
         f"what requests are like was learned from {data['reference']['samples']} of them"
     ),
     entry_types.INPUT_DRIFT: _drift,
-    entry_types.MLFLOW_TOLD: lambda data: "MLflow was told",
-    entry_types.MLFLOW_GIVEN_UP: lambda data: f"MLflow could not be told{_because(data)}",
+    entry_types.MLFLOW_TOLD: lambda data: "MLflow was updated",
+    entry_types.MLFLOW_GIVEN_UP: lambda data: f"MLflow could not be updated{_because(data)}",
 }

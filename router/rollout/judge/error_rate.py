@@ -22,7 +22,7 @@ def error_rate(context: TriggerContext) -> TriggerResult:
     """Return fail if any pair of windows fails, else pass if any could decide, else inconclusive; not yet sustained."""
     rule = context.rules.error_rate
     if context.paused:
-        return _result(context, "inconclusive", context.paused, "paused until the router itself is well")
+        return _result(context, "inconclusive", context.paused, "paused until the router itself is healthy")
     found: list[TriggerResult] = []
     for pair in rule.windows:
         result = _pair(context, rule, pair)

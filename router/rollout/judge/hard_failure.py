@@ -81,7 +81,7 @@ def errors(context: TriggerContext) -> TriggerResult:
     if failed is not None:
         return _deferred(context, failed) if _is_left_to_unreachable(context) else failed
     if not windows or windows[-1][1].rate is None:
-        return _no_evidence(context, "errors", "no request came to anything", "decides when requests come")
+        return _no_evidence(context, "errors", "no request began or failed", "decides when requests come")
     seconds, window = windows[-1]
     result = _burst(rule, seconds, window)
     distance = (
@@ -153,7 +153,7 @@ def hang(context: TriggerContext) -> TriggerResult:
     limit_s = hang_after_s(context)
     if not waits.is_fresh(context.now_ns):
         return replace(
-            _no_evidence(context, "hang", "nobody waits", "fails if requests wait and none begins"), limit=limit_s
+            _no_evidence(context, "hang", "no request waits", "fails if requests wait and none begins"), limit=limit_s
         )
     confirmed = context.probes_unreachable_since_ns is not None
     lasted_s = waits.lasted_s(with_stalls=confirmed)

@@ -44,7 +44,7 @@ def _path(
         sustained_needed_s=sustained_s,
     )
     if context.paused:
-        return replace(base, reason=context.paused, distance="paused until the router itself is well")
+        return replace(base, reason=context.paused, distance="paused until the router itself is healthy")
     if context.in_warmup:
         reason = f"promoted less than {context.rules.warmup_s:g} s ago"
         return replace(base, reason=reason, distance="decides after the warm-up")

@@ -19,7 +19,7 @@ from router.rollout.model.target import State
 from router.rollout.proposals.proposal import Proposal, ProposalRules
 from router.runtime.printable import printable
 
-_EXPIRED: Final = 'nobody decided in time; "hold" is the default'
+_EXPIRED: Final = 'it was not decided in time, and its default is "hold"'
 
 
 # -- opening
@@ -124,7 +124,7 @@ def decidable(registry: Registry, event: ev.ProposalDecided, now_ns: int) -> Pro
     if approves and proposal.kind == "promotion" and event.four_eyes and event.actor == proposal.opened_by:
         raise Refusal(
             RefusalCode.FOUR_EYES,
-            f"{event.actor} has asked for {proposal.id}: somebody else has to approve it",
+            f"{event.actor} has proposed {proposal.id}: another operator has to approve it",
             facts=_facts(proposal),
         )
     return proposal

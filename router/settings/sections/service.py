@@ -132,7 +132,7 @@ class Service(Strict):
     validation: Validation = Validation()
     inputs: InputSettings = InputSettings()
     promote_needs: Literal["nothing", "approval"] = "nothing"
-    """With "approval" a promotion needs two people, one to propose and one to approve it. With "nothing" one is enough.
+    """With "approval" a promotion needs two operators: one proposes, another one approves. With "nothing" one is enough.
     """
     proposals: ProposalSettings = ProposalSettings()
     objective: Objective = Objective()

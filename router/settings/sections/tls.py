@@ -116,5 +116,7 @@ class BackendTlsSettings(CertificateFiles):
     @model_validator(mode="after")
     def _verified(self) -> Self:
         if self.ca is not None and not self.verify:
-            raise ValueError("ca says whom to trust and verify = false trusts everybody: leave one of them out")
+            raise ValueError(
+                "ca names the trusted authorities, and verify = false accepts every certificate: leave one of them out"
+            )
         return self

@@ -55,7 +55,7 @@ async def test_changing(
 
 async def test_without_tokens_and_without_a_name_the_actor_is_local(admin: AdminHarness) -> None:
     await admin.call("POST", "/v1/services/fraud/rollback", json={"from": "fraud-v2"})
-    event = ev.RollbackAsked("rolled back by a person", "local")
+    event = ev.RollbackAsked("rolled back by an operator", "local")
     assert admin.fake.calls == [asked(event, Preconditions(None, "fraud-v2"))]
 
 

@@ -83,7 +83,7 @@ async def test_one_at_a_time_and_control_goes_on_meanwhile(addon: AdviceAddon, m
     monkeypatch.setattr(advice_addon, "_run_process", hanging)
     first = asyncio.ensure_future(addon.advise("svc", 1.0, 1.0))
     await until(begun.is_set)
-    with pytest.raises(Refusal, match="somebody asks for advice just now") as refused:
+    with pytest.raises(Refusal, match="another backtest is running") as refused:
         await addon.advise("svc", 1.0, 1.0)
     assert refused.value.code == "advise_busy"
     release.set()

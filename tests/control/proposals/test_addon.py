@@ -323,7 +323,7 @@ async def test_a_rule_that_asks_opens_a_proposal_and_alarms(start: Start) -> Non
     assert control.states() == {"v1": "active", "v2": "standby"}
     [alarm] = control.control_loop.alarms.listing()
     assert (alarm["code"], alarm["detail"].startswith(f"{ID}: should v1 go back to v2? ")) == ("proposal_waiting", True)
-    assert control.queries.explain("svc")["summary"].endswith(f"; {ID} waits for a person.")
+    assert control.queries.explain("svc")["summary"].endswith(f"; {ID} waits for an operator.")
     [document] = control.queries.service_status("svc")["proposals"]
     assert (document["id"], document["state"], document["at_expiry"], document["opened_by"]) == (
         ID,

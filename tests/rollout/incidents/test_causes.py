@@ -59,12 +59,12 @@ def test_what_the_other_version_made_of_the_same_requests(
 @pytest.mark.parametrize(
     ("promoted_at", "before", "expected"),
     [
-        (4990.0, None, [("version", "some", "what is new in v2")]),
-        (5000.5, None, [("version", "some", "what is new in v2")]),
+        (4990.0, None, [("version", "some", "a change in v2")]),
+        (5000.5, None, [("version", "some", "a change in v2")]),
         (5002.0, None, []),
         (1000.0, None, []),
-        (2000.0, {"requests": 9000, "faults": 0}, [("version", "weak", "what is new in v2")]),
-        (2000.0, {"requests": 9000, "faults": 3}, [("version", "some", "what is new in v2")]),
+        (2000.0, {"requests": 9000, "faults": 0}, [("version", "weak", "a change in v2")]),
+        (2000.0, {"requests": 9000, "faults": 3}, [("version", "some", "a change in v2")]),
     ],
     ids=["just before", "in the same sample", "after", "long before", "it was clean", "it never was"],
 )
