@@ -110,7 +110,7 @@ def test_a_promotion_without_approval_is_not_made(what: str) -> None:
     else:
         playbook.now_ns += 1000 * SECOND
     code = "proposal_expired" if what == "nobody decided" else "proposal_withdrawn"
-    assert refused(playbook, approve("bob", PROMOTION)) == (410, code)
+    assert refused(playbook, approve("bob", PROMOTION)) == code
     playbook.tell(Ticked())
     assert proposal(playbook, PROMOTION).state == ("expired" if what == "nobody decided" else "withdrawn")
 
