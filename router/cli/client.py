@@ -16,6 +16,7 @@ from router.rollout.model.endpoint import UNIX, unix_path_is_wrong
 TIMEOUT_S: Final = 30.0
 ANSWER_BYTES_MAX: Final = 64 << 20
 
+STATUS: Final = "/v1/status"
 Document = dict[str, Any]
 
 
@@ -45,7 +46,10 @@ class Client:
 
     def get(self, path: str) -> Document:
         """Return the document at `path`."""
-        return self._call("GET", path, None, {})
+        document = self._call("GET", path, None, {})
+        if path == STATUS and "services" not in document:  # the first call of most commands
+            raise self._not_the_router(200)
+        return document
 
     def change(
         self, method: str, path: str, body: Document, *, dry_run: bool = False, generation: int | None = None
@@ -59,7 +63,7 @@ class Client:
     def service(self, name: str) -> str:
         """Return the path of a service: the named one, or the only one there is."""
         if not name:
-            names = sorted(self.get("/v1/status")["services"])
+            names = sorted(self.get(STATUS)["services"])
             if len(names) != 1:
                 raise Refusal(RefusalCode.SERVICE_NEEDED, f"there are several services, name one: {', '.join(names)}")
             name = names[0]
@@ -100,12 +104,15 @@ class Client:
         except ValueError:
             document = None
         if not isinstance(document, dict):
-            raise CommandError(
-                CommandCode.NOT_THE_ROUTER, f"{self.url} answered {status}, but not as a router's admin API"
-            )
+            raise self._not_the_router(status)
         if not 200 <= status < 300:
             raise ProblemError(status, document)
         return document
+
+    def _not_the_router(self, status: int) -> CommandError:
+        return CommandError(
+            CommandCode.NOT_THE_ROUTER, f"{self.url} answered {status}, but not as a router's admin API"
+        )
 
     def _unreachable(self, error: Exception) -> CommandError:
         why = error.strerror if isinstance(error, OSError) and error.strerror else str(error) or type(error).__name__

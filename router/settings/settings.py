@@ -126,7 +126,7 @@ class Settings(BaseSettings):
     def _admin_is_guarded(self) -> Settings:
         if self.admin_listen.unix:  # the mode of the socket restricts access
             return self
-        if self.admin_listen.host not in ("127.0.0.1", "::1", "localhost") and not self.admin.tokens:
+        if not self.admin_listen.is_loopback and not self.admin.tokens:
             raise ValueError(
                 f"admin_listen {self.admin_listen} can be reached from outside: set admin.tokens or listen on 127.0.0.1"
             )

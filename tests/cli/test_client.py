@@ -27,8 +27,9 @@ def test_nobody_there_is_exit_8(command: Command) -> None:
         )
 
 
-def test_something_else_there_is_exit_8(command: Command) -> None:
-    with FakeAdmin().answer("GET", "/v1/status", b"<html>") as other:
+@pytest.mark.parametrize("answer", [b"<html>", b"[]", b"{}", b'{"status": "ok"}'])
+def test_something_else_there_is_exit_8(command: Command, answer: bytes) -> None:
+    with FakeAdmin().answer("GET", "/v1/status", answer) as other:
         assert command("status", "--admin", other.url) == (
             8,
             "",
@@ -82,11 +83,11 @@ def test_the_admin_on_a_unix_socket(tmp_path: Path) -> None:
 
         thread = threading.Thread(target=answer)
         thread.start()
-        assert Client(f"unix:{tmp_path}/admin.sock").get("/v1/status") == {"a": True}
+        assert Client(f"unix:{tmp_path}/admin.sock").get("/v1/journal") == {"a": True}
         thread.join()
-    assert asked[0].startswith(b"GET /v1/status HTTP/1.1\r\nHost: localhost\r\n")
+    assert asked[0].startswith(b"GET /v1/journal HTTP/1.1\r\nHost: localhost\r\n")
     with pytest.raises(CommandError) as caught:
-        Client(f"unix:{tmp_path}/admin.sock").get("/v1/status")
+        Client(f"unix:{tmp_path}/admin.sock").get("/v1/journal")
     assert caught.value.detail == golden("cli.no_router_unix", folder=tmp_path)
 
 

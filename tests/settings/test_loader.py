@@ -245,3 +245,21 @@ def test_what_systemd_says(monkeypatch: pytest.MonkeyPatch, usec: str, expected:
     monkeypatch.setenv("NOTIFY_SOCKET", "/n")
     monkeypatch.setenv("WATCHDOG_USEC", usec)
     assert loader.systemd_environment() == expected
+
+
+@pytest.mark.parametrize(
+    ("text", "loopback"),
+    [
+        ("127.0.0.1:1", True),
+        ("127.8.9.10:1", True),
+        ("[::1]:1", True),
+        ("localhost:1", True),
+        ("0.0.0.0:1", False),
+        (":1", False),
+        ("[::]:1", False),
+        ("192.168.0.1:1", False),
+        ("localhost.example:1", False),
+    ],
+)
+def test_an_address_of_loopback_is_reached_by_this_machine_alone(text: str, loopback: bool) -> None:
+    assert Address.model_validate(text).is_loopback is loopback

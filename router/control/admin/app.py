@@ -19,7 +19,7 @@ from router.control.admin.auth import AccessPolicy
 from router.control.admin.connections import ConnectionLimiter, LimitedSite
 from router.control.admin.events import EventStreams
 from router.control.admin.http_protocol import FIELDS, reason
-from router.control.admin.operation import Dispatcher, Operation
+from router.control.admin.operation import REPLAYED, Dispatcher, Operation
 from router.control.core.operations import Operations
 from router.control.views.queries import Queries
 from router.errors import Refusal
@@ -155,12 +155,14 @@ def _body_malformed(error: Exception) -> Refusal:
 
 
 async def _add_fields(request: web.Request, response: web.StreamResponse) -> None:
-    """Add the request id and the fields that protect browsers to every answer.
+    """Add the request id, the mark of a replay and the fields that protect browsers to every answer.
 
     aiohttp answers an unknown `Expect` before any middleware: that answer gets its id here.
     """
     request[_BEGUN] = True
     response.headers["X-Request-ID"] = request.get(_ID) or response.headers.get("X-Request-ID") or uuid.uuid4().hex
+    if request.get(REPLAYED):
+        response.headers["Idempotency-Replayed"] = "true"
     response.headers.update(FIELDS)
     for name, value in _DEFAULT_FIELDS.items():
         response.headers.setdefault(name, value)

@@ -30,6 +30,8 @@ BODY_TIMEOUT_S: Final = 10.0
 QUERY_PARAMETERS_MAX: Final = 32
 ACCEPTED: Final = 202
 """Status of a change that waits for an approval: its document has a member `awaits`."""
+REPLAYED: Final = web.RequestKey("replayed", bool)
+"""Set on a request whose answer, or refusal, is that of an earlier request with the same key."""
 _ETAG: Final = re.compile(r'"([0-9]{1,19})"')
 Model = TypeVar("Model", bound=BaseModel)
 
@@ -160,14 +162,11 @@ class Dispatcher:
 
         fingerprint = hashlib.sha256(f"{call.request.method} {call.request.path_qs}\n".encode() + raw).hexdigest()
         key = call.request.headers.get("Idempotency-Key")
-        answer, replayed = await self._keys.once(call.principal.name, key, fingerprint, perform)
+        answer, call.request[REPLAYED] = await self._keys.once(call.principal.name, key, fingerprint, perform)
         if answer.document is None:
             assert answer.refusal is not None
             raise answer.refusal
-        response = document_answer(answer.document, answer.status)
-        if replayed:
-            response.headers["Idempotency-Replayed"] = "true"
-        return response
+        return document_answer(answer.document, answer.status)
 
 
 def document_answer(document: Mapping[str, Any], status: int = 200) -> web.Response:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from ipaddress import ip_address
 from typing import Annotated, Any
 
 from pydantic import Field, model_validator
@@ -34,6 +35,14 @@ class Address(Strict):
         if not colon or not port.isdigit():
             raise ValueError(f"{value!r} is not HOST:PORT, for example 127.0.0.1:8080, nor unix:/PATH")
         return {"host": host.strip("[]") or "0.0.0.0", "port": int(port)}
+
+    @property
+    def is_loopback(self) -> bool:
+        """Whether only this machine reaches the address: 127.0.0.0/8, ::1 or the name localhost (RFC 1122, RFC 4291)."""
+        try:
+            return ip_address(self.host).is_loopback
+        except ValueError:
+            return self.host == "localhost"
 
     def url(self, secure: bool) -> str:
         """The address as a URL for clients; `secure`: with TLS."""

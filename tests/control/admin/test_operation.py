@@ -31,6 +31,16 @@ async def test_the_same_key_gives_the_same_answer_without_a_second_change(admin:
     assert await admin.refused("POST", "/v1/services/fraud/rollback", **other) == (422, "idempotency_key_reused")
 
 
+async def test_a_refusal_that_is_replayed_says_so(admin: AdminHarness) -> None:
+    admin.fake.refusal = Refusal(RefusalCode.NO_STANDBY, "there is no standby")
+    how = {"headers": {"Idempotency-Key": "k1"}, "json": {}}
+    first = await admin.call("POST", "/v1/services/fraud/rollback", **how)
+    second = await admin.call("POST", "/v1/services/fraud/rollback", **how)
+    assert (first[0], first[2]["code"]) == (second[0], second[2]["code"]) == (409, "no_standby")
+    assert ("Idempotency-Replayed" in first[1], second[1].get("Idempotency-Replayed")) == (False, "true")
+    assert len(admin.fake.calls) == 1
+
+
 async def test_a_second_request_with_the_key_waits_for_the_first(admin: AdminHarness) -> None:
     admin.fake.gate = asyncio.Event()
     how = {"headers": {"Idempotency-Key": "k1"}, "json": {}}
