@@ -21,7 +21,7 @@ TEXTS: Final[dict[str, str]] = {
     # Proposals from history (advise)
     "advice.too_short": "0.3 days are too little to propose anything stricter (7 are needed)",
     # Alerts
-    "alert.silent": "alert Drift: PSI 0.4 is not resolved, but nothing was heard of it for 601 s",
+    "alert.silent": "alert Drift: PSI 0.4 is not resolved, but it was not received again for 601 s",
     # Cases
     "cases.all_pass": "v4 is ready, 5 of 5 cases pass: ",
     "cases.answer_too_long": "the answer is longer than {limit} bytes and is not compared",
@@ -46,10 +46,10 @@ TEXTS: Final[dict[str, str]] = {
         "  2025-11-23T12:25:00.000Z  v1 left, by error_rate\n"
         "\n"
         "error_rate (action observe)\n"
-        "                   limits             rollbacks seen  s before  alarms     false  false a month  at 95 %\n"
-        "as it is           –                  1 of 1          12        1          0      0              0 to 6.42\n"
-        "→ twice as strict  rate_floor = 0.01  1 of 1          700       8 or more  7      15.1           7.1 to 28.4\n"
-        "proposed: twice as strict; 1 instead of 1 rollbacks seen\n"
+        "                   limits             rollbacks detected  s before  alarms     false  false a month  at 95 %\n"
+        "as it is           –                  1 of 1              12        1          0      0              0 to 6.42\n"
+        "→ twice as strict  rate_floor = 0.01  1 of 1              700       8 or more  7      15.1           7.1 to 28.4\n"
+        "proposed: twice as strict; 1 instead of 1 rollbacks detected\n"
         "{false_windows}  and 2 more (--json)\n"
         "\n"
         "observed by the running router: error_rate would have acted on v1 from 2025-11-23T12:13:20.000Z to 2025-11-23T12:14:20.000Z\n"
@@ -61,7 +61,7 @@ TEXTS: Final[dict[str, str]] = {
         "False means: no rollback followed.\n"
     ),
     "cli.alerts": (
-        "heard                     service  kind     alert  state   about     fate              because                     says      sender\n"
+        "received                  service  kind     alert  state   version   result            reason                      summary   sender\n"
         "2026-11-23T04:05:00.000Z  fraud    quality  Drift  firing  fraud-v8  counts            it counts against fraud-v8  PSI 0.41  am\n"
         "2026-11-23T04:05:00.000Z  fraud    quality  Drift  firing  fraud-v7  version_inactive  it is about fraud-v7        PSI 0.41  am\n"
     ),
@@ -70,25 +70,25 @@ TEXTS: Final[dict[str, str]] = {
         "channel  kind   sent  given up  dropped  waiting  failing  last error\n"
         "ops      slack  3     0         0        1        yes      the receiver answered 500\n"
     ),
-    "cli.criteria_added_header": "added        limit  from         at                        because",
+    "cli.criteria_added_header": "added        limit  from         at                        reason",
     "cli.criteria_header": "criterion    state    value  limit  samples  from         reason",
     "cli.criteria_of_settings": "the settings require: 500 requests, 600 s, every case, quality_alerts ≤ 0",
     "cli.drill_alarm": "DRILL default-drill-3 is under way: rollback-router drill --stop ends it\n",
-    "cli.drill_home": "home to v1: generation 6, swapped in 41 µs, confirmed by every worker 2.1 ms later",
+    "cli.drill_home": "back to v1: generation 6, swapped in 41 µs, confirmed by every worker 2.1 ms later",
     "cli.drill_overdue": "service default: last passed never (OVERDUE); next 2026-12-01T09:00:00.000Z",
     "cli.drill_refused": "no drill of default now: v2 is cold",
     "cli.drill_shadow": "nothing was swapped: probe 3.2 ms, gate 20 µs, route 4 µs, journal 1.5 ms",
-    "cli.drill_swapped": "default-drill-3: v2 serves instead of v1, swapped in 41 µs, confirmed by every worker 2.1 ms later; home in 10 s (now: rollback-router drill --stop)\n",
+    "cli.drill_swapped": "default-drill-3: v2 serves instead of v1, swapped in 41 µs, confirmed by every worker 2.1 ms later; back in 10 s (now: rollback-router drill --stop)\n",
     "cli.drill_there": "to v2: generation 5, swapped in 41 µs, confirmed by every worker 2.1 ms later",
-    "cli.drills_header": "drill            started                   mode  by   from  to  away    result  because",
-    "cli.dry_run": "nothing was changed: it would be",
+    "cli.drills_header": "drill            started                   mode  by   from  to  away    result  reasons",
+    "cli.dry_run": "dry run: the change would be made",
     "cli.false_means": "False means: no rollback followed.",
     "cli.incident": (
         "i1: open, no severity yet\n"
         "green failed.\n"
         "note: The trigger is unknown.\n"
         "\n"
-        "what                         how much\n"
+        "figure                       value\n"
         "fault → decision             9.9 s\n"
         "decision → swap              41 µs\n"
         "swap → last worker           –\n"
@@ -99,14 +99,14 @@ TEXTS: Final[dict[str, str]] = {
         "failed for clients, at most  5\n"
         "share of the error budget    5.00 % (99.9 % of 100000 requests in 30 days)\n"
         "\n"
-        "time   from decision  who  what happened\n"
-        "12:00  -9.900 s       –    the first fault\n"
+        "time   from decision  actor  event\n"
+        "12:00  -9.900 s       –      the first fault\n"
         "\n"
-        "evidence  it may be  because\n"
-        "some      a hang     5 of 5\n"
+        "strength  possible cause  evidence\n"
+        "some      a hang          5 of 5\n"
         "\n"
         "failing requests: all 1 that were captured\n"
-        "time   request      endpoint    ended as   status  rescued\n"
+        "time   request      endpoint    outcome    status  rescued\n"
         "12:01  POST /infer  http://a:1  timed_out  –       blue: ok\n"
         "\n"
         "owner: none yet\n"
@@ -114,17 +114,19 @@ TEXTS: Final[dict[str, str]] = {
         "next: rollback-router incidents i1 --root-cause TEXT   (a page: --html FILE)\n"
     ),
     "cli.incidents": (
-        "id  started  service  from   to    reason   by hand  status  owner\n"
-        "i1  12:00    default  green  blue  9 of 10  no       open    –\n"
+        "id  started  service  from   to    reason   manual  status  owner\n"
+        "i1  12:00    default  green  blue  9 of 10  no      open    –\n"
     ),
     "cli.inputs": (
         "DRIFTED: /amount is missing in 9.0% of 500 requests\n"
-        "good is what v1 got in 1000 requests\n"
-        "field    kind    from  to    categories  usually missing  outside is judged\n"
+        "reference: 1000 requests to v1\n"
+        "field    kind    from  to    categories  usually missing  range is checked\n"
         "/amount  number  0.5   99.5  –           0.30 %           yes\n"
         "/id      any     –     –     –           0.30 %           no\n"
     ),
-    "cli.journal": ("seq  at     service  what      who  facts\n8    12:00  default  promoted  ann  to=green, n=1\n"),
+    "cli.journal": (
+        "seq  at     service  type      actor  data\n8    12:00  default  promoted  ann    to=green, n=1\n"
+    ),
     "cli.judge": (
         "green is well\n"
         "trigger                state           action    value  limit  baseline  samples  reason     still missing\n"
@@ -142,8 +144,8 @@ TEXTS: Final[dict[str, str]] = {
     "cli.no_alert": "no alert came in yet: see alerts.tokens\n",
     "cli.no_cases_file": "line 1: schema: a file of cases begins with",
     "cli.no_channel": "no channel is configured: add [[notify]] to the settings\n",
-    "cli.no_inputs": "nothing is looked at: name fields in [services.NAME.inputs]\n",
-    "cli.no_proposal": "there was no proposal yet\n",
+    "cli.no_inputs": "no field is checked: name fields in [services.NAME.inputs]\n",
+    "cli.no_proposal": "there are no proposals\n",
     "cli.no_router": (
         "rollback-router: no router answers at {url}: Connection refused\n"
         "next: rollback-router run --blue URL --green URL   (or name the running one: --admin URL)\n"
@@ -152,7 +154,7 @@ TEXTS: Final[dict[str, str]] = {
     "cli.no_such_version": "rollback-router: service default has no version 'v9'",
     "cli.not_an_admin": "rollback-router: {url} answered 200, but not as a router's admin API\n",
     "cli.not_ready": "rollback-router: v3 did not become ready, it is failed: refused for 900 s\n",
-    "cli.notify_test": ("channel  kind   delivered  took   what came back\nops      slack  yes        12 ms  200 ok\n"),
+    "cli.notify_test": ("channel  kind   delivered  took   answer\nops      slack  yes        12 ms  200 ok\n"),
     "cli.notify_test_failed": "mail     apprise  no         10000 ms  no answer within 10 s",
     "cli.older_in_journal": "4 older ones are in the journal only",
     "cli.on_probation": "service default: v3 is on probation",
@@ -162,12 +164,12 @@ TEXTS: Final[dict[str, str]] = {
     "cli.proposal_evidence": "business:a1: refunds (value 1, limit 0, samples 1); now: fail",
     "cli.proposal_impact": "so far: 43 requests in 1.2 s, 2 server_error, 0 rescued",
     "cli.proposals": (
-        "id              state  service  version  would be active  because  expires  then\n"
-        "svc-rollback-1  open   svc      v2       v1               late     12:30    hold\n"
+        "id              state  service  version  active after approval  reason  expires  at expiry\n"
+        "svc-rollback-1  open   svc      v2       v1                     late    12:30    hold\n"
     ),
     "cli.report": (
         "service default, 2026-10-24T00:00:00.000Z to 2026-11-23T00:00:00.000Z: rows of 3.0 d of that time are kept\n"
-        "figure                  value               rests on\n"
+        "figure                  value               based on\n"
         "uptime, by requests     99.90 %             1000 requests, 1 failed, 0 rescued; with 95 % confidence at least 99.50 %\n"
         "uptime, by time         99.99 %             2.3 d with traffic, 20 s with more than 2.00 % failed; 16.4 h without\n"
         "stability of the model  99.80 %             2.9 d within limits, 8.3 min outside, 2.6 h undecided\n"
@@ -193,7 +195,7 @@ TEXTS: Final[dict[str, str]] = {
     "cli.status": (
         "router 0.1.0, boot 1, 1 of 1 workers up\n"
         "\n"
-        "service default: probation, generation 16777218, way back: blue\n"
+        "service default: probation, generation 16777218, standby: blue\n"
         "version  role     state    ready  in flight  waiting  requests/s  p50     p99    faults  served\n"
         "green    active   active   yes    3          0        10          2.5 ms  40 ms  1.00 %  11\n"
         "blue     standby  standby  yes    3          0        10          2.5 ms  40 ms  1.00 %  11\n"
@@ -205,7 +207,7 @@ TEXTS: Final[dict[str, str]] = {
         "ALARM no_better_target (default): holding\n"
         "ALARM journal_unavailable: disk full\n"
         "\n"
-        "service default: no_active, generation 16777218, NO WAY BACK: blue is quarantined\n"
+        "service default: no_active, generation 16777218, NO ROLLBACK POSSIBLE: blue is quarantined\n"
         "version  role    state   ready  in flight  waiting  requests/s  p50  p99  faults  served\n"
         "green    active  active  no     3          0        –           –    –    –       11\n"
         "FROZEN by ann since 12:00: no reason given\n"
@@ -219,7 +221,7 @@ TEXTS: Final[dict[str, str]] = {
     "cli.switched_unconfirmed": (
         "green is active, blue stands by\n"
         "not confirmed by worker 1, 3 yet: rollback-router status shows when they have\n"
-        "not in the journal yet: rollback-router doctor says why\n"
+        "not in the journal yet: rollback-router doctor shows why\n"
         "incident i7: rollback-router incidents i7\n"
     ),
     "cli.version": (
@@ -234,17 +236,17 @@ TEXTS: Final[dict[str, str]] = {
         "rolled back  12:00, i1, 9 of 10 failed\n"
         "quarantined  12:00, verdict, 9 of 10 failed\n"
         "\n"
-        "version  live from  until  through        ended through\n"
+        "version  live from  until  began by       ended by\n"
         "green    11:00      12:00  promoted, ann  rolled_back, verdict, 9 of 10 failed, i1\n"
         "\n"
-        "at     what         state     who      why\n"
+        "at     event        state     actor    reason\n"
         "12:00  rolled_back  draining  verdict  9 of 10 failed\n"
     ),
     "cli.version_period_row": "blue     12:00      now    rolled_back, verdict, 9 of 10 failed  –",
     "cli.versions": (
-        "service  version  state    facts                              endpoints               artifact  quarantined because  last change\n"
-        "default  green    retired  accepted, rolled back, quarantined  http://h:1, http://h:2  s3://m/7  9 of 10 failed       12:00\n"
-        "other    green    retired  rolled back, released until 14:00   http://h:1, http://h:2  s3://m/7  –                    12:00\n"
+        "service  version  state    facts                               endpoints               artifact  quarantine reason  last change\n"
+        "default  green    retired  accepted, rolled back, quarantined  http://h:1, http://h:2  s3://m/7  9 of 10 failed     12:00\n"
+        "other    green    retired  rolled back, released until 14:00   http://h:1, http://h:2  s3://m/7  –                  12:00\n"
     ),
     "cli.versions_header": "service  version  state    facts                              endpoints               artifact  ",
     "cli.waiting_for_probes": "v3: 0 good probes in a row; http://h:1: status 503\n",
@@ -259,13 +261,13 @@ TEXTS: Final[dict[str, str]] = {
     "doctor.restarts_workers": "see the router's log; it restarts them itself",
     "doctor.start_server": "start that model server, or correct its URL",
     # Input drift
-    "drift.forgotten": "what was known of good requests is forgotten, and is learned anew",
-    "drift.too_few": "600 requests were looked at, 1000 are needed",
-    "drift.unlearned": "nothing is known of good requests yet ({learned} learned; it needs 200 over {seconds} s, of an accepted version)",
+    "drift.forgotten": "the reference is deleted, and a new one is learned",
+    "drift.too_few": "600 requests were evaluated, 1000 are needed",
+    "drift.unlearned": "there is no reference yet ({learned} learned; it needs 200 over {seconds} s, of an accepted version)",
     # Drills
     "drill.control_restarted": "control was started anew while it was under way",
     "drill.more_faults": "10 of 20 requests failed (before: 0 of 600; limit 1.0%)",
-    "drill.no_way_home": "no way home in 30 s: the last 3 probes of v1 were not all good",
+    "drill.no_way_home": "no swap back within 30 s: the last 3 probes of v1 were not all good",
     "drill.not_under_way": "drill d1 is not under way from v1",
     "drill.safe_now": "a drill would be safe now",
     "drill.slower": "18 of 20 first bytes took longer than 100 ms (before: 0 of 600; limit 5.0%)",
@@ -279,19 +281,19 @@ TEXTS: Final[dict[str, str]] = {
     "gate.standby_no_better": "the standby is no better",
     # History
     "history.rows_lost": "rows of the history are being lost: disk full",
-    "history.set_aside": "the history was damaged and is kept as history.corrupt-1.sqlite; a new one was begun, what was before is not seen any more",
+    "history.set_aside": "the history was damaged and is kept as history.corrupt-1.sqlite; a new one was begun, without the earlier rows",
     # Incident documents
     "incident.chart": "![Requests per second, faults and first-byte times of both versions](fraud-3-17.svg)",
     "incident.disk_silent": "no answer from the disk for 12 s",
     "incident.impact_unknown": "Unknown: the samples of that time are lost.",
-    "incident.journal_gone": "The journal of that time is no longer at hand",
+    "incident.journal_gone": "The journal of that time is no longer kept",
     "incident.rescued_figures": "of {rescued} requests that were rescued on fraud-v7 until the decision {answered} succeeded, {failed} failed again",
-    "incident.samples_lost": "The samples of that time are lost (the router was started anew before they were frozen)",
-    "incident.start_unknown": "No beginning of the trouble is known; impact is counted from the promotion, at most 15 minutes back.",
-    "incident.summary": "fraud-v8 failed in service fraud (300 of 1000 failed); the router went back to fraud-v7 by itself. It lasted 10.4 s from the first fault to recovery. At most 5 requests failed for clients. 300 were rescued on fraud-v7.",
-    "incident.swap_unknown": "How long the swap took is not known (yet).",
+    "incident.samples_lost": "The samples of that time are lost (the router was restarted before they were saved)",
+    "incident.start_unknown": "The start of the failure is unknown; impact is counted from the promotion, at most 15 minutes back.",
+    "incident.summary": "fraud-v8 failed in service fraud (300 of 1000 failed); the router rolled back to fraud-v7 automatically. It lasted 10.4 s from the first fault to recovery. At most 5 requests failed for clients. 300 were rescued on fraud-v7.",
+    "incident.swap_unknown": "The duration of the swap is not known (yet).",
     "incident.timeline_row": "| 04:01:10.000 | 0 | the new route was stored: one 64-bit word |  |",
-    "incident.windows_unknown": "The samples of that time are lost (the router was started anew before they were frozen): windows are unknown.",
+    "incident.windows_unknown": "The samples of that time are lost (the router was restarted before they were saved): windows are unknown.",
     # Journal
     "journal.mark_unreadable": "whether the journal's end is missing is not known",
     "journal.tail_missing": "2 entries were written and acknowledged, up to generation 2, and there are 1",
@@ -311,24 +313,24 @@ TEXTS: Final[dict[str, str]] = {
     # Listener
     "listener.closing": "connections that come while the port closes may be reset",
     # MLflow
-    "mlflow.down": "MLflow is of no use now: down; 1 waiting, first models:/fraud/2; next try in 1 s",
+    "mlflow.down": "MLflow cannot be used now: down; 1 waiting, first models:/fraud/2; next try in 1 s",
     # Notifications
     "notification.alert": "fraud: quality alert Drift about v8",
     "notification.denied": "fraud: proposal fraud-rollback-1 was denied by ann",
     "notification.drill_times": "2.0 ms, 3.0 ms to the last worker",
     "notification.incident_complete": "fraud: the record of incident fraud-1-3 is complete",
-    "notification.nothing_better": "fraud: v8 fails and there is nothing better to go back to",
+    "notification.nothing_better": "fraud: v8 fails and no better version exists",
     "notification.observed": "12.00% against a limit of 5.00%, normal is 0.40%",
     "notification.promoted": "fraud: promoted v8 (was v7) by ann",
-    "notification.proposed": "{service}: should {version} go back to {to}?",
-    "notification.rolled_back": "fraud: rolled back by itself from fraud-v8 to fraud-v7",
-    "notification.time_taken": "decided 13.0 s after the first sign; swap 85 µs; every worker followed within 3.25 ms",
+    "notification.proposed": "{service}: roll back from {version} to {to}?",
+    "notification.rolled_back": "fraud: rolled back automatically from fraud-v8 to fraud-v7",
+    "notification.time_taken": "decided 13.0 s after the first fault; swap 85 µs; every worker followed within 3.25 ms",
     # Channels
     "notify.answered": "the receiver answered {status} not now",
     "notify.answered_404": "the receiver answered 404 not now",
     "notify.apprise_failed": "apprise could not deliver it",
-    "notify.apprise_unknown_url": "apprise does not know this kind of URL",
-    "notify.bad_url": "its URL is none that can be asked",
+    "notify.apprise_unknown_url": "apprise does not support this kind of URL",
+    "notify.bad_url": "its URL cannot be requested",
     "notify.one_fails": "channel fails: the receiver answered 500 not now",
     "notify.plain_text": (
         "From: v8 (quarantined)\n"
@@ -336,7 +338,7 @@ TEXTS: Final[dict[str, str]] = {
         "Details: https://router.example.com/v1/incidents/fraud-1-7\n"
         "Id: fraud-rolled_back-7"
     ),
-    "notify.test_message": "rollback-router: a test message, asked for by ann",
+    "notify.test_message": "rollback-router: a test message, requested by ann",
     # Overload
     "overload.version": "limits reached in the last 10 s: in_flight_max 7 times; fraud v8 holds 9 streams (of these b 6, a 3)",
     "overload.worker": "limits reached in the last 10 s: requests_max 180 times, descriptors 1 times; the rest is refused early (503)",
@@ -348,7 +350,7 @@ TEXTS: Final[dict[str, str]] = {
     "proposal.approved_already": "was approved by Ann Lee (link) already",
     "proposal.approved_by_link": "was approved by Ann (link) already",
     "proposal.bad_link": "this link is not valid",
-    "proposal.own_token": "use a token of your own",
+    "proposal.own_token": "with a token, not with a link",
     "proposal.waits": "waits for approval: rollback-router approve {proposal}",
     "proposal.would_deny": "would be done: {proposal} is denied, v1 stays active",
     "proposal.would_wait": "would wait for approval: rollback-router approve {proposal}",
@@ -389,8 +391,8 @@ TEXTS: Final[dict[str, str]] = {
     "state.open_parent": "{folder}/open can be written by every user (mode 777)",
     "state.shared": "is shared by users (mode 1777): name a directory of its own",
     # Status
-    "status.too_few_requests": "Too few requests for a verdict on v1; v2 is the way back.",
-    "status.well": "v1 works; v2 is the way back.",
+    "status.too_few_requests": "Too few requests for a verdict on v1; a rollback to v2 is possible.",
+    "status.well": "v1 works; a rollback to v2 is possible.",
     # Stores
     "store.no_answer": "the disk has not answered for 5 s",
     # Supervisor
@@ -413,11 +415,11 @@ TEXTS: Final[dict[str, str]] = {
     "timeline.deployed": "{version} was deployed as candidate",
     "timeline.drained": "fraud-v8 has ended its last request (0.7 s)",
     "timeline.failing_since": "the trigger failed from here on without a pass",
-    "timeline.first_fault": "the first fault of the evidence was seen",
-    "timeline.promoted": "fraud-v8 became active, fraud-v7 was before: October",
+    "timeline.first_fault": "the first fault of the evidence",
+    "timeline.promoted": "fraud-v8 became active, fraud-v7 was active before: October",
     "timeline.recovered": "the last fault of the failing version had ended, and every worker had the new route",
-    "timeline.rolled_back": "decided: back from fraud-v8 to fraud-v7; fraud-v8 is quarantined: 300 of 1000 failed",
-    "timeline.second_look": "decided: back from v4 to v1; v4 is quarantined: a second look",
+    "timeline.rolled_back": "decided: rollback from fraud-v8 to fraud-v7; fraud-v8 is quarantined: 300 of 1000 failed",
+    "timeline.second_look": "decided: rollback from v4 to v1; v4 is quarantined: a second look",
     "timeline.stored": "the new route was stored: one 64-bit word",
     # TLS
     "tls.old_files_stay": "the old ones stay in use",

@@ -30,7 +30,7 @@ def acceptance(
     Metrics: fault_share, invalid_share, late_share (0 to 1), first_byte_p99_ms, longest_wait_s, quality_alerts.
     """
     if (limit or remove) and not reason:
-        raise CommandError(CommandCode.USAGE, "say why: --reason TEXT, it is kept in the journal")
+        raise CommandError(CommandCode.USAGE, "a reason is needed: --reason TEXT (kept in the journal)")
     if limit and remove:
         raise CommandError(CommandCode.USAGE, "--set and --remove exclude each other")
     if limit:
@@ -53,7 +53,7 @@ def _limit(text: str) -> Document:
 
 def _show(document: Document) -> None:
     if document.get("dry_run"):
-        output.say("nothing was changed: " + ("it would be" if document["changed"] else "it is so already"))
+        output.say("dry run: " + ("the change would be made" if document["changed"] else "no change is needed"))
     state = "is accepted" if document["accepted"] else "is on probation"
     output.say(
         f"service {document['service']}: {document['active'] or 'no version'} {state if document['active'] else 'is active'}"
@@ -67,7 +67,7 @@ def _show(document: Document) -> None:
     requirements += [f"{metric} ≤ {limit:g}" for metric, limit in document["settings"].items()]
     output.say(f"the settings require: {', '.join(requirements)}")
     if document["added"]:
-        names = ("added", "limit", "from", "at", "because")
+        names = ("added", "limit", "from", "at", "reason")
         output.show(output.table(names, (_added(added) for added in document["added"])))
 
 

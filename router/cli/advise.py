@@ -16,7 +16,7 @@ from router.runtime import clock
 app = typer.Typer()
 TIMEOUT_S: Final = 120.0
 """Replaying a month of rows takes 10 to 20 s, longer on a busy machine."""
-_COLUMNS: Final = ("", "limits", "rollbacks seen", "s before", "alarms", "false", "false a month", "at 95 %")
+_COLUMNS: Final = ("", "limits", "rollbacks detected", "s before", "alarms", "false", "false a month", "at 95 %")
 _SHOWN: Final = 5
 
 

@@ -28,7 +28,7 @@ def alerts(
     if as_json:
         output.show_json(document)
         return
-    columns = ("heard", "service", "kind", "alert", "state", "about", "fate", "because", "says", "sender")
+    columns = ("received", "service", "kind", "alert", "state", "version", "result", "reason", "summary", "sender")
     output.show_table(columns, (_row(alert) for alert in document["alerts"]), "no alert came in yet: see alerts.tokens")
 
 

@@ -141,7 +141,7 @@ def _remarks(answer: Document) -> list[str]:
         names = ", ".join(map(str, unconfirmed))
         remarks.append(f"not confirmed by worker {names} yet: rollback-router status shows when they have")
     if answer.get("journalled") is False:
-        remarks.append("not in the journal yet: rollback-router doctor says why")
+        remarks.append("not in the journal yet: rollback-router doctor shows why")
     if answer.get("incident"):
         remarks.append(f"incident {answer['incident']}: rollback-router incidents {answer['incident']}")
     return remarks

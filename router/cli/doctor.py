@@ -202,7 +202,7 @@ def _running(status: Document) -> Iterator[DoctorCheck]:
     for name, service in sorted(status["services"].items()):
         way_back = bool(service["way_back"])
         yield DoctorCheck(
-            f"way back {name}",
+            f"rollback {name}",
             way_back,
             f"to {service['standby']}" if way_back else str(service["no_way_back"] or "no standby"),
             "" if way_back else "rollback-router deploy VERSION URL…, then promote it",

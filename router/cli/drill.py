@@ -80,7 +80,7 @@ def _wait(client: Client, begun: Document, as_json: bool) -> Document:
         there = begun["swaps"][0] if begun["swaps"] else {}
         output.console(stderr=True).print(
             f"{begun['drill']}: {begun['to']} serves instead of {begun['from']}, {_took(there)}; "
-            f"home in {begun['hold_s']:g} s (now: rollback-router drill --stop)",
+            f"back in {begun['hold_s']:g} s (now: rollback-router drill --stop)",
             soft_wrap=True,
         )
     document = begun
@@ -107,7 +107,7 @@ def _show(document: Document) -> None:
         + (f": {'; '.join(document['reasons'])}" if document["reasons"] else "")
     )
     for swap in document.get("swaps", ()):
-        way = f"home to {document['from']}" if swap["home"] else f"to {document['to']}"
+        way = f"back to {document['from']}" if swap["home"] else f"to {document['to']}"
         output.say(f"{way}: generation {swap['generation']}, {_took(swap)}")
     if document["mode"] == "shadow" and "probe_ms" in document:
         output.say(
@@ -136,9 +136,9 @@ def _list(client: Client, service: str, as_json: bool) -> None:
         last = summary["last_passed_at"] or "never"
         following = f"; next {summary['next_at']}" if summary["next_at"] else ""
         output.say(f"service {name}: last passed {last}{' (OVERDUE)' if summary['overdue'] else ''}{following}")
-    columns = ("drill", "started", "mode", "by", "from", "to", "away", "result", "because")
+    columns = ("drill", "started", "mode", "by", "from", "to", "away", "result", "reasons")
     output.show_table(
-        columns, (_row(drill) for drill in document["drills"]), "there was no drill yet: rollback-router drill"
+        columns, (_row(drill) for drill in document["drills"]), "there are no drills yet: rollback-router drill"
     )
 
 

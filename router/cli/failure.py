@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Final
+from collections.abc import Mapping
+from typing import Any, Final
 
 from router.cli import output
 from router.errors import CommandError, ProblemError, Refusal, RouterError
@@ -19,7 +20,7 @@ NEXT: Final = {
     "service_needed": "rollback-router … --service NAME",
     "service_unknown": "rollback-router status",
     "version_unknown": "rollback-router versions",
-    "version_quarantined": "rollback-router release VERSION -m WHY, or the same again with --override WHY",
+    "version_quarantined": "rollback-router release VERSION -m WHY, or the same command again with --override WHY",
     "version_unreachable": "rollback-router status   (it must answer its probe; then try again)",
     "version_not_ready": "rollback-router status -w   (wait until it is ready), or: rollback-router deploy VERSION URL…",
     "version_in_use": "rollback-router switch OTHER_VERSION   (then retire this one)",
@@ -46,7 +47,8 @@ NEXT: Final = {
     "deploy_cases_failing": _CASES_FAILING,
     "cases_pending": _CASES_PENDING,
     "deploy_cases_unchecked": _CASES_PENDING,
-    "drill_unsafe": "rollback-router status   (what is in its way), then: rollback-router drill --dry-run",
+    "drill_unsafe": "remove the causes above, then: rollback-router drill --dry-run   "
+    "(--force ignores probation, a recent rollback and a verification)",
     "no_drill": "rollback-router drill --list",
     "drill_unknown": "rollback-router drill --list",
     "criterion_unknown": "rollback-router acceptance",
@@ -60,8 +62,8 @@ NEXT: Final = {
     "model_unknown": "rollback-router deploy LABEL URL…   (a label of your own needs no registry)",
     "check_what": "rollback-router check VERSION, or: rollback-router check --url URL --cases FILE",
     "proposal_unknown": "rollback-router proposals --all",
-    "proposal_decided": "rollback-router proposals ID   (who decided, and why)",
-    "proposal_expired": "rollback-router rollback -m WHY, if it should go back all the same",
+    "proposal_decided": "rollback-router proposals ID   (shows the decision and its reason)",
+    "proposal_expired": "rollback-router rollback -m WHY, to roll back anyway",
     "proposal_withdrawn": "rollback-router status   (it shows which version is active)",
     "four_eyes": "another operator types: rollback-router approve ID; or: rollback-router promote VERSION --override WHY",
     "standby_unfit": "rollback-router status   (why the standby is not ready), or the same again with --override WHY",
@@ -69,14 +71,16 @@ NEXT: Final = {
     "settings_missing": "name the settings file: --config FILE",
 }
 """The next command to type, by the code of the problem."""
-NEXT_IN_DOUBT: Final = "rollback-router status   (shows whether it is still in doubt), then decide anew"
+NEXT_IN_DOUBT: Final = "rollback-router status   (shows whether it is still in doubt), then decide again"
+NEXT_QUARANTINED: Final = "rollback-router deploy VERSION URL… --override WHY   (or release it first)"
+"""The next command if the version is not ready and quarantined: without an override its deployment is refused."""
 
 
 def report(error: RouterError, as_json: bool) -> ExitCode:
     """Print the error and the next command; return the exit code. With --json a document on stdout has the same facts."""
     code = exit_code(error)
     facts = error.facts if isinstance(error, (Refusal, ProblemError, CommandError)) else {}
-    advice = NEXT_IN_DOUBT if facts.get("in_doubt") else NEXT.get(error.code)
+    advice = _next(error.code, facts)
     if as_json:
         document = {**facts, "code": error.code, "detail": error.detail, "exit_code": code, "next": advice}
         output.show_json(document)
@@ -84,3 +88,9 @@ def report(error: RouterError, as_json: bool) -> ExitCode:
     if advice:
         output.write(f"next: {advice}\n", stderr=True)
     return code
+
+
+def _next(code: str, facts: Mapping[str, Any]) -> str | None:
+    if facts.get("in_doubt"):
+        return NEXT_IN_DOUBT
+    return NEXT_QUARANTINED if code == "version_not_ready" and facts.get("quarantined") else NEXT.get(code)

@@ -49,7 +49,7 @@ def incidents(
     edit = _edit(root_cause, owner, severity, status, add_action, kind, due, done, drop, comment)
     if not incident:
         if edit or html or md:
-            raise CommandError(CommandCode.INCIDENT_NEEDED, "say which incident: rollback-router incidents ID …")
+            raise CommandError(CommandCode.INCIDENT_NEEDED, "name the incident: rollback-router incidents ID …")
         document = client.get("/v1/incidents")
         output.show_json(document) if as_json else output.show(_list(document))
         return
@@ -105,7 +105,7 @@ def _save(text: str, file: str) -> None:
 
 
 def _list(document: Document) -> Any:
-    columns = ("id", "started", "service", "from", "to", "reason", "by hand", "status", "owner")
+    columns = ("id", "started", "service", "from", "to", "reason", "manual", "status", "owner")
     rows = (
         (
             one["id"],
@@ -143,12 +143,12 @@ def _in_full(i: Document) -> list[Any]:
         ("failed for clients, at most", impact["failed_max"]),
         ("share of the error budget", _budget(impact["budget"])),
     )
-    parts += ["", output.table(("what", "how much"), figures)]
+    parts += ["", output.table(("figure", "value"), figures)]
     lines = ((line["at"], f"{line['t_s']:+.3f} s", line["actor"], line["text"]) for line in i["timeline"])
-    parts += ["", output.table(("time", "from decision", "who", "what happened"), lines)]
+    parts += ["", output.table(("time", "from decision", "actor", "event"), lines)]
     if i["candidates"]:
         rows = ((one["strength"], one["claim"], "; ".join(one["evidence"])) for one in i["candidates"])
-        parts += ["", output.table(("evidence", "it may be", "because"), rows)]
+        parts += ["", output.table(("strength", "possible cause", "evidence"), rows)]
     if i["failures"]["items"]:
         parts += ["", f"failing requests: {i['failures']['why']}", _failing(i["failures"]["items"])]
     return [*parts, "", *_review(i["id"], review)]
@@ -161,7 +161,7 @@ def _indented(heading: str, text: str) -> list[str]:
 
 
 def _failing(items: list[Document]) -> Any:
-    columns = ("time", "request", "endpoint", "ended as", "status", "rescued")
+    columns = ("time", "request", "endpoint", "outcome", "status", "rescued")
     rows = (
         (
             one["at"],

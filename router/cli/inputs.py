@@ -32,7 +32,7 @@ def inputs(
     if read.as_json:
         output.show_json(found or {})
     elif not found:
-        output.say("nothing is looked at: name fields in [services.NAME.inputs]")
+        output.say("no field is checked: name fields in [services.NAME.inputs]")
     else:
         _show(found)
 
@@ -42,8 +42,8 @@ def _show(found: Document) -> None:
     output.say(f"{'DRIFTED: ' if found['drifting'] else ''}{found['reason'] or found['state']}")
     if reference is None:
         return
-    output.say(f"good is what {reference['version']} got in {reference['requests']} requests")
-    columns = ("field", "kind", "from", "to", "categories", "usually missing", "outside is judged")
+    output.say(f"reference: {reference['requests']} requests to {reference['version']}")
+    columns = ("field", "kind", "from", "to", "categories", "usually missing", "range is checked")
     rows = [
         (
             name,

@@ -53,7 +53,7 @@ def try_out(
             (c["channel"], c["kind"], output.yes(c["ok"]), f"{c['ms']:.0f} ms", c["detail"])
             for c in document["channels"]
         )
-        output.show(output.table(("channel", "kind", "delivered", "took", "what came back"), rows))
+        output.show(output.table(("channel", "kind", "delivered", "took", "answer"), rows))
     if not all(c["ok"] for c in document["channels"]):
         raise typer.Exit(ExitCode.NOT_TRUE)
 

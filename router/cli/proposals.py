@@ -42,9 +42,9 @@ def proposals(
     if read.as_json:
         output.show_json(document)
         return
-    columns = ("id", "state", "service", "version", "would be active", "because", "expires", "then")
+    columns = ("id", "state", "service", "version", "active after approval", "reason", "expires", "at expiry")
     without = (
-        "there was no proposal yet" if everything else "no proposal waits for an operator: --all lists the decided ones"
+        "there are no proposals" if everything else "no proposal waits for an operator: --all lists the decided ones"
     )
     output.show_table(columns, (_row(found) for found in document["proposals"]), without)
 

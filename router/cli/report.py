@@ -45,7 +45,7 @@ def report(
             output.show(
                 *([""] if number else []),
                 heading(document),
-                output.table(("figure", "value", "rests on"), rows(document)),
+                output.table(("figure", "value", "based on"), rows(document)),
             )
 
 
@@ -135,7 +135,7 @@ def in_markdown(document: Document) -> Iterator[str]:
         "",
         heading(document) + ".",
         "",
-        "| figure | value | rests on |",
+        "| figure | value | based on |",
         "|---|---|---|",
     )
     for line in rows(document):

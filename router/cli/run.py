@@ -13,7 +13,7 @@ from router.errors.codes import CommandCode
 app = typer.Typer()
 
 EXAMPLE: Final = "rollback-router run --blue http://127.0.0.1:9001 --green http://127.0.0.1:9002"
-NOTHING_TO_ROUTE: Final = f"run needs to know your model servers, for example: {EXAMPLE}"
+NOTHING_TO_ROUTE: Final = f"run needs your model servers, for example: {EXAMPLE}"
 SERVICE: Final = "default"
 
 

@@ -73,7 +73,9 @@ def overview(document: Document) -> Group:
 
 def _service(name: str, service: Document) -> list[Any]:
     way_back = (
-        "way back: " + (service["standby"] or "") if service["way_back"] else f"NO WAY BACK: {service['no_way_back']}"
+        "standby: " + (service["standby"] or "")
+        if service["way_back"]
+        else f"NO ROLLBACK POSSIBLE: {service['no_way_back']}"
     )
     columns = (
         "version",
@@ -240,7 +242,7 @@ def journal(
         )
         for e in document["entries"]
     )
-    output.show(output.table(("seq", "at", "service", "what", "who", "facts"), rows))
+    output.show(output.table(("seq", "at", "service", "type", "actor", "data"), rows))
 
 
 def _cell(value: object) -> str:

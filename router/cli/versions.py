@@ -123,7 +123,7 @@ def _listing(document: Document) -> None:
         )
         for version in document["versions"]
     )
-    columns = ("service", "version", "state", "facts", "endpoints", "artifact", "quarantined because", "last change")
+    columns = ("service", "version", "state", "facts", "endpoints", "artifact", "quarantine reason", "last change")
     output.show(output.table(columns, rows))
 
 
@@ -159,7 +159,7 @@ def _detail(version: Document) -> None:
     lines = (
         (line["at"], line["event"], line.get("state"), line["actor"], line.get("reason")) for line in version["history"]
     )
-    output.show("", output.table(("at", "what", "state", "who", "why"), lines))
+    output.show("", output.table(("at", "event", "state", "actor", "reason"), lines))
 
 
 def _signed(*parts: object) -> str:
@@ -185,7 +185,7 @@ def _periods(live: list[Document]) -> list[RenderableType]:
         )
         for period in live
     )
-    return [output.table(("version", "live from", "until", "through", "ended through"), rows)]
+    return [output.table(("version", "live from", "until", "began by", "ended by"), rows)]
 
 
 def _deletable(document: Document) -> None:

@@ -210,10 +210,10 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     """Return the command line's values."""
     parser = argparse.ArgumentParser(prog="python -m router.demo.model_server", description=__doc__)
     parser.add_argument("--version", choices=scorer.VERSIONS, default="v1", help="which weights")
-    parser.add_argument("--name", default="demo-v1", help="the version it calls itself in answers")
+    parser.add_argument("--name", default="demo-v1", help="the version in its answers")
     parser.add_argument("--port", type=int, default=0, help="0: a free one")
     parser.add_argument("--fault", choices=KINDS, default="none")
-    parser.add_argument("--fault-share", type=float, default=1.0, help="0 to 1: the part of requests that suffer")
+    parser.add_argument("--fault-share", type=float, default=1.0, help="0 to 1: the share of requests with the fault")
     parser.add_argument("--fault-after-signal", action="store_true", help="begin at SIGUSR1 instead of at once")
     parser.add_argument("--slow-by-ms", type=float, default=400.0)
     parser.add_argument("--token-interval-ms", type=float, default=20.0)

@@ -51,7 +51,9 @@ class StateDirectory:
             ) from None
         if (reason := owned_files.exposed(path)) is not None:
             log.warning(
-                "state directory %s: %s, who can replace it; choose a place that root or this user owns", path, reason
+                "state directory %s: %s, and they can replace it; choose a place that root or this user owns",
+                path,
+                reason,
             )
         if not lock:
             return

@@ -60,7 +60,7 @@ def test_set_and_remove(command: Command, admin: FakeAdmin) -> None:
 @pytest.mark.parametrize(
     ("words", "says"),
     [
-        pytest.param(("--set", "fault_share=0.005"), "say why", id="no reason"),
+        pytest.param(("--set", "fault_share=0.005"), "a reason is needed", id="no reason"),
         pytest.param(("--set", "fault_share", "-m", "x"), "METRIC=LIMIT", id="no limit"),
         pytest.param(("--set", "a=1", "--remove", "a", "-m", "x"), "exclude each other", id="both"),
     ],

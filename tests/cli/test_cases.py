@@ -52,7 +52,7 @@ def test_a_rollback_that_made_no_case_says_why(admin: FakeAdmin, command: Comman
         "seen": None,
         "made": None,
         "left_out": {},
-        "why": "not looked at yet",
+        "why": "not processed yet",
     }
     none = {
         "incident": "i-1-7",
@@ -64,7 +64,7 @@ def test_a_rollback_that_made_no_case_says_why(admin: FakeAdmin, command: Comman
     }
     gone = {"incident": "i-1-6", "version": "v5", "seen": 2, "made": 2, "left_out": {}, "why": "2 were made"}
     message = [
-        "i-1-8: not looked at yet",
+        "i-1-8: not processed yet",
         "i-1-7: 15 not",
         "i-1-6: 2 were made (none of them is here: they have expired, ",
     ]

@@ -120,9 +120,19 @@ def test_json_prints_the_answer_itself(admin: FakeAdmin, command: Command) -> No
     assert (code, json.loads(out)) == (0, result())
 
 
+def test_the_next_command_for_a_retired_version_in_quarantine(admin: FakeAdmin, command: Command) -> None:
+    facts = {"state": "retired", "quarantined": True}
+    admin.problem("POST", f"{PATH}/promote", 409, "version_not_ready", "version green is retired", **facts)
+    _, _, error = command("promote", "green", "--override", "fixed", "--admin", admin.url)
+    assert error.splitlines()[1].startswith("next: rollback-router deploy VERSION URL… --override WHY")
+
+
 REFUSALS = [
     pytest.param(
-        409, "version_quarantined", 9, "rollback-router release VERSION -m WHY, or the same again with --override WHY"
+        409,
+        "version_quarantined",
+        9,
+        "rollback-router release VERSION -m WHY, or the same command again with --override WHY",
     ),
     pytest.param(
         409,
@@ -155,7 +165,7 @@ def test_a_refusal_says_why_and_what_to_type(
 
 def test_a_change_in_doubt_is_no_refusal(admin: FakeAdmin, command: Command) -> None:
     admin.problem("POST", f"{PATH}/promote", 503, "journal_unavailable", "change 7 is in doubt", in_doubt=True, seq=7)
-    advice = "rollback-router status   (shows whether it is still in doubt), then decide anew"
+    advice = "rollback-router status   (shows whether it is still in doubt), then decide again"
     text = f"rollback-router: change 7 is in doubt\nnext: {advice}\n"
     assert command("promote", "green", "--admin", admin.url) == (1, "", text)
     ended, out, _ = command("promote", "green", "--json", "--admin", admin.url)

@@ -32,7 +32,7 @@ def test_all_is_well(command: Command) -> None:
         code, out, _ = command("doctor", "--json", "--admin", admin.url)
         found = findings(out)
         assert (code, json.loads(out)["ok"]) == (0, True)
-        assert list(found) == ["settings", "admin API", "file limit", "clock", "workers", "way back default", "journal"]
+        assert list(found) == ["settings", "admin API", "file limit", "clock", "workers", "rollback default", "journal"]
         assert found["journal"] == (True, golden("doctor.journal"), "")
         code, out, _ = command("doctor", "--admin", admin.url)
         assert (code, out.splitlines()[0].split()) == (0, ["check", "found", "what", "to", "do"])
@@ -53,7 +53,7 @@ def test_names_what_is_wrong_with_a_running_router(command: Command) -> None:
     assert code == 1
     assert found["workers"] == (False, "worker 0 of 1 is down", golden("doctor.restarts_workers"))
     assert found["alarm journal_unavailable"] == (False, "disk full", "rollback-router explain")
-    assert found["way back default"][:2] == (False, "green is quarantined")
+    assert found["rollback default"][:2] == (False, "green is quarantined")
     assert found["target default/green"][:2] == (False, "http://h:1: refused")
     assert found["target default/blue"][:2] == (True, "http://blue:80: not probed yet")
     assert found["journal"] == (False, "entry 2 is missing", golden("doctor.keep_state"))

@@ -86,6 +86,7 @@ def test_a_refusal_ends_with_nine(command: Command, admin: FakeAdmin) -> None:
     code, out, err = command("drill", "--admin", admin.url)
     assert (code, out) == (9, "")
     assert golden("cli.drill_refused") in err
+    assert err.splitlines()[1].startswith("next: remove the causes above, then: rollback-router drill --dry-run")
 
 
 def test_a_dry_run(command: Command, admin: FakeAdmin) -> None:

@@ -95,8 +95,8 @@ def test_a_report_is_saved(admin: FakeAdmin, command: Command, tmp_path: Path) -
 @pytest.mark.parametrize(
     ("words", "code", "error"),
     [
-        (["--root-cause", "x"], 2, "say which incident: rollback-router incidents ID …"),
-        (["--html", "x"], 2, "say which incident: rollback-router incidents ID …"),
+        (["--root-cause", "x"], 2, "name the incident: rollback-router incidents ID …"),
+        (["--html", "x"], 2, "name the incident: rollback-router incidents ID …"),
         (["i1", "--due", "2026-12-31"], 2, "--due belongs to --add-action"),
         (["i1", "--html", "/nowhere/x.html"], 2, "/nowhere/x.html: No such file or directory"),
     ],

@@ -51,7 +51,7 @@ def test_the_report_for_a_page(admin: FakeAdmin, command: Command) -> None:
     assert lines[:6] == [
         "## default", "",
         golden("cli.report_title"),
-        "", "| figure | value | rests on |", "|---|---|---|",
+        "", "| figure | value | based on |", "|---|---|---|",
     ]  # fmt: skip
     assert lines[-2] == golden("cli.report_standby_row")
     assert golden("cli.report_restore_row") in lines

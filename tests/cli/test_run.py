@@ -84,7 +84,7 @@ def test_probe_none(command: Command, started: list[Any]) -> None:
 
 
 WRONG = [
-    pytest.param((), 2, f"run needs to know your model servers, for example: {EXAMPLE}", id="nothing to route"),
+    pytest.param((), 2, f"run needs your model servers, for example: {EXAMPLE}", id="nothing to route"),
     pytest.param(("--green", "http://h:1"), 2, f"--green belongs to --blue, for example: {EXAMPLE}", id="green alone"),
     pytest.param(("--probe", "/x"), 2, f"--probe belongs to --blue, for example: {EXAMPLE}", id="probe alone"),
     pytest.param(

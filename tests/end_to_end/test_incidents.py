@@ -84,7 +84,9 @@ async def test_the_record_is_whole_wherever_control_is_killed(start_router: Star
             await until(lambda router=router: written(router), 10, "every file")  # type: ignore[misc]
 
 
-RECONSTRUCTED = "Control died around the swap; its successor put this together from the journal and shared memory."
+RECONSTRUCTED = (
+    "Control died around the swap; the restarted control has reconstructed this from the journal and shared memory."
+)
 
 
 async def test_what_people_add_outlives_everything_and_the_page_is_served(

@@ -88,7 +88,7 @@ async def test_a_rollback_is_known_there_although_it_hung_and_control_was_killed
         async def updated() -> bool:
             return await pending_updates(router) == 0
 
-        await until(updated, 10, "MLflow was told")
+        await until(updated, 10, "MLflow was updated")
         tags = await asyncio.to_thread(mlflow.tags, "fraud", second)
         assert {name: tags[name] for name in tags if name.startswith("rollback.")} == {
             "rollback.reason": "wrong scores",

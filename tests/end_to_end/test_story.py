@@ -145,7 +145,11 @@ async def restarted(router: Router, incident: str) -> None:
         return texts if golden("timeline.second_look") in texts else None
 
     texts = await until(timeline, 5, "the second incident has its timeline")
-    order = ("v4 was accepted", "the router was started (boot 2)", "decided: back from v4 to v1; v4 is quarantined: ")
+    order = (
+        "v4 was accepted",
+        "the router was started (boot 2)",
+        "decided: rollback from v4 to v1; v4 is quarantined: ",
+    )
     places = [next(place for place, text in enumerate(texts) if text.startswith(what)) for what in order]
     assert places == sorted(places), texts
 
@@ -168,7 +172,7 @@ async def test_from_an_alert_to_a_better_version(start_router: StartRouter) -> N
         prefix = f"proposal {SERVICE}-rollback-1"
         for expected in (
             ("alertmanager", "business alert RefundsHigh firing (refunds are 40 % up), against v2"),
-            ("alertmanager", f"{prefix}: should v2 go back to v1? (alert RefundsHigh: refunds are 40 % up)"),
+            ("alertmanager", f"{prefix}: roll back from v2 to v1? (alert RefundsHigh: refunds are 40 % up)"),
             ("Ann (link)", f"{prefix} was approved: refunds rise"),
             ("control", "5 regression cases were made of 5 failing requests of v2"),
         ):

@@ -110,7 +110,7 @@ WRONG = [
     ),
     pytest.param(
         service(standby=SEED),
-        "services.a: active and standby are both version 'v1': a way back needs another one",
+        "services.a: active and standby are both version 'v1': the standby must be another version",
         id="no way back",
     ),
     pytest.param(

@@ -71,7 +71,7 @@ class AccessPolicy:
         if len(hosts) != 1 or not self._host_allowed(hosts[0]):
             raise Refusal(
                 RefusalCode.HOST_NOT_ALLOWED,
-                "this Host is not one of ours; call us by the address we listen on, or add it to admin.allowed_hosts",
+                "this Host is not allowed; use the address of the admin port, or add the host to admin.allowed_hosts",
             )
         if repeated := next((name for name in _ONCE if len(request.headers.getall(name, [])) > 1), None):
             raise Refusal(RefusalCode.FIELD_REPEATED, f"{repeated} is given more than once")
@@ -82,7 +82,7 @@ class AccessPolicy:
             )
         if request.method not in _SAFE_METHODS and request.headers.get("Sec-Fetch-Site") == "cross-site":
             if "Origin" not in request.headers:
-                raise Refusal(RefusalCode.ORIGIN_NOT_ALLOWED, "a change asked by another site's page is refused")
+                raise Refusal(RefusalCode.ORIGIN_NOT_ALLOWED, "a change requested by another site's page is refused")
 
     def throttle(self, request: web.Request, refusal: Refusal) -> Refusal:
         """Return the refusal to send: a 429 if the credentials were wrong and the address has sent too many wrong ones."""

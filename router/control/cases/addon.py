@@ -54,8 +54,8 @@ ROLLBACKS_LISTED: Final = 20
 """Rollbacks of a service for which the list of cases shows how many cases they built."""
 FRESH_S: Final = 60.0
 """A more recent rollback may not have reached this add-on yet."""
-_PENDING: Final = "not looked at yet: cases are made some seconds after a rollback"
-_NONE_BUILT: Final = "no cases were made: the router ended before its failing requests were looked at, or captured none"
+_PENDING: Final = "not processed yet: cases are made some seconds after a rollback"
+_NONE_BUILT: Final = "no cases were made: the router ended before its failing requests were processed, or captured none"
 
 
 class CasesAddon(Addon):

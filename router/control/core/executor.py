@@ -168,8 +168,8 @@ class CommandExecutor:
         doubt = next((doubt for doubt in self._deps.journal.in_doubt if doubt.service == self.name), None)
         if doubt is not None:
             detail = (
-                f"it is so now, but change {doubt.seq} ({doubt.type}) of {self.name} is in doubt, and may come true with the "
-                "next start: ask again when it is decided, status shows it; nothing was changed"
+                f"the state is as requested, but change {doubt.seq} ({doubt.type}) of {self.name} is in doubt, and may take "
+                "effect with the next start: repeat the request once it is decided, as status shows; nothing was changed"
             )
             raise Refusal(RefusalCode.CHANGE_IN_DOUBT, detail, facts={"seq": doubt.seq})
 
@@ -179,7 +179,7 @@ class CommandExecutor:
         if preconditions.generation is not None and preconditions.generation != generation:
             raise Refusal(
                 RefusalCode.GENERATION_STALE,
-                f"{self.name} is at generation {generation}, not {preconditions.generation}: read it again and decide anew",
+                f"{self.name} is at generation {generation}, not {preconditions.generation}: read it again, then decide again",
                 facts={"generation": generation},
             )
         version = active.version if active else None
@@ -195,7 +195,7 @@ class CommandExecutor:
         return Refusal(
             RefusalCode.LOST_RACE,
             f"another change of {self.name} came first; {active.version if active else 'no version'} is active now, "
-            f"generation {generation}: look, and decide anew",
+            f"generation {generation}: read the status, then decide again",
             facts={"generation": generation, "active": active.version if active else None},
         )
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any, Final
 
 from router.control.addon import TriggerSource
@@ -111,11 +112,14 @@ class ServiceController:
         self._trigger_sources.append(source)
 
     def criteria(self, now_ns: int) -> tuple[Criterion, ...]:
-        """Return the criteria of acceptance of the active version with the values so far; empty once it is accepted."""
+        """Return the criteria of acceptance of the active version with the values so far; empty once it is accepted.
+
+        The added criteria are those of now: a change after the last tick counts.
+        """
         active = self.registry.active
         if active is None or active.accepted or self.registry.in_drill or self._judge_inputs is None:
             return ()
-        return self.judge.criteria(self._judge_inputs, now_ns)
+        return self.judge.criteria(replace(self._judge_inputs, criteria=self.registry.criteria.known), now_ns)
 
     def restore(self) -> None:
         """Give the judge the samples that a previous control has left in shared memory."""
@@ -223,7 +227,7 @@ class ServiceController:
                 self.handle(ProposalDue(active.version, result.name, trigger, impact=impact), now_ns)
         waiting = [proposal for proposal in proposals.pending() if proposal.kind == "rollback"]
         if waiting:
-            questions = [f"{p.id}: should {p.version} go back to {p.to or 'nothing'}? {p.reason}" for p in waiting]
+            questions = [f"{p.id}: roll back from {p.version} to {p.to or 'nothing'}? {p.reason}" for p in waiting]
             self._alarms.up("proposal_waiting", "; ".join(questions), self.name)
         else:
             self._alarms.down("proposal_waiting", self.name)

@@ -49,9 +49,7 @@ def open_history(state_dir: Path, settings: Settings, alarms: Alarms) -> History
     """Return the history of a state directory. It raises an alarm while rows are being lost, and if it was damaged."""
 
     def damaged(name: str) -> None:
-        detail = (
-            f"the history was damaged and is kept as {name}; a new one was begun, what was before is not seen any more"
-        )
+        detail = f"the history was damaged and is kept as {name}; a new one was begun, without the earlier rows"
         alarms.up("history_damaged", detail)
 
     unavailable = alarms.reporter("history_unavailable", "rows of the history are being lost: {}")

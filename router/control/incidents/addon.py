@@ -382,7 +382,7 @@ class IncidentsAddon(Addon):
         async with self._lock:
             review = self._reviews.of(incident)
             if revision is not None and revision != review.revision:
-                detail = f"incident {incident} is at revision {review.revision}, not {revision}: read it again and decide anew"
+                detail = f"incident {incident} is at revision {review.revision}, not {revision}: read it again, then decide again"
                 raise Refusal(RefusalCode.REVISION_STALE, detail, facts={"revision": review.revision})
             executor = self._control_loop.services[known["service"]].executor
             record = Record(entry_types.INCIDENT_EDITED, actor, {"incident": incident, **review.checked(edit)})

@@ -176,7 +176,7 @@ def _panel(number: int, name: str, x_axis: Axis, runs: list[tuple[str, Run]]) ->
         yield f'<line class="grid" x1="{_LEFT}" y1="{y:.1f}" x2="{WIDTH - _RIGHT}" y2="{y:.1f}"/>'
         yield f'<text x="{_LEFT - 6}" y="{y + 4:.1f}" text-anchor="end">{text}</text>'
     if not values:
-        yield f'<text x="{WIDTH / 2}" y="{(top + bottom) / 2}" text-anchor="middle">nothing is known</text>'
+        yield f'<text x="{WIDTH / 2}" y="{(top + bottom) / 2}" text-anchor="middle">no data</text>'
     for role, run in runs:
         if path := _path(run, x_axis, y_axis):
             yield f'<path class="{role}" d="{path}"/>'
@@ -199,7 +199,7 @@ def _path(run: Run, x_axis: Axis, y_axis: Axis) -> str:
 
 def _legend(data: ChartData) -> Iterator[str]:
     x = float(_LEFT)
-    for role, name in (("left", f"{data.left[0]} (rolled back)"), ("back", f"{data.back[0]} (gone back to)")):
+    for role, name in (("left", f"{data.left[0]} (rolled back)"), ("back", f"{data.back[0]} (rolled back to)")):
         yield f'<line class="{role}" x1="{x:.0f}" y1="14" x2="{x + 22:.0f}" y2="14"/>'
         yield f'<text x="{x + 28:.0f}" y="18">{escape(shorten(name, 60))}</text>'
         x += 52 + _CHAR * len(shorten(name, 60))

@@ -82,11 +82,11 @@ def _summary(record: Document, durations: Document, cost: Document, onset: float
     left, back = formatting.known(record["from"]), formatting.known(record["to"])
     if record["manual"]:
         sentences = [
-            f"{record['actor']} took {left} out of service {record['service']} and went back to {back}: {record['reason']}."
+            f"{record['actor']} rolled back service {record['service']} from {left} to {back}: {record['reason']}."
         ]
     else:
         sentences = [
-            f"{left} failed in service {record['service']} ({record['reason']}); the router went back to {back} by itself."
+            f"{left} failed in service {record['service']} ({record['reason']}); the router rolled back to {back} automatically."
         ]
     if durations["fault_to_recovered_s"] is not None:
         since = "the first fault" if onset is None else "when faults stayed above the limit"
@@ -265,7 +265,7 @@ def _cause_inputs(
 
 
 _DERIVED: Final = {
-    "started": "the first fault of the evidence was seen",
+    "started": "the first fault of the evidence",
     "onset": "the share of faults was above the limit from here on",
     "failing_since": "the trigger failed from here on without a pass",
     "swapped": "the new route was stored: one 64-bit word",
@@ -316,20 +316,20 @@ def _notes(sources: Sources) -> Iterator[str]:
     """Yield a sentence for each part that the document lacks, with the reason."""
     record, samples = sources.record, sources.samples
     if samples is None:
-        yield "The samples of that time are lost (the router was started anew before they were frozen): windows are unknown."
+        yield "The samples of that time are lost (the router was restarted before they were saved): windows are unknown."
     elif samples["left"] is None:
         yield f"The samples of {record['from']} are lost: its slot had been given to another version."
     elif sources.watched:
         yield "The time after the rollback is still being watched: windows and impact grow."
     elif not samples["whole"]:
-        yield "The router was started anew meanwhile: what came later is unknown."
+        yield "The router was restarted meanwhile: later facts are unknown."
     if samples and samples.get("reconstructed"):
-        yield "Control died around the swap; its successor put this together from the journal and shared memory."
+        yield "Control died around the swap; the restarted control has reconstructed this from the journal and shared memory."
     if record["trigger"] is None and not record["manual"]:
         yield "The trigger is unknown: control died before its numbers were kept."
     if record["started_at"] is None:
-        yield "No beginning of the trouble is known; impact is counted from the promotion, at most 15 minutes back."
+        yield "The start of the failure is unknown; impact is counted from the promotion, at most 15 minutes back."
     if record["swap_us"] is None:
-        yield "How long the swap took is not known (yet)."
+        yield "The duration of the swap is not known (yet)."
     if sources.timeline is None:
-        yield "The journal of that time is no longer at hand: the timeline is unknown."
+        yield "The journal of that time is no longer kept: the timeline is unknown."

@@ -27,7 +27,7 @@ ALARMS: Final[dict[str, AlarmRow]] = {
     "no_better_target": AlarmRow(
         "critical",
         "The active version fails, and no better version exists. The detail has the reasons.",
-        "Repair the active version, deploy another version, or roll back by hand.",
+        "Repair the active version, deploy another version, or roll back manually.",
         "When a version is active that does not fail, or a rollback becomes possible.",
     ),
     "automation_frozen": AlarmRow(
@@ -45,7 +45,7 @@ ALARMS: Final[dict[str, AlarmRow]] = {
     "would_roll_back": AlarmRow(
         "warning",
         "A trigger whose action is `observe` fails.",
-        "Read `explain`. Roll back by hand if the trigger is right.",
+        "Read `explain`. Roll back manually if the trigger is right.",
         "When the trigger no longer fails.",
     ),
     "proposal_waiting": AlarmRow(
@@ -116,7 +116,7 @@ ALARMS: Final[dict[str, AlarmRow]] = {
     "links_invalid": AlarmRow(
         "warning",
         "The secret that signs links to proposals could not be read or kept. Links that were sent before are invalid.",
-        "Decide by `approve` and `deny`. Look at the state directory.",
+        "Decide by `approve` and `deny`. Check the state directory.",
         _NEXT_START,
     ),
     # notifications and MLflow
@@ -147,7 +147,7 @@ ALARMS: Final[dict[str, AlarmRow]] = {
     "mlflow_given_up": AlarmRow(
         "warning",
         "MLflow refused an update, or could not be reached for `mlflow.give_up_after_s`.",
-        "Write tags and alias by hand. `journal` has the entry.",
+        "Set tags and alias in MLflow manually. `journal` has the entry.",
         "With the next update of the service that MLflow accepts.",
     ),
     # the journal
@@ -206,7 +206,7 @@ ALARMS: Final[dict[str, AlarmRow]] = {
     "cases_unavailable": AlarmRow(
         "warning",
         "`STATE_DIR/cases.sqlite` cannot be read. Until it is read, promotions are refused with 409 `cases_pending`.",
-        "Look at the state directory. `promote --override WHY` promotes without the check.",
+        "Check the state directory. `promote --override WHY` promotes without the check.",
         "When the file was read.",
     ),
     "cases_unreadable": AlarmRow(

@@ -97,7 +97,7 @@ def merged(documents: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
 def in_words(targets: list[dict[str, Any]]) -> str:
     """Return one line: the places that each version and its largest clients hold."""
     if not targets:
-        return "no worker says who holds its places"
+        return "no worker reports the holders of its places"
     shown = [
         f"{places['service']} {places['version']} holds {_kinds(places)}{_most(places)}"
         for places in targets[:_SHOWN_MAX]

@@ -216,7 +216,7 @@ class NotifyAddon(Addon):
             topic="test",
             service="",
             severity="info",
-            title=f"rollback-router: a test message, asked for by {actor}",
+            title=f"rollback-router: a test message, requested by {actor}",
             at=now_s,
             facts=(("Means", "this channel works"),),
             path="/v1/status",

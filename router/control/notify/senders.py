@@ -173,7 +173,7 @@ def _describe_connection(error: Exception) -> str:
         why = os.strerror(number) if number > 0 else error.os_error.strerror
         return f"no connection: {why or type(error.os_error).__name__}"
     if isinstance(error, ValueError):  # InvalidURL is one, and a host that is no name
-        return "its URL is none that can be asked"
+        return "its URL cannot be requested"
     if isinstance(error, OSError) and error.strerror:
         return error.strerror
     return type(error).__name__
@@ -218,7 +218,7 @@ def _through_apprise(url: str, title: str, body: str, kind: str) -> bool:
     logging.getLogger("apprise").setLevel(logging.CRITICAL)  # its warnings may hold parts of the URL
     client: Any = apprise.Apprise()
     if not client.add(url):
-        raise ValueError("apprise does not know this kind of URL")
+        raise ValueError("apprise does not support this kind of URL")
     return bool(client.notify(body=body, title=title, notify_type=kind))
 
 

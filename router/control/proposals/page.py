@@ -19,8 +19,8 @@ from router.rollout.stats.figures import format_value
 _BUTTONS: Final = {
     ("approve", "rollback"): "Approve: roll back now",
     ("approve", "promotion"): "Approve: promote now",
-    ("deny", "rollback"): "Deny: leave it as it is",
-    ("deny", "promotion"): "Deny: do not promote",
+    ("deny", "rollback"): "Deny: no rollback",
+    ("deny", "promotion"): "Deny: no promotion",
 }
 
 
@@ -29,13 +29,13 @@ def decision_page(proposal: Document, verb: str) -> web.Response:
     rows = [
         ("service", proposal["service"]),
         ("version", proposal["version"]),
-        ("active when it was asked", proposal["from"]),
-        ("would be active", proposal["to"]),
-        ("because", proposal["reason"]),
-        ("asked by", proposal["opened_by"]),
-        ("asked at", proposal["opened_at"]),
+        ("active version", proposal["from"]),
+        ("active after approval", proposal["to"]),
+        ("reason", proposal["reason"]),
+        ("requested by", proposal["opened_by"]),
+        ("requested at", proposal["opened_at"]),
         ("expires at", proposal["expires_at"]),
-        ("then", "it is rolled back" if proposal["at_expiry"] == "rollback" else "nothing is done"),
+        ("at expiry", "rollback" if proposal["at_expiry"] == "rollback" else "no change"),
     ]
     rows += [row for item in proposal["evidence"] for row in _evidence(item)]
     button = _BUTTONS[verb, proposal["kind"]]

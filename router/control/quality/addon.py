@@ -179,7 +179,7 @@ class QualityAddon(Addon):
         active, status = state.service_controller.registry.active, state.status
         about = (active.version, state.service_controller.registry.active_since_ns) if active is not None else None
         if about != state.about or now_ns - state.evaluated_ns > FRESH_NS:
-            status = DriftStatus("inconclusive", "the requests to this version were not looked at yet")
+            status = DriftStatus("inconclusive", "the requests to this version were not evaluated yet")
         return (_result(status, state),)
 
     def status(self, service: str) -> Document:
@@ -224,7 +224,7 @@ class QualityAddon(Addon):
             Record(entry_types.INPUTS_FORGOTTEN, actor, {"reason": reason})
         )
         state.forget = True
-        return {"service": service, "message": "what was known of good requests is forgotten, and is learned anew"}
+        return {"service": service, "message": "the reference is deleted, and a new one is learned"}
 
 
 def _references(entries: Sequence[Entry]) -> dict[str, Reference]:

@@ -26,7 +26,7 @@ def operations(addon: QualityAddon) -> tuple[Operation, ...]:
             "POST",
             "/v1/services/{service}/inputs/relearn",
             relearn,
-            "Forget the reference of input drift and learn a new one",
+            "Replace the reference of input drift by a new one",
             "operator",
             Relearn,
             name="relearnInputs",

@@ -41,7 +41,9 @@ class ValidatorsAddon(Addon):
             )
             if faults > self._faults[name]:
                 self._faults[name], self._broke_ns[name] = faults, now_ns
-                detail = f"validators broke at {faults} requests, which passed unchecked; the workers' log says why"
+                detail = (
+                    f"validators failed at {faults} requests, which passed unchecked; the workers' log has the reason"
+                )
                 self._alarms.up("validator_fault", detail, name)
             elif name in self._broke_ns and now_ns - self._broke_ns[name] > FAULT_ALARM_NS:
                 del self._broke_ns[name]

@@ -139,7 +139,7 @@ class HistoryStore:
         try:
             found, error = await asyncio.wait_for(self._bulkhead.call(find), READ_TIMEOUT_S)
         except BulkheadFull:
-            raise HistoryUnavailable(f"{READERS_MAX} others read it just now: try again in a moment") from None
+            raise HistoryUnavailable(f"{READERS_MAX} other reads are running: try again in a moment") from None
         except TimeoutError:
             raise HistoryUnavailable(f"no answer from the disk within {READ_TIMEOUT_S:g} s") from None
         if error is not None:

@@ -56,11 +56,11 @@ def _refuse_incomplete(found: Mark, entries: list[Entry], checksums: dict[int, i
         raise Corrupt(f"{mark.FILE} beside it belongs to another journal, which had {found.seq} entries")
     if len(entries) < found.seq:
         raise Corrupt(
-            f"its end is missing: {mark.FILE} says that {found.seq} entries were written and acknowledged, up to generation "
+            f"its end is missing: {mark.FILE} records that {found.seq} entries were written and acknowledged, up to generation "
             f"{found.generation}, and there are {len(entries)}"
         )
     if found.seq and found.crc and found.crc != checksums.get(found.seq):
-        raise Corrupt(f"{mark.FILE} says that entry {found.seq} is another one than the one that is there")
+        raise Corrupt(f"{mark.FILE} has another checksum for entry {found.seq} than the journal")
 
 
 def _close_without_checkpoint(database: sqlite3.Connection, path: Path) -> None:

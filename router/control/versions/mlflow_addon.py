@@ -143,9 +143,9 @@ class MlflowAddon(Addon):
         service_controller = self._control_loop.services[update.service]
         alias = service_controller.service.mlflow.alias
         if alias is None or update.serves is None:
-            return "no alias is configured" if alias is None else "what serves now is no version of this model"
+            return "no alias is configured" if alias is None else "the active version is no version of this model"
         if _serving(service_controller.registry) != (update.model.name, update.serves):
-            return "another version serves by now"
+            return "another version is active"
         name, at = update.model.name, await mlflow.aliased(update.model.name, alias)
         if at != update.model.number:
             return f"{alias} points to {at or 'nothing'}, not to {update.model.number}, and stays so"

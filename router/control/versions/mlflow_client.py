@@ -144,7 +144,7 @@ class Mlflow:
 
     def _unreachable(self, why: str) -> Refusal:
         text = printable(why)
-        detail = f"MLflow at {self._server.tracking_uri} is of no use now: {text[:DETAIL_CHARS_MAX]}"
+        detail = f"MLflow at {self._server.tracking_uri} cannot be used now: {text[:DETAIL_CHARS_MAX]}"
         return Refusal(RefusalCode.MLFLOW_UNREACHABLE, detail)
 
 

@@ -196,8 +196,8 @@ def _summary(service_controller: ServiceController, obstacles: list[str]) -> str
         return f"Service {service_controller.name} has no active version."
     failing = service_controller.verdict.failing
     if failing is not None:
-        goes = "the drill goes home" if service_controller.registry.in_drill else "is being rolled back"
-        act = f"but automation holds: {'; '.join(obstacles)}" if obstacles else f"and {goes}"
+        goes = "the drill swaps back" if service_controller.registry.in_drill else "is being rolled back"
+        act = f"but the rollback is blocked: {'; '.join(obstacles)}" if obstacles else f"and {goes}"
         return f"{active.version} fails ({failing.reason}), {act}."
     waiting = next(
         (proposal for proposal in service_controller.registry.proposals.pending() if proposal.kind == "rollback"), None
@@ -208,7 +208,11 @@ def _summary(service_controller: ServiceController, obstacles: list[str]) -> str
     if near is not None:
         return f"{active.version} may be failing: {near.reason}; {near.distance}."
     missing = service_controller.machine.gate.no_standby_reason()
-    back = f"no way back: {missing}" if missing or standby is None else f"{standby.version} is the way back"
+    back = (
+        f"no rollback is possible: {missing}"
+        if missing or standby is None
+        else f"a rollback to {standby.version} is possible"
+    )
     if service_controller.verdict.state == "pass":
         return f"{active.version} works; {back}."
     return f"Too few requests for a verdict on {active.version}; {back}."

@@ -339,7 +339,7 @@ def _assemble(
     kept = []
     for name, line in fields:
         if b"_" in name and _imitates_checked_field(name):
-            raise _refuse("bad_request", f"the field name {name[:60].decode('latin-1')} looks like another one")
+            raise _refuse("bad_request", f"the field name {name[:60].decode('latin-1')} can be read as another field")
         if name == b"host" or name in removed or (name == b"expect" and not expects):
             continue
         if name == b"x-request-id" and request_id is None:

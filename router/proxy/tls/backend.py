@@ -44,7 +44,7 @@ class BackendContext:
         try:
             return TlsConnect(above, partial(context.wrap_bio, server_hostname=name, session=session), self, endpoint)
         except ValueError as error:
-            raise ConnectionError(f"TLS: {name!r} cannot be asked for: {error}") from None
+            raise ConnectionError(f"TLS: {name!r} cannot be used as server name: {error}") from None
 
     async def _current(self) -> ssl.SSLContext:
         async with self._making:

@@ -30,7 +30,7 @@ _HANDSHAKE_RECORD: Final = 0x16
 _RECORD_HEAD_BYTES: Final = 5
 _RECORD_BYTES_MAX: Final = 16384
 """The largest plaintext record (RFC 8446 §5.1)."""
-_PLAIN_HTTP: Final = replies.reply(400, "tls_required", "this port speaks TLS: ask again with https://", close=True)
+_PLAIN_HTTP: Final = replies.reply(400, "tls_required", "this port requires TLS: use https://", close=True)
 
 Wrap = Callable[[ssl.MemoryBIO, ssl.MemoryBIO], ssl.SSLObject]
 """(incoming, outgoing) → one side of a TLS connection: `SSLContext.wrap_bio` with its further arguments bound."""
@@ -197,7 +197,7 @@ class TlsTransport(asyncio.Transport, asyncio.Protocol):
         """Answer a plain HTTP request with an error in HTTP; close any other connection unanswered."""
         if data[:1].isalpha():
             self._below.write(_PLAIN_HTTP)
-        self._fail(ConnectionError("the client does not speak TLS"))
+        self._fail(ConnectionError("the client did not begin a TLS handshake"))
 
     # -- incoming data
     def _deliver(self) -> None:

@@ -160,9 +160,9 @@ def result(
         return _failing(kind, action, recent, now_s, now_ns)
     if firing:
         silent_s = now_s - firing[-1].last_seen_at
-        reason = f"alert {firing[-1].title} is not resolved, but nothing was heard of it for {silent_s:.0f} s"
+        reason = f"alert {firing[-1].title} is not resolved, but it was not received again for {silent_s:.0f} s"
         return _result(kind, "inconclusive", action, reason, 0, distance="fails if it comes again")
-    return _result(kind, "pass", action, "no alert stands", 0, distance="fails with the first alert that counts")
+    return _result(kind, "pass", action, "no alert is firing", 0, distance="fails with the first alert that counts")
 
 
 def recently_seen(firing: Sequence[StoredAlert], fresh_s: float, now_s: float) -> list[StoredAlert]:

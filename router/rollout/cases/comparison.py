@@ -83,7 +83,7 @@ class Result:
 def judge_answer(case: Case, answer: CaseAnswer, limits: ComparisonLimits, complaint: str | None = None) -> Result:
     """Return whether `answer` is good enough for `case`; `complaint`: the violation that the service's validators found."""
     if not answer.error and answer.status in _UNAUTHORIZED and case.expect.status == NO_FAULT:
-        problem = f"status {answer.status}: it wants credentials, which cases never hold"
+        problem = f"status {answer.status}: it requires credentials, which cases never hold"
         return Result(case.id, "skipped", (problem,), answer.status, answer.first_byte_ms)
     found = chain(_problems(case.expect, answer, limits), [f"invalid: {complaint}"] if complaint else [])
     problems = tuple(islice(found, PROBLEMS_MAX))

@@ -199,7 +199,7 @@ class Drill:
         if age_s < RETURN_WAIT_S:
             return SwapBack("; ".join(self.reasons))
         found = observation.blocked_reason or "the machine did not decide"
-        self.reasons.append(f"no way home in {RETURN_WAIT_S:g} s: {found}")
+        self.reasons.append(f"no swap back within {RETURN_WAIT_S:g} s: {found}")
         return self._end("stayed", now_ns)
 
     def _home(self, age_s: float, now_ns: int) -> DrillEnd | None:

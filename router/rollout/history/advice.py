@@ -185,15 +185,15 @@ def choose(outcomes: Sequence[CandidateResult], days: float, per_month_max: floa
                 return found, f"{found.per_month:.1f} false alarms a month instead of {present.per_month:.1f}"
         return (
             present,
-            'it has too many false alarms, and nothing that was tried sees as much with fewer: action = "observe"',
+            'it has too many false alarms, and no tried limits detect as many rollbacks with fewer: action = "observe"',
         )
     if days < DAYS_MIN:
         return present, f"{days:.1f} days are too little to propose anything stricter ({DAYS_MIN:g} are needed)"
     best = max(good, key=_worth, default=present)
     if _worth(best) <= (len(present.caught), _lead(present) + 1.0):
-        return present, "nothing that was tried sees more, or sooner, without more false alarms"
+        return present, "no tried limits detect more rollbacks, or earlier, without more false alarms"
     return best, (
-        f"{len(best.caught)} instead of {len(present.caught)} rollbacks seen, {_lead(best):.0f} instead of "
+        f"{len(best.caught)} instead of {len(present.caught)} rollbacks detected, {_lead(best):.0f} instead of "
         f"{_lead(present):.0f} s before, with {len(best.false)} false alarms in {days:.0f} days"
     )
 

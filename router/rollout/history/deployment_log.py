@@ -245,4 +245,4 @@ def _rollback(entry: Entry, confirmed: Entry | None) -> PastRollback:
 
 
 def _decided_by(entry: Entry) -> str:
-    return "unknown" if entry.data["automatic"] else "a person"
+    return "unknown" if entry.data["automatic"] else "an operator"

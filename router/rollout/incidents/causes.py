@@ -81,7 +81,7 @@ def _standby(inputs: CauseInputs) -> Candidate | None:
     text += f"{answered} succeeded, {failed} failed again"
     if failed == 0:
         return _candidate(
-            "version", "strong", f"it is {inputs.version}, not the requests and not what both depend on", text
+            "version", "strong", f"it is {inputs.version}, not the requests and not a shared dependency", text
         )
     if failed >= answered:
         claim = "something that both versions share (a dependency, the data, the requests themselves)"
@@ -97,7 +97,7 @@ def _promotion(inputs: CauseInputs) -> Candidate | None:
         return None
     before = inputs.before
     clean = before is not None and before["requests"] >= 100 and not before["faults"] and after_s > 60
-    began = "the first fault was seen" if inputs.fault_at is not None else "it was rolled back"
+    began = "the first fault occurred" if inputs.fault_at is not None else "it was rolled back"
     text = f"{began} {format_duration(max(0.0, after_s))} after {inputs.version} was made active"
     good = f"until then it had answered {before['requests']:.0f} requests without a fault" if clean and before else ""
     claim = f"a change in {inputs.version}"
@@ -157,9 +157,7 @@ def _path(inputs: CauseInputs) -> Candidate | None:
     path, count = Counter(paths).most_common(1)[0]
     if count < _SHARE * len(paths):
         return None
-    text = (
-        f"{count} of {len(paths)} listed failing requests asked for it; whether others do not fail there is not known"
-    )
+    text = f"{count} of {len(paths)} listed failing requests have this path; whether other requests with it succeed is unknown"
     return _candidate("path", "weak", f"requests for {path}", text)
 
 
@@ -188,5 +186,5 @@ def _changes(inputs: CauseInputs) -> list[Candidate]:
         elif line.kind == entry_types.SETTINGS_CHANGED:
             found.append(_candidate("settings", "weak", "changed settings of the router", f"{when}: {line.text}"))
         elif any(word in line.kind for word in _ALERTS):
-            found.append(_candidate("data", "some", "the data: an alert spoke of it", f"{when}: {line.text}"))
+            found.append(_candidate("data", "some", "the data: an alert names it", f"{when}: {line.text}"))
     return found

@@ -55,12 +55,12 @@ def _because(data: _Data) -> str:
 
 
 def _switched(data: _Data) -> str:
-    return f"{data['to']} became active, {data['from'] or 'no version'} was before{_because(data)}"
+    return f"{data['to']} became active, {data['from'] or 'no version'} was active before{_because(data)}"
 
 
 def _rolled_back(data: _Data) -> str:
     after = "tagged unreachable" if data.get("unreachable") else "quarantined"
-    return f"decided: back from {data['from']} to {data['to']}; {data['from']} is {after}{_because(data)}"
+    return f"decided: rollback from {data['from']} to {data['to']}; {data['from']} is {after}{_because(data)}"
 
 
 def _confirmed(data: _Data) -> str:
@@ -95,9 +95,9 @@ def _summary(data: _Data) -> str:
 
 
 def _proposed(data: _Data) -> str:
-    what = f"should {data['version']} go back to {data['to']}?"
+    what = f"roll back from {data['version']} to {data['to']}?"
     if data["kind"] == "promotion":
-        what = f"may {data['to']} become active?"
+        what = f"promote {data['to']}?"
     return f"proposal {data['proposal']}: {what}" + (f" ({data['reason']})" if data.get("reason") else "")
 
 
@@ -114,7 +114,7 @@ def cases_text(data: _Data) -> str:
         return f"no regression case was made: no failing request of {data['version']} was captured{span}"
     reasons = [f"{count} {reason}" for reason, count in data.get("left_out", {}).items()]
     if same := max(0, seen - made - sum(data["left_out"].values())) if "left_out" in data else 0:
-        reasons.append(f"{same} like another one, or beyond the limit")
+        reasons.append(f"{same} duplicate, or above the limit")
     text = f"{made} regression case{' was' if made == 1 else 's were'} made of {seen} failing "
     text += f"request{'' if seen == 1 else 's'} of {data['version']}{span}"
     return text + (f"; no case: {', '.join(reasons)}" if reasons else "")
@@ -130,7 +130,7 @@ def _criterion(data: _Data) -> str:
 
 def _drift(data: _Data) -> str:
     if data["state"] == "over":
-        return f"requests to {data['version']} are like the learned ones again"
+        return f"requests to {data['version']} match the reference again"
     return f"requests to {data['version']} have drifted{_because(data)}"
 
 
@@ -147,7 +147,9 @@ _TEXTS: Final[dict[str, Callable[[_Data], str]]] = {
     entry_types.STANDBY_RESTORED: lambda data: f"{', '.join(data['states'])} answers again and is the standby",
     entry_types.RETIRED: lambda data: f"{', '.join(data.get('states', ())) or data.get('version')} was retired",
     entry_types.DRAINED: _drained,
-    entry_types.DRAIN_CUT: lambda data: f"what {data['version']} still served was cut after {data['after_s']:g} s",
+    entry_types.DRAIN_CUT: lambda data: (
+        f"the remaining requests of {data['version']} were cut after {data['after_s']:g} s"
+    ),
     entry_types.MOVED: lambda data: (
         f"the endpoints of {data['target']['version']} moved from {', '.join(data['from'])} "
         f"to {', '.join(data['target']['endpoints'])}"
@@ -160,10 +162,10 @@ _TEXTS: Final[dict[str, Callable[[_Data], str]]] = {
         "control was restarted and took over the route that shared memory held" + _because(data)
     ),
     entry_types.ACCEPTED: lambda data: f"{data['version']} was accepted",
-    entry_types.NO_BETTER_TARGET: lambda data: f"held: {data['active']} fails and {'; '.join(data['obstacles'])}",
-    entry_types.SETTINGS_CHANGED: lambda data: f"the settings were read again (version {data['version']})",
+    entry_types.NO_BETTER_TARGET: lambda data: f"blocked: {data['active']} fails and {'; '.join(data['obstacles'])}",
+    entry_types.SETTINGS_CHANGED: lambda data: f"the settings were reloaded (version {data['version']})",
     entry_types.INCIDENT_EDITED: _edited,
-    entry_types.REGISTERED: lambda data: f"{data['target']['version']} was made known",
+    entry_types.REGISTERED: lambda data: f"{data['target']['version']} was registered",
     entry_types.QUARANTINE_RETURNED: lambda data: (
         f"the quarantine of {', '.join(data['quarantine'])} is back{_because(data)}"
     ),
@@ -181,14 +183,12 @@ _TEXTS: Final[dict[str, Callable[[_Data], str]]] = {
     entry_types.CASES_CHECKED: _checked_cases,
     entry_types.CRITERION_ADDED: _criterion,
     entry_types.CRITERION_SET: _criterion,
-    entry_types.CRITERION_REMOVED: lambda data: f"the criterion {data['metric']} was taken away{_because(data)}",
+    entry_types.CRITERION_REMOVED: lambda data: f"the criterion {data['metric']} was removed{_because(data)}",
     entry_types.DRILL_STARTED: lambda data: f"drill {data['drill']} began",
     entry_types.DRILL_SWITCHED: lambda data: f"drill {data['drill']}: {data['to']} became active",
     entry_types.DRILL_ENDED: lambda data: f"drill {data['drill']} ended: {data['result']}",
     entry_types.DRILL_REFUSED: lambda data: f"drill {data['drill']} was refused: {'; '.join(data['reasons'])}",
-    entry_types.INPUTS_LEARNED: lambda data: (
-        f"what requests are like was learned from {data['reference']['samples']} of them"
-    ),
+    entry_types.INPUTS_LEARNED: lambda data: f"the reference was learned from {data['reference']['samples']} requests",
     entry_types.INPUT_DRIFT: _drift,
     entry_types.MLFLOW_TOLD: lambda data: "MLflow was updated",
     entry_types.MLFLOW_GIVEN_UP: lambda data: f"MLflow could not be updated{_because(data)}",

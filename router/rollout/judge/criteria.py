@@ -72,7 +72,7 @@ class Acceptance:
         return {metric: limit for metric, limit in found.items() if limit is not None}
 
 
-NOT_LATE: Final = "rules.latency.slo_ms is not set, so nobody knows what late is"
+NOT_LATE: Final = "rules.latency.slo_ms is not set, so no answer counts as late"
 
 
 @dataclass(frozen=True, slots=True)
@@ -199,7 +199,7 @@ def _at_least(name: str, value: float, minimum: float, samples: int) -> Criterio
 
 def _at_most(metric: str, value: float | None, limit: float, samples: int, origin: str) -> Criterion:
     if value is None:
-        return Criterion(metric, "unknown", None, limit, samples, "too few answers to say", origin)
+        return Criterion(metric, "unknown", None, limit, samples, "too few answers", origin)
     state: State = "met" if value <= limit else "not_met"
     text = f"{value:.2%}, limit {limit:.2%}" if metric in SHARES else f"{value:g}, limit {limit:g}"
     return Criterion(metric, state, value, limit, samples, text, origin)

@@ -165,7 +165,7 @@ class Machine:
             raise Refusal(
                 RefusalCode.VERSION_NOT_READY,
                 f"version {target.version} is {target.state.value}: {todo}",
-                facts={"state": target.state.value},
+                facts={"state": target.state.value, "quarantined": quarantine is not None},
             )
         self._refuse_unfit(target, event)
         rules = self.limits.proposals

@@ -78,7 +78,7 @@ def _alarm(alarm: Mapping[str, Any], now_s: float) -> Notification:
         severity="warning",
         title=f"{service or 'router'}: alarm {code}",
         at=now_s,
-        facts=(("Alarm", code), ("Says", alarm["detail"]), ("Since", alarm["since"])),
+        facts=(("Alarm", code), ("Detail", alarm["detail"]), ("Since", alarm["since"])),
         data={"code": code, "detail": alarm["detail"], "since": alarm["since"]},
         path="/v1/status",
     )

@@ -106,7 +106,7 @@ def _composed(entry: Entry, topic: Topic, content: _Content) -> Notification:
 # -- one function for each content
 def _rolled_back(entry: Entry, times: Mapping[str, Any]) -> _Content:
     data = entry.data
-    by = "by itself" if data["automatic"] else f"by {entry.actor}"
+    by = "automatically" if data["automatic"] else f"by {entry.actor}"
     return _Content(
         "critical",
         f"rolled back {by} from {data['from']} to {data['to']}",
@@ -143,11 +143,11 @@ def _no_better_target(entry: Entry, _: Mapping[str, Any]) -> _Content:
     data = entry.data
     return _Content(
         "critical",
-        f"{data['active']} fails and there is nothing better to go back to",
+        f"{data['active']} fails and no better version exists",
         (
             ("Active", str(data["active"])),
             *trigger_facts(data.get("trigger")),
-            ("Why not", "; ".join(data["obstacles"])),
+            ("Obstacles", "; ".join(data["obstacles"])),
         ),
         {"active": data["active"], "obstacles": data["obstacles"], "trigger": _trigger(data.get("trigger"))},
         f"/v1/services/{entry.service}/explain",
@@ -164,7 +164,7 @@ def _alert(entry: Entry, _: Mapping[str, Any]) -> _Content | None:
         (
             ("Version", data["about"]),
             ("Alert", data["name"]),
-            ("Says", data["summary"] or "nothing more"),
+            ("Summary", data["summary"] or "none"),
             ("From", entry.actor),
         ),
         {name: data[name] for name in ("kind", "name", "about", "summary", "fingerprint", "starts_at", "labels")},
@@ -176,8 +176,8 @@ def _proposed(entry: Entry, _: Mapping[str, Any]) -> _Content:
     data = entry.data
     rollback = data["kind"] == "rollback"
     back, forward = (
-        f"should {data['version']} go back to {data['to'] or 'nothing'}?",
-        f"may {data['version']} become active?",
+        f"roll back from {data['version']} to {data['to'] or 'nothing'}?",
+        f"promote {data['version']}?",
     )
     evidence = data.get("evidence") or {}
     alert = evidence.get("alert")
@@ -191,7 +191,7 @@ def _proposed(entry: Entry, _: Mapping[str, Any]) -> _Content:
             *trigger_facts(evidence.get("trigger")),
             ("Alert", f"{alert['name']}: {alert['summary']}" if alert else None),
             ("Reason", data["reason"]),
-            ("Asked by", entry.actor),
+            ("Requested by", entry.actor),
             ("Decide within", f"{format_duration(data['expire_after_s'])}, else {data['at_expiry']}"),
             ("Proposal", data["proposal"]),
         ),
@@ -226,7 +226,7 @@ def _drilled(entry: Entry, _: Mapping[str, Any]) -> _Content:
         (
             ("Drill", f"{data['mode']}, from {data['from']} to {data['to']}"),
             ("Result", data["result"]),
-            ("Because", "; ".join(data["reasons"]) or None),
+            ("Reasons", "; ".join(data["reasons"]) or None),
             ("Time taken", ", ".join(f"{found:.1f} ms" for found in swaps) + " to the last worker" if swaps else None),
         ),
         {name: data[name] for name in members} | {"swaps": data.get("swaps", [])},
@@ -263,7 +263,7 @@ def _time_taken(entry: Entry, times: Mapping[str, Any]) -> str | None:
     parts = []
     since_ns = (entry.data.get("trigger") or {}).get("evidence_since_ns")
     if since_ns:
-        parts.append(f"decided {max(0.0, (entry.monotonic_ns - since_ns) / 1e9):.1f} s after the first sign")
+        parts.append(f"decided {max(0.0, (entry.monotonic_ns - since_ns) / 1e9):.1f} s after the first fault")
     if times:
         parts.append(f"swap {format_micros(times['swap_us'])}")
     if times and times["confirmed_ms"] is not None:

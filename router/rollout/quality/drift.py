@@ -229,7 +229,7 @@ class DriftJudge:
         learned_count = self._learner.seen if self._learner is not None else 0
         if known is None:
             needs = f"{rules.learn_samples} over {rules.learn_s:g} s, of an accepted version"
-            reason = f"nothing is known of good requests yet ({learned_count} learned; it needs {needs})"
+            reason = f"there is no reference yet ({learned_count} learned; it needs {needs})"
             return DriftStatus("inconclusive", reason, learned=learned_count, unreadable=self._unreadable)
         findings = self._findings(known)
         worst = max(findings, key=lambda found: (found.fails, found.share / found.limit), default=None)
@@ -237,7 +237,7 @@ class DriftJudge:
         self._sustained.tick(state, now_ns)
         sustained_s = self._sustained.sustained_s(rules.sustained_s, rules.sustained_share)
         samples = sum(counts.samples for counts in self._buckets)
-        reason = str(worst) if worst else f"{samples} requests were looked at, {rules.samples_min} are needed"
+        reason = str(worst) if worst else f"{samples} requests were evaluated, {rules.samples_min} are needed"
         return DriftStatus(
             state,
             reason,

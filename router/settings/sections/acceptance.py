@@ -25,6 +25,4 @@ def refuse_impossible(criteria: Acceptance, latency: LatencyRule) -> None:
             f"acceptance.fault_factor_max = {criteria.fault_factor_max:g}: more than 0, 2 is twice the baseline"
         )
     if criteria.late_share_max is not None and latency.slo_ms is None:
-        raise ValueError(
-            "acceptance.late_share_max says how many may be late, and rules.latency.slo_ms not what late is"
-        )
+        raise ValueError("acceptance.late_share_max needs rules.latency.slo_ms, which defines late answers")

@@ -170,6 +170,6 @@ class Service(Strict):
     def _distinct(self) -> Service:
         if self.active and self.standby and self.active.version == self.standby.version:
             raise ValueError(
-                f"active and standby are both version {self.active.version!r}: a way back needs another one"
+                f"active and standby are both version {self.active.version!r}: the standby must be another version"
             )
         return self

@@ -199,7 +199,7 @@ class OldRouter:
             self._step, self._due_ns = "finishing", now_ns + round(FINISH_TIMEOUT_S * 1e9)
             self._old.hand_over(self._pid)
         else:
-            self._give_up(f"{step!r} is not what it should say now")
+            self._give_up(f"{step!r} is not the message of this step")
 
     # -- steps
     def _offer(self, inlets: object) -> None:
@@ -226,7 +226,7 @@ class OldRouter:
             _send(self._new, {"say": "released"})
             self._fail_point.hit("handover.released")
         else:
-            self._refuse("control did not leave with everything in the journal: look at the old router's log")
+            self._refuse("control did not leave with everything in the journal: see the old router's log")
             self._resume(from_journal=False)
 
     def _finished(self) -> None:

@@ -130,6 +130,17 @@ async def test_people_edit_and_it_is_journalled(start: Start) -> None:
         await addon.set(metric="late_share", limit=0.02, **how)
 
 
+async def test_the_answer_shows_the_criteria_after_the_change(start: Start) -> None:
+    control, addon = await start(acceptance={"after_s": 600, "requests_min": 500})
+    control.tick(5, lambda: control.workers.serve(0, Outcome.OK, 5))
+    how = {"service": "svc", "metric": "fault_share", "actor": "ann", "reason": "we saw this before", "dry_run": False}
+    shown = await addon.set(limit=0.005, **how)
+    assert [one["limit"] for one in shown["criteria"] if one["name"] == "fault_share"] == [0.005]
+    shown = await addon.remove(**how)
+    assert "requests" in (names := [one["name"] for one in shown["criteria"]])
+    assert "fault_share" not in names
+
+
 async def test_a_version_that_falls_short_is_not_accepted(start: Start) -> None:
     control, addon = await start(acceptance={"after_s": 1, "requests_min": 5, "cases": "required"})
     control.service_controller.machine.set_promotion_check(lambda: PromotionCheck(revision="r1"))

@@ -130,7 +130,7 @@ async def test_one_incident_does_not_fill_the_suite(start_harness: Begin) -> Non
         ),
         (
             [FAILED[0], FAILED[0]], 1, {},
-            "1 regression case was made of 2 failing requests of v1; no case: 1 like another one, or beyond the limit",
+            "1 regression case was made of 2 failing requests of v1; no case: 1 duplicate, or above the limit",
         ),
         (FAILED, 3, {}, "3 regression cases were made of 3 failing requests of v1"),
     ],
@@ -145,7 +145,7 @@ async def test_the_list_of_cases_says_what_a_rollback_made(
         harness.fail(one)
     incident = (await harness.rollback())["incident"]
     (early,) = (await harness.case_operations.listing("svc", full=False))["rollbacks"]
-    assert (early["incident"], early["seen"], early["why"][:17]) == (incident, None, "not looked at yet")
+    assert (early["incident"], early["seen"], early["why"][:17]) == (incident, None, "not processed yet")
     await harness.until(lambda: harness.addon.rollbacks("svc")[0]["seen"] is not None)
     expected = {
         "incident": incident, "version": "v1", "seen": len(records), "made": made, "left_out": left_out, "why": why,

@@ -42,14 +42,14 @@ def test_a_job_goes_through_a_pipe_and_is_the_same() -> None:
         latency=LatencyRule(slo_ms=5.0),
     )
     sent = Job(
-        "/x", "svc", 1, 2, rules, 5.0, (KnownRollback(1.5, "v1", "a person"),), ((7, normal(0.01).as_dict()),), 2.5
+        "/x", "svc", 1, 2, rules, 5.0, (KnownRollback(1.5, "v1", "an operator"),), ((7, normal(0.01).as_dict()),), 2.5
     )
     assert decode(sent.encode()) == sent
 
 
 def test_advice_from_rows_to_settings(tmp_path: Path) -> None:
     past = recording()
-    happened = KnownRollback(past.wall_s, "v1", "a person")
+    happened = KnownRollback(past.wall_s, "v1", "an operator")
     rules = Rules(error_rate=ErrorRateRule(action="observe"))
     found = advice(job(kept(tmp_path, past), past, happened, rules=rules))
     present = found["kinds"]["error_rate"]["trials"][0]
@@ -62,7 +62,7 @@ def test_advice_from_rows_to_settings(tmp_path: Path) -> None:
     assert found["observed"] == [
         {"trigger": "error_rate", "version": "v1", "at_ms": WALL_MS + 28_900_000, "until_ms": WALL_MS + 30_000_000}
     ]
-    assert found["rollbacks"] == [{"at_s": past.wall_s, "left": "v1", "by": "a person"}]
+    assert found["rollbacks"] == [{"at_s": past.wall_s, "left": "v1", "by": "an operator"}]
 
 
 def test_the_baseline_of_that_time_counts(tmp_path: Path) -> None:

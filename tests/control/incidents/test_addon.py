@@ -152,7 +152,7 @@ async def test_a_person_who_goes_back_opens_one_too_and_a_switch_does_not(
     (short,) = (await addon.listing())["incidents"]
     assert (short["id"], short["manual"], short["status"], short["owner"]) == (answer["incident"], True, "open", None)
     made = await addon.document(answer["incident"])
-    assert made["summary"].startswith("ann took v2 out of service svc and went back to v1: wrong scores.")
+    assert made["summary"].startswith("ann rolled back service svc from v2 to v1: wrong scores.")
 
 
 async def test_the_next_switch_ends_what_is_watched(control: ControlHarness, addon: IncidentsAddon) -> None:
@@ -293,9 +293,7 @@ async def test_after_a_cold_start_the_samples_are_those_of_the_file_or_unknown(t
     assert made["impact"]["errors"] == seen["impact"]["errors"]
     assert made["trigger"] == seen["trigger"]
     (note,) = made["record"]["notes"]
-    assert note.startswith(
-        "The router was started anew meanwhile" if from_file else "The samples of that time are lost"
-    )
+    assert note.startswith("The router was restarted meanwhile" if from_file else "The samples of that time are lost")
     await second.end()
     await addon.close()
     second.workers.close()

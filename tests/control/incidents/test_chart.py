@@ -33,7 +33,7 @@ def test_it_has_a_name_a_description_axes_with_units_and_both_versions() -> None
     assert {"requests/s", "faults, % of requests", "first byte, ms: p99, dashed p50", "time from the decision"} <= set(
         shown
     )
-    assert {"v8 & co (rolled back)", "v7 (gone back to)", "decision", "0", "+10 s"} <= set(shown)
+    assert {"v8 & co (rolled back)", "v7 (rolled back to)", "decision", "0", "+10 s"} <= set(shown)
 
 
 def test_every_place_lies_in_the_picture() -> None:
@@ -53,7 +53,7 @@ def test_a_line_is_interrupted_where_nothing_is_known() -> None:
 
 
 def test_without_any_values_a_panel_says_so() -> None:
-    assert texts(drawn([], [])).count("nothing is known") == 3
+    assert texts(drawn([], [])).count("no data") == 3
 
 
 def test_few_requests_are_put_together_until_a_rate_means_something() -> None:

@@ -106,7 +106,7 @@ def test_each_kind_of_rollback_can_be_told(automatic: bool) -> None:
     if not automatic:
         played = Played(before_s=10, fail_s=3, after_s=6, trigger=None)
     text = rendering.markdown(document(played.sources()))
-    reported = "went back to fraud-v7 by itself" if automatic else "ann took fraud-v8 out of service fraud"
+    reported = "rolled back to fraud-v7 automatically" if automatic else "ann rolled back service fraud from fraud-v8"
     assert reported in text
     assert "None" not in text.replace("None: no failing", "").replace("*None yet:*", "")
     assert "None" not in "".join(Page(rendering.html(document(played.sources()))).texts).replace(

@@ -1,4 +1,4 @@
-"""A business alert comes in, a person is asked by notification, and presses the button in it: the offices put together."""
+"""A business alert comes in, an operator is asked by notification, and presses the button in it: the offices put together."""
 
 from __future__ import annotations
 

@@ -322,7 +322,7 @@ async def test_a_rule_that_asks_opens_a_proposal_and_alarms(start: Start) -> Non
     control.tick(10, lambda: control.workers.serve(0, Outcome.SERVER_ERROR, 5))
     assert control.states() == {"v1": "active", "v2": "standby"}
     [alarm] = control.control_loop.alarms.listing()
-    assert (alarm["code"], alarm["detail"].startswith(f"{ID}: should v1 go back to v2? ")) == ("proposal_waiting", True)
+    assert (alarm["code"], alarm["detail"].startswith(f"{ID}: roll back from v1 to v2? ")) == ("proposal_waiting", True)
     assert control.queries.explain("svc")["summary"].endswith(f"; {ID} waits for an operator.")
     [document] = control.queries.service_status("svc")["proposals"]
     assert (document["id"], document["state"], document["at_expiry"], document["opened_by"]) == (

@@ -25,10 +25,10 @@ def test_the_question() -> None:
         '<!doctype html>\n<html lang="en"><head><meta charset="utf-8"><meta name="robots" content="noindex">'
         "<title>Proposal svc-rollback-1: rollback</title></head>\n<body><h1>Proposal svc-rollback-1: rollback</h1>\n"
         "<table><tr><th>service</th><td>svc</td></tr><tr><th>version</th><td>v2</td></tr>"
-        "<tr><th>active when it was asked</th><td>v2</td></tr><tr><th>would be active</th><td>v1</td></tr>"
-        "<tr><th>because</th><td>late &amp; later</td></tr><tr><th>asked by</th><td>verdict</td></tr>"
-        "<tr><th>asked at</th><td>12:00</td></tr><tr><th>expires at</th><td>12:30</td></tr>"
-        "<tr><th>then</th><td>it is rolled back</td></tr>"
+        "<tr><th>active version</th><td>v2</td></tr><tr><th>active after approval</th><td>v1</td></tr>"
+        "<tr><th>reason</th><td>late &amp; later</td></tr><tr><th>requested by</th><td>verdict</td></tr>"
+        "<tr><th>requested at</th><td>12:00</td></tr><tr><th>expires at</th><td>12:30</td></tr>"
+        "<tr><th>at expiry</th><td>rollback</td></tr>"
         "<tr><th>evidence: latency</th><td>late &amp; later (value 0.5, limit 0.05, samples 90)</td></tr>"
         "<tr><th>alert: summary</th><td>&lt;churn&gt;</td></tr><tr><th>so far: errors</th><td>timed_out 3</td></tr>"
         "<tr><th>now: latency</th><td>pass</td></tr></table>"
@@ -42,9 +42,9 @@ def test_the_question() -> None:
 def test_each_button_says_what_it_does() -> None:
     promotion = {**PROPOSAL, "kind": "promotion", "at_expiry": "hold", "evidence": []}
     for document, verb, button in (
-        (PROPOSAL, "deny", "Deny: leave it as it is"),
+        (PROPOSAL, "deny", "Deny: no rollback"),
         (promotion, "approve", "Approve: promote now"),
-        (promotion, "deny", "Deny: do not promote"),
+        (promotion, "deny", "Deny: no promotion"),
     ):
         assert f"<button>{button}</button>" in str(proposal_page.decision_page(document, verb).text)
 

@@ -317,7 +317,7 @@ async def test_a_reading_that_cannot_be_had_is_503_and_says_why(tmp_path: Path) 
             for _ in range(histories.READERS_MAX)
         ]
         await asyncio.sleep(0)
-        with pytest.raises(HistoryUnavailable, match="others read it just now") as refused:
+        with pytest.raises(HistoryUnavailable, match="other reads are running") as refused:
             await kept.rows()
         assert refused.value.code == "history_unavailable"
         answered.set()

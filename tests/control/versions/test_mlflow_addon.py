@@ -22,7 +22,7 @@ from tests.texts import golden
 from tests.waiting import until
 
 TAGS = {"rollback_router.endpoints": "http://127.0.0.1:3"}
-DOWN = Refusal(RefusalCode.MLFLOW_UNREACHABLE, "MLflow is of no use now: down")
+DOWN = Refusal(RefusalCode.MLFLOW_UNREACHABLE, "MLflow cannot be used now: down")
 
 
 class FakeMlflow(Mlflow):

@@ -113,7 +113,7 @@ async def test_a_server_of_no_use(bytes_answered: bytes, why: str) -> None:
         with pytest.raises(Refusal, match=why) as caught:
             await server(script.url, timeout_s=0.1).version(FRAUD_3)
     assert caught.value.code == "mlflow_unreachable"
-    assert caught.value.detail.startswith(f"MLflow at {script.url} is of no use now: ")
+    assert caught.value.detail.startswith(f"MLflow at {script.url} cannot be used now: ")
     assert caught.value.detail.isprintable()
 
 
@@ -124,7 +124,7 @@ async def test_a_server_that_hangs_is_waited_for_as_long_as_it_says() -> None:
 
 
 async def test_nobody_listens() -> None:
-    with pytest.raises(Refusal, match="is of no use now") as caught:
+    with pytest.raises(Refusal, match="cannot be used now") as caught:
         await server("http://127.0.0.1:1").version(FRAUD_3)
     assert caught.value.code == "mlflow_unreachable"
 

@@ -65,7 +65,7 @@ async def test_explain_in_one_sentence(control: ControlHarness) -> None:
     await control.operations.rollback(service="svc", reason="bad", actor="ann")
     control.tick()
     document = status.explain(control.service_controller, control.now_ns)
-    assert document["summary"].endswith("no way back: there is no standby.")
+    assert document["summary"].endswith("no rollback is possible: there is no standby.")
     assert document["gate"] == {"would_pass": False, "reasons": ["there is no standby"]}
 
 

@@ -100,7 +100,7 @@ async def test_idle_connections_go_on_with_the_other_worker(tmp_path: Path) -> N
 async def test_a_request_that_comes_at_any_moment_is_answered(tmp_path: Path) -> None:
     async with Backend(backends.ok(b"x")) as backend, two(tmp_path, to=backend.url) as pair:
         clients = [await idle_client(pair) for _ in range(40)]
-        for client in clients[::2]:  # read by nobody yet
+        for client in clients[::2]:  # read by none yet
             with socket.socket(fileno=socket.dup(client.writer.get_extra_info("socket").fileno())) as same:
                 same.send(POST)
         handing = pair.hand_on()

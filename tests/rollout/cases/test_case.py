@@ -28,7 +28,7 @@ def case(**expect: Any) -> Case:
         pytest.param({}, CaseAnswer(500, 1.0), "fail", ["status 500, expected below 500"], id="a fault"),
         pytest.param({}, CaseAnswer(429), "fail", ["status 429: it had no room for the request; check again"], id="throttled"),
         pytest.param({}, CaseAnswer(error="no first byte within 3 s"), "fail", ["no first byte within 3 s"], id="no answer"),
-        pytest.param({}, CaseAnswer(401), "skipped", ["status 401: it wants credentials, which cases never hold"], id="401"),
+        pytest.param({}, CaseAnswer(401), "skipped", ["status 401: it requires credentials, which cases never hold"], id="401"),
         pytest.param({"status": "401"}, CaseAnswer(401), "pass", [], id="401 as expected"),
         pytest.param({"status": "2xx"}, CaseAnswer(204), "pass", [], id="class"),
         pytest.param({"status": "2xx"}, CaseAnswer(404), "fail", ["status 404, expected 2xx"], id="another class"),

@@ -45,7 +45,7 @@ def trial(*at_s: float, days: float = 30.0, until_s: float = 0.0, version: str =
 
 
 def rollback(at_s: float, left: str = "v1") -> KnownRollback:
-    return KnownRollback(WALL_MS / 1000 + at_s, left, "a person")
+    return KnownRollback(WALL_MS / 1000 + at_s, left, "an operator")
 
 
 def test_an_alarm_before_a_rollback_was_right_and_every_other_one_was_false() -> None:
@@ -101,15 +101,15 @@ def outcomes(present: Trial, *others: Trial, rollbacks: int = 2) -> list[Candida
     [
         pytest.param(
             outcomes(trial(990, name="present"), trial(900, 10_900, name="strict")), 30, "strict",
-            "2 instead of 1 rollbacks seen, 100 instead of 10 s before, with 0 false alarms in 30 days", id="it sees more",
+            "2 instead of 1 rollbacks detected, 100 instead of 10 s before, with 0 false alarms in 30 days", id="it sees more",
         ),
         pytest.param(
             outcomes(trial(990, 10_990, name="present"), trial(900, 10_900, name="strict")), 30, "strict",
-            "2 instead of 2 rollbacks seen, 100 instead of 10 s before, with 0 false alarms in 30 days", id="it sees sooner",
+            "2 instead of 2 rollbacks detected, 100 instead of 10 s before, with 0 false alarms in 30 days", id="it sees sooner",
         ),
         pytest.param(
             outcomes(trial(990, name="present"), trial(900, 10_900, 50_000, 60_000, name="strict")), 30, "present",
-            "nothing that was tried sees more, or sooner, without more false alarms", id="too many false alarms",
+            "no tried limits detect more rollbacks, or earlier, without more false alarms", id="too many false alarms",
         ),
         pytest.param(
             outcomes(trial(990, name="present", days=3), trial(900, 10_900, name="strict", days=3)), 3, "present",
@@ -121,12 +121,12 @@ def outcomes(present: Trial, *others: Trial, rollbacks: int = 2) -> list[Candida
         ),
         pytest.param(
             outcomes(trial(990, 50_000, 60_000, name="present"), trial(name="loose")), 30, "present",
-            'it has too many false alarms, and nothing that was tried sees as much with fewer: action = "observe"',
+            'it has too many false alarms, and no tried limits detect as many rollbacks with fewer: action = "observe"',
             id="nothing better",
         ),
         pytest.param(
             outcomes(trial(name="present"), trial(name="strict"), rollbacks=0), 30, "present",
-            "nothing that was tried sees more, or sooner, without more false alarms", id="nothing happened",
+            "no tried limits detect more rollbacks, or earlier, without more false alarms", id="nothing happened",
         ),
     ],
 )  # fmt: skip

@@ -95,7 +95,7 @@ def test_to_go_to_a_version_that_served_before_is_no_deployment() -> None:
     scenario.roll_back(4, "v2", "v1", found_after_s=None)
     (deployment,) = scenario.summary.deployments
     assert deployment.ended_by is not None
-    assert (deployment.ended_by.automatic, deployment.ended_by.trigger) == (False, "a person")
+    assert (deployment.ended_by.automatic, deployment.ended_by.trigger) == (False, "an operator")
     assert (deployment.ended_by.detect_s, deployment.ended_by.restore_s) == (None, None), "nobody knows since when"
 
 

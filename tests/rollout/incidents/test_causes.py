@@ -33,7 +33,7 @@ def test_without_data_there_are_no_candidates() -> None:
 @pytest.mark.parametrize(
     ("answered", "failed", "expected"),
     [
-        (5, 0, [("version", "strong", "it is v2, not the requests and not what both depend on")]),
+        (5, 0, [("version", "strong", "it is v2, not the requests and not a shared dependency")]),
         (4, 0, []),
         (9, 3, []),
         (

@@ -27,11 +27,11 @@ def text_of(_kind: str, **data: Any) -> str:
         (text_of(entry_types.BOOT, boot=3), "the router was started (boot 3)"),
         (
             text_of(entry_types.PROMOTED, **{"from": None, "to": "v1", "reason": ""}),
-            "v1 became active, no version was before",
+            "v1 became active, no version was active before",
         ),
         (
             text_of(entry_types.ROLLED_BACK, **{"from": "v2", "to": "v1", "reason": "refused", "unreachable": True}),
-            "decided: back from v2 to v1; v2 is tagged unreachable: refused",
+            "decided: rollback from v2 to v1; v2 is tagged unreachable: refused",
         ),
         (
             text_of(entry_types.CONFIRMED, workers_unconfirmed=[1, 3], confirmed_ms=None),
@@ -41,7 +41,10 @@ def text_of(_kind: str, **data: Any) -> str:
             text_of(entry_types.CONFIRMED, workers_unconfirmed=[], confirmed_ms=None),
             "every worker is on the new route; when the last one followed is not known",
         ),
-        (text_of(entry_types.DRAIN_CUT, version="v2", after_s=300.0), "what v2 still served was cut after 300 s"),
+        (
+            text_of(entry_types.DRAIN_CUT, version="v2", after_s=300.0),
+            "the remaining requests of v2 were cut after 300 s",
+        ),
         (
             text_of(
                 entry_types.MOVED, **{"from": ["http://a:1"], "target": {"version": "v2", "endpoints": ["http://b:1"]}}
@@ -63,11 +66,11 @@ def text_of(_kind: str, **data: Any) -> str:
         (text_of(entry_types.ALERT, **ALERT, about=None), "business alert refunds firing (up 40 %): it began long ago"),
         (
             text_of(entry_types.PROPOSED, proposal="p-1", kind="rollback", version="v2", to="v1", reason="refunds"),
-            "proposal p-1: should v2 go back to v1? (refunds)",
+            "proposal p-1: roll back from v2 to v1? (refunds)",
         ),
         (
             text_of(entry_types.PROPOSED, proposal="p-2", kind="promotion", version="v2", to="v2", reason=""),
-            "proposal p-2: may v2 become active?",
+            "proposal p-2: promote v2?",
         ),
         (text_of(entry_types.APPROVED, proposal="p-1", reason="yes"), "proposal p-1 was approved: yes"),
         (
@@ -77,7 +80,7 @@ def text_of(_kind: str, **data: Any) -> str:
         (text_of(entry_types.DRILL_REFUSED, drill="d-1", reasons=["frozen"]), "drill d-1 was refused: frozen"),
         (
             text_of(entry_types.INPUT_DRIFT, state="over", version="v2"),
-            "requests to v2 are like the learned ones again",
+            "requests to v2 match the reference again",
         ),
         (text_of(entry_types.DRAINED), "drained"),
     ],

@@ -362,6 +362,15 @@ def test_moved_endpoints_are_a_new_route_in_the_same_incarnation() -> None:
     assert playbook.tell(ev.EndpointsAsked("v2", ("http://new:1",), "ann")) == []
 
 
+def test_a_refusal_names_the_quarantine_of_a_retired_version() -> None:
+    playbook = Playbook().seed()
+    playbook.tell(ev.QuarantineAsked("v2", "ann", "late answers"))
+    playbook.tell(ev.RetireAsked("v2", "ann", ""))
+    refusal = refused(playbook, ev.SwitchAsked("v2", "ann", "", override=ev.Override("ann", "I know")))
+    assert refusal.code == "version_not_ready"
+    assert refusal.facts == {"state": playbook.states()["v2"], "quarantined": True}
+
+
 def test_a_version_known_to_be_down_needs_an_override() -> None:
     playbook = Playbook().seed()
     playbook.probe("v2", ok=False)

@@ -54,9 +54,9 @@ def test_a_rollback_names_everything() -> None:
     ("change", "times", "titled", "taken"),
     [
         pytest.param({"automatic": False, "trigger": None}, {}, "rolled back by ann", None, id="by hand"),
-        pytest.param({}, {}, "rolled back by itself", "decided 13.0 s after the first sign", id="not confirmed yet"),
+        pytest.param({}, {}, "rolled back automatically", "decided 13.0 s after the first fault", id="not confirmed yet"),
         pytest.param(
-            {"trigger": None}, TIMES | {"confirmed_ms": None, "workers_unconfirmed": [1]}, "rolled back by itself",
+            {"trigger": None}, TIMES | {"confirmed_ms": None, "workers_unconfirmed": [1]}, "rolled back automatically",
             "swap 85 µs; workers [1] have not confirmed", id="a worker is late"),
     ],
 )  # fmt: skip
@@ -92,7 +92,7 @@ def test_other_facts() -> None:
     )
     assert held is not None
     assert (held.topic, held.title) == ("no_better_target", golden("notification.nothing_better"))
-    assert dict(held.facts)["Why not"] == "v7 is quarantined"
+    assert dict(held.facts)["Obstacles"] == "v7 is quarantined"
 
     promoted = {"generation": 5, "from": "v7", "to": "v8", "reason": "promoted", "states": {}}
     switched = notification_of(entry(entry_types.PROMOTED, promoted, "ann"), TIMES)
@@ -130,7 +130,7 @@ def test_proposals() -> None:
         entry(entry_types.PROPOSED, data | {"kind": "promotion", "version": "v9", "evidence": None}, "ann")
     )
     assert promotion is not None
-    assert promotion.title == "fraud: may v9 become active?"
+    assert promotion.title == "fraud: promote v9?"
 
     ended = {"proposal": "fraud-rollback-1", "kind": "rollback", "version": "v8", "reason": "no", "default": "hold"}
     titles = [notification_of(entry(kind, ended, "ann")) for kind in (entry_types.DENIED, entry_types.PROPOSAL_EXPIRED)]
@@ -152,7 +152,7 @@ def test_drills() -> None:
     refused = {name: data[name] for name in data if name != "swaps"} | {"result": "refused", "reasons": ["frozen"]}
     actual = notification_of(entry(entry_types.DRILL_REFUSED, refused, "schedule"))
     assert actual is not None
-    assert (actual.severity, dict(actual.facts)["Because"]) == ("warning", "frozen")
+    assert (actual.severity, dict(actual.facts)["Reasons"]) == ("warning", "frozen")
 
 
 def test_a_complete_record_names_the_same_figures() -> None:

@@ -163,7 +163,7 @@ def test_other_fields_are_learned_anew() -> None:
     harness = learned()
     harness.judge.reconfigure(replace(RULES, fields=(field("/amount", "number"),)))
     harness.pass_by(1)
-    assert harness.opinion.reason.startswith("nothing is known")
+    assert harness.opinion.reason.startswith("there is no reference yet")
     harness.pass_by(30)
     assert harness.judge.reference is not None
     assert harness.judge.reference.profiles.keys() == {"/amount"}

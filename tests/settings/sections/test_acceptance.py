@@ -20,9 +20,7 @@ from router.settings.sections.service import Service
         ),
         pytest.param({"acceptance": {"longest_wait_s_max": -1}}, "longest_wait_s_max = -1: 0 or more", id="negative"),
         pytest.param({"acceptance": {"fault_factor_max": 0}}, "fault_factor_max = 0: more than 0", id="no factor"),
-        pytest.param(
-            {"acceptance": {"late_share_max": 0.1}}, "rules.latency.slo_ms not what late is", id="late than what"
-        ),
+        pytest.param({"acceptance": {"late_share_max": 0.1}}, "needs rules.latency.slo_ms", id="late than what"),
         pytest.param({"acceptance": {"p99": 1}}, "Unexpected keyword argument", id="unknown member"),
     ],
 )

@@ -192,8 +192,8 @@ def test_a_control_that_leaves_something_unwritten_ends_it(rig: Rig, status: int
     ("raw", "why"),
     [
         (b"hello", None),
-        (b'{"say":"serving"}', "'serving' is not what it should say now"),
-        (b'{"say":"ask","protocol":2}', "'ask' is not what it should say now"),
+        (b'{"say":"serving"}', "'serving' is not the message of this step"),
+        (b'{"say":"ask","protocol":2}', "'ask' is not the message of this step"),
     ],
 )
 def test_who_says_something_else_is_sent_away(rig: Rig, raw: bytes, why: str | None) -> None:
