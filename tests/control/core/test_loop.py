@@ -97,7 +97,7 @@ async def test_a_bad_standby_blocks_the_rollback_with_one_alarm(control: Control
     status = control.queries.service_status("svc")
     assert status["state"] == "no_better_target"
     assert [alarm["code"] for alarm in control.queries.status()["alarms"]].count("no_better_target") == 1
-    assert "automation holds" in control.queries.explain("svc")["summary"]
+    assert "the rollback is blocked" in control.queries.explain("svc")["summary"]
 
 
 async def test_subscribers_get_events(control: ControlHarness) -> None:

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from router.control.core.probe import ProbeResult
+from router.control.core.probes import Probes
 from router.control.core.service_controller import first_byte_timeout_s, limits
 from router.rollout.machine.limits import RolloutLimits
 from router.rollout.outcome import Outcome
@@ -34,17 +35,22 @@ async def start(tmp_path: Path) -> AsyncIterator[Start]:
 
 
 class Watching:
-    """Notes what is asked of the probes."""
+    """Notes what is asked of the probes. `replaced`, if given, is closed with it."""
 
-    def __init__(self, result: ProbeResult | None = None) -> None:
+    def __init__(self, result: ProbeResult | None = None, replaced: Probes | None = None) -> None:
         self.asked: list[tuple[Any, ...]] = []
         self.result = result
+        self.replaced = replaced
 
     def watch(self, service: str, slot: int, version: str, endpoints: tuple[str, ...], probe: object) -> None:
         self.asked.append(("watch", slot, version, endpoints, probe))
 
     def unwatch(self, service: str, slot: int) -> None:
         self.asked.append(("unwatch", slot))
+
+    async def close(self) -> None:
+        if self.replaced is not None:
+            await self.replaced.close()
 
     async def probe_now(self, service: str, slot: int, timeout_s: float) -> ProbeResult:
         self.asked.append(("probe_now", slot, timeout_s))
@@ -80,7 +86,7 @@ async def test_exactly_those_versions_are_watched_that_should_be_warm(
     start: Start, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     control = await start()
-    probes: Any = Watching()
+    probes: Any = Watching(replaced=control.control_loop.probes)
     monkeypatch.setattr(control.control_loop, "probes", probes)
     control.service_controller.reconfigure(control.settings)  # the probes of the harness watch the versions already
     control.service_controller.watch(probes)
@@ -112,7 +118,7 @@ async def test_the_gate_asks_the_standby_for_a_fresh_inference(
     start: Start, good: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     control = await start(probe={"method": "POST", "body": "{}"})
-    probes: Any = Watching(ProbeResult(good, "status 500", 1.0))
+    probes: Any = Watching(ProbeResult(good, "status 500", 1.0), control.control_loop.probes)
     monkeypatch.setattr(control.control_loop, "probes", probes)
     control.probe("v2", times=3)
     control.tick(3)

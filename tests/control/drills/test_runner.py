@@ -121,7 +121,7 @@ async def test_it_stays_when_the_version_from_before_has_died(begin: Begin) -> N
     assert report["reasons"][0].startswith("no swap back within 30 s: the last 3 probes of v1 were not all good")
     alarms = {alarm["code"]: alarm["detail"] for alarm in harness.control.control_loop.alarms.listing()}
     assert set(alarms) == {"standby_failing", "drill_failed"}
-    assert alarms["drill_failed"].startswith("drill svc-drill-1 to v2 stayed: no way home")
+    assert alarms["drill_failed"].startswith("drill svc-drill-1 to v2 stayed: no swap back within")
 
 
 async def test_a_worker_that_does_not_follow_ends_it(begin: Begin) -> None:

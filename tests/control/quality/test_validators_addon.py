@@ -39,7 +39,7 @@ async def test_a_validator_that_breaks_is_alarmed_until_it_has_worked_for_a_whil
     addon.on_second(control.now_ns)
     (alarm,) = control.control_loop.alarms.listing()
     assert (alarm["code"], alarm["service"]) == ("validator_fault", "svc")
-    assert alarm["detail"].startswith("validators broke at 2 requests")
+    assert alarm["detail"].startswith("validators failed at 2 requests")
     addon.on_second(control.now_ns + FAULT_ALARM_NS)
     assert control.control_loop.alarms.listing() == [alarm]
     addon.on_second(control.now_ns + FAULT_ALARM_NS + 1)

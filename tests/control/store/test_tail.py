@@ -245,7 +245,7 @@ async def test_a_history_that_went_another_way_is_refused(tmp_path: Path) -> Non
         await kept.append(entry(3))
         await kept.append(entry(4))
     shutil.copy(tmp_path / mark.FILE, tmp_path / "twin" / mark.FILE)
-    with pytest.raises(StartError, match="entry 2 is another one"):
+    with pytest.raises(StartError, match="another checksum for entry 2"):
         opened(tmp_path / "twin", 0.0)
 
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import ssl
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
@@ -217,8 +219,13 @@ async def test_what_is_read_while_a_reload_comes_is_not_kept(tmp_path: Path, cap
 async def test_a_reading_that_is_given_up_is_begun_again(tmp_path: Path) -> None:
     context = BackendContext(BackendTls(ca=CertificateAuthority(tmp_path).file))
     endpoint = parse_endpoint("https://127.0.0.1:1")
-    asking = asyncio.ensure_future(context.wrap(asyncio.Protocol(), endpoint, None))
-    await turns()
-    asking.cancel()
-    assert isinstance((await asyncio.gather(asking, return_exceptions=True))[0], asyncio.CancelledError)
-    assert (await context.wrap(asyncio.Protocol(), endpoint, None)).tls.ssl.context.verify_mode == ssl.CERT_REQUIRED
+    disk_works = threading.Event()
+    with ThreadPoolExecutor(1) as threads:
+        asyncio.get_running_loop().set_default_executor(threads)
+        threads.submit(disk_works.wait)
+        asking = asyncio.ensure_future(context.wrap(asyncio.Protocol(), endpoint, None))
+        await turns()
+        asking.cancel()
+        assert isinstance((await asyncio.gather(asking, return_exceptions=True))[0], asyncio.CancelledError)
+        disk_works.set()
+        assert (await context.wrap(asyncio.Protocol(), endpoint, None)).tls.ssl.context.verify_mode == ssl.CERT_REQUIRED
