@@ -57,6 +57,7 @@ TESTED_ELSEWHERE: Final = {
     "demo/display.py": "the whole demo: tests/end_to_end/test_demo.py",
     "rollout/judge/context.py": "plain data: the tests of every trigger make one",
     "control/wiring.py": "a composition root without logic: every end-to-end test starts it",
+    "proxy/http1/error_codes.py": "test_proxy_error_codes.py, which reads the sources: the wheel has none",
     "control/views/queries.py": "test_loop.py: changes are read through it",
     "control/main.py": "a composition root without logic: every end-to-end test starts it",
     "control/admin/reads.py": "test_app.py, test_records.py and test_status.py call its routes",

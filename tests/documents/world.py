@@ -23,11 +23,12 @@ from router.runtime import interpreter
 
 MODEL_SERVERS: Final = {"v1": 9001, "v2": 9002, "v3": 9003}
 DATA_PORT: Final = 8080
+ADMIN_PORT: Final = 8081
 SETTINGS: Final = """\
 [services.fraud]
 active = { version = "v2", endpoints = ["http://127.0.0.1:9002"] }
 standby = { version = "v1", endpoints = ["http://127.0.0.1:9001"] }
-probe = { path = "/health" }
+probe = { path = "/health", every_s = 0.2 }
 """
 """The router.toml that a page finds."""
 
@@ -108,24 +109,33 @@ class World:
             env=environment(self._folder),
         )
         self._stack.push_async_callback(_stop, router)
-        if not await ready(READY_WITHIN_S):
+        if not await ready(READY_WITHIN_S, standby=True):
             raise RuntimeError(f"the router is not ready:\n{(self._folder / 'router.log').read_text()[-3000:]}")
 
 
-async def ready(within_s: float) -> bool:
-    """Return whether a router takes traffic, as soon as it does."""
+async def ready(within_s: float, *, standby: bool = False) -> bool:
+    """Return whether a router takes traffic, as soon as it does; `standby`: and the standby of `fraud` is fit as well."""
     loop = asyncio.get_running_loop()
     end = loop.time() + within_s
     async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=2)) as session:
         while loop.time() < end:
             try:
-                async with session.get(f"http://127.0.0.1:{DATA_PORT}/-/ready") as response:
-                    if response.status == 200:
-                        return True
+                if await _answers(session) and (not standby or await _standby_is_fit(session)):
+                    return True
             except (aiohttp.ClientError, TimeoutError):
                 pass
             await asyncio.sleep(0.05)
     return False
+
+
+async def _answers(session: aiohttp.ClientSession) -> bool:
+    async with session.get(f"http://127.0.0.1:{DATA_PORT}/-/ready") as response:
+        return response.status == 200
+
+
+async def _standby_is_fit(session: aiohttp.ClientSession) -> bool:
+    async with session.get(f"http://127.0.0.1:{ADMIN_PORT}/v1/services/fraud") as response:
+        return response.status == 200 and bool((await response.json())["way_back"])
 
 
 async def _stop(process: asyncio.subprocess.Process) -> None:

@@ -9,7 +9,7 @@ from typing import Final
 
 from router.proxy.http1.error_codes import ERROR_CODES
 
-PROXY: Final = Path(__file__).parent.parent.parent.parent / "router" / "proxy"
+PROXY: Final = Path(__file__).parent.parent / "router" / "proxy"
 ANSWERS: Final = {"reply", "answer", "_fail", "request_aborted", "DownstreamError", "_refuse"}
 BROKEN: Final = {"UpstreamError", "ChunkError"}
 
